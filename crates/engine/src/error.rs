@@ -1,0 +1,99 @@
+//! What went wrong, coded for the user at the place that knows the meaning.
+
+use std::fmt;
+
+use api::ErrorCode;
+
+/// A failure with its public half (code, message, target, hint) and its private half (the cause).
+#[derive(Debug)]
+pub struct Error {
+    /// Stable code; decides the exit code and the page under `docs/errors`.
+    pub code: ErrorCode,
+    /// For the user: what happened, with the value that was wrong.
+    pub message: String,
+    /// The JSON path or the step it concerns.
+    pub target: Option<String>,
+    /// The way out.
+    pub hint: Option<String>,
+    /// Lines to show below the message: the last output of a script, the last serial lines.
+    pub details: Vec<String>,
+    /// The step that was running.
+    pub step: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A failure with a code and a message for the user.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            target: None,
+            hint: None,
+            details: Vec::new(),
+            step: None,
+            source: None,
+        }
+    }
+
+    /// Names the field or thing it concerns.
+    #[must_use]
+    pub fn target(mut self, target: impl Into<String>) -> Self {
+        self.target = Some(target.into());
+        self
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Attaches lines of evidence.
+    #[must_use]
+    pub fn details(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.details.extend(lines);
+        self
+    }
+
+    /// Keeps the cause, for the log and for `Error::source`.
+    #[must_use]
+    pub fn caused_by(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|s| s as _)
+    }
+}
+
+/// Turns any result into a coded one.
+pub trait Coded<T> {
+    /// Gives the failure its code and its text for the user; the cause is kept.
+    fn code(self, code: ErrorCode, message: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E> Coded<T> for std::result::Result<T, E>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn code(self, code: ErrorCode, message: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|e| Error::new(code, message()).caused_by(e))
+    }
+}

@@ -1,0 +1,89 @@
+//! What a run tells while it goes on. The engine prints nothing: it sends events, and whoever
+//! started the run decides how to show them.
+
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+/// One thing that happened. Serialised as one JSON object with a `kind` field.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Event {
+    /// A run began.
+    RunStarted { run_id: String, template: String },
+    /// A step began. `title` is for people, `step` is stable.
+    StepStarted { step: String, title: String },
+    /// A line (or part of one) that the running step wrote.
+    StepOutput { step: String, stream: Stream, text: String },
+    /// A step ended well.
+    StepFinished { step: String, title: String, seconds: f64, outcome: Outcome },
+    /// Bytes moved by something long: a download, a bootstrap, a seal, an export.
+    Progress { activity: String, done: u64, total: Option<u64> },
+    /// The activity ended; its bar can go.
+    ProgressEnded { activity: String },
+    /// Something worth a line.
+    Note { text: String },
+    /// Something the user should look at, though the run goes on.
+    Warning { text: String },
+}
+
+/// Which stream of the guest's command a piece of output came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// How a step came to its result.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "how", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Outcome {
+    /// It was carried out now.
+    Done,
+    /// Its node was there already.
+    Cached { age_seconds: u64 },
+}
+
+/// A handle to send events through. Cheap to clone; sending never blocks and never fails the run.
+#[derive(Debug, Clone)]
+pub struct Events(Option<mpsc::UnboundedSender<Event>>);
+
+impl Events {
+    /// A sender and the receiver that renders.
+    pub fn channel() -> (Self, mpsc::UnboundedReceiver<Event>) {
+        let (tx, rx) = mpsc::unbounded_channel();
+        (Self(Some(tx)), rx)
+    }
+
+    /// Events go nowhere.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// Sends one event; a receiver that has gone away is nobody's error.
+    pub fn send(&self, event: Event) {
+        if let Some(tx) = &self.0 {
+            let _ = tx.send(event);
+        }
+    }
+
+    /// A line for the reader.
+    pub fn note(&self, text: impl Into<String>) {
+        self.send(Event::Note { text: text.into() });
+    }
+
+    /// A line the reader should not miss.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.send(Event::Warning { text: text.into() });
+    }
+
+    /// Bytes moved so far by `activity`, of `total` if known.
+    pub fn progress(&self, activity: &str, done: u64, total: Option<u64>) {
+        self.send(Event::Progress { activity: activity.into(), done, total });
+    }
+
+    /// The activity is over.
+    pub fn progress_ended(&self, activity: &str) {
+        self.send(Event::ProgressEnded { activity: activity.into() });
+    }
+}

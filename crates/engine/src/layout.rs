@@ -1,0 +1,79 @@
+//! Where things are kept: the cache (may be deleted at any time) and the data (may not).
+
+use std::path::{Path, PathBuf};
+
+/// The two folders everything lives in. Nothing else on the host is written, but for the paths a
+/// user names (`--export`).
+#[derive(Debug, Clone)]
+pub struct Layout {
+    cache: PathBuf,
+    data: PathBuf,
+}
+
+impl Layout {
+    /// A layout below the two given folders, which need not exist yet.
+    pub fn new(cache: PathBuf, data: PathBuf) -> Self {
+        Self { cache, data }
+    }
+
+    /// The cache folder: sources, nodes and runs, all on one file system so that a node can appear
+    /// by one rename.
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// The data folder: image store, user's catalogue, ledger.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// `sources/<digest>/`: source images by content digest (`disk.qcow2`, `source.json`).
+    pub fn sources(&self) -> PathBuf {
+        self.cache.join("sources")
+    }
+
+    /// `nodes/<key>/`: sealed states of build machines.
+    pub fn nodes(&self) -> PathBuf {
+        self.cache.join("nodes")
+    }
+
+    /// `runs/<run id>/`: work folders of runs, gone with the run.
+    pub fn runs(&self) -> PathBuf {
+        self.cache.join("runs")
+    }
+
+    /// `downloads/<sha256>`: fetched scripts and files by content digest.
+    pub fn downloads(&self) -> PathBuf {
+        self.cache.join("downloads")
+    }
+
+    /// `locks/<name>.lock`: advisory locks between processes.
+    pub fn locks(&self) -> PathBuf {
+        self.cache.join("locks")
+    }
+
+    /// `logs/<run id>/`: serial and customization logs, screenshots; kept after the run.
+    pub fn logs(&self) -> PathBuf {
+        self.cache.join("logs")
+    }
+
+    /// `images/`: the local image store (managed images and galleries).
+    pub fn images(&self) -> PathBuf {
+        self.data.join("images")
+    }
+
+    /// `blobs/`: VHDs of runs without an `uri`.
+    pub fn blobs(&self) -> PathBuf {
+        self.data.join("blobs")
+    }
+
+    /// `ledger/`: what must be released.
+    pub fn ledger(&self) -> PathBuf {
+        self.data.join("ledger")
+    }
+
+    /// `catalogue.toml`: the user's own catalogue, beside the shipped one.
+    pub fn user_catalogue(&self) -> PathBuf {
+        self.data.join("catalogue.toml")
+    }
+}
