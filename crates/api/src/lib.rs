@@ -1,7 +1,5 @@
 //! The wire contract: template model, resource ids, error codes. Pure data and pure functions.
 
-/// Stable error codes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorCode {
-    InternalError,
-}
+mod error_code;
+
+pub use error_code::{ErrorCode, UnknownErrorCode};
