@@ -1,0 +1,40 @@
+# Thin lines: what a target does is in scripts/ or in crates/xtask.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## install what is missing on this machine (Debian 12 or 13), and say what
+	@scripts/setup.sh
+
+.PHONY: demo
+demo: setup ## forge examples/web-server.json, boot the result, fetch its page
+	@scripts/demo.sh
+
+.PHONY: test
+test: setup ## everything continuous integration checks, real machines included
+	@scripts/test.sh
+
+.PHONY: bench
+bench: ## measure against Packer; writes target/bench/build.json
+	@scripts/setup.sh --bench
+	cargo build --quiet --release --bin goldsmith
+	cargo xtask bench
+
+.PHONY: build
+build: ## target/release/goldsmith
+	cargo build --release --bin goldsmith
+
+.PHONY: fmt
+fmt: ## format the sources
+	cargo fmt --all
+
+.PHONY: lint
+lint: ## format, repository rules and clippy, without tests
+	@scripts/test.sh --lint
+
+.PHONY: clean-cache
+clean-cache: ## drop every cached node and source of the current user
+	cargo run --quiet --bin goldsmith -- cache prune --all
