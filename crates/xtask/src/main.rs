@@ -1,1 +1,54 @@
-fn main() {}
+//! Chores of the repository: `cargo xtask tidy` checks its rules, `cargo xtask bench` measures
+//! goldsmith against Packer. Knows nothing of the product but its command line.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "its output is its product"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "apart from the product, and single-threaded"
+)]
+
+mod bench;
+mod tidy;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// A chore that did not work out, in a sentence.
+type Result<T> = std::result::Result<T, String>;
+
+const USAGE: &str = "usage: cargo xtask tidy
+       cargo xtask bench [--accel tcg|kvm] [--packer-runs N] [--only packer|floor|goldsmith] [--image QCOW2]";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["tidy"] => tidy::run(&repository()),
+        ["bench", options @ ..] => {
+            bench::Options::parse(options).and_then(|options| bench::run(&repository(), &options))
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository this program was compiled in.
+fn repository() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}

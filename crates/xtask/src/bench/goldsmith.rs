@@ -1,0 +1,233 @@
+//! Goldsmith's side: four builds through the executable, each read from its JSON events.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    Bench, check_standalone, fresh,
+    workload::{self, Workload},
+    write,
+};
+use crate::Result;
+
+/// What the four builds took.
+pub(super) struct Goldsmith {
+    pub(super) cold: Run,
+    pub(super) warm: Run,
+    pub(super) edit_last: Run,
+    pub(super) unchanged: Run,
+}
+
+/// One build.
+pub(super) struct Run {
+    pub(super) seconds: f64,
+    steps: Vec<StepTime>,
+}
+
+#[derive(Debug, PartialEq)]
+struct StepTime {
+    step: String,
+    seconds: f64,
+    cached: bool,
+}
+
+impl Run {
+    /// Seconds of each customizer that was carried out; absent for one that was cached.
+    pub(super) fn customizers(&self) -> Vec<Option<f64>> {
+        let customizers = self
+            .steps
+            .iter()
+            .filter(|step| step.step.starts_with("customize"));
+        customizers
+            .map(|step| (!step.cached).then_some(step.seconds))
+            .collect()
+    }
+
+    /// Whether any step was carried out that needs a machine.
+    pub(super) fn started_a_machine(&self) -> bool {
+        let needs_one = ["boot", "start", "customize", "generalize"];
+        self.steps
+            .iter()
+            .any(|step| !step.cached && needs_one.iter().any(|name| step.step.starts_with(name)))
+    }
+
+    /// Every step with its time, for the result file.
+    pub(super) fn json(&self) -> Value {
+        let step = |step: &StepTime| json!({ "step": step.step, "s": step.seconds, "cached": step.cached });
+        Value::Array(self.steps.iter().map(step).collect())
+    }
+}
+
+/// The source image of all measurements, made if need be: the disk that goldsmith itself boots.
+pub(super) fn source_image(bench: &Bench<'_>) -> Result<PathBuf> {
+    if let Some(image) = find_source(&cache(bench)) {
+        return Ok(image);
+    }
+    println!("goldsmith: making the source image (not measured)");
+    let dir = fresh(&bench.dir.join("source"))?;
+    let template = dir.join("template.json");
+    write(
+        &template,
+        &format!("{:#}\n", workload::template(&json!([]))),
+    )?;
+    build(bench, "source", &template)?;
+    find_source(&cache(bench))
+        .ok_or_else(|| format!("no source image in {}", cache(bench).display()))
+}
+
+fn find_source(cache: &Path) -> Option<PathBuf> {
+    let sources = fs::read_dir(cache.join("sources")).ok()?;
+    sources
+        .flatten()
+        .map(|entry| entry.path().join("disk.qcow2"))
+        .find(|disk| disk.exists())
+}
+
+pub(super) fn measure(bench: &Bench<'_>, workload: &Workload) -> Result<Goldsmith> {
+    let dir = fresh(&bench.dir.join("goldsmith"))?;
+    let template = dir.join("template.json");
+    // The booted node of earlier runs goes, the source image stays.
+    fresh(&cache(bench).join("nodes"))?;
+
+    workload.write_template(&template)?;
+    let cold = build(bench, "cold", &template)?;
+    let mut workload = workload.clone();
+    workload.touch(0, 1);
+    workload.write_template(&template)?;
+    let warm = build(bench, "warm", &template)?;
+    workload.touch(4, 1);
+    workload.write_template(&template)?;
+    let edit_last = build(bench, "edit_last", &template)?;
+    let unchanged = build(bench, "unchanged", &template)?;
+
+    expect("cold", &cold, 5)?;
+    expect("warm", &warm, 5)?;
+    expect("edit_last", &edit_last, 1)?;
+    expect("unchanged", &unchanged, 0)?;
+    Ok(Goldsmith {
+        cold,
+        warm,
+        edit_last,
+        unchanged,
+    })
+}
+
+/// A measurement of something else than its name says is worth nothing.
+fn expect(case: &str, run: &Run, carried_out: usize) -> Result<()> {
+    let count = run.customizers().iter().flatten().count();
+    if count == carried_out {
+        return Ok(());
+    }
+    Err(format!(
+        "{case}: {count} customizers were carried out, expected {carried_out}"
+    ))
+}
+
+fn build(bench: &Bench<'_>, case: &str, template: &Path) -> Result<Run> {
+    let image = template.with_file_name("disk.qcow2");
+    let log = bench.dir.join(format!("goldsmith-{case}.jsonl"));
+    let errors = bench.dir.join(format!("goldsmith-{case}.log"));
+    let create = |path: &Path| File::create(path).map_err(|e| format!("{}: {e}", path.display()));
+    let mut command = Command::new(bench.repository.join("target/release/goldsmith"));
+    command
+        .args(["--output", "json", "--cache-dir"])
+        .arg(cache(bench))
+        .arg("--data-dir")
+        .arg(bench.dir.join("data"))
+        .arg("build")
+        .arg(template)
+        .args(["--accel", &bench.options.accel, "--export"])
+        .arg(format!("qcow2={}", image.display()))
+        .stdin(Stdio::null())
+        .stdout(create(&log)?)
+        .stderr(create(&errors)?);
+    let started = Instant::now();
+    let status = command
+        .status()
+        .map_err(|error| format!("cannot run goldsmith: {error}"))?;
+    let seconds = started.elapsed().as_secs_f64();
+    let events = fs::read_to_string(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+    if !status.success() {
+        let last = events.lines().last().unwrap_or_default();
+        return Err(format!(
+            "goldsmith, {case}: {status}: {last} (log: {})",
+            errors.display()
+        ));
+    }
+    check_standalone(&image)?;
+    println!("goldsmith: {case} {seconds:.1} s");
+    Ok(Run {
+        seconds,
+        steps: read_steps(&events),
+    })
+}
+
+fn cache(bench: &Bench<'_>) -> PathBuf {
+    bench.dir.join("cache")
+}
+
+fn read_steps(events: &str) -> Vec<StepTime> {
+    let events = events
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let finished = events.filter(|event| event["kind"] == "stepFinished");
+    let step = |event: Value| {
+        Some(StepTime {
+            step: event["step"].as_str()?.to_owned(),
+            seconds: event["seconds"].as_f64()?,
+            cached: event["outcome"]["how"] == "cached",
+        })
+    };
+    finished.filter_map(step).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENTS: &str = r#"{"kind":"runStarted","runId":"r","template":"t"}
+{"kind":"stepFinished","step":"start","title":"Start","seconds":3.5,"outcome":{"how":"done"}}
+{"kind":"stepOutput","step":"customize[0]","stream":"stdout","text":"x"}
+{"kind":"stepFinished","step":"customize[0]","title":"a","seconds":0.0,"outcome":{"how":"cached","ageSeconds":4}}
+{"kind":"stepFinished","step":"customize[1]","title":"b","seconds":2.25,"outcome":{"how":"done"}}
+{"kind":"result"}"#;
+
+    #[test]
+    fn steps_are_read_from_events() {
+        let run = Run {
+            seconds: 9.0,
+            steps: read_steps(EVENTS),
+        };
+        assert_eq!(run.steps.len(), 3);
+        assert_eq!(run.customizers(), [None, Some(2.25)]);
+        assert!(run.started_a_machine());
+        assert!(expect("edit_last", &run, 1).is_ok());
+        assert!(
+            expect("warm", &run, 5)
+                .unwrap_err()
+                .contains("1 customizers")
+        );
+    }
+
+    #[test]
+    fn a_run_of_cached_steps_started_nothing() {
+        let cached = EVENTS
+            .lines()
+            .filter(|line| !line.contains("done"))
+            .collect::<Vec<_>>()
+            .join("\n");
+        assert!(
+            !Run {
+                seconds: 1.0,
+                steps: read_steps(&cached)
+            }
+            .started_a_machine()
+        );
+    }
+}

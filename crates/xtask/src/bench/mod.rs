@@ -1,0 +1,204 @@
+//! `cargo xtask bench`: goldsmith against Packer and against the bare floor, in one run on one
+//! machine: same image, same five steps, same machine shape, same clean-up at the end, and on
+//! either side one standalone qcow2. Only one machine runs at a time.
+
+mod floor;
+mod goldsmith;
+mod guest;
+mod packer;
+mod report;
+mod workload;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use crate::Result;
+use guest::Access;
+use workload::Workload;
+
+/// The machine all of them build on: `Standard_B2s`.
+const VM_SIZE: &str = "Standard_B2s";
+const VCPUS: u32 = 2;
+const MEMORY_MIB: u32 = 4096;
+
+/// What to measure.
+pub(crate) struct Options {
+    accel: String,
+    packer_runs: usize,
+    only: Option<String>,
+    image: Option<PathBuf>,
+}
+
+impl Options {
+    pub(crate) fn parse(words: &[&str]) -> Result<Self> {
+        let mut options = Self {
+            accel: "tcg".to_owned(),
+            packer_runs: 1,
+            only: None,
+            image: None,
+        };
+        for pair in words.chunks(2) {
+            match pair {
+                ["--accel", accel @ ("tcg" | "kvm")] => options.accel = (*accel).to_owned(),
+                ["--packer-runs", runs] => {
+                    options.packer_runs = match runs.parse() {
+                        Ok(runs @ 1..) => runs,
+                        _ => return Err(format!("--packer-runs {runs}: not a number from 1")),
+                    };
+                }
+                ["--only", side @ ("packer" | "floor" | "goldsmith")] => {
+                    options.only = Some((*side).to_owned());
+                }
+                ["--image", image] => options.image = Some(PathBuf::from(image)),
+                other => return Err(format!("bench: cannot make sense of {}", other.join(" "))),
+            }
+        }
+        Ok(options)
+    }
+
+    fn wants(&self, side: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only == side)
+    }
+
+    /// QEMU's value for `-accel`, the one goldsmith uses.
+    fn qemu_accel(&self) -> &str {
+        if self.accel == "kvm" {
+            "kvm"
+        } else {
+            "tcg,thread=multi"
+        }
+    }
+
+    fn qemu_cpu(&self) -> &str {
+        if self.accel == "kvm" { "host" } else { "max" }
+    }
+}
+
+/// Everything the sides need to know.
+struct Bench<'a> {
+    repository: &'a Path,
+    /// `target/bench`: caches, logs, results.
+    dir: PathBuf,
+    options: &'a Options,
+    access: Access,
+}
+
+pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
+    let dir = repository.join("target/bench");
+    fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let access = Access::generate(&dir.join("access"))?;
+    let bench = Bench {
+        repository,
+        dir,
+        options,
+        access,
+    };
+    // A first line no earlier run has had, so that no node of an earlier run fits.
+    let run = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let workload = Workload::new(run);
+
+    let image = match &options.image {
+        Some(image) => fs::canonicalize(image).map_err(|e| format!("{}: {e}", image.display()))?,
+        None => goldsmith::source_image(&bench)?,
+    };
+    let mut measured = report::Measured::new(&bench, &image)?;
+    if options.wants("goldsmith") {
+        measured.goldsmith = Some(goldsmith::measure(&bench, &workload)?);
+    }
+    if options.wants("packer") {
+        for _ in 0..options.packer_runs {
+            measured
+                .packer_s
+                .push(packer::measure(&bench, &workload, &image)?);
+        }
+    }
+    if options.wants("floor") {
+        measured.floor_s = floor::measure(&bench, &workload, &image)?;
+    }
+    println!("\n{}", measured.table());
+    // A part of the measurement does not replace a whole one.
+    if options.only.is_none() {
+        let path = bench.dir.join("build.json");
+        write(&path, &measured.json())?;
+        println!("written: {}", path.display());
+    }
+    Ok(())
+}
+
+fn write(path: &Path, content: &str) -> Result<()> {
+    fs::write(path, content).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Gives a folder that is there and empty.
+fn fresh(path: &Path) -> Result<PathBuf> {
+    if path.exists() {
+        fs::remove_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path.to_owned())
+}
+
+/// Runs a program to its end and gives what it printed.
+fn output(program: &str, arguments: &[&str]) -> Result<String> {
+    let done = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("cannot run {program}: {error}"))?;
+    if !done.status.success() {
+        let errors = String::from_utf8_lossy(&done.stderr);
+        return Err(format!(
+            "{program} {}: {}",
+            arguments.join(" "),
+            errors.trim()
+        ));
+    }
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+}
+
+/// Fails unless the file is a qcow2 that stands alone.
+fn check_standalone(image: &Path) -> Result<()> {
+    let told = output(
+        "qemu-img",
+        &["info", "--output=json", &image.to_string_lossy()],
+    )?;
+    let info: serde_json::Value = serde_json::from_str(&told)
+        .map_err(|error| format!("qemu-img info {}: {error}", image.display()))?;
+    if info["format"] != "qcow2" || info.get("backing-filename").is_some() {
+        return Err(format!("{} is not a standalone qcow2", image.display()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read() {
+        let options = Options::parse(&["--accel", "kvm", "--packer-runs", "2"]).unwrap();
+        assert_eq!((options.qemu_accel(), options.packer_runs), ("kvm", 2));
+        assert!(options.wants("floor"));
+        let options = Options::parse(&["--only", "packer", "--image", "x.qcow2"]).unwrap();
+        assert!(options.wants("packer") && !options.wants("goldsmith"));
+        assert_eq!(options.qemu_accel(), "tcg,thread=multi");
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for words in [
+            &["--accel", "fast"][..],
+            &["--accel"],
+            &["--packer-runs", "0"],
+            &["x"],
+        ] {
+            assert!(Options::parse(words).is_err(), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Which crate may see which, which dependency has one owner, and which nobody may bring in.
+//! `deny.toml` says part of it again for `cargo deny`; this works without that tool.
+
+use std::collections::BTreeSet;
+
+use super::{Finding, tree::Tree};
+
+/// Our crates and those of ours that each may name in its manifest.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("api", &[]),
+    ("vm", &[]),
+    ("engine", &["api", "vm"]),
+    ("goldsmith", &["api", "vm", "engine"]),
+    ("e2e", &["api", "vm"]),
+    ("xtask", &[]),
+];
+
+/// Dependencies that only some crates may name.
+const OWNERS: &[(&str, &[&str])] = &[
+    ("clap", &["goldsmith"]),
+    ("indicatif", &["goldsmith"]),
+    ("miette", &["goldsmith"]),
+    ("anyhow", &["goldsmith"]),
+    ("russh", &["vm"]),
+    ("reqwest", &["engine"]),
+    ("tokio", &["vm", "engine", "goldsmith", "e2e"]),
+];
+
+/// What must not be in the tree at all: a second TLS stack, or one that needs a C toolchain.
+const BANNED: &[&str] = &["openssl-sys", "aws-lc-sys", "aws-lc-rs", "native-tls"];
+
+pub(super) fn arrows(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (path, name, text) in manifests(tree) {
+        let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| *known == name) else {
+            findings.push(Finding::new(
+                path,
+                0,
+                "a new crate: say in xtask's ARROWS what it may see",
+            ));
+            continue;
+        };
+        for (line, dependency) in dependencies(text) {
+            let ours = ARROWS.iter().any(|(known, _)| *known == dependency);
+            if ours && !allowed.contains(&dependency) {
+                findings.push(Finding::new(
+                    path,
+                    line,
+                    format!("{name} must not know {dependency}"),
+                ));
+            }
+        }
+    }
+    findings
+}
+
+pub(super) fn owners(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (path, name, text) in manifests(tree) {
+        for (line, dependency) in dependencies(text) {
+            let owners = OWNERS.iter().find(|(known, _)| *known == dependency);
+            if let Some((_, owners)) = owners.filter(|(_, owners)| !owners.contains(&name)) {
+                let message = format!("{dependency} belongs to {} only", owners.join(", "));
+                findings.push(Finding::new(path, line, message));
+            }
+        }
+    }
+    findings
+}
+
+pub(super) fn banned(tree: &Tree) -> Vec<Finding> {
+    let lock = tree.text("Cargo.lock").unwrap_or_default();
+    let names: BTreeSet<&str> = lock
+        .lines()
+        .filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))
+        .collect();
+    let found = BANNED.iter().filter(|name| names.contains(*name));
+    found
+        .map(|name| Finding::new("Cargo.lock", 0, format!("{name} is in the tree")))
+        .collect()
+}
+
+/// Path, crate name and text of every manifest of a crate.
+fn manifests(tree: &Tree) -> impl Iterator<Item = (&str, &str, &str)> {
+    tree.texts("/Cargo.toml").filter_map(|(path, text)| {
+        let name = path.strip_prefix("crates/")?.strip_suffix("/Cargo.toml")?;
+        Some((path, name, text))
+    })
+}
+
+/// The names in every `dependencies` section, development and build included.
+fn dependencies(manifest: &str) -> Vec<(usize, &str)> {
+    let mut inside = false;
+    let mut found = Vec::new();
+    for (number, line) in manifest.lines().enumerate() {
+        if let Some(section) = line.strip_prefix('[') {
+            let section = section.trim_end().trim_end_matches(']');
+            inside = section.ends_with("dependencies");
+            if let Some((_, name)) = section.split_once("dependencies.") {
+                found.push((number + 1, name));
+            }
+        } else if inside {
+            let name = line.split(['.', '=', ' ']).next().unwrap_or_default();
+            if !name.is_empty() && !name.starts_with('#') {
+                found.push((number + 1, name));
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tree::tree, *};
+
+    fn messages(findings: Vec<Finding>) -> Vec<String> {
+        findings
+            .into_iter()
+            .map(|f| format!("{}:{}: {}", f.path, f.line, f.message))
+            .collect()
+    }
+
+    #[test]
+    fn an_arrow_against_the_direction_is_found() {
+        let tree = tree(&[
+            (
+                "crates/api/Cargo.toml",
+                "[dependencies]\nserde.workspace = true\n\n[dev-dependencies]\nvm.workspace = true\n",
+            ),
+            (
+                "crates/vm/Cargo.toml",
+                "[dependencies.engine]\npath = \"../engine\"\n",
+            ),
+            (
+                "crates/engine/Cargo.toml",
+                "[dependencies]\napi = { path = \"../api\" }\nvm.workspace = true\n",
+            ),
+            ("crates/fresh/Cargo.toml", "[package]\nname = \"fresh\"\n"),
+        ]);
+        assert_eq!(
+            messages(arrows(&tree)),
+            [
+                "crates/api/Cargo.toml:5: api must not know vm",
+                "crates/vm/Cargo.toml:1: vm must not know engine",
+                "crates/fresh/Cargo.toml:0: a new crate: say in xtask's ARROWS what it may see",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_owned_dependency_stays_at_home() {
+        let tree = tree(&[
+            (
+                "crates/vm/Cargo.toml",
+                "[dependencies]\nrussh.workspace = true\nreqwest = \"0.13\"\n",
+            ),
+            (
+                "crates/goldsmith/Cargo.toml",
+                "[dependencies]\nclap.workspace = true\n",
+            ),
+        ]);
+        assert_eq!(
+            messages(owners(&tree)),
+            ["crates/vm/Cargo.toml:3: reqwest belongs to engine only"]
+        );
+    }
+
+    #[test]
+    fn a_banned_package_is_found_and_its_neighbours_are_not() {
+        let lock = "[[package]]\nname = \"openssl-probe\"\n\n[[package]]\nname = \"aws-lc-sys\"\n";
+        assert_eq!(
+            messages(banned(&tree(&[("Cargo.lock", lock)]))),
+            ["Cargo.lock:0: aws-lc-sys is in the tree"]
+        );
+    }
+}

@@ -1,0 +1,70 @@
+//! The rules of the repository that no compiler checks. Each rule is one function from the tree of
+//! files to its findings; all findings are printed at once.
+
+mod crates;
+mod links;
+mod orphans;
+mod paths;
+mod sizes;
+mod tree;
+
+use std::path::Path;
+
+use crate::Result;
+use tree::Tree;
+
+/// Where a rule is broken, and how.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Finding {
+    path: String,
+    /// From 1; 0 means the whole file.
+    line: usize,
+    message: String,
+}
+
+impl Finding {
+    fn new(path: &str, line: usize, message: impl Into<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            line,
+            message: message.into(),
+        }
+    }
+}
+
+type Rule = fn(&Tree) -> Vec<Finding>;
+
+const RULES: &[Rule] = &[
+    sizes::check,
+    orphans::check,
+    paths::check,
+    crates::arrows,
+    crates::owners,
+    crates::banned,
+    links::documents,
+    links::examples,
+];
+
+/// Prints every finding; an error if there is any.
+pub(crate) fn run(repository: &Path) -> Result<()> {
+    let tree = Tree::load(repository)?;
+    let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| rule(&tree)).collect();
+    findings.sort();
+    for Finding {
+        path,
+        line,
+        message,
+    } in &findings
+    {
+        match line {
+            0 => println!("{path}: {message}"),
+            _ => println!("{path}:{line}: {message}"),
+        }
+    }
+    match findings.len() {
+        0 => Ok(()),
+        count => Err(format!(
+            "{count} findings; the rules are in CONTRIBUTING.md"
+        )),
+    }
+}

@@ -1,0 +1,118 @@
+//! How long a file, how big a crate, how heavy a tracked file may be. Functions are clippy's.
+
+use std::collections::BTreeMap;
+
+use super::{Finding, tree::Tree};
+
+const FILE_LINES: usize = 600;
+const CRATE_LINES: usize = 10_000;
+const FILE_BYTES: usize = 1 << 20;
+
+/// Files that may be longer, each with its reason.
+const LONGER: &[(&str, &str)] = &[];
+
+pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut crates: BTreeMap<&str, usize> = BTreeMap::new();
+    for file in &tree.files {
+        if file.bytes > FILE_BYTES {
+            findings.push(Finding::new(
+                &file.path,
+                0,
+                "is larger than 1 MiB; fetch it, or make it",
+            ));
+        }
+    }
+    for (path, text) in tree.texts(".rs") {
+        let lines = lines_without_tests(path, text);
+        if let Some(name) = path
+            .strip_prefix("crates/")
+            .and_then(|rest| rest.split('/').next())
+        {
+            *crates.entry(name).or_default() += lines;
+        }
+        if lines > FILE_LINES && !LONGER.iter().any(|(longer, _)| *longer == path) {
+            let message =
+                format!("{lines} lines without tests, the limit is {FILE_LINES}: split it");
+            findings.push(Finding::new(path, 0, message));
+        }
+    }
+    for (name, lines) in crates.into_iter().filter(|(_, lines)| *lines > CRATE_LINES) {
+        let message = format!("{lines} lines without tests, the limit is {CRATE_LINES}");
+        findings.push(Finding::new(&format!("crates/{name}"), 0, message));
+    }
+    findings
+}
+
+/// By convention the tests are the last module of a file, or a file of their own.
+fn lines_without_tests(path: &str, text: &str) -> usize {
+    if path.ends_with("/tests.rs") || path.contains("/tests/") {
+        return 0;
+    }
+    for (number, line) in text.lines().enumerate() {
+        if line == "#[cfg(test)]" {
+            // Attributes may stand between, as a reason to allow something.
+            let rest = text
+                .lines()
+                .skip(number + 1)
+                .find(|line| !line.starts_with('#'));
+            if rest.is_some_and(|line| line.starts_with("mod ") && line.ends_with('{')) {
+                return number;
+            }
+        }
+    }
+    text.lines().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tree::tree, *};
+
+    #[test]
+    fn a_long_file_is_found_and_its_tests_do_not_count() {
+        let code = "fn f() {}\n".repeat(FILE_LINES);
+        let long = format!("{code}fn g() {{}}\n");
+        let tested = format!("{code}#[cfg(test)]\n#[allow(x)]\nmod tests {{\n{code}}}\n");
+        let tree = tree(&[
+            ("crates/a/src/long.rs", &long),
+            ("crates/a/src/tested.rs", &tested),
+            ("crates/a/src/x/tests.rs", &long),
+            ("crates/a/tests/it/main.rs", &long),
+        ]);
+        let findings = check(&tree);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].path, "crates/a/src/long.rs");
+        assert!(findings[0].message.starts_with("601 lines"), "{findings:?}");
+    }
+
+    #[test]
+    fn a_test_module_in_its_own_file_hides_nothing() {
+        let text = format!(
+            "#[cfg(test)]\nmod tests;\n{}",
+            "fn f() {}\n".repeat(FILE_LINES)
+        );
+        assert_eq!(
+            lines_without_tests("crates/a/src/a.rs", &text),
+            FILE_LINES + 2
+        );
+    }
+
+    #[test]
+    fn a_crate_has_a_limit_too() {
+        let part = "fn f() {}\n".repeat(FILE_LINES);
+        let paths: Vec<String> = (0..17).map(|n| format!("crates/a/src/{n}.rs")).collect();
+        let files: Vec<(&str, &str)> = paths
+            .iter()
+            .map(|path| (path.as_str(), part.as_str()))
+            .collect();
+        let findings = check(&tree(&files));
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].path, "crates/a");
+    }
+
+    #[test]
+    fn a_heavy_file_is_found() {
+        let heavy = "x".repeat(FILE_BYTES + 1);
+        assert_eq!(check(&tree(&[("docs/picture.svg", &heavy)])).len(), 1);
+    }
+}
