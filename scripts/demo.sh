@@ -11,6 +11,7 @@ readonly GOLDSMITH=target/debug/goldsmith
 readonly DEADLINE_SECONDS=420
 
 boot_pid=""
+curl_pid=""
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 
@@ -18,6 +19,7 @@ say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 cleanup() {
   local status=$?
   trap - EXIT
+  if [ -n "$curl_pid" ]; then kill "$curl_pid" 2>/dev/null || true; fi
   if [ -n "$boot_pid" ]; then
     kill -INT "$boot_pid" 2>/dev/null || true
     wait "$boot_pid" 2>/dev/null || true
@@ -43,7 +45,7 @@ free_port() {
 
 # fetch URL FILE: until it answers, the machine ends, or the deadline passes.
 fetch() {
-  local url=$1 file=$2 curl_pid failed=0
+  local url=$1 file=$2 failed=0
   curl --silent --show-error --fail --retry 100000 --retry-delay 1 --retry-all-errors \
     --retry-max-time "$DEADLINE_SECONDS" --connect-timeout 5 --max-time 15 \
     --output "$file" "$url" 2>"$OUT/curl.log" &
@@ -51,12 +53,12 @@ fetch() {
   # Whichever ends first. The machine should not.
   wait -n "$curl_pid" "$boot_pid" || failed=1
   if ! kill -0 "$boot_pid" 2>/dev/null; then
-    kill "$curl_pid" 2>/dev/null || true
     boot_pid=""
     printf 'demo: the machine ended before it served a page:\n' >&2
     tail -n 20 "$OUT/boot.log" >&2
     return 1
   fi
+  curl_pid=""
   if [ "$failed" = 1 ]; then
     printf 'demo: no page from %s within %s s:\n' "$url" "$DEADLINE_SECONDS" >&2
     tail -n 3 "$OUT/curl.log" >&2
