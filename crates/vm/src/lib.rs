@@ -1,1 +1,32 @@
-//! vm
+//! One QEMU machine and its guest: start, watch, seal, resume, reach, end.
+//!
+//! Rules:
+//! - Nothing here knows templates, HTTP or SQL. A machine is described by a [`MachineSpec`] and
+//!   found again by its run folder, after a crash as well.
+//! - Programs are started in [`proc`] only. Disk formats are always said, never guessed.
+//! - Every wait ends: by its event, by the machine's end, by a deadline, or by the caller's token.
+//! - The guest is not trusted. Its host key is checked, nothing in its file system is parsed here,
+//!   and its console is cleaned before anybody sees it.
+
+mod access;
+pub mod args;
+pub mod disk;
+mod error;
+pub mod fake;
+pub mod guest;
+pub mod host;
+mod machine;
+pub mod proc;
+mod qemu;
+pub mod qmp;
+pub mod seed;
+mod serial;
+mod spec;
+
+pub use access::Access;
+pub use error::{Ended, Error};
+pub use guest::{Exit, Guest, Sink, Stdin, StreamKind};
+pub use host::{Accel, Host};
+pub use machine::{Backend, Machine, Seal, Sealed};
+pub use qemu::Qemu;
+pub use spec::{Firmware, MachineSpec};

@@ -1,0 +1,211 @@
+//! From a machine's description to QEMU's arguments; pure.
+//!
+//! Whatever is changed here changes what a saved RAM expects, so nodes of an earlier goldsmith
+//! cannot be resumed: raise [`LAYOUT`] with it.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+
+use crate::{Accel, Firmware, Host, MachineSpec};
+
+/// The version of the hardware that these arguments describe.
+pub const LAYOUT: u32 = 1;
+
+/// The QMP socket in the run folder. QEMU works in there, as a socket's path may only have 107
+/// bytes.
+pub(crate) const QMP_SOCKET: &str = "qmp.sock";
+/// The serial console's log in the run folder.
+pub(crate) const SERIAL_LOG: &str = "serial.log";
+/// The process id in the run folder; its absolute path also marks the process.
+pub(crate) const PID_FILE: &str = "qemu.pid";
+
+/// Node names of the drives; each seal adds one to the generation.
+pub(crate) fn node(drive: &str, generation: u32) -> String {
+    format!("{drive}-{generation}")
+}
+
+/// A qcow2 drive of the machine's own. `sealed` ones get no backing file from their header: it is
+/// put in by the seal.
+///
+/// Flushes of the guest are not waited for. What is kept is written to the disk when it is sealed,
+/// and what is not sealed is worth nothing after a power failure.
+pub(crate) fn drive(node_name: &str, path: &Path, takes_over: bool) -> Value {
+    let cache = json!({ "direct": false, "no-flush": true });
+    let mut drive = json!({
+        "driver": "qcow2",
+        "node-name": node_name,
+        "discard": "unmap",
+        "cache": cache,
+        "file": { "driver": "file", "filename": path, "discard": "unmap", "cache": cache },
+    });
+    if takes_over {
+        drive["backing"] = Value::Null;
+    }
+    drive
+}
+
+/// The arguments for one machine, without the program itself. Paths in the description must be
+/// absolute.
+pub fn arguments(host: &Host, spec: &MachineSpec) -> Vec<String> {
+    let mut args = Args::default();
+    args.flag("-nodefaults")
+        .flag("-no-user-config")
+        .flag("-only-migratable");
+    args.put("-name", format!("goldsmith-{}", safe_name(&spec.name)));
+    args.put(
+        "-pidfile",
+        spec.run_dir
+            .join(PID_FILE)
+            .to_string_lossy()
+            .replace(',', ",,"),
+    );
+    args.put(
+        "-sandbox",
+        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+    );
+    processor(&mut args, host, spec);
+    drives(&mut args, host, spec);
+    network(&mut args, spec);
+    args.device("virtio-rng-pci", "rng0,bus=pcie.0,addr=0x5");
+    args.put("-device", "vmgenid,guid=auto");
+    args.device("VGA", "vga0,bus=pcie.0,addr=0x6");
+    args.put("-display", "none");
+    args.put(
+        "-chardev",
+        format!("file,id=serial0,path={SERIAL_LOG},append=on"),
+    );
+    args.put("-serial", "chardev:serial0");
+    args.put(
+        "-chardev",
+        format!("socket,id=qmp0,path={QMP_SOCKET},server=on,wait=off"),
+    );
+    args.put("-mon", "chardev=qmp0,mode=control");
+    if spec.resume_from.is_some() {
+        args.put("-incoming", "defer");
+    }
+    args.0
+}
+
+fn processor(args: &mut Args, host: &Host, spec: &MachineSpec) {
+    let machine = spec.machine_type.as_deref().unwrap_or(&host.machine_type);
+    let flash = match spec.firmware {
+        Firmware::Uefi { .. } => format!(",pflash0=code,pflash1={}", node("vars", 0)),
+        Firmware::Bios => String::new(),
+    };
+    args.put(
+        "-machine",
+        format!("{machine},vmport=off,sata=off,dump-guest-core=off{flash}"),
+    );
+    args.put(
+        "-accel",
+        match host.accel {
+            Accel::Kvm => "kvm",
+            Accel::Tcg { .. } => "tcg,thread=multi,tb-size=512",
+        },
+    );
+    args.put("-cpu", spec.cpu_model.as_deref().unwrap_or(&host.cpu_model));
+    args.put("-smp", spec.vcpus.to_string());
+    args.put("-m", format!("{}M", spec.memory_mib));
+    args.put("-rtc", "base=utc");
+}
+
+fn drives(args: &mut Args, host: &Host, spec: &MachineSpec) {
+    if let Firmware::Uefi { vars } = &spec.firmware {
+        let code = host.uefi.as_ref().map_or(Path::new(""), |uefi| &uefi.code);
+        args.blockdev(&read_only("code", code));
+        args.blockdev(&drive(&node("vars", 0), vars, false));
+    }
+    args.blockdev(&drive(&node("disk", 0), &spec.disk, false));
+    let disk = node("disk", 0);
+    args.device(
+        "virtio-blk-pci",
+        &format!("disk,bus=pcie.0,addr=0x2,drive={disk},bootindex=0"),
+    );
+    if let Some(seed) = &spec.seed {
+        args.blockdev(&read_only("seed", seed));
+        args.device("virtio-blk-pci", "seed,bus=pcie.0,addr=0x3,drive=seed");
+    }
+}
+
+fn read_only(node_name: &str, path: &Path) -> Value {
+    let file = json!({ "driver": "file", "filename": path });
+    json!({ "driver": "raw", "node-name": node_name, "read-only": true, "file": file })
+}
+
+/// Out yes, in only from this host's loopback. No IPv6, as it would lead nowhere on most hosts and
+/// be tried first.
+fn network(args: &mut Args, spec: &MachineSpec) {
+    let forwards: String = spec
+        .forwards
+        .iter()
+        .map(|(host, guest)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}"))
+        .collect();
+    args.put("-netdev", format!("user,id=net0,ipv6=off{forwards}"));
+    // Without its ROM, which would only try to boot from the network.
+    args.device(
+        "virtio-net-pci",
+        "nic,bus=pcie.0,addr=0x4,netdev=net0,romfile=",
+    );
+}
+
+#[derive(Default)]
+struct Args(Vec<String>);
+
+impl Args {
+    fn flag(&mut self, flag: &str) -> &mut Self {
+        self.0.push(flag.to_owned());
+        self
+    }
+
+    fn put(&mut self, flag: &str, value: impl Into<String>) {
+        self.0.extend([flag.to_owned(), value.into()]);
+    }
+
+    fn blockdev(&mut self, node: &Value) {
+        self.put("-blockdev", node.to_string());
+    }
+
+    fn device(&mut self, driver: &str, id_and_options: &str) {
+        self.put("-device", format!("{driver},id={id_and_options}"));
+    }
+}
+
+fn safe_name(name: &str) -> String {
+    name.chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect()
+}
+
+/// The same description with absolute paths.
+pub(crate) fn absolute(spec: &MachineSpec) -> io::Result<MachineSpec> {
+    let mut spec = spec.clone();
+    let fix = |path: &mut PathBuf| -> io::Result<()> {
+        *path = std::path::absolute(&*path)?;
+        Ok(())
+    };
+    fix(&mut spec.run_dir)?;
+    fix(&mut spec.disk)?;
+    if let Firmware::Uefi { vars } = &mut spec.firmware {
+        fix(vars)?;
+    }
+    for path in [&mut spec.seed, &mut spec.resume_from]
+        .into_iter()
+        .flatten()
+    {
+        fix(path)?;
+    }
+    Ok(spec)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+use insta::assert_snapshot;
+
+use super::*;
+use crate::host::{UefiFirmware, Version};
+
+fn host(accel: Accel) -> Host {
+    Host {
+        qemu: "/usr/bin/qemu-system-x86_64".into(),
+        qemu_img: "/usr/bin/qemu-img".into(),
+        version: Version {
+            major: 10,
+            minor: 0,
+            micro: 2,
+        },
+        accel,
+        machine_type: "pc-q35-10.0".into(),
+        cpu_model: "max".into(),
+        uefi: Some(UefiFirmware {
+            code: "/fw/CODE.fd".into(),
+            vars: "/fw/VARS.fd".into(),
+        }),
+        bios: true,
+        cpus: 2,
+        memory_mib: 8192,
+        has_mapped_ram: true,
+        cpu_identity: String::new(),
+    }
+}
+
+fn spec() -> MachineSpec {
+    MachineSpec {
+        name: "web server/1".into(),
+        run_dir: "/data/runs/1".into(),
+        vcpus: 2,
+        memory_mib: 2048,
+        firmware: Firmware::Uefi {
+            vars: "/data/runs/1/vars.qcow2".into(),
+        },
+        disk: "/data/runs/1/disk.qcow2".into(),
+        seed: Some("/data/runs/1/seed.img".into()),
+        forwards: vec![(0, 22)],
+        resume_from: None,
+        machine_type: None,
+        cpu_model: None,
+    }
+}
+
+fn lines(host: &Host, spec: &MachineSpec) -> String {
+    let mut text = String::new();
+    for arg in arguments(host, spec) {
+        text.push_str(if arg.starts_with('-') { "\n" } else { " " });
+        text.push_str(&arg);
+    }
+    text
+}
+
+#[test]
+fn uefi_machine_under_emulation() {
+    let host = host(Accel::Tcg { why: "test".into() });
+    assert_snapshot!(lines(&host, &spec()));
+}
+
+#[test]
+fn bios_machine_under_kvm_resumed() {
+    let spec = MachineSpec {
+        firmware: Firmware::Bios,
+        seed: None,
+        forwards: vec![(8080, 80), (0, 22)],
+        resume_from: Some("/data/nodes/a/ram".into()),
+        machine_type: Some("pc-q35-9.2".into()),
+        cpu_model: Some("host".into()),
+        ..spec()
+    };
+    assert_snapshot!(lines(&host(Accel::Kvm), &spec));
+}
+
+#[test]
+fn what_takes_over_has_no_backing_of_its_own() {
+    let taking = drive("disk-1", Path::new("/d,1"), true);
+    assert_eq!(taking.get("backing"), Some(&Value::Null));
+    assert_eq!(drive("disk-0", Path::new("/d"), false).get("backing"), None);
+}
+
+#[test]
+fn relative_paths_become_absolute() {
+    let fixed = absolute(&MachineSpec {
+        disk: "disk.qcow2".into(),
+        ..spec()
+    })
+    .unwrap();
+    assert_eq!(
+        fixed.disk,
+        std::env::current_dir().unwrap().join("disk.qcow2")
+    );
+    assert_eq!(fixed.run_dir, spec().run_dir);
+}

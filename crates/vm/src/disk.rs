@@ -1,0 +1,253 @@
+//! Makes, inspects and converts disk images through `qemu-img`.
+//!
+//! Formats are always given; only [`info`] may look for itself, and its answer is to be judged
+//! before anything else touches an image from outside. Holes stay holes.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Host,
+    proc::{Command, Error, Output},
+};
+
+/// For everything that does not copy data.
+const QUICK: Duration = Duration::from_secs(60);
+
+/// What an image says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// QEMU's name of the format: `qcow2`, `raw`, `vpc`, `vhdx`, `vmdk`.
+    pub format: String,
+    /// Size that a machine sees, in bytes.
+    pub virtual_size: u64,
+    /// Bytes that the file takes.
+    pub actual_size: u64,
+    /// The backing file as written in the header.
+    pub backing: Option<String>,
+    /// Another file that holds the data (qcow2).
+    pub data_file: Option<String>,
+    /// Other files that hold the data (vmdk).
+    pub extents: Vec<String>,
+    /// Whether the image is encrypted.
+    pub encrypted: bool,
+    /// Whether the image is marked as in need of repair.
+    pub corrupt: bool,
+    /// Number of snapshots within the image.
+    pub snapshots: usize,
+}
+
+impl Info {
+    /// Whether the image is one file that needs no other.
+    pub fn is_self_contained(&self, path: &Path) -> bool {
+        let own = |extent: &String| Path::new(extent).file_name() == path.file_name();
+        self.backing.is_none() && self.data_file.is_none() && self.extents.iter().all(own)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct WireInfo {
+    format: String,
+    virtual_size: u64,
+    #[serde(default)]
+    actual_size: u64,
+    backing_filename: Option<String>,
+    #[serde(default)]
+    encrypted: bool,
+    #[serde(default)]
+    snapshots: Vec<Value>,
+    format_specific: Option<Value>,
+}
+
+fn parse_info(json: &str) -> Result<Info, serde_json::Error> {
+    let wire: WireInfo = serde_json::from_str(json)?;
+    let data = wire
+        .format_specific
+        .as_ref()
+        .map_or(&Value::Null, |s| &s["data"]);
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let extents = data["extents"].as_array().into_iter().flatten();
+    Ok(Info {
+        backing: wire.backing_filename,
+        data_file: text(&data["data-file"]),
+        extents: extents
+            .filter_map(|extent| text(&extent["filename"]))
+            .collect(),
+        encrypted: wire.encrypted,
+        corrupt: data["corrupt"].as_bool().unwrap_or(false),
+        snapshots: wire.snapshots.len(),
+        format: wire.format,
+        virtual_size: wire.virtual_size,
+        actual_size: wire.actual_size,
+    })
+}
+
+fn quick() -> CancellationToken {
+    CancellationToken::new()
+}
+
+fn img(host: &Host, verb: &str) -> Command {
+    Command::new(&host.qemu_img).arg(verb)
+}
+
+/// A relative path that begins with a dash or contains a colon would be taken for something else.
+fn plain(path: &Path) -> PathBuf {
+    if path.is_absolute() {
+        path.to_owned()
+    } else {
+        Path::new("./").join(path)
+    }
+}
+
+/// Reads an image's header. Without a format, `qemu-img` guesses; judge the answer. The backing
+/// file is not opened, and an image that a machine has open can be asked too.
+pub async fn info(host: &Host, path: &Path, format: Option<&str>) -> Result<Info, Error> {
+    let mut command = img(host, "info").args(["--output=json", "--force-share"]);
+    if let Some(format) = format {
+        command = command.args(["-f", format]);
+    }
+    let output = command
+        .arg("--")
+        .arg(plain(path))
+        .run(&quick(), Some(QUICK))
+        .await?;
+    parse_info(&output.stdout).map_err(|error| Error::Io {
+        program: "qemu-img info".to_owned(),
+        source: error.into(),
+    })
+}
+
+/// Makes an empty overlay on a qcow2 file. The backing path is written as given (relative ones count
+/// from the overlay's folder) and need not exist yet.
+pub async fn create_overlay(
+    host: &Host,
+    path: &Path,
+    backing: &Path,
+    virtual_size: u64,
+) -> Result<(), Error> {
+    create_overlay_on(host, path, backing, "qcow2", virtual_size).await
+}
+
+/// Makes an empty overlay on a file of any format.
+pub async fn create_overlay_on(
+    host: &Host,
+    path: &Path,
+    backing: &Path,
+    backing_format: &str,
+    virtual_size: u64,
+) -> Result<(), Error> {
+    let command = img(host, "create").args(["-q", "-u", "-f", "qcow2", "-F", backing_format]);
+    let command = command.arg("-b").arg(backing).arg("--").arg(plain(path));
+    command
+        .arg(virtual_size.to_string())
+        .run(&quick(), Some(QUICK))
+        .await
+        .map(drop)
+}
+
+/// Makes an empty image.
+pub async fn create(
+    host: &Host,
+    path: &Path,
+    format: &str,
+    virtual_size: u64,
+) -> Result<(), Error> {
+    let command = img(host, "create")
+        .args(["-q", "-f", format, "--"])
+        .arg(plain(path));
+    command
+        .arg(virtual_size.to_string())
+        .run(&quick(), Some(QUICK))
+        .await
+        .map(drop)
+}
+
+/// One image to be copied into another format.
+#[derive(Debug, Clone, Copy)]
+pub struct Convert<'a> {
+    /// What is read, with all its backing files.
+    pub src: &'a Path,
+    /// Its format.
+    pub src_format: &'a str,
+    /// What is written; replaced if it exists.
+    pub dst: &'a Path,
+    /// Its format.
+    pub dst_format: &'a str,
+    /// `-o` options of the new image, as `name=value`.
+    pub options: &'a [&'a str],
+    /// Compress the new image's clusters.
+    pub compress: bool,
+}
+
+/// Copies an image into another format; `on_progress` hears fractions between 0 and 1. The result
+/// stands alone and is sparse.
+pub async fn convert(
+    host: &Host,
+    job: Convert<'_>,
+    mut on_progress: impl FnMut(f64) + Send,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    let mut command = img(host, "convert").args(["-p", "-f", job.src_format, "-O", job.dst_format]);
+    for option in job.options {
+        command = command.args(["-o", option]);
+    }
+    // Out of order and many at once: as far as the format can.
+    command = command.args(["-W", "-m", "8"]);
+    if job.compress {
+        command = command.arg("-c");
+    }
+    let command = command.arg("--").arg(plain(job.src)).arg(plain(job.dst));
+    let report = |line: &str| {
+        if let Some(fraction) = progress(line) {
+            on_progress(fraction);
+        }
+    };
+    command.run_streaming(cancel, None, report).await.map(drop)
+}
+
+/// From `    (12.34/100%)`.
+fn progress(line: &str) -> Option<f64> {
+    let number = line.trim().strip_prefix('(')?.split_once("/100%)")?.0;
+    number.parse::<f64>().ok().map(|percent| percent / 100.0)
+}
+
+/// Looks for damage; damage is an error.
+pub async fn check(
+    host: &Host,
+    path: &Path,
+    format: &str,
+    cancel: &CancellationToken,
+) -> Result<Output, Error> {
+    img(host, "check")
+        .args(["-q", "-f", format, "--"])
+        .arg(plain(path))
+        .run(cancel, None)
+        .await
+}
+
+/// Makes an image larger; the new space is a hole.
+pub async fn resize(
+    host: &Host,
+    path: &Path,
+    format: &str,
+    virtual_size: u64,
+) -> Result<(), Error> {
+    let command = img(host, "resize")
+        .args(["-q", "-f", format, "--"])
+        .arg(plain(path));
+    command
+        .arg(virtual_size.to_string())
+        .run(&quick(), Some(QUICK))
+        .await
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,543 @@
+//! A scripted machine, for tests and dry runs: it records what is done to it and answers as told.
+//!
+//! Files are real (sealing makes them), guests are not: a command is answered by the last rule
+//! whose text it contains, or else succeeds in silence. `poweroff` shuts the guest down.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::io::AsyncReadExt;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::{
+    Access, Backend, Ended, Error, Exit, Firmware, Guest, Machine, MachineSpec, Seal, Sealed, Sink,
+    Stdin, StreamKind,
+};
+
+/// Something that was done to the fake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// A machine was started.
+    Start(MachineSpec),
+    /// A guest was connected to.
+    Connect,
+    /// A command was run.
+    Run {
+        /// The command.
+        command: String,
+        /// What it was given to read.
+        stdin: Vec<u8>,
+    },
+    /// A machine was sealed.
+    Seal(Seal),
+    /// The guest's shutdown was waited for.
+    WaitOff,
+    /// A screenshot was taken.
+    Screenshot(PathBuf),
+    /// A machine was stopped, with or without asking the guest.
+    Stop {
+        /// Whether the guest was asked first.
+        asked: bool,
+    },
+    /// A run folder was cleared of machines.
+    End(PathBuf),
+}
+
+/// A place where the fake can be told to misbehave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Point {
+    /// In [`Backend::start`].
+    Start,
+    /// In [`Machine::connect`].
+    Connect,
+    /// In [`Machine::seal`].
+    Seal,
+    /// In [`Machine::wait_off`].
+    WaitOff,
+    /// In [`Machine::screenshot`].
+    Screenshot,
+    /// In [`Machine::stop`].
+    Stop,
+    /// In [`Backend::end`].
+    End,
+}
+
+/// How it misbehaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mishap {
+    /// With an error that carries this text.
+    Fail(String),
+    /// With a panic.
+    Panic,
+    /// By never coming back (but minding the caller's token, where there is one).
+    Hang,
+    /// The machine goes away.
+    Gone(Ended),
+}
+
+/// How a guest's command goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reaction {
+    /// Written to standard output.
+    pub out: String,
+    /// Written to standard error.
+    pub err: String,
+    /// And then.
+    pub then: Then,
+}
+
+/// What a command does after its output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Then {
+    /// Ends with this code.
+    Exit(i32),
+    /// Never ends, until the machine does.
+    Hang,
+    /// The connection breaks.
+    Disconnect,
+    /// The machine goes away in the middle.
+    Gone(Ended),
+    /// The library panics.
+    Panic,
+}
+
+impl Reaction {
+    /// Ends with a code, in silence.
+    pub fn exit(code: i32) -> Self {
+        Self::then(Then::Exit(code))
+    }
+
+    /// Succeeds with some output.
+    pub fn out(text: impl Into<String>) -> Self {
+        Self {
+            out: text.into(),
+            ..Self::exit(0)
+        }
+    }
+
+    /// Does something, in silence.
+    pub fn then(then: Then) -> Self {
+        Self {
+            out: String::new(),
+            err: String::new(),
+            then,
+        }
+    }
+
+    /// Adds text on standard error.
+    #[must_use]
+    pub fn err(mut self, text: impl Into<String>) -> Self {
+        self.err = text.into();
+        self
+    }
+}
+
+type Answer = Arc<dyn Fn(&str, &[u8]) -> Reaction + Send + Sync>;
+
+/// The backend; clones share everything.
+#[derive(Clone, Default)]
+pub struct Fake {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    calls: Vec<Call>,
+    rules: Vec<(String, Answer)>,
+    mishaps: HashMap<Point, Mishap>,
+    running: HashMap<PathBuf, Life>,
+}
+
+/// One machine's time on earth.
+#[derive(Clone, Default)]
+struct Life {
+    gone: CancellationToken,
+    ended: Arc<Mutex<Option<Ended>>>,
+}
+
+impl Life {
+    fn end(&self, how: Ended) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.get_or_insert(how);
+        drop(ended);
+        self.gone.cancel();
+    }
+
+    fn ended(&self) -> Option<Ended> {
+        self.ended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn error(&self) -> Error {
+        let ended = self.ended().unwrap_or(Ended::Stopped);
+        Error::Gone {
+            ended,
+            serial: vec!["last words of the fake".to_owned()],
+        }
+    }
+}
+
+impl Fake {
+    /// A backend whose machines do nothing and succeed.
+    pub fn new() -> Self {
+        let fake = Self::default();
+        fake.on("poweroff", Reaction::then(Then::Gone(Ended::GuestShutdown)));
+        fake
+    }
+
+    /// From now on, commands that contain this text go this way.
+    pub fn on(&self, needle: impl Into<String>, reaction: Reaction) {
+        self.on_call(needle, move |_, _| reaction.clone());
+    }
+
+    /// The same, decided from the command and its input.
+    pub fn on_call(
+        &self,
+        needle: impl Into<String>,
+        answer: impl Fn(&str, &[u8]) -> Reaction + Send + Sync + 'static,
+    ) {
+        self.state().rules.push((needle.into(), Arc::new(answer)));
+    }
+
+    /// From now on, this place misbehaves.
+    pub fn at(&self, point: Point, mishap: Mishap) {
+        self.state().mishaps.insert(point, mishap);
+    }
+
+    /// From now on, this place behaves again.
+    pub fn behave(&self, point: Point) {
+        self.state().mishaps.remove(&point);
+    }
+
+    /// Everything that was done so far.
+    pub fn calls(&self) -> Vec<Call> {
+        self.state().calls.clone()
+    }
+
+    /// The guest's commands so far.
+    pub fn commands(&self) -> Vec<String> {
+        let command = |call| match call {
+            Call::Run { command, .. } => Some(command),
+            _ => None,
+        };
+        self.calls().into_iter().filter_map(command).collect()
+    }
+
+    /// Run folders of the machines that are there.
+    pub fn running(&self) -> Vec<PathBuf> {
+        self.state().running.keys().cloned().collect()
+    }
+
+    /// A machine goes away by itself.
+    pub fn lose(&self, run_dir: &Path, how: Ended) {
+        if let Some(life) = self.state().running.remove(run_dir) {
+            life.end(how);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, call: Call) {
+        self.state().calls.push(call);
+    }
+
+    fn answer(&self, command: &str, stdin: &[u8]) -> Reaction {
+        let state = self.state();
+        let rule = state
+            .rules
+            .iter()
+            .rev()
+            .find(|(needle, _)| command.contains(needle));
+        let answer = rule.map(|(_, answer)| answer.clone());
+        drop(state);
+        answer.map_or_else(|| Reaction::exit(0), |answer| answer(command, stdin))
+    }
+
+    async fn meet(&self, point: Point, life: Option<&Life>) -> Result<(), Error> {
+        let mishap = self.state().mishaps.get(&point).cloned();
+        match mishap {
+            None => Ok(()),
+            Some(Mishap::Fail(text)) => Err(Error::Qmp {
+                command: format!("{point:?}"),
+                desc: text,
+            }),
+            #[allow(clippy::panic, reason = "asked for by a test")]
+            Some(Mishap::Panic) => panic!("the fake was told to panic in {point:?}"),
+            Some(Mishap::Hang) => std::future::pending().await,
+            Some(Mishap::Gone(ended)) => {
+                let life = life.cloned().unwrap_or_default();
+                life.end(ended);
+                Err(life.error())
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Fake {
+    async fn start(
+        &self,
+        spec: &MachineSpec,
+        cancel: &CancellationToken,
+    ) -> Result<Box<dyn Machine>, Error> {
+        self.record(Call::Start(spec.clone()));
+        tokio::select! {
+            () = cancel.cancelled() => return Err(Error::Canceled),
+            met = self.meet(Point::Start, None) => met?,
+        }
+        let missing = [
+            Some(&spec.disk),
+            spec.resume_from.as_ref(),
+            spec.seed.as_ref(),
+        ];
+        if let Some(path) = missing.into_iter().flatten().find(|path| !path.exists()) {
+            return Err(Error::Start {
+                said: format!("Could not open '{}'", path.display()),
+            });
+        }
+        let life = Life::default();
+        self.state()
+            .running
+            .insert(spec.run_dir.clone(), life.clone());
+        Ok(Box::new(FakeMachine {
+            fake: self.clone(),
+            life,
+            spec: spec.clone(),
+            left_running: AtomicBool::new(false),
+        }))
+    }
+
+    async fn end(&self, run_dir: &Path) -> Result<(), Error> {
+        self.record(Call::End(run_dir.to_owned()));
+        self.meet(Point::End, None).await?;
+        self.lose(run_dir, Ended::Stopped);
+        Ok(())
+    }
+}
+
+struct FakeMachine {
+    fake: Fake,
+    life: Life,
+    spec: MachineSpec,
+    left_running: AtomicBool,
+}
+
+impl FakeMachine {
+    fn end(&self, how: Ended) {
+        self.life.end(how);
+        self.fake.state().running.remove(&self.spec.run_dir);
+    }
+
+    async fn meet(&self, point: Point) -> Result<(), Error> {
+        self.fake.meet(point, Some(&self.life)).await
+    }
+}
+
+#[async_trait]
+impl Machine for FakeMachine {
+    async fn connect(
+        &self,
+        _access: &Access,
+        deadline: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<Box<dyn Guest>, Error> {
+        self.fake.record(Call::Connect);
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(Error::Canceled),
+            () = self.life.gone.cancelled() => return Err(self.life.error()),
+            met = self.meet(Point::Connect) => met?,
+            () = tokio::time::sleep(deadline) => {
+                let what = "the guest's first answer over SSH".to_owned();
+                return Err(Error::Timeout { what, after: deadline, serial: self.serial_tail(20) });
+            }
+        }
+        Ok(Box::new(FakeGuest {
+            fake: self.fake.clone(),
+            life: self.life.clone(),
+        }))
+    }
+
+    async fn seal(&self, request: &Seal) -> Result<Sealed, Error> {
+        self.fake.record(Call::Seal(request.clone()));
+        self.meet(Point::Seal).await?;
+        let has_vars = matches!(self.spec.firmware, Firmware::Uefi { .. });
+        if has_vars != request.next_vars.is_some() {
+            let desc = "next_vars must be given exactly when the machine has UEFI variables";
+            return Err(Error::Qmp {
+                command: "blockdev-snapshot".into(),
+                desc: desc.into(),
+            });
+        }
+        for path in std::iter::once(&request.next_disk).chain(&request.next_vars) {
+            if !path.exists() {
+                fs::write(path, "overlay").map_err(Error::at(path))?;
+            }
+        }
+        let Some(ram) = &request.ram else {
+            return Ok(Sealed {
+                ram_bytes: None,
+                seconds: 0.0,
+            });
+        };
+        fs::write(ram, "RAM").map_err(Error::at(ram))?;
+        Ok(Sealed {
+            ram_bytes: Some(3),
+            seconds: 0.0,
+        })
+    }
+
+    async fn wait_off(&self, deadline: Duration) -> Result<(), Error> {
+        self.fake.record(Call::WaitOff);
+        let off = async {
+            self.meet(Point::WaitOff).await?;
+            self.life.gone.cancelled().await;
+            Ok(())
+        };
+        match tokio::time::timeout(deadline, off).await {
+            Ok(Ok(())) if self.life.ended() == Some(Ended::GuestShutdown) => Ok(()),
+            Ok(Ok(())) => Err(self.life.error()),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(Error::Timeout {
+                what: "the guest's shutdown".to_owned(),
+                after: deadline,
+                serial: self.serial_tail(20),
+            }),
+        }
+    }
+
+    async fn screenshot(&self, path: &Path) -> Result<(), Error> {
+        self.fake.record(Call::Screenshot(path.to_owned()));
+        self.meet(Point::Screenshot).await?;
+        fs::write(path, b"\x89PNG\r\n\x1a\n").map_err(Error::at(path))
+    }
+
+    fn serial_tail(&self, lines: usize) -> Vec<String> {
+        let all = ["fake login:", "last words of the fake"].map(str::to_owned);
+        all.into_iter().take(lines).collect()
+    }
+
+    fn gone(&self) -> WaitForCancellationFutureOwned {
+        self.life.gone.clone().cancelled_owned()
+    }
+
+    fn ended(&self) -> Option<Ended> {
+        self.life.ended()
+    }
+
+    fn forwarded(&self, guest_port: u16) -> Option<u16> {
+        let (host, guest) = self
+            .spec
+            .forwards
+            .iter()
+            .find(|(_, guest)| *guest == guest_port)?;
+        Some(if *host == 0 {
+            40_000 + guest % 10_000
+        } else {
+            *host
+        })
+    }
+
+    async fn stop(&self, grace: Duration) -> Result<(), Error> {
+        self.fake.record(Call::Stop {
+            asked: !grace.is_zero(),
+        });
+        self.meet(Point::Stop).await?;
+        self.end(if grace.is_zero() {
+            Ended::Stopped
+        } else {
+            Ended::GuestShutdown
+        });
+        Ok(())
+    }
+
+    fn leave_running(&self) {
+        self.left_running.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for FakeMachine {
+    fn drop(&mut self) {
+        if !self.left_running.load(Ordering::Relaxed) {
+            self.end(Ended::Stopped);
+        }
+    }
+}
+
+struct FakeGuest {
+    fake: Fake,
+    life: Life,
+}
+
+#[async_trait]
+impl Guest for FakeGuest {
+    async fn run(
+        &self,
+        command: &str,
+        stdin: Stdin<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<Exit, Error> {
+        let lost = |what: &str| Error::Ssh {
+            what: what.to_owned(),
+            source: None,
+        };
+        let stdin = match stdin {
+            Stdin::Empty => Vec::new(),
+            Stdin::Bytes(bytes) => bytes.to_vec(),
+            Stdin::Reader(reader) => {
+                let mut bytes = Vec::new();
+                reader.read_to_end(&mut bytes).await.map_err(Error::Input)?;
+                bytes
+            }
+        };
+        let reaction = self.fake.answer(command, &stdin);
+        self.fake.record(Call::Run {
+            command: command.to_owned(),
+            stdin,
+        });
+        if self.life.gone.is_cancelled() {
+            return Err(lost("the connection is closed"));
+        }
+        for (kind, text) in [
+            (StreamKind::Out, &reaction.out),
+            (StreamKind::Err, &reaction.err),
+        ] {
+            if !text.is_empty() {
+                sink(kind, text.as_bytes());
+            }
+        }
+        match reaction.then {
+            Then::Exit(code) => Ok(Exit {
+                code: Some(code),
+                signal: None,
+            }),
+            Then::Hang => {
+                self.life.gone.cancelled().await;
+                Err(lost("the connection broke off in the middle of a command"))
+            }
+            Then::Disconnect => Err(lost("the connection broke off in the middle of a command")),
+            Then::Gone(ended) => {
+                self.life.end(ended);
+                Err(lost("the connection broke off in the middle of a command"))
+            }
+            #[allow(clippy::panic, reason = "asked for by a test")]
+            Then::Panic => panic!("the fake was told to panic in a command"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

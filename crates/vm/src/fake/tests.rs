@@ -1,0 +1,160 @@
+use super::*;
+
+const SOON: Duration = Duration::from_millis(50);
+
+fn spec(folder: &Path) -> MachineSpec {
+    let disk = folder.join("disk.qcow2");
+    fs::write(&disk, "disk").unwrap();
+    MachineSpec {
+        name: "fake".into(),
+        run_dir: folder.to_owned(),
+        vcpus: 1,
+        memory_mib: 512,
+        firmware: Firmware::Bios,
+        disk,
+        seed: None,
+        forwards: vec![(0, 22)],
+        resume_from: None,
+        machine_type: None,
+        cpu_model: None,
+    }
+}
+
+async fn started(fake: &Fake, folder: &Path) -> (Box<dyn Machine>, Box<dyn Guest>) {
+    let cancel = CancellationToken::new();
+    let machine = fake.start(&spec(folder), &cancel).await.unwrap();
+    let access = Access::generate("builder").unwrap();
+    let guest = machine.connect(&access, SOON, &cancel).await.unwrap();
+    (machine, guest)
+}
+
+#[tokio::test]
+async fn commands_are_answered_by_the_last_rule_and_recorded() {
+    let fake = Fake::new();
+    let folder = tempfile::tempdir().unwrap();
+    fake.on("make", Reaction::exit(1));
+    fake.on("make install", Reaction::out("done\n").err("hm\n"));
+    fake.on_call("sum", |_, stdin| Reaction::out(stdin.len().to_string()));
+    let (_machine, guest) = started(&fake, folder.path()).await;
+    let mut seen = Vec::new();
+    let mut sink = |kind, bytes: &[u8]| seen.push((kind, bytes.to_vec()));
+    assert!(
+        guest
+            .run("make install", Stdin::Empty, &mut sink)
+            .await
+            .unwrap()
+            .success()
+    );
+    assert_eq!(
+        guest
+            .run("make", Stdin::Empty, &mut sink)
+            .await
+            .unwrap()
+            .code,
+        Some(1)
+    );
+    assert!(
+        guest
+            .run("true", Stdin::Empty, &mut sink)
+            .await
+            .unwrap()
+            .success()
+    );
+    let mut reader = &b"12345"[..];
+    guest
+        .run("sum", Stdin::Reader(&mut reader), &mut sink)
+        .await
+        .unwrap();
+    assert_eq!(seen[0], (StreamKind::Out, b"done\n".to_vec()));
+    assert_eq!(seen[1], (StreamKind::Err, b"hm\n".to_vec()));
+    assert_eq!(seen[2], (StreamKind::Out, b"5".to_vec()));
+    assert_eq!(fake.commands(), ["make install", "make", "true", "sum"]);
+}
+
+#[tokio::test]
+async fn a_guest_that_powers_off_is_gone() {
+    let fake = Fake::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (machine, guest) = started(&fake, folder.path()).await;
+    let error = machine.wait_off(SOON).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+    assert!(
+        guest
+            .run("sudo poweroff", Stdin::Empty, &mut |_, _| {})
+            .await
+            .is_err()
+    );
+    machine.gone().await;
+    machine.wait_off(SOON).await.unwrap();
+    assert_eq!(machine.ended(), Some(Ended::GuestShutdown));
+}
+
+#[tokio::test]
+async fn a_hanging_command_ends_with_the_machine() {
+    let fake = Fake::new();
+    let folder = tempfile::tempdir().unwrap();
+    fake.on("sleep", Reaction::then(Then::Hang));
+    let (machine, guest) = started(&fake, folder.path()).await;
+    let mut sink = |_: StreamKind, _: &[u8]| {};
+    let (result, stopped) = tokio::join!(
+        guest.run("sleep", Stdin::Empty, &mut sink),
+        machine.stop(Duration::ZERO)
+    );
+    assert!(matches!(result.unwrap_err(), Error::Ssh { .. }));
+    stopped.unwrap();
+    assert!(fake.running().is_empty());
+}
+
+#[tokio::test]
+async fn seals_make_files_and_ends_are_idempotent() {
+    let fake = Fake::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (machine, _guest) = started(&fake, folder.path()).await;
+    let at = |name: &str| folder.path().join(name);
+    let seal = Seal {
+        next_disk: at("next"),
+        next_vars: None,
+        ram: Some(at("ram")),
+    };
+    assert_eq!(machine.seal(&seal).await.unwrap().ram_bytes, Some(3));
+    assert!(at("next").exists() && at("ram").exists());
+    machine.leave_running();
+    drop(machine);
+    assert_eq!(fake.running(), [folder.path()]);
+    fake.end(folder.path()).await.unwrap();
+    fake.end(folder.path()).await.unwrap();
+    assert!(fake.running().is_empty());
+}
+
+#[tokio::test]
+async fn mishaps_happen_where_they_were_asked_for() {
+    let fake = Fake::new();
+    let folder = tempfile::tempdir().unwrap();
+    let cancel = CancellationToken::new();
+    fake.at(Point::Start, Mishap::Fail("no".into()));
+    assert!(fake.start(&spec(folder.path()), &cancel).await.is_err());
+    fake.at(Point::Start, Mishap::Hang);
+    let machine_spec = spec(folder.path());
+    let starting = fake.start(&machine_spec, &cancel);
+    let (result, ()) = tokio::join!(starting, async { cancel.cancel() });
+    assert!(matches!(result, Err(Error::Canceled)));
+    fake.behave(Point::Start);
+    let (machine, _guest) = started(&fake, folder.path()).await;
+    fake.at(Point::Seal, Mishap::Gone(Ended::DiskFull));
+    let seal = Seal {
+        next_disk: folder.path().join("next"),
+        next_vars: None,
+        ram: None,
+    };
+    let error = machine.seal(&seal).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Gone {
+                ended: Ended::DiskFull,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}

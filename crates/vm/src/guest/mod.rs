@@ -1,0 +1,62 @@
+//! Reaching what runs inside a machine.
+
+use async_trait::async_trait;
+use tokio::io::AsyncRead;
+
+use crate::Error;
+
+pub(crate) mod ssh;
+
+/// A connection to a guest.
+#[async_trait]
+pub trait Guest: Send + Sync {
+    /// Runs a command through the login shell of the connected user.
+    ///
+    /// Standard input is streamed as the command reads it; output is handed to `sink` as it comes.
+    /// A command that ends with a failure is not an error here. Dropping the future closes the
+    /// command's streams; what it started may live on.
+    async fn run(
+        &self,
+        command: &str,
+        stdin: Stdin<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<Exit, Error>;
+}
+
+/// Takes a command's output, piece by piece; pass `&mut |kind, bytes| ...`.
+pub type Sink<'a> = dyn for<'b> FnMut(StreamKind, &'b [u8]) + Send + 'a;
+
+/// What a guest's command reads.
+pub enum Stdin<'a> {
+    /// Nothing.
+    Empty,
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// Everything this reader gives.
+    Reader(&'a mut (dyn AsyncRead + Send + Unpin)),
+}
+
+/// Which of its two streams a command wrote to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamKind {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+/// How a guest's command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exit {
+    /// The exit code, unless a signal ended it.
+    pub code: Option<i32>,
+    /// The signal's name without `SIG`, if one ended it.
+    pub signal: Option<String>,
+}
+
+impl Exit {
+    /// True for exit code 0.
+    pub fn success(&self) -> bool {
+        self.code == Some(0)
+    }
+}

@@ -1,0 +1,308 @@
+//! What this host can do.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::proc::{self, Command, find_program};
+
+mod doctor;
+mod firmware;
+
+pub use doctor::{Finding, doctor};
+pub use firmware::UefiFirmware;
+
+/// Older ones lack what we build on (`-blockdev` JSON, screenshots as PNG).
+const OLDEST: Version = Version {
+    major: 7,
+    minor: 1,
+    micro: 0,
+};
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Why no machine can run here.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A program is missing.
+    #[error("{tool} is not installed")]
+    Missing {
+        /// The program.
+        tool: &'static str,
+        /// The command that mends it.
+        remedy: &'static str,
+    },
+    /// A program is too old.
+    #[error("QEMU {found} is too old, {OLDEST} is the oldest that will do")]
+    TooOld {
+        /// What is installed.
+        found: Version,
+        /// The command that mends it.
+        remedy: &'static str,
+    },
+    /// A program failed, or said what we do not understand.
+    #[error("{tool} does not work here: {detail}")]
+    Broken {
+        /// The program.
+        tool: &'static str,
+        /// What it said.
+        detail: String,
+        /// The command that mends it.
+        remedy: &'static str,
+    },
+}
+
+impl Error {
+    /// The command that mends it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Missing { remedy, .. }
+            | Self::TooOld { remedy, .. }
+            | Self::Broken { remedy, .. } => remedy,
+        }
+    }
+}
+
+const INSTALL_QEMU: &str = "apt-get install qemu-system-x86";
+const INSTALL_QEMU_IMG: &str = "apt-get install qemu-utils";
+
+/// A version of QEMU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// First number.
+    pub major: u32,
+    /// Second number.
+    pub minor: u32,
+    /// Third number.
+    pub micro: u32,
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.micro)
+    }
+}
+
+impl Version {
+    /// From `... version 10.0.2 (Debian ...)`.
+    fn parse(text: &str) -> Option<Self> {
+        let after = text.split("version ").nth(1)?;
+        let number = after
+            .split(|c: char| !c.is_ascii_digit() && c != '.')
+            .next()?;
+        let mut parts = number.split('.').map(str::parse);
+        let major = parts.next()?.ok()?;
+        let minor = parts.next()?.ok()?;
+        let micro = parts.next().and_then(Result::ok).unwrap_or(0);
+        Some(Self {
+            major,
+            minor,
+            micro,
+        })
+    }
+}
+
+/// How instructions of the guest are carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accel {
+    /// By the processor.
+    Kvm,
+    /// By software.
+    Tcg {
+        /// Why not by the processor.
+        why: String,
+    },
+}
+
+/// What this host can do.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// The program that is a machine.
+    pub qemu: PathBuf,
+    /// The program that makes disks.
+    pub qemu_img: PathBuf,
+    /// Of `qemu`.
+    pub version: Version,
+    /// KVM only when it works.
+    pub accel: Accel,
+    /// The newest versioned `pc-q35-*`.
+    pub machine_type: String,
+    /// For `-cpu`.
+    pub cpu_model: String,
+    /// UEFI firmware without Secure Boot, if installed.
+    pub uefi: Option<UefiFirmware>,
+    /// Whether generation 1 machines can start.
+    pub bios: bool,
+    /// Processors that we may use.
+    pub cpus: u32,
+    /// Memory of the host.
+    pub memory_mib: u64,
+    /// Whether RAM can be saved to a file in place (QEMU 9).
+    pub has_mapped_ram: bool,
+    /// Names the host's processor where guests see it (KVM); "" under emulation.
+    pub cpu_identity: String,
+}
+
+impl Host {
+    /// Looks. Takes well below a second.
+    pub async fn probe(accel: Option<Accel>) -> Result<Self, Error> {
+        let qemu = find_program("qemu-system-x86_64")
+            .or_else(|| find_program("qemu-kvm"))
+            .ok_or(Error::Missing {
+                tool: "qemu-system-x86_64",
+                remedy: INSTALL_QEMU,
+            })?;
+        let qemu_img = find_program("qemu-img").ok_or(Error::Missing {
+            tool: "qemu-img",
+            remedy: INSTALL_QEMU_IMG,
+        })?;
+        let (said, machines) = tokio::join!(ask(&qemu, "--version"), ask(&qemu, "-machine=help"));
+        let (said, machines) = (said?, machines?);
+        let version = Version::parse(&said).ok_or_else(|| broken(&said))?;
+        if version < OLDEST {
+            return Err(Error::TooOld {
+                found: version,
+                remedy: INSTALL_QEMU,
+            });
+        }
+        let machine_type = newest_q35(&machines).ok_or_else(|| broken("it knows no pc-q35"))?;
+        let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let accel = accel.unwrap_or_else(|| working_accel(Path::new("/dev/kvm"), &cpu_info));
+        let (cpu_model, cpu_identity) = match &accel {
+            Accel::Kvm => ("host".to_owned(), cpu_identity(&cpu_info)),
+            // Five-level page tables only make every walk longer.
+            Accel::Tcg { .. } => ("max,la57=off".to_owned(), String::new()),
+        };
+        Ok(Self {
+            qemu,
+            qemu_img,
+            version,
+            accel,
+            machine_type,
+            cpu_model,
+            uefi: firmware::find(Path::new("/")),
+            bios: firmware::has_bios(Path::new("/")),
+            cpus: cpus(),
+            memory_mib: memory_mib(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
+            has_mapped_ram: version.major >= 9,
+            cpu_identity,
+        })
+    }
+
+    /// All of the host that a saved RAM depends on, beside the machine's own description. RAM may
+    /// be resumed only where this is the same text.
+    pub fn ram_identity(&self) -> String {
+        let accel = match self.accel {
+            Accel::Kvm => "kvm",
+            Accel::Tcg { .. } => "tcg",
+        };
+        let Self {
+            version,
+            cpu_identity,
+            ..
+        } = self;
+        format!("qemu-{version} {accel} {cpu_identity}")
+            .trim_end()
+            .to_owned()
+    }
+}
+
+fn broken(detail: &str) -> Error {
+    let detail = detail.lines().next().unwrap_or_default().to_owned();
+    Error::Broken {
+        tool: "qemu-system-x86_64",
+        detail,
+        remedy: INSTALL_QEMU,
+    }
+}
+
+async fn ask(qemu: &Path, argument: &str) -> Result<String, Error> {
+    let arguments = argument.split('=');
+    let command = Command::new(qemu).args(arguments);
+    match command.run(&CancellationToken::new(), Some(DEADLINE)).await {
+        Ok(output) => Ok(output.stdout),
+        Err(error) => Err(broken(&error.to_string())),
+    }
+}
+
+/// The newest of the versioned machine types in `-machine help`.
+fn newest_q35(help: &str) -> Option<String> {
+    help.lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter_map(|name| {
+            let version = name.strip_prefix("pc-q35-")?;
+            let mut parts = version.split('.').map(str::parse::<u32>);
+            Some((parts.next()?.ok()?, parts.next()?.ok()?, name))
+        })
+        .max()
+        .map(|(_, _, name)| name.to_owned())
+}
+
+/// KVM when it works: the device opens, and the processor can do it. Some hosts show a device that
+/// runs only guests made for it.
+fn working_accel(device: &Path, cpu_info: &str) -> Accel {
+    let name = device.display();
+    let opened = fs::OpenOptions::new().read(true).write(true).open(device);
+    let why = match opened {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => format!("there is no {name}"),
+        Err(error) => format!("{name} does not open: {error}"),
+        Ok(_) if !has_virtualization(cpu_info) => {
+            format!("{name} opens, but the processor shows neither vmx nor svm")
+        }
+        Ok(_) => return Accel::Kvm,
+    };
+    Accel::Tcg { why }
+}
+
+fn cpu_field<'a>(cpu_info: &'a str, name: &str) -> Option<&'a str> {
+    let mut fields = cpu_info.lines().filter_map(|line| line.split_once(':'));
+    fields
+        .find(|(key, _)| key.trim() == name)
+        .map(|(_, value)| value.trim())
+}
+
+fn has_virtualization(cpu_info: &str) -> bool {
+    cpu_field(cpu_info, "flags").is_some_and(|flags| {
+        flags
+            .split_whitespace()
+            .any(|flag| flag == "vmx" || flag == "svm")
+    })
+}
+
+fn cpu_identity(cpu_info: &str) -> String {
+    [
+        "vendor_id",
+        "cpu family",
+        "model",
+        "stepping",
+        "microcode",
+        "flags",
+    ]
+    .map(|name| cpu_field(cpu_info, name).unwrap_or_default())
+    .join("/")
+}
+
+fn cpus() -> u32 {
+    std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX))
+}
+
+fn memory_mib(mem_info: &str) -> u64 {
+    let value = cpu_field(mem_info, "MemTotal").unwrap_or_default();
+    value
+        .split_whitespace()
+        .next()
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .unwrap_or(0)
+        / 1024
+}
+
+/// True for a program that is there but failed, as opposed to one that is missing.
+fn is_installed(error: &proc::Error) -> bool {
+    !matches!(error, proc::Error::NotFound { .. })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Says what this host has and lacks, each with the command that mends it.
+
+use std::path::Path;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Accel, DEADLINE, Host, INSTALL_QEMU_IMG, Version, cpus, firmware, is_installed, memory_mib,
+};
+use crate::proc::{Command, find_program};
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The thing: "qemu-img", "memory".
+    pub what: &'static str,
+    /// Whether it will do.
+    pub ok: bool,
+    /// What was found.
+    pub detail: String,
+    /// The command or the advice that mends or improves it.
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    fn new(what: &'static str, ok: bool, detail: impl Into<String>) -> Self {
+        Self {
+            what,
+            ok,
+            detail: detail.into(),
+            remedy: None,
+        }
+    }
+
+    fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+}
+
+/// Programs that parts of goldsmith call, and the package that has each.
+const TOOLS: &[(&str, &str)] = &[
+    ("mmdebstrap", "mmdebstrap"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("mkfs.vfat", "dosfstools"),
+    ("mcopy", "mtools"),
+    ("sfdisk", "fdisk"),
+    ("ssh", "openssh-client"),
+];
+const BOOT_LOADER: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
+const ENOUGH_MIB: u64 = 3 * 1024;
+
+/// Looks at everything; the answer does not stop at the first thing that is missing.
+pub async fn doctor(accel: Option<Accel>) -> Vec<Finding> {
+    let probed = Host::probe(accel).await;
+    let mut findings = Vec::new();
+    match &probed {
+        Ok(host) => of_host(host, &mut findings).await,
+        Err(error) => {
+            findings.push(Finding::new("qemu", false, error.to_string()).remedy(error.remedy()));
+        }
+    }
+    findings.push(uefi());
+    findings.extend(
+        TOOLS
+            .iter()
+            .map(|(tool, package)| match find_program(tool) {
+                Some(path) => Finding::new(tool, true, path.display().to_string()),
+                None => Finding::new(tool, false, "not installed")
+                    .remedy(format!("apt-get install {package}")),
+            }),
+    );
+    findings.push(if Path::new(BOOT_LOADER).is_file() {
+        Finding::new("systemd-boot", true, BOOT_LOADER)
+    } else {
+        Finding::new("systemd-boot", false, format!("there is no {BOOT_LOADER}"))
+            .remedy("apt-get install systemd-boot-efi")
+    });
+    findings.extend(size());
+    findings
+}
+
+async fn of_host(host: &Host, findings: &mut Vec<Finding>) {
+    let detail = format!(
+        "{} {}, {}",
+        host.qemu.display(),
+        host.version,
+        host.machine_type
+    );
+    findings.push(Finding::new("qemu", true, detail));
+    findings.push(images(host).await);
+    findings.push(match &host.accel {
+        Accel::Kvm => Finding::new("KVM", true, "works"),
+        Accel::Tcg { why } => Finding::new("KVM", true, format!("software emulation: {why}"))
+            .remedy("builds work, several times slower; use a host with virtualization and load kvm_intel or kvm_amd"),
+    });
+    findings.push(if host.has_mapped_ram {
+        Finding::new("RAM snapshots", true, "mapped-ram")
+    } else {
+        Finding::new("RAM snapshots", true, "as a plain stream")
+            .remedy("QEMU 9 or newer resumes machines faster")
+    });
+}
+
+async fn images(host: &Host) -> Finding {
+    let command = Command::new(&host.qemu_img).arg("--version");
+    let path = host.qemu_img.display();
+    match command.run(&CancellationToken::new(), Some(DEADLINE)).await {
+        Ok(output) => match Version::parse(&output.stdout) {
+            Some(version) if version == host.version => {
+                Finding::new("qemu-img", true, format!("{path} {version}"))
+            }
+            Some(version) => {
+                let detail = format!("{path} is {version}, but QEMU is {}", host.version);
+                Finding::new("qemu-img", false, detail)
+                    .remedy("apt-get install qemu-utils qemu-system-x86")
+            }
+            None => Finding::new(
+                "qemu-img",
+                false,
+                format!("{path} does not say its version"),
+            )
+            .remedy(INSTALL_QEMU_IMG),
+        },
+        Err(error) if is_installed(&error) => {
+            Finding::new("qemu-img", false, error.to_string()).remedy(INSTALL_QEMU_IMG)
+        }
+        Err(_) => Finding::new("qemu-img", false, "not installed").remedy(INSTALL_QEMU_IMG),
+    }
+}
+
+fn uefi() -> Finding {
+    match firmware::find(Path::new("/")) {
+        Some(found) => Finding::new("UEFI firmware", true, found.code.display().to_string()),
+        None => Finding::new(
+            "UEFI firmware",
+            false,
+            "none without Secure Boot is installed",
+        )
+        .remedy("apt-get install ovmf"),
+    }
+}
+
+fn size() -> [Finding; 2] {
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let memory = memory_mib(&info);
+    let found = Finding::new("memory", memory >= ENOUGH_MIB, format!("{memory} MiB"));
+    let memory = if memory >= ENOUGH_MIB {
+        found
+    } else {
+        found.remedy(format!(
+            "a build machine wants 2 GiB, so have at least {ENOUGH_MIB} MiB"
+        ))
+    };
+    [memory, Finding::new("processors", true, cpus().to_string())]
+}

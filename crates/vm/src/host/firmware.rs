@@ -1,0 +1,143 @@
+//! Finds the firmware that distributions install beside QEMU.
+//!
+//! They describe it in JSON files (QEMU's `docs/interop/firmware.json`); names are ordered, and
+//! `/etc` hides `/usr/share`.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+/// UEFI firmware in two parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UefiFirmware {
+    /// The code: raw, read-only, shared by all machines.
+    pub code: PathBuf,
+    /// The template of the variables: raw, copied for each machine.
+    pub vars: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Descriptor {
+    #[serde(default)]
+    interface_types: Vec<String>,
+    mapping: Mapping,
+    #[serde(default)]
+    targets: Vec<Target>,
+    #[serde(default)]
+    features: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Mapping {
+    device: String,
+    mode: Option<String>,
+    executable: Option<Part>,
+    nvram_template: Option<Part>,
+}
+
+#[derive(Deserialize)]
+struct Part {
+    filename: PathBuf,
+    format: String,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    architecture: String,
+    #[serde(default)]
+    machines: Vec<String>,
+}
+
+/// The first described firmware that fits; else one in a well-known place.
+pub(super) fn find(root: &Path) -> Option<UefiFirmware> {
+    let mut files = BTreeMap::new();
+    for folder in ["usr/share/qemu/firmware", "etc/qemu/firmware"] {
+        for entry in fs::read_dir(root.join(folder))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            files.insert(entry.file_name(), entry.path());
+        }
+    }
+    let described = files
+        .values()
+        .filter_map(|file| fitting(&fs::read_to_string(file).ok()?));
+    let known = [
+        (
+            "usr/share/OVMF/OVMF_CODE_4M.fd",
+            "usr/share/OVMF/OVMF_VARS_4M.fd",
+        ),
+        (
+            "usr/share/edk2/x64/OVMF_CODE.4m.fd",
+            "usr/share/edk2/x64/OVMF_VARS.4m.fd",
+        ),
+        (
+            "usr/share/edk2/ovmf/OVMF_CODE.fd",
+            "usr/share/edk2/ovmf/OVMF_VARS.fd",
+        ),
+    ];
+    let known = known.map(|(code, vars)| UefiFirmware {
+        code: code.into(),
+        vars: vars.into(),
+    });
+    described
+        .chain(known)
+        .find_map(|firmware| below(root, &firmware))
+}
+
+/// With both files there, as paths below `root`.
+fn below(root: &Path, firmware: &UefiFirmware) -> Option<UefiFirmware> {
+    let place = |path: &Path| {
+        let path = root.join(path.strip_prefix("/").unwrap_or(path));
+        path.is_file().then_some(path)
+    };
+    Some(UefiFirmware {
+        code: place(&firmware.code)?,
+        vars: place(&firmware.vars)?,
+    })
+}
+
+fn fitting(descriptor: &str) -> Option<UefiFirmware> {
+    let it: Descriptor = serde_json::from_str(descriptor).ok()?;
+    let for_us = |target: &Target| {
+        let q35 = target.machines.iter().any(|m| m.starts_with("pc-q35"));
+        target.architecture == "x86_64" && q35
+    };
+    let split = it
+        .mapping
+        .mode
+        .as_deref()
+        .is_none_or(|mode| mode == "split");
+    let unfit = ["requires-smm", "secure-boot", "enrolled-keys"];
+    let fits = it.interface_types.iter().any(|kind| kind == "uefi")
+        && it.mapping.device == "flash"
+        && split
+        && it.targets.iter().any(for_us)
+        && !it
+            .features
+            .iter()
+            .any(|feature| unfit.contains(&feature.as_str()));
+    let (code, vars) = (it.mapping.executable?, it.mapping.nvram_template?);
+    let raw = code.format == "raw" && vars.format == "raw";
+    (fits && raw).then_some(UefiFirmware {
+        code: code.filename,
+        vars: vars.filename,
+    })
+}
+
+/// SeaBIOS, which QEMU loads by itself.
+pub(super) fn has_bios(root: &Path) -> bool {
+    [
+        "usr/share/seabios/bios-256k.bin",
+        "usr/share/qemu/bios-256k.bin",
+    ]
+    .iter()
+    .any(|path| root.join(path).is_file())
+}

@@ -1,0 +1,126 @@
+use super::*;
+
+#[test]
+fn versions_are_read_and_ordered() {
+    let debian = "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)\nCopyright";
+    let version = Version::parse(debian).unwrap();
+    assert_eq!(version.to_string(), "10.0.2");
+    assert_eq!(
+        Version::parse("qemu-img version 9.2.50")
+            .unwrap()
+            .to_string(),
+        "9.2.50"
+    );
+    assert!(Version::parse("version 7.2").unwrap() < version);
+    assert!(Version::parse("something else").is_none());
+}
+
+#[test]
+fn the_newest_machine_type_is_taken_by_number() {
+    let help = "pc-q35-9.2    Standard PC\nq35   alias of pc-q35-10.0\npc-q35-10.0  Standard PC\n\
+                pc-i440fx-11.0  Old\npc-q35-rhel7.6.0 odd\npc-q35-2.4 deprecated\n";
+    assert_eq!(newest_q35(help).as_deref(), Some("pc-q35-10.0"));
+    assert_eq!(newest_q35("none"), None);
+}
+
+#[test]
+fn kvm_must_open_and_the_processor_must_have_it() {
+    let with = "processor\t: 0\nflags\t\t: fpu vmx sse\n";
+    let without = "processor\t: 0\nflags\t\t: fpu vmxnot sse\n";
+    let device = tempfile::NamedTempFile::new().unwrap();
+    assert_eq!(working_accel(device.path(), with), Accel::Kvm);
+    let Accel::Tcg { why } = working_accel(device.path(), without) else {
+        panic!()
+    };
+    assert!(why.contains("neither vmx nor svm"), "{why}");
+    let Accel::Tcg { why } = working_accel(Path::new("/no/such/kvm"), with) else {
+        panic!()
+    };
+    assert!(why.contains("there is no"), "{why}");
+}
+
+#[test]
+fn sizes_are_read() {
+    assert_eq!(
+        memory_mib("MemTotal:       24586936 kB\nMemFree: 1 kB"),
+        24010
+    );
+    assert_eq!(memory_mib(""), 0);
+    assert!(cpus() > 0);
+}
+
+const PLAIN: &str = r#"{"interface-types":["uefi"],"mapping":{"device":"flash",
+    "executable":{"filename":"/fw/CODE.fd","format":"raw"},
+    "nvram-template":{"filename":"/fw/VARS.fd","format":"raw"}},
+    "targets":[{"architecture":"x86_64","machines":["pc-q35-*"]}],"features":["acpi-s3"]}"#;
+
+fn root_with(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for (path, content) in files {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    root
+}
+
+#[test]
+fn firmware_without_secure_boot_is_found() {
+    let secure = PLAIN
+        .replace("acpi-s3", "requires-smm")
+        .replace("CODE", "SECURE");
+    let root = root_with(&[
+        ("usr/share/qemu/firmware/40-secure.json", &secure),
+        ("usr/share/qemu/firmware/60-plain.json", PLAIN),
+        ("fw/CODE.fd", ""),
+        ("fw/SECURE.fd", ""),
+        ("fw/VARS.fd", ""),
+    ]);
+    let found = firmware::find(root.path()).unwrap();
+    assert_eq!(found.code, root.path().join("fw/CODE.fd"));
+    assert_eq!(found.vars, root.path().join("fw/VARS.fd"));
+}
+
+#[test]
+fn firmware_that_is_described_but_not_there_is_passed_over() {
+    let root = root_with(&[
+        ("usr/share/qemu/firmware/60-plain.json", PLAIN),
+        ("usr/share/OVMF/OVMF_CODE_4M.fd", ""),
+        ("usr/share/OVMF/OVMF_VARS_4M.fd", ""),
+    ]);
+    let found = firmware::find(root.path()).unwrap();
+    assert!(found.code.ends_with("OVMF_CODE_4M.fd"), "{found:?}");
+    assert!(firmware::find(root_with(&[]).path()).is_none());
+}
+
+#[test]
+fn an_administrator_hides_what_the_distribution_describes() {
+    let root = root_with(&[
+        ("usr/share/qemu/firmware/60-plain.json", PLAIN),
+        ("etc/qemu/firmware/60-plain.json", ""),
+        ("fw/CODE.fd", ""),
+        ("fw/VARS.fd", ""),
+    ]);
+    assert!(firmware::find(root.path()).is_none());
+}
+
+#[tokio::test]
+async fn every_shortcoming_comes_with_a_remedy() {
+    let findings = doctor(None).await;
+    for finding in &findings {
+        assert!(finding.ok || finding.remedy.is_some(), "{finding:?}");
+    }
+    for what in [
+        "UEFI firmware",
+        "mmdebstrap",
+        "mcopy",
+        "systemd-boot",
+        "memory",
+        "processors",
+    ] {
+        assert!(
+            findings.iter().any(|finding| finding.what == what),
+            "{what}"
+        );
+    }
+}

@@ -1,0 +1,270 @@
+//! Machines that are QEMU processes.
+//!
+//! ```text
+//! start: spawn → QMP → (resume: load RAM) → learn forwarded ports → running
+//! running → ended, by: guest's shutdown | stop() | disk trouble | QEMU's death     (seen by `watch`)
+//! ```
+//! A QEMU outlives a crash of ours. It is found again by its pid file's path among its arguments.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use serde_json::json;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::{
+    Access, Backend, Ended, Error, Firmware, Guest, Host, Machine, MachineSpec, Seal, Sealed,
+    args::{self, PID_FILE, QMP_SOCKET, SERIAL_LOG},
+    proc::Daemon,
+    qmp, serial,
+};
+
+mod contact;
+mod launch;
+mod orphan;
+mod ram;
+mod seal;
+mod usernet;
+mod watch;
+
+use watch::Watch;
+
+/// How long QEMU may take to leave after it was told to.
+const QUIT: Duration = Duration::from_secs(3);
+/// Console lines that an error carries.
+const TAIL: usize = 20;
+
+/// Starts QEMU processes on this host.
+#[derive(Debug, Clone)]
+pub struct Qemu {
+    host: Host,
+}
+
+impl Qemu {
+    /// A backend for a probed host.
+    pub fn new(host: Host) -> Self {
+        Self { host }
+    }
+
+    /// The host that it was made for.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+}
+
+#[async_trait]
+impl Backend for Qemu {
+    async fn start(
+        &self,
+        spec: &MachineSpec,
+        cancel: &CancellationToken,
+    ) -> Result<Box<dyn Machine>, Error> {
+        let spec = args::absolute(spec).map_err(Error::at(&spec.run_dir))?;
+        Ok(Box::new(launch::launch(&self.host, spec, cancel).await?))
+    }
+
+    async fn end(&self, run_dir: &Path) -> Result<(), Error> {
+        let run_dir = std::path::absolute(run_dir).map_err(Error::at(run_dir))?;
+        orphan::end(&run_dir).await?;
+        remove_leftovers(&run_dir);
+        Ok(())
+    }
+}
+
+/// A running QEMU.
+struct QemuMachine {
+    spec: MachineSpec,
+    mapped_ram: bool,
+    qmp: qmp::Client,
+    daemon: Daemon,
+    watch: Arc<Watch>,
+    /// Host port and guest port.
+    forwards: Vec<(u16, u16)>,
+    drives: tokio::sync::Mutex<Drives>,
+    left_running: AtomicBool,
+}
+
+/// The files that are written to at present.
+struct Drives {
+    generation: u32,
+    disk: PathBuf,
+    vars: Option<PathBuf>,
+}
+
+impl Drives {
+    fn of(spec: &MachineSpec) -> Self {
+        let vars = match &spec.firmware {
+            Firmware::Uefi { vars } => Some(vars.clone()),
+            Firmware::Bios => None,
+        };
+        Self {
+            generation: 0,
+            disk: spec.disk.clone(),
+            vars,
+        }
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        std::iter::once(&self.disk)
+            .chain(&self.vars)
+            .cloned()
+            .collect()
+    }
+}
+
+#[async_trait]
+impl Machine for QemuMachine {
+    async fn connect(
+        &self,
+        access: &Access,
+        deadline: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<Box<dyn Guest>, Error> {
+        contact::connect(self, access, deadline, cancel).await
+    }
+
+    async fn seal(&self, request: &Seal) -> Result<Sealed, Error> {
+        seal::seal(self, request).await
+    }
+
+    async fn wait_off(&self, deadline: Duration) -> Result<(), Error> {
+        let off = async {
+            self.watch.gone().await;
+            if !matches!(self.ended(), Some(Ended::DiskFull | Ended::DiskError)) {
+                self.daemon.ended().await;
+            }
+        };
+        if tokio::time::timeout(deadline, off).await.is_err() {
+            return Err(self.timeout("the guest's shutdown", deadline));
+        }
+        match self.ended() {
+            Some(Ended::GuestShutdown | Ended::Stopped) => {
+                seal::sync(self.drives.lock().await.files()).await
+            }
+            _ => Err(self.gone_error()),
+        }
+    }
+
+    async fn screenshot(&self, path: &Path) -> Result<(), Error> {
+        let path = std::path::absolute(path).map_err(Error::at(path))?;
+        self.command("screendump", json!({ "filename": path, "format": "png" }))
+            .await
+            .map(drop)
+    }
+
+    fn serial_tail(&self, lines: usize) -> Vec<String> {
+        serial::tail(&self.spec.run_dir.join(SERIAL_LOG), lines)
+    }
+
+    fn gone(&self) -> WaitForCancellationFutureOwned {
+        self.watch.gone()
+    }
+
+    fn ended(&self) -> Option<Ended> {
+        self.watch.ended()
+    }
+
+    fn forwarded(&self, guest_port: u16) -> Option<u16> {
+        self.forwards
+            .iter()
+            .find(|(_, guest)| *guest == guest_port)
+            .map(|(host, _)| *host)
+    }
+
+    async fn stop(&self, grace: Duration) -> Result<(), Error> {
+        if !grace.is_zero() && !self.daemon.has_ended() {
+            let _ = self.qmp.execute("system_powerdown", json!({})).await;
+            let _ = tokio::time::timeout(grace, self.watch.gone()).await;
+        }
+        end_process(&self.qmp, &self.daemon).await;
+        remove_leftovers(&self.spec.run_dir);
+        Ok(())
+    }
+
+    fn leave_running(&self) {
+        self.left_running.store(true, Ordering::Relaxed);
+    }
+}
+
+impl QemuMachine {
+    async fn command(
+        &self,
+        command: &str,
+        arguments: serde_json::Value,
+    ) -> Result<serde_json::Value, Error> {
+        match self.qmp.execute(command, arguments).await {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.qmp_error(command, error).await),
+        }
+    }
+
+    /// A closed connection means that QEMU is on its way out: then how it ended is the news.
+    async fn qmp_error(&self, command: &str, error: qmp::Error) -> Error {
+        if matches!(error, qmp::Error::Closed { .. } | qmp::Error::Io(_))
+            && tokio::time::timeout(QUIT, self.watch.gone()).await.is_ok()
+        {
+            return self.gone_error();
+        }
+        qmp_error(command, &error)
+    }
+
+    fn gone_error(&self) -> Error {
+        let ended = self.ended().unwrap_or(Ended::Stopped);
+        Error::Gone {
+            ended,
+            serial: self.serial_tail(TAIL),
+        }
+    }
+
+    fn timeout(&self, what: &str, after: Duration) -> Error {
+        Error::Timeout {
+            what: what.to_owned(),
+            after,
+            serial: self.serial_tail(TAIL),
+        }
+    }
+}
+
+impl Drop for QemuMachine {
+    fn drop(&mut self) {
+        if !self.left_running.load(Ordering::Relaxed) && !self.daemon.has_ended() {
+            self.daemon.process().kill();
+        }
+    }
+}
+
+fn qmp_error(command: &str, error: &qmp::Error) -> Error {
+    Error::Qmp {
+        command: command.to_owned(),
+        desc: error.to_string(),
+    }
+}
+
+/// QMP quit, then SIGKILL; returns when the process is gone.
+async fn end_process(qmp: &qmp::Client, daemon: &Daemon) {
+    if daemon.has_ended() {
+        return;
+    }
+    let quit = async {
+        let _ = qmp.execute("quit", json!({})).await;
+        daemon.ended().await;
+    };
+    if tokio::time::timeout(QUIT, quit).await.is_err() {
+        daemon.process().kill();
+        daemon.ended().await;
+    }
+}
+
+fn remove_leftovers(run_dir: &Path) {
+    for name in [QMP_SOCKET, PID_FILE] {
+        let _ = fs::remove_file(run_dir.join(name));
+    }
+}

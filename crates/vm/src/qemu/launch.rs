@@ -1,0 +1,173 @@
+//! From a description to a running QEMU.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Drives, QemuMachine, Watch, end_process, qmp_error, ram, usernet};
+use crate::{
+    Error, Firmware, Host, MachineSpec,
+    args::{self, QMP_SOCKET},
+    proc::{Command, Daemon},
+    qmp,
+};
+
+/// QEMU's own output, in the run folder.
+const QEMU_LOG: &str = "qemu.log";
+/// From the program's start to its socket; far more than it takes.
+const SOCKET_DEADLINE: Duration = Duration::from_secs(30);
+/// There is no event for a socket's appearance.
+const SOCKET_POLL: Duration = Duration::from_millis(3);
+const LAST_WORDS: usize = 2000;
+
+/// Starts QEMU and returns when the guest runs. Whatever fails, and if the future is dropped, no
+/// process stays.
+pub(super) async fn launch(
+    host: &Host,
+    spec: MachineSpec,
+    cancel: &CancellationToken,
+) -> Result<QemuMachine, Error> {
+    if matches!(spec.firmware, Firmware::Uefi { .. }) && host.uefi.is_none() {
+        return Err(Error::Start {
+            said: "this host has no UEFI firmware".to_owned(),
+        });
+    }
+    super::remove_leftovers(&spec.run_dir);
+    let log_path = spec.run_dir.join(QEMU_LOG);
+    let log = OpenOptions::new().create(true).append(true).open(&log_path);
+    let log = log.map_err(Error::at(&log_path))?;
+    let command = Command::new(&host.qemu)
+        .args(args::arguments(host, &spec))
+        .cwd(&spec.run_dir);
+    let starting = Starting(Some(command.start(log)?));
+    let daemon = starting.0.as_ref().ok_or(Error::Canceled)?;
+    let (qmp, forwards) = tokio::select! {
+        () = cancel.cancelled() => {
+            starting.end(None).await;
+            return Err(Error::Canceled);
+        }
+        ready = make_ready(host, &spec, daemon, &log_path) => match ready {
+            Ok(ready) => ready,
+            Err(error) => {
+                starting.end(None).await;
+                return Err(error);
+            }
+        },
+    };
+    let Some(daemon) = starting.finish() else {
+        return Err(Error::Canceled);
+    };
+    let watch = Watch::over(&daemon, &qmp, log_path);
+    Ok(QemuMachine {
+        drives: tokio::sync::Mutex::new(Drives::of(&spec)),
+        mapped_ram: host.has_mapped_ram,
+        left_running: AtomicBool::new(false),
+        spec,
+        qmp,
+        daemon,
+        watch,
+        forwards,
+    })
+}
+
+/// A QEMU that nobody owns yet; killed on drop.
+struct Starting(Option<Daemon>);
+
+impl Starting {
+    fn finish(mut self) -> Option<Daemon> {
+        self.0.take()
+    }
+
+    async fn end(mut self, qmp: Option<&qmp::Client>) {
+        if let Some(daemon) = self.0.take() {
+            match qmp {
+                Some(qmp) => end_process(qmp, &daemon).await,
+                None => {
+                    daemon.process().kill();
+                    daemon.ended().await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(daemon) = &self.0 {
+            daemon.process().kill();
+        }
+    }
+}
+
+async fn make_ready(
+    host: &Host,
+    spec: &MachineSpec,
+    daemon: &Daemon,
+    log: &Path,
+) -> Result<(qmp::Client, Vec<(u16, u16)>), Error> {
+    let died = async {
+        daemon.ended().await;
+        Error::Start {
+            said: last_words(log),
+        }
+    };
+    let work = async {
+        let qmp = open_socket(&spec.run_dir).await?;
+        if let Some(file) = &spec.resume_from {
+            ram::load(&qmp, file, host.has_mapped_ram).await?;
+        }
+        let forwards = usernet::query(&qmp)
+            .await
+            .map_err(|e| qmp_error("info usernet", &e))?;
+        Ok((qmp, usernet::forwards(&forwards)))
+    };
+    tokio::select! {
+        biased;
+        error = died => Err(error),
+        done = work => match done {
+            // A refusal and the death that follows race each other; the last words say more.
+            Err(error) => {
+                let soon = Duration::from_millis(500);
+                let dead = tokio::time::timeout(soon, daemon.ended()).await.is_ok();
+                Err(if dead { Error::Start { said: last_words(log) } } else { error })
+            }
+            done => done,
+        },
+    }
+}
+
+/// Connects through the folder's descriptor, since a socket's own path may only have 107 bytes.
+async fn open_socket(run_dir: &Path) -> Result<qmp::Client, Error> {
+    let folder = File::open(run_dir).map_err(Error::at(run_dir))?;
+    let socket = PathBuf::from(format!("/proc/self/fd/{}/{QMP_SOCKET}", folder.as_raw_fd()));
+    let attempts = async {
+        loop {
+            match qmp::Client::connect(&socket).await {
+                Err(qmp::Error::Io(_)) => tokio::time::sleep(SOCKET_POLL).await,
+                other => return other,
+            }
+        }
+    };
+    match tokio::time::timeout(SOCKET_DEADLINE, attempts).await {
+        Ok(Ok(client)) => Ok(client),
+        Ok(Err(error)) => Err(qmp_error("qmp_capabilities", &error)),
+        Err(_) => Err(Error::Timeout {
+            what: "QEMU's start".to_owned(),
+            after: SOCKET_DEADLINE,
+            serial: Vec::new(),
+        }),
+    }
+}
+
+/// The end of what QEMU printed.
+pub(super) fn last_words(log: &Path) -> String {
+    let bytes = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(LAST_WORDS)..]);
+    text.trim().replace("qemu-system-x86_64: ", "")
+}

@@ -1,0 +1,97 @@
+//! Finds and ends the QEMU of a run folder without having started it.
+
+use std::{ffi::OsStr, fs, io, os::unix::ffi::OsStrExt, path::Path, time::Duration};
+
+use crate::{Error, args::PID_FILE, proc::Process};
+
+/// QEMU leaves in order on SIGTERM; it gets this long.
+const GRACE: Duration = Duration::from_secs(3);
+/// A killed process goes at once, unless it hangs in the kernel.
+const KILLED: Duration = Duration::from_secs(30);
+
+/// Ends every QEMU whose pid file lies in this folder, and returns when they are gone.
+pub(super) async fn end(run_dir: &Path) -> Result<(), Error> {
+    let proc = Path::new("/proc");
+    for id in find(proc, run_dir).map_err(Error::at(proc))? {
+        let Some(process) = Process::open(id).map_err(Error::at(proc))? else {
+            continue;
+        };
+        // The number may have changed hands before we got hold of it.
+        if is_ours(proc, id, run_dir) {
+            end_one(&process).await.map_err(Error::at(proc))?;
+        }
+    }
+    Ok(())
+}
+
+async fn end_one(process: &Process) -> io::Result<()> {
+    process.terminate();
+    if process.gone_within(GRACE).await? {
+        return Ok(());
+    }
+    process.kill();
+    if process.gone_within(KILLED).await? {
+        return Ok(());
+    }
+    Err(io::Error::other(
+        "a QEMU process does not die; the host's storage may hang",
+    ))
+}
+
+fn find(proc: &Path, run_dir: &Path) -> io::Result<Vec<u32>> {
+    let ids = fs::read_dir(proc)?
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(ids.filter(|id| is_ours(proc, *id, run_dir)).collect())
+}
+
+/// A process that vanishes meanwhile has no command line, and neither has a zombie.
+fn is_ours(proc: &Path, id: u32, run_dir: &Path) -> bool {
+    let line = fs::read(proc.join(id.to_string()).join("cmdline")).unwrap_or_default();
+    let pid_file = run_dir.join(PID_FILE);
+    let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+    let program = Path::new(OsStr::from_bytes(arguments[0]))
+        .file_name()
+        .unwrap_or_default();
+    program.as_bytes().starts_with(b"qemu-")
+        && arguments
+            .windows(2)
+            .any(|pair| pair[0] == b"-pidfile" && pair[1] == pid_file.as_os_str().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_qemu_of_this_very_folder_is_found() {
+        let proc = tempfile::tempdir().unwrap();
+        let run = Path::new("/data/runs/1");
+        for (id, line) in [
+            (
+                "10",
+                "/usr/bin/qemu-system-x86_64\0-pidfile\0/data/runs/1/qemu.pid\0-daemonize\0",
+            ),
+            (
+                "11",
+                "/usr/bin/qemu-system-x86_64\0-pidfile\0/data/runs/10/qemu.pid\0",
+            ),
+            ("12", "tail\0-pidfile\0/data/runs/1/qemu.pid\0"),
+            ("13", ""),
+            (
+                "self",
+                "/usr/bin/qemu-system-x86_64\0-pidfile\0/data/runs/1/qemu.pid\0",
+            ),
+        ] {
+            fs::create_dir(proc.path().join(id)).unwrap();
+            fs::write(proc.path().join(id).join("cmdline"), line).unwrap();
+        }
+        fs::create_dir(proc.path().join("14")).unwrap();
+        assert_eq!(find(proc.path(), run).unwrap(), [10]);
+    }
+
+    #[tokio::test]
+    async fn nothing_to_end_is_success() {
+        end(Path::new("/no/such/run/folder")).await.unwrap();
+    }
+}

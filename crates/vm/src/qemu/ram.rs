@@ -1,0 +1,121 @@
+//! Saves a machine's RAM to a file and loads it again: QEMU's migration, with a file in between.
+//!
+//! With *mapped-ram* every page has its fixed place in the file, so the file is sparse and several
+//! threads write at once. Before QEMU 9 there is only the plain stream.
+
+use std::{
+    fs::OpenOptions,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::Path,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::sync::broadcast::error::RecvError;
+
+use super::qmp_error;
+use crate::{Error, qmp};
+
+/// Beyond any disk; the default is meant for networks and would take most of the time.
+const BANDWIDTH: u64 = 1 << 40;
+const CHANNELS: u32 = 2;
+/// A machine that is being saved or loaded for longer is stuck.
+const DEADLINE: Duration = Duration::from_secs(600);
+/// In case an event was missed.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Saves the RAM of a machine that stands still; returns the bytes that the file takes.
+pub(super) async fn save(qmp: &qmp::Client, file: &Path, mapped: bool) -> Result<u64, Error> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .map_err(Error::at(file))?;
+    prepare(qmp, mapped).await?;
+    finish(qmp, "migrate", address(file)).await?;
+    let meta = std::fs::metadata(file).map_err(Error::at(file))?;
+    Ok(meta.blocks() * 512)
+}
+
+/// Loads RAM into a machine that was started to wait for it, and lets it run.
+pub(super) async fn load(qmp: &qmp::Client, file: &Path, mapped: bool) -> Result<(), Error> {
+    prepare(qmp, mapped).await?;
+    finish(qmp, "migrate-incoming", address(file)).await?;
+    qmp.execute("cont", json!({}))
+        .await
+        .map_err(|e| qmp_error("cont", &e))?;
+    Ok(())
+}
+
+fn address(file: &Path) -> Value {
+    let address = json!({ "transport": "file", "filename": file, "offset": 0 });
+    json!({ "channels": [{ "channel-type": "main", "addr": address }] })
+}
+
+async fn prepare(qmp: &qmp::Client, mapped: bool) -> Result<(), Error> {
+    let on = |name: &str| json!({ "capability": name, "state": true });
+    let mut capabilities = vec![on("events")];
+    if mapped {
+        capabilities.extend([on("mapped-ram"), on("multifd")]);
+    }
+    let command = "migrate-set-capabilities";
+    qmp.execute(command, json!({ "capabilities": capabilities }))
+        .await
+        .map_err(|e| qmp_error(command, &e))?;
+    let command = "migrate-set-parameters";
+    qmp.execute(
+        command,
+        json!({ "max-bandwidth": BANDWIDTH, "multifd-channels": CHANNELS }),
+    )
+    .await
+    .map_err(|e| qmp_error(command, &e))?;
+    Ok(())
+}
+
+/// Starts a migration in either direction and waits for its end.
+async fn finish(qmp: &qmp::Client, command: &str, arguments: Value) -> Result<(), Error> {
+    let mut events = qmp.events();
+    qmp.execute(command, arguments)
+        .await
+        .map_err(|e| qmp_error(command, &e))?;
+    let work = async {
+        loop {
+            match tokio::time::timeout(POLL, events.recv()).await {
+                Ok(Ok(event)) if event.name != "MIGRATION" => continue,
+                Ok(Err(RecvError::Closed)) => return Err(gone(command)),
+                Ok(Ok(_) | Err(RecvError::Lagged(_))) | Err(_) => {}
+            }
+            let state = qmp.execute("query-migrate", json!({})).await;
+            let state = state.map_err(|e| qmp_error("query-migrate", &e))?;
+            match state["status"].as_str() {
+                Some("completed") => return Ok(()),
+                Some("failed" | "cancelled") => {
+                    let desc = state["error-desc"]
+                        .as_str()
+                        .unwrap_or("no reason given")
+                        .to_owned();
+                    return Err(Error::Qmp {
+                        command: command.to_owned(),
+                        desc,
+                    });
+                }
+                _ => {}
+            }
+        }
+    };
+    match tokio::time::timeout(DEADLINE, work).await {
+        Ok(done) => done,
+        Err(_) => Err(Error::Qmp {
+            command: command.to_owned(),
+            desc: format!("not done after {} s", DEADLINE.as_secs()),
+        }),
+    }
+}
+
+fn gone(command: &str) -> Error {
+    Error::Qmp {
+        command: command.to_owned(),
+        desc: "QEMU went away".to_owned(),
+    }
+}

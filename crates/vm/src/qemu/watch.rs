@@ -1,0 +1,159 @@
+//! Watches one QEMU to its end, and remembers the first reason.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::{
+    Ended,
+    proc::Daemon,
+    qmp::{Client, Event},
+};
+
+/// What is known of a machine's end.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    gone: CancellationToken,
+    ended: Mutex<Option<Ended>>,
+}
+
+impl Watch {
+    /// Starts watching; the task ends with the process.
+    pub(super) fn over(daemon: &Daemon, qmp: &Client, log: PathBuf) -> Arc<Self> {
+        let watch = Arc::new(Self::default());
+        tokio::spawn(
+            watch
+                .clone()
+                .follow(daemon.ended(), qmp.events(), qmp.closed(), log),
+        );
+        watch
+    }
+
+    pub(super) fn gone(&self) -> WaitForCancellationFutureOwned {
+        self.gone.clone().cancelled_owned()
+    }
+
+    pub(super) fn ended(&self) -> Option<Ended> {
+        self.ended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn end(&self, how: Ended) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if ended.is_none() {
+            tracing::debug!(%how, "the machine ended");
+            *ended = Some(how);
+        }
+        drop(ended);
+        self.gone.cancel();
+    }
+
+    async fn follow(
+        self: Arc<Self>,
+        exit: impl Future<Output = std::process::ExitStatus>,
+        mut events: broadcast::Receiver<Event>,
+        closed: WaitForCancellationFutureOwned,
+        log: PathBuf,
+    ) {
+        let mut exit = std::pin::pin!(exit);
+        let status = loop {
+            tokio::select! {
+                biased;
+                event = events.recv() => match event {
+                    Ok(event) => self.judge(&event),
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => break exit.await,
+                },
+                status = &mut exit => {
+                    // QEMU's last words may still be on their way through the socket.
+                    closed.await;
+                    while let Ok(event) = events.try_recv() {
+                        self.judge(&event);
+                    }
+                    break status;
+                }
+            }
+        };
+        self.end(Ended::Exited {
+            code: status.code(),
+            said: super::launch::last_words(&log),
+        });
+    }
+
+    fn judge(&self, event: &Event) {
+        if let Some(ended) = meaning(event) {
+            self.end(ended);
+        }
+    }
+}
+
+fn meaning(event: &Event) -> Option<Ended> {
+    let text = |key: &str| event.data[key].as_str().unwrap_or_default();
+    match event.name.as_str() {
+        "SHUTDOWN" => Some(match text("reason") {
+            "guest-panic" => Ended::GuestPanic,
+            reason if reason.starts_with("guest") => Ended::GuestShutdown,
+            _ => Ended::Stopped,
+        }),
+        "GUEST_PANICKED" => Some(Ended::GuestPanic),
+        "BLOCK_IO_ERROR" if text("action") == "stop" => {
+            let full = event.data["nospace"].as_bool().unwrap_or(false);
+            Some(if full {
+                Ended::DiskFull
+            } else {
+                Ended::DiskError
+            })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(name: &str, data: serde_json::Value) -> Event {
+        Event {
+            name: name.to_owned(),
+            data,
+        }
+    }
+
+    #[test]
+    fn events_that_end_a_machine_are_known() {
+        let shutdown = |reason: &str| meaning(&event("SHUTDOWN", json!({ "reason": reason })));
+        assert_eq!(shutdown("guest-shutdown"), Some(Ended::GuestShutdown));
+        assert_eq!(shutdown("guest-panic"), Some(Ended::GuestPanic));
+        assert_eq!(shutdown("host-qmp-quit"), Some(Ended::Stopped));
+        let block = |action: &str, nospace: bool| {
+            meaning(&event(
+                "BLOCK_IO_ERROR",
+                json!({ "action": action, "nospace": nospace }),
+            ))
+        };
+        assert_eq!(block("stop", true), Some(Ended::DiskFull));
+        assert_eq!(block("stop", false), Some(Ended::DiskError));
+        assert_eq!(block("report", false), None);
+        assert_eq!(meaning(&event("RESET", json!({ "guest": true }))), None);
+    }
+
+    #[test]
+    fn the_first_reason_stays() {
+        let watch = Watch::default();
+        watch.end(Ended::GuestShutdown);
+        watch.end(Ended::Exited {
+            code: Some(0),
+            said: String::new(),
+        });
+        assert_eq!(watch.ended(), Some(Ended::GuestShutdown));
+        assert!(watch.gone.is_cancelled());
+    }
+}

@@ -1,0 +1,194 @@
+//! The NoCloud seed: a small FAT medium from which cloud-init learns who may enter.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Access, Error, proc::Command};
+
+/// Always the same, as a resumed machine must find a medium of the size it was saved with.
+const SIZE_KIB: u32 = 1440;
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What the seed says.
+#[derive(Debug, Clone)]
+pub struct Seed<'a> {
+    /// Cloud-init does its first-boot work once per instance id.
+    pub instance_id: &'a str,
+    /// The guest's name during the build.
+    pub hostname: &'a str,
+    /// User and keys.
+    pub access: &'a Access,
+}
+
+/// Writes the seed medium, readable by us alone; an existing file is replaced.
+pub async fn write(path: &Path, seed: &Seed<'_>, cancel: &CancellationToken) -> Result<(), Error> {
+    let folder = path.with_extension("files");
+    let made = write_in(path, &folder, seed, cancel).await;
+    let _ = fs::remove_dir_all(&folder);
+    made
+}
+
+async fn write_in(
+    path: &Path,
+    folder: &Path,
+    seed: &Seed<'_>,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    fs::create_dir_all(folder).map_err(Error::at(folder))?;
+    let files = [
+        private_file(folder.join("meta-data"), &meta_data(seed))?,
+        private_file(folder.join("user-data"), &user_data(seed))?,
+    ];
+    private_file(path.to_owned(), "")?;
+    fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|file| file.set_len(u64::from(SIZE_KIB) * 1024))
+        .map_err(Error::at(path))?;
+    Command::new("mkfs.vfat")
+        .args(["-n", "CIDATA", "-i", "60D50EED", "--invariant"])
+        .arg(path)
+        .run(cancel, Some(DEADLINE))
+        .await?;
+    Command::new("mcopy")
+        .args(["-o", "-i"])
+        .arg(path)
+        .args(files)
+        .arg("::")
+        .run(cancel, Some(DEADLINE))
+        .await?;
+    Ok(())
+}
+
+fn private_file(path: PathBuf, content: &str) -> Result<PathBuf, Error> {
+    let _ = fs::remove_file(&path);
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| file.write_all(content.as_bytes()))
+        .map_err(Error::at(&path))?;
+    Ok(path)
+}
+
+fn meta_data(seed: &Seed<'_>) -> String {
+    json!({ "instance-id": seed.instance_id, "local-hostname": seed.hostname }).to_string()
+}
+
+/// JSON is YAML, and cannot be broken by what is in the values.
+fn user_data(seed: &Seed<'_>) -> String {
+    let access = seed.access;
+    let config = json!({
+        "users": [{
+            "name": access.user,
+            "gecos": "image build",
+            "shell": "/bin/bash",
+            "lock_passwd": true,
+            "sudo": "ALL=(ALL) NOPASSWD:ALL",
+            "ssh_authorized_keys": [access.public_key],
+        }],
+        "disable_root": true,
+        "ssh_pwauth": false,
+        "ssh_deletekeys": true,
+        "ssh_genkeytypes": [],
+        "ssh_keys": {
+            "ed25519_private": access.host_private_key,
+            "ed25519_public": access.host_public_key,
+        },
+        "package_update": false,
+        "package_upgrade": false,
+    });
+    format!("#cloud-config\n{config}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    async fn read_back(image: &Path, name: &str) -> String {
+        let command = Command::new("mcopy")
+            .arg("-i")
+            .arg(image)
+            .arg(format!("::{name}"))
+            .arg("-");
+        command
+            .run(&CancellationToken::new(), None)
+            .await
+            .unwrap()
+            .stdout
+    }
+
+    #[tokio::test]
+    async fn the_medium_says_who_may_enter() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("seed.img");
+        let access = Access::generate("builder").unwrap();
+        let seed = Seed {
+            instance_id: "gs-1",
+            hostname: "forge",
+            access: &access,
+        };
+        let cancel = CancellationToken::new();
+        write(&image, &seed, &cancel).await.unwrap();
+        write(&image, &seed, &cancel).await.unwrap();
+
+        let names: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["seed.img"]);
+        let bytes = fs::read(&image).unwrap();
+        assert_eq!(bytes.len(), SIZE_KIB as usize * 1024);
+        assert_eq!(
+            &bytes[43..54],
+            b"CIDATA     ",
+            "the label in the boot sector"
+        );
+
+        let meta: Value = serde_json::from_str(&read_back(&image, "meta-data").await).unwrap();
+        assert_eq!(meta["instance-id"], "gs-1");
+        let user = read_back(&image, "user-data").await;
+        let config: Value =
+            serde_json::from_str(user.strip_prefix("#cloud-config\n").unwrap()).unwrap();
+        assert_eq!(
+            config["users"][0]["ssh_authorized_keys"][0],
+            access.public_key
+        );
+        assert_eq!(
+            config["ssh_keys"]["ed25519_private"],
+            access.host_private_key
+        );
+        assert_eq!(config["ssh_pwauth"], false);
+    }
+
+    #[tokio::test]
+    async fn the_medium_is_ours_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("seed.img");
+        let access = Access::generate("builder").unwrap();
+        let seed = Seed {
+            instance_id: "gs-1",
+            hostname: "forge",
+            access: &access,
+        };
+        write(&image, &seed, &CancellationToken::new())
+            .await
+            .unwrap();
+        assert_eq!(
+            fs::metadata(&image).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! What a machine has.
+
+use std::path::PathBuf;
+
+/// A machine to start. All paths are made absolute before QEMU sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineSpec {
+    /// Shown in process lists; letters, digits, `-`, `_` and `.` survive, the rest becomes `-`.
+    pub name: String,
+    /// Sockets, logs and the pid file go here. One machine per folder; the folder exists.
+    pub run_dir: PathBuf,
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// What starts the guest's boot loader.
+    pub firmware: Firmware,
+    /// The disk: a qcow2 file of the machine's own.
+    pub disk: PathBuf,
+    /// The NoCloud seed; see [`crate::seed`]. A resumed machine needs the same one.
+    pub seed: Option<PathBuf>,
+    /// Loopback ports of the host (0: any free one) and the guest's TCP ports they lead to.
+    pub forwards: Vec<(u16, u16)>,
+    /// A RAM file made by [`crate::Machine::seal`]; without it the machine boots.
+    pub resume_from: Option<PathBuf>,
+    /// Overrides the host's newest machine type, as a resumed machine must.
+    pub machine_type: Option<String>,
+    /// Overrides the host's CPU model.
+    pub cpu_model: Option<String>,
+}
+
+/// The firmware of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Firmware {
+    /// Generation 2.
+    Uefi {
+        /// The variables: a qcow2 file of the machine's own.
+        vars: PathBuf,
+    },
+    /// Generation 1.
+    Bios,
+}
