@@ -1,5 +1,10 @@
 //! The wire contract: template model, resource ids, error codes. Pure data and pure functions.
 
+#![warn(missing_docs)]
+
 mod error_code;
+pub mod resource_id;
+pub mod template;
 
 pub use error_code::{ErrorCode, UnknownErrorCode};
+pub use resource_id::{ResourceId, ResourceKind};

@@ -1,0 +1,213 @@
+//! `properties.distribute`: where the finished image goes.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::ApiVersion;
+use super::gallery::{SHARED_IMAGE, SharedImage, read_shared_image};
+use super::kind::{Kind, Union, read_kind};
+use super::read::fields::{Field, Fields};
+use super::read::{Node, Reader};
+use super::script::Location;
+use crate::{ErrorCode, ResourceId, ResourceKind};
+
+/// One place the finished image goes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Distributor {
+    /// Its place in the template, such as `properties.distribute[0]`.
+    #[serde(skip)]
+    pub path: String,
+    /// Names the run output; unique in the template.
+    pub run_output_name: String,
+    /// Put on what is made.
+    pub artifact_tags: BTreeMap<String, String>,
+    /// What is made.
+    #[serde(flatten)]
+    pub kind: DistributorKind,
+}
+
+/// What a distributor makes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type")]
+pub enum DistributorKind {
+    /// A managed image.
+    ManagedImage(ManagedImage),
+    /// A version of a gallery image.
+    SharedImage(SharedImage),
+    /// A VHD file.
+    #[serde(rename = "VHD")]
+    Vhd(Vhd),
+}
+
+impl DistributorKind {
+    /// The value of `type`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::ManagedImage(_) => "ManagedImage",
+            Self::SharedImage(_) => "SharedImage",
+            Self::Vhd(_) => "VHD",
+        }
+    }
+}
+
+/// A managed image to make or replace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedImage {
+    /// Its id.
+    pub image_id: ResourceId,
+    /// Its region.
+    pub location: String,
+}
+
+/// A VHD file to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Vhd {
+    /// The blob to write; none stands for the staging area.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+}
+
+const MANAGED_IMAGE: &[Field] = &[
+    Field::new("type"),
+    Field::new("runOutputName"),
+    Field::new("artifactTags"),
+    Field::new("imageId"),
+    Field::new("location"),
+];
+
+const VHD: &[Field] = &[
+    Field::new("type"),
+    Field::new("runOutputName"),
+    Field::new("artifactTags"),
+    Field::since("uri", ApiVersion::V2022_07_01),
+];
+
+const KINDS: &[Kind<Read>] = &[
+    Kind::new("ManagedImage", MANAGED_IMAGE, |reader, fields| {
+        let common = common(reader, fields);
+        with(common, managed_image(reader, fields))
+    }),
+    Kind::new("SharedImage", SHARED_IMAGE, |reader, fields| {
+        let common = common(reader, fields);
+        with(
+            common,
+            read_shared_image(reader, fields).map(DistributorKind::SharedImage),
+        )
+    }),
+    Kind::new("VHD", VHD, |reader, fields| {
+        let common = common(reader, fields);
+        with(common, Some(vhd(reader, fields)))
+    }),
+];
+
+/// What all distributors have, and what this one has.
+type Read = (Common, DistributorKind);
+
+struct Common {
+    run_output_name: String,
+    artifact_tags: BTreeMap<String, String>,
+}
+
+fn with(common: Option<Common>, kind: Option<DistributorKind>) -> Option<Read> {
+    Some((common?, kind?))
+}
+
+pub(super) fn read_all(reader: &mut Reader<'_>, properties: &Fields<'_>) -> Vec<Distributor> {
+    let Some(node) = reader.required(properties, "distribute") else {
+        return Vec::new();
+    };
+    let nodes = reader.elements(&node);
+    if nodes.is_empty() && node.value.as_array().is_some() {
+        let hint =
+            Some("`{\"type\": \"VHD\", \"runOutputName\": \"disk\"}` needs least".to_owned());
+        reader.bad_value_hint(&node, "At least one target is needed.", hint);
+    }
+    let mut names: Vec<(String, String)> = Vec::new();
+    nodes
+        .iter()
+        .filter_map(|node| read(reader, node, &mut names))
+        .collect()
+}
+
+/// `names` are the run output names so far, in lower case, with the path of their distributor.
+fn read(
+    reader: &mut Reader<'_>,
+    node: &Node<'_>,
+    names: &mut Vec<(String, String)>,
+) -> Option<Distributor> {
+    let union = Union {
+        what: "distributor",
+        code: ErrorCode::BadDistributeType,
+    };
+    let ((common, kind), fields) = read_kind(reader, node, KINDS, union)?;
+    let key = common.run_output_name.to_lowercase();
+    let other = names
+        .iter()
+        .find(|(name, _)| *name == key)
+        .map(|(_, path)| path.clone());
+    if let (Some(other), Some(name)) = (other, fields.get("runOutputName")) {
+        let reason = format!("'{other}' has the same; names differ in more than case.");
+        reader.bad_value(&name, &reason);
+    }
+    names.push((key, node.path()));
+    Some(Distributor {
+        path: node.path(),
+        run_output_name: common.run_output_name,
+        artifact_tags: common.artifact_tags,
+        kind,
+    })
+}
+
+fn common(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Common> {
+    let run_output_name = reader
+        .required(fields, "runOutputName")
+        .and_then(|node| run_output_name(reader, &node));
+    let artifact_tags = reader.tags(fields, "artifactTags");
+    Some(Common {
+        run_output_name: run_output_name?,
+        artifact_tags,
+    })
+}
+
+fn run_output_name(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<String> {
+    let name = reader.text(node)?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.len() > 64 || !name.chars().all(allowed) {
+        reader.bad_value(node, "A name is 1 to 64 letters, digits, `-`, `_` or `.`.");
+        return None;
+    }
+    Some(name)
+}
+
+fn managed_image(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<DistributorKind> {
+    let image_id = reader
+        .required(fields, "imageId")
+        .and_then(|node| reader.resource_id(&node, &[ResourceKind::Image]));
+    let location = reader.required_text(fields, "location");
+    Some(DistributorKind::ManagedImage(ManagedImage {
+        image_id: image_id?,
+        location: location?,
+    }))
+}
+
+fn vhd(reader: &mut Reader<'_>, fields: &Fields<'_>) -> DistributorKind {
+    let uri = reader.given(fields, "uri").map(|(node, uri)| {
+        match Location::of(&uri) {
+            Ok(Location::Web(_)) if uri.contains('?') => {
+                let hint = Some("give the identity write access instead of a token".to_owned());
+                reader.bad_value_hint(&node, "A blob's address has no query or token.", hint);
+            }
+            Ok(Location::Web(_)) => {}
+            Ok(Location::Path(_)) => {
+                let hint = Some("for a file of your own use `--export vhd=PATH`".to_owned());
+                reader.bad_value_hint(&node, "Expected the http or https address of a blob.", hint);
+            }
+            Err(reason) => reader.bad_value(&node, &reason),
+        }
+        uri
+    });
+    DistributorKind::Vhd(Vhd { uri })
+}

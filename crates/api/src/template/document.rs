@@ -1,0 +1,286 @@
+//! The outermost object: envelope, api-version, and what is not an image template at all.
+
+use std::collections::HashSet;
+
+use jsonc_parser::ast::{Object, Value};
+use jsonc_parser::common::Ranged;
+
+use super::diagnostic::{Lines, Severity};
+use super::identity;
+use super::properties;
+use super::read::fields::{Field, Fields};
+use super::read::{Node, Note, Reader, failed, json, opening, unresolved};
+use super::{ApiVersion, Face, ParseOptions, Parsed, Template};
+use crate::ErrorCode;
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// The envelope. `type`, `apiVersion` and `dependsOn` are what a resource has in a deployment.
+const FIELDS: &[Field] = &[
+    Field::new("location"),
+    Field::new("tags"),
+    Field::new("identity"),
+    Field::new("properties"),
+    Field::ignored("type"),
+    Field::ignored("apiVersion"),
+    Field::ignored("dependsOn"),
+    Field::ignored("name"),
+    Field::ignored("comments"),
+    Field::ignored("id"),
+    Field::ignored("etag"),
+    Field::ignored("systemData"),
+];
+
+/// Reads an image template and reports every mistake in it at once.
+pub fn parse(text: &str, options: &ParseOptions) -> Parsed {
+    let body = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let lines = Lines::new(body);
+    let mut parsed = match json::parse(body) {
+        Ok(value) => read_document(body, &value, &lines, options),
+        Err(malformed) => {
+            let mut reader = Reader::new(body, ApiVersion::LATEST, options.face);
+            let reason = malformed.reason;
+            reader.note(Note {
+                severity: Severity::Error,
+                code: ErrorCode::InvalidRequestContent,
+                path: String::new(),
+                span: malformed.span,
+                message: format!("The template is not well-formed JSON: {reason}"),
+                hint: malformed.hint.map(str::to_owned),
+            });
+            Parsed {
+                template: None,
+                api_version: options.api_version.unwrap_or(ApiVersion::LATEST),
+                diagnostics: reader.finish(&lines),
+            }
+        }
+    };
+    let skipped = text.len() - body.len();
+    for diagnostic in &mut parsed.diagnostics {
+        diagnostic.span.start += skipped;
+        diagnostic.span.end += skipped;
+    }
+    parsed
+}
+
+fn read_document(
+    text: &str,
+    value: &Value<'_>,
+    lines: &Lines<'_>,
+    options: &ParseOptions,
+) -> Parsed {
+    let (version, version_note) = api_version(value, options);
+    let mut reader = Reader::new(text, version, options.face);
+    if let Some(note) = version_note {
+        reader.note(note);
+    }
+    let template = match value {
+        Value::Object(object) if is_deployment(object) => {
+            refuse_deployment(&mut reader, object);
+            None
+        }
+        Value::Object(_) => {
+            duplicates(&mut reader, value, "");
+            read_template(&mut reader, &Node::root(value))
+        }
+        _ => {
+            reader.note(Note {
+                severity: Severity::Error,
+                code: ErrorCode::InvalidRequestContent,
+                path: String::new(),
+                span: value.range().start..value.range().end,
+                message: "A template is a JSON object".to_owned(),
+                hint: None,
+            });
+            None
+        }
+    };
+    let template = template.filter(|_| !reader.has_errors());
+    Parsed {
+        template,
+        api_version: version,
+        diagnostics: reader.finish(lines),
+    }
+}
+
+fn read_template(reader: &mut Reader<'_>, root: &Node<'_>) -> Option<Template> {
+    let fields = reader.fields(root, FIELDS)?;
+    resource_type(reader, &fields);
+    let location = location(reader, &fields);
+    let tags = reader.tags(&fields, "tags");
+    let identity = identity::read(reader, &fields);
+    let properties = reader
+        .required(&fields, "properties")
+        .and_then(|node| properties::read(reader, &node));
+    Some(Template {
+        location,
+        tags,
+        identity,
+        properties: properties?,
+    })
+}
+
+/// The version that applies, and what is wrong with the one in the text.
+fn api_version(value: &Value<'_>, options: &ParseOptions) -> (ApiVersion, Option<Note>) {
+    if let Some(version) = options.api_version {
+        return (version, None);
+    }
+    let Value::Object(object) = value else {
+        return (ApiVersion::LATEST, None);
+    };
+    let written = object
+        .properties
+        .iter()
+        .find(|prop| prop.name.as_str() == "apiVersion");
+    let Some(prop) = written else {
+        return (ApiVersion::LATEST, None);
+    };
+    let (version, message) = match &prop.value {
+        Value::NullKeyword(_) => return (ApiVersion::LATEST, None),
+        Value::StringLit(text) => match text.value.parse::<ApiVersion>() {
+            Ok(version) => return (version, None),
+            Err(error) => (ApiVersion::nearest(&text.value), error.to_string()),
+        },
+        _ => (
+            ApiVersion::LATEST,
+            "Field 'apiVersion' must be a string".to_owned(),
+        ),
+    };
+    let hint = match &prop.value {
+        Value::StringLit(text) if text.value.as_ref() < ApiVersion::ALL[0].name() => format!(
+            "the previews before {} are gone; use {} and write `scriptUri` for `script`",
+            ApiVersion::ALL[0],
+            ApiVersion::LATEST,
+        ),
+        _ => format!("use {}, or leave the field out", ApiVersion::LATEST),
+    };
+    let range = prop.value.range();
+    let note = Note {
+        severity: Severity::Error,
+        code: ErrorCode::ValidationFailed,
+        path: "apiVersion".to_owned(),
+        span: range.start..range.end,
+        message: format!("{}{message}. Known: {}", failed(""), ApiVersion::list()),
+        hint: Some(hint),
+    };
+    (version, Some(note))
+}
+
+fn is_deployment(object: &Object<'_>) -> bool {
+    object
+        .properties
+        .iter()
+        .any(|prop| matches!(prop.name.as_str(), "$schema" | "resources"))
+}
+
+/// A deployment is a list of resources, one of which may be an image template.
+fn refuse_deployment(reader: &mut Reader<'_>, object: &Object<'_>) {
+    let resources = object
+        .get_array("resources")
+        .map_or(&[][..], |list| &list.elements);
+    let found = resources.iter().position(|resource| {
+        let kind = resource
+            .as_object()
+            .and_then(|object| object.get_string("type"));
+        kind.is_some_and(|kind| is_template_type(&kind.value))
+    });
+    let hint = match found {
+        Some(index) => format!("put the object at `resources[{index}]` into a file of its own"),
+        None => "give the body of a Microsoft.VirtualMachineImages/imageTemplates resource".into(),
+    };
+    reader.note(Note {
+        severity: Severity::Error,
+        code: ErrorCode::ValidationFailed,
+        path: String::new(),
+        span: opening(object),
+        message: "This is a deployment template, not an image template: expected the resource \
+                  itself, with `location`, `identity` and `properties`"
+            .to_owned(),
+        hint: Some(hint),
+    });
+}
+
+fn is_template_type(text: &str) -> bool {
+    text.eq_ignore_ascii_case("Microsoft.VirtualMachineImages/imageTemplates")
+        || text.eq_ignore_ascii_case("Microsoft.VirtualMachineImages")
+}
+
+fn resource_type(reader: &mut Reader<'_>, fields: &Fields<'_>) {
+    let Some(node) = fields.get("type") else {
+        return;
+    };
+    let Value::StringLit(text) = node.value else {
+        return;
+    };
+    if !is_template_type(&text.value) {
+        let message = format!(
+            "{}Field 'type' names another resource: '{}'",
+            failed(""),
+            text.value
+        );
+        let hint = Some("it is read as an image template all the same".to_owned());
+        reader.warn(&node, message, hint);
+    }
+}
+
+fn location(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<String> {
+    if let Some(node) = fields.get("location") {
+        let location = reader.text(&node)?;
+        if let Some(hint) = unresolved(&location) {
+            let message = format!("{}Field 'location' is not filled in", failed(""));
+            reader.warn(&node, message, Some(hint));
+        }
+        return Some(location);
+    }
+    let (severity, hint) = match reader.face {
+        Face::File => (
+            Severity::Warning,
+            "a local build does without; Azure and the service need it",
+        ),
+        Face::Service => (
+            Severity::Error,
+            "add the region, such as `\"location\": \"westus2\"`",
+        ),
+    };
+    reader.note(Note {
+        severity,
+        code: ErrorCode::ValidationFailed,
+        path: "location".to_owned(),
+        span: fields.open(),
+        message: format!("{}Missing field 'location'", failed("")),
+        hint: Some(hint.to_owned()),
+    });
+    None
+}
+
+/// Notes every name that an object has twice, however deep.
+fn duplicates(reader: &mut Reader<'_>, value: &Value<'_>, path: &str) {
+    match value {
+        Value::Object(object) => {
+            let mut seen = HashSet::new();
+            for prop in &object.properties {
+                let name = prop.name.as_str();
+                let dot = if path.is_empty() { "" } else { "." };
+                let inner = format!("{path}{dot}{name}");
+                if !seen.insert(name) {
+                    let range = prop.name.range();
+                    reader.note(Note {
+                        severity: Severity::Error,
+                        code: ErrorCode::InvalidRequestContent,
+                        path: inner.clone(),
+                        span: range.start..range.end,
+                        message: format!("The name \"{name}\" is in this object twice"),
+                        hint: Some("keep one of the two".to_owned()),
+                    });
+                }
+                duplicates(reader, &prop.value, &inner);
+            }
+        }
+        Value::Array(array) => {
+            for (index, element) in array.elements.iter().enumerate() {
+                duplicates(reader, element, &format!("{path}[{index}]"));
+            }
+        }
+        _ => {}
+    }
+}

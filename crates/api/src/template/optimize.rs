@@ -1,0 +1,86 @@
+//! `properties.optimize`: what is done to the finished image so that it starts faster.
+
+use serde::Serialize;
+
+use super::ApiVersion;
+use super::read::fields::Field;
+use super::read::{Node, Reader};
+use super::script;
+
+/// What is done to the finished image so that it starts faster.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Optimize {
+    /// Whether the boot is optimized.
+    pub vm_boot: bool,
+    /// Whether and how a workload is warmed up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<Workload>,
+}
+
+/// Warms up a workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Workload {
+    /// Whether it is done.
+    pub enabled: bool,
+    /// The script that does it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script_uri: Option<String>,
+    /// 64 lower-case hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256_checksum: Option<String>,
+}
+
+pub(super) const STATES: &[(&str, bool)] = &[("Enabled", true), ("Disabled", false)];
+
+/// The only field of `vmBoot` and of `autoRun`.
+pub(super) const STATE: &[Field] = &[Field::new("state")];
+
+const FIELDS: &[Field] = &[
+    Field::new("vmBoot"),
+    Field::since("workload", ApiVersion::V2025_10_01),
+];
+
+const WORKLOAD: &[Field] = &[
+    Field::new("state"),
+    Field::new("scriptUri"),
+    Field::new("sha256Checksum"),
+];
+
+pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Optimize> {
+    let fields = reader.fields(node, FIELDS)?;
+    let vm_boot = fields
+        .get("vmBoot")
+        .is_some_and(|node| read_state(reader, &node));
+    let workload = fields
+        .get("workload")
+        .and_then(|node| workload(reader, &node));
+    Some(Optimize { vm_boot, workload })
+}
+
+/// An object whose `state` is Enabled or, by default, Disabled.
+pub(super) fn read_state(reader: &mut Reader<'_>, node: &Node<'_>) -> bool {
+    let Some(fields) = reader.fields(node, STATE) else {
+        return false;
+    };
+    reader
+        .optional_choice(&fields, "state", STATES)
+        .unwrap_or(false)
+}
+
+fn workload(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Workload> {
+    let fields = reader.fields(node, WORKLOAD)?;
+    let enabled = reader
+        .optional_choice(&fields, "state", STATES)
+        .unwrap_or(false);
+    let script = reader.given(&fields, "scriptUri");
+    if let Some((node, uri)) = &script {
+        script::location(reader, node, uri);
+    }
+    Some(Workload {
+        enabled,
+        script_uri: script.map(|(_, uri)| uri),
+        sha256_checksum: script::checksum(reader, &fields),
+    })
+}

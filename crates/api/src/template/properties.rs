@@ -1,0 +1,188 @@
+//! `properties`: what a template says beside its name, place and identity.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::ApiVersion;
+use super::customize::{self, Customizer};
+use super::distribute::{self, Distributor};
+use super::optimize::{self, Optimize};
+use super::read::fields::Field;
+use super::read::{Node, Reader};
+use super::source::{self, Source};
+use super::validate::{self, Validate};
+use super::vm_profile::{self, VmProfile};
+use crate::{ResourceId, ResourceKind};
+
+/// What a template says beside its name, place and identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Properties {
+    /// The image to start from.
+    pub source: Source,
+    /// What is done to the machine, in order.
+    pub customize: Vec<Customizer>,
+    /// What is done to the finished image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimize: Option<Optimize>,
+    /// What is checked on the finished image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validate: Option<Validate>,
+    /// Where the finished image goes; never empty.
+    pub distribute: Vec<Distributor>,
+    /// What happens to the machine when something fails.
+    pub error_handling: ErrorHandling,
+    /// As written; 0 stands for the default. See [`Properties::build_timeout`].
+    pub build_timeout_in_minutes: u32,
+    /// The machine that builds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vm_profile: Option<VmProfile>,
+    /// Disks to add to the image.
+    pub additional_data_disks: Vec<DataDisk>,
+    /// The resource group for what a build needs; none stands for one of the service's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub staging_resource_group: Option<ResourceId>,
+    /// Whether creation is followed by a run.
+    pub auto_run: bool,
+    /// Put on what the service makes for itself.
+    pub managed_resource_tags: BTreeMap<String, String>,
+}
+
+impl Properties {
+    /// How long a build may take.
+    pub fn build_timeout(&self) -> Duration {
+        let minutes = match self.build_timeout_in_minutes {
+            0 => 240,
+            minutes => minutes,
+        };
+        Duration::from_secs(u64::from(minutes) * 60)
+    }
+}
+
+/// What happens to the machine when something fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorHandling {
+    /// When a customizer fails.
+    pub on_customizer_error: OnError,
+    /// When a validator fails.
+    pub on_validation_error: OnError,
+}
+
+/// What happens to the machine after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OnError {
+    /// It is removed.
+    #[default]
+    Cleanup,
+    /// It is kept for inspection.
+    Abort,
+}
+
+/// A disk to add to the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct DataDisk {
+    /// Its size.
+    #[serde(rename = "sizeGB")]
+    pub size_gb: u32,
+}
+
+pub(super) const FIELDS: &[Field] = &[
+    Field::new("source"),
+    Field::new("customize"),
+    Field::since("optimize", ApiVersion::V2022_07_01),
+    Field::since("validate", ApiVersion::V2022_02_14),
+    Field::new("distribute"),
+    Field::since("errorHandling", ApiVersion::V2023_07_01),
+    Field::new("buildTimeoutInMinutes"),
+    Field::new("vmProfile"),
+    Field::since("additionalDataDisks", ApiVersion::V2025_10_01),
+    Field::since("stagingResourceGroup", ApiVersion::V2022_02_14),
+    Field::since("autoRun", ApiVersion::V2024_02_01),
+    Field::since("managedResourceTags", ApiVersion::V2024_02_01),
+    Field::ignored("exactStagingResourceGroup"),
+    Field::ignored("provisioningState"),
+    Field::ignored("provisioningError"),
+    Field::ignored("lastRunStatus"),
+];
+
+const ERROR_HANDLING: &[Field] = &[
+    Field::new("onCustomizerError"),
+    Field::new("onValidationError"),
+];
+
+const DATA_DISK: &[Field] = &[Field::new("sizeGB")];
+
+const ON_ERROR: &[(&str, OnError)] = &[("cleanup", OnError::Cleanup), ("abort", OnError::Abort)];
+
+pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Properties> {
+    let fields = reader.fields(node, FIELDS)?;
+    let source = reader
+        .required(&fields, "source")
+        .and_then(|node| source::read(reader, &node));
+    let steps = reader.list(&fields, "customize");
+    let customize = steps
+        .iter()
+        .filter_map(|node| customize::read(reader, node))
+        .collect();
+    let optimize = fields
+        .get("optimize")
+        .and_then(|node| optimize::read(reader, &node));
+    let validate = fields
+        .get("validate")
+        .and_then(|node| validate::read(reader, &node));
+    let distribute = distribute::read_all(reader, &fields);
+    let error_handling = fields
+        .get("errorHandling")
+        .and_then(|node| error_handling(reader, &node));
+    let timeout = reader.optional_integer(&fields, "buildTimeoutInMinutes", 0..=960);
+    let vm_profile = fields
+        .get("vmProfile")
+        .and_then(|node| vm_profile::read(reader, &node));
+    let disks = reader.list(&fields, "additionalDataDisks");
+    let additional_data_disks = disks.iter().filter_map(|node| disk(reader, node)).collect();
+    let staging_resource_group =
+        reader.optional_id(&fields, "stagingResourceGroup", ResourceKind::ResourceGroup);
+    let auto_run = fields
+        .get("autoRun")
+        .is_some_and(|node| optimize::read_state(reader, &node));
+    let managed_resource_tags = reader.tags(&fields, "managedResourceTags");
+    Some(Properties {
+        source: source?,
+        customize,
+        optimize,
+        validate,
+        distribute,
+        error_handling: error_handling.unwrap_or_default(),
+        build_timeout_in_minutes: timeout.unwrap_or(0),
+        vm_profile,
+        additional_data_disks,
+        staging_resource_group,
+        auto_run,
+        managed_resource_tags,
+    })
+}
+
+fn error_handling(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<ErrorHandling> {
+    let fields = reader.fields(node, ERROR_HANDLING)?;
+    let mut on = |name| {
+        reader
+            .optional_choice(&fields, name, ON_ERROR)
+            .unwrap_or_default()
+    };
+    Some(ErrorHandling {
+        on_customizer_error: on("onCustomizerError"),
+        on_validation_error: on("onValidationError"),
+    })
+}
+
+fn disk(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<DataDisk> {
+    let fields = reader.fields(node, DATA_DISK)?;
+    let size = reader.required(&fields, "sizeGB")?;
+    reader
+        .integer(&size, 0..=i64::from(i32::MAX))
+        .map(|size_gb| DataDisk { size_gb })
+}

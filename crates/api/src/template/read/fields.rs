@@ -1,0 +1,257 @@
+//! The fields of an object: which it may have, since when, and which it has.
+
+use std::ops::Range;
+
+use jsonc_parser::ast::{ObjectProp, Value};
+use jsonc_parser::common::Ranged;
+
+use super::suggest::{list, nearest};
+use super::{Node, Note, Reader, failed, opening};
+use crate::ErrorCode;
+use crate::template::ApiVersion;
+use crate::template::diagnostic::Severity;
+
+/// A field that an object may have.
+#[derive(Debug)]
+pub(in crate::template) struct Field {
+    pub(in crate::template) name: &'static str,
+    since: ApiVersion,
+    read_only: bool,
+}
+
+impl Field {
+    /// A field of every version.
+    pub(in crate::template) const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            since: ApiVersion::V2019_05_01Preview,
+            read_only: false,
+        }
+    }
+
+    /// A field that came with a version.
+    pub(in crate::template) const fn since(name: &'static str, since: ApiVersion) -> Self {
+        Self {
+            name,
+            since,
+            read_only: false,
+        }
+    }
+
+    /// A field that the service fills in. What a client sends there is not looked at.
+    pub(in crate::template) const fn ignored(name: &'static str) -> Self {
+        Self {
+            name,
+            since: ApiVersion::V2019_05_01Preview,
+            read_only: true,
+        }
+    }
+}
+
+/// The fields that one object of the template has.
+pub(in crate::template) struct Fields<'v> {
+    path: String,
+    open: Range<usize>,
+    table: &'static [Field],
+    present: Vec<(&'static str, &'v ObjectProp<'v>)>,
+}
+
+impl<'v> Fields<'v> {
+    /// The value of a field; null is absent.
+    pub(in crate::template) fn get(&self, name: &'static str) -> Option<Node<'v>> {
+        debug_assert!(
+            self.table.iter().any(|field| field.name == name),
+            "{name} is in no table"
+        );
+        let (name, prop) = self.present.iter().find(|(present, _)| *present == name)?;
+        if matches!(prop.value, Value::NullKeyword(_)) {
+            return None;
+        }
+        Some(Node {
+            value: &prop.value,
+            parent: self.path.clone(),
+            field: (*name).to_owned(),
+        })
+    }
+
+    /// Path of the object.
+    pub(in crate::template) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Path of a field, present or not.
+    pub(in crate::template) fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.path)
+        }
+    }
+
+    /// The object's opening brace.
+    pub(in crate::template) fn open(&self) -> Range<usize> {
+        self.open.clone()
+    }
+}
+
+impl Reader<'_> {
+    /// Reads an object against its table: refuses what is not an object, names unknown fields.
+    pub(in crate::template) fn fields<'v>(
+        &mut self,
+        node: &Node<'v>,
+        table: &'static [Field],
+    ) -> Option<Fields<'v>> {
+        let Value::Object(object) = node.value else {
+            self.wrong_type(node, "an object");
+            return None;
+        };
+        let mut fields = Fields {
+            path: node.path(),
+            open: opening(object),
+            table,
+            present: Vec::new(),
+        };
+        for prop in &object.properties {
+            self.field(&mut fields, prop);
+        }
+        Some(fields)
+    }
+
+    fn field<'v>(&mut self, fields: &mut Fields<'v>, prop: &'v ObjectProp<'v>) {
+        let name = prop.name.as_str();
+        let exact = fields.table.iter().find(|field| field.name == name);
+        let known = exact.or_else(|| {
+            fields
+                .table
+                .iter()
+                .find(|field| field.name.eq_ignore_ascii_case(name))
+        });
+        match known {
+            None => self.unknown(fields, prop),
+            Some(field) if field.since > self.version => self.too_new(fields, prop, field),
+            Some(field) if exact.is_none() && self.version.is_strict() => {
+                let hint = format!("names are case-sensitive; did you mean `{}`?", field.name);
+                self.refuse(fields, prop, "", Some(hint));
+            }
+            Some(field)
+                if fields
+                    .present
+                    .iter()
+                    .any(|(present, _)| *present == field.name) =>
+            {
+                self.refuse_as(
+                    fields,
+                    prop,
+                    format!("'{name}' and '{}' are the same field", field.name),
+                );
+            }
+            Some(field) => {
+                if exact.is_none() {
+                    let message = format!(
+                        "{}field \"{name}\" is taken as '{}'; api-versions from {} refuse it",
+                        failed(&fields.path),
+                        field.name,
+                        ApiVersion::V2024_02_01,
+                    );
+                    let hint = Some(format!("write `{}`", field.name));
+                    self.field_note(fields, prop, Severity::Warning, message, hint);
+                }
+                fields.present.push((field.name, prop));
+            }
+        }
+    }
+
+    fn unknown(&mut self, fields: &Fields<'_>, prop: &ObjectProp<'_>) {
+        let name = prop.name.as_str();
+        let known = || {
+            fields
+                .table
+                .iter()
+                .filter(|field| !field.read_only && field.since <= self.version)
+                .map(|field| field.name)
+        };
+        let hint = match nearest(name, known()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None if fields.path.is_empty() && belongs_inside(name) => {
+                format!("`{name}` belongs inside `properties`")
+            }
+            None => format!("known here: {}", list(known())),
+        };
+        if self.version.is_strict() {
+            self.refuse(fields, prop, "", Some(hint));
+        } else if !matches!(prop.value, Value::NullKeyword(_)) {
+            self.ignore(fields, prop, "", Some(hint));
+        }
+    }
+
+    fn too_new(&mut self, fields: &Fields<'_>, prop: &ObjectProp<'_>, field: &Field) {
+        let when = format!(": it exists from api-version {}", field.since);
+        let hint = Some(format!("use api-version {} or newer", field.since));
+        if self.version.is_strict() {
+            self.refuse(fields, prop, &when, hint);
+        } else if !matches!(prop.value, Value::NullKeyword(_)) {
+            self.ignore(fields, prop, &when, hint);
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        fields: &Fields<'_>,
+        prop: &ObjectProp<'_>,
+        why: &str,
+        hint: Option<String>,
+    ) {
+        let message = format!(
+            "{}unknown field \"{}\"{why}",
+            failed(&fields.path),
+            prop.name.as_str()
+        );
+        self.field_note(fields, prop, Severity::Error, message, hint);
+    }
+
+    fn refuse_as(&mut self, fields: &Fields<'_>, prop: &ObjectProp<'_>, what: String) {
+        let message = format!("{}{what}", failed(&fields.path));
+        self.field_note(fields, prop, Severity::Error, message, None);
+    }
+
+    fn ignore(
+        &mut self,
+        fields: &Fields<'_>,
+        prop: &ObjectProp<'_>,
+        why: &str,
+        hint: Option<String>,
+    ) {
+        let message = format!(
+            "{}unknown field \"{}\" is ignored by api-version {}{why}",
+            failed(&fields.path),
+            prop.name.as_str(),
+            self.version,
+        );
+        self.field_note(fields, prop, Severity::Warning, message, hint);
+    }
+
+    fn field_note(
+        &mut self,
+        fields: &Fields<'_>,
+        prop: &ObjectProp<'_>,
+        severity: Severity,
+        message: String,
+        hint: Option<String>,
+    ) {
+        let range = prop.name.range();
+        self.note(Note {
+            severity,
+            code: ErrorCode::ValidationFailed,
+            path: fields.path_of(prop.name.as_str()),
+            span: range.start..range.end,
+            message,
+            hint,
+        });
+    }
+}
+
+fn belongs_inside(name: &str) -> bool {
+    crate::template::properties::FIELDS
+        .iter()
+        .any(|field| field.name == name)
+}

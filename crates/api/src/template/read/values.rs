@@ -1,0 +1,319 @@
+//! Getters for the values of fields.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use jsonc_parser::ast::Value;
+
+use super::fields::Fields;
+use super::suggest::{list, nearest};
+use super::{Node, Note, Reader, failed, unresolved};
+use crate::template::diagnostic::Severity;
+use crate::{ErrorCode, ResourceId, ResourceKind};
+
+impl Reader<'_> {
+    /// The value has another JSON type than the field.
+    pub(in crate::template) fn wrong_type(&mut self, node: &Node<'_>, expected: &str) {
+        let found = match node.value {
+            Value::StringLit(_) => "a string",
+            Value::NumberLit(_) => "a number",
+            Value::BooleanLit(_) => "true or false",
+            Value::Object(_) => "an object",
+            Value::Array(_) => "a list",
+            Value::NullKeyword(_) => "null",
+        };
+        let reason = format!("Expected {expected}, found {found}.");
+        let quoted = node
+            .value
+            .as_string_lit()
+            .map(|text| text.value.trim().to_lowercase());
+        let hint = match quoted {
+            Some(text) if text.parse::<i64>().is_ok() || text == "true" || text == "false" => {
+                Some(format!("write {text} without quotes"))
+            }
+            _ => None,
+        };
+        self.bad_value_hint(node, &reason, hint);
+    }
+
+    /// A field that must be there.
+    pub(in crate::template) fn required<'v>(
+        &mut self,
+        fields: &Fields<'v>,
+        name: &'static str,
+    ) -> Option<Node<'v>> {
+        let node = fields.get(name);
+        if node.is_none() {
+            self.missing(fields, name, ErrorCode::ValidationFailed, None);
+        }
+        node
+    }
+
+    /// Notes that a field is missing, under the code that goes with it.
+    pub(in crate::template) fn missing(
+        &mut self,
+        fields: &Fields<'_>,
+        name: &str,
+        code: ErrorCode,
+        hint: Option<String>,
+    ) {
+        self.note(Note {
+            severity: Severity::Error,
+            code,
+            path: fields.path_of(name),
+            span: fields.open(),
+            message: format!("{}Missing field '{name}'", failed(fields.path())),
+            hint,
+        });
+    }
+
+    /// Any string.
+    pub(in crate::template) fn string(&mut self, node: &Node<'_>) -> Option<String> {
+        match node.value {
+            Value::StringLit(text) => Some(text.value.to_string()),
+            _ => {
+                self.wrong_type(node, "a string");
+                None
+            }
+        }
+    }
+
+    /// A string that must not be empty.
+    pub(in crate::template) fn text(&mut self, node: &Node<'_>) -> Option<String> {
+        let text = self.string(node)?;
+        if text.trim().is_empty() {
+            self.bad_value(node, "It must not be empty.");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A string field that must be there and not be empty.
+    pub(in crate::template) fn required_text(
+        &mut self,
+        fields: &Fields<'_>,
+        name: &'static str,
+    ) -> Option<String> {
+        let node = self.required(fields, name)?;
+        self.text(&node)
+    }
+
+    /// A string field for which empty means absent, together with its place.
+    pub(in crate::template) fn given<'v>(
+        &mut self,
+        fields: &Fields<'v>,
+        name: &'static str,
+    ) -> Option<(Node<'v>, String)> {
+        let node = fields.get(name)?;
+        let text = self.string(&node)?;
+        (!text.is_empty()).then_some((node, text))
+    }
+
+    /// A string field for which empty means absent.
+    pub(in crate::template) fn optional(
+        &mut self,
+        fields: &Fields<'_>,
+        name: &'static str,
+    ) -> Option<String> {
+        self.given(fields, name).map(|(_, text)| text)
+    }
+
+    /// A switch, off when absent.
+    pub(in crate::template) fn switch(&mut self, fields: &Fields<'_>, name: &'static str) -> bool {
+        let Some(node) = fields.get(name) else {
+            return false;
+        };
+        let Value::BooleanLit(value) = node.value else {
+            self.wrong_type(&node, "true or false");
+            return false;
+        };
+        value.value
+    }
+
+    /// A whole number within limits.
+    pub(in crate::template) fn integer<T: TryFrom<i64>>(
+        &mut self,
+        node: &Node<'_>,
+        limits: RangeInclusive<i64>,
+    ) -> Option<T> {
+        let Value::NumberLit(number) = node.value else {
+            self.wrong_type(node, "a whole number");
+            return None;
+        };
+        let (least, most) = (limits.start(), limits.end());
+        let reason = if number.value.contains(['.', 'e', 'E']) {
+            "Expected a whole number.".to_owned()
+        } else {
+            match number.value.parse::<i64>() {
+                Ok(value) if limits.contains(&value) => {
+                    return T::try_from(value).ok();
+                }
+                _ if *most >= i64::from(i32::MAX) => format!("It must be at least {least}."),
+                _ => format!("It must be between {least} and {most}."),
+            }
+        };
+        self.bad_value(node, &reason);
+        None
+    }
+
+    /// A field with a whole number within limits.
+    pub(in crate::template) fn optional_integer<T: TryFrom<i64>>(
+        &mut self,
+        fields: &Fields<'_>,
+        name: &'static str,
+        limits: RangeInclusive<i64>,
+    ) -> Option<T> {
+        let node = fields.get(name)?;
+        self.integer(&node, limits)
+    }
+
+    /// One of some words.
+    pub(in crate::template) fn choice<T: Copy>(
+        &mut self,
+        node: &Node<'_>,
+        choices: &[(&'static str, T)],
+    ) -> Option<T> {
+        let text = self.string(node)?;
+        if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
+            return Some(*value);
+        }
+        let names = || choices.iter().map(|(name, _)| *name);
+        let reason = format!("Allowed: {}.", list(names()));
+        let hint = unresolved(&text)
+            .or_else(|| nearest(&text, names()).map(|meant| format!("did you mean `{meant}`?")));
+        self.bad_value_hint(node, &reason, hint);
+        None
+    }
+
+    /// A field with one of some words.
+    pub(in crate::template) fn optional_choice<T: Copy>(
+        &mut self,
+        fields: &Fields<'_>,
+        name: &'static str,
+        choices: &[(&'static str, T)],
+    ) -> Option<T> {
+        let node = fields.get(name)?;
+        self.choice(&node, choices)
+    }
+
+    /// The elements of a list; of anything else, none.
+    pub(in crate::template) fn elements<'v>(&mut self, node: &Node<'v>) -> Vec<Node<'v>> {
+        let Value::Array(array) = node.value else {
+            self.wrong_type(node, "a list");
+            return Vec::new();
+        };
+        let elements = array.elements.iter().enumerate();
+        elements
+            .map(|(index, value)| Node {
+                value,
+                parent: node.parent.clone(),
+                field: format!("{}[{index}]", node.field),
+            })
+            .collect()
+    }
+
+    /// The elements of a field that holds a list; none when it is absent.
+    pub(in crate::template) fn list<'v>(
+        &mut self,
+        fields: &Fields<'v>,
+        name: &'static str,
+    ) -> Vec<Node<'v>> {
+        fields
+            .get(name)
+            .map(|node| self.elements(&node))
+            .unwrap_or_default()
+    }
+
+    /// A list of strings; none when it is absent.
+    pub(in crate::template) fn strings(
+        &mut self,
+        fields: &Fields<'_>,
+        name: &'static str,
+    ) -> Vec<String> {
+        let nodes = self.list(fields, name);
+        nodes.iter().filter_map(|node| self.string(node)).collect()
+    }
+
+    /// A map of strings in which null is absent.
+    pub(in crate::template) fn tags(
+        &mut self,
+        fields: &Fields<'_>,
+        name: &'static str,
+    ) -> BTreeMap<String, String> {
+        let Some(node) = fields.get(name) else {
+            return BTreeMap::new();
+        };
+        let Value::Object(object) = node.value else {
+            self.wrong_type(&node, "an object with strings");
+            return BTreeMap::new();
+        };
+        let mut tags = BTreeMap::new();
+        for prop in &object.properties {
+            if matches!(prop.value, Value::NullKeyword(_)) {
+                continue;
+            }
+            let tag = prop.name.as_str();
+            let entry = Node {
+                value: &prop.value,
+                parent: node.path(),
+                field: tag.to_owned(),
+            };
+            if let Some(value) = self.string(&entry) {
+                tags.insert(tag.to_owned(), value);
+            }
+        }
+        tags
+    }
+
+    /// The id of a resource of one of the given kinds.
+    pub(in crate::template) fn resource_id(
+        &mut self,
+        node: &Node<'_>,
+        kinds: &[ResourceKind],
+    ) -> Option<ResourceId> {
+        let text = self.text(node)?;
+        match self.parse_id(&text, kinds) {
+            Ok(id) => Some(id),
+            Err((reason, hint)) => {
+                self.bad_value_hint(node, &reason, Some(hint));
+                None
+            }
+        }
+    }
+
+    /// The id in a text, or why there is none and how one looks.
+    pub(in crate::template) fn parse_id(
+        &self,
+        text: &str,
+        kinds: &[ResourceKind],
+    ) -> Result<ResourceId, (String, String)> {
+        let described: Vec<_> = kinds.iter().map(|kind| kind.description()).collect();
+        let described = described.join(" or ");
+        let reason = match text.parse::<ResourceId>() {
+            Ok(id) if kinds.iter().any(|kind| id.is(*kind)) => return Ok(id),
+            Ok(id) => {
+                let other = id
+                    .kind()
+                    .map_or("another resource", ResourceKind::description);
+                format!("Expected the id of {described}, found that of {other}.")
+            }
+            Err(error) => format!("Expected the id of {described}: {error}."),
+        };
+        let pattern = kinds.first().map(|kind| kind.pattern()).unwrap_or_default();
+        Err((
+            reason,
+            unresolved(text).unwrap_or_else(|| format!("it looks like {pattern}")),
+        ))
+    }
+
+    /// A field with the id of a resource; empty means absent.
+    pub(in crate::template) fn optional_id(
+        &mut self,
+        fields: &Fields<'_>,
+        name: &'static str,
+        kind: ResourceKind,
+    ) -> Option<ResourceId> {
+        let (node, _) = self.given(fields, name)?;
+        self.resource_id(&node, &[kind])
+    }
+}

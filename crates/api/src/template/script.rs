@@ -1,0 +1,199 @@
+//! Where a script or file comes from, and the rules that customizers, validators and the workload
+//! optimizer share.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::Face;
+use super::diagnostic::Severity;
+use super::read::fields::Fields;
+use super::read::{Node, Note, Reader, failed};
+use crate::ErrorCode;
+
+/// What a script customizer runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Script {
+    /// A script fetched from `scriptUri`.
+    Uri {
+        /// As written; see [`Location`].
+        uri: String,
+        /// 64 lower-case hexadecimal digits.
+        sha256_checksum: Option<String>,
+    },
+    /// Lines of one script.
+    Inline(Vec<String>),
+}
+
+impl Serialize for Script {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match self {
+            Self::Uri {
+                uri,
+                sha256_checksum,
+            } => {
+                map.serialize_entry("scriptUri", uri)?;
+                if let Some(checksum) = sha256_checksum {
+                    map.serialize_entry("sha256Checksum", checksum)?;
+                }
+            }
+            Self::Inline(lines) => map.serialize_entry("inline", lines)?,
+        }
+        map.end()
+    }
+}
+
+/// Where `scriptUri` or `sourceUri` points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Location<'a> {
+    /// Over http or https.
+    Web(&'a str),
+    /// A path on the machine that builds; a relative one counts from the template's folder.
+    Path(&'a str),
+}
+
+impl<'a> Location<'a> {
+    /// Tells a web address from a local path; any other scheme is an error that names it.
+    pub fn of(uri: &'a str) -> Result<Self, String> {
+        let Some((scheme, rest)) = uri.split_once("://") else {
+            return Ok(Self::Path(uri));
+        };
+        match scheme.to_ascii_lowercase().as_str() {
+            "http" | "https" => {
+                let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+                if host.is_empty() || host.ends_with('@') {
+                    return Err("The address has no host.".to_owned());
+                }
+                if uri.chars().any(|c| c.is_whitespace() || c.is_control()) {
+                    return Err("An address has no white space; write %20.".to_owned());
+                }
+                Ok(Self::Web(uri))
+            }
+            "file" if rest.starts_with('/') => Ok(Self::Path(rest)),
+            "file" => Err("A file address has three slashes: file:///path.".to_owned()),
+            other => Err(format!("The scheme `{other}` is not supported.")),
+        }
+    }
+}
+
+/// Whose script it is: decides the code when there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    Customizer,
+    Validator,
+}
+
+impl Owner {
+    pub(super) fn no_script(self) -> ErrorCode {
+        match self {
+            Self::Customizer => ErrorCode::NoCustomizerScript,
+            Self::Validator => ErrorCode::NoValidatorScript,
+        }
+    }
+}
+
+/// `scriptUri` xor `inline`, with `sha256Checksum`.
+pub(super) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, owner: Owner) -> Option<Script> {
+    let uri = reader.given(fields, "scriptUri");
+    let checksum = checksum(reader, fields);
+    let inline = fields.get("inline");
+    let lines = reader.strings(fields, "inline");
+    match (uri, inline) {
+        (Some((node, uri)), _) => {
+            if let Some(inline) = fields.get("inline").filter(|_| !lines.is_empty()) {
+                both(reader, fields, &inline);
+            }
+            location(reader, &node, &uri);
+            Some(Script::Uri {
+                uri,
+                sha256_checksum: checksum,
+            })
+        }
+        (None, Some(inline)) => {
+            if lines.is_empty() && reader.elements(&inline).is_empty() {
+                empty(reader, fields, &inline, owner);
+            }
+            if let Some(node) = fields.get("sha256Checksum").filter(|_| checksum.is_some()) {
+                let message = format!(
+                    "{}Field 'sha256Checksum' goes with 'scriptUri' and has no effect on 'inline'",
+                    failed(fields.path())
+                );
+                reader.warn(&node, message, None);
+            }
+            Some(Script::Inline(lines))
+        }
+        (None, None) => {
+            reader.note(Note {
+                severity: Severity::Error,
+                code: owner.no_script(),
+                path: fields.path().to_owned(),
+                span: fields.open(),
+                message: format!(
+                    "{}Missing field 'scriptUri' or 'inline': there is no script to run",
+                    failed(fields.path())
+                ),
+                hint: Some("give either `scriptUri` or `inline`".to_owned()),
+            });
+            None
+        }
+    }
+}
+
+fn both(reader: &mut Reader<'_>, fields: &Fields<'_>, inline: &Node<'_>) {
+    reader.note(Note {
+        severity: Severity::Error,
+        code: ErrorCode::ValidationFailed,
+        path: inline.path(),
+        span: inline.span(),
+        message: format!(
+            "{}Fields 'scriptUri' and 'inline' exclude each other",
+            failed(fields.path())
+        ),
+        hint: Some("keep one of them, or make two steps of it".to_owned()),
+    });
+}
+
+fn empty(reader: &mut Reader<'_>, fields: &Fields<'_>, inline: &Node<'_>, owner: Owner) {
+    reader.note(Note {
+        severity: Severity::Error,
+        code: owner.no_script(),
+        path: inline.path(),
+        span: inline.span(),
+        message: format!("{}Field 'inline' has no lines", failed(fields.path())),
+        hint: Some("put at least one command there, or remove the step".to_owned()),
+    });
+}
+
+/// Notes an address that cannot be fetched on this face.
+pub(super) fn location(reader: &mut Reader<'_>, node: &Node<'_>, uri: &str) {
+    match Location::of(uri) {
+        Ok(Location::Web(_)) => {}
+        Ok(Location::Path(_)) => match reader.face {
+            Face::File => {}
+            Face::Service => reader.bad_value_hint(
+                node,
+                "Expected an http or https address.",
+                Some("local paths work with `goldsmith build` only".to_owned()),
+            ),
+        },
+        Err(reason) => reader.bad_value(node, &reason),
+    }
+}
+
+/// `sha256Checksum` in lower case; empty means absent.
+pub(super) fn checksum(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<String> {
+    let (node, text) = reader.given(fields, "sha256Checksum")?;
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Some(text.to_ascii_lowercase());
+    }
+    let reason = format!(
+        "Expected 64 hexadecimal digits, found {} characters.",
+        text.chars().count()
+    );
+    reader.bad_value_hint(
+        &node,
+        &reason,
+        Some("`sha256sum FILE` prints it".to_owned()),
+    );
+    None
+}

@@ -1,0 +1,197 @@
+//! `properties.source`: the image to start from.
+
+use serde::Serialize;
+
+use super::ApiVersion;
+use super::diagnostic::Severity;
+use super::kind::{Kind, Union, read_kind};
+use super::read::fields::{Field, Fields};
+use super::read::{Node, Note, Reader, failed};
+use crate::{ErrorCode, ResourceId, ResourceKind};
+
+/// The image to start from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type")]
+pub enum Source {
+    /// An image of the catalogue.
+    PlatformImage(PlatformImage),
+    /// A managed image.
+    #[serde(rename_all = "camelCase")]
+    ManagedImage {
+        /// Its id.
+        image_id: ResourceId,
+    },
+    /// A version of a gallery image.
+    #[serde(rename_all = "camelCase")]
+    SharedImageVersion {
+        /// Its id; the version may be `latest`.
+        image_version_id: ResourceId,
+    },
+}
+
+/// Names an image of the catalogue, `publisher:offer:sku:version`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformImage {
+    /// Who publishes it.
+    pub publisher: String,
+    /// Which product.
+    pub offer: String,
+    /// Which edition.
+    pub sku: String,
+    /// Which version, or `latest`.
+    pub version: String,
+    /// The plan it is bought under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan_info: Option<PlanInfo>,
+}
+
+/// A purchase plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanInfo {
+    /// The plan's name.
+    pub plan_name: String,
+    /// Its product.
+    pub plan_product: String,
+    /// Its publisher.
+    pub plan_publisher: String,
+}
+
+impl Source {
+    /// The value of `type`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::PlatformImage(_) => "PlatformImage",
+            Self::ManagedImage { .. } => "ManagedImage",
+            Self::SharedImageVersion { .. } => "SharedImageVersion",
+        }
+    }
+}
+
+const PLATFORM_IMAGE: &[Field] = &[
+    Field::new("type"),
+    Field::new("publisher"),
+    Field::new("offer"),
+    Field::new("sku"),
+    Field::new("version"),
+    Field::since("planInfo", ApiVersion::V2020_02_14),
+    Field::ignored("exactVersion"),
+];
+
+const PLAN_INFO: &[Field] = &[
+    Field::new("planName"),
+    Field::new("planProduct"),
+    Field::new("planPublisher"),
+];
+
+const MANAGED_IMAGE: &[Field] = &[Field::new("type"), Field::new("imageId")];
+
+const SHARED_IMAGE_VERSION: &[Field] = &[
+    Field::new("type"),
+    Field::new("imageVersionId"),
+    Field::ignored("exactVersion"),
+];
+
+const KINDS: &[Kind<Source>] = &[
+    Kind::new("PlatformImage", PLATFORM_IMAGE, platform_image),
+    Kind::new("ManagedImage", MANAGED_IMAGE, managed_image),
+    Kind::new(
+        "SharedImageVersion",
+        SHARED_IMAGE_VERSION,
+        shared_image_version,
+    ),
+];
+
+pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Source> {
+    let union = Union {
+        what: "source",
+        code: ErrorCode::BadSourceType,
+    };
+    read_kind(reader, node, KINDS, union).map(|(source, _)| source)
+}
+
+fn platform_image(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Source> {
+    let publisher = reader.required_text(fields, "publisher");
+    let offer = reader.required_text(fields, "offer");
+    let sku = reader.required_text(fields, "sku");
+    let version = reader.required_text(fields, "version");
+    let plan_info = fields
+        .get("planInfo")
+        .and_then(|node| plan_info(reader, &node));
+    Some(Source::PlatformImage(PlatformImage {
+        publisher: publisher?,
+        offer: offer?,
+        sku: sku?,
+        version: version?,
+        plan_info,
+    }))
+}
+
+fn plan_info(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<PlanInfo> {
+    let fields = reader.fields(node, PLAN_INFO)?;
+    let plan_name = reader.required_text(&fields, "planName");
+    let plan_product = reader.required_text(&fields, "planProduct");
+    let plan_publisher = reader.required_text(&fields, "planPublisher");
+    Some(PlanInfo {
+        plan_name: plan_name?,
+        plan_product: plan_product?,
+        plan_publisher: plan_publisher?,
+    })
+}
+
+fn managed_image(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Source> {
+    let node = reader.required(fields, "imageId")?;
+    let image_id = reader.resource_id(&node, &[ResourceKind::Image])?;
+    Some(Source::ManagedImage { image_id })
+}
+
+fn shared_image_version(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Source> {
+    let node = reader.required(fields, "imageVersionId")?;
+    if is_shared_outside(&node) {
+        reader.note(Note {
+            severity: Severity::Error,
+            code: ErrorCode::UnsupportedFeature,
+            path: node.path(),
+            span: node.span(),
+            message: format!(
+                "{}images shared directly by another tenant or by a community are not available \
+                 here",
+                failed(fields.path())
+            ),
+            hint: Some("import the image and name it by its own id".to_owned()),
+        });
+        return None;
+    }
+    let image_version_id = reader.resource_id(&node, &[ResourceKind::GalleryImageVersion])?;
+    let version = image_version_id.name();
+    if version.eq_ignore_ascii_case("latest") {
+        if reader.version < ApiVersion::V2022_07_01 {
+            let hint = format!(
+                "name a version, or use api-version {}",
+                ApiVersion::V2022_07_01
+            );
+            let reason = format!("api-version {} knows no `latest` here.", reader.version);
+            reader.bad_value_hint(&node, &reason, Some(hint));
+        }
+    } else if !is_gallery_version(version) {
+        let hint = Some("end it with `/versions/1.2.3` or `/versions/latest`".to_owned());
+        reader.bad_value_hint(&node, "A version is three numbers or `latest`.", hint);
+    }
+    Some(Source::SharedImageVersion { image_version_id })
+}
+
+fn is_shared_outside(node: &Node<'_>) -> bool {
+    node.value.as_string_lit().is_some_and(|text| {
+        let text = text.value.to_ascii_lowercase();
+        text.starts_with("/sharedgalleries/") || text.starts_with("/communitygalleries/")
+    })
+}
+
+/// Three numbers of 32 bits.
+pub(super) fn is_gallery_version(text: &str) -> bool {
+    let parts: Vec<_> = text.split('.').collect();
+    let number =
+        |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse::<i32>().is_ok();
+    parts.len() == 3 && parts.iter().all(number)
+}

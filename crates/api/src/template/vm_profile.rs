@@ -1,0 +1,141 @@
+//! `properties.vmProfile`: the machine that builds.
+
+use serde::Serialize;
+
+use super::ApiVersion;
+use super::diagnostic::Severity;
+use super::read::fields::{Field, Fields};
+use super::read::{Node, Note, Reader, failed};
+use crate::{ErrorCode, ResourceId, ResourceKind};
+
+/// The machine that builds.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VmProfile {
+    /// Name of a size; none stands for the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vm_size: Option<String>,
+    /// Size of the disk; 0 stands for that of the source.
+    #[serde(rename = "osDiskSizeGB")]
+    pub os_disk_size_gb: u32,
+    /// Identities that scripts in the machine may use.
+    pub user_assigned_identities: Vec<ResourceId>,
+    /// The network it is attached to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vnet_config: Option<VnetConfig>,
+}
+
+/// The network that the machine is attached to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VnetConfig {
+    /// An existing subnet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subnet_id: Option<ResourceId>,
+    /// An existing subnet for the builder, in the same network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_instance_subnet_id: Option<ResourceId>,
+    /// Size of the proxy machine; none stands for the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_vm_size: Option<String>,
+}
+
+const FIELDS: &[Field] = &[
+    Field::new("vmSize"),
+    Field::new("osDiskSizeGB"),
+    Field::since("userAssignedIdentities", ApiVersion::V2021_10_01),
+    Field::since("vnetConfig", ApiVersion::V2020_02_14),
+];
+
+const VNET_CONFIG: &[Field] = &[
+    Field::new("subnetId"),
+    Field::since("proxyVmSize", ApiVersion::V2021_10_01),
+    Field::since("containerInstanceSubnetId", ApiVersion::V2024_02_01),
+];
+
+pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<VmProfile> {
+    let fields = reader.fields(node, FIELDS)?;
+    let vm_size = reader.optional(&fields, "vmSize");
+    let most = i64::from(i32::MAX);
+    let os_disk_size_gb = reader
+        .optional_integer(&fields, "osDiskSizeGB", 0..=most)
+        .unwrap_or(0);
+    let identities = reader.list(&fields, "userAssignedIdentities");
+    let user_assigned_identities = identities
+        .iter()
+        .filter_map(|node| reader.resource_id(node, &[ResourceKind::UserAssignedIdentity]))
+        .collect();
+    let vnet_config = fields
+        .get("vnetConfig")
+        .and_then(|node| vnet_config(reader, &node));
+    Some(VmProfile {
+        vm_size,
+        os_disk_size_gb,
+        user_assigned_identities,
+        vnet_config,
+    })
+}
+
+fn vnet_config(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<VnetConfig> {
+    let fields = reader.fields(node, VNET_CONFIG)?;
+    let subnet = reader.given(&fields, "subnetId");
+    let container = reader.given(&fields, "containerInstanceSubnetId");
+    let proxy = reader.given(&fields, "proxyVmSize");
+    let mut id = |given: &Option<(Node<'_>, String)>| {
+        let (node, _) = given.as_ref()?;
+        reader.resource_id(node, &[ResourceKind::Subnet])
+    };
+    let config = VnetConfig {
+        subnet_id: id(&subnet),
+        container_instance_subnet_id: id(&container),
+        proxy_vm_size: proxy.as_ref().map(|(_, size)| size.clone()),
+    };
+    if let Some((node, _)) = &container {
+        if subnet.is_none() {
+            conflict(reader, &fields, node, "goes only together with 'subnetId'");
+        }
+        if let (Some(build), Some(builder)) =
+            (&config.subnet_id, &config.container_instance_subnet_id)
+        {
+            if build == builder {
+                conflict(
+                    reader,
+                    &fields,
+                    node,
+                    "must be another subnet than 'subnetId'",
+                );
+            } else if build.parent() != builder.parent() {
+                conflict(
+                    reader,
+                    &fields,
+                    node,
+                    "must be in the same network as 'subnetId'",
+                );
+            }
+        }
+    }
+    if let Some((node, _)) = &proxy {
+        if container.is_some() {
+            let what = "and 'containerInstanceSubnetId' exclude each other";
+            conflict(reader, &fields, node, what);
+        } else if subnet.is_none() {
+            let message = format!(
+                "{}Field 'proxyVmSize' has no effect without 'subnetId'",
+                failed(fields.path())
+            );
+            reader.warn(node, message, None);
+        }
+    }
+    Some(config)
+}
+
+fn conflict(reader: &mut Reader<'_>, fields: &Fields<'_>, node: &Node<'_>, what: &str) {
+    reader.note(Note {
+        severity: Severity::Error,
+        code: ErrorCode::ValidationFailed,
+        path: node.path(),
+        span: node.span(),
+        message: format!("{}Field '{}' {what}", failed(fields.path()), node.field()),
+        hint: None,
+    });
+}
