@@ -77,7 +77,13 @@ impl Machine {
             File::create(&errors).map_err(|error| format!("{}: {error}", errors.display()))?;
         let mut command = Command::new("qemu-system-x86_64");
         command
-            .args(["-nodefaults", "-display", "none", "-machine", "q35"])
+            .args([
+                "-nodefaults",
+                "-display",
+                "none",
+                "-machine",
+                guest::MACHINE,
+            ])
             .args([
                 "-accel",
                 bench.options.qemu_accel(),
@@ -87,9 +93,8 @@ impl Machine {
             .args(["-smp", &VCPUS.to_string(), "-m", &MEMORY_MIB.to_string()])
             .args([
                 "-netdev",
-                &format!("user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22"),
+                &format!("user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{port}-:22"),
             ])
-            .args(["-device", "virtio-net-pci,netdev=net,romfile="])
             .args([
                 "-serial",
                 &format!("file:{}", dir.join("serial.log").display()),

@@ -13,7 +13,10 @@ use crate::Result;
 /// The build user on Packer's side and on the floor.
 pub(super) const USER: &str = "packer";
 
-pub(super) const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+/// The machine goldsmith starts, without what only a saved one needs.
+pub(super) const MACHINE: &str = "q35,vmport=off,sata=off,dump-guest-core=off";
+
+const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
 /// Keys of the build user and of the guest.
@@ -131,7 +134,7 @@ pub(super) fn devices(disk: &str, vars: &Path, seed: &Path) -> Vec<(&'static str
         ),
         (
             "-drive",
-            format!("if=none,id=disk,format=qcow2,discard=unmap,file={disk}"),
+            format!("if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,file={disk}"),
         ),
         (
             "-drive",
@@ -145,6 +148,7 @@ pub(super) fn devices(disk: &str, vars: &Path, seed: &Path) -> Vec<(&'static str
             "virtio-blk-pci,drive=disk,bootindex=0".to_owned(),
         ),
         ("-device", "virtio-blk-pci,drive=seed".to_owned()),
+        ("-device", "virtio-net-pci,netdev=net,romfile=".to_owned()),
         ("-device", "virtio-rng-pci".to_owned()),
     ]
 }

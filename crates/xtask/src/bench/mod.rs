@@ -69,7 +69,7 @@ impl Options {
         if self.accel == "kvm" {
             "kvm"
         } else {
-            "tcg,thread=multi"
+            "tcg,thread=multi,tb-size=512"
         }
     }
 
@@ -187,7 +187,7 @@ mod tests {
         assert!(options.wants("floor"));
         let options = Options::parse(&["--only", "packer", "--image", "x.qcow2"]).unwrap();
         assert!(options.wants("packer") && !options.wants("goldsmith"));
-        assert_eq!(options.qemu_accel(), "tcg,thread=multi");
+        assert_eq!(options.qemu_accel(), "tcg,thread=multi,tb-size=512");
     }
 
     #[test]

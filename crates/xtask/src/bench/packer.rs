@@ -76,7 +76,11 @@ fn document(bench: &Bench<'_>, workload: &Workload, image: &Path, dir: &Path) ->
             "-serial",
             format!("file:{}", dir.join("serial.log").display())
         ]),
-        json!(["-device", "virtio-net-pci,netdev=user.0,romfile="]),
+        json!(["-machine", guest::MACHINE]),
+        json!([
+            "-netdev",
+            "user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{{ .SSHHostPort }}-:22"
+        ]),
     ];
     let devices = guest::devices("{{ .OutputDir }}/{{ .Name }}", &vars, &seed);
     arguments.extend(
@@ -93,18 +97,18 @@ fn document(bench: &Bench<'_>, workload: &Workload, image: &Path, dir: &Path) ->
             "iso_url": image,
             "iso_checksum": "none",
             "disk_image": true,
-            // One copy before the build and none after it gives a disk that stands alone. (An
-            // overlay and one conversion would be the other way, but Packer 1.6 names no backing
-            // format when it makes the overlay, which QEMU has refused since release 6.1.)
-            "skip_compaction": true,
+            // Waits are tuned, work is not: as by default, and as on our side, the result is
+            // converted once. (An overlay instead of the copy before the build would save a
+            // second, but Packer 1.6 names no backing format when it makes one, which QEMU has
+            // refused since release 6.1.)
+            "skip_compaction": false,
             "skip_resize_disk": true,
             "format": "qcow2",
             "output_directory": output_dir(dir),
             "vm_name": "disk.qcow2",
             "cpus": VCPUS,
             "memory": MEMORY_MIB,
-            "machine_type": "q35",
-            // Chosen by `-accel` below, which Packer's own machine argument would contradict.
+            // Chosen by `-accel` below; Packer's own machine argument would contradict it.
             "accelerator": "none",
             "headless": true,
             "disable_vnc": true,

@@ -25,12 +25,19 @@ type Case<'a> = (&'static str, &'a Run, f64);
 
 /// How much a step may take beyond the same commands typed by hand.
 const OVERHEAD_LIMIT_S: f64 = 1.0;
+/// A load above this before we start is somebody else's work.
+const BUSY: f64 = 0.7;
 const BAR_WIDTH: f64 = 30.0;
 
 impl Measured {
     pub(super) fn new(bench: &Bench<'_>, image: &Path) -> Result<Self> {
         let first_line = |text: String| text.lines().next().unwrap_or_default().to_owned();
+        let load = load_average();
+        if load > BUSY {
+            println!("this machine is busy (load {load}): times will be worth less");
+        }
         let host = json!({
+            "load_before": load,
             "accel": bench.options.accel,
             "vcpus": VCPUS,
             "memory_mib": MEMORY_MIB,
@@ -172,6 +179,15 @@ impl Measured {
         }
         format!("{result:#}\n")
     }
+}
+
+/// Of the last minute; 0 where the system does not tell.
+fn load_average() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ')
+        .next()
+        .and_then(|first| first.parse().ok())
+        .unwrap_or_default()
 }
 
 /// A bar that is full at ratio 1.
