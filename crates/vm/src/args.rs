@@ -56,13 +56,7 @@ pub fn arguments(host: &Host, spec: &MachineSpec) -> Vec<String> {
         .flag("-no-user-config")
         .flag("-only-migratable");
     args.put("-name", format!("goldsmith-{}", safe_name(&spec.name)));
-    args.put(
-        "-pidfile",
-        spec.run_dir
-            .join(PID_FILE)
-            .to_string_lossy()
-            .replace(',', ",,"),
-    );
+    args.put("-pidfile", spec.run_dir.join(PID_FILE).to_string_lossy());
     args.put(
         "-sandbox",
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",

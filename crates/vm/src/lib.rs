@@ -28,5 +28,5 @@ pub use error::{Ended, Error};
 pub use guest::{Exit, Guest, Sink, Stdin, StreamKind};
 pub use host::{Accel, Host};
 pub use machine::{Backend, Machine, Seal, Sealed};
-pub use qemu::Qemu;
+pub use qemu::{Qemu, end};
 pub use spec::{Firmware, MachineSpec};

@@ -72,11 +72,16 @@ impl Backend for Qemu {
     }
 
     async fn end(&self, run_dir: &Path) -> Result<(), Error> {
-        let run_dir = std::path::absolute(run_dir).map_err(Error::at(run_dir))?;
-        orphan::end(&run_dir).await?;
-        remove_leftovers(&run_dir);
-        Ok(())
+        end(run_dir).await
     }
+}
+
+/// [`Backend::end`] for QEMU's machines, where there may be no QEMU any more to start others.
+pub async fn end(run_dir: &Path) -> Result<(), Error> {
+    let run_dir = std::path::absolute(run_dir).map_err(Error::at(run_dir))?;
+    orphan::end(&run_dir).await?;
+    remove_leftovers(&run_dir);
+    Ok(())
 }
 
 /// A running QEMU.
@@ -181,8 +186,11 @@ impl Machine for QemuMachine {
 
     async fn stop(&self, grace: Duration) -> Result<(), Error> {
         if !grace.is_zero() && !self.daemon.has_ended() {
-            let _ = self.qmp.execute("system_powerdown", json!({})).await;
-            let _ = tokio::time::timeout(grace, self.watch.gone()).await;
+            let ask = async {
+                let _ = self.qmp.execute("system_powerdown", json!({})).await;
+                self.watch.gone().await;
+            };
+            let _ = tokio::time::timeout(grace, ask).await;
         }
         end_process(&self.qmp, &self.daemon).await;
         remove_leftovers(&self.spec.run_dir);

@@ -99,7 +99,6 @@ fn user_data(seed: &Seed<'_>) -> String {
         "disable_root": true,
         "ssh_pwauth": false,
         "ssh_deletekeys": true,
-        "ssh_genkeytypes": [],
         "ssh_keys": {
             "ed25519_private": access.host_private_key,
             "ed25519_public": access.host_public_key,

@@ -54,6 +54,17 @@ pub struct Exit {
     pub signal: Option<String>,
 }
 
+/// Completes a sentence that begins with the command: "exited with status 3".
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.code, &self.signal) {
+            (Some(code), _) => write!(f, "exited with status {code}"),
+            (None, Some(signal)) => write!(f, "was ended by signal {signal}"),
+            (None, None) => f.write_str("ended without a status: the connection broke"),
+        }
+    }
+}
+
 impl Exit {
     /// True for exit code 0.
     pub fn success(&self) -> bool {

@@ -10,7 +10,7 @@ use super::{
 use crate::proc::{Command, find_program};
 
 /// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Finding {
     /// The thing: "qemu-img", "memory".
     pub what: &'static str,

@@ -1,7 +1,7 @@
 //! From a description to a running QEMU.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     os::fd::AsRawFd,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
@@ -10,7 +10,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Drives, QemuMachine, Watch, end_process, qmp_error, ram, usernet};
+use super::{Drives, QemuMachine, Watch, qmp_error, ram, usernet};
 use crate::{
     Error, Firmware, Host, MachineSpec,
     args::{self, QMP_SOCKET},
@@ -40,25 +40,24 @@ pub(super) async fn launch(
     }
     super::remove_leftovers(&spec.run_dir);
     let log_path = spec.run_dir.join(QEMU_LOG);
-    let log = OpenOptions::new().create(true).append(true).open(&log_path);
+    let log = File::create(&log_path);
     let log = log.map_err(Error::at(&log_path))?;
     let command = Command::new(&host.qemu)
         .args(args::arguments(host, &spec))
         .cwd(&spec.run_dir);
     let starting = Starting(Some(command.start(log)?));
     let daemon = starting.0.as_ref().ok_or(Error::Canceled)?;
-    let (qmp, forwards) = tokio::select! {
-        () = cancel.cancelled() => {
-            starting.end(None).await;
-            return Err(Error::Canceled);
+    let ready = tokio::select! {
+        () = cancel.cancelled() => Err(Error::Canceled),
+        ready = make_ready(host, &spec, daemon, &log_path) => ready,
+    };
+    let (qmp, forwards) = match ready {
+        Ok(ready) => ready,
+        Err(error) => {
+            starting.end().await;
+            super::remove_leftovers(&spec.run_dir);
+            return Err(error);
         }
-        ready = make_ready(host, &spec, daemon, &log_path) => match ready {
-            Ok(ready) => ready,
-            Err(error) => {
-                starting.end(None).await;
-                return Err(error);
-            }
-        },
     };
     let Some(daemon) = starting.finish() else {
         return Err(Error::Canceled);
@@ -84,15 +83,10 @@ impl Starting {
         self.0.take()
     }
 
-    async fn end(mut self, qmp: Option<&qmp::Client>) {
+    async fn end(mut self) {
         if let Some(daemon) = self.0.take() {
-            match qmp {
-                Some(qmp) => end_process(qmp, &daemon).await,
-                None => {
-                    daemon.process().kill();
-                    daemon.ended().await;
-                }
-            }
+            daemon.process().kill();
+            daemon.ended().await;
         }
     }
 }
@@ -165,9 +159,38 @@ async fn open_socket(run_dir: &Path) -> Result<qmp::Client, Error> {
     }
 }
 
-/// The end of what QEMU printed.
+/// The end of what QEMU printed, without the arguments that it likes to repeat.
 pub(super) fn last_words(log: &Path) -> String {
     let bytes = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(LAST_WORDS)..]);
-    text.trim().replace("qemu-system-x86_64: ", "")
+    let lines: Vec<&str> = text.trim().lines().map(essence).collect();
+    lines.join("\n")
+}
+
+fn essence(line: &str) -> &str {
+    let line = line
+        .split_once("qemu-system-x86_64: ")
+        .map_or(line, |(_, rest)| rest);
+    if line.starts_with("-blockdev {") {
+        return line.rsplit_once("}: ").map_or(line, |(_, rest)| rest);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn qemu_is_quoted_without_its_arguments() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let said = "/usr/bin/qemu-system-x86_64: -blockdev {\"driver\":\"qcow2\",\"file\":{}}: Could not open 'x'\n\
+                    qemu-system-x86_64: warning: odd\nplain\n";
+        fs::write(log.path(), said).unwrap();
+        assert_eq!(
+            last_words(log.path()),
+            "Could not open 'x'\nwarning: odd\nplain"
+        );
+        assert_eq!(last_words(Path::new("/no/such/log")), "");
+    }
 }
