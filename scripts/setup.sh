@@ -78,11 +78,17 @@ update_lists() {
   fi
 }
 
-# install [-t SUITE] PACKAGE...
+# install [-t SUITE] PACKAGE...: quiet unless it fails.
 install() {
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 \
-    -o Dpkg::Use-Pty=0 install --no-install-recommends "$@" ||
-    die "apt-get could not install: $*"
+  local log
+  log=$(mktemp)
+  say "installing $* (apt-get's own words: $log)"
+  if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
+    -o Dpkg::Use-Pty=0 install --no-install-recommends "$@" >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    die "apt-get could not install these packages; all it said is in $log"
+  fi
+  rm -f "$log"
 }
 
 install_missing() {
@@ -105,6 +111,9 @@ install_missing() {
   for line in "${missing[@]}"; do say "will install ${line%%|*}: ${line#*|}"; done
   if [ "$(qemu_major)" != 0 ] && [ "$(qemu_major)" -lt "$QEMU_MAJOR" ]; then
     say "will replace QEMU $(qemu_major) by release $QEMU_MAJOR or later: RAM snapshots need it"
+  fi
+  if [[ " ${plain[*]-} " == *" packer "* ]] && [ "$codename" != bookworm ]; then
+    die "Packer is a package of Debian 12 only; put one on the PATH some other way to run the bench"
   fi
   if [ "$codename" = bookworm ] && [ ${#qemu[@]} != 0 ]; then add_backports; fi
   update_lists
@@ -172,7 +181,7 @@ main() {
   cd "$(dirname "$0")/.."
   command -v cc >/dev/null || wanted+=("build-essential|the linker and C library that Rust programs are linked with")
   [ "$(id -u)" = 0 ] || wanted+=("uidmap|lets mmdebstrap work without root")
-  if $bench; then wanted+=("packer|what make bench measures against"); fi
+  if $bench && ! command -v packer >/dev/null; then wanted+=("packer|what make bench measures against"); fi
   command -v dpkg-query >/dev/null || supported_release
   install_missing
   check_rust
