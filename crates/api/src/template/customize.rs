@@ -207,9 +207,11 @@ pub(super) fn read_power_shell(
     let script = script::read(reader, fields, owner);
     let run_elevated = reader.switch(fields, "runElevated");
     let run_as_system = reader.switch(fields, "runAsSystem");
+    let elevated = fields.get("runElevated");
+    let unreadable = elevated.is_some_and(|node| node.value.as_boolean_lit().is_none());
     if let Some(node) = fields
         .get("runAsSystem")
-        .filter(|_| run_as_system && !run_elevated)
+        .filter(|_| run_as_system && !run_elevated && !unreadable)
     {
         reader.bad_value_hint(
             &node,

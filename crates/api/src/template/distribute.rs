@@ -120,7 +120,7 @@ pub(super) fn read_all(reader: &mut Reader<'_>, properties: &Fields<'_>) -> Vec<
         return Vec::new();
     };
     let nodes = reader.elements(&node);
-    if nodes.is_empty() && node.value.as_array().is_some() {
+    if node.is_empty_list() {
         let hint =
             Some("`{\"type\": \"VHD\", \"runOutputName\": \"disk\"}` needs least".to_owned());
         reader.bad_value_hint(&node, "At least one target is needed.", hint);

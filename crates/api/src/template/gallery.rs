@@ -1,6 +1,7 @@
 //! The distributor `SharedImage`: a version of a gallery image.
 
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 use super::ApiVersion;
 use super::diagnostic::Severity;
@@ -16,10 +17,12 @@ pub struct SharedImage {
     /// The definition, or the version to make.
     pub gallery_image_id: ResourceId,
     /// Where copies are kept; none stands for the gallery's own region.
+    #[serde(flatten)]
     pub regions: Regions,
     /// Keep it out of the search for `latest`.
     pub exclude_from_latest: bool,
     /// How the version's number is chosen when the id has none.
+    #[serde(skip_serializing_if = "Versioning::is_default")]
     pub versioning: Versioning,
     /// How copies are made.
     pub replication_mode: ReplicationMode,
@@ -44,14 +47,11 @@ impl SharedImage {
 }
 
 /// Where copies are kept, in the new form or in the old one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Regions {
-    /// Regions with settings of their own.
-    #[serde(rename = "targetRegions")]
+    /// Regions with settings of their own, `targetRegions`.
     Target(Vec<TargetRegion>),
-    /// Regions with one setting for all.
-    #[serde(rename = "replicationRegions", rename_all = "camelCase")]
+    /// Regions with one setting for all, `replicationRegions`.
     Replication {
         /// Their names.
         regions: Vec<String>,
@@ -60,6 +60,24 @@ pub enum Regions {
     },
     /// The gallery's own region.
     Default,
+}
+
+impl Serialize for Regions {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match self {
+            Self::Target(regions) => map.serialize_entry("targetRegions", regions)?,
+            Self::Replication {
+                regions,
+                storage_account_type,
+            } => {
+                map.serialize_entry("replicationRegions", regions)?;
+                map.serialize_entry("storageAccountType", storage_account_type)?;
+            }
+            Self::Default => {}
+        }
+        map.end()
+    }
 }
 
 /// A region to keep copies in.
@@ -101,6 +119,18 @@ pub enum Versioning {
     },
     /// The source's own.
     Source,
+}
+
+impl Default for Versioning {
+    fn default() -> Self {
+        Self::Latest { major: None }
+    }
+}
+
+impl Versioning {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How copies are made.
@@ -178,7 +208,7 @@ pub(super) fn read_shared_image(
         gallery_image_id,
         regions,
         exclude_from_latest,
-        versioning: versioning.unwrap_or(Versioning::Latest { major: None }),
+        versioning: versioning.unwrap_or_default(),
         replication_mode,
     })
 }
@@ -205,10 +235,9 @@ fn regions(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Regions {
     let targets = reader.list(fields, "targetRegions");
     let replication = reader.list(fields, "replicationRegions");
     let storage = reader.optional_choice(fields, "storageAccountType", STORAGE);
-    if let Some(node) = fields
-        .get("storageAccountType")
-        .filter(|_| replication.is_empty())
-    {
+    let given = |name| fields.get(name).filter(|node| !node.is_empty_list());
+    let old = given("replicationRegions");
+    if let Some(node) = fields.get("storageAccountType").filter(|_| old.is_none()) {
         let hint = Some("set it in each entry of `targetRegions`".to_owned());
         reader.bad_value_hint(
             &node,
@@ -216,10 +245,7 @@ fn regions(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Regions {
             hint,
         );
     }
-    if let Some(node) = fields.get("replicationRegions")
-        && !targets.is_empty()
-        && !replication.is_empty()
-    {
+    if let Some(node) = old.as_ref().filter(|_| given("targetRegions").is_some()) {
         reader.note(Note {
             severity: Severity::Error,
             code: ErrorCode::ValidationFailed,
@@ -248,7 +274,7 @@ fn regions(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Regions {
             storage_account_type: storage.unwrap_or_default(),
         };
     }
-    if reader.version <= ApiVersion::V2022_02_14 {
+    if old.is_none() && reader.version <= ApiVersion::V2022_02_14 {
         reader.missing(
             fields,
             "replicationRegions",

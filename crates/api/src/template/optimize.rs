@@ -1,6 +1,7 @@
 //! `properties.optimize`: what is done to the finished image so that it starts faster.
 
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 use super::ApiVersion;
 use super::read::fields::Field;
@@ -12,6 +13,7 @@ use super::script;
 #[serde(rename_all = "camelCase")]
 pub struct Optimize {
     /// Whether the boot is optimized.
+    #[serde(serialize_with = "as_object")]
     pub vm_boot: bool,
     /// Whether and how a workload is warmed up.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,6 +25,7 @@ pub struct Optimize {
 #[serde(rename_all = "camelCase")]
 pub struct Workload {
     /// Whether it is done.
+    #[serde(rename = "state", serialize_with = "as_state")]
     pub enabled: bool,
     /// The script that does it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,6 +50,29 @@ const WORKLOAD: &[Field] = &[
     Field::new("scriptUri"),
     Field::new("sha256Checksum"),
 ];
+
+fn state(enabled: bool) -> &'static str {
+    if enabled { "Enabled" } else { "Disabled" }
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature is serde's"
+)]
+fn as_state<S: Serializer>(enabled: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(state(*enabled))
+}
+
+/// A switch as an object with a `state`.
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature is serde's"
+)]
+pub(super) fn as_object<S: Serializer>(enabled: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    map.serialize_entry("state", state(*enabled))?;
+    map.end()
+}
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Optimize> {
     let fields = reader.fields(node, FIELDS)?;

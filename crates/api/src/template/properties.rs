@@ -45,6 +45,7 @@ pub struct Properties {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub staging_resource_group: Option<ResourceId>,
     /// Whether creation is followed by a run.
+    #[serde(serialize_with = "optimize::as_object")]
     pub auto_run: bool,
     /// Put on what the service makes for itself.
     pub managed_resource_tags: BTreeMap<String, String>,

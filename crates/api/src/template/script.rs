@@ -110,7 +110,7 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, owner: Owner) -
             })
         }
         (None, Some(inline)) => {
-            if lines.is_empty() && reader.elements(&inline).is_empty() {
+            if inline.is_empty_list() {
                 empty(reader, fields, &inline, owner);
             }
             if let Some(node) = fields.get("sha256Checksum").filter(|_| checksum.is_some()) {

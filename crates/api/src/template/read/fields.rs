@@ -54,6 +54,8 @@ pub(in crate::template) struct Fields<'v> {
     open: Range<usize>,
     table: &'static [Field],
     present: Vec<(&'static str, &'v ObjectProp<'v>)>,
+    /// Refused names with what was probably meant. Their values are checked as if it were there.
+    guessed: Vec<(&'static str, &'v ObjectProp<'v>)>,
 }
 
 impl<'v> Fields<'v> {
@@ -110,9 +112,15 @@ impl Reader<'_> {
             open: opening(object),
             table,
             present: Vec::new(),
+            guessed: Vec::new(),
         };
         for prop in &object.properties {
             self.field(&mut fields, prop);
+        }
+        for (name, prop) in std::mem::take(&mut fields.guessed) {
+            if !fields.present.iter().any(|(present, _)| *present == name) {
+                fields.present.push((name, prop));
+            }
         }
         Some(fields)
     }
@@ -132,6 +140,7 @@ impl Reader<'_> {
             Some(field) if exact.is_none() && self.version.is_strict() => {
                 let hint = format!("names are case-sensitive; did you mean `{}`?", field.name);
                 self.refuse(fields, prop, "", Some(hint));
+                fields.guessed.push((field.name, prop));
             }
             Some(field)
                 if fields
@@ -139,11 +148,15 @@ impl Reader<'_> {
                     .iter()
                     .any(|(present, _)| *present == field.name) =>
             {
-                self.refuse_as(
-                    fields,
-                    prop,
-                    format!("'{name}' and '{}' are the same field", field.name),
-                );
+                // The very same name twice was noted when the document was checked as JSON.
+                if !fields
+                    .present
+                    .iter()
+                    .any(|(_, other)| other.name.as_str() == name)
+                {
+                    let what = format!("'{name}' and '{}' are the same field", field.name);
+                    self.refuse_as(fields, prop, what);
+                }
             }
             Some(field) => {
                 if exact.is_none() {
@@ -161,24 +174,27 @@ impl Reader<'_> {
         }
     }
 
-    fn unknown(&mut self, fields: &Fields<'_>, prop: &ObjectProp<'_>) {
+    fn unknown<'v>(&mut self, fields: &mut Fields<'v>, prop: &'v ObjectProp<'v>) {
         let name = prop.name.as_str();
+        let table = fields.table;
+        let version = self.version;
         let known = || {
-            fields
-                .table
+            table
                 .iter()
-                .filter(|field| !field.read_only && field.since <= self.version)
+                .filter(|field| !field.read_only && field.since <= version)
                 .map(|field| field.name)
         };
-        let hint = match nearest(name, known()) {
+        let meant = nearest(name, known());
+        let hint = match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
             None if fields.path.is_empty() && belongs_inside(name) => {
                 format!("`{name}` belongs inside `properties`")
             }
             None => format!("known here: {}", list(known())),
         };
-        if self.version.is_strict() {
+        if version.is_strict() {
             self.refuse(fields, prop, "", Some(hint));
+            fields.guessed.extend(meant.map(|meant| (meant, prop)));
         } else if !matches!(prop.value, Value::NullKeyword(_)) {
             self.ignore(fields, prop, "", Some(hint));
         }

@@ -1,8 +1,8 @@
 //! Strict JSON with positions.
 //!
 //! `jsonc-parser` gives the tree with byte ranges and knows the mistakes people make. It is more
-//! lenient than JSON in a few corners (control characters in strings, exotic white space, depth),
-//! so what it accepts is checked by `serde_json` too.
+//! lenient than JSON in a few corners (control characters in strings, exotic white space), so what
+//! it accepts is checked by `serde_json` too. It limits depth.
 
 use std::ops::Range;
 

@@ -45,6 +45,13 @@ impl<'v> Node<'v> {
         }
     }
 
+    /// Whether it is a list without elements, which in most places stands for absent.
+    pub(super) fn is_empty_list(&self) -> bool {
+        self.value
+            .as_array()
+            .is_some_and(|list| list.elements.is_empty())
+    }
+
     /// `properties.customize[2].inline`; empty for the template itself.
     pub(super) fn path(&self) -> String {
         if self.parent.is_empty() {

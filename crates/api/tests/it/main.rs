@@ -1,0 +1,79 @@
+//! Templates as texts: what is accepted, what is refused, and where the reader is pointed.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod fuzz;
+mod invalid;
+mod positions;
+mod valid;
+mod versions;
+
+use api::template::{
+    ApiVersion, Diagnostic, Face, ParseOptions, Parsed, Severity, Template, parse,
+};
+
+const EVERYTHING: &str = include_str!("testdata/everything.json");
+const GALLERY_2020: &str = include_str!("testdata/gallery-2020.json");
+const LOCAL: &str = include_str!("testdata/local.json");
+
+/// As the service reads it.
+fn serve(text: &str) -> Parsed {
+    parse(
+        text,
+        &ParseOptions {
+            api_version: None,
+            face: Face::Service,
+        },
+    )
+}
+
+/// As a command on a file reads it.
+fn file(text: &str) -> Parsed {
+    parse(
+        text,
+        &ParseOptions {
+            api_version: None,
+            face: Face::File,
+        },
+    )
+}
+
+/// As the service reads it in a version.
+fn serve_as(text: &str, version: ApiVersion) -> Parsed {
+    parse(
+        text,
+        &ParseOptions {
+            api_version: Some(version),
+            face: Face::Service,
+        },
+    )
+}
+
+/// The template of a text that has nothing wrong.
+fn clean(text: &str) -> Template {
+    let parsed = serve(text);
+    assert_eq!(parsed.diagnostics, []);
+    parsed.template.unwrap()
+}
+
+fn of(parsed: &Parsed, severity: Severity) -> Vec<&Diagnostic> {
+    parsed
+        .diagnostics
+        .iter()
+        .filter(|d| d.severity == severity)
+        .collect()
+}
+
+fn errors(parsed: &Parsed) -> Vec<&Diagnostic> {
+    of(parsed, Severity::Error)
+}
+
+fn warnings(parsed: &Parsed) -> Vec<&Diagnostic> {
+    of(parsed, Severity::Warning)
+}
+
+/// `text` with its only occurrence of `old` replaced.
+fn edit(text: &str, old: &str, new: &str) -> String {
+    assert_eq!(text.matches(old).count(), 1, "`{old}` is in the text once");
+    text.replacen(old, new, 1)
+}
