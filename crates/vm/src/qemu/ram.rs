@@ -23,6 +23,9 @@ const CHANNELS: u32 = 2;
 const DEADLINE: Duration = Duration::from_secs(600);
 /// In case an event was missed.
 const POLL: Duration = Duration::from_secs(1);
+/// Between two looks at what has no event.
+const SETTLE_POLL: Duration = Duration::from_millis(2);
+const SETTLE: Duration = Duration::from_secs(30);
 
 /// Saves the RAM of a machine that stands still; returns the bytes that the file takes.
 pub(super) async fn save(qmp: &qmp::Client, file: &Path, mapped: bool) -> Result<u64, Error> {
@@ -33,7 +36,9 @@ pub(super) async fn save(qmp: &qmp::Client, file: &Path, mapped: bool) -> Result
         .open(file)
         .map_err(Error::at(file))?;
     prepare(qmp, mapped).await?;
-    finish(qmp, "migrate", address(file)).await?;
+    let saved = finish(qmp, "migrate", address(file)).await;
+    settle(qmp).await?;
+    saved?;
     let meta = std::fs::metadata(file).map_err(Error::at(file))?;
     Ok(meta.blocks() * 512)
 }
@@ -42,6 +47,7 @@ pub(super) async fn save(qmp: &qmp::Client, file: &Path, mapped: bool) -> Result
 pub(super) async fn load(qmp: &qmp::Client, file: &Path, mapped: bool) -> Result<(), Error> {
     prepare(qmp, mapped).await?;
     finish(qmp, "migrate-incoming", address(file)).await?;
+    settle(qmp).await?;
     qmp.execute("cont", json!({}))
         .await
         .map_err(|e| qmp_error("cont", &e))?;
@@ -109,6 +115,31 @@ async fn finish(qmp: &qmp::Client, command: &str, arguments: Value) -> Result<()
         Err(_) => Err(Error::Qmp {
             command: command.to_owned(),
             desc: format!("not done after {} s", DEADLINE.as_secs()),
+        }),
+    }
+}
+
+/// Waits until the machine may run again: QEMU reports the end of a migration a moment before it
+/// has cleaned up after it, and refuses to go on until then.
+async fn settle(qmp: &qmp::Client) -> Result<(), Error> {
+    let work = async {
+        loop {
+            let state = qmp.execute("query-status", json!({})).await;
+            let state = state.map_err(|e| qmp_error("query-status", &e))?;
+            match state["status"].as_str() {
+                Some("finish-migrate" | "inmigrate") => tokio::time::sleep(SETTLE_POLL).await,
+                _ => return Ok(()),
+            }
+        }
+    };
+    match tokio::time::timeout(SETTLE, work).await {
+        Ok(done) => done,
+        Err(_) => Err(Error::Qmp {
+            command: "query-status".to_owned(),
+            desc: format!(
+                "the migration is not finalized after {} s",
+                SETTLE.as_secs()
+            ),
         }),
     }
 }
