@@ -1,0 +1,76 @@
+//! `ManagedImage`: an image under a name, replaced by the next run.
+
+use std::fs;
+
+use api::{
+    ErrorCode,
+    template::{Distributor, ManagedImage},
+};
+
+use super::{RunOutput, Work, labels};
+use crate::{
+    error::{Error, Result},
+    export::allocated,
+    image_file::io_fault,
+    store::{Payload, Store, StoredImage, address::Address},
+};
+
+pub(super) fn check(target: &ManagedImage) -> Result<()> {
+    address(target).map(|_| ())
+}
+
+fn address(target: &ManagedImage) -> Result<Address> {
+    let wrong = |why: String| {
+        let text = format!(
+            "`{}` is not the id of a managed image: {why}",
+            target.image_id
+        );
+        Error::new(ErrorCode::ValidationFailed, text).target("imageId")
+    };
+    match Address::of(&target.image_id).map_err(wrong)? {
+        address @ Address::Managed(_) => Ok(address),
+        _ => Err(wrong("it names something in a gallery".into())),
+    }
+}
+
+pub(super) async fn publish(work: Work<'_>, target: &ManagedImage) -> Result<RunOutput> {
+    let store = Store::open(&work.cx.layout);
+    let image = store
+        .publish_managed(work.cx, &address(target)?, payload(work))
+        .await?;
+    output(work.distributor, &image)
+}
+
+/// The standalone disk, labelled for this distributor.
+pub(super) fn payload(work: Work<'_>) -> Payload {
+    Payload {
+        disk: work.image.disk.clone(),
+        digest: work.image.sha256.clone(),
+        virtual_size: work.image.virtual_size,
+        origin: work.facts.origin.clone(),
+        labels: labels(work.distributor),
+    }
+}
+
+/// What the run leaves: the image as it is in the store.
+pub(super) fn output(distributor: &Distributor, image: &StoredImage) -> Result<RunOutput> {
+    let path = image.disk();
+    let metadata = fs::metadata(&path).map_err(|e| {
+        io_fault(
+            e,
+            ErrorCode::DistributeFailed,
+            format!("look at {}", path.display()),
+        )
+    })?;
+    Ok(RunOutput {
+        run_output_name: distributor.run_output_name.clone(),
+        kind: distributor.kind.name().to_owned(),
+        artifact_id: Some(image.record.id.clone()),
+        artifact_uri: None,
+        path,
+        bytes: metadata.len(),
+        allocated_bytes: allocated(&metadata),
+        sha256: image.record.digest.clone(),
+        virtual_size: image.record.virtual_size,
+    })
+}

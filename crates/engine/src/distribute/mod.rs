@@ -1,0 +1,206 @@
+//! Distributors: where the finished image goes.
+//!
+//! ```text
+//! sealed disk ── artifacts/<key>/disk.qcow2 ─┬─ images/managed/…                   ManagedImage
+//!                                            ├─ images/galleries/…                 SharedImage
+//!                                            └─ artifacts/<key>/disk.vhd ── blobs/vhds/…  VHD
+//! ```
+//!
+//! The last step of each is a link, where the folders are on one file system. Each is idempotent for a run and a run
+//! output, so a run that is resumed may simply publish again. To add one: its file, and a line in each
+//! of the matches below, where the compiler asks for it.
+
+mod managed_image;
+mod shared_image;
+mod vhd;
+
+use std::path::PathBuf;
+
+use api::{
+    ErrorCode,
+    template::{Distributor, DistributorKind},
+};
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use serde::Serialize;
+use vm::Host;
+
+pub(crate) use self::vhd::VHDS;
+pub use crate::image_file::artifact::{Standalone, standalone};
+use crate::{
+    cx::Cx,
+    error::{Error, Result},
+    store::{Labels, Origin},
+};
+
+/// What is known of the image that is distributed.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    pub run_id: String,
+    /// When the run began; part of the names of VHDs.
+    pub started: Timestamp,
+    pub origin: Origin,
+}
+
+/// Distributors that were checked.
+#[derive(Debug, Clone)]
+pub struct Targets {
+    distributors: Vec<Distributor>,
+    /// The exact version of the source, for the versioning scheme `Source`.
+    source_version: Option<String>,
+}
+
+/// What a publishing distributor works with.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    cx: &'a Cx,
+    host: &'a Host,
+    image: &'a Standalone,
+    facts: &'a Facts,
+    source_version: Option<&'a str>,
+    distributor: &'a Distributor,
+}
+
+/// What a run leaves at one distributor.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunOutput {
+    pub run_output_name: String,
+    /// `ManagedImage`, `SharedImage`, `VHD`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Resource id of the image or version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact_id: Option<String>,
+    /// `file://` address of the VHD.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact_uri: Option<String>,
+    /// The file on this host.
+    pub path: PathBuf,
+    /// Length of the file.
+    pub bytes: u64,
+    /// What it takes on the host: less than its length if it has holes.
+    pub allocated_bytes: u64,
+    pub sha256: String,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+}
+
+/// Everything about the targets that can be known before the build, and nothing made.
+/// `source_version` is for the versioning scheme `Source`.
+///
+/// # Errors
+/// The first mistake; the others are in its details.
+pub fn check(
+    cx: &Cx,
+    distributors: &[Distributor],
+    source_version: Option<&str>,
+) -> Result<Targets> {
+    let mut errors = Vec::new();
+    for distributor in distributors {
+        let checked = match &distributor.kind {
+            DistributorKind::ManagedImage(target) => managed_image::check(target),
+            DistributorKind::SharedImage(target) => shared_image::check(cx, target, source_version),
+            DistributorKind::Vhd(target) => vhd::check(target),
+        };
+        errors.extend(checked.err().map(|mut error| {
+            let field = error
+                .target
+                .take()
+                .map_or_else(String::new, |field| format!(".{field}"));
+            error.target(format!("{}{field}", distributor.path))
+        }));
+    }
+    Error::all(errors)?;
+    let source_version = source_version.map(ToOwned::to_owned);
+    Ok(Targets {
+        distributors: distributors.to_vec(),
+        source_version,
+    })
+}
+
+/// Publishes to every target, side by side; one that fails does not stop the others. The outputs are
+/// in the template's order.
+///
+/// # Errors
+/// The first failure. The other failures, and what was published all the same, are in its details.
+pub async fn publish(
+    cx: &Cx,
+    host: &Host,
+    image: &Standalone,
+    facts: &Facts,
+    targets: &Targets,
+) -> Result<Vec<RunOutput>> {
+    let results = join_all(targets.distributors.iter().map(async |distributor| {
+        let source_version = targets.source_version.as_deref();
+        let work = Work {
+            cx,
+            host,
+            image,
+            facts,
+            source_version,
+            distributor,
+        };
+        publish_one(work)
+            .await
+            .map_err(|error| coded(error, distributor))
+    }))
+    .await;
+    let total = results.len();
+    let (mut outputs, mut failures) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(output) => outputs.push(output),
+            Err(error) => failures.push(error),
+        }
+    }
+    let failed = failures.len();
+    match Error::all(failures) {
+        Ok(()) => Ok(outputs),
+        Err(mut error) => {
+            error.message = format!(
+                "Failed in distributing {failed} images out of total {total}: {}",
+                error.message
+            );
+            Err(error.details(outputs.iter().map(published)))
+        }
+    }
+}
+
+fn published(output: &RunOutput) -> String {
+    let place = output.artifact_id.as_ref().or(output.artifact_uri.as_ref());
+    format!(
+        "published: {} {}",
+        output.run_output_name,
+        place.map_or("", String::as_str)
+    )
+}
+
+async fn publish_one(work: Work<'_>) -> Result<RunOutput> {
+    match &work.distributor.kind {
+        DistributorKind::ManagedImage(target) => managed_image::publish(work, target).await,
+        DistributorKind::SharedImage(target) => shared_image::publish(work, target).await,
+        DistributorKind::Vhd(target) => vhd::publish(work, target).await,
+    }
+}
+
+/// Says which distributor it was, and that it was one.
+fn coded(mut error: Error, distributor: &Distributor) -> Error {
+    if error.code == ErrorCode::ExportFailed {
+        error.code = ErrorCode::DistributeFailed;
+    }
+    error.message = format!(
+        "run output {}: {}",
+        distributor.run_output_name, error.message
+    );
+    error.target(distributor.path.clone())
+}
+
+fn labels(distributor: &Distributor) -> Labels {
+    let tags = distributor.artifact_tags.clone();
+    Labels {
+        run_output_name: Some(distributor.run_output_name.clone()),
+        tags,
+        ..Labels::default()
+    }
+}

@@ -1,0 +1,194 @@
+//! `VHD`: a fixed VHD in the local blob folder.
+//!
+//! ```text
+//! blobs/vhds/<run output>_<yyyymmddhhmmss>_<end of run id>.vhd   + .json: digest, tags, where from
+//! ```
+//!
+//! The name is the same whenever the same run publishes, so doing it again finds what is there. The
+//! file is a read-only link to the kept artifact, or a copy where there can be no link.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use api::{ErrorCode, template::Vhd};
+use serde::Serialize;
+
+use super::{Facts, RunOutput, Work, labels};
+use crate::{
+    cx::Cx,
+    error::{Error, Result},
+    export::{allocated, copy_out},
+    image_file::{
+        artifact::{self, Artifact, Form, write_json},
+        digest::Stamp,
+        footer, io_fault,
+        partial::{Existing, Partial, sync_parent},
+    },
+    layout::Layout,
+    store::{Labels, Origin},
+};
+
+/// The folder below the blobs, named as the container in a staging account.
+pub(crate) const VHDS: &str = "vhds";
+
+/// A local build has no storage accounts to write to.
+pub(super) fn check(target: &Vhd) -> Result<()> {
+    let Some(uri) = &target.uri else {
+        return Ok(());
+    };
+    let text = format!("`{uri}`: a local build cannot write to a storage account");
+    Err(Error::new(ErrorCode::UnsupportedFeature, text)
+        .target("uri")
+        .hint("leave `uri` out, add --export vhd=PATH, or build with the service"))
+}
+
+pub(super) async fn publish(work: Work<'_>, target: &Vhd) -> Result<RunOutput> {
+    check(target)?;
+    let cx = work.cx;
+    let vhd = artifact::get(cx, work.host, work.image, Form::Vhd).await?;
+    let path = vhd_path(&cx.layout, work.facts, &work.distributor.run_output_name);
+    store_at(cx, &vhd, &path, &work.facts.run_id).await?;
+    describe(work, &vhd, &path)?;
+    footer::verify(&path, vhd.virtual_size)?;
+    let metadata = fs::metadata(&path).map_err(|e| fault(e, &path))?;
+    Ok(RunOutput {
+        run_output_name: work.distributor.run_output_name.clone(),
+        kind: work.distributor.kind.name().to_owned(),
+        artifact_id: None,
+        artifact_uri: Some(file_uri(&path)),
+        bytes: metadata.len(),
+        allocated_bytes: allocated(&metadata),
+        path,
+        sha256: vhd.sha256,
+        virtual_size: vhd.virtual_size,
+    })
+}
+
+fn fault(error: io::Error, path: &Path) -> Error {
+    io_fault(
+        error,
+        ErrorCode::DistributeFailed,
+        format!("write {}", path.display()),
+    )
+}
+
+/// The name of the run's VHD in the blob folder.
+fn vhd_path(layout: &Layout, facts: &Facts, run_output_name: &str) -> PathBuf {
+    let time = facts.started.strftime("%Y%m%d%H%M%S");
+    let run: Vec<char> = facts
+        .run_id
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .collect();
+    let run: String = run[run.len().saturating_sub(8)..].iter().collect();
+    layout
+        .blobs()
+        .join(VHDS)
+        .join(format!("{}_{time}_{run}.vhd", file_name(run_output_name)))
+}
+
+/// A run output's name as (part of) the name of a file.
+fn file_name(run_output_name: &str) -> String {
+    let plain = |c: char| {
+        if c.is_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    run_output_name.chars().map(plain).take(60).collect()
+}
+
+/// Links (or copies) the artifact to its name in the blob folder. One that is there is from the same
+/// run, but other hands may have changed it: then the new one takes its place.
+async fn store_at(cx: &Cx, vhd: &Artifact, path: &Path, run_id: &str) -> Result<()> {
+    let link = || {
+        fs::create_dir_all(path.parent().unwrap_or(path))?;
+        if Stamp::at(path).is_ok_and(|stamp| stamp == vhd.stamp) {
+            return Ok(true);
+        }
+        match fs::hard_link(&vhd.path, path) {
+            Ok(()) => sync_parent(path).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
+            Err(_) => Ok(false),
+        }
+    };
+    if link().map_err(|e| fault(e, path))? {
+        return Ok(());
+    }
+    let partial = Partial::create(path, run_id).map_err(|e| fault(e, path))?;
+    copy_out(cx, &vhd.path, &partial).await?;
+    partial
+        .finish(Existing::Replace)
+        .map_err(|e| fault(e, path))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Description<'a> {
+    sha256: &'a str,
+    virtual_size: u64,
+    #[serde(flatten)]
+    origin: &'a Origin,
+    #[serde(flatten)]
+    labels: Labels,
+}
+
+fn describe(work: Work<'_>, vhd: &Artifact, path: &Path) -> Result<()> {
+    let description = Description {
+        sha256: &vhd.sha256,
+        virtual_size: vhd.virtual_size,
+        origin: &work.facts.origin,
+        labels: labels(work.distributor),
+    };
+    let mut name = path.as_os_str().to_owned();
+    name.push(".json");
+    write_json(Path::new(&name), &description).map_err(|e| fault(e, path))
+}
+
+fn file_uri(path: &Path) -> String {
+    use std::{fmt::Write, os::unix::ffi::OsStrExt};
+    let mut uri = "file://".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
+                uri.push(char::from(*byte));
+            }
+            other => {
+                let _ = write!(uri, "%{other:02X}");
+            }
+        }
+    }
+    uri
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn storage_accounts_are_refused_with_the_way_out() {
+        let uri = Some("https://a.blob.core.windows.net/vhds/x.vhd".to_owned());
+        let error = check(&Vhd { uri }).unwrap_err();
+        assert_eq!(error.code, ErrorCode::UnsupportedFeature);
+        assert!(error.hint.unwrap().contains("--export vhd=PATH"));
+        check(&Vhd { uri: None }).unwrap();
+    }
+
+    #[test]
+    fn addresses_of_files_are_escaped() {
+        assert_eq!(
+            file_uri(Path::new("/var/a b%.vhd")),
+            "file:///var/a%20b%25.vhd"
+        );
+    }
+
+    #[test]
+    fn names_of_run_outputs_cannot_leave_the_folder() {
+        assert_eq!(file_name("web-1.0_a"), "web-1.0_a");
+        assert_eq!(file_name("../../x y"), "..-..-x-y");
+        assert_eq!(file_name(&"a".repeat(300)).len(), 60);
+    }
+}

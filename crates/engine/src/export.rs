@@ -1,0 +1,400 @@
+//! `--export fmt=PATH`: an image as a file for other tools.
+//!
+//! ```text
+//! web.qcow2.goldsmith-<run id>.partial  →  hashed and synced  →  web.qcow2   by one rename
+//! ```
+//!
+//! A qcow2 is packed with zstd, a VHD is fixed and a whole number of MiB. qcow2 and VHD are copies of
+//! [artifacts](crate::image_file::artifact), so that giving the same image away again is quick; they are
+//! never links, because who exports a file may write to it.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use api::ErrorCode;
+use futures_util::future::join_all;
+use serde::Serialize;
+use vm::Host;
+
+pub use crate::image_file::{
+    Format,
+    artifact::{Standalone, stored},
+    partial::{Existing, partial_path},
+};
+use crate::{
+    cx::Cx,
+    error::{Error, Result},
+    image_file::{
+        Image,
+        artifact::{self, Form, finish_and_hash},
+        convert::{self, Job, Target},
+        digest::Stamp,
+        io_fault,
+        partial::Partial,
+        place, space,
+    },
+    ledger::{Held, Ledger},
+};
+
+/// One `--export`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportSpec {
+    pub format: Format,
+    /// Absolute.
+    pub path: PathBuf,
+    /// What to do with a file that is there.
+    pub existing: Existing,
+}
+
+/// A file that was exported.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Exported {
+    #[serde(serialize_with = "format_name")]
+    pub format: Format,
+    pub path: PathBuf,
+    /// Length of the file.
+    pub bytes: u64,
+    /// What it takes on the host: less than its length if it has holes.
+    pub allocated_bytes: u64,
+    pub sha256: String,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn format_name<S: serde::Serializer>(format: &Format, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(format)
+}
+
+impl FromStr for ExportSpec {
+    type Err = Error;
+
+    /// Reads `qcow2=PATH`, `raw=PATH`, `vhd=PATH` or `vmdk=PATH`; a relative path counts from here.
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |what: String| {
+            Error::new(
+                ErrorCode::InvalidArgument,
+                format!("--export {text}: {what}"),
+            )
+            .target(text)
+            .hint("one of qcow2=PATH, raw=PATH, vhd=PATH, vmdk=PATH")
+        };
+        let (name, path) = text
+            .split_once('=')
+            .ok_or_else(|| wrong("there is no `=` in it".into()))?;
+        let format =
+            Format::from_name(name).ok_or_else(|| wrong(format!("`{name}` is not a format")))?;
+        if path.is_empty() || path.ends_with('/') {
+            return Err(wrong("the name of the file is missing".into()));
+        }
+        let path = std::path::absolute(path).map_err(|e| wrong(e.to_string()))?;
+        if path.file_name().is_none() {
+            return Err(wrong("the name of the file is missing".into()));
+        }
+        Ok(Self {
+            format,
+            path,
+            existing: Existing::Keep,
+        })
+    }
+}
+
+impl fmt::Display for ExportSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.format, self.path.display())
+    }
+}
+
+impl ExportSpec {
+    /// The same, allowed to replace a file (`--force`).
+    #[must_use]
+    pub fn replacing(self, force: bool) -> Self {
+        Self {
+            existing: if force {
+                Existing::Replace
+            } else {
+                self.existing
+            },
+            ..self
+        }
+    }
+}
+
+/// Everything about the exports that can be known before the build.
+///
+/// # Errors
+/// The first mistake; the others are in its details.
+pub fn check(exports: &[ExportSpec]) -> Result<()> {
+    Error::all(problems(exports))
+}
+
+fn problems(exports: &[ExportSpec]) -> Vec<Error> {
+    let mut errors: Vec<_> = exports
+        .iter()
+        .filter_map(|export| check_one(export).err())
+        .collect();
+    for (index, export) in exports.iter().enumerate() {
+        if exports[..index]
+            .iter()
+            .any(|other| other.path == export.path)
+        {
+            let text = format!("--export names {} twice", export.path.display());
+            errors.push(Error::new(ErrorCode::InvalidArgument, text).target(export.to_string()));
+        }
+    }
+    errors
+}
+
+fn check_one(export: &ExportSpec) -> Result<()> {
+    let shown = export.path.display();
+    let parent = export.path.parent().unwrap_or(Path::new("/"));
+    if !parent.is_dir() {
+        let text = format!("--export {export}: there is no folder {}", parent.display());
+        return Err(Error::new(ErrorCode::InvalidArgument, text)
+            .target(export.to_string())
+            .hint(format!("mkdir -p {}", parent.display())));
+    }
+    match fs::symlink_metadata(&export.path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io_fault(
+            error,
+            ErrorCode::InvalidArgument,
+            format!("--export {export}"),
+        )),
+        Ok(metadata) if !metadata.is_file() => {
+            let text = format!("--export {export}: {shown} is there and is not a regular file");
+            Err(Error::new(ErrorCode::InvalidArgument, text).target(export.to_string()))
+        }
+        Ok(_) if export.existing == Existing::Keep => Err(taken(export)),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn taken(export: &ExportSpec) -> Error {
+    let text = format!(
+        "--export {export}: {} exists already",
+        export.path.display()
+    );
+    Error::new(ErrorCode::Conflict, text)
+        .target(export.to_string())
+        .hint("give another name, or --force to replace it")
+}
+
+/// Writes all exports, side by side. The ledger holds each unfinished file before it is made.
+///
+/// # Errors
+/// The first failure. The others go on to their end, and what they wrote stays.
+pub async fn write_all(
+    cx: &Cx,
+    host: &Host,
+    image: &Standalone,
+    exports: &[ExportSpec],
+    ledger: &Ledger,
+    run_id: &str,
+) -> Result<Vec<Exported>> {
+    let written = exports.iter().map(async |export| {
+        let held = Held::PartialFile {
+            path: partial_path(&export.path, run_id),
+        };
+        let fail = |e| {
+            io_fault(
+                e,
+                ErrorCode::ExportFailed,
+                format!("hold {export} in the ledger"),
+            )
+        };
+        ledger.hold(held.clone()).map_err(fail)?;
+        let exported = write(cx, host, image, export, run_id).await;
+        ledger.settle(&held).map_err(fail)?;
+        exported
+    });
+    let mut done = Vec::new();
+    let mut failed = Vec::new();
+    for result in join_all(written).await {
+        match result {
+            Ok(exported) => done.push(exported),
+            Err(error) => failed.push(error),
+        }
+    }
+    Error::all(failed)?;
+    Ok(done)
+}
+
+/// Writes one export. Whatever ends it early, nothing is left under any name; `run_id` makes the
+/// [name of the unfinished file](partial_path).
+pub async fn write(
+    cx: &Cx,
+    host: &Host,
+    image: &Standalone,
+    export: &ExportSpec,
+    run_id: &str,
+) -> Result<Exported> {
+    check_one(export)?;
+    let fail = |e| io_fault(e, ErrorCode::ExportFailed, format!("export {export}"));
+    let partial = Partial::create(&export.path, run_id).map_err(fail)?;
+    let sha256 = match Form::of_export(export.format) {
+        Some(form) => {
+            let artifact = artifact::get(cx, host, image, form).await?;
+            copy_out(cx, &artifact.path, &partial).await?;
+            artifact.sha256
+        }
+        None => convert_out(cx, host, image, export, &partial).await?,
+    };
+    match partial.finish(export.existing) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(taken(export)),
+        other => other.map_err(fail)?,
+    }
+    let metadata = fs::metadata(&export.path).map_err(fail)?;
+    Ok(Exported {
+        format: export.format,
+        path: export.path.clone(),
+        bytes: metadata.len(),
+        allocated_bytes: allocated(&metadata),
+        sha256,
+        virtual_size: image.virtual_size,
+    })
+}
+
+/// Bytes a file takes on the host.
+pub(crate) fn allocated(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::blocks(metadata) * 512
+}
+
+async fn convert_out(
+    cx: &Cx,
+    host: &Host,
+    image: &Standalone,
+    export: &ExportSpec,
+    partial: &Partial,
+) -> Result<String> {
+    let name = export
+        .path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let from = Image {
+        path: image.disk.clone(),
+        format: Format::Qcow2,
+    };
+    let job = Job {
+        from: &from,
+        to: partial.path(),
+        target: Target::of_export(export.format),
+        name: &name,
+        activity: &format!("export {}", export.format),
+    };
+    convert::convert(cx, host, job).await?;
+    finish_and_hash(cx, partial, &format!("hash {name}")).await
+}
+
+/// Copies a kept artifact, with its holes, into the file to be exported.
+pub(crate) async fn copy_out(cx: &Cx, from: &Path, partial: &Partial) -> Result<()> {
+    let fail = |e| {
+        io_fault(
+            e,
+            ErrorCode::ExportFailed,
+            format!("write {}", partial.path().display()),
+        )
+    };
+    let dir = partial.path().parent().unwrap_or(Path::new("/"));
+    let before = Stamp::at(from).map_err(fail)?;
+    let need = allocated(&fs::metadata(from).map_err(fail)?);
+    space::check(need, space::free(dir)?, dir)?;
+    let cancel = cx.cancel.child_token();
+    let _on_drop = cancel.clone().drop_guard();
+    let (from, to) = (from.to_owned(), partial.file().try_clone().map_err(fail)?);
+    tokio::task::spawn_blocking(move || {
+        place::copy(&from, &to, &cancel)?;
+        to.sync_all()?;
+        // The digest that is told is the one of the kept file.
+        if Stamp::at(&from)? != before {
+            return Err(io::Error::other("its source was changed meanwhile"));
+        }
+        Ok(())
+    })
+    .await
+    .map_err(io::Error::other)
+    .flatten()
+    .map_err(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn specs_are_read() {
+        let export: ExportSpec = "vhd=/tmp/a=b.vhd".parse().unwrap();
+        assert_eq!(
+            (export.format, export.path.to_str()),
+            (Format::Vhd, Some("/tmp/a=b.vhd"))
+        );
+        assert!(
+            "qcow2=web.qcow2"
+                .parse::<ExportSpec>()
+                .unwrap()
+                .path
+                .is_absolute()
+        );
+    }
+
+    #[test]
+    fn a_bad_spec_is_named_with_the_allowed_forms() {
+        for (text, why) in [
+            ("web.qcow2", "no `=`"),
+            ("iso=x", "`iso` is not a format"),
+            ("QCOW2=x", "`QCOW2` is not a format"),
+            ("raw=", "name of the file is missing"),
+            ("raw=/tmp/", "name of the file is missing"),
+            ("raw=..", "name of the file is missing"),
+            ("=x", "`` is not a format"),
+        ] {
+            let error = text.parse::<ExportSpec>().unwrap_err();
+            assert_eq!(error.code, ErrorCode::InvalidArgument);
+            assert!(
+                error.message.contains(why) && error.message.contains(text),
+                "{error}"
+            );
+            assert!(error.hint.unwrap().contains("vmdk=PATH"));
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_found_before_anything_is_built() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("there"), "").unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let export = |name: &str| ExportSpec {
+            format: Format::Raw,
+            path: path(name),
+            existing: Existing::Keep,
+        };
+        let exports = [
+            export("fine"),
+            export("no/folder"),
+            export("there"),
+            export("fine"),
+            export(""),
+        ];
+        let codes: Vec<_> = problems(&exports).iter().map(|error| error.code).collect();
+        use ErrorCode::{Conflict, InvalidArgument};
+        assert_eq!(
+            codes,
+            [InvalidArgument, Conflict, InvalidArgument, InvalidArgument]
+        );
+        let first = check(&exports).unwrap_err();
+        assert!(first.message.contains("no folder"), "{first:?}");
+        let others = first
+            .details
+            .iter()
+            .filter(|line| line.starts_with("also:"));
+        assert_eq!(others.count(), 3, "{first:?}");
+        check(&exports[..1]).unwrap();
+        check(&[export("there").replacing(true)]).unwrap();
+        check(&[export("").replacing(true)]).expect_err("a folder is never replaced");
+    }
+}

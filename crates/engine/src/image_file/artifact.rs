@@ -1,0 +1,314 @@
+//! Whole image files made from a sealed disk, once per disk and form.
+//!
+//! ```text
+//! artifacts/<node key>/disk.qcow2 + disk.qcow2.json   standalone: managed images, gallery versions
+//!                      disk.vhd   + disk.vhd.json     VHD distributors and exports
+//!                      packed.qcow2 + …               qcow2 exports
+//! ```
+//!
+//! The files are read-only and are *linked* into the image store where that is on the same file system,
+//! so they take no room of their own. They belong to the cache: what nobody holds may go at any time,
+//! under an exclusive `artifact-<key>.lock`.
+//!
+//! Invariant: a file whose stamp is not the one in its JSON counts as absent.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use api::ErrorCode;
+use serde::{Deserialize, Serialize};
+use vm::Host;
+
+use super::{
+    Format, Image,
+    convert::{self, Job, Target},
+    digest::{self, Stamp},
+    io_fault,
+    partial::{self, Existing, Partial},
+};
+use crate::{
+    cx::Cx,
+    error::{Error, Result},
+    layout::Layout,
+    node::{Key, Lock},
+    store::StoredImage,
+};
+
+/// A disk without a backing file that is finished, hashed and kept while this lives: what images,
+/// versions and exports are made from.
+#[derive(Debug, Clone)]
+pub struct Standalone {
+    /// Names the content: the key of the generalized node, or the digest of a stored image.
+    pub key: Key,
+    /// An uncompressed, read-only qcow2.
+    pub disk: PathBuf,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+    _in_use: Arc<File>,
+}
+
+/// Makes the sealed disk of the node `key`, a qcow2 with its chain, into one file, or finds the one
+/// that was made before.
+pub async fn standalone(cx: &Cx, host: &Host, disk: &Path, key: &Key) -> Result<Standalone> {
+    let in_use = hold(&cx.layout, key).await?;
+    let image = Image {
+        path: disk.to_owned(),
+        format: Format::Qcow2,
+    };
+    let made = get_or_make(cx, host, &image, key, Form::Standalone).await?;
+    Ok(Standalone {
+        key: key.clone(),
+        disk: made.path,
+        sha256: made.sha256,
+        virtual_size: made.virtual_size,
+        _in_use: in_use,
+    })
+}
+
+/// An image of the store, to be exported.
+pub async fn stored(cx: &Cx, image: &StoredImage) -> Result<Standalone> {
+    let digest = &image.record.digest;
+    let key = Key::parse(digest).ok_or_else(|| {
+        let text = format!("{} has the impossible digest `{digest}`", image.record.id);
+        Error::new(ErrorCode::BadImage, text)
+    })?;
+    Ok(Standalone {
+        disk: image.disk(),
+        sha256: digest.clone(),
+        virtual_size: image.record.virtual_size,
+        _in_use: hold(&cx.layout, &key).await?,
+        key,
+    })
+}
+
+/// Keeps the artifacts of `key` from being trimmed.
+async fn hold(layout: &Layout, key: &Key) -> Result<Arc<File>> {
+    let path = layout.locks().join(format!("artifact-{key}.lock"));
+    let held = tokio::task::spawn_blocking(move || {
+        fs::create_dir_all(path.parent().unwrap_or(&path))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path)?;
+        // Exclusive holders only remove some files.
+        file.lock_shared()?;
+        Ok(Arc::new(file))
+    });
+    held.await.map_err(io::Error::other).flatten().map_err(|e| {
+        io_fault(
+            e,
+            ErrorCode::ExportFailed,
+            format!("hold the artifacts of {key}"),
+        )
+    })
+}
+
+/// The forms that are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Uncompressed qcow2 without a backing file.
+    Standalone,
+    /// The same with zstd.
+    Packed,
+    /// Fixed VHD.
+    Vhd,
+}
+
+impl Form {
+    /// The form that an export in this format is a copy of, if it is kept at all.
+    pub fn of_export(format: Format) -> Option<Self> {
+        match format {
+            Format::Qcow2 => Some(Self::Packed),
+            Format::Vhd => Some(Self::Vhd),
+            Format::Raw | Format::Vmdk => None,
+        }
+    }
+
+    fn file_name(self) -> &'static str {
+        match self {
+            Self::Standalone => "disk.qcow2",
+            Self::Packed => "packed.qcow2",
+            Self::Vhd => "disk.vhd",
+        }
+    }
+
+    fn target(self) -> Target {
+        match self {
+            Self::Standalone => Target::Standalone,
+            Self::Packed => Target::Compressed,
+            Self::Vhd => Target::Vhd,
+        }
+    }
+
+    fn activity(self) -> &'static str {
+        match self {
+            Self::Standalone => "convert to one disk",
+            Self::Packed => "convert to qcow2 (zstd)",
+            Self::Vhd => "convert to VHD",
+        }
+    }
+}
+
+/// A finished image file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Artifact {
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+    /// Size and time of change when it was hashed.
+    pub stamp: Stamp,
+}
+
+/// The disk in another form: the kept one, or a new one.
+pub async fn get(cx: &Cx, host: &Host, from: &Standalone, form: Form) -> Result<Artifact> {
+    let image = Image {
+        path: from.disk.clone(),
+        format: Format::Qcow2,
+    };
+    get_or_make(cx, host, &image, &from.key, form).await
+}
+
+/// Work that several want at once is done once, also between processes.
+async fn get_or_make(
+    cx: &Cx,
+    host: &Host,
+    from: &Image,
+    key: &Key,
+    form: Form,
+) -> Result<Artifact> {
+    let dir = cx.layout.artifacts().join(key.as_str());
+    let dest = dir.join(form.file_name());
+    if let Some(kept) = kept(&dest) {
+        return Ok(kept);
+    }
+    let fail = |e| {
+        io_fault(
+            e,
+            ErrorCode::ExportFailed,
+            format!("keep {}", dest.display()),
+        )
+    };
+    let making = cx
+        .layout
+        .locks()
+        .join(format!("make-artifact-{key}-{}.lock", form.file_name()));
+    let _making = Lock::take(making).await.map_err(fail)?;
+    if let Some(kept) = kept(&dest) {
+        return Ok(kept);
+    }
+    fs::create_dir_all(&dir).map_err(fail)?;
+    let partial = Partial::create(&dest, &std::process::id().to_string()).map_err(fail)?;
+    let made = make(cx, host, from, form, &partial).await?;
+    fs::set_permissions(partial.path(), PermissionsExt::from_mode(0o444))
+        .and_then(|()| partial.finish(Existing::Replace))
+        .and_then(|()| write_json(&json_path(&dest), &made))
+        .map_err(fail)?;
+    Ok(Artifact { path: dest, ..made })
+}
+
+async fn make(
+    cx: &Cx,
+    host: &Host,
+    from: &Image,
+    form: Form,
+    partial: &Partial,
+) -> Result<Artifact> {
+    let path = partial.path();
+    let job = Job {
+        from,
+        to: path,
+        target: form.target(),
+        name: form.file_name(),
+        activity: form.activity(),
+    };
+    let virtual_size = convert::convert(cx, host, job).await?;
+    let sha256 = finish_and_hash(cx, partial, &format!("hash {}", form.file_name())).await?;
+    let stamp = Stamp::at(path).map_err(|e| {
+        io_fault(
+            e,
+            ErrorCode::ExportFailed,
+            format!("look at {}", path.display()),
+        )
+    })?;
+    Ok(Artifact {
+        path: path.to_owned(),
+        sha256,
+        virtual_size,
+        stamp,
+    })
+}
+
+/// Hashes a written file while the system brings it to the disk.
+pub(crate) async fn finish_and_hash(cx: &Cx, partial: &Partial, activity: &str) -> Result<String> {
+    let fail = |e| {
+        io_fault(
+            e,
+            ErrorCode::ExportFailed,
+            format!("write {}", partial.path().display()),
+        )
+    };
+    let file = partial.file().try_clone().map_err(fail)?;
+    let synced = tokio::task::spawn_blocking(move || file.sync_all());
+    let sha256 = digest::sha256(cx, partial.path(), activity).await?;
+    synced
+        .await
+        .map_err(io::Error::other)
+        .flatten()
+        .map_err(fail)?;
+    Ok(sha256)
+}
+
+/// The kept file, if it is there and nobody touched it. Notes that it was used now.
+fn kept(dest: &Path) -> Option<Artifact> {
+    let artifact: Artifact = serde_json::from_slice(&fs::read(json_path(dest)).ok()?).ok()?;
+    if Stamp::at(dest).ok()? != artifact.stamp {
+        return None;
+    }
+    // The folder's time decides what is trimmed first.
+    let _ = File::open(dest.parent()?).and_then(|dir| dir.set_modified(SystemTime::now()));
+    Some(Artifact {
+        path: dest.to_owned(),
+        ..artifact
+    })
+}
+
+fn json_path(dest: &Path) -> PathBuf {
+    let mut name = dest.as_os_str().to_owned();
+    name.push(".json");
+    name.into()
+}
+
+/// Writes a small file by rename.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let temp = PathBuf::from(name);
+    let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
+    let mut file = File::create(&temp)?;
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    fs::rename(temp, path)
+}
+
+/// Removes what killed processes left unfinished; says how many files.
+pub fn sweep(layout: &Layout) -> io::Result<usize> {
+    let mut removed = 0;
+    for dir in partial::entries(&layout.artifacts())? {
+        removed += partial::sweep(&dir)?;
+    }
+    Ok(removed)
+}

@@ -1,0 +1,240 @@
+//! qemu-img: from any image (with its chain of backing files) to one standalone file.
+//!
+//! Measured with a Debian of 1.2 GB in a chain of two, on two cores: qcow2 0.3 s, VHD 0.4 s, raw 0.3 s,
+//! VMDK 2.3 s, qcow2 with zstd 6.0 s in order and 3.7 s with writes out of order (`-W`, no gain for the
+//! others), qcow2 with zlib 17 s, stream-optimised VMDK 37 s. So what stays here is kept
+//! uncompressed, and what leaves as qcow2 is packed with zstd.
+
+use std::path::Path;
+
+use api::ErrorCode;
+use serde::Deserialize;
+use vm::{
+    Host, disk,
+    proc::{self, Command},
+};
+
+use super::{Format, Image, footer, space, vmdk};
+use crate::{
+    cx::Cx,
+    error::{Coded, Error, Result},
+};
+
+/// What to make of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// A qcow2 without compression, for the image store.
+    Standalone,
+    /// A qcow2 with zstd, to be given away.
+    Compressed,
+    Raw,
+    /// Fixed, a whole number of MiB, with its size in the footer.
+    Vhd,
+    Vmdk,
+}
+
+impl Target {
+    /// What an export in that format is made as.
+    pub fn of_export(format: Format) -> Self {
+        match format {
+            Format::Qcow2 => Self::Compressed,
+            Format::Raw => Self::Raw,
+            Format::Vhd => Self::Vhd,
+            Format::Vmdk => Self::Vmdk,
+        }
+    }
+
+    /// The format of the file.
+    pub fn format(self) -> Format {
+        match self {
+            Self::Standalone | Self::Compressed => Format::Qcow2,
+            Self::Raw => Format::Raw,
+            Self::Vhd => Format::Vhd,
+            Self::Vmdk => Format::Vmdk,
+        }
+    }
+
+    /// Bytes that must be free, at the very least, for `data` bytes of data. Compression is assumed
+    /// to be as good as it ever is: who has less than this cannot succeed.
+    fn least(self, data: u64) -> u64 {
+        match self {
+            Self::Compressed => data / 8,
+            Self::Standalone | Self::Raw | Self::Vhd | Self::Vmdk => data,
+        }
+    }
+}
+
+/// Bytes of data in an image and its backing files, as a qcow2 would hold them.
+async fn data_size(cx: &Cx, host: &Host, image: &Image) -> Result<u64> {
+    #[derive(Deserialize)]
+    struct Measure {
+        required: u64,
+    }
+    let command = Command::new(&host.qemu_img)
+        .args([
+            "measure",
+            "-U",
+            "--output=json",
+            "-f",
+            image.format.driver(),
+            "-O",
+            "qcow2",
+        ])
+        .arg(&image.path);
+    let output = command
+        .run(&cx.cancel, None)
+        .await
+        .map_err(|e| fault(e, &image.path))?;
+    let measure: Measure = serde_json::from_str(&output.stdout)
+        .code(ErrorCode::ExportFailed, || {
+            "qemu-img measure said something unexpected".into()
+        })?;
+    Ok(measure.required)
+}
+
+/// One conversion.
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    pub from: &'a Image,
+    /// An existing empty file.
+    pub to: &'a Path,
+    pub target: Target,
+    /// The name that `to` will have in the end.
+    pub name: &'a str,
+    /// What progress is told as.
+    pub activity: &'a str,
+}
+
+/// Carries it out, and says how large the guest's disk is.
+///
+/// Fails with `DiskFull` before writing if there is certainly no room. What a failed one left in
+/// `to` is the caller's to remove.
+pub async fn convert(cx: &Cx, host: &Host, job: Job<'_>) -> Result<u64> {
+    let Job {
+        from,
+        to,
+        target,
+        name,
+        activity,
+    } = job;
+    let info = disk::info(host, &from.path, Some(from.format.driver())).await;
+    let disk_size = info.map_err(|e| fault(e, &from.path))?.virtual_size;
+    let data = data_size(cx, host, from).await?;
+    let dir = to.parent().unwrap_or(Path::new("/"));
+    space::check(target.least(data), space::free(dir)?, dir)?;
+
+    let converted = run(cx, host, job, disk_size).await;
+    cx.events.progress_ended(activity);
+    converted.map_err(|error| match is_full(&error) {
+        true => space::full(target.least(data), space::free(dir).ok(), dir),
+        false => fault(error, to),
+    })?;
+    match target {
+        Target::Vhd => footer::verify(to, disk_size).map(|_| ())?,
+        Target::Vmdk => vmdk::rename_extent(to, name)?,
+        Target::Standalone | Target::Compressed | Target::Raw => {}
+    }
+    Ok(disk_size)
+}
+
+async fn run(cx: &Cx, host: &Host, job: Job<'_>, disk_size: u64) -> Result<(), proc::Error> {
+    let Job {
+        from,
+        to,
+        target,
+        activity,
+        ..
+    } = job;
+    let mut options: Vec<&str> = Vec::new();
+    match target {
+        Target::Standalone | Target::Raw | Target::Vmdk => {}
+        Target::Compressed => options.extend(["-c", "-W", "-o", "compression_type=zstd"]),
+        Target::Vhd => {
+            // Made in its rounded size first: converting cannot grow a disk.
+            Command::new(&host.qemu_img)
+                .args([
+                    "create",
+                    "-q",
+                    "-f",
+                    "vpc",
+                    "-o",
+                    "subformat=fixed,force_size=on",
+                ])
+                .arg(to)
+                .arg(disk_size.next_multiple_of(footer::ALIGNMENT).to_string())
+                .run(&cx.cancel, None)
+                .await?;
+            options.extend(["-n", "--target-is-zero"]);
+        }
+    }
+    let command = Command::new(&host.qemu_img)
+        .args([
+            "convert",
+            "-p",
+            "-f",
+            from.format.driver(),
+            "-O",
+            target.format().driver(),
+        ])
+        .args(options)
+        .arg(&from.path)
+        .arg(to);
+    let report = |line: &str| {
+        if let Some(percent) = percent(line) {
+            let done = (disk_size as f64 * percent / 100.0) as u64;
+            cx.events.progress(activity, done, Some(disk_size));
+        }
+    };
+    command
+        .run_streaming(&cx.cancel, None, report)
+        .await
+        .map(|_| ())
+}
+
+/// The number in qemu-img's `    (12.34/100%)`.
+fn percent(line: &str) -> Option<f64> {
+    line.trim()
+        .strip_prefix('(')?
+        .strip_suffix("/100%)")?
+        .parse()
+        .ok()
+}
+
+fn is_full(error: &proc::Error) -> bool {
+    let proc::Error::Failed { stderr_tail, .. } = error else {
+        return false;
+    };
+    stderr_tail
+        .iter()
+        .any(|line| line.contains("No space left on device") || line.contains("quota exceeded"))
+}
+
+/// Codes a failure of qemu-img.
+fn fault(error: proc::Error, path: &Path) -> Error {
+    match error {
+        proc::Error::NotFound { .. } => {
+            Error::new(ErrorCode::HostNotReady, "qemu-img is not installed")
+                .hint("install qemu-utils (goldsmith doctor says how)")
+        }
+        proc::Error::Canceled { .. } => Error::new(ErrorCode::Canceled, "conversion canceled"),
+        proc::Error::Failed { stderr_tail, .. } => {
+            let text = format!("qemu-img could not work on {}", path.display());
+            Error::new(ErrorCode::ExportFailed, text).details(stderr_tail)
+        }
+        error @ (proc::Error::TimedOut { .. } | proc::Error::Io { .. }) => {
+            Error::new(ErrorCode::ExportFailed, error.to_string()).caused_by(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_lines_are_read() {
+        assert_eq!(percent("    (12.34/100%)"), Some(12.34));
+        assert_eq!(percent("    (100.00/100%)"), Some(100.0));
+        assert_eq!(percent("warning: (odd)"), None);
+    }
+}

@@ -1,0 +1,124 @@
+//! `image.json`: what an image in the store says of itself.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::version::Version;
+use crate::image_file::digest::Stamp;
+
+/// Version of the layout on disk.
+pub(super) const FORMAT: u32 = 1;
+pub(super) const DISK: &str = "disk.qcow2";
+pub(super) const JSON: &str = "image.json";
+
+/// The two kinds of stored image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    ManagedImage,
+    ImageVersion,
+}
+
+/// What is known of an image's content, whoever stores it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Origin {
+    /// `Linux` or `Windows`.
+    pub os_type: String,
+    /// `x64` or `Arm64`.
+    pub architecture: String,
+    /// `V1` (BIOS) or `V2` (UEFI).
+    pub generation: String,
+    /// What it was made from: a URN, a resource id, a file.
+    pub source: Option<String>,
+    /// The version that the source's `latest` stood for.
+    pub source_version: Option<String>,
+    pub template: Option<String>,
+    pub run_id: Option<String>,
+}
+
+/// What the one who stores an image says of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Labels {
+    pub run_output_name: Option<String>,
+    /// `artifactTags`.
+    pub tags: BTreeMap<String, String>,
+    pub exclude_from_latest: bool,
+    /// As the template gives them; a local store has no regions.
+    pub target_regions: Option<serde_json::Value>,
+}
+
+/// The whole of `image.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    pub format: u32,
+    /// Resource id.
+    pub id: String,
+    pub kind: Kind,
+    /// Name of the managed image or of the definition.
+    pub name: String,
+    pub version: Option<Version>,
+    /// SHA-256 of `disk.qcow2`.
+    pub digest: String,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+    /// Bytes of `disk.qcow2` on the host.
+    pub actual_size: u64,
+    pub stamp: Stamp,
+    pub created: Timestamp,
+    #[serde(flatten)]
+    pub origin: Origin,
+    #[serde(flatten)]
+    pub labels: Labels,
+}
+
+/// An image in the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredImage {
+    pub record: Record,
+    /// The image's folder. It may be replaced or removed at any time: to use the disk for long,
+    /// [link](super::Store::link) it.
+    pub dir: PathBuf,
+}
+
+impl StoredImage {
+    /// The standalone qcow2.
+    pub fn disk(&self) -> PathBuf {
+        self.dir.join(DISK)
+    }
+
+    /// The name a user may write for it: `web`, `gallery/definition/1.0.0`.
+    pub fn short_name(&self) -> String {
+        let id = self.record.id.split('/').collect::<Vec<_>>();
+        match (self.record.version, id.as_slice()) {
+            (Some(version), [.., gallery, _, definition, _, _]) => {
+                format!("{gallery}/{definition}/{version}")
+            }
+            _ => self.record.name.clone(),
+        }
+    }
+
+    /// The image in a folder. `None` if there is none, or one of another format.
+    pub(super) fn read(dir: &Path) -> Option<Self> {
+        let record: Record = serde_json::from_slice(&fs::read(dir.join(JSON)).ok()?).ok()?;
+        (record.format == FORMAT).then(|| Self {
+            record,
+            dir: dir.to_owned(),
+        })
+    }
+}
+
+/// Size on the host and stamp of a finished disk.
+pub(super) fn measure(disk: &Path) -> io::Result<(u64, Stamp)> {
+    let metadata = fs::metadata(disk)?;
+    Ok((metadata.blocks() * 512, Stamp::of(&metadata)))
+}

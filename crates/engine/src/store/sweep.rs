@@ -1,0 +1,34 @@
+//! Removes what killed processes left behind in the data folder.
+
+use std::{
+    fs::{self, File},
+    io,
+};
+
+use super::publish::TMP;
+use crate::{
+    image_file::{
+        artifact,
+        partial::{self, entries, same_file},
+    },
+    layout::Layout,
+};
+
+/// Removes unfinished images, VHDs and artifacts whose makers are gone; says how many. Finished
+/// things are never touched, and neither is what a living process is making.
+pub fn sweep(layout: &Layout) -> io::Result<usize> {
+    let mut removed = 0;
+    for dir in entries(&layout.images().join(TMP))? {
+        let Ok(lock) = File::open(&dir) else { continue };
+        if lock.try_lock().is_ok() && same_file(&lock, &dir)? {
+            match fs::remove_dir_all(&dir) {
+                Ok(()) => removed += 1,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    removed += partial::sweep(&layout.blobs().join(crate::distribute::VHDS))?;
+    removed += artifact::sweep(layout)?;
+    Ok(removed)
+}

@@ -1,0 +1,121 @@
+//! Images as sources: looked up, verified, and linked to where they are used.
+
+use std::{fs, io, path::Path};
+
+use api::ErrorCode;
+
+use super::{Store, StoredImage, address::Address, record::JSON};
+use crate::{
+    cx::Cx,
+    error::{Coded, Error, Result},
+    image_file::{
+        artifact::write_json,
+        digest::{self, Stamp},
+        io_fault,
+        place::link_or_copy,
+    },
+};
+
+impl Store {
+    /// The image that a template's source `ManagedImage` means, verified.
+    pub async fn managed_source(&self, cx: &Cx, image_id: &str) -> Result<StoredImage> {
+        let code = ErrorCode::BadManagedImageSource;
+        match Address::parse(image_id) {
+            Ok(address @ Address::Managed(_)) => self.source(cx, &address, code).await,
+            Ok(_) => Err(Error::new(
+                code,
+                format!("`{image_id}` is not the id of a managed image"),
+            )),
+            Err(why) => Err(Error::new(code, format!("`{image_id}`: {why}"))),
+        }
+    }
+
+    /// The image that a template's source `SharedImageVersion` means, verified. `latest` and a bare
+    /// definition mean the highest version that is not excluded from latest.
+    pub async fn version_source(&self, cx: &Cx, version_id: &str) -> Result<StoredImage> {
+        let code = ErrorCode::BadSharedImageVersionSource;
+        match Address::parse(version_id) {
+            Ok(Address::Managed(_)) => Err(Error::new(
+                code,
+                format!("`{version_id}` is a managed image, not a version"),
+            )),
+            Ok(address) => self.source(cx, &address, code).await,
+            Err(why) => Err(Error::new(code, format!("`{version_id}`: {why}"))),
+        }
+    }
+
+    async fn source(&self, cx: &Cx, address: &Address, code: ErrorCode) -> Result<StoredImage> {
+        let Some(image) = self.at(address)? else {
+            return Err(self.missing(code, &address.id())?);
+        };
+        self.verify(cx, image).await.map_err(|mut error| {
+            if error.code == ErrorCode::BadImage {
+                error.code = code;
+            }
+            error
+        })
+    }
+
+    /// Makes sure that the disk is the one that was stored: by its stamp, and by its SHA-256 if the
+    /// stamp is another.
+    pub async fn verify(&self, cx: &Cx, mut image: StoredImage) -> Result<StoredImage> {
+        let disk = image.disk();
+        let bad = |what: &str| {
+            let text = format!("the disk of {} {what}", image.record.id);
+            Error::new(ErrorCode::BadImage, text)
+                .hint("remove the image (goldsmith image rm) and make it again")
+        };
+        let stamp = Stamp::at(&disk).map_err(|e| bad("cannot be read").caused_by(e))?;
+        if stamp == image.record.stamp {
+            return Ok(image);
+        }
+        let digest = digest::sha256(cx, &disk, "verify image").await?;
+        if digest != image.record.digest {
+            return Err(
+                bad("is not the one that was stored: its SHA-256 is another").details([
+                    format!("stored {}", image.record.digest),
+                    format!("found  {digest}"),
+                ]),
+            );
+        }
+        image.record.stamp = stamp;
+        // Only spares the next one the same work: a store that cannot be written to is fine.
+        let _ = write_json(&image.dir.join(JSON), &image.record);
+        Ok(image)
+    }
+
+    /// Gives an image's disk a second name (a link or a copy) that outlives its removal from the
+    /// store. Fails with `Conflict` if the image was replaced since it was looked up.
+    pub async fn link(&self, cx: &Cx, image: &StoredImage, to: &Path) -> Result<()> {
+        let (from, owned_to, stamp) = (image.disk(), to.to_owned(), image.record.stamp);
+        let cancel = cx.cancel.child_token();
+        let _on_drop = cancel.clone().drop_guard();
+        let linked = tokio::task::spawn_blocking(move || -> io::Result<bool> {
+            let before = Stamp::at(&from)? == stamp;
+            link_or_copy(&from, &owned_to, &cancel)?;
+            let same = before && Stamp::at(&from)? == stamp;
+            if !same {
+                fs::remove_file(&owned_to)?;
+            }
+            Ok(same)
+        })
+        .await
+        .code(ErrorCode::InternalError, || {
+            "linking an image panicked".into()
+        })?;
+        let fail = |e| {
+            io_fault(
+                e,
+                ErrorCode::InternalError,
+                format!("link to {}", to.display()),
+            )
+        };
+        if linked.map_err(fail)? {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::Conflict,
+            format!("{} was just replaced", image.record.id),
+        ))
+    }
+}

@@ -1,0 +1,251 @@
+//! Numbers of gallery image versions, and which comes next. Pure.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// The largest number a part may have, as in Azure's galleries.
+const LARGEST: u32 = i32::MAX.cast_unsigned();
+
+/// `x.y.z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Version {
+    pub major: u32,
+    pub minor: u32,
+    pub patch: u32,
+}
+
+impl Version {
+    /// A version of three numbers.
+    pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
+        Self {
+            major,
+            minor,
+            patch,
+        }
+    }
+
+    /// The version that a source's own version text maps to: its first three numbers, with zeros
+    /// for those that are missing. `0.20250801.1` stays what it is, `12.11` becomes `12.11.0`.
+    pub fn of_source(text: &str) -> Option<Self> {
+        let mut numbers = text
+            .split(|c: char| !c.is_ascii_digit())
+            .filter(|digits| !digits.is_empty())
+            .map(|digits| digits.parse().ok().filter(|n| *n <= LARGEST));
+        let first = numbers.next()??;
+        let mut rest = || numbers.next().unwrap_or(Some(0));
+        Some(Self::new(first, rest()?, rest()?))
+    }
+
+    /// The version after this one; the next minor one when the patches are used up.
+    fn successor(self) -> Option<Self> {
+        let Self {
+            major,
+            minor,
+            patch,
+        } = self;
+        if patch < LARGEST {
+            Some(Self::new(major, minor, patch + 1))
+        } else if minor < LARGEST {
+            Some(Self::new(major, minor + 1, 0))
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+/// The text is not a version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a version: three numbers with dots between them, like 1.0.3")]
+pub struct NotAVersion(String);
+
+impl FromStr for Version {
+    type Err = NotAVersion;
+
+    fn from_str(text: &str) -> Result<Self, NotAVersion> {
+        let number = |part: &str| {
+            let plain = part == "0" || !part.starts_with('0');
+            let digits = part.bytes().all(|b| b.is_ascii_digit());
+            (plain && digits)
+                .then(|| part.parse().ok())
+                .flatten()
+                .filter(|n| *n <= LARGEST)
+        };
+        let parts: Option<Vec<u32>> = text.split('.').map(number).collect();
+        match parts.as_deref() {
+            Some([major, minor, patch]) => Ok(Self::new(*major, *minor, *patch)),
+            _ => Err(NotAVersion(text.to_owned())),
+        }
+    }
+}
+
+impl From<Version> for String {
+    fn from(version: Version) -> Self {
+        version.to_string()
+    }
+}
+
+impl TryFrom<String> for Version {
+    type Error = NotAVersion;
+
+    fn try_from(text: String) -> Result<Self, NotAVersion> {
+        text.parse()
+    }
+}
+
+/// How the number of a new version is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbering {
+    /// The one after the highest there is, among those with this major number if one is given.
+    Latest { major: Option<u32> },
+    /// This one, from the template or from the source.
+    Exact(Version),
+}
+
+/// The number of the next version beside the `existing` ones (in any order).
+///
+/// An empty definition starts at 0.0.1, an unused major number at `<major>.0.0`.
+pub fn next(existing: &[Version], numbering: Numbering) -> Result<Version, NumberTaken> {
+    match numbering {
+        Numbering::Exact(version) if existing.contains(&version) => Err(NumberTaken(version)),
+        Numbering::Exact(version) => Ok(version),
+        Numbering::Latest { major } => {
+            let highest = existing
+                .iter()
+                .copied()
+                .filter(|v| major.is_none_or(|m| m == v.major))
+                .max();
+            match highest {
+                Some(highest) => highest.successor().ok_or(NumberTaken(highest)),
+                None => Ok(match major.unwrap_or(0) {
+                    0 => Version::new(0, 0, 1),
+                    major => Version::new(major, 0, 0),
+                }),
+            }
+        }
+    }
+}
+
+/// The version exists already, or nothing can come after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("version {0} is taken")]
+pub struct NumberTaken(pub Version);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn v(text: &str) -> Version {
+        text.parse().unwrap()
+    }
+
+    fn latest(existing: &[&str], major: Option<u32>) -> String {
+        let existing: Vec<_> = existing.iter().map(|text| v(text)).collect();
+        next(&existing, Numbering::Latest { major })
+            .unwrap()
+            .to_string()
+    }
+
+    #[test]
+    fn the_scheme_latest() {
+        let gallery = [
+            "0.1.1", "0.1.2", "1.0.0", "1.0.1", "1.1.0", "1.1.1", "1.2.0", "2.0.0", "2.0.1",
+            "2.1.0",
+        ];
+        assert_eq!(latest(&gallery, None), "2.1.1");
+        assert_eq!(latest(&gallery, Some(2)), "2.1.1");
+        assert_eq!(latest(&gallery, Some(1)), "1.2.1");
+        assert_eq!(latest(&gallery, Some(0)), "0.1.3");
+        assert_eq!(latest(&gallery, Some(3)), "3.0.0");
+        assert_eq!(latest(&[], None), "0.0.1");
+        assert_eq!(latest(&[], Some(0)), "0.0.1");
+        assert_eq!(latest(&[], Some(7)), "7.0.0");
+    }
+
+    #[test]
+    fn used_up_numbers_carry_over_and_end() {
+        assert_eq!(latest(&["1.2.2147483647"], None), "1.3.0");
+        let end = [v("5.2147483647.2147483647")];
+        assert_eq!(
+            next(&end, Numbering::Latest { major: None }),
+            Err(NumberTaken(end[0]))
+        );
+    }
+
+    #[test]
+    fn an_exact_number_must_be_free() {
+        let exact = Numbering::Exact(v("1.0.0"));
+        assert_eq!(next(&[v("1.0.1")], exact), Ok(v("1.0.0")));
+        assert_eq!(next(&[v("1.0.0")], exact), Err(NumberTaken(v("1.0.0"))));
+    }
+
+    #[test]
+    fn what_is_a_version() {
+        for bad in [
+            "",
+            "1",
+            "1.0",
+            "1.0.0.0",
+            "1.0.x",
+            "01.0.0",
+            "-1.0.0",
+            "1..0",
+            "1.0.2147483648",
+        ] {
+            assert!(bad.parse::<Version>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn versions_of_sources() {
+        let cases = [
+            ("0.20250801.1", Some("0.20250801.1")),
+            ("22.04.202508010", Some("22.4.202508010")),
+            ("12.11", Some("12.11.0")),
+            ("20250814", Some("20250814.0.0")),
+            ("12-20250814", Some("12.20250814.0")),
+            ("1.2.3.4", Some("1.2.3")),
+            ("latest", None),
+            ("", None),
+            ("99999999999", None),
+        ];
+        for (text, expected) in cases {
+            let version = Version::of_source(text).map(|version| version.to_string());
+            assert_eq!(version.as_deref(), expected, "{text}");
+        }
+    }
+
+    fn version() -> impl Strategy<Value = Version> {
+        (0..4_u32, 0..4_u32, 0..6_u32).prop_map(|(a, b, c)| Version::new(a, b, c))
+    }
+
+    proptest! {
+        #[test]
+        fn a_version_survives_being_written_and_read(a in 0..=LARGEST, b in 0..=LARGEST, c in 0..=LARGEST) {
+            let version = Version::new(a, b, c);
+            prop_assert_eq!(version.to_string().parse(), Ok(version));
+            prop_assert_eq!(Version::of_source(&version.to_string()), Some(version));
+        }
+
+        #[test]
+        fn the_next_version_is_new_and_the_highest(
+            existing in proptest::collection::vec(version(), 0..20),
+            major in proptest::option::of(0..5_u32),
+        ) {
+            let next = next(&existing, Numbering::Latest { major }).unwrap();
+            prop_assert!(!existing.contains(&next));
+            prop_assert!(major.is_none_or(|major| next.major == major));
+            let rivals = existing.iter().filter(|v| major.is_none_or(|major| v.major == major));
+            prop_assert!(rivals.max().is_none_or(|highest| *highest < next));
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Distributors with the real qemu-img and the real image store.
+
+use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt};
+
+use api::{
+    ErrorCode, ResourceId,
+    template::{
+        Distributor, DistributorKind, ManagedImage, Regions, ReplicationMode, SharedImage,
+        Versioning, Vhd,
+    },
+};
+use engine::{
+    distribute::{self, Facts, RunOutput, Standalone},
+    error::Error,
+    image_file::footer,
+    store::{Origin, Store, sweep},
+};
+
+use crate::disks::{Chain, MIB, Setting, allocated, files, setting};
+
+const GROUP: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute";
+
+fn distributor(index: usize, name: &str, kind: DistributorKind) -> Distributor {
+    Distributor {
+        path: format!("properties.distribute[{index}]"),
+        run_output_name: name.into(),
+        artifact_tags: BTreeMap::from([("team".into(), "web".into())]),
+        kind,
+    }
+}
+
+fn managed(id: &str) -> DistributorKind {
+    let image_id = format!("{GROUP}/{id}").parse::<ResourceId>().unwrap();
+    DistributorKind::ManagedImage(ManagedImage {
+        image_id,
+        location: "westeurope".into(),
+    })
+}
+
+fn shared(id: &str, versioning: Versioning) -> DistributorKind {
+    DistributorKind::SharedImage(SharedImage {
+        gallery_image_id: format!("{GROUP}/galleries/{id}").parse().unwrap(),
+        regions: Regions::Default,
+        exclude_from_latest: false,
+        versioning,
+        replication_mode: ReplicationMode::Full,
+    })
+}
+
+const LATEST: Versioning = Versioning::Latest { major: None };
+
+fn vhd() -> DistributorKind {
+    DistributorKind::Vhd(Vhd { uri: None })
+}
+
+fn facts(run_id: &str) -> Facts {
+    Facts {
+        run_id: run_id.into(),
+        started: "2025-03-01T10:20:30Z".parse().unwrap(),
+        origin: Origin {
+            template: Some("web".into()),
+            run_id: Some(run_id.into()),
+            ..Origin::default()
+        },
+    }
+}
+
+async fn prepared(size: u64) -> (Setting, Chain, Standalone) {
+    let s = setting().await;
+    let chain = s.chain(size, 3 * MIB).await;
+    let image = distribute::standalone(&s.cx, &s.host, &chain.top, &chain.key)
+        .await
+        .unwrap();
+    (s, chain, image)
+}
+
+async fn publish(
+    s: &Setting,
+    image: &Standalone,
+    run_id: &str,
+    distributors: &[Distributor],
+) -> Result<Vec<RunOutput>, Error> {
+    let targets = distribute::check(&s.cx, distributors, Some("12.11"))?;
+    distribute::publish(&s.cx, &s.host, image, &facts(run_id), &targets).await
+}
+
+fn all() -> [Distributor; 4] {
+    [
+        distributor(0, "image", managed("images/web")),
+        distributor(1, "auto", shared("gal/images/def", LATEST)),
+        distributor(2, "source", shared("gal/images/other", Versioning::Source)),
+        distributor(3, "disk", vhd()),
+    ]
+}
+
+#[tokio::test]
+async fn every_kind_is_published_from_one_conversion() {
+    let (s, chain, image) = prepared(64 * MIB).await;
+    let outputs = publish(&s, &image, "0195-aaaa-1234abcd", &all())
+        .await
+        .unwrap();
+    let ids: Vec<_> = outputs
+        .iter()
+        .map(|output| output.artifact_id.as_deref())
+        .collect();
+    assert_eq!(
+        ids,
+        [
+            Some(&*format!("{GROUP}/images/web")),
+            Some(&*format!("{GROUP}/galleries/gal/images/def/versions/0.0.1")),
+            Some(&*format!(
+                "{GROUP}/galleries/gal/images/other/versions/12.11.0"
+            )),
+            None,
+        ]
+    );
+    let inode = fs::metadata(&image.disk).unwrap().ino();
+    for output in &outputs[..3] {
+        s.assert_same(&chain, &output.path, "qcow2").await;
+        assert_eq!(
+            fs::metadata(&output.path).unwrap().ino(),
+            inode,
+            "stored without a copy"
+        );
+        assert_eq!(output.sha256, image.sha256);
+        let info = s.qemu_img(&["info", "-f", "qcow2"], &[&output.path]).await;
+        assert!(!info.contains("backing file"), "{info}");
+        s.qemu_img(&["check", "-q", "-f", "qcow2"], &[&output.path])
+            .await;
+    }
+    let disk = &outputs[3];
+    assert!(
+        disk.path
+            .ends_with("data/blobs/vhds/disk_20250301102030_1234abcd.vhd"),
+        "{disk:?}"
+    );
+    assert_eq!(
+        disk.artifact_uri,
+        Some(format!("file://{}", disk.path.display()))
+    );
+    s.assert_same(&chain, &disk.path, "vpc").await;
+    footer::verify(&disk.path, 64 * MIB).unwrap();
+    assert_eq!(disk.bytes, 64 * MIB + 512);
+    assert!(allocated(&disk.path) < 6 * MIB, "holes stay holes");
+    let beside = fs::read_to_string(format!("{}.json", disk.path.display())).unwrap();
+    assert!(
+        beside.contains(&disk.sha256) && beside.contains("\"team\": \"web\""),
+        "{beside}"
+    );
+    assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
+}
+
+#[tokio::test]
+async fn publishing_again_for_the_same_run_changes_nothing() {
+    let (s, _chain, image) = prepared(16 * MIB).await;
+    let first = publish(&s, &image, "run-1", &all()[..2]).await.unwrap();
+    assert_eq!(
+        publish(&s, &image, "run-1", &all()[..2]).await.unwrap(),
+        first
+    );
+    let disk = publish(&s, &image, "run-1", &all()[3..]).await.unwrap();
+    assert_eq!(
+        publish(&s, &image, "run-1", &all()[3..]).await.unwrap(),
+        disk
+    );
+
+    let next = publish(&s, &image, "run-2", &all()[..2]).await.unwrap();
+    assert!(
+        next[1]
+            .artifact_id
+            .as_ref()
+            .unwrap()
+            .ends_with("/versions/0.0.2")
+    );
+    let other = publish(&s, &image, "run-2", &all()[3..]).await.unwrap();
+    assert_ne!(other[0].path, disk[0].path, "each run has its VHD");
+    let store = Store::open(&s.cx.layout);
+    let record = store.get("web").unwrap().record;
+    assert_eq!(record.origin.run_id.as_deref(), Some("run-2"));
+    assert_eq!(record.labels.tags["team"], "web");
+    assert_eq!(store.list().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_vhd_that_was_changed_in_the_blob_folder_is_put_right() {
+    let (s, chain, image) = prepared(16 * MIB).await;
+    let disk = publish(&s, &image, "run-1", &all()[3..])
+        .await
+        .unwrap()
+        .remove(0);
+    fs::remove_file(&disk.path).unwrap();
+    fs::write(&disk.path, "torn").unwrap();
+    assert_eq!(
+        publish(&s, &image, "run-1", &all()[3..]).await.unwrap()[0].sha256,
+        disk.sha256
+    );
+    s.assert_same(&chain, &disk.path, "vpc").await;
+}
+
+#[tokio::test]
+async fn every_bad_target_is_told_before_the_build() {
+    let (s, _chain, image) = prepared(16 * MIB).await;
+    let exact = distributor(0, "one", shared("gal/images/def/versions/1.0.0", LATEST));
+    publish(&s, &image, "run-1", std::slice::from_ref(&exact))
+        .await
+        .unwrap();
+
+    let uri = Some("https://acc.blob.core.windows.net/vhds/x.vhd".to_owned());
+    let bad = [
+        exact,
+        distributor(1, "two", DistributorKind::Vhd(Vhd { uri })),
+        distributor(2, "three", managed("images/web")),
+        distributor(3, "four", managed("images/..")),
+    ];
+    let error = distribute::check(&s.cx, &bad, None).unwrap_err();
+    assert_eq!(error.code, ErrorCode::VersionConflict);
+    assert_eq!(
+        error.target.as_deref(),
+        Some("properties.distribute[0].galleryImageId")
+    );
+    let also: Vec<_> = error
+        .details
+        .iter()
+        .filter(|line| line.starts_with("also:"))
+        .collect();
+    assert_eq!(also.len(), 2, "{:?}", error.details);
+    assert!(also[0].contains("UnsupportedFeature") && also[1].contains("ValidationFailed"));
+
+    for version in [None, Some("rolling")] {
+        let targets = [distributor(
+            0,
+            "x",
+            shared("gal/images/def", Versioning::Source),
+        )];
+        let error = distribute::check(&s.cx, &targets, version).unwrap_err();
+        assert_eq!(error.code, ErrorCode::BadSharedImageDistribute);
+        assert_eq!(
+            error.target.as_deref(),
+            Some("properties.distribute[0].versioning.scheme")
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_that_fails_does_not_stop_the_others() {
+    let (s, _chain, image) = prepared(16 * MIB).await;
+    let exact = shared("gal/images/def/versions/1.0.0", LATEST);
+    let targets = [
+        distributor(0, "first", exact.clone()),
+        distributor(1, "second", exact),
+        distributor(2, "disk", vhd()),
+    ];
+    let error = publish(&s, &image, "run-1", &targets).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::VersionConflict);
+    assert!(
+        error
+            .message
+            .starts_with("Failed in distributing 1 images out of total 3: "),
+        "{error}"
+    );
+    let published: Vec<_> = error
+        .details
+        .iter()
+        .filter(|line| line.starts_with("published: "))
+        .collect();
+    assert_eq!(published.len(), 2, "{:?}", error.details);
+    assert_eq!(Store::open(&s.cx.layout).list().unwrap().len(), 1);
+    assert!(s.unfinished().is_empty());
+}
+
+#[tokio::test]
+async fn runs_at_once_get_different_numbers_and_share_the_conversion() {
+    let s = setting().await;
+    let chain = s.chain(32 * MIB, 3 * MIB).await;
+    let one = async |run: usize| {
+        let image = distribute::standalone(&s.cx, &s.host, &chain.top, &chain.key)
+            .await
+            .unwrap();
+        let outputs = publish(&s, &image, &format!("run-{run}"), &all()[1..2])
+            .await
+            .unwrap();
+        (
+            fs::metadata(&image.disk).unwrap().ino(),
+            outputs[0].artifact_id.clone().unwrap(),
+        )
+    };
+    let results = futures_util::future::join_all((0..6).map(one)).await;
+    assert!(
+        results.iter().all(|(inode, _)| *inode == results[0].0),
+        "{results:?}"
+    );
+    let mut versions: Vec<_> = results
+        .iter()
+        .map(|(_, id)| id.rsplit('/').next().unwrap())
+        .collect();
+    versions.sort_unstable();
+    assert_eq!(
+        versions,
+        ["0.0.1", "0.0.2", "0.0.3", "0.0.4", "0.0.5", "0.0.6"]
+    );
+}
+
+#[tokio::test]
+async fn a_canceled_run_leaves_nothing_half_made() {
+    let (s, _chain, image) = prepared(64 * MIB).await;
+    let targets = distribute::check(&s.cx, &all(), Some("12.11")).unwrap();
+    s.cx.cancel.cancel();
+    let error = distribute::publish(&s.cx, &s.host, &image, &facts("r"), &targets)
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, ErrorCode::Canceled);
+    assert!(Store::open(&s.cx.layout).list().unwrap().is_empty());
+    assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
+}
+
+#[tokio::test]
+async fn what_a_killed_conversion_left_is_swept() {
+    let (s, chain, _image) = prepared(16 * MIB).await;
+    let kept = s.cx.layout.artifacts().join(chain.key.as_str());
+    fs::write(kept.join("disk.vhd.goldsmith-999.partial"), "half").unwrap();
+    let before = files(&kept);
+    assert_eq!(sweep(&s.cx.layout).unwrap(), 1);
+    assert_eq!(files(&kept).len(), before.len() - 1);
+}
+
+#[tokio::test]
+async fn a_stored_image_can_be_exported_as_it_was_built() {
+    let (s, chain, image) = prepared(32 * MIB).await;
+    publish(&s, &image, "run-1", &all()[..1]).await.unwrap();
+    drop(image);
+    // The cache may go at any time: the store does not need it.
+    fs::remove_dir_all(s.cx.layout.cache()).unwrap();
+    let stored = Store::open(&s.cx.layout).get("web").unwrap();
+    let image = engine::export::stored(&s.cx, &stored).await.unwrap();
+    let spec = format!("vhd={}", s.path("web.vhd").display())
+        .parse()
+        .unwrap();
+    engine::export::write(&s.cx, &s.host, &image, &spec, "run-2")
+        .await
+        .unwrap();
+    s.assert_same(&chain, &spec.path, "vpc").await;
+}

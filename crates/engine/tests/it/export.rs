@@ -1,0 +1,334 @@
+//! `--export` with the real qemu-img.
+
+use std::{fs, os::unix::fs::MetadataExt, panic::AssertUnwindSafe, path::Path};
+
+use api::ErrorCode;
+use engine::{
+    distribute::standalone,
+    event::{Event, Events},
+    export::{self, ExportSpec, Standalone, partial_path},
+    image_file::{Format, footer},
+    layout::Layout,
+    ledger::{self, Ledger},
+};
+use futures_util::FutureExt;
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+use vm::proc::Command;
+
+use crate::disks::{Chain, MIB, Setting, allocated, files, noise, setting};
+
+async fn prepared(size: u64) -> (Setting, Chain, Standalone) {
+    let s = setting().await;
+    let chain = s.chain(size, 3 * MIB).await;
+    let image = standalone(&s.cx, &s.host, &chain.top, &chain.key)
+        .await
+        .unwrap();
+    (s, chain, image)
+}
+
+fn spec(s: &Setting, format: &str, name: &str) -> ExportSpec {
+    format!("{format}={}", s.path(name).display())
+        .parse()
+        .unwrap()
+}
+
+fn sha256(path: &Path) -> String {
+    let digest = Sha256::digest(fs::read(path).unwrap());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn every_format_has_the_content_the_holes_and_the_digest_it_tells() {
+    let (s, chain, image) = prepared(256 * MIB).await;
+    let specs: Vec<_> = Format::ALL
+        .iter()
+        .map(|format| spec(&s, format.name(), &format!("out.{format}")))
+        .collect();
+    let ledger = Ledger::open(&s.cx.layout, "r1").unwrap();
+    let exported = export::write_all(&s.cx, &s.host, &image, &specs, &ledger, "r1")
+        .await
+        .unwrap();
+
+    assert_eq!(exported.len(), 4);
+    for (done, spec) in exported.iter().zip(&specs) {
+        let (format, path) = (spec.format, &spec.path);
+        s.assert_same(&chain, path, format.driver()).await;
+        assert_eq!(done.sha256, sha256(path), "{format}");
+        assert_eq!(done.bytes, fs::metadata(path).unwrap().len());
+        assert_eq!(done.virtual_size, 256 * MIB);
+        assert!(
+            allocated(path) < 8 * MIB,
+            "{format} takes {} bytes",
+            allocated(path)
+        );
+        assert_eq!(done.allocated_bytes, allocated(path));
+    }
+    for format in ["qcow2", "vmdk"] {
+        s.qemu_img(
+            &["check", "-q", "-f", format],
+            &[&s.path(&format!("out.{format}"))],
+        )
+        .await;
+    }
+    let info = s
+        .qemu_img(&["info", "-f", "qcow2"], &[&s.path("out.qcow2")])
+        .await;
+    assert!(
+        info.contains("compression type: zstd") && !info.contains("backing"),
+        "{info}"
+    );
+    let vmdk = fs::read(s.path("out.vmdk")).unwrap();
+    let descriptor = String::from_utf8_lossy(&vmdk[..16384]);
+    assert!(descriptor.contains("SPARSE \"out.vmdk\""), "{descriptor}");
+    assert!(!descriptor.contains("partial"));
+    assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
+    assert!(
+        ledger.rows().unwrap().is_empty(),
+        "the ledger holds nothing any more"
+    );
+    ledger.close().unwrap();
+    assert!(ledger::runs(&s.cx.layout).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_vhd_is_rounded_up_to_a_whole_mib() {
+    let size = 20 * MIB + 512;
+    let (s, chain, image) = prepared(size).await;
+    let spec = spec(&s, "vhd", "odd.vhd");
+    let done = export::write(&s.cx, &s.host, &image, &spec, "r1")
+        .await
+        .unwrap();
+    assert_eq!(done.bytes, 21 * MIB + 512);
+    let read = footer::verify(&spec.path, size).unwrap();
+    assert_eq!((read.current_size, &read.creator), (21 * MIB, b"qem2"));
+    s.assert_same(&chain, &spec.path, "vpc").await;
+    let info = s.qemu_img(&["info", "-f", "vpc"], &[&spec.path]).await;
+    assert!(info.contains(&format!("({} bytes)", 21 * MIB)), "{info}");
+    // As a raw disk it is content, zeros, footer: what Azure reads.
+    let bytes = fs::read(&spec.path).unwrap();
+    let content = fs::read(&chain.raw).unwrap();
+    assert!(bytes.starts_with(&content));
+    assert!(
+        bytes[content.len()..bytes.len() - 512]
+            .iter()
+            .all(|byte| *byte == 0)
+    );
+}
+
+#[tokio::test]
+async fn dynamic_vhds_are_told_from_fixed_ones() {
+    let s = setting().await;
+    let path = s.path("dynamic.vhd");
+    s.qemu_img(
+        &["create", "-q", "-f", "vpc", "-o", "force_size=on"],
+        &[&path, Path::new("8M")],
+    )
+    .await;
+    let error = footer::verify(&path, 8 * MIB).unwrap_err();
+    assert!(error.message.contains("disk type is 3"), "{error}");
+}
+
+#[tokio::test]
+async fn an_existing_file_stays_unless_it_is_to_be_replaced() {
+    let (s, chain, image) = prepared(16 * MIB).await;
+    let spec = spec(&s, "raw", "out.raw");
+    fs::write(&spec.path, "precious").unwrap();
+    let error = export::write(&s.cx, &s.host, &image, &spec, "r1")
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, ErrorCode::Conflict);
+    assert!(error.hint.unwrap().contains("--force"));
+    assert_eq!(fs::read_to_string(&spec.path).unwrap(), "precious");
+
+    let spec = spec.replacing(true);
+    export::write(&s.cx, &s.host, &image, &spec, "r1")
+        .await
+        .unwrap();
+    s.assert_same(&chain, &spec.path, "raw").await;
+}
+
+#[tokio::test]
+async fn what_is_exported_again_is_the_same_and_never_shared() {
+    let (s, chain, image) = prepared(64 * MIB).await;
+    for format in ["qcow2", "vhd"] {
+        let one = spec(&s, format, &format!("one.{format}"));
+        let two = spec(&s, format, &format!("two.{format}"));
+        let first = export::write(&s.cx, &s.host, &image, &one, "r1")
+            .await
+            .unwrap();
+        // Who exports a file may write to it: neither the next export nor the store may suffer.
+        assert_eq!(fs::metadata(&one.path).unwrap().nlink(), 1);
+        fs::write(&one.path, "changed").unwrap();
+        let second = export::write(&s.cx, &s.host, &image, &two, "r2")
+            .await
+            .unwrap();
+        assert_eq!(first.sha256, second.sha256);
+        assert_eq!(sha256(&two.path), second.sha256);
+        s.assert_same(&chain, &two.path, two.format.driver()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_kept_artifact_that_was_changed_is_made_again() {
+    let (s, chain, image) = prepared(16 * MIB).await;
+    let spec = spec(&s, "qcow2", "out.qcow2").replacing(true);
+    export::write(&s.cx, &s.host, &image, &spec, "r1")
+        .await
+        .unwrap();
+    let kept =
+        s.cx.layout
+            .artifacts()
+            .join(chain.key.as_str())
+            .join("packed.qcow2");
+    fs::remove_file(&kept).unwrap();
+    fs::write(&kept, noise(100, 1)).unwrap();
+    export::write(&s.cx, &s.host, &image, &spec, "r2")
+        .await
+        .unwrap();
+    s.assert_same(&chain, &spec.path, "qcow2").await;
+}
+
+#[tokio::test]
+async fn a_canceled_export_leaves_nothing() {
+    for format in ["qcow2", "raw", "vhd", "vmdk"] {
+        let (mut s, _chain, image) = prepared(64 * MIB).await;
+        let (events, mut receiver) = Events::channel();
+        s.cx.events = events;
+        let spec = spec(&s, format, "out");
+        let before = files(s.dir.path());
+        let cancel = s.cx.cancel.clone();
+        let watcher = tokio::spawn(async move {
+            // The first sign of work being done.
+            while let Some(event) = receiver.recv().await {
+                if matches!(event, Event::Progress { .. }) {
+                    cancel.cancel();
+                }
+            }
+        });
+        let error = export::write(&s.cx, &s.host, &image, &spec, "r1")
+            .await
+            .unwrap_err();
+        assert_eq!(error.code, ErrorCode::Canceled, "{format}: {error}");
+        s.cx.events = Events::none();
+        watcher.await.unwrap();
+        let mut after = files(s.dir.path());
+        // A form that was finished before the cancel is cache, and locks stay.
+        let cache = |path: &std::path::PathBuf| {
+            path.starts_with("/cache/artifacts") || path.starts_with("/cache/locks")
+        };
+        after.retain(|path| !before.contains(path) && !cache(path));
+        assert!(after.is_empty(), "{format}: {after:?}");
+        assert!(s.unfinished().is_empty(), "{format}: {:?}", s.unfinished());
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_export_leaves_nothing() {
+    let (s, _chain, image) = prepared(64 * MIB).await;
+    let spec = spec(&s, "vmdk", "out.vmdk");
+    let partial = partial_path(&spec.path, "r1");
+    {
+        let work = export::write(&s.cx, &s.host, &image, &spec, "r1");
+        tokio::pin!(work);
+        let made = async {
+            while !partial.exists() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = made => {}
+            done = &mut work => panic!("it was faster than a look at the folder: {done:?}"),
+        }
+    }
+    assert!(!partial.exists() && !spec.path.exists());
+}
+
+/// Runs `work` while a tiny file system is mounted at `path`, which takes root.
+async fn on_a_tiny_disk(path: &Path, size: &str, work: impl Future<Output = ()>) {
+    let run = async |program: Command| {
+        let cancel = CancellationToken::new();
+        program.arg(path).run(&cancel, None).await
+    };
+    fs::create_dir_all(path).unwrap();
+    let options = format!("size={size}");
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]);
+    if run(mount).await.is_err() {
+        println!("skipped: mounting a tmpfs needs root");
+        return;
+    }
+    let result = AssertUnwindSafe(work).catch_unwind().await;
+    run(Command::new("umount").arg("--lazy")).await.unwrap();
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_before_or_while_writing_and_nothing_stays() {
+    let s = setting().await;
+    let chain = s.chain(64 * MIB, 12 * MIB).await;
+    let image = standalone(&s.cx, &s.host, &chain.top, &chain.key)
+        .await
+        .unwrap();
+    let tiny = s.path("tiny");
+    on_a_tiny_disk(&tiny, "4m", async {
+        for format in ["raw", "vhd", "qcow2", "vmdk"] {
+            let spec = spec(&s, format, "tiny/out");
+            let error = export::write(&s.cx, &s.host, &image, &spec, "r1")
+                .await
+                .unwrap_err();
+            assert_eq!(error.code, ErrorCode::DiskFull, "{format}: {error:?}");
+            assert!(error.message.contains("is needed"), "{format}: {error}");
+            assert!(files(&tiny).is_empty(), "{format}");
+        }
+
+        // Packed images show to be too large only while they are written: here the cache is full.
+        let mut cx = s.cx.clone();
+        cx.layout = Layout::new(tiny.clone(), s.path("data"));
+        let spec = spec(&s, "qcow2", "out");
+        let error = export::write(&cx, &s.host, &image, &spec, "r1")
+            .await
+            .unwrap_err();
+        assert_eq!(error.code, ErrorCode::DiskFull, "{error:?}");
+        assert!(error.message.contains("is free"), "{error}");
+        let left = files(&tiny);
+        assert!(
+            !left.iter().any(|path| path.starts_with("/artifacts")),
+            "{left:?}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_exports_of_one_image_at_once_do_the_work_once() {
+    let (s, _chain, image) = prepared(64 * MIB).await;
+    let (one, two) = (spec(&s, "qcow2", "one"), spec(&s, "qcow2", "two"));
+    let (first, second) = tokio::join!(
+        export::write(&s.cx, &s.host, &image, &one, "r1"),
+        export::write(&s.cx, &s.host, &image, &two, "r2"),
+    );
+    // Packing is not deterministic (clusters are written as they are ready): one digest, one work.
+    assert_eq!(first.unwrap().sha256, second.unwrap().sha256);
+    assert!(s.unfinished().is_empty());
+}
+
+#[tokio::test]
+async fn the_parent_of_an_export_must_be_there_and_half_a_set_is_reported() {
+    let (s, _chain, image) = prepared(16 * MIB).await;
+    let specs = [
+        spec(&s, "raw", "nowhere/out.raw"),
+        spec(&s, "raw", "fine.raw"),
+    ];
+    let ledger = Ledger::open(&s.cx.layout, "r1").unwrap();
+    let error = export::write_all(&s.cx, &s.host, &image, &specs, &ledger, "r1")
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidArgument);
+    assert!(error.hint.unwrap().starts_with("mkdir -p "));
+    assert!(
+        s.path("fine.raw").exists(),
+        "one that fails does not stop the others"
+    );
+    assert!(ledger.rows().unwrap().is_empty());
+}

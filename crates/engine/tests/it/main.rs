@@ -1,0 +1,6 @@
+//! Tests of the engine through its public face, one binary.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+
+mod disks;
+mod distribute;
+mod export;
