@@ -294,14 +294,12 @@ fn json_path(dest: &Path) -> PathBuf {
 
 /// Writes a small file by rename.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let temp = PathBuf::from(name);
+    let partial = Partial::create(path, &std::process::id().to_string())?;
     let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
-    let mut file = File::create(&temp)?;
+    let mut file = partial.file();
     file.write_all(&bytes)?;
-    file.sync_all()?;
-    fs::rename(temp, path)
+    partial.sync()?;
+    partial.finish(Existing::Replace)
 }
 
 /// Removes what killed processes left unfinished; says how many files.

@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn each_wrong_field_is_named() {
-        let cases: [(&str, fn(&mut [u8; 512])); 7] = [
+        type Breaker = fn(&mut [u8; 512]);
+        let cases: [(&str, Breaker); 7] = [
             ("cookie", |b| b[0] = b'C'),
             ("checksum", |b| b[200] = 1),
             ("version", |b| {

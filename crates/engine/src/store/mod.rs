@@ -14,6 +14,7 @@
 //! name, and a gallery or definition comes into being with its first version. The service knows better.
 
 pub mod address;
+mod import;
 mod publish;
 pub mod record;
 mod sweep;
@@ -28,9 +29,12 @@ use std::{
 
 use api::ErrorCode;
 
-use self::address::{Address, GALLERIES, MANAGED};
+use self::{
+    address::{Address, GALLERIES, MANAGED},
+    publish::WorkFolder,
+};
 pub use self::{
-    publish::{Payload, WorkFolder},
+    publish::Payload,
     record::{Kind, Labels, Origin, Record, StoredImage},
     sweep::sweep,
     version::{Numbering, Version},
@@ -57,8 +61,9 @@ impl Store {
 
     /// Every image, managed ones first, by id and version.
     pub fn list(&self) -> Result<Vec<StoredImage>> {
-        let mut dirs = below(&self.root.join(MANAGED), 3)?;
-        dirs.extend(below(&self.root.join(GALLERIES), 5)?);
+        let dirs = image_dirs(&self.root).code(ErrorCode::InternalError, || {
+            format!("read {}", self.root.display())
+        })?;
         let mut images: Vec<_> = dirs
             .iter()
             .filter_map(|dir| StoredImage::read(dir))
@@ -127,7 +132,10 @@ impl Store {
 
     /// All versions of a definition, in no order.
     pub fn versions(&self, definition: &Address) -> Result<Vec<StoredImage>> {
-        let dirs = below(&definition.dir(&self.root), 1)?;
+        let dir = definition.dir(&self.root);
+        let dirs = entries(&dir).code(ErrorCode::InternalError, || {
+            format!("read {}", dir.display())
+        })?;
         Ok(dirs
             .iter()
             .filter_map(|dir| StoredImage::read(dir))
@@ -218,20 +226,21 @@ fn parent_id(record: &Record) -> String {
     }
 }
 
-/// Folders exactly `depth` levels below `dir`.
-fn below(dir: &Path, depth: usize) -> Result<Vec<PathBuf>> {
-    let mut dirs = vec![dir.to_owned()];
-    for _ in 0..depth {
-        let mut next = Vec::new();
-        for dir in dirs {
-            let found = entries(&dir).code(ErrorCode::InternalError, || {
-                format!("read {}", dir.display())
-            })?;
-            next.extend(found);
-        }
-        dirs = next;
-    }
+/// Every folder that may be an image's.
+fn image_dirs(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut dirs = below(&root.join(MANAGED), 3)?;
+    dirs.extend(below(&root.join(GALLERIES), 5)?);
     Ok(dirs)
+}
+
+/// What is exactly `depth` levels below `dir`.
+fn below(dir: &Path, depth: usize) -> io::Result<Vec<PathBuf>> {
+    let mut paths = vec![dir.to_owned()];
+    for _ in 0..depth {
+        let lower: io::Result<Vec<_>> = paths.iter().map(|path| entries(path)).collect();
+        paths = lower?.concat();
+    }
+    Ok(paths)
 }
 
 /// Removes the folders above `dir`, up to `root`, that have become empty.

@@ -283,7 +283,7 @@ fn move_in(work: WorkFolder, dir: &Path) -> Result<()> {
 
 /// A folder below `images/tmp`, locked by its maker and removed on drop unless it was moved.
 #[derive(Debug)]
-pub struct WorkFolder {
+pub(super) struct WorkFolder {
     path: PathBuf,
     moved: bool,
     _lock: File,
@@ -323,7 +323,7 @@ impl WorkFolder {
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 

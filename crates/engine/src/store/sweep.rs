@@ -5,7 +5,7 @@ use std::{
     io,
 };
 
-use super::publish::TMP;
+use super::{image_dirs, publish::TMP};
 use crate::{
     image_file::{
         artifact,
@@ -27,6 +27,9 @@ pub fn sweep(layout: &Layout) -> io::Result<usize> {
                 Err(error) => return Err(error),
             }
         }
+    }
+    for dir in image_dirs(&layout.images())? {
+        removed += partial::sweep(&dir)?;
     }
     removed += partial::sweep(&layout.blobs().join(crate::distribute::VHDS))?;
     removed += artifact::sweep(layout)?;

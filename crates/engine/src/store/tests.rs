@@ -429,8 +429,9 @@ async fn what_a_killed_process_left_is_swept_and_the_rest_stays() {
     let artifacts = s.cx.layout.artifacts().join("k");
     fs::create_dir_all(&artifacts).unwrap();
     fs::write(artifacts.join("disk.vhd.goldsmith-r.partial"), "half").unwrap();
+    fs::write(image.dir.join("image.json.goldsmith-1.partial"), "half").unwrap();
 
-    assert_eq!(sweep(&s.cx.layout).unwrap(), 3);
+    assert_eq!(sweep(&s.cx.layout).unwrap(), 4);
     assert!(alive.path().exists() && !dead.exists() && vhds.join("b.vhd").exists());
     assert_eq!(s.store.list().unwrap(), [image]);
     assert_eq!(sweep(&s.cx.layout).unwrap(), 0);

@@ -12,7 +12,7 @@ use api::{
 use engine::{
     distribute::{self, Facts, RunOutput, Standalone},
     error::Error,
-    image_file::footer,
+    image_file::{Format, Image, footer},
     store::{Origin, Store, sweep},
 };
 
@@ -339,4 +339,41 @@ async fn a_stored_image_can_be_exported_as_it_was_built() {
         .await
         .unwrap();
     s.assert_same(&chain, &spec.path, "vpc").await;
+}
+
+#[tokio::test]
+async fn an_imported_disk_is_a_managed_image_of_its_own() {
+    let s = setting().await;
+    let chain = s.chain(32 * MIB, 3 * MIB).await;
+    let store = Store::open(&s.cx.layout);
+    let from = Image {
+        path: chain.raw.clone(),
+        format: Format::Raw,
+    };
+    let image = store
+        .import(&s.cx, &s.host, &from, "Mine", Origin::default())
+        .await
+        .unwrap();
+    s.assert_same(&chain, &image.disk(), "qcow2").await;
+    assert_eq!(image.record.virtual_size, 32 * MIB);
+    assert!(
+        image
+            .record
+            .id
+            .ends_with("/resourceGroups/local/providers/Microsoft.Compute/images/Mine")
+    );
+    let source = store.managed_source(&s.cx, &image.record.id).await.unwrap();
+    assert_eq!(source, store.get("mine").unwrap());
+
+    let error = store
+        .import(&s.cx, &s.host, &from, "mine", Origin::default())
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, ErrorCode::Conflict);
+    let error = store
+        .import(&s.cx, &s.host, &from, "a/b", Origin::default())
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidArgument);
+    assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
 }

@@ -1,0 +1,72 @@
+//! A user's own disk becomes a managed image.
+
+use api::ErrorCode;
+use vm::Host;
+
+use super::{
+    Payload, Store,
+    address::Address,
+    publish::WorkFolder,
+    record::{DISK, Labels, Origin, StoredImage},
+};
+use crate::{
+    cx::Cx,
+    error::{Error, Result},
+    image_file::{
+        Image,
+        convert::{self, Job, Target},
+        digest, io_fault,
+    },
+};
+
+impl Store {
+    /// Takes a disk into the store, as a managed image of the local resource group. The caller has
+    /// made sure that it needs no other file: a backing file would be read here.
+    pub async fn import(
+        &self,
+        cx: &Cx,
+        host: &Host,
+        from: &Image,
+        name: &str,
+        origin: Origin,
+    ) -> Result<StoredImage> {
+        let target = self.free_local(name)?;
+        let fail = |e| io_fault(e, ErrorCode::InternalError, format!("import {name}"));
+        let work = WorkFolder::make(&self.root, "import").map_err(fail)?;
+        let disk = work.path().join(DISK);
+        let job = Job {
+            from,
+            to: &disk,
+            target: Target::Standalone,
+            name: DISK,
+            activity: "import",
+        };
+        let virtual_size = convert::convert(cx, host, job).await?;
+        let digest = digest::sha256(cx, &disk, "hash image").await?;
+        let labels = Labels::default();
+        let payload = Payload {
+            disk,
+            digest,
+            virtual_size,
+            origin,
+            labels,
+        };
+        self.free_local(name)?;
+        self.publish_managed(cx, &target, payload).await
+    }
+
+    /// The address of a local managed image that does not exist yet.
+    fn free_local(&self, name: &str) -> Result<Address> {
+        let target = Address::local(name)
+            .map_err(|why| Error::new(ErrorCode::InvalidArgument, why).target(name))?;
+        match self.at(&target)? {
+            None => Ok(target),
+            Some(_) => {
+                let text = format!("there is an image `{name}` already");
+                Err(Error::new(ErrorCode::Conflict, text)
+                    .target(name)
+                    .hint(format!("give another name, or goldsmith image rm {name}")))
+            }
+        }
+    }
+}

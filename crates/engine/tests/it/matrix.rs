@@ -1,0 +1,295 @@
+//! Every step of a run × every way it can go wrong, on the scripted machine: the first error is told
+//! with its step, and nothing is left.
+
+use std::{path::Path, time::Duration};
+
+use api::{
+    ErrorCode,
+    template::{Face, ParseOptions},
+};
+use engine::{
+    build::{self, Freshness, Input, Plan, Report, Request},
+    cx::Cx,
+    error::{Error, Result},
+    event::Events,
+    janitor,
+    layout::Layout,
+    ledger::{self, Held, Ledger},
+    step::{Fault, Faults, Step},
+    store::{Labels, Origin, Payload, Store, address::Address},
+};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use vm::{
+    Ended, Host,
+    fake::{Call, Fake, Mishap, Point, Reaction, Then},
+};
+
+const SOURCE: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/base";
+const TARGET: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/made";
+
+/// A cache and a store with one source image, and a backend that plays along.
+struct Bench {
+    dir: tempfile::TempDir,
+    layout: Layout,
+    host: Host,
+    fake: Fake,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
+        let host = Host::probe(None).await.expect("QEMU is installed (make setup)");
+        let fake = Fake::new();
+        let generalized = Reaction {
+            out: "GENERALIZED\n".to_owned(),
+            err: String::new(),
+            then: Then::Gone(Ended::GuestShutdown),
+        };
+        fake.on("generalize", generalized);
+        let bench = Self { dir, layout, host, fake };
+        bench.store_source().await;
+        bench
+    }
+
+    async fn store_source(&self) {
+        let disk = self.dir.path().join("base.qcow2");
+        vm::disk::create(&self.host, &disk, "qcow2", 4 << 20).await.unwrap();
+        let payload = Payload {
+            digest: sha256(&disk),
+            disk,
+            virtual_size: 4 << 20,
+            origin: Origin {
+                os_type: "Linux".into(),
+                architecture: "x64".into(),
+                generation: "V2".into(),
+                ..Origin::default()
+            },
+            labels: Labels::default(),
+        };
+        let target = Address::parse(SOURCE).unwrap();
+        Store::open(&self.layout).publish_managed(&self.cx(), &target, payload).await.unwrap();
+    }
+
+    fn cx(&self) -> Cx {
+        Cx::new(self.layout.clone(), Events::none(), CancellationToken::new())
+    }
+
+    async fn plan(&self, cx: &Cx) -> Plan {
+        let text = json!({
+            "location": "here", "identity": { "type": "None" },
+            "properties": {
+                "source": { "type": "ManagedImage", "imageId": SOURCE },
+                "customize": [
+                    { "type": "Shell", "name": "one", "inline": ["echo one"] },
+                    { "type": "Shell", "name": "two", "inline": ["echo two"] }
+                ],
+                "distribute": [{
+                    "type": "ManagedImage", "runOutputName": "made", "location": "here",
+                    "imageId": TARGET
+                }]
+            }
+        })
+        .to_string();
+        let options = ParseOptions { api_version: None, face: Face::File };
+        let parsed = api::template::parse(&text, &options);
+        let template = parsed.template.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
+        let base_dir = self.dir.path().to_owned();
+        let input = Input { name: "matrix".into(), template, base_dir };
+        build::resolve(cx, input).await.unwrap_or_else(|errors| panic!("{errors:?}"))
+    }
+
+    fn request(&self) -> Request {
+        let export = format!("raw={}", self.dir.path().join("out.raw").display());
+        Request {
+            exports: vec![export.parse().unwrap()],
+            freshness: Freshness::default(),
+            keep: None,
+            boot_timeout: Duration::from_secs(5),
+            cache_bytes: u64::MAX,
+        }
+    }
+
+    async fn build(&self, cx: &Cx) -> Result<Report> {
+        let plan = self.plan(cx).await;
+        build::build(cx, &self.host, &self.fake, &plan, &self.request()).await
+    }
+
+    /// Nothing is held, no work folder and no unfinished file is there, nothing was distributed.
+    fn assert_clean(&self, what: &str) {
+        assert_eq!(ledger::runs(&self.layout).unwrap(), Vec::<String>::new(), "{what}: ledger");
+        let nodes = names(&self.layout.nodes());
+        assert!(!nodes.iter().any(|name| name.starts_with('.')), "{what}: {nodes:?}");
+        assert_eq!(names(&self.layout.runs()), Vec::<String>::new(), "{what}: runs");
+        let here = names(self.dir.path());
+        assert!(!here.iter().any(|name| name.contains("out.raw")), "{what}: {here:?}");
+        assert_eq!(self.fake.running(), Vec::<std::path::PathBuf>::new(), "{what}: machines");
+    }
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn sha256(path: &Path) -> String {
+    engine::node::digest(&std::fs::read(path).unwrap())
+}
+
+const STEPS: [Step; 9] = [
+    Step::Source,
+    Step::Boot,
+    Step::Customize(0),
+    Step::Customize(1),
+    Step::Generalize,
+    Step::PowerOff,
+    Step::Convert,
+    Step::Distribute,
+    Step::Export,
+];
+
+fn check(error: &Error, step: Step, code: ErrorCode, what: &str) {
+    assert_eq!(error.code, code, "{what}: {error}");
+    assert_eq!(error.step.as_deref(), Some(step.to_string().as_str()), "{what}: {error}");
+}
+
+#[tokio::test]
+async fn every_step_releases_everything_after_an_error_and_a_panic() {
+    for step in STEPS {
+        for fault in [Fault::Error, Fault::Panic] {
+            let bench = Bench::new().await;
+            let cx = Cx { faults: Faults::at(step, fault), ..bench.cx() };
+            let error = bench.build(&cx).await.unwrap_err();
+            let what = format!("{step} {fault:?}");
+            check(&error, step, ErrorCode::InternalError, &what);
+            bench.assert_clean(&what);
+            // And nothing that was done well is lost: the same build succeeds now.
+            bench.build(&bench.cx()).await.unwrap_or_else(|e| panic!("{what}, again: {e}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_step_releases_everything_after_cancel_and_at_the_deadline() {
+    for step in STEPS {
+        let bench = Bench::new().await;
+        let cx = Cx { faults: Faults::at(step, Fault::Hang), ..bench.cx() };
+        let cancel = cx.cancel.clone();
+        let (error, ()) = tokio::join!(bench.build(&cx), async {
+            cx.faults.hanging().await;
+            cancel.cancel();
+        });
+        check(&error.unwrap_err(), step, ErrorCode::Canceled, &format!("{step} cancel"));
+        bench.assert_clean(&format!("{step} cancel"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hanging_step_ends_at_the_builds_deadline() {
+    for step in [Step::Source, Step::Customize(1), Step::Export] {
+        let bench = Bench::new().await;
+        let cx = Cx { faults: Faults::at(step, Fault::Hang), ..bench.cx() };
+        let error = bench.build(&cx).await.unwrap_err();
+        let code = match step {
+            Step::Source => ErrorCode::StepTimedOut,
+            _ => ErrorCode::BuildTimeout,
+        };
+        check(&error, step, code, "deadline");
+        bench.assert_clean("deadline");
+    }
+}
+
+#[tokio::test]
+async fn what_goes_wrong_with_the_machine_is_told_and_released() {
+    let fail = |point| (point, Mishap::Fail("no luck".to_owned()));
+    let cases = [
+        (fail(Point::Start), Step::Boot),
+        (fail(Point::Connect), Step::Boot),
+        (fail(Point::Seal), Step::Boot),
+        ((Point::Connect, Mishap::Gone(Ended::GuestPanic)), Step::Boot),
+        ((Point::Seal, Mishap::Panic), Step::Boot),
+        (fail(Point::WaitOff), Step::PowerOff),
+    ];
+    for ((point, mishap), step) in cases {
+        let bench = Bench::new().await;
+        let what = format!("{point:?} {mishap:?}");
+        bench.fake.mishap(point, mishap);
+        let error = bench.build(&bench.cx()).await.unwrap_err();
+        assert_eq!(error.step.as_deref(), Some(step.to_string().as_str()), "{what}: {error}");
+        bench.assert_clean(&what);
+    }
+}
+
+#[tokio::test]
+async fn a_screenshot_that_fails_does_not_hide_the_error() {
+    let bench = Bench::new().await;
+    bench.fake.mishap(Point::Screenshot, Mishap::Hang);
+    bench.fake.on("mktemp", Reaction::exit(3));
+    let error = bench.build(&bench.cx()).await.unwrap_err();
+    check(&error, Step::Customize(0), ErrorCode::CustomizerFailed, "screenshot");
+    bench.assert_clean("screenshot");
+}
+
+#[tokio::test]
+async fn a_guest_that_goes_away_in_a_customizer_is_not_a_failed_script() {
+    let bench = Bench::new().await;
+    bench.fake.on("mktemp", Reaction::then(Then::Gone(Ended::GuestShutdown)));
+    let error = bench.build(&bench.cx()).await.unwrap_err();
+    check(&error, Step::Customize(0), ErrorCode::GuestStopped, "gone");
+    bench.assert_clean("gone");
+}
+
+#[tokio::test]
+async fn an_unchanged_template_starts_no_machine() {
+    let bench = Bench::new().await;
+    bench.build(&bench.cx()).await.unwrap();
+    let starts = || bench.fake.calls().iter().filter(|c| matches!(c, Call::Start(_))).count();
+    assert_eq!(starts(), 1);
+    std::fs::remove_file(bench.dir.path().join("out.raw")).unwrap();
+    bench.build(&bench.cx()).await.unwrap();
+    assert_eq!(starts(), 1);
+}
+
+#[tokio::test]
+async fn a_release_that_fails_stays_in_the_ledger_and_is_done_by_the_next_command() {
+    let bench = Bench::new().await;
+    bench.fake.on("mktemp", Reaction::exit(1));
+    bench.fake.mishap(Point::End, Mishap::Fail("not now".to_owned()));
+    let error = bench.build(&bench.cx()).await.unwrap_err();
+    check(&error, Step::Customize(0), ErrorCode::CustomizerFailed, "the first error wins");
+    let runs = ledger::runs(&bench.layout).unwrap();
+    let rows = ledger::rows_of(&bench.layout, &runs[0]).unwrap();
+    assert!(matches!(rows.as_slice(), [row] if matches!(row.held, Held::Machine { .. })), "{rows:?}");
+
+    bench.fake.clear_mishaps();
+    assert_eq!(janitor::sweep(&bench.layout, &bench.fake).await.unwrap(), Vec::<String>::new());
+    bench.assert_clean("swept");
+}
+
+#[tokio::test]
+async fn releasing_twice_is_releasing_once() {
+    let bench = Bench::new().await;
+    let run_dir = bench.layout.runs().join("r");
+    let every_kind = [
+        Held::RunFolder { path: run_dir.clone() },
+        Held::WorkNodes { run_id: "r".into() },
+        Held::PartialFile { path: bench.dir.path().join("out.raw.partial") },
+        Held::Machine { run_dir: run_dir.clone() },
+    ];
+    for _ in 0..2 {
+        std::fs::create_dir_all(&run_dir).unwrap();
+        std::fs::create_dir_all(bench.layout.nodes().join(".new-r-0")).unwrap();
+        std::fs::write(bench.dir.path().join("out.raw.partial"), "half").unwrap();
+        for round in 0..2 {
+            let ledger = Ledger::open(&bench.layout, "r").unwrap();
+            for held in &every_kind {
+                ledger.hold(held.clone()).unwrap();
+            }
+            drop(ledger);
+            let problems = janitor::sweep(&bench.layout, &bench.fake).await.unwrap();
+            assert_eq!(problems, Vec::<String>::new(), "round {round}");
+            bench.assert_clean("twice");
+        }
+    }
+}
