@@ -4,7 +4,7 @@
 //! threads write at once. Before QEMU 9 there is only the plain stream.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
     time::Duration,
@@ -19,6 +19,8 @@ use crate::{Error, qmp};
 /// Beyond any disk; the default is meant for networks and would take most of the time.
 const BANDWIDTH: u64 = 1 << 40;
 const CHANNELS: u32 = 2;
+/// What QEMU calls a file that we opened.
+const PASSED: &str = "ram";
 /// A machine that is being saved or loaded for longer is stuck.
 const DEADLINE: Duration = Duration::from_secs(600);
 /// In case an event was missed.
@@ -28,25 +30,29 @@ const SETTLE_POLL: Duration = Duration::from_millis(2);
 const SETTLE: Duration = Duration::from_secs(30);
 
 /// Saves the RAM of a machine that stands still; returns the bytes that the file takes.
-pub(super) async fn save(qmp: &qmp::Client, file: &Path, mapped: bool) -> Result<u64, Error> {
-    OpenOptions::new()
+pub(super) async fn save(qmp: &qmp::Client, path: &Path, mapped: bool) -> Result<u64, Error> {
+    let mut options = OpenOptions::new();
+    let file = options
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(file)
-        .map_err(Error::at(file))?;
+        .open(path)
+        .map_err(Error::at(path))?;
     prepare(qmp, mapped).await?;
-    let saved = finish(qmp, "migrate", address(file)).await;
+    let address = address(qmp, path, &file, mapped).await?;
+    let saved = finish(qmp, "migrate", address).await;
     settle(qmp).await?;
     saved?;
-    let meta = std::fs::metadata(file).map_err(Error::at(file))?;
+    let meta = file.metadata().map_err(Error::at(path))?;
     Ok(meta.blocks() * 512)
 }
 
 /// Loads RAM into a machine that was started to wait for it, and lets it run.
-pub(super) async fn load(qmp: &qmp::Client, file: &Path, mapped: bool) -> Result<(), Error> {
+pub(super) async fn load(qmp: &qmp::Client, path: &Path, mapped: bool) -> Result<(), Error> {
+    let file = File::open(path).map_err(Error::at(path))?;
     prepare(qmp, mapped).await?;
-    finish(qmp, "migrate-incoming", address(file)).await?;
+    let address = address(qmp, path, &file, mapped).await?;
+    finish(qmp, "migrate-incoming", address).await?;
     settle(qmp).await?;
     qmp.execute("cont", json!({}))
         .await
@@ -54,28 +60,42 @@ pub(super) async fn load(qmp: &qmp::Client, file: &Path, mapped: bool) -> Result
     Ok(())
 }
 
-fn address(file: &Path) -> Value {
-    let address = json!({ "transport": "file", "filename": file, "offset": 0 });
-    json!({ "channels": [{ "channel-type": "main", "addr": address }] })
+/// By path, as several threads open it; or as our open file, which every QEMU takes.
+async fn address(
+    qmp: &qmp::Client,
+    path: &Path,
+    file: &File,
+    mapped: bool,
+) -> Result<Value, Error> {
+    if !mapped {
+        qmp.pass_file(PASSED, file)
+            .await
+            .map_err(|e| qmp_error("getfd", &e))?;
+        return Ok(json!({ "uri": format!("fd:{PASSED}") }));
+    }
+    let address = json!({ "transport": "file", "filename": path, "offset": 0 });
+    Ok(json!({ "channels": [{ "channel-type": "main", "addr": address }] }))
 }
 
 async fn prepare(qmp: &qmp::Client, mapped: bool) -> Result<(), Error> {
     let on = |name: &str| json!({ "capability": name, "state": true });
     let mut capabilities = vec![on("events")];
+    let mut parameters = json!({ "max-bandwidth": BANDWIDTH });
     if mapped {
         capabilities.extend([on("mapped-ram"), on("multifd")]);
+        parameters["multifd-channels"] = CHANNELS.into();
     }
-    let command = "migrate-set-capabilities";
-    qmp.execute(command, json!({ "capabilities": capabilities }))
-        .await
-        .map_err(|e| qmp_error(command, &e))?;
-    let command = "migrate-set-parameters";
-    qmp.execute(
-        command,
-        json!({ "max-bandwidth": BANDWIDTH, "multifd-channels": CHANNELS }),
-    )
-    .await
-    .map_err(|e| qmp_error(command, &e))?;
+    for (command, arguments) in [
+        (
+            "migrate-set-capabilities",
+            json!({ "capabilities": capabilities }),
+        ),
+        ("migrate-set-parameters", parameters),
+    ] {
+        qmp.execute(command, arguments)
+            .await
+            .map_err(|e| qmp_error(command, &e))?;
+    }
     Ok(())
 }
 

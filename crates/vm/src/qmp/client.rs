@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fs::File,
     io,
     path::Path,
     sync::{
@@ -23,6 +24,8 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::descriptor;
 
 /// For commands that QEMU answers at once, on a host that is busy.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -171,8 +174,27 @@ impl Client {
         arguments: Value,
         after: Duration,
     ) -> Result<Value, Error> {
+        self.exchange(command, arguments, None, after).await
+    }
+
+    /// Hands QEMU an open file, which later commands call by this name.
+    pub async fn pass_file(&self, name: &str, file: &File) -> Result<(), Error> {
+        let arguments = json!({ "fdname": name });
+        self.exchange("getfd", arguments, Some(file), DEADLINE)
+            .await
+            .map(drop)
+    }
+
+    async fn exchange(
+        &self,
+        command: &str,
+        arguments: Value,
+        file: Option<&File>,
+        after: Duration,
+    ) -> Result<Value, Error> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let work = self.exchange(id, command, arguments);
+        let line = json!({ "execute": command, "arguments": arguments, "id": id });
+        let work = self.send_and_wait(id, command, format!("{line}\n"), file);
         match tokio::time::timeout(after, work).await {
             Ok(done) => done,
             Err(_) => {
@@ -185,7 +207,13 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, id: u64, command: &str, arguments: Value) -> Result<Value, Error> {
+    async fn send_and_wait(
+        &self,
+        id: u64,
+        command: &str,
+        line: String,
+        file: Option<&File>,
+    ) -> Result<Value, Error> {
         let closed = || Error::Closed {
             command: command.to_owned(),
         };
@@ -193,9 +221,12 @@ impl Client {
         self.pending
             .with(|pending| pending.insert(id, send))
             .ok_or_else(closed)?;
-        let line = json!({ "execute": command, "arguments": arguments, "id": id });
-        let bytes = format!("{line}\n");
-        self.writer.lock().await.write_all(bytes.as_bytes()).await?;
+        let mut writer = self.writer.lock().await;
+        match file {
+            Some(file) => descriptor::send(&mut writer, line.as_bytes(), file).await?,
+            None => writer.write_all(line.as_bytes()).await?,
+        }
+        drop(writer);
         match answer.await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(Refusal { class, desc })) => Err(Error::Refused {

@@ -5,5 +5,6 @@
 //! over the years is ignored.
 
 mod client;
+mod descriptor;
 
 pub use client::{Client, Error, Event};
