@@ -60,6 +60,27 @@ impl Error {
         self
     }
 
+    /// Several mistakes as one error: the first, with the others in its details.
+    ///
+    /// # Errors
+    /// Unless there is none.
+    pub fn all(errors: Vec<Self>) -> Result<()> {
+        let mut errors = errors.into_iter();
+        let Some(mut first) = errors.next() else {
+            return Ok(());
+        };
+        for other in errors {
+            first
+                .details
+                .push(format!("also: {} ({})", other.message, other.code));
+            first
+                .details
+                .extend(other.hint.map(|hint| format!("      {hint}")));
+            first.details.extend(other.details);
+        }
+        Err(first)
+    }
+
     /// Keeps the cause, for the log and for `Error::source`.
     #[must_use]
     pub fn caused_by(

@@ -37,6 +37,7 @@ use crate::{
         place, space,
     },
     ledger::{Held, Ledger},
+    store::StoredImage,
 };
 
 /// One `--export`.
@@ -222,6 +223,34 @@ pub async fn write_all(
     }
     Error::all(failed)?;
     Ok(done)
+}
+
+/// Exports an image of the store, as a run of its own with a ledger of its own.
+///
+/// # Errors
+/// As [`write_all`]; nothing unfinished is left.
+pub async fn of_stored(
+    cx: &Cx,
+    host: &Host,
+    image: &StoredImage,
+    exports: &[ExportSpec],
+) -> Result<Vec<Exported>> {
+    let run_id = crate::new_run_id();
+    let fail = |e| io_fault(e, ErrorCode::ExportFailed, "use the ledger".to_owned());
+    let ledger = Ledger::open(&cx.layout, &run_id).map_err(fail)?;
+    let written = async {
+        let image = stored(cx, image).await?;
+        write_all(cx, host, &image, exports, &ledger, &run_id).await
+    }
+    .await;
+    // An export that ended early has removed its own file; a row may be left for the janitor.
+    for (number, row) in ledger.rows().map_err(fail)? {
+        if matches!(&row.held, Held::PartialFile { path } if !path.exists()) {
+            ledger.forget(number).map_err(fail)?;
+        }
+    }
+    ledger.close().map_err(fail)?;
+    written
 }
 
 /// Writes one export. Whatever ends it early, nothing is left under any name; `run_id` makes the

@@ -37,6 +37,21 @@ impl Layout {
         self.cache.join("nodes")
     }
 
+    /// `superseded/<key>`: which fresh node took the place of an older one.
+    pub fn superseded(&self) -> PathBuf {
+        self.cache.join("superseded")
+    }
+
+    /// `artifacts/<key>/`: images converted from a generalized node, to be linked from.
+    pub fn artifacts(&self) -> PathBuf {
+        self.cache.join("artifacts")
+    }
+
+    /// `history/<digest>.json`: what the last run of each template did, for `plan`.
+    pub fn history(&self) -> PathBuf {
+        self.cache.join("history")
+    }
+
     /// `runs/<run id>/`: work folders of runs, gone with the run.
     pub fn runs(&self) -> PathBuf {
         self.cache.join("runs")

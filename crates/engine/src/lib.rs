@@ -3,7 +3,29 @@
 //! Invariants: this crate serves no HTTP and knows no SQL; a node is never changed once it is
 //! visible; whatever must be released is in the ledger before it exists.
 
+pub mod build;
+pub mod cache;
+mod customize;
 pub mod cx;
+pub mod distribute;
 pub mod error;
 pub mod event;
+pub mod export;
+pub mod fetch;
+mod generalize;
+pub mod image_file;
+pub mod janitor;
 pub mod layout;
+pub mod ledger;
+pub mod node;
+mod output;
+pub mod source;
+pub mod step;
+pub mod store;
+pub mod trial;
+pub mod vm_size;
+
+/// A name for a run that no other run has, and that sorts by time.
+pub fn new_run_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}

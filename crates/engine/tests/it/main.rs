@@ -4,3 +4,4 @@
 mod disks;
 mod distribute;
 mod export;
+mod matrix;

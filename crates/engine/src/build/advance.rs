@@ -1,0 +1,289 @@
+//! From the newest node that is there to the generalized one, a node per step.
+
+use std::time::Duration;
+
+use api::ErrorCode;
+use tokio::time::Instant;
+
+use super::{
+    Run, cached,
+    chain::{Chain, Link, Role, age},
+    live::{From, Live, Ram, SealAs},
+    machine_error,
+    plan::Plan,
+};
+use crate::{
+    error::{Coded, Error, Result},
+    generalize,
+    node::{Lock, Node},
+    output::StepOutput,
+    source::SourceImage,
+    step::Step,
+};
+
+/// A step in the guest has the whole build's time, not one of its own.
+const NO_LIMIT: Duration = Duration::MAX;
+const POWER_OFF: Duration = Duration::from_secs(300);
+
+/// Does what is not done yet and returns the generalized node. A step that another process is doing
+/// at this moment is waited for and not done twice.
+pub(super) async fn advance(
+    run: &Run<'_>,
+    plan: &Plan,
+    source: &SourceImage,
+    chain: &Chain,
+    live: &mut Option<Live>,
+) -> Result<Node> {
+    let mut told = 0;
+    loop {
+        let done = chain.newest(&run.store).map_or(0, |(index, _)| index + 1);
+        tell_cached(run, chain, &mut told, done);
+        let Some(link) = chain.links.get(done) else {
+            break;
+        };
+        let making = turn(run, link).await?;
+        if run.store.get(&link.key).is_some() {
+            continue;
+        }
+        if go_live(run, plan, source, chain, done, making, live).await? {
+            break;
+        }
+        // Somebody else got ahead of us: go on from where they are.
+        if let Some(overtaken) = live.take() {
+            overtaken
+                .machine
+                .stop(Duration::ZERO)
+                .await
+                .map_err(machine_error)?;
+        }
+        told = told.max(done);
+    }
+    let last = chain.links.last().and_then(|link| run.store.get(&link.key));
+    last.ok_or_else(|| {
+        Error::new(
+            ErrorCode::InternalError,
+            "the generalized node is not there",
+        )
+    })
+}
+
+/// Waits until nobody else is making that node.
+async fn turn(run: &Run<'_>, link: &Link) -> Result<Lock> {
+    let path = run.store.making(&link.key);
+    let locked = |e| {
+        Err(e).code(ErrorCode::HostNotReady, || {
+            format!("cannot lock {}", path.display())
+        })
+    };
+    match Lock::try_take(&path) {
+        Ok(Some(lock)) => return Ok(lock),
+        Ok(None) => {}
+        Err(e) => return locked(e),
+    }
+    run.cx.events.note(format!(
+        "{}: another build is doing this step, waiting for it",
+        link.title
+    ));
+    tokio::select! {
+        lock = Lock::take(path.clone()) => lock.or_else(locked),
+        () = run.cx.cancel.cancelled() => {
+            Err(Error::new(ErrorCode::Canceled, "canceled while waiting for another build"))
+        }
+        () = tokio::time::sleep(run.cx.time_left()) => {
+            Err(Error::new(ErrorCode::BuildTimeout, "another build took this build's whole time"))
+        }
+    }
+}
+
+/// Starts a machine before link `first` and carries out the rest. `false` when another process got
+/// ahead in the middle.
+async fn go_live(
+    run: &Run<'_>,
+    plan: &Plan,
+    source: &SourceImage,
+    chain: &Chain,
+    first: usize,
+    making: Lock,
+    slot: &mut Option<Live>,
+) -> Result<bool> {
+    let mut making = Some(making);
+    let mut next = first;
+    if first == 0 {
+        let started = Instant::now();
+        let boot = async {
+            let mut live = Live::start(run, chain, From::Source(source)).await?;
+            let seconds = started.elapsed().as_secs_f64();
+            let seal = SealAs {
+                link: &chain.links[0],
+                seconds,
+                ram: Ram::Always,
+            };
+            if let Some(making) = making.take() {
+                live.seal(run, chain, seal, making).await?;
+            }
+            Ok(live)
+        };
+        *slot = Some(
+            run.cx
+                .step(Step::Boot, "first boot", NO_LIMIT, boot)
+                .await?,
+        );
+        next = 1;
+    } else {
+        let (_, node) = chain.newest(&run.store).ok_or_else(evicted)?;
+        let how = if node.ram_for(run.host).is_some() {
+            "resume"
+        } else {
+            "cold boot of a sealed disk"
+        };
+        let start = Live::start(run, chain, From::Node(Box::new(node)));
+        *slot = Some(run.cx.step(Step::Start, how, NO_LIMIT, start).await?);
+    }
+    for index in next..chain.links.len() {
+        let link = &chain.links[index];
+        let lock = match making.take() {
+            Some(lock) => lock,
+            None => turn(run, link).await?,
+        };
+        if run.store.get(&link.key).is_some() {
+            return Ok(false);
+        }
+        match link.role {
+            Role::Boot => {}
+            Role::Customize(number) => {
+                customize(run, plan, chain, index, number, slot, lock).await?;
+            }
+            Role::Generalize => {
+                power_off(run, chain, link, slot, lock).await?;
+            }
+        }
+    }
+    Ok(true)
+}
+
+async fn customize(
+    run: &Run<'_>,
+    plan: &Plan,
+    chain: &Chain,
+    index: usize,
+    number: usize,
+    slot: &mut Option<Live>,
+    making: Lock,
+) -> Result<()> {
+    let live = slot.as_mut().ok_or_else(evicted)?;
+    let step = Step::Customize(number);
+    let target = format!("properties.customize[{number}]");
+    let mut out = output(run, &step)?;
+    let link = &chain.links[index];
+    // The next build most likely edits the last customizer: its parent is worth resuming.
+    let before_last = chain
+        .links
+        .get(index + 1)
+        .is_some_and(is_last_customizer(plan));
+    let ram = if before_last {
+        Ram::Always
+    } else {
+        Ram::IfWorthwhile
+    };
+    let work = async {
+        let started = Instant::now();
+        let apply = plan.steps[number]
+            .customizer
+            .apply(live.guest.as_ref(), &mut out);
+        tokio::select! {
+            result = apply => result?,
+            () = live.machine.gone() => return Err(gone(live)),
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        live.seal(run, chain, SealAs { link, seconds, ram }, making)
+            .await
+    };
+    run.cx
+        .step(step, &link.title, NO_LIMIT, work)
+        .await
+        .map_err(|e| name_customizer(e, &link.title, &target))
+}
+
+fn is_last_customizer(plan: &Plan) -> impl Fn(&Link) -> bool {
+    let last = plan.steps.last().map(|step| Role::Customize(step.index));
+    move |link| Some(link.role) == last
+}
+
+fn name_customizer(error: Error, title: &str, target: &str) -> Error {
+    if error.code == ErrorCode::Canceled {
+        return error;
+    }
+    let mut error = error.target(target);
+    error.message = format!("customizer {title:?} failed: {}", error.message);
+    error
+}
+
+async fn power_off(
+    run: &Run<'_>,
+    chain: &Chain,
+    link: &Link,
+    slot: &mut Option<Live>,
+    making: Lock,
+) -> Result<()> {
+    let live = slot.as_ref().ok_or_else(evicted)?;
+    let mut out = output(run, &Step::Generalize)?;
+    let started = Instant::now();
+    let work = generalize::run(live.guest.as_ref(), &live.access, &mut out);
+    run.cx
+        .step(Step::Generalize, "generalize", NO_LIMIT, work)
+        .await?;
+    let off = async {
+        live.machine
+            .wait_off(POWER_OFF)
+            .await
+            .map_err(machine_error)
+    };
+    run.cx
+        .step(Step::PowerOff, "power off", NO_LIMIT, off)
+        .await?;
+    let seconds = started.elapsed().as_secs_f64();
+    match slot.take() {
+        Some(live) => live.seal_off(run, chain, link, seconds, making).await,
+        None => Err(evicted()),
+    }
+}
+
+/// The machine went away in the middle of a step.
+fn gone(live: &Live) -> Error {
+    let ended = live.machine.ended().unwrap_or(vm::Ended::Stopped);
+    machine_error(vm::Error::Gone {
+        ended,
+        serial: live.machine.serial_tail(20),
+    })
+}
+
+fn output(run: &Run<'_>, step: &Step) -> Result<StepOutput> {
+    StepOutput::open(&step.to_string(), &run.cx.events, &run.log_dir)
+        .code(ErrorCode::HostNotReady, || {
+            format!("cannot write below {}", run.log_dir.display())
+        })
+}
+
+fn evicted() -> Error {
+    Error::new(
+        ErrorCode::InternalError,
+        "the state to go on from is not there any more",
+    )
+    .hint("build again")
+}
+
+/// Tells of each step between `told` and `done` that its node is there.
+fn tell_cached(run: &Run<'_>, chain: &Chain, told: &mut usize, done: usize) {
+    for link in chain.links.iter().take(done).skip(*told) {
+        let step = match link.role {
+            Role::Boot => Step::Boot,
+            Role::Customize(number) => Step::Customize(number),
+            Role::Generalize => Step::Generalize,
+        };
+        if let Some(node) = run.store.get(&link.key) {
+            let _ = run.store.hold(&link.key);
+            cached(&run.cx, step, &link.title, age(&node).as_secs());
+        }
+    }
+    *told = done.max(*told);
+}

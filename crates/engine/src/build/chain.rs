@@ -1,0 +1,180 @@
+//! The keys of a build: every node it needs, from the first boot to the generalized disk.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+
+use super::plan::Plan;
+use crate::{
+    customize::Customizer,
+    generalize,
+    node::{Key, KeyBuilder, Node, NodeStore, Shape},
+    source::SourceImage,
+};
+
+/// Version of how steps are carried out. Raise it when the same template would now give another
+/// result: all nodes made before become misses.
+const EXECUTOR: &str = "1";
+
+/// What a link of the chain does to the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// First boot, guest reachable.
+    Boot,
+    /// The customizer of that index.
+    Customize(usize),
+    /// Generalization and power-off.
+    Generalize,
+}
+
+/// One node to have.
+#[derive(Debug, Clone)]
+pub struct Link {
+    pub role: Role,
+    pub kind: String,
+    pub title: String,
+    pub inputs: BTreeMap<String, String>,
+    /// The name by everything that produces the node.
+    pub base: Key,
+    /// The name to look for: `base`, or of the fresh node that supersedes it.
+    pub key: Key,
+}
+
+/// How old a cached step may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Freshness {
+    /// `--no-cache`: every customizer runs afresh.
+    pub no_cache: bool,
+    /// `--max-age`: older nodes of customizers are not reused.
+    pub max_age: Option<Duration>,
+}
+
+/// All links, in order.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    pub links: Vec<Link>,
+    pub shape: Shape,
+}
+
+impl Chain {
+    /// Computes every key. With freshness asked for, links that may not be reused get names of
+    /// their own, made from `run_id`.
+    pub fn compute(
+        plan: &Plan,
+        source: &SourceImage,
+        store: &NodeStore,
+        freshness: Freshness,
+        run_id: &str,
+    ) -> Self {
+        let shape = plan.shape(source);
+        let mut chain = Self {
+            links: Vec::new(),
+            shape,
+        };
+        chain.push(
+            store,
+            &source.digest,
+            Role::Boot,
+            "Boot",
+            "first boot",
+            BTreeMap::new(),
+            None,
+        );
+        for step in &plan.steps {
+            let parent = chain.last_key();
+            let role = Role::Customize(step.index);
+            let (kind, inputs) = (step.customizer.kind(), step.customizer.inputs());
+            let fresh = Some((freshness, run_id));
+            chain.push(store, &parent, role, kind, &step.title, inputs, fresh);
+        }
+        let parent = chain.last_key();
+        let inputs = generalize::inputs();
+        chain.push(
+            store,
+            &parent,
+            Role::Generalize,
+            "Generalize",
+            "generalize",
+            inputs,
+            None,
+        );
+        chain
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one private place that makes a link"
+    )]
+    fn push(
+        &mut self,
+        store: &NodeStore,
+        parent: &str,
+        role: Role,
+        kind: &str,
+        title: &str,
+        inputs: BTreeMap<String, String>,
+        fresh: Option<(Freshness, &str)>,
+    ) {
+        let mut builder = KeyBuilder::new(parent, kind)
+            .field("executor", EXECUTOR)
+            .field("vcpus", &self.shape.vcpus.to_string())
+            .field("memory", &self.shape.memory_mib.to_string())
+            .field("disk", &self.shape.disk_bytes.to_string())
+            .field("uefi", &self.shape.uefi.to_string());
+        for (name, value) in &inputs {
+            builder = builder.field(name, value);
+        }
+        let base = builder.finish();
+        let mut key = store.current(base.clone());
+        if let Some((freshness, run_id)) = fresh
+            && !freshness.allows(store.get(&key).as_ref())
+        {
+            key = KeyBuilder::new(base.as_str(), "fresh")
+                .field("run", run_id)
+                .finish();
+        }
+        let (kind, title) = (kind.to_owned(), title.to_owned());
+        self.links.push(Link {
+            role,
+            kind,
+            title,
+            inputs,
+            base,
+            key,
+        });
+    }
+
+    fn last_key(&self) -> String {
+        self.links
+            .last()
+            .map_or_else(String::new, |link| link.key.to_string())
+    }
+
+    /// The index of the newest link whose node is there, and that node.
+    pub fn newest(&self, store: &NodeStore) -> Option<(usize, Node)> {
+        (0..self.links.len())
+            .rev()
+            .find_map(|index| Some((index, store.get(&self.links[index].key)?)))
+    }
+}
+
+impl Freshness {
+    fn allows(self, node: Option<&Node>) -> bool {
+        let Some(node) = node else {
+            return !self.no_cache;
+        };
+        let too_old = self.max_age.is_some_and(|max| age(node) > max);
+        !self.no_cache && !too_old
+    }
+}
+
+/// How long ago the node was made.
+pub fn age(node: &Node) -> Duration {
+    Duration::try_from(Timestamp::now().duration_since(node.meta.created)).unwrap_or_default()
+}
+
+impl std::fmt::Debug for dyn Customizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}", self.kind(), self.inputs())
+    }
+}

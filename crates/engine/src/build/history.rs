@@ -1,0 +1,165 @@
+//! What will be done and why: hits, misses, which input changed, how long it should take.
+
+use std::{collections::BTreeMap, fs};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    chain::{Chain, Link, age},
+    plan::Plan,
+};
+use crate::{
+    layout::Layout,
+    node::{NodeStore, digest},
+};
+
+/// What is to be expected of one step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Forecast {
+    pub title: String,
+    pub kind: String,
+    pub hit: Hit,
+    /// How long it took the last time, in seconds, if it ever ran here.
+    pub expected_seconds: Option<f64>,
+}
+
+/// Whether a step's node is there.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(
+    tag = "cache",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum Hit {
+    /// It is.
+    Hit { age_seconds: u64, ram: bool },
+    /// It is not, because of this.
+    Miss { why: String },
+}
+
+/// The links of a template's last run.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Remembered {
+    links: Vec<RememberedLink>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct RememberedLink {
+    kind: String,
+    title: String,
+    inputs: BTreeMap<String, String>,
+    key: String,
+}
+
+/// Notes the links of this run, so that the next plan can say what changed since. It only explains
+/// and estimates: that it cannot be written is no reason to fail.
+pub(super) fn remember(layout: &Layout, plan: &Plan, chain: &Chain) {
+    let links = chain
+        .links
+        .iter()
+        .map(|link| RememberedLink {
+            kind: link.kind.clone(),
+            title: link.title.clone(),
+            inputs: link.inputs.clone(),
+            key: link.key.to_string(),
+        })
+        .collect();
+    let write = || -> std::io::Result<()> {
+        fs::create_dir_all(layout.history())?;
+        let text = serde_json::to_vec_pretty(&Remembered { links })?;
+        fs::write(file(layout, plan), text)
+    };
+    if let Err(e) = write() {
+        tracing::warn!(error = %e, "the run's history could not be written");
+    }
+}
+
+/// What would be done for each link now.
+pub fn forecast(layout: &Layout, plan: &Plan, chain: &Chain) -> Vec<Forecast> {
+    let store = NodeStore::new(layout);
+    let last = recall(layout, plan);
+    let mut parent_missed = None;
+    let mut all = Vec::new();
+    for (index, link) in chain.links.iter().enumerate() {
+        let before = last.links.get(index);
+        let hit = match store.get(&link.key) {
+            Some(node) => Hit::Hit {
+                age_seconds: age(&node).as_secs(),
+                ram: node.meta.ram.is_some(),
+            },
+            None => Hit::Miss {
+                why: why(link, before, &last, parent_missed.as_deref()),
+            },
+        };
+        if matches!(hit, Hit::Miss { .. }) && parent_missed.is_none() {
+            parent_missed = Some(link.title.clone());
+        }
+        all.push(Forecast {
+            title: link.title.clone(),
+            kind: link.kind.clone(),
+            expected_seconds: expected(&store, link, before),
+            hit,
+        });
+    }
+    all
+}
+
+fn why(
+    link: &Link,
+    before: Option<&RememberedLink>,
+    last: &Remembered,
+    parent_missed: Option<&str>,
+) -> String {
+    let Some(before) = before else {
+        return if last.links.is_empty() {
+            "never built here".to_owned()
+        } else {
+            "a new step".to_owned()
+        };
+    };
+    if before.kind != link.kind {
+        return format!("was a {} step, is a {} step", before.kind, link.kind);
+    }
+    let changed: Vec<String> = link
+        .inputs
+        .iter()
+        .filter(|(name, value)| before.inputs.get(*name) != Some(value))
+        .map(|(name, value)| {
+            let old = before.inputs.get(name).map_or("nothing", String::as_str);
+            format!("{name} changed ({} → {})", short(old), short(value))
+        })
+        .collect();
+    if !changed.is_empty() {
+        return changed.join(", ");
+    }
+    if let Some(parent) = parent_missed {
+        return format!("comes after {parent:?}, which is a miss");
+    }
+    if before.key == link.key.as_str() {
+        return "its node is gone: evicted, or its build did not get this far".to_owned();
+    }
+    "the source image or the machine (size, memory, disk) changed".to_owned()
+}
+
+fn short(value: &str) -> &str {
+    let is_digest = value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_digest { &value[..12] } else { value }
+}
+
+fn expected(store: &NodeStore, link: &Link, before: Option<&RememberedLink>) -> Option<f64> {
+    let of = |key: &str| Some(store.get(&crate::node::Key::parse(key)?)?.meta.seconds);
+    of(link.key.as_str()).or_else(|| of(&before?.key))
+}
+
+fn recall(layout: &Layout, plan: &Plan) -> Remembered {
+    let text = fs::read(file(layout, plan)).ok();
+    text.and_then(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default()
+}
+
+fn file(layout: &Layout, plan: &Plan) -> std::path::PathBuf {
+    layout
+        .history()
+        .join(format!("{}.json", digest(plan.name.as_bytes())))
+}

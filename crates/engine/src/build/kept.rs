@@ -1,0 +1,91 @@
+//! Machines that were kept after a failure (`--on-error keep`), and the way in.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use api::ErrorCode;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{Run, access, live::Live, plan::Plan};
+use crate::{
+    error::{Coded, Error, Result},
+    layout::Layout,
+    ledger,
+};
+
+/// A kept machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kept {
+    pub run_id: String,
+    pub template: String,
+    pub until: Timestamp,
+    /// Loopback port that leads to the guest's SSH.
+    pub port: u16,
+    pub user: String,
+    /// The build user's private key, in a file only its owner can read.
+    pub key_file: PathBuf,
+    /// A `known_hosts` file with the guest's own key.
+    pub known_hosts: PathBuf,
+}
+
+/// Lets the machine run on after this process, and notes how to enter it.
+pub(super) fn keep(run: &Run<'_>, plan: &Plan, live: &Live, time: Duration) -> Result<()> {
+    let dir = &run.run_dir;
+    let port = live.machine.forwarded(22).ok_or_else(|| {
+        Error::new(
+            ErrorCode::GuestUnreachable,
+            "the machine has no port that leads to it",
+        )
+    })?;
+    let until = SignedDuration::try_from(time)
+        .ok()
+        .and_then(|time| Timestamp::now().checked_add(time).ok())
+        .unwrap_or(Timestamp::MAX);
+    let kept = Kept {
+        run_id: run.id.clone(),
+        template: plan.name.clone(),
+        until,
+        port,
+        user: live.access.user.clone(),
+        key_file: dir.join("id"),
+        known_hosts: dir.join("known_hosts"),
+    };
+    access::write_secret(&kept.key_file, live.access.private_key.as_bytes())?;
+    let host = format!("[127.0.0.1]:{port} {}\n", live.access.host_public_key);
+    write(&kept.known_hosts, host.as_bytes())?;
+    write(
+        &dir.join(FILE),
+        &serde_json::to_vec_pretty(&kept).unwrap_or_default(),
+    )?;
+    run.ledger
+        .keep_until(until)
+        .code(ErrorCode::InternalError, || {
+            "cannot write the ledger".to_owned()
+        })?;
+    live.machine.leave_running();
+    Ok(())
+}
+
+const FILE: &str = "kept.json";
+
+/// All kept machines, newest first.
+pub fn kept(layout: &Layout) -> std::io::Result<Vec<Kept>> {
+    let mut all = Vec::new();
+    for run_id in ledger::runs(layout)? {
+        let text = fs::read(layout.runs().join(run_id).join(FILE)).ok();
+        all.extend(text.and_then(|text| serde_json::from_slice::<Kept>(&text).ok()));
+    }
+    all.reverse();
+    Ok(all)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).code(ErrorCode::InternalError, || {
+        format!("cannot write {}", path.display())
+    })
+}

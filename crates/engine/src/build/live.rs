@@ -1,0 +1,434 @@
+//! The machine of a run: started from a source or a node, sealed after each step.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use api::ErrorCode;
+use tokio::task::JoinHandle;
+use vm::{
+    Access, Firmware, Guest, Machine, MachineSpec, Seal, Stdin, disk,
+    seed::{self, Seed},
+};
+
+use super::{
+    Run,
+    chain::{Chain, Link},
+    guest_error, machine_error,
+};
+use crate::{
+    error::{Coded, Error, Result},
+    node::{Key, Lock, Node, NodeMeta, Parent, RamMeta, UseLock},
+    source::SourceImage,
+};
+
+/// The unprivileged user that customizers run as.
+const BUILD_USER: &str = "goldsmith";
+
+/// Waits until the first boot is over, so that nothing of it is in the way of the first step.
+/// Images without cloud-init or systemd are content with an answer over SSH.
+///
+/// What one customizer puts into /tmp the next one uses (AIB's samples all do), also when the machine
+/// was booted from the node between them: the rule that empties /tmp at boot is masked until the
+/// image is generalized.
+const BOOTED: &str = "\
+if command -v cloud-init > /dev/null; then sudo cloud-init status --wait > /dev/null; fi; \
+if command -v systemctl > /dev/null; then systemctl is-system-running --wait > /dev/null; fi; \
+sudo sh -c 'test -e /etc/tmpfiles.d/tmp.conf || { mkdir -p /etc/tmpfiles.d; \
+echo \"# by goldsmith: /tmp outlives a boot during the build\" > /etc/tmpfiles.d/tmp.conf; }'";
+
+/// After a resume the clock stands where it was, and whoever resumes the same node twice has the
+/// same random numbers: both are set right before anything else runs.
+const RESUMED: &str = "sudo sh -c 'date -s @'$now' > /dev/null; cat > /dev/urandom'";
+
+/// A running machine and what is known of its state.
+pub(super) struct Live {
+    pub machine: Box<dyn Machine>,
+    pub guest: Box<dyn Guest>,
+    pub access: Access,
+    /// The folder of the node in the making: the machine writes there.
+    work: PathBuf,
+    parent: Parent,
+    booted: Option<Key>,
+    since_ram: f64,
+    /// What saving RAM last cost here, in seconds.
+    ram_cost: f64,
+    publishing: Option<JoinHandle<Result<()>>>,
+    /// Keeps the nodes below us from being evicted.
+    holds: Vec<UseLock>,
+}
+
+/// What a machine starts from.
+pub(super) enum From<'a> {
+    Source(&'a SourceImage),
+    Node(Box<Node>),
+}
+
+/// How to seal.
+pub(super) struct SealAs<'a> {
+    pub link: &'a Link,
+    /// How long the step took.
+    pub seconds: f64,
+    pub ram: Ram,
+}
+
+/// Whether to save RAM with a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ram {
+    Always,
+    /// When the steps since the last RAM took longer than a few times what saving costs.
+    IfWorthwhile,
+}
+
+/// RAM is saved when redoing the steps since the last one costs this many times more than saving.
+const WORTHWHILE: f64 = 2.0;
+
+impl Live {
+    /// Starts a machine and returns once its guest can be given work.
+    pub(super) async fn start(run: &Run<'_>, chain: &Chain, from: From<'_>) -> Result<Self> {
+        let number = run.next_work_number();
+        let work = run.store.work_dir(&run.id, number);
+        fs::create_dir_all(&work).code(ErrorCode::InternalError, || at(&work))?;
+        let mut live_from = prepare(run, chain, from, &work).await?;
+        let spec = run.spec(chain, &work, &live_from);
+        let machine = run
+            .backend
+            .start(&spec, &run.cx.cancel)
+            .await
+            .map_err(machine_error)?;
+        let guest = match connect(run, machine.as_ref(), &live_from).await {
+            Ok(guest) => guest,
+            Err(error) => return Err(run.with_evidence(error, machine.as_ref()).await),
+        };
+        Ok(Self {
+            machine,
+            guest,
+            access: live_from.access,
+            work,
+            parent: live_from.parent,
+            booted: live_from.booted,
+            since_ram: live_from.since_ram,
+            ram_cost: live_from.ram_cost,
+            publishing: None,
+            holds: live_from.hold.take().into_iter().collect(),
+        })
+    }
+
+    /// Makes the state of the machine a node; the machine goes on upon it. `making` is given back
+    /// once the node is visible.
+    pub(super) async fn seal(
+        &mut self,
+        run: &Run<'_>,
+        chain: &Chain,
+        seal: SealAs<'_>,
+        making: Lock,
+    ) -> Result<()> {
+        let exit = self
+            .guest
+            .run("sync", Stdin::Empty, &mut |_, _| {})
+            .await
+            .map_err(guest_error)?;
+        if !exit.success() {
+            return Err(Error::new(
+                ErrorCode::GuestUnreachable,
+                format!("sync in the guest {exit}"),
+            ));
+        }
+        let number = run.next_work_number();
+        let next = run.store.work_dir(&run.id, number);
+        fs::create_dir_all(&next).code(ErrorCode::InternalError, || at(&next))?;
+        let key = &seal.link.key;
+        overlays(run, chain, &next, &format!("../{key}")).await?;
+        let since_ram = self.since_ram + seal.seconds;
+        let wanted = seal.ram == Ram::Always || since_ram > WORTHWHILE * self.ram_cost;
+        let request = Seal {
+            next_disk: next.join("disk.qcow2"),
+            next_vars: chain.shape.uefi.then(|| next.join("vars.qcow2")),
+            ram: wanted.then(|| self.work.join("ram")),
+        };
+        let sealed = self.machine.seal(&request).await.map_err(machine_error)?;
+        let ram = sealed
+            .ram_bytes
+            .map(|bytes| run.ram_meta(bytes, sealed.seconds));
+        if let Some(ram) = &ram {
+            self.ram_cost = ram.seconds;
+        }
+        let meta = self.meta(chain, seal.link, seal.seconds, ram, since_ram);
+        self.since_ram = if meta.ram.is_some() { 0.0 } else { since_ram };
+        self.booted = Some(meta.booted.clone());
+        self.parent = Parent::Node(key.clone());
+        let work = std::mem::replace(&mut self.work, next);
+        self.publish(run, work, seal.link, meta, making).await
+    }
+
+    /// The machine is off: its disk is the last node. Nothing runs any more afterwards.
+    pub(super) async fn seal_off(
+        mut self,
+        run: &Run<'_>,
+        chain: &Chain,
+        link: &Link,
+        seconds: f64,
+        making: Lock,
+    ) -> Result<()> {
+        let meta = self.meta(chain, link, seconds, None, self.since_ram + seconds);
+        let work = self.work.clone();
+        self.publish(run, work, link, meta, making).await?;
+        self.settled().await
+    }
+
+    /// Waits until the last sealed node is visible, which happens behind the next step's back.
+    pub(super) async fn settled(&mut self) -> Result<()> {
+        match self.publishing.take() {
+            None => Ok(()),
+            Some(task) => task.await.code(ErrorCode::InternalError, || {
+                "the task that publishes a node died".to_owned()
+            })?,
+        }
+    }
+
+    async fn publish(
+        &mut self,
+        run: &Run<'_>,
+        work: PathBuf,
+        link: &Link,
+        meta: NodeMeta,
+        making: Lock,
+    ) -> Result<()> {
+        self.settled().await?;
+        let store = run.store.clone();
+        let (base, key) = (link.base.clone(), link.key.clone());
+        // Held from before the node is visible, so that nobody can evict it from under us.
+        self.holds.push(
+            store
+                .hold_new(&key)
+                .code(ErrorCode::InternalError, || at(&work))?,
+        );
+        self.publishing = Some(tokio::task::spawn_blocking(move || {
+            let done = store.publish(&work, meta).and_then(|_| {
+                if base == key {
+                    Ok(())
+                } else {
+                    store.supersede(&base, &key)
+                }
+            });
+            drop(making);
+            done.code(ErrorCode::InternalError, || {
+                format!("cannot publish node {}", key.short())
+            })
+        }));
+        Ok(())
+    }
+
+    fn meta(
+        &self,
+        chain: &Chain,
+        link: &Link,
+        seconds: f64,
+        ram: Option<RamMeta>,
+        since_ram: f64,
+    ) -> NodeMeta {
+        NodeMeta {
+            format: crate::node::FORMAT,
+            key: link.key.clone(),
+            parent: self.parent.clone(),
+            kind: link.kind.clone(),
+            title: link.title.clone(),
+            inputs: link.inputs.clone(),
+            shape: chain.shape.clone(),
+            created: jiff::Timestamp::now(),
+            seconds,
+            since_ram_seconds: if ram.is_some() { 0.0 } else { since_ram },
+            ram,
+            booted: self.booted.clone().unwrap_or_else(|| link.key.clone()),
+        }
+    }
+}
+
+/// What is known of a machine before it runs.
+pub(super) struct Prepared {
+    access: Access,
+    pub(super) seed: PathBuf,
+    pub(super) resume_from: Option<PathBuf>,
+    parent: Parent,
+    booted: Option<Key>,
+    since_ram: f64,
+    ram_cost: f64,
+    hold: Option<UseLock>,
+}
+
+async fn prepare(run: &Run<'_>, chain: &Chain, from: From<'_>, work: &Path) -> Result<Prepared> {
+    match from {
+        From::Source(source) => first_boot(run, chain, source, work).await,
+        From::Node(node) => go_on(run, chain, *node, work).await,
+    }
+}
+
+async fn first_boot(
+    run: &Run<'_>,
+    chain: &Chain,
+    source: &SourceImage,
+    work: &Path,
+) -> Result<Prepared> {
+    overlays(
+        run,
+        chain,
+        work,
+        &format!("../../sources/{}", source.digest),
+    )
+    .await?;
+    let access = Access::generate(BUILD_USER).map_err(machine_error)?;
+    let seed = work.join("seed.img");
+    let contents = Seed {
+        instance_id: &run.id,
+        hostname: "goldsmith-build",
+        access: &access,
+    };
+    seed::write(&seed, &contents, &run.cx.cancel)
+        .await
+        .map_err(machine_error)?;
+    super::access::write(&work.join("access.json"), &access)?;
+    Ok(Prepared {
+        access,
+        seed,
+        resume_from: None,
+        parent: Parent::Source(source.digest.clone()),
+        booted: None,
+        since_ram: 0.0,
+        ram_cost: 0.0,
+        hold: None,
+    })
+}
+
+async fn go_on(run: &Run<'_>, chain: &Chain, node: Node, work: &Path) -> Result<Prepared> {
+    let booted = run.store.get(&node.meta.booted).ok_or_else(|| {
+        Error::new(
+            ErrorCode::InternalError,
+            format!("node {} lost its first boot", node.meta.key),
+        )
+        .hint("goldsmith cache prune --all, then build again")
+    })?;
+    let hold = run
+        .store
+        .hold(&node.meta.key)
+        .code(ErrorCode::InternalError, || at(work))?;
+    overlays(run, chain, work, &format!("../{}", node.meta.key)).await?;
+    Ok(Prepared {
+        access: super::access::read(&booted.file("access.json"))?,
+        seed: booted.file("seed.img"),
+        resume_from: node.ram_for(run.host),
+        ram_cost: booted.meta.ram.as_ref().map_or(0.0, |ram| ram.seconds),
+        since_ram: node.meta.since_ram_seconds,
+        booted: Some(node.meta.booted.clone()),
+        parent: Parent::Node(node.meta.key),
+        hold,
+    })
+}
+
+async fn connect(run: &Run<'_>, machine: &dyn Machine, p: &Prepared) -> Result<Box<dyn Guest>> {
+    let limit = run.request.boot_timeout;
+    let guest = machine
+        .connect(&p.access, limit, &run.cx.cancel)
+        .await
+        .map_err(machine_error)?;
+    let mut entropy = [0; 64];
+    rustix::rand::getrandom(&mut entropy, rustix::rand::GetRandomFlags::empty())
+        .code(ErrorCode::InternalError, || {
+            "the host gives no random numbers".to_owned()
+        })?;
+    let (command, stdin) = if p.resume_from.is_some() {
+        let now = jiff::Timestamp::now().as_second();
+        (
+            RESUMED.replace("'$now'", &now.to_string()),
+            Stdin::Bytes(&entropy),
+        )
+    } else {
+        (BOOTED.to_owned(), Stdin::Empty)
+    };
+    let exit = tokio::time::timeout(limit, guest.run(&command, stdin, &mut |_, _| {}))
+        .await
+        .map_err(|_| not_booted(limit))?
+        .map_err(guest_error)?;
+    if !exit.success() {
+        run.cx
+            .events
+            .warn(format!("the guest's own start-up checks {exit}; going on"));
+    }
+    Ok(guest)
+}
+
+fn not_booted(limit: Duration) -> Error {
+    Error::new(
+        ErrorCode::BootTimeout,
+        format!(
+            "the guest answers but did not finish its first boot within {} s",
+            limit.as_secs()
+        ),
+    )
+    .hint("look at the serial log; goldsmith build --boot-timeout gives it longer")
+}
+
+/// Fresh overlays in `work` upon the files of the same name in `below` (relative to `work`).
+async fn overlays(run: &Run<'_>, chain: &Chain, work: &Path, below: &str) -> Result<()> {
+    let below = Path::new(below);
+    let disk_bytes = chain.shape.disk_bytes;
+    disk::create_overlay(
+        run.host,
+        &work.join("disk.qcow2"),
+        &below.join("disk.qcow2"),
+        disk_bytes,
+    )
+    .await
+    .map_err(|e| machine_error(e.into()))?;
+    if chain.shape.uefi {
+        let bytes = run.vars_bytes;
+        disk::create_overlay(
+            run.host,
+            &work.join("vars.qcow2"),
+            &below.join("vars.qcow2"),
+            bytes,
+        )
+        .await
+        .map_err(|e| machine_error(e.into()))?;
+    }
+    Ok(())
+}
+
+impl Run<'_> {
+    fn spec(&self, chain: &Chain, work: &Path, prepared: &Prepared) -> MachineSpec {
+        MachineSpec {
+            name: format!("goldsmith-{}", self.id),
+            run_dir: self.run_dir.clone(),
+            vcpus: chain.shape.vcpus,
+            memory_mib: chain.shape.memory_mib,
+            firmware: if chain.shape.uefi {
+                Firmware::Uefi {
+                    vars: work.join("vars.qcow2"),
+                }
+            } else {
+                Firmware::Bios
+            },
+            disk: work.join("disk.qcow2"),
+            seed: Some(prepared.seed.clone()),
+            forwards: vec![(0, 22)],
+            resume_from: prepared.resume_from.clone(),
+            machine_type: None,
+            cpu_model: None,
+        }
+    }
+
+    fn ram_meta(&self, bytes: u64, seconds: f64) -> RamMeta {
+        RamMeta {
+            identity: self.host.ram_identity(),
+            machine_type: self.host.machine_type.clone(),
+            cpu_model: self.host.cpu_model.clone(),
+            bytes,
+            seconds,
+        }
+    }
+}
+
+fn at(path: &Path) -> String {
+    format!("cannot write below {}", path.display())
+}

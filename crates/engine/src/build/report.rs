@@ -1,0 +1,52 @@
+//! What came of a run.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::{Run, chain::Chain};
+use crate::{distribute::RunOutput, export::Exported, source::SourceImage};
+
+/// A run that succeeded.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    pub run_id: String,
+    /// The source as it was resolved: URN with a concrete version, or an image id.
+    pub source: String,
+    /// SHA-256 of the source image.
+    pub source_digest: String,
+    pub outputs: Vec<RunOutput>,
+    pub exports: Vec<Exported>,
+    /// Keys of all nodes, first boot first.
+    pub nodes: Vec<String>,
+    /// Where `customization.log` and `serial.log` are.
+    pub log_dir: PathBuf,
+    /// The whole run, in seconds.
+    pub seconds: f64,
+}
+
+impl Report {
+    pub(super) fn new(
+        run: &Run<'_>,
+        source: &SourceImage,
+        chain: &Chain,
+        outputs: Vec<RunOutput>,
+        exports: Vec<Exported>,
+    ) -> Self {
+        Self {
+            run_id: run.id.clone(),
+            source: source.exact_version.clone(),
+            source_digest: source.digest.clone(),
+            outputs,
+            exports,
+            nodes: chain
+                .links
+                .iter()
+                .map(|link| link.key.to_string())
+                .collect(),
+            log_dir: PathBuf::new(),
+            seconds: 0.0,
+        }
+    }
+}

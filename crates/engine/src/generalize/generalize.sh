@@ -1,0 +1,61 @@
+#!/bin/sh
+# Takes everything out of the machine that belongs to this one machine or to its build, then looks
+# whether anything was left, then powers off. Runs as root over the build user's connection, so the
+# build user goes while it is still logged in.
+#
+# $1: the build user   $2: the blob of its public key
+set -u
+user=$1
+blob=$2
+
+fail() { echo "goldsmith: $1" >&2; exit "$2"; }
+
+# 1. The template's own script at AIB's well-known path, or ours.
+if [ -e /tmp/DeprovisioningScript.sh ]; then
+    echo "running /tmp/DeprovisioningScript.sh of the template"
+    chmod 755 /tmp/DeprovisioningScript.sh
+    /tmp/DeprovisioningScript.sh < /dev/null || fail "/tmp/DeprovisioningScript.sh exited with status $?" 10
+else
+    echo "removing logs, leases and histories"
+    rm -rf /var/log/journal/* /run/log/journal/*
+    rm -f /var/lib/dhcp/*.leases /var/lib/NetworkManager/*.lease /var/lib/systemd/random-seed
+    rm -f /boot/efi/loader/random-seed /efi/loader/random-seed
+    rm -f /root/.bash_history /root/.wget-hsts /root/.lesshst
+    for log in /var/log/wtmp /var/log/btmp /var/log/lastlog /var/log/auth.log /var/log/secure; do
+        [ ! -e "$log" ] || : > "$log"
+    done
+fi
+
+# 2. What the build itself brought in goes in any case.
+rm -f /tmp/DeprovisioningScript.sh /tmp/goldsmith-*
+rm -rf /var/lib/cloud/* /var/log/cloud-init.log /var/log/cloud-init-output.log
+rm -f /etc/sudoers.d/90-cloud-init-users
+if grep -qs "by goldsmith" /etc/tmpfiles.d/tmp.conf; then rm -f /etc/tmpfiles.d/tmp.conf; fi
+rm -f /etc/ssh/ssh_host_*
+if getent passwd "$user" > /dev/null; then
+    userdel -f -r "$user" > /dev/null 2>&1
+fi
+for id in /etc/machine-id /var/lib/dbus/machine-id; do
+    [ -h "$id" ] || [ ! -e "$id" ] || : > "$id"
+done
+
+# 3. Anything left fails the build.
+left=0
+leftover() { echo "LEFTOVER $1" >&2; left=1; }
+! getent passwd "$user" > /dev/null || leftover "user $user"
+[ ! -e "/home/$user" ] || leftover "folder /home/$user"
+for file in $(grep -rlsF -e "$user" /etc/sudoers /etc/sudoers.d); do leftover "sudo rule for $user in $file"; done
+for file in $(grep -lsF -e "$blob" /root/.ssh/* /home/*/.ssh/* /etc/ssh/* /etc/ssh/*/* /var/lib/*/.ssh/*); do
+    leftover "the build's key in $file"
+done
+for file in /etc/ssh/ssh_host_*; do [ ! -e "$file" ] || leftover "host key $file"; done
+[ ! -s /etc/machine-id ] || leftover "machine id in /etc/machine-id"
+[ -z "$(ls -A /var/lib/cloud 2> /dev/null)" ] || leftover "seed data in /var/lib/cloud"
+[ "$left" = 0 ] || exit 11
+
+# 4. Off. The connection may break before this script's status arrives: the last line says that all
+# went well, and the machine's end is what the other side waits for.
+sync
+echo GENERALIZED
+if command -v systemctl > /dev/null; then systemctl --no-block poweroff; else (sleep 1; poweroff) & fi
+exit 0

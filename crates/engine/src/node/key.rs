@@ -1,0 +1,127 @@
+//! Names of nodes.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Version of what a node is on disk; part of every key, so that a change of format is a miss.
+pub const FORMAT: u32 = 1;
+
+/// The name of a node: SHA-256, in hexadecimal, of everything that produced it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Key(String);
+
+impl Key {
+    /// A key read back from disk. `None` if it is not 64 lower-case hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let ok = text.len() == 64
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        ok.then(|| Self(text.to_owned()))
+    }
+
+    /// All 64 digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Enough digits for people.
+    pub fn short(&self) -> &str {
+        &self.0[..12]
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Collects the fields of a key. Every name and every value is preceded by its length, so no two
+/// different lists of fields can give the same bytes.
+#[derive(Clone)]
+pub struct KeyBuilder(Sha256);
+
+impl KeyBuilder {
+    /// The key of a step of `kind` upon `parent` (a node key or a source digest).
+    pub fn new(parent: &str, kind: &str) -> Self {
+        Self(Sha256::new())
+            .field("", "goldsmith-node")
+            .field("format", &FORMAT.to_string())
+            .field("parent", parent)
+            .field("kind", kind)
+    }
+
+    /// Adds one named value.
+    #[must_use]
+    pub fn field(mut self, name: &str, value: &str) -> Self {
+        for part in [name, value] {
+            self.0.update((part.len() as u64).to_le_bytes());
+            self.0.update(part.as_bytes());
+        }
+        self
+    }
+
+    /// The key of all fields so far.
+    pub fn finish(self) -> Key {
+        Key(hex(&self.0.finalize()))
+    }
+}
+
+/// SHA-256 of `bytes` in lower-case hexadecimal.
+pub fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hexadecimal of `bytes`.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(fields: &[(String, String)]) -> Key {
+        fields
+            .iter()
+            .fold(KeyBuilder::new("p", "k"), |builder, (name, value)| {
+                builder.field(name, value)
+            })
+            .finish()
+    }
+
+    #[test]
+    fn moving_a_byte_between_fields_changes_the_key() {
+        let one = key(&[("a".into(), "bc".into()), ("d".into(), String::new())]);
+        let two = key(&[("a".into(), "b".into()), ("cd".into(), String::new())]);
+        assert_ne!(one, two);
+    }
+
+    #[test]
+    fn a_key_survives_being_written_and_read() {
+        let key = KeyBuilder::new("p", "k").finish();
+        assert_eq!(Key::parse(key.as_str()), Some(key));
+        assert_eq!(Key::parse("../../etc"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn different_fields_give_different_keys(
+            a in proptest::collection::vec((".{0,4}", ".{0,4}"), 0..4),
+            b in proptest::collection::vec((".{0,4}", ".{0,4}"), 0..4),
+        ) {
+            prop_assert_eq!(a == b, key(&a) == key(&b));
+        }
+    }
+}

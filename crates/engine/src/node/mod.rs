@@ -1,0 +1,21 @@
+//! The node graph: immutable states of a build machine, named by everything that produced them.
+//!
+//! ```text
+//! sources/<digest>/disk.qcow2 <- nodes/<booted>/disk.qcow2 <- nodes/<step>/disk.qcow2 <- ...
+//! ```
+//!
+//! Invariants: a node appears by one rename and is never changed; a node's folder holds an overlay
+//! on its parent's disk, so a node with children or with a user is never evicted.
+
+mod evict;
+mod key;
+mod lock;
+mod meta;
+mod store;
+
+pub use evict::{Evicted, evict, usage};
+pub(crate) use key::hex;
+pub use key::{FORMAT, Key, KeyBuilder, digest};
+pub use lock::{Lock, UseLock};
+pub use meta::{NodeMeta, Parent, RamMeta, Shape};
+pub use store::{Node, NodeStore};

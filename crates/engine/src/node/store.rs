@@ -1,0 +1,213 @@
+//! Nodes on disk: looking up, publishing, superseding.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use vm::Host;
+
+use super::{Key, Lock, NodeMeta, UseLock, key};
+use crate::layout::Layout;
+
+/// A node that is there.
+#[derive(Debug, Clone)]
+pub struct Node {
+    pub meta: NodeMeta,
+    dir: PathBuf,
+}
+
+impl Node {
+    /// The overlay that holds this state of the OS disk.
+    pub fn disk(&self) -> PathBuf {
+        self.dir.join("disk.qcow2")
+    }
+
+    /// The overlay that holds the UEFI variables, for a UEFI machine.
+    pub fn vars(&self) -> PathBuf {
+        self.dir.join("vars.qcow2")
+    }
+
+    /// The saved RAM, if it was saved and can be resumed on `host`.
+    pub fn ram_for(&self, host: &Host) -> Option<PathBuf> {
+        let ram = self.meta.ram.as_ref()?;
+        let same = ram.identity == host.ram_identity()
+            && ram.machine_type == host.machine_type
+            && ram.cpu_model == host.cpu_model;
+        let path = self.dir.join("ram");
+        (same && path.exists()).then_some(path)
+    }
+
+    /// Another file of the node (`access.json`, `seed.img` of a booted node).
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+/// All nodes of one cache.
+#[derive(Debug, Clone)]
+pub struct NodeStore {
+    layout: Layout,
+}
+
+impl NodeStore {
+    /// The store of a layout. The folder is made when first needed.
+    pub fn new(layout: &Layout) -> Self {
+        Self {
+            layout: layout.clone(),
+        }
+    }
+
+    /// The node of that name, if it is there whole. An unreadable one counts as absent.
+    pub fn get(&self, key: &Key) -> Option<Node> {
+        let dir = self.dir(key);
+        let text = fs::read(dir.join("node.json")).ok()?;
+        let meta: NodeMeta = serde_json::from_slice(&text).ok()?;
+        (meta.format == key::FORMAT && meta.key == *key).then_some(Node { meta, dir })
+    }
+
+    /// Every node that is there whole.
+    pub fn all(&self) -> Vec<Node> {
+        let Ok(entries) = fs::read_dir(self.layout.nodes()) else {
+            return Vec::new();
+        };
+        entries
+            .filter_map(Result::ok)
+            .filter_map(|entry| Key::parse(entry.file_name().to_str()?))
+            .filter_map(|key| self.get(&key))
+            .collect()
+    }
+
+    /// Where the node of that name is, or would be.
+    pub fn dir(&self, key: &Key) -> PathBuf {
+        self.layout.nodes().join(key.as_str())
+    }
+
+    /// A folder for a node that is not finished. It lies beside the nodes, so that the relative
+    /// backing path of its disk is right before and after the rename.
+    pub fn work_dir(&self, run_id: &str, number: usize) -> PathBuf {
+        self.layout
+            .nodes()
+            .join(format!("{}{number}", work_prefix(run_id)))
+    }
+
+    /// Makes the finished work folder visible as a node. All files get read-only and reach the
+    /// disk first.
+    pub fn publish(&self, work: &Path, meta: NodeMeta) -> io::Result<Node> {
+        let json = serde_json::to_vec_pretty(&meta).map_err(io::Error::other)?;
+        fs::write(work.join("node.json"), json)?;
+        for entry in fs::read_dir(work)? {
+            let path = entry?.path();
+            let file = fs::File::open(&path)?;
+            let mut permissions = file.metadata()?.permissions();
+            permissions.set_readonly(true);
+            file.set_permissions(permissions)?;
+            file.sync_all()?;
+        }
+        fs::File::open(work)?.sync_all()?;
+        let dir = self.dir(&meta.key);
+        if dir.exists() && self.get(&meta.key).is_none() {
+            // Left by another format of goldsmith: nobody can read it, so nobody can miss it.
+            fs::remove_dir_all(&dir)?;
+        }
+        fs::rename(work, &dir)?;
+        fs::File::open(self.layout.nodes())?.sync_all()?;
+        Ok(Node { meta, dir })
+    }
+
+    /// The lock under which the node of that name is made: identical work in flight is done once.
+    pub fn making(&self, key: &Key) -> PathBuf {
+        self.layout.locks().join(format!("make-{key}.lock"))
+    }
+
+    /// Keeps the node from being evicted and notes that it was used now. `None` if it is not
+    /// there (any more).
+    pub fn hold(&self, key: &Key) -> io::Result<Option<UseLock>> {
+        let path = self.using(key);
+        let Some(lock) = UseLock::try_take(&path)? else {
+            return Ok(None);
+        };
+        if self.get(key).is_none() {
+            return Ok(None);
+        }
+        fs::File::open(&path)?.set_modified(std::time::SystemTime::now())?;
+        Ok(Some(lock))
+    }
+
+    /// As [`NodeStore::hold`], for a node that is about to appear.
+    pub fn hold_new(&self, key: &Key) -> io::Result<UseLock> {
+        UseLock::try_take(&self.using(key))?
+            .ok_or_else(|| io::Error::other(format!("node {key} is being evicted")))
+    }
+
+    /// When the node was last used.
+    pub fn last_used(&self, node: &Node) -> std::time::SystemTime {
+        let used = fs::metadata(self.using(&node.meta.key)).and_then(|m| m.modified());
+        used.unwrap_or_else(|_| node.meta.created.into())
+    }
+
+    fn using(&self, key: &Key) -> PathBuf {
+        self.layout.locks().join(format!("use-{key}.lock"))
+    }
+
+    /// The node that supersedes `key` since somebody asked for a fresh one, or `key` itself.
+    pub fn current(&self, key: Key) -> Key {
+        let newer = fs::read_to_string(self.superseded_file(&key)).ok();
+        newer
+            .and_then(|text| Key::parse(text.trim()))
+            .unwrap_or(key)
+    }
+
+    /// From now on whoever looks for `key` gets `newer`.
+    pub fn supersede(&self, key: &Key, newer: &Key) -> io::Result<()> {
+        let path = self.superseded_file(key);
+        let temp = path.with_extension("new");
+        fs::create_dir_all(self.layout.superseded())?;
+        fs::write(&temp, newer.as_str())?;
+        fs::rename(temp, path)
+    }
+
+    fn superseded_file(&self, key: &Key) -> PathBuf {
+        self.layout.superseded().join(key.as_str())
+    }
+
+    /// Removes a node for good, unless it is in use (`false`). The caller has seen that it has no
+    /// children.
+    pub fn remove(&self, node: &Node) -> io::Result<bool> {
+        let using = self.using(&node.meta.key);
+        let Some(_lock) = Lock::try_take(&using)? else {
+            return Ok(false);
+        };
+        let trash = self.layout.nodes().join(format!(".gone-{}", node.meta.key));
+        fs::rename(&node.dir, &trash)?;
+        fs::remove_dir_all(trash)?;
+        // The lock file goes last; who opened it meanwhile finds no node and is content.
+        fs::remove_file(using)?;
+        Ok(true)
+    }
+
+    /// Removes work folders of a run. Nothing there is success.
+    pub fn remove_work(&self, run_id: &str) -> io::Result<()> {
+        let prefix = work_prefix(run_id);
+        let entries = match fs::read_dir(self.layout.nodes()) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.starts_with(&prefix))
+            {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn work_prefix(run_id: &str) -> String {
+    format!(".new-{run_id}-")
+}

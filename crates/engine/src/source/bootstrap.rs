@@ -1,0 +1,285 @@
+//! A disk image made from a distribution's signed packages.
+//!
+//! The whole work is one shell script in name spaces of its own: mounts and processes. What it
+//! mounts is never seen on the host; when its first process ends, for whatever reason (cancel,
+//! `kill -9` of goldsmith included), the kernel ends all others and drops the mounts. Without root
+//! a user name space makes it root of its own files.
+
+use std::{
+    convert::Infallible,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use api::ErrorCode;
+use jiff::Timestamp;
+use vm::{
+    Host, disk,
+    proc::{self, Command, find_program},
+};
+
+use super::{ResolvedEntry, catalogue::Bootstrap, program_fault, shelf::DISK};
+use crate::{
+    cx::Cx,
+    error::{Error, Result},
+    image_file::space,
+};
+
+pub(super) const SCRIPT: &str = include_str!("bootstrap/debian.sh");
+/// Slow mirrors exist; hanging ones are noticed by apt itself.
+const LIMIT: Duration = Duration::from_secs(45 * 60);
+const TICK: Duration = Duration::from_millis(500);
+/// Of the script's words an error shows the last.
+const TAIL: usize = 15;
+
+/// What the script calls, and the package that has it.
+const TOOLS: [(&str, &str); 7] = [
+    ("mmdebstrap", "mmdebstrap"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("mkfs.vfat", "dosfstools"),
+    ("mcopy", "mtools"),
+    ("sfdisk", "fdisk"),
+    ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
+];
+
+/// Makes `disk.qcow2` in the work folder and returns the concrete version.
+pub(super) async fn make(
+    cx: &Cx,
+    host: &Host,
+    entry: &ResolvedEntry,
+    recipe: &Bootstrap,
+    work: &Path,
+) -> Result<String> {
+    check_tools(rustix::process::geteuid().is_root())?;
+    let room = u64::from(recipe.work_mib) << 20;
+    space::check(room, space::free(work)?, work)?;
+    let started = Timestamp::now();
+    let activity = format!("Bootstrap {}", entry.name);
+
+    let done = run(cx, recipe, work, &activity).await;
+    cx.events.progress_ended(&activity);
+    done?;
+
+    let (raw, qcow2) = (work.join("disk.raw"), work.join(DISK));
+    let job = disk::Convert {
+        src: &raw,
+        src_format: "raw",
+        dst: &qcow2,
+        dst_format: "qcow2",
+        options: &[],
+        compress: false,
+    };
+    disk::convert(host, job, |_| (), &cx.cancel)
+        .await
+        .map_err(|e| program_fault(e, ErrorCode::SourceUnavailable, "convert the new image"))?;
+    keep_only(work, &qcow2).map_err(|e| {
+        crate::image_file::io_fault(e, ErrorCode::InternalError, "tidy the work folder".into())
+    })?;
+    Ok(version(&recipe.version, started))
+}
+
+/// The date and the minute of the day: `12.20260823.741`.
+fn version(base: &str, at: Timestamp) -> String {
+    let at = at.to_zoned(jiff::tz::TimeZone::UTC);
+    let minute = i32::from(at.hour()) * 60 + i32::from(at.minute());
+    format!("{base}.{}.{minute}", at.strftime("%Y%m%d"))
+}
+
+fn check_tools(is_root: bool) -> Result<()> {
+    let subordinate = [("newuidmap", "uidmap")];
+    let more = if is_root {
+        &subordinate[..0]
+    } else {
+        &subordinate[..]
+    };
+    let missing: Vec<_> = TOOLS
+        .iter()
+        .chain(more)
+        .filter(|(tool, _)| find_program(tool).is_none())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let tools: Vec<_> = missing.iter().map(|(tool, _)| *tool).collect();
+    let mut packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
+    packages.dedup();
+    Err(Error::new(
+        ErrorCode::HostNotReady,
+        format!(
+            "bootstrapping needs {}, which this host lacks",
+            tools.join(", ")
+        ),
+    )
+    .hint(format!("apt-get install {}", packages.join(" "))))
+}
+
+fn command(recipe: &Bootstrap, work: &Path, is_root: bool) -> Command {
+    let keyring = recipe.keyring.as_deref().unwrap_or(Path::new(""));
+    let user: &[&str] = if is_root {
+        &[]
+    } else {
+        &["--user", "--map-root-user", "--map-auto"]
+    };
+    // setpriv: the kernel kills it when goldsmith dies. unshare: the same for what is below.
+    Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--", "unshare"])
+        .args(user)
+        .args([
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child=KILL",
+            "--mount-proc",
+            "--",
+        ])
+        .args(["sh", "-c", SCRIPT])
+        .cwd(work)
+        .env("SUITE", &recipe.suite)
+        .env("COMPONENTS", recipe.components.join(" "))
+        .env("MIRROR", &recipe.mirror)
+        .env("SECURITY_MIRROR", &recipe.security_mirror)
+        .env("PACKAGES", recipe.packages.join(","))
+        .env("DISK_MIB", recipe.disk_mib.to_string())
+        .env("KEYRING", keyring)
+}
+
+async fn run(cx: &Cx, recipe: &Bootstrap, work: &Path, activity: &str) -> Result<()> {
+    let total = u64::from(recipe.work_mib) << 20;
+    let mut said: Vec<String> = Vec::new();
+    let script = command(recipe, work, rustix::process::geteuid().is_root()).run_streaming(
+        &cx.cancel,
+        Some(LIMIT),
+        |line| {
+            tracing::debug!(target: "bootstrap", "{line}");
+            said.push(line.to_owned());
+            if said.len() > 4 * TAIL {
+                said.drain(..3 * TAIL);
+            }
+        },
+    );
+    let ended = tokio::select! {
+        ended = script => ended,
+        never = watch(cx, work, activity, total) => match never {},
+    };
+    ended.map(|_| ()).map_err(|error| match error {
+        proc::Error::Failed { .. } if !said.iter().any(|line| is_full(line)) => {
+            failed(recipe, &said)
+        }
+        proc::Error::Failed { .. } => space::full(total, space::free(work).ok(), work),
+        other => program_fault(
+            other,
+            ErrorCode::SourceUnavailable,
+            "bootstrap the source image",
+        ),
+    })
+}
+
+/// Tells how much there is already, for as long as it is asked to.
+async fn watch(cx: &Cx, work: &Path, activity: &str, total: u64) -> Infallible {
+    let mut ticks = tokio::time::interval(TICK);
+    let mut most = 0;
+    loop {
+        ticks.tick().await;
+        let folder = work.to_owned();
+        let taken = tokio::task::spawn_blocking(move || taken(&folder))
+            .await
+            .unwrap_or(0);
+        // Packages go again after they are unpacked.
+        most = most.max(taken).min(total);
+        cx.events.progress(activity, most, Some(total));
+    }
+}
+
+fn is_full(line: &str) -> bool {
+    line.contains("No space left on device") || line.contains("Could not allocate block")
+}
+
+fn failed(recipe: &Bootstrap, said: &[String]) -> Error {
+    let no_name_spaces = said
+        .iter()
+        .any(|line| line.starts_with("unshare:") || line.starts_with("newuidmap:"));
+    if no_name_spaces {
+        return Error::new(
+            ErrorCode::HostNotReady,
+            "bootstrapping needs name spaces (unshare), which this host does not give us",
+        )
+        .details(said.iter().cloned())
+        .hint("run as root, or allow user name spaces and add subordinate ids for your user (subuid, subgid)");
+    }
+    let tail = said.len().saturating_sub(TAIL);
+    Error::new(
+        ErrorCode::SourceUnavailable,
+        format!(
+            "{} could not be bootstrapped from {}",
+            recipe.suite, recipe.mirror
+        ),
+    )
+    .details(said[tail..].iter().cloned())
+    .hint("the mirror must be reachable; another one can be set in your own catalogue")
+}
+
+/// Bytes on disk below a folder, as far as they can be seen.
+fn taken(folder: &Path) -> u64 {
+    let mut bytes = 0;
+    let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(folder) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
+            bytes += metadata.blocks() * 512;
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    bytes
+}
+
+/// Removes everything else from the work folder.
+fn keep_only(work: &Path, keep: &Path) -> std::io::Result<()> {
+    for path in crate::image_file::partial::entries(work)? {
+        if path == keep {
+            continue;
+        }
+        if fs::symlink_metadata(&path)?.is_dir() {
+            fs::remove_dir_all(path)?;
+        } else {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_tells_when_it_was_made() {
+        let at: Timestamp = "2026-08-23T12:21:59Z".parse().unwrap();
+        assert_eq!(version("12", at), "12.20260823.741");
+    }
+
+    #[test]
+    fn only_the_image_stays_in_the_work_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let keep = folder.path().join("disk.qcow2");
+        fs::write(&keep, [1; 5000]).unwrap();
+        fs::write(folder.path().join("disk.raw"), [1; 9000]).unwrap();
+        fs::create_dir_all(folder.path().join("tmp/apt")).unwrap();
+        assert!(taken(folder.path()) >= 14000);
+        keep_only(folder.path(), &keep).unwrap();
+        let left: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .collect();
+        assert_eq!(left, [keep]);
+    }
+}

@@ -1,0 +1,288 @@
+//! The catalogue: which platform images there are. One TOML file ships with Goldsmith, and
+//! `catalogue.toml` in the data folder adds to it; an image of the user's hides ours of that name.
+//!
+//! What a file may say is in [`wire`]; `engine/catalogue.toml` is the example.
+
+mod wire;
+
+use std::{fs, io, path::PathBuf};
+
+use api::ErrorCode;
+use serde_json::json;
+
+pub(super) use self::wire::{Bootstrap, Checksum, FileImage, UrlImage};
+use self::wire::{WireImage, parse};
+use super::shelf;
+use crate::{
+    error::{Coded, Error, Result},
+    layout::Layout,
+    node::digest,
+};
+
+const SHIPPED: &str = include_str!("../../catalogue.toml");
+const LATEST: &str = "latest";
+/// How many near matches an error lists.
+const NEAR: usize = 8;
+
+/// All platform images of this installation.
+#[derive(Debug)]
+pub struct Catalogue {
+    images: Vec<WireImage>,
+    layout: Layout,
+}
+
+/// One version of one image, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub urn: String,
+    /// 1 boots by BIOS, 2 by UEFI.
+    pub generation: u8,
+    /// `bootstrap`, `url` or `file`.
+    pub kind: String,
+    pub description: String,
+}
+
+/// How a source image comes to be here.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    Bootstrap(Bootstrap),
+    Url(UrlImage),
+    File(FileImage),
+}
+
+impl Origin {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Bootstrap(_) => "bootstrap",
+            Self::Url(_) => "url",
+            Self::File(_) => "file",
+        }
+    }
+
+    fn version(&self) -> &str {
+        match self {
+            Self::Bootstrap(bootstrap) => &bootstrap.version,
+            Self::Url(image) => &image.version,
+            Self::File(image) => &image.version,
+        }
+    }
+}
+
+/// A platform image that the catalogue has. Nothing of it needs to be here yet.
+#[derive(Debug, Clone)]
+pub struct ResolvedEntry {
+    /// `publisher:offer:sku:version`; the version is concrete as soon as it is known.
+    pub urn: String,
+    /// 1 boots by BIOS, 2 by UEFI.
+    pub generation: u8,
+    /// `Linux`.
+    pub os_type: String,
+    /// `x64`.
+    pub architecture: String,
+    /// What it is, for people.
+    pub description: String,
+    pub(super) origin: Origin,
+    /// `publisher:offer:sku`.
+    pub(super) name: String,
+}
+
+impl ResolvedEntry {
+    /// Names everything that decides what the image will be, as far as it is known before it is
+    /// here: under this name the image is found again.
+    pub(super) fn key(&self) -> String {
+        let detail = match &self.origin {
+            Origin::Bootstrap(bootstrap) => json!([bootstrap.identity()]),
+            Origin::Url(image) => json!([image.checksum.text(), image.format.name()]),
+            Origin::File(image) => json!([
+                image.path.to_string_lossy(),
+                image.checksum.as_ref().map(Checksum::text),
+                image.stamp(),
+                image.format.name(),
+            ]),
+        };
+        let name = self.name.to_lowercase();
+        let key = json!([
+            name,
+            self.generation,
+            self.origin.kind(),
+            self.origin.version(),
+            detail
+        ]);
+        digest(key.to_string().as_bytes())
+    }
+
+    pub(super) fn urn_of(&self, version: &str) -> String {
+        format!("{}:{version}", self.name)
+    }
+}
+
+impl Catalogue {
+    /// Reads both files. Unknown keys are errors that name the file and the line.
+    pub fn load(layout: &Layout) -> Result<Self> {
+        let own = layout.user_catalogue();
+        let mut images = match fs::read_to_string(&own) {
+            Ok(text) => parse(&text, &own)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => {
+                return Err(e).code(ErrorCode::InvalidArgument, || {
+                    format!("cannot read {}", own.display())
+                });
+            }
+        };
+        let shipped = parse(SHIPPED, &PathBuf::from("the shipped catalogue"))?;
+        for image in shipped {
+            if !images
+                .iter()
+                .any(|own| own.is(&image.publisher, &image.offer, &image.sku))
+            {
+                images.push(image);
+            }
+        }
+        Ok(Self {
+            images,
+            layout: layout.clone(),
+        })
+    }
+
+    /// Every version of every image, by name.
+    pub fn list(&self) -> Vec<Listed> {
+        let mut all = Vec::new();
+        for image in &self.images {
+            for origin in image.origins() {
+                let entry = self.entry(image, origin);
+                all.push(Listed {
+                    urn: entry.urn,
+                    generation: entry.generation,
+                    kind: entry.origin.kind().to_owned(),
+                    description: entry.description,
+                });
+            }
+        }
+        all.sort_by_key(|listed| listed.urn.to_lowercase());
+        all
+    }
+
+    /// The image of that name, whatever the case. `latest` is the highest version.
+    ///
+    /// # Errors
+    /// `BadPIRSource`, with what comes near and how to add one.
+    pub fn resolve(
+        &self,
+        publisher: &str,
+        offer: &str,
+        sku: &str,
+        version: &str,
+    ) -> Result<ResolvedEntry> {
+        let asked = [publisher, offer, sku, version];
+        let Some(image) = self
+            .images
+            .iter()
+            .find(|image| image.is(publisher, offer, sku))
+        else {
+            return Err(self.unknown(asked, self.near(publisher, offer, sku)));
+        };
+        let mut entries: Vec<_> = image
+            .origins()
+            .into_iter()
+            .map(|origin| self.entry(image, origin))
+            .collect();
+        entries.sort_by_cached_key(|entry| numbers(version_of(&entry.urn)));
+        let found = if version.eq_ignore_ascii_case(LATEST) {
+            entries.pop()
+        } else {
+            entries
+                .iter()
+                .rev()
+                .find(|e| e.answers_to(version))
+                .cloned()
+        };
+        found.ok_or_else(|| {
+            let mut near: Vec<_> = entries.into_iter().rev().map(|entry| entry.urn).collect();
+            near.push(format!("{}:{LATEST}", image.name()));
+            self.unknown(asked, near)
+        })
+    }
+
+    fn entry(&self, image: &WireImage, origin: Origin) -> ResolvedEntry {
+        let mut entry = ResolvedEntry {
+            urn: String::new(),
+            generation: image.generation,
+            os_type: image.os_type().to_owned(),
+            architecture: image.architecture().to_owned(),
+            description: image.description.clone(),
+            origin,
+            name: image.name(),
+        };
+        let known = match &entry.origin {
+            Origin::Bootstrap(_) => shelf::recorded_version(&self.layout, &entry),
+            Origin::Url(_) | Origin::File(_) => None,
+        };
+        entry.urn = entry.urn_of(known.as_deref().unwrap_or(entry.origin.version()));
+        entry
+    }
+
+    fn near(&self, publisher: &str, offer: &str, sku: &str) -> Vec<String> {
+        let mut ranked: Vec<_> = self
+            .images
+            .iter()
+            .map(|image| {
+                let pairs = [
+                    (&image.publisher, publisher),
+                    (&image.offer, offer),
+                    (&image.sku, sku),
+                ];
+                let likeness: usize = pairs.iter().map(|(ours, asked)| common(ours, asked)).sum();
+                (likeness, format!("{}:{LATEST}", image.name()))
+            })
+            .collect();
+        ranked.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        ranked.into_iter().map(|(_, urn)| urn).collect()
+    }
+
+    fn unknown(&self, asked: [&str; 4], near: Vec<String>) -> Error {
+        let lines = near
+            .into_iter()
+            .take(NEAR)
+            .map(|urn| format!("there is {urn}"));
+        Error::new(
+            ErrorCode::BadPIRSource,
+            format!("the catalogue has no image {}", asked.join(":")),
+        )
+        .target("properties.source")
+        .details(lines)
+        .hint(format!(
+            "goldsmith catalogue ls lists all; add your own to {}",
+            self.layout.user_catalogue().display()
+        ))
+    }
+}
+
+impl ResolvedEntry {
+    /// A bootstrapped image has a date in its version; without it, the version means any date.
+    fn answers_to(&self, version: &str) -> bool {
+        version_of(&self.urn).eq_ignore_ascii_case(version)
+            || self.origin.version().eq_ignore_ascii_case(version)
+    }
+}
+
+fn version_of(urn: &str) -> &str {
+    urn.rsplit(':').next().unwrap_or_default()
+}
+
+/// Orders versions as people do: 12.9 before 12.10.
+fn numbers(version: &str) -> Vec<(u64, String)> {
+    let parts = version.split(['.', '-', '_']);
+    parts
+        .map(|part| (part.parse().unwrap_or(0), part.to_lowercase()))
+        .collect()
+}
+
+/// Length of the common beginning, and a bonus for being the same.
+fn common(a: &str, b: &str) -> usize {
+    let (a, b) = (a.to_lowercase(), b.to_lowercase());
+    let same = if a == b { 100 } else { 0 };
+    same + a.chars().zip(b.chars()).take_while(|(x, y)| x == y).count()
+}
+
+#[cfg(test)]
+mod tests;

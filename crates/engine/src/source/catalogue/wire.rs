@@ -1,0 +1,332 @@
+//! What a catalogue file may say.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use api::ErrorCode;
+use serde::{Deserialize, Deserializer, de::Error as _};
+use toml::Spanned;
+
+use super::Origin;
+use crate::{
+    error::{Error, Result},
+    image_file::{Format, digest::Stamp},
+    node::digest,
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireFile {
+    #[serde(default)]
+    image: Vec<Spanned<WireImage>>,
+}
+
+/// One image: `publisher:offer:sku` and where its versions come from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct WireImage {
+    pub(super) publisher: String,
+    pub(super) offer: String,
+    pub(super) sku: String,
+    /// 1 boots by BIOS, 2 by UEFI.
+    pub(super) generation: u8,
+    #[serde(default)]
+    pub(super) description: String,
+    #[serde(default)]
+    os_type: OsType,
+    #[serde(default)]
+    architecture: Architecture,
+    bootstrap: Option<Bootstrap>,
+    #[serde(default)]
+    url: Vec<UrlImage>,
+    #[serde(default)]
+    file: Vec<FileImage>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+enum OsType {
+    #[default]
+    Linux,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+enum Architecture {
+    #[default]
+    #[serde(rename = "x64")]
+    X64,
+}
+
+/// Made from the distribution's signed packages. The date of making is appended to the version.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(in crate::source) struct Bootstrap {
+    /// First part of the version.
+    pub(in crate::source) version: String,
+    /// `bookworm`.
+    pub(in crate::source) suite: String,
+    #[serde(default = "main_only")]
+    pub(in crate::source) components: Vec<String>,
+    pub(in crate::source) packages: Vec<String>,
+    pub(in crate::source) mirror: String,
+    pub(in crate::source) security_mirror: String,
+    /// Keys to trust, if not those that the host trusts.
+    pub(in crate::source) keyring: Option<PathBuf>,
+    /// Size of the disk; builds can make it larger.
+    pub(in crate::source) disk_mib: u32,
+    /// Room that making it takes, also the end of the progress bar.
+    pub(in crate::source) work_mib: u32,
+}
+
+impl Bootstrap {
+    /// Everything that decides what comes out, but for the date.
+    pub(super) fn identity(&self) -> String {
+        digest(format!("{self:?} {}", crate::source::bootstrap::SCRIPT).as_bytes())
+    }
+}
+
+/// Published by somebody. The checksum is required: without it, anything could come.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "WireUrl")]
+pub(in crate::source) struct UrlImage {
+    pub(in crate::source) version: String,
+    pub(in crate::source) url: String,
+    pub(in crate::source) checksum: Checksum,
+    pub(in crate::source) format: Format,
+    pub(in crate::source) virtual_size: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct WireUrl {
+    version: String,
+    url: String,
+    sha256: Option<String>,
+    sha512: Option<String>,
+    #[serde(deserialize_with = "format")]
+    format: Format,
+    virtual_size: Option<u64>,
+}
+
+/// A file of this machine.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "WireFileImage")]
+pub(in crate::source) struct FileImage {
+    pub(in crate::source) version: String,
+    pub(in crate::source) path: PathBuf,
+    pub(in crate::source) checksum: Option<Checksum>,
+    pub(in crate::source) format: Format,
+    pub(in crate::source) virtual_size: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct WireFileImage {
+    version: String,
+    path: PathBuf,
+    sha256: Option<String>,
+    sha512: Option<String>,
+    #[serde(deserialize_with = "format")]
+    format: Format,
+    virtual_size: Option<u64>,
+}
+
+impl FileImage {
+    /// Changes when the file does, so that a changed file is taken in anew.
+    pub(super) fn stamp(&self) -> String {
+        fs::metadata(&self.path).map_or_else(
+            |_| "absent".to_owned(),
+            |metadata| format!("{:?}", Stamp::of(&metadata)),
+        )
+    }
+}
+
+/// What content must hash to, in lower-case hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::source) enum Checksum {
+    Sha256(String),
+    Sha512(String),
+}
+
+impl Checksum {
+    pub(in crate::source) fn text(&self) -> &str {
+        match self {
+            Self::Sha256(text) | Self::Sha512(text) => text,
+        }
+    }
+
+    pub(in crate::source) fn name(&self) -> &'static str {
+        match self {
+            Self::Sha256(_) => "SHA-256",
+            Self::Sha512(_) => "SHA-512",
+        }
+    }
+
+    fn read(sha256: Option<String>, sha512: Option<String>) -> Result<Option<Self>, String> {
+        let (checksum, length): (fn(String) -> Self, usize) = match (&sha256, &sha512) {
+            (None, None) => return Ok(None),
+            (Some(_), None) => (Self::Sha256, 64),
+            (None, Some(_)) => (Self::Sha512, 128),
+            (Some(_), Some(_)) => return Err("give sha256 or sha512, not both".to_owned()),
+        };
+        let text = sha256.or(sha512).unwrap_or_default().to_lowercase();
+        if text.len() != length || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(format!(
+                "a checksum of this kind is {length} hexadecimal digits"
+            ));
+        }
+        Ok(Some(checksum(text)))
+    }
+}
+
+impl TryFrom<WireUrl> for UrlImage {
+    type Error = String;
+
+    fn try_from(wire: WireUrl) -> Result<Self, String> {
+        let checksum = Checksum::read(wire.sha256, wire.sha512)?
+            .ok_or("an image by URL needs its sha256 or sha512")?;
+        if !wire.url.starts_with("https://") && !wire.url.starts_with("http://") {
+            return Err("url must begin with https:// or http://".to_owned());
+        }
+        let WireUrl {
+            version,
+            url,
+            format,
+            virtual_size,
+            ..
+        } = wire;
+        Ok(Self {
+            version,
+            url,
+            checksum,
+            format,
+            virtual_size,
+        })
+    }
+}
+
+impl TryFrom<WireFileImage> for FileImage {
+    type Error = String;
+
+    fn try_from(wire: WireFileImage) -> Result<Self, String> {
+        let checksum = Checksum::read(wire.sha256, wire.sha512)?;
+        let WireFileImage {
+            version,
+            path,
+            format,
+            virtual_size,
+            ..
+        } = wire;
+        Ok(Self {
+            version,
+            path,
+            checksum,
+            format,
+            virtual_size,
+        })
+    }
+}
+
+fn format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Format, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Format::from_name(&name).ok_or_else(|| {
+        let known: Vec<_> = Format::ALL.iter().map(|format| format.name()).collect();
+        D::Error::custom(format!(
+            "format {name:?} is not one of {}",
+            known.join(", ")
+        ))
+    })
+}
+
+fn main_only() -> Vec<String> {
+    vec!["main".to_owned()]
+}
+
+impl WireImage {
+    pub(super) fn is(&self, publisher: &str, offer: &str, sku: &str) -> bool {
+        self.publisher.eq_ignore_ascii_case(publisher)
+            && self.offer.eq_ignore_ascii_case(offer)
+            && self.sku.eq_ignore_ascii_case(sku)
+    }
+
+    pub(super) fn name(&self) -> String {
+        format!("{}:{}:{}", self.publisher, self.offer, self.sku)
+    }
+
+    pub(super) fn os_type(&self) -> &'static str {
+        match self.os_type {
+            OsType::Linux => "Linux",
+        }
+    }
+
+    pub(super) fn architecture(&self) -> &'static str {
+        match self.architecture {
+            Architecture::X64 => "x64",
+        }
+    }
+
+    pub(super) fn origins(&self) -> Vec<Origin> {
+        let bootstrap = self.bootstrap.iter().cloned().map(Origin::Bootstrap);
+        let urls = self.url.iter().cloned().map(Origin::Url);
+        let files = self.file.iter().cloned().map(Origin::File);
+        bootstrap.chain(urls).chain(files).collect()
+    }
+
+    fn fault(&self) -> Option<String> {
+        if self.generation == 0 || self.generation > 2 {
+            return Some(format!("generation is 1 or 2, not {}", self.generation));
+        }
+        if self.origins().is_empty() {
+            return Some(format!("{} has no bootstrap, url or file", self.name()));
+        }
+        let parts = [&self.publisher, &self.offer, &self.sku].into_iter();
+        let origins = self.origins();
+        let versions = origins.iter().map(|origin| origin.version());
+        let bad = |text: &str| text.is_empty() || text.contains(':') || text.contains('/');
+        if parts.map(String::as_str).chain(versions).any(bad) {
+            return Some("publisher, offer, sku and version are not empty, without : and /".into());
+        }
+        match &self.bootstrap {
+            Some(_) if self.generation == 1 => {
+                Some("a bootstrapped image boots by UEFI: it is of generation 2".to_owned())
+            }
+            Some(bootstrap) if bootstrap.disk_mib < 2048 => {
+                Some("disk-mib is at least 2048".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Reads one file; relative paths in it begin where it is.
+pub(super) fn parse(text: &str, path: &Path) -> Result<Vec<WireImage>> {
+    let refuse = |why: String| {
+        let text = format!("{}: {why}", path.display());
+        Error::new(ErrorCode::InvalidArgument, text.trim_end().to_owned())
+    };
+    let wire: WireFile = toml::from_str(text).map_err(|e| refuse(e.to_string()))?;
+    let mut images: Vec<WireImage> = Vec::new();
+    for spanned in wire.image {
+        let line = text[..spanned.span().start].lines().count().max(1);
+        let mut image = spanned.into_inner();
+        if let Some(fault) = image.fault() {
+            return Err(refuse(format!("line {line}: {fault}")));
+        }
+        if images
+            .iter()
+            .any(|other| other.is(&image.publisher, &image.offer, &image.sku))
+        {
+            return Err(refuse(format!(
+                "line {line}: {} is there twice",
+                image.name()
+            )));
+        }
+        let folder = path.parent().unwrap_or(Path::new("."));
+        for file in &mut image.file {
+            file.path = folder.join(&file.path);
+        }
+        images.push(image);
+    }
+    Ok(images)
+}

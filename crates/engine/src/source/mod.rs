@@ -1,0 +1,239 @@
+//! Source images: what a build starts from.
+//!
+//! ```text
+//! sources/<digest>/      disk.qcow2  vars.qcow2 (UEFI)  source.json
+//! sources/entries/<key>.json   which of them an entry of the catalogue was, and when
+//! sources/.work-<uuid>/  being made
+//! ```
+//!
+//! Invariants: a source appears by one rename, is named by the SHA-256 of its disk and is never
+//! changed; its disk is a qcow2 that stands alone; what came from outside was checked before.
+
+mod bootstrap;
+mod catalogue;
+mod given;
+mod import;
+mod shelf;
+pub(crate) mod work;
+
+use std::{io, path::PathBuf};
+
+use api::ErrorCode;
+use serde::{Deserialize, Serialize};
+use vm::Host;
+
+use self::{catalogue::Origin, shelf::Named};
+pub use self::{
+    catalogue::{Catalogue, Listed, ResolvedEntry},
+    import::{ImageFacts, check_importable, convert_in, import},
+};
+use crate::{
+    cx::Cx,
+    error::{Coded, Error, Result},
+    image_file::{io_fault, place::link_or_copy},
+    layout::Layout,
+    node::Lock,
+    store::StoredImage,
+};
+
+/// A source image that is here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceImage {
+    /// SHA-256 of `disk`.
+    pub digest: String,
+    /// A qcow2 to put overlays on; read-only.
+    pub disk: PathBuf,
+    /// The firmware's variables as a qcow2, for UEFI.
+    pub vars: Option<PathBuf>,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+    /// 1 boots by BIOS, 2 by UEFI.
+    pub generation: u8,
+    /// `Linux`.
+    pub os_type: String,
+    /// `x64`.
+    pub architecture: String,
+    /// The URN with its concrete version, or an image's id with its version.
+    pub exact_version: String,
+    /// The URN as it was resolved, or an image's id.
+    pub urn: String,
+}
+
+impl SourceImage {
+    /// The version alone.
+    pub fn version(&self) -> &str {
+        self.exact_version
+            .rsplit([':', '/'])
+            .next()
+            .unwrap_or_default()
+    }
+}
+
+/// Fetches or makes the image if it is not here; verifies it if it is. Of two who want the same,
+/// one works and the other waits.
+///
+/// # Errors
+/// `SourceUnavailable`, `ChecksumMismatch`, `BadImage`, `HostNotReady`, `DiskFull`, `Canceled`.
+pub async fn obtain(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
+    if let Some(image) = shelf::find(cx, entry).await? {
+        return Ok(image);
+    }
+    let _lock = lock(cx, &entry.key()).await?;
+    match shelf::find(cx, entry).await? {
+        Some(image) => Ok(image),
+        None => make(cx, host, entry).await,
+    }
+}
+
+/// Makes or fetches the image anew, though it may be here: newer packages. Builds in progress keep
+/// the one they have.
+pub async fn refresh(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
+    let _lock = lock(cx, &entry.key()).await?;
+    make(cx, host, entry).await
+}
+
+/// The image if it is here and unchanged since it was last verified; nothing is fetched.
+pub fn present(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
+    Ok(shelf::glance(&cx.layout, entry))
+}
+
+/// An image of the store as a source.
+pub async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<SourceImage> {
+    let record = &stored.record;
+    let version = record.version.map(|version| version.to_string());
+    let exact_version = match &version {
+        // An id with `latest` in it stands for the version that was found.
+        Some(version) if !record.id.ends_with(&format!("/{version}")) => {
+            format!("{}/versions/{version}", record.id)
+        }
+        _ => record.id.clone(),
+    };
+    let named = Named {
+        urn: record.id.clone(),
+        exact_version,
+        generation: if record.origin.generation == "V1" {
+            1
+        } else {
+            2
+        },
+        os_type: record.origin.os_type.clone(),
+        architecture: record.origin.architecture.clone(),
+    };
+    let _lock = lock(cx, &record.digest).await?;
+    if let Some(image) = shelf::load(cx, &record.digest, &named).await? {
+        return Ok(image);
+    }
+    let work = shelf::work_folder(cx)?;
+    let (from, to, cancel) = (
+        stored.disk(),
+        work.path().join(shelf::DISK),
+        cx.cancel.clone(),
+    );
+    tokio::task::spawn_blocking(move || link_or_copy(&from, &to, &cancel))
+        .await
+        .map_err(io::Error::other)
+        .flatten()
+        .map_err(|e| io_fault(e, ErrorCode::BadImage, format!("read {}", record.id)))?;
+    let image = shelf::admit(cx, host, work, &named).await?;
+    if image.digest == record.digest {
+        return Ok(image);
+    }
+    shelf::remove(&cx.layout, &image.digest);
+    Err(Error::new(
+        ErrorCode::BadImage,
+        format!("{} has changed since it was stored", record.id),
+    )
+    .hint("remove it and build or import it again"))
+}
+
+/// Removes what killed processes left; returns how many work folders that were.
+pub async fn sweep(layout: &Layout) -> io::Result<usize> {
+    work::sweep(layout).await
+}
+
+async fn lock(cx: &Cx, key: &str) -> Result<Lock> {
+    let path = cx.layout.locks().join(format!("source-{key}.lock"));
+    let waiting = || "cannot lock the source image".to_owned();
+    if let Some(lock) = Lock::try_take(&path).code(ErrorCode::InternalError, waiting)? {
+        return Ok(lock);
+    }
+    cx.events
+        .note("waiting for another goldsmith that prepares the same source image");
+    tokio::select! {
+        lock = Lock::take(path) => lock.code(ErrorCode::InternalError, waiting),
+        () = cx.cancel.cancelled() => Err(canceled()),
+    }
+}
+
+async fn make(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
+    let work = shelf::work_folder(cx)?;
+    let made = match &entry.origin {
+        Origin::Bootstrap(recipe) => bootstrap::make(cx, host, entry, recipe, work.path()).await,
+        Origin::Url(image) => given::download(cx, host, image, work.path())
+            .await
+            .map(|()| image.version.clone()),
+        Origin::File(image) => given::take(cx, host, image, work.path())
+            .await
+            .map(|()| image.version.clone()),
+    };
+    let version = match made {
+        Ok(version) => version,
+        Err(error) => {
+            if let Err(e) = work.remove().await {
+                cx.events.warn(e.to_string());
+            }
+            return Err(error);
+        }
+    };
+    let named = Named {
+        urn: entry.urn.clone(),
+        exact_version: entry.urn_of(&version),
+        generation: entry.generation,
+        os_type: entry.os_type.clone(),
+        architecture: entry.architecture.clone(),
+    };
+    let image = shelf::admit(cx, host, work, &named).await?;
+    shelf::record(&cx.layout, entry, &image)?;
+    Ok(image)
+}
+
+fn canceled() -> Error {
+    Error::new(
+        ErrorCode::Canceled,
+        "preparing the source image was canceled",
+    )
+}
+
+/// Codes the failure of a program that works on an image.
+fn program_fault(error: vm::proc::Error, otherwise: ErrorCode, what: &str) -> Error {
+    use vm::proc::Error as Proc;
+    match error {
+        Proc::Canceled { .. } => canceled(),
+        Proc::NotFound { program } => Error::new(
+            ErrorCode::HostNotReady,
+            format!("{program} is not installed"),
+        )
+        .hint("goldsmith doctor says what to install"),
+        Proc::Failed {
+            stderr_tail,
+            program,
+            ..
+        } => {
+            let full = stderr_tail
+                .iter()
+                .any(|line| line.contains("No space left on device"));
+            if full {
+                return Error::new(ErrorCode::DiskFull, format!("{what}: the disk is full"))
+                    .hint(crate::image_file::space::HINT);
+            }
+            Error::new(otherwise, format!("{what}: {program} failed")).details(stderr_tail)
+        }
+        error @ (Proc::TimedOut { .. } | Proc::Io { .. }) => {
+            Error::new(otherwise, format!("{what}: {error}")).caused_by(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! The source images that are here, and how one gets among them.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use api::ErrorCode;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use vm::{Host, disk, host::UefiFirmware};
+
+use super::{ResolvedEntry, SourceImage, program_fault, work::WorkFolder};
+use crate::{
+    cx::Cx,
+    error::{Error, Result},
+    image_file::{
+        artifact::write_json,
+        digest::{Stamp, sha256},
+        io_fault,
+    },
+    layout::Layout,
+};
+
+pub(super) const DISK: &str = "disk.qcow2";
+const VARS: &str = "vars.qcow2";
+const JSON: &str = "source.json";
+const FORMAT: u32 = 1;
+
+/// What is said of an image beside its content.
+#[derive(Debug, Clone)]
+pub(super) struct Named {
+    pub(super) urn: String,
+    pub(super) exact_version: String,
+    pub(super) generation: u8,
+    pub(super) os_type: String,
+    pub(super) architecture: String,
+}
+
+/// `source.json`: what the content is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Content {
+    format: u32,
+    /// While this is the disk's, its digest is too.
+    stamp: Stamp,
+    created: Timestamp,
+    /// With the names under which it came first, and paths relative to its folder.
+    image: SourceImage,
+}
+
+/// `entries/<key>.json`: which image an entry was.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    digest: String,
+    urn: String,
+    exact_version: String,
+    made: Timestamp,
+}
+
+pub(super) fn work_folder(cx: &Cx) -> Result<WorkFolder> {
+    WorkFolder::create(&cx.layout).map_err(|e| fault(e, &cx.layout))
+}
+
+fn fault(error: io::Error, layout: &Layout) -> Error {
+    let doing = format!("write to {}", layout.sources().display());
+    io_fault(error, ErrorCode::InternalError, doing)
+}
+
+fn row_file(layout: &Layout, entry: &ResolvedEntry) -> PathBuf {
+    layout
+        .sources()
+        .join("entries")
+        .join(format!("{}.json", entry.key()))
+}
+
+fn row(layout: &Layout, entry: &ResolvedEntry) -> Option<Row> {
+    serde_json::from_slice(&fs::read(row_file(layout, entry)).ok()?).ok()
+}
+
+/// The version that the entry's image had when it was made, if that image is here.
+pub(super) fn recorded_version(layout: &Layout, entry: &ResolvedEntry) -> Option<String> {
+    let row = row(layout, entry)?;
+    content(layout, &row.digest)?;
+    row.exact_version.rsplit(':').next().map(str::to_owned)
+}
+
+/// Writes down which image the entry was.
+pub(super) fn record(layout: &Layout, entry: &ResolvedEntry, image: &SourceImage) -> Result<()> {
+    let row = Row {
+        digest: image.digest.clone(),
+        urn: image.urn.clone(),
+        exact_version: image.exact_version.clone(),
+        made: Timestamp::now(),
+    };
+    let path = row_file(layout, entry);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)
+        .and_then(|()| write_json(&path, &row))
+        .map_err(|e| fault(e, layout))
+}
+
+fn content(layout: &Layout, digest: &str) -> Option<Content> {
+    let path = layout.sources().join(digest).join(JSON);
+    let content: Content = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    (content.format == FORMAT && content.image.digest == digest).then_some(content)
+}
+
+fn is_unchanged(layout: &Layout, content: &Content) -> bool {
+    let disk = layout.sources().join(&content.image.digest).join(DISK);
+    Stamp::at(&disk).is_ok_and(|stamp| stamp == content.stamp)
+}
+
+/// What boots by UEFI needs variables, whoever brought the same disk first.
+fn has_vars(layout: &Layout, digest: &str, names: &Named) -> bool {
+    names.generation != 2 || layout.sources().join(digest).join(VARS).is_file()
+}
+
+/// The image of an entry as it stands, without reading it.
+pub(super) fn glance(layout: &Layout, entry: &ResolvedEntry) -> Option<SourceImage> {
+    let row = row(layout, entry)?;
+    let content = content(layout, &row.digest)?;
+    let names = row_names(entry, &row);
+    let usable = is_unchanged(layout, &content) && has_vars(layout, &row.digest, &names);
+    usable.then(|| named(layout, &content, &names))
+}
+
+/// The image of an entry, verified. `None` if it is not here, or no longer what it was.
+pub(super) async fn find(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
+    let Some(row) = row(&cx.layout, entry) else {
+        return Ok(None);
+    };
+    load(cx, &row.digest, &row_names(entry, &row)).await
+}
+
+fn row_names(entry: &ResolvedEntry, row: &Row) -> Named {
+    Named {
+        urn: entry.urn.clone(),
+        exact_version: row.exact_version.clone(),
+        generation: entry.generation,
+        os_type: entry.os_type.clone(),
+        architecture: entry.architecture.clone(),
+    }
+}
+
+/// The image of that digest, under the names that are given. It is read again in full when it looks
+/// touched; one that was changed goes.
+pub(super) async fn load(cx: &Cx, digest: &str, names: &Named) -> Result<Option<SourceImage>> {
+    let layout = &cx.layout;
+    let Some(mut content) = content(layout, digest) else {
+        return Ok(None);
+    };
+    let disk = layout.sources().join(digest).join(DISK);
+    let touched = !is_unchanged(layout, &content);
+    let intact =
+        !touched || (disk.is_file() && sha256(cx, &disk, "Verify source image").await? == digest);
+    if !intact || !has_vars(layout, digest, names) {
+        cx.events.warn(format!(
+            "the source image {digest} is damaged and is made again"
+        ));
+        remove(layout, digest);
+        return Ok(None);
+    }
+    if touched {
+        content.stamp = Stamp::at(&disk).map_err(|e| fault(e, layout))?;
+        write_json(&disk.with_file_name(JSON), &content).map_err(|e| fault(e, layout))?;
+    }
+    Ok(Some(named(layout, &content, names)))
+}
+
+fn named(layout: &Layout, content: &Content, names: &Named) -> SourceImage {
+    let image = &content.image;
+    let folder = layout.sources().join(&image.digest);
+    SourceImage {
+        disk: folder.join(DISK),
+        vars: (names.generation == 2).then(|| folder.join(VARS)),
+        ..source_image(image.digest.clone(), image.virtual_size, names)
+    }
+}
+
+/// With paths relative to its folder.
+fn source_image(digest: String, virtual_size: u64, names: &Named) -> SourceImage {
+    SourceImage {
+        digest,
+        disk: DISK.into(),
+        vars: Some(VARS.into()),
+        virtual_size,
+        generation: names.generation,
+        os_type: names.os_type.clone(),
+        architecture: names.architecture.clone(),
+        exact_version: names.exact_version.clone(),
+        urn: names.urn.clone(),
+    }
+}
+
+/// Takes the finished `disk.qcow2` of a work folder in.
+pub(super) async fn admit(
+    cx: &Cx,
+    host: &Host,
+    work: WorkFolder,
+    names: &Named,
+) -> Result<SourceImage> {
+    let disk = work.path().join(DISK);
+    let info = disk::info(host, &disk, Some("qcow2"))
+        .await
+        .map_err(|e| program_fault(e, ErrorCode::BadImage, "look at the source image"))?;
+    let vars = match &host.uefi {
+        Some(firmware) => Some(make_vars(cx, host, firmware, &work.path().join(VARS)).await?),
+        None if names.generation == 2 => {
+            let text = "the source image boots by UEFI, and there is no firmware for it";
+            return Err(Error::new(ErrorCode::HostNotReady, text).hint("apt-get install ovmf"));
+        }
+        None => None,
+    };
+    let digest = sha256(cx, &disk, "Verify source image").await?;
+    let layout = &cx.layout;
+    let sealed = (|| {
+        for file in std::iter::once(&disk).chain(&vars) {
+            fs::set_permissions(file, fs::Permissions::from_mode(0o444))?;
+        }
+        Stamp::at(&disk)
+    })();
+    let content = Content {
+        format: FORMAT,
+        stamp: sealed.map_err(|e| fault(e, layout))?,
+        created: Timestamp::now(),
+        image: source_image(digest.clone(), info.virtual_size, names),
+    };
+    let folder = layout.sources().join(&digest);
+    let json = work.path().join(JSON);
+    write_json(&json, &content)
+        .and_then(|()| work.rename(&folder))
+        .map_err(|e| fault(e, layout))?;
+    match load(cx, &digest, names).await? {
+        Some(image) => Ok(image),
+        None => Err(Error::new(
+            ErrorCode::InternalError,
+            format!("the source image {digest} went away while it was taken in"),
+        )),
+    }
+}
+
+async fn make_vars(cx: &Cx, host: &Host, firmware: &UefiFirmware, to: &Path) -> Result<PathBuf> {
+    let job = disk::Convert {
+        src: &firmware.vars,
+        src_format: "raw",
+        dst: to,
+        dst_format: "qcow2",
+        options: &[],
+        compress: false,
+    };
+    disk::convert(host, job, |_| (), &cx.cancel)
+        .await
+        .map_err(|e| program_fault(e, ErrorCode::HostNotReady, "copy the firmware's variables"))?;
+    Ok(to.to_owned())
+}
+
+/// Removes an image. Overlays on it are lost.
+pub(super) fn remove(layout: &Layout, digest: &str) {
+    let folder = layout.sources().join(digest);
+    // First the name, at once; then the content.
+    let gone = layout
+        .sources()
+        .join(format!(".work-{}", uuid::Uuid::now_v7()));
+    match fs::rename(&folder, &gone) {
+        Ok(()) => {
+            let _ = fs::remove_dir_all(gone);
+        }
+        Err(e) => tracing::debug!(error = %e, %digest, "no source image to remove"),
+    }
+}

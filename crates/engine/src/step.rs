@@ -1,0 +1,187 @@
+//! The steps of a run, and what surrounds each: a deadline, cancel, panic, events, fault points.
+
+use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use api::ErrorCode;
+use futures_util::FutureExt;
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{
+    cx::Cx,
+    error::{Error, Result},
+    event::{Event, Outcome},
+};
+
+/// The steps of a run, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Template to plan: every mistake at once, nothing made.
+    Resolve,
+    /// The source image is fetched or bootstrapped.
+    Source,
+    /// A machine boots from the source for the first time and is sealed.
+    Boot,
+    /// A machine goes on from a node.
+    Start,
+    /// One customizer, by its index in the template.
+    Customize(usize),
+    /// Everything that belongs to this one machine is taken out.
+    Generalize,
+    /// The guest powers off; its disk is final.
+    PowerOff,
+    /// The sealed disk becomes one standalone image.
+    Convert,
+    /// Every distributor, side by side.
+    Distribute,
+    /// Every `--export`.
+    Export,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolve => f.write_str("resolve"),
+            Self::Source => f.write_str("source"),
+            Self::Boot => f.write_str("boot"),
+            Self::Start => f.write_str("start"),
+            Self::Customize(index) => write!(f, "customize[{index}]"),
+            Self::Generalize => f.write_str("generalize"),
+            Self::PowerOff => f.write_str("power off"),
+            Self::Convert => f.write_str("convert"),
+            Self::Distribute => f.write_str("distribute"),
+            Self::Export => f.write_str("export"),
+        }
+    }
+}
+
+/// A fault to happen at the start of a step. Only tests ask for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The step fails.
+    Error,
+    /// The step panics.
+    Panic,
+    /// The step never ends.
+    Hang,
+}
+
+/// Which fault happens where.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    at: Option<(Step, Fault)>,
+    hanging: Arc<Notify>,
+}
+
+impl Faults {
+    /// One fault at one step.
+    pub fn at(step: Step, fault: Fault) -> Self {
+        Self {
+            at: Some((step, fault)),
+            ..Self::default()
+        }
+    }
+
+    /// Waits until a step hangs.
+    pub async fn hanging(&self) {
+        self.hanging.notified().await;
+    }
+
+    #[expect(clippy::panic, reason = "it is the fault that was asked for")]
+    async fn hit(&self, step: Step) -> Result<()> {
+        match self.at.filter(|(at, _)| *at == step) {
+            None => Ok(()),
+            Some((_, Fault::Error)) => Err(Error::new(
+                ErrorCode::InternalError,
+                format!("fault at {step}"),
+            )),
+            Some((_, Fault::Panic)) => panic!("fault at {step}"),
+            Some((_, Fault::Hang)) => {
+                self.hanging.notify_one();
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+impl Cx {
+    /// Carries out one step. Cancel, a deadline and a panic end it as an error that names the step;
+    /// what the step held is released by the run, not here.
+    pub async fn step<T>(
+        &self,
+        step: Step,
+        title: &str,
+        limit: Duration,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let name = step.to_string();
+        let started = Instant::now();
+        self.events.send(Event::StepStarted {
+            step: name.clone(),
+            title: title.to_owned(),
+        });
+        let limit = limit.min(self.time_left());
+        let guarded = AssertUnwindSafe(async {
+            self.faults.hit(step).await?;
+            work.await
+        })
+        .catch_unwind();
+        let result = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(canceled(&name)),
+            result = tokio::time::timeout(limit, guarded) => match result {
+                Ok(Ok(result)) => result,
+                Ok(Err(panic)) => Err(panicked(&name, panic.as_ref())),
+                Err(_) => Err(timed_out(self, &name, limit)),
+            },
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        match result {
+            Ok(value) => {
+                let title = title.to_owned();
+                self.events.send(Event::StepFinished {
+                    step: name,
+                    title,
+                    seconds,
+                    outcome: Outcome::Done,
+                });
+                Ok(value)
+            }
+            Err(mut error) => {
+                error.step.get_or_insert(name);
+                Err(error)
+            }
+        }
+    }
+}
+
+fn canceled(step: &str) -> Error {
+    Error::new(ErrorCode::Canceled, format!("canceled in step {step}"))
+}
+
+fn timed_out(cx: &Cx, step: &str, limit: Duration) -> Error {
+    if cx.time_left().is_zero() {
+        return Error::new(
+            ErrorCode::BuildTimeout,
+            format!("the build's time ran out in step {step}"),
+        )
+        .target("properties.buildTimeoutInMinutes")
+        .hint("give the template a larger buildTimeoutInMinutes (at most 960)");
+    }
+    Error::new(
+        ErrorCode::StepTimedOut,
+        format!("step {step} did not end within {} s", limit.as_secs()),
+    )
+}
+
+fn panicked(step: &str, panic: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned());
+    Error::new(
+        ErrorCode::InternalError,
+        format!("goldsmith panicked in step {step}: {text}"),
+    )
+    .hint("this is a fault of goldsmith: please report it with the template and this message")
+}

@@ -1,0 +1,149 @@
+//! A throw-away machine from a finished image, to see that it boots and does what it should.
+//!
+//! The image is not written to: the machine has an overlay that goes with it. No seed is attached,
+//! so what the machine does is what the image does anywhere.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use api::ErrorCode;
+use vm::{Backend, Ended, Firmware, Host, MachineSpec, disk};
+
+use crate::{
+    build::machine_error,
+    cx::Cx,
+    error::{Coded, Error, Result},
+    janitor,
+    ledger::{Held, Ledger},
+};
+
+/// What to boot and how.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    pub disk: PathBuf,
+    /// `qcow2`, `raw`, `vpc` or `vmdk`, as QEMU names them.
+    pub format: String,
+    pub virtual_size: u64,
+    pub uefi: bool,
+    pub vcpus: u32,
+    pub memory_mib: u64,
+    /// Loopback ports (0: any free one) and the guest's ports they lead to.
+    pub publish: Vec<(u16, u16)>,
+}
+
+/// A published port: host and guest.
+pub type Published = (u16, u16);
+
+/// Boots the image and waits until the guest powers off or `cx.cancel` fires; either is a good end.
+/// `running` hears of the ports and the serial log once the machine runs.
+pub async fn run(
+    cx: &Cx,
+    host: &Host,
+    backend: &dyn Backend,
+    trial: &Trial,
+    running: impl FnOnce(&[Published], &Path),
+) -> Result<()> {
+    let id = crate::new_run_id();
+    let (dir, logs) = (cx.layout.runs().join(&id), cx.layout.logs().join(&id));
+    let prepare = || -> std::io::Result<Ledger> {
+        let ledger = Ledger::open(&cx.layout, &id)?;
+        ledger.hold(Held::RunFolder { path: dir.clone() })?;
+        ledger.hold(Held::Machine {
+            run_dir: dir.clone(),
+        })?;
+        std::fs::create_dir_all(&dir)?;
+        std::fs::create_dir_all(&logs)?;
+        Ok(ledger)
+    };
+    let ledger = prepare().code(ErrorCode::HostNotReady, || {
+        format!("cannot write below {}", cx.layout.cache().display())
+    })?;
+    let result = boot(cx, host, backend, trial, &dir, running).await;
+    if result.is_err() {
+        let _ = std::fs::copy(dir.join("serial.log"), logs.join("serial.log"));
+    }
+    for problem in janitor::release(&cx.layout, &ledger, backend).await {
+        cx.events.warn(format!("could not be released: {problem}"));
+    }
+    ledger.close().code(ErrorCode::InternalError, || {
+        "cannot close the ledger".to_owned()
+    })?;
+    result
+}
+
+async fn boot(
+    cx: &Cx,
+    host: &Host,
+    backend: &dyn Backend,
+    trial: &Trial,
+    dir: &Path,
+    running: impl FnOnce(&[Published], &Path),
+) -> Result<()> {
+    let overlay = dir.join("disk.qcow2");
+    disk::create_overlay_on(
+        host,
+        &overlay,
+        &trial.disk,
+        &trial.format,
+        trial.virtual_size,
+    )
+    .await
+    .map_err(|e| machine_error(e.into()))?;
+    let spec = MachineSpec {
+        name: format!(
+            "goldsmith-trial-{}",
+            dir.file_name().unwrap_or_default().to_string_lossy()
+        ),
+        run_dir: dir.to_owned(),
+        vcpus: trial.vcpus,
+        memory_mib: trial.memory_mib,
+        firmware: firmware(host, trial, dir).await?,
+        disk: overlay,
+        seed: None,
+        forwards: trial.publish.clone(),
+        resume_from: None,
+        machine_type: None,
+        cpu_model: None,
+    };
+    let machine = backend
+        .start(&spec, &cx.cancel)
+        .await
+        .map_err(machine_error)?;
+    let ports: Vec<Published> = trial
+        .publish
+        .iter()
+        .filter_map(|(_, guest)| Some((machine.forwarded(*guest)?, *guest)))
+        .collect();
+    running(&ports, &dir.join("serial.log"));
+    tokio::select! {
+        () = cx.cancel.cancelled() => {
+            machine.stop(Duration::ZERO).await.map_err(machine_error)
+        }
+        () = machine.gone() => match machine.ended() {
+            Some(Ended::GuestShutdown) | None => Ok(()),
+            Some(ended) => Err(Error::new(ErrorCode::GuestStopped, format!("the machine ended: {ended}"))
+                .details(machine.serial_tail(20))),
+        },
+    }
+}
+
+async fn firmware(host: &Host, trial: &Trial, dir: &Path) -> Result<Firmware> {
+    if !trial.uefi {
+        return Ok(Firmware::Bios);
+    }
+    let uefi = host.uefi.as_ref().ok_or_else(|| {
+        Error::new(
+            ErrorCode::HostNotReady,
+            "there is no UEFI firmware on this host",
+        )
+        .hint("apt-get install ovmf")
+    })?;
+    let vars = dir.join("vars.qcow2");
+    let bytes = std::fs::metadata(&uefi.vars).map_or(0, |meta| meta.len());
+    disk::create_overlay_on(host, &vars, &uefi.vars, "raw", bytes)
+        .await
+        .map_err(|e| machine_error(e.into()))?;
+    Ok(Firmware::Uefi { vars })
+}
