@@ -1,1 +1,61 @@
-fn main() {}
+//! The executable: commands in, engine's events out, one exit code at the end.
+
+mod cli;
+mod cmd;
+mod duration;
+mod output;
+mod setting;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not errors; clap knows where each goes.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let output = output::Output::new(cli.global.output);
+    init_log(cli.global.verbose);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output.error(&cmd::internal(&error));
+            return ExitCode::from(1);
+        }
+    };
+    let result = runtime.block_on(cmd::run(cli, &output));
+    // Whatever still waits in the background (a lock, a slow disk) must not hold the end up.
+    runtime.shutdown_background();
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let code = error.exit_code();
+            output.failure(&error);
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// The log of the program itself, for its developers and for bug reports: on standard error.
+fn init_log(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("GOLDSMITH_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("{level},russh=error")));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}

@@ -1,0 +1,266 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use engine::export::ExportSpec;
+
+use crate::duration;
+
+/// Forges golden VM images from Azure image templates, on real QEMU machines.
+#[derive(Debug, Parser)]
+#[command(name = "goldsmith", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Text for people, or one JSON object per line for machines
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub(crate) output: Format,
+    /// Image store, user's catalogue and ledger [default: $XDG_DATA_HOME/goldsmith]
+    #[arg(long, global = true, env = "GOLDSMITH_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Sources, nodes and artifacts; may be deleted [default: $XDG_CACHE_HOME/goldsmith]
+    #[arg(long, global = true, env = "GOLDSMITH_CACHE_DIR", value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// KVM if it works here, or one of the two by force
+    #[arg(
+        long,
+        global = true,
+        env = "GOLDSMITH_ACCEL",
+        value_enum,
+        default_value = "auto"
+    )]
+    pub(crate) accel: Accel,
+    /// More of goldsmith's own log on standard error (twice: still more)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Accel {
+    Auto,
+    Kvm,
+    Tcg,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Forge the image of a template
+    Build(Build),
+    /// Check a template and say every mistake in it
+    Validate(Validate),
+    /// Say what a build would do: cached or not and why, and how long it should take
+    Plan(Plan),
+    /// Enter a machine that `build --on-error keep` left running
+    Shell(Shell),
+    /// The image store: managed images and galleries
+    #[command(subcommand)]
+    Image(Image),
+    /// The catalogue of source images
+    #[command(subcommand)]
+    Catalogue(Catalogue),
+    /// Sources, nodes and artifacts that can be made again
+    #[command(subcommand)]
+    Cache(Cache),
+    /// What runs hold on this machine, and letting go of it
+    #[command(subcommand)]
+    Ledger(Ledger),
+    /// Say what this machine can do, and what mends what it cannot
+    Doctor,
+}
+
+/// A template and how to read it.
+#[derive(Debug, Args)]
+pub(crate) struct Template {
+    /// Azure image template (the resource body, as `az image builder create --image-template` takes it)
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Read it as this API version [default: its own apiVersion, else the newest]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) api_version: Option<String>,
+}
+
+/// How old a cached step may be.
+#[derive(Debug, Args)]
+pub(crate) struct Freshness {
+    /// Run every customizer afresh; the first boot is still reused
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Run customizers afresh whose result is older, for example 12h or 7d
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub(crate) max_age: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    #[command(flatten)]
+    pub(crate) template: Template,
+    #[command(flatten)]
+    pub(crate) freshness: Freshness,
+    /// Also write the image to a file: qcow2=PATH, raw=PATH, vhd=PATH or vmdk=PATH (repeatable)
+    #[arg(long, value_name = "FORMAT=PATH")]
+    pub(crate) export: Vec<ExportSpec>,
+    /// Replace files that --export finds in its place
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// What becomes of the machine when a step fails
+    #[arg(long, value_enum, default_value = "cleanup")]
+    pub(crate) on_error: OnError,
+    /// How long a kept machine lives
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "2h")]
+    pub(crate) keep_for: Duration,
+    /// How long a guest may take from power-on to its first answer
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "20m")]
+    pub(crate) boot_timeout: Duration,
+    /// Least recently used nodes go when the cache takes more
+    #[arg(
+        long,
+        value_name = "GIB",
+        env = "GOLDSMITH_CACHE_GIB",
+        default_value_t = 40
+    )]
+    pub(crate) cache_gib: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnError {
+    /// Remove it
+    Cleanup,
+    /// Leave it running, to be entered with `goldsmith shell`
+    Keep,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    #[command(flatten)]
+    pub(crate) template: Template,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) template: Template,
+    #[command(flatten)]
+    pub(crate) freshness: Freshness,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Shell {
+    /// The run, or the beginning of its id [default: the newest kept one]
+    pub(crate) run: Option<String>,
+    /// Run this instead of a shell
+    #[arg(last = true)]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Image {
+    /// List managed images and gallery versions
+    Ls,
+    /// All that is known of one
+    Show {
+        /// Resource id, or a short name as `image ls` prints it
+        id: String,
+    },
+    /// Take a disk image of your own into the store: qcow2, raw, VHD or VMDK
+    Import {
+        /// Name of the managed image to make
+        name: String,
+        /// The disk image; one with a backing file is refused
+        file: PathBuf,
+        /// Hyper-V generation: 1 boots by BIOS, 2 by UEFI
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+        generation: u8,
+    },
+    /// Write an image to files
+    Export {
+        id: String,
+        /// qcow2=PATH, raw=PATH, vhd=PATH or vmdk=PATH (repeatable)
+        #[arg(long, value_name = "FORMAT=PATH", required = true)]
+        export: Vec<ExportSpec>,
+        /// Replace files in its place
+        #[arg(long)]
+        force: bool,
+    },
+    /// Remove an image for good
+    Rm { id: String },
+    /// Start a throw-away machine from an image or a disk file, until Ctrl-C
+    Boot(Boot),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Boot {
+    /// An image of the store, or a disk file (qcow2, raw, VHD, VMDK); it is not changed
+    pub(crate) image: String,
+    /// Lead a loopback port to a port of the guest: HOST:GUEST (host port 0: any free one)
+    #[arg(long, value_name = "HOST:GUEST", value_parser = parse_publish)]
+    pub(crate) publish: Vec<(u16, u16)>,
+    /// Memory in MiB
+    #[arg(long, default_value_t = 2048)]
+    pub(crate) memory: u64,
+    /// Virtual CPUs
+    #[arg(long, default_value_t = 2)]
+    pub(crate) cpus: u32,
+    /// Generation of a disk file: 1 boots by BIOS, 2 by UEFI
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub(crate) generation: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Catalogue {
+    /// List the images that PlatformImage sources can name
+    Ls,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cache {
+    /// What is cached and how much it takes
+    Ls,
+    /// Remove what was used least recently
+    Prune {
+        /// Until the cache takes at most this many GiB [default: 0, all but sources]
+        #[arg(long, value_name = "GIB", default_value_t = 0)]
+        max_gib: u64,
+        /// Source images too
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ledger {
+    /// What is held, by run
+    Ls,
+    /// End a kept machine before its time
+    Release {
+        /// The run, or the beginning of its id
+        run: String,
+    },
+}
+
+/// `HOST:GUEST`, also with the address that it can only be: `127.0.0.1:HOST:GUEST`.
+fn parse_publish(text: &str) -> Result<(u16, u16), String> {
+    let ports = text.strip_prefix("127.0.0.1:").unwrap_or(text);
+    let parsed = ports
+        .split_once(':')
+        .and_then(|(host, guest)| Some((host.parse().ok()?, guest.parse().ok()?)));
+    parsed.filter(|(_, guest)| *guest != 0).ok_or_else(|| {
+        format!(
+            "{text:?} is not HOST:GUEST with two port numbers, for example 8080:80; \
+             the host's side is always on 127.0.0.1"
+        )
+    })
+}

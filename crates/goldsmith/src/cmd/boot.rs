@@ -1,0 +1,90 @@
+//! `goldsmith image boot`: a throw-away machine from an image, until Ctrl-C.
+
+use std::path::Path;
+
+use api::ErrorCode;
+use engine::{
+    error::Error,
+    event::Events,
+    image_file::Format,
+    layout::Layout,
+    store::Store,
+    trial::{self, Trial},
+};
+use serde_json::json;
+
+use super::{Result, qemu};
+use crate::{
+    cli::{self, Global},
+    output::Output,
+    setting, signals,
+};
+
+pub(super) async fn run(
+    args: cli::Boot,
+    global: &Global,
+    layout: &Layout,
+    output: &Output,
+) -> Result {
+    let cancel = signals::cancel_on_signals();
+    let (host, backend) = qemu(global).await?;
+    let trial = trial(&args, layout, &host).await?;
+    let cx = setting::cx(layout, Events::none(), cancel);
+    trial::run(&cx, &host, &backend, &trial, |ports, serial| {
+        let published: Vec<_> = ports
+            .iter()
+            .map(|(host, guest)| json!({ "host": host, "guest": guest }))
+            .collect();
+        let value = json!({ "image": trial.disk, "published": published, "serial": serial });
+        output.result("booting", &value, || {
+            let mut text = format!("booting {}; Ctrl-C ends it\n", trial.disk.display());
+            for (host, guest) in ports {
+                text.push_str(&format!(
+                    "127.0.0.1:{host} leads to port {guest} of the guest\n"
+                ));
+            }
+            text + &format!("serial console: {}", serial.display())
+        });
+    })
+    .await?;
+    output.text("the machine is gone");
+    Ok(0)
+}
+
+async fn trial(args: &cli::Boot, layout: &Layout, host: &vm::Host) -> Result<Trial> {
+    let (vcpus, memory_mib, publish) = (args.cpus, args.memory, args.publish.clone());
+    let file = Path::new(&args.image);
+    if !file.is_file() {
+        let stored = Store::open(layout)
+            .get(&args.image)
+            .map_err(|e| not_found(e, &args.image))?;
+        return Ok(Trial {
+            disk: stored.disk(),
+            format: "qcow2".to_owned(),
+            virtual_size: stored.record.virtual_size,
+            uefi: stored.record.origin.generation != "V1",
+            vcpus,
+            memory_mib,
+            publish,
+        });
+    }
+    let facts = engine::source::check_importable(host, file).await?;
+    Ok(Trial {
+        disk: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
+        format: Format::from_name(&facts.format)
+            .map_or("raw", Format::driver)
+            .to_owned(),
+        virtual_size: facts.virtual_size,
+        uefi: args.generation == 2,
+        vcpus,
+        memory_mib,
+        publish,
+    })
+}
+
+fn not_found(mut error: Error, image: &str) -> Error {
+    if error.code == ErrorCode::NotFound {
+        error.message = format!("there is no file and no image {image:?}");
+    }
+    error
+}

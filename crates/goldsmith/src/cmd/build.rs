@@ -1,0 +1,142 @@
+//! `goldsmith build`: forge the image of a template.
+
+use engine::{
+    build::{self, Freshness, Report, Request},
+    event::{Event, Outcome},
+};
+
+use super::{Result, qemu, template};
+use crate::{
+    cli::{self, Global, OnError},
+    duration::{bytes, human},
+    output::{Output, Table},
+    setting, signals,
+};
+
+const GIB: u64 = 1024 * 1024 * 1024;
+
+pub(super) async fn run(
+    args: cli::Build,
+    global: &Global,
+    layout: &engine::layout::Layout,
+    output: &Output,
+) -> Result {
+    let input = template::read(&args.template, output)?;
+    let cancel = signals::cancel_on_signals();
+    let (host, backend) = qemu(global).await?;
+    let (events, mut steps, shown) = follow(output);
+    let cx = setting::cx(layout, events, cancel);
+    let request = Request {
+        exports: args
+            .export
+            .into_iter()
+            .map(|spec| spec.replacing(args.force))
+            .collect(),
+        freshness: freshness(&args.freshness),
+        keep: (args.on_error == OnError::Keep).then_some(args.keep_for),
+        boot_timeout: args.boot_timeout,
+        cache_bytes: args.cache_gib * GIB,
+    };
+    let result: Result<Report> = match build::resolve(&cx, input).await {
+        Ok(plan) => build::build(&cx, &host, &backend, &plan, &request)
+            .await
+            .map_err(Into::into),
+        Err(errors) => Err(errors.into()),
+    };
+    drop(cx);
+    if let Err(e) = shown.await {
+        tracing::error!(error = %e, "the output task died");
+    }
+    let report = result?;
+    steps.close();
+    let mut finished = Vec::new();
+    while let Ok(event) = steps.try_recv() {
+        finished.push(event);
+    }
+    output.result("result", &report, || text(&report, &finished));
+    Ok(0)
+}
+
+/// Shows events as they come, and keeps the finished steps for the table at the end.
+fn follow(
+    output: &Output,
+) -> (
+    engine::event::Events,
+    tokio::sync::mpsc::UnboundedReceiver<Event>,
+    tokio::task::JoinHandle<()>,
+) {
+    let (shown, screen) = output.follow();
+    let (events, mut receiver) = engine::event::Events::channel();
+    let (keep, kept) = tokio::sync::mpsc::unbounded_channel();
+    let task = tokio::spawn(async move {
+        while let Some(event) = receiver.recv().await {
+            if matches!(event, Event::StepFinished { .. }) {
+                let _ = keep.send(event.clone());
+            }
+            shown.send(event);
+        }
+        drop(shown);
+        if let Err(e) = screen.await {
+            tracing::error!(error = %e, "the output task died");
+        }
+    });
+    (events, kept, task)
+}
+
+pub(super) fn freshness(args: &cli::Freshness) -> Freshness {
+    Freshness {
+        no_cache: args.no_cache,
+        max_age: args.max_age,
+    }
+}
+
+fn text(report: &Report, finished: &[Event]) -> String {
+    let mut steps = Table::new(&["step", "what", "time"]);
+    for event in finished {
+        if let Event::StepFinished {
+            step,
+            title,
+            seconds,
+            outcome,
+        } = event
+        {
+            let time = match outcome {
+                Outcome::Done => human(*seconds),
+                #[expect(clippy::cast_precision_loss, reason = "an age for people")]
+                Outcome::Cached { age_seconds } => {
+                    format!("cached, {} old", human(*age_seconds as f64))
+                }
+            };
+            steps.row([step.clone(), title.clone(), time]);
+        }
+    }
+    let mut artifacts = Table::new(&["artifact", "where", "size", "sha-256"]);
+    for output in &report.outputs {
+        let place = output
+            .artifact_id
+            .clone()
+            .or_else(|| output.artifact_uri.clone());
+        artifacts.row([
+            format!("{} {}", output.kind, output.run_output_name),
+            place.unwrap_or_default(),
+            bytes(output.bytes),
+            output.sha256.clone(),
+        ]);
+    }
+    for export in &report.exports {
+        artifacts.row([
+            format!("export {}", export.format),
+            export.path.display().to_string(),
+            bytes(export.bytes),
+            export.sha256.clone(),
+        ]);
+    }
+    format!(
+        "\n{}\n{}\nsource {}\nlogs {}\nforged in {}",
+        steps.render(),
+        artifacts.render(),
+        report.source,
+        report.log_dir.display(),
+        human(report.seconds)
+    )
+}

@@ -1,0 +1,137 @@
+//! The commands, one file each: from flags to the engine and from its answer to the output.
+
+mod boot;
+mod build;
+mod cache;
+mod catalogue;
+mod doctor;
+mod image;
+mod ledger;
+mod plan;
+mod shell;
+mod template;
+mod validate;
+
+use api::ErrorCode;
+use engine::{error::Error, janitor, layout::Layout};
+use vm::{Host, Qemu};
+
+use crate::{
+    cli::{Cli, Command, Global},
+    output::Output,
+    setting,
+};
+
+/// Why a command failed: one error, or several mistakes told together.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    errors: Vec<Error>,
+    /// All of it has been printed (with source excerpts); only the exit code is left to say.
+    printed: bool,
+}
+
+impl Failure {
+    /// What is still to be printed.
+    pub(crate) fn errors(&self) -> &[Error] {
+        if self.printed { &[] } else { &self.errors }
+    }
+
+    pub(crate) fn exit_code(&self) -> u8 {
+        self.errors
+            .first()
+            .map_or(1, |error| error.code.exit_code())
+    }
+
+    fn printed(code: ErrorCode) -> Self {
+        Self {
+            errors: vec![Error::new(code, String::new())],
+            printed: true,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            errors: vec![error],
+            printed: false,
+        }
+    }
+}
+
+impl From<Vec<Error>> for Failure {
+    fn from(errors: Vec<Error>) -> Self {
+        Self {
+            errors,
+            printed: false,
+        }
+    }
+}
+
+type Result<T = u8, E = Failure> = std::result::Result<T, E>;
+
+/// Carries out the command; the value is the exit code.
+pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
+    let global = &cli.global;
+    let layout = setting::layout(global)?;
+    if !matches!(cli.command, Command::Validate(_)) {
+        clean(&layout, output).await;
+    }
+    match cli.command {
+        Command::Validate(args) => validate::run(&args, output).await,
+        Command::Build(args) => build::run(args, global, &layout, output).await,
+        Command::Plan(args) => plan::run(args, global, &layout, output).await,
+        Command::Shell(args) => shell::run(&args, &layout).await,
+        Command::Image(command) => image::run(command, global, &layout, output).await,
+        Command::Catalogue(command) => catalogue::run(&command, &layout, output),
+        Command::Cache(command) => cache::run(&command, &layout, output).await,
+        Command::Ledger(command) => ledger::run(&command, global, &layout, output).await,
+        Command::Doctor => doctor::run(output).await,
+    }
+}
+
+/// Finishes what a killed goldsmith left behind. It never keeps a command from its own work.
+async fn clean(layout: &Layout, output: &Output) {
+    match janitor::sweep(layout, &Reaper).await {
+        Ok(problems) => {
+            for problem in problems {
+                output.note(&format!(
+                    "warning: left over from an earlier run: {problem}"
+                ));
+            }
+        }
+        Err(e) => output.note(&format!(
+            "warning: the cleaning up of earlier runs failed: {e}"
+        )),
+    }
+}
+
+/// A backend that only ends machines: cleaning up must work where QEMU is gone by now.
+struct Reaper;
+
+#[async_trait::async_trait]
+impl vm::Backend for Reaper {
+    async fn start(
+        &self,
+        _spec: &vm::MachineSpec,
+        _cancel: &tokio_util::sync::CancellationToken,
+    ) -> std::result::Result<Box<dyn vm::Machine>, vm::Error> {
+        Err(vm::Error::Start {
+            said: "this backend only ends machines".to_owned(),
+        })
+    }
+
+    async fn end(&self, run_dir: &std::path::Path) -> std::result::Result<(), vm::Error> {
+        vm::end(run_dir).await
+    }
+}
+
+async fn qemu(global: &Global) -> Result<(Host, Qemu)> {
+    let host = setting::host(global).await?;
+    Ok((host.clone(), Qemu::new(host)))
+}
+
+/// Something that should not happen.
+pub(crate) fn internal(error: &dyn std::fmt::Display) -> Error {
+    Error::new(ErrorCode::InternalError, error.to_string())
+}

@@ -1,0 +1,133 @@
+//! Reading a template file and showing its mistakes in place.
+
+use std::path::{Path, PathBuf};
+
+use api::{
+    ErrorCode,
+    template::{ApiVersion, Diagnostic, Face, ParseOptions, Parsed, Severity},
+};
+use engine::{build::Input, error::Error};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
+use serde_json::json;
+
+use super::{Failure, Result};
+use crate::{cli, output::Output};
+
+/// Reads the template and tells every mistake; only a template without any comes back.
+pub(crate) fn read(args: &cli::Template, output: &Output) -> Result<Input> {
+    let (text, parsed) = parse(args)?;
+    tell(&args.file, &text, &parsed.diagnostics, output);
+    let Some(template) = parsed.template else {
+        let first = parsed
+            .diagnostics
+            .iter()
+            .find(|d| d.severity == Severity::Error);
+        return Err(Failure::printed(
+            first.map_or(ErrorCode::ValidationFailed, |d| d.code),
+        ));
+    };
+    let path = std::path::absolute(&args.file).unwrap_or_else(|_| args.file.clone());
+    Ok(Input {
+        name: name(&path),
+        template,
+        base_dir: path.parent().map_or_else(PathBuf::new, Path::to_owned),
+    })
+}
+
+fn parse(args: &cli::Template) -> Result<(String, Parsed)> {
+    let file = args.file.display();
+    let bytes = std::fs::read(&args.file).map_err(|e| {
+        Error::new(
+            ErrorCode::NotFound,
+            format!("cannot read the template {file}: {e}"),
+        )
+        .hint("give the path of an image template in JSON")
+    })?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        Error::new(
+            ErrorCode::InvalidRequestContent,
+            format!("{file} is not UTF-8 at byte {at}"),
+        )
+        .hint("save it as UTF-8")
+    })?;
+    let api_version = match &args.api_version {
+        None => None,
+        Some(given) => Some(given.parse::<ApiVersion>().map_err(|e| {
+            Error::new(ErrorCode::InvalidArgument, e.to_string()).target("--api-version")
+        })?),
+    };
+    let parsed = api::template::parse(
+        &text,
+        &ParseOptions {
+            api_version,
+            face: Face::File,
+        },
+    );
+    Ok((text, parsed))
+}
+
+/// The template's name: its file's, without the ending.
+fn name(path: &Path) -> String {
+    path.file_stem().map_or_else(
+        || "template".to_owned(),
+        |name| name.to_string_lossy().into(),
+    )
+}
+
+fn tell(file: &Path, text: &str, diagnostics: &[Diagnostic], output: &Output) {
+    if output.is_json() {
+        for diagnostic in diagnostics {
+            let kind = match diagnostic.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            };
+            let value = json!({
+                "code": diagnostic.code.name(),
+                "message": diagnostic.message,
+                "target": diagnostic.path,
+                "line": diagnostic.line,
+                "column": diagnostic.column,
+                "hint": diagnostic.hint,
+            });
+            output.result(kind, &value, String::new);
+        }
+        return;
+    }
+    let plain = !std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let theme = if plain {
+        GraphicalTheme::none()
+    } else {
+        GraphicalTheme::unicode()
+    };
+    let handler = GraphicalReportHandler::new_themed(theme);
+    for diagnostic in diagnostics {
+        output.text(render(&handler, file, text, diagnostic).trim_end());
+    }
+}
+
+fn render(handler: &GraphicalReportHandler, file: &Path, text: &str, d: &Diagnostic) -> String {
+    let severity = match d.severity {
+        Severity::Error => miette::Severity::Error,
+        Severity::Warning => miette::Severity::Warning,
+    };
+    let at = if d.path.is_empty() {
+        String::new()
+    } else {
+        format!(" at {}", d.path)
+    };
+    let mut shown = MietteDiagnostic::new(d.message.clone())
+        .with_code(format!("{}{at}", d.code.name()))
+        .with_severity(severity)
+        .with_label(LabeledSpan::underline(d.span.clone()));
+    if let Some(hint) = &d.hint {
+        shown = shown.with_help(hint.clone());
+    }
+    let source = NamedSource::new(file.display().to_string(), text.to_owned());
+    let report = miette::Report::new(shown).with_source_code(source);
+    let mut rendered = String::new();
+    match handler.render_report(&mut rendered, report.as_ref()) {
+        Ok(()) => rendered,
+        Err(_) => format!("{}:{}:{}: {}", file.display(), d.line, d.column, d.message),
+    }
+}

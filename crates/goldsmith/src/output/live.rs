@@ -1,0 +1,155 @@
+//! Events as they come: on a terminal with bars and a spinner, elsewhere as plain lines.
+
+use std::{collections::HashMap, io::IsTerminal, time::Duration};
+
+use engine::event::{Event, Outcome, Stream};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::duration::{bytes, human};
+
+const TICK: Duration = Duration::from_millis(120);
+
+/// What a person sees of a run.
+pub(super) struct Screen {
+    bars: MultiProgress,
+    terminal: bool,
+    step: Option<ProgressBar>,
+    activities: HashMap<String, Activity>,
+}
+
+struct Activity {
+    bar: ProgressBar,
+    /// Tenths of the whole that plain output has told of.
+    told: u64,
+}
+
+impl Screen {
+    pub(super) fn new() -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        Self {
+            bars: MultiProgress::new(),
+            terminal,
+            step: None,
+            activities: HashMap::new(),
+        }
+    }
+
+    pub(super) fn show(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted { run_id, template } => {
+                self.line(&format!("run {run_id} of {template}"));
+            }
+            Event::StepStarted { title, step } => self.step_started(step, title),
+            Event::StepOutput { text, stream, .. } => {
+                let mark = if *stream == Stream::Stderr { "!" } else { "|" };
+                self.line(&format!("    {mark} {text}"));
+            }
+            Event::StepFinished {
+                step,
+                title,
+                seconds,
+                outcome,
+            } => {
+                self.clear_step();
+                self.line(&finished(step, title, *seconds, outcome));
+            }
+            Event::Progress {
+                activity,
+                done,
+                total,
+            } => self.progress(activity, *done, *total),
+            Event::ProgressEnded { activity } => {
+                if let Some(activity) = self.activities.remove(activity) {
+                    activity.bar.finish_and_clear();
+                }
+            }
+            Event::Note { text } => self.line(&format!("    {text}")),
+            Event::Warning { text } => self.line(&format!("warning: {text}")),
+        }
+    }
+
+    pub(super) fn close(&mut self) {
+        self.clear_step();
+        for activity in self.activities.values() {
+            activity.bar.finish_and_clear();
+        }
+    }
+
+    fn step_started(&mut self, step: &str, title: &str) {
+        self.clear_step();
+        let text = label(step, title);
+        if !self.terminal {
+            self.line(&format!("==> {text}"));
+            return;
+        }
+        let bar = self.bars.add(ProgressBar::new_spinner());
+        bar.set_style(style("{spinner} {msg} {elapsed}"));
+        bar.set_message(text);
+        bar.enable_steady_tick(TICK);
+        self.step = Some(bar);
+    }
+
+    fn clear_step(&mut self) {
+        if let Some(bar) = self.step.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn progress(&mut self, name: &str, done: u64, total: Option<u64>) {
+        let bars = &self.bars;
+        let activity = self.activities.entry(name.to_owned()).or_insert_with(|| {
+            let bar = bars.add(ProgressBar::new(total.unwrap_or(0)));
+            let template = match total {
+                Some(_) => "  {msg} [{bar:30}] {bytes}/{total_bytes} {eta}",
+                None => "  {msg} {bytes}",
+            };
+            bar.set_style(style(template));
+            bar.set_message(name.to_owned());
+            Activity { bar, told: 0 }
+        });
+        activity.bar.set_position(done);
+        let tenth = total
+            .filter(|total| *total > 0)
+            .map_or(0, |total| done * 10 / total);
+        if !self.terminal && tenth > activity.told {
+            activity.told = tenth;
+            let text = format!("    {name}: {} % ({})", tenth * 10, bytes(done));
+            self.line(&text);
+        }
+    }
+
+    fn line(&self, text: &str) {
+        if !self.terminal {
+            #[expect(clippy::print_stderr, reason = "this is the printer")]
+            {
+                eprintln!("{text}");
+            }
+        } else if let Err(e) = self.bars.println(text) {
+            tracing::debug!(error = %e, "the terminal is gone");
+        }
+    }
+}
+
+fn label(step: &str, title: &str) -> String {
+    if step == title {
+        title.to_owned()
+    } else {
+        format!("{step} {title}")
+    }
+}
+
+fn finished(step: &str, title: &str, seconds: f64, outcome: &Outcome) -> String {
+    let text = label(step, title);
+    match outcome {
+        Outcome::Done => format!("  ✓ {text} ({})", human(seconds)),
+        Outcome::Cached { age_seconds } => {
+            #[expect(clippy::cast_precision_loss, reason = "an age for people")]
+            let age = human(*age_seconds as f64);
+            format!("  ✓ {text} (cached, {age} old)")
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}

@@ -1,0 +1,153 @@
+//! The only place that prints. Results go to standard output, everything else to standard error, so
+//! that `goldsmith … --output json | jq` works.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the printer"
+)]
+
+mod live;
+mod table;
+
+use engine::{
+    error::Error,
+    event::{Event, Events},
+};
+use serde::Serialize;
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+pub(crate) use table::Table;
+
+use crate::{cli::Format, cmd::Failure};
+
+/// Where and how to print.
+pub(crate) struct Output {
+    format: Format,
+}
+
+impl Output {
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// A result: a JSON object with that kind, or the text made from it.
+    pub(crate) fn result<T: Serialize>(
+        &self,
+        kind: &str,
+        value: &T,
+        text: impl FnOnce() -> String,
+    ) {
+        match self.format {
+            Format::Json => print_json(kind, value),
+            Format::Text => println!("{}", text().trim_end()),
+        }
+    }
+
+    /// A remark that is no part of the result.
+    pub(crate) fn note(&self, text: &str) {
+        match self.format {
+            Format::Json => print_json("note", &json!({ "text": text })),
+            Format::Text => eprintln!("{text}"),
+        }
+    }
+
+    /// Text that belongs to a person's terminal only.
+    pub(crate) fn text(&self, text: &str) {
+        if !self.is_json() {
+            eprintln!("{text}");
+        }
+    }
+
+    /// One coded error.
+    pub(crate) fn error(&self, error: &Error) {
+        match self.format {
+            Format::Json => print_json("error", &error_json(error)),
+            Format::Text => eprint!("{}", error_text(error)),
+        }
+    }
+
+    /// Everything that made a command fail.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        for error in failure.errors() {
+            self.error(error);
+        }
+    }
+
+    /// Renders events until the last sender is gone.
+    pub(crate) fn follow(&self) -> (Events, JoinHandle<()>) {
+        let (events, mut receiver) = Events::channel();
+        let format = self.format;
+        let task = tokio::spawn(async move {
+            let mut screen = live::Screen::new();
+            while let Some(event) = receiver.recv().await {
+                match format {
+                    Format::Json => print_event(&event),
+                    Format::Text => screen.show(&event),
+                }
+            }
+            screen.close();
+        });
+        (events, task)
+    }
+}
+
+fn print_event(event: &Event) {
+    match serde_json::to_string(event) {
+        Ok(line) => println!("{line}"),
+        Err(e) => tracing::error!(error = %e, "an event could not be written"),
+    }
+}
+
+fn print_json<T: Serialize>(kind: &str, value: &T) {
+    let mut object = serde_json::Map::from_iter([("kind".to_owned(), json!(kind))]);
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::Object(fields)) => object.extend(fields),
+        Ok(other) => {
+            object.insert("value".to_owned(), other);
+        }
+        Err(e) => tracing::error!(error = %e, "a result could not be written"),
+    }
+    println!("{}", serde_json::Value::Object(object));
+}
+
+fn error_json(error: &Error) -> serde_json::Value {
+    json!({
+        "code": error.code.name(),
+        "message": error.message,
+        "target": error.target,
+        "step": error.step,
+        "hint": error.hint,
+        "details": error.details,
+    })
+}
+
+fn error_text(error: &Error) -> String {
+    use std::fmt::Write;
+    let mut text = String::new();
+    let at = error
+        .target
+        .as_ref()
+        .map_or_else(String::new, |target| format!(" ({target})"));
+    let _ = writeln!(text, "error[{}]: {}{at}", error.code.name(), error.message);
+    for line in &error.details {
+        let _ = writeln!(text, "  | {line}");
+    }
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        let line = source.to_string();
+        if !error.message.contains(&line) {
+            let _ = writeln!(text, "  caused by: {line}");
+        }
+        cause = source.source();
+    }
+    if let Some(hint) = &error.hint {
+        let _ = writeln!(text, "  help: {hint}");
+    }
+    text
+}

@@ -1,0 +1,185 @@
+//! Bad input: a clear error that names the field, the value and the way out; a documented exit code;
+//! nothing half-made.
+
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+};
+
+use serde_json::{Value, json};
+
+use crate::{Place, stderr, stdout};
+
+fn template(customize: &Value) -> Value {
+    json!({
+        "location": "here", "identity": { "type": "None" },
+        "properties": {
+            "source": {
+                "type": "PlatformImage", "publisher": "Debian", "offer": "debian-12",
+                "sku": "12-gen2", "version": "latest"
+            },
+            "customize": customize,
+            "distribute": [{ "type": "VHD", "runOutputName": "out" }]
+        }
+    })
+}
+
+/// Builds the template and gives exit code and the error object.
+fn refused(place: &Place, text: &str) -> (i32, Value) {
+    place.write("t.json", text);
+    let output = place.run(&["--output", "json", "build", "t.json"]);
+    place.assert_nothing_made();
+    let printed = stdout(&output);
+    let error = printed
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find(|value| value["kind"] == "error");
+    let error = error.unwrap_or_else(|| panic!("no error in {printed}\n{}", stderr(&output)));
+    (output.status.code().unwrap(), error)
+}
+
+fn text<'a>(error: &'a Value, field: &str) -> &'a str {
+    error[field].as_str().unwrap_or_default()
+}
+
+#[test]
+fn malformed_json_is_pointed_at() {
+    let (code, error) = refused(&Place::new(), "{\n  \"properties\": {,}\n}");
+    assert_eq!((code, text(&error, "code")), (3, "InvalidRequestContent"));
+    assert_eq!(
+        (error["line"].as_u64(), error["column"].as_u64()),
+        (Some(2), Some(18)),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_unknown_customizer_is_named_with_a_suggestion() {
+    let value = template(&json!([{ "type": "Shel", "inline": ["true"] }]));
+    let (code, error) = refused(&Place::new(), &value.to_string());
+    assert_eq!((code, text(&error, "code")), (3, "BadCustomizerType"));
+    assert_eq!(text(&error, "target"), "properties.customize[0].type");
+    assert!(text(&error, "hint").contains("Shell"), "{error}");
+}
+
+#[test]
+fn a_windows_customizer_on_linux_is_refused() {
+    let value = template(&json!([{ "type": "PowerShell", "inline": ["dir"] }]));
+    let (code, error) = refused(&Place::new(), &value.to_string());
+    assert_eq!(
+        (code, text(&error, "code")),
+        (3, "UnsupportedCustomizerType")
+    );
+    assert_eq!(text(&error, "target"), "properties.customize[0]");
+}
+
+#[test]
+fn what_this_version_cannot_do_is_refused_and_not_left_out() {
+    let mut value = template(&json!([]));
+    value["properties"]["validate"] =
+        json!({ "inVMValidations": [{ "type": "Shell", "inline": ["true"] }] });
+    let (code, error) = refused(&Place::new(), &value.to_string());
+    assert_eq!((code, text(&error, "code")), (3, "UnsupportedFeature"));
+    assert_eq!(text(&error, "target"), "properties.validate");
+}
+
+#[test]
+fn an_unknown_size_lists_the_known_ones() {
+    let mut value = template(&json!([]));
+    value["properties"]["vmProfile"] = json!({ "vmSize": "Standard_Z9" });
+    let (code, error) = refused(&Place::new(), &value.to_string());
+    assert_eq!((code, text(&error, "code")), (3, "ValidationFailed"));
+    assert!(text(&error, "hint").contains("Standard_D2s_v3"), "{error}");
+}
+
+#[test]
+fn an_unknown_source_says_how_to_add_it() {
+    let mut value = template(&json!([]));
+    value["properties"]["source"]["offer"] = json!("debian-99");
+    let (code, error) = refused(&Place::new(), &value.to_string());
+    assert_eq!((code, text(&error, "code")), (3, "BadPIRSource"));
+    assert!(text(&error, "message").contains("debian-99"), "{error}");
+}
+
+/// Serves one answer after another on loopback until the test ends.
+fn serve(status: &'static str, body: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    format!("http://{address}/script.sh")
+}
+
+#[test]
+fn a_wrong_checksum_shows_both() {
+    let uri = serve("200 OK", "echo hello\n");
+    let expected = "0".repeat(64);
+    let value =
+        template(&json!([{ "type": "Shell", "scriptUri": uri, "sha256Checksum": expected }]));
+    let (code, error) = refused(&Place::new(), &value.to_string());
+    assert_eq!(
+        (code, text(&error, "code")),
+        (3, "ChecksumMismatch"),
+        "{error}"
+    );
+    assert_eq!(text(&error, "target"), "properties.customize[0].scriptUri");
+    assert!(text(&error, "message").contains(&expected), "{error}");
+}
+
+#[test]
+fn an_unreachable_script_is_told_with_its_reason() {
+    let missing = serve("404 Not Found", "");
+    // A port that was free a moment ago, and that nobody listens on.
+    let gone = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    for uri in [
+        missing,
+        format!("http://{gone}/x"),
+        "no/such/file.sh".to_owned(),
+    ] {
+        let value = template(&json!([{ "type": "Shell", "scriptUri": uri }]));
+        let (code, error) = refused(&Place::new(), &value.to_string());
+        assert_eq!(
+            (code, text(&error, "code")),
+            (3, "ScriptUnreachable"),
+            "{error}"
+        );
+        assert!(text(&error, "message").contains(&uri), "{error}");
+    }
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    let place = Place::new();
+    let value = template(&json!([{ "type": "Shel" }, { "type": "File", "destinaton": "/tmp/x" }]));
+    place.write("t.json", &value.to_string());
+    let output = place.run(&["validate", "t.json"]);
+    assert_eq!(output.status.code(), Some(3));
+    let told = stderr(&output);
+    for part in ["Shel", "sourceUri", "destinaton", "destination"] {
+        assert!(told.contains(part), "{part} in\n{told}");
+    }
+}
+
+#[test]
+fn a_template_that_is_not_there_is_no_panic() {
+    let output = Place::new().run(&["build", "nowhere.json"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        stderr(&output).contains("nowhere.json"),
+        "{}",
+        stderr(&output)
+    );
+}
