@@ -1,1 +1,208 @@
-//! e2e
+//! Real machines, through the executable: what the tests in `tests/it` have in common.
+//!
+//! Tests share one cache below the user's cache folder, so that the source image and the first boot
+//! are made once; each has a data folder of its own. A template's first customizer carries a line
+//! that is new in each test run, so that its steps are really carried out.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test harness: it fails loudly, starts the executable and reads the environment"
+)]
+
+mod disk;
+mod process;
+mod template;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+pub use disk::InImage;
+pub use process::{Running, running_machines, wait_for};
+pub use template::{fresh, template, template_named};
+
+/// A data folder of one test, the shared cache, and the executable.
+pub struct Lab {
+    dir: tempfile::TempDir,
+    cache: PathBuf,
+}
+
+/// What a command did.
+pub struct Done {
+    /// The exit code; -1 after a signal.
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Done {
+    /// The JSON objects that it printed.
+    pub fn events(&self) -> Vec<Value> {
+        self.stdout
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// The first object of that kind.
+    pub fn event(&self, kind: &str) -> Value {
+        let found = self
+            .events()
+            .into_iter()
+            .find(|event| event["kind"] == kind);
+        found.unwrap_or_else(|| panic!("no {kind} in:\n{}\n{}", self.stdout, self.stderr))
+    }
+
+    /// Fails the test unless the command succeeded.
+    #[must_use]
+    pub fn ok(self) -> Self {
+        assert_eq!(
+            self.code, 0,
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout, self.stderr
+        );
+        self
+    }
+
+    /// How each step came to be: its name and `done` or `cached`.
+    pub fn steps(&self) -> Vec<(String, String)> {
+        self.events()
+            .iter()
+            .filter(|event| event["kind"] == "stepFinished")
+            .map(|event| (text(&event["step"]), text(&event["outcome"]["how"])))
+            .collect()
+    }
+}
+
+/// A JSON string's text.
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+impl Default for Lab {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Lab {
+    /// A lab with the shared cache.
+    pub fn new() -> Self {
+        let home = std::env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .unwrap_or_else(|| {
+                PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache")
+            });
+        let cache = home.join("goldsmith-e2e");
+        std::fs::create_dir_all(&cache).unwrap();
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            cache,
+        }
+    }
+
+    /// A lab with an empty cache of its own.
+    pub fn with_own_cache() -> Self {
+        let lab = Self::new();
+        let cache = lab.dir.path().join("cache");
+        Self { cache, ..lab }
+    }
+
+    /// The test's own folder.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The cache folder.
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Writes a file into the test's folder.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// The executable with this lab's folders, JSON output and `arguments`.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(executable());
+        command
+            .args(["--output", "json"])
+            .arg("--cache-dir")
+            .arg(&self.cache)
+            .arg("--data-dir")
+            .arg(self.data())
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the executable to its end.
+    pub fn run(&self, arguments: &[&str]) -> Done {
+        let output = self.command(arguments).output().unwrap();
+        Done {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Starts the executable and follows what it prints.
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        Running::start(self.command(arguments))
+    }
+
+    /// Nothing of a run is left: no held thing, no work folder, no machine of this lab.
+    pub fn assert_clean(&self) {
+        let ledger = self.data().join("ledger");
+        let rows: Vec<_> =
+            std::fs::read_dir(&ledger).map_or_else(|_| Vec::new(), |dir| dir.collect());
+        assert!(rows.is_empty(), "the ledger holds {rows:?}");
+        for (folder, prefix) in [("nodes", ".new-"), ("runs", ""), ("sources", ".tmp")] {
+            let left = entries(&self.cache.join(folder), prefix);
+            assert!(left.is_empty(), "left in {folder}: {left:?}");
+        }
+        let machines = running_machines(&self.cache);
+        assert!(machines.is_empty(), "machines still run: {machines:?}");
+    }
+}
+
+fn entries(dir: &Path, prefix: &str) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    entries
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with(prefix))
+        .collect()
+}
+
+/// The executable that was built beside the tests.
+pub fn executable() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let folder = tests
+        .parent()
+        .and_then(Path::parent)
+        .expect("target/<profile>");
+    let path = folder.join("goldsmith");
+    assert!(
+        path.exists(),
+        "{} is missing: cargo build --bin goldsmith",
+        path.display()
+    );
+    path
+}

@@ -1,0 +1,104 @@
+//! Builds that fail in the guest: the first error, its step, and nothing left.
+
+use e2e::{Done, Lab, fresh, template, text};
+use serde_json::{Value, json};
+
+fn build(lab: &Lab, customize: &Value) -> Done {
+    let file = lab.write("a.json", template(customize));
+    let done = lab.run(&["build", file.to_str().unwrap()]);
+    lab.assert_clean();
+    done
+}
+
+fn details(error: &Value) -> String {
+    let lines = error["details"].as_array().cloned().unwrap_or_default();
+    lines.iter().map(text).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_script_that_exits_3_says_so_with_its_last_lines() {
+    let lab = Lab::new();
+    let done = build(
+        &lab,
+        &json!([{ "type": "Shell", "name": "breaks", "inline": [
+            fresh(), "echo almost there", "echo it went wrong >&2", "exit 3", "echo never"
+        ]}]),
+    );
+    assert_eq!(done.code, 5, "{}", done.stderr);
+    let error = done.event("error");
+    assert_eq!(error["code"], "CustomizerFailed");
+    assert_eq!(error["target"], "properties.customize[0]");
+    assert!(text(&error["message"]).contains("\"breaks\""), "{error}");
+    assert!(text(&error["message"]).contains("status 3"), "{error}");
+    assert!(details(&error).contains("it went wrong"), "{error}");
+    assert!(details(&error).contains("serial.log"), "{error}");
+    assert!(!done.stdout.contains("never"));
+}
+
+#[test]
+fn a_guest_that_shuts_itself_down_in_a_step_is_told_from_a_failure() {
+    let lab = Lab::new();
+    let script = json!([fresh(), "sudo systemctl poweroff", "sleep 300"]);
+    let done = build(&lab, &json!([{ "type": "Shell", "inline": script }]));
+    assert_eq!(done.code, 5, "{}", done.stderr);
+    let error = done.event("error");
+    assert_eq!(error["code"], "GuestStopped", "{error}");
+    assert_eq!(error["step"], "customize[0]", "{error}");
+}
+
+#[test]
+fn a_file_into_a_missing_folder_or_a_root_owned_path_fails() {
+    let lab = Lab::new();
+    lab.write("f", "content");
+    for destination in ["/nowhere/f", "/etc/f"] {
+        let first = json!({ "type": "Shell", "inline": [fresh()] });
+        let file = json!({ "type": "File", "sourceUri": "f", "destination": destination });
+        let done = build(&lab, &json!([first, file]));
+        assert_eq!(done.code, 5, "{}", done.stderr);
+        let error = done.event("error");
+        assert_eq!(error["target"], "properties.customize[1]");
+        assert!(text(&error["message"]).contains(destination), "{error}");
+    }
+}
+
+#[test]
+fn what_the_build_left_in_the_image_fails_it() {
+    let lab = Lab::new();
+    let copy = "sudo sh -c 'mkdir -p /root/.ssh; cat /home/goldsmith/.ssh/authorized_keys >> /root/.ssh/authorized_keys2'";
+    let done = build(
+        &lab,
+        &json!([{ "type": "Shell", "inline": [fresh(), copy] }]),
+    );
+    assert_eq!(done.code, 5, "{}", done.stderr);
+    let error = done.event("error");
+    assert_eq!(error["code"], "LeftoverFound", "{error}");
+    assert!(
+        text(&error["message"]).contains("/root/.ssh/authorized_keys2"),
+        "{error}"
+    );
+    assert!(
+        !lab.data().join("images").join("managed").exists(),
+        "nothing was distributed"
+    );
+}
+
+#[test]
+fn a_build_out_of_time_says_which_field_gives_it_more() {
+    let lab = Lab::new();
+    let script = json!({ "type": "Shell", "inline": [fresh(), "sleep 600"] });
+    let mut value: Value = serde_json::from_str(&template(&json!([script]))).unwrap();
+    value["properties"]["buildTimeoutInMinutes"] = json!(1);
+    let file = lab.write("a.json", value.to_string());
+    // The first boot has its own deadline within the minute: have it done before.
+    let warm = lab.write("warm.json", template(&json!([])));
+    lab.run(&["build", warm.to_str().unwrap()]).ok();
+    let done = lab.run(&["build", file.to_str().unwrap()]);
+    assert_eq!(done.code, 5, "{}", done.stderr);
+    let error = done.event("error");
+    assert_eq!(error["code"], "BuildTimeout", "{error}");
+    assert!(
+        text(&error["hint"]).contains("buildTimeoutInMinutes"),
+        "{error}"
+    );
+    lab.assert_clean();
+}

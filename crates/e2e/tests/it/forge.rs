@@ -1,0 +1,252 @@
+//! What a build gives, and what the next build does not do again.
+
+use std::{io::Write, process::Command};
+
+use e2e::{InImage, Lab, executable, fresh, template, text, wait_for};
+use serde_json::{Value, json};
+
+/// A page in the image, served by a unit of its own; facts about the guest on the way.
+fn customizers(marker: &str, last: &str) -> Value {
+    json!([
+        { "type": "Shell", "name": "who", "inline": [
+            marker, "whoami", "test \"$(id -u)\" != 0", "sudo id -u", "cd /tmp", "x=carried", "echo $x in $PWD"
+        ]},
+        { "type": "File", "name": "page", "sourceUri": "page.html", "destination": "page.html" },
+        { "type": "Shell", "name": "serve", "scriptUri": "serve.sh" },
+        { "type": "Shell", "name": "last", "inline": [last] }
+    ])
+}
+
+const SERVE: &str = "#!/bin/sh -e
+sudo mkdir /srv/www
+sudo mv page.html /srv/www/index.html
+sudo tee /etc/systemd/system/page.service > /dev/null <<UNIT
+[Service]
+ExecStart=/usr/bin/python3 -m http.server --directory /srv/www 80
+[Install]
+WantedBy=multi-user.target
+UNIT
+sudo systemctl enable page.service
+";
+
+fn outcome(steps: &[(String, String)], step: &str) -> String {
+    steps
+        .iter()
+        .find(|(name, _)| name == step)
+        .map(|(_, how)| how.clone())
+        .unwrap_or_default()
+}
+
+#[test]
+fn a_template_becomes_images_that_boot_and_carry_nothing_of_the_build() {
+    let lab = Lab::new();
+    // 3 MiB that no compression takes away, to prove that a file arrives whole.
+    let page: String = (0..100_000).map(|n| format!("golden {n:024}\n")).collect();
+    lab.write("page.html", &page);
+    lab.write("serve.sh", SERVE);
+    let marker = fresh();
+    let file = lab.write("web.json", template(&customizers(&marker, "echo one")));
+    let file = file.to_str().unwrap();
+
+    let built = lab
+        .run(&[
+            "build",
+            file,
+            "--export",
+            "vhd=web.vhd",
+            "--export",
+            "qcow2=web.qcow2",
+        ])
+        .ok();
+    lab.assert_clean();
+    let printed: Vec<String> = built
+        .events()
+        .iter()
+        .filter(|event| event["kind"] == "stepOutput")
+        .map(|event| text(&event["text"]))
+        .collect();
+    for line in ["goldsmith", "0", "carried in /tmp"] {
+        assert!(
+            printed.iter().any(|text| text == line),
+            "{line} in {printed:?}"
+        );
+    }
+    let result = built.event("result");
+    assert!(
+        text(&result["source"]).starts_with("Debian:debian-12:12-gen2:12."),
+        "{result}"
+    );
+
+    for (path, format) in [("web.vhd", "vpc"), ("web.qcow2", "qcow2")] {
+        let path = lab.path().join(path);
+        if format == "qcow2" {
+            assert!(
+                Command::new("qemu-img")
+                    .arg("check")
+                    .arg(&path)
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+        }
+        nothing_of_the_build_is_in(&InImage::open(&path, format));
+    }
+    the_page_is_served(&lab, "web.vhd", &page);
+    the_page_is_served(&lab, "web", &page);
+
+    // Nothing changed: no machine is started. The last step changed: only that one runs.
+    let again = lab.run(&["build", file]).ok().steps();
+    assert!(
+        again
+            .iter()
+            .all(|(step, how)| how == "cached" || !step.starts_with("customize"))
+    );
+    assert_eq!(outcome(&again, "generalize"), "cached");
+    assert_eq!(outcome(&again, "start"), "", "no machine: {again:?}");
+
+    lab.write("web.json", template(&customizers(&marker, "echo two")));
+    let plan = lab.run(&["plan", file]).ok().event("plan");
+    assert_eq!(plan["steps"][3]["hit"]["cache"], "hit", "{plan}");
+    assert_eq!(plan["steps"][4]["hit"]["cache"], "miss", "{plan}");
+    assert!(
+        text(&plan["steps"][4]["hit"]["why"]).starts_with("script changed"),
+        "{plan}"
+    );
+    let edited = lab.run(&["build", file]).ok().steps();
+    assert_eq!(outcome(&edited, "customize[2]"), "cached");
+    assert_eq!(outcome(&edited, "customize[3]"), "done");
+    lab.assert_clean();
+}
+
+fn nothing_of_the_build_is_in(image: &InImage) {
+    let users = image.read("/etc/passwd");
+    assert!(users.contains("root:"), "the root file system was found");
+    assert!(!users.contains("goldsmith"), "{users}");
+    assert!(!image.list("/home").contains(&"goldsmith".to_owned()));
+    assert_eq!(image.read("/etc/machine-id").trim(), "");
+    let ssh = image.list("/etc/ssh");
+    assert!(ssh.contains(&"sshd_config".to_owned()), "{ssh:?}");
+    assert!(
+        !ssh.iter().any(|name| name.starts_with("ssh_host_")),
+        "{ssh:?}"
+    );
+    assert_eq!(image.list("/var/lib/cloud"), Vec::<String>::new());
+    assert!(
+        !image
+            .list("/etc/sudoers.d")
+            .iter()
+            .any(|name| name.contains("cloud-init"))
+    );
+    assert!(
+        !image
+            .list("/root/.ssh")
+            .contains(&"authorized_keys".to_owned())
+    );
+    assert!(
+        !image
+            .list("/tmp")
+            .iter()
+            .any(|name| name.starts_with("goldsmith"))
+    );
+}
+
+fn the_page_is_served(lab: &Lab, image: &str, page: &str) {
+    let mut boot = lab.start(&["image", "boot", image, "--publish", "0:80"]);
+    let ready = boot.wait_for("the port", |event| event["kind"] == "booting");
+    let port = ready["published"][0]["host"].as_u64().unwrap();
+    let url = format!("http://127.0.0.1:{port}/");
+    let mut fetched = String::new();
+    wait_for("the page", std::time::Duration::from_secs(300), || {
+        let output = Command::new("curl")
+            .args(["-s", "-m", "20", &url])
+            .output()
+            .unwrap();
+        fetched = String::from_utf8_lossy(&output.stdout).into_owned();
+        output.status.success()
+    });
+    assert!(
+        fetched == page,
+        "the page came back changed ({} bytes)",
+        fetched.len()
+    );
+    boot.signal(rustix::process::Signal::INT);
+    boot.end_within(std::time::Duration::from_secs(10));
+    lab.assert_clean();
+}
+
+#[test]
+fn a_template_can_build_on_an_image_it_made_and_bring_its_own_generalization() {
+    let lab = Lab::new();
+    let customize = json!([{ "type": "Shell", "inline": [
+        fresh(),
+        "printf '#!/bin/sh\\necho the template generalizes\\ntouch /generalized\\n' > /tmp/DeprovisioningScript.sh"
+    ]}]);
+    let file = lab.write("base.json", template(&customize));
+    let built = lab.run(&["build", file.to_str().unwrap()]).ok();
+    assert!(built.stdout.contains("the template generalizes"));
+
+    let mut child: Value = serde_json::from_str(&template(&json!([{ "type": "Shell", "inline": [
+        "ls /generalized", "test ! -e /tmp/DeprovisioningScript.sh",
+        "ls /etc/ssh/ssh_host_*", "test -s /etc/machine-id"
+    ]}])))
+    .unwrap();
+    let id = child["properties"]["distribute"][0]["imageId"].clone();
+    child["properties"]["source"] = json!({ "type": "ManagedImage", "imageId": id });
+    child["properties"]["vmProfile"]["osDiskSizeGB"] = json!(8);
+    child["properties"]["customize"].as_array_mut().unwrap().push(json!(
+        { "type": "Shell", "name": "grown", "inline": ["test $(df --output=size -BM / | tail -1 | tr -dc 0-9) -gt 6000"] }
+    ));
+    child["properties"]["distribute"] = json!([{
+        "type": "SharedImage", "runOutputName": "child", "targetRegions": [{ "name": "local" }],
+        "galleryImageId": "/subscriptions/s/resourceGroups/forge/providers/Microsoft.Compute/galleries/g/images/child"
+    }]);
+    let file = lab.write("child.json", child.to_string());
+    let built = lab
+        .run(&["build", file.to_str().unwrap()])
+        .ok()
+        .event("result");
+    assert!(
+        text(&built["outputs"][0]["artifactId"]).ends_with("/versions/0.0.1"),
+        "{built}"
+    );
+    let again = lab
+        .run(&["build", file.to_str().unwrap()])
+        .ok()
+        .event("result");
+    assert!(
+        text(&again["outputs"][0]["artifactId"]).ends_with("/versions/0.0.2"),
+        "{again}"
+    );
+    lab.assert_clean();
+}
+
+#[test]
+fn text_output_reads_well() {
+    let lab = Lab::new();
+    let file = lab.write("a.json", template(&json!([])));
+    let output = Command::new(executable())
+        .arg("--cache-dir")
+        .arg(lab.cache())
+        .arg("--data-dir")
+        .arg(lab.data())
+        .arg("build")
+        .arg(&file)
+        .output()
+        .unwrap();
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    for part in [
+        "STEP",
+        "ARTIFACT",
+        "SHA-256",
+        "generalize",
+        "Microsoft.Compute/images/web",
+        "forged in",
+    ] {
+        assert!(stdout.contains(part), "{part} in\n{stdout}");
+    }
+    std::io::stderr().write_all(&output.stderr).unwrap();
+}
