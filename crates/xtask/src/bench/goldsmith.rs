@@ -130,7 +130,6 @@ fn expect(case: &str, run: &Run, carried_out: usize) -> Result<()> {
 }
 
 fn build(bench: &Bench<'_>, case: &str, template: &Path) -> Result<Run> {
-    let image = template.with_file_name("disk.qcow2");
     let log = bench.dir.join(format!("goldsmith-{case}.jsonl"));
     let errors = bench.dir.join(format!("goldsmith-{case}.log"));
     let create = |path: &Path| File::create(path).map_err(|e| format!("{}: {e}", path.display()));
@@ -142,8 +141,7 @@ fn build(bench: &Bench<'_>, case: &str, template: &Path) -> Result<Run> {
         .arg(bench.dir.join("data"))
         .arg("build")
         .arg(template)
-        .args(["--accel", &bench.options.accel, "--export"])
-        .arg(format!("qcow2={}", image.display()))
+        .args(["--accel", &bench.options.accel])
         .stdin(Stdio::null())
         .stdout(create(&log)?)
         .stderr(create(&errors)?);
@@ -160,12 +158,25 @@ fn build(bench: &Bench<'_>, case: &str, template: &Path) -> Result<Run> {
             errors.display()
         ));
     }
-    check_standalone(&image)?;
+    check_standalone(&image(&events)?)?;
     println!("goldsmith: {case} {seconds:.1} s");
     Ok(Run {
         seconds,
         steps: read_steps(&events),
     })
+}
+
+/// The managed image in the store: like Packer's, a standalone qcow2 that is not compressed.
+fn image(events: &str) -> Result<PathBuf> {
+    let result = events
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find(|event| event["kind"] == "result");
+    let path = result
+        .as_ref()
+        .and_then(|result| result["outputs"][0]["path"].as_str());
+    path.map(PathBuf::from)
+        .ok_or_else(|| "the build printed no output with a path".to_owned())
 }
 
 fn cache(bench: &Bench<'_>) -> PathBuf {
