@@ -23,6 +23,9 @@ pub(crate) const SERIAL_LOG: &str = "serial.log";
 /// The process id in the run folder; its absolute path also marks the process.
 pub(crate) const PID_FILE: &str = "qemu.pid";
 
+/// The network card.
+pub(crate) const NIC: &str = "nic";
+
 /// Node names of the drives; each seal adds one to the generation.
 pub(crate) fn node(drive: &str, generation: u32) -> String {
     format!("{drive}-{generation}")
@@ -142,7 +145,7 @@ fn network(args: &mut Args, spec: &MachineSpec) {
     // Without its ROM, which would only try to boot from the network.
     args.device(
         "virtio-net-pci",
-        "nic,bus=pcie.0,addr=0x4,netdev=net0,romfile=",
+        &format!("{NIC},bus=pcie.0,addr=0x4,netdev=net0,romfile="),
     );
 }
 

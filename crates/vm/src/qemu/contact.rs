@@ -1,17 +1,20 @@
 //! The way to a guest's first answer.
 //!
 //! QEMU accepts a forwarded connection at once, whether or not the guest is there, and then repeats
-//! the guest's SYN only every six seconds. So its table of connections is watched: while ours waits
-//! for the guest, it is given up and tried anew.
+//! the guest's SYN every six seconds and more, even when we have long given up. A guest that comes
+//! up would find dozens of dead callers before its door. So nothing is tried before the guest has
+//! set up its network card, and while ours waits in QEMU's table of connections for the guest's
+//! answer, it is given up soon and tried anew.
 
 use std::{io, time::Duration};
 
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{QemuMachine, usernet};
 use crate::{
-    Access, Error, Guest,
+    Access, Error, Guest, args,
     guest::ssh::{self, Failure},
 };
 
@@ -20,6 +23,10 @@ const SSH_PORT: u16 = 22;
 const RETRY: Duration = Duration::from_millis(200);
 /// How long a SYN may go unanswered; a guest that is up answers within milliseconds.
 const UNANSWERED: Duration = Duration::from_millis(300);
+/// For a guest whose driver does not show that it is there.
+const UNSEEN: Duration = Duration::from_secs(10);
+/// In case an event was missed.
+const POLL: Duration = Duration::from_secs(1);
 /// From the accepted connection to the server's first words.
 const GREETING: Duration = Duration::from_secs(60);
 /// From there to an open session.
@@ -52,12 +59,41 @@ async fn keep_trying(
     port: u16,
 ) -> Result<Box<dyn Guest>, Error> {
     loop {
+        let _ = tokio::time::timeout(UNSEEN, card_is_up(machine)).await;
         match attempt(machine, access, port).await {
             Ok(guest) => return Ok(guest),
             Err(Failure::Final(error)) => return Err(error),
             Err(Failure::NotYet(why)) => tracing::trace!(why, "the guest does not answer yet"),
         }
         tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Resolves when the guest's driver has told the network card what to listen for.
+async fn card_is_up(machine: &QemuMachine) {
+    let mut events = machine.qmp.events();
+    loop {
+        // Asking also arms the event that reports the next change.
+        let filters = machine
+            .qmp
+            .execute("query-rx-filter", json!({ "name": args::NIC }))
+            .await;
+        let Ok(filters) = filters else { return };
+        let reset = filters[0]["promiscuous"].as_bool().unwrap_or(false);
+        let joined = filters[0]["multicast-table"]
+            .as_array()
+            .is_some_and(|t| !t.is_empty());
+        if !reset || joined {
+            return;
+        }
+        let change = async {
+            while events
+                .recv()
+                .await
+                .is_ok_and(|event| event.name != "NIC_RX_FILTER_CHANGED")
+            {}
+        };
+        let _ = tokio::time::timeout(POLL, change).await;
     }
 }
 
