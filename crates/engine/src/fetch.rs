@@ -51,9 +51,7 @@ impl Default for Limits {
             connect: Duration::from_secs(10),
             idle: Duration::from_secs(30),
             backoff: Duration::from_secs(1),
-            guard: Guard {
-                allow_private: true,
-            },
+            guard: Guard { allow_private: true },
         }
     }
 }
@@ -81,10 +79,7 @@ pub async fn script(
     expected_sha256: Option<&str>,
     limits: &Limits,
 ) -> Result<Fetched> {
-    let expected = expected_sha256
-        .map(str::trim)
-        .filter(|s| !s.is_empty())
-        .map(str::to_lowercase);
+    let expected = expected_sha256.map(str::trim).filter(|s| !s.is_empty()).map(str::to_lowercase);
     if let Some(digest) = &expected
         && let Some(fetched) = here(cx, digest).await
     {
@@ -97,17 +92,7 @@ pub async fn script(
         Place::Web(url) => {
             let activity = format!("Download {}", shown(uri));
             let sha512 = false;
-            download(
-                cx,
-                &Download {
-                    url,
-                    to: &to,
-                    limits,
-                    activity: &activity,
-                    sha512,
-                },
-            )
-            .await
+            download(cx, &Download { url, to: &to, limits, activity: &activity, sha512 }).await
         }
         Place::Local(path) => local::copy(cx, path, &to, limits.max_bytes).await,
     };
@@ -126,9 +111,7 @@ pub async fn keep(cx: &Cx, bytes: &[u8]) -> Result<Fetched> {
     }
     let work = WorkFolder::create(&cx.layout).map_err(|e| cannot_keep(cx, e))?;
     let to = work.path().join("content");
-    tokio::fs::write(&to, bytes)
-        .await
-        .map_err(|e| cannot_keep(cx, e))?;
+    tokio::fs::write(&to, bytes).await.map_err(|e| cannot_keep(cx, e))?;
     put(cx, &to, digest, bytes.len() as u64)
 }
 
@@ -137,11 +120,7 @@ async fn here(cx: &Cx, digest: &str) -> Option<Fetched> {
     let is_digest = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
     let path = is_digest.then(|| cx.layout.downloads().join(digest))?;
     let (sha256, bytes) = local::digest(&path, &cx.cancel).await.ok()?;
-    (sha256 == digest).then_some(Fetched {
-        path,
-        sha256,
-        bytes,
-    })
+    (sha256 == digest).then_some(Fetched { path, sha256, bytes })
 }
 
 fn put(cx: &Cx, from: &Path, sha256: String, bytes: u64) -> Result<Fetched> {
@@ -151,11 +130,7 @@ fn put(cx: &Cx, from: &Path, sha256: String, bytes: u64) -> Result<Fetched> {
         .and_then(|()| std::fs::File::open(from)?.sync_all())
         .and_then(|()| std::fs::rename(from, &path));
     moved.map_err(|e| cannot_keep(cx, e))?;
-    Ok(Fetched {
-        path,
-        sha256,
-        bytes,
-    })
+    Ok(Fetched { path, sha256, bytes })
 }
 
 /// Where a URI points.
@@ -167,9 +142,7 @@ enum Place {
 
 impl Place {
     fn of(uri: &str, base_dir: Option<&Path>) -> Result<Self, String> {
-        let scheme = uri
-            .split_once("://")
-            .map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let scheme = uri.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
         match (scheme.as_deref(), base_dir) {
             (Some("http" | "https"), _) => Ok(Self::Web(uri.to_owned())),
             (Some("file"), Some(_)) => reqwest::Url::parse(uri)
@@ -186,17 +159,11 @@ impl Place {
 
 /// A URI for people: what follows the path may be a secret (a shared access signature).
 pub(crate) fn shown(uri: &str) -> String {
-    let end = if uri.contains("://") {
-        uri.find(['?', '#'])
-    } else {
-        None
-    };
+    let end = if uri.contains("://") { uri.find(['?', '#']) } else { None };
     let public = &uri[..end.unwrap_or(uri.len())];
     match public.split_once("://").and_then(|(scheme, rest)| {
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        authority
-            .rsplit_once('@')
-            .map(|(_, host)| format!("{scheme}://{host}{path}"))
+        authority.rsplit_once('@').map(|(_, host)| format!("{scheme}://{host}{path}"))
     }) {
         Some(without_user) => without_user,
         None => public.to_owned(),
@@ -204,22 +171,13 @@ pub(crate) fn shown(uri: &str) -> String {
 }
 
 pub(crate) fn mismatch(what: &str, kind: &str, expected: &str, got: &str) -> Error {
-    Error::new(
-        ErrorCode::ChecksumMismatch,
-        format!("{what} is not what was expected"),
-    )
-    .details([
-        format!("expected {kind} {expected}"),
-        format!("     got {kind} {got}"),
-    ])
-    .hint("if the new content is wanted, give its checksum")
+    Error::new(ErrorCode::ChecksumMismatch, format!("{what} is not what was expected"))
+        .details([format!("expected {kind} {expected}"), format!("     got {kind} {got}")])
+        .hint("if the new content is wanted, give its checksum")
 }
 
 fn unreachable(uri: &str, why: &str) -> Error {
-    Error::new(
-        ErrorCode::ScriptUnreachable,
-        format!("cannot fetch {}: {why}", shown(uri)),
-    )
+    Error::new(ErrorCode::ScriptUnreachable, format!("cannot fetch {}: {why}", shown(uri)))
 }
 
 fn cannot_keep(cx: &Cx, error: io::Error) -> Error {
@@ -238,23 +196,18 @@ pub(crate) enum Failure {
 
 impl Failure {
     pub(crate) fn there(reason: impl Into<String>) -> Self {
-        Self::There {
-            reason: reason.into(),
-            attempts: 1,
-        }
+        Self::There { reason: reason.into(), attempts: 1 }
     }
 
     pub(crate) fn coded(self, code: ErrorCode, what: &str) -> Error {
         match self {
             Self::Here(error) => error,
-            Self::There {
-                reason,
-                attempts: 1,
-            } => Error::new(code, format!("cannot fetch {what}: {reason}")),
-            Self::There { reason, attempts } => Error::new(
-                code,
-                format!("cannot fetch {what}: {reason} ({attempts} attempts)"),
-            ),
+            Self::There { reason, attempts: 1 } => {
+                Error::new(code, format!("cannot fetch {what}: {reason}"))
+            }
+            Self::There { reason, attempts } => {
+                Error::new(code, format!("cannot fetch {what}: {reason} ({attempts} attempts)"))
+            }
         }
     }
 }

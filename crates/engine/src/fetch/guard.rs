@@ -28,11 +28,7 @@ pub(super) struct Denied {
 
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} is an address that may not be fetched from",
-            self.what
-        )
+        write!(f, "{} is an address that may not be fetched from", self.what)
     }
 }
 
@@ -78,14 +74,9 @@ impl Guard {
     /// A URL whose host is an address is not resolved, so it is looked at by itself.
     pub(super) fn check(self, url: &Url) -> Result<(), Denied> {
         let host = url.host_str().unwrap_or_default();
-        let literal = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .parse::<IpAddr>();
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         match literal {
-            Ok(address) if !self.allows(address) => Err(Denied {
-                what: address.to_string(),
-            }),
+            Ok(address) if !self.allows(address) => Err(Denied { what: address.to_string() }),
             _ => Ok(()),
         }
     }
@@ -116,11 +107,8 @@ impl Resolve for Guard {
         Box::pin(async move {
             let found: Vec<SocketAddr> =
                 tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let allowed: Vec<SocketAddr> = found
-                .iter()
-                .copied()
-                .filter(|address| guard.allows(address.ip()))
-                .collect();
+            let allowed: Vec<SocketAddr> =
+                found.iter().copied().filter(|address| guard.allows(address.ip())).collect();
             match found.first() {
                 Some(first) if allowed.is_empty() => {
                     let what = format!("{} ({})", name.as_str(), first.ip());
@@ -142,14 +130,7 @@ mod tests {
 
     #[test]
     fn metadata_and_link_local_are_never_asked() {
-        for guard in [
-            Guard {
-                allow_private: true,
-            },
-            Guard {
-                allow_private: false,
-            },
-        ] {
+        for guard in [Guard { allow_private: true }, Guard { allow_private: false }] {
             for bad in [
                 "169.254.169.254",
                 "168.63.129.16",
@@ -187,32 +168,14 @@ mod tests {
             "fec0::1",
             "::ffff:10.0.0.1",
         ] {
-            assert!(
-                allowed(
-                    Guard {
-                        allow_private: true
-                    },
-                    address
-                ),
-                "{address}"
-            );
-            assert!(
-                !allowed(
-                    Guard {
-                        allow_private: false
-                    },
-                    address
-                ),
-                "{address}"
-            );
+            assert!(allowed(Guard { allow_private: true }, address), "{address}");
+            assert!(!allowed(Guard { allow_private: false }, address), "{address}");
         }
     }
 
     #[test]
     fn addresses_in_a_url_are_looked_at() {
-        let guard = Guard {
-            allow_private: false,
-        };
+        let guard = Guard { allow_private: false };
         for bad in [
             "http://127.0.0.1/x",
             "http://2130706433/x",
@@ -222,10 +185,6 @@ mod tests {
         ] {
             assert!(guard.check(&bad.parse().unwrap()).is_err(), "{bad}");
         }
-        assert!(
-            guard
-                .check(&"https://example.com/x".parse().unwrap())
-                .is_ok()
-        );
+        assert!(guard.check(&"https://example.com/x".parse().unwrap()).is_ok());
     }
 }

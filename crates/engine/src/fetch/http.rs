@@ -42,10 +42,7 @@ pub(crate) struct Landed {
 /// Downloads, with up to `limits.attempts` tries.
 pub(crate) async fn download(cx: &Cx, job: &Download<'_>) -> Result<Landed, Failure> {
     let url = Url::parse(job.url).map_err(|e| Failure::there(format!("no valid URL: {e}")))?;
-    job.limits
-        .guard
-        .check(&url)
-        .map_err(|e| Failure::there(e.to_string()))?;
+    job.limits.guard.check(&url).map_err(|e| Failure::there(e.to_string()))?;
     let client = client(job.limits).map_err(|e| Failure::there(reason(&e)))?;
     let work = async {
         let mut attempt = 1;
@@ -55,10 +52,7 @@ pub(crate) async fn download(cx: &Cx, job: &Download<'_>) -> Result<Landed, Fail
                 Err(Trouble::Local(error)) => return Err(Failure::Here(error)),
                 Err(Trouble::Remote { reason, again }) => {
                     if !again || attempt >= job.limits.attempts {
-                        return Err(Failure::There {
-                            reason,
-                            attempts: attempt,
-                        });
+                        return Err(Failure::There { reason, attempts: attempt });
                     }
                     tracing::info!(attempt, %reason, "a download will be tried again");
                 }
@@ -84,17 +78,11 @@ enum Trouble {
 
 impl Trouble {
     fn again(reason: impl Into<String>) -> Self {
-        Self::Remote {
-            reason: reason.into(),
-            again: true,
-        }
+        Self::Remote { reason: reason.into(), again: true }
     }
 
     fn for_good(reason: impl Into<String>) -> Self {
-        Self::Remote {
-            reason: reason.into(),
-            again: false,
-        }
+        Self::Remote { reason: reason.into(), again: false }
     }
 }
 
@@ -112,11 +100,7 @@ async fn once(cx: &Cx, client: &Client, url: &Url, job: &Download<'_>) -> Result
         return Err(too_large(limits.max_bytes));
     }
     let local = |e: io::Error| {
-        Trouble::Local(io_fault(
-            e,
-            ErrorCode::InternalError,
-            "write a download".to_owned(),
-        ))
+        Trouble::Local(io_fault(e, ErrorCode::InternalError, "write a download".to_owned()))
     };
     let mut file = tokio::fs::File::create(job.to).await.map_err(local)?;
     let mut sha256 = Sha256::new();
@@ -143,11 +127,7 @@ async fn once(cx: &Cx, client: &Client, url: &Url, job: &Download<'_>) -> Result
     }
     file.flush().await.map_err(local)?;
     let sha512 = sha512.map(|sha512| hex(&sha512.finalize()));
-    Ok(Landed {
-        sha256: hex(&sha256.finalize()),
-        sha512,
-        bytes,
-    })
+    Ok(Landed { sha256: hex(&sha256.finalize()), sha512, bytes })
 }
 
 fn check(response: &Response) -> Result<(), Trouble> {
@@ -156,14 +136,8 @@ fn check(response: &Response) -> Result<(), Trouble> {
         return Ok(());
     }
     let again = status.is_server_error()
-        || matches!(
-            status,
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
-        );
-    Err(Trouble::Remote {
-        reason: format!("the server answers {status}"),
-        again,
-    })
+        || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+    Err(Trouble::Remote { reason: format!("the server answers {status}"), again })
 }
 
 fn too_large(limit: u64) -> Trouble {
@@ -179,18 +153,12 @@ fn client(limits: &Limits) -> reqwest::Result<Client> {
     let guard = limits.guard;
     let redirects = redirect::Policy::custom(move |attempt| {
         let (count, url) = (attempt.previous().len(), attempt.url().clone());
-        let downgrade = attempt
-            .previous()
-            .last()
-            .is_some_and(|from| from.scheme() == "https")
+        let downgrade = attempt.previous().last().is_some_and(|from| from.scheme() == "https")
             && url.scheme() != "https";
         if count > REDIRECTS {
             attempt.error(Refused(format!("more than {REDIRECTS} redirects")))
         } else if downgrade || !matches!(url.scheme(), "http" | "https") {
-            attempt.error(Refused(format!(
-                "a redirect to {}, which is less safe",
-                url.scheme()
-            )))
+            attempt.error(Refused(format!("a redirect to {}, which is less safe", url.scheme())))
         } else if let Err(denied) = guard.check(&url) {
             attempt.error(denied)
         } else {
@@ -205,11 +173,7 @@ fn client(limits: &Limits) -> reqwest::Result<Client> {
         .pool_max_idle_per_host(0)
         .tcp_keepalive(Duration::from_secs(15));
     // A proxy connects in our place, past the guard.
-    let builder = if guard.allow_private {
-        builder
-    } else {
-        builder.no_proxy()
-    };
+    let builder = if guard.allow_private { builder } else { builder.no_proxy() };
     builder.build()
 }
 

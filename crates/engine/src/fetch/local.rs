@@ -36,11 +36,7 @@ pub(super) async fn copy(
     let cancel = cx.cancel.child_token();
     let _on_drop = cancel.clone().drop_guard();
     let copied = tokio::task::spawn_blocking(move || pump(source, target, max_bytes, &cancel));
-    copied
-        .await
-        .map_err(io::Error::other)
-        .flatten()
-        .map_err(write)
+    copied.await.map_err(io::Error::other).flatten().map_err(write)
 }
 
 fn open(path: &Path, max_bytes: u64) -> Result<File, String> {
@@ -81,11 +77,7 @@ fn pump(
         sha256.update(&buffer[..read]);
         to.write_all(&buffer[..read])?;
     }
-    Ok(Landed {
-        sha256: hex(&sha256.finalize()),
-        sha512: None,
-        bytes,
-    })
+    Ok(Landed { sha256: hex(&sha256.finalize()), sha512: None, bytes })
 }
 
 /// SHA-256 and length of a file.

@@ -90,16 +90,9 @@ fn version(base: &str, at: Timestamp) -> String {
 
 fn check_tools(is_root: bool) -> Result<()> {
     let subordinate = [("newuidmap", "uidmap")];
-    let more = if is_root {
-        &subordinate[..0]
-    } else {
-        &subordinate[..]
-    };
-    let missing: Vec<_> = TOOLS
-        .iter()
-        .chain(more)
-        .filter(|(tool, _)| find_program(tool).is_none())
-        .collect();
+    let more = if is_root { &subordinate[..0] } else { &subordinate[..] };
+    let missing: Vec<_> =
+        TOOLS.iter().chain(more).filter(|(tool, _)| find_program(tool).is_none()).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -108,33 +101,19 @@ fn check_tools(is_root: bool) -> Result<()> {
     packages.dedup();
     Err(Error::new(
         ErrorCode::HostNotReady,
-        format!(
-            "bootstrapping needs {}, which this host lacks",
-            tools.join(", ")
-        ),
+        format!("bootstrapping needs {}, which this host lacks", tools.join(", ")),
     )
     .hint(format!("apt-get install {}", packages.join(" "))))
 }
 
 fn command(recipe: &Bootstrap, work: &Path, is_root: bool) -> Command {
     let keyring = recipe.keyring.as_deref().unwrap_or(Path::new(""));
-    let user: &[&str] = if is_root {
-        &[]
-    } else {
-        &["--user", "--map-root-user", "--map-auto"]
-    };
+    let user: &[&str] = if is_root { &[] } else { &["--user", "--map-root-user", "--map-auto"] };
     // setpriv: the kernel kills it when goldsmith dies. unshare: the same for what is below.
     Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "--", "unshare"])
         .args(user)
-        .args([
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child=KILL",
-            "--mount-proc",
-            "--",
-        ])
+        .args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"])
         .args(["sh", "-c", SCRIPT])
         .cwd(work)
         .env("SUITE", &recipe.suite)
@@ -169,11 +148,7 @@ async fn run(cx: &Cx, recipe: &Bootstrap, work: &Path, activity: &str) -> Result
             failed(recipe, &said)
         }
         proc::Error::Failed { .. } => space::full(total, space::free(work).ok(), work),
-        other => program_fault(
-            other,
-            ErrorCode::SourceUnavailable,
-            "bootstrap the source image",
-        ),
+        other => program_fault(other, ErrorCode::SourceUnavailable, "bootstrap the source image"),
     })
 }
 
@@ -184,9 +159,7 @@ async fn watch(cx: &Cx, work: &Path, activity: &str, total: u64) -> Infallible {
     loop {
         ticks.tick().await;
         let folder = work.to_owned();
-        let taken = tokio::task::spawn_blocking(move || taken(&folder))
-            .await
-            .unwrap_or(0);
+        let taken = tokio::task::spawn_blocking(move || taken(&folder)).await.unwrap_or(0);
         // Packages go again after they are unpacked.
         most = most.max(taken).min(total);
         cx.events.progress(activity, most, Some(total));
@@ -198,9 +171,8 @@ fn is_full(line: &str) -> bool {
 }
 
 fn failed(recipe: &Bootstrap, said: &[String]) -> Error {
-    let no_name_spaces = said
-        .iter()
-        .any(|line| line.starts_with("unshare:") || line.starts_with("newuidmap:"));
+    let no_name_spaces =
+        said.iter().any(|line| line.starts_with("unshare:") || line.starts_with("newuidmap:"));
     if no_name_spaces {
         return Error::new(
             ErrorCode::HostNotReady,
@@ -212,10 +184,7 @@ fn failed(recipe: &Bootstrap, said: &[String]) -> Error {
     let tail = said.len().saturating_sub(TAIL);
     Error::new(
         ErrorCode::SourceUnavailable,
-        format!(
-            "{} could not be bootstrapped from {}",
-            recipe.suite, recipe.mirror
-        ),
+        format!("{} could not be bootstrapped from {}", recipe.suite, recipe.mirror),
     )
     .details(said[tail..].iter().cloned())
     .hint("the mirror must be reachable; another one can be set in your own catalogue")
@@ -276,10 +245,8 @@ mod tests {
         fs::create_dir_all(folder.path().join("tmp/apt")).unwrap();
         assert!(taken(folder.path()) >= 14000);
         keep_only(folder.path(), &keep).unwrap();
-        let left: Vec<_> = fs::read_dir(folder.path())
-            .unwrap()
-            .map(|e| e.unwrap().path())
-            .collect();
+        let left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).collect();
         assert_eq!(left, [keep]);
     }
 }

@@ -101,13 +101,7 @@ impl ResolvedEntry {
             ]),
         };
         let name = self.name.to_lowercase();
-        let key = json!([
-            name,
-            self.generation,
-            self.origin.kind(),
-            self.origin.version(),
-            detail
-        ]);
+        let key = json!([name, self.generation, self.origin.kind(), self.origin.version(), detail]);
         digest(key.to_string().as_bytes())
     }
 
@@ -124,24 +118,17 @@ impl Catalogue {
             Ok(text) => parse(&text, &own)?,
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(e) => {
-                return Err(e).code(ErrorCode::InvalidArgument, || {
-                    format!("cannot read {}", own.display())
-                });
+                return Err(e)
+                    .code(ErrorCode::InvalidArgument, || format!("cannot read {}", own.display()));
             }
         };
         let shipped = parse(SHIPPED, &PathBuf::from("the shipped catalogue"))?;
         for image in shipped {
-            if !images
-                .iter()
-                .any(|own| own.is(&image.publisher, &image.offer, &image.sku))
-            {
+            if !images.iter().any(|own| own.is(&image.publisher, &image.offer, &image.sku)) {
                 images.push(image);
             }
         }
-        Ok(Self {
-            images,
-            layout: layout.clone(),
-        })
+        Ok(Self { images, layout: layout.clone() })
     }
 
     /// Every version of every image, by name.
@@ -174,27 +161,16 @@ impl Catalogue {
         version: &str,
     ) -> Result<ResolvedEntry> {
         let asked = [publisher, offer, sku, version];
-        let Some(image) = self
-            .images
-            .iter()
-            .find(|image| image.is(publisher, offer, sku))
-        else {
+        let Some(image) = self.images.iter().find(|image| image.is(publisher, offer, sku)) else {
             return Err(self.unknown(asked, self.near(publisher, offer, sku)));
         };
-        let mut entries: Vec<_> = image
-            .origins()
-            .into_iter()
-            .map(|origin| self.entry(image, origin))
-            .collect();
+        let mut entries: Vec<_> =
+            image.origins().into_iter().map(|origin| self.entry(image, origin)).collect();
         entries.sort_by_cached_key(|entry| numbers(version_of(&entry.urn)));
         let found = if version.eq_ignore_ascii_case(LATEST) {
             entries.pop()
         } else {
-            entries
-                .iter()
-                .rev()
-                .find(|e| e.answers_to(version))
-                .cloned()
+            entries.iter().rev().find(|e| e.answers_to(version)).cloned()
         };
         found.ok_or_else(|| {
             let mut near: Vec<_> = entries.into_iter().rev().map(|entry| entry.urn).collect();
@@ -226,11 +202,8 @@ impl Catalogue {
             .images
             .iter()
             .map(|image| {
-                let pairs = [
-                    (&image.publisher, publisher),
-                    (&image.offer, offer),
-                    (&image.sku, sku),
-                ];
+                let pairs =
+                    [(&image.publisher, publisher), (&image.offer, offer), (&image.sku, sku)];
                 let likeness: usize = pairs.iter().map(|(ours, asked)| common(ours, asked)).sum();
                 (likeness, format!("{}:{LATEST}", image.name()))
             })
@@ -240,10 +213,7 @@ impl Catalogue {
     }
 
     fn unknown(&self, asked: [&str; 4], near: Vec<String>) -> Error {
-        let lines = near
-            .into_iter()
-            .take(NEAR)
-            .map(|urn| format!("there is {urn}"));
+        let lines = near.into_iter().take(NEAR).map(|urn| format!("there is {urn}"));
         Error::new(
             ErrorCode::BadPIRSource,
             format!("the catalogue has no image {}", asked.join(":")),
@@ -272,9 +242,7 @@ fn version_of(urn: &str) -> &str {
 /// Orders versions as people do: 12.9 before 12.10.
 fn numbers(version: &str) -> Vec<(u64, String)> {
     let parts = version.split(['.', '-', '_']);
-    parts
-        .map(|part| (part.parse().unwrap_or(0), part.to_lowercase()))
-        .collect()
+    parts.map(|part| (part.parse().unwrap_or(0), part.to_lowercase())).collect()
 }
 
 /// Length of the common beginning, and a bonus for being the same.

@@ -27,10 +27,7 @@ const MAX_BYTES: u64 = 256 << 30;
 pub(super) async fn download(cx: &Cx, host: &Host, image: &UrlImage, work: &Path) -> Result<()> {
     let shown = fetch::shown(&image.url);
     let to = work.join("download");
-    let limits = Limits {
-        max_bytes: MAX_BYTES,
-        ..Limits::default()
-    };
+    let limits = Limits { max_bytes: MAX_BYTES, ..Limits::default() };
     let job = Download {
         url: &image.url,
         to: &to,
@@ -111,13 +108,7 @@ fn check_size(path: &Path, facts: &ImageFacts, stated: u64) -> Result<()> {
 }
 
 async fn sha512(cx: &Cx, path: &Path) -> Result<String> {
-    let fault = |e| {
-        io_fault(
-            e,
-            ErrorCode::SourceUnavailable,
-            format!("read {}", path.display()),
-        )
-    };
+    let fault = |e| io_fault(e, ErrorCode::SourceUnavailable, format!("read {}", path.display()));
     let mut file = tokio::fs::File::open(path).await.map_err(fault)?;
     let mut hasher = Sha512::new();
     let mut buffer = vec![0; 1 << 20];

@@ -35,9 +35,7 @@ pub struct ImageFacts {
 
 impl ImageFacts {
     fn driver(&self) -> &'static str {
-        Format::from_name(&self.format)
-            .unwrap_or(Format::Raw)
-            .driver()
+        Format::from_name(&self.format).unwrap_or(Format::Raw).driver()
     }
 }
 
@@ -57,18 +55,12 @@ pub(super) async fn check(
     expected: Option<Format>,
 ) -> Result<ImageFacts> {
     let refuse = |why: String, hint: &str| {
-        Error::new(
-            ErrorCode::BadImage,
-            format!("{} cannot be used: {why}", path.display()),
-        )
-        .hint(hint)
+        Error::new(ErrorCode::BadImage, format!("{} cannot be used: {why}", path.display()))
+            .hint(hint)
     };
     let metadata = std::fs::metadata(path).map_err(|e| {
-        Error::new(
-            ErrorCode::NotFound,
-            format!("{} cannot be read: {e}", path.display()),
-        )
-        .caused_by(e)
+        Error::new(ErrorCode::NotFound, format!("{} cannot be read: {e}", path.display()))
+            .caused_by(e)
     })?;
     if !metadata.is_file() {
         return Err(refuse("it is not a file".to_owned(), "name a disk image"));
@@ -80,10 +72,7 @@ pub(super) async fn check(
             Format::Raw
         }
         (Ok(None), Some(format)) => {
-            return Err(refuse(
-                format!("it is no {format} image"),
-                "give its true format",
-            ));
+            return Err(refuse(format!("it is no {format} image"), "give its true format"));
         }
         (Ok(None), None) => {
             return Err(refuse(
@@ -95,10 +84,7 @@ pub(super) async fn check(
             format
         }
         (Ok(Some(format)), _) => {
-            return Err(refuse(
-                format!("it is a {format} image"),
-                "give its true format",
-            ));
+            return Err(refuse(format!("it is a {format} image"), "give its true format"));
         }
         (Err(fault), _) => return Err(refuse(fault.why, fault.hint)),
     };
@@ -113,19 +99,13 @@ pub(super) async fn check(
         return Err(refuse("it is encrypted".to_owned(), "decrypt it first"));
     }
     if info.corrupt {
-        return Err(refuse(
-            "it is marked as corrupt".to_owned(),
-            "qemu-img check -r all",
-        ));
+        return Err(refuse("it is marked as corrupt".to_owned(), "qemu-img check -r all"));
     }
     if info.virtual_size == 0 || info.virtual_size > MAX_DISK {
         let text = format!("its disk would have {} bytes", info.virtual_size);
         return Err(refuse(text, "the header is damaged"));
     }
-    Ok(ImageFacts {
-        format: format.name().to_owned(),
-        virtual_size: info.virtual_size,
-    })
+    Ok(ImageFacts { format: format.name().to_owned(), virtual_size: info.virtual_size })
 }
 
 /// Copies a checked image into a new qcow2 that stands alone.
@@ -140,8 +120,7 @@ pub async fn convert_in(
     let activity = format!("Import {name}");
     let report = |part: f64| {
         let done = (facts.virtual_size as f64 * part) as u64;
-        cx.events
-            .progress(&activity, done, Some(facts.virtual_size));
+        cx.events.progress(&activity, done, Some(facts.virtual_size));
     };
     let job = disk::Convert {
         src: from,
@@ -171,11 +150,8 @@ pub async fn import(
     let target = Address::local(name).map_err(|why| Error::new(ErrorCode::InvalidArgument, why))?;
     let store = Store::open(&cx.layout);
     if store.get(&target.id()).is_ok() {
-        return Err(Error::new(
-            ErrorCode::Conflict,
-            format!("there is an image {name} already"),
-        )
-        .hint(format!("choose another name, or goldsmith image rm {name}")));
+        return Err(Error::new(ErrorCode::Conflict, format!("there is an image {name} already"))
+            .hint(format!("choose another name, or goldsmith image rm {name}")));
     }
     let facts = check_importable(host, path).await?;
     let work = shelf::work_folder(cx)?;

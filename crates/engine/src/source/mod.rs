@@ -63,10 +63,7 @@ pub struct SourceImage {
 impl SourceImage {
     /// The version alone.
     pub fn version(&self) -> &str {
-        self.exact_version
-            .rsplit([':', '/'])
-            .next()
-            .unwrap_or_default()
+        self.exact_version.rsplit([':', '/']).next().unwrap_or_default()
     }
 }
 
@@ -112,11 +109,7 @@ pub async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<SourceI
     let named = Named {
         urn: record.id.clone(),
         exact_version,
-        generation: if record.origin.generation == "V1" {
-            1
-        } else {
-            2
-        },
+        generation: if record.origin.generation == "V1" { 1 } else { 2 },
         os_type: record.origin.os_type.clone(),
         architecture: record.origin.architecture.clone(),
     };
@@ -125,11 +118,7 @@ pub async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<SourceI
         return Ok(image);
     }
     let work = shelf::work_folder(cx)?;
-    let (from, to, cancel) = (
-        stored.disk(),
-        work.path().join(shelf::DISK),
-        cx.cancel.clone(),
-    );
+    let (from, to, cancel) = (stored.disk(), work.path().join(shelf::DISK), cx.cancel.clone());
     tokio::task::spawn_blocking(move || link_or_copy(&from, &to, &cancel))
         .await
         .map_err(io::Error::other)
@@ -140,11 +129,8 @@ pub async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<SourceI
         return Ok(image);
     }
     shelf::remove(&cx.layout, &image.digest);
-    Err(Error::new(
-        ErrorCode::BadImage,
-        format!("{} has changed since it was stored", record.id),
-    )
-    .hint("remove it and build or import it again"))
+    Err(Error::new(ErrorCode::BadImage, format!("{} has changed since it was stored", record.id))
+        .hint("remove it and build or import it again"))
 }
 
 /// Removes what killed processes left; returns how many work folders that were.
@@ -158,8 +144,7 @@ async fn lock(cx: &Cx, key: &str) -> Result<Lock> {
     if let Some(lock) = Lock::try_take(&path).code(ErrorCode::InternalError, waiting)? {
         return Ok(lock);
     }
-    cx.events
-        .note("waiting for another goldsmith that prepares the same source image");
+    cx.events.note("waiting for another goldsmith that prepares the same source image");
     tokio::select! {
         lock = Lock::take(path) => lock.code(ErrorCode::InternalError, waiting),
         () = cx.cancel.cancelled() => Err(canceled()),
@@ -170,12 +155,12 @@ async fn make(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage
     let work = shelf::work_folder(cx)?;
     let made = match &entry.origin {
         Origin::Bootstrap(recipe) => bootstrap::make(cx, host, entry, recipe, work.path()).await,
-        Origin::Url(image) => given::download(cx, host, image, work.path())
-            .await
-            .map(|()| image.version.clone()),
-        Origin::File(image) => given::take(cx, host, image, work.path())
-            .await
-            .map(|()| image.version.clone()),
+        Origin::Url(image) => {
+            given::download(cx, host, image, work.path()).await.map(|()| image.version.clone())
+        }
+        Origin::File(image) => {
+            given::take(cx, host, image, work.path()).await.map(|()| image.version.clone())
+        }
     };
     let version = match made {
         Ok(version) => version,
@@ -199,10 +184,7 @@ async fn make(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage
 }
 
 fn canceled() -> Error {
-    Error::new(
-        ErrorCode::Canceled,
-        "preparing the source image was canceled",
-    )
+    Error::new(ErrorCode::Canceled, "preparing the source image was canceled")
 }
 
 /// Codes the failure of a program that works on an image.
@@ -210,19 +192,12 @@ fn program_fault(error: vm::proc::Error, otherwise: ErrorCode, what: &str) -> Er
     use vm::proc::Error as Proc;
     match error {
         Proc::Canceled { .. } => canceled(),
-        Proc::NotFound { program } => Error::new(
-            ErrorCode::HostNotReady,
-            format!("{program} is not installed"),
-        )
-        .hint("goldsmith doctor says what to install"),
-        Proc::Failed {
-            stderr_tail,
-            program,
-            ..
-        } => {
-            let full = stderr_tail
-                .iter()
-                .any(|line| line.contains("No space left on device"));
+        Proc::NotFound { program } => {
+            Error::new(ErrorCode::HostNotReady, format!("{program} is not installed"))
+                .hint("goldsmith doctor says what to install")
+        }
+        Proc::Failed { stderr_tail, program, .. } => {
+            let full = stderr_tail.iter().any(|line| line.contains("No space left on device"));
             if full {
                 return Error::new(ErrorCode::DiskFull, format!("{what}: the disk is full"))
                     .hint(crate::image_file::space::HINT);

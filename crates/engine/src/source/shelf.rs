@@ -70,10 +70,7 @@ fn fault(error: io::Error, layout: &Layout) -> Error {
 }
 
 fn row_file(layout: &Layout, entry: &ResolvedEntry) -> PathBuf {
-    layout
-        .sources()
-        .join("entries")
-        .join(format!("{}.json", entry.key()))
+    layout.sources().join("entries").join(format!("{}.json", entry.key()))
 }
 
 fn row(layout: &Layout, entry: &ResolvedEntry) -> Option<Row> {
@@ -97,9 +94,7 @@ pub(super) fn record(layout: &Layout, entry: &ResolvedEntry, image: &SourceImage
     };
     let path = row_file(layout, entry);
     let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)
-        .and_then(|()| write_json(&path, &row))
-        .map_err(|e| fault(e, layout))
+    fs::create_dir_all(folder).and_then(|()| write_json(&path, &row)).map_err(|e| fault(e, layout))
 }
 
 fn content(layout: &Layout, digest: &str) -> Option<Content> {
@@ -157,9 +152,7 @@ pub(super) async fn load(cx: &Cx, digest: &str, names: &Named) -> Result<Option<
     let intact =
         !touched || (disk.is_file() && sha256(cx, &disk, "Verify source image").await? == digest);
     if !intact || !has_vars(layout, digest, names) {
-        cx.events.warn(format!(
-            "the source image {digest} is damaged and is made again"
-        ));
+        cx.events.warn(format!("the source image {digest} is damaged and is made again"));
         remove(layout, digest);
         return Ok(None);
     }
@@ -261,9 +254,7 @@ async fn make_vars(cx: &Cx, host: &Host, firmware: &UefiFirmware, to: &Path) -> 
 pub(super) fn remove(layout: &Layout, digest: &str) {
     let folder = layout.sources().join(digest);
     // First the name, at once; then the content.
-    let gone = layout
-        .sources()
-        .join(format!(".work-{}", uuid::Uuid::now_v7()));
+    let gone = layout.sources().join(format!(".work-{}", uuid::Uuid::now_v7()));
     match fs::rename(&folder, &gone) {
         Ok(()) => {
             let _ = fs::remove_dir_all(gone);

@@ -1,1 +1,270 @@
+use std::{
+    fs,
+    os::unix::fs::{FileExt, PermissionsExt},
+    path::PathBuf,
+};
 
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::{
+    event::Events,
+    node,
+    store::{Labels, Origin as Made, Payload, Store, address::Address},
+};
+
+const SIZE: usize = 4 << 20;
+
+struct Bench {
+    folder: tempfile::TempDir,
+    cx: Cx,
+    host: Host,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path().join("cache"), folder.path().join("data"));
+        fs::create_dir_all(layout.data()).unwrap();
+        let cx = Cx::new(layout, Events::none(), CancellationToken::new());
+        Self { folder, cx, host: Host::probe(None).await.unwrap() }
+    }
+
+    /// A raw disk among the data, beside the catalogue.
+    fn disk(&self, name: &str, mark: u8) -> (PathBuf, String) {
+        let mut bytes = vec![0; SIZE];
+        bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+        bytes[SIZE / 2] = mark;
+        let path = self.cx.layout.data().join(name);
+        fs::write(&path, &bytes).unwrap();
+        (path, node::digest(&bytes))
+    }
+
+    /// The only image of a catalogue with that version in it.
+    fn entry(&self, generation: u8, version: &str) -> ResolvedEntry {
+        let text = format!(
+            "[[image]]\npublisher = \"Acme\"\noffer = \"base\"\nsku = \"s\"\n\
+             generation = {generation}\n{version}\n"
+        );
+        fs::write(self.cx.layout.user_catalogue(), text).unwrap();
+        let catalogue = Catalogue::load(&self.cx.layout).unwrap();
+        catalogue.resolve("Acme", "base", "s", "latest").unwrap()
+    }
+
+    fn file_entry(&self, more: &str) -> ResolvedEntry {
+        let file = "version = \"1.0\"\npath = \"disk.raw\"\nformat = \"raw\"";
+        self.entry(2, &format!("[[image.file]]\n{file}\n{more}"))
+    }
+
+    async fn obtain(&self, entry: &ResolvedEntry) -> Result<SourceImage> {
+        obtain(&self.cx, &self.host, entry).await
+    }
+
+    /// Names in `sources/`, without the gate.
+    fn shelf(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.cx.layout.sources()).unwrap();
+        let names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| name != ".gate").collect();
+        names.sort();
+        names
+    }
+}
+
+async fn serve(body: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/disk.raw", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all(head.as_bytes()).await;
+            let _ = stream.write_all(&body).await;
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_file_becomes_a_source_once() {
+    let bench = Bench::new().await;
+    let (_, sha256) = bench.disk("disk.raw", 1);
+    let entry = bench.file_entry(&format!("sha256 = \"{sha256}\"\nvirtual-size = {SIZE}"));
+    assert_eq!(present(&bench.cx, &entry).unwrap(), None);
+
+    let image = bench.obtain(&entry).await.unwrap();
+    assert_eq!(image.disk, bench.cx.layout.sources().join(&image.digest).join("disk.qcow2"));
+    assert_eq!(image.digest, node::digest(&fs::read(&image.disk).unwrap()));
+    assert_eq!(image.virtual_size, SIZE as u64);
+    assert_eq!(image.exact_version, "Acme:base:s:1.0");
+    assert_eq!(image.version(), "1.0");
+    assert!(image.vars.as_ref().unwrap().is_file());
+    assert_eq!(fs::metadata(&image.disk).unwrap().permissions().mode() & 0o222, 0);
+    assert_eq!(bench.shelf(), [image.digest.as_str(), "entries"]);
+
+    // Here already: the file is not needed any more, as long as it is the same one.
+    assert_eq!(present(&bench.cx, &entry).unwrap().as_ref(), Some(&image));
+    assert_eq!(bench.obtain(&entry).await.unwrap(), image);
+    let link = bench.folder.path().join("overlay.qcow2");
+    vm::disk::create_overlay(&bench.host, &link, &image.disk, 2 * image.virtual_size)
+        .await
+        .unwrap();
+    vm::disk::check(&bench.host, &link, "qcow2", &bench.cx.cancel).await.unwrap();
+}
+
+#[tokio::test]
+async fn another_file_is_another_source() {
+    let bench = Bench::new().await;
+    bench.disk("disk.raw", 1);
+    let first = bench.obtain(&bench.file_entry("")).await.unwrap();
+    bench.disk("disk.raw", 2);
+    let second = bench.obtain(&bench.file_entry("")).await.unwrap();
+    assert_ne!(first.digest, second.digest);
+    assert!(first.disk.is_file() && second.disk.is_file());
+}
+
+#[tokio::test]
+async fn a_touched_source_is_read_again_and_a_changed_one_made_again() {
+    let bench = Bench::new().await;
+    bench.disk("disk.raw", 1);
+    let entry = bench.file_entry("");
+    let image = bench.obtain(&entry).await.unwrap();
+
+    let disk = fs::OpenOptions::new().read(true).open(&image.disk).unwrap();
+    disk.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(present(&bench.cx, &entry).unwrap(), None, "it looks touched");
+    assert_eq!(bench.obtain(&entry).await.unwrap(), image);
+    assert_eq!(present(&bench.cx, &entry).unwrap().as_ref(), Some(&image), "it was verified");
+
+    fs::set_permissions(&image.disk, fs::Permissions::from_mode(0o644)).unwrap();
+    let disk = fs::OpenOptions::new().write(true).open(&image.disk).unwrap();
+    disk.write_all_at(b"evil", 1000).unwrap();
+    drop(disk);
+    let again = bench.obtain(&entry).await.unwrap();
+    assert_eq!(again.digest, node::digest(&fs::read(&again.disk).unwrap()));
+    assert_eq!(bench.shelf().len(), 2);
+}
+
+#[tokio::test]
+async fn what_does_not_match_the_catalogue_is_refused() {
+    let bench = Bench::new().await;
+    let (path, sha256) = bench.disk("disk.raw", 1);
+    let wrong = "cd".repeat(32);
+    let error =
+        bench.obtain(&bench.file_entry(&format!("sha256 = \"{wrong}\""))).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::ChecksumMismatch);
+    assert!(error.details[0].contains(&wrong) && error.details[1].contains(&sha256));
+
+    let wrong = "cd".repeat(64);
+    let error =
+        bench.obtain(&bench.file_entry(&format!("sha512 = \"{wrong}\""))).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::ChecksumMismatch);
+
+    let larger = format!("virtual-size = {}", 2 * SIZE);
+    let error = bench.obtain(&bench.file_entry(&larger)).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::BadImage);
+    assert!(error.message.contains("smaller than the catalogue says"), "{error}");
+
+    let entry = bench.file_entry("").clone();
+    fs::remove_file(path).unwrap();
+    let error = bench.obtain(&entry).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::SourceUnavailable);
+    assert!(bench.shelf().is_empty(), "{:?}", bench.shelf());
+}
+
+#[tokio::test]
+async fn a_download_is_verified_before_it_is_used() {
+    let bench = Bench::new().await;
+    let (path, sha256) = bench.disk("disk.raw", 1);
+    let url = serve(fs::read(&path).unwrap()).await;
+    let version = |sum: &str| {
+        format!(
+            "[[image.url]]\nversion = \"2.0\"\nurl = \"{url}\"\nformat = \"raw\"\nsha256 = \"{sum}\""
+        )
+    };
+    let error = bench.obtain(&bench.entry(1, &version(&"0".repeat(64)))).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::ChecksumMismatch);
+    assert!(bench.shelf().is_empty());
+
+    let image = bench.obtain(&bench.entry(1, &version(&sha256))).await.unwrap();
+    assert_eq!((&image.vars, image.version()), (&None, "2.0"));
+    let files: Vec<_> = fs::read_dir(image.disk.parent().unwrap()).unwrap().collect();
+    assert!(files.len() <= 3, "no download is left: {files:?}");
+}
+
+#[tokio::test]
+async fn two_at_once_make_it_once() {
+    let bench = Bench::new().await;
+    bench.disk("disk.raw", 1);
+    let entry = bench.file_entry("");
+    let (one, two) = tokio::join!(bench.obtain(&entry), bench.obtain(&entry));
+    assert_eq!(one.unwrap(), two.unwrap());
+    assert_eq!(bench.shelf().len(), 2);
+}
+
+#[tokio::test]
+async fn a_canceled_wait_ends() {
+    let bench = Bench::new().await;
+    bench.disk("disk.raw", 1);
+    let entry = bench.file_entry("");
+    let _other = lock(&bench.cx, &entry.key()).await.unwrap();
+    let cancel = bench.cx.cancel.clone();
+    let (waited, ()) = tokio::join!(bench.obtain(&entry), async move { cancel.cancel() });
+    assert_eq!(waited.unwrap_err().code, ErrorCode::Canceled);
+}
+
+#[tokio::test]
+async fn a_bootstrap_without_its_mirror_says_so_and_leaves_nothing() {
+    let bench = Bench::new().await;
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let recipe = format!(
+        "[image.bootstrap]\nversion = \"1\"\nsuite = \"bookworm\"\npackages = [\"zstd\"]\n\
+         mirror = \"http://{free}/debian\"\nsecurity-mirror = \"http://{free}/security\"\n\
+         disk-mib = 2048\nwork-mib = 1"
+    );
+    let error = bench.obtain(&bench.entry(2, &recipe)).await.unwrap_err();
+    // Without root, and without subordinate ids, the host is not ready for it.
+    let codes = [ErrorCode::SourceUnavailable, ErrorCode::HostNotReady];
+    assert!(codes.contains(&error.code), "{error:?}");
+    assert!(!error.details.is_empty() || error.hint.is_some());
+    assert!(bench.shelf().is_empty(), "{:?}", bench.shelf());
+}
+
+#[tokio::test]
+async fn a_stored_image_is_adopted() {
+    let bench = Bench::new().await;
+    bench.disk("disk.raw", 1);
+    let source = bench.obtain(&bench.file_entry("")).await.unwrap();
+    let payload = Payload {
+        disk: source.disk.clone(),
+        digest: source.digest.clone(),
+        virtual_size: source.virtual_size,
+        origin: Made { generation: "V2".into(), os_type: "Linux".into(), ..Made::default() },
+        labels: Labels::default(),
+    };
+    let address = Address::local("mine").unwrap();
+    let store = Store::open(&bench.cx.layout);
+    let stored = store.publish_managed(&bench.cx, &address, payload).await.unwrap();
+    fs::remove_dir_all(bench.cx.layout.sources()).unwrap();
+
+    let adopted = adopt(&bench.cx, &bench.host, &stored).await.unwrap();
+    assert_eq!((&adopted.digest, adopted.generation), (&source.digest, 2));
+    assert_eq!(adopted.urn, stored.record.id);
+    assert_eq!(adopt(&bench.cx, &bench.host, &stored).await.unwrap(), adopted);
+
+    fs::remove_dir_all(bench.cx.layout.sources()).unwrap();
+    fs::set_permissions(stored.disk(), fs::Permissions::from_mode(0o644)).unwrap();
+    let disk = fs::OpenOptions::new().write(true).open(stored.disk()).unwrap();
+    disk.write_all_at(b"evil", (4 << 20) / 16).unwrap();
+    let error = adopt(&bench.cx, &bench.host, &stored).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::BadImage);
+    assert!(bench.shelf().is_empty(), "{:?}", bench.shelf());
+}

@@ -56,8 +56,7 @@ impl WorkFolder {
             Err(e) if matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty) => return Ok(false),
             Err(e) => return Err(e),
         }
-        to.parent()
-            .map_or(Ok(()), |parent| File::open(parent)?.sync_all())?;
+        to.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())?;
         Ok(true)
     }
 
@@ -99,11 +98,8 @@ pub(super) async fn sweep(layout: &Layout) -> io::Result<usize> {
 }
 
 fn gate(parent: &Path) -> io::Result<File> {
-    let gate = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(parent.join(".gate"))?;
+    let gate =
+        OpenOptions::new().create(true).truncate(false).write(true).open(parent.join(".gate"))?;
     gate.lock()?;
     Ok(gate)
 }
@@ -117,23 +113,12 @@ async fn remove(path: &Path) -> io::Result<()> {
         other => return other,
     }
     let command = Command::new("unshare")
-        .args([
-            "--user",
-            "--map-root-user",
-            "--map-auto",
-            "--",
-            "rm",
-            "-rf",
-            "--",
-        ])
+        .args(["--user", "--map-root-user", "--map-auto", "--", "rm", "-rf", "--"])
         .arg(path);
     let limit = Duration::from_secs(60);
     match command.run(&CancellationToken::new(), Some(limit)).await {
         Ok(_) => Ok(()),
-        Err(error) => Err(io::Error::other(format!(
-            "cannot remove {}: {error}",
-            path.display()
-        ))),
+        Err(error) => Err(io::Error::other(format!("cannot remove {}: {error}", path.display()))),
     }
 }
 
@@ -148,11 +133,7 @@ mod tests {
     }
 
     fn left(layout: &Layout) -> usize {
-        entries(&layout.sources())
-            .unwrap()
-            .iter()
-            .filter(|path| path.is_dir())
-            .count()
+        entries(&layout.sources()).unwrap().iter().filter(|path| path.is_dir()).count()
     }
 
     #[tokio::test]

@@ -135,10 +135,8 @@ struct WireFileImage {
 impl FileImage {
     /// Changes when the file does, so that a changed file is taken in anew.
     pub(super) fn stamp(&self) -> String {
-        fs::metadata(&self.path).map_or_else(
-            |_| "absent".to_owned(),
-            |metadata| format!("{:?}", Stamp::of(&metadata)),
-        )
+        fs::metadata(&self.path)
+            .map_or_else(|_| "absent".to_owned(), |metadata| format!("{:?}", Stamp::of(&metadata)))
     }
 }
 
@@ -172,9 +170,7 @@ impl Checksum {
         };
         let text = sha256.or(sha512).unwrap_or_default().to_lowercase();
         if text.len() != length || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(format!(
-                "a checksum of this kind is {length} hexadecimal digits"
-            ));
+            return Err(format!("a checksum of this kind is {length} hexadecimal digits"));
         }
         Ok(Some(checksum(text)))
     }
@@ -189,20 +185,8 @@ impl TryFrom<WireUrl> for UrlImage {
         if !wire.url.starts_with("https://") && !wire.url.starts_with("http://") {
             return Err("url must begin with https:// or http://".to_owned());
         }
-        let WireUrl {
-            version,
-            url,
-            format,
-            virtual_size,
-            ..
-        } = wire;
-        Ok(Self {
-            version,
-            url,
-            checksum,
-            format,
-            virtual_size,
-        })
+        let WireUrl { version, url, format, virtual_size, .. } = wire;
+        Ok(Self { version, url, checksum, format, virtual_size })
     }
 }
 
@@ -211,20 +195,8 @@ impl TryFrom<WireFileImage> for FileImage {
 
     fn try_from(wire: WireFileImage) -> Result<Self, String> {
         let checksum = Checksum::read(wire.sha256, wire.sha512)?;
-        let WireFileImage {
-            version,
-            path,
-            format,
-            virtual_size,
-            ..
-        } = wire;
-        Ok(Self {
-            version,
-            path,
-            checksum,
-            format,
-            virtual_size,
-        })
+        let WireFileImage { version, path, format, virtual_size, .. } = wire;
+        Ok(Self { version, path, checksum, format, virtual_size })
     }
 }
 
@@ -232,10 +204,7 @@ fn format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Format, D::Error
     let name = String::deserialize(deserializer)?;
     Format::from_name(&name).ok_or_else(|| {
         let known: Vec<_> = Format::ALL.iter().map(|format| format.name()).collect();
-        D::Error::custom(format!(
-            "format {name:?} is not one of {}",
-            known.join(", ")
-        ))
+        D::Error::custom(format!("format {name:?} is not one of {}", known.join(", ")))
     })
 }
 
@@ -308,19 +277,13 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Vec<WireImage>> {
     let wire: WireFile = toml::from_str(text).map_err(|e| refuse(e.to_string()))?;
     let mut images: Vec<WireImage> = Vec::new();
     for spanned in wire.image {
-        let line = text[..spanned.span().start].lines().count().max(1);
+        let line = 1 + text[..spanned.span().start].matches('\n').count();
         let mut image = spanned.into_inner();
         if let Some(fault) = image.fault() {
             return Err(refuse(format!("line {line}: {fault}")));
         }
-        if images
-            .iter()
-            .any(|other| other.is(&image.publisher, &image.offer, &image.sku))
-        {
-            return Err(refuse(format!(
-                "line {line}: {} is there twice",
-                image.name()
-            )));
+        if images.iter().any(|other| other.is(&image.publisher, &image.offer, &image.sku)) {
+            return Err(refuse(format!("line {line}: {} is there twice", image.name())));
         }
         let folder = path.parent().unwrap_or(Path::new("."));
         for file in &mut image.file {

@@ -27,10 +27,7 @@ const STANDALONE: &str = "qemu-img convert -O qcow2 makes a copy that stands alo
 const DAMAGED: &str = "get the image again";
 
 fn fault(why: impl Into<String>, hint: &'static str) -> Fault {
-    Fault {
-        why: why.into(),
-        hint,
-    }
+    Fault { why: why.into(), hint }
 }
 
 /// What was read of an image file.
@@ -84,13 +81,10 @@ impl Header {
         for (magic, what) in FOREIGN {
             if self.head.starts_with(magic) {
                 let why = format!("it is {what}");
-                return Err(fault(
-                    why,
-                    "unpack it, or qemu-img convert -O qcow2 makes a copy",
-                ));
+                return Err(fault(why, "unpack it, or qemu-img convert -O qcow2 makes a copy"));
             }
         }
-        if self.size == 0 || self.size % SECTOR as u64 != 0 {
+        if self.size == 0 || !self.size.is_multiple_of(SECTOR as u64) {
             return Err(fault("its size is no whole number of sectors", DAMAGED));
         }
         Ok(None)
@@ -102,21 +96,15 @@ impl Header {
     }
 
     fn be32(&self, at: usize) -> Option<u32> {
-        Some(u32::from_be_bytes(
-            self.head.get(at..at + 4)?.try_into().ok()?,
-        ))
+        Some(u32::from_be_bytes(self.head.get(at..at + 4)?.try_into().ok()?))
     }
 
     fn be64(&self, at: usize) -> Option<u64> {
-        Some(u64::from_be_bytes(
-            self.head.get(at..at + 8)?.try_into().ok()?,
-        ))
+        Some(u64::from_be_bytes(self.head.get(at..at + 8)?.try_into().ok()?))
     }
 
     fn le64(&self, at: usize) -> Option<u64> {
-        Some(u64::from_le_bytes(
-            self.head.get(at..at + 8)?.try_into().ok()?,
-        ))
+        Some(u64::from_le_bytes(self.head.get(at..at + 8)?.try_into().ok()?))
     }
 
     fn qcow2(&self) -> Result<(), Fault> {
@@ -125,10 +113,7 @@ impl Header {
         let cut = || fault("its header is cut off", DAMAGED);
         let version = self.be32(4).ok_or_else(cut)?;
         if !(2..=3).contains(&version) {
-            return Err(fault(
-                format!("it is qcow of version {version}, not 2 or 3"),
-                STANDALONE,
-            ));
+            return Err(fault(format!("it is qcow of version {version}, not 2 or 3"), STANDALONE));
         }
         if self.be64(8).ok_or_else(cut)? != 0 {
             let why = "it has a backing file, which would be read from this machine";
@@ -137,11 +122,7 @@ impl Header {
         if self.be32(32).ok_or_else(cut)? != 0 {
             return Err(fault("it is encrypted", "decrypt it first"));
         }
-        let features = if version == 3 {
-            self.be64(72).ok_or_else(cut)?
-        } else {
-            0
-        };
+        let features = if version == 3 { self.be64(72).ok_or_else(cut)? } else { 0 };
         if features & DATA_FILE != 0 {
             let why = "its data is in another file, which would be read from this machine";
             return Err(fault(why, STANDALONE));
@@ -164,9 +145,7 @@ impl Header {
         if start == 0 {
             return Ok(());
         }
-        let range = usize::try_from(start)
-            .ok()
-            .zip(usize::try_from(start + length.min(HEAD)).ok());
+        let range = usize::try_from(start).ok().zip(usize::try_from(start + length.min(HEAD)).ok());
         let bytes = range.and_then(|(from, to)| self.head.get(from..to.min(self.head.len())));
         let text = String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
         let mut values = text.lines().filter_map(|line| line.split_once('='));
@@ -179,24 +158,12 @@ impl Header {
             return Err(fault("it is a difference to another image", STANDALONE));
         }
         let extents = text.lines().filter(|line| line.starts_with("RW ")).count();
-        if extents > 1 {
-            Err(fault(EMBEDDED, STANDALONE))
-        } else {
-            Ok(())
-        }
+        if extents > 1 { Err(fault(EMBEDDED, STANDALONE)) } else { Ok(()) }
     }
 
     fn vhd(&self) -> Result<(), Fault> {
-        let footer = if self.head.starts_with(b"conectix") {
-            &self.head
-        } else {
-            &self.last
-        };
-        match footer
-            .get(60..64)
-            .and_then(|kind| kind.try_into().ok())
-            .map(u32::from_be_bytes)
-        {
+        let footer = if self.head.starts_with(b"conectix") { &self.head } else { &self.last };
+        match footer.get(60..64).and_then(|kind| kind.try_into().ok()).map(u32::from_be_bytes) {
             Some(2 | 3) => Ok(()),
             Some(4) => Err(fault("it is a difference to another image", STANDALONE)),
             _ => Err(fault("it is a VHD of an unknown kind", DAMAGED)),
