@@ -31,13 +31,7 @@ impl Access {
     pub fn generate(user: impl Into<String>) -> Result<Self, Error> {
         let (private_key, public_key) = pair("goldsmith-build")?;
         let (host_private_key, host_public_key) = pair("goldsmith-guest")?;
-        Ok(Self {
-            user: user.into(),
-            private_key,
-            public_key,
-            host_private_key,
-            host_public_key,
-        })
+        Ok(Self { user: user.into(), private_key, public_key, host_private_key, host_public_key })
     }
 }
 

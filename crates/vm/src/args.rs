@@ -55,15 +55,10 @@ pub(crate) fn drive(node_name: &str, path: &Path, takes_over: bool) -> Value {
 /// absolute.
 pub fn arguments(host: &Host, spec: &MachineSpec) -> Vec<String> {
     let mut args = Args::default();
-    args.flag("-nodefaults")
-        .flag("-no-user-config")
-        .flag("-only-migratable");
+    args.flag("-nodefaults").flag("-no-user-config").flag("-only-migratable");
     args.put("-name", format!("goldsmith-{}", safe_name(&spec.name)));
     args.put("-pidfile", spec.run_dir.join(PID_FILE).to_string_lossy());
-    args.put(
-        "-sandbox",
-        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-    );
+    args.put("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     processor(&mut args, host, spec);
     drives(&mut args, host, spec);
     network(&mut args, spec);
@@ -71,15 +66,9 @@ pub fn arguments(host: &Host, spec: &MachineSpec) -> Vec<String> {
     args.put("-device", "vmgenid,guid=auto");
     args.device("VGA", "vga0,bus=pcie.0,addr=0x6");
     args.put("-display", "none");
-    args.put(
-        "-chardev",
-        format!("file,id=serial0,path={SERIAL_LOG},append=on"),
-    );
+    args.put("-chardev", format!("file,id=serial0,path={SERIAL_LOG},append=on"));
     args.put("-serial", "chardev:serial0");
-    args.put(
-        "-chardev",
-        format!("socket,id=qmp0,path={QMP_SOCKET},server=on,wait=off"),
-    );
+    args.put("-chardev", format!("socket,id=qmp0,path={QMP_SOCKET},server=on,wait=off"));
     args.put("-mon", "chardev=qmp0,mode=control");
     if spec.resume_from.is_some() {
         args.put("-incoming", "defer");
@@ -93,10 +82,7 @@ fn processor(args: &mut Args, host: &Host, spec: &MachineSpec) {
         Firmware::Uefi { .. } => format!(",pflash0=code,pflash1={}", node("vars", 0)),
         Firmware::Bios => String::new(),
     };
-    args.put(
-        "-machine",
-        format!("{machine},vmport=off,sata=off,dump-guest-core=off{flash}"),
-    );
+    args.put("-machine", format!("{machine},vmport=off,sata=off,dump-guest-core=off{flash}"));
     args.put(
         "-accel",
         match host.accel {
@@ -118,10 +104,7 @@ fn drives(args: &mut Args, host: &Host, spec: &MachineSpec) {
     }
     args.blockdev(&drive(&node("disk", 0), &spec.disk, false));
     let disk = node("disk", 0);
-    args.device(
-        "virtio-blk-pci",
-        &format!("disk,bus=pcie.0,addr=0x2,drive={disk},bootindex=0"),
-    );
+    args.device("virtio-blk-pci", &format!("disk,bus=pcie.0,addr=0x2,drive={disk},bootindex=0"));
     if let Some(seed) = &spec.seed {
         args.blockdev(&read_only("seed", seed));
         args.device("virtio-blk-pci", "seed,bus=pcie.0,addr=0x3,drive=seed");
@@ -143,10 +126,7 @@ fn network(args: &mut Args, spec: &MachineSpec) {
         .collect();
     args.put("-netdev", format!("user,id=net0,ipv6=off{forwards}"));
     // Without its ROM, which would only try to boot from the network.
-    args.device(
-        "virtio-net-pci",
-        &format!("{NIC},bus=pcie.0,addr=0x4,netdev=net0,romfile="),
-    );
+    args.device("virtio-net-pci", &format!("{NIC},bus=pcie.0,addr=0x4,netdev=net0,romfile="));
 }
 
 #[derive(Default)]
@@ -173,13 +153,7 @@ impl Args {
 
 fn safe_name(name: &str) -> String {
     name.chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
         .collect()
 }
 
@@ -195,10 +169,7 @@ pub(crate) fn absolute(spec: &MachineSpec) -> io::Result<MachineSpec> {
     if let Firmware::Uefi { vars } = &mut spec.firmware {
         fix(vars)?;
     }
-    for path in [&mut spec.seed, &mut spec.resume_from]
-        .into_iter()
-        .flatten()
-    {
+    for path in [&mut spec.seed, &mut spec.resume_from].into_iter().flatten() {
         fix(path)?;
     }
     Ok(spec)

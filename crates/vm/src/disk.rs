@@ -68,18 +68,13 @@ struct WireInfo {
 
 fn parse_info(json: &str) -> Result<Info, serde_json::Error> {
     let wire: WireInfo = serde_json::from_str(json)?;
-    let data = wire
-        .format_specific
-        .as_ref()
-        .map_or(&Value::Null, |s| &s["data"]);
+    let data = wire.format_specific.as_ref().map_or(&Value::Null, |s| &s["data"]);
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let extents = data["extents"].as_array().into_iter().flatten();
     Ok(Info {
         backing: wire.backing_filename,
         data_file: text(&data["data-file"]),
-        extents: extents
-            .filter_map(|extent| text(&extent["filename"]))
-            .collect(),
+        extents: extents.filter_map(|extent| text(&extent["filename"])).collect(),
         encrypted: wire.encrypted,
         corrupt: data["corrupt"].as_bool().unwrap_or(false),
         snapshots: wire.snapshots.len(),
@@ -99,11 +94,7 @@ fn img(host: &Host, verb: &str) -> Command {
 
 /// A relative path that begins with a dash or contains a colon would be taken for something else.
 fn plain(path: &Path) -> PathBuf {
-    if path.is_absolute() {
-        path.to_owned()
-    } else {
-        Path::new("./").join(path)
-    }
+    if path.is_absolute() { path.to_owned() } else { Path::new("./").join(path) }
 }
 
 /// Reads an image's header. Without a format, `qemu-img` guesses; judge the answer. The backing
@@ -113,15 +104,9 @@ pub async fn info(host: &Host, path: &Path, format: Option<&str>) -> Result<Info
     if let Some(format) = format {
         command = command.args(["-f", format]);
     }
-    let output = command
-        .arg("--")
-        .arg(plain(path))
-        .run(&quick(), Some(QUICK))
-        .await?;
-    parse_info(&output.stdout).map_err(|error| Error::Io {
-        program: "qemu-img info".to_owned(),
-        source: error.into(),
-    })
+    let output = command.arg("--").arg(plain(path)).run(&quick(), Some(QUICK)).await?;
+    parse_info(&output.stdout)
+        .map_err(|error| Error::Io { program: "qemu-img info".to_owned(), source: error.into() })
 }
 
 /// Makes an empty overlay on a qcow2 file. The backing path is written as given (relative ones count
@@ -145,11 +130,7 @@ pub async fn create_overlay_on(
 ) -> Result<(), Error> {
     let command = img(host, "create").args(["-q", "-u", "-f", "qcow2", "-F", backing_format]);
     let command = command.arg("-b").arg(backing).arg("--").arg(plain(path));
-    command
-        .arg(virtual_size.to_string())
-        .run(&quick(), Some(QUICK))
-        .await
-        .map(drop)
+    command.arg(virtual_size.to_string()).run(&quick(), Some(QUICK)).await.map(drop)
 }
 
 /// Makes an empty image.
@@ -159,14 +140,8 @@ pub async fn create(
     format: &str,
     virtual_size: u64,
 ) -> Result<(), Error> {
-    let command = img(host, "create")
-        .args(["-q", "-f", format, "--"])
-        .arg(plain(path));
-    command
-        .arg(virtual_size.to_string())
-        .run(&quick(), Some(QUICK))
-        .await
-        .map(drop)
+    let command = img(host, "create").args(["-q", "-f", format, "--"]).arg(plain(path));
+    command.arg(virtual_size.to_string()).run(&quick(), Some(QUICK)).await.map(drop)
 }
 
 /// One image to be copied into another format.
@@ -225,11 +200,7 @@ pub async fn check(
     format: &str,
     cancel: &CancellationToken,
 ) -> Result<Output, Error> {
-    img(host, "check")
-        .args(["-q", "-f", format, "--"])
-        .arg(plain(path))
-        .run(cancel, None)
-        .await
+    img(host, "check").args(["-q", "-f", format, "--"]).arg(plain(path)).run(cancel, None).await
 }
 
 /// Makes an image larger; the new space is a hole.
@@ -239,14 +210,8 @@ pub async fn resize(
     format: &str,
     virtual_size: u64,
 ) -> Result<(), Error> {
-    let command = img(host, "resize")
-        .args(["-q", "-f", format, "--"])
-        .arg(plain(path));
-    command
-        .arg(virtual_size.to_string())
-        .run(&quick(), Some(QUICK))
-        .await
-        .map(drop)
+    let command = img(host, "resize").args(["-q", "-f", format, "--"]).arg(plain(path));
+    command.arg(virtual_size.to_string()).run(&quick(), Some(QUICK)).await.map(drop)
 }
 
 #[cfg(test)]

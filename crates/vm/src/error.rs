@@ -87,10 +87,7 @@ impl Error {
         what: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Ssh {
-            what: what.into(),
-            source: Some(source.into()),
-        }
+        Self::Ssh { what: what.into(), source: Some(source.into()) }
     }
 }
 
@@ -124,10 +121,7 @@ impl fmt::Display for Ended {
             Self::Stopped => f.write_str("it was stopped"),
             Self::DiskFull => f.write_str("the host's disk is full"),
             Self::DiskError => f.write_str("a disk could not be read or written"),
-            Self::Exited {
-                code: Some(code),
-                said,
-            } => write!(f, "QEMU exited with {code}: {said}"),
+            Self::Exited { code: Some(code), said } => write!(f, "QEMU exited with {code}: {said}"),
             Self::Exited { code: None, said } if said.is_empty() => {
                 f.write_str("QEMU was killed by a signal")
             }

@@ -118,19 +118,12 @@ impl Reaction {
 
     /// Succeeds with some output.
     pub fn out(text: impl Into<String>) -> Self {
-        Self {
-            out: text.into(),
-            ..Self::exit(0)
-        }
+        Self { out: text.into(), ..Self::exit(0) }
     }
 
     /// Does something, in silence.
     pub fn then(then: Then) -> Self {
-        Self {
-            out: String::new(),
-            err: String::new(),
-            then,
-        }
+        Self { out: String::new(), err: String::new(), then }
     }
 
     /// Adds text on standard error.
@@ -173,18 +166,12 @@ impl Life {
     }
 
     fn ended(&self) -> Option<Ended> {
-        self.ended
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn error(&self) -> Error {
         let ended = self.ended().unwrap_or(Ended::Stopped);
-        Error::Gone {
-            ended,
-            serial: vec!["last words of the fake".to_owned()],
-        }
+        Error::Gone { ended, serial: vec!["last words of the fake".to_owned()] }
     }
 }
 
@@ -256,11 +243,7 @@ impl Fake {
 
     fn answer(&self, command: &str, stdin: &[u8]) -> Reaction {
         let state = self.state();
-        let rule = state
-            .rules
-            .iter()
-            .rev()
-            .find(|(needle, _)| command.contains(needle));
+        let rule = state.rules.iter().rev().find(|(needle, _)| command.contains(needle));
         let answer = rule.map(|(_, answer)| answer.clone());
         drop(state);
         answer.map_or_else(|| Reaction::exit(0), |answer| answer(command, stdin))
@@ -270,10 +253,9 @@ impl Fake {
         let mishap = self.state().mishaps.get(&point).cloned();
         match mishap {
             None => Ok(()),
-            Some(Mishap::Fail(text)) => Err(Error::Qmp {
-                command: format!("{point:?}"),
-                desc: text,
-            }),
+            Some(Mishap::Fail(text)) => {
+                Err(Error::Qmp { command: format!("{point:?}"), desc: text })
+            }
             #[allow(clippy::panic, reason = "asked for by a test")]
             Some(Mishap::Panic) => panic!("the fake was told to panic in {point:?}"),
             Some(Mishap::Hang) => std::future::pending().await,
@@ -298,20 +280,12 @@ impl Backend for Fake {
             () = cancel.cancelled() => return Err(Error::Canceled),
             met = self.meet(Point::Start, None) => met?,
         }
-        let missing = [
-            Some(&spec.disk),
-            spec.resume_from.as_ref(),
-            spec.seed.as_ref(),
-        ];
+        let missing = [Some(&spec.disk), spec.resume_from.as_ref(), spec.seed.as_ref()];
         if let Some(path) = missing.into_iter().flatten().find(|path| !path.exists()) {
-            return Err(Error::Start {
-                said: format!("Could not open '{}'", path.display()),
-            });
+            return Err(Error::Start { said: format!("Could not open '{}'", path.display()) });
         }
         let life = Life::default();
-        self.state()
-            .running
-            .insert(spec.run_dir.clone(), life.clone());
+        self.state().running.insert(spec.run_dir.clone(), life.clone());
         Ok(Box::new(FakeMachine {
             fake: self.clone(),
             life,
@@ -365,10 +339,7 @@ impl Machine for FakeMachine {
                 return Err(Error::Timeout { what, after: deadline, serial: self.serial_tail(20) });
             }
         }
-        Ok(Box::new(FakeGuest {
-            fake: self.fake.clone(),
-            life: self.life.clone(),
-        }))
+        Ok(Box::new(FakeGuest { fake: self.fake.clone(), life: self.life.clone() }))
     }
 
     async fn seal(&self, request: &Seal) -> Result<Sealed, Error> {
@@ -377,10 +348,7 @@ impl Machine for FakeMachine {
         let has_vars = matches!(self.spec.firmware, Firmware::Uefi { .. });
         if has_vars != request.next_vars.is_some() {
             let desc = "next_vars must be given exactly when the machine has UEFI variables";
-            return Err(Error::Qmp {
-                command: "blockdev-snapshot".into(),
-                desc: desc.into(),
-            });
+            return Err(Error::Qmp { command: "blockdev-snapshot".into(), desc: desc.into() });
         }
         for path in std::iter::once(&request.next_disk).chain(&request.next_vars) {
             if !path.exists() {
@@ -388,16 +356,10 @@ impl Machine for FakeMachine {
             }
         }
         let Some(ram) = &request.ram else {
-            return Ok(Sealed {
-                ram_bytes: None,
-                seconds: 0.0,
-            });
+            return Ok(Sealed { ram_bytes: None, seconds: 0.0 });
         };
         fs::write(ram, "RAM").map_err(Error::at(ram))?;
-        Ok(Sealed {
-            ram_bytes: Some(3),
-            seconds: 0.0,
-        })
+        Ok(Sealed { ram_bytes: Some(3), seconds: 0.0 })
     }
 
     async fn wait_off(&self, deadline: Duration) -> Result<(), Error> {
@@ -439,28 +401,14 @@ impl Machine for FakeMachine {
     }
 
     fn forwarded(&self, guest_port: u16) -> Option<u16> {
-        let (host, guest) = self
-            .spec
-            .forwards
-            .iter()
-            .find(|(_, guest)| *guest == guest_port)?;
-        Some(if *host == 0 {
-            40_000 + guest % 10_000
-        } else {
-            *host
-        })
+        let (host, guest) = self.spec.forwards.iter().find(|(_, guest)| *guest == guest_port)?;
+        Some(if *host == 0 { 40_000 + guest % 10_000 } else { *host })
     }
 
     async fn stop(&self, grace: Duration) -> Result<(), Error> {
-        self.fake.record(Call::Stop {
-            asked: !grace.is_zero(),
-        });
+        self.fake.record(Call::Stop { asked: !grace.is_zero() });
         self.meet(Point::Stop).await?;
-        self.end(if grace.is_zero() {
-            Ended::Stopped
-        } else {
-            Ended::GuestShutdown
-        });
+        self.end(if grace.is_zero() { Ended::Stopped } else { Ended::GuestShutdown });
         Ok(())
     }
 
@@ -490,10 +438,7 @@ impl Guest for FakeGuest {
         stdin: Stdin<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<Exit, Error> {
-        let lost = |what: &str| Error::Ssh {
-            what: what.to_owned(),
-            source: None,
-        };
+        let lost = |what: &str| Error::Ssh { what: what.to_owned(), source: None };
         let stdin = match stdin {
             Stdin::Empty => Vec::new(),
             Stdin::Bytes(bytes) => bytes.to_vec(),
@@ -504,26 +449,17 @@ impl Guest for FakeGuest {
             }
         };
         let reaction = self.fake.answer(command, &stdin);
-        self.fake.record(Call::Run {
-            command: command.to_owned(),
-            stdin,
-        });
+        self.fake.record(Call::Run { command: command.to_owned(), stdin });
         if self.life.gone.is_cancelled() {
             return Err(lost("the connection is closed"));
         }
-        for (kind, text) in [
-            (StreamKind::Out, &reaction.out),
-            (StreamKind::Err, &reaction.err),
-        ] {
+        for (kind, text) in [(StreamKind::Out, &reaction.out), (StreamKind::Err, &reaction.err)] {
             if !text.is_empty() {
                 sink(kind, text.as_bytes());
             }
         }
         match reaction.then {
-            Then::Exit(code) => Ok(Exit {
-                code: Some(code),
-                signal: None,
-            }),
+            Then::Exit(code) => Ok(Exit { code: Some(code), signal: None }),
             Then::Hang => {
                 self.life.gone.cancelled().await;
                 Err(lost("the connection broke off in the middle of a command"))

@@ -17,11 +17,7 @@ pub use doctor::{Finding, doctor};
 pub use firmware::UefiFirmware;
 
 /// Older ones lack what we build on (`-blockdev` JSON, screenshots as PNG).
-const OLDEST: Version = Version {
-    major: 7,
-    minor: 1,
-    micro: 0,
-};
+const OLDEST: Version = Version { major: 7, minor: 1, micro: 0 };
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Why no machine can run here.
@@ -90,18 +86,12 @@ impl Version {
     /// From `... version 10.0.2 (Debian ...)`.
     fn parse(text: &str) -> Option<Self> {
         let after = text.split("version ").nth(1)?;
-        let number = after
-            .split(|c: char| !c.is_ascii_digit() && c != '.')
-            .next()?;
+        let number = after.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
         let mut parts = number.split('.').map(str::parse);
         let major = parts.next()?.ok()?;
         let minor = parts.next()?.ok()?;
         let micro = parts.next().and_then(Result::ok).unwrap_or(0);
-        Some(Self {
-            major,
-            minor,
-            micro,
-        })
+        Some(Self { major, minor, micro })
     }
 }
 
@@ -151,22 +141,14 @@ impl Host {
     pub async fn probe(accel: Option<Accel>) -> Result<Self, Error> {
         let qemu = find_program("qemu-system-x86_64")
             .or_else(|| find_program("qemu-kvm"))
-            .ok_or(Error::Missing {
-                tool: "qemu-system-x86_64",
-                remedy: INSTALL_QEMU,
-            })?;
-        let qemu_img = find_program("qemu-img").ok_or(Error::Missing {
-            tool: "qemu-img",
-            remedy: INSTALL_QEMU_IMG,
-        })?;
+            .ok_or(Error::Missing { tool: "qemu-system-x86_64", remedy: INSTALL_QEMU })?;
+        let qemu_img = find_program("qemu-img")
+            .ok_or(Error::Missing { tool: "qemu-img", remedy: INSTALL_QEMU_IMG })?;
         let (said, machines) = tokio::join!(ask(&qemu, "--version"), ask(&qemu, "-machine=help"));
         let (said, machines) = (said?, machines?);
         let version = Version::parse(&said).ok_or_else(|| broken(&said))?;
         if version < OLDEST {
-            return Err(Error::TooOld {
-                found: version,
-                remedy: INSTALL_QEMU,
-            });
+            return Err(Error::TooOld { found: version, remedy: INSTALL_QEMU });
         }
         let machine_type = newest_q35(&machines).ok_or_else(|| broken("it knows no pc-q35"))?;
         let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -199,24 +181,14 @@ impl Host {
             Accel::Kvm => "kvm",
             Accel::Tcg { .. } => "tcg",
         };
-        let Self {
-            version,
-            cpu_identity,
-            ..
-        } = self;
-        format!("qemu-{version} {accel} {cpu_identity}")
-            .trim_end()
-            .to_owned()
+        let Self { version, cpu_identity, .. } = self;
+        format!("qemu-{version} {accel} {cpu_identity}").trim_end().to_owned()
     }
 }
 
 fn broken(detail: &str) -> Error {
     let detail = detail.lines().next().unwrap_or_default().to_owned();
-    Error::Broken {
-        tool: "qemu-system-x86_64",
-        detail,
-        remedy: INSTALL_QEMU,
-    }
+    Error::Broken { tool: "qemu-system-x86_64", detail, remedy: INSTALL_QEMU }
 }
 
 async fn ask(qemu: &Path, argument: &str) -> Result<String, Error> {
@@ -259,30 +231,18 @@ fn working_accel(device: &Path, cpu_info: &str) -> Accel {
 
 fn cpu_field<'a>(cpu_info: &'a str, name: &str) -> Option<&'a str> {
     let mut fields = cpu_info.lines().filter_map(|line| line.split_once(':'));
-    fields
-        .find(|(key, _)| key.trim() == name)
-        .map(|(_, value)| value.trim())
+    fields.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
 }
 
 fn has_virtualization(cpu_info: &str) -> bool {
-    cpu_field(cpu_info, "flags").is_some_and(|flags| {
-        flags
-            .split_whitespace()
-            .any(|flag| flag == "vmx" || flag == "svm")
-    })
+    cpu_field(cpu_info, "flags")
+        .is_some_and(|flags| flags.split_whitespace().any(|flag| flag == "vmx" || flag == "svm"))
 }
 
 fn cpu_identity(cpu_info: &str) -> String {
-    [
-        "vendor_id",
-        "cpu family",
-        "model",
-        "stepping",
-        "microcode",
-        "flags",
-    ]
-    .map(|name| cpu_field(cpu_info, name).unwrap_or_default())
-    .join("/")
+    ["vendor_id", "cpu family", "model", "stepping", "microcode", "flags"]
+        .map(|name| cpu_field(cpu_info, name).unwrap_or_default())
+        .join("/")
 }
 
 fn cpus() -> u32 {
@@ -291,12 +251,7 @@ fn cpus() -> u32 {
 
 fn memory_mib(mem_info: &str) -> u64 {
     let value = cpu_field(mem_info, "MemTotal").unwrap_or_default();
-    value
-        .split_whitespace()
-        .next()
-        .and_then(|kib| kib.parse::<u64>().ok())
-        .unwrap_or(0)
-        / 1024
+    value.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
 /// True for a program that is there but failed, as opposed to one that is missing.

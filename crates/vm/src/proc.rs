@@ -76,11 +76,7 @@ pub enum Error {
 }
 
 fn tail_text(tail: &[String]) -> String {
-    if tail.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", tail.join("\n"))
-    }
+    if tail.is_empty() { String::new() } else { format!(": {}", tail.join("\n")) }
 }
 
 /// What a program that succeeded left behind.
@@ -128,16 +124,14 @@ impl Command {
         I: IntoIterator<Item = A>,
         A: AsRef<OsStr>,
     {
-        self.args
-            .extend(args.into_iter().map(|a| a.as_ref().to_owned()));
+        self.args.extend(args.into_iter().map(|a| a.as_ref().to_owned()));
         self
     }
 
     /// Sets a variable beside the inherited ones.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.env
-            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
@@ -165,8 +159,7 @@ impl Command {
         deadline: Option<Duration>,
         mut on_line: impl FnMut(&str) + Send,
     ) -> Result<Output, Error> {
-        self.watch(cancel, deadline, STREAM_KEEP, &mut on_line)
-            .await
+        self.watch(cancel, deadline, STREAM_KEEP, &mut on_line).await
     }
 
     /// Starts a program that outlives this call; its output goes to `log`.
@@ -196,10 +189,7 @@ impl Command {
     #[allow(clippy::disallowed_methods, reason = "this is the one home of it")]
     fn prepare(&self) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(&self.program);
-        command
-            .args(&self.args)
-            .stdin(Stdio::null())
-            .process_group(0);
+        command.args(&self.args).stdin(Stdio::null()).process_group(0);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         if let Some(folder) = &self.cwd {
             command.current_dir(folder);
@@ -215,9 +205,7 @@ impl Command {
         on_line: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Output, Error> {
         if cancel.is_cancelled() {
-            return Err(Error::Canceled {
-                program: self.name(),
-            });
+            return Err(Error::Canceled { program: self.name() });
         }
         let mut command = self.prepare();
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -246,13 +234,8 @@ impl Command {
         if output.status.success() {
             return Ok(output);
         }
-        let lines: Vec<String> = output
-            .stderr
-            .lines()
-            .rev()
-            .take(TAIL_LINES)
-            .map(str::to_owned)
-            .collect();
+        let lines: Vec<String> =
+            output.stderr.lines().rev().take(TAIL_LINES).map(str::to_owned).collect();
         Err(Error::Failed {
             program: self.name(),
             status: output.status,
@@ -266,11 +249,7 @@ struct Group(Option<Pid>);
 
 impl Group {
     fn of(child: &Child) -> Self {
-        Self(
-            child
-                .id()
-                .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)),
-        )
+        Self(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)))
     }
 
     fn disarm(mut self) {
@@ -309,11 +288,7 @@ async fn collect(
         }
     }
     let status = child.wait().await?;
-    Ok(Output {
-        status,
-        stdout: out.text(),
-        stderr: err.text(),
-    })
+    Ok(Output { status, stdout: out.text(), stderr: err.text() })
 }
 
 /// One of the two output streams: what is kept of it, and where the current line starts.
@@ -325,11 +300,7 @@ struct Stream {
 
 impl Stream {
     fn new(keep: usize) -> Self {
-        Self {
-            kept: Vec::new(),
-            line_start: 0,
-            keep,
-        }
+        Self { kept: Vec::new(), line_start: 0, keep }
     }
 
     /// Reads some bytes; true at the end. Pending for ever once the stream is gone.
@@ -341,9 +312,8 @@ impl Stream {
     }
 
     fn lines(&mut self, on_line: &mut (dyn FnMut(&str) + Send)) {
-        while let Some(length) = self.kept[self.line_start..]
-            .iter()
-            .position(|b| matches!(b, b'\n' | b'\r'))
+        while let Some(length) =
+            self.kept[self.line_start..].iter().position(|b| matches!(b, b'\n' | b'\r'))
         {
             self.emit(length, on_line);
             self.line_start += 1;
@@ -385,9 +355,7 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     fn of(mut child: Child) -> io::Result<Self> {
-        let id = child
-            .id()
-            .ok_or_else(|| io::Error::other("it ended at once"))?;
+        let id = child.id().ok_or_else(|| io::Error::other("it ended at once"))?;
         let process = Process::open(id)?.ok_or_else(|| io::Error::other("it ended at once"))?;
         let (send, exit) = watch::channel(None);
         tokio::spawn(async move {
@@ -461,10 +429,7 @@ impl Process {
 }
 
 /// Looks a program up in `PATH`, then in the places where only root looks.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "finding programs is what PATH is for"
-)]
+#[allow(clippy::disallowed_methods, reason = "finding programs is what PATH is for")]
 pub fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
     let name = Path::new(name.as_ref());
     if name.components().count() > 1 {
@@ -472,10 +437,7 @@ pub fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/libexec"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .chain(more)
-        .map(|folder| folder.join(name))
-        .find(|p| is_program(p))
+    std::env::split_paths(&path).chain(more).map(|folder| folder.join(name)).find(|p| is_program(p))
 }
 
 fn is_program(path: &Path) -> bool {

@@ -110,18 +110,11 @@ impl Drives {
             Firmware::Uefi { vars } => Some(vars.clone()),
             Firmware::Bios => None,
         };
-        Self {
-            generation: 0,
-            disk: spec.disk.clone(),
-            vars,
-        }
+        Self { generation: 0, disk: spec.disk.clone(), vars }
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        std::iter::once(&self.disk)
-            .chain(&self.vars)
-            .cloned()
-            .collect()
+        std::iter::once(&self.disk).chain(&self.vars).cloned().collect()
     }
 }
 
@@ -160,9 +153,7 @@ impl Machine for QemuMachine {
 
     async fn screenshot(&self, path: &Path) -> Result<(), Error> {
         let path = std::path::absolute(path).map_err(Error::at(path))?;
-        self.command("screendump", json!({ "filename": path, "format": "png" }))
-            .await
-            .map(drop)
+        self.command("screendump", json!({ "filename": path, "format": "png" })).await.map(drop)
     }
 
     fn serial_tail(&self, lines: usize) -> Vec<String> {
@@ -178,10 +169,7 @@ impl Machine for QemuMachine {
     }
 
     fn forwarded(&self, guest_port: u16) -> Option<u16> {
-        self.forwards
-            .iter()
-            .find(|(_, guest)| *guest == guest_port)
-            .map(|(host, _)| *host)
+        self.forwards.iter().find(|(_, guest)| *guest == guest_port).map(|(host, _)| *host)
     }
 
     async fn stop(&self, grace: Duration) -> Result<(), Error> {
@@ -226,18 +214,11 @@ impl QemuMachine {
 
     fn gone_error(&self) -> Error {
         let ended = self.ended().unwrap_or(Ended::Stopped);
-        Error::Gone {
-            ended,
-            serial: self.serial_tail(TAIL),
-        }
+        Error::Gone { ended, serial: self.serial_tail(TAIL) }
     }
 
     fn timeout(&self, what: &str, after: Duration) -> Error {
-        Error::Timeout {
-            what: what.to_owned(),
-            after,
-            serial: self.serial_tail(TAIL),
-        }
+        Error::Timeout { what: what.to_owned(), after, serial: self.serial_tail(TAIL) }
     }
 }
 
@@ -250,10 +231,7 @@ impl Drop for QemuMachine {
 }
 
 fn qmp_error(command: &str, error: &qmp::Error) -> Error {
-    Error::Qmp {
-        command: command.to_owned(),
-        desc: error.to_string(),
-    }
+    Error::Qmp { command: command.to_owned(), desc: error.to_string() }
 }
 
 /// QMP quit, then SIGKILL; returns when the process is gone.

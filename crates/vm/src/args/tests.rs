@@ -7,18 +7,11 @@ fn host(accel: Accel) -> Host {
     Host {
         qemu: "/usr/bin/qemu-system-x86_64".into(),
         qemu_img: "/usr/bin/qemu-img".into(),
-        version: Version {
-            major: 10,
-            minor: 0,
-            micro: 2,
-        },
+        version: Version { major: 10, minor: 0, micro: 2 },
         accel,
         machine_type: "pc-q35-10.0".into(),
         cpu_model: "max".into(),
-        uefi: Some(UefiFirmware {
-            code: "/fw/CODE.fd".into(),
-            vars: "/fw/VARS.fd".into(),
-        }),
+        uefi: Some(UefiFirmware { code: "/fw/CODE.fd".into(), vars: "/fw/VARS.fd".into() }),
         bios: true,
         cpus: 2,
         memory_mib: 8192,
@@ -33,9 +26,7 @@ fn spec() -> MachineSpec {
         run_dir: "/data/runs/1".into(),
         vcpus: 2,
         memory_mib: 2048,
-        firmware: Firmware::Uefi {
-            vars: "/data/runs/1/vars.qcow2".into(),
-        },
+        firmware: Firmware::Uefi { vars: "/data/runs/1/vars.qcow2".into() },
         disk: "/data/runs/1/disk.qcow2".into(),
         seed: Some("/data/runs/1/seed.img".into()),
         forwards: vec![(0, 22)],
@@ -83,14 +74,7 @@ fn what_takes_over_has_no_backing_of_its_own() {
 
 #[test]
 fn relative_paths_become_absolute() {
-    let fixed = absolute(&MachineSpec {
-        disk: "disk.qcow2".into(),
-        ..spec()
-    })
-    .unwrap();
-    assert_eq!(
-        fixed.disk,
-        std::env::current_dir().unwrap().join("disk.qcow2")
-    );
+    let fixed = absolute(&MachineSpec { disk: "disk.qcow2".into(), ..spec() }).unwrap();
+    assert_eq!(fixed.disk, std::env::current_dir().unwrap().join("disk.qcow2"));
     assert_eq!(fixed.run_dir, spec().run_dir);
 }

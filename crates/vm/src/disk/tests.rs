@@ -37,15 +37,10 @@ async fn overlays_are_made_before_what_they_lie_on() {
     let host = Host::probe(None).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let overlay = folder.path().join("over.qcow2");
-    create_overlay(&host, &overlay, Path::new("../later/disk.qcow2"), 8 * MIB)
-        .await
-        .unwrap();
+    create_overlay(&host, &overlay, Path::new("../later/disk.qcow2"), 8 * MIB).await.unwrap();
     let found = info(&host, &overlay, Some("qcow2")).await.unwrap();
     assert_eq!(found.backing.as_deref(), Some("../later/disk.qcow2"));
-    assert_eq!(
-        (found.format.as_str(), found.virtual_size),
-        ("qcow2", 8 * MIB)
-    );
+    assert_eq!((found.format.as_str(), found.virtual_size), ("qcow2", 8 * MIB));
     assert!(!found.is_self_contained(&overlay));
 }
 
@@ -57,18 +52,10 @@ async fn conversion_flattens_reports_and_keeps_holes() {
     let mut raw = fs::File::create(at("base.raw")).unwrap();
     raw.write_all(b"content").unwrap();
     raw.set_len(64 * MIB).unwrap();
-    create_overlay_on(
-        &host,
-        &at("over.qcow2"),
-        Path::new("base.raw"),
-        "raw",
-        64 * MIB,
-    )
-    .await
-    .unwrap();
-    resize(&host, &at("over.qcow2"), "qcow2", 80 * MIB)
+    create_overlay_on(&host, &at("over.qcow2"), Path::new("base.raw"), "raw", 64 * MIB)
         .await
         .unwrap();
+    resize(&host, &at("over.qcow2"), "qcow2", 80 * MIB).await.unwrap();
 
     let mut fractions = Vec::new();
     let job = Convert {
@@ -80,9 +67,7 @@ async fn conversion_flattens_reports_and_keeps_holes() {
         compress: false,
     };
     let cancel = CancellationToken::new();
-    convert(&host, job, |fraction| fractions.push(fraction), &cancel)
-        .await
-        .unwrap();
+    convert(&host, job, |fraction| fractions.push(fraction), &cancel).await.unwrap();
     assert_eq!(fractions.last(), Some(&1.0));
     let out = fs::metadata(at("out.raw")).unwrap();
     assert_eq!(out.len(), 80 * MIB);
@@ -91,21 +76,10 @@ async fn conversion_flattens_reports_and_keeps_holes() {
 
     let packed = at("out.qcow2");
     let options = &["compression_type=zstd"][..];
-    let job = Convert {
-        dst: &packed,
-        dst_format: "qcow2",
-        options,
-        compress: true,
-        ..job
-    };
+    let job = Convert { dst: &packed, dst_format: "qcow2", options, compress: true, ..job };
     convert(&host, job, |_| {}, &cancel).await.unwrap();
     check(&host, &packed, "qcow2", &cancel).await.unwrap();
-    assert!(
-        info(&host, &packed, None)
-            .await
-            .unwrap()
-            .is_self_contained(&packed)
-    );
+    assert!(info(&host, &packed, None).await.unwrap().is_self_contained(&packed));
 }
 
 #[tokio::test]

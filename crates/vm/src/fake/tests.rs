@@ -38,33 +38,11 @@ async fn commands_are_answered_by_the_last_rule_and_recorded() {
     let (_machine, guest) = started(&fake, folder.path()).await;
     let mut seen = Vec::new();
     let mut sink = |kind, bytes: &[u8]| seen.push((kind, bytes.to_vec()));
-    assert!(
-        guest
-            .run("make install", Stdin::Empty, &mut sink)
-            .await
-            .unwrap()
-            .success()
-    );
-    assert_eq!(
-        guest
-            .run("make", Stdin::Empty, &mut sink)
-            .await
-            .unwrap()
-            .code,
-        Some(1)
-    );
-    assert!(
-        guest
-            .run("true", Stdin::Empty, &mut sink)
-            .await
-            .unwrap()
-            .success()
-    );
+    assert!(guest.run("make install", Stdin::Empty, &mut sink).await.unwrap().success());
+    assert_eq!(guest.run("make", Stdin::Empty, &mut sink).await.unwrap().code, Some(1));
+    assert!(guest.run("true", Stdin::Empty, &mut sink).await.unwrap().success());
     let mut reader = &b"12345"[..];
-    guest
-        .run("sum", Stdin::Reader(&mut reader), &mut sink)
-        .await
-        .unwrap();
+    guest.run("sum", Stdin::Reader(&mut reader), &mut sink).await.unwrap();
     assert_eq!(seen[0], (StreamKind::Out, b"done\n".to_vec()));
     assert_eq!(seen[1], (StreamKind::Err, b"hm\n".to_vec()));
     assert_eq!(seen[2], (StreamKind::Out, b"5".to_vec()));
@@ -78,12 +56,7 @@ async fn a_guest_that_powers_off_is_gone() {
     let (machine, guest) = started(&fake, folder.path()).await;
     let error = machine.wait_off(SOON).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
-    assert!(
-        guest
-            .run("sudo poweroff", Stdin::Empty, &mut |_, _| {})
-            .await
-            .is_err()
-    );
+    assert!(guest.run("sudo poweroff", Stdin::Empty, &mut |_, _| {}).await.is_err());
     machine.gone().await;
     machine.wait_off(SOON).await.unwrap();
     assert_eq!(machine.ended(), Some(Ended::GuestShutdown));
@@ -96,10 +69,8 @@ async fn a_hanging_command_ends_with_the_machine() {
     fake.on("sleep", Reaction::then(Then::Hang));
     let (machine, guest) = started(&fake, folder.path()).await;
     let mut sink = |_: StreamKind, _: &[u8]| {};
-    let (result, stopped) = tokio::join!(
-        guest.run("sleep", Stdin::Empty, &mut sink),
-        machine.stop(Duration::ZERO)
-    );
+    let (result, stopped) =
+        tokio::join!(guest.run("sleep", Stdin::Empty, &mut sink), machine.stop(Duration::ZERO));
     assert!(matches!(result.unwrap_err(), Error::Ssh { .. }));
     stopped.unwrap();
     assert!(fake.running().is_empty());
@@ -111,11 +82,7 @@ async fn seals_make_files_and_ends_are_idempotent() {
     let folder = tempfile::tempdir().unwrap();
     let (machine, _guest) = started(&fake, folder.path()).await;
     let at = |name: &str| folder.path().join(name);
-    let seal = Seal {
-        next_disk: at("next"),
-        next_vars: None,
-        ram: Some(at("ram")),
-    };
+    let seal = Seal { next_disk: at("next"), next_vars: None, ram: Some(at("ram")) };
     assert_eq!(machine.seal(&seal).await.unwrap().ram_bytes, Some(3));
     assert!(at("next").exists() && at("ram").exists());
     machine.leave_running();
@@ -141,20 +108,7 @@ async fn mishaps_happen_where_they_were_asked_for() {
     fake.behave(Point::Start);
     let (machine, _guest) = started(&fake, folder.path()).await;
     fake.at(Point::Seal, Mishap::Gone(Ended::DiskFull));
-    let seal = Seal {
-        next_disk: folder.path().join("next"),
-        next_vars: None,
-        ram: None,
-    };
+    let seal = Seal { next_disk: folder.path().join("next"), next_vars: None, ram: None };
     let error = machine.seal(&seal).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::Gone {
-                ended: Ended::DiskFull,
-                ..
-            }
-        ),
-        "{error:?}"
-    );
+    assert!(matches!(error, Error::Gone { ended: Ended::DiskFull, .. }), "{error:?}");
 }

@@ -74,9 +74,10 @@ fn config() -> client::Config {
                 kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
             ]),
             key: Cow::Borrowed(&[Algorithm::Ed25519]),
+            // An emulated processor takes twice as long for GCM as for ChaCha20.
             cipher: Cow::Borrowed(&[
-                cipher::AES_128_GCM,
                 cipher::CHACHA20_POLY1305,
+                cipher::AES_128_GCM,
                 cipher::AES_256_GCM,
             ]),
             mac: Cow::Borrowed(&[mac::HMAC_SHA256_ETM, mac::HMAC_SHA256]),
@@ -103,10 +104,7 @@ pub(crate) async fn handshake(stream: TcpStream, access: &Access) -> Result<SshG
     let key = PrivateKey::from_openssh(&access.private_key)
         .map_err(|e| broken("the user's key cannot be read", e))?;
     let shown = Arc::new(Mutex::new(None));
-    let handler = Handler {
-        expected: expected.clone(),
-        shown: shown.clone(),
-    };
+    let handler = Handler { expected: expected.clone(), shown: shown.clone() };
     let _ = stream.set_nodelay(true);
     let connected = client::connect_stream(Arc::new(config()), stream, handler).await;
     let mut session = connected.map_err(|error| refusal(error, &expected, &shown))?;
@@ -118,10 +116,7 @@ pub(crate) async fn handshake(stream: TcpStream, access: &Access) -> Result<SshG
     if authenticated.success() {
         Ok(SshGuest { session })
     } else {
-        Err(Failure::NotYet(format!(
-            "the key of {} is not accepted",
-            access.user
-        )))
+        Err(Failure::NotYet(format!("the key of {} is not accepted", access.user)))
     }
 }
 
@@ -167,16 +162,10 @@ impl Guest for SshGuest {
                     sink(StreamKind::Err, &data);
                 }
                 Some(ChannelMsg::ExitStatus { exit_status }) => {
-                    exit = Some(Exit {
-                        code: i32::try_from(exit_status).ok(),
-                        signal: None,
-                    });
+                    exit = Some(Exit { code: i32::try_from(exit_status).ok(), signal: None });
                 }
                 Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
-                    exit = Some(Exit {
-                        code: None,
-                        signal: Some(signal_text(&signal_name)),
-                    });
+                    exit = Some(Exit { code: None, signal: Some(signal_text(&signal_name)) });
                 }
                 Some(ChannelMsg::Failure) => return Err(lost("the guest refused the command")),
                 Some(ChannelMsg::Close) | None => break,
@@ -188,10 +177,7 @@ impl Guest for SshGuest {
 }
 
 fn lost(what: &str) -> Error {
-    Error::Ssh {
-        what: what.to_owned(),
-        source: None,
-    }
+    Error::Ssh { what: what.to_owned(), source: None }
 }
 
 fn signal_text(signal: &russh::Sig) -> String {

@@ -24,12 +24,7 @@ pub struct Finding {
 
 impl Finding {
     fn new(what: &'static str, ok: bool, detail: impl Into<String>) -> Self {
-        Self {
-            what,
-            ok,
-            detail: detail.into(),
-            remedy: None,
-        }
+        Self { what, ok, detail: detail.into(), remedy: None }
     }
 
     fn remedy(mut self, remedy: impl Into<String>) -> Self {
@@ -61,15 +56,12 @@ pub async fn doctor(accel: Option<Accel>) -> Vec<Finding> {
         }
     }
     findings.push(uefi());
-    findings.extend(
-        TOOLS
-            .iter()
-            .map(|(tool, package)| match find_program(tool) {
-                Some(path) => Finding::new(tool, true, path.display().to_string()),
-                None => Finding::new(tool, false, "not installed")
-                    .remedy(format!("apt-get install {package}")),
-            }),
-    );
+    findings.extend(TOOLS.iter().map(|(tool, package)| match find_program(tool) {
+        Some(path) => Finding::new(tool, true, path.display().to_string()),
+        None => {
+            Finding::new(tool, false, "not installed").remedy(format!("apt-get install {package}"))
+        }
+    }));
     findings.push(if Path::new(BOOT_LOADER).is_file() {
         Finding::new("systemd-boot", true, BOOT_LOADER)
     } else {
@@ -81,12 +73,7 @@ pub async fn doctor(accel: Option<Accel>) -> Vec<Finding> {
 }
 
 async fn of_host(host: &Host, findings: &mut Vec<Finding>) {
-    let detail = format!(
-        "{} {}, {}",
-        host.qemu.display(),
-        host.version,
-        host.machine_type
-    );
+    let detail = format!("{} {}, {}", host.qemu.display(), host.version, host.machine_type);
     findings.push(Finding::new("qemu", true, detail));
     findings.push(images(host).await);
     findings.push(match &host.accel {
@@ -115,12 +102,8 @@ async fn images(host: &Host) -> Finding {
                 Finding::new("qemu-img", false, detail)
                     .remedy("apt-get install qemu-utils qemu-system-x86")
             }
-            None => Finding::new(
-                "qemu-img",
-                false,
-                format!("{path} does not say its version"),
-            )
-            .remedy(INSTALL_QEMU_IMG),
+            None => Finding::new("qemu-img", false, format!("{path} does not say its version"))
+                .remedy(INSTALL_QEMU_IMG),
         },
         Err(error) if is_installed(&error) => {
             Finding::new("qemu-img", false, error.to_string()).remedy(INSTALL_QEMU_IMG)
@@ -132,12 +115,8 @@ async fn images(host: &Host) -> Finding {
 fn uefi() -> Finding {
     match firmware::find(Path::new("/")) {
         Some(found) => Finding::new("UEFI firmware", true, found.code.display().to_string()),
-        None => Finding::new(
-            "UEFI firmware",
-            false,
-            "none without Secure Boot is installed",
-        )
-        .remedy("apt-get install ovmf"),
+        None => Finding::new("UEFI firmware", false, "none without Secure Boot is installed")
+            .remedy("apt-get install ovmf"),
     }
 }
 
@@ -148,9 +127,7 @@ fn size() -> [Finding; 2] {
     let memory = if memory >= ENOUGH_MIB {
         found
     } else {
-        found.remedy(format!(
-            "a build machine wants 2 GiB, so have at least {ENOUGH_MIB} MiB"
-        ))
+        found.remedy(format!("a build machine wants 2 GiB, so have at least {ENOUGH_MIB} MiB"))
     };
     [memory, Finding::new("processors", true, cpus().to_string())]
 }

@@ -58,38 +58,18 @@ struct Target {
 pub(super) fn find(root: &Path) -> Option<UefiFirmware> {
     let mut files = BTreeMap::new();
     for folder in ["usr/share/qemu/firmware", "etc/qemu/firmware"] {
-        for entry in fs::read_dir(root.join(folder))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        for entry in fs::read_dir(root.join(folder)).into_iter().flatten().flatten() {
             files.insert(entry.file_name(), entry.path());
         }
     }
-    let described = files
-        .values()
-        .filter_map(|file| fitting(&fs::read_to_string(file).ok()?));
+    let described = files.values().filter_map(|file| fitting(&fs::read_to_string(file).ok()?));
     let known = [
-        (
-            "usr/share/OVMF/OVMF_CODE_4M.fd",
-            "usr/share/OVMF/OVMF_VARS_4M.fd",
-        ),
-        (
-            "usr/share/edk2/x64/OVMF_CODE.4m.fd",
-            "usr/share/edk2/x64/OVMF_VARS.4m.fd",
-        ),
-        (
-            "usr/share/edk2/ovmf/OVMF_CODE.fd",
-            "usr/share/edk2/ovmf/OVMF_VARS.fd",
-        ),
+        ("usr/share/OVMF/OVMF_CODE_4M.fd", "usr/share/OVMF/OVMF_VARS_4M.fd"),
+        ("usr/share/edk2/x64/OVMF_CODE.4m.fd", "usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+        ("usr/share/edk2/ovmf/OVMF_CODE.fd", "usr/share/edk2/ovmf/OVMF_VARS.fd"),
     ];
-    let known = known.map(|(code, vars)| UefiFirmware {
-        code: code.into(),
-        vars: vars.into(),
-    });
-    described
-        .chain(known)
-        .find_map(|firmware| below(root, &firmware))
+    let known = known.map(|(code, vars)| UefiFirmware { code: code.into(), vars: vars.into() });
+    described.chain(known).find_map(|firmware| below(root, &firmware))
 }
 
 /// With both files there, as paths below `root`.
@@ -98,10 +78,7 @@ fn below(root: &Path, firmware: &UefiFirmware) -> Option<UefiFirmware> {
         let path = root.join(path.strip_prefix("/").unwrap_or(path));
         path.is_file().then_some(path)
     };
-    Some(UefiFirmware {
-        code: place(&firmware.code)?,
-        vars: place(&firmware.vars)?,
-    })
+    Some(UefiFirmware { code: place(&firmware.code)?, vars: place(&firmware.vars)? })
 }
 
 fn fitting(descriptor: &str) -> Option<UefiFirmware> {
@@ -110,34 +87,21 @@ fn fitting(descriptor: &str) -> Option<UefiFirmware> {
         let q35 = target.machines.iter().any(|m| m.starts_with("pc-q35"));
         target.architecture == "x86_64" && q35
     };
-    let split = it
-        .mapping
-        .mode
-        .as_deref()
-        .is_none_or(|mode| mode == "split");
+    let split = it.mapping.mode.as_deref().is_none_or(|mode| mode == "split");
     let unfit = ["requires-smm", "secure-boot", "enrolled-keys"];
     let fits = it.interface_types.iter().any(|kind| kind == "uefi")
         && it.mapping.device == "flash"
         && split
         && it.targets.iter().any(for_us)
-        && !it
-            .features
-            .iter()
-            .any(|feature| unfit.contains(&feature.as_str()));
+        && !it.features.iter().any(|feature| unfit.contains(&feature.as_str()));
     let (code, vars) = (it.mapping.executable?, it.mapping.nvram_template?);
     let raw = code.format == "raw" && vars.format == "raw";
-    (fits && raw).then_some(UefiFirmware {
-        code: code.filename,
-        vars: vars.filename,
-    })
+    (fits && raw).then_some(UefiFirmware { code: code.filename, vars: vars.filename })
 }
 
 /// SeaBIOS, which QEMU loads by itself.
 pub(super) fn has_bios(root: &Path) -> bool {
-    [
-        "usr/share/seabios/bios-256k.bin",
-        "usr/share/qemu/bios-256k.bin",
-    ]
-    .iter()
-    .any(|path| root.join(path).is_file())
+    ["usr/share/seabios/bios-256k.bin", "usr/share/qemu/bios-256k.bin"]
+        .iter()
+        .any(|path| root.join(path).is_file())
 }

@@ -5,12 +5,7 @@ fn versions_are_read_and_ordered() {
     let debian = "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)\nCopyright";
     let version = Version::parse(debian).unwrap();
     assert_eq!(version.to_string(), "10.0.2");
-    assert_eq!(
-        Version::parse("qemu-img version 9.2.50")
-            .unwrap()
-            .to_string(),
-        "9.2.50"
-    );
+    assert_eq!(Version::parse("qemu-img version 9.2.50").unwrap().to_string(), "9.2.50");
     assert!(Version::parse("version 7.2").unwrap() < version);
     assert!(Version::parse("something else").is_none());
 }
@@ -29,22 +24,15 @@ fn kvm_must_open_and_the_processor_must_have_it() {
     let without = "processor\t: 0\nflags\t\t: fpu vmxnot sse\n";
     let device = tempfile::NamedTempFile::new().unwrap();
     assert_eq!(working_accel(device.path(), with), Accel::Kvm);
-    let Accel::Tcg { why } = working_accel(device.path(), without) else {
-        panic!()
-    };
+    let Accel::Tcg { why } = working_accel(device.path(), without) else { panic!() };
     assert!(why.contains("neither vmx nor svm"), "{why}");
-    let Accel::Tcg { why } = working_accel(Path::new("/no/such/kvm"), with) else {
-        panic!()
-    };
+    let Accel::Tcg { why } = working_accel(Path::new("/no/such/kvm"), with) else { panic!() };
     assert!(why.contains("there is no"), "{why}");
 }
 
 #[test]
 fn sizes_are_read() {
-    assert_eq!(
-        memory_mib("MemTotal:       24586936 kB\nMemFree: 1 kB"),
-        24010
-    );
+    assert_eq!(memory_mib("MemTotal:       24586936 kB\nMemFree: 1 kB"), 24010);
     assert_eq!(memory_mib(""), 0);
     assert!(cpus() > 0);
 }
@@ -66,9 +54,7 @@ fn root_with(files: &[(&str, &str)]) -> tempfile::TempDir {
 
 #[test]
 fn firmware_without_secure_boot_is_found() {
-    let secure = PLAIN
-        .replace("acpi-s3", "requires-smm")
-        .replace("CODE", "SECURE");
+    let secure = PLAIN.replace("acpi-s3", "requires-smm").replace("CODE", "SECURE");
     let root = root_with(&[
         ("usr/share/qemu/firmware/40-secure.json", &secure),
         ("usr/share/qemu/firmware/60-plain.json", PLAIN),
@@ -110,17 +96,7 @@ async fn every_shortcoming_comes_with_a_remedy() {
     for finding in &findings {
         assert!(finding.ok || finding.remedy.is_some(), "{finding:?}");
     }
-    for what in [
-        "UEFI firmware",
-        "mmdebstrap",
-        "mcopy",
-        "systemd-boot",
-        "memory",
-        "processors",
-    ] {
-        assert!(
-            findings.iter().any(|finding| finding.what == what),
-            "{what}"
-        );
+    for what in ["UEFI firmware", "mmdebstrap", "mcopy", "systemd-boot", "memory", "processors"] {
+        assert!(findings.iter().any(|finding| finding.what == what), "{what}");
     }
 }

@@ -9,46 +9,20 @@ fn shell(script: &str) -> Command {
 #[tokio::test]
 async fn output_is_kept_and_failure_carries_the_tail() {
     let cancel = CancellationToken::new();
-    let output = shell("echo out; echo err >&2")
-        .run(&cancel, None)
-        .await
-        .unwrap();
-    assert_eq!(
-        (output.stdout.as_str(), output.stderr.as_str()),
-        ("out\n", "err\n")
-    );
+    let output = shell("echo out; echo err >&2").run(&cancel, None).await.unwrap();
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("out\n", "err\n"));
 
-    let error = shell("echo why >&2; exit 3")
-        .run(&cancel, None)
-        .await
-        .unwrap_err();
-    let Error::Failed {
-        status,
-        stderr_tail,
-        ..
-    } = error
-    else {
-        panic!("{error:?}")
-    };
-    assert_eq!(
-        (status.code(), stderr_tail),
-        (Some(3), vec!["why".to_owned()])
-    );
+    let error = shell("echo why >&2; exit 3").run(&cancel, None).await.unwrap_err();
+    let Error::Failed { status, stderr_tail, .. } = error else { panic!("{error:?}") };
+    assert_eq!((status.code(), stderr_tail), (Some(3), vec!["why".to_owned()]));
 }
 
 #[tokio::test]
 async fn a_missing_program_is_told_from_a_missing_folder() {
     let cancel = CancellationToken::new();
-    let error = Command::new("no-such-program-here")
-        .run(&cancel, None)
-        .await
-        .unwrap_err();
+    let error = Command::new("no-such-program-here").run(&cancel, None).await.unwrap_err();
     assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
-    let error = shell("true")
-        .cwd("/no/such/folder")
-        .run(&cancel, None)
-        .await
-        .unwrap_err();
+    let error = shell("true").cwd("/no/such/folder").run(&cancel, None).await.unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error:?}");
 }
 
@@ -57,10 +31,7 @@ async fn lines_stream_and_carriage_returns_split() {
     let mut lines = Vec::new();
     let script = "printf '(1/100%%)\\r(2/100%%)\\r\\nlast'";
     let cancel = CancellationToken::new();
-    shell(script)
-        .run_streaming(&cancel, None, |line| lines.push(line.to_owned()))
-        .await
-        .unwrap();
+    shell(script).run_streaming(&cancel, None, |line| lines.push(line.to_owned())).await.unwrap();
     assert_eq!(lines, ["(1/100%)", "(2/100%)", "last"]);
 }
 
@@ -68,16 +39,9 @@ async fn lines_stream_and_carriage_returns_split() {
 async fn a_long_stream_keeps_only_its_end() {
     let mut count = 0;
     let cancel = CancellationToken::new();
-    let output = shell("seq 100000")
-        .run_streaming(&cancel, None, |_| count += 1)
-        .await
-        .unwrap();
+    let output = shell("seq 100000").run_streaming(&cancel, None, |_| count += 1).await.unwrap();
     assert_eq!(count, 100_000);
-    assert!(
-        output.stdout.len() <= 2 * STREAM_KEEP + 8192,
-        "{}",
-        output.stdout.len()
-    );
+    assert!(output.stdout.len() <= 2 * STREAM_KEEP + 8192, "{}", output.stdout.len());
     assert!(output.stdout.ends_with("99999\n100000\n"));
 }
 
@@ -93,11 +57,7 @@ async fn deadline_and_cancel_kill_the_whole_group() {
     let error = shell(&script).run(&cancel, deadline).await.unwrap_err();
     assert!(matches!(error, Error::TimedOut { .. }), "{error:?}");
     assert!(started.elapsed() < Duration::from_secs(20));
-    let pid: u32 = std::fs::read_to_string(&pid_file)
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap();
+    let pid: u32 = std::fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
     wait_gone(pid).await;
 
     let stop = cancel.clone();

@@ -74,24 +74,15 @@ async fn card_is_up(machine: &QemuMachine) {
     let mut events = machine.qmp.events();
     loop {
         // Asking also arms the event that reports the next change.
-        let filters = machine
-            .qmp
-            .execute("query-rx-filter", json!({ "name": args::NIC }))
-            .await;
+        let filters = machine.qmp.execute("query-rx-filter", json!({ "name": args::NIC })).await;
         let Ok(filters) = filters else { return };
         let reset = filters[0]["promiscuous"].as_bool().unwrap_or(false);
-        let joined = filters[0]["multicast-table"]
-            .as_array()
-            .is_some_and(|t| !t.is_empty());
+        let joined = filters[0]["multicast-table"].as_array().is_some_and(|t| !t.is_empty());
         if !reset || joined {
             return;
         }
         let change = async {
-            while events
-                .recv()
-                .await
-                .is_ok_and(|event| event.name != "NIC_RX_FILTER_CHANGED")
-            {}
+            while events.recv().await.is_ok_and(|event| event.name != "NIC_RX_FILTER_CHANGED") {}
         };
         let _ = tokio::time::timeout(POLL, change).await;
     }
@@ -104,9 +95,7 @@ async fn attempt(
 ) -> Result<Box<dyn Guest>, Failure> {
     let before = waiting(machine).await;
     let not_yet = |error: io::Error| Failure::NotYet(error.to_string());
-    let stream = TcpStream::connect(("127.0.0.1", port))
-        .await
-        .map_err(not_yet)?;
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(not_yet)?;
     tokio::select! {
         spoken = speaks(&stream) => spoken.map_err(not_yet)?,
         () = unanswered(machine, &before) => {

@@ -34,17 +34,13 @@ pub(super) async fn launch(
     cancel: &CancellationToken,
 ) -> Result<QemuMachine, Error> {
     if matches!(spec.firmware, Firmware::Uefi { .. }) && host.uefi.is_none() {
-        return Err(Error::Start {
-            said: "this host has no UEFI firmware".to_owned(),
-        });
+        return Err(Error::Start { said: "this host has no UEFI firmware".to_owned() });
     }
     super::remove_leftovers(&spec.run_dir);
     let log_path = spec.run_dir.join(QEMU_LOG);
     let log = File::create(&log_path);
     let log = log.map_err(Error::at(&log_path))?;
-    let command = Command::new(&host.qemu)
-        .args(args::arguments(host, &spec))
-        .cwd(&spec.run_dir);
+    let command = Command::new(&host.qemu).args(args::arguments(host, &spec)).cwd(&spec.run_dir);
     let starting = Starting(Some(command.start(log)?));
     let daemon = starting.0.as_ref().ok_or(Error::Canceled)?;
     let ready = tokio::select! {
@@ -107,18 +103,14 @@ async fn make_ready(
 ) -> Result<(qmp::Client, Vec<(u16, u16)>), Error> {
     let died = async {
         daemon.ended().await;
-        Error::Start {
-            said: last_words(log),
-        }
+        Error::Start { said: last_words(log) }
     };
     let work = async {
         let qmp = open_socket(&spec.run_dir).await?;
         if let Some(file) = &spec.resume_from {
             ram::load(&qmp, file, host.has_mapped_ram).await?;
         }
-        let forwards = usernet::query(&qmp)
-            .await
-            .map_err(|e| qmp_error("info usernet", &e))?;
+        let forwards = usernet::query(&qmp).await.map_err(|e| qmp_error("info usernet", &e))?;
         Ok((qmp, usernet::forwards(&forwards)))
     };
     tokio::select! {
@@ -168,9 +160,7 @@ pub(super) fn last_words(log: &Path) -> String {
 }
 
 fn essence(line: &str) -> &str {
-    let line = line
-        .split_once("qemu-system-x86_64: ")
-        .map_or(line, |(_, rest)| rest);
+    let line = line.split_once("qemu-system-x86_64: ").map_or(line, |(_, rest)| rest);
     if line.starts_with("-blockdev {") {
         return line.rsplit_once("}: ").map_or(line, |(_, rest)| rest);
     }
@@ -187,10 +177,7 @@ mod tests {
         let said = "/usr/bin/qemu-system-x86_64: -blockdev {\"driver\":\"qcow2\",\"file\":{}}: Could not open 'x'\n\
                     qemu-system-x86_64: warning: odd\nplain\n";
         fs::write(log.path(), said).unwrap();
-        assert_eq!(
-            last_words(log.path()),
-            "Could not open 'x'\nwarning: odd\nplain"
-        );
+        assert_eq!(last_words(log.path()), "Could not open 'x'\nwarning: odd\nplain");
         assert_eq!(last_words(Path::new("/no/such/log")), "");
     }
 }

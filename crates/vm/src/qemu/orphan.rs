@@ -33,15 +33,12 @@ async fn end_one(process: &Process) -> io::Result<()> {
     if process.gone_within(KILLED).await? {
         return Ok(());
     }
-    Err(io::Error::other(
-        "a QEMU process does not die; the host's storage may hang",
-    ))
+    Err(io::Error::other("a QEMU process does not die; the host's storage may hang"))
 }
 
 fn find(proc: &Path, run_dir: &Path) -> io::Result<Vec<u32>> {
-    let ids = fs::read_dir(proc)?
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let ids =
+        fs::read_dir(proc)?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     Ok(ids.filter(|id| is_ours(proc, *id, run_dir)).collect())
 }
 
@@ -50,9 +47,7 @@ fn is_ours(proc: &Path, id: u32, run_dir: &Path) -> bool {
     let line = fs::read(proc.join(id.to_string()).join("cmdline")).unwrap_or_default();
     let pid_file = run_dir.join(PID_FILE);
     let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-    let program = Path::new(OsStr::from_bytes(arguments[0]))
-        .file_name()
-        .unwrap_or_default();
+    let program = Path::new(OsStr::from_bytes(arguments[0])).file_name().unwrap_or_default();
     program.as_bytes().starts_with(b"qemu-")
         && arguments
             .windows(2)
@@ -68,20 +63,11 @@ mod tests {
         let proc = tempfile::tempdir().unwrap();
         let run = Path::new("/data/runs/1");
         for (id, line) in [
-            (
-                "10",
-                "/usr/bin/qemu-system-x86_64\0-pidfile\0/data/runs/1/qemu.pid\0-daemonize\0",
-            ),
-            (
-                "11",
-                "/usr/bin/qemu-system-x86_64\0-pidfile\0/data/runs/10/qemu.pid\0",
-            ),
+            ("10", "/usr/bin/qemu-system-x86_64\0-pidfile\0/data/runs/1/qemu.pid\0-daemonize\0"),
+            ("11", "/usr/bin/qemu-system-x86_64\0-pidfile\0/data/runs/10/qemu.pid\0"),
             ("12", "tail\0-pidfile\0/data/runs/1/qemu.pid\0"),
             ("13", ""),
-            (
-                "self",
-                "/usr/bin/qemu-system-x86_64\0-pidfile\0/data/runs/1/qemu.pid\0",
-            ),
+            ("self", "/usr/bin/qemu-system-x86_64\0-pidfile\0/data/runs/1/qemu.pid\0"),
         ] {
             fs::create_dir(proc.path().join(id)).unwrap();
             fs::write(proc.path().join(id).join("cmdline"), line).unwrap();

@@ -32,12 +32,8 @@ const SETTLE: Duration = Duration::from_secs(30);
 /// Saves the RAM of a machine that stands still; returns the bytes that the file takes.
 pub(super) async fn save(qmp: &qmp::Client, path: &Path, mapped: bool) -> Result<u64, Error> {
     let mut options = OpenOptions::new();
-    let file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(Error::at(path))?;
+    let file =
+        options.write(true).create_new(true).mode(0o600).open(path).map_err(Error::at(path))?;
     prepare(qmp, mapped).await?;
     let address = address(qmp, path, &file, mapped).await?;
     let saved = finish(qmp, "migrate", address).await;
@@ -54,9 +50,7 @@ pub(super) async fn load(qmp: &qmp::Client, path: &Path, mapped: bool) -> Result
     let address = address(qmp, path, &file, mapped).await?;
     finish(qmp, "migrate-incoming", address).await?;
     settle(qmp).await?;
-    qmp.execute("cont", json!({}))
-        .await
-        .map_err(|e| qmp_error("cont", &e))?;
+    qmp.execute("cont", json!({})).await.map_err(|e| qmp_error("cont", &e))?;
     Ok(())
 }
 
@@ -68,9 +62,7 @@ async fn address(
     mapped: bool,
 ) -> Result<Value, Error> {
     if !mapped {
-        qmp.pass_file(PASSED, file)
-            .await
-            .map_err(|e| qmp_error("getfd", &e))?;
+        qmp.pass_file(PASSED, file).await.map_err(|e| qmp_error("getfd", &e))?;
         return Ok(json!({ "uri": format!("fd:{PASSED}") }));
     }
     let address = json!({ "transport": "file", "filename": path, "offset": 0 });
@@ -86,15 +78,10 @@ async fn prepare(qmp: &qmp::Client, mapped: bool) -> Result<(), Error> {
         parameters["multifd-channels"] = CHANNELS.into();
     }
     for (command, arguments) in [
-        (
-            "migrate-set-capabilities",
-            json!({ "capabilities": capabilities }),
-        ),
+        ("migrate-set-capabilities", json!({ "capabilities": capabilities })),
         ("migrate-set-parameters", parameters),
     ] {
-        qmp.execute(command, arguments)
-            .await
-            .map_err(|e| qmp_error(command, &e))?;
+        qmp.execute(command, arguments).await.map_err(|e| qmp_error(command, &e))?;
     }
     Ok(())
 }
@@ -102,9 +89,7 @@ async fn prepare(qmp: &qmp::Client, mapped: bool) -> Result<(), Error> {
 /// Starts a migration in either direction and waits for its end.
 async fn finish(qmp: &qmp::Client, command: &str, arguments: Value) -> Result<(), Error> {
     let mut events = qmp.events();
-    qmp.execute(command, arguments)
-        .await
-        .map_err(|e| qmp_error(command, &e))?;
+    qmp.execute(command, arguments).await.map_err(|e| qmp_error(command, &e))?;
     let work = async {
         loop {
             match tokio::time::timeout(POLL, events.recv()).await {
@@ -117,14 +102,8 @@ async fn finish(qmp: &qmp::Client, command: &str, arguments: Value) -> Result<()
             match state["status"].as_str() {
                 Some("completed") => return Ok(()),
                 Some("failed" | "cancelled") => {
-                    let desc = state["error-desc"]
-                        .as_str()
-                        .unwrap_or("no reason given")
-                        .to_owned();
-                    return Err(Error::Qmp {
-                        command: command.to_owned(),
-                        desc,
-                    });
+                    let desc = state["error-desc"].as_str().unwrap_or("no reason given").to_owned();
+                    return Err(Error::Qmp { command: command.to_owned(), desc });
                 }
                 _ => {}
             }
@@ -156,17 +135,11 @@ async fn settle(qmp: &qmp::Client) -> Result<(), Error> {
         Ok(done) => done,
         Err(_) => Err(Error::Qmp {
             command: "query-status".to_owned(),
-            desc: format!(
-                "the migration is not finalized after {} s",
-                SETTLE.as_secs()
-            ),
+            desc: format!("the migration is not finalized after {} s", SETTLE.as_secs()),
         }),
     }
 }
 
 fn gone(command: &str) -> Error {
-    Error::Qmp {
-        command: command.to_owned(),
-        desc: "QEMU went away".to_owned(),
-    }
+    Error::Qmp { command: command.to_owned(), desc: "QEMU went away".to_owned() }
 }

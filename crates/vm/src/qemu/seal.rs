@@ -15,10 +15,7 @@ pub(super) async fn seal(machine: &QemuMachine, request: &Seal) -> Result<Sealed
     let mut drives = machine.drives.lock().await;
     if request.next_vars.is_some() != drives.vars.is_some() {
         let desc = "next_vars must be given exactly when the machine has UEFI variables".to_owned();
-        return Err(Error::Qmp {
-            command: "blockdev-snapshot".to_owned(),
-            desc,
-        });
+        return Err(Error::Qmp { command: "blockdev-snapshot".to_owned(), desc });
     }
     let started = Instant::now();
     machine.command("stop", json!({})).await?;
@@ -50,14 +47,8 @@ async fn turn(machine: &QemuMachine, drives: &mut Drives, request: &Seal) -> Res
     let mut actions = Vec::new();
     let mut added: Vec<String> = Vec::new();
     for (drive, path) in &changes {
-        let (old, new) = (
-            args::node(drive, drives.generation),
-            args::node(drive, next),
-        );
-        if let Err(error) = machine
-            .command("blockdev-add", args::drive(&new, path, true))
-            .await
-        {
+        let (old, new) = (args::node(drive, drives.generation), args::node(drive, next));
+        if let Err(error) = machine.command("blockdev-add", args::drive(&new, path, true)).await {
             remove(machine, &added).await;
             return Err(error);
         }
@@ -65,26 +56,18 @@ async fn turn(machine: &QemuMachine, drives: &mut Drives, request: &Seal) -> Res
         actions.push(json!({ "type": "blockdev-snapshot", "data": data }));
         added.push(new);
     }
-    if let Err(error) = machine
-        .command("transaction", json!({ "actions": actions }))
-        .await
-    {
+    if let Err(error) = machine.command("transaction", json!({ "actions": actions })).await {
         remove(machine, &added).await;
         return Err(error);
     }
-    *drives = Drives {
-        generation: next,
-        disk,
-        vars,
-    };
+    *drives = Drives { generation: next, disk, vars };
     Ok(())
 }
 
 async fn remove(machine: &QemuMachine, nodes: &[String]) {
     for node in nodes {
-        let _: Result<Value, _> = machine
-            .command("blockdev-del", json!({ "node-name": node }))
-            .await;
+        let _: Result<Value, _> =
+            machine.command("blockdev-del", json!({ "node-name": node })).await;
     }
 }
 
@@ -105,12 +88,9 @@ async fn save_ram(machine: &QemuMachine, request: &Seal) -> Option<u64> {
 pub(super) async fn sync(files: Vec<PathBuf>) -> Result<(), Error> {
     let work = tokio::task::spawn_blocking(move || {
         for path in files {
-            File::open(&path)
-                .and_then(|file| file.sync_all())
-                .map_err(Error::at(&path))?;
+            File::open(&path).and_then(|file| file.sync_all()).map_err(Error::at(&path))?;
         }
         Ok(())
     });
-    work.await
-        .unwrap_or_else(|e| Err(Error::at("")(std::io::Error::other(e))))
+    work.await.unwrap_or_else(|e| Err(Error::at("")(std::io::Error::other(e))))
 }

@@ -30,8 +30,7 @@ pub(super) async fn query(qmp: &qmp::Client) -> Result<Vec<Entry>, qmp::Error> {
 /// Host ports and the guest's ports that they lead to.
 pub(super) fn forwards(entries: &[Entry]) -> Vec<(u16, u16)> {
     let open = entries.iter().filter(|entry| entry.state == "HOST_FORWARD");
-    open.map(|entry| (entry.source_port, entry.dest_port))
-        .collect()
+    open.map(|entry| (entry.source_port, entry.dest_port)).collect()
 }
 
 fn parse(text: &str) -> Vec<Entry> {
@@ -45,12 +44,7 @@ fn entry(line: &str) -> Option<Entry> {
     let fd = words.next()?.parse().ok()?;
     let source_port = words.nth(1)?.parse().ok()?;
     let dest_port = words.nth(1)?.parse().ok()?;
-    Some(Entry {
-        state: state.to_owned(),
-        fd,
-        source_port,
-        dest_port,
-    })
+    Some(Entry { state: state.to_owned(), fd, source_port, dest_port })
 }
 
 #[cfg(test)]
@@ -66,9 +60,6 @@ mod tests {
     fn the_answer_is_understood() {
         let entries = parse(ANSWER);
         assert_eq!(forwards(&entries), [(37333, 22)]);
-        assert_eq!(
-            (entries.len(), entries[0].state.as_str(), entries[0].fd),
-            (2, "SYN_SENT", 14)
-        );
+        assert_eq!((entries.len(), entries[0].state.as_str(), entries[0].fd), (2, "SYN_SENT", 14));
     }
 }

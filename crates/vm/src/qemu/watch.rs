@@ -25,11 +25,7 @@ impl Watch {
     /// Starts watching; the task ends with the process.
     pub(super) fn over(daemon: &Daemon, qmp: &Client, log: PathBuf) -> Arc<Self> {
         let watch = Arc::new(Self::default());
-        tokio::spawn(
-            watch
-                .clone()
-                .follow(daemon.ended(), qmp.events(), qmp.closed(), log),
-        );
+        tokio::spawn(watch.clone().follow(daemon.ended(), qmp.events(), qmp.closed(), log));
         watch
     }
 
@@ -38,10 +34,7 @@ impl Watch {
     }
 
     pub(super) fn ended(&self) -> Option<Ended> {
-        self.ended
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn end(&self, how: Ended) {
@@ -80,10 +73,7 @@ impl Watch {
                 }
             }
         };
-        self.end(Ended::Exited {
-            code: status.code(),
-            said: super::launch::last_words(&log),
-        });
+        self.end(Ended::Exited { code: status.code(), said: super::launch::last_words(&log) });
     }
 
     fn judge(&self, event: &Event) {
@@ -104,11 +94,7 @@ fn meaning(event: &Event) -> Option<Ended> {
         "GUEST_PANICKED" => Some(Ended::GuestPanic),
         "BLOCK_IO_ERROR" if text("action") == "stop" => {
             let full = event.data["nospace"].as_bool().unwrap_or(false);
-            Some(if full {
-                Ended::DiskFull
-            } else {
-                Ended::DiskError
-            })
+            Some(if full { Ended::DiskFull } else { Ended::DiskError })
         }
         _ => None,
     }
@@ -121,10 +107,7 @@ mod tests {
     use super::*;
 
     fn event(name: &str, data: serde_json::Value) -> Event {
-        Event {
-            name: name.to_owned(),
-            data,
-        }
+        Event { name: name.to_owned(), data }
     }
 
     #[test]
@@ -134,10 +117,7 @@ mod tests {
         assert_eq!(shutdown("guest-panic"), Some(Ended::GuestPanic));
         assert_eq!(shutdown("host-qmp-quit"), Some(Ended::Stopped));
         let block = |action: &str, nospace: bool| {
-            meaning(&event(
-                "BLOCK_IO_ERROR",
-                json!({ "action": action, "nospace": nospace }),
-            ))
+            meaning(&event("BLOCK_IO_ERROR", json!({ "action": action, "nospace": nospace })))
         };
         assert_eq!(block("stop", true), Some(Ended::DiskFull));
         assert_eq!(block("stop", false), Some(Ended::DiskError));
@@ -149,10 +129,7 @@ mod tests {
     fn the_first_reason_stays() {
         let watch = Watch::default();
         watch.end(Ended::GuestShutdown);
-        watch.end(Ended::Exited {
-            code: Some(0),
-            said: String::new(),
-        });
+        watch.end(Ended::Exited { code: Some(0), said: String::new() });
         assert_eq!(watch.ended(), Some(Ended::GuestShutdown));
         assert!(watch.gone.is_cancelled());
     }

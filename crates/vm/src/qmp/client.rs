@@ -129,10 +129,7 @@ impl Client {
         let work = async { Self::over(UnixStream::connect(socket).await?).await };
         match tokio::time::timeout(DEADLINE, work).await {
             Ok(done) => done,
-            Err(_) => Err(Error::Timeout {
-                command: "qmp_capabilities".into(),
-                after: DEADLINE,
-            }),
+            Err(_) => Err(Error::Timeout { command: "qmp_capabilities".into(), after: DEADLINE }),
         }
     }
 
@@ -150,14 +147,7 @@ impl Client {
         let work = read_all(lines, pending.clone(), events.clone());
         let reader = tokio::spawn(closed_after(work, closed.clone()));
         let writer = tokio::sync::Mutex::new(write);
-        let client = Self {
-            writer,
-            pending,
-            next_id: AtomicU64::new(1),
-            events,
-            closed,
-            reader,
-        };
+        let client = Self { writer, pending, next_id: AtomicU64::new(1), events, closed, reader };
         client.execute("qmp_capabilities", json!({})).await?;
         Ok(client)
     }
@@ -180,9 +170,7 @@ impl Client {
     /// Hands QEMU an open file, which later commands call by this name.
     pub async fn pass_file(&self, name: &str, file: &File) -> Result<(), Error> {
         let arguments = json!({ "fdname": name });
-        self.exchange("getfd", arguments, Some(file), DEADLINE)
-            .await
-            .map(drop)
+        self.exchange("getfd", arguments, Some(file), DEADLINE).await.map(drop)
     }
 
     async fn exchange(
@@ -199,10 +187,7 @@ impl Client {
             Ok(done) => done,
             Err(_) => {
                 self.pending.with(|pending| pending.remove(&id));
-                Err(Error::Timeout {
-                    command: command.to_owned(),
-                    after,
-                })
+                Err(Error::Timeout { command: command.to_owned(), after })
             }
         }
     }
@@ -214,13 +199,9 @@ impl Client {
         line: String,
         file: Option<&File>,
     ) -> Result<Value, Error> {
-        let closed = || Error::Closed {
-            command: command.to_owned(),
-        };
+        let closed = || Error::Closed { command: command.to_owned() };
         let (send, answer) = oneshot::channel();
-        self.pending
-            .with(|pending| pending.insert(id, send))
-            .ok_or_else(closed)?;
+        self.pending.with(|pending| pending.insert(id, send)).ok_or_else(closed)?;
         let mut writer = self.writer.lock().await;
         match file {
             Some(file) => descriptor::send(&mut writer, line.as_bytes(), file).await?,
@@ -229,11 +210,9 @@ impl Client {
         drop(writer);
         match answer.await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(Refusal { class, desc })) => Err(Error::Refused {
-                command: command.to_owned(),
-                class,
-                desc,
-            }),
+            Ok(Err(Refusal { class, desc })) => {
+                Err(Error::Refused { command: command.to_owned(), class, desc })
+            }
             Err(_) => Err(closed()),
         }
     }
@@ -261,11 +240,7 @@ impl PendingHandle {
         &self,
         work: impl FnOnce(&mut HashMap<u64, oneshot::Sender<Result<Value, Refusal>>>) -> T,
     ) -> Option<T> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_mut()
-            .map(work)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(work)
     }
 
     fn answer(&self, id: u64, result: Result<Value, Refusal>) {

@@ -11,9 +11,7 @@ use tokio::{
 /// Writes all of the line; the file's descriptor travels with its first byte.
 pub(super) async fn send(writer: &mut OwnedWriteHalf, line: &[u8], file: &File) -> io::Result<()> {
     let stream: &UnixStream = writer.as_ref();
-    let sent = stream
-        .async_io(Interest::WRITABLE, || first_part(stream, line, file))
-        .await?;
+    let sent = stream.async_io(Interest::WRITABLE, || first_part(stream, line, file)).await?;
     writer.write_all(&line[sent..]).await
 }
 
@@ -24,12 +22,7 @@ fn first_part(stream: &UnixStream, line: &[u8], file: &File) -> io::Result<usize
     if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
         return Err(io::Error::other("no space for a descriptor"));
     }
-    Ok(sendmsg(
-        stream,
-        &[IoSlice::new(line)],
-        &mut control,
-        SendFlags::NOSIGNAL,
-    )?)
+    Ok(sendmsg(stream, &[IoSlice::new(line)], &mut control, SendFlags::NOSIGNAL)?)
 }
 
 #[cfg(test)]
@@ -62,9 +55,6 @@ mod tests {
         received.rewind().unwrap();
         let mut content = String::new();
         received.read_to_string(&mut content).unwrap();
-        assert_eq!(
-            (&line[..got.bytes], content.as_str()),
-            (&b"{}\n"[..], "content")
-        );
+        assert_eq!((&line[..got.bytes], content.as_str()), (&b"{}\n"[..], "content"));
     }
 }

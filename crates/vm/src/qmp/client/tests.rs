@@ -7,11 +7,7 @@ type Server = (Lines<BufReader<OwnedReadHalf>>, OwnedWriteHalf);
 const GREETING: &str = r#"{"QMP":{"version":{"qemu":{"major":10,"minor":0,"micro":2},"package":""},"capabilities":["oob"]}}"#;
 
 async fn say(server: &mut Server, line: &str) {
-    server
-        .1
-        .write_all(format!("{line}\r\n").as_bytes())
-        .await
-        .unwrap();
+    server.1.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
 }
 
 async fn hear(server: &mut Server) -> Value {
@@ -29,11 +25,7 @@ async fn pair() -> (Client, Server, tempfile::TempDir) {
         say(&mut server, GREETING).await;
         let hello = hear(&mut server).await;
         assert_eq!(hello["execute"], "qmp_capabilities");
-        say(
-            &mut server,
-            &format!(r#"{{"return":{{}},"id":{}}}"#, hello["id"]),
-        )
-        .await;
+        say(&mut server, &format!(r#"{{"return":{{}},"id":{}}}"#, hello["id"])).await;
         server
     };
     let (client, server) = tokio::join!(Client::connect(&path), accept);
@@ -56,10 +48,7 @@ async fn answers_find_their_commands_in_any_order() {
         client.execute("two", json!({ "n": 2 })),
         serve
     );
-    assert_eq!(
-        (one.unwrap()["n"].as_u64(), two.unwrap()["n"].as_u64()),
-        (Some(1), Some(2))
-    );
+    assert_eq!((one.unwrap()["n"].as_u64(), two.unwrap()["n"].as_u64()), (Some(1), Some(2)));
 }
 
 #[tokio::test]
@@ -73,11 +62,7 @@ async fn refusals_and_events_are_told_apart() {
         let error =
             json!({ "error": { "class": "GenericError", "desc": "no" }, "id": request["id"] });
         say(&mut server, &error.to_string()).await;
-        say(
-            &mut server,
-            r#"{"event":"SHUTDOWN","data":{"guest":true},"more":1}"#,
-        )
-        .await;
+        say(&mut server, r#"{"event":"SHUTDOWN","data":{"guest":true},"more":1}"#).await;
     };
     let (result, ()) = tokio::join!(client.execute("cont", json!({})), serve);
     assert!(matches!(result.unwrap_err(), Error::Refused { desc, .. } if desc == "no"));
@@ -95,20 +80,14 @@ async fn a_closed_connection_fails_everything_at_once() {
     let (result, ()) = tokio::join!(client.execute("stop", json!({})), serve);
     assert!(matches!(result.unwrap_err(), Error::Closed { command } if command == "stop"));
     let later = client.execute("cont", json!({})).await.unwrap_err();
-    assert!(
-        matches!(later, Error::Closed { .. } | Error::Io(_)),
-        "{later:?}"
-    );
+    assert!(matches!(later, Error::Closed { .. } | Error::Io(_)), "{later:?}");
 }
 
 #[tokio::test]
 async fn silence_runs_into_the_deadline() {
     let (client, _server, _folder) = pair().await;
     let after = Duration::from_millis(50);
-    let error = client
-        .execute_within("stop", json!({}), after)
-        .await
-        .unwrap_err();
+    let error = client.execute_within("stop", json!({}), after).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { command, .. } if command == "stop"));
     assert_eq!(client.pending.with(|pending| pending.len()), Some(0));
 }
