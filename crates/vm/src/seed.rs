@@ -22,8 +22,6 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Seed<'a> {
     /// Cloud-init does its first-boot work once per instance id.
     pub instance_id: &'a str,
-    /// The guest's name during the build.
-    pub hostname: &'a str,
     /// User and keys.
     pub access: &'a Access,
 }
@@ -81,7 +79,7 @@ fn private_file(path: PathBuf, content: &str) -> Result<PathBuf, Error> {
 }
 
 fn meta_data(seed: &Seed<'_>) -> String {
-    json!({ "instance-id": seed.instance_id, "local-hostname": seed.hostname }).to_string()
+    json!({ "instance-id": seed.instance_id }).to_string()
 }
 
 /// JSON is YAML, and cannot be broken by what is in the values.
@@ -97,7 +95,7 @@ fn user_data(seed: &Seed<'_>) -> String {
             "ssh_authorized_keys": [access.public_key],
         }],
         "disable_root": true,
-        "ssh_pwauth": false,
+        "preserve_hostname": true,
         "ssh_deletekeys": true,
         "ssh_keys": {
             "ed25519_private": access.host_private_key,
@@ -116,16 +114,8 @@ mod tests {
     use super::*;
 
     async fn read_back(image: &Path, name: &str) -> String {
-        let command = Command::new("mcopy")
-            .arg("-i")
-            .arg(image)
-            .arg(format!("::{name}"))
-            .arg("-");
-        command
-            .run(&CancellationToken::new(), None)
-            .await
-            .unwrap()
-            .stdout
+        let command = Command::new("mcopy").arg("-i").arg(image).arg(format!("::{name}")).arg("-");
+        command.run(&CancellationToken::new(), None).await.unwrap().stdout
     }
 
     #[tokio::test]
@@ -133,42 +123,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("seed.img");
         let access = Access::generate("builder").unwrap();
-        let seed = Seed {
-            instance_id: "gs-1",
-            hostname: "forge",
-            access: &access,
-        };
+        let seed = Seed { instance_id: "gs-1", access: &access };
         let cancel = CancellationToken::new();
         write(&image, &seed, &cancel).await.unwrap();
         write(&image, &seed, &cancel).await.unwrap();
 
-        let names: Vec<_> = fs::read_dir(folder.path())
-            .unwrap()
-            .map(|e| e.unwrap().file_name())
-            .collect();
+        let names: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["seed.img"]);
         let bytes = fs::read(&image).unwrap();
         assert_eq!(bytes.len(), SIZE_KIB as usize * 1024);
-        assert_eq!(
-            &bytes[43..54],
-            b"CIDATA     ",
-            "the label in the boot sector"
-        );
+        assert_eq!(&bytes[43..54], b"CIDATA     ", "the label in the boot sector");
 
         let meta: Value = serde_json::from_str(&read_back(&image, "meta-data").await).unwrap();
         assert_eq!(meta["instance-id"], "gs-1");
         let user = read_back(&image, "user-data").await;
         let config: Value =
             serde_json::from_str(user.strip_prefix("#cloud-config\n").unwrap()).unwrap();
-        assert_eq!(
-            config["users"][0]["ssh_authorized_keys"][0],
-            access.public_key
-        );
-        assert_eq!(
-            config["ssh_keys"]["ed25519_private"],
-            access.host_private_key
-        );
-        assert_eq!(config["ssh_pwauth"], false);
+        assert_eq!(config["users"][0]["ssh_authorized_keys"][0], access.public_key);
+        assert_eq!(config["ssh_keys"]["ed25519_private"], access.host_private_key);
+        // Whatever else the seed changed in the guest would stay in the image.
+        assert_eq!(config["preserve_hostname"], true);
+        assert!(meta.get("local-hostname").is_none());
     }
 
     #[tokio::test]
@@ -177,17 +153,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("seed.img");
         let access = Access::generate("builder").unwrap();
-        let seed = Seed {
-            instance_id: "gs-1",
-            hostname: "forge",
-            access: &access,
-        };
-        write(&image, &seed, &CancellationToken::new())
-            .await
-            .unwrap();
-        assert_eq!(
-            fs::metadata(&image).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        let seed = Seed { instance_id: "gs-1", access: &access };
+        write(&image, &seed, &CancellationToken::new()).await.unwrap();
+        assert_eq!(fs::metadata(&image).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }
