@@ -174,9 +174,7 @@ impl ResourceId {
 
     /// The resource's own name, the last part.
     pub fn name(&self) -> &str {
-        self.segments
-            .last()
-            .map_or(&self.resource_group, |(_, name)| name)
+        self.segments.last().map_or(&self.resource_group, |(_, name)| name)
     }
 
     /// The name that follows the given type, such as the gallery's after `galleries`.
@@ -189,10 +187,7 @@ impl ResourceId {
 
     /// Which of the kinds a template can name it is.
     pub fn kind(&self) -> Option<ResourceKind> {
-        ResourceKind::ALL
-            .iter()
-            .copied()
-            .find(|kind| self.is(*kind))
+        ResourceKind::ALL.iter().copied().find(|kind| self.is(*kind))
     }
 
     /// Whether it has that kind's namespace and types.
@@ -253,10 +248,7 @@ impl FromStr for ResourceId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is =
             |part: Option<&str>, word: &str| part.is_some_and(|p| p.eq_ignore_ascii_case(word));
-        let mut parts = text
-            .strip_prefix('/')
-            .ok_or(ResourceIdError::Start)?
-            .split('/');
+        let mut parts = text.strip_prefix('/').ok_or(ResourceIdError::Start)?.split('/');
         if !is(parts.next(), "subscriptions") {
             return Err(ResourceIdError::Start);
         }
@@ -287,9 +279,7 @@ impl FromStr for ResourceId {
         id.namespace = namespace.to_owned();
         while let Some(kind) = parts.next() {
             check_name(kind)?;
-            let name = parts
-                .next()
-                .ok_or_else(|| ResourceIdError::Unpaired(kind.to_owned()))?;
+            let name = parts.next().ok_or_else(|| ResourceIdError::Unpaired(kind.to_owned()))?;
             check_name(name)?;
             id.segments.push((kind.to_owned(), name.to_owned()));
         }
@@ -302,17 +292,11 @@ impl FromStr for ResourceId {
 
 impl fmt::Display for ResourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "/subscriptions/{}/resourceGroups/{}",
-            self.subscription, self.resource_group
-        )?;
+        write!(f, "/subscriptions/{}/resourceGroups/{}", self.subscription, self.resource_group)?;
         if !self.namespace.is_empty() {
             write!(f, "/providers/{}", self.namespace)?;
         }
-        self.segments
-            .iter()
-            .try_for_each(|(kind, name)| write!(f, "/{kind}/{name}"))
+        self.segments.iter().try_for_each(|(kind, name)| write!(f, "/{kind}/{name}"))
     }
 }
 

@@ -20,21 +20,12 @@ impl InImage {
         let dir = tempfile::tempdir().unwrap();
         let raw = dir.path().join("disk.raw");
         let mut convert = Command::new("qemu-img");
-        convert
-            .args(["convert", "-f", format, "-O", "raw"])
-            .arg(image)
-            .arg(&raw);
+        convert.args(["convert", "-f", format, "-O", "raw"]).arg(image).arg(&raw);
         output(&mut convert);
         let table = output(Command::new("sfdisk").arg("--json").arg(&raw));
         let table: Value = serde_json::from_str(&table).unwrap();
-        let partitions = table["partitiontable"]["partitions"]
-            .as_array()
-            .unwrap()
-            .clone();
-        let last = partitions
-            .iter()
-            .max_by_key(|p| p["start"].as_u64())
-            .unwrap();
+        let partitions = table["partitiontable"]["partitions"].as_array().unwrap().clone();
+        let last = partitions.iter().max_by_key(|p| p["start"].as_u64()).unwrap();
         let offset = last["start"].as_u64().unwrap() * 512;
         let root = PathBuf::from(format!("{}?offset={offset}", raw.display()));
         Self { _dir: dir, root }
@@ -49,28 +40,16 @@ impl InImage {
     pub fn list(&self, path: &str) -> Vec<String> {
         let listing = self.ask(&format!("ls -p {path}"));
         let names = listing.lines().filter_map(|line| line.split('/').nth(5));
-        names
-            .filter(|name| !matches!(*name, "" | "." | ".."))
-            .map(str::to_owned)
-            .collect()
+        names.filter(|name| !matches!(*name, "" | "." | "..")).map(str::to_owned).collect()
     }
 
     fn ask(&self, request: &str) -> String {
-        output(
-            Command::new("debugfs")
-                .arg("-R")
-                .arg(request)
-                .arg(&self.root),
-        )
+        output(Command::new("debugfs").arg("-R").arg(request).arg(&self.root))
     }
 }
 
 fn output(command: &mut Command) -> String {
     let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -44,29 +44,23 @@ pub struct Done {
 impl Done {
     /// The JSON objects that it printed.
     pub fn events(&self) -> Vec<Value> {
-        self.stdout
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
+        self.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// The first object of that kind.
     pub fn event(&self, kind: &str) -> Value {
-        let found = self
-            .events()
-            .into_iter()
-            .find(|event| event["kind"] == kind);
+        let found = self.events().into_iter().find(|event| event["kind"] == kind);
         found.unwrap_or_else(|| panic!("no {kind} in:\n{}\n{}", self.stdout, self.stderr))
     }
 
     /// Fails the test unless the command succeeded.
-    #[must_use]
+    #[allow(
+        clippy::must_use_candidate,
+        clippy::return_self_not_must_use,
+        reason = "often the last word"
+    )]
     pub fn ok(self) -> Self {
-        assert_eq!(
-            self.code, 0,
-            "stdout:\n{}\nstderr:\n{}",
-            self.stdout, self.stderr
-        );
+        assert_eq!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
@@ -94,17 +88,12 @@ impl Default for Lab {
 impl Lab {
     /// A lab with the shared cache.
     pub fn new() -> Self {
-        let home = std::env::var_os("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .unwrap_or_else(|| {
-                PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache")
-            });
+        let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).unwrap_or_else(|| {
+            PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache")
+        });
         let cache = home.join("goldsmith-e2e");
         std::fs::create_dir_all(&cache).unwrap();
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-            cache,
-        }
+        Self { dir: tempfile::tempdir().unwrap(), cache }
     }
 
     /// A lab with an empty cache of its own.
@@ -194,15 +183,8 @@ fn entries(dir: &Path, prefix: &str) -> Vec<String> {
 /// The executable that was built beside the tests.
 pub fn executable() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
-    let folder = tests
-        .parent()
-        .and_then(Path::parent)
-        .expect("target/<profile>");
+    let folder = tests.parent().and_then(Path::parent).expect("target/<profile>");
     let path = folder.join("goldsmith");
-    assert!(
-        path.exists(),
-        "{} is missing: cargo build --bin goldsmith",
-        path.display()
-    );
+    assert!(path.exists(), "{} is missing: cargo build --bin goldsmith", path.display());
     path
 }

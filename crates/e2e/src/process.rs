@@ -27,11 +27,8 @@ pub struct Running {
 
 impl Running {
     pub(crate) fn start(mut command: Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let stdout = child.stdout.take().expect("it was piped");
         let mut stderr = child.stderr.take().expect("it was piped");
         let (send, lines) = channel();
@@ -47,12 +44,7 @@ impl Running {
             let _ = stderr.read_to_string(&mut text);
             text
         });
-        Self {
-            child,
-            lines,
-            stderr,
-            seen: Vec::new(),
-        }
+        Self { child, lines, stderr, seen: Vec::new() }
     }
 
     /// Waits until it prints an object for which `found` holds.
@@ -78,16 +70,12 @@ impl Running {
 
     /// Waits until that step began.
     pub fn wait_for_step(&mut self, step: &str) {
-        self.wait_for(step, |event| {
-            event["kind"] == "stepStarted" && event["step"] == step
-        });
+        self.wait_for(step, |event| event["kind"] == "stepStarted" && event["step"] == step);
     }
 
     /// Waits until a guest's command printed that line.
     pub fn wait_for_output(&mut self, text: &str) {
-        self.wait_for(text, |event| {
-            event["kind"] == "stepOutput" && event["text"] == text
-        });
+        self.wait_for(text, |event| event["kind"] == "stepOutput" && event["text"] == text);
     }
 
     /// Sends a signal to the process, and to no other.
@@ -129,10 +117,7 @@ pub fn wait_for(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
 /// Command lines of QEMU processes that work below `folder`.
 pub fn running_machines(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc")
-        .expect("Linux")
-        .map_while(Result::ok)
-    {
+    for entry in std::fs::read_dir("/proc").expect("Linux").map_while(Result::ok) {
         let Ok(line) = std::fs::read(entry.path().join("cmdline")) else {
             continue;
         };

@@ -42,11 +42,7 @@ pub fn trim(layout: &Layout, max_bytes: u64) -> io::Result<Evicted> {
         return Ok(nodes);
     }
     let left = trim_artifacts(layout, max_bytes.saturating_sub(nodes.left))?;
-    Ok(Evicted {
-        left: nodes.left + left,
-        bytes: nodes.bytes + artifacts - left,
-        ..nodes
-    })
+    Ok(Evicted { left: nodes.left + left, bytes: nodes.bytes + artifacts - left, ..nodes })
 }
 
 /// Removes everything that can be made again: nodes, artifacts, downloads, logs and, with
@@ -54,12 +50,7 @@ pub fn trim(layout: &Layout, max_bytes: u64) -> io::Result<Evicted> {
 pub fn clear(layout: &Layout, sources: bool) -> io::Result<Evicted> {
     let before = usage(layout)?;
     let mut evicted = trim(layout, 0)?;
-    for dir in [
-        layout.downloads(),
-        layout.logs(),
-        layout.history(),
-        layout.superseded(),
-    ] {
+    for dir in [layout.downloads(), layout.logs(), layout.history(), layout.superseded()] {
         remove_tree(&dir)?;
     }
     if sources && NodeStore::new(layout).all().is_empty() {
@@ -84,10 +75,7 @@ fn trim_artifacts(layout: &Layout, max_bytes: u64) -> io::Result<u64> {
         if left <= max_bytes {
             break;
         }
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let lock = layout.locks().join(format!("artifact-{name}.lock"));
         if Lock::try_take(&lock)?.is_some() {
             fs::remove_dir_all(&path)?;
@@ -100,10 +88,7 @@ fn trim_artifacts(layout: &Layout, max_bytes: u64) -> io::Result<u64> {
 /// Keys that artifacts are kept of.
 pub fn artifact_keys(layout: &Layout) -> io::Result<HashSet<Key>> {
     let names = entries(&layout.artifacts())?;
-    Ok(names
-        .iter()
-        .filter_map(|path| Key::parse(path.file_name()?.to_str()?))
-        .collect())
+    Ok(names.iter().filter_map(|path| Key::parse(path.file_name()?.to_str()?)).collect())
 }
 
 fn tree(dir: &Path) -> io::Result<u64> {

@@ -23,19 +23,12 @@ pub struct Cx {
 impl Cx {
     /// Surroundings without a deadline and without faults.
     pub fn new(layout: Layout, events: Events, cancel: CancellationToken) -> Self {
-        Self {
-            layout,
-            events,
-            cancel,
-            deadline: None,
-            faults: Faults::default(),
-        }
+        Self { layout, events, cancel, deadline: None, faults: Faults::default() }
     }
 
     /// Time left until the deadline of the whole.
     pub fn time_left(&self) -> Duration {
-        self.deadline.map_or(Duration::MAX, |deadline| {
-            deadline.saturating_duration_since(Instant::now())
-        })
+        self.deadline
+            .map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()))
     }
 }

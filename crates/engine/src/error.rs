@@ -70,12 +70,8 @@ impl Error {
             return Ok(());
         };
         for other in errors {
-            first
-                .details
-                .push(format!("also: {} ({})", other.message, other.code));
-            first
-                .details
-                .extend(other.hint.map(|hint| format!("      {hint}")));
+            first.details.push(format!("also: {} ({})", other.message, other.code));
+            first.details.extend(other.hint.map(|hint| format!("      {hint}")));
             first.details.extend(other.details);
         }
         Err(first)

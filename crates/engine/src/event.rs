@@ -6,35 +6,18 @@ use tokio::sync::mpsc;
 
 /// One thing that happened. Serialised as one JSON object with a `kind` field.
 #[derive(Debug, Clone, Serialize)]
-#[serde(
-    tag = "kind",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Event {
     /// A run began.
     RunStarted { run_id: String, template: String },
     /// A step began. `title` is for people, `step` is stable.
     StepStarted { step: String, title: String },
     /// A line (or part of one) that the running step wrote.
-    StepOutput {
-        step: String,
-        stream: Stream,
-        text: String,
-    },
+    StepOutput { step: String, stream: Stream, text: String },
     /// A step ended well.
-    StepFinished {
-        step: String,
-        title: String,
-        seconds: f64,
-        outcome: Outcome,
-    },
+    StepFinished { step: String, title: String, seconds: f64, outcome: Outcome },
     /// Bytes moved by something long: a download, a bootstrap, a seal, an export.
-    Progress {
-        activity: String,
-        done: u64,
-        total: Option<u64>,
-    },
+    Progress { activity: String, done: u64, total: Option<u64> },
     /// The activity ended; its bar can go.
     ProgressEnded { activity: String },
     /// Something worth a line.
@@ -96,17 +79,11 @@ impl Events {
 
     /// Bytes moved so far by `activity`, of `total` if known.
     pub fn progress(&self, activity: &str, done: u64, total: Option<u64>) {
-        self.send(Event::Progress {
-            activity: activity.into(),
-            done,
-            total,
-        });
+        self.send(Event::Progress { activity: activity.into(), done, total });
     }
 
     /// The activity is over.
     pub fn progress_ended(&self, activity: &str) {
-        self.send(Event::ProgressEnded {
-            activity: activity.into(),
-        });
+        self.send(Event::ProgressEnded { activity: activity.into() });
     }
 }

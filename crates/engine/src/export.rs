@@ -77,16 +77,12 @@ impl FromStr for ExportSpec {
     /// Reads `qcow2=PATH`, `raw=PATH`, `vhd=PATH` or `vmdk=PATH`; a relative path counts from here.
     fn from_str(text: &str) -> Result<Self> {
         let wrong = |what: String| {
-            Error::new(
-                ErrorCode::InvalidArgument,
-                format!("--export {text}: {what}"),
-            )
-            .target(text)
-            .hint("one of qcow2=PATH, raw=PATH, vhd=PATH, vmdk=PATH")
+            Error::new(ErrorCode::InvalidArgument, format!("--export {text}: {what}"))
+                .target(text)
+                .hint("one of qcow2=PATH, raw=PATH, vhd=PATH, vmdk=PATH")
         };
-        let (name, path) = text
-            .split_once('=')
-            .ok_or_else(|| wrong("there is no `=` in it".into()))?;
+        let (name, path) =
+            text.split_once('=').ok_or_else(|| wrong("there is no `=` in it".into()))?;
         let format =
             Format::from_name(name).ok_or_else(|| wrong(format!("`{name}` is not a format")))?;
         if path.is_empty() || path.ends_with('/') {
@@ -96,11 +92,7 @@ impl FromStr for ExportSpec {
         if path.file_name().is_none() {
             return Err(wrong("the name of the file is missing".into()));
         }
-        Ok(Self {
-            format,
-            path,
-            existing: Existing::Keep,
-        })
+        Ok(Self { format, path, existing: Existing::Keep })
     }
 }
 
@@ -114,14 +106,7 @@ impl ExportSpec {
     /// The same, allowed to replace a file (`--force`).
     #[must_use]
     pub fn replacing(self, force: bool) -> Self {
-        Self {
-            existing: if force {
-                Existing::Replace
-            } else {
-                self.existing
-            },
-            ..self
-        }
+        Self { existing: if force { Existing::Replace } else { self.existing }, ..self }
     }
 }
 
@@ -134,15 +119,9 @@ pub fn check(exports: &[ExportSpec]) -> Result<()> {
 }
 
 fn problems(exports: &[ExportSpec]) -> Vec<Error> {
-    let mut errors: Vec<_> = exports
-        .iter()
-        .filter_map(|export| check_one(export).err())
-        .collect();
+    let mut errors: Vec<_> = exports.iter().filter_map(|export| check_one(export).err()).collect();
     for (index, export) in exports.iter().enumerate() {
-        if exports[..index]
-            .iter()
-            .any(|other| other.path == export.path)
-        {
+        if exports[..index].iter().any(|other| other.path == export.path) {
             let text = format!("--export names {} twice", export.path.display());
             errors.push(Error::new(ErrorCode::InvalidArgument, text).target(export.to_string()));
         }
@@ -161,11 +140,9 @@ fn check_one(export: &ExportSpec) -> Result<()> {
     }
     match fs::symlink_metadata(&export.path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(io_fault(
-            error,
-            ErrorCode::InvalidArgument,
-            format!("--export {export}"),
-        )),
+        Err(error) => {
+            Err(io_fault(error, ErrorCode::InvalidArgument, format!("--export {export}")))
+        }
         Ok(metadata) if !metadata.is_file() => {
             let text = format!("--export {export}: {shown} is there and is not a regular file");
             Err(Error::new(ErrorCode::InvalidArgument, text).target(export.to_string()))
@@ -176,10 +153,7 @@ fn check_one(export: &ExportSpec) -> Result<()> {
 }
 
 fn taken(export: &ExportSpec) -> Error {
-    let text = format!(
-        "--export {export}: {} exists already",
-        export.path.display()
-    );
+    let text = format!("--export {export}: {} exists already", export.path.display());
     Error::new(ErrorCode::Conflict, text)
         .target(export.to_string())
         .hint("give another name, or --force to replace it")
@@ -198,16 +172,8 @@ pub async fn write_all(
     run_id: &str,
 ) -> Result<Vec<Exported>> {
     let written = exports.iter().map(async |export| {
-        let held = Held::PartialFile {
-            path: partial_path(&export.path, run_id),
-        };
-        let fail = |e| {
-            io_fault(
-                e,
-                ErrorCode::ExportFailed,
-                format!("hold {export} in the ledger"),
-            )
-        };
+        let held = Held::PartialFile { path: partial_path(&export.path, run_id) };
+        let fail = |e| io_fault(e, ErrorCode::ExportFailed, format!("hold {export} in the ledger"));
         ledger.hold(held.clone()).map_err(fail)?;
         let exported = write(cx, host, image, export, run_id).await;
         ledger.settle(&held).map_err(fail)?;
@@ -300,15 +266,8 @@ async fn convert_out(
     export: &ExportSpec,
     partial: &Partial,
 ) -> Result<String> {
-    let name = export
-        .path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy();
-    let from = Image {
-        path: image.disk.clone(),
-        format: Format::Qcow2,
-    };
+    let name = export.path.file_name().unwrap_or_default().to_string_lossy();
+    let from = Image { path: image.disk.clone(), format: Format::Qcow2 };
     let job = Job {
         from: &from,
         to: partial.path(),
@@ -322,13 +281,8 @@ async fn convert_out(
 
 /// Copies a kept artifact, with its holes, into the file to be exported.
 pub(crate) async fn copy_out(cx: &Cx, from: &Path, partial: &Partial) -> Result<()> {
-    let fail = |e| {
-        io_fault(
-            e,
-            ErrorCode::ExportFailed,
-            format!("write {}", partial.path().display()),
-        )
-    };
+    let fail =
+        |e| io_fault(e, ErrorCode::ExportFailed, format!("write {}", partial.path().display()));
     let dir = partial.path().parent().unwrap_or(Path::new("/"));
     let before = Stamp::at(from).map_err(fail)?;
     let need = allocated(&fs::metadata(from).map_err(fail)?);
@@ -358,17 +312,8 @@ mod tests {
     #[test]
     fn specs_are_read() {
         let export: ExportSpec = "vhd=/tmp/a=b.vhd".parse().unwrap();
-        assert_eq!(
-            (export.format, export.path.to_str()),
-            (Format::Vhd, Some("/tmp/a=b.vhd"))
-        );
-        assert!(
-            "qcow2=web.qcow2"
-                .parse::<ExportSpec>()
-                .unwrap()
-                .path
-                .is_absolute()
-        );
+        assert_eq!((export.format, export.path.to_str()), (Format::Vhd, Some("/tmp/a=b.vhd")));
+        assert!("qcow2=web.qcow2".parse::<ExportSpec>().unwrap().path.is_absolute());
     }
 
     #[test]
@@ -384,10 +329,7 @@ mod tests {
         ] {
             let error = text.parse::<ExportSpec>().unwrap_err();
             assert_eq!(error.code, ErrorCode::InvalidArgument);
-            assert!(
-                error.message.contains(why) && error.message.contains(text),
-                "{error}"
-            );
+            assert!(error.message.contains(why) && error.message.contains(text), "{error}");
             assert!(error.hint.unwrap().contains("vmdk=PATH"));
         }
     }
@@ -402,25 +344,14 @@ mod tests {
             path: path(name),
             existing: Existing::Keep,
         };
-        let exports = [
-            export("fine"),
-            export("no/folder"),
-            export("there"),
-            export("fine"),
-            export(""),
-        ];
+        let exports =
+            [export("fine"), export("no/folder"), export("there"), export("fine"), export("")];
         let codes: Vec<_> = problems(&exports).iter().map(|error| error.code).collect();
         use ErrorCode::{Conflict, InvalidArgument};
-        assert_eq!(
-            codes,
-            [InvalidArgument, Conflict, InvalidArgument, InvalidArgument]
-        );
+        assert_eq!(codes, [InvalidArgument, Conflict, InvalidArgument, InvalidArgument]);
         let first = check(&exports).unwrap_err();
         assert!(first.message.contains("no folder"), "{first:?}");
-        let others = first
-            .details
-            .iter()
-            .filter(|line| line.starts_with("also:"));
+        let others = first.details.iter().filter(|line| line.starts_with("also:"));
         assert_eq!(others.count(), 3, "{first:?}");
         check(&exports[..1]).unwrap();
         check(&[export("there").replacing(true)]).unwrap();

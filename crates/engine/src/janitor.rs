@@ -93,10 +93,7 @@ async fn release_one(
 /// Removes a run's folder, and nothing that is not one, whatever a damaged ledger says.
 fn remove_folder(layout: &Layout, path: &Path) -> io::Result<()> {
     if path.parent() != Some(layout.runs().as_path()) {
-        return Err(io::Error::other(format!(
-            "{} is not a run's folder",
-            path.display()
-        )));
+        return Err(io::Error::other(format!("{} is not a run's folder", path.display())));
     }
     absent_is_fine(fs::remove_dir_all(path))
 }

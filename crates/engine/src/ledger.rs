@@ -23,11 +23,7 @@ use crate::{layout::Layout, node::Lock};
 /// A thing that must be released. Addressed by a name that was chosen before it was made, so that
 /// releasing can be repeated and "not there" is success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    tag = "kind",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Held {
     /// A QEMU process, findable by its run folder.
     Machine { run_dir: PathBuf },
@@ -63,11 +59,7 @@ impl Ledger {
         fs::create_dir_all(&dir)?;
         let owner = Lock::try_take(&dir.join(OWNER))?
             .ok_or_else(|| io::Error::other(format!("run {run_id} is owned by another process")))?;
-        Ok(Self {
-            dir,
-            next: AtomicU32::new(0),
-            _owner: owner,
-        })
+        Ok(Self { dir, next: AtomicU32::new(0), _owner: owner })
     }
 
     /// Takes over the ledger of a run whose owner is gone. `None` if the owner lives.
@@ -77,23 +69,13 @@ impl Ledger {
             return Ok(None);
         };
         let next = numbers(&dir)?.last().map_or(0, |last| last + 1);
-        Ok(Some(Self {
-            dir,
-            next: AtomicU32::new(next),
-            _owner: owner,
-        }))
+        Ok(Some(Self { dir, next: AtomicU32::new(next), _owner: owner }))
     }
 
     /// Writes down, durably, that `held` must be released. Call it before making the thing.
     pub fn hold(&self, held: Held) -> io::Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.write(
-            number,
-            &Row {
-                held,
-                keep_until: None,
-            },
-        )
+        self.write(number, &Row { held, keep_until: None })
     }
 
     /// All open rows, newest first.
@@ -122,13 +104,7 @@ impl Ledger {
     /// Keeps everything still held until then; the janitor releases it afterwards.
     pub fn keep_until(&self, until: Timestamp) -> io::Result<()> {
         for (number, row) in self.rows()? {
-            self.write(
-                number,
-                &Row {
-                    keep_until: Some(until),
-                    ..row
-                },
-            )?;
+            self.write(number, &Row { keep_until: Some(until), ..row })?;
         }
         Ok(())
     }
@@ -165,29 +141,22 @@ pub fn runs(layout: &Layout) -> io::Result<Vec<String>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(e),
     };
-    let mut runs: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect();
+    let mut runs: Vec<String> =
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     runs.sort();
     Ok(runs)
 }
 
 /// The open rows of any run, newest first, without owning it.
 pub fn rows_of(layout: &Layout, run_id: &str) -> io::Result<Vec<Row>> {
-    Ok(rows(&layout.ledger().join(run_id))?
-        .into_iter()
-        .map(|(_, row)| row)
-        .collect())
+    Ok(rows(&layout.ledger().join(run_id))?.into_iter().map(|(_, row)| row).collect())
 }
 
 fn rows(dir: &Path) -> io::Result<Vec<(u32, Row)>> {
     let mut rows = Vec::new();
     for number in numbers(dir)?.into_iter().rev() {
         let text = fs::read(dir.join(format!("{number:06}.json")))?;
-        rows.push((
-            number,
-            serde_json::from_slice(&text).map_err(io::Error::other)?,
-        ));
+        rows.push((number, serde_json::from_slice(&text).map_err(io::Error::other)?));
     }
     Ok(rows)
 }
@@ -223,19 +192,11 @@ mod tests {
         let ledger = Ledger::open(&layout, "r").unwrap();
         ledger.hold(file("a")).unwrap();
         ledger.hold(file("b")).unwrap();
-        assert!(
-            Ledger::adopt(&layout, "r").unwrap().is_none(),
-            "the owner lives"
-        );
+        assert!(Ledger::adopt(&layout, "r").unwrap().is_none(), "the owner lives");
         drop(ledger);
 
         let adopted = Ledger::adopt(&layout, "r").unwrap().unwrap();
-        let held: Vec<_> = adopted
-            .rows()
-            .unwrap()
-            .into_iter()
-            .map(|(_, row)| row.held)
-            .collect();
+        let held: Vec<_> = adopted.rows().unwrap().into_iter().map(|(_, row)| row.held).collect();
         assert_eq!(held, [file("b"), file("a")]);
         adopted.hold(file("c")).unwrap();
         assert_eq!(adopted.rows().unwrap()[0].1.held, file("c"));

@@ -81,11 +81,7 @@ impl StepOutput {
             self.tail.pop_front();
         }
         self.tail.push_back(text.clone());
-        self.events.send(Event::StepOutput {
-            step: self.step.clone(),
-            stream,
-            text,
-        });
+        self.events.send(Event::StepOutput { step: self.step.clone(), stream, text });
     }
 }
 
@@ -114,10 +110,7 @@ mod tests {
 
     fn output(dir: &Path) -> (StepOutput, tokio::sync::mpsc::UnboundedReceiver<Event>) {
         let (events, receiver) = Events::channel();
-        (
-            StepOutput::open("customize[0]", &events, dir).unwrap(),
-            receiver,
-        )
+        (StepOutput::open("customize[0]", &events, dir).unwrap(), receiver)
     }
 
     #[test]

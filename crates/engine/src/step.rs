@@ -75,10 +75,7 @@ pub struct Faults {
 impl Faults {
     /// One fault at one step.
     pub fn at(step: Step, fault: Fault) -> Self {
-        Self {
-            at: Some((step, fault)),
-            ..Self::default()
-        }
+        Self { at: Some((step, fault)), ..Self::default() }
     }
 
     /// Waits until a step hangs.
@@ -90,10 +87,9 @@ impl Faults {
     async fn hit(&self, step: Step) -> Result<()> {
         match self.at.filter(|(at, _)| *at == step) {
             None => Ok(()),
-            Some((_, Fault::Error)) => Err(Error::new(
-                ErrorCode::InternalError,
-                format!("fault at {step}"),
-            )),
+            Some((_, Fault::Error)) => {
+                Err(Error::new(ErrorCode::InternalError, format!("fault at {step}")))
+            }
             Some((_, Fault::Panic)) => panic!("fault at {step}"),
             Some((_, Fault::Hang)) => {
                 self.hanging.notify_one();
@@ -115,10 +111,7 @@ impl Cx {
     ) -> Result<T> {
         let name = step.to_string();
         let started = Instant::now();
-        self.events.send(Event::StepStarted {
-            step: name.clone(),
-            title: title.to_owned(),
-        });
+        self.events.send(Event::StepStarted { step: name.clone(), title: title.to_owned() });
         let limit = limit.min(self.time_left());
         let guarded = AssertUnwindSafe(async {
             self.faults.hit(step).await?;
@@ -179,9 +172,6 @@ fn panicked(step: &str, panic: &(dyn std::any::Any + Send)) -> Error {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned());
-    Error::new(
-        ErrorCode::InternalError,
-        format!("goldsmith panicked in step {step}: {text}"),
-    )
-    .hint("this is a fault of goldsmith: please report it with the template and this message")
+    Error::new(ErrorCode::InternalError, format!("goldsmith panicked in step {step}: {text}"))
+        .hint("this is a fault of goldsmith: please report it with the template and this message")
 }

@@ -50,9 +50,7 @@ pub async fn run(
     let prepare = || -> std::io::Result<Ledger> {
         let ledger = Ledger::open(&cx.layout, &id)?;
         ledger.hold(Held::RunFolder { path: dir.clone() })?;
-        ledger.hold(Held::Machine {
-            run_dir: dir.clone(),
-        })?;
+        ledger.hold(Held::Machine { run_dir: dir.clone() })?;
         std::fs::create_dir_all(&dir)?;
         std::fs::create_dir_all(&logs)?;
         Ok(ledger)
@@ -67,9 +65,7 @@ pub async fn run(
     for problem in janitor::release(&cx.layout, &ledger, backend).await {
         cx.events.warn(format!("could not be released: {problem}"));
     }
-    ledger.close().code(ErrorCode::InternalError, || {
-        "cannot close the ledger".to_owned()
-    })?;
+    ledger.close().code(ErrorCode::InternalError, || "cannot close the ledger".to_owned())?;
     result
 }
 
@@ -82,20 +78,11 @@ async fn boot(
     running: impl FnOnce(&[Published], &Path),
 ) -> Result<()> {
     let overlay = dir.join("disk.qcow2");
-    disk::create_overlay_on(
-        host,
-        &overlay,
-        &trial.disk,
-        &trial.format,
-        trial.virtual_size,
-    )
-    .await
-    .map_err(|e| machine_error(e.into()))?;
+    disk::create_overlay_on(host, &overlay, &trial.disk, &trial.format, trial.virtual_size)
+        .await
+        .map_err(|e| machine_error(e.into()))?;
     let spec = MachineSpec {
-        name: format!(
-            "goldsmith-trial-{}",
-            dir.file_name().unwrap_or_default().to_string_lossy()
-        ),
+        name: format!("goldsmith-trial-{}", dir.file_name().unwrap_or_default().to_string_lossy()),
         run_dir: dir.to_owned(),
         vcpus: trial.vcpus,
         memory_mib: trial.memory_mib,
@@ -104,13 +91,11 @@ async fn boot(
         seed: None,
         forwards: trial.publish.clone(),
         resume_from: None,
+        migratable: false,
         machine_type: None,
         cpu_model: None,
     };
-    let machine = backend
-        .start(&spec, &cx.cancel)
-        .await
-        .map_err(machine_error)?;
+    let machine = backend.start(&spec, &cx.cancel).await.map_err(machine_error)?;
     let ports: Vec<Published> = trial
         .publish
         .iter()
@@ -134,11 +119,8 @@ async fn firmware(host: &Host, trial: &Trial, dir: &Path) -> Result<Firmware> {
         return Ok(Firmware::Bios);
     }
     let uefi = host.uefi.as_ref().ok_or_else(|| {
-        Error::new(
-            ErrorCode::HostNotReady,
-            "there is no UEFI firmware on this host",
-        )
-        .hint("apt-get install ovmf")
+        Error::new(ErrorCode::HostNotReady, "there is no UEFI firmware on this host")
+            .hint("apt-get install ovmf")
     })?;
     let vars = dir.join("vars.qcow2");
     let bytes = std::fs::metadata(&uefi.vars).map_or(0, |meta| meta.len());

@@ -14,11 +14,7 @@ pub struct VmSize {
 }
 
 const fn size(name: &'static str, vcpus: u32, memory_mib: u64) -> VmSize {
-    VmSize {
-        name,
-        vcpus,
-        memory_mib,
-    }
+    VmSize { name, vcpus, memory_mib }
 }
 
 /// The size AIB takes for a Gen1 source when none is given.
@@ -154,19 +150,13 @@ pub const SIZES: &[VmSize] = &[
 /// # Errors
 /// `ValidationFailed` at `properties.vmProfile.vmSize`, listing the nearest known sizes.
 pub fn find(name: &str) -> Result<VmSize> {
-    if let Some(size) = SIZES
-        .iter()
-        .find(|size| size.name.eq_ignore_ascii_case(name))
-    {
+    if let Some(size) = SIZES.iter().find(|size| size.name.eq_ignore_ascii_case(name)) {
         return Ok(*size);
     }
     let known: Vec<&str> = SIZES.iter().map(|size| size.name).collect();
-    Err(Error::new(
-        ErrorCode::ValidationFailed,
-        format!("unknown VM size {name:?}"),
-    )
-    .target("properties.vmProfile.vmSize")
-    .hint(format!("known sizes: {}", known.join(", "))))
+    Err(Error::new(ErrorCode::ValidationFailed, format!("unknown VM size {name:?}"))
+        .target("properties.vmProfile.vmSize")
+        .hint(format!("known sizes: {}", known.join(", "))))
 }
 
 #[cfg(test)]
@@ -178,10 +168,7 @@ mod tests {
     fn sizes_are_found_in_any_case_and_named_once() {
         assert_eq!(find("standard_d2s_V3").unwrap().memory_mib, 8192);
         for size in SIZES {
-            assert_eq!(
-                SIZES.iter().filter(|other| other.name == size.name).count(),
-                1
-            );
+            assert_eq!(SIZES.iter().filter(|other| other.name == size.name).count(), 1);
         }
         assert!(find(DEFAULT_GEN1).is_ok() && find(DEFAULT_GEN2).is_ok());
     }

@@ -30,13 +30,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "GOLDSMITH_CACHE_DIR", value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
     /// KVM if it works here, or one of the two by force
-    #[arg(
-        long,
-        global = true,
-        env = "GOLDSMITH_ACCEL",
-        value_enum,
-        default_value = "auto"
-    )]
+    #[arg(long, global = true, env = "GOLDSMITH_ACCEL", value_enum, default_value = "auto")]
     pub(crate) accel: Accel,
     /// More of goldsmith's own log on standard error (twice: still more)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -126,12 +120,7 @@ pub(crate) struct Build {
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "20m")]
     pub(crate) boot_timeout: Duration,
     /// Least recently used nodes go when the cache takes more
-    #[arg(
-        long,
-        value_name = "GIB",
-        env = "GOLDSMITH_CACHE_GIB",
-        default_value_t = 40
-    )]
+    #[arg(long, value_name = "GIB", env = "GOLDSMITH_CACHE_GIB", default_value_t = 40)]
     pub(crate) cache_gib: u64,
 }
 

@@ -5,11 +5,8 @@ use std::time::Duration;
 /// Reads `90s`, `30m`, `12h` or `7d`.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a time such as 90s, 30m, 12h or 7d");
-    let split = text
-        .len()
-        .checked_sub(1)
-        .filter(|at| text.is_char_boundary(*at))
-        .ok_or_else(wrong)?;
+    let split =
+        text.len().checked_sub(1).filter(|at| text.is_char_boundary(*at)).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(split);
     let seconds = match unit {
         "s" => 1,
@@ -19,10 +16,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         _ => return Err(wrong()),
     };
     let number: u64 = number.parse().map_err(|_| wrong())?;
-    number
-        .checked_mul(seconds)
-        .map(Duration::from_secs)
-        .ok_or_else(wrong)
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
 /// For people: `3.2 s`, `4 min 10 s`, `3 h`, `2 d`.
@@ -66,16 +60,9 @@ mod tests {
     fn times_have_a_unit() {
         assert_eq!(parse("90s").unwrap(), Duration::from_secs(90));
         assert_eq!(parse("7d").unwrap(), Duration::from_secs(604_800));
-        for wrong in [
-            "",
-            "5",
-            "m",
-            "1.5h",
-            "3w",
-            "é",
-            "99999999999999999999d",
-            "999999999999999999d",
-        ] {
+        for wrong in
+            ["", "5", "m", "1.5h", "3w", "é", "99999999999999999999d", "999999999999999999d"]
+        {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -22,10 +22,7 @@ fn main() -> ExitCode {
     };
     let output = output::Output::new(cli.global.output);
     init_log(cli.global.verbose);
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             output.error(&cmd::internal(&error));
@@ -54,8 +51,5 @@ fn init_log(verbose: u8) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("GOLDSMITH_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("{level},russh=error")));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

@@ -13,31 +13,17 @@ pub(crate) fn layout(global: &Global) -> Result<Layout, Error> {
     let base = etcetera::choose_base_strategy();
     let folder =
         |given: &Option<std::path::PathBuf>, flag: &str, default: Option<std::path::PathBuf>| {
-            given
-                .clone()
-                .or_else(|| Some(default?.join("goldsmith")))
-                .ok_or_else(|| {
-                    Error::new(ErrorCode::HostNotReady, "there is no home folder")
-                        .hint(format!("say where to keep things: {flag} DIR"))
-                })
+            given.clone().or_else(|| Some(default?.join("goldsmith"))).ok_or_else(|| {
+                Error::new(ErrorCode::HostNotReady, "there is no home folder")
+                    .hint(format!("say where to keep things: {flag} DIR"))
+            })
         };
     let base = base.as_ref().ok();
-    let cache = folder(
-        &global.cache_dir,
-        "--cache-dir",
-        base.map(BaseStrategy::cache_dir),
-    )?;
-    let data = folder(
-        &global.data_dir,
-        "--data-dir",
-        base.map(BaseStrategy::data_dir),
-    )?;
+    let cache = folder(&global.cache_dir, "--cache-dir", base.map(BaseStrategy::cache_dir))?;
+    let data = folder(&global.data_dir, "--data-dir", base.map(BaseStrategy::data_dir))?;
     let absolute = |path: std::path::PathBuf| {
         std::path::absolute(&path).map_err(|e| {
-            Error::new(
-                ErrorCode::InvalidArgument,
-                format!("bad folder {}: {e}", path.display()),
-            )
+            Error::new(ErrorCode::InvalidArgument, format!("bad folder {}: {e}", path.display()))
         })
     };
     Ok(Layout::new(absolute(cache)?, absolute(data)?))
@@ -48,9 +34,7 @@ pub(crate) async fn host(global: &Global) -> Result<Host, Error> {
     let wanted = match global.accel {
         Accel::Auto => None,
         Accel::Kvm => Some(vm::Accel::Kvm),
-        Accel::Tcg => Some(vm::Accel::Tcg {
-            why: "asked for with --accel tcg".to_owned(),
-        }),
+        Accel::Tcg => Some(vm::Accel::Tcg { why: "asked for with --accel tcg".to_owned() }),
     };
     Host::probe(wanted).await.map_err(|e| {
         Error::new(ErrorCode::HostNotReady, e.to_string())

@@ -7,10 +7,9 @@ use tokio_util::sync::CancellationToken;
 pub(crate) fn cancel_on_signals() -> CancellationToken {
     let cancel = CancellationToken::new();
     let fire = cancel.clone();
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         tracing::warn!("signals cannot be watched; Ctrl-C will end goldsmith at once");
         return cancel;
     };

@@ -55,7 +55,10 @@ pub(crate) fn drive(node_name: &str, path: &Path, takes_over: bool) -> Value {
 /// absolute.
 pub fn arguments(host: &Host, spec: &MachineSpec) -> Vec<String> {
     let mut args = Args::default();
-    args.flag("-nodefaults").flag("-no-user-config").flag("-only-migratable");
+    args.flag("-nodefaults").flag("-no-user-config");
+    if spec.migratable {
+        args.flag("-only-migratable");
+    }
     args.put("-name", format!("goldsmith-{}", safe_name(&spec.name)));
     args.put("-pidfile", spec.run_dir.join(PID_FILE).to_string_lossy());
     args.put("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");

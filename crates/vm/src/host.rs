@@ -182,7 +182,8 @@ impl Host {
             Accel::Tcg { .. } => "tcg",
         };
         let Self { version, cpu_identity, .. } = self;
-        format!("qemu-{version} {accel} {cpu_identity}").trim_end().to_owned()
+        let layout = crate::args::LAYOUT;
+        format!("qemu-{version} {accel} layout-{layout} {cpu_identity}").trim_end().to_owned()
     }
 }
 

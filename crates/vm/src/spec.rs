@@ -23,6 +23,9 @@ pub struct MachineSpec {
     pub forwards: Vec<(u16, u16)>,
     /// A RAM file made by [`crate::Machine::seal`]; without it the machine boots.
     pub resume_from: Option<PathBuf>,
+    /// Whether it may be sealed with its RAM: a device or disk format that cannot be saved is then an
+    /// error at start. Disks below a VHD or VMDK cannot.
+    pub migratable: bool,
     /// Overrides the host's newest machine type, as a resumed machine must.
     pub machine_type: Option<String>,
     /// Overrides the host's CPU model.

@@ -1,15 +1,8 @@
 //! Chores of the repository: `cargo xtask tidy` checks its rules, `cargo xtask bench` measures
 //! goldsmith against Packer. Knows nothing of the product but its command line.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "its output is its product"
-)]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "apart from the product, and single-threaded"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its product")]
+#![allow(clippy::disallowed_methods, reason = "apart from the product, and single-threaded")]
 
 mod bench;
 mod tidy;

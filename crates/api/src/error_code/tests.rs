@@ -15,16 +15,10 @@ fn a_page_and_a_code_exist_for_each_other() {
     assert_eq!(pages, codes);
     for code in ErrorCode::ALL {
         let page = std::fs::read_to_string(folder.join(format!("{code}.md"))).unwrap();
-        assert!(
-            page.starts_with(&format!("# {code}\n")),
-            "{code}.md starts with its title"
-        );
+        assert!(page.starts_with(&format!("# {code}\n")), "{code}.md starts with its title");
         assert!(page.lines().count() >= 5, "{code}.md has something to say");
         let exit = format!("Exit code {}.", code.exit_code());
-        assert!(
-            page.replace('\n', " ").contains(&exit),
-            "{code}.md says `{exit}`"
-        );
+        assert!(page.replace('\n', " ").contains(&exit), "{code}.md says `{exit}`");
         let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
         let again = page.contains("Giving the command again may help.");
         assert_eq!(again, code.retryable(), "{code}.md and retryable() agree");
@@ -49,8 +43,5 @@ fn the_table_is_the_published_one() {
         .map(|c| format!("{:<28}{:>4} {}\n", c.name(), c.exit_code(), c.retryable()))
         .collect();
     let expected = include_str!("table.txt");
-    assert_eq!(
-        table, expected,
-        "update src/error_code/table.txt when the change is meant"
-    );
+    assert_eq!(table, expected, "update src/error_code/table.txt when the change is meant");
 }

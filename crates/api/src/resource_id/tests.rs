@@ -28,10 +28,7 @@ fn case_does_not_matter_and_spelling_is_kept() {
     assert_eq!(id.kind(), Some(ResourceKind::Image));
     let canonical = ResourceId::new(ResourceKind::Image, "S1", "forge", &["web"]).unwrap();
     assert_eq!(id, canonical);
-    assert_eq!(
-        std::collections::HashSet::from([id.clone(), canonical]).len(),
-        1
-    );
+    assert_eq!(std::collections::HashSet::from([id.clone(), canonical]).len(), 1);
     assert_eq!(
         id.to_string(),
         "/subscriptions/s1/resourceGroups/Forge/providers/microsoft.compute/Images/Web"
@@ -61,10 +58,7 @@ fn each_kind_is_recognised_by_its_pattern() {
 #[test]
 fn new_refuses_names_that_do_not_fit() {
     assert_eq!(ResourceId::new(ResourceKind::Image, "s", "g", &[]), None);
-    assert_eq!(
-        ResourceId::new(ResourceKind::Image, "s", "g", &["a/b"]),
-        None
-    );
+    assert_eq!(ResourceId::new(ResourceKind::Image, "s", "g", &["a/b"]), None);
     assert_eq!(ResourceId::new(ResourceKind::Image, "", "g", &["a"]), None);
 }
 
@@ -84,18 +78,12 @@ fn malformed_ids() {
         ("/subscriptions/s/resourceGroups/g/", EmptySegment),
         ("/subscriptions/s/resourceGroups/g/images/x", Provider),
         ("/subscriptions/s/resourceGroups/g/providers", Provider),
-        (
-            "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute",
-            Provider,
-        ),
+        ("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute", Provider),
         (
             "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images",
             Unpaired("images".to_owned()),
         ),
-        (
-            "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/",
-            EmptySegment,
-        ),
+        ("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/", EmptySegment),
         ("/subscriptions/<id>/resourceGroups/g", Character('<')),
         ("/subscriptions/s/resourceGroups/a b", Character(' ')),
     ];

@@ -78,11 +78,7 @@ impl ApiVersion {
 
     /// All names, for messages.
     pub(super) fn list() -> String {
-        Self::ALL
-            .iter()
-            .map(|version| version.name())
-            .collect::<Vec<_>>()
-            .join(", ")
+        Self::ALL.iter().map(|version| version.name()).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -167,16 +167,9 @@ const KINDS: &[Kind<CustomizerKind>] = &[
 ];
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Customizer> {
-    let union = Union {
-        what: "customizer",
-        code: ErrorCode::BadCustomizerType,
-    };
+    let union = Union { what: "customizer", code: ErrorCode::BadCustomizerType };
     let (kind, fields) = read_kind(reader, node, KINDS, union)?;
-    Some(Customizer {
-        path: node.path(),
-        name: reader.optional(&fields, "name"),
-        kind,
-    })
+    Some(Customizer { path: node.path(), name: reader.optional(&fields, "name"), kind })
 }
 
 fn shell(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<CustomizerKind> {
@@ -209,9 +202,8 @@ pub(super) fn read_power_shell(
     let run_as_system = reader.switch(fields, "runAsSystem");
     let elevated = fields.get("runElevated");
     let unreadable = elevated.is_some_and(|node| node.value.as_boolean_lit().is_none());
-    if let Some(node) = fields
-        .get("runAsSystem")
-        .filter(|_| run_as_system && !run_elevated && !unreadable)
+    if let Some(node) =
+        fields.get("runAsSystem").filter(|_| run_as_system && !run_elevated && !unreadable)
     {
         reader.bad_value_hint(
             &node,
@@ -221,16 +213,9 @@ pub(super) fn read_power_shell(
     }
     let codes = reader.list(fields, "validExitCodes");
     let limits = i64::from(i32::MIN)..=i64::from(u32::MAX);
-    let valid_exit_codes = codes
-        .iter()
-        .filter_map(|node| reader.integer(node, limits.clone()))
-        .collect();
-    Some(PowerShell {
-        script: script?,
-        run_elevated,
-        run_as_system,
-        valid_exit_codes,
-    })
+    let valid_exit_codes =
+        codes.iter().filter_map(|node| reader.integer(node, limits.clone())).collect();
+    Some(PowerShell { script: script?, run_elevated, run_as_system, valid_exit_codes })
 }
 
 pub(super) fn read_file(
@@ -245,11 +230,7 @@ pub(super) fn read_file(
     }
     let destination = reader.required_text(fields, "destination");
     let sha256_checksum = script::checksum(reader, fields);
-    Some(FileCopy {
-        source_uri: source?.1,
-        destination: destination?,
-        sha256_checksum,
-    })
+    Some(FileCopy { source_uri: source?.1, destination: destination?, sha256_checksum })
 }
 
 fn windows_restart(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<CustomizerKind> {
@@ -284,9 +265,7 @@ fn windows_update(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Custom
     Some(CustomizerKind::WindowsUpdate(WindowsUpdate {
         search_criteria: reader.optional(fields, "searchCriteria"),
         filters,
-        update_limit: reader
-            .optional_integer(fields, "updateLimit", 0..=most)
-            .unwrap_or(0),
+        update_limit: reader.optional_integer(fields, "updateLimit", 0..=most).unwrap_or(0),
     }))
 }
 

@@ -47,9 +47,7 @@ pub(super) struct Lines<'t> {
 impl<'t> Lines<'t> {
     pub(super) fn new(text: &'t str) -> Self {
         let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let starts = std::iter::once(0)
-            .chain(newlines.map(|(at, _)| at + 1))
-            .collect();
+        let starts = std::iter::once(0).chain(newlines.map(|(at, _)| at + 1)).collect();
         Self { text, starts }
     }
 
@@ -63,11 +61,7 @@ impl<'t> Lines<'t> {
     /// The byte offset of a line and a *byte* column, both from 1, moved back to the beginning of
     /// the character it is in.
     pub(super) fn offset(&self, line: usize, byte_column: usize) -> usize {
-        let start = line
-            .checked_sub(1)
-            .and_then(|i| self.starts.get(i))
-            .copied()
-            .unwrap_or(0);
+        let start = line.checked_sub(1).and_then(|i| self.starts.get(i)).copied().unwrap_or(0);
         let mut at = (start + byte_column.saturating_sub(1)).min(self.text.len());
         while !self.text.is_char_boundary(at) {
             at -= 1;

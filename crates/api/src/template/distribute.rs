@@ -92,10 +92,7 @@ const KINDS: &[Kind<Read>] = &[
     }),
     Kind::new("SharedImage", SHARED_IMAGE, |reader, fields| {
         let common = common(reader, fields);
-        with(
-            common,
-            read_shared_image(reader, fields).map(DistributorKind::SharedImage),
-        )
+        with(common, read_shared_image(reader, fields).map(DistributorKind::SharedImage))
     }),
     Kind::new("VHD", VHD, |reader, fields| {
         let common = common(reader, fields);
@@ -126,10 +123,7 @@ pub(super) fn read_all(reader: &mut Reader<'_>, properties: &Fields<'_>) -> Vec<
         reader.bad_value_hint(&node, "At least one target is needed.", hint);
     }
     let mut names: Vec<(String, String)> = Vec::new();
-    nodes
-        .iter()
-        .filter_map(|node| read(reader, node, &mut names))
-        .collect()
+    nodes.iter().filter_map(|node| read(reader, node, &mut names)).collect()
 }
 
 /// `names` are the run output names so far, in lower case, with the path of their distributor.
@@ -138,16 +132,10 @@ fn read(
     node: &Node<'_>,
     names: &mut Vec<(String, String)>,
 ) -> Option<Distributor> {
-    let union = Union {
-        what: "distributor",
-        code: ErrorCode::BadDistributeType,
-    };
+    let union = Union { what: "distributor", code: ErrorCode::BadDistributeType };
     let ((common, kind), fields) = read_kind(reader, node, KINDS, union)?;
     let key = common.run_output_name.to_lowercase();
-    let other = names
-        .iter()
-        .find(|(name, _)| *name == key)
-        .map(|(_, path)| path.clone());
+    let other = names.iter().find(|(name, _)| *name == key).map(|(_, path)| path.clone());
     if let (Some(other), Some(name)) = (other, fields.get("runOutputName")) {
         let reason = format!("'{other}' has the same; names differ in more than case.");
         reader.bad_value(&name, &reason);
@@ -162,14 +150,10 @@ fn read(
 }
 
 fn common(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Common> {
-    let run_output_name = reader
-        .required(fields, "runOutputName")
-        .and_then(|node| run_output_name(reader, &node));
+    let run_output_name =
+        reader.required(fields, "runOutputName").and_then(|node| run_output_name(reader, &node));
     let artifact_tags = reader.tags(fields, "artifactTags");
-    Some(Common {
-        run_output_name: run_output_name?,
-        artifact_tags,
-    })
+    Some(Common { run_output_name: run_output_name?, artifact_tags })
 }
 
 fn run_output_name(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<String> {
@@ -187,10 +171,7 @@ fn managed_image(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Distrib
         .required(fields, "imageId")
         .and_then(|node| reader.resource_id(&node, &[ResourceKind::Image]));
     let location = reader.required_text(fields, "location");
-    Some(DistributorKind::ManagedImage(ManagedImage {
-        image_id: image_id?,
-        location: location?,
-    }))
+    Some(DistributorKind::ManagedImage(ManagedImage { image_id: image_id?, location: location? }))
 }
 
 fn vhd(reader: &mut Reader<'_>, fields: &Fields<'_>) -> DistributorKind {

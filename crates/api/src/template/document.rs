@@ -96,11 +96,7 @@ fn read_document(
         }
     };
     let template = template.filter(|_| !reader.has_errors());
-    Parsed {
-        template,
-        api_version: version,
-        diagnostics: reader.finish(lines),
-    }
+    Parsed { template, api_version: version, diagnostics: reader.finish(lines) }
 }
 
 fn read_template(reader: &mut Reader<'_>, root: &Node<'_>) -> Option<Template> {
@@ -109,15 +105,9 @@ fn read_template(reader: &mut Reader<'_>, root: &Node<'_>) -> Option<Template> {
     let location = location(reader, &fields);
     let tags = reader.tags(&fields, "tags");
     let identity = identity::read(reader, &fields);
-    let properties = reader
-        .required(&fields, "properties")
-        .and_then(|node| properties::read(reader, &node));
-    Some(Template {
-        location,
-        tags,
-        identity,
-        properties: properties?,
-    })
+    let properties =
+        reader.required(&fields, "properties").and_then(|node| properties::read(reader, &node));
+    Some(Template { location, tags, identity, properties: properties? })
 }
 
 /// The version that applies, and what is wrong with the one in the text.
@@ -128,10 +118,7 @@ fn api_version(value: &Value<'_>, options: &ParseOptions) -> (ApiVersion, Option
     let Value::Object(object) = value else {
         return (ApiVersion::LATEST, None);
     };
-    let written = object
-        .properties
-        .iter()
-        .find(|prop| prop.name.as_str() == "apiVersion");
+    let written = object.properties.iter().find(|prop| prop.name.as_str() == "apiVersion");
     let Some(prop) = written else {
         return (ApiVersion::LATEST, None);
     };
@@ -141,10 +128,7 @@ fn api_version(value: &Value<'_>, options: &ParseOptions) -> (ApiVersion, Option
             Ok(version) => return (version, None),
             Err(error) => (ApiVersion::nearest(&text.value), error.to_string()),
         },
-        _ => (
-            ApiVersion::LATEST,
-            "Field 'apiVersion' must be a string".to_owned(),
-        ),
+        _ => (ApiVersion::LATEST, "Field 'apiVersion' must be a string".to_owned()),
     };
     let hint = match &prop.value {
         Value::StringLit(text) if text.value.as_ref() < ApiVersion::ALL[0].name() => format!(
@@ -167,21 +151,14 @@ fn api_version(value: &Value<'_>, options: &ParseOptions) -> (ApiVersion, Option
 }
 
 fn is_deployment(object: &Object<'_>) -> bool {
-    object
-        .properties
-        .iter()
-        .any(|prop| matches!(prop.name.as_str(), "$schema" | "resources"))
+    object.properties.iter().any(|prop| matches!(prop.name.as_str(), "$schema" | "resources"))
 }
 
 /// A deployment is a list of resources, one of which may be an image template.
 fn refuse_deployment(reader: &mut Reader<'_>, object: &Object<'_>) {
-    let resources = object
-        .get_array("resources")
-        .map_or(&[][..], |list| &list.elements);
+    let resources = object.get_array("resources").map_or(&[][..], |list| &list.elements);
     let found = resources.iter().position(|resource| {
-        let kind = resource
-            .as_object()
-            .and_then(|object| object.get_string("type"));
+        let kind = resource.as_object().and_then(|object| object.get_string("type"));
         kind.is_some_and(|kind| is_template_type(&kind.value))
     });
     let hint = match found {
@@ -213,11 +190,8 @@ fn resource_type(reader: &mut Reader<'_>, fields: &Fields<'_>) {
         return;
     };
     if !is_template_type(&text.value) {
-        let message = format!(
-            "{}Field 'type' names another resource: '{}'",
-            failed(""),
-            text.value
-        );
+        let message =
+            format!("{}Field 'type' names another resource: '{}'", failed(""), text.value);
         let hint = Some("it is read as an image template all the same".to_owned());
         reader.warn(&node, message, hint);
     }
@@ -233,14 +207,10 @@ fn location(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<String> {
         return Some(location);
     }
     let (severity, hint) = match reader.face {
-        Face::File => (
-            Severity::Warning,
-            "a local build does without; Azure and the service need it",
-        ),
-        Face::Service => (
-            Severity::Error,
-            "add the region, such as `\"location\": \"westus2\"`",
-        ),
+        Face::File => {
+            (Severity::Warning, "a local build does without; Azure and the service need it")
+        }
+        Face::Service => (Severity::Error, "add the region, such as `\"location\": \"westus2\"`"),
     };
     reader.note(Note {
         severity,

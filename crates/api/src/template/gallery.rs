@@ -67,10 +67,7 @@ impl Serialize for Regions {
         let mut map = serializer.serialize_map(None)?;
         match self {
             Self::Target(regions) => map.serialize_entry("targetRegions", regions)?,
-            Self::Replication {
-                regions,
-                storage_account_type,
-            } => {
+            Self::Replication { regions, storage_account_type } => {
                 map.serialize_entry("replicationRegions", regions)?;
                 map.serialize_entry("storageAccountType", storage_account_type)?;
             }
@@ -156,11 +153,8 @@ pub(super) const SHARED_IMAGE: &[Field] = &[
     Field::since("replicationMode", ApiVersion::V2025_10_01),
 ];
 
-const TARGET_REGION: &[Field] = &[
-    Field::new("name"),
-    Field::new("replicaCount"),
-    Field::new("storageAccountType"),
-];
+const TARGET_REGION: &[Field] =
+    &[Field::new("name"), Field::new("replicaCount"), Field::new("storageAccountType")];
 
 const VERSIONING: &[Field] = &[Field::new("scheme"), Field::new("major")];
 
@@ -170,10 +164,8 @@ const STORAGE: &[(&str, StorageAccountType)] = &[
     ("Premium_LRS", StorageAccountType::PremiumLrs),
 ];
 
-const MODES: &[(&str, ReplicationMode)] = &[
-    ("Full", ReplicationMode::Full),
-    ("Shallow", ReplicationMode::Shallow),
-];
+const MODES: &[(&str, ReplicationMode)] =
+    &[("Full", ReplicationMode::Full), ("Shallow", ReplicationMode::Shallow)];
 
 /// Whether the scheme is `Latest`.
 const SCHEMES: &[(&str, bool)] = &[("Latest", true), ("Source", false)];
@@ -182,17 +174,13 @@ pub(super) fn read_shared_image(
     reader: &mut Reader<'_>,
     fields: &Fields<'_>,
 ) -> Option<SharedImage> {
-    let gallery_image_id = reader
-        .required(fields, "galleryImageId")
-        .and_then(|node| gallery_image(reader, &node));
+    let gallery_image_id =
+        reader.required(fields, "galleryImageId").and_then(|node| gallery_image(reader, &node));
     let regions = regions(reader, fields);
     let exclude_from_latest = reader.switch(fields, "excludeFromLatest");
-    let versioning = fields
-        .get("versioning")
-        .and_then(|node| versioning(reader, &node));
-    let replication_mode = reader
-        .optional_choice(fields, "replicationMode", MODES)
-        .unwrap_or_default();
+    let versioning = fields.get("versioning").and_then(|node| versioning(reader, &node));
+    let replication_mode =
+        reader.optional_choice(fields, "replicationMode", MODES).unwrap_or_default();
     let gallery_image_id = gallery_image_id?;
     if let Some(node) = fields.get("versioning")
         && gallery_image_id.is(ResourceKind::GalleryImageVersion)
@@ -214,10 +202,7 @@ pub(super) fn read_shared_image(
 }
 
 fn gallery_image(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<ResourceId> {
-    let kinds = [
-        ResourceKind::GalleryImage,
-        ResourceKind::GalleryImageVersion,
-    ];
+    let kinds = [ResourceKind::GalleryImage, ResourceKind::GalleryImageVersion];
     let id = reader.resource_id(node, &kinds)?;
     if id.is(ResourceKind::GalleryImageVersion) {
         if !is_gallery_version(id.name()) {
@@ -239,11 +224,7 @@ fn regions(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Regions {
     let old = given("replicationRegions");
     if let Some(node) = fields.get("storageAccountType").filter(|_| old.is_none()) {
         let hint = Some("set it in each entry of `targetRegions`".to_owned());
-        reader.bad_value_hint(
-            &node,
-            "It goes only together with 'replicationRegions'.",
-            hint,
-        );
+        reader.bad_value_hint(&node, "It goes only together with 'replicationRegions'.", hint);
     }
     if let Some(node) = old.as_ref().filter(|_| given("targetRegions").is_some()) {
         reader.note(Note {
@@ -260,27 +241,18 @@ fn regions(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Regions {
     }
     let mut seen = Vec::new();
     if !targets.is_empty() {
-        let read = targets
-            .iter()
-            .filter_map(|node| target_region(reader, node, &mut seen));
+        let read = targets.iter().filter_map(|node| target_region(reader, node, &mut seen));
         return Regions::Target(read.collect());
     }
     if !replication.is_empty() {
-        let read = replication
-            .iter()
-            .filter_map(|node| region(reader, node, &mut seen));
+        let read = replication.iter().filter_map(|node| region(reader, node, &mut seen));
         return Regions::Replication {
             regions: read.collect(),
             storage_account_type: storage.unwrap_or_default(),
         };
     }
     if old.is_none() && reader.version <= ApiVersion::V2022_02_14 {
-        reader.missing(
-            fields,
-            "replicationRegions",
-            ErrorCode::ValidationFailed,
-            None,
-        );
+        reader.missing(fields, "replicationRegions", ErrorCode::ValidationFailed, None);
     }
     Regions::Default
 }
@@ -303,34 +275,21 @@ fn target_region(
     seen: &mut Vec<String>,
 ) -> Option<TargetRegion> {
     let fields = reader.fields(node, TARGET_REGION)?;
-    let name = reader
-        .required(&fields, "name")
-        .and_then(|node| region(reader, &node, seen));
+    let name = reader.required(&fields, "name").and_then(|node| region(reader, &node, seen));
     let most = i64::from(i32::MAX);
-    let replica_count = reader
-        .optional_integer(&fields, "replicaCount", 1..=most)
-        .unwrap_or(1);
-    let storage_account_type = reader
-        .optional_choice(&fields, "storageAccountType", STORAGE)
-        .unwrap_or_default();
-    Some(TargetRegion {
-        name: name?,
-        replica_count,
-        storage_account_type,
-    })
+    let replica_count = reader.optional_integer(&fields, "replicaCount", 1..=most).unwrap_or(1);
+    let storage_account_type =
+        reader.optional_choice(&fields, "storageAccountType", STORAGE).unwrap_or_default();
+    Some(TargetRegion { name: name?, replica_count, storage_account_type })
 }
 
 fn versioning(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Versioning> {
     let fields = reader.fields(node, VERSIONING)?;
-    let latest = reader
-        .optional_choice(&fields, "scheme", SCHEMES)
-        .unwrap_or(true);
+    let latest = reader.optional_choice(&fields, "scheme", SCHEMES).unwrap_or(true);
     let most = i64::from(i32::MAX);
     let major = reader.optional_integer::<i64>(&fields, "major", -1..=most);
     if latest {
-        return Some(Versioning::Latest {
-            major: major.and_then(|major| major.try_into().ok()),
-        });
+        return Some(Versioning::Latest { major: major.and_then(|major| major.try_into().ok()) });
     }
     if let Some(node) = fields.get("major") {
         reader.bad_value(&node, "It goes only with scheme 'Latest'.");

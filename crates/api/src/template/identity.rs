@@ -59,14 +59,9 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Fields<'_>) -> Option<Identit
         return None;
     };
     let fields = reader.fields(&node, FIELDS)?;
-    let kind = reader
-        .required(&fields, "type")
-        .and_then(|node| identity_type(reader, &node));
+    let kind = reader.required(&fields, "type").and_then(|node| identity_type(reader, &node));
     let map = fields.get("userAssignedIdentities");
-    let ids = map
-        .as_ref()
-        .map(|map| identities(reader, map))
-        .unwrap_or_default();
+    let ids = map.as_ref().map(|map| identities(reader, map)).unwrap_or_default();
     match kind? {
         Type::None => {
             if let Some(map) = map.filter(|_| !ids.is_empty()) {
@@ -135,10 +130,7 @@ fn identities(reader: &mut Reader<'_>, map: &Node<'_>) -> Vec<Option<ResourceId>
         reader.wrong_type(map, "an object with ids as keys");
         return vec![None];
     };
-    let present = object
-        .properties
-        .iter()
-        .filter(|p| !matches!(p.value, Value::NullKeyword(_)));
+    let present = object.properties.iter().filter(|p| !matches!(p.value, Value::NullKeyword(_)));
     present.map(|prop| identity_id(reader, map, prop)).collect()
 }
 

@@ -24,12 +24,7 @@ impl<T> Kind<T> {
         fields: &'static [Field],
         read: fn(&mut Reader<'_>, &Fields<'_>) -> Option<T>,
     ) -> Self {
-        Self {
-            name,
-            since: ApiVersion::V2019_05_01Preview,
-            fields,
-            read,
-        }
+        Self { name, since: ApiVersion::V2019_05_01Preview, fields, read }
     }
 }
 
@@ -66,12 +61,7 @@ fn find_kind<T>(
     if exact.is_some_and(|kind| kind.since <= reader.version) {
         return exact;
     }
-    let known = || {
-        kinds
-            .iter()
-            .filter(|kind| kind.since <= reader.version)
-            .map(|kind| kind.name)
-    };
+    let known = || kinds.iter().filter(|kind| kind.since <= reader.version).map(|kind| kind.name);
     let meant = nearest(&text, known());
     let hint = match exact {
         Some(kind) => Some(format!("it exists from api-version {}", kind.since)),
@@ -127,10 +117,7 @@ fn type_of<'v, T>(
                 path: format!("{}.type", node.path()),
                 span: opening(object),
                 message: format!("{}Missing field 'type'", failed(&node.path())),
-                hint: Some(format!(
-                    "one of {}",
-                    list(kinds.iter().map(|kind| kind.name))
-                )),
+                hint: Some(format!("one of {}", list(kinds.iter().map(|kind| kind.name)))),
             });
             None
         }

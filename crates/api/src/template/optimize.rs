@@ -40,34 +40,22 @@ pub(super) const STATES: &[(&str, bool)] = &[("Enabled", true), ("Disabled", fal
 /// The only field of `vmBoot` and of `autoRun`.
 pub(super) const STATE: &[Field] = &[Field::new("state")];
 
-const FIELDS: &[Field] = &[
-    Field::new("vmBoot"),
-    Field::since("workload", ApiVersion::V2025_10_01),
-];
+const FIELDS: &[Field] = &[Field::new("vmBoot"), Field::since("workload", ApiVersion::V2025_10_01)];
 
-const WORKLOAD: &[Field] = &[
-    Field::new("state"),
-    Field::new("scriptUri"),
-    Field::new("sha256Checksum"),
-];
+const WORKLOAD: &[Field] =
+    &[Field::new("state"), Field::new("scriptUri"), Field::new("sha256Checksum")];
 
 fn state(enabled: bool) -> &'static str {
     if enabled { "Enabled" } else { "Disabled" }
 }
 
-#[allow(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature is serde's"
-)]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
 fn as_state<S: Serializer>(enabled: &bool, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(state(*enabled))
 }
 
 /// A switch as an object with a `state`.
-#[allow(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature is serde's"
-)]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
 pub(super) fn as_object<S: Serializer>(enabled: &bool, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(1))?;
     map.serialize_entry("state", state(*enabled))?;
@@ -76,12 +64,8 @@ pub(super) fn as_object<S: Serializer>(enabled: &bool, serializer: S) -> Result<
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Optimize> {
     let fields = reader.fields(node, FIELDS)?;
-    let vm_boot = fields
-        .get("vmBoot")
-        .is_some_and(|node| read_state(reader, &node));
-    let workload = fields
-        .get("workload")
-        .and_then(|node| workload(reader, &node));
+    let vm_boot = fields.get("vmBoot").is_some_and(|node| read_state(reader, &node));
+    let workload = fields.get("workload").and_then(|node| workload(reader, &node));
     Some(Optimize { vm_boot, workload })
 }
 
@@ -90,16 +74,12 @@ pub(super) fn read_state(reader: &mut Reader<'_>, node: &Node<'_>) -> bool {
     let Some(fields) = reader.fields(node, STATE) else {
         return false;
     };
-    reader
-        .optional_choice(&fields, "state", STATES)
-        .unwrap_or(false)
+    reader.optional_choice(&fields, "state", STATES).unwrap_or(false)
 }
 
 fn workload(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Workload> {
     let fields = reader.fields(node, WORKLOAD)?;
-    let enabled = reader
-        .optional_choice(&fields, "state", STATES)
-        .unwrap_or(false);
+    let enabled = reader.optional_choice(&fields, "state", STATES).unwrap_or(false);
     let script = reader.given(&fields, "scriptUri");
     if let Some((node, uri)) = &script {
         script::location(reader, node, uri);

@@ -110,10 +110,8 @@ pub(super) const FIELDS: &[Field] = &[
     Field::ignored("lastRunStatus"),
 ];
 
-const ERROR_HANDLING: &[Field] = &[
-    Field::new("onCustomizerError"),
-    Field::new("onValidationError"),
-];
+const ERROR_HANDLING: &[Field] =
+    &[Field::new("onCustomizerError"), Field::new("onValidationError")];
 
 const DATA_DISK: &[Field] = &[Field::new("sizeGB")];
 
@@ -121,35 +119,20 @@ const ON_ERROR: &[(&str, OnError)] = &[("cleanup", OnError::Cleanup), ("abort", 
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Properties> {
     let fields = reader.fields(node, FIELDS)?;
-    let source = reader
-        .required(&fields, "source")
-        .and_then(|node| source::read(reader, &node));
+    let source = reader.required(&fields, "source").and_then(|node| source::read(reader, &node));
     let steps = reader.list(&fields, "customize");
-    let customize = steps
-        .iter()
-        .filter_map(|node| customize::read(reader, node))
-        .collect();
-    let optimize = fields
-        .get("optimize")
-        .and_then(|node| optimize::read(reader, &node));
-    let validate = fields
-        .get("validate")
-        .and_then(|node| validate::read(reader, &node));
+    let customize = steps.iter().filter_map(|node| customize::read(reader, node)).collect();
+    let optimize = fields.get("optimize").and_then(|node| optimize::read(reader, &node));
+    let validate = fields.get("validate").and_then(|node| validate::read(reader, &node));
     let distribute = distribute::read_all(reader, &fields);
-    let error_handling = fields
-        .get("errorHandling")
-        .and_then(|node| error_handling(reader, &node));
+    let error_handling = fields.get("errorHandling").and_then(|node| error_handling(reader, &node));
     let timeout = reader.optional_integer(&fields, "buildTimeoutInMinutes", 0..=960);
-    let vm_profile = fields
-        .get("vmProfile")
-        .and_then(|node| vm_profile::read(reader, &node));
+    let vm_profile = fields.get("vmProfile").and_then(|node| vm_profile::read(reader, &node));
     let disks = reader.list(&fields, "additionalDataDisks");
     let additional_data_disks = disks.iter().filter_map(|node| disk(reader, node)).collect();
     let staging_resource_group =
         reader.optional_id(&fields, "stagingResourceGroup", ResourceKind::ResourceGroup);
-    let auto_run = fields
-        .get("autoRun")
-        .is_some_and(|node| optimize::read_state(reader, &node));
+    let auto_run = fields.get("autoRun").is_some_and(|node| optimize::read_state(reader, &node));
     let managed_resource_tags = reader.tags(&fields, "managedResourceTags");
     Some(Properties {
         source: source?,
@@ -169,11 +152,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Propertie
 
 fn error_handling(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<ErrorHandling> {
     let fields = reader.fields(node, ERROR_HANDLING)?;
-    let mut on = |name| {
-        reader
-            .optional_choice(&fields, name, ON_ERROR)
-            .unwrap_or_default()
-    };
+    let mut on = |name| reader.optional_choice(&fields, name, ON_ERROR).unwrap_or_default();
     Some(ErrorHandling {
         on_customizer_error: on("onCustomizerError"),
         on_validation_error: on("onValidationError"),
@@ -183,7 +162,5 @@ fn error_handling(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<ErrorHandl
 fn disk(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<DataDisk> {
     let fields = reader.fields(node, DATA_DISK)?;
     let size = reader.required(&fields, "sizeGB")?;
-    reader
-        .integer(&size, 0..=i64::from(i32::MAX))
-        .map(|size_gb| DataDisk { size_gb })
+    reader.integer(&size, 0..=i64::from(i32::MAX)).map(|size_gb| DataDisk { size_gb })
 }

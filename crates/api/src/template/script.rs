@@ -28,10 +28,7 @@ impl Serialize for Script {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         match self {
-            Self::Uri {
-                uri,
-                sha256_checksum,
-            } => {
+            Self::Uri { uri, sha256_checksum } => {
                 map.serialize_entry("scriptUri", uri)?;
                 if let Some(checksum) = sha256_checksum {
                     map.serialize_entry("sha256Checksum", checksum)?;
@@ -104,10 +101,7 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, owner: Owner) -
                 both(reader, fields, &inline);
             }
             location(reader, &node, &uri);
-            Some(Script::Uri {
-                uri,
-                sha256_checksum: checksum,
-            })
+            Some(Script::Uri { uri, sha256_checksum: checksum })
         }
         (None, Some(inline)) => {
             if inline.is_empty_list() {
@@ -186,14 +180,8 @@ pub(super) fn checksum(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<S
     if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Some(text.to_ascii_lowercase());
     }
-    let reason = format!(
-        "Expected 64 hexadecimal digits, found {} characters.",
-        text.chars().count()
-    );
-    reader.bad_value_hint(
-        &node,
-        &reason,
-        Some("`sha256sum FILE` prints it".to_owned()),
-    );
+    let reason =
+        format!("Expected 64 hexadecimal digits, found {} characters.", text.chars().count());
+    reader.bad_value_hint(&node, &reason, Some("`sha256sum FILE` prints it".to_owned()));
     None
 }

@@ -79,35 +79,22 @@ const PLATFORM_IMAGE: &[Field] = &[
     Field::ignored("exactVersion"),
 ];
 
-const PLAN_INFO: &[Field] = &[
-    Field::new("planName"),
-    Field::new("planProduct"),
-    Field::new("planPublisher"),
-];
+const PLAN_INFO: &[Field] =
+    &[Field::new("planName"), Field::new("planProduct"), Field::new("planPublisher")];
 
 const MANAGED_IMAGE: &[Field] = &[Field::new("type"), Field::new("imageId")];
 
-const SHARED_IMAGE_VERSION: &[Field] = &[
-    Field::new("type"),
-    Field::new("imageVersionId"),
-    Field::ignored("exactVersion"),
-];
+const SHARED_IMAGE_VERSION: &[Field] =
+    &[Field::new("type"), Field::new("imageVersionId"), Field::ignored("exactVersion")];
 
 const KINDS: &[Kind<Source>] = &[
     Kind::new("PlatformImage", PLATFORM_IMAGE, platform_image),
     Kind::new("ManagedImage", MANAGED_IMAGE, managed_image),
-    Kind::new(
-        "SharedImageVersion",
-        SHARED_IMAGE_VERSION,
-        shared_image_version,
-    ),
+    Kind::new("SharedImageVersion", SHARED_IMAGE_VERSION, shared_image_version),
 ];
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Source> {
-    let union = Union {
-        what: "source",
-        code: ErrorCode::BadSourceType,
-    };
+    let union = Union { what: "source", code: ErrorCode::BadSourceType };
     read_kind(reader, node, KINDS, union).map(|(source, _)| source)
 }
 
@@ -116,9 +103,7 @@ fn platform_image(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Source
     let offer = reader.required_text(fields, "offer");
     let sku = reader.required_text(fields, "sku");
     let version = reader.required_text(fields, "version");
-    let plan_info = fields
-        .get("planInfo")
-        .and_then(|node| plan_info(reader, &node));
+    let plan_info = fields.get("planInfo").and_then(|node| plan_info(reader, &node));
     Some(Source::PlatformImage(PlatformImage {
         publisher: publisher?,
         offer: offer?,
@@ -167,10 +152,7 @@ fn shared_image_version(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<
     let version = image_version_id.name();
     if version.eq_ignore_ascii_case("latest") {
         if reader.version < ApiVersion::V2022_07_01 {
-            let hint = format!(
-                "name a version, or use api-version {}",
-                ApiVersion::V2022_07_01
-            );
+            let hint = format!("name a version, or use api-version {}", ApiVersion::V2022_07_01);
             let reason = format!("api-version {} knows no `latest` here.", reader.version);
             reader.bad_value_hint(&node, &reason, Some(hint));
         }

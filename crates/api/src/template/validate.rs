@@ -75,12 +75,7 @@ const KINDS: &[Kind<ValidatorKind>] = &[
     Kind::new("PowerShell", POWER_SHELL, |reader, fields| {
         read_power_shell(reader, fields, Owner::Validator).map(ValidatorKind::PowerShell)
     }),
-    Kind {
-        name: "File",
-        since: ApiVersion::V2022_07_01,
-        fields: FILE,
-        read: file,
-    },
+    Kind { name: "File", since: ApiVersion::V2022_07_01, fields: FILE, read: file },
 ];
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Validate> {
@@ -88,28 +83,14 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Validate>
     let continue_distribute_on_failure = reader.switch(&fields, "continueDistributeOnFailure");
     let source_validation_only = reader.switch(&fields, "sourceValidationOnly");
     let nodes = reader.list(&fields, "inVMValidations");
-    let in_vm_validations = nodes
-        .iter()
-        .filter_map(|node| validator(reader, node))
-        .collect();
-    Some(Validate {
-        continue_distribute_on_failure,
-        source_validation_only,
-        in_vm_validations,
-    })
+    let in_vm_validations = nodes.iter().filter_map(|node| validator(reader, node)).collect();
+    Some(Validate { continue_distribute_on_failure, source_validation_only, in_vm_validations })
 }
 
 fn validator(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Validator> {
-    let union = Union {
-        what: "validator",
-        code: ErrorCode::BadValidatorType,
-    };
+    let union = Union { what: "validator", code: ErrorCode::BadValidatorType };
     let (kind, fields) = read_kind(reader, node, KINDS, union)?;
-    Some(Validator {
-        path: node.path(),
-        name: reader.optional(&fields, "name"),
-        kind,
-    })
+    Some(Validator { path: node.path(), name: reader.optional(&fields, "name"), kind })
 }
 
 fn file(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<ValidatorKind> {

@@ -57,23 +57,14 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<VmProfile
     let fields = reader.fields(node, FIELDS)?;
     let vm_size = reader.optional(&fields, "vmSize");
     let most = i64::from(i32::MAX);
-    let os_disk_size_gb = reader
-        .optional_integer(&fields, "osDiskSizeGB", 0..=most)
-        .unwrap_or(0);
+    let os_disk_size_gb = reader.optional_integer(&fields, "osDiskSizeGB", 0..=most).unwrap_or(0);
     let identities = reader.list(&fields, "userAssignedIdentities");
     let user_assigned_identities = identities
         .iter()
         .filter_map(|node| reader.resource_id(node, &[ResourceKind::UserAssignedIdentity]))
         .collect();
-    let vnet_config = fields
-        .get("vnetConfig")
-        .and_then(|node| vnet_config(reader, &node));
-    Some(VmProfile {
-        vm_size,
-        os_disk_size_gb,
-        user_assigned_identities,
-        vnet_config,
-    })
+    let vnet_config = fields.get("vnetConfig").and_then(|node| vnet_config(reader, &node));
+    Some(VmProfile { vm_size, os_disk_size_gb, user_assigned_identities, vnet_config })
 }
 
 fn vnet_config(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<VnetConfig> {
@@ -98,19 +89,9 @@ fn vnet_config(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<VnetConfig> {
             (&config.subnet_id, &config.container_instance_subnet_id)
         {
             if build == builder {
-                conflict(
-                    reader,
-                    &fields,
-                    node,
-                    "must be another subnet than 'subnetId'",
-                );
+                conflict(reader, &fields, node, "must be another subnet than 'subnetId'");
             } else if build.parent() != builder.parent() {
-                conflict(
-                    reader,
-                    &fields,
-                    node,
-                    "must be in the same network as 'subnetId'",
-                );
+                conflict(reader, &fields, node, "must be in the same network as 'subnetId'");
             }
         }
     }

@@ -35,11 +35,7 @@ const PIECES: &[&str] = &[
 fn texts() -> impl Strategy<Value = String> {
     let base = prop::sample::select(vec![EVERYTHING, GALLERY_2020, LOCAL]);
     let edits = prop::collection::vec(
-        (
-            any::<prop::sample::Index>(),
-            0_usize..40,
-            prop::sample::select(PIECES),
-        ),
+        (any::<prop::sample::Index>(), 0_usize..40, prop::sample::select(PIECES)),
         0..6,
     );
     (base, edits).prop_map(|(base, edits)| {
@@ -68,45 +64,28 @@ fn replaced() -> impl Strategy<Value = String> {
         "{}",
         "{\"type\":1}",
     ];
-    (
-        any::<prop::sample::Index>(),
-        prop::sample::select(&values[..]),
-    )
-        .prop_map(|(at, value)| {
-            let places: Vec<_> = EVERYTHING
-                .match_indices("\": ")
-                .map(|(at, _)| at + 3)
-                .collect();
-            let start = places[at.index(places.len())];
-            let mut depth = 0_i32;
-            let mut quoted = false;
-            let length = EVERYTHING[start..]
-                .find(|c| {
-                    match c {
-                        '"' => quoted = !quoted,
-                        '{' | '[' if !quoted => depth += 1,
-                        '}' | ']' if !quoted => depth -= 1,
-                        _ => {}
-                    }
-                    !quoted && (depth < 0 || depth == 0 && c == ',')
-                })
-                .unwrap();
-            format!(
-                "{}{value}{}",
-                &EVERYTHING[..start],
-                &EVERYTHING[start + length..]
-            )
-        })
+    (any::<prop::sample::Index>(), prop::sample::select(&values[..])).prop_map(|(at, value)| {
+        let places: Vec<_> = EVERYTHING.match_indices("\": ").map(|(at, _)| at + 3).collect();
+        let start = places[at.index(places.len())];
+        let mut depth = 0_i32;
+        let mut quoted = false;
+        let length = EVERYTHING[start..]
+            .find(|c| {
+                match c {
+                    '"' => quoted = !quoted,
+                    '{' | '[' if !quoted => depth += 1,
+                    '}' | ']' if !quoted => depth -= 1,
+                    _ => {}
+                }
+                !quoted && (depth < 0 || depth == 0 && c == ',')
+            })
+            .unwrap();
+        format!("{}{value}{}", &EVERYTHING[..start], &EVERYTHING[start + length..])
+    })
 }
 
 fn check(text: &str, version: ApiVersion, face: Face) {
-    let parsed = parse(
-        text,
-        &ParseOptions {
-            api_version: Some(version),
-            face,
-        },
-    );
+    let parsed = parse(text, &ParseOptions { api_version: Some(version), face });
     assert_eq!(
         parsed.template.is_none(),
         !errors(&parsed).is_empty(),

@@ -19,36 +19,16 @@ const fn case(
     path: &'static str,
     says: &'static str,
 ) -> Case {
-    Case {
-        old,
-        new,
-        code,
-        path,
-        says,
-    }
+    Case { old, new, code, path, says }
 }
 
 fn run(text: &str, cases: &[Case]) {
-    for Case {
-        old,
-        new,
-        code,
-        path,
-        says,
-    } in cases
-    {
+    for Case { old, new, code, path, says } in cases {
         let parsed = serve(&edit(text, old, new));
         assert!(parsed.template.is_none(), "{new} is refused");
         let found = errors(&parsed);
-        let [error] = found.as_slice() else {
-            panic!("one error for {new}: {found:#?}")
-        };
-        assert_eq!(
-            (error.code, error.path.as_str()),
-            (*code, *path),
-            "{new}: {}",
-            error.message
-        );
+        let [error] = found.as_slice() else { panic!("one error for {new}: {found:#?}") };
+        assert_eq!((error.code, error.path.as_str()), (*code, *path), "{new}: {}", error.message);
         let hint = error.hint.as_deref().unwrap_or_default();
         assert!(
             error.message.contains(says) || hint.contains(says),
@@ -1056,9 +1036,7 @@ const GALLERY_TARGET: &[Case] = &[
 /// Everything from the first text up to the second one replaced.
 fn cut(from: &str, to: &str, with: &str) -> String {
     let start = EVERYTHING.find(from).unwrap();
-    let end = EVERYTHING
-        .find(to)
-        .unwrap_or(EVERYTHING.trim_end().len() - 1);
+    let end = EVERYTHING.find(to).unwrap_or(EVERYTHING.trim_end().len() - 1);
     format!("{}{with}{}", &EVERYTHING[..start], &EVERYTHING[end..])
 }
 
@@ -1069,31 +1047,11 @@ fn whole_sections() {
     let targets = r#""distribute": ["#;
     let errors_section = r#""errorHandling""#;
     for (text, path, says) in [
-        (
-            cut(source, steps, ""),
-            "properties.source",
-            "Missing field 'source'",
-        ),
-        (
-            cut(source, steps, "\"source\": null,"),
-            "properties.source",
-            "Missing field 'source'",
-        ),
-        (
-            cut(source, steps, "\"source\": \"x\","),
-            "properties.source",
-            "Expected an object",
-        ),
-        (
-            cut(source, steps, "\"source\": {},"),
-            "properties.source.type",
-            "Missing field 'type'",
-        ),
-        (
-            cut(targets, errors_section, ""),
-            "properties.distribute",
-            "Missing field 'distribute'",
-        ),
+        (cut(source, steps, ""), "properties.source", "Missing field 'source'"),
+        (cut(source, steps, "\"source\": null,"), "properties.source", "Missing field 'source'"),
+        (cut(source, steps, "\"source\": \"x\","), "properties.source", "Expected an object"),
+        (cut(source, steps, "\"source\": {},"), "properties.source.type", "Missing field 'type'"),
+        (cut(targets, errors_section, ""), "properties.distribute", "Missing field 'distribute'"),
         (
             cut(targets, errors_section, "\"distribute\": [],"),
             "properties.distribute",
@@ -1117,9 +1075,7 @@ fn whole_sections() {
     ] {
         let parsed = serve(&text);
         let found = errors(&parsed);
-        let [error] = found.as_slice() else {
-            panic!("one error for {says}: {found:#?}")
-        };
+        let [error] = found.as_slice() else { panic!("one error for {says}: {found:#?}") };
         assert_eq!((error.code, error.path.as_str()), (ValidationFailed, path));
         assert!(error.message.contains(says), "{}", error.message);
     }
@@ -1134,10 +1090,7 @@ fn misspelt_sections_are_looked_into() {
     let paths: Vec<_> = errors(&parsed).iter().map(|e| e.path.clone()).collect();
     assert_eq!(
         paths,
-        [
-            "properties.distribut",
-            "properties.distribute[1].targetRegions[0].replicaCount"
-        ]
+        ["properties.distribut", "properties.distribute[1].targetRegions[0].replicaCount"]
     );
 }
 
@@ -1147,9 +1100,7 @@ fn a_deployment_is_not_a_template() {
         r#"{{ "$schema": "https://schema.management.azure.com/x", "parameters": {{}}, "resources": [{{}}, {EVERYTHING}] }}"#
     );
     let parsed = serve(&text);
-    let [error] = parsed.diagnostics.as_slice() else {
-        panic!("one error")
-    };
+    let [error] = parsed.diagnostics.as_slice() else { panic!("one error") };
     assert_eq!(error.code, ValidationFailed);
     assert!(error.message.contains("deployment template"));
     assert_eq!(
@@ -1166,16 +1117,8 @@ fn doubts_do_not_stop_a_template() {
             r#""type": "Microsoft.Compute/images""#,
             "type",
         ),
-        (
-            r#""location": "westus2""#,
-            r#""location": "<region>""#,
-            "location",
-        ),
-        (
-            r#""location": "westus2""#,
-            r#""location": "[resourceGroup().location]""#,
-            "location",
-        ),
+        (r#""location": "westus2""#, r#""location": "<region>""#, "location"),
+        (r#""location": "westus2""#, r#""location": "[resourceGroup().location]""#, "location"),
         (
             "golden/images/web\"",
             "golden/images/web/versions/1.2.3\"",
@@ -1190,9 +1133,7 @@ fn doubts_do_not_stop_a_template() {
     for (old, new, path) in cases {
         let parsed = serve(&edit(EVERYTHING, old, new));
         assert!(parsed.template.is_some(), "{new}");
-        let [warning] = parsed.diagnostics.as_slice() else {
-            panic!("one warning for {new}")
-        };
+        let [warning] = parsed.diagnostics.as_slice() else { panic!("one warning for {new}") };
         assert_eq!(warning.path, path);
     }
 }

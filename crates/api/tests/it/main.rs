@@ -18,35 +18,17 @@ const LOCAL: &str = include_str!("testdata/local.json");
 
 /// As the service reads it.
 fn serve(text: &str) -> Parsed {
-    parse(
-        text,
-        &ParseOptions {
-            api_version: None,
-            face: Face::Service,
-        },
-    )
+    parse(text, &ParseOptions { api_version: None, face: Face::Service })
 }
 
 /// As a command on a file reads it.
 fn file(text: &str) -> Parsed {
-    parse(
-        text,
-        &ParseOptions {
-            api_version: None,
-            face: Face::File,
-        },
-    )
+    parse(text, &ParseOptions { api_version: None, face: Face::File })
 }
 
 /// As the service reads it in a version.
 fn serve_as(text: &str, version: ApiVersion) -> Parsed {
-    parse(
-        text,
-        &ParseOptions {
-            api_version: Some(version),
-            face: Face::Service,
-        },
-    )
+    parse(text, &ParseOptions { api_version: Some(version), face: Face::Service })
 }
 
 /// The template of a text that has nothing wrong.
@@ -57,11 +39,7 @@ fn clean(text: &str) -> Template {
 }
 
 fn of(parsed: &Parsed, severity: Severity) -> Vec<&Diagnostic> {
-    parsed
-        .diagnostics
-        .iter()
-        .filter(|d| d.severity == severity)
-        .collect()
+    parsed.diagnostics.iter().filter(|d| d.severity == severity).collect()
 }
 
 fn errors(parsed: &Parsed) -> Vec<&Diagnostic> {

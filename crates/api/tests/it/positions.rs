@@ -11,11 +11,7 @@ fn place(text: &str) -> (usize, usize) {
 
 #[test]
 fn values_names_and_objects_are_pointed_at() {
-    let value = edit(
-        EVERYTHING,
-        "\"buildTimeoutInMinutes\": 80",
-        "\"buildTimeoutInMinutes\": 961",
-    );
+    let value = edit(EVERYTHING, "\"buildTimeoutInMinutes\": 80", "\"buildTimeoutInMinutes\": 961");
     assert_eq!(place(&value), (14, 30));
     let name = edit(EVERYTHING, "\"buildTimeoutInMinutes\"", "\"buildTimeout\"");
     assert_eq!(place(&name), (14, 5));
@@ -27,11 +23,8 @@ fn values_names_and_objects_are_pointed_at() {
 
 #[test]
 fn columns_count_characters() {
-    let text = edit(
-        EVERYTHING,
-        "\"team\": \"forge\", \"cost\": null",
-        "\"größe\": \"日本😀\", \"n\": 1",
-    );
+    let text =
+        edit(EVERYTHING, "\"team\": \"forge\", \"cost\": null", "\"größe\": \"日本😀\", \"n\": 1");
     assert_eq!(place(&text), (6, 34));
 }
 
@@ -49,22 +42,14 @@ fn spans_are_bytes_of_the_text_as_given() {
 #[test]
 fn all_mistakes_come_at_once_in_the_order_of_the_text() {
     let text = edit(EVERYTHING, "\"location\": \"westus2\"", "\"location\": 5");
-    let text = edit(
-        &text,
-        "\"buildTimeoutInMinutes\": 80",
-        "\"buildTimeoutInMinutes\": -1",
-    );
+    let text = edit(&text, "\"buildTimeoutInMinutes\": 80", "\"buildTimeoutInMinutes\": -1");
     let text = edit(&text, "\"offer\": \"debian-12\",", "");
     let text = edit(
         &text,
         "\"type\": \"WindowsRestart\", \"restartTimeout\"",
         "\"type\": \"WindowsRestat\", \"timeout\"",
     );
-    let text = edit(
-        &text,
-        "\"runOutputName\": \"disk\"",
-        "\"runOutputName\": \"managed\"",
-    );
+    let text = edit(&text, "\"runOutputName\": \"disk\"", "\"runOutputName\": \"managed\"");
     let text = edit(&text, "\"state\": \"Disabled\"", "\"state\": \"off\"");
     let parsed = file(&text);
     assert!(parsed.template.is_none());
@@ -123,12 +108,7 @@ fn malformed_json() {
         };
         assert_eq!(error.code, ErrorCode::InvalidRequestContent, "{text}");
         assert!(error.message.contains(reason), "{text}: {}", error.message);
-        assert_eq!(
-            (error.line, error.column),
-            place,
-            "{text}: {}",
-            error.message
-        );
+        assert_eq!((error.line, error.column), place, "{text}: {}", error.message);
     }
 }
 
@@ -144,27 +124,16 @@ fn deep_nesting_is_refused_and_harmless() {
         }
     }
     let allowed = format!("{{\"a\": {}{}}}", "[".repeat(400), "]".repeat(400));
-    assert!(
-        errors(&file(&allowed)).iter().any(|e| e.path == "a"),
-        "an unknown field as any"
-    );
+    assert!(errors(&file(&allowed)).iter().any(|e| e.path == "a"), "an unknown field as any");
 }
 
 #[test]
 fn names_that_come_twice() {
-    let text = edit(
-        EVERYTHING,
-        "\"offer\": \"debian-12\",",
-        "\"offer\": \"debian-12\", \"sku\": \"a\",",
-    );
+    let text =
+        edit(EVERYTHING, "\"offer\": \"debian-12\",", "\"offer\": \"debian-12\", \"sku\": \"a\",");
     let parsed = serve(&text);
     let found = errors(&parsed);
-    let [error] = found.as_slice() else {
-        panic!("one error: {found:?}")
-    };
+    let [error] = found.as_slice() else { panic!("one error: {found:?}") };
     assert_eq!(error.code, ErrorCode::InvalidRequestContent);
-    assert_eq!(
-        (error.path.as_str(), error.line),
-        ("properties.source.sku", 31)
-    );
+    assert_eq!((error.path.as_str(), error.line), ("properties.source.sku", 31));
 }

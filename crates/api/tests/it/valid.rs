@@ -8,53 +8,27 @@ fn everything_is_read() {
     let template = clean(EVERYTHING);
     assert_eq!(template.location.as_deref(), Some("westus2"));
     assert_eq!(template.tags.len(), 1, "null is absent");
-    let Some(Identity::UserAssigned { id }) = &template.identity else {
-        panic!("no identity")
-    };
+    let Some(Identity::UserAssigned { id }) = &template.identity else { panic!("no identity") };
     assert_eq!(id.name(), "builder");
 
     let properties = &template.properties;
     assert_eq!(properties.build_timeout().as_secs(), 80 * 60);
-    assert_eq!(
-        properties.staging_resource_group.as_ref().unwrap().name(),
-        "staging"
-    );
+    assert_eq!(properties.staging_resource_group.as_ref().unwrap().name(), "staging");
     assert!(properties.auto_run);
     assert_eq!(properties.managed_resource_tags["owner"], "forge");
     assert_eq!(properties.additional_data_disks, [DataDisk { size_gb: 8 }]);
-    assert_eq!(
-        properties.error_handling.on_customizer_error,
-        OnError::Abort
-    );
-    assert_eq!(
-        properties.error_handling.on_validation_error,
-        OnError::Cleanup
-    );
+    assert_eq!(properties.error_handling.on_customizer_error, OnError::Abort);
+    assert_eq!(properties.error_handling.on_validation_error, OnError::Cleanup);
 
     let vm = properties.vm_profile.as_ref().unwrap();
-    assert_eq!(
-        (vm.vm_size.as_deref(), vm.os_disk_size_gb),
-        (Some("Standard_D2s_v3"), 30)
-    );
+    assert_eq!((vm.vm_size.as_deref(), vm.os_disk_size_gb), (Some("Standard_D2s_v3"), 30));
     assert_eq!(vm.user_assigned_identities[0].name(), "guest");
     let network = vm.vnet_config.as_ref().unwrap();
     assert_eq!(network.subnet_id.as_ref().unwrap().name(), "build");
-    assert_eq!(
-        network
-            .container_instance_subnet_id
-            .as_ref()
-            .unwrap()
-            .name(),
-        "aci"
-    );
+    assert_eq!(network.container_instance_subnet_id.as_ref().unwrap().name(), "aci");
 
-    let Source::PlatformImage(image) = &properties.source else {
-        panic!("other source")
-    };
-    assert_eq!(
-        (image.publisher.as_str(), image.version.as_str()),
-        ("Debian", "latest")
-    );
+    let Source::PlatformImage(image) = &properties.source else { panic!("other source") };
+    assert_eq!((image.publisher.as_str(), image.version.as_str()), ("Debian", "latest"));
     assert_eq!(image.plan_info.as_ref().unwrap().plan_publisher, "somebody");
 
     let optimize = properties.optimize.as_ref().unwrap();
@@ -66,58 +40,24 @@ fn everything_is_read() {
 fn customizers_are_read_in_order() {
     let steps = clean(EVERYTHING).properties.customize;
     let names: Vec<_> = steps.iter().map(|step| step.kind.name()).collect();
-    assert_eq!(
-        names,
-        [
-            "Shell",
-            "Shell",
-            "File",
-            "PowerShell",
-            "WindowsRestart",
-            "WindowsUpdate"
-        ]
-    );
+    assert_eq!(names, ["Shell", "Shell", "File", "PowerShell", "WindowsRestart", "WindowsUpdate"]);
     assert_eq!(steps[0].name.as_deref(), Some("setup"));
     assert_eq!(steps[2].path, "properties.customize[2]");
     let lines = vec!["set -x".to_owned(), "\nsudo mkdir /srv/site".to_owned()];
-    assert_eq!(
-        steps[0].kind,
-        CustomizerKind::Shell(Shell {
-            script: Script::Inline(lines)
-        })
-    );
-    let CustomizerKind::Shell(shell) = &steps[1].kind else {
-        panic!("other kind")
-    };
-    let Script::Uri {
-        uri,
-        sha256_checksum,
-    } = &shell.script
-    else {
-        panic!("not by address")
-    };
+    assert_eq!(steps[0].kind, CustomizerKind::Shell(Shell { script: Script::Inline(lines) }));
+    let CustomizerKind::Shell(shell) = &steps[1].kind else { panic!("other kind") };
+    let Script::Uri { uri, sha256_checksum } = &shell.script else { panic!("not by address") };
     assert_eq!(uri, "https://example.org/setup.sh");
     let checksum = sha256_checksum.as_deref().unwrap();
     assert!(checksum.starts_with("ade4c521"), "in lower case");
-    let CustomizerKind::File(copy) = &steps[2].kind else {
-        panic!("other kind")
-    };
-    assert_eq!(
-        (copy.destination.as_str(), &copy.sha256_checksum),
-        ("/tmp/index.html", &None)
-    );
-    let CustomizerKind::PowerShell(script) = &steps[3].kind else {
-        panic!("other kind")
-    };
+    let CustomizerKind::File(copy) = &steps[2].kind else { panic!("other kind") };
+    assert_eq!((copy.destination.as_str(), &copy.sha256_checksum), ("/tmp/index.html", &None));
+    let CustomizerKind::PowerShell(script) = &steps[3].kind else { panic!("other kind") };
     assert!(script.run_elevated && script.run_as_system);
     assert_eq!(script.valid_exit_codes, [0, 3010]);
-    let CustomizerKind::WindowsRestart(restart) = &steps[4].kind else {
-        panic!("other kind")
-    };
+    let CustomizerKind::WindowsRestart(restart) = &steps[4].kind else { panic!("other kind") };
     assert_eq!(restart.restart_timeout.as_deref(), Some("1h30m"));
-    let CustomizerKind::WindowsUpdate(update) = &steps[5].kind else {
-        panic!("other kind")
-    };
+    let CustomizerKind::WindowsUpdate(update) = &steps[5].kind else { panic!("other kind") };
     assert_eq!((update.filters.len(), update.update_limit), (2, 20));
 }
 
@@ -126,35 +66,17 @@ fn validators_and_distributors_are_read_in_order() {
     let properties = clean(EVERYTHING).properties;
     let validate = properties.validate.unwrap();
     assert!(validate.continue_distribute_on_failure && !validate.source_validation_only);
-    let names: Vec<_> = validate
-        .in_vm_validations
-        .iter()
-        .map(|v| v.kind.name())
-        .collect();
+    let names: Vec<_> = validate.in_vm_validations.iter().map(|v| v.kind.name()).collect();
     assert_eq!(names, ["Shell", "File", "PowerShell"]);
-    assert_eq!(
-        validate.in_vm_validations[1].path,
-        "properties.validate.inVMValidations[1]"
-    );
+    assert_eq!(validate.in_vm_validations[1].path, "properties.validate.inVMValidations[1]");
 
     let targets = properties.distribute;
-    let names: Vec<_> = targets
-        .iter()
-        .map(|t| (t.run_output_name.as_str(), t.kind.name()))
-        .collect();
-    assert_eq!(
-        names,
-        [
-            ("managed", "ManagedImage"),
-            ("gallery", "SharedImage"),
-            ("disk", "VHD")
-        ]
-    );
+    let names: Vec<_> =
+        targets.iter().map(|t| (t.run_output_name.as_str(), t.kind.name())).collect();
+    assert_eq!(names, [("managed", "ManagedImage"), ("gallery", "SharedImage"), ("disk", "VHD")]);
     assert_eq!(targets[0].artifact_tags.len(), 1, "null is absent");
     assert_eq!(targets[2].path, "properties.distribute[2]");
-    let DistributorKind::SharedImage(shared) = &targets[1].kind else {
-        panic!("other kind")
-    };
+    let DistributorKind::SharedImage(shared) = &targets[1].kind else { panic!("other kind") };
     assert_eq!(shared.definition(), shared.gallery_image_id);
     assert_eq!(shared.explicit_version(), None);
     assert_eq!(shared.versioning, Versioning::Latest { major: Some(3) });
@@ -186,11 +108,7 @@ fn gallery_to_gallery_in_the_old_form() {
     };
     assert_eq!(shared.explicit_version(), Some("2.1.0"));
     assert!(shared.definition().is(ResourceKind::GalleryImage));
-    let Regions::Replication {
-        regions,
-        storage_account_type,
-    } = &shared.regions
-    else {
+    let Regions::Replication { regions, storage_account_type } = &shared.regions else {
         panic!("other form")
     };
     assert_eq!(regions, &["westus2", "eastus"]);
@@ -228,15 +146,9 @@ fn a_local_file_needs_no_account() {
 fn null_is_absent() {
     let text = EVERYTHING
         .replace(r#""vmBoot": { "state": "Enabled" }"#, r#""vmBoot": null"#)
-        .replace(
-            r#""versioning": { "scheme": "Latest", "major": 3 }"#,
-            r#""versioning": null"#,
-        )
+        .replace(r#""versioning": { "scheme": "Latest", "major": 3 }"#, r#""versioning": null"#)
         .replace(r#""autoRun": { "state": "Enabled" }"#, r#""autoRun": null"#)
-        .replace(
-            r#""buildTimeoutInMinutes": 80"#,
-            r#""buildTimeoutInMinutes": null"#,
-        )
+        .replace(r#""buildTimeoutInMinutes": 80"#, r#""buildTimeoutInMinutes": null"#)
         .replace(
             r#""stagingResourceGroup": "/subscriptions/s1/resourceGroups/staging""#,
             r#""stagingResourceGroup": null"#,
@@ -259,31 +171,16 @@ fn shapes_that_are_fine() {
         (r#""osDiskSizeGB": 30"#, r#""osDiskSizeGB": 0"#),
         (r#""major": 3"#, r#""major": -1"#),
         (r#""scheme": "Latest", "major": 3"#, r#""scheme": "Source""#),
-        (
-            r#""uri": "https://store.example.org/vhds/web.vhd""#,
-            r#""uri": """#,
-        ),
+        (r#""uri": "https://store.example.org/vhds/web.vhd""#, r#""uri": """#),
         (r#""validExitCodes": [0, 3010]"#, r#""validExitCodes": []"#),
-        (
-            r#""buildTimeoutInMinutes": 80"#,
-            r#""buildTimeoutInMinutes": 960"#,
-        ),
-        (
-            r#""type": "Shell", "name": "setup""#,
-            r#""name": "setup", "type": "Shell""#,
-        ),
-        (
-            r#""name": "setup", "inline""#,
-            r#""scriptUri": "", "sha256Checksum": "", "inline""#,
-        ),
+        (r#""buildTimeoutInMinutes": 80"#, r#""buildTimeoutInMinutes": 960"#),
+        (r#""type": "Shell", "name": "setup""#, r#""name": "setup", "type": "Shell""#),
+        (r#""name": "setup", "inline""#, r#""scriptUri": "", "sha256Checksum": "", "inline""#),
         (
             r#""scriptUri": "https://example.org/setup.sh","#,
             r#""scriptUri": "HTTPS://example.org/a?sv=1", "inline": [],"#,
         ),
-        (
-            r#""destination": "/tmp/index.html""#,
-            r#""destination": "index.html""#,
-        ),
+        (r#""destination": "/tmp/index.html""#, r#""destination": "index.html""#),
     ];
     for (old, new) in cases {
         clean(&edit(EVERYTHING, old, new));
@@ -307,17 +204,11 @@ fn a_byte_order_mark_is_skipped() {
 
 #[test]
 fn escapes_and_characters_of_all_kinds() {
-    let text = edit(
-        EVERYTHING,
-        r#""set -x""#,
-        r#""echo \"\u00e4\ud83d\ude00\" 日本 \\n""#,
-    );
+    let text = edit(EVERYTHING, r#""set -x""#, r#""echo \"\u00e4\ud83d\ude00\" 日本 \\n""#);
     let CustomizerKind::Shell(shell) = &clean(&text).properties.customize[0].kind else {
         panic!("other kind")
     };
-    let Script::Inline(lines) = &shell.script else {
-        panic!("not inline")
-    };
+    let Script::Inline(lines) = &shell.script else { panic!("not inline") };
     assert_eq!(lines[0], "echo \"ä😀\" 日本 \\n");
 }
 
@@ -328,10 +219,7 @@ fn serialised_templates_read_back() {
         let parsed = serve(text);
         let template = parsed.template.unwrap();
         let body = serde_json::to_string_pretty(&template).unwrap();
-        let options = ParseOptions {
-            api_version: Some(ApiVersion::LATEST),
-            face: Face::Service,
-        };
+        let options = ParseOptions { api_version: Some(ApiVersion::LATEST), face: Face::Service };
         let again = parse(&body, &options);
         assert_eq!(again.diagnostics, [], "{body}");
         assert_eq!(again.template.unwrap(), template);

@@ -11,10 +11,7 @@ fn the_file_names_its_version() {
         let text = edit(EVERYTHING, ROOT, &format!(r#""apiVersion": "{version}""#));
         assert_eq!(serve(&text).api_version, *version);
     }
-    assert_eq!(
-        serve(&edit(EVERYTHING, ROOT, r#""apiVersion": null"#)).api_version,
-        V2025_10_01
-    );
+    assert_eq!(serve(&edit(EVERYTHING, ROOT, r#""apiVersion": null"#)).api_version, V2025_10_01);
     assert_eq!(serve_as(EVERYTHING, V2022_07_01).api_version, V2022_07_01);
 }
 
@@ -33,96 +30,44 @@ fn unknown_versions_are_refused_with_the_known_ones() {
     for (version, hint) in [
         (r#""2024-03-01""#, "use 2025-10-01"),
         (r#""2018-02-01-preview""#, "`scriptUri` for `script`"),
-        (
-            r#""2019-02-01-preview""#,
-            "previews before 2019-05-01-preview are gone",
-        ),
+        (r#""2019-02-01-preview""#, "previews before 2019-05-01-preview are gone"),
         (r#""newest""#, "use 2025-10-01"),
         ("20251001", "use 2025-10-01"),
     ] {
-        let parsed = file(&edit(
-            EVERYTHING,
-            ROOT,
-            &format!(r#""apiVersion": {version}"#),
-        ));
+        let parsed = file(&edit(EVERYTHING, ROOT, &format!(r#""apiVersion": {version}"#)));
         assert!(parsed.template.is_none());
         let error = errors(&parsed)[0];
-        assert_eq!(
-            (error.code, error.path.as_str()),
-            (ErrorCode::ValidationFailed, "apiVersion")
-        );
+        assert_eq!((error.code, error.path.as_str()), (ErrorCode::ValidationFailed, "apiVersion"));
         assert!(
-            error
-                .message
-                .contains("Known: 2019-05-01-preview, 2020-02-14"),
+            error.message.contains("Known: 2019-05-01-preview, 2020-02-14"),
             "{}",
             error.message
         );
-        assert!(
-            error.hint.as_ref().unwrap().contains(hint),
-            "{version}: {:?}",
-            error.hint
-        );
+        assert!(error.hint.as_ref().unwrap().contains(hint), "{version}: {:?}", error.hint);
     }
     let given = edit(EVERYTHING, ROOT, r#""apiVersion": "2018-02-01-preview""#);
-    assert_eq!(
-        serve_as(&given, V2025_10_01).diagnostics,
-        [],
-        "an option goes first"
-    );
+    assert_eq!(serve_as(&given, V2025_10_01).diagnostics, [], "an option goes first");
 }
 
 /// Every field that came later, in the last version without it.
 const LATER: &[(ApiVersion, &str, ApiVersion)] = &[
     (V2024_02_01, "properties.optimize.workload", V2025_10_01),
     (V2024_02_01, "properties.additionalDataDisks", V2025_10_01),
-    (
-        V2024_02_01,
-        "properties.distribute[1].replicationMode",
-        V2025_10_01,
-    ),
+    (V2024_02_01, "properties.distribute[1].replicationMode", V2025_10_01),
     (V2023_07_01, "properties.autoRun", V2024_02_01),
     (V2023_07_01, "properties.managedResourceTags", V2024_02_01),
-    (
-        V2023_07_01,
-        "properties.vmProfile.vnetConfig.containerInstanceSubnetId",
-        V2024_02_01,
-    ),
+    (V2023_07_01, "properties.vmProfile.vnetConfig.containerInstanceSubnetId", V2024_02_01),
     (V2022_07_01, "properties.errorHandling", V2023_07_01),
     (V2022_02_14, "properties.optimize", V2022_07_01),
-    (
-        V2022_02_14,
-        "properties.distribute[1].versioning",
-        V2022_07_01,
-    ),
-    (
-        V2022_02_14,
-        "properties.distribute[1].targetRegions",
-        V2022_07_01,
-    ),
+    (V2022_02_14, "properties.distribute[1].versioning", V2022_07_01),
+    (V2022_02_14, "properties.distribute[1].targetRegions", V2022_07_01),
     (V2022_02_14, "properties.distribute[2].uri", V2022_07_01),
     (V2021_10_01, "properties.validate", V2022_02_14),
     (V2021_10_01, "properties.stagingResourceGroup", V2022_02_14),
-    (
-        V2020_02_14,
-        "properties.vmProfile.userAssignedIdentities",
-        V2021_10_01,
-    ),
-    (
-        V2019_05_01Preview,
-        "properties.vmProfile.vnetConfig",
-        V2020_02_14,
-    ),
-    (
-        V2019_05_01Preview,
-        "properties.source.planInfo",
-        V2020_02_14,
-    ),
-    (
-        V2019_05_01Preview,
-        "properties.distribute[1].excludeFromLatest",
-        V2020_02_14,
-    ),
+    (V2020_02_14, "properties.vmProfile.userAssignedIdentities", V2021_10_01),
+    (V2019_05_01Preview, "properties.vmProfile.vnetConfig", V2020_02_14),
+    (V2019_05_01Preview, "properties.source.planInfo", V2020_02_14),
+    (V2019_05_01Preview, "properties.distribute[1].excludeFromLatest", V2020_02_14),
 ];
 
 #[test]
@@ -135,10 +80,7 @@ fn fields_that_came_later_say_so() {
         let strict = errors(&parsed).iter().any(|d| d.path == *path);
         assert_eq!(strict, version.is_strict(), "{path}");
         let known = serve_as(EVERYTHING, *since);
-        assert!(
-            known.diagnostics.iter().all(|d| d.path != *path),
-            "{path} exists in {since}"
-        );
+        assert!(known.diagnostics.iter().all(|d| d.path != *path), "{path} exists in {since}");
     }
 }
 
@@ -147,78 +89,36 @@ fn unknown_fields_are_errors_from_2024_on_and_warnings_before() {
     let text = edit(EVERYTHING, r#""vmBoot""#, r#""vmboot""#);
     for version in ApiVersion::ALL.iter().filter(|version| version.is_strict()) {
         let parsed = serve_as(&text, *version);
-        let error = errors(&parsed)
-            .into_iter()
-            .find(|e| e.path.ends_with("vmboot"))
-            .unwrap();
-        assert!(
-            error.message.contains(r#"unknown field "vmboot""#),
-            "{}",
-            error.message
-        );
-        assert!(
-            error
-                .hint
-                .as_ref()
-                .unwrap()
-                .contains("did you mean `vmBoot`?")
-        );
+        let error = errors(&parsed).into_iter().find(|e| e.path.ends_with("vmboot")).unwrap();
+        assert!(error.message.contains(r#"unknown field "vmboot""#), "{}", error.message);
+        assert!(error.hint.as_ref().unwrap().contains("did you mean `vmBoot`?"));
     }
     let older = serve_as(&text, V2023_07_01);
     let template = older.template.as_ref().unwrap();
-    assert!(
-        template.properties.optimize.as_ref().unwrap().vm_boot,
-        "taken as the known field"
-    );
-    let warning = warnings(&older)
-        .into_iter()
-        .find(|w| w.path.ends_with("vmboot"))
-        .unwrap();
-    assert!(
-        warning.message.contains("is taken as 'vmBoot'"),
-        "{}",
-        warning.message
-    );
+    assert!(template.properties.optimize.as_ref().unwrap().vm_boot, "taken as the known field");
+    let warning = warnings(&older).into_iter().find(|w| w.path.ends_with("vmboot")).unwrap();
+    assert!(warning.message.contains("is taken as 'vmBoot'"), "{}", warning.message);
 
     let text = edit(GALLERY_2020, r#""name": "mark""#, r#""nmae": "mark""#);
     let older = serve(&text);
-    assert_eq!(
-        older.template.as_ref().unwrap().properties.customize[0].name,
-        None,
-        "ignored"
-    );
+    assert_eq!(older.template.as_ref().unwrap().properties.customize[0].name, None, "ignored");
     let warning = warnings(&older)[0];
     assert_eq!(warning.path, "properties.customize[0].nmae");
-    assert!(
-        warning
-            .message
-            .contains(r#"unknown field "nmae" is ignored"#)
-    );
+    assert!(warning.message.contains(r#"unknown field "nmae" is ignored"#));
     assert_eq!(warning.hint.as_deref(), Some("did you mean `name`?"));
 }
 
 #[test]
 fn one_field_in_two_spellings_is_refused() {
-    let text = edit(
-        GALLERY_2020,
-        r#""name": "mark""#,
-        r#""name": "mark", "Name": "other""#,
-    );
+    let text = edit(GALLERY_2020, r#""name": "mark""#, r#""name": "mark", "Name": "other""#);
     let parsed = serve(&text);
     let found = errors(&parsed);
-    assert_eq!(
-        (found.len(), found[0].path.as_str()),
-        (1, "properties.customize[0].Name")
-    );
+    assert_eq!((found.len(), found[0].path.as_str()), (1, "properties.customize[0].Name"));
 }
 
 #[test]
 fn a_wrongly_cased_type_is_found_in_old_versions() {
-    let text = edit(
-        GALLERY_2020,
-        r#""type": "SharedImage","#,
-        r#""Type": "SharedImage","#,
-    );
+    let text = edit(GALLERY_2020, r#""type": "SharedImage","#, r#""Type": "SharedImage","#);
     assert!(serve(&text).template.is_some());
     let strict = serve_as(&text, V2024_02_01);
     assert!(strict.template.is_none());
@@ -247,8 +147,7 @@ fn replication_regions_are_required_until_2022_02_14() {
     for version in ApiVersion::ALL {
         let parsed = serve_as(&text, *version);
         let missing = errors(&parsed).iter().any(|e| {
-            e.message
-                .contains("properties.distribute[0]': Missing field 'replicationRegions'")
+            e.message.contains("properties.distribute[0]': Missing field 'replicationRegions'")
         });
         assert_eq!(missing, *version <= V2022_02_14, "{version}");
     }
@@ -271,18 +170,11 @@ fn file_validators_came_with_2022_07_01() {
         .find(|d| d.path == "properties.validate.inVMValidations[1].type")
         .unwrap();
     assert_eq!(error.code, ErrorCode::BadValidatorType);
-    assert_eq!(
-        error.hint.as_deref(),
-        Some("it exists from api-version 2022-07-01")
-    );
+    assert_eq!(error.hint.as_deref(), Some("it exists from api-version 2022-07-01"));
 }
 
 #[test]
 fn explicit_versions_came_with_2020_02_14() {
     let refused = serve_as(GALLERY_2020, V2019_05_01Preview);
-    assert!(
-        errors(&refused)
-            .iter()
-            .any(|e| e.path == "properties.distribute[0].galleryImageId")
-    );
+    assert!(errors(&refused).iter().any(|e| e.path == "properties.distribute[0].galleryImageId"));
 }

@@ -10,10 +10,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 fn sleeper(lab: &Lab) -> String {
     let customize = json!([{ "type": "Shell", "inline": [fresh(), "echo asleep", "sleep 600"] }]);
-    lab.write("a.json", template(&customize))
-        .to_str()
-        .unwrap()
-        .to_owned()
+    lab.write("a.json", template(&customize)).to_str().unwrap().to_owned()
 }
 
 fn ends_clean(lab: &Lab, running: e2e::Running, signal: Signal) {
@@ -37,14 +34,10 @@ fn sigterm_while_a_guest_boots_or_resumes_ends_everything_within_10_s() {
     let lab = Lab::new();
     let file = sleeper(&lab);
     // Another size is another machine, so that this one boots and does not resume.
-    let booting = std::fs::read_to_string(&file)
-        .unwrap()
-        .replace("B2ts_v2", "B1ms");
+    let booting = std::fs::read_to_string(&file).unwrap().replace("B2ts_v2", "B1ms");
     let mut running = lab.start(&["build", lab.write("b.json", booting).to_str().unwrap()]);
     running.wait_for_step("boot");
-    wait_for("the machine", Duration::from_secs(30), || {
-        !running_machines(lab.cache()).is_empty()
-    });
+    wait_for("the machine", Duration::from_secs(30), || !running_machines(lab.cache()).is_empty());
     ends_clean(&lab, running, Signal::TERM);
 
     let mut running = lab.start(&["build", &file]);
@@ -56,11 +49,7 @@ fn sigterm_while_a_guest_boots_or_resumes_ends_everything_within_10_s() {
 fn sigint_while_generalizing_converting_or_exporting_leaves_nothing() {
     let lab = Lab::new();
     let customize = json!([{ "type": "Shell", "inline": [fresh()] }]);
-    let file = lab
-        .write("a.json", template(&customize))
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let file = lab.write("a.json", template(&customize)).to_str().unwrap().to_owned();
     for step in ["generalize", "power off", "convert", "export"] {
         let mut running = lab.start(&["build", &file, "--export", "qcow2=out.qcow2"]);
         running.wait_for_step(step);
@@ -68,12 +57,9 @@ fn sigint_while_generalizing_converting_or_exporting_leaves_nothing() {
         let done = running.end_within(SOON);
         assert_eq!(done.code, 130, "{step}: {}", done.stderr);
         lab.assert_clean();
-        let left = std::fs::read_dir(lab.path())
-            .unwrap()
-            .map(|e| e.unwrap().file_name());
-        let left: Vec<_> = left
-            .filter(|name| name.to_string_lossy().contains("out.qcow2"))
-            .collect();
+        let left = std::fs::read_dir(lab.path()).unwrap().map(|e| e.unwrap().file_name());
+        let left: Vec<_> =
+            left.filter(|name| name.to_string_lossy().contains("out.qcow2")).collect();
         assert!(left.is_empty(), "{step} left {left:?}");
     }
 }
@@ -85,13 +71,8 @@ fn after_kill_9_one_further_command_cleans_up() {
     running.wait_for_output("asleep");
     running.signal(Signal::KILL);
     running.end();
-    assert!(
-        !running_machines(lab.cache()).is_empty(),
-        "the machine outlived its goldsmith"
-    );
-    let held = std::fs::read_dir(lab.data().join("ledger"))
-        .unwrap()
-        .count();
+    assert!(!running_machines(lab.cache()).is_empty(), "the machine outlived its goldsmith");
+    let held = std::fs::read_dir(lab.data().join("ledger")).unwrap().count();
     assert_eq!(held, 1, "and it is in the ledger");
 
     lab.run(&["doctor"]);

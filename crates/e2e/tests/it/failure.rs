@@ -65,21 +65,12 @@ fn a_file_into_a_missing_folder_or_a_root_owned_path_fails() {
 fn what_the_build_left_in_the_image_fails_it() {
     let lab = Lab::new();
     let copy = "sudo sh -c 'mkdir -p /root/.ssh; cat /home/goldsmith/.ssh/authorized_keys >> /root/.ssh/authorized_keys2'";
-    let done = build(
-        &lab,
-        &json!([{ "type": "Shell", "inline": [fresh(), copy] }]),
-    );
+    let done = build(&lab, &json!([{ "type": "Shell", "inline": [fresh(), copy] }]));
     assert_eq!(done.code, 5, "{}", done.stderr);
     let error = done.event("error");
     assert_eq!(error["code"], "LeftoverFound", "{error}");
-    assert!(
-        text(&error["message"]).contains("/root/.ssh/authorized_keys2"),
-        "{error}"
-    );
-    assert!(
-        !lab.data().join("images").join("managed").exists(),
-        "nothing was distributed"
-    );
+    assert!(text(&error["message"]).contains("/root/.ssh/authorized_keys2"), "{error}");
+    assert!(!lab.data().join("images").join("managed").exists(), "nothing was distributed");
 }
 
 #[test]
@@ -96,9 +87,6 @@ fn a_build_out_of_time_says_which_field_gives_it_more() {
     assert_eq!(done.code, 5, "{}", done.stderr);
     let error = done.event("error");
     assert_eq!(error["code"], "BuildTimeout", "{error}");
-    assert!(
-        text(&error["hint"]).contains("buildTimeoutInMinutes"),
-        "{error}"
-    );
+    assert!(text(&error["hint"]).contains("buildTimeoutInMinutes"), "{error}");
     lab.assert_clean();
 }

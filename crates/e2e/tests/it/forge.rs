@@ -30,11 +30,7 @@ sudo systemctl enable page.service
 ";
 
 fn outcome(steps: &[(String, String)], step: &str) -> String {
-    steps
-        .iter()
-        .find(|(name, _)| name == step)
-        .map(|(_, how)| how.clone())
-        .unwrap_or_default()
+    steps.iter().find(|(name, _)| name == step).map(|(_, how)| how.clone()).unwrap_or_default()
 }
 
 #[test]
@@ -48,16 +44,8 @@ fn a_template_becomes_images_that_boot_and_carry_nothing_of_the_build() {
     let file = lab.write("web.json", template(&customizers(&marker, "echo one")));
     let file = file.to_str().unwrap();
 
-    let built = lab
-        .run(&[
-            "build",
-            file,
-            "--export",
-            "vhd=web.vhd",
-            "--export",
-            "qcow2=web.qcow2",
-        ])
-        .ok();
+    let built =
+        lab.run(&["build", file, "--export", "vhd=web.vhd", "--export", "qcow2=web.qcow2"]).ok();
     lab.assert_clean();
     let printed: Vec<String> = built
         .events()
@@ -66,28 +54,15 @@ fn a_template_becomes_images_that_boot_and_carry_nothing_of_the_build() {
         .map(|event| text(&event["text"]))
         .collect();
     for line in ["goldsmith", "0", "carried in /tmp"] {
-        assert!(
-            printed.iter().any(|text| text == line),
-            "{line} in {printed:?}"
-        );
+        assert!(printed.iter().any(|text| text == line), "{line} in {printed:?}");
     }
     let result = built.event("result");
-    assert!(
-        text(&result["source"]).starts_with("Debian:debian-12:12-gen2:12."),
-        "{result}"
-    );
+    assert!(text(&result["source"]).starts_with("Debian:debian-12:12-gen2:12."), "{result}");
 
     for (path, format) in [("web.vhd", "vpc"), ("web.qcow2", "qcow2")] {
         let path = lab.path().join(path);
         if format == "qcow2" {
-            assert!(
-                Command::new("qemu-img")
-                    .arg("check")
-                    .arg(&path)
-                    .status()
-                    .unwrap()
-                    .success()
-            );
+            assert!(Command::new("qemu-img").arg("check").arg(&path).status().unwrap().success());
         }
         nothing_of_the_build_is_in(&InImage::open(&path, format));
     }
@@ -96,11 +71,7 @@ fn a_template_becomes_images_that_boot_and_carry_nothing_of_the_build() {
 
     // Nothing changed: no machine is started. The last step changed: only that one runs.
     let again = lab.run(&["build", file]).ok().steps();
-    assert!(
-        again
-            .iter()
-            .all(|(step, how)| how == "cached" || !step.starts_with("customize"))
-    );
+    assert!(again.iter().all(|(step, how)| how == "cached" || !step.starts_with("customize")));
     assert_eq!(outcome(&again, "generalize"), "cached");
     assert_eq!(outcome(&again, "start"), "", "no machine: {again:?}");
 
@@ -108,10 +79,7 @@ fn a_template_becomes_images_that_boot_and_carry_nothing_of_the_build() {
     let plan = lab.run(&["plan", file]).ok().event("plan");
     assert_eq!(plan["steps"][3]["hit"]["cache"], "hit", "{plan}");
     assert_eq!(plan["steps"][4]["hit"]["cache"], "miss", "{plan}");
-    assert!(
-        text(&plan["steps"][4]["hit"]["why"]).starts_with("script changed"),
-        "{plan}"
-    );
+    assert!(text(&plan["steps"][4]["hit"]["why"]).starts_with("script changed"), "{plan}");
     let edited = lab.run(&["build", file]).ok().steps();
     assert_eq!(outcome(&edited, "customize[2]"), "cached");
     assert_eq!(outcome(&edited, "customize[3]"), "done");
@@ -126,28 +94,20 @@ fn nothing_of_the_build_is_in(image: &InImage) {
     assert_eq!(image.read("/etc/machine-id").trim(), "");
     let ssh = image.list("/etc/ssh");
     assert!(ssh.contains(&"sshd_config".to_owned()), "{ssh:?}");
-    assert!(
-        !ssh.iter().any(|name| name.starts_with("ssh_host_")),
-        "{ssh:?}"
-    );
+    assert!(!ssh.iter().any(|name| name.starts_with("ssh_host_")), "{ssh:?}");
+    assert!(!image.read("/etc/hostname").contains("goldsmith"));
+    assert!(!image.list("/var/lib/systemd").contains(&"random-seed".to_owned()));
+    for folder in ["/etc/systemd/network", "/etc/ssh/sshd_config.d", "/etc/tmpfiles.d"] {
+        let left = image.list(folder);
+        assert!(
+            !left.iter().any(|name| name.contains("cloud-init") || name == "tmp.conf"),
+            "{left:?}"
+        );
+    }
     assert_eq!(image.list("/var/lib/cloud"), Vec::<String>::new());
-    assert!(
-        !image
-            .list("/etc/sudoers.d")
-            .iter()
-            .any(|name| name.contains("cloud-init"))
-    );
-    assert!(
-        !image
-            .list("/root/.ssh")
-            .contains(&"authorized_keys".to_owned())
-    );
-    assert!(
-        !image
-            .list("/tmp")
-            .iter()
-            .any(|name| name.starts_with("goldsmith"))
-    );
+    assert!(!image.list("/etc/sudoers.d").iter().any(|name| name.contains("cloud-init")));
+    assert!(!image.list("/root/.ssh").contains(&"authorized_keys".to_owned()));
+    assert!(!image.list("/tmp").iter().any(|name| name.starts_with("goldsmith")));
 }
 
 fn the_page_is_served(lab: &Lab, image: &str, page: &str) {
@@ -157,18 +117,11 @@ fn the_page_is_served(lab: &Lab, image: &str, page: &str) {
     let url = format!("http://127.0.0.1:{port}/");
     let mut fetched = String::new();
     wait_for("the page", std::time::Duration::from_secs(300), || {
-        let output = Command::new("curl")
-            .args(["-s", "-m", "20", &url])
-            .output()
-            .unwrap();
+        let output = Command::new("curl").args(["-s", "-m", "20", &url]).output().unwrap();
         fetched = String::from_utf8_lossy(&output.stdout).into_owned();
         output.status.success()
     });
-    assert!(
-        fetched == page,
-        "the page came back changed ({} bytes)",
-        fetched.len()
-    );
+    assert!(fetched == page, "the page came back changed ({} bytes)", fetched.len());
     boot.signal(rustix::process::Signal::INT);
     boot.end_within(std::time::Duration::from_secs(10));
     lab.assert_clean();
@@ -201,22 +154,10 @@ fn a_template_can_build_on_an_image_it_made_and_bring_its_own_generalization() {
         "galleryImageId": "/subscriptions/s/resourceGroups/forge/providers/Microsoft.Compute/galleries/g/images/child"
     }]);
     let file = lab.write("child.json", child.to_string());
-    let built = lab
-        .run(&["build", file.to_str().unwrap()])
-        .ok()
-        .event("result");
-    assert!(
-        text(&built["outputs"][0]["artifactId"]).ends_with("/versions/0.0.1"),
-        "{built}"
-    );
-    let again = lab
-        .run(&["build", file.to_str().unwrap()])
-        .ok()
-        .event("result");
-    assert!(
-        text(&again["outputs"][0]["artifactId"]).ends_with("/versions/0.0.2"),
-        "{again}"
-    );
+    let built = lab.run(&["build", file.to_str().unwrap()]).ok().event("result");
+    assert!(text(&built["outputs"][0]["artifactId"]).ends_with("/versions/0.0.1"), "{built}");
+    let again = lab.run(&["build", file.to_str().unwrap()]).ok().event("result");
+    assert!(text(&again["outputs"][0]["artifactId"]).ends_with("/versions/0.0.2"), "{again}");
     lab.assert_clean();
 }
 
@@ -233,19 +174,12 @@ fn text_output_reads_well() {
         .arg(&file)
         .output()
         .unwrap();
-    let (stdout, stderr) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
+    let (stdout, stderr) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stdout}\n{stderr}");
-    for part in [
-        "STEP",
-        "ARTIFACT",
-        "SHA-256",
-        "generalize",
-        "Microsoft.Compute/images/web",
-        "forged in",
-    ] {
+    for part in
+        ["STEP", "ARTIFACT", "SHA-256", "generalize", "Microsoft.Compute/images/web", "forged in"]
+    {
         assert!(stdout.contains(part), "{part} in\n{stdout}");
     }
     std::io::stderr().write_all(&output.stderr).unwrap();

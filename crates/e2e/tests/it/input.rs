@@ -17,12 +17,10 @@ fn qemu_img(arguments: &[&str], lab: &Lab) {
 fn a_guest_that_never_boots_is_given_up_with_evidence() {
     let lab = Lab::new();
     qemu_img(&["create", "-q", "-f", "qcow2", "empty.qcow2", "64M"], &lab);
-    let imported = lab
-        .run(&["image", "import", "empty", "empty.qcow2"])
-        .ok()
-        .event("imported");
+    let imported = lab.run(&["image", "import", "empty", "empty.qcow2"]).ok().event("imported");
     let mut value: Value = serde_json::from_str(&template(&json!([]))).unwrap();
-    value["properties"]["source"] = json!({ "type": "ManagedImage", "imageId": imported["id"] });
+    value["properties"]["source"] =
+        json!({ "type": "ManagedImage", "imageId": imported["image"]["id"] });
     let file = lab.write("a.json", value.to_string());
     let done = lab.run(&["build", file.to_str().unwrap(), "--boot-timeout", "20s"]);
     assert_eq!(done.code, 5, "{}", done.stderr);
@@ -42,27 +40,11 @@ fn a_guest_that_never_boots_is_given_up_with_evidence() {
 fn an_image_with_a_backing_file_is_refused() {
     let lab = Lab::new();
     qemu_img(&["create", "-q", "-f", "raw", "secret.raw", "1M"], &lab);
-    qemu_img(
-        &[
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-F",
-            "raw",
-            "-b",
-            "secret.raw",
-            "a.qcow2",
-        ],
-        &lab,
-    );
+    qemu_img(&["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "secret.raw", "a.qcow2"], &lab);
     let done = lab.run(&["image", "import", "a", "a.qcow2"]);
     assert_eq!(done.code, 3, "{}", done.stderr);
     assert_eq!(done.event("error")["code"], "BadImage");
     assert!(
-        lab.run(&["image", "ls"]).ok().event("images")["images"]
-            .as_array()
-            .unwrap()
-            .is_empty()
+        lab.run(&["image", "ls"]).ok().event("images")["images"].as_array().unwrap().is_empty()
     );
 }

@@ -17,16 +17,10 @@ fn a_failed_build_can_be_entered_and_let_go() {
     // Any further command leaves it alone.
     let held = lab.run(&["ledger", "ls"]).ok().event("ledger");
     assert!(
-        held["rows"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|row| row["keepUntil"].is_string()),
+        held["rows"].as_array().unwrap().iter().all(|row| row["keepUntil"].is_string()),
         "{held}"
     );
-    let inside = lab
-        .run(&["shell", &run[..20], "--", "cat", "evidence"])
-        .ok();
+    let inside = lab.run(&["shell", &run[..20], "--", "cat", "evidence"]).ok();
     assert_eq!(inside.stdout.trim(), "found");
     assert_eq!(running_machines(lab.data().parent().unwrap()).len(), 0);
 
@@ -42,14 +36,7 @@ fn a_kept_machine_ends_when_its_time_is_over() {
     let lab = Lab::new();
     let customize = json!([{ "type": "Shell", "inline": [fresh(), "exit 1"] }]);
     let file = lab.write("a.json", template(&customize));
-    let arguments = [
-        "build",
-        file.to_str().unwrap(),
-        "--on-error",
-        "keep",
-        "--keep-for",
-        "0s",
-    ];
+    let arguments = ["build", file.to_str().unwrap(), "--on-error", "keep", "--keep-for", "0s"];
     assert_eq!(lab.run(&arguments).code, 5);
     lab.run(&["cache", "ls"]).ok();
     lab.assert_clean();

@@ -1,6 +1,6 @@
 //! Real machines, through the executable.
 
-#![allow(clippy::disallowed_methods, reason = "tests start programs")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests start programs")]
 
 mod cancel;
 mod failure;

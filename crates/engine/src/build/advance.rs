@@ -24,6 +24,17 @@ use crate::{
 /// A step in the guest has the whole build's time, not one of its own.
 const NO_LIMIT: Duration = Duration::MAX;
 const POWER_OFF: Duration = Duration::from_secs(300);
+/// How long a guest may take from closing its connections to being off.
+const SHUTTING_DOWN: Duration = Duration::from_secs(60);
+
+/// What all steps of a run share.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    run: &'a Run<'a>,
+    plan: &'a Plan,
+    source: &'a SourceImage,
+    chain: &'a Chain,
+}
 
 /// Does what is not done yet and returns the generalized node. A step that another process is doing
 /// at this moment is waited for and not done twice.
@@ -34,6 +45,7 @@ pub(super) async fn advance(
     chain: &Chain,
     live: &mut Option<Live>,
 ) -> Result<Node> {
+    let work = Work { run, plan, source, chain };
     let mut told = 0;
     loop {
         let done = chain.newest(&run.store).map_or(0, |(index, _)| index + 1);
@@ -45,45 +57,30 @@ pub(super) async fn advance(
         if run.store.get(&link.key).is_some() {
             continue;
         }
-        if go_live(run, plan, source, chain, done, making, live).await? {
+        if go_live(work, done, making, live).await? {
             break;
         }
         // Somebody else got ahead of us: go on from where they are.
         if let Some(overtaken) = live.take() {
-            overtaken
-                .machine
-                .stop(Duration::ZERO)
-                .await
-                .map_err(machine_error)?;
+            overtaken.machine.stop(Duration::ZERO).await.map_err(machine_error)?;
         }
         told = told.max(done);
     }
     let last = chain.links.last().and_then(|link| run.store.get(&link.key));
-    last.ok_or_else(|| {
-        Error::new(
-            ErrorCode::InternalError,
-            "the generalized node is not there",
-        )
-    })
+    last.ok_or_else(|| Error::new(ErrorCode::InternalError, "the generalized node is not there"))
 }
 
 /// Waits until nobody else is making that node.
 async fn turn(run: &Run<'_>, link: &Link) -> Result<Lock> {
     let path = run.store.making(&link.key);
-    let locked = |e| {
-        Err(e).code(ErrorCode::HostNotReady, || {
-            format!("cannot lock {}", path.display())
-        })
-    };
+    let locked =
+        |e| Err(e).code(ErrorCode::HostNotReady, || format!("cannot lock {}", path.display()));
     match Lock::try_take(&path) {
         Ok(Some(lock)) => return Ok(lock),
         Ok(None) => {}
         Err(e) => return locked(e),
     }
-    run.cx.events.note(format!(
-        "{}: another build is doing this step, waiting for it",
-        link.title
-    ));
+    run.cx.events.note(format!("{}: another build is doing this step, waiting for it", link.title));
     tokio::select! {
         lock = Lock::take(path.clone()) => lock.or_else(locked),
         () = run.cx.cancel.cancelled() => {
@@ -98,14 +95,12 @@ async fn turn(run: &Run<'_>, link: &Link) -> Result<Lock> {
 /// Starts a machine before link `first` and carries out the rest. `false` when another process got
 /// ahead in the middle.
 async fn go_live(
-    run: &Run<'_>,
-    plan: &Plan,
-    source: &SourceImage,
-    chain: &Chain,
+    work: Work<'_>,
     first: usize,
     making: Lock,
     slot: &mut Option<Live>,
 ) -> Result<bool> {
+    let Work { run, source, chain, .. } = work;
     let mut making = Some(making);
     let mut next = first;
     if first == 0 {
@@ -113,29 +108,18 @@ async fn go_live(
         let boot = async {
             let mut live = Live::start(run, chain, From::Source(source)).await?;
             let seconds = started.elapsed().as_secs_f64();
-            let seal = SealAs {
-                link: &chain.links[0],
-                seconds,
-                ram: Ram::Always,
-            };
+            let seal = SealAs { link: &chain.links[0], seconds, ram: Ram::Always };
             if let Some(making) = making.take() {
                 live.seal(run, chain, seal, making).await?;
             }
             Ok(live)
         };
-        *slot = Some(
-            run.cx
-                .step(Step::Boot, "first boot", NO_LIMIT, boot)
-                .await?,
-        );
+        *slot = Some(run.cx.step(Step::Boot, "first boot", NO_LIMIT, boot).await?);
         next = 1;
     } else {
         let (_, node) = chain.newest(&run.store).ok_or_else(evicted)?;
-        let how = if node.ram_for(run.host).is_some() {
-            "resume"
-        } else {
-            "cold boot of a sealed disk"
-        };
+        let how =
+            if node.ram_for(run.host).is_some() { "resume" } else { "cold boot of a sealed disk" };
         let start = Live::start(run, chain, From::Node(Box::new(node)));
         *slot = Some(run.cx.step(Step::Start, how, NO_LIMIT, start).await?);
     }
@@ -151,7 +135,7 @@ async fn go_live(
         match link.role {
             Role::Boot => {}
             Role::Customize(number) => {
-                customize(run, plan, chain, index, number, slot, lock).await?;
+                customize(work, index, number, slot, lock).await?;
             }
             Role::Generalize => {
                 power_off(run, chain, link, slot, lock).await?;
@@ -162,41 +146,33 @@ async fn go_live(
 }
 
 async fn customize(
-    run: &Run<'_>,
-    plan: &Plan,
-    chain: &Chain,
+    work: Work<'_>,
     index: usize,
     number: usize,
     slot: &mut Option<Live>,
     making: Lock,
 ) -> Result<()> {
+    let Work { run, plan, chain, .. } = work;
     let live = slot.as_mut().ok_or_else(evicted)?;
     let step = Step::Customize(number);
     let target = format!("properties.customize[{number}]");
     let mut out = output(run, &step)?;
     let link = &chain.links[index];
     // The next build most likely edits the last customizer: its parent is worth resuming.
-    let before_last = chain
-        .links
-        .get(index + 1)
-        .is_some_and(is_last_customizer(plan));
-    let ram = if before_last {
-        Ram::Always
-    } else {
-        Ram::IfWorthwhile
-    };
+    let before_last = chain.links.get(index + 1).is_some_and(is_last_customizer(plan));
+    let ram = if before_last { Ram::Always } else { Ram::IfWorthwhile };
     let work = async {
         let started = Instant::now();
-        let apply = plan.steps[number]
-            .customizer
-            .apply(live.guest.as_ref(), &mut out);
+        let apply = plan.steps[number].customizer.apply(live.guest.as_ref(), &mut out);
         tokio::select! {
-            result = apply => result?,
+            result = apply => match result {
+                Ok(()) => {}
+                Err(error) => return Err(or_gone(live, error).await),
+            },
             () = live.machine.gone() => return Err(gone(live)),
         }
         let seconds = started.elapsed().as_secs_f64();
-        live.seal(run, chain, SealAs { link, seconds, ram }, making)
-            .await
+        live.seal(run, chain, SealAs { link, seconds, ram }, making).await
     };
     run.cx
         .step(step, &link.title, NO_LIMIT, work)
@@ -229,18 +205,9 @@ async fn power_off(
     let mut out = output(run, &Step::Generalize)?;
     let started = Instant::now();
     let work = generalize::run(live.guest.as_ref(), &live.access, &mut out);
-    run.cx
-        .step(Step::Generalize, "generalize", NO_LIMIT, work)
-        .await?;
-    let off = async {
-        live.machine
-            .wait_off(POWER_OFF)
-            .await
-            .map_err(machine_error)
-    };
-    run.cx
-        .step(Step::PowerOff, "power off", NO_LIMIT, off)
-        .await?;
+    run.cx.step(Step::Generalize, "generalize", NO_LIMIT, work).await?;
+    let off = async { live.machine.wait_off(POWER_OFF).await.map_err(machine_error) };
+    run.cx.step(Step::PowerOff, "power off", NO_LIMIT, off).await?;
     let seconds = started.elapsed().as_secs_f64();
     match slot.take() {
         Some(live) => live.seal_off(run, chain, link, seconds, making).await,
@@ -248,28 +215,32 @@ async fn power_off(
     }
 }
 
+/// A guest that shuts down closes its connections first: what looks like a broken connection is
+/// told as what it is when the machine is gone a moment later.
+async fn or_gone(live: &Live, error: Error) -> Error {
+    if error.code != ErrorCode::GuestUnreachable {
+        return error;
+    }
+    match tokio::time::timeout(SHUTTING_DOWN, live.machine.gone()).await {
+        Ok(()) => gone(live),
+        Err(_) => error.hint("a customizer must neither restart the machine nor cut its network"),
+    }
+}
+
 /// The machine went away in the middle of a step.
 fn gone(live: &Live) -> Error {
     let ended = live.machine.ended().unwrap_or(vm::Ended::Stopped);
-    machine_error(vm::Error::Gone {
-        ended,
-        serial: live.machine.serial_tail(20),
-    })
+    machine_error(vm::Error::Gone { ended, serial: live.machine.serial_tail(20) })
 }
 
 fn output(run: &Run<'_>, step: &Step) -> Result<StepOutput> {
     StepOutput::open(&step.to_string(), &run.cx.events, &run.log_dir)
-        .code(ErrorCode::HostNotReady, || {
-            format!("cannot write below {}", run.log_dir.display())
-        })
+        .code(ErrorCode::HostNotReady, || format!("cannot write below {}", run.log_dir.display()))
 }
 
 fn evicted() -> Error {
-    Error::new(
-        ErrorCode::InternalError,
-        "the state to go on from is not there any more",
-    )
-    .hint("build again")
+    Error::new(ErrorCode::InternalError, "the state to go on from is not there any more")
+        .hint("build again")
 }
 
 /// Tells of each step between `told` and `done` that its node is there.

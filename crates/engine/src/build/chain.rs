@@ -67,19 +67,8 @@ impl Chain {
         run_id: &str,
     ) -> Self {
         let shape = plan.shape(source);
-        let mut chain = Self {
-            links: Vec::new(),
-            shape,
-        };
-        chain.push(
-            store,
-            &source.digest,
-            Role::Boot,
-            "Boot",
-            "first boot",
-            BTreeMap::new(),
-            None,
-        );
+        let mut chain = Self { links: Vec::new(), shape };
+        chain.push(store, &source.digest, Role::Boot, "Boot", "first boot", BTreeMap::new(), None);
         for step in &plan.steps {
             let parent = chain.last_key();
             let role = Role::Customize(step.index);
@@ -89,22 +78,11 @@ impl Chain {
         }
         let parent = chain.last_key();
         let inputs = generalize::inputs();
-        chain.push(
-            store,
-            &parent,
-            Role::Generalize,
-            "Generalize",
-            "generalize",
-            inputs,
-            None,
-        );
+        chain.push(store, &parent, Role::Generalize, "Generalize", "generalize", inputs, None);
         chain
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one private place that makes a link"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "one private place that makes a link")]
     fn push(
         &mut self,
         store: &NodeStore,
@@ -129,25 +107,14 @@ impl Chain {
         if let Some((freshness, run_id)) = fresh
             && !freshness.allows(store.get(&key).as_ref())
         {
-            key = KeyBuilder::new(base.as_str(), "fresh")
-                .field("run", run_id)
-                .finish();
+            key = KeyBuilder::new(base.as_str(), "fresh").field("run", run_id).finish();
         }
         let (kind, title) = (kind.to_owned(), title.to_owned());
-        self.links.push(Link {
-            role,
-            kind,
-            title,
-            inputs,
-            base,
-            key,
-        });
+        self.links.push(Link { role, kind, title, inputs, base, key });
     }
 
     fn last_key(&self) -> String {
-        self.links
-            .last()
-            .map_or_else(String::new, |link| link.key.to_string())
+        self.links.last().map_or_else(String::new, |link| link.key.to_string())
     }
 
     /// The index of the newest link whose node is there, and that node.

@@ -26,11 +26,7 @@ pub struct Forecast {
 
 /// Whether a step's node is there.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(
-    tag = "cache",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "cache", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Hit {
     /// It is.
     Hit { age_seconds: u64, ram: bool },
@@ -84,13 +80,10 @@ pub fn forecast(layout: &Layout, plan: &Plan, chain: &Chain) -> Vec<Forecast> {
     for (index, link) in chain.links.iter().enumerate() {
         let before = last.links.get(index);
         let hit = match store.get(&link.key) {
-            Some(node) => Hit::Hit {
-                age_seconds: age(&node).as_secs(),
-                ram: node.meta.ram.is_some(),
-            },
-            None => Hit::Miss {
-                why: why(link, before, &last, parent_missed.as_deref()),
-            },
+            Some(node) => {
+                Hit::Hit { age_seconds: age(&node).as_secs(), ram: node.meta.ram.is_some() }
+            }
+            None => Hit::Miss { why: why(link, before, &last, parent_missed.as_deref()) },
         };
         if matches!(hit, Hit::Miss { .. }) && parent_missed.is_none() {
             parent_missed = Some(link.title.clone());
@@ -154,12 +147,9 @@ fn expected(store: &NodeStore, link: &Link, before: Option<&RememberedLink>) -> 
 
 fn recall(layout: &Layout, plan: &Plan) -> Remembered {
     let text = fs::read(file(layout, plan)).ok();
-    text.and_then(|text| serde_json::from_slice(&text).ok())
-        .unwrap_or_default()
+    text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
 fn file(layout: &Layout, plan: &Plan) -> std::path::PathBuf {
-    layout
-        .history()
-        .join(format!("{}.json", digest(plan.name.as_bytes())))
+    layout.history().join(format!("{}.json", digest(plan.name.as_bytes())))
 }

@@ -37,10 +37,7 @@ pub struct Kept {
 pub(super) fn keep(run: &Run<'_>, plan: &Plan, live: &Live, time: Duration) -> Result<()> {
     let dir = &run.run_dir;
     let port = live.machine.forwarded(22).ok_or_else(|| {
-        Error::new(
-            ErrorCode::GuestUnreachable,
-            "the machine has no port that leads to it",
-        )
+        Error::new(ErrorCode::GuestUnreachable, "the machine has no port that leads to it")
     })?;
     let until = SignedDuration::try_from(time)
         .ok()
@@ -58,15 +55,10 @@ pub(super) fn keep(run: &Run<'_>, plan: &Plan, live: &Live, time: Duration) -> R
     access::write_secret(&kept.key_file, live.access.private_key.as_bytes())?;
     let host = format!("[127.0.0.1]:{port} {}\n", live.access.host_public_key);
     write(&kept.known_hosts, host.as_bytes())?;
-    write(
-        &dir.join(FILE),
-        &serde_json::to_vec_pretty(&kept).unwrap_or_default(),
-    )?;
+    write(&dir.join(FILE), &serde_json::to_vec_pretty(&kept).unwrap_or_default())?;
     run.ledger
         .keep_until(until)
-        .code(ErrorCode::InternalError, || {
-            "cannot write the ledger".to_owned()
-        })?;
+        .code(ErrorCode::InternalError, || "cannot write the ledger".to_owned())?;
     live.machine.leave_running();
     Ok(())
 }
@@ -85,7 +77,6 @@ pub fn kept(layout: &Layout) -> std::io::Result<Vec<Kept>> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    fs::write(path, bytes).code(ErrorCode::InternalError, || {
-        format!("cannot write {}", path.display())
-    })
+    fs::write(path, bytes)
+        .code(ErrorCode::InternalError, || format!("cannot write {}", path.display()))
 }

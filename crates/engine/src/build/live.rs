@@ -93,11 +93,7 @@ impl Live {
         fs::create_dir_all(&work).code(ErrorCode::InternalError, || at(&work))?;
         let mut live_from = prepare(run, chain, from, &work).await?;
         let spec = run.spec(chain, &work, &live_from);
-        let machine = run
-            .backend
-            .start(&spec, &run.cx.cancel)
-            .await
-            .map_err(machine_error)?;
+        let machine = run.backend.start(&spec, &run.cx.cancel).await.map_err(machine_error)?;
         let guest = match connect(run, machine.as_ref(), &live_from).await {
             Ok(guest) => guest,
             Err(error) => return Err(run.with_evidence(error, machine.as_ref()).await),
@@ -125,11 +121,8 @@ impl Live {
         seal: SealAs<'_>,
         making: Lock,
     ) -> Result<()> {
-        let exit = self
-            .guest
-            .run("sync", Stdin::Empty, &mut |_, _| {})
-            .await
-            .map_err(guest_error)?;
+        let exit =
+            self.guest.run("sync", Stdin::Empty, &mut |_, _| {}).await.map_err(guest_error)?;
         if !exit.success() {
             return Err(Error::new(
                 ErrorCode::GuestUnreachable,
@@ -149,9 +142,7 @@ impl Live {
             ram: wanted.then(|| self.work.join("ram")),
         };
         let sealed = self.machine.seal(&request).await.map_err(machine_error)?;
-        let ram = sealed
-            .ram_bytes
-            .map(|bytes| run.ram_meta(bytes, sealed.seconds));
+        let ram = sealed.ram_bytes.map(|bytes| run.ram_meta(bytes, sealed.seconds));
         if let Some(ram) = &ram {
             self.ram_cost = ram.seconds;
         }
@@ -200,23 +191,13 @@ impl Live {
         let store = run.store.clone();
         let (base, key) = (link.base.clone(), link.key.clone());
         // Held from before the node is visible, so that nobody can evict it from under us.
-        self.holds.push(
-            store
-                .hold_new(&key)
-                .code(ErrorCode::InternalError, || at(&work))?,
-        );
+        self.holds.push(store.hold_new(&key).code(ErrorCode::InternalError, || at(&work))?);
         self.publishing = Some(tokio::task::spawn_blocking(move || {
-            let done = store.publish(&work, meta).and_then(|_| {
-                if base == key {
-                    Ok(())
-                } else {
-                    store.supersede(&base, &key)
-                }
-            });
+            let done = store
+                .publish(&work, meta)
+                .and_then(|_| if base == key { Ok(()) } else { store.supersede(&base, &key) });
             drop(making);
-            done.code(ErrorCode::InternalError, || {
-                format!("cannot publish node {}", key.short())
-            })
+            done.code(ErrorCode::InternalError, || format!("cannot publish node {}", key.short()))
         }));
         Ok(())
     }
@@ -271,23 +252,11 @@ async fn first_boot(
     source: &SourceImage,
     work: &Path,
 ) -> Result<Prepared> {
-    overlays(
-        run,
-        chain,
-        work,
-        &format!("../../sources/{}", source.digest),
-    )
-    .await?;
+    overlays(run, chain, work, &format!("../../sources/{}", source.digest)).await?;
     let access = Access::generate(BUILD_USER).map_err(machine_error)?;
     let seed = work.join("seed.img");
-    let contents = Seed {
-        instance_id: &run.id,
-        hostname: "goldsmith-build",
-        access: &access,
-    };
-    seed::write(&seed, &contents, &run.cx.cancel)
-        .await
-        .map_err(machine_error)?;
+    let contents = Seed { instance_id: &run.id, access: &access };
+    seed::write(&seed, &contents, &run.cx.cancel).await.map_err(machine_error)?;
     super::access::write(&work.join("access.json"), &access)?;
     Ok(Prepared {
         access,
@@ -303,16 +272,10 @@ async fn first_boot(
 
 async fn go_on(run: &Run<'_>, chain: &Chain, node: Node, work: &Path) -> Result<Prepared> {
     let booted = run.store.get(&node.meta.booted).ok_or_else(|| {
-        Error::new(
-            ErrorCode::InternalError,
-            format!("node {} lost its first boot", node.meta.key),
-        )
-        .hint("goldsmith cache prune --all, then build again")
+        Error::new(ErrorCode::InternalError, format!("node {} lost its first boot", node.meta.key))
+            .hint("goldsmith cache prune --all, then build again")
     })?;
-    let hold = run
-        .store
-        .hold(&node.meta.key)
-        .code(ErrorCode::InternalError, || at(work))?;
+    let hold = run.store.hold(&node.meta.key).code(ErrorCode::InternalError, || at(work))?;
     overlays(run, chain, work, &format!("../{}", node.meta.key)).await?;
     Ok(Prepared {
         access: super::access::read(&booted.file("access.json"))?,
@@ -328,21 +291,13 @@ async fn go_on(run: &Run<'_>, chain: &Chain, node: Node, work: &Path) -> Result<
 
 async fn connect(run: &Run<'_>, machine: &dyn Machine, p: &Prepared) -> Result<Box<dyn Guest>> {
     let limit = run.request.boot_timeout;
-    let guest = machine
-        .connect(&p.access, limit, &run.cx.cancel)
-        .await
-        .map_err(machine_error)?;
+    let guest = machine.connect(&p.access, limit, &run.cx.cancel).await.map_err(machine_error)?;
     let mut entropy = [0; 64];
     rustix::rand::getrandom(&mut entropy, rustix::rand::GetRandomFlags::empty())
-        .code(ErrorCode::InternalError, || {
-            "the host gives no random numbers".to_owned()
-        })?;
+        .code(ErrorCode::InternalError, || "the host gives no random numbers".to_owned())?;
     let (command, stdin) = if p.resume_from.is_some() {
         let now = jiff::Timestamp::now().as_second();
-        (
-            RESUMED.replace("'$now'", &now.to_string()),
-            Stdin::Bytes(&entropy),
-        )
+        (RESUMED.replace("'$now'", &now.to_string()), Stdin::Bytes(&entropy))
     } else {
         (BOOTED.to_owned(), Stdin::Empty)
     };
@@ -351,9 +306,7 @@ async fn connect(run: &Run<'_>, machine: &dyn Machine, p: &Prepared) -> Result<B
         .map_err(|_| not_booted(limit))?
         .map_err(guest_error)?;
     if !exit.success() {
-        run.cx
-            .events
-            .warn(format!("the guest's own start-up checks {exit}; going on"));
+        run.cx.events.warn(format!("the guest's own start-up checks {exit}; going on"));
     }
     Ok(guest)
 }
@@ -361,10 +314,7 @@ async fn connect(run: &Run<'_>, machine: &dyn Machine, p: &Prepared) -> Result<B
 fn not_booted(limit: Duration) -> Error {
     Error::new(
         ErrorCode::BootTimeout,
-        format!(
-            "the guest answers but did not finish its first boot within {} s",
-            limit.as_secs()
-        ),
+        format!("the guest answers but did not finish its first boot within {} s", limit.as_secs()),
     )
     .hint("look at the serial log; goldsmith build --boot-timeout gives it longer")
 }
@@ -373,24 +323,14 @@ fn not_booted(limit: Duration) -> Error {
 async fn overlays(run: &Run<'_>, chain: &Chain, work: &Path, below: &str) -> Result<()> {
     let below = Path::new(below);
     let disk_bytes = chain.shape.disk_bytes;
-    disk::create_overlay(
-        run.host,
-        &work.join("disk.qcow2"),
-        &below.join("disk.qcow2"),
-        disk_bytes,
-    )
-    .await
-    .map_err(|e| machine_error(e.into()))?;
-    if chain.shape.uefi {
-        let bytes = run.vars_bytes;
-        disk::create_overlay(
-            run.host,
-            &work.join("vars.qcow2"),
-            &below.join("vars.qcow2"),
-            bytes,
-        )
+    disk::create_overlay(run.host, &work.join("disk.qcow2"), &below.join("disk.qcow2"), disk_bytes)
         .await
         .map_err(|e| machine_error(e.into()))?;
+    if chain.shape.uefi {
+        let bytes = run.vars_bytes;
+        disk::create_overlay(run.host, &work.join("vars.qcow2"), &below.join("vars.qcow2"), bytes)
+            .await
+            .map_err(|e| machine_error(e.into()))?;
     }
     Ok(())
 }
@@ -403,9 +343,7 @@ impl Run<'_> {
             vcpus: chain.shape.vcpus,
             memory_mib: chain.shape.memory_mib,
             firmware: if chain.shape.uefi {
-                Firmware::Uefi {
-                    vars: work.join("vars.qcow2"),
-                }
+                Firmware::Uefi { vars: work.join("vars.qcow2") }
             } else {
                 Firmware::Bios
             },
@@ -413,6 +351,7 @@ impl Run<'_> {
             seed: Some(prepared.seed.clone()),
             forwards: vec![(0, 22)],
             resume_from: prepared.resume_from.clone(),
+            migratable: true,
             machine_type: None,
             cpu_model: None,
         }

@@ -90,16 +90,11 @@ impl Run<'_> {
         let path = self.log_dir.join("screen.png");
         let mut error = error;
         match tokio::time::timeout(Duration::from_secs(5), machine.screenshot(&path)).await {
-            Ok(Ok(())) => error
-                .details
-                .push(format!("screenshot: {}", path.display())),
+            Ok(Ok(())) => error.details.push(format!("screenshot: {}", path.display())),
             Ok(Err(e)) => tracing::debug!(error = %e, "no screenshot"),
             Err(_) => tracing::debug!("no screenshot in time"),
         }
-        error.details.push(format!(
-            "serial log: {}",
-            self.log_dir.join("serial.log").display()
-        ));
+        error.details.push(format!("serial log: {}", self.log_dir.join("serial.log").display()));
         error
     }
 }
@@ -119,50 +114,30 @@ pub async fn build(
 ) -> Result<Report> {
     let started = Instant::now();
     let run = open(cx, host, backend, plan, request).await?;
-    run.cx.events.send(Event::RunStarted {
-        run_id: run.id.clone(),
-        template: plan.name.clone(),
-    });
+    run.cx.events.send(Event::RunStarted { run_id: run.id.clone(), template: plan.name.clone() });
     let mut live = None;
-    let result = AssertUnwindSafe(forge(&run, plan, &mut live))
-        .catch_unwind()
-        .await;
+    let result = AssertUnwindSafe(forge(&run, plan, &mut live)).catch_unwind().await;
     let result = result.unwrap_or_else(|_| {
-        Err(Error::new(
-            ErrorCode::InternalError,
-            "goldsmith panicked between two steps",
-        ))
+        Err(Error::new(ErrorCode::InternalError, "goldsmith panicked between two steps"))
     });
     let result = finish(&run, plan, live, result).await;
     release(&run).await;
     if let Err(e) = crate::cache::trim(&run.cx.layout, request.cache_bytes) {
-        run.cx
-            .events
-            .warn(format!("the cache could not be trimmed: {e}"));
+        run.cx.events.warn(format!("the cache could not be trimmed: {e}"));
     }
     let (id, log_dir) = (run.id.clone(), run.log_dir.clone());
     let closed = run.ledger.close();
     if let Err(e) = closed {
-        cx.events
-            .warn(format!("the ledger of run {id} could not be closed: {e}"));
+        cx.events.warn(format!("the ledger of run {id} could not be closed: {e}"));
     }
-    result.map(|report| Report {
-        seconds: started.elapsed().as_secs_f64(),
-        log_dir,
-        ..report
-    })
+    result.map(|report| Report { seconds: started.elapsed().as_secs_f64(), log_dir, ..report })
 }
 
 /// The run itself.
 async fn forge(run: &Run<'_>, plan: &Plan, live: &mut Option<Live>) -> Result<Report> {
     let cx = &run.cx;
     let source = cx
-        .step(
-            Step::Source,
-            &plan.source.title(),
-            SOURCE_LIMIT,
-            plan.source.obtain(cx, run.host),
-        )
+        .step(Step::Source, &plan.source.title(), SOURCE_LIMIT, plan.source.obtain(cx, run.host))
         .await?;
     plan.check_disk(&source)?;
     let distributors = &plan.template.properties.distribute;
@@ -190,15 +165,8 @@ async fn forge(run: &Run<'_>, plan: &Plan, live: &mut Option<Live>) -> Result<Re
         .await?;
     let exports = cx
         .step(Step::Export, "export", DISTRIBUTE_LIMIT, async {
-            export::write_all(
-                cx,
-                run.host,
-                &image,
-                &run.request.exports,
-                &run.ledger,
-                &run.id,
-            )
-            .await
+            export::write_all(cx, run.host, &image, &run.request.exports, &run.ledger, &run.id)
+                .await
         })
         .await?;
     Ok(Report::new(run, &source, &chain, outputs, exports))
@@ -226,9 +194,7 @@ async fn finish(
 ) -> Result<Report> {
     let Some(mut live) = live else { return result };
     if let Err(e) = live.settled().await {
-        run.cx
-            .events
-            .warn(format!("the last node could not be published: {e}"));
+        run.cx.events.warn(format!("the last node could not be published: {e}"));
     }
     let Err(error) = result else { return result };
     if error.code == ErrorCode::Canceled {
@@ -245,9 +211,7 @@ async fn finish(
             run.id
         )),
         Err(e) => {
-            run.cx
-                .events
-                .warn(format!("the machine could not be kept: {e}"));
+            run.cx.events.warn(format!("the machine could not be kept: {e}"));
             error
         }
     })
@@ -264,13 +228,9 @@ async fn open<'a>(
     let (run_dir, log_dir) = (cx.layout.runs().join(&id), cx.layout.logs().join(&id));
     let prepare = || -> std::io::Result<Ledger> {
         let ledger = Ledger::open(&cx.layout, &id)?;
-        ledger.hold(Held::RunFolder {
-            path: run_dir.clone(),
-        })?;
+        ledger.hold(Held::RunFolder { path: run_dir.clone() })?;
         ledger.hold(Held::WorkNodes { run_id: id.clone() })?;
-        ledger.hold(Held::Machine {
-            run_dir: run_dir.clone(),
-        })?;
+        ledger.hold(Held::Machine { run_dir: run_dir.clone() })?;
         for dir in [&run_dir, &log_dir, &cx.layout.nodes()] {
             std::fs::create_dir_all(dir)?;
         }
@@ -306,16 +266,13 @@ async fn open<'a>(
 
 fn vars_bytes(host: &Host) -> u64 {
     let vars = host.uefi.as_ref().map(|uefi| &uefi.vars);
-    vars.and_then(|path| std::fs::metadata(path).ok())
-        .map_or(0, |meta| meta.len())
+    vars.and_then(|path| std::fs::metadata(path).ok()).map_or(0, |meta| meta.len())
 }
 
 /// Releases what the run holds, newest first, unless it is kept.
 async fn release(run: &Run<'_>) {
     for problem in janitor::release(&run.cx.layout, &run.ledger, run.backend).await {
-        run.cx
-            .events
-            .warn(format!("could not be released: {problem}"));
+        run.cx.events.warn(format!("could not be released: {problem}"));
     }
 }
 
@@ -339,10 +296,7 @@ pub(crate) fn machine_error(error: vm::Error) -> Error {
     let message = error.to_string();
     let (code, details, hint) = match &error {
         vm::Error::Timeout { serial, .. } => (ErrorCode::BootTimeout, serial.clone(), None),
-        vm::Error::Gone {
-            ended: vm::Ended::DiskFull,
-            serial,
-        } => (
+        vm::Error::Gone { ended: vm::Ended::DiskFull, serial } => (
             ErrorCode::DiskFull,
             serial.clone(),
             Some("free space below the cache folder: goldsmith cache prune"),
@@ -355,16 +309,12 @@ pub(crate) fn machine_error(error: vm::Error) -> Error {
         vm::Error::HostKey { .. } | vm::Error::Ssh { .. } => {
             (ErrorCode::GuestUnreachable, Vec::new(), None)
         }
-        vm::Error::Start { .. } | vm::Error::Proc(vm::proc::Error::NotFound { .. }) => (
-            ErrorCode::HostNotReady,
-            Vec::new(),
-            Some("run goldsmith doctor"),
-        ),
-        vm::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => (
-            ErrorCode::DiskFull,
-            Vec::new(),
-            Some("goldsmith cache prune frees space"),
-        ),
+        vm::Error::Start { .. } | vm::Error::Proc(vm::proc::Error::NotFound { .. }) => {
+            (ErrorCode::HostNotReady, Vec::new(), Some("run goldsmith doctor"))
+        }
+        vm::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            (ErrorCode::DiskFull, Vec::new(), Some("goldsmith cache prune frees space"))
+        }
         vm::Error::Canceled | vm::Error::Proc(vm::proc::Error::Canceled { .. }) => {
             (ErrorCode::Canceled, Vec::new(), None)
         }

@@ -51,23 +51,14 @@ pub struct Input {
 pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     let properties = &input.template.properties;
     let mut errors = unsupported(&input.template);
-    let source = Wanted::resolve(cx, &properties.source)
-        .await
-        .map_err(|e| errors.push(e))
-        .ok();
-    let size = size(&input.template, source.as_ref())
-        .map_err(|e| errors.push(e))
-        .ok();
+    let source = Wanted::resolve(cx, &properties.source).await.map_err(|e| errors.push(e)).ok();
+    let size = size(&input.template, source.as_ref()).map_err(|e| errors.push(e)).ok();
     let mut steps = Vec::new();
     for (index, block) in properties.customize.iter().enumerate() {
         match customize::resolve(cx, block, &input.base_dir).await {
             Ok(customizer) => {
                 let title = title(block.name.as_deref(), block.kind.name(), index);
-                steps.push(PlannedStep {
-                    index,
-                    title,
-                    customizer,
-                });
+                steps.push(PlannedStep { index, title, customizer });
             }
             Err(error) => errors.push(error),
         }
@@ -115,25 +106,15 @@ impl Plan {
     }
 
     fn os_disk_gb(&self) -> u32 {
-        self.template
-            .properties
-            .vm_profile
-            .as_ref()
-            .map_or(0, |profile| profile.os_disk_size_gb)
+        self.template.properties.vm_profile.as_ref().map_or(0, |profile| profile.os_disk_size_gb)
     }
 }
 
 fn size(template: &Template, source: Option<&Wanted>) -> Result<VmSize> {
     let profile = template.properties.vm_profile.as_ref();
-    let given = profile
-        .and_then(|profile| profile.vm_size.as_deref())
-        .filter(|s| !s.is_empty());
+    let given = profile.and_then(|profile| profile.vm_size.as_deref()).filter(|s| !s.is_empty());
     let generation = source.map_or(2, Wanted::generation);
-    let default = if generation == 1 {
-        vm_size::DEFAULT_GEN1
-    } else {
-        vm_size::DEFAULT_GEN2
-    };
+    let default = if generation == 1 { vm_size::DEFAULT_GEN1 } else { vm_size::DEFAULT_GEN2 };
     vm_size::find(given.unwrap_or(default))
 }
 
@@ -154,21 +135,9 @@ fn unsupported(template: &Template) -> Vec<Error> {
         .and_then(|profile| profile.vnet_config.as_ref())
         .is_some_and(|vnet| vnet.subnet_id.is_some());
     let parts = [
-        (
-            properties.validate.is_some(),
-            "properties.validate",
-            "validators",
-        ),
-        (
-            enabled_optimize,
-            "properties.optimize",
-            "image optimization",
-        ),
-        (
-            subnet,
-            "properties.vmProfile.vnetConfig.subnetId",
-            "builds in a given subnet",
-        ),
+        (properties.validate.is_some(), "properties.validate", "validators"),
+        (enabled_optimize, "properties.optimize", "image optimization"),
+        (subnet, "properties.vmProfile.vnetConfig.subnetId", "builds in a given subnet"),
         (
             !properties.additional_data_disks.is_empty(),
             "properties.additionalDataDisks",

@@ -40,11 +40,7 @@ impl Report {
             source_digest: source.digest.clone(),
             outputs,
             exports,
-            nodes: chain
-                .links
-                .iter()
-                .map(|link| link.key.to_string())
-                .collect(),
+            nodes: chain.links.iter().map(|link| link.key.to_string()).collect(),
             log_dir: PathBuf::new(),
             seconds: 0.0,
         }

@@ -21,10 +21,7 @@ pub(super) fn check(target: &ManagedImage) -> Result<()> {
 
 fn address(target: &ManagedImage) -> Result<Address> {
     let wrong = |why: String| {
-        let text = format!(
-            "`{}` is not the id of a managed image: {why}",
-            target.image_id
-        );
+        let text = format!("`{}` is not the id of a managed image: {why}", target.image_id);
         Error::new(ErrorCode::ValidationFailed, text).target("imageId")
     };
     match Address::of(&target.image_id).map_err(wrong)? {
@@ -35,9 +32,7 @@ fn address(target: &ManagedImage) -> Result<Address> {
 
 pub(super) async fn publish(work: Work<'_>, target: &ManagedImage) -> Result<RunOutput> {
     let store = Store::open(&work.cx.layout);
-    let image = store
-        .publish_managed(work.cx, &address(target)?, payload(work))
-        .await?;
+    let image = store.publish_managed(work.cx, &address(target)?, payload(work)).await?;
     output(work.distributor, &image)
 }
 
@@ -56,11 +51,7 @@ pub(super) fn payload(work: Work<'_>) -> Payload {
 pub(super) fn output(distributor: &Distributor, image: &StoredImage) -> Result<RunOutput> {
     let path = image.disk();
     let metadata = fs::metadata(&path).map_err(|e| {
-        io_fault(
-            e,
-            ErrorCode::DistributeFailed,
-            format!("look at {}", path.display()),
-        )
+        io_fault(e, ErrorCode::DistributeFailed, format!("look at {}", path.display()))
     })?;
     Ok(RunOutput {
         run_output_name: distributor.run_output_name.clone(),

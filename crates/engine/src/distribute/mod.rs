@@ -104,19 +104,13 @@ pub fn check(
             DistributorKind::Vhd(target) => vhd::check(target),
         };
         errors.extend(checked.err().map(|mut error| {
-            let field = error
-                .target
-                .take()
-                .map_or_else(String::new, |field| format!(".{field}"));
+            let field = error.target.take().map_or_else(String::new, |field| format!(".{field}"));
             error.target(format!("{}{field}", distributor.path))
         }));
     }
     Error::all(errors)?;
     let source_version = source_version.map(ToOwned::to_owned);
-    Ok(Targets {
-        distributors: distributors.to_vec(),
-        source_version,
-    })
+    Ok(Targets { distributors: distributors.to_vec(), source_version })
 }
 
 /// Publishes to every target, side by side; one that fails does not stop the others. The outputs are
@@ -133,17 +127,8 @@ pub async fn publish(
 ) -> Result<Vec<RunOutput>> {
     let results = join_all(targets.distributors.iter().map(async |distributor| {
         let source_version = targets.source_version.as_deref();
-        let work = Work {
-            cx,
-            host,
-            image,
-            facts,
-            source_version,
-            distributor,
-        };
-        publish_one(work)
-            .await
-            .map_err(|error| coded(error, distributor))
+        let work = Work { cx, host, image, facts, source_version, distributor };
+        publish_one(work).await.map_err(|error| coded(error, distributor))
     }))
     .await;
     let total = results.len();
@@ -169,11 +154,7 @@ pub async fn publish(
 
 fn published(output: &RunOutput) -> String {
     let place = output.artifact_id.as_ref().or(output.artifact_uri.as_ref());
-    format!(
-        "published: {} {}",
-        output.run_output_name,
-        place.map_or("", String::as_str)
-    )
+    format!("published: {} {}", output.run_output_name, place.map_or("", String::as_str))
 }
 
 async fn publish_one(work: Work<'_>) -> Result<RunOutput> {
@@ -189,18 +170,11 @@ fn coded(mut error: Error, distributor: &Distributor) -> Error {
     if error.code == ErrorCode::ExportFailed {
         error.code = ErrorCode::DistributeFailed;
     }
-    error.message = format!(
-        "run output {}: {}",
-        distributor.run_output_name, error.message
-    );
+    error.message = format!("run output {}: {}", distributor.run_output_name, error.message);
     error.target(distributor.path.clone())
 }
 
 fn labels(distributor: &Distributor) -> Labels {
     let tags = distributor.artifact_tags.clone();
-    Labels {
-        run_output_name: Some(distributor.run_output_name.clone()),
-        tags,
-        ..Labels::default()
-    }
+    Labels { run_output_name: Some(distributor.run_output_name.clone()), tags, ..Labels::default() }
 }

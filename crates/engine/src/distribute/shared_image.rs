@@ -33,11 +33,7 @@ const FIELD: &str = "galleryImageId";
 fn plan(target: &SharedImage, source_version: Option<&str>) -> Result<(Address, Numbering)> {
     let id = &target.gallery_image_id;
     let bad = |why: String| {
-        Error::new(
-            ErrorCode::BadSharedImageDistribute,
-            format!("`{id}`: {why}"),
-        )
-        .target(FIELD)
+        Error::new(ErrorCode::BadSharedImageDistribute, format!("`{id}`: {why}")).target(FIELD)
     };
     match Address::of(id).map_err(bad)? {
         Address::Version(definition, version) => {
@@ -63,11 +59,8 @@ fn of_source(source_version: Option<&str>) -> Result<Version> {
     };
     let text = source_version
         .ok_or_else(|| bad("the scheme `Source` needs a source that has a version".into()))?;
-    Version::of_source(text).ok_or_else(|| {
-        bad(format!(
-            "the source's version `{text}` cannot be a gallery version"
-        ))
-    })
+    Version::of_source(text)
+        .ok_or_else(|| bad(format!("the source's version `{text}` cannot be a gallery version")))
 }
 
 pub(super) async fn publish(work: Work<'_>, target: &SharedImage) -> Result<RunOutput> {
@@ -79,12 +72,7 @@ pub(super) async fn publish(work: Work<'_>, target: &SharedImage) -> Result<RunO
         ..payload.labels
     };
     let image = Store::open(&work.cx.layout)
-        .publish_version(
-            work.cx,
-            &definition,
-            numbering,
-            Payload { labels, ..payload },
-        )
+        .publish_version(work.cx, &definition, numbering, Payload { labels, ..payload })
         .await?;
     output(work.distributor, &image)
 }

@@ -67,36 +67,21 @@ pub(super) async fn publish(work: Work<'_>, target: &Vhd) -> Result<RunOutput> {
 }
 
 fn fault(error: io::Error, path: &Path) -> Error {
-    io_fault(
-        error,
-        ErrorCode::DistributeFailed,
-        format!("write {}", path.display()),
-    )
+    io_fault(error, ErrorCode::DistributeFailed, format!("write {}", path.display()))
 }
 
 /// The name of the run's VHD in the blob folder.
 fn vhd_path(layout: &Layout, facts: &Facts, run_output_name: &str) -> PathBuf {
     let time = facts.started.strftime("%Y%m%d%H%M%S");
-    let run: Vec<char> = facts
-        .run_id
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect();
+    let run: Vec<char> = facts.run_id.chars().filter(char::is_ascii_alphanumeric).collect();
     let run: String = run[run.len().saturating_sub(8)..].iter().collect();
-    layout
-        .blobs()
-        .join(VHDS)
-        .join(format!("{}_{time}_{run}.vhd", file_name(run_output_name)))
+    layout.blobs().join(VHDS).join(format!("{}_{time}_{run}.vhd", file_name(run_output_name)))
 }
 
 /// A run output's name as (part of) the name of a file.
 fn file_name(run_output_name: &str) -> String {
     let plain = |c: char| {
-        if c.is_alphanumeric() || "-_.".contains(c) {
-            c
-        } else {
-            '-'
-        }
+        if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' }
     };
     run_output_name.chars().map(plain).take(60).collect()
 }
@@ -120,9 +105,7 @@ async fn store_at(cx: &Cx, vhd: &Artifact, path: &Path, run_id: &str) -> Result<
     }
     let partial = Partial::create(path, run_id).map_err(|e| fault(e, path))?;
     copy_out(cx, &vhd.path, &partial).await?;
-    partial
-        .finish(Existing::Replace)
-        .map_err(|e| fault(e, path))
+    partial.finish(Existing::Replace).map_err(|e| fault(e, path))
 }
 
 #[derive(Serialize)]
@@ -179,10 +162,7 @@ mod tests {
 
     #[test]
     fn addresses_of_files_are_escaped() {
-        assert_eq!(
-            file_uri(Path::new("/var/a b%.vhd")),
-            "file:///var/a%20b%25.vhd"
-        );
+        assert_eq!(file_uri(Path::new("/var/a b%.vhd")), "file:///var/a%20b%25.vhd");
     }
 
     #[test]

@@ -18,6 +18,8 @@ if [ -e /tmp/DeprovisioningScript.sh ]; then
 else
     echo "removing logs, leases and histories"
     rm -rf /var/log/journal/* /run/log/journal/*
+    # A random seed that is in the image is the same on every machine; stopped, it is not saved anew.
+    systemctl stop systemd-random-seed.service 2> /dev/null
     rm -f /var/lib/dhcp/*.leases /var/lib/NetworkManager/*.lease /var/lib/systemd/random-seed
     rm -f /boot/efi/loader/random-seed /efi/loader/random-seed
     rm -f /root/.bash_history /root/.wget-hsts /root/.lesshst
@@ -30,6 +32,10 @@ fi
 rm -f /tmp/DeprovisioningScript.sh /tmp/goldsmith-*
 rm -rf /var/lib/cloud/* /var/log/cloud-init.log /var/log/cloud-init-output.log
 rm -f /etc/sudoers.d/90-cloud-init-users
+# Network settings that cloud-init wrote for this machine's card.
+rm -f /etc/systemd/network/10-cloud-init-*.network /etc/netplan/50-cloud-init.yaml
+rm -f /etc/network/interfaces.d/50-cloud-init* /etc/NetworkManager/system-connections/cloud-init-*
+[ -s /root/.ssh/authorized_keys ] || rm -f /root/.ssh/authorized_keys
 if grep -qs "by goldsmith" /etc/tmpfiles.d/tmp.conf; then rm -f /etc/tmpfiles.d/tmp.conf; fi
 rm -f /etc/ssh/ssh_host_*
 if getent passwd "$user" > /dev/null; then

@@ -24,21 +24,13 @@ pub(crate) fn inputs() -> BTreeMap<String, String> {
 
 /// Generalizes the guest and orders it to power off.
 pub(crate) async fn run(guest: &dyn Guest, access: &Access, out: &mut StepOutput) -> Result<()> {
-    let blob = access
-        .public_key
-        .split_whitespace()
-        .nth(1)
-        .unwrap_or_default();
+    let blob = access.public_key.split_whitespace().nth(1).unwrap_or_default();
     // The command keeps the script in memory only: nothing of it may stay in the image.
     let command = format!("sudo sh -c \"$(cat)\" generalize {} {blob}", access.user);
     let ran = guest
-        .run(
-            &command,
-            Stdin::Bytes(SCRIPT.as_bytes()),
-            &mut |stream, bytes| {
-                out.write(stream, bytes);
-            },
-        )
+        .run(&command, Stdin::Bytes(SCRIPT.as_bytes()), &mut |stream, bytes| {
+            out.write(stream, bytes);
+        })
         .await;
     out.flush();
     if out.tail().iter().any(|line| line == "GENERALIZED") {
@@ -57,11 +49,8 @@ pub(crate) async fn run(guest: &dyn Guest, access: &Access, out: &mut StepOutput
         )
         .details(out.tail())
         .hint("remove it in a customizer, or do not copy it there in the first place")),
-        _ => Err(Error::new(
-            ErrorCode::GeneralizeFailed,
-            format!("generalization {exit}"),
-        )
-        .details(out.tail())
-        .hint("look at /tmp/DeprovisioningScript.sh if the template writes one")),
+        _ => Err(Error::new(ErrorCode::GeneralizeFailed, format!("generalization {exit}"))
+            .details(out.tail())
+            .hint("look at /tmp/DeprovisioningScript.sh if the template writes one")),
     }
 }

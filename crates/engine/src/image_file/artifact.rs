@@ -59,10 +59,7 @@ pub struct Standalone {
 /// that was made before.
 pub async fn standalone(cx: &Cx, host: &Host, disk: &Path, key: &Key) -> Result<Standalone> {
     let in_use = hold(&cx.layout, key).await?;
-    let image = Image {
-        path: disk.to_owned(),
-        format: Format::Qcow2,
-    };
+    let image = Image { path: disk.to_owned(), format: Format::Qcow2 };
     let made = get_or_make(cx, host, &image, key, Form::Standalone).await?;
     Ok(Standalone {
         key: key.clone(),
@@ -94,23 +91,16 @@ async fn hold(layout: &Layout, key: &Key) -> Result<Arc<File>> {
     let path = layout.locks().join(format!("artifact-{key}.lock"));
     let held = tokio::task::spawn_blocking(move || {
         fs::create_dir_all(path.parent().unwrap_or(&path))?;
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(path)?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
         // Exclusive holders only remove some files.
         file.lock_shared()?;
         Ok(Arc::new(file))
     });
-    held.await.map_err(io::Error::other).flatten().map_err(|e| {
-        io_fault(
-            e,
-            ErrorCode::ExportFailed,
-            format!("hold the artifacts of {key}"),
-        )
-    })
+    held.await
+        .map_err(io::Error::other)
+        .flatten()
+        .map_err(|e| io_fault(e, ErrorCode::ExportFailed, format!("hold the artifacts of {key}")))
 }
 
 /// The forms that are kept.
@@ -175,10 +165,7 @@ pub struct Artifact {
 
 /// The disk in another form: the kept one, or a new one.
 pub async fn get(cx: &Cx, host: &Host, from: &Standalone, form: Form) -> Result<Artifact> {
-    let image = Image {
-        path: from.disk.clone(),
-        format: Format::Qcow2,
-    };
+    let image = Image { path: from.disk.clone(), format: Format::Qcow2 };
     get_or_make(cx, host, &image, &from.key, form).await
 }
 
@@ -195,17 +182,8 @@ async fn get_or_make(
     if let Some(kept) = kept(&dest) {
         return Ok(kept);
     }
-    let fail = |e| {
-        io_fault(
-            e,
-            ErrorCode::ExportFailed,
-            format!("keep {}", dest.display()),
-        )
-    };
-    let making = cx
-        .layout
-        .locks()
-        .join(format!("make-artifact-{key}-{}.lock", form.file_name()));
+    let fail = |e| io_fault(e, ErrorCode::ExportFailed, format!("keep {}", dest.display()));
+    let making = cx.layout.locks().join(format!("make-artifact-{key}-{}.lock", form.file_name()));
     let _making = Lock::take(making).await.map_err(fail)?;
     if let Some(kept) = kept(&dest) {
         return Ok(kept);
@@ -237,38 +215,19 @@ async fn make(
     };
     let virtual_size = convert::convert(cx, host, job).await?;
     let sha256 = finish_and_hash(cx, partial, &format!("hash {}", form.file_name())).await?;
-    let stamp = Stamp::at(path).map_err(|e| {
-        io_fault(
-            e,
-            ErrorCode::ExportFailed,
-            format!("look at {}", path.display()),
-        )
-    })?;
-    Ok(Artifact {
-        path: path.to_owned(),
-        sha256,
-        virtual_size,
-        stamp,
-    })
+    let stamp = Stamp::at(path)
+        .map_err(|e| io_fault(e, ErrorCode::ExportFailed, format!("look at {}", path.display())))?;
+    Ok(Artifact { path: path.to_owned(), sha256, virtual_size, stamp })
 }
 
 /// Hashes a written file while the system brings it to the disk.
 pub(crate) async fn finish_and_hash(cx: &Cx, partial: &Partial, activity: &str) -> Result<String> {
-    let fail = |e| {
-        io_fault(
-            e,
-            ErrorCode::ExportFailed,
-            format!("write {}", partial.path().display()),
-        )
-    };
+    let fail =
+        |e| io_fault(e, ErrorCode::ExportFailed, format!("write {}", partial.path().display()));
     let file = partial.file().try_clone().map_err(fail)?;
     let synced = tokio::task::spawn_blocking(move || file.sync_all());
     let sha256 = digest::sha256(cx, partial.path(), activity).await?;
-    synced
-        .await
-        .map_err(io::Error::other)
-        .flatten()
-        .map_err(fail)?;
+    synced.await.map_err(io::Error::other).flatten().map_err(fail)?;
     Ok(sha256)
 }
 
@@ -280,10 +239,7 @@ fn kept(dest: &Path) -> Option<Artifact> {
     }
     // The folder's time decides what is trimmed first.
     let _ = File::open(dest.parent()?).and_then(|dir| dir.set_modified(SystemTime::now()));
-    Some(Artifact {
-        path: dest.to_owned(),
-        ..artifact
-    })
+    Some(Artifact { path: dest.to_owned(), ..artifact })
 }
 
 fn json_path(dest: &Path) -> PathBuf {

@@ -71,24 +71,11 @@ async fn data_size(cx: &Cx, host: &Host, image: &Image) -> Result<u64> {
         required: u64,
     }
     let command = Command::new(&host.qemu_img)
-        .args([
-            "measure",
-            "-U",
-            "--output=json",
-            "-f",
-            image.format.driver(),
-            "-O",
-            "qcow2",
-        ])
+        .args(["measure", "-U", "--output=json", "-f", image.format.driver(), "-O", "qcow2"])
         .arg(&image.path);
-    let output = command
-        .run(&cx.cancel, None)
-        .await
-        .map_err(|e| fault(e, &image.path))?;
+    let output = command.run(&cx.cancel, None).await.map_err(|e| fault(e, &image.path))?;
     let measure: Measure = serde_json::from_str(&output.stdout)
-        .code(ErrorCode::ExportFailed, || {
-            "qemu-img measure said something unexpected".into()
-        })?;
+        .code(ErrorCode::ExportFailed, || "qemu-img measure said something unexpected".into())?;
     Ok(measure.required)
 }
 
@@ -110,13 +97,7 @@ pub struct Job<'a> {
 /// Fails with `DiskFull` before writing if there is certainly no room. What a failed one left in
 /// `to` is the caller's to remove.
 pub async fn convert(cx: &Cx, host: &Host, job: Job<'_>) -> Result<u64> {
-    let Job {
-        from,
-        to,
-        target,
-        name,
-        activity,
-    } = job;
+    let Job { from, to, target, name, activity } = job;
     let info = disk::info(host, &from.path, Some(from.format.driver())).await;
     let disk_size = info.map_err(|e| fault(e, &from.path))?.virtual_size;
     let data = data_size(cx, host, from).await?;
@@ -138,13 +119,7 @@ pub async fn convert(cx: &Cx, host: &Host, job: Job<'_>) -> Result<u64> {
 }
 
 async fn run(cx: &Cx, host: &Host, job: Job<'_>, disk_size: u64) -> Result<(), proc::Error> {
-    let Job {
-        from,
-        to,
-        target,
-        activity,
-        ..
-    } = job;
+    let Job { from, to, target, activity, .. } = job;
     let mut options: Vec<&str> = Vec::new();
     match target {
         Target::Standalone | Target::Raw | Target::Vmdk => {}
@@ -152,14 +127,7 @@ async fn run(cx: &Cx, host: &Host, job: Job<'_>, disk_size: u64) -> Result<(), p
         Target::Vhd => {
             // Made in its rounded size first: converting cannot grow a disk.
             Command::new(&host.qemu_img)
-                .args([
-                    "create",
-                    "-q",
-                    "-f",
-                    "vpc",
-                    "-o",
-                    "subformat=fixed,force_size=on",
-                ])
+                .args(["create", "-q", "-f", "vpc", "-o", "subformat=fixed,force_size=on"])
                 .arg(to)
                 .arg(disk_size.next_multiple_of(footer::ALIGNMENT).to_string())
                 .run(&cx.cancel, None)
@@ -168,14 +136,7 @@ async fn run(cx: &Cx, host: &Host, job: Job<'_>, disk_size: u64) -> Result<(), p
         }
     }
     let command = Command::new(&host.qemu_img)
-        .args([
-            "convert",
-            "-p",
-            "-f",
-            from.format.driver(),
-            "-O",
-            target.format().driver(),
-        ])
+        .args(["convert", "-p", "-f", from.format.driver(), "-O", target.format().driver()])
         .args(options)
         .arg(&from.path)
         .arg(to);
@@ -185,19 +146,12 @@ async fn run(cx: &Cx, host: &Host, job: Job<'_>, disk_size: u64) -> Result<(), p
             cx.events.progress(activity, done, Some(disk_size));
         }
     };
-    command
-        .run_streaming(&cx.cancel, None, report)
-        .await
-        .map(|_| ())
+    command.run_streaming(&cx.cancel, None, report).await.map(|_| ())
 }
 
 /// The number in qemu-img's `    (12.34/100%)`.
 fn percent(line: &str) -> Option<f64> {
-    line.trim()
-        .strip_prefix('(')?
-        .strip_suffix("/100%)")?
-        .parse()
-        .ok()
+    line.trim().strip_prefix('(')?.strip_suffix("/100%)")?.parse().ok()
 }
 
 fn is_full(error: &proc::Error) -> bool {

@@ -56,19 +56,14 @@ pub async fn sha256(cx: &Cx, path: &Path, activity: &str) -> Result<String> {
     let hashed = tokio::task::spawn_blocking(move || {
         let file = File::open(owned)?;
         let size = file.metadata()?.len();
-        hash(&file, size, &cancel, |done| {
-            events.progress(&name, done, Some(size))
-        })
+        hash(&file, size, &cancel, |done| events.progress(&name, done, Some(size)))
     })
     .await;
     cx.events.progress_ended(activity);
-    hashed.map_err(io::Error::other).flatten().map_err(|e| {
-        io_fault(
-            e,
-            ErrorCode::ExportFailed,
-            format!("hash {}", path.display()),
-        )
-    })
+    hashed
+        .map_err(io::Error::other)
+        .flatten()
+        .map_err(|e| io_fault(e, ErrorCode::ExportFailed, format!("hash {}", path.display())))
 }
 
 /// The same on this thread.

@@ -43,24 +43,16 @@ impl Footer {
         }
         let (written, computed) = (be32(bytes, 64), checksum(bytes));
         if written != computed {
-            return Err(format!(
-                "checksum is {written:#010x}, computed {computed:#010x}"
-            ));
+            return Err(format!("checksum is {written:#010x}, computed {computed:#010x}"));
         }
         if be32(bytes, 12) != 0x0001_0000 {
             return Err(format!("format version is {:#010x}", be32(bytes, 12)));
         }
         if be32(bytes, 60) != FIXED {
-            return Err(format!(
-                "disk type is {}, a fixed disk has {FIXED}",
-                be32(bytes, 60)
-            ));
+            return Err(format!("disk type is {}, a fixed disk has {FIXED}", be32(bytes, 60)));
         }
         if be64(bytes, 16) != u64::MAX {
-            return Err(format!(
-                "data offset is {:#x}, a fixed disk has none",
-                be64(bytes, 16)
-            ));
+            return Err(format!("data offset is {:#x}, a fixed disk has none", be64(bytes, 16)));
         }
         Ok(Self {
             creator: array(bytes, 28),
@@ -97,30 +89,18 @@ pub fn verify(path: &Path, disk_size: u64) -> Result<Footer> {
         )
     };
     let (bytes, length) = read(path).map_err(|e| {
-        io_fault(
-            e,
-            ErrorCode::ExportFailed,
-            format!("read the footer of {}", path.display()),
-        )
+        io_fault(e, ErrorCode::ExportFailed, format!("read the footer of {}", path.display()))
     })?;
     let footer = Footer::parse(&bytes).map_err(wrong)?;
     let expected = disk_size.next_multiple_of(ALIGNMENT);
     if footer.current_size != expected {
-        return Err(wrong(format!(
-            "its size is {}, expected {expected}",
-            footer.current_size
-        )));
+        return Err(wrong(format!("its size is {}, expected {expected}", footer.current_size)));
     }
     if length != expected + LENGTH {
-        return Err(wrong(format!(
-            "the file has {length} bytes, expected {}",
-            expected + LENGTH
-        )));
+        return Err(wrong(format!("the file has {length} bytes, expected {}", expected + LENGTH)));
     }
     if footer.original_size != footer.current_size || !footer.size_counts() {
-        return Err(wrong(format!(
-            "readers disagree about its size: {footer:?}"
-        )));
+        return Err(wrong(format!("readers disagree about its size: {footer:?}")));
     }
     Ok(footer)
 }

@@ -25,9 +25,7 @@ const SUFFIX: &str = ".partial";
 /// The name under which `dest` is written until it is finished. Known before anything is made, so
 /// that a ledger can hold it.
 pub fn partial_path(dest: &Path, run_id: &str) -> PathBuf {
-    let mut name = dest
-        .file_name()
-        .map_or_else(OsString::new, ToOwned::to_owned);
+    let mut name = dest.file_name().map_or_else(OsString::new, ToOwned::to_owned);
     name.push(format!(".goldsmith-{run_id}{SUFFIX}"));
     dest.with_file_name(name)
 }
@@ -74,12 +72,7 @@ impl Partial {
             }
             if same_file(&file, &path)? {
                 file.set_len(0)?;
-                return Ok(Self {
-                    dest: dest.to_owned(),
-                    path,
-                    file,
-                    finished: false,
-                });
+                return Ok(Self { dest: dest.to_owned(), path, file, finished: false });
             }
             // A sweep removed it between the open and the lock.
         }
@@ -133,8 +126,7 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Makes a rename in the folder of `path` durable.
 pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent()
-        .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 /// Whether `path` still names the open file.
@@ -152,10 +144,7 @@ pub(crate) fn same_file(file: &File, path: &Path) -> io::Result<bool> {
 pub fn sweep(dir: &Path) -> io::Result<usize> {
     let mut removed = 0;
     for path in entries(dir)? {
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if !(name.contains(".goldsmith-") && name.ends_with(SUFFIX)) {
             continue;
         }
@@ -174,12 +163,7 @@ pub fn sweep(dir: &Path) -> io::Result<usize> {
 pub(crate) fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(dir) {
         Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
-        Err(e)
-            if matches!(
-                e.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(Vec::new())
         }
         Err(e) => Err(e),
@@ -195,10 +179,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("x.vhd");
         let partial = Partial::create(&dest, "r1").unwrap();
-        assert_eq!(
-            partial.path(),
-            dir.path().join("x.vhd.goldsmith-r1.partial")
-        );
+        assert_eq!(partial.path(), dir.path().join("x.vhd.goldsmith-r1.partial"));
         fs::write(partial.path(), "half").unwrap();
         drop(partial);
         assert!(entries(dir.path()).unwrap().is_empty());

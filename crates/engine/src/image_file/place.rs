@@ -24,10 +24,7 @@ pub fn link_or_copy(from: &Path, to: &Path, cancel: &CancellationToken) -> io::R
     let Err(error) = fs::hard_link(from, to) else {
         return Ok(());
     };
-    if matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists
-    ) {
+    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) {
         return Err(error);
     }
     copy(from, &File::create_new(to)?, cancel)?;
@@ -93,17 +90,9 @@ mod tests {
         let file = File::create(&a).unwrap();
         file.set_len(256 << 20).unwrap();
         file.write_all_at(&[7; 100_000], 100 << 20).unwrap();
-        copy(
-            &a,
-            &File::create_new(&b).unwrap(),
-            &CancellationToken::new(),
-        )
-        .unwrap();
+        copy(&a, &File::create_new(&b).unwrap(), &CancellationToken::new()).unwrap();
         assert_eq!(fs::read(&a).unwrap(), fs::read(&b).unwrap());
-        assert!(
-            fs::metadata(&b).unwrap().blocks() * 512 < 1 << 20,
-            "the holes stayed holes"
-        );
+        assert!(fs::metadata(&b).unwrap().blocks() * 512 < 1 << 20, "the holes stayed holes");
     }
 
     #[test]

@@ -11,9 +11,8 @@ pub(crate) const HINT: &str = "free some space (goldsmith cache prune), or choos
 
 /// Bytes an unprivileged process may still write to the file system of `path`.
 pub fn free(path: &Path) -> Result<u64> {
-    let stat = rustix::fs::statvfs(path).code(ErrorCode::InternalError, || {
-        format!("how much is free in {}", path.display())
-    })?;
+    let stat = rustix::fs::statvfs(path)
+        .code(ErrorCode::InternalError, || format!("how much is free in {}", path.display()))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
@@ -28,14 +27,8 @@ pub fn check(need: u64, free: u64, dir: &Path) -> Result<()> {
 /// The error of a disk that is full, or would be.
 pub(crate) fn full(need: u64, free: Option<u64>, dir: &Path) -> Error {
     let free = free.map_or_else(String::new, |free| format!(", {} is free", human(free)));
-    let text = format!(
-        "no room in {}: about {} is needed{free}",
-        dir.display(),
-        human(need)
-    );
-    Error::new(ErrorCode::DiskFull, text)
-        .target(dir.display().to_string())
-        .hint(HINT)
+    let text = format!("no room in {}: about {} is needed{free}", dir.display(), human(need));
+    Error::new(ErrorCode::DiskFull, text).target(dir.display().to_string()).hint(HINT)
 }
 
 /// A size for people.
@@ -50,11 +43,7 @@ pub(crate) fn human(bytes: u64) -> String {
         value /= 1024.0;
         unit = next;
     }
-    if unit == "bytes" {
-        format!("{bytes} bytes")
-    } else {
-        format!("{value:.1} {unit}")
-    }
+    if unit == "bytes" { format!("{bytes} bytes") } else { format!("{value:.1} {unit}") }
 }
 
 #[cfg(test)]
@@ -65,10 +54,7 @@ mod tests {
     fn the_error_says_how_much_is_needed_and_how_much_is_there() {
         let error = check(3 << 30, 5 << 20, Path::new("/images")).unwrap_err();
         assert_eq!(error.code, ErrorCode::DiskFull);
-        assert_eq!(
-            error.message,
-            "no room in /images: about 3.0 GiB is needed, 5.0 MiB is free"
-        );
+        assert_eq!(error.message, "no room in /images: about 3.0 GiB is needed, 5.0 MiB is free");
         check(5, 5, Path::new("/images")).unwrap();
     }
 

@@ -20,10 +20,7 @@ const LONGEST: u64 = 128;
 
 /// Makes the descriptor of the VMDK at `path` call its extent `name`.
 pub(super) fn rename_extent(path: &Path, name: &str) -> Result<()> {
-    let old = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
+    let old = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -46,9 +43,7 @@ fn rewrite(file: &File, old: &str, new: &str) -> io::Result<()> {
     };
     let (start, sectors) = (number(28), number(36));
     if &header[..4] != MAGIC || sectors == 0 || sectors > LONGEST {
-        return Err(io::Error::other(
-            "it is not a sparse VMDK with a descriptor",
-        ));
+        return Err(io::Error::other("it is not a sparse VMDK with a descriptor"));
     }
     let mut text = vec![0; usize::try_from(sectors * SECTOR).map_err(io::Error::other)?];
     file.read_exact_at(&mut text, start * SECTOR)?;
@@ -56,9 +51,7 @@ fn rewrite(file: &File, old: &str, new: &str) -> io::Result<()> {
     let descriptor = std::str::from_utf8(&text[..length]).map_err(io::Error::other)?;
     let renamed = descriptor.replace(&format!("\"{old}\""), &format!("\"{new}\""));
     if renamed.len() > text.len() {
-        return Err(io::Error::other(
-            "the file's name does not fit into its descriptor",
-        ));
+        return Err(io::Error::other("the file's name does not fit into its descriptor"));
     }
     let mut bytes = renamed.into_bytes();
     bytes.resize(text.len(), 0);

@@ -23,10 +23,8 @@ pub fn evict(store: &NodeStore, max_bytes: u64) -> io::Result<Evicted> {
         let bytes = usage(&store.dir(&node.meta.key))?;
         nodes.push((node, bytes));
     }
-    let mut done = Evicted {
-        left: nodes.iter().map(|(_, bytes)| bytes).sum(),
-        ..Evicted::default()
-    };
+    let mut done =
+        Evicted { left: nodes.iter().map(|(_, bytes)| bytes).sum(), ..Evicted::default() };
     let mut in_use = HashSet::new();
     while done.left > max_bytes {
         let Some(oldest) = oldest_leaf(store, &nodes, &in_use) else {

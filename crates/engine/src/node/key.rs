@@ -16,9 +16,7 @@ impl Key {
     /// A key read back from disk. `None` if it is not 64 lower-case hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         let ok = text.len() == 64
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+            && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         ok.then(|| Self(text.to_owned()))
     }
 
@@ -78,12 +76,10 @@ pub fn digest(bytes: &[u8]) -> String {
 /// Lower-case hexadecimal of `bytes`.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -95,9 +91,7 @@ mod tests {
     fn key(fields: &[(String, String)]) -> Key {
         fields
             .iter()
-            .fold(KeyBuilder::new("p", "k"), |builder, (name, value)| {
-                builder.field(name, value)
-            })
+            .fold(KeyBuilder::new("p", "k"), |builder, (name, value)| builder.field(name, value))
             .finish()
     }
 

@@ -36,15 +36,11 @@ impl Lock {
         let (tx, rx) = oneshot::channel();
         // A thread of its own and not the runtime's pool: a waiter that was given up must not keep
         // the process from ending.
-        std::thread::Builder::new()
-            .name("lock".into())
-            .spawn(move || {
-                let taken = open(&path).and_then(|file| file.lock().map(|()| file));
-                let _ = tx.send(taken);
-            })?;
-        let file = rx
-            .await
-            .map_err(|_| io::Error::other("the waiting thread ended"))??;
+        std::thread::Builder::new().name("lock".into()).spawn(move || {
+            let taken = open(&path).and_then(|file| file.lock().map(|()| file));
+            let _ = tx.send(taken);
+        })?;
+        let file = rx.await.map_err(|_| io::Error::other("the waiting thread ended"))??;
         Ok(Self { _file: file })
     }
 }
@@ -65,12 +61,7 @@ fn open(path: &Path) -> io::Result<File> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path)
+    OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)
 }
 
 #[cfg(test)]

@@ -53,9 +53,7 @@ pub struct NodeStore {
 impl NodeStore {
     /// The store of a layout. The folder is made when first needed.
     pub fn new(layout: &Layout) -> Self {
-        Self {
-            layout: layout.clone(),
-        }
+        Self { layout: layout.clone() }
     }
 
     /// The node of that name, if it is there whole. An unreadable one counts as absent.
@@ -86,9 +84,7 @@ impl NodeStore {
     /// A folder for a node that is not finished. It lies beside the nodes, so that the relative
     /// backing path of its disk is right before and after the rename.
     pub fn work_dir(&self, run_id: &str, number: usize) -> PathBuf {
-        self.layout
-            .nodes()
-            .join(format!("{}{number}", work_prefix(run_id)))
+        self.layout.nodes().join(format!("{}{number}", work_prefix(run_id)))
     }
 
     /// Makes the finished work folder visible as a node. All files get read-only and reach the
@@ -153,9 +149,7 @@ impl NodeStore {
     /// The node that supersedes `key` since somebody asked for a fresh one, or `key` itself.
     pub fn current(&self, key: Key) -> Key {
         let newer = fs::read_to_string(self.superseded_file(&key)).ok();
-        newer
-            .and_then(|text| Key::parse(text.trim()))
-            .unwrap_or(key)
+        newer.and_then(|text| Key::parse(text.trim())).unwrap_or(key)
     }
 
     /// From now on whoever looks for `key` gets `newer`.
@@ -196,11 +190,7 @@ impl NodeStore {
         };
         for entry in entries {
             let entry = entry?;
-            if entry
-                .file_name()
-                .to_str()
-                .is_some_and(|name| name.starts_with(&prefix))
-            {
+            if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
                 fs::remove_dir_all(entry.path())?;
             }
         }

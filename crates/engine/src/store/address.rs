@@ -55,13 +55,8 @@ impl Address {
 
     /// The managed image of that name among the imported ones.
     pub fn local(name: &str) -> Result<Self, String> {
-        let id = ResourceId::new(
-            ResourceKind::Image,
-            LOCAL_SUBSCRIPTION,
-            LOCAL_GROUP,
-            &[name],
-        )
-        .ok_or_else(|| format!("`{name}` cannot be the name of an image"))?;
+        let id = ResourceId::new(ResourceKind::Image, LOCAL_SUBSCRIPTION, LOCAL_GROUP, &[name])
+            .ok_or_else(|| format!("`{name}` cannot be the name of an image"))?;
         Self::of(&id)
     }
 
@@ -78,18 +73,16 @@ impl Address {
     pub(super) fn dir(&self, root: &Path) -> PathBuf {
         let lower = |name: &str| name.to_lowercase();
         let below = |kind: &str, id: &ResourceId| {
-            root.join(kind)
-                .join(lower(id.subscription()))
-                .join(lower(id.resource_group()))
+            root.join(kind).join(lower(id.subscription())).join(lower(id.resource_group()))
         };
         match self {
             Self::Managed(id) => below(MANAGED, id).join(lower(id.name())),
             Self::Definition(id) | Self::Latest(id) => below(GALLERIES, id)
                 .join(lower(id.name_of("galleries").unwrap_or_default()))
                 .join(lower(id.name())),
-            Self::Version(definition, version) => Self::Definition(definition.clone())
-                .dir(root)
-                .join(version.to_string()),
+            Self::Version(definition, version) => {
+                Self::Definition(definition.clone()).dir(root).join(version.to_string())
+            }
         }
     }
 }
@@ -100,11 +93,7 @@ pub(super) const GALLERIES: &str = "galleries";
 /// Names become names of folders, so some that an id may have are refused.
 fn check_names(id: &ResourceId) -> Result<(), String> {
     let names = [id.subscription(), id.resource_group(), id.name()];
-    for name in names
-        .into_iter()
-        .chain(id.name_of("galleries"))
-        .chain(id.name_of("images"))
-    {
+    for name in names.into_iter().chain(id.name_of("galleries")).chain(id.name_of("images")) {
         if name.starts_with('.') {
             return Err(format!("the name `{name}` begins with a dot"));
         }
@@ -123,11 +112,7 @@ mod tests {
         "/subscriptions/S/resourceGroups/Rg/providers/Microsoft.Compute/galleries/G/images/Def";
 
     fn dir(id: &str) -> String {
-        Address::parse(id)
-            .unwrap()
-            .dir(Path::new("/i"))
-            .display()
-            .to_string()
+        Address::parse(id).unwrap().dir(Path::new("/i")).display().to_string()
     }
 
     #[test]
@@ -136,14 +121,8 @@ mod tests {
         assert_eq!(dir(managed), "/i/managed/s/rg/web");
         assert_eq!(dir(&managed.to_uppercase()), "/i/managed/s/rg/web");
         assert_eq!(dir(GALLERY), "/i/galleries/s/rg/g/def");
-        assert_eq!(
-            dir(&format!("{GALLERY}/versions/1.2.3")),
-            "/i/galleries/s/rg/g/def/1.2.3"
-        );
-        assert_eq!(
-            dir(&format!("{GALLERY}/versions/Latest")),
-            "/i/galleries/s/rg/g/def"
-        );
+        assert_eq!(dir(&format!("{GALLERY}/versions/1.2.3")), "/i/galleries/s/rg/g/def/1.2.3");
+        assert_eq!(dir(&format!("{GALLERY}/versions/Latest")), "/i/galleries/s/rg/g/def");
     }
 
     #[test]
@@ -163,10 +142,7 @@ mod tests {
             (format!("{group}/disks/web"), "an image is /subscriptions/"),
             (format!("{GALLERY}/versions/1.2"), "not a version"),
             (format!("{group}/images/.."), "begins with a dot"),
-            (
-                format!("{group}/galleries/../images/x"),
-                "begins with a dot",
-            ),
+            (format!("{group}/galleries/../images/x"), "begins with a dot"),
             (format!("{group}/images/{}", "a".repeat(300)), "too long"),
         ];
         for (id, text) in cases {

@@ -34,23 +34,12 @@ impl Store {
         let fail = |e| io_fault(e, ErrorCode::InternalError, format!("import {name}"));
         let work = WorkFolder::make(&self.root, "import").map_err(fail)?;
         let disk = work.path().join(DISK);
-        let job = Job {
-            from,
-            to: &disk,
-            target: Target::Standalone,
-            name: DISK,
-            activity: "import",
-        };
+        let job =
+            Job { from, to: &disk, target: Target::Standalone, name: DISK, activity: "import" };
         let virtual_size = convert::convert(cx, host, job).await?;
         let digest = digest::sha256(cx, &disk, "hash image").await?;
         let labels = Labels::default();
-        let payload = Payload {
-            disk,
-            digest,
-            virtual_size,
-            origin,
-            labels,
-        };
+        let payload = Payload { disk, digest, virtual_size, origin, labels };
         self.free_local(name)?;
         self.publish_managed(cx, &target, payload).await
     }

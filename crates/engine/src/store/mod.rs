@@ -54,25 +54,17 @@ pub struct Store {
 impl Store {
     /// The store of a layout; its folders are made when first needed.
     pub fn open(layout: &Layout) -> Self {
-        Self {
-            root: layout.images(),
-        }
+        Self { root: layout.images() }
     }
 
     /// Every image, managed ones first, by id and version.
     pub fn list(&self) -> Result<Vec<StoredImage>> {
-        let dirs = image_dirs(&self.root).code(ErrorCode::InternalError, || {
-            format!("read {}", self.root.display())
-        })?;
-        let mut images: Vec<_> = dirs
-            .iter()
-            .filter_map(|dir| StoredImage::read(dir))
-            .collect();
+        let dirs = image_dirs(&self.root)
+            .code(ErrorCode::InternalError, || format!("read {}", self.root.display()))?;
+        let mut images: Vec<_> = dirs.iter().filter_map(|dir| StoredImage::read(dir)).collect();
         images.sort_by_cached_key(|image| {
             let of_definition = image.record.id.to_lowercase();
-            let parent = of_definition
-                .rsplit_once('/')
-                .map(|(parent, _)| parent.to_owned());
+            let parent = of_definition.rsplit_once('/').map(|(parent, _)| parent.to_owned());
             match image.record.version {
                 None => (Kind::ManagedImage as u8, of_definition, None),
                 some => (Kind::ImageVersion as u8, parent.unwrap_or_default(), some),
@@ -93,11 +85,8 @@ impl Store {
                 None => Err(self.missing(ErrorCode::NotFound, name)?),
             };
         }
-        let found: Vec<_> = self
-            .list()?
-            .into_iter()
-            .filter(|image| matches_short(image, name))
-            .collect();
+        let found: Vec<_> =
+            self.list()?.into_iter().filter(|image| matches_short(image, name)).collect();
         let newest =
             |images: Vec<StoredImage>| images.into_iter().max_by_key(|image| image.record.version);
         let mut ids: Vec<_> = found.iter().map(|image| parent_id(&image.record)).collect();
@@ -122,9 +111,7 @@ impl Store {
             }
             Address::Definition(_) | Address::Latest(_) => {
                 let versions = self.versions(address)?;
-                let counted = versions
-                    .into_iter()
-                    .filter(|v| !v.record.labels.exclude_from_latest);
+                let counted = versions.into_iter().filter(|v| !v.record.labels.exclude_from_latest);
                 Ok(counted.max_by_key(|image| image.record.version))
             }
         }
@@ -133,24 +120,16 @@ impl Store {
     /// All versions of a definition, in no order.
     pub fn versions(&self, definition: &Address) -> Result<Vec<StoredImage>> {
         let dir = definition.dir(&self.root);
-        let dirs = entries(&dir).code(ErrorCode::InternalError, || {
-            format!("read {}", dir.display())
-        })?;
-        Ok(dirs
-            .iter()
-            .filter_map(|dir| StoredImage::read(dir))
-            .collect())
+        let dirs =
+            entries(&dir).code(ErrorCode::InternalError, || format!("read {}", dir.display()))?;
+        Ok(dirs.iter().filter_map(|dir| StoredImage::read(dir)).collect())
     }
 
     /// Removes one managed image or one version, for good. Gives back what it was.
     pub fn remove(&self, name: &str) -> Result<StoredImage> {
         let image = self.get(name)?;
         let exact = name.split('/').next_back().unwrap_or_default();
-        if image
-            .record
-            .version
-            .is_some_and(|version| version.to_string() != exact)
-        {
+        if image.record.version.is_some_and(|version| version.to_string() != exact) {
             let versions = self
                 .list()?
                 .into_iter()
@@ -174,19 +153,13 @@ impl Store {
 
     /// The error for an image that is not there: it says what is.
     fn missing(&self, code: ErrorCode, name: &str) -> Result<Error> {
-        let mut known: Vec<_> = self
-            .list()?
-            .into_iter()
-            .map(|image| image.record.id)
-            .collect();
+        let mut known: Vec<_> = self.list()?.into_iter().map(|image| image.record.id).collect();
         known.truncate(20);
         let error = Error::new(code, format!("there is no image `{name}` in the store"));
         Ok(if known.is_empty() {
             error.hint("the store is empty: build an image, or goldsmith image import NAME FILE")
         } else {
-            error
-                .hint("these images exist (goldsmith image ls)")
-                .details(known)
+            error.hint("these images exist (goldsmith image ls)").details(known)
         })
     }
 
@@ -194,11 +167,7 @@ impl Store {
     fn lock(&self) -> io::Result<File> {
         fs::create_dir_all(&self.root)?;
         let path = self.root.join(".lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         file.lock()?;
         Ok(file)
     }
@@ -210,9 +179,7 @@ fn matches_short(image: &StoredImage, name: &str) -> bool {
     if image.record.version.is_none() || own == name {
         return own == name;
     }
-    let definition = own
-        .rsplit_once('/')
-        .map_or("", |(definition, _)| definition);
+    let definition = own.rsplit_once('/').map_or("", |(definition, _)| definition);
     let asked = name.strip_suffix("/latest").unwrap_or(&name);
     definition == asked && !image.record.labels.exclude_from_latest
 }

@@ -102,25 +102,16 @@ impl Store {
     /// The number that a version would get now; `VersionConflict` if there can be none. For the
     /// check before a build: when it is published, it may be another one.
     pub fn next_version(&self, definition: &Address, numbering: Numbering) -> Result<Version> {
-        let existing: Vec<Version> = self
-            .versions(definition)?
-            .iter()
-            .filter_map(|image| image.record.version)
-            .collect();
+        let existing: Vec<Version> =
+            self.versions(definition)?.iter().filter_map(|image| image.record.version).collect();
         version::next(&existing, numbering).map_err(|taken| {
-            Error::new(
-                ErrorCode::VersionConflict,
-                format!("{taken} in {}", definition.id()),
-            )
-            .hint("give another version, or leave it to the versioning scheme `Latest`")
+            Error::new(ErrorCode::VersionConflict, format!("{taken} in {}", definition.id()))
+                .hint("give another version, or leave it to the versioning scheme `Latest`")
         })
     }
 
     fn version_of(&self, definition: &Address, payload: &Payload) -> Result<Option<StoredImage>> {
-        Ok(self
-            .versions(definition)?
-            .into_iter()
-            .find(|image| is_of(image, payload)))
+        Ok(self.versions(definition)?.into_iter().find(|image| is_of(image, payload)))
     }
 
     /// Puts the payload into a work folder, then lets `take_name` write its record and move it,
@@ -135,8 +126,8 @@ impl Store {
         tokio::task::spawn_blocking(move || store.publish_here(payload, &cancel, take_name))
             .await
             .map_err(|e| {
-                Error::new(ErrorCode::InternalError, "storing an image panicked").caused_by(e)
-            })?
+            Error::new(ErrorCode::InternalError, "storing an image panicked").caused_by(e)
+        })?
     }
 
     fn publish_here<F>(
@@ -152,11 +143,7 @@ impl Store {
             let doing = format!("store an image in {}", self.root.display());
             io_fault(e, ErrorCode::DistributeFailed, doing)
         };
-        let run = payload
-            .origin
-            .run_id
-            .clone()
-            .unwrap_or_else(|| "import".into());
+        let run = payload.origin.run_id.clone().unwrap_or_else(|| "import".into());
         let work = WorkFolder::make(&self.root, &run).map_err(fail)?;
         let disk = work.path().join(DISK);
         link_or_copy(&payload.disk, &disk, cancel).map_err(fail)?;
@@ -164,10 +151,7 @@ impl Store {
 
         let lock = self.lock().map_err(fail)?;
         if cancel.is_cancelled() {
-            return Err(Error::new(
-                ErrorCode::Canceled,
-                "storing the image was canceled",
-            ));
+            return Err(Error::new(ErrorCode::Canceled, "storing the image was canceled"));
         }
         let dir = take_name(self, work, payload)?;
         drop(lock);
@@ -180,12 +164,7 @@ impl Store {
 
 /// Whether the image was stored by this run for this run output.
 fn is_of(image: &StoredImage, payload: &Payload) -> bool {
-    let Record {
-        origin,
-        labels,
-        digest,
-        ..
-    } = &image.record;
+    let Record { origin, labels, digest, .. } = &image.record;
     payload.origin.run_id.is_some()
         && origin.run_id == payload.origin.run_id
         && labels.run_output_name == payload.labels.run_output_name
@@ -206,13 +185,8 @@ fn write_record(
     target: &Address,
     version: Option<Version>,
 ) -> Result<()> {
-    let fail = |e| {
-        io_fault(
-            e,
-            ErrorCode::DistributeFailed,
-            format!("describe the image {}", target.id()),
-        )
-    };
+    let fail =
+        |e| io_fault(e, ErrorCode::DistributeFailed, format!("describe the image {}", target.id()));
     let (actual_size, stamp) = record::measure(&work.path().join(DISK)).map_err(fail)?;
     let (kind, name) = match target {
         Address::Managed(id) => (Kind::ManagedImage, id.name()),
@@ -235,9 +209,7 @@ fn write_record(
         labels: payload.labels.clone(),
     };
     write_json(&work.path().join(JSON), &record).map_err(fail)?;
-    File::open(work.path())
-        .and_then(|dir| dir.sync_all())
-        .map_err(fail)
+    File::open(work.path()).and_then(|dir| dir.sync_all()).map_err(fail)
 }
 
 /// Gives the prepared folder a name that must be free.
@@ -262,11 +234,7 @@ fn move_in(work: WorkFolder, dir: &Path) -> Result<()> {
         return move_in_new(work, dir);
     }
     let fail = |e: io::Error| {
-        io_fault(
-            e,
-            ErrorCode::DistributeFailed,
-            format!("replace {}", dir.display()),
-        )
+        io_fault(e, ErrorCode::DistributeFailed, format!("replace {}", dir.display()))
     };
     match renameat_with(CWD, work.path(), CWD, dir, RenameFlags::EXCHANGE) {
         // The work folder is now the old image, and goes when `work` is dropped.
@@ -296,9 +264,7 @@ impl WorkFolder {
         fs::create_dir_all(root.join(TMP))?;
         loop {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let path = root
-                .join(TMP)
-                .join(format!("{name}-{}-{number}", std::process::id()));
+            let path = root.join(TMP).join(format!("{name}-{}-{number}", std::process::id()));
             match fs::create_dir(&path) {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -310,11 +276,7 @@ impl WorkFolder {
             };
             match lock.try_lock() {
                 Ok(()) if same_file(&lock, &path)? => {
-                    return Ok(Self {
-                        path,
-                        moved: false,
-                        _lock: lock,
-                    });
+                    return Ok(Self { path, moved: false, _lock: lock });
                 }
                 Ok(()) | Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(e)) => return Err(e),
@@ -328,10 +290,7 @@ impl WorkFolder {
     }
 
     fn root(&self) -> &Path {
-        self.path
-            .parent()
-            .and_then(Path::parent)
-            .unwrap_or(&self.path)
+        self.path.parent().and_then(Path::parent).unwrap_or(&self.path)
     }
 }
 

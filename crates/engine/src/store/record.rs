@@ -110,10 +110,7 @@ impl StoredImage {
     /// The image in a folder. `None` if there is none, or one of another format.
     pub(super) fn read(dir: &Path) -> Option<Self> {
         let record: Record = serde_json::from_slice(&fs::read(dir.join(JSON)).ok()?).ok()?;
-        (record.format == FORMAT).then(|| Self {
-            record,
-            dir: dir.to_owned(),
-        })
+        (record.format == FORMAT).then(|| Self { record, dir: dir.to_owned() })
     }
 }
 

@@ -21,11 +21,7 @@ fn setting() -> Setting {
     let dir = tempfile::tempdir().unwrap();
     let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
     let cx = Cx::new(layout, Events::none(), CancellationToken::new());
-    Setting {
-        store: Store::open(&cx.layout),
-        dir,
-        cx,
-    }
+    Setting { store: Store::open(&cx.layout), dir, cx }
 }
 
 impl Setting {
@@ -53,23 +49,16 @@ impl Setting {
 
     async fn managed(&self, name: &str, content: &str, run: &str) -> StoredImage {
         let target = Address::parse(&format!("{GROUP}/images/{name}")).unwrap();
-        self.store
-            .publish_managed(&self.cx, &target, self.payload(content, run))
-            .await
-            .unwrap()
+        self.store.publish_managed(&self.cx, &target, self.payload(content, run)).await.unwrap()
     }
 
     async fn version(&self, numbering: Numbering, run: &str) -> Result<StoredImage> {
-        self.store
-            .publish_version(&self.cx, &definition(), numbering, self.payload(run, run))
-            .await
+        self.store.publish_version(&self.cx, &definition(), numbering, self.payload(run, run)).await
     }
 
     async fn exact(&self, version: &str) -> StoredImage {
         let numbering = Numbering::Exact(version.parse().unwrap());
-        self.version(numbering, &format!("run-{version}"))
-            .await
-            .unwrap()
+        self.version(numbering, &format!("run-{version}")).await.unwrap()
     }
 
     fn unfinished(&self) -> usize {
@@ -90,26 +79,13 @@ async fn a_managed_image_is_found_by_its_id_and_by_its_name() {
     let s = setting();
     let image = s.managed("Web", "disk", "r1").await;
     assert_eq!(image.record.id, format!("{GROUP}/images/Web"));
-    assert!(
-        image.dir.ends_with("images/managed/s1/rg/web"),
-        "{}",
-        image.dir.display()
-    );
+    assert!(image.dir.ends_with("images/managed/s1/rg/web"), "{}", image.dir.display());
     assert_eq!(fs::read_to_string(image.disk()).unwrap(), "disk");
     assert!(fs::metadata(image.disk()).unwrap().permissions().readonly());
-    assert_eq!(
-        fs::metadata(image.disk()).unwrap().nlink(),
-        2,
-        "it is a link"
-    );
+    assert_eq!(fs::metadata(image.disk()).unwrap().nlink(), 2, "it is a link");
 
-    for name in [
-        "web",
-        "WEB",
-        &format!("{GROUP}/images/WEB")
-            .to_uppercase()
-            .replace("/S1", "/s1"),
-    ] {
+    for name in ["web", "WEB", &format!("{GROUP}/images/WEB").to_uppercase().replace("/S1", "/s1")]
+    {
         assert_eq!(s.store.get(name).unwrap(), image, "{name}");
     }
     assert_eq!(s.unfinished(), 0);
@@ -195,10 +171,8 @@ async fn a_number_is_given_once_however_many_ask_at_once() {
     let s = setting();
     let runs: Vec<_> = (0..24).map(|n| format!("r{n}")).collect();
     let images = join_all(runs.iter().map(|run| s.version(latest(), run))).await;
-    let mut numbers: Vec<_> = images
-        .into_iter()
-        .map(|i| i.unwrap().record.version.unwrap())
-        .collect();
+    let mut numbers: Vec<_> =
+        images.into_iter().map(|i| i.unwrap().record.version.unwrap()).collect();
     numbers.sort_unstable();
     let expected: Vec<_> = (1..=24).map(|patch| Version::new(0, 0, patch)).collect();
     assert_eq!(numbers, expected);
@@ -228,56 +202,19 @@ async fn latest_is_the_highest_version_that_is_not_excluded() {
     let mut hidden = s.payload("hidden", "hidden");
     hidden.labels.exclude_from_latest = true;
     let numbering = Numbering::Exact(Version::new(9, 0, 0));
-    s.store
-        .publish_version(&s.cx, &definition(), numbering, hidden)
-        .await
-        .unwrap();
+    s.store.publish_version(&s.cx, &definition(), numbering, hidden).await.unwrap();
 
     let id = format!("{GROUP}/galleries/gal/images/def");
-    for name in [
-        "gal/def",
-        "gal/def/latest",
-        &id,
-        &format!("{id}/versions/latest"),
-    ] {
-        assert_eq!(
-            s.store.get(name).unwrap().short_name(),
-            "Gal/Def/1.10.0",
-            "{name}"
-        );
+    for name in ["gal/def", "gal/def/latest", &id, &format!("{id}/versions/latest")] {
+        assert_eq!(s.store.get(name).unwrap().short_name(), "Gal/Def/1.10.0", "{name}");
     }
-    assert_eq!(
-        s.store.get("gal/def/9.0.0").unwrap().short_name(),
-        "Gal/Def/9.0.0"
-    );
-    let source = s
-        .store
-        .version_source(&s.cx, &format!("{id}/versions/latest"))
-        .await
-        .unwrap();
+    assert_eq!(s.store.get("gal/def/9.0.0").unwrap().short_name(), "Gal/Def/9.0.0");
+    let source = s.store.version_source(&s.cx, &format!("{id}/versions/latest")).await.unwrap();
     assert_eq!(source.short_name(), "Gal/Def/1.10.0");
-    let listed: Vec<_> = s
-        .store
-        .list()
-        .unwrap()
-        .iter()
-        .map(StoredImage::short_name)
-        .collect();
-    assert_eq!(
-        listed,
-        [
-            "Gal/Def/0.99.99",
-            "Gal/Def/1.9.0",
-            "Gal/Def/1.10.0",
-            "Gal/Def/9.0.0"
-        ]
-    );
+    let listed: Vec<_> = s.store.list().unwrap().iter().map(StoredImage::short_name).collect();
+    assert_eq!(listed, ["Gal/Def/0.99.99", "Gal/Def/1.9.0", "Gal/Def/1.10.0", "Gal/Def/9.0.0"]);
     let next = s.store.next_version(&definition(), latest()).unwrap();
-    assert_eq!(
-        next,
-        Version::new(9, 0, 1),
-        "excluded versions still have their numbers"
-    );
+    assert_eq!(next, Version::new(9, 0, 1), "excluded versions still have their numbers");
 }
 
 #[tokio::test]
@@ -286,15 +223,9 @@ async fn a_name_that_means_two_images_is_refused_with_both() {
     s.managed("web", "a", "r1").await;
     let other = GROUP.replace("/Rg/", "/Other/");
     let target = Address::parse(&format!("{other}/images/web")).unwrap();
-    s.store
-        .publish_managed(&s.cx, &target, s.payload("b", "r2"))
-        .await
-        .unwrap();
+    s.store.publish_managed(&s.cx, &target, s.payload("b", "r2")).await.unwrap();
     let error = s.store.get("web").unwrap_err();
-    assert_eq!(
-        (error.code, error.details.len()),
-        (ErrorCode::InvalidArgument, 2)
-    );
+    assert_eq!((error.code, error.details.len()), (ErrorCode::InvalidArgument, 2));
     assert!(s.store.get(&format!("{other}/images/WEB")).is_ok());
 }
 
@@ -315,16 +246,8 @@ async fn what_is_missing_is_told_with_what_is_there() {
     let id = format!("{GROUP}/galleries/g/images/d/versions/latest");
     let error = s.store.version_source(&s.cx, &id).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::BadSharedImageVersionSource);
-    assert!(
-        s.store
-            .version_source(&s.cx, &format!("{GROUP}/images/web"))
-            .await
-            .is_err()
-    );
-    assert!(
-        s.store.managed_source(&s.cx, "web").await.is_err(),
-        "a template names whole ids"
-    );
+    assert!(s.store.version_source(&s.cx, &format!("{GROUP}/images/web")).await.is_err());
+    assert!(s.store.managed_source(&s.cx, "web").await.is_err(), "a template names whole ids");
 }
 
 /// Changes content or time of a stored disk behind the store's back.
@@ -342,15 +265,8 @@ async fn a_source_whose_disk_was_changed_is_refused() {
 
     tamper(&image, "disk");
     let restored = s.store.managed_source(&s.cx, id).await.unwrap();
-    assert_ne!(
-        restored.record.stamp, image.record.stamp,
-        "the same bytes get a new stamp"
-    );
-    assert_eq!(
-        s.store.get("web").unwrap(),
-        restored,
-        "which is written down"
-    );
+    assert_ne!(restored.record.stamp, image.record.stamp, "the same bytes get a new stamp");
+    assert_eq!(s.store.get("web").unwrap(), restored, "which is written down");
 
     tamper(&image, "evil");
     let error = s.store.managed_source(&s.cx, id).await.unwrap_err();
@@ -388,27 +304,12 @@ async fn removing_takes_exactly_one_image() {
         assert_eq!(error.code, ErrorCode::InvalidArgument);
         assert_eq!(error.details, ["Gal/Def/1.0.0", "Gal/Def/1.0.1"]);
     }
-    assert_eq!(
-        s.store.remove("gal/def/1.0.0").unwrap().short_name(),
-        "Gal/Def/1.0.0"
-    );
+    assert_eq!(s.store.remove("gal/def/1.0.0").unwrap().short_name(), "Gal/Def/1.0.0");
     s.store.remove("web").unwrap();
-    let left: Vec<_> = s
-        .store
-        .list()
-        .unwrap()
-        .iter()
-        .map(StoredImage::short_name)
-        .collect();
+    let left: Vec<_> = s.store.list().unwrap().iter().map(StoredImage::short_name).collect();
     assert_eq!(left, ["Gal/Def/1.0.1"]);
-    s.store
-        .remove(&format!("{GROUP}/galleries/GAL/images/DEF/versions/1.0.1"))
-        .unwrap();
-    assert!(
-        entries(&s.cx.layout.images().join("galleries"))
-            .unwrap()
-            .is_empty()
-    );
+    s.store.remove(&format!("{GROUP}/galleries/GAL/images/DEF/versions/1.0.1")).unwrap();
+    assert!(entries(&s.cx.layout.images().join("galleries")).unwrap().is_empty());
     assert_eq!(s.store.remove("web").unwrap_err().code, ErrorCode::NotFound);
     assert_eq!(s.unfinished(), 0);
 }
@@ -454,11 +355,7 @@ async fn a_canceled_publish_leaves_nothing() {
     let s = setting();
     s.cx.cancel.cancel();
     let target = Address::parse(&format!("{GROUP}/images/web")).unwrap();
-    let error = s
-        .store
-        .publish_managed(&s.cx, &target, s.payload("d", "r"))
-        .await
-        .unwrap_err();
+    let error = s.store.publish_managed(&s.cx, &target, s.payload("d", "r")).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Canceled);
     assert_eq!((s.store.list().unwrap().len(), s.unfinished()), (0, 0));
 }
@@ -466,16 +363,9 @@ async fn a_canceled_publish_leaves_nothing() {
 #[tokio::test]
 async fn a_disk_that_is_gone_leaves_nothing() {
     let s = setting();
-    let payload = Payload {
-        disk: s.dir.path().join("gone"),
-        ..s.payload("d", "r")
-    };
+    let payload = Payload { disk: s.dir.path().join("gone"), ..s.payload("d", "r") };
     let target = Address::local("web").unwrap();
-    let error = s
-        .store
-        .publish_managed(&s.cx, &target, payload)
-        .await
-        .unwrap_err();
+    let error = s.store.publish_managed(&s.cx, &target, payload).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::DistributeFailed);
     assert_eq!((s.store.list().unwrap().len(), s.unfinished()), (0, 0));
 }

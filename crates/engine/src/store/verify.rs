@@ -22,10 +22,9 @@ impl Store {
         let code = ErrorCode::BadManagedImageSource;
         match Address::parse(image_id) {
             Ok(address @ Address::Managed(_)) => self.source(cx, &address, code).await,
-            Ok(_) => Err(Error::new(
-                code,
-                format!("`{image_id}` is not the id of a managed image"),
-            )),
+            Ok(_) => {
+                Err(Error::new(code, format!("`{image_id}` is not the id of a managed image")))
+            }
             Err(why) => Err(Error::new(code, format!("`{image_id}`: {why}"))),
         }
     }
@@ -35,10 +34,9 @@ impl Store {
     pub async fn version_source(&self, cx: &Cx, version_id: &str) -> Result<StoredImage> {
         let code = ErrorCode::BadSharedImageVersionSource;
         match Address::parse(version_id) {
-            Ok(Address::Managed(_)) => Err(Error::new(
-                code,
-                format!("`{version_id}` is a managed image, not a version"),
-            )),
+            Ok(Address::Managed(_)) => {
+                Err(Error::new(code, format!("`{version_id}` is a managed image, not a version")))
+            }
             Ok(address) => self.source(cx, &address, code).await,
             Err(why) => Err(Error::new(code, format!("`{version_id}`: {why}"))),
         }
@@ -71,12 +69,8 @@ impl Store {
         }
         let digest = digest::sha256(cx, &disk, "verify image").await?;
         if digest != image.record.digest {
-            return Err(
-                bad("is not the one that was stored: its SHA-256 is another").details([
-                    format!("stored {}", image.record.digest),
-                    format!("found  {digest}"),
-                ]),
-            );
+            return Err(bad("is not the one that was stored: its SHA-256 is another")
+                .details([format!("stored {}", image.record.digest), format!("found  {digest}")]));
         }
         image.record.stamp = stamp;
         // Only spares the next one the same work: a store that cannot be written to is fine.
@@ -100,22 +94,11 @@ impl Store {
             Ok(same)
         })
         .await
-        .code(ErrorCode::InternalError, || {
-            "linking an image panicked".into()
-        })?;
-        let fail = |e| {
-            io_fault(
-                e,
-                ErrorCode::InternalError,
-                format!("link to {}", to.display()),
-            )
-        };
+        .code(ErrorCode::InternalError, || "linking an image panicked".into())?;
+        let fail = |e| io_fault(e, ErrorCode::InternalError, format!("link to {}", to.display()));
         if linked.map_err(fail)? {
             return Ok(());
         }
-        Err(Error::new(
-            ErrorCode::Conflict,
-            format!("{} was just replaced", image.record.id),
-        ))
+        Err(Error::new(ErrorCode::Conflict, format!("{} was just replaced", image.record.id)))
     }
 }

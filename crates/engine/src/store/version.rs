@@ -19,11 +19,7 @@ pub struct Version {
 impl Version {
     /// A version of three numbers.
     pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
-        Self {
-            major,
-            minor,
-            patch,
-        }
+        Self { major, minor, patch }
     }
 
     /// The version that a source's own version text maps to: its first three numbers, with zeros
@@ -40,11 +36,7 @@ impl Version {
 
     /// The version after this one; the next minor one when the patches are used up.
     fn successor(self) -> Option<Self> {
-        let Self {
-            major,
-            minor,
-            patch,
-        } = self;
+        let Self { major, minor, patch } = self;
         if patch < LARGEST {
             Some(Self::new(major, minor, patch + 1))
         } else if minor < LARGEST {
@@ -73,10 +65,7 @@ impl FromStr for Version {
         let number = |part: &str| {
             let plain = part == "0" || !part.starts_with('0');
             let digits = part.bytes().all(|b| b.is_ascii_digit());
-            (plain && digits)
-                .then(|| part.parse().ok())
-                .flatten()
-                .filter(|n| *n <= LARGEST)
+            (plain && digits).then(|| part.parse().ok()).flatten().filter(|n| *n <= LARGEST)
         };
         let parts: Option<Vec<u32>> = text.split('.').map(number).collect();
         match parts.as_deref() {
@@ -117,11 +106,8 @@ pub fn next(existing: &[Version], numbering: Numbering) -> Result<Version, Numbe
         Numbering::Exact(version) if existing.contains(&version) => Err(NumberTaken(version)),
         Numbering::Exact(version) => Ok(version),
         Numbering::Latest { major } => {
-            let highest = existing
-                .iter()
-                .copied()
-                .filter(|v| major.is_none_or(|m| m == v.major))
-                .max();
+            let highest =
+                existing.iter().copied().filter(|v| major.is_none_or(|m| m == v.major)).max();
             match highest {
                 Some(highest) => highest.successor().ok_or(NumberTaken(highest)),
                 None => Ok(match major.unwrap_or(0) {
@@ -150,9 +136,7 @@ mod tests {
 
     fn latest(existing: &[&str], major: Option<u32>) -> String {
         let existing: Vec<_> = existing.iter().map(|text| v(text)).collect();
-        next(&existing, Numbering::Latest { major })
-            .unwrap()
-            .to_string()
+        next(&existing, Numbering::Latest { major }).unwrap().to_string()
     }
 
     #[test]
@@ -175,10 +159,7 @@ mod tests {
     fn used_up_numbers_carry_over_and_end() {
         assert_eq!(latest(&["1.2.2147483647"], None), "1.3.0");
         let end = [v("5.2147483647.2147483647")];
-        assert_eq!(
-            next(&end, Numbering::Latest { major: None }),
-            Err(NumberTaken(end[0]))
-        );
+        assert_eq!(next(&end, Numbering::Latest { major: None }), Err(NumberTaken(end[0])));
     }
 
     #[test]
@@ -190,17 +171,9 @@ mod tests {
 
     #[test]
     fn what_is_a_version() {
-        for bad in [
-            "",
-            "1",
-            "1.0",
-            "1.0.0.0",
-            "1.0.x",
-            "01.0.0",
-            "-1.0.0",
-            "1..0",
-            "1.0.2147483648",
-        ] {
+        for bad in
+            ["", "1", "1.0", "1.0.0.0", "1.0.x", "01.0.0", "-1.0.0", "1..0", "1.0.2147483648"]
+        {
             assert!(bad.parse::<Version>().is_err(), "{bad}");
         }
     }

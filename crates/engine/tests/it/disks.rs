@@ -43,36 +43,19 @@ impl Setting {
 
     pub(crate) async fn qemu_img(&self, args: &[&str], paths: &[&Path]) -> String {
         let command = Command::new(&self.host.qemu_img).args(args).args(paths);
-        command
-            .run(&CancellationToken::new(), None)
-            .await
-            .unwrap()
-            .stdout
+        command.run(&CancellationToken::new(), None).await.unwrap().stdout
     }
 
     /// Makes a chain of `size` bytes with `data` bytes of noise in its lower disk and a little at
     /// both ends in its upper one.
     pub(crate) async fn chain(&self, size: u64, data: u64) -> Chain {
-        let (base, top, raw) = (
-            self.path("base.qcow2"),
-            self.path("top.qcow2"),
-            self.path("content.raw"),
-        );
+        let (base, top, raw) =
+            (self.path("base.qcow2"), self.path("top.qcow2"), self.path("content.raw"));
         let content = File::create(&raw).unwrap();
         content.set_len(size).unwrap();
         content.write_all_at(&noise(data, 1), 4 * MIB).unwrap();
-        self.qemu_img(&["convert", "-f", "raw", "-O", "qcow2"], &[&raw, &base])
-            .await;
-        let create = [
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-F",
-            "qcow2",
-            "-b",
-            base.to_str().unwrap(),
-        ];
+        self.qemu_img(&["convert", "-f", "raw", "-O", "qcow2"], &[&raw, &base]).await;
+        let create = ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", base.to_str().unwrap()];
         self.qemu_img(&create, &[&top]).await;
         for (at, seed) in [(0, 2), (size - 512, 3)] {
             content.write_all_at(&noise(512, seed), at).unwrap();
@@ -86,9 +69,7 @@ impl Setting {
         let pattern = self.path("pattern");
         fs::write(&pattern, bytes).unwrap();
         let write = format!("write -s {} {at} {}", pattern.display(), bytes.len());
-        let command = Command::new("qemu-io")
-            .args(["-f", "qcow2", "-c", &write])
-            .arg(disk);
+        let command = Command::new("qemu-io").args(["-f", "qcow2", "-c", &write]).arg(disk);
         let said = command.run(&CancellationToken::new(), None).await.unwrap();
         assert!(said.stdout.contains("wrote"), "{said:?}");
     }
@@ -128,19 +109,12 @@ pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(dir).into_iter().flatten() {
             let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, found)
-            } else {
-                found.push(path)
-            }
+            if path.is_dir() { walk(&path, found) } else { found.push(path) }
         }
     }
     let mut found = Vec::new();
     walk(dir, &mut found);
-    found
-        .iter()
-        .map(|path| Path::new("/").join(path.strip_prefix(dir).unwrap()))
-        .collect()
+    found.iter().map(|path| Path::new("/").join(path.strip_prefix(dir).unwrap())).collect()
 }
 
 /// Bytes that a file takes on the host.

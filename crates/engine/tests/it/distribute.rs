@@ -31,10 +31,7 @@ fn distributor(index: usize, name: &str, kind: DistributorKind) -> Distributor {
 
 fn managed(id: &str) -> DistributorKind {
     let image_id = format!("{GROUP}/{id}").parse::<ResourceId>().unwrap();
-    DistributorKind::ManagedImage(ManagedImage {
-        image_id,
-        location: "westeurope".into(),
-    })
+    DistributorKind::ManagedImage(ManagedImage { image_id, location: "westeurope".into() })
 }
 
 fn shared(id: &str, versioning: Versioning) -> DistributorKind {
@@ -68,9 +65,7 @@ fn facts(run_id: &str) -> Facts {
 async fn prepared(size: u64) -> (Setting, Chain, Standalone) {
     let s = setting().await;
     let chain = s.chain(size, 3 * MIB).await;
-    let image = distribute::standalone(&s.cx, &s.host, &chain.top, &chain.key)
-        .await
-        .unwrap();
+    let image = distribute::standalone(&s.cx, &s.host, &chain.top, &chain.key).await.unwrap();
     (s, chain, image)
 }
 
@@ -96,57 +91,35 @@ fn all() -> [Distributor; 4] {
 #[tokio::test]
 async fn every_kind_is_published_from_one_conversion() {
     let (s, chain, image) = prepared(64 * MIB).await;
-    let outputs = publish(&s, &image, "0195-aaaa-1234abcd", &all())
-        .await
-        .unwrap();
-    let ids: Vec<_> = outputs
-        .iter()
-        .map(|output| output.artifact_id.as_deref())
-        .collect();
+    let outputs = publish(&s, &image, "0195-aaaa-1234abcd", &all()).await.unwrap();
+    let ids: Vec<_> = outputs.iter().map(|output| output.artifact_id.as_deref()).collect();
     assert_eq!(
         ids,
         [
             Some(&*format!("{GROUP}/images/web")),
             Some(&*format!("{GROUP}/galleries/gal/images/def/versions/0.0.1")),
-            Some(&*format!(
-                "{GROUP}/galleries/gal/images/other/versions/12.11.0"
-            )),
+            Some(&*format!("{GROUP}/galleries/gal/images/other/versions/12.11.0")),
             None,
         ]
     );
     let inode = fs::metadata(&image.disk).unwrap().ino();
     for output in &outputs[..3] {
         s.assert_same(&chain, &output.path, "qcow2").await;
-        assert_eq!(
-            fs::metadata(&output.path).unwrap().ino(),
-            inode,
-            "stored without a copy"
-        );
+        assert_eq!(fs::metadata(&output.path).unwrap().ino(), inode, "stored without a copy");
         assert_eq!(output.sha256, image.sha256);
         let info = s.qemu_img(&["info", "-f", "qcow2"], &[&output.path]).await;
         assert!(!info.contains("backing file"), "{info}");
-        s.qemu_img(&["check", "-q", "-f", "qcow2"], &[&output.path])
-            .await;
+        s.qemu_img(&["check", "-q", "-f", "qcow2"], &[&output.path]).await;
     }
     let disk = &outputs[3];
-    assert!(
-        disk.path
-            .ends_with("data/blobs/vhds/disk_20250301102030_1234abcd.vhd"),
-        "{disk:?}"
-    );
-    assert_eq!(
-        disk.artifact_uri,
-        Some(format!("file://{}", disk.path.display()))
-    );
+    assert!(disk.path.ends_with("data/blobs/vhds/disk_20250301102030_1234abcd.vhd"), "{disk:?}");
+    assert_eq!(disk.artifact_uri, Some(format!("file://{}", disk.path.display())));
     s.assert_same(&chain, &disk.path, "vpc").await;
     footer::verify(&disk.path, 64 * MIB).unwrap();
     assert_eq!(disk.bytes, 64 * MIB + 512);
     assert!(allocated(&disk.path) < 6 * MIB, "holes stay holes");
     let beside = fs::read_to_string(format!("{}.json", disk.path.display())).unwrap();
-    assert!(
-        beside.contains(&disk.sha256) && beside.contains("\"team\": \"web\""),
-        "{beside}"
-    );
+    assert!(beside.contains(&disk.sha256) && beside.contains("\"team\": \"web\""), "{beside}");
     assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
 }
 
@@ -154,24 +127,12 @@ async fn every_kind_is_published_from_one_conversion() {
 async fn publishing_again_for_the_same_run_changes_nothing() {
     let (s, _chain, image) = prepared(16 * MIB).await;
     let first = publish(&s, &image, "run-1", &all()[..2]).await.unwrap();
-    assert_eq!(
-        publish(&s, &image, "run-1", &all()[..2]).await.unwrap(),
-        first
-    );
+    assert_eq!(publish(&s, &image, "run-1", &all()[..2]).await.unwrap(), first);
     let disk = publish(&s, &image, "run-1", &all()[3..]).await.unwrap();
-    assert_eq!(
-        publish(&s, &image, "run-1", &all()[3..]).await.unwrap(),
-        disk
-    );
+    assert_eq!(publish(&s, &image, "run-1", &all()[3..]).await.unwrap(), disk);
 
     let next = publish(&s, &image, "run-2", &all()[..2]).await.unwrap();
-    assert!(
-        next[1]
-            .artifact_id
-            .as_ref()
-            .unwrap()
-            .ends_with("/versions/0.0.2")
-    );
+    assert!(next[1].artifact_id.as_ref().unwrap().ends_with("/versions/0.0.2"));
     let other = publish(&s, &image, "run-2", &all()[3..]).await.unwrap();
     assert_ne!(other[0].path, disk[0].path, "each run has its VHD");
     let store = Store::open(&s.cx.layout);
@@ -184,16 +145,10 @@ async fn publishing_again_for_the_same_run_changes_nothing() {
 #[tokio::test]
 async fn a_vhd_that_was_changed_in_the_blob_folder_is_put_right() {
     let (s, chain, image) = prepared(16 * MIB).await;
-    let disk = publish(&s, &image, "run-1", &all()[3..])
-        .await
-        .unwrap()
-        .remove(0);
+    let disk = publish(&s, &image, "run-1", &all()[3..]).await.unwrap().remove(0);
     fs::remove_file(&disk.path).unwrap();
     fs::write(&disk.path, "torn").unwrap();
-    assert_eq!(
-        publish(&s, &image, "run-1", &all()[3..]).await.unwrap()[0].sha256,
-        disk.sha256
-    );
+    assert_eq!(publish(&s, &image, "run-1", &all()[3..]).await.unwrap()[0].sha256, disk.sha256);
     s.assert_same(&chain, &disk.path, "vpc").await;
 }
 
@@ -201,9 +156,7 @@ async fn a_vhd_that_was_changed_in_the_blob_folder_is_put_right() {
 async fn every_bad_target_is_told_before_the_build() {
     let (s, _chain, image) = prepared(16 * MIB).await;
     let exact = distributor(0, "one", shared("gal/images/def/versions/1.0.0", LATEST));
-    publish(&s, &image, "run-1", std::slice::from_ref(&exact))
-        .await
-        .unwrap();
+    publish(&s, &image, "run-1", std::slice::from_ref(&exact)).await.unwrap();
 
     let uri = Some("https://acc.blob.core.windows.net/vhds/x.vhd".to_owned());
     let bad = [
@@ -214,30 +167,16 @@ async fn every_bad_target_is_told_before_the_build() {
     ];
     let error = distribute::check(&s.cx, &bad, None).unwrap_err();
     assert_eq!(error.code, ErrorCode::VersionConflict);
-    assert_eq!(
-        error.target.as_deref(),
-        Some("properties.distribute[0].galleryImageId")
-    );
-    let also: Vec<_> = error
-        .details
-        .iter()
-        .filter(|line| line.starts_with("also:"))
-        .collect();
+    assert_eq!(error.target.as_deref(), Some("properties.distribute[0].galleryImageId"));
+    let also: Vec<_> = error.details.iter().filter(|line| line.starts_with("also:")).collect();
     assert_eq!(also.len(), 2, "{:?}", error.details);
     assert!(also[0].contains("UnsupportedFeature") && also[1].contains("ValidationFailed"));
 
     for version in [None, Some("rolling")] {
-        let targets = [distributor(
-            0,
-            "x",
-            shared("gal/images/def", Versioning::Source),
-        )];
+        let targets = [distributor(0, "x", shared("gal/images/def", Versioning::Source))];
         let error = distribute::check(&s.cx, &targets, version).unwrap_err();
         assert_eq!(error.code, ErrorCode::BadSharedImageDistribute);
-        assert_eq!(
-            error.target.as_deref(),
-            Some("properties.distribute[0].versioning.scheme")
-        );
+        assert_eq!(error.target.as_deref(), Some("properties.distribute[0].versioning.scheme"));
     }
 }
 
@@ -253,16 +192,11 @@ async fn one_that_fails_does_not_stop_the_others() {
     let error = publish(&s, &image, "run-1", &targets).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::VersionConflict);
     assert!(
-        error
-            .message
-            .starts_with("Failed in distributing 1 images out of total 3: "),
+        error.message.starts_with("Failed in distributing 1 images out of total 3: "),
         "{error}"
     );
-    let published: Vec<_> = error
-        .details
-        .iter()
-        .filter(|line| line.starts_with("published: "))
-        .collect();
+    let published: Vec<_> =
+        error.details.iter().filter(|line| line.starts_with("published: ")).collect();
     assert_eq!(published.len(), 2, "{:?}", error.details);
     assert_eq!(Store::open(&s.cx.layout).list().unwrap().len(), 1);
     assert!(s.unfinished().is_empty());
@@ -273,31 +207,16 @@ async fn runs_at_once_get_different_numbers_and_share_the_conversion() {
     let s = setting().await;
     let chain = s.chain(32 * MIB, 3 * MIB).await;
     let one = async |run: usize| {
-        let image = distribute::standalone(&s.cx, &s.host, &chain.top, &chain.key)
-            .await
-            .unwrap();
-        let outputs = publish(&s, &image, &format!("run-{run}"), &all()[1..2])
-            .await
-            .unwrap();
-        (
-            fs::metadata(&image.disk).unwrap().ino(),
-            outputs[0].artifact_id.clone().unwrap(),
-        )
+        let image = distribute::standalone(&s.cx, &s.host, &chain.top, &chain.key).await.unwrap();
+        let outputs = publish(&s, &image, &format!("run-{run}"), &all()[1..2]).await.unwrap();
+        (fs::metadata(&image.disk).unwrap().ino(), outputs[0].artifact_id.clone().unwrap())
     };
     let results = futures_util::future::join_all((0..6).map(one)).await;
-    assert!(
-        results.iter().all(|(inode, _)| *inode == results[0].0),
-        "{results:?}"
-    );
-    let mut versions: Vec<_> = results
-        .iter()
-        .map(|(_, id)| id.rsplit('/').next().unwrap())
-        .collect();
+    assert!(results.iter().all(|(inode, _)| *inode == results[0].0), "{results:?}");
+    let mut versions: Vec<_> =
+        results.iter().map(|(_, id)| id.rsplit('/').next().unwrap()).collect();
     versions.sort_unstable();
-    assert_eq!(
-        versions,
-        ["0.0.1", "0.0.2", "0.0.3", "0.0.4", "0.0.5", "0.0.6"]
-    );
+    assert_eq!(versions, ["0.0.1", "0.0.2", "0.0.3", "0.0.4", "0.0.5", "0.0.6"]);
 }
 
 #[tokio::test]
@@ -305,9 +224,8 @@ async fn a_canceled_run_leaves_nothing_half_made() {
     let (s, _chain, image) = prepared(64 * MIB).await;
     let targets = distribute::check(&s.cx, &all(), Some("12.11")).unwrap();
     s.cx.cancel.cancel();
-    let error = distribute::publish(&s.cx, &s.host, &image, &facts("r"), &targets)
-        .await
-        .unwrap_err();
+    let error =
+        distribute::publish(&s.cx, &s.host, &image, &facts("r"), &targets).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Canceled);
     assert!(Store::open(&s.cx.layout).list().unwrap().is_empty());
     assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
@@ -332,12 +250,8 @@ async fn a_stored_image_can_be_exported_as_it_was_built() {
     fs::remove_dir_all(s.cx.layout.cache()).unwrap();
     let stored = Store::open(&s.cx.layout).get("web").unwrap();
     let image = engine::export::stored(&s.cx, &stored).await.unwrap();
-    let spec = format!("vhd={}", s.path("web.vhd").display())
-        .parse()
-        .unwrap();
-    engine::export::write(&s.cx, &s.host, &image, &spec, "run-2")
-        .await
-        .unwrap();
+    let spec = format!("vhd={}", s.path("web.vhd").display()).parse().unwrap();
+    engine::export::write(&s.cx, &s.host, &image, &spec, "run-2").await.unwrap();
     s.assert_same(&chain, &spec.path, "vpc").await;
 }
 
@@ -346,34 +260,19 @@ async fn an_imported_disk_is_a_managed_image_of_its_own() {
     let s = setting().await;
     let chain = s.chain(32 * MIB, 3 * MIB).await;
     let store = Store::open(&s.cx.layout);
-    let from = Image {
-        path: chain.raw.clone(),
-        format: Format::Raw,
-    };
-    let image = store
-        .import(&s.cx, &s.host, &from, "Mine", Origin::default())
-        .await
-        .unwrap();
+    let from = Image { path: chain.raw.clone(), format: Format::Raw };
+    let image = store.import(&s.cx, &s.host, &from, "Mine", Origin::default()).await.unwrap();
     s.assert_same(&chain, &image.disk(), "qcow2").await;
     assert_eq!(image.record.virtual_size, 32 * MIB);
     assert!(
-        image
-            .record
-            .id
-            .ends_with("/resourceGroups/local/providers/Microsoft.Compute/images/Mine")
+        image.record.id.ends_with("/resourceGroups/local/providers/Microsoft.Compute/images/Mine")
     );
     let source = store.managed_source(&s.cx, &image.record.id).await.unwrap();
     assert_eq!(source, store.get("mine").unwrap());
 
-    let error = store
-        .import(&s.cx, &s.host, &from, "mine", Origin::default())
-        .await
-        .unwrap_err();
+    let error = store.import(&s.cx, &s.host, &from, "mine", Origin::default()).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Conflict);
-    let error = store
-        .import(&s.cx, &s.host, &from, "a/b", Origin::default())
-        .await
-        .unwrap_err();
+    let error = store.import(&s.cx, &s.host, &from, "a/b", Origin::default()).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidArgument);
     assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
 }

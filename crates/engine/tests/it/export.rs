@@ -21,16 +21,12 @@ use crate::disks::{Chain, MIB, Setting, allocated, files, noise, setting};
 async fn prepared(size: u64) -> (Setting, Chain, Standalone) {
     let s = setting().await;
     let chain = s.chain(size, 3 * MIB).await;
-    let image = standalone(&s.cx, &s.host, &chain.top, &chain.key)
-        .await
-        .unwrap();
+    let image = standalone(&s.cx, &s.host, &chain.top, &chain.key).await.unwrap();
     (s, chain, image)
 }
 
 fn spec(s: &Setting, format: &str, name: &str) -> ExportSpec {
-    format!("{format}={}", s.path(name).display())
-        .parse()
-        .unwrap()
+    format!("{format}={}", s.path(name).display()).parse().unwrap()
 }
 
 fn sha256(path: &Path) -> String {
@@ -46,9 +42,7 @@ async fn every_format_has_the_content_the_holes_and_the_digest_it_tells() {
         .map(|format| spec(&s, format.name(), &format!("out.{format}")))
         .collect();
     let ledger = Ledger::open(&s.cx.layout, "r1").unwrap();
-    let exported = export::write_all(&s.cx, &s.host, &image, &specs, &ledger, "r1")
-        .await
-        .unwrap();
+    let exported = export::write_all(&s.cx, &s.host, &image, &specs, &ledger, "r1").await.unwrap();
 
     assert_eq!(exported.len(), 4);
     for (done, spec) in exported.iter().zip(&specs) {
@@ -57,36 +51,20 @@ async fn every_format_has_the_content_the_holes_and_the_digest_it_tells() {
         assert_eq!(done.sha256, sha256(path), "{format}");
         assert_eq!(done.bytes, fs::metadata(path).unwrap().len());
         assert_eq!(done.virtual_size, 256 * MIB);
-        assert!(
-            allocated(path) < 8 * MIB,
-            "{format} takes {} bytes",
-            allocated(path)
-        );
+        assert!(allocated(path) < 8 * MIB, "{format} takes {} bytes", allocated(path));
         assert_eq!(done.allocated_bytes, allocated(path));
     }
     for format in ["qcow2", "vmdk"] {
-        s.qemu_img(
-            &["check", "-q", "-f", format],
-            &[&s.path(&format!("out.{format}"))],
-        )
-        .await;
+        s.qemu_img(&["check", "-q", "-f", format], &[&s.path(&format!("out.{format}"))]).await;
     }
-    let info = s
-        .qemu_img(&["info", "-f", "qcow2"], &[&s.path("out.qcow2")])
-        .await;
-    assert!(
-        info.contains("compression type: zstd") && !info.contains("backing"),
-        "{info}"
-    );
+    let info = s.qemu_img(&["info", "-f", "qcow2"], &[&s.path("out.qcow2")]).await;
+    assert!(info.contains("compression type: zstd") && !info.contains("backing"), "{info}");
     let vmdk = fs::read(s.path("out.vmdk")).unwrap();
     let descriptor = String::from_utf8_lossy(&vmdk[..16384]);
     assert!(descriptor.contains("SPARSE \"out.vmdk\""), "{descriptor}");
     assert!(!descriptor.contains("partial"));
     assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
-    assert!(
-        ledger.rows().unwrap().is_empty(),
-        "the ledger holds nothing any more"
-    );
+    assert!(ledger.rows().unwrap().is_empty(), "the ledger holds nothing any more");
     ledger.close().unwrap();
     assert!(ledger::runs(&s.cx.layout).unwrap().is_empty());
 }
@@ -96,9 +74,7 @@ async fn a_vhd_is_rounded_up_to_a_whole_mib() {
     let size = 20 * MIB + 512;
     let (s, chain, image) = prepared(size).await;
     let spec = spec(&s, "vhd", "odd.vhd");
-    let done = export::write(&s.cx, &s.host, &image, &spec, "r1")
-        .await
-        .unwrap();
+    let done = export::write(&s.cx, &s.host, &image, &spec, "r1").await.unwrap();
     assert_eq!(done.bytes, 21 * MIB + 512);
     let read = footer::verify(&spec.path, size).unwrap();
     assert_eq!((read.current_size, &read.creator), (21 * MIB, b"qem2"));
@@ -109,22 +85,15 @@ async fn a_vhd_is_rounded_up_to_a_whole_mib() {
     let bytes = fs::read(&spec.path).unwrap();
     let content = fs::read(&chain.raw).unwrap();
     assert!(bytes.starts_with(&content));
-    assert!(
-        bytes[content.len()..bytes.len() - 512]
-            .iter()
-            .all(|byte| *byte == 0)
-    );
+    assert!(bytes[content.len()..bytes.len() - 512].iter().all(|byte| *byte == 0));
 }
 
 #[tokio::test]
 async fn dynamic_vhds_are_told_from_fixed_ones() {
     let s = setting().await;
     let path = s.path("dynamic.vhd");
-    s.qemu_img(
-        &["create", "-q", "-f", "vpc", "-o", "force_size=on"],
-        &[&path, Path::new("8M")],
-    )
-    .await;
+    s.qemu_img(&["create", "-q", "-f", "vpc", "-o", "force_size=on"], &[&path, Path::new("8M")])
+        .await;
     let error = footer::verify(&path, 8 * MIB).unwrap_err();
     assert!(error.message.contains("disk type is 3"), "{error}");
 }
@@ -134,17 +103,13 @@ async fn an_existing_file_stays_unless_it_is_to_be_replaced() {
     let (s, chain, image) = prepared(16 * MIB).await;
     let spec = spec(&s, "raw", "out.raw");
     fs::write(&spec.path, "precious").unwrap();
-    let error = export::write(&s.cx, &s.host, &image, &spec, "r1")
-        .await
-        .unwrap_err();
+    let error = export::write(&s.cx, &s.host, &image, &spec, "r1").await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Conflict);
     assert!(error.hint.unwrap().contains("--force"));
     assert_eq!(fs::read_to_string(&spec.path).unwrap(), "precious");
 
     let spec = spec.replacing(true);
-    export::write(&s.cx, &s.host, &image, &spec, "r1")
-        .await
-        .unwrap();
+    export::write(&s.cx, &s.host, &image, &spec, "r1").await.unwrap();
     s.assert_same(&chain, &spec.path, "raw").await;
 }
 
@@ -154,15 +119,11 @@ async fn what_is_exported_again_is_the_same_and_never_shared() {
     for format in ["qcow2", "vhd"] {
         let one = spec(&s, format, &format!("one.{format}"));
         let two = spec(&s, format, &format!("two.{format}"));
-        let first = export::write(&s.cx, &s.host, &image, &one, "r1")
-            .await
-            .unwrap();
+        let first = export::write(&s.cx, &s.host, &image, &one, "r1").await.unwrap();
         // Who exports a file may write to it: neither the next export nor the store may suffer.
         assert_eq!(fs::metadata(&one.path).unwrap().nlink(), 1);
         fs::write(&one.path, "changed").unwrap();
-        let second = export::write(&s.cx, &s.host, &image, &two, "r2")
-            .await
-            .unwrap();
+        let second = export::write(&s.cx, &s.host, &image, &two, "r2").await.unwrap();
         assert_eq!(first.sha256, second.sha256);
         assert_eq!(sha256(&two.path), second.sha256);
         s.assert_same(&chain, &two.path, two.format.driver()).await;
@@ -173,19 +134,11 @@ async fn what_is_exported_again_is_the_same_and_never_shared() {
 async fn a_kept_artifact_that_was_changed_is_made_again() {
     let (s, chain, image) = prepared(16 * MIB).await;
     let spec = spec(&s, "qcow2", "out.qcow2").replacing(true);
-    export::write(&s.cx, &s.host, &image, &spec, "r1")
-        .await
-        .unwrap();
-    let kept =
-        s.cx.layout
-            .artifacts()
-            .join(chain.key.as_str())
-            .join("packed.qcow2");
+    export::write(&s.cx, &s.host, &image, &spec, "r1").await.unwrap();
+    let kept = s.cx.layout.artifacts().join(chain.key.as_str()).join("packed.qcow2");
     fs::remove_file(&kept).unwrap();
     fs::write(&kept, noise(100, 1)).unwrap();
-    export::write(&s.cx, &s.host, &image, &spec, "r2")
-        .await
-        .unwrap();
+    export::write(&s.cx, &s.host, &image, &spec, "r2").await.unwrap();
     s.assert_same(&chain, &spec.path, "qcow2").await;
 }
 
@@ -206,9 +159,7 @@ async fn a_canceled_export_leaves_nothing() {
                 }
             }
         });
-        let error = export::write(&s.cx, &s.host, &image, &spec, "r1")
-            .await
-            .unwrap_err();
+        let error = export::write(&s.cx, &s.host, &image, &spec, "r1").await.unwrap_err();
         assert_eq!(error.code, ErrorCode::Canceled, "{format}: {error}");
         s.cx.events = Events::none();
         watcher.await.unwrap();
@@ -267,16 +218,12 @@ async fn on_a_tiny_disk(path: &Path, size: &str, work: impl Future<Output = ()>)
 async fn a_full_disk_is_told_before_or_while_writing_and_nothing_stays() {
     let s = setting().await;
     let chain = s.chain(64 * MIB, 12 * MIB).await;
-    let image = standalone(&s.cx, &s.host, &chain.top, &chain.key)
-        .await
-        .unwrap();
+    let image = standalone(&s.cx, &s.host, &chain.top, &chain.key).await.unwrap();
     let tiny = s.path("tiny");
     on_a_tiny_disk(&tiny, "4m", async {
         for format in ["raw", "vhd", "qcow2", "vmdk"] {
             let spec = spec(&s, format, "tiny/out");
-            let error = export::write(&s.cx, &s.host, &image, &spec, "r1")
-                .await
-                .unwrap_err();
+            let error = export::write(&s.cx, &s.host, &image, &spec, "r1").await.unwrap_err();
             assert_eq!(error.code, ErrorCode::DiskFull, "{format}: {error:?}");
             assert!(error.message.contains("is needed"), "{format}: {error}");
             assert!(files(&tiny).is_empty(), "{format}");
@@ -286,16 +233,11 @@ async fn a_full_disk_is_told_before_or_while_writing_and_nothing_stays() {
         let mut cx = s.cx.clone();
         cx.layout = Layout::new(tiny.clone(), s.path("data"));
         let spec = spec(&s, "qcow2", "out");
-        let error = export::write(&cx, &s.host, &image, &spec, "r1")
-            .await
-            .unwrap_err();
+        let error = export::write(&cx, &s.host, &image, &spec, "r1").await.unwrap_err();
         assert_eq!(error.code, ErrorCode::DiskFull, "{error:?}");
         assert!(error.message.contains("is free"), "{error}");
         let left = files(&tiny);
-        assert!(
-            !left.iter().any(|path| path.starts_with("/artifacts")),
-            "{left:?}"
-        );
+        assert!(!left.iter().any(|path| path.starts_with("/artifacts")), "{left:?}");
     })
     .await;
 }
@@ -316,19 +258,11 @@ async fn two_exports_of_one_image_at_once_do_the_work_once() {
 #[tokio::test]
 async fn the_parent_of_an_export_must_be_there_and_half_a_set_is_reported() {
     let (s, _chain, image) = prepared(16 * MIB).await;
-    let specs = [
-        spec(&s, "raw", "nowhere/out.raw"),
-        spec(&s, "raw", "fine.raw"),
-    ];
+    let specs = [spec(&s, "raw", "nowhere/out.raw"), spec(&s, "raw", "fine.raw")];
     let ledger = Ledger::open(&s.cx.layout, "r1").unwrap();
-    let error = export::write_all(&s.cx, &s.host, &image, &specs, &ledger, "r1")
-        .await
-        .unwrap_err();
+    let error = export::write_all(&s.cx, &s.host, &image, &specs, &ledger, "r1").await.unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidArgument);
     assert!(error.hint.unwrap().starts_with("mkdir -p "));
-    assert!(
-        s.path("fine.raw").exists(),
-        "one that fails does not stop the others"
-    );
+    assert!(s.path("fine.raw").exists(), "one that fails does not stop the others");
     assert!(ledger.rows().unwrap().is_empty());
 }

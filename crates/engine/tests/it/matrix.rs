@@ -40,9 +40,7 @@ impl Bench {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
-        let host = Host::probe(None)
-            .await
-            .expect("QEMU is installed (make setup)");
+        let host = Host::probe(None).await.expect("QEMU is installed (make setup)");
         let fake = Fake::new();
         let generalized = Reaction {
             out: "GENERALIZED\n".to_owned(),
@@ -50,21 +48,14 @@ impl Bench {
             then: Then::Gone(Ended::GuestShutdown),
         };
         fake.on("generalize", generalized);
-        let bench = Self {
-            dir,
-            layout,
-            host,
-            fake,
-        };
+        let bench = Self { dir, layout, host, fake };
         bench.store_source().await;
         bench
     }
 
     async fn store_source(&self) {
         let disk = self.dir.path().join("base.qcow2");
-        vm::disk::create(&self.host, &disk, "qcow2", 4 << 20)
-            .await
-            .unwrap();
+        vm::disk::create(&self.host, &disk, "qcow2", 4 << 20).await.unwrap();
         let payload = Payload {
             digest: sha256(&disk),
             disk,
@@ -78,18 +69,11 @@ impl Bench {
             labels: Labels::default(),
         };
         let target = Address::parse(SOURCE).unwrap();
-        Store::open(&self.layout)
-            .publish_managed(&self.cx(), &target, payload)
-            .await
-            .unwrap();
+        Store::open(&self.layout).publish_managed(&self.cx(), &target, payload).await.unwrap();
     }
 
     fn cx(&self) -> Cx {
-        Cx::new(
-            self.layout.clone(),
-            Events::none(),
-            CancellationToken::new(),
-        )
+        Cx::new(self.layout.clone(), Events::none(), CancellationToken::new())
     }
 
     async fn plan(&self, cx: &Cx) -> Plan {
@@ -108,23 +92,12 @@ impl Bench {
             }
         })
         .to_string();
-        let options = ParseOptions {
-            api_version: None,
-            face: Face::File,
-        };
+        let options = ParseOptions { api_version: None, face: Face::File };
         let parsed = api::template::parse(&text, &options);
-        let template = parsed
-            .template
-            .unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
+        let template = parsed.template.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
         let base_dir = self.dir.path().to_owned();
-        let input = Input {
-            name: "matrix".into(),
-            template,
-            base_dir,
-        };
-        build::resolve(cx, input)
-            .await
-            .unwrap_or_else(|errors| panic!("{errors:?}"))
+        let input = Input { name: "matrix".into(), template, base_dir };
+        build::resolve(cx, input).await.unwrap_or_else(|errors| panic!("{errors:?}"))
     }
 
     fn request(&self) -> Request {
@@ -145,31 +118,13 @@ impl Bench {
 
     /// Nothing is held, no work folder and no unfinished file is there, nothing was distributed.
     fn assert_clean(&self, what: &str) {
-        assert_eq!(
-            ledger::runs(&self.layout).unwrap(),
-            Vec::<String>::new(),
-            "{what}: ledger"
-        );
+        assert_eq!(ledger::runs(&self.layout).unwrap(), Vec::<String>::new(), "{what}: ledger");
         let nodes = names(&self.layout.nodes());
-        assert!(
-            !nodes.iter().any(|name| name.starts_with('.')),
-            "{what}: {nodes:?}"
-        );
-        assert_eq!(
-            names(&self.layout.runs()),
-            Vec::<String>::new(),
-            "{what}: runs"
-        );
+        assert!(!nodes.iter().any(|name| name.starts_with('.')), "{what}: {nodes:?}");
+        assert_eq!(names(&self.layout.runs()), Vec::<String>::new(), "{what}: runs");
         let here = names(self.dir.path());
-        assert!(
-            !here.iter().any(|name| name.contains("out.raw")),
-            "{what}: {here:?}"
-        );
-        assert_eq!(
-            self.fake.running(),
-            Vec::<std::path::PathBuf>::new(),
-            "{what}: machines"
-        );
+        assert!(!here.iter().any(|name| name.contains("out.raw")), "{what}: {here:?}");
+        assert_eq!(self.fake.running(), Vec::<std::path::PathBuf>::new(), "{what}: machines");
     }
 }
 
@@ -177,9 +132,7 @@ fn names(dir: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(dir) else {
         return Vec::new();
     };
-    entries
-        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-        .collect()
+    entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
 }
 
 fn sha256(path: &Path) -> String {
@@ -200,11 +153,7 @@ const STEPS: [Step; 9] = [
 
 fn check(error: &Error, step: Step, code: ErrorCode, what: &str) {
     assert_eq!(error.code, code, "{what}: {error}");
-    assert_eq!(
-        error.step.as_deref(),
-        Some(step.to_string().as_str()),
-        "{what}: {error}"
-    );
+    assert_eq!(error.step.as_deref(), Some(step.to_string().as_str()), "{what}: {error}");
 }
 
 #[tokio::test]
@@ -212,19 +161,13 @@ async fn every_step_releases_everything_after_an_error_and_a_panic() {
     for step in STEPS {
         for fault in [Fault::Error, Fault::Panic] {
             let bench = Bench::new().await;
-            let cx = Cx {
-                faults: Faults::at(step, fault),
-                ..bench.cx()
-            };
+            let cx = Cx { faults: Faults::at(step, fault), ..bench.cx() };
             let error = bench.build(&cx).await.unwrap_err();
             let what = format!("{step} {fault:?}");
             check(&error, step, ErrorCode::InternalError, &what);
             bench.assert_clean(&what);
             // And nothing that was done well is lost: the same build succeeds now.
-            bench
-                .build(&bench.cx())
-                .await
-                .unwrap_or_else(|e| panic!("{what}, again: {e}"));
+            bench.build(&bench.cx()).await.unwrap_or_else(|e| panic!("{what}, again: {e}"));
         }
     }
 }
@@ -233,10 +176,7 @@ async fn every_step_releases_everything_after_an_error_and_a_panic() {
 async fn every_step_releases_everything_after_cancel() {
     for step in STEPS {
         let bench = Bench::new().await;
-        let cx = Cx {
-            faults: Faults::at(step, Fault::Hang),
-            ..bench.cx()
-        };
+        let cx = Cx { faults: Faults::at(step, Fault::Hang), ..bench.cx() };
         let (result, ()) = tokio::join!(bench.build(&cx), async {
             cx.faults.hanging().await;
             cx.cancel.cancel();
@@ -251,10 +191,7 @@ async fn every_step_releases_everything_after_cancel() {
 async fn every_step_that_hangs_ends_at_the_builds_deadline() {
     for step in STEPS {
         let bench = Bench::new().await;
-        let cx = Cx {
-            faults: Faults::at(step, Fault::Hang),
-            ..bench.cx()
-        };
+        let cx = Cx { faults: Faults::at(step, Fault::Hang), ..bench.cx() };
         let (result, ()) = tokio::join!(bench.build(&cx), async {
             cx.faults.hanging().await;
             // Only the clock can end it now; qemu-img, which must not see this, is done.
@@ -275,10 +212,7 @@ async fn what_goes_wrong_with_the_machine_is_told_and_released() {
         (fail(Point::Start), Step::Boot),
         (fail(Point::Connect), Step::Boot),
         (fail(Point::Seal), Step::Boot),
-        (
-            (Point::Connect, Mishap::Gone(Ended::GuestPanic)),
-            Step::Boot,
-        ),
+        ((Point::Connect, Mishap::Gone(Ended::GuestPanic)), Step::Boot),
         ((Point::Seal, Mishap::Panic), Step::Boot),
         (fail(Point::WaitOff), Step::PowerOff),
     ];
@@ -287,11 +221,7 @@ async fn what_goes_wrong_with_the_machine_is_told_and_released() {
         let what = format!("{point:?} {mishap:?}");
         bench.fake.at(point, mishap);
         let error = bench.build(&bench.cx()).await.unwrap_err();
-        assert_eq!(
-            error.step.as_deref(),
-            Some(step.to_string().as_str()),
-            "{what}: {error}"
-        );
+        assert_eq!(error.step.as_deref(), Some(step.to_string().as_str()), "{what}: {error}");
         bench.assert_clean(&what);
     }
 }
@@ -302,21 +232,14 @@ async fn a_screenshot_that_fails_does_not_hide_the_error() {
     bench.fake.at(Point::Screenshot, Mishap::Hang);
     bench.fake.on("mktemp", Reaction::exit(3));
     let error = bench.build(&bench.cx()).await.unwrap_err();
-    check(
-        &error,
-        Step::Customize(0),
-        ErrorCode::CustomizerFailed,
-        "screenshot",
-    );
+    check(&error, Step::Customize(0), ErrorCode::CustomizerFailed, "screenshot");
     bench.assert_clean("screenshot");
 }
 
 #[tokio::test]
 async fn a_guest_that_goes_away_in_a_customizer_is_not_a_failed_script() {
     let bench = Bench::new().await;
-    bench
-        .fake
-        .on("mktemp", Reaction::then(Then::Gone(Ended::GuestShutdown)));
+    bench.fake.on("mktemp", Reaction::then(Then::Gone(Ended::GuestShutdown)));
     let error = bench.build(&bench.cx()).await.unwrap_err();
     check(&error, Step::Customize(0), ErrorCode::GuestStopped, "gone");
     bench.assert_clean("gone");
@@ -326,14 +249,7 @@ async fn a_guest_that_goes_away_in_a_customizer_is_not_a_failed_script() {
 async fn an_unchanged_template_starts_no_machine() {
     let bench = Bench::new().await;
     bench.build(&bench.cx()).await.unwrap();
-    let starts = || {
-        bench
-            .fake
-            .calls()
-            .iter()
-            .filter(|c| matches!(c, Call::Start(_)))
-            .count()
-    };
+    let starts = || bench.fake.calls().iter().filter(|c| matches!(c, Call::Start(_))).count();
     assert_eq!(starts(), 1);
     std::fs::remove_file(bench.dir.path().join("out.raw")).unwrap();
     bench.build(&bench.cx()).await.unwrap();
@@ -344,16 +260,9 @@ async fn an_unchanged_template_starts_no_machine() {
 async fn a_release_that_fails_stays_in_the_ledger_and_is_done_by_the_next_command() {
     let bench = Bench::new().await;
     bench.fake.on("mktemp", Reaction::exit(1));
-    bench
-        .fake
-        .at(Point::End, Mishap::Fail("not now".to_owned()));
+    bench.fake.at(Point::End, Mishap::Fail("not now".to_owned()));
     let error = bench.build(&bench.cx()).await.unwrap_err();
-    check(
-        &error,
-        Step::Customize(0),
-        ErrorCode::CustomizerFailed,
-        "the first error wins",
-    );
+    check(&error, Step::Customize(0), ErrorCode::CustomizerFailed, "the first error wins");
     let runs = ledger::runs(&bench.layout).unwrap();
     let rows = ledger::rows_of(&bench.layout, &runs[0]).unwrap();
     assert!(
@@ -362,10 +271,7 @@ async fn a_release_that_fails_stays_in_the_ledger_and_is_done_by_the_next_comman
     );
 
     bench.fake.behave(Point::End);
-    assert_eq!(
-        janitor::sweep(&bench.layout, &bench.fake).await.unwrap(),
-        Vec::<String>::new()
-    );
+    assert_eq!(janitor::sweep(&bench.layout, &bench.fake).await.unwrap(), Vec::<String>::new());
     bench.assert_clean("swept");
 }
 
@@ -374,16 +280,10 @@ async fn releasing_twice_is_releasing_once() {
     let bench = Bench::new().await;
     let run_dir = bench.layout.runs().join("r");
     let every_kind = [
-        Held::RunFolder {
-            path: run_dir.clone(),
-        },
+        Held::RunFolder { path: run_dir.clone() },
         Held::WorkNodes { run_id: "r".into() },
-        Held::PartialFile {
-            path: bench.dir.path().join("out.raw.partial"),
-        },
-        Held::Machine {
-            run_dir: run_dir.clone(),
-        },
+        Held::PartialFile { path: bench.dir.path().join("out.raw.partial") },
+        Held::Machine { run_dir: run_dir.clone() },
     ];
     for _ in 0..2 {
         std::fs::create_dir_all(&run_dir).unwrap();

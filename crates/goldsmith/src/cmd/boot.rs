@@ -31,17 +31,13 @@ pub(super) async fn run(
     let trial = trial(&args, layout, &host).await?;
     let cx = setting::cx(layout, Events::none(), cancel);
     trial::run(&cx, &host, &backend, &trial, |ports, serial| {
-        let published: Vec<_> = ports
-            .iter()
-            .map(|(host, guest)| json!({ "host": host, "guest": guest }))
-            .collect();
+        let published: Vec<_> =
+            ports.iter().map(|(host, guest)| json!({ "host": host, "guest": guest })).collect();
         let value = json!({ "image": trial.disk, "published": published, "serial": serial });
         output.result("booting", &value, || {
             let mut text = format!("booting {}; Ctrl-C ends it\n", trial.disk.display());
             for (host, guest) in ports {
-                text.push_str(&format!(
-                    "127.0.0.1:{host} leads to port {guest} of the guest\n"
-                ));
+                text.push_str(&format!("127.0.0.1:{host} leads to port {guest} of the guest\n"));
             }
             text + &format!("serial console: {}", serial.display())
         });
@@ -55,9 +51,7 @@ async fn trial(args: &cli::Boot, layout: &Layout, host: &vm::Host) -> Result<Tri
     let (vcpus, memory_mib, publish) = (args.cpus, args.memory, args.publish.clone());
     let file = Path::new(&args.image);
     if !file.is_file() {
-        let stored = Store::open(layout)
-            .get(&args.image)
-            .map_err(|e| not_found(e, &args.image))?;
+        let stored = Store::open(layout).get(&args.image).map_err(|e| not_found(e, &args.image))?;
         return Ok(Trial {
             disk: stored.disk(),
             format: "qcow2".to_owned(),
@@ -71,9 +65,7 @@ async fn trial(args: &cli::Boot, layout: &Layout, host: &vm::Host) -> Result<Tri
     let facts = engine::source::check_importable(host, file).await?;
     Ok(Trial {
         disk: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
-        format: Format::from_name(&facts.format)
-            .map_or("raw", Format::driver)
-            .to_owned(),
+        format: Format::from_name(&facts.format).map_or("raw", Format::driver).to_owned(),
         virtual_size: facts.virtual_size,
         uefi: args.generation == 2,
         vcpus,

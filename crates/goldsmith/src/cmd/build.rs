@@ -27,20 +27,14 @@ pub(super) async fn run(
     let (events, mut steps, shown) = follow(output);
     let cx = setting::cx(layout, events, cancel);
     let request = Request {
-        exports: args
-            .export
-            .into_iter()
-            .map(|spec| spec.replacing(args.force))
-            .collect(),
+        exports: args.export.into_iter().map(|spec| spec.replacing(args.force)).collect(),
         freshness: freshness(&args.freshness),
         keep: (args.on_error == OnError::Keep).then_some(args.keep_for),
         boot_timeout: args.boot_timeout,
         cache_bytes: args.cache_gib * GIB,
     };
     let result: Result<Report> = match build::resolve(&cx, input).await {
-        Ok(plan) => build::build(&cx, &host, &backend, &plan, &request)
-            .await
-            .map_err(Into::into),
+        Ok(plan) => build::build(&cx, &host, &backend, &plan, &request).await.map_err(Into::into),
         Err(errors) => Err(errors.into()),
     };
     drop(cx);
@@ -60,11 +54,8 @@ pub(super) async fn run(
 /// Shows events as they come, and keeps the finished steps for the table at the end.
 fn follow(
     output: &Output,
-) -> (
-    engine::event::Events,
-    tokio::sync::mpsc::UnboundedReceiver<Event>,
-    tokio::task::JoinHandle<()>,
-) {
+) -> (engine::event::Events, tokio::sync::mpsc::UnboundedReceiver<Event>, tokio::task::JoinHandle<()>)
+{
     let (shown, screen) = output.follow();
     let (events, mut receiver) = engine::event::Events::channel();
     let (keep, kept) = tokio::sync::mpsc::unbounded_channel();
@@ -84,22 +75,13 @@ fn follow(
 }
 
 pub(super) fn freshness(args: &cli::Freshness) -> Freshness {
-    Freshness {
-        no_cache: args.no_cache,
-        max_age: args.max_age,
-    }
+    Freshness { no_cache: args.no_cache, max_age: args.max_age }
 }
 
 fn text(report: &Report, finished: &[Event]) -> String {
     let mut steps = Table::new(&["step", "what", "time"]);
     for event in finished {
-        if let Event::StepFinished {
-            step,
-            title,
-            seconds,
-            outcome,
-        } = event
-        {
+        if let Event::StepFinished { step, title, seconds, outcome } = event {
             let time = match outcome {
                 Outcome::Done => human(*seconds),
                 #[expect(clippy::cast_precision_loss, reason = "an age for people")]
@@ -112,10 +94,7 @@ fn text(report: &Report, finished: &[Event]) -> String {
     }
     let mut artifacts = Table::new(&["artifact", "where", "size", "sha-256"]);
     for output in &report.outputs {
-        let place = output
-            .artifact_id
-            .clone()
-            .or_else(|| output.artifact_uri.clone());
+        let place = output.artifact_id.clone().or_else(|| output.artifact_uri.clone());
         artifacts.row([
             format!("{} {}", output.kind, output.run_output_name),
             place.unwrap_or_default(),

@@ -40,9 +40,7 @@ fn list(layout: &Layout, output: &Output) -> Result<()> {
             meta.kind.clone(),
             meta.title.clone(),
             human(age(node).as_secs_f64()),
-            meta.ram
-                .as_ref()
-                .map_or_else(|| "-".to_owned(), |ram| bytes(ram.bytes)),
+            meta.ram.as_ref().map_or_else(|| "-".to_owned(), |ram| bytes(ram.bytes)),
             bytes(size),
         ]);
         values.push(json!({
@@ -61,11 +59,7 @@ fn list(layout: &Layout, output: &Output) -> Result<()> {
     output.result("cache", &value, || {
         format!(
             "{}\nsources {}, nodes {}, artifacts {}, downloads {}, logs {} in {}",
-            if table.is_empty() {
-                "no nodes".to_owned()
-            } else {
-                table.render()
-            },
+            if table.is_empty() { "no nodes".to_owned() } else { table.render() },
             bytes(usage.sources),
             bytes(usage.nodes),
             bytes(usage.artifacts),
@@ -91,11 +85,7 @@ fn prune(layout: &Layout, max_gib: u64, all: bool, output: &Output) -> Result<()
         } else {
             String::new()
         };
-        format!(
-            "removed {} nodes, {} in all{left}",
-            done.nodes,
-            bytes(done.bytes)
-        )
+        format!("removed {} nodes, {} in all{left}", done.nodes, bytes(done.bytes))
     });
     Ok(())
 }

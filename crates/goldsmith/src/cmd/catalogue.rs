@@ -28,16 +28,8 @@ pub(super) fn run(command: &cli::Catalogue, layout: &Layout, output: &Output) ->
         table.row(row);
     }
     let own = layout.user_catalogue();
-    output.result(
-        "catalogue",
-        &json!({ "images": values, "userCatalogue": own }),
-        || {
-            format!(
-                "{}\nyour own entries go into {}",
-                table.render(),
-                own.display()
-            )
-        },
-    );
+    output.result("catalogue", &json!({ "images": values, "userCatalogue": own }), || {
+        format!("{}\nyour own entries go into {}", table.render(), own.display())
+    });
     Ok(0)
 }

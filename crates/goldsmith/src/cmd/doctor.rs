@@ -29,9 +29,5 @@ pub(super) async fn run(output: &Output) -> Result {
         });
         text
     });
-    Ok(if ready {
-        0
-    } else {
-        api::ErrorCode::HostNotReady.exit_code()
-    })
+    Ok(if ready { 0 } else { api::ErrorCode::HostNotReady.exit_code() })
 }

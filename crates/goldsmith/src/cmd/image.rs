@@ -27,7 +27,7 @@ pub(super) async fn run(
         cli::Image::Ls => list(&store, output)?,
         cli::Image::Show { id } => {
             let image = store.get(&id)?;
-            output.result("image", &image.record, || {
+            output.result("image", &json!({ "image": image.record }), || {
                 serde_json::to_string_pretty(&image.record).unwrap_or_default()
             });
         }
@@ -36,11 +36,7 @@ pub(super) async fn run(
             let value = json!({ "id": image.record.id });
             output.result("removed", &value, || format!("removed {}", image.record.id));
         }
-        cli::Image::Import {
-            name,
-            file,
-            generation,
-        } => {
+        cli::Image::Import { name, file, generation } => {
             let (host, _) = qemu(global).await?;
             let (events, shown) = output.follow();
             let cx = setting::cx(layout, events, signals::cancel_on_signals());
@@ -48,16 +44,13 @@ pub(super) async fn run(
             drop(cx);
             shown.await.map_err(|e| internal(&e))?;
             let image = imported?;
-            output.result("imported", &image.record, || {
+            output.result("imported", &json!({ "image": image.record }), || {
                 format!("imported {}", image.record.id)
             });
         }
         cli::Image::Export { id, export, force } => {
             let image = store.get(&id)?;
-            let exports = export
-                .into_iter()
-                .map(|spec| spec.replacing(force))
-                .collect();
+            let exports = export.into_iter().map(|spec| spec.replacing(force)).collect();
             write(&image, exports, global, layout, output).await?;
         }
         cli::Image::Boot(args) => return boot::run(args, global, layout, output).await,

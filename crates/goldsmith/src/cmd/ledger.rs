@@ -28,19 +28,13 @@ fn list(layout: &Layout, output: &Output) -> Result<()> {
     let mut values = Vec::new();
     for run_id in ledger::runs(layout).map_err(|e| internal(&e))? {
         for row in ledger::rows_of(layout, &run_id).map_err(|e| internal(&e))? {
-            let until = row
-                .keep_until
-                .map_or_else(String::new, |until| until.to_string());
+            let until = row.keep_until.map_or_else(String::new, |until| until.to_string());
             table.row([run_id.clone(), format!("{:?}", row.held), until]);
             values.push(json!({ "run": run_id, "held": row.held, "keepUntil": row.keep_until }));
         }
     }
     output.result("ledger", &json!({ "rows": values }), || {
-        if table.is_empty() {
-            "nothing is held".to_owned()
-        } else {
-            table.render()
-        }
+        if table.is_empty() { "nothing is held".to_owned() } else { table.render() }
     });
     Ok(())
 }
@@ -49,28 +43,18 @@ async fn release(run: &str, layout: &Layout, output: &Output) -> Result<()> {
     let runs = ledger::runs(layout).map_err(|e| internal(&e))?;
     let matching: Vec<&String> = runs.iter().filter(|id| id.starts_with(run)).collect();
     let [run_id] = matching.as_slice() else {
-        let message = format!(
-            "{} runs hold something and begin with {run:?}",
-            matching.len()
-        );
-        return Err(Error::new(ErrorCode::NotFound, message)
-            .hint("goldsmith ledger ls")
-            .into());
+        let message = format!("{} runs hold something and begin with {run:?}", matching.len());
+        return Err(Error::new(ErrorCode::NotFound, message).hint("goldsmith ledger ls").into());
     };
-    let released = janitor::release_kept(layout, run_id, &Reaper)
-        .await
-        .map_err(|e| internal(&e))?;
+    let released =
+        janitor::release_kept(layout, run_id, &Reaper).await.map_err(|e| internal(&e))?;
     let Some(problems) = released else {
         let message = format!("run {run_id} is going on in another process");
-        return Err(Error::new(ErrorCode::Conflict, message)
-            .hint("end that process")
-            .into());
+        return Err(Error::new(ErrorCode::Conflict, message).hint("end that process").into());
     };
     if let Some(problem) = problems.first() {
         return Err(internal(problem).into());
     }
-    output.result("released", &json!({ "run": run_id }), || {
-        format!("released {run_id}")
-    });
+    output.result("released", &json!({ "run": run_id }), || format!("released {run_id}"));
     Ok(())
 }

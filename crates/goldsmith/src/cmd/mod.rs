@@ -37,34 +37,23 @@ impl Failure {
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
-        self.errors
-            .first()
-            .map_or(1, |error| error.code.exit_code())
+        self.errors.first().map_or(1, |error| error.code.exit_code())
     }
 
     fn printed(code: ErrorCode) -> Self {
-        Self {
-            errors: vec![Error::new(code, String::new())],
-            printed: true,
-        }
+        Self { errors: vec![Error::new(code, String::new())], printed: true }
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self {
-            errors: vec![error],
-            printed: false,
-        }
+        Self { errors: vec![error], printed: false }
     }
 }
 
 impl From<Vec<Error>> for Failure {
     fn from(errors: Vec<Error>) -> Self {
-        Self {
-            errors,
-            printed: false,
-        }
+        Self { errors, printed: false }
     }
 }
 
@@ -79,7 +68,8 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
     }
     match cli.command {
         Command::Validate(args) => validate::run(&args, output).await,
-        Command::Build(args) => build::run(args, global, &layout, output).await,
+        // On the heap: the whole of a build is in its future.
+        Command::Build(args) => Box::pin(build::run(args, global, &layout, output)).await,
         Command::Plan(args) => plan::run(args, global, &layout, output).await,
         Command::Shell(args) => shell::run(&args, &layout).await,
         Command::Image(command) => image::run(command, global, &layout, output).await,
@@ -95,14 +85,10 @@ async fn clean(layout: &Layout, output: &Output) {
     match janitor::sweep(layout, &Reaper).await {
         Ok(problems) => {
             for problem in problems {
-                output.note(&format!(
-                    "warning: left over from an earlier run: {problem}"
-                ));
+                output.note(&format!("warning: left over from an earlier run: {problem}"));
             }
         }
-        Err(e) => output.note(&format!(
-            "warning: the cleaning up of earlier runs failed: {e}"
-        )),
+        Err(e) => output.note(&format!("warning: the cleaning up of earlier runs failed: {e}")),
     }
 }
 
@@ -116,9 +102,7 @@ impl vm::Backend for Reaper {
         _spec: &vm::MachineSpec,
         _cancel: &tokio_util::sync::CancellationToken,
     ) -> std::result::Result<Box<dyn vm::Machine>, vm::Error> {
-        Err(vm::Error::Start {
-            said: "this backend only ends machines".to_owned(),
-        })
+        Err(vm::Error::Start { said: "this backend only ends machines".to_owned() })
     }
 
     async fn end(&self, run_dir: &std::path::Path) -> std::result::Result<(), vm::Error> {

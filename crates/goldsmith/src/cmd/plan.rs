@@ -66,13 +66,7 @@ fn text(source: &str, steps: &[Forecast]) -> String {
             (Hit::Miss { .. }, Some(seconds)) => human(seconds),
             (Hit::Miss { .. }, None) => "?".to_owned(),
         };
-        table.row([
-            step.title.clone(),
-            step.kind.clone(),
-            cache.to_owned(),
-            expected,
-            why,
-        ]);
+        table.row([step.title.clone(), step.kind.clone(), cache.to_owned(), expected, why]);
     }
     format!("source {source}\n{}", table.render())
 }

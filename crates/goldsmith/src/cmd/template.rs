@@ -18,13 +18,8 @@ pub(crate) fn read(args: &cli::Template, output: &Output) -> Result<Input> {
     let (text, parsed) = parse(args)?;
     tell(&args.file, &text, &parsed.diagnostics, output);
     let Some(template) = parsed.template else {
-        let first = parsed
-            .diagnostics
-            .iter()
-            .find(|d| d.severity == Severity::Error);
-        return Err(Failure::printed(
-            first.map_or(ErrorCode::ValidationFailed, |d| d.code),
-        ));
+        let first = parsed.diagnostics.iter().find(|d| d.severity == Severity::Error);
+        return Err(Failure::printed(first.map_or(ErrorCode::ValidationFailed, |d| d.code)));
     };
     let path = std::path::absolute(&args.file).unwrap_or_else(|_| args.file.clone());
     Ok(Input {
@@ -37,19 +32,13 @@ pub(crate) fn read(args: &cli::Template, output: &Output) -> Result<Input> {
 fn parse(args: &cli::Template) -> Result<(String, Parsed)> {
     let file = args.file.display();
     let bytes = std::fs::read(&args.file).map_err(|e| {
-        Error::new(
-            ErrorCode::NotFound,
-            format!("cannot read the template {file}: {e}"),
-        )
-        .hint("give the path of an image template in JSON")
+        Error::new(ErrorCode::NotFound, format!("cannot read the template {file}: {e}"))
+            .hint("give the path of an image template in JSON")
     })?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        Error::new(
-            ErrorCode::InvalidRequestContent,
-            format!("{file} is not UTF-8 at byte {at}"),
-        )
-        .hint("save it as UTF-8")
+        Error::new(ErrorCode::InvalidRequestContent, format!("{file} is not UTF-8 at byte {at}"))
+            .hint("save it as UTF-8")
     })?;
     let api_version = match &args.api_version {
         None => None,
@@ -57,22 +46,13 @@ fn parse(args: &cli::Template) -> Result<(String, Parsed)> {
             Error::new(ErrorCode::InvalidArgument, e.to_string()).target("--api-version")
         })?),
     };
-    let parsed = api::template::parse(
-        &text,
-        &ParseOptions {
-            api_version,
-            face: Face::File,
-        },
-    );
+    let parsed = api::template::parse(&text, &ParseOptions { api_version, face: Face::File });
     Ok((text, parsed))
 }
 
 /// The template's name: its file's, without the ending.
 fn name(path: &Path) -> String {
-    path.file_stem().map_or_else(
-        || "template".to_owned(),
-        |name| name.to_string_lossy().into(),
-    )
+    path.file_stem().map_or_else(|| "template".to_owned(), |name| name.to_string_lossy().into())
 }
 
 fn tell(file: &Path, text: &str, diagnostics: &[Diagnostic], output: &Output) {
@@ -95,11 +75,7 @@ fn tell(file: &Path, text: &str, diagnostics: &[Diagnostic], output: &Output) {
         return;
     }
     let plain = !std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let theme = if plain {
-        GraphicalTheme::none()
-    } else {
-        GraphicalTheme::unicode()
-    };
+    let theme = if plain { GraphicalTheme::none() } else { GraphicalTheme::unicode() };
     let handler = GraphicalReportHandler::new_themed(theme);
     for diagnostic in diagnostics {
         output.text(render(&handler, file, text, diagnostic).trim_end());
@@ -111,11 +87,7 @@ fn render(handler: &GraphicalReportHandler, file: &Path, text: &str, d: &Diagnos
         Severity::Error => miette::Severity::Error,
         Severity::Warning => miette::Severity::Warning,
     };
-    let at = if d.path.is_empty() {
-        String::new()
-    } else {
-        format!(" at {}", d.path)
-    };
+    let at = if d.path.is_empty() { String::new() } else { format!(" at {}", d.path) };
     let mut shown = MietteDiagnostic::new(d.message.clone())
         .with_code(format!("{}{at}", d.code.name()))
         .with_severity(severity)

@@ -26,12 +26,7 @@ struct Activity {
 impl Screen {
     pub(super) fn new() -> Self {
         let terminal = std::io::stderr().is_terminal();
-        Self {
-            bars: MultiProgress::new(),
-            terminal,
-            step: None,
-            activities: HashMap::new(),
-        }
+        Self { bars: MultiProgress::new(), terminal, step: None, activities: HashMap::new() }
     }
 
     pub(super) fn show(&mut self, event: &Event) {
@@ -44,20 +39,11 @@ impl Screen {
                 let mark = if *stream == Stream::Stderr { "!" } else { "|" };
                 self.line(&format!("    {mark} {text}"));
             }
-            Event::StepFinished {
-                step,
-                title,
-                seconds,
-                outcome,
-            } => {
+            Event::StepFinished { step, title, seconds, outcome } => {
                 self.clear_step();
                 self.line(&finished(step, title, *seconds, outcome));
             }
-            Event::Progress {
-                activity,
-                done,
-                total,
-            } => self.progress(activity, *done, *total),
+            Event::Progress { activity, done, total } => self.progress(activity, *done, *total),
             Event::ProgressEnded { activity } => {
                 if let Some(activity) = self.activities.remove(activity) {
                     activity.bar.finish_and_clear();
@@ -108,9 +94,7 @@ impl Screen {
             Activity { bar, told: 0 }
         });
         activity.bar.set_position(done);
-        let tenth = total
-            .filter(|total| *total > 0)
-            .map_or(0, |total| done * 10 / total);
+        let tenth = total.filter(|total| *total > 0).map_or(0, |total| done * 10 / total);
         if !self.terminal && tenth > activity.told {
             activity.told = tenth;
             let text = format!("    {name}: {} % ({})", tenth * 10, bytes(done));
@@ -131,11 +115,7 @@ impl Screen {
 }
 
 fn label(step: &str, title: &str) -> String {
-    if step == title {
-        title.to_owned()
-    } else {
-        format!("{step} {title}")
-    }
+    if step == title { title.to_owned() } else { format!("{step} {title}") }
 }
 
 fn finished(step: &str, title: &str, seconds: f64, outcome: &Outcome) -> String {

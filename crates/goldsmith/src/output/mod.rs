@@ -1,11 +1,7 @@
 //! The only place that prints. Results go to standard output, everything else to standard error, so
 //! that `goldsmith … --output json | jq` works.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is the printer"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the printer")]
 
 mod live;
 mod table;
@@ -107,7 +103,10 @@ fn print_event(event: &Event) {
 fn print_json<T: Serialize>(kind: &str, value: &T) {
     let mut object = serde_json::Map::from_iter([("kind".to_owned(), json!(kind))]);
     match serde_json::to_value(value) {
-        Ok(serde_json::Value::Object(fields)) => object.extend(fields),
+        Ok(serde_json::Value::Object(fields)) => {
+            debug_assert!(!fields.contains_key("kind"), "{kind}: a field would hide the kind");
+            object.extend(fields);
+        }
         Ok(other) => {
             object.insert("value".to_owned(), other);
         }
@@ -130,10 +129,7 @@ fn error_json(error: &Error) -> serde_json::Value {
 fn error_text(error: &Error) -> String {
     use std::fmt::Write;
     let mut text = String::new();
-    let at = error
-        .target
-        .as_ref()
-        .map_or_else(String::new, |target| format!(" ({target})"));
+    let at = error.target.as_ref().map_or_else(String::new, |target| format!(" ({target})"));
     let _ = writeln!(text, "error[{}]: {}{at}", error.code.name(), error.message);
     for line in &error.details {
         let _ = writeln!(text, "  | {line}");

@@ -7,17 +7,9 @@ use crate::{Place, stderr, stdout};
 #[test]
 fn help_names_every_command_and_usage_errors_exit_2() {
     let help = stdout(&Place::new().run(&["--help"]));
-    for command in [
-        "build",
-        "validate",
-        "plan",
-        "shell",
-        "image",
-        "catalogue",
-        "cache",
-        "ledger",
-        "doctor",
-    ] {
+    for command in
+        ["build", "validate", "plan", "shell", "image", "catalogue", "cache", "ledger", "doctor"]
+    {
         assert!(help.contains(command), "{command} in\n{help}");
     }
     let place = Place::new();
@@ -38,10 +30,7 @@ fn an_empty_place_has_nothing_and_says_what_to_do() {
     assert!(stdout(&place.run(&["image", "ls"])).contains("goldsmith build"));
     assert!(stdout(&place.run(&["ledger", "ls"])).contains("nothing is held"));
     assert!(stdout(&place.run(&["cache", "ls"])).contains("no nodes"));
-    assert_eq!(
-        place.run(&["cache", "prune", "--all"]).status.code(),
-        Some(0)
-    );
+    assert_eq!(place.run(&["cache", "prune", "--all"]).status.code(), Some(0));
     let gone = place.run(&["image", "show", "web"]);
     assert_eq!(gone.status.code(), Some(3));
     assert!(stderr(&gone).contains("NotFound"), "{}", stderr(&gone));
@@ -51,12 +40,9 @@ fn an_empty_place_has_nothing_and_says_what_to_do() {
 fn the_shipped_catalogue_has_the_image_of_the_readme() {
     let output = Place::new().run(&["--output", "json", "catalogue", "ls"]);
     let listed: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let is_it = |urn: &Value| urn.as_str().unwrap().starts_with("Debian:debian-12:12-gen2:");
     let urns = listed["images"].as_array().unwrap();
-    assert!(
-        urns.iter()
-            .any(|image| image["urn"] == "Debian:debian-12:12-gen2:latest"),
-        "{listed}"
-    );
+    assert!(urns.iter().any(|image| is_it(&image["urn"])), "{listed}");
 }
 
 #[test]
@@ -66,11 +52,7 @@ fn a_mistake_in_the_users_catalogue_names_file_and_line() {
     place.write("data/catalogue.toml", "[[image]]\npublisher = 3\n");
     let output = place.run(&["catalogue", "ls"]);
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
-    assert!(
-        stderr(&output).contains("catalogue.toml"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("catalogue.toml"), "{}", stderr(&output));
     assert!(stderr(&output).contains("line 2"), "{}", stderr(&output));
 }
 

@@ -31,6 +31,7 @@ fn spec() -> MachineSpec {
         seed: Some("/data/runs/1/seed.img".into()),
         forwards: vec![(0, 22)],
         resume_from: None,
+        migratable: true,
         machine_type: None,
         cpu_model: None,
     }

@@ -15,6 +15,7 @@ fn spec(folder: &Path) -> MachineSpec {
         seed: None,
         forwards: vec![(0, 22)],
         resume_from: None,
+        migratable: true,
         machine_type: None,
         cpu_model: None,
     }

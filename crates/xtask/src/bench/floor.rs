@@ -31,19 +31,12 @@ pub(super) fn measure(bench: &Bench<'_>, workload: &Workload, image: &Path) -> R
         let started = Instant::now();
         match &step.work {
             Work::Shell(lines) => machine.run("sh -e -s", lines.join("\n").as_bytes())?,
-            Work::File {
-                content,
-                destination,
-            } => {
+            Work::File { content, destination } => {
                 machine.run(&format!("cat > {destination}"), content.as_bytes())?;
             }
         }
         seconds.push(started.elapsed().as_secs_f64());
-        println!(
-            "floor: {} {:.1} s",
-            step.name,
-            started.elapsed().as_secs_f64()
-        );
+        println!("floor: {} {:.1} s", step.name, started.elapsed().as_secs_f64());
     }
     machine.power_off()?;
     Ok(seconds)
@@ -63,12 +56,7 @@ impl Machine {
     fn start(bench: &Bench<'_>, image: &Path, dir: &Path) -> Result<Self> {
         let disk = dir.join("disk.qcow2");
         let (disk, image) = (disk.to_string_lossy(), image.to_string_lossy());
-        output(
-            "qemu-img",
-            &[
-                "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", &image, &disk,
-            ],
-        )?;
+        output("qemu-img", &["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", &image, &disk])?;
         let seed = bench.access.write_seed(dir)?;
         let vars = guest::copy_vars(dir)?;
         let port = free_port()?;
@@ -77,28 +65,11 @@ impl Machine {
             File::create(&errors).map_err(|error| format!("{}: {error}", errors.display()))?;
         let mut command = Command::new("qemu-system-x86_64");
         command
-            .args([
-                "-nodefaults",
-                "-display",
-                "none",
-                "-machine",
-                guest::MACHINE,
-            ])
-            .args([
-                "-accel",
-                bench.options.qemu_accel(),
-                "-cpu",
-                bench.options.qemu_cpu(),
-            ])
+            .args(["-nodefaults", "-display", "none", "-machine", guest::MACHINE])
+            .args(["-accel", bench.options.qemu_accel(), "-cpu", bench.options.qemu_cpu()])
             .args(["-smp", &VCPUS.to_string(), "-m", &MEMORY_MIB.to_string()])
-            .args([
-                "-netdev",
-                &format!("user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{port}-:22"),
-            ])
-            .args([
-                "-serial",
-                &format!("file:{}", dir.join("serial.log").display()),
-            ]);
+            .args(["-netdev", &format!("user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{port}-:22")])
+            .args(["-serial", &format!("file:{}", dir.join("serial.log").display())]);
         for (flag, value) in guest::devices(&disk, &vars, &seed) {
             command.arg(flag).arg(value);
         }
@@ -120,32 +91,15 @@ impl Machine {
 
     fn ssh(&self) -> Command {
         let mut ssh = Command::new("ssh");
-        ssh.args([
-            "-q",
-            "-F",
-            "none",
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "ConnectTimeout=5",
-        ])
-        .args([
-            "-o",
-            "StrictHostKeyChecking=no",
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-        ])
-        // One connection for all commands, so that none of them pays for a handshake.
-        .args(["-o", "ControlMaster=auto", "-o", "ControlPersist=600"])
-        .arg("-o")
-        .arg(format!("ControlPath={}", self.control.display()))
-        .arg("-i")
-        .arg(&self.key)
-        .args([
-            "-p",
-            &self.port.to_string(),
-            &format!("{}@127.0.0.1", guest::USER),
-        ]);
+        ssh.args(["-q", "-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"])
+            .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"])
+            // One connection for all commands, so that none of them pays for a handshake.
+            .args(["-o", "ControlMaster=auto", "-o", "ControlPersist=600"])
+            .arg("-o")
+            .arg(format!("ControlPath={}", self.control.display()))
+            .arg("-i")
+            .arg(&self.key)
+            .args(["-p", &self.port.to_string(), &format!("{}@127.0.0.1", guest::USER)]);
         ssh
     }
 
@@ -153,10 +107,7 @@ impl Machine {
         let started = Instant::now();
         while started.elapsed() < BOOT_DEADLINE {
             if let Ok(Some(status)) = self.qemu.try_wait() {
-                return Err(format!(
-                    "floor: QEMU ended: {status}; see {}",
-                    self.dir.display()
-                ));
+                return Err(format!("floor: QEMU ended: {status}; see {}", self.dir.display()));
             }
             // A machine that still boots takes the connection and says nothing: ssh's own
             // time limit ends the try.
@@ -172,10 +123,7 @@ impl Machine {
             }
             thread::sleep(Duration::from_millis(200));
         }
-        Err(format!(
-            "floor: no answer over SSH; see {}",
-            self.dir.display()
-        ))
+        Err(format!("floor: no answer over SSH; see {}", self.dir.display()))
     }
 
     fn run(&self, command: &str, input: &[u8]) -> Result<()> {
@@ -188,18 +136,10 @@ impl Machine {
             .spawn()
             .map_err(|error| format!("cannot run ssh: {error}"))?;
         if let Some(mut stdin) = ssh.stdin.take() {
-            stdin
-                .write_all(input)
-                .map_err(|error| format!("floor: {command}: {error}"))?;
+            stdin.write_all(input).map_err(|error| format!("floor: {command}: {error}"))?;
         }
-        let status = ssh
-            .wait()
-            .map_err(|error| format!("floor: {command}: {error}"))?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(format!("floor: {command}: {status}"))
-        }
+        let status = ssh.wait().map_err(|error| format!("floor: {command}: {error}"))?;
+        if status.success() { Ok(()) } else { Err(format!("floor: {command}: {status}")) }
     }
 
     fn power_off(&mut self) -> Result<()> {
@@ -217,11 +157,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        let _ = self
-            .ssh()
-            .args(["-O", "exit"])
-            .stderr(Stdio::null())
-            .status();
+        let _ = self.ssh().args(["-O", "exit"]).stderr(Stdio::null()).status();
         let _ = self.qemu.kill();
         let _ = self.qemu.wait();
     }
@@ -231,7 +167,5 @@ impl Drop for Machine {
 fn free_port() -> Result<u16> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0");
     let address = listener.and_then(|listener| listener.local_addr());
-    address
-        .map(|address| address.port())
-        .map_err(|error| format!("no free port: {error}"))
+    address.map(|address| address.port()).map_err(|error| format!("no free port: {error}"))
 }

@@ -40,13 +40,8 @@ struct StepTime {
 impl Run {
     /// Seconds of each customizer that was carried out; absent for one that was cached.
     pub(super) fn customizers(&self) -> Vec<Option<f64>> {
-        let customizers = self
-            .steps
-            .iter()
-            .filter(|step| step.step.starts_with("customize"));
-        customizers
-            .map(|step| (!step.cached).then_some(step.seconds))
-            .collect()
+        let customizers = self.steps.iter().filter(|step| step.step.starts_with("customize"));
+        customizers.map(|step| (!step.cached).then_some(step.seconds)).collect()
     }
 
     /// Whether any step was carried out that needs a machine.
@@ -72,10 +67,7 @@ pub(super) fn source_image(bench: &Bench<'_>) -> Result<PathBuf> {
     println!("goldsmith: making the source image (not measured)");
     let dir = fresh(&bench.dir.join("source"))?;
     let template = dir.join("template.json");
-    write(
-        &template,
-        &format!("{:#}\n", workload::template(&json!([]))),
-    )?;
+    write(&template, &format!("{:#}\n", workload::template(&json!([]))))?;
     build(bench, "source", &template)?;
     find_source(&cache(bench))
         .ok_or_else(|| format!("no source image in {}", cache(bench).display()))
@@ -83,10 +75,7 @@ pub(super) fn source_image(bench: &Bench<'_>) -> Result<PathBuf> {
 
 fn find_source(cache: &Path) -> Option<PathBuf> {
     let sources = fs::read_dir(cache.join("sources")).ok()?;
-    sources
-        .flatten()
-        .map(|entry| entry.path().join("disk.qcow2"))
-        .find(|disk| disk.exists())
+    sources.flatten().map(|entry| entry.path().join("disk.qcow2")).find(|disk| disk.exists())
 }
 
 pub(super) fn measure(bench: &Bench<'_>, workload: &Workload) -> Result<Goldsmith> {
@@ -110,12 +99,7 @@ pub(super) fn measure(bench: &Bench<'_>, workload: &Workload) -> Result<Goldsmit
     expect("warm", &warm, 5)?;
     expect("edit_last", &edit_last, 1)?;
     expect("unchanged", &unchanged, 0)?;
-    Ok(Goldsmith {
-        cold,
-        warm,
-        edit_last,
-        unchanged,
-    })
+    Ok(Goldsmith { cold, warm, edit_last, unchanged })
 }
 
 /// A measurement of something else than its name says is worth nothing.
@@ -124,9 +108,7 @@ fn expect(case: &str, run: &Run, carried_out: usize) -> Result<()> {
     if count == carried_out {
         return Ok(());
     }
-    Err(format!(
-        "{case}: {count} customizers were carried out, expected {carried_out}"
-    ))
+    Err(format!("{case}: {count} customizers were carried out, expected {carried_out}"))
 }
 
 fn build(bench: &Bench<'_>, case: &str, template: &Path) -> Result<Run> {
@@ -146,24 +128,16 @@ fn build(bench: &Bench<'_>, case: &str, template: &Path) -> Result<Run> {
         .stdout(create(&log)?)
         .stderr(create(&errors)?);
     let started = Instant::now();
-    let status = command
-        .status()
-        .map_err(|error| format!("cannot run goldsmith: {error}"))?;
+    let status = command.status().map_err(|error| format!("cannot run goldsmith: {error}"))?;
     let seconds = started.elapsed().as_secs_f64();
     let events = fs::read_to_string(&log).map_err(|error| format!("{}: {error}", log.display()))?;
     if !status.success() {
         let last = events.lines().last().unwrap_or_default();
-        return Err(format!(
-            "goldsmith, {case}: {status}: {last} (log: {})",
-            errors.display()
-        ));
+        return Err(format!("goldsmith, {case}: {status}: {last} (log: {})", errors.display()));
     }
     check_standalone(&image(&events)?)?;
     println!("goldsmith: {case} {seconds:.1} s");
-    Ok(Run {
-        seconds,
-        steps: read_steps(&events),
-    })
+    Ok(Run { seconds, steps: read_steps(&events) })
 }
 
 /// The managed image in the store: like Packer's, a standalone qcow2 that is not compressed.
@@ -172,11 +146,8 @@ fn image(events: &str) -> Result<PathBuf> {
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .find(|event| event["kind"] == "result");
-    let path = result
-        .as_ref()
-        .and_then(|result| result["outputs"][0]["path"].as_str());
-    path.map(PathBuf::from)
-        .ok_or_else(|| "the build printed no output with a path".to_owned())
+    let path = result.as_ref().and_then(|result| result["outputs"][0]["path"].as_str());
+    path.map(PathBuf::from).ok_or_else(|| "the build printed no output with a path".to_owned())
 }
 
 fn cache(bench: &Bench<'_>) -> PathBuf {
@@ -184,9 +155,7 @@ fn cache(bench: &Bench<'_>) -> PathBuf {
 }
 
 fn read_steps(events: &str) -> Vec<StepTime> {
-    let events = events
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let events = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let finished = events.filter(|event| event["kind"] == "stepFinished");
     let step = |event: Value| {
         Some(StepTime {
@@ -211,34 +180,18 @@ mod tests {
 
     #[test]
     fn steps_are_read_from_events() {
-        let run = Run {
-            seconds: 9.0,
-            steps: read_steps(EVENTS),
-        };
+        let run = Run { seconds: 9.0, steps: read_steps(EVENTS) };
         assert_eq!(run.steps.len(), 3);
         assert_eq!(run.customizers(), [None, Some(2.25)]);
         assert!(run.started_a_machine());
         assert!(expect("edit_last", &run, 1).is_ok());
-        assert!(
-            expect("warm", &run, 5)
-                .unwrap_err()
-                .contains("1 customizers")
-        );
+        assert!(expect("warm", &run, 5).unwrap_err().contains("1 customizers"));
     }
 
     #[test]
     fn a_run_of_cached_steps_started_nothing() {
-        let cached = EVENTS
-            .lines()
-            .filter(|line| !line.contains("done"))
-            .collect::<Vec<_>>()
-            .join("\n");
-        assert!(
-            !Run {
-                seconds: 1.0,
-                steps: read_steps(&cached)
-            }
-            .started_a_machine()
-        );
+        let cached =
+            EVENTS.lines().filter(|line| !line.contains("done")).collect::<Vec<_>>().join("\n");
+        assert!(!Run { seconds: 1.0, steps: read_steps(&cached) }.started_a_machine());
     }
 }

@@ -31,17 +31,7 @@ impl Access {
             let path = dir.join(name);
             output(
                 "ssh-keygen",
-                &[
-                    "-q",
-                    "-t",
-                    "ed25519",
-                    "-N",
-                    "",
-                    "-C",
-                    "bench",
-                    "-f",
-                    &path.to_string_lossy(),
-                ],
+                &["-q", "-t", "ed25519", "-N", "", "-C", "bench", "-f", &path.to_string_lossy()],
             )?;
         }
         Ok(Self { dir })
@@ -55,8 +45,7 @@ impl Access {
     pub(super) fn public_blob(&self) -> Result<String> {
         let line = self.read("user.pub")?;
         let blob = line.split_whitespace().nth(1);
-        blob.map(str::to_owned)
-            .ok_or_else(|| "ssh-keygen wrote no public key".to_owned())
+        blob.map(str::to_owned).ok_or_else(|| "ssh-keygen wrote no public key".to_owned())
     }
 
     /// Writes the seed medium.
@@ -81,10 +70,7 @@ impl Access {
             "package_upgrade": false,
         });
         let (meta, user) = (folder.join("meta-data"), folder.join("user-data"));
-        write(
-            &meta,
-            &json!({ "instance-id": "bench-1", "local-hostname": "forge" }).to_string(),
-        )?;
+        write(&meta, &json!({ "instance-id": "bench-1", "local-hostname": "forge" }).to_string())?;
         write(&user, &format!("#cloud-config\n{config}\n"))?;
         let image = folder.join("seed.img");
         write(&image, "")?;
@@ -95,16 +81,7 @@ impl Access {
             .map_err(|error| format!("{}: {error}", image.display()))?;
         let path = image.to_string_lossy();
         output("mkfs.vfat", &["-n", "CIDATA", &path])?;
-        output(
-            "mcopy",
-            &[
-                "-i",
-                &path,
-                &meta.to_string_lossy(),
-                &user.to_string_lossy(),
-                "::",
-            ],
-        )?;
+        output("mcopy", &["-i", &path, &meta.to_string_lossy(), &user.to_string_lossy(), "::"])?;
         Ok(image)
     }
 
@@ -124,29 +101,11 @@ pub(super) fn copy_vars(folder: &Path) -> Result<PathBuf> {
 /// The drives and devices that Packer's machine and the floor's have, as goldsmith's have them.
 pub(super) fn devices(disk: &str, vars: &Path, seed: &Path) -> Vec<(&'static str, String)> {
     vec![
-        (
-            "-drive",
-            format!("if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}"),
-        ),
-        (
-            "-drive",
-            format!("if=pflash,unit=1,format=raw,file={}", vars.display()),
-        ),
-        (
-            "-drive",
-            format!("if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,file={disk}"),
-        ),
-        (
-            "-drive",
-            format!(
-                "if=none,id=seed,format=raw,readonly=on,file={}",
-                seed.display()
-            ),
-        ),
-        (
-            "-device",
-            "virtio-blk-pci,drive=disk,bootindex=0".to_owned(),
-        ),
+        ("-drive", format!("if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}")),
+        ("-drive", format!("if=pflash,unit=1,format=raw,file={}", vars.display())),
+        ("-drive", format!("if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,file={disk}")),
+        ("-drive", format!("if=none,id=seed,format=raw,readonly=on,file={}", seed.display())),
+        ("-device", "virtio-blk-pci,drive=disk,bootindex=0".to_owned()),
         ("-device", "virtio-blk-pci,drive=seed".to_owned()),
         ("-device", "virtio-net-pci,netdev=net,romfile=".to_owned()),
         ("-device", "virtio-rng-pci".to_owned()),

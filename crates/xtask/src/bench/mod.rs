@@ -35,12 +35,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn parse(words: &[&str]) -> Result<Self> {
-        let mut options = Self {
-            accel: "tcg".to_owned(),
-            packer_runs: 1,
-            only: None,
-            image: None,
-        };
+        let mut options = Self { accel: "tcg".to_owned(), packer_runs: 1, only: None, image: None };
         for pair in words.chunks(2) {
             match pair {
                 ["--accel", accel @ ("tcg" | "kvm")] => options.accel = (*accel).to_owned(),
@@ -66,11 +61,7 @@ impl Options {
 
     /// QEMU's value for `-accel`, the one goldsmith uses.
     fn qemu_accel(&self) -> &str {
-        if self.accel == "kvm" {
-            "kvm"
-        } else {
-            "tcg,thread=multi,tb-size=512"
-        }
+        if self.accel == "kvm" { "kvm" } else { "tcg,thread=multi,tb-size=512" }
     }
 
     fn qemu_cpu(&self) -> &str {
@@ -91,16 +82,9 @@ pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
     let dir = repository.join("target/bench");
     fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let access = Access::generate(&dir.join("access"))?;
-    let bench = Bench {
-        repository,
-        dir,
-        options,
-        access,
-    };
+    let bench = Bench { repository, dir, options, access };
     // A first line no earlier run has had, so that no node of an earlier run fits.
-    let run = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let run = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let workload = Workload::new(run);
 
     let image = match &options.image {
@@ -113,9 +97,7 @@ pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
     }
     if options.wants("packer") {
         for _ in 0..options.packer_runs {
-            measured
-                .packer_s
-                .push(packer::measure(&bench, &workload, &image)?);
+            measured.packer_s.push(packer::measure(&bench, &workload, &image)?);
         }
     }
     if options.wants("floor") {
@@ -153,21 +135,14 @@ fn output(program: &str, arguments: &[&str]) -> Result<String> {
         .map_err(|error| format!("cannot run {program}: {error}"))?;
     if !done.status.success() {
         let errors = String::from_utf8_lossy(&done.stderr);
-        return Err(format!(
-            "{program} {}: {}",
-            arguments.join(" "),
-            errors.trim()
-        ));
+        return Err(format!("{program} {}: {}", arguments.join(" "), errors.trim()));
     }
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
 
 /// Fails unless the file is a qcow2 that stands alone.
 fn check_standalone(image: &Path) -> Result<()> {
-    let told = output(
-        "qemu-img",
-        &["info", "--output=json", &image.to_string_lossy()],
-    )?;
+    let told = output("qemu-img", &["info", "--output=json", &image.to_string_lossy()])?;
     let info: serde_json::Value = serde_json::from_str(&told)
         .map_err(|error| format!("qemu-img info {}: {error}", image.display()))?;
     if info["format"] != "qcow2" || info.get("backing-filename").is_some() {
@@ -192,12 +167,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for words in [
-            &["--accel", "fast"][..],
-            &["--accel"],
-            &["--packer-runs", "0"],
-            &["x"],
-        ] {
+        for words in [&["--accel", "fast"][..], &["--accel"], &["--packer-runs", "0"], &["x"]] {
             assert!(Options::parse(words).is_err(), "{words:?}");
         }
     }

@@ -18,16 +18,11 @@ use crate::Result;
 pub(super) fn measure(bench: &Bench<'_>, workload: &Workload, image: &Path) -> Result<f64> {
     let dir = fresh(&bench.dir.join("packer"))?;
     let template = dir.join("template.json");
-    write(
-        &template,
-        &format!("{:#}\n", document(bench, workload, image, &dir)?),
-    )?;
+    write(&template, &format!("{:#}\n", document(bench, workload, image, &dir)?))?;
     let log = bench.dir.join("packer.log");
     println!("packer: a full build (log: {})", log.display());
     let file = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
-    let errors = file
-        .try_clone()
-        .map_err(|error| format!("{}: {error}", log.display()))?;
+    let errors = file.try_clone().map_err(|error| format!("{}: {error}", log.display()))?;
 
     let started = Instant::now();
     let status = Command::new("packer")
@@ -72,22 +67,12 @@ fn document(bench: &Bench<'_>, workload: &Workload, image: &Path, dir: &Path) ->
         json!(["-accel", bench.options.qemu_accel()]),
         json!(["-cpu", bench.options.qemu_cpu()]),
         json!(["-display", "none"]),
-        json!([
-            "-serial",
-            format!("file:{}", dir.join("serial.log").display())
-        ]),
+        json!(["-serial", format!("file:{}", dir.join("serial.log").display())]),
         json!(["-machine", guest::MACHINE]),
-        json!([
-            "-netdev",
-            "user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{{ .SSHHostPort }}-:22"
-        ]),
+        json!(["-netdev", "user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{{ .SSHHostPort }}-:22"]),
     ];
     let devices = guest::devices("{{ .OutputDir }}/{{ .Name }}", &vars, &seed);
-    arguments.extend(
-        devices
-            .into_iter()
-            .map(|(flag, value)| json!([flag, value])),
-    );
+    arguments.extend(devices.into_iter().map(|(flag, value)| json!([flag, value])));
 
     let mut provisioners = workload.packer_provisioners(dir)?;
     provisioners.push(json!({ "type": "file", "source": script, "destination": in_guest }));

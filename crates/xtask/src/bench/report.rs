@@ -46,12 +46,7 @@ impl Measured {
             "qemu": first_line(output("qemu-system-x86_64", &["--version"])?),
             "packer": first_line(output("packer", &["version"])?),
         });
-        Ok(Self {
-            goldsmith: None,
-            packer_s: Vec::new(),
-            floor_s: Vec::new(),
-            host,
-        })
+        Ok(Self { goldsmith: None, packer_s: Vec::new(), floor_s: Vec::new(), host })
     }
 
     fn cases(&self) -> Vec<Case<'_>> {
@@ -77,10 +72,7 @@ impl Measured {
             return Vec::new();
         };
         let ours = goldsmith.warm.customizers();
-        ours.iter()
-            .zip(&self.floor_s)
-            .filter_map(|(ours, floor)| Some((*ours)? - floor))
-            .collect()
+        ours.iter().zip(&self.floor_s).filter_map(|(ours, floor)| Some((*ours)? - floor)).collect()
     }
 
     pub(super) fn table(&self) -> String {
@@ -117,10 +109,7 @@ impl Measured {
             }
             text.push('\n');
         }
-        if let Some(goldsmith) = self
-            .goldsmith
-            .as_ref()
-            .filter(|g| g.unchanged.started_a_machine())
+        if let Some(goldsmith) = self.goldsmith.as_ref().filter(|g| g.unchanged.started_a_machine())
         {
             let _ = writeln!(
                 text,
@@ -145,11 +134,7 @@ impl Measured {
         for (index, floor) in self.floor_s.iter().enumerate() {
             let _ = write!(text, "  step {} {floor:>9.1} s", index + 1);
             if let Some(over) = overhead.get(index) {
-                let verdict = if *over <= OVERHEAD_LIMIT_S {
-                    "ok"
-                } else {
-                    "over"
-                };
+                let verdict = if *over <= OVERHEAD_LIMIT_S { "ok" } else { "over" };
                 let _ = write!(
                     text,
                     "   goldsmith {over:>+6.1} s  limit {OVERHEAD_LIMIT_S:+} {verdict}"
@@ -184,10 +169,7 @@ impl Measured {
 /// Of the last minute; 0 where the system does not tell.
 fn load_average() -> f64 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ')
-        .next()
-        .and_then(|first| first.parse().ok())
-        .unwrap_or_default()
+    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default()
 }
 
 /// A bar that is full at ratio 1.

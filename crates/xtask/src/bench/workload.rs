@@ -22,10 +22,7 @@ pub(super) struct Step {
 #[derive(Clone)]
 pub(super) enum Work {
     Shell(Vec<String>),
-    File {
-        content: String,
-        destination: &'static str,
-    },
+    File { content: String, destination: &'static str },
 }
 
 const SITE: &str = "server { listen 80 default_server; root /srv/www; index index.html; }";
@@ -37,18 +34,12 @@ impl Workload {
             name,
             work: Work::Shell(lines.iter().map(|line| (*line).to_owned()).collect()),
         };
-        let page = format!(
-            "<title>bench</title>{}",
-            "<p>All work and no play.</p>\n".repeat(400)
-        );
+        let page = format!("<title>bench</title>{}", "<p>All work and no play.</p>\n".repeat(400));
         let mut workload = Self {
             steps: vec![
                 shell(
                     "configure",
-                    &[
-                        "echo 'Measured.' | sudo tee /etc/motd",
-                        "sudo mkdir -p /srv/www",
-                    ],
+                    &["echo 'Measured.' | sudo tee /etc/motd", "sudo mkdir -p /srv/www"],
                 ),
                 shell(
                     "install-nginx",
@@ -60,10 +51,7 @@ impl Workload {
                 ),
                 Step {
                     name: "page",
-                    work: Work::File {
-                        content: page,
-                        destination: "/tmp/index.html",
-                    },
+                    work: Work::File { content: page, destination: "/tmp/index.html" },
                 },
                 shell(
                     "site",
@@ -111,10 +99,7 @@ impl Workload {
         for step in &self.steps {
             provisioners.push(match &step.work {
                 Work::Shell(lines) => json!({ "type": "shell", "inline": lines }),
-                Work::File {
-                    content,
-                    destination,
-                } => {
+                Work::File { content, destination } => {
                     let file = folder.join(step.name);
                     write(&file, content)?;
                     json!({ "type": "file", "source": file, "destination": destination })

@@ -70,14 +70,10 @@ pub(super) fn owners(tree: &Tree) -> Vec<Finding> {
 
 pub(super) fn banned(tree: &Tree) -> Vec<Finding> {
     let lock = tree.text("Cargo.lock").unwrap_or_default();
-    let names: BTreeSet<&str> = lock
-        .lines()
-        .filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))
-        .collect();
+    let names: BTreeSet<&str> =
+        lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).collect();
     let found = BANNED.iter().filter(|name| names.contains(*name));
-    found
-        .map(|name| Finding::new("Cargo.lock", 0, format!("{name} is in the tree")))
-        .collect()
+    found.map(|name| Finding::new("Cargo.lock", 0, format!("{name} is in the tree"))).collect()
 }
 
 /// Path, crate name and text of every manifest of a crate.
@@ -114,10 +110,7 @@ mod tests {
     use super::{super::tree::tree, *};
 
     fn messages(findings: Vec<Finding>) -> Vec<String> {
-        findings
-            .into_iter()
-            .map(|f| format!("{}:{}: {}", f.path, f.line, f.message))
-            .collect()
+        findings.into_iter().map(|f| format!("{}:{}: {}", f.path, f.line, f.message)).collect()
     }
 
     #[test]
@@ -127,10 +120,7 @@ mod tests {
                 "crates/api/Cargo.toml",
                 "[dependencies]\nserde.workspace = true\n\n[dev-dependencies]\nvm.workspace = true\n",
             ),
-            (
-                "crates/vm/Cargo.toml",
-                "[dependencies.engine]\npath = \"../engine\"\n",
-            ),
+            ("crates/vm/Cargo.toml", "[dependencies.engine]\npath = \"../engine\"\n"),
             (
                 "crates/engine/Cargo.toml",
                 "[dependencies]\napi = { path = \"../api\" }\nvm.workspace = true\n",
@@ -154,10 +144,7 @@ mod tests {
                 "crates/vm/Cargo.toml",
                 "[dependencies]\nrussh.workspace = true\nreqwest = \"0.13\"\n",
             ),
-            (
-                "crates/goldsmith/Cargo.toml",
-                "[dependencies]\nclap.workspace = true\n",
-            ),
+            ("crates/goldsmith/Cargo.toml", "[dependencies]\nclap.workspace = true\n"),
         ]);
         assert_eq!(
             messages(owners(&tree)),

@@ -53,13 +53,8 @@ pub(super) fn examples(tree: &Tree) -> Vec<Finding> {
 }
 
 fn is_mentioned(tree: &Tree, example: &str) -> bool {
-    let users = tree
-        .files
-        .iter()
-        .filter(|file| !file.path.starts_with("examples/"));
-    users
-        .filter_map(|file| file.text.as_deref())
-        .any(|text| text.contains(example))
+    let users = tree.files.iter().filter(|file| !file.path.starts_with("examples/"));
+    users.filter_map(|file| file.text.as_deref()).any(|text| text.contains(example))
 }
 
 /// The targets of `[text](target)` that are files of ours.
@@ -101,10 +96,7 @@ mod tests {
         ]);
         let findings = documents(&tree);
         assert_eq!(findings.len(), 1, "{findings:?}");
-        assert_eq!(
-            (findings[0].line, findings[0].message.contains("docs/b.md")),
-            (2, true)
-        );
+        assert_eq!((findings[0].line, findings[0].message.contains("docs/b.md")), (2, true));
     }
 
     #[test]
@@ -116,10 +108,7 @@ mod tests {
             ("examples/lost.json", "examples/lost.json"),
             ("README.md", "see examples/used.json"),
         ]);
-        let paths: Vec<String> = examples(&tree)
-            .into_iter()
-            .map(|finding| finding.path)
-            .collect();
+        let paths: Vec<String> = examples(&tree).into_iter().map(|finding| finding.path).collect();
         assert_eq!(paths, ["examples/used/b.sh", "examples/lost.json"]);
     }
 }

@@ -24,11 +24,7 @@ struct Finding {
 
 impl Finding {
     fn new(path: &str, line: usize, message: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            message: message.into(),
-        }
+        Self { path: path.to_owned(), line, message: message.into() }
     }
 }
 
@@ -50,12 +46,7 @@ pub(crate) fn run(repository: &Path) -> Result<()> {
     let tree = Tree::load(repository)?;
     let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| rule(&tree)).collect();
     findings.sort();
-    for Finding {
-        path,
-        line,
-        message,
-    } in &findings
-    {
+    for Finding { path, line, message } in &findings {
         match line {
             0 => println!("{path}: {message}"),
             _ => println!("{path}:{line}: {message}"),
@@ -63,8 +54,6 @@ pub(crate) fn run(repository: &Path) -> Result<()> {
     }
     match findings.len() {
         0 => Ok(()),
-        count => Err(format!(
-            "{count} findings; the rules are in CONTRIBUTING.md"
-        )),
+        count => Err(format!("{count} findings; the rules are in CONTRIBUTING.md")),
     }
 }

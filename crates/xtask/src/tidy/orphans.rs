@@ -5,39 +5,24 @@ use std::collections::BTreeSet;
 use super::{Finding, tree::Tree};
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
-    let mut open: Vec<&str> = tree
-        .texts(".rs")
-        .map(|(path, _)| path)
-        .filter(|p| is_root(p))
-        .collect();
+    let mut open: Vec<&str> =
+        tree.texts(".rs").map(|(path, _)| path).filter(|p| is_root(p)).collect();
     let mut seen: BTreeSet<&str> = BTreeSet::new();
     while let Some(path) = open.pop() {
         if !seen.insert(path) {
             continue;
         }
         for child in children(path, tree.text(path).unwrap_or_default()) {
-            open.extend(
-                tree.files
-                    .iter()
-                    .map(|file| file.path.as_str())
-                    .filter(|p| *p == child),
-            );
+            open.extend(tree.files.iter().map(|file| file.path.as_str()).filter(|p| *p == child));
         }
     }
-    let orphans = tree
-        .texts(".rs")
-        .map(|(path, _)| path)
-        .filter(|path| !seen.contains(path));
-    orphans
-        .map(|path| Finding::new(path, 0, "no `mod` line leads here"))
-        .collect()
+    let orphans = tree.texts(".rs").map(|(path, _)| path).filter(|path| !seen.contains(path));
+    orphans.map(|path| Finding::new(path, 0, "no `mod` line leads here")).collect()
 }
 
 /// Where a compilation starts.
 fn is_root(path: &str) -> bool {
-    let Some((_, inside)) = path
-        .strip_prefix("crates/")
-        .and_then(|rest| rest.split_once('/'))
+    let Some((_, inside)) = path.strip_prefix("crates/").and_then(|rest| rest.split_once('/'))
     else {
         return true;
     };
@@ -98,10 +83,7 @@ mod tests {
                 "crates/a/src/lib.rs",
                 "pub mod one;\npub(crate) mod two;\n#[path = \"odd.rs\"]\nmod three;\n",
             ),
-            (
-                "crates/a/src/one.rs",
-                "mod deep;\n#[cfg(test)]\nmod tests;\n",
-            ),
+            ("crates/a/src/one.rs", "mod deep;\n#[cfg(test)]\nmod tests;\n"),
             ("crates/a/src/one/deep.rs", ""),
             ("crates/a/src/one/tests.rs", ""),
             ("crates/a/src/two/mod.rs", "mod inner;\n// mod lost;\n"),
@@ -113,10 +95,7 @@ mod tests {
             ("crates/a/src/bin/tool.rs", ""),
             ("crates/a/build.rs", ""),
         ]);
-        let orphans: Vec<String> = check(&tree)
-            .into_iter()
-            .map(|finding| finding.path)
-            .collect();
+        let orphans: Vec<String> = check(&tree).into_iter().map(|finding| finding.path).collect();
         assert_eq!(orphans, ["crates/a/src/two/lost.rs"]);
     }
 

@@ -80,9 +80,6 @@ mod tests {
     fn the_line_is_named() {
         let findings = check(&tree(&[("README.md", "fine\nrun /work/x\n")]));
         assert_eq!(findings.len(), 1);
-        assert_eq!(
-            (findings[0].path.as_str(), findings[0].line),
-            ("README.md", 2)
-        );
+        assert_eq!((findings[0].path.as_str(), findings[0].line), ("README.md", 2));
     }
 }

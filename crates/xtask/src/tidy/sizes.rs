@@ -25,10 +25,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     }
     for (path, text) in tree.texts(".rs") {
         let lines = lines_without_tests(path, text);
-        if let Some(name) = path
-            .strip_prefix("crates/")
-            .and_then(|rest| rest.split('/').next())
-        {
+        if let Some(name) = path.strip_prefix("crates/").and_then(|rest| rest.split('/').next()) {
             *crates.entry(name).or_default() += lines;
         }
         if lines > FILE_LINES && !LONGER.iter().any(|(longer, _)| *longer == path) {
@@ -52,10 +49,7 @@ fn lines_without_tests(path: &str, text: &str) -> usize {
     for (number, line) in text.lines().enumerate() {
         if line == "#[cfg(test)]" {
             // Attributes may stand between, as a reason to allow something.
-            let rest = text
-                .lines()
-                .skip(number + 1)
-                .find(|line| !line.starts_with('#'));
+            let rest = text.lines().skip(number + 1).find(|line| !line.starts_with('#'));
             if rest.is_some_and(|line| line.starts_with("mod ") && line.ends_with('{')) {
                 return number;
             }
@@ -87,24 +81,16 @@ mod tests {
 
     #[test]
     fn a_test_module_in_its_own_file_hides_nothing() {
-        let text = format!(
-            "#[cfg(test)]\nmod tests;\n{}",
-            "fn f() {}\n".repeat(FILE_LINES)
-        );
-        assert_eq!(
-            lines_without_tests("crates/a/src/a.rs", &text),
-            FILE_LINES + 2
-        );
+        let text = format!("#[cfg(test)]\nmod tests;\n{}", "fn f() {}\n".repeat(FILE_LINES));
+        assert_eq!(lines_without_tests("crates/a/src/a.rs", &text), FILE_LINES + 2);
     }
 
     #[test]
     fn a_crate_has_a_limit_too() {
         let part = "fn f() {}\n".repeat(FILE_LINES);
         let paths: Vec<String> = (0..17).map(|n| format!("crates/a/src/{n}.rs")).collect();
-        let files: Vec<(&str, &str)> = paths
-            .iter()
-            .map(|path| (path.as_str(), part.as_str()))
-            .collect();
+        let files: Vec<(&str, &str)> =
+            paths.iter().map(|path| (path.as_str(), part.as_str())).collect();
         let findings = check(&tree(&files));
         assert_eq!(findings.len(), 1, "{findings:?}");
         assert_eq!(findings[0].path, "crates/a");

@@ -21,13 +21,7 @@ pub(super) struct File {
 impl Tree {
     pub(super) fn load(repository: &Path) -> Result<Self> {
         let listed = Command::new("git")
-            .args([
-                "ls-files",
-                "-z",
-                "--cached",
-                "--others",
-                "--exclude-standard",
-            ])
+            .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
             .current_dir(repository)
             .output()
             .map_err(|error| format!("cannot run git: {error}"))?;
@@ -49,11 +43,7 @@ impl Tree {
     }
 
     pub(super) fn text(&self, path: &str) -> Option<&str> {
-        self.files
-            .iter()
-            .find(|file| file.path == path)?
-            .text
-            .as_deref()
+        self.files.iter().find(|file| file.path == path)?.text.as_deref()
     }
 
     pub(super) fn contains(&self, path: &str) -> bool {
@@ -71,11 +61,7 @@ impl Tree {
 
 impl File {
     fn new(path: &str, content: Vec<u8>) -> Self {
-        Self {
-            path: path.to_owned(),
-            bytes: content.len(),
-            text: String::from_utf8(content).ok(),
-        }
+        Self { path: path.to_owned(), bytes: content.len(), text: String::from_utf8(content).ok() }
     }
 
     pub(super) fn path_and_text(&self) -> Option<(&str, &str)> {
@@ -86,10 +72,6 @@ impl File {
 /// A tree out of thin air, for the tests of the rules.
 #[cfg(test)]
 pub(super) fn tree(files: &[(&str, &str)]) -> Tree {
-    let files = files
-        .iter()
-        .map(|(path, text)| File::new(path, text.as_bytes().to_vec()));
-    Tree {
-        files: files.collect(),
-    }
+    let files = files.iter().map(|(path, text)| File::new(path, text.as_bytes().to_vec()));
+    Tree { files: files.collect() }
 }

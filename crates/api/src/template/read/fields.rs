@@ -22,29 +22,17 @@ pub(in crate::template) struct Field {
 impl Field {
     /// A field of every version.
     pub(in crate::template) const fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            since: ApiVersion::V2019_05_01Preview,
-            read_only: false,
-        }
+        Self { name, since: ApiVersion::V2019_05_01Preview, read_only: false }
     }
 
     /// A field that came with a version.
     pub(in crate::template) const fn since(name: &'static str, since: ApiVersion) -> Self {
-        Self {
-            name,
-            since,
-            read_only: false,
-        }
+        Self { name, since, read_only: false }
     }
 
     /// A field that the service fills in. What a client sends there is not looked at.
     pub(in crate::template) const fn ignored(name: &'static str) -> Self {
-        Self {
-            name,
-            since: ApiVersion::V2019_05_01Preview,
-            read_only: true,
-        }
+        Self { name, since: ApiVersion::V2019_05_01Preview, read_only: true }
     }
 }
 
@@ -61,19 +49,12 @@ pub(in crate::template) struct Fields<'v> {
 impl<'v> Fields<'v> {
     /// The value of a field; null is absent.
     pub(in crate::template) fn get(&self, name: &'static str) -> Option<Node<'v>> {
-        debug_assert!(
-            self.table.iter().any(|field| field.name == name),
-            "{name} is in no table"
-        );
+        debug_assert!(self.table.iter().any(|field| field.name == name), "{name} is in no table");
         let (name, prop) = self.present.iter().find(|(present, _)| *present == name)?;
         if matches!(prop.value, Value::NullKeyword(_)) {
             return None;
         }
-        Some(Node {
-            value: &prop.value,
-            parent: self.path.clone(),
-            field: (*name).to_owned(),
-        })
+        Some(Node { value: &prop.value, parent: self.path.clone(), field: (*name).to_owned() })
     }
 
     /// Path of the object.
@@ -83,11 +64,7 @@ impl<'v> Fields<'v> {
 
     /// Path of a field, present or not.
     pub(in crate::template) fn path_of(&self, name: &str) -> String {
-        if self.path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.path)
-        }
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
     /// The object's opening brace.
@@ -128,12 +105,8 @@ impl Reader<'_> {
     fn field<'v>(&mut self, fields: &mut Fields<'v>, prop: &'v ObjectProp<'v>) {
         let name = prop.name.as_str();
         let exact = fields.table.iter().find(|field| field.name == name);
-        let known = exact.or_else(|| {
-            fields
-                .table
-                .iter()
-                .find(|field| field.name.eq_ignore_ascii_case(name))
-        });
+        let known = exact
+            .or_else(|| fields.table.iter().find(|field| field.name.eq_ignore_ascii_case(name)));
         match known {
             None => self.unknown(fields, prop),
             Some(field) if field.since > self.version => self.too_new(fields, prop, field),
@@ -142,18 +115,9 @@ impl Reader<'_> {
                 self.refuse(fields, prop, "", Some(hint));
                 fields.guessed.push((field.name, prop));
             }
-            Some(field)
-                if fields
-                    .present
-                    .iter()
-                    .any(|(present, _)| *present == field.name) =>
-            {
+            Some(field) if fields.present.iter().any(|(present, _)| *present == field.name) => {
                 // The very same name twice was noted when the document was checked as JSON.
-                if !fields
-                    .present
-                    .iter()
-                    .any(|(_, other)| other.name.as_str() == name)
-                {
+                if !fields.present.iter().any(|(_, other)| other.name.as_str() == name) {
                     let what = format!("'{name}' and '{}' are the same field", field.name);
                     self.refuse_as(fields, prop, what);
                 }
@@ -217,11 +181,8 @@ impl Reader<'_> {
         why: &str,
         hint: Option<String>,
     ) {
-        let message = format!(
-            "{}unknown field \"{}\"{why}",
-            failed(&fields.path),
-            prop.name.as_str()
-        );
+        let message =
+            format!("{}unknown field \"{}\"{why}", failed(&fields.path), prop.name.as_str());
         self.field_note(fields, prop, Severity::Error, message, hint);
     }
 
@@ -267,7 +228,5 @@ impl Reader<'_> {
 }
 
 fn belongs_inside(name: &str) -> bool {
-    crate::template::properties::FIELDS
-        .iter()
-        .any(|field| field.name == name)
+    crate::template::properties::FIELDS.iter().any(|field| field.name == name)
 }

@@ -53,20 +53,14 @@ pub(in crate::template) fn parse(text: &str) -> Result<Value<'_>, Malformed> {
         let at = Lines::new(text).offset(error.line(), error.column());
         let full = error.to_string();
         let reason = full.split(" at line ").next().unwrap_or(&full);
-        return Err(Malformed {
-            reason: reason.to_owned(),
-            hint: None,
-            span: at..at,
-        });
+        return Err(Malformed { reason: reason.to_owned(), hint: None, span: at..at });
     }
     Ok(value)
 }
 
 fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| {
-        first.to_lowercase().chain(chars).collect()
-    })
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
 fn hint(kind: &ParseErrorKind) -> Option<&'static str> {

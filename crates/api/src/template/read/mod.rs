@@ -29,27 +29,17 @@ pub(super) struct Node<'v> {
 
 impl<'v> Node<'v> {
     pub(super) fn root(value: &'v Value<'v>) -> Self {
-        Self {
-            value,
-            parent: String::new(),
-            field: String::new(),
-        }
+        Self { value, parent: String::new(), field: String::new() }
     }
 
     /// A field's value, given its object.
     pub(super) fn child(object: &Self, value: &'v Value<'v>, name: &str) -> Self {
-        Self {
-            value,
-            parent: object.path(),
-            field: name.to_owned(),
-        }
+        Self { value, parent: object.path(), field: name.to_owned() }
     }
 
     /// Whether it is a list without elements, which in most places stands for absent.
     pub(super) fn is_empty_list(&self) -> bool {
-        self.value
-            .as_array()
-            .is_some_and(|list| list.elements.is_empty())
+        self.value.as_array().is_some_and(|list| list.elements.is_empty())
     }
 
     /// `properties.customize[2].inline`; empty for the template itself.
@@ -91,12 +81,7 @@ pub(super) struct Note {
 
 impl<'t> Reader<'t> {
     pub(super) fn new(text: &'t str, version: ApiVersion, face: Face) -> Self {
-        Self {
-            text,
-            version,
-            face,
-            notes: Vec::new(),
-        }
+        Self { text, version, face, notes: Vec::new() }
     }
 
     pub(super) fn note(&mut self, note: Note) {
@@ -114,10 +99,7 @@ impl<'t> Reader<'t> {
 
     /// The value of a field cannot be used, for `reason`.
     pub(super) fn bad_value(&mut self, node: &Node<'_>, reason: &str) {
-        let hint = node
-            .value
-            .as_string_lit()
-            .and_then(|text| unresolved(&text.value));
+        let hint = node.value.as_string_lit().and_then(|text| unresolved(&text.value));
         self.bad_value_hint(node, reason, hint);
     }
 
@@ -163,9 +145,7 @@ impl<'t> Reader<'t> {
     }
 
     pub(super) fn has_errors(&self) -> bool {
-        self.notes
-            .iter()
-            .any(|note| note.severity == Severity::Error)
+        self.notes.iter().any(|note| note.severity == Severity::Error)
     }
 
     /// A value as the text has it, on one line and not too long; strings without their quotes.
@@ -197,15 +177,11 @@ pub(super) fn opening(object: &Object<'_>) -> Range<usize> {
 /// What to do about text that was meant to be filled in before.
 pub(super) fn unresolved(text: &str) -> Option<String> {
     if text.starts_with('[') && text.ends_with(']') && text.contains('(') {
-        return Some(format!(
-            "`{text}` is an expression of a deployment; put its value here"
-        ));
+        return Some(format!("`{text}` is an expression of a deployment; put its value here"));
     }
     let (_, rest) = text.split_once('<')?;
     let (name, _) = rest.split_once('>')?;
     let plausible = !name.is_empty()
-        && name
-            .chars()
-            .all(|c| c.is_alphanumeric() || c == '_' || c == '-' || c == ' ');
+        && name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-' || c == ' ');
     plausible.then(|| format!("replace the placeholder `<{name}>` with a real name"))
 }

@@ -23,11 +23,8 @@ pub(in crate::template) fn nearest<'a>(
 /// A word that the other one begins or ends with counts as close, as `script` in `scriptUri`.
 fn distance(word: &str, candidate: &str) -> usize {
     let plain = strsim::osa_distance(word, candidate);
-    let (short, long) = if word.len() < candidate.len() {
-        (word, candidate)
-    } else {
-        (candidate, word)
-    };
+    let (short, long) =
+        if word.len() < candidate.len() { (word, candidate) } else { (candidate, word) };
     if short.len() >= 4 && (long.starts_with(short) || long.ends_with(short)) {
         return plain.min(2);
     }
@@ -36,11 +33,7 @@ fn distance(word: &str, candidate: &str) -> usize {
 
 /// The candidates, quoted, for a sentence.
 pub(in crate::template) fn list<'a>(candidates: impl IntoIterator<Item = &'a str>) -> String {
-    candidates
-        .into_iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    candidates.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

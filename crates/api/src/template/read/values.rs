@@ -23,10 +23,7 @@ impl Reader<'_> {
             Value::NullKeyword(_) => "null",
         };
         let reason = format!("Expected {expected}, found {found}.");
-        let quoted = node
-            .value
-            .as_string_lit()
-            .map(|text| text.value.trim().to_lowercase());
+        let quoted = node.value.as_string_lit().map(|text| text.value.trim().to_lowercase());
         let hint = match quoted {
             Some(text) if text.parse::<i64>().is_ok() || text == "true" || text == "false" => {
                 Some(format!("write {text} without quotes"))
@@ -218,10 +215,7 @@ impl Reader<'_> {
         fields: &Fields<'v>,
         name: &'static str,
     ) -> Vec<Node<'v>> {
-        fields
-            .get(name)
-            .map(|node| self.elements(&node))
-            .unwrap_or_default()
+        fields.get(name).map(|node| self.elements(&node)).unwrap_or_default()
     }
 
     /// A list of strings; none when it is absent.
@@ -253,11 +247,7 @@ impl Reader<'_> {
                 continue;
             }
             let tag = prop.name.as_str();
-            let entry = Node {
-                value: &prop.value,
-                parent: node.path(),
-                field: tag.to_owned(),
-            };
+            let entry = Node { value: &prop.value, parent: node.path(), field: tag.to_owned() };
             if let Some(value) = self.string(&entry) {
                 tags.insert(tag.to_owned(), value);
             }
@@ -292,18 +282,13 @@ impl Reader<'_> {
         let reason = match text.parse::<ResourceId>() {
             Ok(id) if kinds.iter().any(|kind| id.is(*kind)) => return Ok(id),
             Ok(id) => {
-                let other = id
-                    .kind()
-                    .map_or("another resource", ResourceKind::description);
+                let other = id.kind().map_or("another resource", ResourceKind::description);
                 format!("Expected the id of {described}, found that of {other}.")
             }
             Err(error) => format!("Expected the id of {described}: {error}."),
         };
         let pattern = kinds.first().map(|kind| kind.pattern()).unwrap_or_default();
-        Err((
-            reason,
-            unresolved(text).unwrap_or_else(|| format!("it looks like {pattern}")),
-        ))
+        Err((reason, unresolved(text).unwrap_or_else(|| format!("it looks like {pattern}"))))
     }
 
     /// A field with the id of a resource; empty means absent.
