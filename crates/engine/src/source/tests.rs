@@ -239,6 +239,41 @@ async fn a_bootstrap_without_its_mirror_says_so_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_canceled_bootstrap_ends_with_all_its_processes() {
+    let bench = Bench::new().await;
+    let mirror = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = mirror.local_addr().unwrap();
+    let recipe = format!(
+        "[image.bootstrap]\nversion = \"1\"\nsuite = \"bookworm\"\npackages = [\"zstd\"]\n\
+         mirror = \"http://{address}/debian\"\nsecurity-mirror = \"http://{address}/security\"\n\
+         disk-mib = 2048\nwork-mib = 1"
+    );
+    let entry = bench.entry(2, &recipe);
+    // The mirror takes the connection and says nothing. A host without name spaces never gets there.
+    let connected = async {
+        let apt = mirror.accept().await.unwrap().0;
+        bench.cx.cancel.cancel();
+        apt
+    };
+    let obtained = bench.obtain(&entry);
+    tokio::pin!(obtained, connected);
+    let mut apt = tokio::select! {
+        ended = &mut obtained => {
+            assert_eq!(ended.unwrap_err().code, ErrorCode::HostNotReady);
+            return;
+        }
+        apt = &mut connected => apt,
+    };
+    assert_eq!(obtained.await.unwrap_err().code, ErrorCode::Canceled);
+    assert!(bench.shelf().is_empty(), "{:?}", bench.shelf());
+    // The connection ends when its last holder does.
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), apt.read_to_end(&mut rest))
+        .await
+        .expect("apt still runs");
+}
+
+#[tokio::test]
 async fn a_stored_image_is_adopted() {
     let bench = Bench::new().await;
     bench.disk("disk.raw", 1);
