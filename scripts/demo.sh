@@ -97,7 +97,7 @@ say "what this host can do"
 
 say "goldsmith build $TEMPLATE"
 "$GOLDSMITH" build "$TEMPLATE" \
-  --export "vhd=$OUT/web-server.vhd" --export "qcow2=$OUT/web-server.qcow2"
+  --export "vhd=$OUT/web-server.vhd" --export "qcow2=$OUT/web-server.qcow2" --force
 
 # An image that has served its page need not prove it again. `BOOT=always make demo` does.
 sha256=$(sha256sum <"$OUT/web-server.qcow2" | cut -d' ' -f1)

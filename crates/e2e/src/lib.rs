@@ -103,6 +103,11 @@ impl Lab {
         Self { cache, ..lab }
     }
 
+    /// The same lab with another cache.
+    pub fn with_cache(self, cache: PathBuf) -> Self {
+        Self { cache, ..self }
+    }
+
     /// The test's own folder.
     pub fn path(&self) -> &Path {
         self.dir.path()
@@ -161,7 +166,7 @@ impl Lab {
         let rows: Vec<_> =
             std::fs::read_dir(&ledger).map_or_else(|_| Vec::new(), |dir| dir.collect());
         assert!(rows.is_empty(), "the ledger holds {rows:?}");
-        for (folder, prefix) in [("nodes", ".new-"), ("runs", ""), ("sources", ".tmp")] {
+        for (folder, prefix) in [("nodes", ".new-"), ("runs", ""), ("sources", ".work")] {
             let left = entries(&self.cache.join(folder), prefix);
             assert!(left.is_empty(), "left in {folder}: {left:?}");
         }

@@ -186,9 +186,23 @@ impl Command {
         }
     }
 
-    #[allow(clippy::disallowed_methods, reason = "this is the one home of it")]
     fn prepare(&self) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new(&self.program);
+        self.dress(command(&self.program))
+    }
+
+    /// The same, but the kernel kills the program when we die, `kill -9` included, where util-linux
+    /// is there to ask for it.
+    fn prepare_mortal(&self) -> tokio::process::Command {
+        let program = find_program(&self.program);
+        let (Some(setpriv), Some(program)) = (find_program("setpriv"), program) else {
+            return self.prepare();
+        };
+        let mut mortal = command(setpriv.as_os_str());
+        mortal.args(["--pdeathsig", "KILL", "--"]).arg(program);
+        self.dress(mortal)
+    }
+
+    fn dress(&self, mut command: tokio::process::Command) -> tokio::process::Command {
         command.args(&self.args).stdin(Stdio::null()).process_group(0);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         if let Some(folder) = &self.cwd {
@@ -207,7 +221,7 @@ impl Command {
         if cancel.is_cancelled() {
             return Err(Error::Canceled { program: self.name() });
         }
-        let mut command = self.prepare();
+        let mut command = self.prepare_mortal();
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|e| self.fault(e))?;
         let group = Group::of(&child);
@@ -242,6 +256,11 @@ impl Command {
             stderr_tail: lines.into_iter().rev().collect(),
         })
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "this is the one home of it")]
+fn command(program: &OsStr) -> tokio::process::Command {
+    tokio::process::Command::new(program)
 }
 
 /// A running program's process group; killed on drop unless the program ended by itself.

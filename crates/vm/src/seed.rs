@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Access, Error, proc::Command};
 
+/// Raised when a seed says something else than before: what was booted with an older one differs.
+pub const VERSION: u32 = 1;
 /// Always the same, as a resumed machine must find a medium of the size it was saved with.
 const SIZE_KIB: u32 = 1440;
 const DEADLINE: Duration = Duration::from_secs(30);

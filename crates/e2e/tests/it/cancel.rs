@@ -78,3 +78,48 @@ fn after_kill_9_one_further_command_cleans_up() {
     lab.run(&["doctor"]);
     lab.assert_clean();
 }
+
+/// Processes and mounts of a bootstrap that work below the lab.
+fn leftovers(lab: &Lab) -> Vec<String> {
+    let place = lab.path().to_string_lossy().into_owned();
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let mut found: Vec<String> =
+        mounts.lines().filter(|line| line.contains(&place)).map(str::to_owned).collect();
+    for entry in std::fs::read_dir("/proc").unwrap().map_while(Result::ok) {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        let there = std::fs::read_link(entry.path().join("cwd"))
+            .is_ok_and(|cwd| cwd.starts_with(lab.cache()));
+        if there || (line.contains("mmdebstrap") && line.contains(&place)) {
+            found.push(line);
+        }
+    }
+    found
+}
+
+#[test]
+fn a_bootstrap_that_is_ended_or_killed_leaves_no_process_mount_or_folder() {
+    for signal in [Signal::INT, Signal::KILL] {
+        let lab = Lab::with_own_cache();
+        let file = lab.write("a.json", template(&json!([])));
+        let mut running = lab.start(&["build", file.to_str().unwrap()]);
+        running.wait_for("some bytes of the bootstrap", |event| {
+            event["kind"] == "progress" && event["done"].as_u64() > Some(50 << 20)
+        });
+        running.signal(signal);
+        let done = running.end_within(SOON);
+        if signal == Signal::KILL {
+            lab.run(&["cache", "ls"]).ok();
+        } else {
+            assert_eq!(done.code, 130, "{}", done.stderr);
+        }
+        assert_eq!(leftovers(&lab), Vec::<String>::new());
+        let sources = std::fs::read_dir(lab.cache().join("sources")).unwrap();
+        let left: Vec<_> = sources
+            .map(|entry| entry.unwrap().file_name())
+            .filter(|name| name.to_string_lossy().starts_with(".work"))
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+        lab.assert_clean();
+    }
+}

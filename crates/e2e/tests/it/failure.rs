@@ -90,3 +90,45 @@ fn a_build_out_of_time_says_which_field_gives_it_more() {
     assert!(text(&error["hint"]).contains("buildTimeoutInMinutes"), "{error}");
     lab.assert_clean();
 }
+
+/// A small file system of its own; `None` without the right to mount one.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(at: std::path::PathBuf, mib: u32) -> Option<Self> {
+        std::fs::create_dir_all(&at).unwrap();
+        let status = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"])
+            .arg(&at)
+            .status();
+        status.is_ok_and(|status| status.success()).then_some(Self(at))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_in_a_step_is_told_as_such() {
+    let lab = Lab::new();
+    let warm = lab.write("warm.json", template(&json!([])));
+    lab.run(&["build", warm.to_str().unwrap()]).ok();
+    let Some(small) = SmallDisk::mount(lab.path().join("small"), 900) else {
+        println!("skipped: mounting a small file system needs root");
+        return;
+    };
+    let shared = lab.cache().join("sources");
+    let lab = lab.with_cache(small.0.clone());
+    std::os::unix::fs::symlink(shared, small.0.join("sources")).unwrap();
+    let script = json!([fresh(), "dd if=/dev/urandom of=fill bs=1M count=1500", "sync"]);
+    let file = lab.write("a.json", template(&json!([{ "type": "Shell", "inline": script }])));
+    let done = lab.run(&["build", file.to_str().unwrap()]);
+    assert_eq!(done.code, 4, "{}\n{}", done.stdout, done.stderr);
+    let error = done.event("error");
+    assert_eq!(error["code"], "DiskFull", "{error}");
+    assert_eq!(error["step"], "customize[0]", "{error}");
+    lab.assert_clean();
+}

@@ -68,7 +68,8 @@ impl Chain {
     ) -> Self {
         let shape = plan.shape(source);
         let mut chain = Self { links: Vec::new(), shape };
-        chain.push(store, &source.digest, Role::Boot, "Boot", "first boot", BTreeMap::new(), None);
+        let inputs = super::live::boot_inputs();
+        chain.push(store, &source.digest, Role::Boot, "Boot", "first boot", inputs, None);
         for step in &plan.steps {
             let parent = chain.last_key();
             let role = Role::Customize(step.index);

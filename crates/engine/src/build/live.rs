@@ -1,6 +1,7 @@
 //! The machine of a run: started from a source or a node, sealed after each step.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Coded, Error, Result},
-    node::{Key, Lock, Node, NodeMeta, Parent, RamMeta, UseLock},
+    node::{Key, Lock, Node, NodeMeta, Parent, RamMeta, UseLock, digest},
     source::SourceImage,
 };
 
@@ -30,18 +31,32 @@ const BUILD_USER: &str = "goldsmith";
 /// Waits until the first boot is over, so that nothing of it is in the way of the first step.
 /// Images without cloud-init or systemd are content with an answer over SSH.
 ///
+/// The package manager's own timers stand still in this boot: after a resume the clock jumps, they
+/// would all fire at once and hold its lock against the customizers.
+///
 /// What one customizer puts into /tmp the next one uses (AIB's samples all do), also when the machine
 /// was booted from the node between them: the rule that empties /tmp at boot is masked until the
 /// image is generalized.
 const BOOTED: &str = "\
 if command -v cloud-init > /dev/null; then sudo cloud-init status --wait > /dev/null; fi; \
-if command -v systemctl > /dev/null; then systemctl is-system-running --wait > /dev/null; fi; \
+if command -v systemctl > /dev/null; then systemctl is-system-running --wait > /dev/null; \
+for timer in apt-daily apt-daily-upgrade dnf-makecache; do \
+sudo systemctl stop $timer.timer 2> /dev/null; done; fi; \
 sudo sh -c 'test -e /etc/tmpfiles.d/tmp.conf || { mkdir -p /etc/tmpfiles.d; \
 echo \"# by goldsmith: /tmp outlives a boot during the build\" > /etc/tmpfiles.d/tmp.conf; }'";
 
 /// After a resume the clock stands where it was, and whoever resumes the same node twice has the
 /// same random numbers: both are set right before anything else runs.
 const RESUMED: &str = "sudo sh -c 'date -s @'$now' > /dev/null; cat > /dev/urandom'";
+
+/// What the key of the first boot covers, beside source and machine.
+pub(super) fn boot_inputs() -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("ready".to_owned(), digest(BOOTED.as_bytes())),
+        ("seed".to_owned(), seed::VERSION.to_string()),
+        ("user".to_owned(), BUILD_USER.to_owned()),
+    ])
+}
 
 /// A running machine and what is known of its state.
 pub(super) struct Live {

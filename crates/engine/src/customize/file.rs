@@ -21,10 +21,7 @@ pub(super) struct File {
 
 impl File {
     pub(super) fn new(source: Fetched, destination: &str) -> Self {
-        Self {
-            source,
-            destination: destination.to_owned(),
-        }
+        Self { source, destination: destination.to_owned() }
     }
 
     fn failed(&self, what: &str) -> Error {
@@ -55,22 +52,16 @@ impl Customizer for File {
     async fn apply(&self, guest: &dyn Guest, out: &mut StepOutput) -> Result<()> {
         let mut file = tokio::fs::File::open(&self.source.path)
             .await
-            .code(ErrorCode::InternalError, || {
-                "a fetched file is gone".to_owned()
-            })?;
+            .code(ErrorCode::InternalError, || "a fetched file is gone".to_owned())?;
         let target = quote(&self.destination);
         // `--` and not a path prefix: the destination may begin with a dash and may be relative.
         let command = format!("cat > {target} && sha256sum -- {target}");
         let mut printed = Vec::new();
         let exit = guest
-            .run(
-                &command,
-                Stdin::Reader(&mut file),
-                &mut |stream, bytes| match stream {
-                    StreamKind::Out => printed.extend_from_slice(bytes),
-                    StreamKind::Err => out.write(stream, bytes),
-                },
-            )
+            .run(&command, Stdin::Reader(&mut file), &mut |stream, bytes| match stream {
+                StreamKind::Out => printed.extend_from_slice(bytes),
+                StreamKind::Err => out.write(stream, bytes),
+            })
             .await
             .map_err(crate::build::guest_error)?;
         out.flush();
@@ -79,11 +70,7 @@ impl Customizer for File {
         }
         let printed = String::from_utf8_lossy(&printed);
         // sha256sum marks an escaped file name by a backslash before the digest.
-        let arrived = printed
-            .trim_start_matches('\\')
-            .split_whitespace()
-            .next()
-            .unwrap_or("");
+        let arrived = printed.trim_start_matches('\\').split_whitespace().next().unwrap_or("");
         if arrived == self.source.sha256 {
             return Ok(());
         }

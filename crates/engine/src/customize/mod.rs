@@ -49,10 +49,7 @@ pub(crate) async fn resolve(
     match &block.kind {
         CustomizerKind::Shell(shell) => Ok(Box::new(match &shell.script {
             Script::Inline(lines) => shell::Shell::inline(cx, lines).await?,
-            Script::Uri {
-                uri,
-                sha256_checksum,
-            } => {
+            Script::Uri { uri, sha256_checksum } => {
                 let script = fetch_input(cx, uri, sha256_checksum.as_deref(), base_dir)
                     .await
                     .map_err(|e| e.target(format!("{path}.scriptUri")))?;
@@ -60,24 +57,17 @@ pub(crate) async fn resolve(
             }
         })),
         CustomizerKind::File(file) => {
-            let source = fetch_input(
-                cx,
-                &file.source_uri,
-                file.sha256_checksum.as_deref(),
-                base_dir,
-            )
-            .await
-            .map_err(|e| e.target(format!("{path}.sourceUri")))?;
+            let source =
+                fetch_input(cx, &file.source_uri, file.sha256_checksum.as_deref(), base_dir)
+                    .await
+                    .map_err(|e| e.target(format!("{path}.sourceUri")))?;
             Ok(Box::new(file::File::new(source, &file.destination)))
         }
         CustomizerKind::PowerShell(_)
         | CustomizerKind::WindowsRestart(_)
         | CustomizerKind::WindowsUpdate(_) => Err(Error::new(
             ErrorCode::UnsupportedCustomizerType,
-            format!(
-                "customizer type {} needs a Windows source",
-                block.kind.name()
-            ),
+            format!("customizer type {} needs a Windows source", block.kind.name()),
         )
         .target(path)
         .hint("use type Shell or File with this source")),

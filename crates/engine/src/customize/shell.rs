@@ -31,9 +31,7 @@ impl Shell {
         let text = format!("#!/bin/sh -e\n{}\n", lines.join("\n"));
         let script = fetch::keep(cx, text.as_bytes())
             .await
-            .code(ErrorCode::InternalError, || {
-                "cannot write the inline script down".to_owned()
-            })?;
+            .code(ErrorCode::InternalError, || "cannot write the inline script down".to_owned())?;
         Ok(Self { script })
     }
 
@@ -55,13 +53,9 @@ impl Customizer for Shell {
     async fn apply(&self, guest: &dyn Guest, out: &mut StepOutput) -> Result<()> {
         let mut file = tokio::fs::File::open(&self.script.path)
             .await
-            .code(ErrorCode::InternalError, || {
-                "a fetched script is gone".to_owned()
-            })?;
+            .code(ErrorCode::InternalError, || "a fetched script is gone".to_owned())?;
         let exit = guest
-            .run(RUN, Stdin::Reader(&mut file), &mut |stream, bytes| {
-                out.write(stream, bytes)
-            })
+            .run(RUN, Stdin::Reader(&mut file), &mut |stream, bytes| out.write(stream, bytes))
             .await
             .map_err(crate::build::guest_error)?;
         out.flush();

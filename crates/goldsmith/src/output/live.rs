@@ -1,6 +1,10 @@
 //! Events as they come: on a terminal with bars and a spinner, elsewhere as plain lines.
 
-use std::{collections::HashMap, io::IsTerminal, time::Duration};
+use std::{
+    collections::HashMap,
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
 
 use engine::event::{Event, Outcome, Stream};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -8,6 +12,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::duration::{bytes, human};
 
 const TICK: Duration = Duration::from_millis(120);
+/// What takes less is not worth lines of progress where there is no terminal.
+const LONG: Duration = Duration::from_secs(3);
 
 /// What a person sees of a run.
 pub(super) struct Screen {
@@ -19,6 +25,7 @@ pub(super) struct Screen {
 
 struct Activity {
     bar: ProgressBar,
+    since: Instant,
     /// Tenths of the whole that plain output has told of.
     told: u64,
 }
@@ -91,11 +98,12 @@ impl Screen {
             };
             bar.set_style(style(template));
             bar.set_message(name.to_owned());
-            Activity { bar, told: 0 }
+            Activity { bar, since: Instant::now(), told: 0 }
         });
         activity.bar.set_position(done);
         let tenth = total.filter(|total| *total > 0).map_or(0, |total| done * 10 / total);
-        if !self.terminal && tenth > activity.told {
+        let long = activity.since.elapsed() > LONG;
+        if !self.terminal && long && tenth > activity.told {
             activity.told = tenth;
             let text = format!("    {name}: {} % ({})", tenth * 10, bytes(done));
             self.line(&text);
