@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     layout::Layout,
-    node::{self, Evicted, Key, Lock, NodeStore},
+    node::{self, Evicted, Key, Lock, NodeStore, UseLock},
 };
 
 /// What the parts of the cache take on disk, in bytes.
@@ -20,6 +20,16 @@ pub struct Usage {
     pub artifacts: u64,
     pub downloads: u64,
     pub logs: u64,
+}
+
+/// Tells that this process works with the cache; until it is dropped, [`clear`] leaves alone what has
+/// no lock of its own. `None` while somebody clears it.
+pub fn in_use(layout: &Layout) -> io::Result<Option<UseLock>> {
+    UseLock::try_take(&in_use_file(layout))
+}
+
+fn in_use_file(layout: &Layout) -> PathBuf {
+    layout.locks().join("cache.lock")
 }
 
 /// Looks how much the cache takes.
@@ -33,16 +43,15 @@ pub fn usage(layout: &Layout) -> io::Result<Usage> {
     })
 }
 
-/// Removes least recently used artifacts and nodes until they take at most `max_bytes` together.
+/// Removes least recently used artifacts and nodes until they take at most `max_bytes` together. Of
+/// these, artifacts get a quarter: they are quick to make again from a node, not the other way round.
 pub fn trim(layout: &Layout, max_bytes: u64) -> io::Result<Evicted> {
     let store = NodeStore::new(layout);
-    let artifacts = tree(&layout.artifacts())?;
+    let before = tree(&layout.artifacts())?;
+    let artifacts = trim_artifacts(layout, max_bytes / 4)?;
     let nodes = node::evict(&store, max_bytes.saturating_sub(artifacts))?;
-    if nodes.left + artifacts <= max_bytes {
-        return Ok(nodes);
-    }
-    let left = trim_artifacts(layout, max_bytes.saturating_sub(nodes.left))?;
-    Ok(Evicted { left: nodes.left + left, bytes: nodes.bytes + artifacts - left, ..nodes })
+    let bytes = nodes.bytes + before.saturating_sub(artifacts);
+    Ok(Evicted { left: nodes.left + artifacts, bytes, ..nodes })
 }
 
 /// Removes everything that can be made again: nodes, artifacts, downloads, logs and, with
@@ -50,11 +59,14 @@ pub fn trim(layout: &Layout, max_bytes: u64) -> io::Result<Evicted> {
 pub fn clear(layout: &Layout, sources: bool) -> io::Result<Evicted> {
     let before = usage(layout)?;
     let mut evicted = trim(layout, 0)?;
-    for dir in [layout.downloads(), layout.logs(), layout.history(), layout.superseded()] {
-        remove_tree(&dir)?;
-    }
-    if sources && NodeStore::new(layout).all().is_empty() {
-        remove_tree(&layout.sources())?;
+    // What running builds fetched, log and stand on has no locks of its own.
+    if let Some(_alone) = Lock::try_take(&in_use_file(layout))? {
+        for dir in [layout.downloads(), layout.logs(), layout.history(), layout.superseded()] {
+            remove_tree(&dir)?;
+        }
+        if sources && NodeStore::new(layout).all().is_empty() {
+            remove_tree(&layout.sources())?;
+        }
     }
     let after = usage(layout)?;
     let sum = |u: Usage| u.sources + u.nodes + u.artifacts + u.downloads + u.logs;
@@ -77,7 +89,7 @@ fn trim_artifacts(layout: &Layout, max_bytes: u64) -> io::Result<u64> {
         }
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let lock = layout.locks().join(format!("artifact-{name}.lock"));
-        if Lock::try_take(&lock)?.is_some() {
+        if let Some(_lock) = Lock::try_take(&lock)? {
             fs::remove_dir_all(&path)?;
             left -= bytes;
         }

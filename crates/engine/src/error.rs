@@ -111,6 +111,23 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     fn code(self, code: ErrorCode, message: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|e| Error::new(code, message()).caused_by(e))
+        self.map_err(|e| {
+            let source = e.into();
+            if is_disk_full(source.as_ref()) {
+                let text = format!("{}: the disk is full", message());
+                return Error::new(ErrorCode::DiskFull, text)
+                    .hint("goldsmith cache prune frees space")
+                    .caused_by(source);
+            }
+            Error::new(code, message()).caused_by(source)
+        })
     }
+}
+
+/// Whatever was being done: a full disk is told as such.
+fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let full = error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|e| e.kind() == std::io::ErrorKind::StorageFull);
+    full || error.source().is_some_and(is_disk_full)
 }

@@ -16,6 +16,8 @@ pub enum Event {
     StepOutput { step: String, stream: Stream, text: String },
     /// A step ended well.
     StepFinished { step: String, title: String, seconds: f64, outcome: Outcome },
+    /// A machine was sealed into a node; it stood still for so long.
+    Sealed { title: String, key: String, ram_bytes: Option<u64>, seconds: f64 },
     /// Bytes moved by something long: a download, a bootstrap, a seal, an export.
     Progress { activity: String, done: u64, total: Option<u64> },
     /// The activity ended; its bar can go.

@@ -12,6 +12,7 @@ use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use api::ErrorCode;
@@ -37,6 +38,7 @@ use crate::{
         place, space,
     },
     ledger::{Held, Ledger},
+    step::Step,
     store::StoredImage,
 };
 
@@ -204,11 +206,11 @@ pub async fn of_stored(
     let run_id = crate::new_run_id();
     let fail = |e| io_fault(e, ErrorCode::ExportFailed, "use the ledger".to_owned());
     let ledger = Ledger::open(&cx.layout, &run_id).map_err(fail)?;
-    let written = async {
+    let work = async {
         let image = stored(cx, image).await?;
         write_all(cx, host, &image, exports, &ledger, &run_id).await
-    }
-    .await;
+    };
+    let written = cx.step(Step::Export, "export", Duration::MAX, work).await;
     // An export that ended early has removed its own file; a row may be left for the janitor.
     for (number, row) in ledger.rows().map_err(fail)? {
         if matches!(&row.held, Held::PartialFile { path } if !path.exists()) {

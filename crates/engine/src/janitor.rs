@@ -23,9 +23,12 @@ pub async fn sweep(layout: &Layout, backend: &dyn Backend) -> io::Result<Vec<Str
         let Some(ledger) = Ledger::adopt(layout, &run_id)? else {
             continue;
         };
-        problems.extend(release(layout, &ledger, backend).await);
-        ledger.close()?;
+        problems.extend(release(&ledger, backend).await);
+        if let Err(e) = ledger.close() {
+            problems.push(format!("the ledger of run {run_id}: {e}"));
+        }
     }
+    NodeStore::new(layout).sweep()?;
     source::sweep(layout).await?;
     store::sweep(layout)?;
     Ok(problems)
@@ -41,17 +44,13 @@ pub async fn release_kept(
         return Ok(None);
     };
     ledger.keep_until(Timestamp::MIN)?;
-    let problems = release(layout, &ledger, backend).await;
+    let problems = release(&ledger, backend).await;
     ledger.close()?;
     Ok(Some(problems))
 }
 
 /// Releases every row whose time has come, newest first. One that fails does not stop the others.
-pub(crate) async fn release(
-    layout: &Layout,
-    ledger: &Ledger,
-    backend: &dyn Backend,
-) -> Vec<String> {
+pub(crate) async fn release(ledger: &Ledger, backend: &dyn Backend) -> Vec<String> {
     let rows = match ledger.rows() {
         Ok(rows) => rows,
         Err(e) => return vec![format!("the ledger cannot be read: {e}")],
@@ -61,7 +60,7 @@ pub(crate) async fn release(
         if row.keep_until.is_some_and(|until| until > Timestamp::now()) {
             continue;
         }
-        let released = tokio::time::timeout(RELEASE_LIMIT, release_one(layout, &row.held, backend));
+        let released = tokio::time::timeout(RELEASE_LIMIT, release_one(&row.held, backend));
         match released.await {
             Ok(Ok(())) => {
                 if let Err(e) = ledger.forget(number) {
@@ -77,25 +76,31 @@ pub(crate) async fn release(
 
 /// Releases one thing. "Not there" is success.
 async fn release_one(
-    layout: &Layout,
     held: &Held,
     backend: &dyn Backend,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     match held {
         Held::Machine { run_dir } => backend.end(run_dir).await?,
-        Held::WorkNodes { run_id } => NodeStore::new(layout).remove_work(run_id)?,
-        Held::RunFolder { path } => remove_folder(layout, path)?,
+        Held::WorkNodes { nodes, run_id } => NodeStore::remove_work(nodes, run_id)?,
+        Held::RunFolder { path } => remove_folder(path)?,
         Held::PartialFile { path } => absent_is_fine(fs::remove_file(path))?,
     }
     Ok(())
 }
 
 /// Removes a run's folder, and nothing that is not one, whatever a damaged ledger says.
-fn remove_folder(layout: &Layout, path: &Path) -> io::Result<()> {
-    if path.parent() != Some(layout.runs().as_path()) {
+/// The folder may belong to another cache than this command's.
+fn remove_folder(path: &Path) -> io::Result<()> {
+    let is_run = path.file_name().and_then(|name| name.to_str()).is_some_and(is_run_id);
+    let among_runs = path.parent().is_some_and(|parent| parent.ends_with("runs"));
+    if !is_run || !among_runs {
         return Err(io::Error::other(format!("{} is not a run's folder", path.display())));
     }
     absent_is_fine(fs::remove_dir_all(path))
+}
+
+fn is_run_id(name: &str) -> bool {
+    uuid::Uuid::parse_str(name).is_ok()
 }
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {

@@ -28,7 +28,7 @@ pub enum Held {
     /// A QEMU process, findable by its run folder.
     Machine { run_dir: PathBuf },
     /// Unfinished nodes of a run.
-    WorkNodes { run_id: String },
+    WorkNodes { nodes: PathBuf, run_id: String },
     /// The run's folder: sockets, seed, throw-away disks.
     RunFolder { path: PathBuf },
     /// A file that is not finished; it will be renamed when it is.
@@ -56,15 +56,24 @@ impl Ledger {
     /// Opens the ledger of a new run and marks this process as its owner.
     pub fn open(layout: &Layout, run_id: &str) -> io::Result<Self> {
         let dir = layout.ledger().join(run_id);
-        fs::create_dir_all(&dir)?;
-        let owner = Lock::try_take(&dir.join(OWNER))?
-            .ok_or_else(|| io::Error::other(format!("run {run_id} is owned by another process")))?;
-        Ok(Self { dir, next: AtomicU32::new(0), _owner: owner })
+        // A janitor that looks at the folder at this very moment finds nothing in it and removes it.
+        for _ in 0..100 {
+            fs::create_dir_all(&dir)?;
+            if let Some(owner) = Lock::try_take(&dir.join(OWNER))?
+                && dir.join(OWNER).exists()
+            {
+                return Ok(Self { dir, next: AtomicU32::new(0), _owner: owner });
+            }
+        }
+        Err(io::Error::other(format!("run {run_id} is owned by another process")))
     }
 
     /// Takes over the ledger of a run whose owner is gone. `None` if the owner lives.
     pub fn adopt(layout: &Layout, run_id: &str) -> io::Result<Option<Self>> {
         let dir = layout.ledger().join(run_id);
+        if !dir.exists() {
+            return Ok(None);
+        }
         let Some(owner) = Lock::try_take(&dir.join(OWNER))? else {
             return Ok(None);
         };
@@ -155,7 +164,11 @@ pub fn rows_of(layout: &Layout, run_id: &str) -> io::Result<Vec<Row>> {
 fn rows(dir: &Path) -> io::Result<Vec<(u32, Row)>> {
     let mut rows = Vec::new();
     for number in numbers(dir)?.into_iter().rev() {
-        let text = fs::read(dir.join(format!("{number:06}.json")))?;
+        let text = match fs::read(dir.join(format!("{number:06}.json"))) {
+            // Released since the folder was listed.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
         rows.push((number, serde_json::from_slice(&text).map_err(io::Error::other)?));
     }
     Ok(rows)
@@ -163,7 +176,11 @@ fn rows(dir: &Path) -> io::Result<Vec<(u32, Row)>> {
 
 fn numbers(dir: &Path) -> io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
-    for entry in fs::read_dir(dir)? {
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(numbers),
+        other => other?,
+    };
+    for entry in entries {
         let name = entry?.file_name();
         let number = name.to_str().and_then(|name| name.strip_suffix(".json"));
         numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));

@@ -62,7 +62,7 @@ pub async fn run(
     if result.is_err() {
         let _ = std::fs::copy(dir.join("serial.log"), logs.join("serial.log"));
     }
-    for problem in janitor::release(&cx.layout, &ledger, backend).await {
+    for problem in janitor::release(&ledger, backend).await {
         cx.events.warn(format!("could not be released: {problem}"));
     }
     ledger.close().code(ErrorCode::InternalError, || "cannot close the ledger".to_owned())?;

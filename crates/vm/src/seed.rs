@@ -98,6 +98,8 @@ fn user_data(seed: &Seed<'_>) -> String {
         }],
         "disable_root": true,
         "preserve_hostname": true,
+        "no_ssh_fingerprints": true,
+        "ssh": { "emit_keys_to_console": false },
         "ssh_deletekeys": true,
         "ssh_keys": {
             "ed25519_private": access.host_private_key,

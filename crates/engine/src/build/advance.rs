@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::{Coded, Error, Result},
     generalize,
-    node::{Lock, Node},
+    node::{Lock, Node, UseLock},
     output::StepOutput,
     source::SourceImage,
     step::Step,
@@ -24,8 +24,6 @@ use crate::{
 /// A step in the guest has the whole build's time, not one of its own.
 const NO_LIMIT: Duration = Duration::MAX;
 const POWER_OFF: Duration = Duration::from_secs(300);
-/// How long a guest may take from closing its connections to being off.
-const SHUTTING_DOWN: Duration = Duration::from_secs(60);
 
 /// What all steps of a run share.
 #[derive(Clone, Copy)]
@@ -36,7 +34,7 @@ struct Work<'a> {
     chain: &'a Chain,
 }
 
-/// Does what is not done yet and returns the generalized node. A step that another process is doing
+/// Does what is not done yet and returns the generalized node, held. A step that another process is doing
 /// at this moment is waited for and not done twice.
 pub(super) async fn advance(
     run: &Run<'_>,
@@ -44,30 +42,42 @@ pub(super) async fn advance(
     source: &SourceImage,
     chain: &Chain,
     live: &mut Option<Live>,
-) -> Result<Node> {
+) -> Result<(Node, UseLock)> {
     let work = Work { run, plan, source, chain };
     let mut told = 0;
     loop {
         let done = chain.newest(&run.store).map_or(0, |(index, _)| index + 1);
         tell_cached(run, chain, &mut told, done);
         let Some(link) = chain.links.get(done) else {
-            break;
+            match last(run, chain)? {
+                Some(generalized) => return Ok(generalized),
+                None => continue,
+            }
         };
         let making = turn(run, link).await?;
         if run.store.get(&link.key).is_some() {
             continue;
         }
-        if go_live(work, done, making, live).await? {
-            break;
-        }
-        // Somebody else got ahead of us: go on from where they are.
+        // What was carried out here has been told of.
+        told = told.max(go_live(work, done, making, live).await?);
+        // Left if somebody else got ahead of us: go on from where they are.
         if let Some(overtaken) = live.take() {
             overtaken.machine.stop(Duration::ZERO).await.map_err(machine_error)?;
         }
-        told = told.max(done);
     }
-    let last = chain.links.last().and_then(|link| run.store.get(&link.key));
-    last.ok_or_else(|| Error::new(ErrorCode::InternalError, "the generalized node is not there"))
+}
+
+/// The generalized node, held against eviction. `None` if it is not there (any more).
+fn last(run: &Run<'_>, chain: &Chain) -> Result<Option<(Node, UseLock)>> {
+    let Some(node) = chain.links.last().and_then(|link| run.store.get(&link.key)) else {
+        return Ok(None);
+    };
+    Ok(held(run, &node)?.map(|hold| (node, hold)))
+}
+
+fn held(run: &Run<'_>, node: &Node) -> Result<Option<UseLock>> {
+    let cannot = || "cannot lock a node".to_owned();
+    run.store.hold(&node.meta.key).code(ErrorCode::HostNotReady, cannot)
 }
 
 /// Waits until nobody else is making that node.
@@ -92,14 +102,14 @@ async fn turn(run: &Run<'_>, link: &Link) -> Result<Lock> {
     }
 }
 
-/// Starts a machine before link `first` and carries out the rest. `false` when another process got
-/// ahead in the middle.
+/// Starts a machine before link `first` and carries out the rest. Returns the index that it got to:
+/// not the end when another process got ahead in the middle, or evicted what was to be gone on from.
 async fn go_live(
     work: Work<'_>,
     first: usize,
     making: Lock,
     slot: &mut Option<Live>,
-) -> Result<bool> {
+) -> Result<usize> {
     let Work { run, source, chain, .. } = work;
     let mut making = Some(making);
     let mut next = first;
@@ -117,10 +127,15 @@ async fn go_live(
         *slot = Some(run.cx.step(Step::Boot, "first boot", NO_LIMIT, boot).await?);
         next = 1;
     } else {
-        let (_, node) = chain.newest(&run.store).ok_or_else(evicted)?;
+        // Looked up anew: while this build waited for its turn, the node may have been evicted.
+        let Some((_, node)) = chain.newest(&run.store).filter(|(index, _)| index + 1 == first)
+        else {
+            return Ok(first);
+        };
+        let Some(hold) = held(run, &node)? else { return Ok(first) };
         let how =
             if node.ram_for(run.host).is_some() { "resume" } else { "cold boot of a sealed disk" };
-        let start = Live::start(run, chain, From::Node(Box::new(node)));
+        let start = Live::start(run, chain, From::Node(Box::new(node), hold));
         *slot = Some(run.cx.step(Step::Start, how, NO_LIMIT, start).await?);
     }
     for index in next..chain.links.len() {
@@ -130,7 +145,7 @@ async fn go_live(
             None => turn(run, link).await?,
         };
         if run.store.get(&link.key).is_some() {
-            return Ok(false);
+            return Ok(index);
         }
         match link.role {
             Role::Boot => {}
@@ -142,7 +157,7 @@ async fn go_live(
             }
         }
     }
-    Ok(true)
+    Ok(chain.links.len())
 }
 
 async fn customize(
@@ -164,13 +179,7 @@ async fn customize(
     let work = async {
         let started = Instant::now();
         let apply = plan.steps[number].customizer.apply(live.guest.as_ref(), &mut out);
-        tokio::select! {
-            result = apply => match result {
-                Ok(()) => {}
-                Err(error) => return Err(or_gone(live, error).await),
-            },
-            () = live.machine.gone() => return Err(gone(live)),
-        }
+        live.unless_gone(apply).await?;
         let seconds = started.elapsed().as_secs_f64();
         live.seal(run, chain, SealAs { link, seconds, ram }, making).await
     };
@@ -204,7 +213,7 @@ async fn power_off(
     let live = slot.as_ref().ok_or_else(evicted)?;
     let mut out = output(run, &Step::Generalize)?;
     let started = Instant::now();
-    let work = generalize::run(live.guest.as_ref(), &live.access, &mut out);
+    let work = live.unless_gone(generalize::run(live.guest.as_ref(), &live.access, &mut out));
     run.cx.step(Step::Generalize, "generalize", NO_LIMIT, work).await?;
     let off = async { live.machine.wait_off(POWER_OFF).await.map_err(machine_error) };
     run.cx.step(Step::PowerOff, "power off", NO_LIMIT, off).await?;
@@ -213,24 +222,6 @@ async fn power_off(
         Some(live) => live.seal_off(run, chain, link, seconds, making).await,
         None => Err(evicted()),
     }
-}
-
-/// A guest that shuts down closes its connections first: what looks like a broken connection is
-/// told as what it is when the machine is gone a moment later.
-async fn or_gone(live: &Live, error: Error) -> Error {
-    if error.code != ErrorCode::GuestUnreachable {
-        return error;
-    }
-    match tokio::time::timeout(SHUTTING_DOWN, live.machine.gone()).await {
-        Ok(()) => gone(live),
-        Err(_) => error.hint("a customizer must neither restart the machine nor cut its network"),
-    }
-}
-
-/// The machine went away in the middle of a step.
-fn gone(live: &Live) -> Error {
-    let ended = live.machine.ended().unwrap_or(vm::Ended::Stopped);
-    machine_error(vm::Error::Gone { ended, serial: live.machine.serial_tail(20) })
 }
 
 fn output(run: &Run<'_>, step: &Step) -> Result<StepOutput> {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
+use vm::Host;
 
 use super::plan::Plan;
 use crate::{
@@ -62,11 +63,12 @@ impl Chain {
     pub fn compute(
         plan: &Plan,
         source: &SourceImage,
+        host: &Host,
         store: &NodeStore,
         freshness: Freshness,
         run_id: &str,
     ) -> Self {
-        let shape = plan.shape(source);
+        let shape = plan.shape(source, host);
         let mut chain = Self { links: Vec::new(), shape };
         let inputs = super::live::boot_inputs();
         chain.push(store, &source.digest, Role::Boot, "Boot", "first boot", inputs, None);
@@ -99,7 +101,8 @@ impl Chain {
             .field("vcpus", &self.shape.vcpus.to_string())
             .field("memory", &self.shape.memory_mib.to_string())
             .field("disk", &self.shape.disk_bytes.to_string())
-            .field("uefi", &self.shape.uefi.to_string());
+            .field("uefi", &self.shape.uefi.to_string())
+            .field("cpu", &self.shape.cpu);
         for (name, value) in &inputs {
             builder = builder.field(name, value);
         }

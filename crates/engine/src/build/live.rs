@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     error::{Coded, Error, Result},
+    event::Event,
     node::{Key, Lock, Node, NodeMeta, Parent, RamMeta, UseLock, digest},
     source::SourceImage,
 };
@@ -28,8 +29,9 @@ use crate::{
 /// The unprivileged user that customizers run as.
 const BUILD_USER: &str = "goldsmith";
 
-/// Waits until the first boot is over, so that nothing of it is in the way of the first step.
-/// Images without cloud-init or systemd are content with an answer over SSH.
+/// Waits until the first boot is over, so that nothing of it is in the way of the first step. With
+/// systemd, cloud-init is part of it: asking cloud-init itself costs seconds of Python under
+/// emulation. Images with neither are content with an answer over SSH.
 ///
 /// The package manager's own timers stand still in this boot: after a resume the clock jumps, they
 /// would all fire at once and hold its lock against the customizers.
@@ -37,13 +39,16 @@ const BUILD_USER: &str = "goldsmith";
 /// What one customizer puts into /tmp the next one uses (AIB's samples all do), also when the machine
 /// was booted from the node between them: the rule that empties /tmp at boot is masked until the
 /// image is generalized.
-const BOOTED: &str = "\
-if command -v cloud-init > /dev/null; then sudo cloud-init status --wait > /dev/null; fi; \
-if command -v systemctl > /dev/null; then systemctl is-system-running --wait > /dev/null; \
-for timer in apt-daily apt-daily-upgrade dnf-makecache; do \
-sudo systemctl stop $timer.timer 2> /dev/null; done; fi; \
-sudo sh -c 'test -e /etc/tmpfiles.d/tmp.conf || { mkdir -p /etc/tmpfiles.d; \
-echo \"# by goldsmith: /tmp outlives a boot during the build\" > /etc/tmpfiles.d/tmp.conf; }'";
+const BOOTED: &str = r##"sudo sh -c '
+if command -v systemctl > /dev/null; then
+    systemctl is-system-running --wait > /dev/null
+    systemctl stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer 2> /dev/null
+elif command -v cloud-init > /dev/null; then
+    cloud-init status --wait > /dev/null
+fi
+mkdir -p /etc/tmpfiles.d
+test -e /etc/tmpfiles.d/tmp.conf ||
+    echo "# by goldsmith: /tmp outlives a boot during the build" > /etc/tmpfiles.d/tmp.conf'"##;
 
 /// After a resume the clock stands where it was, and whoever resumes the same node twice has the
 /// same random numbers: both are set right before anything else runs.
@@ -78,7 +83,8 @@ pub(super) struct Live {
 /// What a machine starts from.
 pub(super) enum From<'a> {
     Source(&'a SourceImage),
-    Node(Box<Node>),
+    /// A node, with what keeps it from being evicted.
+    Node(Box<Node>, UseLock),
 }
 
 /// How to seal.
@@ -97,6 +103,13 @@ pub(super) enum Ram {
     IfWorthwhile,
 }
 
+/// Everything onto the disk; and a guest that is on its way down is no state to go on from.
+const SYNC: &str =
+    r#"sync; test "$(systemctl is-system-running 2> /dev/null)" != stopping || exit 75"#;
+const STOPPING: i32 = 75;
+/// How long a guest may take from closing its connections to being off.
+const SHUTTING_DOWN: Duration = Duration::from_secs(60);
+
 /// RAM is saved when redoing the steps since the last one costs this many times more than saving.
 const WORTHWHILE: f64 = 2.0;
 
@@ -107,8 +120,7 @@ impl Live {
         let work = run.store.work_dir(&run.id, number);
         fs::create_dir_all(&work).code(ErrorCode::InternalError, || at(&work))?;
         let mut live_from = prepare(run, chain, from, &work).await?;
-        let spec = run.spec(chain, &work, &live_from);
-        let machine = run.backend.start(&spec, &run.cx.cancel).await.map_err(machine_error)?;
+        let machine = power_on(run, chain, &work, &mut live_from).await?;
         let guest = match connect(run, machine.as_ref(), &live_from).await {
             Ok(guest) => guest,
             Err(error) => return Err(run.with_evidence(error, machine.as_ref()).await),
@@ -136,8 +148,16 @@ impl Live {
         seal: SealAs<'_>,
         making: Lock,
     ) -> Result<()> {
-        let exit =
-            self.guest.run("sync", Stdin::Empty, &mut |_, _| {}).await.map_err(guest_error)?;
+        let exit = self
+            .unless_gone(async {
+                self.guest.run(SYNC, Stdin::Empty, &mut |_, _| {}).await.map_err(guest_error)
+            })
+            .await?;
+        if exit.code == Some(STOPPING) {
+            let ended = vm::Ended::GuestShutdown;
+            let serial = self.machine.serial_tail(20);
+            return Err(machine_error(vm::Error::Gone { ended, serial }));
+        }
         if !exit.success() {
             return Err(Error::new(
                 ErrorCode::GuestUnreachable,
@@ -157,6 +177,12 @@ impl Live {
             ram: wanted.then(|| self.work.join("ram")),
         };
         let sealed = self.machine.seal(&request).await.map_err(machine_error)?;
+        run.cx.events.send(Event::Sealed {
+            title: seal.link.title.clone(),
+            key: key.to_string(),
+            ram_bytes: sealed.ram_bytes,
+            seconds: sealed.seconds,
+        });
         let ram = sealed.ram_bytes.map(|bytes| run.ram_meta(bytes, sealed.seconds));
         if let Some(ram) = &ram {
             self.ram_cost = ram.seconds;
@@ -167,6 +193,13 @@ impl Live {
         self.parent = Parent::Node(key.clone());
         let work = std::mem::replace(&mut self.work, next);
         self.publish(run, work, seal.link, meta, making).await
+    }
+
+    /// Work in the guest, unless the machine ends before it does. A guest that shuts down closes its
+    /// connections first: what looks like a broken connection is told as what it is when the machine
+    /// is gone a moment later.
+    pub(super) async fn unless_gone<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        unless_gone(self.machine.as_ref(), work).await
     }
 
     /// The machine is off: its disk is the last node. Nothing runs any more afterwards.
@@ -242,6 +275,52 @@ impl Live {
     }
 }
 
+async fn unless_gone<T>(machine: &dyn Machine, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let error = tokio::select! {
+        result = work => match result {
+            Err(error) if error.code == ErrorCode::GuestUnreachable => error,
+            result => return result,
+        },
+        () = machine.gone() => return Err(gone(machine)),
+    };
+    match tokio::time::timeout(SHUTTING_DOWN, machine.gone()).await {
+        Ok(()) => Err(gone(machine)),
+        Err(_) => {
+            Err(error.hint("a customizer must neither restart the machine nor cut its network"))
+        }
+    }
+}
+
+/// The machine went away in the middle of something.
+fn gone(machine: &dyn Machine) -> Error {
+    let ended = machine.ended().unwrap_or(vm::Ended::Stopped);
+    machine_error(vm::Error::Gone { ended, serial: machine.serial_tail(20) })
+}
+
+/// Starts the machine. RAM that does not load (another firmware, a damaged file) is told, and the
+/// node's disk is booted instead.
+async fn power_on(
+    run: &Run<'_>,
+    chain: &Chain,
+    work: &Path,
+    prepared: &mut Prepared,
+) -> Result<Box<dyn Machine>> {
+    let spec = run.spec(chain, work, prepared);
+    let error = match run.backend.start(&spec, &run.cx.cancel).await {
+        Ok(machine) => return Ok(machine),
+        Err(error) => machine_error(error),
+    };
+    let final_ones = [ErrorCode::Canceled, ErrorCode::DiskFull];
+    if prepared.resume_from.take().is_none() || final_ones.contains(&error.code) {
+        return Err(error);
+    }
+    run.cx.events.warn(format!("the saved RAM cannot be resumed, booting the disk: {error}"));
+    run.backend.end(&run.run_dir).await.map_err(machine_error)?;
+    overlays(run, chain, work, &prepared.below).await?;
+    let spec = run.spec(chain, work, prepared);
+    run.backend.start(&spec, &run.cx.cancel).await.map_err(machine_error)
+}
+
 /// What is known of a machine before it runs.
 pub(super) struct Prepared {
     access: Access,
@@ -252,12 +331,14 @@ pub(super) struct Prepared {
     since_ram: f64,
     ram_cost: f64,
     hold: Option<UseLock>,
+    /// The folder that the overlays are upon, relative to theirs.
+    below: String,
 }
 
 async fn prepare(run: &Run<'_>, chain: &Chain, from: From<'_>, work: &Path) -> Result<Prepared> {
     match from {
         From::Source(source) => first_boot(run, chain, source, work).await,
-        From::Node(node) => go_on(run, chain, *node, work).await,
+        From::Node(node, hold) => go_on(run, chain, *node, hold, work).await,
     }
 }
 
@@ -267,7 +348,8 @@ async fn first_boot(
     source: &SourceImage,
     work: &Path,
 ) -> Result<Prepared> {
-    overlays(run, chain, work, &format!("../../sources/{}", source.digest)).await?;
+    let below = format!("../../sources/{}", source.digest);
+    overlays(run, chain, work, &below).await?;
     let access = Access::generate(BUILD_USER).map_err(machine_error)?;
     let seed = work.join("seed.img");
     let contents = Seed { instance_id: &run.id, access: &access };
@@ -282,16 +364,23 @@ async fn first_boot(
         since_ram: 0.0,
         ram_cost: 0.0,
         hold: None,
+        below,
     })
 }
 
-async fn go_on(run: &Run<'_>, chain: &Chain, node: Node, work: &Path) -> Result<Prepared> {
+async fn go_on(
+    run: &Run<'_>,
+    chain: &Chain,
+    node: Node,
+    hold: UseLock,
+    work: &Path,
+) -> Result<Prepared> {
     let booted = run.store.get(&node.meta.booted).ok_or_else(|| {
         Error::new(ErrorCode::InternalError, format!("node {} lost its first boot", node.meta.key))
             .hint("goldsmith cache prune --all, then build again")
     })?;
-    let hold = run.store.hold(&node.meta.key).code(ErrorCode::InternalError, || at(work))?;
-    overlays(run, chain, work, &format!("../{}", node.meta.key)).await?;
+    let below = format!("../{}", node.meta.key);
+    overlays(run, chain, work, &below).await?;
     Ok(Prepared {
         access: super::access::read(&booted.file("access.json"))?,
         seed: booted.file("seed.img"),
@@ -300,7 +389,8 @@ async fn go_on(run: &Run<'_>, chain: &Chain, node: Node, work: &Path) -> Result<
         since_ram: node.meta.since_ram_seconds,
         booted: Some(node.meta.booted.clone()),
         parent: Parent::Node(node.meta.key),
-        hold,
+        hold: Some(hold),
+        below,
     })
 }
 
@@ -316,10 +406,10 @@ async fn connect(run: &Run<'_>, machine: &dyn Machine, p: &Prepared) -> Result<B
     } else {
         (BOOTED.to_owned(), Stdin::Empty)
     };
-    let exit = tokio::time::timeout(limit, guest.run(&command, stdin, &mut |_, _| {}))
+    let settle = async { guest.run(&command, stdin, &mut |_, _| {}).await.map_err(guest_error) };
+    let exit = tokio::time::timeout(limit, unless_gone(machine, settle))
         .await
-        .map_err(|_| not_booted(limit))?
-        .map_err(guest_error)?;
+        .map_err(|_| not_booted(limit))??;
     if !exit.success() {
         run.cx.events.warn(format!("the guest's own start-up checks {exit}; going on"));
     }

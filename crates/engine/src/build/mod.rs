@@ -39,7 +39,7 @@ use crate::{
     janitor,
     ledger::{Held, Ledger},
     node::NodeStore,
-    source::SourceImage,
+    source::{self, SourceImage},
     step::Step,
     store::Origin,
 };
@@ -113,6 +113,7 @@ pub async fn build(
     request: &Request,
 ) -> Result<Report> {
     let started = Instant::now();
+    export::check(&request.exports)?;
     let run = open(cx, host, backend, plan, request).await?;
     run.cx.events.send(Event::RunStarted { run_id: run.id.clone(), template: plan.name.clone() });
     let mut live = None;
@@ -122,6 +123,9 @@ pub async fn build(
     });
     let result = finish(&run, plan, live, result).await;
     release(&run).await;
+    if let Err(e) = source::sweep(&run.cx.layout).await {
+        run.cx.events.warn(format!("a work folder could not be removed: {e}"));
+    }
     if let Err(e) = crate::cache::trim(&run.cx.layout, request.cache_bytes) {
         run.cx.events.warn(format!("the cache could not be trimmed: {e}"));
     }
@@ -142,15 +146,14 @@ async fn forge(run: &Run<'_>, plan: &Plan, live: &mut Option<Live>) -> Result<Re
     plan.check_disk(&source)?;
     let distributors = &plan.template.properties.distribute;
     let targets = distribute::check(cx, distributors, Some(source.version()))?;
-    export::check(&run.request.exports)?;
-    let chain = Chain::compute(plan, &source, &run.store, run.request.freshness, &run.id);
+    let chain = Chain::compute(plan, &source, run.host, &run.store, run.request.freshness, &run.id);
     history::remember(&cx.layout, plan, &chain);
 
-    let sealed = advance(run, plan, &source, &chain, live).await?;
+    let (sealed, _held) = advance(run, plan, &source, &chain, live).await?;
 
     let image = cx
         .step(Step::Convert, "standalone image", DISTRIBUTE_LIMIT, async {
-            distribute::standalone(cx, run.host, &sealed.disk(), &sealed.meta.key).await
+            distribute::standalone(cx, run.host, &sealed.disk(), &sealed.artifact_key()).await
         })
         .await?;
     let facts = distribute::Facts {
@@ -197,7 +200,7 @@ async fn finish(
         run.cx.events.warn(format!("the last node could not be published: {e}"));
     }
     let Err(error) = result else { return result };
-    if error.code == ErrorCode::Canceled {
+    if error.code == ErrorCode::Canceled || live.machine.ended().is_some() {
         return Err(error);
     }
     let error = run.with_evidence(error, live.machine.as_ref()).await;
@@ -229,7 +232,7 @@ async fn open<'a>(
     let prepare = || -> std::io::Result<Ledger> {
         let ledger = Ledger::open(&cx.layout, &id)?;
         ledger.hold(Held::RunFolder { path: run_dir.clone() })?;
-        ledger.hold(Held::WorkNodes { run_id: id.clone() })?;
+        ledger.hold(Held::WorkNodes { nodes: cx.layout.nodes(), run_id: id.clone() })?;
         ledger.hold(Held::Machine { run_dir: run_dir.clone() })?;
         for dir in [&run_dir, &log_dir, &cx.layout.nodes()] {
             std::fs::create_dir_all(dir)?;
@@ -271,7 +274,7 @@ fn vars_bytes(host: &Host) -> u64 {
 
 /// Releases what the run holds, newest first, unless it is kept.
 async fn release(run: &Run<'_>) {
-    for problem in janitor::release(&run.cx.layout, &run.ledger, run.backend).await {
+    for problem in janitor::release(&run.ledger, run.backend).await {
         run.cx.events.warn(format!("could not be released: {problem}"));
     }
 }
@@ -301,11 +304,17 @@ pub(crate) fn machine_error(error: vm::Error) -> Error {
             serial.clone(),
             Some("free space below the cache folder: goldsmith cache prune"),
         ),
-        vm::Error::Gone { serial, .. } => (
+        vm::Error::Gone { ended: vm::Ended::GuestShutdown, serial } => (
             ErrorCode::GuestStopped,
             serial.clone(),
             Some("a customizer must not shut the machine down: goldsmith does that at the end"),
         ),
+        vm::Error::Gone { serial, .. } => (ErrorCode::GuestStopped, serial.clone(), None),
+        vm::Error::Proc(vm::proc::Error::Failed { stderr_tail, .. })
+            if stderr_tail.iter().any(|line| line.contains("No space left on device")) =>
+        {
+            (ErrorCode::DiskFull, Vec::new(), Some("goldsmith cache prune frees space"))
+        }
         vm::Error::HostKey { .. } | vm::Error::Ssh { .. } => {
             (ErrorCode::GuestUnreachable, Vec::new(), None)
         }

@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use api::{ErrorCode, template::Template};
 
+use vm::Host;
+
 use super::Wanted;
 use crate::{
     customize::{self, Customizer},
@@ -78,13 +80,14 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
 
 impl Plan {
     /// The machine to build on, once the source is known.
-    pub fn shape(&self, source: &SourceImage) -> Shape {
+    pub fn shape(&self, source: &SourceImage, host: &Host) -> Shape {
         let wanted = u64::from(self.os_disk_gb()) * GIB;
         Shape {
             vcpus: self.size.vcpus,
             memory_mib: self.size.memory_mib,
             disk_bytes: wanted.max(source.virtual_size),
             uefi: source.generation == 2,
+            cpu: format!("{} {}", host.cpu_model, host.cpu_identity).trim_end().to_owned(),
         }
     }
 

@@ -41,6 +41,8 @@ rm -f /etc/ssh/ssh_host_*
 if getent passwd "$user" > /dev/null; then
     userdel -f -r "$user" > /dev/null 2>&1
 fi
+# Backups that user management keeps of the files before the build user went.
+rm -f /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow- /etc/subuid- /etc/subgid-
 for id in /etc/machine-id /var/lib/dbus/machine-id; do
     [ -h "$id" ] || [ ! -e "$id" ] || : > "$id"
 done

@@ -64,9 +64,18 @@ fn oldest_leaf(
 
 /// Bytes that the files directly in `dir` take on disk (holes do not count).
 pub fn usage(dir: &Path) -> io::Result<u64> {
+    let absent = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
+    let entries = match fs::read_dir(dir) {
+        Err(e) if absent(&e) => return Ok(0),
+        other => other?,
+    };
     let mut bytes = 0;
-    for entry in fs::read_dir(dir)? {
-        bytes += entry?.metadata()?.blocks() * 512;
+    for entry in entries {
+        match entry?.metadata() {
+            // Somebody else evicted it while we looked.
+            Err(e) if absent(&e) => {}
+            other => bytes += other?.blocks() * 512,
+        }
     }
     Ok(bytes)
 }

@@ -16,6 +16,8 @@ pub struct Shape {
     /// Virtual size of the OS disk in bytes.
     pub disk_bytes: u64,
     pub uefi: bool,
+    /// The processor as the guest sees it: what it builds may be made for it.
+    pub cpu: String,
 }
 
 /// What a node's disk is an overlay on.

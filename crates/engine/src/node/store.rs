@@ -38,6 +38,14 @@ impl Node {
         (same && path.exists()).then_some(path)
     }
 
+    /// Names the images converted from this very node. A node that was made again under its old name
+    /// has other content, and so other images.
+    pub fn artifact_key(&self) -> Key {
+        super::KeyBuilder::new(self.meta.key.as_str(), "artifact")
+            .field("created", &self.meta.created.to_string())
+            .finish()
+    }
+
     /// Another file of the node (`access.json`, `seed.img` of a booted node).
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
@@ -172,31 +180,52 @@ impl NodeStore {
         let Some(_lock) = Lock::try_take(&using)? else {
             return Ok(false);
         };
-        let trash = self.layout.nodes().join(format!(".gone-{}", node.meta.key));
-        fs::rename(&node.dir, &trash)?;
+        // Looked at again under the lock: a build may have ended upon it a moment ago.
+        let this = super::Parent::Node(node.meta.key.clone());
+        if self.all().iter().any(|other| other.meta.parent == this) {
+            return Ok(false);
+        }
+        let trash = self.layout.nodes().join(format!("{GONE}{}", crate::new_run_id()));
+        match fs::rename(&node.dir, &trash) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
+            other => other?,
+        }
         fs::remove_dir_all(trash)?;
         // The lock file goes last; who opened it meanwhile finds no node and is content.
         fs::remove_file(using)?;
         Ok(true)
     }
 
-    /// Removes work folders of a run. Nothing there is success.
-    pub fn remove_work(&self, run_id: &str) -> io::Result<()> {
-        let prefix = work_prefix(run_id);
-        let entries = match fs::read_dir(self.layout.nodes()) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(e),
-        };
-        for entry in entries {
-            let entry = entry?;
-            if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
-                fs::remove_dir_all(entry.path())?;
-            }
-        }
-        Ok(())
+    /// Removes what an eviction that was killed had put aside.
+    pub fn sweep(&self) -> io::Result<()> {
+        remove_prefixed(&self.layout.nodes(), GONE)
+    }
+
+    /// Removes work folders of a run among these nodes. Nothing there is success.
+    pub fn remove_work(nodes: &Path, run_id: &str) -> io::Result<()> {
+        remove_prefixed(nodes, &work_prefix(run_id))
     }
 }
+
+fn remove_prefixed(nodes: &Path, prefix: &str) -> io::Result<()> {
+    let entries = match fs::read_dir(nodes) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix)) {
+            match fs::remove_dir_all(entry.path()) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Nodes on their way out.
+const GONE: &str = ".gone-";
 
 fn work_prefix(run_id: &str) -> String {
     format!(".new-{run_id}-")

@@ -25,6 +25,7 @@ use vm::{
     fake::{Call, Fake, Mishap, Point, Reaction, Then},
 };
 
+const RUN: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 const SOURCE: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/base";
 const TARGET: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/made";
 
@@ -278,19 +279,19 @@ async fn a_release_that_fails_stays_in_the_ledger_and_is_done_by_the_next_comman
 #[tokio::test]
 async fn releasing_twice_is_releasing_once() {
     let bench = Bench::new().await;
-    let run_dir = bench.layout.runs().join("r");
+    let run_dir = bench.layout.runs().join(RUN);
     let every_kind = [
         Held::RunFolder { path: run_dir.clone() },
-        Held::WorkNodes { run_id: "r".into() },
+        Held::WorkNodes { nodes: bench.layout.nodes(), run_id: RUN.into() },
         Held::PartialFile { path: bench.dir.path().join("out.raw.partial") },
         Held::Machine { run_dir: run_dir.clone() },
     ];
     for _ in 0..2 {
         std::fs::create_dir_all(&run_dir).unwrap();
-        std::fs::create_dir_all(bench.layout.nodes().join(".new-r-0")).unwrap();
+        std::fs::create_dir_all(bench.layout.nodes().join(format!(".new-{RUN}-0"))).unwrap();
         std::fs::write(bench.dir.path().join("out.raw.partial"), "half").unwrap();
         for round in 0..2 {
-            let ledger = Ledger::open(&bench.layout, "r").unwrap();
+            let ledger = Ledger::open(&bench.layout, RUN).unwrap();
             for held in &every_kind {
                 ledger.hold(held.clone()).unwrap();
             }
@@ -300,4 +301,82 @@ async fn releasing_twice_is_releasing_once() {
             bench.assert_clean("twice");
         }
     }
+}
+
+/// Nodes other than the one of that step; removed as an eviction would.
+fn evict_except_boot(bench: &Bench) {
+    let store = engine::node::NodeStore::new(&bench.layout);
+    for round in 0..4 {
+        for node in store.all() {
+            if node.meta.kind != "Boot" {
+                store.remove(&node).unwrap();
+            }
+        }
+        assert!(round < 3 || store.all().len() == 1);
+    }
+}
+
+#[tokio::test]
+async fn an_evicted_node_is_made_again_with_all_steps_before_it_and_gives_a_new_image() {
+    let bench = Bench::new().await;
+    let first = bench.build(&bench.cx()).await.unwrap();
+    std::fs::remove_file(bench.dir.path().join("out.raw")).unwrap();
+    let artifacts = names(&bench.layout.artifacts());
+    evict_except_boot(&bench);
+
+    let second = bench.build(&bench.cx()).await.unwrap();
+    assert_eq!(first.nodes, second.nodes, "the same names");
+    let scripts = bench.fake.commands().iter().filter(|c| c.contains("mktemp")).count();
+    assert_eq!(scripts, 4, "both customizers ran again");
+    let again = names(&bench.layout.artifacts());
+    assert!(
+        again.len() > artifacts.len(),
+        "an image of the former node is not given out: {again:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_node_with_a_child_or_a_user_is_not_evicted() {
+    let bench = Bench::new().await;
+    bench.build(&bench.cx()).await.unwrap();
+    let store = engine::node::NodeStore::new(&bench.layout);
+    let all = store.all();
+    let boot = all.iter().find(|node| node.meta.kind == "Boot").unwrap();
+    let last = all.iter().find(|node| node.meta.kind == "Generalize").unwrap();
+    assert!(!store.remove(boot).unwrap());
+    let hold = store.hold(&last.meta.key).unwrap().unwrap();
+    assert!(!store.remove(last).unwrap());
+    drop(hold);
+    assert!(store.remove(last).unwrap());
+    assert!(store.get(&last.meta.key).is_none());
+}
+
+#[tokio::test]
+async fn a_machine_of_another_cache_is_cleaned_up_too() {
+    let bench = Bench::new().await;
+    let elsewhere = bench.dir.path().join("big/cache");
+    let run_dir = elsewhere.join("runs").join(RUN);
+    std::fs::create_dir_all(&run_dir).unwrap();
+    std::fs::create_dir_all(elsewhere.join("nodes").join(format!(".new-{RUN}-0"))).unwrap();
+    let ledger = Ledger::open(&bench.layout, RUN).unwrap();
+    ledger.hold(Held::RunFolder { path: run_dir.clone() }).unwrap();
+    ledger.hold(Held::WorkNodes { nodes: elsewhere.join("nodes"), run_id: RUN.into() }).unwrap();
+    drop(ledger);
+    let problems = janitor::sweep(&bench.layout, &bench.fake).await.unwrap();
+    assert_eq!(problems, Vec::<String>::new());
+    assert_eq!(names(&elsewhere.join("runs")), Vec::<String>::new());
+    assert_eq!(names(&elsewhere.join("nodes")), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_folder_that_is_no_runs_folder_is_never_removed() {
+    let bench = Bench::new().await;
+    let precious = bench.dir.path().join("precious");
+    std::fs::create_dir_all(&precious).unwrap();
+    let ledger = Ledger::open(&bench.layout, RUN).unwrap();
+    ledger.hold(Held::RunFolder { path: precious.clone() }).unwrap();
+    drop(ledger);
+    let problems = janitor::sweep(&bench.layout, &bench.fake).await.unwrap();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(precious.exists());
 }

@@ -31,7 +31,7 @@ pub(super) async fn run(
         freshness: freshness(&args.freshness),
         keep: (args.on_error == OnError::Keep).then_some(args.keep_for),
         boot_timeout: args.boot_timeout,
-        cache_bytes: args.cache_gib * GIB,
+        cache_bytes: args.cache_gib.saturating_mul(GIB),
     };
     let result: Result<Report> = match build::resolve(&cx, input).await {
         Ok(plan) => build::build(&cx, &host, &backend, &plan, &request).await.map_err(Into::into),

@@ -73,7 +73,7 @@ fn list(layout: &Layout, output: &Output) -> Result<()> {
 
 fn prune(layout: &Layout, max_gib: u64, all: bool, output: &Output) -> Result<()> {
     let done = if max_gib > 0 && !all {
-        cache::trim(layout, max_gib * GIB)
+        cache::trim(layout, max_gib.saturating_mul(GIB))
     } else {
         cache::clear(layout, all)
     };

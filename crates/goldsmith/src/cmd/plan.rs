@@ -38,7 +38,7 @@ pub(super) async fn run(
     };
     plan.check_disk(&source)?;
     let store = NodeStore::new(layout);
-    let chain = Chain::compute(&plan, &source, &store, freshness(&args.freshness), "plan");
+    let chain = Chain::compute(&plan, &source, &host, &store, freshness(&args.freshness), "plan");
     let steps = build::forecast(layout, &plan, &chain);
     let value = json!({
         "source": source.exact_version,

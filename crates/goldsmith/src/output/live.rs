@@ -50,6 +50,8 @@ impl Screen {
                 self.clear_step();
                 self.line(&finished(step, title, *seconds, outcome));
             }
+            // The step that it belongs to is told of next.
+            Event::Sealed { .. } => {}
             Event::Progress { activity, done, total } => self.progress(activity, *done, *total),
             Event::ProgressEnded { activity } => {
                 if let Some(activity) = self.activities.remove(activity) {

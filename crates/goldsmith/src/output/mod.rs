@@ -1,7 +1,7 @@
 //! The only place that prints. Results go to standard output, everything else to standard error, so
 //! that `goldsmith … --output json | jq` works.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the printer")]
+#![expect(clippy::print_stderr, reason = "this is the printer")]
 
 mod live;
 mod table;
@@ -17,6 +17,14 @@ use tokio::task::JoinHandle;
 pub(crate) use table::Table;
 
 use crate::{cli::Format, cmd::Failure};
+
+/// A line on standard output. A reader that has gone away (`| head`) is no reason to stop.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
 
 /// Where and how to print.
 pub(crate) struct Output {
@@ -41,7 +49,7 @@ impl Output {
     ) {
         match self.format {
             Format::Json => print_json(kind, value),
-            Format::Text => println!("{}", text().trim_end()),
+            Format::Text => say!("{}", text().trim_end()),
         }
     }
 
@@ -95,7 +103,7 @@ impl Output {
 
 fn print_event(event: &Event) {
     match serde_json::to_string(event) {
-        Ok(line) => println!("{line}"),
+        Ok(line) => say!("{line}"),
         Err(e) => tracing::error!(error = %e, "an event could not be written"),
     }
 }
@@ -112,7 +120,7 @@ fn print_json<T: Serialize>(kind: &str, value: &T) {
         }
         Err(e) => tracing::error!(error = %e, "a result could not be written"),
     }
-    println!("{}", serde_json::Value::Object(object));
+    say!("{}", serde_json::Value::Object(object));
 }
 
 fn error_json(error: &Error) -> serde_json::Value {

@@ -35,6 +35,8 @@ struct StepTime {
     step: String,
     seconds: f64,
     cached: bool,
+    /// RAM was saved with its node; that is no overhead of the step.
+    ram: bool,
 }
 
 impl Run {
@@ -42,6 +44,12 @@ impl Run {
     pub(super) fn customizers(&self) -> Vec<Option<f64>> {
         let customizers = self.steps.iter().filter(|step| step.step.starts_with("customize"));
         customizers.map(|step| (!step.cached).then_some(step.seconds)).collect()
+    }
+
+    /// Whether RAM was saved with each customizer.
+    pub(super) fn saved_ram(&self) -> Vec<bool> {
+        let customizers = self.steps.iter().filter(|step| step.step.starts_with("customize"));
+        customizers.map(|step| step.ram).collect()
     }
 
     /// Whether any step was carried out that needs a machine.
@@ -54,7 +62,7 @@ impl Run {
 
     /// Every step with its time, for the result file.
     pub(super) fn json(&self) -> Value {
-        let step = |step: &StepTime| json!({ "step": step.step, "s": step.seconds, "cached": step.cached });
+        let step = |step: &StepTime| json!({ "step": step.step, "s": step.seconds, "cached": step.cached, "ram": step.ram });
         Value::Array(self.steps.iter().map(step).collect())
     }
 }
@@ -154,17 +162,23 @@ fn cache(bench: &Bench<'_>) -> PathBuf {
     bench.dir.join("cache")
 }
 
+/// A step is sealed before it is told to be finished.
 fn read_steps(events: &str) -> Vec<StepTime> {
-    let events = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let finished = events.filter(|event| event["kind"] == "stepFinished");
-    let step = |event: Value| {
-        Some(StepTime {
-            step: event["step"].as_str()?.to_owned(),
-            seconds: event["seconds"].as_f64()?,
-            cached: event["outcome"]["how"] == "cached",
-        })
-    };
-    finished.filter_map(step).collect()
+    let mut ram = false;
+    let mut steps = Vec::new();
+    for event in events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        match event["kind"].as_str() {
+            Some("sealed") => ram = event["ramBytes"].is_u64(),
+            Some("stepFinished") => steps.push(StepTime {
+                step: event["step"].as_str().unwrap_or_default().to_owned(),
+                seconds: event["seconds"].as_f64().unwrap_or_default(),
+                cached: event["outcome"]["how"] == "cached",
+                ram: std::mem::take(&mut ram),
+            }),
+            _ => {}
+        }
+    }
+    steps
 }
 
 #[cfg(test)]
