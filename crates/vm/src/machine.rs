@@ -42,8 +42,9 @@ pub trait Machine: Send + Sync {
     /// Makes all drives continue on new overlays, and saves the RAM if asked to. The guest stands
     /// still meanwhile and does not notice.
     ///
-    /// Afterwards nobody writes to the former files, and their content is on the disk; they may be
-    /// moved. The new overlays must stay where they are until they have been sealed themselves.
+    /// Afterwards nobody writes to the former files; they may be moved, and the caller brings them to
+    /// the disk (`fsync`) while the guest goes on: after a package installation that takes seconds.
+    /// The new overlays must stay where they are until they have been sealed themselves.
     async fn seal(&self, request: &Seal) -> Result<Sealed, Error>;
 
     /// Waits until the guest has powered off and QEMU has ended.

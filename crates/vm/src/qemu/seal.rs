@@ -19,7 +19,6 @@ pub(super) async fn seal(machine: &QemuMachine, request: &Seal) -> Result<Sealed
     }
     let started = Instant::now();
     machine.command("stop", json!({})).await?;
-    let mut sealed_files = drives.files();
     let turned = turn(machine, &mut drives, request).await;
     let ram_bytes = match &turned {
         Ok(()) => save_ram(machine, request).await,
@@ -29,10 +28,6 @@ pub(super) async fn seal(machine: &QemuMachine, request: &Seal) -> Result<Sealed
     turned?;
     resumed?;
     let seconds = started.elapsed().as_secs_f64();
-    if let (Some(_), Some(path)) = (ram_bytes, &request.ram) {
-        sealed_files.push(path.clone());
-    }
-    sync(sealed_files).await?;
     Ok(Sealed { ram_bytes, seconds })
 }
 

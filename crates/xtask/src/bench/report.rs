@@ -131,14 +131,16 @@ impl Measured {
             "bare floor {sum:>9.1} s  the same commands typed into a machine that has booted"
         );
         let overhead = self.overhead();
+        let saved_ram = self.goldsmith.as_ref().map_or_else(Vec::new, |g| g.warm.saved_ram());
         for (index, floor) in self.floor_s.iter().enumerate() {
             let _ = write!(text, "  step {} {floor:>9.1} s", index + 1);
             if let Some(over) = overhead.get(index) {
-                let verdict = if *over <= OVERHEAD_LIMIT_S { "ok" } else { "over" };
-                let _ = write!(
-                    text,
-                    "   goldsmith {over:>+6.1} s  limit {OVERHEAD_LIMIT_S:+} {verdict}"
-                );
+                let verdict = match saved_ram.get(index) {
+                    Some(true) => "RAM saved, no limit".to_owned(),
+                    _ if *over <= OVERHEAD_LIMIT_S => format!("limit {OVERHEAD_LIMIT_S:+} ok"),
+                    _ => format!("limit {OVERHEAD_LIMIT_S:+} over"),
+                };
+                let _ = write!(text, "   goldsmith {over:>+6.1} s  {verdict}");
             }
             text.push('\n');
         }
