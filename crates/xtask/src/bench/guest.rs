@@ -98,16 +98,24 @@ pub(super) fn copy_vars(folder: &Path) -> Result<PathBuf> {
     Ok(vars)
 }
 
-/// The drives and devices that Packer's machine and the floor's have, as goldsmith's have them.
-pub(super) fn devices(disk: &str, vars: &Path, seed: &Path) -> Vec<(&'static str, String)> {
+/// The drives and devices that Packer's machine and the floor's have: the same kinds as goldsmith's,
+/// with goldsmith's tuning (no disk flushes, no ROM on the network card) or QEMU's and Packer's
+/// defaults.
+pub(super) fn devices(
+    disk: &str,
+    vars: &Path,
+    seed: &Path,
+    tuned: bool,
+) -> Vec<(&'static str, String)> {
+    let (cache, rom) = if tuned { ("unsafe", ",romfile=") } else { ("writeback", "") };
     vec![
         ("-drive", format!("if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}")),
         ("-drive", format!("if=pflash,unit=1,format=raw,file={}", vars.display())),
-        ("-drive", format!("if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,file={disk}")),
+        ("-drive", format!("if=none,id=disk,format=qcow2,cache={cache},discard=unmap,file={disk}")),
         ("-drive", format!("if=none,id=seed,format=raw,readonly=on,file={}", seed.display())),
         ("-device", "virtio-blk-pci,drive=disk,bootindex=0".to_owned()),
         ("-device", "virtio-blk-pci,drive=seed".to_owned()),
-        ("-device", "virtio-net-pci,netdev=net,romfile=".to_owned()),
+        ("-device", format!("virtio-net-pci,netdev=net{rom}")),
         ("-device", "virtio-rng-pci".to_owned()),
     ]
 }

@@ -31,14 +31,25 @@ pub(crate) struct Options {
     packer_runs: usize,
     only: Option<String>,
     image: Option<PathBuf>,
+    /// Whether Packer's machine gets goldsmith's tuning of QEMU as well (`--packer-qemu goldsmith`).
+    packer_tuned: bool,
 }
 
 impl Options {
     pub(crate) fn parse(words: &[&str]) -> Result<Self> {
-        let mut options = Self { accel: "tcg".to_owned(), packer_runs: 1, only: None, image: None };
+        let mut options = Self {
+            accel: "tcg".to_owned(),
+            packer_runs: 1,
+            only: None,
+            image: None,
+            packer_tuned: false,
+        };
         for pair in words.chunks(2) {
             match pair {
                 ["--accel", accel @ ("tcg" | "kvm")] => options.accel = (*accel).to_owned(),
+                ["--packer-qemu", whose @ ("own" | "goldsmith")] => {
+                    options.packer_tuned = *whose == "goldsmith";
+                }
                 ["--packer-runs", runs] => {
                     options.packer_runs = match runs.parse() {
                         Ok(runs @ 1..) => runs,
@@ -60,12 +71,17 @@ impl Options {
     }
 
     /// QEMU's value for `-accel`, the one goldsmith uses.
-    fn qemu_accel(&self) -> &str {
-        if self.accel == "kvm" { "kvm" } else { "tcg,thread=multi,tb-size=512" }
+    /// As goldsmith has it, or as QEMU has it by default.
+    fn qemu_accel(&self, tuned: bool) -> &str {
+        match (self.accel.as_str(), tuned) {
+            ("kvm", _) => "kvm",
+            (_, true) => "tcg,thread=multi,tb-size=512",
+            (_, false) => "tcg,thread=multi",
+        }
     }
 
     fn qemu_cpu(&self) -> &str {
-        if self.accel == "kvm" { "host" } else { "max" }
+        if self.accel == "kvm" { "host" } else { "max,la57=off" }
     }
 }
 
@@ -158,11 +174,12 @@ mod tests {
     #[test]
     fn options_are_read() {
         let options = Options::parse(&["--accel", "kvm", "--packer-runs", "2"]).unwrap();
-        assert_eq!((options.qemu_accel(), options.packer_runs), ("kvm", 2));
+        assert_eq!((options.qemu_accel(true), options.packer_runs), ("kvm", 2));
         assert!(options.wants("floor"));
         let options = Options::parse(&["--only", "packer", "--image", "x.qcow2"]).unwrap();
         assert!(options.wants("packer") && !options.wants("goldsmith"));
-        assert_eq!(options.qemu_accel(), "tcg,thread=multi,tb-size=512");
+        assert_eq!(options.qemu_accel(true), "tcg,thread=multi,tb-size=512");
+        assert_eq!(options.qemu_accel(false), "tcg,thread=multi");
     }
 
     #[test]

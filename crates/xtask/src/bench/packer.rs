@@ -63,15 +63,20 @@ fn document(bench: &Bench<'_>, workload: &Workload, image: &Path, dir: &Path) ->
     let in_guest = "/tmp/goldsmith-generalize.sh";
     let blob = bench.access.public_blob()?;
 
+    let tuned = bench.options.packer_tuned;
+    let (machine, network) = if tuned { (guest::MACHINE, ",ipv6=off") } else { ("q35", "") };
     let mut arguments = vec![
-        json!(["-accel", bench.options.qemu_accel()]),
+        json!(["-accel", bench.options.qemu_accel(tuned)]),
         json!(["-cpu", bench.options.qemu_cpu()]),
         json!(["-display", "none"]),
         json!(["-serial", format!("file:{}", dir.join("serial.log").display())]),
-        json!(["-machine", guest::MACHINE]),
-        json!(["-netdev", "user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{{ .SSHHostPort }}-:22"]),
+        json!(["-machine", machine]),
+        json!([
+            "-netdev",
+            format!("user,id=net{network},hostfwd=tcp:127.0.0.1:{{{{ .SSHHostPort }}}}-:22")
+        ]),
     ];
-    let devices = guest::devices("{{ .OutputDir }}/{{ .Name }}", &vars, &seed);
+    let devices = guest::devices("{{ .OutputDir }}/{{ .Name }}", &vars, &seed, tuned);
     arguments.extend(devices.into_iter().map(|(flag, value)| json!([flag, value])));
 
     let mut provisioners = workload.packer_provisioners(dir)?;

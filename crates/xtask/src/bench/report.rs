@@ -82,7 +82,11 @@ impl Measured {
             let runs = self.packer_s.len();
             let _ = writeln!(
                 text,
-                "Packer keeps nothing between builds: its full build, measured {runs} time(s) in this run, stands in every row."
+                "Packer keeps nothing between builds: its full build, measured {runs} time(s) in this run, stands in every row. Image, steps, CPU model, vCPUs, memory and firmware are the same;"
+            );
+            let _ = writeln!(
+                text,
+                "how QEMU is tuned beyond that is each one's own (--packer-qemu goldsmith gives Packer ours)."
             );
             if self.goldsmith.is_none() {
                 let _ = writeln!(text, "packer {packer:.1} s");
