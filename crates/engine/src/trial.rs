@@ -82,7 +82,7 @@ async fn boot(
         .await
         .map_err(|e| machine_error(e.into()))?;
     let spec = MachineSpec {
-        name: format!("goldsmith-trial-{}", dir.file_name().unwrap_or_default().to_string_lossy()),
+        name: format!("trial-{}", dir.file_name().unwrap_or_default().to_string_lossy()),
         run_dir: dir.to_owned(),
         vcpus: trial.vcpus,
         memory_mib: trial.memory_mib,

@@ -443,7 +443,7 @@ async fn overlays(run: &Run<'_>, chain: &Chain, work: &Path, below: &str) -> Res
 impl Run<'_> {
     fn spec(&self, chain: &Chain, work: &Path, prepared: &Prepared) -> MachineSpec {
         MachineSpec {
-            name: format!("goldsmith-{}", self.id),
+            name: self.id.clone(),
             run_dir: self.run_dir.clone(),
             vcpus: chain.shape.vcpus,
             memory_mib: chain.shape.memory_mib,
