@@ -155,8 +155,9 @@ impl Host {
         let accel = accel.unwrap_or_else(|| working_accel(Path::new("/dev/kvm"), &cpu_info));
         let (cpu_model, cpu_identity) = match &accel {
             Accel::Kvm => ("host".to_owned(), cpu_identity(&cpu_info)),
-            // Five-level page tables only make every walk longer.
-            Accel::Tcg { .. } => ("max,la57=off".to_owned(), String::new()),
+            // Five-level page tables only make every walk longer, and "fast" string instructions
+            // are emulated byte by byte: a guest that does without clears its pages by words.
+            Accel::Tcg { .. } => ("max,la57=off,erms=off,fsrm=off".to_owned(), String::new()),
         };
         Ok(Self {
             qemu,

@@ -14,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{Access, Error, proc::Command};
 
 /// Raised when a seed says something else than before: what was booted with an older one differs.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Always the same, as a resumed machine must find a medium of the size it was saved with.
 const SIZE_KIB: u32 = 1440;
+const NO_NETWORK: &str = "network:\n  config: disabled\n";
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What the seed says.
@@ -26,6 +27,8 @@ pub struct Seed<'a> {
     pub instance_id: &'a str,
     /// User and keys.
     pub access: &'a Access,
+    /// Whether cloud-init sets up the network card. Not needed where the image does by itself.
+    pub network: bool,
 }
 
 /// Writes the seed medium, readable by us alone; an existing file is replaced.
@@ -43,10 +46,13 @@ async fn write_in(
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(Error::at(folder))?;
-    let files = [
+    let mut files = vec![
         private_file(folder.join("meta-data"), &meta_data(seed))?,
         private_file(folder.join("user-data"), &user_data(seed))?,
     ];
+    if !seed.network {
+        files.push(private_file(folder.join("network-config"), NO_NETWORK)?);
+    }
     private_file(path.to_owned(), "")?;
     fs::OpenOptions::new()
         .write(true)
@@ -127,7 +133,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("seed.img");
         let access = Access::generate("builder").unwrap();
-        let seed = Seed { instance_id: "gs-1", access: &access };
+        let seed = Seed { instance_id: "gs-1", access: &access, network: true };
         let cancel = CancellationToken::new();
         write(&image, &seed, &cancel).await.unwrap();
         write(&image, &seed, &cancel).await.unwrap();
@@ -152,12 +158,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_network_is_left_to_an_image_that_brings_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("seed.img");
+        let access = Access::generate("builder").unwrap();
+        let seed = Seed { instance_id: "gs-1", access: &access, network: false };
+        write(&image, &seed, &CancellationToken::new()).await.unwrap();
+        assert_eq!(read_back(&image, "network-config").await, NO_NETWORK);
+    }
+
+    #[tokio::test]
     async fn the_medium_is_ours_alone() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("seed.img");
         let access = Access::generate("builder").unwrap();
-        let seed = Seed { instance_id: "gs-1", access: &access };
+        let seed = Seed { instance_id: "gs-1", access: &access, network: true };
         write(&image, &seed, &CancellationToken::new()).await.unwrap();
         assert_eq!(fs::metadata(&image).unwrap().permissions().mode() & 0o777, 0o600);
     }

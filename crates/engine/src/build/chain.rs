@@ -70,7 +70,7 @@ impl Chain {
     ) -> Self {
         let shape = plan.shape(source, host);
         let mut chain = Self { links: Vec::new(), shape };
-        let inputs = super::live::boot_inputs();
+        let inputs = super::live::boot_inputs(source);
         chain.push(store, &source.digest, Role::Boot, "Boot", "first boot", inputs, None);
         for step in &plan.steps {
             let parent = chain.last_key();

@@ -55,12 +55,18 @@ test -e /etc/tmpfiles.d/tmp.conf ||
 const RESUMED: &str = "sudo sh -c 'date -s @'$now' > /dev/null; cat > /dev/urandom'";
 
 /// What the key of the first boot covers, beside source and machine.
-pub(super) fn boot_inputs() -> BTreeMap<String, String> {
+pub(super) fn boot_inputs(source: &SourceImage) -> BTreeMap<String, String> {
     BTreeMap::from([
+        ("network".to_owned(), network(source).to_owned()),
         ("ready".to_owned(), digest(BOOTED.as_bytes())),
         ("seed".to_owned(), seed::VERSION.to_string()),
         ("user".to_owned(), BUILD_USER.to_owned()),
     ])
+}
+
+/// Who sets up the guest's network card.
+fn network(source: &SourceImage) -> &'static str {
+    if source.brings_network { "image" } else { "cloud-init" }
 }
 
 /// A running machine and what is known of its state.
@@ -75,6 +81,7 @@ pub(super) struct Live {
     since_ram: f64,
     /// What saving RAM last cost here, in seconds.
     ram_cost: f64,
+    /// Makes the sealed nodes visible, in their order.
     publishing: Option<JoinHandle<Result<()>>>,
     /// Keeps the nodes below us from being evicted.
     holds: Vec<UseLock>,
@@ -217,14 +224,9 @@ impl Live {
         self.settled().await
     }
 
-    /// Waits until the last sealed node is visible, which happens behind the next step's back.
+    /// Waits until every sealed node is visible, which happens behind the next step's back.
     pub(super) async fn settled(&mut self) -> Result<()> {
-        match self.publishing.take() {
-            None => Ok(()),
-            Some(task) => task.await.code(ErrorCode::InternalError, || {
-                "the task that publishes a node died".to_owned()
-            })?,
-        }
+        settled(self.publishing.take()).await
     }
 
     async fn publish(
@@ -235,17 +237,23 @@ impl Live {
         meta: NodeMeta,
         making: Lock,
     ) -> Result<()> {
-        self.settled().await?;
         let store = run.store.clone();
         let (base, key) = (link.base.clone(), link.key.clone());
         // Held from before the node is visible, so that nobody can evict it from under us.
         self.holds.push(store.hold_new(&key).code(ErrorCode::InternalError, || at(&work))?);
-        self.publishing = Some(tokio::task::spawn_blocking(move || {
+        let publish = move || {
             let done = store
                 .publish(&work, meta)
                 .and_then(|_| if base == key { Ok(()) } else { store.supersede(&base, &key) });
             drop(making);
             done.code(ErrorCode::InternalError, || format!("cannot publish node {}", key.short()))
+        };
+        // One after the other, as a node must not be visible before its parent; the machine does
+        // not wait for either.
+        let before = self.publishing.take();
+        self.publishing = Some(tokio::spawn(async move {
+            settled(before).await?;
+            settled(Some(tokio::task::spawn_blocking(publish))).await
         }));
         Ok(())
     }
@@ -273,6 +281,12 @@ impl Live {
             booted: self.booted.clone().unwrap_or_else(|| link.key.clone()),
         }
     }
+}
+
+async fn settled(publishing: Option<JoinHandle<Result<()>>>) -> Result<()> {
+    let Some(task) = publishing else { return Ok(()) };
+    task.await
+        .code(ErrorCode::InternalError, || "the task that publishes a node died".to_owned())?
 }
 
 async fn unless_gone<T>(machine: &dyn Machine, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -352,7 +366,7 @@ async fn first_boot(
     overlays(run, chain, work, &below).await?;
     let access = Access::generate(BUILD_USER).map_err(machine_error)?;
     let seed = work.join("seed.img");
-    let contents = Seed { instance_id: &run.id, access: &access };
+    let contents = Seed { instance_id: &run.id, access: &access, network: !source.brings_network };
     seed::write(&seed, &contents, &run.cx.cancel).await.map_err(machine_error)?;
     super::access::write(&work.join("access.json"), &access)?;
     Ok(Prepared {

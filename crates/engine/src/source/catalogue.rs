@@ -105,6 +105,11 @@ impl ResolvedEntry {
         digest(key.to_string().as_bytes())
     }
 
+    /// A bootstrapped image asks for an address on any card, without being told.
+    pub(super) fn brings_network(&self) -> bool {
+        matches!(self.origin, Origin::Bootstrap(_))
+    }
+
     pub(super) fn urn_of(&self, version: &str) -> String {
         format!("{}:{version}", self.name)
     }

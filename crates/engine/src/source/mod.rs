@@ -58,6 +58,9 @@ pub struct SourceImage {
     pub exact_version: String,
     /// The URN as it was resolved, or an image's id.
     pub urn: String,
+    /// The image sets up any network card by itself: cloud-init need not, which saves seconds.
+    #[serde(default)]
+    pub brings_network: bool,
 }
 
 impl SourceImage {
@@ -112,6 +115,7 @@ pub async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<SourceI
         generation: if record.origin.generation == "V1" { 1 } else { 2 },
         os_type: record.origin.os_type.clone(),
         architecture: record.origin.architecture.clone(),
+        brings_network: false,
     };
     let _lock = lock(cx, &record.digest).await?;
     if let Some(image) = shelf::load(cx, &record.digest, &named).await? {
@@ -177,6 +181,7 @@ async fn make(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage
         generation: entry.generation,
         os_type: entry.os_type.clone(),
         architecture: entry.architecture.clone(),
+        brings_network: entry.brings_network(),
     };
     let image = shelf::admit(cx, host, work, &named).await?;
     shelf::record(&cx.layout, entry, &image)?;

@@ -36,6 +36,7 @@ pub(super) struct Named {
     pub(super) generation: u8,
     pub(super) os_type: String,
     pub(super) architecture: String,
+    pub(super) brings_network: bool,
 }
 
 /// `source.json`: what the content is.
@@ -137,6 +138,7 @@ fn row_names(entry: &ResolvedEntry, row: &Row) -> Named {
         generation: entry.generation,
         os_type: entry.os_type.clone(),
         architecture: entry.architecture.clone(),
+        brings_network: entry.brings_network(),
     }
 }
 
@@ -185,6 +187,7 @@ fn source_image(digest: String, virtual_size: u64, names: &Named) -> SourceImage
         architecture: names.architecture.clone(),
         exact_version: names.exact_version.clone(),
         urn: names.urn.clone(),
+        brings_network: names.brings_network,
     }
 }
 

@@ -81,7 +81,7 @@ impl Options {
     }
 
     fn qemu_cpu(&self) -> &str {
-        if self.accel == "kvm" { "host" } else { "max,la57=off" }
+        if self.accel == "kvm" { "host" } else { "max,la57=off,erms=off,fsrm=off" }
     }
 }
 
