@@ -1,0 +1,20 @@
+//! The control plane: an ARM-compatible service that unmodified Azure clients drive.
+//!
+//! ```text
+//! http (TLS, tokens, limits) → arm (paths, api-versions, errors, paging) → providers (one file a type)
+//!                                                      ↓                        ↓
+//!                                               operation (long running)   store (SQL)
+//!                                                                               ↑
+//!                                                                 worker → engine (builds)
+//! ```
+//!
+//! Invariants: what was acknowledged is in the database before the answer is sent; a terminal state is
+//! written only after everything a run held is released; every error leaves through [`arm::ApiError`].
+
+mod app;
+pub mod arm;
+mod operation;
+mod providers;
+pub mod store;
+
+pub use app::{App, Settings};

@@ -1,0 +1,15 @@
+//! What can go wrong with the database.
+
+/// A failure of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A row was not as the write said it must be: it exists, is gone, or has another revision.
+    #[error("{key} is not as expected")]
+    Stale {
+        /// Key of the resource or run.
+        key: String,
+    },
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+}
