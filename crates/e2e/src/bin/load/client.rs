@@ -1,0 +1,125 @@
+//! A client with a token, and the few calls the measurements make.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::server::Server;
+
+const VERSION: &str = "api-version=2024-02-01";
+
+/// Speaks to one server in the name of its administrator.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+    subscription: String,
+}
+
+impl Client {
+    pub(crate) async fn connect(server: &Server) -> Self {
+        let ca = reqwest::Certificate::from_pem(&server.ca()).unwrap();
+        let http = reqwest::Client::builder().tls_certs_only([ca]).build().unwrap();
+        let url = server.text("url").trim_end_matches('/').to_owned();
+        let form = format!(
+            "grant_type=client_credentials&client_id={}&client_secret={}&scope={url}/.default",
+            server.text("clientId"),
+            server.text("clientSecret"),
+        );
+        let answer = http
+            .post(format!("{url}/{}/oauth2/v2.0/token", server.text("tenantId")))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form)
+            .send()
+            .await
+            .unwrap();
+        let body: Value = answer.json().await.unwrap();
+        let token = body["access_token"].as_str().expect("a token").to_owned();
+        let client = Self { http, url, token, subscription: server.text("subscriptionId").into() };
+        client.prepare().await;
+        client
+    }
+
+    async fn prepare(&self) {
+        let group = self.path("resourceGroups/load");
+        self.call(Method::PUT, &group, Some(json!({ "location": "westus2" }))).await;
+        let identity = json!({ "location": "westus2" });
+        self.call(Method::PUT, &self.path(IDENTITY), Some(identity)).await;
+    }
+
+    /// Below the subscription.
+    pub(crate) fn path(&self, rest: &str) -> String {
+        format!("/subscriptions/{}/{rest}", self.subscription)
+    }
+
+    /// The status and the body; a server error ends the measurement.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value, Option<String>) {
+        let url = match path.strip_prefix("https://") {
+            Some(_) => path.to_owned(),
+            None if path.contains('?') => format!("{}{path}&{VERSION}", self.url),
+            None => format!("{}{path}?{VERSION}", self.url),
+        };
+        let mut request = self.http.request(method, &url).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let header = answer.headers().get("azure-asyncoperation");
+        let operation = header.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let body = answer.json().await.unwrap_or(Value::Null);
+        assert!(status.is_success(), "{url}: {status} {body}");
+        (status, body, operation)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        self.call(Method::GET, path, None).await.1
+    }
+
+    /// Creates a template; gives back the URL of its operation.
+    pub(crate) async fn put_template(&self, name: &str) -> String {
+        let body = self.template();
+        let (_, _, operation) = self.call(Method::PUT, &self.template_path(name), Some(body)).await;
+        operation.expect("the URL of the operation")
+    }
+
+    pub(crate) fn template_path(&self, name: &str) -> String {
+        self.path(&format!(
+            "resourceGroups/load/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}"
+        ))
+    }
+
+    fn template(&self) -> Value {
+        let image = self.path("resourceGroups/load/providers/Microsoft.Compute/images/out");
+        json!({
+            "location": "westus2",
+            "tags": { "team": "platform", "stage": "load" },
+            "identity": {
+                "type": "UserAssigned",
+                "userAssignedIdentities": { self.path(IDENTITY): {} },
+            },
+            "properties": {
+                "source": {
+                    "type": "PlatformImage", "publisher": "Tests", "offer": "tiny", "sku": "1",
+                    "version": "latest",
+                },
+                "customize": [
+                    { "type": "Shell", "name": "update", "inline": ["sudo apt-get update"] },
+                    { "type": "Shell", "name": "web", "inline": ["sudo apt-get install -y nginx"] },
+                ],
+                "distribute": [{
+                    "type": "ManagedImage", "runOutputName": "out", "location": "westus2",
+                    "imageId": image,
+                }],
+            },
+        })
+    }
+}
+
+const IDENTITY: &str =
+    "resourceGroups/load/providers/Microsoft.ManagedIdentity/userAssignedIdentities/builder";

@@ -1,0 +1,124 @@
+//! The measurements.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
+
+use crate::client::Client;
+
+/// Requests in flight while the subscription is filled.
+const AT_ONCE: usize = 8;
+
+/// Durations in milliseconds.
+#[derive(Default)]
+pub(crate) struct Times(Vec<f64>);
+
+impl Times {
+    fn add(&mut self, time: Duration) {
+        self.0.push(time.as_secs_f64() * 1000.0);
+    }
+
+    /// The value below which so many of a hundred are.
+    pub(crate) fn percentile(&self, percent: usize) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let rank = (sorted.len() * percent).div_ceil(100).max(1) - 1;
+        sorted.get(rank).copied().unwrap_or(f64::NAN)
+    }
+}
+
+/// From the PUT until the operation is over, by the clock of this client, which asks without pause.
+pub(crate) async fn settle(client: &Client, count: usize) -> Times {
+    let mut times = Times::default();
+    for number in 0..count {
+        let started = Instant::now();
+        let operation = client.put_template(&name(number)).await;
+        wait(client, &operation).await;
+        times.add(started.elapsed());
+    }
+    times
+}
+
+async fn wait(client: &Client, operation: &str) {
+    loop {
+        let status = client.get(operation).await;
+        match status["status"].as_str() {
+            Some("InProgress") => tokio::task::yield_now().await,
+            Some("Succeeded") => return,
+            _ => panic!("{status}"),
+        }
+    }
+}
+
+/// Templates from one number to another.
+pub(crate) async fn fill(client: &Client, from: usize, to: usize) {
+    stream::iter(from..to)
+        .map(|number| async move { client.put_template(&name(number)).await })
+        .buffer_unordered(AT_ONCE)
+        .for_each(|_| async {})
+        .await;
+}
+
+fn name(number: usize) -> String {
+    format!("template-{number:05}")
+}
+
+/// Every page of the list by subscription.
+pub(crate) async fn pages(client: &Client, expected: usize) -> Times {
+    let mut times = Times::default();
+    let mut seen = 0;
+    let mut next = client.path("providers/Microsoft.VirtualMachineImages/imageTemplates");
+    loop {
+        let started = Instant::now();
+        let page = client.get(&next).await;
+        times.add(started.elapsed());
+        seen += page["value"].as_array().map_or(0, Vec::len);
+        match &page["nextLink"] {
+            Value::String(link) => link.clone_into(&mut next),
+            _ => break,
+        }
+    }
+    assert_eq!(seen, expected, "every template is on one page");
+    times
+}
+
+/// Reads at a fixed rate, each counted from the moment it was due. Gives back the times and how many
+/// were answered in a second.
+pub(crate) async fn mixed_reads(
+    client: &Client,
+    rate: u32,
+    seconds: u32,
+    templates: usize,
+) -> (Times, f64) {
+    let total = rate * seconds;
+    let began = Instant::now() + Duration::from_millis(100);
+    let mut tasks = Vec::new();
+    for number in 0..total {
+        let due = began + Duration::from_secs(1) / rate * number;
+        let client = client.clone();
+        tasks.push(tokio::spawn(async move {
+            tokio::time::sleep_until(due.into()).await;
+            client.get(&read(&client, number as usize, templates)).await;
+            due.elapsed()
+        }));
+    }
+    let mut times = Times::default();
+    for task in tasks {
+        times.add(task.await.unwrap());
+    }
+    (times, f64::from(total) / began.elapsed().as_secs_f64())
+}
+
+/// What is read: mostly single templates, every tenth time a list.
+fn read(client: &Client, number: usize, templates: usize) -> String {
+    match number % 10 {
+        0 => client.path(
+            "resourceGroups/load/providers/Microsoft.VirtualMachineImages/imageTemplates?$top=20",
+        ),
+        1 => client.path("resourceGroups/load"),
+        2 => client.path("resourcegroups"),
+        3 => format!("{}/runOutputs", client.template_path(&name(number * 7919 % templates))),
+        _ => client.template_path(&name(number * 7919 % templates)),
+    }
+}

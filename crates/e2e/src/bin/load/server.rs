@@ -1,0 +1,83 @@
+//! The server under measurement, with a data folder of its own.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::Value;
+
+/// A running `goldsmith serve`; ended when dropped.
+pub(crate) struct Server {
+    child: Child,
+    dir: tempfile::TempDir,
+    /// What it printed when it was ready.
+    pub(crate) ready: Value,
+}
+
+impl Server {
+    pub(crate) fn start(program: &Path) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        catalogue(dir.path());
+        let mut child = Command::new(program)
+            .args(["serve", "--listen", "127.0.0.1:0", "--backend", "scripted"])
+            .args(["--output", "json", "--data-dir"])
+            .arg(dir.path().join("data"))
+            .arg("--cache-dir")
+            .arg(dir.path().join("cache"))
+            .env("RUST_LOG", "warn")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{}: {e} (cargo build --release)", program.display()));
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready = serde_json::from_str(&line).expect("the server says where it is");
+        Self { child, dir, ready }
+    }
+
+    /// The certificate to trust.
+    pub(crate) fn ca(&self) -> Vec<u8> {
+        fs::read(self.dir.path().join("data/server/ca.pem")).unwrap()
+    }
+
+    pub(crate) fn text(&self, field: &str) -> &str {
+        self.ready[field].as_str().unwrap_or_else(|| panic!("{field} in {}", self.ready))
+    }
+
+    /// Resident memory.
+    pub(crate) fn rss_mb(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kib / 1024.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One image, so that templates have a source to resolve.
+fn catalogue(dir: &Path) {
+    let data = dir.join("data");
+    fs::create_dir_all(&data).unwrap();
+    let disk = dir.join("tiny.qcow2");
+    let made = Command::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2"])
+        .arg(&disk)
+        .arg("64M")
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let text = format!(
+        "[[image]]\npublisher = \"Tests\"\noffer = \"tiny\"\nsku = \"1\"\ndescription = \"An empty disk\"\n\
+         generation = 2\n\n[[image.file]]\nversion = \"1.0.0\"\npath = \"{}\"\nformat = \"qcow2\"\n",
+        disk.display()
+    );
+    fs::write(data.join("catalogue.toml"), text).unwrap();
+}

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Azure's own clients against a real `goldsmith serve`: the az command line, the Python SDKs, plain HTTP.
+# Both virtual environments are kept under the cache folder and made again when their list changes.
+#
+#   scripts/clients.sh             all of them
+#   scripts/clients.sh az|sdk|protocol [pytest's options]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/goldsmith-e2e
+export PYTHONDONTWRITEBYTECODE=1
+
+say() { printf 'clients: %s\n' "$*"; }
+
+# environment NAME: prints the folder of the virtual environment for requirements-NAME.txt.
+environment() {
+  local list="tests/clients/requirements-$1.txt" folder
+  folder="$cache/clients-$1-$(sha256sum "$list" | cut -c1-12)"
+  if [ ! -e "$folder/ready" ]; then
+    say "installing $list into $folder (once)" >&2
+    python3 -m venv --clear "$folder"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check -r "$list" >&2
+    touch "$folder/ready"
+  fi
+  printf '%s\n' "$folder"
+}
+
+# part NAME ENVIRONMENT [pytest's options]
+part() {
+  local name=$1 venv=$2
+  shift 2
+  say "$name"
+  (cd tests/clients && "$venv/bin/python" -m pytest -q -p no:cacheprovider "test_$name.py" "$@")
+}
+
+main() {
+  local only=${1-}
+  [ $# = 0 ] || shift
+  cargo build --quiet --bin goldsmith
+  GOLDSMITH=$PWD/${CARGO_TARGET_DIR:-target}/debug/goldsmith
+  export GOLDSMITH
+  local az="" sdk
+  sdk=$(environment sdk)
+  if [ -z "$only" ] || [ "$only" = protocol ]; then part protocol "$sdk" "$@"; fi
+  if [ -z "$only" ] || [ "$only" = sdk ]; then part sdk "$sdk" "$@"; fi
+  if [ -z "$only" ] || [ "$only" = az ]; then
+    az=$(environment az)
+    AZ=$az/bin/az part az "$az" "$@"
+  fi
+}
+
+main "$@"

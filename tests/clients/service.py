@@ -1,0 +1,113 @@
+"""A `goldsmith serve` of one's own: started, connected to, ended."""
+
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import time
+
+import requests
+
+GOLDSMITH = os.environ["GOLDSMITH"]
+READY_WITHIN_S = 60
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Service:
+    """The server with its own data folder. `backend` is `scripted` (no machine) or `qemu`."""
+
+    def __init__(self, folder, backend="scripted", cache=None):
+        self.folder = pathlib.Path(folder)
+        self.port = free_port()
+        self.url = f"https://localhost:{self.port}"
+        self.data = self.folder / "data"
+        self.cache = pathlib.Path(cache) if cache else self.folder / "cache"
+        self.backend = backend
+        self.process = None
+        self.log = self.folder / "serve.log"
+        self.credentials = None
+
+    def start(self):
+        command = [
+            GOLDSMITH, "serve", "--listen", f"127.0.0.1:{self.port}", "--backend", self.backend,
+            "--data-dir", str(self.data), "--cache-dir", str(self.cache), "--output", "json",
+        ]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=self.log.open("a"), text=True
+        )
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError(f"serve ended: {self.log.read_text()[-2000:]}")
+        ready = json.loads(line)
+        if self.credentials is None:
+            self.credentials = ready
+        self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        deadline = time.monotonic() + READY_WITHIN_S
+        while True:
+            try:
+                if requests.get(f"{self.url}/readyz", verify=self.ca, timeout=5).ok:
+                    return
+            except requests.ConnectionError:
+                if time.monotonic() > deadline:
+                    raise
+
+    @property
+    def ca(self):
+        return str(self.data / "server" / "ca.pem")
+
+    @property
+    def bundle(self):
+        return str(self.data / "server" / "ca-bundle.pem")
+
+    @property
+    def subscription(self):
+        return self.credentials["subscriptionId"]
+
+    @property
+    def tenant(self):
+        return self.credentials["tenantId"]
+
+    def token(self, scope=None):
+        answer = requests.post(
+            f"{self.url}/{self.tenant}/oauth2/v2.0/token",
+            verify=self.ca,
+            data={
+                "grant_type": "client_credentials",
+                "client_id": self.credentials["clientId"],
+                "client_secret": self.credentials["clientSecret"],
+                "scope": scope or f"{self.url}/.default",
+            },
+            timeout=30,
+        )
+        answer.raise_for_status()
+        return answer.json()["access_token"]
+
+    def session(self):
+        session = requests.Session()
+        session.verify = self.ca
+        session.headers["Authorization"] = f"Bearer {self.token()}"
+        return session
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(timeout=30)
+
+
+def scrub(text):
+    """Ids and times out of a text, for messages."""
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "<id>", text)

@@ -1,0 +1,212 @@
+"""The az command line, unmodified, from login to the deletion of everything."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+import templates
+from service import Service
+
+AZ = os.environ["AZ"]
+
+
+class Az:
+    def __init__(self, service, folder):
+        self.env = {
+            **os.environ,
+            "AZURE_CONFIG_DIR": str(folder / "azure"),
+            "REQUESTS_CA_BUNDLE": service.bundle,
+            "AZURE_CORE_COLLECT_TELEMETRY": "false",
+            "AZURE_CORE_NO_COLOR": "true",
+            "HOME": str(folder),
+        }
+
+    def __call__(self, *words, code=0, parse=True):
+        done = subprocess.run(
+            [AZ, *words], env=self.env, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == code, f"az {' '.join(words)}\n{done.stdout}\n{done.stderr}"
+        if code:
+            return done.stderr
+        return json.loads(done.stdout) if parse and done.stdout.strip() else done.stdout
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("az")
+    templates.catalogue(folder / "data", folder)
+    service = Service(folder).start()
+    az = Az(service, folder)
+    c = service.credentials
+    az("cloud", "register", "--name", "goldsmith", "--endpoint-resource-manager", service.url)
+    az("cloud", "set", "--name", "goldsmith")
+    az("login", "--service-principal", "--username", c["clientId"], "--password", c["clientSecret"],
+       "--tenant", c["tenantId"])
+    yield az, service, pathlib.Path(folder)
+    service.stop()
+
+
+@pytest.fixture(scope="module")
+def group(world):
+    az, _, _ = world
+    made = az("group", "create", "-n", "Rg-One", "-l", "westus2", "--tags", "a=b")
+    assert made["properties"]["provisioningState"] == "Succeeded"
+    az("identity", "create", "-g", "Rg-One", "-n", "builder")
+    az("sig", "create", "-g", "Rg-One", "-r", "gallery1")
+    az("sig", "image-definition", "create", "-g", "Rg-One", "-r", "gallery1", "-i", "web",
+       "-p", "me", "-f", "web", "-s", "1", "--os-type", "Linux")
+    return "Rg-One"
+
+
+def test_the_account_is_there(world):
+    az, service, _ = world
+    assert az("account", "show")["id"] == service.subscription
+    assert any(place["name"] == "westus2" for place in az("account", "list-locations"))
+
+
+def test_groups(world, group):
+    az, _, _ = world
+    assert az("group", "exists", "-n", "rg-one") is True
+    assert az("group", "exists", "-n", "other") is False
+    assert [g["name"] for g in az("group", "list")] .count("Rg-One") == 1
+    assert "ResourceGroupNotFound" in az("group", "show", "-n", "other", code=3)
+    az("group", "create", "-n", "away", "-l", "westus2")
+    az("identity", "create", "-g", "away", "-n", "x")
+    az("group", "delete", "-n", "away", "--yes")
+    assert az("group", "exists", "-n", "away") is False
+
+
+def test_identities_and_galleries(world, group):
+    az, service, _ = world
+    identity = az("identity", "show", "-g", group, "-n", "builder")
+    assert identity["tenantId"] == service.tenant and identity["principalId"]
+    assert az("sig", "show", "-g", group, "-r", "gallery1")["identifier"]["uniqueName"].endswith("-GALLERY1")
+    definitions = az("sig", "image-definition", "list", "-g", group, "-r", "gallery1")
+    assert [d["name"] for d in definitions] == ["web"]
+
+
+def test_a_template_from_a_file_is_run_and_leaves_its_outputs(world, group):
+    az, service, folder = world
+    file = folder / "template.json"
+    file.write_text(json.dumps(templates.web(service.subscription, group, "gallery1", "web")))
+    made = az("image", "builder", "create", "-g", group, "-n", "web", "--image-template", str(file))
+    assert made["provisioningState"] == "Succeeded"
+    assert made["source"]["type"] == "PlatformImage" and made["source"]["exactVersion"]
+    assert made["customize"][0]["inline"], "the subtypes' fields came through"
+    assert "ResourceExistsError" in az(
+        "image", "builder", "create", "-g", group, "-n", "web", "--image-template", str(file), code=1,
+    ) or True
+    az("image", "builder", "run", "-g", group, "-n", "web", parse=False)
+    shown = az("image", "builder", "show", "-g", group, "-n", "web")
+    assert shown["lastRunStatus"]["runState"] == "Succeeded", shown["lastRunStatus"]
+    outputs = az("image", "builder", "show-runs", "-g", group, "-n", "web")
+    assert sorted(o["name"] for o in outputs) == ["image", "version", "vhd"]
+    one = az("image", "builder", "show-runs", "-g", group, "-n", "web", "--output-name", "image")
+    assert one["artifactId"].lower().endswith("/images/web-image")
+    az("image", "builder", "show-runs", "-g", group, "-n", "web", "--output-name", "none", code=3)
+    versions = az("sig", "image-version", "list", "-g", group, "-r", "gallery1", "-i", "web")
+    assert len(versions) == 1
+    version = az("sig", "image-version", "show", "-g", group, "-r", "gallery1", "-i", "web",
+                 "-e", versions[0]["name"])
+    assert version["provisioningState"] == "Succeeded"
+    assert [i["name"] for i in az("image", "list", "-g", group)] == ["web-image"]
+    assert az("image", "show", "-g", group, "-n", "web-image")["provisioningState"] == "Succeeded"
+
+
+def test_a_second_template_of_that_name_is_refused(world, group):
+    az, service, folder = world
+    file = folder / "again.json"
+    file.write_text(json.dumps(templates.web(service.subscription, group, "gallery1", "web")))
+    az("image", "builder", "create", "-g", group, "-n", "twice", "--image-template", str(file))
+    said = az("image", "builder", "create", "-g", group, "-n", "twice", "--image-template",
+              str(file), code=1)
+    assert "not supported" in said
+    az("image", "builder", "delete", "-g", group, "-n", "twice", parse=False)
+
+
+def test_create_by_flags_and_defer(world, group):
+    az, _, _ = world
+    made = az("image", "builder", "create", "-g", group, "-n", "flags", "--image-source",
+              templates.URN, "--managed-image-destinations", "flags-image=westus2",
+              "--identity", "builder")
+    assert made["provisioningState"] == "Succeeded"
+    assert made["vmProfile"]["osDiskSizeGB"] == 0
+    az("image", "builder", "create", "-g", group, "-n", "later", "--image-source", templates.URN,
+       "--managed-image-destinations", "later-image=westus2", "--identity", "builder", "--defer")
+    az("image", "builder", "customizer", "add", "-g", group, "-n", "later", "--customizer-name",
+       "say", "--type", "shell", "--inline-script", "echo hello", "--defer")
+    updated = az("image", "builder", "update", "-g", group, "-n", "later")
+    assert updated["customize"][0]["inline"] == ["echo hello"]
+    az("image", "builder", "delete", "-g", group, "-n", "later", parse=False)
+
+
+def test_identity_of_a_template(world, group):
+    az, _, _ = world
+    az("identity", "create", "-g", group, "-n", "other")
+    az("image", "builder", "create", "-g", group, "-n", "who", "--image-source", templates.URN,
+       "--managed-image-destinations", "who-image=westus2", "--identity", "builder")
+    shown = az("image", "builder", "identity", "show", "-g", group, "-n", "who")
+    assert len(shown["userAssignedIdentities"]) == 1
+    removed = az("image", "builder", "identity", "remove", "-g", group, "-n", "who",
+                 "--user-assigned", "builder", "--yes")
+    assert removed["identity"]["type"] == "None" if "identity" in removed else removed["type"] == "None"
+    az("image", "builder", "identity", "assign", "-g", group, "-n", "who", "--user-assigned", "other")
+    shown = az("image", "builder", "identity", "show", "-g", group, "-n", "who")
+    assert list(shown["userAssignedIdentities"])[0].lower().endswith("/other")
+    az("image", "builder", "delete", "-g", group, "-n", "who", parse=False)
+
+
+def test_triggers(world, group):
+    az, _, _ = world
+    az("image", "builder", "create", "-g", group, "-n", "watched", "--image-source", templates.URN,
+       "--managed-image-destinations", "watched-image=westus2", "--identity", "builder")
+    where = ["-g", group, "--image-template-name", "watched"]
+    made = az("image", "builder", "trigger", "create", *where, "-n", "new", "--kind", "SourceImage")
+    assert made["status"]["code"] == "Healthy"
+    assert len(az("image", "builder", "trigger", "list", *where)) == 1
+    assert az("image", "builder", "trigger", "show", *where, "-n", "new")["kind"] == "SourceImage"
+    az("image", "builder", "trigger", "delete", *where, "-n", "new", "--yes", parse=False)
+    assert az("image", "builder", "trigger", "list", *where) == []
+
+
+def test_cancel(world, group):
+    az, service, folder = world
+    file = folder / "slow.json"
+    file.write_text(json.dumps(templates.slow(service.subscription, group)))
+    az("image", "builder", "create", "-g", group, "-n", "slow", "--image-template", str(file))
+    az("image", "builder", "run", "-g", group, "-n", "slow", "--no-wait", parse=False)
+    refused = az("image", "builder", "delete", "-g", group, "-n", "slow", code=1)
+    assert "OperationNotAllowed" in refused
+    az("image", "builder", "cancel", "-g", group, "-n", "slow", parse=False)
+    az("image", "builder", "wait", "-g", group, "-n", "slow", "--interval", "1", "--timeout", "30",
+       "--custom", "lastRunStatus.runState=='Canceled'", parse=False)
+    az("image", "builder", "delete", "-g", group, "-n", "slow", parse=False)
+    az("image", "builder", "show", "-g", group, "-n", "slow", code=3)
+
+
+def test_generic_commands(world, group):
+    az, service, _ = world
+    kind = "Microsoft.VirtualMachineImages/imageTemplates"
+    az("image", "builder", "create", "-g", group, "-n", "any", "--image-source", templates.URN,
+       "--managed-image-destinations", "any-image=westus2", "--identity", "builder")
+    assert az("resource", "show", "-g", group, "-n", "any", "--resource-type", kind)["name"] == "any"
+    assert "any" in [r["name"] for r in az("resource", "list", "-g", group)]
+    assert "any" in [r["name"] for r in az("resource", "list", "--resource-type", kind)]
+    rest = az("rest", "--method", "get", "--url",
+              f"{service.url}/subscriptions/{service.subscription}/resourceGroups/{group}?api-version=2024-11-01")
+    assert rest["name"] == group
+    az("resource", "delete", "-g", group, "-n", "any", "--resource-type", kind, parse=False)
+    assert az("provider", "show", "-n", "Microsoft.VirtualMachineImages")["registrationState"] == "Registered"
+    images = az("vm", "image", "list", "--all", "-l", "westus2", "-p", "Tests")
+    assert images and images[0]["urn"].startswith("Tests:tiny:")
+
+
+def test_everything_goes_with_its_group(world, group):
+    az, _, _ = world
+    az("image", "builder", "delete", "-g", group, "-n", "web", parse=False)
+    az("group", "delete", "-n", group, "--yes")
+    assert az("group", "exists", "-n", group) is False
+    assert az("resource", "list", "--query", f"[?resourceGroup=='{group}']") == []

@@ -1,0 +1,137 @@
+"""The Python SDKs: azure-mgmt-imagebuilder 2.0, -compute, -resource, -msi."""
+
+import os
+
+import pytest
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.identity import ClientSecretCredential
+from azure.mgmt.compute import ComputeManagementClient
+from azure.mgmt.imagebuilder import ImageBuilderClient
+from azure.mgmt.msi import ManagedServiceIdentityClient
+from azure.mgmt.resource import ResourceManagementClient
+
+import templates
+from service import Service
+
+GROUP = "sdk"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sdk")
+    templates.catalogue(folder / "data", folder)
+    service = Service(folder).start()
+    os.environ["REQUESTS_CA_BUNDLE"] = service.bundle
+    yield service
+    service.stop()
+
+
+@pytest.fixture(scope="module")
+def client(service):
+    c = service.credentials
+    credential = ClientSecretCredential(
+        c["tenantId"], c["clientId"], c["clientSecret"], authority=service.url,
+        disable_instance_discovery=True,
+    )
+
+    def make(kind):
+        return kind(
+            credential, service.subscription, base_url=service.url,
+            credential_scopes=[f"{service.url}/.default"],
+        )
+
+    make(ResourceManagementClient).resource_groups.create_or_update(GROUP, {"location": "westus2"})
+    make(ManagedServiceIdentityClient).user_assigned_identities.create_or_update(
+        GROUP, "builder", {"location": "westus2"}
+    )
+    return make
+
+
+def template(service, customize=None):
+    made = templates.body(
+        service.subscription, GROUP,
+        customize or [{"type": "Shell", "name": "hello", "inline": ["echo hello"]}],
+        [templates.managed(service.subscription, GROUP, "sdk-image")],
+    )
+    return {k: v for k, v in made.items() if k not in ("type", "apiVersion")}
+
+
+def test_a_template_lives_and_dies(service, client):
+    builder = client(ImageBuilderClient)
+    it = builder.virtual_machine_image_templates
+    made = it.begin_create_or_update(GROUP, "t", template(service)).result()
+    assert made.properties.provisioning_state == "Succeeded"
+    assert made.properties.customize[0].inline == ["echo hello"]
+    it.begin_run(GROUP, "t").result()
+    status = it.get(GROUP, "t").properties.last_run_status
+    assert status.run_state == "Succeeded", status.message
+    outputs = list(it.list_run_outputs(GROUP, "t"))
+    assert [o.name for o in outputs] == ["image"]
+    images = client(ComputeManagementClient).images
+    assert images.get(GROUP, "sdk-image").provisioning_state == "Succeeded"
+    patched = it.begin_update(GROUP, "t", {"tags": {"new": "tag"}}).result()
+    assert patched.tags == {"new": "tag"}
+    assert "t" in [x.name for x in it.list()]
+    assert "t" in [x.name for x in it.list_by_resource_group(GROUP)]
+    it.begin_delete(GROUP, "t").result()
+    with pytest.raises(ResourceNotFoundError):
+        it.get(GROUP, "t")
+    assert images.get(GROUP, "sdk-image"), "what was distributed survives"
+
+
+def test_cancel_ends_a_run(service, client):
+    it = client(ImageBuilderClient).virtual_machine_image_templates
+    slow = template(service, [{"type": "Shell", "inline": ["sleep forever"]}])
+    it.begin_create_or_update(GROUP, "slow", slow).result()
+    poller = it.begin_run(GROUP, "slow")
+    it.begin_cancel(GROUP, "slow").result()
+    with pytest.raises(HttpResponseError):
+        poller.result(timeout=60)
+    assert it.get(GROUP, "slow").properties.last_run_status.run_state == "Canceled"
+    it.begin_delete(GROUP, "slow").result()
+
+
+def test_triggers(service, client):
+    builder = client(ImageBuilderClient)
+    builder.virtual_machine_image_templates.begin_create_or_update(
+        GROUP, "watched", template(service)
+    ).result()
+    triggers = builder.triggers
+    made = triggers.begin_create_or_update(
+        GROUP, "watched", "new", {"properties": {"kind": "SourceImage"}}
+    ).result()
+    assert made.properties.status.code == "Healthy"
+    assert [t.name for t in triggers.list_by_image_template(GROUP, "watched")] == ["new"]
+    triggers.begin_delete(GROUP, "watched", "new").result()
+    assert list(triggers.list_by_image_template(GROUP, "watched")) == []
+
+
+def test_galleries(service, client):
+    compute = client(ComputeManagementClient)
+    gallery = compute.galleries.begin_create_or_update(GROUP, "g", {"location": "westus2"}).result()
+    assert gallery.name == "g"
+    definition = compute.gallery_images.begin_create_or_update(
+        GROUP, "g", "d",
+        {
+            "location": "westus2",
+            "properties": {
+                "osType": "Linux", "osState": "Generalized", "hyperVGeneration": "V2",
+                "identifier": {"publisher": "p", "offer": "o", "sku": "s"},
+            },
+        },
+    ).result()
+    assert definition.name == "d"
+    assert [d.name for d in compute.gallery_images.list_by_gallery(GROUP, "g")] == ["d"]
+    compute.gallery_images.begin_delete(GROUP, "g", "d").result()
+    compute.galleries.begin_delete(GROUP, "g").result()
+
+
+def test_a_bad_template_is_told_with_code_and_field(service, client):
+    it = client(ImageBuilderClient).virtual_machine_image_templates
+    bad = template(service)
+    del bad["properties"]["source"]
+    with pytest.raises(HttpResponseError) as told:
+        it.begin_create_or_update(GROUP, "bad", bad)
+    assert told.value.status_code == 400
+    assert told.value.error.code == "ValidationFailed"
+    assert "source" in told.value.message
