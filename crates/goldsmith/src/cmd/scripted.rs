@@ -1,0 +1,62 @@
+//! `goldsmith serve --backend scripted`: a service without machines, to try clients and pipelines
+//! against. Everything is real but the guest, which runs no script and only seems to.
+//!
+//! Of a script it understands three things, so that clients can be shown every end a run can have:
+//! lines `echo TEXT` are printed, `sleep forever` hangs until the run is canceled, and a line `exit N`
+//! ends it with that code.
+
+use vm::{
+    Ended,
+    fake::{Fake, Reaction, Then},
+};
+
+/// The machine.
+pub(super) fn backend() -> Fake {
+    let fake = Fake::new();
+    fake.on_call("mktemp /tmp/goldsmith-", |_, script| {
+        play(&String::from_utf8_lossy(script))
+    });
+    fake.on(
+        "generalize",
+        Reaction {
+            out: "GENERALIZED\n".to_owned(),
+            err: String::new(),
+            then: Then::Gone(Ended::GuestShutdown),
+        },
+    );
+    fake
+}
+
+fn play(script: &str) -> Reaction {
+    let mut out = String::new();
+    for line in script.lines().map(str::trim) {
+        match line.split_once(' ') {
+            Some(("echo", text)) => {
+                out.push_str(text.trim_matches(['"', '\'']));
+                out.push('\n');
+            }
+            Some(("sleep", "forever")) => {
+                return Reaction { out, err: String::new(), then: Then::Hang };
+            }
+            Some(("exit", code)) => {
+                let code = code.parse().unwrap_or(1);
+                return Reaction { out, err: String::new(), then: Then::Exit(code) };
+            }
+            _ => {}
+        }
+    }
+    Reaction { out, err: String::new(), then: Then::Exit(0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_played_up_to_its_end() {
+        let played = play("#!/bin/sh -e\necho hello\nexit 3\necho never\n");
+        assert_eq!((played.out.as_str(), played.then), ("hello\n", Then::Exit(3)));
+        assert_eq!(play("sleep forever").then, Then::Hang);
+        assert_eq!(play("apt-get update").then, Then::Exit(0));
+    }
+}
