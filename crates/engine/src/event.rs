@@ -1,11 +1,11 @@
 //! What a run tells while it goes on. The engine prints nothing: it sends events, and whoever
 //! started the run decides how to show them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 /// One thing that happened. Serialised as one JSON object with a `kind` field.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Event {
     /// A run began.
@@ -29,7 +29,7 @@ pub enum Event {
 }
 
 /// Which stream of the guest's command a piece of output came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Stream {
     Stdout,
@@ -37,7 +37,7 @@ pub enum Stream {
 }
 
 /// How a step came to its result.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Outcome {
     /// It was carried out now.

@@ -60,6 +60,11 @@ pub(crate) enum Command {
     Plan(Plan),
     /// Enter a machine that `build --on-error keep` left running
     Shell(Shell),
+    /// Remember a goldsmith service and in whose name to speak to it
+    Login(Login),
+    /// Runs of a service's templates: start, follow, end them
+    #[command(subcommand)]
+    Run(Run),
     /// The image store: managed images and galleries
     #[command(subcommand)]
     Image(Image),
@@ -153,6 +158,60 @@ pub(crate) struct Shell {
     /// Run this instead of a shell
     #[arg(last = true)]
     pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// The service, as https://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: String,
+    #[arg(long, value_name = "ID")]
+    pub(crate) tenant: String,
+    #[arg(long, value_name = "ID")]
+    pub(crate) client_id: String,
+    #[arg(long, value_name = "SECRET", env = "GOLDSMITH_CLIENT_SECRET", hide_env_values = true)]
+    pub(crate) client_secret: String,
+    /// The authority that signed the service's certificate (PEM) [default: the public ones]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Which subscription, if there are several
+    #[arg(long, value_name = "ID")]
+    pub(crate) subscription: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Run {
+    /// Run a template, and follow the run
+    Start {
+        /// GROUP/TEMPLATE, or the template's resource id
+        template: String,
+        /// Come back at once
+        #[arg(long)]
+        no_watch: bool,
+    },
+    /// Follow a run from its beginning to its end
+    Watch(RunOf),
+    /// The customization log of a run
+    Logs(RunOf),
+    /// The runs of a template, newest first
+    Ls {
+        /// GROUP/TEMPLATE, or the template's resource id
+        template: String,
+    },
+    /// End the run that is going on
+    Cancel {
+        /// GROUP/TEMPLATE, or the template's resource id
+        template: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunOf {
+    /// GROUP/TEMPLATE, or the template's resource id
+    pub(crate) template: String,
+    /// The run's id [default: the newest]
+    #[arg(long, value_name = "ID")]
+    pub(crate) run: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

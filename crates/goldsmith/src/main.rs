@@ -4,6 +4,7 @@ mod cli;
 mod cmd;
 mod duration;
 mod output;
+mod remote;
 mod setting;
 mod signals;
 

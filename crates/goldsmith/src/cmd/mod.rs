@@ -7,7 +7,9 @@ mod catalogue;
 mod doctor;
 mod image;
 mod ledger;
+mod login;
 mod plan;
+mod run;
 mod shell;
 mod template;
 mod validate;
@@ -75,6 +77,8 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
         Command::Build(args) => Box::pin(build::run(args, global, &layout, output)).await,
         Command::Plan(args) => plan::run(args, global, &layout, output).await,
         Command::Shell(args) => shell::run(&args, &layout).await,
+        Command::Login(args) => login::run(args, output).await,
+        Command::Run(command) => run::run(command, output).await,
         Command::Image(command) => image::run(command, global, &layout, output).await,
         Command::Catalogue(command) => catalogue::run(&command, &layout, output),
         Command::Cache(command) => cache::run(&command, &layout, output).await,

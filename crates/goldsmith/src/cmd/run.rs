@@ -1,0 +1,123 @@
+//! `goldsmith run`: the runs of a service's templates, from here.
+
+use api::ErrorCode;
+use engine::error::Error;
+use reqwest::Method;
+use serde_json::Value;
+
+use super::Result;
+use crate::{
+    cli,
+    output::{Output, Table},
+    remote::{Client, Followed, Login},
+};
+
+pub(super) async fn run(command: cli::Run, output: &Output) -> Result {
+    let client = Client::connect(Login::load()?).await?;
+    match command {
+        cli::Run::Start { template, no_watch } => {
+            let template = client.template(&template)?;
+            client.call(Method::POST, &format!("{template}/run")).await?;
+            let run = newest(&client, &template).await?;
+            if no_watch {
+                output.result("run", &run, || text(&run["name"]));
+                return Ok(0);
+            }
+            watch(&client, &template, &run, output).await
+        }
+        cli::Run::Watch(args) => {
+            let (template, run) = chosen(&client, &args).await?;
+            watch(&client, &template, &run, output).await
+        }
+        cli::Run::Logs(args) => {
+            let (template, run) = chosen(&client, &args).await?;
+            let log = client.log(&format!("{template}/runs/{}", text(&run["name"]))).await?;
+            output.result("log", &log, || log.clone());
+            Ok(0)
+        }
+        cli::Run::Ls { template } => list(&client, &template, output).await,
+        cli::Run::Cancel { template } => {
+            let template = client.template(&template)?;
+            client.call(Method::POST, &format!("{template}/cancel")).await?;
+            let run = newest(&client, &template).await?;
+            output.result("canceled", &run, || "the run is told to end".to_owned());
+            Ok(0)
+        }
+    }
+}
+
+/// Shows a run as a local build is shown; its end decides the exit code.
+async fn watch(client: &Client, template: &str, run: &Value, output: &Output) -> Result {
+    let id = text(&run["name"]);
+    let path = format!("{template}/runs/{id}");
+    let (events, screen) = output.follow();
+    let mut ended = None;
+    let followed = client
+        .follow(&path, |followed| match followed {
+            Followed::Event(event) => events.send(event),
+            Followed::Ended(value) => ended = Some(value),
+        })
+        .await;
+    drop(events);
+    if let Err(e) = screen.await {
+        tracing::error!(error = %e, "the output task died");
+    }
+    followed?;
+    let run = client.call(Method::GET, &path).await?;
+    let state = text(&run["properties"]["runState"]);
+    if state == "Succeeded" {
+        output.result("run", &run, || format!("run {id}: {state}"));
+        return Ok(0);
+    }
+    let said = ended.map(|value| value["error"].clone()).unwrap_or_default();
+    let code = said["code"].as_str().and_then(ErrorCode::from_name);
+    let code = match state.as_str() {
+        "Canceled" => ErrorCode::Canceled,
+        _ => code.unwrap_or(ErrorCode::InternalError),
+    };
+    let message = format!("run {id}: {state}: {}", text(&run["properties"]["message"]));
+    let error = Error::new(code, message.trim_end_matches([':', ' ']).to_owned());
+    Err(error.hint(format!("goldsmith run logs {template} --run {id}")).into())
+}
+
+async fn list(client: &Client, template: &str, output: &Output) -> Result {
+    let template = client.template(template)?;
+    let runs = client.call(Method::GET, &format!("{template}/runs")).await?;
+    let mut table = Table::new(&["run", "state", "started", "ended"]);
+    for run in runs["value"].as_array().into_iter().flatten() {
+        let properties = &run["properties"];
+        table.row([
+            text(&run["name"]),
+            text(&properties["runState"]),
+            text(&properties["startTime"]),
+            text(&properties["endTime"]),
+        ]);
+    }
+    output.result("runs", &runs, || {
+        if table.is_empty() { "it has not been run".to_owned() } else { table.render() }
+    });
+    Ok(0)
+}
+
+/// The run that is meant: the named one, else the newest.
+async fn chosen(client: &Client, args: &cli::RunOf) -> Result<(String, Value)> {
+    let template = client.template(&args.template)?;
+    let run = match &args.run {
+        Some(id) => client.call(Method::GET, &format!("{template}/runs/{id}")).await?,
+        None => newest(client, &template).await?,
+    };
+    Ok((template, run))
+}
+
+async fn newest(client: &Client, template: &str) -> Result<Value> {
+    let runs = client.call(Method::GET, &format!("{template}/runs")).await?;
+    runs["value"].as_array().and_then(|runs| runs.first().cloned()).ok_or_else(|| {
+        Error::new(ErrorCode::NotFound, format!("{template} has not been run"))
+            .hint("goldsmith run start GROUP/TEMPLATE")
+            .into()
+    })
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

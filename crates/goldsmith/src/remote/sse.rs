@@ -1,0 +1,61 @@
+//! Server-sent events, taken apart as they come in.
+
+/// One event.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) id: String,
+    pub(super) data: String,
+}
+
+/// Bytes that are not yet a whole event.
+#[derive(Debug, Default)]
+pub(super) struct Parser {
+    rest: Vec<u8>,
+    id: String,
+    data: Vec<String>,
+}
+
+impl Parser {
+    /// Takes more bytes; gives back the events that are whole now.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<Message> {
+        self.rest.extend_from_slice(bytes);
+        let mut messages = Vec::new();
+        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            messages.extend(self.line(line.trim_end_matches(['\r', '\n'])));
+        }
+        messages
+    }
+
+    fn line(&mut self, line: &str) -> Option<Message> {
+        if line.is_empty() {
+            let data = std::mem::take(&mut self.data);
+            return (!data.is_empty())
+                .then(|| Message { id: self.id.clone(), data: data.join("\n") });
+        }
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "data" => self.data.push(value.to_owned()),
+            "id" => value.clone_into(&mut self.id),
+            // Comments keep the connection alive; other fields are not sent to us.
+            _ => {}
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_found_however_the_bytes_are_cut() {
+        let text = b": hello\nid: 1\ndata: {\"a\":1}\n\nid:2\r\ndata: x\r\ndata: y\r\n\r\n";
+        let mut parser = Parser::default();
+        let found: Vec<Message> = text.iter().flat_map(|byte| parser.feed(&[*byte])).collect();
+        let message = |id: &str, data: &str| Message { id: id.into(), data: data.into() };
+        assert_eq!(found, [message("1", "{\"a\":1}"), message("2", "x\ny")]);
+    }
+}
