@@ -8,16 +8,10 @@ use super::{Error, open::Pools, row::nanoseconds};
 /// In the order in which they are applied; never changed once released, only added to.
 const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_tables.sql")];
 
-/// Any number, the same in every release: who holds this lock of PostgreSQL migrates.
-const LOCK: i64 = 0x0060_1d53_1117;
-
 /// Applies what is missing, all or nothing.
 pub(super) async fn migrate(pools: &Pools) -> Result<(), Error> {
-    // On SQLite the transaction itself keeps others out; see `Pools::begin`.
+    // Keeps out everyone else who writes, in other processes too.
     let mut tx = pools.begin().await?;
-    if pools.postgres {
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
-    }
     sqlx::query(
         "CREATE TABLE IF NOT EXISTS schema_version \
          (version BIGINT NOT NULL PRIMARY KEY, applied BIGINT NOT NULL)",

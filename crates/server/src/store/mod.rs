@@ -31,13 +31,56 @@ use self::{
 /// After every key.
 const LAST: &str = "\u{10ffff}";
 
-/// A query of resources in the order of their keys, between two keys.
+// Columns are named, not `*`: PostgreSQL refuses prepared queries whose result would change, as when
+// a later release adds a column while this one runs.
+
+macro_rules! resources {
+    ($($rest:literal),*) => {
+        concat!(
+            "SELECT id, subscription, grp, kind, name, revision, created, changed, body, hidden \
+             FROM resources WHERE ",
+            $($rest),*
+        )
+    };
+}
+
+/// Resources in the order of their keys, between two keys.
 macro_rules! listing {
     ($condition:literal) => {
-        concat!(
-            "SELECT * FROM resources WHERE subscription = $1 AND ",
+        resources!(
+            "subscription = $1 AND key > $2 AND key < $3 AND ",
             $condition,
-            " AND key > $2 AND key < $3 ORDER BY key LIMIT $4"
+            " ORDER BY key LIMIT $4"
+        )
+    };
+}
+
+macro_rules! operations {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, subscription, kind, target, status, error, started, ended \
+             FROM operations WHERE ",
+            $rest
+        )
+    };
+}
+
+macro_rules! runs {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, template, subscription, operation, state, sub_state, message, queued, \
+             ended, epoch, vcpus, memory_mib, input FROM runs WHERE ",
+            $rest
+        )
+    };
+}
+
+macro_rules! clients {
+    ($rest:literal) => {
+        concat!(
+            "SELECT client_id, object_id, name, secret_hash, created, rotated, revoked \
+             FROM clients ",
+            $rest
         )
     };
 }
@@ -71,7 +114,7 @@ impl Store {
 
     /// One resource or group.
     pub async fn resource(&self, key: &ResourceKey) -> Result<Option<Resource>, Error> {
-        let row = sqlx::query("SELECT * FROM resources WHERE key = $1")
+        let row = sqlx::query(resources!("key = $1"))
             .bind(text(key.as_str()))
             .fetch_optional(&self.pools.reader)
             .await?;
@@ -126,7 +169,7 @@ impl Store {
 
     /// One operation.
     pub async fn operation(&self, id: &str) -> Result<Option<Operation>, Error> {
-        let row = sqlx::query("SELECT * FROM operations WHERE id = $1")
+        let row = sqlx::query(operations!("id = $1"))
             .bind(lower(id))
             .fetch_optional(&self.pools.reader)
             .await?;
@@ -135,7 +178,7 @@ impl Store {
 
     /// Every operation that is not over, oldest first.
     pub async fn unfinished_operations(&self) -> Result<Vec<Operation>, Error> {
-        let rows = sqlx::query("SELECT * FROM operations WHERE ended IS NULL ORDER BY started, id")
+        let rows = sqlx::query(operations!("ended IS NULL ORDER BY started, id"))
             .fetch_all(&self.pools.reader)
             .await?;
         Ok(rows.iter().map(row::operation).collect::<Result<_, _>>()?)
@@ -143,16 +186,18 @@ impl Store {
 
     /// Removes the operations that were over before then, and says how many there were.
     pub async fn forget_operations_before(&self, time: Timestamp) -> Result<u64, Error> {
+        let mut tx = self.pools.begin().await?;
         let done = sqlx::query("DELETE FROM operations WHERE ended < $1")
             .bind(nanoseconds(time))
-            .execute(&self.pools.writer)
+            .execute(&mut *tx)
             .await?;
+        tx.commit().await?;
         Ok(done.rows_affected())
     }
 
     /// One run.
     pub async fn run(&self, id: &str) -> Result<Option<Run>, Error> {
-        let row = sqlx::query("SELECT * FROM runs WHERE id = $1")
+        let row = sqlx::query(runs!("id = $1"))
             .bind(lower(id))
             .fetch_optional(&self.pools.reader)
             .await?;
@@ -161,13 +206,11 @@ impl Store {
 
     /// The runs of a template, newest first, at most so many.
     pub async fn runs_of(&self, template: &ResourceKey, limit: u32) -> Result<Vec<Run>, Error> {
-        let rows = sqlx::query(
-            "SELECT * FROM runs WHERE template = $1 ORDER BY queued DESC, id DESC LIMIT $2",
-        )
-        .bind(text(template.as_str()))
-        .bind(i64::from(limit))
-        .fetch_all(&self.pools.reader)
-        .await?;
+        let rows = sqlx::query(runs!("template = $1 ORDER BY queued DESC, id DESC LIMIT $2"))
+            .bind(text(template.as_str()))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pools.reader)
+            .await?;
         Ok(rows.iter().map(row::run).collect::<Result<_, _>>()?)
     }
 
@@ -178,7 +221,7 @@ impl Store {
 
     /// The run of a template that is not over.
     pub async fn active_run(&self, template: &ResourceKey) -> Result<Option<Run>, Error> {
-        let row = sqlx::query("SELECT * FROM runs WHERE template = $1 AND ended IS NULL")
+        let row = sqlx::query(runs!("template = $1 AND ended IS NULL"))
             .bind(text(template.as_str()))
             .fetch_optional(&self.pools.reader)
             .await?;
@@ -187,7 +230,7 @@ impl Store {
 
     /// Every run that is not over, oldest first.
     pub async fn unfinished_runs(&self) -> Result<Vec<Run>, Error> {
-        let rows = sqlx::query("SELECT * FROM runs WHERE ended IS NULL ORDER BY queued, id")
+        let rows = sqlx::query(runs!("ended IS NULL ORDER BY queued, id"))
             .fetch_all(&self.pools.reader)
             .await?;
         Ok(rows.iter().map(row::run).collect::<Result<_, _>>()?)
@@ -195,7 +238,7 @@ impl Store {
 
     /// All service principals, oldest first, the revoked ones too.
     pub async fn clients(&self) -> Result<Vec<Client>, Error> {
-        let rows = sqlx::query("SELECT * FROM clients ORDER BY created, client_id")
+        let rows = sqlx::query(clients!("ORDER BY created, client_id"))
             .fetch_all(&self.pools.reader)
             .await?;
         Ok(rows.iter().map(row::client).collect::<Result<_, _>>()?)
@@ -203,7 +246,7 @@ impl Store {
 
     /// One service principal.
     pub async fn client(&self, client_id: &str) -> Result<Option<Client>, Error> {
-        let row = sqlx::query("SELECT * FROM clients WHERE client_id = $1")
+        let row = sqlx::query(clients!("WHERE client_id = $1"))
             .bind(lower(client_id))
             .fetch_optional(&self.pools.reader)
             .await?;

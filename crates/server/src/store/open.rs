@@ -12,6 +12,8 @@ use super::{Error, migrate::migrate};
 
 /// How long a request waits for a free connection before it is told that the database is busy.
 const ACQUIRE: Duration = Duration::from_secs(10);
+/// Any number, the same in every release: who holds this lock of PostgreSQL writes.
+const LOCK: i64 = 0x0060_1d53_1117;
 /// How often the switch to WAL is tried while another process holds the file.
 const WAL_ATTEMPTS: u32 = 100;
 
@@ -37,12 +39,19 @@ impl Pools {
         Err(configuration("the database's address must be sqlite:///absolute/path or postgres://…"))
     }
 
-    /// A transaction for writing.
+    /// A transaction for writing, one at a time: without that, PostgreSQL would resolve commits
+    /// that touch the same rows in another order by failing one of them after a second, and let a
+    /// resource be added below one that is being emptied.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
-        // A deferred transaction of SQLite that reads before it writes can fail instead of waiting
-        // for another process.
-        let begin = if self.postgres { "BEGIN" } else { "BEGIN IMMEDIATE" };
-        self.writer.begin_with(begin).await
+        if !self.postgres {
+            // A deferred transaction of SQLite that reads before it writes can fail instead of
+            // waiting for another process.
+            return self.writer.begin_with("BEGIN IMMEDIATE").await;
+        }
+        // Every statement sees what was committed before it, and so before the lock was had.
+        let mut tx = self.writer.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
+        Ok(tx)
     }
 }
 
@@ -148,7 +157,11 @@ async fn prepare_postgres(connection: &mut AnyConnection) -> Result<(), sqlx::Er
     )
     .execute(&mut *connection)
     .await?;
-    sqlx::query("SET statement_timeout = '30s'").execute(&mut *connection).await?;
+    for setting in
+        ["SET statement_timeout = '30s'", "SET idle_in_transaction_session_timeout = '30s'"]
+    {
+        sqlx::query(setting).execute(&mut *connection).await?;
+    }
     Ok(())
 }
 

@@ -9,21 +9,15 @@ use super::{
     row::{json, lower, name, nanoseconds, text},
 };
 
-/// How often a transaction is tried that PostgreSQL ended in favour of another one.
-const ATTEMPTS: usize = 5;
-
 type Tx = Transaction<'static, Any>;
 
 /// Carries them out; durable when it returns.
 pub(super) async fn commit(pools: &Pools, writes: &[Write]) -> Result<(), Error> {
     let Some(first) = writes.first() else { return Ok(()) };
-    for _ in 0..ATTEMPTS {
-        match attempt(pools, writes).await {
-            Err(Error::Database(error)) if lost_to_another(&error) => {}
-            result => return result,
-        }
+    match attempt(pools, writes).await {
+        Err(Error::Database(error)) if lost_to_another(&error) => Err(stale(key(first))),
+        result => result,
     }
-    Err(stale(key(first)))
 }
 
 async fn attempt(pools: &Pools, writes: &[Write]) -> Result<(), Error> {
@@ -45,7 +39,8 @@ async fn attempt(pools: &Pools, writes: &[Write]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Of a deadlock or of serializable transactions. Everything was undone, so it may be tried again.
+/// Whether PostgreSQL ended the transaction in favour of another one. Our own wait for each other;
+/// an administrator's session may still hold rows.
 fn lost_to_another(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
