@@ -55,14 +55,18 @@ impl Pools {
     }
 }
 
+/// Commits wait for each other anyway (`Pools::begin`): two connections, so that they do not take all
+/// of them from those who read.
 async fn postgres(url: &str) -> Result<Pools, Error> {
-    let pool = AnyPoolOptions::new()
-        .max_connections(10)
-        .acquire_timeout(ACQUIRE)
-        .after_connect(|connection, _| Box::pin(prepare_postgres(connection)))
-        .connect_with(AnyConnectOptions::from_str(url)?)
-        .await?;
-    let pools = Pools { reader: pool.clone(), writer: pool, postgres: true };
+    let options = AnyConnectOptions::from_str(url)?;
+    let pool = |connections| {
+        AnyPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE)
+            .after_connect(|connection, _| Box::pin(prepare_postgres(connection)))
+    };
+    let writer = pool(2).connect_with(options.clone()).await?;
+    let pools = Pools { reader: pool(8).connect_lazy_with(options), writer, postgres: true };
     migrate(&pools).await?;
     Ok(pools)
 }

@@ -1,16 +1,17 @@
 //! One suite, on both databases.
 
 mod postgres;
+mod samples;
 
-use std::{os::unix::fs::PermissionsExt as _, time::Instant};
+use std::{os::unix::fs::PermissionsExt as _, slice::from_ref, time::Instant};
 
 use serde_json::json;
 
 use super::*;
-
-const SUBSCRIPTION: &str = "11111111-2222-3333-4444-555555555555";
-const TEMPLATES: &str = "microsoft.virtualmachineimages/imagetemplates";
-const GROUPS: &str = "microsoft.resources/resourcegroups";
+use samples::{
+    GROUPS, SUBSCRIPTION, TEMPLATES, client, definition, gallery, group, operation, over, run,
+    template,
+};
 
 /// SQLite: every case has a file of its own.
 #[tokio::test(flavor = "multi_thread")]
@@ -94,80 +95,6 @@ async fn the_sqlite_file_is_its_owners_alone_and_has_a_log() {
     assert_eq!(synchronous, 2, "FULL");
     store.close().await;
     assert!(store.ping().await.is_err());
-}
-
-fn resource(group: &str, kind: &str, below: &str, name: &str) -> Resource {
-    let id = match kind {
-        GROUPS => format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}"),
-        _ => format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/{below}/{name}"),
-    };
-    Resource {
-        id,
-        subscription: SUBSCRIPTION.to_owned(),
-        group: group.to_lowercase(),
-        kind: kind.to_owned(),
-        name: name.to_owned(),
-        revision: 0,
-        created: "2026-01-02T03:04:05.000000007Z".parse().unwrap(),
-        changed: "2026-01-02T03:04:06Z".parse().unwrap(),
-        body: json!({"location": "westus2", "tags": {"a": "ä"}, "properties": {"n": 1}}),
-        hidden: json!({"pinned": ["x"]}),
-    }
-}
-
-fn template(group: &str, name: &str) -> Resource {
-    resource(group, TEMPLATES, "providers/Microsoft.VirtualMachineImages/imageTemplates", name)
-}
-
-fn group(name: &str) -> Resource {
-    resource(name, GROUPS, "", name)
-}
-
-fn gallery(group: &str, name: &str) -> Resource {
-    resource(group, "microsoft.compute/galleries", "providers/Microsoft.Compute/galleries", name)
-}
-
-fn definition(group: &str, gallery: &str, name: &str) -> Resource {
-    let below = format!("providers/Microsoft.Compute/galleries/{gallery}/images");
-    resource(group, "microsoft.compute/galleries/images", &below, name)
-}
-
-fn operation(id: &str, started: &str) -> Operation {
-    Operation {
-        id: id.to_owned(),
-        subscription: SUBSCRIPTION.to_owned(),
-        kind: "putTemplate".to_owned(),
-        target: template("g", "t").key(),
-        status: OperationStatus::InProgress,
-        error: None,
-        started: started.parse().unwrap(),
-        ended: None,
-    }
-}
-
-fn run(id: &str, template: &Resource, queued: &str) -> Run {
-    Run {
-        id: id.to_owned(),
-        template: template.key(),
-        subscription: SUBSCRIPTION.to_owned(),
-        operation: format!("operation-of-{id}"),
-        state: RunState::Queued,
-        sub_state: "Queued".to_owned(),
-        message: String::new(),
-        queued: queued.parse().unwrap(),
-        ended: None,
-        epoch: 1,
-        vcpus: 2,
-        memory_mib: 4096,
-        input: template.body.clone(),
-    }
-}
-
-fn over(mut run: Run) -> Run {
-    run.state = RunState::Succeeded;
-    run.sub_state = String::new();
-    run.ended = Some("2026-01-03T00:00:00Z".parse().unwrap());
-    run
 }
 
 fn stored(mut resource: Resource) -> Resource {
@@ -433,7 +360,7 @@ async fn runs_have_epochs(address: String) {
     stale(commit(Write::ClaimRun(theirs.clone())).await);
     assert_eq!(stale(commit(Write::ReplaceRun(over(mine))).await), "r1");
     assert_eq!(store.run("r1").await.unwrap().unwrap(), theirs);
-    assert_eq!(store.unfinished_runs().await.unwrap(), [theirs.clone()]);
+    assert_eq!(store.unfinished_runs().await.unwrap(), from_ref(&theirs));
     assert_eq!(store.active_run(&template.key()).await.unwrap().unwrap(), theirs);
 
     let theirs = over(theirs);
@@ -465,7 +392,7 @@ async fn a_template_has_one_active_run(address: String) {
     assert_eq!(stale(commit(Write::ReplaceRun(first.clone())).await), "r1");
     let runs = [second.clone(), over(first)];
     assert_eq!(store.runs_of(&t.key(), 10).await.unwrap(), runs);
-    assert_eq!(store.runs_of(&t.key(), 1).await.unwrap(), [second.clone()]);
+    assert_eq!(store.runs_of(&t.key(), 1).await.unwrap(), from_ref(&second));
     assert_eq!(store.latest_run(&t.key()).await.unwrap().unwrap(), second);
     assert_eq!(store.latest_run(&template("g", "none").key()).await.unwrap(), None);
 }
@@ -500,18 +427,6 @@ async fn racing_commits_in_opposite_order(address: String) {
         result.unwrap();
     }
     assert_eq!(store.unfinished_operations().await.unwrap().len(), 3);
-}
-
-fn client(id: &str) -> Client {
-    Client {
-        client_id: id.to_owned(),
-        object_id: format!("object-{id}"),
-        name: "Pipeline".to_owned(),
-        secret_hash: "salt$hash".to_owned(),
-        created: "2026-01-01T00:00:00Z".parse().unwrap(),
-        rotated: "2026-01-01T00:00:00Z".parse().unwrap(),
-        revoked: None,
-    }
 }
 
 async fn clients_are_kept(address: String) {
@@ -566,8 +481,8 @@ async fn reopening_keeps_everything(address: String) {
         let store = Store::open(&address).await.unwrap();
         let found = store.resource(&template.key()).await.unwrap().unwrap();
         assert_eq!(found, stored(template.clone()));
-        assert_eq!(store.unfinished_runs().await.unwrap(), [run.clone()]);
-        assert_eq!(store.unfinished_operations().await.unwrap(), [operation.clone()]);
+        assert_eq!(store.unfinished_runs().await.unwrap(), from_ref(&run));
+        assert_eq!(store.unfinished_operations().await.unwrap(), from_ref(&operation));
         assert_eq!(store.clients().await.unwrap(), [client("c1")]);
         store.close().await;
     }

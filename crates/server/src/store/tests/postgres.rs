@@ -5,7 +5,7 @@ use std::{
     io::{BufRead as _, BufReader},
     os::unix::{fs::chown, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -33,8 +33,8 @@ rm -rf "$PWD"
 struct Server {
     folder: PathBuf,
     databases: AtomicU32,
-    /// Closed by the system at the end of the process: the guard's sign to tidy up.
-    _alive: ChildStdin,
+    /// Its input is closed by the system at the end of this process: the sign to tidy up.
+    _guard: Child,
 }
 
 /// The address of a new, empty database.
@@ -55,7 +55,7 @@ pub(super) async fn new_database() -> String {
 fn start() -> Server {
     let folder =
         tempfile::Builder::new().prefix("goldsmith-pg-").tempdir_in("/tmp").unwrap().keep();
-    // Links, so that the script needs no path of the system's.
+    // Beside the data, so that the script needs no path of the system's.
     let programs = programs();
     for program in ["initdb", "pg_ctl"] {
         let script = format!("#!/bin/sh\nexec '{}' \"$@\"\n", programs.join(program).display());
@@ -75,14 +75,13 @@ fn start() -> Server {
         guard.uid(uid).gid(gid);
     }
     let mut guard = guard.spawn().unwrap();
-    let alive = guard.stdin.take().unwrap();
     let mut line = String::new();
     BufReader::new(guard.stdout.take().unwrap()).read_line(&mut line).unwrap();
     if line.trim() != "ready" {
         let read = |name| fs::read_to_string(folder.join(name)).unwrap_or_default();
         panic!("PostgreSQL did not start:\n{}\n{}", read("log"), read("server.log"));
     }
-    Server { folder, databases: AtomicU32::new(0), _alive: alive }
+    Server { folder, databases: AtomicU32::new(0), _guard: guard }
 }
 
 /// Where the newest PostgreSQL's programs are.
