@@ -54,6 +54,7 @@ cases![
     lists_by_group_kind_and_below,
     keys_ignore_case,
     a_commit_is_all_or_nothing,
+    an_abandoned_commit_is_carried_out,
     operations_are_kept_and_forgotten,
     runs_have_epochs,
     a_template_has_one_active_run,
@@ -314,6 +315,25 @@ async fn a_commit_is_all_or_nothing(address: String) {
     // The connection that was rolled back is good for the next one.
     fill(&store, [a]).await;
     assert_eq!(listed(&store, select()).await, ["x", "a", "b"]);
+}
+
+/// As when a client hangs up: the request's future is dropped after its first step.
+async fn an_abandoned_commit_is_carried_out(address: String) {
+    let store = Store::open(&address).await.unwrap();
+    let writes = (0..50).map(|n| Write::Insert(template("g", &format!("t{n}")))).collect();
+    let commit = Box::pin(store.commit(writes));
+    assert!(futures_util::FutureExt::now_or_never(commit).is_none());
+    let done = async {
+        loop {
+            match store.count(TEMPLATES).await.unwrap() {
+                0 => tokio::task::yield_now().await,
+                count => break count,
+            }
+        }
+    };
+    let deadline = std::time::Duration::from_secs(20);
+    assert_eq!(tokio::time::timeout(deadline, done).await.unwrap(), 50);
+    fill(&store, [gallery("g", "x")]).await;
 }
 
 async fn operations_are_kept_and_forgotten(address: String) {
