@@ -3,7 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use engine::layout::Layout;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Notify, futures::Notified};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::store::Store;
 
@@ -33,12 +34,15 @@ struct Inner {
     settings: Settings,
     store: Store,
     shutdown: CancellationToken,
+    tasks: TaskTracker,
+    worker: Notify,
 }
 
 impl App {
     /// Puts the parts together.
     pub fn new(settings: Settings, store: Store, shutdown: CancellationToken) -> Self {
-        Self { inner: Arc::new(Inner { settings, store, shutdown }) }
+        let (tasks, worker) = (TaskTracker::new(), Notify::new());
+        Self { inner: Arc::new(Inner { settings, store, shutdown, tasks, worker }) }
     }
 
     /// How the service is to run.
@@ -54,5 +58,20 @@ impl App {
     /// Fires when the service is to end.
     pub fn shutdown(&self) -> &CancellationToken {
         &self.inner.shutdown
+    }
+    /// What goes on in the background; see [`crate::tasks`].
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.inner.tasks
+    }
+
+    /// Tells the worker that a run was submitted or is to be canceled. One call is remembered until
+    /// the worker looks, so it cannot come too early.
+    pub(crate) fn wake_worker(&self) {
+        self.inner.worker.notify_one();
+    }
+
+    /// Waits for [`wake_worker`](Self::wake_worker).
+    pub(crate) fn worker_woken(&self) -> Notified<'_> {
+        self.inner.worker.notified()
     }
 }

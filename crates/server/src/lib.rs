@@ -16,5 +16,6 @@ pub mod arm;
 mod operation;
 mod providers;
 pub mod store;
+mod tasks;
 
 pub use app::{App, Settings};

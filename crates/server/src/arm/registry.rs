@@ -21,6 +21,26 @@ pub trait ResourceType: Send + Sync {
     /// Creates or replaces.
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError>;
 
+    /// Reads one that is not a stored resource. `None`: it is in the store, if anywhere.
+    async fn get(
+        &self,
+        _app: &App,
+        _call: &Call,
+        _key: &ResourceKey,
+    ) -> Result<Option<Reply>, ApiError> {
+        Ok(None)
+    }
+
+    /// Lists what are no stored resources, below `parent`. `None`: they are in the store, if anywhere.
+    async fn list(
+        &self,
+        _app: &App,
+        _call: &Call,
+        _parent: &ResourceKey,
+    ) -> Result<Option<Reply>, ApiError> {
+        Ok(None)
+    }
+
     /// Changes some fields.
     async fn patch(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
         providers::generic::patch_tags(self.name(), app, call, key).await

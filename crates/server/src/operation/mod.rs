@@ -8,6 +8,8 @@
 //!
 //! The URL answers for as long as the row is there, also when the resource is gone.
 
+pub(crate) mod state;
+
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -76,7 +78,8 @@ impl Started {
     }
 }
 
-fn new(kind: &str, target: ResourceKey, subscription: &str) -> Operation {
+/// A row of an operation that no client polls yet.
+pub fn new(kind: &str, target: ResourceKey, subscription: &str) -> Operation {
     Operation {
         id: uuid::Uuid::now_v7().to_string(),
         subscription: subscription.to_lowercase(),

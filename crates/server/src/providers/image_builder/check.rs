@@ -1,0 +1,148 @@
+//! What can be said about a template before anything is stored.
+
+use api::{
+    ErrorCode,
+    template::{Diagnostic, Face, Identity, ParseOptions, Severity, Template, parse},
+};
+use serde_json::{Map, Value};
+
+use super::version;
+use crate::{
+    App,
+    arm::{ApiError, Call},
+    store::ResourceKey,
+};
+
+/// The body as JSON and as a template.
+///
+/// # Errors
+/// Every mistake of the template: one as itself, several as the first with all of them in `details`.
+pub(super) fn template(call: &Call) -> Result<(Value, Template), ApiError> {
+    let sent = Value::Object(call.json()?);
+    let template = read(&call.body, call)?;
+    Ok((sent, template))
+}
+
+/// Reads a template under the call's api-version.
+fn read(text: &str, call: &Call) -> Result<Template, ApiError> {
+    read_as(text, &ParseOptions { api_version: Some(version(call)), face: Face::Service })
+}
+
+/// Reads a template under any version.
+pub(super) fn read_as(text: &str, options: &ParseOptions) -> Result<Template, ApiError> {
+    let parsed = parse(text, options);
+    match parsed.template {
+        Some(template) => Ok(template),
+        None => Err(refusal(&parsed.diagnostics)),
+    }
+}
+
+/// The mistakes of a template as one error.
+fn refusal(diagnostics: &[Diagnostic]) -> ApiError {
+    let errors: Vec<ApiError> = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.severity == Severity::Error)
+        .map(one)
+        .collect();
+    match errors.as_slice() {
+        [] => ApiError::internal("a template was refused without a reason"),
+        [one] => one.clone(),
+        [first, others @ ..] => {
+            let code = if others.iter().all(|other| other.code == first.code) {
+                first.code.clone()
+            } else {
+                ErrorCode::ValidationFailed.name().to_owned()
+            };
+            let mut all = ApiError::bad_request(code, first.message.clone());
+            all.target.clone_from(&first.target);
+            all.details = errors;
+            all
+        }
+    }
+}
+
+fn one(diagnostic: &Diagnostic) -> ApiError {
+    let mut message = diagnostic.message.clone();
+    if let Some(hint) = &diagnostic.hint {
+        message = format!("{}. To fix it: {hint}", message.trim_end_matches('.'));
+    }
+    let error = ApiError::bad_request(diagnostic.code.name(), message);
+    if diagnostic.path.is_empty() { error } else { error.target(diagnostic.path.clone()) }
+}
+
+/// A mistake at a field, in the words of the service.
+pub(super) fn invalid(target: &str, message: impl std::fmt::Display) -> ApiError {
+    ApiError::bad_request(
+        ErrorCode::ValidationFailed.name(),
+        format!("Validation failed: {message}"),
+    )
+    .target(target)
+}
+
+/// The name of the region, however it is spelled: `West US 2` is `westus2`.
+pub(super) fn location(app: &App, template: &Template) -> Result<String, ApiError> {
+    let given = template.location.as_deref().unwrap_or_default();
+    let name = region(given);
+    let regions = &app.settings().regions;
+    if regions.iter().any(|known| region(known) == name) {
+        return Ok(name);
+    }
+    Err(ApiError::bad_request(
+        "LocationNotAvailableForResourceType",
+        format!(
+            "The provided location '{given}' is not available for resource type '{}'. List of available regions for the resource type is '{}'.",
+            super::TEMPLATES,
+            regions.join(",")
+        ),
+    )
+    .target("location"))
+}
+
+/// A region's name in lower case and without blanks.
+pub(super) fn region(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase()
+}
+
+/// Every identity that the template names must be there.
+pub(super) async fn identities(app: &App, template: &Template) -> Result<(), ApiError> {
+    if let Some(Identity::UserAssigned { id }) = &template.identity {
+        identity(app, "identity.userAssignedIdentities", &id.to_string()).await?;
+    }
+    let profile = template.properties.vm_profile.as_ref();
+    for id in profile.map(|profile| profile.user_assigned_identities.as_slice()).unwrap_or_default()
+    {
+        let target = "properties.vmProfile.userAssignedIdentities";
+        identity(app, target, &id.to_string()).await?;
+    }
+    Ok(())
+}
+
+/// The identity of that id must be there.
+pub(super) async fn identity(app: &App, target: &str, id: &str) -> Result<(), ApiError> {
+    if found_identity(app, id).await?.is_some() {
+        return Ok(());
+    }
+    Err(invalid(
+        target,
+        format_args!(
+            "'ImageTemplate.{target}': the user-assigned identity '{id}' was not found. Create it first, or name one that exists"
+        ),
+    ))
+}
+
+/// `{principalId, clientId}` of an identity.
+pub(super) async fn found_identity(
+    app: &App,
+    id: &str,
+) -> Result<Option<Value>, crate::store::Error> {
+    let found = app.store().resource(&ResourceKey::of(id)).await?;
+    let kind = "microsoft.managedidentity/userassignedidentities";
+    Ok(found.filter(|resource| resource.kind == kind).map(|resource| {
+        let properties = &resource.body["properties"];
+        let mut ids = Map::new();
+        for name in ["principalId", "clientId"] {
+            ids.insert(name.to_owned(), properties[name].clone());
+        }
+        Value::Object(ids)
+    }))
+}

@@ -1,0 +1,58 @@
+//! Deletion of a template: its children, the staging group that was made for it, then itself. Images
+//! that it made stay.
+
+use serde_json::json;
+
+use super::{DELETE_TEMPLATE, load, run::busy, staging, until_done};
+use crate::{
+    App,
+    arm::{ApiError, Call, Reply},
+    operation::{
+        self, Started,
+        state::{self, Event, State},
+    },
+    store::{self, Operation, ResourceKey, Write},
+    tasks,
+};
+
+pub(super) async fn delete(app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+    for _ in 0..8 {
+        let Some((mut template, run)) = load(app, &key).await? else {
+            return Ok(Reply::empty(http::StatusCode::NO_CONTENT));
+        };
+        state::next(State::of(&template, run.as_ref()), Event::Delete)?;
+        let region = template.body["location"].as_str().unwrap_or_default().to_owned();
+        let started = Started::image_builder(call, DELETE_TEMPLATE, key.clone(), &region);
+        template.body["properties"]["provisioningState"] = json!("Deleting");
+        let writes = vec![Write::Replace(template), Write::Operation(started.row.clone())];
+        match app.store().commit(writes).await {
+            Err(store::Error::Stale { .. }) => {}
+            result => {
+                result?;
+                tasks::spawn(app, "delete", finish(app.clone(), started.row.clone()));
+                return Ok(started.accepted());
+            }
+        }
+    }
+    Err(busy())
+}
+
+/// Removes everything in one commit; to be begun anew after a restart.
+pub(super) async fn finish(app: App, operation: Operation) {
+    until_done(&app, "delete an image template", || attempt(&app, &operation)).await;
+}
+
+async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
+    let mut writes = Vec::new();
+    let found = app.store().resource(&operation.target).await?;
+    // One that is not being deleted is a new one of that name.
+    let deleting =
+        found.filter(|template| template.body["properties"]["provisioningState"] == "Deleting");
+    if let Some(template) = deleting {
+        writes.extend(staging::release(app, &template).await?);
+        writes.push(Write::RemoveBelow(operation.target.clone()));
+        writes.push(Write::Remove(operation.target.clone(), template.revision));
+    }
+    writes.push(Write::Operation(operation::ended(operation.clone(), Ok(()))));
+    app.store().commit(writes).await
+}

@@ -1,0 +1,72 @@
+//! `imageTemplates/runOutputs`: what a run made, one per distributor. Written by the worker, read by
+//! clients; there is none before the first run.
+
+use async_trait::async_trait;
+use http::StatusCode;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{API_VERSIONS, OUTPUTS, view};
+use crate::{
+    App,
+    arm::{ApiError, Call, Reply, ResourceType},
+    store::{Resource, ResourceKey},
+};
+
+/// The resource type `imageTemplates/runOutputs`.
+#[derive(Debug)]
+pub(crate) struct RunOutputs;
+
+/// A run output as it is first written. `properties` has `artifactId` or `artifactUri`.
+pub(crate) fn run_output(template: &Resource, name: &str, mut properties: Value) -> Resource {
+    let now = Timestamp::now();
+    properties["provisioningState"] = json!("Succeeded");
+    Resource {
+        id: format!("{}/runOutputs/{name}", template.id),
+        subscription: template.subscription.clone(),
+        group: template.group.clone(),
+        kind: OUTPUTS.to_lowercase(),
+        name: name.to_owned(),
+        revision: 0,
+        created: now,
+        changed: now,
+        body: json!({ "properties": properties }),
+        hidden: json!({}),
+    }
+}
+
+#[async_trait]
+impl ResourceType for RunOutputs {
+    fn name(&self) -> &'static str {
+        OUTPUTS
+    }
+
+    fn api_versions(&self) -> &'static [&'static str] {
+        API_VERSIONS
+    }
+
+    async fn put(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
+        Err(read_only(call))
+    }
+
+    async fn patch(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
+        Err(read_only(call))
+    }
+
+    async fn delete(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
+        Err(read_only(call))
+    }
+
+    fn view(&self, _app: &App, _call: &Call, resource: &Resource) -> Value {
+        view::envelope(OUTPUTS, resource)
+    }
+}
+
+/// 405: only the service itself writes these.
+pub(super) fn read_only(call: &Call) -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "MethodNotAllowed",
+        format!("'{}' can only be read: runs of the image template write it.", call.path.text),
+    )
+}

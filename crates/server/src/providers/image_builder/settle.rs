@@ -1,0 +1,221 @@
+//! What happens between the PUT of a template and `Succeeded` or `Failed`: the source is looked up,
+//! every script is fetched and pinned, the staging group is made.
+
+use api::{
+    ErrorCode,
+    template::{CustomizerKind, Identity, Template, parse},
+};
+use engine::{error::Error, vm_size};
+use serde_json::{Value, json};
+
+use super::{check, pin, run, source, staging, until_done};
+use crate::{
+    App,
+    operation::{self, state},
+    store::{self, Operation, Resource, Write},
+};
+
+/// Why a template cannot be created, or changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// The code of the operation's error.
+    pub(super) code: &'static str,
+    pub(super) message: String,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let mut message = error.message;
+        if let Some(target) = error.target {
+            message = format!("{message} (at '{target}')");
+        }
+        if let Some(hint) = error.hint {
+            message = format!("{}. To fix it: {hint}", message.trim_end_matches('.'));
+        }
+        for line in error.details {
+            message.push_str("; ");
+            message.push_str(&line);
+        }
+        Self { code: error.code.name(), message }
+    }
+}
+
+impl Failure {
+    /// One of the fifteen values that clients know.
+    fn provisioning_code(&self) -> &'static str {
+        match self.code {
+            code @ ("BadSourceType"
+            | "BadPIRSource"
+            | "BadManagedImageSource"
+            | "BadSharedImageVersionSource"
+            | "BadCustomizerType"
+            | "UnsupportedCustomizerType"
+            | "NoCustomizerScript"
+            | "BadValidatorType"
+            | "UnsupportedValidatorType"
+            | "NoValidatorScript"
+            | "BadDistributeType"
+            | "BadSharedImageDistribute"
+            | "BadStagingResourceGroup") => code,
+            "InternalError" | "DiskFull" => "ServerError",
+            _ => "Other",
+        }
+    }
+}
+
+/// Settles a template; to be begun anew after a restart.
+pub(super) async fn settle(app: App, operation: Operation) {
+    until_done(&app, "settle an image template", || attempt(&app, &operation)).await;
+}
+
+async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
+    let Some(mut template) = app.store().resource(&operation.target).await? else {
+        let gone = json!({ "code": "ResourceNotFound", "message": "The image template is gone." });
+        let ended = operation::ended(operation.clone(), Err(gone));
+        return app.store().commit(vec![Write::Operation(ended)]).await;
+    };
+    if template.body["properties"]["provisioningState"] != "Creating" {
+        let ended = operation::ended(operation.clone(), Ok(()));
+        return app.store().commit(vec![Write::Operation(ended)]).await;
+    }
+    let prepared = prepare(app, &mut template).await?;
+    if app.shutdown().is_cancelled() {
+        // What was interrupted is no failure of the template: it is taken up again.
+        return Ok(());
+    }
+    let (mut writes, result) = match prepared {
+        Ok(writes) => {
+            template.body["properties"]["provisioningState"] = json!("Succeeded");
+            (writes, Ok(()))
+        }
+        Err(failure) => {
+            template.body["properties"]["provisioningState"] = json!("Failed");
+            template.body["properties"]["provisioningError"] = json!({
+                "provisioningErrorCode": failure.provisioning_code(),
+                "message": failure.message,
+            });
+            (Vec::new(), Err(json!({ "code": failure.code, "message": failure.message })))
+        }
+    };
+    let wanted = template.body["properties"]["autoRun"]["state"] == "Enabled"
+        && state::next(state::State::of(&template, None), state::Event::Run).is_ok();
+    // The size was checked, so that a run can be made.
+    let auto = if wanted { run::automatic(&template).ok() } else { None };
+    let is_auto = auto.is_some();
+    if let Some((row, run)) = auto {
+        template = run::with_run(template, &run);
+        writes.extend([Write::Operation(row), Write::InsertRun(run)]);
+    }
+    writes.push(Write::Replace(template));
+    writes.push(Write::Operation(operation::ended(operation.clone(), result)));
+    app.store().commit(writes).await?;
+    if is_auto {
+        app.wake_worker();
+    }
+    Ok(())
+}
+
+/// Fills in what is known only now; what else has to be written comes back.
+async fn prepare(
+    app: &App,
+    template: &mut Resource,
+) -> Result<Result<Vec<Write>, Failure>, store::Error> {
+    let typed = match typed(template) {
+        Ok(typed) => typed,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    if let Err(error) = sizes(&typed) {
+        return Ok(Err(error.into()));
+    }
+    let exact = match source::resolve(app, &typed.properties.source).await? {
+        Ok(exact) => exact,
+        Err(error) => return Ok(Err(error.into())),
+    };
+    if exact.os_type.as_deref() == Some("Linux")
+        && let Err(error) = goes_with_linux(&typed)
+    {
+        return Ok(Err(error.into()));
+    }
+    let staging = match staging::prepare(app, template).await? {
+        Ok(writes) => writes,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    if let Err(error) = pin::scripts(app, &mut template.body["properties"]).await {
+        return Ok(Err(error.into()));
+    }
+    if let Some(version) = exact.version {
+        template.body["properties"]["source"]["exactVersion"] = json!(version);
+    }
+    template.hidden["generation"] = json!(exact.generation);
+    template.body["properties"]["exactStagingResourceGroup"] = template.hidden["staging"].clone();
+    identity_ids(app, &typed, template).await?;
+    Ok(Ok(staging))
+}
+
+/// A stored template as what it means.
+pub(super) fn typed(template: &Resource) -> Result<Template, Failure> {
+    let text = run::input(template).to_string();
+    let options =
+        api::template::ParseOptions { api_version: None, face: api::template::Face::Service };
+    let parsed = parse(&text, &options);
+    parsed.template.ok_or_else(|| Failure {
+        code: ErrorCode::ValidationFailed.name(),
+        message: parsed
+            .diagnostics
+            .first()
+            .map_or_else(|| "The template cannot be read.".to_owned(), |d| d.message.clone()),
+    })
+}
+
+/// Sizes of machines must be known ones.
+pub(super) fn sizes(template: &Template) -> Result<(), Error> {
+    let Some(profile) = &template.properties.vm_profile else {
+        return Ok(());
+    };
+    if let Some(size) = profile.vm_size.as_deref().filter(|size| !size.is_empty()) {
+        vm_size::find(size)?;
+    }
+    let proxy = profile.vnet_config.as_ref().and_then(|vnet| vnet.proxy_vm_size.as_deref());
+    if let Some(size) = proxy.filter(|size| !size.is_empty()) {
+        let field = "properties.vmProfile.vnetConfig.proxyVmSize";
+        vm_size::find(size).map_err(|error| error.target(field))?;
+    }
+    Ok(())
+}
+
+fn goes_with_linux(template: &Template) -> Result<(), Error> {
+    for step in &template.properties.customize {
+        let windows = match step.kind {
+            CustomizerKind::Shell(_) | CustomizerKind::File(_) => false,
+            CustomizerKind::PowerShell(_)
+            | CustomizerKind::WindowsRestart(_)
+            | CustomizerKind::WindowsUpdate(_) => true,
+        };
+        if windows {
+            let text = format!("customizer type {} needs a Windows source", step.kind.name());
+            return Err(Error::new(ErrorCode::UnsupportedCustomizerType, text)
+                .target(step.path.clone())
+                .hint("use type Shell or File with this source"));
+        }
+    }
+    Ok(())
+}
+
+/// Says of the template's identity whom it stands for. The id keeps its spelling.
+pub(super) async fn identity_ids(
+    app: &App,
+    typed: &Template,
+    template: &mut Resource,
+) -> Result<(), store::Error> {
+    let Some(Identity::UserAssigned { id }) = &typed.identity else {
+        return Ok(());
+    };
+    let Some(ids) = check::found_identity(app, &id.to_string()).await? else {
+        return Ok(());
+    };
+    let map = template.body["identity"]["userAssignedIdentities"].as_object_mut();
+    for value in map.into_iter().flat_map(|map| map.values_mut()) {
+        *value = Value::clone(&ids);
+    }
+    Ok(())
+}

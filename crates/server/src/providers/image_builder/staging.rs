@@ -1,0 +1,134 @@
+//! The staging resource group of a template: one of the service's own, or a given one.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{GROUPS_KIND, check::region, settle::Failure};
+use crate::{
+    App,
+    store::{self, Resource, ResourceKey, Select, Write},
+};
+
+/// Longest name of a resource group.
+const LONGEST: usize = 90;
+const CREATED_BY: &str = "createdBy";
+const USED_BY: &str = "usedBy";
+
+/// The id of a new staging group: `IT_<group>_<template>_<guid>`, names cut so that it fits.
+pub(super) fn new_id(group: &Resource, template: &str) -> String {
+    let guid = uuid::Uuid::now_v7();
+    let names: String = format!("{}_{template}", group.name)
+        .chars()
+        .take(LONGEST - "IT_".len() - "_".len() - 36)
+        .collect();
+    format!("/subscriptions/{}/resourceGroups/IT_{names}_{guid}", subscription(&group.id))
+}
+
+fn subscription(id: &str) -> &str {
+    id.split('/').nth(2).unwrap_or_default()
+}
+
+/// What has to be written so that the template has its staging group. Nothing if it has it already.
+///
+/// # Errors
+/// `BadStagingResourceGroup`, if a given group is in another region, not empty or in use.
+pub(super) async fn prepare(
+    app: &App,
+    template: &Resource,
+) -> Result<Result<Vec<Write>, Failure>, store::Error> {
+    let id = template.hidden["staging"].as_str().unwrap_or_default();
+    let key = ResourceKey::of(id);
+    let Some(mut group) = app.store().resource(&key).await? else {
+        return Ok(Ok(vec![Write::Insert(new_group(id, template))]));
+    };
+    let tags = &group.body["tags"];
+    if tags[CREATED_BY] == json!(template.id) || tags[USED_BY] == json!(template.id) {
+        return Ok(Ok(Vec::new()));
+    }
+    let refuse = |why: String| {
+        Ok(Err(Failure {
+            code: "BadStagingResourceGroup",
+            message: format!("Staging resource group '{id}' cannot be used: {why}."),
+        }))
+    };
+    let (wanted, found) = (&template.body["location"], &group.body["location"]);
+    if region(found.as_str().unwrap_or_default()) != region(wanted.as_str().unwrap_or_default()) {
+        return refuse(format!("it is in region {found}, the template in {wanted}"));
+    }
+    if let Some(other) = tags[USED_BY].as_str() {
+        return refuse(format!("it is used by '{other}'"));
+    }
+    let select = Select {
+        subscription: group.subscription.clone(),
+        group: Some(group.group.clone()),
+        limit: 1,
+        ..Select::default()
+    };
+    if let Some(inside) = app.store().list(&select).await?.resources.first() {
+        return refuse(format!("it is not empty, '{}' is in it", inside.id));
+    }
+    if !group.body["tags"].is_object() {
+        group.body["tags"] = json!({});
+    }
+    group.body["tags"][USED_BY] = json!(template.id);
+    for (name, value) in managed_tags(template) {
+        group.body["tags"][name] = value;
+    }
+    Ok(Ok(vec![Write::Replace(group)]))
+}
+
+fn managed_tags(template: &Resource) -> impl Iterator<Item = (String, Value)> {
+    let tags = template.body["properties"]["managedResourceTags"].as_object().cloned();
+    tags.unwrap_or_default().into_iter()
+}
+
+fn new_group(id: &str, template: &Resource) -> Resource {
+    let name = id.rsplit('/').next().unwrap_or_default().to_owned();
+    let now = Timestamp::now();
+    let group_of = template.id.split('/').nth(4).unwrap_or_default();
+    let mut tags = json!({
+        CREATED_BY: template.id,
+        "imageTemplateName": template.name,
+        "imageTemplateResourceGroupName": group_of,
+    });
+    for (name, value) in managed_tags(template) {
+        tags[name] = value;
+    }
+    Resource {
+        id: id.to_owned(),
+        subscription: template.subscription.clone(),
+        group: name.to_lowercase(),
+        kind: GROUPS_KIND.to_owned(),
+        name,
+        revision: 0,
+        created: now,
+        changed: now,
+        body: json!({
+            "location": template.body["location"],
+            "tags": tags,
+            "properties": { "provisioningState": "Succeeded" },
+        }),
+        hidden: json!({}),
+    }
+}
+
+/// What has to be written when the template goes: a group of the service's own goes with everything
+/// in it, a given one is free for others again.
+pub(super) async fn release(app: &App, template: &Resource) -> Result<Vec<Write>, store::Error> {
+    let id = template.hidden["staging"].as_str().unwrap_or_default();
+    let Some(mut group) = app.store().resource(&ResourceKey::of(id)).await? else {
+        return Ok(Vec::new());
+    };
+    let tags = &mut group.body["tags"];
+    if tags[CREATED_BY] == json!(template.id) {
+        let (key, revision) = (group.key(), group.revision);
+        return Ok(vec![Write::RemoveBelow(key.clone()), Write::Remove(key, revision)]);
+    }
+    if tags[USED_BY] != json!(template.id) {
+        return Ok(Vec::new());
+    }
+    if let Some(tags) = tags.as_object_mut() {
+        tags.remove(USED_BY);
+    }
+    Ok(vec![Write::Replace(group)])
+}

@@ -1,0 +1,1 @@
+//! Whole calls against a database of their own.

@@ -1,0 +1,253 @@
+//! `imageTemplates/triggers`: start a run when the source has a new version.
+//!
+//! They are checked, kept and shown. That they fire is not done yet: nothing looks for new versions
+//! of sources so far.
+
+use api::template::{ApiVersion, Distributor, DistributorKind, Source, Template};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::{
+    DELETE_TRIGGER, PUT_TRIGGER, TRIGGERS, TRIGGERS_KIND, check::invalid, check_name,
+    settle::typed, template_key, template_not_found, until_done, version, view,
+};
+use crate::{
+    App,
+    arm::{ApiError, Call, Reply, ResourceType},
+    operation::{self, Started},
+    store::{self, Operation, Resource, ResourceKey, Select, Write},
+    tasks,
+};
+
+const SOURCE_IMAGE: &str = "SourceImage";
+const API_VERSIONS: &[&str] = &["2025-10-01", "2024-02-01", "2023-07-01", "2022-07-01"];
+
+/// The resource type `imageTemplates/triggers`.
+#[derive(Debug)]
+pub(crate) struct Triggers;
+
+#[async_trait]
+impl ResourceType for Triggers {
+    fn name(&self) -> &'static str {
+        TRIGGERS
+    }
+
+    fn api_versions(&self) -> &'static [&'static str] {
+        API_VERSIONS
+    }
+
+    async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        let name = call.path.names().last().copied().unwrap_or_default().to_owned();
+        check_name("trigger", &name)?;
+        kind(call)?;
+        let parent = template_key(&key);
+        let template =
+            app.store().resource(&parent).await?.ok_or_else(|| template_not_found(call))?;
+        allowed(&template)?;
+        only_one(app, &template, &key).await?;
+
+        let existing = app.store().resource(&key).await?;
+        let created = existing.is_none();
+        let mut trigger = existing.unwrap_or_else(|| new_resource(&template, &name));
+        trigger.body =
+            json!({ "properties": { "kind": SOURCE_IMAGE, "provisioningState": "Creating" } });
+        let region = template.body["location"].as_str().unwrap_or_default();
+        let started = Started::image_builder(call, PUT_TRIGGER, key, region);
+        let write = match created {
+            true => Write::Insert(trigger.clone()),
+            false => Write::Replace(trigger.clone()),
+        };
+        // The template is written too, so that two triggers at once cannot both be the first.
+        let writes = vec![write, Write::Operation(started.row.clone()), Write::Replace(template)];
+        app.store().commit(writes).await?;
+        tasks::spawn(app, "trigger", settle(app.clone(), started.row.clone()));
+        Ok(started.put(created, view::envelope(TRIGGERS, &trigger)))
+    }
+
+    async fn patch(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
+        Err(ApiError::new(
+            http::StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowed",
+            format!("The trigger '{}' cannot be changed; delete it and create it.", call.path.text),
+        ))
+    }
+
+    async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        if app.store().resource(&key).await?.is_none() {
+            return Ok(Reply::empty(http::StatusCode::NO_CONTENT));
+        }
+        let template = app.store().resource(&template_key(&key)).await?;
+        let region = template.map(|template| template.body["location"].clone());
+        let region = region.as_ref().and_then(Value::as_str).unwrap_or_default();
+        let started = Started::image_builder(call, DELETE_TRIGGER, key, region);
+        app.store().commit(vec![Write::Operation(started.row.clone())]).await?;
+        tasks::spawn(app, "trigger", remove(app.clone(), started.row.clone()));
+        Ok(started.accepted())
+    }
+
+    fn view(&self, _app: &App, _call: &Call, resource: &Resource) -> Value {
+        view::envelope(TRIGGERS, resource)
+    }
+}
+
+/// The body's kind. What else is in it (`location`, read-only fields) is of no account before the
+/// strict versions, and refused by them unless the service writes it.
+fn kind(call: &Call) -> Result<(), ApiError> {
+    let body = call.json()?;
+    let empty = Map::new();
+    let properties = body.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+    let known = ["kind", "status", "provisioningState"];
+    if version(call) >= ApiVersion::V2024_02_01
+        && let Some(name) = properties.keys().find(|name| !known.contains(&name.as_str()))
+    {
+        return Err(invalid(
+            &format!("properties.{name}"),
+            format_args!("'Trigger.properties': unknown field \"{name}\""),
+        ));
+    }
+    match properties.get("kind") {
+        Some(Value::String(kind)) if kind.eq_ignore_ascii_case(SOURCE_IMAGE) => Ok(()),
+        None | Some(Value::Null) => {
+            Err(invalid("properties.kind", "'Trigger.properties': Missing field 'kind'"))
+        }
+        Some(other) => Err(invalid(
+            "properties.kind",
+            format_args!(
+                "'Trigger.properties': Field 'kind' has a bad value: {other}. The only kind is '{SOURCE_IMAGE}'"
+            ),
+        )),
+    }
+}
+
+/// Whether a template can have a trigger at all.
+fn allowed(template: &Resource) -> Result<(), ApiError> {
+    let state = template.body["properties"]["provisioningState"].as_str().unwrap_or_default();
+    if state != "Succeeded" {
+        return Err(ApiError::conflict(
+            "OperationNotAllowed",
+            format!(
+                "Operation '{TRIGGERS}/write' is not allowed in provisioningState: '{}'",
+                state.to_lowercase()
+            ),
+        ));
+    }
+    let typed = typed(template).map_err(|failure| invalid("properties", failure.message))?;
+    follows(&typed)?;
+    typed.properties.distribute.iter().try_for_each(|target| not_fixed(&typed, target))
+}
+
+fn follows(template: &Template) -> Result<(), ApiError> {
+    let latest = match &template.properties.source {
+        Source::PlatformImage(image) => image.version.eq_ignore_ascii_case("latest"),
+        Source::SharedImageVersion { image_version_id } => {
+            image_version_id.name().eq_ignore_ascii_case("latest")
+        }
+        Source::ManagedImage { .. } => false,
+    };
+    if latest {
+        return Ok(());
+    }
+    Err(invalid(
+        "properties.source",
+        "a trigger needs an image template whose source is a PlatformImage or SharedImageVersion with version 'latest'",
+    ))
+}
+
+fn not_fixed(template: &Template, target: &Distributor) -> Result<(), ApiError> {
+    let DistributorKind::SharedImage(image) = &target.kind else {
+        return Ok(());
+    };
+    if let Some(version) = image.explicit_version() {
+        return Err(invalid(
+            &target.path,
+            format_args!(
+                "a trigger cannot be used with '{}', which always makes version {version}; name the image definition alone",
+                target.path
+            ),
+        ));
+    }
+    match &template.properties.source {
+        Source::SharedImageVersion { image_version_id }
+            if image_version_id.parent().is_some_and(|source| source == image.definition()) =>
+        {
+            Err(invalid(
+                &target.path,
+                format_args!(
+                    "'{}' makes versions of the image definition that is the source: every run would start the next",
+                    target.path
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn only_one(app: &App, template: &Resource, key: &ResourceKey) -> Result<(), ApiError> {
+    let select = Select {
+        subscription: template.subscription.clone(),
+        kind: Some(TRIGGERS_KIND.to_owned()),
+        below: Some(template.key()),
+        limit: 2,
+        ..Select::default()
+    };
+    let others = app.store().list(&select).await?.resources;
+    match others.iter().find(|other| other.key() != *key) {
+        None => Ok(()),
+        Some(other) => Err(ApiError::conflict(
+            "Conflict",
+            format!(
+                "The image template '{}' has the trigger '{}' already, and can have one only. Delete that one first.",
+                template.name, other.name
+            ),
+        )),
+    }
+}
+
+fn new_resource(template: &Resource, name: &str) -> Resource {
+    let now = Timestamp::now();
+    Resource {
+        id: format!("{}/triggers/{name}", template.id),
+        subscription: template.subscription.clone(),
+        group: template.group.clone(),
+        kind: TRIGGERS_KIND.to_owned(),
+        name: name.to_owned(),
+        revision: 0,
+        created: now,
+        changed: now,
+        body: json!({}),
+        hidden: json!({}),
+    }
+}
+
+/// Ends the creation of a trigger; to be begun anew after a restart.
+pub(super) async fn settle(app: App, operation: Operation) {
+    until_done(&app, "settle a trigger", || settle_once(&app, &operation)).await;
+}
+
+async fn settle_once(app: &App, operation: &Operation) -> Result<(), store::Error> {
+    let mut writes = vec![Write::Operation(operation::ended(operation.clone(), Ok(())))];
+    if let Some(mut trigger) = app.store().resource(&operation.target).await? {
+        trigger.body["properties"]["provisioningState"] = json!("Succeeded");
+        trigger.body["properties"]["status"] = json!({
+            "code": "Healthy",
+            "message": "Trigger is active",
+            "time": Timestamp::now().to_string(),
+        });
+        writes.push(Write::Replace(trigger));
+    }
+    app.store().commit(writes).await
+}
+
+/// Removes a trigger; to be begun anew after a restart.
+pub(super) async fn remove(app: App, operation: Operation) {
+    until_done(&app, "delete a trigger", || remove_once(&app, &operation)).await;
+}
+
+async fn remove_once(app: &App, operation: &Operation) -> Result<(), store::Error> {
+    let mut writes = vec![Write::Operation(operation::ended(operation.clone(), Ok(())))];
+    if let Some(trigger) = app.store().resource(&operation.target).await? {
+        writes.push(Write::Remove(trigger.key(), trigger.revision));
+    }
+    app.store().commit(writes).await
+}
