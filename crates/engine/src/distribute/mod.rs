@@ -30,6 +30,7 @@ pub use crate::image_file::artifact::{Standalone, standalone};
 use crate::{
     cx::Cx,
     error::{Error, Result},
+    event::Event,
     store::{Labels, Origin},
 };
 
@@ -128,7 +129,9 @@ pub async fn publish(
     let results = join_all(targets.distributors.iter().map(async |distributor| {
         let source_version = targets.source_version.as_deref();
         let work = Work { cx, host, image, facts, source_version, distributor };
-        publish_one(work).await.map_err(|error| coded(error, distributor))
+        let output = publish_one(work).await.map_err(|error| coded(error, distributor))?;
+        cx.events.send(Event::Distributed { output: output.clone() });
+        Ok(output)
     }))
     .await;
     let total = results.len();
