@@ -13,8 +13,10 @@
 
 mod app;
 pub mod arm;
+pub mod live;
 mod operation;
 mod providers;
 pub mod store;
+pub mod worker;
 
 pub use app::{App, Settings};
