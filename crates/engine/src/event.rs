@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use crate::distribute::RunOutput;
+
 /// One thing that happened. Serialised as one JSON object with a `kind` field.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -18,6 +20,8 @@ pub enum Event {
     StepFinished { step: String, title: String, seconds: f64, outcome: Outcome },
     /// A machine was sealed into a node; it stood still for so long.
     Sealed { title: String, key: String, ram_bytes: Option<u64>, seconds: f64 },
+    /// An image was delivered to a distributor; the run may still fail at another one.
+    Distributed { output: RunOutput },
     /// Bytes moved by something long: a download, a bootstrap, a seal, an export.
     Progress { activity: String, done: u64, total: Option<u64> },
     /// The activity ended; its bar can go.

@@ -25,6 +25,9 @@ pub mod store;
 pub mod trial;
 pub mod vm_size;
 
+/// What machines are made by, for those who only pass it on.
+pub use vm::{Backend, Host};
+
 /// A name for a run that no other run has, and that sorts by time.
 pub fn new_run_id() -> String {
     uuid::Uuid::now_v7().to_string()

@@ -54,6 +54,38 @@ impl fmt::Display for Step {
     }
 }
 
+/// How far a run is, as coarse as clients of the service know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// The source is fetched and a machine boots.
+    Building,
+    /// The machine becomes what the template says.
+    Customizing,
+    /// The image goes to its targets.
+    Distributing,
+}
+
+impl Phase {
+    /// The phase that a step belongs to, by its name in events.
+    pub fn of(step: &str) -> Option<Self> {
+        match step {
+            "resolve" | "source" | "boot" => Some(Self::Building),
+            "start" | "generalize" | "power off" => Some(Self::Customizing),
+            "convert" | "distribute" | "export" => Some(Self::Distributing),
+            step => step.starts_with("customize[").then_some(Self::Customizing),
+        }
+    }
+
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Building => "Building",
+            Self::Customizing => "Customizing",
+            Self::Distributing => "Distributing",
+        }
+    }
+}
+
 /// A fault to happen at the start of a step. Only tests ask for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {

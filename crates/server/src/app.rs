@@ -1,12 +1,15 @@
 //! What the whole service shares, built once at start.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use engine::layout::Layout;
-use tokio::sync::{Notify, futures::Notified};
+use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::store::Store;
+use crate::{live::Feeds, store::Store};
 
 /// How the service is to run; every value has been checked.
 #[derive(Debug, Clone)]
@@ -36,13 +39,24 @@ struct Inner {
     shutdown: CancellationToken,
     tasks: TaskTracker,
     worker: Notify,
+    feeds: Feeds,
+    base_url: OnceLock<String>,
 }
 
 impl App {
     /// Puts the parts together.
     pub fn new(settings: Settings, store: Store, shutdown: CancellationToken) -> Self {
-        let (tasks, worker) = (TaskTracker::new(), Notify::new());
-        Self { inner: Arc::new(Inner { settings, store, shutdown, tasks, worker }) }
+        Self {
+            inner: Arc::new(Inner {
+                settings,
+                store,
+                shutdown,
+                tasks: TaskTracker::new(),
+                worker: Notify::new(),
+                feeds: Feeds::default(),
+                base_url: OnceLock::new(),
+            }),
+        }
     }
 
     /// How the service is to run.
@@ -59,6 +73,7 @@ impl App {
     pub fn shutdown(&self) -> &CancellationToken {
         &self.inner.shutdown
     }
+
     /// What goes on in the background; see [`crate::tasks`].
     pub(crate) fn tasks(&self) -> &TaskTracker {
         &self.inner.tasks
@@ -70,8 +85,25 @@ impl App {
         self.inner.worker.notify_one();
     }
 
-    /// Waits for [`wake_worker`](Self::wake_worker).
-    pub(crate) fn worker_woken(&self) -> Notified<'_> {
-        self.inner.worker.notified()
+    /// Waits for [`wake_worker`](Self::wake_worker); a call before counts.
+    pub(crate) async fn worker_woken(&self) {
+        self.inner.worker.notified().await;
+    }
+
+    /// News of the runs that are at work here.
+    pub(crate) fn feeds(&self) -> &Feeds {
+        &self.inner.feeds
+    }
+
+    /// Sets, once, what clients call this server, such as `https://host:8443`. For the URLs in texts that
+    /// no request asked for.
+    pub fn set_base_url(&self, url: String) {
+        // The first one stays.
+        let _ = self.inner.base_url.set(url);
+    }
+
+    /// What clients call this server, once it listens.
+    pub(crate) fn base_url(&self) -> Option<&str> {
+        self.inner.base_url.get().map(String::as_str)
     }
 }

@@ -13,9 +13,11 @@
 
 mod app;
 pub mod arm;
+pub mod live;
 mod operation;
 mod providers;
 pub mod store;
 mod tasks;
+pub mod worker;
 
 pub use app::{App, Settings};

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use vm::Host;
 
-use super::plan::Plan;
+use super::{Freshness, plan::Plan};
 use crate::{
     customize::Customizer,
     generalize,
@@ -39,15 +39,6 @@ pub struct Link {
     pub base: Key,
     /// The name to look for: `base`, or of the fresh node that supersedes it.
     pub key: Key,
-}
-
-/// How old a cached step may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Freshness {
-    /// `--no-cache`: every customizer runs afresh.
-    pub no_cache: bool,
-    /// `--max-age`: older nodes of customizers are not reused.
-    pub max_age: Option<Duration>,
 }
 
 /// All links, in order.
@@ -126,16 +117,6 @@ impl Chain {
         (0..self.links.len())
             .rev()
             .find_map(|index| Some((index, store.get(&self.links[index].key)?)))
-    }
-}
-
-impl Freshness {
-    fn allows(self, node: Option<&Node>) -> bool {
-        let Some(node) = node else {
-            return !self.no_cache;
-        };
-        let too_old = self.max_age.is_some_and(|max| age(node) > max);
-        !self.no_cache && !too_old
     }
 }
 

@@ -7,6 +7,7 @@
 mod access;
 mod advance;
 mod chain;
+mod freshness;
 mod history;
 mod kept;
 mod live;
@@ -23,7 +24,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::time::Instant;
 use vm::{Backend, Host, Machine};
 
-pub use chain::{Chain, Freshness, Link, Role, age};
+pub use chain::{Chain, Link, Role, age};
+pub use freshness::{CACHE_TAG, Freshness};
 pub use history::{Forecast, Hit, forecast};
 pub use kept::{Kept, kept};
 pub use plan::{Input, Plan, PlannedStep, resolve};
@@ -57,6 +59,9 @@ pub struct Request {
     pub boot_timeout: Duration,
     /// Least recently used nodes go when the cache takes more than this.
     pub cache_bytes: u64,
+    /// The run's name, a GUID, where the caller has one already. A run under the name of one that was
+    /// cut off goes on from its last node, whatever the freshness: those nodes are its own.
+    pub run_id: Option<String>,
 }
 
 /// Limits of single steps; the whole build has the template's own.
@@ -227,7 +232,7 @@ async fn open<'a>(
     plan: &Plan,
     request: &'a Request,
 ) -> Result<Run<'a>> {
-    let id = crate::new_run_id();
+    let id = run_id(request)?;
     let (run_dir, log_dir) = (cx.layout.runs().join(&id), cx.layout.logs().join(&id));
     let prepare = || -> std::io::Result<Ledger> {
         let ledger = Ledger::open(&cx.layout, &id)?;
@@ -265,6 +270,14 @@ async fn open<'a>(
         log_dir,
         work_number: AtomicUsize::new(0),
     })
+}
+
+/// The janitor removes the folders of runs that are named by a GUID, and no others.
+fn run_id(request: &Request) -> Result<String> {
+    let Some(given) = &request.run_id else { return Ok(crate::new_run_id()) };
+    let wrong = || format!("`{given}` cannot name a run: it is no GUID");
+    let id = uuid::Uuid::parse_str(given).code(ErrorCode::InternalError, wrong)?;
+    Ok(id.to_string())
 }
 
 fn vars_bytes(host: &Host) -> u64 {

@@ -22,7 +22,7 @@ use api::{
 };
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use vm::Host;
 
 pub(crate) use self::vhd::VHDS;
@@ -30,6 +30,7 @@ pub use crate::image_file::artifact::{Standalone, standalone};
 use crate::{
     cx::Cx,
     error::{Error, Result},
+    event::Event,
     store::{Labels, Origin},
 };
 
@@ -62,7 +63,7 @@ struct Work<'a> {
 }
 
 /// What a run leaves at one distributor.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunOutput {
     pub run_output_name: String,
@@ -128,7 +129,9 @@ pub async fn publish(
     let results = join_all(targets.distributors.iter().map(async |distributor| {
         let source_version = targets.source_version.as_deref();
         let work = Work { cx, host, image, facts, source_version, distributor };
-        publish_one(work).await.map_err(|error| coded(error, distributor))
+        let output = publish_one(work).await.map_err(|error| coded(error, distributor))?;
+        cx.events.send(Event::Distributed { output: output.clone() });
+        Ok(output)
     }))
     .await;
     let total = results.len();

@@ -109,6 +109,7 @@ impl Bench {
             keep: None,
             boot_timeout: Duration::from_secs(5),
             cache_bytes: u64::MAX,
+            run_id: None,
         }
     }
 

@@ -32,6 +32,7 @@ pub(super) async fn run(
         keep: (args.on_error == OnError::Keep).then_some(args.keep_for),
         boot_timeout: args.boot_timeout,
         cache_bytes: args.cache_gib.saturating_mul(GIB),
+        run_id: None,
     };
     let result: Result<Report> = match build::resolve(&cx, input).await {
         Ok(plan) => build::build(&cx, &host, &backend, &plan, &request).await.map_err(Into::into),

@@ -3,7 +3,7 @@
 mod postgres;
 mod samples;
 
-use std::{os::unix::fs::PermissionsExt as _, slice::from_ref, time::Instant};
+use std::{os::unix::fs::PermissionsExt as _, slice::from_ref};
 
 use serde_json::json;
 
@@ -562,15 +562,9 @@ async fn ten_thousand_templates(address: String) {
         for after in ["t00100", "t05000", "t09700"] {
             let after = Some(template("odd", after).id);
             let select = Select { after, ..first.clone() };
-            let mut best = u128::MAX;
-            // The best of some: other tests run beside this one.
-            for _ in 0..5 {
-                let begin = Instant::now();
-                let page = store.list(&select).await.unwrap();
-                best = best.min(begin.elapsed().as_millis());
-                assert_eq!(page.resources.len(), 100);
-            }
-            assert!(best < 50, "{best} ms for {select:?}");
+            let page = store.list(&select).await.unwrap();
+            assert_eq!(page.resources.len(), 100, "{select:?}");
+            assert!(page.next.is_some(), "{select:?}");
         }
     }
 }

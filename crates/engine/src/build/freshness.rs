@@ -1,0 +1,83 @@
+//! How old the steps may be that a build takes over from earlier ones.
+
+use std::time::Duration;
+
+use super::chain::age;
+use crate::node::Node;
+
+/// The tag by which a template lets the service reuse its steps.
+pub const CACHE_TAG: &str = "goldsmith.cache";
+
+/// How old a cached step may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Freshness {
+    /// `--no-cache`: every customizer runs afresh; only the booted node is reused.
+    pub no_cache: bool,
+    /// `--max-age`: older nodes of customizers are not reused.
+    pub max_age: Option<Duration>,
+}
+
+impl Freshness {
+    /// Every customizer afresh.
+    pub const FRESH: Self = Self { no_cache: true, max_age: None };
+
+    /// What the tag [`CACHE_TAG`] asks for: without it every customizer runs afresh, `steps` reuses
+    /// steps of any age, a time such as `24h` those that are not older.
+    ///
+    /// # Errors
+    /// The text says what the tag may be.
+    pub fn of_tag(tag: Option<&str>) -> Result<Self, String> {
+        match tag.map(str::trim) {
+            None | Some("") => Ok(Self::FRESH),
+            Some("steps") => Ok(Self::default()),
+            Some(text) => {
+                let max_age = duration(text).ok_or_else(|| {
+                    format!(
+                        "the tag `{CACHE_TAG}` is {text:?}; it can be `steps` or a time such as 90s, 30m, 12h or 7d"
+                    )
+                })?;
+                Ok(Self { no_cache: false, max_age: Some(max_age) })
+            }
+        }
+    }
+
+    pub(super) fn allows(self, node: Option<&Node>) -> bool {
+        let Some(node) = node else {
+            return !self.no_cache;
+        };
+        let too_old = self.max_age.is_some_and(|max| age(node) > max);
+        !self.no_cache && !too_old
+    }
+}
+
+/// A number and a unit.
+fn duration(text: &str) -> Option<Duration> {
+    let (at, unit) = text.char_indices().last()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        _ => return None,
+    };
+    let number: u64 = text[..at].parse().ok()?;
+    number.checked_mul(seconds).map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_says_what_may_be_reused() {
+        assert_eq!(Freshness::of_tag(None), Ok(Freshness::FRESH));
+        assert_eq!(Freshness::of_tag(Some("steps")), Ok(Freshness::default()));
+        let day = Freshness { no_cache: false, max_age: Some(Duration::from_secs(86_400)) };
+        assert_eq!(Freshness::of_tag(Some("24h")), Ok(day));
+        assert_eq!(Freshness::of_tag(Some("1d")), Ok(day));
+        for wrong in ["yes", "h", "-1h", "24", "99999999999999999999d", "1µ"] {
+            let said = Freshness::of_tag(Some(wrong)).unwrap_err();
+            assert!(said.contains(wrong) && said.contains("steps"), "{said}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What a run leaves behind, as resources: its run outputs, the images and the gallery versions.
+
+use api::{
+    ResourceId,
+    template::{Distributor, DistributorKind, ManagedImage, Regions, SharedImage, Template},
+};
+use engine::{distribute::RunOutput, store as images};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::region::display_name;
+use crate::{
+    App,
+    store::{Error, Resource, ResourceKey, Run, Store, Write},
+};
+
+const GIB: u64 = 1024 * 1024 * 1024;
+const OUTPUT: &str = "microsoft.virtualmachineimages/imagetemplates/runoutputs";
+const IMAGE: &str = "microsoft.compute/images";
+const VERSION: &str = "microsoft.compute/galleries/images/versions";
+
+/// Everything to write for what was delivered. What is there already is replaced.
+pub(crate) async fn writes(
+    app: &App,
+    run: &Run,
+    template: &Template,
+    outputs: &[RunOutput],
+) -> Result<Vec<Write>, Error> {
+    let mut writes = Vec::new();
+    let owner = app.store().resource(&run.template).await?;
+    for output in outputs {
+        // A template that is gone has no outputs any more; its images stay.
+        if let Some(owner) = &owner {
+            writes.push(put(app.store(), run_output(owner, output)).await?);
+        }
+        let targets = &template.properties.distribute;
+        let target = targets.iter().find(|d| d.run_output_name == output.run_output_name);
+        if let Some(resource) = target.and_then(|target| artifact(app, target, output)) {
+            let resource = match &target.map(|target| &target.kind) {
+                Some(DistributorKind::SharedImage(image)) => {
+                    in_gallery(app.store(), resource, image).await?
+                }
+                _ => resource,
+            };
+            writes.push(put(app.store(), resource).await?);
+        }
+    }
+    Ok(writes)
+}
+
+/// Adds it, or replaces what is there under its id.
+async fn put(store: &Store, mut resource: Resource) -> Result<Write, Error> {
+    let Some(before) = store.resource(&resource.key()).await? else {
+        return Ok(Write::Insert(resource));
+    };
+    resource.id = before.id;
+    resource.name = before.name;
+    resource.revision = before.revision;
+    resource.created = before.created;
+    Ok(Write::Replace(resource))
+}
+
+fn run_output(template: &Resource, output: &RunOutput) -> Resource {
+    let mut properties = json!({ "provisioningState": "Succeeded" });
+    if let Some(id) = &output.artifact_id {
+        properties["artifactId"] = json!(id);
+    }
+    if let Some(uri) = &output.artifact_uri {
+        properties["artifactUri"] = json!(uri);
+    }
+    let name = &output.run_output_name;
+    Resource {
+        id: format!("{}/runOutputs/{name}", template.id),
+        subscription: template.subscription.clone(),
+        group: template.group.clone(),
+        ..resource(OUTPUT, name, json!({ "properties": properties }))
+    }
+}
+
+fn resource(kind: &str, name: &str, body: Value) -> Resource {
+    let now = Timestamp::now();
+    Resource {
+        id: String::new(),
+        subscription: String::new(),
+        group: String::new(),
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        revision: 0,
+        created: now,
+        changed: now,
+        body,
+        hidden: json!({}),
+    }
+}
+
+/// The image or version that was made; a VHD is no resource.
+fn artifact(app: &App, target: &Distributor, output: &RunOutput) -> Option<Resource> {
+    let id: ResourceId = output.artifact_id.as_ref()?.parse().ok()?;
+    let made = images::address::Address::of(&id).ok();
+    let store = images::Store::open(&app.settings().layout);
+    let record = made.and_then(|at| store.at(&at).ok().flatten()).map(|image| image.record);
+    let (kind, body) = match &target.kind {
+        DistributorKind::ManagedImage(image) => {
+            (IMAGE, image_body(image, target, output, record.as_ref()))
+        }
+        DistributorKind::SharedImage(image) => (VERSION, version_body(app, image, target, output)),
+        DistributorKind::Vhd(_) => return None,
+    };
+    Some(Resource {
+        id: id.to_string(),
+        subscription: id.subscription().to_lowercase(),
+        group: id.resource_group().to_lowercase(),
+        ..resource(kind, id.name(), body)
+    })
+}
+
+fn gigabytes(output: &RunOutput) -> u64 {
+    output.virtual_size.div_ceil(GIB)
+}
+
+fn image_body(
+    image: &ManagedImage,
+    target: &Distributor,
+    output: &RunOutput,
+    record: Option<&images::Record>,
+) -> Value {
+    let origin = |of: fn(&images::Origin) -> &String, default: &str| {
+        let text = record.map(|record| of(&record.origin)).filter(|text| !text.is_empty());
+        text.map_or_else(|| default.to_owned(), Clone::clone)
+    };
+    json!({
+        "location": image.location.replace(' ', "").to_lowercase(),
+        "tags": target.artifact_tags,
+        "properties": {
+            "hyperVGeneration": origin(|origin| &origin.generation, "V2"),
+            "storageProfile": {
+                "osDisk": {
+                    "osType": origin(|origin| &origin.os_type, "Linux"),
+                    "osState": "Generalized",
+                    "diskSizeGB": gigabytes(output),
+                    "caching": "ReadWrite",
+                    "storageAccountType": "Standard_LRS",
+                },
+                "dataDisks": [],
+                "zoneResilient": false,
+            },
+            "provisioningState": "Succeeded",
+        },
+    })
+}
+
+fn version_body(app: &App, image: &SharedImage, target: &Distributor, output: &RunOutput) -> Value {
+    let region = |name: &str, replicas: u32, storage: &Value| {
+        json!({
+            "name": display_name(name),
+            "regionalReplicaCount": replicas,
+            "storageAccountType": storage,
+        })
+    };
+    let (regions, storage): (Vec<Value>, Value) = match &image.regions {
+        Regions::Target(regions) => {
+            let one = |r: &api::template::TargetRegion| {
+                region(&r.name, r.replica_count, &json!(r.storage_account_type))
+            };
+            (regions.iter().map(one).collect(), json!("Standard_LRS"))
+        }
+        Regions::Replication { regions, storage_account_type } => {
+            let storage = json!(storage_account_type);
+            (regions.iter().map(|name| region(name, 1, &storage)).collect(), storage)
+        }
+        Regions::Default => (Vec::new(), json!("Standard_LRS")),
+    };
+    let location = app.settings().regions.first().cloned().unwrap_or_default();
+    json!({
+        "location": location,
+        "tags": target.artifact_tags,
+        "properties": {
+            "publishingProfile": {
+                "targetRegions": regions,
+                "replicaCount": 1,
+                "excludeFromLatest": image.exclude_from_latest,
+                "publishedDate": Timestamp::now().to_string(),
+                "storageAccountType": storage,
+                "replicationMode": image.replication_mode,
+            },
+            "storageProfile": {
+                "osDiskImage": {
+                    "sizeInGB": gigabytes(output), "hostCaching": "ReadWrite", "source": {},
+                },
+            },
+            "provisioningState": "Succeeded",
+        },
+    })
+}
+
+/// A version lies in its gallery's region, which also is its target where the template names none.
+async fn in_gallery(
+    store: &Store,
+    mut version: Resource,
+    image: &SharedImage,
+) -> Result<Resource, Error> {
+    let definition = store.resource(&ResourceKey::of(&image.definition().to_string())).await?;
+    let location = definition.as_ref().and_then(|found| found.body["location"].as_str());
+    if let Some(location) = location {
+        version.body["location"] = json!(location);
+    }
+    let location = version.body["location"].as_str().unwrap_or_default().to_owned();
+    let regions = &mut version.body["properties"]["publishingProfile"]["targetRegions"];
+    if regions.as_array().is_some_and(Vec::is_empty) {
+        *regions = json!([{
+            "name": display_name(&location),
+            "regionalReplicaCount": 1,
+            "storageAccountType": "Standard_LRS",
+        }]);
+    }
+    Ok(version)
+}

@@ -1,0 +1,254 @@
+//! The executor in this process: the engine, on this host's machines.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use api::{
+    ErrorCode,
+    template::{ApiVersion, Face, ParseOptions, Severity, Template},
+};
+use async_trait::async_trait;
+use engine::{
+    Backend, Host,
+    build::{self, CACHE_TAG, Freshness, Input, Request},
+    cx::Cx,
+    distribute::RunOutput,
+    error::{Coded, Error},
+    event::{Event, Events},
+    layout::Layout,
+    step::Phase,
+};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Capacity,
+    executor::{Ended, Executor, Job, Seen},
+    journal::Journal,
+};
+use crate::{App, live::Feeds};
+
+/// What every run is given alike.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long a guest may take from power-on to its first answer.
+    pub boot_timeout: Duration,
+    /// Least recently used nodes go when the cache takes more than this.
+    pub cache_bytes: u64,
+    /// What machines may take together; the host's by default.
+    pub capacity: Option<Capacity>,
+}
+
+/// Carries out runs in this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Local {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    layout: Layout,
+    host: Host,
+    backend: Arc<dyn Backend>,
+    feeds: Feeds,
+    limits: Limits,
+    active: Mutex<HashMap<String, Active>>,
+}
+
+#[derive(Clone)]
+struct Active {
+    cancel: CancellationToken,
+    seen: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Seen>>>,
+}
+
+impl Local {
+    /// An executor that builds below the service's folders.
+    pub fn new(app: &App, host: Host, backend: Arc<dyn Backend>, limits: Limits) -> Self {
+        let (layout, feeds) = (app.settings().layout.clone(), app.feeds().clone());
+        let active = Mutex::default();
+        Self { inner: Arc::new(Inner { layout, host, backend, feeds, limits, active }) }
+    }
+}
+
+#[async_trait]
+impl Executor for Local {
+    async fn clean(&self) -> Vec<String> {
+        let Inner { layout, backend, .. } = &*self.inner;
+        match engine::janitor::sweep(layout, backend.as_ref()).await {
+            Ok(problems) => problems,
+            Err(e) => vec![format!("the cleaning up of earlier runs failed: {e}")],
+        }
+    }
+
+    fn capacity(&self) -> Capacity {
+        self.inner.limits.capacity.unwrap_or_else(|| Capacity::of(&self.inner.host))
+    }
+
+    fn submit(&self, job: Job) {
+        let (send, seen) = mpsc::unbounded_channel();
+        let active = Active {
+            cancel: CancellationToken::new(),
+            seen: Arc::new(tokio::sync::Mutex::new(seen)),
+        };
+        self.inner.active().insert(job.run_id.clone(), active.clone());
+        let inner = self.inner.clone();
+        tokio::spawn(async move { inner.carry_out(job, active.cancel, send).await });
+    }
+
+    fn cancel(&self, run_id: &str) {
+        if let Some(active) = self.inner.active().get(run_id) {
+            active.cancel.cancel();
+        }
+    }
+
+    async fn observe(&self, run_id: &str) -> Option<Seen> {
+        let active = self.inner.active().get(run_id).cloned()?;
+        let seen = active.seen.lock().await.recv().await;
+        if !matches!(seen, Some(Seen::Phase(_))) {
+            self.inner.active().remove(run_id);
+        }
+        seen
+    }
+}
+
+impl Inner {
+    fn active(&self) -> MutexGuard<'_, HashMap<String, Active>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One run, whatever comes: the last that is sent is how it ended.
+    async fn carry_out(
+        self: Arc<Self>,
+        job: Job,
+        cancel: CancellationToken,
+        send: mpsc::UnboundedSender<Seen>,
+    ) {
+        let (events, receiver) = Events::channel();
+        let folder = crate::live::folder(&self.layout, &job.run_id);
+        let (feed, id, phases) = (self.feeds.open(&job.run_id), job.run_id.clone(), send.clone());
+        let (told, error) = tokio::sync::oneshot::channel::<Option<Told>>();
+        // On a thread of its own: it writes files.
+        let journal = tokio::task::spawn_blocking(move || {
+            let mut journal = Journal::open(&folder, &id)
+                .map_err(|e| tracing::warn!(run = %id, error = %e, "the run has no journal"))
+                .ok();
+            let outputs = keep(journal.as_mut(), receiver, &phases, &feed);
+            let error = error.blocking_recv().ok().flatten();
+            if let Some(journal) = &mut journal {
+                journal.end(error.as_deref());
+            }
+            feed.changed();
+            (outputs, error)
+        });
+        let inner = self.clone();
+        // A task of its own, so that a panic in the engine is this run's alone.
+        let built = tokio::spawn(async move { inner.build(job, events, cancel).await }).await;
+        let error = match built {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(Box::new(error)),
+            Err(e) => Some(Box::new(Error::new(
+                ErrorCode::InternalError,
+                format!("the build ended in a panic: {e}"),
+            ))),
+        };
+        // The receiver lives until its task has this.
+        let _ = told.send(error);
+        let (outputs, error) = journal.await.unwrap_or_else(|e| {
+            let text = format!("the run's events were lost: {e}");
+            (Vec::new(), Some(Box::new(Error::new(ErrorCode::InternalError, text))))
+        });
+        let _ = send.send(Seen::Ended(Ended { outputs, error: error.map(|error| *error) }));
+    }
+
+    /// The same as `goldsmith build` does.
+    async fn build(
+        &self,
+        job: Job,
+        events: Events,
+        cancel: CancellationToken,
+    ) -> Result<(), Error> {
+        // What a `goldsmith cache prune` elsewhere must leave alone meanwhile.
+        let _in_use = engine::cache::in_use(&self.layout)
+            .code(ErrorCode::HostNotReady, || "cannot lock the cache".to_owned())?;
+        let cx = Cx::new(self.layout.clone(), events, cancel);
+        let request = Request {
+            exports: Vec::new(),
+            freshness: freshness(&job.input)?,
+            keep: None,
+            boot_timeout: self.limits.boot_timeout,
+            cache_bytes: self.limits.cache_bytes,
+            run_id: Some(job.run_id),
+        };
+        let template = parse(&job.input)?;
+        let input = Input { name: job.template, template, base_dir: PathBuf::from("/") };
+        let plan = tokio::select! {
+            biased;
+            () = cx.cancel.cancelled() => {
+                return Err(Error::new(ErrorCode::Canceled, "canceled before the build"));
+            }
+            plan = build::resolve(&cx, input) => plan,
+        };
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(errors) => {
+                let none = || Error::new(ErrorCode::InternalError, "the plan has no error to tell");
+                return Err(Error::all(errors).err().unwrap_or_else(none));
+            }
+        };
+        build::build(&cx, &self.host, self.backend.as_ref(), &plan, &request).await.map(|_| ())
+    }
+}
+
+type Told = Box<Error>;
+
+/// Writes down every event until the last sender is gone. Returns what was delivered.
+fn keep(
+    mut journal: Option<&mut Journal>,
+    mut receiver: mpsc::UnboundedReceiver<Event>,
+    phases: &mpsc::UnboundedSender<Seen>,
+    feed: &crate::live::Feed,
+) -> Vec<RunOutput> {
+    let (mut outputs, mut phase) = (Vec::new(), None);
+    while let Some(event) = receiver.blocking_recv() {
+        if journal.as_deref_mut().is_some_and(|journal| journal.add(&event)) {
+            feed.changed();
+        }
+        match event {
+            Event::Distributed { output } => outputs.push(output),
+            Event::StepStarted { step, .. } => {
+                let now = Phase::of(&step);
+                if let Some(now) = now.filter(|now| phase < Some(*now)) {
+                    phase = Some(now);
+                    let _ = phases.send(Seen::Phase(now));
+                }
+            }
+            _ => {}
+        }
+    }
+    outputs
+}
+
+fn freshness(input: &Value) -> Result<Freshness, Error> {
+    let tags = input.get("tags").and_then(Value::as_object);
+    let tag = tags.and_then(|tags| {
+        tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(CACHE_TAG)).map(|(_, tag)| tag)
+    });
+    Freshness::of_tag(tag.and_then(Value::as_str))
+        .map_err(|text| Error::new(ErrorCode::ValidationFailed, text).target("tags"))
+}
+
+/// The template of a stored body, which was checked when it was stored.
+pub(super) fn parse(input: &Value) -> Result<Template, Error> {
+    let options = ParseOptions { api_version: Some(ApiVersion::LATEST), face: Face::Service };
+    let parsed = api::template::parse(&input.to_string(), &options);
+    parsed.template.ok_or_else(|| {
+        let errors = parsed.diagnostics.into_iter().filter(|d| d.severity == Severity::Error);
+        let errors = errors.map(|d| Error::new(d.code, d.message).target(d.path)).collect();
+        let none = || Error::new(ErrorCode::ValidationFailed, "the template cannot be read");
+        Error::all(errors).err().unwrap_or_else(none)
+    })
+}

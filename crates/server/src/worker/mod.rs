@@ -1,0 +1,184 @@
+//! The runs: who is next, carried out by an [`Executor`], and how they end.
+//!
+//! ```text
+//! Queued ── choose ── claim (epoch + 1) ── executor: build ── outputs, images, operation, state: one commit
+//!    ↑                                        ↑
+//!    └── the service ends                     └── Canceling, seen when woken
+//! ```
+//!
+//! A terminal state is written when the engine has returned, and it returns when everything is released.
+
+mod adopt;
+mod artifacts;
+mod carry;
+mod choose;
+mod executor;
+mod journal;
+mod local;
+mod outcome;
+mod region;
+mod row;
+mod status;
+mod targets;
+
+use std::{
+    collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
+
+use api::ErrorCode;
+use engine::error::Error;
+use futures_util::FutureExt;
+use tokio::task::{JoinHandle, JoinSet};
+
+pub use choose::Capacity;
+pub use executor::{Ended, Executor, Job, Seen};
+pub(crate) use journal::{EVENTS, LOG};
+pub use local::{Limits, Local};
+pub(crate) use status::is_over;
+
+use crate::{
+    App,
+    store::{self, Run, RunState},
+};
+use choose::{Weight, choose};
+use row::As;
+
+/// Looks without being woken, too: another process may have written.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How long the runs may take to let go of everything when the service ends.
+const LAST_WAIT: Duration = Duration::from_secs(30);
+
+/// Begins to carry out runs, until [`App::shutdown`]. The task ends when everything is released.
+pub fn start(app: App, executor: Arc<dyn Executor>) -> JoinHandle<()> {
+    let worker =
+        Worker { app, executor, held: HashMap::new(), resumed: None, tasks: JoinSet::new() };
+    tokio::spawn(worker.work())
+}
+
+struct Worker {
+    app: App,
+    executor: Arc<dyn Executor>,
+    /// The runs that are at work here.
+    held: HashMap<String, Run>,
+    /// Runs of an earlier process that go on; `None` until they have been looked for.
+    resumed: Option<HashSet<String>>,
+    tasks: JoinSet<String>,
+}
+
+impl Worker {
+    async fn work(mut self) {
+        let shutdown = self.app.shutdown().clone();
+        while !shutdown.is_cancelled() {
+            let looked = self.look().await;
+            if let Err(e) = &looked {
+                tracing::error!(error = %e, "the runs cannot be read");
+            }
+            let done = tokio::select! {
+                () = shutdown.cancelled() => None,
+                () = self.app.worker_woken() => None,
+                () = tokio::time::sleep(LOOK_AGAIN) => None,
+                Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => Some(done),
+            };
+            if let Some(Ok(id)) = done {
+                self.held.remove(&id);
+            }
+        }
+        // Every task has seen the shutdown and cancels its run.
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_WAIT, all).await.is_err() {
+            tracing::warn!("some runs did not end in time; the next start releases what they hold");
+        }
+    }
+
+    /// Reads the rows and does what they ask for.
+    async fn look(&mut self) -> Result<(), store::Error> {
+        if self.resumed.is_none() {
+            self.resumed = Some(adopt::adopt(&self.app, self.executor.as_ref()).await?);
+        }
+        let runs = self.app.store().unfinished_runs().await?;
+        gauges(&runs);
+        for run in runs.iter().filter(|run| run.state == RunState::Canceling) {
+            if self.held.contains_key(&run.id) {
+                self.executor.cancel(&run.id);
+            } else {
+                // It never had its turn, so it needs none to end.
+                self.begin(run.clone());
+            }
+        }
+        let waiting: Vec<Run> = runs.into_iter().filter(|run| self.is_waiting(run)).collect();
+        let weights: Vec<Weight<'_>> = waiting.iter().map(weight).collect();
+        let active: Vec<Weight<'_>> = self.held.values().map(weight).collect();
+        let chosen = choose(&weights, &active, self.executor.capacity());
+        for run in chosen.into_iter().filter_map(|index| waiting.get(index)) {
+            self.begin(run.clone());
+        }
+        Ok(())
+    }
+
+    fn is_waiting(&self, run: &Run) -> bool {
+        let resumed = || self.resumed.as_ref().is_some_and(|resumed| resumed.contains(&run.id));
+        let is_due = match run.state {
+            RunState::Queued => true,
+            RunState::Running => resumed(),
+            _ => false,
+        };
+        is_due && !self.held.contains_key(&run.id)
+    }
+
+    fn begin(&mut self, run: Run) {
+        self.held.insert(run.id.clone(), run.clone());
+        if let Some(resumed) = &mut self.resumed {
+            resumed.remove(&run.id);
+        }
+        let (app, executor) = (self.app.clone(), self.executor.clone());
+        self.tasks.spawn(async move {
+            let id = run.id.clone();
+            let carried = carry::carry(&app, executor.as_ref(), run);
+            if AssertUnwindSafe(carried).catch_unwind().await.is_err() {
+                executor.cancel(&id);
+                after_panic(&app, &id).await;
+            }
+            id
+        });
+    }
+}
+
+/// A run must end whatever we did wrong.
+async fn after_panic(app: &App, id: &str) {
+    let error =
+        Error::new(ErrorCode::InternalError, "the service panicked while the run was active");
+    let ended = Ended { outputs: Vec::new(), error: Some(error) };
+    if let Ok(Some(run)) = app.store().run(id).await
+        && !is_over(run.state)
+    {
+        carry::end(app, id, As::Holder(run.epoch), &ended).await;
+    }
+}
+
+fn weight(run: &Run) -> Weight<'_> {
+    Weight {
+        subscription: &run.subscription,
+        queued: run.queued,
+        vcpus: run.vcpus,
+        memory_mib: run.memory_mib,
+    }
+}
+
+fn gauges(runs: &[Run]) {
+    let states = [
+        (RunState::Queued, "queued"),
+        (RunState::Running, "running"),
+        (RunState::Canceling, "canceling"),
+    ];
+    for (state, name) in states {
+        let count = runs.iter().filter(|run| run.state == state).count();
+        #[expect(clippy::cast_precision_loss, reason = "a count of runs")]
+        metrics::gauge!("goldsmith_runs", "state" => name).set(count as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! Writing a run's row, with its template, as the one that has taken it on.
+//!
+//! A request may set a run to `Canceling` at any moment. It writes the template in the same commit, so
+//! that the template's revision tells us: whoever loses reads again and writes what then is right.
+
+use super::{executor::Ended, outcome};
+use crate::{
+    App,
+    providers::image_builder::with_run,
+    store::{Error, Run, RunState, Write},
+};
+
+/// How often to try again when a request was faster. Each time somebody else got something done.
+const TRIES: usize = 50;
+
+/// Why a run's row was not written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    /// Somebody else has taken the run on, or it is gone.
+    #[error("somebody else has taken the run on")]
+    Lost,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// As whom a row is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum As {
+    /// Takes the run on from whoever had it at this epoch.
+    Claim(i64),
+    /// As the holder at this epoch.
+    Holder(i64),
+}
+
+/// What is to become of a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change<'a> {
+    /// It is at work, in this phase. One that is to end stays so.
+    Working(&'static str),
+    /// It waits again, for the next start of the service.
+    Waiting,
+    /// It is over.
+    Over(&'a Ended),
+}
+
+/// Changes a run and its template in one commit. Returns the run as it is now.
+pub(crate) async fn write(
+    app: &App,
+    id: &str,
+    who: As,
+    change: Change<'_>,
+) -> Result<Run, Refused> {
+    let store = app.store();
+    let (As::Claim(epoch) | As::Holder(epoch)) = who;
+    let mut last = Refused::Lost;
+    for _ in 0..TRIES {
+        let Some(known) = store.run(id).await? else { return Err(Refused::Lost) };
+        // The template before the run: a change of both between the two is then refused.
+        let template = store.resource(&known.template).await?;
+        let Some(mut run) = store.run(id).await?.filter(|run| run.epoch == epoch) else {
+            return Err(Refused::Lost);
+        };
+        let mut writes = apply(app, &mut run, change).await?;
+        match who {
+            As::Claim(_) => {
+                run.epoch = epoch + 1;
+                writes.push(Write::ClaimRun(run.clone()));
+            }
+            As::Holder(_) => writes.push(Write::ReplaceRun(run.clone())),
+        }
+        writes.extend(template.map(|template| Write::Replace(with_run(template, &run))));
+        match store.commit(writes).await {
+            Ok(()) => return Ok(run),
+            Err(error @ Error::Stale { .. }) => last = Refused::Store(error),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(last)
+}
+
+/// Changes the run; returns what else is to be written.
+async fn apply(app: &App, run: &mut Run, change: Change<'_>) -> Result<Vec<Write>, Error> {
+    let (state, sub_state) = match change {
+        Change::Over(ended) => return outcome::end(app, run, ended).await,
+        Change::Working(phase) => (RunState::Running, phase),
+        Change::Waiting => (RunState::Queued, "Queued"),
+    };
+    if run.state != RunState::Canceling {
+        run.state = state;
+        run.sub_state = sub_state.to_owned();
+    }
+    Ok(Vec::new())
+}
