@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use engine::layout::Layout;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::store::Store;
 
@@ -33,12 +33,13 @@ struct Inner {
     settings: Settings,
     store: Store,
     shutdown: CancellationToken,
+    tasks: TaskTracker,
 }
 
 impl App {
     /// Puts the parts together.
     pub fn new(settings: Settings, store: Store, shutdown: CancellationToken) -> Self {
-        Self { inner: Arc::new(Inner { settings, store, shutdown }) }
+        Self { inner: Arc::new(Inner { settings, store, shutdown, tasks: TaskTracker::new() }) }
     }
 
     /// How the service is to run.
@@ -54,5 +55,10 @@ impl App {
     /// Fires when the service is to end.
     pub fn shutdown(&self) -> &CancellationToken {
         &self.inner.shutdown
+    }
+
+    /// What goes on in the background; see [`crate::tasks`].
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.inner.tasks
     }
 }

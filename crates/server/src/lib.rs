@@ -13,8 +13,11 @@
 
 mod app;
 pub mod arm;
+mod namespaces;
 mod operation;
 mod providers;
+mod region;
 pub mod store;
+mod tasks;
 
 pub use app::{App, Settings};

@@ -1,8 +1,28 @@
-//! The resource types, one file each.
+//! The resource types, one file each, and what is served beside them: groups, tags, roles, the
+//! catalogue of platform images.
 
+pub(crate) mod authorization;
+mod compute;
 pub(crate) mod generic;
+mod identity;
+mod network;
+pub(crate) mod resource_group;
+pub(crate) mod storage;
+pub(crate) mod tags;
+
+pub(crate) use compute::{platform_image, remove_stored, sku};
 
 use crate::arm::ResourceType;
 
 /// Every type that is served. A new one is a file and a line here.
-pub(crate) const TYPES: &[&dyn ResourceType] = &[];
+pub(crate) const TYPES: &[&dyn ResourceType] = &[
+    &compute::image::Image,
+    &compute::gallery::Gallery,
+    &compute::definition::Definition,
+    &compute::version::Version,
+    &identity::Identity,
+    &network::vnet::VirtualNetwork,
+    &network::subnet::Subnet,
+    &storage::StorageAccount,
+    // Microsoft.VirtualMachineImages: the lines of `image_builder` go here.
+];
