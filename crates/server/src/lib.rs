@@ -14,8 +14,10 @@
 mod app;
 pub mod arm;
 pub mod live;
+mod namespaces;
 mod operation;
 mod providers;
+mod region;
 pub mod store;
 mod tasks;
 pub mod worker;

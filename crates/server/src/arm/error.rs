@@ -58,6 +58,16 @@ impl ApiError {
         )
     }
 
+    /// 405.
+    pub fn method_not_allowed(call: &super::Call) -> Self {
+        let method = format!("{:?}", call.method).to_uppercase();
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowed",
+            format!("The method {method} is not allowed at '{}'.", call.path.text),
+        )
+    }
+
     /// 409.
     pub fn conflict(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, code, message)

@@ -2,14 +2,28 @@
 
 mod call;
 mod error;
+mod extension;
+mod filter;
+mod paging;
 mod path;
 mod registry;
 mod reply;
+mod resource;
 mod route;
+mod subscription;
+#[cfg(test)]
+mod tests;
+mod version;
 
-pub use call::{Call, Method};
+pub use call::{Call, Caller, Method};
 pub use error::ApiError;
+pub(crate) use extension::Extension;
+pub(crate) use filter::Filter;
+pub(crate) use paging::{all, list};
 pub use path::{Path, Scope};
 pub use registry::{ResourceType, find};
 pub use reply::Reply;
+pub(crate) use resource::check_precondition;
 pub use route::handle;
+pub(crate) use route::operation_not_found;
+pub(crate) use version::STRICT;

@@ -1,7 +1,17 @@
-//! The resource types, one file each.
+//! The resource types, one file each, and what is served beside them: groups, tags, roles, the
+//! catalogue of platform images.
 
+pub(crate) mod authorization;
+mod compute;
 pub(crate) mod generic;
+mod identity;
 pub(crate) mod image_builder;
+mod network;
+pub(crate) mod resource_group;
+pub(crate) mod storage;
+pub(crate) mod tags;
+
+pub(crate) use compute::{platform_image, remove_stored, sku};
 
 use crate::arm::ResourceType;
 
@@ -11,4 +21,12 @@ pub(crate) const TYPES: &[&dyn ResourceType] = &[
     &image_builder::RunOutputs,
     &image_builder::Runs,
     &image_builder::Triggers,
+    &compute::image::Image,
+    &compute::gallery::Gallery,
+    &compute::definition::Definition,
+    &compute::version::Version,
+    &identity::Identity,
+    &network::vnet::VirtualNetwork,
+    &network::subnet::Subnet,
+    &storage::StorageAccount,
 ];

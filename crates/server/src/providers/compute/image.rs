@@ -1,0 +1,136 @@
+//! Microsoft.Compute/images: managed images.
+//!
+//! A run of an image template writes them too; their disk is in the engine's image store under the
+//! image's id and goes with the image.
+
+use async_trait::async_trait;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    App,
+    arm::{ApiError, Call, Reply, ResourceType},
+    providers::generic::{self, choice, invalid, missing},
+    store::ResourceKey,
+};
+
+const NAME: &str = "Microsoft.Compute/images";
+
+/// A managed image.
+pub(crate) struct Image;
+
+#[async_trait]
+impl ResourceType for Image {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn api_versions(&self) -> &'static [&'static str] {
+        &["2026-04-01", "2024-11-01", "2024-07-01", "2023-03-01", "2020-06-01", "2019-12-01"]
+    }
+
+    async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        let existing = app.store().resource(&key).await?;
+        let name = call.path.names().last().copied().unwrap_or_default();
+        generic::check_name("image", name, 1..=80, "_.-")?;
+        let object = call.json()?;
+        let location = generic::location(NAME, app, &object, existing.as_ref())?;
+        let properties = properties(&object)?;
+        let tags = generic::tags(&object)?.unwrap_or_else(|| json!({}));
+        let body = json!({ "location": location, "tags": tags, "properties": properties });
+        let hidden = existing.as_ref().map_or_else(|| json!({}), |old| old.hidden.clone());
+        let (image, created) = generic::put(NAME, app, call, existing, body, hidden).await?;
+        Ok(generic::written(created, generic::view(NAME, &image), &image))
+    }
+
+    async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        if let Some(image) = app.store().resource(&key).await? {
+            super::remove_stored(app, &image.id).await?;
+        }
+        generic::delete(app, call, key).await
+    }
+}
+
+fn properties(object: &Map<String, Value>) -> Result<Value, ApiError> {
+    let mut properties = generic::properties(object)?;
+    let generation =
+        choice(&properties, "hyperVGeneration", "properties.hyperVGeneration", &["V1", "V2"])?;
+    properties.insert("hyperVGeneration".to_owned(), json!(generation.as_deref().unwrap_or("V1")));
+    if properties.get("sourceVirtualMachine").is_some_and(|source| !source.is_null()) {
+        return Err(invalid(
+            "properties.sourceVirtualMachine",
+            &properties["sourceVirtualMachine"],
+            "there are no virtual machines here; give 'properties.storageProfile.osDisk.blobUri', or build the image from an image template",
+        ));
+    }
+    let path = "properties.storageProfile.osDisk";
+    let disk = properties.get("storageProfile").and_then(|storage| storage["osDisk"].as_object());
+    let mut disk = disk.ok_or_else(|| missing(path))?.clone();
+    for (field, words) in
+        [("osType", ["Linux", "Windows"]), ("osState", ["Generalized", "Specialized"])]
+    {
+        let path = format!("{path}.{field}");
+        let word = choice(&disk, field, &path, &words)?.ok_or_else(|| missing(&path))?;
+        disk.insert(field.to_owned(), json!(word));
+    }
+    let named = |field: &str| {
+        let value = disk.get(field).unwrap_or(&Value::Null);
+        value.is_string() || value["id"].is_string()
+    };
+    if !["blobUri", "managedDisk", "snapshot"].into_iter().any(named) {
+        return Err(ApiError::bad_request(
+            "InvalidParameter",
+            format!("The disk is missing: give one of '{path}.blobUri', '{path}.managedDisk.id' and '{path}.snapshot.id'."),
+        )
+        .target(path));
+    }
+    disk.entry("caching").or_insert_with(|| json!("None"));
+    properties["storageProfile"]["osDisk"] = Value::Object(disk);
+    if properties["storageProfile"]["dataDisks"].is_null() {
+        properties["storageProfile"]["dataDisks"] = json!([]);
+    }
+    properties.insert("provisioningState".to_owned(), json!("Succeeded"));
+    Ok(Value::Object(properties))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(properties_: Value) -> Result<Value, ApiError> {
+        properties(json!({ "properties": properties_ }).as_object().unwrap())
+    }
+
+    #[test]
+    fn a_disk_makes_an_image() {
+        let made = check(json!({ "storageProfile": { "osDisk": {
+            "osType": "linux", "osState": "Generalized", "blobUri": "https://x/y.vhd",
+        } } }))
+        .unwrap();
+        assert_eq!(made["hyperVGeneration"], "V1");
+        assert_eq!(made["provisioningState"], "Succeeded");
+        assert_eq!(made["storageProfile"]["osDisk"]["osType"], "Linux");
+        assert_eq!(made["storageProfile"]["dataDisks"], json!([]));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (bad, target) in [
+            (json!({}), "properties.storageProfile.osDisk"),
+            (json!({ "storageProfile": "x" }), "properties.storageProfile.osDisk"),
+            (json!({ "sourceVirtualMachine": { "id": "x" } }), "properties.sourceVirtualMachine"),
+            (json!({ "hyperVGeneration": "V3" }), "properties.hyperVGeneration"),
+            (
+                json!({ "storageProfile": { "osDisk": { "osType": "Linux", "osState": "Generalized" } } }),
+                "properties.storageProfile.osDisk",
+            ),
+            (
+                json!({ "storageProfile": { "osDisk": { "osType": "Linux", "blobUri": "u" } } }),
+                "properties.storageProfile.osDisk.osState",
+            ),
+        ] {
+            let error = check(bad).unwrap_err();
+            assert_eq!(error.code, "InvalidParameter");
+            assert_eq!(error.target.as_deref(), Some(target));
+        }
+    }
+}

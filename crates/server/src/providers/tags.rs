@@ -1,0 +1,109 @@
+//! `{scope}/providers/Microsoft.Resources/tags/default`: the tags of a group or resource by themselves.
+//!
+//! Tags of the subscription are a row of their own, as there is no row of the subscription.
+
+use http::StatusCode;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::generic::{self, choice, missing};
+use crate::{
+    App,
+    arm::{ApiError, Call, Extension, Method, Reply},
+    store::{Resource, ResourceKey, Write},
+};
+
+const KIND: &str = "microsoft.resources/tags";
+
+/// A request for the tags of a scope.
+pub(crate) async fn handle(app: &App, call: &Call, at: &Extension) -> Result<Reply, ApiError> {
+    if at.rest.len() > 2 || at.rest.get(1).is_some_and(|name| !name.eq_ignore_ascii_case("default"))
+    {
+        return Err(ApiError::bad_request(
+            "InvalidTagsName",
+            format!("The tags at '{}' have the name 'default' alone.", at.scope),
+        ));
+    }
+    let mut holder = holder(app, at).await?;
+    let held = holder.body["tags"].as_object().cloned().unwrap_or_default();
+    let tags = match call.method {
+        Method::Get => held,
+        Method::Head => return Ok(Reply::empty(StatusCode::NO_CONTENT)),
+        Method::Post => return Err(ApiError::method_not_allowed(call)),
+        Method::Put | Method::Patch | Method::Delete => {
+            let tags = changed(call, held)?;
+            let checked = json!({ "tags": tags });
+            let checked = generic::tags(checked.as_object().unwrap_or(&Map::new()))?;
+            let checked = checked.unwrap_or_else(|| json!({}));
+            holder.body["tags"] = checked.clone();
+            holder.changed = Timestamp::now();
+            let write = if holder.revision == 0 { Write::Insert } else { Write::Replace };
+            app.store().commit(vec![write(holder)]).await?;
+            checked.as_object().cloned().unwrap_or_default()
+        }
+    };
+    if call.method == Method::Delete {
+        return Ok(Reply::empty(StatusCode::OK));
+    }
+    Ok(Reply::ok(json!({
+        "id": format!("{}/providers/Microsoft.Resources/tags/default", at.scope),
+        "name": "default",
+        "type": "Microsoft.Resources/tags",
+        "properties": { "tags": tags },
+    })))
+}
+
+/// The row that has the tags of the scope.
+async fn holder(app: &App, at: &Extension) -> Result<Resource, ApiError> {
+    let below_subscription = at.scope.matches('/').count() > 2;
+    let key = match below_subscription {
+        true => at.scope.clone(),
+        false => format!("{}/providers/{KIND}/default", at.scope),
+    };
+    let held = app.store().resource(&ResourceKey::of(&key)).await?;
+    match held {
+        Some(held) => Ok(held),
+        None if below_subscription => Err(at.scope_not_found()),
+        None => {
+            let now = Timestamp::now();
+            Ok(Resource {
+                id: key,
+                subscription: app.settings().subscription.to_lowercase(),
+                group: String::new(),
+                kind: KIND.to_owned(),
+                name: "default".to_owned(),
+                revision: 0,
+                created: now,
+                changed: now,
+                body: json!({ "tags": {} }),
+                hidden: json!({}),
+            })
+        }
+    }
+}
+
+fn changed(call: &Call, mut held: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
+    if call.method == Method::Delete {
+        return Ok(Map::new());
+    }
+    let object = call.json()?;
+    let properties = generic::properties(&object)?;
+    let given = match properties.get("tags") {
+        Some(Value::Object(tags)) => tags.clone(),
+        None | Some(Value::Null) => return Err(missing("properties.tags")),
+        Some(other) => {
+            return Err(generic::invalid("properties.tags", other, "it must be an object"));
+        }
+    };
+    if call.method == Method::Put {
+        return Ok(given);
+    }
+    let operation = choice(&object, "operation", "operation", &["Merge", "Replace", "Delete"])?;
+    match operation.as_deref() {
+        Some("Replace") => return Ok(given),
+        Some("Delete") => held.retain(|name, value| given.get(name) != Some(value)),
+        Some(_) => held.extend(given),
+        None => return Err(missing("operation")),
+    }
+    Ok(held)
+}
