@@ -13,8 +13,15 @@
 
 mod app;
 pub mod arm;
+mod auth;
+mod files;
+mod http;
 mod operation;
 mod providers;
+mod start;
 pub mod store;
+mod tls;
 
 pub use app::{App, Settings};
+pub use auth::principal;
+pub use start::{Options, Running, dir, open_store, start};
