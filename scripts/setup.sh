@@ -24,6 +24,7 @@ wanted=(
   "mtools|fills them without mounting anything"
   "fdisk|sfdisk writes the partition table"
   "openssh-client|ssh and ssh-keygen, for goldsmith shell and the bench"
+  "postgresql|the tests of what goldsmith stores run on it too"
   "curl|fetches the page in the demo"
   "ca-certificates|trust anchors for https"
 )

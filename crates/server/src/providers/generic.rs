@@ -19,11 +19,7 @@ pub(crate) async fn patch_tags(
 }
 
 /// Removes the resource and everything below it: 200, or 204 if there was none.
-pub(crate) async fn delete(
-    _app: &App,
-    _call: &Call,
-    _key: ResourceKey,
-) -> Result<Reply, ApiError> {
+pub(crate) async fn delete(_app: &App, _call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
     Err(ApiError::internal("not written yet"))
 }
 

@@ -1,72 +1,261 @@
 //! What the service knows, in SQL: SQLite by default, PostgreSQL by address, one set of queries.
 //!
 //! Everything is written by [`Store::commit`]: a list of writes, all or none, on disk when it returns.
+//!
+//! ```text
+//! model  the rows as values          open     connections, pragmas
+//! row    values ↔ columns            migrate  the tables (crates/server/migrations)
+//! write  one commit
+//! ```
 
 mod error;
+mod migrate;
 mod model;
+mod open;
+mod row;
+#[cfg(test)]
+mod tests;
+mod write;
 
 pub use error::Error;
+use jiff::Timestamp;
 pub use model::{
     Client, Operation, OperationStatus, Page, Resource, ResourceKey, Run, RunState, Select, Write,
 };
 
+use self::{
+    open::Pools,
+    row::{lower, nanoseconds, text},
+};
+
+/// After every key.
+const LAST: &str = "\u{10ffff}";
+
+// Columns are named, not `*`: PostgreSQL refuses prepared queries whose result would change, as when
+// a later release adds a column while this one runs.
+
+macro_rules! resources {
+    ($($rest:literal),*) => {
+        concat!(
+            "SELECT id, subscription, grp, kind, name, revision, created, changed, body, hidden \
+             FROM resources WHERE ",
+            $($rest),*
+        )
+    };
+}
+
+/// Resources in the order of their keys, between two keys.
+macro_rules! listing {
+    ($condition:literal) => {
+        resources!(
+            "subscription = $1 AND key > $2 AND key < $3 AND ",
+            $condition,
+            " ORDER BY key LIMIT $4"
+        )
+    };
+}
+
+macro_rules! operations {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, subscription, kind, target, status, error, started, ended \
+             FROM operations WHERE ",
+            $rest
+        )
+    };
+}
+
+macro_rules! runs {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, template, subscription, operation, state, sub_state, message, queued, \
+             ended, epoch, vcpus, memory_mib, input FROM runs WHERE ",
+            $rest
+        )
+    };
+}
+
+macro_rules! clients {
+    ($rest:literal) => {
+        concat!(
+            "SELECT client_id, object_id, name, secret_hash, created, rotated, revoked \
+             FROM clients ",
+            $rest
+        )
+    };
+}
+
 /// The database. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Store {}
+pub struct Store {
+    pools: Pools,
+}
 
 impl Store {
+    /// Opens `sqlite:///absolute/path` (made if it is not there) or `postgres://…`, and brings its
+    /// tables up to date.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        Ok(Self { pools: Pools::open(url).await? })
+    }
+
+    /// Ends all connections. Not needed for durability; SQLite tidies up its log.
+    pub async fn close(&self) {
+        self.pools.reader.close().await;
+        self.pools.writer.close().await;
+    }
+
     /// All of the writes or none; durable when it returns.
-    pub async fn commit(&self, _writes: Vec<Write>) -> Result<(), Error> {
-        Err(Error::Stale { key: "not written yet".to_owned() })
+    pub async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
+        let pools = self.pools.clone();
+        // A request whose client hangs up is dropped at any await; a commit that has begun is not.
+        let task = tokio::spawn(async move { write::commit(&pools, &writes).await });
+        task.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?
     }
 
     /// One resource or group.
-    pub async fn resource(&self, _key: &ResourceKey) -> Result<Option<Resource>, Error> {
-        Ok(None)
+    pub async fn resource(&self, key: &ResourceKey) -> Result<Option<Resource>, Error> {
+        let row = sqlx::query(resources!("key = $1"))
+            .bind(text(key.as_str()))
+            .fetch_optional(&self.pools.reader)
+            .await?;
+        Ok(row.as_ref().map(row::resource).transpose()?)
     }
 
-    /// A page of resources.
-    pub async fn list(&self, _select: &Select) -> Result<Page, Error> {
-        Ok(Page { resources: Vec::new(), next: None })
+    /// A page of resources. A limit of 0 counts as 1, so that whoever follows `next` gets on.
+    pub async fn list(&self, select: &Select) -> Result<Page, Error> {
+        let (mut after, before) = match &select.below {
+            Some(key) => write::below(key),
+            None => (String::new(), LAST.to_owned()),
+        };
+        if let Some(key) = &select.after {
+            after = after.max(lower(key));
+        }
+        let limit = select.limit.max(1);
+        let query = match (&select.group, &select.kind) {
+            (None, None) => listing!("kind <> 'microsoft.resources/resourcegroups'"),
+            (None, Some(_)) => listing!("kind = $5"),
+            (Some(_), None) => {
+                listing!("grp = $5 AND kind <> 'microsoft.resources/resourcegroups'")
+            }
+            (Some(_), Some(_)) => listing!("grp = $5 AND kind = $6"),
+        };
+        let mut query = sqlx::query(query)
+            .bind(lower(&select.subscription))
+            .bind(after)
+            .bind(before)
+            .bind(i64::from(limit) + 1);
+        for value in [&select.group, &select.kind].into_iter().flatten() {
+            query = query.bind(lower(value));
+        }
+        let rows = query.fetch_all(&self.pools.reader).await?;
+        let mut resources = rows.iter().map(row::resource).collect::<Result<Vec<_>, _>>()?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut next = None;
+        if resources.len() > limit {
+            resources.truncate(limit);
+            next = resources.last().map(|resource| resource.key().to_string());
+        }
+        Ok(Page { resources, next })
+    }
+
+    /// How many resources of a kind there are, in all subscriptions.
+    pub async fn count(&self, kind: &str) -> Result<i64, Error> {
+        let count = sqlx::query_scalar("SELECT COUNT(*) FROM resources WHERE kind = $1")
+            .bind(lower(kind))
+            .fetch_one(&self.pools.reader)
+            .await?;
+        Ok(count)
     }
 
     /// One operation.
-    pub async fn operation(&self, _id: &str) -> Result<Option<Operation>, Error> {
-        Ok(None)
+    pub async fn operation(&self, id: &str) -> Result<Option<Operation>, Error> {
+        let row = sqlx::query(operations!("id = $1"))
+            .bind(lower(id))
+            .fetch_optional(&self.pools.reader)
+            .await?;
+        Ok(row.as_ref().map(row::operation).transpose()?)
     }
 
     /// Every operation that is not over, oldest first.
     pub async fn unfinished_operations(&self) -> Result<Vec<Operation>, Error> {
-        Ok(Vec::new())
+        let rows = sqlx::query(operations!("ended IS NULL ORDER BY started, id"))
+            .fetch_all(&self.pools.reader)
+            .await?;
+        Ok(rows.iter().map(row::operation).collect::<Result<_, _>>()?)
+    }
+
+    /// Removes the operations that were over before then, and says how many there were.
+    pub async fn forget_operations_before(&self, time: Timestamp) -> Result<u64, Error> {
+        let mut tx = self.pools.begin().await?;
+        let done = sqlx::query("DELETE FROM operations WHERE ended < $1")
+            .bind(nanoseconds(time))
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
     }
 
     /// One run.
-    pub async fn run(&self, _id: &str) -> Result<Option<Run>, Error> {
-        Ok(None)
+    pub async fn run(&self, id: &str) -> Result<Option<Run>, Error> {
+        let row = sqlx::query(runs!("id = $1"))
+            .bind(lower(id))
+            .fetch_optional(&self.pools.reader)
+            .await?;
+        Ok(row.as_ref().map(row::run).transpose()?)
     }
 
     /// The runs of a template, newest first, at most so many.
-    pub async fn runs_of(&self, _template: &ResourceKey, _limit: u32) -> Result<Vec<Run>, Error> {
-        Ok(Vec::new())
+    pub async fn runs_of(&self, template: &ResourceKey, limit: u32) -> Result<Vec<Run>, Error> {
+        let rows = sqlx::query(runs!("template = $1 ORDER BY queued DESC, id DESC LIMIT $2"))
+            .bind(text(template.as_str()))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pools.reader)
+            .await?;
+        Ok(rows.iter().map(row::run).collect::<Result<_, _>>()?)
+    }
+
+    /// The newest run of a template.
+    pub async fn latest_run(&self, template: &ResourceKey) -> Result<Option<Run>, Error> {
+        Ok(self.runs_of(template, 1).await?.pop())
+    }
+
+    /// The run of a template that is not over.
+    pub async fn active_run(&self, template: &ResourceKey) -> Result<Option<Run>, Error> {
+        let row = sqlx::query(runs!("template = $1 AND ended IS NULL"))
+            .bind(text(template.as_str()))
+            .fetch_optional(&self.pools.reader)
+            .await?;
+        Ok(row.as_ref().map(row::run).transpose()?)
     }
 
     /// Every run that is not over, oldest first.
     pub async fn unfinished_runs(&self) -> Result<Vec<Run>, Error> {
-        Ok(Vec::new())
+        let rows = sqlx::query(runs!("ended IS NULL ORDER BY queued, id"))
+            .fetch_all(&self.pools.reader)
+            .await?;
+        Ok(rows.iter().map(row::run).collect::<Result<_, _>>()?)
     }
 
     /// All service principals, oldest first, the revoked ones too.
     pub async fn clients(&self) -> Result<Vec<Client>, Error> {
-        Ok(Vec::new())
+        let rows = sqlx::query(clients!("ORDER BY created, client_id"))
+            .fetch_all(&self.pools.reader)
+            .await?;
+        Ok(rows.iter().map(row::client).collect::<Result<_, _>>()?)
     }
 
     /// One service principal.
-    pub async fn client(&self, _client_id: &str) -> Result<Option<Client>, Error> {
-        Ok(None)
+    pub async fn client(&self, client_id: &str) -> Result<Option<Client>, Error> {
+        let row = sqlx::query(clients!("WHERE client_id = $1"))
+            .bind(lower(client_id))
+            .fetch_optional(&self.pools.reader)
+            .await?;
+        Ok(row.as_ref().map(row::client).transpose()?)
     }
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), Error> {
+        sqlx::query("SELECT 1").execute(&self.pools.reader).await?;
         Ok(())
     }
 }

@@ -1,0 +1,174 @@
+//! Connections to the two databases.
+
+use std::{io, path::PathBuf, str::FromStr as _, time::Duration};
+
+use percent_encoding::percent_decode_str;
+use sqlx::{
+    Any, AnyConnection, AnyPool, Transaction,
+    any::{AnyConnectOptions, AnyPoolOptions},
+};
+
+use super::{Error, migrate::migrate};
+
+/// How long a request waits for a free connection before it is told that the database is busy.
+const ACQUIRE: Duration = Duration::from_secs(10);
+/// Any number, the same in every release: who holds this lock of PostgreSQL writes.
+const LOCK: i64 = 0x0060_1d53_1117;
+/// How often the switch to WAL is tried while another process holds the file.
+const WAL_ATTEMPTS: u32 = 100;
+
+/// Where to read and where to write.
+#[derive(Debug, Clone)]
+pub(super) struct Pools {
+    pub(super) reader: AnyPool,
+    pub(super) writer: AnyPool,
+    pub(super) postgres: bool,
+}
+
+impl Pools {
+    /// Connects, and brings the tables up to date.
+    pub(super) async fn open(url: &str) -> Result<Self, Error> {
+        sqlx::any::install_default_drivers();
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            return sqlite(url, path).await;
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return postgres(url).await;
+        }
+        // The address may hold a password: it is not repeated.
+        Err(configuration("the database's address must be sqlite:///absolute/path or postgres://…"))
+    }
+
+    /// A transaction for writing, one at a time: without that, PostgreSQL would resolve commits
+    /// that touch the same rows in another order by failing one of them after a second, and let a
+    /// resource be added below one that is being emptied.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        if !self.postgres {
+            // A deferred transaction of SQLite that reads before it writes can fail instead of
+            // waiting for another process.
+            return self.writer.begin_with("BEGIN IMMEDIATE").await;
+        }
+        // Every statement sees what was committed before it, and so before the lock was had.
+        let mut tx = self.writer.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
+        Ok(tx)
+    }
+}
+
+/// Commits wait for each other anyway (`Pools::begin`): two connections, so that they do not take all
+/// of them from those who read.
+async fn postgres(url: &str) -> Result<Pools, Error> {
+    let options = AnyConnectOptions::from_str(url)?;
+    let pool = |connections| {
+        AnyPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE)
+            .after_connect(|connection, _| Box::pin(prepare_postgres(connection)))
+    };
+    let writer = pool(2).connect_with(options.clone()).await?;
+    let pools = Pools { reader: pool(8).connect_lazy_with(options), writer, postgres: true };
+    migrate(&pools).await?;
+    Ok(pools)
+}
+
+/// SQLite has one writer at a time: a pool of one makes the others wait here, in order, and not in
+/// SQLite, where they would poll.
+async fn sqlite(url: &str, path: &str) -> Result<Pools, Error> {
+    let path = percent_decode_str(path)
+        .decode_utf8()
+        .map(|path| PathBuf::from(path.into_owned()))
+        .map_err(|_| configuration("the path of the SQLite file is not UTF-8"))?;
+    if !path.is_absolute() || url.contains(['?', '#']) {
+        return Err(configuration(
+            "the address of the SQLite file must be sqlite:///absolute/path, with %3F for ? and %23 for #",
+        ));
+    }
+    create(&path).await.map_err(|error| {
+        let message = format!("cannot open {}: {error}", path.display());
+        sqlx::Error::Io(io::Error::new(error.kind(), message))
+    })?;
+    let options = AnyConnectOptions::from_str(url)?;
+    let pool = |connections| {
+        AnyPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+    };
+    let writer = pool(1)
+        .after_connect(|connection, _| Box::pin(prepare_writer(connection)))
+        .connect_with(options.clone())
+        .await?;
+    let reader = pool(4)
+        .after_connect(|connection, _| Box::pin(prepare_reader(connection)))
+        .connect_lazy_with(options);
+    let pools = Pools { reader, writer, postgres: false };
+    migrate(&pools).await?;
+    Ok(pools)
+}
+
+/// Secrets' hashes are in the file: made for its owner alone. SQLite gives its log the same mode.
+async fn create(path: &PathBuf) -> io::Result<()> {
+    let mut options = tokio::fs::OpenOptions::new();
+    options.create(true).write(true).truncate(false).mode(0o600);
+    options.open(path).await.map(drop)
+}
+
+async fn prepare_writer(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    // While another process switches or recovers the file, this fails without waiting.
+    for attempt in 1.. {
+        match sqlx::query("PRAGMA journal_mode = WAL").execute(&mut *connection).await {
+            Err(error) if is_busy(&error) && attempt < WAL_ATTEMPTS => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(error) => return Err(error),
+            Ok(_) => break,
+        }
+    }
+    pragmas(connection, &["synchronous = FULL", "busy_timeout = 10000", "foreign_keys = ON"]).await
+}
+
+async fn prepare_reader(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    pragmas(connection, &["busy_timeout = 10000", "query_only = ON"]).await
+}
+
+async fn pragmas(
+    connection: &mut AnyConnection,
+    pragmas: &[&'static str],
+) -> Result<(), sqlx::Error> {
+    for pragma in pragmas {
+        let text = sqlx::AssertSqlSafe(format!("PRAGMA {pragma}"));
+        sqlx::query(text).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    // SQLITE_BUSY in the low byte of the extended code.
+    error
+        .as_database_error()
+        .and_then(|error| error.code()?.parse::<i32>().ok())
+        .is_some_and(|code| code & 0xff == 5)
+}
+
+async fn prepare_postgres(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    // What was acknowledged must be on disk, whatever the server's default is; and nobody waits
+    // for ever.
+    sqlx::query(
+        "SELECT set_config('synchronous_commit', 'on', false) \
+         WHERE current_setting('synchronous_commit') = 'off'",
+    )
+    .execute(&mut *connection)
+    .await?;
+    for setting in
+        ["SET statement_timeout = '30s'", "SET idle_in_transaction_session_timeout = '30s'"]
+    {
+        sqlx::query(setting).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+fn configuration(message: &'static str) -> Error {
+    sqlx::Error::Configuration(message.into()).into()
+}

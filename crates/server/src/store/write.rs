@@ -1,0 +1,221 @@
+//! One commit: all of its writes or none.
+
+use sqlx::{Any, Transaction, any::AnyArguments, query::Query};
+
+use super::{
+    Error,
+    model::{Client, Operation, Resource, ResourceKey, Run, Write},
+    open::Pools,
+    row::{json, lower, name, nanoseconds, text},
+};
+
+type Tx = Transaction<'static, Any>;
+
+/// Carries them out; durable when it returns.
+pub(super) async fn commit(pools: &Pools, writes: &[Write]) -> Result<(), Error> {
+    let Some(first) = writes.first() else { return Ok(()) };
+    match attempt(pools, writes).await {
+        Err(Error::Database(error)) if lost_to_another(&error) => Err(stale(key(first))),
+        result => result,
+    }
+}
+
+async fn attempt(pools: &Pools, writes: &[Write]) -> Result<(), Error> {
+    let mut tx = pools.begin().await?;
+    for write in writes {
+        match write {
+            Write::Insert(resource) => insert(&mut tx, resource).await?,
+            Write::Replace(resource) => replace(&mut tx, resource).await?,
+            Write::Remove(key, revision) => remove(&mut tx, key, *revision).await?,
+            Write::RemoveBelow(key) => remove_below(&mut tx, key).await?,
+            Write::Operation(operation) => put_operation(&mut tx, operation).await?,
+            Write::InsertRun(run) => insert_run(&mut tx, run).await?,
+            Write::ReplaceRun(run) => replace_run(&mut tx, run, run.epoch).await?,
+            Write::ClaimRun(run) => replace_run(&mut tx, run, run.epoch.saturating_sub(1)).await?,
+            Write::Client(client) => put_client(&mut tx, client).await?,
+        }
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Whether PostgreSQL ended the transaction in favour of another one. Our own wait for each other;
+/// an administrator's session may still hold rows.
+fn lost_to_another(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| code == "40001" || code == "40P01")
+}
+
+fn key(write: &Write) -> &str {
+    match write {
+        Write::Insert(resource) | Write::Replace(resource) => &resource.id,
+        Write::Remove(key, _) | Write::RemoveBelow(key) => key.as_str(),
+        Write::Operation(operation) => &operation.id,
+        Write::InsertRun(run) | Write::ReplaceRun(run) | Write::ClaimRun(run) => &run.id,
+        Write::Client(client) => &client.client_id,
+    }
+}
+
+fn stale(key: &str) -> Error {
+    Error::Stale { key: key.to_owned() }
+}
+
+/// Carries out a statement that must find exactly one row as it expects it.
+async fn one(tx: &mut Tx, query: Query<'_, Any, AnyArguments>, key: &str) -> Result<(), Error> {
+    match query.execute(&mut **tx).await {
+        Ok(done) if done.rows_affected() == 1 => Ok(()),
+        Ok(_) => Err(stale(key)),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(stale(key)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn insert(tx: &mut Tx, resource: &Resource) -> Result<(), Error> {
+    let key = resource.key();
+    let query = sqlx::query(
+        "INSERT INTO resources (key, subscription, grp, kind, name, id, revision, created, \
+         changed, body, hidden) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+         ON CONFLICT DO NOTHING",
+    );
+    one(tx, bind_resource(query, &key, resource), key.as_str()).await
+}
+
+async fn replace(tx: &mut Tx, resource: &Resource) -> Result<(), Error> {
+    let key = resource.key();
+    let query = sqlx::query(
+        "UPDATE resources SET subscription = $2, grp = $3, kind = $4, name = $5, id = $6, \
+         revision = $7, created = $8, changed = $9, body = $10, hidden = $11 \
+         WHERE key = $1 AND revision = $12",
+    );
+    let query = bind_resource(query, &key, resource).bind(resource.revision);
+    one(tx, query, key.as_str()).await
+}
+
+fn bind_resource<'q>(
+    query: Query<'q, Any, AnyArguments>,
+    key: &ResourceKey,
+    resource: &Resource,
+) -> Query<'q, Any, AnyArguments> {
+    query
+        .bind(text(key.as_str()))
+        .bind(lower(&resource.subscription))
+        .bind(lower(&resource.group))
+        .bind(lower(&resource.kind))
+        .bind(text(&resource.name))
+        .bind(text(&resource.id))
+        .bind(resource.revision.saturating_add(1))
+        .bind(nanoseconds(resource.created))
+        .bind(nanoseconds(resource.changed))
+        .bind(json(&resource.body))
+        .bind(json(&resource.hidden))
+}
+
+async fn remove(tx: &mut Tx, key: &ResourceKey, revision: i64) -> Result<(), Error> {
+    let query = sqlx::query("DELETE FROM resources WHERE key = $1 AND revision = $2")
+        .bind(text(key.as_str()))
+        .bind(revision);
+    one(tx, query, key.as_str()).await
+}
+
+async fn remove_below(tx: &mut Tx, key: &ResourceKey) -> Result<(), Error> {
+    let (after, before) = below(key);
+    sqlx::query("DELETE FROM resources WHERE key > $1 AND key < $2")
+        .bind(after)
+        .bind(before)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// The bounds, both excluded, of the keys of what is below: `0` is the character after `/`.
+pub(super) fn below(key: &ResourceKey) -> (String, String) {
+    let key = text(key.as_str());
+    (format!("{key}/"), format!("{key}0"))
+}
+
+async fn put_operation(tx: &mut Tx, operation: &Operation) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO operations (id, subscription, kind, target, status, error, started, ended) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO UPDATE SET \
+         subscription = excluded.subscription, kind = excluded.kind, target = excluded.target, \
+         status = excluded.status, error = excluded.error, started = excluded.started, \
+         ended = excluded.ended",
+    )
+    .bind(lower(&operation.id))
+    .bind(lower(&operation.subscription))
+    .bind(text(&operation.kind))
+    .bind(text(operation.target.as_str()))
+    .bind(name(operation.status))
+    .bind(operation.error.as_ref().map(json))
+    .bind(nanoseconds(operation.started))
+    .bind(operation.ended.map(nanoseconds))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn insert_run(tx: &mut Tx, run: &Run) -> Result<(), Error> {
+    // The unique index keeps out a second run that is not over; a run that is over when it is
+    // added is not in that index.
+    let active = sqlx::query("SELECT id FROM runs WHERE template = $1 AND ended IS NULL")
+        .bind(text(run.template.as_str()))
+        .fetch_optional(&mut **tx)
+        .await?;
+    if active.is_some() {
+        return Err(stale(&run.id));
+    }
+    let query = sqlx::query(
+        "INSERT INTO runs (id, template, subscription, operation, state, sub_state, message, \
+         queued, ended, epoch, vcpus, memory_mib, input) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
+    );
+    one(tx, bind_run(query, run), &run.id).await
+}
+
+async fn replace_run(tx: &mut Tx, run: &Run, stored_epoch: i64) -> Result<(), Error> {
+    let query = sqlx::query(
+        "UPDATE runs SET template = $2, subscription = $3, operation = $4, state = $5, \
+         sub_state = $6, message = $7, queued = $8, ended = $9, epoch = $10, vcpus = $11, \
+         memory_mib = $12, input = $13 WHERE id = $1 AND epoch = $14",
+    );
+    one(tx, bind_run(query, run).bind(stored_epoch), &run.id).await
+}
+
+fn bind_run<'q>(query: Query<'q, Any, AnyArguments>, run: &Run) -> Query<'q, Any, AnyArguments> {
+    query
+        .bind(lower(&run.id))
+        .bind(text(run.template.as_str()))
+        .bind(lower(&run.subscription))
+        .bind(lower(&run.operation))
+        .bind(name(run.state))
+        .bind(text(&run.sub_state))
+        .bind(text(&run.message))
+        .bind(nanoseconds(run.queued))
+        .bind(run.ended.map(nanoseconds))
+        .bind(run.epoch)
+        .bind(run.vcpus)
+        .bind(run.memory_mib)
+        .bind(json(&run.input))
+}
+
+async fn put_client(tx: &mut Tx, client: &Client) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO clients (client_id, object_id, name, secret_hash, created, rotated, revoked) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (client_id) DO UPDATE SET \
+         object_id = excluded.object_id, name = excluded.name, \
+         secret_hash = excluded.secret_hash, created = excluded.created, \
+         rotated = excluded.rotated, revoked = excluded.revoked",
+    )
+    .bind(lower(&client.client_id))
+    .bind(lower(&client.object_id))
+    .bind(text(&client.name))
+    .bind(text(&client.secret_hash))
+    .bind(nanoseconds(client.created))
+    .bind(nanoseconds(client.rotated))
+    .bind(client.revoked.map(nanoseconds))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
