@@ -13,13 +13,20 @@
 
 mod app;
 pub mod arm;
+mod auth;
+mod files;
+mod http;
 pub mod live;
 mod namespaces;
 mod operation;
 mod providers;
 mod region;
+mod start;
 pub mod store;
 mod tasks;
+mod tls;
 pub mod worker;
 
 pub use app::{App, Settings};
+pub use auth::principal;
+pub use start::{Options, Running, dir, open_store, start};

@@ -1,0 +1,66 @@
+//! What a token is for. Clients name us in several ways, with and without a slash at the end.
+
+/// The two things that tokens are given out for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// The resource manager.
+    Arm,
+    /// The directory: `/graph`.
+    Graph,
+}
+
+/// What that `aud` stands for, if it is one of ours: `names` are our host names without port.
+///
+/// SDKs without `credential_scopes` ask for `https://management.azure.com` even when they talk to us.
+pub(crate) fn audience_of(aud: &str, names: &[String], base_url: &str) -> Option<Audience> {
+    let aud = aud.trim_end_matches('/').to_ascii_lowercase();
+    match aud.as_str() {
+        "https://management.azure.com" | "https://management.core.windows.net" => {
+            return Some(Audience::Arm);
+        }
+        "https://graph.microsoft.com" => return Some(Audience::Graph),
+        _ => {}
+    }
+    let (base, audience) = match aud.strip_suffix("/graph") {
+        Some(base) => (base, Audience::Graph),
+        None => (aud.as_str(), Audience::Arm),
+    };
+    let authority = base.strip_prefix("https://")?;
+    let named = names.iter().any(|name| host_of(authority).eq_ignore_ascii_case(name));
+    (named || base.eq_ignore_ascii_case(base_url)).then_some(audience)
+}
+
+/// The host of `host`, `host:port`, `[v6]:port`.
+fn host_of(authority: &str) -> &str {
+    if let Some(rest) = authority.strip_prefix('[') {
+        return rest.split_once(']').map_or("", |(host, _)| host);
+    }
+    authority.rsplit_once(':').map_or(authority, |(host, _)| host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_that_clients_name_us_is_known() {
+        let names = ["localhost".to_owned(), "::1".to_owned()];
+        let of = |aud| audience_of(aud, &names, "https://forwarded:1");
+        for aud in [
+            "https://localhost:8443/",
+            "https://localhost:8443",
+            "https://LOCALHOST",
+            "https://[::1]:8443/",
+            "https://forwarded:1",
+            "https://management.azure.com/",
+            "https://management.azure.com",
+        ] {
+            assert_eq!(of(aud), Some(Audience::Arm), "{aud}");
+        }
+        assert_eq!(of("https://localhost:8443/graph/"), Some(Audience::Graph));
+        assert_eq!(of("https://graph.microsoft.com"), Some(Audience::Graph));
+        for aud in ["https://example.com", "http://localhost:8443", "localhost", "", "https://"] {
+            assert_eq!(of(aud), None, "{aud}");
+        }
+    }
+}

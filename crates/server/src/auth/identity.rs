@@ -1,0 +1,65 @@
+//! Ids of the tenant and the subscription, made once: every resource id and every token holds them.
+
+use std::path::Path;
+
+use api::ErrorCode;
+use engine::error::{Coded, Error, Result};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::files;
+
+/// `identity.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    /// The tenant's id.
+    pub(crate) tenant: Uuid,
+    /// The subscription's id.
+    pub(crate) subscription: Uuid,
+}
+
+impl Identity {
+    /// The ids of the server whose folder it is; made if it has none yet.
+    pub(crate) fn obtain(dir: &Path) -> Result<Self> {
+        let path = dir.join("identity.json");
+        let cannot = || format!("cannot read or write {}", path.display());
+        if let Some(text) = files::read(&path).code(ErrorCode::HostNotReady, cannot)? {
+            return serde_json::from_str(&text).map_err(|error| {
+                Error::new(
+                    ErrorCode::HostNotReady,
+                    format!("{} is damaged: {error}", path.display()),
+                )
+                .hint("put it back from a backup: it holds the ids of tenant and subscription")
+            });
+        }
+        let made = Self { tenant: random_guid()?, subscription: random_guid()? };
+        let text = serde_json::to_string_pretty(&made).code(ErrorCode::InternalError, cannot)?;
+        files::write_public(&path, &text).code(ErrorCode::HostNotReady, cannot)?;
+        Ok(made)
+    }
+}
+
+/// A random GUID (version 4).
+pub(crate) fn random_guid() -> Result<Uuid> {
+    let bytes = super::secret::random()
+        .code(ErrorCode::HostNotReady, || "the system gives no random bytes".to_owned())?;
+    let mut half = [0; 16];
+    half.copy_from_slice(&bytes[..16]);
+    Ok(uuid::Builder::from_random_bytes(half).into_uuid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_made_once_and_damage_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Identity::obtain(dir.path()).unwrap();
+        assert_ne!(first.tenant, first.subscription);
+        assert_eq!(Identity::obtain(dir.path()).unwrap(), first);
+        std::fs::write(dir.path().join("identity.json"), "{").unwrap();
+        let error = Identity::obtain(dir.path()).unwrap_err();
+        assert!(error.message.contains("identity.json is damaged"), "{}", error.message);
+    }
+}

@@ -1,0 +1,154 @@
+//! The key that tokens are signed with: ES256, made once, so that tokens outlive a restart.
+
+use std::{fmt, path::Path};
+
+use api::ErrorCode;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use engine::error::{Coded, Error, Result};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::Claims;
+use crate::files;
+
+/// Signs and verifies.
+pub(crate) struct SigningKey {
+    id: String,
+    x: String,
+    y: String,
+    sign: EncodingKey,
+    verify: DecodingKey,
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl SigningKey {
+    /// The key of the server whose folder it is; made if it has none yet.
+    pub(crate) fn obtain(dir: &Path) -> Result<Self> {
+        let path = dir.join("signing-key.pem");
+        let cannot = || format!("cannot read or write {}", path.display());
+        let pair = match files::read(&path).code(ErrorCode::HostNotReady, cannot)? {
+            Some(pem) => KeyPair::from_pem(&pem).map_err(|error| {
+                Error::new(
+                    ErrorCode::HostNotReady,
+                    format!("{} is not a private key: {error}", path.display()),
+                )
+                .hint("remove it: a new one is made, and clients fetch new tokens by themselves")
+            })?,
+            None => {
+                let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+                    .code(ErrorCode::InternalError, || "no key could be made".to_owned())?;
+                files::write_secret(&path, &pair.serialize_pem())
+                    .code(ErrorCode::HostNotReady, cannot)?;
+                pair
+            }
+        };
+        Self::of(&pair)
+    }
+
+    fn of(pair: &KeyPair) -> Result<Self> {
+        // An uncompressed point: 4, 32 bytes of x, 32 bytes of y.
+        let point = pair.public_key_raw();
+        let (Some(4), 65) = (point.first(), point.len()) else {
+            return Err(Error::new(
+                ErrorCode::HostNotReady,
+                "the signing key is not one of the curve P-256",
+            )
+            .hint("remove signing-key.pem: a new one is made"));
+        };
+        let x = BASE64_URL_SAFE_NO_PAD.encode(&point[1..33]);
+        let y = BASE64_URL_SAFE_NO_PAD.encode(&point[33..]);
+        let verify = DecodingKey::from_ec_components(&x, &y)
+            .code(ErrorCode::InternalError, || "the signing key cannot be used".to_owned())?;
+        let id = BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(point)[..15]);
+        Ok(Self { id, x, y, sign: EncodingKey::from_ec_der(&pair.serialize_der()), verify })
+    }
+
+    /// The public half.
+    pub(super) fn jwks(&self) -> Value {
+        json!({ "keys": [{
+            "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256",
+            "kid": self.id, "x": self.x, "y": self.y,
+        }] })
+    }
+
+    pub(super) fn sign(&self, claims: &Claims) -> String {
+        let header = Header { kid: Some(self.id.clone()), ..Header::new(Algorithm::ES256) };
+        jsonwebtoken::encode(&header, claims, &self.sign)
+            .expect("the key was checked when it was read, and claims are plain JSON")
+    }
+
+    /// The claims of a token with our signature and of that tenant; time is not looked at.
+    pub(super) fn verify(&self, token: &str, tenant: &str) -> Result<Claims, String> {
+        let mut rules = Validation::new(Algorithm::ES256);
+        rules.validate_exp = false;
+        rules.validate_nbf = false;
+        rules.validate_aud = false;
+        rules.required_spec_claims.clear();
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.verify, &rules)
+            .map_err(|error| error.to_string())?
+            .claims;
+        if claims.tid != tenant {
+            return Err(format!("it is of the tenant '{}' and not of '{tenant}'", claims.tid));
+        }
+        Ok(claims)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::auth::token::tests::client;
+
+    fn claims() -> Claims {
+        Claims::new(&client("h"), "t", "https://localhost/", "https://localhost/t/", 1000)
+    }
+
+    #[test]
+    fn the_key_is_kept_and_its_tokens_stay_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let token = SigningKey::obtain(dir.path()).unwrap().sign(&claims());
+        let again = SigningKey::obtain(dir.path()).unwrap();
+        assert_eq!(again.verify(&token, "t").unwrap(), claims());
+        let path = dir.path().join("signing-key.pem");
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn tokens_of_another_key_tenant_or_algorithm_are_refused() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let key = SigningKey::obtain(one.path()).unwrap();
+        let foreign = SigningKey::obtain(other.path()).unwrap().sign(&claims());
+        assert!(key.verify(&foreign, "t").is_err());
+        assert!(key.verify(&key.sign(&claims()), "u").unwrap_err().contains("tenant"));
+        let hmac = jsonwebtoken::encode(
+            &Header::new(Algorithm::HS256),
+            &claims(),
+            &EncodingKey::from_secret(b"x"),
+        )
+        .unwrap();
+        assert!(key.verify(&hmac, "t").is_err());
+        let body = hmac.split('.').nth(1).unwrap();
+        let none = format!("{}.{body}.", BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#));
+        for bad in ["", "a", "a.b.c", none.as_str()] {
+            assert!(key.verify(bad, "t").is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_key_is_told_with_the_way_out() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("signing-key.pem"), "no key").unwrap();
+        let error = SigningKey::obtain(dir.path()).unwrap_err();
+        assert!(error.message.contains("is not a private key"));
+        assert!(error.hint.unwrap().contains("remove it"));
+    }
+}

@@ -1,0 +1,223 @@
+//! The resource manager: who calls, which api-version, what body; then [`arm::handle`].
+
+use std::collections::BTreeMap;
+
+use axum::{extract::Request, response::Response};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{HeaderMap, StatusCode, header};
+
+use super::{Site, around::RequestId, body, query, reply};
+use crate::{
+    arm::{self, ApiError, Call, Caller, Method, Path, Reply},
+    auth::{Audience, Denied},
+};
+
+/// Asks a client for a token that is newer than the one it has: az fetches one and repeats the call.
+const CHALLENGE: &str = r#"{"access_token":{"nbf":{"essential":true,"value":"1"}}}"#;
+
+/// Answers a call to the resource manager.
+pub(super) async fn answer(site: &Site, request: Request) -> Response {
+    let base_url = site.base_url(&request);
+    let header = request.headers().get(header::AUTHORIZATION).cloned();
+    let caller = match caller(site, header.as_ref(), &base_url, Audience::Arm).await {
+        Ok(caller) => caller,
+        Err(response) => return *response,
+    };
+    let path = Path::parse(request.uri().path());
+    let query = query::parse(request.uri().query().unwrap_or_default());
+    let version = query.get("api-version").map(|version| version.to_lowercase());
+    let bare = reply::is_bare(&path, version.as_deref().unwrap_or_default());
+    match call(site, request, caller, path, query).await {
+        Ok(answered) => reply::of(&answered),
+        Err(error) => reply::error(&error, bare),
+    }
+}
+
+async fn call(
+    site: &Site,
+    request: Request,
+    caller: Caller,
+    path: Path,
+    query: BTreeMap<String, String>,
+) -> Result<Reply, ApiError> {
+    let method = method(&request)?;
+    let api_version = api_version(&query)?;
+    let base_url = site.base_url(&request);
+    let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+    let (parts, content) = request.into_parts();
+    let call = Call {
+        method,
+        path,
+        query,
+        api_version,
+        body: body::read(&parts.headers, content).await?,
+        base_url,
+        request_id: request_id.unwrap_or_default(),
+        if_match: if_match(&parts.headers),
+        caller,
+    };
+    // In a task of its own: a client that hangs up between a commit and what must follow it would
+    // otherwise drop the rest.
+    let app = site.app().clone();
+    match tokio::spawn(async move { arm::handle(&app, call).await }).await {
+        Ok(answered) => answered,
+        Err(error) => Err(ApiError::internal(error)),
+    }
+}
+
+fn method(request: &Request) -> Result<Method, ApiError> {
+    Ok(match request.method().as_str() {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "PUT" => Method::Put,
+        "PATCH" => Method::Patch,
+        "POST" => Method::Post,
+        "DELETE" => Method::Delete,
+        _ => {
+            return Err(reply::method_not_allowed(
+                request,
+                "GET, HEAD, PUT, PATCH, POST or DELETE",
+            ));
+        }
+    })
+}
+
+fn api_version(query: &BTreeMap<String, String>) -> Result<String, ApiError> {
+    let given = query.get("api-version").map_or("", |version| version.trim());
+    if given.is_empty() {
+        return Err(ApiError::bad_request(
+            "MissingApiVersionParameter",
+            "The api-version query parameter (?api-version=) is required for all requests.",
+        ));
+    }
+    if !is_version(given) {
+        return Err(ApiError::bad_request(
+            "InvalidApiVersionParameter",
+            format!(
+                "The api-version '{given}' is invalid. It is a date, such as 2024-02-01, optionally followed by '-preview'."
+            ),
+        ));
+    }
+    Ok(given.to_lowercase())
+}
+
+/// A date that exists, with or without a word behind it.
+fn is_version(text: &str) -> bool {
+    let (Some(date), Some(rest)) = (text.get(..10), text.get(10..)) else {
+        return false;
+    };
+    let word =
+        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let shape = date.bytes().enumerate().all(|(at, byte)| match at {
+        4 | 7 => byte == b'-',
+        _ => byte.is_ascii_digit(),
+    });
+    shape
+        && date.parse::<jiff::civil::Date>().is_ok()
+        && (rest.is_empty() || rest.strip_prefix('-').is_some_and(word))
+}
+
+fn if_match(headers: &HeaderMap) -> Option<String> {
+    let given = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+    match (given(header::IF_MATCH), given(header::IF_NONE_MATCH)) {
+        (Some(tag), _) => Some(tag.trim().to_owned()),
+        (None, Some(none)) if none.trim() == "*" => Some("!*".to_owned()),
+        _ => None,
+    }
+}
+
+/// Who calls, by the `Authorization` header, or the answer that sends them away.
+pub(super) async fn caller(
+    site: &Site,
+    header: Option<&http::HeaderValue>,
+    base: &str,
+    wanted: Audience,
+) -> Result<Caller, Box<Response>> {
+    let header = header.and_then(|header| header.to_str().ok());
+    let denied = match site.auth().caller(header, wanted, site.names(), base).await {
+        Ok(caller) => return Ok(caller),
+        Err(denied) => denied,
+    };
+    Err(Box::new(refusal(denied, base, site.auth().tenant())))
+}
+
+fn refusal(denied: Denied, base: &str, tenant: &str) -> Response {
+    let (error, challenge) = match denied {
+        Denied::Store(error) => return reply::error(&error.into(), false),
+        Denied::NoToken => (
+            ApiError::new(
+                StatusCode::UNAUTHORIZED,
+                "AuthenticationFailed",
+                "Authentication failed. The 'Authorization' header is missing or holds no bearer token. Sign in with `az login --service-principal`.",
+            ),
+            format!(
+                r#"Bearer authorization_uri="{base}/{tenant}", error="invalid_token", error_description="The authentication failed because of missing 'Authorization' header.""#
+            ),
+        ),
+        Denied::BadToken { code, why } => (
+            ApiError::new(StatusCode::UNAUTHORIZED, code, why),
+            format!(
+                r#"Bearer realm="", authorization_uri="{base}/common/oauth2/authorize", error="insufficient_claims", claims="{}""#,
+                BASE64_STANDARD.encode(CHALLENGE)
+            ),
+        ),
+    };
+    let mut response = reply::error(&error, false);
+    reply::set(&mut response, "www-authenticate", &challenge);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_version_is_a_date() {
+        let of = |version: &str| {
+            api_version(&query::parse(&format!("api-version={version}"))).map_err(|e| e.code)
+        };
+        for good in ["2024-02-01", "2019-05-01-preview", "2016-02-01-alpha"] {
+            assert_eq!(of(good).unwrap(), good);
+        }
+        assert_eq!(of("2019-05-01-Preview").unwrap(), "2019-05-01-preview");
+        assert_eq!(of("").unwrap_err(), "MissingApiVersionParameter");
+        for bad in [
+            "1",
+            "2024-2-1",
+            "2024-13-01",
+            "2024-02-01-",
+            "2024-02-01x",
+            "%2b024-02-01",
+            "2024-02-01-a-b",
+        ] {
+            assert_eq!(of(bad).unwrap_err(), "InvalidApiVersionParameter", "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_bad_token_is_answered_with_a_claims_challenge() {
+        let denied =
+            Denied::BadToken { code: "ExpiredAuthenticationToken", why: "late".to_owned() };
+        let response = refusal(denied, "https://h:1", "T");
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(
+            response.headers()["www-authenticate"],
+            "Bearer realm=\"\", authorization_uri=\"https://h:1/common/oauth2/authorize\", error=\"insufficient_claims\", claims=\"eyJhY2Nlc3NfdG9rZW4iOnsibmJmIjp7ImVzc2VudGlhbCI6dHJ1ZSwidmFsdWUiOiIxIn19fQ==\""
+        );
+        let response = refusal(Denied::NoToken, "https://h:1", "T");
+        assert_eq!(response.headers()["x-ms-error-code"], "AuthenticationFailed");
+    }
+
+    #[test]
+    fn conditions_of_both_kinds_are_read() {
+        let of = |name: &'static str, value: &str| {
+            if_match(&HeaderMap::from_iter([(
+                http::HeaderName::from_static(name),
+                value.parse().unwrap(),
+            )]))
+        };
+        assert_eq!(of("if-match", "\"1\"").as_deref(), Some("\"1\""));
+        assert_eq!(of("if-none-match", "*").as_deref(), Some("!*"));
+        assert_eq!(of("if-none-match", "\"1\""), None);
+    }
+}

@@ -1,0 +1,191 @@
+//! The login endpoint, in the forms of Entra and of AD FS: discovery, keys, tokens for service
+//! principals. There are no users, so no other grant.
+
+use axum::{extract::Request, response::Response};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{Site, body, query, reply};
+use crate::{
+    arm::ApiError,
+    auth::{LIFETIME_SECONDS, audience_of},
+};
+
+/// `.well-known/openid-configuration`.
+pub(super) fn openid_configuration(
+    site: &Site,
+    request: &Request,
+    adfs: bool,
+    tenant: Option<&str>,
+) -> Response {
+    let own = site.auth().tenant();
+    if let Some(tenant) = tenant.filter(|tenant| !is_our_tenant(tenant, own)) {
+        return unknown_tenant(tenant, own);
+    }
+    let body = discovery(&site.base_url(request), own, adfs && tenant.is_none(), adfs);
+    reply::json(StatusCode::OK, &body)
+}
+
+/// `plain_adfs`: no tenant in the address. Otherwise az reads the tenant's id out of `issuer`, so that
+/// one names it directly after the host, under `/adfs` as well.
+fn discovery(base: &str, tenant: &str, plain_adfs: bool, adfs: bool) -> Value {
+    let (issuer, oauth2, keys) = if plain_adfs {
+        (
+            format!("{base}/adfs"),
+            format!("{base}/adfs/oauth2"),
+            format!("{base}/adfs/discovery/keys"),
+        )
+    } else {
+        let root = if adfs { format!("{base}/adfs/{tenant}") } else { format!("{base}/{tenant}") };
+        let issuer = format!("{base}/{tenant}/v2.0");
+        (issuer, format!("{root}/oauth2/v2.0"), format!("{root}/discovery/v2.0/keys"))
+    };
+    json!({
+        "issuer": issuer,
+        "authorization_endpoint": format!("{oauth2}/authorize"),
+        "token_endpoint": format!("{oauth2}/token"),
+        "device_authorization_endpoint": format!("{oauth2}/devicecode"),
+        "jwks_uri": keys,
+        "response_types_supported": ["code", "token"],
+        "grant_types_supported": ["client_credentials"],
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+        "token_endpoint_auth_methods_supported": ["client_secret_post"],
+        "scopes_supported": [],
+        "tenant_region_scope": null,
+    })
+}
+
+/// The public keys of tokens.
+pub(super) fn keys(site: &Site) -> Response {
+    reply::json(StatusCode::OK, &site.auth().jwks())
+}
+
+/// The token endpoint. Its errors have the form of OAuth2.
+pub(super) async fn token(site: &Site, request: Request, tenant: Option<&str>) -> Response {
+    let mut response = match issue(site, request, tenant).await {
+        Ok(body) => reply::json(StatusCode::OK, &body),
+        Err(response) => *response,
+    };
+    // RFC 6749, 5.1.
+    reply::set(&mut response, "cache-control", "no-store");
+    reply::set(&mut response, "pragma", "no-cache");
+    response
+}
+
+async fn issue(
+    site: &Site,
+    request: Request,
+    tenant: Option<&str>,
+) -> Result<Value, Box<Response>> {
+    let own = site.auth().tenant();
+    if let Some(tenant) = tenant.filter(|tenant| !is_our_tenant(tenant, own)) {
+        return Err(Box::new(unknown_tenant(tenant, own)));
+    }
+    if request.method() != http::Method::POST {
+        let error = reply::method_not_allowed(&request, "POST");
+        return Err(Box::new(reply::error(&error, false)));
+    }
+    let base = site.base_url(&request);
+    let (parts, content) = request.into_parts();
+    let form = body::read(&parts.headers, content).await;
+    let form = form.map_err(|error| Box::new(reply::error(&error, false)))?;
+    let form = query::parse(&form);
+    let field = |name: &str| form.get(name).map(String::as_str).filter(|text| !text.is_empty());
+    let required = |name: &str| {
+        field(name).ok_or_else(|| {
+            let text = format!(
+                "AADSTS900144: The request body must contain the following parameter: '{name}'."
+            );
+            refusal(StatusCode::BAD_REQUEST, "invalid_request", 900_144, &text)
+        })
+    };
+    let grant = required("grant_type")?;
+    if grant != "client_credentials" {
+        let text = format!(
+            "AADSTS70003: The app requested an unsupported grant type '{grant}'. Use 'client_credentials', as `az login --service-principal` does."
+        );
+        return Err(refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", 70_003, &text));
+    }
+    let (id, secret) = (required("client_id")?, required("client_secret")?);
+    // Version 1 of the protocol names a resource where version 2 has scopes.
+    let asked = match field("resource") {
+        Some(resource) => resource,
+        None => required("scope")?,
+    };
+    let audience = asked.split(' ').next().unwrap_or_default();
+    let audience = audience.strip_suffix("/.default").unwrap_or(audience);
+    if audience_of(audience, site.names(), &base).is_none() {
+        let text = format!(
+            "AADSTS500011: The resource principal named '{audience}' was not found. Use '{base}/.default'; other names of this server are given to it with `goldsmith serve --host NAME`."
+        );
+        return Err(refusal(StatusCode::BAD_REQUEST, "invalid_resource", 500_011, &text));
+    }
+    let issuer = format!("{base}/{own}/");
+    match site.auth().token(id, secret, audience, &issuer).await {
+        Ok(Some(token)) => Ok(json!({
+            "token_type": "Bearer",
+            "expires_in": LIFETIME_SECONDS - 1,
+            "ext_expires_in": LIFETIME_SECONDS - 1,
+            "access_token": token,
+        })),
+        // The same answer for all three, so that nobody learns which ids exist.
+        Ok(None) => {
+            tracing::warn!(client_id = id, "a service principal was not let in");
+            let text = format!(
+                "AADSTS7000215: Invalid client secret provided, or there is no service principal '{id}', or it was revoked. `goldsmith admin sp list` shows them, `goldsmith admin sp rotate` gives one a new secret."
+            );
+            // 401 and not 400, which MSAL keeps for a minute.
+            Err(refusal(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_215, &text))
+        }
+        Err(error) => {
+            let error =
+                ApiError::internal(format!("{error}: {:?}", std::error::Error::source(&error)));
+            Err(Box::new(reply::error(&error, false)))
+        }
+    }
+}
+
+/// Our own id, or any word that stands for a tenant; only another id is another tenant.
+fn is_our_tenant(tenant: &str, own: &str) -> bool {
+    tenant.eq_ignore_ascii_case(own) || uuid::Uuid::try_parse(tenant).is_err()
+}
+
+fn unknown_tenant(tenant: &str, own: &str) -> Response {
+    let text =
+        format!("AADSTS90002: Tenant '{tenant}' not found. This server's tenant is '{own}'.");
+    // 401 and not 400, which MSAL keeps for a minute.
+    *refusal(StatusCode::UNAUTHORIZED, "invalid_tenant", 90_002, &text)
+}
+
+fn refusal(status: StatusCode, error: &str, code: u32, description: &str) -> Box<Response> {
+    let body = json!({
+        "error": error, "error_description": description, "error_codes": [code],
+        "timestamp": jiff::Timestamp::now().to_string(),
+    });
+    Box::new(reply::json(status, &body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_tree_leads_to_its_own_token_endpoint() {
+        let at = |plain, adfs| discovery("https://h:1", "T", plain, adfs);
+        assert_eq!(at(true, true)["token_endpoint"], "https://h:1/adfs/oauth2/token");
+        assert_eq!(at(true, true)["issuer"], "https://h:1/adfs");
+        assert_eq!(at(false, true)["token_endpoint"], "https://h:1/adfs/T/oauth2/v2.0/token");
+        assert_eq!(at(false, true)["issuer"], "https://h:1/T/v2.0");
+        assert_eq!(at(false, false)["token_endpoint"], "https://h:1/T/oauth2/v2.0/token");
+        assert_eq!(at(false, false)["jwks_uri"], "https://h:1/T/discovery/v2.0/keys");
+    }
+
+    #[test]
+    fn a_tenant_is_ours_by_id_or_by_any_name() {
+        let own = "0b0e1c4a-7b3c-4b57-9f65-1d8f2a6b3c4d";
+        assert!(is_our_tenant(&own.to_uppercase(), own));
+        assert!(is_our_tenant("common", own) && is_our_tenant("forge.example", own));
+        assert!(!is_our_tenant("11111111-7b3c-4b57-9f65-1d8f2a6b3c4d", own));
+    }
+}

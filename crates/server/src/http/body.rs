@@ -1,0 +1,81 @@
+//! Request bodies: text, and not too much of it.
+
+use axum::body::Body;
+use http::{HeaderMap, StatusCode, header::CONTENT_LENGTH};
+
+use crate::arm::ApiError;
+
+/// ARM's own limit for a request.
+const LIMIT_BYTES: usize = 4 << 20;
+
+/// The whole body as text.
+pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<String, ApiError> {
+    let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if told.is_some_and(|length: u64| length > LIMIT_BYTES as u64) {
+        return Err(too_large());
+    }
+    let bytes = axum::body::to_bytes(body, LIMIT_BYTES).await.map_err(|error| {
+        let limit = std::error::Error::source(&error)
+            .is_some_and(|source| source.to_string().contains("length limit"));
+        if limit {
+            return too_large();
+        }
+        ApiError::bad_request(
+            "InvalidRequestContent",
+            "The request content could not be read: the connection ended within it.",
+        )
+    })?;
+    // Editors of some systems put a mark at the beginning, which JSON does not know.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    String::from_utf8(bytes.to_vec()).map_err(|error| {
+        ApiError::bad_request(
+            "InvalidRequestContent",
+            format!(
+                "The request content was invalid: it is not UTF-8 at byte {}.",
+                error.utf8_error().valid_up_to()
+            ),
+        )
+    })
+}
+
+fn too_large() -> ApiError {
+    ApiError::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "RequestContentTooLarge",
+        format!("The request content is larger than {LIMIT_BYTES} bytes, which is the limit."),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn code(length: usize, told: bool) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        if told {
+            headers.insert(CONTENT_LENGTH, length.into());
+        }
+        // A stream has no length that could be known beforehand.
+        let chunks = vec![Ok::<_, std::io::Error>(vec![b' '; length])];
+        let body = Body::from_stream(futures_util::stream::iter(chunks));
+        read(&headers, body).await.err().map(|error| error.code)
+    }
+
+    #[tokio::test]
+    async fn the_limit_holds_told_or_not() {
+        assert_eq!(code(LIMIT_BYTES, true).await, None);
+        for told in [true, false] {
+            let code = code(LIMIT_BYTES + 1, told).await;
+            assert_eq!(code.as_deref(), Some("RequestContentTooLarge"));
+        }
+    }
+
+    #[tokio::test]
+    async fn text_is_utf8_and_a_mark_at_its_beginning_is_nothing() {
+        let read = |bytes: &'static [u8]| async move {
+            super::read(&HeaderMap::new(), Body::from(bytes)).await
+        };
+        assert_eq!(read(b"\xef\xbb\xbf{}").await.unwrap(), "{}");
+        assert!(read(b"ab\xff").await.unwrap_err().message.contains("at byte 2"));
+    }
+}

@@ -1,0 +1,215 @@
+//! As much of Microsoft Graph as role assignments need: from a client id or an object id to the
+//! service principal or managed identity that has it.
+
+use axum::{extract::Request, response::Response};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{Site, arm, body, query, reply};
+use crate::{
+    arm::ApiError,
+    auth::Audience,
+    store::{Client, Resource, Select},
+};
+
+const IDENTITY_KIND: &str = "microsoft.managedidentity/userassignedidentities";
+
+/// Resources of a page of our own look-ups.
+const PAGE: u32 = 500;
+
+/// Answers below `/graph`.
+pub(super) async fn answer(
+    site: &Site,
+    request: Request,
+    segments: &[String],
+) -> Result<Response, ApiError> {
+    let base = site.base_url(&request);
+    let (parts, content) = request.into_parts();
+    let header = parts.headers.get(http::header::AUTHORIZATION);
+    if let Err(response) = arm::caller(site, header, &base, Audience::Graph).await {
+        return Ok(*response);
+    }
+    let lower: Vec<String> = segments.iter().map(|part| part.to_lowercase()).collect();
+    let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
+    match (parts.method.as_str(), lower.as_slice()) {
+        ("GET", [_, "serviceprincipals"]) => {
+            let query = query::parse(parts.uri.query().unwrap_or_default());
+            let wanted = query.get("$filter").map(|text| Filter::parse(text)).transpose()?;
+            let found = principals(site).await?.into_iter();
+            let found: Vec<Value> =
+                found.filter(|one| wanted.as_ref().is_none_or(|w| w.fits(one))).collect();
+            Ok(list(&base, "servicePrincipals", &found))
+        }
+        ("GET", [_, "serviceprincipals", id]) => {
+            let found = principals(site).await?.into_iter();
+            let found = found.into_iter().find(|one| is(&one["id"], id));
+            let body = found.ok_or_else(|| not_found(id))?;
+            Ok(reply::json(StatusCode::OK, &body))
+        }
+        ("POST", [_, "directoryobjects", "getbyids"]) => {
+            let ids = ids(&body::read(&parts.headers, content).await?)?;
+            let found = principals(site).await?.into_iter();
+            let found: Vec<Value> =
+                found.filter(|one| ids.iter().any(|id| is(&one["id"], id))).collect();
+            Ok(list(&base, "directoryObjects", &found))
+        }
+        _ => Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            "Request_ResourceNotFound",
+            format!(
+                "There is nothing for {} at '{}'. This directory has service principals and managed identities only.",
+                parts.method,
+                parts.uri.path()
+            ),
+        )),
+    }
+}
+
+/// A condition of `$filter`, in the forms that az sends.
+#[derive(Debug, PartialEq)]
+struct Filter {
+    field: &'static str,
+    value: String,
+}
+
+impl Filter {
+    fn parse(text: &str) -> Result<Self, ApiError> {
+        const FORMS: &[(&str, &str, &str)] = &[
+            ("serviceprincipalnames/any(c:c eq '", "')", "appId"),
+            ("serviceprincipalnames/any(x:x eq '", "')", "appId"),
+            ("appid eq '", "'", "appId"),
+            ("id eq '", "'", "id"),
+            ("displayname eq '", "'", "displayName"),
+        ];
+        let text = text.trim();
+        let lower = text.to_ascii_lowercase();
+        for (before, after, field) in FORMS {
+            let quoted = lower
+                .starts_with(before)
+                .then(|| text.get(before.len()..)?.strip_suffix(after))
+                .flatten();
+            if let Some(value) = quoted {
+                return Ok(Self { field, value: value.replace("''", "'") });
+            }
+        }
+        Err(ApiError::bad_request(
+            "Request_UnsupportedQuery",
+            format!(
+                "The filter \"{text}\" is not supported. Use servicePrincipalNames/any(c:c eq 'ID'), appId eq 'ID', id eq 'ID' or displayName eq 'NAME'."
+            ),
+        ))
+    }
+
+    fn fits(&self, principal: &Value) -> bool {
+        is(&principal[self.field], &self.value)
+    }
+}
+
+fn is(value: &Value, text: &str) -> bool {
+    value.as_str().is_some_and(|own| own.eq_ignore_ascii_case(text))
+}
+
+async fn principals(site: &Site) -> Result<Vec<Value>, ApiError> {
+    let store = site.app().store();
+    let clients = store.clients().await?;
+    let mut all: Vec<Value> =
+        clients.iter().filter(|client| client.revoked.is_none()).map(of_client).collect();
+    let mut select = Select {
+        subscription: site.app().settings().subscription.to_lowercase(),
+        kind: Some(IDENTITY_KIND.to_owned()),
+        limit: PAGE,
+        ..Select::default()
+    };
+    loop {
+        let page = store.list(&select).await?;
+        all.extend(page.resources.iter().map(of_identity));
+        match page.next {
+            Some(next) => select.after = Some(next),
+            None => return Ok(all),
+        }
+    }
+}
+
+fn of_client(client: &Client) -> Value {
+    json!({
+        "@odata.type": "#microsoft.graph.servicePrincipal",
+        "id": client.object_id,
+        "appId": client.client_id,
+        "displayName": client.name,
+        "accountEnabled": true,
+        "servicePrincipalType": "Application",
+        "servicePrincipalNames": [client.client_id],
+        "createdDateTime": client.created.to_string(),
+    })
+}
+
+fn of_identity(identity: &Resource) -> Value {
+    let properties = &identity.body["properties"];
+    json!({
+        "@odata.type": "#microsoft.graph.servicePrincipal",
+        "id": properties["principalId"],
+        "appId": properties["clientId"],
+        "displayName": identity.name,
+        "accountEnabled": true,
+        "servicePrincipalType": "ManagedIdentity",
+        "servicePrincipalNames": [properties["clientId"]],
+        "alternativeNames": ["isExplicit=True", identity.id],
+        "createdDateTime": identity.created.to_string(),
+    })
+}
+
+fn list(base: &str, what: &str, found: &[Value]) -> Response {
+    let context = format!("{base}/graph/v1.0/$metadata#{what}");
+    reply::json(StatusCode::OK, &json!({ "@odata.context": context, "value": found }))
+}
+
+/// `ids` of the body of `getByIds`.
+fn ids(body: &str) -> Result<Vec<String>, ApiError> {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        ids: Vec<String>,
+    }
+    serde_json::from_str(body).map(|body: Body| body.ids).map_err(|error| {
+        ApiError::bad_request(
+            "Request_BadRequest",
+            format!("The body must be an object with 'ids', a list of texts: {error}"),
+        )
+        .target("ids")
+    })
+}
+
+fn not_found(id: &str) -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "Request_ResourceNotFound",
+        format!(
+            "Resource '{id}' does not exist or one of its queried reference-property objects are not present."
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filters_of_az_are_read_and_others_are_told() {
+        let field = |text: &str| Filter::parse(text).map(|filter| (filter.field, filter.value));
+        assert_eq!(
+            field("servicePrincipalNames/any(c:c eq 'ID')").unwrap(),
+            ("appId", "ID".to_owned())
+        );
+        assert_eq!(field("displayName eq 'it''s'").unwrap(), ("displayName", "it's".to_owned()));
+        for bad in ["", "appId ne 'x'", "appId eq 'x", "startswith(displayName,'a')"] {
+            assert_eq!(field(bad).unwrap_err().code, "Request_UnsupportedQuery", "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_body_without_ids_is_told() {
+        assert_eq!(ids(r#"{"ids":["a"],"types":["x"]}"#).unwrap(), ["a"]);
+        for bad in ["", "[]", "{}", r#"{"ids":1}"#] {
+            assert_eq!(ids(bad).unwrap_err().code, "Request_BadRequest", "{bad}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! For those who watch over the service: does it live, can it work, what has it done.
+
+use std::collections::BTreeMap;
+
+use axum::{body::Body, response::Response};
+use engine::error::{Coded, Result as EngineResult};
+use http::{HeaderValue, StatusCode, header};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use serde_json::json;
+
+use super::{Site, reply};
+use crate::{arm::ApiError, store::RunState};
+
+/// Makes the recorder that everything in this process is measured by. Once a process.
+pub(crate) fn install_metrics() -> EngineResult<PrometheusHandle> {
+    const SECONDS: &[f64] =
+        &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
+        .and_then(PrometheusBuilder::install_recorder)
+        .code(api::ErrorCode::InternalError, || "metrics cannot be recorded".to_owned())
+}
+
+/// The process answers.
+pub(super) fn alive() -> Response {
+    reply::json(StatusCode::OK, &json!({ "status": "ok" }))
+}
+
+/// The database answers too.
+pub(super) async fn ready(site: &Site) -> Result<Response, ApiError> {
+    match site.app().store().ping().await {
+        Ok(()) => Ok(reply::json(StatusCode::OK, &json!({ "status": "ready" }))),
+        Err(error) => {
+            let mut told = ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailable",
+                "The database does not answer. The server's log says more.",
+            );
+            told.internal = Some(format!("{error}: {:?}", std::error::Error::source(&error)));
+            Err(told)
+        }
+    }
+}
+
+/// Prometheus's text form.
+pub(super) async fn metrics(site: &Site, handle: &PrometheusHandle) -> Result<Response, ApiError> {
+    count_runs(site).await?;
+    handle.run_upkeep();
+    let mut response = Response::new(Body::from(handle.render()));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
+    Ok(response)
+}
+
+/// Read from the database when asked, so that it is right also after a restart.
+async fn count_runs(site: &Site) -> Result<(), ApiError> {
+    let mut states = BTreeMap::from([("queued", 0_u32), ("running", 0), ("canceling", 0)]);
+    for run in site.app().store().unfinished_runs().await? {
+        let name = match run.state {
+            RunState::Queued => "queued",
+            RunState::Running => "running",
+            RunState::Canceling => "canceling",
+            RunState::Succeeded
+            | RunState::PartiallySucceeded
+            | RunState::Failed
+            | RunState::Canceled => continue,
+        };
+        *states.entry(name).or_default() += 1;
+    }
+    for (state, count) in states {
+        metrics::gauge!("goldsmith_runs", "state" => state).set(f64::from(count));
+    }
+    Ok(())
+}

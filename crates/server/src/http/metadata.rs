@@ -1,0 +1,114 @@
+//! What a cloud tells about itself before anyone has logged in.
+
+use axum::{extract::Request, response::Response};
+use engine::source::Catalogue;
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::{Site, host, reply};
+use crate::arm::ApiError;
+
+/// `GET /metadata/endpoints`: one object, which `az cloud register` and Terraform begin with.
+pub(super) fn endpoints(site: &Site, request: &Request) -> Response {
+    let body = document(&site.base_url(request), site.auth().tenant());
+    reply::json(StatusCode::OK, &body)
+}
+
+fn document(base: &str, tenant: &str) -> Value {
+    let host = host::host_of(base);
+    json!({
+        "name": "Goldsmith",
+        "authentication": {
+            // az needs no instance discovery where the login endpoint ends in /adfs.
+            "loginEndpoint": format!("{base}/adfs"),
+            // The first one is what az asks tokens for.
+            "audiences": [format!("{base}/"), base, "https://management.azure.com/"],
+            "tenant": tenant,
+            "identityProvider": "AAD",
+        },
+        "resourceManager": format!("{base}/"),
+        "microsoftGraphResourceId": format!("{base}/graph/"),
+        "graph": format!("{base}/graph/"),
+        "graphAudience": format!("{base}/graph/"),
+        "gallery": format!("{base}/"),
+        "batch": format!("{base}/"),
+        "portal": format!("{base}/"),
+        "media": format!("{base}/"),
+        "vmImageAliasDoc": format!("{base}/metadata/aliases.json"),
+        "suffixes": {
+            "storage": host,
+            "keyVaultDns": format!("vault.{host}"),
+            "acrLoginServer": format!("azurecr.{host}"),
+        },
+    })
+}
+
+/// The short names of images that `az` takes for a URN: one for each of the catalogue.
+pub(super) fn aliases(site: &Site) -> Result<Response, ApiError> {
+    let catalogue = Catalogue::load(&site.app().settings().layout).map_err(ApiError::internal)?;
+    let urns: Vec<String> = catalogue.list().into_iter().map(|entry| entry.urn).collect();
+    Ok(reply::json(StatusCode::OK, &alias_document(&urns)))
+}
+
+/// `debian-12` becomes `Debian12`; of images that would share a name the first has it.
+fn alias_document(urns: &[String]) -> Value {
+    let mut linux = Map::new();
+    for urn in urns {
+        let parts: Vec<&str> = urn.split(':').collect();
+        let [publisher, offer, sku, ..] = parts.as_slice() else { continue };
+        let alias: String = offer.split(['-', '_']).map(capitalized).collect();
+        linux.entry(alias).or_insert_with(|| {
+            json!({
+                "publisher": publisher, "offer": offer, "sku": sku,
+                "version": "latest", "architecture": "x64",
+            })
+        });
+    }
+    json!({
+        "$schema": "http://schema.management.azure.com/schemas/2015-01-01/deploymentTemplate.json",
+        "contentVersion": "1.0.0.0",
+        "parameters": {},
+        "resources": [],
+        "outputs": { "aliases": { "type": "object", "value": { "Linux": linux, "Windows": {} } } },
+    })
+}
+
+fn capitalized(word: &str) -> String {
+    let mut chars = word.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_that_clients_read_is_there() {
+        let body = document("https://localhost:8443", "T");
+        assert_eq!(body["authentication"]["loginEndpoint"], "https://localhost:8443/adfs");
+        assert_eq!(body["authentication"]["audiences"][0], "https://localhost:8443/");
+        assert_eq!(body["suffixes"]["storage"], "localhost");
+        for field in [
+            "name",
+            "resourceManager",
+            "microsoftGraphResourceId",
+            "graphAudience",
+            "graph",
+            "gallery",
+            "batch",
+            "portal",
+            "vmImageAliasDoc",
+        ] {
+            assert!(body[field].as_str().is_some_and(|text| !text.is_empty()), "{field}");
+        }
+    }
+
+    #[test]
+    fn images_have_short_names() {
+        let urns = ["Debian:debian-12:12-gen2:latest", "Debian:debian-12:other:latest", "odd"];
+        let body = alias_document(&urns.map(str::to_owned));
+        let linux = &body["outputs"]["aliases"]["value"]["Linux"];
+        assert_eq!(linux["Debian12"]["sku"], "12-gen2");
+        assert_eq!(linux.as_object().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,116 @@
+//! From the socket to [`arm::handle`](crate::arm::handle): routes, tokens, limits, envelopes.
+//!
+//! ```text
+//! around (request id, panic, deadline, log, metrics) → route → metadata | authority | graph | health
+//!                                                            → token → api-version → body → arm
+//! ```
+//!
+//! Every ARM call runs as a task of its own: a client that goes away does not stop it halfway.
+
+mod arm;
+mod around;
+mod authority;
+mod body;
+mod graph;
+mod health;
+mod host;
+mod metadata;
+mod openapi;
+mod query;
+mod reply;
+mod route;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::Request, response::Response};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::{App, arm::ApiError, auth::Auth};
+pub(crate) use health::install_metrics;
+use route::Route;
+
+/// What every request needs. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Site {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    app: App,
+    auth: Auth,
+    names: Vec<String>,
+    listen: String,
+    metrics: PrometheusHandle,
+}
+
+impl Site {
+    /// `names` are the hosts we are known by; `listen` is `host:port`, for requests that name none.
+    pub(crate) fn new(
+        app: App,
+        auth: Auth,
+        names: Vec<String>,
+        listen: String,
+        metrics: PrometheusHandle,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { app, auth, names, listen, metrics }) }
+    }
+
+    pub(crate) fn app(&self) -> &App {
+        &self.inner.app
+    }
+
+    fn auth(&self) -> &Auth {
+        &self.inner.auth
+    }
+
+    fn names(&self) -> &[String] {
+        &self.inner.names
+    }
+
+    fn base_url(&self, request: &Request) -> String {
+        host::base_url(request, &self.inner.listen)
+    }
+}
+
+/// The whole service.
+pub(crate) fn router(site: Site) -> Router {
+    let entry = {
+        let site = site.clone();
+        move |request: Request| answer(site.clone(), request)
+    };
+    Router::new().fallback(entry).layer(axum::middleware::from_fn(around::around))
+}
+
+/// One answer. Paths are taken apart by [`Route::of`], since ARM's have neither case nor one form.
+async fn answer(site: Site, request: Request) -> Response {
+    let route = Route::of(request.uri().path());
+    if route.is_read_only()
+        && let Err(error) = only_get(&request)
+    {
+        return reply::error(&error, false);
+    }
+    let answered = match route {
+        Route::Metadata => Ok(metadata::endpoints(&site, &request)),
+        Route::Aliases => metadata::aliases(&site),
+        Route::OpenId { adfs, tenant } => {
+            Ok(authority::openid_configuration(&site, &request, adfs, tenant.as_deref()))
+        }
+        Route::Keys => Ok(authority::keys(&site)),
+        Route::Token { tenant } => Ok(authority::token(&site, request, tenant.as_deref()).await),
+        Route::Graph(segments) => graph::answer(&site, request, &segments).await,
+        Route::Alive => Ok(health::alive()),
+        Route::Ready => health::ready(&site).await,
+        Route::Metrics => health::metrics(&site, &site.inner.metrics).await,
+        Route::OpenApi => Ok(openapi::answer(&site, &request)),
+        Route::Arm => Ok(arm::answer(&site, request).await),
+    };
+    answered.unwrap_or_else(|error| reply::error(&error, false))
+}
+
+/// For what can only be read.
+fn only_get(request: &Request) -> Result<(), ApiError> {
+    match *request.method() {
+        http::Method::GET | http::Method::HEAD => Ok(()),
+        _ => Err(reply::method_not_allowed(request, "GET")),
+    }
+}

@@ -1,0 +1,118 @@
+//! Answers as HTTP: the only place where an error becomes a body.
+
+use axum::{body::Body, extract::Request, response::Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::arm::{ApiError, Path, Reply};
+
+/// Last api-version of the image builder whose errors have no envelope.
+const LAST_BARE: &str = "2020-02-14";
+
+/// A JSON answer.
+pub(super) fn json(status: StatusCode, body: &Value) -> Response {
+    // `Value` always can be written: its keys are strings.
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    response
+}
+
+/// What a handler answered.
+pub(super) fn of(reply: &Reply) -> Response {
+    let mut response = match &reply.body {
+        Some(body) => json(reply.status, body),
+        None => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = reply.status;
+            response
+        }
+    };
+    for (name, value) in &reply.headers {
+        set(&mut response, name, value);
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// An error: in its envelope, or `bare`.
+pub(super) fn error(error: &ApiError, bare: bool) -> Response {
+    if let Some(internal) = &error.internal {
+        tracing::error!(code = %error.code, reason = %internal, "a request failed inside");
+    }
+    let body = if bare { error.body() } else { json!({ "error": error.body() }) };
+    let mut response = json(error.status, &body);
+    set(&mut response, "x-ms-error-code", &error.code);
+    response
+}
+
+/// Whether errors at that path have no envelope under that api-version.
+pub(super) fn is_bare(path: &Path, api_version: &str) -> bool {
+    // Dates in that form sort as text; previews of a date are not later than the next one.
+    path.in_namespace("Microsoft.VirtualMachineImages")
+        && api_version.get(..10).is_some_and(|date| date <= LAST_BARE)
+}
+
+/// 405, which names what is allowed.
+pub(super) fn method_not_allowed(request: &Request, allowed: &str) -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "HttpMethodNotAllowed",
+        format!(
+            "The method '{}' is not allowed at '{}'. Use {allowed}.",
+            request.method(),
+            request.uri().path()
+        ),
+    )
+}
+
+/// Sets a header; a value that cannot be one is left out and told to the log.
+pub(super) fn set(response: &mut Response, name: &str, value: &str) {
+    match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+        (Ok(name), Ok(value)) => {
+            response.headers_mut().insert(name, value);
+        }
+        _ => tracing::warn!(name, value, "a header cannot be sent"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn text(response: Response) -> Value {
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_error_has_an_envelope_a_header_and_keeps_its_inside() {
+        let given = ApiError::internal("password of the database").target("t");
+        let response = error(&given, false);
+        assert_eq!(response.headers()["x-ms-error-code"], "InternalServerError");
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = text(response).await;
+        assert_eq!(body["error"]["code"], "InternalServerError");
+        assert_eq!(body["error"]["target"], "t");
+        assert!(!body.to_string().contains("password"));
+    }
+
+    #[tokio::test]
+    async fn old_versions_of_the_image_builder_have_bare_errors() {
+        let builder = Path::parse("/subscriptions/s/providers/microsoft.virtualmachineimages/x");
+        let compute = Path::parse("/subscriptions/s/providers/Microsoft.Compute/images");
+        for (path, version, bare) in [
+            (&builder, "2020-02-14", true),
+            (&builder, "2019-05-01-preview", true),
+            (&builder, "2021-10-01", false),
+            (&builder, "", false),
+            (&compute, "2019-05-01", false),
+        ] {
+            assert_eq!(is_bare(path, version), bare, "{version}");
+        }
+        let body = text(error(&ApiError::conflict("Conflict", "m"), true)).await;
+        assert_eq!(body, json!({ "code": "Conflict", "message": "m" }));
+    }
+}

@@ -1,0 +1,133 @@
+//! Which part of the service a path belongs to. Keywords have no case, doubled slashes count once.
+
+/// The parts of the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Route {
+    /// What clouds tell about themselves.
+    Metadata,
+    /// Short names of images, for `az`.
+    Aliases,
+    /// Discovery of a login endpoint.
+    OpenId { adfs: bool, tenant: Option<String> },
+    /// Public keys of tokens.
+    Keys,
+    /// Tokens.
+    Token { tenant: Option<String> },
+    /// The directory; what follows `/graph`.
+    Graph(Vec<String>),
+    /// The process lives.
+    Alive,
+    /// The database answers.
+    Ready,
+    /// Measurements.
+    Metrics,
+    /// The description of the interface.
+    OpenApi,
+    /// Everything else.
+    Arm,
+}
+
+impl Route {
+    /// The part that a path belongs to.
+    pub(super) fn of(path: &str) -> Self {
+        let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+        let given: Vec<&str> = decoded.split('/').filter(|part| !part.is_empty()).collect();
+        let lower: Vec<String> = given.iter().map(|part| part.to_lowercase()).collect();
+        let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
+        match lower.as_slice() {
+            ["metadata", "endpoints"] => Self::Metadata,
+            ["metadata", "aliases.json"] => Self::Aliases,
+            ["healthz"] => Self::Alive,
+            ["readyz"] => Self::Ready,
+            ["metrics"] => Self::Metrics,
+            ["openapi.json"] => Self::OpenApi,
+            ["graph", ..] => {
+                Self::Graph(given[1..].iter().map(|part| (*part).to_owned()).collect())
+            }
+            ["adfs", rest @ ..] => authority(true, rest).unwrap_or(Self::Arm),
+            rest => authority(false, rest).unwrap_or(Self::Arm),
+        }
+    }
+
+    /// Whether there is nothing to do there but to read.
+    pub(super) fn is_read_only(&self) -> bool {
+        match self {
+            Self::Token { .. } | Self::Graph(_) | Self::Arm => false,
+            Self::Metadata
+            | Self::Aliases
+            | Self::OpenId { .. }
+            | Self::Keys
+            | Self::Alive
+            | Self::Ready
+            | Self::Metrics
+            | Self::OpenApi => true,
+        }
+    }
+
+    /// For metrics: few values, whatever the path.
+    pub(super) fn class(&self) -> &'static str {
+        match self {
+            Self::Metadata | Self::Aliases => "metadata",
+            Self::OpenId { .. } | Self::Keys => "discovery",
+            Self::Token { .. } => "token",
+            Self::Graph(_) => "graph",
+            Self::Alive | Self::Ready | Self::Metrics => "health",
+            Self::OpenApi => "openapi",
+            Self::Arm => "arm",
+        }
+    }
+}
+
+/// Both trees that login endpoints have: Entra's begins with a tenant, that of AD FS need not.
+fn authority(adfs: bool, segments: &[&str]) -> Option<Route> {
+    let some = |tenant: &str| Some(tenant.to_owned());
+    Some(match segments {
+        [".well-known", "openid-configuration"] if adfs => Route::OpenId { adfs, tenant: None },
+        [tenant, "v2.0", ".well-known", "openid-configuration"]
+        | [tenant, ".well-known", "openid-configuration"] => {
+            Route::OpenId { adfs, tenant: some(tenant) }
+        }
+        ["oauth2", "token"] if adfs => Route::Token { tenant: None },
+        [tenant, "oauth2", "v2.0", "token"] | [tenant, "oauth2", "token"] => {
+            Route::Token { tenant: some(tenant) }
+        }
+        ["discovery", "keys"] if adfs => Route::Keys,
+        [_, "discovery", "v2.0", "keys"] | [_, "discovery", "keys"] => Route::Keys,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_trees_lead_to_the_same_places() {
+        let tenant = || Some("t".to_owned());
+        for (path, wanted) in [
+            ("/metadata/endpoints", Route::Metadata),
+            ("//Metadata/Endpoints/", Route::Metadata),
+            (
+                "/T/v2.0/.well-known/openid-configuration",
+                Route::OpenId { adfs: false, tenant: tenant() },
+            ),
+            ("/adfs/.well-known/openid-configuration", Route::OpenId { adfs: true, tenant: None }),
+            (
+                "/adfs/t/v2.0/.well-known/openid-configuration",
+                Route::OpenId { adfs: true, tenant: tenant() },
+            ),
+            ("/t/oauth2/v2.0/token", Route::Token { tenant: tenant() }),
+            ("/adfs/oauth2/token", Route::Token { tenant: None }),
+            ("/adfs/t/oauth2/v2.0/token", Route::Token { tenant: tenant() }),
+            ("/t/discovery/v2.0/keys", Route::Keys),
+            ("/adfs/discovery/keys", Route::Keys),
+            ("/graph/v1.0/Users", Route::Graph(vec!["v1.0".into(), "Users".into()])),
+            ("/healthz", Route::Alive),
+            ("/subscriptions", Route::Arm),
+            ("/subscriptions/s/resourceGroups/metrics", Route::Arm),
+            ("/", Route::Arm),
+        ] {
+            assert_eq!(Route::of(path), wanted, "{path}");
+        }
+    }
+}

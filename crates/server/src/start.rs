@@ -1,0 +1,360 @@
+//! From options to a running service, in order; and its end.
+//!
+//! ```text
+//! folder, lock → ids → certificate → database → key, first administrator → App → workers → listener
+//! ```
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    time::Duration,
+};
+
+use api::ErrorCode;
+use axum_server::tls_rustls::RustlsConfig;
+use engine::{
+    error::{Coded, Error, Result},
+    layout::Layout,
+    node::Lock,
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    App, Settings,
+    auth::{
+        Auth, Identity, SigningKey,
+        principal::{self, Credentials},
+    },
+    files, http,
+    store::Store,
+    tls::Tls,
+};
+
+/// Names that every server is known by.
+const LOOPBACK_NAMES: &[&str] = &["localhost", "127.0.0.1", "::1"];
+
+/// How long open requests have at the end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Name of the service principal that is made at first start.
+const ADMINISTRATOR: &str = "administrator";
+
+/// What the command line says.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Cache and data.
+    pub layout: Layout,
+    /// Where to listen; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// Whether `listen` may be reachable from other machines.
+    pub allow_remote: bool,
+    /// Database URL; SQLite in the server's folder without it.
+    pub database: Option<String>,
+    /// Names of this server beside those of loopback.
+    pub hosts: Vec<String>,
+    /// Regions; the first is the default.
+    pub regions: Vec<String>,
+}
+
+/// A service that answers.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// `https://host:port` for clients on this machine.
+    pub url: String,
+    /// The tenant's id.
+    pub tenant: String,
+    /// The subscription's id.
+    pub subscription: String,
+    /// The CA's certificate.
+    pub ca: PathBuf,
+    /// For `REQUESTS_CA_BUNDLE`.
+    pub ca_bundle: PathBuf,
+    /// The administrator, at first start only: the secret is not kept.
+    pub administrator: Option<Credentials>,
+    serving: JoinHandle<io::Result<()>>,
+    _lock: Lock,
+}
+
+impl Running {
+    /// Waits until the service has ended.
+    ///
+    /// # Errors
+    /// The listener failed.
+    pub async fn ended(self) -> Result<()> {
+        let ended = self.serving.await.map_err(io::Error::other).and_then(|result| result);
+        ended.code(ErrorCode::InternalError, || "the listener failed".to_owned())
+    }
+}
+
+/// Starts the service; it runs until `shutdown` fires.
+///
+/// # Errors
+/// An option cannot be used, another server has the folder, or something the service needs is missing.
+pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Running> {
+    check(&options)?;
+    let dir = dir(&options.layout);
+    files::make_dir(&dir)
+        .code(ErrorCode::HostNotReady, || format!("cannot make {}", dir.display()))?;
+    let lock = lock(&dir)?;
+    let identity = Identity::obtain(&dir)?;
+    let names = names(&options);
+    let tls = Tls::obtain(&dir, &names)?;
+    let store = open_store(&options.layout, options.database.as_deref()).await?;
+    let key = SigningKey::obtain(&dir)?;
+    // Before the administrator: a secret that is printed for a server that cannot listen is lost.
+    let listener = bind(options.listen)?;
+    let listen = listener
+        .local_addr()
+        .code(ErrorCode::HostNotReady, || "the listener has no address".to_owned())?;
+    let administrator = administrator(&store).await?;
+    let settings = Settings {
+        layout: options.layout,
+        dir,
+        regions: options.regions,
+        tenant: identity.tenant.to_string(),
+        subscription: identity.subscription.to_string(),
+    };
+    let auth = Auth::new(key, settings.tenant.clone(), store.clone());
+    let app = App::new(settings.clone(), store, shutdown.clone());
+    workers(&app).await?;
+    let metrics = http::install_metrics()?;
+    let url = url(listen, &options.hosts);
+    let own = url.trim_start_matches("https://").to_owned();
+    let site = http::Site::new(app, auth, names, own, metrics);
+    let serving = serve(site, listener, &tls, shutdown)?;
+    Ok(Running {
+        listen,
+        url,
+        tenant: settings.tenant,
+        subscription: settings.subscription,
+        ca: tls.ca,
+        ca_bundle: tls.bundle,
+        administrator,
+        serving,
+        _lock: lock,
+    })
+}
+
+/// The server's own folder.
+pub fn dir(layout: &Layout) -> PathBuf {
+    layout.data().join("server")
+}
+
+/// The database that the options name; also for commands beside a running server.
+///
+/// # Errors
+/// It cannot be opened.
+pub async fn open_store(layout: &Layout, url: Option<&str>) -> Result<Store> {
+    let dir = dir(layout);
+    files::make_dir(&dir)
+        .code(ErrorCode::HostNotReady, || format!("cannot make {}", dir.display()))?;
+    let own = format!("sqlite://{}", dir.join("goldsmith.db").display());
+    let opened = Store::open(url.unwrap_or(&own)).await;
+    opened.map_err(|error| {
+        // The URL may hold a password.
+        Error::new(ErrorCode::HostNotReady, "the database cannot be opened")
+            .hint("check --database: sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME")
+            .caused_by(error)
+    })
+}
+
+/// What must be taken up or running before the first request: operations and runs of an earlier
+/// process first, then the tasks that carry out new ones. Each ends when [`App::shutdown`] fires.
+#[expect(clippy::unused_async, reason = "taking up earlier work reads the database")]
+async fn workers(_app: &App) -> Result<()> {
+    Ok(())
+}
+
+fn check(options: &Options) -> Result<()> {
+    let address = options.listen;
+    if !address.ip().is_loopback() && !options.allow_remote {
+        return Err(Error::new(
+            ErrorCode::InvalidArgument,
+            format!("{address} can be reached from other machines"),
+        )
+        .target("--listen")
+        .hint("listen on 127.0.0.1, or add --allow-remote if that is what you want"));
+    }
+    for host in &options.hosts {
+        let fine = !host.is_empty()
+            && host.len() <= 253
+            && (host.parse::<std::net::IpAddr>().is_ok()
+                || host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)));
+        if !fine {
+            return Err(Error::new(
+                ErrorCode::InvalidArgument,
+                format!("{host:?} is no host name"),
+            )
+            .target("--host")
+            .hint("give a name or an address without scheme and port, for example forge.example"));
+        }
+    }
+    for region in &options.regions {
+        let fine = (1..=60).contains(&region.len())
+            && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        if !fine {
+            return Err(Error::new(ErrorCode::InvalidArgument, format!("{region:?} is no region"))
+                .target("--region")
+                .hint("lower-case letters and digits, for example westus2"));
+        }
+    }
+    if options.regions.is_empty() {
+        return Err(Error::new(ErrorCode::InvalidArgument, "there is no region")
+            .target("--region")
+            .hint("give at least one, for example westus2"));
+    }
+    Ok(())
+}
+
+/// One server a folder: two would take the same runs.
+fn lock(dir: &std::path::Path) -> Result<Lock> {
+    let path = dir.join("lock");
+    let taken = Lock::try_take(&path)
+        .code(ErrorCode::HostNotReady, || format!("cannot lock {}", path.display()))?;
+    taken.ok_or_else(|| {
+        Error::new(
+            ErrorCode::Conflict,
+            format!("another goldsmith serves {} already", dir.display()),
+        )
+        .hint("end that one, or give this one a folder of its own with --data-dir")
+    })
+}
+
+/// All hosts that we are known by, in a fixed order: the certificate is made for them.
+fn names(options: &Options) -> Vec<String> {
+    let mut names: Vec<String> = LOOPBACK_NAMES.iter().map(|name| (*name).to_owned()).collect();
+    let ip = options.listen.ip();
+    let listened = (!ip.is_unspecified()).then(|| ip.to_string());
+    for name in options.hosts.iter().map(|host| host.to_lowercase()).chain(listened) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// The first `--host`, else what leads to the listener from this machine.
+fn url(listen: SocketAddr, hosts: &[String]) -> String {
+    let host = match hosts.first() {
+        Some(host) if host.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{host}]"),
+        Some(host) => host.to_lowercase(),
+        None if listen.ip().is_loopback() || listen.ip().is_unspecified() => "localhost".to_owned(),
+        None if listen.is_ipv6() => format!("[{}]", listen.ip()),
+        None => listen.ip().to_string(),
+    };
+    format!("https://{host}:{}", listen.port())
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener> {
+    let listener = TcpListener::bind(address).map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another program listens there; choose another port with --listen"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need privileges; choose another with --listen"
+            }
+            _ => "choose an address of this machine with --listen",
+        };
+        Error::new(ErrorCode::HostNotReady, format!("cannot listen on {address}"))
+            .target("--listen")
+            .hint(hint)
+            .caused_by(error)
+    })?;
+    listener
+        .set_nonblocking(true)
+        .code(ErrorCode::HostNotReady, || format!("cannot listen on {address}"))?;
+    Ok(listener)
+}
+
+/// The first service principal; there is one as soon as the database knows any.
+async fn administrator(store: &Store) -> Result<Option<Credentials>> {
+    if !principal::list(store).await?.is_empty() {
+        return Ok(None);
+    }
+    principal::create(store, ADMINISTRATOR).await.map(Some)
+}
+
+fn serve(
+    site: http::Site,
+    listener: TcpListener,
+    tls: &Tls,
+    shutdown: CancellationToken,
+) -> Result<JoinHandle<io::Result<()>>> {
+    let handle = axum_server::Handle::new();
+    let config = RustlsConfig::from_config(tls.config.clone());
+    let server = axum_server::from_tcp_rustls(listener, config)
+        .code(ErrorCode::HostNotReady, || "the listener cannot be used".to_owned())?
+        .handle(handle.clone());
+    tokio::spawn(async move {
+        shutdown.cancelled().await;
+        handle.graceful_shutdown(Some(GRACE));
+    });
+    let service = http::router(site).into_make_service();
+    Ok(tokio::spawn(server.serve(service)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(listen: &str) -> Options {
+        Options {
+            layout: Layout::new("/c".into(), "/d".into()),
+            listen: listen.parse().unwrap(),
+            allow_remote: false,
+            database: None,
+            hosts: vec!["Forge.example".to_owned()],
+            regions: vec!["westus2".to_owned()],
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_told_by_its_flag() {
+        let target = |change: fn(&mut Options)| {
+            let mut options = options("127.0.0.1:8443");
+            change(&mut options);
+            check(&options).err().and_then(|error| error.target)
+        };
+        assert_eq!(target(|_| ()), None);
+        assert_eq!(
+            target(|o| o.listen = "0.0.0.0:1".parse().unwrap()).as_deref(),
+            Some("--listen")
+        );
+        let remote = |o: &mut Options| {
+            o.listen = "0.0.0.0:1".parse().unwrap();
+            o.allow_remote = true;
+        };
+        assert_eq!(target(remote), None);
+        for host in ["", "a b", "https://a", "a:1"] {
+            let mut options = options("127.0.0.1:8443");
+            options.hosts = vec![host.to_owned()];
+            assert_eq!(check(&options).unwrap_err().target.as_deref(), Some("--host"), "{host}");
+        }
+        assert_eq!(target(|o| o.regions.clear()).as_deref(), Some("--region"));
+        assert_eq!(target(|o| o.regions = vec!["West US".into()]).as_deref(), Some("--region"));
+    }
+
+    #[test]
+    fn the_certificate_names_loopback_hosts_and_the_address() {
+        let names = names(&options("10.0.0.1:8443"));
+        assert_eq!(names, ["localhost", "127.0.0.1", "::1", "forge.example", "10.0.0.1"]);
+        assert_eq!(super::names(&options("0.0.0.0:1")).len(), 4);
+    }
+
+    #[test]
+    fn clients_are_told_an_address_that_leads_here() {
+        let of = |listen: &str, hosts: &[&str]| {
+            let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+            url(listen.parse().unwrap(), &hosts)
+        };
+        assert_eq!(of("127.0.0.1:8443", &[]), "https://localhost:8443");
+        assert_eq!(of("0.0.0.0:1", &["Forge.example"]), "https://forge.example:1");
+        assert_eq!(of("[fe80::1]:1", &[]), "https://[fe80::1]:1");
+        assert_eq!(of("0.0.0.0:1", &["fd00::1"]), "https://[fd00::1]:1");
+    }
+}
