@@ -18,6 +18,7 @@ use engine::{
     layout::Layout,
     node::Lock,
 };
+use percent_encoding::AsciiSet;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +41,10 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Name of the service principal that is made at first start.
 const ADMINISTRATOR: &str = "administrator";
+
+/// What is written as it is in the URL of the SQLite file.
+const IN_URL: &AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 
 /// What the command line says.
 #[derive(Debug, Clone)]
@@ -152,7 +157,11 @@ pub async fn open_store(layout: &Layout, url: Option<&str>) -> Result<Store> {
     let dir = dir(layout);
     files::make_dir(&dir)
         .code(ErrorCode::HostNotReady, || format!("cannot make {}", dir.display()))?;
-    let own = format!("sqlite://{}", dir.join("goldsmith.db").display());
+    let file = dir.join("goldsmith.db");
+    let own = format!(
+        "sqlite://{}",
+        percent_encoding::percent_encode(file.as_os_str().as_encoded_bytes(), IN_URL)
+    );
     let opened = Store::open(url.unwrap_or(&own)).await;
     opened.map_err(|error| {
         // The URL may hold a password.
@@ -197,12 +206,9 @@ fn check(options: &Options) -> Result<()> {
         let fine = (1..=60).contains(&region.len())
             && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
         if !fine {
-            return Err(Error::new(
-                ErrorCode::InvalidArgument,
-                format!("{region:?} is no region"),
-            )
-            .target("--region")
-            .hint("lower-case letters and digits, for example westus2"));
+            return Err(Error::new(ErrorCode::InvalidArgument, format!("{region:?} is no region"))
+                .target("--region")
+                .hint("lower-case letters and digits, for example westus2"));
         }
     }
     if options.regions.is_empty() {
@@ -245,9 +251,7 @@ fn url(listen: SocketAddr, hosts: &[String]) -> String {
     let host = match hosts.first() {
         Some(host) if host.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{host}]"),
         Some(host) => host.to_lowercase(),
-        None if listen.ip().is_loopback() || listen.ip().is_unspecified() => {
-            "localhost".to_owned()
-        }
+        None if listen.ip().is_loopback() || listen.ip().is_unspecified() => "localhost".to_owned(),
         None if listen.is_ipv6() => format!("[{}]", listen.ip()),
         None => listen.ip().to_string(),
     };
@@ -257,8 +261,12 @@ fn url(listen: SocketAddr, hosts: &[String]) -> String {
 fn bind(address: SocketAddr) -> Result<TcpListener> {
     let listener = TcpListener::bind(address).map_err(|error| {
         let hint = match error.kind() {
-            io::ErrorKind::AddrInUse => "another program listens there; choose another port with --listen",
-            io::ErrorKind::PermissionDenied => "ports below 1024 need privileges; choose another with --listen",
+            io::ErrorKind::AddrInUse => {
+                "another program listens there; choose another port with --listen"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need privileges; choose another with --listen"
+            }
             _ => "choose an address of this machine with --listen",
         };
         Error::new(ErrorCode::HostNotReady, format!("cannot listen on {address}"))
@@ -322,7 +330,10 @@ mod tests {
             check(&options).err().and_then(|error| error.target)
         };
         assert_eq!(target(|_| ()), None);
-        assert_eq!(target(|o| o.listen = "0.0.0.0:1".parse().unwrap()).as_deref(), Some("--listen"));
+        assert_eq!(
+            target(|o| o.listen = "0.0.0.0:1".parse().unwrap()).as_deref(),
+            Some("--listen")
+        );
         let remote = |o: &mut Options| {
             o.listen = "0.0.0.0:1".parse().unwrap();
             o.allow_remote = true;

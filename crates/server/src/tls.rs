@@ -88,10 +88,14 @@ impl Ca {
             return Ok(Self { key, pem });
         }
         let failed = || "no CA could be made".to_owned();
-        let key =
-            KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).code(ErrorCode::InternalError, failed)?;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+            .code(ErrorCode::InternalError, failed)?;
         let mut params = ca_params();
-        set_validity(&mut params, today.saturating_sub(1.day()), today.saturating_add(CA_YEARS.years()));
+        set_validity(
+            &mut params,
+            today.saturating_sub(1.day()),
+            today.saturating_add(CA_YEARS.years()),
+        );
         let pem = params.self_signed(&key).code(ErrorCode::InternalError, failed)?.pem();
         // The key first: a certificate without its key would be trusted and useless.
         files::write_secret(&key_path, &key.serialize_pem())
@@ -124,7 +128,8 @@ fn leaf(dir: &Path, ca: &Ca, names: &[String], today: Date) -> Result<()> {
         return Ok(());
     }
     let failed = || format!("no certificate could be made for {}", names.join(", "));
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).code(ErrorCode::InternalError, failed)?;
+    let key =
+        KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).code(ErrorCode::InternalError, failed)?;
     let mut params =
         CertificateParams::new(names.to_vec()).code(ErrorCode::InvalidArgument, failed)?;
     let until = today.saturating_add(LEAF_DAYS.days());
@@ -150,9 +155,7 @@ fn leaf(dir: &Path, ca: &Ca, names: &[String], today: Date) -> Result<()> {
 
 fn config(dir: &Path) -> Result<ServerConfig> {
     let (certificate, key) = (dir.join("server.pem"), dir.join("server-key.pem"));
-    let bad = || {
-        format!("{} and {} cannot be used", certificate.display(), key.display())
-    };
+    let bad = || format!("{} and {} cannot be used", certificate.display(), key.display());
     let chain = CertificateDer::pem_file_iter(&certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .code(ErrorCode::HostNotReady, bad)?;

@@ -1,5 +1,6 @@
 //! The commands, one file each: from flags to the engine and from its answer to the output.
 
+mod admin;
 mod boot;
 mod build;
 mod cache;
@@ -8,6 +9,7 @@ mod doctor;
 mod image;
 mod ledger;
 mod plan;
+mod serve;
 mod shell;
 mod template;
 mod validate;
@@ -66,7 +68,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
     clean(&layout, output).await;
     // Kept until the command is done: what a `cache prune` elsewhere must leave alone.
     let _in_use = match cli.command {
-        Command::Cache(_) | Command::Validate(_) | Command::Doctor => None,
+        Command::Cache(_) | Command::Validate(_) | Command::Doctor | Command::Admin(_) => None,
         _ => engine::cache::in_use(&layout).map_err(|e| internal(&e))?,
     };
     match cli.command {
@@ -80,6 +82,8 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
         Command::Cache(command) => cache::run(&command, &layout, output).await,
         Command::Ledger(command) => ledger::run(&command, global, &layout, output).await,
         Command::Doctor => doctor::run(output).await,
+        Command::Serve(args) => Box::pin(serve::run(args, &layout, output)).await,
+        Command::Admin(command) => admin::run(&command, &layout, output).await,
     }
 }
 

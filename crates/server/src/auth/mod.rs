@@ -185,9 +185,7 @@ impl Auth {
         Ok(client)
     }
 
-    fn clients(
-        &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, Option<Client>)>> {
+    fn clients(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, Option<Client>)>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

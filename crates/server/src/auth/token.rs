@@ -113,9 +113,7 @@ pub(super) mod tests {
         assert!(!claims.is_in_time(13_600) && !claims.is_in_time(9_000));
         assert!(claims.is_of(&client("one")));
         assert!(!claims.is_of(&client("two")));
-        assert!(
-            !claims.is_of(&Client { revoked: Some(Timestamp::UNIX_EPOCH), ..client("one") })
-        );
+        assert!(!claims.is_of(&Client { revoked: Some(Timestamp::UNIX_EPOCH), ..client("one") }));
         assert!(!claims.is_of(&Client { object_id: "p".to_owned(), ..client("one") }));
     }
 }

@@ -106,7 +106,8 @@ fn is_version(text: &str) -> bool {
     let (Some(date), Some(rest)) = (text.get(..10), text.get(10..)) else {
         return false;
     };
-    let word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let word =
+        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let shape = date.bytes().enumerate().all(|(at, byte)| match at {
         4 | 7 => byte == b'-',
         _ => byte.is_ascii_digit(),
@@ -149,7 +150,9 @@ fn refusal(denied: Denied, base: &str, tenant: &str) -> Response {
                 "AuthenticationFailed",
                 "Authentication failed. The 'Authorization' header is missing or holds no bearer token. Sign in with `az login --service-principal`.",
             ),
-            format!(r#"Bearer authorization_uri="{base}/{tenant}", error="invalid_token", error_description="The authentication failed because of missing 'Authorization' header.""#),
+            format!(
+                r#"Bearer authorization_uri="{base}/{tenant}", error="invalid_token", error_description="The authentication failed because of missing 'Authorization' header.""#
+            ),
         ),
         Denied::BadToken { code, why } => (
             ApiError::new(StatusCode::UNAUTHORIZED, code, why),
@@ -178,7 +181,15 @@ mod tests {
         }
         assert_eq!(of("2019-05-01-Preview").unwrap(), "2019-05-01-preview");
         assert_eq!(of("").unwrap_err(), "MissingApiVersionParameter");
-        for bad in ["1", "2024-2-1", "2024-13-01", "2024-02-01-", "2024-02-01x", "%2b024-02-01", "2024-02-01-a-b"] {
+        for bad in [
+            "1",
+            "2024-2-1",
+            "2024-13-01",
+            "2024-02-01-",
+            "2024-02-01x",
+            "%2b024-02-01",
+            "2024-02-01-a-b",
+        ] {
             assert_eq!(of(bad).unwrap_err(), "InvalidApiVersionParameter", "{bad}");
         }
     }

@@ -30,7 +30,11 @@ pub(super) fn openid_configuration(
 /// one names it directly after the host, under `/adfs` as well.
 fn discovery(base: &str, tenant: &str, plain_adfs: bool, adfs: bool) -> Value {
     let (issuer, oauth2, keys) = if plain_adfs {
-        (format!("{base}/adfs"), format!("{base}/adfs/oauth2"), format!("{base}/adfs/discovery/keys"))
+        (
+            format!("{base}/adfs"),
+            format!("{base}/adfs/oauth2"),
+            format!("{base}/adfs/discovery/keys"),
+        )
     } else {
         let root = if adfs { format!("{base}/adfs/{tenant}") } else { format!("{base}/{tenant}") };
         let issuer = format!("{base}/{tenant}/v2.0");
@@ -90,7 +94,9 @@ async fn issue(
     let field = |name: &str| form.get(name).map(String::as_str).filter(|text| !text.is_empty());
     let required = |name: &str| {
         field(name).ok_or_else(|| {
-            let text = format!("AADSTS900144: The request body must contain the following parameter: '{name}'.");
+            let text = format!(
+                "AADSTS900144: The request body must contain the following parameter: '{name}'."
+            );
             refusal(StatusCode::BAD_REQUEST, "invalid_request", 900_144, &text)
         })
     };
@@ -133,7 +139,8 @@ async fn issue(
             Err(refusal(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_215, &text))
         }
         Err(error) => {
-            let error = ApiError::internal(format!("{error}: {:?}", std::error::Error::source(&error)));
+            let error =
+                ApiError::internal(format!("{error}: {:?}", std::error::Error::source(&error)));
             Err(Box::new(reply::error(&error, false)))
         }
     }
@@ -145,7 +152,8 @@ fn is_our_tenant(tenant: &str, own: &str) -> bool {
 }
 
 fn unknown_tenant(tenant: &str, own: &str) -> Response {
-    let text = format!("AADSTS90002: Tenant '{tenant}' not found. This server's tenant is '{own}'.");
+    let text =
+        format!("AADSTS90002: Tenant '{tenant}' not found. This server's tenant is '{own}'.");
     // 401 and not 400, which MSAL keeps for a minute.
     *refusal(StatusCode::UNAUTHORIZED, "invalid_tenant", 90_002, &text)
 }

@@ -43,10 +43,7 @@ pub(super) async fn ready(site: &Site) -> Result<Response, ApiError> {
 }
 
 /// Prometheus's text form.
-pub(super) async fn metrics(
-    site: &Site,
-    handle: &PrometheusHandle,
-) -> Result<Response, ApiError> {
+pub(super) async fn metrics(site: &Site, handle: &PrometheusHandle) -> Result<Response, ApiError> {
     count_runs(site).await?;
     handle.run_upkeep();
     let mut response = Response::new(Body::from(handle.render()));
@@ -58,8 +55,7 @@ pub(super) async fn metrics(
 
 /// Read from the database when asked, so that it is right also after a restart.
 async fn count_runs(site: &Site) -> Result<(), ApiError> {
-    let mut states =
-        BTreeMap::from([("queued", 0_u32), ("running", 0), ("canceling", 0)]);
+    let mut states = BTreeMap::from([("queued", 0_u32), ("running", 0), ("canceling", 0)]);
     for run in site.app().store().unfinished_runs().await? {
         let name = match run.state {
             RunState::Queued => "queued",

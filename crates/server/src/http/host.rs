@@ -55,7 +55,9 @@ mod tests {
         for host in ["localhost:8443", "forge.example", "[::1]:9", "[::1]", "a_b.c-d:65535"] {
             assert_eq!(base(host), format!("https://{host}"));
         }
-        for host in ["", ":1", "a b", "a/b", "u@h", "h:0", "h:70000", "h:x", "[x]:1", "[::1", "a\"b"] {
+        for host in
+            ["", ":1", "a b", "a/b", "u@h", "h:0", "h:70000", "h:x", "[x]:1", "[::1", "a\"b"]
+        {
             assert_eq!(base(host), "https://127.0.0.1:8443", "{host}");
         }
     }

@@ -75,9 +75,7 @@ fn alias_document(urns: &[String]) -> Value {
 
 fn capitalized(word: &str) -> String {
     let mut chars = word.chars();
-    chars.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(chars).collect()
-    })
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 #[cfg(test)]
@@ -91,8 +89,15 @@ mod tests {
         assert_eq!(body["authentication"]["audiences"][0], "https://localhost:8443/");
         assert_eq!(body["suffixes"]["storage"], "localhost");
         for field in [
-            "name", "resourceManager", "microsoftGraphResourceId", "graphAudience", "graph",
-            "gallery", "batch", "portal", "vmImageAliasDoc",
+            "name",
+            "resourceManager",
+            "microsoftGraphResourceId",
+            "graphAudience",
+            "graph",
+            "gallery",
+            "batch",
+            "portal",
+            "vmImageAliasDoc",
         ] {
             assert!(body[field].as_str().is_some_and(|text| !text.is_empty()), "{field}");
         }

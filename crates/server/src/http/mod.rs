@@ -7,8 +7,8 @@
 //!
 //! Every ARM call runs as a task of its own: a client that goes away does not stop it halfway.
 
-mod around;
 mod arm;
+mod around;
 mod authority;
 mod body;
 mod graph;

@@ -107,9 +107,15 @@ mod tests {
         for (path, wanted) in [
             ("/metadata/endpoints", Route::Metadata),
             ("//Metadata/Endpoints/", Route::Metadata),
-            ("/T/v2.0/.well-known/openid-configuration", Route::OpenId { adfs: false, tenant: tenant() }),
+            (
+                "/T/v2.0/.well-known/openid-configuration",
+                Route::OpenId { adfs: false, tenant: tenant() },
+            ),
             ("/adfs/.well-known/openid-configuration", Route::OpenId { adfs: true, tenant: None }),
-            ("/adfs/t/v2.0/.well-known/openid-configuration", Route::OpenId { adfs: true, tenant: tenant() }),
+            (
+                "/adfs/t/v2.0/.well-known/openid-configuration",
+                Route::OpenId { adfs: true, tenant: tenant() },
+            ),
             ("/t/oauth2/v2.0/token", Route::Token { tenant: tenant() }),
             ("/adfs/oauth2/token", Route::Token { tenant: None }),
             ("/adfs/t/oauth2/v2.0/token", Route::Token { tenant: tenant() }),
