@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use engine::export::ExportSpec;
@@ -79,6 +79,109 @@ pub(crate) enum Command {
     Ledger(Ledger),
     /// Say what this machine can do, and what mends what it cannot
     Doctor,
+    /// Serve Azure clients: a control plane that az, the SDKs and Terraform can be pointed at
+    Serve(Serve),
+    /// Administer the service, whether it runs or not
+    #[command(subcommand)]
+    Admin(Admin),
+}
+
+/// Regions that a server has unless told otherwise.
+const REGIONS: &str = "westus2,westus,westus3,eastus,eastus2,centralus,southcentralus,northeurope,\
+                       westeurope,uksouth,southeastasia,australiaeast";
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Address and port to listen on; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS:PORT", env = "GOLDSMITH_LISTEN")]
+    #[arg(default_value = "127.0.0.1:8443")]
+    pub(crate) listen: SocketAddr,
+    /// Let other machines reach it: allow --listen on an address that is not loopback
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+    #[command(flatten)]
+    pub(crate) database: Database,
+    /// A name or address that clients use for this server (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Vec<String>,
+    /// A region that resources may be in (repeatable); the first is the default
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = REGIONS)]
+    #[arg(hide_default_value = true)]
+    pub(crate) region: Vec<String>,
+    #[command(flatten)]
+    pub(crate) run: ServedRuns,
+    /// What runs are carried out on
+    #[arg(long, value_enum, default_value = "qemu")]
+    pub(crate) backend: BackendKind,
+}
+
+/// What every run of a service is given alike.
+#[derive(Debug, Args)]
+pub(crate) struct ServedRuns {
+    /// How long a guest may take from power-on to its first answer
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "20m")]
+    pub(crate) boot_timeout: Duration,
+    /// Least recently used nodes go when the cache takes more
+    #[arg(long, value_name = "GIB", env = "GOLDSMITH_CACHE_GIB", default_value_t = 40)]
+    pub(crate) cache_gib: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BackendKind {
+    /// Real machines
+    Qemu,
+    /// No machine: scripts are not run, only their echo, exit and `sleep forever` are played
+    Scripted,
+}
+
+/// Where the service keeps what it knows.
+#[derive(Debug, Args)]
+pub(crate) struct Database {
+    /// sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME [default: SQLite in the data folder]
+    #[arg(
+        long = "database",
+        value_name = "URL",
+        env = "GOLDSMITH_DATABASE",
+        hide_env_values = true
+    )]
+    pub(crate) url: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Admin {
+    /// Service principals: who may sign in
+    #[command(subcommand)]
+    Sp(ServicePrincipal),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServicePrincipal {
+    /// Make one; its secret is printed once
+    Create {
+        /// For people
+        name: String,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// List them, the revoked ones too
+    List {
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Give one a new secret; the old one and its tokens end at once
+    Rotate {
+        /// Client id
+        id: String,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Refuse one from now on, with all its tokens
+    Revoke {
+        /// Client id
+        id: String,
+        #[command(flatten)]
+        database: Database,
+    },
 }
 
 /// A template and how to read it.

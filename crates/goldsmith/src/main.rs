@@ -22,7 +22,9 @@ fn main() -> ExitCode {
         }
     };
     let output = output::Output::new(cli.global.output);
-    init_log(cli.global.verbose);
+    // What a service does is told by its log.
+    let serves = matches!(cli.command, cli::Command::Serve(_));
+    init_log(cli.global.verbose.saturating_add(u8::from(serves)));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -50,7 +52,9 @@ fn init_log(verbose: u8) {
         1 => "info",
         _ => "debug",
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("GOLDSMITH_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("{level},russh=error")));
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("GOLDSMITH_LOG").unwrap_or_else(|_| {
+            tracing_subscriber::EnvFilter::new(format!("{level},russh=error,sqlx=warn"))
+        });
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

@@ -29,4 +29,4 @@ pub mod worker;
 
 pub use app::{App, Settings};
 pub use auth::principal;
-pub use start::{Options, Running, dir, open_store, start};
+pub use start::{Machines, Options, Running, dir, open_store, start};

@@ -5,19 +5,22 @@
 //! ```
 
 use std::{
-    io,
+    fmt, io,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
 use api::ErrorCode;
 use axum_server::tls_rustls::RustlsConfig;
 use engine::{
+    Backend, Host,
     error::{Coded, Error, Result},
     layout::Layout,
     node::Lock,
 };
+use percent_encoding::AsciiSet;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -27,9 +30,11 @@ use crate::{
         Auth, Identity, SigningKey,
         principal::{self, Credentials},
     },
-    files, http,
+    files, http, operation,
     store::Store,
+    tasks,
     tls::Tls,
+    worker::{self, Limits, Local},
 };
 
 /// Names that every server is known by.
@@ -40,6 +45,10 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Name of the service principal that is made at first start.
 const ADMINISTRATOR: &str = "administrator";
+
+/// What is written as it is in the URL of the SQLite file.
+const IN_URL: &AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 
 /// What the command line says.
 #[derive(Debug, Clone)]
@@ -56,6 +65,25 @@ pub struct Options {
     pub hosts: Vec<String>,
     /// Regions; the first is the default.
     pub regions: Vec<String>,
+    /// What runs are carried out on.
+    pub machines: Machines,
+}
+
+/// What runs are carried out on.
+#[derive(Clone)]
+pub struct Machines {
+    /// This machine.
+    pub host: Host,
+    /// What starts the build machines.
+    pub backend: Arc<dyn Backend>,
+    /// What every run is given alike.
+    pub limits: Limits,
+}
+
+impl fmt::Debug for Machines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machines").field("limits", &self.limits).finish_non_exhaustive()
+    }
 }
 
 /// A service that answers.
@@ -76,6 +104,8 @@ pub struct Running {
     /// The administrator, at first start only: the secret is not kept.
     pub administrator: Option<Credentials>,
     serving: JoinHandle<io::Result<()>>,
+    worker: JoinHandle<()>,
+    app: App,
     _lock: Lock,
 }
 
@@ -86,6 +116,9 @@ impl Running {
     /// The listener failed.
     pub async fn ended(self) -> Result<()> {
         let ended = self.serving.await.map_err(io::Error::other).and_then(|result| result);
+        // The runs let go of their machines; what they were doing is taken up by the next start.
+        let _ = self.worker.await;
+        tasks::finish(&self.app, GRACE).await;
         ended.code(ErrorCode::InternalError, || "the listener failed".to_owned())
     }
 }
@@ -120,11 +153,12 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     };
     let auth = Auth::new(key, settings.tenant.clone(), store.clone());
     let app = App::new(settings.clone(), store, shutdown.clone());
-    workers(&app).await?;
     let metrics = http::install_metrics()?;
     let url = url(listen, &options.hosts);
+    app.set_base_url(url.clone());
+    let worker = workers(&app, options.machines).await?;
     let own = url.trim_start_matches("https://").to_owned();
-    let site = http::Site::new(app, auth, names, own, metrics);
+    let site = http::Site::new(app.clone(), auth, names, own, metrics);
     let serving = serve(site, listener, &tls, shutdown)?;
     Ok(Running {
         listen,
@@ -135,6 +169,8 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
         ca_bundle: tls.bundle,
         administrator,
         serving,
+        worker,
+        app,
         _lock: lock,
     })
 }
@@ -152,7 +188,11 @@ pub async fn open_store(layout: &Layout, url: Option<&str>) -> Result<Store> {
     let dir = dir(layout);
     files::make_dir(&dir)
         .code(ErrorCode::HostNotReady, || format!("cannot make {}", dir.display()))?;
-    let own = format!("sqlite://{}", dir.join("goldsmith.db").display());
+    let file = dir.join("goldsmith.db");
+    let own = format!(
+        "sqlite://{}",
+        percent_encoding::percent_encode(file.as_os_str().as_encoded_bytes(), IN_URL)
+    );
     let opened = Store::open(url.unwrap_or(&own)).await;
     opened.map_err(|error| {
         // The URL may hold a password.
@@ -162,11 +202,14 @@ pub async fn open_store(layout: &Layout, url: Option<&str>) -> Result<Store> {
     })
 }
 
-/// What must be taken up or running before the first request: operations and runs of an earlier
-/// process first, then the tasks that carry out new ones. Each ends when [`App::shutdown`] fires.
-#[expect(clippy::unused_async, reason = "taking up earlier work reads the database")]
-async fn workers(_app: &App) -> Result<()> {
-    Ok(())
+/// What must be taken up or running before the first request: operations of an earlier process, and
+/// the worker, which looks for its runs. Each ends when [`App::shutdown`] fires.
+async fn workers(app: &App, machines: Machines) -> Result<JoinHandle<()>> {
+    operation::resume_all(app).await.map_err(|error| {
+        Error::new(ErrorCode::HostNotReady, "the database cannot be read").caused_by(error)
+    })?;
+    let executor = Local::new(app, machines.host, machines.backend, machines.limits);
+    Ok(worker::start(app.clone(), Arc::new(executor)))
 }
 
 fn check(options: &Options) -> Result<()> {
@@ -302,7 +345,14 @@ fn serve(
 mod tests {
     use super::*;
 
-    fn options(listen: &str) -> Options {
+    /// A machine of which nothing is asked here.
+    async fn machines() -> Machines {
+        let host = Host::probe(None).await.expect("QEMU is installed (make setup)");
+        let limits = Limits { boot_timeout: GRACE, cache_bytes: 0, capacity: None };
+        Machines { host, backend: Arc::new(vm::fake::Fake::new()), limits }
+    }
+
+    async fn options(listen: &str) -> Options {
         Options {
             layout: Layout::new("/c".into(), "/d".into()),
             listen: listen.parse().unwrap(),
@@ -310,6 +360,7 @@ mod tests {
             database: None,
             hosts: vec!["Forge.example".to_owned()],
             regions: vec!["westus2".to_owned()],
+            machines: machines().await,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The commands, one file each: from flags to the engine and from its answer to the output.
 
+mod admin;
 mod boot;
 mod build;
 mod cache;
@@ -10,6 +11,8 @@ mod ledger;
 mod login;
 mod plan;
 mod run;
+mod scripted;
+mod serve;
 mod shell;
 mod template;
 mod validate;
@@ -68,7 +71,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
     clean(&layout, output).await;
     // Kept until the command is done: what a `cache prune` elsewhere must leave alone.
     let _in_use = match cli.command {
-        Command::Cache(_) | Command::Validate(_) | Command::Doctor => None,
+        Command::Cache(_) | Command::Validate(_) | Command::Doctor | Command::Admin(_) => None,
         _ => engine::cache::in_use(&layout).map_err(|e| internal(&e))?,
     };
     match cli.command {
@@ -84,6 +87,8 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
         Command::Cache(command) => cache::run(&command, &layout, output).await,
         Command::Ledger(command) => ledger::run(&command, global, &layout, output).await,
         Command::Doctor => doctor::run(output).await,
+        Command::Serve(args) => Box::pin(serve::run(args, global, &layout, output)).await,
+        Command::Admin(command) => admin::run(&command, &layout, output).await,
     }
 }
 

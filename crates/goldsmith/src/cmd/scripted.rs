@@ -13,9 +13,7 @@ use vm::{
 /// The machine.
 pub(super) fn backend() -> Fake {
     let fake = Fake::new();
-    fake.on_call("mktemp /tmp/goldsmith-", |_, script| {
-        play(&String::from_utf8_lossy(script))
-    });
+    fake.on_call("mktemp /tmp/goldsmith-", |_, script| play(&String::from_utf8_lossy(script)));
     fake.on(
         "generalize",
         Reaction {

@@ -10,6 +10,8 @@ use super::{Site, around::RequestId, body, query, reply};
 use crate::{
     arm::{self, ApiError, Call, Caller, Method, Path, Reply},
     auth::{Audience, Denied},
+    live,
+    store::ResourceKey,
 };
 
 /// Asks a client for a token that is newer than the one it has: az fetches one and repeats the call.
@@ -27,9 +29,50 @@ pub(super) async fn answer(site: &Site, request: Request) -> Response {
     let query = query::parse(request.uri().query().unwrap_or_default());
     let version = query.get("api-version").map(|version| version.to_lowercase());
     let bare = reply::is_bare(&path, version.as_deref().unwrap_or_default());
+    if let Some(live) = live(&path, request.method()) {
+        let after = request.headers().get("last-event-id");
+        let after =
+            after.and_then(|id| id.to_str().ok()).or(query.get("after").map(String::as_str));
+        let answered = live.answer(site, after).await;
+        return answered.unwrap_or_else(|error| reply::error(&error, bare));
+    }
     match call(site, request, caller, path, query).await {
         Ok(answered) => reply::of(&answered),
         Err(error) => reply::error(&error, bare),
+    }
+}
+
+/// What is read as it grows: a run's events and its log, beside the resources of the image builder.
+struct Live {
+    template: ResourceKey,
+    run: String,
+    events: bool,
+}
+
+fn live(path: &Path, method: &http::Method) -> Option<Live> {
+    let [templates, _, runs, run, what] = path.rest.as_slice() else { return None };
+    let is = |text: &str, word: &str| text.eq_ignore_ascii_case(word);
+    let fits = path.in_namespace("Microsoft.VirtualMachineImages")
+        && method == http::Method::GET
+        && is(templates, "imageTemplates")
+        && is(runs, "runs")
+        && (is(what, "events") || is(what, "log"));
+    let template = path.text.rsplitn(4, '/').nth(3)?;
+    fits.then(|| Live {
+        template: ResourceKey::of(template),
+        run: run.clone(),
+        events: is(what, "events"),
+    })
+}
+
+impl Live {
+    async fn answer(&self, site: &Site, after: Option<&str>) -> Result<Response, ApiError> {
+        let app = site.app();
+        if self.events {
+            live::sse(app, &self.template, &self.run, after).await
+        } else {
+            live::log(app, &self.template, &self.run).await
+        }
     }
 }
 

@@ -15,8 +15,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
+    App,
     arm::{Call, Reply},
-    store::{Operation, OperationStatus, ResourceKey},
+    providers::{image_builder, resource_group},
+    store::{self, Operation, OperationStatus, ResourceKey},
+    tasks,
 };
 
 /// Seconds a client waits between two polls. Never 0: clients take that for 30.
@@ -90,6 +93,27 @@ pub fn new(kind: &str, target: ResourceKey, subscription: &str) -> Operation {
         started: Timestamp::now(),
         ended: None,
     }
+}
+
+/// Takes up every operation that an earlier process left, in the background. Those of runs are the
+/// worker's.
+pub(crate) async fn resume_all(app: &App) -> Result<(), store::Error> {
+    for row in app.store().unfinished_operations().await? {
+        let own = app.clone();
+        tasks::spawn(app, "resume", async move {
+            match row.kind.as_str() {
+                resource_group::DELETE => resource_group::resume(own, row).await,
+                image_builder::RUN => {}
+                _ => {
+                    let kind = row.kind.clone();
+                    if !image_builder::resume(own, row).await {
+                        tracing::error!(kind, "nobody knows how to go on with this operation");
+                    }
+                }
+            }
+        });
+    }
+    Ok(())
 }
 
 /// The row as it is when the work is over.

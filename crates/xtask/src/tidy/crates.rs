@@ -10,7 +10,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("vm", &[]),
     ("engine", &["api", "vm"]),
-    ("goldsmith", &["api", "vm", "engine"]),
+    ("server", &["api", "engine"]),
+    ("goldsmith", &["api", "vm", "engine", "server"]),
     ("e2e", &["api", "vm"]),
     ("xtask", &[]),
 ];
@@ -23,7 +24,11 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("anyhow", &["goldsmith"]),
     ("russh", &["vm"]),
     ("reqwest", &["engine"]),
-    ("tokio", &["vm", "engine", "goldsmith", "e2e"]),
+    ("axum", &["server"]),
+    ("jsonwebtoken", &["server"]),
+    ("rcgen", &["server"]),
+    ("sqlx", &["server"]),
+    ("tokio", &["vm", "engine", "server", "goldsmith", "e2e"]),
 ];
 
 /// What must not be in the tree at all: a second TLS stack, or one that needs a C toolchain.

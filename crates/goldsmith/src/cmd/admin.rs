@@ -1,0 +1,93 @@
+//! `goldsmith admin`: what an administrator does beside the running service, through its database.
+
+use engine::layout::Layout;
+use serde_json::{Value, json};
+use server::{
+    principal::{self, Credentials},
+    store::{Client, Store},
+};
+
+use super::Result;
+use crate::{
+    cli::{self, ServicePrincipal},
+    output::{Output, Table},
+};
+
+pub(super) async fn run(command: &cli::Admin, layout: &Layout, output: &Output) -> Result {
+    let cli::Admin::Sp(command) = command;
+    match command {
+        ServicePrincipal::Create { name, database } => {
+            let store = open(layout, database).await?;
+            created(&principal::create(&store, name).await?, output);
+        }
+        ServicePrincipal::List { database } => {
+            let store = open(layout, database).await?;
+            list(&principal::list(&store).await?, output);
+        }
+        ServicePrincipal::Rotate { id, database } => {
+            let store = open(layout, database).await?;
+            created(&principal::rotate(&store, id).await?, output);
+        }
+        ServicePrincipal::Revoke { id, database } => {
+            let store = open(layout, database).await?;
+            let client = principal::revoke(&store, id).await?;
+            output.result("servicePrincipal", &value(&client), || {
+                format!("revoked {} ({})", client.client_id, client.name)
+            });
+        }
+    }
+    Ok(0)
+}
+
+async fn open(layout: &Layout, database: &cli::Database) -> Result<Store> {
+    Ok(server::open_store(layout, database.url.as_deref()).await?)
+}
+
+fn created(credentials: &Credentials, output: &Output) {
+    let Credentials { client, secret } = credentials;
+    let mut object = value(client);
+    object["clientSecret"] = json!(secret);
+    output.result("servicePrincipal", &object, || {
+        format!(
+            "name          {}\nclient id     {}\nclient secret {secret}\n\n\
+             The secret is shown this once.",
+            client.name, client.client_id
+        )
+    });
+}
+
+fn list(clients: &[Client], output: &Output) {
+    let mut table = Table::new(&["name", "client id", "object id", "secret of", "revoked"]);
+    for client in clients {
+        table.row([
+            client.name.clone(),
+            client.client_id.clone(),
+            client.object_id.clone(),
+            seconds(client.rotated),
+            client.revoked.map(seconds).unwrap_or_default(),
+        ]);
+    }
+    let values: Vec<Value> = clients.iter().map(value).collect();
+    output.result("servicePrincipals", &json!({ "servicePrincipals": values }), || {
+        if table.is_empty() {
+            "there is none; goldsmith serve makes the first".to_owned()
+        } else {
+            table.render()
+        }
+    });
+}
+
+fn seconds(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn value(client: &Client) -> Value {
+    json!({
+        "name": client.name,
+        "clientId": client.client_id,
+        "objectId": client.object_id,
+        "created": client.created,
+        "rotated": client.rotated,
+        "revoked": client.revoked,
+    })
+}

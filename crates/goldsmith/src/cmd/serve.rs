@@ -1,0 +1,123 @@
+//! `goldsmith serve`: the control plane, until it is told to end.
+
+use std::sync::Arc;
+
+use engine::layout::Layout;
+use serde_json::json;
+use server::{Machines, Options, Running, worker::Limits};
+use vm::Backend;
+
+use super::{Result, qemu, scripted};
+use crate::{
+    cli::{self, Global},
+    output::Output,
+    signals,
+};
+
+const GIB: u64 = 1024 * 1024 * 1024;
+
+pub(super) async fn run(
+    args: cli::Serve,
+    global: &Global,
+    layout: &Layout,
+    output: &Output,
+) -> Result {
+    let options = Options {
+        layout: layout.clone(),
+        listen: args.listen,
+        allow_remote: args.allow_remote,
+        database: args.database.url,
+        hosts: args.host,
+        regions: args.region,
+        machines: machines(&args.run, args.backend, global).await?,
+    };
+    let shutdown = signals::cancel_on_signals();
+    let running = server::start(options, shutdown.clone()).await?;
+    ready(&running, output);
+    running.ended().await?;
+    tracing::info!("the service has ended");
+    Ok(0)
+}
+
+/// What runs are carried out on.
+async fn machines(
+    args: &cli::ServedRuns,
+    backend: cli::BackendKind,
+    global: &Global,
+) -> Result<Machines> {
+    let (host, qemu) = qemu(global).await?;
+    let backend: Arc<dyn Backend> = match backend {
+        cli::BackendKind::Qemu => Arc::new(qemu),
+        cli::BackendKind::Scripted => Arc::new(scripted::backend()),
+    };
+    let limits = Limits {
+        boot_timeout: args.boot_timeout,
+        cache_bytes: args.cache_gib.saturating_mul(GIB),
+        capacity: None,
+    };
+    Ok(Machines { host, backend, limits })
+}
+
+/// Says that it answers, and how to reach it.
+fn ready(running: &Running, output: &Output) {
+    let first = running.administrator.as_ref();
+    let value = json!({
+        "url": running.url,
+        "listen": running.listen,
+        "tenantId": running.tenant,
+        "subscriptionId": running.subscription,
+        "ca": running.ca,
+        "caBundle": running.ca_bundle,
+        "clientId": first.map(|first| &first.client.client_id),
+        "clientSecret": first.map(|first| &first.secret),
+    });
+    output.result("serving", &value, || text(running));
+}
+
+fn text(running: &Running) -> String {
+    let (id, secret, remark) = match &running.administrator {
+        Some(first) => (
+            first.client.client_id.as_str(),
+            first.secret.as_str(),
+            "The secret is shown this once; goldsmith admin sp rotate gives a new one.",
+        ),
+        None => (
+            "\"$CLIENT_ID\"",
+            "\"$CLIENT_SECRET\"",
+            "Client ids: goldsmith admin sp list. A new secret: goldsmith admin sp rotate ID.",
+        ),
+    };
+    format!(
+        "serving {url}\n\n\
+         To connect az:\n\n\
+         export REQUESTS_CA_BUNDLE={bundle}\n\
+         az cloud register --name selfhosted --endpoint-resource-manager {url}\n\
+         az cloud set --name selfhosted\n\
+         az login --service-principal --username {id} --password {secret} --tenant {tenant}\n\
+         az account show\n\n\
+         {remark}",
+        url = running.url,
+        bundle = quoted(&running.ca_bundle.display().to_string()),
+        tenant = running.tenant,
+    )
+}
+
+/// As a shell reads it.
+fn quoted(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
+    if path.bytes().all(plain) {
+        return path.to_owned();
+    }
+    format!("'{}'", path.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_path_survives_the_shell() {
+        assert_eq!(quoted("/a/b-c.pem"), "/a/b-c.pem");
+        assert_eq!(quoted("/a b/it's"), r"'/a b/it'\''s'");
+    }
+}
