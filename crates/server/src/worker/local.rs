@@ -137,12 +137,13 @@ impl Inner {
                 .map_err(|e| tracing::warn!(run = %id, error = %e, "the run has no journal"))
                 .ok();
             let outputs = keep(journal.as_mut(), receiver, &phases, &feed);
-            let error = error.blocking_recv().ok().flatten();
-            if let Some(journal) = &mut journal {
+            // Nobody tells when the service is cut off: then the run is not over.
+            let told = error.blocking_recv();
+            if let (Some(journal), Ok(error)) = (&mut journal, &told) {
                 journal.end(error.as_deref());
             }
             feed.changed();
-            (outputs, error)
+            (outputs, told.ok().flatten())
         });
         let inner = self.clone();
         // A task of its own, so that a panic in the engine is this run's alone.
