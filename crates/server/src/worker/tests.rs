@@ -218,14 +218,9 @@ fn cut_off(bench: &Bench) -> String {
         let process = bench.process().await;
         process.work(None);
         let id = process.submit("t", managed("made")).await;
-        // The node of the first customizer is published while the second already runs.
-        tokio::time::timeout(Duration::from_secs(60), async {
-            while bench.fake.commands().iter().filter(|c| c.contains("mktemp")).count() < 2 {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await
-        .unwrap();
+        let sealed = |event: &Value| event["kind"] == "sealed" && event["title"] == "one";
+        process.seen(&id, "the node of the first customizer", sealed).await;
+        process.reached(&id, "customize[1]").await;
         id
     });
     runtime.shutdown_timeout(Duration::from_secs(10));
@@ -245,6 +240,8 @@ fn a_run_that_was_cut_off_goes_on() {
         process.work(None);
         let run = process.ended(&id).await;
         assert_eq!((run.state, run.epoch), (RunState::Succeeded, 2), "{}", run.message);
+        let ran = |call: &&Call| matches!(call, Call::Run { stdin, .. } if String::from_utf8_lossy(stdin).contains("echo one"));
+        assert_eq!(bench.fake.calls().iter().filter(ran).count(), 1, "its node was there");
         let dir = bench.layout.runs().join(&id);
         assert!(bench.fake.calls().contains(&Call::End(dir)), "its machine was ended");
         bench.assert_nothing_is_held();

@@ -204,17 +204,22 @@ impl Process {
 
     /// Waits until the run begins this step.
     pub(super) async fn reached(&self, id: &str, step: &str) {
+        let begins = |event: &Value| event["kind"] == "stepStarted" && event["step"] == step;
+        self.seen(id, step, begins).await;
+    }
+
+    /// Waits until the run tells this.
+    pub(super) async fn seen(&self, id: &str, what: &str, is_it: impl Fn(&Value) -> bool) {
         let mut events = pin!(live::events(&self.app, id, 0));
-        let reached = async {
+        let seen = async {
             while let Some((_, text)) = events.next().await {
-                let event: Value = serde_json::from_str(&text).unwrap();
-                if event["kind"] == "stepStarted" && event["step"] == step {
+                if is_it(&serde_json::from_str(&text).unwrap()) {
                     return;
                 }
             }
-            panic!("the run ended before {step}");
+            panic!("the run ended before: {what}");
         };
-        tokio::time::timeout(Duration::from_secs(60), reached).await.expect("the step begins");
+        tokio::time::timeout(Duration::from_secs(60), seen).await.expect(what);
     }
 }
 
