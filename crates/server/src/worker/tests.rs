@@ -289,3 +289,18 @@ async fn events_can_be_followed_from_where_a_reader_left() {
     let refused = live::log(&process.app, &other, &id).await.unwrap_err();
     assert_eq!(refused.status, http::StatusCode::NOT_FOUND);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_a_request_has_ended_is_not_begun() {
+    let bench = Bench::new().await;
+    let process = bench.process().await;
+    let id = process.submit("t", managed("made")).await;
+    let seen = process.run(&id).await;
+    let ended = crate::store::Run { state: RunState::Canceled, ..seen.clone() };
+    process.app.store().commit(vec![crate::store::Write::ReplaceRun(ended)]).await.unwrap();
+    let working = super::row::Change::Working("Building");
+    let claim = super::row::As::Claim(seen.epoch);
+    let refused = super::row::write(&process.app, &id, claim, working).await.unwrap_err();
+    assert!(matches!(refused, super::row::Refused::Lost), "{refused}");
+    assert_eq!(process.run(&id).await.state, RunState::Canceled);
+}
