@@ -134,6 +134,13 @@ async fn a_run_at_work_is_canceled() {
     process.reached(&id, "customize[1]").await;
     assert_eq!(process.run(&id).await.state, RunState::Running);
     assert_eq!(status(&process, "t").await["runState"], "Running");
+    // The row follows the event.
+    let customizing = async {
+        while status(&process, "t").await["runSubState"] != "Customizing" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), customizing).await.expect("the phase is written");
     process.cancel(&id).await;
     let run = process.ended(&id).await;
     assert_eq!(run.state, RunState::Canceled);
