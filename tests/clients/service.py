@@ -94,6 +94,8 @@ class Service:
 
     def session(self):
         session = requests.Session()
+        # A bundle named by the environment would be taken before the one given here.
+        session.trust_env = False
         session.verify = self.ca
         session.headers["Authorization"] = f"Bearer {self.token()}"
         return session

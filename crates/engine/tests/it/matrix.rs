@@ -381,3 +381,35 @@ async fn a_folder_that_is_no_runs_folder_is_never_removed() {
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(precious.exists());
 }
+
+#[tokio::test]
+async fn a_run_goes_on_under_its_own_name_even_if_everything_is_to_be_fresh() {
+    let bench = Bench::new().await;
+    let request = Request {
+        freshness: Freshness::FRESH,
+        run_id: Some(RUN.to_owned()),
+        exports: Vec::new(),
+        ..bench.request()
+    };
+    let build = async |cx: &Cx| {
+        let plan = bench.plan(cx).await;
+        build::build(cx, &bench.host, &bench.fake, &plan, &request).await
+    };
+    let cx = Cx { faults: Faults::at(Step::Customize(1), Fault::Error), ..bench.cx() };
+    build(&cx).await.unwrap_err();
+    let report = build(&bench.cx()).await.unwrap();
+    assert_eq!(report.run_id, RUN);
+    let scripts = bench.fake.commands().iter().filter(|c| c.contains("mktemp")).count();
+    assert_eq!(scripts, 2, "each customizer once");
+}
+
+#[tokio::test]
+async fn a_run_is_named_by_a_guid_alone() {
+    let bench = Bench::new().await;
+    let request = Request { run_id: Some("../x".to_owned()), ..bench.request() };
+    let plan = bench.plan(&bench.cx()).await;
+    let built = build::build(&bench.cx(), &bench.host, &bench.fake, &plan, &request).await;
+    let error = built.unwrap_err();
+    assert!(error.message.contains("`../x`"), "{error}");
+    bench.assert_clean("a bad name");
+}

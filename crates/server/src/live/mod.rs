@@ -144,7 +144,7 @@ pub async fn log(app: &App, template: &ResourceKey, run_id: &str) -> Result<Resp
             return Err(ApiError::new(
                 StatusCode::NOT_FOUND,
                 "BlobNotFound",
-                format!("The run '{run_id}' has no log yet: it waits for its turn."),
+                format!("The run '{run_id}' has no log: nothing was built so far."),
             ));
         }
         Err(e) => return Err(ApiError::internal(format!("{}: {e}", path.display()))),

@@ -23,6 +23,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Takes the run on and sees it through. When this returns the run is over, waits again, or is
 /// somebody else's.
 pub(super) async fn carry(app: &App, executor: &dyn Executor, run: Run) {
+    // Until the end is written, so that readers learn of it at once.
+    let _feed = app.feeds().open(&run.id);
     let working = Change::Working(Phase::Building.name());
     let run = match row::write(app, &run.id, As::Claim(run.epoch), working).await {
         Ok(run) => run,
@@ -125,6 +127,8 @@ pub(super) async fn end(app: &App, id: &str, who: As, ended: &Ended) {
         match row::write(app, id, who, change).await {
             Ok(run) => {
                 tracing::info!(run = %id, state = ?run.state, "the run is over");
+                let state = format!("{:?}", run.state);
+                metrics::counter!("goldsmith_runs_ended_total", "state" => state).increment(1);
                 return;
             }
             Err(Refused::Lost) => return,

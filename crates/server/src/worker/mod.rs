@@ -53,6 +53,8 @@ const LAST_WAIT: Duration = Duration::from_secs(30);
 
 /// Begins to carry out runs, until [`App::shutdown`]. The task ends when everything is released.
 pub fn start(app: App, executor: Arc<dyn Executor>) -> JoinHandle<()> {
+    metrics::describe_gauge!("goldsmith_runs", "Runs that are not over, by state.");
+    metrics::describe_counter!("goldsmith_runs_ended_total", "Runs that are over, by state.");
     let worker =
         Worker { app, executor, held: HashMap::new(), resumed: None, tasks: JoinSet::new() };
     tokio::spawn(worker.work())

@@ -17,7 +17,8 @@ pub(crate) async fn end(
     run: &mut Run,
     ended: &Ended,
 ) -> Result<Vec<Write>, store::Error> {
-    let (state, error) = judge(app, run, ended);
+    let base = app.base_url().unwrap_or_default();
+    let (state, error) = judge(base, run, ended);
     run.state = state;
     run.sub_state = String::new();
     run.ended = Some(Timestamp::now());
@@ -44,7 +45,7 @@ fn operation_row(row: store::Operation, state: RunState, error: Option<Value>) -
 }
 
 /// The state, and `{code, message}` unless all is done.
-fn judge(app: &App, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
+fn judge(base: &str, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
     let canceled = ended.error.as_ref().is_some_and(|e| e.code == ErrorCode::Canceled);
     // Who was told that the run ends does not find it succeeded, though all may have been delivered.
     if canceled || run.state == RunState::Canceling {
@@ -57,12 +58,12 @@ fn judge(app: &App, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
     } else {
         RunState::Failed
     };
-    let message = message(app, run, error);
+    let message = message(base, run, error);
     (state, Some(json!({ "code": error.code.name(), "message": message })))
 }
 
 /// What the reader of `lastRunStatus` is told: what happened, and where to read on.
-fn message(app: &App, run: &Run, error: &Error) -> String {
+fn message(base: &str, run: &Run, error: &Error) -> String {
     let step = error.step.as_deref().map_or_else(String::new, |step| format!(" (step {step})"));
     let hint = error.hint.as_deref().map_or_else(String::new, |hint| format!(" {hint}."));
     let what = match error.code {
@@ -80,16 +81,62 @@ fn message(app: &App, run: &Run, error: &Error) -> String {
         .filter(|line| line.starts_with("also: ") || line.starts_with("published: "))
         .map(|line| format!(" {line}."))
         .collect();
-    format!("{what}{also} {}", pointer(app, run))
+    format!("{what}{also} {}", pointer(base, run))
 }
 
 /// Where the log is, in the words that tools look for.
-pub(crate) fn pointer(app: &App, run: &Run) -> String {
-    let base = app.base_url().unwrap_or_default();
+fn pointer(base: &str, run: &Run) -> String {
     format!(
         "During the image build, a failure has occurred, please review the build log to identify which build/customization \
          step failed. Image Build log location: {base}{}/runs/{}/log. OperationId: {}. Use this \
          operationId to search packer log.",
         run.template, run.id, run.operation
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn run(state: RunState) -> Run {
+        Run {
+            id: "run".into(),
+            template: store::ResourceKey::of("/t"),
+            subscription: "s".into(),
+            operation: "op".into(),
+            state,
+            sub_state: String::new(),
+            message: String::new(),
+            queued: Timestamp::UNIX_EPOCH,
+            ended: None,
+            epoch: 1,
+            vcpus: 1,
+            memory_mib: 1,
+            input: Value::Null,
+        }
+    }
+
+    fn failed(code: ErrorCode) -> Ended {
+        let error = Error::new(code, "it happened").hint("do this");
+        Ended { outputs: Vec::new(), error: Some(error) }
+    }
+
+    #[test]
+    fn a_timeout_is_told_in_the_words_that_are_looked_for() {
+        let (state, error) = judge("", &run(RunState::Running), &failed(ErrorCode::BuildTimeout));
+        assert_eq!(state, RunState::Failed);
+        let message = error.unwrap()["message"].as_str().unwrap().to_owned();
+        assert!(message.starts_with("Failed while waiting for packerizer: Timeout waiting for microservice to complete: 'context deadline exceeded'"), "{message}");
+        assert!(message.contains("it happened. do this."), "{message}");
+    }
+
+    #[test]
+    fn whoever_was_told_that_it_ends_finds_it_canceled() {
+        let done = Ended { outputs: Vec::new(), error: None };
+        assert_eq!(judge("", &run(RunState::Running), &done).0, RunState::Succeeded);
+        for ended in [done, failed(ErrorCode::GuestStopped), failed(ErrorCode::Canceled)] {
+            assert_eq!(judge("", &run(RunState::Canceling), &ended).0, RunState::Canceled);
+        }
+    }
 }

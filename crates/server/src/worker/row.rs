@@ -3,7 +3,7 @@
 //! A request may set a run to `Canceling` at any moment. It writes the template in the same commit, so
 //! that the template's revision tells us: whoever loses reads again and writes what then is right.
 
-use super::{executor::Ended, outcome};
+use super::{executor::Ended, outcome, status::is_over};
 use crate::{
     App,
     providers::image_builder::with_run,
@@ -16,7 +16,7 @@ const TRIES: usize = 50;
 /// Why a run's row was not written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
-    /// Somebody else has taken the run on, or it is gone.
+    /// Somebody else has taken the run on or ended it, or it is gone.
     #[error("somebody else has taken the run on")]
     Lost,
     /// The database failed.
@@ -58,7 +58,9 @@ pub(crate) async fn write(
         let Some(known) = store.run(id).await? else { return Err(Refused::Lost) };
         // The template before the run: a change of both between the two is then refused.
         let template = store.resource(&known.template).await?;
-        let Some(mut run) = store.run(id).await?.filter(|run| run.epoch == epoch) else {
+        // A request may end a run that waits, at the epoch it has.
+        let is_ours = |run: &Run| run.epoch == epoch && !is_over(run.state);
+        let Some(mut run) = store.run(id).await?.filter(is_ours) else {
             return Err(Refused::Lost);
         };
         let mut writes = apply(app, &mut run, change).await?;

@@ -1,1 +1,313 @@
-//! placeholder
+//! The worker on a real database and a scripted machine.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod bench;
+
+use std::time::Duration;
+
+use axum::body::to_bytes;
+use serde_json::{Value, json};
+use vm::fake::{Call, Reaction};
+
+use self::bench::{Bench, GROUP, Process, compute};
+use super::Capacity;
+use crate::{
+    live,
+    store::{OperationStatus, RunState},
+};
+
+fn managed(name: &str) -> Value {
+    json!([{ "type": "ManagedImage", "runOutputName": "made", "location": "West US 2",
+        "imageId": compute(&format!("images/{name}")), "artifactTags": { "k": "v" } }])
+}
+
+async fn status(process: &Process, name: &str) -> Value {
+    let id = format!("{GROUP}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}");
+    process.resource(&id).await.unwrap().body["properties"]["lastRunStatus"].clone()
+}
+
+async fn output(process: &Process, template: &str, name: &str) -> Option<Value> {
+    let id = format!(
+        "{GROUP}/providers/Microsoft.VirtualMachineImages/imageTemplates/{template}/runOutputs/{name}"
+    );
+    process.resource(&id).await.map(|found| found.body["properties"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_succeeds_leaves_outputs_and_images() {
+    let bench = Bench::new().await;
+    let process = bench.process().await;
+    process.work(None);
+    process.insert("microsoft.compute/galleries", &compute("galleries/g")).await;
+    process.insert("microsoft.compute/galleries/images", &compute("galleries/g/images/d")).await;
+    let mut targets = managed("made");
+    let more = [
+        json!({ "type": "SharedImage", "runOutputName": "shared",
+            "galleryImageId": compute("galleries/g/images/d"),
+            "targetRegions": [{ "name": "westus2", "replicaCount": 2 }] }),
+        json!({ "type": "VHD", "runOutputName": "disk" }),
+    ];
+    targets.as_array_mut().unwrap().extend(more);
+    let id = process.submit("t", targets).await;
+    let run = process.ended(&id).await;
+    assert_eq!((run.state, run.message.as_str()), (RunState::Succeeded, ""));
+    let said = status(&process, "t").await;
+    assert_eq!((&said["runState"], &said["message"]), (&json!("Succeeded"), &json!("")));
+    assert!(said.get("runSubState").is_none(), "{said}");
+    let operation = process.operation(&run).await;
+    assert_eq!((operation.status, operation.error), (OperationStatus::Succeeded, None));
+
+    let made = output(&process, "t", "made").await.unwrap();
+    assert_eq!(
+        made,
+        json!({ "artifactId": compute("images/made"), "provisioningState": "Succeeded" })
+    );
+    let disk = output(&process, "t", "disk").await.unwrap();
+    assert!(disk["artifactUri"].is_string() && disk.get("artifactId").is_none(), "{disk}");
+    let image = process.resource(&compute("images/made")).await.unwrap();
+    assert_eq!(
+        (&image.body["location"], &image.body["tags"]["k"]),
+        (&json!("westus2"), &json!("v"))
+    );
+    assert_eq!(image.body["properties"]["hyperVGeneration"], "V2");
+    assert_eq!(image.body["properties"]["storageProfile"]["osDisk"]["osState"], "Generalized");
+    let shared = output(&process, "t", "shared").await.unwrap();
+    let version = process.resource(shared["artifactId"].as_str().unwrap()).await.unwrap();
+    assert_eq!(version.kind, "microsoft.compute/galleries/images/versions");
+    let region = &version.body["properties"]["publishingProfile"]["targetRegions"][0];
+    assert_eq!(
+        (&region["name"], &region["regionalReplicaCount"]),
+        (&json!("West US 2"), &json!(2))
+    );
+    bench.assert_nothing_is_held();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_run_customizes_afresh_on_the_same_booted_node() {
+    let bench = Bench::new().await;
+    let process = bench.process().await;
+    process.work(None);
+    for name in ["a", "b"] {
+        let id = process.submit(name, managed(name)).await;
+        assert_eq!(process.ended(&id).await.state, RunState::Succeeded);
+    }
+    let scripts = bench.fake.commands().iter().filter(|c| c.contains("mktemp")).count();
+    assert_eq!(scripts, 4, "two customizers, twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_customizer_is_told_with_its_log() {
+    let bench = Bench::new().await;
+    bench.fake.on("mktemp", Reaction::exit(3).err("no such package\n"));
+    let process = bench.process().await;
+    process.work(None);
+    let id = process.submit("t", managed("made")).await;
+    let run = process.ended(&id).await;
+    assert_eq!(run.state, RunState::Failed);
+    let url = format!(
+        "Image Build log location: https://here:8443{}/runs/{id}/log. OperationId: {}",
+        run.template, run.operation
+    );
+    assert!(run.message.contains(&url) && run.message.contains("customize[0]"), "{}", run.message);
+    assert_eq!(status(&process, "t").await["message"], json!(run.message));
+    let error = process.operation(&run).await.error.unwrap();
+    assert_eq!(
+        (&error["code"], &error["message"]),
+        (&json!("CustomizerFailed"), &json!(run.message))
+    );
+    assert!(output(&process, "t", "made").await.is_none());
+
+    let log = live::log(&process.app, &run.template, &id).await.unwrap();
+    let log = to_bytes(log.into_body(), usize::MAX).await.unwrap();
+    let line = format!("[{id}] PACKER ERR no such package\n");
+    assert!(String::from_utf8_lossy(&log).contains(&line), "{log:?}");
+    bench.assert_nothing_is_held();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_at_work_is_canceled() {
+    let bench = Bench::new().await;
+    bench.hang_at("echo two");
+    let process = bench.process().await;
+    process.work(None);
+    let id = process.submit("t", managed("made")).await;
+    process.reached(&id, "customize[1]").await;
+    assert_eq!(process.run(&id).await.state, RunState::Running);
+    assert_eq!(status(&process, "t").await["runState"], "Running");
+    // The row follows the event.
+    let customizing = async {
+        while status(&process, "t").await["runSubState"] != "Customizing" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), customizing).await.expect("the phase is written");
+    process.cancel(&id).await;
+    let run = process.ended(&id).await;
+    assert_eq!(run.state, RunState::Canceled);
+    assert_eq!(status(&process, "t").await["runState"], "Canceled");
+    assert_eq!(process.operation(&run).await.status, OperationStatus::Canceled);
+    bench.assert_nothing_is_held();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_waits_and_can_be_canceled_there() {
+    let bench = Bench::new().await;
+    bench.hang_at("echo one");
+    let process = bench.process().await;
+    process.work(Some(Capacity { vcpus: 2, memory_mib: 1 << 20 }));
+    let first = process.submit("a", managed("a")).await;
+    process.reached(&first, "customize[0]").await;
+    let [second, third] =
+        [process.submit("b", managed("b")).await, process.submit("c", managed("c")).await];
+    process.cancel(&second).await;
+    assert_eq!(process.ended(&second).await.state, RunState::Canceled);
+    assert_eq!(process.run(&third).await.state, RunState::Queued);
+    process.cancel(&first).await;
+    process.reached(&third, "customize[0]").await;
+    assert_eq!(process.run(&first).await.state, RunState::Canceled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_gallery_is_told_before_anything_is_built() {
+    let bench = Bench::new().await;
+    let process = bench.process().await;
+    process.work(None);
+    let target = json!([{ "type": "SharedImage", "runOutputName": "shared",
+        "galleryImageId": compute("galleries/none/images/d"), "replicationRegions": ["westus2"] }]);
+    let id = process.submit("t", target).await;
+    let run = process.ended(&id).await;
+    assert_eq!(run.state, RunState::Failed);
+    assert_eq!(process.operation(&run).await.error.unwrap()["code"], "BadSharedImageDistribute");
+    assert!(run.message.contains("galleries/none"), "{}", run.message);
+    assert!(bench.fake.calls().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_distributor_of_two_that_fails_makes_it_partial() {
+    let bench = Bench::new().await;
+    std::fs::write(bench.layout.blobs(), "in the way").unwrap();
+    let process = bench.process().await;
+    process.work(None);
+    let mut targets = managed("made");
+    targets.as_array_mut().unwrap().push(json!({ "type": "VHD", "runOutputName": "disk" }));
+    let id = process.submit("t", targets).await;
+    let run = process.ended(&id).await;
+    assert_eq!(run.state, RunState::PartiallySucceeded, "{}", run.message);
+    assert!(run.message.contains("1 images out of total 2"), "{}", run.message);
+    assert!(output(&process, "t", "made").await.is_some());
+    assert!(output(&process, "t", "disk").await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_ends_leaves_the_run_to_the_next() {
+    let bench = Bench::new().await;
+    bench.hang_at("echo two");
+    let process = bench.process().await;
+    let worker = process.work(None);
+    let id = process.submit("t", managed("made")).await;
+    process.reached(&id, "customize[1]").await;
+    process.app.shutdown().cancel();
+    tokio::time::timeout(Duration::from_secs(30), worker).await.unwrap().unwrap();
+    assert_eq!(process.run(&id).await.state, RunState::Queued);
+    bench.assert_nothing_is_held();
+    bench.hang_at("nothing");
+    let next = bench.process().await;
+    next.work(None);
+    assert_eq!(next.ended(&id).await.state, RunState::Succeeded);
+}
+
+/// Runs a service until the run hangs in its second customizer, and then cuts it off: its tasks are
+/// dropped where they are, and what they hold stays in the ledger.
+fn cut_off(bench: &Bench) -> String {
+    bench.hang_at("echo two");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let id = runtime.block_on(async {
+        let process = bench.process().await;
+        process.work(None);
+        let id = process.submit("t", managed("made")).await;
+        let sealed = |event: &Value| event["kind"] == "sealed" && event["title"] == "one";
+        process.seen(&id, "the node of the first customizer", sealed).await;
+        process.reached(&id, "customize[1]").await;
+        id
+    });
+    runtime.shutdown_timeout(Duration::from_secs(10));
+    assert!(engine::ledger::runs(&bench.layout).unwrap().contains(&id), "it was cut off");
+    id
+}
+
+#[test]
+fn a_run_that_was_cut_off_goes_on() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let bench = runtime.block_on(Bench::new());
+    let id = cut_off(&bench);
+    bench.hang_at("nothing");
+    runtime.block_on(async {
+        let process = bench.process().await;
+        assert_eq!(process.run(&id).await.state, RunState::Running);
+        process.work(None);
+        let run = process.ended(&id).await;
+        assert_eq!((run.state, run.epoch), (RunState::Succeeded, 2), "{}", run.message);
+        let ran = |call: &&Call| matches!(call, Call::Run { stdin, .. } if String::from_utf8_lossy(stdin).contains("echo one"));
+        assert_eq!(bench.fake.calls().iter().filter(ran).count(), 1, "its node was there");
+        let dir = bench.layout.runs().join(&id);
+        assert!(bench.fake.calls().contains(&Call::End(dir)), "its machine was ended");
+        bench.assert_nothing_is_held();
+    });
+}
+
+#[test]
+fn a_run_that_was_cut_off_twice_fails() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let bench = runtime.block_on(Bench::new());
+    let id = cut_off(&bench);
+    runtime.block_on(async {
+        // As after a second time: the epoch counts them.
+        let process = bench.process().await;
+        let run = process.run(&id).await;
+        let again = crate::store::Run { epoch: run.epoch + 1, ..run };
+        process.app.store().commit(vec![crate::store::Write::ClaimRun(again)]).await.unwrap();
+        process.work(None);
+        let run = process.ended(&id).await;
+        assert_eq!(run.state, RunState::Failed);
+        let text = "The service was restarted while the run was active";
+        assert!(run.message.starts_with(text), "{}", run.message);
+        bench.assert_nothing_is_held();
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_can_be_followed_from_where_a_reader_left() {
+    use futures_util::StreamExt;
+    let bench = Bench::new().await;
+    let process = bench.process().await;
+    process.work(None);
+    let id = process.submit("t", managed("made")).await;
+    let run = process.ended(&id).await;
+    let all: Vec<_> = live::events(&process.app, &id, 0).collect().await;
+    assert!(all.last().unwrap().1.contains("runEnded"), "{all:?}");
+    let rest: Vec<_> = live::events(&process.app, &id, all[2].0).collect().await;
+    assert_eq!(rest, all[3..]);
+    let sse = |last| live::sse(&process.app, &run.template, &id, last);
+    let text = to_bytes(sse(None).await.unwrap().into_body(), usize::MAX).await.unwrap();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert_eq!(text.matches("\ndata: ").count() + text.matches("\ndata:{").count(), all.len());
+    assert_eq!(sse(Some("x")).await.unwrap_err().status, http::StatusCode::BAD_REQUEST);
+    let other = crate::store::ResourceKey::of("/other");
+    let refused = live::log(&process.app, &other, &id).await.unwrap_err();
+    assert_eq!(refused.status, http::StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_a_request_has_ended_is_not_begun() {
+    let bench = Bench::new().await;
+    let process = bench.process().await;
+    let id = process.submit("t", managed("made")).await;
+    let seen = process.run(&id).await;
+    let ended = crate::store::Run { state: RunState::Canceled, ..seen.clone() };
+    process.app.store().commit(vec![crate::store::Write::ReplaceRun(ended)]).await.unwrap();
+    let working = super::row::Change::Working("Building");
+    let claim = super::row::As::Claim(seen.epoch);
+    let refused = super::row::write(&process.app, &id, claim, working).await.unwrap_err();
+    assert!(matches!(refused, super::row::Refused::Lost), "{refused}");
+    assert_eq!(process.run(&id).await.state, RunState::Canceled);
+}
