@@ -7,7 +7,7 @@ mod registry;
 mod reply;
 mod route;
 
-pub use call::{Call, Method};
+pub use call::{Call, Caller, Method};
 pub use error::ApiError;
 pub use path::{Path, Scope};
 pub use registry::{ResourceType, find};

@@ -24,6 +24,7 @@ pub(super) async fn delete(app: &App, call: &Call, key: ResourceKey) -> Result<R
         let region = template.body["location"].as_str().unwrap_or_default().to_owned();
         let started = Started::image_builder(call, DELETE_TEMPLATE, key.clone(), &region);
         template.body["properties"]["provisioningState"] = json!("Deleting");
+        template.changed = jiff::Timestamp::now();
         let writes = vec![Write::Replace(template), Write::Operation(started.row.clone())];
         match app.store().commit(writes).await {
             Err(store::Error::Stale { .. }) => {}

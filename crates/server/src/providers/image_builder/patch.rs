@@ -63,6 +63,7 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
             settle::identity_ids(app, &typed, &mut template).await?;
         }
         template.body["properties"]["provisioningState"] = json!("Succeeded");
+        template.changed = jiff::Timestamp::now();
         writes.push(Write::Replace(template));
     }
     app.store().commit(writes).await
@@ -165,6 +166,7 @@ impl Change {
             properties["vmProfile"] = body::vm_profile(sent, &typed);
         }
         properties["provisioningState"] = json!("Updating");
+        template.changed = jiff::Timestamp::now();
         Ok(template)
     }
 

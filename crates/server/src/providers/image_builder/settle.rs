@@ -6,6 +6,7 @@ use api::{
     template::{CustomizerKind, Identity, Template, parse},
 };
 use engine::{error::Error, vm_size};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{check, pin, run, source, staging, until_done};
@@ -106,6 +107,7 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
         template = run::with_run(template, &run);
         writes.extend([Write::Operation(row), Write::InsertRun(run)]);
     }
+    template.changed = Timestamp::now();
     writes.push(Write::Replace(template));
     writes.push(Write::Operation(operation::ended(operation.clone(), result)));
     app.store().commit(writes).await?;
