@@ -251,3 +251,20 @@ async fn a_run_at_work_is_told_to_end_once() {
     let none = ResourceKey::of(&format!("{parent}/runs/none"));
     assert_eq!(Runs.get(&service.app, &read, &none).await.unwrap_err().status, 404);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_requests_at_once_one_wins() {
+    let service = Service::new().await;
+    let put = call(Method::Put, "t1", "2024-02-01", &small().to_string());
+    let puts = futures_util::future::join_all((0..8).map(|_| service.put(&put))).await;
+    assert_eq!(puts.iter().filter(|reply| reply.is_ok()).count(), 1);
+    assert!(puts.iter().flat_map(|reply| reply.as_ref().err()).all(|e| e.code == "Conflict"));
+    service.idle().await;
+
+    let run = || service.act("2024-02-01", "t1", "run");
+    let runs = futures_util::future::join_all((0..8).map(|_| run())).await;
+    assert_eq!(runs.iter().filter(|reply| reply.is_ok()).count(), 1);
+    let refused = runs.iter().flat_map(|reply| reply.as_ref().err());
+    assert!(refused.into_iter().all(|e| e.code == "OperationNotAllowed"));
+    assert_eq!(service.app.store().runs_of(&key(&put), 9).await.unwrap().len(), 1);
+}
