@@ -82,7 +82,7 @@ impl Started {
 }
 
 /// A row of an operation that no client polls yet.
-pub fn new(kind: &str, target: ResourceKey, subscription: &str) -> Operation {
+pub(crate) fn new(kind: &str, target: ResourceKey, subscription: &str) -> Operation {
     Operation {
         id: uuid::Uuid::now_v7().to_string(),
         subscription: subscription.to_lowercase(),

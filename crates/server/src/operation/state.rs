@@ -91,6 +91,7 @@ pub(crate) struct Illegal {
 
 impl State {
     /// Where a new template begins.
+    #[cfg(test)]
     pub(crate) const NEW: Self = Self { template: Template::Creating, run: LastRun::None };
 
     /// The state that the rows say.
@@ -111,6 +112,20 @@ impl State {
         match self.run {
             LastRun::None | LastRun::Over(_) => false,
             LastRun::Queued | LastRun::Running(_) | LastRun::Canceling => true,
+        }
+    }
+}
+
+impl Template {
+    /// `provisioningState` as clients read it; none of what is gone.
+    pub(crate) fn provisioning_state(self) -> Option<&'static str> {
+        match self {
+            Self::Creating => Some("Creating"),
+            Self::Succeeded => Some("Succeeded"),
+            Self::Failed => Some("Failed"),
+            Self::Updating => Some("Updating"),
+            Self::Deleting => Some("Deleting"),
+            Self::Gone => None,
         }
     }
 }

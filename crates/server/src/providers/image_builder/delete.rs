@@ -1,9 +1,7 @@
 //! Deletion of a template: its children, the staging group that was made for it, then itself. Images
 //! that it made stay.
 
-use serde_json::json;
-
-use super::{DELETE_TEMPLATE, load, run::busy, staging, until_done};
+use super::{DELETE_TEMPLATE, advance, load, run::busy, staging, until_done};
 use crate::{
     App,
     arm::{ApiError, Call, Reply},
@@ -20,10 +18,9 @@ pub(super) async fn delete(app: &App, call: &Call, key: ResourceKey) -> Result<R
         let Some((mut template, run)) = load(app, &key).await? else {
             return Ok(Reply::empty(http::StatusCode::NO_CONTENT));
         };
-        state::next(State::of(&template, run.as_ref()), Event::Delete)?;
+        advance(&mut template, run.as_ref(), Event::Delete)?;
         let region = template.body["location"].as_str().unwrap_or_default().to_owned();
         let started = Started::image_builder(call, DELETE_TEMPLATE, key.clone(), &region);
-        template.body["properties"]["provisioningState"] = json!("Deleting");
         let writes = vec![Write::Replace(template), Write::Operation(started.row.clone())];
         match app.store().commit(writes).await {
             Err(store::Error::Stale { .. }) => {}
@@ -47,7 +44,7 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
     let found = app.store().resource(&operation.target).await?;
     // One that is not being deleted is a new one of that name.
     let deleting =
-        found.filter(|template| template.body["properties"]["provisioningState"] == "Deleting");
+        found.filter(|template| state::next(State::of(template, None), Event::Deleted).is_ok());
     if let Some(template) = deleting {
         writes.extend(staging::release(app, &template).await?);
         writes.push(Write::RemoveBelow(operation.target.clone()));

@@ -30,6 +30,8 @@ mod view;
 use std::time::Duration;
 
 use api::template::ApiVersion;
+use jiff::Timestamp;
+use serde_json::json;
 
 pub(crate) use self::{
     outputs::{RunOutputs, run_output},
@@ -41,7 +43,7 @@ pub(crate) use self::{
 use crate::{
     App,
     arm::{ApiError, Call},
-    operation::state::Illegal,
+    operation::state::{self, Event, Illegal, State},
     store::{self, Operation, Resource, ResourceKey, Run},
 };
 
@@ -97,6 +99,16 @@ impl From<Illegal> for ApiError {
     fn from(illegal: Illegal) -> Self {
         Self::conflict("OperationNotAllowed", illegal.to_string())
     }
+}
+
+/// Lets something happen to a template: its `provisioningState` is what comes of it.
+fn advance(template: &mut Resource, run: Option<&Run>, event: Event) -> Result<(), Illegal> {
+    let after = state::next(State::of(template, run), event)?;
+    if let Some(name) = after.template.provisioning_state() {
+        template.body["properties"]["provisioningState"] = json!(name);
+    }
+    template.changed = Timestamp::now();
+    Ok(())
 }
 
 /// The template, with its latest run.

@@ -7,7 +7,7 @@ use api::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    PATCH_TEMPLATE, body,
+    PATCH_TEMPLATE, advance, body,
     check::{self, invalid},
     load,
     run::{busy, input},
@@ -28,10 +28,11 @@ use crate::{
 pub(super) async fn patch(app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
     let change = Change::read(call)?;
     for _ in 0..8 {
-        let Some((template, run)) = load(app, &key).await? else {
+        let Some((mut template, run)) = load(app, &key).await? else {
             return Err(template_not_found(call));
         };
-        state::next(State::of(&template, run.as_ref()), Event::Update)?;
+        // First, so that what is not allowed now is not looked at.
+        advance(&mut template, run.as_ref(), Event::Update)?;
         let template = change.apply(app, call, template).await?;
         let region = template.body["location"].as_str().unwrap_or_default().to_owned();
         let started = Started::image_builder(call, PATCH_TEMPLATE, key.clone(), &region);
@@ -56,13 +57,14 @@ pub(super) async fn finish(app: App, operation: Operation) {
 async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
     let mut writes = vec![Write::Operation(operation::ended(operation.clone(), Ok(())))];
     let found = app.store().resource(&operation.target).await?;
-    if let Some(mut template) =
-        found.filter(|template| template.body["properties"]["provisioningState"] == "Updating")
+    let updating =
+        |template: &Resource| State::of(template, None).template == state::Template::Updating;
+    if let Some(mut template) = found.filter(updating)
+        && advance(&mut template, None, Event::Settled { ok: true }).is_ok()
     {
         if let Ok(typed) = settle::typed(&template) {
             settle::identity_ids(app, &typed, &mut template).await?;
         }
-        template.body["properties"]["provisioningState"] = json!("Succeeded");
         writes.push(Write::Replace(template));
     }
     app.store().commit(writes).await
@@ -123,7 +125,7 @@ impl Change {
         Ok(())
     }
 
-    /// The template with the change in it, `Updating`.
+    /// The template with the change in it.
     async fn apply(
         &self,
         app: &App,
@@ -164,7 +166,6 @@ impl Change {
         if let Some(sent) = &self.vm_profile {
             properties["vmProfile"] = body::vm_profile(sent, &typed);
         }
-        properties["provisioningState"] = json!("Updating");
         Ok(template)
     }
 

@@ -1,6 +1,9 @@
 //! Remote scripts and files are fetched once, when the template is created, and pinned by their
 //! SHA-256: what is run later is what was there then.
 
+use std::time::Duration;
+
+use api::ErrorCode;
 use engine::{
     cx::Cx,
     error::Error,
@@ -11,10 +14,28 @@ use serde_json::{Value, json};
 
 use crate::App;
 
+/// All scripts of a template must be here by then: while it is created it cannot be deleted.
+const TIME: Duration = Duration::from_secs(600);
+/// Largest script or file.
+const MAX_BYTES: u64 = 4 << 30;
+
 /// The service fetches from private networks, where the scripts of its users are; link-local and
 /// cloud-metadata addresses are never asked.
 fn limits() -> Limits {
-    Limits { guard: Guard { allow_private: true }, ..Limits::default() }
+    let guard = Guard { allow_private: true };
+    Limits { max_bytes: MAX_BYTES, guard, ..Limits::default() }
+}
+
+/// As [`all`], with a limit for the whole.
+pub(super) async fn scripts(app: &App, properties: &mut Value) -> Result<(), Error> {
+    match tokio::time::timeout(TIME, all(app, properties)).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::new(
+            ErrorCode::ScriptUnreachable,
+            format!("the scripts and files took longer than {} s to fetch", TIME.as_secs()),
+        )
+        .target("properties.customize")),
+    }
 }
 
 /// Fetches every script and file that a template's `properties` name and writes its checksum beside
@@ -22,7 +43,7 @@ fn limits() -> Limits {
 ///
 /// # Errors
 /// `ScriptUnreachable`, `ChecksumMismatch`, with the field as target.
-pub(super) async fn scripts(app: &App, properties: &mut Value) -> Result<(), Error> {
+async fn all(app: &App, properties: &mut Value) -> Result<(), Error> {
     let layout = app.settings().layout.clone();
     let cx = Cx::new(layout, Events::none(), app.shutdown().child_token());
     let mut done: Vec<(String, String)> = Vec::new();

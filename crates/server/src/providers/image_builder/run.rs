@@ -147,6 +147,7 @@ pub(super) fn input(template: &Resource) -> Value {
 /// The template as it is to be written together with the run.
 pub(crate) fn with_run(mut template: Resource, run: &Run) -> Resource {
     template.body["properties"]["lastRunStatus"] = last_run_status(run);
+    template.changed = Timestamp::now();
     template
 }
 

@@ -8,10 +8,13 @@ use api::{
 use engine::{error::Error, vm_size};
 use serde_json::{Value, json};
 
-use super::{check, pin, run, source, staging, until_done};
+use super::{advance, check, pin, run, source, staging, until_done};
 use crate::{
     App,
-    operation::{self, state},
+    operation::{
+        self,
+        state::{self, Event, State},
+    },
     store::{self, Operation, Resource, Write},
 };
 
@@ -74,7 +77,8 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
         let ended = operation::ended(operation.clone(), Err(gone));
         return app.store().commit(vec![Write::Operation(ended)]).await;
     };
-    if template.body["properties"]["provisioningState"] != "Creating" {
+    // Taken up again although it was done.
+    if State::of(&template, None).template != state::Template::Creating {
         let ended = operation::ended(operation.clone(), Ok(()));
         return app.store().commit(vec![Write::Operation(ended)]).await;
     }
@@ -84,12 +88,8 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
         return Ok(());
     }
     let (mut writes, result) = match prepared {
-        Ok(writes) => {
-            template.body["properties"]["provisioningState"] = json!("Succeeded");
-            (writes, Ok(()))
-        }
+        Ok(writes) => (writes, Ok(())),
         Err(failure) => {
-            template.body["properties"]["provisioningState"] = json!("Failed");
             template.body["properties"]["provisioningError"] = json!({
                 "provisioningErrorCode": failure.provisioning_code(),
                 "message": failure.message,
@@ -97,8 +97,11 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
             (Vec::new(), Err(json!({ "code": failure.code, "message": failure.message })))
         }
     };
+    if let Err(illegal) = advance(&mut template, None, Event::Settled { ok: result.is_ok() }) {
+        tracing::error!(error = %illegal, "a template in creation cannot be settled");
+    }
     let wanted = template.body["properties"]["autoRun"]["state"] == "Enabled"
-        && state::next(state::State::of(&template, None), state::Event::Run).is_ok();
+        && state::next(State::of(&template, None), Event::Run).is_ok();
     // The size was checked, so that a run can be made.
     let auto = if wanted { run::automatic(&template).ok() } else { None };
     let is_auto = auto.is_some();

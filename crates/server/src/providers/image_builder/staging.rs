@@ -11,8 +11,11 @@ use crate::{
 
 /// Longest name of a resource group.
 const LONGEST: usize = 90;
-const CREATED_BY: &str = "createdBy";
+/// The value that tools know the service's own groups by.
+const CREATED_BY: &str = "AzureVMImageBuilder";
 const USED_BY: &str = "usedBy";
+/// Hidden in the template: the group is the service's own. Tags are not asked, anyone can set them.
+const OWNED: &str = "stagingOwned";
 
 /// The id of a new staging group: `IT_<group>_<template>_<guid>`, names cut so that it fits.
 pub(super) fn new_id(group: &Resource, template: &str) -> String {
@@ -28,23 +31,20 @@ fn subscription(id: &str) -> &str {
     id.split('/').nth(2).unwrap_or_default()
 }
 
-/// What has to be written so that the template has its staging group. Nothing if it has it already.
+/// What has to be written, with the template, so that it has its staging group.
 ///
 /// # Errors
 /// `BadStagingResourceGroup`, if a given group is in another region, not empty or in use.
 pub(super) async fn prepare(
     app: &App,
-    template: &Resource,
+    template: &mut Resource,
 ) -> Result<Result<Vec<Write>, Failure>, store::Error> {
-    let id = template.hidden["staging"].as_str().unwrap_or_default();
-    let key = ResourceKey::of(id);
-    let Some(mut group) = app.store().resource(&key).await? else {
-        return Ok(Ok(vec![Write::Insert(new_group(id, template))]));
+    let id = template.hidden["staging"].as_str().unwrap_or_default().to_owned();
+    let Some(mut group) = app.store().resource(&ResourceKey::of(&id)).await? else {
+        template.hidden[OWNED] = json!(true);
+        return Ok(Ok(vec![Write::Insert(new_group(&id, template))]));
     };
     let tags = &group.body["tags"];
-    if tags[CREATED_BY] == json!(template.id) || tags[USED_BY] == json!(template.id) {
-        return Ok(Ok(Vec::new()));
-    }
     let refuse = |why: String| {
         Ok(Err(Failure {
             code: "BadStagingResourceGroup",
@@ -87,7 +87,7 @@ fn new_group(id: &str, template: &Resource) -> Resource {
     let now = Timestamp::now();
     let group_of = template.id.split('/').nth(4).unwrap_or_default();
     let mut tags = json!({
-        CREATED_BY: template.id,
+        "createdBy": CREATED_BY,
         "imageTemplateName": template.name,
         "imageTemplateResourceGroupName": group_of,
     });
@@ -119,11 +119,11 @@ pub(super) async fn release(app: &App, template: &Resource) -> Result<Vec<Write>
     let Some(mut group) = app.store().resource(&ResourceKey::of(id)).await? else {
         return Ok(Vec::new());
     };
-    let tags = &mut group.body["tags"];
-    if tags[CREATED_BY] == json!(template.id) {
+    if template.hidden[OWNED] == json!(true) {
         let (key, revision) = (group.key(), group.revision);
         return Ok(vec![Write::RemoveBelow(key.clone()), Write::Remove(key, revision)]);
     }
+    let tags = &mut group.body["tags"];
     if tags[USED_BY] != json!(template.id) {
         return Ok(Vec::new());
     }

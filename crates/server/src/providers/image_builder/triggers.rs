@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
-    DELETE_TRIGGER, PUT_TRIGGER, TRIGGERS, TRIGGERS_KIND, check::invalid, check_name,
+    DELETE_TRIGGER, PUT_TRIGGER, TRIGGERS, TRIGGERS_KIND, check::invalid, check_name, run::busy,
     settle::typed, template_key, template_not_found, until_done, version, view,
 };
 use crate::{
@@ -41,28 +41,12 @@ impl ResourceType for Triggers {
         let name = call.path.names().last().copied().unwrap_or_default().to_owned();
         check_name("trigger", &name)?;
         kind(call)?;
-        let parent = template_key(&key);
-        let template =
-            app.store().resource(&parent).await?.ok_or_else(|| template_not_found(call))?;
-        allowed(&template)?;
-        only_one(app, &template, &key).await?;
-
-        let existing = app.store().resource(&key).await?;
-        let created = existing.is_none();
-        let mut trigger = existing.unwrap_or_else(|| new_resource(&template, &name));
-        trigger.body =
-            json!({ "properties": { "kind": SOURCE_IMAGE, "provisioningState": "Creating" } });
-        let region = template.body["location"].as_str().unwrap_or_default();
-        let started = Started::image_builder(call, PUT_TRIGGER, key, region);
-        let write = match created {
-            true => Write::Insert(trigger.clone()),
-            false => Write::Replace(trigger.clone()),
-        };
-        // The template is written too, so that two triggers at once cannot both be the first.
-        let writes = vec![write, Write::Operation(started.row.clone()), Write::Replace(template)];
-        app.store().commit(writes).await?;
-        tasks::spawn(app, "trigger", settle(app.clone(), started.row.clone()));
-        Ok(started.put(created, view::envelope(TRIGGERS, &trigger)))
+        for _ in 0..8 {
+            if let Some(reply) = put_once(app, call, &key, &name).await? {
+                return Ok(reply);
+            }
+        }
+        Err(busy())
     }
 
     async fn patch(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
@@ -89,6 +73,38 @@ impl ResourceType for Triggers {
     fn view(&self, _app: &App, _call: &Call, resource: &Resource) -> Value {
         view::envelope(TRIGGERS, resource)
     }
+}
+
+/// None if another request was faster.
+async fn put_once(
+    app: &App,
+    call: &Call,
+    key: &ResourceKey,
+    name: &str,
+) -> Result<Option<Reply>, ApiError> {
+    let parent = template_key(key);
+    let template = app.store().resource(&parent).await?.ok_or_else(|| template_not_found(call))?;
+    allowed(&template)?;
+    only_one(app, &template, key).await?;
+
+    let existing = app.store().resource(key).await?;
+    let created = existing.is_none();
+    let mut trigger = existing.unwrap_or_else(|| new_resource(&template, name));
+    trigger.body =
+        json!({ "properties": { "kind": SOURCE_IMAGE, "provisioningState": "Creating" } });
+    trigger.changed = Timestamp::now();
+    let region = template.body["location"].as_str().unwrap_or_default();
+    let started = Started::image_builder(call, PUT_TRIGGER, key.clone(), region);
+    let write =
+        if created { Write::Insert(trigger.clone()) } else { Write::Replace(trigger.clone()) };
+    // The template is written too, so that two triggers at once cannot both be the first.
+    let writes = vec![write, Write::Operation(started.row.clone()), Write::Replace(template)];
+    match app.store().commit(writes).await {
+        Err(store::Error::Stale { .. }) => return Ok(None),
+        result => result?,
+    }
+    tasks::spawn(app, "trigger", settle(app.clone(), started.row.clone()));
+    Ok(Some(started.put(created, view::envelope(TRIGGERS, &trigger))))
 }
 
 /// The body's kind. What else is in it (`location`, read-only fields) is of no account before the

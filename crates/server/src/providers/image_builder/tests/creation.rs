@@ -1,0 +1,270 @@
+//! Creation, runs, deletion.
+
+use super::*;
+
+#[tokio::test]
+async fn a_template_settles_with_everything_filled_in() {
+    let service = Service::new().await;
+    let uri = web("echo hello\n").await;
+    let mut sent = small();
+    sent["properties"]["customize"] = json!([
+        { "type": "Shell", "name": "s", "scriptUri": uri, "sha256Checksum": "" },
+        { "type": "File", "sourceUri": uri, "destination": "/tmp/x" },
+    ]);
+    sent["properties"]["managedResourceTags"] = json!({ "team": "a" });
+    let put = call(Method::Put, "t1", "2024-02-01", &sent.to_string());
+    let reply = service.put(&put).await.unwrap();
+    assert_eq!(reply.status, StatusCode::CREATED);
+    assert!(header(&reply, "location").is_none());
+    let body = reply.body.as_ref().unwrap();
+    assert_eq!(body["properties"]["provisioningState"], "Creating");
+    assert_eq!(body["identity"], identities("ide1"));
+    assert_eq!(service.operation(&reply).await.kind, PUT_TEMPLATE);
+    service.idle().await;
+    assert_eq!(service.operation(&reply).await.status, OperationStatus::Succeeded);
+
+    let body = service.get("2024-02-01", "t1").await;
+    let properties = &body["properties"];
+    assert_eq!(properties["provisioningState"], "Succeeded");
+    assert_eq!(properties["source"]["exactVersion"], "18.04.201808140");
+    let sum = "5dbad7dd0b9b122dcd9956884390f4aac4738caba8ff53498a7ab6718b176c30";
+    for step in properties["customize"].as_array().unwrap() {
+        assert_eq!(step["sha256Checksum"], sum);
+    }
+    assert_eq!(
+        body["identity"]["userAssignedIdentities"][identity("ide1")],
+        json!({ "principalId": "p-ide1", "clientId": "c-ide1" })
+    );
+    let staging = properties["exactStagingResourceGroup"].as_str().unwrap();
+    assert!(staging.contains("/resourceGroups/IT_rg_t1_"), "{staging}");
+    let group = service.row(&ResourceKey::of(staging)).await.unwrap();
+    assert_eq!(group.kind, GROUPS_KIND);
+    assert_eq!(
+        group.body["tags"],
+        json!({
+            "createdBy": "AzureVMImageBuilder", "imageTemplateName": "t1",
+            "imageTemplateResourceGroupName": "rg", "team": "a",
+        })
+    );
+
+    let error = service.put(&put).await.unwrap_err();
+    assert_eq!((error.status, error.code.as_str()), (StatusCode::CONFLICT, "Conflict"));
+    assert!(
+        error.message.starts_with("Update/Upgrade of image templates is currently not supported")
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_made_stays_as_failed_and_can_be_deleted() {
+    let service = Service::new().await;
+    let uri = web("echo hello\n").await;
+    let mut unknown = small();
+    unknown["properties"]["source"]["offer"] = json!("nothing");
+    let mut changed = small();
+    changed["properties"]["customize"] =
+        json!([{ "type": "Shell", "scriptUri": uri, "sha256Checksum": "0".repeat(64) }]);
+    let mut windows = small();
+    windows["properties"]["customize"] = json!([{ "type": "WindowsRestart" }]);
+    let mut size = small();
+    size["properties"]["vmProfile"] = json!({ "vmSize": "Standard_Nothing" });
+    let mut no_image = small();
+    no_image["properties"]["source"] = json!({ "type": "ManagedImage", "imageId": image("none") });
+    let mut staging = small();
+    staging["properties"]["stagingResourceGroup"] = json!(group_id(""));
+    let cases = [
+        (unknown, "BadPIRSource", "BadPIRSource"),
+        (changed, "ChecksumMismatch", "Other"),
+        (windows, "UnsupportedCustomizerType", "UnsupportedCustomizerType"),
+        (size, "ValidationFailed", "Other"),
+        (no_image, "BadManagedImageSource", "BadManagedImageSource"),
+        (staging, "BadStagingResourceGroup", "BadStagingResourceGroup"),
+    ];
+    for (sent, code, provisioning) in cases {
+        let put = call(Method::Put, "bad", "2024-02-01", &sent.to_string());
+        let reply = service.put(&put).await.unwrap();
+        service.idle().await;
+        let operation = service.operation(&reply).await;
+        assert_eq!(operation.status, OperationStatus::Failed);
+        assert_eq!(operation.error.unwrap()["code"], code);
+        let body = service.get("2024-02-01", "bad").await;
+        assert_eq!(body["properties"]["provisioningState"], "Failed");
+        let error = &body["properties"]["provisioningError"];
+        assert_eq!(error["provisioningErrorCode"], provisioning, "{error}");
+        let error = service.act("2024-02-01", "bad", "run").await.unwrap_err();
+        assert_eq!(error.code, "OperationNotAllowed");
+        assert_eq!(service.delete("bad").await.unwrap().status, StatusCode::ACCEPTED);
+        service.idle().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_from_the_start_is_refused() {
+    let service = Service::new().await;
+    let code = async |name: &str, sent: &Value| {
+        let put = call(Method::Put, name, "2024-02-01", &sent.to_string());
+        let error = service.put(&put).await.unwrap_err();
+        (error.status.as_u16(), error.code)
+    };
+    assert_eq!(code("a b", &small()).await, (400, "InvalidParameter".into()));
+    let mut sent = small();
+    sent["location"] = json!("moon");
+    assert_eq!(code("t", &sent).await, (400, "LocationNotAvailableForResourceType".into()));
+    let mut sent = small();
+    sent["identity"] = identities("nobody");
+    assert_eq!(code("t", &sent).await, (400, "ValidationFailed".into()));
+    let mut put = call(Method::Put, "t", "2024-02-01", &small().to_string());
+    put.path = Path::parse(&put.path.text.replace("/rg/", "/other/"));
+    assert_eq!(service.put(&put).await.unwrap_err().code, "ResourceGroupNotFound");
+
+    let mut sent = small();
+    sent["location"] = json!("West US 2");
+    assert_eq!(service.created("2024-02-01", "t", &sent).await["location"], "westus2");
+}
+
+#[tokio::test]
+async fn creation_goes_on_after_a_restart_and_only_once() {
+    let mut service = Service::new().await;
+    let mut sent = small();
+    sent["properties"]["autoRun"] = json!({ "state": "Enabled" });
+    // The service ends before the work behind the answer is done.
+    service.app.shutdown().cancel();
+    let put = call(Method::Put, "t1", "2024-02-01", &sent.to_string());
+    let reply = service.put(&put).await.unwrap();
+    service.idle().await;
+    assert_eq!(
+        service.get("2024-02-01", "t1").await["properties"]["provisioningState"],
+        "Creating"
+    );
+    service.app.store().close().await;
+
+    service.app = app(service.folder.path()).await;
+    let unfinished = service.app.store().unfinished_operations().await.unwrap();
+    assert_eq!(unfinished.len(), 1);
+    for _ in 0..2 {
+        assert!(resume(service.app.clone(), unfinished[0].clone()).await);
+    }
+    assert_eq!(service.operation(&reply).await.status, OperationStatus::Succeeded);
+    let settled = service.get("2024-02-01", "t1").await;
+    assert_eq!(settled["properties"]["provisioningState"], "Succeeded");
+    assert_eq!(settled["properties"]["lastRunStatus"]["runSubState"], "Queued");
+    let runs = service.app.store().runs_of(&key(&put), 9).await.unwrap();
+    assert_eq!(runs.len(), 1);
+
+    // The operation of the run is for the worker to take up.
+    let run = service.app.store().unfinished_operations().await.unwrap().pop().unwrap();
+    assert_eq!(run.id, runs[0].operation);
+    assert!(!resume(service.app.clone(), run).await);
+}
+
+#[tokio::test]
+async fn a_run_shows_in_its_template_and_bars_deletion_until_it_is_canceled() {
+    let service = Service::new().await;
+    service.created("2024-02-01", "t1", &small()).await;
+    let reply = service.act("2024-02-01", "t1", "run").await.unwrap();
+    assert_eq!(reply.status, StatusCode::ACCEPTED);
+    assert!(reply.body.is_none());
+    assert_eq!(header(&reply, "location"), header(&reply, "azure-asyncoperation"));
+
+    let key = key(&call(Method::Get, "t1", "2024-02-01", ""));
+    let run = service.app.store().runs_of(&key, 1).await.unwrap().pop().unwrap();
+    assert_eq!((run.vcpus, run.memory_mib), (1, 3584), "the default of generation 1");
+    assert_eq!(run.input["apiVersion"], "2024-02-01");
+    let status = service.get("2024-02-01", "t1").await["properties"]["lastRunStatus"].clone();
+    assert_eq!(
+        status,
+        json!({
+            "startTime": run.queued.to_string(), "endTime": "0001-01-01T00:00:00Z",
+            "runState": "Running", "runSubState": "Queued", "message": "",
+        })
+    );
+    for refused in [
+        service.act("2024-02-01", "t1", "run").await,
+        service.delete("t1").await,
+        service.patch("2024-02-01", "t1", json!({ "tags": { "a": "b" } })).await,
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!((error.status.as_u16(), error.code.as_str()), (409, "OperationNotAllowed"));
+        assert!(error.message.contains("'provisioned', runState: 'running'"), "{}", error.message);
+    }
+
+    let reply_of_cancel = service.act("2024-02-01", "t1", "cancel").await.unwrap();
+    assert_eq!(reply_of_cancel, Reply::empty(StatusCode::NO_CONTENT));
+    let status = service.get("2024-02-01", "t1").await["properties"]["lastRunStatus"].clone();
+    assert_eq!(status["runState"], "Canceled");
+    assert!(status.get("runSubState").is_none());
+    assert_eq!(service.operation(&reply).await.status, OperationStatus::Canceled);
+    // Nothing is left to cancel.
+    assert_eq!(service.act("2024-02-01", "t1", "cancel").await.unwrap(), reply_of_cancel);
+
+    let staging = service.get("2024-02-01", "t1").await;
+    let staging =
+        ResourceKey::of(staging["properties"]["exactStagingResourceGroup"].as_str().unwrap());
+    let reply = service.delete("t1").await.unwrap();
+    assert_eq!(reply.status, StatusCode::ACCEPTED);
+    service.idle().await;
+    assert!(service.row(&key).await.is_none() && service.row(&staging).await.is_none());
+    assert_eq!(service.operation(&reply).await.status, OperationStatus::Succeeded);
+    assert_eq!(service.delete("t1").await.unwrap().status, StatusCode::NO_CONTENT);
+    // A new template of that name has no runs.
+    let again = service.created("2024-02-01", "t1", &small()).await;
+    assert!(again["properties"].get("lastRunStatus").is_none());
+}
+
+#[tokio::test]
+async fn a_run_at_work_is_told_to_end_once() {
+    let service = Service::new().await;
+    service.created("2024-02-01", "t1", &small()).await;
+    service.act("2024-02-01", "t1", "run").await.unwrap();
+    let read = call(Method::Get, "t1", "2024-02-01", "");
+    let store = service.app.store();
+    let mut run = store.runs_of(&key(&read), 1).await.unwrap().pop().unwrap();
+    run.state = RunState::Running;
+    run.sub_state = "Building".into();
+    run.epoch += 1;
+    let template = service.row(&key(&read)).await.unwrap();
+    let writes = vec![Write::Replace(with_run(template, &run)), Write::ClaimRun(run.clone())];
+    store.commit(writes).await.unwrap();
+    let status = service.get("2024-02-01", "t1").await["properties"]["lastRunStatus"].clone();
+    assert_eq!(
+        (&status["runState"], &status["runSubState"]),
+        (&json!("Running"), &json!("Building"))
+    );
+
+    service.act("2024-02-01", "t1", "cancel").await.unwrap();
+    let status = service.get("2024-02-01", "t1").await["properties"]["lastRunStatus"].clone();
+    assert_eq!(
+        status,
+        json!({
+            "startTime": run.queued.to_string(), "endTime": "0001-01-01T00:00:00Z",
+            "runState": "Canceling", "message": "Canceling image build",
+        })
+    );
+    let error = service.act("2024-02-01", "t1", "cancel").await.unwrap_err();
+    assert!(error.message.ends_with("runState: 'canceling'"), "{}", error.message);
+
+    let parent = key(&read);
+    let list = Runs.list(&service.app, &read, &parent).await.unwrap().unwrap().body.unwrap();
+    assert_eq!(list["value"][0]["properties"]["runState"], "Canceling");
+    let one = ResourceKey::of(list["value"][0]["id"].as_str().unwrap());
+    let reply = Runs.get(&service.app, &read, &one).await.unwrap().unwrap();
+    assert_eq!(reply.body.unwrap(), list["value"][0]);
+    let none = ResourceKey::of(&format!("{parent}/runs/none"));
+    assert_eq!(Runs.get(&service.app, &read, &none).await.unwrap_err().status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_requests_at_once_one_wins() {
+    let service = Service::new().await;
+    let put = call(Method::Put, "t1", "2024-02-01", &small().to_string());
+    let puts = futures_util::future::join_all((0..8).map(|_| service.put(&put))).await;
+    assert_eq!(puts.iter().filter(|reply| reply.is_ok()).count(), 1);
+    assert!(puts.iter().flat_map(|reply| reply.as_ref().err()).all(|e| e.code == "Conflict"));
+    service.idle().await;
+
+    let run = || service.act("2024-02-01", "t1", "run");
+    let runs = futures_util::future::join_all((0..8).map(|_| run())).await;
+    assert_eq!(runs.iter().filter(|reply| reply.is_ok()).count(), 1);
+    let refused = runs.iter().flat_map(|reply| reply.as_ref().err());
+    assert!(refused.into_iter().all(|e| e.code == "OperationNotAllowed"));
+    assert_eq!(service.app.store().runs_of(&key(&put), 9).await.unwrap().len(), 1);
+}
