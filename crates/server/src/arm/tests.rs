@@ -624,6 +624,11 @@ async fn what_is_not_there_is_said() {
         let answer = server.call(Method::Get, &path, "").await;
         assert_eq!(code(answer), (status, wanted.into()), "{path}");
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_said() {
+    let server = Server::with_group().await;
     for (method, path, status, wanted) in [
         (Method::Post, "resourceGroups/rg", 405, "MethodNotAllowed"),
         (Method::Delete, "locations", 405, "MethodNotAllowed"),
@@ -714,4 +719,30 @@ async fn the_catalogue_can_be_walked() {
     let skus =
         server.get(&format!("{COMPUTE}/skus?$filter=location%20eq%20'westus2'")).await.unwrap();
     assert!(names(&skus).contains(&"Standard_D2ds_v4"));
+}
+
+#[tokio::test]
+async fn a_stored_image_goes_with_its_resource() {
+    let server = Server::with_group().await;
+    let store = engine::store::Store::open(&server.app.settings().layout);
+    for name in ["one", "two"] {
+        let id = server.image(name, json!({})).await.body.unwrap()["id"].clone();
+        let dir =
+            server.app.settings().layout.images().join("managed").join(S).join("rg").join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        let record = json!({
+            "format": 1, "id": id, "kind": "managedImage", "name": name, "version": null,
+            "digest": "d", "virtualSize": 1, "actualSize": 1, "created": Timestamp::now(),
+            "stamp": { "size": 1, "modifiedSeconds": 1, "modifiedNanos": 0 },
+        });
+        std::fs::write(dir.join("image.json"), record.to_string()).unwrap();
+    }
+    assert_eq!(store.list().unwrap().len(), 2);
+    let one = format!("resourceGroups/RG/{COMPUTE}/images/ONE");
+    assert_eq!(server.on(Method::Delete, &one).await.unwrap().status, StatusCode::OK);
+    let left: Vec<_> = store.list().unwrap().into_iter().map(|image| image.record.name).collect();
+    assert_eq!(left, ["two"]);
+    server.on(Method::Delete, "resourceGroups/rg").await.unwrap();
+    assert!(tasks::finish(&server.app, Duration::from_secs(30)).await);
+    assert!(store.list().unwrap().is_empty());
 }

@@ -306,7 +306,7 @@ pub(crate) async fn result(app: &App, call: &Call, id: &str) -> Result<Reply, Ap
     }
 }
 
-/// The types of a path have a line in the registry or are the group itself.
+/// The resource as its own type shows it.
 pub(crate) fn view_any(app: &App, call: &Call, resource: &Resource) -> Value {
     let (namespace, types) = resource.kind.split_once('/').unwrap_or((&resource.kind, ""));
     match find(namespace, types) {
