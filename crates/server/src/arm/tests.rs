@@ -746,3 +746,98 @@ async fn a_stored_image_goes_with_its_resource() {
     assert!(tasks::finish(&server.app, Duration::from_secs(30)).await);
     assert!(store.list().unwrap().is_empty());
 }
+
+/// Every field of good bodies is replaced, in turn, by what it cannot be.
+#[tokio::test]
+async fn no_body_is_too_odd() {
+    let server = Server::with_group().await;
+    server.gallery().await;
+    let disk = json!({ "osType": "Linux", "osState": "Generalized", "blobUri": "u" });
+    let good = [
+        ("", json!({ "location": "lab1", "tags": { "a": "b" }, "managedBy": "m" })),
+        (
+            "Microsoft.Compute/images/x",
+            json!({ "location": "lab1", "properties": {
+            "hyperVGeneration": "V1", "storageProfile": { "osDisk": disk, "dataDisks": [] } } }),
+        ),
+        (
+            "Microsoft.Compute/galleries/x",
+            json!({ "location": "lab1", "identity": {}, "properties": {} }),
+        ),
+        (
+            "Microsoft.Compute/galleries/gal/images/x",
+            json!({ "location": "lab1", "properties": {
+            "osType": "Linux", "osState": "Generalized", "disallowed": {}, "features": [],
+            "identifier": { "publisher": "p", "offer": "o", "sku": "x" } } }),
+        ),
+        (
+            "Microsoft.Compute/galleries/gal/images/def/versions/1.0.0",
+            json!({
+            "location": "lab1", "properties": {
+                "publishingProfile": { "replicaCount": 1, "excludeFromLatest": true,
+                    "targetRegions": [{ "name": "lab1", "regionalReplicaCount": 1 }] },
+                "storageProfile": { "osDiskImage": { "source": { "uri": "u" } } } } }),
+        ),
+        ("Microsoft.ManagedIdentity/userAssignedIdentities/xyz", json!({ "location": "lab1" })),
+        (
+            "Microsoft.Network/virtualNetworks/xyz",
+            json!({ "location": "lab1", "properties": {
+            "addressSpace": { "addressPrefixes": ["10.0.0.0/8"] }, "dhcpOptions": {},
+            "subnets": [{ "name": "s", "properties": { "addressPrefix": "10.0.0.0/24" } }] } }),
+        ),
+        (
+            "Microsoft.Storage/storageAccounts/xyz",
+            json!({
+            "location": "lab1", "kind": "StorageV2", "sku": { "name": "Standard_LRS" }, "properties": {} }),
+        ),
+        ("Microsoft.Resources/tags/default", json!({ "properties": { "tags": { "a": "b" } } })),
+        (
+            "Microsoft.Authorization/roleAssignments/88888888-0000-0000-0000-000000000001",
+            json!({
+            "properties": { "roleDefinitionId": "b24988ac-6180-42a0-ab88-20f7382dd24c",
+                "principalId": "00000002-aaaa-4aaa-8aaa-000000000002", "principalType": "User" } }),
+        ),
+    ];
+    for (path, body) in good {
+        let path = match path {
+            "" => Server::in_subscription("resourceGroups/odd"),
+            path => Server::in_subscription(&format!("resourceGroups/rg/providers/{path}")),
+        };
+        let mut pointers = vec![String::new()];
+        fields(&body, "", &mut pointers);
+        for pointer in pointers {
+            for odd in [
+                json!(null),
+                json!(7),
+                json!("\u{0}é/.."),
+                json!([[]]),
+                json!({ "": {} }),
+                json!(false),
+            ] {
+                let mut body = body.clone();
+                *body.pointer_mut(&pointer).unwrap() = odd;
+                for method in [Method::Put, Method::Patch] {
+                    let answer = server.call(method, &path, &body.to_string()).await;
+                    let status = answer.map_or_else(|error| error.status, |reply| reply.status);
+                    assert!(!status.is_server_error(), "{method:?} {path} {body}");
+                }
+            }
+        }
+        let made = server.call(Method::Put, &path, &body.to_string()).await;
+        assert!(made.is_ok(), "{path}: {made:?}");
+        assert!(server.call(Method::Get, &path, "").await.is_ok(), "{path}");
+    }
+}
+
+fn fields(value: &Value, at: &str, found: &mut Vec<String>) {
+    let below: Vec<(String, &Value)> = match value {
+        Value::Object(object) => object.iter().map(|(name, value)| (name.clone(), value)).collect(),
+        Value::Array(list) => list.iter().enumerate().map(|(i, v)| (i.to_string(), v)).collect(),
+        _ => Vec::new(),
+    };
+    for (name, value) in below {
+        let at = format!("{at}/{name}");
+        found.push(at.clone());
+        fields(value, &at, found);
+    }
+}
