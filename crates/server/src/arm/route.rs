@@ -42,6 +42,12 @@ async fn any_scope(app: &App, call: &Call, at: &Extension) -> Option<Result<Repl
         "microsoft.resources/tags" => tags::handle(app, call, at).await,
         "microsoft.resources/deployments" => match call.method {
             Method::Get if at.rest.len() == 1 => Ok(Reply::ok(json!({ "value": [] }))),
+            Method::Get => Err(ApiError::new(
+                StatusCode::NOT_FOUND,
+                "DeploymentNotFound",
+                format!("Deployment '{}' could not be found.", at.rest[1]),
+            )),
+            Method::Head => Ok(Reply::empty(StatusCode::NOT_FOUND)),
             _ => Err(ApiError::bad_request(
                 "DeploymentsNotSupported",
                 "Deployments of ARM templates are not supported yet. Create the resources one by one, such as with az image builder create --image-template.",

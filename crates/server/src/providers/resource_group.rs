@@ -54,7 +54,9 @@ pub(crate) async fn handle(app: &App, call: &Call, name: &str) -> Result<Reply, 
         (Method::Head, None) => Ok(Reply::empty(StatusCode::NOT_FOUND)),
         (Method::Head, Some(_)) => Ok(Reply::empty(StatusCode::NO_CONTENT)),
         (_, None) => Err(ApiError::group_not_found(name)),
-        (Method::Get, Some(group)) => Ok(Reply::ok(generic::view(NAME, &group))),
+        (Method::Get, Some(group)) => {
+            Ok(generic::with_etag(Reply::ok(generic::view(NAME, &group)), &group))
+        }
         (Method::Patch, Some(group)) => patch(app, call, group).await,
         (Method::Delete, Some(group)) => delete(app, call, group).await,
     }
@@ -179,9 +181,14 @@ async fn delete(app: &App, call: &Call, mut group: Resource) -> Result<Reply, Ap
     let started = Started::location_only(call, DELETE, group.key());
     group.body["properties"]["provisioningState"] = json!("Deleting");
     group.changed = Timestamp::now();
-    let row = Write::Operation(started.row.clone());
-    app.store().commit(vec![Write::Replace(group), row]).await?;
-    resume(app.clone(), started.row.clone()).await;
+    let (own, row) = (app.clone(), started.row.clone());
+    let begin = async move {
+        let writes = vec![Write::Replace(group), Write::Operation(row.clone())];
+        own.store().commit(writes).await?;
+        resume(own, row).await;
+        Ok(())
+    };
+    tasks::to_the_end(app, begin).await?;
     Ok(started.located())
 }
 
@@ -255,7 +262,7 @@ async fn finish(
             }
             (Err(_), None) => {}
         }
-        let outcome = result.as_ref().map(|()| ()).map_err(ApiError::body);
+        let outcome = result.as_ref().copied().map_err(ApiError::body);
         if let Err(error) = &result
             && let Some(internal) = &error.internal
         {
@@ -299,7 +306,7 @@ pub(crate) async fn result(app: &App, call: &Call, id: &str) -> Result<Reply, Ap
     }
 }
 
-/// The types of a path have a line in the registry or are the group itself.
+/// The resource as its own type shows it.
 pub(crate) fn view_any(app: &App, call: &Call, resource: &Resource) -> Value {
     let (namespace, types) = resource.kind.split_once('/').unwrap_or((&resource.kind, ""));
     match find(namespace, types) {
