@@ -364,10 +364,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_cannot_be_used_is_told_by_its_flag() {
+    #[tokio::test]
+    async fn what_cannot_be_used_is_told_by_its_flag() {
+        let usual = options("127.0.0.1:8443").await;
         let target = |change: fn(&mut Options)| {
-            let mut options = options("127.0.0.1:8443");
+            let mut options = usual.clone();
             change(&mut options);
             check(&options).err().and_then(|error| error.target)
         };
@@ -382,7 +383,7 @@ mod tests {
         };
         assert_eq!(target(remote), None);
         for host in ["", "a b", "https://a", "a:1"] {
-            let mut options = options("127.0.0.1:8443");
+            let mut options = usual.clone();
             options.hosts = vec![host.to_owned()];
             assert_eq!(check(&options).unwrap_err().target.as_deref(), Some("--host"), "{host}");
         }
@@ -390,15 +391,15 @@ mod tests {
         assert_eq!(target(|o| o.regions = vec!["West US".into()]).as_deref(), Some("--region"));
     }
 
-    #[test]
-    fn the_certificate_names_loopback_hosts_and_the_address() {
-        let names = names(&options("10.0.0.1:8443"));
+    #[tokio::test]
+    async fn the_certificate_names_loopback_hosts_and_the_address() {
+        let names = names(&options("10.0.0.1:8443").await);
         assert_eq!(names, ["localhost", "127.0.0.1", "::1", "forge.example", "10.0.0.1"]);
-        assert_eq!(super::names(&options("0.0.0.0:1")).len(), 4);
+        assert_eq!(super::names(&options("0.0.0.0:1").await).len(), 4);
     }
 
-    #[test]
-    fn clients_are_told_an_address_that_leads_here() {
+    #[tokio::test]
+    async fn clients_are_told_an_address_that_leads_here() {
         let of = |listen: &str, hosts: &[&str]| {
             let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
             url(listen.parse().unwrap(), &hosts)

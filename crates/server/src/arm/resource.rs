@@ -83,6 +83,15 @@ async fn item(
     kind: &'static dyn ResourceType,
     key: ResourceKey,
 ) -> Result<Reply, ApiError> {
+    if matches!(call.method, Method::Get | Method::Head)
+        && let Some(answer) = kind.get(app, call, &key).await?
+    {
+        return Ok(if call.method == Method::Get {
+            answer
+        } else {
+            Reply::empty(StatusCode::NO_CONTENT)
+        });
+    }
     let held = app.store().resource(&key).await?;
     check_precondition(call, held.as_ref())?;
     match (call.method, held) {
@@ -143,6 +152,9 @@ async fn collection(
             let namespace = parent.namespace.clone().unwrap_or_default();
             let name = find(&namespace, &types).map_or(types, |kind| kind.name().to_owned());
             return Err(generic::not_found(&name, &parent));
+        }
+        if let Some(answer) = kind.list(app, call, &key).await? {
+            return Ok(answer);
         }
         select.below = Some(key);
     }

@@ -8,9 +8,8 @@ use engine::{distribute::RunOutput, store as images};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::region::display_name;
 use crate::{
-    App,
+    App, region,
     store::{Error, Resource, ResourceKey, Run, Store, Write},
 };
 
@@ -152,7 +151,7 @@ fn image_body(
 fn version_body(app: &App, image: &SharedImage, target: &Distributor, output: &RunOutput) -> Value {
     let region = |name: &str, replicas: u32, storage: &Value| {
         json!({
-            "name": display_name(name),
+            "name": region::display(name),
             "regionalReplicaCount": replicas,
             "storageAccountType": storage,
         })
@@ -208,7 +207,7 @@ async fn in_gallery(
     let regions = &mut version.body["properties"]["publishingProfile"]["targetRegions"];
     if regions.as_array().is_some_and(Vec::is_empty) {
         *regions = json!([{
-            "name": display_name(&location),
+            "name": region::display(&location),
             "regionalReplicaCount": 1,
             "storageAccountType": "Standard_LRS",
         }]);

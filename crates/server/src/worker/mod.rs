@@ -16,7 +16,6 @@ mod executor;
 mod journal;
 mod local;
 mod outcome;
-mod region;
 mod row;
 mod status;
 mod targets;

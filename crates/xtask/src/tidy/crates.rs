@@ -23,7 +23,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("miette", &["goldsmith"]),
     ("anyhow", &["goldsmith"]),
     ("russh", &["vm"]),
-    ("reqwest", &["engine"]),
+    ("reqwest", &["engine", "goldsmith", "e2e"]),
     ("axum", &["server"]),
     ("jsonwebtoken", &["server"]),
     ("rcgen", &["server"]),
@@ -96,7 +96,8 @@ fn dependencies(manifest: &str) -> Vec<(usize, &str)> {
     for (number, line) in manifest.lines().enumerate() {
         if let Some(section) = line.strip_prefix('[') {
             let section = section.trim_end().trim_end_matches(']');
-            inside = section.ends_with("dependencies");
+            // What tests use besides is their own affair.
+            inside = section.ends_with("dependencies") && !section.contains("dev-");
             if let Some((_, name)) = section.split_once("dependencies.") {
                 found.push((number + 1, name));
             }

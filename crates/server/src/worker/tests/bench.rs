@@ -17,9 +17,10 @@ use vm::{
     fake::{Fake, Reaction, Then},
 };
 
-use super::super::{Capacity, Limits, Local, start, status::with_run};
+use super::super::{Capacity, Limits, Local, start};
 use crate::{
     App, Settings, live,
+    providers::image_builder::with_run,
     store::{
         Error, Operation, OperationStatus, Resource, ResourceKey, Run, RunState, Store, Write,
     },
