@@ -1,7 +1,7 @@
 //! From options to a running service, in order; and its end.
 //!
 //! ```text
-//! folder, lock → ids → certificate → database → key, first administrator → App → workers → listener
+//! folder, lock → ids → certificate → database → key → address → App → workers → administrator → answers
 //! ```
 
 use std::{
@@ -42,6 +42,8 @@ const LOOPBACK_NAMES: &[&str] = &["localhost", "127.0.0.1", "::1"];
 
 /// How long open requests have at the end.
 const GRACE: Duration = Duration::from_secs(10);
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Name of the service principal that is made at first start.
 const ADMINISTRATOR: &str = "administrator";
@@ -138,12 +140,10 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let tls = Tls::obtain(&dir, &names)?;
     let store = open_store(&options.layout, options.database.as_deref()).await?;
     let key = SigningKey::obtain(&dir)?;
-    // Before the administrator: a secret that is printed for a server that cannot listen is lost.
     let listener = bind(options.listen)?;
     let listen = listener
         .local_addr()
         .code(ErrorCode::HostNotReady, || "the listener has no address".to_owned())?;
-    let administrator = administrator(&store).await?;
     let settings = Settings {
         layout: options.layout,
         dir,
@@ -154,12 +154,16 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let auth = Auth::new(key, settings.tenant.clone(), store.clone());
     let app = App::new(settings.clone(), store, shutdown.clone());
     let metrics = http::install_metrics()?;
+    // Last: the secret of a server that then fails to start would be lost.
+    let administrator = administrator(app.store()).await?;
     let url = url(listen, &options.hosts);
     app.set_base_url(url.clone());
     let worker = workers(&app, options.machines).await?;
     let own = url.trim_start_matches("https://").to_owned();
-    let site = http::Site::new(app.clone(), auth, names, own, metrics);
-    let serving = serve(site, listener, &tls, shutdown)?;
+    let site = http::Site::new(app.clone(), auth, names.clone(), own, metrics);
+    let config = RustlsConfig::from_config(tls.config.clone());
+    tokio::spawn(renew(settings.dir, names, config.clone(), shutdown.clone()));
+    let serving = serve(site, listener, config, shutdown)?;
     Ok(Running {
         listen,
         url,
@@ -322,14 +326,28 @@ async fn administrator(store: &Store) -> Result<Option<Credentials>> {
     principal::create(store, ADMINISTRATOR).await.map(Some)
 }
 
+/// Looks at the certificate once a day, for servers that run for a year.
+async fn renew(
+    dir: PathBuf,
+    names: Vec<String>,
+    config: RustlsConfig,
+    shutdown: CancellationToken,
+) {
+    while shutdown.run_until_cancelled(tokio::time::sleep(DAY)).await.is_some() {
+        match Tls::obtain(&dir, &names) {
+            Ok(tls) => config.reload_from_config(tls.config),
+            Err(error) => tracing::error!(%error, "the certificate cannot be renewed"),
+        }
+    }
+}
+
 fn serve(
     site: http::Site,
     listener: TcpListener,
-    tls: &Tls,
+    config: RustlsConfig,
     shutdown: CancellationToken,
 ) -> Result<JoinHandle<io::Result<()>>> {
     let handle = axum_server::Handle::new();
-    let config = RustlsConfig::from_config(tls.config.clone());
     let server = axum_server::from_tcp_rustls(listener, config)
         .code(ErrorCode::HostNotReady, || "the listener cannot be used".to_owned())?
         .handle(handle.clone());

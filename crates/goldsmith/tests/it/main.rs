@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod commands;
+mod serve;
 
 use std::{
     path::{Path, PathBuf},

@@ -9,6 +9,16 @@ pub(crate) enum Audience {
     Graph,
 }
 
+impl Audience {
+    /// What its name has behind the host.
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Self::Arm => "/",
+            Self::Graph => "/graph/",
+        }
+    }
+}
+
 /// What that `aud` stands for, if it is one of ours: `names` are our host names without port.
 ///
 /// SDKs without `credential_scopes` ask for `https://management.azure.com` even when they talk to us.

@@ -124,8 +124,9 @@ impl Auth {
             return Err(Denied::BadToken {
                 code: "InvalidAuthenticationTokenAudience",
                 why: format!(
-                    "The access token has been obtained for wrong audience or resource '{}'. It should be '{base_url}/'.",
-                    claims.aud
+                    "The access token has been obtained for wrong audience or resource '{}'. It should be '{base_url}{}'.",
+                    claims.aud,
+                    wanted.path()
                 ),
             });
         }

@@ -1,30 +1,41 @@
 //! Request bodies: text, and not too much of it.
 
+use std::time::Duration;
+
 use axum::body::Body;
-use http::{HeaderMap, StatusCode, header::CONTENT_LENGTH};
+use futures_util::StreamExt;
+use http::{
+    HeaderMap, StatusCode,
+    header::{CONTENT_LENGTH, EXPECT},
+};
 
 use crate::arm::ApiError;
 
 /// ARM's own limit for a request.
 const LIMIT_BYTES: usize = 4 << 20;
 
+/// How much of a body that is too large is read and thrown away, so that its sender gets to see the
+/// answer: most clients look for one only when they have sent everything.
+const DRAINED_BYTES: usize = 32 << 20;
+
+/// How long a body may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+
 /// The whole body as text.
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<String, ApiError> {
     let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if told.is_some_and(|length: u64| length > LIMIT_BYTES as u64) {
+    // Who asks first has not sent anything yet, and need not.
+    if headers.contains_key(EXPECT) && told.is_some_and(|length: u64| length > LIMIT_BYTES as u64) {
         return Err(too_large());
     }
-    let bytes = axum::body::to_bytes(body, LIMIT_BYTES).await.map_err(|error| {
-        let limit = std::error::Error::source(&error)
-            .is_some_and(|source| source.to_string().contains("length limit"));
-        if limit {
-            return too_large();
-        }
-        ApiError::bad_request(
-            "InvalidRequestContent",
-            "The request content could not be read: the connection ended within it.",
+    let bytes = tokio::time::timeout(DEADLINE, collect(body)).await.map_err(|_elapsed| {
+        let seconds = DEADLINE.as_secs();
+        ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "RequestTimeout",
+            format!("The request content did not arrive within {seconds} s."),
         )
-    })?;
+    })??;
     // Editors of some systems put a mark at the beginning, which JSON does not know.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     String::from_utf8(bytes.to_vec()).map_err(|error| {
@@ -36,6 +47,26 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<String, ApiE
             ),
         )
     })
+}
+
+async fn collect(body: Body) -> Result<Vec<u8>, ApiError> {
+    let mut chunks = body.into_data_stream();
+    let (mut bytes, mut length) = (Vec::new(), 0_usize);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| {
+            ApiError::bad_request(
+                "InvalidRequestContent",
+                "The request content could not be read: the connection ended within it.",
+            )
+        })?;
+        length = length.saturating_add(chunk.len());
+        if length <= LIMIT_BYTES {
+            bytes.extend_from_slice(&chunk);
+        } else if length > DRAINED_BYTES {
+            break;
+        }
+    }
+    if length > LIMIT_BYTES { Err(too_large()) } else { Ok(bytes) }
 }
 
 fn too_large() -> ApiError {
@@ -54,6 +85,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         if told {
             headers.insert(CONTENT_LENGTH, length.into());
+            headers.insert(EXPECT, http::HeaderValue::from_static("100-continue"));
         }
         // A stream has no length that could be known beforehand.
         let chunks = vec![Ok::<_, std::io::Error>(vec![b' '; length])];

@@ -19,6 +19,8 @@ mod openapi;
 mod query;
 mod reply;
 mod route;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -1,0 +1,94 @@
+//! `goldsmith serve` and `goldsmith admin` as programs.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+};
+
+use crate::{Place, stderr, stdout};
+
+/// A running server, ended with the test.
+struct Server(Child);
+
+impl Server {
+    /// Starts it and waits for the line that says that it answers.
+    fn start(place: &Place) -> (Self, String) {
+        let mut child = place
+            .command()
+            .args(["serve", "--listen", "127.0.0.1:0", "--output", "json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        (Self(child), line)
+    }
+
+    fn end(&mut self) -> Option<i32> {
+        let killed = Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
+        assert!(killed.success());
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_secret_is_told_once_and_a_second_server_is_refused() {
+    let place = Place::new();
+    let (mut first, line) = Server::start(&place);
+    assert!(line.contains(r#""kind":"serving""#), "{line}");
+    assert!(line.contains(r#""clientSecret":"gs_"#), "{line}");
+    let second = place.run(&["serve", "--listen", "127.0.0.1:0"]);
+    assert_eq!(second.status.code(), Some(3), "{}", stderr(&second));
+    assert!(stderr(&second).contains("another goldsmith serves"), "{}", stderr(&second));
+    // An administrator works beside the running server.
+    let listed = stdout(&place.run(&["admin", "sp", "list"]));
+    assert!(listed.contains("administrator"), "{listed}");
+    assert_eq!(first.end(), Some(0));
+    let (mut again, line) = Server::start(&place);
+    assert!(line.contains(r#""clientSecret":null"#), "{line}");
+    assert_eq!(again.end(), Some(0));
+}
+
+#[test]
+fn a_service_principal_is_made_given_a_new_secret_and_revoked() {
+    let place = Place::new();
+    let made = stdout(&place.run(&["admin", "sp", "create", "ci", "--output", "json"]));
+    let (_, rest) = made.split_once(r#""clientId":""#).unwrap();
+    let id = &rest[..36];
+    let rotated = stdout(&place.run(&["admin", "sp", "rotate", id, "--output", "json"]));
+    assert!(rotated.contains("gs_") && rotated != made, "{rotated}");
+    let revoked = stdout(&place.run(&["admin", "sp", "revoke", id]));
+    assert_eq!(revoked, format!("revoked {id} (ci)\n"));
+    let late = place.run(&["admin", "sp", "rotate", id]);
+    assert!(stderr(&late).contains("is revoked"), "{}", stderr(&late));
+    assert_ne!(late.status.code(), Some(0));
+    let nobody = place.run(&["admin", "sp", "revoke", "nobody"]);
+    assert!(stderr(&nobody).contains("goldsmith admin sp list"), "{}", stderr(&nobody));
+}
+
+#[test]
+fn what_serve_cannot_use_is_told_by_its_flag_and_nothing_is_made() {
+    let place = Place::new();
+    for (arguments, wanted) in [
+        (["--listen", "0.0.0.0:0"], "--allow-remote"),
+        (["--host", "https://a"], "without scheme"),
+        (["--region", "West US"], "lower-case letters"),
+    ] {
+        let output = place.run(&[&["serve"], &arguments[..]].concat());
+        assert!(stderr(&output).contains(wanted), "{}", stderr(&output));
+        assert_eq!(output.status.code(), Some(3));
+        assert!(!place.dir.path().join("data/server").exists());
+    }
+    // The address of a database may hold a password.
+    let output = place.run(&["serve", "--database", "mysql://u:pass@h/d"]);
+    assert!(stderr(&output).contains("postgres://"), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("pass@h"), "{}", stderr(&output));
+}

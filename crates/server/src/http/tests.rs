@@ -1,0 +1,232 @@
+//! The service from outside, without the socket: a real database, real tokens.
+
+use axum::{Router, body::Body, extract::Request, response::Response};
+use engine::layout::Layout;
+use http::StatusCode;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::*;
+use crate::{
+    Settings,
+    auth::{
+        SigningKey,
+        principal::{self, Credentials},
+    },
+    store::Store,
+};
+
+const TENANT: &str = "0b0e1c4a-7b3c-4b57-9f65-1d8f2a6b3c4d";
+
+struct Place {
+    router: Router,
+    store: Store,
+    ci: Credentials,
+    _dir: tempfile::TempDir,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("db").display());
+        let store = Store::open(&url).await.unwrap();
+        let ci = principal::create(&store, "ci").await.unwrap();
+        let settings = Settings {
+            layout: Layout::new(dir.path().join("cache"), dir.path().join("data")),
+            dir: dir.path().to_owned(),
+            regions: vec!["westus2".to_owned()],
+            tenant: TENANT.to_owned(),
+            subscription: "s".to_owned(),
+        };
+        let auth =
+            Auth::new(SigningKey::obtain(dir.path()).unwrap(), TENANT.to_owned(), store.clone());
+        let app = App::new(settings, store.clone(), CancellationToken::new());
+        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        let site =
+            Site::new(app, auth, vec!["localhost".to_owned()], "localhost:1".to_owned(), metrics);
+        Self { router: router(site), store, ci, _dir: dir }
+    }
+
+    async fn send(&self, method: &str, path: &str, token: &str, body: impl Into<Body>) -> Response {
+        let mut request = Request::builder().method(method).uri(path).header("host", "localhost:1");
+        if !token.is_empty() {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap()
+    }
+
+    async fn ask(&self, secret: &str, scope: &str) -> (StatusCode, Value) {
+        let body = format!(
+            "grant_type=client_credentials&client_id={}&client_secret={secret}&scope={scope}",
+            self.ci.client.client_id.to_uppercase()
+        );
+        let response = self.send("POST", "/adfs/oauth2/token", "", body).await;
+        (response.status(), value(response).await)
+    }
+
+    async fn token(&self, scope: &str) -> String {
+        let (status, body) = self.ask(&self.ci.secret, scope).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body["access_token"].as_str().unwrap().to_owned()
+    }
+}
+
+async fn value(response: Response) -> Value {
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 24).await.unwrap();
+    serde_json::from_slice(&bytes).unwrap_or(Value::Null)
+}
+
+fn code(response: &Response) -> &str {
+    response.headers().get("x-ms-error-code").map_or("", |code| code.to_str().unwrap())
+}
+
+const ARM: &str = "https://localhost:1//.default";
+const NOWHERE: &str = "/nowhere?api-version=2022-12-01";
+
+#[tokio::test]
+async fn a_token_opens_the_resource_manager_and_a_bad_one_does_not() {
+    let place = Place::new().await;
+    for scope in [ARM, "https://management.azure.com/.default", "https://localhost:1/.default"] {
+        let token = place.token(scope).await;
+        let response = place.send("GET", NOWHERE, &token, "").await;
+        assert_ne!(response.status(), StatusCode::UNAUTHORIZED, "{scope}");
+    }
+    let graph = place.token("https://localhost:1/graph//.default").await;
+    for (token, wanted) in [
+        ("", "AuthenticationFailed"),
+        ("a.b.c", "InvalidAuthenticationToken"),
+        (&graph, "InvalidAuthenticationTokenAudience"),
+    ] {
+        let response = place.send("GET", NOWHERE, token, "").await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(code(&response), wanted);
+        assert!(response.headers().contains_key("www-authenticate"));
+        assert_eq!(value(response).await["error"]["code"], wanted);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_secret_and_a_revoked_principal_get_no_token() {
+    let place = Place::new().await;
+    let (status, body) = place.ask("wrong", ARM).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert_eq!(body["error"], "invalid_client");
+    assert_eq!(body["error_codes"][0], 7_000_215);
+    let (status, body) = place.ask(&place.ci.secret, "https://example.com/.default").await;
+    assert_eq!((status, &body["error"]), (StatusCode::BAD_REQUEST, &"invalid_resource".into()));
+    let token = place.token(ARM).await;
+    principal::revoke(&place.store, &place.ci.client.client_id).await.unwrap();
+    assert_eq!(place.ask(&place.ci.secret, ARM).await.0, StatusCode::UNAUTHORIZED);
+    // No request has put the principal into the cache yet, so that the token ends at once.
+    let response = place.send("GET", NOWHERE, &token, "").await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    let rotated = principal::rotate(&place.store, &place.ci.client.client_id).await;
+    assert_eq!(rotated.unwrap_err().code, api::ErrorCode::Conflict);
+}
+
+#[tokio::test]
+async fn a_rotated_secret_ends_the_old_one_with_its_tokens() {
+    let mut place = Place::new().await;
+    let old = place.token(ARM).await;
+    let before = place.ci.secret.clone();
+    place.ci = principal::rotate(&place.store, &place.ci.client.client_id).await.unwrap();
+    assert_eq!(place.ask(&before, ARM).await.0, StatusCode::UNAUTHORIZED);
+    let fresh = place.token(ARM).await;
+    let response = place.send("GET", NOWHERE, &old, "").await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert!(
+        response.headers()["www-authenticate"].to_str().unwrap().contains("insufficient_claims")
+    );
+    let response = place.send("GET", NOWHERE, &fresh, "").await;
+    assert_ne!(response.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn other_grants_and_missing_fields_are_told() {
+    let place = Place::new().await;
+    for (body, wanted) in [
+        ("", "invalid_request"),
+        ("grant_type=password", "unsupported_grant_type"),
+        ("grant_type=client_credentials&client_id=a", "invalid_request"),
+        ("grant_type=client_credentials&client_id=a&client_secret=b", "invalid_request"),
+    ] {
+        let response = place.send("POST", "/common/oauth2/v2.0/token", "", body).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{body}");
+        assert_eq!(value(response).await["error"], wanted, "{body}");
+    }
+    let other = "/11111111-7b3c-4b57-9f65-1d8f2a6b3c4d/oauth2/v2.0/token";
+    let response = place.send("POST", other, "", "").await;
+    assert_eq!(value(response).await["error"], "invalid_tenant");
+}
+
+#[tokio::test]
+async fn what_is_no_arm_call_is_told_before_any_handler() {
+    let place = Place::new().await;
+    let token = place.token(ARM).await;
+    let large = "x".repeat((4 << 20) + 1);
+    for (method, path, body, status, wanted) in [
+        ("GET", "/subscriptions", "", 400, "MissingApiVersionParameter"),
+        ("GET", "/subscriptions?api-version=new", "", 400, "InvalidApiVersionParameter"),
+        ("BREW", NOWHERE, "", 405, "HttpMethodNotAllowed"),
+        ("PUT", NOWHERE, large.as_str(), 413, "RequestContentTooLarge"),
+        ("POST", "/metrics", "", 405, "HttpMethodNotAllowed"),
+    ] {
+        let response = place.send(method, path, &token, body.to_owned()).await;
+        assert_eq!((response.status().as_u16(), code(&response)), (status, wanted), "{path}");
+        assert!(
+            uuid::Uuid::try_parse(response.headers()["x-ms-request-id"].to_str().unwrap()).is_ok()
+        );
+    }
+    let response = place.send("HEAD", "/subscriptions", &token, "").await;
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    let body = axum::body::to_bytes(response.into_body(), 1000).await.unwrap();
+    assert!(body.is_empty());
+}
+
+#[tokio::test]
+async fn the_directory_knows_service_principals_and_managed_identities() {
+    let place = Place::new().await;
+    let now = jiff::Timestamp::now();
+    let identity = crate::store::Resource {
+        id: "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i".to_owned(),
+        subscription: "s".to_owned(),
+        group: "g".to_owned(),
+        kind: "microsoft.managedidentity/userassignedidentities".to_owned(),
+        name: "i".to_owned(),
+        revision: 0,
+        created: now,
+        changed: now,
+        body: serde_json::json!({ "properties": { "clientId": "CID", "principalId": "PID" } }),
+        hidden: Value::Null,
+    };
+    place.store.commit(vec![crate::store::Write::Insert(identity)]).await.unwrap();
+    let token = place.token("https://localhost:1/graph//.default").await;
+    for (id, object) in [("cid", "PID"), (&place.ci.client.client_id, &*place.ci.client.object_id)]
+    {
+        let path = format!(
+            "/graph/v1.0/servicePrincipals?$filter=servicePrincipalNames/any(c:c%20eq%20'{id}')"
+        );
+        let body = value(place.send("GET", &path, &token, "").await).await;
+        assert_eq!(body["value"].as_array().unwrap().len(), 1, "{body}");
+        assert_eq!(body["value"][0]["id"], object);
+    }
+    let path = "/graph/v1.0/directoryObjects/getByIds";
+    let body = value(place.send("POST", path, &token, r#"{"ids":["pid","x"]}"#).await).await;
+    assert_eq!(body["value"][0]["appId"], "CID");
+    assert_eq!(body["value"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_panic_is_an_error_with_an_id() {
+    let router = Router::new()
+        .fallback(|| async {
+            assert!(Router::<()>::new().has_routes(), "a handler's mistake");
+        })
+        .layer(axum::middleware::from_fn(around::around));
+    let request = Request::builder().uri("/").body(Body::empty()).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(code(&response), "InternalServerError");
+}
