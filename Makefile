@@ -17,6 +17,10 @@ demo: setup ## forge examples/web-server.json, boot the result, fetch its page
 test: setup ## everything continuous integration checks, real machines included
 	@scripts/test.sh
 
+.PHONY: test-clients
+test-clients: setup ## az, the Azure SDKs and plain HTTP against a real goldsmith serve
+	@scripts/clients.sh
+
 .PHONY: bench
 bench: ## measure against Packer; writes target/bench/build.json
 	@scripts/setup.sh --bench
