@@ -130,17 +130,37 @@ impl Template {
     }
 }
 
+impl Outcome {
+    /// As it is in a run's row.
+    pub(crate) fn run_state(self) -> RunState {
+        match self {
+            Self::Succeeded => RunState::Succeeded,
+            Self::PartiallySucceeded => RunState::PartiallySucceeded,
+            Self::Failed => RunState::Failed,
+            Self::Canceled => RunState::Canceled,
+        }
+    }
+}
+
+impl SubState {
+    /// By the word that clients read; what is not known is the beginning.
+    pub(crate) fn named(word: &str) -> Self {
+        match word {
+            "Customizing" => Self::Customizing,
+            "Optimizing" => Self::Optimizing,
+            "Validating" => Self::Validating,
+            "Distributing" => Self::Distributing,
+            _ => Self::Building,
+        }
+    }
+}
+
 impl LastRun {
-    fn of(run: &Run) -> Self {
+    /// The state that a run's row says.
+    pub(crate) fn of(run: &Run) -> Self {
         match run.state {
             RunState::Queued => Self::Queued,
-            RunState::Running => Self::Running(match run.sub_state.as_str() {
-                "Customizing" => SubState::Customizing,
-                "Optimizing" => SubState::Optimizing,
-                "Validating" => SubState::Validating,
-                "Distributing" => SubState::Distributing,
-                _ => SubState::Building,
-            }),
+            RunState::Running => Self::Running(SubState::named(&run.sub_state)),
             RunState::Canceling => Self::Canceling,
             RunState::Succeeded => Self::Over(Outcome::Succeeded),
             RunState::PartiallySucceeded => Self::Over(Outcome::PartiallySucceeded),
@@ -148,6 +168,15 @@ impl LastRun {
             RunState::Canceled => Self::Over(Outcome::Canceled),
         }
     }
+}
+
+/// The state of a run after an event of the worker, whatever its template is at.
+///
+/// # Errors
+/// [`Illegal`]: a run that is to end does not go on, one that is over stays so.
+pub(crate) fn next_of_run(run: &Run, event: Event) -> Result<LastRun, Illegal> {
+    let state = State { template: Template::Succeeded, run: LastRun::of(run) };
+    next(state, event).map(|state| state.run)
 }
 
 /// The state after an event.

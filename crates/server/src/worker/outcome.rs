@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 
 use super::{artifacts, executor::Ended, local};
 use crate::{
-    App, operation,
+    App,
+    operation::{
+        self,
+        state::{Event, LastRun, Outcome, next_of_run},
+    },
     store::{self, OperationStatus, Run, RunState, Write},
 };
 
@@ -46,18 +50,24 @@ fn operation_row(row: store::Operation, state: RunState, error: Option<Value>) -
 
 /// The state, and `{code, message}` unless all is done.
 fn judge(base: &str, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
-    let canceled = ended.error.as_ref().is_some_and(|e| e.code == ErrorCode::Canceled);
+    let end = match &ended.error {
+        None => Outcome::Succeeded,
+        Some(error) if error.code == ErrorCode::Canceled => Outcome::Canceled,
+        Some(error) if error.code == ErrorCode::DistributeFailed && !ended.outputs.is_empty() => {
+            Outcome::PartiallySucceeded
+        }
+        Some(_) => Outcome::Failed,
+    };
     // Who was told that the run ends does not find it succeeded, though all may have been delivered.
-    if canceled || run.state == RunState::Canceling {
+    let state = match next_of_run(run, Event::End(end)) {
+        Ok(LastRun::Over(outcome)) => outcome.run_state(),
+        Ok(_) | Err(_) => end.run_state(),
+    };
+    if state == RunState::Canceled {
         let error = json!({ "code": "Canceled", "message": "The run was canceled." });
         return (RunState::Canceled, Some(error));
     }
-    let Some(error) = &ended.error else { return (RunState::Succeeded, None) };
-    let state = if error.code == ErrorCode::DistributeFailed && !ended.outputs.is_empty() {
-        RunState::PartiallySucceeded
-    } else {
-        RunState::Failed
-    };
+    let Some(error) = &ended.error else { return (state, None) };
     let message = message(base, run, error);
     (state, Some(json!({ "code": error.code.name(), "message": message })))
 }

@@ -6,6 +6,7 @@
 use super::{executor::Ended, outcome, status::is_over};
 use crate::{
     App,
+    operation::state::{Event, SubState, next_of_run},
     providers::image_builder::with_run,
     store::{Error, Run, RunState, Write},
 };
@@ -83,14 +84,20 @@ pub(crate) async fn write(
 
 /// Changes the run; returns what else is to be written.
 async fn apply(app: &App, run: &mut Run, change: Change<'_>) -> Result<Vec<Write>, Error> {
-    let (state, sub_state) = match change {
+    match change {
         Change::Over(ended) => return outcome::end(app, run, ended).await,
-        Change::Working(phase) => (RunState::Running, phase),
-        Change::Waiting => (RunState::Queued, "Queued"),
-    };
-    if run.state != RunState::Canceling {
-        run.state = state;
-        run.sub_state = sub_state.to_owned();
+        Change::Working(phase) => {
+            // One that is to end stays so.
+            if next_of_run(run, Event::Step(SubState::named(phase))).is_ok() {
+                run.state = RunState::Running;
+                run.sub_state = phase.to_owned();
+            }
+        }
+        Change::Waiting if run.state != RunState::Canceling => {
+            run.state = RunState::Queued;
+            run.sub_state = "Queued".to_owned();
+        }
+        Change::Waiting => {}
     }
     Ok(Vec::new())
 }
