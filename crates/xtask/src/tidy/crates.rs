@@ -16,6 +16,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
+/// What tests may see besides: the scripted machine.
+const IN_TESTS: &[(&str, &str)] = &[("server", "vm")];
+
 /// Dependencies that only some crates may name.
 const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["goldsmith"]),
@@ -45,9 +48,11 @@ pub(super) fn arrows(tree: &Tree) -> Vec<Finding> {
             ));
             continue;
         };
-        for (line, dependency) in dependencies(text) {
+        for (line, dependency, tests) in dependencies(text) {
             let ours = ARROWS.iter().any(|(known, _)| *known == dependency);
-            if ours && !allowed.contains(&dependency) {
+            let allowed =
+                allowed.contains(&dependency) || tests && IN_TESTS.contains(&(name, dependency));
+            if ours && !allowed {
                 findings.push(Finding::new(
                     path,
                     line,
@@ -62,7 +67,7 @@ pub(super) fn arrows(tree: &Tree) -> Vec<Finding> {
 pub(super) fn owners(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, name, text) in manifests(tree) {
-        for (line, dependency) in dependencies(text) {
+        for (line, dependency, _) in dependencies(text) {
             let owners = OWNERS.iter().find(|(known, _)| *known == dependency);
             if let Some((_, owners)) = owners.filter(|(_, owners)| !owners.contains(&name)) {
                 let message = format!("{dependency} belongs to {} only", owners.join(", "));
@@ -90,21 +95,22 @@ fn manifests(tree: &Tree) -> impl Iterator<Item = (&str, &str, &str)> {
 }
 
 /// The names in every `dependencies` section, development and build included.
-fn dependencies(manifest: &str) -> Vec<(usize, &str)> {
-    let mut inside = false;
+/// Line, name, and whether only tests use it.
+fn dependencies(manifest: &str) -> Vec<(usize, &str, bool)> {
+    let (mut inside, mut tests) = (false, false);
     let mut found = Vec::new();
     for (number, line) in manifest.lines().enumerate() {
         if let Some(section) = line.strip_prefix('[') {
             let section = section.trim_end().trim_end_matches(']');
-            // What tests use besides is their own affair.
-            inside = section.ends_with("dependencies") && !section.contains("dev-");
+            inside = section.ends_with("dependencies");
+            tests = section.contains("dev-");
             if let Some((_, name)) = section.split_once("dependencies.") {
-                found.push((number + 1, name));
+                found.push((number + 1, name, tests));
             }
         } else if inside {
             let name = line.split(['.', '=', ' ']).next().unwrap_or_default();
             if !name.is_empty() && !name.starts_with('#') {
-                found.push((number + 1, name));
+                found.push((number + 1, name, tests));
             }
         }
     }
@@ -154,7 +160,7 @@ mod tests {
         ]);
         assert_eq!(
             messages(owners(&tree)),
-            ["crates/vm/Cargo.toml:3: reqwest belongs to engine only"]
+            ["crates/vm/Cargo.toml:3: reqwest belongs to engine, goldsmith, e2e only"]
         );
     }
 
