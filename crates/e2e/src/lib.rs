@@ -14,6 +14,7 @@
 
 mod disk;
 mod process;
+mod service;
 mod template;
 
 use std::{
@@ -25,6 +26,7 @@ use serde_json::Value;
 
 pub use disk::InImage;
 pub use process::{Running, running_machines, wait_for};
+pub use service::Service;
 pub use template::{fresh, template, template_named};
 
 /// A data folder of one test, the shared cache, and the executable.

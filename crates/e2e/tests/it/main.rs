@@ -7,4 +7,5 @@ mod failure;
 mod forge;
 mod input;
 mod keep;
+mod service;
 mod together;

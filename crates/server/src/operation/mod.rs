@@ -27,16 +27,21 @@ const RETRY_AFTER: &str = "1";
 
 /// An operation that begins with this request.
 #[derive(Debug, Clone)]
-pub struct Started {
+pub(crate) struct Started {
     /// The row to commit together with what the request changes.
-    pub row: Operation,
+    pub(crate) row: Operation,
     /// Where to poll.
     url: String,
 }
 
 impl Started {
     /// A new operation of the image builder in a region. `kind` decides how it is resumed.
-    pub fn image_builder(call: &Call, kind: &str, target: ResourceKey, region: &str) -> Self {
+    pub(crate) fn image_builder(
+        call: &Call,
+        kind: &str,
+        target: ResourceKey,
+        region: &str,
+    ) -> Self {
         let subscription = call.path.scope.subscription().unwrap_or_default();
         let row = new(kind, target, subscription);
         let url = call.url(&format!(
@@ -47,7 +52,7 @@ impl Started {
     }
 
     /// A new operation whose result is polled by `Location` alone, as with resource groups.
-    pub fn location_only(call: &Call, kind: &str, target: ResourceKey) -> Self {
+    pub(crate) fn location_only(call: &Call, kind: &str, target: ResourceKey) -> Self {
         let subscription = call.path.scope.subscription().unwrap_or_default();
         let row = new(kind, target, subscription);
         let url = call.url(&format!(
@@ -58,7 +63,7 @@ impl Started {
     }
 
     /// 200 or 201 with the resource and `Azure-AsyncOperation` alone: PUT.
-    pub fn put(&self, created: bool, body: Value) -> Reply {
+    pub(crate) fn put(&self, created: bool, body: Value) -> Reply {
         let status = if created { StatusCode::CREATED } else { StatusCode::OK };
         Reply::json(status, body)
             .header("azure-asyncoperation", &self.url)
@@ -66,7 +71,7 @@ impl Started {
     }
 
     /// 202, no body, `Azure-AsyncOperation` and `Location` of the same URL: PATCH, DELETE, run.
-    pub fn accepted(&self) -> Reply {
+    pub(crate) fn accepted(&self) -> Reply {
         Reply::empty(StatusCode::ACCEPTED)
             .header("azure-asyncoperation", &self.url)
             .header("location", &self.url)
@@ -74,7 +79,7 @@ impl Started {
     }
 
     /// 202 and `Location` alone: DELETE of a resource group.
-    pub fn located(&self) -> Reply {
+    pub(crate) fn located(&self) -> Reply {
         Reply::empty(StatusCode::ACCEPTED)
             .header("location", &self.url)
             .header("retry-after", RETRY_AFTER)
@@ -117,7 +122,7 @@ pub(crate) async fn resume_all(app: &App) -> Result<(), store::Error> {
 }
 
 /// The row as it is when the work is over.
-pub fn ended(mut row: Operation, result: Result<(), Value>) -> Operation {
+pub(crate) fn ended(mut row: Operation, result: Result<(), Value>) -> Operation {
     row.ended = Some(Timestamp::now());
     row.status = OperationStatus::Succeeded;
     if let Err(error) = result {
@@ -128,7 +133,7 @@ pub fn ended(mut row: Operation, result: Result<(), Value>) -> Operation {
 }
 
 /// The status object, always with 200; while it runs with `Retry-After`.
-pub fn status(row: &Operation) -> Reply {
+pub(crate) fn status(row: &Operation) -> Reply {
     let mut body = json!({
         "name": row.id.to_uppercase(),
         "status": row.status,

@@ -34,11 +34,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 pub(crate) use self::{
-    outputs::{RunOutputs, run_output},
-    run::with_run,
-    runs::Runs,
-    template::ImageTemplates,
-    triggers::Triggers,
+    outputs::RunOutputs, run::with_run, runs::Runs, template::ImageTemplates, triggers::Triggers,
 };
 use crate::{
     App,

@@ -3,8 +3,7 @@
 
 use async_trait::async_trait;
 use http::StatusCode;
-use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{API_VERSIONS, OUTPUTS, view};
 use crate::{
@@ -16,24 +15,6 @@ use crate::{
 /// The resource type `imageTemplates/runOutputs`.
 #[derive(Debug)]
 pub(crate) struct RunOutputs;
-
-/// A run output as it is first written. `properties` has `artifactId` or `artifactUri`.
-pub(crate) fn run_output(template: &Resource, name: &str, mut properties: Value) -> Resource {
-    let now = Timestamp::now();
-    properties["provisioningState"] = json!("Succeeded");
-    Resource {
-        id: format!("{}/runOutputs/{name}", template.id),
-        subscription: template.subscription.clone(),
-        group: template.group.clone(),
-        kind: OUTPUTS.to_lowercase(),
-        name: name.to_owned(),
-        revision: 0,
-        created: now,
-        changed: now,
-        body: json!({ "properties": properties }),
-        hidden: json!({}),
-    }
-}
 
 #[async_trait]
 impl ResourceType for RunOutputs {

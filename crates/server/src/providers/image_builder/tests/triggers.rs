@@ -90,7 +90,17 @@ async fn run_outputs_are_for_reading() {
     service.created("2022-07-01", "t1", &small()).await;
     let read = call(Method::Get, "t1", "2022-07-01", "");
     let template = service.row(&key(&read)).await.unwrap();
-    let output = run_output(&template, "img1", json!({ "artifactId": image("img1") }));
+    // As the worker writes it.
+    let output = Resource {
+        id: format!("{}/runOutputs/img1", template.id),
+        kind: OUTPUTS.to_lowercase(),
+        name: "img1".into(),
+        revision: 0,
+        body: json!({
+            "properties": { "artifactId": image("img1"), "provisioningState": "Succeeded" },
+        }),
+        ..template
+    };
     let id = output.key();
     service.app.store().commit(vec![Write::Insert(output)]).await.unwrap();
     let shown = RunOutputs.view(&service.app, &read, &service.row(&id).await.unwrap());
