@@ -77,16 +77,8 @@ pub(crate) enum Event {
     Run,
     Cancel,
     /// The worker takes the run, or goes on to another part of it.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "only requests ask; the worker's row decides by epoch")
-    )]
     Step(SubState),
     /// The worker is done and everything the run held is released.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "only requests ask; the worker's row decides by epoch")
-    )]
     End(Outcome),
 }
 
