@@ -27,6 +27,11 @@ bench: ## measure against Packer; writes target/bench/build.json
 	cargo build --quiet --release --bin goldsmith
 	cargo xtask bench
 
+.PHONY: load
+load: setup ## measure the service under load; writes target/bench/api.json
+	cargo build --quiet --release --bin goldsmith --bin goldsmith-load
+	target/release/goldsmith-load
+
 .PHONY: build
 build: ## target/release/goldsmith
 	cargo build --release --bin goldsmith

@@ -13,7 +13,7 @@ use std::{
 };
 
 use api::ErrorCode;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::{accept::NoDelayAcceptor, tls_rustls::RustlsConfig};
 use engine::{
     Backend, Host,
     error::{Coded, Error, Result},
@@ -350,6 +350,9 @@ fn serve(
     let handle = axum_server::Handle::new();
     let server = axum_server::from_tcp_rustls(listener, config)
         .code(ErrorCode::HostNotReady, || "the listener cannot be used".to_owned())?
+        // An answer is more than one small write: the last would wait for the client's delayed
+        // acknowledgement of the first, some 40 ms.
+        .map(|tls| tls.acceptor(NoDelayAcceptor::new()))
         .handle(handle.clone());
     tokio::spawn(async move {
         shutdown.cancelled().await;

@@ -33,7 +33,10 @@ const SECONDS: u32 = 20;
 async fn main() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let server = Server::start(&repository.join("target/release/goldsmith"));
+    let out = repository.join("target/bench");
+    std::fs::create_dir_all(&out).unwrap();
+    let log = std::fs::File::create(out.join("api.log")).unwrap();
+    let server = Server::start(&repository.join("target/release/goldsmith"), log);
     let client = Client::connect(&server).await;
     let idle_rss_mb = server.rss_mb();
 
@@ -62,8 +65,7 @@ async fn main() {
         "mixed_p99_ms": mixed.percentile(99),
         "idle_rss_mb": idle_rss_mb,
     });
-    let file = repository.join("target/bench/api.json");
-    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let file = out.join("api.json");
     std::fs::write(&file, format!("{result:#}\n")).unwrap();
     println!("written: {}", file.display());
 }

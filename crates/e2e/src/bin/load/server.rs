@@ -18,7 +18,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(program: &Path) -> Self {
+    /// What it logs, as much as usual, goes to that file.
+    pub(crate) fn start(program: &Path, log: fs::File) -> Self {
         let dir = tempfile::tempdir().unwrap();
         catalogue(dir.path());
         let mut child = Command::new(program)
@@ -27,8 +28,9 @@ impl Server {
             .arg(dir.path().join("data"))
             .arg("--cache-dir")
             .arg(dir.path().join("cache"))
-            .env("RUST_LOG", "warn")
+            .env_remove("GOLDSMITH_LOG")
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap_or_else(|e| panic!("{}: {e} (cargo build --release)", program.display()));
         let mut line = String::new();
