@@ -31,7 +31,9 @@ impl Service {
         let (running, ready) = serve(&lab, &listen);
         let ca = std::fs::read(text(&ready["ca"])).unwrap();
         let ca = Certificate::from_pem(&ca).unwrap();
-        let http = Client::builder().tls_certs_only([ca]).build().unwrap();
+        // No connection is kept: the server may be killed between two calls.
+        let http =
+            Client::builder().tls_certs_only([ca]).pool_max_idle_per_host(0).build().unwrap();
         let token = String::new();
         let mut service = Self { lab, listen, running: Some(running), ready, runtime, http, token };
         service.token = service.sign_in();

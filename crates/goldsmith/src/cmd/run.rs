@@ -40,7 +40,11 @@ pub(super) async fn run(command: cli::Run, output: &Output) -> Result {
             let template = client.template(&template)?;
             client.call(Method::POST, &format!("{template}/cancel")).await?;
             let run = newest(&client, &template).await?;
-            output.result("canceled", &run, || "the run is told to end".to_owned());
+            let state = text(&run["properties"]["runState"]);
+            output.result("canceled", &run, || match state.as_str() {
+                "Queued" | "Running" | "Canceling" => "the run is told to end".to_owned(),
+                over => format!("no run is going on; the last one: {over}"),
+            });
             Ok(0)
         }
     }
@@ -75,9 +79,11 @@ async fn watch(client: &Client, template: &str, run: &Value, output: &Output) ->
         "Canceled" => ErrorCode::Canceled,
         _ => code.unwrap_or(ErrorCode::InternalError),
     };
-    let message = format!("run {id}: {state}: {}", text(&run["properties"]["message"]));
+    // The stored message is the same with what only Azure's own clients look for.
+    let why = said["message"].as_str().or_else(|| run["properties"]["message"].as_str());
+    let message = format!("run {id}: {state}: {}", why.unwrap_or_default());
     let error = Error::new(code, message.trim_end_matches([':', ' ']).to_owned());
-    Err(error.hint(format!("goldsmith run logs {template} --run {id}")).into())
+    Err(error.hint(format!("goldsmith run logs {} --run {id}", short(template))).into())
 }
 
 async fn list(client: &Client, template: &str, output: &Output) -> Result {
@@ -89,8 +95,8 @@ async fn list(client: &Client, template: &str, output: &Output) -> Result {
         table.row([
             text(&run["name"]),
             text(&properties["runState"]),
-            text(&properties["startTime"]),
-            text(&properties["endTime"]),
+            seconds(&properties["startTime"]),
+            seconds(&properties["endTime"]),
         ]);
     }
     output.result("runs", &runs, || {
@@ -112,12 +118,44 @@ async fn chosen(client: &Client, args: &cli::RunOf) -> Result<(String, Value)> {
 async fn newest(client: &Client, template: &str) -> Result<Value> {
     let runs = client.call(Method::GET, &format!("{template}/runs")).await?;
     runs["value"].as_array().and_then(|runs| runs.first().cloned()).ok_or_else(|| {
-        Error::new(ErrorCode::NotFound, format!("{template} has not been run"))
-            .hint("goldsmith run start GROUP/TEMPLATE")
+        Error::new(ErrorCode::NotFound, format!("{} has not been run", short(template)))
+            .hint(format!("goldsmith run start {}", short(template)))
             .into()
     })
 }
 
+/// A template's id as people write it: `GROUP/TEMPLATE`.
+fn short(template: &str) -> String {
+    let parts: Vec<&str> = template.split('/').collect();
+    match parts[..] {
+        ["", "subscriptions", _, _, group, "providers", _, _, name] => format!("{group}/{name}"),
+        _ => template.to_owned(),
+    }
+}
+
+/// A time without the parts of its seconds.
+fn seconds(time: &Value) -> String {
+    let text = text(time);
+    text.split_once('.').map_or_else(|| text.clone(), |(whole, _)| format!("{whole}Z"))
+}
+
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{seconds, short};
+
+    #[test]
+    fn ids_and_times_are_short_for_people() {
+        let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.VirtualMachineImages/imageTemplates/t";
+        assert_eq!(short(id), "g/t");
+        assert_eq!(short("/else"), "/else");
+        assert_eq!(seconds(&json!("2026-01-02T03:04:05.678Z")), "2026-01-02T03:04:05Z");
+        assert_eq!(seconds(&json!("2026-01-02T03:04:05Z")), "2026-01-02T03:04:05Z");
+        assert_eq!(seconds(&json!(null)), "");
+    }
 }

@@ -95,9 +95,13 @@ fn text(running: &Running) -> String {
          az cloud set --name selfhosted\n\
          az login --service-principal --username {id} --password {secret} --tenant {tenant}\n\
          az account show\n\n\
+         To connect goldsmith itself:\n\n\
+         goldsmith login --server {url} --tenant {tenant} --client-id {id} --client-secret {secret} \
+         --ca {ca}\n\n\
          {remark}",
         url = running.url,
         bundle = quoted(&running.ca_bundle.display().to_string()),
+        ca = quoted(&running.ca.display().to_string()),
         tenant = running.tenant,
     )
 }

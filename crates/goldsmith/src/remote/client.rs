@@ -148,6 +148,11 @@ impl Client {
 }
 
 fn http(login: &Login) -> Result<reqwest::Client, Error> {
+    if !login.url.starts_with("https://") || reqwest::Url::parse(&login.url).is_err() {
+        let text = format!("the service's address {:?} is not https://HOST:PORT", login.url);
+        return Err(Error::new(ErrorCode::InvalidArgument, text)
+            .hint("for example: --server https://localhost:8443"));
+    }
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("goldsmith/", env!("CARGO_PKG_VERSION")))
@@ -155,6 +160,11 @@ fn http(login: &Login) -> Result<reqwest::Client, Error> {
     if let Some(pem) = &login.ca {
         let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
             .code(ErrorCode::InvalidArgument, || "--ca is no PEM certificate".to_owned())?;
+        if certificates.is_empty() {
+            let text = "the file given with --ca has no PEM certificate";
+            return Err(Error::new(ErrorCode::InvalidArgument, text)
+                .hint("goldsmith serve writes server/ca.pem into its data folder"));
+        }
         builder = builder.tls_certs_only(certificates);
     }
     builder.build().code(ErrorCode::InternalError, || "no HTTP client".to_owned())
@@ -194,8 +204,20 @@ async fn read(answer: reqwest::Response) -> Result<(StatusCode, Value), Error> {
 }
 
 fn unreachable(url: &str, error: reqwest::Error) -> Error {
+    let mut source: Option<&dyn std::error::Error> = Some(&error);
+    let mut is_untrusted = false;
+    while let Some(cause) = source {
+        is_untrusted |= cause.to_string().contains("invalid peer certificate");
+        source = cause.source();
+    }
+    let hint = if is_untrusted {
+        "its certificate is not trusted: goldsmith login --ca FILE, where FILE is server/ca.pem in \
+         the data folder of goldsmith serve"
+    } else {
+        "is goldsmith serve running there?"
+    };
     Error::new(ErrorCode::HostNotReady, format!("the service at {url} cannot be reached"))
-        .hint("is goldsmith serve running there? --ca FILE names the authority to trust")
+        .hint(hint)
         .caused_by(error)
 }
 

@@ -32,7 +32,10 @@ impl Login {
         let path = path()?;
         let text = fs::read(&path).map_err(|e| {
             Error::new(ErrorCode::InvalidArgument, "there is no login to a goldsmith service")
-                .hint("goldsmith login --server https://HOST:PORT --tenant ID --client-id ID")
+                .hint(
+                    "goldsmith login --server https://HOST:PORT --tenant ID --client-id ID \
+                     --client-secret SECRET --ca FILE",
+                )
                 .caused_by(e)
         })?;
         serde_json::from_slice(&text).code(ErrorCode::InvalidArgument, || {
