@@ -234,7 +234,7 @@ def test_bodies_that_are_none(arm):
 
 def test_lists_come_in_pages(arm):
     for number in range(105):
-        who = f"resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/p{number}"
+        who = f"resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/page-{number}"
         assert arm("PUT", who, "2024-11-30", json={"location": "westus2"}).status_code == 201
     names, path = [], "resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
     answer = arm("GET", path, "2024-11-30").json()
