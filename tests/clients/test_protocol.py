@@ -263,3 +263,37 @@ def test_what_was_acknowledged_survives_kill_9(arm, service):
     service.start()
     assert arm("GET", path).json()["properties"]["provisioningState"] == "Succeeded"
     assert finished(arm, put)["status"] == "Succeeded"
+
+
+@pytest.mark.parametrize(
+    ("version", "change"),
+    [
+        ("2024-02-01", lambda b: b["properties"].pop("customize")),
+        ("2024-02-01", lambda b: b["properties"].update(customize=[], vmProfile=None, validate=None)),
+        ("2024-02-01", lambda b: b["properties"].update(provisioningState="Failed", lastRunStatus={})),
+        ("2022-07-01", lambda b: b["properties"].update(vmboot={})),
+        ("2024-02-01", lambda b: b["properties"].update(stagingResourceGroup="")),
+    ],
+    ids=["no customizer", "null is absent", "read-only", "unknown but old", "staging group"],
+)
+def test_a_lenient_template_is_taken(arm, service, version, change):
+    path, made = f"resourceGroups/rg/{AIB}/lenient", body(service)
+    change(made)
+    put = arm("PUT", path, version, json=made)
+    assert put.status_code == 201, put.text
+    assert finished(arm, put)["status"] == "Succeeded"
+    finished(arm, arm("DELETE", path))
+
+
+def test_identities_of_a_template_change_by_patch(arm, service):
+    path, made = f"resourceGroups/rg/{AIB}/patched", body(service)
+    finished(arm, arm("PUT", path, json=made))
+    old = next(iter(made["identity"]["userAssignedIdentities"]))
+    two = {"type": "UserAssigned", "userAssignedIdentities": {old: {}, f"{old}2": {}}}
+    assert arm("PATCH", path, json={"identity": two}).status_code == 400
+    finished(arm, arm("PATCH", path, json={"identity": {"type": "None"}}))
+    assert arm("GET", path).json()["identity"] == {"type": "None"}
+    dropped = arm("PATCH", path, json={"properties": {"distribute": []}})
+    assert dropped.status_code == 400 and code(dropped) == "ValidationFailed", dropped.text
+    trigger = arm("PUT", f"{path}/triggers/new", json={"properties": {"kind": "SourceImage"}})
+    assert trigger.status_code == 201, trigger.text
