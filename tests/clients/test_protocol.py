@@ -144,6 +144,15 @@ def test_a_template_from_creation_to_deletion(arm, service):
         ("unknown field", lambda b: b["properties"].update(vmboot={}), "vmboot"),
         ("time-out", lambda b: b["properties"].update(buildTimeoutInMinutes=961), "buildTimeoutInMinutes"),
         ("disk size", lambda b: b["properties"].update(vmProfile={"osDiskSizeGB": -1}), "osDiskSizeGB"),
+        (
+            "two identities",
+            lambda b: b["identity"]["userAssignedIdentities"].update(
+                {next(iter(b["identity"]["userAssignedIdentities"])) + "2": {}}
+            ),
+            "identit",
+        ),
+        ("empty distribute", lambda b: b["properties"].update(distribute=[]), "distribute"),
+        ("time below zero", lambda b: b["properties"].update(buildTimeoutInMinutes=-1), "buildTimeoutInMinutes"),
         ("iso", lambda b: b["properties"]["source"].update(type="ISO"), "ISO"),
         (
             "proxy", lambda b: b["properties"].update(vmProfile={"vnetConfig": {"containerInstanceSubnetId": "x"}}),
