@@ -144,6 +144,15 @@ def test_a_template_from_creation_to_deletion(arm, service):
         ("unknown field", lambda b: b["properties"].update(vmboot={}), "vmboot"),
         ("time-out", lambda b: b["properties"].update(buildTimeoutInMinutes=961), "buildTimeoutInMinutes"),
         ("disk size", lambda b: b["properties"].update(vmProfile={"osDiskSizeGB": -1}), "osDiskSizeGB"),
+        (
+            "two identities",
+            lambda b: b["identity"]["userAssignedIdentities"].update(
+                {next(iter(b["identity"]["userAssignedIdentities"])) + "2": {}}
+            ),
+            "identit",
+        ),
+        ("empty distribute", lambda b: b["properties"].update(distribute=[]), "distribute"),
+        ("time below zero", lambda b: b["properties"].update(buildTimeoutInMinutes=-1), "buildTimeoutInMinutes"),
         ("iso", lambda b: b["properties"]["source"].update(type="ISO"), "ISO"),
         (
             "proxy", lambda b: b["properties"].update(vmProfile={"vnetConfig": {"containerInstanceSubnetId": "x"}}),
@@ -234,7 +243,7 @@ def test_bodies_that_are_none(arm):
 
 def test_lists_come_in_pages(arm):
     for number in range(105):
-        who = f"resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/p{number}"
+        who = f"resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/page-{number}"
         assert arm("PUT", who, "2024-11-30", json={"location": "westus2"}).status_code == 201
     names, path = [], "resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
     answer = arm("GET", path, "2024-11-30").json()
@@ -263,3 +272,37 @@ def test_what_was_acknowledged_survives_kill_9(arm, service):
     service.start()
     assert arm("GET", path).json()["properties"]["provisioningState"] == "Succeeded"
     assert finished(arm, put)["status"] == "Succeeded"
+
+
+@pytest.mark.parametrize(
+    ("version", "change"),
+    [
+        ("2024-02-01", lambda b: b["properties"].pop("customize")),
+        ("2024-02-01", lambda b: b["properties"].update(customize=[], vmProfile=None, validate=None)),
+        ("2024-02-01", lambda b: b["properties"].update(provisioningState="Failed", lastRunStatus={})),
+        ("2022-07-01", lambda b: b["properties"].update(vmboot={})),
+        ("2024-02-01", lambda b: b["properties"].update(stagingResourceGroup="")),
+    ],
+    ids=["no customizer", "null is absent", "read-only", "unknown but old", "staging group"],
+)
+def test_a_lenient_template_is_taken(arm, service, version, change):
+    path, made = f"resourceGroups/rg/{AIB}/lenient", body(service)
+    change(made)
+    put = arm("PUT", path, version, json=made)
+    assert put.status_code == 201, put.text
+    assert finished(arm, put)["status"] == "Succeeded"
+    finished(arm, arm("DELETE", path))
+
+
+def test_identities_of_a_template_change_by_patch(arm, service):
+    path, made = f"resourceGroups/rg/{AIB}/patched", body(service)
+    finished(arm, arm("PUT", path, json=made))
+    old = next(iter(made["identity"]["userAssignedIdentities"]))
+    two = {"type": "UserAssigned", "userAssignedIdentities": {old: {}, f"{old}2": {}}}
+    assert arm("PATCH", path, json={"identity": two}).status_code == 400
+    finished(arm, arm("PATCH", path, json={"identity": {"type": "None"}}))
+    assert arm("GET", path).json()["identity"] == {"type": "None"}
+    dropped = arm("PATCH", path, json={"properties": {"distribute": []}})
+    assert dropped.status_code == 400 and code(dropped) == "ValidationFailed", dropped.text
+    trigger = arm("PUT", f"{path}/triggers/new", json={"properties": {"kind": "SourceImage"}})
+    assert trigger.status_code == 201, trigger.text
