@@ -18,7 +18,8 @@ test: setup ## everything continuous integration checks, real machines included
 	@scripts/test.sh
 
 .PHONY: test-clients
-test-clients: setup ## az, the Azure SDKs and plain HTTP against a real goldsmith serve
+test-clients: ## az, the Azure SDKs and plain HTTP against a real goldsmith serve
+	@scripts/setup.sh --clients
 	@scripts/clients.sh
 
 .PHONY: bench

@@ -5,6 +5,7 @@
 #
 #   scripts/setup.sh           what `make demo` and `make test` need
 #   scripts/setup.sh --bench   also Packer, to measure against
+#   scripts/setup.sh --clients also what Python's virtual environments need, for the clients' tests
 set -euo pipefail
 
 # RAM snapshots in a seekable file (migration capability mapped-ram) came with this release.
@@ -36,7 +37,7 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo -- "$@"; fi
 }
 
-usage() { sed -n '2,7s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; }
 
 # Prints the lines of `wanted` whose package is not installed.
 missing_packages() {
@@ -172,10 +173,11 @@ give_hints() {
 }
 
 main() {
-  local codename="" bench=false
+  local codename="" bench=false clients=false
   case "${1-}" in
   "") ;;
   --bench) bench=true ;;
+  --clients) clients=true ;;
   -h | --help) usage; exit 0 ;;
   *) usage >&2; exit 2 ;;
   esac
@@ -183,6 +185,9 @@ main() {
   command -v cc >/dev/null || wanted+=("build-essential|the linker and C library that Rust programs are linked with")
   [ "$(id -u)" = 0 ] || wanted+=("uidmap|lets mmdebstrap work without root")
   if $bench && ! command -v packer >/dev/null; then wanted+=("packer|what make bench measures against"); fi
+  if $clients && ! python3 -c "import ensurepip, venv" 2>/dev/null; then
+    wanted+=("python3-venv|virtual environments for az and the Azure SDKs")
+  fi
   command -v dpkg-query >/dev/null || supported_release
   install_missing
   check_rust
