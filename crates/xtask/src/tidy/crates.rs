@@ -16,6 +16,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
+/// Arrows that only tests may draw: the server's play machines with `vm::fake`.
+const TESTS: &[(&str, &str)] = &[("server", "vm")];
+
 /// Dependencies that only some crates may name.
 const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["goldsmith"]),
@@ -45,9 +48,10 @@ pub(super) fn arrows(tree: &Tree) -> Vec<Finding> {
             ));
             continue;
         };
-        for (line, dependency) in dependencies(text) {
+        for (line, dependency, is_dev) in dependencies(text) {
             let ours = ARROWS.iter().any(|(known, _)| *known == dependency);
-            if ours && !allowed.contains(&dependency) {
+            let for_tests = is_dev && TESTS.contains(&(name, dependency));
+            if ours && !allowed.contains(&dependency) && !for_tests {
                 findings.push(Finding::new(
                     path,
                     line,
@@ -62,7 +66,7 @@ pub(super) fn arrows(tree: &Tree) -> Vec<Finding> {
 pub(super) fn owners(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, name, text) in manifests(tree) {
-        for (line, dependency) in dependencies(text) {
+        for (line, dependency, _) in dependencies(text) {
             let owners = OWNERS.iter().find(|(known, _)| *known == dependency);
             if let Some((_, owners)) = owners.filter(|(_, owners)| !owners.contains(&name)) {
                 let message = format!("{dependency} belongs to {} only", owners.join(", "));
@@ -90,21 +94,22 @@ fn manifests(tree: &Tree) -> impl Iterator<Item = (&str, &str, &str)> {
 }
 
 /// The names in every `dependencies` section, development and build included.
-fn dependencies(manifest: &str) -> Vec<(usize, &str)> {
+fn dependencies(manifest: &str) -> Vec<(usize, &str, bool)> {
     let mut inside = false;
+    let mut is_dev = false;
     let mut found = Vec::new();
     for (number, line) in manifest.lines().enumerate() {
         if let Some(section) = line.strip_prefix('[') {
             let section = section.trim_end().trim_end_matches(']');
-            // What tests use besides is their own affair.
-            inside = section.ends_with("dependencies") && !section.contains("dev-");
+            is_dev = section.contains("dev-");
+            inside = section.ends_with("dependencies");
             if let Some((_, name)) = section.split_once("dependencies.") {
-                found.push((number + 1, name));
+                found.push((number + 1, name, is_dev));
             }
         } else if inside {
             let name = line.split(['.', '=', ' ']).next().unwrap_or_default();
             if !name.is_empty() && !name.starts_with('#') {
-                found.push((number + 1, name));
+                found.push((number + 1, name, is_dev));
             }
         }
     }
@@ -154,7 +159,7 @@ mod tests {
         ]);
         assert_eq!(
             messages(owners(&tree)),
-            ["crates/vm/Cargo.toml:3: reqwest belongs to engine only"]
+            ["crates/vm/Cargo.toml:3: reqwest belongs to engine, goldsmith, e2e only"]
         );
     }
 
