@@ -201,6 +201,115 @@ def test_generic_commands(world, group):
     assert images and images[0]["urn"].startswith("Tests:tiny:")
 
 
+def test_resources_of_any_type_are_tagged_updated_and_acted_upon(world, group):
+    az, _, _ = world
+    kind = "Microsoft.VirtualMachineImages/imageTemplates"
+    az("image", "builder", "create", "-g", group, "-n", "acted", "--image-source", templates.URN,
+       "--managed-image-destinations", "acted-image=westus2", "--identity", "builder")
+    one = ["-g", group, "-n", "acted", "--resource-type", kind]
+    # A capital in the name of the action: az appends it as typed.
+    az("resource", "invoke-action", *one, "--action", "Run")
+    shown = az("image", "builder", "show", "-g", group, "-n", "acted")
+    assert shown["lastRunStatus"]["runState"] == "Succeeded"
+    # These two read and write the whole, which an image template refuses, as in Azure.
+    assert "not supported" in az("resource", "tag", *one, "--tags", "x=y", code=1)
+    assert "not supported" in az("resource", "update", *one, "--set", "tags.x=y", code=1)
+    identity = ["-n", "builder", "--resource-type", "Microsoft.ManagedIdentity/userAssignedIdentities"]
+    assert az("resource", "tag", "-g", group, *identity, "--tags", "x=y")["tags"] == {"x": "y"}
+    gallery = ["-n", "gallery1", "--resource-type", "Microsoft.Compute/galleries"]
+    updated = az("resource", "update", "-g", group, *gallery, "--set", "tags.z=w")
+    assert updated["tags"]["z"] == "w"
+    az("image", "delete", "-g", group, "-n", "acted-image", parse=False)
+    az("image", "show", "-g", group, "-n", "acted-image", code=3)
+
+
+def test_providers_and_features(world):
+    az, _, _ = world
+    assert "Microsoft.Compute" in [p["namespace"] for p in az("provider", "list")]
+    az("provider", "register", "-n", "Microsoft.VirtualMachineImages", "--wait", parse=False)
+    feature = az("feature", "register", "--namespace", "Microsoft.VirtualMachineImages",
+                 "-n", "VirtualMachineTemplatePreview")
+    assert feature["properties"]["state"] == "Registered"
+    assert az("vm", "list-skus", "-l", "westus2", "--query", "[0].resourceType") == "virtualMachines"
+
+
+def test_networks_and_storage_accounts(world, group):
+    az, _, _ = world
+    made = az("network", "vnet", "create", "-g", group, "-n", "net", "--address-prefix",
+              "10.0.0.0/16", "--subnet-name", "sub", "--subnet-prefix", "10.0.0.0/24")
+    assert made["newVNet"]["subnets"][0]["provisioningState"] == "Succeeded"
+    subnet = az("network", "vnet", "subnet", "update", "-g", group, "--vnet-name", "net", "-n", "sub",
+                "--private-link-service-network-policies", "Disabled")
+    assert subnet["privateLinkServiceNetworkPolicies"] == "Disabled"
+    built = az("image", "builder", "create", "-g", group, "-n", "inside", "--image-source",
+               templates.URN, "--managed-image-destinations", "inside-image=westus2", "--identity",
+               "builder", "--vnet", "net", "--subnet", "sub")
+    assert built["vmProfile"]["vnetConfig"]["subnetId"].lower() == subnet["id"].lower()
+    account = az("storage", "account", "create", "-g", group, "-n", "goldsmithtests", "-l", "westus2",
+                 "--sku", "Standard_LRS")
+    assert account["provisioningState"] == "Succeeded"
+    keys = az("storage", "account", "keys", "list", "-g", group, "-n", "goldsmithtests")
+    assert [key["keyName"] for key in keys] == ["key1", "key2"]
+
+
+def test_roles_locks_and_tags(world, group):
+    az, service, _ = world
+    identities = {i["name"]: i for i in az("identity", "list", "-g", group)}
+    client, principal = (identities["builder"][field] for field in ("clientId", "principalId"))
+    scope = f"/subscriptions/{service.subscription}/resourceGroups/{group}"
+    role = ["--assignee", client, "--role", "Contributor", "--scope", scope]
+    assert az("role", "assignment", "create", *role)["principalId"] == principal
+    held = az("role", "assignment", "list", "--scope", scope)
+    assert [(a["principalId"], a["roleDefinitionName"]) for a in held] == [(principal, "Contributor")]
+    az("role", "assignment", "delete", *role, parse=False)
+    assert az("role", "assignment", "list", "--scope", scope) == []
+    assert az("lock", "list", "-g", group) == []
+    assert az("tag", "list", "--resource-id", scope)["properties"]["tags"] == {"a": "b"}
+    names = {tag["tagName"]: tag for tag in az("tag", "list")}
+    assert "b" in [value["tagValue"] for value in names["a"]["values"]]
+
+
+def test_outputs_validators_and_error_handlers_are_put_together_first(world, group):
+    az, _, _ = world
+    one = ["-g", group, "-n", "parts"]
+
+    def part(*words):
+        az("image", "builder", *words, *one, "--defer", parse=False)
+
+    part("create", "--image-source", templates.URN, "--identity", "builder",
+         "--managed-image-destinations", "parts-image=westus2")
+    part("output", "add", "--output-name", "disk", "--is-vhd")
+    part("output", "add", "--gallery-name", "gallery1", "--gallery-image-definition", "web",
+         "--gallery-replication-regions", "westus2", "--output-name", "version")
+    part("validator", "add", "--dis-on-failure")
+    part("error-handler", "add", "--on-customizer-error", "abort",
+         "--on-validation-error", "cleanup")
+    part("optimizer", "add", "--enable-vm-boot", "true")
+    part("output", "remove", "--output-name", "disk")
+    made = az("image", "builder", "update", *one)
+    assert sorted(o["runOutputName"] for o in made["distribute"]) == ["parts-image", "version"]
+    assert made["validate"]["continueDistributeOnFailure"] is True
+    assert made["errorHandling"] == {"onCustomizerError": "abort", "onValidationError": "cleanup"}
+    assert made["optimize"]["vmBoot"]["state"] == "Enabled"
+    az("image", "builder", "run", *one, "--no-wait", parse=False)
+    az("image", "builder", "wait", *one, "--interval", "1", "--timeout", "60",
+       "--custom", "lastRunStatus.runState=='Succeeded'", parse=False)
+    outputs = {o["name"]: o for o in az("image", "builder", "show-runs", *one)}
+    assert sorted(outputs) == ["parts-image", "version"]
+    version = outputs["version"]["artifactId"].rsplit("/", 1)[1]
+    where = ["-g", group, "-r", "gallery1", "-i", "web", "-e", version]
+    az("sig", "image-version", "show", *where)
+    az("sig", "image-version", "delete", *where, parse=False)
+    az("sig", "image-version", "show", *where, code=3)
+
+
+def test_identities_come_and_go(world, group):
+    az, _, _ = world
+    az("identity", "create", "-g", group, "-n", "brief")
+    az("identity", "delete", "-g", group, "-n", "brief", parse=False)
+    assert "brief" not in [identity["name"] for identity in az("identity", "list")]
+
+
 def test_everything_goes_with_its_group(world, group):
     az, _, _ = world
     az("image", "builder", "delete", "-g", group, "-n", "web", parse=False)

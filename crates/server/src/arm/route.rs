@@ -76,6 +76,7 @@ async fn plain(app: &App, call: &Call) -> Result<Reply, ApiError> {
             only(call, &[Get], || Ok(Reply::empty(StatusCode::OK)))?;
             resource_group::list_all(app, call).await
         }
+        (Scope::Subscription(_), ["tagnames"]) => tags::names(app, call).await,
         (Scope::Subscription(_), ["operationresults", id]) => {
             only(call, &[Get], || Ok(Reply::empty(StatusCode::OK)))?;
             resource_group::result(app, call, id).await

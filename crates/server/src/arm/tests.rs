@@ -543,6 +543,10 @@ async fn tags_of_a_scope_are_changed_by_themselves() {
     assert_eq!(image["tags"], json!({ "y": "2" }));
     let missing = server.call(Method::Get, &at("resourceGroups/no/"), "").await;
     assert_eq!(code(missing), (404, "ResourceGroupNotFound".into()));
+    let names = server.get("tagNames").await.unwrap();
+    assert_eq!(names["value"][0]["tagName"], "y");
+    assert_eq!(names["value"][0]["values"][0]["tagValue"], "2");
+    assert_eq!(names["value"][0]["count"]["value"], 3, "subscription, group and image");
 }
 
 #[tokio::test]

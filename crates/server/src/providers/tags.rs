@@ -1,6 +1,9 @@
-//! `{scope}/providers/Microsoft.Resources/tags/default`: the tags of a group or resource by themselves.
+//! `{scope}/providers/Microsoft.Resources/tags/default`: the tags of a group or resource by themselves;
+//! and the names of all tags there are.
 //!
 //! Tags of the subscription are a row of their own, as there is no row of the subscription.
+
+use std::collections::BTreeMap;
 
 use http::StatusCode;
 use jiff::Timestamp;
@@ -10,7 +13,7 @@ use super::generic::{self, choice, missing};
 use crate::{
     App,
     arm::{ApiError, Call, Extension, Method, Reply},
-    store::{Resource, ResourceKey, Write},
+    store::{Resource, ResourceKey, Select, Write},
 };
 
 const KIND: &str = "microsoft.resources/tags";
@@ -51,6 +54,59 @@ pub(crate) async fn handle(app: &App, call: &Call, at: &Extension) -> Result<Rep
         "type": "Microsoft.Resources/tags",
         "properties": { "tags": tags },
     })))
+}
+
+/// `GET /subscriptions/{id}/tagNames`: each name of a tag in the subscription with its values, and how
+/// many groups and resources have them.
+pub(crate) async fn names(app: &App, call: &Call) -> Result<Reply, ApiError> {
+    if call.method != Method::Get {
+        return Err(ApiError::method_not_allowed(call));
+    }
+    let mut used: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    // Without a kind the store leaves out the groups.
+    for kind in [None, Some(generic::GROUP.to_owned())] {
+        let mut after = None;
+        loop {
+            let select = Select {
+                subscription: app.settings().subscription.to_lowercase(),
+                kind: kind.clone(),
+                after,
+                limit: 500,
+                ..Select::default()
+            };
+            let page = app.store().list(&select).await?;
+            for tags in page.resources.iter().filter_map(|one| one.body["tags"].as_object()) {
+                for (name, value) in tags {
+                    let value = value.as_str().unwrap_or_default().to_owned();
+                    *used.entry(name.clone()).or_default().entry(value).or_default() += 1;
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    let list: Vec<Value> = used.iter().map(|(name, values)| named(app, name, values)).collect();
+    Ok(Reply::ok(json!({ "value": list })))
+}
+
+fn named(app: &App, name: &str, values: &BTreeMap<String, u64>) -> Value {
+    let id = format!("/subscriptions/{}/tagNames/{name}", app.settings().subscription);
+    let count = |number: u64| json!({ "type": "Total", "value": number });
+    let each = |(value, number): (&String, &u64)| {
+        json!({
+            "id": format!("{id}/tagValues/{value}"),
+            "tagValue": value,
+            "count": count(*number),
+        })
+    };
+    json!({
+        "id": id,
+        "tagName": name,
+        "count": count(values.values().sum()),
+        "values": values.iter().map(each).collect::<Vec<_>>(),
+    })
 }
 
 /// The row that has the tags of the scope.
