@@ -75,7 +75,9 @@ fn judge(base: &str, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
 /// What the reader of `lastRunStatus` is told: what happened, and where to read on.
 fn message(base: &str, run: &Run, error: &Error) -> String {
     let step = error.step.as_deref().map_or_else(String::new, |step| format!(" (step {step})"));
-    let hint = error.hint.as_deref().map_or_else(String::new, |hint| format!(" {hint}."));
+    // A command for a local build is no way out for the reader here.
+    let hint = error.hint.as_deref().filter(|hint| !hint.starts_with("goldsmith "));
+    let hint = hint.map_or_else(String::new, |hint| format!(" {hint}."));
     let what = match error.code {
         ErrorCode::BuildTimeout => format!(
             "Failed while waiting for packerizer: Timeout waiting for microservice to complete: \
