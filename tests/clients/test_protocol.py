@@ -24,6 +24,11 @@ def service(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def arm(service):
+    return fixture_arm(service)
+
+
+def fixture_arm(service):
+    """Asks the service's resource manager; a group and an identity are there."""
     session = service.session()
 
     def ask(method, path, version="2024-02-01", **more):
