@@ -79,30 +79,6 @@ pub(super) fn invalid(target: &str, message: impl std::fmt::Display) -> ApiError
     .target(target)
 }
 
-/// The name of the region, however it is spelled: `West US 2` is `westus2`.
-pub(super) fn location(app: &App, template: &Template) -> Result<String, ApiError> {
-    let given = template.location.as_deref().unwrap_or_default();
-    let name = region(given);
-    let regions = &app.settings().regions;
-    if regions.iter().any(|known| region(known) == name) {
-        return Ok(name);
-    }
-    Err(ApiError::bad_request(
-        "LocationNotAvailableForResourceType",
-        format!(
-            "The provided location '{given}' is not available for resource type '{}'. List of available regions for the resource type is '{}'.",
-            super::TEMPLATES,
-            regions.join(",")
-        ),
-    )
-    .target("location"))
-}
-
-/// A region's name in lower case and without blanks.
-pub(super) fn region(text: &str) -> String {
-    text.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase()
-}
-
 /// Every identity that the template names must be there.
 pub(super) async fn identities(app: &App, template: &Template) -> Result<(), ApiError> {
     if let Some(Identity::UserAssigned { id }) = &template.identity {

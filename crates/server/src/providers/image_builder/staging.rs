@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{GROUPS_KIND, check::region, settle::Failure};
+use super::{GROUPS_KIND, settle::Failure};
 use crate::{
     App,
+    region::normalise,
     store::{self, Resource, ResourceKey, Select, Write},
 };
 
@@ -52,7 +53,8 @@ pub(super) async fn prepare(
         }))
     };
     let (wanted, found) = (&template.body["location"], &group.body["location"]);
-    if region(found.as_str().unwrap_or_default()) != region(wanted.as_str().unwrap_or_default()) {
+    let name = |region: &Value| normalise(region.as_str().unwrap_or_default());
+    if name(found) != name(wanted) {
         return refuse(format!("it is in region {found}, the template in {wanted}"));
     }
     if let Some(other) = tags[USED_BY].as_str() {

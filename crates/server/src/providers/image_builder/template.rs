@@ -14,6 +14,7 @@ use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
     operation::Started,
+    region,
     store::{self, Resource, ResourceKey, Write},
     tasks,
 };
@@ -40,7 +41,8 @@ impl ResourceType for ImageTemplates {
             return Err(exists());
         }
         let (sent, template) = check::template(call)?;
-        let location = check::location(app, &template)?;
+        let given = template.location.as_deref().unwrap_or_default();
+        let location = region::check(app, TEMPLATES, given)?;
         check::identities(app, &template).await?;
 
         let body = body::created(&sent, &template, &location);
