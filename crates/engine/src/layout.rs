@@ -87,6 +87,11 @@ impl Layout {
         self.data.join("ledger")
     }
 
+    /// `goldsmith.toml`: what the administrator says about this installation.
+    pub fn config(&self) -> PathBuf {
+        self.data.join("goldsmith.toml")
+    }
+
     /// `catalogue.toml`: the user's own catalogue, beside the shipped one.
     pub fn user_catalogue(&self) -> PathBuf {
         self.data.join("catalogue.toml")

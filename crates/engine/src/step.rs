@@ -25,10 +25,16 @@ pub enum Step {
     Start,
     /// One customizer, by its index in the template.
     Customize(usize),
+    /// The boot path is cleaned and the disk is trimmed (`optimize`).
+    Optimize,
     /// Everything that belongs to this one machine is taken out.
     Generalize,
     /// The guest powers off; its disk is final.
     PowerOff,
+    /// A machine boots from the finished image, or from the source, to be looked at.
+    Fork,
+    /// One validator, by its index in the template.
+    Validate(usize),
     /// The sealed disk becomes one standalone image.
     Convert,
     /// Every distributor, side by side.
@@ -45,8 +51,11 @@ impl fmt::Display for Step {
             Self::Boot => f.write_str("boot"),
             Self::Start => f.write_str("start"),
             Self::Customize(index) => write!(f, "customize[{index}]"),
+            Self::Optimize => f.write_str("optimize"),
             Self::Generalize => f.write_str("generalize"),
             Self::PowerOff => f.write_str("power off"),
+            Self::Fork => f.write_str("fork"),
+            Self::Validate(index) => write!(f, "validate[{index}]"),
             Self::Convert => f.write_str("convert"),
             Self::Distribute => f.write_str("distribute"),
             Self::Export => f.write_str("export"),
@@ -61,6 +70,10 @@ pub enum Phase {
     Building,
     /// The machine becomes what the template says.
     Customizing,
+    /// It is made to start faster.
+    Optimizing,
+    /// The image is looked at on a machine of its own.
+    Validating,
     /// The image goes to its targets.
     Distributing,
 }
@@ -71,8 +84,11 @@ impl Phase {
         match step {
             "resolve" | "source" | "boot" => Some(Self::Building),
             "start" | "generalize" | "power off" => Some(Self::Customizing),
+            "optimize" => Some(Self::Optimizing),
+            "fork" => Some(Self::Validating),
             "convert" | "distribute" | "export" => Some(Self::Distributing),
-            step => step.starts_with("customize[").then_some(Self::Customizing),
+            step if step.starts_with("customize[") => Some(Self::Customizing),
+            step => step.starts_with("validate[").then_some(Self::Validating),
         }
     }
 
@@ -81,6 +97,8 @@ impl Phase {
         match self {
             Self::Building => "Building",
             Self::Customizing => "Customizing",
+            Self::Optimizing => "Optimizing",
+            Self::Validating => "Validating",
             Self::Distributing => "Distributing",
         }
     }

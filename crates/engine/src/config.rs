@@ -1,0 +1,239 @@
+//! `goldsmith.toml` in the data folder: what an administrator says about this installation. Regions and
+//! storage accounts are names for places of storage, subnets are names for bridges of this host.
+//!
+//! Without the file there is nothing of the kind, and templates that ask for it are refused.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use api::{ErrorCode, ResourceId, ResourceKind};
+use serde::Deserialize;
+
+use crate::{
+    error::{Coded, Error, Result},
+    layout::Layout,
+};
+
+/// Schemes of object stores that a place may have.
+const SCHEMES: [&str; 4] = ["s3://", "az://", "gs://", "http://"];
+
+/// The whole file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// Regions, beyond the local store, that versions of gallery images are replicated to.
+    #[serde(default, rename = "region")]
+    pub regions: Vec<Region>,
+    /// Storage accounts that a VHD's `uri` may name.
+    #[serde(default, rename = "account")]
+    pub accounts: Vec<Account>,
+    /// Subnets that a build machine can be put on.
+    #[serde(default, rename = "subnet")]
+    pub subnets: Vec<Subnet>,
+}
+
+/// A region and where its copies are.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// In lower case, without blanks.
+    pub name: String,
+    pub place: Place,
+}
+
+/// A storage account and where its blobs are.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// The first part of `<name>.blob.core.windows.net`.
+    pub name: String,
+    pub place: Place,
+}
+
+/// A subnet and the bridge of this host that it means.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subnet {
+    /// Resource id of the subnet; compared without case.
+    pub id: String,
+    pub bridge: String,
+}
+
+/// A place of storage.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub enum Place {
+    /// A folder of this host; a relative one begins where the file is.
+    Folder(PathBuf),
+    /// An object store by URL, such as `s3://bucket/prefix`; its credentials come from the environment.
+    Url(String),
+}
+
+impl From<String> for Place {
+    fn from(text: String) -> Self {
+        if SCHEMES.iter().any(|scheme| text.starts_with(scheme)) || text.starts_with("https://") {
+            return Self::Url(text);
+        }
+        Self::Folder(text.strip_prefix("file://").unwrap_or(&text).into())
+    }
+}
+
+impl Config {
+    /// The file of a layout; the default where there is none.
+    ///
+    /// # Errors
+    /// `InvalidArgument` with the file, the line and what is wrong.
+    pub fn load(layout: &Layout) -> Result<Self> {
+        let path = layout.config();
+        match fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&text, &path),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(e) => Err(e)
+                .code(ErrorCode::InvalidArgument, || format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Reads the text of the file at `path`.
+    fn parse(text: &str, path: &Path) -> Result<Self> {
+        let refuse = |why: String| {
+            let text = format!("{}: {}", path.display(), why.trim_end());
+            Error::new(ErrorCode::InvalidArgument, text)
+                .hint("docs/configuration.md says what the file may have")
+        };
+        let mut config: Self = toml::from_str(text).map_err(|e| refuse(e.to_string()))?;
+        if let Some(fault) = config.fault() {
+            return Err(refuse(fault));
+        }
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let places = config.regions.iter_mut().map(|region| &mut region.place);
+        for place in places.chain(config.accounts.iter_mut().map(|account| &mut account.place)) {
+            if let Place::Folder(path) = place {
+                *path = folder.join(&path);
+            }
+        }
+        for region in &mut config.regions {
+            region.name = region_key(&region.name);
+        }
+        Ok(config)
+    }
+
+    fn fault(&self) -> Option<String> {
+        let regions = self.regions.iter().map(|region| ("region", region_key(&region.name)));
+        let accounts = self.accounts.iter().map(|a| ("account", a.name.to_lowercase()));
+        let subnets = self.subnets.iter().map(|s| ("subnet", s.id.to_lowercase()));
+        let mut seen = Vec::new();
+        for entry in regions.chain(accounts).chain(subnets) {
+            let (what, name) = &entry;
+            if name.is_empty() {
+                return Some(format!("a {what} has no name"));
+            }
+            if seen.contains(&entry) {
+                return Some(format!("{what} `{name}` is there twice"));
+            }
+            seen.push(entry);
+        }
+        self.subnets.iter().find_map(|subnet| {
+            let is_subnet =
+                subnet.id.parse().is_ok_and(|id: ResourceId| id.is(ResourceKind::Subnet));
+            // IFNAMSIZ with its end is 16 bytes.
+            let is_device = !subnet.bridge.is_empty()
+                && subnet.bridge.len() < 16
+                && !subnet.bridge.contains(['/', ' ', ',']);
+            match (is_subnet, is_device) {
+                (true, true) => None,
+                (false, _) => Some(format!(
+                    "subnet id `{}` is not {}",
+                    subnet.id,
+                    ResourceKind::Subnet.pattern()
+                )),
+                (_, false) => Some(format!("`{}` is no name of a bridge", subnet.bridge)),
+            }
+        })
+    }
+
+    /// The region of that name, however it is spelled: `West US 2` is `westus2`.
+    pub fn region(&self, name: &str) -> Option<&Region> {
+        let key = region_key(name);
+        self.regions.iter().find(|region| region.name == key)
+    }
+
+    /// The storage account of that name.
+    pub fn account(&self, name: &str) -> Option<&Account> {
+        self.accounts.iter().find(|account| account.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The bridge that a subnet means.
+    pub fn bridge(&self, subnet: &ResourceId) -> Option<&str> {
+        let id = subnet.to_string();
+        let found = self.subnets.iter().find(|own| own.id.eq_ignore_ascii_case(&id));
+        found.map(|own| own.bridge.as_str())
+    }
+}
+
+/// A region's name as it is compared: `West US 2` is `westus2`.
+pub fn region_key(name: &str) -> String {
+    name.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    const SUBNET: &str =
+        "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/n";
+
+    fn parse(text: &str) -> Result<Config> {
+        Config::parse(text, Path::new("/etc/goldsmith/goldsmith.toml"))
+    }
+
+    #[test]
+    fn names_are_found_however_they_are_spelled() {
+        let config = parse(&format!(
+            "[[region]]\nname = \"West US 2\"\nplace = \"copies\"\n\
+             [[region]]\nname = \"eastus\"\nplace = \"s3://bucket/golden\"\n\
+             [[account]]\nname = \"images\"\nplace = \"/srv/blobs\"\n\
+             [[subnet]]\nid = \"{SUBNET}\"\nbridge = \"br0\"\n"
+        ))
+        .unwrap();
+        let west = config.region("westus2").unwrap();
+        assert_eq!(west.place, Place::Folder("/etc/goldsmith/copies".into()));
+        assert_eq!(
+            config.region("East US").unwrap().place,
+            Place::Url("s3://bucket/golden".into())
+        );
+        assert_eq!(config.account("Images").unwrap().place, Place::Folder("/srv/blobs".into()));
+        let subnet = SUBNET.to_uppercase().replace("/SUBSCRIPTIONS", "/subscriptions");
+        assert_eq!(config.bridge(&subnet.parse().unwrap()), Some("br0"));
+        assert_eq!(config.region("northeurope"), None);
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_the_file() {
+        let cases = [
+            ("[[region]]\nname = \"a\"\nplaces = \"b\"", "line 3"),
+            ("[[region]]\nname = \" \"\nplace = \"b\"", "has no name"),
+            (
+                "[[region]]\nname = \"a b\"\nplace = \"b\"\n[[region]]\nname = \"AB\"\nplace = \"c\"",
+                "`ab` is there twice",
+            ),
+            ("[[subnet]]\nid = \"br0\"\nbridge = \"br0\"", "`br0` is not /subscriptions/"),
+        ];
+        for (text, expected) in cases {
+            let error = parse(text).unwrap_err();
+            assert!(error.message.contains(expected), "{}", error.message);
+            assert!(error.message.contains("goldsmith.toml"), "{}", error.message);
+        }
+        let bridge = format!("[[subnet]]\nid = \"{SUBNET}\"\nbridge = \"a,script=/bin/sh\"");
+        assert!(parse(&bridge).unwrap_err().message.contains("is no name of a bridge"));
+    }
+
+    #[test]
+    fn without_the_file_there_is_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
+        assert_eq!(Config::load(&layout).unwrap(), Config::default());
+    }
+}
