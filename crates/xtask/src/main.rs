@@ -1,10 +1,11 @@
-//! Chores of the repository: `cargo xtask tidy` checks its rules, `cargo xtask bench` measures
-//! goldsmith against Packer. Knows nothing of the product but its command line.
+//! Chores of the repository: `cargo xtask tidy` checks its rules, `cargo xtask conformance` writes
+//! what the tests prove of the contract, `cargo xtask bench` measures goldsmith against Packer. Knows nothing of the product but its command line.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its product")]
 #![allow(clippy::disallowed_methods, reason = "apart from the product, and single-threaded")]
 
 mod bench;
+mod conformance;
 mod tidy;
 
 use std::{
@@ -16,6 +17,7 @@ use std::{
 type Result<T> = std::result::Result<T, String>;
 
 const USAGE: &str = "usage: cargo xtask tidy
+       cargo xtask conformance
        cargo xtask bench [--accel tcg|kvm] [--packer-runs N] [--only packer|floor|goldsmith] [--image QCOW2]";
 
 fn main() -> ExitCode {
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["tidy"] => tidy::run(&repository()),
+        ["conformance"] => conformance::run(&repository()),
         ["bench", options @ ..] => {
             bench::Options::parse(options).and_then(|options| bench::run(&repository(), &options))
         }
