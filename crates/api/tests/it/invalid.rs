@@ -38,6 +38,7 @@ fn run(text: &str, cases: &[Case]) {
     }
 }
 
+// conformance: 17, 18, 19
 #[test]
 fn envelope() {
     run(EVERYTHING, ENVELOPE);
@@ -174,6 +175,7 @@ const ENVELOPE: &[Case] = &[
     ),
 ];
 
+// conformance: 32
 #[test]
 fn properties() {
     run(EVERYTHING, PROPERTIES);
@@ -380,6 +382,7 @@ const PROPERTIES: &[Case] = &[
     ),
 ];
 
+// conformance: 41, 44
 #[test]
 fn source() {
     run(EVERYTHING, SOURCE);
@@ -518,6 +521,7 @@ const GALLERY_SOURCE: &[Case] = &[
     ),
 ];
 
+// conformance: 52, 55, 57, 65
 #[test]
 fn customizers() {
     run(EVERYTHING, CUSTOMIZERS);
@@ -745,6 +749,7 @@ const CUSTOMIZERS: &[Case] = &[
     ),
 ];
 
+// conformance: 72, 73
 #[test]
 fn validators() {
     run(EVERYTHING, VALIDATORS);
@@ -802,6 +807,7 @@ const VALIDATORS: &[Case] = &[
     ),
 ];
 
+// conformance: 74, 75, 76, 78, 79, 82, 90
 #[test]
 fn distributors() {
     run(EVERYTHING, DISTRIBUTORS);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests start programs")]
 
 mod cancel;
+mod customizers;
 mod failure;
 mod forge;
 mod input;

@@ -180,6 +180,7 @@ async fn every_bad_target_is_told_before_the_build() {
     }
 }
 
+// conformance: 88
 #[tokio::test]
 async fn one_that_fails_does_not_stop_the_others() {
     let (s, _chain, image) = prepared(16 * MIB).await;

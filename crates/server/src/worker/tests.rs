@@ -95,6 +95,7 @@ async fn every_run_customizes_afresh_on_the_same_booted_node() {
     assert_eq!(scripts, 4, "two customizers, twice");
 }
 
+// conformance: 51
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_customizer_is_told_with_its_log() {
     let bench = Bench::new().await;
@@ -149,6 +150,7 @@ async fn a_run_at_work_is_canceled() {
     bench.assert_nothing_is_held();
 }
 
+// conformance: 96
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_waits_and_can_be_canceled_there() {
     let bench = Bench::new().await;
@@ -182,6 +184,7 @@ async fn a_missing_gallery_is_told_before_anything_is_built() {
     assert!(bench.fake.calls().is_empty());
 }
 
+// conformance: 88
 #[tokio::test(flavor = "multi_thread")]
 async fn one_distributor_of_two_that_fails_makes_it_partial() {
     let bench = Bench::new().await;
@@ -235,6 +238,7 @@ fn cut_off(bench: &Bench) -> String {
     id
 }
 
+// conformance: 137
 #[test]
 fn a_run_that_was_cut_off_goes_on() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
