@@ -298,6 +298,50 @@ def test_outputs_validators_and_error_handlers_are_put_together_first(world, gro
     assert shown["lastRunStatus"]["runState"] == "Failed", shown["lastRunStatus"]
 
 
+# conformance: 86, 102, 136
+def test_the_staging_group_its_blobs_and_the_machine(world, group):
+    az, service, folder = world
+    file = folder / "staged.json"
+    made = templates.slow(service.subscription, group)
+    made["properties"]["customize"] = [{"type": "Shell", "inline": ["echo asleep", "sleep forever"]}]
+    file.write_text(json.dumps(made))
+    az("image", "builder", "create", "-g", group, "-n", "staged", "--image-template", str(file))
+    az("image", "builder", "run", "-g", group, "-n", "staged", "--no-wait", parse=False)
+    az("image", "builder", "wait", "-g", group, "-n", "staged", "--interval", "1", "--timeout", "60",
+       "--custom", "lastRunStatus.runSubState=='Customizing'", parse=False)
+    shown = az("image", "builder", "show", "-g", group, "-n", "staged")
+    staging = shown["exactStagingResourceGroup"].split("/")[-1]
+    assert az("group", "show", "-n", staging)["tags"]["imageTemplateName"] == "staged"
+    kinds = {one["type"].split("/")[-1] for one in az("resource", "list", "-g", staging)}
+    assert kinds >= {"storageAccounts", "virtualMachines", "disks", "networkInterfaces"}, kinds
+    name = az("storage", "account", "list", "-g", staging)[0]["name"]
+    account = az("storage", "account", "show", "-g", staging, "-n", name)
+    machine = az("vm", "list", "-g", staging)[0]
+    view = az("vm", "get-instance-view", "-g", staging, "-n", machine["name"])
+    assert "PowerState/running" in [status["code"] for status in view["instanceView"]["statuses"]]
+    assert "OperationNotAllowed" in az("vm", "delete", "-g", staging, "-n", machine["name"], "--yes", code=1)
+    assert az("network", "nic", "list", "-g", staging)[0]["virtualMachine"]["id"] == machine["id"]
+    assert az("disk", "list", "-g", staging)[0]["managedBy"] == machine["id"]
+
+    login = ["--blob-endpoint", account["primaryEndpoints"]["blob"], "--auth-mode", "login"]
+    assert [c["name"] for c in az("storage", "container", "list", *login)] == ["packerlogs"]
+    log = az("storage", "blob", "list", "-c", "packerlogs", *login)[0]["name"]
+    az("storage", "blob", "download", "-c", "packerlogs", "-n", log, "-f", str(folder / "log"), *login, parse=False)
+    assert "PACKER OUT asleep" in (folder / "log").read_text()
+    az("image", "builder", "cancel", "-g", group, "-n", "staged", parse=False)
+    az("image", "builder", "wait", "-g", group, "-n", "staged", "--interval", "1", "--timeout", "30",
+       "--custom", "lastRunStatus.runState=='Canceled'", parse=False)
+    assert az("vm", "list", "-g", staging) == []
+    # The run of the template `web` left a VHD as a blob.
+    uri = az("image", "builder", "show-runs", "-g", group, "-n", "web", "--output-name", "vhd")["artifactUri"]
+    endpoint, container, blob = uri.rsplit("/", 2)
+    login = ["--blob-endpoint", endpoint, "--auth-mode", "login"]
+    az("storage", "blob", "download", "-c", container, "-n", blob, "-f", str(folder / "vhd"), *login, parse=False)
+    assert (folder / "vhd").read_bytes()[-512:-504] == b"conectix"
+    az("image", "builder", "delete", "-g", group, "-n", "staged", parse=False)
+    assert az("group", "exists", "-n", staging) is False
+
+
 def test_a_gallery_version_goes_alone(world, group):
     az, _, _ = world
     definition = ["-g", group, "-r", "gallery1", "-i", "web"]

@@ -164,7 +164,7 @@ def test_a_failed_run_says_where_its_log_is_and_images_outlive_templates(arm, se
     assert finished(arm, arm("POST", f"{path('broken')}/run"))["status"] == "Failed"
     message = shown(arm, "broken")["properties"]["lastRunStatus"]["message"]
     url = message.split("Image Build log location: ")[1].split(". OperationId")[0]
-    log = arm("GET", url.split(service.url)[1])
+    log = service.session().get(url, timeout=30)
     assert log.status_code == 200 and "PACKER OUT last words" in log.text
 
 

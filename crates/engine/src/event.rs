@@ -20,6 +20,11 @@ pub enum Event {
     StepFinished { step: String, title: String, seconds: f64, outcome: Outcome },
     /// A machine was sealed into a node; it stood still for so long.
     Sealed { title: String, key: String, ram_bytes: Option<u64>, seconds: f64 },
+    /// A machine of the run is there: what it really has. `disks` are sizes in bytes, the OS disk first;
+    /// the number tells the machines of a run apart.
+    MachineStarted { machine: u32, vcpus: u32, memory_mib: u64, generation: u8, disks: Vec<u64> },
+    /// That machine is gone, with its disks and its network. One that is kept for its user is not.
+    MachineEnded { machine: u32 },
     /// An image was delivered to a distributor; the run may still fail at another one.
     Distributed { output: RunOutput },
     /// Bytes moved by something long: a download, a bootstrap, a seal, an export.
@@ -30,6 +35,17 @@ pub enum Event {
     Note { text: String },
     /// Something the user should look at, though the run goes on.
     Warning { text: String },
+}
+
+impl From<vm::Seen> for Event {
+    fn from(seen: vm::Seen) -> Self {
+        match seen {
+            vm::Seen::Started { machine, vcpus, memory_mib, generation, disks } => {
+                Self::MachineStarted { machine, vcpus, memory_mib, generation, disks }
+            }
+            vm::Seen::Ended { machine } => Self::MachineEnded { machine },
+        }
+    }
 }
 
 /// Which stream of the guest's command a piece of output came from.

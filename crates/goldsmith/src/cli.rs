@@ -113,6 +113,10 @@ pub(crate) struct Serve {
     /// What runs are carried out on
     #[arg(long, value_enum, default_value = "qemu")]
     pub(crate) backend: BackendKind,
+    /// How long the logs of runs are kept once their template is deleted
+    #[arg(long, value_name = "TIME", env = "GOLDSMITH_LOG_RETENTION")]
+    #[arg(value_parser = duration::parse, default_value = "30d")]
+    pub(crate) log_retention: Duration,
 }
 
 /// What every run of a service is given alike.
@@ -294,7 +298,7 @@ pub(crate) enum Run {
     },
     /// Follow a run from its beginning to its end
     Watch(RunOf),
-    /// The customization log of a run
+    /// The customization log of a run; by the run's id alone also when its template is gone
     Logs(RunOf),
     /// The runs of a template, newest first
     Ls {
@@ -310,7 +314,7 @@ pub(crate) enum Run {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunOf {
-    /// GROUP/TEMPLATE, or the template's resource id
+    /// GROUP/TEMPLATE, or the template's resource id; for logs a run's id will do
     pub(crate) template: String,
     /// The run's id [default: the newest]
     #[arg(long, value_name = "ID")]

@@ -39,6 +39,7 @@ struct Inner {
     shutdown: CancellationToken,
     tasks: TaskTracker,
     worker: Notify,
+    sweeper: Notify,
     feeds: Feeds,
     base_url: OnceLock<String>,
 }
@@ -53,6 +54,7 @@ impl App {
                 shutdown,
                 tasks: TaskTracker::new(),
                 worker: Notify::new(),
+                sweeper: Notify::new(),
                 feeds: Feeds::default(),
                 base_url: OnceLock::new(),
             }),
@@ -88,6 +90,16 @@ impl App {
     /// Waits for [`wake_worker`](Self::wake_worker); a call before counts.
     pub(crate) async fn worker_woken(&self) {
         self.inner.worker.notified().await;
+    }
+
+    /// Tells [`crate::retention`] that a template is gone.
+    pub(crate) fn wake_sweeper(&self) {
+        self.inner.sweeper.notify_one();
+    }
+
+    /// Waits for [`wake_sweeper`](Self::wake_sweeper); a call before counts.
+    pub(crate) async fn sweeper_woken(&self) {
+        self.inner.sweeper.notified().await;
     }
 
     /// News of the runs that are at work here.

@@ -30,7 +30,7 @@ use crate::{
         Auth, Identity, SigningKey,
         principal::{self, Credentials},
     },
-    files, http, operation,
+    files, http, operation, retention,
     store::Store,
     tasks,
     tls::Tls,
@@ -69,6 +69,8 @@ pub struct Options {
     pub regions: Vec<String>,
     /// What runs are carried out on.
     pub machines: Machines,
+    /// How long the logs of runs are kept once their template is gone.
+    pub log_retention: Duration,
 }
 
 /// What runs are carried out on.
@@ -159,6 +161,8 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let url = url(listen, &options.hosts);
     app.set_base_url(url.clone());
     let worker = workers(&app, options.machines).await?;
+    let sweeping = retention::keep_sweeping(app.clone(), options.log_retention);
+    tasks::spawn(&app, "retention", sweeping);
     let own = url.trim_start_matches("https://").to_owned();
     let site = http::Site::new(app.clone(), auth, names.clone(), own, metrics);
     let config = RustlsConfig::from_config(tls.config.clone());
@@ -382,6 +386,7 @@ mod tests {
             hosts: vec!["Forge.example".to_owned()],
             regions: vec!["westus2".to_owned()],
             machines: machines().await,
+            log_retention: DAY,
         }
     }
 

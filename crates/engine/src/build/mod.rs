@@ -22,7 +22,7 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::time::Instant;
-use vm::{Backend, Host, Machine};
+use vm::{Backend, Host, Machine, Watched};
 
 pub use chain::{Chain, Link, Role, age};
 pub use freshness::{CACHE_TAG, Freshness};
@@ -119,7 +119,9 @@ pub async fn build(
 ) -> Result<Report> {
     let started = Instant::now();
     export::check(&request.exports)?;
-    let run = open(cx, host, backend, plan, request).await?;
+    let events = cx.events.clone();
+    let backend = Watched::new(backend, move |seen| events.send(seen.into()));
+    let run = open(cx, host, &backend, plan, request).await?;
     run.cx.events.send(Event::RunStarted { run_id: run.id.clone(), template: plan.name.clone() });
     let mut live = None;
     let result = AssertUnwindSafe(forge(&run, plan, &mut live)).catch_unwind().await;

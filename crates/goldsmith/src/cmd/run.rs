@@ -30,8 +30,14 @@ pub(super) async fn run(command: cli::Run, output: &Output) -> Result {
             watch(&client, &template, &run, output).await
         }
         cli::Run::Logs(args) => {
-            let (template, run) = chosen(&client, &args).await?;
-            let log = client.log(&format!("{template}/runs/{}", text(&run["name"]))).await?;
+            let run = match is_run_id(&args.template) {
+                true => client.run(&args.template),
+                false => {
+                    let (template, run) = chosen(&client, &args).await?;
+                    format!("{template}/runs/{}", text(&run["name"]))
+                }
+            };
+            let log = client.log(&run).await?;
             output.result("log", &log, || log.clone());
             Ok(0)
         }
@@ -124,6 +130,15 @@ async fn newest(client: &Client, template: &str) -> Result<Value> {
     })
 }
 
+/// A GUID, which no template is written as.
+fn is_run_id(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
 /// A template's id as people write it: `GROUP/TEMPLATE`.
 fn short(template: &str) -> String {
     let parts: Vec<&str> = template.split('/').collect();
@@ -147,13 +162,15 @@ fn text(value: &Value) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{seconds, short};
+    use super::{is_run_id, seconds, short};
 
     #[test]
     fn ids_and_times_are_short_for_people() {
         let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.VirtualMachineImages/imageTemplates/t";
         assert_eq!(short(id), "g/t");
         assert_eq!(short("/else"), "/else");
+        assert!(is_run_id("01890a5d-ac96-774b-bcce-b302099a8057"));
+        assert!(!is_run_id("g/t") && !is_run_id("01890a5d-ac96-774b-bcce-b302099a805x"));
         assert_eq!(seconds(&json!("2026-01-02T03:04:05.678Z")), "2026-01-02T03:04:05Z");
         assert_eq!(seconds(&json!("2026-01-02T03:04:05Z")), "2026-01-02T03:04:05Z");
         assert_eq!(seconds(&json!(null)), "");

@@ -30,6 +30,7 @@ pub(super) async fn run(
         hosts: args.host,
         regions: args.region,
         machines: machines(&args.run, args.backend, global).await?,
+        log_retention: args.log_retention,
     };
     let shutdown = signals::cancel_on_signals();
     let running = server::start(options, shutdown.clone()).await?;

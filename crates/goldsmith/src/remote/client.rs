@@ -74,6 +74,12 @@ impl Client {
         ))
     }
 
+    /// The path of a run by its id alone, whatever became of its template.
+    pub(crate) fn run(&self, id: &str) -> String {
+        let subscription = &self.login.subscription_id;
+        format!("/subscriptions/{subscription}/providers/Microsoft.VirtualMachineImages/runs/{id}")
+    }
+
     /// A call; the body of the answer.
     pub(crate) async fn call(&self, method: Method, path: &str) -> Result<Value, Error> {
         let url = format!("{}{path}?{VERSION}", self.login.url);

@@ -417,7 +417,7 @@ async fn a_storage_account_never_says_created() {
     let made = server.put(path, body).await.unwrap();
     assert_eq!(made.status, StatusCode::OK);
     let endpoint = made.body.unwrap()["properties"]["primaryEndpoints"]["blob"].clone();
-    assert_eq!(endpoint, "https://localhost:8443/blob/acct1/");
+    assert_eq!(endpoint, "https://localhost:8443/storage/acct1/");
     let keys = || {
         server.on(
             Method::Post,

@@ -173,6 +173,19 @@ pub struct Run {
     pub input: Value,
 }
 
+/// A run that is over, as far as keeping its logs is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedRun {
+    /// The run's id.
+    pub id: String,
+    /// The template.
+    pub template: ResourceKey,
+    /// When it was accepted.
+    pub queued: Timestamp,
+    /// When it was over.
+    pub ended: Timestamp,
+}
+
 /// A service principal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {

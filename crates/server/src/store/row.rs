@@ -5,7 +5,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sqlx::{Row as _, any::AnyRow};
 
-use super::model::{Client, Operation, Resource, ResourceKey, Run};
+use super::model::{Client, EndedRun, Operation, Resource, ResourceKey, Run};
 
 /// Text as both databases take it: PostgreSQL has no NUL.
 pub(super) fn text(text: &str) -> String {
@@ -79,6 +79,15 @@ pub(super) fn run(row: &AnyRow) -> Result<Run, sqlx::Error> {
         vcpus: row.try_get("vcpus")?,
         memory_mib: row.try_get("memory_mib")?,
         input: parse(row.try_get("input")?)?,
+    })
+}
+
+pub(super) fn ended_run(row: &AnyRow) -> Result<EndedRun, sqlx::Error> {
+    Ok(EndedRun {
+        id: row.try_get("id")?,
+        template: ResourceKey::of(row.try_get("template")?),
+        queued: time(row.try_get("queued")?)?,
+        ended: time(row.try_get("ended")?)?,
     })
 }
 

@@ -8,6 +8,7 @@ use engine::error::Error;
 use super::{
     carry,
     executor::{Ended, Executor},
+    machines,
     row::As,
 };
 use crate::{
@@ -27,6 +28,7 @@ pub(super) async fn adopt(
     for problem in executor.clean().await {
         tracing::warn!("left over from an earlier run: {problem}");
     }
+    machines::forget_ended(app).await?;
     let mut resumed = HashSet::new();
     for run in app.store().unfinished_runs().await? {
         let error = match run.state {

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    App, region,
+    App,
+    providers::image_builder::outputs::BLOB,
+    region,
     store::{Error, Resource, ResourceKey, Run, Store, Write},
 };
 
@@ -30,7 +32,8 @@ pub(crate) async fn writes(
     for output in outputs {
         // A template that is gone has no outputs any more; its images stay.
         if let Some(owner) = &owner {
-            writes.push(put(app.store(), run_output(owner, output)).await?);
+            let base = app.base_url().unwrap_or_default();
+            writes.push(put(app.store(), run_output(owner, output, base)).await?);
         }
         let targets = &template.properties.distribute;
         let target = targets.iter().find(|d| d.run_output_name == output.run_output_name);
@@ -59,7 +62,7 @@ async fn put(store: &Store, mut resource: Resource) -> Result<Write, Error> {
     Ok(Write::Replace(resource))
 }
 
-fn run_output(template: &Resource, output: &RunOutput) -> Resource {
+fn run_output(template: &Resource, output: &RunOutput, base: &str) -> Resource {
     let mut properties = json!({ "provisioningState": "Succeeded" });
     if let Some(id) = &output.artifact_id {
         properties["artifactId"] = json!(id);
@@ -67,8 +70,11 @@ fn run_output(template: &Resource, output: &RunOutput) -> Resource {
     if let Some(uri) = &output.artifact_uri {
         properties["artifactUri"] = json!(uri);
     }
+    let own = output.artifact_uri.as_deref().and_then(|uri| uri.strip_prefix(base));
+    let own = own.filter(|path| path.starts_with("/storage/"));
     let name = &output.run_output_name;
     Resource {
+        hidden: own.map_or_else(|| json!({}), |path| json!({ BLOB: path })),
         id: format!("{}/runOutputs/{name}", template.id),
         subscription: template.subscription.clone(),
         group: template.group.clone(),

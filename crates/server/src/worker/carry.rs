@@ -8,9 +8,9 @@ use engine::step::Phase;
 
 use super::{
     executor::{Ended, Executor, Job, Seen},
-    local,
+    local, machines,
     row::{self, As, Change, Refused},
-    targets,
+    staged, targets,
 };
 use crate::{
     App,
@@ -35,9 +35,12 @@ pub(super) async fn carry(app: &App, executor: &dyn Executor, run: Run) {
         }
     };
     let ended = match refusal(app, &run).await {
-        Ok(Some(error)) => Ended { outputs: Vec::new(), error: Some(error) },
+        Ok(Some(error)) => {
+            staged::log_refusal(app, &run.id, &error).await;
+            Ended { outputs: Vec::new(), error: Some(error) }
+        }
         Ok(None) => match build(app, executor, &run).await {
-            Some(ended) => ended,
+            Some(ended) => staged::deliver(app, &run, ended).await,
             None => return,
         },
         Err(e) => {
@@ -63,7 +66,8 @@ async fn refusal(app: &App, run: &Run) -> Result<Option<Error>, store::Error> {
 /// Builds. `None` if the run is somebody else's by now.
 async fn build(app: &App, executor: &dyn Executor, run: &Run) -> Option<Ended> {
     let template = run.template.as_str().rsplit('/').next().unwrap_or_default().to_owned();
-    executor.submit(Job { run_id: run.id.clone(), template, input: run.input.clone() });
+    let account = staged::account(app, run).await;
+    executor.submit(Job { run_id: run.id.clone(), template, input: run.input.clone(), account });
     // What came while there was nothing to cancel yet.
     if let Ok(Some(now)) = app.store().run(&run.id).await
         && now.state == RunState::Canceling
@@ -86,6 +90,11 @@ async fn build(app: &App, executor: &dyn Executor, run: &Run) -> Option<Ended> {
                 is_ours = tell(app, executor, run, phase).await;
             }
             Some(Seen::Phase(_)) => {}
+            Some(Seen::MachineStarted(machine)) if is_ours => {
+                machines::show(app, run, &machine).await;
+            }
+            Some(Seen::MachineStarted(_)) => {}
+            Some(Seen::MachineEnded(number)) => machines::hide(app, run, number).await,
             Some(Seen::Ended(ended)) => return is_ours.then_some(ended),
             None => {
                 let text = "the executor lost the run";

@@ -15,6 +15,23 @@ pub struct Job {
     pub template: String,
     /// The template's body.
     pub input: Value,
+    /// The storage account that has the template's scripts.
+    pub account: Option<String>,
+}
+
+/// A machine that a run holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Tells the machines of a run apart.
+    pub number: u32,
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// 1 boots by BIOS, 2 by UEFI.
+    pub generation: u8,
+    /// Sizes in bytes, the OS disk first.
+    pub disks: Vec<u64>,
 }
 
 /// Something that became of a run.
@@ -22,6 +39,10 @@ pub struct Job {
 pub enum Seen {
     /// It is in this phase now.
     Phase(Phase),
+    /// It holds this machine now.
+    MachineStarted(Machine),
+    /// The machine of this number is gone.
+    MachineEnded(u32),
     /// It is over and holds nothing any more; nothing is seen after this.
     Ended(Ended),
 }

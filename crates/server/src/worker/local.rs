@@ -28,8 +28,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Capacity,
-    executor::{Ended, Executor, Job, Seen},
+    executor::{Ended, Executor, Job, Machine, Seen},
     journal::Journal,
+    staged,
 };
 use crate::{App, live::Feeds};
 
@@ -108,7 +109,7 @@ impl Executor for Local {
     async fn observe(&self, run_id: &str) -> Option<Seen> {
         let active = self.inner.active().get(run_id).cloned()?;
         let seen = active.seen.lock().await.recv().await;
-        if !matches!(seen, Some(Seen::Phase(_))) {
+        if matches!(seen, None | Some(Seen::Ended(_))) {
             self.inner.active().remove(run_id);
         }
         seen
@@ -185,6 +186,7 @@ impl Inner {
             run_id: Some(job.run_id),
         };
         let template = parse(&job.input)?;
+        staged::fetch_scripts(&cx, job.account.as_deref(), &job.input).await;
         let input = Input { name: job.template, template, base_dir: PathBuf::from("/") };
         let plan = tokio::select! {
             biased;
@@ -226,6 +228,13 @@ fn keep(
                     phase = Some(now);
                     let _ = phases.send(Seen::Phase(now));
                 }
+            }
+            Event::MachineStarted { machine, vcpus, memory_mib, generation, disks } => {
+                let machine = Machine { number: machine, vcpus, memory_mib, generation, disks };
+                let _ = phases.send(Seen::MachineStarted(machine));
+            }
+            Event::MachineEnded { machine } => {
+                let _ = phases.send(Seen::MachineEnded(machine));
             }
             _ => {}
         }

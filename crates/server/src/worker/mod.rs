@@ -15,8 +15,10 @@ mod choose;
 mod executor;
 mod journal;
 mod local;
+mod machines;
 mod outcome;
 mod row;
+mod staged;
 mod status;
 mod targets;
 
@@ -33,9 +35,10 @@ use futures_util::FutureExt;
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use choose::Capacity;
-pub use executor::{Ended, Executor, Job, Seen};
+pub use executor::{Ended, Executor, Job, Machine, Seen};
 pub(crate) use journal::{EVENTS, LOG};
 pub use local::{Limits, Local};
+pub(crate) use machines::forget_ended;
 pub(crate) use status::is_over;
 
 use crate::{

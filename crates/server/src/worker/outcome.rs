@@ -5,13 +5,14 @@ use engine::error::Error;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{artifacts, executor::Ended, local};
+use super::{artifacts, executor::Ended, journal::LOG, local, machines};
 use crate::{
-    App,
+    App, blobs,
     operation::{
         self,
         state::{Event, LastRun, Outcome, next_of_run},
     },
+    providers::image_builder::staging,
     store::{self, OperationStatus, Run, RunState, Write},
 };
 
@@ -21,8 +22,15 @@ pub(crate) async fn end(
     run: &mut Run,
     ended: &Ended,
 ) -> Result<Vec<Write>, store::Error> {
+    let owner = app.store().resource(&run.template).await?;
     let base = app.base_url().unwrap_or_default();
-    let (state, error) = judge(base, run, ended);
+    let log = match owner.as_ref().and_then(staging::account) {
+        Some(account) => {
+            format!("{base}/storage/{account}/{}/{}/{LOG}", blobs::LOGS, run.id)
+        }
+        None => format!("{base}{}/runs/{}/log", run.template, run.id),
+    };
+    let (state, error) = judge(&log, run, ended);
     run.state = state;
     run.sub_state = String::new();
     run.ended = Some(Timestamp::now());
@@ -37,6 +45,7 @@ pub(crate) async fn end(
     if let Some(template) = template.filter(|_| !ended.outputs.is_empty()) {
         writes.extend(artifacts::writes(app, run, &template, &ended.outputs).await?);
     }
+    writes.extend(machines::removal(app, run).await?);
     Ok(writes)
 }
 
@@ -49,7 +58,7 @@ fn operation_row(row: store::Operation, state: RunState, error: Option<Value>) -
 }
 
 /// The state, and `{code, message}` unless all is done.
-fn judge(base: &str, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
+fn judge(log: &str, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
     let end = match &ended.error {
         None => Outcome::Succeeded,
         Some(error) if error.code == ErrorCode::Canceled => Outcome::Canceled,
@@ -68,12 +77,12 @@ fn judge(base: &str, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
         return (RunState::Canceled, Some(error));
     }
     let Some(error) = &ended.error else { return (state, None) };
-    let message = message(base, run, error);
+    let message = message(log, run, error);
     (state, Some(json!({ "code": error.code.name(), "message": message })))
 }
 
 /// What the reader of `lastRunStatus` is told: what happened, and where to read on.
-fn message(base: &str, run: &Run, error: &Error) -> String {
+fn message(log: &str, run: &Run, error: &Error) -> String {
     let step = error.step.as_deref().map_or_else(String::new, |step| format!(" (step {step})"));
     // A command for a local build is no way out for the reader here.
     let hint = error.hint.as_deref().filter(|hint| !hint.starts_with("goldsmith "));
@@ -93,16 +102,16 @@ fn message(base: &str, run: &Run, error: &Error) -> String {
         .filter(|line| line.starts_with("also: ") || line.starts_with("published: "))
         .map(|line| format!(" {line}."))
         .collect();
-    format!("{what}{also} {}", pointer(base, run))
+    format!("{what}{also} {}", pointer(log, run))
 }
 
 /// Where the log is, in the words that tools look for.
-fn pointer(base: &str, run: &Run) -> String {
+fn pointer(log: &str, run: &Run) -> String {
     format!(
         "During the image build, a failure has occurred, please review the build log to identify which build/customization \
-         step failed. Image Build log location: {base}{}/runs/{}/log. OperationId: {}. Use this \
+         step failed. Image Build log location: {log}. OperationId: {}. Use this \
          operationId to search packer log.",
-        run.template, run.id, run.operation
+        run.operation
     )
 }
 

@@ -10,15 +10,19 @@ use serde_json::{Value, json};
 use vm::fake::{Call, Reaction};
 
 use self::bench::{Bench, GROUP, Process, compute};
-use super::Capacity;
+use super::{Capacity, LOG};
 use crate::{
-    live,
-    store::{OperationStatus, RunState},
+    live::{self, Whose},
+    store::{OperationStatus, Run, RunState, Select, Write},
 };
 
 fn managed(name: &str) -> Value {
     json!([{ "type": "ManagedImage", "runOutputName": "made", "location": "West US 2",
         "imageId": compute(&format!("images/{name}")), "artifactTags": { "k": "v" } }])
+}
+
+fn of(run: &Run) -> Whose {
+    Whose::Template(run.template.clone())
 }
 
 async fn status(process: &Process, name: &str) -> Value {
@@ -63,7 +67,13 @@ async fn a_run_that_succeeds_leaves_outputs_and_images() {
         json!({ "artifactId": compute("images/made"), "provisioningState": "Succeeded" })
     );
     let disk = output(&process, "t", "disk").await.unwrap();
-    assert!(disk["artifactUri"].is_string() && disk.get("artifactId").is_none(), "{disk}");
+    let time = run.queued.strftime("%Y%m%d%H%M%S");
+    let vhd = format!("/storage/stt/vhds/disk_{time}.vhd");
+    assert_eq!(disk["artifactUri"], json!(format!("https://here:8443{vhd}")));
+    assert!(disk.get("artifactId").is_none(), "{disk}");
+    let vhd = bench.layout.data().join(format!("server{vhd}"));
+    assert_eq!(std::fs::metadata(vhd).unwrap().len() % 512, 0);
+    assert_eq!(std::fs::read_dir(bench.layout.blobs().join("vhds")).unwrap().count(), 0);
     let image = process.resource(&compute("images/made")).await.unwrap();
     assert_eq!(
         (&image.body["location"], &image.body["tags"]["k"]),
@@ -106,8 +116,8 @@ async fn a_failing_customizer_is_told_with_its_log() {
     let run = process.ended(&id).await;
     assert_eq!(run.state, RunState::Failed);
     let url = format!(
-        "Image Build log location: https://here:8443{}/runs/{id}/log. OperationId: {}",
-        run.template, run.operation
+        "Image Build log location: https://here:8443/storage/stt/packerlogs/{id}/customization.log. OperationId: {}",
+        run.operation
     );
     assert!(run.message.contains(&url) && run.message.contains("customize[0]"), "{}", run.message);
     assert_eq!(status(&process, "t").await["message"], json!(run.message));
@@ -118,10 +128,69 @@ async fn a_failing_customizer_is_told_with_its_log() {
     );
     assert!(output(&process, "t", "made").await.is_none());
 
-    let log = live::log(&process.app, &run.template, &id).await.unwrap();
+    let log = live::log(&process.app, &of(&run), &id, LOG).await.unwrap();
     let log = to_bytes(log.into_body(), usize::MAX).await.unwrap();
     let line = format!("[{id}] PACKER ERR no such package\n");
     assert!(String::from_utf8_lossy(&log).contains(&line), "{log:?}");
+    bench.assert_nothing_is_held();
+}
+
+/// Kinds and names of what is in the staging group of template `t`.
+async fn staged(process: &Process) -> Vec<String> {
+    let select = Select {
+        subscription: "s".into(),
+        group: Some("it_t".into()),
+        limit: 100,
+        ..Select::default()
+    };
+    let rows = process.app.store().list(&select).await.unwrap().resources;
+    rows.iter().map(|row| row.kind.rsplit('/').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_is_shown_for_as_long_as_the_run_holds_it() {
+    let bench = Bench::new().await;
+    bench.hang_at("echo two");
+    let process = bench.process().await;
+    let worker = process.work(None);
+    let id = process.submit("t", managed("made")).await;
+    process.reached(&id, "customize[1]").await;
+    let shown = async || {
+        while staged(&process).await.len() < 6 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), shown()).await.expect("the machine is shown");
+    let mut kinds = staged(&process).await;
+    kinds.sort();
+    assert_eq!(
+        kinds,
+        [
+            "disks",
+            "networkinterfaces",
+            "networksecuritygroups",
+            "subnets",
+            "virtualmachines",
+            "virtualnetworks"
+        ]
+    );
+    // The service ends while the machine is there, as if it were killed: the rows stay.
+    let select = Select {
+        subscription: "s".into(),
+        group: Some("it_t".into()),
+        limit: 100,
+        ..Select::default()
+    };
+    let rows = process.app.store().list(&select).await.unwrap().resources;
+    process.app.shutdown().cancel();
+    worker.await.unwrap();
+    let next = bench.process().await;
+    let back = rows.into_iter().map(Write::Insert).collect();
+    next.app.store().commit(back).await.unwrap();
+    bench.fake.on("mktemp", Reaction::exit(0));
+    next.work(None);
+    assert_eq!(next.ended(&id).await.state, RunState::Succeeded);
+    assert_eq!(staged(&next).await, Vec::<String>::new());
     bench.assert_nothing_is_held();
 }
 
@@ -291,13 +360,13 @@ async fn events_can_be_followed_from_where_a_reader_left() {
     assert!(all.last().unwrap().1.contains("runEnded"), "{all:?}");
     let rest: Vec<_> = live::events(&process.app, &id, all[2].0).collect().await;
     assert_eq!(rest, all[3..]);
-    let sse = |last| live::sse(&process.app, &run.template, &id, last);
+    let sse = async |last| live::sse(&process.app, &of(&run), &id, last).await;
     let text = to_bytes(sse(None).await.unwrap().into_body(), usize::MAX).await.unwrap();
     let text = String::from_utf8_lossy(&text).into_owned();
     assert_eq!(text.matches("\ndata: ").count() + text.matches("\ndata:{").count(), all.len());
     assert_eq!(sse(Some("x")).await.unwrap_err().status, http::StatusCode::BAD_REQUEST);
-    let other = crate::store::ResourceKey::of("/other");
-    let refused = live::log(&process.app, &other, &id).await.unwrap_err();
+    let other = Whose::Template(crate::store::ResourceKey::of("/other"));
+    let refused = live::log(&process.app, &other, &id, LOG).await.unwrap_err();
     assert_eq!(refused.status, http::StatusCode::NOT_FOUND);
 }
 

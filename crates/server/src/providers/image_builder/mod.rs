@@ -15,14 +15,14 @@
 mod body;
 mod check;
 mod delete;
-mod outputs;
+pub(crate) mod outputs;
 mod patch;
-mod pin;
+pub(crate) mod pin;
 mod run;
-mod runs;
+pub(crate) mod runs;
 mod settle;
 mod source;
-mod staging;
+pub(crate) mod staging;
 mod template;
 mod triggers;
 mod view;
@@ -44,7 +44,7 @@ use crate::{
 };
 
 const TEMPLATES: &str = "Microsoft.VirtualMachineImages/imageTemplates";
-const TEMPLATES_KIND: &str = "microsoft.virtualmachineimages/imagetemplates";
+pub(crate) const TEMPLATES_KIND: &str = "microsoft.virtualmachineimages/imagetemplates";
 const TRIGGERS: &str = "Microsoft.VirtualMachineImages/imageTemplates/triggers";
 const TRIGGERS_KIND: &str = "microsoft.virtualmachineimages/imagetemplates/triggers";
 const OUTPUTS: &str = "Microsoft.VirtualMachineImages/imageTemplates/runOutputs";

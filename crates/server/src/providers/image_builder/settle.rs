@@ -90,6 +90,7 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
     let (mut writes, result) = match prepared {
         Ok(writes) => (writes, Ok(())),
         Err(failure) => {
+            staging::undo(app, &mut template).await;
             template.body["properties"]["provisioningError"] = json!({
                 "provisioningErrorCode": failure.provisioning_code(),
                 "message": failure.message,
@@ -145,6 +146,9 @@ async fn prepare(
     };
     if let Err(error) = pin::scripts(app, &mut template.body["properties"]).await {
         return Ok(Err(error.into()));
+    }
+    if let Err(failure) = staging::keep_scripts(app, template).await {
+        return Ok(Err(failure));
     }
     if let Some(version) = exact.version {
         template.body["properties"]["source"]["exactVersion"] = json!(version);

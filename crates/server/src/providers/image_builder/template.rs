@@ -46,7 +46,7 @@ impl ResourceType for ImageTemplates {
         check::identities(app, &template).await?;
 
         let body = body::created(&sent, &template, &location);
-        let resource = new_resource(&group, &name, body, &template, version(call));
+        let resource = new_resource(&group, &name, body, &template, version(call))?;
         let started = Started::image_builder(call, PUT_TEMPLATE, key, &location);
         let writes = vec![Write::Insert(resource.clone()), Write::Operation(started.row.clone())];
         match app.store().commit(writes).await {
@@ -114,10 +114,12 @@ fn new_resource(
     body: Value,
     template: &Template,
     version: ApiVersion,
-) -> Resource {
+) -> Result<Resource, ApiError> {
     let now = Timestamp::now();
     let given = template.properties.staging_resource_group.as_ref().map(ToString::to_string);
-    Resource {
+    let mut hidden = staging::chosen(group, name, given)?;
+    hidden["apiVersion"] = json!(version.name());
+    Ok(Resource {
         id: format!("{}/providers/{TEMPLATES}/{name}", group.id),
         subscription: group.subscription.clone(),
         group: group.group.clone(),
@@ -127,10 +129,6 @@ fn new_resource(
         created: now,
         changed: now,
         body,
-        // Chosen now, so that creation taken up again after a restart makes the same group.
-        hidden: json!({
-            "staging": given.unwrap_or_else(|| staging::new_id(group, name)),
-            "apiVersion": version.name(),
-        }),
-    }
+        hidden,
+    })
 }

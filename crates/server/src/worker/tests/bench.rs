@@ -126,10 +126,13 @@ impl Process {
     /// A template of this name, with a run of it that waits.
     pub(super) async fn submit(&self, name: &str, distribute: Value) -> String {
         let id = engine::new_run_id();
+        let staging = format!("/subscriptions/s/resourceGroups/IT_{name}");
         let template = Resource {
             id: format!("{GROUP}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}"),
+            hidden: json!({ "staging": staging, "stagingAccount": format!("st{name}") }),
             ..resource("microsoft.virtualmachineimages/imagetemplates", name, body(distribute))
         };
+        self.insert("microsoft.resources/resourcegroups", &staging).await;
         let operation = Operation {
             id: engine::new_run_id(),
             subscription: "s".into(),
@@ -165,7 +168,8 @@ impl Process {
     pub(super) async fn insert(&self, kind: &str, id: &str) {
         let name = id.rsplit('/').next().unwrap();
         let body = json!({ "location": "westus2", "properties": {} });
-        let row = Resource { id: id.to_owned(), ..resource(kind, name, body) };
+        let group = id.split('/').nth(4).unwrap_or_default().to_lowercase();
+        let row = Resource { id: id.to_owned(), group, ..resource(kind, name, body) };
         self.app.store().commit(vec![Write::Insert(row)]).await.unwrap();
     }
 
