@@ -89,7 +89,7 @@ async fn watch(client: &Client, template: &str, run: &Value, output: &Output) ->
 async fn list(client: &Client, template: &str, output: &Output) -> Result {
     let template = client.template(template)?;
     let runs = client.call(Method::GET, &format!("{template}/runs")).await?;
-    let mut table = Table::new(&["run", "state", "started", "ended"]);
+    let mut table = Table::new(&["run", "state", "started", "ended", "why"]);
     for run in runs["value"].as_array().into_iter().flatten() {
         let properties = &run["properties"];
         table.row([
@@ -97,6 +97,7 @@ async fn list(client: &Client, template: &str, output: &Output) -> Result {
             text(&properties["runState"]),
             seconds(&properties["startTime"]),
             seconds(&properties["endTime"]),
+            why(&properties["cause"]),
         ]);
     }
     output.result("runs", &runs, || {
@@ -133,6 +134,15 @@ fn short(template: &str) -> String {
     }
 }
 
+/// Why a run began. A newer service may have causes that are not known here.
+fn why(cause: &Value) -> String {
+    match cause["kind"].as_str().unwrap_or_default() {
+        "trigger" => format!("trigger {} ({})", text(&cause["name"]), text(&cause["version"])),
+        "schedule" => format!("schedule ({})", seconds(&cause["due"])),
+        kind => kind.to_owned(),
+    }
+}
+
 /// A time without the parts of its seconds.
 fn seconds(time: &Value) -> String {
     let text = text(time);
@@ -147,7 +157,7 @@ fn text(value: &Value) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{seconds, short};
+    use super::{seconds, short, why};
 
     #[test]
     fn ids_and_times_are_short_for_people() {
@@ -157,5 +167,15 @@ mod tests {
         assert_eq!(seconds(&json!("2026-01-02T03:04:05.678Z")), "2026-01-02T03:04:05Z");
         assert_eq!(seconds(&json!("2026-01-02T03:04:05Z")), "2026-01-02T03:04:05Z");
         assert_eq!(seconds(&json!(null)), "");
+    }
+
+    #[test]
+    fn a_cause_is_told_in_a_few_words() {
+        assert_eq!(why(&json!({ "kind": "autoRun" })), "autoRun");
+        let trigger = json!({ "kind": "trigger", "name": "new", "version": "1.0.1" });
+        assert_eq!(why(&trigger), "trigger new (1.0.1)");
+        let schedule = json!({ "kind": "schedule", "due": "2026-01-02T03:04:00Z" });
+        assert_eq!(why(&schedule), "schedule (2026-01-02T03:04:00Z)");
+        assert_eq!(why(&json!(null)), "");
     }
 }

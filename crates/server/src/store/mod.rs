@@ -20,7 +20,8 @@ mod write;
 pub use error::Error;
 use jiff::Timestamp;
 pub use model::{
-    Client, Operation, OperationStatus, Page, Resource, ResourceKey, Run, RunState, Select, Write,
+    Cause, Client, Operation, OperationStatus, Page, Resource, ResourceKey, Run, RunState, Select,
+    Write,
 };
 
 use self::{
@@ -69,7 +70,7 @@ macro_rules! runs {
     ($rest:literal) => {
         concat!(
             "SELECT id, template, subscription, operation, state, sub_state, message, queued, \
-             ended, epoch, vcpus, memory_mib, input FROM runs WHERE ",
+             ended, epoch, vcpus, memory_mib, input, cause FROM runs WHERE ",
             $rest
         )
     };

@@ -87,6 +87,7 @@ fn view(template: &Resource, run: &Run) -> Value {
         "message": run.message,
         "startTime": run.queued.to_string(),
         "operationId": run.operation,
+        "cause": run.cause,
     });
     if !run.sub_state.is_empty() {
         properties["runSubState"] = json!(run.sub_state);

@@ -15,7 +15,7 @@ use crate::{
         self,
         state::{self, Event, State},
     },
-    store::{self, Operation, Resource, Write},
+    store::{self, Cause, Operation, Resource, Write},
 };
 
 /// Why a template cannot be created, or changed.
@@ -103,7 +103,7 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
     let wanted = template.body["properties"]["autoRun"]["state"] == "Enabled"
         && state::next(State::of(&template, None), Event::Run).is_ok();
     // The size was checked, so that a run can be made.
-    let auto = if wanted { run::automatic(&template).ok() } else { None };
+    let auto = if wanted { run::by_itself(&template, Cause::AutoRun).ok() } else { None };
     let is_auto = auto.is_some();
     if let Some((row, run)) = auto {
         template = run::with_run(template, &run);
