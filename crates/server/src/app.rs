@@ -39,6 +39,7 @@ struct Inner {
     shutdown: CancellationToken,
     tasks: TaskTracker,
     worker: Notify,
+    triggers: Notify,
     feeds: Feeds,
     base_url: OnceLock<String>,
 }
@@ -53,6 +54,7 @@ impl App {
                 shutdown,
                 tasks: TaskTracker::new(),
                 worker: Notify::new(),
+                triggers: Notify::new(),
                 feeds: Feeds::default(),
                 base_url: OnceLock::new(),
             }),
@@ -88,6 +90,17 @@ impl App {
     /// Waits for [`wake_worker`](Self::wake_worker); a call before counts.
     pub(crate) async fn worker_woken(&self) {
         self.inner.worker.notified().await;
+    }
+
+    /// Tells the triggers that something was written that they may be waiting for: a version of a
+    /// gallery, a schedule, the end of a run. One call is remembered until they look.
+    pub(crate) fn wake_triggers(&self) {
+        self.inner.triggers.notify_one();
+    }
+
+    /// Waits for [`wake_triggers`](Self::wake_triggers); a call before counts.
+    pub(crate) async fn triggers_woken(&self) {
+        self.inner.triggers.notified().await;
     }
 
     /// News of the runs that are at work here.

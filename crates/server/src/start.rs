@@ -34,6 +34,7 @@ use crate::{
     store::Store,
     tasks,
     tls::Tls,
+    trigger,
     worker::{self, Limits, Local},
 };
 
@@ -69,6 +70,8 @@ pub struct Options {
     pub regions: Vec<String>,
     /// What runs are carried out on.
     pub machines: Machines,
+    /// How triggers and schedules are looked at.
+    pub triggers: trigger::Options,
 }
 
 /// What runs are carried out on.
@@ -159,6 +162,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let url = url(listen, &options.hosts);
     app.set_base_url(url.clone());
     let worker = workers(&app, options.machines).await?;
+    trigger::start(&app, options.triggers);
     let own = url.trim_start_matches("https://").to_owned();
     let site = http::Site::new(app.clone(), auth, names.clone(), own, metrics);
     let config = RustlsConfig::from_config(tls.config.clone());
@@ -217,6 +221,7 @@ async fn workers(app: &App, machines: Machines) -> Result<JoinHandle<()>> {
 }
 
 fn check(options: &Options) -> Result<()> {
+    options.triggers.check()?;
     let address = options.listen;
     if !address.ip().is_loopback() && !options.allow_remote {
         return Err(Error::new(
@@ -382,6 +387,7 @@ mod tests {
             hosts: vec!["Forge.example".to_owned()],
             regions: vec!["westus2".to_owned()],
             machines: machines().await,
+            triggers: trigger::Options { interval: DAY, failures: 3 },
         }
     }
 

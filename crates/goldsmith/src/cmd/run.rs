@@ -36,6 +36,7 @@ pub(super) async fn run(command: cli::Run, output: &Output) -> Result {
             Ok(0)
         }
         cli::Run::Ls { template } => list(&client, &template, output).await,
+        cli::Run::Schedule { template } => schedule(&client, &template, output).await,
         cli::Run::Cancel { template } => {
             let template = client.template(&template)?;
             client.call(Method::POST, &format!("{template}/cancel")).await?;
@@ -104,6 +105,29 @@ async fn list(client: &Client, template: &str, output: &Output) -> Result {
         if table.is_empty() { "it has not been run".to_owned() } else { table.render() }
     });
     Ok(0)
+}
+
+async fn schedule(client: &Client, template: &str, output: &Output) -> Result {
+    let template = client.template(template)?;
+    let schedules = client.call(Method::GET, &format!("{template}/schedules")).await?;
+    output.result("schedules", &schedules, || match schedules["value"].get(0) {
+        Some(schedule) => planned(&schedule["properties"]),
+        None => "it has no schedule: tag it with goldsmith.schedule".to_owned(),
+    });
+    Ok(0)
+}
+
+/// A schedule for people.
+fn planned(schedule: &Value) -> String {
+    let mut lines = vec![
+        format!("schedule  {} ({})", text(&schedule["expression"]), text(&schedule["timeZone"])),
+        format!("next run  {}", seconds(&schedule["nextRunTime"])),
+    ];
+    if let Some(run) = schedule["lastRun"]["runId"].as_str() {
+        lines.push(format!("last run  {run}, due {}", seconds(&schedule["lastRun"]["due"])));
+    }
+    lines.push(format!("status    {}", text(&schedule["status"]["message"])));
+    lines.join("\n")
 }
 
 /// The run that is meant: the named one, else the newest.

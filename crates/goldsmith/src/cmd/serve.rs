@@ -30,6 +30,10 @@ pub(super) async fn run(
         hosts: args.host,
         regions: args.region,
         machines: machines(&args.run, args.backend, global).await?,
+        triggers: server::trigger::Options {
+            interval: args.triggers.interval,
+            failures: args.triggers.failures,
+        },
     };
     let shutdown = signals::cancel_on_signals();
     let running = server::start(options, shutdown.clone()).await?;

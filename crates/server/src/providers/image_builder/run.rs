@@ -83,6 +83,7 @@ pub(super) async fn cancel(app: &App, call: &Call, key: ResourceKey) -> Result<R
             result => {
                 result?;
                 app.wake_worker();
+                app.wake_triggers();
                 return Ok(Reply::empty(http::StatusCode::NO_CONTENT));
             }
         }

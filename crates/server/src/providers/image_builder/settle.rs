@@ -6,9 +6,10 @@ use api::{
     template::{CustomizerKind, Identity, Template, parse},
 };
 use engine::{error::Error, vm_size};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{advance, check, pin, run, source, staging, until_done};
+use super::{advance, check, pin, run, schedules, source, staging, until_done};
 use crate::{
     App,
     operation::{
@@ -100,6 +101,9 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
     if let Err(illegal) = advance(&mut template, None, Event::Settled { ok: result.is_ok() }) {
         tracing::error!(error = %illegal, "a template in creation cannot be settled");
     }
+    if result.is_ok() {
+        writes.extend(schedules::follow_tags(app, &template, Timestamp::now()).await?);
+    }
     let wanted = template.body["properties"]["autoRun"]["state"] == "Enabled"
         && state::next(State::of(&template, None), Event::Run).is_ok();
     // The size was checked, so that a run can be made.
@@ -112,6 +116,7 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
     writes.push(Write::Replace(template));
     writes.push(Write::Operation(operation::ended(operation.clone(), result)));
     app.store().commit(writes).await?;
+    app.wake_triggers();
     if is_auto {
         app.wake_worker();
     }
