@@ -110,6 +110,8 @@ pub(crate) struct Serve {
     pub(crate) region: Vec<String>,
     #[command(flatten)]
     pub(crate) run: ServedRuns,
+    #[command(flatten)]
+    pub(crate) triggers: Triggers,
     /// What runs are carried out on
     #[arg(long, value_enum, default_value = "qemu")]
     pub(crate) backend: BackendKind,
@@ -128,6 +130,18 @@ pub(crate) struct ServedRuns {
     /// Least recently used nodes go when the cache takes more
     #[arg(long, value_name = "GIB", env = "GOLDSMITH_CACHE_GIB", default_value_t = 40)]
     pub(crate) cache_gib: u64,
+}
+
+/// How a service looks at triggers.
+#[derive(Debug, Args)]
+pub(crate) struct Triggers {
+    /// How often at least to look for new versions of the sources that triggers follow
+    #[arg(long = "trigger-interval", value_name = "TIME", value_parser = duration::parse)]
+    #[arg(default_value = "60s")]
+    pub(crate) interval: Duration,
+    /// Deactivate a trigger after so many failed runs in a row
+    #[arg(long = "trigger-failures", value_name = "N", default_value_t = 3)]
+    pub(crate) failures: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -302,6 +316,11 @@ pub(crate) enum Run {
     Logs(RunOf),
     /// The runs of a template, newest first
     Ls {
+        /// GROUP/TEMPLATE, or the template's resource id
+        template: String,
+    },
+    /// When the template is run by itself, as its tag `goldsmith.schedule` says
+    Schedule {
         /// GROUP/TEMPLATE, or the template's resource id
         template: String,
     },

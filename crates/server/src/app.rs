@@ -40,6 +40,7 @@ struct Inner {
     tasks: TaskTracker,
     worker: Notify,
     sweeper: Notify,
+    triggers: Notify,
     feeds: Feeds,
     base_url: OnceLock<String>,
 }
@@ -55,6 +56,7 @@ impl App {
                 tasks: TaskTracker::new(),
                 worker: Notify::new(),
                 sweeper: Notify::new(),
+                triggers: Notify::new(),
                 feeds: Feeds::default(),
                 base_url: OnceLock::new(),
             }),
@@ -100,6 +102,17 @@ impl App {
     /// Waits for [`wake_sweeper`](Self::wake_sweeper); a call before counts.
     pub(crate) async fn sweeper_woken(&self) {
         self.inner.sweeper.notified().await;
+    }
+
+    /// Tells the triggers that something was written that they may be waiting for: a version of a
+    /// gallery, a schedule, the end of a run. One call is remembered until they look.
+    pub(crate) fn wake_triggers(&self) {
+        self.inner.triggers.notify_one();
+    }
+
+    /// Waits for [`wake_triggers`](Self::wake_triggers); a call before counts.
+    pub(crate) async fn triggers_woken(&self) {
+        self.inner.triggers.notified().await;
     }
 
     /// News of the runs that are at work here.

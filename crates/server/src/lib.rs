@@ -27,6 +27,7 @@ mod start;
 pub mod store;
 mod tasks;
 mod tls;
+pub mod trigger;
 pub mod worker;
 
 pub use app::{App, Settings};

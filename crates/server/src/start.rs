@@ -34,6 +34,7 @@ use crate::{
     store::Store,
     tasks,
     tls::Tls,
+    trigger,
     worker::{self, Limits, Local},
 };
 
@@ -71,6 +72,8 @@ pub struct Options {
     pub machines: Machines,
     /// How long the logs of runs are kept once their template is gone.
     pub log_retention: Duration,
+    /// How triggers and schedules are looked at.
+    pub triggers: trigger::Options,
 }
 
 /// What runs are carried out on.
@@ -163,6 +166,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let worker = workers(&app, options.machines).await?;
     let sweeping = retention::keep_sweeping(app.clone(), options.log_retention);
     tasks::spawn(&app, "retention", sweeping);
+    trigger::start(&app, options.triggers);
     let own = url.trim_start_matches("https://").to_owned();
     let site = http::Site::new(app.clone(), auth, names.clone(), own, metrics);
     let config = RustlsConfig::from_config(tls.config.clone());
@@ -221,6 +225,7 @@ async fn workers(app: &App, machines: Machines) -> Result<JoinHandle<()>> {
 }
 
 fn check(options: &Options) -> Result<()> {
+    options.triggers.check()?;
     let address = options.listen;
     if !address.ip().is_loopback() && !options.allow_remote {
         return Err(Error::new(
@@ -387,6 +392,7 @@ mod tests {
             regions: vec!["westus2".to_owned()],
             machines: machines().await,
             log_retention: DAY,
+            triggers: trigger::Options { interval: DAY, failures: 3 },
         }
     }
 

@@ -110,6 +110,11 @@ impl ResolvedEntry {
         matches!(self.origin, Origin::Bootstrap(_))
     }
 
+    /// Whether its version is not known yet: a bootstrapped image gets the date of its making.
+    pub fn is_undated(&self) -> bool {
+        matches!(&self.origin, Origin::Bootstrap(made) if made.version == version_of(&self.urn))
+    }
+
     pub(super) fn urn_of(&self, version: &str) -> String {
         format!("{}:{version}", self.name)
     }
@@ -242,6 +247,11 @@ impl ResolvedEntry {
 
 fn version_of(urn: &str) -> &str {
     urn.rsplit(':').next().unwrap_or_default()
+}
+
+/// Whether a version comes after another, in the order that `latest` takes the last of.
+pub fn is_newer(version: &str, than: &str) -> bool {
+    numbers(version) > numbers(than)
 }
 
 /// Orders versions as people do: 12.9 before 12.10.

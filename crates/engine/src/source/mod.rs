@@ -24,7 +24,7 @@ use vm::Host;
 
 use self::{catalogue::Origin, shelf::Named};
 pub use self::{
-    catalogue::{Catalogue, Listed, ResolvedEntry},
+    catalogue::{Catalogue, Listed, ResolvedEntry, is_newer},
     import::{ImageFacts, check_importable, convert_in, import},
 };
 use crate::{

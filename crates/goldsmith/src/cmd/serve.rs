@@ -31,6 +31,10 @@ pub(super) async fn run(
         regions: args.region,
         machines: machines(&args.run, args.backend, global).await?,
         log_retention: args.log_retention,
+        triggers: server::trigger::Options {
+            interval: args.triggers.interval,
+            failures: args.triggers.failures,
+        },
     };
     let shutdown = signals::cancel_on_signals();
     let running = server::start(options, shutdown.clone()).await?;

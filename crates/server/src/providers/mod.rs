@@ -21,6 +21,7 @@ pub(crate) const TYPES: &[&dyn ResourceType] = &[
     &image_builder::ImageTemplates,
     &image_builder::RunOutputs,
     &image_builder::Runs,
+    &image_builder::Schedules,
     &image_builder::Triggers,
     &compute::image::Image,
     &compute::gallery::Gallery,

@@ -62,6 +62,7 @@ impl Bench {
             epoch: 1,
             vcpus: 1,
             memory_mib: 1,
+            cause: crate::store::Cause::Manual,
             input: json!({}),
         };
         let folder = live::folder(&self.app.settings().layout, &run.id);

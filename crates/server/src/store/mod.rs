@@ -20,8 +20,8 @@ mod write;
 pub use error::Error;
 use jiff::Timestamp;
 pub use model::{
-    Client, EndedRun, Operation, OperationStatus, Page, Resource, ResourceKey, Run, RunState,
-    Select, Write,
+    Cause, Client, EndedRun, Operation, OperationStatus, Page, Resource, ResourceKey, Run,
+    RunState, Select, Write,
 };
 
 use self::{
@@ -70,7 +70,7 @@ macro_rules! runs {
     ($rest:literal) => {
         concat!(
             "SELECT id, template, subscription, operation, state, sub_state, message, queued, \
-             ended, epoch, vcpus, memory_mib, input FROM runs WHERE ",
+             ended, epoch, vcpus, memory_mib, input, cause FROM runs WHERE ",
             $rest
         )
     };

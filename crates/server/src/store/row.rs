@@ -22,6 +22,12 @@ pub(super) fn json(value: &Value) -> String {
     value.to_string()
 }
 
+/// Any value as JSON.
+pub(super) fn as_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value)
+        .unwrap_or_else(|error| unreachable!("plain data is always JSON: {error}"))
+}
+
 /// The name of a state.
 pub(super) fn name(state: impl Serialize) -> String {
     match serde_json::to_value(state) {
@@ -79,6 +85,7 @@ pub(super) fn run(row: &AnyRow) -> Result<Run, sqlx::Error> {
         vcpus: row.try_get("vcpus")?,
         memory_mib: row.try_get("memory_mib")?,
         input: parse(row.try_get("input")?)?,
+        cause: serde_json::from_str(row.try_get("cause")?).map_err(decode)?,
     })
 }
 

@@ -138,6 +138,7 @@ pub(super) async fn end(app: &App, id: &str, who: As, ended: &Ended) {
                 tracing::info!(run = %id, state = ?run.state, "the run is over");
                 let state = format!("{:?}", run.state);
                 metrics::counter!("goldsmith_runs_ended_total", "state" => state).increment(1);
+                app.wake_triggers();
                 return;
             }
             Err(Refused::Lost) => return,

@@ -135,6 +135,7 @@ mod tests {
             vcpus: 1,
             memory_mib: 1,
             input: Value::Null,
+            cause: store::Cause::Manual,
         }
     }
 

@@ -28,6 +28,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("russh", &["vm"]),
     ("reqwest", &["engine", "goldsmith", "e2e"]),
     ("axum", &["server"]),
+    ("croner", &["server"]),
     ("jsonwebtoken", &["server"]),
     ("rcgen", &["server"]),
     ("sqlx", &["server"]),

@@ -55,6 +55,24 @@ fn debian_is_there_whatever_the_case() {
 }
 
 #[test]
+fn versions_come_in_the_order_of_latest() {
+    for (version, than) in
+        [("12.10", "12.9"), ("2.0.0", "1.10.0"), ("12.20261125", "12"), ("18.04.2", "18.04.1")]
+    {
+        assert!(is_newer(version, than) && !is_newer(than, version), "{version}, {than}");
+        assert!(!is_newer(version, version));
+    }
+}
+
+#[test]
+fn an_image_that_is_yet_to_be_bootstrapped_has_no_date() {
+    let (_folder, layout) = layout(Some(&with_files(&["1.0"])));
+    let catalogue = Catalogue::load(&layout).unwrap();
+    assert!(catalogue.resolve("Debian", "debian-12", "12-gen2", "latest").unwrap().is_undated());
+    assert!(!catalogue.resolve("Acme", "base", "gen2", "latest").unwrap().is_undated());
+}
+
+#[test]
 fn an_unknown_image_gets_near_ones_and_the_way_out() {
     let (_folder, layout) = layout(Some(&with_files(&["1.0"])));
     let catalogue = Catalogue::load(&layout).unwrap();

@@ -62,6 +62,7 @@ impl ResourceType for Version {
         let body = json!({ "location": location, "tags": tags, "properties": properties });
         let hidden = existing.as_ref().map_or_else(|| json!({}), |old| old.hidden.clone());
         let (version, created) = generic::put(NAME, app, call, existing, body, hidden).await?;
+        app.wake_triggers();
         Ok(generic::written(created, self.view(app, call, &version), &version))
     }
 
@@ -69,7 +70,9 @@ impl ResourceType for Version {
         if let Some(version) = app.store().resource(&key).await? {
             super::remove_stored(app, &version.id).await?;
         }
-        generic::delete(app, call, key).await
+        let reply = generic::delete(app, call, key).await?;
+        app.wake_triggers();
+        Ok(reply)
     }
 
     fn view(&self, _app: &App, call: &Call, version: &Resource) -> Value {

@@ -132,6 +132,7 @@ fn properties(run: &Run) -> Value {
         "message": run.message,
         "startTime": run.queued.to_string(),
         "operationId": run.operation,
+        "cause": run.cause,
     });
     if !run.sub_state.is_empty() {
         properties["runSubState"] = json!(run.sub_state);

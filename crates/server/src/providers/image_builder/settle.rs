@@ -6,16 +6,17 @@ use api::{
     template::{CustomizerKind, Identity, Template, parse},
 };
 use engine::{error::Error, vm_size};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{advance, check, pin, run, source, staging, until_done};
+use super::{advance, check, pin, run, schedules, source, staging, until_done};
 use crate::{
     App,
     operation::{
         self,
         state::{self, Event, State},
     },
-    store::{self, Operation, Resource, Write},
+    store::{self, Cause, Operation, Resource, Write},
 };
 
 /// Why a template cannot be created, or changed.
@@ -101,10 +102,13 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
     if let Err(illegal) = advance(&mut template, None, Event::Settled { ok: result.is_ok() }) {
         tracing::error!(error = %illegal, "a template in creation cannot be settled");
     }
+    if result.is_ok() {
+        writes.extend(schedules::follow_tags(app, &template, Timestamp::now()).await?);
+    }
     let wanted = template.body["properties"]["autoRun"]["state"] == "Enabled"
         && state::next(State::of(&template, None), Event::Run).is_ok();
     // The size was checked, so that a run can be made.
-    let auto = if wanted { run::automatic(&template).ok() } else { None };
+    let auto = if wanted { run::by_itself(&template, Cause::AutoRun).ok() } else { None };
     let is_auto = auto.is_some();
     if let Some((row, run)) = auto {
         template = run::with_run(template, &run);
@@ -113,6 +117,7 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
     writes.push(Write::Replace(template));
     writes.push(Write::Operation(operation::ended(operation.clone(), result)));
     app.store().commit(writes).await?;
+    app.wake_triggers();
     if is_auto {
         app.wake_worker();
     }

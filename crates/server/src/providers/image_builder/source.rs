@@ -13,6 +13,8 @@ use crate::{
 pub(super) struct Exact {
     /// For `exactVersion`; none for a managed image, which has no versions.
     pub(super) version: Option<String>,
+    /// The version is the one that will be built upon: one still to be bootstrapped gets a date.
+    pub(super) is_dated: bool,
     /// 1 boots by BIOS, 2 by UEFI.
     pub(super) generation: u8,
     /// `Linux` or `Windows`, where it is known.
@@ -39,6 +41,7 @@ pub(super) async fn resolve(
                 )?;
                 Ok(Exact {
                     version: entry.urn.rsplit(':').next().map(str::to_owned),
+                    is_dated: !entry.is_undated(),
                     generation: entry.generation,
                     os_type: Some(entry.os_type),
                 })
@@ -84,6 +87,7 @@ fn of_resource(image: &Resource, version: Option<String>) -> Exact {
     let generation = properties["hyperVGeneration"].as_str() == Some("V1");
     Exact {
         version,
+        is_dated: true,
         generation: if generation { 1 } else { 2 },
         os_type: disk["osType"].as_str().map(str::to_owned),
     }
@@ -131,6 +135,7 @@ async fn in_images(app: &App, id: String, missing: Error) -> Result<Exact, Error
             });
             Ok(Exact {
                 version,
+                is_dated: true,
                 generation: if record.origin.generation == "V1" { 1 } else { 2 },
                 os_type: Some(record.origin.os_type.clone()),
             })

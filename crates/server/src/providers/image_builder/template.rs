@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATES, TEMPLATES_KIND, body, check, check_name,
-    delete, patch, run, settle, staging, version, view,
+    delete, patch, run, schedules, settle, staging, version, view,
 };
 use crate::{
     App,
@@ -44,6 +44,7 @@ impl ResourceType for ImageTemplates {
         let given = template.location.as_deref().unwrap_or_default();
         let location = region::check(app, TEMPLATES, given)?;
         check::identities(app, &template).await?;
+        schedules::check(&json!(template.tags))?;
 
         let body = body::created(&sent, &template, &location);
         let resource = new_resource(&group, &name, body, &template, version(call))?;

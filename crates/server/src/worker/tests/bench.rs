@@ -157,6 +157,7 @@ impl Process {
             vcpus: 2,
             memory_mib: 2048,
             input: template.body.clone(),
+            cause: crate::store::Cause::Manual,
         };
         let writes =
             vec![Write::Insert(template), Write::Operation(operation), Write::InsertRun(run)];
