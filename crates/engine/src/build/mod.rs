@@ -7,6 +7,8 @@
 mod access;
 mod advance;
 mod chain;
+#[allow(dead_code, reason = "its users come with validation and optimization")]
+mod fork;
 mod freshness;
 mod history;
 mod kept;
@@ -15,7 +17,11 @@ mod plan;
 mod report;
 mod wanted;
 
-use std::{panic::AssertUnwindSafe, path::PathBuf, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use api::ErrorCode;
 use futures_util::FutureExt;
@@ -91,7 +97,7 @@ impl Run<'_> {
     }
 
     /// Adds what the machine last showed to an error: serial lines and a screenshot.
-    async fn with_evidence(&self, error: Error, machine: &dyn Machine) -> Error {
+    async fn with_evidence(&self, error: Error, machine: &dyn Machine, serial_log: &Path) -> Error {
         let path = self.log_dir.join("screen.png");
         let mut error = error;
         match tokio::time::timeout(Duration::from_secs(5), machine.screenshot(&path)).await {
@@ -99,7 +105,7 @@ impl Run<'_> {
             Ok(Err(e)) => tracing::debug!(error = %e, "no screenshot"),
             Err(_) => tracing::debug!("no screenshot in time"),
         }
-        error.details.push(format!("serial log: {}", self.log_dir.join("serial.log").display()));
+        error.details.push(format!("serial log: {}", serial_log.display()));
         error
     }
 }
@@ -208,7 +214,8 @@ async fn finish(
     if error.code == ErrorCode::Canceled || live.machine.ended().is_some() {
         return Err(error);
     }
-    let error = run.with_evidence(error, live.machine.as_ref()).await;
+    let serial_log = run.log_dir.join("serial.log");
+    let error = run.with_evidence(error, live.machine.as_ref(), &serial_log).await;
     let Some(time) = run.request.keep else {
         return Err(error);
     };
@@ -320,7 +327,7 @@ pub(crate) fn machine_error(error: vm::Error) -> Error {
         vm::Error::Gone { ended: vm::Ended::GuestShutdown, serial } => (
             ErrorCode::GuestStopped,
             serial.clone(),
-            Some("a customizer must not shut the machine down: goldsmith does that at the end"),
+            Some("a script must not shut the machine down: goldsmith does that at the end"),
         ),
         vm::Error::Gone { serial, .. } => (ErrorCode::GuestStopped, serial.clone(), None),
         vm::Error::Proc(vm::proc::Error::Failed { stderr_tail, .. })
