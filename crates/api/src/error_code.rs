@@ -68,6 +68,8 @@ pub enum ErrorCode {
     GuestUnreachable,
     /// A customizer ended with a failure.
     CustomizerFailed,
+    /// A validator ended with a failure.
+    ValidatorFailed,
     /// The image could not be generalized.
     GeneralizeFailed,
     /// Generalization left something of the build behind.
@@ -118,6 +120,7 @@ impl ErrorCode {
         Self::GuestStopped,
         Self::GuestUnreachable,
         Self::CustomizerFailed,
+        Self::ValidatorFailed,
         Self::GeneralizeFailed,
         Self::LeftoverFound,
         Self::StepTimedOut,
@@ -160,6 +163,7 @@ impl ErrorCode {
             Self::GuestStopped => "GuestStopped",
             Self::GuestUnreachable => "GuestUnreachable",
             Self::CustomizerFailed => "CustomizerFailed",
+            Self::ValidatorFailed => "ValidatorFailed",
             Self::GeneralizeFailed => "GeneralizeFailed",
             Self::LeftoverFound => "LeftoverFound",
             Self::StepTimedOut => "StepTimedOut",
@@ -202,6 +206,7 @@ impl ErrorCode {
             | Self::GuestStopped
             | Self::GuestUnreachable
             | Self::CustomizerFailed
+            | Self::ValidatorFailed
             | Self::GeneralizeFailed
             | Self::LeftoverFound
             | Self::StepTimedOut
@@ -246,6 +251,7 @@ impl ErrorCode {
             | Self::HostNotReady
             | Self::DiskFull
             | Self::CustomizerFailed
+            | Self::ValidatorFailed
             | Self::GeneralizeFailed
             | Self::LeftoverFound
             | Self::DistributeFailed

@@ -41,6 +41,7 @@ struct Inner {
     worker: Notify,
     sweeper: Notify,
     triggers: Notify,
+    janitor: Notify,
     feeds: Feeds,
     base_url: OnceLock<String>,
 }
@@ -57,6 +58,7 @@ impl App {
                 worker: Notify::new(),
                 sweeper: Notify::new(),
                 triggers: Notify::new(),
+                janitor: Notify::new(),
                 feeds: Feeds::default(),
                 base_url: OnceLock::new(),
             }),
@@ -113,6 +115,16 @@ impl App {
     /// Waits for [`wake_triggers`](Self::wake_triggers); a call before counts.
     pub(crate) async fn triggers_woken(&self) {
         self.inner.triggers.notified().await;
+    }
+
+    /// Tells the janitor that something is to be released now. One call is remembered.
+    pub(crate) fn wake_janitor(&self) {
+        self.inner.janitor.notify_one();
+    }
+
+    /// Waits for [`wake_janitor`](Self::wake_janitor); a call before counts.
+    pub(crate) async fn janitor_woken(&self) {
+        self.inner.janitor.notified().await;
     }
 
     /// News of the runs that are at work here.

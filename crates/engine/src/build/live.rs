@@ -10,7 +10,7 @@ use std::{
 use api::ErrorCode;
 use tokio::task::JoinHandle;
 use vm::{
-    Access, Firmware, Guest, Machine, MachineSpec, Seal, Stdin, disk,
+    Access, Firmware, Guest, Host, Machine, MachineSpec, Seal, Stdin, disk,
     seed::{self, Seed},
 };
 
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The unprivileged user that customizers run as.
-const BUILD_USER: &str = "goldsmith";
+pub(super) const BUILD_USER: &str = "goldsmith";
 
 /// Waits until the first boot is over, so that nothing of it is in the way of the first step. With
 /// systemd, cloud-init is part of it: asking cloud-init itself costs seconds of Python under
@@ -49,6 +49,15 @@ fi
 mkdir -p /etc/tmpfiles.d
 test -e /etc/tmpfiles.d/tmp.conf ||
     echo "# by goldsmith: /tmp outlives a boot during the build" > /etc/tmpfiles.d/tmp.conf'"##;
+
+/// As [`BOOTED`], for a machine that is only looked at: nothing is written to its disk.
+const SETTLED: &str = r##"sudo sh -c '
+if command -v systemctl > /dev/null; then
+    systemctl is-system-running --wait > /dev/null
+    systemctl stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer 2> /dev/null
+elif command -v cloud-init > /dev/null; then
+    cloud-init status --wait > /dev/null
+fi'"##;
 
 /// After a resume the clock stands where it was, and whoever resumes the same node twice has the
 /// same random numbers: both are set right before anything else runs.
@@ -130,7 +139,10 @@ impl Live {
         let machine = power_on(run, chain, &work, &mut live_from).await?;
         let guest = match connect(run, machine.as_ref(), &live_from).await {
             Ok(guest) => guest,
-            Err(error) => return Err(run.with_evidence(error, machine.as_ref()).await),
+            Err(error) => {
+                let serial_log = run.log_dir.join("serial.log");
+                return Err(run.with_evidence(error, machine.as_ref(), &serial_log).await);
+            }
         };
         Ok(Self {
             machine,
@@ -289,7 +301,10 @@ async fn settled(publishing: Option<JoinHandle<Result<()>>>) -> Result<()> {
         .code(ErrorCode::InternalError, || "the task that publishes a node died".to_owned())?
 }
 
-async fn unless_gone<T>(machine: &dyn Machine, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn unless_gone<T>(
+    machine: &dyn Machine,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
     let error = tokio::select! {
         result = work => match result {
             Err(error) if error.code == ErrorCode::GuestUnreachable => error,
@@ -299,9 +314,7 @@ async fn unless_gone<T>(machine: &dyn Machine, work: impl Future<Output = Result
     };
     match tokio::time::timeout(SHUTTING_DOWN, machine.gone()).await {
         Ok(()) => Err(gone(machine)),
-        Err(_) => {
-            Err(error.hint("a customizer must neither restart the machine nor cut its network"))
-        }
+        Err(_) => Err(error.hint("a script must neither restart the machine nor cut its network")),
     }
 }
 
@@ -389,10 +402,7 @@ async fn go_on(
     hold: UseLock,
     work: &Path,
 ) -> Result<Prepared> {
-    let booted = run.store.get(&node.meta.booted).ok_or_else(|| {
-        Error::new(ErrorCode::InternalError, format!("node {} lost its first boot", node.meta.key))
-            .hint("goldsmith cache prune --all, then build again")
-    })?;
+    let booted = run.booted(&node.meta)?;
     let below = format!("../{}", node.meta.key);
     overlays(run, chain, work, &below).await?;
     Ok(Prepared {
@@ -411,15 +421,39 @@ async fn go_on(
 async fn connect(run: &Run<'_>, machine: &dyn Machine, p: &Prepared) -> Result<Box<dyn Guest>> {
     let limit = run.request.boot_timeout;
     let guest = machine.connect(&p.access, limit, &run.cx.cancel).await.map_err(machine_error)?;
+    let came = if p.resume_from.is_some() { Came::Resumed } else { Came::Booted };
+    ready(run, machine, guest.as_ref(), came).await?;
+    Ok(guest)
+}
+
+/// How a machine came to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Came {
+    Booted,
+    /// By a boot, and nothing is to be changed on it.
+    BootedToBeLookedAt,
+    Resumed,
+}
+
+/// Waits until the guest can be given work.
+pub(super) async fn ready(
+    run: &Run<'_>,
+    machine: &dyn Machine,
+    guest: &dyn Guest,
+    came: Came,
+) -> Result<()> {
     let mut entropy = [0; 64];
     rustix::rand::getrandom(&mut entropy, rustix::rand::GetRandomFlags::empty())
         .code(ErrorCode::InternalError, || "the host gives no random numbers".to_owned())?;
-    let (command, stdin) = if p.resume_from.is_some() {
-        let now = jiff::Timestamp::now().as_second();
-        (RESUMED.replace("'$now'", &now.to_string()), Stdin::Bytes(&entropy))
-    } else {
-        (BOOTED.to_owned(), Stdin::Empty)
+    let (command, stdin) = match came {
+        Came::Booted => (BOOTED.to_owned(), Stdin::Empty),
+        Came::BootedToBeLookedAt => (SETTLED.to_owned(), Stdin::Empty),
+        Came::Resumed => {
+            let now = jiff::Timestamp::now().as_second();
+            (RESUMED.replace("'$now'", &now.to_string()), Stdin::Bytes(&entropy))
+        }
     };
+    let limit = run.request.boot_timeout;
     let settle = async { guest.run(&command, stdin, &mut |_, _| {}).await.map_err(guest_error) };
     let exit = tokio::time::timeout(limit, unless_gone(machine, settle))
         .await
@@ -427,7 +461,7 @@ async fn connect(run: &Run<'_>, machine: &dyn Machine, p: &Prepared) -> Result<B
     if !exit.success() {
         run.cx.events.warn(format!("the guest's own start-up checks {exit}; going on"));
     }
-    Ok(guest)
+    Ok(())
 }
 
 fn not_booted(limit: Duration) -> Error {
@@ -441,17 +475,24 @@ fn not_booted(limit: Duration) -> Error {
 /// Fresh overlays in `work` upon the files of the same name in `below` (relative to `work`).
 async fn overlays(run: &Run<'_>, chain: &Chain, work: &Path, below: &str) -> Result<()> {
     let below = Path::new(below);
-    let disk_bytes = chain.shape.disk_bytes;
-    disk::create_overlay(run.host, &work.join("disk.qcow2"), &below.join("disk.qcow2"), disk_bytes)
-        .await
-        .map_err(|e| machine_error(e.into()))?;
+    overlay(run.host, work, below, "disk.qcow2", chain.shape.disk_bytes).await?;
     if chain.shape.uefi {
-        let bytes = run.vars_bytes;
-        disk::create_overlay(run.host, &work.join("vars.qcow2"), &below.join("vars.qcow2"), bytes)
-            .await
-            .map_err(|e| machine_error(e.into()))?;
+        overlay(run.host, work, below, "vars.qcow2", run.vars_bytes).await?;
     }
     Ok(())
+}
+
+/// A fresh overlay `name` in `work` upon the file of the same name in `below`.
+pub(super) async fn overlay(
+    host: &Host,
+    work: &Path,
+    below: &Path,
+    name: &str,
+    bytes: u64,
+) -> Result<()> {
+    disk::create_overlay(host, &work.join(name), &below.join(name), bytes)
+        .await
+        .map_err(|e| machine_error(e.into()))
 }
 
 impl Run<'_> {
@@ -474,6 +515,14 @@ impl Run<'_> {
             machine_type: None,
             cpu_model: None,
         }
+    }
+
+    /// The first boot at the root of a node's chain: it has the seed and the keys.
+    pub(super) fn booted(&self, meta: &NodeMeta) -> Result<Node> {
+        self.store.get(&meta.booted).ok_or_else(|| {
+            Error::new(ErrorCode::InternalError, format!("node {} lost its first boot", meta.key))
+                .hint("goldsmith cache prune --all, then build again")
+        })
     }
 
     fn ram_meta(&self, bytes: u64, seconds: f64) -> RamMeta {

@@ -18,9 +18,11 @@ pub struct Report {
     pub source_digest: String,
     pub outputs: Vec<RunOutput>,
     pub exports: Vec<Exported>,
+    /// Nothing was made: only the source was validated.
+    pub source_validation_only: bool,
     /// Keys of all nodes, first boot first.
     pub nodes: Vec<String>,
-    /// Where `customization.log` and `serial.log` are.
+    /// Where `customization.log`, `validation.log` and `serial.log` are.
     pub log_dir: PathBuf,
     /// The whole run, in seconds.
     pub seconds: f64,
@@ -40,6 +42,7 @@ impl Report {
             source_digest: source.digest.clone(),
             outputs,
             exports,
+            source_validation_only: false,
             nodes: chain.links.iter().map(|link| link.key.to_string()).collect(),
             log_dir: PathBuf::new(),
             seconds: 0.0,

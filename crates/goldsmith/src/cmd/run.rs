@@ -29,15 +29,16 @@ pub(super) async fn run(command: cli::Run, output: &Output) -> Result {
             let (template, run) = chosen(&client, &args).await?;
             watch(&client, &template, &run, output).await
         }
-        cli::Run::Logs(args) => {
-            let run = match is_run_id(&args.template) {
-                true => client.run(&args.template),
+        cli::Run::Logs { of, validation } => {
+            let run = match is_run_id(&of.template) {
+                true => client.run(&of.template),
                 false => {
-                    let (template, run) = chosen(&client, &args).await?;
+                    let (template, run) = chosen(&client, &of).await?;
                     format!("{template}/runs/{}", text(&run["name"]))
                 }
             };
-            let log = client.log(&run).await?;
+            let which = if validation { "logs/validation.log" } else { "log" };
+            let log = client.log(&format!("{run}/{which}")).await?;
             output.result("log", &log, || log.clone());
             Ok(0)
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::{extract::Request, response::Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
+use engine::step::CUSTOMIZATION_LOG;
 use http::{HeaderMap, StatusCode, header};
 
 use super::{Site, around::RequestId, body, query, reply};
@@ -12,7 +13,6 @@ use crate::{
     auth::{Audience, Denied},
     live,
     store::ResourceKey,
-    worker,
 };
 
 /// Asks a client for a token that is newer than the one it has: az fetches one and repeats the call.
@@ -77,7 +77,7 @@ fn live(path: &Path, method: &http::Method) -> Option<Live> {
     };
     let what = match what {
         [what] if is(what, "events") => What::Events,
-        [what] if is(what, "log") => What::Log(worker::LOG.to_owned()),
+        [what] if is(what, "log") => What::Log(CUSTOMIZATION_LOG.to_owned()),
         [what, name] if is(what, "logs") => What::Log(name.to_lowercase()),
         _ => return None,
     };

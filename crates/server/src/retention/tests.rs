@@ -67,13 +67,15 @@ impl Bench {
         };
         let folder = live::folder(&self.app.settings().layout, &run.id);
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join(worker::LOG), "log").unwrap();
+        fs::write(folder.join(engine::step::CUSTOMIZATION_LOG), "log").unwrap();
         self.app.store().commit(vec![Write::InsertRun(run.clone())]).await.unwrap();
         run.id
     }
 
     async fn is_there(&self, run: &str) -> bool {
-        let file = live::folder(&self.app.settings().layout, run).join(worker::LOG).exists();
+        let file = live::folder(&self.app.settings().layout, run)
+            .join(engine::step::CUSTOMIZATION_LOG)
+            .exists();
         let row = self.app.store().run(run).await.unwrap().is_some();
         assert_eq!(file, row, "a row without its folder, or the other way round");
         row

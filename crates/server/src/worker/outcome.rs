@@ -1,11 +1,14 @@
 //! From how a build ended to what is written: state, message, operation, outputs.
 
 use api::{ErrorCode, template::Template};
-use engine::error::Error;
+use engine::{
+    error::Error,
+    step::{CUSTOMIZATION_LOG, Phase, VALIDATION_LOG},
+};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{artifacts, executor::Ended, journal::LOG, local, machines};
+use super::{artifacts, executor::Ended, local, machines};
 use crate::{
     App, blobs,
     operation::{
@@ -26,7 +29,7 @@ pub(crate) async fn end(
     let base = app.base_url().unwrap_or_default();
     let log = match owner.as_ref().and_then(staging::account) {
         Some(account) => {
-            format!("{base}/storage/{account}/{}/{}/{LOG}", blobs::LOGS, run.id)
+            format!("{base}/storage/{account}/{}/{}/{CUSTOMIZATION_LOG}", blobs::LOGS, run.id)
         }
         None => format!("{base}{}/runs/{}/log", run.template, run.id),
     };
@@ -102,7 +105,12 @@ fn message(log: &str, run: &Run, error: &Error) -> String {
         .filter(|line| line.starts_with("also: ") || line.starts_with("published: "))
         .map(|line| format!(" {line}."))
         .collect();
-    format!("{what}{also} {}", pointer(log, run))
+    let validated = error.step.as_deref().and_then(Phase::of) == Some(Phase::Validating);
+    let validation = match validated {
+        true => format!(" Validation log location: {}.", validation_log(log)),
+        false => String::new(),
+    };
+    format!("{what}{also}{validation} {}", pointer(log, run))
 }
 
 /// Where the log is, in the words that tools look for.
@@ -113,6 +121,14 @@ fn pointer(log: &str, run: &Run) -> String {
          operationId to search packer log.",
         run.operation
     )
+}
+
+/// The validators' log, which is beside the other one.
+fn validation_log(log: &str) -> String {
+    match log.strip_suffix(CUSTOMIZATION_LOG) {
+        Some(folder) => format!("{folder}{VALIDATION_LOG}"),
+        None => format!("{log}s/{VALIDATION_LOG}"),
+    }
 }
 
 #[cfg(test)]

@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 use vm::fake::{Call, Reaction};
 
 use self::bench::{Bench, GROUP, Process, compute};
-use super::{Capacity, LOG};
+use super::Capacity;
 use crate::{
     live::{self, Whose},
     store::{OperationStatus, Run, RunState, Select, Write},
 };
+use engine::step::CUSTOMIZATION_LOG;
 
 fn managed(name: &str) -> Value {
     json!([{ "type": "ManagedImage", "runOutputName": "made", "location": "West US 2",
@@ -128,7 +129,7 @@ async fn a_failing_customizer_is_told_with_its_log() {
     );
     assert!(output(&process, "t", "made").await.is_none());
 
-    let log = live::log(&process.app, &of(&run), &id, LOG).await.unwrap();
+    let log = live::log(&process.app, &of(&run), &id, CUSTOMIZATION_LOG).await.unwrap();
     let log = to_bytes(log.into_body(), usize::MAX).await.unwrap();
     let line = format!("[{id}] PACKER ERR no such package\n");
     assert!(String::from_utf8_lossy(&log).contains(&line), "{log:?}");
@@ -366,7 +367,7 @@ async fn events_can_be_followed_from_where_a_reader_left() {
     assert_eq!(text.matches("\ndata: ").count() + text.matches("\ndata:{").count(), all.len());
     assert_eq!(sse(Some("x")).await.unwrap_err().status, http::StatusCode::BAD_REQUEST);
     let other = Whose::Template(crate::store::ResourceKey::of("/other"));
-    let refused = live::log(&process.app, &other, &id, LOG).await.unwrap_err();
+    let refused = live::log(&process.app, &other, &id, CUSTOMIZATION_LOG).await.unwrap_err();
     assert_eq!(refused.status, http::StatusCode::NOT_FOUND);
 }
 

@@ -56,5 +56,7 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
     writes.push(Write::Operation(operation::ended(operation.clone(), Ok(()))));
     app.store().commit(writes).await?;
     app.wake_sweeper();
+    // Machines that its failed runs left for a look inside go with it.
+    app.wake_janitor();
     Ok(())
 }
