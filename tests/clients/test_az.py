@@ -312,9 +312,9 @@ def test_the_staging_group_its_blobs_and_the_machine(world, group):
     shown = az("image", "builder", "show", "-g", group, "-n", "staged")
     staging = shown["exactStagingResourceGroup"].split("/")[-1]
     assert az("group", "show", "-n", staging)["tags"]["imageTemplateName"] == "staged"
-    kinds = {one["type"].split("/")[-1] for one in az("resource", "list", "-g", staging)}
-    assert kinds >= {"storageAccounts", "virtualMachines", "disks", "networkInterfaces"}, kinds
-    name = az("storage", "account", "list", "-g", staging)[0]["name"]
+    found = {one["type"].split("/")[-1]: one["name"] for one in az("resource", "list", "-g", staging)}
+    assert set(found) >= {"storageAccounts", "virtualMachines", "disks", "networkInterfaces"}, found
+    name = found["storageAccounts"]
     account = az("storage", "account", "show", "-g", staging, "-n", name)
     machine = az("vm", "list", "-g", staging)[0]
     view = az("vm", "get-instance-view", "-g", staging, "-n", machine["name"])

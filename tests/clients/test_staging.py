@@ -462,6 +462,21 @@ def test_a_failed_creation_leaves_no_staging_group(arm, service, scripts):
     assert arm("GET", path("stillborn")).status_code == 404
 
 
+def test_a_run_without_its_account_fails_and_says_so(arm, service):
+    made = body(service)
+    made["properties"]["distribute"] = [{"type": "VHD", "runOutputName": "disk"}]
+    create(arm, "robbed", made)
+    group = staging(arm, "robbed")
+    folder = service.data / "server" / "storage" / account(arm, "robbed")["name"]
+    assert arm("DELETE", group).status_code == 202
+    until("the group is gone", lambda: arm("GET", group).status_code == 404)
+    operation = finished(arm, arm("POST", f"{path('robbed')}/run"))
+    assert operation["status"] == "Failed" and "storage account" in operation["error"]["message"], operation
+    assert arm("GET", f"{path('robbed')}/runOutputs/disk").status_code == 404 and not folder.exists()
+    delete(arm, "robbed")
+    assert arm("GET", path("robbed")).status_code == 404
+
+
 def test_a_group_goes_with_what_was_staged_for_its_templates(arm, service):
     arm("PUT", "resourcegroups/whole", json={"location": "westus2"})
     made = body(service)

@@ -577,7 +577,7 @@ async fn what_is_not_there_is_said() {
         (format!("/subscriptions/{S}/nothing"), 404, "InvalidResourceType"),
         (format!("/subscriptions/{S}/providers/Microsoft.Nope"), 404, "InvalidResourceNamespace"),
         (format!("/subscriptions/{S}/providers/Microsoft.Nope/x"), 404, "InvalidResourceNamespace"),
-        (format!("/subscriptions/{S}/{COMPUTE}/disks"), 404, "InvalidResourceType"),
+        (format!("/subscriptions/{S}/{COMPUTE}/snapshots"), 404, "InvalidResourceType"),
         (format!("/subscriptions/{S}/{COMPUTE}/images/x"), 404, "InvalidResourceType"),
         (
             format!("/subscriptions/{S}/resourceGroups/no/{COMPUTE}/images/x"),

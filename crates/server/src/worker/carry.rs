@@ -34,13 +34,13 @@ pub(super) async fn carry(app: &App, executor: &dyn Executor, run: Run) {
             return tokio::time::sleep(RETRY).await;
         }
     };
-    let ended = match refusal(app, &run).await {
-        Ok(Some(error)) => {
+    let ended = match ready(app, &run).await {
+        Ok(Err(error)) => {
             staged::log_refusal(app, &run.id, &error).await;
             Ended { outputs: Vec::new(), error: Some(error) }
         }
-        Ok(None) => match build(app, executor, &run).await {
-            Some(ended) => staged::deliver(app, &run, ended).await,
+        Ok(Ok(account)) => match build(app, executor, &run, &account).await {
+            Some(ended) => staged::deliver(app, &run, &account, ended).await,
             None => return,
         },
         Err(e) => {
@@ -52,22 +52,26 @@ pub(super) async fn carry(app: &App, executor: &dyn Executor, run: Run) {
     end(app, &run.id, As::Holder(run.epoch), &ended).await;
 }
 
-/// Why the run does not even begin to build.
-async fn refusal(app: &App, run: &Run) -> Result<Option<Error>, store::Error> {
+/// The account that the run works with, or why it does not even begin to build.
+async fn ready(app: &App, run: &Run) -> Result<Result<String, Error>, store::Error> {
     if run.state == RunState::Canceling {
-        return Ok(Some(Error::new(ErrorCode::Canceled, "canceled before the build")));
+        return Ok(Err(Error::new(ErrorCode::Canceled, "canceled before the build")));
     }
-    match local::parse(&run.input) {
-        Ok(template) => targets::missing(app, &template).await,
-        Err(error) => Ok(Some(error)),
+    let template = match local::parse(&run.input) {
+        Ok(template) => template,
+        Err(error) => return Ok(Err(error)),
+    };
+    match targets::missing(app, &template).await? {
+        Some(error) => Ok(Err(error)),
+        None => staged::account(app, run).await,
     }
 }
 
 /// Builds. `None` if the run is somebody else's by now.
-async fn build(app: &App, executor: &dyn Executor, run: &Run) -> Option<Ended> {
+async fn build(app: &App, executor: &dyn Executor, run: &Run, account: &str) -> Option<Ended> {
     let template = run.template.as_str().rsplit('/').next().unwrap_or_default().to_owned();
-    let account = staged::account(app, run).await;
-    executor.submit(Job { run_id: run.id.clone(), template, input: run.input.clone(), account });
+    let (run_id, input) = (run.id.clone(), run.input.clone());
+    executor.submit(Job { run_id, template, input, account: account.to_owned() });
     // What came while there was nothing to cancel yet.
     if let Ok(Some(now)) = app.store().run(&run.id).await
         && now.state == RunState::Canceling

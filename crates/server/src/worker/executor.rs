@@ -16,7 +16,7 @@ pub struct Job {
     /// The template's body.
     pub input: Value,
     /// The storage account that has the template's scripts.
-    pub account: Option<String>,
+    pub account: String,
 }
 
 /// A machine that a run holds.

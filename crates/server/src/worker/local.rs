@@ -204,7 +204,7 @@ impl Inner {
             run_id: Some(job.run_id),
         };
         let template = parse(&job.input)?;
-        staged::fetch_scripts(&cx, job.account.as_deref(), &job.input).await;
+        staged::fetch_scripts(&cx, &job.account, &job.input).await;
         let input = Input { name: job.template, template, base_dir: PathBuf::from("/") };
         let plan = tokio::select! {
             biased;

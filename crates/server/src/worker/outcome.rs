@@ -25,11 +25,11 @@ pub(crate) async fn end(
     run: &mut Run,
     ended: &Ended,
 ) -> Result<Vec<Write>, store::Error> {
-    let owner = app.store().resource(&run.template).await?;
     let base = app.base_url().unwrap_or_default();
-    let log = match owner.as_ref().and_then(staging::account) {
+    let log = match staging::present_account(app, &run.template).await? {
         Some(account) => {
-            format!("{base}/storage/{account}/{}/{}/{CUSTOMIZATION_LOG}", blobs::LOGS, run.id)
+            let (name, id) = (account.name, &run.id);
+            format!("{base}/storage/{name}/{}/{id}/{CUSTOMIZATION_LOG}", blobs::LOGS)
         }
         None => format!("{base}{}/runs/{}/log", run.template, run.id),
     };

@@ -17,19 +17,25 @@ use crate::{
     blobs::{self, Blob, VHDS},
     live,
     providers::image_builder::{pin, staging},
-    store::Run,
+    store::{self, Run},
 };
 
-/// The account of the run's template. A database that does not answer now is asked again by who needs it.
-pub(super) async fn account(app: &App, run: &Run) -> Option<String> {
-    let template = app.store().resource(&run.template).await.ok().flatten()?;
-    staging::account(&template).map(str::to_owned)
+/// The account of the run's template.
+///
+/// # Errors
+/// It is gone. That the database does not answer is told as it is.
+pub(super) async fn account(app: &App, run: &Run) -> Result<Result<String, Error>, store::Error> {
+    let found = staging::present_account(app, &run.template).await?;
+    Ok(found.map(|account| account.name).ok_or_else(|| {
+        let text = "the staging storage account of the image template is gone: its resource group was deleted";
+        Error::new(ErrorCode::NotFound, text)
+            .hint("delete the image template and create it again")
+    }))
 }
 
 /// Puts the pinned scripts where the engine looks first. One that is not there is fetched by the
 /// engine, which takes nothing but what was pinned.
-pub(super) async fn fetch_scripts(cx: &Cx, account: Option<&str>, input: &Value) {
-    let Some(account) = account else { return };
+pub(super) async fn fetch_scripts(cx: &Cx, account: &str, input: &Value) {
     let folder = blobs::root(&cx.layout).join(account);
     for script in pin::pinned(&input["properties"]) {
         let path = folder.join(script.container).join(&script.blob);
@@ -43,14 +49,10 @@ pub(super) async fn fetch_scripts(cx: &Cx, account: Option<&str>, input: &Value)
 
 /// Moves VHDs that have no place of their own into the account. One that cannot be moved is no output,
 /// and the run has failed there.
-pub(super) async fn deliver(app: &App, run: &Run, mut ended: Ended) -> Ended {
-    let account = match account(app, run).await {
-        Some(account) => account,
-        None => return ended,
-    };
+pub(super) async fn deliver(app: &App, run: &Run, account: &str, mut ended: Ended) -> Ended {
     let mut outputs = Vec::new();
     for output in std::mem::take(&mut ended.outputs) {
-        match stage(app, run, &account, output).await {
+        match stage(app, run, account, output).await {
             Ok(output) => outputs.push(output),
             Err(error) => ended.error = Some(ended.error.take().unwrap_or(error)),
         }

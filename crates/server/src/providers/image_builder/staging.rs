@@ -50,8 +50,20 @@ pub(super) fn chosen(
 }
 
 /// The name of a template's storage account. It is there once the template has settled.
-pub(crate) fn account(template: &Resource) -> Option<&str> {
+fn account(template: &Resource) -> Option<&str> {
     template.hidden[ACCOUNT].as_str()
+}
+
+/// A template's storage account as it is now: somebody may have deleted its group.
+pub(crate) async fn present_account(
+    app: &App,
+    template: &ResourceKey,
+) -> Result<Option<Resource>, store::Error> {
+    let Some(template) = app.store().resource(template).await? else { return Ok(None) };
+    match account(&template) {
+        Some(name) => storage::named(app, name).await,
+        None => Ok(None),
+    }
 }
 
 /// The key of a template's staging group.
@@ -234,14 +246,14 @@ pub(crate) async fn release(app: &App, template: &Resource) -> Result<Vec<Write>
         let (key, revision) = (group.key(), group.revision);
         return Ok(vec![Write::RemoveBelow(key.clone()), Write::Remove(key, revision)]);
     }
-    if group.body["tags"][USED_BY] != json!(template.id) {
-        return Ok(Vec::new());
-    }
     let mut writes = Vec::new();
     let name = account(template).unwrap_or_default();
     let key = ResourceKey::of(&format!("{id}/providers/{}/{name}", storage::NAME));
     if let Some(account) = app.store().resource(&key).await? {
         writes.push(Write::Remove(key, account.revision));
+    }
+    if group.body["tags"][USED_BY] != json!(template.id) {
+        return Ok(writes);
     }
     if let Some(tags) = group.body["tags"].as_object_mut() {
         tags.remove(USED_BY);

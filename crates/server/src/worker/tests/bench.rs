@@ -137,6 +137,8 @@ impl Process {
             ..resource("microsoft.virtualmachineimages/imagetemplates", name, body(distribute))
         };
         self.insert("microsoft.resources/resourcegroups", &staging).await;
+        let account = format!("{GROUP}/providers/Microsoft.Storage/storageAccounts/st{name}");
+        self.insert("microsoft.storage/storageaccounts", &account).await;
         let operation = Operation {
             id: engine::new_run_id(),
             subscription: "s".into(),
