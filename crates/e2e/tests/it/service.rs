@@ -12,6 +12,7 @@ fn outcome(steps: &[(String, String)], step: &str) -> String {
     steps.iter().find(|(name, _)| name == step).map(|(_, how)| how.clone()).unwrap_or_default()
 }
 
+// conformance: 94, 103, 118
 #[test]
 fn a_template_is_run_and_leaves_an_image_and_a_version() {
     let service = Service::start(Lab::new());
@@ -55,6 +56,7 @@ fn a_template_is_run_and_leaves_an_image_and_a_version() {
     service.lab().assert_clean();
 }
 
+// conformance: 96, 136, 138
 #[test]
 fn a_run_that_is_canceled_ends_within_10_s_and_leaves_no_machine() {
     let service = Service::start(Lab::new());
@@ -75,6 +77,7 @@ fn a_run_that_is_canceled_ends_within_10_s_and_leaves_no_machine() {
     service.delete(&id);
 }
 
+// conformance: 137
 #[test]
 fn a_run_whose_server_is_killed_goes_on_with_the_next_and_no_machine_is_orphaned() {
     let mut service = Service::start(Lab::new());

@@ -33,6 +33,7 @@ async fn output(process: &Process, template: &str, name: &str) -> Option<Value> 
     process.resource(&id).await.map(|found| found.body["properties"].clone())
 }
 
+// conformance: 94, 103
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_succeeds_leaves_outputs_and_images() {
     let bench = Bench::new().await;
@@ -124,6 +125,7 @@ async fn a_failing_customizer_is_told_with_its_log() {
     bench.assert_nothing_is_held();
 }
 
+// conformance: 96, 138
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_at_work_is_canceled() {
     let bench = Bench::new().await;
@@ -149,6 +151,7 @@ async fn a_run_at_work_is_canceled() {
     bench.assert_nothing_is_held();
 }
 
+// conformance: 96
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_waits_and_can_be_canceled_there() {
     let bench = Bench::new().await;
@@ -198,6 +201,7 @@ async fn one_distributor_of_two_that_fails_makes_it_partial() {
     assert!(output(&process, "t", "disk").await.is_none());
 }
 
+// conformance: 137
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_ends_leaves_the_run_to_the_next() {
     let bench = Bench::new().await;
@@ -235,6 +239,7 @@ fn cut_off(bench: &Bench) -> String {
     id
 }
 
+// conformance: 137
 #[test]
 fn a_run_that_was_cut_off_goes_on() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -255,6 +260,7 @@ fn a_run_that_was_cut_off_goes_on() {
     });
 }
 
+// conformance: 137
 #[test]
 fn a_run_that_was_cut_off_twice_fails() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
