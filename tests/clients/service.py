@@ -12,6 +12,7 @@ import requests
 
 GOLDSMITH = os.environ["GOLDSMITH"]
 READY_WITHIN_S = 60
+WITHIN_S = 60
 
 
 def free_port():
@@ -111,6 +112,16 @@ class Service:
         if self.process and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(timeout=30)
+
+
+def until(what, within=WITHIN_S):
+    """Asks again and again, until the answer is one."""
+    deadline = time.monotonic() + within
+    while True:
+        answer = what()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, what.__doc__ or "it did not come to that"
 
 
 def scrub(text):

@@ -88,6 +88,7 @@ def test_identities_and_galleries(world, group):
     assert [d["name"] for d in definitions] == ["web"]
 
 
+# conformance: 103, 128
 def test_a_template_from_a_file_is_run_and_leaves_its_outputs(world, group):
     az, service, folder = world
     file = folder / "template.json"
@@ -113,6 +114,7 @@ def test_a_template_from_a_file_is_run_and_leaves_its_outputs(world, group):
     assert az("image", "show", "-g", group, "-n", "web-image")["provisioningState"] == "Succeeded"
 
 
+# conformance: 26, 128
 def test_a_second_template_of_that_name_is_refused(world, group):
     az, service, folder = world
     file = folder / "again.json"
@@ -124,6 +126,7 @@ def test_a_second_template_of_that_name_is_refused(world, group):
     az("image", "builder", "delete", "-g", group, "-n", "twice", parse=False)
 
 
+# conformance: 128, 130
 def test_create_by_flags_and_defer(world, group):
     az, _, _ = world
     made = az("image", "builder", "create", "-g", group, "-n", "flags", "--image-source",
@@ -140,6 +143,7 @@ def test_create_by_flags_and_defer(world, group):
     az("image", "builder", "delete", "-g", group, "-n", "later", parse=False)
 
 
+# conformance: 108, 109, 132
 def test_identity_of_a_template(world, group):
     az, _, _ = world
     az("identity", "create", "-g", group, "-n", "other")
@@ -156,6 +160,7 @@ def test_identity_of_a_template(world, group):
     az("image", "builder", "delete", "-g", group, "-n", "who", parse=False)
 
 
+# conformance: 131
 def test_triggers(world, group):
     az, _, _ = world
     az("image", "builder", "create", "-g", group, "-n", "watched", "--image-source", templates.URN,
@@ -169,6 +174,7 @@ def test_triggers(world, group):
     assert az("image", "builder", "trigger", "list", *where) == []
 
 
+# conformance: 96, 100, 128, 130
 def test_cancel(world, group):
     az, service, folder = world
     file = folder / "slow.json"
@@ -184,6 +190,7 @@ def test_cancel(world, group):
     az("image", "builder", "show", "-g", group, "-n", "slow", code=3)
 
 
+# conformance: 5
 def test_generic_commands(world, group):
     az, service, _ = world
     kind = "Microsoft.VirtualMachineImages/imageTemplates"
@@ -201,6 +208,7 @@ def test_generic_commands(world, group):
     assert images and images[0]["urn"].startswith("Tests:tiny:")
 
 
+# conformance: 5, 26
 def test_resources_of_any_type_are_tagged_updated_and_acted_upon(world, group):
     az, _, _ = world
     kind = "Microsoft.VirtualMachineImages/imageTemplates"

@@ -67,7 +67,7 @@ fn a_template_is_run_and_leaves_an_image_and_a_version() {
     service.lab().assert_clean();
 }
 
-// conformance: 96, 138
+// conformance: 96, 136, 138
 #[test]
 fn a_run_that_is_canceled_ends_within_10_s_and_leaves_no_machine() {
     let service = Service::start(Lab::new());

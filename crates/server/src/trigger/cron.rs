@@ -16,6 +16,7 @@ const FIELDS: usize = 5;
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule {
     cron: Cron,
+    fields: String,
     zone: TimeZone,
     zone_name: String,
 }
@@ -39,8 +40,9 @@ impl Schedule {
         })?;
         let parser =
             CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let cron = parser.parse(&fields.join(" ")).map_err(|e| wrong(text, &e.to_string()))?;
-        let schedule = Self { cron, zone, zone_name: zone_name.to_owned() };
+        let fields = fields.join(" ");
+        let cron = parser.parse(&fields).map_err(|e| wrong(text, &e.to_string()))?;
+        let schedule = Self { cron, fields, zone, zone_name: zone_name.to_owned() };
         if schedule.after(now).is_none() {
             return Err(wrong(text, "such a time never comes"));
         }
@@ -59,9 +61,9 @@ impl Schedule {
         Some(last.timestamp())
     }
 
-    /// The five fields.
+    /// The five fields, as they were written.
     pub(crate) fn expression(&self) -> &str {
-        self.cron.as_str()
+        &self.fields
     }
 
     /// The zone's name.

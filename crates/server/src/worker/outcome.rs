@@ -160,6 +160,7 @@ mod tests {
         Ended { outputs: Vec::new(), error: Some(error) }
     }
 
+    // conformance: 99
     #[test]
     fn a_timeout_is_told_in_the_words_that_are_looked_for() {
         let (state, error) = judge("", &run(RunState::Running), &failed(ErrorCode::BuildTimeout));

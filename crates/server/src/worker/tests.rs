@@ -38,6 +38,7 @@ async fn output(process: &Process, template: &str, name: &str) -> Option<Value> 
     process.resource(&id).await.map(|found| found.body["properties"].clone())
 }
 
+// conformance: 94, 103
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_succeeds_leaves_outputs_and_images() {
     let bench = Bench::new().await;
@@ -195,6 +196,7 @@ async fn a_machine_is_shown_for_as_long_as_the_run_holds_it() {
     bench.assert_nothing_is_held();
 }
 
+// conformance: 96, 138
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_at_work_is_canceled() {
     let bench = Bench::new().await;
@@ -271,6 +273,7 @@ async fn one_distributor_of_two_that_fails_makes_it_partial() {
     assert!(output(&process, "t", "disk").await.is_none());
 }
 
+// conformance: 137
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_ends_leaves_the_run_to_the_next() {
     let bench = Bench::new().await;
@@ -329,6 +332,7 @@ fn a_run_that_was_cut_off_goes_on() {
     });
 }
 
+// conformance: 137
 #[test]
 fn a_run_that_was_cut_off_twice_fails() {
     let runtime = tokio::runtime::Runtime::new().unwrap();

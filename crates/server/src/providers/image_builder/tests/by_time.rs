@@ -117,7 +117,10 @@ async fn tags_set_change_and_take_away_the_schedule() {
     let tag = async |tags: Value| service.patch("2024-02-01", "t1", json!({ "tags": tags })).await;
     tag(json!({ "goldsmith.schedule": "Europe/Berlin 30 2 * * MON" })).await.unwrap();
     let shown = service.schedule().await.unwrap();
-    assert_eq!(shown["timeZone"], "Europe/Berlin");
+    assert_eq!(
+        (&shown["expression"], &shown["timeZone"]),
+        (&json!("30 2 * * MON"), &json!("Europe/Berlin"))
+    );
     let monday = service.next().await;
     // Other tags leave it alone, also what is due and not yet begun.
     tag(json!({ "goldsmith.schedule": "Europe/Berlin 30 2 * * MON", "a": "b" })).await.unwrap();

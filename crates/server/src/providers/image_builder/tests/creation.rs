@@ -2,6 +2,7 @@
 
 use super::*;
 
+// conformance: 12, 13, 14, 26, 30, 39
 #[tokio::test]
 async fn a_template_settles_with_everything_filled_in() {
     let service = Service::new().await;
@@ -54,6 +55,7 @@ async fn a_template_settles_with_everything_filled_in() {
     );
 }
 
+// conformance: 27, 29, 36, 119
 #[tokio::test]
 async fn what_cannot_be_made_stays_as_failed_and_can_be_deleted() {
     let service = Service::new().await;
@@ -97,6 +99,7 @@ async fn what_cannot_be_made_stays_as_failed_and_can_be_deleted() {
     }
 }
 
+// conformance: 7, 11
 #[tokio::test]
 async fn what_is_wrong_from_the_start_is_refused() {
     let service = Service::new().await;
@@ -121,6 +124,7 @@ async fn what_is_wrong_from_the_start_is_refused() {
     assert_eq!(service.created("2024-02-01", "t", &sent).await["location"], "westus2");
 }
 
+// conformance: 38, 137
 #[tokio::test]
 async fn creation_goes_on_after_a_restart_and_only_once() {
     let mut service = Service::new().await;
@@ -156,6 +160,7 @@ async fn creation_goes_on_after_a_restart_and_only_once() {
     assert!(!resume(service.app.clone(), run).await);
 }
 
+// conformance: 91, 95, 97, 100, 114, 116, 117
 #[tokio::test]
 async fn a_run_shows_in_its_template_and_bars_deletion_until_it_is_canceled() {
     let service = Service::new().await;
@@ -210,6 +215,7 @@ async fn a_run_shows_in_its_template_and_bars_deletion_until_it_is_canceled() {
     assert!(again["properties"].get("lastRunStatus").is_none());
 }
 
+// conformance: 96, 98
 #[tokio::test]
 async fn a_run_at_work_is_told_to_end_once() {
     let service = Service::new().await;
@@ -252,6 +258,7 @@ async fn a_run_at_work_is_told_to_end_once() {
     assert_eq!(Runs.get(&service.app, &read, &none).await.unwrap_err().status, 404);
 }
 
+// conformance: 26, 95
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_requests_at_once_one_wins() {
     let service = Service::new().await;
