@@ -148,9 +148,12 @@ async fn forge(run: &Run<'_>, plan: &Plan, live: &mut Option<Live>) -> Result<Re
     let source = cx
         .step(Step::Source, &plan.source.title(), SOURCE_LIMIT, plan.source.obtain(cx, run.host))
         .await?;
+    let (exact, digest) = (source.exact_version.clone(), source.digest.clone());
+    cx.events.send(Event::SourceResolved { source: exact, digest });
     plan.check_disk(&source)?;
     let distributors = &plan.template.properties.distribute;
     let targets = distribute::check(cx, distributors, Some(source.version()))?;
+    distribute::agree(cx, distributors, &source)?;
     let chain = Chain::compute(plan, &source, run.host, &run.store, run.request.freshness, &run.id);
     history::remember(&cx.layout, plan, &chain);
 

@@ -22,6 +22,8 @@ pub struct Job {
 pub enum Seen {
     /// It is in this phase now.
     Phase(Phase),
+    /// What it builds upon: the URN with its concrete version, or the id of an image.
+    Source(String),
     /// It is over and holds nothing any more; nothing is seen after this.
     Ended(Ended),
 }

@@ -56,6 +56,7 @@ struct Inner {
     backend: Arc<dyn Backend>,
     feeds: Feeds,
     limits: Limits,
+    fetch: engine::fetch::Limits,
     active: Mutex<HashMap<String, Active>>,
 }
 
@@ -69,8 +70,8 @@ impl Local {
     /// An executor that builds below the service's folders.
     pub fn new(app: &App, host: Host, backend: Arc<dyn Backend>, limits: Limits) -> Self {
         let (layout, feeds) = (app.settings().layout.clone(), app.feeds().clone());
-        let active = Mutex::default();
-        Self { inner: Arc::new(Inner { layout, host, backend, feeds, limits, active }) }
+        let (active, fetch) = (Mutex::default(), app.fetch_limits());
+        Self { inner: Arc::new(Inner { layout, host, backend, feeds, limits, fetch, active }) }
     }
 }
 
@@ -108,7 +109,7 @@ impl Executor for Local {
     async fn observe(&self, run_id: &str) -> Option<Seen> {
         let active = self.inner.active().get(run_id).cloned()?;
         let seen = active.seen.lock().await.recv().await;
-        if !matches!(seen, Some(Seen::Phase(_))) {
+        if !matches!(seen, Some(Seen::Phase(_) | Seen::Source(_))) {
             self.inner.active().remove(run_id);
         }
         seen
@@ -175,7 +176,8 @@ impl Inner {
         // What a `goldsmith cache prune` elsewhere must leave alone meanwhile.
         let _in_use = engine::cache::in_use(&self.layout)
             .code(ErrorCode::HostNotReady, || "cannot lock the cache".to_owned())?;
-        let cx = Cx::new(self.layout.clone(), events, cancel);
+        let mut cx = Cx::new(self.layout.clone(), events, cancel);
+        cx.fetch = self.fetch.clone();
         let request = Request {
             exports: Vec::new(),
             freshness: freshness(&job.input)?,
@@ -220,6 +222,9 @@ fn keep(
         }
         match event {
             Event::Distributed { output } => outputs.push(output),
+            Event::SourceResolved { source, .. } => {
+                let _ = phases.send(Seen::Source(source));
+            }
             Event::StepStarted { step, .. } => {
                 let now = Phase::of(&step);
                 if let Some(now) = now.filter(|now| phase < Some(*now)) {

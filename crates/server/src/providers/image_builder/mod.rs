@@ -12,6 +12,7 @@
 //!
 //! Triggers are kept and shown; that a new source version starts a run is not done yet.
 
+mod agree;
 mod body;
 mod check;
 mod delete;

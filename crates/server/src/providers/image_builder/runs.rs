@@ -88,6 +88,10 @@ fn view(template: &Resource, run: &Run) -> Value {
         "startTime": run.queued.to_string(),
         "operationId": run.operation,
     });
+    let exact = &run.input["properties"]["source"]["exactVersion"];
+    if !exact.is_null() {
+        properties["exactVersion"] = exact.clone();
+    }
     if !run.sub_state.is_empty() {
         properties["runSubState"] = json!(run.sub_state);
     }
