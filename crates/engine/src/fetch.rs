@@ -223,11 +223,13 @@ impl Failure {
     pub(crate) fn coded(self, code: ErrorCode, what: &str) -> Error {
         match self {
             Self::Here(error) => error,
-            Self::There { reason, attempts: 1 } => {
-                Error::new(code, format!("cannot fetch {what}: {reason}"))
-            }
             Self::There { reason, attempts } => {
-                Error::new(code, format!("cannot fetch {what}: {reason} ({attempts} attempts)"))
+                let tries = match attempts {
+                    1 => String::new(),
+                    attempts => format!(" ({attempts} attempts)"),
+                };
+                Error::new(code, format!("cannot fetch {what}: {reason}{tries}"))
+                    .hint("the address must be reachable from this machine and answer with 200")
             }
         }
     }

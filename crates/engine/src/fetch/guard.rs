@@ -27,11 +27,17 @@ pub struct Guard {
 #[derive(Debug)]
 pub(super) struct Denied {
     what: String,
+    /// Whether an administrator could allow it.
+    may_be_allowed: bool,
 }
 
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is an address that may not be fetched from", self.what)
+        write!(f, "{} is an address that may not be fetched from", self.what)?;
+        if self.may_be_allowed {
+            f.write_str(": it is not public, and its host is not among those that the administrator allows (goldsmith serve --allow-fetch-from HOST)")?;
+        }
+        Ok(())
     }
 }
 
@@ -74,7 +80,10 @@ impl Guard {
     pub(super) fn check(&self, url: &Url) -> Result<(), Denied> {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         match host.parse::<IpAddr>() {
-            Ok(address) if !self.allows(host, address) => Err(Denied { what: address.to_string() }),
+            Ok(address) if !self.allows(host, address) => Err(Denied {
+                what: address.to_string(),
+                may_be_allowed: Self::open().allows(host, address),
+            }),
             _ => Ok(()),
         }
     }
@@ -127,7 +136,9 @@ impl Resolve for Guard {
             match found.first() {
                 Some(first) if allowed.is_empty() => {
                     let what = format!("{} ({})", name.as_str(), first.ip());
-                    Err(Box::new(Denied { what }) as Box<dyn StdError + Send + Sync>)
+                    let may_be_allowed = Self::open().allows(name.as_str(), first.ip());
+                    Err(Box::new(Denied { what, may_be_allowed })
+                        as Box<dyn StdError + Send + Sync>)
                 }
                 _ => Ok(Box::new(allowed.into_iter()) as Addrs),
             }

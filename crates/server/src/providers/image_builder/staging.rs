@@ -49,7 +49,9 @@ pub(super) async fn prepare(
     let refuse = |why: String| {
         Ok(Err(Failure {
             code: "BadStagingResourceGroup",
-            message: format!("Staging resource group '{id}' cannot be used: {why}."),
+            message: format!(
+                "Staging resource group '{id}' cannot be used: {why} (at 'properties.stagingResourceGroup'). To fix it: name an empty resource group of the template's region that no other template uses, or leave the field out"
+            ),
         }))
     };
     let (wanted, found) = (&template.body["location"], &group.body["location"]);

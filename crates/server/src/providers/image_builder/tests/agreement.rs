@@ -73,7 +73,15 @@ async fn source_and_definition_are_of_one_kind() {
     }
     let service = Service::new().await;
     service.definition("d", fitting()).await;
+    let mut other = fitting();
+    other["hyperVGeneration"] = json!("V2");
+    service.definition("e", other).await;
     assert_eq!(service.settled("t", &to_gallery("d")).await.0, "Succeeded");
+    let distribute = to_gallery("e")["properties"]["distribute"].clone();
+    let change = json!({ "properties": { "distribute": distribute } });
+    let error = service.patch("2024-02-01", "t", change).await.unwrap_err();
+    assert_eq!(error.code, "BadSharedImageDistribute");
+    assert_eq!(error.target.as_deref(), Some("properties.distribute[0].galleryImageId"));
 }
 
 // conformance: 45, 46, 48, 49
