@@ -41,6 +41,8 @@ class Service:
         command = [
             GOLDSMITH, "serve", "--listen", f"127.0.0.1:{self.port}", "--backend", self.backend,
             "--data-dir", str(self.data), "--cache-dir", str(self.cache), "--output", "json",
+            # The tests' own files are on loopback.
+            "--allow-fetch-from", "127.0.0.1",
             *self.flags,
         ]
         self.process = subprocess.Popen(

@@ -12,6 +12,8 @@ use crate::distribute::RunOutput;
 pub enum Event {
     /// A run began.
     RunStarted { run_id: String, template: String },
+    /// The source is here: what its `latest` stands for in this run, and the digest of its disk.
+    SourceResolved { source: String, digest: String },
     /// A step began. `title` is for people, `step` is stable.
     StepStarted { step: String, title: String },
     /// A line (or part of one) that the running step wrote.

@@ -133,6 +133,14 @@ pub(crate) struct ServedRuns {
     /// How long a machine lives that a template's errorHandling keeps
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "60m")]
     pub(crate) keep_for: Duration,
+    /// A host on loopback or in a private network that scripts and files of templates may be fetched
+    /// from, by the name or address that they use for it (repeatable); others there are refused
+    #[arg(long, value_name = "HOST", env = "GOLDSMITH_ALLOW_FETCH_FROM", value_delimiter = ',')]
+    pub(crate) allow_fetch_from: Vec<String>,
+    /// How often a script or file is tried before its template fails
+    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) fetch_attempts: u32,
 }
 
 /// How a service looks at triggers.

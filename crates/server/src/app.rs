@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use engine::layout::Layout;
+use engine::{fetch, layout::Layout};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -44,6 +44,7 @@ struct Inner {
     janitor: Notify,
     feeds: Feeds,
     base_url: OnceLock<String>,
+    fetch: OnceLock<fetch::Limits>,
 }
 
 impl App {
@@ -61,6 +62,7 @@ impl App {
                 janitor: Notify::new(),
                 feeds: Feeds::default(),
                 base_url: OnceLock::new(),
+                fetch: OnceLock::new(),
             }),
         }
     }
@@ -130,6 +132,18 @@ impl App {
     /// News of the runs that are at work here.
     pub(crate) fn feeds(&self) -> &Feeds {
         &self.inner.feeds
+    }
+
+    /// Sets, once, how scripts and files that templates name are fetched.
+    pub fn set_fetch_limits(&self, limits: fetch::Limits) {
+        // The first ones stay.
+        let _ = self.inner.fetch.set(limits);
+    }
+
+    /// How scripts and files that templates name are fetched: from public addresses alone, unless
+    /// something else was set.
+    pub(crate) fn fetch_limits(&self) -> fetch::Limits {
+        self.inner.fetch.get().cloned().unwrap_or_else(|| fetch::Limits::for_others([]))
     }
 
     /// Sets, once, what clients call this server, such as `https://host:8443`. For the URLs in texts that

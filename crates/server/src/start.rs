@@ -17,6 +17,7 @@ use axum_server::{accept::NoDelayAcceptor, tls_rustls::RustlsConfig};
 use engine::{
     Backend, Host,
     error::{Coded, Error, Result},
+    fetch,
     layout::Layout,
     node::Lock,
 };
@@ -68,6 +69,8 @@ pub struct Options {
     pub hosts: Vec<String>,
     /// Regions; the first is the default.
     pub regions: Vec<String>,
+    /// How scripts and files that templates name are fetched.
+    pub fetch: fetch::Limits,
     /// What runs are carried out on.
     pub machines: Machines,
     /// How long the logs of runs are kept once their template is gone.
@@ -158,6 +161,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     };
     let auth = Auth::new(key, settings.tenant.clone(), store.clone());
     let app = App::new(settings.clone(), store, shutdown.clone());
+    app.set_fetch_limits(options.fetch);
     let metrics = http::install_metrics()?;
     // Last: the secret of a server that then fails to start would be lost.
     let administrator = administrator(app.store()).await?;
@@ -391,6 +395,7 @@ mod tests {
             database: None,
             hosts: vec!["Forge.example".to_owned()],
             regions: vec!["westus2".to_owned()],
+            fetch: fetch::Limits::for_others([]),
             machines: machines().await,
             log_retention: DAY,
             triggers: trigger::Options { interval: DAY, failures: 3 },

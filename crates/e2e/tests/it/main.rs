@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests start programs")]
 
+mod bios;
 mod cancel;
 mod customizers;
 mod failure;

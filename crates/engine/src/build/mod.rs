@@ -170,11 +170,14 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
     let source = cx
         .step(Step::Source, &plan.source.title(), SOURCE_LIMIT, plan.source.obtain(cx, run.host))
         .await?;
+    let (exact, digest) = (source.exact_version.clone(), source.digest.clone());
+    cx.events.send(Event::SourceResolved { source: exact, digest });
     plan.check_disk(&source)?;
     let source_only = plan.validates_source_only();
     let distributors = &plan.template.properties.distribute;
     let distributors = if source_only { &[][..] } else { distributors };
     let targets = distribute::check(cx, distributors, Some(source.version()))?;
+    distribute::agree(cx, distributors, &source)?;
     let chain = Chain::compute(plan, &source, run.host, &run.store, run.request.freshness, &run.id);
     history::remember(&cx.layout, plan, &chain);
 

@@ -24,13 +24,7 @@ impl Wanted {
     pub(super) async fn resolve(cx: &Cx, source: &Source) -> Result<Self> {
         match source {
             Source::PlatformImage(image) => {
-                let catalogue = Catalogue::load(&cx.layout)?;
-                let entry = catalogue.resolve(
-                    &image.publisher,
-                    &image.offer,
-                    &image.sku,
-                    &image.version,
-                )?;
+                let entry = Catalogue::load(&cx.layout)?.source(image)?;
                 Ok(Self::Catalogue(Box::new(entry)))
             }
             Source::ManagedImage { image_id } => {

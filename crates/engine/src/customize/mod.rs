@@ -107,7 +107,7 @@ async fn fetch_input(
     sha256: Option<&str>,
     base_dir: &Path,
 ) -> Result<fetch::Fetched> {
-    fetch::script(cx, uri, Some(base_dir), sha256, &fetch::Limits::default()).await
+    fetch::script(cx, uri, Some(base_dir), sha256, &cx.fetch).await
 }
 
 /// A word for the guest's shell: in single quotes, whatever is in it.

@@ -10,6 +10,7 @@
 //! output, so a run that is resumed may simply publish again. To add one: its file, and a line in each
 //! of the matches below, where the compiler asks for it.
 
+mod agree;
 mod managed_image;
 mod shared_image;
 mod vhd;
@@ -25,7 +26,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use vm::Host;
 
-pub(crate) use self::vhd::VHDS;
+pub(crate) use self::{agree::agree, vhd::VHDS};
 pub use crate::image_file::artifact::{Standalone, standalone};
 use crate::{
     cx::Cx,

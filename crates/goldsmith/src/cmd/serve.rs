@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::layout::Layout;
+use engine::{fetch, layout::Layout};
 use serde_json::json;
 use server::{Machines, Options, Running, worker::Limits};
 use vm::Backend;
@@ -29,6 +29,10 @@ pub(super) async fn run(
         database: args.database.url,
         hosts: args.host,
         regions: args.region,
+        fetch: fetch::Limits {
+            attempts: args.run.fetch_attempts,
+            ..fetch::Limits::for_others(args.run.allow_fetch_from.iter().cloned())
+        },
         machines: machines(&args.run, args.backend, global).await?,
         log_retention: args.log_retention,
         triggers: server::trigger::Options {

@@ -59,6 +59,7 @@ impl Screen {
             // The step that it belongs to is told of next.
             Event::Sealed { .. }
             | Event::Distributed { .. }
+            | Event::SourceResolved { .. }
             | Event::MachineStarted { .. }
             | Event::MachineEnded { .. } => {}
             Event::Progress { activity, done, total } => self.progress(activity, *done, *total),

@@ -91,14 +91,16 @@ async fn build(app: &App, executor: &dyn Executor, run: &Run, account: &str) -> 
         };
         match seen {
             Some(Seen::Phase(phase)) if is_ours => {
-                is_ours = tell(app, executor, run, phase).await;
+                is_ours = tell(app, executor, run, Change::Working(phase.name())).await;
             }
-            Some(Seen::Phase(_)) => {}
             Some(Seen::MachineStarted(machine)) if is_ours => {
                 machines::show(app, run, &machine).await;
             }
-            Some(Seen::MachineStarted(_)) => {}
             Some(Seen::MachineEnded(number)) => machines::hide(app, run, number).await,
+            Some(Seen::Source(exact)) if is_ours => {
+                is_ours = tell(app, executor, run, Change::Source(&exact)).await;
+            }
+            Some(Seen::Phase(_) | Seen::Source(_) | Seen::MachineStarted(_)) => {}
             Some(Seen::Ended(ended)) => return is_ours.then_some(ended),
             None => {
                 let text = "the executor lost the run";
@@ -109,9 +111,8 @@ async fn build(app: &App, executor: &dyn Executor, run: &Run, account: &str) -> 
     }
 }
 
-/// Writes the phase. False if the run is somebody else's by now, who must not find us at work.
-async fn tell(app: &App, executor: &dyn Executor, run: &Run, phase: Phase) -> bool {
-    let change = Change::Working(phase.name());
+/// Writes where the run is. False if the run is somebody else's by now, who must not find us at work.
+async fn tell(app: &App, executor: &dyn Executor, run: &Run, change: Change<'_>) -> bool {
     match row::write(app, &run.id, As::Holder(run.epoch), change).await {
         Ok(now) if now.state != RunState::Canceling => true,
         Ok(_) => {
@@ -123,9 +124,9 @@ async fn tell(app: &App, executor: &dyn Executor, run: &Run, phase: Phase) -> bo
             executor.cancel(&run.id);
             false
         }
-        // The phase is for people; the build goes on without it.
+        // This is for people; the build goes on without it.
         Err(Refused::Store(e)) => {
-            tracing::warn!(run = %run.id, error = %e, "the run's phase cannot be written");
+            tracing::warn!(run = %run.id, error = %e, "where the run is cannot be written");
             true
         }
     }

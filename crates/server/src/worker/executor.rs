@@ -43,6 +43,8 @@ pub enum Seen {
     MachineStarted(Machine),
     /// The machine of this number is gone.
     MachineEnded(u32),
+    /// What it builds upon: the URN with its concrete version, or the id of an image.
+    Source(String),
     /// It is over and holds nothing any more; nothing is seen after this.
     Ended(Ended),
 }

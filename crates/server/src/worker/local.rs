@@ -59,6 +59,7 @@ struct Inner {
     backend: Arc<dyn Backend>,
     feeds: Feeds,
     limits: Limits,
+    fetch: engine::fetch::Limits,
     active: Mutex<HashMap<String, Active>>,
 }
 
@@ -72,8 +73,8 @@ impl Local {
     /// An executor that builds below the service's folders.
     pub fn new(app: &App, host: Host, backend: Arc<dyn Backend>, limits: Limits) -> Self {
         let (layout, feeds) = (app.settings().layout.clone(), app.feeds().clone());
-        let active = Mutex::default();
-        Self { inner: Arc::new(Inner { layout, host, backend, feeds, limits, active }) }
+        let (active, fetch) = (Mutex::default(), app.fetch_limits());
+        Self { inner: Arc::new(Inner { layout, host, backend, feeds, limits, fetch, active }) }
     }
 }
 
@@ -193,7 +194,8 @@ impl Inner {
         // What a `goldsmith cache prune` elsewhere must leave alone meanwhile.
         let _in_use = engine::cache::in_use(&self.layout)
             .code(ErrorCode::HostNotReady, || "cannot lock the cache".to_owned())?;
-        let cx = Cx::new(self.layout.clone(), events, cancel);
+        let mut cx = Cx::new(self.layout.clone(), events, cancel);
+        cx.fetch = self.fetch.clone();
         let request = Request {
             exports: Vec::new(),
             freshness: freshness(&job.input)?,
@@ -240,6 +242,9 @@ fn keep(
         }
         match event {
             Event::Distributed { output } => outputs.push(output),
+            Event::SourceResolved { source, .. } => {
+                let _ = phases.send(Seen::Source(source));
+            }
             Event::StepStarted { step, .. } => {
                 let now = Phase::of(&step);
                 if let Some(now) = now.filter(|now| phase < Some(*now)) {

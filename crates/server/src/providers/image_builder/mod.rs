@@ -13,6 +13,7 @@
 //! Runs that no request asks for are begun by [`watch`] (a trigger's source has a new version) and by
 //! [`due`] (a schedule's time has come), both called by `crate::trigger`.
 
+mod agree;
 mod body;
 mod check;
 mod delete;

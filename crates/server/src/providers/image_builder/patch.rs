@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
-    PATCH_TEMPLATE, advance, body,
+    PATCH_TEMPLATE, advance, agree, body,
     check::{self, invalid},
     load,
     run::{busy, input},
-    schedules, settle, template_not_found, triggers, until_done, version,
+    schedules, settle, source, template_not_found, triggers, until_done, version,
 };
 use crate::{
     App,
@@ -204,6 +204,13 @@ impl Change {
         if self.distribute.is_some() {
             keeps_targets(typed, template)?;
             triggers::keeps(app, template, typed).await?;
+            if let Ok(exact) = source::resolve(app, &typed.properties.source).await?
+                && let Some(error) = agree::disagreement(app, typed, &exact).await?
+            {
+                let target = error.target.clone().unwrap_or_default();
+                let failure = settle::Failure::from(error);
+                return Err(ApiError::bad_request(failure.code, failure.message).target(target));
+            }
         }
         Ok(())
     }

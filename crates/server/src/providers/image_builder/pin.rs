@@ -8,27 +8,13 @@
 use std::time::Duration;
 
 use api::ErrorCode;
-use engine::{
-    cx::Cx,
-    error::Error,
-    event::Events,
-    fetch::{self, Guard, Limits},
-};
+use engine::{cx::Cx, error::Error, event::Events, fetch};
 use serde_json::{Value, json};
 
 use crate::App;
 
 /// All scripts of a template must be here by then: while it is created it cannot be deleted.
 const TIME: Duration = Duration::from_secs(600);
-/// Largest script or file.
-const MAX_BYTES: u64 = 4 << 30;
-
-/// The service fetches from private networks, where the scripts of its users are; link-local and
-/// cloud-metadata addresses are never asked.
-fn limits() -> Limits {
-    let guard = Guard { allow_private: true };
-    Limits { max_bytes: MAX_BYTES, guard, ..Limits::default() }
-}
 
 /// As [`all`], with a limit for the whole.
 pub(super) async fn scripts(app: &App, properties: &mut Value) -> Result<(), Error> {
@@ -50,6 +36,7 @@ pub(super) async fn scripts(app: &App, properties: &mut Value) -> Result<(), Err
 async fn all(app: &App, properties: &mut Value) -> Result<(), Error> {
     let layout = app.settings().layout.clone();
     let cx = Cx::new(layout, Events::none(), app.shutdown().child_token());
+    let limits = app.fetch_limits();
     let mut done: Vec<(String, String)> = Vec::new();
     for Place { path, pointer, .. } in places(properties) {
         let Some(step) = properties.pointer_mut(&pointer) else {
@@ -65,7 +52,7 @@ async fn all(app: &App, properties: &mut Value) -> Result<(), Error> {
                 Some(sum) if expected.as_ref().is_none_or(|e| e.eq_ignore_ascii_case(&sum)) => sum,
                 _ => {
                     let fetched =
-                        fetch::script(&cx, &uri, None, expected.as_deref(), &limits()).await;
+                        fetch::script(&cx, &uri, None, expected.as_deref(), &limits).await;
                     fetched.map_err(|error| error.target(format!("{path}.{field}")))?.sha256
                 }
             };

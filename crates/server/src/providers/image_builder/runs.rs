@@ -134,6 +134,10 @@ fn properties(run: &Run) -> Value {
         "operationId": run.operation,
         "cause": run.cause,
     });
+    let exact = &run.input["properties"]["source"]["exactVersion"];
+    if !exact.is_null() {
+        properties["exactVersion"] = exact.clone();
+    }
     if !run.sub_state.is_empty() {
         properties["runSubState"] = json!(run.sub_state);
     }

@@ -9,7 +9,7 @@ use engine::{error::Error, vm_size};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{advance, check, pin, run, schedules, source, staging, until_done};
+use super::{advance, agree, check, pin, run, schedules, source, staging, until_done};
 use crate::{
     App,
     operation::{
@@ -143,6 +143,9 @@ async fn prepare(
     if exact.os_type.as_deref() == Some("Linux")
         && let Err(error) = goes_with_linux(&typed)
     {
+        return Ok(Err(error.into()));
+    }
+    if let Some(error) = agree::disagreement(app, &typed, &exact).await? {
         return Ok(Err(error.into()));
     }
     let staging = match staging::prepare(app, template).await? {

@@ -83,7 +83,9 @@ pub(super) async fn prepare(
     let group = match usable_group(app, template, &id).await? {
         Ok(write) => write,
         Err(why) => {
-            let message = format!("Staging resource group '{id}' cannot be used: {why}.");
+            let message = format!(
+                "Staging resource group '{id}' cannot be used: {why} (at 'properties.stagingResourceGroup'). To fix it: name an empty resource group of the template's region that no other template uses, or leave the field out"
+            );
             return Ok(Err(Failure { code: "BadStagingResourceGroup", message }));
         }
     };

@@ -1,6 +1,7 @@
 //! Whole calls against a database of their own.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod agreement;
 mod bodies;
 mod by_time;
 mod by_version;
@@ -179,7 +180,10 @@ async fn app(folder: &std::path::Path) -> App {
         subscription: SUBSCRIPTION.into(),
     };
     let url = format!("sqlite://{}", folder.join("db").display());
-    App::new(settings, Store::open(&url).await.unwrap(), CancellationToken::new())
+    let app = App::new(settings, Store::open(&url).await.unwrap(), CancellationToken::new());
+    // The tests' own scripts are on loopback.
+    app.set_fetch_limits(engine::fetch::Limits::for_others(["127.0.0.1".to_owned()]));
+    app
 }
 
 fn header<'r>(reply: &'r Reply, name: &str) -> Option<&'r str> {
