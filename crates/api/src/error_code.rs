@@ -72,6 +72,8 @@ pub enum ErrorCode {
     GeneralizeFailed,
     /// Generalization left something of the build behind.
     LeftoverFound,
+    /// The image could not be optimized, or no longer starts since it was.
+    OptimizationFailed,
     /// One step took longer than its limit.
     StepTimedOut,
     /// The build took longer than `buildTimeoutInMinutes`.
@@ -120,6 +122,7 @@ impl ErrorCode {
         Self::CustomizerFailed,
         Self::GeneralizeFailed,
         Self::LeftoverFound,
+        Self::OptimizationFailed,
         Self::StepTimedOut,
         Self::BuildTimeout,
         Self::DistributeFailed,
@@ -162,6 +165,7 @@ impl ErrorCode {
             Self::CustomizerFailed => "CustomizerFailed",
             Self::GeneralizeFailed => "GeneralizeFailed",
             Self::LeftoverFound => "LeftoverFound",
+            Self::OptimizationFailed => "OptimizationFailed",
             Self::StepTimedOut => "StepTimedOut",
             Self::BuildTimeout => "BuildTimeout",
             Self::DistributeFailed => "DistributeFailed",
@@ -204,6 +208,7 @@ impl ErrorCode {
             | Self::CustomizerFailed
             | Self::GeneralizeFailed
             | Self::LeftoverFound
+            | Self::OptimizationFailed
             | Self::StepTimedOut
             | Self::BuildTimeout => 5,
             Self::DistributeFailed | Self::ExportFailed => 6,
@@ -248,6 +253,7 @@ impl ErrorCode {
             | Self::CustomizerFailed
             | Self::GeneralizeFailed
             | Self::LeftoverFound
+            | Self::OptimizationFailed
             | Self::DistributeFailed
             | Self::ExportFailed
             | Self::InternalError => false,

@@ -64,6 +64,7 @@ pub fn clear(layout: &Layout, sources: bool) -> io::Result<Evicted> {
         for dir in [layout.downloads(), layout.logs(), layout.history(), layout.superseded()] {
             remove_tree(&dir)?;
         }
+        remove_tree(&layout.measured())?;
         if sources && NodeStore::new(layout).all().is_empty() {
             remove_tree(&layout.sources())?;
         }

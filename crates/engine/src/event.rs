@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::distribute::RunOutput;
+use crate::{distribute::RunOutput, optimize::Optimization};
 
 /// One thing that happened. Serialised as one JSON object with a `kind` field.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub enum Event {
     StepFinished { step: String, title: String, seconds: f64, outcome: Outcome },
     /// A machine was sealed into a node; it stood still for so long.
     Sealed { title: String, key: String, ram_bytes: Option<u64>, seconds: f64 },
+    /// What the optimization of boot and disk brought, measured now or when its node was made.
+    Optimized { optimization: Optimization },
     /// An image was delivered to a distributor; the run may still fail at another one.
     Distributed { output: RunOutput },
     /// Bytes moved by something long: a download, a bootstrap, a seal, an export.

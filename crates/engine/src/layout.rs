@@ -52,6 +52,11 @@ impl Layout {
         self.cache.join("history")
     }
 
+    /// `measured/<key>.json`: how fast nodes booted.
+    pub fn measured(&self) -> PathBuf {
+        self.cache.join("measured")
+    }
+
     /// `runs/<run id>/`: work folders of runs, gone with the run.
     pub fn runs(&self) -> PathBuf {
         self.cache.join("runs")

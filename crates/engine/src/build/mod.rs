@@ -13,6 +13,7 @@ mod freshness;
 mod history;
 mod kept;
 mod live;
+mod measure;
 mod plan;
 mod report;
 mod wanted;
@@ -161,6 +162,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, live: &mut Option<Live>) -> Result<Re
     history::remember(&cx.layout, plan, &chain);
 
     let (sealed, _held) = advance(run, plan, &source, &chain, live).await?;
+    let optimization = measure::optimization(run, &chain).await?;
 
     let image = cx
         .step(Step::Convert, "standalone image", DISTRIBUTE_LIMIT, async {
@@ -183,7 +185,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, live: &mut Option<Live>) -> Result<Re
                 .await
         })
         .await?;
-    Ok(Report::new(run, &source, &chain, outputs, exports))
+    Ok(Report { optimization, ..Report::new(run, &source, &chain, outputs, exports) })
 }
 
 /// What an image's record says of where it comes from.

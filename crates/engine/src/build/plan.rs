@@ -12,6 +12,7 @@ use crate::{
     cx::Cx,
     error::{Error, Result},
     node::Shape,
+    optimize::{self, Optimize},
     source::SourceImage,
     vm_size::{self, VmSize},
 };
@@ -37,6 +38,7 @@ pub struct Plan {
     pub source: Wanted,
     pub size: VmSize,
     pub steps: Vec<PlannedStep>,
+    pub optimize: Optimize,
     pub timeout: Duration,
 }
 
@@ -65,6 +67,12 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
             Err(error) => errors.push(error),
         }
     }
+    let optimize = optimize::resolve(cx, properties.optimize.as_ref(), &input.base_dir)
+        .await
+        .unwrap_or_else(|error| {
+            errors.push(error);
+            Optimize::default()
+        });
     match (source, size) {
         (Some(source), Some(size)) if errors.is_empty() => Ok(Plan {
             timeout: properties.build_timeout(),
@@ -72,6 +80,7 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
             source,
             size,
             steps,
+            optimize,
             template: input.template,
         }),
         _ => Err(errors),
@@ -128,10 +137,6 @@ fn title(name: Option<&str>, type_name: &str, index: usize) -> String {
 /// Parts of a template that are valid but that this version would silently leave out.
 fn unsupported(template: &Template) -> Vec<Error> {
     let properties = &template.properties;
-    let enabled_optimize = properties
-        .optimize
-        .as_ref()
-        .is_some_and(|o| o.vm_boot || o.workload.as_ref().is_some_and(|w| w.enabled));
     let subnet = properties
         .vm_profile
         .as_ref()
@@ -139,7 +144,6 @@ fn unsupported(template: &Template) -> Vec<Error> {
         .is_some_and(|vnet| vnet.subnet_id.is_some());
     let parts = [
         (properties.validate.is_some(), "properties.validate", "validators"),
-        (enabled_optimize, "properties.optimize", "image optimization"),
         (subnet, "properties.vmProfile.vnetConfig.subnetId", "builds in a given subnet"),
         (
             !properties.additional_data_disks.is_empty(),

@@ -74,6 +74,16 @@ pub(crate) async fn resolve(
     }
 }
 
+/// A script that runs like one of a Shell customizer.
+pub(crate) async fn script(
+    cx: &Cx,
+    uri: &str,
+    sha256: Option<&str>,
+    base_dir: &Path,
+) -> Result<Box<dyn Customizer>> {
+    Ok(Box::new(shell::Shell::script(fetch_input(cx, uri, sha256, base_dir).await?)))
+}
+
 async fn fetch_input(
     cx: &Cx,
     uri: &str,

@@ -51,7 +51,7 @@ impl Screen {
                 self.line(&finished(step, title, *seconds, outcome));
             }
             // The step that it belongs to is told of next.
-            Event::Sealed { .. } | Event::Distributed { .. } => {}
+            Event::Sealed { .. } | Event::Distributed { .. } | Event::Optimized { .. } => {}
             Event::Progress { activity, done, total } => self.progress(activity, *done, *total),
             Event::ProgressEnded { activity } => {
                 if let Some(activity) = self.activities.remove(activity) {

@@ -171,6 +171,8 @@ pub struct Run {
     pub memory_mib: i64,
     /// The template's body at the time of submission.
     pub input: Value,
+    /// What the optimization of boot and disk brought, once it is known.
+    pub optimization: Option<Value>,
 }
 
 /// A service principal.

@@ -79,6 +79,7 @@ pub(super) fn run(row: &AnyRow) -> Result<Run, sqlx::Error> {
         vcpus: row.try_get("vcpus")?,
         memory_mib: row.try_get("memory_mib")?,
         input: parse(row.try_get("input")?)?,
+        optimization: row.try_get::<Option<&str>, _>("optimization")?.map(parse).transpose()?,
     })
 }
 

@@ -35,7 +35,7 @@ pub(super) async fn carry(app: &App, executor: &dyn Executor, run: Run) {
         }
     };
     let ended = match refusal(app, &run).await {
-        Ok(Some(error)) => Ended { outputs: Vec::new(), error: Some(error) },
+        Ok(Some(error)) => Ended { outputs: Vec::new(), optimization: None, error: Some(error) },
         Ok(None) => match build(app, executor, &run).await {
             Some(ended) => ended,
             None => return,
@@ -43,7 +43,7 @@ pub(super) async fn carry(app: &App, executor: &dyn Executor, run: Run) {
         Err(e) => {
             let text = format!("the service could not look up the targets: {e}");
             let error = Error::new(ErrorCode::InternalError, text);
-            Ended { outputs: Vec::new(), error: Some(error) }
+            Ended { outputs: Vec::new(), optimization: None, error: Some(error) }
         }
     };
     end(app, &run.id, As::Holder(run.epoch), &ended).await;
@@ -90,7 +90,7 @@ async fn build(app: &App, executor: &dyn Executor, run: &Run) -> Option<Ended> {
             None => {
                 let text = "the executor lost the run";
                 let error = Some(Error::new(ErrorCode::InternalError, text));
-                return is_ours.then_some(Ended { outputs: Vec::new(), error });
+                return is_ours.then_some(Ended { outputs: Vec::new(), optimization: None, error });
             }
         }
     }

@@ -26,6 +26,7 @@ pub(crate) async fn end(
     run.state = state;
     run.sub_state = String::new();
     run.ended = Some(Timestamp::now());
+    run.optimization = ended.optimization.as_ref().map(|figures| json!(figures));
     run.message = error
         .as_ref()
         .map_or_else(String::new, |error| error["message"].as_str().unwrap_or_default().to_owned());
@@ -126,12 +127,13 @@ mod tests {
             vcpus: 1,
             memory_mib: 1,
             input: Value::Null,
+            optimization: None,
         }
     }
 
     fn failed(code: ErrorCode) -> Ended {
         let error = Error::new(code, "it happened").hint("do this");
-        Ended { outputs: Vec::new(), error: Some(error) }
+        Ended { outputs: Vec::new(), optimization: None, error: Some(error) }
     }
 
     #[test]
@@ -145,7 +147,7 @@ mod tests {
 
     #[test]
     fn whoever_was_told_that_it_ends_finds_it_canceled() {
-        let done = Ended { outputs: Vec::new(), error: None };
+        let done = Ended { outputs: Vec::new(), optimization: None, error: None };
         assert_eq!(judge("", &run(RunState::Running), &done).0, RunState::Succeeded);
         for ended in [done, failed(ErrorCode::GuestStopped), failed(ErrorCode::Canceled)] {
             assert_eq!(judge("", &run(RunState::Canceling), &ended).0, RunState::Canceled);

@@ -131,6 +131,7 @@ fn new_run(template: &Resource, row: &Operation) -> Result<Run, Error> {
         vcpus: i64::from(size.vcpus),
         memory_mib: i64::try_from(size.memory_mib).unwrap_or(i64::MAX),
         input: input(template),
+        optimization: None,
     })
 }
 

@@ -94,6 +94,9 @@ fn view(template: &Resource, run: &Run) -> Value {
     if let Some(ended) = run.ended {
         properties["endTime"] = json!(ended.to_string());
     }
+    if let Some(optimization) = &run.optimization {
+        properties["optimization"] = optimization.clone();
+    }
     json!({
         "id": format!("{}/runs/{}", shown(&template.id), run.id),
         "name": run.id,

@@ -72,6 +72,7 @@ pub(super) fn run(id: &str, template: &Resource, queued: &str) -> Run {
         vcpus: 2,
         memory_mib: 4096,
         input: template.body.clone(),
+        optimization: None,
     }
 }
 

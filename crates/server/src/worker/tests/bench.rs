@@ -154,6 +154,7 @@ impl Process {
             vcpus: 2,
             memory_mib: 2048,
             input: template.body.clone(),
+            optimization: None,
         };
         let writes =
             vec![Write::Insert(template), Write::Operation(operation), Write::InsertRun(run)];
