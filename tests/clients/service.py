@@ -23,13 +23,14 @@ def free_port():
 class Service:
     """The server with its own data folder. `backend` is `scripted` (no machine) or `qemu`."""
 
-    def __init__(self, folder, backend="scripted", cache=None):
+    def __init__(self, folder, backend="scripted", cache=None, arguments=()):
         self.folder = pathlib.Path(folder)
         self.port = free_port()
         self.url = f"https://localhost:{self.port}"
         self.data = self.folder / "data"
         self.cache = pathlib.Path(cache) if cache else self.folder / "cache"
         self.backend = backend
+        self.arguments = list(arguments)
         self.process = None
         self.log = self.folder / "serve.log"
         self.credentials = None
@@ -38,6 +39,7 @@ class Service:
         command = [
             GOLDSMITH, "serve", "--listen", f"127.0.0.1:{self.port}", "--backend", self.backend,
             "--data-dir", str(self.data), "--cache-dir", str(self.cache), "--output", "json",
+            *self.arguments,
         ]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=self.log.open("a"), text=True

@@ -291,7 +291,7 @@ def test_outputs_validators_and_error_handlers_are_put_together_first(world, gro
     assert made["validate"]["continueDistributeOnFailure"] is True
     assert made["errorHandling"] == {"onCustomizerError": "abort", "onValidationError": "cleanup"}
     assert made["optimize"]["vmBoot"]["state"] == "Enabled"
-    # Validators and optimization are taken and kept, and refused by the run: they are not there yet.
+    # Optimization is taken and kept, and refused by the run: it is not there yet.
     said = az("image", "builder", "run", *one, code=1)
     assert "UnsupportedFeature" in said, said
     shown = az("image", "builder", "show", *one)

@@ -68,6 +68,8 @@ pub enum ErrorCode {
     GuestUnreachable,
     /// A customizer ended with a failure.
     CustomizerFailed,
+    /// A validator ended with a failure.
+    ValidatorFailed,
     /// The image could not be generalized.
     GeneralizeFailed,
     /// Generalization left something of the build behind.
@@ -120,6 +122,7 @@ impl ErrorCode {
         Self::GuestStopped,
         Self::GuestUnreachable,
         Self::CustomizerFailed,
+        Self::ValidatorFailed,
         Self::GeneralizeFailed,
         Self::LeftoverFound,
         Self::OptimizationFailed,
@@ -163,6 +166,7 @@ impl ErrorCode {
             Self::GuestStopped => "GuestStopped",
             Self::GuestUnreachable => "GuestUnreachable",
             Self::CustomizerFailed => "CustomizerFailed",
+            Self::ValidatorFailed => "ValidatorFailed",
             Self::GeneralizeFailed => "GeneralizeFailed",
             Self::LeftoverFound => "LeftoverFound",
             Self::OptimizationFailed => "OptimizationFailed",
@@ -206,6 +210,7 @@ impl ErrorCode {
             | Self::GuestStopped
             | Self::GuestUnreachable
             | Self::CustomizerFailed
+            | Self::ValidatorFailed
             | Self::GeneralizeFailed
             | Self::LeftoverFound
             | Self::OptimizationFailed
@@ -251,6 +256,7 @@ impl ErrorCode {
             | Self::HostNotReady
             | Self::DiskFull
             | Self::CustomizerFailed
+            | Self::ValidatorFailed
             | Self::GeneralizeFailed
             | Self::LeftoverFound
             | Self::OptimizationFailed

@@ -57,6 +57,11 @@ impl Layout {
         self.cache.join("measured")
     }
 
+    /// `validated/<key>/`: which validators have passed on a node.
+    pub fn validated(&self) -> PathBuf {
+        self.cache.join("validated")
+    }
+
     /// `runs/<run id>/`: work folders of runs, gone with the run.
     pub fn runs(&self) -> PathBuf {
         self.cache.join("runs")
@@ -72,7 +77,7 @@ impl Layout {
         self.cache.join("locks")
     }
 
-    /// `logs/<run id>/`: serial and customization logs, screenshots; kept after the run.
+    /// `logs/<run id>/`: serial, customization and validation logs, screenshots; kept after the run.
     pub fn logs(&self) -> PathBuf {
         self.cache.join("logs")
     }

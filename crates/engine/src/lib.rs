@@ -25,6 +25,7 @@ pub mod source;
 pub mod step;
 pub mod store;
 pub mod trial;
+mod validate;
 pub mod vm_size;
 
 /// What machines are made by, for those who only pass it on.

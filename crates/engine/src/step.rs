@@ -92,7 +92,9 @@ impl Phase {
             "start" | "generalize" | "power off" => Some(Self::Customizing),
             "workload" | "optimize" | "measure" => Some(Self::Optimizing),
             "fork" => Some(Self::Validating),
-            "convert" | "distribute" | "export" => Some(Self::Distributing),
+            // It goes on beside validation: by itself it is no phase.
+            "convert" => None,
+            "distribute" | "export" => Some(Self::Distributing),
             step if step.starts_with("customize[") => Some(Self::Customizing),
             step => step.starts_with("validate[").then_some(Self::Validating),
         }
@@ -107,6 +109,20 @@ impl Phase {
             Self::Validating => "Validating",
             Self::Distributing => "Distributing",
         }
+    }
+}
+
+/// The log of what changes the machine.
+pub const CUSTOMIZATION_LOG: &str = "customization.log";
+/// The log of what only looks at the result.
+pub const VALIDATION_LOG: &str = "validation.log";
+
+/// The log that a step's output belongs to.
+pub fn log_of(step: &str) -> &'static str {
+    match Phase::of(step) {
+        Some(Phase::Validating) => VALIDATION_LOG,
+        Some(Phase::Building | Phase::Customizing | Phase::Optimizing | Phase::Distributing)
+        | None => CUSTOMIZATION_LOG,
     }
 }
 

@@ -58,7 +58,7 @@ pub(crate) enum Command {
     Validate(Validate),
     /// Say what a build would do: cached or not and why, and how long it should take
     Plan(Plan),
-    /// Enter a machine that `build --on-error keep` left running
+    /// Enter a machine that a failed run left running
     Shell(Shell),
     /// Remember a goldsmith service and in whose name to speak to it
     Login(Login),
@@ -124,6 +124,9 @@ pub(crate) struct ServedRuns {
     /// Least recently used nodes go when the cache takes more
     #[arg(long, value_name = "GIB", env = "GOLDSMITH_CACHE_GIB", default_value_t = 40)]
     pub(crate) cache_gib: u64,
+    /// How long a machine lives that a template's errorHandling keeps
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "60m")]
+    pub(crate) keep_for: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -218,9 +221,9 @@ pub(crate) struct Build {
     /// Replace files that --export finds in its place
     #[arg(long)]
     pub(crate) force: bool,
-    /// What becomes of the machine when a step fails
-    #[arg(long, value_enum, default_value = "cleanup")]
-    pub(crate) on_error: OnError,
+    /// What becomes of the machine when a step fails [default: what errorHandling of the template says]
+    #[arg(long, value_enum)]
+    pub(crate) on_error: Option<OnError>,
     /// How long a kept machine lives
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "2h")]
     pub(crate) keep_for: Duration,
@@ -295,7 +298,13 @@ pub(crate) enum Run {
     /// Follow a run from its beginning to its end
     Watch(RunOf),
     /// The customization log of a run
-    Logs(RunOf),
+    Logs {
+        #[command(flatten)]
+        of: RunOf,
+        /// The log of its validators instead
+        #[arg(long)]
+        validation: bool,
+    },
     /// The runs of a template, newest first
     Ls {
         /// GROUP/TEMPLATE, or the template's resource id

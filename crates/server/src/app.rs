@@ -39,6 +39,7 @@ struct Inner {
     shutdown: CancellationToken,
     tasks: TaskTracker,
     worker: Notify,
+    janitor: Notify,
     feeds: Feeds,
     base_url: OnceLock<String>,
 }
@@ -53,6 +54,7 @@ impl App {
                 shutdown,
                 tasks: TaskTracker::new(),
                 worker: Notify::new(),
+                janitor: Notify::new(),
                 feeds: Feeds::default(),
                 base_url: OnceLock::new(),
             }),
@@ -88,6 +90,16 @@ impl App {
     /// Waits for [`wake_worker`](Self::wake_worker); a call before counts.
     pub(crate) async fn worker_woken(&self) {
         self.inner.worker.notified().await;
+    }
+
+    /// Tells the janitor that something is to be released now. One call is remembered.
+    pub(crate) fn wake_janitor(&self) {
+        self.inner.janitor.notify_one();
+    }
+
+    /// Waits for [`wake_janitor`](Self::wake_janitor); a call before counts.
+    pub(crate) async fn janitor_woken(&self) {
+        self.inner.janitor.notified().await;
     }
 
     /// News of the runs that are at work here.

@@ -1,4 +1,4 @@
-//! From the newest node that is there to the generalized one, a node per step.
+//! From the newest node that is there to the last one, a node per step.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ struct Work<'a> {
     chain: &'a Chain,
 }
 
-/// Does what is not done yet and returns the generalized node, held. A step that another process is doing
+/// Does what is not done yet and returns the last node, held. A step that another process is doing
 /// at this moment is waited for and not done twice.
 pub(super) async fn advance(
     run: &Run<'_>,
@@ -51,7 +51,7 @@ pub(super) async fn advance(
         tell_cached(run, chain, &mut told, done);
         let Some(link) = chain.links.get(done) else {
             match last(run, chain)? {
-                Some(generalized) => return Ok(generalized),
+                Some(last) => return Ok(last),
                 None => continue,
             }
         };
@@ -61,18 +61,17 @@ pub(super) async fn advance(
         }
         // What was carried out here has been told of.
         told = told.max(go_live(work, done, making, live).await?);
-        // Left if somebody else got ahead of us: go on from where they are.
-        if let Some(overtaken) = live.take() {
+        // Left if somebody else got ahead of us, or if its first boot was all: its last node counts.
+        if let Some(mut overtaken) = live.take() {
+            overtaken.settled().await?;
             overtaken.machine.stop(Duration::ZERO).await.map_err(machine_error)?;
         }
     }
 }
 
-/// The generalized node, held against eviction. `None` if it is not there (any more).
+/// The last node, held against eviction. `None` if it is not there (any more).
 fn last(run: &Run<'_>, chain: &Chain) -> Result<Option<(Node, UseLock)>> {
-    let Some(node) = chain.links.last().and_then(|link| run.store.get(&link.key)) else {
-        return Ok(None);
-    };
+    let Some(node) = chain.last(&run.store) else { return Ok(None) };
     Ok(held(run, &node)?.map(|hold| (node, hold)))
 }
 

@@ -51,11 +51,12 @@ pub struct Link {
 pub struct Chain {
     pub links: Vec<Link>,
     pub shape: Shape,
+    pub freshness: Freshness,
 }
 
 impl Chain {
     /// Computes every key. With freshness asked for, links that may not be reused get names of
-    /// their own, made from `run_id`.
+    /// their own, made from `run_id`. Where only the source is validated, its first boot is all.
     pub fn compute(
         plan: &Plan,
         source: &SourceImage,
@@ -65,9 +66,12 @@ impl Chain {
         run_id: &str,
     ) -> Self {
         let shape = plan.shape(source, host);
-        let mut chain = Self { links: Vec::new(), shape };
+        let mut chain = Self { links: Vec::new(), shape, freshness };
         let inputs = super::live::boot_inputs(source);
         chain.push(store, &source.digest, Role::Boot, "Boot", "first boot", inputs, None);
+        if plan.validates_source_only() {
+            return chain;
+        }
         for step in &plan.steps {
             let parent = chain.last_key();
             let role = Role::Customize(step.index);
@@ -130,6 +134,11 @@ impl Chain {
     pub(super) fn around_optimize(&self) -> Option<(&Link, &Link)> {
         let index = self.links.iter().position(|link| link.role == Role::Optimize)?;
         Some((self.links.get(index.checked_sub(1)?)?, &self.links[index]))
+    }
+
+    /// The node at the end, if it is there.
+    pub fn last(&self, store: &NodeStore) -> Option<Node> {
+        self.links.last().and_then(|link| store.get(&link.key))
     }
 
     /// The index of the newest link whose node is there, and that node.

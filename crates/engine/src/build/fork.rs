@@ -104,6 +104,11 @@ impl Fork {
         run.with_evidence(error, self.machine.as_ref(), &self.serial_log).await
     }
 
+    /// Where its serial console is written down.
+    pub(crate) fn serial_log(&self) -> &Path {
+        &self.serial_log
+    }
+
     /// Ends it at once, with its disk: nothing on it is of use to anybody.
     pub(crate) async fn stop(self, run: &Run<'_>) -> Result<()> {
         self.machine.stop(Duration::ZERO).await.map_err(machine_error)?;

@@ -11,19 +11,21 @@ use crate::{
     customize::{self, Customizer},
     cx::Cx,
     error::{Error, Result},
+    export::ExportSpec,
     node::Shape,
     optimize::{self, Optimize},
     source::SourceImage,
+    validate,
     vm_size::{self, VmSize},
 };
 
 const GIB: u64 = 1024 * 1024 * 1024;
 
-/// One customizer of the plan.
+/// One customizer or validator of the plan.
 #[derive(Debug)]
 pub struct PlannedStep {
     pub index: usize,
-    /// The customizer's name, or its type and place.
+    /// Its name, or its type and place.
     pub title: String,
     pub customizer: Box<dyn Customizer>,
 }
@@ -37,8 +39,10 @@ pub struct Plan {
     /// The source, resolved to something concrete but not fetched yet.
     pub source: Wanted,
     pub size: VmSize,
+    /// The customizers; none where only the source is validated.
     pub steps: Vec<PlannedStep>,
     pub optimize: Optimize,
+    pub validators: Vec<PlannedStep>,
     pub timeout: Duration,
 }
 
@@ -58,7 +62,9 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     let source = Wanted::resolve(cx, &properties.source).await.map_err(|e| errors.push(e)).ok();
     let size = size(&input.template, source.as_ref()).map_err(|e| errors.push(e)).ok();
     let mut steps = Vec::new();
-    for (index, block) in properties.customize.iter().enumerate() {
+    let customize: &[_] =
+        if validates_source_only(&input.template) { &[] } else { &properties.customize };
+    for (index, block) in customize.iter().enumerate() {
         match customize::resolve(cx, block, &input.base_dir).await {
             Ok(customizer) => {
                 let title = title(block.name.as_deref(), block.kind.name(), index);
@@ -73,6 +79,13 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
             errors.push(error);
             Optimize::default()
         });
+    let mut validators = Vec::new();
+    for resolved in validate::resolve(cx, properties.validate.as_ref(), &input.base_dir).await {
+        match resolved {
+            Ok(validator) => validators.push(validator),
+            Err(error) => errors.push(error),
+        }
+    }
     match (source, size) {
         (Some(source), Some(size)) if errors.is_empty() => Ok(Plan {
             timeout: properties.build_timeout(),
@@ -81,6 +94,7 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
             size,
             steps,
             optimize,
+            validators,
             template: input.template,
         }),
         _ => Err(errors),
@@ -117,6 +131,30 @@ impl Plan {
         .hint("the OS disk can only grow; leave osDiskSizeGB out to take the source's size"))
     }
 
+    /// Whether the source is all that is looked at, and nothing is made.
+    pub fn validates_source_only(&self) -> bool {
+        validates_source_only(&self.template)
+    }
+
+    /// Whether an image is distributed although a validator failed.
+    pub(super) fn distributes_what_failed(&self) -> bool {
+        let validate = self.template.properties.validate.as_ref();
+        validate.is_some_and(|validate| validate.continue_distribute_on_failure)
+    }
+
+    /// Refuses to write an image to a file where none is made.
+    pub(super) fn check_exports(&self, exports: &[ExportSpec]) -> Result<()> {
+        if exports.is_empty() || !self.validates_source_only() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::InvalidArgument,
+            "there is no image to export: the template validates its source only",
+        )
+        .target("properties.validate.sourceValidationOnly")
+        .hint("leave --export out, or sourceValidationOnly"))
+    }
+
     fn os_disk_gb(&self) -> u32 {
         self.template.properties.vm_profile.as_ref().map_or(0, |profile| profile.os_disk_size_gb)
     }
@@ -130,7 +168,12 @@ fn size(template: &Template, source: Option<&Wanted>) -> Result<VmSize> {
     vm_size::find(given.unwrap_or(default))
 }
 
-fn title(name: Option<&str>, type_name: &str, index: usize) -> String {
+fn validates_source_only(template: &Template) -> bool {
+    let validate = template.properties.validate.as_ref();
+    validate.is_some_and(|validate| validate.source_validation_only)
+}
+
+pub(crate) fn title(name: Option<&str>, type_name: &str, index: usize) -> String {
     name.map_or_else(|| format!("{type_name} {}", index + 1), str::to_owned)
 }
 
@@ -143,7 +186,6 @@ fn unsupported(template: &Template) -> Vec<Error> {
         .and_then(|profile| profile.vnet_config.as_ref())
         .is_some_and(|vnet| vnet.subnet_id.is_some());
     let parts = [
-        (properties.validate.is_some(), "properties.validate", "validators"),
         (subnet, "properties.vmProfile.vnetConfig.subnetId", "builds in a given subnet"),
         (
             !properties.additional_data_disks.is_empty(),

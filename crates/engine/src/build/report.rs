@@ -21,9 +21,11 @@ pub struct Report {
     /// What `optimize.vmBoot` brought, where the template asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimization: Option<Optimization>,
+    /// Nothing was made: only the source was validated.
+    pub source_validation_only: bool,
     /// Keys of all nodes, first boot first.
     pub nodes: Vec<String>,
-    /// Where `customization.log` and `serial.log` are.
+    /// Where `customization.log`, `validation.log` and `serial.log` are.
     pub log_dir: PathBuf,
     /// The whole run, in seconds.
     pub seconds: f64,
@@ -44,6 +46,7 @@ impl Report {
             outputs,
             exports,
             optimization: None,
+            source_validation_only: false,
             nodes: chain.links.iter().map(|link| link.key.to_string()).collect(),
             log_dir: PathBuf::new(),
             seconds: 0.0,

@@ -155,7 +155,8 @@ pub async fn publish(
     }
 }
 
-fn published(output: &RunOutput) -> String {
+/// A line about it, for errors.
+pub(crate) fn published(output: &RunOutput) -> String {
     let place = output.artifact_id.as_ref().or(output.artifact_uri.as_ref());
     format!("published: {} {}", output.run_output_name, place.map_or("", String::as_str))
 }

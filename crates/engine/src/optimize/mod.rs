@@ -10,12 +10,15 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use api::{ErrorCode, template};
+use api::{
+    ErrorCode,
+    template::{self, Script},
+};
 use serde::{Deserialize, Serialize};
 use vm::{Guest, Stdin};
 
 use crate::{
-    customize::{self, Customizer},
+    customize::{self, Customizer, Place},
     cx::Cx,
     error::{Error, Result},
     node::digest,
@@ -86,15 +89,16 @@ pub(crate) async fn resolve(
     let workload = match wanted.workload.as_ref().filter(|workload| workload.enabled) {
         None => None,
         Some(workload) => {
-            let uri = workload.script_uri.as_deref().ok_or_else(|| {
+            let uri = workload.script_uri.clone().ok_or_else(|| {
                 Error::new(ErrorCode::ValidationFailed, "the workload has no script")
                     .target(format!("{FIELD}.scriptUri"))
                     .hint("give the address of the script that warms it")
             })?;
-            let sum = workload.sha256_checksum.as_deref();
-            let script = customize::script(cx, uri, sum, base_dir)
-                .await
-                .map_err(|e| e.target(format!("{FIELD}.scriptUri")))?;
+            let sha256_checksum = workload.sha256_checksum.clone();
+            let script = Script::Uri { uri, sha256_checksum };
+            let failure = ErrorCode::OptimizationFailed;
+            let place = Place { path: FIELD, base_dir, failure };
+            let script = customize::shell(cx, &template::Shell { script }, place).await?;
             Some(Workload { script })
         }
     };
@@ -123,8 +127,7 @@ impl Workload {
     pub(crate) async fn warm(&self, guest: &dyn Guest, out: &mut StepOutput) -> Result<()> {
         as_root(guest, WARM, "warm before", out).await?;
         self.script.apply(guest, out).await.map_err(|mut error| {
-            if error.code == ErrorCode::CustomizerFailed {
-                error.code = ErrorCode::OptimizationFailed;
+            if error.code == ErrorCode::OptimizationFailed {
                 error.message = format!("the workload failed: {}", error.message);
                 error = error.target(FIELD);
             }

@@ -30,7 +30,12 @@ pub(super) async fn run(
     let request = Request {
         exports: args.export.into_iter().map(|spec| spec.replacing(args.force)).collect(),
         freshness: freshness(&args.freshness),
-        keep: (args.on_error == OnError::Keep).then_some(args.keep_for),
+        on_error: match args.on_error {
+            None => build::OnError::AsTemplate,
+            Some(OnError::Cleanup) => build::OnError::Cleanup,
+            Some(OnError::Keep) => build::OnError::Keep,
+        },
+        keep_for: args.keep_for,
         boot_timeout: args.boot_timeout,
         cache_bytes: args.cache_gib.saturating_mul(GIB),
         run_id: None,
@@ -112,11 +117,17 @@ fn text(report: &Report, finished: &[Event]) -> String {
             export.sha256.clone(),
         ]);
     }
+    let (made, verb) = if report.source_validation_only {
+        let only =
+            "only the source was validated, as sourceValidationOnly asks for: no image was made\n";
+        (only.to_owned(), "validated")
+    } else {
+        (artifacts.render(), "forged")
+    };
     let optimization = report.optimization.as_ref().map(optimized).unwrap_or_default();
     format!(
-        "\n{}\n{}{optimization}\nsource {}\nlogs {}\nforged in {}",
+        "\n{}\n{made}{optimization}\nsource {}\nlogs {}\n{verb} in {}",
         steps.render(),
-        artifacts.render(),
         report.source,
         report.log_dir.display(),
         human(report.seconds)

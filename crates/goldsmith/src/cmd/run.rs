@@ -29,9 +29,11 @@ pub(super) async fn run(command: cli::Run, output: &Output) -> Result {
             let (template, run) = chosen(&client, &args).await?;
             watch(&client, &template, &run, output).await
         }
-        cli::Run::Logs(args) => {
-            let (template, run) = chosen(&client, &args).await?;
-            let log = client.log(&format!("{template}/runs/{}", text(&run["name"]))).await?;
+        cli::Run::Logs { of, validation } => {
+            let (template, run) = chosen(&client, &of).await?;
+            let which = if validation { "validationLog" } else { "log" };
+            let path = format!("{template}/runs/{}/{which}", text(&run["name"]));
+            let log = client.log(&path).await?;
             output.result("log", &log, || log.clone());
             Ok(0)
         }

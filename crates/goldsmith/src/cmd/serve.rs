@@ -53,6 +53,7 @@ async fn machines(
     let limits = Limits {
         boot_timeout: args.boot_timeout,
         cache_bytes: args.cache_gib.saturating_mul(GIB),
+        keep_for: args.keep_for,
         capacity: None,
     };
     Ok(Machines { host, backend, limits })

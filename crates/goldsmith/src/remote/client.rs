@@ -83,9 +83,9 @@ impl Client {
         if status.is_success() { Ok(body) } else { Err(refused(status, &body)) }
     }
 
-    /// The log of a run.
-    pub(crate) async fn log(&self, run: &str) -> Result<String, Error> {
-        let url = format!("{}{run}/log?{VERSION}", self.login.url);
+    /// A log of a run.
+    pub(crate) async fn log(&self, path: &str) -> Result<String, Error> {
+        let url = format!("{}{path}?{VERSION}", self.login.url);
         let request = self.http.get(url).bearer_auth(&self.token);
         let answer = request.send().await.map_err(|e| unreachable(&self.login.url, e))?;
         if answer.status().is_success() {

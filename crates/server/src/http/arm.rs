@@ -42,36 +42,48 @@ pub(super) async fn answer(site: &Site, request: Request) -> Response {
     }
 }
 
-/// What is read as it grows: a run's events and its log, beside the resources of the image builder.
+/// What is read as it grows: a run's events and its logs, beside the resources of the image builder.
 struct Live {
     template: ResourceKey,
     run: String,
-    events: bool,
+    what: Growing,
+}
+
+#[derive(Clone, Copy)]
+enum Growing {
+    Events,
+    Log(live::Log),
+}
+
+impl Growing {
+    fn of(word: &str) -> Option<Self> {
+        let all = [
+            ("events", Self::Events),
+            ("log", Self::Log(live::Log::Customization)),
+            ("validationLog", Self::Log(live::Log::Validation)),
+        ];
+        all.into_iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).map(|(_, what)| what)
+    }
 }
 
 fn live(path: &Path, method: &http::Method) -> Option<Live> {
     let [templates, _, runs, run, what] = path.rest.as_slice() else { return None };
+    let what = Growing::of(what)?;
     let is = |text: &str, word: &str| text.eq_ignore_ascii_case(word);
     let fits = path.in_namespace("Microsoft.VirtualMachineImages")
         && method == http::Method::GET
         && is(templates, "imageTemplates")
-        && is(runs, "runs")
-        && (is(what, "events") || is(what, "log"));
+        && is(runs, "runs");
     let template = path.text.rsplitn(4, '/').nth(3)?;
-    fits.then(|| Live {
-        template: ResourceKey::of(template),
-        run: run.clone(),
-        events: is(what, "events"),
-    })
+    fits.then(|| Live { template: ResourceKey::of(template), run: run.clone(), what })
 }
 
 impl Live {
     async fn answer(&self, site: &Site, after: Option<&str>) -> Result<Response, ApiError> {
         let app = site.app();
-        if self.events {
-            live::sse(app, &self.template, &self.run, after).await
-        } else {
-            live::log(app, &self.template, &self.run).await
+        match self.what {
+            Growing::Events => live::sse(app, &self.template, &self.run, after).await,
+            Growing::Log(log) => live::log(app, &self.template, &self.run, log).await,
         }
     }
 }

@@ -14,7 +14,10 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use engine::layout::Layout;
+use engine::{
+    layout::Layout,
+    step::{CUSTOMIZATION_LOG, VALIDATION_LOG},
+};
 use futures_util::{Stream, StreamExt, stream};
 use http::{StatusCode, header};
 use tokio::fs::File;
@@ -131,20 +134,38 @@ pub async fn sse(
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
 }
 
-/// `GET …/imageTemplates/{t}/runs/{id}/log`: the customization log as far as it is written.
+/// The logs of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Log {
+    /// `…/log`: what was done to the machine.
+    Customization,
+    /// `…/validationLog`: what its validators said.
+    Validation,
+}
+
+/// `GET …/imageTemplates/{t}/runs/{id}/log` and `…/validationLog`: a log as far as it is written.
 ///
 /// # Errors
-/// 404 if the template has no such run, or the run has no log yet.
-pub async fn log(app: &App, template: &ResourceKey, run_id: &str) -> Result<Response, ApiError> {
+/// 404 if the template has no such run, or the run has no such log yet.
+pub async fn log(
+    app: &App,
+    template: &ResourceKey,
+    run_id: &str,
+    log: Log,
+) -> Result<Response, ApiError> {
     let run = run_of(app, template, run_id).await?;
-    let path = folder(&app.settings().layout, &run.id).join(worker::LOG);
+    let (name, none) = match log {
+        Log::Customization => (CUSTOMIZATION_LOG, "has no log: nothing was built so far"),
+        Log::Validation => (VALIDATION_LOG, "has no validation log: nothing was validated so far"),
+    };
+    let path = folder(&app.settings().layout, &run.id).join(name);
     let file = match File::open(&path).await {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Err(ApiError::new(
                 StatusCode::NOT_FOUND,
                 "BlobNotFound",
-                format!("The run '{run_id}' has no log: nothing was built so far."),
+                format!("The run '{run_id}' {none}."),
             ));
         }
         Err(e) => return Err(ApiError::internal(format!("{}: {e}", path.display()))),

@@ -43,6 +43,9 @@ pub trait Executor: Send + Sync {
     /// Releases what runs of a process that is gone still hold. Returns what could not be released.
     async fn clean(&self) -> Vec<String>;
 
+    /// Ends kept machines whose time is over. Returns what could not be released.
+    async fn end_due(&self) -> Vec<String>;
+
     /// What it can carry out at once.
     fn capacity(&self) -> Capacity;
 

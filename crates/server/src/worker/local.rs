@@ -14,7 +14,7 @@ use api::{
 use async_trait::async_trait;
 use engine::{
     Backend, Host,
-    build::{self, CACHE_TAG, Freshness, Input, Request},
+    build::{self, CACHE_TAG, Freshness, Input, OnError, Request},
     cx::Cx,
     distribute::RunOutput,
     error::{Coded, Error},
@@ -41,6 +41,8 @@ pub struct Limits {
     pub boot_timeout: Duration,
     /// Least recently used nodes go when the cache takes more than this.
     pub cache_bytes: u64,
+    /// How long a machine lives that a template's `errorHandling` keeps.
+    pub keep_for: Duration,
     /// What machines may take together; the host's by default.
     pub capacity: Option<Capacity>,
 }
@@ -85,8 +87,23 @@ impl Executor for Local {
         }
     }
 
+    async fn end_due(&self) -> Vec<String> {
+        let Inner { layout, backend, .. } = &*self.inner;
+        match engine::janitor::release_due(layout, backend.as_ref()).await {
+            Ok(problems) => problems,
+            Err(e) => vec![format!("the ledgers cannot be read: {e}")],
+        }
+    }
+
     fn capacity(&self) -> Capacity {
-        self.inner.limits.capacity.unwrap_or_else(|| Capacity::of(&self.inner.host))
+        let Inner { layout, host, limits, .. } = &*self.inner;
+        let mut left = limits.capacity.unwrap_or_else(|| Capacity::of(host));
+        // What failed runs left for a look inside takes its room, too.
+        for kept in build::kept(layout).unwrap_or_default() {
+            left.vcpus -= i64::from(kept.vcpus);
+            left.memory_mib -= i64::try_from(kept.memory_mib).unwrap_or(i64::MAX);
+        }
+        left
     }
 
     fn submit(&self, job: Job) {
@@ -184,7 +201,8 @@ impl Inner {
         let request = Request {
             exports: Vec::new(),
             freshness: freshness(&job.input)?,
-            keep: None,
+            on_error: OnError::AsTemplate,
+            keep_for: self.limits.keep_for,
             boot_timeout: self.limits.boot_timeout,
             cache_bytes: self.limits.cache_bytes,
             run_id: Some(job.run_id),

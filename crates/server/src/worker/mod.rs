@@ -13,6 +13,7 @@ mod artifacts;
 mod carry;
 mod choose;
 mod executor;
+mod janitor;
 mod journal;
 mod local;
 mod outcome;
@@ -34,7 +35,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 pub use choose::Capacity;
 pub use executor::{Ended, Executor, Job, Seen};
-pub(crate) use journal::{EVENTS, LOG};
+pub(crate) use journal::EVENTS;
 pub use local::{Limits, Local};
 pub(crate) use status::is_over;
 
@@ -50,10 +51,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How long the runs may take to let go of everything when the service ends.
 const LAST_WAIT: Duration = Duration::from_secs(30);
 
-/// Begins to carry out runs, until [`App::shutdown`]. The task ends when everything is released.
+/// Begins to carry out runs, and to end kept machines whose time is over, until [`App::shutdown`]. The
+/// task ends when everything is released.
 pub fn start(app: App, executor: Arc<dyn Executor>) -> JoinHandle<()> {
     metrics::describe_gauge!("goldsmith_runs", "Runs that are not over, by state.");
     metrics::describe_counter!("goldsmith_runs_ended_total", "Runs that are over, by state.");
+    tokio::spawn(janitor::work(app.clone(), executor.clone()));
     let worker =
         Worker { app, executor, held: HashMap::new(), resumed: None, tasks: JoinSet::new() };
     tokio::spawn(worker.work())

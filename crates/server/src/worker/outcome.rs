@@ -1,7 +1,7 @@
 //! From how a build ended to what is written: state, message, operation, outputs.
 
 use api::{ErrorCode, template::Template};
-use engine::error::Error;
+use engine::{error::Error, step::Phase};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -94,17 +94,27 @@ fn message(base: &str, run: &Run, error: &Error) -> String {
         .filter(|line| line.starts_with("also: ") || line.starts_with("published: "))
         .map(|line| format!(" {line}."))
         .collect();
-    format!("{what}{also} {}", pointer(base, run))
+    let validated = error.step.as_deref().and_then(Phase::of) == Some(Phase::Validating);
+    let validation = match validated {
+        true => format!(" Validation log location: {}.", log_url(base, run, "validationLog")),
+        false => String::new(),
+    };
+    format!("{what}{also}{validation} {}", pointer(base, run))
 }
 
 /// Where the log is, in the words that tools look for.
 fn pointer(base: &str, run: &Run) -> String {
     format!(
         "During the image build, a failure has occurred, please review the build log to identify which build/customization \
-         step failed. Image Build log location: {base}{}/runs/{}/log. OperationId: {}. Use this \
+         step failed. Image Build log location: {}. OperationId: {}. Use this \
          operationId to search packer log.",
-        run.template, run.id, run.operation
+        log_url(base, run, "log"),
+        run.operation
     )
+}
+
+fn log_url(base: &str, run: &Run, log: &str) -> String {
+    format!("{base}{}/runs/{}/{log}", run.template, run.id)
 }
 
 #[cfg(test)]

@@ -13,6 +13,10 @@ use crate::{
 
 /// The first gallery or definition that is missing.
 pub(super) async fn missing(app: &App, template: &Template) -> Result<Option<Error>, store::Error> {
+    // Nothing is distributed where only the source is validated.
+    if template.properties.validate.as_ref().is_some_and(|v| v.source_validation_only) {
+        return Ok(None);
+    }
     for target in &template.properties.distribute {
         let DistributorKind::SharedImage(image) = &target.kind else { continue };
         let definition = image.definition();

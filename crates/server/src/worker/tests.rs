@@ -117,7 +117,7 @@ async fn a_failing_customizer_is_told_with_its_log() {
     );
     assert!(output(&process, "t", "made").await.is_none());
 
-    let log = live::log(&process.app, &run.template, &id).await.unwrap();
+    let log = live::log(&process.app, &run.template, &id, live::Log::Customization).await.unwrap();
     let log = to_bytes(log.into_body(), usize::MAX).await.unwrap();
     let line = format!("[{id}] PACKER ERR no such package\n");
     assert!(String::from_utf8_lossy(&log).contains(&line), "{log:?}");
@@ -293,7 +293,7 @@ async fn events_can_be_followed_from_where_a_reader_left() {
     assert_eq!(text.matches("\ndata: ").count() + text.matches("\ndata:{").count(), all.len());
     assert_eq!(sse(Some("x")).await.unwrap_err().status, http::StatusCode::BAD_REQUEST);
     let other = crate::store::ResourceKey::of("/other");
-    let refused = live::log(&process.app, &other, &id).await.unwrap_err();
+    let refused = live::log(&process.app, &other, &id, live::Log::Customization).await.unwrap_err();
     assert_eq!(refused.status, http::StatusCode::NOT_FOUND);
 }
 

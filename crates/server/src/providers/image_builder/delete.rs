@@ -51,5 +51,8 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
         writes.push(Write::Remove(operation.target.clone(), template.revision));
     }
     writes.push(Write::Operation(operation::ended(operation.clone(), Ok(()))));
-    app.store().commit(writes).await
+    app.store().commit(writes).await?;
+    // Machines that its failed runs left for a look inside go with it.
+    app.wake_janitor();
+    Ok(())
 }

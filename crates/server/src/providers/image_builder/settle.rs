@@ -3,7 +3,7 @@
 
 use api::{
     ErrorCode,
-    template::{CustomizerKind, Identity, Template, parse},
+    template::{CustomizerKind, Identity, Template, ValidatorKind, parse},
 };
 use engine::{error::Error, vm_size};
 use serde_json::{Value, json};
@@ -199,6 +199,18 @@ fn goes_with_linux(template: &Template) -> Result<(), Error> {
             return Err(Error::new(ErrorCode::UnsupportedCustomizerType, text)
                 .target(step.path.clone())
                 .hint("use type Shell or File with this source"));
+        }
+    }
+    let validate = template.properties.validate.as_ref();
+    for step in validate.map_or(&[][..], |validate| &validate.in_vm_validations) {
+        match step.kind {
+            ValidatorKind::Shell(_) | ValidatorKind::File(_) => {}
+            ValidatorKind::PowerShell(_) => {
+                let text = format!("validator type {} needs a Windows source", step.kind.name());
+                return Err(Error::new(ErrorCode::UnsupportedValidatorType, text)
+                    .target(step.path.clone())
+                    .hint("use type Shell or File with this source"));
+            }
         }
     }
     Ok(())

@@ -117,8 +117,12 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn work(&self, capacity: Option<Capacity>) -> tokio::task::JoinHandle<()> {
-        let limits =
-            Limits { boot_timeout: Duration::from_secs(5), cache_bytes: u64::MAX, capacity };
+        let limits = Limits {
+            boot_timeout: Duration::from_secs(5),
+            cache_bytes: u64::MAX,
+            keep_for: Duration::from_secs(600),
+            capacity,
+        };
         let backend = Arc::new(self.fake.clone());
         start(self.app.clone(), Arc::new(Local::new(&self.app, self.host.clone(), backend, limits)))
     }
