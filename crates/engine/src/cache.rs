@@ -69,10 +69,10 @@ pub fn clear(layout: &Layout, sources: bool) -> io::Result<Evicted> {
             layout.history(),
             layout.superseded(),
             layout.validated(),
+            layout.measured(),
         ] {
             remove_tree(&dir)?;
         }
-        remove_tree(&layout.measured())?;
         if sources && NodeStore::new(layout).all().is_empty() {
             remove_tree(&layout.sources())?;
         }

@@ -12,15 +12,15 @@ unit=/etc/systemd/system/workload-readahead.service
 say() { echo "workload: $*"; }
 have() { command -v "$1" > /dev/null 2>&1; }
 
-# Pages of memory that each file has, as "PAGES PATH"; only of files on disks, and without those that
-# do not outlive the build.
+# What each file has in memory, as "BYTES SIZE PATH"; only of files on disks, and without those that do
+# not outlive the build.
 resident() {
     find / -xdev -type f -size +0 \
         ! -path '/tmp/*' ! -path '/var/tmp/*' ! -path '/run/*' ! -path '/var/log/*' \
         ! -path '/var/lib/cloud/*' ! -path "/home/${SUDO_USER:-nobody}/*" ! -path "$place/*" \
         ! -name '*
 *' -print0 2> /dev/null |
-        xargs -0 -r fincore --raw --noheadings --bytes --output PAGES,FILE 2> /dev/null |
+        LC_ALL=C.UTF-8 xargs -0 -r fincore --noheadings --bytes --output RES,SIZE,FILE 2> /dev/null |
         sed 's/^ *//' | grep -v '^0 '
 }
 
@@ -41,36 +41,25 @@ fi
 
 sync
 resident > "$work/after"
-# Files that have more pages in memory than before, the ones with most of them first.
-awk 'NR == FNR { pages = $1; sub(/^[0-9]+ /, ""); had[$0] = pages; next }
-     { pages = $1; sub(/^[0-9]+ /, ""); if (pages > had[$0]) print pages, $0 }' \
-    "$work/before" "$work/after" > "$work/grown"
-
 mkdir -p "$place"
-# Half of the memory at most: the rest of the machine needs some too.
-limit=$(awk '/^MemTotal:/ { print int($2 / 8) }' /proc/meminfo)
 : > "$place/files"
 : > "$place/parts"
-total=0
-count=0
-while read -r pages file; do
-    [ $((total + pages)) -le "$limit" ] || continue
-    size=$(stat -c %s "$file") || continue
-    all=$(((size + 4095) / 4096))
-    if [ "$((pages * 2))" -ge "$all" ]; then
-        printf '%s\n' "$file" >> "$place/files"
-    elif have python3; then
-        printf '%s\n' "$file" >> "$work/partly"
-    else
-        # Which parts of it cannot be said; its beginning is the best guess.
-        printf '%s %s %s\n' 0 "$((pages * 4096))" "$file" >> "$place/parts"
-    fi
-    total=$((total + pages))
-    count=$((count + 1))
-done < "$work/grown"
+: > "$work/partly"
+# Files that have more in memory than before: those of which at least half is there are read as a whole.
+# Together at most half of the machine's memory, as the rest of it needs some too.
+limit=$(awk '/^MemTotal:/ { printf "%.0f", $2 * 512 }' /proc/meminfo)
+awk -v limit="$limit" -v place="$place" -v work="$work" '
+    { bytes = $1; size = $2; sub(/^[0-9]+ +[0-9]+ /, "") }
+    NR == FNR { had[$0] = bytes; next }
+    bytes <= had[$0] || total + bytes > limit { next }
+    { total += bytes; count++; print $0 > (2 * bytes >= size ? place "/files" : work "/partly") }
+    END { printf "%d files, %d MiB\n", count, total / 1048576 > (work "/sum") }
+' "$work/before" "$work/after"
 
-# Which parts of a large file: pages less than 16 apart are one part.
-if [ -s "$work/partly" ]; then
+# Which parts of the others: pages less than 16 apart are one part.
+if [ -s "$work/partly" ] && ! have python3; then
+    say "there is no python3: large files of which a part was read are not read ahead" >&2
+elif [ -s "$work/partly" ]; then
     python3 - "$work/partly" >> "$place/parts" << 'PYTHON'
 import ctypes, mmap, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -149,5 +138,5 @@ END
     systemctl daemon-reload
     systemctl -q enable workload-readahead.service || exit 1
 fi
+say "$(cat "$work/sum"), are read at every boot"
 rm -rf "$work"
-say "$count files, $((total / 256)) MiB, are read at every boot"

@@ -129,10 +129,19 @@ impl Process {
 
     /// A template of this name, with a run of it that waits.
     pub(super) async fn submit(&self, name: &str, distribute: Value) -> String {
+        self.submit_with(name, distribute, &json!({})).await
+    }
+
+    /// The same with further properties.
+    pub(super) async fn submit_with(&self, name: &str, distribute: Value, also: &Value) -> String {
+        let mut body = body(distribute);
+        for (name, value) in also.as_object().into_iter().flatten() {
+            body["properties"][name] = value.clone();
+        }
         let id = engine::new_run_id();
         let template = Resource {
             id: format!("{GROUP}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}"),
-            ..resource("microsoft.virtualmachineimages/imagetemplates", name, body(distribute))
+            ..resource("microsoft.virtualmachineimages/imagetemplates", name, body)
         };
         let operation = Operation {
             id: engine::new_run_id(),
