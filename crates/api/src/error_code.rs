@@ -74,6 +74,8 @@ pub enum ErrorCode {
     GeneralizeFailed,
     /// Generalization left something of the build behind.
     LeftoverFound,
+    /// The image could not be optimized, or no longer starts since it was.
+    OptimizationFailed,
     /// One step took longer than its limit.
     StepTimedOut,
     /// The build took longer than `buildTimeoutInMinutes`.
@@ -123,6 +125,7 @@ impl ErrorCode {
         Self::ValidatorFailed,
         Self::GeneralizeFailed,
         Self::LeftoverFound,
+        Self::OptimizationFailed,
         Self::StepTimedOut,
         Self::BuildTimeout,
         Self::DistributeFailed,
@@ -166,6 +169,7 @@ impl ErrorCode {
             Self::ValidatorFailed => "ValidatorFailed",
             Self::GeneralizeFailed => "GeneralizeFailed",
             Self::LeftoverFound => "LeftoverFound",
+            Self::OptimizationFailed => "OptimizationFailed",
             Self::StepTimedOut => "StepTimedOut",
             Self::BuildTimeout => "BuildTimeout",
             Self::DistributeFailed => "DistributeFailed",
@@ -209,6 +213,7 @@ impl ErrorCode {
             | Self::ValidatorFailed
             | Self::GeneralizeFailed
             | Self::LeftoverFound
+            | Self::OptimizationFailed
             | Self::StepTimedOut
             | Self::BuildTimeout => 5,
             Self::DistributeFailed | Self::ExportFailed => 6,
@@ -254,6 +259,7 @@ impl ErrorCode {
             | Self::ValidatorFailed
             | Self::GeneralizeFailed
             | Self::LeftoverFound
+            | Self::OptimizationFailed
             | Self::DistributeFailed
             | Self::ExportFailed
             | Self::InternalError => false,

@@ -69,6 +69,7 @@ pub fn clear(layout: &Layout, sources: bool) -> io::Result<Evicted> {
             layout.history(),
             layout.superseded(),
             layout.validated(),
+            layout.measured(),
         ] {
             remove_tree(&dir)?;
         }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::distribute::RunOutput;
+use crate::{distribute::RunOutput, optimize::Optimization};
 
 /// One thing that happened. Serialised as one JSON object with a `kind` field.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub enum Event {
     MachineStarted { machine: u32, vcpus: u32, memory_mib: u64, generation: u8, disks: Vec<u64> },
     /// That machine is gone, with its disks and its network. One that is kept for its user is not.
     MachineEnded { machine: u32 },
+    /// What the optimization of boot and disk brought, measured now or when its node was made.
+    Optimized { optimization: Optimization },
     /// An image was delivered to a distributor; the run may still fail at another one.
     Distributed { output: RunOutput },
     /// Bytes moved by something long: a download, a bootstrap, a seal, an export.

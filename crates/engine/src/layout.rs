@@ -52,6 +52,11 @@ impl Layout {
         self.cache.join("history")
     }
 
+    /// `measured/<key>.json`: how fast nodes booted.
+    pub fn measured(&self) -> PathBuf {
+        self.cache.join("measured")
+    }
+
     /// `validated/<key>/`: which validators have passed on a node.
     pub fn validated(&self) -> PathBuf {
         self.cache.join("validated")

@@ -19,6 +19,7 @@ pub mod janitor;
 pub mod layout;
 pub mod ledger;
 pub mod node;
+pub mod optimize;
 mod output;
 pub mod source;
 pub mod step;

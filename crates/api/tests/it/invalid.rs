@@ -311,6 +311,13 @@ const PROPERTIES: &[Case] = &[
         "http or https",
     ),
     case(
+        r#""state": "Disabled", "scriptUri": "https://example.org/warm.sh""#,
+        r#""state": "Enabled""#,
+        ValidationFailed,
+        "properties.optimize.workload.scriptUri",
+        "properties.optimize.workload': Missing field 'scriptUri'",
+    ),
+    case(
         r#""osDiskSizeGB": 30"#,
         r#""osDiskSizeGB": -1"#,
         ValidationFailed,

@@ -9,5 +9,6 @@ mod failure;
 mod forge;
 mod input;
 mod keep;
+mod optimize;
 mod service;
 mod together;

@@ -16,6 +16,7 @@ use crate::{
     error::{Coded, Error, Result},
     generalize,
     node::{Lock, Node, UseLock},
+    optimize,
     output::StepOutput,
     source::SourceImage,
     step::Step,
@@ -151,6 +152,9 @@ async fn go_live(
             Role::Customize(number) => {
                 customize(work, index, number, slot, lock).await?;
             }
+            Role::Workload | Role::Optimize => {
+                optimize(work, index, slot, lock).await?;
+            }
             Role::Generalize => {
                 power_off(run, chain, link, slot, lock).await?;
             }
@@ -186,6 +190,32 @@ async fn customize(
         .step(step, &link.title, NO_LIMIT, work)
         .await
         .map_err(|e| name_customizer(e, &link.title, &target))
+}
+
+/// The workload, or what makes the image start faster.
+async fn optimize(
+    work: Work<'_>,
+    index: usize,
+    slot: &mut Option<Live>,
+    making: Lock,
+) -> Result<()> {
+    let Work { run, plan, chain, .. } = work;
+    let live = slot.as_mut().ok_or_else(evicted)?;
+    let link = &chain.links[index];
+    let workload = plan.optimize.workload.as_ref().filter(|_| link.role == Role::Workload);
+    let step = if workload.is_some() { Step::Workload } else { Step::Optimize };
+    let mut out = output(run, &step)?;
+    let work = async {
+        let started = Instant::now();
+        let guest = live.guest.as_ref();
+        match workload {
+            Some(workload) => live.unless_gone(workload.warm(guest, &mut out)).await?,
+            None => live.unless_gone(optimize::vm_boot(guest, &mut out)).await?,
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        live.seal(run, chain, SealAs { link, seconds, ram: Ram::Never }, making).await
+    };
+    run.cx.step(step, &link.title, NO_LIMIT, work).await
 }
 
 fn is_last_customizer(plan: &Plan) -> impl Fn(&Link) -> bool {
@@ -239,6 +269,8 @@ fn tell_cached(run: &Run<'_>, chain: &Chain, told: &mut usize, done: usize) {
         let step = match link.role {
             Role::Boot => Step::Boot,
             Role::Customize(number) => Step::Customize(number),
+            Role::Workload => Step::Workload,
+            Role::Optimize => Step::Optimize,
             Role::Generalize => Step::Generalize,
         };
         if let Some(node) = run.store.get(&link.key) {

@@ -10,6 +10,7 @@ use crate::{
     customize::Customizer,
     generalize,
     node::{Key, KeyBuilder, Node, NodeStore, Shape},
+    optimize,
     source::SourceImage,
 };
 
@@ -24,6 +25,10 @@ pub enum Role {
     Boot,
     /// The customizer of that index.
     Customize(usize),
+    /// The user's workload.
+    Workload,
+    /// Our optimization of boot and disk.
+    Optimize,
     /// Generalization and power-off.
     Generalize,
 }
@@ -74,6 +79,15 @@ impl Chain {
             let fresh = Some((freshness, run_id));
             chain.push(store, &parent, role, kind, &step.title, inputs, fresh);
         }
+        if let Some(workload) = &plan.optimize.workload {
+            let (parent, inputs) = (chain.last_key(), workload.inputs());
+            let fresh = Some((freshness, run_id));
+            chain.push(store, &parent, Role::Workload, "Workload", "workload", inputs, fresh);
+        }
+        if plan.optimize.vm_boot {
+            let (parent, inputs) = (chain.last_key(), optimize::inputs());
+            chain.push(store, &parent, Role::Optimize, "Optimize", "optimize", inputs, None);
+        }
         let parent = chain.last_key();
         let inputs = generalize::inputs();
         chain.push(store, &parent, Role::Generalize, "Generalize", "generalize", inputs, None);
@@ -114,6 +128,12 @@ impl Chain {
 
     fn last_key(&self) -> String {
         self.links.last().map_or_else(String::new, |link| link.key.to_string())
+    }
+
+    /// What comes right before the optimization of boot and disk, and it; if there is one.
+    pub(super) fn around_optimize(&self) -> Option<(&Link, &Link)> {
+        let index = self.links.iter().position(|link| link.role == Role::Optimize)?;
+        Some((self.links.get(index.checked_sub(1)?)?, &self.links[index]))
     }
 
     /// The node at the end, if it is there.

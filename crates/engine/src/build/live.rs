@@ -117,6 +117,8 @@ pub(super) enum Ram {
     Always,
     /// When the steps since the last RAM took longer than a few times what saving costs.
     IfWorthwhile,
+    /// Nobody edits what comes after it, so nobody resumes it.
+    Never,
 }
 
 /// Everything onto the disk; and a guest that is on its way down is no state to go on from.
@@ -189,7 +191,11 @@ impl Live {
         let key = &seal.link.key;
         overlays(run, chain, &next, &format!("../{key}")).await?;
         let since_ram = self.since_ram + seal.seconds;
-        let wanted = seal.ram == Ram::Always || since_ram > WORTHWHILE * self.ram_cost;
+        let wanted = match seal.ram {
+            Ram::Always => true,
+            Ram::IfWorthwhile => since_ram > WORTHWHILE * self.ram_cost,
+            Ram::Never => false,
+        };
         let request = Seal {
             next_disk: next.join("disk.qcow2"),
             next_vars: chain.shape.uefi.then(|| next.join("vars.qcow2")),

@@ -12,6 +12,7 @@ mod freshness;
 mod history;
 mod kept;
 mod live;
+mod measure;
 mod plan;
 mod report;
 mod wanted;
@@ -188,6 +189,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
         let report = Report::new(run, &source, &chain, Vec::new(), Vec::new());
         return Ok(Report { source_validation_only: true, ..report });
     }
+    let optimization = measure::optimization(run, &chain).await?;
 
     // The image is converted while it is validated. Nothing is distributed before both are done.
     let convert = cx.step(Step::Convert, "standalone image", DISTRIBUTE_LIMIT, async {
@@ -203,7 +205,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
         (Err(error), Some(_)) if error.code == ErrorCode::Canceled => return Err(error),
         (delivered, Some(invalid)) => return Err(with_delivery(invalid, delivered)),
     };
-    Ok(Report::new(run, &source, &chain, outputs, exports))
+    Ok(Report { optimization, ..Report::new(run, &source, &chain, outputs, exports) })
 }
 
 /// Validates the image. What is wrong with it is returned where it is to be distributed all the same.

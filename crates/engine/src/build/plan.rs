@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Result},
     export::ExportSpec,
     node::Shape,
+    optimize::{self, Optimize},
     source::SourceImage,
     validate,
     vm_size::{self, VmSize},
@@ -40,6 +41,7 @@ pub struct Plan {
     pub size: VmSize,
     /// The customizers; none where only the source is validated.
     pub steps: Vec<PlannedStep>,
+    pub optimize: Optimize,
     pub validators: Vec<PlannedStep>,
     pub timeout: Duration,
 }
@@ -71,6 +73,12 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
             Err(error) => errors.push(error),
         }
     }
+    let optimize = optimize::resolve(cx, properties.optimize.as_ref(), &input.base_dir)
+        .await
+        .unwrap_or_else(|error| {
+            errors.push(error);
+            Optimize::default()
+        });
     let mut validators = Vec::new();
     for resolved in validate::resolve(cx, properties.validate.as_ref(), &input.base_dir).await {
         match resolved {
@@ -85,6 +93,7 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
             source,
             size,
             steps,
+            optimize,
             validators,
             template: input.template,
         }),
@@ -171,17 +180,12 @@ pub(crate) fn title(name: Option<&str>, type_name: &str, index: usize) -> String
 /// Parts of a template that are valid but that this version would silently leave out.
 fn unsupported(template: &Template) -> Vec<Error> {
     let properties = &template.properties;
-    let enabled_optimize = properties
-        .optimize
-        .as_ref()
-        .is_some_and(|o| o.vm_boot || o.workload.as_ref().is_some_and(|w| w.enabled));
     let subnet = properties
         .vm_profile
         .as_ref()
         .and_then(|profile| profile.vnet_config.as_ref())
         .is_some_and(|vnet| vnet.subnet_id.is_some());
     let parts = [
-        (enabled_optimize, "properties.optimize", "image optimization"),
         (subnet, "properties.vmProfile.vnetConfig.subnetId", "builds in a given subnet"),
         (
             !properties.additional_data_disks.is_empty(),

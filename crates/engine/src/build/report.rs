@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Run, chain::Chain};
-use crate::{distribute::RunOutput, export::Exported, source::SourceImage};
+use crate::{distribute::RunOutput, export::Exported, optimize::Optimization, source::SourceImage};
 
 /// A run that succeeded.
 #[derive(Debug, Clone, Serialize)]
@@ -18,6 +18,9 @@ pub struct Report {
     pub source_digest: String,
     pub outputs: Vec<RunOutput>,
     pub exports: Vec<Exported>,
+    /// What `optimize.vmBoot` brought, where the template asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimization: Option<Optimization>,
     /// Nothing was made: only the source was validated.
     pub source_validation_only: bool,
     /// Keys of all nodes, first boot first.
@@ -42,6 +45,7 @@ impl Report {
             source_digest: source.digest.clone(),
             outputs,
             exports,
+            optimization: None,
             source_validation_only: false,
             nodes: chain.links.iter().map(|link| link.key.to_string()).collect(),
             log_dir: PathBuf::new(),

@@ -5,4 +5,5 @@ mod disks;
 mod distribute;
 mod export;
 mod matrix;
+mod optimize;
 mod validate;

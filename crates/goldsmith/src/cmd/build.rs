@@ -3,6 +3,7 @@
 use engine::{
     build::{self, Freshness, Report, Request},
     event::{Event, Outcome},
+    optimize::Optimization,
 };
 
 use super::{Result, qemu, template};
@@ -123,11 +124,22 @@ fn text(report: &Report, finished: &[Event]) -> String {
     } else {
         (artifacts.render(), "forged")
     };
+    let optimization = report.optimization.as_ref().map(optimized).unwrap_or_default();
     format!(
-        "\n{}\n{made}\nsource {}\nlogs {}\n{verb} in {}",
+        "\n{}\n{made}{optimization}\nsource {}\nlogs {}\n{verb} in {}",
         steps.render(),
         report.source,
         report.log_dir.display(),
         human(report.seconds)
     )
+}
+
+/// What the optimization of boot and disk brought, in a line or two.
+fn optimized(figures: &Optimization) -> String {
+    let mut text = String::new();
+    if let (Some(before), Some(after)) = (figures.boot_seconds_before, figures.boot_seconds_after) {
+        text = format!("\nboots in {} (before its optimization: {})", human(after), human(before));
+    }
+    let (before, after) = (bytes(figures.bytes_before), bytes(figures.bytes_after));
+    text + &format!("\ntakes {after} (before its optimization: {before})")
 }

@@ -59,6 +59,7 @@ impl Screen {
             // The step that it belongs to is told of next.
             Event::Sealed { .. }
             | Event::Distributed { .. }
+            | Event::Optimized { .. }
             | Event::SourceResolved { .. }
             | Event::MachineStarted { .. }
             | Event::MachineEnded { .. } => {}

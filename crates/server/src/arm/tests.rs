@@ -236,6 +236,7 @@ async fn a_group_with_a_run_in_it_stays() {
         memory_mib: 1024,
         input: json!({}),
         cause: crate::store::Cause::Manual,
+        optimization: None,
     };
     server.app.store().commit(vec![Write::InsertRun(run)]).await.unwrap();
     let refused = server.on(Method::Delete, "resourceGroups/rg").await;

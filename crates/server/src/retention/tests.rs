@@ -63,6 +63,7 @@ impl Bench {
             vcpus: 1,
             memory_mib: 1,
             cause: crate::store::Cause::Manual,
+            optimization: None,
             input: json!({}),
         };
         let folder = live::folder(&self.app.settings().layout, &run.id);

@@ -9,6 +9,7 @@ use super::{Error, open::Pools, row::nanoseconds};
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_tables.sql"),
     include_str!("../../migrations/0002_cause_of_runs.sql"),
+    include_str!("../../migrations/0003_optimization_of_runs.sql"),
 ];
 
 /// Applies what is missing, all or nothing.

@@ -70,7 +70,7 @@ macro_rules! runs {
     ($rest:literal) => {
         concat!(
             "SELECT id, template, subscription, operation, state, sub_state, message, queued, \
-             ended, epoch, vcpus, memory_mib, input, cause FROM runs WHERE ",
+             ended, epoch, vcpus, memory_mib, input, cause, optimization FROM runs WHERE ",
             $rest
         )
     };

@@ -196,6 +196,8 @@ pub struct Run {
     pub input: Value,
     /// Why it began.
     pub cause: Cause,
+    /// What the optimization of boot and disk brought, once it is known.
+    pub optimization: Option<Value>,
 }
 
 /// A run that is over, as far as keeping its logs is concerned.

@@ -86,6 +86,7 @@ pub(super) fn run(row: &AnyRow) -> Result<Run, sqlx::Error> {
         memory_mib: row.try_get("memory_mib")?,
         input: parse(row.try_get("input")?)?,
         cause: serde_json::from_str(row.try_get("cause")?).map_err(decode)?,
+        optimization: row.try_get::<Option<&str>, _>("optimization")?.map(parse).transpose()?,
     })
 }
 

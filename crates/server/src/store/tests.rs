@@ -371,6 +371,7 @@ async fn runs_have_epochs(address: String) {
 
     let mut mine = first.clone();
     mine.state = RunState::Running;
+    mine.optimization = Some(json!({ "bootSecondsAfter": 7.25 }));
     mine.sub_state = "Building".to_owned();
     commit(Write::ReplaceRun(mine.clone())).await.unwrap();
     stale(commit(Write::ClaimRun(mine.clone())).await);

@@ -181,7 +181,14 @@ async fn replace_run(tx: &mut Tx, run: &Run, stored_epoch: i64) -> Result<(), Er
          sub_state = $6, message = $7, queued = $8, ended = $9, epoch = $10, vcpus = $11, \
          memory_mib = $12, input = $13, cause = $14 WHERE id = $1 AND epoch = $15",
     );
-    one(tx, bind_run(query, run).bind(stored_epoch), &run.id).await
+    one(tx, bind_run(query, run).bind(stored_epoch), &run.id).await?;
+    let Some(optimization) = &run.optimization else { return Ok(()) };
+    sqlx::query("UPDATE runs SET optimization = $2 WHERE id = $1")
+        .bind(lower(&run.id))
+        .bind(json(optimization))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 fn bind_run<'q>(query: Query<'q, Any, AnyArguments>, run: &Run) -> Query<'q, Any, AnyArguments> {

@@ -49,7 +49,7 @@ pub(super) async fn adopt(
             .hint("Run the template again"),
             _ => continue,
         };
-        let ended = Ended { outputs: Vec::new(), error: Some(error) };
+        let ended = Ended { outputs: Vec::new(), optimization: None, error: Some(error) };
         carry::end(app, &run.id, As::Claim(run.epoch), &ended).await;
     }
     Ok(resumed)

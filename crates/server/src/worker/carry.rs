@@ -37,7 +37,7 @@ pub(super) async fn carry(app: &App, executor: &dyn Executor, run: Run) {
     let ended = match ready(app, &run).await {
         Ok(Err(error)) => {
             staged::log_refusal(app, &run.id, &error).await;
-            Ended { outputs: Vec::new(), error: Some(error) }
+            Ended { outputs: Vec::new(), optimization: None, error: Some(error) }
         }
         Ok(Ok(account)) => match build(app, executor, &run, &account).await {
             Some(ended) => staged::deliver(app, &run, &account, ended).await,
@@ -46,7 +46,7 @@ pub(super) async fn carry(app: &App, executor: &dyn Executor, run: Run) {
         Err(e) => {
             let text = format!("the service could not look up the targets: {e}");
             let error = Error::new(ErrorCode::InternalError, text);
-            Ended { outputs: Vec::new(), error: Some(error) }
+            Ended { outputs: Vec::new(), optimization: None, error: Some(error) }
         }
     };
     end(app, &run.id, As::Holder(run.epoch), &ended).await;
@@ -105,7 +105,7 @@ async fn build(app: &App, executor: &dyn Executor, run: &Run, account: &str) -> 
             None => {
                 let text = "the executor lost the run";
                 let error = Some(Error::new(ErrorCode::InternalError, text));
-                return is_ours.then_some(Ended { outputs: Vec::new(), error });
+                return is_ours.then_some(Ended { outputs: Vec::new(), optimization: None, error });
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Who carries runs out. The worker decides when; an executor does it and tells how it goes.
 
 use async_trait::async_trait;
-use engine::{distribute::RunOutput, error::Error, step::Phase};
+use engine::{distribute::RunOutput, error::Error, optimize::Optimization, step::Phase};
 use serde_json::Value;
 
 use super::Capacity;
@@ -54,6 +54,8 @@ pub enum Seen {
 pub struct Ended {
     /// What was delivered, also where the run failed.
     pub outputs: Vec<RunOutput>,
+    /// What the optimization of boot and disk brought, if it was measured.
+    pub optimization: Option<Optimization>,
     /// Why it failed, if it did.
     pub error: Option<Error>,
 }

@@ -20,6 +20,7 @@ use engine::{
     error::{Coded, Error},
     event::{Event, Events},
     layout::Layout,
+    optimize::Optimization,
     step::Phase,
 };
 use serde_json::Value;
@@ -155,14 +156,14 @@ impl Inner {
             let mut journal = Journal::open(&folder, &id)
                 .map_err(|e| tracing::warn!(run = %id, error = %e, "the run has no journal"))
                 .ok();
-            let outputs = keep(journal.as_mut(), receiver, &phases, &feed);
+            let kept = keep(journal.as_mut(), receiver, &phases, &feed);
             // Nobody tells when the service is cut off: then the run is not over.
             let told = error.blocking_recv();
             if let (Some(journal), Ok(error)) = (&mut journal, &told) {
                 journal.end(error.as_deref());
             }
             feed.changed();
-            (outputs, told.ok().flatten())
+            (kept, told.ok().flatten())
         });
         let inner = self.clone();
         // A task of its own, so that a panic in the engine is this run's alone.
@@ -177,11 +178,15 @@ impl Inner {
         };
         // The receiver lives until its task has this.
         let _ = told.send(error);
-        let (outputs, error) = journal.await.unwrap_or_else(|e| {
+        let ((outputs, optimization), error) = journal.await.unwrap_or_else(|e| {
             let text = format!("the run's events were lost: {e}");
-            (Vec::new(), Some(Box::new(Error::new(ErrorCode::InternalError, text))))
+            ((Vec::new(), None), Some(Box::new(Error::new(ErrorCode::InternalError, text))))
         });
-        let _ = send.send(Seen::Ended(Ended { outputs, error: error.map(|error| *error) }));
+        let _ = send.send(Seen::Ended(Ended {
+            outputs,
+            optimization,
+            error: error.map(|error| *error),
+        }));
     }
 
     /// The same as `goldsmith build` does.
@@ -228,14 +233,15 @@ impl Inner {
 
 type Told = Box<Error>;
 
-/// Writes down every event until the last sender is gone. Returns what was delivered.
+/// Writes down every event until the last sender is gone. Returns what was delivered, and what an
+/// optimization brought.
 fn keep(
     mut journal: Option<&mut Journal>,
     mut receiver: mpsc::UnboundedReceiver<Event>,
     phases: &mpsc::UnboundedSender<Seen>,
     feed: &crate::live::Feed,
-) -> Vec<RunOutput> {
-    let (mut outputs, mut phase) = (Vec::new(), None);
+) -> (Vec<RunOutput>, Option<Optimization>) {
+    let (mut outputs, mut figures, mut phase) = (Vec::new(), None, None);
     while let Some(event) = receiver.blocking_recv() {
         if journal.as_deref_mut().is_some_and(|journal| journal.add(&event)) {
             feed.changed();
@@ -245,6 +251,7 @@ fn keep(
             Event::SourceResolved { source, .. } => {
                 let _ = phases.send(Seen::Source(source));
             }
+            Event::Optimized { optimization } => figures = Some(optimization),
             Event::StepStarted { step, .. } => {
                 let now = Phase::of(&step);
                 if let Some(now) = now.filter(|now| phase < Some(*now)) {
@@ -262,7 +269,7 @@ fn keep(
             _ => {}
         }
     }
-    outputs
+    (outputs, figures)
 }
 
 fn freshness(input: &Value) -> Result<Freshness, Error> {

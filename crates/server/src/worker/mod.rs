@@ -157,7 +157,7 @@ impl Worker {
 async fn after_panic(app: &App, id: &str) {
     let error =
         Error::new(ErrorCode::InternalError, "the service panicked while the run was active");
-    let ended = Ended { outputs: Vec::new(), error: Some(error) };
+    let ended = Ended { outputs: Vec::new(), optimization: None, error: Some(error) };
     if let Ok(Some(run)) = app.store().run(id).await
         && !is_over(run.state)
     {

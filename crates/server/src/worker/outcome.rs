@@ -37,6 +37,7 @@ pub(crate) async fn end(
     run.state = state;
     run.sub_state = String::new();
     run.ended = Some(Timestamp::now());
+    run.optimization = ended.optimization.as_ref().map(|figures| json!(figures));
     run.message = error
         .as_ref()
         .map_or_else(String::new, |error| error["message"].as_str().unwrap_or_default().to_owned());
@@ -152,12 +153,13 @@ mod tests {
             memory_mib: 1,
             input: Value::Null,
             cause: store::Cause::Manual,
+            optimization: None,
         }
     }
 
     fn failed(code: ErrorCode) -> Ended {
         let error = Error::new(code, "it happened").hint("do this");
-        Ended { outputs: Vec::new(), error: Some(error) }
+        Ended { outputs: Vec::new(), optimization: None, error: Some(error) }
     }
 
     // conformance: 99
@@ -172,7 +174,7 @@ mod tests {
 
     #[test]
     fn whoever_was_told_that_it_ends_finds_it_canceled() {
-        let done = Ended { outputs: Vec::new(), error: None };
+        let done = Ended { outputs: Vec::new(), optimization: None, error: None };
         assert_eq!(judge("", &run(RunState::Running), &done).0, RunState::Succeeded);
         for ended in [done, failed(ErrorCode::GuestStopped), failed(ErrorCode::Canceled)] {
             assert_eq!(judge("", &run(RunState::Canceling), &ended).0, RunState::Canceled);

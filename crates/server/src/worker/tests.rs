@@ -94,6 +94,41 @@ async fn a_run_that_succeeds_leaves_outputs_and_images() {
     bench.assert_nothing_is_held();
 }
 
+// conformance: 93
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_optimization_brought_is_in_the_runs_result_and_outlives_the_service() {
+    let bench = Bench::new().await;
+    // So that the phase can be looked at while it lasts.
+    bench.fake.on("optimize", Reaction::then(vm::fake::Then::Hang));
+    let process = bench.process().await;
+    let worker = process.work(None);
+    let also = json!({ "optimize": { "vmBoot": { "state": "Enabled" } } });
+    let id = process.submit_with("t", managed("made"), &also).await;
+    process.reached(&id, "optimize").await;
+    let optimizing = async {
+        while status(&process, "t").await["runSubState"] != "Optimizing" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), optimizing).await.expect("the phase is written");
+    process.app.shutdown().cancel();
+    tokio::time::timeout(Duration::from_secs(30), worker).await.unwrap().unwrap();
+    assert_eq!(process.run(&id).await.optimization, None);
+
+    bench.fake.on("optimize", Reaction::exit(0));
+    let next = bench.process().await;
+    next.work(None);
+    let run = next.ended(&id).await;
+    assert_eq!(run.state, RunState::Succeeded, "{}", run.message);
+    let figures = run.optimization.expect("figures");
+    for name in ["bootSecondsBefore", "bootSecondsAfter", "bytesBefore", "bytesAfter"] {
+        assert!(figures[name].as_f64().is_some_and(|value| value > 0.0), "{name} in {figures}");
+    }
+    let later = bench.process().await;
+    assert_eq!(later.run(&id).await.optimization, Some(figures));
+    bench.assert_nothing_is_held();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_run_customizes_afresh_on_the_same_booted_node() {
     let bench = Bench::new().await;

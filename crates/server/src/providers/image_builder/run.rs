@@ -134,6 +134,7 @@ fn new_run(template: &Resource, row: &Operation, cause: Cause) -> Result<Run, Er
         memory_mib: i64::try_from(size.memory_mib).unwrap_or(i64::MAX),
         input: input(template),
         cause,
+        optimization: None,
     })
 }
 

@@ -144,5 +144,8 @@ fn properties(run: &Run) -> Value {
     if let Some(ended) = run.ended {
         properties["endTime"] = json!(ended.to_string());
     }
+    if let Some(optimization) = &run.optimization {
+        properties["optimization"] = optimization.clone();
+    }
     properties
 }

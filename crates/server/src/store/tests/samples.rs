@@ -73,6 +73,7 @@ pub(super) fn run(id: &str, template: &Resource, queued: &str) -> Run {
         memory_mib: 4096,
         input: template.body.clone(),
         cause: Cause::Trigger { name: "new".to_owned(), version: "1.0.1".to_owned() },
+        optimization: None,
     }
 }
 

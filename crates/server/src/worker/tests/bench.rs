@@ -129,12 +129,21 @@ impl Process {
 
     /// A template of this name, with a run of it that waits.
     pub(super) async fn submit(&self, name: &str, distribute: Value) -> String {
+        self.submit_with(name, distribute, &json!({})).await
+    }
+
+    /// The same with further properties.
+    pub(super) async fn submit_with(&self, name: &str, distribute: Value, also: &Value) -> String {
+        let mut body = body(distribute);
+        for (name, value) in also.as_object().into_iter().flatten() {
+            body["properties"][name] = value.clone();
+        }
         let id = engine::new_run_id();
         let staging = format!("/subscriptions/s/resourceGroups/IT_{name}");
         let template = Resource {
             id: format!("{GROUP}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}"),
             hidden: json!({ "staging": staging, "stagingAccount": format!("st{name}") }),
-            ..resource("microsoft.virtualmachineimages/imagetemplates", name, body(distribute))
+            ..resource("microsoft.virtualmachineimages/imagetemplates", name, body)
         };
         self.insert("microsoft.resources/resourcegroups", &staging).await;
         let account = format!("{GROUP}/providers/Microsoft.Storage/storageAccounts/st{name}");
@@ -164,6 +173,7 @@ impl Process {
             memory_mib: 2048,
             input: template.body.clone(),
             cause: crate::store::Cause::Manual,
+            optimization: None,
         };
         let writes =
             vec![Write::Insert(template), Write::Operation(operation), Write::InsertRun(run)];

@@ -217,6 +217,24 @@ async fn a_run_shows_in_its_template_and_bars_deletion_until_it_is_canceled() {
 
 // conformance: 96, 98
 #[tokio::test]
+async fn the_script_of_a_workload_is_pinned_and_cannot_be_missing() {
+    let service = Service::new().await;
+    let mut sent = small();
+    let workload =
+        |state: &str, uri: &str| json!({ "workload": { "state": state, "scriptUri": uri } });
+    sent["properties"]["optimize"] = workload("Enabled", "");
+    let put = call(Method::Put, "t1", "2025-10-01", &sent.to_string());
+    let error = service.put(&put).await.unwrap_err();
+    let text = format!("{} {:?}", error.message, error);
+    assert!(text.contains("properties.optimize.workload.scriptUri"), "{text}");
+
+    sent["properties"]["optimize"] = workload("Enabled", &web("echo hello\n").await);
+    let body = service.created("2025-10-01", "t1", &sent).await;
+    let sum = "5dbad7dd0b9b122dcd9956884390f4aac4738caba8ff53498a7ab6718b176c30";
+    assert_eq!(body["properties"]["optimize"]["workload"]["sha256Checksum"], sum);
+}
+
+#[tokio::test]
 async fn a_run_at_work_is_told_to_end_once() {
     let service = Service::new().await;
     service.created("2024-02-01", "t1", &small()).await;
@@ -249,8 +267,14 @@ async fn a_run_at_work_is_told_to_end_once() {
     assert!(error.message.ends_with("runState: 'canceling'"), "{}", error.message);
 
     let parent = key(&read);
+    let figures = json!({ "bootSecondsBefore": 9.5, "bootSecondsAfter": 7.0,
+        "bytesBefore": 4096, "bytesAfter": 2048 });
+    let run = service.app.store().runs_of(&parent, 1).await.unwrap().pop().unwrap();
+    let run = crate::store::Run { optimization: Some(figures.clone()), ..run };
+    service.app.store().commit(vec![Write::ReplaceRun(run)]).await.unwrap();
     let list = Runs.list(&service.app, &read, &parent).await.unwrap().unwrap().body.unwrap();
     assert_eq!(list["value"][0]["properties"]["runState"], "Canceling");
+    assert_eq!(list["value"][0]["properties"]["optimization"], figures);
     let one = ResourceKey::of(list["value"][0]["id"].as_str().unwrap());
     let reply = Runs.get(&service.app, &read, &one).await.unwrap().unwrap();
     assert_eq!(reply.body.unwrap(), list["value"][0]);
