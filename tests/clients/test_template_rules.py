@@ -59,6 +59,7 @@ def shown(arm, name):
     return arm("GET", path(name)).json()
 
 
+# conformance: 30, 31
 def test_a_script_is_pinned_when_the_template_is_created(arm, service, scripts):
     url, files = scripts
     made = body(service)
@@ -75,6 +76,7 @@ def test_a_script_is_pinned_when_the_template_is_created(arm, service, scripts):
     assert "PACKER OUT one" in log
 
 
+# conformance: 29
 def test_a_checksum_that_does_not_fit_fails_the_creation(arm, service, scripts):
     made = body(service)
     made["properties"]["customize"] = [
@@ -84,6 +86,7 @@ def test_a_checksum_that_does_not_fit_fails_the_creation(arm, service, scripts):
     assert shown(arm, "misfit")["properties"]["provisioningState"] == "Failed"
 
 
+# conformance: 28
 def test_an_unreachable_script_fails_the_creation(arm, service, scripts):
     made = body(service)
     made["properties"]["customize"] = [{"type": "Shell", "scriptUri": f"{scripts[0]}/none.sh"}]
