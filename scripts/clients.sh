@@ -3,7 +3,7 @@
 # Both virtual environments are kept under the cache folder and made again when their list changes.
 #
 #   scripts/clients.sh             all of them
-#   scripts/clients.sh az|sdk|protocol|template_rules|validation|fuzz|faults [pytest's options]
+#   scripts/clients.sh az|sdk|protocol|template_rules|validation|optimize|fuzz|faults [pytest's options]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -44,6 +44,7 @@ main() {
   if [ -z "$only" ] || [ "$only" = protocol ]; then part protocol "$sdk" "$@"; fi
   if [ -z "$only" ] || [ "$only" = template_rules ]; then part template_rules "$sdk" "$@"; fi
   if [ -z "$only" ] || [ "$only" = validation ]; then part validation "$sdk" "$@"; fi
+  if [ -z "$only" ] || [ "$only" = optimize ]; then part optimize "$sdk" "$@"; fi
   if [ -z "$only" ] || [ "$only" = sdk ]; then part sdk "$sdk" "$@"; fi
   if [ -z "$only" ] || [ "$only" = fuzz ]; then part fuzz "$sdk" "$@"; fi
   if [ -z "$only" ] || [ "$only" = faults ]; then part faults "$sdk" "$@"; fi
