@@ -9,3 +9,4 @@ mod input;
 mod keep;
 mod service;
 mod together;
+mod validate;
