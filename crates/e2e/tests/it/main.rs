@@ -12,3 +12,4 @@ mod keep;
 mod optimize;
 mod service;
 mod together;
+mod validate;
