@@ -16,6 +16,8 @@ pub struct Cx {
     pub cancel: CancellationToken,
     /// When the whole of it must be done (`buildTimeoutInMinutes`).
     pub deadline: Option<Instant>,
+    /// The region that the local store stands for; a build takes its template's where nobody says.
+    pub home: Option<String>,
     /// Faults to inject; none outside tests.
     pub faults: Faults,
 }
@@ -23,7 +25,7 @@ pub struct Cx {
 impl Cx {
     /// Surroundings without a deadline and without faults.
     pub fn new(layout: Layout, events: Events, cancel: CancellationToken) -> Self {
-        Self { layout, events, cancel, deadline: None, faults: Faults::default() }
+        Self { layout, events, cancel, deadline: None, home: None, faults: Faults::default() }
     }
 
     /// Time left until the deadline of the whole.

@@ -20,6 +20,7 @@ pub mod layout;
 pub mod ledger;
 pub mod node;
 mod output;
+pub mod replicate;
 pub mod source;
 pub mod step;
 pub mod store;

@@ -256,6 +256,7 @@ async fn open<'a>(
     })?;
     let mut cx = cx.clone();
     cx.deadline = Some(Instant::now() + plan.timeout);
+    cx.home = cx.home.take().or_else(|| plan.template.location.clone());
     Ok(Run {
         store: NodeStore::new(&cx.layout),
         vars_bytes: vars_bytes(host),

@@ -1,11 +1,14 @@
-//! `SharedImage`: a version of an image definition in a gallery.
+//! `SharedImage`: a version of an image definition in a gallery, in the local store and in regions.
 //!
-//! A local build has no gallery administration: gallery and definition come into being with their first
-//! version, and regions are only written down.
+//! The local store always has the version; a region with a place gets a copy (`replicate`). A local build has no
+//! gallery administration: gallery and definition come into being with their first version.
+//!
+//! Replica counts and storage account types are written down with the version; a place keeps one copy, on whatever it is
+//! made of. `replicationMode` `Shallow` copies nothing: the version is where it was built.
 
 use api::{
     ErrorCode,
-    template::{SharedImage, Versioning},
+    template::{Regions, ReplicationMode, SharedImage, Versioning},
 };
 
 use super::{
@@ -13,9 +16,12 @@ use super::{
     managed_image::{output, payload},
 };
 use crate::{
+    config::Config,
     cx::Cx,
     error::{Error, Result},
-    store::{Labels, Numbering, Payload, Store, Version, address::Address},
+    image_file::space::human,
+    replicate::{self, Copied, Known, Request},
+    store::{Labels, Numbering, Payload, Store, StoredImage, Version, address::Address},
 };
 
 /// Finds the number that would be given now, so that a conflict shows before the build.
@@ -25,6 +31,11 @@ pub(super) fn check(cx: &Cx, target: &SharedImage, source_version: Option<&str>)
         .next_version(&definition, numbering)
         .map(|_| ())
         .map_err(|error| error.target(FIELD))
+}
+
+/// What is wrong with the regions, whatever the source.
+pub(super) fn regions(cx: &Cx, config: &Config, target: &SharedImage) -> Vec<Error> {
+    Known::new(config, cx.home.as_deref()).faults(target, cx.home.as_deref())
 }
 
 const FIELD: &str = "galleryImageId";
@@ -74,5 +85,60 @@ pub(super) async fn publish(work: Work<'_>, target: &SharedImage) -> Result<RunO
     let image = Store::open(&work.cx.layout)
         .publish_version(work.cx, &definition, numbering, Payload { labels, ..payload })
         .await?;
+    copy(work, target, &image).await?;
     output(work.distributor, &image)
+}
+
+/// Copies the version to the regions that have a place.
+async fn copy(work: Work<'_>, target: &SharedImage, image: &StoredImage) -> Result<()> {
+    let config = Config::load(&work.cx.layout)?;
+    let regions: Vec<String> = match target.replication_mode {
+        ReplicationMode::Full => {
+            wanted(&target.regions).filter(|name| config.region(name).is_some()).collect()
+        }
+        ReplicationMode::Shallow => Vec::new(),
+    };
+    if regions.is_empty() {
+        return Ok(());
+    }
+    let request = Request { image, regions: &regions };
+    let outcome = replicate::replicate(work.cx, work.host, &config, request).await?;
+    let mut failures = Vec::new();
+    for (name, result) in outcome.regions {
+        match result {
+            Ok(copied) => work.cx.events.note(told(image, &name, copied)),
+            Err(error) => failures.push(error),
+        }
+    }
+    let failed = failures.len();
+    Error::all(failures).map_err(|mut error| {
+        if error.code != ErrorCode::VersionConflict {
+            error.code = ErrorCode::DistributeFailed;
+        }
+        error.message = format!(
+            "{} is stored, but {failed} of {} regions did not get it: {}",
+            image.record.id,
+            regions.len(),
+            error.message
+        );
+        error
+    })
+}
+
+fn told(image: &StoredImage, region: &str, copied: Copied) -> String {
+    let Copied { chunks, moved_chunks, moved_bytes } = copied;
+    format!(
+        "{} is in {region}: {moved_chunks} of {chunks} pieces were new there, {}",
+        image.short_name(),
+        human(moved_bytes)
+    )
+}
+
+/// The regions that a distributor names.
+fn wanted(regions: &Regions) -> Box<dyn Iterator<Item = String> + '_> {
+    match regions {
+        Regions::Target(targets) => Box::new(targets.iter().map(|target| target.name.clone())),
+        Regions::Replication { regions, .. } => Box::new(regions.iter().cloned()),
+        Regions::Default => Box::new(std::iter::empty()),
+    }
 }

@@ -17,6 +17,8 @@ pub mod address;
 mod import;
 mod publish;
 pub mod record;
+mod reserve;
+mod restore;
 mod sweep;
 mod verify;
 pub mod version;
