@@ -3,7 +3,7 @@
 # Both virtual environments are kept under the cache folder and made again when their list changes.
 #
 #   scripts/clients.sh             all of them
-#   scripts/clients.sh az|sdk|protocol|template_rules|fuzz|faults [pytest's options]
+#   scripts/clients.sh az|sdk|protocol|template_rules|distribute|fuzz|faults [pytest's options]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -43,6 +43,7 @@ main() {
   sdk=$(environment sdk)
   if [ -z "$only" ] || [ "$only" = protocol ]; then part protocol "$sdk" "$@"; fi
   if [ -z "$only" ] || [ "$only" = template_rules ]; then part template_rules "$sdk" "$@"; fi
+  if [ -z "$only" ] || [ "$only" = distribute ]; then part distribute "$sdk" "$@"; fi
   if [ -z "$only" ] || [ "$only" = sdk ]; then part sdk "$sdk" "$@"; fi
   if [ -z "$only" ] || [ "$only" = fuzz ]; then part fuzz "$sdk" "$@"; fi
   if [ -z "$only" ] || [ "$only" = faults ]; then part faults "$sdk" "$@"; fi

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{event::Events, layout::Layout, step::Faults};
+use crate::{event::Events, layout::Layout, replicate::Geography, step::Faults};
 
 /// The surroundings of a piece of work: where things are, whom to tell, when to stop.
 #[derive(Debug, Clone)]
@@ -16,8 +16,8 @@ pub struct Cx {
     pub cancel: CancellationToken,
     /// When the whole of it must be done (`buildTimeoutInMinutes`).
     pub deadline: Option<Instant>,
-    /// The region that the local store stands for; a build takes its template's where nobody says.
-    pub home: Option<String>,
+    /// Which regions the local store stands for, and where galleries are.
+    pub geography: Geography,
     /// Faults to inject; none outside tests.
     pub faults: Faults,
 }
@@ -25,7 +25,8 @@ pub struct Cx {
 impl Cx {
     /// Surroundings without a deadline and without faults.
     pub fn new(layout: Layout, events: Events, cancel: CancellationToken) -> Self {
-        Self { layout, events, cancel, deadline: None, home: None, faults: Faults::default() }
+        let (geography, faults) = (Geography::default(), Faults::default());
+        Self { layout, events, cancel, deadline: None, geography, faults }
     }
 
     /// Time left until the deadline of the whole.

@@ -150,7 +150,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, live: &mut Option<Live>) -> Result<Re
         .await?;
     plan.check_disk(&source)?;
     let distributors = &plan.template.properties.distribute;
-    let targets = distribute::check(cx, distributors, Some(source.version()))?;
+    let targets = distribute::check_again(cx, distributors, Some(source.version()), &run.id)?;
     let chain = Chain::compute(plan, &source, run.host, &run.store, run.request.freshness, &run.id);
     history::remember(&cx.layout, plan, &chain);
 
@@ -256,7 +256,7 @@ async fn open<'a>(
     })?;
     let mut cx = cx.clone();
     cx.deadline = Some(Instant::now() + plan.timeout);
-    cx.home = cx.home.take().or_else(|| plan.template.location.clone());
+    cx.geography = cx.geography.or_at(plan.template.location.as_deref());
     Ok(Run {
         store: NodeStore::new(&cx.layout),
         vars_bytes: vars_bytes(host),

@@ -55,7 +55,7 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     let properties = &input.template.properties;
     let mut errors = unsupported(&input.template);
     let mut cx = cx.clone();
-    cx.home = cx.home.take().or_else(|| input.template.location.clone());
+    cx.geography = cx.geography.or_at(input.template.location.as_deref());
     let cx = &cx;
     errors.extend(distribute::admit(cx, &properties.distribute));
     let source = Wanted::resolve(cx, &input.template).await.map_err(|e| errors.push(e)).ok();

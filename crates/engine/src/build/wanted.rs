@@ -100,7 +100,7 @@ async fn version(cx: &Cx, id: &str, location: Option<&str>) -> Result<Wanted> {
     let store = Store::open(&cx.layout);
     let config = Config::load(&cx.layout)?;
     let region = location.unwrap_or_default();
-    let is_home = Known::new(&config, cx.home.as_deref()).is_home(region);
+    let is_home = Known::new(&config, &cx.geography).is_home(region);
     let here = match is_home {
         true => match store.version_source(cx, id).await {
             Ok(image) => return Ok(Wanted::Stored(Box::new(image))),

@@ -101,11 +101,27 @@ pub fn check(
     distributors: &[Distributor],
     source_version: Option<&str>,
 ) -> Result<Targets> {
+    check_again(cx, distributors, source_version, "")
+}
+
+/// The same for a run that may have been cut off: what it has published is not in its way.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_again(
+    cx: &Cx,
+    distributors: &[Distributor],
+    source_version: Option<&str>,
+    run_id: &str,
+) -> Result<Targets> {
     let mut errors = Vec::new();
     for distributor in distributors {
         let checked = match &distributor.kind {
             DistributorKind::ManagedImage(target) => managed_image::check(target),
-            DistributorKind::SharedImage(target) => shared_image::check(cx, target, source_version),
+            DistributorKind::SharedImage(target) => {
+                let output = &distributor.run_output_name;
+                shared_image::check(cx, target, source_version, (run_id, output))
+            }
             // All there is to know of it is known without the source.
             DistributorKind::Vhd(_) => Ok(()),
         };

@@ -8,7 +8,7 @@
 
 use api::{
     ErrorCode,
-    template::{Regions, ReplicationMode, SharedImage, Versioning},
+    template::{ReplicationMode, SharedImage, Versioning},
 };
 
 use super::{
@@ -24,18 +24,26 @@ use crate::{
     store::{Labels, Numbering, Payload, Store, StoredImage, Version, address::Address},
 };
 
-/// Finds the number that would be given now, so that a conflict shows before the build.
-pub(super) fn check(cx: &Cx, target: &SharedImage, source_version: Option<&str>) -> Result<()> {
+/// Finds the number that would be given now, so that a conflict shows before the build. `own` is the run, and its output:
+/// the version that it has made already keeps its number.
+pub(super) fn check(
+    cx: &Cx,
+    target: &SharedImage,
+    source_version: Option<&str>,
+    own: (&str, &str),
+) -> Result<()> {
     let (definition, numbering) = plan(target, source_version)?;
-    Store::open(&cx.layout)
-        .next_version(&definition, numbering)
-        .map(|_| ())
-        .map_err(|error| error.target(FIELD))
+    let store = Store::open(&cx.layout);
+    let (run_id, run_output_name) = own;
+    if store.of_run(&definition, run_id, run_output_name)?.is_some() {
+        return Ok(());
+    }
+    store.next_version(&definition, numbering).map(|_| ()).map_err(|error| error.target(FIELD))
 }
 
 /// What is wrong with the regions, whatever the source.
 pub(super) fn regions(cx: &Cx, config: &Config, target: &SharedImage) -> Vec<Error> {
-    Known::new(config, cx.home.as_deref()).faults(target, cx.home.as_deref())
+    Known::new(config, &cx.geography).faults(target, cx.geography.of_gallery(target))
 }
 
 const FIELD: &str = "galleryImageId";
@@ -94,7 +102,8 @@ async fn copy(work: Work<'_>, target: &SharedImage, image: &StoredImage) -> Resu
     let config = Config::load(&work.cx.layout)?;
     let regions: Vec<String> = match target.replication_mode {
         ReplicationMode::Full => {
-            wanted(&target.regions).filter(|name| config.region(name).is_some()).collect()
+            let targets = work.cx.geography.targets(target).into_iter();
+            targets.filter(|name| config.region(name).is_some()).collect()
         }
         ReplicationMode::Shallow => Vec::new(),
     };
@@ -132,13 +141,4 @@ fn told(image: &StoredImage, region: &str, copied: Copied) -> String {
         image.short_name(),
         human(moved_bytes)
     )
-}
-
-/// The regions that a distributor names.
-fn wanted(regions: &Regions) -> Box<dyn Iterator<Item = String> + '_> {
-    match regions {
-        Regions::Target(targets) => Box::new(targets.iter().map(|target| target.name.clone())),
-        Regions::Replication { regions, .. } => Box::new(regions.iter().cloned()),
-        Regions::Default => Box::new(std::iter::empty()),
-    }
 }

@@ -5,43 +5,39 @@ use api::{
     template::{Regions, SharedImage},
 };
 
+use super::Geography;
 use crate::{
     config::{Config, region_key},
     error::Error,
 };
 
-/// The regions that a version can be kept in: the one that the local store stands for, and those with a place.
+/// The regions that a version can be kept in: those with a place, and those that the local store stands for.
 #[derive(Debug, Clone)]
 pub struct Known {
-    /// `None`: every region without a place.
-    home: Option<String>,
+    /// Empty: every region without a place.
+    homes: Vec<String>,
     places: Vec<String>,
 }
 
 impl Known {
-    /// The regions of an installation. `home` is the one that the local store stands for; without it the
-    /// local store stands for every region that has no place.
-    pub fn new(config: &Config, home: Option<&str>) -> Self {
-        let places = config.regions.iter().map(|region| region.name.clone()).collect();
-        Self { home: home.map(region_key), places }
+    /// The regions of an installation.
+    pub fn new(config: &Config, geography: &Geography) -> Self {
+        let places: Vec<_> = config.regions.iter().map(|region| region.name.clone()).collect();
+        Self { homes: geography.homes.iter().map(|home| region_key(home)).collect(), places }
     }
 
-    /// Whether the local store stands for it.
+    /// Whether the local store stands for it: it has no place of its own.
     pub fn is_home(&self, name: &str) -> bool {
-        let key = region_key(name);
-        match &self.home {
-            Some(home) => *home == key,
-            None => !self.places.contains(&key),
-        }
+        !self.places.contains(&region_key(name))
     }
 
     fn has(&self, name: &str) -> bool {
-        self.is_home(name) || self.places.contains(&region_key(name))
+        !self.is_home(name) || self.homes.is_empty() || self.homes.contains(&region_key(name))
     }
 
     fn list(&self) -> String {
-        let home = self.home.iter().filter(|home| !self.places.contains(home));
-        home.chain(&self.places).cloned().collect::<Vec<_>>().join(", ")
+        let homes = self.homes.iter().filter(|home| !self.places.contains(home));
+        homes.chain(&self.places).cloned().collect::<Vec<_>>().join(", ")
     }
 
     /// What is wrong with the regions that a distributor names, by field. `own` is the region of the gallery.
@@ -129,6 +125,10 @@ mod tests {
         })
     }
 
+    fn at(home: &str) -> Geography {
+        Geography { homes: vec![home.to_owned()], ..Geography::default() }
+    }
+
     fn config() -> Config {
         let region = Region { name: "eastus".into(), place: Place::Folder("/srv/eastus".into()) };
         Config { regions: vec![region], ..Config::default() }
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_region_that_nothing_is_kept_in_is_named_with_those_that_there_are() {
-        let known = Known::new(&config(), Some("West US 2"));
+        let known = Known::new(&config(), &at("West US 2"));
         assert!(known.faults(&targets(&["westus2", "East US"]), None).is_empty());
         let faults = known.faults(&targets(&["eastus", "Mars"]), None);
         assert_eq!(faults.len(), 1);
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_gallerys_own_region_belongs_to_the_old_form() {
-        let known = Known::new(&config(), Some("westus2"));
+        let known = Known::new(&config(), &at("westus2"));
         assert!(known.faults(&replication(&["eastus", "West US 2"]), Some("westus2")).is_empty());
         let faults = known.faults(&replication(&["eastus"]), Some("westus2"));
         assert_eq!(faults[0].target.as_deref(), Some("replicationRegions"));
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn where_nobody_says_which_region_is_home_those_without_a_place_are() {
-        let known = Known::new(&config(), None);
+        let known = Known::new(&config(), &Geography::default());
         assert!(known.is_home("anywhere") && !known.is_home("eastus"));
         assert!(known.faults(&targets(&["anywhere", "eastus"]), None).is_empty());
     }

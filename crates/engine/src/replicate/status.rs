@@ -185,6 +185,14 @@ impl Writer {
     }
 }
 
+/// Whether there may be a copy in the region as far as this installation knows: one was made, or was being made.
+pub(super) fn may_be_in(layout: &Layout, image: &Address, region: &str) -> bool {
+    match Notes::read(&path(layout, image)).regions.get(region) {
+        Some(State::Completed | State::Replicating { .. }) => true,
+        Some(State::Failed { .. } | State::Unknown { .. }) | None => false,
+    }
+}
+
 /// The version is gone: nothing is to be said of it any more.
 pub(super) fn forget(layout: &Layout, image: &Address) {
     if let Err(e) = fs::remove_file(path(layout, image))

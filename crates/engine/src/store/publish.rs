@@ -109,6 +109,20 @@ impl Store {
         })
     }
 
+    /// The version that a run made of a definition for one of its run outputs, also where the run failed later.
+    pub fn of_run(
+        &self,
+        definition: &Address,
+        run_id: &str,
+        run_output_name: &str,
+    ) -> Result<Option<StoredImage>> {
+        Ok(self.versions(definition)?.into_iter().find(|image| {
+            let Record { origin, labels, .. } = &image.record;
+            origin.run_id.as_deref() == Some(run_id)
+                && labels.run_output_name.as_deref() == Some(run_output_name)
+        }))
+    }
+
     fn version_of(&self, definition: &Address, payload: &Payload) -> Result<Option<StoredImage>> {
         Ok(self.versions(definition)?.into_iter().find(|image| is_of(image, payload)))
     }

@@ -17,16 +17,20 @@ use crate::{
 const SUFFIX: &str = ".reserved";
 
 impl Store {
-    /// No version gets these numbers from now on.
+    /// No version gets these numbers from now on. Those of versions that are here are taken anyway.
     pub fn reserve(&self, definition: &Address, versions: &[Version]) -> Result<()> {
         let dir = definition.dir(&self.root);
+        let stored = self.versions(definition)?;
+        let is_here =
+            |version: &&Version| stored.iter().any(|image| image.record.version == Some(**version));
+        let versions: Vec<_> = versions.iter().filter(|version| !is_here(version)).collect();
         let write = || {
             if !versions.is_empty() {
                 fs::create_dir_all(&dir)?;
             }
             versions
                 .iter()
-                .try_for_each(|version| fs::write(self.reserved(definition, *version), ""))
+                .try_for_each(|version| fs::write(self.reserved(definition, **version), ""))
         };
         write().code(ErrorCode::InternalError, || format!("write below {}", dir.display()))
     }

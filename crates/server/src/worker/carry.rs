@@ -55,7 +55,11 @@ async fn refusal(app: &App, run: &Run) -> Result<Option<Error>, store::Error> {
         return Ok(Some(Error::new(ErrorCode::Canceled, "canceled before the build")));
     }
     match local::parse(&run.input) {
-        Ok(template) => targets::missing(app, &template).await,
+        Ok(template) => {
+            targets::reserve(app, &template).await?;
+            let errors = targets::faults(app, &template, Some(&run.id)).await?;
+            Ok(Error::all(errors).err())
+        }
         Err(error) => Ok(Some(error)),
     }
 }
@@ -63,7 +67,16 @@ async fn refusal(app: &App, run: &Run) -> Result<Option<Error>, store::Error> {
 /// Builds. `None` if the run is somebody else's by now.
 async fn build(app: &App, executor: &dyn Executor, run: &Run) -> Option<Ended> {
     let template = run.template.as_str().rsplit('/').next().unwrap_or_default().to_owned();
-    executor.submit(Job { run_id: run.id.clone(), template, input: run.input.clone() });
+    let geography = match targets::geography(app, &run.input).await {
+        Ok(geography) => geography,
+        Err(e) => {
+            let text = format!("the service could not look up the galleries: {e}");
+            let error = Some(Error::new(ErrorCode::InternalError, text));
+            return Some(Ended { outputs: Vec::new(), error });
+        }
+    };
+    let (run_id, input) = (run.id.clone(), run.input.clone());
+    executor.submit(Job { run_id, template, input, geography });
     // What came while there was nothing to cancel yet.
     if let Ok(Some(now)) = app.store().run(&run.id).await
         && now.state == RunState::Canceling

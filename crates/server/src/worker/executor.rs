@@ -1,7 +1,7 @@
 //! Who carries runs out. The worker decides when; an executor does it and tells how it goes.
 
 use async_trait::async_trait;
-use engine::{distribute::RunOutput, error::Error, step::Phase};
+use engine::{distribute::RunOutput, error::Error, replicate::Geography, step::Phase};
 use serde_json::Value;
 
 use super::Capacity;
@@ -15,6 +15,8 @@ pub struct Job {
     pub template: String,
     /// The template's body.
     pub input: Value,
+    /// The service's regions, and where the galleries are that the template names.
+    pub geography: Geography,
 }
 
 /// Something that became of a run.

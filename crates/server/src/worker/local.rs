@@ -175,7 +175,8 @@ impl Inner {
         // What a `goldsmith cache prune` elsewhere must leave alone meanwhile.
         let _in_use = engine::cache::in_use(&self.layout)
             .code(ErrorCode::HostNotReady, || "cannot lock the cache".to_owned())?;
-        let cx = Cx::new(self.layout.clone(), events, cancel);
+        let mut cx = Cx::new(self.layout.clone(), events, cancel);
+        cx.geography = job.geography;
         let request = Request {
             exports: Vec::new(),
             freshness: freshness(&job.input)?,

@@ -18,7 +18,7 @@ mod local;
 mod outcome;
 mod row;
 mod status;
-mod targets;
+pub(crate) mod targets;
 
 use std::{
     collections::{HashMap, HashSet},

@@ -18,6 +18,7 @@ mod delete;
 mod outputs;
 mod patch;
 mod pin;
+mod replicated;
 mod run;
 mod runs;
 mod settle;

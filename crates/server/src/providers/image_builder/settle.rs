@@ -16,6 +16,7 @@ use crate::{
         state::{self, Event, State},
     },
     store::{self, Operation, Resource, Write},
+    worker::targets,
 };
 
 /// Why a template cannot be created, or changed.
@@ -130,7 +131,11 @@ async fn prepare(
     if let Err(error) = sizes(&typed) {
         return Ok(Err(error.into()));
     }
-    let exact = match source::resolve(app, &typed.properties.source).await? {
+    if let Err(error) = Error::all(targets::faults(app, &typed, None).await?) {
+        return Ok(Err(error.into()));
+    }
+    let location = typed.location.as_deref().unwrap_or_default();
+    let exact = match source::resolve(app, &typed.properties.source, location).await? {
         Ok(exact) => exact,
         Err(error) => return Ok(Err(error.into())),
     };

@@ -3,6 +3,7 @@
 use api::{ErrorCode, template::Source};
 use engine::{error::Error, layout::Layout, source::Catalogue, store::Store as Images};
 
+use super::replicated;
 use crate::{
     App,
     store::{self, Resource, ResourceKey, Select},
@@ -26,6 +27,7 @@ pub(super) struct Exact {
 pub(super) async fn resolve(
     app: &App,
     source: &Source,
+    location: &str,
 ) -> Result<Result<Exact, Error>, store::Error> {
     match source {
         Source::PlatformImage(image) => {
@@ -57,11 +59,14 @@ pub(super) async fn resolve(
         Source::SharedImageVersion { image_version_id } => {
             let id = image_version_id.to_string();
             let found = if image_version_id.name().eq_ignore_ascii_case("latest") {
-                latest(app, &id).await?
+                latest(app, &id, location).await?
             } else {
                 app.store().resource(&ResourceKey::of(&id)).await?
             };
             if let Some(version) = found {
+                if let Err(error) = replicated::check(app, &version, location).await {
+                    return Ok(Err(error));
+                }
                 let exact = Some(version.id.clone());
                 return Ok(Ok(of_resource(&version, exact)));
             }
@@ -89,8 +94,8 @@ fn of_resource(image: &Resource, version: Option<String>) -> Exact {
     }
 }
 
-/// The highest version of a definition that is not kept out of the search.
-async fn latest(app: &App, id: &str) -> Result<Option<Resource>, store::Error> {
+/// The highest version of a definition that is in the region and not kept out of the search.
+async fn latest(app: &App, id: &str, location: &str) -> Result<Option<Resource>, store::Error> {
     let definition = id.rsplitn(3, '/').nth(2).unwrap_or_default();
     let mut select = Select {
         subscription: definition.split('/').nth(2).unwrap_or_default().to_lowercase(),
@@ -105,6 +110,9 @@ async fn latest(app: &App, id: &str) -> Result<Option<Resource>, store::Error> {
         for version in page.resources {
             let profile = &version.body["properties"]["publishingProfile"];
             if profile["excludeFromLatest"].as_bool() == Some(true) {
+                continue;
+            }
+            if replicated::check(app, &version, location).await.is_err() {
                 continue;
             }
             let number = version.name.split('.').map(|part| part.parse().unwrap_or(0)).collect();
