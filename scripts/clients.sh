@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/goldsmith-e2e
 # Each is tests/clients/test_PART.py.
 readonly parts=(
-  protocol template_rules invalid_templates sources staging patch_delete validation optimize runs triggers sdk fuzz faults
+  protocol template_rules invalid_templates sources distribute staging patch_delete validation optimize runs triggers sdk fuzz faults
 )
 export PYTHONDONTWRITEBYTECODE=1
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{event::Events, fetch, layout::Layout, step::Faults};
+use crate::{event::Events, fetch, layout::Layout, replicate::Geography, step::Faults};
 
 /// The surroundings of a piece of work: where things are, whom to tell, when to stop.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct Cx {
     pub cancel: CancellationToken,
     /// When the whole of it must be done (`buildTimeoutInMinutes`).
     pub deadline: Option<Instant>,
+    /// Which regions the local store stands for, and where galleries are.
+    pub geography: Geography,
     /// Faults to inject; none outside tests.
     pub faults: Faults,
     /// How scripts and files that a template names are fetched; as for the user's own templates, unless
@@ -26,8 +28,9 @@ pub struct Cx {
 impl Cx {
     /// Surroundings without a deadline and without faults.
     pub fn new(layout: Layout, events: Events, cancel: CancellationToken) -> Self {
-        let (deadline, faults, fetch) = (None, Faults::default(), fetch::Limits::default());
-        Self { layout, events, cancel, deadline, faults, fetch }
+        let (geography, faults) = (Geography::default(), Faults::default());
+        let fetch = fetch::Limits::default();
+        Self { layout, events, cancel, deadline: None, geography, faults, fetch }
     }
 
     /// Time left until the deadline of the whole.

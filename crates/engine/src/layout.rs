@@ -92,6 +92,11 @@ impl Layout {
         self.data.join("blobs")
     }
 
+    /// `regions/`: what is noted about the regions that versions are copied to.
+    pub fn regions(&self) -> PathBuf {
+        self.data.join("regions")
+    }
+
     /// `ledger/`: what must be released.
     pub fn ledger(&self) -> PathBuf {
         self.data.join("ledger")

@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod node;
 pub mod optimize;
 mod output;
+pub mod replicate;
 pub mod source;
 pub mod step;
 pub mod store;

@@ -368,7 +368,7 @@ pub(crate) enum Image {
     },
     /// Take a disk image of your own into the store: qcow2, raw, VHD or VMDK
     Import {
-        /// Name of the managed image to make
+        /// Name of the managed image to make, or the id of a gallery version
         name: String,
         /// The disk image; one with a backing file is refused
         file: PathBuf,
@@ -386,8 +386,24 @@ pub(crate) enum Image {
         #[arg(long)]
         force: bool,
     },
-    /// Remove an image for good
+    /// Remove an image for good, with its copies in regions
     Rm { id: String },
+    /// Copy a gallery version to regions that have a place in goldsmith.toml
+    Replicate {
+        /// Resource id, or a short name as `image ls` prints it
+        id: String,
+        /// Names of regions
+        #[arg(value_name = "REGION", required = true)]
+        regions: Vec<String>,
+    },
+    /// Bring a gallery version back from a region
+    Pull {
+        /// Resource id; `latest` for the version is fine
+        id: String,
+        /// From this one [default: the first that has it]
+        #[arg(long, value_name = "NAME")]
+        region: Option<String>,
+    },
     /// Start a throw-away machine from an image or a disk file, until Ctrl-C
     Boot(Boot),
 }

@@ -16,6 +16,7 @@ use api::ErrorCode;
 use axum_server::{accept::NoDelayAcceptor, tls_rustls::RustlsConfig};
 use engine::{
     Backend, Host,
+    config::Config,
     error::{Coded, Error, Result},
     fetch,
     layout::Layout,
@@ -139,6 +140,7 @@ impl Running {
 /// An option cannot be used, another server has the folder, or something the service needs is missing.
 pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Running> {
     check(&options)?;
+    let regions = regions(&options)?;
     let dir = dir(&options.layout);
     files::make_dir(&dir)
         .code(ErrorCode::HostNotReady, || format!("cannot make {}", dir.display()))?;
@@ -155,7 +157,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let settings = Settings {
         layout: options.layout,
         dir,
-        regions: options.regions,
+        regions,
         tenant: identity.tenant.to_string(),
         subscription: identity.subscription.to_string(),
     };
@@ -268,6 +270,18 @@ fn check(options: &Options) -> Result<()> {
             .hint("give at least one, for example westus2"));
     }
     Ok(())
+}
+
+/// Those of the command line, and those that have a place.
+fn regions(options: &Options) -> Result<Vec<String>> {
+    let places = Config::load(&options.layout)?.regions;
+    let mut regions = options.regions.clone();
+    for place in places {
+        if !regions.contains(&place.name) {
+            regions.push(place.name);
+        }
+    }
+    Ok(regions)
 }
 
 /// One server a folder: two would take the same runs.

@@ -19,7 +19,8 @@ type Result<T> = std::result::Result<T, String>;
 const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask conformance
        cargo xtask bench [--accel tcg|kvm] [--packer-runs N] [--only packer|floor|goldsmith] [--image QCOW2]
-       cargo xtask bench-template [--accel tcg|kvm] [--only SCENARIO] [--goldsmith FILE]";
+       cargo xtask bench-template [--accel tcg|kvm] [--only SCENARIO] [--goldsmith FILE]
+       cargo xtask bench-replication [--gib N] [--goldsmith PROGRAM]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,6 +33,8 @@ fn main() -> ExitCode {
         }
         ["bench-template", options @ ..] => bench::template::Options::parse(options)
             .and_then(|options| bench::template::run(&repository(), &options)),
+        ["bench-replication", options @ ..] => bench::replication::Options::parse(options)
+            .and_then(|options| bench::replication::run(&repository(), &options)),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

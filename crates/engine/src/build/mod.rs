@@ -177,7 +177,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
     let source_only = plan.validates_source_only();
     let distributors = &plan.template.properties.distribute;
     let distributors = if source_only { &[][..] } else { distributors };
-    let targets = distribute::check(cx, distributors, Some(source.version()))?;
+    let targets = distribute::check_again(cx, distributors, Some(source.version()), &run.id)?;
     distribute::agree(cx, distributors, &source)?;
     let chain = Chain::compute(plan, &source, run.host, &run.store, run.request.freshness, &run.id);
     history::remember(&cx.layout, plan, &chain);
@@ -363,6 +363,7 @@ async fn open<'a>(
     })?;
     let mut cx = cx.clone();
     cx.deadline = Some(Instant::now() + plan.timeout);
+    cx.geography = cx.geography.or_at(plan.template.location.as_deref());
     Ok(Run {
         store: NodeStore::new(&cx.layout),
         vars_bytes: vars_bytes(host),

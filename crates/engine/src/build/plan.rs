@@ -10,6 +10,7 @@ use super::Wanted;
 use crate::{
     customize::{self, Customizer},
     cx::Cx,
+    distribute,
     error::{Error, Result},
     export::ExportSpec,
     node::Shape,
@@ -59,7 +60,11 @@ pub struct Input {
 pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     let properties = &input.template.properties;
     let mut errors = unsupported(&input.template);
-    let source = Wanted::resolve(cx, &properties.source).await.map_err(|e| errors.push(e)).ok();
+    let mut cx = cx.clone();
+    cx.geography = cx.geography.or_at(input.template.location.as_deref());
+    let cx = &cx;
+    errors.extend(distribute::admit(cx, &properties.distribute));
+    let source = Wanted::resolve(cx, &input.template).await.map_err(|e| errors.push(e)).ok();
     let size = size(&input.template, source.as_ref()).map_err(|e| errors.push(e)).ok();
     let mut steps = Vec::new();
     let customize: &[_] =

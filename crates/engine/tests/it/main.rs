@@ -6,4 +6,5 @@ mod distribute;
 mod export;
 mod matrix;
 mod optimize;
+mod replicate;
 mod validate;

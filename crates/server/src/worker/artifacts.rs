@@ -50,6 +50,42 @@ pub(crate) async fn writes(
     Ok(writes)
 }
 
+/// Versions that the run made although their distributor failed in the end: not every region got them.
+pub(crate) async fn unfinished(
+    app: &App,
+    run: &Run,
+    template: &Template,
+    outputs: &[RunOutput],
+) -> Result<Vec<Write>, Error> {
+    let mut writes = Vec::new();
+    for target in &template.properties.distribute {
+        let DistributorKind::SharedImage(image) = &target.kind else { continue };
+        let name = &target.run_output_name;
+        if outputs.iter().any(|output| output.run_output_name == *name) {
+            continue;
+        }
+        let Ok(definition) = images::address::Address::of(&image.definition()) else { continue };
+        let images = images::Store::open(&app.settings().layout);
+        let Ok(Some(made)) = images.of_run(&definition, &run.id, name) else { continue };
+        let output = RunOutput {
+            run_output_name: name.clone(),
+            kind: target.kind.name().to_owned(),
+            artifact_id: Some(made.record.id.clone()),
+            artifact_uri: None,
+            path: made.disk(),
+            bytes: made.record.actual_size,
+            allocated_bytes: made.record.actual_size,
+            sha256: made.record.digest.clone(),
+            virtual_size: made.record.virtual_size,
+        };
+        let Some(mut version) = artifact(app, target, &output) else { continue };
+        version.body["properties"]["provisioningState"] = json!("Failed");
+        let version = in_gallery(app.store(), version, image).await?;
+        writes.push(put(app.store(), version).await?);
+    }
+    Ok(writes)
+}
+
 /// Adds it, or replaces what is there under its id.
 async fn put(store: &Store, mut resource: Resource) -> Result<Write, Error> {
     let Some(before) = store.resource(&resource.key()).await? else {

@@ -61,17 +61,28 @@ async fn ready(app: &App, run: &Run) -> Result<Result<String, Error>, store::Err
         Ok(template) => template,
         Err(error) => return Ok(Err(error)),
     };
-    match targets::missing(app, &template).await? {
-        Some(error) => Ok(Err(error)),
-        None => staged::account(app, run).await,
+    targets::reserve(app, &template).await?;
+    let errors = targets::faults(app, &template, Some(&run.id)).await?;
+    match Error::all(errors) {
+        Err(error) => Ok(Err(error)),
+        Ok(()) => staged::account(app, run).await,
     }
 }
 
 /// Builds. `None` if the run is somebody else's by now.
 async fn build(app: &App, executor: &dyn Executor, run: &Run, account: &str) -> Option<Ended> {
     let template = run.template.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+    let geography = match targets::geography(app, &run.input).await {
+        Ok(geography) => geography,
+        Err(e) => {
+            let text = format!("the service could not look up the galleries: {e}");
+            let error = Some(Error::new(ErrorCode::InternalError, text));
+            return Some(Ended { outputs: Vec::new(), optimization: None, error });
+        }
+    };
     let (run_id, input) = (run.id.clone(), run.input.clone());
-    executor.submit(Job { run_id, template, input, account: account.to_owned() });
+    let account = account.to_owned();
+    executor.submit(Job { run_id, template, input, account, geography });
     // What came while there was nothing to cancel yet.
     if let Ok(Some(now)) = app.store().run(&run.id).await
         && now.state == RunState::Canceling

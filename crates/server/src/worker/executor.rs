@@ -1,7 +1,9 @@
 //! Who carries runs out. The worker decides when; an executor does it and tells how it goes.
 
 use async_trait::async_trait;
-use engine::{distribute::RunOutput, error::Error, optimize::Optimization, step::Phase};
+use engine::{
+    distribute::RunOutput, error::Error, optimize::Optimization, replicate::Geography, step::Phase,
+};
 use serde_json::Value;
 
 use super::Capacity;
@@ -17,6 +19,8 @@ pub struct Job {
     pub input: Value,
     /// The storage account that has the template's scripts.
     pub account: String,
+    /// The service's regions, and where the galleries are that the template names.
+    pub geography: Geography,
 }
 
 /// A machine that a run holds.

@@ -201,6 +201,7 @@ impl Inner {
             .code(ErrorCode::HostNotReady, || "cannot lock the cache".to_owned())?;
         let mut cx = Cx::new(self.layout.clone(), events, cancel);
         cx.fetch = self.fetch.clone();
+        cx.geography = job.geography;
         let request = Request {
             exports: Vec::new(),
             freshness: freshness(&job.input)?,

@@ -21,7 +21,7 @@ mod outcome;
 mod row;
 mod staged;
 mod status;
-mod targets;
+pub(crate) mod targets;
 
 use std::{
     collections::{HashMap, HashSet},

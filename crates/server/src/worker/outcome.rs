@@ -46,8 +46,9 @@ pub(crate) async fn end(
         writes.push(Write::Operation(operation_row(row, state, error)));
     }
     let template: Option<Template> = local::parse(&run.input).ok();
-    if let Some(template) = template.filter(|_| !ended.outputs.is_empty()) {
+    if let Some(template) = template {
         writes.extend(artifacts::writes(app, run, &template, &ended.outputs).await?);
+        writes.extend(artifacts::unfinished(app, run, &template, &ended.outputs).await?);
     }
     writes.extend(machines::removal(app, run).await?);
     Ok(writes)

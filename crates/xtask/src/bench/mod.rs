@@ -6,6 +6,7 @@ mod floor;
 mod goldsmith;
 mod guest;
 mod packer;
+pub(crate) mod replication;
 mod report;
 pub(crate) mod template;
 mod workload;

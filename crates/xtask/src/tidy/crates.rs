@@ -26,6 +26,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("miette", &["goldsmith"]),
     ("anyhow", &["goldsmith"]),
     ("russh", &["vm"]),
+    ("object_store", &["engine"]),
+    ("zstd", &["engine"]),
     ("reqwest", &["engine", "goldsmith", "e2e"]),
     ("axum", &["server"]),
     ("croner", &["server"]),

@@ -10,7 +10,7 @@ const FILE_BYTES: usize = 1 << 20;
 
 /// Crates that may be larger, each with its reason.
 const LARGER: &[(&str, &str)] = &[
-    ("engine", "a file for each source, customizer, distributor and step; they read one by one"),
+    ("engine", "a file for each kind of source, step, target and place; they read one by one"),
     ("server", "a file for each resource type; they share no state and read one by one"),
 ];
 

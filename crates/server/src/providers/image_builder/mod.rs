@@ -21,6 +21,7 @@ mod due;
 pub(crate) mod outputs;
 mod patch;
 pub(crate) mod pin;
+mod replicated;
 mod run;
 pub(crate) mod runs;
 mod schedules;

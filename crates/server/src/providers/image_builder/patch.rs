@@ -204,7 +204,7 @@ impl Change {
         if self.distribute.is_some() {
             keeps_targets(typed, template)?;
             triggers::keeps(app, template, typed).await?;
-            if let Ok(exact) = source::resolve(app, &typed.properties.source).await?
+            if let Ok(exact) = source::resolve(app, typed).await?
                 && let Some(error) = agree::disagreement(app, typed, &exact).await?
             {
                 let target = error.target.clone().unwrap_or_default();

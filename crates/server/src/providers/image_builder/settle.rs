@@ -17,6 +17,7 @@ use crate::{
         state::{self, Event, State},
     },
     store::{self, Cause, Operation, Resource, Write},
+    worker::targets,
 };
 
 /// Why a template cannot be created, or changed.
@@ -136,7 +137,10 @@ async fn prepare(
     if let Err(error) = sizes(&typed) {
         return Ok(Err(error.into()));
     }
-    let exact = match source::resolve(app, &typed.properties.source).await? {
+    if let Err(error) = Error::all(targets::faults(app, &typed, None).await?) {
+        return Ok(Err(error.into()));
+    }
+    let exact = match source::resolve(app, &typed).await? {
         Ok(exact) => exact,
         Err(error) => return Ok(Err(error.into())),
     };

@@ -1,10 +1,13 @@
 //! What a template's source is, exactly: looked up, not fetched.
 
-use api::{ErrorCode, template::Source};
+use api::{
+    ErrorCode,
+    template::{Source, Template},
+};
 use engine::{error::Error, layout::Layout, source::Catalogue, store::Store as Images};
 use serde_json::Value;
 
-use super::agree;
+use super::{agree, replicated};
 use crate::{
     App,
     store::{self, Resource, ResourceKey, Select},
@@ -33,9 +36,10 @@ pub(super) struct Exact {
 /// `BadPIRSource`, `BadManagedImageSource`, `BadSharedImageVersionSource`.
 pub(super) async fn resolve(
     app: &App,
-    source: &Source,
+    template: &Template,
 ) -> Result<Result<Exact, Error>, store::Error> {
-    match source {
+    let location = template.location.as_deref().unwrap_or_default();
+    match &template.properties.source {
         Source::PlatformImage(image) => {
             let (layout, image) = (app.settings().layout.clone(), image.clone());
             Ok(blocking(move || {
@@ -63,11 +67,14 @@ pub(super) async fn resolve(
         Source::SharedImageVersion { image_version_id } => {
             let id = image_version_id.to_string();
             let found = if image_version_id.name().eq_ignore_ascii_case("latest") {
-                latest(app, &id).await?
+                latest(app, &id, location).await?
             } else {
                 app.store().resource(&ResourceKey::of(&id)).await?
             };
             if let Some(version) = found {
+                if let Err(error) = replicated::check(app, &version, location).await {
+                    return Ok(Err(error));
+                }
                 let definition = image_version_id.parent().map(|id| id.to_string());
                 let definition = ResourceKey::of(&definition.unwrap_or_default());
                 let definition = app.store().resource(&definition).await?;
@@ -157,8 +164,8 @@ fn counts_for_latest(version: &Resource) -> bool {
     profile["excludeFromLatest"].as_bool() != Some(true)
 }
 
-/// The highest version of a definition that is not kept out of the search.
-async fn latest(app: &App, id: &str) -> Result<Option<Resource>, store::Error> {
+/// The highest version of a definition that is in the region and not kept out of the search.
+async fn latest(app: &App, id: &str, location: &str) -> Result<Option<Resource>, store::Error> {
     let definition = id.rsplitn(3, '/').nth(2).unwrap_or_default();
     let mut select = Select {
         subscription: definition.split('/').nth(2).unwrap_or_default().to_lowercase(),
@@ -172,6 +179,9 @@ async fn latest(app: &App, id: &str) -> Result<Option<Resource>, store::Error> {
         let page = app.store().list(&select).await?;
         for version in page.resources {
             if !counts_for_latest(&version) {
+                continue;
+            }
+            if replicated::check(app, &version, location).await.is_err() {
                 continue;
             }
             let number = version.name.split('.').map(|part| part.parse().unwrap_or(0)).collect();

@@ -193,7 +193,7 @@ pub(super) async fn newest(
             return Ok(Err(Error::new(api::ErrorCode::ValidationFailed, failure.message)));
         }
     };
-    let exact = source::resolve(app, &typed.properties.source).await?;
+    let exact = source::resolve(app, &typed).await?;
     Ok(exact.map(|exact| {
         let dated = exact.version.filter(|_| exact.is_dated);
         dated.map(|version| short(&version).to_owned())
