@@ -20,7 +20,7 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask conformance
        cargo xtask bench [--accel tcg|kvm] [--packer-runs N] [--only packer|floor|goldsmith] [--image QCOW2]
        cargo xtask bench-template [--accel tcg|kvm] [--only SCENARIO] [--goldsmith FILE]
-       cargo xtask bench-replication [--gib N] [--goldsmith PROGRAM]";
+       cargo xtask bench-replication [--gib N] [--goldsmith PROGRAM] [--dir FOLDER]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

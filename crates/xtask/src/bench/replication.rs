@@ -30,14 +30,21 @@ const LIMIT: f64 = 0.1;
 pub(crate) struct Options {
     goldsmith: PathBuf,
     gib: u64,
+    /// Where to work; it takes about four times the disk.
+    dir: PathBuf,
 }
 
 impl Options {
     pub(crate) fn parse(words: &[&str]) -> Result<Self> {
-        let mut options = Self { goldsmith: "target/release/goldsmith".into(), gib: 4 };
+        let mut options = Self {
+            goldsmith: "target/release/goldsmith".into(),
+            gib: 4,
+            dir: "target/bench".into(),
+        };
         for pair in words.chunks(2) {
             match pair {
                 ["--goldsmith", path] => options.goldsmith = path.into(),
+                ["--dir", dir] => options.dir = dir.into(),
                 ["--gib", gib] => {
                     options.gib = match gib.parse() {
                         Ok(gib @ 1..=64) => gib,
@@ -63,11 +70,12 @@ struct Copied {
 }
 
 pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
-    let dir = fresh(&repository.join("target/bench/replication"))?;
+    let dir = fresh(&repository.join(&options.dir).join("replication"))?;
     let measured = measure(repository, options, &dir);
     // Gigabytes that nobody asked to keep.
     fs::remove_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     let result = measured?;
+    fs::create_dir_all(repository.join("target/bench")).map_err(|e| e.to_string())?;
     let path = repository.join("target/bench/replication.json");
     write(&path, &format!("{result:#}\n"))?;
     println!("written: {}", path.display());
@@ -86,16 +94,12 @@ fn measure(repository: &Path, options: &Options, dir: &Path) -> Result<Value> {
     let data = disk.data();
     goldsmith.import(dir, &raw, "1.0.0")?;
     let one = goldsmith.replicate("1.0.0", &REGIONS[..1])?;
-    let three = {
-        goldsmith.import(dir, &raw, "1.0.1")?;
-        for region in REGIONS {
-            fresh(&dir.join(region))?;
-        }
-        goldsmith.replicate("1.0.1", &REGIONS)?
-    };
-    let changed = disk.change()?;
-    goldsmith.import(dir, &raw, "1.0.2")?;
-    let next = goldsmith.replicate("1.0.2", &REGIONS)?;
+    fresh(&dir.join(REGIONS[0]))?;
+    let three = goldsmith.replicate("1.0.0", &REGIONS)?;
+    let runs = disk.change()?;
+    let changed: u64 = runs.iter().map(|(_, length)| length).sum();
+    goldsmith.import(dir, &raw, "1.0.1")?;
+    let next = goldsmith.replicate("1.0.1", &REGIONS)?;
     let stored = bytes_below(&dir.join(REGIONS[0]))?;
 
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
@@ -104,8 +108,8 @@ fn measure(repository: &Path, options: &Options, dir: &Path) -> Result<Value> {
         "disk {:.0} MiB, data {:.0} MiB, changed {:.1} MiB in {} runs",
         mib(options.gib * GIB),
         mib(data),
-        mib(changed.0),
-        changed.1
+        mib(changed),
+        runs.len()
     );
     for (name, copied) in [("one region", &one), ("three regions", &three), ("next version", &next)]
     {
@@ -131,9 +135,16 @@ fn measure(repository: &Path, options: &Options, dir: &Path) -> Result<Value> {
         LIMIT * 100.0,
         verdict(little)
     );
+    for kib in [64, 128, 256, 512] {
+        let count = touched(&runs, kib << 10);
+        let part = (count * (kib << 10)) as f64 / data as f64 * 100.0;
+        println!(
+            "pieces of {kib:>3} KiB: the runs touch {count:>4} of them, {part:.2} % of the data"
+        );
+    }
     println!("a region stores {:.1} MiB for both", mib(stored));
     Ok(json!({
-        "dataBytes": data, "changedBytes": changed.0, "changedRuns": changed.1,
+        "dataBytes": data, "changedBytes": changed, "changedRuns": runs.len(),
         "oneRegion": one.json(), "threeRegions": three.json(), "nextVersion": next.json(),
         "storedBytes": stored, "movedPart": part, "ok": read_once && process_once && little,
     }))
@@ -158,6 +169,12 @@ fn configure(dir: &Path) -> Result<()> {
         format!("[[region]]\nname = \"{name}\"\nplace = \"{}\"\n", dir.join(name).display())
     };
     write(&dir.join("data/goldsmith.toml"), &REGIONS.map(region).concat())
+}
+
+/// How many pieces of that size have a changed byte.
+fn touched(runs: &[(u64, u64)], size: u64) -> u64 {
+    let pieces = runs.iter().flat_map(|(at, length)| at / size..(at + length).div_ceil(size));
+    pieces.collect::<std::collections::HashSet<u64>>().len() as u64
 }
 
 struct Goldsmith {
@@ -187,7 +204,8 @@ impl Goldsmith {
         let (from, to) = (raw.to_string_lossy(), qcow2.to_string_lossy());
         output("qemu-img", &["convert", "-f", "raw", "-O", "qcow2", &from, &to])?;
         let id = format!("{DEFINITION}/versions/{version}");
-        self.finish(self.start(&["image", "import", &id, &to])?).map(|_| ())
+        self.finish(self.start(&["image", "import", &id, &to])?)?;
+        fs::remove_file(&qcow2).map_err(|e| e.to_string())
     }
 
     fn replicate(&self, version: &str, regions: &[&str]) -> Result<Copied> {
@@ -274,11 +292,11 @@ impl Disk {
         self.files.iter().map(|(_, length)| length).sum()
     }
 
-    /// Overwrites a part of the data. Gives the bytes and the number of runs.
-    fn change(&mut self) -> Result<(u64, u64)> {
+    /// Overwrites a part of the data. Gives the runs: where, and how many bytes.
+    fn change(&mut self) -> Result<Vec<(u64, u64)>> {
         let data = self.data();
         let wanted = (data as f64 * CHANGED) as u64;
-        let (mut done, mut runs) = (0, 0);
+        let (mut done, mut runs) = (0, Vec::new());
         while done < wanted {
             let length = self.random.size(64 << 10, 1 << 20).min(wanted - done).max(BLOCK);
             // By its address in the data, so that a large file is met more often.
@@ -295,9 +313,9 @@ impl Disk {
             let length = (length / BLOCK * BLOCK).min(whole - at);
             self.write(start + at, length, false)?;
             done += length;
-            runs += 1;
+            runs.push((start + at, length));
         }
-        Ok((done, runs))
+        Ok(runs)
     }
 
     fn write(&mut self, at: u64, length: u64, is_text: bool) -> Result<()> {
@@ -357,10 +375,11 @@ mod tests {
         let mut disk = Disk::make(&path, 96 << 20).unwrap();
         let data = disk.data();
         assert!((20 << 20..49 << 20).contains(&data), "{data}");
-        let (changed, runs) = disk.change().unwrap();
+        let runs = disk.change().unwrap();
+        let changed: u64 = runs.iter().map(|(_, length)| length).sum();
         let wanted = (data as f64 * CHANGED) as u64;
         assert!(changed >= wanted && changed < wanted + BLOCK * 2, "{changed} of {wanted}");
-        assert!(runs > 0);
+        assert_eq!(touched(&[(100, 10), (120, 90)], 64), 3);
         fs::remove_file(path).unwrap();
     }
 

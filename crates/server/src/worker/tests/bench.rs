@@ -88,7 +88,11 @@ impl Bench {
         };
         let app = App::new(settings, store, CancellationToken::new());
         app.set_base_url("https://here:8443".into());
-        Process { app, fake: self.fake.clone(), host: self.host.clone() }
+        let process = Process { app, fake: self.fake.clone(), host: self.host.clone() };
+        if process.resource(GROUP).await.is_none() {
+            process.insert("microsoft.resources/resourcegroups", GROUP).await;
+        }
+        process
     }
 
     /// The machine's scripts hang (`mktemp` begins each of them) if they contain this text.

@@ -65,9 +65,19 @@ async fn a_trigger_needs_something_to_follow() {
     service.idle().await;
 
     let definition = group_id("/providers/Microsoft.Compute/galleries/g/images/d");
+    let gallery = group_id("/providers/Microsoft.Compute/galleries/g");
+    for (id, kind) in [
+        (gallery.as_str(), "microsoft.compute/galleries"),
+        (definition.as_str(), "microsoft.compute/galleries/images"),
+    ] {
+        service.insert(id, kind, json!({ "location": "westus", "properties": {} })).await;
+    }
     let kind = "microsoft.compute/galleries/images/versions";
     for version in ["1.9.0", "1.10.0"] {
-        let properties = json!({ "properties": { "hyperVGeneration": "V2" } });
+        let properties = json!({ "properties": {
+            "hyperVGeneration": "V2",
+            "publishingProfile": { "targetRegions": [{ "name": "West US" }] },
+        } });
         service.insert(&format!("{definition}/versions/{version}"), kind, properties).await;
     }
     let excluded = json!({ "properties": { "publishingProfile": { "excludeFromLatest": true } } });
