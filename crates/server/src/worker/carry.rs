@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     App,
+    providers::image_builder::with_latest,
     store::{self, Run, RunState},
 };
 
@@ -63,7 +64,15 @@ async fn refusal(app: &App, run: &Run) -> Result<Option<Error>, store::Error> {
 /// Builds. `None` if the run is somebody else's by now.
 async fn build(app: &App, executor: &dyn Executor, run: &Run) -> Option<Ended> {
     let template = run.template.as_str().rsplit('/').next().unwrap_or_default().to_owned();
-    executor.submit(Job { run_id: run.id.clone(), template, input: run.input.clone() });
+    let input = match with_latest(app, run.input.clone()).await {
+        Ok(input) => input,
+        Err(e) => {
+            let text = format!("the service could not look up the source: {e}");
+            let error = Some(Error::new(ErrorCode::InternalError, text));
+            return Some(Ended { outputs: Vec::new(), error });
+        }
+    };
+    executor.submit(Job { run_id: run.id.clone(), template, input });
     // What came while there was nothing to cancel yet.
     if let Ok(Some(now)) = app.store().run(&run.id).await
         && now.state == RunState::Canceling

@@ -35,7 +35,8 @@ use jiff::Timestamp;
 use serde_json::json;
 
 pub(crate) use self::{
-    outputs::RunOutputs, run::with_run, runs::Runs, template::ImageTemplates, triggers::Triggers,
+    outputs::RunOutputs, run::with_run, runs::Runs, source::with_latest, template::ImageTemplates,
+    triggers::Triggers,
 };
 use crate::{
     App,
