@@ -89,3 +89,9 @@ def test_latest_of_a_gallery_is_the_highest_that_is_not_excluded(arm, service):
     assert exact(arm, "from").lower() == f"{whole}/versions/1.10.0".lower()
     assert finished(arm, arm("POST", f"{path('from')}/run"))["status"] == "Succeeded"
     assert exact(arm, "from").lower() == f"{whole}/versions/1.10.0".lower()
+    # Excluded later on: the next run does without.
+    profile = {"publishingProfile": {"excludeFromLatest": True}}
+    change = {"location": "westus2", "properties": profile}
+    assert arm("PUT", f"{definition}/versions/1.10.0", "2024-03-03", json=change).ok
+    assert finished(arm, arm("POST", f"{path('from')}/run"))["status"] == "Succeeded"
+    assert exact(arm, "from").lower() == f"{whole}/versions/1.9.0".lower()

@@ -272,6 +272,25 @@ mod tests {
     }
 
     #[test]
+    fn a_suite_whose_keys_are_not_trusted_is_told_from_a_mirror_that_is_away() {
+        let recipe = Bootstrap {
+            version: "13".into(),
+            suite: "trixie".into(),
+            components: Vec::new(),
+            packages: Vec::new(),
+            mirror: "http://mirror/debian".into(),
+            security_mirror: "http://mirror/security".into(),
+            keyring: None,
+            disk_mib: 2048,
+            work_mib: 1,
+        };
+        let hint = |line: &str| failed(&recipe, &[line.to_owned()]).hint.unwrap();
+        let key = "W: GPG error: http://mirror/debian trixie InRelease: NO_PUBKEY 762F67A0B2C39DE4";
+        assert!(hint(key).contains("debian-archive-keyring") && hint(key).contains("`keyring`"));
+        assert!(hint("E: Could not connect to mirror:80").contains("must be reachable"));
+    }
+
+    #[test]
     fn only_the_image_stays_in_the_work_folder() {
         let folder = tempfile::tempdir().unwrap();
         let keep = folder.path().join("disk.qcow2");

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     App,
+    providers::image_builder::with_latest,
     store::{self, Run, RunState},
 };
 
@@ -69,20 +70,28 @@ async fn ready(app: &App, run: &Run) -> Result<Result<String, Error>, store::Err
     }
 }
 
+/// What the executor is given.
+async fn job(app: &App, run: &Run, account: &str) -> Result<Job, store::Error> {
+    Ok(Job {
+        run_id: run.id.clone(),
+        template: run.template.as_str().rsplit('/').next().unwrap_or_default().to_owned(),
+        input: with_latest(app, run.input.clone()).await?,
+        account: account.to_owned(),
+        geography: targets::geography(app, &run.input).await?,
+    })
+}
+
 /// Builds. `None` if the run is somebody else's by now.
 async fn build(app: &App, executor: &dyn Executor, run: &Run, account: &str) -> Option<Ended> {
-    let template = run.template.as_str().rsplit('/').next().unwrap_or_default().to_owned();
-    let geography = match targets::geography(app, &run.input).await {
-        Ok(geography) => geography,
+    let job = match job(app, run, account).await {
+        Ok(job) => job,
         Err(e) => {
-            let text = format!("the service could not look up the galleries: {e}");
+            let text = format!("the service could not look up what the run needs: {e}");
             let error = Some(Error::new(ErrorCode::InternalError, text));
             return Some(Ended { outputs: Vec::new(), optimization: None, error });
         }
     };
-    let (run_id, input) = (run.id.clone(), run.input.clone());
-    let account = account.to_owned();
-    executor.submit(Job { run_id, template, input, account, geography });
+    executor.submit(job);
     // What came while there was nothing to cancel yet.
     if let Ok(Some(now)) = app.store().run(&run.id).await
         && now.state == RunState::Canceling

@@ -41,7 +41,8 @@ use serde_json::json;
 
 pub(crate) use self::{
     due::look_at_schedules, outputs::RunOutputs, run::with_run, runs::Runs, schedules::Schedules,
-    schedules::retagged, template::ImageTemplates, triggers::Triggers, watch::look_at_sources,
+    schedules::retagged, source::with_latest, template::ImageTemplates, triggers::Triggers,
+    watch::look_at_sources,
 };
 use crate::{
     App,

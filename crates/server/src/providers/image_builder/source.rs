@@ -86,6 +86,20 @@ pub(super) async fn resolve(
     }
 }
 
+/// What a run is given, with `latest` of a gallery as the version that it stands for now: what keeps a
+/// version out of the search may have been changed since the version was made.
+pub(crate) async fn with_latest(app: &App, mut input: Value) -> Result<Value, store::Error> {
+    let location = input["location"].as_str().unwrap_or_default().to_owned();
+    if let Some(id) = input.pointer_mut("/properties/source/imageVersionId")
+        && let Some(named) = id.as_str()
+        && named.to_lowercase().ends_with("/versions/latest")
+        && let Some(version) = latest(app, named, &location).await?
+    {
+        *id = Value::String(version.id);
+    }
+    Ok(input)
+}
+
 fn bad(field: &str, id: &str, why: &str) -> String {
     format!(
         "Validation failed: 'ImageTemplate.properties.source': Field '{field}' has a bad value: '{id}'. {why}"
