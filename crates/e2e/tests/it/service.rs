@@ -66,6 +66,7 @@ fn a_template_is_run_and_leaves_an_image_and_a_version() {
     service.lab().assert_clean();
 }
 
+// conformance: 96
 #[test]
 fn a_run_that_is_canceled_ends_within_10_s_and_leaves_no_machine() {
     let service = Service::start(Lab::new());
@@ -94,6 +95,7 @@ fn a_run_that_is_canceled_ends_within_10_s_and_leaves_no_machine() {
     service.delete(&id);
 }
 
+// conformance: 137
 #[test]
 fn a_run_whose_server_is_killed_goes_on_with_the_next_and_no_machine_is_orphaned() {
     let mut service = Service::start(Lab::new());
