@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 
 import pytest
 import requests
@@ -56,7 +57,9 @@ def body(service, **more):
 def finished(arm, answer):
     url = answer.headers["Azure-AsyncOperation"]
     path = "/subscriptions/" + url.split("/subscriptions/")[1]
+    deadline = time.monotonic() + 120
     while True:
+        assert time.monotonic() < deadline, f"{path} does not end"
         poll = arm("GET", path, None)
         assert poll.status_code == 200
         if poll.json()["status"] != "InProgress":

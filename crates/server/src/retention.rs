@@ -30,6 +30,8 @@ use crate::{
 const LATEST: usize = 50;
 /// The longest time between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
+/// Deletions that come together are looked at together.
+const GATHER: Duration = Duration::from_secs(60);
 /// Files without an account that are younger than this may be of a template in creation.
 const IN_CREATION: Duration = Duration::from_secs(60 * 60);
 /// In a run's folder: when the template was found gone.
@@ -41,13 +43,14 @@ pub(crate) async fn keep_sweeping(app: App, keep: Duration) {
         tracing::warn!(%error, "unfinished blobs stay");
     }
     let pause = LOOK_AGAIN.min(keep / 10).max(Duration::from_secs(1));
+    let gathered = GATHER.min(keep / 100);
     loop {
         if let Err(error) = sweep(&app, keep, Timestamp::now()).await {
             tracing::warn!(%error, "logs that are no longer kept stay for the next time");
         }
         tokio::select! {
             () = app.shutdown().cancelled() => return,
-            () = app.sweeper_woken() => {}
+            () = app.sweeper_woken() => tokio::time::sleep(gathered).await,
             () = tokio::time::sleep(pause) => {}
         }
     }
@@ -69,8 +72,11 @@ pub(crate) async fn sweep(app: &App, keep: Duration, now: Timestamp) -> Result<(
             over.push(run.id);
         }
     }
+    let layout = &app.settings().layout;
     for id in &over {
-        remove_tree(&live::folder(&app.settings().layout, id))?;
+        remove_tree(&live::folder(layout, id))?;
+        // What the engine keeps beside: the serial console, a screenshot.
+        remove_tree(&layout.logs().join(id))?;
     }
     if !over.is_empty() {
         tracing::info!(runs = over.len(), "runs that were kept long enough are forgotten");

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     generic::{self, choice, missing},
-    image_builder,
+    image_builder, machine,
 };
 use crate::{
     App,
@@ -37,6 +37,7 @@ pub(crate) async fn handle(app: &App, call: &Call, at: &Extension) -> Result<Rep
         Method::Head => return Ok(Reply::empty(StatusCode::NO_CONTENT)),
         Method::Post => return Err(ApiError::method_not_allowed(call)),
         Method::Put | Method::Patch | Method::Delete => {
+            machine::check_is_clients(&holder)?;
             let tags = changed(call, held)?;
             let checked = json!({ "tags": tags });
             let checked = generic::tags(checked.as_object().unwrap_or(&Map::new()))?;

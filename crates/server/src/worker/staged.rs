@@ -67,7 +67,8 @@ async fn stage(
     mut output: RunOutput,
 ) -> Result<RunOutput, Error> {
     let layout = &app.settings().layout;
-    if output.artifact_uri.is_none() || !output.path.starts_with(layout.blobs()) {
+    let is_local = output.artifact_uri.as_deref().is_some_and(|uri| uri.starts_with("file:"));
+    if !is_local || !output.path.starts_with(layout.blobs()) {
         return Ok(output);
     }
     // The same name whenever the same run delivers.

@@ -156,6 +156,14 @@ async fn prepare(
         Ok(writes) => writes,
         Err(failure) => return Ok(Err(failure)),
     };
+    // What was fetched stays in the cache until it has been copied.
+    let _in_use = match engine::cache::in_use(&app.settings().layout) {
+        Ok(lock) => lock,
+        Err(fault) => {
+            let error = Error::new(ErrorCode::InternalError, "cannot lock the cache");
+            return Ok(Err(error.caused_by(fault).into()));
+        }
+    };
     if let Err(error) = pin::scripts(app, &mut template.body["properties"]).await {
         return Ok(Err(error.into()));
     }
