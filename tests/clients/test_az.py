@@ -190,6 +190,19 @@ def test_cancel(world, group):
     az("image", "builder", "show", "-g", group, "-n", "slow", code=3)
 
 
+# conformance: 5, 129
+def test_a_whole_template_is_created_as_a_resource(world, group):
+    az, service, folder = world
+    file = folder / "whole.json"
+    file.write_text(json.dumps(templates.web(service.subscription, group, "gallery1", "web")))
+    kind = "Microsoft.VirtualMachineImages/imageTemplates"
+    made = az("resource", "create", "-g", group, "-n", "whole", "--resource-type", kind,
+              "--api-version", "2024-02-01", "--is-full-object", "--properties", f"@{file}")
+    assert made["properties"]["provisioningState"] == "Succeeded"
+    assert az("image", "builder", "show", "-g", group, "-n", "whole")["distribute"][2]["type"] == "VHD"
+    az("image", "builder", "delete", "-g", group, "-n", "whole", parse=False)
+
+
 # conformance: 5
 def test_generic_commands(world, group):
     az, service, _ = world

@@ -18,6 +18,9 @@ use jiff::Timestamp;
 
 use crate::{App, providers::image_builder, store, tasks};
 
+/// Until the next look when one failed.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// How triggers and schedules are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -61,11 +64,11 @@ async fn work(app: App, options: Options) {
             Ok(Ok(due)) => due,
             Ok(Err(error)) => {
                 tracing::error!(%error, "the triggers cannot be looked at; trying again");
-                None
+                now.checked_add(RETRY).ok()
             }
             Err(_) => {
                 tracing::error!("looking at the triggers panicked; trying again");
-                None
+                now.checked_add(RETRY).ok()
             }
         };
         tokio::select! {
@@ -82,8 +85,10 @@ async fn look(
     options: Options,
     now: Timestamp,
 ) -> std::result::Result<Option<Timestamp>, store::Error> {
+    // What is due waits for no source.
+    let due = image_builder::look_at_schedules(app, now).await?;
     image_builder::look_at_sources(app, options.failures, now).await?;
-    image_builder::look_at_schedules(app, now).await
+    Ok(due)
 }
 
 /// Until the next run is due, and never longer than the interval: the clock may be set meanwhile.

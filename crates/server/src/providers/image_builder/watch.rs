@@ -23,8 +23,8 @@ use crate::{
 
 /// How often a trigger is looked at again at once when a request was faster.
 const ATTEMPTS: usize = 8;
-/// So many runs may end between two looks: each end wakes us, and a template has one run at a time.
-const UNSEEN_RUNS: u32 = 20;
+/// So many runs are taken into account at most: each end wakes us, and a template has one at a time.
+const UNSEEN_RUNS: u32 = 5;
 /// What follows in the message of a failed run is for its log's readers.
 const LOG_POINTER: &str = "During the image build";
 const ACTIVE: &str = "Trigger is active";

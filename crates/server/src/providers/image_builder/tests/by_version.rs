@@ -252,6 +252,30 @@ async fn the_catalogue_is_looked_at_again() {
 }
 
 #[tokio::test]
+async fn the_date_that_a_bootstrapped_image_gets_is_no_news() {
+    let service = Service::new().await;
+    let mut debian = small();
+    debian["properties"]["source"] = json!({
+        "type": "PlatformImage", "publisher": "Debian", "offer": "debian-12", "sku": "12-gen2",
+        "version": "latest",
+    });
+    service.created("2024-02-01", "t1", &debian).await;
+    service.trigger().await;
+    assert_eq!(service.status().await, ("Healthy".into(), "Trigger is active".into()));
+    // Instead of an image that is made here, which takes minutes, one with the versions it would have.
+    let mut catalogue = format!(
+        "{CATALOGUE}\n[[image]]\npublisher = \"Debian\"\noffer = \"debian-12\"\nsku = \"12-gen2\"\ngeneration = 2\n"
+    );
+    for (version, runs) in [("12.20261125", 0), ("12.20261201", 1)] {
+        let file = format!("version = \"{version}\"\npath = \"d.raw\"\nformat = \"raw\"");
+        catalogue = format!("{catalogue}[[image.file]]\n{file}\n");
+        std::fs::write(service.app.settings().layout.user_catalogue(), &catalogue).unwrap();
+        service.look().await;
+        assert_eq!(service.runs("t1").await.len(), runs, "{version}");
+    }
+}
+
+#[tokio::test]
 async fn a_change_of_the_template_is_no_news() {
     let service = Service::watched().await;
     let profile = json!({ "properties": { "vmProfile": { "vmSize": "Standard_B2s" } } });
