@@ -46,6 +46,18 @@ impl Lab {
         Ok(Self { goldsmith, dir: dir.to_owned(), accel: accel.to_owned() })
     }
 
+    /// Makes the source image if it is not here yet: it is no part of any measurement.
+    pub(super) fn make_source(&self) -> Result<()> {
+        let sources = std::fs::read_dir(self.dir.join("cache/sources"));
+        let is_there = sources.is_ok_and(|mut all| {
+            all.any(|e| e.is_ok_and(|e| e.path().join("disk.qcow2").exists()))
+        });
+        if is_there {
+            return Ok(());
+        }
+        self.build("source", &self.template(&json!({}))).map(drop)
+    }
+
     /// From now on no build finds a step of an earlier one; the source image stays.
     pub(super) fn forget_steps(&self) -> Result<()> {
         fresh(&self.dir.join("cache/nodes")).map(drop)

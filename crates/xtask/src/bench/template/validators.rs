@@ -10,8 +10,7 @@ const COUNT: usize = 5;
 const SECONDS_EACH: f64 = 1.0;
 
 pub(super) fn measure(lab: &Lab) -> Result<Vec<Row>> {
-    // The source image is no part of it.
-    lab.build("source", &lab.template(&json!({})))?;
+    lab.make_source()?;
     lab.forget_steps()?;
     let boot = lab.build("cold", &lab.template(&json!({})))?.step("boot")?;
     let without = lab.build("without-validators", &lab.template(&json!({})))?.seconds;
