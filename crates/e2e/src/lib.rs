@@ -16,6 +16,7 @@ mod disk;
 mod process;
 mod service;
 mod template;
+mod web;
 
 use std::{
     path::{Path, PathBuf},
@@ -28,6 +29,7 @@ pub use disk::InImage;
 pub use process::{Running, running_machines, wait_for};
 pub use service::Service;
 pub use template::{fresh, template, template_named};
+pub use web::Web;
 
 /// A data folder of one test, the shared cache, and the executable.
 pub struct Lab {

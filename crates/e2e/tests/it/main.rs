@@ -10,6 +10,7 @@ mod forge;
 mod input;
 mod keep;
 mod optimize;
+mod quickstarts;
 mod service;
 mod together;
 mod validate;
