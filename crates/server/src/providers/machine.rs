@@ -353,3 +353,91 @@ pub(crate) fn check_is_clients(held: &Resource) -> Result<(), ApiError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::RunState;
+
+    const RG: &str = "/subscriptions/s/resourceGroups";
+
+    fn resource(id: &str, body: Value) -> Resource {
+        Resource {
+            id: id.to_owned(),
+            subscription: "s".into(),
+            group: "it".into(),
+            kind: String::new(),
+            name: id.rsplit('/').next().unwrap().to_owned(),
+            revision: 1,
+            created: Timestamp::UNIX_EPOCH,
+            changed: Timestamp::UNIX_EPOCH,
+            body,
+            hidden: json!({}),
+        }
+    }
+
+    fn shown(number: u32, profile: Value) -> Vec<Resource> {
+        let tags = json!({ "managedResourceTags": { "cost": "1" } });
+        let template = format!("{RG}/rg/providers/Microsoft.VirtualMachineImages/imageTemplates/t");
+        let template = resource(&template, json!({ "location": "westus2", "properties": tags }));
+        let run = Run {
+            id: "01890a5d-ac96-774b-bcce-b302099a8057".into(),
+            template: template.key(),
+            subscription: "s".into(),
+            operation: "o".into(),
+            state: RunState::Running,
+            sub_state: String::new(),
+            message: String::new(),
+            queued: Timestamp::UNIX_EPOCH,
+            ended: None,
+            epoch: 1,
+            vcpus: 2,
+            memory_mib: 4096,
+            input: json!({ "properties": { "vmProfile": profile } }),
+        };
+        let machine =
+            Machine { number, vcpus: 2, memory_mib: 4096, generation: 1, disks: vec![GIB, 1] };
+        resources(&template, &resource(&format!("{RG}/IT"), json!({})), &run, &machine)
+    }
+
+    fn names(rows: &[Resource]) -> Vec<&str> {
+        rows.iter().map(|row| row.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_machine_has_disks_and_a_network_of_its_own() {
+        let rows = shown(1, json!(null));
+        let tail = "b302099a8057";
+        let vm = format!("pkrvm{}", &tail[2..]);
+        assert_eq!(rows[0].name, vm);
+        assert_eq!(rows.len(), 7, "{:?}", names(&rows));
+        let properties = &rows[0].body["properties"];
+        assert_eq!(properties["hardwareProfile"]["vmSize"], vm_size::DEFAULT_GEN1);
+        let data = &properties["storageProfile"]["dataDisks"];
+        assert_eq!((&data[0]["lun"], &data[0]["diskSizeGB"]), (&json!(0), &json!(1)));
+        assert!(rows.iter().filter(|row| row.kind.ends_with("disks")).count() == 2);
+        for row in &rows {
+            assert_eq!(row.hidden[NUMBER], 1);
+            assert!(KINDS.iter().any(|kind| kind.eq_ignore_ascii_case(&row.kind)), "{}", row.kind);
+            assert!(check_is_clients(row).is_err());
+        }
+        assert!(
+            names(&shown(2, json!(null)))
+                .iter()
+                .all(|name| !names(&rows).contains(name) || *name == "default")
+        );
+    }
+
+    #[test]
+    fn a_given_subnet_is_used_and_not_made() {
+        let subnet =
+            format!("{RG}/net/providers/Microsoft.Network/virtualNetworks/v/subnets/build");
+        let rows =
+            shown(1, json!({ "vmSize": "Standard_B2s", "vnetConfig": { "subnetId": subnet } }));
+        assert_eq!(rows.len(), 4, "{:?}", names(&rows));
+        let address = &rows[1].body["properties"]["ipConfigurations"][0]["properties"];
+        assert_eq!(address["subnet"]["id"], json!(subnet));
+        assert_eq!(rows[0].body["properties"]["hardwareProfile"]["vmSize"], "Standard_B2s");
+        assert_eq!(rows[0].body["tags"]["cost"], "1");
+    }
+}
