@@ -79,8 +79,12 @@ fn an_optimized_image_boots_and_reads_ahead_what_its_workload_read() {
     let bytes = |name: &str| figures[name].as_f64().unwrap();
     let saved = bytes("bytesBefore") - bytes("bytesAfter");
     assert!(saved > 24.0 * MIB, "the deleted package takes no room any more: {figures}");
-    let printed: Vec<String> =
-        built.events().iter().filter(|e| e["kind"] == "stepOutput").map(|e| text(&e["text"])).collect();
+    let printed: Vec<String> = built
+        .events()
+        .iter()
+        .filter(|e| e["kind"] == "stepOutput")
+        .map(|e| text(&e["text"]))
+        .collect();
     let did = |what: &str| printed.iter().any(|line| line.contains(what));
     assert!(did("systemd-boot does not wait"), "{printed:?}");
 
