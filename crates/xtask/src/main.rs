@@ -16,7 +16,8 @@ use std::{
 type Result<T> = std::result::Result<T, String>;
 
 const USAGE: &str = "usage: cargo xtask tidy
-       cargo xtask bench [--accel tcg|kvm] [--packer-runs N] [--only packer|floor|goldsmith] [--image QCOW2]";
+       cargo xtask bench [--accel tcg|kvm] [--packer-runs N] [--only packer|floor|goldsmith] [--image QCOW2]
+       cargo xtask bench-template [--accel tcg|kvm] [--only SCENARIO] [--goldsmith FILE]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,6 +27,8 @@ fn main() -> ExitCode {
         ["bench", options @ ..] => {
             bench::Options::parse(options).and_then(|options| bench::run(&repository(), &options))
         }
+        ["bench-template", options @ ..] => bench::template::Options::parse(options)
+            .and_then(|options| bench::template::run(&repository(), &options)),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

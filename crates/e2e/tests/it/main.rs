@@ -10,3 +10,4 @@ mod keep;
 mod optimize;
 mod service;
 mod together;
+mod validate;

@@ -67,13 +67,15 @@ fn a_windows_customizer_on_linux_is_refused() {
 }
 
 #[test]
-fn what_this_version_cannot_do_is_refused_and_not_left_out() {
+fn a_validator_for_windows_is_refused_with_its_place() {
     let mut value = template(&json!([]));
-    value["properties"]["validate"] =
-        json!({ "inVMValidations": [{ "type": "Shell", "inline": ["true"] }] });
+    value["properties"]["validate"] = json!({ "inVMValidations": [
+        { "type": "Shell", "inline": ["true"] },
+        { "type": "PowerShell", "inline": ["exit 0"] }
+    ]});
     let (code, error) = refused(&Place::new(), &value.to_string());
-    assert_eq!((code, text(&error, "code")), (3, "UnsupportedFeature"));
-    assert_eq!(text(&error, "target"), "properties.validate");
+    assert_eq!((code, text(&error, "code")), (3, "UnsupportedValidatorType"));
+    assert_eq!(text(&error, "target"), "properties.validate.inVMValidations[1]");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod goldsmith;
 mod guest;
 mod packer;
 mod report;
+pub(crate) mod template;
 mod workload;
 
 use std::{
