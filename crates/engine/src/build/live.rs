@@ -54,7 +54,7 @@ test -e /etc/tmpfiles.d/tmp.conf ||
 const SETTLED: &str = r##"sudo sh -c '
 if command -v systemctl > /dev/null; then
     systemctl is-system-running --wait > /dev/null
-    systemctl stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer 2> /dev/null
+    systemctl stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer 2> /dev/null || true
 elif command -v cloud-init > /dev/null; then
     cloud-init status --wait > /dev/null
 fi'"##;

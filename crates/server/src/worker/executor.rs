@@ -59,7 +59,7 @@ pub struct Ended {
     /// What was delivered, also where the run failed.
     pub outputs: Vec<RunOutput>,
     /// What the optimization of boot and disk brought, if it was measured.
-    pub optimization: Option<Optimization>,
+    pub optimization: Option<Box<Optimization>>,
     /// Why it failed, if it did.
     pub error: Option<Error>,
 }

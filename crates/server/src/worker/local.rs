@@ -241,7 +241,7 @@ fn keep(
     mut receiver: mpsc::UnboundedReceiver<Event>,
     phases: &mpsc::UnboundedSender<Seen>,
     feed: &crate::live::Feed,
-) -> (Vec<RunOutput>, Option<Optimization>) {
+) -> (Vec<RunOutput>, Option<Box<Optimization>>) {
     let (mut outputs, mut figures, mut phase) = (Vec::new(), None, None);
     while let Some(event) = receiver.blocking_recv() {
         if journal.as_deref_mut().is_some_and(|journal| journal.add(&event)) {
@@ -252,7 +252,7 @@ fn keep(
             Event::SourceResolved { source, .. } => {
                 let _ = phases.send(Seen::Source(source));
             }
-            Event::Optimized { optimization } => figures = Some(optimization),
+            Event::Optimized { optimization } => figures = Some(Box::new(optimization)),
             Event::StepStarted { step, .. } => {
                 let now = Phase::of(&step);
                 if let Some(now) = now.filter(|now| phase < Some(*now)) {

@@ -25,6 +25,11 @@ pub(super) struct Built {
 }
 
 impl Built {
+    /// The report at the end.
+    pub(super) fn result(&self) -> Option<&Value> {
+        self.events.iter().find(|event| event["kind"] == "result")
+    }
+
     /// Seconds of a step that was carried out.
     pub(super) fn step(&self, name: &str) -> Result<f64> {
         let done = |event: &&Value| {

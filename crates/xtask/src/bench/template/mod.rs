@@ -4,6 +4,7 @@
 //! A scenario is a file with a function that measures, and a line in [`SCENARIOS`].
 
 mod lab;
+mod optimization;
 mod validators;
 
 use std::{
@@ -18,7 +19,10 @@ use crate::Result;
 use lab::Lab;
 
 /// All scenarios, in the order of the report.
-const SCENARIOS: &[Scenario] = &[Scenario { name: "validators", measure: validators::measure }];
+const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "validators", measure: validators::measure },
+    Scenario { name: "optimization", measure: optimization::measure },
+];
 
 struct Scenario {
     name: &'static str,
@@ -37,6 +41,10 @@ struct Row {
 impl Row {
     fn seconds(what: impl Into<String>, value: f64) -> Self {
         Self { what: what.into(), value, unit: "s", limit: None }
+    }
+
+    fn mib(what: impl Into<String>, value: f64) -> Self {
+        Self { what: what.into(), value, unit: "MiB", limit: None }
     }
 
     fn ratio(what: impl Into<String>, value: f64, limit: f64) -> Self {
