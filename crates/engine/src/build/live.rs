@@ -17,7 +17,7 @@ use vm::{
 use super::{
     Run,
     chain::{Chain, Link},
-    guest_error, machine_error,
+    guest_error, machine_error, network,
 };
 use crate::{
     error::{Coded, Error, Result},
@@ -57,7 +57,7 @@ const RESUMED: &str = "sudo sh -c 'date -s @'$now' > /dev/null; cat > /dev/urand
 /// What the key of the first boot covers, beside source and machine.
 pub(super) fn boot_inputs(source: &SourceImage) -> BTreeMap<String, String> {
     BTreeMap::from([
-        ("network".to_owned(), network(source).to_owned()),
+        ("network".to_owned(), who_sets_up(source).to_owned()),
         ("ready".to_owned(), digest(BOOTED.as_bytes())),
         ("seed".to_owned(), seed::VERSION.to_string()),
         ("user".to_owned(), BUILD_USER.to_owned()),
@@ -65,7 +65,7 @@ pub(super) fn boot_inputs(source: &SourceImage) -> BTreeMap<String, String> {
 }
 
 /// Who sets up the guest's network card.
-fn network(source: &SourceImage) -> &'static str {
+fn who_sets_up(source: &SourceImage) -> &'static str {
     if source.brings_network { "image" } else { "cloud-init" }
 }
 
@@ -289,7 +289,10 @@ async fn settled(publishing: Option<JoinHandle<Result<()>>>) -> Result<()> {
         .code(ErrorCode::InternalError, || "the task that publishes a node died".to_owned())?
 }
 
-async fn unless_gone<T>(machine: &dyn Machine, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn unless_gone<T>(
+    machine: &dyn Machine,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
     let error = tokio::select! {
         result = work => match result {
             Err(error) if error.code == ErrorCode::GuestUnreachable => error,
@@ -366,7 +369,9 @@ async fn first_boot(
     overlays(run, chain, work, &below).await?;
     let access = Access::generate(BUILD_USER).map_err(machine_error)?;
     let seed = work.join("seed.img");
-    let contents = Seed { instance_id: &run.id, access: &access, network: !source.brings_network };
+    let bridge = run.bridge();
+    let (instance_id, network) = (run.id.as_str(), !source.brings_network);
+    let contents = Seed { instance_id, access: &access, network, bridge: bridge.as_ref() };
     seed::write(&seed, &contents, &run.cx.cancel).await.map_err(machine_error)?;
     super::access::write(&work.join("access.json"), &access)?;
     Ok(Prepared {
@@ -427,6 +432,7 @@ async fn connect(run: &Run<'_>, machine: &dyn Machine, p: &Prepared) -> Result<B
     if !exit.success() {
         run.cx.events.warn(format!("the guest's own start-up checks {exit}; going on"));
     }
+    network::join(run, machine, guest.as_ref(), p.resume_from.is_some()).await?;
     Ok(guest)
 }
 
@@ -469,6 +475,7 @@ impl Run<'_> {
             disk: work.join("disk.qcow2"),
             seed: Some(prepared.seed.clone()),
             forwards: vec![(0, 22)],
+            bridge: self.bridge(),
             resume_from: prepared.resume_from.clone(),
             migratable: true,
             machine_type: None,

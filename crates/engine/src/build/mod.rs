@@ -11,6 +11,7 @@ mod freshness;
 mod history;
 mod kept;
 mod live;
+mod network;
 mod plan;
 mod report;
 mod wanted;
@@ -20,7 +21,10 @@ use std::{panic::AssertUnwindSafe, path::PathBuf, time::Duration};
 use api::ErrorCode;
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
 use tokio::time::Instant;
 use vm::{Backend, Host, Machine};
 
@@ -28,6 +32,8 @@ pub use chain::{Chain, Link, Role, age};
 pub use freshness::{CACHE_TAG, Freshness};
 pub use history::{Forecast, Hit, forecast};
 pub use kept::{Kept, kept};
+pub(crate) use network::is_tap;
+pub use network::{SUBNET_FIELD, unbound as unbound_subnet, wanted as wanted_subnet};
 pub use plan::{Input, Plan, PlannedStep, resolve};
 pub use report::Report;
 pub use wanted::Wanted;
@@ -82,6 +88,8 @@ pub(crate) struct Run<'a> {
     pub log_dir: PathBuf,
     /// Virtual size of the UEFI variables, as this host's firmware has them.
     pub vars_bytes: u64,
+    /// Its place on a bridge, if its template names a subnet.
+    pub port: OnceLock<network::Port>,
     work_number: AtomicUsize,
 }
 
@@ -119,6 +127,7 @@ pub async fn build(
 ) -> Result<Report> {
     let started = Instant::now();
     export::check(&request.exports)?;
+    network::check(backend, plan).await?;
     let run = open(cx, host, backend, plan, request).await?;
     run.cx.events.send(Event::RunStarted { run_id: run.id.clone(), template: plan.name.clone() });
     let mut live = None;
@@ -151,7 +160,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, live: &mut Option<Live>) -> Result<Re
     plan.check_disk(&source)?;
     let distributors = &plan.template.properties.distribute;
     let targets = distribute::check(cx, distributors, Some(source.version()))?;
-    let chain = Chain::compute(plan, &source, run.host, &run.store, run.request.freshness, &run.id);
+    let chain = network::chain(run, plan, &source)?;
     history::remember(&cx.layout, plan, &chain);
 
     let (sealed, _held) = advance(run, plan, &source, &chain, live).await?;
@@ -268,6 +277,7 @@ async fn open<'a>(
         ledger,
         run_dir,
         log_dir,
+        port: OnceLock::new(),
         work_number: AtomicUsize::new(0),
     })
 }
@@ -334,6 +344,7 @@ pub(crate) fn machine_error(error: vm::Error) -> Error {
         vm::Error::Start { .. } | vm::Error::Proc(vm::proc::Error::NotFound { .. }) => {
             (ErrorCode::HostNotReady, Vec::new(), Some("run goldsmith doctor"))
         }
+        vm::Error::Bridge(why) => (ErrorCode::HostNotReady, Vec::new(), Some(why.remedy())),
         vm::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
             (ErrorCode::DiskFull, Vec::new(), Some("goldsmith cache prune frees space"))
         }

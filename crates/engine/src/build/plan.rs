@@ -6,8 +6,9 @@ use api::{ErrorCode, template::Template};
 
 use vm::Host;
 
-use super::Wanted;
+use super::{Wanted, network};
 use crate::{
+    config::Subnet,
     customize::{self, Customizer},
     cx::Cx,
     error::{Error, Result},
@@ -38,6 +39,8 @@ pub struct Plan {
     pub size: VmSize,
     pub steps: Vec<PlannedStep>,
     pub timeout: Duration,
+    /// Where its machine is, if not on a network of its own.
+    pub subnet: Option<Subnet>,
 }
 
 /// What `resolve` is given.
@@ -55,6 +58,8 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     let mut errors = unsupported(&input.template);
     let source = Wanted::resolve(cx, &properties.source).await.map_err(|e| errors.push(e)).ok();
     let size = size(&input.template, source.as_ref()).map_err(|e| errors.push(e)).ok();
+    let subnet =
+        network::subnet(&cx.layout, &input.template).map_err(|e| errors.push(e)).ok().flatten();
     let mut steps = Vec::new();
     for (index, block) in properties.customize.iter().enumerate() {
         match customize::resolve(cx, block, &input.base_dir).await {
@@ -72,6 +77,7 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
             source,
             size,
             steps,
+            subnet,
             template: input.template,
         }),
         _ => Err(errors),
@@ -132,15 +138,9 @@ fn unsupported(template: &Template) -> Vec<Error> {
         .optimize
         .as_ref()
         .is_some_and(|o| o.vm_boot || o.workload.as_ref().is_some_and(|w| w.enabled));
-    let subnet = properties
-        .vm_profile
-        .as_ref()
-        .and_then(|profile| profile.vnet_config.as_ref())
-        .is_some_and(|vnet| vnet.subnet_id.is_some());
     let parts = [
         (properties.validate.is_some(), "properties.validate", "validators"),
         (enabled_optimize, "properties.optimize", "image optimization"),
-        (subnet, "properties.vmProfile.vnetConfig.subnetId", "builds in a given subnet"),
         (
             !properties.additional_data_disks.is_empty(),
             "properties.additionalDataDisks",

@@ -5,3 +5,4 @@ mod disks;
 mod distribute;
 mod export;
 mod matrix;
+mod network;

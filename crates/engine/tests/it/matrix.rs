@@ -26,19 +26,21 @@ use vm::{
 };
 
 const RUN: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
-const SOURCE: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/base";
-const TARGET: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/made";
+pub(crate) const SOURCE: &str =
+    "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/base";
+pub(crate) const TARGET: &str =
+    "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/made";
 
 /// A cache and a store with one source image, and a backend that plays along.
-struct Bench {
-    dir: tempfile::TempDir,
-    layout: Layout,
-    host: Host,
-    fake: Fake,
+pub(crate) struct Bench {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) layout: Layout,
+    pub(crate) host: Host,
+    pub(crate) fake: Fake,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
         let host = Host::probe(None).await.expect("QEMU is installed (make setup)");
@@ -73,7 +75,7 @@ impl Bench {
         Store::open(&self.layout).publish_managed(&self.cx(), &target, payload).await.unwrap();
     }
 
-    fn cx(&self) -> Cx {
+    pub(crate) fn cx(&self) -> Cx {
         Cx::new(self.layout.clone(), Events::none(), CancellationToken::new())
     }
 
@@ -101,7 +103,7 @@ impl Bench {
         build::resolve(cx, input).await.unwrap_or_else(|errors| panic!("{errors:?}"))
     }
 
-    fn request(&self) -> Request {
+    pub(crate) fn request(&self) -> Request {
         let export = format!("raw={}", self.dir.path().join("out.raw").display());
         Request {
             exports: vec![export.parse().unwrap()],
@@ -119,7 +121,7 @@ impl Bench {
     }
 
     /// Nothing is held, no work folder and no unfinished file is there, nothing was distributed.
-    fn assert_clean(&self, what: &str) {
+    pub(crate) fn assert_clean(&self, what: &str) {
         assert_eq!(ledger::runs(&self.layout).unwrap(), Vec::<String>::new(), "{what}: ledger");
         let nodes = names(&self.layout.nodes());
         assert!(!nodes.iter().any(|name| name.starts_with('.')), "{what}: {nodes:?}");
