@@ -44,6 +44,7 @@ impl ResourceType for ImageTemplates {
         let given = template.location.as_deref().unwrap_or_default();
         let location = region::check(app, TEMPLATES, given)?;
         check::identities(app, &template).await?;
+        check::subnet(app, &template).await?;
 
         let body = body::created(&sent, &template, &location);
         let resource = new_resource(&group, &name, body, &template, version(call));
