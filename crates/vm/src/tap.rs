@@ -6,7 +6,7 @@
 //!
 //! `ip` does the work, as the kernel's own interface is out of reach of safe Rust.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, io, time::Duration};
 
 use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
 use tokio_util::sync::CancellationToken;
@@ -42,9 +42,9 @@ pub enum Error {
     /// We may not make devices.
     #[error("this process may not make network devices: it has no CAP_NET_ADMIN")]
     NoRight,
-    /// The kernel has no tap devices.
-    #[error("there is no {TUN}")]
-    NoTun,
+    /// Tap devices cannot be had.
+    #[error("{TUN} does not open")]
+    NoTun(#[source] io::Error),
     /// `ip` failed.
     #[error("a port on a bridge could not be made or removed")]
     Failed(#[source] proc::Error),
@@ -62,7 +62,9 @@ impl Error {
             Self::NoRight => {
                 "run as root, or with CAP_NET_ADMIN (in a systemd unit: AmbientCapabilities=CAP_NET_ADMIN)"
             }
-            Self::NoTun => "modprobe tun",
+            Self::NoTun(_) => {
+                "modprobe tun; without root it must be open to all: chmod 666 /dev/net/tun"
+            }
             Self::Failed(_) => "goldsmith doctor",
         }
     }
@@ -87,10 +89,7 @@ pub async fn check(bridge: &str) -> Result<(), Error> {
     if !may_make_devices(&status) {
         return Err(Error::NoRight);
     }
-    if !Path::new(TUN).exists() {
-        return Err(Error::NoTun);
-    }
-    Ok(())
+    fs::OpenOptions::new().read(true).write(true).open(TUN).map(drop).map_err(Error::NoTun)
 }
 
 /// Whether this host has a network device of that name.

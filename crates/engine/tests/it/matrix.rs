@@ -288,6 +288,7 @@ async fn releasing_twice_is_releasing_once() {
         Held::WorkNodes { nodes: bench.layout.nodes(), run_id: RUN.into() },
         Held::PartialFile { path: bench.dir.path().join("out.raw.partial") },
         Held::Machine { run_dir: run_dir.clone() },
+        Held::Tap { name: "gs0123456789ab".into() },
     ];
     for _ in 0..2 {
         std::fs::create_dir_all(&run_dir).unwrap();
