@@ -7,5 +7,6 @@ mod failure;
 mod forge;
 mod input;
 mod keep;
+mod network;
 mod service;
 mod together;
