@@ -25,6 +25,8 @@ wanted=(
   "mtools|fills them without mounting anything"
   "fdisk|sfdisk writes the partition table"
   "openssh-client|ssh and ssh-keygen, for goldsmith shell and the bench"
+  "iproute2|ip puts build machines on a bridge"
+  "dnsmasq-base|gives addresses to machines on a bridge, in the tests"
   "postgresql|the tests of what goldsmith stores run on it too"
   "curl|fetches the page in the demo"
   "ca-certificates|trust anchors for https"

@@ -255,16 +255,21 @@ def test_providers_and_features(world):
 
 
 def test_networks_and_storage_accounts(world, group):
-    az, _, _ = world
+    az, service, _ = world
     made = az("network", "vnet", "create", "-g", group, "-n", "net", "--address-prefix",
               "10.0.0.0/16", "--subnet-name", "sub", "--subnet-prefix", "10.0.0.0/24")
     assert made["newVNet"]["subnets"][0]["provisioningState"] == "Succeeded"
     subnet = az("network", "vnet", "subnet", "update", "-g", group, "--vnet-name", "net", "-n", "sub",
                 "--private-link-service-network-policies", "Disabled")
     assert subnet["privateLinkServiceNetworkPolicies"] == "Disabled"
-    built = az("image", "builder", "create", "-g", group, "-n", "inside", "--image-source",
-               templates.URN, "--managed-image-destinations", "inside-image=westus2", "--identity",
-               "builder", "--vnet", "net", "--subnet", "sub")
+    create = ["image", "builder", "create", "-g", group, "-n", "inside", "--image-source",
+              templates.URN, "--managed-image-destinations", "inside-image=westus2", "--identity",
+              "builder", "--vnet", "net", "--subnet", "sub"]
+    refused = az(*create, code=1)
+    assert "vnetConfig.subnetId" in refused and "[[subnet]]" in refused, refused
+    with open(service.data / "goldsmith.toml", "a", encoding="utf-8") as config:
+        config.write(f'\n[[subnet]]\nid = "{subnet["id"]}"\nbridge = "br0"\n')
+    built = az(*create)
     assert built["vmProfile"]["vnetConfig"]["subnetId"].lower() == subnet["id"].lower()
     account = az("storage", "account", "create", "-g", group, "-n", "goldsmithtests", "-l", "westus2",
                  "--sku", "Standard_LRS")

@@ -15,6 +15,7 @@
 mod disk;
 mod process;
 mod service;
+pub mod subnet;
 mod template;
 mod web;
 
@@ -28,6 +29,7 @@ use serde_json::Value;
 pub use disk::InImage;
 pub use process::{Running, running_machines, wait_for};
 pub use service::Service;
+pub use subnet::Subnet;
 pub use template::{fresh, template, template_named};
 pub use web::Web;
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use vm::Backend;
 
 use crate::{
+    build::is_tap,
     layout::Layout,
     ledger::{self, Held, Ledger},
     node::NodeStore,
@@ -98,6 +99,7 @@ async fn release_one(
         Held::WorkNodes { nodes, run_id } => NodeStore::remove_work(nodes, run_id)?,
         Held::RunFolder { path } => remove_folder(path)?,
         Held::PartialFile { path } => absent_is_fine(fs::remove_file(path))?,
+        Held::Tap { name } => remove_tap(name).await?,
     }
     Ok(())
 }
@@ -111,6 +113,14 @@ fn remove_folder(path: &Path) -> io::Result<()> {
         return Err(io::Error::other(format!("{} is not a run's folder", path.display())));
     }
     absent_is_fine(fs::remove_dir_all(path))
+}
+
+/// Removes a port on a bridge, and no device that is not one, whatever a damaged ledger says.
+async fn remove_tap(name: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    if !is_tap(name) {
+        return Err(format!("{name} is not a port of a build machine").into());
+    }
+    Ok(vm::tap::remove(name).await?)
 }
 
 fn is_run_id(name: &str) -> bool {

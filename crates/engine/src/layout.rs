@@ -77,6 +77,11 @@ impl Layout {
         self.cache.join("locks")
     }
 
+    /// `identity`: a random word that no other cache has.
+    pub fn identity(&self) -> PathBuf {
+        self.cache.join("identity")
+    }
+
     /// `logs/<run id>/`: serial, customization and validation logs, screenshots; kept after the run.
     pub fn logs(&self) -> PathBuf {
         self.cache.join("logs")

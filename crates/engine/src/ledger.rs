@@ -33,6 +33,8 @@ pub enum Held {
     RunFolder { path: PathBuf },
     /// A file that is not finished; it will be renamed when it is.
     PartialFile { path: PathBuf },
+    /// A network device of this host: the port of a machine on a bridge.
+    Tap { name: String },
 }
 
 /// A row of the ledger.

@@ -90,6 +90,7 @@ async fn boot(
         disk: overlay,
         seed: None,
         forwards: trial.publish.clone(),
+        bridge: None,
         resume_from: None,
         migratable: false,
         machine_type: None,

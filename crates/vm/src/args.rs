@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{Accel, Firmware, Host, MachineSpec};
+use crate::{Accel, Bridge, Firmware, Host, MachineSpec};
 
 /// The version of the hardware that these arguments describe.
 pub const LAYOUT: u32 = 1;
@@ -25,6 +25,16 @@ pub(crate) const PID_FILE: &str = "qemu.pid";
 
 /// The network card.
 pub(crate) const NIC: &str = "nic";
+/// The second card of a machine on a bridge, by which it is reached from here.
+pub(crate) const CHANNEL: &str = "channel";
+/// Its hardware address. Always the same, as it is seen by nobody but its guest.
+pub const CHANNEL_MAC: &str = "02:67:00:00:00:01";
+/// The guest's address there, as it is asked for by DHCP or set by the seed. The network is one that
+/// is reserved for documentation, so that no subnet is in its way; no gateway and no name server
+/// are given out.
+pub const CHANNEL_ADDRESS: &str = "192.0.2.15/24";
+/// The network of the channel.
+const CHANNEL_NET: &str = "192.0.2.0/24";
 
 /// Node names of the drives; each seal adds one to the generation.
 pub(crate) fn node(drive: &str, generation: u32) -> String {
@@ -119,6 +129,11 @@ fn read_only(node_name: &str, path: &Path) -> Value {
     json!({ "driver": "raw", "node-name": node_name, "read-only": true, "file": file })
 }
 
+/// The card that is reached from here.
+pub(crate) fn reached_card(spec: &MachineSpec) -> &'static str {
+    if spec.bridge.is_some() { CHANNEL } else { NIC }
+}
+
 /// Out yes, in only from this host's loopback. No IPv6, as it would lead nowhere on most hosts and
 /// be tried first.
 fn network(args: &mut Args, spec: &MachineSpec) {
@@ -127,9 +142,25 @@ fn network(args: &mut Args, spec: &MachineSpec) {
         .iter()
         .map(|(host, guest)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}"))
         .collect();
+    if let Some(bridge) = &spec.bridge {
+        return on_bridge(args, bridge, &forwards);
+    }
     args.put("-netdev", format!("user,id=net0,ipv6=off{forwards}"));
     // Without its ROM, which would only try to boot from the network.
     args.device("virtio-net-pci", &format!("{NIC},bus=pcie.0,addr=0x4,netdev=net0,romfile="));
+}
+
+/// The bridge in the place of the one card, so that the guest calls it the same; and the channel,
+/// where the guest can answer and begin nothing.
+fn on_bridge(args: &mut Args, bridge: &Bridge, forwards: &str) {
+    let (tap, mac) = (&bridge.tap, &bridge.mac);
+    args.put("-netdev", format!("tap,id=net0,ifname={tap},script=no,downscript=no"));
+    let card = format!("{NIC},bus=pcie.0,addr=0x4,netdev=net0,mac={mac},romfile=");
+    args.device("virtio-net-pci", &card);
+    let channel = format!("user,id=net1,ipv6=off,restrict=on,net={CHANNEL_NET}{forwards}");
+    args.put("-netdev", channel);
+    let card = format!("{CHANNEL},bus=pcie.0,addr=0x7,netdev=net1,mac={CHANNEL_MAC},romfile=");
+    args.device("virtio-net-pci", &card);
 }
 
 #[derive(Default)]

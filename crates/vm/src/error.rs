@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
-use crate::proc;
+use crate::{proc, tap};
 
 /// Why something with a machine or its guest failed.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,9 @@ pub enum Error {
     /// A tool failed.
     #[error("{0}")]
     Proc(#[from] proc::Error),
+    /// The machine cannot be put on its bridge.
+    #[error(transparent)]
+    Bridge(#[from] tap::Error),
     /// The file system said no.
     #[error("{}", path.display())]
     Io {

@@ -24,6 +24,7 @@ use crate::{
 };
 
 /// Something that was done to the fake.
+#[allow(clippy::large_enum_variant, reason = "few are made, and they are matched on in tests")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     /// A machine was started.
@@ -50,6 +51,8 @@ pub enum Call {
     },
     /// A run folder was cleared of machines.
     End(PathBuf),
+    /// A machine was plugged into its bridge.
+    PlugIn,
 }
 
 /// A place where the fake can be told to misbehave.
@@ -69,6 +72,8 @@ pub enum Point {
     Stop,
     /// In [`Backend::end`].
     End,
+    /// In [`Backend::check_bridge`].
+    CheckBridge,
 }
 
 /// How it misbehaves.
@@ -300,6 +305,10 @@ impl Backend for Fake {
         self.lose(run_dir, Ended::Stopped);
         Ok(())
     }
+
+    async fn check_bridge(&self, _name: &str) -> Result<(), Error> {
+        self.meet(Point::CheckBridge, None).await
+    }
 }
 
 struct FakeMachine {
@@ -414,6 +423,11 @@ impl Machine for FakeMachine {
 
     fn leave_running(&self) {
         self.left_running.store(true, Ordering::Relaxed);
+    }
+
+    async fn plug_in(&self) -> Result<(), Error> {
+        self.fake.record(Call::PlugIn);
+        Ok(())
     }
 }
 

@@ -22,6 +22,7 @@ pub mod qmp;
 pub mod seed;
 mod serial;
 mod spec;
+pub mod tap;
 mod watched;
 
 pub use access::Access;
@@ -30,5 +31,5 @@ pub use guest::{Exit, Guest, Sink, Stdin, StreamKind};
 pub use host::{Accel, Host};
 pub use machine::{Backend, Machine, Seal, Sealed};
 pub use qemu::{Qemu, end};
-pub use spec::{Firmware, MachineSpec};
+pub use spec::{Bridge, Firmware, MachineSpec};
 pub use watched::{Seen, Watched};

@@ -23,6 +23,11 @@ pub trait Backend: Send + Sync {
     /// Ends whatever still runs for a run folder, also after a crash of ours. "Not there" is
     /// success.
     async fn end(&self, run_dir: &Path) -> Result<(), Error>;
+
+    /// Whether machines can be put on that bridge of the host. Those that have no real network can.
+    async fn check_bridge(&self, _name: &str) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// A running machine. Dropping it kills it, as a second net; [`Machine::stop`] is the way.
@@ -71,6 +76,11 @@ pub trait Machine: Send + Sync {
 
     /// Lets the machine run on after this value, and this program, are gone.
     fn leave_running(&self);
+
+    /// Plugs a machine on a bridge in. One that was resumed starts with its cable pulled, as it still
+    /// believes in an address that may be another machine's by now: it sees the cable come back and asks
+    /// for an address anew.
+    async fn plug_in(&self) -> Result<(), Error>;
 }
 
 /// What [`Machine::seal`] is to do.

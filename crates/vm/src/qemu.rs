@@ -24,7 +24,7 @@ use crate::{
     Access, Backend, Ended, Error, Firmware, Guest, Host, Machine, MachineSpec, Seal, Sealed,
     args::{self, PID_FILE, QMP_SOCKET, SERIAL_LOG},
     proc::Daemon,
-    qmp, serial,
+    qmp, serial, tap,
 };
 
 mod contact;
@@ -73,6 +73,10 @@ impl Backend for Qemu {
 
     async fn end(&self, run_dir: &Path) -> Result<(), Error> {
         end(run_dir).await
+    }
+
+    async fn check_bridge(&self, name: &str) -> Result<(), Error> {
+        Ok(tap::check(name).await?)
     }
 }
 
@@ -188,6 +192,10 @@ impl Machine for QemuMachine {
     fn leave_running(&self) {
         self.left_running.store(true, Ordering::Relaxed);
     }
+
+    async fn plug_in(&self) -> Result<(), Error> {
+        set_link(&self.qmp, true).await
+    }
 }
 
 impl QemuMachine {
@@ -228,6 +236,12 @@ impl Drop for QemuMachine {
             self.daemon.process().kill();
         }
     }
+}
+
+/// Pulls the cable of the first card, or plugs it in; the guest sees it.
+async fn set_link(qmp: &qmp::Client, up: bool) -> Result<(), Error> {
+    let arguments = json!({ "name": args::NIC, "up": up });
+    qmp.execute("set_link", arguments).await.map_err(|e| qmp_error("set_link", &e)).map(drop)
 }
 
 fn qmp_error(command: &str, error: &qmp::Error) -> Error {

@@ -11,7 +11,7 @@ use std::{
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Access, Error, proc::Command};
+use crate::{Access, Bridge, Error, args, proc::Command};
 
 /// Raised when a seed says something else than before: what was booted with an older one differs.
 pub const VERSION: u32 = 2;
@@ -29,6 +29,9 @@ pub struct Seed<'a> {
     pub access: &'a Access,
     /// Whether cloud-init sets up the network card. Not needed where the image does by itself.
     pub network: bool,
+    /// The machine is on a bridge: then cloud-init, where it sets up the network at all, is told of both
+    /// cards.
+    pub bridge: Option<&'a Bridge>,
 }
 
 /// Writes the seed medium, readable by us alone; an existing file is replaced.
@@ -50,8 +53,13 @@ async fn write_in(
         private_file(folder.join("meta-data"), &meta_data(seed))?,
         private_file(folder.join("user-data"), &user_data(seed))?,
     ];
-    if !seed.network {
-        files.push(private_file(folder.join("network-config"), NO_NETWORK)?);
+    let network = match (seed.network, seed.bridge) {
+        (true, None) => None,
+        (true, Some(bridge)) => Some(both_cards(bridge)),
+        (false, _) => Some(NO_NETWORK.to_owned()),
+    };
+    if let Some(text) = network {
+        files.push(private_file(folder.join("network-config"), &text)?);
     }
     private_file(path.to_owned(), "")?;
     fs::OpenOptions::new()
@@ -88,6 +96,29 @@ fn private_file(path: PathBuf, content: &str) -> Result<PathBuf, Error> {
 
 fn meta_data(seed: &Seed<'_>) -> String {
     json!({ "instance-id": seed.instance_id }).to_string()
+}
+
+/// An address, routes and name servers by the bridge; by the channel an address and nothing else. Cards
+/// are told apart by their hardware addresses and named, as not every system that cloud-init writes
+/// settings for can do without a name. An image that sets up any card by itself needs none of
+/// it: by DHCP the channel gives out an address alone.
+fn both_cards(bridge: &Bridge) -> String {
+    json!({
+        "version": 2,
+        "ethernets": {
+            "eth0": {
+                "match": { "macaddress": bridge.mac },
+                "set-name": "eth0",
+                "dhcp4": true,
+            },
+            "eth1": {
+                "match": { "macaddress": args::CHANNEL_MAC },
+                "set-name": "eth1",
+                "addresses": [args::CHANNEL_ADDRESS],
+            },
+        },
+    })
+    .to_string()
 }
 
 /// JSON is YAML, and cannot be broken by what is in the values.
@@ -133,7 +164,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("seed.img");
         let access = Access::generate("builder").unwrap();
-        let seed = Seed { instance_id: "gs-1", access: &access, network: true };
+        let seed = Seed { instance_id: "gs-1", access: &access, network: true, bridge: None };
         let cancel = CancellationToken::new();
         write(&image, &seed, &cancel).await.unwrap();
         write(&image, &seed, &cancel).await.unwrap();
@@ -162,8 +193,32 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("seed.img");
         let access = Access::generate("builder").unwrap();
-        let seed = Seed { instance_id: "gs-1", access: &access, network: false };
+        let seed = Seed { instance_id: "gs-1", access: &access, network: false, bridge: None };
         write(&image, &seed, &CancellationToken::new()).await.unwrap();
+        assert_eq!(read_back(&image, "network-config").await, NO_NETWORK);
+    }
+
+    #[tokio::test]
+    async fn on_a_bridge_the_channel_has_an_address_and_leads_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("seed.img");
+        let access = Access::generate("builder").unwrap();
+        let mac = "02:67:0a:0b:0c:0d".to_owned();
+        let bridge = Bridge { name: "br0".into(), tap: "gs0".into(), mac };
+        let seed =
+            Seed { instance_id: "gs-1", access: &access, network: true, bridge: Some(&bridge) };
+        write(&image, &seed, &CancellationToken::new()).await.unwrap();
+        let text = read_back(&image, "network-config").await;
+        let cards = &serde_json::from_str::<Value>(&text).unwrap()["ethernets"];
+        assert_eq!(cards["eth0"]["match"]["macaddress"], bridge.mac);
+        assert_eq!(cards["eth0"]["dhcp4"], true);
+        let channel = cards["eth1"].as_object().unwrap();
+        assert_eq!(channel["match"]["macaddress"], args::CHANNEL_MAC);
+        let fields: Vec<&str> = channel.keys().map(String::as_str).collect();
+        assert_eq!(fields, ["addresses", "match", "set-name"], "no route, no name server");
+
+        let own = Seed { network: false, ..seed };
+        write(&image, &own, &CancellationToken::new()).await.unwrap();
         assert_eq!(read_back(&image, "network-config").await, NO_NETWORK);
     }
 
@@ -173,7 +228,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("seed.img");
         let access = Access::generate("builder").unwrap();
-        let seed = Seed { instance_id: "gs-1", access: &access, network: true };
+        let seed = Seed { instance_id: "gs-1", access: &access, network: true, bridge: None };
         write(&image, &seed, &CancellationToken::new()).await.unwrap();
         assert_eq!(fs::metadata(&image).unwrap().permissions().mode() & 0o777, 0o600);
     }

@@ -21,6 +21,9 @@ pub struct MachineSpec {
     pub seed: Option<PathBuf>,
     /// Loopback ports of the host (0: any free one) and the guest's TCP ports they lead to.
     pub forwards: Vec<(u16, u16)>,
+    /// Puts the machine on a bridge. The user-mode network is then a channel for the forwards alone:
+    /// the guest reaches nothing through it.
+    pub bridge: Option<Bridge>,
     /// A RAM file made by [`crate::Machine::seal`]; without it the machine boots.
     pub resume_from: Option<PathBuf>,
     /// Whether it may be sealed with its RAM: a device or disk format that cannot be saved is then an
@@ -30,6 +33,17 @@ pub struct MachineSpec {
     pub machine_type: Option<String>,
     /// Overrides the host's CPU model.
     pub cpu_model: Option<String>,
+}
+
+/// A place on a bridge of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bridge {
+    /// The bridge device; it is there already.
+    pub name: String,
+    /// The tap device that is made for the machine (see [`crate::tap`]); whoever names it removes it.
+    pub tap: String,
+    /// The guest's hardware address on that network, as `02:00:00:00:00:00`.
+    pub mac: String,
 }
 
 /// The firmware of a machine.

@@ -80,6 +80,10 @@ impl Backend for Watched<'_> {
         Ok(Box::new(WatchedMachine { inner, told, is_left, _dropped: dropped.drop_guard() }))
     }
 
+    async fn check_bridge(&self, name: &str) -> Result<(), Error> {
+        self.backend.check_bridge(name).await
+    }
+
     async fn end(&self, run_dir: &Path) -> Result<(), Error> {
         self.backend.end(run_dir).await
     }
@@ -143,6 +147,10 @@ impl Machine for WatchedMachine {
         cancel: &CancellationToken,
     ) -> Result<Box<dyn Guest>, Error> {
         self.inner.connect(access, deadline, cancel).await
+    }
+
+    async fn plug_in(&self) -> Result<(), Error> {
+        self.inner.plug_in().await
     }
 
     async fn seal(&self, request: &Seal) -> Result<Sealed, Error> {
@@ -214,6 +222,7 @@ mod tests {
             disk: dir.join("disk.qcow2"),
             seed: None,
             forwards: Vec::new(),
+            bridge: None,
             resume_from: None,
             migratable: true,
             machine_type: None,

@@ -9,6 +9,7 @@ mod failure;
 mod forge;
 mod input;
 mod keep;
+mod network;
 mod optimize;
 mod quickstarts;
 mod service;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use vm::Host;
 
-use super::{Freshness, plan::Plan};
+use super::{Freshness, network, plan::Plan};
 use crate::{
     customize::Customizer,
     generalize,
@@ -65,9 +65,24 @@ impl Chain {
         freshness: Freshness,
         run_id: &str,
     ) -> Self {
+        Self::on_port(plan, source, host, store, (freshness, run_id), 0)
+    }
+
+    /// The same on one of the ports of the plan's subnet, if it has one.
+    pub(super) fn on_port(
+        plan: &Plan,
+        source: &SourceImage,
+        host: &Host,
+        store: &NodeStore,
+        (freshness, run_id): (Freshness, &str),
+        port: u32,
+    ) -> Self {
         let shape = plan.shape(source, host);
         let mut chain = Self { links: Vec::new(), shape, freshness };
-        let inputs = super::live::boot_inputs(source);
+        let mut inputs = super::live::boot_inputs(source);
+        if let Some(subnet) = &plan.subnet {
+            network::boot_inputs(&mut inputs, subnet, port);
+        }
         chain.push(store, &source.digest, Role::Boot, "Boot", "first boot", inputs, None);
         if plan.validates_source_only() {
             return chain;

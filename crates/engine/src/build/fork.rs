@@ -144,7 +144,8 @@ async fn prepare(run: &Run<'_>, of: &ForkOf<'_>, dir: &Path) -> Result<Prepared>
             let access = Access::generate(BUILD_USER).map_err(machine_error)?;
             let seed = dir.join("seed.img");
             let instance_id = crate::new_run_id();
-            let contents = Seed { instance_id: &instance_id, access: &access, network };
+            let (instance_id, bridge) = (instance_id.as_str(), run.bridge());
+            let contents = Seed { instance_id, access: &access, network, bridge: bridge.as_ref() };
             seed::write(&seed, &contents, &run.cx.cancel).await.map_err(machine_error)?;
             Ok(Prepared { access, seed, resume_from: None })
         }
@@ -214,6 +215,7 @@ fn spec(run: &Run<'_>, shape: &Shape, dir: &Path, prepared: &Prepared) -> Machin
         disk: dir.join("disk.qcow2"),
         seed: Some(prepared.seed.clone()),
         forwards: vec![(0, 22)],
+        bridge: run.bridge(),
         resume_from: prepared.resume_from.clone(),
         migratable: true,
         machine_type: None,

@@ -17,7 +17,7 @@ use vm::{
 use super::{
     Run,
     chain::{Chain, Link},
-    guest_error, machine_error,
+    guest_error, machine_error, network,
 };
 use crate::{
     error::{Coded, Error, Result},
@@ -66,7 +66,7 @@ const RESUMED: &str = "sudo sh -c 'date -s @'$now' > /dev/null; cat > /dev/urand
 /// What the key of the first boot covers, beside source and machine.
 pub(super) fn boot_inputs(source: &SourceImage) -> BTreeMap<String, String> {
     BTreeMap::from([
-        ("network".to_owned(), network(source).to_owned()),
+        ("network".to_owned(), who_sets_up(source).to_owned()),
         ("ready".to_owned(), digest(BOOTED.as_bytes())),
         ("seed".to_owned(), seed::VERSION.to_string()),
         ("user".to_owned(), BUILD_USER.to_owned()),
@@ -74,7 +74,7 @@ pub(super) fn boot_inputs(source: &SourceImage) -> BTreeMap<String, String> {
 }
 
 /// Who sets up the guest's network card.
-fn network(source: &SourceImage) -> &'static str {
+fn who_sets_up(source: &SourceImage) -> &'static str {
     if source.brings_network { "image" } else { "cloud-init" }
 }
 
@@ -385,7 +385,9 @@ async fn first_boot(
     overlays(run, chain, work, &below).await?;
     let access = Access::generate(BUILD_USER).map_err(machine_error)?;
     let seed = work.join("seed.img");
-    let contents = Seed { instance_id: &run.id, access: &access, network: !source.brings_network };
+    let bridge = run.bridge();
+    let (instance_id, network) = (run.id.as_str(), !source.brings_network);
+    let contents = Seed { instance_id, access: &access, network, bridge: bridge.as_ref() };
     seed::write(&seed, &contents, &run.cx.cancel).await.map_err(machine_error)?;
     super::access::write(&work.join("access.json"), &access)?;
     Ok(Prepared {
@@ -467,7 +469,7 @@ pub(super) async fn ready(
     if !exit.success() {
         run.cx.events.warn(format!("the guest's own start-up checks {exit}; going on"));
     }
-    Ok(())
+    network::join(run, machine, guest, came == Came::Resumed).await
 }
 
 fn not_booted(limit: Duration) -> Error {
@@ -516,6 +518,7 @@ impl Run<'_> {
             disk: work.join("disk.qcow2"),
             seed: Some(prepared.seed.clone()),
             forwards: vec![(0, 22)],
+            bridge: self.bridge(),
             resume_from: prepared.resume_from.clone(),
             migratable: true,
             machine_type: None,

@@ -13,6 +13,7 @@ mod history;
 mod kept;
 mod live;
 mod measure;
+mod network;
 mod plan;
 mod report;
 mod wanted;
@@ -26,7 +27,10 @@ use std::{
 use api::ErrorCode;
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
 use tokio::time::Instant;
 use vm::{Backend, Host, Machine, Watched};
 
@@ -35,6 +39,8 @@ pub(crate) use fork::{Entry, Fork, ForkOf};
 pub use freshness::{CACHE_TAG, Freshness};
 pub use history::{Forecast, Hit, forecast};
 pub use kept::{Kept, OnError, kept};
+pub(crate) use network::is_tap;
+pub use network::{SUBNET_FIELD, unbound as unbound_subnet, wanted as wanted_subnet};
 pub(crate) use plan::title as planned_title;
 pub use plan::{Input, Plan, PlannedStep, resolve};
 pub use report::Report;
@@ -93,6 +99,8 @@ pub(crate) struct Run<'a> {
     pub log_dir: PathBuf,
     /// Virtual size of the UEFI variables, as this host's firmware has them.
     pub vars_bytes: u64,
+    /// Its place on a bridge, if its template names a subnet.
+    pub port: OnceLock<network::Port>,
     work_number: AtomicUsize,
 }
 
@@ -131,6 +139,7 @@ pub async fn build(
     let started = Instant::now();
     export::check(&request.exports)?;
     plan.check_exports(&request.exports)?;
+    network::check(backend, plan).await?;
     let events = cx.events.clone();
     let backend = Watched::new(backend, move |seen| events.send(seen.into()));
     let run = open(cx, host, &backend, plan, request).await?;
@@ -179,7 +188,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
     let distributors = if source_only { &[][..] } else { distributors };
     let targets = distribute::check_again(cx, distributors, Some(source.version()), &run.id)?;
     distribute::agree(cx, distributors, &source)?;
-    let chain = Chain::compute(plan, &source, run.host, &run.store, run.request.freshness, &run.id);
+    let chain = network::chain(run, plan, &source)?;
     history::remember(&cx.layout, plan, &chain);
 
     let (sealed, _held) = advance(run, plan, &source, &chain, &mut machines.live).await?;
@@ -376,6 +385,7 @@ async fn open<'a>(
         ledger,
         run_dir,
         log_dir,
+        port: OnceLock::new(),
         work_number: AtomicUsize::new(0),
     })
 }
@@ -442,6 +452,7 @@ pub(crate) fn machine_error(error: vm::Error) -> Error {
         vm::Error::Start { .. } | vm::Error::Proc(vm::proc::Error::NotFound { .. }) => {
             (ErrorCode::HostNotReady, Vec::new(), Some("run goldsmith doctor"))
         }
+        vm::Error::Bridge(why) => (ErrorCode::HostNotReady, Vec::new(), Some(why.remedy())),
         vm::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
             (ErrorCode::DiskFull, Vec::new(), Some("goldsmith cache prune frees space"))
         }

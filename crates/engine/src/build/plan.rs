@@ -6,8 +6,9 @@ use api::{ErrorCode, template::Template};
 
 use vm::Host;
 
-use super::Wanted;
+use super::{Wanted, network};
 use crate::{
+    config::Subnet,
     customize::{self, Customizer},
     cx::Cx,
     distribute,
@@ -45,6 +46,8 @@ pub struct Plan {
     pub optimize: Optimize,
     pub validators: Vec<PlannedStep>,
     pub timeout: Duration,
+    /// Where its machine is, if not on a network of its own.
+    pub subnet: Option<Subnet>,
 }
 
 /// What `resolve` is given.
@@ -66,6 +69,8 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     errors.extend(distribute::admit(cx, &properties.distribute));
     let source = Wanted::resolve(cx, &input.template).await.map_err(|e| errors.push(e)).ok();
     let size = size(&input.template, source.as_ref()).map_err(|e| errors.push(e)).ok();
+    let subnet =
+        network::subnet(&cx.layout, &input.template).map_err(|e| errors.push(e)).ok().flatten();
     let mut steps = Vec::new();
     let customize: &[_] =
         if validates_source_only(&input.template) { &[] } else { &properties.customize };
@@ -100,6 +105,7 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
             steps,
             optimize,
             validators,
+            subnet,
             template: input.template,
         }),
         _ => Err(errors),
@@ -185,19 +191,11 @@ pub(crate) fn title(name: Option<&str>, type_name: &str, index: usize) -> String
 /// Parts of a template that are valid but that this version would silently leave out.
 fn unsupported(template: &Template) -> Vec<Error> {
     let properties = &template.properties;
-    let subnet = properties
-        .vm_profile
-        .as_ref()
-        .and_then(|profile| profile.vnet_config.as_ref())
-        .is_some_and(|vnet| vnet.subnet_id.is_some());
-    let parts = [
-        (subnet, "properties.vmProfile.vnetConfig.subnetId", "builds in a given subnet"),
-        (
-            !properties.additional_data_disks.is_empty(),
-            "properties.additionalDataDisks",
-            "data disks",
-        ),
-    ];
+    let parts = [(
+        !properties.additional_data_disks.is_empty(),
+        "properties.additionalDataDisks",
+        "data disks",
+    )];
     parts
         .into_iter()
         .filter(|(present, _, _)| *present)

@@ -8,6 +8,14 @@ set -u
 user=$1
 blob=$2
 
+# Hardware addresses of the build machine: on a bridge, and QEMU's own.
+cards='02:67:([0-9a-f]{2}:){3}[0-9a-f]{2}|52:54:00:12:34:56'
+# Network settings that hold for the build machine's cards alone.
+bound_to_cards() {
+    grep -rlsiE "$cards" /etc/systemd/network /etc/netplan /etc/network /etc/NetworkManager \
+        /etc/sysconfig /etc/udev/rules.d /etc/wicked /etc/dhcp
+}
+
 fail() { echo "goldsmith: $1" >&2; exit "$2"; }
 
 # 1. The template's own script at AIB's well-known path, or ours.
@@ -33,8 +41,16 @@ rm -f /tmp/DeprovisioningScript.sh /tmp/goldsmith-*
 rm -rf /var/lib/cloud/* /var/log/cloud-init.log /var/log/cloud-init-output.log
 rm -f /etc/sudoers.d/90-cloud-init-users
 # Network settings that cloud-init wrote for this machine's card.
-rm -f /etc/systemd/network/10-cloud-init-*.network /etc/netplan/50-cloud-init.yaml
+rm -f /etc/systemd/network/10-cloud-init-*.network /etc/systemd/network/10-cloud-init-*.link
+rm -f /etc/netplan/50-cloud-init.yaml
 rm -f /etc/network/interfaces.d/50-cloud-init* /etc/NetworkManager/system-connections/cloud-init-*
+for file in $(bound_to_cards); do
+    if grep -qs cloud-init "$file"; then rm -f "$file"; fi
+done
+if [ -e /etc/udev/rules.d/70-persistent-net.rules ]; then
+    sed -i -E "/$cards/Id" /etc/udev/rules.d/70-persistent-net.rules
+    [ -s /etc/udev/rules.d/70-persistent-net.rules ] || rm -f /etc/udev/rules.d/70-persistent-net.rules
+fi
 [ -s /root/.ssh/authorized_keys ] || rm -f /root/.ssh/authorized_keys
 if grep -qs "by goldsmith" /etc/tmpfiles.d/tmp.conf; then rm -f /etc/tmpfiles.d/tmp.conf; fi
 rm -f /etc/ssh/ssh_host_*
@@ -57,6 +73,7 @@ for file in $(grep -lsF -e "$blob" /root/.ssh/* /home/*/.ssh/* /etc/ssh/* /etc/s
     leftover "the build's key in $file"
 done
 for file in /etc/ssh/ssh_host_*; do [ ! -e "$file" ] || leftover "host key $file"; done
+for file in $(bound_to_cards); do leftover "the build machine's hardware address in $file"; done
 [ ! -s /etc/machine-id ] || leftover "machine id in /etc/machine-id"
 [ -z "$(ls -A /var/lib/cloud 2> /dev/null)" ] || leftover "seed data in /var/lib/cloud"
 [ "$left" = 0 ] || exit 11

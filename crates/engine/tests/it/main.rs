@@ -5,6 +5,7 @@ mod disks;
 mod distribute;
 mod export;
 mod matrix;
+mod network;
 mod optimize;
 mod replicate;
 mod validate;

@@ -26,8 +26,10 @@ use vm::{
 };
 
 const RUN: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
-const SOURCE: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/base";
-const TARGET: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/made";
+pub(crate) const SOURCE: &str =
+    "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/base";
+pub(crate) const TARGET: &str =
+    "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/made";
 
 /// A cache and a store with one source image, and a backend that plays along.
 pub(crate) struct Bench {
@@ -292,6 +294,7 @@ async fn releasing_twice_is_releasing_once() {
         Held::WorkNodes { nodes: bench.layout.nodes(), run_id: RUN.into() },
         Held::PartialFile { path: bench.dir.path().join("out.raw.partial") },
         Held::Machine { run_dir: run_dir.clone() },
+        Held::Tap { name: "gs0123456789ab".into() },
     ];
     for _ in 0..2 {
         std::fs::create_dir_all(&run_dir).unwrap();

@@ -87,7 +87,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
         Command::Catalogue(command) => catalogue::run(&command, &layout, output),
         Command::Cache(command) => cache::run(&command, &layout, output).await,
         Command::Ledger(command) => ledger::run(&command, global, &layout, output).await,
-        Command::Doctor => doctor::run(output).await,
+        Command::Doctor => doctor::run(&layout, output).await,
         Command::Serve(args) => Box::pin(serve::run(args, global, &layout, output)).await,
         Command::Admin(command) => admin::run(&command, &layout, output).await,
     }

@@ -387,6 +387,9 @@ async fn a_network_and_its_subnets_agree() {
     let full = format!("resourceGroups/{path}");
     let mut subnet = server.get(&format!("{full}/subnets/SUBNET1")).await.unwrap();
     assert_eq!(subnet["properties"]["addressPrefix"], "10.0.0.0/24");
+    // Whether builds can be in it; what is sent back of that is not kept.
+    assert_eq!(subnet["properties"]["goldsmith"], json!({ "bound": false, "bridge": null }));
+    subnet["properties"]["goldsmith"] = json!({ "bound": true });
     subnet["properties"]["privateLinkServiceNetworkPolicies"] = json!("Disabled");
     let put = server.put(&format!("{path}/subnets/subnet1"), subnet).await.unwrap();
     assert_eq!(put.status, StatusCode::OK);

@@ -394,6 +394,8 @@ mod tests {
             vcpus: 2,
             memory_mib: 4096,
             input: json!({ "properties": { "vmProfile": profile } }),
+            cause: crate::store::Cause::Manual,
+            optimization: None,
         };
         let machine =
             Machine { number, vcpus: 2, memory_mib: 4096, generation: 1, disks: vec![GIB, 1] };

@@ -30,6 +30,7 @@ fn spec() -> MachineSpec {
         disk: "/data/runs/1/disk.qcow2".into(),
         seed: Some("/data/runs/1/seed.img".into()),
         forwards: vec![(0, 22)],
+        bridge: None,
         resume_from: None,
         migratable: true,
         machine_type: None,
@@ -64,6 +65,30 @@ fn bios_machine_under_kvm_resumed() {
         ..spec()
     };
     assert_snapshot!(lines(&host(Accel::Kvm), &spec));
+}
+
+#[test]
+fn machine_on_a_bridge_with_its_channel() {
+    let bridge = Bridge {
+        name: "br0".into(),
+        tap: "gs0123456789ab".into(),
+        mac: "02:67:0a:0b:0c:0d".into(),
+    };
+    let host = host(Accel::Tcg { why: "test".into() });
+    let plain = lines(&host, &spec());
+    let bridged = lines(&host, &MachineSpec { bridge: Some(bridge), ..spec() });
+    let more: Vec<&str> = bridged.lines().filter(|line| !plain.contains(line)).collect();
+    assert_eq!(
+        more,
+        [
+            "-netdev tap,id=net0,ifname=gs0123456789ab,script=no,downscript=no",
+            "-device virtio-net-pci,id=nic,bus=pcie.0,addr=0x4,netdev=net0,mac=02:67:0a:0b:0c:0d,romfile=",
+            "-netdev user,id=net1,ipv6=off,restrict=on,net=192.0.2.0/24,hostfwd=tcp:127.0.0.1:0-:22",
+            "-device virtio-net-pci,id=channel,bus=pcie.0,addr=0x7,netdev=net1,mac=02:67:00:00:00:01,romfile=",
+        ]
+    );
+    let less: Vec<&str> = plain.lines().filter(|line| !bridged.contains(line)).collect();
+    assert_eq!(less.len(), 2, "only the card and its network: {less:?}");
 }
 
 #[test]

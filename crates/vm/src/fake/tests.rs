@@ -14,6 +14,7 @@ fn spec(folder: &Path) -> MachineSpec {
         disk,
         seed: None,
         forwards: vec![(0, 22)],
+        bridge: None,
         resume_from: None,
         migratable: true,
         machine_type: None,

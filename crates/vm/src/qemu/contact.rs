@@ -74,7 +74,8 @@ async fn card_is_up(machine: &QemuMachine) {
     let mut events = machine.qmp.events();
     loop {
         // Asking also arms the event that reports the next change.
-        let filters = machine.qmp.execute("query-rx-filter", json!({ "name": args::NIC })).await;
+        let card = args::reached_card(&machine.spec);
+        let filters = machine.qmp.execute("query-rx-filter", json!({ "name": card })).await;
         let Ok(filters) = filters else { return };
         let reset = filters[0]["promiscuous"].as_bool().unwrap_or(false);
         let joined = filters[0]["multicast-table"].as_array().is_some_and(|t| !t.is_empty());

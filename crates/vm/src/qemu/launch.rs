@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{Drives, QemuMachine, Watch, qmp_error, ram, usernet};
@@ -15,7 +16,7 @@ use crate::{
     Error, Firmware, Host, MachineSpec,
     args::{self, QMP_SOCKET},
     proc::{Command, Daemon},
-    qmp,
+    qmp, tap,
 };
 
 /// QEMU's own output, in the run folder.
@@ -37,6 +38,9 @@ pub(super) async fn launch(
         return Err(Error::Start { said: "this host has no UEFI firmware".to_owned() });
     }
     super::remove_leftovers(&spec.run_dir);
+    if let Some(bridge) = &spec.bridge {
+        tap::make(bridge).await?;
+    }
     let log_path = spec.run_dir.join(QEMU_LOG);
     let log = File::create(&log_path);
     let log = log.map_err(Error::at(&log_path))?;
@@ -109,6 +113,11 @@ async fn make_ready(
         let qmp = open_socket(&spec.run_dir).await?;
         if let Some(file) = &spec.resume_from {
             ram::load(&qmp, file, host.has_mapped_ram).await?;
+            // What it believes of the bridge's network is old: see `Machine::plug_in`.
+            if spec.bridge.is_some() {
+                super::set_link(&qmp, false).await?;
+            }
+            qmp.execute("cont", json!({})).await.map_err(|e| qmp_error("cont", &e))?;
         }
         let forwards = usernet::query(&qmp).await.map_err(|e| qmp_error("info usernet", &e))?;
         Ok((qmp, usernet::forwards(&forwards)))

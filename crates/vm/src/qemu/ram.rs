@@ -43,15 +43,13 @@ pub(super) async fn save(qmp: &qmp::Client, path: &Path, mapped: bool) -> Result
     Ok(meta.blocks() * 512)
 }
 
-/// Loads RAM into a machine that was started to wait for it, and lets it run.
+/// Loads RAM into a machine that was started to wait for it; it stands still then.
 pub(super) async fn load(qmp: &qmp::Client, path: &Path, mapped: bool) -> Result<(), Error> {
     let file = File::open(path).map_err(Error::at(path))?;
     prepare(qmp, mapped).await?;
     let address = address(qmp, path, &file, mapped).await?;
     finish(qmp, "migrate-incoming", address).await?;
-    settle(qmp).await?;
-    qmp.execute("cont", json!({})).await.map_err(|e| qmp_error("cont", &e))?;
-    Ok(())
+    settle(qmp).await
 }
 
 /// By path, as several threads open it; or as our open file, which every QEMU takes.

@@ -10,6 +10,7 @@ use super::version;
 use crate::{
     App,
     arm::{ApiError, Call},
+    providers::network::{binding, subnet},
     store::ResourceKey,
 };
 
@@ -103,6 +104,32 @@ pub(super) async fn identity(app: &App, target: &str, id: &str) -> Result<(), Ap
         format_args!(
             "'ImageTemplate.{target}': the user-assigned identity '{id}' was not found. Create it first, or name one that exists"
         ),
+    ))
+}
+
+/// The subnet that the template names must be there, and be bound to a bridge of this host. The one
+/// of the builder's container and the size of the proxy machine have no effect here, where neither is
+/// needed, and are not looked up.
+pub(super) async fn subnet(app: &App, template: &Template) -> Result<(), ApiError> {
+    let Some(id) = engine::build::wanted_subnet(template) else { return Ok(()) };
+    let target = engine::build::SUBNET_FIELD;
+    let found = app.store().resource(&ResourceKey::of(&id.to_string())).await?;
+    if !found.is_some_and(|resource| resource.kind.eq_ignore_ascii_case(subnet::NAME)) {
+        return Err(invalid(
+            target,
+            format_args!(
+                "'ImageTemplate.{target}': the subnet '{id}' was not found. Create it first, or name one that exists"
+            ),
+        ));
+    }
+    if binding::bridge(app, id).is_some() {
+        return Ok(());
+    }
+    let error = engine::build::unbound_subnet(&app.settings().layout, id);
+    let way_out = error.hint.clone().unwrap_or_default();
+    Err(invalid(
+        target,
+        format_args!("'ImageTemplate.{target}': {}. To fix it: {way_out}", error.message),
     ))
 }
 

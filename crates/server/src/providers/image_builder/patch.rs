@@ -189,6 +189,7 @@ impl Change {
             check::identity(app, "identity.userAssignedIdentities", &id.to_string()).await?;
         }
         if self.vm_profile.is_some() {
+            check::subnet(app, typed).await?;
             let profile = typed.properties.vm_profile.as_ref();
             let ids = profile.map(|profile| profile.user_assigned_identities.as_slice());
             for id in ids.unwrap_or_default() {

@@ -45,6 +45,7 @@ impl ResourceType for ImageTemplates {
         let location = region::check(app, TEMPLATES, given)?;
         check::identities(app, &template).await?;
         schedules::check(&json!(template.tags))?;
+        check::subnet(app, &template).await?;
 
         let body = body::created(&sent, &template, &location);
         let resource = new_resource(&group, &name, body, &template, version(call))?;

@@ -3,6 +3,7 @@
 //! A subnet is a row of its own and an entry of its network's `properties.subnets`; whoever writes one
 //! writes both in the same commit.
 
+pub(crate) mod binding;
 pub(crate) mod subnet;
 pub(crate) mod vnet;
 
@@ -32,6 +33,7 @@ fn subnet_properties(given: Option<&Value>, path: &str) -> Result<Value, ApiErro
     for prefix in prefixes {
         check_prefix(prefix, &format!("{path}.addressPrefix"))?;
     }
+    properties.remove(binding::FIELD);
     let defaults = [
         ("delegations", json!([])),
         ("privateEndpointNetworkPolicies", json!("Disabled")),

@@ -5,7 +5,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{check_subnet_name, entry, subnet_properties, with_entry};
+use super::{binding, check_subnet_name, entry, subnet_properties, with_entry};
 use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The type.
-pub(super) const NAME: &str = "Microsoft.Network/virtualNetworks/subnets";
+pub(crate) const NAME: &str = "Microsoft.Network/virtualNetworks/subnets";
 
 /// A subnet of a virtual network.
 pub(crate) struct Subnet;
@@ -64,8 +64,9 @@ impl ResourceType for Subnet {
         Ok(Reply::empty(StatusCode::OK))
     }
 
-    fn view(&self, _app: &App, _call: &Call, subnet: &Resource) -> Value {
+    fn view(&self, app: &App, _call: &Call, subnet: &Resource) -> Value {
         let mut body = generic::view(NAME, subnet);
+        body["properties"][binding::FIELD] = binding::shown(app, &subnet.id);
         body["etag"] = json!(format!("W/{}", generic::etag(subnet)));
         body
     }

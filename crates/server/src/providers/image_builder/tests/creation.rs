@@ -55,6 +55,62 @@ async fn a_template_settles_with_everything_filled_in() {
     );
 }
 
+// conformance: 35
+#[tokio::test]
+async fn a_subnet_must_be_there_and_be_bound_to_a_bridge() {
+    let service = Service::new().await;
+    let network = group_id("/providers/Microsoft.Network/virtualNetworks/net");
+    let subnet = format!("{network}/subnets/build");
+    let mut sent = small();
+    sent["properties"]["vmProfile"] = json!({ "vnetConfig": { "subnetId": subnet } });
+    let put = call(Method::Put, "t1", "2024-02-01", &sent.to_string());
+    let target = "properties.vmProfile.vnetConfig.subnetId";
+    let refused = async || {
+        let error = service.put(&put).await.unwrap_err();
+        assert_eq!(
+            (error.status, error.code.as_str()),
+            (StatusCode::BAD_REQUEST, "ValidationFailed")
+        );
+        assert_eq!(error.target.as_deref(), Some(target));
+        error.message
+    };
+    let message = refused().await;
+    assert!(message.contains(&format!("the subnet '{subnet}' was not found")), "{message}");
+
+    let kind = "microsoft.network/virtualnetworks/subnets";
+    service.insert(&subnet, kind, json!({ "properties": {} })).await;
+    let message = refused().await;
+    for part in ["[[subnet]]", &format!("id = \"{subnet}\""), "bridge = \"br0\"", "goldsmith.toml"]
+    {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+
+    // As an administrator does it: no restart, and the id in another spelling.
+    let lines =
+        format!("[[subnet]]\nid = \"{}\"\nbridge = \"br7\"\n", subnet.replace("build", "BUILD"));
+    std::fs::write(service.app.settings().layout.config(), lines).unwrap();
+    let body = service.created("2024-02-01", "t1", &sent).await;
+    assert_eq!(body["properties"]["provisioningState"], "Succeeded", "{body}");
+    let profile = &body["properties"]["vmProfile"]["vnetConfig"];
+    assert_eq!(profile["subnetId"], subnet);
+
+    // The same for a change.
+    std::fs::remove_file(service.app.settings().layout.config()).unwrap();
+    let change = json!({ "properties": { "vmProfile": sent["properties"]["vmProfile"] } });
+    let error = service.patch("2024-02-01", "t1", change).await.unwrap_err();
+    assert_eq!(error.target.as_deref(), Some(target));
+    // What is only for Azure's own machinery is taken as it is.
+    std::fs::write(
+        service.app.settings().layout.config(),
+        format!("[[subnet]]\nid = \"{subnet}\"\nbridge = \"br7\"\n"),
+    )
+    .unwrap();
+    sent["properties"]["vmProfile"]["vnetConfig"]["containerInstanceSubnetId"] =
+        json!(format!("{network}/subnets/builder"));
+    let body = service.created("2024-02-01", "t2", &sent).await;
+    assert_eq!(body["properties"]["provisioningState"], "Succeeded", "{body}");
+}
+
 // conformance: 27, 29, 36, 119
 #[tokio::test]
 async fn what_cannot_be_made_stays_as_failed_and_can_be_deleted() {

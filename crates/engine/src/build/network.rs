@@ -1,0 +1,275 @@
+//! The machine's place on the network: one of its own, or the bridge that a subnet is bound to.
+//!
+//! On a bridge a machine has a *port*: a hardware address, a tap device of this host, and a chain of
+//! nodes of its own. A guest that is resumed, or booted from a node, is the machine that it was: same
+//! hardware address, same machine id, which is what DHCP servers know it by. So two of them must not be
+//! on one network at once. Port 0 is the one whose nodes are reused; a build that finds it in use
+//! takes port 1, boots there for itself, and so on. A network thus sees few addresses come back again
+//! and again, and not a new one a build.
+//!
+//! A port is in use while a run holds its lock, or while its tap is there: a machine that is kept for its
+//! user has no run any more.
+
+use api::{ErrorCode, ResourceId, template::Template};
+use std::{collections::BTreeMap, fs, io, io::Write, time::Duration};
+use vm::{Bridge, Guest, Machine, Stdin, tap};
+
+use super::{Chain, Run, guest_error, machine_error, plan::Plan};
+use crate::{
+    config::{Config, Subnet},
+    error::{Coded, Error, Result},
+    layout::Layout,
+    ledger::Held,
+    node::{Key, Lock, digest},
+    source::SourceImage,
+};
+
+/// The field of a template that asks for a subnet.
+pub const SUBNET_FIELD: &str = "properties.vmProfile.vnetConfig.subnetId";
+
+/// Version of how a machine is on a bridge, beside what its arguments say.
+const VERSION: &str = "1";
+/// More builds at once on one subnet than any host has room for.
+const PORTS: u32 = 256;
+/// Names of our taps; the kernel takes 15 bytes.
+const TAP_PREFIX: &str = "gs";
+const TAP_DIGITS: usize = 12;
+/// How long a guest may wait for an address. DHCP servers answer within a second, bridges with a
+/// spanning tree let nothing pass for half a minute.
+const ADDRESS: Duration = Duration::from_secs(90);
+
+/// Lets the guest forget the address that it had, once it sees that its cable is pulled. What manages
+/// networks does that by itself; what does not is not waited for.
+const UNPLUGGED: &str = r#"sudo sh -c '
+nic=$(grep -lix '$mac' /sys/class/net/*/address | cut -d / -f 5 | head -n 1)
+n=0
+while ip address show dev "$nic" scope global 2> /dev/null | grep -q inet && [ $n -lt 50 ]; do
+    n=$((n + 1)); sleep 0.2
+done'"#;
+
+/// Ends when the guest has an address from the bridge.
+const ADDRESSED: &str = r#"sudo sh -c '
+nic=$(grep -lix '$mac' /sys/class/net/*/address | cut -d / -f 5 | head -n 1)
+until ip address show dev "$nic" scope global | grep -q inet; do sleep 0.2; done'"#;
+
+/// A place on a bridge that this run alone has.
+#[derive(Debug)]
+pub(crate) struct Port {
+    bridge: Bridge,
+    _in_use: Lock,
+}
+
+/// The subnet that a template wants, and the bridge that it is bound to.
+///
+/// # Errors
+/// `ValidationFailed` with the lines that bind it; `InvalidArgument` for a faulty `goldsmith.toml`.
+pub(super) fn subnet(layout: &Layout, template: &Template) -> Result<Option<Subnet>> {
+    let Some(id) = wanted(template) else { return Ok(None) };
+    let bridge = Config::load(layout)?.bridge(id).ok_or_else(|| unbound(layout, id))?.to_owned();
+    Ok(Some(Subnet { id: id.to_string(), bridge }))
+}
+
+/// The subnet that a template wants.
+pub fn wanted(template: &Template) -> Option<&ResourceId> {
+    let profile = template.properties.vm_profile.as_ref()?;
+    profile.vnet_config.as_ref()?.subnet_id.as_ref()
+}
+
+/// No bridge is bound to the subnet.
+pub fn unbound(layout: &Layout, id: &ResourceId) -> Error {
+    let message = format!("the subnet '{id}' is bound to no bridge of this host");
+    let file = layout.config();
+    Error::new(ErrorCode::ValidationFailed, message).target(SUBNET_FIELD).hint(format!(
+        "put these lines into {}, with the name of your bridge:\n\n[[subnet]]\nid = \"{id}\"\nbridge = \"br0\"",
+        file.display()
+    ))
+}
+
+/// What the key of the first boot covers on a port of a bridge.
+pub(super) fn boot_inputs(inputs: &mut BTreeMap<String, String>, subnet: &Subnet, port: u32) {
+    let more = [
+        ("subnet", subnet.id.to_lowercase()),
+        ("bridge", format!("{} {VERSION}", subnet.bridge)),
+        ("port", port.to_string()),
+    ];
+    inputs.extend(more.map(|(name, value)| (name.to_owned(), value)));
+}
+
+/// The nodes of a run, and with a subnet the port that it has until it ends.
+pub(super) fn chain(run: &Run<'_>, plan: &Plan, source: &SourceImage) -> Result<Chain> {
+    let fresh = (run.request.freshness, run.id.as_str());
+    let layout = &run.cx.layout;
+    let Some(subnet) = &plan.subnet else {
+        return Ok(Chain::compute(plan, source, run.host, &run.store, fresh.0, fresh.1));
+    };
+    let cannot = || format!("cannot take a port on {}", subnet.bridge);
+    let identity = identity(layout).code(ErrorCode::HostNotReady, cannot)?;
+    for number in 0..PORTS {
+        let chain = Chain::on_port(plan, source, run.host, &run.store, fresh, number);
+        let Some(boot) = chain.links.first() else { break };
+        let bridge = bridge(&subnet.bridge, &identity, &boot.base);
+        let path = layout.locks().join(format!("port-{}.lock", bridge.tap));
+        let lock = Lock::try_take(&path).code(ErrorCode::HostNotReady, cannot)?;
+        let Some(lock) = lock.filter(|_| !tap::exists(&bridge.tap)) else { continue };
+        if number > 0 {
+            run.cx.events.note(format!(
+                "other machines are on {} already; this one boots for itself at its own address",
+                subnet.bridge
+            ));
+        }
+        run.ledger
+            .hold(Held::Tap { name: bridge.tap.clone() })
+            .code(ErrorCode::HostNotReady, cannot)?;
+        if run.port.set(Port { bridge, _in_use: lock }).is_err() {
+            return Err(Error::new(
+                ErrorCode::InternalError,
+                "a run has one port and took another",
+            ));
+        }
+        return Ok(chain);
+    }
+    Err(Error::new(ErrorCode::HostNotReady, cannot()).hint("too many builds run on it at once"))
+}
+
+/// Whether the bridge is there and may be used, before anything is made.
+pub(super) async fn check(backend: &dyn vm::Backend, plan: &Plan) -> Result<()> {
+    let Some(subnet) = &plan.subnet else { return Ok(()) };
+    backend.check_bridge(&subnet.bridge).await.map_err(|error| {
+        let mut error = machine_error(error).target(SUBNET_FIELD);
+        error.message = format!("{} (the subnet '{}' is bound to it)", error.message, subnet.id);
+        error
+    })
+}
+
+impl Run<'_> {
+    /// The network part of the run's machines. All of them have the same port, so only one of them may
+    /// run at a time.
+    pub(crate) fn bridge(&self) -> Option<Bridge> {
+        self.port.get().map(|port| port.bridge.clone())
+    }
+}
+
+/// Waits until the guest has an address from the bridge, if it is on one. `resumed`: it had one before,
+/// and asks anew.
+pub(crate) async fn join(
+    run: &Run<'_>,
+    machine: &dyn Machine,
+    guest: &dyn Guest,
+    resumed: bool,
+) -> Result<()> {
+    let Some(bridge) = run.bridge() else { return Ok(()) };
+    let ask = async |script: &str| {
+        let command = script.replace("'$mac'", &bridge.mac);
+        guest.run(&command, Stdin::Empty, &mut |_, _| {}).await.map_err(guest_error)
+    };
+    let work = async {
+        if resumed {
+            ask(UNPLUGGED).await?;
+            machine.plug_in().await.map_err(machine_error)?;
+        }
+        ask(ADDRESSED).await
+    };
+    let no_address = |text: String| {
+        Error::new(ErrorCode::BootTimeout, text)
+            .target(SUBNET_FIELD)
+            .hint("its network needs a DHCP server that has an address left")
+    };
+    match tokio::time::timeout(ADDRESS, super::live::unless_gone(machine, work)).await {
+        Ok(Ok(exit)) if exit.success() => Ok(()),
+        Ok(Ok(exit)) => Err(no_address(format!(
+            "the machine cannot say whether it has an address from {}: {exit}",
+            bridge.name
+        ))),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(no_address(format!(
+            "the machine got no address from {} within {} s",
+            bridge.name,
+            ADDRESS.as_secs()
+        ))),
+    }
+}
+
+/// Address and device of a port, by the boot that belongs to it: the same whenever it is used again.
+fn bridge(name: &str, identity: &str, boot: &Key) -> Bridge {
+    let own = digest(format!("goldsmith-port {identity} {boot}").as_bytes());
+    let octet = |at: usize| own.get(at..at + 2).unwrap_or_default();
+    Bridge {
+        name: name.to_owned(),
+        tap: format!("{TAP_PREFIX}{}", own.get(8..8 + TAP_DIGITS).unwrap_or_default()),
+        // Generalization looks for addresses that begin so.
+        mac: format!("02:67:{}:{}:{}:{}", octet(0), octet(2), octet(4), octet(6)),
+    }
+}
+
+/// Whether that is a name of ours for a tap, and of no device of the administrator's.
+pub(crate) fn is_tap(name: &str) -> bool {
+    name.strip_prefix(TAP_PREFIX).is_some_and(|rest| {
+        rest.len() == TAP_DIGITS
+            && rest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    })
+}
+
+/// Tells the machines of this cache from those of another host that builds the same: at random, once.
+fn identity(layout: &Layout) -> io::Result<String> {
+    let path = layout.identity();
+    match fs::read_to_string(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        other => return other,
+    }
+    fs::create_dir_all(layout.cache())?;
+    let mut new = tempfile_in(layout)?;
+    new.1.write_all(crate::new_run_id().as_bytes())?;
+    new.1.sync_all()?;
+    // Whoever is first gives it; it is never seen half written.
+    let linked = fs::hard_link(&new.0, &path);
+    fs::remove_file(&new.0)?;
+    match linked {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+        _ => fs::read_to_string(&path),
+    }
+}
+
+fn tempfile_in(layout: &Layout) -> io::Result<(std::path::PathBuf, fs::File)> {
+    let path = layout.cache().join(format!(".identity-{}", crate::new_run_id()));
+    let file = fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
+    Ok((path, file))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::node::KeyBuilder;
+
+    #[test]
+    fn a_port_is_the_same_each_time_and_no_other_hosts() {
+        let boot = KeyBuilder::new("source", "Boot").finish();
+        let one = bridge("br0", "here", &boot);
+        assert_eq!(one, bridge("br0", "here", &boot));
+        assert!(is_tap(&one.tap) && one.tap.len() < 16, "{}", one.tap);
+        assert_eq!((one.mac.len(), one.mac.get(..6)), (17, Some("02:67:")));
+        let other = KeyBuilder::new("source", "Boot").field("port", "1").finish();
+        for different in [bridge("br0", "there", &boot), bridge("br0", "here", &other)] {
+            assert_ne!(one.mac, different.mac);
+            assert_ne!(one.tap, different.tap);
+        }
+    }
+
+    #[test]
+    fn devices_of_others_are_not_taken_for_ours() {
+        for other in
+            ["", "gs", "gs0", "eth0", "gs0123456789aB", "gs0123456789abc", "br0123456789ab"]
+        {
+            assert!(!is_tap(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_cache_keeps_its_identity() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
+        let one = identity(&layout).unwrap();
+        assert_eq!(identity(&layout).unwrap(), one);
+        assert_eq!(fs::read_dir(layout.cache()).unwrap().count(), 1, "nothing else is left");
+    }
+}
