@@ -13,10 +13,13 @@ have() { command -v "$1" > /dev/null 2>&1; }
 
 # edit FILE EXPRESSION: changes a file as a whole or not at all. False if nothing changes.
 edit() {
-    sed -E "$2" "$1" > "$1.optimize" 2> /dev/null || { rm -f "$1.optimize"; return 1; }
-    if cmp -s "$1" "$1.optimize"; then rm -f "$1.optimize"; return 1; fi
-    # Written in place: owner, mode and labels stay.
-    cat "$1.optimize" > "$1" && rm -f "$1.optimize"
+    file=$(readlink -f "$1") && new=$file.optimize || return 1
+    # A copy first, for the owner and the mode.
+    if cp -p "$file" "$new" && sed -E "$2" "$file" > "$new" && ! cmp -s "$file" "$new"; then
+        sync "$new" && mv -f "$new" "$file" && return 0
+    fi
+    rm -f "$new"
+    return 1
 }
 
 # 1. The boot loader does not wait. A wait without end (-1) was asked for and stays.

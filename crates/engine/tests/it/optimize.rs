@@ -285,3 +285,49 @@ async fn the_workloads_script_is_checked_before_anything_is_made() {
         assert_eq!(target, field, "{given}");
     }
 }
+
+/// A part of the script, on files of ours in place of the machine's.
+#[allow(clippy::disallowed_methods, reason = "the guest's shell is played by this host's")]
+fn run_part(part: &str, root: &std::path::Path) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/optimize/optimize.sh");
+    let script = std::fs::read_to_string(script).unwrap();
+    let (functions, _) = script.split_once("\nboot_loader\n").unwrap();
+    let mut text = functions.to_owned();
+    for place in ["/boot/", "/efi/", "/etc/"] {
+        text = text.replace(&format!(" {place}"), &format!(" {}{place}", root.display()));
+    }
+    let mut shell = std::process::Command::new("sh");
+    let output = shell.args(["-c", &format!("{text}\n{part}")]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn boot_loaders_do_not_wait_unless_they_were_told_to_wait_for_ever() {
+    let grub = "set default=0\nif [ \"${recordfail}\" = 1 ] ; then\n  set timeout=30\nelse\n  \
+                set timeout_style=menu\n  set timeout=5\nfi\nset timeout=-1\n";
+    let cases = [
+        ("boot/grub/grub.cfg", grub, grub.replace("=30", "=0").replace("timeout=5", "timeout=0")),
+        ("boot/efi/EFI/debian/grub.cfg", "configfile x\n", "configfile x\n".into()),
+        ("boot/efi/loader/loader.conf", "timeout 5\neditor no\n", "timeout 0\neditor no\n".into()),
+        ("efi/loader/loader.conf", "timeout menu-force\n", "timeout menu-force\n".into()),
+        ("boot/extlinux/extlinux.conf", "TIMEOUT 50\n", "TIMEOUT 1\n".into()),
+        ("boot/syslinux/syslinux.cfg", "timeout 0\n", "timeout 0\n".into()),
+        ("etc/default/grub", "GRUB_TIMEOUT=\"5\"\nGRUB_X=5\n", "GRUB_TIMEOUT=0\nGRUB_X=5\n".into()),
+    ];
+    let root = tempfile::tempdir().unwrap();
+    for (path, before, _) in &cases {
+        let path = root.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, before).unwrap();
+    }
+    let said = run_part("boot_loader", root.path());
+    for (path, _, after) in &cases {
+        assert_eq!(std::fs::read_to_string(root.path().join(path)).unwrap(), *after, "{path}");
+    }
+    assert_eq!(said.lines().count(), 3, "{said}");
+    // And no second time.
+    assert_eq!(run_part("boot_loader", root.path()), "");
+    let left: Vec<_> = names(&root.path().join("boot/grub"));
+    assert_eq!(left, ["grub.cfg"]);
+}
