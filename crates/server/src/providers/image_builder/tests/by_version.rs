@@ -232,7 +232,7 @@ async fn without_a_source_at_its_creation_a_trigger_begins_from_the_templates() 
     assert_eq!(service.runs("t1").await.len(), 1);
 }
 
-// conformance: 43, 125
+// conformance: 125
 #[tokio::test]
 async fn the_catalogue_is_looked_at_again() {
     let service = Service::new().await;
