@@ -276,6 +276,22 @@ async fn the_date_that_a_bootstrapped_image_gets_is_no_news() {
 }
 
 #[tokio::test]
+async fn in_a_group_that_is_being_deleted_no_run_begins() {
+    let service = Service::watched().await;
+    let group = ResourceKey::of(&group_id(""));
+    for (state, runs) in [("Deleting", 0), ("Succeeded", 1)] {
+        let mut row = service.row(&group).await.unwrap();
+        row.body["properties"] = json!({ "provisioningState": state });
+        service.app.store().commit(vec![Write::Replace(row)]).await.unwrap();
+        if runs == 0 {
+            service.version("2.0.0").await;
+        }
+        service.look().await;
+        assert_eq!(service.runs("t1").await.len(), runs, "{state}");
+    }
+}
+
+#[tokio::test]
 async fn a_change_of_the_template_is_no_news() {
     let service = Service::watched().await;
     let profile = json!({ "properties": { "vmProfile": { "vmSize": "Standard_B2s" } } });
