@@ -181,7 +181,7 @@ def offer(service, name):
     return add
 
 
-# conformance: 45, 46, 84, 121, 125
+# conformance: 45, 46, 121, 125
 def test_a_version_that_a_run_makes_begins_a_run_of_who_follows_it(arm, service):
     id = definition(arm, "base")
     first = maker(arm, service, "base", id)
@@ -218,6 +218,12 @@ def test_a_version_that_the_catalogues_file_gets_begins_a_run(looking):
     follower(arm, service, "watched", templates.source("Tests:watched:1:latest"))
     add("1.0.1")
     assert over(arm, "watched", 1)["cause"]["version"] == "1.0.1"
+    later = body(service)
+    later["properties"]["source"] = templates.source("Tests:watched:1:latest")
+    create(arm, "later", later)
+    exact = [arm("GET", path(name)).json()["properties"]["source"]["exactVersion"]
+             for name in ["watched", "later"]]
+    assert exact == ["1.0.0", "1.0.1"]
 
 
 # conformance: 95, 125

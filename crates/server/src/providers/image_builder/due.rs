@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{
     SCHEDULES_KIND, run,
     schedules::{Plan, tell},
-    template_key, watch,
+    stays, template_key, watch,
 };
 use crate::{
     App,
@@ -70,7 +70,9 @@ async fn attempt(
     let latest = super::latest_run(app, &template).await?;
     let state = State::of(&template, latest.as_ref());
     // It is settled in a moment, which wakes us.
-    if matches!(state.template, state::Template::Creating | state::Template::Updating) {
+    if matches!(state.template, state::Template::Creating | state::Template::Updating)
+        || !stays(app, &template).await?
+    {
         return Ok(None);
     }
     // Of the times that were missed, the last one counts.

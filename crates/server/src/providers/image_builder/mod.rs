@@ -132,6 +132,14 @@ async fn latest_run(app: &App, template: &Resource) -> Result<Option<Run>, store
     Ok(latest.filter(|run| run.queued >= template.created))
 }
 
+/// Whether the template's resource group is not being deleted: else no run may begin, by request or by
+/// itself.
+async fn stays(app: &App, template: &Resource) -> Result<bool, store::Error> {
+    let group: Vec<&str> = template.id.split('/').take(5).collect();
+    let group = app.store().resource(&ResourceKey::of(&group.join("/"))).await?;
+    Ok(group.is_some_and(|group| group.body["properties"]["provisioningState"] != "Deleting"))
+}
+
 /// The name as `[A-Za-z0-9-_.]{1,64}`.
 fn check_name(what: &str, name: &str) -> Result<(), ApiError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{TRIGGERS_KIND, run, settle::typed, source, template_key};
+use super::{TRIGGERS_KIND, run, settle::typed, source, stays, template_key};
 use crate::{
     App,
     operation::state::{self, Event, State},
@@ -246,7 +246,8 @@ async fn look(
     let newest = newest(app, &template).await?;
     watch.begin(&newest, &template);
     let latest = runs.first().filter(|run| run.queued >= template.created);
-    let is_free = state::next(State::of(&template, latest), Event::Run).is_ok();
+    let is_free = state::next(State::of(&template, latest), Event::Run).is_ok()
+        && stays(app, &template).await?;
     let (mut begun, mut failed) = (None, None);
     if let (Ok(Some(version)), Some(seen)) = (&newest, &watch.seen)
         && is_free

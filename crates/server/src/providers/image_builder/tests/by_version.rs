@@ -232,7 +232,7 @@ async fn without_a_source_at_its_creation_a_trigger_begins_from_the_templates() 
     assert_eq!(service.runs("t1").await.len(), 1);
 }
 
-// conformance: 43, 125
+// conformance: 125
 #[tokio::test]
 async fn the_catalogue_is_looked_at_again() {
     let service = Service::new().await;
@@ -272,6 +272,22 @@ async fn the_date_that_a_bootstrapped_image_gets_is_no_news() {
         std::fs::write(service.app.settings().layout.user_catalogue(), &catalogue).unwrap();
         service.look().await;
         assert_eq!(service.runs("t1").await.len(), runs, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn in_a_group_that_is_being_deleted_no_run_begins() {
+    let service = Service::watched().await;
+    let group = ResourceKey::of(&group_id(""));
+    for (state, runs) in [("Deleting", 0), ("Succeeded", 1)] {
+        let mut row = service.row(&group).await.unwrap();
+        row.body["properties"] = json!({ "provisioningState": state });
+        service.app.store().commit(vec![Write::Replace(row)]).await.unwrap();
+        if runs == 0 {
+            service.version("2.0.0").await;
+        }
+        service.look().await;
+        assert_eq!(service.runs("t1").await.len(), runs, "{state}");
     }
 }
 
