@@ -58,25 +58,18 @@ fn of_file(
     }
 }
 
-/// The name of the test that begins here, behind attributes and comments.
+/// The name of the test that begins here, behind attributes and decorators of any length.
 fn test_below<'t>(lines: &[&'t str]) -> Option<&'t str> {
     let mut is_rust_test = false;
-    for line in lines {
-        let line = line.trim_start();
-        if line.starts_with("#[")
-            || line.starts_with("//")
-            || line.starts_with('@')
-            || line.starts_with('#')
-        {
-            is_rust_test |= line.contains("test");
-            continue;
-        }
+    for line in lines.iter().map(|line| line.trim_start()).take_while(|line| !line.is_empty()) {
         let name = |after: &'t str| after.split(|c: char| !c.is_alphanumeric() && c != '_').next();
-        if let Some(after) = line.strip_prefix("def ").filter(|after| after.starts_with("test")) {
-            return name(after);
+        if let Some(after) = line.strip_prefix("def ") {
+            return name(after).filter(|name| name.starts_with("test"));
         }
-        let rust = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn "));
-        return rust.filter(|_| is_rust_test).and_then(name);
+        if let Some(after) = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn ")) {
+            return name(after).filter(|_| is_rust_test);
+        }
+        is_rust_test |= line.starts_with("#[") && line.contains("test");
     }
     None
 }
