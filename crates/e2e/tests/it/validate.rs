@@ -1,6 +1,9 @@
 //! Validators on real machines: booted from the finished image, and from the source.
 
+use std::time::Duration;
+
 use e2e::{Done, InImage, Lab, fresh, running_machines, template, text};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// What the image is to be like, and who made it.
@@ -125,4 +128,26 @@ fn a_source_is_validated_as_it_is_and_the_machine_is_kept_where_the_template_say
     let run = text(&failed.event("runStarted")["runId"]);
     lab.run(&["ledger", "release", &run]).ok();
     lab.assert_clean();
+}
+
+#[test]
+fn a_validator_that_hangs_ends_with_ctrl_c_and_its_machine_also_after_kill_9() {
+    let lab = Lab::new();
+    let mut body: Value = serde_json::from_str(&template(&json!([]))).unwrap();
+    body["properties"]["validate"] = json!({ "sourceValidationOnly": true,
+        "inVMValidations": [{ "type": "Shell", "inline": [fresh(), "echo asleep", "sleep 600"] }] });
+    let file = lab.write("a.json", body.to_string());
+    for signal in [Signal::INT, Signal::KILL] {
+        let mut running = lab.start(&["build", file.to_str().unwrap()]);
+        running.wait_for_output("asleep");
+        running.signal(signal);
+        let done = running.end_within(Duration::from_secs(10));
+        if signal == Signal::KILL {
+            assert_eq!(running_machines(lab.cache()).len(), 1, "it outlived its goldsmith");
+            lab.run(&["cache", "ls"]).ok();
+        } else {
+            assert_eq!(done.code, 130, "{}", done.stderr);
+        }
+        lab.assert_clean();
+    }
 }
