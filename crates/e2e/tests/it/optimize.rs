@@ -31,6 +31,7 @@ sudo tee /etc/systemd/system/page.service > /dev/null <<'UNIT'
 [Unit]
 After=workload-readahead.service
 [Service]
+TimeoutStartSec=infinity
 ExecStartPre=/bin/sh -c 'while systemctl is-active -q workload-readahead; do sleep 1; done'
 ExecStartPre=/bin/sh -c 'fincore --bytes --noheadings -o RES,FILE /srv/data/* > /srv/www/index.html'
 ExecStart=/usr/bin/python3 -m http.server --directory /srv/www 80
@@ -115,7 +116,7 @@ fn page_of(lab: &Lab, image: &str) -> String {
     let ready = boot.wait_for("the port", |event| event["kind"] == "booting");
     let url = format!("http://127.0.0.1:{}/", ready["published"][0]["host"].as_u64().unwrap());
     let mut page = String::new();
-    wait_for("the page", Duration::from_secs(300), || {
+    wait_for("the page", Duration::from_secs(420), || {
         let output = Command::new("curl").args(["-s", "-m", "20", &url]).output().unwrap();
         page = String::from_utf8_lossy(&output.stdout).into_owned();
         output.status.success()

@@ -66,14 +66,19 @@ pub struct Optimization {
 
 impl Optimization {
     pub(crate) fn before(&mut self, (answered, booted): (Duration, Duration)) {
-        self.answer_seconds_before = Some(answered.as_secs_f64());
-        self.boot_seconds_before = Some(booted.as_secs_f64());
+        self.answer_seconds_before = Some(seconds(answered));
+        self.boot_seconds_before = Some(seconds(booted));
     }
 
     pub(crate) fn after(&mut self, (answered, booted): (Duration, Duration)) {
-        self.answer_seconds_after = Some(answered.as_secs_f64());
-        self.boot_seconds_after = Some(booted.as_secs_f64());
+        self.answer_seconds_after = Some(seconds(answered));
+        self.boot_seconds_after = Some(seconds(booted));
     }
+}
+
+/// To the microsecond: such a number is the same after it was written and read.
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e6
 }
 
 /// Makes the template's wish ready: the workload's script is fetched.
