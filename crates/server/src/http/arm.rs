@@ -56,7 +56,7 @@ enum What {
 }
 
 /// `…/imageTemplates/{t}/runs/{id}/…`, or below the subscription `runs/{id}/…`; then `events`, `log`,
-/// or `logs/{name}`.
+/// `validationLog`, or `logs/{name}`.
 fn live(path: &Path, method: &http::Method) -> Option<Live> {
     let is = |text: &str, word: &str| text.eq_ignore_ascii_case(word);
     if !path.in_namespace("Microsoft.VirtualMachineImages") || method != http::Method::GET {
@@ -78,6 +78,7 @@ fn live(path: &Path, method: &http::Method) -> Option<Live> {
     let what = match what {
         [what] if is(what, "events") => What::Events,
         [what] if is(what, "log") => What::Log(worker::LOG.to_owned()),
+        [what] if is(what, "validationLog") => What::Log("validation.log".to_owned()),
         [what, name] if is(what, "logs") => What::Log(name.to_lowercase()),
         _ => return None,
     };
