@@ -549,3 +549,17 @@ def test_logs_go_when_their_time_is_over(tmp_path):
         cancel(arm, "active", active)
     finally:
         service.stop()
+
+
+def test_a_service_that_looks_after_a_deletion_ends_at_once(tmp_path):
+    templates.catalogue(tmp_path / "data", tmp_path)
+    service = Service(tmp_path).start()
+    try:
+        arm = fixture_arm(service)
+        create(arm, "brief", body(service))
+        delete(arm, "brief")
+        began = time.monotonic()
+    finally:
+        service.stop()
+    # Less than the time that open work is given.
+    assert time.monotonic() - began < 8

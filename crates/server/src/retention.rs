@@ -50,7 +50,12 @@ pub(crate) async fn keep_sweeping(app: App, keep: Duration) {
         }
         tokio::select! {
             () = app.shutdown().cancelled() => return,
-            () = app.sweeper_woken() => tokio::time::sleep(gathered).await,
+            () = app.sweeper_woken() => {
+                let gather = tokio::time::sleep(gathered);
+                if app.shutdown().run_until_cancelled(gather).await.is_none() {
+                    return;
+                }
+            }
             () = tokio::time::sleep(pause) => {}
         }
     }

@@ -56,7 +56,7 @@ enum What {
 }
 
 /// `…/imageTemplates/{t}/runs/{id}/…`, or below the subscription `runs/{id}/…`; then `events`, `log`,
-/// or `logs/{name}`.
+/// `validationLog`, or `logs/{name}`.
 fn live(path: &Path, method: &http::Method) -> Option<Live> {
     let is = |text: &str, word: &str| text.eq_ignore_ascii_case(word);
     if !path.in_namespace("Microsoft.VirtualMachineImages") || method != http::Method::GET {
