@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -345,6 +346,19 @@ def test_a_region_that_fails_is_told_and_the_others_have_it(arm, service):
         assert replication(arm, f"{image}/versions/0.0.2")[1] == "Completed"
     finally:
         shutil.rmtree(service.folder / "mount")
+
+
+def test_a_region_that_is_added_later_gets_its_copy(arm, service):
+    image = definition(arm, "later")
+    version = delivered(arm, service, "later", [shared(image, targetRegions=targets("westus2"))])["shared"]["artifactId"]
+    shown = arm("GET", version, GALLERY_API).json()
+    shown["properties"]["publishingProfile"]["targetRegions"] = targets("westus2", "eastus")
+    update = {key: shown[key] for key in ("location", "tags", "properties")}
+    assert arm("PUT", version, GALLERY_API, json=update).status_code == 200
+    deadline = time.monotonic() + 60
+    while replication(arm, version)[1] != "Completed":
+        assert time.monotonic() < deadline, replication(arm, version)
+    assert replication(arm, version)[0] == "Succeeded"
 
 
 def test_a_source_must_be_in_the_templates_region(arm, service):

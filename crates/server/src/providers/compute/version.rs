@@ -81,6 +81,7 @@ impl ResourceType for Version {
         let body = json!({ "location": location, "tags": tags, "properties": properties });
         let hidden = existing.as_ref().map_or_else(|| json!({}), |old| old.hidden.clone());
         let (version, created) = generic::put(NAME, app, call, existing, body, hidden).await?;
+        super::replication::copy(app, &version);
         Ok(generic::written(created, self.view(app, call, &version), &version))
     }
 
