@@ -129,8 +129,11 @@ async fn copy(cx: &Cx, host: &Host, config: &Config, request: Request<'_>) -> Re
             results[number] = Some(result);
         }
     }
-    for name in regions {
-        tidy_up(cx, config, name).await;
+    for (name, result) in regions.iter().zip(&results) {
+        // What a region got that failed is of use to the next try.
+        if let Some(Ok(_)) = result {
+            tidy_up(cx, config, name).await;
+        }
     }
     let lost = || Err(Error::new(ErrorCode::InternalError, "a region was forgotten"));
     let results = results.into_iter().map(|result| result.unwrap_or_else(lost));
