@@ -1,9 +1,11 @@
 """Distributors: what is refused, what is made, and where its copies are."""
 
 import json
+import os
 import pathlib
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -346,6 +348,19 @@ def test_a_region_that_fails_is_told_and_the_others_have_it(arm, service):
         shutil.rmtree(service.folder / "mount")
 
 
+def test_a_region_that_is_added_later_gets_its_copy(arm, service):
+    image = definition(arm, "later")
+    version = delivered(arm, service, "later", [shared(image, targetRegions=targets("westus2"))])["shared"]["artifactId"]
+    shown = arm("GET", version, GALLERY_API).json()
+    shown["properties"]["publishingProfile"]["targetRegions"] = targets("westus2", "eastus")
+    update = {key: shown[key] for key in ("location", "tags", "properties")}
+    assert arm("PUT", version, GALLERY_API, json=update).status_code == 200
+    deadline = time.monotonic() + 60
+    while replication(arm, version)[1] != "Completed":
+        assert time.monotonic() < deadline, replication(arm, version)
+    assert replication(arm, version)[0] == "Succeeded"
+
+
 def test_a_source_must_be_in_the_templates_region(arm, service):
     image = definition(arm, "origin")
     here = delivered(arm, service, "origin-here", [shared(image, targetRegions=targets("westus2"))])
@@ -427,6 +442,47 @@ def test_targets_of_a_template_may_change_but_not_go(arm, service):
     assert finished(arm, patch(moved, disk))["status"] == "Succeeded"
     shown = arm("GET", path("patched")).json()["properties"]["distribute"]
     assert [region["name"] for region in shown[0]["targetRegions"]] == ["westus2", "eastus"]
+
+
+def test_a_copy_that_is_killed_is_no_copy_and_is_taken_up_again(arm, service):
+    image = definition(arm, "killed")
+    version = f"{image}/versions/1.0.0"
+    disk = service.folder / "noise.raw"
+    with disk.open("wb") as file:
+        for _ in range(192):
+            file.write(os.urandom(1 << 20))
+    qcow2 = disk.with_suffix(".qcow2")
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(disk), str(qcow2)], check=True)
+    ended, said = goldsmith(service, "image", "import", version, str(qcow2))
+    assert ended == 0, said
+    place = service.folder / "eastus"
+    before = set(files(place / "chunks"))
+    copying = subprocess.Popen(
+        [GOLDSMITH, "--data-dir", str(service.data), "--cache-dir", str(service.cache),
+         "image", "replicate", version, "eastus"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    while len(files(place / "chunks")) < len(before) + 100:
+        assert copying.poll() is None, "it was over before it could be killed"
+    copying.kill()
+    copying.wait()
+    assert not [p for p in files(place / "manifests") if "/killed/" in str(p)]
+
+    def state():
+        replication = goldsmith(service, "image", "show", version)[1]["replication"]
+        return {shown["region"]: shown["state"] for shown in replication}
+
+    assert state()["eastus"] == "Failed"
+    ended, said = goldsmith(service, "image", "pull", version.replace("1.0.0", "latest"))
+    assert ended != 0
+    ended, said = goldsmith(service, "image", "replicate", version, "eastus")
+    assert ended == 0, said
+    copied = said["regions"][0]["copied"]
+    assert 0 < copied["movedChunks"] <= copied["chunks"] - 100, copied
+    assert state()["eastus"] == "Completed"
+    ended, said = goldsmith(service, "image", "rm", version)
+    assert ended == 0 and said["regions"] == ["eastus"], said
+    left = set(files(place / "chunks"))
+    assert left <= before and not [p for p in left if "#" in p.name]
 
 
 def test_shallow_copies_nothing(arm, service):

@@ -97,6 +97,7 @@ struct Lane {
 
 async fn copy(cx: &Cx, host: &Host, config: &Config, request: Request<'_>) -> Result<Outcome> {
     let Request { image, regions } = request;
+    check_disks(image)?;
     let mut results: Vec<Option<Result<Copied>>> = regions.iter().map(|_| None).collect();
     let opened =
         future::join_all(regions.iter().map(|name| open(cx, config, name, image).boxed())).await;
@@ -128,8 +129,11 @@ async fn copy(cx: &Cx, host: &Host, config: &Config, request: Request<'_>) -> Re
             results[number] = Some(result);
         }
     }
-    for name in regions {
-        tidy_up(cx, config, name).await;
+    for (name, result) in regions.iter().zip(&results) {
+        // What a region got that failed is of use to the next try.
+        if let Some(Ok(_)) = result {
+            tidy_up(cx, config, name).await;
+        }
     }
     let lost = || Err(Error::new(ErrorCode::InternalError, "a region was forgotten"));
     let results = results.into_iter().map(|result| result.unwrap_or_else(lost));
@@ -190,6 +194,17 @@ async fn open(cx: &Cx, config: &Config, name: &str, image: &StoredImage) -> Resu
     let note = region.begin()?;
     let has = region.pieces().await?;
     Ok(Opened::Lacks { region, has, note, share })
+}
+
+/// A copy without some of its disks would be another image.
+fn check_disks(image: &StoredImage) -> Result<()> {
+    let record = serde_json::to_value(&image.record).unwrap_or_default();
+    if record["dataDisks"].as_array().is_none_or(Vec::is_empty) {
+        return Ok(());
+    }
+    let text = format!("{} has data disks, which are not copied to regions", image.record.id);
+    Err(Error::new(ErrorCode::UnsupportedFeature, text)
+        .hint("leave the region out of the targets; the version is in the local store"))
 }
 
 fn address_of(image: &StoredImage) -> Result<Address> {

@@ -13,7 +13,7 @@ use engine::{
     distribute::{self, Facts, RunOutput, Standalone},
     error::Error,
     image_file::{Format, Image, footer},
-    store::{Origin, Store, sweep},
+    store::{Origin, Store, address::Address, sweep},
 };
 
 use crate::disks::{Chain, MIB, Setting, allocated, files, setting};
@@ -182,6 +182,35 @@ async fn every_bad_target_is_told_before_the_build() {
 }
 
 // conformance: 88
+#[tokio::test]
+async fn a_version_that_the_run_has_made_is_not_in_its_way() {
+    let (s, _chain, image) = prepared(16 * MIB).await;
+    let exact = [distributor(0, "one", shared("gal/images/def/versions/1.0.0", LATEST))];
+    let first = publish(&s, &image, "run-1", &exact).await.unwrap();
+    let again = distribute::check_again(&s.cx, &exact, None, "run-1").unwrap();
+    let outputs = distribute::publish(&s.cx, &s.host, &image, &facts("run-1"), &again).await;
+    assert_eq!(outputs.unwrap(), first);
+    let error = distribute::check_again(&s.cx, &exact, None, "run-2").unwrap_err();
+    assert_eq!(error.code, ErrorCode::VersionConflict);
+}
+
+#[tokio::test]
+async fn a_number_that_is_kept_for_another_is_not_given_away() {
+    let (s, _chain, image) = prepared(16 * MIB).await;
+    let store = Store::open(&s.cx.layout);
+    let definition = Address::parse(&format!("{GROUP}/galleries/gal/images/def")).unwrap();
+    let version = |text: &str| text.parse().unwrap();
+    store.reserve(&definition, &[version("1.0.0"), version("1.0.7")]).unwrap();
+    let auto = [distributor(0, "one", shared("gal/images/def", LATEST))];
+    let made = publish(&s, &image, "run-1", &auto).await.unwrap();
+    assert!(made[0].artifact_id.as_ref().unwrap().ends_with("/versions/1.0.8"));
+    let exact = [distributor(0, "one", shared("gal/images/def/versions/1.0.7", LATEST))];
+    let error = publish(&s, &image, "run-2", &exact).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::VersionConflict);
+    store.release(&definition, version("1.0.7")).unwrap();
+    publish(&s, &image, "run-2", &exact).await.unwrap();
+}
+
 #[tokio::test]
 async fn one_that_fails_does_not_stop_the_others() {
     let (s, _chain, image) = prepared(16 * MIB).await;

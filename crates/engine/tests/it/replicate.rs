@@ -237,14 +237,14 @@ async fn a_region_that_fails_does_not_stop_the_others_and_is_served_later() {
     assert_eq!(s.states(&image, &REGIONS).await, ["Completed 100"; 3]);
 }
 
-/// A copy that is cut off as soon as it is under way.
+/// A copy that is cut off under way: more was read by then than can wait, so some pieces have arrived.
 async fn cut_off(s: &Setting, image: &StoredImage, region: &str) {
     let (events, mut told) = Events::channel();
     let cx = Cx::new(s.cx.layout.clone(), events, CancellationToken::new());
     let cancel = cx.cancel.clone();
     let canceling = async {
         while let Some(event) = told.recv().await {
-            if matches!(event, Event::Progress { .. }) {
+            if matches!(event, Event::Progress { done, .. } if done >= 12 * MIB) {
                 cancel.cancel();
                 return;
             }
@@ -275,6 +275,31 @@ async fn a_copy_that_was_cut_off_is_no_version_and_is_taken_up_again() {
     assert!(outcome.moved_chunks < outcome.chunks, "it goes on from there: {outcome:?}");
     assert_eq!((s.manifests("eastus"), s.notes("eastus")), (1, 0));
     assert_eq!(s.pieces("eastus").len() as u64, outcome.chunks, "what belongs to none is gone");
+}
+
+#[tokio::test]
+async fn a_region_that_breaks_off_keeps_what_it_got() {
+    let s = with_regions().await;
+    let raw = s.path("raw");
+    disk(&raw, 64 * MIB);
+    let image = s.version(&raw, "1.0.0").await;
+    let whole = copied(&s.copy(&image, &["westeurope"]).await)[0];
+    // Where the last piece's folder would be, there is a file.
+    let last = s.pieces("westeurope").pop().unwrap();
+    let in_the_way = s.path("eastus").join("chunks").join(last.iter().nth(1).unwrap());
+    fs::create_dir_all(in_the_way.parent().unwrap()).unwrap();
+    fs::write(&in_the_way, "").unwrap();
+    let outcome = s.copy(&image, &["eastus"]).await;
+    assert!(outcome.regions[0].1.is_err(), "{outcome:?}");
+    assert_eq!((s.manifests("eastus"), s.notes("eastus")), (0, 1));
+    assert_eq!(s.states(&image, &["eastus"]).await, ["Failed 0"]);
+
+    fs::remove_file(&in_the_way).unwrap();
+    let kept = s.pieces("eastus").len() as u64;
+    assert!(kept > 0, "the pieces that arrived stay");
+    let again = copied(&s.copy(&image, &["eastus"]).await)[0];
+    assert_eq!(again.moved_chunks, whole.chunks - kept);
+    assert_eq!((s.pieces("eastus").len() as u64, s.notes("eastus")), (whole.chunks, 0));
 }
 
 #[tokio::test]

@@ -50,6 +50,30 @@ fn malformed_json_is_pointed_at() {
 }
 
 #[test]
+fn a_place_that_nobody_named_is_refused_before_anything_is_made() {
+    let mut value = template(&json!([]));
+    let gallery =
+        "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/galleries/g/images/d";
+    value["properties"]["distribute"] = json!([{
+        "type": "SharedImage", "runOutputName": "a", "galleryImageId": gallery,
+        "targetRegions": [{ "name": "here" }, { "name": "mars" }],
+    }]);
+    let (code, error) = refused(&Place::new(), &value.to_string());
+    assert_eq!((code, text(&error, "code")), (3, "BadSharedImageDistribute"));
+    assert_eq!(text(&error, "target"), "properties.distribute[0].targetRegions[1].name");
+    assert!(text(&error, "message").ends_with("the regions are here"), "{error}");
+
+    value["properties"]["distribute"] = json!([{
+        "type": "VHD", "runOutputName": "a",
+        "uri": "https://images.blob.core.windows.net/vhds/x.vhd",
+    }]);
+    let (code, error) = refused(&Place::new(), &value.to_string());
+    assert_eq!((code, text(&error, "code")), (3, "ValidationFailed"));
+    assert_eq!(text(&error, "target"), "properties.distribute[0].uri");
+    assert!(text(&error, "hint").contains("[[account]]"), "{error}");
+}
+
+#[test]
 fn an_unknown_customizer_is_named_with_a_suggestion() {
     let value = template(&json!([{ "type": "Shel", "inline": ["true"] }]));
     let (code, error) = refused(&Place::new(), &value.to_string());

@@ -82,6 +82,7 @@ impl ResourceType for Version {
         let hidden = existing.as_ref().map_or_else(|| json!({}), |old| old.hidden.clone());
         let (version, created) = generic::put(NAME, app, call, existing, body, hidden).await?;
         app.wake_triggers();
+        super::replication::copy(app, &version);
         Ok(generic::written(created, self.view(app, call, &version), &version))
     }
 
