@@ -61,12 +61,13 @@ impl Chain {
     ) -> Self {
         let shape = plan.shape(source, host);
         let mut chain = Self { links: Vec::new(), shape };
-        let inputs = super::live::boot_inputs(source);
+        let inputs = super::live::boot_inputs(source, &chain.shape);
         chain.push(store, &source.digest, Role::Boot, "Boot", "first boot", inputs, None);
         for step in &plan.steps {
             let parent = chain.last_key();
             let role = Role::Customize(step.index);
-            let (kind, inputs) = (step.customizer.kind(), step.customizer.inputs());
+            let (kind, mut inputs) = (step.customizer.kind(), step.customizer.inputs());
+            inputs.extend(plan.identities().map(|ids| ("identities".to_owned(), ids)));
             let fresh = Some((freshness, run_id));
             chain.push(store, &parent, role, kind, &step.title, inputs, fresh);
         }
@@ -94,6 +95,10 @@ impl Chain {
             .field("disk", &self.shape.disk_bytes.to_string())
             .field("uefi", &self.shape.uefi.to_string())
             .field("cpu", &self.shape.cpu);
+        for (lun, disk) in self.shape.data.iter().enumerate() {
+            let content = disk.source.as_deref().unwrap_or("blank");
+            builder = builder.field(&format!("data{lun}"), &format!("{} {content}", disk.bytes));
+        }
         for (name, value) in &inputs {
             builder = builder.field(name, value);
         }

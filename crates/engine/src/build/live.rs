@@ -17,12 +17,14 @@ use vm::{
 use super::{
     Run,
     chain::{Chain, Link},
-    guest_error, machine_error,
+    data_disks, guest_error, machine_error,
+    plan::Plan,
 };
 use crate::{
     error::{Coded, Error, Result},
     event::Event,
-    node::{Key, Lock, Node, NodeMeta, Parent, RamMeta, UseLock, digest},
+    metadata::{self, Relay},
+    node::{Key, Lock, Node, NodeMeta, Parent, RamMeta, Shape, UseLock, digest},
     source::SourceImage,
 };
 
@@ -55,13 +57,15 @@ test -e /etc/tmpfiles.d/tmp.conf ||
 const RESUMED: &str = "sudo sh -c 'date -s @'$now' > /dev/null; cat > /dev/urandom'";
 
 /// What the key of the first boot covers, beside source and machine.
-pub(super) fn boot_inputs(source: &SourceImage) -> BTreeMap<String, String> {
-    BTreeMap::from([
+pub(super) fn boot_inputs(source: &SourceImage, shape: &Shape) -> BTreeMap<String, String> {
+    let mut inputs = BTreeMap::from([
         ("network".to_owned(), network(source).to_owned()),
         ("ready".to_owned(), digest(BOOTED.as_bytes())),
         ("seed".to_owned(), seed::VERSION.to_string()),
         ("user".to_owned(), BUILD_USER.to_owned()),
-    ])
+    ]);
+    inputs.extend(data_disks::inputs(shape));
+    inputs
 }
 
 /// Who sets up the guest's network card.
@@ -83,6 +87,8 @@ pub(super) struct Live {
     ram_cost: f64,
     /// Makes the sealed nodes visible, in their order.
     publishing: Option<JoinHandle<Result<()>>>,
+    /// The metadata service in the guest, while customizers run.
+    relay: Option<Relay>,
     /// Keeps the nodes below us from being evicted.
     holds: Vec<UseLock>,
 }
@@ -128,7 +134,7 @@ impl Live {
         fs::create_dir_all(&work).code(ErrorCode::InternalError, || at(&work))?;
         let mut live_from = prepare(run, chain, from, &work).await?;
         let machine = power_on(run, chain, &work, &mut live_from).await?;
-        let guest = match connect(run, machine.as_ref(), &live_from).await {
+        let guest = match connect(run, &chain.shape, machine.as_ref(), &live_from).await {
             Ok(guest) => guest,
             Err(error) => return Err(run.with_evidence(error, machine.as_ref()).await),
         };
@@ -142,8 +148,39 @@ impl Live {
             since_ram: live_from.since_ram,
             ram_cost: live_from.ram_cost,
             publishing: None,
+            relay: None,
             holds: live_from.hold.take().into_iter().collect(),
         })
+    }
+
+    /// Lets scripts in the guest reach the metadata service, if the template asks for one and there is
+    /// one. A guest that cannot have it is told: its scripts find out for themselves.
+    pub(super) async fn serve_metadata(&mut self, run: &Run<'_>, plan: &Plan) -> Result<()> {
+        let (Some(_), Some(metadata)) = (plan.identities(), &plan.metadata) else { return Ok(()) };
+        if self.relay.is_some() {
+            return Ok(());
+        }
+        let limit = run.request.boot_timeout;
+        let guest = self.machine.connect(&self.access, limit, &run.cx.cancel);
+        let guest = guest.await.map_err(machine_error)?;
+        let started = Relay::start(&run.cx, guest, metadata.clone(), metadata::WELL_KNOWN);
+        match unless_gone(self.machine.as_ref(), started).await {
+            Ok(relay) => self.relay = Some(relay),
+            Err(error) => run.cx.events.warn(format!(
+                "scripts cannot use vmProfile.userAssignedIdentities: {error} {}",
+                error.details.join("; ")
+            )),
+        }
+        Ok(())
+    }
+
+    /// Takes the metadata service out of the guest.
+    pub(super) async fn end_metadata(&mut self, run: &Run<'_>) {
+        if let Some(relay) = self.relay.take()
+            && let Err(error) = relay.stop().await
+        {
+            run.cx.events.warn(error.to_string());
+        }
     }
 
     /// Makes the state of the machine a node; the machine goes on upon it. `making` is given back
@@ -181,6 +218,7 @@ impl Live {
         let request = Seal {
             next_disk: next.join("disk.qcow2"),
             next_vars: chain.shape.uefi.then(|| next.join("vars.qcow2")),
+            next_data: data_disks::files(&chain.shape, &next),
             ram: wanted.then(|| self.work.join("ram")),
         };
         let sealed = self.machine.seal(&request).await.map_err(machine_error)?;
@@ -363,7 +401,8 @@ async fn first_boot(
     work: &Path,
 ) -> Result<Prepared> {
     let below = format!("../../sources/{}", source.digest);
-    overlays(run, chain, work, &below).await?;
+    system_overlays(run, chain, work, &below).await?;
+    data_disks::first(run, &chain.shape, work).await?;
     let access = Access::generate(BUILD_USER).map_err(machine_error)?;
     let seed = work.join("seed.img");
     let contents = Seed { instance_id: &run.id, access: &access, network: !source.brings_network };
@@ -408,7 +447,12 @@ async fn go_on(
     })
 }
 
-async fn connect(run: &Run<'_>, machine: &dyn Machine, p: &Prepared) -> Result<Box<dyn Guest>> {
+async fn connect(
+    run: &Run<'_>,
+    shape: &Shape,
+    machine: &dyn Machine,
+    p: &Prepared,
+) -> Result<Box<dyn Guest>> {
     let limit = run.request.boot_timeout;
     let guest = machine.connect(&p.access, limit, &run.cx.cancel).await.map_err(machine_error)?;
     let mut entropy = [0; 64];
@@ -427,6 +471,10 @@ async fn connect(run: &Run<'_>, machine: &dyn Machine, p: &Prepared) -> Result<B
     if !exit.success() {
         run.cx.events.warn(format!("the guest's own start-up checks {exit}; going on"));
     }
+    if p.resume_from.is_none() {
+        let named = data_disks::name(run, shape, guest.as_ref());
+        unless_gone(machine, named).await?;
+    }
     Ok(guest)
 }
 
@@ -438,8 +486,14 @@ fn not_booted(limit: Duration) -> Error {
     .hint("look at the serial log; goldsmith build --boot-timeout gives it longer")
 }
 
-/// Fresh overlays in `work` upon the files of the same name in `below` (relative to `work`).
+/// Fresh overlays in `work` upon the files of the same name in the node `below` (relative to `work`).
 async fn overlays(run: &Run<'_>, chain: &Chain, work: &Path, below: &str) -> Result<()> {
+    system_overlays(run, chain, work, below).await?;
+    data_disks::upon(run, &chain.shape, work, Path::new(below)).await
+}
+
+/// The same for what every machine has: `below` may be a source image too.
+async fn system_overlays(run: &Run<'_>, chain: &Chain, work: &Path, below: &str) -> Result<()> {
     let below = Path::new(below);
     let disk_bytes = chain.shape.disk_bytes;
     disk::create_overlay(run.host, &work.join("disk.qcow2"), &below.join("disk.qcow2"), disk_bytes)
@@ -467,6 +521,7 @@ impl Run<'_> {
                 Firmware::Bios
             },
             disk: work.join("disk.qcow2"),
+            data: data_disks::files(&chain.shape, work),
             seed: Some(prepared.seed.clone()),
             forwards: vec![(0, 22)],
             resume_from: prepared.resume_from.clone(),

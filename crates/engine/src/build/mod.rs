@@ -7,10 +7,12 @@
 mod access;
 mod advance;
 mod chain;
+mod data_disks;
 mod freshness;
 mod history;
 mod kept;
 mod live;
+mod machine;
 mod plan;
 mod report;
 mod wanted;
@@ -28,6 +30,7 @@ pub use chain::{Chain, Link, Role, age};
 pub use freshness::{CACHE_TAG, Freshness};
 pub use history::{Forecast, Hit, forecast};
 pub use kept::{Kept, kept};
+pub use machine::check_machine;
 pub use plan::{Input, Plan, PlannedStep, resolve};
 pub use report::Report;
 pub use wanted::Wanted;
@@ -149,16 +152,26 @@ async fn forge(run: &Run<'_>, plan: &Plan, live: &mut Option<Live>) -> Result<Re
         .step(Step::Source, &plan.source.title(), SOURCE_LIMIT, plan.source.obtain(cx, run.host))
         .await?;
     plan.check_disk(&source)?;
+    let data = data_disks::check(&plan.template, source.data.len())?;
+    export::check_data(&run.request.exports, data)?;
     let distributors = &plan.template.properties.distribute;
     let targets = distribute::check(cx, distributors, Some(source.version()))?;
     let chain = Chain::compute(plan, &source, run.host, &run.store, run.request.freshness, &run.id);
     history::remember(&cx.layout, plan, &chain);
+    if plan.identities().is_some() && plan.metadata.is_none() {
+        cx.events.warn(
+            "scripts cannot use vmProfile.userAssignedIdentities: a local build has no authority that \
+             gives out tokens; run the template with the service",
+        );
+    }
 
     let (sealed, _held) = advance(run, plan, &source, &chain, live).await?;
 
     let image = cx
         .step(Step::Convert, "standalone image", DISTRIBUTE_LIMIT, async {
-            distribute::standalone(cx, run.host, &sealed.disk(), &sealed.artifact_key()).await
+            let key = sealed.artifact_key();
+            let image = distribute::standalone(cx, run.host, &sealed.disk(), &key).await?;
+            image.with_data(cx, run.host, &sealed).await
         })
         .await?;
     let facts = distribute::Facts {

@@ -70,7 +70,16 @@ impl Local {
     pub fn new(app: &App, host: Host, backend: Arc<dyn Backend>, limits: Limits) -> Self {
         let (layout, feeds) = (app.settings().layout.clone(), app.feeds().clone());
         let active = Mutex::default();
-        Self { inner: Arc::new(Inner { layout, host, backend, feeds, limits, active }) }
+        Self {
+            inner: Arc::new(Inner {
+                layout,
+                host,
+                backend,
+                feeds,
+                limits,
+                active,
+            }),
+        }
     }
 }
 
@@ -185,7 +194,12 @@ impl Inner {
             run_id: Some(job.run_id),
         };
         let template = parse(&job.input)?;
-        let input = Input { name: job.template, template, base_dir: PathBuf::from("/") };
+        let input = Input {
+            name: job.template,
+            template,
+            base_dir: PathBuf::from("/"),
+            metadata: None,
+        };
         let plan = tokio::select! {
             biased;
             () = cx.cancel.cancelled() => {
@@ -200,7 +214,8 @@ impl Inner {
                 return Err(Error::all(errors).err().unwrap_or_else(none));
             }
         };
-        build::build(&cx, &self.host, self.backend.as_ref(), &plan, &request).await.map(|_| ())
+        let built = build::build(&cx, &self.host, self.backend.as_ref(), &plan, &request);
+        Box::pin(built).await.map(|_| ())
     }
 }
 

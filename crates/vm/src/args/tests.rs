@@ -28,6 +28,7 @@ fn spec() -> MachineSpec {
         memory_mib: 2048,
         firmware: Firmware::Uefi { vars: "/data/runs/1/vars.qcow2".into() },
         disk: "/data/runs/1/disk.qcow2".into(),
+        data: Vec::new(),
         seed: Some("/data/runs/1/seed.img".into()),
         forwards: vec![(0, 22)],
         resume_from: None,
@@ -64,6 +65,17 @@ fn bios_machine_under_kvm_resumed() {
         ..spec()
     };
     assert_snapshot!(lines(&host(Accel::Kvm), &spec));
+}
+
+#[test]
+fn data_disks_have_the_lun_of_their_place() {
+    let data = vec!["/data/runs/1/data0.qcow2".into(), "/data/runs/1/data1.qcow2".into()];
+    let with = lines(&host(Accel::Kvm), &MachineSpec { data, ..spec() });
+    let without = lines(&host(Accel::Kvm), &spec());
+    let kept: Vec<&str> = without.lines().collect();
+    let added: Vec<&str> = with.lines().filter(|line| !kept.contains(line)).collect();
+    assert_snapshot!(added.join("\n"));
+    assert_eq!(with.lines().count(), kept.len() + added.len(), "nothing else is changed");
 }
 
 #[test]

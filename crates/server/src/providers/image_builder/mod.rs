@@ -15,6 +15,7 @@
 mod body;
 mod check;
 mod delete;
+mod machine;
 mod outputs;
 mod patch;
 mod pin;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{
     PATCH_TEMPLATE, advance, body,
     check::{self, invalid},
-    load,
+    load, machine,
     run::{busy, input},
     settle, template_not_found, until_done, version,
 };
@@ -187,11 +187,13 @@ impl Change {
                 let target = "properties.vmProfile.userAssignedIdentities";
                 check::identity(app, target, &id.to_string()).await?;
             }
-            settle::sizes(typed).map_err(|error| {
+            let refuse = |error: engine::error::Error| {
                 let target = error.target.clone().unwrap_or_default();
                 let hint = error.hint.clone().unwrap_or_default();
                 invalid(&target, format_args!("{error}; {hint}"))
-            })?;
+            };
+            settle::sizes(typed).map_err(refuse)?;
+            machine::check(app, typed).await.map_err(refuse)?;
         }
         if self.distribute.is_some() {
             keeps_targets(typed, template)?;

@@ -8,7 +8,7 @@ use api::{
 use engine::{error::Error, vm_size};
 use serde_json::{Value, json};
 
-use super::{advance, check, pin, run, source, staging, until_done};
+use super::{advance, check, machine, pin, run, source, staging, until_done};
 use crate::{
     App,
     operation::{
@@ -134,6 +134,9 @@ async fn prepare(
         Ok(exact) => exact,
         Err(error) => return Ok(Err(error.into())),
     };
+    if let Err(error) = machine::check(app, &typed).await {
+        return Ok(Err(error.into()));
+    }
     if exact.os_type.as_deref() == Some("Linux")
         && let Err(error) = goes_with_linux(&typed)
     {
