@@ -30,6 +30,7 @@ use super::{
     Capacity,
     executor::{Ended, Executor, Job, Seen},
     journal::Journal,
+    metadata::OfRun,
 };
 use crate::{App, live::Feeds};
 
@@ -51,6 +52,7 @@ pub struct Local {
 }
 
 struct Inner {
+    app: App,
     layout: Layout,
     host: Host,
     backend: Arc<dyn Backend>,
@@ -72,6 +74,7 @@ impl Local {
         let active = Mutex::default();
         Self {
             inner: Arc::new(Inner {
+                app: app.clone(),
                 layout,
                 host,
                 backend,
@@ -185,6 +188,7 @@ impl Inner {
         let _in_use = engine::cache::in_use(&self.layout)
             .code(ErrorCode::HostNotReady, || "cannot lock the cache".to_owned())?;
         let cx = Cx::new(self.layout.clone(), events, cancel);
+        let metadata = Arc::new(OfRun::new(&self.app, &job));
         let request = Request {
             exports: Vec::new(),
             freshness: freshness(&job.input)?,
@@ -198,7 +202,7 @@ impl Inner {
             name: job.template,
             template,
             base_dir: PathBuf::from("/"),
-            metadata: None,
+            metadata: Some(metadata),
         };
         let plan = tokio::select! {
             biased;

@@ -15,6 +15,7 @@ mod choose;
 mod executor;
 mod journal;
 mod local;
+mod metadata;
 mod outcome;
 mod row;
 mod status;
