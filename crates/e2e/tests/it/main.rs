@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests start programs")]
 
 mod cancel;
+mod data_disks;
 mod failure;
 mod forge;
+mod identity;
 mod input;
 mod keep;
 mod service;

@@ -1,5 +1,7 @@
 //! The service from outside, without the socket: a real database, real tokens.
 
+mod machine;
+
 use axum::{Router, body::Body, extract::Request, response::Response};
 use engine::layout::Layout;
 use http::StatusCode;
@@ -21,6 +23,7 @@ use crate::{
 const TENANT: &str = "0b0e1c4a-7b3c-4b57-9f65-1d8f2a6b3c4d";
 
 struct Place {
+    app: App,
     router: Router,
     store: Store,
     ci: Credentials,
@@ -44,9 +47,14 @@ impl Place {
             Auth::new(SigningKey::obtain(dir.path()).unwrap(), TENANT.to_owned(), store.clone());
         let app = App::new(settings, store.clone(), CancellationToken::new());
         let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let site =
-            Site::new(app, auth, vec!["localhost".to_owned()], "localhost:1".to_owned(), metrics);
-        Self { router: router(site), store, ci, _dir: dir }
+        let site = Site::new(
+            app.clone(),
+            auth,
+            vec!["localhost".to_owned()],
+            "localhost:1".to_owned(),
+            metrics,
+        );
+        Self { app, router: router(site), store, ci, _dir: dir }
     }
 
     async fn send(&self, method: &str, path: &str, token: &str, body: impl Into<Body>) -> Response {
