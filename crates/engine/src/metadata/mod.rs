@@ -135,8 +135,9 @@ impl Drop for Relay {
     }
 }
 
+/// Not `GuestUnreachable`: the guest is there, only the relay is not.
 fn failed(what: &str) -> Error {
-    Error::new(ErrorCode::GuestUnreachable, format!("the metadata service in the guest: {what}"))
+    Error::new(ErrorCode::InternalError, format!("the metadata service in the guest: {what}"))
 }
 
 /// Runs the relay in the guest and answers what it passes on.

@@ -23,18 +23,19 @@ use crate::disks::{MIB, Setting, setting};
 
 const GIB: u64 = 1 << 30;
 
-fn id(name: &str) -> String {
+pub(crate) fn id(name: &str) -> String {
     format!("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/{name}")
 }
 
-struct Forge {
-    s: Setting,
-    fake: Fake,
+/// A store with an image to build on, and a machine that plays along.
+pub(crate) struct Forge {
+    pub(crate) s: Setting,
+    pub(crate) fake: Fake,
 }
 
 impl Forge {
     /// With one managed image, `base`, to build on.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let (s, fake) = (setting().await, Fake::new());
         let then = Then::Gone(Ended::GuestShutdown);
         fake.on("generalize", Reaction { then, ..Reaction::out("GENERALIZED\n") });
@@ -91,7 +92,7 @@ impl Forge {
         build::resolve(&self.s.cx, input).await
     }
 
-    async fn build(&self, plan: &Plan, exports: &[&str]) -> Result<Report> {
+    pub(crate) async fn build(&self, plan: &Plan, exports: &[&str]) -> Result<Report> {
         let export = |spec: &&str| {
             let (format, name) = spec.split_once('=').unwrap();
             format!("{format}={}", self.s.path(name).display()).parse().unwrap()

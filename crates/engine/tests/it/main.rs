@@ -5,4 +5,5 @@ mod data_disks;
 mod disks;
 mod distribute;
 mod export;
+mod identities;
 mod matrix;

@@ -20,6 +20,7 @@ use crate::{
     store::Store,
 };
 
+const SUBSCRIPTION: &str = "5d4e1c4a-7b3c-4b57-9f65-1d8f2a6b3c4d";
 const TENANT: &str = "0b0e1c4a-7b3c-4b57-9f65-1d8f2a6b3c4d";
 
 struct Place {
@@ -41,7 +42,7 @@ impl Place {
             dir: dir.path().to_owned(),
             regions: vec!["westus2".to_owned()],
             tenant: TENANT.to_owned(),
-            subscription: "s".to_owned(),
+            subscription: SUBSCRIPTION.to_owned(),
         };
         let auth =
             Auth::new(SigningKey::obtain(dir.path()).unwrap(), TENANT.to_owned(), store.clone());
@@ -198,8 +199,10 @@ async fn the_directory_knows_service_principals_and_managed_identities() {
     let place = Place::new().await;
     let now = jiff::Timestamp::now();
     let identity = crate::store::Resource {
-        id: "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i".to_owned(),
-        subscription: "s".to_owned(),
+        id: format!(
+            "/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i"
+        ),
+        subscription: SUBSCRIPTION.to_owned(),
         group: "g".to_owned(),
         kind: "microsoft.managedidentity/userassignedidentities".to_owned(),
         name: "i".to_owned(),
