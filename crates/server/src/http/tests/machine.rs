@@ -111,6 +111,25 @@ impl Forge {
         self.get(&template(name)).await["properties"].clone()
     }
 
+    /// Runs are carried out from now on.
+    async fn work(&self, fake: Fake) {
+        let host = Host::probe(None).await.unwrap();
+        let (boot_timeout, cache_bytes) = (Duration::from_secs(5), u64::MAX);
+        let limits = Limits { boot_timeout, cache_bytes, capacity: None };
+        let app = &self.place.app;
+        start(app.clone(), Arc::new(Local::new(app, host, Arc::new(fake), limits)));
+    }
+
+    async fn run(&self, name: &str) {
+        let run = format!("{}/run?api-version=2025-10-01", template(name));
+        let accepted = self.place.send("POST", &run, &self.token, "").await;
+        assert_eq!(accepted.status(), StatusCode::ACCEPTED);
+    }
+
+    async fn status(&self, name: &str) -> Value {
+        self.get(&template(name)).await["properties"]["lastRunStatus"].clone()
+    }
+
     /// Fails unless it is refused at once, at that field.
     async fn refused(&self, more: Value, target: &str, text: &str) {
         let (status, answer) = self.template("bad", more.clone()).await;
@@ -240,11 +259,17 @@ async fn data_disks_have_a_size_and_a_limit() {
     assert_eq!(kept["additionalDataDisks"], json!([{ "sizeGB": 1 }, { "sizeGB": 32_767 }]));
 }
 
-/// A guest whose first script hangs, and what tells that it does.
-fn hanging() -> (Fake, Arc<Notify>) {
-    let (fake, reached) = (Fake::new(), Arc::new(Notify::new()));
+/// A guest that plays along.
+fn willing() -> Fake {
+    let fake = Fake::new();
     let then = Then::Gone(Ended::GuestShutdown);
     fake.on("generalize", Reaction { then, ..Reaction::out("GENERALIZED\n") });
+    fake
+}
+
+/// A guest whose first script hangs, and what tells that it does.
+fn hanging() -> (Fake, Arc<Notify>) {
+    let (fake, reached) = (willing(), Arc::new(Notify::new()));
     let tell = reached.clone();
     fake.on_call("mktemp", move |_, _| {
         tell.notify_one();
@@ -253,22 +278,67 @@ fn hanging() -> (Fake, Arc<Notify>) {
     (fake, reached)
 }
 
+#[tokio::test]
+async fn the_image_and_the_version_of_a_run_have_its_data_disks() {
+    let forge = Forge::new().await;
+    forge.work(willing()).await;
+    let gallery = format!("{GROUP}/providers/Microsoft.Compute/galleries/g");
+    let definition = format!("{gallery}/images/d");
+    let identifier = json!({ "publisher": "p", "offer": "o", "sku": "s" });
+    let properties = json!({
+        "osType": "Linux", "osState": "Generalized", "hyperVGeneration": "V2",
+        "identifier": identifier,
+    });
+    for (path, properties) in [(&gallery, json!({})), (&definition, properties)] {
+        let body = json!({ "location": "westus2", "properties": properties });
+        let (status, answer) = forge.put(path, "2024-03-03", &body).await;
+        assert!(status.is_success(), "{answer}");
+    }
+    let targets = json!([
+        { "type": "ManagedImage", "runOutputName": "out", "location": "westus2",
+            "imageId": image("made") },
+        { "type": "SharedImage", "runOutputName": "shared", "galleryImageId": definition,
+            "targetRegions": [{ "name": "westus2" }] },
+    ]);
+    let disks = json!([{ "sizeGB": 2 }, { "sizeGB": 1 }]);
+    forge.settled("t", json!({ "additionalDataDisks": disks, "distribute": targets })).await;
+    forge.run("t").await;
+    until(async || forge.status("t").await["runState"] != "Running").await;
+    let ended = forge.status("t").await;
+    assert_eq!(ended["runState"], "Succeeded", "{ended}");
+
+    let get = async |path: &str, version: &str| {
+        let path = format!("{path}?api-version={version}");
+        let answer = value(forge.place.send("GET", &path, &forge.token, "").await).await;
+        answer["properties"]["storageProfile"].clone()
+    };
+    let disks = |list: &Value, size: &str| -> Vec<(Option<u64>, Option<u64>)> {
+        let disks = list.as_array().expect("a list").iter();
+        disks.map(|disk| (disk["lun"].as_u64(), disk[size].as_u64())).collect()
+    };
+    let expected = [(Some(0), Some(2)), (Some(1), Some(1))];
+    let storage = get(&image("made"), "2024-07-01").await;
+    assert_eq!(disks(&storage["dataDisks"], "diskSizeGB"), expected, "{storage}");
+    let storage = get(&format!("{definition}/versions/0.0.1"), "2024-03-03").await;
+    assert_eq!(disks(&storage["dataDiskImages"], "sizeInGB"), expected, "{storage}");
+
+    // What is built on it has them, too.
+    let source = json!({ "type": "ManagedImage", "imageId": image("made") });
+    let more = vec![json!({ "sizeGB": 1 }); 63];
+    let many = json!({ "source": source, "additionalDataDisks": more });
+    forge.failed("many", many, &["65 data disks, with the 2 of the source image"]).await;
+}
+
 // conformance: 99
 #[tokio::test]
 async fn a_run_that_takes_too_long_fails_with_the_words_that_tools_look_for() {
     let forge = Forge::new().await;
     let (fake, reached) = hanging();
-    let host = Host::probe(None).await.unwrap();
-    let limits =
-        Limits { boot_timeout: Duration::from_secs(5), cache_bytes: u64::MAX, capacity: None };
-    let app = &forge.place.app;
-    let _working = start(app.clone(), Arc::new(Local::new(app, host, Arc::new(fake), limits)));
+    forge.work(fake).await;
     forge.settled("slow", json!({ "buildTimeoutInMinutes": 7 })).await;
-    let run = format!("{}/run?api-version=2025-10-01", template("slow"));
-    let accepted = forge.place.send("POST", &run, &forge.token, "").await;
-    assert_eq!(accepted.status(), StatusCode::ACCEPTED);
+    forge.run("slow").await;
     reached.notified().await;
-    let status = async || forge.get(&template("slow")).await["properties"]["lastRunStatus"].clone();
+    let status = async || forge.status("slow").await;
     until(async || status().await["runSubState"] == "Customizing").await;
     // The template's seven minutes pass while everything stands still.
     tokio::time::pause();
