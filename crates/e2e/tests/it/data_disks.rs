@@ -3,10 +3,9 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
-use e2e::{Lab, fresh, template_named, text, wait_for};
+use e2e::{Lab, fresh, template_named, text};
 use serde_json::{Value, json};
 
 const GIB: u64 = 1 << 30;
@@ -23,19 +22,6 @@ const FILL: [&str; 9] = [
     "sudo sh -c 'head -c 200M /dev/zero | tr \\\\000 x > /data/noise && sync && rm /data/noise && sync'",
     "sudo fstrim -v /data",
 ];
-
-/// Says on the console what is on the data disk, but not during builds, which have a seed.
-const TELL: &str = "sudo tee /etc/systemd/system/tell.service > /dev/null <<UNIT
-[Unit]
-RequiresMountsFor=/data
-ConditionPathExists=!/dev/vdb
-[Service]
-Type=oneshot
-ExecStart=/bin/sh -c 'echo the ledger is \\$(cat /data/hello) > /dev/ttyS0'
-[Install]
-WantedBy=multi-user.target
-UNIT
-sudo systemctl enable tell.service";
 
 fn with(customize: &Value, image: &str, change: impl FnOnce(&mut Value)) -> String {
     let mut template: Value = serde_json::from_str(&template_named(image, customize)).unwrap();
@@ -69,10 +55,7 @@ fn a_data_disk_is_filled_carried_by_the_image_and_there_for_the_next_build() {
     let lab = Lab::new();
     let mut fill = vec![fresh()];
     fill.extend(FILL.map(str::to_owned));
-    let customize = json!([
-        { "type": "Shell", "name": "fill", "inline": fill },
-        { "type": "Shell", "name": "tell", "inline": [TELL] }
-    ]);
+    let customize = json!([{ "type": "Shell", "name": "fill", "inline": fill }]);
     let file = lab.write(
         "vault.json",
         with(&customize, "vault", |properties| {
@@ -104,7 +87,6 @@ fn a_data_disk_is_filled_carried_by_the_image_and_there_for_the_next_build() {
     assert_eq!(read(&data, "vpc", "/hello"), "golden\n");
 
     it_is_there_for_the_next_build(&lab, &built);
-    it_is_there_when_the_image_boots(&lab);
 }
 
 fn it_is_there_for_the_next_build(lab: &Lab, base: &Value) {
@@ -131,17 +113,4 @@ fn it_is_there_for_the_next_build(lab: &Lab, base: &Value) {
     assert!(blank["actualSize"].as_u64().unwrap() < 1 << 20, "{blank}");
     let (first, _) = data_disk(lab, "vault", 0);
     assert_eq!(read(&first, "qcow2", "/more"), "", "the image it was built on is as it was");
-}
-
-fn it_is_there_when_the_image_boots(lab: &Lab) {
-    let mut boot = lab.start(&["image", "boot", "vault"]);
-    let ready = boot.wait_for("the machine", |event| event["kind"] == "booting");
-    let serial = PathBuf::from(text(&ready["serial"]));
-    wait_for("the console's word", Duration::from_secs(300), || {
-        let said = std::fs::read(&serial).unwrap_or_default();
-        String::from_utf8_lossy(&said).contains("the ledger is golden")
-    });
-    boot.signal(rustix::process::Signal::INT);
-    boot.end_within(Duration::from_secs(10));
-    lab.assert_clean();
 }

@@ -10,6 +10,8 @@ use crate::{
 };
 
 const GIB: u64 = 1024 * 1024 * 1024;
+/// The largest OS disk in Azure.
+const MOST_GB: u32 = 4095;
 
 /// Looks at size, OS disk and data disks. Used before a build and by the service at submission.
 ///
@@ -21,7 +23,7 @@ pub fn check_machine(template: &Template, source: &Facts) -> Result<VmSize> {
     let size = vm_size::for_source(given, source.generation, &source.architecture);
     let gb = profile.map_or(0, |profile| profile.os_disk_size_gb);
     let mut errors = Vec::new();
-    errors.extend(source.disk_bytes.and_then(|bytes| check_os_disk(gb, bytes).err()));
+    errors.extend(check_os_disk(gb, source.disk_bytes.unwrap_or(0)).err());
     errors.extend(data_disks::check(template, source.data_disks).err());
     match size {
         Ok(size) => Error::all(errors).map(|()| size),
@@ -32,15 +34,22 @@ pub fn check_machine(template: &Template, source: &Facts) -> Result<VmSize> {
     }
 }
 
-/// Refuses a disk that is smaller than its source: it can only grow.
+/// Refuses a disk that is smaller than its source, since it can only grow, or larger than there are.
 pub(super) fn check_os_disk(gb: u32, source_bytes: u64) -> Result<()> {
+    let field = "properties.vmProfile.osDiskSizeGB";
+    if gb > MOST_GB {
+        let text = format!("osDiskSizeGB is {gb}, and an OS disk has at most {MOST_GB}");
+        return Err(Error::new(ErrorCode::ValidationFailed, text)
+            .target(field)
+            .hint("for more room add data disks: additionalDataDisks"));
+    }
     if gb == 0 || u64::from(gb) * GIB >= source_bytes {
         return Ok(());
     }
     let needs = source_bytes.div_ceil(GIB);
     let text = format!("osDiskSizeGB is {gb} but the source image needs {needs}");
     Err(Error::new(ErrorCode::ValidationFailed, text)
-        .target("properties.vmProfile.osDiskSizeGB")
+        .target(field)
         .hint("the OS disk can only grow; leave osDiskSizeGB out to take the source's size"))
 }
 
@@ -55,5 +64,7 @@ mod tests {
         let error = check_os_disk(3, 3 * GIB + 1).unwrap_err();
         assert_eq!(error.target.as_deref(), Some("properties.vmProfile.osDiskSizeGB"));
         assert!(error.message.contains("is 3 but the source image needs 4"), "{error}");
+        check_os_disk(4095, 0).unwrap();
+        assert!(check_os_disk(4096, 0).unwrap_err().message.contains("at most 4095"));
     }
 }

@@ -1,7 +1,7 @@
 //! Data disks from the template to the image and into the next build, on the scripted machine: the
 //! disks are real, the guest is not.
 
-use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use api::{
     ErrorCode,
@@ -12,6 +12,7 @@ use engine::{
     error::{Error, Result},
     image_file::footer,
     store::{Labels, Origin, Payload, Store, StoredImage, address::Address},
+    trial::{self, Trial},
 };
 use serde_json::{Value, json};
 use vm::{
@@ -141,7 +142,7 @@ async fn the_template_s_disks_are_on_the_machine_and_in_everything_it_gives() {
         json!({ "type": "VHD", "runOutputName": "disk" }),
     ];
     let plan = forge.plan_to("base", &targets, &[2, 1]).await.unwrap();
-    let report = forge.build(&plan, &["qcow2=out.qcow2", "raw=out.raw"]).await.unwrap();
+    let report = forge.build(&plan, &["qcow2=out.qcow2"]).await.unwrap();
     let start = &forge.starts()[0];
     let names: Vec<_> = start.data.iter().map(|path| path.file_name().unwrap()).collect();
     assert_eq!(names, ["data0.qcow2", "data1.qcow2"]);
@@ -175,12 +176,14 @@ async fn the_template_s_disks_are_on_the_machine_and_in_everything_it_gives() {
         (None, &at("out.qcow2")),
         (Some(0), &at("out_dataDisk_0.qcow2")),
         (Some(1), &at("out_dataDisk_1.qcow2")),
-        (None, &at("out.raw")),
-        (Some(0), &at("out_dataDisk_0.raw")),
-        (Some(1), &at("out_dataDisk_1.raw")),
     ];
     assert_eq!(exported, expected);
-    assert_eq!(fs::metadata(at("out_dataDisk_0.raw")).unwrap().len(), 2 * GIB);
+    // The same from the store, later.
+    let again = format!("qcow2={}", at("again.qcow2").display()).parse().unwrap();
+    let written =
+        engine::export::of_stored(&forge.s.cx, &forge.s.host, &image, &[again]).await.unwrap();
+    assert_eq!(written.len(), 3);
+    assert!(at("again_dataDisk_1.qcow2").is_file());
 
     // Nothing changed: nothing is started. Another size is another machine.
     forge.made("base", "made", &[2, 1]).await;
@@ -204,6 +207,29 @@ async fn a_source_brings_its_disks_and_the_template_s_come_after() {
     assert_eq!(sizes(&forge.stored("grandchild")), [2, 1]);
     // A snapshot of the same disks in the same order would be the same image.
     assert_eq!(forge.starts().len(), 3);
+}
+
+#[tokio::test]
+async fn a_trial_has_overlays_on_the_image_s_disks() {
+    let forge = Forge::new().await;
+    forge.made("base", "made", &[1]).await;
+    let image = forge.stored("made");
+    let trial = Trial {
+        disk: image.disk(),
+        format: "qcow2".into(),
+        virtual_size: image.record.virtual_size,
+        data: image.data().into_iter().map(|disk| (disk.disk, disk.virtual_size)).collect(),
+        uefi: true,
+        vcpus: 1,
+        memory_mib: 512,
+        publish: Vec::new(),
+    };
+    let cx = &forge.s.cx;
+    let running = |_: &[(u16, u16)], _: &Path| cx.cancel.cancel();
+    trial::run(cx, &forge.s.host, &forge.fake, &trial, running).await.unwrap();
+    let started = forge.starts().pop().unwrap();
+    assert_eq!(started.data, [started.run_dir.join("data0.qcow2")]);
+    assert!(!started.data[0].exists(), "it went with the machine");
 }
 
 #[tokio::test]

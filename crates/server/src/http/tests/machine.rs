@@ -64,8 +64,18 @@ impl Forge {
     }
 
     async fn put(&self, path: &str, version: &str, body: &Value) -> (StatusCode, Value) {
+        self.send("PUT", path, version, body).await
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        version: &str,
+        body: &Value,
+    ) -> (StatusCode, Value) {
         let path = format!("{path}?api-version={version}");
-        let mut request = Request::builder().method("PUT").uri(path).header("host", "localhost:1");
+        let mut request = Request::builder().method(method).uri(path).header("host", "localhost:1");
         request = request
             .header("authorization", format!("Bearer {}", self.token))
             .header("content-type", "application/json");
@@ -195,6 +205,12 @@ async fn an_os_disk_is_as_large_as_its_source_or_larger() {
         assert_eq!(kept["provisioningState"], "Succeeded", "{kept}");
         assert_eq!(kept["vmProfile"]["osDiskSizeGB"], gb, "{kept}");
     }
+    forge.failed("huge", disk(4096), &["at most 4095"]).await;
+    // A change is held to the same.
+    let change = json!({ "properties": disk(2) });
+    let (status, answer) = forge.send("PATCH", &template("t30"), "2025-10-01", &change).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+    assert_eq!(answer["error"]["target"], "properties.vmProfile.osDiskSizeGB", "{answer}");
 }
 
 // conformance: 34
