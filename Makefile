@@ -28,6 +28,16 @@ bench: ## measure against Packer; writes target/bench/build.json
 	cargo build --quiet --release --bin goldsmith
 	cargo xtask bench
 
+.PHONY: bench-template
+bench-template: setup ## measure what parts of a template cost; writes target/bench/template.json
+	cargo build --quiet --release --bin goldsmith
+	cargo xtask bench-template
+
+.PHONY: bench-replication
+bench-replication: ## measure copying to regions; writes target/bench/replication.json
+	cargo build --quiet --release --bin goldsmith
+	cargo xtask bench-replication
+
 .PHONY: load
 load: setup ## measure the service under load; writes target/bench/api.json
 	cargo build --quiet --release --bin goldsmith --bin goldsmith-load

@@ -3,11 +3,15 @@
 # Both virtual environments are kept under the cache folder and made again when their list changes.
 #
 #   scripts/clients.sh             all of them
-#   scripts/clients.sh az|sdk|protocol|template_rules|fuzz|faults [pytest's options]
+#   scripts/clients.sh PART [pytest's options]   one of the parts below, or az
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/goldsmith-e2e
+# Each is tests/clients/test_PART.py.
+readonly parts=(
+  protocol template_rules invalid_templates sources distribute staging patch_delete validation optimize runs triggers sdk fuzz faults
+)
 export PYTHONDONTWRITEBYTECODE=1
 
 say() { printf 'clients: %s\n' "$*"; }
@@ -39,13 +43,11 @@ main() {
   cargo build --quiet --bin goldsmith
   GOLDSMITH=$PWD/${CARGO_TARGET_DIR:-target}/debug/goldsmith
   export GOLDSMITH
-  local az="" sdk
+  local az="" name sdk
   sdk=$(environment sdk)
-  if [ -z "$only" ] || [ "$only" = protocol ]; then part protocol "$sdk" "$@"; fi
-  if [ -z "$only" ] || [ "$only" = template_rules ]; then part template_rules "$sdk" "$@"; fi
-  if [ -z "$only" ] || [ "$only" = sdk ]; then part sdk "$sdk" "$@"; fi
-  if [ -z "$only" ] || [ "$only" = fuzz ]; then part fuzz "$sdk" "$@"; fi
-  if [ -z "$only" ] || [ "$only" = faults ]; then part faults "$sdk" "$@"; fi
+  for name in "${parts[@]}"; do
+    if [ -z "$only" ] || [ "$only" = "$name" ]; then part "$name" "$sdk" "$@"; fi
+  done
   if [ -z "$only" ] || [ "$only" = az ]; then
     az=$(environment az)
     AZ=$az/bin/az part az "$az" "$@"

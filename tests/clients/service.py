@@ -12,6 +12,7 @@ import requests
 
 GOLDSMITH = os.environ["GOLDSMITH"]
 READY_WITHIN_S = 60
+WITHIN_S = 60
 
 
 def free_port():
@@ -21,15 +22,17 @@ def free_port():
 
 
 class Service:
-    """The server with its own data folder. `backend` is `scripted` (no machine) or `qemu`."""
+    """The server with its own data folder. `backend` is `scripted` (no machine) or `qemu`; `flags` are
+    further ones of `serve`."""
 
-    def __init__(self, folder, backend="scripted", cache=None):
+    def __init__(self, folder, backend="scripted", cache=None, flags=()):
         self.folder = pathlib.Path(folder)
         self.port = free_port()
         self.url = f"https://localhost:{self.port}"
         self.data = self.folder / "data"
         self.cache = pathlib.Path(cache) if cache else self.folder / "cache"
         self.backend = backend
+        self.flags = list(flags)
         self.process = None
         self.log = self.folder / "serve.log"
         self.credentials = None
@@ -38,6 +41,9 @@ class Service:
         command = [
             GOLDSMITH, "serve", "--listen", f"127.0.0.1:{self.port}", "--backend", self.backend,
             "--data-dir", str(self.data), "--cache-dir", str(self.cache), "--output", "json",
+            # The tests' own files are on loopback.
+            "--allow-fetch-from", "127.0.0.1",
+            *self.flags,
         ]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=self.log.open("a"), text=True
@@ -108,6 +114,16 @@ class Service:
         if self.process and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(timeout=30)
+
+
+def until(what, within=WITHIN_S):
+    """Asks again and again, until the answer is one."""
+    deadline = time.monotonic() + within
+    while True:
+        answer = what()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, what.__doc__ or "it did not come to that"
 
 
 def scrub(text):

@@ -88,6 +88,7 @@ def test_identities_and_galleries(world, group):
     assert [d["name"] for d in definitions] == ["web"]
 
 
+# conformance: 103, 128
 def test_a_template_from_a_file_is_run_and_leaves_its_outputs(world, group):
     az, service, folder = world
     file = folder / "template.json"
@@ -113,6 +114,7 @@ def test_a_template_from_a_file_is_run_and_leaves_its_outputs(world, group):
     assert az("image", "show", "-g", group, "-n", "web-image")["provisioningState"] == "Succeeded"
 
 
+# conformance: 26, 128
 def test_a_second_template_of_that_name_is_refused(world, group):
     az, service, folder = world
     file = folder / "again.json"
@@ -124,6 +126,7 @@ def test_a_second_template_of_that_name_is_refused(world, group):
     az("image", "builder", "delete", "-g", group, "-n", "twice", parse=False)
 
 
+# conformance: 128, 130
 def test_create_by_flags_and_defer(world, group):
     az, _, _ = world
     made = az("image", "builder", "create", "-g", group, "-n", "flags", "--image-source",
@@ -140,6 +143,7 @@ def test_create_by_flags_and_defer(world, group):
     az("image", "builder", "delete", "-g", group, "-n", "later", parse=False)
 
 
+# conformance: 108, 109, 132
 def test_identity_of_a_template(world, group):
     az, _, _ = world
     az("identity", "create", "-g", group, "-n", "other")
@@ -156,6 +160,7 @@ def test_identity_of_a_template(world, group):
     az("image", "builder", "delete", "-g", group, "-n", "who", parse=False)
 
 
+# conformance: 131
 def test_triggers(world, group):
     az, _, _ = world
     az("image", "builder", "create", "-g", group, "-n", "watched", "--image-source", templates.URN,
@@ -169,6 +174,7 @@ def test_triggers(world, group):
     assert az("image", "builder", "trigger", "list", *where) == []
 
 
+# conformance: 96, 100, 128, 130
 def test_cancel(world, group):
     az, service, folder = world
     file = folder / "slow.json"
@@ -184,6 +190,7 @@ def test_cancel(world, group):
     az("image", "builder", "show", "-g", group, "-n", "slow", code=3)
 
 
+# conformance: 5
 def test_generic_commands(world, group):
     az, service, _ = world
     kind = "Microsoft.VirtualMachineImages/imageTemplates"
@@ -201,6 +208,7 @@ def test_generic_commands(world, group):
     assert images and images[0]["urn"].startswith("Tests:tiny:")
 
 
+# conformance: 5, 26
 def test_resources_of_any_type_are_tagged_updated_and_acted_upon(world, group):
     az, _, _ = world
     kind = "Microsoft.VirtualMachineImages/imageTemplates"
@@ -291,11 +299,55 @@ def test_outputs_validators_and_error_handlers_are_put_together_first(world, gro
     assert made["validate"]["continueDistributeOnFailure"] is True
     assert made["errorHandling"] == {"onCustomizerError": "abort", "onValidationError": "cleanup"}
     assert made["optimize"]["vmBoot"]["state"] == "Enabled"
-    # Validators and optimization are taken and kept, and refused by the run: they are not there yet.
+    # Optimization is taken and kept, and refused by the run: it is not there yet.
     said = az("image", "builder", "run", *one, code=1)
     assert "UnsupportedFeature" in said, said
     shown = az("image", "builder", "show", *one)
     assert shown["lastRunStatus"]["runState"] == "Failed", shown["lastRunStatus"]
+
+
+# conformance: 86, 102, 136
+def test_the_staging_group_its_blobs_and_the_machine(world, group):
+    az, service, folder = world
+    file = folder / "staged.json"
+    made = templates.slow(service.subscription, group)
+    made["properties"]["customize"] = [{"type": "Shell", "inline": ["echo asleep", "sleep forever"]}]
+    file.write_text(json.dumps(made))
+    az("image", "builder", "create", "-g", group, "-n", "staged", "--image-template", str(file))
+    az("image", "builder", "run", "-g", group, "-n", "staged", "--no-wait", parse=False)
+    az("image", "builder", "wait", "-g", group, "-n", "staged", "--interval", "1", "--timeout", "60",
+       "--custom", "lastRunStatus.runSubState=='Customizing'", parse=False)
+    shown = az("image", "builder", "show", "-g", group, "-n", "staged")
+    staging = shown["exactStagingResourceGroup"].split("/")[-1]
+    assert az("group", "show", "-n", staging)["tags"]["imageTemplateName"] == "staged"
+    found = {one["type"].split("/")[-1]: one["name"] for one in az("resource", "list", "-g", staging)}
+    assert set(found) >= {"storageAccounts", "virtualMachines", "disks", "networkInterfaces"}, found
+    name = found["storageAccounts"]
+    account = az("storage", "account", "show", "-g", staging, "-n", name)
+    machine = az("vm", "list", "-g", staging)[0]
+    view = az("vm", "get-instance-view", "-g", staging, "-n", machine["name"])
+    assert "PowerState/running" in [status["code"] for status in view["instanceView"]["statuses"]]
+    assert "OperationNotAllowed" in az("vm", "delete", "-g", staging, "-n", machine["name"], "--yes", code=1)
+    assert az("network", "nic", "list", "-g", staging)[0]["virtualMachine"]["id"] == machine["id"]
+    assert az("disk", "list", "-g", staging)[0]["managedBy"] == machine["id"]
+
+    login = ["--blob-endpoint", account["primaryEndpoints"]["blob"], "--auth-mode", "login"]
+    assert [c["name"] for c in az("storage", "container", "list", *login)] == ["packerlogs"]
+    log = az("storage", "blob", "list", "-c", "packerlogs", *login)[0]["name"]
+    az("storage", "blob", "download", "-c", "packerlogs", "-n", log, "-f", str(folder / "log"), *login, parse=False)
+    assert "PACKER OUT asleep" in (folder / "log").read_text()
+    az("image", "builder", "cancel", "-g", group, "-n", "staged", parse=False)
+    az("image", "builder", "wait", "-g", group, "-n", "staged", "--interval", "1", "--timeout", "30",
+       "--custom", "lastRunStatus.runState=='Canceled'", parse=False)
+    assert az("vm", "list", "-g", staging) == []
+    # The run of the template `web` left a VHD as a blob.
+    uri = az("image", "builder", "show-runs", "-g", group, "-n", "web", "--output-name", "vhd")["artifactUri"]
+    endpoint, container, blob = uri.rsplit("/", 2)
+    login = ["--blob-endpoint", endpoint, "--auth-mode", "login"]
+    az("storage", "blob", "download", "-c", container, "-n", blob, "-f", str(folder / "vhd"), *login, parse=False)
+    assert (folder / "vhd").read_bytes()[-512:-504] == b"conectix"
+    az("image", "builder", "delete", "-g", group, "-n", "staged", parse=False)
+    assert az("group", "exists", "-n", staging) is False
 
 
 def test_a_gallery_version_goes_alone(world, group):

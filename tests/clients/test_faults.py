@@ -93,6 +93,7 @@ def settled(template):
     )
 
 
+# conformance: 137
 def test_kill_9_at_any_moment(service):
     chance = random.Random(20261124)
     numbers, kept, gone, runs = itertools.count(), set(), set(), set()

@@ -10,6 +10,7 @@ import templates
 from service import Service
 
 AIB = "providers/Microsoft.VirtualMachineImages/imageTemplates"
+SUBNET = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/net/subnets/{}"
 VERSIONS = ["2020-02-14", "2021-10-01", "2022-02-14", "2022-07-01", "2023-07-01", "2024-02-01", "2025-10-01"]
 
 
@@ -67,11 +68,13 @@ def code(answer):
     return answer.json()["error"]["code"]
 
 
+# conformance: 1
 def test_a_missing_template_is_404(arm):
     answer = arm("GET", f"resourceGroups/rg/{AIB}/none")
     assert (answer.status_code, code(answer)) == (404, "ResourceNotFound")
 
 
+# conformance: 2, 3
 def test_api_versions(arm):
     for version in VERSIONS + ["2019-05-01-preview"]:
         assert arm("GET", f"resourceGroups/rg/{AIB}", version).status_code == 200, version
@@ -81,11 +84,13 @@ def test_api_versions(arm):
     assert arm("GET", f"resourceGroups/rg/{AIB}", "yesterday").status_code == 400
 
 
+# conformance: 6
 def test_old_versions_have_the_bare_error(arm):
     assert "code" in arm("GET", f"resourceGroups/rg/{AIB}/none", "2020-02-14").json()
     assert "error" in arm("GET", f"resourceGroups/rg/{AIB}/none", "2021-10-01").json()
 
 
+# conformance: 5, 12, 13, 14, 15, 26, 32, 40, 91, 92, 94, 97, 103, 107, 113, 116
 def test_a_template_from_creation_to_deletion(arm, service):
     path = f"resourceGroups/rg/{AIB}/life"
     put = arm("PUT", path, json=body(service))
@@ -96,6 +101,7 @@ def test_a_template_from_creation_to_deletion(arm, service):
     assert put.headers["Retry-After"] == "1"
     done = finished(arm, put)
     assert done["status"] == "Succeeded" and done["name"] == done["name"].upper()
+    assert done["startTime"] <= done["endTime"]
     shown = arm("GET", f"resourcegroups/RG/providers/microsoft.virtualmachineimages//imagetemplates/LIFE").json()
     assert shown["name"] == "life"
     properties = shown["properties"]
@@ -127,7 +133,8 @@ def test_a_template_from_creation_to_deletion(arm, service):
     assert refused.status_code == 400
 
     delete = arm("DELETE", path)
-    assert delete.status_code == 202
+    assert delete.status_code == 202 and delete.content == b""
+    assert delete.headers["Location"] == delete.headers["Azure-AsyncOperation"]
     finished(arm, delete)
     assert arm("GET", path).status_code == 404
     assert arm("DELETE", path).status_code == 204
@@ -137,16 +144,17 @@ def test_a_template_from_creation_to_deletion(arm, service):
 
 
 
+# conformance: 11, 16, 17, 18, 19, 20, 22, 23, 32, 35
 @pytest.mark.parametrize(
     ("name", "change", "says"),
     [
-        ("no identity", lambda b: b.pop("identity"), "identity"),
+        ("no identity", lambda b: b.pop("identity"), "Missing field 'identity'"),
         ("system identity", lambda b: b.update(identity={"type": "SystemAssigned"}), "identity"),
         ("no location", lambda b: b.pop("location"), "location"),
         ("unknown region", lambda b: b.update(location="atlantis"), "atlantis"),
         ("no source", lambda b: b["properties"].pop("source"), "source"),
         ("no distribute", lambda b: b["properties"].pop("distribute"), "distribute"),
-        ("unknown field", lambda b: b["properties"].update(vmboot={}), "vmboot"),
+        ("unknown field", lambda b: b["properties"].update(vmboot={}), "unknown field"),
         ("time-out", lambda b: b["properties"].update(buildTimeoutInMinutes=961), "buildTimeoutInMinutes"),
         ("disk size", lambda b: b["properties"].update(vmProfile={"osDiskSizeGB": -1}), "osDiskSizeGB"),
         (
@@ -163,6 +171,14 @@ def test_a_template_from_creation_to_deletion(arm, service):
             "proxy", lambda b: b["properties"].update(vmProfile={"vnetConfig": {"containerInstanceSubnetId": "x"}}),
             "subnetId",
         ),
+        (
+            "proxy and container",
+            lambda b: b["properties"].update(vmProfile={"vnetConfig": {
+                "subnetId": SUBNET.format(1), "containerInstanceSubnetId": SUBNET.format(2),
+                "proxyVmSize": "Standard_A1_v2",
+            }}),
+            "proxyVmSize",
+        ),
     ],
 )
 def test_a_bad_template_is_refused(arm, service, name, change, says):
@@ -174,11 +190,13 @@ def test_a_bad_template_is_refused(arm, service, name, change, says):
     assert arm("GET", f"resourceGroups/rg/{AIB}/bad").status_code == 404
 
 
+# conformance: 7
 def test_names(arm, service):
     assert arm("PUT", f"resourceGroups/rg/{AIB}/a%20b", json=body(service)).status_code == 400
     assert arm("PUT", f"resourceGroups/rg/{AIB}/{'x' * 65}", json=body(service)).status_code == 400
 
 
+# conformance: 26, 27, 119
 def test_a_source_that_does_not_exist_leaves_a_failed_template(arm, service):
     made = body(service)
     made["properties"]["source"]["offer"] = "missing"
@@ -192,6 +210,7 @@ def test_a_source_that_does_not_exist_leaves_a_failed_template(arm, service):
     assert arm("DELETE", f"resourceGroups/rg/{AIB}/failed").status_code == 202
 
 
+# conformance: 95, 96, 100
 def test_one_run_at_a_time_and_cancel(arm, service):
     path = f"resourceGroups/rg/{AIB}/slow"
     made = body(service)
@@ -206,6 +225,7 @@ def test_one_run_at_a_time_and_cancel(arm, service):
     assert arm("GET", path).json()["properties"]["lastRunStatus"]["runState"] == "Canceled"
 
 
+# conformance: 10
 def test_who_is_nobody(service):
     url = f"{service.url}/subscriptions?api-version=2022-12-01"
     nobody = requests.get(url, verify=service.ca, timeout=30)
@@ -260,6 +280,16 @@ def test_lists_come_in_pages(arm):
     assert len(names) == len(set(names)) == 106
 
 
+# conformance: 8
+def test_lists_of_nothing_are_empty(arm):
+    assert arm("PUT", "resourcegroups/empty", json={"location": "westus2"}).status_code == 201
+    answer = arm("GET", f"resourceGroups/empty/{AIB}")
+    assert (answer.status_code, answer.json()) == (200, {"value": []})
+    everywhere = arm("GET", AIB)
+    assert everywhere.status_code == 200 and isinstance(everywhere.json()["value"], list)
+
+
+# conformance: 9
 def test_operations_are_listed(service):
     answer = service.session().get(
         f"{service.url}/providers/Microsoft.VirtualMachineImages/operations?api-version=2024-02-01",
@@ -279,6 +309,7 @@ def test_what_was_acknowledged_survives_kill_9(arm, service):
     assert finished(arm, put)["status"] == "Succeeded"
 
 
+# conformance: 4, 21, 22, 24, 25
 @pytest.mark.parametrize(
     ("version", "change"),
     [
@@ -287,8 +318,9 @@ def test_what_was_acknowledged_survives_kill_9(arm, service):
         ("2024-02-01", lambda b: b["properties"].update(provisioningState="Failed", lastRunStatus={})),
         ("2022-07-01", lambda b: b["properties"].update(vmboot={})),
         ("2024-02-01", lambda b: b["properties"].update(stagingResourceGroup="")),
+        ("2019-05-01-preview", lambda b: b.pop("identity")),
     ],
-    ids=["no customizer", "null is absent", "read-only", "unknown but old", "staging group"],
+    ids=["no customizer", "null is absent", "read-only", "unknown but old", "staging group", "preview"],
 )
 def test_a_lenient_template_is_taken(arm, service, version, change):
     path, made = f"resourceGroups/rg/{AIB}/lenient", body(service)
@@ -299,6 +331,7 @@ def test_a_lenient_template_is_taken(arm, service, version, change):
     finished(arm, arm("DELETE", path))
 
 
+# conformance: 108, 109
 def test_identities_of_a_template_change_by_patch(arm, service):
     path, made = f"resourceGroups/rg/{AIB}/patched", body(service)
     finished(arm, arm("PUT", path, json=made))

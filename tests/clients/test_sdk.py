@@ -56,6 +56,7 @@ def template(service, customize=None):
     return {k: v for k, v in made.items() if k not in ("type", "apiVersion")}
 
 
+# conformance: 94, 103, 107, 118, 130
 def test_a_template_lives_and_dies(service, client):
     builder = client(ImageBuilderClient)
     it = builder.virtual_machine_image_templates
@@ -79,6 +80,7 @@ def test_a_template_lives_and_dies(service, client):
     assert images.get(GROUP, "sdk-image"), "what was distributed survives"
 
 
+# conformance: 96, 130
 def test_cancel_ends_a_run(service, client):
     it = client(ImageBuilderClient).virtual_machine_image_templates
     slow = template(service, [{"type": "Shell", "inline": ["sleep forever"]}])
@@ -91,6 +93,7 @@ def test_cancel_ends_a_run(service, client):
     it.begin_delete(GROUP, "slow").result()
 
 
+# conformance: 121, 127, 130
 def test_triggers(service, client):
     builder = client(ImageBuilderClient)
     builder.virtual_machine_image_templates.begin_create_or_update(

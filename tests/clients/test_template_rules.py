@@ -59,6 +59,7 @@ def shown(arm, name):
     return arm("GET", path(name)).json()
 
 
+# conformance: 30, 31
 def test_a_script_is_pinned_when_the_template_is_created(arm, service, scripts):
     url, files = scripts
     made = body(service)
@@ -75,6 +76,7 @@ def test_a_script_is_pinned_when_the_template_is_created(arm, service, scripts):
     assert "PACKER OUT one" in log
 
 
+# conformance: 29
 def test_a_checksum_that_does_not_fit_fails_the_creation(arm, service, scripts):
     made = body(service)
     made["properties"]["customize"] = [
@@ -84,12 +86,14 @@ def test_a_checksum_that_does_not_fit_fails_the_creation(arm, service, scripts):
     assert shown(arm, "misfit")["properties"]["provisioningState"] == "Failed"
 
 
+# conformance: 28
 def test_an_unreachable_script_fails_the_creation(arm, service, scripts):
     made = body(service)
     made["properties"]["customize"] = [{"type": "Shell", "scriptUri": f"{scripts[0]}/none.sh"}]
     assert create(arm, "unreachable", made)["status"] == "Failed"
 
 
+# conformance: 34
 def test_an_empty_vm_profile_is_echoed_with_defaults(arm, service):
     made = body(service)
     made["properties"]["vmProfile"] = {}
@@ -97,6 +101,7 @@ def test_an_empty_vm_profile_is_echoed_with_defaults(arm, service):
     assert shown(arm, "profile")["properties"]["vmProfile"] == {"vmSize": "", "osDiskSizeGB": 0}
 
 
+# conformance: 38
 def test_auto_run_starts_one_run(arm, service):
     made = body(service)
     made["properties"]["autoRun"] = {"state": "Enabled"}
@@ -106,6 +111,7 @@ def test_auto_run_starts_one_run(arm, service):
     assert len(arm("GET", f"{path('auto')}/runs").json()["value"]) == 1
 
 
+# conformance: 39
 def test_managed_resource_tags_are_on_the_staging_group(arm, service):
     made = body(service)
     made["properties"]["managedResourceTags"] = {"cost": "42"}
@@ -115,6 +121,7 @@ def test_managed_resource_tags_are_on_the_staging_group(arm, service):
     assert tags["cost"] == "42" and tags["imageTemplateName"] == "tagged"
 
 
+# conformance: 96, 101, 114
 def test_two_templates_run_at_once_and_neither_is_changed_meanwhile(arm, service):
     made = body(service)
     made["properties"]["customize"] = [{"type": "Shell", "inline": ["sleep forever"]}]
@@ -136,6 +143,7 @@ def test_two_templates_run_at_once_and_neither_is_changed_meanwhile(arm, service
         assert finished(arm, run)["status"] == "Canceled"
 
 
+# conformance: 110, 111, 112
 def test_distribute_can_be_changed_but_not_shortened(arm, service):
     create(arm, "targets", body(service))
     changed = templates.managed(service.subscription, "rg", "other")
@@ -152,6 +160,7 @@ def test_distribute_can_be_changed_but_not_shortened(arm, service):
     assert shown(arm, "targets")["properties"]["vmProfile"]["vmSize"] == "Standard_B2s"
 
 
+# conformance: 118
 def test_a_failed_run_says_where_its_log_is_and_images_outlive_templates(arm, service):
     made = body(service)
     create(arm, "outlived", made)
@@ -164,10 +173,11 @@ def test_a_failed_run_says_where_its_log_is_and_images_outlive_templates(arm, se
     assert finished(arm, arm("POST", f"{path('broken')}/run"))["status"] == "Failed"
     message = shown(arm, "broken")["properties"]["lastRunStatus"]["message"]
     url = message.split("Image Build log location: ")[1].split(". OperationId")[0]
-    log = arm("GET", url.split(service.url)[1])
+    log = service.session().get(url, timeout=30)
     assert log.status_code == 200 and "PACKER OUT last words" in log.text
 
 
+# conformance: 36, 37
 def test_a_staging_group_of_ones_own_is_made_or_must_be_empty(arm, service):
     made = body(service)
     prefix = f"/subscriptions/{service.subscription}/resourceGroups"

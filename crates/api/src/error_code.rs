@@ -68,10 +68,14 @@ pub enum ErrorCode {
     GuestUnreachable,
     /// A customizer ended with a failure.
     CustomizerFailed,
+    /// A validator ended with a failure.
+    ValidatorFailed,
     /// The image could not be generalized.
     GeneralizeFailed,
     /// Generalization left something of the build behind.
     LeftoverFound,
+    /// The image could not be optimized, or no longer starts since it was.
+    OptimizationFailed,
     /// One step took longer than its limit.
     StepTimedOut,
     /// The build took longer than `buildTimeoutInMinutes`.
@@ -118,8 +122,10 @@ impl ErrorCode {
         Self::GuestStopped,
         Self::GuestUnreachable,
         Self::CustomizerFailed,
+        Self::ValidatorFailed,
         Self::GeneralizeFailed,
         Self::LeftoverFound,
+        Self::OptimizationFailed,
         Self::StepTimedOut,
         Self::BuildTimeout,
         Self::DistributeFailed,
@@ -160,8 +166,10 @@ impl ErrorCode {
             Self::GuestStopped => "GuestStopped",
             Self::GuestUnreachable => "GuestUnreachable",
             Self::CustomizerFailed => "CustomizerFailed",
+            Self::ValidatorFailed => "ValidatorFailed",
             Self::GeneralizeFailed => "GeneralizeFailed",
             Self::LeftoverFound => "LeftoverFound",
+            Self::OptimizationFailed => "OptimizationFailed",
             Self::StepTimedOut => "StepTimedOut",
             Self::BuildTimeout => "BuildTimeout",
             Self::DistributeFailed => "DistributeFailed",
@@ -202,8 +210,10 @@ impl ErrorCode {
             | Self::GuestStopped
             | Self::GuestUnreachable
             | Self::CustomizerFailed
+            | Self::ValidatorFailed
             | Self::GeneralizeFailed
             | Self::LeftoverFound
+            | Self::OptimizationFailed
             | Self::StepTimedOut
             | Self::BuildTimeout => 5,
             Self::DistributeFailed | Self::ExportFailed => 6,
@@ -246,8 +256,10 @@ impl ErrorCode {
             | Self::HostNotReady
             | Self::DiskFull
             | Self::CustomizerFailed
+            | Self::ValidatorFailed
             | Self::GeneralizeFailed
             | Self::LeftoverFound
+            | Self::OptimizationFailed
             | Self::DistributeFailed
             | Self::ExportFailed
             | Self::InternalError => false,

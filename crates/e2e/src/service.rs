@@ -226,7 +226,9 @@ impl Drop for Service {
 }
 
 fn serve(lab: &Lab, listen: &str) -> (Running, Value) {
-    let mut running = lab.start(&["serve", "--listen", listen]);
+    // The tests' own files are on loopback.
+    let arguments = ["serve", "--listen", listen, "--allow-fetch-from", "127.0.0.1"];
+    let mut running = lab.start(&arguments);
     let ready = running.wait_for("that it serves", |event| event["kind"] == "serving");
     (running, ready)
 }

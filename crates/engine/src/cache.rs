@@ -10,6 +10,7 @@ use std::{
 use crate::{
     layout::Layout,
     node::{self, Evicted, Key, Lock, NodeStore, UseLock},
+    validate,
 };
 
 /// What the parts of the cache take on disk, in bytes.
@@ -50,6 +51,7 @@ pub fn trim(layout: &Layout, max_bytes: u64) -> io::Result<Evicted> {
     let before = tree(&layout.artifacts())?;
     let artifacts = trim_artifacts(layout, max_bytes / 4)?;
     let nodes = node::evict(&store, max_bytes.saturating_sub(artifacts))?;
+    validate::forget_gone(layout, &store)?;
     let bytes = nodes.bytes + before.saturating_sub(artifacts);
     Ok(Evicted { left: nodes.left + artifacts, bytes, ..nodes })
 }
@@ -61,7 +63,14 @@ pub fn clear(layout: &Layout, sources: bool) -> io::Result<Evicted> {
     let mut evicted = trim(layout, 0)?;
     // What running builds fetched, log and stand on has no locks of its own.
     if let Some(_alone) = Lock::try_take(&in_use_file(layout))? {
-        for dir in [layout.downloads(), layout.logs(), layout.history(), layout.superseded()] {
+        for dir in [
+            layout.downloads(),
+            layout.logs(),
+            layout.history(),
+            layout.superseded(),
+            layout.validated(),
+            layout.measured(),
+        ] {
             remove_tree(&dir)?;
         }
         if sources && NodeStore::new(layout).all().is_empty() {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Schemes of object stores that a place may have.
-const SCHEMES: [&str; 4] = ["s3://", "az://", "gs://", "http://"];
+const SCHEMES: [&str; 3] = ["s3://", "az://", "https://"];
 
 /// The whole file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -73,7 +73,7 @@ pub enum Place {
 
 impl From<String> for Place {
     fn from(text: String) -> Self {
-        if SCHEMES.iter().any(|scheme| text.starts_with(scheme)) || text.starts_with("https://") {
+        if SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
             return Self::Url(text);
         }
         Self::Folder(text.strip_prefix("file://").unwrap_or(&text).into())
@@ -123,6 +123,15 @@ impl Config {
         let regions = self.regions.iter().map(|region| ("region", region_key(&region.name)));
         let accounts = self.accounts.iter().map(|a| ("account", a.name.to_lowercase()));
         let subnets = self.subnets.iter().map(|s| ("subnet", s.id.to_lowercase()));
+        let places = self.regions.iter().map(|region| &region.place);
+        for place in places.chain(self.accounts.iter().map(|account| &account.place)) {
+            if let Place::Folder(path) = place
+                && path.to_string_lossy().contains("://")
+            {
+                let known = SCHEMES.join(", ");
+                return Some(format!("`{}` is no place: a folder, or {known}", path.display()));
+            }
+        }
         let mut seen = Vec::new();
         for entry in regions.chain(accounts).chain(subnets) {
             let (what, name) = &entry;
@@ -219,6 +228,7 @@ mod tests {
                 "[[region]]\nname = \"a b\"\nplace = \"b\"\n[[region]]\nname = \"AB\"\nplace = \"c\"",
                 "`ab` is there twice",
             ),
+            ("[[region]]\nname = \"a\"\nplace = \"gs://b\"", "`gs://b` is no place"),
             ("[[subnet]]\nid = \"br0\"\nbridge = \"br0\"", "`br0` is not /subscriptions/"),
         ];
         for (text, expected) in cases {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{event::Events, layout::Layout, step::Faults};
+use crate::{event::Events, fetch, layout::Layout, replicate::Geography, step::Faults};
 
 /// The surroundings of a piece of work: where things are, whom to tell, when to stop.
 #[derive(Debug, Clone)]
@@ -16,14 +16,21 @@ pub struct Cx {
     pub cancel: CancellationToken,
     /// When the whole of it must be done (`buildTimeoutInMinutes`).
     pub deadline: Option<Instant>,
+    /// Which regions the local store stands for, and where galleries are.
+    pub geography: Geography,
     /// Faults to inject; none outside tests.
     pub faults: Faults,
+    /// How scripts and files that a template names are fetched; as for the user's own templates, unless
+    /// it is set.
+    pub fetch: fetch::Limits,
 }
 
 impl Cx {
     /// Surroundings without a deadline and without faults.
     pub fn new(layout: Layout, events: Events, cancel: CancellationToken) -> Self {
-        Self { layout, events, cancel, deadline: None, faults: Faults::default() }
+        let (geography, faults) = (Geography::default(), Faults::default());
+        let fetch = fetch::Limits::default();
+        Self { layout, events, cancel, deadline: None, geography, faults, fetch }
     }
 
     /// Time left until the deadline of the whole.

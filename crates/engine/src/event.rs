@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::distribute::RunOutput;
+use crate::{distribute::RunOutput, optimize::Optimization};
 
 /// One thing that happened. Serialised as one JSON object with a `kind` field.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -12,6 +12,8 @@ use crate::distribute::RunOutput;
 pub enum Event {
     /// A run began.
     RunStarted { run_id: String, template: String },
+    /// The source is here: what its `latest` stands for in this run, and the digest of its disk.
+    SourceResolved { source: String, digest: String },
     /// A step began. `title` is for people, `step` is stable.
     StepStarted { step: String, title: String },
     /// A line (or part of one) that the running step wrote.
@@ -20,6 +22,13 @@ pub enum Event {
     StepFinished { step: String, title: String, seconds: f64, outcome: Outcome },
     /// A machine was sealed into a node; it stood still for so long.
     Sealed { title: String, key: String, ram_bytes: Option<u64>, seconds: f64 },
+    /// A machine of the run is there: what it really has. `disks` are sizes in bytes, the OS disk first;
+    /// the number tells the machines of a run apart.
+    MachineStarted { machine: u32, vcpus: u32, memory_mib: u64, generation: u8, disks: Vec<u64> },
+    /// That machine is gone, with its disks and its network. One that is kept for its user is not.
+    MachineEnded { machine: u32 },
+    /// What the optimization of boot and disk brought, measured now or when its node was made.
+    Optimized { optimization: Optimization },
     /// An image was delivered to a distributor; the run may still fail at another one.
     Distributed { output: RunOutput },
     /// Bytes moved by something long: a download, a bootstrap, a seal, an export.
@@ -30,6 +39,17 @@ pub enum Event {
     Note { text: String },
     /// Something the user should look at, though the run goes on.
     Warning { text: String },
+}
+
+impl From<vm::Seen> for Event {
+    fn from(seen: vm::Seen) -> Self {
+        match seen {
+            vm::Seen::Started { machine, vcpus, memory_mib, generation, disks } => {
+                Self::MachineStarted { machine, vcpus, memory_mib, generation, disks }
+            }
+            vm::Seen::Ended { machine } => Self::MachineEnded { machine },
+        }
+    }
 }
 
 /// Which stream of the guest's command a piece of output came from.

@@ -36,11 +36,16 @@ pub struct Limits {
     pub connect: Duration,
     /// Between two pieces of the answer.
     pub idle: Duration,
-    /// Before the second try; twice as long before each further one.
+    /// Before the second try; twice as long before each further one, up to [`LONGEST_PAUSE`].
     pub backoff: Duration,
     /// Addresses that may be asked.
     pub guard: Guard,
+    /// Whether the proxy that the environment names is used: it connects in our place, past the guard.
+    pub proxy: bool,
 }
+
+/// Between two tries.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 impl Default for Limits {
     /// For builds that a user starts on the own machine.
@@ -51,7 +56,23 @@ impl Default for Limits {
             connect: Duration::from_secs(10),
             idle: Duration::from_secs(30),
             backoff: Duration::from_secs(1),
-            guard: Guard { allow_private: true },
+            guard: Guard::open(),
+            proxy: true,
+        }
+    }
+}
+
+impl Limits {
+    /// For what the templates of others name: as many tries as Azure makes, and nothing that is not
+    /// public but the hosts that the administrator allows by name.
+    pub fn for_others(hosts: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            max_bytes: 4 << 30,
+            attempts: 10,
+            backoff: Duration::from_millis(500),
+            guard: Guard::only(hosts),
+            proxy: false,
+            ..Self::default()
         }
     }
 }
@@ -202,11 +223,13 @@ impl Failure {
     pub(crate) fn coded(self, code: ErrorCode, what: &str) -> Error {
         match self {
             Self::Here(error) => error,
-            Self::There { reason, attempts: 1 } => {
-                Error::new(code, format!("cannot fetch {what}: {reason}"))
-            }
             Self::There { reason, attempts } => {
-                Error::new(code, format!("cannot fetch {what}: {reason} ({attempts} attempts)"))
+                let tries = match attempts {
+                    1 => String::new(),
+                    attempts => format!(" ({attempts} attempts)"),
+                };
+                Error::new(code, format!("cannot fetch {what}: {reason}{tries}"))
+                    .hint("the address must be reachable from this machine and answer with 200")
             }
         }
     }

@@ -18,6 +18,15 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(10);
 /// Releases what runs whose owner is gone still hold, except what is kept for its user. Returns
 /// what could not be released.
 pub async fn sweep(layout: &Layout, backend: &dyn Backend) -> io::Result<Vec<String>> {
+    let problems = release_due(layout, backend).await?;
+    NodeStore::new(layout).sweep()?;
+    source::sweep(layout).await?;
+    store::sweep(layout)?;
+    Ok(problems)
+}
+
+/// As [`sweep`], but only what is in ledgers.
+pub async fn release_due(layout: &Layout, backend: &dyn Backend) -> io::Result<Vec<String>> {
     let mut problems = Vec::new();
     for run_id in ledger::runs(layout)? {
         let Some(ledger) = Ledger::adopt(layout, &run_id)? else {
@@ -28,10 +37,15 @@ pub async fn sweep(layout: &Layout, backend: &dyn Backend) -> io::Result<Vec<Str
             problems.push(format!("the ledger of run {run_id}: {e}"));
         }
     }
-    NodeStore::new(layout).sweep()?;
-    source::sweep(layout).await?;
-    store::sweep(layout)?;
     Ok(problems)
+}
+
+/// A kept machine's time is over now: the next sweep ends it. Nothing kept is success.
+pub fn let_go(layout: &Layout, run_id: &str) -> io::Result<()> {
+    match Ledger::adopt(layout, run_id)? {
+        Some(ledger) => ledger.keep_until(Timestamp::MIN),
+        None => Ok(()),
+    }
 }
 
 /// Releases a kept machine before its time. `None` if the run's own process still lives.

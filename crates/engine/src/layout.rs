@@ -52,6 +52,16 @@ impl Layout {
         self.cache.join("history")
     }
 
+    /// `measured/<key>.json`: how fast nodes booted.
+    pub fn measured(&self) -> PathBuf {
+        self.cache.join("measured")
+    }
+
+    /// `validated/<key>/`: which validators have passed on a node.
+    pub fn validated(&self) -> PathBuf {
+        self.cache.join("validated")
+    }
+
     /// `runs/<run id>/`: work folders of runs, gone with the run.
     pub fn runs(&self) -> PathBuf {
         self.cache.join("runs")
@@ -67,7 +77,7 @@ impl Layout {
         self.cache.join("locks")
     }
 
-    /// `logs/<run id>/`: serial and customization logs, screenshots; kept after the run.
+    /// `logs/<run id>/`: serial, customization and validation logs, screenshots; kept after the run.
     pub fn logs(&self) -> PathBuf {
         self.cache.join("logs")
     }
@@ -80,6 +90,11 @@ impl Layout {
     /// `blobs/`: VHDs of runs without an `uri`.
     pub fn blobs(&self) -> PathBuf {
         self.data.join("blobs")
+    }
+
+    /// `regions/`: what is noted about the regions that versions are copied to.
+    pub fn regions(&self) -> PathBuf {
+        self.data.join("regions")
     }
 
     /// `ledger/`: what must be released.

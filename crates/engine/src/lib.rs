@@ -20,11 +20,14 @@ pub mod layout;
 pub mod ledger;
 pub mod metadata;
 pub mod node;
+pub mod optimize;
 mod output;
+pub mod replicate;
 pub mod source;
 pub mod step;
 pub mod store;
 pub mod trial;
+mod validate;
 pub mod vm_size;
 
 /// What machines are made by, for those who only pass it on.

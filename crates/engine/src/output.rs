@@ -1,5 +1,5 @@
-//! What a step's command writes: to subscribers as it comes, to `customization.log`, and its last
-//! lines into the error if it fails.
+//! What a step's command writes: to subscribers as it comes, to `customization.log` (validators: to
+//! `validation.log`), and its last lines into the error if it fails.
 
 use std::{
     collections::VecDeque,
@@ -10,7 +10,10 @@ use std::{
 
 use vm::StreamKind;
 
-use crate::event::{Event, Events, Stream};
+use crate::{
+    event::{Event, Events, Stream},
+    step,
+};
 
 const TAIL_LINES: usize = 20;
 /// A longer line is cut into pieces, so that a guest cannot make us hold all it writes.
@@ -26,10 +29,10 @@ pub struct StepOutput {
 }
 
 impl StepOutput {
-    /// Output of `step`, appended to `customization.log` in `log_dir`.
+    /// Output of `step`, appended to the log in `log_dir` that it belongs to.
     pub fn open(step: &str, events: &Events, log_dir: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(log_dir)?;
-        let path = log_dir.join("customization.log");
+        let path = log_dir.join(step::log_of(step));
         Ok(Self {
             step: step.to_owned(),
             events: events.clone(),
@@ -75,7 +78,7 @@ impl StepOutput {
             StreamKind::Err => (Stream::Stderr, "ERR"),
         };
         if let Err(e) = writeln!(self.log, "[{}] {mark} {text}", self.step) {
-            tracing::warn!(error = %e, "cannot write customization.log");
+            tracing::warn!(error = %e, "cannot write the step's log");
         }
         if self.tail.len() == TAIL_LINES {
             self.tail.pop_front();
@@ -124,6 +127,16 @@ mod tests {
         assert_eq!(out.tail(), ["one", "bad", "two", "three"]);
         let log = std::fs::read_to_string(dir.path().join("customization.log")).unwrap();
         assert!(log.contains("[customize[0]] ERR bad\n"), "{log}");
+    }
+
+    #[test]
+    fn validators_have_a_log_of_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut out = StepOutput::open("validate[0]", &Events::none(), dir.path()).unwrap();
+        out.write(StreamKind::Out, b"fine\n");
+        let log = std::fs::read_to_string(dir.path().join("validation.log")).unwrap();
+        assert_eq!(log, "[validate[0]] OUT fine\n");
+        assert!(!dir.path().join("customization.log").exists());
     }
 
     #[test]

@@ -25,12 +25,16 @@ pub enum Step {
     Start,
     /// One customizer, by its index in the template.
     Customize(usize),
-    /// The boot path is cleaned and the disk is trimmed (`optimize`).
+    /// The user's workload runs once, and what it read is noted (`optimize.workload`).
+    Workload,
+    /// The boot path is cleaned and the disk is trimmed (`optimize.vmBoot`).
     Optimize,
     /// Everything that belongs to this one machine is taken out.
     Generalize,
     /// The guest powers off; its disk is final.
     PowerOff,
+    /// Machines boot from before and after the optimization, to compare.
+    Measure,
     /// A machine boots from the finished image, or from the source, to be looked at.
     Fork,
     /// One validator, by its index in the template.
@@ -51,9 +55,11 @@ impl fmt::Display for Step {
             Self::Boot => f.write_str("boot"),
             Self::Start => f.write_str("start"),
             Self::Customize(index) => write!(f, "customize[{index}]"),
+            Self::Workload => f.write_str("workload"),
             Self::Optimize => f.write_str("optimize"),
             Self::Generalize => f.write_str("generalize"),
             Self::PowerOff => f.write_str("power off"),
+            Self::Measure => f.write_str("measure"),
             Self::Fork => f.write_str("fork"),
             Self::Validate(index) => write!(f, "validate[{index}]"),
             Self::Convert => f.write_str("convert"),
@@ -84,9 +90,11 @@ impl Phase {
         match step {
             "resolve" | "source" | "boot" => Some(Self::Building),
             "start" | "generalize" | "power off" => Some(Self::Customizing),
-            "optimize" => Some(Self::Optimizing),
+            "workload" | "optimize" | "measure" => Some(Self::Optimizing),
             "fork" => Some(Self::Validating),
-            "convert" | "distribute" | "export" => Some(Self::Distributing),
+            // It goes on beside validation: by itself it is no phase.
+            "convert" => None,
+            "distribute" | "export" => Some(Self::Distributing),
             step if step.starts_with("customize[") => Some(Self::Customizing),
             step => step.starts_with("validate[").then_some(Self::Validating),
         }
@@ -101,6 +109,20 @@ impl Phase {
             Self::Validating => "Validating",
             Self::Distributing => "Distributing",
         }
+    }
+}
+
+/// The log of what changes the machine.
+pub const CUSTOMIZATION_LOG: &str = "customization.log";
+/// The log of what only looks at the result.
+pub const VALIDATION_LOG: &str = "validation.log";
+
+/// The log that a step's output belongs to.
+pub fn log_of(step: &str) -> &'static str {
+    match Phase::of(step) {
+        Some(Phase::Validating) => VALIDATION_LOG,
+        Some(Phase::Building | Phase::Customizing | Phase::Optimizing | Phase::Distributing)
+        | None => CUSTOMIZATION_LOG,
     }
 }
 

@@ -58,7 +58,7 @@ pub(crate) enum Command {
     Validate(Validate),
     /// Say what a build would do: cached or not and why, and how long it should take
     Plan(Plan),
-    /// Enter a machine that `build --on-error keep` left running
+    /// Enter a machine that a failed run left running
     Shell(Shell),
     /// Remember a goldsmith service and in whose name to speak to it
     Login(Login),
@@ -110,9 +110,15 @@ pub(crate) struct Serve {
     pub(crate) region: Vec<String>,
     #[command(flatten)]
     pub(crate) run: ServedRuns,
+    #[command(flatten)]
+    pub(crate) triggers: Triggers,
     /// What runs are carried out on
     #[arg(long, value_enum, default_value = "qemu")]
     pub(crate) backend: BackendKind,
+    /// How long the logs of runs are kept once their template is deleted
+    #[arg(long, value_name = "TIME", env = "GOLDSMITH_LOG_RETENTION")]
+    #[arg(value_parser = duration::parse, default_value = "30d")]
+    pub(crate) log_retention: Duration,
 }
 
 /// What every run of a service is given alike.
@@ -124,6 +130,29 @@ pub(crate) struct ServedRuns {
     /// Least recently used nodes go when the cache takes more
     #[arg(long, value_name = "GIB", env = "GOLDSMITH_CACHE_GIB", default_value_t = 40)]
     pub(crate) cache_gib: u64,
+    /// How long a machine lives that a template's errorHandling keeps
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "60m")]
+    pub(crate) keep_for: Duration,
+    /// A host on loopback or in a private network that scripts and files of templates may be fetched
+    /// from, by the name or address that they use for it (repeatable); others there are refused
+    #[arg(long, value_name = "HOST", env = "GOLDSMITH_ALLOW_FETCH_FROM", value_delimiter = ',')]
+    pub(crate) allow_fetch_from: Vec<String>,
+    /// How often a script or file is tried before its template fails
+    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) fetch_attempts: u32,
+}
+
+/// How a service looks at triggers.
+#[derive(Debug, Args)]
+pub(crate) struct Triggers {
+    /// How often at least to look for new versions of the sources that triggers follow
+    #[arg(long = "trigger-interval", value_name = "TIME", value_parser = duration::parse)]
+    #[arg(default_value = "60s")]
+    pub(crate) interval: Duration,
+    /// Deactivate a trigger after so many failed runs in a row
+    #[arg(long = "trigger-failures", value_name = "N", default_value_t = 3)]
+    pub(crate) failures: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -218,9 +247,9 @@ pub(crate) struct Build {
     /// Replace files that --export finds in its place
     #[arg(long)]
     pub(crate) force: bool,
-    /// What becomes of the machine when a step fails
-    #[arg(long, value_enum, default_value = "cleanup")]
-    pub(crate) on_error: OnError,
+    /// What becomes of the machine when a step fails [default: what errorHandling of the template says]
+    #[arg(long, value_enum)]
+    pub(crate) on_error: Option<OnError>,
     /// How long a kept machine lives
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "2h")]
     pub(crate) keep_for: Duration,
@@ -294,10 +323,21 @@ pub(crate) enum Run {
     },
     /// Follow a run from its beginning to its end
     Watch(RunOf),
-    /// The customization log of a run
-    Logs(RunOf),
+    /// The customization log of a run; by the run's id alone also when its template is gone
+    Logs {
+        #[command(flatten)]
+        of: RunOf,
+        /// The log of its validators instead
+        #[arg(long)]
+        validation: bool,
+    },
     /// The runs of a template, newest first
     Ls {
+        /// GROUP/TEMPLATE, or the template's resource id
+        template: String,
+    },
+    /// When the template is run by itself, as its tag `goldsmith.schedule` says
+    Schedule {
         /// GROUP/TEMPLATE, or the template's resource id
         template: String,
     },
@@ -310,7 +350,7 @@ pub(crate) enum Run {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunOf {
-    /// GROUP/TEMPLATE, or the template's resource id
+    /// GROUP/TEMPLATE, or the template's resource id; for logs a run's id will do
     pub(crate) template: String,
     /// The run's id [default: the newest]
     #[arg(long, value_name = "ID")]
@@ -328,7 +368,7 @@ pub(crate) enum Image {
     },
     /// Take a disk image of your own into the store: qcow2, raw, VHD or VMDK
     Import {
-        /// Name of the managed image to make
+        /// Name of the managed image to make, or the id of a gallery version
         name: String,
         /// The disk image; one with a backing file is refused
         file: PathBuf,
@@ -346,8 +386,24 @@ pub(crate) enum Image {
         #[arg(long)]
         force: bool,
     },
-    /// Remove an image for good
+    /// Remove an image for good, with its copies in regions
     Rm { id: String },
+    /// Copy a gallery version to regions that have a place in goldsmith.toml
+    Replicate {
+        /// Resource id, or a short name as `image ls` prints it
+        id: String,
+        /// Names of regions
+        #[arg(value_name = "REGION", required = true)]
+        regions: Vec<String>,
+    },
+    /// Bring a gallery version back from a region
+    Pull {
+        /// Resource id; `latest` for the version is fine
+        id: String,
+        /// From this one [default: the first that has it]
+        #[arg(long, value_name = "NAME")]
+        region: Option<String>,
+    },
     /// Start a throw-away machine from an image or a disk file, until Ctrl-C
     Boot(Boot),
 }

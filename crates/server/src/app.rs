@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use engine::layout::Layout;
+use engine::{fetch, layout::Layout};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -39,8 +39,12 @@ struct Inner {
     shutdown: CancellationToken,
     tasks: TaskTracker,
     worker: Notify,
+    sweeper: Notify,
+    triggers: Notify,
+    janitor: Notify,
     feeds: Feeds,
     base_url: OnceLock<String>,
+    fetch: OnceLock<fetch::Limits>,
 }
 
 impl App {
@@ -53,8 +57,12 @@ impl App {
                 shutdown,
                 tasks: TaskTracker::new(),
                 worker: Notify::new(),
+                sweeper: Notify::new(),
+                triggers: Notify::new(),
+                janitor: Notify::new(),
                 feeds: Feeds::default(),
                 base_url: OnceLock::new(),
+                fetch: OnceLock::new(),
             }),
         }
     }
@@ -90,9 +98,52 @@ impl App {
         self.inner.worker.notified().await;
     }
 
+    /// Tells [`crate::retention`] that a template is gone.
+    pub(crate) fn wake_sweeper(&self) {
+        self.inner.sweeper.notify_one();
+    }
+
+    /// Waits for [`wake_sweeper`](Self::wake_sweeper); a call before counts.
+    pub(crate) async fn sweeper_woken(&self) {
+        self.inner.sweeper.notified().await;
+    }
+
+    /// Tells the triggers that something was written that they may be waiting for: a version of a
+    /// gallery, a schedule, the end of a run. One call is remembered until they look.
+    pub(crate) fn wake_triggers(&self) {
+        self.inner.triggers.notify_one();
+    }
+
+    /// Waits for [`wake_triggers`](Self::wake_triggers); a call before counts.
+    pub(crate) async fn triggers_woken(&self) {
+        self.inner.triggers.notified().await;
+    }
+
+    /// Tells the janitor that something is to be released now. One call is remembered.
+    pub(crate) fn wake_janitor(&self) {
+        self.inner.janitor.notify_one();
+    }
+
+    /// Waits for [`wake_janitor`](Self::wake_janitor); a call before counts.
+    pub(crate) async fn janitor_woken(&self) {
+        self.inner.janitor.notified().await;
+    }
+
     /// News of the runs that are at work here.
     pub(crate) fn feeds(&self) -> &Feeds {
         &self.inner.feeds
+    }
+
+    /// Sets, once, how scripts and files that templates name are fetched.
+    pub fn set_fetch_limits(&self, limits: fetch::Limits) {
+        // The first ones stay.
+        let _ = self.inner.fetch.set(limits);
+    }
+
+    /// How scripts and files that templates name are fetched: from public addresses alone, unless
+    /// something else was set.
+    pub(crate) fn fetch_limits(&self) -> fetch::Limits {
+        self.inner.fetch.get().cloned().unwrap_or_else(|| fetch::Limits::for_others([]))
     }
 
     /// Sets, once, what clients call this server, such as `https://host:8443`. For the URLs in texts that

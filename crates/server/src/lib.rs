@@ -14,6 +14,7 @@
 mod app;
 pub mod arm;
 mod auth;
+mod blobs;
 mod files;
 mod http;
 pub mod live;
@@ -21,10 +22,12 @@ mod namespaces;
 mod operation;
 mod providers;
 mod region;
+mod retention;
 mod start;
 pub mod store;
 mod tasks;
 mod tls;
+pub mod trigger;
 pub mod worker;
 
 pub use app::{App, Settings};

@@ -16,7 +16,9 @@ use api::ErrorCode;
 use axum_server::{accept::NoDelayAcceptor, tls_rustls::RustlsConfig};
 use engine::{
     Backend, Host,
+    config::Config,
     error::{Coded, Error, Result},
+    fetch,
     layout::Layout,
     node::Lock,
 };
@@ -30,10 +32,11 @@ use crate::{
         Auth, Identity, SigningKey,
         principal::{self, Credentials},
     },
-    files, http, operation,
+    files, http, operation, retention,
     store::Store,
     tasks,
     tls::Tls,
+    trigger,
     worker::{self, Limits, Local},
 };
 
@@ -67,8 +70,14 @@ pub struct Options {
     pub hosts: Vec<String>,
     /// Regions; the first is the default.
     pub regions: Vec<String>,
+    /// How scripts and files that templates name are fetched.
+    pub fetch: fetch::Limits,
     /// What runs are carried out on.
     pub machines: Machines,
+    /// How long the logs of runs are kept once their template is gone.
+    pub log_retention: Duration,
+    /// How triggers and schedules are looked at.
+    pub triggers: trigger::Options,
 }
 
 /// What runs are carried out on.
@@ -131,6 +140,7 @@ impl Running {
 /// An option cannot be used, another server has the folder, or something the service needs is missing.
 pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Running> {
     check(&options)?;
+    let regions = regions(&options)?;
     let dir = dir(&options.layout);
     files::make_dir(&dir)
         .code(ErrorCode::HostNotReady, || format!("cannot make {}", dir.display()))?;
@@ -147,18 +157,22 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let settings = Settings {
         layout: options.layout,
         dir,
-        regions: options.regions,
+        regions,
         tenant: identity.tenant.to_string(),
         subscription: identity.subscription.to_string(),
     };
     let auth = Auth::new(key, settings.tenant.clone(), store.clone());
     let app = App::new(settings.clone(), store, shutdown.clone());
+    app.set_fetch_limits(options.fetch);
     let metrics = http::install_metrics()?;
     // Last: the secret of a server that then fails to start would be lost.
     let administrator = administrator(app.store()).await?;
     let url = url(listen, &options.hosts);
     app.set_base_url(url.clone());
     let worker = workers(&app, options.machines).await?;
+    let sweeping = retention::keep_sweeping(app.clone(), options.log_retention);
+    tasks::spawn(&app, "retention", sweeping);
+    trigger::start(&app, options.triggers);
     let own = url.trim_start_matches("https://").to_owned();
     let site = http::Site::new(app.clone(), auth, names.clone(), own, metrics);
     let config = RustlsConfig::from_config(tls.config.clone());
@@ -217,6 +231,7 @@ async fn workers(app: &App, machines: Machines) -> Result<JoinHandle<()>> {
 }
 
 fn check(options: &Options) -> Result<()> {
+    options.triggers.check()?;
     let address = options.listen;
     if !address.ip().is_loopback() && !options.allow_remote {
         return Err(Error::new(
@@ -255,6 +270,18 @@ fn check(options: &Options) -> Result<()> {
             .hint("give at least one, for example westus2"));
     }
     Ok(())
+}
+
+/// Those of the command line, and those that have a place.
+fn regions(options: &Options) -> Result<Vec<String>> {
+    let places = Config::load(&options.layout)?.regions;
+    let mut regions = options.regions.clone();
+    for place in places {
+        if !regions.contains(&place.name) {
+            regions.push(place.name);
+        }
+    }
+    Ok(regions)
 }
 
 /// One server a folder: two would take the same runs.
@@ -369,7 +396,8 @@ mod tests {
     /// A machine of which nothing is asked here.
     async fn machines() -> Machines {
         let host = Host::probe(None).await.expect("QEMU is installed (make setup)");
-        let limits = Limits { boot_timeout: GRACE, cache_bytes: 0, capacity: None };
+        let limits =
+            Limits { boot_timeout: GRACE, cache_bytes: 0, keep_for: GRACE, capacity: None };
         Machines { host, backend: Arc::new(vm::fake::Fake::new()), limits }
     }
 
@@ -381,7 +409,10 @@ mod tests {
             database: None,
             hosts: vec!["Forge.example".to_owned()],
             regions: vec!["westus2".to_owned()],
+            fetch: fetch::Limits::for_others([]),
             machines: machines().await,
+            log_retention: DAY,
+            triggers: trigger::Options { interval: DAY, failures: 3 },
         }
     }
 

@@ -20,6 +20,9 @@ use crate::{
 /// For everything that does not copy data.
 const QUICK: Duration = Duration::from_secs(60);
 
+/// For looking at which parts of an image are in use.
+const MAPPING: Duration = Duration::from_secs(600);
+
 /// What an image says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {
@@ -191,6 +194,24 @@ pub async fn convert(
 fn progress(line: &str) -> Option<f64> {
     let number = line.trim().strip_prefix('(')?.split_once("/100%)")?.0;
     number.parse::<f64>().ok().map(|percent| percent / 100.0)
+}
+
+/// How large a standalone qcow2 of this image and all its backing files would be, in bytes.
+pub async fn measure(
+    host: &Host,
+    path: &Path,
+    format: &str,
+    cancel: &CancellationToken,
+) -> Result<u64, Error> {
+    #[derive(Deserialize)]
+    struct Measured {
+        required: u64,
+    }
+    let command = img(host, "measure").args(["--output=json", "-O", "qcow2", "-f", format]);
+    let output = command.arg(plain(path)).run(cancel, Some(MAPPING)).await?;
+    let measured: Measured = serde_json::from_str(&output.stdout)
+        .map_err(|e| Error::Io { program: "qemu-img measure".to_owned(), source: e.into() })?;
+    Ok(measured.required)
 }
 
 /// Looks for damage; damage is an error.

@@ -22,6 +22,7 @@ pub mod qmp;
 pub mod seed;
 mod serial;
 mod spec;
+mod watched;
 
 pub use access::Access;
 pub use error::{Ended, Error};
@@ -30,3 +31,4 @@ pub use host::{Accel, Host};
 pub use machine::{Backend, Machine, Seal, Sealed};
 pub use qemu::{Qemu, end};
 pub use spec::{Firmware, MachineSpec};
+pub use watched::{Seen, Watched};

@@ -1,10 +1,11 @@
-//! Chores of the repository: `cargo xtask tidy` checks its rules, `cargo xtask bench` measures
-//! goldsmith against Packer. Knows nothing of the product but its command line.
+//! Chores of the repository: `cargo xtask tidy` checks its rules, `cargo xtask conformance` writes
+//! what the tests prove of the contract, `cargo xtask bench` measures goldsmith against Packer. Knows nothing of the product but its command line.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its product")]
 #![allow(clippy::disallowed_methods, reason = "apart from the product, and single-threaded")]
 
 mod bench;
+mod conformance;
 mod tidy;
 
 use std::{
@@ -16,16 +17,24 @@ use std::{
 type Result<T> = std::result::Result<T, String>;
 
 const USAGE: &str = "usage: cargo xtask tidy
-       cargo xtask bench [--accel tcg|kvm] [--packer-runs N] [--only packer|floor|goldsmith] [--image QCOW2]";
+       cargo xtask conformance
+       cargo xtask bench [--accel tcg|kvm] [--packer-runs N] [--only packer|floor|goldsmith] [--image QCOW2]
+       cargo xtask bench-template [--accel tcg|kvm] [--only SCENARIO] [--goldsmith FILE]
+       cargo xtask bench-replication [--gib N] [--goldsmith PROGRAM]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["tidy"] => tidy::run(&repository()),
+        ["conformance"] => conformance::run(&repository()),
         ["bench", options @ ..] => {
             bench::Options::parse(options).and_then(|options| bench::run(&repository(), &options))
         }
+        ["bench-template", options @ ..] => bench::template::Options::parse(options)
+            .and_then(|options| bench::template::run(&repository(), &options)),
+        ["bench-replication", options @ ..] => bench::replication::Options::parse(options)
+            .and_then(|options| bench::replication::run(&repository(), &options)),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

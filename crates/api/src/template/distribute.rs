@@ -138,7 +138,8 @@ fn read(
     let other = names.iter().find(|(name, _)| *name == key).map(|(_, path)| path.clone());
     if let (Some(other), Some(name)) = (other, fields.get("runOutputName")) {
         let reason = format!("'{other}' has the same; names differ in more than case.");
-        reader.bad_value(&name, &reason);
+        let hint = Some("give every target a name of its own".to_owned());
+        reader.bad_value_hint(&name, &reason, hint);
     }
     names.push((key, node.path()));
     Some(Distributor {

@@ -7,6 +7,7 @@ use super::ApiVersion;
 use super::read::fields::Field;
 use super::read::{Node, Reader};
 use super::script;
+use crate::ErrorCode;
 
 /// What is done to the finished image so that it starts faster.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -81,8 +82,15 @@ fn workload(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Workload> {
     let fields = reader.fields(node, WORKLOAD)?;
     let enabled = reader.optional_choice(&fields, "state", STATES).unwrap_or(false);
     let script = reader.given(&fields, "scriptUri");
-    if let Some((node, uri)) = &script {
-        script::location(reader, node, uri);
+    match &script {
+        Some((node, uri)) => script::location(reader, node, uri),
+        None if enabled => {
+            let hint = "give the address of the script that warms the workload, or set `state` to \
+                        `Disabled`";
+            let code = ErrorCode::ValidationFailed;
+            reader.missing(&fields, "scriptUri", code, Some(hint.to_owned()));
+        }
+        None => {}
     }
     Some(Workload {
         enabled,

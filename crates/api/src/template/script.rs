@@ -170,7 +170,10 @@ pub(super) fn location(reader: &mut Reader<'_>, node: &Node<'_>, uri: &str) {
                 Some("local paths work with `goldsmith build` only".to_owned()),
             ),
         },
-        Err(reason) => reader.bad_value(node, &reason),
+        Err(reason) => {
+            let hint = Some("give an http or https address".to_owned());
+            reader.bad_value_hint(node, &reason, hint);
+        }
     }
 }
 

@@ -97,7 +97,7 @@ fn vnet_config(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<VnetConfig> {
     }
     if let Some((node, _)) = &proxy {
         if container.is_some() {
-            let what = "and 'containerInstanceSubnetId' exclude each other";
+            let what = "and 'containerInstanceSubnetId' exclude each other: remove one of them";
             conflict(reader, &fields, node, what);
         } else if subnet.is_none() {
             let message = format!(

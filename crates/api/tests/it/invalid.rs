@@ -38,6 +38,7 @@ fn run(text: &str, cases: &[Case]) {
     }
 }
 
+// conformance: 17, 18, 19
 #[test]
 fn envelope() {
     run(EVERYTHING, ENVELOPE);
@@ -174,6 +175,7 @@ const ENVELOPE: &[Case] = &[
     ),
 ];
 
+// conformance: 32
 #[test]
 fn properties() {
     run(EVERYTHING, PROPERTIES);
@@ -323,6 +325,13 @@ const PROPERTIES: &[Case] = &[
         "http or https",
     ),
     case(
+        r#""state": "Disabled", "scriptUri": "https://example.org/warm.sh""#,
+        r#""state": "Enabled""#,
+        ValidationFailed,
+        "properties.optimize.workload.scriptUri",
+        "properties.optimize.workload': Missing field 'scriptUri'",
+    ),
+    case(
         r#""osDiskSizeGB": 30"#,
         r#""osDiskSizeGB": -1"#,
         ValidationFailed,
@@ -394,6 +403,7 @@ const PROPERTIES: &[Case] = &[
     ),
 ];
 
+// conformance: 41, 44
 #[test]
 fn source() {
     run(EVERYTHING, SOURCE);
@@ -532,6 +542,7 @@ const GALLERY_SOURCE: &[Case] = &[
     ),
 ];
 
+// conformance: 52, 55, 57, 65
 #[test]
 fn customizers() {
     run(EVERYTHING, CUSTOMIZERS);
@@ -759,6 +770,7 @@ const CUSTOMIZERS: &[Case] = &[
     ),
 ];
 
+// conformance: 72, 73
 #[test]
 fn validators() {
     run(EVERYTHING, VALIDATORS);
@@ -816,6 +828,7 @@ const VALIDATORS: &[Case] = &[
     ),
 ];
 
+// conformance: 74, 75, 76, 78, 79, 82, 90
 #[test]
 fn distributors() {
     run(EVERYTHING, DISTRIBUTORS);

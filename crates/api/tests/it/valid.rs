@@ -142,6 +142,7 @@ fn a_local_file_needs_no_account() {
     );
 }
 
+// conformance: 24, 89
 #[test]
 fn null_is_absent() {
     let text = EVERYTHING
@@ -187,6 +188,7 @@ fn shapes_that_are_fine() {
     }
 }
 
+// conformance: 21
 #[test]
 fn templates_without_customizers_are_fine() {
     let start = EVERYTHING.find(r#""customize""#).unwrap();

@@ -84,6 +84,7 @@ fn fields_that_came_later_say_so() {
     }
 }
 
+// conformance: 22, 23
 #[test]
 fn unknown_fields_are_errors_from_2024_on_and_warnings_before() {
     let text = edit(EVERYTHING, r#""vmBoot""#, r#""vmboot""#);
@@ -125,6 +126,7 @@ fn a_wrongly_cased_type_is_found_in_old_versions() {
     assert!(errors(&strict)[0].message.contains("Missing field 'type'"));
 }
 
+// conformance: 4, 16
 #[test]
 fn identity_is_optional_in_the_last_preview_only() {
     let start = GALLERY_2020.find(r#""identity""#).unwrap();
@@ -139,6 +141,7 @@ fn identity_is_optional_in_the_last_preview_only() {
     assert_eq!(found[0].message, expected);
 }
 
+// conformance: 76
 #[test]
 fn replication_regions_are_required_until_2022_02_14() {
     let list = r#""replicationRegions": ["westus2", "eastus"],
@@ -153,6 +156,7 @@ fn replication_regions_are_required_until_2022_02_14() {
     }
 }
 
+// conformance: 45
 #[test]
 fn latest_of_a_gallery_is_known_from_2022_07_01() {
     let text = edit(GALLERY_2020, "/versions/1.0.4", "/versions/latest");

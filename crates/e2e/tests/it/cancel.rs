@@ -21,6 +21,7 @@ fn ends_clean(lab: &Lab, running: e2e::Running, signal: Signal) {
     lab.assert_clean();
 }
 
+// conformance: 138
 #[test]
 fn ctrl_c_in_a_customizer_ends_everything_within_10_s() {
     let lab = Lab::new();

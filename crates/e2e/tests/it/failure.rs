@@ -15,6 +15,7 @@ fn details(error: &Value) -> String {
     lines.iter().map(text).collect::<Vec<_>>().join("\n")
 }
 
+// conformance: 51
 #[test]
 fn a_script_that_exits_3_says_so_with_its_last_lines() {
     let lab = Lab::new();
@@ -49,6 +50,7 @@ fn a_guest_that_shuts_itself_down_in_a_step_is_told_from_a_failure() {
     }
 }
 
+// conformance: 59, 60
 #[test]
 fn a_file_into_a_missing_folder_or_a_root_owned_path_fails() {
     let lab = Lab::new();

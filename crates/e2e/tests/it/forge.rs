@@ -33,6 +33,7 @@ fn outcome(steps: &[(String, String)], step: &str) -> String {
     steps.iter().find(|(name, _)| name == step).map(|(_, how)| how.clone()).unwrap_or_default()
 }
 
+// conformance: 50, 53, 60, 67
 #[test]
 fn a_template_becomes_images_that_boot_and_carry_nothing_of_the_build() {
     let lab = Lab::new();
@@ -127,6 +128,7 @@ fn the_page_is_served(lab: &Lab, image: &str, page: &str) {
     lab.assert_clean();
 }
 
+// conformance: 66
 #[test]
 fn a_template_can_build_on_an_image_it_made_and_bring_its_own_generalization() {
     let lab = Lab::new();

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests start programs")]
 
+mod bios;
 mod cancel;
+mod customizers;
 mod data_disks;
 mod failure;
 mod forge;
 mod identity;
 mod input;
 mod keep;
+mod optimize;
 mod service;
 mod together;
+mod validate;

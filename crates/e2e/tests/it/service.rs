@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use e2e::{Lab, Service, fresh, running_machines, text, wait_for};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(10);
 const BUILD: Duration = Duration::from_secs(600);
@@ -12,6 +12,18 @@ fn outcome(steps: &[(String, String)], step: &str) -> String {
     steps.iter().find(|(name, _)| name == step).map(|(_, how)| how.clone()).unwrap_or_default()
 }
 
+fn staging_of(service: &Service, template: &str) -> String {
+    let template = service.get(&service.template_id(template));
+    text(&template["properties"]["exactStagingResourceGroup"])
+}
+
+/// The machines that a staging group shows.
+fn machines(service: &Service, staging: &str) -> Vec<Value> {
+    let list = service.get(&format!("{staging}/providers/Microsoft.Compute/virtualMachines"));
+    list["value"].as_array().expect("a list").clone()
+}
+
+// conformance: 94, 103, 118
 #[test]
 fn a_template_is_run_and_leaves_an_image_and_a_version() {
     let service = Service::start(Lab::new());
@@ -55,13 +67,21 @@ fn a_template_is_run_and_leaves_an_image_and_a_version() {
     service.lab().assert_clean();
 }
 
+// conformance: 96, 136, 138
 #[test]
 fn a_run_that_is_canceled_ends_within_10_s_and_leaves_no_machine() {
     let service = Service::start(Lab::new());
     let customize = json!([{ "type": "Shell", "inline": [fresh(), "echo asleep", "sleep 600"] }]);
     service.put_template("sleeper", &customize);
+    let staging = staging_of(&service, "sleeper");
+    assert_eq!(machines(&service, &staging), Vec::<Value>::new());
     let mut run = service.follow(&["run", "start", "forge/sleeper"]);
     run.wait_for_output("asleep");
+    let shown = machines(&service, &staging);
+    assert_eq!(shown.len(), 1, "{shown:?}");
+    let hardware = &shown[0]["properties"]["hardwareProfile"];
+    assert_eq!(hardware["vmSize"], "Standard_B2ts_v2", "{hardware}");
+    assert_eq!(hardware["vmSizeProperties"]["vCPUsAvailable"], 2, "{hardware}");
     let asked = Instant::now();
     service.run(&["run", "cancel", "forge/sleeper"]).ok();
     let done = run.end_within(SOON);
@@ -71,10 +91,12 @@ fn a_run_that_is_canceled_ends_within_10_s_and_leaves_no_machine() {
     let status = service.get(&id)["properties"]["lastRunStatus"].clone();
     assert_eq!(status["runState"], "Canceled", "{status}");
     assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+    assert_eq!(machines(&service, &staging), Vec::<Value>::new());
     service.lab().assert_clean();
     service.delete(&id);
 }
 
+// conformance: 137
 #[test]
 fn a_run_whose_server_is_killed_goes_on_with_the_next_and_no_machine_is_orphaned() {
     let mut service = Service::start(Lab::new());
@@ -97,6 +119,7 @@ fn a_run_whose_server_is_killed_goes_on_with_the_next_and_no_machine_is_orphaned
         status["runState"] != "Running"
     });
     assert_eq!(status["runState"], "Succeeded", "{status}");
+    assert_eq!(machines(&service, &staging_of(&service, "phoenix")), Vec::<Value>::new());
     // The client took the stream up again.
     let done = run.end_within(SOON);
     assert_eq!(done.code, 0, "{}\n{}", done.stdout, done.stderr);

@@ -1,4 +1,4 @@
-//! From the newest node that is there to the generalized one, a node per step.
+//! From the newest node that is there to the last one, a node per step.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::{
     error::{Coded, Error, Result},
     generalize,
     node::{Lock, Node, UseLock},
+    optimize,
     output::StepOutput,
     source::SourceImage,
     step::Step,
@@ -34,7 +35,7 @@ struct Work<'a> {
     chain: &'a Chain,
 }
 
-/// Does what is not done yet and returns the generalized node, held. A step that another process is doing
+/// Does what is not done yet and returns the last node, held. A step that another process is doing
 /// at this moment is waited for and not done twice.
 pub(super) async fn advance(
     run: &Run<'_>,
@@ -50,7 +51,7 @@ pub(super) async fn advance(
         tell_cached(run, chain, &mut told, done);
         let Some(link) = chain.links.get(done) else {
             match last(run, chain)? {
-                Some(generalized) => return Ok(generalized),
+                Some(last) => return Ok(last),
                 None => continue,
             }
         };
@@ -60,18 +61,17 @@ pub(super) async fn advance(
         }
         // What was carried out here has been told of.
         told = told.max(go_live(work, done, making, live).await?);
-        // Left if somebody else got ahead of us: go on from where they are.
-        if let Some(overtaken) = live.take() {
+        // Left if somebody else got ahead of us, or if its first boot was all: its last node counts.
+        if let Some(mut overtaken) = live.take() {
+            overtaken.settled().await?;
             overtaken.machine.stop(Duration::ZERO).await.map_err(machine_error)?;
         }
     }
 }
 
-/// The generalized node, held against eviction. `None` if it is not there (any more).
+/// The last node, held against eviction. `None` if it is not there (any more).
 fn last(run: &Run<'_>, chain: &Chain) -> Result<Option<(Node, UseLock)>> {
-    let Some(node) = chain.links.last().and_then(|link| run.store.get(&link.key)) else {
-        return Ok(None);
-    };
+    let Some(node) = chain.last(&run.store) else { return Ok(None) };
     Ok(held(run, &node)?.map(|hold| (node, hold)))
 }
 
@@ -152,6 +152,9 @@ async fn go_live(
             Role::Customize(number) => {
                 customize(work, index, number, slot, lock).await?;
             }
+            Role::Workload | Role::Optimize => {
+                optimize(work, index, slot, lock).await?;
+            }
             Role::Generalize => {
                 power_off(run, chain, link, slot, lock).await?;
             }
@@ -188,6 +191,32 @@ async fn customize(
         .step(step, &link.title, NO_LIMIT, work)
         .await
         .map_err(|e| name_customizer(e, &link.title, &target))
+}
+
+/// The workload, or what makes the image start faster.
+async fn optimize(
+    work: Work<'_>,
+    index: usize,
+    slot: &mut Option<Live>,
+    making: Lock,
+) -> Result<()> {
+    let Work { run, plan, chain, .. } = work;
+    let live = slot.as_mut().ok_or_else(evicted)?;
+    let link = &chain.links[index];
+    let workload = plan.optimize.workload.as_ref().filter(|_| link.role == Role::Workload);
+    let step = if workload.is_some() { Step::Workload } else { Step::Optimize };
+    let mut out = output(run, &step)?;
+    let work = async {
+        let started = Instant::now();
+        let guest = live.guest.as_ref();
+        match workload {
+            Some(workload) => live.unless_gone(workload.warm(guest, &mut out)).await?,
+            None => live.unless_gone(optimize::vm_boot(guest, &mut out)).await?,
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        live.seal(run, chain, SealAs { link, seconds, ram: Ram::Never }, making).await
+    };
+    run.cx.step(step, &link.title, NO_LIMIT, work).await
 }
 
 fn is_last_customizer(plan: &Plan) -> impl Fn(&Link) -> bool {
@@ -242,6 +271,8 @@ fn tell_cached(run: &Run<'_>, chain: &Chain, told: &mut usize, done: usize) {
         let step = match link.role {
             Role::Boot => Step::Boot,
             Role::Customize(number) => Step::Customize(number),
+            Role::Workload => Step::Workload,
+            Role::Optimize => Step::Optimize,
             Role::Generalize => Step::Generalize,
         };
         if let Some(node) = run.store.get(&link.key) {

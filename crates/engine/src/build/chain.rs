@@ -10,6 +10,7 @@ use crate::{
     customize::Customizer,
     generalize,
     node::{Key, KeyBuilder, Node, NodeStore, Shape},
+    optimize,
     source::SourceImage,
 };
 
@@ -24,6 +25,10 @@ pub enum Role {
     Boot,
     /// The customizer of that index.
     Customize(usize),
+    /// The user's workload.
+    Workload,
+    /// Our optimization of boot and disk.
+    Optimize,
     /// Generalization and power-off.
     Generalize,
 }
@@ -46,11 +51,12 @@ pub struct Link {
 pub struct Chain {
     pub links: Vec<Link>,
     pub shape: Shape,
+    pub freshness: Freshness,
 }
 
 impl Chain {
     /// Computes every key. With freshness asked for, links that may not be reused get names of
-    /// their own, made from `run_id`.
+    /// their own, made from `run_id`. Where only the source is validated, its first boot is all.
     pub fn compute(
         plan: &Plan,
         source: &SourceImage,
@@ -60,9 +66,12 @@ impl Chain {
         run_id: &str,
     ) -> Self {
         let shape = plan.shape(source, host);
-        let mut chain = Self { links: Vec::new(), shape };
+        let mut chain = Self { links: Vec::new(), shape, freshness };
         let inputs = super::live::boot_inputs(source, &chain.shape);
         chain.push(store, &source.digest, Role::Boot, "Boot", "first boot", inputs, None);
+        if plan.validates_source_only() {
+            return chain;
+        }
         for step in &plan.steps {
             let parent = chain.last_key();
             let role = Role::Customize(step.index);
@@ -70,6 +79,15 @@ impl Chain {
             inputs.extend(plan.identities().map(|ids| ("identities".to_owned(), ids)));
             let fresh = Some((freshness, run_id));
             chain.push(store, &parent, role, kind, &step.title, inputs, fresh);
+        }
+        if let Some(workload) = &plan.optimize.workload {
+            let (parent, inputs) = (chain.last_key(), workload.inputs());
+            let fresh = Some((freshness, run_id));
+            chain.push(store, &parent, Role::Workload, "Workload", "workload", inputs, fresh);
+        }
+        if plan.optimize.vm_boot {
+            let (parent, inputs) = (chain.last_key(), optimize::inputs());
+            chain.push(store, &parent, Role::Optimize, "Optimize", "optimize", inputs, None);
         }
         let parent = chain.last_key();
         let inputs = generalize::inputs();
@@ -115,6 +133,17 @@ impl Chain {
 
     fn last_key(&self) -> String {
         self.links.last().map_or_else(String::new, |link| link.key.to_string())
+    }
+
+    /// What comes right before the optimization of boot and disk, and it; if there is one.
+    pub(super) fn around_optimize(&self) -> Option<(&Link, &Link)> {
+        let index = self.links.iter().position(|link| link.role == Role::Optimize)?;
+        Some((self.links.get(index.checked_sub(1)?)?, &self.links[index]))
+    }
+
+    /// The node at the end, if it is there.
+    pub fn last(&self, store: &NodeStore) -> Option<Node> {
+        self.links.last().and_then(|link| store.get(&link.key))
     }
 
     /// The index of the newest link whose node is there, and that node.

@@ -42,10 +42,15 @@ impl Freshness {
     }
 
     pub(super) fn allows(self, node: Option<&Node>) -> bool {
-        let Some(node) = node else {
-            return !self.no_cache;
-        };
-        let too_old = self.max_age.is_some_and(|max| age(node) > max);
+        match node {
+            Some(node) => self.allows_age(age(node)),
+            None => !self.no_cache,
+        }
+    }
+
+    /// Whether a result that old may be taken over.
+    pub(crate) fn allows_age(self, age: Duration) -> bool {
+        let too_old = self.max_age.is_some_and(|max| age > max);
         !self.no_cache && !too_old
     }
 }

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     chain::{Chain, Link, age},
-    plan::Plan,
+    plan::{Plan, PlannedStep},
 };
 use crate::{
     layout::Layout,
     node::{NodeStore, digest},
+    validate,
 };
 
 /// What is to be expected of one step.
@@ -34,36 +35,52 @@ pub enum Hit {
     Miss { why: String },
 }
 
-/// The links of a template's last run.
+/// The steps of a template's last run.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Remembered {
-    links: Vec<RememberedLink>,
+    links: Vec<Known>,
+    #[serde(default)]
+    validators: Vec<Known>,
 }
 
+/// What is known of a step, then or now.
 #[derive(Debug, Serialize, Deserialize)]
-struct RememberedLink {
+struct Known {
     kind: String,
     title: String,
     inputs: BTreeMap<String, String>,
+    /// The node that it makes; a validator makes none.
     key: String,
 }
 
-/// Notes the links of this run, so that the next plan can say what changed since. It only explains
-/// and estimates: that it cannot be written is no reason to fail.
-pub(super) fn remember(layout: &Layout, plan: &Plan, chain: &Chain) {
-    let links = chain
-        .links
-        .iter()
-        .map(|link| RememberedLink {
+impl Known {
+    fn link(link: &Link) -> Self {
+        Self {
             kind: link.kind.clone(),
             title: link.title.clone(),
             inputs: link.inputs.clone(),
             key: link.key.to_string(),
-        })
-        .collect();
+        }
+    }
+
+    fn validator(step: &PlannedStep) -> Self {
+        Self {
+            kind: step.customizer.kind().to_owned(),
+            title: step.title.clone(),
+            inputs: step.customizer.inputs(),
+            key: String::new(),
+        }
+    }
+}
+
+/// Notes the steps of this run, so that the next plan can say what changed since. It only explains
+/// and estimates: that it cannot be written is no reason to fail.
+pub(super) fn remember(layout: &Layout, plan: &Plan, chain: &Chain) {
+    let links = chain.links.iter().map(Known::link).collect();
+    let validators = plan.validators.iter().map(Known::validator).collect();
     let write = || -> std::io::Result<()> {
         fs::create_dir_all(layout.history())?;
-        let text = serde_json::to_vec_pretty(&Remembered { links })?;
+        let text = serde_json::to_vec_pretty(&Remembered { links, validators })?;
         fs::write(file(layout, plan), text)
     };
     if let Err(e) = write() {
@@ -71,10 +88,11 @@ pub(super) fn remember(layout: &Layout, plan: &Plan, chain: &Chain) {
     }
 }
 
-/// What would be done for each link now.
+/// What would be done for each link and each validator now.
 pub fn forecast(layout: &Layout, plan: &Plan, chain: &Chain) -> Vec<Forecast> {
     let store = NodeStore::new(layout);
     let last = recall(layout, plan);
+    let is_first = last.links.is_empty();
     let mut parent_missed = None;
     let mut all = Vec::new();
     for (index, link) in chain.links.iter().enumerate() {
@@ -83,7 +101,9 @@ pub fn forecast(layout: &Layout, plan: &Plan, chain: &Chain) -> Vec<Forecast> {
             Some(node) => {
                 Hit::Hit { age_seconds: age(&node).as_secs(), ram: node.meta.ram.is_some() }
             }
-            None => Hit::Miss { why: why(link, before, &last, parent_missed.as_deref()) },
+            None => Hit::Miss {
+                why: why(&Known::link(link), before, is_first, parent_missed.as_deref()),
+            },
         };
         if matches!(hit, Hit::Miss { .. }) && parent_missed.is_none() {
             parent_missed = Some(link.title.clone());
@@ -95,26 +115,52 @@ pub fn forecast(layout: &Layout, plan: &Plan, chain: &Chain) -> Vec<Forecast> {
             hit,
         });
     }
+    all.extend(validations(layout, plan, chain, &last, parent_missed.as_deref()));
     all
 }
 
-fn why(
-    link: &Link,
-    before: Option<&RememberedLink>,
+/// All validators pass together or none does: they share one machine.
+fn validations(
+    layout: &Layout,
+    plan: &Plan,
+    chain: &Chain,
     last: &Remembered,
     parent_missed: Option<&str>,
-) -> String {
-    let Some(before) = before else {
-        return if last.links.is_empty() {
-            "never built here".to_owned()
-        } else {
-            "a new step".to_owned()
+) -> Vec<Forecast> {
+    let node = chain.last(&NodeStore::new(layout));
+    let passed = node.as_ref().and_then(|node| {
+        let key = validate::key(node, &plan.validators)?;
+        validate::Passed::recall(layout, node, &key)
+    });
+    let counts = passed.as_ref().is_some_and(|passed| chain.freshness.allows_age(passed.age()));
+    let forecast = |(index, step): (usize, &PlannedStep)| {
+        let before = last.validators.get(index);
+        let hit = match &passed {
+            Some(passed) if counts => Hit::Hit { age_seconds: passed.age().as_secs(), ram: false },
+            Some(_) => Hit::Miss { why: "is to be done afresh".to_owned() },
+            None => {
+                let now = Known::validator(step);
+                Hit::Miss { why: why(&now, before, last.links.is_empty(), parent_missed) }
+            }
         };
+        Forecast {
+            title: step.title.clone(),
+            kind: format!("{} validator", step.customizer.kind()),
+            expected_seconds: passed.as_ref().and_then(|p| p.seconds.get(index).copied()),
+            hit,
+        }
     };
-    if before.kind != link.kind {
-        return format!("was a {} step, is a {} step", before.kind, link.kind);
+    plan.validators.iter().enumerate().map(forecast).collect()
+}
+
+fn why(now: &Known, before: Option<&Known>, is_first: bool, parent_missed: Option<&str>) -> String {
+    let Some(before) = before else {
+        return if is_first { "never built here".to_owned() } else { "a new step".to_owned() };
+    };
+    if before.kind != now.kind {
+        return format!("was a {} step, is a {} step", before.kind, now.kind);
     }
-    let changed: Vec<String> = link
+    let changed: Vec<String> = now
         .inputs
         .iter()
         .filter(|(name, value)| before.inputs.get(*name) != Some(value))
@@ -129,7 +175,10 @@ fn why(
     if let Some(parent) = parent_missed {
         return format!("comes after {parent:?}, which is a miss");
     }
-    if before.key == link.key.as_str() {
+    if now.key.is_empty() {
+        return "has not passed, or another validator changed".to_owned();
+    }
+    if before.key == now.key {
         return "its node is gone: evicted, or its build did not get this far".to_owned();
     }
     "the source image or the machine (size, memory, disk) changed".to_owned()
@@ -140,7 +189,7 @@ fn short(value: &str) -> &str {
     if is_digest { &value[..12] } else { value }
 }
 
-fn expected(store: &NodeStore, link: &Link, before: Option<&RememberedLink>) -> Option<f64> {
+fn expected(store: &NodeStore, link: &Link, before: Option<&Known>) -> Option<f64> {
     let of = |key: &str| Some(store.get(&crate::node::Key::parse(key)?)?.meta.seconds);
     of(link.key.as_str()).or_else(|| of(&before?.key))
 }

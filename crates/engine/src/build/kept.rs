@@ -1,16 +1,17 @@
-//! Machines that were kept after a failure (`--on-error keep`), and the way in.
+//! Machines that were kept after a failure (`--on-error keep`, or `errorHandling` of the template), and
+//! the way in.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use api::ErrorCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use vm::{Access, Machine};
 
-use super::{Run, access, live::Live, plan::Plan};
+use super::{Run, access::write_secret, plan::Plan};
 use crate::{
     error::{Coded, Error, Result},
     layout::Layout,
@@ -24,6 +25,10 @@ pub struct Kept {
     pub run_id: String,
     pub template: String,
     pub until: Timestamp,
+    #[serde(default)]
+    pub vcpus: u32,
+    #[serde(default)]
+    pub memory_mib: u64,
     /// Loopback port that leads to the guest's SSH.
     pub port: u16,
     pub user: String,
@@ -33,13 +38,41 @@ pub struct Kept {
     pub known_hosts: PathBuf,
 }
 
-/// Lets the machine run on after this process, and notes how to enter it.
-pub(super) fn keep(run: &Run<'_>, plan: &Plan, live: &Live, time: Duration) -> Result<()> {
+/// What becomes of the machine of a step that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// What the template's `errorHandling` says.
+    #[default]
+    AsTemplate,
+    /// It is removed.
+    Cleanup,
+    /// It is kept.
+    Keep,
+}
+
+impl OnError {
+    /// Whether it is kept, where the template says this.
+    pub(super) fn keeps(self, template: api::template::OnError) -> bool {
+        match self {
+            Self::AsTemplate => template == api::template::OnError::Abort,
+            Self::Cleanup => false,
+            Self::Keep => true,
+        }
+    }
+}
+
+/// Lets the machine run on after this process, and notes how to enter it. Returns until when.
+pub(super) fn keep(
+    run: &Run<'_>,
+    plan: &Plan,
+    machine: &dyn Machine,
+    access: &Access,
+) -> Result<Timestamp> {
     let dir = &run.run_dir;
-    let port = live.machine.forwarded(22).ok_or_else(|| {
+    let port = machine.forwarded(22).ok_or_else(|| {
         Error::new(ErrorCode::GuestUnreachable, "the machine has no port that leads to it")
     })?;
-    let until = SignedDuration::try_from(time)
+    let until = SignedDuration::try_from(run.request.keep_for)
         .ok()
         .and_then(|time| Timestamp::now().checked_add(time).ok())
         .unwrap_or(Timestamp::MAX);
@@ -47,20 +80,22 @@ pub(super) fn keep(run: &Run<'_>, plan: &Plan, live: &Live, time: Duration) -> R
         run_id: run.id.clone(),
         template: plan.name.clone(),
         until,
+        vcpus: plan.size.vcpus,
+        memory_mib: plan.size.memory_mib,
         port,
-        user: live.access.user.clone(),
+        user: access.user.clone(),
         key_file: dir.join("id"),
         known_hosts: dir.join("known_hosts"),
     };
-    access::write_secret(&kept.key_file, live.access.private_key.as_bytes())?;
-    let host = format!("[127.0.0.1]:{port} {}\n", live.access.host_public_key);
+    write_secret(&kept.key_file, access.private_key.as_bytes())?;
+    let host = format!("[127.0.0.1]:{port} {}\n", access.host_public_key);
     write(&kept.known_hosts, host.as_bytes())?;
     write(&dir.join(FILE), &serde_json::to_vec_pretty(&kept).unwrap_or_default())?;
     run.ledger
         .keep_until(until)
         .code(ErrorCode::InternalError, || "cannot write the ledger".to_owned())?;
-    live.machine.leave_running();
-    Ok(())
+    machine.leave_running();
+    Ok(until)
 }
 
 const FILE: &str = "kept.json";

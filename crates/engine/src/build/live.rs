@@ -10,7 +10,7 @@ use std::{
 use api::ErrorCode;
 use tokio::task::JoinHandle;
 use vm::{
-    Access, Firmware, Guest, Machine, MachineSpec, Seal, Stdin, disk,
+    Access, Firmware, Guest, Host, Machine, MachineSpec, Seal, Stdin, disk,
     seed::{self, Seed},
 };
 
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The unprivileged user that customizers run as.
-const BUILD_USER: &str = "goldsmith";
+pub(super) const BUILD_USER: &str = "goldsmith";
 
 /// Waits until the first boot is over, so that nothing of it is in the way of the first step. With
 /// systemd, cloud-init is part of it: asking cloud-init itself costs seconds of Python under
@@ -51,6 +51,15 @@ fi
 mkdir -p /etc/tmpfiles.d
 test -e /etc/tmpfiles.d/tmp.conf ||
     echo "# by goldsmith: /tmp outlives a boot during the build" > /etc/tmpfiles.d/tmp.conf'"##;
+
+/// As [`BOOTED`], for a machine that is only looked at: nothing is written to its disk.
+const SETTLED: &str = r##"sudo sh -c '
+if command -v systemctl > /dev/null; then
+    systemctl is-system-running --wait > /dev/null
+    systemctl stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer 2> /dev/null
+elif command -v cloud-init > /dev/null; then
+    cloud-init status --wait > /dev/null
+fi'"##;
 
 /// After a resume the clock stands where it was, and whoever resumes the same node twice has the
 /// same random numbers: both are set right before anything else runs.
@@ -114,6 +123,8 @@ pub(super) enum Ram {
     Always,
     /// When the steps since the last RAM took longer than a few times what saving costs.
     IfWorthwhile,
+    /// Nobody edits what comes after it, so nobody resumes it.
+    Never,
 }
 
 /// Everything onto the disk; and a guest that is on its way down is no state to go on from.
@@ -136,7 +147,10 @@ impl Live {
         let machine = power_on(run, chain, &work, &mut live_from).await?;
         let guest = match connect(run, &chain.shape, machine.as_ref(), &live_from).await {
             Ok(guest) => guest,
-            Err(error) => return Err(run.with_evidence(error, machine.as_ref()).await),
+            Err(error) => {
+                let serial_log = run.log_dir.join("serial.log");
+                return Err(run.with_evidence(error, machine.as_ref(), &serial_log).await);
+            }
         };
         Ok(Self {
             machine,
@@ -153,23 +167,10 @@ impl Live {
         })
     }
 
-    /// Lets scripts in the guest reach the metadata service, if the template asks for one and there is
-    /// one. A guest that cannot have it is told: its scripts find out for themselves.
+    /// Lets scripts in the guest reach the metadata service, as far as there is one for the template.
     pub(super) async fn serve_metadata(&mut self, run: &Run<'_>, plan: &Plan) -> Result<()> {
-        let (Some(_), Some(metadata)) = (plan.identities(), &plan.metadata) else { return Ok(()) };
-        if self.relay.is_some() {
-            return Ok(());
-        }
-        let limit = run.request.boot_timeout;
-        let guest = self.machine.connect(&self.access, limit, &run.cx.cancel);
-        let guest = guest.await.map_err(machine_error)?;
-        let started = Relay::start(&run.cx, guest, metadata.clone(), metadata::WELL_KNOWN);
-        match unless_gone(self.machine.as_ref(), started).await {
-            Ok(relay) => self.relay = Some(relay),
-            Err(error) => run.cx.events.warn(format!(
-                "scripts cannot use vmProfile.userAssignedIdentities: {error} {}",
-                error.details.join("; ")
-            )),
+        if self.relay.is_none() {
+            self.relay = serve_metadata(run, plan, self.machine.as_ref(), &self.access).await?;
         }
         Ok(())
     }
@@ -214,7 +215,11 @@ impl Live {
         let key = &seal.link.key;
         overlays(run, chain, &next, &format!("../{key}")).await?;
         let since_ram = self.since_ram + seal.seconds;
-        let wanted = seal.ram == Ram::Always || since_ram > WORTHWHILE * self.ram_cost;
+        let wanted = match seal.ram {
+            Ram::Always => true,
+            Ram::IfWorthwhile => since_ram > WORTHWHILE * self.ram_cost,
+            Ram::Never => false,
+        };
         let request = Seal {
             next_disk: next.join("disk.qcow2"),
             next_vars: chain.shape.uefi.then(|| next.join("vars.qcow2")),
@@ -321,13 +326,40 @@ impl Live {
     }
 }
 
+/// Starts the metadata service in a guest, if the template asks for one and there is one. A guest that
+/// cannot have it is told: its scripts find out for themselves.
+pub(super) async fn serve_metadata(
+    run: &Run<'_>,
+    plan: &Plan,
+    machine: &dyn Machine,
+    access: &Access,
+) -> Result<Option<Relay>> {
+    let (Some(_), Some(metadata)) = (plan.identities(), &plan.metadata) else { return Ok(None) };
+    let guest = machine.connect(access, run.request.boot_timeout, &run.cx.cancel).await;
+    let guest = guest.map_err(machine_error)?;
+    let started = Relay::start(&run.cx, guest, metadata.clone(), metadata::WELL_KNOWN);
+    match unless_gone(machine, started).await {
+        Ok(relay) => Ok(Some(relay)),
+        Err(error) => {
+            run.cx.events.warn(format!(
+                "scripts cannot use vmProfile.userAssignedIdentities: {error} {}",
+                error.details.join("; ")
+            ));
+            Ok(None)
+        }
+    }
+}
+
 async fn settled(publishing: Option<JoinHandle<Result<()>>>) -> Result<()> {
     let Some(task) = publishing else { return Ok(()) };
     task.await
         .code(ErrorCode::InternalError, || "the task that publishes a node died".to_owned())?
 }
 
-async fn unless_gone<T>(machine: &dyn Machine, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn unless_gone<T>(
+    machine: &dyn Machine,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
     let error = tokio::select! {
         result = work => match result {
             Err(error) if error.code == ErrorCode::GuestUnreachable => error,
@@ -337,9 +369,7 @@ async fn unless_gone<T>(machine: &dyn Machine, work: impl Future<Output = Result
     };
     match tokio::time::timeout(SHUTTING_DOWN, machine.gone()).await {
         Ok(()) => Err(gone(machine)),
-        Err(_) => {
-            Err(error.hint("a customizer must neither restart the machine nor cut its network"))
-        }
+        Err(_) => Err(error.hint("a script must neither restart the machine nor cut its network")),
     }
 }
 
@@ -428,10 +458,7 @@ async fn go_on(
     hold: UseLock,
     work: &Path,
 ) -> Result<Prepared> {
-    let booted = run.store.get(&node.meta.booted).ok_or_else(|| {
-        Error::new(ErrorCode::InternalError, format!("node {} lost its first boot", node.meta.key))
-            .hint("goldsmith cache prune --all, then build again")
-    })?;
+    let booted = run.booted(&node.meta)?;
     let below = format!("../{}", node.meta.key);
     overlays(run, chain, work, &below).await?;
     Ok(Prepared {
@@ -455,15 +482,42 @@ async fn connect(
 ) -> Result<Box<dyn Guest>> {
     let limit = run.request.boot_timeout;
     let guest = machine.connect(&p.access, limit, &run.cx.cancel).await.map_err(machine_error)?;
+    let came = if p.resume_from.is_some() { Came::Resumed } else { Came::Booted };
+    ready(run, machine, guest.as_ref(), came).await?;
+    if came == Came::Booted {
+        unless_gone(machine, data_disks::name(run, shape, guest.as_ref())).await?;
+    }
+    Ok(guest)
+}
+
+/// How a machine came to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Came {
+    Booted,
+    /// By a boot, and nothing is to be changed on it.
+    BootedToBeLookedAt,
+    Resumed,
+}
+
+/// Waits until the guest can be given work.
+pub(super) async fn ready(
+    run: &Run<'_>,
+    machine: &dyn Machine,
+    guest: &dyn Guest,
+    came: Came,
+) -> Result<()> {
     let mut entropy = [0; 64];
     rustix::rand::getrandom(&mut entropy, rustix::rand::GetRandomFlags::empty())
         .code(ErrorCode::InternalError, || "the host gives no random numbers".to_owned())?;
-    let (command, stdin) = if p.resume_from.is_some() {
-        let now = jiff::Timestamp::now().as_second();
-        (RESUMED.replace("'$now'", &now.to_string()), Stdin::Bytes(&entropy))
-    } else {
-        (BOOTED.to_owned(), Stdin::Empty)
+    let (command, stdin) = match came {
+        Came::Booted => (BOOTED.to_owned(), Stdin::Empty),
+        Came::BootedToBeLookedAt => (SETTLED.to_owned(), Stdin::Empty),
+        Came::Resumed => {
+            let now = jiff::Timestamp::now().as_second();
+            (RESUMED.replace("'$now'", &now.to_string()), Stdin::Bytes(&entropy))
+        }
     };
+    let limit = run.request.boot_timeout;
     let settle = async { guest.run(&command, stdin, &mut |_, _| {}).await.map_err(guest_error) };
     let exit = tokio::time::timeout(limit, unless_gone(machine, settle))
         .await
@@ -471,11 +525,7 @@ async fn connect(
     if !exit.success() {
         run.cx.events.warn(format!("the guest's own start-up checks {exit}; going on"));
     }
-    if p.resume_from.is_none() {
-        let named = data_disks::name(run, shape, guest.as_ref());
-        unless_gone(machine, named).await?;
-    }
-    Ok(guest)
+    Ok(())
 }
 
 fn not_booted(limit: Duration) -> Error {
@@ -495,17 +545,24 @@ async fn overlays(run: &Run<'_>, chain: &Chain, work: &Path, below: &str) -> Res
 /// The same for what every machine has: `below` may be a source image too.
 async fn system_overlays(run: &Run<'_>, chain: &Chain, work: &Path, below: &str) -> Result<()> {
     let below = Path::new(below);
-    let disk_bytes = chain.shape.disk_bytes;
-    disk::create_overlay(run.host, &work.join("disk.qcow2"), &below.join("disk.qcow2"), disk_bytes)
-        .await
-        .map_err(|e| machine_error(e.into()))?;
+    overlay(run.host, work, below, "disk.qcow2", chain.shape.disk_bytes).await?;
     if chain.shape.uefi {
-        let bytes = run.vars_bytes;
-        disk::create_overlay(run.host, &work.join("vars.qcow2"), &below.join("vars.qcow2"), bytes)
-            .await
-            .map_err(|e| machine_error(e.into()))?;
+        overlay(run.host, work, below, "vars.qcow2", run.vars_bytes).await?;
     }
     Ok(())
+}
+
+/// A fresh overlay `name` in `work` upon the file of the same name in `below`.
+pub(super) async fn overlay(
+    host: &Host,
+    work: &Path,
+    below: &Path,
+    name: &str,
+    bytes: u64,
+) -> Result<()> {
+    disk::create_overlay(host, &work.join(name), &below.join(name), bytes)
+        .await
+        .map_err(|e| machine_error(e.into()))
 }
 
 impl Run<'_> {
@@ -529,6 +586,14 @@ impl Run<'_> {
             machine_type: None,
             cpu_model: None,
         }
+    }
+
+    /// The first boot at the root of a node's chain: it has the seed and the keys.
+    pub(super) fn booted(&self, meta: &NodeMeta) -> Result<Node> {
+        self.store.get(&meta.booted).ok_or_else(|| {
+            Error::new(ErrorCode::InternalError, format!("node {} lost its first boot", meta.key))
+                .hint("goldsmith cache prune --all, then build again")
+        })
     }
 
     fn ram_meta(&self, bytes: u64, seconds: f64) -> RamMeta {

@@ -8,45 +8,54 @@ mod access;
 mod advance;
 mod chain;
 mod data_disks;
+mod fork;
 mod freshness;
 mod history;
 mod kept;
 mod live;
 mod machine;
+mod measure;
 mod plan;
 mod report;
 mod wanted;
 
-use std::{panic::AssertUnwindSafe, path::PathBuf, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use api::ErrorCode;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::time::Instant;
-use vm::{Backend, Host, Machine};
+use vm::{Backend, Host, Machine, Watched};
 
 pub use chain::{Chain, Link, Role, age};
+pub(crate) use fork::{Entry, Fork, ForkOf};
 pub use freshness::{CACHE_TAG, Freshness};
 pub use history::{Forecast, Hit, forecast};
-pub use kept::{Kept, kept};
+pub use kept::{Kept, OnError, kept};
 pub use machine::check_machine;
+pub(crate) use plan::title as planned_title;
 pub use plan::{Input, Plan, PlannedStep, resolve};
 pub use report::Report;
 pub use wanted::Wanted;
 
 use crate::{
     cx::Cx,
-    distribute,
+    distribute::{self, RunOutput},
     error::{Coded, Error, Result},
     event::{Event, Outcome},
-    export::{self, ExportSpec},
+    export::{self, ExportSpec, Exported},
     janitor,
     ledger::{Held, Ledger},
     node::NodeStore,
     source::{self, SourceImage},
-    step::Step,
+    step::{Phase, Step},
     store::Origin,
+    validate::{self, Subject},
 };
 use advance::advance;
 use live::Live;
@@ -56,8 +65,10 @@ use live::Live;
 pub struct Request {
     pub exports: Vec<ExportSpec>,
     pub freshness: Freshness,
-    /// Keep the machine this long when a step in the guest fails (`--on-error keep`).
-    pub keep: Option<Duration>,
+    /// What becomes of the machine when a step in the guest fails.
+    pub on_error: OnError,
+    /// How long a kept machine lives.
+    pub keep_for: Duration,
     /// How long a guest may take from power-on to its first answer.
     pub boot_timeout: Duration,
     /// Least recently used nodes go when the cache takes more than this.
@@ -94,7 +105,7 @@ impl Run<'_> {
     }
 
     /// Adds what the machine last showed to an error: serial lines and a screenshot.
-    async fn with_evidence(&self, error: Error, machine: &dyn Machine) -> Error {
+    async fn with_evidence(&self, error: Error, machine: &dyn Machine, serial_log: &Path) -> Error {
         let path = self.log_dir.join("screen.png");
         let mut error = error;
         match tokio::time::timeout(Duration::from_secs(5), machine.screenshot(&path)).await {
@@ -102,7 +113,7 @@ impl Run<'_> {
             Ok(Err(e)) => tracing::debug!(error = %e, "no screenshot"),
             Err(_) => tracing::debug!("no screenshot in time"),
         }
-        error.details.push(format!("serial log: {}", self.log_dir.join("serial.log").display()));
+        error.details.push(format!("serial log: {}", serial_log.display()));
         error
     }
 }
@@ -122,14 +133,19 @@ pub async fn build(
 ) -> Result<Report> {
     let started = Instant::now();
     export::check(&request.exports)?;
-    let run = open(cx, host, backend, plan, request).await?;
+    plan.check_exports(&request.exports)?;
+    let events = cx.events.clone();
+    let backend = Watched::new(backend, move |seen| events.send(seen.into()));
+    let run = open(cx, host, &backend, plan, request).await?;
     run.cx.events.send(Event::RunStarted { run_id: run.id.clone(), template: plan.name.clone() });
-    let mut live = None;
-    let result = AssertUnwindSafe(forge(&run, plan, &mut live)).catch_unwind().await;
+    let mut machines = Machines::default();
+    // On the heap: every step is in it.
+    let forging = Box::pin(forge(&run, plan, &mut machines));
+    let result = AssertUnwindSafe(forging).catch_unwind().await;
     let result = result.unwrap_or_else(|_| {
         Err(Error::new(ErrorCode::InternalError, "goldsmith panicked between two steps"))
     });
-    let result = finish(&run, plan, live, result).await;
+    let result = finish(&run, plan, machines, result).await;
     release(&run).await;
     if let Err(e) = source::sweep(&run.cx.layout).await {
         run.cx.events.warn(format!("a work folder could not be removed: {e}"));
@@ -145,17 +161,29 @@ pub async fn build(
     result.map(|report| Report { seconds: started.elapsed().as_secs_f64(), log_dir, ..report })
 }
 
+/// The machines of a run that are there at this moment; one at a time.
+#[derive(Default)]
+struct Machines {
+    live: Option<Live>,
+    fork: Option<Fork>,
+}
+
 /// The run itself.
-async fn forge(run: &Run<'_>, plan: &Plan, live: &mut Option<Live>) -> Result<Report> {
+async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Report> {
     let cx = &run.cx;
     let source = cx
         .step(Step::Source, &plan.source.title(), SOURCE_LIMIT, plan.source.obtain(cx, run.host))
         .await?;
+    let (exact, digest) = (source.exact_version.clone(), source.digest.clone());
+    cx.events.send(Event::SourceResolved { source: exact, digest });
     plan.check_disk(&source)?;
     let data = data_disks::check(&plan.template, source.data.len())?;
     export::check_data(&run.request.exports, data)?;
+    let source_only = plan.validates_source_only();
     let distributors = &plan.template.properties.distribute;
-    let targets = distribute::check(cx, distributors, Some(source.version()))?;
+    let distributors = if source_only { &[][..] } else { distributors };
+    let targets = distribute::check_again(cx, distributors, Some(source.version()), &run.id)?;
+    distribute::agree(cx, distributors, &source)?;
     let chain = Chain::compute(plan, &source, run.host, &run.store, run.request.freshness, &run.id);
     history::remember(&cx.layout, plan, &chain);
     if plan.identities().is_some() && plan.metadata.is_none() {
@@ -165,32 +193,94 @@ async fn forge(run: &Run<'_>, plan: &Plan, live: &mut Option<Live>) -> Result<Re
         );
     }
 
-    let (sealed, _held) = advance(run, plan, &source, &chain, live).await?;
+    let (sealed, _held) = advance(run, plan, &source, &chain, &mut machines.live).await?;
+    if source_only {
+        let subject = Subject { node: &sealed, entry: Entry::Own { resume: true } };
+        validate::run(run, plan, subject, &mut machines.fork).await?;
+        let report = Report::new(run, &source, &chain, Vec::new(), Vec::new());
+        return Ok(Report { source_validation_only: true, ..report });
+    }
+    let optimization = measure::optimization(run, &chain).await?;
 
-    let image = cx
-        .step(Step::Convert, "standalone image", DISTRIBUTE_LIMIT, async {
-            let key = sealed.artifact_key();
-            let image = distribute::standalone(cx, run.host, &sealed.disk(), &key).await?;
-            image.with_data(cx, run.host, &sealed).await
-        })
-        .await?;
-    let facts = distribute::Facts {
-        run_id: run.id.clone(),
-        started: run.started,
-        origin: origin(run, plan, &source),
+    // The image is converted while it is validated. Nothing is distributed before both are done.
+    let convert = cx.step(Step::Convert, "standalone image", DISTRIBUTE_LIMIT, async {
+        let key = sealed.artifact_key();
+        let image = distribute::standalone(cx, run.host, &sealed.disk(), &key).await?;
+        image.with_data(cx, run.host, &sealed).await
+    });
+    let entry = Entry::New { network: !source.brings_network };
+    let validate = check(run, plan, Subject { node: &sealed, entry }, &mut machines.fork);
+    let (invalid, image) = tokio::try_join!(validate, convert)?;
+    let delivered = deliver(run, &image, origin(run, plan, &source), &targets).await;
+    let (outputs, exports) = match (delivered, invalid) {
+        (Ok(delivered), None) => delivered,
+        (Err(error), None) => return Err(error),
+        (Err(error), Some(_)) if error.code == ErrorCode::Canceled => return Err(error),
+        (delivered, Some(invalid)) => return Err(with_delivery(invalid, delivered)),
     };
+    Ok(Report { optimization, ..Report::new(run, &source, &chain, outputs, exports) })
+}
+
+/// Validates the image. What is wrong with it is returned where it is to be distributed all the same.
+async fn check(
+    run: &Run<'_>,
+    plan: &Plan,
+    subject: Subject<'_>,
+    slot: &mut Option<Fork>,
+) -> Result<Option<Error>> {
+    let Err(mut error) = validate::run(run, plan, subject, slot).await else {
+        return Ok(None);
+    };
+    let is_over = matches!(error.code, ErrorCode::Canceled | ErrorCode::BuildTimeout);
+    if is_over || !plan.distributes_what_failed() {
+        return Err(error);
+    }
+    let on_error = plan.template.properties.error_handling.on_validation_error;
+    if !run.request.on_error.keeps(on_error)
+        && let Some(fork) = slot.take()
+    {
+        error = fork.with_evidence(run, error).await;
+        if let Err(e) = fork.stop(run).await {
+            run.cx.events.warn(e.message);
+        }
+    }
+    run.cx.events.warn(format!("{}; distributing all the same", error.message));
+    Ok(Some(error))
+}
+
+type Delivered = (Vec<RunOutput>, Vec<Exported>);
+
+/// The image goes to its targets and to the files asked for.
+async fn deliver(
+    run: &Run<'_>,
+    image: &distribute::Standalone,
+    origin: Origin,
+    targets: &distribute::Targets,
+) -> Result<Delivered> {
+    let cx = &run.cx;
+    let facts = distribute::Facts { run_id: run.id.clone(), started: run.started, origin };
     let outputs = cx
         .step(Step::Distribute, "distribute", DISTRIBUTE_LIMIT, async {
-            distribute::publish(cx, run.host, &image, &facts, &targets).await
+            distribute::publish(cx, run.host, image, &facts, targets).await
         })
         .await?;
     let exports = cx
         .step(Step::Export, "export", DISTRIBUTE_LIMIT, async {
-            export::write_all(cx, run.host, &image, &run.request.exports, &run.ledger, &run.id)
-                .await
+            export::write_all(cx, run.host, image, &run.request.exports, &run.ledger, &run.id).await
         })
         .await?;
-    Ok(Report::new(run, &source, &chain, outputs, exports))
+    Ok((outputs, exports))
+}
+
+/// A failed validation is the first error, whatever came of the distribution after it.
+fn with_delivery(invalid: Error, delivered: Result<Delivered>) -> Error {
+    match delivered {
+        Ok((outputs, _)) => invalid.details(outputs.iter().map(distribute::published)),
+        Err(second) => {
+            let also = format!("also: {} ({})", second.message, second.code);
+            invalid.details(std::iter::once(also).chain(second.details))
+        }
+    }
 }
 
 /// What an image's record says of where it comes from.
@@ -210,26 +300,43 @@ fn origin(run: &Run<'_>, plan: &Plan, source: &SourceImage) -> Origin {
 async fn finish(
     run: &Run<'_>,
     plan: &Plan,
-    live: Option<Live>,
+    mut machines: Machines,
     result: Result<Report>,
 ) -> Result<Report> {
-    let Some(mut live) = live else { return result };
-    if let Err(e) = live.settled().await {
+    if let Some(live) = &mut machines.live
+        && let Err(e) = live.settled().await
+    {
         run.cx.events.warn(format!("the last node could not be published: {e}"));
     }
     let Err(error) = result else { return result };
-    if error.code == ErrorCode::Canceled || live.machine.ended().is_some() {
+    let serial_log = run.log_dir.join("serial.log");
+    let handling = plan.template.properties.error_handling;
+    // A fork that stands by while another step fails has nothing to tell.
+    let fork = machines
+        .fork
+        .as_ref()
+        .filter(|_| error.step.as_deref().and_then(Phase::of) == Some(Phase::Validating));
+    let (machine, access, serial_log, on_error) = match (fork, &machines.live) {
+        (Some(fork), _) => {
+            (&fork.machine, &fork.access, fork.serial_log(), handling.on_validation_error)
+        }
+        (None, Some(live)) => {
+            (&live.machine, &live.access, &*serial_log, handling.on_customizer_error)
+        }
+        (None, None) => return Err(error),
+    };
+    if error.code == ErrorCode::Canceled || machine.ended().is_some() {
         return Err(error);
     }
-    let error = run.with_evidence(error, live.machine.as_ref()).await;
-    let Some(time) = run.request.keep else {
+    let error = run.with_evidence(error, machine.as_ref(), serial_log).await;
+    if !run.request.on_error.keeps(on_error) {
         return Err(error);
-    };
-    Err(match kept::keep(run, plan, &live, time) {
-        Ok(()) => error.hint(format!(
-            "the machine is kept for {} min: enter it with `goldsmith shell {}`",
-            time.as_secs() / 60,
-            run.id
+    }
+    Err(match kept::keep(run, plan, machine.as_ref(), access) {
+        Ok(until) => error.hint(format!(
+            "the machine is kept until {until:.0}: enter it with `goldsmith shell {id}` on its host, \
+             let it go with `goldsmith ledger release {id}`",
+            id = run.id
         )),
         Err(e) => {
             run.cx.events.warn(format!("the machine could not be kept: {e}"));
@@ -269,6 +376,7 @@ async fn open<'a>(
     })?;
     let mut cx = cx.clone();
     cx.deadline = Some(Instant::now() + plan.timeout);
+    cx.geography = cx.geography.or_at(plan.template.location.as_deref());
     Ok(Run {
         store: NodeStore::new(&cx.layout),
         vars_bytes: vars_bytes(host),
@@ -306,7 +414,7 @@ async fn release(run: &Run<'_>) {
 }
 
 /// A step that was not carried out because its node is there.
-fn cached(cx: &Cx, step: Step, title: &str, age_seconds: u64) {
+pub(crate) fn cached(cx: &Cx, step: Step, title: &str, age_seconds: u64) {
     cx.events.send(Event::StepFinished {
         step: step.to_string(),
         title: title.to_owned(),
@@ -333,7 +441,7 @@ pub(crate) fn machine_error(error: vm::Error) -> Error {
         vm::Error::Gone { ended: vm::Ended::GuestShutdown, serial } => (
             ErrorCode::GuestStopped,
             serial.clone(),
-            Some("a customizer must not shut the machine down: goldsmith does that at the end"),
+            Some("a script must not shut the machine down: goldsmith does that at the end"),
         ),
         vm::Error::Gone { serial, .. } => (ErrorCode::GuestStopped, serial.clone(), None),
         vm::Error::Proc(vm::proc::Error::Failed { stderr_tail, .. })

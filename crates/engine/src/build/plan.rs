@@ -10,20 +10,24 @@ use super::{Wanted, check_machine, data_disks, machine};
 use crate::{
     customize::{self, Customizer},
     cx::Cx,
+    distribute,
     error::{Error, Result},
+    export::ExportSpec,
     metadata::Metadata,
     node::Shape,
+    optimize::{self, Optimize},
     source::{self, Facts, SourceImage},
+    validate,
     vm_size::VmSize,
 };
 
 const GIB: u64 = 1024 * 1024 * 1024;
 
-/// One customizer of the plan.
+/// One customizer or validator of the plan.
 #[derive(Debug)]
 pub struct PlannedStep {
     pub index: usize,
-    /// The customizer's name, or its type and place.
+    /// Its name, or its type and place.
     pub title: String,
     pub customizer: Box<dyn Customizer>,
 }
@@ -37,7 +41,10 @@ pub struct Plan {
     /// The source, resolved to something concrete but not fetched yet.
     pub source: Wanted,
     pub size: VmSize,
+    /// The customizers; none where only the source is validated.
     pub steps: Vec<PlannedStep>,
+    pub optimize: Optimize,
+    pub validators: Vec<PlannedStep>,
     pub timeout: Duration,
     /// What answers for the identities that scripts in the machine may use, where something does.
     pub metadata: Option<Arc<dyn Metadata>>,
@@ -58,19 +65,38 @@ pub struct Input {
 pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     let properties = &input.template.properties;
     let mut errors = unsupported(&input.template);
-    let source = Wanted::resolve(cx, &properties.source).await.map_err(|e| errors.push(e)).ok();
+    let mut cx = cx.clone();
+    cx.geography = cx.geography.or_at(input.template.location.as_deref());
+    let cx = &cx;
+    errors.extend(distribute::admit(cx, &properties.distribute));
+    let source = Wanted::resolve(cx, &input.template).await.map_err(|e| errors.push(e)).ok();
     // Of a source that is not there nothing is known; it has its own error.
     let unknown =
         Facts { generation: 2, architecture: String::new(), disk_bytes: None, data_disks: 0 };
     let facts = source::facts(&cx.layout, &properties.source).ok().flatten().unwrap_or(unknown);
     let size = check_machine(&input.template, &facts).map_err(|e| errors.push(e)).ok();
     let mut steps = Vec::new();
-    for (index, block) in properties.customize.iter().enumerate() {
+    let customize: &[_] =
+        if validates_source_only(&input.template) { &[] } else { &properties.customize };
+    for (index, block) in customize.iter().enumerate() {
         match customize::resolve(cx, block, &input.base_dir).await {
             Ok(customizer) => {
                 let title = title(block.name.as_deref(), block.kind.name(), index);
                 steps.push(PlannedStep { index, title, customizer });
             }
+            Err(error) => errors.push(error),
+        }
+    }
+    let optimize = optimize::resolve(cx, properties.optimize.as_ref(), &input.base_dir)
+        .await
+        .unwrap_or_else(|error| {
+            errors.push(error);
+            Optimize::default()
+        });
+    let mut validators = Vec::new();
+    for resolved in validate::resolve(cx, properties.validate.as_ref(), &input.base_dir).await {
+        match resolved {
+            Ok(validator) => validators.push(validator),
             Err(error) => errors.push(error),
         }
     }
@@ -82,6 +108,8 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
             source,
             size,
             steps,
+            optimize,
+            validators,
             template: input.template,
         }),
         _ => Err(errors),
@@ -117,32 +145,53 @@ impl Plan {
         (!ids.is_empty()).then(|| format!("{served} {}", ids.join(" ")))
     }
 
+    /// Whether the source is all that is looked at, and nothing is made.
+    pub fn validates_source_only(&self) -> bool {
+        validates_source_only(&self.template)
+    }
+
+    /// Whether an image is distributed although a validator failed.
+    pub(super) fn distributes_what_failed(&self) -> bool {
+        let validate = self.template.properties.validate.as_ref();
+        validate.is_some_and(|validate| validate.continue_distribute_on_failure)
+    }
+
+    /// Refuses to write an image to a file where none is made.
+    pub(super) fn check_exports(&self, exports: &[ExportSpec]) -> Result<()> {
+        if exports.is_empty() || !self.validates_source_only() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::InvalidArgument,
+            "there is no image to export: the template validates its source only",
+        )
+        .target("properties.validate.sourceValidationOnly")
+        .hint("leave --export out, or sourceValidationOnly"))
+    }
+
     fn os_disk_gb(&self) -> u32 {
         self.template.properties.vm_profile.as_ref().map_or(0, |profile| profile.os_disk_size_gb)
     }
 }
 
-fn title(name: Option<&str>, type_name: &str, index: usize) -> String {
+fn validates_source_only(template: &Template) -> bool {
+    let validate = template.properties.validate.as_ref();
+    validate.is_some_and(|validate| validate.source_validation_only)
+}
+
+pub(crate) fn title(name: Option<&str>, type_name: &str, index: usize) -> String {
     name.map_or_else(|| format!("{type_name} {}", index + 1), str::to_owned)
 }
 
 /// Parts of a template that are valid but that this version would silently leave out.
 fn unsupported(template: &Template) -> Vec<Error> {
     let properties = &template.properties;
-    let enabled_optimize = properties
-        .optimize
-        .as_ref()
-        .is_some_and(|o| o.vm_boot || o.workload.as_ref().is_some_and(|w| w.enabled));
     let subnet = properties
         .vm_profile
         .as_ref()
         .and_then(|profile| profile.vnet_config.as_ref())
         .is_some_and(|vnet| vnet.subnet_id.is_some());
-    let parts = [
-        (properties.validate.is_some(), "properties.validate", "validators"),
-        (enabled_optimize, "properties.optimize", "image optimization"),
-        (subnet, "properties.vmProfile.vnetConfig.subnetId", "builds in a given subnet"),
-    ];
+    let parts = [(subnet, "properties.vmProfile.vnetConfig.subnetId", "builds in a given subnet")];
     parts
         .into_iter()
         .filter(|(present, _, _)| *present)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Run, chain::Chain};
-use crate::{distribute::RunOutput, export::Exported, source::SourceImage};
+use crate::{distribute::RunOutput, export::Exported, optimize::Optimization, source::SourceImage};
 
 /// A run that succeeded.
 #[derive(Debug, Clone, Serialize)]
@@ -18,9 +18,14 @@ pub struct Report {
     pub source_digest: String,
     pub outputs: Vec<RunOutput>,
     pub exports: Vec<Exported>,
+    /// What `optimize.vmBoot` brought, where the template asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimization: Option<Optimization>,
+    /// Nothing was made: only the source was validated.
+    pub source_validation_only: bool,
     /// Keys of all nodes, first boot first.
     pub nodes: Vec<String>,
-    /// Where `customization.log` and `serial.log` are.
+    /// Where `customization.log`, `validation.log` and `serial.log` are.
     pub log_dir: PathBuf,
     /// The whole run, in seconds.
     pub seconds: f64,
@@ -40,6 +45,8 @@ impl Report {
             source_digest: source.digest.clone(),
             outputs,
             exports,
+            optimization: None,
+            source_validation_only: false,
             nodes: chain.links.iter().map(|link| link.key.to_string()).collect(),
             log_dir: PathBuf::new(),
             seconds: 0.0,

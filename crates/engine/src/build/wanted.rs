@@ -1,13 +1,18 @@
 //! The template's source, resolved to something concrete but not necessarily here yet.
 
-use api::template::Source;
+use api::{
+    ErrorCode,
+    template::{Source, Template},
+};
 use vm::Host;
 
 use crate::{
+    config::Config,
     cx::Cx,
-    error::Result,
+    error::{Error, Result},
+    replicate::{self, Known, Replica},
     source::{self, Catalogue, ResolvedEntry, SourceImage},
-    store::{Store, StoredImage},
+    store::{Record, Store, StoredImage, address::Address},
 };
 
 /// What a build starts from.
@@ -17,20 +22,16 @@ pub enum Wanted {
     Catalogue(Box<ResolvedEntry>),
     /// An image of our own store.
     Stored(Box<StoredImage>),
+    /// A version that only a region has.
+    Replica(Box<Replica>),
 }
 
 impl Wanted {
     /// Looks the source up; nothing is fetched.
-    pub(super) async fn resolve(cx: &Cx, source: &Source) -> Result<Self> {
-        match source {
+    pub(super) async fn resolve(cx: &Cx, template: &Template) -> Result<Self> {
+        match &template.properties.source {
             Source::PlatformImage(image) => {
-                let catalogue = Catalogue::load(&cx.layout)?;
-                let entry = catalogue.resolve(
-                    &image.publisher,
-                    &image.offer,
-                    &image.sku,
-                    &image.version,
-                )?;
+                let entry = Catalogue::load(&cx.layout)?.source(image)?;
                 Ok(Self::Catalogue(Box::new(entry)))
             }
             Source::ManagedImage { image_id } => {
@@ -39,9 +40,7 @@ impl Wanted {
                 Ok(Self::Stored(Box::new(stored)))
             }
             Source::SharedImageVersion { image_version_id } => {
-                let id = image_version_id.to_string();
-                let stored = Store::open(&cx.layout).version_source(cx, &id).await?;
-                Ok(Self::Stored(Box::new(stored)))
+                version(cx, &image_version_id.to_string(), template.location.as_deref()).await
             }
         }
     }
@@ -51,6 +50,7 @@ impl Wanted {
         match self {
             Self::Catalogue(entry) => entry.urn.clone(),
             Self::Stored(image) => image.record.id.clone(),
+            Self::Replica(replica) => replica.manifest.record.id.clone(),
         }
     }
 
@@ -58,13 +58,8 @@ impl Wanted {
     pub fn generation(&self) -> u8 {
         match self {
             Self::Catalogue(entry) => entry.generation,
-            Self::Stored(image) => {
-                if image.record.origin.generation == "V1" {
-                    1
-                } else {
-                    2
-                }
-            }
+            Self::Stored(image) => generation(&image.record),
+            Self::Replica(replica) => generation(&replica.manifest.record),
         }
     }
 
@@ -73,6 +68,10 @@ impl Wanted {
         match self {
             Self::Catalogue(entry) => source::obtain(cx, host, entry).await,
             Self::Stored(image) => source::adopt(cx, host, image).await,
+            Self::Replica(replica) => {
+                let image = replicate::pull(cx, host, replica).await?;
+                source::adopt(cx, host, &image).await
+            }
         }
     }
 
@@ -81,6 +80,63 @@ impl Wanted {
         match self {
             Self::Catalogue(entry) => source::present(cx, entry),
             Self::Stored(image) => source::adopt(cx, host, image).await.map(Some),
+            Self::Replica(_) => Ok(None),
         }
     }
+}
+
+fn generation(record: &Record) -> u8 {
+    if record.origin.generation == "V1" { 1 } else { 2 }
+}
+
+/// The version as the template's region has it: the local store, or the place of another region.
+async fn version(cx: &Cx, id: &str, location: Option<&str>) -> Result<Wanted> {
+    let store = Store::open(&cx.layout);
+    let config = Config::load(&cx.layout)?;
+    let region = location.unwrap_or_default();
+    let is_home = Known::new(&config, &cx.geography).is_home(region);
+    let here = match is_home {
+        true => match store.version_source(cx, id).await {
+            Ok(image) => return Ok(Wanted::Stored(Box::new(image))),
+            Err(error) => Some(error),
+        },
+        false => None,
+    };
+    let replica = match config.region(region) {
+        Some(place) => replicate::of_id(&cx.layout, place, id).await?,
+        None => None,
+    };
+    let Some(replica) = replica else {
+        return Err(missing(cx, &config, id, region, here).await);
+    };
+    let address = Address::parse(&replica.manifest.record.id);
+    let stored = address.ok().and_then(|address| store.at(&address).ok().flatten());
+    match stored {
+        // What is here need not be fetched.
+        Some(image) if image.record.digest == replica.manifest.record.digest => {
+            Ok(Wanted::Stored(Box::new(store.verify(cx, image).await?)))
+        }
+        _ => Ok(Wanted::Replica(Box::new(replica))),
+    }
+}
+
+/// Why there is no such version in the region, and where there is one.
+async fn missing(cx: &Cx, config: &Config, id: &str, region: &str, here: Option<Error>) -> Error {
+    let mut has = Vec::new();
+    for place in &config.regions {
+        if let Ok(Some(_)) = replicate::of_id(&cx.layout, place, id).await {
+            has.push(place.name.clone());
+        }
+    }
+    let code = ErrorCode::BadSharedImageVersionSource;
+    let error = here.filter(|_| has.is_empty()).unwrap_or_else(|| {
+        Error::new(code, format!("the version `{id}` is not in the region '{region}'"))
+    });
+    let error = error.target("properties.source.imageVersionId");
+    if has.is_empty() {
+        return error;
+    }
+    let names = has.join(", ");
+    error
+        .hint(format!("it is in {names}: goldsmith image pull {id} brings it back to this machine"))
 }

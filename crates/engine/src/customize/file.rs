@@ -17,16 +17,17 @@ use crate::{
 pub(super) struct File {
     source: Fetched,
     destination: String,
+    failure: ErrorCode,
 }
 
 impl File {
-    pub(super) fn new(source: Fetched, destination: &str) -> Self {
-        Self { source, destination: destination.to_owned() }
+    pub(super) fn new(source: Fetched, destination: &str, failure: ErrorCode) -> Self {
+        Self { source, destination: destination.to_owned(), failure }
     }
 
     fn failed(&self, what: &str) -> Error {
         Error::new(
-            ErrorCode::CustomizerFailed,
+            self.failure,
             format!("cannot write {:?} in the guest: {what}", self.destination),
         )
         .hint(

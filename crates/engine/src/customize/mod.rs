@@ -1,7 +1,7 @@
 //! Customizers: what a template does to the machine, one file per kind.
 //!
 //! A customizer is resolved before anything is made: its scripts are fetched and its inputs named,
-//! so that the key of its node covers everything it can read.
+//! so that the key of its node covers everything it can read. Validators are the same on another machine.
 
 mod file;
 mod shell;
@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use api::{
     ErrorCode,
-    template::{Customizer as Block, CustomizerKind, Script},
+    template::{Customizer as Block, CustomizerKind, FileCopy, Script},
 };
 use async_trait::async_trait;
 use vm::Guest;
@@ -35,6 +35,17 @@ pub trait Customizer: Send + Sync {
     async fn apply(&self, guest: &dyn Guest, out: &mut StepOutput) -> Result<()>;
 }
 
+/// Where a block stands in its template, and what its failure is called.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// Its JSON path.
+    pub path: &'a str,
+    /// Relative script paths are relative to this folder.
+    pub base_dir: &'a Path,
+    /// The code of a script that fails, or of a file that cannot be put in place.
+    pub failure: ErrorCode,
+}
+
 /// Makes a customizer of the template ready: fetches what it names, checks what can be checked.
 ///
 /// # Errors
@@ -45,33 +56,49 @@ pub(crate) async fn resolve(
     block: &Block,
     base_dir: &Path,
 ) -> Result<Box<dyn Customizer>> {
-    let path = &block.path;
+    let place = Place { path: &block.path, base_dir, failure: ErrorCode::CustomizerFailed };
     match &block.kind {
-        CustomizerKind::Shell(shell) => Ok(Box::new(match &shell.script {
-            Script::Inline(lines) => shell::Shell::inline(cx, lines).await?,
-            Script::Uri { uri, sha256_checksum } => {
-                let script = fetch_input(cx, uri, sha256_checksum.as_deref(), base_dir)
-                    .await
-                    .map_err(|e| e.target(format!("{path}.scriptUri")))?;
-                shell::Shell::script(script)
-            }
-        })),
-        CustomizerKind::File(file) => {
-            let source =
-                fetch_input(cx, &file.source_uri, file.sha256_checksum.as_deref(), base_dir)
-                    .await
-                    .map_err(|e| e.target(format!("{path}.sourceUri")))?;
-            Ok(Box::new(file::File::new(source, &file.destination)))
-        }
+        CustomizerKind::Shell(shell) => self::shell(cx, shell, place).await,
+        CustomizerKind::File(file) => self::file(cx, file, place).await,
         CustomizerKind::PowerShell(_)
         | CustomizerKind::WindowsRestart(_)
         | CustomizerKind::WindowsUpdate(_) => Err(Error::new(
             ErrorCode::UnsupportedCustomizerType,
             format!("customizer type {} needs a Windows source", block.kind.name()),
         )
-        .target(path)
+        .target(&block.path)
         .hint("use type Shell or File with this source")),
     }
+}
+
+/// Makes a script ready.
+pub(crate) async fn shell(
+    cx: &Cx,
+    given: &api::template::Shell,
+    place: Place<'_>,
+) -> Result<Box<dyn Customizer>> {
+    let script = match &given.script {
+        Script::Inline(lines) => shell::inline(cx, lines).await?,
+        Script::Uri { uri, sha256_checksum } => {
+            fetch_input(cx, uri, sha256_checksum.as_deref(), place.base_dir)
+                .await
+                .map_err(|e| e.target(format!("{}.scriptUri", place.path)))?
+        }
+    };
+    Ok(Box::new(shell::Shell::new(script, place.failure)))
+}
+
+/// Makes a file ready.
+pub(crate) async fn file(
+    cx: &Cx,
+    given: &FileCopy,
+    place: Place<'_>,
+) -> Result<Box<dyn Customizer>> {
+    let source =
+        fetch_input(cx, &given.source_uri, given.sha256_checksum.as_deref(), place.base_dir)
+            .await
+            .map_err(|e| e.target(format!("{}.sourceUri", place.path)))?;
+    Ok(Box::new(file::File::new(source, &given.destination, place.failure)))
 }
 
 async fn fetch_input(
@@ -80,7 +107,7 @@ async fn fetch_input(
     sha256: Option<&str>,
     base_dir: &Path,
 ) -> Result<fetch::Fetched> {
-    fetch::script(cx, uri, Some(base_dir), sha256, &fetch::Limits::default()).await
+    fetch::script(cx, uri, Some(base_dir), sha256, &cx.fetch).await
 }
 
 /// A word for the guest's shell: in single quotes, whatever is in it.

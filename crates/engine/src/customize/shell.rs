@@ -17,6 +17,7 @@ use crate::{
 /// A shell script with its digest.
 pub(super) struct Shell {
     script: Fetched,
+    failure: ErrorCode,
 }
 
 /// Takes the script from standard input, so that one round trip carries it over and runs it.
@@ -24,19 +25,18 @@ pub(super) struct Shell {
 /// The script's own standard input is empty. It is removed afterwards, whatever it did.
 const RUN: &str = r#"f=$(mktemp /tmp/goldsmith-XXXXXXXX) && cat > "$f" && chmod 700 "$f" && "$f" < /dev/null; r=$?; rm -f "$f"; exit $r"#;
 
-impl Shell {
-    /// The template's `inline` lines make one script, so that `cd` and variables carry from line
-    /// to line; it ends at the first command that fails, as with AIB.
-    pub(super) async fn inline(cx: &Cx, lines: &[String]) -> Result<Self> {
-        let text = format!("#!/bin/sh -e\n{}\n", lines.join("\n"));
-        let script = fetch::keep(cx, text.as_bytes())
-            .await
-            .code(ErrorCode::InternalError, || "cannot write the inline script down".to_owned())?;
-        Ok(Self { script })
-    }
+/// The template's `inline` lines make one script, so that `cd` and variables carry from line
+/// to line; it ends at the first command that fails, as with AIB.
+pub(super) async fn inline(cx: &Cx, lines: &[String]) -> Result<Fetched> {
+    let text = format!("#!/bin/sh -e\n{}\n", lines.join("\n"));
+    fetch::keep(cx, text.as_bytes())
+        .await
+        .code(ErrorCode::InternalError, || "cannot write the inline script down".to_owned())
+}
 
-    pub(super) fn script(script: Fetched) -> Self {
-        Self { script }
+impl Shell {
+    pub(super) fn new(script: Fetched, failure: ErrorCode) -> Self {
+        Self { script, failure }
     }
 }
 
@@ -62,7 +62,7 @@ impl Customizer for Shell {
         if exit.success() {
             return Ok(());
         }
-        Err(Error::new(ErrorCode::CustomizerFailed, format!("the script {exit}"))
+        Err(Error::new(self.failure, format!("the script {exit}"))
             .details(out.tail())
             .hint("goldsmith build --on-error keep … leaves the machine running for a look inside"))
     }

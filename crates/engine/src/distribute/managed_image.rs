@@ -64,10 +64,17 @@ pub(super) fn output(distributor: &Distributor, image: &StoredImage) -> Result<R
         allocated_bytes: allocated(&metadata),
         sha256: image.record.digest.clone(),
         virtual_size: image.record.virtual_size,
-        data_disks: image.data().into_iter().enumerate().map(data).collect(),
+        data_disks: data_outputs(image),
     })
 }
 
-fn data((lun, disk): (usize, DataDisk)) -> DataOutput {
-    DataOutput { lun, path: disk.disk, sha256: disk.sha256, virtual_size: disk.virtual_size }
+/// The data disks of an image as they are in the store.
+pub fn data_outputs(image: &StoredImage) -> Vec<DataOutput> {
+    let output = |(lun, DataDisk { disk, sha256, virtual_size })| DataOutput {
+        lun,
+        path: disk,
+        sha256,
+        virtual_size,
+    };
+    image.data().into_iter().enumerate().map(output).collect()
 }

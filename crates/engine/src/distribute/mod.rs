@@ -3,13 +3,17 @@
 //! ```text
 //! sealed disk ── artifacts/<key>/disk.qcow2 ─┬─ images/managed/…                   ManagedImage
 //!                                            ├─ images/galleries/…                 SharedImage
+//!                                            │   └─ places of regions             (replicate)
 //!                                            └─ artifacts/<key>/disk.vhd ── blobs/vhds/…  VHD
+//!                                                                       └─ place of an account  VHD with `uri`
 //! ```
 //!
 //! The last step of each is a link, where the folders are on one file system. Each is idempotent for a run and a run
 //! output, so a run that is resumed may simply publish again. To add one: its file, and a line in each
 //! of the matches below, where the compiler asks for it.
 
+mod agree;
+mod blob;
 mod managed_image;
 mod shared_image;
 mod vhd;
@@ -25,12 +29,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use vm::Host;
 
-pub(crate) use self::vhd::VHDS;
+pub use self::managed_image::data_outputs;
+pub(crate) use self::{agree::agree, vhd::VHDS};
 pub use crate::image_file::{
     artifact::{Standalone, standalone},
     data::{DataDisk, DataOutput},
 };
 use crate::{
+    config::Config,
     cx::Cx,
     error::{Error, Result},
     event::Event,
@@ -103,21 +109,60 @@ pub fn check(
     distributors: &[Distributor],
     source_version: Option<&str>,
 ) -> Result<Targets> {
+    check_again(cx, distributors, source_version, "")
+}
+
+/// The same for a run that may have been cut off: what it has published is not in its way.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_again(
+    cx: &Cx,
+    distributors: &[Distributor],
+    source_version: Option<&str>,
+    run_id: &str,
+) -> Result<Targets> {
     let mut errors = Vec::new();
     for distributor in distributors {
         let checked = match &distributor.kind {
             DistributorKind::ManagedImage(target) => managed_image::check(target),
-            DistributorKind::SharedImage(target) => shared_image::check(cx, target, source_version),
-            DistributorKind::Vhd(target) => vhd::check(target),
+            DistributorKind::SharedImage(target) => {
+                let output = &distributor.run_output_name;
+                shared_image::check(cx, target, source_version, (run_id, output))
+            }
+            // All there is to know of it is known without the source.
+            DistributorKind::Vhd(_) => Ok(()),
         };
-        errors.extend(checked.err().map(|mut error| {
-            let field = error.target.take().map_or_else(String::new, |field| format!(".{field}"));
-            error.target(format!("{}{field}", distributor.path))
-        }));
+        errors.extend(checked.err().map(|error| at(distributor, error)));
     }
+    errors.extend(admit(cx, distributors));
     Error::all(errors)?;
     let source_version = source_version.map(ToOwned::to_owned);
     Ok(Targets { distributors: distributors.to_vec(), source_version })
+}
+
+/// What is wrong with the regions and the storage accounts that targets name: all that can be said before the
+/// source is known.
+pub fn admit(cx: &Cx, distributors: &[Distributor]) -> Vec<Error> {
+    let config = match Config::load(&cx.layout) {
+        Ok(config) => config,
+        Err(error) => return vec![error],
+    };
+    let faults = distributors.iter().flat_map(|distributor| {
+        let faults = match &distributor.kind {
+            DistributorKind::ManagedImage(_) => Vec::new(),
+            DistributorKind::SharedImage(target) => shared_image::regions(cx, &config, target),
+            DistributorKind::Vhd(target) => vhd::check(&config, target).err().into_iter().collect(),
+        };
+        faults.into_iter().map(|error| at(distributor, error))
+    });
+    faults.collect()
+}
+
+/// The error of one distributor, with the path of its field.
+fn at(distributor: &Distributor, mut error: Error) -> Error {
+    let field = error.target.take().map_or_else(String::new, |field| format!(".{field}"));
+    error.target(format!("{}{field}", distributor.path))
 }
 
 /// Publishes to every target, side by side; one that fails does not stop the others. The outputs are
@@ -161,7 +206,8 @@ pub async fn publish(
     }
 }
 
-fn published(output: &RunOutput) -> String {
+/// A line about it, for errors.
+pub(crate) fn published(output: &RunOutput) -> String {
     let place = output.artifact_id.as_ref().or(output.artifact_uri.as_ref());
     format!("published: {} {}", output.run_output_name, place.map_or("", String::as_str))
 }

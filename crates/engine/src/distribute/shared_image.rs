@@ -1,11 +1,14 @@
-//! `SharedImage`: a version of an image definition in a gallery.
+//! `SharedImage`: a version of an image definition in a gallery, in the local store and in regions.
 //!
-//! A local build has no gallery administration: gallery and definition come into being with their first
-//! version, and regions are only written down.
+//! The local store always has the version; a region with a place gets a copy (`replicate`). A local build has no
+//! gallery administration: gallery and definition come into being with their first version.
+//!
+//! Replica counts and storage account types are written down with the version; a place keeps one copy, on whatever it is
+//! made of. `replicationMode` `Shallow` copies nothing: the version is where it was built.
 
 use api::{
     ErrorCode,
-    template::{SharedImage, Versioning},
+    template::{ReplicationMode, SharedImage, Versioning},
 };
 
 use super::{
@@ -13,18 +16,34 @@ use super::{
     managed_image::{output, payload},
 };
 use crate::{
+    config::Config,
     cx::Cx,
     error::{Error, Result},
-    store::{Labels, Numbering, Payload, Store, Version, address::Address},
+    image_file::space::human,
+    replicate::{self, Copied, Known, Request},
+    store::{Labels, Numbering, Payload, Store, StoredImage, Version, address::Address},
 };
 
-/// Finds the number that would be given now, so that a conflict shows before the build.
-pub(super) fn check(cx: &Cx, target: &SharedImage, source_version: Option<&str>) -> Result<()> {
+/// Finds the number that would be given now, so that a conflict shows before the build. `own` is the run, and its output:
+/// the version that it has made already keeps its number.
+pub(super) fn check(
+    cx: &Cx,
+    target: &SharedImage,
+    source_version: Option<&str>,
+    own: (&str, &str),
+) -> Result<()> {
     let (definition, numbering) = plan(target, source_version)?;
-    Store::open(&cx.layout)
-        .next_version(&definition, numbering)
-        .map(|_| ())
-        .map_err(|error| error.target(FIELD))
+    let store = Store::open(&cx.layout);
+    let (run_id, run_output_name) = own;
+    if store.of_run(&definition, run_id, run_output_name)?.is_some() {
+        return Ok(());
+    }
+    store.next_version(&definition, numbering).map(|_| ()).map_err(|error| error.target(FIELD))
+}
+
+/// What is wrong with the regions, whatever the source.
+pub(super) fn regions(cx: &Cx, config: &Config, target: &SharedImage) -> Vec<Error> {
+    Known::new(config, &cx.geography).faults(target, cx.geography.of_gallery(target))
 }
 
 const FIELD: &str = "galleryImageId";
@@ -74,5 +93,52 @@ pub(super) async fn publish(work: Work<'_>, target: &SharedImage) -> Result<RunO
     let image = Store::open(&work.cx.layout)
         .publish_version(work.cx, &definition, numbering, Payload { labels, ..payload })
         .await?;
+    copy(work, target, &image).await?;
     output(work.distributor, &image)
+}
+
+/// Copies the version to the regions that have a place.
+async fn copy(work: Work<'_>, target: &SharedImage, image: &StoredImage) -> Result<()> {
+    let config = Config::load(&work.cx.layout)?;
+    let regions: Vec<String> = match target.replication_mode {
+        ReplicationMode::Full => {
+            let targets = work.cx.geography.targets(target).into_iter();
+            targets.filter(|name| config.region(name).is_some()).collect()
+        }
+        ReplicationMode::Shallow => Vec::new(),
+    };
+    if regions.is_empty() {
+        return Ok(());
+    }
+    let request = Request { image, regions: &regions };
+    let outcome = replicate::replicate(work.cx, work.host, &config, request).await?;
+    let mut failures = Vec::new();
+    for (name, result) in outcome.regions {
+        match result {
+            Ok(copied) => work.cx.events.note(told(image, &name, copied)),
+            Err(error) => failures.push(error),
+        }
+    }
+    let failed = failures.len();
+    Error::all(failures).map_err(|mut error| {
+        if error.code != ErrorCode::VersionConflict {
+            error.code = ErrorCode::DistributeFailed;
+        }
+        error.message = format!(
+            "{} is stored, but {failed} of {} regions did not get it: {}",
+            image.record.id,
+            regions.len(),
+            error.message
+        );
+        error
+    })
+}
+
+fn told(image: &StoredImage, region: &str, copied: Copied) -> String {
+    let Copied { chunks, moved_chunks, moved_bytes } = copied;
+    format!(
+        "{} is in {region}: {moved_chunks} of {chunks} pieces were new there, {}",
+        image.short_name(),
+        human(moved_bytes)
+    )
 }

@@ -1,4 +1,4 @@
-//! `VHD`: a fixed VHD in the local blob folder.
+//! `VHD`: a fixed VHD in the local blob folder, or at an address of one's own ([`blob`]).
 //!
 //! ```text
 //! blobs/vhds/<run output>_<yyyymmddhhmmss>_<end of run id>.vhd   + .json: digest, tags, where from
@@ -16,8 +16,9 @@ use std::{
 use api::{ErrorCode, template::Vhd};
 use serde::Serialize;
 
-use super::{DataOutput, Facts, RunOutput, Work, labels};
+use super::{DataOutput, Facts, RunOutput, Work, blob, labels};
 use crate::{
+    config::Config,
     cx::Cx,
     error::{Error, Result},
     export::{allocated, copy_out},
@@ -35,21 +36,17 @@ use crate::{
 /// The folder below the blobs, named as the container in a staging account.
 pub(crate) const VHDS: &str = "vhds";
 
-/// A local build has no storage accounts to write to.
-pub(super) fn check(target: &Vhd) -> Result<()> {
-    let Some(uri) = &target.uri else {
-        return Ok(());
-    };
-    let text = format!("`{uri}`: a local build cannot write to a storage account");
-    Err(Error::new(ErrorCode::UnsupportedFeature, text)
-        .target("uri")
-        .hint("leave `uri` out, add --export vhd=PATH, or build with the service"))
+/// An address must lead to a blob of an account that has a place.
+pub(super) fn check(config: &Config, target: &Vhd) -> Result<()> {
+    target.uri.as_ref().map_or(Ok(()), |uri| blob::find(config, uri).map(|_| ()))
 }
 
 pub(super) async fn publish(work: Work<'_>, target: &Vhd) -> Result<RunOutput> {
-    check(target)?;
     let cx = work.cx;
     let vhd = artifact::get(cx, work.host, work.image, Form::Vhd).await?;
+    if let Some(uri) = &target.uri {
+        return to_account(work, vhd, uri).await;
+    }
     let path = vhd_path(&cx.layout, work.facts, &work.distributor.run_output_name);
     store_at(cx, &vhd, &path, &work.facts.run_id).await?;
     let data_disks = store_data(work, &path).await?;
@@ -78,6 +75,50 @@ async fn store_data(work: Work<'_>, path: &Path) -> Result<Vec<DataOutput>> {
         let path = data::beside(path, lun);
         store_at(work.cx, &vhd, &path, &work.facts.run_id).await?;
         footer::verify(&path, vhd.virtual_size)?;
+        let (sha256, virtual_size) = (vhd.sha256, vhd.virtual_size);
+        outputs.push(DataOutput { lun, path, sha256, virtual_size });
+    }
+    Ok(outputs)
+}
+
+/// To the blob that the template names, instead of the local blob folder.
+async fn to_account(work: Work<'_>, vhd: Artifact, uri: &str) -> Result<RunOutput> {
+    let config = Config::load(&work.cx.layout)?;
+    let blob = blob::find(&config, uri)?;
+    let written = blob::write(work.cx, &blob, &vhd, &work.facts.run_id).await?;
+    let data_disks = data_to_account(work, &config, uri).await?;
+    if let Some(path) = &written {
+        describe(work, &vhd, path)?;
+        footer::verify(path, vhd.virtual_size)?;
+    }
+    let path = written.unwrap_or_else(|| vhd.path.clone());
+    let metadata = fs::metadata(&path).map_err(|e| fault(e, &path))?;
+    Ok(RunOutput {
+        run_output_name: work.distributor.run_output_name.clone(),
+        kind: work.distributor.kind.name().to_owned(),
+        artifact_id: None,
+        artifact_uri: Some(uri.to_owned()),
+        bytes: metadata.len(),
+        allocated_bytes: allocated(&metadata),
+        path,
+        sha256: vhd.sha256,
+        virtual_size: vhd.virtual_size,
+        data_disks,
+    })
+}
+
+/// Each data disk to a blob of its own beside the OS disk's.
+async fn data_to_account(work: Work<'_>, config: &Config, uri: &str) -> Result<Vec<DataOutput>> {
+    let mut outputs = Vec::new();
+    for lun in 0..work.image.data.len() {
+        let vhd = work.image.data_as(work.cx, work.host, lun, Form::Vhd).await?;
+        let uri = data::beside(Path::new(uri), lun).to_string_lossy().into_owned();
+        let blob = blob::find(config, &uri)?;
+        let written = blob::write(work.cx, &blob, &vhd, &work.facts.run_id).await?;
+        if let Some(path) = &written {
+            footer::verify(path, vhd.virtual_size)?;
+        }
+        let path = written.unwrap_or_else(|| vhd.path.clone());
         let (sha256, virtual_size) = (vhd.sha256, vhd.virtual_size);
         outputs.push(DataOutput { lun, path, sha256, virtual_size });
     }
@@ -168,15 +209,6 @@ fn file_uri(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn storage_accounts_are_refused_with_the_way_out() {
-        let uri = Some("https://a.blob.core.windows.net/vhds/x.vhd".to_owned());
-        let error = check(&Vhd { uri }).unwrap_err();
-        assert_eq!(error.code, ErrorCode::UnsupportedFeature);
-        assert!(error.hint.unwrap().contains("--export vhd=PATH"));
-        check(&Vhd { uri: None }).unwrap();
-    }
 
     #[test]
     fn addresses_of_files_are_escaped() {

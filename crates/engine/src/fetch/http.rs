@@ -7,7 +7,7 @@ use reqwest::{Client, Response, StatusCode, Url, redirect};
 use sha2::{Digest, Sha256, Sha512};
 use tokio::io::AsyncWriteExt;
 
-use super::{Failure, Limits, guard::Denied};
+use super::{Failure, LONGEST_PAUSE, Limits, guard::Denied};
 use crate::{
     cx::Cx,
     error::Error,
@@ -57,7 +57,8 @@ pub(crate) async fn download(cx: &Cx, job: &Download<'_>) -> Result<Landed, Fail
                     tracing::info!(attempt, %reason, "a download will be tried again");
                 }
             }
-            tokio::time::sleep(job.limits.backoff * 2u32.saturating_pow(attempt - 1)).await;
+            let pause = job.limits.backoff.saturating_mul(2u32.saturating_pow(attempt - 1));
+            tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
             attempt += 1;
         }
     };
@@ -150,7 +151,7 @@ fn client(limits: &Limits) -> reqwest::Result<Client> {
         // An error means that there is one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
-    let guard = limits.guard;
+    let guard = limits.guard.clone();
     let redirects = redirect::Policy::custom(move |attempt| {
         let (count, url) = (attempt.previous().len(), attempt.url().clone());
         let downgrade = attempt.previous().last().is_some_and(|from| from.scheme() == "https")
@@ -169,11 +170,10 @@ fn client(limits: &Limits) -> reqwest::Result<Client> {
         .user_agent(concat!("goldsmith/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(limits.connect)
         .redirect(redirects)
-        .dns_resolver(std::sync::Arc::new(guard))
+        .dns_resolver(std::sync::Arc::new(limits.guard.clone()))
         .pool_max_idle_per_host(0)
         .tcp_keepalive(Duration::from_secs(15));
-    // A proxy connects in our place, past the guard.
-    let builder = if guard.allow_private { builder } else { builder.no_proxy() };
+    let builder = if limits.proxy { builder } else { builder.no_proxy() };
     builder.build()
 }
 

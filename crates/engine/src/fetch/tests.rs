@@ -231,7 +231,7 @@ async fn cancel_ends_a_download_at_once() {
 #[tokio::test]
 async fn strangers_do_not_reach_this_machine() {
     let server = Server::start(vec![ok("secret")]).await;
-    let limits = Limits { guard: Guard { allow_private: false }, ..quick() };
+    let limits = Limits { guard: Guard::only(None), ..quick() };
     let by_name = format!("http://localhost:{}/x", server.address.port());
     for uri in [server.url(), by_name] {
         let (_folder, cx) = cx();
@@ -240,6 +240,45 @@ async fn strangers_do_not_reach_this_machine() {
         assert!(error.message.contains("may not be fetched from"), "{error}");
     }
     assert_eq!(server.count().await, 0);
+}
+
+#[tokio::test]
+async fn who_is_allowed_by_name_cannot_send_us_elsewhere() {
+    let inside = Server::start(vec![ok("secret")]).await;
+    let port = inside.address.port();
+    for to in [
+        format!("http://localhost:{port}/x"),
+        format!("http://[::1]:{port}/x"),
+        format!("http://[::ffff:127.0.0.1]:{port}/x"),
+        format!("http://127.0.0.2:{port}/x"),
+        format!("http://2130706434:{port}/x"),
+        "http://10.0.0.1/x".to_owned(),
+        "http://169.254.169.254/latest".to_owned(),
+    ] {
+        let (_folder, cx) = cx();
+        let server = Server::start(vec![redirect(&to)]).await;
+        let hosts = ["127.0.0.1".to_owned()];
+        let limits = Limits { guard: Guard::only(hosts), ..quick() };
+        let error = script(&cx, &server.url(), None, None, &limits).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::ScriptUnreachable);
+        assert!(error.message.contains("may not be fetched from"), "{to}: {error}");
+        assert_eq!(server.count().await, 1, "{to}: it is not tried again");
+        assert_tidy(&cx);
+    }
+    assert_eq!(inside.count().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_get_ten_tries_with_growing_pauses() {
+    let (_folder, cx) = cx();
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let limits = Limits::for_others(["127.0.0.1".to_owned()]);
+    let begun = tokio::time::Instant::now();
+    let uri = format!("http://{free}/x");
+    let error = script(&cx, &uri, None, None, &limits).await.unwrap_err();
+    assert!(error.message.contains("10 attempts"), "{error}");
+    // Half a second, doubled up to ten.
+    assert!(begun.elapsed() >= Duration::from_millis(500 * (1 + 2 + 4 + 8 + 16) + 4 * 10_000));
 }
 
 #[tokio::test]

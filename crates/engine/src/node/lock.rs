@@ -33,19 +33,16 @@ impl Lock {
 
     /// Waits for the lock. Dropping the future gives up waiting.
     pub async fn take(path: PathBuf) -> io::Result<Self> {
-        let (tx, rx) = oneshot::channel();
-        // A thread of its own and not the runtime's pool: a waiter that was given up must not keep
-        // the process from ending.
-        std::thread::Builder::new().name("lock".into()).spawn(move || {
-            let taken = open(&path).and_then(|file| file.lock().map(|()| file));
-            let _ = tx.send(taken);
-        })?;
-        let file = rx.await.map_err(|_| io::Error::other("the waiting thread ended"))??;
-        Ok(Self { _file: file })
+        Ok(Self { _file: wait(path, File::lock).await? })
     }
 }
 
 impl UseLock {
+    /// Waits until nobody holds the lock exclusively. Dropping the future gives up waiting.
+    pub async fn take(path: PathBuf) -> io::Result<Self> {
+        Ok(Self { _file: wait(path, File::lock_shared).await? })
+    }
+
     /// Marks the thing as used. `None` when it is being evicted right now.
     pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
         let file = open(path)?;
@@ -55,6 +52,17 @@ impl UseLock {
             Err(TryLockError::Error(e)) => Err(e),
         }
     }
+}
+
+async fn wait(path: PathBuf, lock: fn(&File) -> io::Result<()>) -> io::Result<File> {
+    let (tx, rx) = oneshot::channel();
+    // A thread of its own and not the runtime's pool: a waiter that was given up must not keep
+    // the process from ending.
+    std::thread::Builder::new().name("lock".into()).spawn(move || {
+        let taken = open(&path).and_then(|file| lock(&file).map(|()| file));
+        let _ = tx.send(taken);
+    })?;
+    rx.await.map_err(|_| io::Error::other("the waiting thread ended"))?
 }
 
 fn open(path: &Path) -> io::Result<File> {

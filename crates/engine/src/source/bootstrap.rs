@@ -27,7 +27,18 @@ use crate::{
     image_file::space,
 };
 
-pub(super) const SCRIPT: &str = include_str!("bootstrap/debian.sh");
+/// The whole script for an image that boots by BIOS.
+const BIOS: &str = concat!(
+    "set -eu\numask 022\n",
+    include_str!("bootstrap/bios.sh"),
+    include_str!("bootstrap/debian.sh")
+);
+/// The whole script for an image that boots by UEFI.
+const UEFI: &str = concat!(
+    "set -eu\numask 022\n",
+    include_str!("bootstrap/uefi.sh"),
+    include_str!("bootstrap/debian.sh")
+);
 /// Slow mirrors exist; hanging ones are noticed by apt itself.
 const LIMIT: Duration = Duration::from_secs(45 * 60);
 const TICK: Duration = Duration::from_millis(500);
@@ -35,15 +46,20 @@ const TICK: Duration = Duration::from_millis(500);
 const TAIL: usize = 15;
 
 /// What the script calls, and the package that has it.
-const TOOLS: [(&str, &str); 7] = [
+const TOOLS: [(&str, &str); 5] = [
     ("mmdebstrap", "mmdebstrap"),
     ("mkfs.ext4", "e2fsprogs"),
-    ("mkfs.vfat", "dosfstools"),
-    ("mcopy", "mtools"),
     ("sfdisk", "fdisk"),
     ("unshare", "util-linux"),
     ("setpriv", "util-linux"),
 ];
+/// What the EFI system partition needs beyond these. What BIOS needs is in the image itself.
+const ESP_TOOLS: [(&str, &str); 2] = [("mkfs.vfat", "dosfstools"), ("mcopy", "mtools")];
+
+/// The script for a generation: 1 boots by BIOS, 2 by UEFI.
+pub(super) fn script(generation: u8) -> &'static str {
+    if generation == 1 { BIOS } else { UEFI }
+}
 
 /// Makes `disk.qcow2` in the work folder and returns the concrete version.
 pub(super) async fn make(
@@ -53,13 +69,13 @@ pub(super) async fn make(
     recipe: &Bootstrap,
     work: &Path,
 ) -> Result<String> {
-    check_tools(rustix::process::geteuid().is_root())?;
+    check_tools(rustix::process::geteuid().is_root(), entry.generation)?;
     let room = u64::from(recipe.work_mib) << 20;
     space::check(room, space::free(work)?, work)?;
     let started = Timestamp::now();
     let activity = format!("Bootstrap {}", entry.name);
 
-    let done = run(cx, recipe, work, &activity).await;
+    let done = run(cx, entry, recipe, work, &activity).await;
     cx.events.progress_ended(&activity);
     done?;
 
@@ -82,17 +98,18 @@ pub(super) async fn make(
 }
 
 /// The date and the minute of the day: `12.20260823.741`.
-fn version(base: &str, at: Timestamp) -> String {
+pub(super) fn version(base: &str, at: Timestamp) -> String {
     let at = at.to_zoned(jiff::tz::TimeZone::UTC);
     let minute = i32::from(at.hour()) * 60 + i32::from(at.minute());
     format!("{base}.{}.{minute}", at.strftime("%Y%m%d"))
 }
 
-fn check_tools(is_root: bool) -> Result<()> {
+fn check_tools(is_root: bool, generation: u8) -> Result<()> {
     let subordinate = [("newuidmap", "uidmap")];
     let more = if is_root { &subordinate[..0] } else { &subordinate[..] };
-    let missing: Vec<_> =
-        TOOLS.iter().chain(more).filter(|(tool, _)| find_program(tool).is_none()).collect();
+    let esp = if generation == 1 { &ESP_TOOLS[..0] } else { &ESP_TOOLS[..] };
+    let all = TOOLS.iter().chain(esp).chain(more);
+    let missing: Vec<_> = all.filter(|(tool, _)| find_program(tool).is_none()).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -106,7 +123,7 @@ fn check_tools(is_root: bool) -> Result<()> {
     .hint(format!("apt-get install {}", packages.join(" "))))
 }
 
-fn command(recipe: &Bootstrap, work: &Path, is_root: bool) -> Command {
+fn command(recipe: &Bootstrap, generation: u8, work: &Path, is_root: bool) -> Command {
     let keyring = recipe.keyring.as_deref().unwrap_or(Path::new(""));
     let user: &[&str] = if is_root { &[] } else { &["--user", "--map-root-user", "--map-auto"] };
     // setpriv: the kernel kills it when goldsmith dies. unshare: the same for what is below.
@@ -114,7 +131,7 @@ fn command(recipe: &Bootstrap, work: &Path, is_root: bool) -> Command {
         .args(["--pdeathsig", "KILL", "--", "unshare"])
         .args(user)
         .args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"])
-        .args(["sh", "-c", SCRIPT])
+        .args(["sh", "-c", script(generation)])
         .cwd(work)
         .env("SUITE", &recipe.suite)
         .env("COMPONENTS", recipe.components.join(" "))
@@ -125,10 +142,17 @@ fn command(recipe: &Bootstrap, work: &Path, is_root: bool) -> Command {
         .env("KEYRING", keyring)
 }
 
-async fn run(cx: &Cx, recipe: &Bootstrap, work: &Path, activity: &str) -> Result<()> {
+async fn run(
+    cx: &Cx,
+    entry: &ResolvedEntry,
+    recipe: &Bootstrap,
+    work: &Path,
+    activity: &str,
+) -> Result<()> {
     let total = u64::from(recipe.work_mib) << 20;
     let mut said: Vec<String> = Vec::new();
-    let script = command(recipe, work, rustix::process::geteuid().is_root()).run_streaming(
+    let is_root = rustix::process::geteuid().is_root();
+    let script = command(recipe, entry.generation, work, is_root).run_streaming(
         &cx.cancel,
         Some(LIMIT),
         |line| {
@@ -182,12 +206,23 @@ fn failed(recipe: &Bootstrap, said: &[String]) -> Error {
         .hint("run as root, or allow user name spaces and add subordinate ids for your user (subuid, subgid)");
     }
     let tail = said.len().saturating_sub(TAIL);
+    let unsigned = said.iter().any(|line| {
+        line.contains("NO_PUBKEY")
+            || line.contains("is not signed")
+            || line.contains("no signed-by")
+    });
+    let hint = if unsigned {
+        "this host trusts no key that the suite is signed with: update debian-archive-keyring, or name \
+         a file with the keys as `keyring` in an entry of your own catalogue"
+    } else {
+        "the mirror must be reachable; another one can be set in your own catalogue"
+    };
     Error::new(
         ErrorCode::SourceUnavailable,
         format!("{} could not be bootstrapped from {}", recipe.suite, recipe.mirror),
     )
     .details(said[tail..].iter().cloned())
-    .hint("the mirror must be reachable; another one can be set in your own catalogue")
+    .hint(hint)
 }
 
 /// Bytes on disk below a folder, as far as they can be seen.

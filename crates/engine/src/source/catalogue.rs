@@ -3,15 +3,23 @@
 //!
 //! What a file may say is in [`wire`]; `engine/catalogue.toml` is the example.
 
+mod checksum;
 mod wire;
 
 use std::{fs, io, path::PathBuf};
 
-use api::ErrorCode;
+use api::{
+    ErrorCode,
+    template::{PlanInfo, PlatformImage},
+};
 use serde_json::json;
 
-pub(super) use self::wire::{Bootstrap, Checksum, FileImage, UrlImage};
+pub use self::wire::Plan;
 use self::wire::{WireImage, parse};
+pub(super) use self::{
+    checksum::{Checksum, Listing, Pledge},
+    wire::{Bootstrap, FileImage, UrlImage},
+};
 use super::shelf;
 use crate::{
     error::{Coded, Error, Result},
@@ -81,6 +89,8 @@ pub struct ResolvedEntry {
     pub architecture: String,
     /// What it is, for people.
     pub description: String,
+    /// The purchase plan that a template must name.
+    pub plan: Option<Plan>,
     pub(super) origin: Origin,
     /// `publisher:offer:sku`.
     pub(super) name: String,
@@ -91,8 +101,13 @@ impl ResolvedEntry {
     /// here: under this name the image is found again.
     pub(super) fn key(&self) -> String {
         let detail = match &self.origin {
-            Origin::Bootstrap(bootstrap) => json!([bootstrap.identity()]),
-            Origin::Url(image) => json!([image.checksum.text(), image.format.name()]),
+            Origin::Bootstrap(bootstrap) => json!([bootstrap.identity(self.generation)]),
+            Origin::Url(image) => match &image.pledge {
+                Pledge::Given(checksum) => json!([checksum.text(), image.format.name()]),
+                Pledge::Listed(_) => {
+                    json!([image.url, image.pledge.identity(), image.format.name()])
+                }
+            },
             Origin::File(image) => json!([
                 image.path.to_string_lossy(),
                 image.checksum.as_ref().map(Checksum::text),
@@ -108,6 +123,11 @@ impl ResolvedEntry {
     /// A bootstrapped image asks for an address on any card, without being told.
     pub(super) fn brings_network(&self) -> bool {
         matches!(self.origin, Origin::Bootstrap(_))
+    }
+
+    /// Whether its version is not known yet: a bootstrapped image gets the date of its making.
+    pub fn is_undated(&self) -> bool {
+        matches!(&self.origin, Origin::Bootstrap(made) if made.version == version_of(&self.urn))
     }
 
     pub(super) fn urn_of(&self, version: &str) -> String {
@@ -184,6 +204,19 @@ impl Catalogue {
         })
     }
 
+    /// The image that a template's source names, with the plan that goes with it.
+    ///
+    /// # Errors
+    /// `BadPIRSource`: there is no such image, or its plan is not the one that the template names.
+    pub fn source(&self, image: &PlatformImage) -> Result<ResolvedEntry> {
+        let entry = self.resolve(&image.publisher, &image.offer, &image.sku, &image.version)?;
+        // What is not sold needs no plan; one that is named all the same does no harm.
+        if let Some(plan) = &entry.plan {
+            check_plan(&entry, plan, image.plan_info.as_ref())?;
+        }
+        Ok(entry)
+    }
+
     fn entry(&self, image: &WireImage, origin: Origin) -> ResolvedEntry {
         let mut entry = ResolvedEntry {
             urn: String::new(),
@@ -191,11 +224,15 @@ impl Catalogue {
             os_type: image.os_type().to_owned(),
             architecture: image.architecture().to_owned(),
             description: image.description.clone(),
+            plan: image.plan.clone(),
             origin,
             name: image.name(),
         };
         let known = match &entry.origin {
             Origin::Bootstrap(_) => shelf::recorded_version(&self.layout, &entry),
+            Origin::Url(url) if url.pledge.is_rolling() => {
+                shelf::recorded_version(&self.layout, &entry)
+            }
             Origin::Url(_) | Origin::File(_) => None,
         };
         entry.urn = entry.urn_of(known.as_deref().unwrap_or(entry.origin.version()));
@@ -232,6 +269,33 @@ impl Catalogue {
     }
 }
 
+fn check_plan(entry: &ResolvedEntry, plan: &Plan, given: Option<&PlanInfo>) -> Result<()> {
+    let wanted = format!(
+        "planName `{}`, planProduct `{}`, planPublisher `{}`",
+        plan.name, plan.product, plan.publisher
+    );
+    let refused = |field: &str, text: String| {
+        Err(Error::new(ErrorCode::BadPIRSource, text)
+            .target(format!("properties.source.planInfo{field}"))
+            .hint(format!("give planInfo with {wanted}")))
+    };
+    let Some(given) = given else {
+        let text = format!("{} is sold under a plan, and the template names none", entry.name);
+        return refused("", text);
+    };
+    for (field, theirs, ours) in [
+        ("planName", &given.plan_name, &plan.name),
+        ("planProduct", &given.plan_product, &plan.product),
+        ("planPublisher", &given.plan_publisher, &plan.publisher),
+    ] {
+        if !theirs.eq_ignore_ascii_case(ours) {
+            let text = format!("the {field} of {} is `{ours}`, not `{theirs}`", entry.name);
+            return refused(&format!(".{field}"), text);
+        }
+    }
+    Ok(())
+}
+
 impl ResolvedEntry {
     /// A bootstrapped image has a date in its version; without it, the version means any date.
     fn answers_to(&self, version: &str) -> bool {
@@ -242,6 +306,11 @@ impl ResolvedEntry {
 
 fn version_of(urn: &str) -> &str {
     urn.rsplit(':').next().unwrap_or_default()
+}
+
+/// Whether a version comes after another, in the order that `latest` takes the last of.
+pub fn is_newer(version: &str, than: &str) -> bool {
+    numbers(version) > numbers(than)
 }
 
 /// Orders versions as people do: 12.9 before 12.10.

@@ -8,14 +8,15 @@ use tokio::io::AsyncReadExt;
 use vm::Host;
 
 use super::{
-    catalogue::{Checksum, FileImage, UrlImage},
+    catalogue::{Checksum, FileImage, Pledge, UrlImage},
     import::{ImageFacts, check, convert_in},
+    published::{self, Published},
     shelf::DISK,
 };
 use crate::{
     cx::Cx,
     error::{Error, Result},
-    fetch::{self, Download, Limits},
+    fetch::{self, Download},
     image_file::{Format, digest::sha256, io_fault, space::human},
     node::hex,
 };
@@ -23,29 +24,43 @@ use crate::{
 /// A disk image that is larger than this was not meant.
 const MAX_BYTES: u64 = 256 << 30;
 
-/// Downloads into the work folder, checks, and makes `disk.qcow2` of it.
-pub(super) async fn download(cx: &Cx, host: &Host, image: &UrlImage, work: &Path) -> Result<()> {
+/// Downloads into the work folder, checks, and makes `disk.qcow2` of it. Returns the concrete version,
+/// and the checksum if it came from the publisher's file.
+pub(super) async fn download(
+    cx: &Cx,
+    host: &Host,
+    image: &UrlImage,
+    work: &Path,
+) -> Result<(String, Option<String>)> {
+    let (checksum, version, listed) = match &image.pledge {
+        Pledge::Given(checksum) => (checksum.clone(), image.version.clone(), None),
+        Pledge::Listed(listing) => {
+            let Published { checksum, version } = published::look_up(cx, image, listing).await?;
+            let text = checksum.text().to_owned();
+            (checksum, version, Some(text))
+        }
+    };
     let shown = fetch::shown(&image.url);
     let to = work.join("download");
-    let limits = Limits { max_bytes: MAX_BYTES, ..Limits::default() };
+    let limits = published::limits(MAX_BYTES, &image.url);
     let job = Download {
         url: &image.url,
         to: &to,
         limits: &limits,
         activity: &format!("Download {shown}"),
-        sha512: matches!(image.checksum, Checksum::Sha512(_)),
+        sha512: matches!(checksum, Checksum::Sha512(_)),
     };
     let landed = fetch::download(cx, &job)
         .await
         .map_err(|f| f.coded(ErrorCode::SourceUnavailable, &shown))?;
-    let got = match &image.checksum {
+    let got = match &checksum {
         Checksum::Sha256(_) => landed.sha256,
         Checksum::Sha512(_) => landed.sha512.unwrap_or_default(),
     };
-    compare(&shown, &image.checksum, &got)?;
+    compare(&shown, &checksum, &got)?;
     let kept = settle(cx, host, &to, image.format, image.virtual_size, work).await;
     let _ = tokio::fs::remove_file(&to).await;
-    kept
+    kept.map(|()| (version, listed))
 }
 
 /// Checks the file and makes `disk.qcow2` of it; the file itself stays as it is.
@@ -73,8 +88,10 @@ fn compare(what: &str, expected: &Checksum, got: &str) -> Result<()> {
     if expected.text() == got {
         return Ok(());
     }
-    Err(fetch::mismatch(what, expected.name(), expected.text(), got)
-        .hint("the catalogue's checksum is wrong, or the image is not the one that was published"))
+    Err(fetch::mismatch(what, expected.name(), expected.text(), got).hint(
+        "the checksum is wrong, or the image is not the one that was published: an address that \
+             serves another image from time to time needs `checksums` in the catalogue",
+    ))
 }
 
 async fn settle(

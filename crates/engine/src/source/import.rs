@@ -18,7 +18,7 @@ use crate::{
     cx::Cx,
     error::{Error, Result},
     image_file::{Format, digest::sha256, space},
-    store::{Labels, Origin, Payload, Store, StoredImage, address::Address},
+    store::{Labels, Numbering, Origin, Payload, Store, StoredImage, address::Address},
 };
 
 /// Larger disks exist only in damaged or hostile headers.
@@ -147,7 +147,7 @@ pub async fn import(
         let text = format!("generation is 1 or 2, not {generation}");
         return Err(Error::new(ErrorCode::InvalidArgument, text));
     }
-    let target = Address::local(name).map_err(|why| Error::new(ErrorCode::InvalidArgument, why))?;
+    let target = target(name).map_err(|why| Error::new(ErrorCode::InvalidArgument, why))?;
     let store = Store::open(&cx.layout);
     if store.get(&target.id()).is_ok() {
         return Err(Error::new(ErrorCode::Conflict, format!("there is an image {name} already"))
@@ -174,7 +174,26 @@ pub async fn import(
         },
         labels: Labels::default(),
     };
-    store.publish_managed(cx, &target, payload).await
+    match target {
+        Address::Version(definition, version) => {
+            let (definition, number) = (Address::Definition(definition), Numbering::Exact(version));
+            store.publish_version(cx, &definition, number, payload).await
+        }
+        managed => store.publish_managed(cx, &managed, payload).await,
+    }
+}
+
+/// What is to be made: a local managed image by its name, or an image or a version by its id.
+fn target(name: &str) -> Result<Address, String> {
+    if !name.starts_with('/') {
+        return Address::local(name);
+    }
+    match Address::parse(name)? {
+        Address::Definition(_) | Address::Latest(_) => {
+            Err(format!("`{name}` names no version: end it with /versions/x.y.z"))
+        }
+        target => Ok(target),
+    }
 }
 
 #[cfg(test)]

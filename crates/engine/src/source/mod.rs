@@ -15,6 +15,7 @@ mod data;
 mod facts;
 mod given;
 mod import;
+mod published;
 mod shelf;
 pub(crate) mod work;
 
@@ -24,12 +25,15 @@ use api::ErrorCode;
 use serde::{Deserialize, Serialize};
 use vm::Host;
 
-use self::{catalogue::Origin, shelf::Named};
 pub use self::{
-    catalogue::{Catalogue, Listed, ResolvedEntry},
+    catalogue::{Catalogue, Listed, Plan, ResolvedEntry, is_newer},
     data::DataSource,
     facts::{Facts, facts},
     import::{ImageFacts, check_importable, convert_in, import},
+};
+use self::{
+    catalogue::{Listing, Origin, Pledge, UrlImage},
+    shelf::Named,
 };
 use crate::{
     cx::Cx,
@@ -78,18 +82,58 @@ impl SourceImage {
 }
 
 /// Fetches or makes the image if it is not here; verifies it if it is. Of two who want the same,
-/// one works and the other waits.
+/// one works and the other waits. Where the publisher's address serves another image by now, that one
+/// is fetched.
 ///
 /// # Errors
 /// `SourceUnavailable`, `ChecksumMismatch`, `BadImage`, `HostNotReady`, `DiskFull`, `Canceled`.
 pub async fn obtain(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
-    if let Some(image) = shelf::find(cx, entry).await? {
+    if let Some(image) = current(cx, entry).await? {
         return Ok(image);
     }
     let _lock = lock(cx, &entry.key()).await?;
-    match shelf::find(cx, entry).await? {
+    match current(cx, entry).await? {
         Some(image) => Ok(image),
         None => make(cx, host, entry).await,
+    }
+}
+
+/// The image that is here, unless its publisher has a newer one. A publisher who cannot be asked does
+/// not stop a build that can go on without.
+async fn current(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
+    let found = shelf::find(cx, entry).await?;
+    let (Some(image), Some((url, listing))) = (&found, rolling(entry)) else {
+        return Ok(found);
+    };
+    match published::look_up(cx, url, listing).await {
+        Ok(now) if shelf::published(&cx.layout, entry).as_deref() == Some(now.checksum.text()) => {
+            Ok(found)
+        }
+        Ok(now) => {
+            let (old, new) = (image.version(), &now.version);
+            cx.events.note(format!("{} has a new version: {new} instead of {old}", entry.name));
+            Ok(None)
+        }
+        Err(error) if error.code == ErrorCode::Canceled => Err(error),
+        Err(error) => {
+            cx.events.warn(format!(
+                "whether there is a newer {} is not known ({error}); {} is used",
+                entry.name,
+                image.version()
+            ));
+            Ok(found)
+        }
+    }
+}
+
+/// The file that says what an address serves at the moment.
+fn rolling(entry: &ResolvedEntry) -> Option<(&UrlImage, &Listing)> {
+    match &entry.origin {
+        Origin::Url(image) => match &image.pledge {
+            Pledge::Listed(listing) if listing.rolling.is_some() => Some((image, listing)),
+            Pledge::Listed(_) | Pledge::Given(_) => None,
+        },
+        Origin::Bootstrap(_) | Origin::File(_) => None,
     }
 }
 
@@ -170,16 +214,16 @@ async fn lock(cx: &Cx, key: &str) -> Result<Lock> {
 async fn make(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
     let work = shelf::work_folder(cx)?;
     let made = match &entry.origin {
-        Origin::Bootstrap(recipe) => bootstrap::make(cx, host, entry, recipe, work.path()).await,
-        Origin::Url(image) => {
-            given::download(cx, host, image, work.path()).await.map(|()| image.version.clone())
-        }
+        Origin::Bootstrap(recipe) => bootstrap::make(cx, host, entry, recipe, work.path())
+            .await
+            .map(|version| (version, None)),
+        Origin::Url(image) => given::download(cx, host, image, work.path()).await,
         Origin::File(image) => {
-            given::take(cx, host, image, work.path()).await.map(|()| image.version.clone())
+            given::take(cx, host, image, work.path()).await.map(|()| (image.version.clone(), None))
         }
     };
-    let version = match made {
-        Ok(version) => version,
+    let (version, checksum) = match made {
+        Ok(made) => made,
         Err(error) => {
             if let Err(e) = work.remove().await {
                 cx.events.warn(e.to_string());
@@ -196,7 +240,7 @@ async fn make(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage
         brings_network: entry.brings_network(),
     };
     let image = shelf::admit(cx, host, work, &named).await?;
-    shelf::record(&cx.layout, entry, &image)?;
+    shelf::record(&cx.layout, entry, &image, checksum)?;
     Ok(image)
 }
 

@@ -59,6 +59,9 @@ struct Row {
     urn: String,
     exact_version: String,
     made: Timestamp,
+    /// What the publisher's file said of the content at that time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    published: Option<String>,
 }
 
 pub(super) fn work_folder(cx: &Cx) -> Result<WorkFolder> {
@@ -85,9 +88,20 @@ pub(super) fn recorded_version(layout: &Layout, entry: &ResolvedEntry) -> Option
     row.exact_version.rsplit(':').next().map(str::to_owned)
 }
 
+/// The publisher's checksum of what the entry was made of, where it came from the publisher's file.
+pub(super) fn published(layout: &Layout, entry: &ResolvedEntry) -> Option<String> {
+    row(layout, entry)?.published
+}
+
 /// Writes down which image the entry was.
-pub(super) fn record(layout: &Layout, entry: &ResolvedEntry, image: &SourceImage) -> Result<()> {
+pub(super) fn record(
+    layout: &Layout,
+    entry: &ResolvedEntry,
+    image: &SourceImage,
+    published: Option<String>,
+) -> Result<()> {
     let row = Row {
+        published,
         digest: image.digest.clone(),
         urn: image.urn.clone(),
         exact_version: image.exact_version.clone(),

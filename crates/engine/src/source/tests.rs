@@ -74,6 +74,45 @@ impl Bench {
     }
 }
 
+/// A publisher's folder on loopback; what is in it can be changed. Answers 404 for all else.
+#[derive(Clone, Default)]
+struct Folder(std::sync::Arc<std::sync::Mutex<std::collections::BTreeMap<String, Vec<u8>>>>);
+
+impl Folder {
+    async fn open() -> (Self, String) {
+        let (folder, listener) = (Self::default(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let served = folder.clone();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = vec![0; 4096];
+                let read = stream.read(&mut request).await.unwrap_or(0);
+                let request = String::from_utf8_lossy(&request[..read]).into_owned();
+                let name = request.split_whitespace().nth(1).unwrap_or_default();
+                let found = served.0.lock().unwrap().get(name.trim_start_matches('/')).cloned();
+                let status = if found.is_some() { "200 OK" } else { "404 Not Found" };
+                let body = found.unwrap_or_default();
+                let head = format!(
+                    "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    body.len()
+                );
+                let _ = stream.write_all(head.as_bytes()).await;
+                let _ = stream.write_all(&body).await;
+            }
+        });
+        (folder, url)
+    }
+
+    fn put(&self, name: &str, content: impl AsRef<[u8]>) {
+        self.0.lock().unwrap().insert(name.to_owned(), content.as_ref().to_vec());
+    }
+
+    fn remove(&self, name: &str) {
+        self.0.lock().unwrap().remove(name);
+    }
+}
+
 async fn serve(body: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/disk.raw", listener.local_addr().unwrap());
@@ -200,6 +239,105 @@ async fn a_download_is_verified_before_it_is_used() {
     assert_eq!((&image.vars, image.version()), (&None, "2.0"));
     let files: Vec<_> = fs::read_dir(image.disk.parent().unwrap()).unwrap().collect();
     assert!(files.len() <= 3, "no download is left: {files:?}");
+}
+
+#[tokio::test]
+async fn what_a_publisher_serves_is_checked_by_the_publishers_file() {
+    let bench = Bench::new().await;
+    let (path, sha256) = bench.disk("disk.raw", 1);
+    let (folder, url) = Folder::open().await;
+    folder.put("disk.raw", fs::read(&path).unwrap());
+    let version = format!(
+        "[[image.url]]\nversion = \"2.0\"\nurl = \"{url}/disk.raw\"\nformat = \"raw\"\n\
+         checksums = \"{url}/SHA256SUMS\""
+    );
+    let entry = bench.entry(1, &version);
+    let error = bench.obtain(&entry).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::SourceUnavailable);
+    assert!(error.message.contains("SHA256SUMS") && error.message.contains("404"), "{error}");
+
+    folder.put("SHA256SUMS", format!("{sha256}  other.raw\n"));
+    let error = bench.obtain(&entry).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::SourceUnavailable);
+    assert!(error.message.contains("does not name disk.raw"), "{error}");
+    assert_eq!(error.details, ["it names other.raw"]);
+    assert!(error.hint.unwrap().contains("url and checksums"));
+
+    folder.put("SHA256SUMS", vec![b'#'; (1 << 20) + 1]);
+    let error = bench.obtain(&entry).await.unwrap_err();
+    assert!(error.message.contains("larger than"), "{error}");
+
+    folder.put("SHA256SUMS", format!("{}  disk.raw\n", "0".repeat(64)));
+    let error = bench.obtain(&entry).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::ChecksumMismatch);
+    assert!(error.details[1].contains(&sha256), "{error:?}");
+    assert!(bench.shelf().is_empty(), "{:?}", bench.shelf());
+
+    folder.put("SHA256SUMS", format!("SHA256 (disk.raw) = {sha256}\n"));
+    let image = bench.obtain(&entry).await.unwrap();
+    assert_eq!(image.exact_version, "Acme:base:s:2.0");
+    // A fixed version is not asked for again.
+    folder.remove("SHA256SUMS");
+    assert_eq!(bench.obtain(&entry).await.unwrap(), image);
+}
+
+// conformance: 43
+#[tokio::test]
+async fn a_new_image_at_a_rolling_address_is_fetched_by_the_next_build() {
+    let bench = Bench::new().await;
+    let (folder, url) = Folder::open().await;
+    let publish = |mark: u8, version: &str| {
+        let (path, sha256) = bench.disk("disk.raw", mark);
+        folder.put("disk-latest.raw", fs::read(&path).unwrap());
+        folder
+            .put("CHECKSUM", format!("{sha256}  disk-{version}.raw\n{sha256}  disk-latest.raw\n"));
+    };
+    let version = format!(
+        "[[image.url]]\nversion = \"9\"\nurl = \"{url}/disk-latest.raw\"\nformat = \"raw\"\n\
+         checksums = \"{url}/CHECKSUM\"\nrolling = true\nversioned-name = \"disk-{{version}}.raw\""
+    );
+    publish(1, "9.5-20241120");
+    let entry = bench.entry(1, &version);
+    assert_eq!(entry.urn, "Acme:base:s:9", "not known yet");
+    let first = bench.obtain(&entry).await.unwrap();
+    assert_eq!(first.exact_version, "Acme:base:s:9.5-20241120");
+    assert_eq!(bench.entry(1, &version).urn, first.exact_version);
+    assert_eq!(bench.obtain(&entry).await.unwrap(), first, "nothing new");
+
+    publish(2, "9.6-20250522");
+    let second = bench.obtain(&entry).await.unwrap();
+    assert_eq!(second.exact_version, "Acme:base:s:9.6-20250522");
+    assert_ne!(first.digest, second.digest);
+    assert!(first.disk.is_file(), "builds in progress keep what they have");
+
+    // The publisher does not answer: what is here will do.
+    folder.remove("CHECKSUM");
+    assert_eq!(bench.obtain(&entry).await.unwrap(), second);
+}
+
+#[tokio::test]
+async fn a_host_of_the_catalogue_cannot_send_us_to_another_private_one() {
+    let bench = Bench::new().await;
+    let (path, sha256) = bench.disk("disk.raw", 1);
+    let inside = serve(fs::read(&path).unwrap()).await;
+    let elsewhere = inside.replace("127.0.0.1", "127.0.0.2");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/disk.raw", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 4096]).await;
+        let answer = format!(
+            "HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\
+             Connection: close\r\n\r\n"
+        );
+        let _ = stream.write_all(answer.as_bytes()).await;
+    });
+    let version = format!(
+        "[[image.url]]\nversion = \"2.0\"\nurl = \"{url}\"\nformat = \"raw\"\nsha256 = \"{sha256}\""
+    );
+    let error = bench.obtain(&bench.entry(1, &version)).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::SourceUnavailable);
+    assert!(error.message.contains("may not be fetched from"), "{error}");
 }
 
 #[tokio::test]

@@ -69,6 +69,13 @@ impl Address {
         }
     }
 
+    /// The names that lead to it, in lower case, for places beside the store: subscription, group, gallery,
+    /// definition and version.
+    pub(crate) fn parts(&self) -> Vec<String> {
+        let dir = self.dir(Path::new(""));
+        dir.iter().skip(1).map(|part| part.to_string_lossy().into_owned()).collect()
+    }
+
     /// Where it lies below the store's folder. `latest` lies nowhere: its definition does.
     pub(super) fn dir(&self, root: &Path) -> PathBuf {
         let lower = |name: &str| name.to_lowercase();

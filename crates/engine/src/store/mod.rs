@@ -17,6 +17,8 @@ pub mod address;
 mod import;
 mod publish;
 pub mod record;
+mod reserve;
+mod restore;
 mod sweep;
 mod verify;
 pub mod version;
@@ -125,8 +127,8 @@ impl Store {
         Ok(dirs.iter().filter_map(|dir| StoredImage::read(dir)).collect())
     }
 
-    /// Removes one managed image or one version, for good. Gives back what it was.
-    pub fn remove(&self, name: &str) -> Result<StoredImage> {
+    /// The one image that a name to remove means; a definition does not mean its latest version here.
+    pub fn removable(&self, name: &str) -> Result<StoredImage> {
         let image = self.get(name)?;
         let exact = name.split('/').next_back().unwrap_or_default();
         if image.record.version.is_some_and(|version| version.to_string() != exact) {
@@ -139,6 +141,12 @@ impl Store {
                 .hint("name the version to remove")
                 .details(versions.map(|image| image.short_name())));
         }
+        Ok(image)
+    }
+
+    /// Removes one managed image or one version, for good. Gives back what it was.
+    pub fn remove(&self, name: &str) -> Result<StoredImage> {
+        let image = self.removable(name)?;
         let fail = || format!("remove {}", image.record.id);
         {
             let _lock = self.lock().code(ErrorCode::InternalError, fail)?;

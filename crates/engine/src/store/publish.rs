@@ -105,12 +105,25 @@ impl Store {
     /// The number that a version would get now; `VersionConflict` if there can be none. For the
     /// check before a build: when it is published, it may be another one.
     pub fn next_version(&self, definition: &Address, numbering: Numbering) -> Result<Version> {
-        let existing: Vec<Version> =
-            self.versions(definition)?.iter().filter_map(|image| image.record.version).collect();
+        let existing = self.numbers(definition)?;
         version::next(&existing, numbering).map_err(|taken| {
             Error::new(ErrorCode::VersionConflict, format!("{taken} in {}", definition.id()))
                 .hint("give another version, or leave it to the versioning scheme `Latest`")
         })
+    }
+
+    /// The version that a run made of a definition for one of its run outputs, also where the run failed later.
+    pub fn of_run(
+        &self,
+        definition: &Address,
+        run_id: &str,
+        run_output_name: &str,
+    ) -> Result<Option<StoredImage>> {
+        Ok(self.versions(definition)?.into_iter().find(|image| {
+            let Record { origin, labels, .. } = &image.record;
+            origin.run_id.as_deref() == Some(run_id)
+                && labels.run_output_name.as_deref() == Some(run_output_name)
+        }))
     }
 
     fn version_of(&self, definition: &Address, payload: &Payload) -> Result<Option<StoredImage>> {
@@ -119,7 +132,12 @@ impl Store {
 
     /// Puts the payload into a work folder, then lets `take_name` write its record and move it,
     /// under the store's lock.
-    async fn publish<F>(&self, cx: &Cx, payload: Payload, take_name: F) -> Result<StoredImage>
+    pub(super) async fn publish<F>(
+        &self,
+        cx: &Cx,
+        payload: Payload,
+        take_name: F,
+    ) -> Result<StoredImage>
     where
         F: FnOnce(&Self, WorkFolder, Payload) -> Result<PathBuf> + Send + 'static,
     {
@@ -189,7 +207,7 @@ fn make_lasting(disk: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-fn write_record(
+pub(super) fn write_record(
     work: &WorkFolder,
     payload: &Payload,
     target: &Address,
@@ -230,7 +248,7 @@ fn write_record(
 }
 
 /// Gives the prepared folder a name that must be free.
-fn move_in_new(mut work: WorkFolder, dir: &Path) -> Result<()> {
+pub(super) fn move_in_new(mut work: WorkFolder, dir: &Path) -> Result<()> {
     let fail = |e: io::Error| {
         let code = match e.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => ErrorCode::Conflict,
@@ -268,7 +286,7 @@ fn move_in(work: WorkFolder, dir: &Path) -> Result<()> {
 
 /// A folder below `images/tmp`, locked by its maker and removed on drop unless it was moved.
 #[derive(Debug)]
-pub(super) struct WorkFolder {
+pub(crate) struct WorkFolder {
     path: PathBuf,
     moved: bool,
     _lock: File,
@@ -302,7 +320,7 @@ impl WorkFolder {
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 

@@ -8,7 +8,7 @@ use api::{
     template::{Face, ParseOptions},
 };
 use engine::{
-    build::{self, Freshness, Input, Plan, Report, Request},
+    build::{self, Freshness, Input, OnError, Plan, Report, Request},
     error::{Error, Result},
     image_file::footer,
     store::{Labels, Origin, Payload, Store, StoredImage, address::Address},
@@ -101,7 +101,8 @@ impl Forge {
         let request = Request {
             exports: exports.iter().map(export).collect(),
             freshness: Freshness::default(),
-            keep: None,
+            on_error: OnError::AsTemplate,
+            keep_for: Duration::ZERO,
             boot_timeout: Duration::from_secs(5),
             cache_bytes: u64::MAX,
             run_id: None,

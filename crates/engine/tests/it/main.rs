@@ -7,3 +7,6 @@ mod distribute;
 mod export;
 mod identities;
 mod matrix;
+mod optimize;
+mod replicate;
+mod validate;

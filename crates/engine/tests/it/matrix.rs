@@ -8,7 +8,7 @@ use api::{
     template::{Face, ParseOptions},
 };
 use engine::{
-    build::{self, Freshness, Input, Plan, Report, Request},
+    build::{self, Freshness, Input, OnError, Plan, Report, Request},
     cx::Cx,
     error::{Error, Result},
     event::Events,
@@ -18,7 +18,7 @@ use engine::{
     step::{Fault, Faults, Step},
     store::{Labels, Origin, Payload, Store, address::Address},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use vm::{
     Ended, Host,
@@ -30,15 +30,17 @@ const SOURCE: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Comp
 const TARGET: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/made";
 
 /// A cache and a store with one source image, and a backend that plays along.
-struct Bench {
-    dir: tempfile::TempDir,
-    layout: Layout,
-    host: Host,
-    fake: Fake,
+pub(crate) struct Bench {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) layout: Layout,
+    pub(crate) host: Host,
+    pub(crate) fake: Fake,
+    /// Further properties of the template.
+    pub(crate) also: Value,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
         let host = Host::probe(None).await.expect("QEMU is installed (make setup)");
@@ -49,7 +51,7 @@ impl Bench {
             then: Then::Gone(Ended::GuestShutdown),
         };
         fake.on("generalize", generalized);
-        let bench = Self { dir, layout, host, fake };
+        let bench = Self { dir, layout, host, fake, also: json!({}) };
         bench.store_source().await;
         bench
     }
@@ -74,12 +76,12 @@ impl Bench {
         Store::open(&self.layout).publish_managed(&self.cx(), &target, payload).await.unwrap();
     }
 
-    fn cx(&self) -> Cx {
+    pub(crate) fn cx(&self) -> Cx {
         Cx::new(self.layout.clone(), Events::none(), CancellationToken::new())
     }
 
-    async fn plan(&self, cx: &Cx) -> Plan {
-        let text = json!({
+    pub(crate) async fn plan(&self, cx: &Cx) -> Plan {
+        let mut body = json!({
             "location": "here", "identity": { "type": "None" },
             "properties": {
                 "source": { "type": "ManagedImage", "imageId": SOURCE },
@@ -92,8 +94,11 @@ impl Bench {
                     "imageId": TARGET
                 }]
             }
-        })
-        .to_string();
+        });
+        for (name, value) in self.also.as_object().into_iter().flatten() {
+            body["properties"][name] = value.clone();
+        }
+        let text = body.to_string();
         let options = ParseOptions { api_version: None, face: Face::File };
         let parsed = api::template::parse(&text, &options);
         let template = parsed.template.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
@@ -102,25 +107,26 @@ impl Bench {
         build::resolve(cx, input).await.unwrap_or_else(|errors| panic!("{errors:?}"))
     }
 
-    fn request(&self) -> Request {
+    pub(crate) fn request(&self) -> Request {
         let export = format!("raw={}", self.dir.path().join("out.raw").display());
         Request {
             exports: vec![export.parse().unwrap()],
             freshness: Freshness::default(),
-            keep: None,
+            on_error: OnError::AsTemplate,
+            keep_for: Duration::from_secs(600),
             boot_timeout: Duration::from_secs(5),
             cache_bytes: u64::MAX,
             run_id: None,
         }
     }
 
-    async fn build(&self, cx: &Cx) -> Result<Report> {
+    pub(crate) async fn build(&self, cx: &Cx) -> Result<Report> {
         let plan = self.plan(cx).await;
         build::build(cx, &self.host, &self.fake, &plan, &self.request()).await
     }
 
     /// Nothing is held, no work folder and no unfinished file is there, nothing was distributed.
-    fn assert_clean(&self, what: &str) {
+    pub(crate) fn assert_clean(&self, what: &str) {
         assert_eq!(ledger::runs(&self.layout).unwrap(), Vec::<String>::new(), "{what}: ledger");
         let nodes = names(&self.layout.nodes());
         assert!(!nodes.iter().any(|name| name.starts_with('.')), "{what}: {nodes:?}");
@@ -131,7 +137,7 @@ impl Bench {
     }
 }
 
-fn names(dir: &Path) -> Vec<String> {
+pub(crate) fn names(dir: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(dir) else {
         return Vec::new();
     };
@@ -154,7 +160,7 @@ const STEPS: [Step; 9] = [
     Step::Export,
 ];
 
-fn check(error: &Error, step: Step, code: ErrorCode, what: &str) {
+pub(crate) fn check(error: &Error, step: Step, code: ErrorCode, what: &str) {
     assert_eq!(error.code, code, "{what}: {error}");
     assert_eq!(error.step.as_deref(), Some(step.to_string().as_str()), "{what}: {error}");
 }

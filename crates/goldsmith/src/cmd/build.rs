@@ -3,6 +3,7 @@
 use engine::{
     build::{self, Freshness, Report, Request},
     event::{Event, Outcome},
+    optimize::Optimization,
 };
 
 use super::{Result, qemu, template};
@@ -29,7 +30,12 @@ pub(super) async fn run(
     let request = Request {
         exports: args.export.into_iter().map(|spec| spec.replacing(args.force)).collect(),
         freshness: freshness(&args.freshness),
-        keep: (args.on_error == OnError::Keep).then_some(args.keep_for),
+        on_error: match args.on_error {
+            None => build::OnError::AsTemplate,
+            Some(OnError::Cleanup) => build::OnError::Cleanup,
+            Some(OnError::Keep) => build::OnError::Keep,
+        },
+        keep_for: args.keep_for,
         boot_timeout: args.boot_timeout,
         cache_bytes: args.cache_gib.saturating_mul(GIB),
         run_id: None,
@@ -119,12 +125,29 @@ fn text(report: &Report, finished: &[Event]) -> String {
             export.sha256.clone(),
         ]);
     }
+    let (made, verb) = if report.source_validation_only {
+        let only =
+            "only the source was validated, as sourceValidationOnly asks for: no image was made\n";
+        (only.to_owned(), "validated")
+    } else {
+        (artifacts.render(), "forged")
+    };
+    let optimization = report.optimization.as_ref().map(optimized).unwrap_or_default();
     format!(
-        "\n{}\n{}\nsource {}\nlogs {}\nforged in {}",
+        "\n{}\n{made}{optimization}\nsource {}\nlogs {}\n{verb} in {}",
         steps.render(),
-        artifacts.render(),
         report.source,
         report.log_dir.display(),
         human(report.seconds)
     )
+}
+
+/// What the optimization of boot and disk brought, in a line or two.
+fn optimized(figures: &Optimization) -> String {
+    let mut text = String::new();
+    if let (Some(before), Some(after)) = (figures.boot_seconds_before, figures.boot_seconds_after) {
+        text = format!("\nboots in {} (before its optimization: {})", human(after), human(before));
+    }
+    let (before, after) = (bytes(figures.bytes_before), bytes(figures.bytes_after));
+    text + &format!("\ntakes {after} (before its optimization: {before})")
 }

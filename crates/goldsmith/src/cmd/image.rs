@@ -8,7 +8,7 @@ use engine::{
 };
 use serde_json::json;
 
-use super::{Result, boot, internal, qemu};
+use super::{Result, boot, internal, qemu, replica};
 use crate::{
     cli::{self, Global},
     duration::bytes,
@@ -27,14 +27,17 @@ pub(super) async fn run(
         cli::Image::Ls => list(&store, output)?,
         cli::Image::Show { id } => {
             let image = store.get(&id)?;
-            output.result("image", &json!({ "image": image.record }), || {
-                serde_json::to_string_pretty(&image.record).unwrap_or_default()
+            let replication = replica::states(&image, layout).await?;
+            let shown = json!({ "image": image.record, "replication": replication });
+            output.result("image", &shown, || {
+                serde_json::to_string_pretty(&shown["image"]).unwrap_or_default()
+                    + &replica::text(&replication)
             });
         }
         cli::Image::Rm { id } => {
-            let image = store.remove(&id)?;
-            let value = json!({ "id": image.record.id });
-            output.result("removed", &value, || format!("removed {}", image.record.id));
+            let (id, regions) = replica::remove(&store, &id, layout).await?;
+            let value = json!({ "id": id, "regions": regions });
+            output.result("removed", &value, || format!("removed {id}"));
         }
         cli::Image::Import { name, file, generation } => {
             let (host, _) = qemu(global).await?;
@@ -52,6 +55,12 @@ pub(super) async fn run(
             let image = store.get(&id)?;
             let exports = export.into_iter().map(|spec| spec.replacing(force)).collect();
             write(&image, exports, global, layout, output).await?;
+        }
+        cli::Image::Replicate { id, regions } => {
+            replica::replicate(&store.get(&id)?, &regions, global, layout, output).await?;
+        }
+        cli::Image::Pull { id, region } => {
+            replica::pull(&id, region.as_deref(), global, layout, output).await?;
         }
         cli::Image::Boot(args) => return boot::run(args, global, layout, output).await,
     }

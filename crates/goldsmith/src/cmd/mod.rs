@@ -10,6 +10,7 @@ mod image;
 mod ledger;
 mod login;
 mod plan;
+mod replica;
 mod run;
 mod scripted;
 mod serve;

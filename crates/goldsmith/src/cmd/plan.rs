@@ -29,9 +29,10 @@ pub(super) async fn run(
         let value = json!({ "source": plan.source.title(), "sourcePresent": false, "steps": [] });
         output.result("plan", &value, || {
             format!(
-                "{}: not fetched yet, so nothing is cached; {} customizers to run",
+                "{}: not fetched yet, so nothing is cached; {} customizers and {} validators to run",
                 plan.source.title(),
-                plan.steps.len()
+                plan.steps.len(),
+                plan.validators.len()
             )
         });
         return Ok(0);
@@ -56,7 +57,11 @@ fn text(source: &str, steps: &[Forecast]) -> String {
             Hit::Hit { age_seconds, ram } => {
                 #[expect(clippy::cast_precision_loss, reason = "an age for people")]
                 let age = human(*age_seconds as f64);
-                let how = if *ram { "can be resumed" } else { "disk only" };
+                let how = match (*ram, step.kind.ends_with(" validator")) {
+                    (true, _) => "can be resumed",
+                    (false, true) => "passed",
+                    (false, false) => "disk only",
+                };
                 ("hit", format!("{age} old, {how}"))
             }
             Hit::Miss { why } => ("miss", why.clone()),

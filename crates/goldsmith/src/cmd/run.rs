@@ -29,13 +29,21 @@ pub(super) async fn run(command: cli::Run, output: &Output) -> Result {
             let (template, run) = chosen(&client, &args).await?;
             watch(&client, &template, &run, output).await
         }
-        cli::Run::Logs(args) => {
-            let (template, run) = chosen(&client, &args).await?;
-            let log = client.log(&format!("{template}/runs/{}", text(&run["name"]))).await?;
+        cli::Run::Logs { of, validation } => {
+            let run = match is_run_id(&of.template) {
+                true => client.run(&of.template),
+                false => {
+                    let (template, run) = chosen(&client, &of).await?;
+                    format!("{template}/runs/{}", text(&run["name"]))
+                }
+            };
+            let which = if validation { "logs/validation.log" } else { "log" };
+            let log = client.log(&format!("{run}/{which}")).await?;
             output.result("log", &log, || log.clone());
             Ok(0)
         }
         cli::Run::Ls { template } => list(&client, &template, output).await,
+        cli::Run::Schedule { template } => schedule(&client, &template, output).await,
         cli::Run::Cancel { template } => {
             let template = client.template(&template)?;
             client.call(Method::POST, &format!("{template}/cancel")).await?;
@@ -89,7 +97,7 @@ async fn watch(client: &Client, template: &str, run: &Value, output: &Output) ->
 async fn list(client: &Client, template: &str, output: &Output) -> Result {
     let template = client.template(template)?;
     let runs = client.call(Method::GET, &format!("{template}/runs")).await?;
-    let mut table = Table::new(&["run", "state", "started", "ended"]);
+    let mut table = Table::new(&["run", "state", "started", "ended", "why"]);
     for run in runs["value"].as_array().into_iter().flatten() {
         let properties = &run["properties"];
         table.row([
@@ -97,12 +105,36 @@ async fn list(client: &Client, template: &str, output: &Output) -> Result {
             text(&properties["runState"]),
             seconds(&properties["startTime"]),
             seconds(&properties["endTime"]),
+            why(&properties["cause"]),
         ]);
     }
     output.result("runs", &runs, || {
         if table.is_empty() { "it has not been run".to_owned() } else { table.render() }
     });
     Ok(0)
+}
+
+async fn schedule(client: &Client, template: &str, output: &Output) -> Result {
+    let template = client.template(template)?;
+    let schedules = client.call(Method::GET, &format!("{template}/schedules")).await?;
+    output.result("schedules", &schedules, || match schedules["value"].get(0) {
+        Some(schedule) => planned(&schedule["properties"]),
+        None => "it has no schedule: tag it with goldsmith.schedule".to_owned(),
+    });
+    Ok(0)
+}
+
+/// A schedule for people.
+fn planned(schedule: &Value) -> String {
+    let mut lines = vec![
+        format!("schedule  {} ({})", text(&schedule["expression"]), text(&schedule["timeZone"])),
+        format!("next run  {}", seconds(&schedule["nextRunTime"])),
+    ];
+    if let Some(run) = schedule["lastRun"]["runId"].as_str() {
+        lines.push(format!("last run  {run}, due {}", seconds(&schedule["lastRun"]["due"])));
+    }
+    lines.push(format!("status    {}", text(&schedule["status"]["message"])));
+    lines.join("\n")
 }
 
 /// The run that is meant: the named one, else the newest.
@@ -124,12 +156,30 @@ async fn newest(client: &Client, template: &str) -> Result<Value> {
     })
 }
 
+/// A GUID, which no template is written as.
+fn is_run_id(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
 /// A template's id as people write it: `GROUP/TEMPLATE`.
 fn short(template: &str) -> String {
     let parts: Vec<&str> = template.split('/').collect();
     match parts[..] {
         ["", "subscriptions", _, _, group, "providers", _, _, name] => format!("{group}/{name}"),
         _ => template.to_owned(),
+    }
+}
+
+/// Why a run began. A newer service may have causes that are not known here.
+fn why(cause: &Value) -> String {
+    match cause["kind"].as_str().unwrap_or_default() {
+        "trigger" => format!("trigger {} ({})", text(&cause["name"]), text(&cause["version"])),
+        "schedule" => format!("schedule ({})", seconds(&cause["due"])),
+        kind => kind.to_owned(),
     }
 }
 
@@ -147,15 +197,27 @@ fn text(value: &Value) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{seconds, short};
+    use super::{is_run_id, seconds, short, why};
 
     #[test]
     fn ids_and_times_are_short_for_people() {
         let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.VirtualMachineImages/imageTemplates/t";
         assert_eq!(short(id), "g/t");
         assert_eq!(short("/else"), "/else");
+        assert!(is_run_id("01890a5d-ac96-774b-bcce-b302099a8057"));
+        assert!(!is_run_id("g/t") && !is_run_id("01890a5d-ac96-774b-bcce-b302099a805x"));
         assert_eq!(seconds(&json!("2026-01-02T03:04:05.678Z")), "2026-01-02T03:04:05Z");
         assert_eq!(seconds(&json!("2026-01-02T03:04:05Z")), "2026-01-02T03:04:05Z");
         assert_eq!(seconds(&json!(null)), "");
+    }
+
+    #[test]
+    fn a_cause_is_told_in_a_few_words() {
+        assert_eq!(why(&json!({ "kind": "autoRun" })), "autoRun");
+        let trigger = json!({ "kind": "trigger", "name": "new", "version": "1.0.1" });
+        assert_eq!(why(&trigger), "trigger new (1.0.1)");
+        let schedule = json!({ "kind": "schedule", "due": "2026-01-02T03:04:00Z" });
+        assert_eq!(why(&schedule), "schedule (2026-01-02T03:04:00Z)");
+        assert_eq!(why(&json!(null)), "");
     }
 }

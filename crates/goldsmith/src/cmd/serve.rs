@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::layout::Layout;
+use engine::{fetch, layout::Layout};
 use serde_json::json;
 use server::{Machines, Options, Running, worker::Limits};
 use vm::Backend;
@@ -29,7 +29,16 @@ pub(super) async fn run(
         database: args.database.url,
         hosts: args.host,
         regions: args.region,
+        fetch: fetch::Limits {
+            attempts: args.run.fetch_attempts,
+            ..fetch::Limits::for_others(args.run.allow_fetch_from.iter().cloned())
+        },
         machines: machines(&args.run, args.backend, global).await?,
+        log_retention: args.log_retention,
+        triggers: server::trigger::Options {
+            interval: args.triggers.interval,
+            failures: args.triggers.failures,
+        },
     };
     let shutdown = signals::cancel_on_signals();
     let running = server::start(options, shutdown.clone()).await?;
@@ -53,6 +62,7 @@ async fn machines(
     let limits = Limits {
         boot_timeout: args.boot_timeout,
         cache_bytes: args.cache_gib.saturating_mul(GIB),
+        keep_for: args.keep_for,
         capacity: None,
     };
     Ok(Machines { host, backend, limits })

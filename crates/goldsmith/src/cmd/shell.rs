@@ -41,7 +41,9 @@ fn choose(all: Vec<Kept>, wanted: Option<&str>) -> Result<Kept> {
             None => "no machine is kept".to_owned(),
         };
         let hint = if names.is_empty() {
-            "goldsmith build --on-error keep leaves the machine of a failed step running".to_owned()
+            "goldsmith build --on-error keep, and errorHandling of a template, leave the machine of a \
+             failed step running"
+                .to_owned()
         } else {
             format!("kept: {}", names.join(", "))
         };

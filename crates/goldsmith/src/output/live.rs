@@ -19,7 +19,8 @@ const LONG: Duration = Duration::from_secs(3);
 pub(super) struct Screen {
     bars: MultiProgress,
     terminal: bool,
-    step: Option<ProgressBar>,
+    /// The steps that are going on, by name.
+    steps: HashMap<String, ProgressBar>,
     activities: HashMap<String, Activity>,
 }
 
@@ -33,7 +34,12 @@ struct Activity {
 impl Screen {
     pub(super) fn new() -> Self {
         let terminal = std::io::stderr().is_terminal();
-        Self { bars: MultiProgress::new(), terminal, step: None, activities: HashMap::new() }
+        Self {
+            bars: MultiProgress::new(),
+            terminal,
+            steps: HashMap::new(),
+            activities: HashMap::new(),
+        }
     }
 
     pub(super) fn show(&mut self, event: &Event) {
@@ -47,11 +53,16 @@ impl Screen {
                 self.line(&format!("    {mark} {text}"));
             }
             Event::StepFinished { step, title, seconds, outcome } => {
-                self.clear_step();
+                self.clear_step(step);
                 self.line(&finished(step, title, *seconds, outcome));
             }
             // The step that it belongs to is told of next.
-            Event::Sealed { .. } | Event::Distributed { .. } => {}
+            Event::Sealed { .. }
+            | Event::Distributed { .. }
+            | Event::Optimized { .. }
+            | Event::SourceResolved { .. }
+            | Event::MachineStarted { .. }
+            | Event::MachineEnded { .. } => {}
             Event::Progress { activity, done, total } => self.progress(activity, *done, *total),
             Event::ProgressEnded { activity } => {
                 if let Some(activity) = self.activities.remove(activity) {
@@ -64,14 +75,16 @@ impl Screen {
     }
 
     pub(super) fn close(&mut self) {
-        self.clear_step();
+        for bar in self.steps.values() {
+            bar.finish_and_clear();
+        }
         for activity in self.activities.values() {
             activity.bar.finish_and_clear();
         }
     }
 
     fn step_started(&mut self, step: &str, title: &str) {
-        self.clear_step();
+        self.clear_step(step);
         let text = label(step, title);
         if !self.terminal {
             self.line(&format!("==> {text}"));
@@ -81,11 +94,11 @@ impl Screen {
         bar.set_style(style("{spinner} {msg} {elapsed}"));
         bar.set_message(text);
         bar.enable_steady_tick(TICK);
-        self.step = Some(bar);
+        self.steps.insert(step.to_owned(), bar);
     }
 
-    fn clear_step(&mut self) {
-        if let Some(bar) = self.step.take() {
+    fn clear_step(&mut self, step: &str) {
+        if let Some(bar) = self.steps.remove(step) {
             bar.finish_and_clear();
         }
     }

@@ -74,6 +74,12 @@ impl Client {
         ))
     }
 
+    /// The path of a run by its id alone, whatever became of its template.
+    pub(crate) fn run(&self, id: &str) -> String {
+        let subscription = &self.login.subscription_id;
+        format!("/subscriptions/{subscription}/providers/Microsoft.VirtualMachineImages/runs/{id}")
+    }
+
     /// A call; the body of the answer.
     pub(crate) async fn call(&self, method: Method, path: &str) -> Result<Value, Error> {
         let url = format!("{}{path}?{VERSION}", self.login.url);
@@ -83,9 +89,9 @@ impl Client {
         if status.is_success() { Ok(body) } else { Err(refused(status, &body)) }
     }
 
-    /// The log of a run.
-    pub(crate) async fn log(&self, run: &str) -> Result<String, Error> {
-        let url = format!("{}{run}/log?{VERSION}", self.login.url);
+    /// A log of a run.
+    pub(crate) async fn log(&self, path: &str) -> Result<String, Error> {
+        let url = format!("{}{path}?{VERSION}", self.login.url);
         let request = self.http.get(url).bearer_auth(&self.token);
         let answer = request.send().await.map_err(|e| unreachable(&self.login.url, e))?;
         if answer.status().is_success() {

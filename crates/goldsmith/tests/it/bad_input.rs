@@ -58,6 +58,7 @@ fn an_unknown_customizer_is_named_with_a_suggestion() {
     assert!(text(&error, "hint").contains("Shell"), "{error}");
 }
 
+// conformance: 58
 #[test]
 fn a_windows_customizer_on_linux_is_refused() {
     let value = template(&json!([{ "type": "PowerShell", "inline": ["dir"] }]));

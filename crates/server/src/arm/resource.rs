@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     App, namespaces,
-    providers::{generic, resource_group},
+    providers::{generic, machine, resource_group},
     store::{Resource, ResourceKey, Select},
 };
 
@@ -94,6 +94,11 @@ async fn item(
     }
     let held = app.store().resource(&key).await?;
     check_precondition(call, held.as_ref())?;
+    if matches!(call.method, Method::Put | Method::Patch | Method::Delete)
+        && let Some(held) = &held
+    {
+        machine::check_is_clients(held)?;
+    }
     match (call.method, held) {
         (Method::Get, Some(held)) => {
             Ok(generic::with_etag(Reply::ok(kind.view(app, call, &held)), &held))
@@ -118,8 +123,8 @@ async fn check_parent(
     key: &ResourceKey,
 ) -> Result<(), ApiError> {
     let Some(parent) = generic::parent_key(key) else { return Ok(()) };
-    if app.store().resource(&parent).await?.is_some() {
-        return Ok(());
+    if let Some(parent) = app.store().resource(&parent).await? {
+        return machine::check_is_clients(&parent);
     }
     let names = call.path.names();
     let above = names[..names.len().saturating_sub(1)].join("/");

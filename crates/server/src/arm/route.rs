@@ -8,7 +8,9 @@ use super::{
 };
 use crate::{
     App, namespaces, operation,
-    providers::{authorization, platform_image, resource_group, sku, storage, tags},
+    providers::{
+        authorization, image_builder::runs, platform_image, resource_group, sku, storage, tags,
+    },
 };
 
 /// Answers one call. Every error leaves as [`ApiError`]; the envelope is the HTTP layer's.
@@ -117,6 +119,10 @@ async fn provider(app: &App, call: &Call, namespace: &str) -> Result<Reply, ApiE
             let row = row.filter(|row| row.subscription.eq_ignore_ascii_case(id));
             row.map(|row| operation::status(&row)).ok_or_else(|| operation_not_found(operation))
         }
+        (Scope::Subscription(id), "microsoft.virtualmachineimages", ["runs", run]) => {
+            only(call, &[Get], || Ok(Reply::empty(StatusCode::OK)))?;
+            runs::by_id(app, id, run).await
+        }
         (Scope::Subscription(_), "microsoft.compute", ["locations", place, "publishers", ..]) => {
             platform_image::handle(app, call, place, &call.path.rest[3..]).await
         }
@@ -126,7 +132,7 @@ async fn provider(app: &App, call: &Call, namespace: &str) -> Result<Reply, ApiE
         (Scope::Subscription(_), "microsoft.compute", ["skus"]) => {
             only(call, &[Get], || sku::list(app, call))
         }
-        (Scope::Group(_, group), "microsoft.compute", ["virtualmachines", name, ..])
+        (Scope::Group(_, group), "microsoft.compute", ["virtualmachines", name, _, ..])
             if call.method == Get =>
         {
             resource_group::existing(app, group).await?;

@@ -235,6 +235,8 @@ async fn a_group_with_a_run_in_it_stays() {
         vcpus: 1,
         memory_mib: 1024,
         input: json!({}),
+        cause: crate::store::Cause::Manual,
+        optimization: None,
     };
     server.app.store().commit(vec![Write::InsertRun(run)]).await.unwrap();
     let refused = server.on(Method::Delete, "resourceGroups/rg").await;
@@ -310,7 +312,10 @@ async fn a_gallery_with_definition_and_version() {
 
     let full = format!("resourceGroups/{path}");
     let shown = server.get(&format!("{full}?$expand=ReplicationStatus")).await.unwrap();
-    assert_eq!(shown["properties"]["replicationStatus"]["aggregatedState"], "Completed");
+    // A record that was made by hand has no disk, here or there.
+    let status = &shown["properties"]["replicationStatus"];
+    assert_eq!(status["aggregatedState"], "Unknown");
+    assert_eq!(status["summary"][1]["region"], "lab1");
     let plain = server.get(&full).await.unwrap();
     assert_eq!(plain["properties"].get("replicationStatus"), None);
 
@@ -417,7 +422,7 @@ async fn a_storage_account_never_says_created() {
     let made = server.put(path, body).await.unwrap();
     assert_eq!(made.status, StatusCode::OK);
     let endpoint = made.body.unwrap()["properties"]["primaryEndpoints"]["blob"].clone();
-    assert_eq!(endpoint, "https://localhost:8443/blob/acct1/");
+    assert_eq!(endpoint, "https://localhost:8443/storage/acct1/");
     let keys = || {
         server.on(
             Method::Post,
@@ -576,7 +581,7 @@ async fn what_is_not_there_is_said() {
         (format!("/subscriptions/{S}/nothing"), 404, "InvalidResourceType"),
         (format!("/subscriptions/{S}/providers/Microsoft.Nope"), 404, "InvalidResourceNamespace"),
         (format!("/subscriptions/{S}/providers/Microsoft.Nope/x"), 404, "InvalidResourceNamespace"),
-        (format!("/subscriptions/{S}/{COMPUTE}/disks"), 404, "InvalidResourceType"),
+        (format!("/subscriptions/{S}/{COMPUTE}/snapshots"), 404, "InvalidResourceType"),
         (format!("/subscriptions/{S}/{COMPUTE}/images/x"), 404, "InvalidResourceType"),
         (
             format!("/subscriptions/{S}/resourceGroups/no/{COMPUTE}/images/x"),

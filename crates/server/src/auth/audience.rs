@@ -1,21 +1,28 @@
 //! What a token is for. Clients name us in several ways, with and without a slash at the end.
 
-/// The two things that tokens are given out for.
+/// The things that tokens are given out for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience {
     /// The resource manager.
     Arm,
     /// The directory: `/graph`.
     Graph,
+    /// Blobs. Clients of storage ask for one name, whoever keeps their blobs.
+    Storage,
 }
 
 impl Audience {
     /// What its name has behind the host.
     pub(super) fn path(self) -> &'static str {
         match self {
-            Self::Arm => "/",
+            Self::Arm | Self::Storage => "/",
             Self::Graph => "/graph/",
         }
+    }
+
+    /// Whether a token for `found` opens this. Who may manage everything may read blobs as well.
+    pub(super) fn admits(self, found: Self) -> bool {
+        self == found || self == Self::Storage && found == Self::Arm
     }
 }
 
@@ -29,6 +36,7 @@ pub(crate) fn audience_of(aud: &str, names: &[String], base_url: &str) -> Option
             return Some(Audience::Arm);
         }
         "https://graph.microsoft.com" => return Some(Audience::Graph),
+        "https://storage.azure.com" => return Some(Audience::Storage),
         _ => {}
     }
     let (base, audience) = match aud.strip_suffix("/graph") {
@@ -69,6 +77,10 @@ mod tests {
         }
         assert_eq!(of("https://localhost:8443/graph/"), Some(Audience::Graph));
         assert_eq!(of("https://graph.microsoft.com"), Some(Audience::Graph));
+        assert_eq!(of("https://storage.azure.com/"), Some(Audience::Storage));
+        assert!(
+            Audience::Storage.admits(Audience::Arm) && !Audience::Arm.admits(Audience::Storage)
+        );
         for aud in ["https://example.com", "http://localhost:8443", "localhost", "", "https://"] {
             assert_eq!(of(aud), None, "{aud}");
         }

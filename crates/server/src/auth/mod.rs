@@ -122,7 +122,8 @@ impl Auth {
     ) -> Result<Caller, Denied> {
         let token = authorization.and_then(bearer).ok_or(Denied::NoToken)?;
         let claims = self.check(token)?;
-        if audience_of(&claims.aud, names, base_url) != Some(wanted) {
+        let found = audience_of(&claims.aud, names, base_url);
+        if !found.is_some_and(|found| wanted.admits(found)) {
             return Err(Denied::BadToken {
                 code: "InvalidAuthenticationTokenAudience",
                 why: format!(

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use axum::{extract::Request, response::Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
+use engine::step::CUSTOMIZATION_LOG;
 use http::{HeaderMap, StatusCode, header};
 
 use super::{Site, around::RequestId, body, query, reply};
 use crate::{
-    arm::{self, ApiError, Call, Caller, Method, Path, Reply},
+    arm::{self, ApiError, Call, Caller, Method, Path, Reply, Scope},
     auth::{Audience, Denied},
     live,
     store::ResourceKey,
@@ -42,36 +43,53 @@ pub(super) async fn answer(site: &Site, request: Request) -> Response {
     }
 }
 
-/// What is read as it grows: a run's events and its log, beside the resources of the image builder.
+/// What is read as it grows: a run's events and its logs, beside the resources of the image builder.
 struct Live {
-    template: ResourceKey,
+    whose: live::Whose,
     run: String,
-    events: bool,
+    what: What,
 }
 
+enum What {
+    Events,
+    Log(String),
+}
+
+/// `…/imageTemplates/{t}/runs/{id}/…`, or below the subscription `runs/{id}/…`; then `events`, `log`,
+/// or `logs/{name}`.
 fn live(path: &Path, method: &http::Method) -> Option<Live> {
-    let [templates, _, runs, run, what] = path.rest.as_slice() else { return None };
     let is = |text: &str, word: &str| text.eq_ignore_ascii_case(word);
-    let fits = path.in_namespace("Microsoft.VirtualMachineImages")
-        && method == http::Method::GET
-        && is(templates, "imageTemplates")
-        && is(runs, "runs")
-        && (is(what, "events") || is(what, "log"));
-    let template = path.text.rsplitn(4, '/').nth(3)?;
-    fits.then(|| Live {
-        template: ResourceKey::of(template),
-        run: run.clone(),
-        events: is(what, "events"),
-    })
+    if !path.in_namespace("Microsoft.VirtualMachineImages") || method != http::Method::GET {
+        return None;
+    }
+    let (whose, run, what) = match (&path.scope, path.rest.as_slice()) {
+        (_, [templates, _, runs, run, what @ ..])
+            if is(templates, "imageTemplates") && is(runs, "runs") =>
+        {
+            let depth = what.len() + 2;
+            let template = path.text.rsplitn(depth + 1, '/').nth(depth)?;
+            (live::Whose::Template(ResourceKey::of(template)), run, what)
+        }
+        (Scope::Subscription(id), [runs, run, what @ ..]) if is(runs, "runs") => {
+            (live::Whose::Subscription(id.clone()), run, what)
+        }
+        _ => return None,
+    };
+    let what = match what {
+        [what] if is(what, "events") => What::Events,
+        [what] if is(what, "log") => What::Log(CUSTOMIZATION_LOG.to_owned()),
+        [what, name] if is(what, "logs") => What::Log(name.to_lowercase()),
+        _ => return None,
+    };
+    Some(Live { whose, run: run.clone(), what })
 }
 
 impl Live {
     async fn answer(&self, site: &Site, after: Option<&str>) -> Result<Response, ApiError> {
         let app = site.app();
-        if self.events {
-            live::sse(app, &self.template, &self.run, after).await
-        } else {
-            live::log(app, &self.template, &self.run).await
+        match &self.what {
+            What::Events => live::sse(app, &self.whose, &self.run, after).await,
+            What::Log(name) => live::log(app, &self.whose, &self.run, name).await,
         }
     }
 }

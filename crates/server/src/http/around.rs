@@ -38,7 +38,10 @@ pub(super) async fn around(mut request: Request, next: Next) -> Response {
     };
     if method == Method::HEAD {
         *response.body_mut() = axum::body::Body::empty();
-        response.headers_mut().remove(http::header::CONTENT_TYPE);
+        // Of a blob it is one of the things that are asked for.
+        if !matches!(Route::of(&path), Route::Storage(_)) {
+            response.headers_mut().remove(http::header::CONTENT_TYPE);
+        }
     }
     echo(&mut response, &headers, &id);
     tell(&method, &path, &response, &id, began.elapsed());

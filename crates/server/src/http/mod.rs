@@ -1,7 +1,7 @@
 //! From the socket to [`arm::handle`](crate::arm::handle): routes, tokens, limits, envelopes.
 //!
 //! ```text
-//! around (request id, panic, deadline, log, metrics) → route → metadata | authority | graph | health
+//! around (request id, panic, deadline, log, metrics) → route → metadata | authority | graph | storage | health
 //!                                                            → token → api-version → body → arm
 //! ```
 //!
@@ -19,6 +19,7 @@ mod openapi;
 pub(crate) mod query;
 mod reply;
 mod route;
+mod storage;
 #[cfg(test)]
 mod tests;
 
@@ -100,6 +101,7 @@ async fn answer(site: Site, request: Request) -> Response {
         Route::Keys => Ok(authority::keys(&site)),
         Route::Token { tenant } => Ok(authority::token(&site, request, tenant.as_deref()).await),
         Route::Graph(segments) => graph::answer(&site, request, &segments).await,
+        Route::Storage(segments) => Ok(storage::answer(&site, request, &segments).await),
         Route::Alive => Ok(health::alive()),
         Route::Ready => health::ready(&site).await,
         Route::Metrics => health::metrics(&site, &site.inner.metrics).await,

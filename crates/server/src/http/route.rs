@@ -15,6 +15,8 @@ pub(super) enum Route {
     Token { tenant: Option<String> },
     /// The directory; what follows `/graph`.
     Graph(Vec<String>),
+    /// Blobs; what follows `/storage`, in its own case.
+    Storage(Vec<String>),
     /// The process lives.
     Alive,
     /// The database answers.
@@ -44,6 +46,9 @@ impl Route {
             ["graph", ..] => {
                 Self::Graph(given[1..].iter().map(|part| (*part).to_owned()).collect())
             }
+            ["storage", _, ..] => {
+                Self::Storage(given[1..].iter().map(|part| (*part).to_owned()).collect())
+            }
             ["adfs", rest @ ..] => authority(true, rest).unwrap_or(Self::Arm),
             rest => authority(false, rest).unwrap_or(Self::Arm),
         }
@@ -52,7 +57,7 @@ impl Route {
     /// Whether there is nothing to do there but to read.
     pub(super) fn is_read_only(&self) -> bool {
         match self {
-            Self::Token { .. } | Self::Graph(_) | Self::Arm => false,
+            Self::Token { .. } | Self::Graph(_) | Self::Storage(_) | Self::Arm => false,
             Self::Metadata
             | Self::Aliases
             | Self::OpenId { .. }
@@ -71,6 +76,7 @@ impl Route {
             Self::OpenId { .. } | Self::Keys => "discovery",
             Self::Token { .. } => "token",
             Self::Graph(_) => "graph",
+            Self::Storage(_) => "storage",
             Self::Alive | Self::Ready | Self::Metrics => "health",
             Self::OpenApi => "openapi",
             Self::Arm => "arm",
@@ -122,6 +128,10 @@ mod tests {
             ("/t/discovery/v2.0/keys", Route::Keys),
             ("/adfs/discovery/keys", Route::Keys),
             ("/graph/v1.0/Users", Route::Graph(vec!["v1.0".into(), "Users".into()])),
+            (
+                "/storage/acc/shell/A%20b",
+                Route::Storage(["acc", "shell", "A b"].map(str::to_owned).into()),
+            ),
             ("/healthz", Route::Alive),
             ("/subscriptions", Route::Arm),
             ("/subscriptions/s/resourceGroups/metrics", Route::Arm),

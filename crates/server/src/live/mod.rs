@@ -26,6 +26,8 @@ use self::tail::Tail;
 use crate::{
     App,
     arm::ApiError,
+    blobs,
+    providers::image_builder::runs,
     store::{ResourceKey, Run},
     worker,
 };
@@ -104,18 +106,27 @@ impl Following {
     }
 }
 
+/// Whose runs are looked among.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whose {
+    /// Those of a template.
+    Template(ResourceKey),
+    /// All of a subscription, also those of templates that are gone.
+    Subscription(String),
+}
+
 /// `GET …/imageTemplates/{t}/runs/{id}/events`: server-sent events. `last_event_id` is the header
 /// `Last-Event-ID`, or the parameter `after`.
 ///
 /// # Errors
-/// 404 if the template has no such run, 400 if the id is not one of ours.
+/// 404 if there is no such run, 400 if the id is not one of ours.
 pub async fn sse(
     app: &App,
-    template: &ResourceKey,
+    whose: &Whose,
     run_id: &str,
     last_event_id: Option<&str>,
 ) -> Result<Response, ApiError> {
-    let run = run_of(app, template, run_id).await?;
+    let run = run_of(app, whose, run_id).await?;
     let after = match last_event_id.map(str::trim).filter(|id| !id.is_empty()) {
         None => 0,
         Some(id) => id.parse::<u64>().map_err(|_| {
@@ -131,38 +142,48 @@ pub async fn sse(
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
 }
 
-/// `GET …/imageTemplates/{t}/runs/{id}/log`: the customization log as far as it is written.
+/// `GET …/imageTemplates/{t}/runs/{id}/log`: a log as far as it is written; `name` is
+/// `customization.log` or another that the run has.
 ///
 /// # Errors
-/// 404 if the template has no such run, or the run has no log yet.
-pub async fn log(app: &App, template: &ResourceKey, run_id: &str) -> Result<Response, ApiError> {
-    let run = run_of(app, template, run_id).await?;
-    let path = folder(&app.settings().layout, &run.id).join(worker::LOG);
+/// 404 if there is no such run, or it has no such log yet.
+pub async fn log(app: &App, whose: &Whose, run_id: &str, name: &str) -> Result<Response, ApiError> {
+    let run = run_of(app, whose, run_id).await?;
+    let none = || {
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "BlobNotFound",
+            format!("The run '{run_id}' has no {name}: nothing was written there so far."),
+        )
+    };
+    if !blobs::is_log(name) {
+        return Err(none());
+    }
+    let path = folder(&app.settings().layout, &run.id).join(name);
     let file = match File::open(&path).await {
         Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Err(ApiError::new(
-                StatusCode::NOT_FOUND,
-                "BlobNotFound",
-                format!("The run '{run_id}' has no log: nothing was built so far."),
-            ));
-        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(none()),
         Err(e) => return Err(ApiError::internal(format!("{}: {e}", path.display()))),
     };
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     Ok((kind, Body::from_stream(ReaderStream::new(file))).into_response())
 }
 
-/// The run, if it is one of this template's. Its folder is named by the row, never by the caller.
-async fn run_of(app: &App, template: &ResourceKey, run_id: &str) -> Result<Run, ApiError> {
+/// The run, if it is one of those. Its folder is named by the row, never by the caller.
+async fn run_of(app: &App, whose: &Whose, run_id: &str) -> Result<Run, ApiError> {
     let run = app.store().run(&run_id.to_lowercase()).await?;
-    run.filter(|run| run.template == *template).ok_or_else(|| {
-        ApiError::new(
-            StatusCode::NOT_FOUND,
-            "ResourceNotFound",
-            format!("The run '{run_id}' of the image template '{template}' was not found."),
-        )
-    })
+    match whose {
+        Whose::Template(template) => run.filter(|run| run.template == *template).ok_or_else(|| {
+            ApiError::new(
+                StatusCode::NOT_FOUND,
+                "ResourceNotFound",
+                format!("The run '{run_id}' of the image template '{template}' was not found."),
+            )
+        }),
+        Whose::Subscription(id) => run
+            .filter(|run| run.subscription.eq_ignore_ascii_case(id))
+            .ok_or_else(|| runs::not_found(run_id)),
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod compute;
 pub(crate) mod generic;
 mod identity;
 pub(crate) mod image_builder;
+pub(crate) mod machine;
 mod network;
 pub(crate) mod resource_group;
 pub(crate) mod storage;
@@ -20,6 +21,7 @@ pub(crate) const TYPES: &[&dyn ResourceType] = &[
     &image_builder::ImageTemplates,
     &image_builder::RunOutputs,
     &image_builder::Runs,
+    &image_builder::Schedules,
     &image_builder::Triggers,
     &compute::image::Image,
     &compute::gallery::Gallery,
@@ -29,4 +31,8 @@ pub(crate) const TYPES: &[&dyn ResourceType] = &[
     &network::vnet::VirtualNetwork,
     &network::subnet::Subnet,
     &storage::StorageAccount,
+    &machine::VIRTUAL_MACHINE,
+    &machine::MANAGED_DISK,
+    &machine::NETWORK_INTERFACE,
+    &machine::SECURITY_GROUP,
 ];

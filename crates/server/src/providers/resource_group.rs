@@ -4,10 +4,14 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::generic::{self, GROUP};
+use super::{
+    generic::{self, GROUP},
+    image_builder::{TEMPLATES_KIND, staging},
+};
 use crate::{
     App,
     arm::{ApiError, Call, Filter, Method, Reply, all, find, list},
+    blobs,
     operation::{Started, ended},
     store::{Error, Operation, Resource, ResourceKey, Select, Write},
     tasks,
@@ -202,11 +206,20 @@ fn blocked(group: &str, template: &ResourceKey) -> ApiError {
     .target(template.as_str())
 }
 
+/// A template in the group, or with its staging in it, that has a run which is not over.
 async fn active_run_in(app: &App, group: &ResourceKey) -> Result<Option<ResourceKey>, ApiError> {
     let below = format!("{group}/");
-    let runs = app.store().unfinished_runs().await?;
-    let mut templates = runs.into_iter().map(|run| run.template);
-    Ok(templates.find(|template| template.as_str().starts_with(&below)))
+    for run in app.store().unfinished_runs().await? {
+        if run.template.as_str().starts_with(&below) {
+            return Ok(Some(run.template));
+        }
+        let template = app.store().resource(&run.template).await?;
+        let staging = template.as_ref().and_then(staging::group_key);
+        if staging.as_ref() == Some(group) {
+            return Ok(Some(run.template));
+        }
+    }
+    Ok(None)
 }
 
 /// Carries out an operation `deleteGroup`, also one that a restart cut off, in the background.
@@ -237,7 +250,31 @@ async fn remove(app: &App, operation: &Operation) -> Result<(), ApiError> {
             super::remove_stored(app, &image.id).await?;
         }
     }
+    let accounts = Select {
+        subscription: operation.subscription.clone(),
+        kind: Some(super::storage::NAME.to_lowercase()),
+        below: Some(group.clone()),
+        ..Select::default()
+    };
+    for account in all(app, accounts).await? {
+        let removed = blobs::remove_account(&app.settings().layout, &account.name).await;
+        removed.map_err(ApiError::internal)?;
+    }
+    for template in templates_in(app, operation).await? {
+        staging::remove_blobs(app, &template).await.map_err(ApiError::internal)?;
+    }
     Ok(())
+}
+
+/// The image templates of the group: what was staged for them goes with them.
+async fn templates_in(app: &App, operation: &Operation) -> Result<Vec<Resource>, ApiError> {
+    let select = Select {
+        subscription: operation.subscription.clone(),
+        kind: Some(TEMPLATES_KIND.to_owned()),
+        below: Some(operation.target.clone()),
+        ..Select::default()
+    };
+    all(app, select).await
 }
 
 /// Ends the operation together with the group's rows; on failure the group stays, usable again.
@@ -253,6 +290,9 @@ async fn finish(
         let mut writes = Vec::new();
         match (&result, group) {
             (Ok(()), group) => {
+                for template in templates_in(app, &operation).await? {
+                    writes.extend(staging::release(app, &template).await?);
+                }
                 writes.push(Write::RemoveBelow(key.clone()));
                 writes.extend(group.map(|group| Write::Remove(key, group.revision)));
             }
@@ -271,7 +311,10 @@ async fn finish(
         writes.push(Write::Operation(ended(operation.clone(), outcome)));
         match app.store().commit(writes).await {
             Err(Error::Stale { .. }) => tokio::task::yield_now().await,
-            other => return Ok(other?),
+            other => {
+                app.wake_sweeper();
+                return Ok(other?);
+            }
         }
     }
     Err(ApiError::internal("the group was written to again and again"))

@@ -1,7 +1,7 @@
 //! Microsoft.Storage/storageAccounts: the accounts by name, with endpoints and keys.
 //!
 //! The blob endpoint is an address of this service, never one of Azure's: a client that uploads must
-//! not reach a stranger's account.
+//! not reach a stranger's account. Blobs can be read there; only the service itself writes them.
 
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -12,10 +12,11 @@ use super::generic::{self, choice};
 use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
-    store::{Resource, ResourceKey, Select},
+    blobs,
+    store::{self, Resource, ResourceKey},
 };
 
-const NAME: &str = "Microsoft.Storage/storageAccounts";
+pub(crate) const NAME: &str = "Microsoft.Storage/storageAccounts";
 const KINDS: &[&str] = &["StorageV2", "Storage", "BlobStorage", "BlockBlobStorage", "FileStorage"];
 const SKUS: &[&str] = &[
     "Standard_LRS",
@@ -83,6 +84,16 @@ impl ResourceType for StorageAccount {
         Ok(generic::written(false, self.view(app, call, &account), &account))
     }
 
+    /// Its blobs go first: what is interrupted then can be asked for again.
+    async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        if let Some(account) = app.store().resource(&key).await? {
+            let layout = &app.settings().layout;
+            let removed = blobs::remove_account(layout, &account.name).await;
+            removed.map_err(ApiError::internal)?;
+        }
+        generic::delete(app, call, key).await
+    }
+
     async fn action(
         &self,
         app: &App,
@@ -112,7 +123,7 @@ impl ResourceType for StorageAccount {
 
     fn view(&self, _app: &App, call: &Call, account: &Resource) -> Value {
         let mut body = generic::view(NAME, account);
-        let base = call.url(&format!("/blob/{}/", account.name));
+        let base = call.url(&format!("/storage/{}/", account.name));
         body["properties"]["primaryEndpoints"] = json!({ "blob": base });
         body["properties"]["primaryLocation"] = body["location"].clone();
         body["properties"]["statusOfPrimary"] = json!("available");
@@ -136,6 +147,36 @@ pub(crate) async fn check_name_availability(app: &App, call: &Call) -> Result<Re
     }))
 }
 
+/// The account of that name, in whatever group it is.
+pub(crate) async fn named(app: &App, name: &str) -> Result<Option<Resource>, store::Error> {
+    app.store().named(&app.settings().subscription, NAME, name).await
+}
+
+/// A name for an account that no other has.
+pub(crate) fn new_name() -> Result<String, ApiError> {
+    let random = generic::random::<11>()?;
+    Ok(random.iter().fold("st".to_owned(), |name, byte| format!("{name}{byte:02x}")))
+}
+
+/// The body and the hidden part of an account that the service makes for itself.
+pub(crate) fn made(location: &Value, tags: Value) -> Result<(Value, Value), ApiError> {
+    let body = json!({
+        "location": location,
+        "tags": tags,
+        "kind": "StorageV2",
+        "sku": { "name": "Standard_LRS", "tier": "Standard" },
+        "properties": {
+            "supportsHttpsTrafficOnly": true,
+            "allowBlobPublicAccess": false,
+            "minimumTlsVersion": "TLS1_2",
+            "accessTier": "Hot",
+            "creationTime": jiff::Timestamp::now().to_string(),
+            "provisioningState": "Succeeded",
+        },
+    });
+    Ok((body, json!({ "keys": [new_key()?, new_key()?] })))
+}
+
 /// Why an account other than `own` cannot be called so: reason and message.
 async fn unavailable(
     app: &App,
@@ -149,15 +190,8 @@ async fn unavailable(
         );
         return Ok(Some(("AccountNameInvalid", message)));
     }
-    let select = Select {
-        subscription: app.settings().subscription.to_lowercase(),
-        kind: Some(NAME.to_lowercase()),
-        ..Select::default()
-    };
-    let accounts = crate::arm::all(app, select).await?;
-    let taken = accounts.iter().any(|other| {
-        other.name.eq_ignore_ascii_case(name) && own.is_none_or(|own| other.key() != *own)
-    });
+    let found = named(app, name).await?;
+    let taken = found.is_some_and(|other| own.is_none_or(|own| other.key() != *own));
     let message = format!("The storage account named {name} is already taken.");
     Ok(taken.then_some(("AlreadyExists", message)))
 }

@@ -9,7 +9,10 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::generic::{self, choice, missing};
+use super::{
+    generic::{self, choice, missing},
+    image_builder,
+};
 use crate::{
     App,
     arm::{ApiError, Call, Extension, Method, Reply},
@@ -40,8 +43,12 @@ pub(crate) async fn handle(app: &App, call: &Call, at: &Extension) -> Result<Rep
             let checked = checked.unwrap_or_else(|| json!({}));
             holder.body["tags"] = checked.clone();
             holder.changed = Timestamp::now();
+            let mut writes: Vec<Write> =
+                image_builder::retagged(app, &holder).await?.into_iter().collect();
             let write = if holder.revision == 0 { Write::Insert } else { Write::Replace };
-            app.store().commit(vec![write(holder)]).await?;
+            writes.push(write(holder));
+            app.store().commit(writes).await?;
+            app.wake_triggers();
             checked.as_object().cloned().unwrap_or_default()
         }
     };

@@ -6,7 +6,11 @@ use sqlx::AssertSqlSafe;
 use super::{Error, open::Pools, row::nanoseconds};
 
 /// In the order in which they are applied; never changed once released, only added to.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_tables.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_tables.sql"),
+    include_str!("../../migrations/0002_cause_of_runs.sql"),
+    include_str!("../../migrations/0003_optimization_of_runs.sql"),
+];
 
 /// Applies what is missing, all or nothing.
 pub(super) async fn migrate(pools: &Pools) -> Result<(), Error> {

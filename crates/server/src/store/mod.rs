@@ -20,7 +20,8 @@ mod write;
 pub use error::Error;
 use jiff::Timestamp;
 pub use model::{
-    Client, Operation, OperationStatus, Page, Resource, ResourceKey, Run, RunState, Select, Write,
+    Cause, Client, EndedRun, Operation, OperationStatus, Page, Resource, ResourceKey, Run,
+    RunState, Select, Write,
 };
 
 use self::{
@@ -69,7 +70,7 @@ macro_rules! runs {
     ($rest:literal) => {
         concat!(
             "SELECT id, template, subscription, operation, state, sub_state, message, queued, \
-             ended, epoch, vcpus, memory_mib, input FROM runs WHERE ",
+             ended, epoch, vcpus, memory_mib, input, cause, optimization FROM runs WHERE ",
             $rest
         )
     };
@@ -158,6 +159,22 @@ impl Store {
         Ok(Page { resources, next })
     }
 
+    /// A resource of a kind whose names are unique in the subscription, by its name.
+    pub async fn named(
+        &self,
+        subscription: &str,
+        kind: &str,
+        name: &str,
+    ) -> Result<Option<Resource>, Error> {
+        let row = sqlx::query(resources!("subscription = $1 AND kind = $2 AND name = $3"))
+            .bind(lower(subscription))
+            .bind(lower(kind))
+            .bind(text(name))
+            .fetch_optional(&self.pools.reader)
+            .await?;
+        Ok(row.as_ref().map(row::resource).transpose()?)
+    }
+
     /// How many resources of a kind there are, in all subscriptions.
     pub async fn count(&self, kind: &str) -> Result<i64, Error> {
         let count = sqlx::query_scalar("SELECT COUNT(*) FROM resources WHERE kind = $1")
@@ -212,6 +229,28 @@ impl Store {
             .fetch_all(&self.pools.reader)
             .await?;
         Ok(rows.iter().map(row::run).collect::<Result<_, _>>()?)
+    }
+
+    /// The runs that are over, without what they were given: those of a template together, newest
+    /// first.
+    pub async fn ended_runs(&self) -> Result<Vec<EndedRun>, Error> {
+        let query = "SELECT id, template, queued, ended FROM runs WHERE ended IS NOT NULL \
+                     ORDER BY template, queued DESC, id DESC";
+        let rows = sqlx::query(query).fetch_all(&self.pools.reader).await?;
+        Ok(rows.iter().map(row::ended_run).collect::<Result<_, _>>()?)
+    }
+
+    /// Removes runs that are over.
+    pub async fn forget_runs(&self, ids: &[String]) -> Result<(), Error> {
+        let mut tx = self.pools.begin().await?;
+        for id in ids {
+            sqlx::query("DELETE FROM runs WHERE id = $1 AND ended IS NOT NULL")
+                .bind(lower(id))
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
     }
 
     /// The newest run of a template.

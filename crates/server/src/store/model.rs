@@ -142,6 +142,29 @@ pub enum RunState {
     Canceled,
 }
 
+/// Why a run began.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum Cause {
+    /// A client asked for it.
+    #[default]
+    Manual,
+    /// The template was created with `autoRun`.
+    AutoRun,
+    /// A trigger saw a new version of the source.
+    Trigger {
+        /// The trigger's name.
+        name: String,
+        /// The version it saw.
+        version: String,
+    },
+    /// The template's schedule says so.
+    Schedule {
+        /// The time that it was due.
+        due: Timestamp,
+    },
+}
+
 /// One run of an image template.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
@@ -171,6 +194,23 @@ pub struct Run {
     pub memory_mib: i64,
     /// The template's body at the time of submission.
     pub input: Value,
+    /// Why it began.
+    pub cause: Cause,
+    /// What the optimization of boot and disk brought, once it is known.
+    pub optimization: Option<Value>,
+}
+
+/// A run that is over, as far as keeping its logs is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedRun {
+    /// The run's id.
+    pub id: String,
+    /// The template.
+    pub template: ResourceKey,
+    /// When it was accepted.
+    pub queued: Timestamp,
+    /// When it was over.
+    pub ended: Timestamp,
 }
 
 /// A service principal.

@@ -5,7 +5,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sqlx::{Row as _, any::AnyRow};
 
-use super::model::{Client, Operation, Resource, ResourceKey, Run};
+use super::model::{Client, EndedRun, Operation, Resource, ResourceKey, Run};
 
 /// Text as both databases take it: PostgreSQL has no NUL.
 pub(super) fn text(text: &str) -> String {
@@ -20,6 +20,12 @@ pub(super) fn lower(id: &str) -> String {
 /// JSON escapes NUL.
 pub(super) fn json(value: &Value) -> String {
     value.to_string()
+}
+
+/// Any value as JSON.
+pub(super) fn as_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value)
+        .unwrap_or_else(|error| unreachable!("plain data is always JSON: {error}"))
 }
 
 /// The name of a state.
@@ -79,6 +85,17 @@ pub(super) fn run(row: &AnyRow) -> Result<Run, sqlx::Error> {
         vcpus: row.try_get("vcpus")?,
         memory_mib: row.try_get("memory_mib")?,
         input: parse(row.try_get("input")?)?,
+        cause: serde_json::from_str(row.try_get("cause")?).map_err(decode)?,
+        optimization: row.try_get::<Option<&str>, _>("optimization")?.map(parse).transpose()?,
+    })
+}
+
+pub(super) fn ended_run(row: &AnyRow) -> Result<EndedRun, sqlx::Error> {
+    Ok(EndedRun {
+        id: row.try_get("id")?,
+        template: ResourceKey::of(row.try_get("template")?),
+        queued: time(row.try_get("queued")?)?,
+        ended: time(row.try_get("ended")?)?,
     })
 }
 

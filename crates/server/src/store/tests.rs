@@ -64,6 +64,7 @@ cases![
     odd_text_is_kept,
     reopening_keeps_everything,
     several_open_a_new_database_at_once,
+    runs_of_an_earlier_schema_are_kept,
     a_later_schema_is_refused,
     ten_thousand_templates,
 ];
@@ -370,6 +371,7 @@ async fn runs_have_epochs(address: String) {
 
     let mut mine = first.clone();
     mine.state = RunState::Running;
+    mine.optimization = Some(json!({ "bootSecondsAfter": 7.25 }));
     mine.sub_state = "Building".to_owned();
     commit(Write::ReplaceRun(mine.clone())).await.unwrap();
     stale(commit(Write::ClaimRun(mine.clone())).await);
@@ -519,6 +521,22 @@ async fn several_open_a_new_database_at_once(address: String) {
         result.unwrap();
     }
     assert_eq!(stores[0].count(TEMPLATES).await.unwrap(), 6);
+}
+
+async fn runs_of_an_earlier_schema_are_kept(address: String) {
+    let store = Store::open(&address).await.unwrap();
+    let run = run("r1", &template("g", "t"), "2026-01-02T00:00:00Z");
+    store.commit(vec![Write::InsertRun(run.clone())]).await.unwrap();
+    // As the first schema left it.
+    for statement in
+        ["ALTER TABLE runs DROP COLUMN cause", "DELETE FROM schema_version WHERE version > 1"]
+    {
+        sqlx::query(statement).execute(&store.pools.writer).await.unwrap();
+    }
+    store.close().await;
+    let store = Store::open(&address).await.unwrap();
+    let expected = Run { cause: Cause::Manual, ..run };
+    assert_eq!(store.unfinished_runs().await.unwrap(), [expected]);
 }
 
 async fn a_later_schema_is_refused(address: String) {

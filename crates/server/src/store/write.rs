@@ -6,7 +6,7 @@ use super::{
     Error,
     model::{Client, Operation, Resource, ResourceKey, Run, Write},
     open::Pools,
-    row::{json, lower, name, nanoseconds, text},
+    row::{as_json, json, lower, name, nanoseconds, text},
 };
 
 type Tx = Transaction<'static, Any>;
@@ -168,8 +168,9 @@ async fn insert_run(tx: &mut Tx, run: &Run) -> Result<(), Error> {
     }
     let query = sqlx::query(
         "INSERT INTO runs (id, template, subscription, operation, state, sub_state, message, \
-         queued, ended, epoch, vcpus, memory_mib, input) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
+         queued, ended, epoch, vcpus, memory_mib, input, cause) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+         ON CONFLICT DO NOTHING",
     );
     one(tx, bind_run(query, run), &run.id).await
 }
@@ -178,9 +179,16 @@ async fn replace_run(tx: &mut Tx, run: &Run, stored_epoch: i64) -> Result<(), Er
     let query = sqlx::query(
         "UPDATE runs SET template = $2, subscription = $3, operation = $4, state = $5, \
          sub_state = $6, message = $7, queued = $8, ended = $9, epoch = $10, vcpus = $11, \
-         memory_mib = $12, input = $13 WHERE id = $1 AND epoch = $14",
+         memory_mib = $12, input = $13, cause = $14 WHERE id = $1 AND epoch = $15",
     );
-    one(tx, bind_run(query, run).bind(stored_epoch), &run.id).await
+    one(tx, bind_run(query, run).bind(stored_epoch), &run.id).await?;
+    let Some(optimization) = &run.optimization else { return Ok(()) };
+    sqlx::query("UPDATE runs SET optimization = $2 WHERE id = $1")
+        .bind(lower(&run.id))
+        .bind(json(optimization))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 fn bind_run<'q>(query: Query<'q, Any, AnyArguments>, run: &Run) -> Query<'q, Any, AnyArguments> {
@@ -198,6 +206,7 @@ fn bind_run<'q>(query: Query<'q, Any, AnyArguments>, run: &Run) -> Query<'q, Any
         .bind(run.vcpus)
         .bind(run.memory_mib)
         .bind(json(&run.input))
+        .bind(as_json(&run.cause))
 }
 
 async fn put_client(tx: &mut Tx, client: &Client) -> Result<(), Error> {

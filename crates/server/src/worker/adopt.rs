@@ -8,6 +8,7 @@ use engine::error::Error;
 use super::{
     carry,
     executor::{Ended, Executor},
+    machines,
     row::As,
 };
 use crate::{
@@ -27,6 +28,7 @@ pub(super) async fn adopt(
     for problem in executor.clean().await {
         tracing::warn!("left over from an earlier run: {problem}");
     }
+    machines::forget_ended(app).await?;
     let mut resumed = HashSet::new();
     for run in app.store().unfinished_runs().await? {
         let error = match run.state {
@@ -47,7 +49,7 @@ pub(super) async fn adopt(
             .hint("Run the template again"),
             _ => continue,
         };
-        let ended = Ended { outputs: Vec::new(), error: Some(error) };
+        let ended = Ended { outputs: Vec::new(), optimization: None, error: Some(error) };
         carry::end(app, &run.id, As::Claim(run.epoch), &ended).await;
     }
     Ok(resumed)

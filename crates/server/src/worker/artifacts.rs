@@ -12,7 +12,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    App, region,
+    App,
+    providers::image_builder::outputs::BLOB,
+    region,
     store::{Error, Resource, ResourceKey, Run, Store, Write},
 };
 
@@ -33,7 +35,8 @@ pub(crate) async fn writes(
     for output in outputs {
         // A template that is gone has no outputs any more; its images stay.
         if let Some(owner) = &owner {
-            writes.push(put(app.store(), run_output(owner, output)).await?);
+            let base = app.base_url().unwrap_or_default();
+            writes.push(put(app.store(), run_output(owner, output, base)).await?);
         }
         let targets = &template.properties.distribute;
         let target = targets.iter().find(|d| d.run_output_name == output.run_output_name);
@@ -50,6 +53,43 @@ pub(crate) async fn writes(
     Ok(writes)
 }
 
+/// Versions that the run made although their distributor failed in the end: not every region got them.
+pub(crate) async fn unfinished(
+    app: &App,
+    run: &Run,
+    template: &Template,
+    outputs: &[RunOutput],
+) -> Result<Vec<Write>, Error> {
+    let mut writes = Vec::new();
+    for target in &template.properties.distribute {
+        let DistributorKind::SharedImage(image) = &target.kind else { continue };
+        let name = &target.run_output_name;
+        if outputs.iter().any(|output| output.run_output_name == *name) {
+            continue;
+        }
+        let Ok(definition) = images::address::Address::of(&image.definition()) else { continue };
+        let images = images::Store::open(&app.settings().layout);
+        let Ok(Some(made)) = images.of_run(&definition, &run.id, name) else { continue };
+        let output = RunOutput {
+            run_output_name: name.clone(),
+            kind: target.kind.name().to_owned(),
+            artifact_id: Some(made.record.id.clone()),
+            artifact_uri: None,
+            path: made.disk(),
+            bytes: made.record.actual_size,
+            allocated_bytes: made.record.actual_size,
+            sha256: made.record.digest.clone(),
+            virtual_size: made.record.virtual_size,
+            data_disks: engine::distribute::data_outputs(&made),
+        };
+        let Some(mut version) = artifact(app, target, &output) else { continue };
+        version.body["properties"]["provisioningState"] = json!("Failed");
+        let version = in_gallery(app.store(), version, image).await?;
+        writes.push(put(app.store(), version).await?);
+    }
+    Ok(writes)
+}
+
 /// Adds it, or replaces what is there under its id.
 async fn put(store: &Store, mut resource: Resource) -> Result<Write, Error> {
     let Some(before) = store.resource(&resource.key()).await? else {
@@ -62,7 +102,7 @@ async fn put(store: &Store, mut resource: Resource) -> Result<Write, Error> {
     Ok(Write::Replace(resource))
 }
 
-fn run_output(template: &Resource, output: &RunOutput) -> Resource {
+fn run_output(template: &Resource, output: &RunOutput, base: &str) -> Resource {
     let mut properties = json!({ "provisioningState": "Succeeded" });
     if let Some(id) = &output.artifact_id {
         properties["artifactId"] = json!(id);
@@ -70,8 +110,11 @@ fn run_output(template: &Resource, output: &RunOutput) -> Resource {
     if let Some(uri) = &output.artifact_uri {
         properties["artifactUri"] = json!(uri);
     }
+    let own = output.artifact_uri.as_deref().and_then(|uri| uri.strip_prefix(base));
+    let own = own.filter(|path| path.starts_with("/storage/"));
     let name = &output.run_output_name;
     Resource {
+        hidden: own.map_or_else(|| json!({}), |path| json!({ BLOB: path })),
         id: format!("{}/runOutputs/{name}", template.id),
         subscription: template.subscription.clone(),
         group: template.group.clone(),

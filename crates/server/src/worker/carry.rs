@@ -8,9 +8,9 @@ use engine::step::Phase;
 
 use super::{
     executor::{Ended, Executor, Job, Seen},
-    local,
+    local, machines,
     row::{self, As, Change, Refused},
-    targets,
+    staged, targets,
 };
 use crate::{
     App,
@@ -34,36 +34,55 @@ pub(super) async fn carry(app: &App, executor: &dyn Executor, run: Run) {
             return tokio::time::sleep(RETRY).await;
         }
     };
-    let ended = match refusal(app, &run).await {
-        Ok(Some(error)) => Ended { outputs: Vec::new(), error: Some(error) },
-        Ok(None) => match build(app, executor, &run).await {
-            Some(ended) => ended,
+    let ended = match ready(app, &run).await {
+        Ok(Err(error)) => {
+            staged::log_refusal(app, &run.id, &error).await;
+            Ended { outputs: Vec::new(), optimization: None, error: Some(error) }
+        }
+        Ok(Ok(account)) => match build(app, executor, &run, &account).await {
+            Some(ended) => staged::deliver(app, &run, &account, ended).await,
             None => return,
         },
         Err(e) => {
             let text = format!("the service could not look up the targets: {e}");
             let error = Error::new(ErrorCode::InternalError, text);
-            Ended { outputs: Vec::new(), error: Some(error) }
+            Ended { outputs: Vec::new(), optimization: None, error: Some(error) }
         }
     };
     end(app, &run.id, As::Holder(run.epoch), &ended).await;
 }
 
-/// Why the run does not even begin to build.
-async fn refusal(app: &App, run: &Run) -> Result<Option<Error>, store::Error> {
+/// The account that the run works with, or why it does not even begin to build.
+async fn ready(app: &App, run: &Run) -> Result<Result<String, Error>, store::Error> {
     if run.state == RunState::Canceling {
-        return Ok(Some(Error::new(ErrorCode::Canceled, "canceled before the build")));
+        return Ok(Err(Error::new(ErrorCode::Canceled, "canceled before the build")));
     }
-    match local::parse(&run.input) {
-        Ok(template) => targets::missing(app, &template).await,
-        Err(error) => Ok(Some(error)),
+    let template = match local::parse(&run.input) {
+        Ok(template) => template,
+        Err(error) => return Ok(Err(error)),
+    };
+    targets::reserve(app, &template).await?;
+    let errors = targets::faults(app, &template, Some(&run.id)).await?;
+    match Error::all(errors) {
+        Err(error) => Ok(Err(error)),
+        Ok(()) => staged::account(app, run).await,
     }
 }
 
 /// Builds. `None` if the run is somebody else's by now.
-async fn build(app: &App, executor: &dyn Executor, run: &Run) -> Option<Ended> {
+async fn build(app: &App, executor: &dyn Executor, run: &Run, account: &str) -> Option<Ended> {
     let template = run.template.as_str().rsplit('/').next().unwrap_or_default().to_owned();
-    executor.submit(Job { run_id: run.id.clone(), template, input: run.input.clone() });
+    let geography = match targets::geography(app, &run.input).await {
+        Ok(geography) => geography,
+        Err(e) => {
+            let text = format!("the service could not look up the galleries: {e}");
+            let error = Some(Error::new(ErrorCode::InternalError, text));
+            return Some(Ended { outputs: Vec::new(), optimization: None, error });
+        }
+    };
+    let (run_id, input) = (run.id.clone(), run.input.clone());
+    let account = account.to_owned();
+    executor.submit(Job { run_id, template, input, account, geography });
     // What came while there was nothing to cancel yet.
     if let Ok(Some(now)) = app.store().run(&run.id).await
         && now.state == RunState::Canceling
@@ -83,22 +102,28 @@ async fn build(app: &App, executor: &dyn Executor, run: &Run) -> Option<Ended> {
         };
         match seen {
             Some(Seen::Phase(phase)) if is_ours => {
-                is_ours = tell(app, executor, run, phase).await;
+                is_ours = tell(app, executor, run, Change::Working(phase.name())).await;
             }
-            Some(Seen::Phase(_)) => {}
+            Some(Seen::MachineStarted(machine)) if is_ours => {
+                machines::show(app, run, &machine).await;
+            }
+            Some(Seen::MachineEnded(number)) => machines::hide(app, run, number).await,
+            Some(Seen::Source(exact)) if is_ours => {
+                is_ours = tell(app, executor, run, Change::Source(&exact)).await;
+            }
+            Some(Seen::Phase(_) | Seen::Source(_) | Seen::MachineStarted(_)) => {}
             Some(Seen::Ended(ended)) => return is_ours.then_some(ended),
             None => {
                 let text = "the executor lost the run";
                 let error = Some(Error::new(ErrorCode::InternalError, text));
-                return is_ours.then_some(Ended { outputs: Vec::new(), error });
+                return is_ours.then_some(Ended { outputs: Vec::new(), optimization: None, error });
             }
         }
     }
 }
 
-/// Writes the phase. False if the run is somebody else's by now, who must not find us at work.
-async fn tell(app: &App, executor: &dyn Executor, run: &Run, phase: Phase) -> bool {
-    let change = Change::Working(phase.name());
+/// Writes where the run is. False if the run is somebody else's by now, who must not find us at work.
+async fn tell(app: &App, executor: &dyn Executor, run: &Run, change: Change<'_>) -> bool {
     match row::write(app, &run.id, As::Holder(run.epoch), change).await {
         Ok(now) if now.state != RunState::Canceling => true,
         Ok(_) => {
@@ -110,9 +135,9 @@ async fn tell(app: &App, executor: &dyn Executor, run: &Run, phase: Phase) -> bo
             executor.cancel(&run.id);
             false
         }
-        // The phase is for people; the build goes on without it.
+        // This is for people; the build goes on without it.
         Err(Refused::Store(e)) => {
-            tracing::warn!(run = %run.id, error = %e, "the run's phase cannot be written");
+            tracing::warn!(run = %run.id, error = %e, "where the run is cannot be written");
             true
         }
     }
@@ -129,6 +154,7 @@ pub(super) async fn end(app: &App, id: &str, who: As, ended: &Ended) {
                 tracing::info!(run = %id, state = ?run.state, "the run is over");
                 let state = format!("{:?}", run.state);
                 metrics::counter!("goldsmith_runs_ended_total", "state" => state).increment(1);
+                app.wake_triggers();
                 return;
             }
             Err(Refused::Lost) => return,

@@ -1,7 +1,9 @@
 //! Who carries runs out. The worker decides when; an executor does it and tells how it goes.
 
 use async_trait::async_trait;
-use engine::{distribute::RunOutput, error::Error, step::Phase};
+use engine::{
+    distribute::RunOutput, error::Error, optimize::Optimization, replicate::Geography, step::Phase,
+};
 use serde_json::Value;
 
 use super::Capacity;
@@ -15,6 +17,25 @@ pub struct Job {
     pub template: String,
     /// The template's body.
     pub input: Value,
+    /// The storage account that has the template's scripts.
+    pub account: String,
+    /// The service's regions, and where the galleries are that the template names.
+    pub geography: Geography,
+}
+
+/// A machine that a run holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Tells the machines of a run apart.
+    pub number: u32,
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// 1 boots by BIOS, 2 by UEFI.
+    pub generation: u8,
+    /// Sizes in bytes, the OS disk first.
+    pub disks: Vec<u64>,
 }
 
 /// Something that became of a run.
@@ -22,6 +43,12 @@ pub struct Job {
 pub enum Seen {
     /// It is in this phase now.
     Phase(Phase),
+    /// It holds this machine now.
+    MachineStarted(Machine),
+    /// The machine of this number is gone.
+    MachineEnded(u32),
+    /// What it builds upon: the URN with its concrete version, or the id of an image.
+    Source(String),
     /// It is over and holds nothing any more; nothing is seen after this.
     Ended(Ended),
 }
@@ -31,6 +58,8 @@ pub enum Seen {
 pub struct Ended {
     /// What was delivered, also where the run failed.
     pub outputs: Vec<RunOutput>,
+    /// What the optimization of boot and disk brought, if it was measured.
+    pub optimization: Option<Optimization>,
     /// Why it failed, if it did.
     pub error: Option<Error>,
 }
@@ -40,6 +69,9 @@ pub struct Ended {
 pub trait Executor: Send + Sync {
     /// Releases what runs of a process that is gone still hold. Returns what could not be released.
     async fn clean(&self) -> Vec<String>;
+
+    /// Ends kept machines whose time is over. Returns what could not be released.
+    async fn end_due(&self) -> Vec<String>;
 
     /// What it can carry out at once.
     fn capacity(&self) -> Capacity;

@@ -1,29 +1,35 @@
 //! What a run tells, kept on disk: every event in `events.jsonl`, and the guest's output in
-//! `customization.log`, in the form that the image builder's users know.
+//! `customization.log`, that of validators in `validation.log`, in the form that the image builder's users
+//! know.
 
 use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use engine::event::{Event, Stream};
+use engine::{
+    event::{Event, Stream},
+    step::{CUSTOMIZATION_LOG, VALIDATION_LOG, log_of},
+};
 use jiff::Timestamp;
 use serde_json::json;
 
 pub(crate) const EVENTS: &str = "events.jsonl";
-pub(crate) const LOG: &str = "customization.log";
 
 /// Progress is told many times a second; so often is enough for a reader who comes later.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
-/// The two files of a run, open for appending.
+/// The files of a run, open for appending.
 pub(crate) struct Journal {
     run_id: String,
+    dir: PathBuf,
     events: File,
     log: File,
+    /// There is none before the first validation.
+    validation: Option<File>,
     progress: HashMap<String, Instant>,
     is_broken: bool,
 }
@@ -32,11 +38,12 @@ impl Journal {
     /// Opens or makes them; a run that goes on after a restart goes on in the same files.
     pub(crate) fn open(dir: &Path, run_id: &str) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        let open = |name| OpenOptions::new().create(true).append(true).open(dir.join(name));
         let mut journal = Self {
             run_id: run_id.to_owned(),
-            events: open(EVENTS)?,
-            log: open(LOG)?,
+            dir: dir.to_owned(),
+            events: open(dir, EVENTS)?,
+            log: open(dir, CUSTOMIZATION_LOG)?,
+            validation: None,
             progress: HashMap::new(),
             is_broken: false,
         };
@@ -87,11 +94,19 @@ impl Journal {
             let lines =
                 std::iter::once(format!("{step}: {} ({})", error.message, error.code.name()))
                     .chain(error.hint.iter().map(|hint| format!("hint: {hint}")));
+            // The log that the run's message names has how it ended, whichever step it was.
+            let mut logs = vec![CUSTOMIZATION_LOG];
+            logs.extend(Some(log_of(step)).filter(|log| *log != CUSTOMIZATION_LOG));
             for line in lines {
-                written = written.and_then(|()| self.line("ERR", &line));
+                for log in &logs {
+                    written = written.and_then(|()| self.line(log, "ERR", &line));
+                }
             }
         }
-        let written = written.and_then(|()| self.line("OUT", "(telemetry) Finalizing."));
+        let logs = [(CUSTOMIZATION_LOG, true), (VALIDATION_LOG, self.validation.is_some())];
+        for (log, _) in logs.iter().filter(|(_, is_there)| *is_there) {
+            written = written.and_then(|()| self.line(log, "OUT", "(telemetry) Finalizing."));
+        }
         self.tell(written);
     }
 
@@ -109,24 +124,41 @@ impl Journal {
 
     fn log(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::StepOutput { stream: Stream::Stdout, text, .. } => self.line("OUT", text),
-            Event::StepOutput { stream: Stream::Stderr, text, .. } => self.line("ERR", text),
-            Event::StepStarted { step, title } if step.starts_with("customize[") => {
-                self.line("OUT", &format!("(telemetry) Starting provisioner {title}"))
+            Event::StepOutput { step, stream: Stream::Stdout, text } => {
+                self.line(log_of(step), "OUT", text)
             }
-            Event::StepStarted { title, .. } => self.line("OUT", &format!("==> {title}")),
-            Event::StepFinished { step, title, .. } if step.starts_with("customize[") => {
-                self.line("OUT", &format!("(telemetry) ending {title}"))
+            Event::StepOutput { step, stream: Stream::Stderr, text } => {
+                self.line(log_of(step), "ERR", text)
             }
-            Event::Note { text } => self.line("OUT", text),
-            Event::Warning { text } => self.line("ERR", &format!("warning: {text}")),
+            Event::StepStarted { step, title } if is_provisioner(step) => {
+                self.line(log_of(step), "OUT", &format!("(telemetry) Starting provisioner {title}"))
+            }
+            Event::StepStarted { step, title } => {
+                self.line(log_of(step), "OUT", &format!("==> {title}"))
+            }
+            Event::StepFinished { step, title, .. } if is_provisioner(step) => {
+                self.line(log_of(step), "OUT", &format!("(telemetry) ending {title}"))
+            }
+            Event::Note { text } => self.line(CUSTOMIZATION_LOG, "OUT", text),
+            Event::Warning { text } => {
+                self.line(CUSTOMIZATION_LOG, "ERR", &format!("warning: {text}"))
+            }
             _ => Ok(()),
         }
     }
 
-    fn line(&mut self, stream: &str, text: &str) -> io::Result<()> {
+    fn line(&mut self, log: &str, stream: &str, text: &str) -> io::Result<()> {
+        let line = format!("[{}] PACKER {stream} {text}\n", self.run_id);
+        let file = if log == VALIDATION_LOG {
+            match &mut self.validation {
+                Some(file) => file,
+                none => none.insert(open(&self.dir, VALIDATION_LOG)?),
+            }
+        } else {
+            &mut self.log
+        };
         // In one write, so that a reader never sees half a line's head.
-        self.log.write_all(format!("[{}] PACKER {stream} {text}\n", self.run_id).as_bytes())
+        file.write_all(line.as_bytes())
     }
 
     /// A journal that cannot be written is no reason to end a build.
@@ -137,6 +169,15 @@ impl Journal {
             tracing::warn!(run = %self.run_id, error = %e, "the run's journal cannot be written");
         }
     }
+}
+
+fn open(dir: &Path, name: &str) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(dir.join(name))
+}
+
+/// What the image builder's own log calls a provisioner.
+fn is_provisioner(step: &str) -> bool {
+    step.starts_with("customize[") || step.starts_with("validate[")
 }
 
 #[cfg(test)]
@@ -156,12 +197,35 @@ mod tests {
         journal.add(&Event::StepStarted { step: step.clone(), title: "one".into() });
         journal.add(&Event::StepOutput { step, stream: Stream::Stderr, text: "oh".into() });
         journal.end(None);
-        let log = fs::read_to_string(dir.path().join(LOG)).unwrap();
+        let log = fs::read_to_string(dir.path().join(CUSTOMIZATION_LOG)).unwrap();
         assert_eq!(
             log,
             "[id] PACKER OUT (telemetry) Starting provisioner one\n\
              [id] PACKER ERR oh\n[id] PACKER OUT (telemetry) Finalizing.\n"
         );
+    }
+
+    // conformance: 102
+    #[test]
+    fn validators_are_told_of_in_their_own_log_and_a_failure_in_both() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path(), "id").unwrap();
+        let step = "validate[0]".to_owned();
+        journal.add(&Event::StepStarted { step: step.clone(), title: "check".into() });
+        journal.add(&Event::StepOutput {
+            step: step.clone(),
+            stream: Stream::Stdout,
+            text: "no".into(),
+        });
+        let mut error = engine::error::Error::new(api::ErrorCode::ValidatorFailed, "it failed");
+        error.step = Some(step);
+        journal.end(Some(&error));
+        let read = |name| fs::read_to_string(dir.path().join(name)).unwrap();
+        let end = "[id] PACKER ERR validate[0]: it failed (ValidatorFailed)\n\
+                   [id] PACKER OUT (telemetry) Finalizing.\n";
+        assert_eq!(read(CUSTOMIZATION_LOG), end);
+        let head = "[id] PACKER OUT (telemetry) Starting provisioner check\n[id] PACKER OUT no\n";
+        assert_eq!(read(VALIDATION_LOG), format!("{head}{end}"));
     }
 
     #[test]

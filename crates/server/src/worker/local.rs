@@ -14,12 +14,13 @@ use api::{
 use async_trait::async_trait;
 use engine::{
     Backend, Host,
-    build::{self, CACHE_TAG, Freshness, Input, Request},
+    build::{self, CACHE_TAG, Freshness, Input, OnError, Request},
     cx::Cx,
     distribute::RunOutput,
     error::{Coded, Error},
     event::{Event, Events},
     layout::Layout,
+    optimize::Optimization,
     step::Phase,
 };
 use serde_json::Value;
@@ -28,9 +29,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Capacity,
-    executor::{Ended, Executor, Job, Seen},
+    executor::{Ended, Executor, Job, Machine, Seen},
     journal::Journal,
     metadata::OfRun,
+    staged,
 };
 use crate::{App, live::Feeds};
 
@@ -41,6 +43,8 @@ pub struct Limits {
     pub boot_timeout: Duration,
     /// Least recently used nodes go when the cache takes more than this.
     pub cache_bytes: u64,
+    /// How long a machine lives that a template's `errorHandling` keeps.
+    pub keep_for: Duration,
     /// What machines may take together; the host's by default.
     pub capacity: Option<Capacity>,
 }
@@ -58,6 +62,7 @@ struct Inner {
     backend: Arc<dyn Backend>,
     feeds: Feeds,
     limits: Limits,
+    fetch: engine::fetch::Limits,
     active: Mutex<HashMap<String, Active>>,
 }
 
@@ -71,18 +76,9 @@ impl Local {
     /// An executor that builds below the service's folders.
     pub fn new(app: &App, host: Host, backend: Arc<dyn Backend>, limits: Limits) -> Self {
         let (layout, feeds) = (app.settings().layout.clone(), app.feeds().clone());
-        let active = Mutex::default();
-        Self {
-            inner: Arc::new(Inner {
-                app: app.clone(),
-                layout,
-                host,
-                backend,
-                feeds,
-                limits,
-                active,
-            }),
-        }
+        let (active, fetch) = (Mutex::default(), app.fetch_limits());
+        let app = app.clone();
+        Self { inner: Arc::new(Inner { app, layout, host, backend, feeds, limits, fetch, active }) }
     }
 }
 
@@ -96,8 +92,23 @@ impl Executor for Local {
         }
     }
 
+    async fn end_due(&self) -> Vec<String> {
+        let Inner { layout, backend, .. } = &*self.inner;
+        match engine::janitor::release_due(layout, backend.as_ref()).await {
+            Ok(problems) => problems,
+            Err(e) => vec![format!("the ledgers cannot be read: {e}")],
+        }
+    }
+
     fn capacity(&self) -> Capacity {
-        self.inner.limits.capacity.unwrap_or_else(|| Capacity::of(&self.inner.host))
+        let Inner { layout, host, limits, .. } = &*self.inner;
+        let mut left = limits.capacity.unwrap_or_else(|| Capacity::of(host));
+        // What failed runs left for a look inside takes its room, too.
+        for kept in build::kept(layout).unwrap_or_default() {
+            left.vcpus -= i64::from(kept.vcpus);
+            left.memory_mib -= i64::try_from(kept.memory_mib).unwrap_or(i64::MAX);
+        }
+        left
     }
 
     fn submit(&self, job: Job) {
@@ -120,7 +131,7 @@ impl Executor for Local {
     async fn observe(&self, run_id: &str) -> Option<Seen> {
         let active = self.inner.active().get(run_id).cloned()?;
         let seen = active.seen.lock().await.recv().await;
-        if !matches!(seen, Some(Seen::Phase(_))) {
+        if matches!(seen, None | Some(Seen::Ended(_))) {
             self.inner.active().remove(run_id);
         }
         seen
@@ -148,14 +159,14 @@ impl Inner {
             let mut journal = Journal::open(&folder, &id)
                 .map_err(|e| tracing::warn!(run = %id, error = %e, "the run has no journal"))
                 .ok();
-            let outputs = keep(journal.as_mut(), receiver, &phases, &feed);
+            let kept = keep(journal.as_mut(), receiver, &phases, &feed);
             // Nobody tells when the service is cut off: then the run is not over.
             let told = error.blocking_recv();
             if let (Some(journal), Ok(error)) = (&mut journal, &told) {
                 journal.end(error.as_deref());
             }
             feed.changed();
-            (outputs, told.ok().flatten())
+            (kept, told.ok().flatten())
         });
         let inner = self.clone();
         // A task of its own, so that a panic in the engine is this run's alone.
@@ -170,11 +181,15 @@ impl Inner {
         };
         // The receiver lives until its task has this.
         let _ = told.send(error);
-        let (outputs, error) = journal.await.unwrap_or_else(|e| {
+        let ((outputs, optimization), error) = journal.await.unwrap_or_else(|e| {
             let text = format!("the run's events were lost: {e}");
-            (Vec::new(), Some(Box::new(Error::new(ErrorCode::InternalError, text))))
+            ((Vec::new(), None), Some(Box::new(Error::new(ErrorCode::InternalError, text))))
         });
-        let _ = send.send(Seen::Ended(Ended { outputs, error: error.map(|error| *error) }));
+        let _ = send.send(Seen::Ended(Ended {
+            outputs,
+            optimization,
+            error: error.map(|error| *error),
+        }));
     }
 
     /// The same as `goldsmith build` does.
@@ -187,17 +202,21 @@ impl Inner {
         // What a `goldsmith cache prune` elsewhere must leave alone meanwhile.
         let _in_use = engine::cache::in_use(&self.layout)
             .code(ErrorCode::HostNotReady, || "cannot lock the cache".to_owned())?;
-        let cx = Cx::new(self.layout.clone(), events, cancel);
         let metadata = Arc::new(OfRun::new(&self.app, &job));
+        let mut cx = Cx::new(self.layout.clone(), events, cancel);
+        cx.fetch = self.fetch.clone();
+        cx.geography = job.geography;
         let request = Request {
             exports: Vec::new(),
             freshness: freshness(&job.input)?,
-            keep: None,
+            on_error: OnError::AsTemplate,
+            keep_for: self.limits.keep_for,
             boot_timeout: self.limits.boot_timeout,
             cache_bytes: self.limits.cache_bytes,
             run_id: Some(job.run_id),
         };
         let template = parse(&job.input)?;
+        staged::fetch_scripts(&cx, &job.account, &job.input).await;
         let input = Input {
             name: job.template,
             template,
@@ -225,20 +244,25 @@ impl Inner {
 
 type Told = Box<Error>;
 
-/// Writes down every event until the last sender is gone. Returns what was delivered.
+/// Writes down every event until the last sender is gone. Returns what was delivered, and what an
+/// optimization brought.
 fn keep(
     mut journal: Option<&mut Journal>,
     mut receiver: mpsc::UnboundedReceiver<Event>,
     phases: &mpsc::UnboundedSender<Seen>,
     feed: &crate::live::Feed,
-) -> Vec<RunOutput> {
-    let (mut outputs, mut phase) = (Vec::new(), None);
+) -> (Vec<RunOutput>, Option<Optimization>) {
+    let (mut outputs, mut figures, mut phase) = (Vec::new(), None, None);
     while let Some(event) = receiver.blocking_recv() {
         if journal.as_deref_mut().is_some_and(|journal| journal.add(&event)) {
             feed.changed();
         }
         match event {
             Event::Distributed { output } => outputs.push(output),
+            Event::SourceResolved { source, .. } => {
+                let _ = phases.send(Seen::Source(source));
+            }
+            Event::Optimized { optimization } => figures = Some(optimization),
             Event::StepStarted { step, .. } => {
                 let now = Phase::of(&step);
                 if let Some(now) = now.filter(|now| phase < Some(*now)) {
@@ -246,10 +270,17 @@ fn keep(
                     let _ = phases.send(Seen::Phase(now));
                 }
             }
+            Event::MachineStarted { machine, vcpus, memory_mib, generation, disks } => {
+                let machine = Machine { number: machine, vcpus, memory_mib, generation, disks };
+                let _ = phases.send(Seen::MachineStarted(machine));
+            }
+            Event::MachineEnded { machine } => {
+                let _ = phases.send(Seen::MachineEnded(machine));
+            }
             _ => {}
         }
     }
-    outputs
+    (outputs, figures)
 }
 
 fn freshness(input: &Value) -> Result<Freshness, Error> {

@@ -13,13 +13,16 @@ mod artifacts;
 mod carry;
 mod choose;
 mod executor;
+mod janitor;
 mod journal;
 mod local;
+mod machines;
 mod metadata;
 mod outcome;
 mod row;
+mod staged;
 mod status;
-mod targets;
+pub(crate) mod targets;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -34,9 +37,10 @@ use futures_util::FutureExt;
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use choose::Capacity;
-pub use executor::{Ended, Executor, Job, Seen};
-pub(crate) use journal::{EVENTS, LOG};
+pub use executor::{Ended, Executor, Job, Machine, Seen};
+pub(crate) use journal::EVENTS;
 pub use local::{Limits, Local};
+pub(crate) use machines::forget_ended;
 pub(crate) use status::is_over;
 
 use crate::{
@@ -51,10 +55,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How long the runs may take to let go of everything when the service ends.
 const LAST_WAIT: Duration = Duration::from_secs(30);
 
-/// Begins to carry out runs, until [`App::shutdown`]. The task ends when everything is released.
+/// Begins to carry out runs, and to end kept machines whose time is over, until [`App::shutdown`]. The
+/// task ends when everything is released.
 pub fn start(app: App, executor: Arc<dyn Executor>) -> JoinHandle<()> {
     metrics::describe_gauge!("goldsmith_runs", "Runs that are not over, by state.");
     metrics::describe_counter!("goldsmith_runs_ended_total", "Runs that are over, by state.");
+    tokio::spawn(janitor::work(app.clone(), executor.clone()));
     let worker =
         Worker { app, executor, held: HashMap::new(), resumed: None, tasks: JoinSet::new() };
     tokio::spawn(worker.work())
@@ -152,7 +158,7 @@ impl Worker {
 async fn after_panic(app: &App, id: &str) {
     let error =
         Error::new(ErrorCode::InternalError, "the service panicked while the run was active");
-    let ended = Ended { outputs: Vec::new(), error: Some(error) };
+    let ended = Ended { outputs: Vec::new(), optimization: None, error: Some(error) };
     if let Ok(Some(run)) = app.store().run(id).await
         && !is_over(run.state)
     {

@@ -1,17 +1,21 @@
 //! From how a build ended to what is written: state, message, operation, outputs.
 
 use api::{ErrorCode, template::Template};
-use engine::error::Error;
+use engine::{
+    error::Error,
+    step::{CUSTOMIZATION_LOG, Phase, VALIDATION_LOG},
+};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{artifacts, executor::Ended, local};
+use super::{artifacts, executor::Ended, local, machines};
 use crate::{
-    App,
+    App, blobs,
     operation::{
         self,
         state::{Event, LastRun, Outcome, next_of_run},
     },
+    providers::image_builder::staging,
     store::{self, OperationStatus, Run, RunState, Write},
 };
 
@@ -22,10 +26,18 @@ pub(crate) async fn end(
     ended: &Ended,
 ) -> Result<Vec<Write>, store::Error> {
     let base = app.base_url().unwrap_or_default();
-    let (state, error) = judge(base, run, ended);
+    let log = match staging::present_account(app, &run.template).await? {
+        Some(account) => {
+            let (name, id) = (account.name, &run.id);
+            format!("{base}/storage/{name}/{}/{id}/{CUSTOMIZATION_LOG}", blobs::LOGS)
+        }
+        None => format!("{base}{}/runs/{}/log", run.template, run.id),
+    };
+    let (state, error) = judge(&log, run, ended);
     run.state = state;
     run.sub_state = String::new();
     run.ended = Some(Timestamp::now());
+    run.optimization = ended.optimization.as_ref().map(|figures| json!(figures));
     run.message = error
         .as_ref()
         .map_or_else(String::new, |error| error["message"].as_str().unwrap_or_default().to_owned());
@@ -34,9 +46,11 @@ pub(crate) async fn end(
         writes.push(Write::Operation(operation_row(row, state, error)));
     }
     let template: Option<Template> = local::parse(&run.input).ok();
-    if let Some(template) = template.filter(|_| !ended.outputs.is_empty()) {
+    if let Some(template) = template {
         writes.extend(artifacts::writes(app, run, &template, &ended.outputs).await?);
+        writes.extend(artifacts::unfinished(app, run, &template, &ended.outputs).await?);
     }
+    writes.extend(machines::removal(app, run).await?);
     Ok(writes)
 }
 
@@ -49,7 +63,7 @@ fn operation_row(row: store::Operation, state: RunState, error: Option<Value>) -
 }
 
 /// The state, and `{code, message}` unless all is done.
-fn judge(base: &str, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
+fn judge(log: &str, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
     let end = match &ended.error {
         None => Outcome::Succeeded,
         Some(error) if error.code == ErrorCode::Canceled => Outcome::Canceled,
@@ -68,12 +82,12 @@ fn judge(base: &str, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
         return (RunState::Canceled, Some(error));
     }
     let Some(error) = &ended.error else { return (state, None) };
-    let message = message(base, run, error);
+    let message = message(log, run, error);
     (state, Some(json!({ "code": error.code.name(), "message": message })))
 }
 
 /// What the reader of `lastRunStatus` is told: what happened, and where to read on.
-fn message(base: &str, run: &Run, error: &Error) -> String {
+fn message(log: &str, run: &Run, error: &Error) -> String {
     let step = error.step.as_deref().map_or_else(String::new, |step| format!(" (step {step})"));
     // A command for a local build is no way out for the reader here.
     let hint = error.hint.as_deref().filter(|hint| !hint.starts_with("goldsmith "));
@@ -93,17 +107,30 @@ fn message(base: &str, run: &Run, error: &Error) -> String {
         .filter(|line| line.starts_with("also: ") || line.starts_with("published: "))
         .map(|line| format!(" {line}."))
         .collect();
-    format!("{what}{also} {}", pointer(base, run))
+    let validated = error.step.as_deref().and_then(Phase::of) == Some(Phase::Validating);
+    let validation = match validated {
+        true => format!(" Validation log location: {}.", validation_log(log)),
+        false => String::new(),
+    };
+    format!("{what}{also}{validation} {}", pointer(log, run))
 }
 
 /// Where the log is, in the words that tools look for.
-fn pointer(base: &str, run: &Run) -> String {
+fn pointer(log: &str, run: &Run) -> String {
     format!(
         "During the image build, a failure has occurred, please review the build log to identify which build/customization \
-         step failed. Image Build log location: {base}{}/runs/{}/log. OperationId: {}. Use this \
+         step failed. Image Build log location: {log}. OperationId: {}. Use this \
          operationId to search packer log.",
-        run.template, run.id, run.operation
+        run.operation
     )
+}
+
+/// The validators' log, which is beside the other one.
+fn validation_log(log: &str) -> String {
+    match log.strip_suffix(CUSTOMIZATION_LOG) {
+        Some(folder) => format!("{folder}{VALIDATION_LOG}"),
+        None => format!("{log}s/{VALIDATION_LOG}"),
+    }
 }
 
 #[cfg(test)]
@@ -126,14 +153,17 @@ mod tests {
             vcpus: 1,
             memory_mib: 1,
             input: Value::Null,
+            cause: store::Cause::Manual,
+            optimization: None,
         }
     }
 
     fn failed(code: ErrorCode) -> Ended {
         let error = Error::new(code, "it happened").hint("do this");
-        Ended { outputs: Vec::new(), error: Some(error) }
+        Ended { outputs: Vec::new(), optimization: None, error: Some(error) }
     }
 
+    // conformance: 99
     #[test]
     fn a_timeout_is_told_in_the_words_that_are_looked_for() {
         let (state, error) = judge("", &run(RunState::Running), &failed(ErrorCode::BuildTimeout));
@@ -145,7 +175,7 @@ mod tests {
 
     #[test]
     fn whoever_was_told_that_it_ends_finds_it_canceled() {
-        let done = Ended { outputs: Vec::new(), error: None };
+        let done = Ended { outputs: Vec::new(), optimization: None, error: None };
         assert_eq!(judge("", &run(RunState::Running), &done).0, RunState::Succeeded);
         for ended in [done, failed(ErrorCode::GuestStopped), failed(ErrorCode::Canceled)] {
             assert_eq!(judge("", &run(RunState::Canceling), &ended).0, RunState::Canceled);

@@ -3,6 +3,8 @@
 //! A request may set a run to `Canceling` at any moment. It writes the template in the same commit, so
 //! that the template's revision tells us: whoever loses reads again and writes what then is right.
 
+use serde_json::json;
+
 use super::{executor::Ended, outcome, status::is_over};
 use crate::{
     App,
@@ -39,6 +41,8 @@ pub(crate) enum As {
 pub(crate) enum Change<'a> {
     /// It is at work, in this phase. One that is to end stays so.
     Working(&'static str),
+    /// What `latest` of its source stands for.
+    Source(&'a str),
     /// It waits again, for the next start of the service.
     Waiting,
     /// It is over.
@@ -58,13 +62,19 @@ pub(crate) async fn write(
     for _ in 0..TRIES {
         let Some(known) = store.run(id).await? else { return Err(Refused::Lost) };
         // The template before the run: a change of both between the two is then refused.
-        let template = store.resource(&known.template).await?;
+        let mut template = store.resource(&known.template).await?;
         // A request may end a run that waits, at the epoch it has.
         let is_ours = |run: &Run| run.epoch == epoch && !is_over(run.state);
         let Some(mut run) = store.run(id).await?.filter(is_ours) else {
             return Err(Refused::Lost);
         };
         let mut writes = apply(app, &mut run, change).await?;
+        if let (Change::Source(_), Some(template)) = (change, &mut template) {
+            let exact = run.input["properties"]["source"]["exactVersion"].clone();
+            if !exact.is_null() {
+                template.body["properties"]["source"]["exactVersion"] = exact;
+            }
+        }
         match who {
             As::Claim(_) => {
                 run.epoch = epoch + 1;
@@ -91,6 +101,17 @@ async fn apply(app: &App, run: &mut Run, change: Change<'_>) -> Result<Vec<Write
             if next_of_run(run, Event::Step(SubState::named(phase))).is_ok() {
                 run.state = RunState::Running;
                 run.sub_state = phase.to_owned();
+            }
+        }
+        Change::Source(exact) => {
+            let source = &mut run.input["properties"]["source"];
+            match source["type"].as_str() {
+                Some("PlatformImage") => {
+                    source["exactVersion"] = json!(exact.rsplit(':').next().unwrap_or_default());
+                }
+                Some("SharedImageVersion") => source["exactVersion"] = json!(exact),
+                // A managed image has no versions.
+                _ => {}
             }
         }
         Change::Waiting if run.state != RunState::Canceling => {

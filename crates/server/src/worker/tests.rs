@@ -13,13 +13,18 @@ use vm::fake::{Call, Reaction};
 use self::bench::{Bench, GROUP, Process, compute};
 use super::Capacity;
 use crate::{
-    live,
-    store::{OperationStatus, RunState},
+    live::{self, Whose},
+    store::{OperationStatus, Run, RunState, Select, Write},
 };
+use engine::step::CUSTOMIZATION_LOG;
 
 fn managed(name: &str) -> Value {
     json!([{ "type": "ManagedImage", "runOutputName": "made", "location": "West US 2",
         "imageId": compute(&format!("images/{name}")), "artifactTags": { "k": "v" } }])
+}
+
+fn of(run: &Run) -> Whose {
+    Whose::Template(run.template.clone())
 }
 
 async fn status(process: &Process, name: &str) -> Value {
@@ -34,6 +39,7 @@ async fn output(process: &Process, template: &str, name: &str) -> Option<Value> 
     process.resource(&id).await.map(|found| found.body["properties"].clone())
 }
 
+// conformance: 94, 103
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_succeeds_leaves_outputs_and_images() {
     let bench = Bench::new().await;
@@ -64,7 +70,13 @@ async fn a_run_that_succeeds_leaves_outputs_and_images() {
         json!({ "artifactId": compute("images/made"), "provisioningState": "Succeeded" })
     );
     let disk = output(&process, "t", "disk").await.unwrap();
-    assert!(disk["artifactUri"].is_string() && disk.get("artifactId").is_none(), "{disk}");
+    let time = run.queued.strftime("%Y%m%d%H%M%S");
+    let vhd = format!("/storage/stt/vhds/disk_{time}.vhd");
+    assert_eq!(disk["artifactUri"], json!(format!("https://here:8443{vhd}")));
+    assert!(disk.get("artifactId").is_none(), "{disk}");
+    let vhd = bench.layout.data().join(format!("server{vhd}"));
+    assert_eq!(std::fs::metadata(vhd).unwrap().len() % 512, 0);
+    assert_eq!(std::fs::read_dir(bench.layout.blobs().join("vhds")).unwrap().count(), 0);
     let image = process.resource(&compute("images/made")).await.unwrap();
     assert_eq!(
         (&image.body["location"], &image.body["tags"]["k"]),
@@ -83,6 +95,41 @@ async fn a_run_that_succeeds_leaves_outputs_and_images() {
     bench.assert_nothing_is_held();
 }
 
+// conformance: 93
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_optimization_brought_is_in_the_runs_result_and_outlives_the_service() {
+    let bench = Bench::new().await;
+    // So that the phase can be looked at while it lasts.
+    bench.fake.on("optimize", Reaction::then(vm::fake::Then::Hang));
+    let process = bench.process().await;
+    let worker = process.work(None);
+    let also = json!({ "optimize": { "vmBoot": { "state": "Enabled" } } });
+    let id = process.submit_with("t", managed("made"), &also).await;
+    process.reached(&id, "optimize").await;
+    let optimizing = async {
+        while status(&process, "t").await["runSubState"] != "Optimizing" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), optimizing).await.expect("the phase is written");
+    process.app.shutdown().cancel();
+    tokio::time::timeout(Duration::from_secs(30), worker).await.unwrap().unwrap();
+    assert_eq!(process.run(&id).await.optimization, None);
+
+    bench.fake.on("optimize", Reaction::exit(0));
+    let next = bench.process().await;
+    next.work(None);
+    let run = next.ended(&id).await;
+    assert_eq!(run.state, RunState::Succeeded, "{}", run.message);
+    let figures = run.optimization.expect("figures");
+    for name in ["bootSecondsBefore", "bootSecondsAfter", "bytesBefore", "bytesAfter"] {
+        assert!(figures[name].as_f64().is_some_and(|value| value > 0.0), "{name} in {figures}");
+    }
+    let later = bench.process().await;
+    assert_eq!(later.run(&id).await.optimization, Some(figures));
+    bench.assert_nothing_is_held();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_run_customizes_afresh_on_the_same_booted_node() {
     let bench = Bench::new().await;
@@ -96,6 +143,7 @@ async fn every_run_customizes_afresh_on_the_same_booted_node() {
     assert_eq!(scripts, 4, "two customizers, twice");
 }
 
+// conformance: 51
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_customizer_is_told_with_its_log() {
     let bench = Bench::new().await;
@@ -106,8 +154,8 @@ async fn a_failing_customizer_is_told_with_its_log() {
     let run = process.ended(&id).await;
     assert_eq!(run.state, RunState::Failed);
     let url = format!(
-        "Image Build log location: https://here:8443{}/runs/{id}/log. OperationId: {}",
-        run.template, run.operation
+        "Image Build log location: https://here:8443/storage/stt/packerlogs/{id}/customization.log. OperationId: {}",
+        run.operation
     );
     assert!(run.message.contains(&url) && run.message.contains("customize[0]"), "{}", run.message);
     assert_eq!(status(&process, "t").await["message"], json!(run.message));
@@ -118,13 +166,73 @@ async fn a_failing_customizer_is_told_with_its_log() {
     );
     assert!(output(&process, "t", "made").await.is_none());
 
-    let log = live::log(&process.app, &run.template, &id).await.unwrap();
+    let log = live::log(&process.app, &of(&run), &id, CUSTOMIZATION_LOG).await.unwrap();
     let log = to_bytes(log.into_body(), usize::MAX).await.unwrap();
     let line = format!("[{id}] PACKER ERR no such package\n");
     assert!(String::from_utf8_lossy(&log).contains(&line), "{log:?}");
     bench.assert_nothing_is_held();
 }
 
+/// Kinds and names of what is in the staging group of template `t`.
+async fn staged(process: &Process) -> Vec<String> {
+    let select = Select {
+        subscription: "s".into(),
+        group: Some("it_t".into()),
+        limit: 100,
+        ..Select::default()
+    };
+    let rows = process.app.store().list(&select).await.unwrap().resources;
+    rows.iter().map(|row| row.kind.rsplit('/').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_is_shown_for_as_long_as_the_run_holds_it() {
+    let bench = Bench::new().await;
+    bench.hang_at("echo two");
+    let process = bench.process().await;
+    let worker = process.work(None);
+    let id = process.submit("t", managed("made")).await;
+    process.reached(&id, "customize[1]").await;
+    let shown = async || {
+        while staged(&process).await.len() < 6 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), shown()).await.expect("the machine is shown");
+    let mut kinds = staged(&process).await;
+    kinds.sort();
+    assert_eq!(
+        kinds,
+        [
+            "disks",
+            "networkinterfaces",
+            "networksecuritygroups",
+            "subnets",
+            "virtualmachines",
+            "virtualnetworks"
+        ]
+    );
+    // The service ends while the machine is there, as if it were killed: the rows stay.
+    let select = Select {
+        subscription: "s".into(),
+        group: Some("it_t".into()),
+        limit: 100,
+        ..Select::default()
+    };
+    let rows = process.app.store().list(&select).await.unwrap().resources;
+    process.app.shutdown().cancel();
+    worker.await.unwrap();
+    let next = bench.process().await;
+    let back = rows.into_iter().map(Write::Insert).collect();
+    next.app.store().commit(back).await.unwrap();
+    bench.fake.on("mktemp", Reaction::exit(0));
+    next.work(None);
+    assert_eq!(next.ended(&id).await.state, RunState::Succeeded);
+    assert_eq!(staged(&next).await, Vec::<String>::new());
+    bench.assert_nothing_is_held();
+}
+
+// conformance: 96, 138
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_at_work_is_canceled() {
     let bench = Bench::new().await;
@@ -150,6 +258,7 @@ async fn a_run_at_work_is_canceled() {
     bench.assert_nothing_is_held();
 }
 
+// conformance: 96
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_waits_and_can_be_canceled_there() {
     let bench = Bench::new().await;
@@ -183,6 +292,7 @@ async fn a_missing_gallery_is_told_before_anything_is_built() {
     assert!(bench.fake.calls().is_empty());
 }
 
+// conformance: 88
 #[tokio::test(flavor = "multi_thread")]
 async fn one_distributor_of_two_that_fails_makes_it_partial() {
     let bench = Bench::new().await;
@@ -199,6 +309,7 @@ async fn one_distributor_of_two_that_fails_makes_it_partial() {
     assert!(output(&process, "t", "disk").await.is_none());
 }
 
+// conformance: 137
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_ends_leaves_the_run_to_the_next() {
     let bench = Bench::new().await;
@@ -236,6 +347,7 @@ fn cut_off(bench: &Bench) -> String {
     id
 }
 
+// conformance: 137
 #[test]
 fn a_run_that_was_cut_off_goes_on() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -256,6 +368,7 @@ fn a_run_that_was_cut_off_goes_on() {
     });
 }
 
+// conformance: 137
 #[test]
 fn a_run_that_was_cut_off_twice_fails() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -288,13 +401,13 @@ async fn events_can_be_followed_from_where_a_reader_left() {
     assert!(all.last().unwrap().1.contains("runEnded"), "{all:?}");
     let rest: Vec<_> = live::events(&process.app, &id, all[2].0).collect().await;
     assert_eq!(rest, all[3..]);
-    let sse = |last| live::sse(&process.app, &run.template, &id, last);
+    let sse = async |last| live::sse(&process.app, &of(&run), &id, last).await;
     let text = to_bytes(sse(None).await.unwrap().into_body(), usize::MAX).await.unwrap();
     let text = String::from_utf8_lossy(&text).into_owned();
     assert_eq!(text.matches("\ndata: ").count() + text.matches("\ndata:{").count(), all.len());
     assert_eq!(sse(Some("x")).await.unwrap_err().status, http::StatusCode::BAD_REQUEST);
-    let other = crate::store::ResourceKey::of("/other");
-    let refused = live::log(&process.app, &other, &id).await.unwrap_err();
+    let other = Whose::Template(crate::store::ResourceKey::of("/other"));
+    let refused = live::log(&process.app, &other, &id, CUSTOMIZATION_LOG).await.unwrap_err();
     assert_eq!(refused.status, http::StatusCode::NOT_FOUND);
 }
 

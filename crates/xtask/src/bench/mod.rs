@@ -6,7 +6,9 @@ mod floor;
 mod goldsmith;
 mod guest;
 mod packer;
+pub(crate) mod replication;
 mod report;
+pub(crate) mod template;
 mod workload;
 
 use std::{

@@ -10,20 +10,22 @@ mod tree;
 
 use std::path::Path;
 
-use crate::Result;
-use tree::Tree;
+use crate::{Result, conformance};
+pub(crate) use tree::Tree;
+#[cfg(test)]
+pub(crate) use tree::tree;
 
 /// Where a rule is broken, and how.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Finding {
-    path: String,
+pub(crate) struct Finding {
+    pub(crate) path: String,
     /// From 1; 0 means the whole file.
-    line: usize,
-    message: String,
+    pub(crate) line: usize,
+    pub(crate) message: String,
 }
 
 impl Finding {
-    fn new(path: &str, line: usize, message: impl Into<String>) -> Self {
+    pub(crate) fn new(path: &str, line: usize, message: impl Into<String>) -> Self {
         Self { path: path.to_owned(), line, message: message.into() }
     }
 }
@@ -39,6 +41,7 @@ const RULES: &[Rule] = &[
     crates::banned,
     links::documents,
     links::examples,
+    conformance::check,
 ];
 
 /// Prints every finding; an error if there is any.

@@ -5,12 +5,12 @@ use std::{path::Path, process::Command};
 use crate::Result;
 
 #[derive(Debug, Default)]
-pub(super) struct Tree {
+pub(crate) struct Tree {
     pub(super) files: Vec<File>,
 }
 
 #[derive(Debug)]
-pub(super) struct File {
+pub(crate) struct File {
     /// Relative to the repository, with slashes.
     pub(super) path: String,
     pub(super) bytes: usize,
@@ -19,7 +19,7 @@ pub(super) struct File {
 }
 
 impl Tree {
-    pub(super) fn load(repository: &Path) -> Result<Self> {
+    pub(crate) fn load(repository: &Path) -> Result<Self> {
         let listed = Command::new("git")
             .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
             .current_dir(repository)
@@ -42,7 +42,7 @@ impl Tree {
         Ok(Self { files })
     }
 
-    pub(super) fn text(&self, path: &str) -> Option<&str> {
+    pub(crate) fn text(&self, path: &str) -> Option<&str> {
         self.files.iter().find(|file| file.path == path)?.text.as_deref()
     }
 
@@ -51,7 +51,7 @@ impl Tree {
     }
 
     /// Path and text of the files whose path ends so.
-    pub(super) fn texts<'a>(&'a self, end: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    pub(crate) fn texts<'a>(&'a self, end: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.files
             .iter()
             .filter(move |file| file.path.ends_with(end))
@@ -71,7 +71,7 @@ impl File {
 
 /// A tree out of thin air, for the tests of the rules.
 #[cfg(test)]
-pub(super) fn tree(files: &[(&str, &str)]) -> Tree {
+pub(crate) fn tree(files: &[(&str, &str)]) -> Tree {
     let files = files.iter().map(|(path, text)| File::new(path, text.as_bytes().to_vec()));
     Tree { files: files.collect() }
 }

@@ -11,6 +11,15 @@ use super::{Node, Note, Reader, failed, unresolved};
 use crate::template::diagnostic::Severity;
 use crate::{ErrorCode, ResourceId, ResourceKind};
 
+/// How to write a number or a switch that was to be a string.
+fn in_quotes(value: &Value<'_>) -> Option<String> {
+    match value {
+        Value::NumberLit(number) => Some(format!("write \"{}\"", number.value)),
+        Value::BooleanLit(switch) => Some(format!("write \"{}\"", switch.value)),
+        Value::StringLit(_) | Value::Object(_) | Value::Array(_) | Value::NullKeyword(_) => None,
+    }
+}
+
 impl Reader<'_> {
     /// The value has another JSON type than the field.
     pub(in crate::template) fn wrong_type(&mut self, node: &Node<'_>, expected: &str) {
@@ -28,7 +37,9 @@ impl Reader<'_> {
             Some(text) if text.parse::<i64>().is_ok() || text == "true" || text == "false" => {
                 Some(format!("write {text} without quotes"))
             }
-            _ => None,
+            Some(_) => None,
+            None if expected == "a string" => in_quotes(node.value),
+            None => None,
         };
         self.bad_value_hint(node, &reason, hint);
     }

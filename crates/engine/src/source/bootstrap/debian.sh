@@ -1,13 +1,11 @@
-#!/bin/sh
 # Makes a bootable disk image of Debian from its signed packages: disk.raw in the current folder.
 #
 # Runs in name spaces of its own (see bootstrap.rs): it is root there, what it mounts nobody else
 # sees, and it ends as a whole with its first process. No loop device is used.
 #
 # From the environment: SUITE, COMPONENTS, MIRROR, SECURITY_MIRROR, PACKAGES (with commas),
-# DISK_MIB, KEYRING (empty: as the host trusts).
-set -eu
-umask 022
+# DISK_MIB, KEYRING (empty: as the host trusts). How the image boots is in uefi.sh or bios.sh, whose
+# functions come before this.
 # Users who are not root do not find sfdisk and its kind.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 # Nothing outside of this folder is written to.
@@ -15,17 +13,15 @@ mkdir -p tmp
 TMPDIR=$(pwd)/tmp
 export PATH TMPDIR
 
-readonly ESP_MIB=256
-esp_start=2048
-root_start=$((esp_start + ESP_MIB * 2048))
+readonly CONSOLES="quiet console=tty1 console=ttyS0,115200"
+readonly boot_start=2048
+root_start=$((boot_start + BOOT_MIB * 2048))
 # The end is left to the backup of the partition table.
-root_mib=$((DISK_MIB - ESP_MIB - 2))
+root_mib=$((DISK_MIB - BOOT_MIB - 2))
 
 here=$(pwd)
 root=$here/root
 root_uuid=$(cat /proc/sys/kernel/random/uuid)
-esp_id=$(od -An -N4 -tx4 /dev/urandom | tr -d ' ' | tr a-f A-F)
-esp_uuid=$(printf %s "$esp_id" | sed 's/^..../&-/')
 
 cat > sources.list <<END
 deb $MIRROR $SUITE $COMPONENTS
@@ -33,14 +29,9 @@ deb $MIRROR $SUITE-updates $COMPONENTS
 deb $SECURITY_MIRROR $SUITE-security $COMPONENTS
 END
 
-# Before the packages are configured: the kernel's own hooks then do the right thing, here as in
-# every later update.
+# Before the packages are configured.
 early() {
-  mkdir -p early/boot/efi early/etc/kernel early/etc/initramfs-tools/conf.d
-  # Boot entries are named by this word and not by the machine id, which an image has none of.
-  echo debian > early/etc/kernel/entry-token
-  echo "root=UUID=$root_uuid rw quiet console=tty1 console=ttyS0,115200" > early/etc/kernel/cmdline
-  printf 'layout=bls\nBOOT_ROOT=/boot/efi\n' > early/etc/kernel/install.conf
+  mkdir -p early/etc/initramfs-tools/conf.d
   # Drivers of every machine, not of the one that made the image; zstd unpacks fastest.
   printf 'MODULES=most\nCOMPRESS=zstd\n' > early/etc/initramfs-tools/conf.d/image.conf
 }
@@ -58,11 +49,7 @@ late() {
 ff02::1 ip6-allnodes
 ff02::2 ip6-allrouters
 END
-  # The ESP is mounted only while somebody looks at it: it is never dirty in a snapshot.
-  cat > late/etc/fstab <<END
-UUID=$root_uuid / ext4 rw,discard,errors=remount-ro 0 1
-UUID=$esp_uuid /boot/efi vfat umask=0077,noauto,x-systemd.automount,x-systemd.idle-timeout=30s 0 0
-END
+  echo "UUID=$root_uuid / ext4 rw,discard,errors=remount-ro 0 1" > late/etc/fstab
   # What cloud-init writes for a data source (10-cloud-init-*) comes first; without one, DHCP.
   cat > late/etc/systemd/network/90-dhcp.network <<END
 # Wired interfaces that nothing else configures.
@@ -85,9 +72,6 @@ Driver=mlx4_core mlx4_en mlx5_core mana
 Unmanaged=yes
 END
   cat > late/etc/cloud/cloud.cfg.d/50-image.cfg <<END
-# systemd-boot and systemd-networkd, so neither of these:
-grub_dpkg:
-  enabled: false
 system_info:
   network:
     renderers: [networkd]
@@ -109,7 +93,7 @@ WantedBy=ssh.service
 END
 }
 
-# In the tree, with mmdebstrap's mounts around it: units, boot loader, entries of the kernels.
+# In the tree, with mmdebstrap's mounts around it: units, what boots.
 cat > finish.sh <<'END'
 set -eu
 root=$1
@@ -117,26 +101,10 @@ in_root() { chroot "$root" "$@"; }
 rm -f "$root"/etc/apt/sources.list.d/0000sources.list
 in_root systemctl enable --quiet systemd-networkd systemd-resolved systemd-timesyncd \
   ssh-host-keys.service
-# A random seed on the ESP would be the same on every machine made from the image.
-in_root systemctl mask --quiet systemd-boot-system-token.service
 # They look after LVM snapshots, which there are none of.
 in_root systemctl disable --quiet e2scrub_reap.service e2scrub_all.timer
 
-# A mount of its own, as on the real machine: paths in the entries begin at the ESP.
-esp=$root/boot/efi
-mount -t tmpfs -o mode=0700 esp "$esp"
-loader=$root/usr/lib/systemd/boot/efi/systemd-bootx64.efi
-mkdir -p "$esp/EFI/BOOT" "$esp/EFI/systemd" "$esp/loader/entries"
-cp "$loader" "$esp/EFI/BOOT/BOOTX64.EFI"
-cp "$loader" "$esp/EFI/systemd/systemd-bootx64.efi"
-printf 'timeout 0\neditor no\n' > "$esp/loader/loader.conf"
-echo type1 > "$esp/loader/entries.srel"
-for kernel in "$root"/boot/vmlinuz-*; do
-  version=${kernel##*/vmlinuz-}
-  in_root kernel-install add "$version" "/boot/vmlinuz-$version" "/boot/initrd.img-$version"
-done
-cp -r "$esp" esp
-umount "$esp"
+. ./boot.sh
 
 # What makes a machine itself.
 rm -f "$root"/etc/ssh/ssh_host_* "$root"/var/lib/systemd/random-seed \
@@ -144,9 +112,12 @@ rm -f "$root"/etc/ssh/ssh_host_* "$root"/var/lib/systemd/random-seed \
 find "$root/var/log" -type f -exec truncate --size=0 {} +
 END
 
-rm -rf early late esp root
+rm -rf early late root
+: > selections
 early
+boot_early
 late
+boot_late
 tar --owner=0 --group=0 -C early -cf early.tar .
 tar --owner=0 --group=0 -C late -cf late.tar .
 
@@ -154,6 +125,7 @@ mmdebstrap --mode=root --variant=minbase --format=directory --include="$PACKAGES
   ${KEYRING:+--keyring="$KEYRING"} \
   --aptopt='Acquire::Languages "none"' --aptopt='Acquire::Retries "3"' \
   --essential-hook='tar -C "$1" -xf early.tar' \
+  --essential-hook='chroot "$1" debconf-set-selections < selections' \
   --customize-hook='tar -C "$1" -xf late.tar' \
   --customize-hook='sh finish.sh "$1"' \
   "$SUITE" "$root" sources.list
@@ -168,15 +140,12 @@ truncate -s "${DISK_MIB}M" disk.raw
 sfdisk --quiet disk.raw <<END
 label: gpt
 first-lba: 2048
-start=$esp_start, size=$((ESP_MIB * 2048)), type=U, name=ESP
+$(boot_partition)
 start=$root_start, size=$((root_mib * 2048)), type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709, name=root
 END
-truncate -s "${ESP_MIB}M" esp.img
-mkfs.vfat -F 32 -n ESP -i "$esp_id" esp.img > vfat.log
-mcopy -s -i esp.img esp/* ::
-dd if=esp.img of=disk.raw bs=512 seek="$esp_start" conv=notrunc,sparse status=none
+boot_write
 mkfs.ext4 -q -L root -U "$root_uuid" -d root \
   -E "offset=$((root_start * 512)),lazy_itable_init=0,lazy_journal_init=0" \
   disk.raw "${root_mib}M"
 # Here and not by who called: only in here do all these files belong to us.
-rm -rf root esp esp.img early late tmp
+rm -rf root early late tmp

@@ -49,20 +49,113 @@ fn debian_is_there_whatever_the_case() {
         assert!(recipe.packages.iter().any(|p| p == package), "{package}");
     }
     let listed = catalogue.list();
-    assert_eq!(listed[0].urn, entry.urn);
-    assert_eq!(listed[0].kind, "bootstrap");
-    assert!(!listed[0].description.is_empty());
+    let listed = listed.iter().find(|listed| listed.urn == entry.urn).unwrap();
+    assert_eq!(listed.kind, "bootstrap");
+    assert!(!listed.description.is_empty());
+}
+
+// conformance: 42
+#[test]
+fn every_shipped_image_is_resolved_by_its_name() {
+    let (_folder, layout) = layout(None);
+    let catalogue = Catalogue::load(&layout).unwrap();
+    let listed = catalogue.list();
+    for image in &listed {
+        let parts: Vec<&str> = image.urn.split(':').collect();
+        let [publisher, offer, sku, version] = parts.as_slice() else { panic!("{}", image.urn) };
+        for version in [*version, "latest"] {
+            let entry = catalogue.resolve(publisher, offer, sku, version).unwrap();
+            assert_eq!(entry.urn, image.urn);
+        }
+        let generation = if sku.contains("gen1") { 1 } else { image.generation };
+        assert_eq!(image.generation, generation, "{}", image.urn);
+        assert!(!image.description.is_empty(), "{}", image.urn);
+    }
+    for (urn, generation) in [
+        ("Debian:debian-12:12", 1),
+        ("Debian:debian-13:13-gen2", 2),
+        ("Canonical:ubuntu-24_04-lts:server", 2),
+        ("Canonical:0001-com-ubuntu-server-jammy:22_04-lts", 1),
+        ("almalinux:almalinux-x86_64:9-gen2", 2),
+        ("resf:rockylinux-x86_64:9-base", 2),
+    ] {
+        let found = listed.iter().find(|image| image.urn.starts_with(&format!("{urn}:")));
+        assert_eq!(found.map(|image| image.generation), Some(generation), "{urn}");
+    }
+}
+
+// conformance: 44
+#[test]
+fn what_is_sold_needs_its_plan() {
+    let plan = "[image.plan]\nname = \"9-base\"\nproduct = \"rocky\"\npublisher = \"resf\"\n";
+    let (_folder, layout) = layout(Some(&with_files(&["1"]).replacen(
+        "[[image.file]]",
+        &format!("{plan}[[image.file]]"),
+        1,
+    )));
+    let catalogue = Catalogue::load(&layout).unwrap();
+    let source = |plan: Option<[&str; 3]>| {
+        let plan_info = plan.map(|[name, product, publisher]| PlanInfo {
+            plan_name: name.into(),
+            plan_product: product.into(),
+            plan_publisher: publisher.into(),
+        });
+        let [publisher, offer, sku, version] = ["Acme", "base", "gen2", "latest"].map(Into::into);
+        catalogue.source(&PlatformImage { publisher, offer, sku, version, plan_info })
+    };
+    assert_eq!(source(Some(["9-base", "rocky", "RESF"])).unwrap().urn, "Acme:base:gen2:1");
+    for (plan, target) in [
+        (None, "properties.source.planInfo"),
+        (Some(["8-base", "rocky", "resf"]), "properties.source.planInfo.planName"),
+        (Some(["9-base", "alma", "resf"]), "properties.source.planInfo.planProduct"),
+        (Some(["9-base", "rocky", "me"]), "properties.source.planInfo.planPublisher"),
+    ] {
+        let error = source(plan).unwrap_err();
+        assert_eq!((error.code, error.target.as_deref()), (ErrorCode::BadPIRSource, Some(target)));
+        assert!(error.hint.unwrap().contains("planName `9-base`"), "{plan:?}");
+    }
+
+    let free = PlatformImage {
+        publisher: "Debian".into(),
+        offer: "debian-12".into(),
+        sku: "12-gen2".into(),
+        version: "latest".into(),
+        plan_info: Some(PlanInfo {
+            plan_name: "any".into(),
+            plan_product: "any".into(),
+            plan_publisher: "any".into(),
+        }),
+    };
+    assert!(catalogue.source(&free).is_ok());
+}
+
+#[test]
+fn versions_come_in_the_order_of_latest() {
+    for (version, than) in
+        [("12.10", "12.9"), ("2.0.0", "1.10.0"), ("12.20261125", "12"), ("18.04.2", "18.04.1")]
+    {
+        assert!(is_newer(version, than) && !is_newer(than, version), "{version}, {than}");
+        assert!(!is_newer(version, version));
+    }
+}
+
+#[test]
+fn an_image_that_is_yet_to_be_bootstrapped_has_no_date() {
+    let (_folder, layout) = layout(Some(&with_files(&["1.0"])));
+    let catalogue = Catalogue::load(&layout).unwrap();
+    assert!(catalogue.resolve("Debian", "debian-12", "12-gen2", "latest").unwrap().is_undated());
+    assert!(!catalogue.resolve("Acme", "base", "gen2", "latest").unwrap().is_undated());
 }
 
 #[test]
 fn an_unknown_image_gets_near_ones_and_the_way_out() {
     let (_folder, layout) = layout(Some(&with_files(&["1.0"])));
     let catalogue = Catalogue::load(&layout).unwrap();
-    let error = catalogue.resolve("Debian", "debian-12", "12", "latest").unwrap_err();
+    let error = catalogue.resolve("Debian", "debian-12", "12-gen3", "latest").unwrap_err();
     assert_eq!(error.code, ErrorCode::BadPIRSource);
-    assert_eq!(error.message, "the catalogue has no image Debian:debian-12:12:latest");
+    assert_eq!(error.message, "the catalogue has no image Debian:debian-12:12-gen3:latest");
     assert_eq!(error.details[0], "there is Debian:debian-12:12-gen2:latest");
-    assert_eq!(error.details[1], "there is Acme:base:gen2:latest");
+    assert_eq!(error.details[1], "there is Debian:debian-12:12:latest");
     assert!(error.hint.unwrap().contains("catalogue.toml"));
 
     let error = catalogue.resolve("acme", "base", "gen2", "7.0").unwrap_err();
@@ -87,7 +180,9 @@ fn the_users_image_hides_ours() {
         .replace("\"gen2\"", "\"12-gen2\"");
     let (_folder, layout) = layout(Some(&own));
     let catalogue = Catalogue::load(&layout).unwrap();
-    assert_eq!(catalogue.list().len(), 1);
+    let ours =
+        |listed: &&Listed| listed.urn.to_lowercase().starts_with("debian:debian-12:12-gen2:");
+    assert_eq!(catalogue.list().iter().filter(ours).count(), 1);
     let entry = catalogue.resolve("Debian", "debian-12", "12-gen2", "latest").unwrap();
     let Origin::File(file) = entry.origin else { panic!("{:?}", entry.origin) };
     assert_eq!(file.path, layout.data().join("1.0.raw"));
@@ -112,7 +207,9 @@ fn a_changed_file_or_recipe_is_another_entry() {
         let shipped = SHIPPED.replace("disk-mib = 3072", more);
         let images = parse(&shipped, &layout.user_catalogue()).unwrap();
         let catalogue = Catalogue { images, layout: layout.clone() };
-        catalogue.resolve("Debian", "debian-12", "12-gen2", "latest").unwrap().key()
+        let key = |sku| catalogue.resolve("Debian", "debian-12", sku, "latest").unwrap().key();
+        assert_ne!(key("12"), key("12-gen2"));
+        key("12-gen2")
     };
     assert_eq!(with("disk-mib = 3072"), with("disk-mib=3_072"));
     assert_ne!(with("disk-mib = 3072"), with("disk-mib = 4096"));
@@ -132,6 +229,23 @@ fn mistakes_name_the_file_and_the_line() {
     let (a, b) = ("a".repeat(64), "b".repeat(128));
     let both = format!("{IMAGE}{url}sha256 = \"{a}\"\nsha512 = \"{b}\"\n");
     assert!(refused(&both).contains("not both"));
+    for (more, says) in [
+        (format!("sha256 = \"{a}\"\nchecksums = \"https://a/SUMS\"\n"), "not both"),
+        ("checksums = \"http://a/SUMS\"\n".to_owned(), "https://"),
+        ("checksums = \"SUMS\"\n".to_owned(), "https://"),
+        (format!("sha256 = \"{a}\"\nrolling = true\n"), "go with checksums"),
+        (
+            "checksums = \"https://a/S\"\nversioned-name = \"x-{version}\"\n".to_owned(),
+            "goes with rolling",
+        ),
+        (
+            "checksums = \"https://a/S\"\nrolling = true\nversioned-name = \"x\"\n".to_owned(),
+            "{version} in it",
+        ),
+    ] {
+        let message = refused(&format!("{IMAGE}{url}{more}"));
+        assert!(message.contains("line 7") && message.contains(says), "{says}: {message}");
+    }
     let odd = format!("{IMAGE}{url}sha512 = \"{b}\"\n").replace("\"qcow2\"", "\"vdi\"");
     assert!(refused(&odd).contains("qcow2, raw, vhd, vmdk"));
 
@@ -160,7 +274,7 @@ fn an_image_by_url_is_read() {
     let catalogue = Catalogue::load(&layout).unwrap();
     let entry = catalogue.resolve("Acme", "base", "gen2", "2").unwrap();
     let Origin::Url(image) = &entry.origin else { panic!("{:?}", entry.origin) };
-    assert_eq!(image.checksum, Checksum::Sha512(sum.to_lowercase()));
+    assert_eq!(image.pledge, Pledge::Given(Checksum::Sha512(sum.to_lowercase())));
     assert_eq!(image.virtual_size, Some(1 << 20));
-    assert_eq!(catalogue.list()[0].kind, "url");
+    assert!(catalogue.list().iter().any(|image| image.urn == entry.urn && image.kind == "url"));
 }

@@ -9,7 +9,10 @@ use api::ErrorCode;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::Spanned;
 
-use super::Origin;
+use super::{
+    Origin,
+    checksum::{Checksum, Pledge},
+};
 use crate::{
     error::{Error, Result},
     image_file::{Format, digest::Stamp},
@@ -38,6 +41,8 @@ pub(super) struct WireImage {
     os_type: OsType,
     #[serde(default)]
     architecture: Architecture,
+    /// The purchase plan that a template must name to build upon it.
+    pub(super) plan: Option<Plan>,
     bootstrap: Option<Bootstrap>,
     #[serde(default)]
     url: Vec<UrlImage>,
@@ -56,6 +61,15 @@ enum Architecture {
     #[default]
     #[serde(rename = "x64")]
     X64,
+}
+
+/// A purchase plan, as `planInfo` of a template names it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    pub name: String,
+    pub product: String,
+    pub publisher: String,
 }
 
 /// Made from the distribution's signed packages. The date of making is appended to the version.
@@ -81,8 +95,9 @@ pub(in crate::source) struct Bootstrap {
 
 impl Bootstrap {
     /// Everything that decides what comes out, but for the date.
-    pub(super) fn identity(&self) -> String {
-        digest(format!("{self:?} {}", crate::source::bootstrap::SCRIPT).as_bytes())
+    pub(super) fn identity(&self, generation: u8) -> String {
+        let script = crate::source::bootstrap::script(generation);
+        digest(format!("{self:?} {script}").as_bytes())
     }
 }
 
@@ -92,7 +107,7 @@ impl Bootstrap {
 pub(in crate::source) struct UrlImage {
     pub(in crate::source) version: String,
     pub(in crate::source) url: String,
-    pub(in crate::source) checksum: Checksum,
+    pub(in crate::source) pledge: Pledge,
     pub(in crate::source) format: Format,
     pub(in crate::source) virtual_size: Option<u64>,
 }
@@ -104,9 +119,23 @@ struct WireUrl {
     url: String,
     sha256: Option<String>,
     sha512: Option<String>,
+    checksums: Option<String>,
+    #[serde(default)]
+    rolling: bool,
+    versioned_name: Option<String>,
     #[serde(deserialize_with = "format")]
     format: Format,
     virtual_size: Option<u64>,
+}
+
+/// What an image by URL says of its content.
+#[derive(Debug, Default)]
+pub(super) struct WireImageSums {
+    pub(super) sha256: Option<String>,
+    pub(super) sha512: Option<String>,
+    pub(super) checksums: Option<String>,
+    pub(super) rolling: bool,
+    pub(super) versioned_name: Option<String>,
 }
 
 /// A file of this machine.
@@ -140,53 +169,22 @@ impl FileImage {
     }
 }
 
-/// What content must hash to, in lower-case hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::source) enum Checksum {
-    Sha256(String),
-    Sha512(String),
-}
-
-impl Checksum {
-    pub(in crate::source) fn text(&self) -> &str {
-        match self {
-            Self::Sha256(text) | Self::Sha512(text) => text,
-        }
-    }
-
-    pub(in crate::source) fn name(&self) -> &'static str {
-        match self {
-            Self::Sha256(_) => "SHA-256",
-            Self::Sha512(_) => "SHA-512",
-        }
-    }
-
-    fn read(sha256: Option<String>, sha512: Option<String>) -> Result<Option<Self>, String> {
-        let (checksum, length): (fn(String) -> Self, usize) = match (&sha256, &sha512) {
-            (None, None) => return Ok(None),
-            (Some(_), None) => (Self::Sha256, 64),
-            (None, Some(_)) => (Self::Sha512, 128),
-            (Some(_), Some(_)) => return Err("give sha256 or sha512, not both".to_owned()),
-        };
-        let text = sha256.or(sha512).unwrap_or_default().to_lowercase();
-        if text.len() != length || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(format!("a checksum of this kind is {length} hexadecimal digits"));
-        }
-        Ok(Some(checksum(text)))
-    }
-}
-
 impl TryFrom<WireUrl> for UrlImage {
     type Error = String;
 
     fn try_from(wire: WireUrl) -> Result<Self, String> {
-        let checksum = Checksum::read(wire.sha256, wire.sha512)?
-            .ok_or("an image by URL needs its sha256 or sha512")?;
         if !wire.url.starts_with("https://") && !wire.url.starts_with("http://") {
             return Err("url must begin with https:// or http://".to_owned());
         }
+        let pledge = Pledge::read(WireImageSums {
+            sha256: wire.sha256,
+            sha512: wire.sha512,
+            checksums: wire.checksums,
+            rolling: wire.rolling,
+            versioned_name: wire.versioned_name,
+        })?;
         let WireUrl { version, url, format, virtual_size, .. } = wire;
-        Ok(Self { version, url, checksum, format, virtual_size })
+        Ok(Self { version, url, pledge, format, virtual_size })
     }
 }
 
@@ -257,9 +255,6 @@ impl WireImage {
             return Some("publisher, offer, sku and version are not empty, without : and /".into());
         }
         match &self.bootstrap {
-            Some(_) if self.generation == 1 => {
-                Some("a bootstrapped image boots by UEFI: it is of generation 2".to_owned())
-            }
             Some(bootstrap) if bootstrap.disk_mib < 2048 => {
                 Some("disk-mib is at least 2048".to_owned())
             }

@@ -125,7 +125,7 @@ impl Forge {
     async fn work(&self, fake: Fake) {
         let host = Host::probe(None).await.unwrap();
         let (boot_timeout, cache_bytes) = (Duration::from_secs(5), u64::MAX);
-        let limits = Limits { boot_timeout, cache_bytes, capacity: None };
+        let limits = Limits { boot_timeout, cache_bytes, capacity: None, keep_for: Duration::ZERO };
         let app = &self.place.app;
         start(app.clone(), Arc::new(Local::new(app, host, Arc::new(fake), limits)));
     }

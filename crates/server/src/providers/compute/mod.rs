@@ -4,11 +4,18 @@ pub(crate) mod definition;
 pub(crate) mod gallery;
 pub(crate) mod image;
 pub(crate) mod platform_image;
+mod replication;
 pub(crate) mod sku;
 pub(crate) mod version;
 
 use api::ErrorCode;
-use engine::store::Store;
+use engine::{
+    config::Config,
+    error::Error,
+    layout::Layout,
+    replicate,
+    store::{Store, address::Address},
+};
 
 use crate::{
     App,
@@ -20,18 +27,53 @@ use crate::{
 const GALLERY_VERSIONS: &[&str] =
     &["2026-03-03", "2024-03-03", "2021-10-01", "2020-09-30", "2019-12-01", "2019-03-01"];
 
-/// Removes what a build or an import stored under that id; there may be nothing.
+/// Removes what a build or an import stored under that id, and its copies in regions; there may be nothing.
 pub(crate) async fn remove_stored(app: &App, id: &str) -> Result<(), ApiError> {
     let (layout, id) = (app.settings().layout.clone(), id.to_owned());
-    let removed = tokio::task::spawn_blocking(move || Store::open(&layout).remove(&id)).await;
+    let removed = forget_copies(&layout, &id).await;
+    removed.map_err(|error| ApiError::conflict(error.code.name(), told(&error)))?;
+    let removed = tokio::task::spawn_blocking(move || remove_here(&layout, &id)).await;
     match removed.map_err(ApiError::internal)? {
-        Ok(_) => Ok(()),
-        // An id that the image store cannot hold is not in it either.
-        Err(error) if matches!(error.code, ErrorCode::NotFound | ErrorCode::InvalidArgument) => {
-            Ok(())
-        }
+        Ok(()) => Ok(()),
         Err(error) => Err(ApiError::internal(format!("{error}; {:?}", error.details))),
     }
+}
+
+async fn forget_copies(layout: &Layout, id: &str) -> Result<(), Error> {
+    replicate::forget(layout, &Config::load(layout)?, id).await.map(|_| ())
+}
+
+fn told(error: &Error) -> String {
+    let hint = error.hint.as_ref().map_or_else(String::new, |hint| format!(". To fix it: {hint}"));
+    format!("{}{hint}.", error.message)
+}
+
+fn remove_here(layout: &Layout, id: &str) -> Result<(), Error> {
+    let store = Store::open(layout);
+    match store.remove(id) {
+        Ok(_) => {}
+        // An id that the image store cannot hold is not in it either.
+        Err(error) if matches!(error.code, ErrorCode::NotFound | ErrorCode::InvalidArgument) => {}
+        Err(error) => return Err(error),
+    }
+    match Address::parse(id) {
+        Ok(Address::Version(definition, version)) => {
+            store.release(&Address::Definition(definition), version)
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Keeps the number of a version that is made by hand from being given to another.
+async fn reserve(app: &App, key: &ResourceKey) -> Result<(), ApiError> {
+    let (layout, id) = (app.settings().layout.clone(), key.to_string());
+    let reserved = tokio::task::spawn_blocking(move || match Address::parse(&id) {
+        Ok(Address::Version(definition, version)) => {
+            Store::open(&layout).reserve(&Address::Definition(definition), &[version])
+        }
+        Ok(_) | Err(_) => Ok(()),
+    });
+    reserved.await.map_err(ApiError::internal)?.map_err(ApiError::internal)
 }
 
 /// Whether something is still in a gallery or a definition: then it may not be removed.

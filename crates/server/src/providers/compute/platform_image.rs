@@ -154,6 +154,11 @@ impl Shelf {
             "architecture": entry.architecture,
             "features": [],
         });
+        if let Some(plan) = &entry.plan {
+            item["properties"]["plan"] = json!({
+                "name": plan.name, "product": plan.product, "publisher": plan.publisher,
+            });
+        }
         Some(item)
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     arm::{ApiError, Call, Reply, ResourceType},
     providers::generic::{self, choice, invalid, missing},
     region,
-    store::{Resource, ResourceKey},
+    store::ResourceKey,
 };
 
 const NAME: &str = "Microsoft.Compute/galleries/images/versions";
@@ -31,6 +31,22 @@ impl ResourceType for Version {
 
     fn api_versions(&self) -> &'static [&'static str] {
         super::GALLERY_VERSIONS
+    }
+
+    async fn get(
+        &self,
+        app: &App,
+        call: &Call,
+        key: &ResourceKey,
+    ) -> Result<Option<Reply>, ApiError> {
+        let wanted = call.query.get("$expand").map(String::as_str).unwrap_or_default();
+        if !wanted.eq_ignore_ascii_case("ReplicationStatus") {
+            return Ok(None);
+        }
+        let Some(version) = app.store().resource(key).await? else { return Ok(None) };
+        let mut body = generic::view(NAME, &version);
+        super::replication::add(app, &version, &mut body).await.map_err(ApiError::internal)?;
+        Ok(Some(generic::with_etag(Reply::ok(body), &version)))
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
@@ -58,10 +74,14 @@ impl ResourceType for Version {
         properties.insert("storageProfile".to_owned(), storage);
         properties.insert("provisioningState".to_owned(), json!("Succeeded"));
         properties.remove("replicationStatus");
+        if existing.is_none() {
+            super::reserve(app, &key).await?;
+        }
         let tags = generic::tags(&object)?.unwrap_or_else(|| json!({}));
         let body = json!({ "location": location, "tags": tags, "properties": properties });
         let hidden = existing.as_ref().map_or_else(|| json!({}), |old| old.hidden.clone());
         let (version, created) = generic::put(NAME, app, call, existing, body, hidden).await?;
+        app.wake_triggers();
         Ok(generic::written(created, self.view(app, call, &version), &version))
     }
 
@@ -69,30 +89,10 @@ impl ResourceType for Version {
         if let Some(version) = app.store().resource(&key).await? {
             super::remove_stored(app, &version.id).await?;
         }
-        generic::delete(app, call, key).await
+        let reply = generic::delete(app, call, key).await?;
+        app.wake_triggers();
+        Ok(reply)
     }
-
-    fn view(&self, _app: &App, call: &Call, version: &Resource) -> Value {
-        let mut body = generic::view(NAME, version);
-        let wanted = call.query.get("$expand").map(String::as_str).unwrap_or_default();
-        if wanted.eq_ignore_ascii_case("ReplicationStatus") {
-            body["properties"]["replicationStatus"] = replication(&body["properties"]);
-        }
-        body
-    }
-}
-
-/// Where it is replicated to: everywhere at once, since all regions are this machine.
-fn replication(properties: &Value) -> Value {
-    let regions = properties["publishingProfile"]["targetRegions"].as_array();
-    let summary: Vec<Value> = regions
-        .into_iter()
-        .flatten()
-        .map(|target| {
-            json!({ "region": target["name"], "state": "Completed", "details": "", "progress": 100 })
-        })
-        .collect();
-    json!({ "aggregatedState": "Completed", "summary": summary })
 }
 
 fn object_at(value: Option<&Value>, path: &str) -> Result<Map<String, Value>, ApiError> {
@@ -253,15 +253,5 @@ mod tests {
         assert_eq!(storage(Some(&vhd), &Value::Null).unwrap(), vhd);
         let wrong = json!({ "source": { "id": 7 } });
         assert_eq!(storage(Some(&wrong), &Value::Null).unwrap_err().code, "InvalidParameter");
-    }
-
-    #[test]
-    fn every_region_has_it() {
-        let properties =
-            json!({ "publishingProfile": { "targetRegions": [{ "name": "West US 2" }] } });
-        let status = replication(&properties);
-        assert_eq!(status["aggregatedState"], "Completed");
-        assert_eq!(status["summary"][0]["region"], "West US 2");
-        assert_eq!(status["summary"][0]["progress"], 100);
     }
 }

@@ -46,10 +46,17 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
     let deleting =
         found.filter(|template| state::next(State::of(template, None), Event::Deleted).is_ok());
     if let Some(template) = deleting {
+        if let Err(error) = staging::remove_blobs(app, &template).await {
+            tracing::error!(%error, "blobs of a deleted template stay for the next sweep");
+        }
         writes.extend(staging::release(app, &template).await?);
         writes.push(Write::RemoveBelow(operation.target.clone()));
         writes.push(Write::Remove(operation.target.clone(), template.revision));
     }
     writes.push(Write::Operation(operation::ended(operation.clone(), Ok(()))));
-    app.store().commit(writes).await
+    app.store().commit(writes).await?;
+    app.wake_sweeper();
+    // Machines that its failed runs left for a look inside go with it.
+    app.wake_janitor();
+    Ok(())
 }

@@ -10,23 +10,29 @@
 //! template *before* the run: the template's revision then guards both, so that a cancel and a step of
 //! the worker cannot overwrite each other. What is allowed when is said by `operation::state` alone.
 //!
-//! Triggers are kept and shown; that a new source version starts a run is not done yet.
+//! Runs that no request asks for are begun by [`watch`] (a trigger's source has a new version) and by
+//! [`due`] (a schedule's time has come), both called by `crate::trigger`.
 
+mod agree;
 mod body;
 mod check;
 mod delete;
+mod due;
 mod machine;
-mod outputs;
+pub(crate) mod outputs;
 mod patch;
-mod pin;
+pub(crate) mod pin;
+mod replicated;
 mod run;
-mod runs;
+pub(crate) mod runs;
+mod schedules;
 mod settle;
 mod source;
-mod staging;
+pub(crate) mod staging;
 mod template;
 mod triggers;
 mod view;
+mod watch;
 
 use std::time::Duration;
 
@@ -35,7 +41,8 @@ use jiff::Timestamp;
 use serde_json::json;
 
 pub(crate) use self::{
-    outputs::RunOutputs, run::with_run, runs::Runs, template::ImageTemplates, triggers::Triggers,
+    due::look_at_schedules, outputs::RunOutputs, run::with_run, runs::Runs, schedules::Schedules,
+    schedules::retagged, template::ImageTemplates, triggers::Triggers, watch::look_at_sources,
 };
 use crate::{
     App,
@@ -45,11 +52,13 @@ use crate::{
 };
 
 const TEMPLATES: &str = "Microsoft.VirtualMachineImages/imageTemplates";
-const TEMPLATES_KIND: &str = "microsoft.virtualmachineimages/imagetemplates";
+pub(crate) const TEMPLATES_KIND: &str = "microsoft.virtualmachineimages/imagetemplates";
 const TRIGGERS: &str = "Microsoft.VirtualMachineImages/imageTemplates/triggers";
 const TRIGGERS_KIND: &str = "microsoft.virtualmachineimages/imagetemplates/triggers";
 const OUTPUTS: &str = "Microsoft.VirtualMachineImages/imageTemplates/runOutputs";
 const RUNS: &str = "Microsoft.VirtualMachineImages/imageTemplates/runs";
+const SCHEDULES: &str = "Microsoft.VirtualMachineImages/imageTemplates/schedules";
+const SCHEDULES_KIND: &str = "microsoft.virtualmachineimages/imagetemplates/schedules";
 const GROUPS_KIND: &str = "microsoft.resources/resourcegroups";
 
 /// Newest first, and a preview last: some clients take the first.

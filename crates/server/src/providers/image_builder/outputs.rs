@@ -12,6 +12,9 @@ use crate::{
     store::{Resource, ResourceKey},
 };
 
+/// Hidden in an output that is a blob of the staging account: its path in URLs of this server.
+pub(crate) const BLOB: &str = "blob";
+
 /// The resource type `imageTemplates/runOutputs`.
 #[derive(Debug)]
 pub(crate) struct RunOutputs;
@@ -38,8 +41,13 @@ impl ResourceType for RunOutputs {
         Err(read_only(call))
     }
 
-    fn view(&self, _app: &App, _call: &Call, resource: &Resource) -> Value {
-        view::envelope(OUTPUTS, resource)
+    /// A blob of ours is at the address that the caller knows us by.
+    fn view(&self, _app: &App, call: &Call, resource: &Resource) -> Value {
+        let mut body = view::envelope(OUTPUTS, resource);
+        if let Some(path) = resource.hidden[BLOB].as_str() {
+            body["properties"]["artifactUri"] = Value::from(call.url(path));
+        }
+        body
     }
 }
 

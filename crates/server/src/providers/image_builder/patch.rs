@@ -4,14 +4,15 @@ use api::{
     ErrorCode,
     template::{ApiVersion, Face, Identity, ParseOptions, Template},
 };
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
-    PATCH_TEMPLATE, advance, body,
+    PATCH_TEMPLATE, advance, agree, body,
     check::{self, invalid},
     load, machine,
     run::{busy, input},
-    settle, template_not_found, until_done, version,
+    schedules, settle, source, template_not_found, triggers, until_done, version,
 };
 use crate::{
     App,
@@ -36,7 +37,11 @@ pub(super) async fn patch(app: &App, call: &Call, key: ResourceKey) -> Result<Re
         let template = change.apply(app, call, template).await?;
         let region = template.body["location"].as_str().unwrap_or_default().to_owned();
         let started = Started::image_builder(call, PATCH_TEMPLATE, key.clone(), &region);
-        let writes = vec![Write::Replace(template), Write::Operation(started.row.clone())];
+        let mut writes = vec![Write::Operation(started.row.clone())];
+        if change.tags.is_some() {
+            writes.extend(schedules::follow_tags(app, &template, Timestamp::now()).await?);
+        }
+        writes.push(Write::Replace(template));
         match app.store().commit(writes).await {
             Err(store::Error::Stale { .. }) => {}
             result => {
@@ -67,7 +72,9 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
         }
         writes.push(Write::Replace(template));
     }
-    app.store().commit(writes).await
+    app.store().commit(writes).await?;
+    app.wake_triggers();
+    Ok(())
 }
 
 /// What is asked for; null is absent.
@@ -154,6 +161,7 @@ impl Change {
 
         template.hidden["apiVersion"] = json!(version.name());
         if self.tags.is_some() {
+            schedules::check(&json!(typed.tags))?;
             template.body["tags"] = json!(typed.tags);
         }
         if self.identity.is_some() {
@@ -197,6 +205,14 @@ impl Change {
         }
         if self.distribute.is_some() {
             keeps_targets(typed, template)?;
+            triggers::keeps(app, template, typed).await?;
+            if let Ok(exact) = source::resolve(app, typed).await?
+                && let Some(error) = agree::disagreement(app, typed, &exact).await?
+            {
+                let target = error.target.clone().unwrap_or_default();
+                let failure = settle::Failure::from(error);
+                return Err(ApiError::bad_request(failure.code, failure.message).target(target));
+            }
         }
         Ok(())
     }

@@ -1,30 +1,20 @@
-//! Remote scripts and files are fetched once, when the template is created, and pinned by their
-//! SHA-256: what is run later is what was there then.
+//! Remote scripts and files are fetched once, when the template is created, pinned by their SHA-256 and
+//! kept as blobs of the staging account: what is run later is what was there then.
+//!
+//! ```text
+//! shell/customize/0/install.sh   file/customize/1/motd   shell/validate/0/check.sh   shell/optimize/0/warm.sh
+//! ```
 
 use std::time::Duration;
 
 use api::ErrorCode;
-use engine::{
-    cx::Cx,
-    error::Error,
-    event::Events,
-    fetch::{self, Guard, Limits},
-};
+use engine::{cx::Cx, error::Error, event::Events, fetch};
 use serde_json::{Value, json};
 
 use crate::App;
 
 /// All scripts of a template must be here by then: while it is created it cannot be deleted.
 const TIME: Duration = Duration::from_secs(600);
-/// Largest script or file.
-const MAX_BYTES: u64 = 4 << 30;
-
-/// The service fetches from private networks, where the scripts of its users are; link-local and
-/// cloud-metadata addresses are never asked.
-fn limits() -> Limits {
-    let guard = Guard { allow_private: true };
-    Limits { max_bytes: MAX_BYTES, guard, ..Limits::default() }
-}
 
 /// As [`all`], with a limit for the whole.
 pub(super) async fn scripts(app: &App, properties: &mut Value) -> Result<(), Error> {
@@ -46,12 +36,13 @@ pub(super) async fn scripts(app: &App, properties: &mut Value) -> Result<(), Err
 async fn all(app: &App, properties: &mut Value) -> Result<(), Error> {
     let layout = app.settings().layout.clone();
     let cx = Cx::new(layout, Events::none(), app.shutdown().child_token());
+    let limits = app.fetch_limits();
     let mut done: Vec<(String, String)> = Vec::new();
-    for (path, pointer) in places(properties) {
+    for Place { path, pointer, .. } in places(properties) {
         let Some(step) = properties.pointer_mut(&pointer) else {
             continue;
         };
-        for field in ["scriptUri", "sourceUri"] {
+        for field in FIELDS {
             let Some(uri) = step[field].as_str().map(str::to_owned) else {
                 continue;
             };
@@ -61,7 +52,7 @@ async fn all(app: &App, properties: &mut Value) -> Result<(), Error> {
                 Some(sum) if expected.as_ref().is_none_or(|e| e.eq_ignore_ascii_case(&sum)) => sum,
                 _ => {
                     let fetched =
-                        fetch::script(&cx, &uri, None, expected.as_deref(), &limits()).await;
+                        fetch::script(&cx, &uri, None, expected.as_deref(), &limits).await;
                     fetched.map_err(|error| error.target(format!("{path}.{field}")))?.sha256
                 }
             };
@@ -72,18 +63,116 @@ async fn all(app: &App, properties: &mut Value) -> Result<(), Error> {
     Ok(())
 }
 
-/// Every object that may name a script: its path for people and its pointer.
-fn places(properties: &Value) -> Vec<(String, String)> {
+/// A pinned script or file of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Script {
+    pub(crate) sha256: String,
+    /// Where the account keeps it.
+    pub(crate) container: &'static str,
+    pub(crate) blob: String,
+}
+
+/// The pinned scripts and files of a template's `properties`.
+pub(crate) fn pinned(properties: &Value) -> Vec<Script> {
+    let mut all = Vec::new();
+    for place in places(properties) {
+        let Some(step) = properties.pointer(&place.pointer) else { continue };
+        for field in FIELDS {
+            let (uri, sum) = (step[field].as_str(), step["sha256Checksum"].as_str());
+            let (Some(uri), Some(sha256)) = (uri, sum) else { continue };
+            all.push(Script {
+                sha256: sha256.to_lowercase(),
+                container: container(step, field),
+                blob: format!("{}/{}", place.folder, file_name(uri)),
+            });
+        }
+    }
+    all
+}
+
+/// The container is called after what the step is.
+fn container(step: &Value, field: &str) -> &'static str {
+    match (field, step["type"].as_str()) {
+        ("sourceUri", _) => "file",
+        (_, Some("PowerShell")) => "powershell",
+        _ => "shell",
+    }
+}
+
+/// The last part of an address as the name of a file, without what may be secret.
+fn file_name(uri: &str) -> String {
+    let path = uri.split(['?', '#']).next().unwrap_or_default();
+    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let decoded = percent_encoding::percent_decode_str(last).decode_utf8_lossy();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let name: String = decoded.chars().map(plain).take(100).collect();
+    if name.trim_matches('.').is_empty() { "script".to_owned() } else { name }
+}
+
+/// The fields that name a script or a file.
+const FIELDS: [&str; 2] = ["scriptUri", "sourceUri"];
+
+/// An object that may name a script.
+struct Place {
+    /// For people.
+    path: String,
+    /// For `Value::pointer`.
+    pointer: String,
+    /// For the account.
+    folder: String,
+}
+
+fn places(properties: &Value) -> Vec<Place> {
     let count =
         |pointer: &str| properties.pointer(pointer).and_then(Value::as_array).map_or(0, Vec::len);
+    let place = |path: &str, pointer: &str, folder: &str| Place {
+        path: format!("properties.{path}"),
+        pointer: pointer.to_owned(),
+        folder: folder.to_owned(),
+    };
     let mut all = Vec::new();
     for index in 0..count("/customize") {
-        all.push((format!("properties.customize[{index}]"), format!("/customize/{index}")));
+        let (path, pointer) = (format!("customize[{index}]"), format!("/customize/{index}"));
+        all.push(place(&path, &pointer, &format!("customize/{index}")));
     }
     for index in 0..count("/validate/inVMValidations") {
-        let path = format!("properties.validate.inVMValidations[{index}]");
-        all.push((path, format!("/validate/inVMValidations/{index}")));
+        let path = format!("validate.inVMValidations[{index}]");
+        let pointer = format!("/validate/inVMValidations/{index}");
+        all.push(place(&path, &pointer, &format!("validate/{index}")));
     }
-    all.push(("properties.optimize.workload".to_owned(), "/optimize/workload".to_owned()));
+    all.push(place("optimize.workload", "/optimize/workload", "optimize/0"));
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_have_a_blob_each() {
+        let properties = json!({
+            "customize": [
+                { "type": "Shell", "scriptUri": "https://a/b/install.sh?sig=secret", "sha256Checksum": "AB" },
+                { "type": "Shell", "inline": ["true"] },
+                { "type": "File", "sourceUri": "https://a/b/%2e%2e", "sha256Checksum": "cd" },
+            ],
+            "validate": { "inVMValidations": [
+                { "type": "PowerShell", "scriptUri": "https://a/x y.ps1", "sha256Checksum": "ef" },
+            ] },
+        });
+        let found = pinned(&properties);
+        let all: Vec<_> = found
+            .iter()
+            .map(|one| (one.container, one.blob.as_str(), one.sha256.as_str()))
+            .collect();
+        assert_eq!(
+            all,
+            [
+                ("shell", "customize/0/install.sh", "ab"),
+                ("file", "customize/2/script", "cd"),
+                ("powershell", "validate/0/x-y.ps1", "ef"),
+            ]
+        );
+        assert!(found.iter().all(|one| crate::blobs::is_blob(&one.blob)));
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
         self, Started,
         state::{self, Event, State},
     },
-    store::{self, Operation, OperationStatus, Resource, ResourceKey, Run, RunState, Write},
+    store::{self, Cause, Operation, OperationStatus, Resource, ResourceKey, Run, RunState, Write},
 };
 
 /// How often a request looks again when another one was faster.
@@ -30,7 +30,7 @@ pub(super) async fn submit(app: &App, call: &Call, key: ResourceKey) -> Result<R
         state::next(State::of(&template, last.as_ref()), Event::Run)?;
         let region = template.body["location"].as_str().unwrap_or_default().to_owned();
         let started = Started::image_builder(call, RUN, key.clone(), &region);
-        let run = new_run(&template, &started.row).map_err(|error| {
+        let run = new_run(&template, &started.row, Cause::Manual).map_err(|error| {
             ApiError::bad_request(error.code.name(), error.message)
                 .target("properties.vmProfile.vmSize")
         })?;
@@ -83,6 +83,7 @@ pub(super) async fn cancel(app: &App, call: &Call, key: ResourceKey) -> Result<R
             result => {
                 result?;
                 app.wake_worker();
+                app.wake_triggers();
                 return Ok(Reply::empty(http::StatusCode::NO_CONTENT));
             }
         }
@@ -103,14 +104,15 @@ fn canceled(row: Operation, message: &str) -> Operation {
     Operation { status: OperationStatus::Canceled, ..operation::ended(row, Err(error)) }
 }
 
-/// The run that follows creation when `autoRun` is on, with its operation.
-pub(super) fn automatic(template: &Resource) -> Result<(Operation, Run), Error> {
+/// A run that no request asked for, with its operation: to be written in one commit with the template
+/// ([`with_run`]) as it was read, which then has no other run.
+pub(super) fn by_itself(template: &Resource, cause: Cause) -> Result<(Operation, Run), Error> {
     let row = operation::new(RUN, template.key(), &template.subscription);
-    let run = new_run(template, &row)?;
+    let run = new_run(template, &row, cause)?;
     Ok((row, run))
 }
 
-fn new_run(template: &Resource, row: &Operation) -> Result<Run, Error> {
+fn new_run(template: &Resource, row: &Operation, cause: Cause) -> Result<Run, Error> {
     let size = template.body["properties"]["vmProfile"]["vmSize"].as_str().unwrap_or_default();
     let default = match template.hidden["generation"].as_i64() {
         Some(1) => vm_size::DEFAULT_GEN1,
@@ -131,6 +133,8 @@ fn new_run(template: &Resource, row: &Operation) -> Result<Run, Error> {
         vcpus: i64::from(size.vcpus),
         memory_mib: i64::try_from(size.memory_mib).unwrap_or(i64::MAX),
         input: input(template),
+        cause,
+        optimization: None,
     })
 }
 

@@ -1,5 +1,8 @@
 //! `imageTemplates/runs`: an extension, not in Azure. The runs of a template, newest first, so that
 //! clients can look at more than the last one. Read-only; kept in the store's runs, not as resources.
+//!
+//! A run can also be asked for by its id alone, which works for as long as its logs are kept, also when
+//! the template is gone.
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -10,6 +13,7 @@ use super::{
 use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
+    blobs,
     store::{Resource, ResourceKey, Run},
 };
 
@@ -77,27 +81,71 @@ impl ResourceType for Runs {
     }
 }
 
+/// `GET /subscriptions/{s}/providers/Microsoft.VirtualMachineImages/runs/{id}`
+pub(crate) async fn by_id(app: &App, subscription: &str, id: &str) -> Result<Reply, ApiError> {
+    let run = app.store().run(&id.to_lowercase()).await?;
+    let run = run.filter(|run| run.subscription.eq_ignore_ascii_case(subscription));
+    let run = run.ok_or_else(|| not_found(id))?;
+    let logs = blobs::logs_of_run(app, &run.id).await.map_err(ApiError::internal)?;
+    let mut properties = properties(&run);
+    properties["imageTemplateId"] = json!(run.template.as_str());
+    properties["logs"] = logs.iter().map(|log| json!(log.name)).collect();
+    let id = format!(
+        "/subscriptions/{subscription}/providers/Microsoft.VirtualMachineImages/runs/{}",
+        run.id
+    );
+    Ok(Reply::ok(json!({
+        "id": id,
+        "name": run.id,
+        "type": "Microsoft.VirtualMachineImages/runs",
+        "properties": properties,
+    })))
+}
+
+/// 404 for a run by its id.
+pub(crate) fn not_found(id: &str) -> ApiError {
+    ApiError::new(
+        http::StatusCode::NOT_FOUND,
+        "ResourceNotFound",
+        format!(
+            "The run '{id}' was not found. Runs are kept for a while after their image template is deleted (serve --log-retention)."
+        ),
+    )
+}
+
 async fn template(app: &App, call: &Call, key: &ResourceKey) -> Result<Resource, ApiError> {
     app.store().resource(key).await?.ok_or_else(|| template_not_found(call))
 }
 
 fn view(template: &Resource, run: &Run) -> Value {
+    json!({
+        "id": format!("{}/runs/{}", shown(&template.id), run.id),
+        "name": run.id,
+        "type": RUNS,
+        "properties": properties(run),
+    })
+}
+
+fn properties(run: &Run) -> Value {
     let mut properties = json!({
         "runState": run.state,
         "message": run.message,
         "startTime": run.queued.to_string(),
         "operationId": run.operation,
+        "cause": run.cause,
     });
+    let exact = &run.input["properties"]["source"]["exactVersion"];
+    if !exact.is_null() {
+        properties["exactVersion"] = exact.clone();
+    }
     if !run.sub_state.is_empty() {
         properties["runSubState"] = json!(run.sub_state);
     }
     if let Some(ended) = run.ended {
         properties["endTime"] = json!(ended.to_string());
     }
-    json!({
-        "id": format!("{}/runs/{}", shown(&template.id), run.id),
-        "name": run.id,
-        "type": RUNS,
-        "properties": properties,
-    })
+    if let Some(optimization) = &run.optimization {
+        properties["optimization"] = optimization.clone();
+    }
+    properties
 }

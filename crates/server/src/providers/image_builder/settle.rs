@@ -3,19 +3,21 @@
 
 use api::{
     ErrorCode,
-    template::{CustomizerKind, Identity, Template, parse},
+    template::{CustomizerKind, Identity, Template, ValidatorKind, parse},
 };
 use engine::{error::Error, vm_size};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{advance, check, machine, pin, run, source, staging, until_done};
+use super::{advance, agree, check, machine, pin, run, schedules, source, staging, until_done};
 use crate::{
     App,
     operation::{
         self,
         state::{self, Event, State},
     },
-    store::{self, Operation, Resource, Write},
+    store::{self, Cause, Operation, Resource, Write},
+    worker::targets,
 };
 
 /// Why a template cannot be created, or changed.
@@ -90,6 +92,7 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
     let (mut writes, result) = match prepared {
         Ok(writes) => (writes, Ok(())),
         Err(failure) => {
+            staging::undo(app, &mut template).await;
             template.body["properties"]["provisioningError"] = json!({
                 "provisioningErrorCode": failure.provisioning_code(),
                 "message": failure.message,
@@ -100,10 +103,13 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
     if let Err(illegal) = advance(&mut template, None, Event::Settled { ok: result.is_ok() }) {
         tracing::error!(error = %illegal, "a template in creation cannot be settled");
     }
+    if result.is_ok() {
+        writes.extend(schedules::follow_tags(app, &template, Timestamp::now()).await?);
+    }
     let wanted = template.body["properties"]["autoRun"]["state"] == "Enabled"
         && state::next(State::of(&template, None), Event::Run).is_ok();
     // The size was checked, so that a run can be made.
-    let auto = if wanted { run::automatic(&template).ok() } else { None };
+    let auto = if wanted { run::by_itself(&template, Cause::AutoRun).ok() } else { None };
     let is_auto = auto.is_some();
     if let Some((row, run)) = auto {
         template = run::with_run(template, &run);
@@ -112,6 +118,7 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
     writes.push(Write::Replace(template));
     writes.push(Write::Operation(operation::ended(operation.clone(), result)));
     app.store().commit(writes).await?;
+    app.wake_triggers();
     if is_auto {
         app.wake_worker();
     }
@@ -130,7 +137,10 @@ async fn prepare(
     if let Err(error) = sizes(&typed) {
         return Ok(Err(error.into()));
     }
-    let exact = match source::resolve(app, &typed.properties.source).await? {
+    if let Err(error) = Error::all(targets::faults(app, &typed, None).await?) {
+        return Ok(Err(error.into()));
+    }
+    let exact = match source::resolve(app, &typed).await? {
         Ok(exact) => exact,
         Err(error) => return Ok(Err(error.into())),
     };
@@ -142,12 +152,18 @@ async fn prepare(
     {
         return Ok(Err(error.into()));
     }
+    if let Some(error) = agree::disagreement(app, &typed, &exact).await? {
+        return Ok(Err(error.into()));
+    }
     let staging = match staging::prepare(app, template).await? {
         Ok(writes) => writes,
         Err(failure) => return Ok(Err(failure)),
     };
     if let Err(error) = pin::scripts(app, &mut template.body["properties"]).await {
         return Ok(Err(error.into()));
+    }
+    if let Err(failure) = staging::keep_scripts(app, template).await {
+        return Ok(Err(failure));
     }
     if let Some(version) = exact.version {
         template.body["properties"]["source"]["exactVersion"] = json!(version);
@@ -202,6 +218,18 @@ fn goes_with_linux(template: &Template) -> Result<(), Error> {
             return Err(Error::new(ErrorCode::UnsupportedCustomizerType, text)
                 .target(step.path.clone())
                 .hint("use type Shell or File with this source"));
+        }
+    }
+    let validate = template.properties.validate.as_ref();
+    for step in validate.map_or(&[][..], |validate| &validate.in_vm_validations) {
+        match step.kind {
+            ValidatorKind::Shell(_) | ValidatorKind::File(_) => {}
+            ValidatorKind::PowerShell(_) => {
+                let text = format!("validator type {} needs a Windows source", step.kind.name());
+                return Err(Error::new(ErrorCode::UnsupportedValidatorType, text)
+                    .target(step.path.clone())
+                    .hint("use type Shell or File with this source"));
+            }
         }
     }
     Ok(())

@@ -1,8 +1,13 @@
 //! What a template's source is, exactly: looked up, not fetched.
 
-use api::{ErrorCode, template::Source};
+use api::{
+    ErrorCode,
+    template::{Source, Template},
+};
 use engine::{error::Error, layout::Layout, source::Catalogue, store::Store as Images};
+use serde_json::Value;
 
+use super::{agree, replicated};
 use crate::{
     App,
     store::{self, Resource, ResourceKey, Select},
@@ -13,10 +18,16 @@ use crate::{
 pub(super) struct Exact {
     /// For `exactVersion`; none for a managed image, which has no versions.
     pub(super) version: Option<String>,
+    /// The version is the one that will be built upon: one still to be bootstrapped gets a date.
+    pub(super) is_dated: bool,
     /// 1 boots by BIOS, 2 by UEFI.
     pub(super) generation: u8,
     /// `Linux` or `Windows`, where it is known.
     pub(super) os_type: Option<String>,
+    /// `x64` or `Arm64`, where it is known.
+    pub(super) architecture: Option<String>,
+    /// The security type of the image definition that it is a version of.
+    pub(super) security: Option<String>,
 }
 
 /// Looks the source up.
@@ -25,22 +36,21 @@ pub(super) struct Exact {
 /// `BadPIRSource`, `BadManagedImageSource`, `BadSharedImageVersionSource`.
 pub(super) async fn resolve(
     app: &App,
-    source: &Source,
+    template: &Template,
 ) -> Result<Result<Exact, Error>, store::Error> {
-    match source {
+    let location = template.location.as_deref().unwrap_or_default();
+    match &template.properties.source {
         Source::PlatformImage(image) => {
             let (layout, image) = (app.settings().layout.clone(), image.clone());
             Ok(blocking(move || {
-                let entry = Catalogue::load(&layout)?.resolve(
-                    &image.publisher,
-                    &image.offer,
-                    &image.sku,
-                    &image.version,
-                )?;
+                let entry = Catalogue::load(&layout)?.source(&image)?;
                 Ok(Exact {
                     version: entry.urn.rsplit(':').next().map(str::to_owned),
+                    is_dated: !entry.is_undated(),
                     generation: entry.generation,
                     os_type: Some(entry.os_type),
+                    architecture: Some(entry.architecture),
+                    security: None,
                 })
             })
             .await)
@@ -49,7 +59,7 @@ pub(super) async fn resolve(
             let id = image_id.to_string();
             let found = app.store().resource(&ResourceKey::of(&id)).await?;
             if let Some(image) = found {
-                return Ok(Ok(of_resource(&image, None)));
+                return Ok(of_image(&image));
             }
             let missing = missing(ErrorCode::BadManagedImageSource, "imageId", &id);
             Ok(in_images(app, id, missing).await.map(|exact| Exact { version: None, ..exact }))
@@ -57,13 +67,18 @@ pub(super) async fn resolve(
         Source::SharedImageVersion { image_version_id } => {
             let id = image_version_id.to_string();
             let found = if image_version_id.name().eq_ignore_ascii_case("latest") {
-                latest(app, &id).await?
+                latest(app, &id, location).await?
             } else {
                 app.store().resource(&ResourceKey::of(&id)).await?
             };
             if let Some(version) = found {
-                let exact = Some(version.id.clone());
-                return Ok(Ok(of_resource(&version, exact)));
+                if let Err(error) = replicated::check(app, &version, location).await {
+                    return Ok(Err(error));
+                }
+                let definition = image_version_id.parent().map(|id| id.to_string());
+                let definition = ResourceKey::of(&definition.unwrap_or_default());
+                let definition = app.store().resource(&definition).await?;
+                return Ok(of_version(&version, definition.as_ref()));
             }
             let missing = missing(ErrorCode::BadSharedImageVersionSource, "imageVersionId", &id);
             Ok(in_images(app, id, missing).await)
@@ -71,26 +86,86 @@ pub(super) async fn resolve(
     }
 }
 
-fn missing(code: ErrorCode, field: &str, id: &str) -> Error {
-    let text = format!(
-        "Validation failed: 'ImageTemplate.properties.source': Field '{field}' has a bad value: '{id}'. There is no such image"
-    );
-    Error::new(code, text).target(format!("properties.source.{field}"))
+fn bad(field: &str, id: &str, why: &str) -> String {
+    format!(
+        "Validation failed: 'ImageTemplate.properties.source': Field '{field}' has a bad value: '{id}'. {why}"
+    )
 }
 
-fn of_resource(image: &Resource, version: Option<String>) -> Exact {
+fn missing(code: ErrorCode, field: &str, id: &str) -> Error {
+    Error::new(code, bad(field, id, "There is no such image"))
+        .target(format!("properties.source.{field}"))
+        .hint("check the id's spelling, or make the image first: az image list and az sig image-version list show what there is")
+}
+
+fn of_image(image: &Resource) -> Result<Exact, Error> {
     let properties = &image.body["properties"];
     let disk = &properties["storageProfile"]["osDisk"];
-    let generation = properties["hyperVGeneration"].as_str() == Some("V1");
-    Exact {
-        version,
-        generation: if generation { 1 } else { 2 },
-        os_type: disk["osType"].as_str().map(str::to_owned),
+    if disk["osState"].as_str() == Some("Specialized") {
+        return Err(specialized(ErrorCode::BadManagedImageSource, "imageId", &image.id));
     }
+    Ok(Exact {
+        version: None,
+        is_dated: true,
+        generation: generation(&properties["hyperVGeneration"]),
+        os_type: disk["osType"].as_str().map(str::to_owned),
+        architecture: None,
+        security: None,
+    })
 }
 
-/// The highest version of a definition that is not kept out of the search.
-async fn latest(app: &App, id: &str) -> Result<Option<Resource>, store::Error> {
+/// A version is what its definition says.
+fn of_version(version: &Resource, definition: Option<&Resource>) -> Result<Exact, Error> {
+    let kind = &definition.map_or(&Value::Null, |definition| &definition.body)["properties"];
+    let own = &version.body["properties"];
+    let code = ErrorCode::BadSharedImageVersionSource;
+    if kind["osState"].as_str() == Some("Specialized") {
+        return Err(specialized(code, "imageVersionId", &version.id));
+    }
+    let security = agree::security_type(kind);
+    if agree::has_state(&security) {
+        let text =
+            bad("imageVersionId", &version.id, &format!("It has the security type {security}"));
+        return Err(Error::new(code, text).target("properties.source.imageVersionId").hint(
+            format!(
+                "use an image whose definition has the security type {security}Supported, or none"
+            ),
+        ));
+    }
+    let either = |field: &str| kind[field].as_str().or_else(|| own[field].as_str());
+    let os_type = kind["osType"]
+        .as_str()
+        .or_else(|| own["storageProfile"]["osDisk"]["osType"].as_str())
+        .map(str::to_owned);
+    Ok(Exact {
+        version: Some(version.id.clone()),
+        is_dated: true,
+        generation: if either("hyperVGeneration") == Some("V1") { 1 } else { 2 },
+        os_type,
+        architecture: kind["architecture"].as_str().map(str::to_owned),
+        security: definition.map(|_| security),
+    })
+}
+
+fn generation(value: &Value) -> u8 {
+    if value.as_str() == Some("V1") { 1 } else { 2 }
+}
+
+fn specialized(code: ErrorCode, field: &str, id: &str) -> Error {
+    let text = bad(field, id, "The image is specialized: it still is one certain machine");
+    Error::new(code, text)
+        .target(format!("properties.source.{field}"))
+        .hint("generalize the machine, capture it anew, and name that image")
+}
+
+/// Whether a version stands for `latest`. What else keeps a version out of the search belongs here.
+fn counts_for_latest(version: &Resource) -> bool {
+    let profile = &version.body["properties"]["publishingProfile"];
+    profile["excludeFromLatest"].as_bool() != Some(true)
+}
+
+/// The highest version of a definition that is in the region and not kept out of the search.
+async fn latest(app: &App, id: &str, location: &str) -> Result<Option<Resource>, store::Error> {
     let definition = id.rsplitn(3, '/').nth(2).unwrap_or_default();
     let mut select = Select {
         subscription: definition.split('/').nth(2).unwrap_or_default().to_lowercase(),
@@ -103,8 +178,10 @@ async fn latest(app: &App, id: &str) -> Result<Option<Resource>, store::Error> {
     loop {
         let page = app.store().list(&select).await?;
         for version in page.resources {
-            let profile = &version.body["properties"]["publishingProfile"];
-            if profile["excludeFromLatest"].as_bool() == Some(true) {
+            if !counts_for_latest(&version) {
+                continue;
+            }
+            if replicated::check(app, &version, location).await.is_err() {
                 continue;
             }
             let number = version.name.split('.').map(|part| part.parse().unwrap_or(0)).collect();
@@ -131,8 +208,11 @@ async fn in_images(app: &App, id: String, missing: Error) -> Result<Exact, Error
             });
             Ok(Exact {
                 version,
+                is_dated: true,
                 generation: if record.origin.generation == "V1" { 1 } else { 2 },
                 os_type: Some(record.origin.os_type.clone()),
+                architecture: Some(record.origin.architecture.clone()).filter(|a| !a.is_empty()),
+                security: None,
             })
         }
         Err(error) if error.code == ErrorCode::NotFound => Err(missing),

@@ -1,11 +1,15 @@
-//! The staging resource group of a template: one of the service's own, or a given one.
+//! The staging resource group of a template, one of the service's own or a given one, and the storage
+//! account in it that holds scripts, logs and VHDs.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{GROUPS_KIND, settle::Failure};
+use super::{GROUPS_KIND, pin, settle::Failure};
 use crate::{
     App,
+    arm::ApiError,
+    blobs::{self, Blob},
+    providers::storage,
     region::normalise,
     store::{self, Resource, ResourceKey, Select, Write},
 };
@@ -17,9 +21,11 @@ const CREATED_BY: &str = "AzureVMImageBuilder";
 const USED_BY: &str = "usedBy";
 /// Hidden in the template: the group is the service's own. Tags are not asked, anyone can set them.
 const OWNED: &str = "stagingOwned";
+/// Hidden in the template: the name of its storage account.
+const ACCOUNT: &str = "stagingAccount";
 
 /// The id of a new staging group: `IT_<group>_<template>_<guid>`, names cut so that it fits.
-pub(super) fn new_id(group: &Resource, template: &str) -> String {
+fn new_id(group: &Resource, template: &str) -> String {
     let guid = uuid::Uuid::now_v7();
     let names: String = format!("{}_{template}", group.name)
         .chars()
@@ -32,6 +38,39 @@ fn subscription(id: &str) -> &str {
     id.split('/').nth(2).unwrap_or_default()
 }
 
+/// The hidden part of a new template: what is chosen now, so that creation taken up again after a
+/// restart makes the same group and the same account.
+pub(super) fn chosen(
+    group: &Resource,
+    name: &str,
+    given: Option<String>,
+) -> Result<Value, ApiError> {
+    let id = given.unwrap_or_else(|| new_id(group, name));
+    Ok(json!({ "staging": id, ACCOUNT: storage::new_name()? }))
+}
+
+/// The name of a template's storage account. It is there once the template has settled.
+fn account(template: &Resource) -> Option<&str> {
+    template.hidden[ACCOUNT].as_str()
+}
+
+/// A template's storage account as it is now: somebody may have deleted its group.
+pub(crate) async fn present_account(
+    app: &App,
+    template: &ResourceKey,
+) -> Result<Option<Resource>, store::Error> {
+    let Some(template) = app.store().resource(template).await? else { return Ok(None) };
+    match account(&template) {
+        Some(name) => storage::named(app, name).await,
+        None => Ok(None),
+    }
+}
+
+/// The key of a template's staging group.
+pub(crate) fn group_key(template: &Resource) -> Option<ResourceKey> {
+    template.hidden["staging"].as_str().map(ResourceKey::of)
+}
+
 /// What has to be written, with the template, so that it has its staging group.
 ///
 /// # Errors
@@ -41,17 +80,53 @@ pub(super) async fn prepare(
     template: &mut Resource,
 ) -> Result<Result<Vec<Write>, Failure>, store::Error> {
     let id = template.hidden["staging"].as_str().unwrap_or_default().to_owned();
-    let Some(mut group) = app.store().resource(&ResourceKey::of(&id)).await? else {
+    let group = match usable_group(app, template, &id).await? {
+        Ok(write) => write,
+        Err(why) => {
+            let message = format!(
+                "Staging resource group '{id}' cannot be used: {why} (at 'properties.stagingResourceGroup'). To fix it: name an empty resource group of the template's region that no other template uses, or leave the field out"
+            );
+            return Ok(Err(Failure { code: "BadStagingResourceGroup", message }));
+        }
+    };
+    Ok(new_account(template, &id).map(|account| vec![group, Write::Insert(account)]))
+}
+
+/// Makes blobs of the scripts and files that were pinned.
+pub(super) async fn keep_scripts(app: &App, template: &Resource) -> Result<(), Failure> {
+    let layout = &app.settings().layout;
+    let account = account(template).unwrap_or_default();
+    for script in pin::pinned(&template.body["properties"]) {
+        let pin::Script { sha256, container, blob } = script;
+        let container = container.to_owned();
+        let blob = Blob { account: account.to_owned(), container, name: blob };
+        let put = blobs::put(layout, &blob, &layout.downloads().join(sha256)).await;
+        put.map_err(|error| Failure {
+            code: "InternalError",
+            message: format!("The script '{}' could not be kept: {error}.", blob.name),
+        })?;
+    }
+    Ok(())
+}
+
+/// The group as it is to be written, or why it cannot be.
+async fn usable_group(
+    app: &App,
+    template: &mut Resource,
+    id: &str,
+) -> Result<Result<Write, String>, store::Error> {
+    if !subscription(id).eq_ignore_ascii_case(&template.subscription) {
+        return Ok(Err("it is in another subscription than the template".to_owned()));
+    }
+    let Some(mut group) = app.store().resource(&ResourceKey::of(id)).await? else {
         template.hidden[OWNED] = json!(true);
-        return Ok(Ok(vec![Write::Insert(new_group(&id, template))]));
+        return Ok(Ok(Write::Insert(new_group(id, template))));
     };
     let tags = &group.body["tags"];
-    let refuse = |why: String| {
-        Ok(Err(Failure {
-            code: "BadStagingResourceGroup",
-            message: format!("Staging resource group '{id}' cannot be used: {why}."),
-        }))
-    };
+    let refuse = |why: String| Ok(Err(why));
+    if group.body["properties"]["provisioningState"] == "Deleting" {
+        return refuse("it is being deleted".to_owned());
+    }
     let (wanted, found) = (&template.body["location"], &group.body["location"]);
     let name = |region: &Value| normalise(region.as_str().unwrap_or_default());
     if name(found) != name(wanted) {
@@ -76,7 +151,45 @@ pub(super) async fn prepare(
     for (name, value) in managed_tags(template) {
         group.body["tags"][name] = value;
     }
-    Ok(Ok(vec![Write::Replace(group)]))
+    Ok(Ok(Write::Replace(group)))
+}
+
+/// The tags of everything that the service makes for the template: its own and the user's.
+pub(crate) fn tags(template: &Resource) -> Value {
+    let mut tags = json!({
+        "createdBy": CREATED_BY,
+        "imageTemplateName": template.name,
+        "imageTemplateResourceGroupName": template.id.split('/').nth(4).unwrap_or_default(),
+    });
+    for (name, value) in managed_tags(template) {
+        tags[name] = value;
+    }
+    tags
+}
+
+/// The account in that group.
+fn new_account(template: &Resource, group: &str) -> Result<Resource, Failure> {
+    let failed = |error: ApiError| Failure {
+        code: "InternalError",
+        message: format!("The storage account could not be made: {}", error.message),
+    };
+    let name = account(template).unwrap_or_default().to_owned();
+    let (body, mut hidden) =
+        storage::made(&template.body["location"], tags(template)).map_err(failed)?;
+    hidden[blobs::TEMPLATE] = json!(template.id);
+    let now = Timestamp::now();
+    Ok(Resource {
+        id: format!("{group}/providers/{}/{name}", storage::NAME),
+        subscription: template.subscription.clone(),
+        group: group.rsplit('/').next().unwrap_or_default().to_lowercase(),
+        kind: storage::NAME.to_lowercase(),
+        name,
+        revision: 0,
+        created: now,
+        changed: now,
+        body,
+        hidden,
+    })
 }
 
 fn managed_tags(template: &Resource) -> impl Iterator<Item = (String, Value)> {
@@ -87,15 +200,6 @@ fn managed_tags(template: &Resource) -> impl Iterator<Item = (String, Value)> {
 fn new_group(id: &str, template: &Resource) -> Resource {
     let name = id.rsplit('/').next().unwrap_or_default().to_owned();
     let now = Timestamp::now();
-    let group_of = template.id.split('/').nth(4).unwrap_or_default();
-    let mut tags = json!({
-        "createdBy": CREATED_BY,
-        "imageTemplateName": template.name,
-        "imageTemplateResourceGroupName": group_of,
-    });
-    for (name, value) in managed_tags(template) {
-        tags[name] = value;
-    }
     Resource {
         id: id.to_owned(),
         subscription: template.subscription.clone(),
@@ -107,16 +211,35 @@ fn new_group(id: &str, template: &Resource) -> Resource {
         changed: now,
         body: json!({
             "location": template.body["location"],
-            "tags": tags,
+            "tags": tags(template),
             "properties": { "provisioningState": "Succeeded" },
         }),
         hidden: json!({}),
     }
 }
 
+/// Takes back what [`prepare`] noted of a creation that then failed: no group was made.
+pub(super) async fn undo(app: &App, template: &mut Resource) {
+    if let Some(hidden) = template.hidden.as_object_mut() {
+        hidden.remove(OWNED);
+    }
+    if let Err(error) = remove_blobs(app, template).await {
+        tracing::warn!(%error, "blobs of a failed creation stay for the next sweep");
+    }
+}
+
+/// Removes the blobs of a template that goes. To be done before [`release`] is committed: a restart in
+/// between begins the deletion anew.
+pub(crate) async fn remove_blobs(app: &App, template: &Resource) -> Result<(), std::io::Error> {
+    match account(template) {
+        Some(account) => blobs::remove_account(&app.settings().layout, account).await,
+        None => Ok(()),
+    }
+}
+
 /// What has to be written when the template goes: a group of the service's own goes with everything
-/// in it, a given one is free for others again.
-pub(super) async fn release(app: &App, template: &Resource) -> Result<Vec<Write>, store::Error> {
+/// in it; of a given one the account goes, and it is free for others again.
+pub(crate) async fn release(app: &App, template: &Resource) -> Result<Vec<Write>, store::Error> {
     let id = template.hidden["staging"].as_str().unwrap_or_default();
     let Some(mut group) = app.store().resource(&ResourceKey::of(id)).await? else {
         return Ok(Vec::new());
@@ -125,12 +248,24 @@ pub(super) async fn release(app: &App, template: &Resource) -> Result<Vec<Write>
         let (key, revision) = (group.key(), group.revision);
         return Ok(vec![Write::RemoveBelow(key.clone()), Write::Remove(key, revision)]);
     }
-    let tags = &mut group.body["tags"];
-    if tags[USED_BY] != json!(template.id) {
-        return Ok(Vec::new());
+    let mut writes = Vec::new();
+    let name = account(template).unwrap_or_default();
+    let key = ResourceKey::of(&format!("{id}/providers/{}/{name}", storage::NAME));
+    if let Some(account) = app.store().resource(&key).await? {
+        writes.push(Write::Remove(key, account.revision));
     }
-    if let Some(tags) = tags.as_object_mut() {
+    if group.body["tags"][USED_BY] != json!(template.id) {
+        return Ok(writes);
+    }
+    if let Some(tags) = group.body["tags"].as_object_mut() {
         tags.remove(USED_BY);
+        // Put there for this template.
+        for (name, value) in managed_tags(template) {
+            if tags.get(&name) == Some(&value) {
+                tags.remove(&name);
+            }
+        }
     }
-    Ok(vec![Write::Replace(group)])
+    writes.push(Write::Replace(group));
+    Ok(writes)
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATES, TEMPLATES_KIND, body, check, check_name,
-    delete, patch, run, settle, staging, version, view,
+    delete, patch, run, schedules, settle, staging, version, view,
 };
 use crate::{
     App,
@@ -44,9 +44,10 @@ impl ResourceType for ImageTemplates {
         let given = template.location.as_deref().unwrap_or_default();
         let location = region::check(app, TEMPLATES, given)?;
         check::identities(app, &template).await?;
+        schedules::check(&json!(template.tags))?;
 
         let body = body::created(&sent, &template, &location);
-        let resource = new_resource(&group, &name, body, &template, version(call));
+        let resource = new_resource(&group, &name, body, &template, version(call))?;
         let started = Started::image_builder(call, PUT_TEMPLATE, key, &location);
         let writes = vec![Write::Insert(resource.clone()), Write::Operation(started.row.clone())];
         match app.store().commit(writes).await {
@@ -114,10 +115,12 @@ fn new_resource(
     body: Value,
     template: &Template,
     version: ApiVersion,
-) -> Resource {
+) -> Result<Resource, ApiError> {
     let now = Timestamp::now();
     let given = template.properties.staging_resource_group.as_ref().map(ToString::to_string);
-    Resource {
+    let mut hidden = staging::chosen(group, name, given)?;
+    hidden["apiVersion"] = json!(version.name());
+    Ok(Resource {
         id: format!("{}/providers/{TEMPLATES}/{name}", group.id),
         subscription: group.subscription.clone(),
         group: group.group.clone(),
@@ -127,10 +130,6 @@ fn new_resource(
         created: now,
         changed: now,
         body,
-        // Chosen now, so that creation taken up again after a restart makes the same group.
-        hidden: json!({
-            "staging": given.unwrap_or_else(|| staging::new_id(group, name)),
-            "apiVersion": version.name(),
-        }),
-    }
+        hidden,
+    })
 }

@@ -1,7 +1,10 @@
 //! Whole calls against a database of their own.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod agreement;
 mod bodies;
+mod by_time;
+mod by_version;
 mod changes;
 mod creation;
 mod triggers;
@@ -22,7 +25,7 @@ use super::*;
 use crate::{
     Settings,
     arm::{Caller, Method, Path, Reply, ResourceType},
-    store::{OperationStatus, RunState, Select, Store, Write},
+    store::{Cause, OperationStatus, RunState, Select, Store, Write},
 };
 
 const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
@@ -123,11 +126,49 @@ impl Service {
         self.app.store().resource(key).await.unwrap()
     }
 
+    /// The runs of a template, newest first.
+    async fn runs(&self, name: &str) -> Vec<Run> {
+        let key = key(&call(Method::Get, name, "2024-02-01", ""));
+        self.app.store().runs_of(&key, 100).await.unwrap()
+    }
+
+    /// Ends the run that is not over, as the worker does it.
+    async fn end_run(&self, name: &str, state: RunState, message: &str) {
+        let key = key(&call(Method::Get, name, "2024-02-01", ""));
+        let template = self.row(&key).await.unwrap();
+        let run = self.app.store().active_run(&key).await.unwrap().unwrap();
+        let run = Run {
+            state,
+            sub_state: String::new(),
+            message: message.to_owned(),
+            ended: Some(Timestamp::now()),
+            ..run
+        };
+        let writes = vec![Write::Replace(with_run(template, &run)), Write::ReplaceRun(run)];
+        self.app.store().commit(writes).await.unwrap();
+    }
+
     async fn operation(&self, reply: &Reply) -> Operation {
         let url = header(reply, "azure-asyncoperation").unwrap();
         let id = url.split('?').next().unwrap().rsplit('/').next().unwrap();
         self.app.store().operation(id).await.unwrap().unwrap()
     }
+}
+
+const VERSIONS_KIND: &str = "microsoft.compute/galleries/images/versions";
+
+fn definition(name: &str) -> String {
+    group_id(&format!("/providers/Microsoft.Compute/galleries/g/images/{name}"))
+}
+
+/// A template that is built upon the newest version of the definition `d`.
+fn following() -> Value {
+    let mut template = small();
+    template["properties"]["source"] = json!({
+        "type": "SharedImageVersion",
+        "imageVersionId": format!("{}/versions/latest", definition("d")),
+    });
+    template
 }
 
 async fn app(folder: &std::path::Path) -> App {
@@ -139,7 +180,10 @@ async fn app(folder: &std::path::Path) -> App {
         subscription: SUBSCRIPTION.into(),
     };
     let url = format!("sqlite://{}", folder.join("db").display());
-    App::new(settings, Store::open(&url).await.unwrap(), CancellationToken::new())
+    let app = App::new(settings, Store::open(&url).await.unwrap(), CancellationToken::new());
+    // The tests' own scripts are on loopback.
+    app.set_fetch_limits(engine::fetch::Limits::for_others(["127.0.0.1".to_owned()]));
+    app
 }
 
 fn header<'r>(reply: &'r Reply, name: &str) -> Option<&'r str> {

@@ -1,7 +1,5 @@
-//! `imageTemplates/triggers`: start a run when the source has a new version.
-//!
-//! They are checked, kept and shown. That they fire is not done yet: nothing looks for new versions
-//! of sources so far.
+//! `imageTemplates/triggers`: start a run when the source has a new version. Here they are checked,
+//! kept and shown; what they do is in [`watch`](super::watch).
 
 use api::template::{ApiVersion, Distributor, DistributorKind, Source, Template};
 use async_trait::async_trait;
@@ -9,8 +7,13 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
-    DELETE_TRIGGER, PUT_TRIGGER, TRIGGERS, TRIGGERS_KIND, check::invalid, check_name, run::busy,
-    settle::typed, template_key, template_not_found, until_done, version, view,
+    DELETE_TRIGGER, PUT_TRIGGER, TRIGGERS, TRIGGERS_KIND,
+    check::invalid,
+    check_name,
+    run::busy,
+    settle::typed,
+    template_key, template_not_found, until_done, version, view,
+    watch::{self, Problem, Watch},
 };
 use crate::{
     App,
@@ -21,6 +24,8 @@ use crate::{
 };
 
 const SOURCE_IMAGE: &str = "SourceImage";
+/// Triggers that a subscription may have in a region.
+const MOST_IN_REGION: usize = 100;
 const API_VERSIONS: &[&str] = &["2025-10-01", "2024-02-01", "2023-07-01", "2022-07-01"];
 
 /// The resource type `imageTemplates/triggers`.
@@ -89,9 +94,13 @@ async fn put_once(
 
     let existing = app.store().resource(key).await?;
     let created = existing.is_none();
+    if created {
+        not_too_many(app, &template).await?;
+    }
+    // One that is put again is as it was, also deactivated: there is nothing in it to change.
     let mut trigger = existing.unwrap_or_else(|| new_resource(&template, name));
-    trigger.body =
-        json!({ "properties": { "kind": SOURCE_IMAGE, "provisioningState": "Creating" } });
+    trigger.body["properties"]["kind"] = json!(SOURCE_IMAGE);
+    trigger.body["properties"]["provisioningState"] = json!("Creating");
     trigger.changed = Timestamp::now();
     let region = template.body["location"].as_str().unwrap_or_default();
     let started = Started::image_builder(call, PUT_TRIGGER, key.clone(), region);
@@ -153,6 +162,22 @@ fn allowed(template: &Resource) -> Result<(), ApiError> {
     typed.properties.distribute.iter().try_for_each(|target| not_fixed(&typed, target))
 }
 
+/// Whether a template that is changed to this can keep the trigger it has.
+pub(super) async fn keeps(
+    app: &App,
+    template: &Resource,
+    changed: &Template,
+) -> Result<(), ApiError> {
+    if below(app, template).await?.is_empty() {
+        return Ok(());
+    }
+    let mut targets = changed.properties.distribute.iter();
+    targets.try_for_each(|target| not_fixed(changed, target)).map_err(|error| {
+        let message = format!("{}. Or delete the image template's trigger first", error.message);
+        ApiError { message, ..error }
+    })
+}
+
 fn follows(template: &Template) -> Result<(), ApiError> {
     let latest = match &template.properties.source {
         Source::PlatformImage(image) => image.version.eq_ignore_ascii_case("latest"),
@@ -199,7 +224,8 @@ fn not_fixed(template: &Template, target: &Distributor) -> Result<(), ApiError> 
     }
 }
 
-async fn only_one(app: &App, template: &Resource, key: &ResourceKey) -> Result<(), ApiError> {
+/// The triggers of a template: one at most.
+async fn below(app: &App, template: &Resource) -> Result<Vec<Resource>, store::Error> {
     let select = Select {
         subscription: template.subscription.clone(),
         kind: Some(TRIGGERS_KIND.to_owned()),
@@ -207,8 +233,11 @@ async fn only_one(app: &App, template: &Resource, key: &ResourceKey) -> Result<(
         limit: 2,
         ..Select::default()
     };
-    let others = app.store().list(&select).await?.resources;
-    match others.iter().find(|other| other.key() != *key) {
+    Ok(app.store().list(&select).await?.resources)
+}
+
+async fn only_one(app: &App, template: &Resource, key: &ResourceKey) -> Result<(), ApiError> {
+    match below(app, template).await?.iter().find(|other| other.key() != *key) {
         None => Ok(()),
         Some(other) => Err(ApiError::conflict(
             "Conflict",
@@ -218,6 +247,27 @@ async fn only_one(app: &App, template: &Resource, key: &ResourceKey) -> Result<(
             ),
         )),
     }
+}
+
+async fn not_too_many(app: &App, template: &Resource) -> Result<(), ApiError> {
+    let region = &template.body["location"];
+    let (mut count, all) = (0, watch::all(app, TRIGGERS_KIND).await?);
+    // Where they are is asked of their templates, and only once there are so many.
+    let near = all.len() >= MOST_IN_REGION;
+    for other in all.iter().filter(|_| near) {
+        let owner = app.store().resource(&template_key(&other.key())).await?;
+        count += usize::from(owner.is_some_and(|owner| owner.body["location"] == *region));
+    }
+    if count < MOST_IN_REGION {
+        return Ok(());
+    }
+    let region = region.as_str().unwrap_or_default();
+    Err(ApiError::conflict(
+        "QuotaExceeded",
+        format!(
+            "There are {MOST_IN_REGION} triggers in region '{region}', which is as many as a subscription may have there. Delete one that is not needed."
+        ),
+    ))
 }
 
 fn new_resource(template: &Resource, name: &str) -> Resource {
@@ -243,13 +293,15 @@ pub(super) async fn settle(app: App, operation: Operation) {
 
 async fn settle_once(app: &App, operation: &Operation) -> Result<(), store::Error> {
     let mut writes = vec![Write::Operation(operation::ended(operation.clone(), Ok(())))];
-    if let Some(mut trigger) = app.store().resource(&operation.target).await? {
+    let template = app.store().resource(&template_key(&operation.target)).await?;
+    let trigger = app.store().resource(&operation.target).await?;
+    if let (Some(template), Some(mut trigger)) = (template, trigger) {
+        let newest = watch::newest(app, &template).await?;
+        let mut watch = Watch::of(&trigger);
+        watch.begin(&newest, &template);
+        let problem = Problem::unknown_source(newest);
+        watch.put_into(&mut trigger, problem.as_ref(), Timestamp::now());
         trigger.body["properties"]["provisioningState"] = json!("Succeeded");
-        trigger.body["properties"]["status"] = json!({
-            "code": "Healthy",
-            "message": "Trigger is active",
-            "time": Timestamp::now().to_string(),
-        });
         writes.push(Write::Replace(trigger));
     }
     app.store().commit(writes).await

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::store::{Client, Operation, OperationStatus, Resource, Run, RunState};
+use crate::store::{Cause, Client, Operation, OperationStatus, Resource, Run, RunState};
 
 pub(super) const SUBSCRIPTION: &str = "11111111-2222-3333-4444-555555555555";
 pub(super) const TEMPLATES: &str = "microsoft.virtualmachineimages/imagetemplates";
@@ -72,6 +72,8 @@ pub(super) fn run(id: &str, template: &Resource, queued: &str) -> Run {
         vcpus: 2,
         memory_mib: 4096,
         input: template.body.clone(),
+        cause: Cause::Trigger { name: "new".to_owned(), version: "1.0.1".to_owned() },
+        optimization: None,
     }
 }
 

@@ -118,19 +118,37 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn work(&self, capacity: Option<Capacity>) -> tokio::task::JoinHandle<()> {
-        let limits =
-            Limits { boot_timeout: Duration::from_secs(5), cache_bytes: u64::MAX, capacity };
+        let limits = Limits {
+            boot_timeout: Duration::from_secs(5),
+            cache_bytes: u64::MAX,
+            keep_for: Duration::from_secs(600),
+            capacity,
+        };
         let backend = Arc::new(self.fake.clone());
         start(self.app.clone(), Arc::new(Local::new(&self.app, self.host.clone(), backend, limits)))
     }
 
     /// A template of this name, with a run of it that waits.
     pub(super) async fn submit(&self, name: &str, distribute: Value) -> String {
+        self.submit_with(name, distribute, &json!({})).await
+    }
+
+    /// The same with further properties.
+    pub(super) async fn submit_with(&self, name: &str, distribute: Value, also: &Value) -> String {
+        let mut body = body(distribute);
+        for (name, value) in also.as_object().into_iter().flatten() {
+            body["properties"][name] = value.clone();
+        }
         let id = engine::new_run_id();
+        let staging = format!("/subscriptions/s/resourceGroups/IT_{name}");
         let template = Resource {
             id: format!("{GROUP}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}"),
-            ..resource("microsoft.virtualmachineimages/imagetemplates", name, body(distribute))
+            hidden: json!({ "staging": staging, "stagingAccount": format!("st{name}") }),
+            ..resource("microsoft.virtualmachineimages/imagetemplates", name, body)
         };
+        self.insert("microsoft.resources/resourcegroups", &staging).await;
+        let account = format!("{GROUP}/providers/Microsoft.Storage/storageAccounts/st{name}");
+        self.insert("microsoft.storage/storageaccounts", &account).await;
         let operation = Operation {
             id: engine::new_run_id(),
             subscription: "s".into(),
@@ -155,6 +173,8 @@ impl Process {
             vcpus: 2,
             memory_mib: 2048,
             input: template.body.clone(),
+            cause: crate::store::Cause::Manual,
+            optimization: None,
         };
         let writes =
             vec![Write::Insert(template), Write::Operation(operation), Write::InsertRun(run)];
@@ -166,7 +186,8 @@ impl Process {
     pub(super) async fn insert(&self, kind: &str, id: &str) {
         let name = id.rsplit('/').next().unwrap();
         let body = json!({ "location": "westus2", "properties": {} });
-        let row = Resource { id: id.to_owned(), ..resource(kind, name, body) };
+        let group = id.split('/').nth(4).unwrap_or_default().to_lowercase();
+        let row = Resource { id: id.to_owned(), group, ..resource(kind, name, body) };
         self.app.store().commit(vec![Write::Insert(row)]).await.unwrap();
     }
 

@@ -1,6 +1,9 @@
 //! The metadata service of a run's machine: what it answers, and how long its tokens are good.
 
-use engine::metadata::{Asked, Metadata};
+use engine::{
+    metadata::{Asked, Metadata},
+    replicate::Geography,
+};
 use jiff::Timestamp;
 
 use super::*;
@@ -65,7 +68,13 @@ impl Place {
         input["properties"]["vmProfile"] =
             json!({ "vmSize": "Standard_D2s_v5", "userAssignedIdentities": ids });
         input["properties"]["managedResourceTags"] = json!({ "team": "a", "x": "y" });
-        let job = Job { run_id: self.run.id.clone(), template: "t".into(), input };
+        let job = Job {
+            run_id: self.run.id.clone(),
+            template: "t".into(),
+            input,
+            account: String::new(),
+            geography: Geography::default(),
+        };
         OfRun::new(&self.process.app, &job)
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 
+// conformance: 107, 113
 #[tokio::test]
 async fn tags_are_replaced_and_what_is_fixed_is_refused() {
     let service = Service::new().await;
@@ -32,6 +33,7 @@ async fn tags_are_replaced_and_what_is_fixed_is_refused() {
     assert_eq!(error.status, 404);
 }
 
+// conformance: 108, 109
 #[tokio::test]
 async fn identities_are_swapped_removed_and_given_again() {
     let service = Service::new().await;
@@ -56,6 +58,7 @@ async fn identities_are_swapped_removed_and_given_again() {
     assert_eq!(body["identity"]["userAssignedIdentities"][&lower]["clientId"], "c-ide2");
 }
 
+// conformance: 110, 111, 112
 #[tokio::test]
 async fn targets_change_but_do_not_go() {
     let service = Service::new().await;
@@ -90,6 +93,7 @@ async fn targets_change_but_do_not_go() {
     );
 }
 
+// conformance: 36, 117
 #[tokio::test]
 async fn a_given_staging_group_is_marked_and_freed() {
     let service = Service::new().await;

@@ -2,6 +2,7 @@
 
 use super::*;
 
+// conformance: 12, 13, 14, 26, 30, 39
 #[tokio::test]
 async fn a_template_settles_with_everything_filled_in() {
     let service = Service::new().await;
@@ -54,6 +55,7 @@ async fn a_template_settles_with_everything_filled_in() {
     );
 }
 
+// conformance: 27, 29, 36, 119
 #[tokio::test]
 async fn what_cannot_be_made_stays_as_failed_and_can_be_deleted() {
     let service = Service::new().await;
@@ -97,6 +99,7 @@ async fn what_cannot_be_made_stays_as_failed_and_can_be_deleted() {
     }
 }
 
+// conformance: 7, 11
 #[tokio::test]
 async fn what_is_wrong_from_the_start_is_refused() {
     let service = Service::new().await;
@@ -121,6 +124,7 @@ async fn what_is_wrong_from_the_start_is_refused() {
     assert_eq!(service.created("2024-02-01", "t", &sent).await["location"], "westus2");
 }
 
+// conformance: 38, 137
 #[tokio::test]
 async fn creation_goes_on_after_a_restart_and_only_once() {
     let mut service = Service::new().await;
@@ -156,6 +160,7 @@ async fn creation_goes_on_after_a_restart_and_only_once() {
     assert!(!resume(service.app.clone(), run).await);
 }
 
+// conformance: 91, 95, 97, 100, 114, 116, 117
 #[tokio::test]
 async fn a_run_shows_in_its_template_and_bars_deletion_until_it_is_canceled() {
     let service = Service::new().await;
@@ -210,6 +215,25 @@ async fn a_run_shows_in_its_template_and_bars_deletion_until_it_is_canceled() {
     assert!(again["properties"].get("lastRunStatus").is_none());
 }
 
+// conformance: 96, 98
+#[tokio::test]
+async fn the_script_of_a_workload_is_pinned_and_cannot_be_missing() {
+    let service = Service::new().await;
+    let mut sent = small();
+    let workload =
+        |state: &str, uri: &str| json!({ "workload": { "state": state, "scriptUri": uri } });
+    sent["properties"]["optimize"] = workload("Enabled", "");
+    let put = call(Method::Put, "t1", "2025-10-01", &sent.to_string());
+    let error = service.put(&put).await.unwrap_err();
+    let text = format!("{} {:?}", error.message, error);
+    assert!(text.contains("properties.optimize.workload.scriptUri"), "{text}");
+
+    sent["properties"]["optimize"] = workload("Enabled", &web("echo hello\n").await);
+    let body = service.created("2025-10-01", "t1", &sent).await;
+    let sum = "5dbad7dd0b9b122dcd9956884390f4aac4738caba8ff53498a7ab6718b176c30";
+    assert_eq!(body["properties"]["optimize"]["workload"]["sha256Checksum"], sum);
+}
+
 #[tokio::test]
 async fn a_run_at_work_is_told_to_end_once() {
     let service = Service::new().await;
@@ -243,8 +267,14 @@ async fn a_run_at_work_is_told_to_end_once() {
     assert!(error.message.ends_with("runState: 'canceling'"), "{}", error.message);
 
     let parent = key(&read);
+    let figures = json!({ "bootSecondsBefore": 9.5, "bootSecondsAfter": 7.0,
+        "bytesBefore": 4096, "bytesAfter": 2048 });
+    let run = service.app.store().runs_of(&parent, 1).await.unwrap().pop().unwrap();
+    let run = crate::store::Run { optimization: Some(figures.clone()), ..run };
+    service.app.store().commit(vec![Write::ReplaceRun(run)]).await.unwrap();
     let list = Runs.list(&service.app, &read, &parent).await.unwrap().unwrap().body.unwrap();
     assert_eq!(list["value"][0]["properties"]["runState"], "Canceling");
+    assert_eq!(list["value"][0]["properties"]["optimization"], figures);
     let one = ResourceKey::of(list["value"][0]["id"].as_str().unwrap());
     let reply = Runs.get(&service.app, &read, &one).await.unwrap().unwrap();
     assert_eq!(reply.body.unwrap(), list["value"][0]);
@@ -252,6 +282,7 @@ async fn a_run_at_work_is_told_to_end_once() {
     assert_eq!(Runs.get(&service.app, &read, &none).await.unwrap_err().status, 404);
 }
 
+// conformance: 26, 95
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_requests_at_once_one_wins() {
     let service = Service::new().await;

@@ -2,12 +2,13 @@
 
 use super::*;
 
-fn trigger(name: &str, body: &Value) -> Call {
+pub(super) fn trigger(name: &str, body: &Value) -> Call {
     let mut call = call(Method::Put, "t1", "2022-07-01", &body.to_string());
     call.path = Path::parse(&format!("{}/triggers/{name}", call.path.text));
     call
 }
 
+// conformance: 121, 122, 127
 #[tokio::test]
 async fn a_trigger_becomes_active_and_goes() {
     let service = Service::new().await;
@@ -47,6 +48,7 @@ async fn a_trigger_becomes_active_and_goes() {
     assert_eq!(Triggers.delete(app, &put, key(&put)).await.unwrap().status, StatusCode::NO_CONTENT);
 }
 
+// conformance: 45, 46, 123, 124
 #[tokio::test]
 async fn a_trigger_needs_something_to_follow() {
     let service = Service::new().await;

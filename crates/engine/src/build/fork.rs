@@ -1,0 +1,236 @@
+//! A throw-away machine upon a node's disk: it starts from what the node holds, and what becomes of it
+//! stays out of the node.
+//!
+//! ```text
+//! nodes/<key>/disk.qcow2 <- runs/<run id>/fork-<name>/disk.qcow2
+//! ```
+//!
+//! It is in the run's ledger before it exists, so that it goes whatever ends the run. While it runs,
+//! the caller keeps the node from being evicted.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use api::ErrorCode;
+use tokio::time::Instant;
+use vm::{
+    Access, Firmware, Guest, Machine, MachineSpec, disk,
+    seed::{self, Seed},
+};
+
+use super::{
+    Plan, Run, access, data_disks,
+    live::{BUILD_USER, Came, overlay, ready, serve_metadata, unless_gone},
+    machine_error,
+};
+use crate::{
+    error::{Coded, Error, Result},
+    ledger::Held,
+    metadata::Relay,
+    node::{Node, Shape},
+};
+
+/// What a fork starts from, and how.
+pub(crate) struct ForkOf<'a> {
+    /// Says which of the run's forks it is, in paths.
+    pub name: &'a str,
+    pub node: &'a Node,
+    pub entry: Entry,
+}
+
+/// How a fork is entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// By new keys, on a machine that has never been there: new seed, new firmware variables. For a
+    /// generalized node, which lets nobody in otherwise. `network`: cloud-init sets up the card.
+    New { network: bool },
+    /// By the keys that the node's machine had; it is the same machine once more. It goes on from the
+    /// node's RAM if that is wanted and there is any, and boots otherwise.
+    Own { resume: bool },
+}
+
+/// A fork that can be given work.
+pub(crate) struct Fork {
+    pub machine: Box<dyn Machine>,
+    pub guest: Box<dyn Guest>,
+    pub access: Access,
+    /// From its start to the guest's first answer.
+    pub answered: Duration,
+    /// From its start to the end of its boot.
+    pub settled: Duration,
+    dir: PathBuf,
+    serial_log: PathBuf,
+    relay: Option<Relay>,
+}
+
+impl Fork {
+    /// Starts a machine and returns once its guest can be given work.
+    pub(crate) async fn start(run: &Run<'_>, of: ForkOf<'_>) -> Result<Self> {
+        let dir = run.run_dir.join(format!("fork-{}", of.name));
+        let serial_log = run.log_dir.join(format!("serial-{}.log", of.name));
+        make_folder(run, &dir, &serial_log)
+            .code(ErrorCode::HostNotReady, || format!("cannot write below {}", dir.display()))?;
+        let mut prepared = prepare(run, &of, &dir).await?;
+        let started = Instant::now();
+        let machine = power_on(run, &of, &dir, &mut prepared).await?;
+        let access = prepared.access;
+        let came =
+            if prepared.resume_from.is_some() { Came::Resumed } else { Came::BootedToBeLookedAt };
+        let entered = async {
+            let limit = run.request.boot_timeout;
+            let guest = machine.connect(&access, limit, &run.cx.cancel).await;
+            let guest = guest.map_err(machine_error)?;
+            let answered = started.elapsed();
+            ready(run, machine.as_ref(), guest.as_ref(), came).await?;
+            Ok((guest, answered))
+        };
+        match entered.await {
+            Ok((guest, answered)) => {
+                let settled = started.elapsed();
+                if came != Came::Resumed {
+                    data_disks::name(run, &of.node.meta.shape, guest.as_ref()).await?;
+                }
+                let relay = None;
+                Ok(Self { machine, guest, access, answered, settled, dir, serial_log, relay })
+            }
+            Err(error) => Err(run.with_evidence(error, machine.as_ref(), &serial_log).await),
+        }
+    }
+
+    /// Lets scripts in its guest reach the metadata service, until it ends.
+    pub(crate) async fn serve_metadata(&mut self, run: &Run<'_>, plan: &Plan) -> Result<()> {
+        self.relay = serve_metadata(run, plan, self.machine.as_ref(), &self.access).await?;
+        Ok(())
+    }
+
+    /// Work in its guest, unless the machine ends before it does.
+    pub(crate) async fn unless_gone<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        unless_gone(self.machine.as_ref(), work).await
+    }
+
+    /// Adds what the machine last showed to an error.
+    pub(crate) async fn with_evidence(&self, run: &Run<'_>, error: Error) -> Error {
+        run.with_evidence(error, self.machine.as_ref(), &self.serial_log).await
+    }
+
+    /// Where its serial console is written down.
+    pub(crate) fn serial_log(&self) -> &Path {
+        &self.serial_log
+    }
+
+    /// Ends it at once, with its disk: nothing on it is of use to anybody.
+    pub(crate) async fn stop(self, run: &Run<'_>) -> Result<()> {
+        self.machine.stop(Duration::ZERO).await.map_err(machine_error)?;
+        let let_go = || -> std::io::Result<()> {
+            fs::remove_dir_all(&self.dir)?;
+            run.ledger.settle(&Held::Machine { run_dir: self.dir.clone() })
+        };
+        let_go().code(ErrorCode::InternalError, || {
+            format!("cannot remove the throw-away machine in {}", self.dir.display())
+        })
+    }
+}
+
+/// The folder itself is part of the run's, which is held already.
+fn make_folder(run: &Run<'_>, dir: &Path, serial_log: &Path) -> std::io::Result<()> {
+    run.ledger.hold(Held::Machine { run_dir: dir.to_owned() })?;
+    fs::create_dir_all(dir)?;
+    fs::File::create(serial_log)?;
+    std::os::unix::fs::symlink(serial_log, dir.join("serial.log"))
+}
+
+/// What is known of a fork before it runs.
+struct Prepared {
+    access: Access,
+    seed: PathBuf,
+    resume_from: Option<PathBuf>,
+}
+
+async fn prepare(run: &Run<'_>, of: &ForkOf<'_>, dir: &Path) -> Result<Prepared> {
+    overlays(run, of, dir).await?;
+    match of.entry {
+        Entry::New { network } => {
+            let access = Access::generate(BUILD_USER).map_err(machine_error)?;
+            let seed = dir.join("seed.img");
+            let instance_id = crate::new_run_id();
+            let contents = Seed { instance_id: &instance_id, access: &access, network };
+            seed::write(&seed, &contents, &run.cx.cancel).await.map_err(machine_error)?;
+            Ok(Prepared { access, seed, resume_from: None })
+        }
+        Entry::Own { resume } => {
+            let booted = run.booted(&of.node.meta)?;
+            Ok(Prepared {
+                access: access::read(&booted.file("access.json"))?,
+                seed: booted.file("seed.img"),
+                resume_from: of.node.ram_for(run.host).filter(|_| resume),
+            })
+        }
+    }
+}
+
+/// Starts the machine. RAM that does not load is told, and the disk is booted instead.
+async fn power_on(
+    run: &Run<'_>,
+    of: &ForkOf<'_>,
+    dir: &Path,
+    prepared: &mut Prepared,
+) -> Result<Box<dyn Machine>> {
+    let spec = spec(run, &of.node.meta.shape, dir, prepared);
+    let error = match run.backend.start(&spec, &run.cx.cancel).await {
+        Ok(machine) => return Ok(machine),
+        Err(error) => machine_error(error),
+    };
+    let final_ones = [ErrorCode::Canceled, ErrorCode::DiskFull];
+    if prepared.resume_from.take().is_none() || final_ones.contains(&error.code) {
+        return Err(error);
+    }
+    run.cx.events.warn(format!("the saved RAM cannot be resumed, booting the disk: {error}"));
+    run.backend.end(dir).await.map_err(machine_error)?;
+    overlays(run, of, dir).await?;
+    let spec = MachineSpec { resume_from: None, ..spec };
+    run.backend.start(&spec, &run.cx.cancel).await.map_err(machine_error)
+}
+
+/// Fresh overlays upon the node's files; the firmware of a new machine knows nothing yet.
+async fn overlays(run: &Run<'_>, of: &ForkOf<'_>, dir: &Path) -> Result<()> {
+    let below = Path::new("../../../nodes").join(of.node.meta.key.as_str());
+    let shape = &of.node.meta.shape;
+    overlay(run.host, dir, &below, "disk.qcow2", shape.disk_bytes).await?;
+    data_disks::upon(run, shape, dir, &below).await?;
+    match (of.entry, &run.host.uefi) {
+        (Entry::New { .. }, Some(uefi)) if shape.uefi => {
+            let vars = dir.join("vars.qcow2");
+            disk::create_overlay_on(run.host, &vars, &uefi.vars, "raw", run.vars_bytes)
+                .await
+                .map_err(|e| machine_error(e.into()))
+        }
+        _ if shape.uefi => overlay(run.host, dir, &below, "vars.qcow2", run.vars_bytes).await,
+        _ => Ok(()),
+    }
+}
+
+/// The machine that the node was made on, as the guest sees it.
+fn spec(run: &Run<'_>, shape: &Shape, dir: &Path, prepared: &Prepared) -> MachineSpec {
+    MachineSpec {
+        name: run.id.clone(),
+        run_dir: dir.to_owned(),
+        vcpus: shape.vcpus,
+        memory_mib: shape.memory_mib,
+        firmware: if shape.uefi {
+            Firmware::Uefi { vars: dir.join("vars.qcow2") }
+        } else {
+            Firmware::Bios
+        },
+        disk: dir.join("disk.qcow2"),
+        data: data_disks::files(shape, dir),
+        seed: Some(prepared.seed.clone()),
+        forwards: vec![(0, 22)],
+        resume_from: prepared.resume_from.clone(),
+        migratable: true,
+        machine_type: None,
+        cpu_model: None,
+    }
+}

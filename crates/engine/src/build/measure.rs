@@ -1,0 +1,138 @@
+//! What the optimization of boot and disk brought: a fork of the machine from before it and one from
+//! after it boot one after the other, while nothing else of the run is at work.
+//!
+//! Both are the build machine once more, with its keys and its seed, so that what they do is alike.
+//! The figures are remembered beside the nodes: a node that is used again is not measured again.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use api::ErrorCode;
+
+use super::{
+    Run, cached,
+    chain::{Chain, age},
+    fork::{Entry, Fork, ForkOf},
+    machine_error,
+};
+use crate::{
+    error::{Coded, Error, Result},
+    event::Event,
+    node::{KeyBuilder, Node},
+    optimize::Optimization,
+    step::Step,
+};
+
+const TITLE: &str = "boot before and after";
+/// The boots have a limit of their own.
+const NO_LIMIT: Duration = Duration::MAX;
+
+/// The figures, measured now if they are not known. `None` if there is no optimization to look at.
+pub(super) async fn optimization(run: &Run<'_>, chain: &Chain) -> Result<Option<Optimization>> {
+    let Some((before, after)) = chain.around_optimize() else { return Ok(None) };
+    let (Some(before), Some(after)) = (run.store.get(&before.key), run.store.get(&after.key))
+    else {
+        return Err(Error::new(ErrorCode::InternalError, "the nodes to compare are gone")
+            .hint("build again"));
+    };
+    let file = file(run, &after);
+    let known = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let optimization = match known {
+        Some(optimization) => {
+            cached(&run.cx, Step::Measure, TITLE, age(&after).as_secs());
+            optimization
+        }
+        None => {
+            let work = compare(run, &before, &after);
+            let measured = run.cx.step(Step::Measure, TITLE, NO_LIMIT, work).await?;
+            remember(&file, &measured).unwrap_or_else(|e| {
+                run.cx.events.warn(format!("the figures could not be kept: {e}"));
+            });
+            measured
+        }
+    };
+    run.cx.events.send(Event::Optimized { optimization: optimization.clone() });
+    Ok(Some(optimization))
+}
+
+async fn compare(run: &Run<'_>, before: &Node, after: &Node) -> Result<Optimization> {
+    let mut figures = Optimization {
+        bytes_before: bytes(run, before).await?,
+        bytes_after: bytes(run, after).await?,
+        ..Optimization::default()
+    };
+    match boot(run, "before", before).await {
+        Ok(times) => figures.before(times),
+        // What cannot be entered after a boot may still be a good image.
+        Err(error) if is_the_guests(&error) => {
+            run.cx.events.warn(format!(
+                "the boot is not measured, as the machine from before the optimization cannot be \
+                 entered after a boot: {}",
+                error.message
+            ));
+            return Ok(figures);
+        }
+        Err(error) => return Err(error),
+    }
+    match boot(run, "after", after).await {
+        Ok(times) => figures.after(times),
+        Err(error) if is_the_guests(&error) => return Err(broken(error)),
+        Err(error) => return Err(error),
+    }
+    Ok(figures)
+}
+
+/// From power-on to the first answer, and to the end of the start-up.
+async fn boot(run: &Run<'_>, name: &str, node: &Node) -> Result<(Duration, Duration)> {
+    let entry = Entry::Own { resume: false };
+    let fork = Fork::start(run, ForkOf { name, node, entry }).await?;
+    let times = (fork.answered, fork.settled);
+    fork.stop(run).await?;
+    run.cx.events.note(format!(
+        "{name}: answers after {:.1} s, start-up is over after {:.1} s",
+        times.0.as_secs_f64(),
+        times.1.as_secs_f64()
+    ));
+    Ok(times)
+}
+
+async fn bytes(run: &Run<'_>, node: &Node) -> Result<u64> {
+    let measured = vm::disk::measure(run.host, &node.disk(), "qcow2", &run.cx.cancel).await;
+    measured.map_err(|e| machine_error(e.into()))
+}
+
+fn is_the_guests(error: &Error) -> bool {
+    matches!(
+        error.code,
+        ErrorCode::BootTimeout | ErrorCode::GuestStopped | ErrorCode::GuestUnreachable
+    )
+}
+
+fn broken(error: Error) -> Error {
+    let text = format!("the machine starts without the optimization and not with it: {error}");
+    Error::new(ErrorCode::OptimizationFailed, text)
+        .target("properties.optimize.vmBoot")
+        .details(error.details.iter().cloned())
+        .hint("set properties.optimize.vmBoot.state to Disabled to build without it")
+        .caused_by(error)
+}
+
+/// Named by the node, when it was made, and what it is measured on.
+fn file(run: &Run<'_>, node: &Node) -> PathBuf {
+    let key = KeyBuilder::new(node.meta.key.as_str(), "measured")
+        .field("created", &node.meta.created.to_string())
+        .field("host", &run.host.ram_identity())
+        .finish();
+    run.cx.layout.measured().join(format!("{key}.json"))
+}
+
+fn remember(file: &std::path::Path, figures: &Optimization) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let temp = file.with_extension(format!("{}.new", std::process::id()));
+        fs::write(&temp, serde_json::to_vec(figures)?)?;
+        fs::rename(temp, file)
+    };
+    write().code(ErrorCode::HostNotReady, || format!("cannot write {}", file.display()))
+}

@@ -1,0 +1,50 @@
+//! Whether an image from this source can become a version of that image definition, as far as the store
+//! knows the definition: by its versions, which are all of one kind.
+
+use api::{
+    ErrorCode,
+    template::{Distributor, DistributorKind},
+};
+
+use crate::{
+    cx::Cx,
+    error::{Error, Result},
+    source::SourceImage,
+    store::{Store, address::Address},
+};
+
+/// Refuses a gallery target whose versions are of another generation, system or architecture.
+///
+/// # Errors
+/// `BadSharedImageDistribute`: the first one; the others are in its details.
+pub(crate) fn agree(cx: &Cx, distributors: &[Distributor], source: &SourceImage) -> Result<()> {
+    let store = Store::open(&cx.layout);
+    let mut errors = Vec::new();
+    for distributor in distributors {
+        let DistributorKind::SharedImage(target) = &distributor.kind else { continue };
+        let definition = target.definition();
+        // What is no address was refused before.
+        let Ok(address) = Address::of(&definition) else { continue };
+        let newest = store.versions(&address)?.into_iter().max_by_key(|image| image.record.version);
+        let Some(newest) = newest else { continue };
+        let theirs = &newest.record.origin;
+        let generation = format!("V{}", source.generation);
+        for (what, ours, theirs) in [
+            ("hyperVGeneration", &generation, &theirs.generation),
+            ("osType", &source.os_type, &theirs.os_type),
+            ("architecture", &source.architecture, &theirs.architecture),
+        ] {
+            if !theirs.is_empty() && !ours.eq_ignore_ascii_case(theirs) {
+                let text = format!(
+                    "the versions of {definition} have {what} {theirs}, and the source has {ours}"
+                );
+                errors.push(
+                    Error::new(ErrorCode::BadSharedImageDistribute, text)
+                        .target(format!("{}.galleryImageId", distributor.path))
+                        .hint("name another image definition, or build upon a source of that kind"),
+                );
+            }
+        }
+    }
+    Error::all(errors)
+}

@@ -1,0 +1,161 @@
+//! `properties.optimize`: what is done to the customized machine so that machines made from its image
+//! start faster.
+//!
+//! - [`vm_boot`] is ours: `optimize.sh`, as root in the guest. It takes out what costs time at every
+//!   boot or room on the disk, and nothing that another host may need (`docs/guide.md` lists it).
+//! - [`Workload`] is the user's: its script runs, and `warm.sh` notes what it read. A small unit in
+//!   the image reads that again early in every boot, when the machine has nothing better to do.
+//!
+//! Both end in a node each, before the one that generalizes.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use api::{
+    ErrorCode,
+    template::{self, Script},
+};
+use serde::{Deserialize, Serialize};
+use vm::{Guest, Stdin};
+
+use crate::{
+    customize::{self, Customizer, Place},
+    cx::Cx,
+    error::{Error, Result},
+    node::digest,
+    output::StepOutput,
+};
+
+const VM_BOOT: &str = include_str!("optimize.sh");
+const WARM: &str = include_str!("warm.sh");
+const FIELD: &str = "properties.optimize.workload";
+
+/// What a plan asks for.
+#[derive(Debug, Default)]
+pub struct Optimize {
+    /// Boot and disk.
+    pub vm_boot: bool,
+    /// The user's workload.
+    pub workload: Option<Workload>,
+}
+
+/// The script that warms a workload.
+#[derive(Debug)]
+pub struct Workload {
+    script: Box<dyn Customizer>,
+}
+
+/// What the optimization of boot and disk brought. Times are of one boot each, one after the other
+/// on the build's host; they are missing where the machine could not be entered after a boot.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Optimization {
+    /// From power-on until all of the start-up was over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot_seconds_before: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot_seconds_after: Option<f64>,
+    /// From power-on until the guest answered over SSH.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_seconds_before: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_seconds_after: Option<f64>,
+    /// A standalone uncompressed qcow2 of the disk.
+    pub bytes_before: u64,
+    pub bytes_after: u64,
+}
+
+impl Optimization {
+    pub(crate) fn before(&mut self, (answered, booted): (Duration, Duration)) {
+        self.answer_seconds_before = Some(answered.as_secs_f64());
+        self.boot_seconds_before = Some(booted.as_secs_f64());
+    }
+
+    pub(crate) fn after(&mut self, (answered, booted): (Duration, Duration)) {
+        self.answer_seconds_after = Some(answered.as_secs_f64());
+        self.boot_seconds_after = Some(booted.as_secs_f64());
+    }
+}
+
+/// Makes the template's wish ready: the workload's script is fetched.
+///
+/// # Errors
+/// `ScriptUnreachable`, `ChecksumMismatch`, `ValidationFailed`, with the field as target.
+pub(crate) async fn resolve(
+    cx: &Cx,
+    wanted: Option<&template::Optimize>,
+    base_dir: &Path,
+) -> Result<Optimize> {
+    let Some(wanted) = wanted else { return Ok(Optimize::default()) };
+    let workload = match wanted.workload.as_ref().filter(|workload| workload.enabled) {
+        None => None,
+        Some(workload) => {
+            let uri = workload.script_uri.clone().ok_or_else(|| {
+                Error::new(ErrorCode::ValidationFailed, "the workload has no script")
+                    .target(format!("{FIELD}.scriptUri"))
+                    .hint("give the address of the script that warms it")
+            })?;
+            let sha256_checksum = workload.sha256_checksum.clone();
+            let script = Script::Uri { uri, sha256_checksum };
+            let failure = ErrorCode::OptimizationFailed;
+            let place = Place { path: FIELD, base_dir, failure };
+            let script = customize::shell(cx, &template::Shell { script }, place).await?;
+            Some(Workload { script })
+        }
+    };
+    Ok(Optimize { vm_boot: wanted.vm_boot, workload })
+}
+
+/// What the key of the optimized node covers, beside its parent.
+pub(crate) fn inputs() -> BTreeMap<String, String> {
+    BTreeMap::from([("script".to_owned(), digest(VM_BOOT.as_bytes()))])
+}
+
+/// Optimizes boot and disk.
+pub(crate) async fn vm_boot(guest: &dyn Guest, out: &mut StepOutput) -> Result<()> {
+    as_root(guest, VM_BOOT, "optimize", out).await
+}
+
+impl Workload {
+    /// What the key of the warmed node covers, beside its parent.
+    pub(crate) fn inputs(&self) -> BTreeMap<String, String> {
+        let mut inputs = self.script.inputs();
+        inputs.insert("warm".to_owned(), digest(WARM.as_bytes()));
+        inputs
+    }
+
+    /// Runs the user's script and leaves in the image what reads the same files again.
+    pub(crate) async fn warm(&self, guest: &dyn Guest, out: &mut StepOutput) -> Result<()> {
+        as_root(guest, WARM, "warm before", out).await?;
+        self.script.apply(guest, out).await.map_err(|mut error| {
+            if error.code == ErrorCode::OptimizationFailed {
+                error.message = format!("the workload failed: {}", error.message);
+                error = error.target(FIELD);
+            }
+            error
+        })?;
+        as_root(guest, WARM, "warm after", out).await
+    }
+}
+
+/// Runs a script of ours. It stays in memory: nothing of it is to be in the image. `words` are its
+/// name and its parameters.
+async fn as_root(guest: &dyn Guest, script: &str, words: &str, out: &mut StepOutput) -> Result<()> {
+    let command = format!("sudo sh -c \"$(cat)\" {words}");
+    let exit = guest
+        .run(&command, Stdin::Bytes(script.as_bytes()), &mut |stream, bytes| {
+            out.write(stream, bytes);
+        })
+        .await
+        .map_err(crate::build::guest_error)?;
+    out.flush();
+    if exit.success() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorCode::OptimizationFailed,
+        format!("goldsmith's own script ({words}) {exit}"),
+    )
+    .target("properties.optimize")
+    .details(out.tail())
+    .hint("set the state to Disabled to build without it"))
+}

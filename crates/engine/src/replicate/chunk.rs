@@ -1,0 +1,137 @@
+//! A piece of a disk: its name, and its form on the way and in the place.
+
+use std::{fmt, io};
+
+use object_store::path::Path as Key;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::node::hex;
+
+/// The folder that all pieces of a place are in.
+pub(super) const CHUNKS: &str = "chunks";
+const SUFFIX: &str = ".zst";
+/// Disks hold much that compresses well and much that does not at all: the fastest level is the one that pays.
+const LEVEL: i32 = 1;
+
+/// SHA-256 of a piece's content; its name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ChunkId([u8; 32]);
+
+impl ChunkId {
+    pub(super) fn of(content: &[u8]) -> Self {
+        Self(Sha256::digest(content).into())
+    }
+
+    /// Where it is in a place. By its first digits, since folders with very many files are slow.
+    pub(super) fn key(self) -> Key {
+        let name = hex(&self.0);
+        Key::from_iter([CHUNKS, &name[..2], &format!("{name}{SUFFIX}")])
+    }
+
+    /// The piece that an object of a place is; `None` if it is something else.
+    pub(super) fn of_key(key: &Key) -> Option<Self> {
+        Self::parse(key.filename()?.strip_suffix(SUFFIX)?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        let mut id = [0; 32];
+        for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self(id))
+    }
+}
+
+impl fmt::Debug for ChunkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Display for ChunkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl From<ChunkId> for String {
+    fn from(id: ChunkId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for ChunkId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| format!("`{text}` is not the name of a piece"))
+    }
+}
+
+/// As it is stored.
+pub(super) fn pack(content: &[u8]) -> io::Result<Vec<u8>> {
+    zstd::bulk::compress(content, LEVEL)
+}
+
+/// The content of a stored piece, of `length` bytes, if it is the one that its name says.
+pub(super) fn unpack(id: ChunkId, packed: &[u8], length: usize) -> Result<Vec<u8>, String> {
+    let content = zstd::bulk::decompress(packed, length)
+        .map_err(|e| format!("the piece {id} cannot be unpacked: {e}"))?;
+    if content.len() != length || ChunkId::of(&content) != id {
+        return Err(format!("the piece {id} has another content than its name says"));
+    }
+    Ok(content)
+}
+
+pub(super) fn is_zero(content: &[u8]) -> bool {
+    // By words: this sees every byte of every disk.
+    let (words, tail) = content.as_chunks::<16>();
+    words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && tail.iter().all(|byte| *byte == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_comes_back_and_another_is_refused() {
+        let content = b"goldsmith ".repeat(1000);
+        let id = ChunkId::of(&content);
+        let packed = pack(&content).unwrap();
+        assert!(packed.len() < content.len() / 10);
+        assert_eq!(unpack(id, &packed, content.len()).unwrap(), content);
+
+        let other = pack(&b"Goldsmith ".repeat(1000)).unwrap();
+        assert!(unpack(id, &other, content.len()).unwrap_err().contains("another content"));
+        assert!(unpack(id, &packed, content.len() - 1).is_err());
+        assert!(unpack(id, &packed[..packed.len() / 2], content.len()).is_err());
+        assert!(unpack(id, b"torn", content.len()).is_err());
+    }
+
+    #[test]
+    fn a_name_is_read_back_and_what_is_no_piece_is_not_one() {
+        let id = ChunkId::of(b"x");
+        assert_eq!(ChunkId::of_key(&id.key()), Some(id));
+        assert!(id.key().as_ref().starts_with("chunks/2d/2d7116"));
+        for name in ["chunks/2d/README", "chunks/2d/2d71.zst", "chunks/zz.zst"] {
+            assert_eq!(ChunkId::of_key(&Key::from(name)), None);
+        }
+    }
+
+    #[test]
+    fn zeros_are_seen_wherever_the_one_is() {
+        let mut content = vec![0; 100];
+        assert!(is_zero(&content) && is_zero(&[]));
+        for at in [0, 15, 16, 63, 96, 99] {
+            content[at] = 1;
+            assert!(!is_zero(&content), "{at}");
+            content[at] = 0;
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Numbers of versions that exist elsewhere: a service knows of versions that have no disk here.
+//!
+//! ```text
+//! images/galleries/<subscription>/<group>/<gallery>/<definition>/<x.y.z>.reserved
+//! ```
+
+use std::{fs, io, path::PathBuf};
+
+use api::ErrorCode;
+
+use super::{Store, address::Address, drop_empty_parents, version::Version};
+use crate::{
+    error::{Coded, Result},
+    image_file::partial::entries,
+};
+
+const SUFFIX: &str = ".reserved";
+
+impl Store {
+    /// No version gets these numbers from now on. Those of versions that are here are taken anyway.
+    pub fn reserve(&self, definition: &Address, versions: &[Version]) -> Result<()> {
+        let dir = definition.dir(&self.root);
+        let stored = self.versions(definition)?;
+        let is_here =
+            |version: &&Version| stored.iter().any(|image| image.record.version == Some(**version));
+        let versions: Vec<_> = versions.iter().filter(|version| !is_here(version)).collect();
+        let write = || {
+            if !versions.is_empty() {
+                fs::create_dir_all(&dir)?;
+            }
+            versions
+                .iter()
+                .try_for_each(|version| fs::write(self.reserved(definition, **version), ""))
+        };
+        write().code(ErrorCode::InternalError, || format!("write below {}", dir.display()))
+    }
+
+    /// The number is free again.
+    pub fn release(&self, definition: &Address, version: Version) -> Result<()> {
+        let path = self.reserved(definition, version);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => {
+                drop_empty_parents(&path, &self.root);
+                Ok(())
+            }
+        }
+        .code(ErrorCode::InternalError, || format!("remove {}", path.display()))
+    }
+
+    fn reserved(&self, definition: &Address, version: Version) -> PathBuf {
+        definition.dir(&self.root).join(format!("{version}{SUFFIX}"))
+    }
+
+    /// Every number of a definition that is taken, by a version or by a reservation.
+    pub(super) fn numbers(&self, definition: &Address) -> Result<Vec<Version>> {
+        let dir = definition.dir(&self.root);
+        let found =
+            entries(&dir).code(ErrorCode::InternalError, || format!("read {}", dir.display()))?;
+        let reserved = found.iter().filter_map(|path| {
+            path.file_name()?.to_str()?.strip_suffix(SUFFIX)?.parse::<Version>().ok()
+        });
+        let stored = self.versions(definition)?;
+        Ok(stored.iter().filter_map(|image| image.record.version).chain(reserved).collect())
+    }
+}

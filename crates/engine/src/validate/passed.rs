@@ -1,0 +1,98 @@
+//! What has been validated, so that an unchanged build need not do it again.
+//!
+//! ```text
+//! validated/<node>/<key>.json     gone with the node
+//! ```
+
+use std::{fs, io, path::PathBuf, time::Duration};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    build::{Freshness, PlannedStep},
+    layout::Layout,
+    node::{Key, KeyBuilder, Node, NodeStore},
+};
+
+/// Version of how validators are carried out. Raise it when one could now end otherwise.
+const EXECUTOR: &str = "1";
+
+/// All validators passed on a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Passed {
+    created: Timestamp,
+    run_id: String,
+    /// How long each of them took.
+    pub(crate) seconds: Vec<f64>,
+}
+
+/// Names the validation of this very node by these validators, in this order: a node that was made
+/// again is another one. `None` if there is nothing to validate.
+pub(crate) fn key(node: &Node, validators: &[PlannedStep]) -> Option<Key> {
+    if validators.is_empty() {
+        return None;
+    }
+    let mut builder =
+        KeyBuilder::new(node.artifact_key().as_str(), "Validate").field("executor", EXECUTOR);
+    for validator in validators {
+        builder = builder.field("validator", validator.customizer.kind());
+        for (name, value) in validator.customizer.inputs() {
+            builder = builder.field(&name, &value);
+        }
+    }
+    Some(builder.finish())
+}
+
+impl Passed {
+    pub(crate) fn now(run_id: &str, seconds: Vec<f64>) -> Self {
+        Self { created: Timestamp::now(), run_id: run_id.to_owned(), seconds }
+    }
+
+    /// What is known of that validation. An unreadable record counts as none.
+    pub(crate) fn recall(layout: &Layout, node: &Node, key: &Key) -> Option<Self> {
+        serde_json::from_slice(&fs::read(file(layout, node, key)).ok()?).ok()
+    }
+
+    pub(crate) fn remember(&self, layout: &Layout, node: &Node, key: &Key) -> io::Result<()> {
+        let file = file(layout, node, key);
+        fs::create_dir_all(file.parent().unwrap_or(&file))?;
+        let temp = file.with_extension(&self.run_id);
+        fs::write(&temp, serde_json::to_vec(self).map_err(io::Error::other)?)?;
+        fs::rename(temp, file)
+    }
+
+    pub(crate) fn age(&self) -> Duration {
+        Duration::try_from(Timestamp::now().duration_since(self.created)).unwrap_or_default()
+    }
+
+    /// Whether a run need not validate again. A run that was cut off goes on from what it has done
+    /// itself, whatever the freshness.
+    pub(crate) fn counts(&self, freshness: Freshness, run_id: &str) -> bool {
+        self.run_id == run_id || freshness.allows_age(self.age())
+    }
+}
+
+fn file(layout: &Layout, node: &Node, key: &Key) -> PathBuf {
+    layout.validated().join(node.meta.key.as_str()).join(format!("{key}.json"))
+}
+
+/// Removes what was remembered of nodes that are gone.
+pub(crate) fn forget_gone(layout: &Layout, store: &NodeStore) -> io::Result<()> {
+    let entries = match fs::read_dir(layout.validated()) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let key = entry.file_name().to_str().and_then(Key::parse);
+        if key.is_none_or(|key| store.get(&key).is_none()) {
+            match fs::remove_dir_all(entry.path()) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}

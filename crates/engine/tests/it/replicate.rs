@@ -1,0 +1,387 @@
+//! Versions in regions: folders stand for them, the disks and qemu-img are real.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use api::ErrorCode;
+use engine::{
+    config::Config,
+    cx::Cx,
+    distribute::DataDisk,
+    event::{Event, Events},
+    node::Key,
+    replicate::{self, CHUNK_BYTES, Copied, Outcome, Region, Request, status},
+    store::{Labels, Numbering, Origin, Payload, Store, StoredImage, address::Address},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::disks::{MIB, Setting, files, noise, setting};
+
+const DEFINITION: &str =
+    "/subscriptions/S/resourceGroups/Rg/providers/Microsoft.Compute/galleries/gal/images/def";
+const REGIONS: [&str; 3] = ["eastus", "westeurope", "japaneast"];
+
+/// A setting whose data folder gives each region a folder beside it.
+async fn with_regions() -> Setting {
+    let s = setting().await;
+    fs::create_dir_all(s.cx.layout.data()).unwrap();
+    let toml: String = REGIONS
+        .iter()
+        .map(|name| {
+            format!("[[region]]\nname = \"{name}\"\nplace = \"{}\"\n", s.path(name).display())
+        })
+        .collect();
+    fs::write(s.cx.layout.config(), toml).unwrap();
+    s
+}
+
+impl Setting {
+    fn config(&self) -> Config {
+        Config::load(&self.cx.layout).unwrap()
+    }
+
+    fn region(&self, name: &str) -> Region {
+        Region::open(&self.cx.layout, self.config().region(name).unwrap()).unwrap()
+    }
+
+    /// Stores the raw content as a version.
+    async fn version(&self, raw: &Path, number: &str) -> StoredImage {
+        self.version_with(raw, number, Vec::new()).await
+    }
+
+    /// The same with data disks.
+    async fn version_with(&self, raw: &Path, number: &str, data: Vec<DataDisk>) -> StoredImage {
+        let disk = self.path(&format!("{number}.qcow2"));
+        self.qemu_img(&["convert", "-f", "raw", "-O", "qcow2"], &[raw, &disk]).await;
+        let digest = engine::image_file::digest::sha256(&self.cx, &disk, "hash").await.unwrap();
+        let payload = Payload {
+            digest,
+            virtual_size: fs::metadata(raw).unwrap().len(),
+            disk,
+            data,
+            origin: Origin { run_id: Some(format!("run-{number}")), ..Origin::default() },
+            labels: Labels::default(),
+        };
+        let numbering = Numbering::Exact(number.parse().unwrap());
+        let definition = Address::parse(DEFINITION).unwrap();
+        let store = Store::open(&self.cx.layout);
+        store.publish_version(&self.cx, &definition, numbering, payload).await.unwrap()
+    }
+
+    async fn copy(&self, image: &StoredImage, regions: &[&str]) -> Outcome {
+        self.copy_with(&self.cx, image, regions).await.unwrap()
+    }
+
+    async fn copy_with(
+        &self,
+        cx: &Cx,
+        image: &StoredImage,
+        regions: &[&str],
+    ) -> Result<Outcome, engine::error::Error> {
+        let regions: Vec<String> = regions.iter().map(|name| (*name).to_owned()).collect();
+        let request = Request { image, regions: &regions };
+        replicate::replicate(cx, &self.host, &self.config(), request).await
+    }
+
+    async fn states(&self, image: &StoredImage, regions: &[&str]) -> Vec<String> {
+        let regions: Vec<String> = regions.iter().map(|name| (*name).to_owned()).collect();
+        let config = self.config();
+        let states = status::of(&self.cx.layout, &config, &image.record.id, &regions).await;
+        states.iter().map(|state| format!("{} {}", state.name(), state.progress())).collect()
+    }
+
+    /// The pieces in a region, by name.
+    fn pieces(&self, region: &str) -> Vec<PathBuf> {
+        let mut pieces = files(&self.path(region).join("chunks"));
+        pieces.sort();
+        pieces
+    }
+
+    fn manifests(&self, region: &str) -> usize {
+        files(&self.path(region).join("manifests")).len()
+    }
+
+    /// Notes of copies that did not end well.
+    fn notes(&self, region: &str) -> usize {
+        let notes = files(&self.cx.layout.regions().join(region));
+        notes.iter().filter(|path| path.to_string_lossy().contains("open-")).count()
+    }
+}
+
+/// A disk with noise here and there, and a good deal of nothing.
+fn disk(path: &Path, size: u64) -> File {
+    let file =
+        File::options().create(true).truncate(true).read(true).write(true).open(path).unwrap();
+    file.set_len(size).unwrap();
+    file.write_all_at(&noise(6 * MIB, 1), MIB / 2).unwrap();
+    file.write_all_at(&noise(10 * MIB, 2), size / 2).unwrap();
+    // Zeros that are written are no data either.
+    file.write_all_at(&vec![0; 2 << 20], size / 4).unwrap();
+    file.write_all_at(b"the end", size - 7).unwrap();
+    file
+}
+
+fn copied(outcome: &Outcome) -> Vec<Copied> {
+    outcome.regions.iter().map(|(_, copied)| *copied.as_ref().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn three_regions_are_served_by_one_reading() {
+    let s = with_regions().await;
+    let raw = s.path("raw");
+    // No whole number of pieces.
+    disk(&raw, 64 * MIB + 512);
+    let image = s.version(&raw, "1.0.0").await;
+    assert_eq!(s.states(&image, &REGIONS).await, ["Unknown 0"; 3]);
+
+    let outcome = s.copy(&image, &REGIONS).await;
+    let stored = fs::metadata(image.disk()).unwrap().len();
+    assert!(outcome.read_bytes >= 16 * MIB, "{outcome:?}");
+    assert!(outcome.read_bytes <= stored, "each byte once at most: {outcome:?}, {stored}");
+    let each = copied(&outcome);
+    assert_eq!(each, [each[0]; 3]);
+    assert_eq!(each[0].chunks, each[0].moved_chunks);
+    assert!(each[0].chunks <= 16 * MIB / CHUNK_BYTES + 4, "zeros are not stored: {each:?}");
+    for region in REGIONS {
+        assert_eq!(s.pieces(region), s.pieces(REGIONS[0]));
+        assert_eq!((s.manifests(region), s.notes(region)), (1, 0));
+    }
+    assert_eq!(s.states(&image, &REGIONS).await, ["Completed 100"; 3]);
+
+    let again = s.copy(&image, &REGIONS).await;
+    assert_eq!(again.read_bytes, 0, "nothing is read for what is there");
+    assert!(copied(&again).iter().all(|copied| copied.moved_bytes == 0));
+
+    let other = s.version(&raw, "1.0.1").await;
+    let alone = s.copy(&other, &REGIONS[..1]).await;
+    assert_eq!(alone.read_bytes, outcome.read_bytes, "as much for one region as for three");
+    assert_eq!(copied(&alone)[0].moved_chunks, 0);
+}
+
+#[tokio::test]
+async fn the_next_version_moves_what_changed() {
+    let s = with_regions().await;
+    let raw = s.path("raw");
+    let file = disk(&raw, 64 * MIB);
+    let first = copied(&s.copy(&s.version(&raw, "1.0.0").await, &REGIONS[..1]).await)[0];
+    // Two files of 160 KiB, 2 % of 16 MiB: one in the data, one where there was nothing.
+    file.write_all_at(&noise(160 << 10, 7), 3 * MIB + 4096).unwrap();
+    file.write_all_at(&noise(160 << 10, 8), 20 * MIB + 4096).unwrap();
+    let second = copied(&s.copy(&s.version(&raw, "1.0.1").await, &REGIONS[..1]).await)[0];
+    assert!(second.moved_bytes * 10 <= first.moved_bytes, "{first:?} {second:?}");
+    assert!(second.moved_bytes >= 320 << 10, "{second:?}");
+}
+
+#[tokio::test]
+async fn a_version_comes_back_as_it_was() {
+    let s = with_regions().await;
+    let raw = s.path("raw");
+    disk(&raw, 64 * MIB + 512);
+    let image = s.version(&raw, "1.0.0").await;
+    s.copy(&image, &REGIONS[..2]).await;
+    let store = Store::open(&s.cx.layout);
+    store.remove(&image.record.id).unwrap();
+    let id = format!("{DEFINITION}/versions/latest");
+    let find = async |region: &str| {
+        let place = s.config().region(region).unwrap().clone();
+        replicate::of_id(&s.cx.layout, &place, &id).await.unwrap()
+    };
+    assert!(find("japaneast").await.is_none());
+
+    // A piece with another's content, and one that is gone.
+    let pieces = s.pieces("eastus");
+    let at = |n: usize| s.path("eastus").join("chunks").join(pieces[n].strip_prefix("/").unwrap());
+    let kept = fs::read(at(0)).unwrap();
+    fs::write(at(0), fs::read(at(1)).unwrap()).unwrap();
+    let replica = find("eastus").await.unwrap();
+    let error = replicate::pull(&s.cx, &s.host, &replica).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::SourceUnavailable);
+    assert!(error.message.contains("another content"), "{}", error.message);
+    fs::write(at(0), kept).unwrap();
+    fs::remove_file(at(1)).unwrap();
+    let error = replicate::pull(&s.cx, &s.host, &replica).await.unwrap_err();
+    assert!(error.message.starts_with("region eastus: "), "{}", error.message);
+    assert!(store.list().unwrap().is_empty() && s.unfinished().is_empty());
+
+    let back = replicate::pull(&s.cx, &s.host, &find("westeurope").await.unwrap()).await.unwrap();
+    assert_eq!(back.record.id, image.record.id);
+    assert_eq!(back.record.origin, image.record.origin);
+    let compare = ["compare", "-f", "raw", "-F", "qcow2"];
+    let said = s.qemu_img(&compare, &[&raw, &back.disk()]).await;
+    assert!(said.contains("identical"), "{said}");
+    assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
+    store.version_source(&s.cx, &id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_is_copied_and_comes_back_with_its_data_disks() {
+    let s = with_regions().await;
+    let (raw, data) = (s.path("raw"), s.path("data.raw"));
+    disk(&raw, 64 * MIB);
+    disk(&data, 32 * MIB).write_all_at(&noise(2 * MIB, 7), 4 * MIB).unwrap();
+    let made = s.path("data.qcow2");
+    s.qemu_img(&["convert", "-f", "raw", "-O", "qcow2"], &[&data, &made]).await;
+    let sha256 = engine::image_file::digest::sha256(&s.cx, &made, "hash").await.unwrap();
+    let disks = vec![DataDisk { disk: made, sha256, virtual_size: 32 * MIB }];
+    let image = s.version_with(&raw, "1.0.0", disks).await;
+    let first = copied(&s.copy(&image, &REGIONS[..1]).await)[0];
+    // The noise that both disks have is stored once.
+    assert!(first.moved_chunks < first.chunks, "{first:?}");
+    assert_eq!(copied(&s.copy(&image, &REGIONS[..1]).await)[0].moved_chunks, 0, "it is there");
+
+    let store = Store::open(&s.cx.layout);
+    store.remove(&image.record.id).unwrap();
+    let place = s.config().region(REGIONS[0]).unwrap().clone();
+    let replica = replicate::of_id(&s.cx.layout, &place, &image.record.id).await.unwrap().unwrap();
+    let back = replicate::pull(&s.cx, &s.host, &replica).await.unwrap();
+    let compare = ["compare", "-f", "raw", "-F", "qcow2"];
+    for (content, disk) in [(&raw, back.disk()), (&data, back.data()[0].disk.clone())] {
+        let said = s.qemu_img(&compare, &[content, &disk]).await;
+        assert!(said.contains("identical"), "{said}");
+    }
+    assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
+    store.version_source(&s.cx, &image.record.id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_region_that_fails_does_not_stop_the_others_and_is_served_later() {
+    let s = with_regions().await;
+    let (raw, mount) = (s.path("raw"), s.path("mount"));
+    disk(&raw, 32 * MIB);
+    let image = s.version(&raw, "1.0.0").await;
+    // A disk that is not mounted: the folder above the place is not there.
+    let toml = fs::read_to_string(s.cx.layout.config()).unwrap();
+    let missing = mount.join("japaneast").display().to_string();
+    let toml = toml.replace(&s.path("japaneast").display().to_string(), &missing);
+    fs::write(s.cx.layout.config(), toml).unwrap();
+
+    let outcome = s.copy(&image, &REGIONS).await;
+    let failed: Vec<_> = outcome.regions.iter().filter(|(_, result)| result.is_err()).collect();
+    assert_eq!(failed.len(), 1);
+    let error = failed[0].1.as_ref().unwrap_err();
+    assert!(error.message.contains("region japaneast"), "{}", error.message);
+    assert!(!mount.exists());
+    let states = s.states(&image, &REGIONS).await;
+    assert_eq!(states, ["Completed 100", "Completed 100", "Failed 0"]);
+
+    fs::create_dir(&mount).unwrap();
+    let again = s.copy(&image, &REGIONS).await;
+    let moved: Vec<_> = copied(&again).iter().map(|copied| copied.moved_chunks > 0).collect();
+    assert_eq!(moved, [false, false, true]);
+    assert_eq!(s.states(&image, &REGIONS).await, ["Completed 100"; 3]);
+}
+
+/// A copy that is cut off as soon as it is under way.
+async fn cut_off(s: &Setting, image: &StoredImage, region: &str) {
+    let (events, mut told) = Events::channel();
+    let cx = Cx::new(s.cx.layout.clone(), events, CancellationToken::new());
+    let cancel = cx.cancel.clone();
+    let canceling = async {
+        while let Some(event) = told.recv().await {
+            if matches!(event, Event::Progress { .. }) {
+                cancel.cancel();
+                return;
+            }
+        }
+    };
+    let names = [region];
+    let (result, ()) = tokio::join!(s.copy_with(&cx, image, &names), canceling);
+    assert_eq!(result.unwrap_err().code, ErrorCode::Canceled);
+}
+
+#[tokio::test]
+async fn a_copy_that_was_cut_off_is_no_version_and_is_taken_up_again() {
+    let s = with_regions().await;
+    let (raw, other) = (s.path("raw"), s.path("other"));
+    disk(&raw, 64 * MIB);
+    let image = s.version(&raw, "1.0.0").await;
+    cut_off(&s, &image, "eastus").await;
+    let left = s.pieces("eastus").len();
+    assert!(left > 0 && s.manifests("eastus") == 0 && s.notes("eastus") == 1);
+    assert_eq!(s.states(&image, &["eastus"]).await, ["Failed 0"]);
+
+    // Another that was cut off, and that nobody takes up.
+    let file = disk(&other, 64 * MIB);
+    file.write_all_at(&noise(20 * MIB, 9), 0).unwrap();
+    cut_off(&s, &s.version(&other, "2.0.0").await, "eastus").await;
+
+    let outcome = copied(&s.copy(&image, &["eastus"]).await)[0];
+    assert!(outcome.moved_chunks < outcome.chunks, "it goes on from there: {outcome:?}");
+    assert_eq!((s.manifests("eastus"), s.notes("eastus")), (1, 0));
+    assert_eq!(s.pieces("eastus").len() as u64, outcome.chunks, "what belongs to none is gone");
+}
+
+#[tokio::test]
+async fn nothing_is_swept_while_somebody_copies() {
+    let s = with_regions().await;
+    let raw = s.path("raw");
+    disk(&raw, 64 * MIB);
+    let image = s.version(&raw, "1.0.0").await;
+    let (events, mut told) = Events::channel();
+    let cx = Cx::new(s.cx.layout.clone(), events, CancellationToken::new());
+    let sweeping = async {
+        while let Some(event) = told.recv().await {
+            if matches!(event, Event::Progress { .. }) {
+                return replicate::sweep(&s.region("eastus")).await.unwrap();
+            }
+        }
+        panic!("the copy told nothing");
+    };
+    let names = ["eastus"];
+    let (outcome, swept) = tokio::join!(s.copy_with(&cx, &image, &names), sweeping);
+    assert_eq!(swept, None);
+    let chunks = copied(&outcome.unwrap())[0].chunks;
+    let swept = replicate::sweep(&s.region("eastus")).await.unwrap().unwrap();
+    assert_eq!((swept.manifests, swept.chunks as u64, swept.removed_chunks), (1, chunks, 0));
+}
+
+#[tokio::test]
+async fn a_removed_version_takes_along_what_only_it_needs() {
+    let s = with_regions().await;
+    let raw = s.path("raw");
+    let file = disk(&raw, 64 * MIB);
+    let first = s.version(&raw, "1.0.0").await;
+    s.copy(&first, &REGIONS[..2]).await;
+    let before = s.pieces("eastus");
+    file.write_all_at(&noise(MIB, 7), 3 * MIB).unwrap();
+    let second = s.version(&raw, "1.0.1").await;
+    s.copy(&second, &REGIONS[..2]).await;
+    // A file that a killed writer left.
+    let torn = s.path("eastus").join("chunks").join("00");
+    fs::create_dir_all(&torn).unwrap();
+    fs::write(torn.join("x.zst#1"), "torn").unwrap();
+
+    let had = replicate::forget(&s.cx.layout, &s.config(), &second.record.id).await.unwrap();
+    assert_eq!(had, REGIONS[..2]);
+    assert_eq!(s.pieces("eastus"), before, "the first version's pieces, and no others");
+    assert_eq!(s.manifests("eastus"), 1);
+    Store::open(&s.cx.layout).remove(&first.record.id).unwrap();
+    let place = s.config().region("eastus").unwrap().clone();
+    let replica = replicate::of_id(&s.cx.layout, &place, &first.record.id).await.unwrap().unwrap();
+    replicate::pull(&s.cx, &s.host, &replica).await.unwrap();
+
+    replicate::forget(&s.cx.layout, &s.config(), &first.record.id).await.unwrap();
+    for region in &REGIONS[..2] {
+        assert!(s.pieces(region).is_empty() && s.manifests(region) == 0);
+    }
+    let nowhere = replicate::forget(&s.cx.layout, &s.config(), &first.record.id).await.unwrap();
+    assert!(nowhere.is_empty());
+}
+
+#[tokio::test]
+async fn a_region_keeps_the_version_it_has_under_a_number() {
+    let s = with_regions().await;
+    let raw = s.path("raw");
+    let file = disk(&raw, 16 * MIB);
+    let image = s.version(&raw, "1.0.0").await;
+    s.copy(&image, &["eastus"]).await;
+    Store::open(&s.cx.layout).remove(&image.record.id).unwrap();
+    file.write_all_at(b"other", 0).unwrap();
+    let outcome = s.copy(&s.version(&raw, "1.0.0").await, &["eastus"]).await;
+    let error = outcome.regions[0].1.as_ref().unwrap_err();
+    assert_eq!(error.code, ErrorCode::VersionConflict);
+    assert!(Key::parse(&image.record.digest).is_some());
+}

@@ -1,0 +1,232 @@
+//! The files that blobs are kept in.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use engine::layout::Layout;
+
+use super::{Blob, Entry, is_account, is_blob, is_container, root};
+
+/// What is not finished yet. No container can be called so.
+const PARTIAL: &str = ".partial";
+
+/// The file of a blob.
+///
+/// # Errors
+/// A name that cannot be part of a path.
+fn path(layout: &Layout, blob: &Blob) -> io::Result<PathBuf> {
+    let is_good = is_account(&blob.account) && is_container(&blob.container) && is_blob(&blob.name);
+    if !is_good {
+        let text = format!("{blob:?} cannot name a blob");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok(root(layout).join(&blob.account).join(&blob.container).join(&blob.name))
+}
+
+/// Makes a blob of a file, which stays: by a link where the file system allows it, else by a copy. One
+/// of that name is replaced.
+pub(crate) async fn put(layout: &Layout, blob: &Blob, from: &Path) -> io::Result<()> {
+    let (to, from, root) = (path(layout, blob)?, from.to_owned(), root(layout));
+    blocking(move || {
+        let partial = root.join(PARTIAL).join(uuid::Uuid::now_v7().to_string());
+        fs::create_dir_all(root.join(PARTIAL))?;
+        if fs::hard_link(&from, &partial).is_err() {
+            fs::copy(&from, &partial)?;
+            File::open(&partial)?.sync_all()?;
+        }
+        finish(&partial, &to).inspect_err(|_| drop(fs::remove_file(&partial)))
+    })
+    .await
+}
+
+/// Makes a blob of a file, which is no more afterwards. One that is gone already, while the blob is
+/// there, was taken before.
+pub(crate) async fn take(layout: &Layout, blob: &Blob, from: &Path) -> io::Result<()> {
+    let to = path(layout, blob)?;
+    if !from.try_exists()? && to.try_exists()? {
+        return Ok(());
+    }
+    put(layout, blob, from).await?;
+    let from = from.to_owned();
+    blocking(move || fs::remove_file(from)).await
+}
+
+fn finish(partial: &Path, to: &Path) -> io::Result<()> {
+    let folder = to.parent().unwrap_or(to);
+    fs::create_dir_all(folder)?;
+    // Two links to one file: renaming one onto the other does nothing and leaves both.
+    fs::rename(partial, to)?;
+    match fs::remove_file(partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    File::open(folder)?.sync_all()
+}
+
+/// Removes an account with everything in it; there may be nothing.
+pub(crate) async fn remove_account(layout: &Layout, account: &str) -> io::Result<()> {
+    if !is_account(account) {
+        return Ok(());
+    }
+    let folder = root(layout).join(account);
+    blocking(move || remove_tree(&folder)).await
+}
+
+/// Removes what an earlier process did not finish.
+pub(crate) async fn remove_unfinished(layout: &Layout) -> io::Result<()> {
+    let folder = root(layout).join(PARTIAL);
+    blocking(move || remove_tree(&folder)).await
+}
+
+/// The containers that have files.
+pub(super) async fn containers(layout: &Layout, account: &str) -> io::Result<Vec<String>> {
+    let folder = root(layout).join(account);
+    blocking(move || {
+        let mut names = Vec::new();
+        for entry in entries(&folder)? {
+            let name = entry.file_name().into_string().unwrap_or_default();
+            if is_container(&name) && entry.file_type()?.is_dir() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    })
+    .await
+}
+
+/// The blobs of a container, in the order of names; `None` if there is no such container.
+pub(super) async fn list(
+    layout: &Layout,
+    account: &str,
+    container: &str,
+) -> io::Result<Option<Vec<Entry>>> {
+    let folder = root(layout).join(account).join(container);
+    blocking(move || {
+        if !folder.is_dir() {
+            return Ok(None);
+        }
+        let mut found = Vec::new();
+        walk(&folder, "", &mut found)?;
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(Some(found))
+    })
+    .await
+}
+
+/// One blob. The names have been checked.
+pub(super) async fn find(
+    layout: &Layout,
+    account: &str,
+    container: &str,
+    name: &str,
+) -> io::Result<Option<Entry>> {
+    let (path, name) = (root(layout).join(account).join(container).join(name), name.to_owned());
+    blocking(move || entry(path, name)).await
+}
+
+/// A file as a blob; a folder or a link is none.
+pub(super) fn entry(path: PathBuf, name: String) -> io::Result<Option<Entry>> {
+    match fs::symlink_metadata(&path) {
+        Ok(meta) if meta.is_file() => {
+            Ok(Some(Entry { name, bytes: meta.len(), modified: meta.modified()?, path }))
+        }
+        Ok(_) => Ok(None),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+fn walk(folder: &Path, prefix: &str, found: &mut Vec<Entry>) -> io::Result<()> {
+    for item in entries(folder)? {
+        let Ok(own) = item.file_name().into_string() else { continue };
+        let name = format!("{prefix}{own}");
+        if item.file_type()?.is_dir() {
+            walk(&item.path(), &format!("{name}/"), found)?;
+        } else {
+            found.extend(entry(item.path(), name)?);
+        }
+    }
+    Ok(())
+}
+
+/// What is in a folder; nothing, if it is not there.
+pub(super) fn entries(folder: &Path) -> io::Result<Vec<fs::DirEntry>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove_tree(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blob(name: &str) -> Blob {
+        Blob { account: "acc".into(), container: "shell".into(), name: name.into() }
+    }
+
+    #[tokio::test]
+    async fn blobs_are_put_replaced_listed_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
+        let from = dir.path().join("from");
+        fs::write(&from, "one").unwrap();
+        for name in ["b/x.sh", "a.sh", "b/x.sh"] {
+            put(&layout, &blob(name), &from).await.unwrap();
+        }
+        let all = list(&layout, "acc", "shell").await.unwrap().unwrap();
+        let names: Vec<_> = all.iter().map(|entry| (entry.name.as_str(), entry.bytes)).collect();
+        assert_eq!(names, [("a.sh", 3), ("b/x.sh", 3)]);
+        assert_eq!(containers(&layout, "acc").await.unwrap(), ["shell"]);
+        assert_eq!(fs::read_dir(root(&layout).join(PARTIAL)).unwrap().count(), 0);
+        assert!(find(&layout, "acc", "shell", "b").await.unwrap().is_none(), "a folder");
+        assert!(find(&layout, "acc", "shell", "a.sh/x").await.unwrap().is_none());
+        assert!(list(&layout, "acc", "none").await.unwrap().is_none());
+
+        take(&layout, &blob("c.sh"), &from).await.unwrap();
+        assert!(!from.exists());
+        take(&layout, &blob("c.sh"), &from).await.unwrap();
+        assert!(take(&layout, &blob("d.sh"), &from).await.is_err());
+        remove_account(&layout, "acc").await.unwrap();
+        remove_account(&layout, "acc").await.unwrap();
+        assert!(list(&layout, "acc", "shell").await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_elsewhere_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
+        let from = dir.path().join("from");
+        fs::write(&from, "one").unwrap();
+        let bad = [
+            blob("../x"),
+            Blob { container: "..".into(), ..blob("x") },
+            Blob { account: "../..".into(), ..blob("x") },
+        ];
+        for blob in bad {
+            let error = put(&layout, &blob, &from).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{blob:?}");
+        }
+        remove_account(&layout, "..").await.unwrap();
+        assert!(from.exists());
+    }
+}

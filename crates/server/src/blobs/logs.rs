@@ -1,0 +1,86 @@
+//! The container `packerlogs`: `<run id>/customization.log` and what other logs a run has.
+
+use std::{io, path::PathBuf};
+
+use super::{Entry, Error, files};
+use crate::{
+    App, live,
+    store::{Resource, Run},
+};
+
+/// The container, as Azure calls it.
+pub(crate) const LOGS: &str = "packerlogs";
+/// So many runs of a template are looked at; older ones are found by name.
+const MOST: u32 = 1000;
+
+/// Whether a file of a run's folder is a log for its readers: `customization.log`, `validation.log`.
+pub(crate) fn is_log(name: &str) -> bool {
+    name.strip_suffix(".log")
+        .is_some_and(|stem| !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_lowercase()))
+}
+
+/// The logs of a run, by the names of their files.
+pub(crate) async fn logs_of_run(app: &App, run_id: &str) -> io::Result<Vec<Entry>> {
+    let folder = live::folder(&app.settings().layout, run_id);
+    files::blocking(move || logs_in(folder)).await
+}
+
+fn logs_in(folder: PathBuf) -> io::Result<Vec<Entry>> {
+    let mut logs = Vec::new();
+    for item in files::entries(&folder)? {
+        let name = item.file_name().into_string().unwrap_or_default();
+        if is_log(&name) {
+            logs.extend(files::entry(item.path(), name)?);
+        }
+    }
+    logs.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(logs)
+}
+
+/// The logs of a template's runs.
+pub(super) async fn of_template(app: &App, template: &Resource) -> Result<Vec<Entry>, Error> {
+    let mut all = Vec::new();
+    for run in app.store().runs_of(&template.key(), MOST).await? {
+        if is_of(template, &run) {
+            let logs = logs_of_run(app, &run.id).await?.into_iter();
+            all.extend(logs.map(|log| Entry { name: format!("{}/{}", run.id, log.name), ..log }));
+        }
+    }
+    all.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(all)
+}
+
+/// One of them.
+pub(super) async fn find(
+    app: &App,
+    template: &Resource,
+    blob: &str,
+) -> Result<Option<Entry>, Error> {
+    let Some((run, file)) = blob.split_once('/').filter(|(_, file)| is_log(file)) else {
+        return Ok(None);
+    };
+    let found = app.store().run(run).await?.filter(|found| is_of(template, found));
+    let Some(found) = found else { return Ok(None) };
+    // Named by the row, never by the caller.
+    let path = live::folder(&app.settings().layout, &found.id).join(file);
+    let name = blob.to_owned();
+    Ok(files::blocking(move || files::entry(path, name)).await?)
+}
+
+/// A run of an earlier template of the same name is none of this one's.
+fn is_of(template: &Resource, run: &Run) -> bool {
+    run.template == template.key() && run.queued >= template.created
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_log;
+
+    #[test]
+    fn only_logs_are_logs() {
+        assert!(is_log("customization.log") && is_log("validation.log"));
+        for other in ["events.jsonl", ".log", "../x.log", "a/b.log", "X.log", "log"] {
+            assert!(!is_log(other), "{other}");
+        }
+    }
+}

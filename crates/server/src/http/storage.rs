@@ -1,0 +1,136 @@
+//! Blobs, in the dialect that storage clients speak: path-style addresses, XML lists, ranges.
+//!
+//! ```text
+//! GET  /storage/{account}?comp=list                              containers
+//! GET  /storage/{account}/{container}?restype=container&comp=list    blobs
+//! GET  /storage/{account}/{container}?restype=container              whether it is there
+//! GET  /storage/{account}/{container}/{blob}                     the content, all of it or a range
+//! ```
+//!
+//! HEAD too. Blobs are only read here. The bearer tokens are those of the resource manager, or ones
+//! for `https://storage.azure.com`; keys and shared access signatures are not taken.
+
+mod blob;
+mod error;
+mod list;
+
+use axum::{body::Body, extract::Request, response::Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use jiff::Timestamp;
+
+use super::{Site, arm::caller, query, reply};
+use crate::{
+    auth::Audience,
+    blobs::{self, Account},
+};
+use error::Refusal;
+
+/// The version of the protocol that answers are written in, unless the client names its own.
+const VERSION: &str = "2021-12-02";
+
+/// What of a request matters.
+struct Asked {
+    method: Method,
+    headers: HeaderMap,
+    query: std::collections::BTreeMap<String, String>,
+    base_url: String,
+}
+
+impl Asked {
+    fn parameter(&self, name: &str) -> &str {
+        self.query.get(name).map(String::as_str).unwrap_or_default()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Answers what is asked of `/storage/…`; `path` is what follows.
+pub(super) async fn answer(site: &Site, request: Request, path: &[String]) -> Response {
+    let asked = Asked {
+        method: request.method().clone(),
+        headers: request.headers().clone(),
+        query: query::parse(request.uri().query().unwrap_or_default()),
+        base_url: site.base_url(&request),
+    };
+    let token = asked.headers.get(header::AUTHORIZATION);
+    let mut response = match caller(site, token, &asked.base_url, Audience::Storage).await {
+        Ok(_) => route(site, &asked, path).await.unwrap_or_else(Refusal::into_response),
+        Err(denied) => *denied,
+    };
+    let version = asked.header("x-ms-version").filter(|version| version.len() == 10);
+    reply::set(&mut response, "x-ms-version", version.unwrap_or(VERSION));
+    response
+}
+
+async fn route(site: &Site, asked: &Asked, path: &[String]) -> Result<Response, Refusal> {
+    if !matches!(asked.method, Method::GET | Method::HEAD) {
+        return Err(Refusal::read_only());
+    }
+    let (name, path) = path.split_first().ok_or_else(Refusal::resource_not_found)?;
+    let account = Account::open(site.app(), name).await?;
+    let account = account.ok_or_else(|| Refusal::no_account(name))?;
+    let comp = asked.parameter("comp").to_lowercase();
+    let restype = asked.parameter("restype").to_lowercase();
+    match (path, restype.as_str(), comp.as_str()) {
+        ([], "", "list") => list::containers(site.app(), asked, &account).await,
+        ([container], "container", "list") => {
+            list::blobs(site.app(), asked, &account, container).await
+        }
+        ([container], "container", "") => container_there(site, &account, container).await,
+        ([_] | [], ..) => Err(Refusal::unknown_query(asked)),
+        ([container, blob @ ..], _, "") => {
+            blob::answer(site.app(), asked, &account, container, &blob.join("/")).await
+        }
+        _ => Err(Refusal::unknown_query(asked)),
+    }
+}
+
+async fn container_there(
+    site: &Site,
+    account: &Account,
+    container: &str,
+) -> Result<Response, Refusal> {
+    let found = account.list(site.app(), container).await?.ok_or_else(Refusal::no_container)?;
+    let newest = found.iter().map(blobs::Entry::time).max().unwrap_or(Timestamp::UNIX_EPOCH);
+    let mut response = Response::new(Body::empty());
+    for (name, value) in [
+        ("last-modified", http_date(newest)),
+        ("etag", container_etag(newest)),
+        ("x-ms-lease-status", "unlocked".to_owned()),
+        ("x-ms-lease-state", "available".to_owned()),
+    ] {
+        put(&mut response, name, &value);
+    }
+    Ok(response)
+}
+
+fn container_etag(newest: Timestamp) -> String {
+    format!("\"0x{:X}\"", newest.as_nanosecond())
+}
+
+/// RFC 9110's form of a time.
+fn http_date(time: Timestamp) -> String {
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+fn xml(text: String) -> Response {
+    let mut response = Response::new(Body::from(text));
+    let kind = HeaderValue::from_static("application/xml");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+fn put(response: &mut Response, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        response.headers_mut().insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// The status of an answer without content.
+fn bare(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,141 @@
+//! Schedules at work: the runs that begin because their time has come.
+//!
+//! A run that is due begins once, in one commit with the schedule's next time. Times that passed while
+//! the service did not run are one run, at its start. One that comes due while the template has a run,
+//! or cannot have any, is left out, and told.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{
+    SCHEDULES_KIND, run,
+    schedules::{Plan, tell},
+    template_key, watch,
+};
+use crate::{
+    App,
+    operation::state::{self, Event, State},
+    store::{self, Cause, Resource, ResourceKey, Run, Write},
+    trigger::cron::Schedule,
+};
+
+/// How often a schedule is looked at again at once when a request was faster.
+const ATTEMPTS: usize = 8;
+
+/// Begins the runs that are due. Returns when the next one is.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn look_at_schedules(
+    app: &App,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, store::Error> {
+    let mut first: Option<Timestamp> = None;
+    for row in watch::all(app, SCHEDULES_KIND).await? {
+        let mut next = Plan::of(&row).map(|plan| plan.next);
+        if next.is_some_and(|next| next <= now) {
+            next = act(app, &row.key(), now).await?;
+        }
+        first = first.into_iter().chain(next).min();
+    }
+    Ok(first)
+}
+
+async fn act(
+    app: &App,
+    key: &ResourceKey,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, store::Error> {
+    for _ in 0..ATTEMPTS {
+        match attempt(app, key, now).await {
+            Err(store::Error::Stale { .. }) => {}
+            result => return result,
+        }
+    }
+    Ok(None)
+}
+
+/// Acts upon a schedule that is due, as it is now. Returns its next time.
+async fn attempt(
+    app: &App,
+    key: &ResourceKey,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, store::Error> {
+    // In this order: a run changes its template too, so that the template's revision guards it.
+    let Some(template) = app.store().resource(&template_key(key)).await? else { return Ok(None) };
+    let Some(mut row) = app.store().resource(key).await? else { return Ok(None) };
+    let Some(plan) = Plan::of(&row).filter(|plan| plan.next <= now) else {
+        return Ok(Plan::of(&row).map(|plan| plan.next));
+    };
+    let latest = super::latest_run(app, &template).await?;
+    let state = State::of(&template, latest.as_ref());
+    // It is settled in a moment, which wakes us.
+    if matches!(state.template, state::Template::Creating | state::Template::Updating) {
+        return Ok(None);
+    }
+    // Of the times that were missed, the last one counts.
+    let parsed = Schedule::parse(&plan.tag, now).map(|schedule| {
+        let due = schedule.until(now).unwrap_or(plan.next).max(plan.next);
+        (due, schedule.after(now))
+    });
+    let (due, next) = match parsed {
+        Ok((due, Some(next))) => (due, next),
+        Ok((_, None)) => return stop(app, row, "it does not come again", now).await,
+        Err(text) => return stop(app, row, &text, now).await,
+    };
+    let begun = match state::next(state, Event::Run) {
+        Ok(_) => run::by_itself(&template, Cause::Schedule { due }).map_err(|e| e.message),
+        Err(illegal) => Err(why_not(latest.as_ref(), &illegal)),
+    };
+    Plan { next, ..plan }.put_into(&mut row, now);
+    let mut writes = Vec::new();
+    match begun {
+        Ok((operation, run)) => {
+            row.body["properties"]["lastRun"] =
+                json!({ "due": due.to_string(), "time": now.to_string(), "runId": run.id });
+            tell(&mut row, "Healthy", &began(&run, plan.next, due), now);
+            writes.push(Write::Replace(run::with_run(template, &run)));
+            writes.extend([Write::Operation(operation), Write::InsertRun(run)]);
+        }
+        Err(why) => {
+            let text = format!("The run that was due at {due} was left out: {why}");
+            tracing::warn!(schedule = %row.id, "{text}");
+            tell(&mut row, "Skipped", &text, now);
+        }
+    }
+    writes.push(Write::Replace(row));
+    app.store().commit(writes).await?;
+    app.wake_worker();
+    Ok(Some(next))
+}
+
+fn began(run: &Run, first: Timestamp, due: Timestamp) -> String {
+    let missed = match first < due {
+        true => format!(" Times from {first} on were missed and are not made up for."),
+        false => String::new(),
+    };
+    format!("Schedule is active. Run {} has begun, which was due at {due}.{missed}", run.id)
+}
+
+fn why_not(latest: Option<&Run>, illegal: &state::Illegal) -> String {
+    match latest.filter(|run| run.ended.is_none()) {
+        Some(run) => format!("run {} was still active.", run.id),
+        None => format!("{illegal}."),
+    }
+}
+
+/// A schedule that cannot be followed any more, as when a time zone is gone from this machine. Its time
+/// stays, so that it goes on when it can.
+async fn stop(
+    app: &App,
+    mut row: Resource,
+    why: &str,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, store::Error> {
+    let old = &row.body["properties"]["status"];
+    if old["code"] != "BadSchedule" || old["message"] != json!(why) {
+        tell(&mut row, "BadSchedule", why, now);
+        app.store().commit(vec![Write::Replace(row)]).await?;
+    }
+    Ok(None)
+}

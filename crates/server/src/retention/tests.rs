@@ -1,0 +1,151 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::{
+    Settings,
+    store::{Resource, Run, RunState, Store, Write},
+};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const TEMPLATE: &str =
+    "/subscriptions/s/resourceGroups/g/providers/Microsoft.VirtualMachineImages/imageTemplates/t";
+
+struct Bench {
+    app: App,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            layout: Layout::new(dir.path().join("cache"), dir.path().join("data")),
+            dir: dir.path().to_owned(),
+            regions: vec!["lab1".to_owned()],
+            tenant: "t".to_owned(),
+            subscription: "s".to_owned(),
+        };
+        let store = Store::open(&format!("sqlite://{}/t.db", dir.path().display())).await.unwrap();
+        Self { app: App::new(settings, store, CancellationToken::new()), _dir: dir }
+    }
+
+    async fn insert(&self, id: &str, kind: &str, hidden: Value, created: Timestamp) -> Resource {
+        let resource = Resource {
+            id: id.to_owned(),
+            subscription: "s".to_owned(),
+            group: "g".to_owned(),
+            kind: kind.to_owned(),
+            name: id.rsplit('/').next().unwrap().to_owned(),
+            revision: 0,
+            created,
+            changed: created,
+            body: json!({}),
+            hidden,
+        };
+        self.app.store().commit(vec![Write::Insert(resource.clone())]).await.unwrap();
+        resource
+    }
+
+    async fn run(&self, queued: Timestamp, ended: Option<Timestamp>) -> String {
+        let run = Run {
+            id: engine::new_run_id(),
+            template: ResourceKey::of(TEMPLATE),
+            subscription: "s".to_owned(),
+            operation: "o".to_owned(),
+            state: if ended.is_some() { RunState::Failed } else { RunState::Running },
+            sub_state: String::new(),
+            message: String::new(),
+            queued,
+            ended,
+            epoch: 1,
+            vcpus: 1,
+            memory_mib: 1,
+            cause: crate::store::Cause::Manual,
+            optimization: None,
+            input: json!({}),
+        };
+        let folder = live::folder(&self.app.settings().layout, &run.id);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(engine::step::CUSTOMIZATION_LOG), "log").unwrap();
+        self.app.store().commit(vec![Write::InsertRun(run.clone())]).await.unwrap();
+        run.id
+    }
+
+    async fn is_there(&self, run: &str) -> bool {
+        let file = live::folder(&self.app.settings().layout, run)
+            .join(engine::step::CUSTOMIZATION_LOG)
+            .exists();
+        let row = self.app.store().run(run).await.unwrap().is_some();
+        assert_eq!(file, row, "a row without its folder, or the other way round");
+        row
+    }
+}
+
+fn at(days: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + days * 86_400).unwrap()
+}
+
+#[tokio::test]
+async fn logs_outlive_their_template_for_the_time_that_was_asked_for() {
+    let bench = Bench::new().await;
+    let template = bench
+        .insert(TEMPLATE, "microsoft.virtualmachineimages/imagetemplates", json!({}), at(0))
+        .await;
+    let run = bench.run(at(1), Some(at(1))).await;
+    sweep(&bench.app, DAY, at(100)).await.unwrap();
+    assert!(bench.is_there(&run).await, "the template lives");
+
+    let gone = Write::Remove(template.key(), 1);
+    bench.app.store().commit(vec![gone]).await.unwrap();
+    let active = bench.run(at(1), None).await;
+    sweep(&bench.app, DAY * 30, at(100)).await.unwrap();
+    sweep(&bench.app, DAY * 30, at(129)).await.unwrap();
+    assert!(bench.is_there(&run).await, "29 days after");
+    // A new template of that name does not have the old one's runs.
+    bench
+        .insert(TEMPLATE, "microsoft.virtualmachineimages/imagetemplates", json!({}), at(110))
+        .await;
+    sweep(&bench.app, DAY * 30, at(130)).await.unwrap();
+    assert!(!bench.is_there(&run).await, "30 days after");
+    sweep(&bench.app, Duration::ZERO, at(999)).await.unwrap();
+    assert!(bench.is_there(&active).await, "it is not over");
+}
+
+#[tokio::test]
+async fn a_template_that_lives_keeps_its_latest_runs() {
+    let bench = Bench::new().await;
+    bench.insert(TEMPLATE, "microsoft.virtualmachineimages/imagetemplates", json!({}), at(0)).await;
+    let mut runs = Vec::new();
+    for day in 1..=i64::try_from(LATEST).unwrap() + 2 {
+        runs.push(bench.run(at(day), Some(at(day))).await);
+    }
+    sweep(&bench.app, DAY * 60, at(61)).await.unwrap();
+    assert!(!bench.is_there(&runs[0]).await, "60 days old, and not among the latest");
+    assert!(bench.is_there(&runs[1]).await, "59 days old");
+    sweep(&bench.app, Duration::ZERO, at(99)).await.unwrap();
+    assert!(!bench.is_there(&runs[1]).await);
+    for run in &runs[2..] {
+        assert!(bench.is_there(run).await, "one of the latest");
+    }
+}
+
+#[tokio::test]
+async fn files_without_an_account_go_once_they_are_old() {
+    let bench = Bench::new().await;
+    let root = blobs::root(&bench.app.settings().layout);
+    let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/held";
+    bench.insert(id, "microsoft.storage/storageaccounts", json!({}), at(0)).await;
+    let old = SystemTime::now() - IN_CREATION * 2;
+    for (name, is_old) in [("held", true), ("orphan", true), ("creating", false)] {
+        fs::create_dir_all(root.join(name)).unwrap();
+        if is_old {
+            fs::File::open(root.join(name)).unwrap().set_modified(old).unwrap();
+        }
+    }
+    sweep(&bench.app, DAY, Timestamp::now()).await.unwrap();
+    let mut left: Vec<_> = accounts(&root).unwrap().into_iter().map(|(name, _)| name).collect();
+    left.sort();
+    assert_eq!(left, ["creating", "held"]);
+}

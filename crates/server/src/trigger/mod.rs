@@ -1,0 +1,120 @@
+//! What begins runs by itself: triggers that follow a source, and schedules.
+//!
+//! One task looks at what is wanted and what there is, and acts; it is given nothing but the time. It
+//! is woken where a change is known (a gallery version was written, a run ended, a schedule was set),
+//! looks again at every interval (the catalogue is a file), and when the next run is due. So a restart
+//! needs no path of its own, and a look too many does no harm.
+//!
+//! What has been acted upon is written in the same commit as the run: it begins once, whatever happens.
+
+pub(crate) mod cron;
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use api::ErrorCode;
+use engine::error::{Error, Result};
+use futures_util::FutureExt;
+use jiff::Timestamp;
+
+use crate::{App, providers::image_builder, store, tasks};
+
+/// How triggers and schedules are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// How often at least to look for new versions of sources.
+    pub interval: Duration,
+    /// After so many failed runs in a row a trigger is deactivated.
+    pub failures: u32,
+}
+
+impl Options {
+    /// Whether they can be used.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, which names the flag.
+    pub(crate) fn check(self) -> Result<()> {
+        if self.interval.is_zero() {
+            return Err(Error::new(ErrorCode::InvalidArgument, "the interval is no time at all")
+                .target("--trigger-interval")
+                .hint("one second or more, for example 60s"));
+        }
+        if self.failures == 0 {
+            return Err(Error::new(ErrorCode::InvalidArgument, "no trigger would ever be active")
+                .target("--trigger-failures")
+                .hint("one or more, for example 3"));
+        }
+        Ok(())
+    }
+}
+
+/// Begins to look, until [`App::shutdown`].
+pub(crate) fn start(app: &App, options: Options) {
+    tasks::spawn(app, "triggers", work(app.clone(), options));
+}
+
+async fn work(app: App, options: Options) {
+    let shutdown = app.shutdown().clone();
+    while !shutdown.is_cancelled() {
+        let now = Timestamp::now();
+        let looked = AssertUnwindSafe(look(&app, options, now)).catch_unwind().await;
+        let due = match looked {
+            Ok(Ok(due)) => due,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the triggers cannot be looked at; trying again");
+                None
+            }
+            Err(_) => {
+                tracing::error!("looking at the triggers panicked; trying again");
+                None
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = app.triggers_woken() => {}
+            () = tokio::time::sleep(pause(options.interval, due, Timestamp::now())) => {}
+        }
+    }
+}
+
+/// One look at everything. Returns when the next run is due.
+async fn look(
+    app: &App,
+    options: Options,
+    now: Timestamp,
+) -> std::result::Result<Option<Timestamp>, store::Error> {
+    image_builder::look_at_sources(app, options.failures, now).await?;
+    image_builder::look_at_schedules(app, now).await
+}
+
+/// Until the next run is due, and never longer than the interval: the clock may be set meanwhile.
+fn pause(interval: Duration, due: Option<Timestamp>, now: Timestamp) -> Duration {
+    // What is due already could not be begun, and is tried again when something changes.
+    let due = due.map(|due| due.duration_since(now)).filter(|wait| wait.is_positive());
+    due.map_or(interval, |wait| interval.min(wait.unsigned_abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_looks_when_a_run_is_due_and_at_every_interval() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let minute = Duration::from_secs(60);
+        let pause = |due: Option<&str>| pause(minute, due.map(|due| due.parse().unwrap()), now);
+        assert_eq!(pause(None), minute);
+        assert_eq!(pause(Some("2026-01-01T00:00:07.5Z")), Duration::from_millis(7500));
+        assert_eq!(pause(Some("2026-01-02T00:00:00Z")), minute);
+        assert_eq!(pause(Some("2025-12-31T00:00:00Z")), minute);
+    }
+
+    #[test]
+    fn options_that_make_no_sense_are_told_by_their_flag() {
+        let usual = Options { interval: Duration::from_secs(60), failures: 3 };
+        assert!(usual.check().is_ok());
+        let error = Options { interval: Duration::ZERO, ..usual }.check().unwrap_err();
+        assert_eq!(error.target.as_deref(), Some("--trigger-interval"));
+        let error = Options { failures: 0, ..usual }.check().unwrap_err();
+        assert_eq!(error.target.as_deref(), Some("--trigger-failures"));
+    }
+}

@@ -1,0 +1,47 @@
+//! Kept machines whose time is over are ended, and those of templates that are gone; what could not be
+//! released before is tried again.
+
+use std::{sync::Arc, time::Duration};
+
+use super::Executor;
+use crate::{App, store};
+
+/// A kept machine lives at most so much longer than was said.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+/// Looks now and then, and when woken, until the service ends.
+pub(super) async fn work(app: App, executor: Arc<dyn Executor>) {
+    loop {
+        tokio::select! {
+            () = app.shutdown().cancelled() => return,
+            () = app.janitor_woken() => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
+        if let Err(e) = let_go(&app).await {
+            tracing::warn!(error = %e, "the runs of kept machines cannot be read");
+        }
+        for problem in executor.end_due().await {
+            tracing::warn!("not released yet: {problem}");
+        }
+    }
+}
+
+/// The time of machines that nobody can ask for any more is over.
+async fn let_go(app: &App) -> Result<(), store::Error> {
+    let layout = &app.settings().layout;
+    let kept = engine::build::kept(layout).unwrap_or_else(|e| {
+        tracing::warn!(error = %e, "the kept machines cannot be listed");
+        Vec::new()
+    });
+    for kept in kept {
+        // One of a build at the command line is not ours to judge.
+        let Some(run) = app.store().run(&kept.run_id).await? else { continue };
+        let template = app.store().resource(&run.template).await?;
+        if template.is_none_or(|template| template.created > run.queued)
+            && let Err(e) = engine::janitor::let_go(layout, &kept.run_id)
+        {
+            tracing::warn!(run = %kept.run_id, error = %e, "a kept machine cannot be let go");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! A run and its template's storage account: scripts come from there, VHDs go there.
+
+use std::path::Path;
+
+use api::ErrorCode;
+use engine::{
+    cx::Cx,
+    distribute::RunOutput,
+    error::Error,
+    fetch::{self, Limits},
+};
+use serde_json::Value;
+
+use super::{executor::Ended, journal::Journal};
+use crate::{
+    App,
+    blobs::{self, Blob, VHDS},
+    live,
+    providers::image_builder::{pin, staging},
+    store::{self, Run},
+};
+
+/// The account of the run's template.
+///
+/// # Errors
+/// It is gone. That the database does not answer is told as it is.
+pub(super) async fn account(app: &App, run: &Run) -> Result<Result<String, Error>, store::Error> {
+    let found = staging::present_account(app, &run.template).await?;
+    Ok(found.map(|account| account.name).ok_or_else(|| {
+        let text = "the staging storage account of the image template is gone: its resource group was deleted";
+        Error::new(ErrorCode::NotFound, text)
+            .hint("delete the image template and create it again")
+    }))
+}
+
+/// Puts the pinned scripts where the engine looks first. One that is not there is fetched by the
+/// engine, which takes nothing but what was pinned.
+pub(super) async fn fetch_scripts(cx: &Cx, account: &str, input: &Value) {
+    let folder = blobs::root(&cx.layout).join(account);
+    for script in pin::pinned(&input["properties"]) {
+        let path = folder.join(script.container).join(&script.blob);
+        let Some(path) = path.to_str() else { continue };
+        let (base, limits) = (Some(Path::new("/")), Limits::default());
+        if let Err(error) = fetch::script(cx, path, base, Some(&script.sha256), &limits).await {
+            cx.events.warn(format!("the kept copy of {} cannot be used: {error}", script.blob));
+        }
+    }
+}
+
+/// Moves VHDs that have no place of their own into the account. One that cannot be moved is no output,
+/// and the run has failed there.
+pub(super) async fn deliver(app: &App, run: &Run, account: &str, mut ended: Ended) -> Ended {
+    let mut outputs = Vec::new();
+    for output in std::mem::take(&mut ended.outputs) {
+        match stage(app, run, account, output).await {
+            Ok(output) => outputs.push(output),
+            Err(error) => ended.error = Some(ended.error.take().unwrap_or(error)),
+        }
+    }
+    Ended { outputs, ..ended }
+}
+
+async fn stage(
+    app: &App,
+    run: &Run,
+    account: &str,
+    mut output: RunOutput,
+) -> Result<RunOutput, Error> {
+    let layout = &app.settings().layout;
+    if output.artifact_uri.is_none() || !output.path.starts_with(layout.blobs()) {
+        return Ok(output);
+    }
+    // The same name whenever the same run delivers.
+    let time = run.queued.strftime("%Y%m%d%H%M%S");
+    let name = format!("{}_{time}.vhd", output.run_output_name);
+    let blob =
+        |name: String| Blob { account: account.to_owned(), container: VHDS.to_owned(), name };
+    let described = output.path.with_added_extension("json");
+    let moved = async {
+        blobs::take(layout, &blob(format!("{name}.json")), &described).await?;
+        blobs::take(layout, &blob(name.clone()), &output.path).await
+    };
+    moved.await.map_err(|error| {
+        let text = format!(
+            "Failed in distributing 1 images out of total 1: run output {}: the VHD cannot be moved into the storage account '{account}'",
+            output.run_output_name
+        );
+        Error::new(ErrorCode::DistributeFailed, text).caused_by(error)
+    })?;
+    let blob = blob(name);
+    let base = app.base_url().unwrap_or_default();
+    output.artifact_uri = Some(format!("{base}{}", blob.url_path()));
+    output.path = blobs::root(layout).join(&blob.account).join(VHDS).join(&blob.name);
+    Ok(output)
+}
+
+/// Writes into the log why a run did not even begin: the message of a failed run leads there.
+pub(super) async fn log_refusal(app: &App, run_id: &str, error: &Error) {
+    let folder = live::folder(&app.settings().layout, run_id);
+    let id = run_id.to_owned();
+    let mut told = Error::new(error.code, error.message.clone());
+    told.hint.clone_from(&error.hint);
+    let written = tokio::task::spawn_blocking(move || {
+        Journal::open(&folder, &id).map(|mut journal| journal.end(Some(&told)))
+    });
+    if !matches!(written.await, Ok(Ok(()))) {
+        tracing::warn!(run = run_id, "the run has no journal");
+    }
+}

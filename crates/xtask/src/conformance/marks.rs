@@ -1,0 +1,82 @@
+//! The marks at tests: a comment of its own line directly above the test's attributes or its name.
+
+use crate::tidy::{Finding, Tree};
+
+/// One statement that one test proves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) number: u32,
+    /// The name of the test function.
+    pub(super) test: String,
+    pub(super) path: String,
+    pub(super) line: usize,
+}
+
+/// How a mark begins, by the language's comment.
+const BEGINNINGS: [(&str, &str); 2] = [(".rs", "// conformance:"), (".py", "# conformance:")];
+
+/// All marks; what looks like one and is none is a finding.
+pub(super) fn all(tree: &Tree, findings: &mut Vec<Finding>) -> Vec<Mark> {
+    let mut marks = Vec::new();
+    for (end, beginning) in BEGINNINGS {
+        for (path, text) in tree.texts(end) {
+            // This chore's own words are no marks.
+            if !path.starts_with("crates/xtask/") {
+                of_file(path, text, beginning, &mut marks, findings);
+            }
+        }
+    }
+    marks
+}
+
+fn of_file(
+    path: &str,
+    text: &str,
+    beginning: &str,
+    marks: &mut Vec<Mark>,
+    findings: &mut Vec<Finding>,
+) {
+    let lines: Vec<&str> = text.lines().collect();
+    for (index, line) in lines.iter().enumerate() {
+        let Some(numbers) = line.trim_start().strip_prefix(beginning) else {
+            continue;
+        };
+        let line = index + 1;
+        let Some(test) = test_below(&lines[line..]) else {
+            findings.push(Finding::new(path, line, "there is no test below this mark"));
+            continue;
+        };
+        for number in numbers.split(',') {
+            match number.trim().parse() {
+                Ok(number) => {
+                    let (test, path) = (test.to_owned(), path.to_owned());
+                    marks.push(Mark { number, test, path, line });
+                }
+                Err(_) => findings.push(Finding::new(path, line, "a mark is numbers with commas")),
+            }
+        }
+    }
+}
+
+/// The name of the test that begins here, behind attributes and comments.
+fn test_below<'t>(lines: &[&'t str]) -> Option<&'t str> {
+    let mut is_rust_test = false;
+    for line in lines {
+        let line = line.trim_start();
+        if line.starts_with("#[")
+            || line.starts_with("//")
+            || line.starts_with('@')
+            || line.starts_with('#')
+        {
+            is_rust_test |= line.contains("test");
+            continue;
+        }
+        let name = |after: &'t str| after.split(|c: char| !c.is_alphanumeric() && c != '_').next();
+        if let Some(after) = line.strip_prefix("def ").filter(|after| after.starts_with("test")) {
+            return name(after);
+        }
+        let rust = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn "));
+        return rust.filter(|_| is_rust_test).and_then(name);
+    }
+    None
+}

@@ -1,0 +1,243 @@
+"""What of a template can be changed, what takes it away, and when neither is allowed."""
+
+import threading
+import time
+
+import pytest
+
+import templates
+from service import Service
+from test_protocol import AIB, body, code, finished, fixture_arm
+
+WITHIN_S = 60
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("patch")
+    templates.catalogue(folder / "data", folder)
+    service = Service(folder).start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture(scope="module")
+def arm(service):
+    return fixture_arm(service)
+
+
+def path(name):
+    return f"resourceGroups/rg/{AIB}/{name}"
+
+
+def create(arm, name, made):
+    return finished(arm, arm("PUT", path(name), json=made))
+
+
+def shown(arm, name):
+    return arm("GET", path(name)).json()
+
+
+def patched(arm, name, change, version="2024-02-01"):
+    """The template after a change that is taken."""
+    answer = arm("PATCH", path(name), version, json=change)
+    assert answer.status_code == 202 and answer.content == b"", answer.text
+    assert answer.headers["Location"] == answer.headers["Azure-AsyncOperation"]
+    assert finished(arm, answer)["status"] == "Succeeded"
+    after = shown(arm, name)
+    assert after["properties"]["provisioningState"] == "Succeeded"
+    return after
+
+
+def refused(arm, name, change, version="2024-02-01"):
+    """Code and text of a change that is not; the template is as before."""
+    before = shown(arm, name)
+    answer = arm("PATCH", path(name), version, json=change)
+    assert answer.status_code == 400, answer.text
+    assert shown(arm, name) == before
+    error = answer.json()["error"]
+    return error["code"], error["message"]
+
+
+def target(service, name, image, **more):
+    return {**templates.managed(service.subscription, "rg", image), "runOutputName": name, **more}
+
+
+# conformance: 107
+def test_tags_are_replaced(arm, service):
+    create(arm, "tagged", body(service))
+    assert patched(arm, "tagged", {"tags": {"a": "1", "b": "2"}})["tags"] == {"a": "1", "b": "2"}
+    assert patched(arm, "tagged", {"tags": {"c": "3"}})["tags"] == {"c": "3"}
+    assert patched(arm, "tagged", {"tags": {}}, "2020-02-14")["tags"] == {}
+    assert patched(arm, "tagged", {"tags": None})["tags"] == {}
+
+
+# conformance: 108, 109
+def test_identities_are_removed_swapped_and_never_two(arm, service):
+    made = body(service)
+    create(arm, "who", made)
+    old = next(iter(made["identity"]["userAssignedIdentities"]))
+    new = old.replace("/builder", "/other")
+    assert arm("PUT", new, "2024-11-30", json={"location": "westus2"}).status_code == 201
+
+    def change(ids):
+        return {"identity": {"type": "UserAssigned", "userAssignedIdentities": ids}}
+
+    said = refused(arm, "who", change({new: {}}))
+    assert said[0] == "ValidationFailed", said
+    after = patched(arm, "who", change({old: None, new: {}}))["identity"]["userAssignedIdentities"]
+    assert [one.lower() for one in after] == [new.lower()] and all(one["clientId"] for one in after.values())
+    assert patched(arm, "who", {"identity": {"type": "None"}})["identity"] == {"type": "None"}
+    assert "was not found" in refused(arm, "who", change({old + "-not-there": {}}))[1]
+    assert list(patched(arm, "who", change({old: {}}))["identity"]["userAssignedIdentities"]) == [old]
+
+
+# conformance: 110, 111
+def test_targets_are_changed_and_added_but_never_dropped(arm, service):
+    made = body(service)
+    made["properties"]["distribute"] = [target(service, "one", "a"), target(service, "two", "b")]
+    create(arm, "targets", made)
+    for left in ["one", "two"]:
+        kept = [entry for entry in made["properties"]["distribute"] if entry["runOutputName"] != left]
+        said = refused(arm, "targets", {"properties": {"distribute": kept}})
+        assert said == (
+            "ValidationFailed",
+            f"Validation failed: Distribute target with Runoutput name {left} not found in the update "
+            "request. Deleting a distribution target is not allowed.",
+        )
+    incomplete = target(service, "one", "a")
+    for field in ["imageId", "location", "runOutputName"]:
+        broken = {k: v for k, v in incomplete.items() if k != field}
+        said = refused(arm, "targets", {"properties": {"distribute": [broken, target(service, "two", "b")]}})
+        assert said[0] == "ValidationFailed" and "Missing field" in said[1] and field in said[1], said
+        assert "distribute[0]" in said[1], said
+    changed = [
+        target(service, "two", "changed", artifactTags={"k": "v"}),
+        target(service, "one", "a"),
+        {"type": "VHD", "runOutputName": "three"},
+    ]
+    after = patched(arm, "targets", {"properties": {"distribute": changed}}, "2023-07-01")
+    names = [entry["runOutputName"] for entry in after["properties"]["distribute"]]
+    assert names == ["two", "one", "three"]
+    assert after["properties"]["distribute"][0]["imageId"].endswith("/changed")
+    said = refused(arm, "targets", {"properties": {"distribute": changed}}, "2022-07-01")
+    assert "2023-07-01" in said[1], said
+    # What was changed is what the next run does.
+    assert finished(arm, arm("POST", f"{path('targets')}/run"))["status"] == "Succeeded"
+    outputs = {o["name"]: o["properties"] for o in arm("GET", f"{path('targets')}/runOutputs").json()["value"]}
+    assert sorted(outputs) == ["one", "three", "two"]
+    assert outputs["two"]["artifactId"].endswith("/changed") and outputs["three"]["artifactUri"]
+
+
+# conformance: 112
+def test_the_machine_is_changed(arm, service):
+    create(arm, "machine", body(service))
+    after = patched(arm, "machine", {"properties": {"vmProfile": {"vmSize": "Standard_B2s", "osDiskSizeGB": 4}}})
+    assert after["properties"]["vmProfile"] == {"vmSize": "Standard_B2s", "osDiskSizeGB": 4}
+    assert "2024-02-01" in refused(arm, "machine", {"properties": {"vmProfile": {}}}, "2023-07-01")[1]
+    assert refused(arm, "machine", {"properties": {"vmProfile": {"osDiskSizeGB": -1}}})[0] == "ValidationFailed"
+    assert refused(arm, "machine", {"properties": {"vmProfile": {"vmSize": "Huge"}}})[0] == "ValidationFailed"
+
+
+# conformance: 113
+def test_everything_else_is_for_ever(arm, service):
+    create(arm, "fixed", body(service))
+    properties = body(service)["properties"]
+    for change in [
+        {"properties": {"customize": [{"type": "Shell", "inline": ["true"]}]}},
+        {"properties": {"source": properties["source"]}},
+        {"properties": {"buildTimeoutInMinutes": 10}},
+        {"properties": {"stagingResourceGroup": ""}},
+        {"properties": {"managedResourceTags": {"a": "b"}}},
+        {"properties": {"autoRun": {"state": "Enabled"}}},
+        {"location": "eastus"},
+        {"tags": {"a": "b"}, "properties": {"customize": []}},
+    ]:
+        said = refused(arm, "fixed", change)
+        assert said[0] == "ValidationFailed" and "cannot be updated" in said[1], said
+
+
+# conformance: 95, 100, 114
+def test_nothing_changes_while_a_run_is_active(arm, service):
+    made = body(service)
+    made["properties"]["customize"] = [{"type": "Shell", "inline": ["sleep forever"]}]
+    create(arm, "busy", made)
+    run = arm("POST", f"{path('busy')}/run")
+    for method, where, more in [
+        ("PATCH", path("busy"), {"json": {"tags": {"a": "b"}}}),
+        ("PATCH", path("busy"), {"json": {"properties": {"vmProfile": {"vmSize": "Standard_B2s"}}}}),
+        ("PATCH", path("busy"), {"json": {"identity": {"type": "None"}}}),
+        ("DELETE", path("busy"), {}),
+        ("POST", f"{path('busy')}/run", {}),
+    ]:
+        answer = arm(method, where, **more)
+        assert (answer.status_code, code(answer)) == (409, "OperationNotAllowed"), answer.text
+        assert "runState: 'running'" in answer.json()["error"]["message"], answer.text
+    after = shown(arm, "busy")
+    assert after["tags"] == {"made": "by a test"} and after["identity"]["type"] == "UserAssigned"
+    assert after["properties"]["provisioningState"] == "Succeeded"
+    assert arm("GET", after["properties"]["exactStagingResourceGroup"]).status_code == 200
+    assert arm("POST", f"{path('busy')}/cancel").status_code == 204
+    assert finished(arm, run)["status"] == "Canceled"
+    assert patched(arm, "busy", {"tags": {"a": "b"}})["tags"] == {"a": "b"}
+
+
+# conformance: 115
+def test_a_change_passes_through_updating(arm, service):
+    create(arm, "passing", body(service))
+    seen, over = set(), threading.Event()
+    watcher = fixture_less(service)
+
+    def watch():
+        while not over.is_set():
+            seen.add(watcher(path("passing")).json()["properties"]["provisioningState"])
+            if "Updating" in seen:
+                over.set()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    deadline, number = time.monotonic() + WITHIN_S, 0
+    while not over.is_set() and time.monotonic() < deadline:
+        number += 1
+        patched(arm, "passing", {"tags": {"number": str(number)}})
+    over.set()
+    thread.join()
+    assert seen <= {"Updating", "Succeeded"} and "Updating" in seen, seen
+
+
+def fixture_less(service):
+    """Reads through a connection of its own."""
+    session = service.session()
+    return lambda where: session.get(
+        f"{service.url}/subscriptions/{service.subscription}/{where}?api-version=2024-02-01", timeout=30
+    )
+
+
+# conformance: 116, 118, 119, 120
+def test_deletion(arm, service):
+    made = body(service)
+    made["properties"]["distribute"] = [target(service, "image", "survivor"), {"type": "VHD", "runOutputName": "disk"}]
+    create(arm, "leaving", made)
+    assert finished(arm, arm("POST", f"{path('leaving')}/run"))["status"] == "Succeeded"
+    vhd = arm("GET", f"{path('leaving')}/runOutputs/disk").json()["properties"]["artifactUri"]
+    session = service.session()
+    assert session.head(vhd, timeout=30).status_code == 200
+    answer = arm("DELETE", path("leaving"))
+    assert (answer.status_code, answer.content) == (202, b"")
+    assert answer.headers["Location"] == answer.headers["Azure-AsyncOperation"]
+    assert finished(arm, answer)["status"] == "Succeeded"
+    for gone in [path("leaving"), f"{path('leaving')}/runOutputs/image"]:
+        assert arm("GET", gone).status_code == 404
+    assert session.head(vhd, timeout=30).status_code == 404
+    image = "resourceGroups/rg/providers/Microsoft.Compute/images/survivor"
+    assert arm("GET", image, "2024-07-01").status_code == 200
+    for nobody in ["leaving", "never-there"]:
+        assert arm("DELETE", path(nobody)).status_code == 204
+    location = "/subscriptions/" + answer.headers["Location"].split("/subscriptions/")[1]
+    assert arm("GET", location, None).status_code == 200
+
+    made["properties"]["source"]["offer"] = "missing"
+    assert create(arm, "failed", made)["status"] == "Failed"
+    assert shown(arm, "failed")["properties"]["provisioningState"] == "Failed"
+    assert finished(arm, arm("DELETE", path("failed")))["status"] == "Succeeded"
+    assert create(arm, "failed", body(service))["status"] == "Succeeded", "the name is free again"

@@ -1,0 +1,375 @@
+"""What begins runs by itself: triggers that follow a source, schedules, and what the service's end does to them."""
+
+import os
+import random
+import subprocess
+import time
+
+import pytest
+
+import templates
+from service import GOLDSMITH, Service, until
+from test_protocol import AIB, body, code, finished, fixture_arm
+
+COMPUTE = "resourceGroups/rg/providers/Microsoft.Compute"
+GALLERIES = "2024-03-03"
+A_MINUTE_AND_MORE_S = 120
+KILLS = 8
+FAILURES = 2
+# Clients send a location, which is of no account.
+SOURCE_IMAGE = {"location": "westus2", "properties": {"kind": "SourceImage"}}
+EVERY_MINUTE = {"goldsmith.schedule": "* * * * *"}
+
+
+def started(folder):
+    templates.catalogue(folder / "data", folder)
+    options = ["--trigger-interval", "1s", "--trigger-failures", str(FAILURES)]
+    return Service(folder, flags=options).start()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    service = started(tmp_path_factory.mktemp("triggers"))
+    yield service
+    service.stop()
+
+
+@pytest.fixture(scope="module")
+def arm(service):
+    ask = fixture_arm(service)
+    gallery(ask)
+    # Its time comes while the other tests go on.
+    create(ask, "every-minute", {**body(service), "tags": EVERY_MINUTE})
+    return ask
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ended(tmp_path_factory):
+    """A service that was ended before the time of its template's schedule had come."""
+    service = started(tmp_path_factory.mktemp("ended"))
+    ask = fixture_arm(service)
+    create(ask, "missed", {**body(service), "tags": EVERY_MINUTE})
+    shown = schedule(ask, "missed")
+    service.kill()
+    yield service, ask, shown["nextRunTime"]
+    service.stop()
+
+
+def path(name):
+    return f"resourceGroups/rg/{AIB}/{name}"
+
+
+def create(arm, name, made):
+    done = finished(arm, arm("PUT", path(name), json=made))
+    assert done["status"] == "Succeeded", done
+
+
+def gallery(arm):
+    assert arm("PUT", f"{COMPUTE}/galleries/g", GALLERIES, json={"location": "westus2"}).ok
+
+
+def definition(arm, name):
+    made = arm("PUT", f"{COMPUTE}/galleries/g/images/{name}", GALLERIES, json={
+        "location": "westus2",
+        "properties": {
+            "osType": "Linux", "osState": "Generalized", "hyperVGeneration": "V2",
+            "identifier": {"publisher": "p", "offer": name, "sku": "s"},
+        },
+    })
+    assert made.ok, made.text
+    return made.json()["id"]
+
+
+def target(id):
+    return {
+        "type": "SharedImage", "runOutputName": "version", "galleryImageId": id,
+        "replicationRegions": ["westus2"],
+    }
+
+
+def maker(arm, service, name, id):
+    """A template that makes versions of the definition, with one made."""
+    made = body(service)
+    made["properties"]["distribute"] = [target(id)]
+    create(arm, name, made)
+    return publish(arm, name)
+
+
+def publish(arm, name):
+    """A run that makes the next version; which one."""
+    done = finished(arm, arm("POST", f"{path(name)}/run"))
+    assert done["status"] == "Succeeded", done
+    output = arm("GET", f"{path(name)}/runOutputs/version").json()
+    return output["properties"]["artifactId"].rsplit("/", 1)[1]
+
+
+def follower(arm, service, name, source, distribute=None):
+    """A template upon the newest of a source, with a trigger."""
+    made = body(service)
+    made["properties"]["source"] = source
+    if distribute:
+        made["properties"]["distribute"] = distribute
+    create(arm, name, made)
+    put = arm("PUT", f"{path(name)}/triggers/new", "2022-07-01", json=SOURCE_IMAGE)
+    assert put.status_code == 201, put.text
+    assert finished(arm, put)["status"] == "Succeeded"
+    assert status(arm, name) == ("Healthy", "Trigger is active")
+
+
+def latest_of(id):
+    return {"type": "SharedImageVersion", "imageVersionId": f"{id}/versions/latest"}
+
+
+def trigger(arm, name):
+    return arm("GET", f"{path(name)}/triggers/new").json()
+
+
+def status(arm, name):
+    told = trigger(arm, name)["properties"]["status"]
+    return told["code"], told["message"]
+
+
+def schedule(arm, name):
+    return arm("GET", f"{path(name)}/schedules/default").json()["properties"]
+
+
+def runs(arm, name):
+    """Newest first."""
+    return [run["properties"] for run in arm("GET", f"{path(name)}/runs").json()["value"]]
+
+
+def causes(arm, name):
+    return [(run["cause"]["kind"], run["cause"].get("version")) for run in runs(arm, name)]
+
+
+def over(arm, name, count):
+    """Until the template has so many runs and the newest is over; the newest."""
+    def is_over():
+        found = runs(arm, name)
+        assert len(found) <= count, causes(arm, name)
+        return found[0] if len(found) == count and "endTime" in found[0] else None
+    return until(is_over)
+
+
+def offer(service, name):
+    """A function that gives the catalogue's image of that name one more version, by its file."""
+    file = service.data / "catalogue.toml"
+    disk = service.folder / "tiny.qcow2"
+    with file.open("a") as catalogue:
+        catalogue.write(
+            f'\n[[image]]\npublisher = "Tests"\noffer = "{name}"\nsku = "1"\ngeneration = 2\n'
+        )
+
+    def add(version):
+        lines = f'[[image.file]]\nversion = "{version}"\npath = "{disk}"\nformat = "qcow2"\n'
+        changed = file.with_suffix(".new")
+        changed.write_text(file.read_text() + lines)
+        changed.replace(file)
+
+    add("1.0.0")
+    return add
+
+
+# conformance: 45, 46, 84, 121, 125
+def test_a_version_that_a_run_makes_begins_a_run_of_who_follows_it(arm, service):
+    id = definition(arm, "base")
+    first = maker(arm, service, "base", id)
+    follower(arm, service, "app", latest_of(id))
+    exact = arm("GET", path("app")).json()["properties"]["source"]["exactVersion"]
+    assert exact.endswith(f"/images/base/versions/{first}")
+    assert runs(arm, "app") == [], "what was there at creation is not new"
+    second = publish(arm, "base")
+    run = over(arm, "app", 1)
+    assert run["runState"] == "Succeeded", run
+    assert run["cause"] == {"kind": "trigger", "name": "new", "version": second}
+    until(lambda: status(arm, "app")[1].endswith(f"for source version {second} ended as Succeeded."))
+    third = publish(arm, "base")
+    over(arm, "app", 2)
+    assert causes(arm, "app") == [("trigger", third), ("trigger", second)], "one run a version"
+
+    # The newest one's deletion and a change of the template are no news; the next version is.
+    gone = f"{COMPUTE}/galleries/g/images/base/versions/{third}"
+    assert arm("DELETE", gone, GALLERIES).ok
+    change = {"properties": {"vmProfile": {"vmSize": "Standard_B1s"}}}
+    finished(arm, arm("PATCH", path("app"), json=change))
+    newest = publish(arm, "base")
+    if newest == third:
+        # The number is free again, and known already.
+        newest = publish(arm, "base")
+    over(arm, "app", 3)
+    assert causes(arm, "app")[0] == ("trigger", newest)
+
+
+# conformance: 43, 125
+def test_a_version_that_the_catalogues_file_gets_begins_a_run(arm, service):
+    add = offer(service, "watched")
+    follower(arm, service, "watched", templates.source("Tests:watched:1:latest"))
+    add("1.0.1")
+    assert over(arm, "watched", 1)["cause"]["version"] == "1.0.1"
+
+
+# conformance: 95, 125
+def test_versions_that_come_during_a_run_are_one_run_after_it(arm, service):
+    add = offer(service, "busy")
+    made = body(service)
+    made["properties"]["source"] = templates.source("Tests:busy:1:latest")
+    made["properties"]["customize"] = [{"type": "Shell", "inline": ["sleep forever"]}]
+    create(arm, "busy", made)
+    put = arm("PUT", f"{path('busy')}/triggers/new", json=SOURCE_IMAGE)
+    assert finished(arm, put)["status"] == "Succeeded"
+    run = arm("POST", f"{path('busy')}/run")
+    for version in ["1.1.0", "1.2.0"]:
+        add(version)
+    refused = arm("POST", f"{path('busy')}/run")
+    assert (refused.status_code, code(refused)) == (409, "OperationNotAllowed")
+    assert arm("POST", f"{path('busy')}/cancel").status_code == 204
+    assert finished(arm, run)["status"] == "Canceled"
+    until(lambda: len(runs(arm, "busy")) == 2)
+    assert arm("POST", f"{path('busy')}/cancel").status_code == 204
+    over(arm, "busy", 2)
+    assert causes(arm, "busy") == [("trigger", "1.2.0"), ("manual", None)]
+
+
+# conformance: 126
+def test_failed_runs_deactivate_a_trigger_and_a_run_by_hand_that_succeeds_activates_it(arm, service):
+    add = offer(service, "flaky")
+    id = definition(arm, "fragile")
+    distribute = [target(id)]
+    follower(arm, service, "flaky", templates.source("Tests:flaky:1:latest"), distribute)
+    assert arm("DELETE", f"{COMPUTE}/galleries/g/images/fragile", GALLERIES).ok
+    for number in range(1, FAILURES + 1):
+        add(f"1.0.{number}")
+        assert over(arm, "flaky", number)["runState"] == "Failed"
+    until(lambda: status(arm, "flaky")[0] == "Deactivated")
+    message = status(arm, "flaky")[1]
+    assert f"source version 1.0.{FAILURES}" in message and "activates the trigger again" in message
+    add("1.1.0")
+    definition(arm, "fragile")
+    assert finished(arm, arm("POST", f"{path('flaky')}/run"))["status"] == "Succeeded"
+    until(lambda: status(arm, "flaky")[0] == "Healthy")
+    # Whether it looked before or after that run began: 1.1.0 has a run at most, 1.2.0 has one.
+    add("1.2.0")
+    until(lambda: ("trigger", "1.2.0") in causes(arm, "flaky"))
+    assert causes(arm, "flaky").count(("trigger", "1.2.0")) == 1
+
+
+# conformance: 7, 25, 122, 123, 124, 127
+def test_what_a_trigger_needs(arm, service):
+    add = offer(service, "ruled")
+    follower(arm, service, "ruled", templates.source("Tests:ruled:1:latest"))
+    second = arm("PUT", f"{path('ruled')}/triggers/second", json=SOURCE_IMAGE)
+    assert (second.status_code, code(second)) == (409, "Conflict")
+    kind = arm("PUT", f"{path('ruled')}/triggers/new", json={"properties": {"kind": "Schedule"}})
+    assert (kind.status_code, code(kind)) == (400, "ValidationFailed")
+    assert arm("GET", f"{path('ruled')}/triggers", "2022-02-14").status_code == 400
+    assert arm("PUT", f"{path('ruled')}/triggers/a%20b", json=SOURCE_IMAGE).status_code == 400
+    id = definition(arm, "ruled")
+    changed = [templates.managed(service.subscription, "rg", "img"), target(f"{id}/versions/1.0.0")]
+    patch = arm("PATCH", path("ruled"), json={"properties": {"distribute": changed}})
+    assert (patch.status_code, code(patch)) == (400, "ValidationFailed"), patch.text
+    assert "trigger" in patch.text
+    gone = arm("DELETE", f"{path('ruled')}/triggers/new")
+    assert gone.status_code == 202 and finished(arm, gone)["status"] == "Succeeded"
+    assert arm("DELETE", f"{path('ruled')}/triggers/new").status_code == 204
+
+    def refused(name, source, distribute):
+        made = body(service)
+        made["properties"].update(source=source, distribute=distribute)
+        create(arm, name, made)
+        put = arm("PUT", f"{path(name)}/triggers/new", json=SOURCE_IMAGE)
+        assert (put.status_code, code(put)) == (400, "ValidationFailed"), put.text
+        return put.text
+
+    elsewhere = [templates.managed(service.subscription, "rg", "img")]
+    fixed = refused("fixed", templates.source("Tests:ruled:1:1.0.0"), elsewhere)
+    assert "latest" in fixed
+    explicit = refused(
+        "explicit", templates.source("Tests:ruled:1:latest"), [target(f"{id}/versions/7.0.0")]
+    )
+    assert "always makes version 7.0.0" in explicit
+    maker(arm, service, "ruled-base", id)
+    assert "every run would start the next" in refused("circle", latest_of(id), [target(id)])
+    add("1.0.1")
+    assert runs(arm, "ruled") == [], "no trigger is left"
+
+
+# conformance: 125, 137
+def test_a_version_is_neither_lost_nor_taken_twice_by_kill_9(arm, service):
+    id = definition(arm, "deadly")
+    maker(arm, service, "deadly", id)
+    follower(arm, service, "survivor", latest_of(id))
+    chance = random.Random(125)
+    made = []
+    for number in range(KILLS):
+        made.insert(0, publish(arm, "deadly"))
+        time.sleep(chance.uniform(0, 0.1))  # the moment of death is the point of the test
+        service.kill()
+        service.start()
+        assert over(arm, "survivor", number + 1)["runState"] == "Succeeded"
+    assert causes(arm, "survivor") == [("trigger", version) for version in made]
+
+
+# conformance: 107
+def test_a_schedule_is_checked_shown_changed_and_taken_away(arm, service):
+    wrong = {**body(service), "tags": {"goldsmith.schedule": "0 3 * *"}}
+    refused = arm("PUT", path("planned"), json=wrong)
+    assert (refused.status_code, code(refused)) == (400, "ValidationFailed")
+    assert refused.json()["error"]["target"] == "tags" and "five fields" in refused.text
+    tags = {"goldsmith.schedule": "Europe/Berlin 30 2 * * MON"}
+    create(arm, "planned", {**body(service), "tags": tags})
+    shown = schedule(arm, "planned")
+    assert (shown["expression"], shown["timeZone"]) == ("30 2 * * MON", "Europe/Berlin")
+    assert shown["nextRunTime"].endswith(("T00:30:00Z", "T01:30:00Z"))
+    assert arm("GET", path("planned")).json()["tags"] == tags
+    assert arm("DELETE", f"{path('planned')}/schedules/default").status_code == 405
+    refused = arm("PATCH", path("planned"), json={"tags": {"goldsmith.schedule": "often"}})
+    assert refused.status_code == 400 and refused.json()["error"]["target"] == "tags"
+    # Also where tags are changed by themselves.
+    alone = f"{path('planned')}/providers/Microsoft.Resources/tags/default"
+    tagged = {"operation": "Merge", "properties": {"tags": {"goldsmith.schedule": "0 0 1 1 *"}}}
+    assert arm("PATCH", alone, "2024-11-01", json=tagged).status_code == 200
+    assert schedule(arm, "planned")["nextRunTime"].endswith("-01-01T00:00:00Z")
+    finished(arm, arm("PATCH", path("planned"), json={"tags": {}}))
+    assert arm("GET", f"{path('planned')}/schedules/default").status_code == 404
+    assert arm("GET", f"{path('planned')}/schedules").json()["value"] == []
+
+
+def test_a_schedule_begins_a_run_when_its_time_has_come(arm, service):
+    until(lambda: runs(arm, "every-minute"), A_MINUTE_AND_MORE_S)
+    cause = runs(arm, "every-minute")[-1]["cause"]
+    assert cause["kind"] == "schedule" and cause["due"].endswith(":00Z")
+    shown = schedule(arm, "every-minute")
+    assert shown["lastRun"]["runId"] and shown["nextRunTime"] > shown["lastRun"]["due"]
+    assert arm("PATCH", path("every-minute"), json={"tags": {}}).status_code in (202, 409)
+
+
+def test_times_that_were_missed_are_one_run_at_the_start(ended):
+    service, arm, due = ended
+    # Until the time has come, which nobody is there to see.
+    until(lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) >= due, A_MINUTE_AND_MORE_S)
+    service.start()
+    until(lambda: runs(arm, "missed"))
+    cause = runs(arm, "missed")[-1]["cause"]
+    assert cause["kind"] == "schedule" and cause["due"] >= due
+    told = schedule(arm, "missed")
+    assert told["nextRunTime"] > cause["due"], told
+
+
+def test_the_command_line_tells_why_and_when(arm, service):
+    env = {**os.environ, "HOME": str(service.folder), "XDG_CONFIG_HOME": str(service.folder / "config"),
+           "GOLDSMITH_CLIENT_SECRET": service.credentials["clientSecret"]}
+
+    def goldsmith(*words):
+        done = subprocess.run([GOLDSMITH, *words], env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    goldsmith("login", "--server", service.url, "--ca", service.ca, "--tenant", service.tenant,
+              "--client-id", service.credentials["clientId"])
+    create(arm, "told", {**body(service), "tags": {"goldsmith.schedule": "0 0 1 1 *"}})
+    finished(arm, arm("POST", f"{path('told')}/run"))
+    assert goldsmith("run", "ls", "rg/told").splitlines()[1].split()[-1] == "manual"
+    assert "trigger new (1.0.1)" in goldsmith("run", "ls", "rg/watched")
+    planned = goldsmith("run", "schedule", "rg/told")
+    assert "0 0 1 1 * (UTC)" in planned and "-01-01T00:00:00Z" in planned
+    assert "goldsmith.schedule" in goldsmith("run", "schedule", "rg/watched")
