@@ -22,8 +22,8 @@ use vm::{
 };
 
 use super::{
-    Plan, Run, access, data_disks,
-    live::{BUILD_USER, Came, overlay, ready, serve_metadata, unless_gone},
+    Plan, Run, access, data_disks, identities,
+    live::{BUILD_USER, Came, overlay, ready, unless_gone},
     machine_error,
 };
 use crate::{
@@ -102,7 +102,8 @@ impl Fork {
 
     /// Lets scripts in its guest reach the metadata service, until it ends.
     pub(crate) async fn serve_metadata(&mut self, run: &Run<'_>, plan: &Plan) -> Result<()> {
-        self.relay = serve_metadata(run, plan, self.machine.as_ref(), &self.access).await?;
+        self.relay =
+            identities::serve_metadata(run, plan, self.machine.as_ref(), &self.access).await?;
         Ok(())
     }
 

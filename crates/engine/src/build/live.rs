@@ -17,13 +17,13 @@ use vm::{
 use super::{
     Run,
     chain::{Chain, Link},
-    data_disks, guest_error, machine_error,
+    data_disks, guest_error, identities, machine_error,
     plan::Plan,
 };
 use crate::{
     error::{Coded, Error, Result},
     event::Event,
-    metadata::{self, Relay},
+    metadata::Relay,
     node::{Key, Lock, Node, NodeMeta, Parent, RamMeta, Shape, UseLock, digest},
     source::SourceImage,
 };
@@ -170,7 +170,8 @@ impl Live {
     /// Lets scripts in the guest reach the metadata service, as far as there is one for the template.
     pub(super) async fn serve_metadata(&mut self, run: &Run<'_>, plan: &Plan) -> Result<()> {
         if self.relay.is_none() {
-            self.relay = serve_metadata(run, plan, self.machine.as_ref(), &self.access).await?;
+            self.relay =
+                identities::serve_metadata(run, plan, self.machine.as_ref(), &self.access).await?;
         }
         Ok(())
     }
@@ -322,30 +323,6 @@ impl Live {
             since_ram_seconds: if ram.is_some() { 0.0 } else { since_ram },
             ram,
             booted: self.booted.clone().unwrap_or_else(|| link.key.clone()),
-        }
-    }
-}
-
-/// Starts the metadata service in a guest, if the template asks for one and there is one. A guest that
-/// cannot have it is told: its scripts find out for themselves.
-pub(super) async fn serve_metadata(
-    run: &Run<'_>,
-    plan: &Plan,
-    machine: &dyn Machine,
-    access: &Access,
-) -> Result<Option<Relay>> {
-    let (Some(_), Some(metadata)) = (plan.identities(), &plan.metadata) else { return Ok(None) };
-    let guest = machine.connect(access, run.request.boot_timeout, &run.cx.cancel).await;
-    let guest = guest.map_err(machine_error)?;
-    let started = Relay::start(&run.cx, guest, metadata.clone(), metadata::WELL_KNOWN);
-    match unless_gone(machine, started).await {
-        Ok(relay) => Ok(Some(relay)),
-        Err(error) => {
-            run.cx.events.warn(format!(
-                "scripts cannot use vmProfile.userAssignedIdentities: {error} {}",
-                error.details.join("; ")
-            ));
-            Ok(None)
         }
     }
 }

@@ -11,6 +11,7 @@ mod data_disks;
 mod fork;
 mod freshness;
 mod history;
+mod identities;
 mod kept;
 mod live;
 mod machine;
