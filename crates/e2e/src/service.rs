@@ -47,6 +47,11 @@ impl Service {
         &self.lab
     }
 
+    /// What it said when it began to serve: its address, ids and files.
+    pub fn ready(&self) -> &Value {
+        &self.ready
+    }
+
     /// Ends it without a chance to tidy up.
     pub fn kill(&mut self) {
         let running = self.running.take().expect("it runs");

@@ -7,6 +7,8 @@
 //! A qcow2 is packed with zstd, a VHD is fixed and a whole number of MiB. qcow2 and VHD are copies of
 //! [artifacts](crate::image_file::artifact), so that giving the same image away again is quick; they are
 //! never links, because who exports a file may write to it.
+//!
+//! Each data disk of the image becomes a file of its own beside it: `web_dataDisk_0.qcow2`.
 
 use std::{
     fmt, fs, io,
@@ -32,6 +34,7 @@ use crate::{
         Image,
         artifact::{self, Form, finish_and_hash},
         convert::{self, Job, Target},
+        data,
         digest::Stamp,
         io_fault,
         partial::Partial,
@@ -56,6 +59,9 @@ pub struct ExportSpec {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Exported {
+    /// Which data disk it is; none for the OS disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lun: Option<usize>,
     #[serde(serialize_with = "format_name")]
     pub format: Format,
     pub path: PathBuf,
@@ -161,6 +167,31 @@ fn taken(export: &ExportSpec) -> Error {
         .hint("give another name, or --force to replace it")
 }
 
+/// The same for the files of the image's data disks, once it is known how many there are.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_data(exports: &[ExportSpec], disks: usize) -> Result<()> {
+    if disks == 0 {
+        return Ok(());
+    }
+    let all: Vec<_> = files(exports, disks).into_iter().map(|(spec, _)| spec).collect();
+    Error::all(problems(&all))
+}
+
+/// Every file to write, and which disk goes there: `web.vhd` brings `web_dataDisk_0.vhd` and so on.
+fn files(exports: &[ExportSpec], disks: usize) -> Vec<(ExportSpec, Option<usize>)> {
+    let of = |spec: &ExportSpec, lun: usize| {
+        (ExportSpec { path: data::beside(&spec.path, lun), ..spec.clone() }, Some(lun))
+    };
+    exports
+        .iter()
+        .flat_map(|spec| {
+            std::iter::once((spec.clone(), None)).chain((0..disks).map(move |lun| of(spec, lun)))
+        })
+        .collect()
+}
+
 /// Writes all exports, side by side. The ledger holds each unfinished file before it is made.
 ///
 /// # Errors
@@ -173,11 +204,12 @@ pub async fn write_all(
     ledger: &Ledger,
     run_id: &str,
 ) -> Result<Vec<Exported>> {
-    let written = exports.iter().map(async |export| {
+    let files = files(exports, image.data.len());
+    let written = files.iter().map(async |(export, lun)| {
         let held = Held::PartialFile { path: partial_path(&export.path, run_id) };
         let fail = |e| io_fault(e, ErrorCode::ExportFailed, format!("hold {export} in the ledger"));
         ledger.hold(held.clone()).map_err(fail)?;
-        let exported = write(cx, host, image, export, run_id).await;
+        let exported = write_disk(cx, host, (image, *lun), export, run_id).await;
         ledger.settle(&held).map_err(fail)?;
         exported
     });
@@ -208,6 +240,7 @@ pub async fn of_stored(
     let ledger = Ledger::open(&cx.layout, &run_id).map_err(fail)?;
     let work = async {
         let image = stored(cx, image).await?;
+        check_data(exports, image.data.len())?;
         write_all(cx, host, &image, exports, &ledger, &run_id).await
     };
     let written = cx.step(Step::Export, "export", Duration::MAX, work).await;
@@ -230,16 +263,33 @@ pub async fn write(
     export: &ExportSpec,
     run_id: &str,
 ) -> Result<Exported> {
+    write_disk(cx, host, (image, None), export, run_id).await
+}
+
+/// The same for one of the image's disks.
+async fn write_disk(
+    cx: &Cx,
+    host: &Host,
+    (image, lun): (&Standalone, Option<usize>),
+    export: &ExportSpec,
+    run_id: &str,
+) -> Result<Exported> {
     check_one(export)?;
     let fail = |e| io_fault(e, ErrorCode::ExportFailed, format!("export {export}"));
     let partial = Partial::create(&export.path, run_id).map_err(fail)?;
     let sha256 = match Form::of_export(export.format) {
         Some(form) => {
-            let artifact = artifact::get(cx, host, image, form).await?;
+            let artifact = match lun {
+                None => artifact::get(cx, host, image, form).await?,
+                Some(lun) => image.data_as(cx, host, lun, form).await?,
+            };
             copy_out(cx, &artifact.path, &partial).await?;
             artifact.sha256
         }
-        None => convert_out(cx, host, image, export, &partial).await?,
+        None => {
+            let disk = lun.map_or(&image.disk, |lun| &image.data[lun].disk);
+            convert_out(cx, host, disk, export, &partial).await?
+        }
     };
     match partial.finish(export.existing) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(taken(export)),
@@ -247,12 +297,13 @@ pub async fn write(
     }
     let metadata = fs::metadata(&export.path).map_err(fail)?;
     Ok(Exported {
+        lun,
         format: export.format,
         path: export.path.clone(),
         bytes: metadata.len(),
         allocated_bytes: allocated(&metadata),
         sha256,
-        virtual_size: image.virtual_size,
+        virtual_size: lun.map_or(image.virtual_size, |lun| image.data[lun].virtual_size),
     })
 }
 
@@ -264,12 +315,12 @@ pub(crate) fn allocated(metadata: &fs::Metadata) -> u64 {
 async fn convert_out(
     cx: &Cx,
     host: &Host,
-    image: &Standalone,
+    disk: &Path,
     export: &ExportSpec,
     partial: &Partial,
 ) -> Result<String> {
     let name = export.path.file_name().unwrap_or_default().to_string_lossy();
-    let from = Image { path: image.disk.clone(), format: Format::Qcow2 };
+    let from = Image { path: disk.to_owned(), format: Format::Qcow2 };
     let job = Job {
         from: &from,
         to: partial.path(),

@@ -18,6 +18,7 @@ pub mod image_file;
 pub mod janitor;
 pub mod layout;
 pub mod ledger;
+pub mod metadata;
 pub mod node;
 pub mod optimize;
 mod output;

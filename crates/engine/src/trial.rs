@@ -15,6 +15,7 @@ use crate::{
     build::machine_error,
     cx::Cx,
     error::{Coded, Error, Result},
+    image_file::data::file_name,
     janitor,
     ledger::{Held, Ledger},
 };
@@ -26,6 +27,8 @@ pub struct Trial {
     /// `qcow2`, `raw`, `vpc` or `vmdk`, as QEMU names them.
     pub format: String,
     pub virtual_size: u64,
+    /// Data disks and their sizes, by their LUNs; qcow2 ones.
+    pub data: Vec<(PathBuf, u64)>,
     pub uefi: bool,
     pub vcpus: u32,
     pub memory_mib: u64,
@@ -81,6 +84,14 @@ async fn boot(
     disk::create_overlay_on(host, &overlay, &trial.disk, &trial.format, trial.virtual_size)
         .await
         .map_err(|e| machine_error(e.into()))?;
+    let mut data = Vec::new();
+    for (lun, (disk, bytes)) in trial.data.iter().enumerate() {
+        let overlay = dir.join(file_name(lun));
+        disk::create_overlay(host, &overlay, disk, *bytes)
+            .await
+            .map_err(|e| machine_error(e.into()))?;
+        data.push(overlay);
+    }
     let spec = MachineSpec {
         name: format!("trial-{}", dir.file_name().unwrap_or_default().to_string_lossy()),
         run_dir: dir.to_owned(),
@@ -88,6 +99,7 @@ async fn boot(
         memory_mib: trial.memory_mib,
         firmware: firmware(host, trial, dir).await?,
         disk: overlay,
+        data,
         seed: None,
         forwards: trial.publish.clone(),
         bridge: None,

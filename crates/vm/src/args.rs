@@ -41,6 +41,11 @@ pub(crate) fn node(drive: &str, generation: u32) -> String {
     format!("{drive}-{generation}")
 }
 
+/// The name of the data disk with that LUN among the drives.
+pub(crate) fn data_drive(lun: usize) -> String {
+    format!("data{lun}")
+}
+
 /// A qcow2 drive of the machine's own. `sealed` ones get no backing file from their header: it is
 /// put in by the seal.
 ///
@@ -122,6 +127,22 @@ fn drives(args: &mut Args, host: &Host, spec: &MachineSpec) {
         args.blockdev(&read_only("seed", seed));
         args.device("virtio-blk-pci", "seed,bus=pcie.0,addr=0x3,drive=seed");
     }
+    data_disks(args, spec);
+}
+
+/// SCSI disks behind one controller, since that gives each the LUN it has in Azure; a machine without
+/// them has no controller either.
+fn data_disks(args: &mut Args, spec: &MachineSpec) {
+    if spec.data.is_empty() {
+        return;
+    }
+    args.device("virtio-scsi-pci", "scsi0,bus=pcie.0,addr=0x7");
+    for (lun, path) in spec.data.iter().enumerate() {
+        let (name, drive_node) = (data_drive(lun), node(&data_drive(lun), 0));
+        args.blockdev(&drive(&drive_node, path, false));
+        let place = format!("bus=scsi0.0,channel=0,scsi-id=0,lun={lun}");
+        args.device("scsi-hd", &format!("{name},{place},drive={drive_node},serial={name}"));
+    }
 }
 
 fn read_only(node_name: &str, path: &Path) -> Value {
@@ -159,7 +180,7 @@ fn on_bridge(args: &mut Args, bridge: &Bridge, forwards: &str) {
     args.device("virtio-net-pci", &card);
     let channel = format!("user,id=net1,ipv6=off,restrict=on,net={CHANNEL_NET}{forwards}");
     args.put("-netdev", channel);
-    let card = format!("{CHANNEL},bus=pcie.0,addr=0x7,netdev=net1,mac={CHANNEL_MAC},romfile=");
+    let card = format!("{CHANNEL},bus=pcie.0,addr=0x8,netdev=net1,mac={CHANNEL_MAC},romfile=");
     args.device("virtio-net-pci", &card);
 }
 
@@ -203,7 +224,8 @@ pub(crate) fn absolute(spec: &MachineSpec) -> io::Result<MachineSpec> {
     if let Firmware::Uefi { vars } = &mut spec.firmware {
         fix(vars)?;
     }
-    for path in [&mut spec.seed, &mut spec.resume_from].into_iter().flatten() {
+    let others = [&mut spec.seed, &mut spec.resume_from].into_iter().flatten();
+    for path in others.chain(&mut spec.data) {
         fix(path)?;
     }
     Ok(spec)

@@ -151,6 +151,7 @@ pub struct Fake {
 struct State {
     calls: Vec<Call>,
     rules: Vec<(String, Answer)>,
+    deaf: Vec<(String, Reaction)>,
     mishaps: HashMap<Point, Mishap>,
     running: HashMap<PathBuf, Life>,
 }
@@ -200,6 +201,12 @@ impl Fake {
         answer: impl Fn(&str, &[u8]) -> Reaction + Send + Sync + 'static,
     ) {
         self.state().rules.push((needle.into(), Arc::new(answer)));
+    }
+
+    /// From now on, commands that contain this text go this way without reading their input, which may
+    /// never end.
+    pub fn on_deaf(&self, needle: impl Into<String>, reaction: Reaction) {
+        self.state().deaf.push((needle.into(), reaction));
     }
 
     /// From now on, this place misbehaves.
@@ -254,6 +261,12 @@ impl Fake {
         answer.map_or_else(|| Reaction::exit(0), |answer| answer(command, stdin))
     }
 
+    fn deaf(&self, command: &str) -> Option<Reaction> {
+        let state = self.state();
+        let rule = state.deaf.iter().rev().find(|(needle, _)| command.contains(needle));
+        rule.map(|(_, reaction)| reaction.clone())
+    }
+
     async fn meet(&self, point: Point, life: Option<&Life>) -> Result<(), Error> {
         let mishap = self.state().mishaps.get(&point).cloned();
         match mishap {
@@ -286,7 +299,8 @@ impl Backend for Fake {
             met = self.meet(Point::Start, None) => met?,
         }
         let missing = [Some(&spec.disk), spec.resume_from.as_ref(), spec.seed.as_ref()];
-        if let Some(path) = missing.into_iter().flatten().find(|path| !path.exists()) {
+        let mut missing = missing.into_iter().flatten().chain(&spec.data);
+        if let Some(path) = missing.find(|path| !path.exists()) {
             return Err(Error::Start { said: format!("Could not open '{}'", path.display()) });
         }
         let life = Life::default();
@@ -359,7 +373,12 @@ impl Machine for FakeMachine {
             let desc = "next_vars must be given exactly when the machine has UEFI variables";
             return Err(Error::Qmp { command: "blockdev-snapshot".into(), desc: desc.into() });
         }
-        for path in std::iter::once(&request.next_disk).chain(&request.next_vars) {
+        if self.spec.data.len() != request.next_data.len() {
+            let desc = "next_data must be as many as the machine has data disks";
+            return Err(Error::Qmp { command: "blockdev-snapshot".into(), desc: desc.into() });
+        }
+        let next = std::iter::once(&request.next_disk).chain(&request.next_vars);
+        for path in next.chain(&request.next_data) {
             if !path.exists() {
                 fs::write(path, "overlay").map_err(Error::at(path))?;
             }
@@ -453,7 +472,9 @@ impl Guest for FakeGuest {
         sink: &mut Sink<'_>,
     ) -> Result<Exit, Error> {
         let lost = |what: &str| Error::Ssh { what: what.to_owned(), source: None };
+        let deaf = self.fake.deaf(command);
         let stdin = match stdin {
+            _ if deaf.is_some() => Vec::new(),
             Stdin::Empty => Vec::new(),
             Stdin::Bytes(bytes) => bytes.to_vec(),
             Stdin::Reader(reader) => {
@@ -462,7 +483,7 @@ impl Guest for FakeGuest {
                 bytes
             }
         };
-        let reaction = self.fake.answer(command, &stdin);
+        let reaction = deaf.unwrap_or_else(|| self.fake.answer(command, &stdin));
         self.fake.record(Call::Run { command: command.to_owned(), stdin });
         if self.life.gone.is_cancelled() {
             return Err(lost("the connection is closed"));

@@ -91,6 +91,8 @@ pub struct Seal {
     pub next_disk: PathBuf,
     /// The same for the UEFI variables; exactly when the machine has any.
     pub next_vars: Option<PathBuf>,
+    /// The same for the data disks: one for each.
+    pub next_data: Vec<PathBuf>,
     /// Where to save the RAM; the file must not exist.
     pub ram: Option<PathBuf>,
 }

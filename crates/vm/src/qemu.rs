@@ -106,6 +106,7 @@ struct Drives {
     generation: u32,
     disk: PathBuf,
     vars: Option<PathBuf>,
+    data: Vec<PathBuf>,
 }
 
 impl Drives {
@@ -114,11 +115,11 @@ impl Drives {
             Firmware::Uefi { vars } => Some(vars.clone()),
             Firmware::Bios => None,
         };
-        Self { generation: 0, disk: spec.disk.clone(), vars }
+        Self { generation: 0, disk: spec.disk.clone(), vars, data: spec.data.clone() }
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        std::iter::once(&self.disk).chain(&self.vars).cloned().collect()
+        std::iter::once(&self.disk).chain(&self.vars).chain(&self.data).cloned().collect()
     }
 }
 

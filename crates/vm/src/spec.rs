@@ -17,6 +17,8 @@ pub struct MachineSpec {
     pub firmware: Firmware,
     /// The disk: a qcow2 file of the machine's own.
     pub disk: PathBuf,
+    /// Data disks, in the order of their LUNs: qcow2 files of the machine's own.
+    pub data: Vec<PathBuf>,
     /// The NoCloud seed; see [`crate::seed`]. A resumed machine needs the same one.
     pub seed: Option<PathBuf>,
     /// Loopback ports of the host (0: any free one) and the guest's TCP ports they lead to.

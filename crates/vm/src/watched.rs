@@ -94,7 +94,7 @@ fn started(machine: u32, spec: &MachineSpec) -> Seen {
         Firmware::Uefi { .. } => 2,
         Firmware::Bios => 1,
     };
-    let disks = std::iter::once(spec.disk.as_path());
+    let disks = std::iter::once(&spec.disk).chain(&spec.data);
     Seen::Started {
         machine,
         vcpus: spec.vcpus,
@@ -220,6 +220,7 @@ mod tests {
             memory_mib: 1024,
             firmware: Firmware::Bios,
             disk: dir.join("disk.qcow2"),
+            data: Vec::new(),
             seed: None,
             forwards: Vec::new(),
             bridge: None,

@@ -113,6 +113,11 @@ pub(super) const FIELDS: &[Field] = &[
 const ERROR_HANDLING: &[Field] =
     &[Field::new("onCustomizerError"), Field::new("onValidationError")];
 
+/// The largest disk that Azure has.
+const MOST_GB: i64 = 32_767;
+/// As many as a machine in Azure can have at the most.
+const MOST_DISKS: usize = 64;
+
 const DATA_DISK: &[Field] = &[Field::new("sizeGB")];
 
 const ON_ERROR: &[(&str, OnError)] = &[("cleanup", OnError::Cleanup), ("abort", OnError::Abort)];
@@ -130,6 +135,9 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Propertie
     let vm_profile = fields.get("vmProfile").and_then(|node| vm_profile::read(reader, &node));
     let disks = reader.list(&fields, "additionalDataDisks");
     let additional_data_disks = disks.iter().filter_map(|node| disk(reader, node)).collect();
+    if let Some(node) = disks.get(MOST_DISKS) {
+        reader.bad_value(node, &format!("A machine has at most {MOST_DISKS} data disks."));
+    }
     let staging_resource_group =
         reader.optional_id(&fields, "stagingResourceGroup", ResourceKind::ResourceGroup);
     let auto_run = fields.get("autoRun").is_some_and(|node| optimize::read_state(reader, &node));
@@ -162,5 +170,5 @@ fn error_handling(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<ErrorHandl
 fn disk(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<DataDisk> {
     let fields = reader.fields(node, DATA_DISK)?;
     let size = reader.required(&fields, "sizeGB")?;
-    reader.integer(&size, 0..=i64::from(i32::MAX)).map(|size_gb| DataDisk { size_gb })
+    reader.integer(&size, 1..=MOST_GB).map(|size_gb| DataDisk { size_gb })
 }

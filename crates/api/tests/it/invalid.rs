@@ -273,7 +273,21 @@ const PROPERTIES: &[Case] = &[
         r#"{ "sizeGB": -8 }"#,
         ValidationFailed,
         "properties.additionalDataDisks[0].sizeGB",
-        "at least 0",
+        "between 1 and 32767",
+    ),
+    case(
+        r#"{ "sizeGB": 8 }"#,
+        r#"{ "sizeGB": 0 }"#,
+        ValidationFailed,
+        "properties.additionalDataDisks[0].sizeGB",
+        "between 1 and 32767",
+    ),
+    case(
+        r#"{ "sizeGB": 8 }"#,
+        r#"{ "sizeGB": 32768 }"#,
+        ValidationFailed,
+        "properties.additionalDataDisks[0].sizeGB",
+        "between 1 and 32767",
     ),
     case(
         r#"{ "sizeGB": 8 }"#,

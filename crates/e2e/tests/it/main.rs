@@ -5,8 +5,10 @@
 mod bios;
 mod cancel;
 mod customizers;
+mod data_disks;
 mod failure;
 mod forge;
+mod identity;
 mod input;
 mod keep;
 mod network;

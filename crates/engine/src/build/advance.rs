@@ -180,6 +180,7 @@ async fn customize(
     let before_last = chain.links.get(index + 1).is_some_and(is_last_customizer(plan));
     let ram = if before_last { Ram::Always } else { Ram::IfWorthwhile };
     let work = async {
+        Box::pin(live.serve_metadata(run, plan)).await?;
         let started = Instant::now();
         let apply = plan.steps[number].customizer.apply(live.guest.as_ref(), &mut out);
         live.unless_gone(apply).await?;
@@ -239,7 +240,8 @@ async fn power_off(
     slot: &mut Option<Live>,
     making: Lock,
 ) -> Result<()> {
-    let live = slot.as_ref().ok_or_else(evicted)?;
+    let live = slot.as_mut().ok_or_else(evicted)?;
+    live.end_metadata(run).await;
     let mut out = output(run, &Step::Generalize)?;
     let started = Instant::now();
     let work = live.unless_gone(generalize::run(live.guest.as_ref(), &live.access, &mut out));

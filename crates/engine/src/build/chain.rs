@@ -79,7 +79,7 @@ impl Chain {
     ) -> Self {
         let shape = plan.shape(source, host);
         let mut chain = Self { links: Vec::new(), shape, freshness };
-        let mut inputs = super::live::boot_inputs(source);
+        let mut inputs = super::live::boot_inputs(source, &chain.shape);
         if let Some(subnet) = &plan.subnet {
             network::boot_inputs(&mut inputs, subnet, port);
         }
@@ -90,7 +90,8 @@ impl Chain {
         for step in &plan.steps {
             let parent = chain.last_key();
             let role = Role::Customize(step.index);
-            let (kind, inputs) = (step.customizer.kind(), step.customizer.inputs());
+            let (kind, mut inputs) = (step.customizer.kind(), step.customizer.inputs());
+            inputs.extend(plan.identities().map(|ids| ("identities".to_owned(), ids)));
             let fresh = Some((freshness, run_id));
             chain.push(store, &parent, role, kind, &step.title, inputs, fresh);
         }
@@ -127,6 +128,10 @@ impl Chain {
             .field("disk", &self.shape.disk_bytes.to_string())
             .field("uefi", &self.shape.uefi.to_string())
             .field("cpu", &self.shape.cpu);
+        for (lun, disk) in self.shape.data.iter().enumerate() {
+            let content = disk.source.as_deref().unwrap_or("blank");
+            builder = builder.field(&format!("data{lun}"), &format!("{} {content}", disk.bytes));
+        }
         for (name, value) in &inputs {
             builder = builder.field(name, value);
         }

@@ -22,13 +22,14 @@ use vm::{
 };
 
 use super::{
-    Run, access,
+    Plan, Run, access, data_disks, identities,
     live::{BUILD_USER, Came, overlay, ready, unless_gone},
     machine_error,
 };
 use crate::{
     error::{Coded, Error, Result},
     ledger::Held,
+    metadata::Relay,
     node::{Node, Shape},
 };
 
@@ -62,6 +63,7 @@ pub(crate) struct Fork {
     pub settled: Duration,
     dir: PathBuf,
     serial_log: PathBuf,
+    relay: Option<Relay>,
 }
 
 impl Fork {
@@ -88,10 +90,21 @@ impl Fork {
         match entered.await {
             Ok((guest, answered)) => {
                 let settled = started.elapsed();
-                Ok(Self { machine, guest, access, answered, settled, dir, serial_log })
+                if came != Came::Resumed {
+                    data_disks::name(run, &of.node.meta.shape, guest.as_ref()).await?;
+                }
+                let relay = None;
+                Ok(Self { machine, guest, access, answered, settled, dir, serial_log, relay })
             }
             Err(error) => Err(run.with_evidence(error, machine.as_ref(), &serial_log).await),
         }
+    }
+
+    /// Lets scripts in its guest reach the metadata service, until it ends.
+    pub(crate) async fn serve_metadata(&mut self, run: &Run<'_>, plan: &Plan) -> Result<()> {
+        self.relay =
+            identities::serve_metadata(run, plan, self.machine.as_ref(), &self.access).await?;
+        Ok(())
     }
 
     /// Work in its guest, unless the machine ends before it does.
@@ -188,6 +201,7 @@ async fn overlays(run: &Run<'_>, of: &ForkOf<'_>, dir: &Path) -> Result<()> {
     let below = Path::new("../../../nodes").join(of.node.meta.key.as_str());
     let shape = &of.node.meta.shape;
     overlay(run.host, dir, &below, "disk.qcow2", shape.disk_bytes).await?;
+    data_disks::upon(run, shape, dir, &below).await?;
     match (of.entry, &run.host.uefi) {
         (Entry::New { .. }, Some(uefi)) if shape.uefi => {
             let vars = dir.join("vars.qcow2");
@@ -213,6 +227,7 @@ fn spec(run: &Run<'_>, shape: &Shape, dir: &Path, prepared: &Prepared) -> Machin
             Firmware::Bios
         },
         disk: dir.join("disk.qcow2"),
+        data: data_disks::files(shape, dir),
         seed: Some(prepared.seed.clone()),
         forwards: vec![(0, 22)],
         bridge: run.bridge(),

@@ -17,12 +17,14 @@ use vm::{
 use super::{
     Run,
     chain::{Chain, Link},
-    guest_error, machine_error, network,
+    data_disks, guest_error, identities, machine_error, network,
+    plan::Plan,
 };
 use crate::{
     error::{Coded, Error, Result},
     event::Event,
-    node::{Key, Lock, Node, NodeMeta, Parent, RamMeta, UseLock, digest},
+    metadata::Relay,
+    node::{Key, Lock, Node, NodeMeta, Parent, RamMeta, Shape, UseLock, digest},
     source::SourceImage,
 };
 
@@ -64,13 +66,15 @@ fi'"##;
 const RESUMED: &str = "sudo sh -c 'date -s @'$now' > /dev/null; cat > /dev/urandom'";
 
 /// What the key of the first boot covers, beside source and machine.
-pub(super) fn boot_inputs(source: &SourceImage) -> BTreeMap<String, String> {
-    BTreeMap::from([
+pub(super) fn boot_inputs(source: &SourceImage, shape: &Shape) -> BTreeMap<String, String> {
+    let mut inputs = BTreeMap::from([
         ("network".to_owned(), who_sets_up(source).to_owned()),
         ("ready".to_owned(), digest(BOOTED.as_bytes())),
         ("seed".to_owned(), seed::VERSION.to_string()),
         ("user".to_owned(), BUILD_USER.to_owned()),
-    ])
+    ]);
+    inputs.extend(data_disks::inputs(shape));
+    inputs
 }
 
 /// Who sets up the guest's network card.
@@ -92,6 +96,8 @@ pub(super) struct Live {
     ram_cost: f64,
     /// Makes the sealed nodes visible, in their order.
     publishing: Option<JoinHandle<Result<()>>>,
+    /// The metadata service in the guest, while customizers run.
+    relay: Option<Relay>,
     /// Keeps the nodes below us from being evicted.
     holds: Vec<UseLock>,
 }
@@ -139,7 +145,7 @@ impl Live {
         fs::create_dir_all(&work).code(ErrorCode::InternalError, || at(&work))?;
         let mut live_from = prepare(run, chain, from, &work).await?;
         let machine = power_on(run, chain, &work, &mut live_from).await?;
-        let guest = match connect(run, machine.as_ref(), &live_from).await {
+        let guest = match connect(run, &chain.shape, machine.as_ref(), &live_from).await {
             Ok(guest) => guest,
             Err(error) => {
                 let serial_log = run.log_dir.join("serial.log");
@@ -156,8 +162,27 @@ impl Live {
             since_ram: live_from.since_ram,
             ram_cost: live_from.ram_cost,
             publishing: None,
+            relay: None,
             holds: live_from.hold.take().into_iter().collect(),
         })
+    }
+
+    /// Lets scripts in the guest reach the metadata service, as far as there is one for the template.
+    pub(super) async fn serve_metadata(&mut self, run: &Run<'_>, plan: &Plan) -> Result<()> {
+        if self.relay.is_none() {
+            self.relay =
+                identities::serve_metadata(run, plan, self.machine.as_ref(), &self.access).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the metadata service out of the guest.
+    pub(super) async fn end_metadata(&mut self, run: &Run<'_>) {
+        if let Some(relay) = self.relay.take()
+            && let Err(error) = relay.stop().await
+        {
+            run.cx.events.warn(error.to_string());
+        }
     }
 
     /// Makes the state of the machine a node; the machine goes on upon it. `making` is given back
@@ -199,6 +224,7 @@ impl Live {
         let request = Seal {
             next_disk: next.join("disk.qcow2"),
             next_vars: chain.shape.uefi.then(|| next.join("vars.qcow2")),
+            next_data: data_disks::files(&chain.shape, &next),
             ram: wanted.then(|| self.work.join("ram")),
         };
         let sealed = self.machine.seal(&request).await.map_err(machine_error)?;
@@ -382,7 +408,8 @@ async fn first_boot(
     work: &Path,
 ) -> Result<Prepared> {
     let below = format!("../../sources/{}", source.digest);
-    overlays(run, chain, work, &below).await?;
+    system_overlays(run, chain, work, &below).await?;
+    data_disks::first(run, &chain.shape, work).await?;
     let access = Access::generate(BUILD_USER).map_err(machine_error)?;
     let seed = work.join("seed.img");
     let bridge = run.bridge();
@@ -426,11 +453,19 @@ async fn go_on(
     })
 }
 
-async fn connect(run: &Run<'_>, machine: &dyn Machine, p: &Prepared) -> Result<Box<dyn Guest>> {
+async fn connect(
+    run: &Run<'_>,
+    shape: &Shape,
+    machine: &dyn Machine,
+    p: &Prepared,
+) -> Result<Box<dyn Guest>> {
     let limit = run.request.boot_timeout;
     let guest = machine.connect(&p.access, limit, &run.cx.cancel).await.map_err(machine_error)?;
     let came = if p.resume_from.is_some() { Came::Resumed } else { Came::Booted };
     ready(run, machine, guest.as_ref(), came).await?;
+    if came == Came::Booted {
+        unless_gone(machine, data_disks::name(run, shape, guest.as_ref())).await?;
+    }
     Ok(guest)
 }
 
@@ -480,8 +515,14 @@ fn not_booted(limit: Duration) -> Error {
     .hint("look at the serial log; goldsmith build --boot-timeout gives it longer")
 }
 
-/// Fresh overlays in `work` upon the files of the same name in `below` (relative to `work`).
+/// Fresh overlays in `work` upon the files of the same name in the node `below` (relative to `work`).
 async fn overlays(run: &Run<'_>, chain: &Chain, work: &Path, below: &str) -> Result<()> {
+    system_overlays(run, chain, work, below).await?;
+    data_disks::upon(run, &chain.shape, work, Path::new(below)).await
+}
+
+/// The same for what every machine has: `below` may be a source image too.
+async fn system_overlays(run: &Run<'_>, chain: &Chain, work: &Path, below: &str) -> Result<()> {
     let below = Path::new(below);
     overlay(run.host, work, below, "disk.qcow2", chain.shape.disk_bytes).await?;
     if chain.shape.uefi {
@@ -516,6 +557,7 @@ impl Run<'_> {
                 Firmware::Bios
             },
             disk: work.join("disk.qcow2"),
+            data: data_disks::files(&chain.shape, work),
             seed: Some(prepared.seed.clone()),
             forwards: vec![(0, 22)],
             bridge: self.bridge(),

@@ -7,11 +7,14 @@
 mod access;
 mod advance;
 mod chain;
+mod data_disks;
 mod fork;
 mod freshness;
 mod history;
+mod identities;
 mod kept;
 mod live;
+mod machine;
 mod measure;
 mod network;
 mod plan;
@@ -39,6 +42,7 @@ pub(crate) use fork::{Entry, Fork, ForkOf};
 pub use freshness::{CACHE_TAG, Freshness};
 pub use history::{Forecast, Hit, forecast};
 pub use kept::{Kept, OnError, kept};
+pub use machine::check_machine;
 pub(crate) use network::is_tap;
 pub use network::{SUBNET_FIELD, unbound as unbound_subnet, wanted as wanted_subnet};
 pub(crate) use plan::title as planned_title;
@@ -183,6 +187,8 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
     let (exact, digest) = (source.exact_version.clone(), source.digest.clone());
     cx.events.send(Event::SourceResolved { source: exact, digest });
     plan.check_disk(&source)?;
+    let data = data_disks::check(&plan.template, source.data.len())?;
+    export::check_data(&run.request.exports, data)?;
     let source_only = plan.validates_source_only();
     let distributors = &plan.template.properties.distribute;
     let distributors = if source_only { &[][..] } else { distributors };
@@ -190,11 +196,17 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
     distribute::agree(cx, distributors, &source)?;
     let chain = network::chain(run, plan, &source)?;
     history::remember(&cx.layout, plan, &chain);
+    if plan.identities().is_some() && plan.metadata.is_none() {
+        cx.events.warn(
+            "scripts cannot use vmProfile.userAssignedIdentities: a local build has no authority that \
+             gives out tokens; run the template with the service",
+        );
+    }
 
     let (sealed, _held) = advance(run, plan, &source, &chain, &mut machines.live).await?;
     if source_only {
         let subject = Subject { node: &sealed, entry: Entry::Own { resume: true } };
-        validate::run(run, &plan.validators, subject, &mut machines.fork).await?;
+        validate::run(run, plan, subject, &mut machines.fork).await?;
         let report = Report::new(run, &source, &chain, Vec::new(), Vec::new());
         return Ok(Report { source_validation_only: true, ..report });
     }
@@ -202,7 +214,9 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
 
     // The image is converted while it is validated. Nothing is distributed before both are done.
     let convert = cx.step(Step::Convert, "standalone image", DISTRIBUTE_LIMIT, async {
-        distribute::standalone(cx, run.host, &sealed.disk(), &sealed.artifact_key()).await
+        let key = sealed.artifact_key();
+        let image = distribute::standalone(cx, run.host, &sealed.disk(), &key).await?;
+        image.with_data(cx, run.host, &sealed).await
     });
     let entry = Entry::New { network: !source.brings_network };
     let validate = check(run, plan, Subject { node: &sealed, entry }, &mut machines.fork);
@@ -224,7 +238,7 @@ async fn check(
     subject: Subject<'_>,
     slot: &mut Option<Fork>,
 ) -> Result<Option<Error>> {
-    let Err(mut error) = validate::run(run, &plan.validators, subject, slot).await else {
+    let Err(mut error) = validate::run(run, plan, subject, slot).await else {
         return Ok(None);
     };
     let is_over = matches!(error.code, ErrorCode::Canceled | ErrorCode::BuildTimeout);

@@ -1,12 +1,12 @@
 //! Template → plan: everything resolved, every mistake found, nothing made on a machine.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use api::{ErrorCode, template::Template};
 
 use vm::Host;
 
-use super::{Wanted, network};
+use super::{Wanted, check_machine, data_disks, machine, network};
 use crate::{
     config::Subnet,
     customize::{self, Customizer},
@@ -14,11 +14,12 @@ use crate::{
     distribute,
     error::{Error, Result},
     export::ExportSpec,
+    metadata::Metadata,
     node::Shape,
     optimize::{self, Optimize},
-    source::SourceImage,
+    source::{self, Facts, SourceImage},
     validate,
-    vm_size::{self, VmSize},
+    vm_size::VmSize,
 };
 
 const GIB: u64 = 1024 * 1024 * 1024;
@@ -48,6 +49,8 @@ pub struct Plan {
     pub timeout: Duration,
     /// Where its machine is, if not on a network of its own.
     pub subnet: Option<Subnet>,
+    /// What answers for the identities that scripts in the machine may use, where something does.
+    pub metadata: Option<Arc<dyn Metadata>>,
 }
 
 /// What `resolve` is given.
@@ -57,18 +60,24 @@ pub struct Input {
     pub template: Template,
     /// Relative script paths are relative to this folder.
     pub base_dir: PathBuf,
+    /// What answers scripts that ask the instance metadata service; a local build has none.
+    pub metadata: Option<Arc<dyn Metadata>>,
 }
 
 /// Resolves the source, the size and every script. Several mistakes come back together.
 pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     let properties = &input.template.properties;
-    let mut errors = unsupported(&input.template);
+    let mut errors = Vec::new();
     let mut cx = cx.clone();
     cx.geography = cx.geography.or_at(input.template.location.as_deref());
     let cx = &cx;
     errors.extend(distribute::admit(cx, &properties.distribute));
     let source = Wanted::resolve(cx, &input.template).await.map_err(|e| errors.push(e)).ok();
-    let size = size(&input.template, source.as_ref()).map_err(|e| errors.push(e)).ok();
+    // Of a source that is not there nothing is known; it has its own error.
+    let unknown =
+        Facts { generation: 2, architecture: String::new(), disk_bytes: None, data_disks: 0 };
+    let facts = source::facts(&cx.layout, &properties.source).ok().flatten().unwrap_or(unknown);
+    let size = check_machine(&input.template, &facts).map_err(|e| errors.push(e)).ok();
     let subnet =
         network::subnet(&cx.layout, &input.template).map_err(|e| errors.push(e)).ok().flatten();
     let mut steps = Vec::new();
@@ -99,6 +108,7 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     match (source, size) {
         (Some(source), Some(size)) if errors.is_empty() => Ok(Plan {
             timeout: properties.build_timeout(),
+            metadata: input.metadata,
             name: input.name,
             source,
             size,
@@ -121,25 +131,24 @@ impl Plan {
             memory_mib: self.size.memory_mib,
             disk_bytes: wanted.max(source.virtual_size),
             uefi: source.generation == 2,
+            data: data_disks::shape(&self.template, source),
             cpu: format!("{} {}", host.cpu_model, host.cpu_identity).trim_end().to_owned(),
         }
     }
 
-    /// Refuses a disk that is smaller than its source: it can only grow.
+    /// Refuses a disk that is smaller than its source.
     pub fn check_disk(&self, source: &SourceImage) -> Result<()> {
-        let gb = self.os_disk_gb();
-        if gb == 0 || u64::from(gb) * GIB >= source.virtual_size {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorCode::ValidationFailed,
-            format!(
-                "osDiskSizeGB is {gb} but the source image needs {}",
-                source.virtual_size.div_ceil(GIB)
-            ),
-        )
-        .target("properties.vmProfile.osDiskSizeGB")
-        .hint("the OS disk can only grow; leave osDiskSizeGB out to take the source's size"))
+        machine::check_os_disk(self.os_disk_gb(), source.virtual_size)
+    }
+
+    /// What the metadata service stands for, as far as the result may depend on it: whether there is
+    /// one, and for whom. None where the template asks for no identity.
+    pub fn identities(&self) -> Option<String> {
+        let profile = self.template.properties.vm_profile.as_ref()?;
+        let ids = &profile.user_assigned_identities;
+        let ids: Vec<_> = ids.iter().map(|id| id.to_string().to_lowercase()).collect();
+        let served = if self.metadata.is_some() { "served" } else { "absent" };
+        (!ids.is_empty()).then(|| format!("{served} {}", ids.join(" ")))
     }
 
     /// Whether the source is all that is looked at, and nothing is made.
@@ -171,14 +180,6 @@ impl Plan {
     }
 }
 
-fn size(template: &Template, source: Option<&Wanted>) -> Result<VmSize> {
-    let profile = template.properties.vm_profile.as_ref();
-    let given = profile.and_then(|profile| profile.vm_size.as_deref()).filter(|s| !s.is_empty());
-    let generation = source.map_or(2, Wanted::generation);
-    let default = if generation == 1 { vm_size::DEFAULT_GEN1 } else { vm_size::DEFAULT_GEN2 };
-    vm_size::find(given.unwrap_or(default))
-}
-
 fn validates_source_only(template: &Template) -> bool {
     let validate = template.properties.validate.as_ref();
     validate.is_some_and(|validate| validate.source_validation_only)
@@ -186,26 +187,4 @@ fn validates_source_only(template: &Template) -> bool {
 
 pub(crate) fn title(name: Option<&str>, type_name: &str, index: usize) -> String {
     name.map_or_else(|| format!("{type_name} {}", index + 1), str::to_owned)
-}
-
-/// Parts of a template that are valid but that this version would silently leave out.
-fn unsupported(template: &Template) -> Vec<Error> {
-    let properties = &template.properties;
-    let parts = [(
-        !properties.additional_data_disks.is_empty(),
-        "properties.additionalDataDisks",
-        "data disks",
-    )];
-    parts
-        .into_iter()
-        .filter(|(present, _, _)| *present)
-        .map(|(_, path, what)| {
-            Error::new(
-                ErrorCode::UnsupportedFeature,
-                format!("this version of goldsmith cannot do {what} yet"),
-            )
-            .target(path)
-            .hint("remove the block to build without it")
-        })
-        .collect()
 }

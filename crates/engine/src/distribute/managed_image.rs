@@ -7,7 +7,7 @@ use api::{
     template::{Distributor, ManagedImage},
 };
 
-use super::{RunOutput, Work, labels};
+use super::{DataDisk, DataOutput, RunOutput, Work, labels};
 use crate::{
     error::{Error, Result},
     export::allocated,
@@ -42,6 +42,7 @@ pub(super) fn payload(work: Work<'_>) -> Payload {
         disk: work.image.disk.clone(),
         digest: work.image.sha256.clone(),
         virtual_size: work.image.virtual_size,
+        data: work.image.data.clone(),
         origin: work.facts.origin.clone(),
         labels: labels(work.distributor),
     }
@@ -63,5 +64,17 @@ pub(super) fn output(distributor: &Distributor, image: &StoredImage) -> Result<R
         allocated_bytes: allocated(&metadata),
         sha256: image.record.digest.clone(),
         virtual_size: image.record.virtual_size,
+        data_disks: data_outputs(image),
     })
+}
+
+/// The data disks of an image as they are in the store.
+pub fn data_outputs(image: &StoredImage) -> Vec<DataOutput> {
+    let output = |(lun, DataDisk { disk, sha256, virtual_size })| DataOutput {
+        lun,
+        path: disk,
+        sha256,
+        virtual_size,
+    };
+    image.data().into_iter().enumerate().map(output).collect()
 }

@@ -29,8 +29,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use vm::Host;
 
+pub use self::managed_image::data_outputs;
 pub(crate) use self::{agree::agree, vhd::VHDS};
-pub use crate::image_file::artifact::{Standalone, standalone};
+pub use crate::image_file::{
+    artifact::{Standalone, standalone},
+    data::{DataDisk, DataOutput},
+};
 use crate::{
     config::Config,
     cx::Cx,
@@ -90,6 +94,9 @@ pub struct RunOutput {
     pub sha256: String,
     /// Bytes of the disk as the guest sees it.
     pub virtual_size: u64,
+    /// The image's data disks, by their LUNs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data_disks: Vec<DataOutput>,
 }
 
 /// Everything about the targets that can be known before the build, and nothing made.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! blobs/vhds/<run output>_<yyyymmddhhmmss>_<end of run id>.vhd   + .json: digest, tags, where from
+//!            <the same>_dataDisk_<lun>.vhd                       for each data disk
 //! ```
 //!
 //! The name is the same whenever the same run publishes, so doing it again finds what is there. The
@@ -15,7 +16,7 @@ use std::{
 use api::{ErrorCode, template::Vhd};
 use serde::Serialize;
 
-use super::{Facts, RunOutput, Work, blob, labels};
+use super::{DataOutput, Facts, RunOutput, Work, blob, labels};
 use crate::{
     config::Config,
     cx::Cx,
@@ -23,6 +24,7 @@ use crate::{
     export::{allocated, copy_out},
     image_file::{
         artifact::{self, Artifact, Form, write_json},
+        data,
         digest::Stamp,
         footer, io_fault,
         partial::{Existing, Partial, sync_parent},
@@ -47,6 +49,7 @@ pub(super) async fn publish(work: Work<'_>, target: &Vhd) -> Result<RunOutput> {
     }
     let path = vhd_path(&cx.layout, work.facts, &work.distributor.run_output_name);
     store_at(cx, &vhd, &path, &work.facts.run_id).await?;
+    let data_disks = store_data(work, &path).await?;
     describe(work, &vhd, &path)?;
     footer::verify(&path, vhd.virtual_size)?;
     let metadata = fs::metadata(&path).map_err(|e| fault(e, &path))?;
@@ -60,7 +63,22 @@ pub(super) async fn publish(work: Work<'_>, target: &Vhd) -> Result<RunOutput> {
         path,
         sha256: vhd.sha256,
         virtual_size: vhd.virtual_size,
+        data_disks,
     })
+}
+
+/// Each data disk as a VHD of its own, `<name>_dataDisk_<lun>.vhd`.
+async fn store_data(work: Work<'_>, path: &Path) -> Result<Vec<DataOutput>> {
+    let mut outputs = Vec::new();
+    for lun in 0..work.image.data.len() {
+        let vhd = work.image.data_as(work.cx, work.host, lun, Form::Vhd).await?;
+        let path = data::beside(path, lun);
+        store_at(work.cx, &vhd, &path, &work.facts.run_id).await?;
+        footer::verify(&path, vhd.virtual_size)?;
+        let (sha256, virtual_size) = (vhd.sha256, vhd.virtual_size);
+        outputs.push(DataOutput { lun, path, sha256, virtual_size });
+    }
+    Ok(outputs)
 }
 
 /// To the blob that the template names, instead of the local blob folder.
@@ -68,6 +86,7 @@ async fn to_account(work: Work<'_>, vhd: Artifact, uri: &str) -> Result<RunOutpu
     let config = Config::load(&work.cx.layout)?;
     let blob = blob::find(&config, uri)?;
     let written = blob::write(work.cx, &blob, &vhd, &work.facts.run_id).await?;
+    let data_disks = data_to_account(work, &config, uri).await?;
     if let Some(path) = &written {
         describe(work, &vhd, path)?;
         footer::verify(path, vhd.virtual_size)?;
@@ -84,7 +103,26 @@ async fn to_account(work: Work<'_>, vhd: Artifact, uri: &str) -> Result<RunOutpu
         path,
         sha256: vhd.sha256,
         virtual_size: vhd.virtual_size,
+        data_disks,
     })
+}
+
+/// Each data disk to a blob of its own beside the OS disk's.
+async fn data_to_account(work: Work<'_>, config: &Config, uri: &str) -> Result<Vec<DataOutput>> {
+    let mut outputs = Vec::new();
+    for lun in 0..work.image.data.len() {
+        let vhd = work.image.data_as(work.cx, work.host, lun, Form::Vhd).await?;
+        let uri = data::beside(Path::new(uri), lun).to_string_lossy().into_owned();
+        let blob = blob::find(config, &uri)?;
+        let written = blob::write(work.cx, &blob, &vhd, &work.facts.run_id).await?;
+        if let Some(path) = &written {
+            footer::verify(path, vhd.virtual_size)?;
+        }
+        let path = written.unwrap_or_else(|| vhd.path.clone());
+        let (sha256, virtual_size) = (vhd.sha256, vhd.virtual_size);
+        outputs.push(DataOutput { lun, path, sha256, virtual_size });
+    }
+    Ok(outputs)
 }
 
 fn fault(error: io::Error, path: &Path) -> Error {

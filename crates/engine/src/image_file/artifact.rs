@@ -4,6 +4,7 @@
 //! artifacts/<node key>/disk.qcow2 + disk.qcow2.json   standalone: managed images, gallery versions
 //!                      disk.vhd   + disk.vhd.json     VHD distributors and exports
 //!                      packed.qcow2 + …               qcow2 exports
+//!                      data0-disk.qcow2 + …           the same three of each data disk
 //! ```
 //!
 //! The files are read-only and are *linked* into the image store where that is on the same file system,
@@ -28,6 +29,7 @@ use vm::Host;
 use super::{
     Format, Image,
     convert::{self, Job, Target},
+    data::DataDisk,
     digest::{self, Stamp},
     io_fault,
     partial::{self, Existing, Partial},
@@ -36,7 +38,7 @@ use crate::{
     cx::Cx,
     error::{Error, Result},
     layout::Layout,
-    node::{Key, Lock},
+    node::{Key, KeyBuilder, Lock},
     store::StoredImage,
 };
 
@@ -52,6 +54,8 @@ pub struct Standalone {
     pub sha256: String,
     /// Bytes of the disk as the guest sees it.
     pub virtual_size: u64,
+    /// The disks beside it, by their LUNs.
+    pub data: Vec<DataDisk>,
     _in_use: Arc<File>,
 }
 
@@ -60,12 +64,13 @@ pub struct Standalone {
 pub async fn standalone(cx: &Cx, host: &Host, disk: &Path, key: &Key) -> Result<Standalone> {
     let in_use = hold(&cx.layout, key).await?;
     let image = Image { path: disk.to_owned(), format: Format::Qcow2 };
-    let made = get_or_make(cx, host, &image, key, Form::Standalone).await?;
+    let made = get_or_make(cx, host, &image, key, Form::Standalone, None).await?;
     Ok(Standalone {
         key: key.clone(),
         disk: made.path,
         sha256: made.sha256,
         virtual_size: made.virtual_size,
+        data: Vec::new(),
         _in_use: in_use,
     })
 }
@@ -77,10 +82,15 @@ pub async fn stored(cx: &Cx, image: &StoredImage) -> Result<Standalone> {
         let text = format!("{} has the impossible digest `{digest}`", image.record.id);
         Error::new(ErrorCode::BadImage, text)
     })?;
+    let key = image.record.data_disks.iter().fold(key, |key, disk| {
+        // Images with the same disk and other data disks are other images.
+        KeyBuilder::new(key.as_str(), "image").field("data", &disk.digest).finish()
+    });
     Ok(Standalone {
         disk: image.disk(),
         sha256: digest.clone(),
         virtual_size: image.record.virtual_size,
+        data: image.data(),
         _in_use: hold(&cx.layout, &key).await?,
         key,
     })
@@ -166,31 +176,36 @@ pub struct Artifact {
 /// The disk in another form: the kept one, or a new one.
 pub async fn get(cx: &Cx, host: &Host, from: &Standalone, form: Form) -> Result<Artifact> {
     let image = Image { path: from.disk.clone(), format: Format::Qcow2 };
-    get_or_make(cx, host, &image, &from.key, form).await
+    get_or_make(cx, host, &image, &from.key, form, None).await
 }
 
-/// Work that several want at once is done once, also between processes.
-async fn get_or_make(
+/// Work that several want at once is done once, also between processes. `lun` names a data disk.
+pub(super) async fn get_or_make(
     cx: &Cx,
     host: &Host,
     from: &Image,
     key: &Key,
     form: Form,
+    lun: Option<usize>,
 ) -> Result<Artifact> {
     let dir = cx.layout.artifacts().join(key.as_str());
-    let dest = dir.join(form.file_name());
+    let name = match lun {
+        None => form.file_name().to_owned(),
+        Some(lun) => format!("data{lun}-{}", form.file_name()),
+    };
+    let dest = dir.join(&name);
     if let Some(kept) = kept(&dest) {
         return Ok(kept);
     }
     let fail = |e| io_fault(e, ErrorCode::ExportFailed, format!("keep {}", dest.display()));
-    let making = cx.layout.locks().join(format!("make-artifact-{key}-{}.lock", form.file_name()));
+    let making = cx.layout.locks().join(format!("make-artifact-{key}-{name}.lock"));
     let _making = Lock::take(making).await.map_err(fail)?;
     if let Some(kept) = kept(&dest) {
         return Ok(kept);
     }
     fs::create_dir_all(&dir).map_err(fail)?;
     let partial = Partial::create(&dest, &std::process::id().to_string()).map_err(fail)?;
-    let made = make(cx, host, from, form, &partial).await?;
+    let made = make(cx, host, from, form, &name, &partial).await?;
     fs::set_permissions(partial.path(), PermissionsExt::from_mode(0o444))
         .and_then(|()| partial.finish(Existing::Replace))
         .and_then(|()| write_json(&json_path(&dest), &made))
@@ -203,18 +218,13 @@ async fn make(
     host: &Host,
     from: &Image,
     form: Form,
+    name: &str,
     partial: &Partial,
 ) -> Result<Artifact> {
     let path = partial.path();
-    let job = Job {
-        from,
-        to: path,
-        target: form.target(),
-        name: form.file_name(),
-        activity: form.activity(),
-    };
+    let job = Job { from, to: path, target: form.target(), name, activity: form.activity() };
     let virtual_size = convert::convert(cx, host, job).await?;
-    let sha256 = finish_and_hash(cx, partial, &format!("hash {}", form.file_name())).await?;
+    let sha256 = finish_and_hash(cx, partial, &format!("hash {name}")).await?;
     let stamp = Stamp::at(path)
         .map_err(|e| io_fault(e, ErrorCode::ExportFailed, format!("look at {}", path.display())))?;
     Ok(Artifact { path: path.to_owned(), sha256, virtual_size, stamp })

@@ -7,6 +7,7 @@
 
 pub mod artifact;
 pub mod convert;
+pub mod data;
 pub mod digest;
 pub mod extents;
 pub mod footer;

@@ -16,8 +16,21 @@ pub struct Shape {
     /// Virtual size of the OS disk in bytes.
     pub disk_bytes: u64,
     pub uefi: bool,
+    /// Data disks, by their LUNs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<DataShape>,
     /// The processor as the guest sees it: what it builds may be made for it.
     pub cpu: String,
+}
+
+/// A data disk of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataShape {
+    /// Its virtual size.
+    pub bytes: u64,
+    /// What is on it before the first boot, by content digest; none for a blank one.
+    pub source: Option<String>,
 }
 
 /// What a node's disk is an overlay on.

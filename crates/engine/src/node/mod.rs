@@ -17,5 +17,5 @@ pub use evict::{Evicted, evict, usage};
 pub(crate) use key::hex;
 pub use key::{FORMAT, Key, KeyBuilder, digest};
 pub use lock::{Lock, UseLock};
-pub use meta::{NodeMeta, Parent, RamMeta, Shape};
+pub use meta::{DataShape, NodeMeta, Parent, RamMeta, Shape};
 pub use store::{Node, NodeStore};

@@ -1,6 +1,7 @@
 //! Copies one version to several regions: the disk is read once, and each region gets what it lacks.
 
 use std::{
+    path::PathBuf,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -15,7 +16,7 @@ use vm::Host;
 use super::{
     CHUNK_BYTES,
     chunk::ChunkId,
-    manifest::{self, Manifest},
+    manifest::{self, Manifest, Pieces},
     prepare::{self, Present},
     reader,
     region::{Region, Unfinished},
@@ -27,7 +28,7 @@ use crate::{
     cx::Cx,
     error::{Coded, Error, Result},
     node::UseLock,
-    store::{StoredImage, address::Address},
+    store::{Record, StoredImage, address::Address},
 };
 
 /// Pieces on the way to one region at a time.
@@ -97,7 +98,6 @@ struct Lane {
 
 async fn copy(cx: &Cx, host: &Host, config: &Config, request: Request<'_>) -> Result<Outcome> {
     let Request { image, regions } = request;
-    check_disks(image)?;
     let mut results: Vec<Option<Result<Copied>>> = regions.iter().map(|_| None).collect();
     let opened =
         future::join_all(regions.iter().map(|name| open(cx, config, name, image).boxed())).await;
@@ -184,8 +184,8 @@ async fn open(cx: &Cx, config: &Config, name: &str, image: &StoredImage) -> Resu
     let share = region.share().await?;
     let key = key_of(&address_of(image)?)?;
     if let Some(there) = manifest::read(region.store.as_ref(), &key).await? {
-        if there.record.digest == image.record.digest {
-            return Ok(Opened::There(there.chunks.len() as u64));
+        if same_disks(&there.record, &image.record) {
+            return Ok(Opened::There(there.ids().count() as u64));
         }
         let text = format!("region {name} has another version {} already", image.short_name());
         return Err(Error::new(ErrorCode::VersionConflict, text)
@@ -196,15 +196,11 @@ async fn open(cx: &Cx, config: &Config, name: &str, image: &StoredImage) -> Resu
     Ok(Opened::Lacks { region, has, note, share })
 }
 
-/// A copy without some of its disks would be another image.
-fn check_disks(image: &StoredImage) -> Result<()> {
-    let record = serde_json::to_value(&image.record).unwrap_or_default();
-    if record["dataDisks"].as_array().is_none_or(Vec::is_empty) {
-        return Ok(());
-    }
-    let text = format!("{} has data disks, which are not copied to regions", image.record.id);
-    Err(Error::new(ErrorCode::UnsupportedFeature, text)
-        .hint("leave the region out of the targets; the version is in the local store"))
+fn same_disks(one: &Record, other: &Record) -> bool {
+    let data = |record: &Record| -> Vec<String> {
+        record.data_disks.iter().map(|disk| disk.digest.clone()).collect()
+    };
+    one.digest == other.digest && data(one) == data(other)
 }
 
 fn address_of(image: &StoredImage) -> Result<Address> {
@@ -242,13 +238,13 @@ async fn fan_out(
     mut lanes: Vec<Lane>,
     status: &mut status::Writer,
 ) -> Result<(u64, Vec<Result<Copied>>)> {
-    let extents = reader::extents(cx, host, &image.disk()).await?;
+    let disks = disks_of(cx, host, image).await?;
     let present =
         Present::new(lanes.iter_mut().map(|lane| std::mem::take(&mut lane.has)).collect());
     let tallies: Vec<Tally> = lanes.iter().map(|_| Tally::default()).collect();
     let (queues, ends): (Vec<Queue>, Vec<_>) = lanes.iter().map(|_| mpsc::channel(QUEUE)).unzip();
     let names: Vec<_> = lanes.iter().map(|lane| lane.region.name.clone()).collect();
-    let reading = feed(cx, image, extents, present, queues, |done, total| {
+    let reading = feed_all(cx, disks, present, queues, |done, total| {
         for name in &names {
             let percent = u8::try_from(done * 100 / total.max(1)).unwrap_or(100).min(99);
             status.set(name, State::Replicating { progress: percent })?;
@@ -275,22 +271,63 @@ async fn fan_out(
 
 const ACTIVITY: &str = "copy to the regions";
 
-/// The reading side: every piece goes to the regions that lack it. A region that failed takes none any more.
-async fn feed(
-    cx: &Cx,
-    image: &StoredImage,
+/// A disk of the version, to be read.
+struct Disk {
+    path: PathBuf,
+    /// Bytes as the guest sees it.
+    size: u64,
     extents: Vec<reader::Extent>,
+}
+
+/// The OS disk and then the data disks.
+async fn disks_of(cx: &Cx, host: &Host, image: &StoredImage) -> Result<Vec<Disk>> {
+    let data = image.data().into_iter().map(|disk| (disk.disk, disk.virtual_size));
+    let mut disks = Vec::new();
+    for (path, size) in std::iter::once((image.disk(), image.record.virtual_size)).chain(data) {
+        let extents = reader::extents(cx, host, &path).await?;
+        disks.push(Disk { path, size, extents });
+    }
+    Ok(disks)
+}
+
+/// Feeds every lane from one disk after the other. Gives the bytes read, and the pieces of each disk.
+async fn feed_all(
+    cx: &Cx,
+    disks: Vec<Disk>,
     present: Present,
     queues: Vec<Queue>,
     mut tell: impl FnMut(u64, u64) -> Result<()>,
-) -> Result<(u64, Vec<(u64, ChunkId)>)> {
-    let (disk, size) = (image.disk(), image.record.virtual_size);
-    let fail = || format!("cannot read {}", disk.display());
-    let total = reader::data_bytes(&extents);
-    let (batches, reading) = prepare::stream(&disk, extents, size, present);
+) -> Result<(u64, Vec<Pieces>)> {
+    let total: u64 = disks.iter().map(|disk| reader::data_bytes(&disk.extents)).sum();
+    let (mut read, mut before, mut pieces) = (0, 0, Vec::new());
+    for disk in disks {
+        let bytes = reader::data_bytes(&disk.extents);
+        let told = |done: u64| {
+            let done = before + done.min(bytes);
+            cx.events.progress(ACTIVITY, done, Some(total));
+            tell(done, total)
+        };
+        let (from_disk, of_disk) = feed(disk, present.clone(), &queues, told).await?;
+        read += from_disk;
+        before += bytes;
+        pieces.push(of_disk);
+    }
+    Ok((read, pieces))
+}
+
+/// The reading side: every piece goes to the regions that lack it. A region that failed takes none any more.
+async fn feed(
+    disk: Disk,
+    present: Present,
+    queues: &[Queue],
+    mut tell: impl FnMut(u64) -> Result<()>,
+) -> Result<(u64, Pieces)> {
+    let Disk { path, size, extents } = disk;
+    let fail = || format!("cannot read {}", path.display());
+    let (batches, reading) = prepare::stream(&path, extents, size, present);
     let mut batches = std::pin::pin!(batches);
     let (mut chunks, mut done, mut told) = (Vec::new(), 0, Instant::now());
-    tell(0, total)?;
+    tell(0)?;
     while let Some(batch) = batches.next().await {
         let batch = batch.code(ErrorCode::DistributeFailed, fail)?;
         done += batch.bytes;
@@ -305,10 +342,9 @@ async fn feed(
                 return Ok((0, chunks));
             }
         }
-        cx.events.progress(ACTIVITY, done.min(total), Some(total));
         if told.elapsed() > TELL_EVERY {
             told = Instant::now();
-            tell(done, total)?;
+            tell(done)?;
         }
     }
     let read = reading.await.map_err(std::io::Error::other).flatten();
@@ -353,7 +389,7 @@ async fn finish(
     region.settle().await?;
     note.done();
     Ok(Copied {
-        chunks: manifest.chunks.len() as u64,
+        chunks: manifest.ids().count() as u64,
         moved_chunks: tally.chunks.load(Ordering::Relaxed),
         moved_bytes: tally.bytes.load(Ordering::Relaxed) + bytes,
     })

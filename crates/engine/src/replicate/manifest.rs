@@ -25,26 +25,44 @@ pub struct Manifest {
     /// The version as it is in the store that it was copied from.
     pub record: Record,
     /// The pieces that are not all zeros, by number.
-    pub(super) chunks: Vec<(u64, ChunkId)>,
+    pub(super) chunks: Pieces,
+    /// The same of each data disk, by their LUNs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) data: Vec<Pieces>,
 }
 
+/// The pieces of a disk that are not all zeros, with their numbers.
+pub(super) type Pieces = Vec<(u64, ChunkId)>;
+
 impl Manifest {
-    pub(super) fn new(record: Record, chunk_bytes: u64, chunks: Vec<(u64, ChunkId)>) -> Self {
-        Self { format: FORMAT, chunk_bytes, record, chunks }
+    /// Of the pieces of every disk, the OS disk's first.
+    pub(super) fn new(record: Record, chunk_bytes: u64, disks: Vec<Pieces>) -> Self {
+        let mut disks = disks.into_iter();
+        let chunks = disks.next().unwrap_or_default();
+        Self { format: FORMAT, chunk_bytes, record, chunks, data: disks.collect() }
+    }
+
+    /// Every disk: bytes as the guest sees it, and its pieces.
+    pub(super) fn disks(&self) -> impl Iterator<Item = (u64, &Pieces)> {
+        let data = self.record.data_disks.iter().map(|disk| disk.virtual_size);
+        std::iter::once((self.record.virtual_size, &self.chunks)).chain(data.zip(&self.data))
     }
 
     /// The names of its pieces.
     pub(super) fn ids(&self) -> impl Iterator<Item = ChunkId> + '_ {
-        self.chunks.iter().map(|(_, id)| *id)
+        self.chunks.iter().chain(self.data.iter().flatten()).map(|(_, id)| *id)
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         let manifest: Self = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-        let size = manifest.record.virtual_size;
-        let fits = manifest.chunk_bytes > 0
-            && manifest.chunks.iter().all(|(index, _)| {
-                index.checked_mul(manifest.chunk_bytes).is_some_and(|start| start < size)
-            });
+        let bytes = manifest.chunk_bytes;
+        let lies_in = |size: u64, pieces: &Pieces| {
+            let start = |index: u64| index.checked_mul(bytes);
+            pieces.iter().all(|(index, _)| start(*index).is_some_and(|start| start < size))
+        };
+        let fits = bytes > 0
+            && manifest.data.len() == manifest.record.data_disks.len()
+            && manifest.disks().all(|(size, pieces)| lies_in(size, pieces));
         match (manifest.format == FORMAT, fits) {
             (true, true) => Ok(manifest),
             (false, _) => Err(format!("its format is {}, not {FORMAT}", manifest.format)),

@@ -1,6 +1,11 @@
 //! Brings a version back from a region into the local store.
 
-use std::{fs::File, os::unix::fs::FileExt, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use api::ErrorCode;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -9,6 +14,7 @@ use vm::Host;
 
 use super::{
     chunk::{self, ChunkId},
+    manifest::Pieces,
     place::reason,
     region::Region,
     resolve::Replica,
@@ -35,30 +41,51 @@ pub async fn pull(cx: &Cx, host: &Host, replica: &Replica) -> Result<StoredImage
         return Ok(image);
     }
     let work = store.workshop("pull")?;
-    let raw = work.path().join("disk.raw");
+    let disks: Vec<_> =
+        replica.manifest.disks().map(|(size, pieces)| (size, pieces.clone())).collect();
+    let raws: Vec<_> = (0..disks.len()).map(|n| work.path().join(format!("disk{n}.raw"))).collect();
     let share = replica.region.share().await?;
     let activity = format!("fetch from {}", replica.region.name);
     let fetched = tokio::select! {
         biased;
         () = cx.cancel.cancelled() => Err(Error::new(ErrorCode::Canceled, "fetching was canceled")),
-        fetched = fetch(cx, replica, &raw, &activity) => fetched,
+        fetched = fetch_all(cx, replica, disks, &raws, &activity) => fetched,
     };
     cx.events.progress_ended(&activity);
     fetched?;
     drop(share);
-    store.restore(cx, host, work, &raw, record).await
+    store.restore(cx, host, work, &raws, record).await
 }
 
-async fn fetch(cx: &Cx, replica: &Replica, raw: &Path, activity: &str) -> Result<()> {
+async fn fetch_all(
+    cx: &Cx,
+    replica: &Replica,
+    disks: Vec<(u64, Pieces)>,
+    raws: &[PathBuf],
+    activity: &str,
+) -> Result<()> {
+    for (disk, raw) in disks.into_iter().zip(raws) {
+        fetch(cx, replica, disk, raw, activity).await?;
+    }
+    Ok(())
+}
+
+/// One disk of the version.
+async fn fetch(
+    cx: &Cx,
+    replica: &Replica,
+    (size, chunks): (u64, Pieces),
+    raw: &Path,
+    activity: &str,
+) -> Result<()> {
     let Replica { region, manifest } = replica;
-    let size = manifest.record.virtual_size;
     let fail = || format!("cannot write {}", raw.display());
     let file = File::create_new(raw).code(ErrorCode::SourceUnavailable, fail)?;
     file.set_len(size).code(ErrorCode::SourceUnavailable, fail)?;
     let file = Arc::new(file);
-    let total = manifest.chunks.len() as u64 * manifest.chunk_bytes;
+    let total = chunks.len() as u64 * manifest.chunk_bytes;
     let mut done = 0;
-    let pieces = stream::iter(manifest.chunks.clone()).map(|(index, id)| {
+    let pieces = stream::iter(chunks).map(|(index, id)| {
         let start = index * manifest.chunk_bytes;
         let length = (size - start).min(manifest.chunk_bytes);
         place(region, id, usize::try_from(length).unwrap_or(usize::MAX), file.clone(), start)

@@ -164,6 +164,7 @@ pub async fn import(
         disk,
         digest,
         virtual_size: facts.virtual_size,
+        data: Vec::new(),
         origin: Origin {
             os_type: "Linux".to_owned(),
             architecture: "x64".to_owned(),

@@ -11,6 +11,8 @@
 
 mod bootstrap;
 mod catalogue;
+mod data;
+mod facts;
 mod given;
 mod import;
 mod published;
@@ -25,6 +27,8 @@ use vm::Host;
 
 pub use self::{
     catalogue::{Catalogue, Listed, Plan, ResolvedEntry, is_newer},
+    data::DataSource,
+    facts::{Facts, facts},
     import::{ImageFacts, check_importable, convert_in, import},
 };
 use self::{
@@ -65,6 +69,9 @@ pub struct SourceImage {
     /// The image sets up any network card by itself: cloud-init need not, which saves seconds.
     #[serde(default)]
     pub brings_network: bool,
+    /// The data disks it brings along, by their LUNs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<DataSource>,
 }
 
 impl SourceImage {
@@ -142,8 +149,13 @@ pub fn present(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
     Ok(shelf::glance(&cx.layout, entry))
 }
 
-/// An image of the store as a source.
+/// An image of the store as a source, with its data disks.
 pub async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<SourceImage> {
+    let image = adopt_system(cx, host, stored).await?;
+    Ok(SourceImage { data: data::adopt(cx, host, stored).await?, ..image })
+}
+
+async fn adopt_system(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<SourceImage> {
     let record = &stored.record;
     let version = record.version.map(|version| version.to_string());
     let exact_version = match &version {

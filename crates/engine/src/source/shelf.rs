@@ -202,6 +202,7 @@ fn source_image(digest: String, virtual_size: u64, names: &Named) -> SourceImage
         exact_version: names.exact_version.clone(),
         urn: names.urn.clone(),
         brings_network: names.brings_network,
+        data: Vec::new(),
     }
 }
 

@@ -422,6 +422,7 @@ async fn a_stored_image_is_adopted() {
         disk: source.disk.clone(),
         digest: source.digest.clone(),
         virtual_size: source.virtual_size,
+        data: Vec::new(),
         origin: Made { generation: "V2".into(), os_type: "Linux".into(), ..Made::default() },
         labels: Labels::default(),
     };

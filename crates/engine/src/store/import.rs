@@ -39,7 +39,7 @@ impl Store {
         let virtual_size = convert::convert(cx, host, job).await?;
         let digest = digest::sha256(cx, &disk, "hash image").await?;
         let labels = Labels::default();
-        let payload = Payload { disk, digest, virtual_size, origin, labels };
+        let payload = Payload { disk, digest, virtual_size, data: Vec::new(), origin, labels };
         self.free_local(name)?;
         self.publish_managed(cx, &target, payload).await
     }

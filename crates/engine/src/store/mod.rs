@@ -1,7 +1,7 @@
 //! The local image store: managed images and galleries, kept for good.
 //!
 //! ```text
-//! images/managed/<subscription>/<group>/<name>/                        disk.qcow2  image.json
+//! images/managed/<subscription>/<group>/<name>/                        disk.qcow2  [data0.qcow2 …]  image.json
 //! images/galleries/<subscription>/<group>/<gallery>/<definition>/<x.y.z>/   the same
 //! images/tmp/<run id>-<number>/     being made; its maker holds a lock on the folder
 //! images/.lock                      held while a name is taken: milliseconds
@@ -37,7 +37,7 @@ use self::{
 };
 pub use self::{
     publish::Payload,
-    record::{Kind, Labels, Origin, Record, StoredImage},
+    record::{Kind, Labels, Origin, Record, StoredData, StoredImage},
     sweep::sweep,
     version::{Numbering, Version},
 };

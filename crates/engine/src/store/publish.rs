@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Store,
     address::Address,
-    record::{self, DISK, FORMAT, JSON, Kind, Labels, Origin, Record, StoredImage},
+    record::{self, DISK, FORMAT, JSON, Kind, Labels, Origin, Record, StoredData, StoredImage},
     version::{self, Numbering, Version},
 };
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     error::{Error, Result},
     image_file::{
         artifact::write_json,
+        data::{DataDisk, file_name},
         io_fault,
         partial::{rename_new, same_file, sync_parent},
         place::link_or_copy,
@@ -41,6 +42,8 @@ pub struct Payload {
     pub digest: String,
     /// Bytes of the disk as the guest sees it.
     pub virtual_size: u64,
+    /// The disks beside it, by their LUNs.
+    pub data: Vec<DataDisk>,
     pub origin: Origin,
     pub labels: Labels,
 }
@@ -166,6 +169,11 @@ impl Store {
         let disk = work.path().join(DISK);
         link_or_copy(&payload.disk, &disk, cancel).map_err(fail)?;
         make_lasting(&disk).map_err(fail)?;
+        for (lun, data) in payload.data.iter().enumerate() {
+            let disk = work.path().join(file_name(lun));
+            link_or_copy(&data.disk, &disk, cancel).map_err(fail)?;
+            make_lasting(&disk).map_err(fail)?;
+        }
 
         let lock = self.lock().map_err(fail)?;
         if cancel.is_cancelled() {
@@ -182,11 +190,13 @@ impl Store {
 
 /// Whether the image was stored by this run for this run output.
 fn is_of(image: &StoredImage, payload: &Payload) -> bool {
-    let Record { origin, labels, digest, .. } = &image.record;
+    let Record { origin, labels, digest, data_disks, .. } = &image.record;
+    let data = data_disks.iter().map(|disk| &disk.digest);
     payload.origin.run_id.is_some()
         && origin.run_id == payload.origin.run_id
         && labels.run_output_name == payload.labels.run_output_name
         && *digest == payload.digest
+        && data.eq(payload.data.iter().map(|disk| &disk.sha256))
 }
 
 fn make_lasting(disk: &Path) -> io::Result<()> {
@@ -206,6 +216,12 @@ pub(super) fn write_record(
     let fail =
         |e| io_fault(e, ErrorCode::DistributeFailed, format!("describe the image {}", target.id()));
     let (actual_size, stamp) = record::measure(&work.path().join(DISK)).map_err(fail)?;
+    let data = payload.data.iter().enumerate().map(|(lun, data)| {
+        let (actual_size, stamp) = record::measure(&work.path().join(file_name(lun)))?;
+        let (digest, virtual_size) = (data.sha256.clone(), data.virtual_size);
+        Ok(StoredData { lun, digest, virtual_size, actual_size, stamp })
+    });
+    let data_disks = data.collect::<io::Result<_>>().map_err(fail)?;
     let (kind, name) = match target {
         Address::Managed(id) => (Kind::ManagedImage, id.name()),
         Address::Definition(id) | Address::Version(id, _) | Address::Latest(id) => {
@@ -222,6 +238,7 @@ pub(super) fn write_record(
         virtual_size: payload.virtual_size,
         actual_size,
         stamp,
+        data_disks,
         created: Timestamp::now(),
         origin: payload.origin.clone(),
         labels: payload.labels.clone(),

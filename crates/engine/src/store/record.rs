@@ -11,7 +11,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::version::Version;
-use crate::image_file::digest::Stamp;
+use crate::image_file::{
+    data::{DataDisk, file_name},
+    digest::Stamp,
+};
 
 /// Version of the layout on disk.
 pub(super) const FORMAT: u32 = 1;
@@ -74,11 +77,28 @@ pub struct Record {
     /// Bytes of `disk.qcow2` on the host.
     pub actual_size: u64,
     pub stamp: Stamp,
+    /// The disks beside it, by their LUNs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data_disks: Vec<StoredData>,
     pub created: Timestamp,
     #[serde(flatten)]
     pub origin: Origin,
     #[serde(flatten)]
     pub labels: Labels,
+}
+
+/// What is said of a data disk, `data<lun>.qcow2`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredData {
+    pub lun: usize,
+    /// SHA-256 of the file.
+    pub digest: String,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+    /// Bytes of the file on the host.
+    pub actual_size: u64,
+    pub stamp: Stamp,
 }
 
 /// An image in the store.
@@ -94,6 +114,22 @@ impl StoredImage {
     /// The standalone qcow2.
     pub fn disk(&self) -> PathBuf {
         self.dir.join(DISK)
+    }
+
+    /// Its data disks, by their LUNs.
+    pub fn data(&self) -> Vec<DataDisk> {
+        let disk = |(lun, data): (usize, &StoredData)| DataDisk {
+            disk: self.dir.join(file_name(lun)),
+            sha256: data.digest.clone(),
+            virtual_size: data.virtual_size,
+        };
+        self.record.data_disks.iter().enumerate().map(disk).collect()
+    }
+
+    /// What all its disks take on the host.
+    pub fn actual_size(&self) -> u64 {
+        let data: u64 = self.record.data_disks.iter().map(|disk| disk.actual_size).sum();
+        self.record.actual_size + data
     }
 
     /// The name a user may write for it: `web`, `gallery/definition/1.0.0`.

@@ -1,6 +1,9 @@
 //! A version comes back from elsewhere, under the number it had.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use api::ErrorCode;
 use vm::Host;
@@ -9,7 +12,7 @@ use super::{
     Payload, Store,
     address::Address,
     publish::{WorkFolder, move_in_new, write_record},
-    record::{DISK, Record, StoredImage},
+    record::{Record, StoredImage},
 };
 use crate::{
     cx::Cx,
@@ -17,6 +20,7 @@ use crate::{
     image_file::{
         Format, Image,
         convert::{self, Job, Target},
+        data::DataDisk,
         digest, io_fault,
     },
 };
@@ -33,35 +37,30 @@ impl Store {
         })
     }
 
-    /// Stores the raw disk in the work folder as the version that `record` tells of. Another that was faster is
-    /// as good.
+    /// Stores the raw disks in the work folder, the OS disk first, as the version that `record` tells of. Another
+    /// that was faster is as good.
     pub(crate) async fn restore(
         &self,
         cx: &Cx,
         host: &Host,
         work: WorkFolder,
-        raw: &Path,
+        raws: &[PathBuf],
         record: &Record,
     ) -> Result<StoredImage> {
         let address = Address::parse(&record.id)
             .map_err(|why| Error::new(ErrorCode::BadImage, format!("{}: {why}", record.id)))?;
-        let disk = work.path().join(format!("new-{DISK}"));
-        let from = Image { path: raw.to_owned(), format: Format::Raw };
-        let job = Job {
-            from: &from,
-            to: &disk,
-            target: Target::Standalone,
-            name: DISK,
-            activity: "store",
-        };
-        let virtual_size = convert::convert(cx, host, job).await?;
-        let fail = |e| io_fault(e, ErrorCode::InternalError, format!("store {}", record.id));
-        fs::remove_file(raw).map_err(fail)?;
-        let digest = digest::sha256(cx, &disk, "hash image").await?;
+        let mut disks = Vec::new();
+        for raw in raws {
+            disks.push(disk_of(cx, host, raw, &record.id).await?);
+        }
+        let mut disks = disks.into_iter();
+        let none = || Error::new(ErrorCode::InternalError, format!("{} has no disk", record.id));
+        let system = disks.next().ok_or_else(none)?;
         let payload = Payload {
-            disk,
-            digest,
-            virtual_size,
+            disk: system.disk,
+            digest: system.sha256,
+            virtual_size: system.virtual_size,
+            data: disks.collect(),
             origin: record.origin.clone(),
             labels: record.labels.clone(),
         };
@@ -76,9 +75,25 @@ impl Store {
             move_in_new(folder, &dir)?;
             Ok(dir)
         });
-        match stored.await {
+        let stored = stored.await;
+        drop(work);
+        match stored {
             Err(error) if error.code == ErrorCode::Conflict => self.at(&address)?.ok_or(error),
             other => other,
         }
     }
+}
+
+/// Makes a disk of the store of a raw one beside it, which goes.
+async fn disk_of(cx: &Cx, host: &Host, raw: &Path, id: &str) -> Result<DataDisk> {
+    let disk = raw.with_extension("qcow2.new");
+    let from = Image { path: raw.to_owned(), format: Format::Raw };
+    let name = raw.file_stem().unwrap_or_default().to_string_lossy();
+    let (target, activity) = (Target::Standalone, "store");
+    let job = Job { from: &from, to: &disk, target, name: &name, activity };
+    let virtual_size = convert::convert(cx, host, job).await?;
+    fs::remove_file(raw)
+        .map_err(|e| io_fault(e, ErrorCode::InternalError, format!("store {id}")))?;
+    let sha256 = digest::sha256(cx, &disk, "hash image").await?;
+    Ok(DataDisk { disk, sha256, virtual_size })
 }

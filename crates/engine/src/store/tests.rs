@@ -32,6 +32,7 @@ impl Setting {
             disk,
             digest: crate::node::digest(content.as_bytes()),
             virtual_size: 1 << 30,
+            data: Vec::new(),
             origin: Origin {
                 os_type: "Linux".into(),
                 generation: "V2".into(),

@@ -4,7 +4,7 @@ use std::{fs, io, path::Path};
 
 use api::ErrorCode;
 
-use super::{Store, StoredImage, address::Address, record::JSON};
+use super::{Record, Store, StoredImage, address::Address, record::JSON};
 use crate::{
     cx::Cx,
     error::{Coded, Error, Result},
@@ -54,27 +54,30 @@ impl Store {
         })
     }
 
-    /// Makes sure that the disk is the one that was stored: by its stamp, and by its SHA-256 if the
-    /// stamp is another.
+    /// Makes sure that the disks are the ones that were stored: by their stamps, and by its SHA-256
+    /// where the stamp is another.
     pub async fn verify(&self, cx: &Cx, mut image: StoredImage) -> Result<StoredImage> {
-        let disk = image.disk();
-        let bad = |what: &str| {
-            let text = format!("the disk of {} {what}", image.record.id);
-            Error::new(ErrorCode::BadImage, text)
-                .hint("remove the image (goldsmith image rm) and make it again")
-        };
-        let stamp = Stamp::at(&disk).map_err(|e| bad("cannot be read").caused_by(e))?;
-        if stamp == image.record.stamp {
-            return Ok(image);
+        let Record { id, digest, stamp, data_disks, .. } = &image.record;
+        let system = intact(cx, &image.disk(), digest, *stamp)
+            .await
+            .map_err(|e| of_image(e, format!("the disk of {id}")))?;
+        let mut changed = system != *stamp;
+        let mut stamps = Vec::new();
+        for (lun, (stored, disk)) in data_disks.iter().zip(image.data()).enumerate() {
+            let now = intact(cx, &disk.disk, &stored.digest, stored.stamp)
+                .await
+                .map_err(|e| of_image(e, format!("the data disk with LUN {lun} of {id}")))?;
+            changed |= now != stored.stamp;
+            stamps.push(now);
         }
-        let digest = digest::sha256(cx, &disk, "verify image").await?;
-        if digest != image.record.digest {
-            return Err(bad("is not the one that was stored: its SHA-256 is another")
-                .details([format!("stored {}", image.record.digest), format!("found  {digest}")]));
+        image.record.stamp = system;
+        for (stored, now) in image.record.data_disks.iter_mut().zip(stamps) {
+            stored.stamp = now;
         }
-        image.record.stamp = stamp;
-        // Only spares the next one the same work: a store that cannot be written to is fine.
-        let _ = write_json(&image.dir.join(JSON), &image.record);
+        if changed {
+            // Only spares the next one the same work: a store that cannot be written to is fine.
+            let _ = write_json(&image.dir.join(JSON), &image.record);
+        }
         Ok(image)
     }
 
@@ -101,4 +104,27 @@ impl Store {
         }
         Err(Error::new(ErrorCode::Conflict, format!("{} was just replaced", image.record.id)))
     }
+}
+
+/// The stamp that the file has now, if it is the one that was stored.
+async fn intact(cx: &Cx, disk: &Path, stored: &str, before: Stamp) -> Result<Stamp> {
+    let bad = |what: &str| Error::new(ErrorCode::BadImage, what);
+    let stamp = Stamp::at(disk).map_err(|e| bad("cannot be read").caused_by(e))?;
+    if stamp == before {
+        return Ok(stamp);
+    }
+    let found = digest::sha256(cx, disk, "verify image").await?;
+    if found == stored {
+        return Ok(stamp);
+    }
+    Err(bad("is not the one that was stored: its SHA-256 is another")
+        .details([format!("stored {stored}"), format!("found  {found}")]))
+}
+
+fn of_image(mut error: Error, what: String) -> Error {
+    if error.code == ErrorCode::BadImage {
+        error.message = format!("{what} {}", error.message);
+        return error.hint("remove the image (goldsmith image rm) and make it again");
+    }
+    error
 }

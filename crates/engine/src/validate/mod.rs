@@ -20,7 +20,7 @@ use api::{
 
 pub(crate) use self::passed::{Passed, forget_gone, key};
 use crate::{
-    build::{Entry, Fork, ForkOf, PlannedStep, Run, cached, planned_title},
+    build::{Entry, Fork, ForkOf, Plan, PlannedStep, Run, cached, planned_title},
     customize::{self, Customizer, Place},
     cx::Cx,
     error::{Coded, Error, Result},
@@ -75,10 +75,11 @@ pub(crate) struct Subject<'a> {
 /// there is one, and stays there after a failure.
 pub(crate) async fn run(
     run: &Run<'_>,
-    validators: &[PlannedStep],
+    plan: &Plan,
     subject: Subject<'_>,
     slot: &mut Option<Fork>,
 ) -> Result<()> {
+    let validators = &plan.validators;
     let Some(key) = key(subject.node, validators) else { return Ok(()) };
     let layout = &run.cx.layout;
     let before = Passed::recall(layout, subject.node, &key);
@@ -95,6 +96,7 @@ pub(crate) async fn run(
         fork.answered.as_secs_f64(),
         fork.settled.as_secs_f64()
     ));
+    fork.serve_metadata(run, plan).await?;
     let mut seconds = Vec::new();
     for validator in validators {
         seconds.push(apply(run, validator, fork).await?);

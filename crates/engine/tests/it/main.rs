@@ -1,9 +1,11 @@
 //! Tests of the engine through its public face, one binary.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+mod data_disks;
 mod disks;
 mod distribute;
 mod export;
+mod identities;
 mod matrix;
 mod network;
 mod optimize;

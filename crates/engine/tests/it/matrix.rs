@@ -65,6 +65,7 @@ impl Bench {
             digest: sha256(&disk),
             disk,
             virtual_size: 4 << 20,
+            data: Vec::new(),
             origin: Origin {
                 os_type: "Linux".into(),
                 architecture: "x64".into(),
@@ -104,7 +105,7 @@ impl Bench {
         let parsed = api::template::parse(&text, &options);
         let template = parsed.template.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
         let base_dir = self.dir.path().to_owned();
-        let input = Input { name: "matrix".into(), template, base_dir };
+        let input = Input { name: "matrix".into(), template, base_dir, metadata: None };
         build::resolve(cx, input).await.unwrap_or_else(|errors| panic!("{errors:?}"))
     }
 

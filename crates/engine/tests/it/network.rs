@@ -37,7 +37,12 @@ async fn plan(bench: &Bench, cx: &Cx, script: &str) -> Result<Plan, Vec<Error>> 
     .to_string();
     let options = ParseOptions { api_version: None, face: Face::File };
     let template = api::template::parse(&text, &options).template.unwrap();
-    let input = Input { name: "network".into(), template, base_dir: bench.dir.path().to_owned() };
+    let input = Input {
+        name: "network".into(),
+        template,
+        base_dir: bench.dir.path().to_owned(),
+        metadata: None,
+    };
     build::resolve(cx, input).await
 }
 

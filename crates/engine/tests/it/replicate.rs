@@ -10,6 +10,7 @@ use api::ErrorCode;
 use engine::{
     config::Config,
     cx::Cx,
+    distribute::DataDisk,
     event::{Event, Events},
     node::Key,
     replicate::{self, CHUNK_BYTES, Copied, Outcome, Region, Request, status},
@@ -48,6 +49,11 @@ impl Setting {
 
     /// Stores the raw content as a version.
     async fn version(&self, raw: &Path, number: &str) -> StoredImage {
+        self.version_with(raw, number, Vec::new()).await
+    }
+
+    /// The same with data disks.
+    async fn version_with(&self, raw: &Path, number: &str, data: Vec<DataDisk>) -> StoredImage {
         let disk = self.path(&format!("{number}.qcow2"));
         self.qemu_img(&["convert", "-f", "raw", "-O", "qcow2"], &[raw, &disk]).await;
         let digest = engine::image_file::digest::sha256(&self.cx, &disk, "hash").await.unwrap();
@@ -55,6 +61,7 @@ impl Setting {
             digest,
             virtual_size: fs::metadata(raw).unwrap().len(),
             disk,
+            data,
             origin: Origin { run_id: Some(format!("run-{number}")), ..Origin::default() },
             labels: Labels::default(),
         };
@@ -207,6 +214,36 @@ async fn a_version_comes_back_as_it_was() {
     assert!(said.contains("identical"), "{said}");
     assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
     store.version_source(&s.cx, &id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_is_copied_and_comes_back_with_its_data_disks() {
+    let s = with_regions().await;
+    let (raw, data) = (s.path("raw"), s.path("data.raw"));
+    disk(&raw, 64 * MIB);
+    disk(&data, 32 * MIB).write_all_at(&noise(2 * MIB, 7), 4 * MIB).unwrap();
+    let made = s.path("data.qcow2");
+    s.qemu_img(&["convert", "-f", "raw", "-O", "qcow2"], &[&data, &made]).await;
+    let sha256 = engine::image_file::digest::sha256(&s.cx, &made, "hash").await.unwrap();
+    let disks = vec![DataDisk { disk: made, sha256, virtual_size: 32 * MIB }];
+    let image = s.version_with(&raw, "1.0.0", disks).await;
+    let first = copied(&s.copy(&image, &REGIONS[..1]).await)[0];
+    // The noise that both disks have is stored once.
+    assert!(first.moved_chunks < first.chunks, "{first:?}");
+    assert_eq!(copied(&s.copy(&image, &REGIONS[..1]).await)[0].moved_chunks, 0, "it is there");
+
+    let store = Store::open(&s.cx.layout);
+    store.remove(&image.record.id).unwrap();
+    let place = s.config().region(REGIONS[0]).unwrap().clone();
+    let replica = replicate::of_id(&s.cx.layout, &place, &image.record.id).await.unwrap().unwrap();
+    let back = replicate::pull(&s.cx, &s.host, &replica).await.unwrap();
+    let compare = ["compare", "-f", "raw", "-F", "qcow2"];
+    for (content, disk) in [(&raw, back.disk()), (&data, back.data()[0].disk.clone())] {
+        let said = s.qemu_img(&compare, &[content, &disk]).await;
+        assert!(said.contains("identical"), "{said}");
+    }
+    assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
+    store.version_source(&s.cx, &image.record.id).await.unwrap();
 }
 
 #[tokio::test]

@@ -108,6 +108,14 @@ fn text(report: &Report, finished: &[Event]) -> String {
             bytes(output.bytes),
             output.sha256.clone(),
         ]);
+        for disk in &output.data_disks {
+            artifacts.row([
+                format!("  data disk, LUN {}", disk.lun),
+                disk.path.display().to_string(),
+                bytes(disk.virtual_size),
+                disk.sha256.clone(),
+            ]);
+        }
     }
     for export in &report.exports {
         artifacts.row([

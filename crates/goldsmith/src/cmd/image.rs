@@ -75,7 +75,7 @@ fn list(store: &Store, output: &Output) -> Result<()> {
         table.row([
             image.short_name(),
             format!("{:?}", record.kind),
-            bytes(record.actual_size),
+            bytes(image.actual_size()),
             record.created.strftime("%Y-%m-%d %H:%M").to_string(),
             record.id.clone(),
         ]);

@@ -22,6 +22,7 @@ pub(super) fn backend() -> Fake {
             then: Then::Gone(Ended::GuestShutdown),
         },
     );
+    fake.on_deaf("goldsmith-metadata", Reaction::exit(127).err("it is only a scripted machine\n"));
     fake
 }
 

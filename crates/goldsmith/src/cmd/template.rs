@@ -23,6 +23,7 @@ pub(crate) fn read(args: &cli::Template, output: &Output) -> Result<Input> {
     };
     let path = std::path::absolute(&args.file).unwrap_or_else(|_| args.file.clone());
     Ok(Input {
+        metadata: None,
         name: name(&path),
         template,
         base_dir: path.parent().map_or_else(PathBuf::new, Path::to_owned),

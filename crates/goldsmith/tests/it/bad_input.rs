@@ -104,9 +104,9 @@ fn a_validator_for_windows_is_refused_with_its_place() {
 }
 
 #[test]
-fn an_unknown_size_lists_the_known_ones() {
+fn an_unknown_size_lists_the_nearest_ones() {
     let mut value = template(&json!([]));
-    value["properties"]["vmProfile"] = json!({ "vmSize": "Standard_Z9" });
+    value["properties"]["vmProfile"] = json!({ "vmSize": "Standard_D2s_v33" });
     let (code, error) = refused(&Place::new(), &value.to_string());
     assert_eq!((code, text(&error, "code")), (3, "ValidationFailed"));
     assert!(text(&error, "hint").contains("Standard_D2s_v3"), "{error}");

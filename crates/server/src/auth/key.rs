@@ -78,7 +78,7 @@ impl SigningKey {
         }] })
     }
 
-    pub(super) fn sign(&self, claims: &Claims) -> String {
+    pub(crate) fn sign(&self, claims: &Claims) -> String {
         let header = Header { kid: Some(self.id.clone()), ..Header::new(Algorithm::ES256) };
         jsonwebtoken::encode(&header, claims, &self.sign)
             .expect("the key was checked when it was read, and claims are plain JSON")

@@ -6,6 +6,7 @@
 mod audience;
 mod identity;
 mod key;
+mod managed;
 pub mod principal;
 mod secret;
 mod token;
@@ -23,6 +24,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use audience::{Audience, audience_of};
 pub(crate) use identity::Identity;
 pub(crate) use key::SigningKey;
+pub(crate) use managed::ManagedIdentity;
 pub(crate) use token::{Claims, LIFETIME_SECONDS};
 
 use crate::{
@@ -131,6 +133,9 @@ impl Auth {
                 ),
             });
         }
+        if claims.identity.is_some() {
+            return self.managed(claims).await;
+        }
         let client = self.client(&claims.appid).await?;
         if !client.is_some_and(|client| claims.is_of(&client)) {
             return Err(Denied::BadToken {
@@ -142,6 +147,28 @@ impl Auth {
             });
         }
         Ok(Caller { client_id: claims.appid, object_id: claims.oid })
+    }
+
+    /// The caller behind the token of a managed identity: it is as good as its run and its identity.
+    async fn managed(&self, claims: Claims) -> Result<Caller, Denied> {
+        let (id, run) = (claims.identity.as_deref(), claims.run.as_deref());
+        let (id, run) = (id.unwrap_or_default(), run.unwrap_or_default());
+        let found = ManagedIdentity::find(&self.store, id, run).await?;
+        let is_good = match &found {
+            Some(identity) => {
+                claims.is_of_identity(identity) && identity.is_at_work(&self.store).await?
+            }
+            None => false,
+        };
+        if is_good {
+            return Ok(Caller { client_id: claims.appid, object_id: claims.oid });
+        }
+        Err(Denied::BadToken {
+            code: "InvalidAuthenticationToken",
+            why: format!(
+                "The access token is no longer valid: the run it was given out for is over, or the managed identity '{id}' is gone."
+            ),
+        })
     }
 
     /// The claims of a token that we signed and that has not run out.

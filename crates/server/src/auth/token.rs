@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::ManagedIdentity;
 use crate::store::Client;
 
 /// How long a token lives.
@@ -41,6 +42,12 @@ pub(crate) struct Claims {
     /// would be as coarse as a second.
     #[serde(rename = "gen")]
     generation: String,
+    /// Resource id of the managed identity that it stands for.
+    #[serde(rename = "xms_mirid", default, skip_serializing_if = "Option::is_none")]
+    pub(super) identity: Option<String>,
+    /// The run whose machine got it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) run: Option<String>,
 }
 
 impl Claims {
@@ -65,7 +72,40 @@ impl Claims {
             ver: "1.0".to_owned(),
             idtyp: "app".to_owned(),
             generation: generation(client),
+            identity: None,
+            run: None,
         }
+    }
+
+    /// Claims for a managed identity, good for some seconds from that time on.
+    pub(crate) fn of_identity(
+        identity: &ManagedIdentity,
+        tenant: &str,
+        audience: &str,
+        issuer: &str,
+        (now, seconds): (i64, i64),
+    ) -> Self {
+        Self {
+            aud: audience.to_owned(),
+            iss: issuer.to_owned(),
+            iat: now,
+            nbf: now - BACKDATED_SECONDS,
+            exp: now + seconds,
+            appid: identity.client_id.clone(),
+            oid: identity.object_id.clone(),
+            sub: identity.object_id.clone(),
+            tid: tenant.to_owned(),
+            ver: "1.0".to_owned(),
+            idtyp: "app".to_owned(),
+            generation: String::new(),
+            identity: Some(identity.id.clone()),
+            run: Some(identity.run_id.clone()),
+        }
+    }
+
+    /// Whether the managed identity, as it is now, is the one it was issued to.
+    pub(super) fn is_of_identity(&self, identity: &ManagedIdentity) -> bool {
+        identity.client_id == self.appid && identity.object_id == self.oid
     }
 
     /// Whether it is good at that time.

@@ -16,7 +16,7 @@ mod health;
 mod host;
 mod metadata;
 mod openapi;
-mod query;
+pub(crate) mod query;
 mod reply;
 mod route;
 mod storage;

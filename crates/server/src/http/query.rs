@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Names in lower case; of several values the first counts.
-pub(super) fn parse(text: &str) -> BTreeMap<String, String> {
+pub(crate) fn parse(text: &str) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -1,5 +1,7 @@
 //! The service from outside, without the socket: a real database, real tokens.
 
+mod machine;
+
 use axum::{Router, body::Body, extract::Request, response::Response};
 use engine::layout::Layout;
 use http::StatusCode;
@@ -18,9 +20,11 @@ use crate::{
     store::Store,
 };
 
+const SUBSCRIPTION: &str = "5d4e1c4a-7b3c-4b57-9f65-1d8f2a6b3c4d";
 const TENANT: &str = "0b0e1c4a-7b3c-4b57-9f65-1d8f2a6b3c4d";
 
 struct Place {
+    app: App,
     router: Router,
     store: Store,
     ci: Credentials,
@@ -38,15 +42,20 @@ impl Place {
             dir: dir.path().to_owned(),
             regions: vec!["westus2".to_owned()],
             tenant: TENANT.to_owned(),
-            subscription: "s".to_owned(),
+            subscription: SUBSCRIPTION.to_owned(),
         };
         let auth =
             Auth::new(SigningKey::obtain(dir.path()).unwrap(), TENANT.to_owned(), store.clone());
         let app = App::new(settings, store.clone(), CancellationToken::new());
         let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let site =
-            Site::new(app, auth, vec!["localhost".to_owned()], "localhost:1".to_owned(), metrics);
-        Self { router: router(site), store, ci, _dir: dir }
+        let site = Site::new(
+            app.clone(),
+            auth,
+            vec!["localhost".to_owned()],
+            "localhost:1".to_owned(),
+            metrics,
+        );
+        Self { app, router: router(site), store, ci, _dir: dir }
     }
 
     async fn send(&self, method: &str, path: &str, token: &str, body: impl Into<Body>) -> Response {
@@ -190,8 +199,10 @@ async fn the_directory_knows_service_principals_and_managed_identities() {
     let place = Place::new().await;
     let now = jiff::Timestamp::now();
     let identity = crate::store::Resource {
-        id: "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i".to_owned(),
-        subscription: "s".to_owned(),
+        id: format!(
+            "/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i"
+        ),
+        subscription: SUBSCRIPTION.to_owned(),
         group: "g".to_owned(),
         kind: "microsoft.managedidentity/userassignedidentities".to_owned(),
         name: "i".to_owned(),

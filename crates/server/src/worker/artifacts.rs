@@ -4,7 +4,10 @@ use api::{
     ResourceId,
     template::{Distributor, DistributorKind, ManagedImage, Regions, SharedImage, Template},
 };
-use engine::{distribute::RunOutput, store as images};
+use engine::{
+    distribute::{DataOutput, RunOutput},
+    store as images,
+};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -77,6 +80,7 @@ pub(crate) async fn unfinished(
             allocated_bytes: made.record.actual_size,
             sha256: made.record.digest.clone(),
             virtual_size: made.record.virtual_size,
+            data_disks: engine::distribute::data_outputs(&made),
         };
         let Some(mut version) = artifact(app, target, &output) else { continue };
         version.body["properties"]["provisioningState"] = json!("Failed");
@@ -159,6 +163,11 @@ fn gigabytes(output: &RunOutput) -> u64 {
     output.virtual_size.div_ceil(GIB)
 }
 
+/// The image's data disks, each as `one` writes it with its size in GiB.
+fn data_disks(output: &RunOutput, one: impl Fn(&DataOutput, u64) -> Value) -> Vec<Value> {
+    output.data_disks.iter().map(|disk| one(disk, disk.virtual_size.div_ceil(GIB))).collect()
+}
+
 fn image_body(
     image: &ManagedImage,
     target: &Distributor,
@@ -182,7 +191,10 @@ fn image_body(
                     "caching": "ReadWrite",
                     "storageAccountType": "Standard_LRS",
                 },
-                "dataDisks": [],
+                "dataDisks": data_disks(output, |disk, gb| json!({
+                    "lun": disk.lun, "diskSizeGB": gb, "caching": "None",
+                    "storageAccountType": "Standard_LRS",
+                })),
                 "zoneResilient": false,
             },
             "provisioningState": "Succeeded",
@@ -228,6 +240,9 @@ fn version_body(app: &App, image: &SharedImage, target: &Distributor, output: &R
                 "osDiskImage": {
                     "sizeInGB": gigabytes(output), "hostCaching": "ReadWrite", "source": {},
                 },
+                "dataDiskImages": data_disks(output, |disk, gb| json!({
+                    "lun": disk.lun, "sizeInGB": gb, "hostCaching": "None", "source": {},
+                })),
             },
             "provisioningState": "Succeeded",
         },

@@ -31,6 +31,7 @@ use super::{
     Capacity,
     executor::{Ended, Executor, Job, Machine, Seen},
     journal::Journal,
+    metadata::OfRun,
     staged,
 };
 use crate::{App, live::Feeds};
@@ -55,6 +56,7 @@ pub struct Local {
 }
 
 struct Inner {
+    app: App,
     layout: Layout,
     host: Host,
     backend: Arc<dyn Backend>,
@@ -75,7 +77,8 @@ impl Local {
     pub fn new(app: &App, host: Host, backend: Arc<dyn Backend>, limits: Limits) -> Self {
         let (layout, feeds) = (app.settings().layout.clone(), app.feeds().clone());
         let (active, fetch) = (Mutex::default(), app.fetch_limits());
-        Self { inner: Arc::new(Inner { layout, host, backend, feeds, limits, fetch, active }) }
+        let app = app.clone();
+        Self { inner: Arc::new(Inner { app, layout, host, backend, feeds, limits, fetch, active }) }
     }
 }
 
@@ -199,6 +202,7 @@ impl Inner {
         // What a `goldsmith cache prune` elsewhere must leave alone meanwhile.
         let _in_use = engine::cache::in_use(&self.layout)
             .code(ErrorCode::HostNotReady, || "cannot lock the cache".to_owned())?;
+        let metadata = Arc::new(OfRun::new(&self.app, &job));
         let mut cx = Cx::new(self.layout.clone(), events, cancel);
         cx.fetch = self.fetch.clone();
         cx.geography = job.geography;
@@ -213,7 +217,12 @@ impl Inner {
         };
         let template = parse(&job.input)?;
         staged::fetch_scripts(&cx, &job.account, &job.input).await;
-        let input = Input { name: job.template, template, base_dir: PathBuf::from("/") };
+        let input = Input {
+            name: job.template,
+            template,
+            base_dir: PathBuf::from("/"),
+            metadata: Some(metadata),
+        };
         let plan = tokio::select! {
             biased;
             () = cx.cancel.cancelled() => {
@@ -228,7 +237,8 @@ impl Inner {
                 return Err(Error::all(errors).err().unwrap_or_else(none));
             }
         };
-        build::build(&cx, &self.host, self.backend.as_ref(), &plan, &request).await.map(|_| ())
+        let built = build::build(&cx, &self.host, self.backend.as_ref(), &plan, &request);
+        Box::pin(built).await.map(|_| ())
     }
 }
 

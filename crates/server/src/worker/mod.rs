@@ -17,6 +17,7 @@ mod janitor;
 mod journal;
 mod local;
 mod machines;
+mod metadata;
 mod outcome;
 mod row;
 mod staged;

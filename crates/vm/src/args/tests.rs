@@ -28,6 +28,7 @@ fn spec() -> MachineSpec {
         memory_mib: 2048,
         firmware: Firmware::Uefi { vars: "/data/runs/1/vars.qcow2".into() },
         disk: "/data/runs/1/disk.qcow2".into(),
+        data: Vec::new(),
         seed: Some("/data/runs/1/seed.img".into()),
         forwards: vec![(0, 22)],
         bridge: None,
@@ -84,11 +85,22 @@ fn machine_on_a_bridge_with_its_channel() {
             "-netdev tap,id=net0,ifname=gs0123456789ab,script=no,downscript=no",
             "-device virtio-net-pci,id=nic,bus=pcie.0,addr=0x4,netdev=net0,mac=02:67:0a:0b:0c:0d,romfile=",
             "-netdev user,id=net1,ipv6=off,restrict=on,net=192.0.2.0/24,hostfwd=tcp:127.0.0.1:0-:22",
-            "-device virtio-net-pci,id=channel,bus=pcie.0,addr=0x7,netdev=net1,mac=02:67:00:00:00:01,romfile=",
+            "-device virtio-net-pci,id=channel,bus=pcie.0,addr=0x8,netdev=net1,mac=02:67:00:00:00:01,romfile=",
         ]
     );
     let less: Vec<&str> = plain.lines().filter(|line| !bridged.contains(line)).collect();
     assert_eq!(less.len(), 2, "only the card and its network: {less:?}");
+}
+
+#[test]
+fn data_disks_have_the_lun_of_their_place() {
+    let data = vec!["/data/runs/1/data0.qcow2".into(), "/data/runs/1/data1.qcow2".into()];
+    let with = lines(&host(Accel::Kvm), &MachineSpec { data, ..spec() });
+    let without = lines(&host(Accel::Kvm), &spec());
+    let kept: Vec<&str> = without.lines().collect();
+    let added: Vec<&str> = with.lines().filter(|line| !kept.contains(line)).collect();
+    assert_snapshot!(added.join("\n"));
+    assert_eq!(with.lines().count(), kept.len() + added.len(), "nothing else is changed");
 }
 
 #[test]

@@ -12,6 +12,7 @@ fn spec(folder: &Path) -> MachineSpec {
         memory_mib: 512,
         firmware: Firmware::Bios,
         disk,
+        data: Vec::new(),
         seed: None,
         forwards: vec![(0, 22)],
         bridge: None,
@@ -84,7 +85,8 @@ async fn seals_make_files_and_ends_are_idempotent() {
     let folder = tempfile::tempdir().unwrap();
     let (machine, _guest) = started(&fake, folder.path()).await;
     let at = |name: &str| folder.path().join(name);
-    let seal = Seal { next_disk: at("next"), next_vars: None, ram: Some(at("ram")) };
+    let seal =
+        Seal { next_disk: at("next"), next_vars: None, next_data: vec![], ram: Some(at("ram")) };
     assert_eq!(machine.seal(&seal).await.unwrap().ram_bytes, Some(3));
     assert!(at("next").exists() && at("ram").exists());
     machine.leave_running();
@@ -110,7 +112,8 @@ async fn mishaps_happen_where_they_were_asked_for() {
     fake.behave(Point::Start);
     let (machine, _guest) = started(&fake, folder.path()).await;
     fake.at(Point::Seal, Mishap::Gone(Ended::DiskFull));
-    let seal = Seal { next_disk: folder.path().join("next"), next_vars: None, ram: None };
+    let next_disk = folder.path().join("next");
+    let seal = Seal { next_disk, next_vars: None, next_data: vec![], ram: None };
     let error = machine.seal(&seal).await.unwrap_err();
     assert!(matches!(error, Error::Gone { ended: Ended::DiskFull, .. }), "{error:?}");
 }

@@ -17,6 +17,10 @@ pub(super) async fn seal(machine: &QemuMachine, request: &Seal) -> Result<Sealed
         let desc = "next_vars must be given exactly when the machine has UEFI variables".to_owned();
         return Err(Error::Qmp { command: "blockdev-snapshot".to_owned(), desc });
     }
+    if request.next_data.len() != drives.data.len() {
+        let desc = "next_data must be as many as the machine has data disks".to_owned();
+        return Err(Error::Qmp { command: "blockdev-snapshot".to_owned(), desc });
+    }
     let started = Instant::now();
     machine.command("stop", json!({})).await?;
     let turned = turn(machine, &mut drives, request).await;
@@ -37,8 +41,10 @@ async fn turn(machine: &QemuMachine, drives: &mut Drives, request: &Seal) -> Res
     let absolute = |path: &PathBuf| std::path::absolute(path).map_err(Error::at(path));
     let disk = absolute(&request.next_disk)?;
     let vars = request.next_vars.as_ref().map(absolute).transpose()?;
-    let mut changes = vec![("disk", &disk)];
-    changes.extend(vars.as_ref().map(|path| ("vars", path)));
+    let data: Vec<PathBuf> = request.next_data.iter().map(absolute).collect::<Result<_, _>>()?;
+    let mut changes = vec![("disk".to_owned(), &disk)];
+    changes.extend(vars.as_ref().map(|path| ("vars".to_owned(), path)));
+    changes.extend(data.iter().enumerate().map(|(lun, path)| (args::data_drive(lun), path)));
     let mut actions = Vec::new();
     let mut added: Vec<String> = Vec::new();
     for (drive, path) in &changes {
@@ -55,7 +61,7 @@ async fn turn(machine: &QemuMachine, drives: &mut Drives, request: &Seal) -> Res
         remove(machine, &added).await;
         return Err(error);
     }
-    *drives = Drives { generation: next, disk, vars };
+    *drives = Drives { generation: next, disk, vars, data };
     Ok(())
 }
 

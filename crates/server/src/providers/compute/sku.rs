@@ -30,7 +30,7 @@ pub(crate) fn sizes(app: &App, location: &str) -> Result<Reply, ApiError> {
             "memoryInMB": size.memory_mib,
             "osDiskSizeInMB": 1_047_552,
             "resourceDiskSizeInMB": 0,
-            "maxDataDiskCount": 0,
+            "maxDataDiskCount": 64,
         })
     });
     Ok(Reply::ok(json!({ "value": value.collect::<Vec<_>>() })))
@@ -49,6 +49,8 @@ fn sku(size: &VmSize, regions: &[String]) -> Value {
             { "name": "vCPUs", "value": size.vcpus.to_string() },
             { "name": "MemoryGB", "value": (size.memory_mib as f64 / 1024.0).to_string() },
             { "name": "HyperVGenerations", "value": "V1,V2" },
+            { "name": "CpuArchitectureType", "value": size.architecture },
+            { "name": "MaxDataDiskCount", "value": "64" },
         ],
         "restrictions": [],
     })

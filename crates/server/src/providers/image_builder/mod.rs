@@ -18,6 +18,7 @@ mod body;
 mod check;
 mod delete;
 mod due;
+mod machine;
 pub(crate) mod outputs;
 mod patch;
 pub(crate) mod pin;

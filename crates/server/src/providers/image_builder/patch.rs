@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{
     PATCH_TEMPLATE, advance, agree, body,
     check::{self, invalid},
-    load,
+    load, machine,
     run::{busy, input},
     schedules, settle, source, template_not_found, triggers, until_done, version,
 };
@@ -196,11 +196,13 @@ impl Change {
                 let target = "properties.vmProfile.userAssignedIdentities";
                 check::identity(app, target, &id.to_string()).await?;
             }
-            settle::sizes(typed).map_err(|error| {
+            let refuse = |error: engine::error::Error| {
                 let target = error.target.clone().unwrap_or_default();
                 let hint = error.hint.clone().unwrap_or_default();
                 invalid(&target, format_args!("{error}; {hint}"))
-            })?;
+            };
+            settle::sizes(typed).map_err(refuse)?;
+            machine::check(app, typed).await.map_err(refuse)?;
         }
         if self.distribute.is_some() {
             keeps_targets(typed, template)?;

@@ -9,7 +9,7 @@ use engine::{error::Error, vm_size};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{advance, agree, check, pin, run, schedules, source, staging, until_done};
+use super::{advance, agree, check, machine, pin, run, schedules, source, staging, until_done};
 use crate::{
     App,
     operation::{
@@ -144,6 +144,9 @@ async fn prepare(
         Ok(exact) => exact,
         Err(error) => return Ok(Err(error.into())),
     };
+    if let Err(error) = machine::check(app, &typed).await {
+        return Ok(Err(error.into()));
+    }
     if exact.os_type.as_deref() == Some("Linux")
         && let Err(error) = goes_with_linux(&typed)
     {

@@ -61,6 +61,7 @@ impl Bench {
             digest: engine::node::digest(&std::fs::read(&disk).unwrap()),
             disk,
             virtual_size: 4 << 20,
+            data: Vec::new(),
             origin: Origin {
                 os_type: "Linux".into(),
                 architecture: "x64".into(),

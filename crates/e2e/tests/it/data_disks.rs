@@ -1,0 +1,116 @@
+//! Data disks on a real machine: filled by customizers, part of the image, there for who builds on it.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use e2e::{Lab, fresh, template_named, text};
+use serde_json::{Value, json};
+
+const GIB: u64 = 1 << 30;
+
+/// Puts a file system on LUN 0, mounts it for good, and fills it; what is deleted again is given back.
+const FILL: [&str; 9] = [
+    "disk=/dev/disk/azure/scsi1/lun0",
+    "test $(lsblk -dbno SIZE $disk) = 2147483648",
+    "sudo mkfs.ext4 -q -L ledger $disk",
+    "sudo mkdir /data",
+    "echo 'LABEL=ledger /data ext4 nofail 0 2' | sudo tee -a /etc/fstab",
+    "sudo mount /data",
+    "echo golden | sudo tee /data/hello",
+    "sudo sh -c 'head -c 200M /dev/zero | tr \\\\000 x > /data/noise && sync && rm /data/noise && sync'",
+    "sudo fstrim -v /data",
+];
+
+fn with(customize: &Value, image: &str, change: impl FnOnce(&mut Value)) -> String {
+    let mut template: Value = serde_json::from_str(&template_named(image, customize)).unwrap();
+    template["apiVersion"] = json!("2025-10-01");
+    change(&mut template["properties"]);
+    template.to_string()
+}
+
+fn data_disk(lab: &Lab, image: &str, lun: u64) -> (PathBuf, Value) {
+    let shown = lab.run(&["image", "show", image]).ok().event("image")["image"].clone();
+    let disks = shown["dataDisks"].as_array().expect("data disks").clone();
+    let disk = disks.into_iter().find(|disk| disk["lun"] == lun).expect("the LUN");
+    let dir = lab.data().join("images/managed/s/forge").join(image);
+    (dir.join(format!("data{lun}.qcow2")), disk)
+}
+
+/// A file on a disk that is one file system, read with its own tools.
+fn read(disk: &Path, format: &str, path: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let raw = dir.path().join("raw");
+    let mut convert = Command::new("qemu-img");
+    convert.args(["convert", "-f", format, "-O", "raw"]).arg(disk).arg(&raw);
+    assert!(convert.status().unwrap().success());
+    let asked = Command::new("debugfs").args(["-R", &format!("cat {path}")]).arg(&raw).output();
+    String::from_utf8_lossy(&asked.unwrap().stdout).into_owned()
+}
+
+// conformance: 33
+#[test]
+fn a_data_disk_is_filled_carried_by_the_image_and_there_for_the_next_build() {
+    let lab = Lab::new();
+    let mut fill = vec![fresh()];
+    fill.extend(FILL.map(str::to_owned));
+    let customize = json!([{ "type": "Shell", "name": "fill", "inline": fill }]);
+    let file = lab.write(
+        "vault.json",
+        with(&customize, "vault", |properties| {
+            properties["additionalDataDisks"] = json!([{ "sizeGB": 2 }]);
+            let vhd = json!({ "type": "VHD", "runOutputName": "vhd" });
+            properties["distribute"].as_array_mut().unwrap().push(vhd);
+        }),
+    );
+    let built = lab
+        .run(&["build", file.to_str().unwrap(), "--export", "qcow2=vault.qcow2"])
+        .ok()
+        .event("result");
+    lab.assert_clean();
+
+    let (disk, said) = data_disk(&lab, "vault", 0);
+    assert_eq!(said["virtualSize"], 2 * GIB, "{said}");
+    let taken = std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(&disk).unwrap()) * 512;
+    assert!(taken < 64 << 20, "200 MB were deleted and trimmed, and it takes {taken}");
+    assert_eq!(read(&disk, "qcow2", "/hello"), "golden\n");
+    let exported = lab.path().join("vault_dataDisk_0.qcow2");
+    assert_eq!(read(&exported, "qcow2", "/hello"), "golden\n");
+    let vhd = &built["outputs"][1];
+    let data = PathBuf::from(text(&vhd["dataDisks"][0]["path"]));
+    assert_eq!(
+        data.to_str().unwrap(),
+        text(&vhd["path"]).replace(".vhd", "_dataDisk_0.vhd"),
+        "{built}"
+    );
+    assert_eq!(read(&data, "vpc", "/hello"), "golden\n");
+
+    it_is_there_for_the_next_build(&lab, &built);
+}
+
+fn it_is_there_for_the_next_build(lab: &Lab, base: &Value) {
+    let look = json!([{ "type": "Shell", "name": "look", "inline": [
+        "test \"$(cat /data/hello)\" = golden",
+        "test $(lsblk -dbno SIZE /dev/disk/azure/scsi1/lun1) = 1073741824",
+        "echo more | sudo tee /data/more",
+        // The OS disk has grown, and the root file system with it.
+        "test $(df --output=size -BM / | tail -1 | tr -dc 0-9) -gt 6000"
+    ]}]);
+    let id = base["outputs"][0]["artifactId"].clone();
+    let text = with(&look, "child", |properties| {
+        properties["source"] = json!({ "type": "ManagedImage", "imageId": id });
+        properties["additionalDataDisks"] = json!([{ "sizeGB": 1 }]);
+        properties["vmProfile"]["osDiskSizeGB"] = json!(8);
+    });
+    let file = lab.write("child.json", text);
+    lab.run(&["build", file.to_str().unwrap()]).ok();
+    lab.assert_clean();
+    let (kept, _) = data_disk(lab, "child", 0);
+    assert_eq!(read(&kept, "qcow2", "/more"), "more\n");
+    let (_, blank) = data_disk(lab, "child", 1);
+    assert_eq!(blank["virtualSize"], GIB);
+    assert!(blank["actualSize"].as_u64().unwrap() < 1 << 20, "{blank}");
+    let (first, _) = data_disk(lab, "vault", 0);
+    assert_eq!(read(&first, "qcow2", "/more"), "", "the image it was built on is as it was");
+}

@@ -1,0 +1,132 @@
+//! The data disks of a build machine: those that its source brings along, then those that the template
+//! adds (`additionalDataDisks`), by their LUNs.
+//!
+//! They are there from the first boot on, sealed with the OS disk, and end in the image.
+
+use std::path::{Path, PathBuf};
+
+use api::{ErrorCode, template::Template};
+use vm::{Guest, Stdin, disk};
+
+use super::{Run, guest_error, machine_error};
+use crate::{
+    error::{Error, Result},
+    image_file::data::file_name,
+    node::{DataShape, Shape, digest},
+    source::SourceImage,
+};
+
+const GIB: u64 = 1024 * 1024 * 1024;
+/// As many as a machine in Azure can have at the most.
+const MOST: usize = 64;
+/// A VHD holds no larger disk (the format's sectors are counted in 32 bits).
+const VHD_GB: u32 = 2040;
+
+/// What the machine's data disks are.
+pub(super) fn shape(template: &Template, source: &SourceImage) -> Vec<DataShape> {
+    let brought = source
+        .data
+        .iter()
+        .map(|disk| DataShape { bytes: disk.virtual_size, source: Some(disk.digest.clone()) });
+    let added = template.properties.additional_data_disks.iter();
+    let added = added.map(|disk| DataShape { bytes: u64::from(disk.size_gb) * GIB, source: None });
+    brought.chain(added).collect()
+}
+
+/// Refuses more disks than a machine can have, and such as no target could hold. Says how many there
+/// are, with the `brought` ones of the source.
+pub(super) fn check(template: &Template, brought: usize) -> Result<usize> {
+    let field = "properties.additionalDataDisks";
+    let added = &template.properties.additional_data_disks;
+    let disks = brought + added.len();
+    if disks > MOST {
+        let text = format!(
+            "{disks} data disks, with the {brought} of the source image: a machine has at most {MOST}"
+        );
+        let error = Error::new(ErrorCode::ValidationFailed, text);
+        return Err(error.target(field).hint("add fewer"));
+    }
+    let to_vhd = template.properties.distribute.iter().any(|d| d.kind.name() == "VHD");
+    match added.iter().position(|disk| to_vhd && disk.size_gb > VHD_GB) {
+        None => Ok(disks),
+        Some(index) => {
+            let gb = added[index].size_gb;
+            let text = format!("a data disk has {gb} GB, and a VHD holds at most {VHD_GB}");
+            Err(Error::new(ErrorCode::ValidationFailed, text)
+                .target(format!("{field}[{index}].sizeGB"))
+                .hint("make it smaller, or leave the VHD distributor out"))
+        }
+    }
+}
+
+/// Where the machine that works in `work` has them.
+pub(super) fn files(shape: &Shape, work: &Path) -> Vec<PathBuf> {
+    (0..shape.data.len()).map(|lun| work.join(file_name(lun))).collect()
+}
+
+/// Before the first boot: blank ones, and overlays upon what the source brings.
+pub(super) async fn first(run: &Run<'_>, shape: &Shape, work: &Path) -> Result<()> {
+    for (disk, path) in shape.data.iter().zip(files(shape, work)) {
+        let made = match &disk.source {
+            Some(digest) => {
+                let below = format!("../../sources/{digest}/disk.qcow2");
+                disk::create_overlay(run.host, &path, Path::new(&below), disk.bytes).await
+            }
+            None => disk::create(run.host, &path, "qcow2", disk.bytes).await,
+        };
+        made.map_err(|e| machine_error(e.into()))?;
+    }
+    Ok(())
+}
+
+/// Overlays upon the disks of the node `below`, which is relative to `work`.
+pub(super) async fn upon(run: &Run<'_>, shape: &Shape, work: &Path, below: &Path) -> Result<()> {
+    for (lun, data) in shape.data.iter().enumerate() {
+        let (path, below) = (work.join(file_name(lun)), below.join(file_name(lun)));
+        disk::create_overlay(run.host, &path, &below, data.bytes)
+            .await
+            .map_err(|e| machine_error(e.into()))?;
+    }
+    Ok(())
+}
+
+/// Gives each disk the name it has in Azure, below `/dev/disk/azure/scsi1`, for as long as this boot
+/// lasts: the rules are not in the image.
+const NAME: &str = "sudo sh -c '
+command -v udevadm > /dev/null || exit 0
+mkdir -p /run/udev/rules.d
+cat > /run/udev/rules.d/66-goldsmith-data-disks.rules
+udevadm control --reload
+udevadm trigger --subsystem-match=block
+udevadm settle --timeout=60'";
+
+fn rules(shape: &Shape) -> String {
+    let rule = |lun: usize, kind: &str, link: &str| {
+        format!(
+            "SUBSYSTEM==\"block\", ENV{{DEVTYPE}}==\"{kind}\", KERNELS==\"*:0:0:{lun}\", \
+             ATTRS{{vendor}}==\"QEMU*\", SYMLINK+=\"disk/azure/scsi1/lun{lun}{link}\"\n"
+        )
+    };
+    let both = |lun| rule(lun, "disk", "") + &rule(lun, "partition", "-part%n");
+    (0..shape.data.len()).map(both).collect()
+}
+
+/// What the key of the first boot covers because of them.
+pub(super) fn inputs(shape: &Shape) -> Option<(String, String)> {
+    let text = format!("{NAME}\n{}", rules(shape));
+    (!shape.data.is_empty()).then(|| ("data disks".to_owned(), digest(text.as_bytes())))
+}
+
+/// Names them in a guest that has just booted.
+pub(super) async fn name(run: &Run<'_>, shape: &Shape, guest: &dyn Guest) -> Result<()> {
+    if shape.data.is_empty() {
+        return Ok(());
+    }
+    let rules = rules(shape);
+    let named = guest.run(NAME, Stdin::Bytes(rules.as_bytes()), &mut |_, _| {}).await;
+    let exit = named.map_err(guest_error)?;
+    if !exit.success() {
+        run.cx.events.warn(format!("naming the data disks {exit}; they are there all the same"));
+    }
+    Ok(())
+}

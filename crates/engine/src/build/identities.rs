@@ -1,0 +1,33 @@
+//! `vmProfile.userAssignedIdentities`: the metadata service for scripts in a run's guests.
+
+use vm::{Access, Machine};
+
+use super::{Plan, Run, live::unless_gone, machine_error};
+use crate::{
+    error::Result,
+    metadata::{self, Relay},
+};
+
+/// Starts the metadata service in a guest, if the template asks for one and there is one. A guest that
+/// cannot have it is told: its scripts find out for themselves.
+pub(super) async fn serve_metadata(
+    run: &Run<'_>,
+    plan: &Plan,
+    machine: &dyn Machine,
+    access: &Access,
+) -> Result<Option<Relay>> {
+    let (Some(_), Some(metadata)) = (plan.identities(), &plan.metadata) else { return Ok(None) };
+    let guest = machine.connect(access, run.request.boot_timeout, &run.cx.cancel).await;
+    let guest = guest.map_err(machine_error)?;
+    let started = Relay::start(&run.cx, guest, metadata.clone(), metadata::WELL_KNOWN);
+    match unless_gone(machine, started).await {
+        Ok(relay) => Ok(Some(relay)),
+        Err(error) => {
+            run.cx.events.warn(format!(
+                "scripts cannot use vmProfile.userAssignedIdentities: {error} {}",
+                error.details.join("; ")
+            ));
+            Ok(None)
+        }
+    }
+}

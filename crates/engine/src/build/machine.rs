@@ -1,0 +1,70 @@
+//! Whether the machine that a template asks for goes with its source, as far as the source is known.
+
+use api::{ErrorCode, template::Template};
+
+use super::data_disks;
+use crate::{
+    error::{Error, Result},
+    source::Facts,
+    vm_size::{self, VmSize},
+};
+
+const GIB: u64 = 1024 * 1024 * 1024;
+/// The largest OS disk in Azure.
+const MOST_GB: u32 = 4095;
+
+/// Looks at size, OS disk and data disks. Used before a build and by the service at submission.
+///
+/// # Errors
+/// `ValidationFailed` at the field; several come together.
+pub fn check_machine(template: &Template, source: &Facts) -> Result<VmSize> {
+    let profile = template.properties.vm_profile.as_ref();
+    let given = profile.and_then(|profile| profile.vm_size.as_deref());
+    let size = vm_size::for_source(given, source.generation, &source.architecture);
+    let gb = profile.map_or(0, |profile| profile.os_disk_size_gb);
+    let mut errors = Vec::new();
+    errors.extend(check_os_disk(gb, source.disk_bytes.unwrap_or(0)).err());
+    errors.extend(data_disks::check(template, source.data_disks).err());
+    match size {
+        Ok(size) => Error::all(errors).map(|()| size),
+        Err(error) => {
+            errors.insert(0, error);
+            Error::all(errors).and(vm_size::find(vm_size::DEFAULT_GEN2))
+        }
+    }
+}
+
+/// Refuses a disk that is smaller than its source, since it can only grow, or larger than there are.
+pub(super) fn check_os_disk(gb: u32, source_bytes: u64) -> Result<()> {
+    let field = "properties.vmProfile.osDiskSizeGB";
+    if gb > MOST_GB {
+        let text = format!("osDiskSizeGB is {gb}, and an OS disk has at most {MOST_GB}");
+        return Err(Error::new(ErrorCode::ValidationFailed, text)
+            .target(field)
+            .hint("for more room add data disks: additionalDataDisks"));
+    }
+    if gb == 0 || u64::from(gb) * GIB >= source_bytes {
+        return Ok(());
+    }
+    let needs = source_bytes.div_ceil(GIB);
+    let text = format!("osDiskSizeGB is {gb} but the source image needs {needs}");
+    Err(Error::new(ErrorCode::ValidationFailed, text)
+        .target(field)
+        .hint("the OS disk can only grow; leave osDiskSizeGB out to take the source's size"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_os_disk_can_only_grow() {
+        check_os_disk(0, 9 * GIB).unwrap();
+        check_os_disk(3, 3 * GIB).unwrap();
+        let error = check_os_disk(3, 3 * GIB + 1).unwrap_err();
+        assert_eq!(error.target.as_deref(), Some("properties.vmProfile.osDiskSizeGB"));
+        assert!(error.message.contains("is 3 but the source image needs 4"), "{error}");
+        check_os_disk(4095, 0).unwrap();
+        assert!(check_os_disk(4096, 0).unwrap_err().message.contains("at most 4095"));
+    }
+}

@@ -1,0 +1,89 @@
+//! The data disks of an image: whole disks beside the one that boots, in the order of their LUNs.
+//!
+//! ```text
+//! disk.qcow2  data0.qcow2  data1.qcow2     beside each other wherever goldsmith keeps an image
+//! web.vhd  web_dataDisk_0.vhd              where a user or a distributor named the first
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use vm::Host;
+
+use super::{
+    Format, Image,
+    artifact::{self, Artifact, Form, Standalone},
+};
+use crate::{cx::Cx, error::Result, node::Node};
+
+/// A data disk that stands alone, finished and hashed; its LUN is its place among the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataDisk {
+    /// An uncompressed, read-only qcow2.
+    pub disk: PathBuf,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+}
+
+/// A data disk that was delivered, as a file of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataOutput {
+    pub lun: usize,
+    /// The file on this host.
+    pub path: PathBuf,
+    pub sha256: String,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+}
+
+/// The name of a data disk beside `disk.qcow2`.
+pub fn file_name(lun: usize) -> String {
+    format!("data{lun}.qcow2")
+}
+
+/// The name of a data disk beside an image's file of any name: `web.vhd`, `web_dataDisk_0.vhd`.
+pub fn beside(image: &Path, lun: usize) -> PathBuf {
+    let mut name = image.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("_dataDisk_{lun}"));
+    if let Some(extension) = image.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    image.with_file_name(name)
+}
+
+impl Standalone {
+    /// Makes the data disks of the node standalone too, side by side.
+    pub async fn with_data(mut self, cx: &Cx, host: &Host, node: &Node) -> Result<Self> {
+        for lun in 0..node.meta.shape.data.len() {
+            let from = Image { path: node.file(&file_name(lun)), format: Format::Qcow2 };
+            let made =
+                artifact::get_or_make(cx, host, &from, &self.key, Form::Standalone, Some(lun));
+            let Artifact { path, sha256, virtual_size, .. } = made.await?;
+            self.data.push(DataDisk { disk: path, sha256, virtual_size });
+        }
+        Ok(self)
+    }
+
+    /// A data disk in another form: the kept one, or a new one.
+    pub async fn data_as(&self, cx: &Cx, host: &Host, lun: usize, form: Form) -> Result<Artifact> {
+        let from = Image { path: self.data[lun].disk.clone(), format: Format::Qcow2 };
+        artifact::get_or_make(cx, host, &from, &self.key, form, Some(lun)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_disk_is_named_after_the_image() {
+        let of = |path: &str| beside(Path::new(path), 2).display().to_string();
+        assert_eq!(of("/a.b/web.vhd"), "/a.b/web_dataDisk_2.vhd");
+        assert_eq!(of("/a.b/web"), "/a.b/web_dataDisk_2");
+        assert_eq!(of("/a/web.1.0.qcow2"), "/a/web.1.0_dataDisk_2.qcow2");
+    }
+}

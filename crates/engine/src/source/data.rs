@@ -1,0 +1,66 @@
+//! The data disks that an image of the store brings along. Each is kept as an image of its own among
+//! the sources, named by its content like the others.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+use vm::Host;
+
+use api::ErrorCode;
+
+use super::{lock, shelf, shelf::Named};
+use crate::{
+    cx::Cx,
+    error::{Error, Result},
+    image_file::{io_fault, place::link_or_copy},
+    store::StoredImage,
+};
+
+/// A data disk that is here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataSource {
+    /// SHA-256 of its file; it is `sources/<digest>/disk.qcow2`.
+    pub digest: String,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+}
+
+/// Takes all data disks of the image in, by their LUNs.
+pub(super) async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<Vec<DataSource>> {
+    let mut all = Vec::new();
+    for (lun, disk) in stored.data().into_iter().enumerate() {
+        let named = Named {
+            urn: format!("{} LUN {lun}", stored.record.id),
+            exact_version: String::new(),
+            // Nobody boots from it: it needs no firmware's variables.
+            generation: 1,
+            os_type: String::new(),
+            architecture: String::new(),
+            brings_network: false,
+        };
+        let _lock = lock(cx, &disk.sha256).await?;
+        if let Some(image) = shelf::load(cx, &disk.sha256, &named).await? {
+            all.push(DataSource { digest: image.digest, virtual_size: image.virtual_size });
+            continue;
+        }
+        let work = shelf::work_folder(cx)?;
+        let (to, cancel) = (work.path().join(shelf::DISK), cx.cancel.clone());
+        let fail = |e| io_fault(e, ErrorCode::BadImage, format!("read {}", named.urn));
+        tokio::task::spawn_blocking(move || link_or_copy(&disk.disk, &to, &cancel))
+            .await
+            .map_err(io::Error::other)
+            .flatten()
+            .map_err(fail)?;
+        let image = shelf::admit(cx, host, work, &named).await?;
+        if image.digest != disk.sha256 {
+            shelf::remove(&cx.layout, &image.digest);
+            let text = format!("{} has changed since it was stored", named.urn);
+            return Err(
+                Error::new(ErrorCode::BadImage, text).hint("remove the image and build it again")
+            );
+        }
+        all.push(DataSource { digest: image.digest, virtual_size: image.virtual_size });
+    }
+    Ok(all)
+}

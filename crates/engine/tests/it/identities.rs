@@ -1,0 +1,105 @@
+//! `vmProfile.userAssignedIdentities` on the scripted machine: when there is a metadata service, and what
+//! becomes of a build without one.
+
+use std::{sync::Arc, time::Duration};
+
+use api::template::{Face, ParseOptions};
+use async_trait::async_trait;
+use engine::{
+    build::{self, Input, Plan, Report},
+    event::{Event, Events},
+    metadata::{Answer, Asked, Metadata},
+};
+use serde_json::{Value, json};
+use vm::fake::Reaction;
+
+use crate::data_disks::{Forge, id};
+
+const IDENTITY: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i";
+/// What the relay's command contains and no other does.
+const RELAY: &str = "goldsmith-metadata";
+
+#[derive(Debug)]
+struct Nothing;
+
+#[async_trait]
+impl Metadata for Nothing {
+    async fn answer(&self, _: &Asked, _: Duration) -> Answer {
+        Answer { status: 404, content_type: "text/plain", body: String::new() }
+    }
+}
+
+async fn plan(forge: &Forge, identities: &[&str], metadata: bool) -> Plan {
+    let text = json!({
+        "location": "here", "identity": { "type": "None" },
+        "properties": {
+            "source": { "type": "ManagedImage", "imageId": id("base") },
+            "customize": [{ "type": "Shell", "inline": ["echo one"] }],
+            "vmProfile": { "userAssignedIdentities": identities },
+            "distribute": [{
+                "type": "ManagedImage", "runOutputName": "image", "location": "here",
+                "imageId": id("made"),
+            }],
+        },
+    });
+    let options = ParseOptions { api_version: None, face: Face::File };
+    let template = api::template::parse(&text.to_string(), &options).template.unwrap();
+    let metadata = metadata.then(|| Arc::new(Nothing) as Arc<dyn Metadata>);
+    let input = Input { name: "who".into(), template, base_dir: forge.s.path(""), metadata };
+    build::resolve(&forge.s.cx, input).await.unwrap_or_else(|errors| panic!("{errors:?}"))
+}
+
+/// The report and the warnings of a build.
+async fn built(forge: &mut Forge, identities: &[&str], metadata: bool) -> (Report, Vec<String>) {
+    let (events, mut receiver) = Events::channel();
+    forge.s.cx.events = events;
+    let plan = plan(forge, identities, metadata).await;
+    let report = forge.build(&plan, &[]).await.unwrap();
+    forge.s.cx.events = Events::none();
+    let mut warnings = Vec::new();
+    while let Ok(event) = receiver.try_recv() {
+        if let Event::Warning { text } = event {
+            warnings.push(text);
+        }
+    }
+    (report, warnings)
+}
+
+#[tokio::test]
+async fn only_templates_with_identities_have_a_metadata_service_and_it_must_be_there() {
+    let mut forge = Forge::new().await;
+    forge.fake.on_deaf(RELAY, Reaction::exit(127).err("there is no Python\n"));
+    let (without, warnings) = built(&mut forge, &[], true).await;
+    assert_eq!(warnings, Vec::<String>::new());
+    let (absent, warnings) = built(&mut forge, &[IDENTITY], false).await;
+    assert!(warnings[0].contains("a local build has no authority"), "{warnings:?}");
+    let relays = |forge: &Forge| {
+        forge.fake.commands().iter().filter(|command| command.contains(RELAY)).count()
+    };
+    assert_eq!(relays(&forge), 0);
+
+    let (served, warnings) = built(&mut forge, &[IDENTITY], true).await;
+    assert_eq!(relays(&forge), 1);
+    assert!(warnings[0].contains("there is no Python"), "a guest without it is told: {warnings:?}");
+    // What scripts can reach is part of what their node is made of; the first boot is shared.
+    let keys = [&without, &absent, &served].map(|report| &report.nodes);
+    assert!(keys.iter().all(|nodes| nodes[0] == keys[0][0]));
+    assert!(keys[0][1] != keys[1][1] && keys[1][1] != keys[2][1] && keys[0][1] != keys[2][1]);
+}
+
+#[test]
+fn an_identity_is_named_by_its_resource_id() {
+    let kind = json!({ "userAssignedIdentities": [id("base")] });
+    let text = json!({
+        "location": "here", "identity": { "type": "None" },
+        "properties": {
+            "source": { "type": "ManagedImage", "imageId": id("base") }, "vmProfile": kind,
+            "distribute": [{ "type": "VHD", "runOutputName": "v" }],
+        },
+    });
+    let options = ParseOptions { api_version: None, face: Face::File };
+    let parsed = api::template::parse(&Value::to_string(&text), &options);
+    let path = "properties.vmProfile.userAssignedIdentities[0]";
+    let told = parsed.diagnostics.iter().any(|diagnostic| diagnostic.path == path);
+    assert!(told && parsed.template.is_none(), "{:?}", parsed.diagnostics);
+}

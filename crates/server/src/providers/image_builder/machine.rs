@@ -1,0 +1,19 @@
+//! Whether the machine of a template goes with its source, before anything runs.
+
+use api::{ErrorCode, template::Template};
+use engine::{build, error::Error, source};
+
+use crate::App;
+
+/// Looks at `vmProfile` and `additionalDataDisks`. What is not known of the source yet is checked by
+/// the run.
+pub(super) async fn check(app: &App, template: &Template) -> Result<(), Error> {
+    let (layout, template) = (app.settings().layout.clone(), template.clone());
+    let look = move || match source::facts(&layout, &template.properties.source)? {
+        Some(facts) => build::check_machine(&template, &facts).map(|_| ()),
+        None => Ok(()),
+    };
+    tokio::task::spawn_blocking(look).await.map_err(|panic| {
+        Error::new(ErrorCode::InternalError, "looking at the machine failed").caused_by(panic)
+    })?
+}
