@@ -300,11 +300,16 @@ async fn feed_all(
 ) -> Result<(u64, Vec<Pieces>)> {
     let total: u64 = disks.iter().map(|disk| reader::data_bytes(&disk.extents)).sum();
     let (mut read, mut before, mut pieces) = (0, 0, Vec::new());
+    let mut written: Option<Instant> = None;
     for disk in disks {
         let bytes = reader::data_bytes(&disk.extents);
         let told = |done: u64| {
             let done = before + done.min(bytes);
             cx.events.progress(ACTIVITY, done, Some(total));
+            if written.is_some_and(|at| at.elapsed() <= TELL_EVERY) {
+                return Ok(());
+            }
+            written = Some(Instant::now());
             tell(done, total)
         };
         let (from_disk, of_disk) = feed(disk, present.clone(), &queues, told).await?;
@@ -326,7 +331,7 @@ async fn feed(
     let fail = || format!("cannot read {}", path.display());
     let (batches, reading) = prepare::stream(&path, extents, size, present);
     let mut batches = std::pin::pin!(batches);
-    let (mut chunks, mut done, mut told) = (Vec::new(), 0, Instant::now());
+    let (mut chunks, mut done) = (Vec::new(), 0);
     tell(0)?;
     while let Some(batch) = batches.next().await {
         let batch = batch.code(ErrorCode::DistributeFailed, fail)?;
@@ -342,10 +347,7 @@ async fn feed(
                 return Ok((0, chunks));
             }
         }
-        if told.elapsed() > TELL_EVERY {
-            told = Instant::now();
-            tell(done)?;
-        }
+        tell(done)?;
     }
     let read = reading.await.map_err(std::io::Error::other).flatten();
     Ok((read.code(ErrorCode::DistributeFailed, fail)?, chunks))

@@ -528,9 +528,11 @@ async fn runs_of_an_earlier_schema_are_kept(address: String) {
     let run = run("r1", &template("g", "t"), "2026-01-02T00:00:00Z");
     store.commit(vec![Write::InsertRun(run.clone())]).await.unwrap();
     // As the first schema left it.
-    for statement in
-        ["ALTER TABLE runs DROP COLUMN cause", "DELETE FROM schema_version WHERE version > 1"]
-    {
+    for statement in [
+        "ALTER TABLE runs DROP COLUMN cause",
+        "ALTER TABLE runs DROP COLUMN optimization",
+        "DELETE FROM schema_version WHERE version > 1",
+    ] {
         sqlx::query(statement).execute(&store.pools.writer).await.unwrap();
     }
     store.close().await;

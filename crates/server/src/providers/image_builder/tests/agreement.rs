@@ -19,12 +19,19 @@ fn secured(kind: &str) -> Value {
 
 impl Service {
     async fn definition(&self, name: &str, properties: Value) {
+        let above = group_id("/providers/Microsoft.Compute/galleries/g");
+        if self.row(&ResourceKey::of(&above)).await.is_none() {
+            self.insert(&above, "microsoft.compute/galleries", json!({ "location": "westus" }))
+                .await;
+        }
         let kind = "microsoft.compute/galleries/images";
         self.insert(&gallery(name), kind, json!({ "properties": properties })).await;
     }
 
-    async fn put_version(&self, path: &str, properties: Value) {
+    /// A version that is in the template's region.
+    async fn put_version(&self, path: &str, mut properties: Value) {
         let kind = "microsoft.compute/galleries/images/versions";
+        properties["publishingProfile"]["targetRegions"] = json!([{ "name": "West US" }]);
         self.insert(&gallery(path), kind, json!({ "properties": properties })).await;
     }
 

@@ -6,7 +6,12 @@ const LIMIT: u32 = 3;
 
 impl Service {
     async fn version(&self, version: &str) {
-        let properties = json!({ "properties": { "hyperVGeneration": "V2" } });
+        let properties = json!({ "properties": {
+            "hyperVGeneration": "V2",
+            "publishingProfile": {
+                "targetRegions": [{ "name": "West US" }, { "name": "West US 2" }],
+            },
+        } });
         let id = format!("{}/versions/{version}", definition("d"));
         self.insert(&id, VERSIONS_KIND, properties).await;
     }
@@ -85,7 +90,9 @@ async fn a_newer_version_begins_one_run() {
 #[tokio::test]
 async fn what_is_kept_out_of_latest_is_no_news() {
     let service = Service::watched().await;
-    let excluded = json!({ "properties": { "publishingProfile": { "excludeFromLatest": true } } });
+    let excluded = json!({ "properties": { "publishingProfile": {
+        "excludeFromLatest": true, "targetRegions": [{ "name": "West US" }],
+    } } });
     let id = format!("{}/versions/2.0.0", definition("d"));
     service.insert(&id, VERSIONS_KIND, excluded).await;
     service.look().await;
