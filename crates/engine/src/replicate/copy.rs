@@ -299,12 +299,10 @@ async fn feed_all(
     let (mut read, mut before, mut pieces) = (0, 0, Vec::new());
     for disk in disks {
         let bytes = reader::data_bytes(&disk.extents);
-        let told = |done: u64| {
-            let done = before + done.min(bytes);
-            cx.events.progress(ACTIVITY, done, Some(total));
-            tell(done, total)
-        };
-        let (from_disk, of_disk) = feed(disk, present.clone(), &queues, told).await?;
+        let so_far = |done: u64| before + done.min(bytes);
+        let progress = |done| cx.events.progress(ACTIVITY, so_far(done), Some(total));
+        let told = |done| tell(so_far(done), total);
+        let (from_disk, of_disk) = feed(disk, present.clone(), &queues, progress, told).await?;
         read += from_disk;
         before += bytes;
         pieces.push(of_disk);
@@ -317,6 +315,7 @@ async fn feed(
     disk: Disk,
     present: Present,
     queues: &[Queue],
+    progress: impl Fn(u64),
     mut tell: impl FnMut(u64) -> Result<()>,
 ) -> Result<(u64, Pieces)> {
     let Disk { path, size, extents } = disk;
@@ -339,6 +338,7 @@ async fn feed(
                 return Ok((0, chunks));
             }
         }
+        progress(done);
         if told.elapsed() > TELL_EVERY {
             told = Instant::now();
             tell(done)?;
