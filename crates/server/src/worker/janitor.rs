@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::Executor;
+use super::{Executor, machines};
 use crate::{App, store};
 
 /// A kept machine lives at most so much longer than was said.
@@ -22,6 +22,9 @@ pub(super) async fn work(app: App, executor: Arc<dyn Executor>) {
         }
         for problem in executor.end_due().await {
             tracing::warn!("not released yet: {problem}");
+        }
+        if let Err(e) = machines::forget_ended(&app).await {
+            tracing::warn!(error = %e, "machines that are gone are still shown");
         }
     }
 }

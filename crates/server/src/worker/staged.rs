@@ -73,11 +73,16 @@ async fn stage(
     }
     // The same name whenever the same run delivers.
     let time = run.queued.strftime("%Y%m%d%H%M%S");
-    let name = format!("{}_{time}.vhd", output.run_output_name);
+    let stem = format!("{}_{time}", output.run_output_name);
+    let name = format!("{stem}.vhd");
     let blob =
         |name: String| Blob { account: account.to_owned(), container: VHDS.to_owned(), name };
+    let of_data = |lun: usize| blob(format!("{stem}_dataDisk_{lun}.vhd"));
     let described = output.path.with_added_extension("json");
     let moved = async {
+        for disk in &output.data_disks {
+            blobs::take(layout, &of_data(disk.lun), &disk.path).await?;
+        }
         blobs::take(layout, &blob(format!("{name}.json")), &described).await?;
         blobs::take(layout, &blob(name.clone()), &output.path).await
     };
@@ -88,10 +93,14 @@ async fn stage(
         );
         Error::new(ErrorCode::DistributeFailed, text).caused_by(error)
     })?;
+    let at = |blob: &Blob| blobs::root(layout).join(&blob.account).join(VHDS).join(&blob.name);
+    for disk in &mut output.data_disks {
+        disk.path = at(&of_data(disk.lun));
+    }
     let blob = blob(name);
     let base = app.base_url().unwrap_or_default();
     output.artifact_uri = Some(format!("{base}{}", blob.url_path()));
-    output.path = blobs::root(layout).join(&blob.account).join(VHDS).join(&blob.name);
+    output.path = at(&blob);
     Ok(output)
 }
 
