@@ -105,6 +105,13 @@ impl Subnet {
         inside
     }
 
+    /// A socket on the loopback of the host's name space.
+    pub fn listener(&self) -> TcpListener {
+        let space = PathBuf::from(SPACES).join(&self.host);
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        std::thread::spawn(move || listen(&space, address)).join().unwrap().unwrap()
+    }
+
     /// Taps of build machines that are on the bridge.
     pub fn taps(&self) -> Vec<String> {
         let said = ip(&format!("-n {} -o link show master {BRIDGE}", self.host)).unwrap();

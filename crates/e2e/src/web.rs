@@ -19,7 +19,11 @@ pub struct Web {
 impl Web {
     /// Starts it with these files.
     pub fn start(files: &[(&str, &str)]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), files)
+    }
+
+    /// The same on a socket that may be in another name space.
+    pub fn on(listener: TcpListener, files: &[(&str, &str)]) -> Self {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let files = files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()));
         let web = Self { url, files: Arc::new(Mutex::new(files.collect())) };

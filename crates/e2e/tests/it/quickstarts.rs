@@ -1,15 +1,49 @@
-//! Templates in the form of Azure's quick starts, through the service, on real machines: placeholders
-//! filled in, what they fetch served from loopback, and otherwise as people have them.
+//! Templates in the form of Azure's quick starts on real machines: placeholders filled in, what they
+//! fetch served from loopback, and otherwise as people have them.
 
 use std::fs;
 
-use e2e::{Lab, Service, Web, text};
+use e2e::{Lab, Running, Service, Subnet, Web, subnet::BRIDGE, text};
 use serde_json::{Value, json};
 
 const FIRST: &str = "#!/bin/sh -e\nsudo mkdir -p /quick\necho first | sudo tee /quick/first\n";
 const SECOND: &str = "#!/bin/sh -e\necho second | sudo tee /quick/second\n";
 const PAGE: &str = "<h1>golden</h1>\n";
 const CATALOGUE: &str = include_str!("../../testdata/quickstarts/catalogue.toml");
+
+const FILES: [(&str, &str); 3] = [("first.sh", FIRST), ("second.sh", SECOND), ("index.html", PAGE)];
+
+/// A lab with the quick starts' catalogue and this configuration.
+fn lab(config: &str) -> Lab {
+    let lab = Lab::new();
+    fs::create_dir_all(lab.data()).unwrap();
+    fs::write(lab.data().join("catalogue.toml"), CATALOGUE).unwrap();
+    fs::write(lab.data().join("goldsmith.toml"), config).unwrap();
+    lab
+}
+
+/// The file with its placeholders filled in.
+fn filled(file: &str, web: &Web, group: &str, own: &[(&str, &str)]) -> String {
+    let path = format!("{}/testdata/quickstarts/{file}.json", env!("CARGO_MANIFEST_DIR"));
+    let mut filled = fs::read_to_string(path).unwrap();
+    let identity =
+        format!("{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/builder");
+    let sums = FILES.map(|(name, _)| (format!("<sha256 of {name}>"), web.sha256(name)));
+    let common = [
+        ("<identity>", identity.as_str()),
+        ("<group>", group),
+        ("<region1>", "westus2"),
+        ("<region2>", "eastus"),
+        ("<web>", web.url()),
+        ("<output>", file),
+    ];
+    let sums = sums.iter().map(|(name, sum)| (name.as_str(), sum.as_str()));
+    for (placeholder, value) in common.into_iter().chain(sums).chain(own.iter().copied()) {
+        filled = filled.replace(placeholder, value);
+    }
+    assert!(!filled.contains('<'), "a placeholder is left in {filled}");
+    filled
+}
 
 struct Quick {
     service: Service,
@@ -18,40 +52,13 @@ struct Quick {
 
 impl Quick {
     fn start() -> Self {
-        let lab = Lab::new();
-        fs::create_dir_all(lab.data()).unwrap();
-        fs::write(lab.data().join("catalogue.toml"), CATALOGUE).unwrap();
         let places = "[[region]]\nname = \"westus2\"\nplace = \"copies/westus2\"\n\
                       [[region]]\nname = \"eastus\"\nplace = \"copies/eastus\"\n";
-        fs::write(lab.data().join("goldsmith.toml"), places).unwrap();
-        let files = [("first.sh", FIRST), ("second.sh", SECOND), ("index.html", PAGE)];
-        let web = Web::start(&files);
-        Self { service: Service::start(lab), web }
+        Self { service: Service::start(lab(places)), web: Web::start(&FILES) }
     }
 
-    /// The file with its placeholders filled in.
     fn template(&self, file: &str, own: &[(&str, &str)]) -> Value {
-        let path = format!("{}/testdata/quickstarts/{file}.json", env!("CARGO_MANIFEST_DIR"));
-        let mut filled = fs::read_to_string(path).unwrap();
-        let identity =
-            self.service.id("/providers/Microsoft.ManagedIdentity/userAssignedIdentities/builder");
-        let group = self.service.id("");
-        let sums = ["first.sh", "second.sh", "index.html"]
-            .map(|name| (format!("<sha256 of {name}>"), self.web.sha256(name)));
-        let common = [
-            ("<identity>", identity.as_str()),
-            ("<group>", group.as_str()),
-            ("<region1>", "westus2"),
-            ("<region2>", "eastus"),
-            ("<web>", self.web.url()),
-            ("<output>", file),
-        ];
-        let sums = sums.iter().map(|(name, sum)| (name.as_str(), sum.as_str()));
-        for (placeholder, value) in common.into_iter().chain(sums).chain(own.iter().copied()) {
-            filled = filled.replace(placeholder, value);
-        }
-        assert!(!filled.contains('<'), "a placeholder is left in {filled}");
-        serde_json::from_str(&filled).unwrap()
+        serde_json::from_str(&filled(file, &self.web, &self.service.id(""), own)).unwrap()
     }
 
     /// Makes the template, runs it to its end and returns what its output names.
@@ -81,37 +88,68 @@ impl Quick {
 
 // conformance: 134
 #[test]
-fn the_quick_starts_build() {
+fn quick_starts_with_images_and_galleries_build() {
     let quick = Quick::start();
+    quick.definition("gen1", "V1");
     quick.definition("gen2", "V2");
     quick.definition("child", "V2");
-    quick.definition("gen1", "V1");
 
     let image = quick.forge("image", &quick.template("01-managed-image", &[]));
     let image = quick.service.get(&image);
     assert_eq!(image["properties"]["hyperVGeneration"], "V1", "{image}");
     assert_eq!(image["properties"]["storageProfile"]["osDisk"]["diskSizeGB"], 30, "{image}");
     assert_eq!(image["tags"]["baseosimg"], "ubuntu1804", "{image}");
-    let of_image = quick.forge(
-        "of-image",
-        &quick.template("09-gallery-from-managed-image", &[("<definition>", "gen1")]),
-    );
-    replicated(&quick.service.get(&of_image));
+    let own = [("<definition>", "gen1")];
+    let of_image = quick.template("09-gallery-from-managed-image", &own);
+    replicated(&quick.service.get(&quick.forge("of-image", &of_image)));
 
-    let version =
-        quick.forge("gallery", &quick.template("03-gallery", &[("<definition>", "gen2")]));
+    let gallery = quick.template("03-gallery", &[("<definition>", "gen2")]);
+    let version = quick.forge("gallery", &gallery);
     replicated(&quick.service.get(&version));
     let own = [("<definition>", "child"), ("<version of 03>", version.as_str())];
-    let of_gallery = quick.forge("of-gallery", &quick.template("07-gallery-from-gallery", &own));
-    replicated(&quick.service.get(&of_gallery));
+    let of_gallery = quick.template("07-gallery-from-gallery", &own);
+    replicated(&quick.service.get(&quick.forge("of-gallery", &of_gallery)));
+    quick.service.lab().assert_clean();
+}
 
-    let own = [("<definition>", "gen1")];
-    let triggered = quick.forge("triggered", &quick.template("12-with-trigger", &own));
-    replicated(&quick.service.get(&triggered));
+// conformance: 134
+#[test]
+fn the_quick_start_with_a_trigger_builds_and_is_watched() {
+    let quick = Quick::start();
+    quick.definition("gen1", "V1");
+    let template = quick.template("12-with-trigger", &[("<definition>", "gen1")]);
+    replicated(&quick.service.get(&quick.forge("triggered", &template)));
     let trigger = format!("{}/triggers/source", quick.service.template_id("triggered"));
     let trigger = quick.service.put(&trigger, &quick.template("13-trigger", &[]));
     assert_eq!(trigger["properties"]["status"]["code"], "Healthy", "{trigger}");
     quick.service.lab().assert_clean();
+}
+
+// conformance: 134
+#[test]
+fn the_quick_start_in_a_subnet_builds() {
+    let subnet = match Subnet::new() {
+        Ok(subnet) => subnet,
+        Err(why) => {
+            eprintln!("skipped: {why}");
+            return;
+        }
+    };
+    let group = "/subscriptions/s/resourceGroups/g";
+    let id = format!("{group}/providers/Microsoft.Network/virtualNetworks/quick/subnets/build");
+    let lab = lab(&format!("[[subnet]]\nid = \"{id}\"\nbridge = \"{BRIDGE}\"\n"));
+    // The source is made from packages, which are not to be had inside.
+    let web = Web::start(&FILES);
+    let outside = lab.write("outside.json", filled("01-managed-image", &web, group, &[]));
+    lab.run(&["build", outside.to_str().unwrap()]).ok();
+
+    let web = Web::on(subnet.listener(), &FILES);
+    let inside = lab.write("inside.json", filled("05-existing-subnet", &web, group, &[]));
+    let command = lab.command(&["build", inside.to_str().unwrap()]);
+    let built = Running::start(subnet.inside(&command)).end().ok().event("result");
+    assert!(text(&built["outputs"][0]["artifactId"]).ends_with("/images/quick"), "{built}");
+    assert_eq!(subnet.leases().len(), 1, "its address came from the subnet");
+    lab.assert_clean();
 }
 
 /// In both regions, as the template asks.
