@@ -22,6 +22,10 @@ test-clients: ## az, the Azure SDKs and plain HTTP against a real goldsmith serv
 	@scripts/setup.sh --clients
 	@scripts/clients.sh
 
+.PHONY: test-quickstarts
+test-quickstarts: setup ## templates in the form of Azure's quick starts, on real machines (about ten minutes)
+	@scripts/test.sh --quickstarts
+
 .PHONY: bench
 bench: ## measure against Packer; writes target/bench/build.json
 	@scripts/setup.sh --bench

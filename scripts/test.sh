@@ -1,9 +1,20 @@
 #!/usr/bin/env bash
-# What continuous integration checks, cheap things first. With --lint, stops before the tests.
+# What continuous integration checks, cheap things first. With --lint, stops before the tests; with
+# --quickstarts, runs the templates in the form of Azure's quick starts and nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 step() { printf '\n== %s\n' "$*"; "$@"; }
+
+if [ "${1-}" = --quickstarts ]; then
+  step cargo build --quiet --workspace --bins
+  if cargo nextest --version >/dev/null 2>&1; then
+    step cargo nextest run --workspace --profile quickstarts
+  else
+    step cargo test --quiet --package e2e -- --test-threads 1 quickstarts::
+  fi
+  exit 0
+fi
 
 step cargo fmt --all --check
 step cargo xtask tidy
@@ -21,5 +32,5 @@ if cargo nextest --version >/dev/null 2>&1; then
   step cargo nextest run --workspace
 else
   step cargo test --quiet --workspace --exclude e2e
-  step cargo test --quiet --package e2e -- --test-threads 1
+  step cargo test --quiet --package e2e -- --test-threads 1 --skip quickstarts::
 fi

@@ -295,7 +295,7 @@ MACHINE = [
     Row("timeout in quotes", {"properties.buildTimeoutInMinutes": "60"}, INVALID,
         "properties.buildTimeoutInMinutes", "write 60 without quotes"),
     Row("unknown size", {f"{PROFILE}.vmSize": "Standard_Nothing"}, "Other", f"{PROFILE}.vmSize",
-        "known sizes", FAILED, local=False),
+        "the nearest that are known", FAILED, local=False),
     Row("disk below zero", {f"{PROFILE}.osDiskSizeGB": -1}, INVALID, f"{PROFILE}.osDiskSizeGB", "at least 0"),
     Row("identity of the machine that is not there", {f"{PROFILE}.userAssignedIdentities": [f"{IDENTITY}/none"]},
         INVALID, f"{PROFILE}.userAssignedIdentities", "Create it first", local=False),
@@ -316,7 +316,7 @@ MACHINE = [
     Row("tags of staging that are no texts", {"properties.managedResourceTags": {"cost": 42}}, INVALID,
         "properties.managedResourceTags.cost", "write \"42\""),
     Row("data disk below zero", {"properties.additionalDataDisks": [{"sizeGB": -1}]}, INVALID,
-        "properties.additionalDataDisks[0].sizeGB", "at least 0"),
+        "properties.additionalDataDisks[0].sizeGB", "between 1 and 32767"),
     Row("data disk under an old api-version", {"properties.additionalDataDisks": [{"sizeGB": 1}]}, INVALID,
         "properties.additionalDataDisks", "use api-version 2025-10-01", version="2024-02-01"),
 ]

@@ -149,7 +149,7 @@ def test_a_failing_validator_fails_the_run_and_nothing_is_distributed(arm, servi
     assert "it is not so" in validation.text and "never" not in validation.text
     assert "(ValidatorFailed)" in validation.text and "(ValidatorFailed)" in log.text
     url = message.split("Validation log location: ")[1].split(". ")[0]
-    assert arm("GET", url.split(service.url)[1]).text == validation.text
+    assert service.session().get(url, timeout=30).text == validation.text
     assert "Image Build log location: " in message
 
 

@@ -52,8 +52,8 @@ struct Quick {
 
 impl Quick {
     fn start() -> Self {
-        let places = "[[region]]\nname = \"westus2\"\nplace = \"copies/westus2\"\n\
-                      [[region]]\nname = \"eastus\"\nplace = \"copies/eastus\"\n";
+        let places = "[[region]]\nname = \"westus2\"\nplace = \"copies-westus2\"\n\
+                      [[region]]\nname = \"eastus\"\nplace = \"copies-eastus\"\n";
         Self { service: Service::start(lab(places)), web: Web::start(&FILES) }
     }
 
