@@ -68,6 +68,12 @@ impl ApiError {
         )
     }
 
+    /// 405 for what clients only read; `why` ends the sentence.
+    pub fn read_only(call: &super::Call, why: &str) -> Self {
+        let message = format!("'{}' can only be read: {why}.", call.path.text);
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
+    }
+
     /// 409.
     pub fn conflict(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, code, message)

@@ -18,8 +18,18 @@ pub trait ResourceType: Send + Sync {
     /// The api-versions that are honoured, newest first; each must be read by a client as it stands.
     fn api_versions(&self) -> &'static [&'static str];
 
+    /// Why clients only read them, as the end of a sentence. `None`: they may write.
+    fn read_only(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Creates or replaces.
-    async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError>;
+    async fn put(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
+        Err(self.read_only().map_or_else(
+            || ApiError::method_not_allowed(call),
+            |why| ApiError::read_only(call, why),
+        ))
+    }
 
     /// Reads one that is not a stored resource. `None`: it is in the store, if anywhere.
     async fn get(
@@ -43,11 +53,17 @@ pub trait ResourceType: Send + Sync {
 
     /// Changes some fields.
     async fn patch(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        if let Some(why) = self.read_only() {
+            return Err(ApiError::read_only(call, why));
+        }
         providers::generic::patch_tags(self.name(), app, call, key).await
     }
 
     /// Removes it with everything in it.
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        if let Some(why) = self.read_only() {
+            return Err(ApiError::read_only(call, why));
+        }
         providers::generic::delete(app, call, key).await
     }
 

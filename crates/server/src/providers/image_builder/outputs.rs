@@ -2,18 +2,20 @@
 //! clients; there is none before the first run.
 
 use async_trait::async_trait;
-use http::StatusCode;
 use serde_json::Value;
 
 use super::{API_VERSIONS, OUTPUTS, view};
 use crate::{
     App,
-    arm::{ApiError, Call, Reply, ResourceType},
-    store::{Resource, ResourceKey},
+    arm::{Call, ResourceType},
+    store::Resource,
 };
 
 /// Hidden in an output that is a blob of the staging account: its path in URLs of this server.
 pub(crate) const BLOB: &str = "blob";
+
+/// Why nobody else writes what a run has left.
+pub(super) const BY_RUNS: &str = "runs of the image template write it";
 
 /// The resource type `imageTemplates/runOutputs`.
 #[derive(Debug)]
@@ -29,16 +31,8 @@ impl ResourceType for RunOutputs {
         API_VERSIONS
     }
 
-    async fn put(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
-        Err(read_only(call))
-    }
-
-    async fn patch(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
-        Err(read_only(call))
-    }
-
-    async fn delete(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
-        Err(read_only(call))
+    fn read_only(&self) -> Option<&'static str> {
+        Some(BY_RUNS)
     }
 
     /// A blob of ours is at the address that the caller knows us by.
@@ -49,13 +43,4 @@ impl ResourceType for RunOutputs {
         }
         body
     }
-}
-
-/// 405: only the service itself writes these.
-pub(super) fn read_only(call: &Call) -> ApiError {
-    ApiError::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "MethodNotAllowed",
-        format!("'{}' can only be read: runs of the image template write it.", call.path.text),
-    )
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::{
-    API_VERSIONS, RUNS, outputs::read_only, template_key, template_not_found, view::shown,
+    API_VERSIONS, RUNS, outputs::BY_RUNS, template_key, template_not_found, view::shown,
 };
 use crate::{
     App,
@@ -34,16 +34,8 @@ impl ResourceType for Runs {
         API_VERSIONS
     }
 
-    async fn put(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
-        Err(read_only(call))
-    }
-
-    async fn patch(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
-        Err(read_only(call))
-    }
-
-    async fn delete(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
-        Err(read_only(call))
+    fn read_only(&self) -> Option<&'static str> {
+        Some(BY_RUNS)
     }
 
     async fn get(

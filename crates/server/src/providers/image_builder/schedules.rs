@@ -3,7 +3,6 @@
 //! tags, and by the runs that it begins; it can only be read.
 
 use async_trait::async_trait;
-use http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 use super::{API_VERSIONS, SCHEDULES, SCHEDULES_KIND, check::invalid, view};
 use crate::{
     App,
-    arm::{ApiError, Call, Reply, ResourceType},
+    arm::{ApiError, Call, ResourceType},
     store::{self, Resource, ResourceKey, Write},
     trigger::cron::{Schedule, TAG},
 };
@@ -30,32 +29,13 @@ impl ResourceType for Schedules {
         API_VERSIONS
     }
 
-    async fn put(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
-        Err(read_only(call))
-    }
-
-    async fn patch(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
-        Err(read_only(call))
-    }
-
-    async fn delete(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
-        Err(read_only(call))
+    fn read_only(&self) -> Option<&'static str> {
+        Some("the image template's tag 'goldsmith.schedule' says when it is run")
     }
 
     fn view(&self, _app: &App, _call: &Call, resource: &Resource) -> Value {
         view::envelope(SCHEDULES, resource)
     }
-}
-
-fn read_only(call: &Call) -> ApiError {
-    ApiError::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "MethodNotAllowed",
-        format!(
-            "'{}' can only be read: the image template's tag '{TAG}' says when it is run.",
-            call.path.text
-        ),
-    )
 }
 
 /// What a schedule is due at, kept hidden with it.
