@@ -17,7 +17,7 @@ use std::{
 use api::ErrorCode;
 use tokio::time::Instant;
 use vm::{
-    Access, Firmware, Guest, Machine, MachineSpec, disk,
+    Access, Guest, Machine, disk,
     seed::{self, Seed},
 };
 
@@ -25,12 +25,13 @@ use super::{
     Plan, Run, access, data_disks, identities,
     live::{BUILD_USER, Came, overlay, ready, unless_gone},
     machine_error,
+    power::power_on,
 };
 use crate::{
     error::{Coded, Error, Result},
     ledger::Held,
     metadata::Relay,
-    node::{Node, Shape},
+    node::Node,
 };
 
 /// What a fork starts from, and how.
@@ -73,12 +74,12 @@ impl Fork {
         let serial_log = run.log_dir.join(format!("serial-{}.log", of.name));
         make_folder(run, &dir, &serial_log)
             .code(ErrorCode::HostNotReady, || format!("cannot write below {}", dir.display()))?;
-        let mut prepared = prepare(run, &of, &dir).await?;
+        let Prepared { access, seed, resume_from } = prepare(run, &of, &dir).await?;
         let started = Instant::now();
-        let machine = power_on(run, &of, &dir, &mut prepared).await?;
-        let access = prepared.access;
-        let came =
-            if prepared.resume_from.is_some() { Came::Resumed } else { Came::BootedToBeLookedAt };
+        let spec =
+            run.spec(&of.node.meta.shape, (dir.as_path(), dir.as_path()), &seed, resume_from);
+        let (machine, is_resumed) = power_on(run, spec, Box::pin(overlays(run, &of, &dir))).await?;
+        let came = if is_resumed { Came::Resumed } else { Came::BootedToBeLookedAt };
         let entered = async {
             let limit = run.request.boot_timeout;
             let guest = machine.connect(&access, limit, &run.cx.cancel).await;
@@ -173,29 +174,6 @@ async fn prepare(run: &Run<'_>, of: &ForkOf<'_>, dir: &Path) -> Result<Prepared>
     }
 }
 
-/// Starts the machine. RAM that does not load is told, and the disk is booted instead.
-async fn power_on(
-    run: &Run<'_>,
-    of: &ForkOf<'_>,
-    dir: &Path,
-    prepared: &mut Prepared,
-) -> Result<Box<dyn Machine>> {
-    let spec = spec(run, &of.node.meta.shape, dir, prepared);
-    let error = match run.backend.start(&spec, &run.cx.cancel).await {
-        Ok(machine) => return Ok(machine),
-        Err(error) => machine_error(error),
-    };
-    let final_ones = [ErrorCode::Canceled, ErrorCode::DiskFull];
-    if prepared.resume_from.take().is_none() || final_ones.contains(&error.code) {
-        return Err(error);
-    }
-    run.cx.events.warn(format!("the saved RAM cannot be resumed, booting the disk: {error}"));
-    run.backend.end(dir).await.map_err(machine_error)?;
-    overlays(run, of, dir).await?;
-    let spec = MachineSpec { resume_from: None, ..spec };
-    run.backend.start(&spec, &run.cx.cancel).await.map_err(machine_error)
-}
-
 /// Fresh overlays upon the node's files; the firmware of a new machine knows nothing yet.
 async fn overlays(run: &Run<'_>, of: &ForkOf<'_>, dir: &Path) -> Result<()> {
     let below = Path::new("../../../nodes").join(of.node.meta.key.as_str());
@@ -211,29 +189,5 @@ async fn overlays(run: &Run<'_>, of: &ForkOf<'_>, dir: &Path) -> Result<()> {
         }
         _ if shape.uefi => overlay(run.host, dir, &below, "vars.qcow2", run.vars_bytes).await,
         _ => Ok(()),
-    }
-}
-
-/// The machine that the node was made on, as the guest sees it.
-fn spec(run: &Run<'_>, shape: &Shape, dir: &Path, prepared: &Prepared) -> MachineSpec {
-    MachineSpec {
-        name: run.id.clone(),
-        run_dir: dir.to_owned(),
-        vcpus: shape.vcpus,
-        memory_mib: shape.memory_mib,
-        firmware: if shape.uefi {
-            Firmware::Uefi { vars: dir.join("vars.qcow2") }
-        } else {
-            Firmware::Bios
-        },
-        disk: dir.join("disk.qcow2"),
-        data: data_disks::files(shape, dir),
-        seed: Some(prepared.seed.clone()),
-        forwards: vec![(0, 22)],
-        bridge: run.bridge(),
-        resume_from: prepared.resume_from.clone(),
-        migratable: true,
-        machine_type: None,
-        cpu_model: None,
     }
 }

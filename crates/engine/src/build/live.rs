@@ -10,7 +10,7 @@ use std::{
 use api::ErrorCode;
 use tokio::task::JoinHandle;
 use vm::{
-    Access, Firmware, Guest, Host, Machine, MachineSpec, Seal, Stdin, disk,
+    Access, Guest, Host, Machine, Seal, Stdin, disk,
     seed::{self, Seed},
 };
 
@@ -19,6 +19,7 @@ use super::{
     chain::{Chain, Link},
     data_disks, guest_error, identities, machine_error, network,
     plan::Plan,
+    power::power_on,
 };
 use crate::{
     error::{Coded, Error, Result},
@@ -144,7 +145,13 @@ impl Live {
         let work = run.store.work_dir(&run.id, number);
         fs::create_dir_all(&work).code(ErrorCode::InternalError, || at(&work))?;
         let mut live_from = prepare(run, chain, from, &work).await?;
-        let machine = power_on(run, chain, &work, &mut live_from).await?;
+        let resume_from = live_from.resume_from.take();
+        let at = (run.run_dir.as_path(), work.as_path());
+        let spec = run.spec(&chain.shape, at, &live_from.seed, resume_from.clone());
+        // On the heap: it is hardly ever needed.
+        let anew = Box::pin(overlays(run, chain, &work, &live_from.below));
+        let (machine, is_resumed) = power_on(run, spec, anew).await?;
+        live_from.resume_from = resume_from.filter(|_| is_resumed);
         let guest = match connect(run, &chain.shape, machine.as_ref(), &live_from).await {
             Ok(guest) => guest,
             Err(error) => {
@@ -356,30 +363,6 @@ fn gone(machine: &dyn Machine) -> Error {
     machine_error(vm::Error::Gone { ended, serial: machine.serial_tail(20) })
 }
 
-/// Starts the machine. RAM that does not load (another firmware, a damaged file) is told, and the
-/// node's disk is booted instead.
-async fn power_on(
-    run: &Run<'_>,
-    chain: &Chain,
-    work: &Path,
-    prepared: &mut Prepared,
-) -> Result<Box<dyn Machine>> {
-    let spec = run.spec(chain, work, prepared);
-    let error = match run.backend.start(&spec, &run.cx.cancel).await {
-        Ok(machine) => return Ok(machine),
-        Err(error) => machine_error(error),
-    };
-    let final_ones = [ErrorCode::Canceled, ErrorCode::DiskFull];
-    if prepared.resume_from.take().is_none() || final_ones.contains(&error.code) {
-        return Err(error);
-    }
-    run.cx.events.warn(format!("the saved RAM cannot be resumed, booting the disk: {error}"));
-    run.backend.end(&run.run_dir).await.map_err(machine_error)?;
-    overlays(run, chain, work, &prepared.below).await?;
-    let spec = run.spec(chain, work, prepared);
-    run.backend.start(&spec, &run.cx.cancel).await.map_err(machine_error)
-}
-
 /// What is known of a machine before it runs.
 pub(super) struct Prepared {
     access: Access,
@@ -545,29 +528,6 @@ pub(super) async fn overlay(
 }
 
 impl Run<'_> {
-    fn spec(&self, chain: &Chain, work: &Path, prepared: &Prepared) -> MachineSpec {
-        MachineSpec {
-            name: self.id.clone(),
-            run_dir: self.run_dir.clone(),
-            vcpus: chain.shape.vcpus,
-            memory_mib: chain.shape.memory_mib,
-            firmware: if chain.shape.uefi {
-                Firmware::Uefi { vars: work.join("vars.qcow2") }
-            } else {
-                Firmware::Bios
-            },
-            disk: work.join("disk.qcow2"),
-            data: data_disks::files(&chain.shape, work),
-            seed: Some(prepared.seed.clone()),
-            forwards: vec![(0, 22)],
-            bridge: self.bridge(),
-            resume_from: prepared.resume_from.clone(),
-            migratable: true,
-            machine_type: None,
-            cpu_model: None,
-        }
-    }
-
     /// The first boot at the root of a node's chain: it has the seed and the keys.
     pub(super) fn booted(&self, meta: &NodeMeta) -> Result<Node> {
         self.store.get(&meta.booted).ok_or_else(|| {

@@ -18,6 +18,7 @@ mod machine;
 mod measure;
 mod network;
 mod plan;
+mod power;
 mod report;
 mod wanted;
 

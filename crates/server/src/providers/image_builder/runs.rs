@@ -7,9 +7,7 @@
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{
-    API_VERSIONS, RUNS, outputs::BY_RUNS, template_key, template_not_found, view::shown,
-};
+use super::{API_VERSIONS, RUNS, outputs::BY_RUNS, template_key, template_not_found, view::shown};
 use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},

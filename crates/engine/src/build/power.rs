@@ -1,0 +1,64 @@
+//! How a machine of a run is described and started: the one that builds, and throw-away ones.
+
+use std::path::{Path, PathBuf};
+
+use api::ErrorCode;
+use vm::{Firmware, Machine, MachineSpec};
+
+use super::{Run, data_disks, machine_error};
+use crate::{error::Result, node::Shape};
+
+/// Starts a machine; says whether it was resumed. RAM that does not load (another firmware, a damaged
+/// file) is told, and the disk is booted instead, on overlays that `anew` makes.
+pub(super) async fn power_on(
+    run: &Run<'_>,
+    spec: MachineSpec,
+    anew: impl Future<Output = Result<()>>,
+) -> Result<(Box<dyn Machine>, bool)> {
+    let error = match run.backend.start(&spec, &run.cx.cancel).await {
+        Ok(machine) => return Ok((machine, spec.resume_from.is_some())),
+        Err(error) => machine_error(error),
+    };
+    let final_ones = [ErrorCode::Canceled, ErrorCode::DiskFull];
+    if spec.resume_from.is_none() || final_ones.contains(&error.code) {
+        return Err(error);
+    }
+    run.cx.events.warn(format!("the saved RAM cannot be resumed, booting the disk: {error}"));
+    run.backend.end(&spec.run_dir).await.map_err(machine_error)?;
+    anew.await?;
+    let spec = MachineSpec { resume_from: None, ..spec };
+    let machine = run.backend.start(&spec, &run.cx.cancel).await.map_err(machine_error)?;
+    Ok((machine, false))
+}
+
+impl Run<'_> {
+    /// A machine of this run: its sockets are in `run_dir`, its disks in `work`.
+    pub(super) fn spec(
+        &self,
+        shape: &Shape,
+        (run_dir, work): (&Path, &Path),
+        seed: &Path,
+        resume_from: Option<PathBuf>,
+    ) -> MachineSpec {
+        MachineSpec {
+            name: self.id.clone(),
+            run_dir: run_dir.to_owned(),
+            vcpus: shape.vcpus,
+            memory_mib: shape.memory_mib,
+            firmware: if shape.uefi {
+                Firmware::Uefi { vars: work.join("vars.qcow2") }
+            } else {
+                Firmware::Bios
+            },
+            disk: work.join("disk.qcow2"),
+            data: data_disks::files(shape, work),
+            seed: Some(seed.to_owned()),
+            forwards: vec![(0, 22)],
+            bridge: self.bridge(),
+            resume_from,
+            migratable: true,
+            machine_type: None,
+            cpu_model: None,
+        }
+    }
+}
