@@ -7,10 +7,11 @@ use std::{
 };
 
 use api::ErrorCode;
-use futures_util::{FutureExt, StreamExt, TryStreamExt, future, stream};
+use futures_util::{FutureExt, StreamExt, future, stream};
 use object_store::PutPayload;
 use serde::Serialize;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use vm::Host;
 
 use super::{
@@ -353,25 +354,37 @@ async fn feed(
     Ok((read.code(ErrorCode::DistributeFailed, fail)?, chunks))
 }
 
-/// The writing side of one region.
+/// The writing side of one region. After a failure nothing new is begun, but what was begun is waited for: a folder's
+/// writes go on when nobody waits, and would outlive the share of the region's lock.
 async fn upload(
     region: &Region,
     queue: mpsc::Receiver<(ChunkId, PutPayload)>,
     tally: &Tally,
 ) -> Result<()> {
+    let failed = CancellationToken::new();
     let pieces = stream::unfold(queue, async |mut queue| {
         let piece: (ChunkId, PutPayload) = queue.recv().await?;
         Some((piece, queue))
     });
-    pieces
+    let mut puts = pieces
+        .take_until(failed.cancelled())
         .map(|(id, packed)| region.put(id, packed).boxed())
         .buffer_unordered(AT_ONCE)
-        .try_for_each(|bytes| {
-            tally.chunks.fetch_add(1, Ordering::Relaxed);
-            tally.bytes.fetch_add(bytes, Ordering::Relaxed);
-            future::ready(Ok(()))
-        })
-        .await
+        .boxed();
+    let mut outcome = Ok(());
+    while let Some(put) = puts.next().await {
+        match put {
+            Ok(bytes) => {
+                tally.chunks.fetch_add(1, Ordering::Relaxed);
+                tally.bytes.fetch_add(bytes, Ordering::Relaxed);
+            }
+            Err(error) => {
+                failed.cancel();
+                outcome = outcome.and(Err(error));
+            }
+        }
+    }
+    outcome
 }
 
 /// All pieces are there: the copy begins to exist.
