@@ -32,7 +32,9 @@ use crate::{
         Auth, Identity, SigningKey,
         principal::{self, Credentials},
     },
-    files, http, operation, retention,
+    files, http, operation,
+    providers::replication,
+    retention,
     store::Store,
     tasks,
     tls::Tls,
@@ -223,9 +225,9 @@ pub async fn open_store(layout: &Layout, url: Option<&str>) -> Result<Store> {
 /// What must be taken up or running before the first request: operations of an earlier process, and
 /// the worker, which looks for its runs. Each ends when [`App::shutdown`] fires.
 async fn workers(app: &App, machines: Machines) -> Result<JoinHandle<()>> {
-    operation::resume_all(app).await.map_err(|error| {
-        Error::new(ErrorCode::HostNotReady, "the database cannot be read").caused_by(error)
-    })?;
+    let unreadable = || Error::new(ErrorCode::HostNotReady, "the database cannot be read");
+    operation::resume_all(app).await.map_err(|error| unreadable().caused_by(error))?;
+    replication::resume(app).await.map_err(|error| unreadable().caused_by(error))?;
     let executor = Local::new(app, machines.host, machines.backend, machines.limits);
     Ok(worker::start(app.clone(), Arc::new(executor)))
 }

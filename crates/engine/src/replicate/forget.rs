@@ -5,7 +5,7 @@ use object_store::ObjectStoreExt;
 
 use super::{copy::key_of, place::reason, region::Region, status, sweep};
 use crate::{
-    config::Config,
+    config::{Config, region_key},
     error::{Error, Result},
     layout::Layout,
     store::address::Address,
@@ -18,28 +18,56 @@ use crate::{
 /// The regions that have one, as far as is known, and cannot be asked; the copies in the others are gone.
 pub async fn forget(layout: &Layout, config: &Config, id: &str) -> Result<Vec<String>> {
     let Ok(version @ Address::Version(..)) = Address::parse(id) else { return Ok(Vec::new()) };
+    let had = forget_where(layout, config, &version, |_| true).await?;
+    status::forget(layout, &version);
+    Ok(had)
+}
+
+/// The same in some regions only, by their names.
+///
+/// # Errors
+/// See [`forget`].
+pub async fn forget_in(
+    layout: &Layout,
+    config: &Config,
+    id: &str,
+    regions: &[String],
+) -> Result<Vec<String>> {
+    let Ok(version @ Address::Version(..)) = Address::parse(id) else { return Ok(Vec::new()) };
+    let keys: Vec<String> = regions.iter().map(|name| region_key(name)).collect();
+    forget_where(layout, config, &version, |name| keys.iter().any(|key| key == name)).await
+}
+
+async fn forget_where(
+    layout: &Layout,
+    config: &Config,
+    version: &Address,
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<Vec<String>> {
     let (mut had, mut errors) = (Vec::new(), Vec::new());
-    for place in &config.regions {
-        match forget_in(layout, place, &version).await {
-            Ok(true) => had.push(place.name.clone()),
+    for place in config.regions.iter().filter(|place| is_meant(&place.name)) {
+        match forget_one(layout, place, version).await {
+            Ok(true) => {
+                status::left(layout, version, &place.name)?;
+                had.push(place.name.clone());
+            }
             Ok(false) => {}
-            Err(error) if status::may_be_in(layout, &version, &place.name) => errors.push(error),
+            Err(error) if status::may_be_in(layout, version, &place.name) => errors.push(error),
             // A region that cannot be reached and never had it keeps nobody from removing it elsewhere.
             Err(error) => tracing::warn!(region = %place.name, %error, "not asked for a copy"),
         }
     }
     Error::all(errors).map_err(|mut error| {
         error.code = ErrorCode::Conflict;
-        error.message = format!("a copy of {id} cannot be removed: {}", error.message);
+        error.message = format!("a copy of {} cannot be removed: {}", version.id(), error.message);
         error.hint(
             "try again when the region can be reached, or take the region out of goldsmith.toml",
         )
     })?;
-    status::forget(layout, &version);
     Ok(had)
 }
 
-async fn forget_in(
+async fn forget_one(
     layout: &Layout,
     place: &crate::config::Region,
     version: &Address,

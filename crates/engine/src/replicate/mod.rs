@@ -33,7 +33,7 @@ mod sweep;
 
 pub use admit::Known;
 pub use copy::{Copied, Outcome, Request, replicate};
-pub use forget::forget;
+pub use forget::{forget, forget_in};
 pub use geography::Geography;
 pub use manifest::Manifest;
 pub use place::open;

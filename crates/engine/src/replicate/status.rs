@@ -172,12 +172,20 @@ impl Writer {
     pub(super) fn begin(layout: &Layout, image: &StoredImage) -> Result<Self> {
         let address = Address::parse(&image.record.id)
             .map_err(|why| Error::new(ErrorCode::InternalError, why))?;
-        let path = path(layout, &address);
-        Ok(Self { notes: Notes::read(&path), path })
+        Ok(Self::of(layout, &address))
+    }
+
+    fn of(layout: &Layout, image: &Address) -> Self {
+        let path = path(layout, image);
+        Self { notes: Notes::read(&path), path }
     }
 
     pub(super) fn set(&mut self, region: &str, state: State) -> Result<()> {
         self.notes.regions.insert(region_key(region), state);
+        self.write()
+    }
+
+    fn write(&self) -> Result<()> {
         let parent = self.path.parent().unwrap_or(&self.path);
         fs::create_dir_all(parent)
             .and_then(|()| write_json(&self.path, &self.notes))
@@ -190,6 +198,15 @@ pub(super) fn may_be_in(layout: &Layout, image: &Address, region: &str) -> bool 
     match Notes::read(&path(layout, image)).regions.get(region) {
         Some(State::Completed | State::Replicating { .. }) => true,
         Some(State::Failed { .. } | State::Unknown { .. }) | None => false,
+    }
+}
+
+/// The copy in one region is gone, and nobody expects it there.
+pub(super) fn left(layout: &Layout, image: &Address, region: &str) -> Result<()> {
+    let mut writer = Writer::of(layout, image);
+    match writer.notes.regions.remove(region) {
+        Some(_) => writer.write(),
+        None => Ok(()),
     }
 }
 

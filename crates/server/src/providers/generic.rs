@@ -8,7 +8,7 @@ use crate::{
     App,
     arm::{ApiError, Call, Path, Reply},
     region,
-    store::{Resource, ResourceKey, Write},
+    store::{self, Resource, ResourceKey, Select, Write},
 };
 
 /// `kind` of a resource group's row.
@@ -92,6 +92,28 @@ pub(crate) async fn put(
     let resource = fresh(name, app, &call.path, body, hidden).await?;
     app.store().commit(vec![Write::Insert(resource.clone())]).await?;
     Ok((Resource { revision: 1, ..resource }, true))
+}
+
+/// Every resource of a kind (lower case).
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn of_kind(app: &App, kind: &str) -> Result<Vec<Resource>, store::Error> {
+    let mut select = Select {
+        subscription: app.settings().subscription.to_lowercase(),
+        kind: Some(kind.to_owned()),
+        limit: 200,
+        ..Select::default()
+    };
+    let mut found = Vec::new();
+    loop {
+        let page = app.store().list(&select).await?;
+        found.extend(page.resources);
+        match page.next {
+            Some(next) => select.after = Some(next),
+            None => return Ok(found),
+        }
+    }
 }
 
 /// Writes a resource that was read before.

@@ -4,7 +4,7 @@ pub(crate) mod definition;
 pub(crate) mod gallery;
 pub(crate) mod image;
 pub(crate) mod platform_image;
-mod replication;
+pub(crate) mod replication;
 pub(crate) mod sku;
 pub(crate) mod version;
 

@@ -11,13 +11,17 @@ use engine::{
         self, Request,
         status::{self, State},
     },
-    store::{Store, address::Address},
+    store::{Store, StoredImage, address::Address},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
-    App, region,
-    store::{self, Resource, ResourceKey, Write},
+    App,
+    providers::generic,
+    region,
+    store::{self, Resource, Write},
     tasks,
 };
 
@@ -25,12 +29,7 @@ use crate::{
 /// `Failed` until it is.
 pub(super) async fn add(app: &App, version: &Resource, body: &mut Value) -> Result<(), Error> {
     let properties = &version.body["properties"];
-    let targets = properties["publishingProfile"]["targetRegions"].as_array();
-    let names: Vec<String> = targets
-        .into_iter()
-        .flatten()
-        .filter_map(|target| target["name"].as_str().map(str::to_owned))
-        .collect();
+    let names = names(&properties["publishingProfile"]["targetRegions"]);
     let layout = &app.settings().layout;
     let mut states = status::of(layout, &Config::load(layout)?, &version.id, &names).await;
     if properties["publishingProfile"]["replicationMode"] == "Shallow" {
@@ -48,34 +47,99 @@ pub(super) async fn add(app: &App, version: &Resource, body: &mut Value) -> Resu
     Ok(())
 }
 
-/// Copies a version, in the background, to the regions that it is now to be in and is not. Nothing takes this up after
-/// a restart: the status tells, and another PUT does what is missing.
-pub(super) fn copy(app: &App, version: &Resource) {
+/// In the hidden part of a version: what a PUT promised, until it is done. It is in the commit of the PUT, so that
+/// the next start takes it up.
+const PROMISE: &str = "regions";
+
+/// What the regions of a version are to become.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Promise {
+    /// Another one with each PUT: who is done with an older one leaves the newer one alone.
+    id: Uuid,
+    /// Regions that are no targets any more, and may have a copy.
+    leaving: Vec<String>,
+}
+
+impl Promise {
+    fn of(hidden: &Value) -> Option<Self> {
+        serde_json::from_value(hidden[PROMISE].clone()).ok()
+    }
+}
+
+/// Notes in `hidden` that the version's regions, which were `before`, are to become `after`. Each is a list of targets.
+pub(super) fn promise(app: &App, hidden: &mut Value, before: &Value, after: &Value) {
+    // Without a place there is nothing to do, and a faulty configuration is told when it is done.
+    if Config::load(&app.settings().layout).is_ok_and(|config| config.regions.is_empty()) {
+        return;
+    }
+    hidden[PROMISE] = json!(promised(hidden, before, after));
+}
+
+fn promised(hidden: &Value, before: &Value, after: &Value) -> Promise {
+    let mut leaving = names(before);
+    leaving.extend(Promise::of(hidden).into_iter().flat_map(|open| open.leaving));
+    let after: Vec<String> = names(after).iter().map(|name| region::normalise(name)).collect();
+    leaving.retain(|name| !after.contains(&region::normalise(name)));
+    leaving.sort();
+    leaving.dedup();
+    Promise { id: Uuid::now_v7(), leaving }
+}
+
+/// Keeps, in the background, what [`promise`] said: copies the version to the regions that it is to be in and is not,
+/// and removes it from those that it has left.
+pub(super) fn keep_promise(app: &App, version: &Resource) {
+    let Some(promise) = Promise::of(&version.hidden) else { return };
     let (own, version) = (app.clone(), version.clone());
     tasks::spawn(app, "copy a gallery version", async move {
-        let Err(error) = copy_now(&own, &version).await else { return };
-        tracing::warn!(version = %version.id, %error, "the version is not in all of its regions");
-        if let Err(error) = fail(&own, &version.key()).await {
-            tracing::error!(%error, "that a version is not in all of its regions cannot be written");
+        let outcome = carry_out(&own, &version, &promise).await;
+        if own.shutdown().is_cancelled() {
+            return;
+        }
+        if let Err(error) = &outcome {
+            tracing::warn!(version = %version.id, %error, "the version is not in all of its regions");
+        }
+        if let Err(error) = settle(&own, &version, &promise, outcome.is_ok()).await {
+            tracing::error!(%error, "copying a version is not settled");
         }
     });
 }
 
-async fn copy_now(app: &App, version: &Resource) -> Result<(), Error> {
+/// Takes up what an earlier process did not come to the end of.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn resume(app: &App) -> Result<(), store::Error> {
+    for version in generic::of_kind(app, &super::version::NAME.to_lowercase()).await? {
+        keep_promise(app, &version);
+    }
+    Ok(())
+}
+
+fn names(targets: &Value) -> Vec<String> {
+    let targets = targets.as_array().into_iter().flatten();
+    targets.filter_map(|target| target["name"].as_str().map(str::to_owned)).collect()
+}
+
+async fn carry_out(app: &App, version: &Resource, promise: &Promise) -> Result<(), Error> {
+    let copied = copy(app, version).await;
+    let layout = &app.settings().layout;
+    let left = async {
+        let config = Config::load(layout)?;
+        replicate::forget_in(layout, &config, &version.id, &promise.leaving).await
+    };
+    Error::all([copied, left.await.map(|_| ())].into_iter().filter_map(Result::err).collect())
+}
+
+async fn copy(app: &App, version: &Resource) -> Result<(), Error> {
     let layout = &app.settings().layout;
     let config = Config::load(layout)?;
     let profile = &version.body["properties"]["publishingProfile"];
-    let targets = profile["targetRegions"].as_array();
-    let names = targets.into_iter().flatten().filter_map(|target| target["name"].as_str());
-    let regions: Vec<String> =
-        names.filter(|name| config.region(name).is_some()).map(str::to_owned).collect();
-    let address = Address::parse(&version.id).ok();
-    let stored = match address {
-        Some(address) => Store::open(layout).at(&address)?,
-        None => None,
-    };
+    let mut regions = names(&profile["targetRegions"]);
+    regions.retain(|name| config.region(name).is_some());
     // A record that a client made has no disk to copy.
-    let Some(image) = stored.filter(|_| !regions.is_empty()) else { return Ok(()) };
+    let Some(image) = stored(app, version)?.filter(|_| !regions.is_empty()) else {
+        return Ok(());
+    };
     if profile["replicationMode"] == "Shallow" {
         return Ok(());
     }
@@ -88,16 +152,51 @@ async fn copy_now(app: &App, version: &Resource) -> Result<(), Error> {
 }
 
 /// Another write to the version may come between; after a few it is our turn.
-async fn fail(app: &App, key: &ResourceKey) -> Result<(), store::Error> {
+async fn settle(
+    app: &App,
+    version: &Resource,
+    promise: &Promise,
+    is_kept: bool,
+) -> Result<(), Error> {
+    let unwritten = || format!("what became of the regions of {} cannot be written", version.id);
     for _ in 0..5 {
-        let Some(mut version) = app.store().resource(key).await? else { return Ok(()) };
-        version.body["properties"]["provisioningState"] = json!("Failed");
-        match app.store().commit(vec![Write::Replace(version)]).await {
+        let now = app.store().resource(&version.key()).await;
+        let Some(mut now) = now.code(ErrorCode::InternalError, unwritten)? else {
+            return gone(app, version).await;
+        };
+        if Promise::of(&now.hidden).is_none_or(|newer| newer.id != promise.id) {
+            return Ok(());
+        }
+        if let Some(hidden) = now.hidden.as_object_mut() {
+            hidden.remove(PROMISE);
+        }
+        if !is_kept {
+            now.body["properties"]["provisioningState"] = json!("Failed");
+        }
+        match app.store().commit(vec![Write::Replace(now)]).await {
             Err(store::Error::Stale { .. }) => {}
-            other => return other,
+            other => return other.code(ErrorCode::InternalError, unwritten),
         }
     }
     Ok(())
+}
+
+/// The version was removed while it was being copied, so that the removal did not find all copies.
+async fn gone(app: &App, version: &Resource) -> Result<(), Error> {
+    let layout = &app.settings().layout;
+    // A run that makes it again sees to its copies itself.
+    match stored(app, version)? {
+        Some(_) => Ok(()),
+        None => super::forget_copies(layout, &version.id).await,
+    }
+}
+
+/// What the image store has under the version's id.
+fn stored(app: &App, version: &Resource) -> Result<Option<StoredImage>, Error> {
+    match Address::parse(&version.id) {
+        Ok(address) => Store::open(&app.settings().layout).at(&address),
+        Err(_) => Ok(None),
+    }
 }
 
 fn body_of(names: &[String], states: &[State]) -> Value {
@@ -119,6 +218,24 @@ fn body_of(names: &[String], states: &[State]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn regions_that_are_left_are_remembered_until_they_are_targets_again() {
+        let targets = |names: &[&str]| -> Value {
+            names.iter().map(|name| json!({ "name": name })).collect()
+        };
+        let mut open: Option<Promise> = None;
+        let mut put = |before: Value, after: &[&str]| {
+            let hidden = json!({ "other": 1, PROMISE: open });
+            let new = promised(&hidden, &before, &targets(after));
+            assert!(open.as_ref().is_none_or(|old| old.id != new.id));
+            open.insert(new).leaving.clone()
+        };
+        assert_eq!(put(Value::Null, &["East US"]), Vec::<String>::new());
+        assert_eq!(put(targets(&["East US", "West US"]), &["westus"]), ["East US"]);
+        assert_eq!(put(targets(&["westus"]), &["japaneast"]), ["East US", "westus"]);
+        assert_eq!(put(targets(&["japaneast"]), &["eastus"]), ["japaneast", "westus"]);
+    }
 
     #[test]
     fn every_region_is_told_with_its_reason() {

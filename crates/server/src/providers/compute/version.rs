@@ -15,7 +15,7 @@ use crate::{
     store::ResourceKey,
 };
 
-const NAME: &str = "Microsoft.Compute/galleries/images/versions";
+pub(super) const NAME: &str = "Microsoft.Compute/galleries/images/versions";
 const PROFILE: &str = "galleryImageVersion.properties.publishingProfile";
 const STORAGE: &str = "galleryImageVersion.properties.storageProfile";
 const ACCOUNTS: &[&str] = &["Standard_LRS", "Standard_ZRS", "Premium_LRS", "PremiumV2_LRS"];
@@ -65,6 +65,7 @@ impl ResourceType for Version {
         let held = existing.as_ref().map_or(&Value::Null, |version| &version.body["properties"]);
         let profile =
             profile(app, &location, given.get("publishingProfile"), &held["publishingProfile"])?;
+        let before = held["publishingProfile"]["targetRegions"].clone();
         let storage = storage(given.get("storageProfile"), &held["storageProfile"])?;
         if existing.is_none() {
             check_source(app, &storage).await?;
@@ -79,10 +80,12 @@ impl ResourceType for Version {
         }
         let tags = generic::tags(&object)?.unwrap_or_else(|| json!({}));
         let body = json!({ "location": location, "tags": tags, "properties": properties });
-        let hidden = existing.as_ref().map_or_else(|| json!({}), |old| old.hidden.clone());
+        let mut hidden = existing.as_ref().map_or_else(|| json!({}), |old| old.hidden.clone());
+        let after = &body["properties"]["publishingProfile"]["targetRegions"];
+        super::replication::promise(app, &mut hidden, &before, after);
         let (version, created) = generic::put(NAME, app, call, existing, body, hidden).await?;
         app.wake_triggers();
-        super::replication::copy(app, &version);
+        super::replication::keep_promise(app, &version);
         Ok(generic::written(created, self.view(app, call, &version), &version))
     }
 

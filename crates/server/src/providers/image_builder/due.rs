@@ -10,11 +10,12 @@ use serde_json::json;
 use super::{
     SCHEDULES_KIND, run,
     schedules::{Plan, tell},
-    stays, template_key, watch,
+    stays, template_key,
 };
 use crate::{
     App,
     operation::state::{self, Event, State},
+    providers::generic,
     store::{self, Cause, Resource, ResourceKey, Run, Write},
     trigger::cron::Schedule,
 };
@@ -31,7 +32,7 @@ pub(crate) async fn look_at_schedules(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, store::Error> {
     let mut first: Option<Timestamp> = None;
-    for row in watch::all(app, SCHEDULES_KIND).await? {
+    for row in generic::of_kind(app, SCHEDULES_KIND).await? {
         let mut next = Plan::of(&row).map(|plan| plan.next);
         if next.is_some_and(|next| next <= now) {
             next = act(app, &row.key(), now).await?;

@@ -19,6 +19,7 @@ use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
     operation::{self, Started},
+    providers::generic,
     store::{self, Operation, Resource, ResourceKey, Select, Write},
     tasks,
 };
@@ -251,7 +252,7 @@ async fn only_one(app: &App, template: &Resource, key: &ResourceKey) -> Result<(
 
 async fn not_too_many(app: &App, template: &Resource) -> Result<(), ApiError> {
     let region = &template.body["location"];
-    let (mut count, all) = (0, watch::all(app, TRIGGERS_KIND).await?);
+    let (mut count, all) = (0, generic::of_kind(app, TRIGGERS_KIND).await?);
     // Where they are is asked of their templates, and only once there are so many.
     let near = all.len() >= MOST_IN_REGION;
     for other in all.iter().filter(|_| near) {

@@ -18,7 +18,8 @@ use super::{TRIGGERS_KIND, run, settle::typed, source, stays, template_key};
 use crate::{
     App,
     operation::state::{self, Event, State},
-    store::{self, Cause, Operation, Resource, ResourceKey, Run, RunState, Select, Write},
+    providers::generic,
+    store::{self, Cause, Operation, Resource, ResourceKey, Run, RunState, Write},
 };
 
 /// How often a trigger is looked at again at once when a request was faster.
@@ -209,7 +210,7 @@ pub(crate) async fn look_at_sources(
     failures: u32,
     now: Timestamp,
 ) -> Result<(), store::Error> {
-    for trigger in all(app, TRIGGERS_KIND).await? {
+    for trigger in generic::of_kind(app, TRIGGERS_KIND).await? {
         for _ in 0..ATTEMPTS {
             match look(app, &trigger.key(), failures, now).await {
                 Err(store::Error::Stale { .. }) => {}
@@ -308,23 +309,4 @@ async fn write(
         app.wake_worker();
     }
     Ok(())
-}
-
-/// Every resource of a kind.
-pub(super) async fn all(app: &App, kind: &str) -> Result<Vec<Resource>, store::Error> {
-    let mut select = Select {
-        subscription: app.settings().subscription.to_lowercase(),
-        kind: Some(kind.to_owned()),
-        limit: 200,
-        ..Select::default()
-    };
-    let mut found = Vec::new();
-    loop {
-        let page = app.store().list(&select).await?;
-        found.extend(page.resources);
-        match page.next {
-            Some(next) => select.after = Some(next),
-            None => return Ok(found),
-        }
-    }
 }
