@@ -62,6 +62,10 @@ fn a_data_disk_is_filled_carried_by_the_image_and_there_for_the_next_build() {
             properties["additionalDataDisks"] = json!([{ "sizeGB": 2 }]);
             let vhd = json!({ "type": "VHD", "runOutputName": "vhd" });
             properties["distribute"].as_array_mut().unwrap().push(vhd);
+            // The throw-away machine has the disks of the image, and what it writes stays on it.
+            let looks = ["test \"$(cat /data/hello)\" = golden", "echo no | sudo tee /data/more"];
+            properties["validate"] =
+                json!({ "inVMValidations": [{ "type": "Shell", "inline": looks }] });
         }),
     );
     let built = lab
@@ -75,6 +79,7 @@ fn a_data_disk_is_filled_carried_by_the_image_and_there_for_the_next_build() {
     let taken = std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(&disk).unwrap()) * 512;
     assert!(taken < 64 << 20, "200 MB were deleted and trimmed, and it takes {taken}");
     assert_eq!(read(&disk, "qcow2", "/hello"), "golden\n");
+    assert_eq!(read(&disk, "qcow2", "/more"), "", "a validator wrote it");
     let exported = lab.path().join("vault_dataDisk_0.qcow2");
     assert_eq!(read(&exported, "qcow2", "/hello"), "golden\n");
     let vhd = &built["outputs"][1];

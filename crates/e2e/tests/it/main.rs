@@ -16,4 +16,5 @@ mod optimize;
 mod quickstarts;
 mod service;
 mod together;
+mod trigger;
 mod validate;

@@ -114,13 +114,19 @@ fn the_machine_is_on_the_subnet_and_its_channel_leads_nowhere(lab: &Lab, subnet:
         format!("sudo ip route del {HOST}"),
         "echo the channel leads nowhere",
     ]}]);
-    let file = lab.write("reach.json", in_subnet(&customize));
+    let mut template: Value = serde_json::from_str(&in_subnet(&customize)).unwrap();
+    // The throw-away machine that has the image is on the same network.
+    let looks = ["echo \"validated: $(curl -sS -f -m 30 $PAGE)\"".replace("$PAGE", PAGE)];
+    template["properties"]["validate"] =
+        json!({ "inVMValidations": [{ "type": "Shell", "inline": looks }] });
+    let file = lab.write("reach.json", template.to_string());
     let arguments = ["build", file.to_str().unwrap(), "--export", "qcow2=out.qcow2"];
     let built = run_inside(lab, subnet, &arguments).ok();
     assert!(built.steps().contains(&("boot".to_owned(), "cached".to_owned())));
     let printed = printed(&built);
     for line in [
         "only the subnet sees this",
+        "validated: only the subnet sees this",
         "default via 10.77.0.1",
         "servers nameserver 10.77.0.1",
         "the channel leads nowhere",
