@@ -9,7 +9,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
-    reason = "a test harness: it fails loudly, starts the executable and reads the environment"
+    clippy::print_stdout,
+    reason = "a test harness: it fails loudly, starts the executable, reads the environment and says what it leaves out"
 )]
 
 mod disk;
@@ -20,6 +21,7 @@ mod template;
 mod web;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -37,6 +39,8 @@ pub use web::Web;
 pub struct Lab {
     dir: tempfile::TempDir,
     cache: PathBuf,
+    /// What a test that was killed left in the shared cache.
+    left_before: BTreeSet<String>,
 }
 
 /// What a command did.
@@ -99,7 +103,8 @@ impl Lab {
         });
         let cache = home.join("goldsmith-e2e");
         std::fs::create_dir_all(&cache).unwrap();
-        Self { dir: tempfile::tempdir().unwrap(), cache }
+        let left_before = left_in(&cache);
+        Self { dir: tempfile::tempdir().unwrap(), cache, left_before }
     }
 
     /// A lab with an empty cache of its own.
@@ -172,13 +177,26 @@ impl Lab {
         let rows: Vec<_> =
             std::fs::read_dir(&ledger).map_or_else(|_| Vec::new(), |dir| dir.collect());
         assert!(rows.is_empty(), "the ledger holds {rows:?}");
-        for (folder, prefix) in [("nodes", ".new-"), ("runs", ""), ("sources", ".work")] {
-            let left = entries(&self.cache.join(folder), prefix);
-            assert!(left.is_empty(), "left in {folder}: {left:?}");
-        }
-        let machines = running_machines(&self.cache);
-        assert!(machines.is_empty(), "machines still run: {machines:?}");
+        let left = left_in(&self.cache);
+        let left: Vec<_> = left.difference(&self.left_before).collect();
+        assert!(left.is_empty(), "left behind: {left:?}");
     }
+}
+
+/// What runs made in a cache that no run may leave there, and machines that work in it.
+fn left_in(cache: &Path) -> BTreeSet<String> {
+    let mut left: BTreeSet<String> = running_machines(cache).into_iter().collect();
+    for (folder, prefix) in [("nodes", ".new-"), ("runs", ""), ("sources", ".work")] {
+        let entries = entries(&cache.join(folder), prefix);
+        left.extend(entries.iter().map(|entry| format!("{folder}/{entry}")));
+    }
+    left
+}
+
+/// Says that a test cannot run here, which is only so without root: as root nothing is left out.
+pub fn skip_without_root(why: &str) {
+    assert!(!rustix::process::geteuid().is_root(), "as root this must not be left out: {why}");
+    println!("skipped: {why}");
 }
 
 fn entries(dir: &Path, prefix: &str) -> Vec<String> {

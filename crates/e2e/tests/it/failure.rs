@@ -1,6 +1,6 @@
 //! Builds that fail in the guest: the first error, its step, and nothing left.
 
-use e2e::{Done, Lab, fresh, template, text};
+use e2e::{Done, Lab, fresh, skip_without_root, template, text};
 use serde_json::{Value, json};
 
 fn build(lab: &Lab, customize: &Value) -> Done {
@@ -122,8 +122,7 @@ fn a_full_disk_in_a_step_is_told_as_such() {
     let warm = lab.write("warm.json", template(&json!([])));
     lab.run(&["build", warm.to_str().unwrap()]).ok();
     let Some(small) = SmallDisk::mount(lab.path().join("small"), 900) else {
-        println!("skipped: mounting a small file system needs root");
-        return;
+        return skip_without_root("mounting a small file system needs root");
     };
     let shared = lab.cache().join("sources");
     let lab = lab.with_cache(small.0.clone());

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use e2e::{
-    Done, InImage, Lab, Running, Subnet, fresh, running_machines,
+    Done, InImage, Lab, Running, Subnet, fresh, running_machines, skip_without_root,
     subnet::{BRIDGE, HOST, PAGE},
     template, text,
 };
@@ -44,10 +44,7 @@ fn have_source(lab: &Lab) {
 fn a_build_in_a_subnet_reaches_what_only_that_network_sees() {
     let subnet = match Subnet::new() {
         Ok(subnet) => subnet,
-        Err(why) => {
-            eprintln!("skipped: {why}");
-            return;
-        }
+        Err(why) => return skip_without_root(&why),
     };
     let lab = Lab::new();
     have_source(&lab);

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use e2e::{Lab, Running, Service, Subnet, Web, subnet::BRIDGE, text};
+use e2e::{Lab, Running, Service, Subnet, Web, skip_without_root, subnet::BRIDGE, text};
 use serde_json::{Value, json};
 
 const FIRST: &str = "#!/bin/sh -e\nsudo mkdir -p /quick\necho first | sudo tee /quick/first\n";
@@ -130,10 +130,7 @@ fn the_quick_start_with_a_trigger_builds_and_is_watched() {
 fn the_quick_start_in_a_subnet_builds() {
     let subnet = match Subnet::new() {
         Ok(subnet) => subnet,
-        Err(why) => {
-            eprintln!("skipped: {why}");
-            return;
-        }
+        Err(why) => return skip_without_root(&why),
     };
     let group = "/subscriptions/s/resourceGroups/g";
     let id = format!("{group}/providers/Microsoft.Network/virtualNetworks/quick/subnets/build");

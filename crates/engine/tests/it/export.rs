@@ -206,6 +206,7 @@ async fn on_a_tiny_disk(path: &Path, size: &str, work: impl Future<Output = ()>)
     let options = format!("size={size}");
     let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]);
     if run(mount).await.is_err() {
+        assert!(!rustix::process::geteuid().is_root(), "as root this must not be left out");
         println!("skipped: mounting a tmpfs needs root");
         return;
     }
