@@ -11,7 +11,8 @@ import pytest
 
 import templates
 from service import GOLDSMITH, Service
-from test_protocol import AIB, body, code, finished, fixture_arm
+from templates import body
+from test_protocol import AIB, code, finished, fixture_arm
 
 COMPUTE = "providers/Microsoft.Compute"
 GALLERY_API = "2024-03-03"
@@ -143,7 +144,7 @@ def goldsmith(service, *arguments):
 # conformance: 74, 75, 76, 78, 79, 82, 90
 def test_what_can_be_seen_in_the_template_is_refused_at_once(arm, service):
     image = definition(arm, "refused")
-    managed = templates.managed(service.subscription, "rg", "img")
+    managed = templates.managed(service.subscription, "img")
 
     def without(target, field):
         return {key: value for key, value in target.items() if key != field}
@@ -180,7 +181,7 @@ def test_what_can_be_seen_in_the_template_is_refused_at_once(arm, service):
 # conformance: 77, 85
 def test_what_is_not_there_fails_the_creation(arm, service):
     image = definition(arm, "missing")
-    managed = templates.managed(service.subscription, "rg", "img")
+    managed = templates.managed(service.subscription, "img")
     blob = "https://other.blob.core.windows.net/vhds/x.vhd"
     bad_gallery = "BadSharedImageDistribute"
     cases = [
@@ -317,7 +318,7 @@ def test_a_region_that_fails_is_told_and_the_others_have_it(arm, service):
     image = definition(arm, "partly")
     distribute = [
         shared(image, targetRegions=targets("westus2", "eastus", "japaneast")),
-        templates.managed(service.subscription, "rg", "partly"),
+        templates.managed(service.subscription, "partly"),
         {"type": "VHD", "runOutputName": "disk"},
     ]
     assert created(arm, "partly", template(service, distribute))["status"] == "Succeeded"
@@ -400,7 +401,7 @@ def test_three_kinds_of_targets_with_their_tags(arm, service):
     uri = "https://images.blob.core.windows.net/vhds/web/one.vhd"
     tags = {"team": "web", "empty": None}
     distribute = [
-        {**templates.managed(service.subscription, "rg", "kinds"), "artifactTags": tags},
+        {**templates.managed(service.subscription, "kinds"), "artifactTags": tags},
         shared(image, targetRegions=targets("westus2"), artifactTags=tags),
         {"type": "VHD", "runOutputName": "staged", "artifactTags": tags},
         {"type": "VHD", "runOutputName": "given", "uri": uri, "artifactTags": tags},

@@ -40,11 +40,8 @@ class Writer(threading.Thread):
 
     def one(self, number):
         name = f"t{number}"
-        made = templates.body(
-            self.service.subscription, "rg", [{"type": "Shell", "inline": ["echo hello"]}],
-            [templates.managed(self.service.subscription, "rg", f"i{number}")],
-        )
-        made.pop("type"), made.pop("apiVersion")
+        image = templates.managed(self.service.subscription, f"i{number}")
+        made = templates.body(self.service, distribute=[image])
         put = self.session.put(self.url(f"{AIB}/{name}"), json=made, timeout=30)
         assert put.status_code == 201, put.text
         self.kept.add(name)

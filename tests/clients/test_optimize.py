@@ -7,7 +7,8 @@ import pytest
 
 import templates
 from service import Service
-from test_protocol import AIB, body, finished, fixture_arm
+from templates import body
+from test_protocol import AIB, finished, fixture_arm
 from test_template_rules import scripts  # noqa: F401 (a fixture)
 
 VERSION = "2025-10-01"

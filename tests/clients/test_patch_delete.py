@@ -7,7 +7,8 @@ import pytest
 
 import templates
 from service import Service
-from test_protocol import AIB, body, code, finished, fixture_arm
+from templates import body
+from test_protocol import AIB, code, finished, fixture_arm
 
 WITHIN_S = 60
 
@@ -60,7 +61,7 @@ def refused(arm, name, change, version="2024-02-01"):
 
 
 def target(service, name, image, **more):
-    return {**templates.managed(service.subscription, "rg", image), "runOutputName": name, **more}
+    return {**templates.managed(service.subscription, image), "runOutputName": name, **more}
 
 
 # conformance: 107

@@ -9,6 +9,7 @@ import requests
 
 import templates
 from service import Service
+from templates import body
 
 AIB = "providers/Microsoft.VirtualMachineImages/imageTemplates"
 SUBNET = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/net/subnets/{}"
@@ -44,14 +45,6 @@ def fixture_arm(service):
     who = "resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/builder"
     assert ask("PUT", who, "2024-11-30", json={"location": "westus2"}).status_code == 201
     return ask
-
-
-def body(service, **more):
-    made = templates.body(
-        service.subscription, "rg", [{"type": "Shell", "inline": ["echo hello"]}],
-        [templates.managed(service.subscription, "rg", "img")], **more,
-    )
-    return {k: v for k, v in made.items() if k not in ("type", "apiVersion")}
 
 
 def finished(arm, answer):

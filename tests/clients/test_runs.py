@@ -8,7 +8,8 @@ import requests
 
 import templates
 from service import Service, until
-from test_protocol import AIB, body, code, finished, fixture_arm
+from templates import body
+from test_protocol import AIB, code, finished, fixture_arm
 
 # From first to last; a run shows some of them for a moment only.
 STATES = ["Queued", "Building", "Customizing", "Distributing"]

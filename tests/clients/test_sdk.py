@@ -48,12 +48,10 @@ def client(service):
 
 
 def template(service, customize=None):
-    made = templates.body(
-        service.subscription, GROUP,
-        customize or [{"type": "Shell", "name": "hello", "inline": ["echo hello"]}],
-        [templates.managed(service.subscription, GROUP, "sdk-image")],
+    return templates.body(
+        service, GROUP, customize=customize or [templates.shell("echo hello", name="hello")],
+        distribute=[templates.managed(service.subscription, "sdk-image", GROUP)],
     )
-    return {k: v for k, v in made.items() if k not in ("type", "apiVersion")}
 
 
 # conformance: 94, 103, 107, 118, 130

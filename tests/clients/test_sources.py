@@ -4,7 +4,8 @@ import pytest
 
 import templates
 from service import Service
-from test_protocol import AIB, body, finished, fixture_arm
+from templates import body
+from test_protocol import AIB, finished, fixture_arm
 
 
 @pytest.fixture(scope="module")

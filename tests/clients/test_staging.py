@@ -14,7 +14,8 @@ import requests
 
 import templates
 from service import GOLDSMITH, Service
-from test_protocol import AIB, body, code, finished, fixture_arm
+from templates import body
+from test_protocol import AIB, code, finished, fixture_arm
 
 STORAGE = "providers/Microsoft.Storage/storageAccounts"
 WITHIN_S = 60

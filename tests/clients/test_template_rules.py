@@ -8,7 +8,8 @@ import pytest
 
 import templates
 from service import Service
-from test_protocol import AIB, body, code, finished, fixture_arm
+from templates import body
+from test_protocol import AIB, code, finished, fixture_arm
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,7 @@ def test_two_templates_run_at_once_and_neither_is_changed_meanwhile(arm, service
 # conformance: 110, 111, 112
 def test_distribute_can_be_changed_but_not_shortened(arm, service):
     create(arm, "targets", body(service))
-    changed = templates.managed(service.subscription, "rg", "other")
+    changed = templates.managed(service.subscription, "other")
     patch = arm("PATCH", path("targets"), json={"properties": {"distribute": [changed]}})
     assert patch.status_code == 202 and finished(arm, patch)["status"] == "Succeeded"
     after = shown(arm, "targets")["properties"]

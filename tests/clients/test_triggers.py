@@ -9,7 +9,8 @@ import pytest
 
 import templates
 from service import GOLDSMITH, Service, until
-from test_protocol import AIB, body, code, finished, fixture_arm
+from templates import body
+from test_protocol import AIB, code, finished, fixture_arm
 
 COMPUTE = "resourceGroups/rg/providers/Microsoft.Compute"
 GALLERIES = "2024-03-03"
@@ -288,7 +289,7 @@ def test_what_a_trigger_needs(arm, service):
     assert arm("GET", f"{path('ruled')}/triggers", "2022-02-14").status_code == 400
     assert arm("PUT", f"{path('ruled')}/triggers/a%20b", json=SOURCE_IMAGE).status_code == 400
     id = definition(arm, "ruled")
-    changed = [templates.managed(service.subscription, "rg", "img"), target(f"{id}/versions/1.0.0")]
+    changed = [templates.managed(service.subscription, "img"), target(f"{id}/versions/1.0.0")]
     patch = arm("PATCH", path("ruled"), json={"properties": {"distribute": changed}})
     assert (patch.status_code, code(patch)) == (400, "ValidationFailed"), patch.text
     assert "trigger" in patch.text
@@ -304,7 +305,7 @@ def test_what_a_trigger_needs(arm, service):
         assert (put.status_code, code(put)) == (400, "ValidationFailed"), put.text
         return put.text
 
-    elsewhere = [templates.managed(service.subscription, "rg", "img")]
+    elsewhere = [templates.managed(service.subscription, "img")]
     fixed = refused("fixed", templates.source("Tests:ruled:1:1.0.0"), elsewhere)
     assert "latest" in fixed
     explicit = refused(

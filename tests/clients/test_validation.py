@@ -9,7 +9,8 @@ import pytest
 
 import templates
 from service import GOLDSMITH, Service
-from test_protocol import AIB, body, finished, fixture_arm
+from templates import body
+from test_protocol import AIB, finished, fixture_arm
 from test_template_rules import scripts  # noqa: F401 (a fixture)
 
 SOON_S = 30
@@ -40,7 +41,7 @@ def shell(*inline, **more):
 def validated(service, name, *validators, on_error=None, **how):
     """A template that leaves the image `name`."""
     made = body(service, validate={"inVMValidations": list(validators), **how})
-    made["properties"]["distribute"] = [templates.managed(service.subscription, "rg", name)]
+    made["properties"]["distribute"] = [templates.managed(service.subscription, name)]
     if on_error:
         made["properties"]["errorHandling"] = on_error
     return made
