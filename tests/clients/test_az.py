@@ -2,13 +2,11 @@
 
 import json
 import os
-import pathlib
 import subprocess
 
 import pytest
 
 import templates
-from service import Service
 
 AZ = os.environ["AZ"]
 
@@ -35,18 +33,14 @@ class Az:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("az")
-    templates.catalogue(folder / "data", folder)
-    service = Service(folder).start()
+def world(service, folder):
     az = Az(service, folder)
     c = service.credentials
     az("cloud", "register", "--name", "goldsmith", "--endpoint-resource-manager", service.url)
     az("cloud", "set", "--name", "goldsmith")
     az("login", "--service-principal", "--username", c["clientId"], "--password", c["clientSecret"],
        "--tenant", c["tenantId"])
-    yield az, service, pathlib.Path(folder)
-    service.stop()
+    return az, service, folder
 
 
 @pytest.fixture(scope="module")
