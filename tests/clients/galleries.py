@@ -2,17 +2,17 @@
 
 from resource_manager import COMPUTE
 
-API = "2024-03-03"
+GALLERY_API = "2024-03-03"
 
 
 def gallery(arm, name="g", location="westus2"):
-    made = arm("PUT", f"{COMPUTE}/galleries/{name}", API, json={"location": location})
+    made = arm("PUT", f"{COMPUTE}/galleries/{name}", GALLERY_API, json={"location": location})
     assert made.status_code == 201, made.text
 
 
 def definition(arm, name, gallery="g", location="westus2", **more):
     """Its id."""
-    made = arm("PUT", f"{COMPUTE}/galleries/{gallery}/images/{name}", API, json={
+    made = arm("PUT", f"{COMPUTE}/galleries/{gallery}/images/{name}", GALLERY_API, json={
         "location": location,
         "properties": {
             "osType": "Linux", "osState": "Generalized", "hyperVGeneration": "V2",

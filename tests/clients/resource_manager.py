@@ -6,7 +6,6 @@ AIB = "providers/Microsoft.VirtualMachineImages/imageTemplates"
 COMPUTE = "resourceGroups/rg/providers/Microsoft.Compute"
 IDENTITIES = "resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
 API = "2024-02-01"
-FINISHED_WITHIN_S = 120
 
 
 def asks(service, version=API):
@@ -56,7 +55,7 @@ def finished(arm, answer):
             return poll.json()
         assert int(poll.headers["Retry-After"]) >= 1
 
-    return until(over, f"{path} ends", FINISHED_WITHIN_S)
+    return until(over, f"{path} ends")
 
 
 def path(name):

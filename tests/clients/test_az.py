@@ -9,6 +9,7 @@ import pytest
 import templates
 
 AZ = os.environ["AZ"]
+WITHIN_S = "120"
 
 
 class Az:
@@ -178,7 +179,7 @@ def test_cancel(world, group):
     refused = az("image", "builder", "delete", "-g", group, "-n", "slow", code=1)
     assert "OperationNotAllowed" in refused
     az("image", "builder", "cancel", "-g", group, "-n", "slow", parse=False)
-    az("image", "builder", "wait", "-g", group, "-n", "slow", "--interval", "1", "--timeout", "30",
+    az("image", "builder", "wait", "-g", group, "-n", "slow", "--interval", "1", "--timeout", WITHIN_S,
        "--custom", "lastRunStatus.runState=='Canceled'", parse=False)
     az("image", "builder", "delete", "-g", group, "-n", "slow", parse=False)
     az("image", "builder", "show", "-g", group, "-n", "slow", code=3)
@@ -327,7 +328,7 @@ def test_the_staging_group_its_blobs_and_the_machine(world, group):
     file.write_text(json.dumps(made))
     az("image", "builder", "create", "-g", group, "-n", "staged", "--image-template", str(file))
     az("image", "builder", "run", "-g", group, "-n", "staged", "--no-wait", parse=False)
-    az("image", "builder", "wait", "-g", group, "-n", "staged", "--interval", "1", "--timeout", "60",
+    az("image", "builder", "wait", "-g", group, "-n", "staged", "--interval", "1", "--timeout", WITHIN_S,
        "--custom", "lastRunStatus.runSubState=='Customizing'", parse=False)
     shown = az("image", "builder", "show", "-g", group, "-n", "staged")
     staging = shown["exactStagingResourceGroup"].split("/")[-1]
@@ -349,7 +350,7 @@ def test_the_staging_group_its_blobs_and_the_machine(world, group):
     az("storage", "blob", "download", "-c", "packerlogs", "-n", log, "-f", str(folder / "log"), *login, parse=False)
     assert "PACKER OUT asleep" in (folder / "log").read_text()
     az("image", "builder", "cancel", "-g", group, "-n", "staged", parse=False)
-    az("image", "builder", "wait", "-g", group, "-n", "staged", "--interval", "1", "--timeout", "30",
+    az("image", "builder", "wait", "-g", group, "-n", "staged", "--interval", "1", "--timeout", WITHIN_S,
        "--custom", "lastRunStatus.runState=='Canceled'", parse=False)
     assert az("vm", "list", "-g", staging) == []
     # The run of the template `web` left a VHD as a blob.

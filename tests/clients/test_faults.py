@@ -11,6 +11,9 @@ from resource_manager import AIB, begun, path, path_of
 from templates import body, managed
 
 KILLS = 50
+# Where the machine has much else to do, the writers get less done between two of them.
+KILLS_AT_MOST = 500
+SETTLED_WITHIN_S = 300
 OVER = {"Succeeded", "PartiallySucceeded", "Failed", "Canceled"}
 
 
@@ -78,7 +81,10 @@ def settled(template):
 def test_kill_9_at_any_moment(arm, service):
     chance = random.Random(20261124)
     numbers, kept, gone, runs = itertools.count(), set(), set(), set()
-    for _ in range(KILLS):
+    kills = 0
+    while kills < KILLS or len(kept) <= KILLS or not runs:
+        assert kills < KILLS_AT_MOST, "the writers got something done"
+        kills += 1
         writer = Writer(service, arm, numbers, kept, gone, runs)
         writer.start()
         time.sleep(chance.uniform(0.05, 0.8))  # the moment of death is the point of the test
@@ -89,7 +95,7 @@ def test_kill_9_at_any_moment(arm, service):
         found = all_templates(arm)
         assert kept <= set(found), f"lost: {kept - set(found)}"
 
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + SETTLED_WITHIN_S
     while True:
         found = all_templates(arm)
         stuck = [name for name, one in found.items() if not settled(one)]
@@ -97,6 +103,5 @@ def test_kill_9_at_any_moment(arm, service):
         if not stuck and not left:
             break
         assert time.monotonic() < deadline, f"stuck: {stuck}, not deleted: {left}"
-    assert len(kept) > KILLS and runs, "the writers got something done"
     assert all(found[name]["properties"].get("lastRunStatus") for name in runs & set(found))
-    print(f"{len(kept)} templates kept, {len(gone)} deleted, {len(runs)} runs, {KILLS} kills")
+    print(f"{len(kept)} templates kept, {len(gone)} deleted, {len(runs)} runs, {kills} kills")

@@ -10,8 +10,8 @@ from hypothesis import strategies as some
 
 import templates
 from resource_manager import AIB
+from service import ANSWERED_WITHIN_S
 
-ANSWERED_WITHIN_S = 10
 FEW = settings(
     deadline=None, derandomize=True, database=None, max_examples=20, suppress_health_check=list(HealthCheck)
 )

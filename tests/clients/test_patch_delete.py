@@ -4,8 +4,7 @@ import threading
 import time
 
 from resource_manager import (
-    COMPUTE, asks, begun, cancel, code, create, delete, finished, output, path, path_of, properties, ran,
-    shown,
+    COMPUTE, asks, begun, cancel, code, create, delete, finished, output, path, path_of, properties, ran, shown,
 )
 from service import WITHIN_S
 from templates import FOREVER, body, managed, vhd

@@ -10,6 +10,7 @@ from azure.mgmt.imagebuilder import ImageBuilderClient
 from azure.mgmt.msi import ManagedServiceIdentityClient
 from azure.mgmt.resource.resources import ResourceManagementClient
 
+from service import WITHIN_S
 from templates import FOREVER, body, managed, shell
 
 GROUP = "sdk"
@@ -77,7 +78,7 @@ def test_cancel_ends_a_run(service, client):
     poller = it.begin_run(GROUP, "slow")
     it.begin_cancel(GROUP, "slow").result()
     with pytest.raises(HttpResponseError):
-        poller.result(timeout=60)
+        poller.result(timeout=WITHIN_S)
     assert it.get(GROUP, "slow").properties.last_run_status.run_state == "Canceled"
     it.begin_delete(GROUP, "slow").result()
 

@@ -1,6 +1,6 @@
 """What `latest` of a source stands for: when a template is created, and in each of its runs."""
 
-from galleries import API, definition, gallery
+from galleries import GALLERY_API, definition, gallery
 from resource_manager import created, properties, ran, runs
 from templates import body, latest_of, shared
 
@@ -57,6 +57,6 @@ def test_latest_of_a_gallery_is_the_highest_that_is_not_excluded(arm, service):
     # Excluded later on: the next run does without.
     profile = {"publishingProfile": {"excludeFromLatest": True}}
     change = {"location": "westus2", "properties": profile}
-    assert arm("PUT", f"{image}/versions/1.10.0", API, json=change).ok
+    assert arm("PUT", f"{image}/versions/1.10.0", GALLERY_API, json=change).ok
     assert ran(arm, "from")["status"] == "Succeeded"
     assert exact(arm, "from").lower() == f"{image}/versions/1.9.0".lower()

@@ -203,7 +203,7 @@ def test_a_machine_is_kept_until_its_template_goes(arm, service, which, customiz
 
 
 def test_a_kept_machine_outlives_the_service_and_ends_by_itself(tmp_path):
-    with running(prepared(tmp_path), ["--keep-for", "10s"]) as service:
+    with running(prepared(tmp_path), ["--keep-for", "30s"]) as service:
         arm = asks_in_group(service)
         made = validated(service, "kept", shell("exit 1"), on_error={"onValidationError": "abort"})
         create(arm, "kept", made)
