@@ -1,24 +1,36 @@
 """A `goldsmith serve` of one's own: started, connected to, ended."""
 
+import contextlib
 import json
 import os
 import pathlib
-import re
 import socket
 import subprocess
 import time
 
 import requests
 
+import templates
+
 GOLDSMITH = os.environ["GOLDSMITH"]
-READY_WITHIN_S = 60
-WITHIN_S = 60
+# Only what fails takes as long as these: a machine that has much else to do is slow.
+ANSWERED_WITHIN_S = 30
+WITHIN_S = 120
+# Between two questions, for the one who is asked to get on.
+PAUSE_S = 0.02
 
 
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+class Session(requests.Session):
+    """None of its calls waits for ever."""
+
+    def request(self, *words, timeout=ANSWERED_WITHIN_S, **more):
+        return super().request(*words, timeout=timeout, **more)
 
 
 class Service:
@@ -58,14 +70,13 @@ class Service:
         return self
 
     def wait_ready(self):
-        deadline = time.monotonic() + READY_WITHIN_S
-        while True:
+        def is_ready():
             try:
-                if requests.get(f"{self.url}/readyz", verify=self.ca, timeout=5).ok:
-                    return
-            except requests.ConnectionError:
-                if time.monotonic() > deadline:
-                    raise
+                return requests.get(f"{self.url}/readyz", verify=self.ca, timeout=ANSWERED_WITHIN_S).ok
+            except requests.RequestException:
+                return False
+
+        until(is_ready, "the service is ready")
 
     @property
     def ca(self):
@@ -93,13 +104,13 @@ class Service:
                 "client_secret": self.credentials["clientSecret"],
                 "scope": scope or f"{self.url}/.default",
             },
-            timeout=30,
+            timeout=ANSWERED_WITHIN_S,
         )
         answer.raise_for_status()
         return answer.json()["access_token"]
 
     def session(self):
-        session = requests.Session()
+        session = Session()
         # A bundle named by the environment would be taken before the one given here.
         session.trust_env = False
         session.verify = self.ca
@@ -113,19 +124,32 @@ class Service:
     def stop(self):
         if self.process and self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(timeout=30)
+            try:
+                self.process.wait(timeout=WITHIN_S)
+            finally:
+                self.kill()
 
 
-def until(what, within=WITHIN_S):
-    """Asks again and again, until the answer is one."""
-    deadline = time.monotonic() + within
-    while True:
-        answer = what()
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, what.__doc__ or "it did not come to that"
+@contextlib.contextmanager
+def running(folder, flags=()):
+    """A service upon what `prepared` made of the folder, which ends with the block."""
+    service = Service(folder, flags=flags)
+    try:
+        yield service.start()
+    finally:
+        service.stop()
 
 
-def scrub(text):
-    """Ids and times out of a text, for messages."""
-    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "<id>", text)
+def prepared(folder):
+    """The folder, with the catalogue that the templates are built upon."""
+    templates.catalogue(folder / "data", folder)
+    return folder
+
+
+def until(is_so, what="it did not come to that", within_s=WITHIN_S):
+    """Asks again and again, until the answer is one; which one."""
+    deadline = time.monotonic() + within_s
+    while not (answer := is_so()):
+        assert time.monotonic() < deadline, f"not in {within_s} s: {what}"
+        time.sleep(PAUSE_S)
+    return answer

@@ -46,51 +46,77 @@ def source(urn=URN):
     }
 
 
-def body(subscription, group, customize, distribute, urn=URN, **more):
+def latest_of(definition):
+    """The newest version of a gallery's definition, as a source."""
+    return {"type": "SharedImageVersion", "imageVersionId": f"{definition}/versions/latest"}
+
+
+def shell(*inline, **more):
+    return {"type": "Shell", "inline": list(inline), **more}
+
+
+# The scripted machine knows the word `forever`.
+FOREVER = [shell("sleep forever")]
+
+
+def managed(subscription, name, group="rg", **more):
+    prefix = f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute"
+    return {
+        "type": "ManagedImage", "imageId": f"{prefix}/images/{name}", "location": "westus2",
+        "runOutputName": "image", **more,
+    }
+
+
+def shared(definition, name="shared", **more):
+    """A version of a gallery's definition, as a target. Where its copies are is left to `more`."""
+    return {"type": "SharedImage", "runOutputName": name, "galleryImageId": definition, **more}
+
+
+def vhd(name="disk", **more):
+    return {"type": "VHD", "runOutputName": name, **more}
+
+
+def body(service, group="rg", **properties):
+    """A template as a request has it. It says hello and leaves the image `img`; `properties` replace its own."""
+    return {
+        "location": "westus2",
+        "identity": identity(service.subscription, group),
+        "tags": {"made": "by a test"},
+        "properties": {
+            "source": source(),
+            "customize": [shell("echo hello")],
+            "distribute": [managed(service.subscription, "img", group)],
+            **properties,
+        },
+    }
+
+
+def whole(subscription, group, customize, distribute):
+    """A template as a file has it."""
     return {
         "type": "Microsoft.VirtualMachineImages/imageTemplates",
         "apiVersion": "2024-02-01",
         "location": "westus2",
         "identity": identity(subscription, group),
         "tags": {"made": "by a test"},
-        "properties": {
-            "source": source(urn), "customize": customize, "distribute": distribute, **more,
-        },
+        "properties": {"source": source(), "customize": customize, "distribute": distribute},
     }
 
 
-def managed(subscription, group, name):
+def web(subscription, group, gallery, definition):
     prefix = f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute"
-    return {
-        "type": "ManagedImage", "imageId": f"{prefix}/images/{name}", "location": "westus2",
-        "runOutputName": "image",
-    }
-
-
-def web(subscription, group, gallery, definition, urn=URN):
-    prefix = f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute"
-    return body(
+    return whole(
         subscription,
         group,
-        [{"type": "Shell", "name": "hello", "inline": ["echo hello"]}],
+        [shell("echo hello", name="hello")],
         [
-            managed(subscription, group, "web-image"),
-            {
-                "type": "SharedImage", "runOutputName": "version",
-                "galleryImageId": f"{prefix}/galleries/{gallery}/images/{definition}",
-                "replicationRegions": ["westus2"],
-            },
-            {"type": "VHD", "runOutputName": "vhd"},
+            managed(subscription, "web-image", group),
+            shared(f"{prefix}/galleries/{gallery}/images/{definition}", "version", replicationRegions=["westus2"]),
+            vhd("vhd"),
         ],
-        urn,
     )
 
 
 def slow(subscription, group):
-    """Its customizer never ends; the scripted machine knows the word `forever`."""
-    return body(
-        subscription,
-        group,
-        [{"type": "Shell", "name": "wait", "inline": ["sleep forever"]}],
-        [managed(subscription, group, "slow-image")],
-    )
+    """Its customizer never ends."""
+    return whole(subscription, group, FOREVER, [managed(subscription, "slow-image", group)])

@@ -2,15 +2,14 @@
 
 import json
 import os
-import pathlib
 import subprocess
 
 import pytest
 
 import templates
-from service import Service
 
 AZ = os.environ["AZ"]
+WITHIN_S = "120"
 
 
 class Az:
@@ -35,18 +34,14 @@ class Az:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("az")
-    templates.catalogue(folder / "data", folder)
-    service = Service(folder).start()
+def world(service, folder):
     az = Az(service, folder)
     c = service.credentials
     az("cloud", "register", "--name", "goldsmith", "--endpoint-resource-manager", service.url)
     az("cloud", "set", "--name", "goldsmith")
     az("login", "--service-principal", "--username", c["clientId"], "--password", c["clientSecret"],
        "--tenant", c["tenantId"])
-    yield az, service, pathlib.Path(folder)
-    service.stop()
+    return az, service, folder
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +179,7 @@ def test_cancel(world, group):
     refused = az("image", "builder", "delete", "-g", group, "-n", "slow", code=1)
     assert "OperationNotAllowed" in refused
     az("image", "builder", "cancel", "-g", group, "-n", "slow", parse=False)
-    az("image", "builder", "wait", "-g", group, "-n", "slow", "--interval", "1", "--timeout", "30",
+    az("image", "builder", "wait", "-g", group, "-n", "slow", "--interval", "1", "--timeout", WITHIN_S,
        "--custom", "lastRunStatus.runState=='Canceled'", parse=False)
     az("image", "builder", "delete", "-g", group, "-n", "slow", parse=False)
     az("image", "builder", "show", "-g", group, "-n", "slow", code=3)
@@ -333,7 +328,7 @@ def test_the_staging_group_its_blobs_and_the_machine(world, group):
     file.write_text(json.dumps(made))
     az("image", "builder", "create", "-g", group, "-n", "staged", "--image-template", str(file))
     az("image", "builder", "run", "-g", group, "-n", "staged", "--no-wait", parse=False)
-    az("image", "builder", "wait", "-g", group, "-n", "staged", "--interval", "1", "--timeout", "60",
+    az("image", "builder", "wait", "-g", group, "-n", "staged", "--interval", "1", "--timeout", WITHIN_S,
        "--custom", "lastRunStatus.runSubState=='Customizing'", parse=False)
     shown = az("image", "builder", "show", "-g", group, "-n", "staged")
     staging = shown["exactStagingResourceGroup"].split("/")[-1]
@@ -355,7 +350,7 @@ def test_the_staging_group_its_blobs_and_the_machine(world, group):
     az("storage", "blob", "download", "-c", "packerlogs", "-n", log, "-f", str(folder / "log"), *login, parse=False)
     assert "PACKER OUT asleep" in (folder / "log").read_text()
     az("image", "builder", "cancel", "-g", group, "-n", "staged", parse=False)
-    az("image", "builder", "wait", "-g", group, "-n", "staged", "--interval", "1", "--timeout", "30",
+    az("image", "builder", "wait", "-g", group, "-n", "staged", "--interval", "1", "--timeout", WITHIN_S,
        "--custom", "lastRunStatus.runState=='Canceled'", parse=False)
     assert az("vm", "list", "-g", staging) == []
     # The run of the template `web` left a VHD as a blob.

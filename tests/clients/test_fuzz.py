@@ -9,10 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 import templates
-from service import Service
+from resource_manager import AIB
+from service import ANSWERED_WITHIN_S
 
-ANSWERED_WITHIN_S = 10
-AIB = "providers/Microsoft.VirtualMachineImages/imageTemplates"
 FEW = settings(
     deadline=None, derandomize=True, database=None, max_examples=20, suppress_health_check=list(HealthCheck)
 )
@@ -20,31 +19,13 @@ MANY = settings(FEW, max_examples=500)
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("fuzz")
-    templates.catalogue(folder / "data", folder)
-    service = Service(folder).start()
-    yield service
-    service.stop()
-
-
-@pytest.fixture(scope="module")
-def session(service):
-    session = service.session()
-    base = f"{service.url}/subscriptions/{service.subscription}/resourceGroups/rg"
-    group = session.put(f"{base}?api-version=2022-12-01", json={"location": "westus2"}, timeout=30)
-    assert group.status_code == 201
-    identity = f"{base}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/builder"
-    made = session.put(f"{identity}?api-version=2024-11-30", json={"location": "westus2"}, timeout=30)
-    assert made.status_code == 201
-    return session
+def session(arm, service):
+    return service.session()
 
 
 @pytest.fixture(scope="module")
 def description(service):
-    return schemathesis.openapi.from_dict(
-        service.session().get(f"{service.url}/openapi.json", timeout=30).json()
-    )
+    return schemathesis.openapi.from_dict(service.session().get(f"{service.url}/openapi.json").json())
 
 
 def test_no_call_is_a_server_error(service, session, description):

@@ -3,39 +3,11 @@
 import threading
 import time
 
-import pytest
-
-import templates
-from service import Service
-from test_protocol import AIB, body, code, finished, fixture_arm
-
-WITHIN_S = 60
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("patch")
-    templates.catalogue(folder / "data", folder)
-    service = Service(folder).start()
-    yield service
-    service.stop()
-
-
-@pytest.fixture(scope="module")
-def arm(service):
-    return fixture_arm(service)
-
-
-def path(name):
-    return f"resourceGroups/rg/{AIB}/{name}"
-
-
-def create(arm, name, made):
-    return finished(arm, arm("PUT", path(name), json=made))
-
-
-def shown(arm, name):
-    return arm("GET", path(name)).json()
+from resource_manager import (
+    COMPUTE, asks, begun, cancel, code, create, delete, finished, output, path, path_of, properties, ran, shown,
+)
+from service import WITHIN_S
+from templates import FOREVER, body, managed, vhd
 
 
 def patched(arm, name, change, version="2024-02-01"):
@@ -60,7 +32,7 @@ def refused(arm, name, change, version="2024-02-01"):
 
 
 def target(service, name, image, **more):
-    return {**templates.managed(service.subscription, "rg", image), "runOutputName": name, **more}
+    return managed(service.subscription, image, runOutputName=name, **more)
 
 
 # conformance: 107
@@ -94,8 +66,7 @@ def test_identities_are_removed_swapped_and_never_two(arm, service):
 
 # conformance: 110, 111
 def test_targets_are_changed_and_added_but_never_dropped(arm, service):
-    made = body(service)
-    made["properties"]["distribute"] = [target(service, "one", "a"), target(service, "two", "b")]
+    made = body(service, distribute=[target(service, "one", "a"), target(service, "two", "b")])
     create(arm, "targets", made)
     for left in ["one", "two"]:
         kept = [entry for entry in made["properties"]["distribute"] if entry["runOutputName"] != left]
@@ -114,7 +85,7 @@ def test_targets_are_changed_and_added_but_never_dropped(arm, service):
     changed = [
         target(service, "two", "changed", artifactTags={"k": "v"}),
         target(service, "one", "a"),
-        {"type": "VHD", "runOutputName": "three"},
+        vhd("three"),
     ]
     after = patched(arm, "targets", {"properties": {"distribute": changed}}, "2023-07-01")
     names = [entry["runOutputName"] for entry in after["properties"]["distribute"]]
@@ -123,7 +94,7 @@ def test_targets_are_changed_and_added_but_never_dropped(arm, service):
     said = refused(arm, "targets", {"properties": {"distribute": changed}}, "2022-07-01")
     assert "2023-07-01" in said[1], said
     # What was changed is what the next run does.
-    assert finished(arm, arm("POST", f"{path('targets')}/run"))["status"] == "Succeeded"
+    assert ran(arm, "targets")["status"] == "Succeeded"
     outputs = {o["name"]: o["properties"] for o in arm("GET", f"{path('targets')}/runOutputs").json()["value"]}
     assert sorted(outputs) == ["one", "three", "two"]
     assert outputs["two"]["artifactId"].endswith("/changed") and outputs["three"]["artifactUri"]
@@ -142,10 +113,10 @@ def test_the_machine_is_changed(arm, service):
 # conformance: 113
 def test_everything_else_is_for_ever(arm, service):
     create(arm, "fixed", body(service))
-    properties = body(service)["properties"]
+    source = body(service)["properties"]["source"]
     for change in [
         {"properties": {"customize": [{"type": "Shell", "inline": ["true"]}]}},
-        {"properties": {"source": properties["source"]}},
+        {"properties": {"source": source}},
         {"properties": {"buildTimeoutInMinutes": 10}},
         {"properties": {"stagingResourceGroup": ""}},
         {"properties": {"managedResourceTags": {"a": "b"}}},
@@ -159,10 +130,8 @@ def test_everything_else_is_for_ever(arm, service):
 
 # conformance: 95, 100, 114
 def test_nothing_changes_while_a_run_is_active(arm, service):
-    made = body(service)
-    made["properties"]["customize"] = [{"type": "Shell", "inline": ["sleep forever"]}]
-    create(arm, "busy", made)
-    run = arm("POST", f"{path('busy')}/run")
+    create(arm, "busy", body(service, customize=FOREVER))
+    run = begun(arm, "busy")
     for method, where, more in [
         ("PATCH", path("busy"), {"json": {"tags": {"a": "b"}}}),
         ("PATCH", path("busy"), {"json": {"properties": {"vmProfile": {"vmSize": "Standard_B2s"}}}}),
@@ -177,8 +146,7 @@ def test_nothing_changes_while_a_run_is_active(arm, service):
     assert after["tags"] == {"made": "by a test"} and after["identity"]["type"] == "UserAssigned"
     assert after["properties"]["provisioningState"] == "Succeeded"
     assert arm("GET", after["properties"]["exactStagingResourceGroup"]).status_code == 200
-    assert arm("POST", f"{path('busy')}/cancel").status_code == 204
-    assert finished(arm, run)["status"] == "Canceled"
+    cancel(arm, "busy", run)
     assert patched(arm, "busy", {"tags": {"a": "b"}})["tags"] == {"a": "b"}
 
 
@@ -186,11 +154,11 @@ def test_nothing_changes_while_a_run_is_active(arm, service):
 def test_a_change_passes_through_updating(arm, service):
     create(arm, "passing", body(service))
     seen, over = set(), threading.Event()
-    watcher = fixture_less(service)
+    watcher = asks(service)
 
     def watch():
         while not over.is_set():
-            seen.add(watcher(path("passing")).json()["properties"]["provisioningState"])
+            seen.add(properties(watcher, "passing")["provisioningState"])
             if "Updating" in seen:
                 over.set()
 
@@ -205,39 +173,28 @@ def test_a_change_passes_through_updating(arm, service):
     assert seen <= {"Updating", "Succeeded"} and "Updating" in seen, seen
 
 
-def fixture_less(service):
-    """Reads through a connection of its own."""
-    session = service.session()
-    return lambda where: session.get(
-        f"{service.url}/subscriptions/{service.subscription}/{where}?api-version=2024-02-01", timeout=30
-    )
-
-
 # conformance: 116, 118, 119, 120
 def test_deletion(arm, service):
-    made = body(service)
-    made["properties"]["distribute"] = [target(service, "image", "survivor"), {"type": "VHD", "runOutputName": "disk"}]
+    made = body(service, distribute=[managed(service.subscription, "survivor"), vhd()])
     create(arm, "leaving", made)
-    assert finished(arm, arm("POST", f"{path('leaving')}/run"))["status"] == "Succeeded"
-    vhd = arm("GET", f"{path('leaving')}/runOutputs/disk").json()["properties"]["artifactUri"]
+    assert ran(arm, "leaving")["status"] == "Succeeded"
+    disk = output(arm, "leaving", "disk")["artifactUri"]
     session = service.session()
-    assert session.head(vhd, timeout=30).status_code == 200
+    assert session.head(disk).status_code == 200
     answer = arm("DELETE", path("leaving"))
     assert (answer.status_code, answer.content) == (202, b"")
     assert answer.headers["Location"] == answer.headers["Azure-AsyncOperation"]
     assert finished(arm, answer)["status"] == "Succeeded"
     for gone in [path("leaving"), f"{path('leaving')}/runOutputs/image"]:
         assert arm("GET", gone).status_code == 404
-    assert session.head(vhd, timeout=30).status_code == 404
-    image = "resourceGroups/rg/providers/Microsoft.Compute/images/survivor"
-    assert arm("GET", image, "2024-07-01").status_code == 200
+    assert session.head(disk).status_code == 404
+    assert arm("GET", f"{COMPUTE}/images/survivor", "2024-07-01").status_code == 200
     for nobody in ["leaving", "never-there"]:
         assert arm("DELETE", path(nobody)).status_code == 204
-    location = "/subscriptions/" + answer.headers["Location"].split("/subscriptions/")[1]
-    assert arm("GET", location, None).status_code == 200
+    assert arm("GET", path_of(answer.headers["Location"]), None).status_code == 200
 
     made["properties"]["source"]["offer"] = "missing"
     assert create(arm, "failed", made)["status"] == "Failed"
-    assert shown(arm, "failed")["properties"]["provisioningState"] == "Failed"
-    assert finished(arm, arm("DELETE", path("failed")))["status"] == "Succeeded"
+    assert properties(arm, "failed")["provisioningState"] == "Failed"
+    assert delete(arm, "failed")["status"] == "Succeeded"
     assert create(arm, "failed", body(service))["status"] == "Succeeded", "the name is free again"

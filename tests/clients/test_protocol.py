@@ -2,78 +2,23 @@
 
 import base64
 import json
-import time
 
 import pytest
 import requests
 
-import templates
-from service import Service
+from resource_manager import (
+    AIB, IDENTITIES, begun, code, create, created, delete, finished, identity, last_run, output, path, path_of,
+    properties, shown,
+)
+from templates import FOREVER, body
 
-AIB = "providers/Microsoft.VirtualMachineImages/imageTemplates"
 SUBNET = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/net/subnets/{}"
 VERSIONS = ["2020-02-14", "2021-10-01", "2022-02-14", "2022-07-01", "2023-07-01", "2024-02-01", "2025-10-01"]
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("protocol")
-    templates.catalogue(folder / "data", folder)
-    service = Service(folder).start()
-    yield service
-    service.stop()
-
-
-@pytest.fixture(scope="module")
-def arm(service):
-    return fixture_arm(service)
-
-
-def fixture_arm(service):
-    """Asks the service's resource manager; a group and an identity are there."""
-    session = service.session()
-
-    def ask(method, path, version="2024-02-01", **more):
-        if not path.startswith("/subscriptions/"):
-            path = f"/subscriptions/{service.subscription}/{path}"
-        mark = "&" if "?" in path else "?"
-        query = f"{mark}api-version={version}" if version else ""
-        return session.request(method, f"{service.url}{path}{query}", timeout=30, **more)
-
-    assert ask("PUT", "resourcegroups/rg", json={"location": "westus2"}).status_code == 201
-    who = "resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/builder"
-    assert ask("PUT", who, "2024-11-30", json={"location": "westus2"}).status_code == 201
-    return ask
-
-
-def body(service, **more):
-    made = templates.body(
-        service.subscription, "rg", [{"type": "Shell", "inline": ["echo hello"]}],
-        [templates.managed(service.subscription, "rg", "img")], **more,
-    )
-    return {k: v for k, v in made.items() if k not in ("type", "apiVersion")}
-
-
-def finished(arm, answer):
-    url = answer.headers["Azure-AsyncOperation"]
-    path = "/subscriptions/" + url.split("/subscriptions/")[1]
-    deadline = time.monotonic() + 120
-    while True:
-        assert time.monotonic() < deadline, f"{path} does not end"
-        poll = arm("GET", path, None)
-        assert poll.status_code == 200
-        if poll.json()["status"] != "InProgress":
-            return poll.json()
-        assert int(poll.headers["Retry-After"]) >= 1
-
-
-def code(answer):
-    return answer.json()["error"]["code"]
-
-
 # conformance: 1
 def test_a_missing_template_is_404(arm):
-    answer = arm("GET", f"resourceGroups/rg/{AIB}/none")
+    answer = arm("GET", path("none"))
     assert (answer.status_code, code(answer)) == (404, "ResourceNotFound")
 
 
@@ -89,14 +34,14 @@ def test_api_versions(arm):
 
 # conformance: 6
 def test_old_versions_have_the_bare_error(arm):
-    assert "code" in arm("GET", f"resourceGroups/rg/{AIB}/none", "2020-02-14").json()
-    assert "error" in arm("GET", f"resourceGroups/rg/{AIB}/none", "2021-10-01").json()
+    assert "code" in arm("GET", path("none"), "2020-02-14").json()
+    assert "error" in arm("GET", path("none"), "2021-10-01").json()
 
 
 # conformance: 5, 12, 13, 14, 15, 26, 32, 40, 91, 92, 94, 97, 103, 107, 113, 116
 def test_a_template_from_creation_to_deletion(arm, service):
-    path = f"resourceGroups/rg/{AIB}/life"
-    put = arm("PUT", path, json=body(service))
+    life = path("life")
+    put = arm("PUT", life, json=body(service))
     assert put.status_code == 201, put.text
     assert put.json()["properties"]["provisioningState"] == "Creating"
     assert put.json()["properties"]["exactStagingResourceGroup"] == ""
@@ -105,46 +50,43 @@ def test_a_template_from_creation_to_deletion(arm, service):
     done = finished(arm, put)
     assert done["status"] == "Succeeded" and done["name"] == done["name"].upper()
     assert done["startTime"] <= done["endTime"]
-    shown = arm("GET", f"resourcegroups/RG/providers/microsoft.virtualmachineimages//imagetemplates/LIFE").json()
-    assert shown["name"] == "life"
-    properties = shown["properties"]
-    assert properties["provisioningState"] == "Succeeded"
-    assert properties["source"]["exactVersion"] == "1.0.0"
-    assert "/IT_rg_life_" in properties["exactStagingResourceGroup"]
-    assert properties["buildTimeoutInMinutes"] == 0 and "vmProfile" not in properties
-    identity = list(shown["identity"]["userAssignedIdentities"].values())[0]
-    assert identity["principalId"] and identity["clientId"]
+    found = arm("GET", "resourcegroups/RG/providers/microsoft.virtualmachineimages//imagetemplates/LIFE").json()
+    assert found["name"] == "life"
+    has = found["properties"]
+    assert has["provisioningState"] == "Succeeded"
+    assert has["source"]["exactVersion"] == "1.0.0"
+    assert "/IT_rg_life_" in has["exactStagingResourceGroup"]
+    assert has["buildTimeoutInMinutes"] == 0 and "vmProfile" not in has
+    builder = list(found["identity"]["userAssignedIdentities"].values())[0]
+    assert builder["principalId"] and builder["clientId"]
 
-    again = arm("PUT", path, json=body(service))
+    again = arm("PUT", life, json=body(service))
     assert (again.status_code, code(again)) == (409, "Conflict")
 
     run = arm("POST", f"resourcegroups/rg/{AIB.lower()}/life/Run")
     assert run.status_code == 202 and run.content == b""
     assert run.headers["Location"] == run.headers["Azure-AsyncOperation"]
     assert finished(arm, run)["status"] == "Succeeded"
-    status = arm("GET", path).json()["properties"]["lastRunStatus"]
+    status = last_run(arm, "life")
     assert status["runState"] == "Succeeded" and status["message"] == "" and "runSubState" not in status
-    assert arm("GET", f"{path}/runOutputs/image").json()["properties"]["artifactId"].endswith("/img")
-    assert arm("GET", f"{path}/runOutputs/none").status_code == 404
-    assert arm("POST", f"{path}/cancel").status_code == 204
+    assert output(arm, "life", "image")["artifactId"].endswith("/img")
+    assert arm("GET", f"{life}/runOutputs/none").status_code == 404
+    assert arm("POST", f"{life}/cancel").status_code == 204
 
-    patch = arm("PATCH", path, json={"tags": {"x": "y"}})
+    patch = arm("PATCH", life, json={"tags": {"x": "y"}})
     assert patch.status_code == 202
     finished(arm, patch)
-    assert arm("GET", path).json()["tags"] == {"x": "y"}
-    refused = arm("PATCH", path, json={"properties": {"customize": []}})
+    assert shown(arm, "life")["tags"] == {"x": "y"}
+    refused = arm("PATCH", life, json={"properties": {"customize": []}})
     assert refused.status_code == 400
 
-    delete = arm("DELETE", path)
-    assert delete.status_code == 202 and delete.content == b""
-    assert delete.headers["Location"] == delete.headers["Azure-AsyncOperation"]
-    finished(arm, delete)
-    assert arm("GET", path).status_code == 404
-    assert arm("DELETE", path).status_code == 204
-    location = "/subscriptions/" + run.headers["Location"].split("/subscriptions/")[1]
-    assert arm("GET", location, None).status_code == 200
-
-
+    gone = arm("DELETE", life)
+    assert gone.status_code == 202 and gone.content == b""
+    assert gone.headers["Location"] == gone.headers["Azure-AsyncOperation"]
+    finished(arm, gone)
+    assert arm("GET", life).status_code == 404
+    assert arm("DELETE", life).status_code == 204
+    assert arm("GET", path_of(run.headers["Location"]), None).status_code == 200
 
 
 # conformance: 11, 16, 17, 18, 19, 20, 22, 23, 32, 35
@@ -187,45 +129,40 @@ def test_a_template_from_creation_to_deletion(arm, service):
 def test_a_bad_template_is_refused(arm, service, name, change, says):
     made = body(service)
     change(made)
-    answer = arm("PUT", f"resourceGroups/rg/{AIB}/bad", json=made)
+    answer = arm("PUT", path("bad"), json=made)
     assert answer.status_code == 400, f"{name}: {answer.text}"
     assert says in answer.text, f"{name}: {answer.text}"
-    assert arm("GET", f"resourceGroups/rg/{AIB}/bad").status_code == 404
+    assert arm("GET", path("bad")).status_code == 404
 
 
 # conformance: 7
 def test_names(arm, service):
-    assert arm("PUT", f"resourceGroups/rg/{AIB}/a%20b", json=body(service)).status_code == 400
-    assert arm("PUT", f"resourceGroups/rg/{AIB}/{'x' * 65}", json=body(service)).status_code == 400
+    assert arm("PUT", path("a%20b"), json=body(service)).status_code == 400
+    assert arm("PUT", path("x" * 65), json=body(service)).status_code == 400
 
 
 # conformance: 26, 27, 119
 def test_a_source_that_does_not_exist_leaves_a_failed_template(arm, service):
     made = body(service)
     made["properties"]["source"]["offer"] = "missing"
-    put = arm("PUT", f"resourceGroups/rg/{AIB}/failed", json=made)
-    assert put.status_code == 201
-    assert finished(arm, put)["status"] == "Failed"
-    properties = arm("GET", f"resourceGroups/rg/{AIB}/failed").json()["properties"]
-    assert properties["provisioningState"] == "Failed"
-    assert properties["provisioningError"]["provisioningErrorCode"] == "BadPIRSource"
-    assert arm("PUT", f"resourceGroups/rg/{AIB}/failed", json=made).status_code == 409
-    assert arm("DELETE", f"resourceGroups/rg/{AIB}/failed").status_code == 202
+    assert create(arm, "failed", made)["status"] == "Failed"
+    found = properties(arm, "failed")
+    assert found["provisioningState"] == "Failed"
+    assert found["provisioningError"]["provisioningErrorCode"] == "BadPIRSource"
+    assert arm("PUT", path("failed"), json=made).status_code == 409
+    assert arm("DELETE", path("failed")).status_code == 202
 
 
 # conformance: 95, 96, 100
 def test_one_run_at_a_time_and_cancel(arm, service):
-    path = f"resourceGroups/rg/{AIB}/slow"
-    made = body(service)
-    made["properties"]["customize"] = [{"type": "Shell", "inline": ["sleep forever"]}]
-    finished(arm, arm("PUT", path, json=made))
-    run = arm("POST", f"{path}/run")
+    create(arm, "slow", body(service, customize=FOREVER))
+    run = begun(arm, "slow")
     assert run.status_code == 202
-    assert (arm("POST", f"{path}/run").status_code, arm("DELETE", path).status_code) == (409, 409)
-    assert arm("GET", path).json()["properties"]["lastRunStatus"]["runState"] == "Running"
-    assert arm("POST", f"{path}/cancel").status_code in (202, 204)
+    assert (begun(arm, "slow").status_code, arm("DELETE", path("slow")).status_code) == (409, 409)
+    assert last_run(arm, "slow")["runState"] == "Running"
+    assert arm("POST", f"{path('slow')}/cancel").status_code in (202, 204)
     assert finished(arm, run)["status"] == "Canceled"
-    assert arm("GET", path).json()["properties"]["lastRunStatus"]["runState"] == "Canceled"
+    assert last_run(arm, "slow")["runState"] == "Canceled"
 
 
 # conformance: 10
@@ -261,25 +198,22 @@ def test_what_is_not_there(arm):
 
 
 def test_bodies_that_are_none(arm):
-    path = f"resourceGroups/rg/{AIB}/x"
     for text in ["", "{", "[]", "null", '"x"', "{}" * 2]:
-        answer = arm("PUT", path, data=text, headers={"Content-Type": "application/json"})
+        answer = arm("PUT", path("x"), data=text, headers={"Content-Type": "application/json"})
         assert answer.status_code == 400, text
     big = json.dumps({"location": "westus2", "tags": {"x": "y" * 6_000_000}})
-    assert arm("PUT", path, data=big).status_code == 413
+    assert arm("PUT", path("x"), data=big).status_code == 413
 
 
 def test_lists_come_in_pages(arm):
     for number in range(105):
-        who = f"resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/page-{number}"
-        assert arm("PUT", who, "2024-11-30", json={"location": "westus2"}).status_code == 201
-    names, path = [], "resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
-    answer = arm("GET", path, "2024-11-30").json()
+        identity(arm, f"page-{number}")
+    names, answer = [], arm("GET", IDENTITIES, "2024-11-30").json()
     while True:
         names += [one["name"] for one in answer["value"]]
         if "nextLink" not in answer:
             break
-        answer = arm("GET", "/subscriptions/" + answer["nextLink"].split("/subscriptions/")[1], None).json()
+        answer = arm("GET", path_of(answer["nextLink"]), None).json()
     assert len(names) == len(set(names)) == 106
 
 
@@ -295,20 +229,18 @@ def test_lists_of_nothing_are_empty(arm):
 # conformance: 9
 def test_operations_are_listed(service):
     answer = service.session().get(
-        f"{service.url}/providers/Microsoft.VirtualMachineImages/operations?api-version=2024-02-01",
-        timeout=30,
+        f"{service.url}/providers/Microsoft.VirtualMachineImages/operations?api-version=2024-02-01"
     )
     assert len(answer.json()["value"]) == 13
 
 
 def test_what_was_acknowledged_survives_kill_9(arm, service):
-    path = f"resourceGroups/rg/{AIB}/kept"
-    finished(arm, arm("PUT", path, json=body(service)))
-    put = arm("PUT", f"resourceGroups/rg/{AIB}/half", json=body(service))
+    create(arm, "kept", body(service))
+    put = arm("PUT", path("half"), json=body(service))
     assert put.status_code == 201
     service.kill()
     service.start()
-    assert arm("GET", path).json()["properties"]["provisioningState"] == "Succeeded"
+    assert properties(arm, "kept")["provisioningState"] == "Succeeded"
     assert finished(arm, put)["status"] == "Succeeded"
 
 
@@ -326,24 +258,22 @@ def test_what_was_acknowledged_survives_kill_9(arm, service):
     ids=["no customizer", "null is absent", "read-only", "unknown but old", "staging group", "preview"],
 )
 def test_a_lenient_template_is_taken(arm, service, version, change):
-    path, made = f"resourceGroups/rg/{AIB}/lenient", body(service)
+    made = body(service)
     change(made)
-    put = arm("PUT", path, version, json=made)
-    assert put.status_code == 201, put.text
-    assert finished(arm, put)["status"] == "Succeeded"
-    finished(arm, arm("DELETE", path))
+    created(arm, "lenient", made, version)
+    delete(arm, "lenient")
 
 
 # conformance: 108, 109
 def test_identities_of_a_template_change_by_patch(arm, service):
-    path, made = f"resourceGroups/rg/{AIB}/patched", body(service)
-    finished(arm, arm("PUT", path, json=made))
+    patched, made = path("patched"), body(service)
+    create(arm, "patched", made)
     old = next(iter(made["identity"]["userAssignedIdentities"]))
     two = {"type": "UserAssigned", "userAssignedIdentities": {old: {}, f"{old}2": {}}}
-    assert arm("PATCH", path, json={"identity": two}).status_code == 400
-    finished(arm, arm("PATCH", path, json={"identity": {"type": "None"}}))
-    assert arm("GET", path).json()["identity"] == {"type": "None"}
-    dropped = arm("PATCH", path, json={"properties": {"distribute": []}})
+    assert arm("PATCH", patched, json={"identity": two}).status_code == 400
+    finished(arm, arm("PATCH", patched, json={"identity": {"type": "None"}}))
+    assert shown(arm, "patched")["identity"] == {"type": "None"}
+    dropped = arm("PATCH", patched, json={"properties": {"distribute": []}})
     assert dropped.status_code == 400 and code(dropped) == "ValidationFailed", dropped.text
-    trigger = arm("PUT", f"{path}/triggers/new", json={"properties": {"kind": "SourceImage"}})
+    trigger = arm("PUT", f"{patched}/triggers/new", json={"properties": {"kind": "SourceImage"}})
     assert trigger.status_code == 201, trigger.text

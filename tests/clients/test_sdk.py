@@ -10,24 +10,16 @@ from azure.mgmt.imagebuilder import ImageBuilderClient
 from azure.mgmt.msi import ManagedServiceIdentityClient
 from azure.mgmt.resource.resources import ResourceManagementClient
 
-import templates
-from service import Service
+from service import WITHIN_S
+from templates import FOREVER, body, managed, shell
 
 GROUP = "sdk"
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sdk")
-    templates.catalogue(folder / "data", folder)
-    service = Service(folder).start()
-    os.environ["REQUESTS_CA_BUNDLE"] = service.bundle
-    yield service
-    service.stop()
-
-
-@pytest.fixture(scope="module")
 def client(service):
+    # The SDKs are told of no certificates but by the environment.
+    os.environ["REQUESTS_CA_BUNDLE"] = service.bundle
     c = service.credentials
     credential = ClientSecretCredential(
         c["tenantId"], c["clientId"], c["clientSecret"], authority=service.url,
@@ -48,12 +40,10 @@ def client(service):
 
 
 def template(service, customize=None):
-    made = templates.body(
-        service.subscription, GROUP,
-        customize or [{"type": "Shell", "name": "hello", "inline": ["echo hello"]}],
-        [templates.managed(service.subscription, GROUP, "sdk-image")],
+    return body(
+        service, GROUP, customize=customize or [shell("echo hello", name="hello")],
+        distribute=[managed(service.subscription, "sdk-image", GROUP)],
     )
-    return {k: v for k, v in made.items() if k not in ("type", "apiVersion")}
 
 
 # conformance: 94, 103, 107, 118, 130
@@ -83,12 +73,12 @@ def test_a_template_lives_and_dies(service, client):
 # conformance: 96, 130
 def test_cancel_ends_a_run(service, client):
     it = client(ImageBuilderClient).virtual_machine_image_templates
-    slow = template(service, [{"type": "Shell", "inline": ["sleep forever"]}])
+    slow = template(service, FOREVER)
     it.begin_create_or_update(GROUP, "slow", slow).result()
     poller = it.begin_run(GROUP, "slow")
     it.begin_cancel(GROUP, "slow").result()
     with pytest.raises(HttpResponseError):
-        poller.result(timeout=60)
+        poller.result(timeout=WITHIN_S)
     assert it.get(GROUP, "slow").properties.last_run_status.run_state == "Canceled"
     it.begin_delete(GROUP, "slow").result()
 

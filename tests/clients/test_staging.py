@@ -1,79 +1,29 @@
 """What is in a template's staging group: the account with scripts, logs and VHDs, and the machines of runs."""
 
 import hashlib
-import http.server
-import os
 import shutil
 import subprocess
-import threading
 import time
 import xml.etree.ElementTree as ElementTree
 
-import pytest
 import requests
 
-import templates
-from service import GOLDSMITH, Service
-from test_protocol import AIB, body, code, finished, fixture_arm
+from command_line import signed_in
+from resource_manager import (
+    AIB, COMPUTE, asks_in_group, begun, cancel, code, create, delete, finished, last_run, output, path,
+    properties, ran, run_ids,
+)
+from service import prepared, running, until
+from templates import body, shared, shell, vhd
 
 STORAGE = "providers/Microsoft.Storage/storageAccounts"
-WITHIN_S = 60
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("staging")
-    templates.catalogue(folder / "data", folder)
-    service = Service(folder).start()
-    yield service
-    service.stop()
-
-
-@pytest.fixture(scope="module")
-def arm(service):
-    return fixture_arm(service)
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    """Files by path, over http on loopback; they can be changed."""
-    files = {"/hello.sh": b"echo from the copy\n", "/motd": b"welcome\n"}
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            found = files.get(self.path)
-            self.send_response(200 if found is not None else 404)
-            self.send_header("Content-Length", str(len(found or b"")))
-            self.end_headers()
-            self.wfile.write(found or b"")
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", files
-    server.shutdown()
-
-
-def path(name):
-    return f"resourceGroups/rg/{AIB}/{name}"
-
-
-def create(arm, name, made):
-    return finished(arm, arm("PUT", path(name), json=made))
-
-
-def delete(arm, name):
-    return finished(arm, arm("DELETE", path(name)))
-
-
-def shown(arm, name):
-    return arm("GET", path(name)).json()
+MACHINES = "providers/Microsoft.Compute/virtualMachines"
+# What the service gives open work when it ends.
+GRACE_S = 10
 
 
 def staging(arm, name):
-    return shown(arm, name)["properties"]["exactStagingResourceGroup"]
+    return properties(arm, name)["exactStagingResourceGroup"]
 
 
 def inside(arm, group):
@@ -96,39 +46,28 @@ def endpoint(arm, name):
 
 
 def blobs(session, url):
-    answer = session.get(f"{url}?restype=container&comp=list", timeout=30)
+    answer = session.get(f"{url}?restype=container&comp=list")
     assert answer.status_code == 200, answer.text
     return [one.findtext("Name") for one in ElementTree.fromstring(answer.content).iter("Blob")]
 
 
 def sleeping(service, **more):
-    made = body(service, **more)
-    made["properties"]["customize"] = [{"type": "Shell", "inline": ["echo asleep", "sleep forever"]}]
-    made["properties"]["vmProfile"] = {"vmSize": "Standard_B1s"}
-    return made
+    customize = [shell("echo asleep", "sleep forever")]
+    return body(service, customize=customize, vmProfile={"vmSize": "Standard_B1s"}, **more)
 
 
-def until(what, is_so):
-    """Waits for something that another process does."""
-    deadline = time.monotonic() + WITHIN_S
-    while not (found := is_so()):
-        assert time.monotonic() < deadline, what
-    return found
-
-
-def cancel(arm, name, run):
-    assert arm("POST", f"{path(name)}/cancel").status_code == 204
-    assert finished(arm, run)["status"] == "Canceled"
+def log_of(message):
+    """The address of the log that the message of a failed run tells."""
+    return message.split("Image Build log location: ")[1].split(". OperationId")[0]
 
 
 # conformance: 14, 15, 39
 def test_the_group_has_an_account_with_the_scripts(arm, service, scripts):
     url, files = scripts
-    made = body(service, managedResourceTags={"cost": "42"})
-    made["properties"]["customize"] = [
+    made = body(service, managedResourceTags={"cost": "42"}, customize=[
         {"type": "Shell", "name": "s", "scriptUri": f"{url}/hello.sh?sig=secret"},
         {"type": "File", "sourceUri": f"{url}/motd", "destination": "/tmp/motd"},
-    ]
+    ])
     files["/hello.sh?sig=secret"] = files["/hello.sh"]
     put = arm("PUT", path("staged"), json=made)
     assert put.json()["properties"]["exactStagingResourceGroup"] == ""
@@ -143,10 +82,10 @@ def test_the_group_has_an_account_with_the_scripts(arm, service, scripts):
     session, base = service.session(), endpoint(arm, "staged")
     assert base == f"{service.url}/storage/{found['name']}/"
     assert blobs(session, f"{base}shell") == ["customize/0/hello.sh"]
-    script = session.get(f"{base}shell/customize/0/hello.sh", timeout=30)
+    script = session.get(f"{base}shell/customize/0/hello.sh")
     assert script.content == files["/hello.sh"]
-    assert session.get(f"{base}file/customize/1/motd", timeout=30).content == files["/motd"]
-    listed = session.get(f"{base}?comp=list", timeout=30)
+    assert session.get(f"{base}file/customize/1/motd").content == files["/motd"]
+    listed = session.get(f"{base}?comp=list")
     names = [one.findtext("Name") for one in ElementTree.fromstring(listed.content).iter("Container")]
     assert names == ["file", "packerlogs", "shell"]
     for method, more in [("DELETE", {}), ("PUT", {"json": {"location": "westus2"}}), ("PATCH", {"json": {}})]:
@@ -157,35 +96,30 @@ def test_the_group_has_an_account_with_the_scripts(arm, service, scripts):
 # conformance: 30, 31
 def test_runs_use_the_copy_and_not_the_address(arm, service, scripts):
     url, files = scripts
-    made = body(service)
     files["/pinned.sh"] = b"echo as it was\n"
-    made["properties"]["customize"] = [
-        {"type": "Shell", "scriptUri": f"{url}/pinned.sh", "sha256Checksum": ""}
-    ]
-    assert create(arm, "copied", made)["status"] == "Succeeded"
-    pinned = shown(arm, "copied")["properties"]["customize"][0]["sha256Checksum"]
+    script = {"type": "Shell", "scriptUri": f"{url}/pinned.sh", "sha256Checksum": ""}
+    assert create(arm, "copied", body(service, customize=[script]))["status"] == "Succeeded"
+    pinned = properties(arm, "copied")["customize"][0]["sha256Checksum"]
     assert pinned == hashlib.sha256(files["/pinned.sh"]).hexdigest()
     # Neither the address nor the cache, which may be emptied at any time, has the script any more.
     files["/pinned.sh"] = b"exit 7\n"
     shutil.rmtree(service.cache / "downloads")
-    assert finished(arm, arm("POST", f"{path('copied')}/run"))["status"] == "Succeeded"
-    run = arm("GET", f"{path('copied')}/runs").json()["value"][0]["name"]
-    log = service.session().get(f"{endpoint(arm, 'copied')}packerlogs/{run}/customization.log", timeout=30)
+    assert ran(arm, "copied")["status"] == "Succeeded"
+    run = run_ids(arm, "copied")[0]
+    log = service.session().get(f"{endpoint(arm, 'copied')}packerlogs/{run}/customization.log")
     assert "PACKER OUT as it was" in log.text
 
 
 # conformance: 10
 def test_blobs_are_read_in_the_ways_of_storage_clients(arm, service, scripts):
     url, files = scripts
-    made = body(service)
     files["/long.sh"] = b"#" * 1000 + b"\n"
-    made["properties"]["customize"] = [{"type": "Shell", "scriptUri": f"{url}/long.sh"}] * 3
-    create(arm, "read", made)
+    create(arm, "read", body(service, customize=[{"type": "Shell", "scriptUri": f"{url}/long.sh"}] * 3))
     session, base = service.session(), endpoint(arm, "read")
     blob = f"{base}shell/customize/0/long.sh"
 
     def ask(method, url, **headers):
-        return session.request(method, url, headers=headers, timeout=30)
+        return session.request(method, url, headers=headers)
 
     head = ask("HEAD", blob)
     assert (head.status_code, head.headers["Content-Length"], head.content) == (200, "1001", b"")
@@ -246,9 +180,9 @@ def test_no_address_leads_out_of_an_account(arm, service):
     assert (service.data / "server" / "goldsmith.db").exists()
     for target in [
         f"/storage/{name}/../../goldsmith.db", f"/storage/{name}/%2e%2e/%2e%2e/goldsmith.db",
-        f"/storage/{name}/shell/..%2f..%2f..%2fgoldsmith.db", f"/storage/../goldsmith.db",
-        f"/storage/%2e%2e/server/goldsmith.db", f"/storage/{name}/.partial/x",
-        f"/storage/{name}/packerlogs/..%2f..%2fgoldsmith.db", f"/storage/.partial/x/y",
+        f"/storage/{name}/shell/..%2f..%2f..%2fgoldsmith.db", "/storage/../goldsmith.db",
+        "/storage/%2e%2e/server/goldsmith.db", f"/storage/{name}/.partial/x",
+        f"/storage/{name}/packerlogs/..%2f..%2fgoldsmith.db", "/storage/.partial/x/y",
     ]:
         assert raw(target) in (400, 404), target
     assert raw(f"/storage/{name}?comp=list") == 200
@@ -264,61 +198,52 @@ def test_no_address_leads_out_of_an_account(arm, service):
 def test_a_log_is_read_while_the_run_is_active_and_after(arm, service):
     create(arm, "followed", sleeping(service))
     session, base = service.session(), endpoint(arm, "followed")
-    run = arm("POST", f"{path('followed')}/run")
-    name = arm("GET", f"{path('followed')}/runs").json()["value"][0]["name"]
+    run = begun(arm, "followed")
+    name = run_ids(arm, "followed")[0]
     url = f"{base}packerlogs/{name}/customization.log"
 
     def log():
-        answer = session.get(url, timeout=30)
+        answer = session.get(url)
         return answer.text if "PACKER OUT asleep" in answer.text else None
 
-    text = until("the log says that the guest sleeps", log)
+    text = until(log, "the log says that the guest sleeps")
     assert f"[{name}] PACKER OUT (telemetry) Starting provisioner" in text
-    assert shown(arm, "followed")["properties"]["lastRunStatus"]["runState"] == "Running"
+    assert last_run(arm, "followed")["runState"] == "Running"
     assert blobs(session, f"{base}packerlogs") == [f"{name}/customization.log"]
     cancel(arm, "followed", run)
-    assert "(telemetry) Finalizing." in session.get(url, timeout=30).text
+    assert "(telemetry) Finalizing." in session.get(url).text
 
 
 # conformance: 51, 102
 def test_the_message_of_a_failed_run_leads_to_its_log(arm, service):
-    made = body(service)
-    made["properties"]["customize"] = [{"type": "Shell", "inline": ["echo last words", "exit 3"]}]
+    made = body(service, customize=[shell("echo last words", "exit 3")])
     create(arm, "failing", made)
-    operation = arm("POST", f"{path('failing')}/run")
-    assert finished(arm, operation)["status"] == "Failed"
-    message = shown(arm, "failing")["properties"]["lastRunStatus"]["message"]
-    url = message.split("Image Build log location: ")[1].split(". OperationId")[0]
+    assert ran(arm, "failing")["status"] == "Failed"
+    url = log_of(last_run(arm, "failing")["message"])
     assert url.startswith(f"{endpoint(arm, 'failing')}packerlogs/") and url.endswith("/customization.log")
-    log = service.session().get(url, timeout=30)
+    log = service.session().get(url)
     assert log.status_code == 200 and "PACKER OUT last words" in log.text
     # Also where nothing was built: the gallery is not there.
-    gallery = f"/subscriptions/{service.subscription}/resourceGroups/rg/providers/Microsoft.Compute/galleries/none"
-    made["properties"]["distribute"] = [{
-        "type": "SharedImage", "runOutputName": "image", "galleryImageId": f"{gallery}/images/none",
-        "replicationRegions": ["westus2"],
-    }]
+    none = f"/subscriptions/{service.subscription}/{COMPUTE}/galleries/none/images/none"
+    made["properties"]["distribute"] = [shared(none, replicationRegions=["westus2"])]
     if create(arm, "nowhere", made)["status"] == "Succeeded":
-        assert finished(arm, arm("POST", f"{path('nowhere')}/run"))["status"] == "Failed"
-        message = shown(arm, "nowhere")["properties"]["lastRunStatus"]["message"]
-        url = message.split("Image Build log location: ")[1].split(". OperationId")[0]
-        assert "PACKER ERR" in service.session().get(url, timeout=30).text
+        assert ran(arm, "nowhere")["status"] == "Failed"
+        url = log_of(last_run(arm, "nowhere")["message"])
+        assert "PACKER ERR" in service.session().get(url).text
 
 
 # conformance: 86, 103, 120
 def test_a_vhd_without_a_place_is_a_blob_and_goes_with_the_template(arm, service):
-    made = body(service)
-    made["properties"]["distribute"] = [{"type": "VHD", "runOutputName": "disk"}]
-    create(arm, "vhd", made)
+    create(arm, "vhd", body(service, distribute=[vhd()]))
     assert arm("GET", f"{path('vhd')}/runOutputs/disk").status_code == 404
-    assert finished(arm, arm("POST", f"{path('vhd')}/run"))["status"] == "Succeeded"
-    output = arm("GET", f"{path('vhd')}/runOutputs/disk").json()["properties"]
-    assert "artifactId" not in output and output["provisioningState"] == "Succeeded"
-    started = shown(arm, "vhd")["properties"]["lastRunStatus"]["startTime"]
+    assert ran(arm, "vhd")["status"] == "Succeeded"
+    made = output(arm, "vhd", "disk")
+    assert "artifactId" not in made and made["provisioningState"] == "Succeeded"
+    started = last_run(arm, "vhd")["startTime"]
     stamp = "".join(c for c in started.split(".")[0].rstrip("Z") if c.isdigit())
     base, session = endpoint(arm, "vhd"), service.session()
-    assert output["artifactUri"] == f"{base}vhds/disk_{stamp}.vhd"
-    disk = session.get(output["artifactUri"], timeout=60)
+    assert made["artifactUri"] == f"{base}vhds/disk_{stamp}.vhd"
+    disk = session.get(made["artifactUri"])
     assert disk.status_code == 200 and disk.headers["x-ms-blob-type"] == "PageBlob"
     assert len(disk.content) % 512 == 0 and disk.content[-512:-504] == b"conectix"
     blobs_folder = service.data / "blobs" / "vhds"
@@ -327,7 +252,7 @@ def test_a_vhd_without_a_place_is_a_blob_and_goes_with_the_template(arm, service
     assert folder.exists()
     delete(arm, "vhd")
     assert not folder.exists()
-    assert session.get(output["artifactUri"], timeout=30).status_code == 404
+    assert session.get(made["artifactUri"]).status_code == 404
 
 
 # conformance: 39, 96
@@ -335,21 +260,22 @@ def test_the_machine_of_a_run_is_shown_while_the_run_holds_it(arm, service):
     create(arm, "held", sleeping(service, managedResourceTags={"cost": "7"}))
     group = staging(arm, "held")
     assert list(inside(arm, group)) == ["storageAccounts"], "there is no machine before a run"
-    run = arm("POST", f"{path('held')}/run")
-    found = until("the machine is shown", lambda: (lambda all: all if "virtualMachines" in all else None)(inside(arm, group)))
+    run = begun(arm, "held")
+    until(lambda: "virtualMachines" in inside(arm, group), "the machine is shown")
+    found = inside(arm, group)
     assert sorted(found) == [
         "disks", "networkInterfaces", "networkSecurityGroups", "storageAccounts", "virtualMachines",
         "virtualNetworks",
     ]
     assert all(one["tags"]["cost"] == "7" for many in found.values() for one in many)
     vm = arm("GET", f"{found['virtualMachines'][0]['id']}?$expand=instanceView", "2024-11-01").json()
-    properties = vm["properties"]
-    assert properties["hardwareProfile"]["vmSize"] == "Standard_B1s"
-    assert properties["hardwareProfile"]["vmSizeProperties"]["vCPUsAvailable"] == 1
-    assert "PowerState/running" in [s["code"] for s in properties["instanceView"]["statuses"]]
-    disk = arm("GET", properties["storageProfile"]["osDisk"]["managedDisk"]["id"], "2024-03-02").json()
+    machine = vm["properties"]
+    assert machine["hardwareProfile"]["vmSize"] == "Standard_B1s"
+    assert machine["hardwareProfile"]["vmSizeProperties"]["vCPUsAvailable"] == 1
+    assert "PowerState/running" in [s["code"] for s in machine["instanceView"]["statuses"]]
+    disk = arm("GET", machine["storageProfile"]["osDisk"]["managedDisk"]["id"], "2024-03-02").json()
     assert disk["properties"]["diskSizeBytes"] == 64 << 20 and disk["managedBy"] == vm["id"]
-    nic = arm("GET", properties["networkProfile"]["networkInterfaces"][0]["id"], "2024-07-01").json()
+    nic = arm("GET", machine["networkProfile"]["networkInterfaces"][0]["id"], "2024-07-01").json()
     subnet = nic["properties"]["ipConfigurations"][0]["properties"]["subnet"]["id"]
     assert arm("GET", subnet, "2024-07-01").status_code == 200
 
@@ -357,7 +283,7 @@ def test_the_machine_of_a_run_is_shown_while_the_run_holds_it(arm, service):
         for method, more in [("DELETE", {}), ("PUT", {"json": {"location": "westus2"}})]:
             refused = arm(method, one["id"], "2024-07-01", **more)
             assert (refused.status_code, code(refused)) == (409, "OperationNotAllowed"), refused.text
-    own = arm("PUT", f"{group}/providers/Microsoft.Compute/virtualMachines/mine", "2024-11-01", json={"location": "westus2"})
+    own = arm("PUT", f"{group}/{MACHINES}/mine", "2024-11-01", json={"location": "westus2"})
     assert (own.status_code, code(own)) == (405, "MethodNotAllowed")
     blocked = arm("DELETE", group)
     assert (blocked.status_code, code(blocked)) == (409, "ResourceGroupDeletionBlocked")
@@ -367,17 +293,15 @@ def test_the_machine_of_a_run_is_shown_while_the_run_holds_it(arm, service):
 
 # conformance: 137
 def test_after_kill_9_no_machine_is_shown_that_is_not_there(tmp_path):
-    templates.catalogue(tmp_path / "data", tmp_path)
-    service = Service(tmp_path).start()
-    try:
-        arm = fixture_arm(service)
+    with running(prepared(tmp_path)) as service:
+        arm = asks_in_group(service)
         create(arm, "killed", sleeping(service))
         group = staging(arm, "killed")
-        run = arm("POST", f"{path('killed')}/run")
+        run = begun(arm, "killed")
 
         def machines():
             """When each was made that is shown."""
-            found = arm("GET", f"{group}/providers/Microsoft.Compute/virtualMachines", "2024-11-01").json()["value"]
+            found = arm("GET", f"{group}/{MACHINES}", "2024-11-01").json()["value"]
             return [one["properties"]["timeCreated"] for one in found]
 
         seen = set()
@@ -386,25 +310,23 @@ def test_after_kill_9_no_machine_is_shown_that_is_not_there(tmp_path):
             """One that was not seen before; what a killed server had is shown until it has been ended."""
             return set(machines()) - seen
 
-        seen |= until("the machine is shown", another)
+        seen |= until(another, "the machine is shown")
         service.kill()
         service.start()
         # The run is taken up once, on a machine of its own; canceled, it leaves none.
-        seen |= until("the run goes on", another)
-        assert len(machines()) == 1
+        seen |= until(another, "the run goes on")
+        until(lambda: len(machines()) == 1, "the killed one's machine is gone")
         cancel(arm, "killed", run)
         assert list(inside(arm, group)) == ["storageAccounts"]
 
         # A run that nobody takes up any more: two interruptions end it, and its machine is not shown.
-        run = arm("POST", f"{path('killed')}/run")
+        run = begun(arm, "killed")
         for _ in range(2):
-            seen |= until("the machine is shown", another)
+            seen |= until(another, "the machine is shown")
             service.kill()
             service.start()
         assert finished(arm, run)["status"] == "Failed"
         assert list(inside(arm, group)) == ["storageAccounts"]
-    finally:
-        service.stop()
 
 
 # conformance: 36, 37
@@ -416,15 +338,15 @@ def test_a_given_group_must_be_free_and_is_made_if_absent(arm, service):
         made["location"] = location
         if create(arm, name, made)["status"] == "Succeeded":
             return None
-        error = shown(arm, name)["properties"]["provisioningError"]
+        error = properties(arm, name)["provisioningError"]
         assert error["provisioningErrorCode"] == "BadStagingResourceGroup"
         delete(arm, name)
         return error["message"]
 
     for group, place in [("full", "westus2"), ("elsewhere", "eastus"), ("free", "westus2")]:
         assert arm("PUT", f"resourcegroups/{group}", json={"location": place}).status_code == 201
-    who = f"{prefix}/full/providers/Microsoft.ManagedIdentity/userAssignedIdentities/x-1"
-    assert arm("PUT", who, "2024-11-30", json={"location": "westus2"}).status_code == 201
+    other = f"{prefix}/full/providers/Microsoft.ManagedIdentity/userAssignedIdentities/x-1"
+    assert arm("PUT", other, "2024-11-30", json={"location": "westus2"}).status_code == 201
     assert "not empty" in outcome("g1", f"{prefix}/full")
     assert "region" in outcome("g2", f"{prefix}/elsewhere")
     assert outcome("g3", f"{prefix}/free") is None
@@ -461,8 +383,7 @@ def test_what_the_service_made_goes_and_what_was_given_stays(arm, service):
 def test_a_failed_creation_leaves_no_staging_group(arm, service, scripts):
     groups = lambda: {one["name"] for one in arm("GET", "resourcegroups").json()["value"]}
     before = groups()
-    made = body(service)
-    made["properties"]["customize"] = [{"type": "Shell", "scriptUri": f"{scripts[0]}/not-there.sh"}]
+    made = body(service, customize=[{"type": "Shell", "scriptUri": f"{scripts.url}/not-there.sh"}])
     assert create(arm, "stillborn", made)["status"] == "Failed"
     assert groups() == before and staging(arm, "stillborn") == ""
     delete(arm, "stillborn")
@@ -470,14 +391,12 @@ def test_a_failed_creation_leaves_no_staging_group(arm, service, scripts):
 
 
 def test_a_run_without_its_account_fails_and_says_so(arm, service):
-    made = body(service)
-    made["properties"]["distribute"] = [{"type": "VHD", "runOutputName": "disk"}]
-    create(arm, "robbed", made)
+    create(arm, "robbed", body(service, distribute=[vhd()]))
     group = staging(arm, "robbed")
     folder = service.data / "server" / "storage" / account(arm, "robbed")["name"]
     assert arm("DELETE", group).status_code == 202
-    until("the group is gone", lambda: arm("GET", group).status_code == 404)
-    operation = finished(arm, arm("POST", f"{path('robbed')}/run"))
+    until(lambda: arm("GET", group).status_code == 404, "the group is gone")
+    operation = ran(arm, "robbed")
     assert operation["status"] == "Failed" and "storage account" in operation["error"]["message"], operation
     assert arm("GET", f"{path('robbed')}/runOutputs/disk").status_code == 404 and not folder.exists()
     delete(arm, "robbed")
@@ -486,13 +405,12 @@ def test_a_run_without_its_account_fails_and_says_so(arm, service):
 
 def test_a_group_goes_with_what_was_staged_for_its_templates(arm, service):
     arm("PUT", "resourcegroups/whole", json={"location": "westus2"})
-    made = body(service)
-    put = arm("PUT", f"resourceGroups/whole/{AIB}/t", json=made)
+    put = arm("PUT", f"resourceGroups/whole/{AIB}/t", json=body(service))
     assert finished(arm, put)["status"] == "Succeeded"
     group = arm("GET", f"resourceGroups/whole/{AIB}/t").json()["properties"]["exactStagingResourceGroup"]
     assert arm("GET", group).status_code == 200
     assert arm("DELETE", "resourcegroups/whole").status_code == 202
-    until("the group is gone", lambda: arm("GET", "resourcegroups/whole").status_code == 404)
+    until(lambda: arm("GET", "resourcegroups/whole").status_code == 404, "the group is gone")
     assert arm("GET", group).status_code == 404
 
 
@@ -503,9 +421,9 @@ def log_by_id(arm, run, name="log"):
 # conformance: 92
 def test_logs_outlive_their_template(arm, service, tmp_path):
     create(arm, "outlived", body(service))
-    operation = arm("POST", f"{path('outlived')}/run")
+    operation = begun(arm, "outlived")
     finished(arm, operation)
-    run = arm("GET", f"{path('outlived')}/runs").json()["value"][0]["name"]
+    run = run_ids(arm, "outlived")[0]
     delete(arm, "outlived")
     assert arm("GET", f"{path('outlived')}/runs/{run}").status_code == 404
     shown_run = arm("GET", f"providers/Microsoft.VirtualMachineImages/runs/{run}").json()["properties"]
@@ -517,49 +435,31 @@ def test_logs_outlive_their_template(arm, service, tmp_path):
     assert log_by_id(arm, run, "logs/..%2f..%2fgoldsmith.db").status_code == 404
     finished(arm, operation)
 
-    login = service.credentials
-    env = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path)}
-    said = subprocess.run(
-        [GOLDSMITH, "login", "--server", service.url, "--tenant", login["tenantId"], "--client-id",
-         login["clientId"], "--client-secret", login["clientSecret"], "--ca", service.ca],
-        env=env, capture_output=True, text=True, timeout=60, check=False,
-    )
-    assert said.returncode == 0, said.stderr
-    logs = subprocess.run([GOLDSMITH, "run", "logs", run], env=env, capture_output=True, text=True, timeout=60, check=False)
-    assert logs.returncode == 0 and "PACKER OUT hello" in logs.stdout, logs.stderr
+    assert "PACKER OUT hello" in signed_in(service, tmp_path)("run", "logs", run)
 
 
 def test_logs_go_when_their_time_is_over(tmp_path):
-    templates.catalogue(tmp_path / "data", tmp_path)
-    service = Service(tmp_path, flags=["--log-retention", "0s"]).start()
-    try:
-        arm = fixture_arm(service)
+    with running(prepared(tmp_path), ["--log-retention", "0s"]) as service:
+        arm = asks_in_group(service)
         runs = {}
         for name in ["kept", "gone"]:
             create(arm, name, body(service))
-            finished(arm, arm("POST", f"{path(name)}/run"))
-            runs[name] = arm("GET", f"{path(name)}/runs").json()["value"][0]["name"]
+            ran(arm, name)
+            runs[name] = run_ids(arm, name)[0]
         create(arm, "active", sleeping(service))
-        active = arm("POST", f"{path('active')}/run")
+        active = begun(arm, "active")
         delete(arm, "gone")
-        until("the log is removed", lambda: log_by_id(arm, runs["gone"]).status_code == 404)
+        until(lambda: log_by_id(arm, runs["gone"]).status_code == 404, "the log is removed")
         assert not (service.data / "server" / "runs" / runs["gone"]).exists()
         assert log_by_id(arm, runs["kept"]).status_code == 200, "its template lives"
-        assert shown(arm, "active")["properties"]["lastRunStatus"]["runState"] == "Running"
+        assert last_run(arm, "active")["runState"] == "Running"
         cancel(arm, "active", active)
-    finally:
-        service.stop()
 
 
 def test_a_service_that_looks_after_a_deletion_ends_at_once(tmp_path):
-    templates.catalogue(tmp_path / "data", tmp_path)
-    service = Service(tmp_path).start()
-    try:
-        arm = fixture_arm(service)
+    with running(prepared(tmp_path)) as service:
+        arm = asks_in_group(service)
         create(arm, "brief", body(service))
         delete(arm, "brief")
         began = time.monotonic()
-    finally:
-        service.stop()
-    # Less than the time that open work is given.
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < GRACE_S

@@ -1,18 +1,18 @@
 """What begins runs by itself: triggers that follow a source, schedules, and what the service's end does to them."""
 
-import os
 import random
-import subprocess
 import time
 
 import pytest
 
-import templates
-from service import GOLDSMITH, Service, until
-from test_protocol import AIB, body, code, finished, fixture_arm
+from command_line import signed_in
+from galleries import GALLERY_API, definition, gallery
+from resource_manager import (
+    COMPUTE, asks_in_group, begun, cancel, code, created, finished, output, over, path, properties, ran, runs,
+)
+from service import prepared, running, until
+from templates import FOREVER, body, latest_of, managed, shared, source
 
-COMPUTE = "resourceGroups/rg/providers/Microsoft.Compute"
-GALLERIES = "2024-03-03"
 A_MINUTE_AND_MORE_S = 120
 KILLS = 8
 FAILURES = 2
@@ -21,122 +21,77 @@ SOURCE_IMAGE = {"location": "westus2", "properties": {"kind": "SourceImage"}}
 EVERY_MINUTE = {"goldsmith.schedule": "* * * * *"}
 
 
-def started(folder, interval):
-    templates.catalogue(folder / "data", folder)
-    options = ["--trigger-interval", interval, "--trigger-failures", str(FAILURES)]
-    return Service(folder, flags=options).start()
+def looks_every(interval):
+    return ["--trigger-interval", interval, "--trigger-failures", str(FAILURES)]
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    """Its triggers look when something happens, or too late for these tests."""
-    service = started(tmp_path_factory.mktemp("triggers"), "1d")
-    yield service
-    service.stop()
+def flags():
+    """Triggers look when something happens, or too late for these tests."""
+    return looks_every("1d")
+
+
+@pytest.fixture(scope="module")
+def arm(arm, service):
+    gallery(arm)
+    # Its time comes while the other tests go on.
+    created(arm, "every-minute", {**body(service), "tags": EVERY_MINUTE})
+    return arm
 
 
 @pytest.fixture(scope="module")
 def looking(tmp_path_factory):
     """A service whose triggers look again every second, and how to ask it."""
-    service = started(tmp_path_factory.mktemp("looking"), "1s")
-    ask = fixture_arm(service)
-    gallery(ask)
-    yield ask, service
-    service.stop()
-
-
-@pytest.fixture(scope="module")
-def arm(service):
-    ask = fixture_arm(service)
-    gallery(ask)
-    # Its time comes while the other tests go on.
-    create(ask, "every-minute", {**body(service), "tags": EVERY_MINUTE})
-    return ask
+    with running(prepared(tmp_path_factory.mktemp("looking")), looks_every("1s")) as service:
+        arm = asks_in_group(service)
+        gallery(arm)
+        yield arm, service
 
 
 @pytest.fixture(scope="module", autouse=True)
 def ended(tmp_path_factory):
     """A service that was ended before the time of its template's schedule had come."""
-    service = started(tmp_path_factory.mktemp("ended"), "1d")
-    ask = fixture_arm(service)
-    create(ask, "missed", {**body(service), "tags": EVERY_MINUTE})
-    shown = schedule(ask, "missed")
-    service.kill()
-    yield service, ask, shown["nextRunTime"]
-    service.stop()
-
-
-def path(name):
-    return f"resourceGroups/rg/{AIB}/{name}"
-
-
-def create(arm, name, made):
-    done = finished(arm, arm("PUT", path(name), json=made))
-    assert done["status"] == "Succeeded", done
-
-
-def gallery(arm):
-    assert arm("PUT", f"{COMPUTE}/galleries/g", GALLERIES, json={"location": "westus2"}).ok
-
-
-def definition(arm, name):
-    made = arm("PUT", f"{COMPUTE}/galleries/g/images/{name}", GALLERIES, json={
-        "location": "westus2",
-        "properties": {
-            "osType": "Linux", "osState": "Generalized", "hyperVGeneration": "V2",
-            "identifier": {"publisher": "p", "offer": name, "sku": "s"},
-        },
-    })
-    assert made.ok, made.text
-    return made.json()["id"]
+    with running(prepared(tmp_path_factory.mktemp("ended")), looks_every("1d")) as service:
+        arm = asks_in_group(service)
+        # At a minute's end its time might come before the kill.
+        until(lambda: time.gmtime().tm_sec < 45)
+        created(arm, "missed", {**body(service), "tags": EVERY_MINUTE})
+        due = schedule(arm, "missed")["nextRunTime"]
+        service.kill()
+        yield service, arm, due
 
 
 def target(id):
-    return {
-        "type": "SharedImage", "runOutputName": "version", "galleryImageId": id,
-        "replicationRegions": ["westus2"],
-    }
+    return shared(id, replicationRegions=["westus2"])
 
 
 def maker(arm, service, name, id):
     """A template that makes versions of the definition, with one made."""
-    made = body(service)
-    made["properties"]["distribute"] = [target(id)]
-    create(arm, name, made)
+    created(arm, name, body(service, distribute=[target(id)]))
     return publish(arm, name)
 
 
 def publish(arm, name):
     """A run that makes the next version; which one."""
-    done = finished(arm, arm("POST", f"{path(name)}/run"))
+    done = ran(arm, name)
     assert done["status"] == "Succeeded", done
-    output = arm("GET", f"{path(name)}/runOutputs/version").json()
-    return output["properties"]["artifactId"].rsplit("/", 1)[1]
+    return output(arm, name, "shared")["artifactId"].rsplit("/", 1)[1]
 
 
 def follower(arm, service, name, source, distribute=None):
     """A template upon the newest of a source, with a trigger."""
-    made = body(service)
-    made["properties"]["source"] = source
+    made = body(service, source=source)
     if distribute:
         made["properties"]["distribute"] = distribute
-    create(arm, name, made)
+    created(arm, name, made)
     put = arm("PUT", f"{path(name)}/triggers/new", "2022-07-01", json=SOURCE_IMAGE)
     assert put.status_code == 201, put.text
     assert finished(arm, put)["status"] == "Succeeded"
     assert status(arm, name) == ("Healthy", "Trigger is active")
 
 
-def latest_of(id):
-    return {"type": "SharedImageVersion", "imageVersionId": f"{id}/versions/latest"}
-
-
-def trigger(arm, name):
-    return arm("GET", f"{path(name)}/triggers/new").json()
-
-
 def status(arm, name):
-    told = trigger(arm, name)["properties"]["status"]
+    told = arm("GET", f"{path(name)}/triggers/new").json()["properties"]["status"]
     return told["code"], told["message"]
 
 
@@ -144,22 +99,8 @@ def schedule(arm, name):
     return arm("GET", f"{path(name)}/schedules/default").json()["properties"]
 
 
-def runs(arm, name):
-    """Newest first."""
-    return [run["properties"] for run in arm("GET", f"{path(name)}/runs").json()["value"]]
-
-
 def causes(arm, name):
     return [(run["cause"]["kind"], run["cause"].get("version")) for run in runs(arm, name)]
-
-
-def over(arm, name, count):
-    """Until the template has so many runs and the newest is over; the newest."""
-    def is_over():
-        found = runs(arm, name)
-        assert len(found) <= count, causes(arm, name)
-        return found[0] if len(found) == count and "endTime" in found[0] else None
-    return until(is_over)
 
 
 def offer(service, name):
@@ -186,7 +127,7 @@ def test_a_version_that_a_run_makes_begins_a_run_of_who_follows_it(arm, service)
     id = definition(arm, "base")
     first = maker(arm, service, "base", id)
     follower(arm, service, "app", latest_of(id))
-    exact = arm("GET", path("app")).json()["properties"]["source"]["exactVersion"]
+    exact = properties(arm, "app")["source"]["exactVersion"]
     assert exact.endswith(f"/images/base/versions/{first}")
     assert runs(arm, "app") == [], "what was there at creation is not new"
     second = publish(arm, "base")
@@ -200,7 +141,7 @@ def test_a_version_that_a_run_makes_begins_a_run_of_who_follows_it(arm, service)
 
     # The newest one's deletion and a change of the template are no news; the next version is.
     gone = f"{COMPUTE}/galleries/g/images/base/versions/{third}"
-    assert arm("DELETE", gone, GALLERIES).ok
+    assert arm("DELETE", gone, GALLERY_API).ok
     change = {"properties": {"vmProfile": {"vmSize": "Standard_B1s"}}}
     finished(arm, arm("PATCH", path("app"), json=change))
     newest = publish(arm, "base")
@@ -215,17 +156,15 @@ def test_a_version_that_a_run_makes_begins_a_run_of_who_follows_it(arm, service)
 def test_a_version_that_the_catalogues_file_gets_begins_a_run(looking):
     arm, service = looking
     add = offer(service, "watched")
-    follower(arm, service, "watched", templates.source("Tests:watched:1:latest"))
+    follower(arm, service, "watched", source("Tests:watched:1:latest"))
 
     def exact(name):
-        return arm("GET", path(name)).json()["properties"]["source"]["exactVersion"]
+        return properties(arm, name)["source"]["exactVersion"]
 
     assert exact("watched") == "1.0.0"
     add("1.0.1")
     assert over(arm, "watched", 1)["cause"]["version"] == "1.0.1"
-    later = body(service)
-    later["properties"]["source"] = templates.source("Tests:watched:1:latest")
-    create(arm, "later", later)
+    created(arm, "later", body(service, source=source("Tests:watched:1:latest")))
     # A template tells what its last run was built upon.
     assert [exact("watched"), exact("later")] == ["1.0.1", "1.0.1"]
 
@@ -234,19 +173,15 @@ def test_a_version_that_the_catalogues_file_gets_begins_a_run(looking):
 def test_versions_that_come_during_a_run_are_one_run_after_it(looking):
     arm, service = looking
     add = offer(service, "busy")
-    made = body(service)
-    made["properties"]["source"] = templates.source("Tests:busy:1:latest")
-    made["properties"]["customize"] = [{"type": "Shell", "inline": ["sleep forever"]}]
-    create(arm, "busy", made)
+    created(arm, "busy", body(service, source=source("Tests:busy:1:latest"), customize=FOREVER))
     put = arm("PUT", f"{path('busy')}/triggers/new", json=SOURCE_IMAGE)
     assert finished(arm, put)["status"] == "Succeeded"
-    run = arm("POST", f"{path('busy')}/run")
+    run = begun(arm, "busy")
     for version in ["1.1.0", "1.2.0"]:
         add(version)
-    refused = arm("POST", f"{path('busy')}/run")
+    refused = begun(arm, "busy")
     assert (refused.status_code, code(refused)) == (409, "OperationNotAllowed")
-    assert arm("POST", f"{path('busy')}/cancel").status_code == 204
-    assert finished(arm, run)["status"] == "Canceled"
+    cancel(arm, "busy", run)
     until(lambda: len(runs(arm, "busy")) == 2)
     assert arm("POST", f"{path('busy')}/cancel").status_code == 204
     over(arm, "busy", 2)
@@ -259,8 +194,8 @@ def test_failed_runs_deactivate_a_trigger_and_a_run_by_hand_that_succeeds_activa
     add = offer(service, "flaky")
     id = definition(arm, "fragile")
     distribute = [target(id)]
-    follower(arm, service, "flaky", templates.source("Tests:flaky:1:latest"), distribute)
-    assert arm("DELETE", f"{COMPUTE}/galleries/g/images/fragile", GALLERIES).ok
+    follower(arm, service, "flaky", source("Tests:flaky:1:latest"), distribute)
+    assert arm("DELETE", f"{COMPUTE}/galleries/g/images/fragile", GALLERY_API).ok
     for number in range(1, FAILURES + 1):
         add(f"1.0.{number}")
         assert over(arm, "flaky", number)["runState"] == "Failed"
@@ -269,7 +204,7 @@ def test_failed_runs_deactivate_a_trigger_and_a_run_by_hand_that_succeeds_activa
     assert f"source version 1.0.{FAILURES}" in message and "activates the trigger again" in message
     add("1.1.0")
     definition(arm, "fragile")
-    assert finished(arm, arm("POST", f"{path('flaky')}/run"))["status"] == "Succeeded"
+    assert ran(arm, "flaky")["status"] == "Succeeded"
     until(lambda: status(arm, "flaky")[0] == "Healthy")
     # Whether it looked before or after that run began: 1.1.0 has a run at most, 1.2.0 has one.
     add("1.2.0")
@@ -280,7 +215,7 @@ def test_failed_runs_deactivate_a_trigger_and_a_run_by_hand_that_succeeds_activa
 # conformance: 7, 25, 122, 123, 124, 127
 def test_what_a_trigger_needs(arm, service):
     add = offer(service, "ruled")
-    follower(arm, service, "ruled", templates.source("Tests:ruled:1:latest"))
+    follower(arm, service, "ruled", source("Tests:ruled:1:latest"))
     second = arm("PUT", f"{path('ruled')}/triggers/second", json=SOURCE_IMAGE)
     assert (second.status_code, code(second)) == (409, "Conflict")
     kind = arm("PUT", f"{path('ruled')}/triggers/new", json={"properties": {"kind": "Schedule"}})
@@ -288,7 +223,7 @@ def test_what_a_trigger_needs(arm, service):
     assert arm("GET", f"{path('ruled')}/triggers", "2022-02-14").status_code == 400
     assert arm("PUT", f"{path('ruled')}/triggers/a%20b", json=SOURCE_IMAGE).status_code == 400
     id = definition(arm, "ruled")
-    changed = [templates.managed(service.subscription, "rg", "img"), target(f"{id}/versions/1.0.0")]
+    changed = [managed(service.subscription, "img"), target(f"{id}/versions/1.0.0")]
     patch = arm("PATCH", path("ruled"), json={"properties": {"distribute": changed}})
     assert (patch.status_code, code(patch)) == (400, "ValidationFailed"), patch.text
     assert "trigger" in patch.text
@@ -297,18 +232,16 @@ def test_what_a_trigger_needs(arm, service):
     assert arm("DELETE", f"{path('ruled')}/triggers/new").status_code == 204
 
     def refused(name, source, distribute):
-        made = body(service)
-        made["properties"].update(source=source, distribute=distribute)
-        create(arm, name, made)
+        created(arm, name, body(service, source=source, distribute=distribute))
         put = arm("PUT", f"{path(name)}/triggers/new", json=SOURCE_IMAGE)
         assert (put.status_code, code(put)) == (400, "ValidationFailed"), put.text
         return put.text
 
-    elsewhere = [templates.managed(service.subscription, "rg", "img")]
-    fixed = refused("fixed", templates.source("Tests:ruled:1:1.0.0"), elsewhere)
+    elsewhere = [managed(service.subscription, "img")]
+    fixed = refused("fixed", source("Tests:ruled:1:1.0.0"), elsewhere)
     assert "latest" in fixed
     explicit = refused(
-        "explicit", templates.source("Tests:ruled:1:latest"), [target(f"{id}/versions/7.0.0")]
+        "explicit", source("Tests:ruled:1:latest"), [target(f"{id}/versions/7.0.0")]
     )
     assert "always makes version 7.0.0" in explicit
     maker(arm, service, "ruled-base", id)
@@ -340,7 +273,7 @@ def test_a_schedule_is_checked_shown_changed_and_taken_away(arm, service):
     assert (refused.status_code, code(refused)) == (400, "ValidationFailed")
     assert refused.json()["error"]["target"] == "tags" and "five fields" in refused.text
     tags = {"goldsmith.schedule": "Europe/Berlin 30 2 * * MON"}
-    create(arm, "planned", {**body(service), "tags": tags})
+    created(arm, "planned", {**body(service), "tags": tags})
     shown = schedule(arm, "planned")
     assert (shown["expression"], shown["timeZone"]) == ("30 2 * * MON", "Europe/Berlin")
     assert shown["nextRunTime"].endswith(("T00:30:00Z", "T01:30:00Z"))
@@ -359,7 +292,7 @@ def test_a_schedule_is_checked_shown_changed_and_taken_away(arm, service):
 
 
 def test_a_schedule_begins_a_run_when_its_time_has_come(arm, service):
-    until(lambda: runs(arm, "every-minute"), A_MINUTE_AND_MORE_S)
+    until(lambda: runs(arm, "every-minute"), "its time comes", A_MINUTE_AND_MORE_S)
     cause = runs(arm, "every-minute")[-1]["cause"]
     assert cause["kind"] == "schedule" and cause["due"].endswith(":00Z")
     shown = schedule(arm, "every-minute")
@@ -370,7 +303,7 @@ def test_a_schedule_begins_a_run_when_its_time_has_come(arm, service):
 def test_times_that_were_missed_are_one_run_at_the_start(ended):
     service, arm, due = ended
     # Until the time has come, which nobody is there to see.
-    until(lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) >= due, A_MINUTE_AND_MORE_S)
+    until(lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) >= due, "its time comes", A_MINUTE_AND_MORE_S)
     service.start()
     until(lambda: runs(arm, "missed"))
     cause = runs(arm, "missed")[-1]["cause"]
@@ -380,18 +313,9 @@ def test_times_that_were_missed_are_one_run_at_the_start(ended):
 
 
 def test_the_command_line_tells_why_and_when(arm, service):
-    env = {**os.environ, "HOME": str(service.folder), "XDG_CONFIG_HOME": str(service.folder / "config"),
-           "GOLDSMITH_CLIENT_SECRET": service.credentials["clientSecret"]}
-
-    def goldsmith(*words):
-        done = subprocess.run([GOLDSMITH, *words], env=env, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    goldsmith("login", "--server", service.url, "--ca", service.ca, "--tenant", service.tenant,
-              "--client-id", service.credentials["clientId"])
-    create(arm, "told", {**body(service), "tags": {"goldsmith.schedule": "0 0 1 1 *"}})
-    finished(arm, arm("POST", f"{path('told')}/run"))
+    goldsmith = signed_in(service, service.folder, secret_by_environment=True)
+    created(arm, "told", {**body(service), "tags": {"goldsmith.schedule": "0 0 1 1 *"}})
+    ran(arm, "told")
     assert goldsmith("run", "ls", "rg/told").splitlines()[1].split()[-1] == "manual"
     assert "trigger new (0.0." in goldsmith("run", "ls", "rg/app")
     planned = goldsmith("run", "schedule", "rg/told")

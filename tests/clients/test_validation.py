@@ -1,59 +1,30 @@
 """Validators and errorHandling: states, messages, logs, and machines that are kept."""
 
 import json
-import os
-import subprocess
-import time
 
 import pytest
 
-import templates
-from service import GOLDSMITH, Service
-from test_protocol import AIB, body, finished, fixture_arm
-from test_template_rules import scripts  # noqa: F401 (a fixture)
-
-SOON_S = 30
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("validation")
-    templates.catalogue(folder / "data", folder)
-    service = Service(folder).start()
-    yield service
-    service.stop()
-
-
-@pytest.fixture(scope="module")
-def arm(service):
-    return fixture_arm(service)
-
-
-def path(name):
-    return f"resourceGroups/rg/{AIB}/{name}"
-
-
-def shell(*inline, **more):
-    return {"type": "Shell", "inline": list(inline), **more}
+from command_line import call_beside, signed_in
+from resource_manager import (
+    COMPUTE, asks_in_group, begun, cancel, create, delete, last_run, path, properties, ran, run_ids,
+)
+from service import prepared, running, until
+from templates import body, managed, shell
 
 
 def validated(service, name, *validators, on_error=None, **how):
     """A template that leaves the image `name`."""
-    made = body(service, validate={"inVMValidations": list(validators), **how})
-    made["properties"]["distribute"] = [templates.managed(service.subscription, "rg", name)]
+    made = body(
+        service, validate={"inVMValidations": list(validators), **how}, distribute=[managed(service.subscription, name)]
+    )
     if on_error:
         made["properties"]["errorHandling"] = on_error
     return made
 
 
-def create(arm, name, made):
-    return finished(arm, arm("PUT", path(name), json=made))
-
-
 def run(arm, name):
     """Runs it to its end; the operation, and the status of the run."""
-    operation = finished(arm, arm("POST", f"{path(name)}/run"))
-    return operation, arm("GET", path(name)).json()["properties"]["lastRunStatus"]
+    return ran(arm, name), last_run(arm, name)
 
 
 def outputs(arm, name):
@@ -61,33 +32,21 @@ def outputs(arm, name):
 
 
 def image(arm, name):
-    return arm("GET", f"resourceGroups/rg/providers/Microsoft.Compute/images/{name}", "2024-07-01")
+    return arm("GET", f"{COMPUTE}/images/{name}", "2024-07-01")
 
 
 def logs(arm, name):
     """The customization log and the validation log of the newest run."""
-    newest = arm("GET", f"{path(name)}/runs").json()["value"][0]["name"]
+    newest = run_ids(arm, name)[0]
     of = f"{path(name)}/runs/{newest}"
     return newest, arm("GET", f"{of}/log"), arm("GET", f"{of}/logs/validation.log")
 
 
-def goldsmith(service, *words):
-    command = [GOLDSMITH, "--output", "json", "--data-dir", str(service.data), "--cache-dir",
-               str(service.cache), *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def held(service):
-    return {row["run"] for row in goldsmith(service, "ledger", "ls")["rows"]}
-
-
-def until(what, done, within_s=SOON_S):
-    deadline = time.monotonic() + within_s
-    while not done():
-        assert time.monotonic() < deadline, f"not in {within_s} s: {what}"
-        time.sleep(0.1)
+    """The runs that have something which is to be released."""
+    ended, said = call_beside(service, "ledger", "ls")
+    assert ended == 0, said
+    return {row["run"] for row in said["rows"]}
 
 
 # conformance: 102
@@ -118,19 +77,9 @@ def test_a_run_without_validators_has_no_validation_log(arm, service):
 def test_goldsmith_shows_the_validation_log(arm, service, tmp_path):
     create(arm, "read", validated(service, "read", shell("echo from a validator")))
     run(arm, "read")
-    env = {**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path),
-           "XDG_DATA_HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
-
-    def call(*words):
-        done = subprocess.run([GOLDSMITH, *words], capture_output=True, text=True, env=env, timeout=60)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    signed = service.credentials
-    call("login", "--server", service.url, "--tenant", service.tenant, "--client-id",
-         signed["clientId"], "--client-secret", signed["clientSecret"], "--ca", service.ca)
-    assert "PACKER OUT from a validator" in call("run", "logs", "rg/read", "--validation")
-    assert "from a validator" not in call("run", "logs", "rg/read")
+    goldsmith = signed_in(service, tmp_path)
+    assert "PACKER OUT from a validator" in goldsmith("run", "logs", "rg/read", "--validation")
+    assert "from a validator" not in goldsmith("run", "logs", "rg/read")
 
 
 # conformance: 68, 69, 70, 102
@@ -149,7 +98,7 @@ def test_a_failing_validator_fails_the_run_and_nothing_is_distributed(arm, servi
     assert "it is not so" in validation.text and "never" not in validation.text
     assert "(ValidatorFailed)" in validation.text and "(ValidatorFailed)" in log.text
     url = message.split("Validation log location: ")[1].split(". ")[0]
-    assert service.session().get(url, timeout=30).text == validation.text
+    assert service.session().get(url).text == validation.text
     assert "Image Build log location: " in message
 
 
@@ -189,16 +138,11 @@ def test_only_the_source_is_validated(arm, service):
 # conformance: 93
 def test_a_run_says_that_it_validates_and_can_be_canceled_there(arm, service):
     create(arm, "slow", validated(service, "slow", shell("sleep forever")))
-    started = arm("POST", f"{path('slow')}/run")
-
-    def state():
-        return arm("GET", path("slow")).json()["properties"]["lastRunStatus"]
-
-    until("Validating", lambda: state().get("runSubState") == "Validating")
-    assert state()["runState"] == "Running"
-    assert arm("POST", f"{path('slow')}/cancel").status_code == 204
-    assert finished(arm, started)["status"] == "Canceled"
-    assert state()["runState"] == "Canceled"
+    started = begun(arm, "slow")
+    until(lambda: last_run(arm, "slow").get("runSubState") == "Validating", "it validates")
+    assert last_run(arm, "slow")["runState"] == "Running"
+    cancel(arm, "slow", started)
+    assert last_run(arm, "slow")["runState"] == "Canceled"
     assert outputs(arm, "slow") == []
     assert held(service) == set()
 
@@ -206,7 +150,7 @@ def test_a_run_says_that_it_validates_and_can_be_canceled_there(arm, service):
 def test_a_validator_for_windows_does_not_go_with_linux(arm, service):
     made = validated(service, "windows", shell("true"), {"type": "PowerShell", "inline": ["exit 0"]})
     assert create(arm, "windows", made)["status"] == "Failed"
-    error = arm("GET", path("windows")).json()["properties"]["provisioningError"]
+    error = properties(arm, "windows")["provisioningError"]
     assert error["provisioningErrorCode"] == "UnsupportedValidatorType", error
     assert "properties.validate.inVMValidations[1]" in error["message"], error
 
@@ -224,7 +168,7 @@ def test_a_validator_that_is_none_is_refused(arm, service, validator, code):
     assert "validate.inVMValidations[0]" in json.dumps(error), error
 
 
-def test_the_script_of_a_validator_is_pinned(arm, service, scripts):  # noqa: F811
+def test_the_script_of_a_validator_is_pinned(arm, service, scripts):
     url, files = scripts
     files["/check.sh"] = b"echo as it was\n"
     script = {"type": "Shell", "scriptUri": f"{url}/check.sh"}
@@ -254,22 +198,20 @@ def test_a_machine_is_kept_until_its_template_goes(arm, service, which, customiz
             assert says and held(service) == {newest}, status
         else:
             assert not says and held(service) == set(), status
-        finished(arm, arm("DELETE", path(name)))
-        until("the machine's end", lambda: held(service) == set())
+        delete(arm, name)
+        until(lambda: held(service) == set(), "the machine ends")
 
 
 def test_a_kept_machine_outlives_the_service_and_ends_by_itself(tmp_path):
-    templates.catalogue(tmp_path / "data", tmp_path)
-    service = Service(tmp_path, flags=["--keep-for", "10s"]).start()
-    arm = fixture_arm(service)
-    made = validated(service, "kept", shell("exit 1"), on_error={"onValidationError": "abort"})
-    create(arm, "kept", made)
-    run(arm, "kept")
-    newest = logs(arm, "kept")[0]
-    assert held(service) == {newest}
-    service.kill()
-    service.start()
-    assert held(service) == {newest}
-    # Nobody calls; `ledger ls` would end it itself.
-    until("the machine's end", lambda: not list((service.data / "ledger").glob("*")))
-    service.stop()
+    with running(prepared(tmp_path), ["--keep-for", "30s"]) as service:
+        arm = asks_in_group(service)
+        made = validated(service, "kept", shell("exit 1"), on_error={"onValidationError": "abort"})
+        create(arm, "kept", made)
+        run(arm, "kept")
+        newest = logs(arm, "kept")[0]
+        assert held(service) == {newest}
+        service.kill()
+        service.start()
+        assert held(service) == {newest}
+        # Nobody calls; `ledger ls` would end it itself.
+        until(lambda: not list((service.data / "ledger").glob("*")), "the machine ends")

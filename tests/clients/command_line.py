@@ -1,0 +1,45 @@
+"""The executable `goldsmith` as a user has it: beside a service's folders, or signed in at the service."""
+
+import json
+import os
+import subprocess
+
+from service import GOLDSMITH
+
+ENDED_WITHIN_S = 120
+
+
+def beside(service, *words):
+    """The command that works upon the service's own folders."""
+    return [
+        GOLDSMITH, "--output", "json", "--data-dir", str(service.data), "--cache-dir", str(service.cache), *words,
+    ]
+
+
+def call_beside(service, *words):
+    """How such a command ended, and the last line that it said."""
+    done = subprocess.run(beside(service, *words), capture_output=True, text=True, timeout=ENDED_WITHIN_S)
+    return done.returncode, json.loads(done.stdout.splitlines()[-1]) if done.stdout else done.stderr
+
+
+def signed_in(service, home, secret_by_environment=False):
+    """A function that calls `goldsmith` for a user of the service, whose files are in the folder `home`."""
+    env = {**os.environ, "HOME": str(home)}
+    env |= {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CONFIG", "DATA", "CACHE")}
+
+    def goldsmith(*words):
+        done = subprocess.run(
+            [GOLDSMITH, *words], env=env, capture_output=True, text=True, timeout=ENDED_WITHIN_S
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    login = service.credentials
+    words = ["login", "--server", service.url, "--ca", service.ca, "--tenant", login["tenantId"],
+             "--client-id", login["clientId"]]
+    if secret_by_environment:
+        env["GOLDSMITH_CLIENT_SECRET"] = login["clientSecret"]
+    else:
+        words += ["--client-secret", login["clientSecret"]]
+    goldsmith(*words)
+    return goldsmith

@@ -1,0 +1,128 @@
+"""A service's resource manager, asked with plain HTTP: templates in the group `rg`, and their runs."""
+
+from service import until
+
+AIB = "providers/Microsoft.VirtualMachineImages/imageTemplates"
+COMPUTE = "resourceGroups/rg/providers/Microsoft.Compute"
+IDENTITIES = "resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
+API = "2024-02-01"
+
+
+def asks(service, version=API):
+    """A function that asks, through a connection of its own, and with this version if no other is given."""
+    session = service.session()
+
+    def ask(method, path, version=version, **more):
+        if not path.startswith("/subscriptions/"):
+            path = f"/subscriptions/{service.subscription}/{path}"
+        mark = "&" if "?" in path else "?"
+        query = f"{mark}api-version={version}" if version else ""
+        return session.request(method, f"{service.url}{path}{query}", **more)
+
+    return ask
+
+
+def asks_in_group(service):
+    """As `asks`; the group and an identity in it are there."""
+    arm = asks(service)
+    assert arm("PUT", "resourcegroups/rg", json={"location": "westus2"}).status_code == 201
+    identity(arm, "builder")
+    return arm
+
+
+def identity(arm, name):
+    made = arm("PUT", f"{IDENTITIES}/{name}", "2024-11-30", json={"location": "westus2"})
+    assert made.status_code == 201, made.text
+
+
+def path_of(url):
+    """What `asks` takes of an address that the service gave."""
+    return "/subscriptions/" + url.split("/subscriptions/")[1]
+
+
+def code(answer):
+    return answer.json()["error"]["code"]
+
+
+def finished(arm, answer):
+    """The operation that the answer began, when it is over."""
+    path = path_of(answer.headers["Azure-AsyncOperation"])
+
+    def over():
+        poll = arm("GET", path, None)
+        assert poll.status_code == 200
+        if poll.json()["status"] != "InProgress":
+            return poll.json()
+        assert int(poll.headers["Retry-After"]) >= 1
+
+    return until(over, f"{path} ends")
+
+
+def path(name):
+    return f"resourceGroups/rg/{AIB}/{name}"
+
+
+def shown(arm, name):
+    return arm("GET", path(name)).json()
+
+
+def properties(arm, name):
+    return shown(arm, name)["properties"]
+
+
+def create(arm, name, made, *version):
+    """The creation's operation when it is over."""
+    put = arm("PUT", path(name), *version, json=made)
+    assert put.status_code == 201, put.text
+    return finished(arm, put)
+
+
+def created(arm, name, made, *version):
+    done = create(arm, name, made, *version)
+    assert done["status"] == "Succeeded", done
+
+
+def delete(arm, name):
+    return finished(arm, arm("DELETE", path(name)))
+
+
+def begun(arm, name):
+    """The answer to the start of a run."""
+    return arm("POST", f"{path(name)}/run")
+
+
+def ran(arm, name):
+    """The operation of a run when it is over."""
+    return finished(arm, begun(arm, name))
+
+
+def cancel(arm, name, run):
+    assert arm("POST", f"{path(name)}/cancel").status_code == 204
+    assert finished(arm, run)["status"] == "Canceled"
+
+
+def last_run(arm, name):
+    return properties(arm, name)["lastRunStatus"]
+
+
+def run_ids(arm, name):
+    """Newest first."""
+    return [run["name"] for run in arm("GET", f"{path(name)}/runs").json()["value"]]
+
+
+def runs(arm, name):
+    """Newest first."""
+    return [run["properties"] for run in arm("GET", f"{path(name)}/runs").json()["value"]]
+
+
+def over(arm, name, count):
+    """Until the template has so many runs and the newest is over; the newest."""
+    def is_over():
+        found = runs(arm, name)
+        assert len(found) <= count, found
+        return found[0] if len(found) == count and "endTime" in found[0] else None
+    return until(is_over, f"run {count} of {name} is over")
+
+
+def output(arm, name, run_output):
+    return arm("GET", f"{path(name)}/runOutputs/{run_output}").json()["properties"]
