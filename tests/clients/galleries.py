@@ -21,3 +21,11 @@ def definition(arm, name, gallery="g", location="westus2", **more):
     })
     assert made.status_code in (200, 201), made.text
     return made.json()["id"]
+
+
+def replication(arm, version_id):
+    """A version's own state, that of its regions together, and each region by its name."""
+    shown = arm("GET", f"{version_id}?$expand=ReplicationStatus", GALLERY_API).json()["properties"]
+    status = shown["replicationStatus"]
+    summary = {region["region"]: region for region in status["summary"]}
+    return shown["provisioningState"], status["aggregatedState"], summary

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from command_line import beside, call_beside
-from galleries import GALLERY_API, definition, gallery
+from galleries import GALLERY_API, definition, gallery, replication
 from resource_manager import code, create, created, finished, last_run, output, path, properties, ran
 from service import until
 from templates import body, latest_of, managed, shared, vhd
@@ -77,13 +77,6 @@ def delivered(arm, service, name, *distribute):
 def version_of(arm, service, name, target):
     """The id of the version that a template with this target makes."""
     return delivered(arm, service, name, target)["shared"]["artifactId"]
-
-
-def replication(arm, version_id):
-    shown = arm("GET", f"{version_id}?$expand=ReplicationStatus", GALLERY_API).json()["properties"]
-    status = shown["replicationStatus"]
-    summary = {region["region"]: region for region in status["summary"]}
-    return shown["provisioningState"], status["aggregatedState"], summary
 
 
 def files(folder):

@@ -9,7 +9,7 @@ use engine::{fetch, layout::Layout};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{live::Feeds, store::Store};
+use crate::{live::Feeds, providers::Keepers, store::Store};
 
 /// How the service is to run; every value has been checked.
 #[derive(Debug, Clone)]
@@ -43,6 +43,7 @@ struct Inner {
     triggers: Notify,
     janitor: Notify,
     feeds: Feeds,
+    keepers: Keepers,
     base_url: OnceLock<String>,
     fetch: OnceLock<fetch::Limits>,
 }
@@ -61,6 +62,7 @@ impl App {
                 triggers: Notify::new(),
                 janitor: Notify::new(),
                 feeds: Feeds::default(),
+                keepers: Keepers::default(),
                 base_url: OnceLock::new(),
                 fetch: OnceLock::new(),
             }),
@@ -132,6 +134,11 @@ impl App {
     /// News of the runs that are at work here.
     pub(crate) fn feeds(&self) -> &Feeds {
         &self.inner.feeds
+    }
+
+    /// Who is at the copies of versions.
+    pub(crate) fn keepers(&self) -> &Keepers {
+        &self.inner.keepers
     }
 
     /// Sets, once, how scripts and files that templates name are fetched.

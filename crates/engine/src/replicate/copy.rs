@@ -20,7 +20,7 @@ use super::{
     manifest::{self, Manifest, Pieces},
     prepare::{self, Present},
     reader,
-    region::{Region, Unfinished},
+    region::{self, Region, Unfinished},
     status::{self, State},
     sweep,
 };
@@ -78,13 +78,17 @@ pub async fn replicate(
     config: &Config,
     request: Request<'_>,
 ) -> Result<Outcome> {
-    tokio::select! {
-        biased;
-        () = cx.cancel.cancelled() => {
-            Err(Error::new(ErrorCode::Canceled, "copying to the regions was canceled"))
-        }
-        outcome = copy(cx, host, config, request) => outcome,
-    }
+    let opening = request.regions.iter().map(|name| open(cx, config, name, request.image).boxed());
+    let opened = unless_canceled(&cx.cancel, future::join_all(opening)).await?;
+    copy(cx, host, config, request, opened).await
+}
+
+/// For work that leaves nothing behind when nobody waits for it any more.
+async fn unless_canceled<T>(
+    cancel: &CancellationToken,
+    work: impl Future<Output = T>,
+) -> Result<T> {
+    cancel.run_until_cancelled(work).await.ok_or_else(region::canceled)
 }
 
 /// A region that is written to.
@@ -97,11 +101,15 @@ struct Lane {
     _share: UseLock,
 }
 
-async fn copy(cx: &Cx, host: &Host, config: &Config, request: Request<'_>) -> Result<Outcome> {
+async fn copy(
+    cx: &Cx,
+    host: &Host,
+    config: &Config,
+    request: Request<'_>,
+    opened: Vec<Result<Opened>>,
+) -> Result<Outcome> {
     let Request { image, regions } = request;
     let mut results: Vec<Option<Result<Copied>>> = regions.iter().map(|_| None).collect();
-    let opened =
-        future::join_all(regions.iter().map(|name| open(cx, config, name, image).boxed())).await;
     let mut lanes = Vec::new();
     for (number, opened) in opened.into_iter().enumerate() {
         match opened {
@@ -245,28 +253,27 @@ async fn fan_out(
     let tallies: Vec<Tally> = lanes.iter().map(|_| Tally::default()).collect();
     let (queues, ends): (Vec<Queue>, Vec<_>) = lanes.iter().map(|_| mpsc::channel(QUEUE)).unzip();
     let names: Vec<_> = lanes.iter().map(|lane| lane.region.name.clone()).collect();
-    let reading = feed_all(cx, disks, present, queues, |done, total| {
+    let tell = |done: u64, total: u64| {
         for name in &names {
             let percent = u8::try_from(done * 100 / total.max(1)).unwrap_or(100).min(99);
             status.set(name, State::Replicating { progress: percent })?;
         }
         Ok(())
-    });
+    };
+    let reading = unless_canceled(&cx.cancel, feed_all(cx, disks, present, queues, tell));
     let regions: Vec<_> = lanes.iter().map(|lane| lane.region.clone()).collect();
     let uploads = regions
         .iter()
         .zip(ends)
         .zip(&tallies)
-        .map(|((region, queue), tally)| upload(region, queue, tally).boxed());
+        .map(|((region, queue), tally)| upload(region, queue, tally, &cx.cancel).boxed());
     let (read, uploaded) = future::join(reading, future::join_all(uploads)).await;
     cx.events.progress_ended(ACTIVITY);
-    let (read_bytes, chunks) = read?;
+    let (read_bytes, chunks) = read??;
     let manifest = Manifest::new(image.record.clone(), CHUNK_BYTES, chunks);
-    let finished = lanes
-        .into_iter()
-        .zip(uploaded)
-        .zip(&tallies)
-        .map(|((lane, upload), tally)| finish(lane, upload, image, &manifest, tally).boxed());
+    let finished = lanes.into_iter().zip(uploaded).zip(&tallies).map(|((lane, upload), tally)| {
+        finish(lane, upload, image, &manifest, tally, &cx.cancel).boxed()
+    });
     Ok((read_bytes, future::join_all(finished).await))
 }
 
@@ -354,21 +361,22 @@ async fn feed(
     Ok((read.code(ErrorCode::DistributeFailed, fail)?, chunks))
 }
 
-/// The writing side of one region. After a failure nothing new is begun, but what was begun is waited for: a folder's
-/// writes go on when nobody waits, and would outlive the share of the region's lock.
+/// The writing side of one region. After a failure or a cancel nothing new is begun, but what was begun is waited for:
+/// a folder's writes go on when nobody waits, and would outlive the share of the region's lock.
 async fn upload(
     region: &Region,
     queue: mpsc::Receiver<(ChunkId, PutPayload)>,
     tally: &Tally,
+    cancel: &CancellationToken,
 ) -> Result<()> {
-    let failed = CancellationToken::new();
+    let failed = cancel.child_token();
     let pieces = stream::unfold(queue, async |mut queue| {
         let piece: (ChunkId, PutPayload) = queue.recv().await?;
         Some((piece, queue))
     });
     let mut puts = pieces
         .take_until(failed.cancelled())
-        .map(|(id, packed)| region.put(id, packed).boxed())
+        .map(|(id, packed)| region.unless_canceled(cancel, region.put(id, packed)).boxed())
         .buffer_unordered(AT_ONCE)
         .boxed();
     let mut outcome = Ok(());
@@ -394,13 +402,18 @@ async fn finish(
     image: &StoredImage,
     manifest: &Manifest,
     tally: &Tally,
+    cancel: &CancellationToken,
 ) -> Result<Copied> {
     upload?;
     let Lane { region, note, .. } = lane;
     region.settle().await?;
-    let written =
-        manifest::write(region.store.as_ref(), &key_of(&address_of(image)?)?, manifest).await;
-    let bytes = written.map_err(|error| region.fault(&error.message))?;
+    let key = key_of(&address_of(image)?)?;
+    let bytes = region
+        .unless_canceled(cancel, async {
+            let written = manifest::write(region.store.as_ref(), &key, manifest).await;
+            written.map_err(|error| region.fault(&error.message))
+        })
+        .await?;
     region.settle().await?;
     note.done();
     Ok(Copied {

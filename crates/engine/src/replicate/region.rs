@@ -11,6 +11,7 @@ use api::ErrorCode;
 use futures_util::{TryStreamExt, future};
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path as Key};
 use rustix::fs::syncfs;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     chunk::{CHUNKS, ChunkId},
@@ -106,6 +107,19 @@ impl Region {
             .map_err(|e| self.fault(&reason(&e)))
     }
 
+    /// Work on the place, unless the copying is canceled. What was begun in a folder goes on when nobody waits for it, so it
+    /// is waited for; a request to an object store ends with the one who waits, and may take long.
+    pub(super) async fn unless_canceled<T>(
+        &self,
+        cancel: &CancellationToken,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        match &self.folder {
+            Some(_) => work.await,
+            None => cancel.run_until_cancelled(work).await.unwrap_or_else(|| Err(canceled())),
+        }
+    }
+
     pub(super) async fn put(&self, id: ChunkId, packed: PutPayload) -> Result<u64> {
         let bytes = packed.content_length() as u64;
         self.store.put(&id.key(), packed).await.map_err(|e| self.fault(&reason(&e)))?;
@@ -139,6 +153,10 @@ impl Region {
     pub(super) fn fault(&self, why: &str) -> Error {
         told(Error::new(ErrorCode::DistributeFailed, why), &self.name)
     }
+}
+
+pub(super) fn canceled() -> Error {
+    Error::new(ErrorCode::Canceled, "copying to the regions was canceled")
 }
 
 fn told(mut error: Error, region: &str) -> Error {

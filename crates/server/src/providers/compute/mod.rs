@@ -3,6 +3,7 @@
 pub(crate) mod definition;
 pub(crate) mod gallery;
 pub(crate) mod image;
+pub(crate) mod keepers;
 pub(crate) mod platform_image;
 pub(crate) mod replication;
 pub(crate) mod sku;
@@ -29,6 +30,7 @@ const GALLERY_VERSIONS: &[&str] =
 
 /// Removes what a build or an import stored under that id, and its copies in regions; there may be nothing.
 pub(crate) async fn remove_stored(app: &App, id: &str) -> Result<(), ApiError> {
+    replication::stop(app, &ResourceKey::of(id)).await;
     let (layout, id) = (app.settings().layout.clone(), id.to_owned());
     let removed = forget_copies(&layout, &id).await;
     removed.map_err(|error| ApiError::conflict(error.code.name(), told(&error)))?;

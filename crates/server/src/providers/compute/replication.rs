@@ -15,13 +15,14 @@ use engine::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
     App,
     providers::generic,
     region,
-    store::{self, Resource, Write},
+    store::{self, Resource, ResourceKey, Write},
     tasks,
 };
 
@@ -86,22 +87,26 @@ fn promised(hidden: &Value, before: &Value, after: &Value) -> Promise {
 }
 
 /// Keeps, in the background, what [`promise`] said: copies the version to the regions that it is to be in and is not,
-/// and removes it from those that it has left.
+/// and removes it from those that it has left. Whoever is at an older promise of the version is stopped first.
 pub(super) fn keep_promise(app: &App, version: &Resource) {
     let Some(promise) = Promise::of(&version.hidden) else { return };
-    let (own, version) = (app.clone(), version.clone());
+    let (own, key) = (app.clone(), version.key());
+    let (keeper, older) = app.keepers().begin(&key, app.shutdown());
     tasks::spawn(app, "copy a gallery version", async move {
-        let outcome = carry_out(&own, &version, &promise).await;
-        if own.shutdown().is_cancelled() {
-            return;
+        if let Some(older) = older {
+            older.stop().await;
         }
-        if let Err(error) = &outcome {
-            tracing::warn!(version = %version.id, %error, "the version is not in all of its regions");
-        }
-        if let Err(error) = settle(&own, &version, &promise, outcome.is_ok()).await {
-            tracing::error!(%error, "copying a version is not settled");
+        if let Err(error) = keep(&own, &key, &promise, &keeper.stop).await {
+            tracing::error!(version = %key, %error, "what its regions are to become is left undone");
         }
     });
+}
+
+/// Stops whoever copies the version, and waits until nothing of it goes on.
+pub(super) async fn stop(app: &App, key: &ResourceKey) {
+    if let Some(keeper) = app.keepers().of(key) {
+        keeper.stop().await;
+    }
 }
 
 /// Takes up what an earlier process did not come to the end of.
@@ -115,13 +120,55 @@ pub(crate) async fn resume(app: &App) -> Result<(), store::Error> {
     Ok(())
 }
 
+async fn keep(
+    app: &App,
+    key: &ResourceKey,
+    promise: &Promise,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let Some(turn) = stop.run_until_cancelled(app.keepers().turn()).await else { return Ok(()) };
+    // What is to be done is what the version says now.
+    let Some(version) = promised_still(app, key, promise).await? else { return Ok(()) };
+    let outcome = carry_out(app, &version, promise, stop).await;
+    drop(turn);
+    if stop.is_cancelled() {
+        return Ok(());
+    }
+    if let Err(error) = &outcome {
+        tracing::warn!(version = %version.id, %error, "the version is not in all of its regions");
+    }
+    settle(app, &version, promise, outcome.is_ok()).await
+}
+
+/// The version, unless it is gone or a newer promise holds.
+async fn promised_still(
+    app: &App,
+    key: &ResourceKey,
+    promise: &Promise,
+) -> Result<Option<Resource>, Error> {
+    let version = app.store().resource(key).await;
+    let version =
+        version.code(ErrorCode::InternalError, || "the version cannot be read".to_owned())?;
+    let is_ours =
+        |version: &Resource| Promise::of(&version.hidden).is_some_and(|p| p.id == promise.id);
+    Ok(version.filter(is_ours))
+}
+
 fn names(targets: &Value) -> Vec<String> {
     let targets = targets.as_array().into_iter().flatten();
     targets.filter_map(|target| target["name"].as_str().map(str::to_owned)).collect()
 }
 
-async fn carry_out(app: &App, version: &Resource, promise: &Promise) -> Result<(), Error> {
-    let copied = copy(app, version).await;
+async fn carry_out(
+    app: &App,
+    version: &Resource,
+    promise: &Promise,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let copied = copy(app, version, stop).await;
+    if stop.is_cancelled() {
+        return copied;
+    }
     let layout = &app.settings().layout;
     let left = async {
         let config = Config::load(layout)?;
@@ -130,7 +177,7 @@ async fn carry_out(app: &App, version: &Resource, promise: &Promise) -> Result<(
     Error::all([copied, left.await.map(|_| ())].into_iter().filter_map(Result::err).collect())
 }
 
-async fn copy(app: &App, version: &Resource) -> Result<(), Error> {
+async fn copy(app: &App, version: &Resource, stop: &CancellationToken) -> Result<(), Error> {
     let layout = &app.settings().layout;
     let config = Config::load(layout)?;
     let profile = &version.body["properties"]["publishingProfile"];
@@ -145,50 +192,41 @@ async fn copy(app: &App, version: &Resource) -> Result<(), Error> {
     }
     let host = Host::probe(None).await;
     let host = host.code(ErrorCode::HostNotReady, || "qemu-img cannot be used".to_owned())?;
-    let cx = Cx::new(layout.clone(), Events::none(), app.shutdown().child_token());
+    let cx = Cx::new(layout.clone(), Events::none(), stop.clone());
     let request = Request { image: &image, regions: &regions };
     let outcome = replicate::replicate(&cx, &host, &config, request).await?;
     Error::all(outcome.regions.into_iter().filter_map(|(_, result)| result.err()).collect())
 }
 
-/// Another write to the version may come between; after a few it is our turn.
+/// Writes down what came of it. What failed stays promised: the next PUT and the next start try it again. Another
+/// write to the version may come between; after a few it is our turn.
 async fn settle(
     app: &App,
     version: &Resource,
     promise: &Promise,
     is_kept: bool,
 ) -> Result<(), Error> {
-    let unwritten = || format!("what became of the regions of {} cannot be written", version.id);
     for _ in 0..5 {
-        let now = app.store().resource(&version.key()).await;
-        let Some(mut now) = now.code(ErrorCode::InternalError, unwritten)? else {
-            return gone(app, version).await;
-        };
-        if Promise::of(&now.hidden).is_none_or(|newer| newer.id != promise.id) {
+        let Some(mut now) = promised_still(app, &version.key(), promise).await? else {
             return Ok(());
-        }
-        if let Some(hidden) = now.hidden.as_object_mut() {
-            hidden.remove(PROMISE);
-        }
-        if !is_kept {
+        };
+        if is_kept {
+            if let Some(hidden) = now.hidden.as_object_mut() {
+                hidden.remove(PROMISE);
+            }
+        } else {
             now.body["properties"]["provisioningState"] = json!("Failed");
         }
         match app.store().commit(vec![Write::Replace(now)]).await {
             Err(store::Error::Stale { .. }) => {}
-            other => return other.code(ErrorCode::InternalError, unwritten),
+            other => {
+                return other.code(ErrorCode::InternalError, || {
+                    format!("what became of the regions of {} cannot be written", version.id)
+                });
+            }
         }
     }
     Ok(())
-}
-
-/// The version was removed while it was being copied, so that the removal did not find all copies.
-async fn gone(app: &App, version: &Resource) -> Result<(), Error> {
-    let layout = &app.settings().layout;
-    // A run that makes it again sees to its copies itself.
-    match stored(app, version)? {
-        Some(_) => Ok(()),
-        None => super::forget_copies(layout, &version.id).await,
-    }
 }
 
 /// What the image store has under the version's id.
