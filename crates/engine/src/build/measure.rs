@@ -17,6 +17,7 @@ use super::{
 use crate::{
     error::{Coded, Error, Result},
     event::Event,
+    image_file::artifact::write_json,
     node::{KeyBuilder, Node},
     optimize::Optimization,
     step::Step,
@@ -130,9 +131,7 @@ fn remember(file: &std::path::Path, figures: &Optimization) -> Result<()> {
         if let Some(folder) = file.parent() {
             fs::create_dir_all(folder)?;
         }
-        let temp = file.with_extension(format!("{}.new", std::process::id()));
-        fs::write(&temp, serde_json::to_vec(figures)?)?;
-        fs::rename(temp, file)
+        write_json(file, figures)
     };
     write().code(ErrorCode::HostNotReady, || format!("cannot write {}", file.display()))
 }
