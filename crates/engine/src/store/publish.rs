@@ -126,6 +126,20 @@ impl Store {
         }))
     }
 
+    /// Gives the image in a work folder its name back that a killed process took from it, unless another has the name.
+    pub(super) fn put_back(&self, work: &Path) -> io::Result<()> {
+        let old = work.join(REPLACED);
+        let Some(image) = StoredImage::read(&old) else { return Ok(()) };
+        let Ok(address) = Address::parse(&image.record.id) else { return Ok(()) };
+        let dir = address.dir(&self.root);
+        let _lock = self.lock()?;
+        fs::create_dir_all(dir.parent().unwrap_or(&dir))?;
+        match rename_new(&old, &dir) {
+            Err(e) if is_taken(&e) => Ok(()),
+            other => other.and_then(|()| sync_parent(&dir)),
+        }
+    }
+
     fn version_of(&self, definition: &Address, payload: &Payload) -> Result<Option<StoredImage>> {
         Ok(self.versions(definition)?.into_iter().find(|image| is_of(image, payload)))
     }
@@ -250,10 +264,7 @@ pub(super) fn write_record(
 /// Gives the prepared folder a name that must be free.
 pub(super) fn move_in_new(mut work: WorkFolder, dir: &Path) -> Result<()> {
     let fail = |e: io::Error| {
-        let code = match e.kind() {
-            io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => ErrorCode::Conflict,
-            _ => ErrorCode::DistributeFailed,
-        };
+        let code = if is_taken(&e) { ErrorCode::Conflict } else { ErrorCode::DistributeFailed };
         io_fault(e, code, format!("take the name {}", dir.display()))
     };
     let parent = dir.parent().unwrap_or(dir);
@@ -274,12 +285,7 @@ fn move_in(work: WorkFolder, dir: &Path) -> Result<()> {
     match renameat_with(CWD, work.path(), CWD, dir, RenameFlags::EXCHANGE) {
         // The work folder is now the old image, and goes when `work` is dropped.
         Ok(()) => sync_parent(dir).map_err(fail),
-        // Not every file system can exchange; there, for a moment, nothing has the name.
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            let aside = WorkFolder::make(work.root(), "old").map_err(fail)?;
-            fs::rename(dir, aside.path().join("image")).map_err(fail)?;
-            move_in_new(work, dir)
-        }
+        Err(Errno::INVAL | Errno::NOSYS) => move_in_by_two(work, dir),
         Err(error) => Err(fail(error.into())),
     }
 }
@@ -293,6 +299,28 @@ pub(crate) struct WorkFolder {
 }
 
 impl WorkFolder {
+/// Not every file system can exchange; there, for a moment, nothing has the name. What had it goes when the new image
+/// is in its place, and comes back when it is not: here, or with the next sweep.
+pub(super) fn move_in_by_two(work: WorkFolder, dir: &Path) -> Result<()> {
+    let fail = |e: io::Error| {
+        io_fault(e, ErrorCode::DistributeFailed, format!("replace {}", dir.display()))
+    };
+    let mut aside = WorkFolder::make(work.root(), "old").map_err(fail)?;
+    let old = aside.path().join(REPLACED);
+    fs::rename(dir, &old).map_err(fail)?;
+    sync_parent(&old).map_err(fail).and_then(|()| move_in_new(work, dir)).inspect_err(|_| {
+        // Removed with its folder only if another has the name now.
+        aside.moved = rename_new(&old, dir).is_err() && !dir.exists();
+    })
+}
+
+/// In a work folder: the image that is being replaced.
+const REPLACED: &str = "replaced";
+
+fn is_taken(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty)
+}
+
     /// Makes one; `name` is for people.
     pub(super) fn make(root: &Path, name: &str) -> io::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
