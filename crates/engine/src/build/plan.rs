@@ -17,7 +17,7 @@ use crate::{
     metadata::Metadata,
     node::Shape,
     optimize::{self, Optimize},
-    source::{self, Facts, SourceImage},
+    source::{Facts, SourceImage},
     validate,
     vm_size::VmSize,
 };
@@ -76,7 +76,8 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     // Of a source that is not there nothing is known; it has its own error.
     let unknown =
         Facts { generation: 2, architecture: String::new(), disk_bytes: None, data_disks: 0 };
-    let facts = source::facts(&cx.layout, &properties.source).ok().flatten().unwrap_or(unknown);
+    let facts = source.as_ref().and_then(|found| found.facts(cx, &properties.source));
+    let facts = facts.unwrap_or(unknown);
     let size = check_machine(&input.template, &facts).map_err(|e| errors.push(e)).ok();
     let subnet =
         network::subnet(&cx.layout, &input.template).map_err(|e| errors.push(e)).ok().flatten();

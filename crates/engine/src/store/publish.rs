@@ -64,7 +64,7 @@ impl Store {
             let target = target.clone();
             move |store, work, payload| {
                 let dir = target.dir(&store.root);
-                write_record(&work, &payload, &target, None)?;
+                write_record(&work, &record_of(&work, &payload, &target, None)?)?;
                 move_in(work, &dir)?;
                 Ok(dir)
             }
@@ -94,7 +94,7 @@ impl Store {
                 let version = store.next_version(&definition, numbering)?;
                 let target = Address::Version(id.clone(), version);
                 let dir = target.dir(&store.root);
-                write_record(&work, &payload, &target, Some(version))?;
+                write_record(&work, &record_of(&work, &payload, &target, Some(version))?)?;
                 move_in_new(work, &dir)?;
                 Ok(dir)
             }
@@ -221,19 +221,19 @@ fn make_lasting(disk: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-pub(super) fn write_record(
+/// What will be said of the payload under the name `target`.
+pub(super) fn record_of(
     work: &WorkFolder,
     payload: &Payload,
     target: &Address,
     version: Option<Version>,
-) -> Result<()> {
-    let fail =
-        |e| io_fault(e, ErrorCode::DistributeFailed, format!("describe the image {}", target.id()));
+) -> Result<Record> {
+    let fail = |e| undescribed(e, &target.id());
     let (actual_size, stamp) = record::measure(&work.path().join(DISK)).map_err(fail)?;
     let data = payload.data.iter().enumerate().map(|(lun, data)| {
         let (actual_size, stamp) = record::measure(&work.path().join(file_name(lun)))?;
         let (digest, virtual_size) = (data.sha256.clone(), data.virtual_size);
-        Ok(StoredData { lun, digest, virtual_size, actual_size, stamp })
+        Ok(StoredData { lun, digest, content_digest: None, virtual_size, actual_size, stamp })
     });
     let data_disks = data.collect::<io::Result<_>>().map_err(fail)?;
     let (kind, name) = match target {
@@ -242,13 +242,14 @@ pub(super) fn write_record(
             (Kind::ImageVersion, id.name())
         }
     };
-    let record = Record {
+    Ok(Record {
         format: FORMAT,
         id: target.id(),
         kind,
         name: name.to_owned(),
         version,
         digest: payload.digest.clone(),
+        content_digest: None,
         virtual_size: payload.virtual_size,
         actual_size,
         stamp,
@@ -256,9 +257,17 @@ pub(super) fn write_record(
         created: Timestamp::now(),
         origin: payload.origin.clone(),
         labels: payload.labels.clone(),
-    };
-    write_json(&work.path().join(JSON), &record).map_err(fail)?;
-    File::open(work.path()).and_then(|dir| dir.sync_all()).map_err(fail)
+    })
+}
+
+pub(super) fn write_record(work: &WorkFolder, record: &Record) -> Result<()> {
+    write_json(&work.path().join(JSON), record)
+        .and_then(|()| File::open(work.path())?.sync_all())
+        .map_err(|e| undescribed(e, &record.id))
+}
+
+fn undescribed(e: io::Error, id: &str) -> Error {
+    io_fault(e, ErrorCode::DistributeFailed, format!("describe the image {id}"))
 }
 
 /// Gives the prepared folder a name that must be free.
@@ -290,15 +299,6 @@ fn move_in(work: WorkFolder, dir: &Path) -> Result<()> {
     }
 }
 
-/// A folder below `images/tmp`, locked by its maker and removed on drop unless it was moved.
-#[derive(Debug)]
-pub(crate) struct WorkFolder {
-    path: PathBuf,
-    moved: bool,
-    _lock: File,
-}
-
-impl WorkFolder {
 /// Not every file system can exchange; there, for a moment, nothing has the name. What had it goes when the new image
 /// is in its place, and comes back when it is not: here, or with the next sweep.
 pub(super) fn move_in_by_two(work: WorkFolder, dir: &Path) -> Result<()> {
@@ -321,6 +321,15 @@ fn is_taken(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty)
 }
 
+/// A folder below `images/tmp`, locked by its maker and removed on drop unless it was moved.
+#[derive(Debug)]
+pub(crate) struct WorkFolder {
+    path: PathBuf,
+    moved: bool,
+    _lock: File,
+}
+
+impl WorkFolder {
     /// Makes one; `name` is for people.
     pub(super) fn make(root: &Path, name: &str) -> io::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
