@@ -193,7 +193,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
     let source_only = plan.validates_source_only();
     let distributors = &plan.template.properties.distribute;
     let distributors = if source_only { &[][..] } else { distributors };
-    let targets = distribute::check_again(cx, distributors, Some(source.version()), &run.id)?;
+    let targets = distribute::check_again(cx, distributors, source.version(), &run.id)?;
     distribute::agree(cx, distributors, &source)?;
     let chain = network::chain(run, plan, &source)?;
     history::remember(&cx.layout, plan, &chain);

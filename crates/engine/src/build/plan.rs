@@ -71,7 +71,7 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     let mut cx = cx.clone();
     cx.geography = cx.geography.or_at(input.template.location.as_deref());
     let cx = &cx;
-    errors.extend(distribute::admit(cx, &properties.distribute));
+    errors.extend(distribute::admit(cx, &input.template));
     let source = Wanted::resolve(cx, &input.template).await.map_err(|e| errors.push(e)).ok();
     // Of a source that is not there nothing is known; it has its own error.
     let unknown =
