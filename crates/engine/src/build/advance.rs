@@ -205,6 +205,10 @@ async fn optimize(
     let link = &chain.links[index];
     let workload = plan.optimize.workload.as_ref().filter(|_| link.role == Role::Workload);
     let step = if workload.is_some() { Step::Workload } else { Step::Optimize };
+        if workload.is_some() {
+            // A build may begin right here, where no customizer has started it.
+            Box::pin(live.serve_metadata(run, plan)).await?;
+        }
     let mut out = output(run, &step)?;
     let work = async {
         let started = Instant::now();

@@ -97,7 +97,7 @@ pub(super) struct Live {
     ram_cost: f64,
     /// Makes the sealed nodes visible, in their order.
     publishing: Option<JoinHandle<Result<()>>>,
-    /// The metadata service in the guest, while customizers run.
+    /// The metadata service in the guest, while scripts of the user's run.
     relay: Option<Relay>,
     /// Keeps the nodes below us from being evicted.
     holds: Vec<UseLock>,

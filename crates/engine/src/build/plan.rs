@@ -1,6 +1,6 @@
 //! Template → plan: everything resolved, every mistake found, nothing made on a machine.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use api::{ErrorCode, template::Template};
 
@@ -150,6 +150,15 @@ impl Plan {
         let ids: Vec<_> = ids.iter().map(|id| id.to_string().to_lowercase()).collect();
         let served = if self.metadata.is_some() { "served" } else { "absent" };
         (!ids.is_empty()).then(|| format!("{served} {}", ids.join(" ")))
+    }
+
+    /// What a script of the user's depends on: what it reads, and whom it can act for.
+    pub(super) fn with_identities(
+        &self,
+        mut inputs: BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        inputs.extend(self.identities().map(|ids| ("identities".to_owned(), ids)));
+        inputs
     }
 
     /// Whether the source is all that is looked at, and nothing is made.

@@ -80,7 +80,7 @@ pub(crate) async fn run(
     slot: &mut Option<Fork>,
 ) -> Result<()> {
     let validators = &plan.validators;
-    let Some(key) = key(subject.node, validators) else { return Ok(()) };
+    let Some(key) = key(subject.node, plan) else { return Ok(()) };
     let layout = &run.cx.layout;
     let before = Passed::recall(layout, subject.node, &key);
     if let Some(before) = before.filter(|before| before.counts(run.request.freshness, &run.id)) {
