@@ -24,8 +24,6 @@ use crate::{
 };
 
 const TITLE: &str = "boot before and after";
-/// The boots have a limit of their own.
-const NO_LIMIT: Duration = Duration::MAX;
 
 /// The figures, measured now if they are not known. `None` if there is no optimization to look at.
 pub(super) async fn optimization(run: &Run<'_>, chain: &Chain) -> Result<Option<Optimization>> {
@@ -44,7 +42,7 @@ pub(super) async fn optimization(run: &Run<'_>, chain: &Chain) -> Result<Option<
         }
         None => {
             let work = compare(run, &before, &after);
-            let measured = run.cx.step(Step::Measure, TITLE, NO_LIMIT, work).await?;
+            let measured = run.cx.step(Step::Measure, TITLE, work).await?;
             remember(&file, &measured).unwrap_or_else(|e| {
                 run.cx.events.warn(format!("the figures could not be kept: {e}"));
             });
