@@ -45,13 +45,15 @@ pub fn usage(layout: &Layout) -> io::Result<Usage> {
 }
 
 /// Removes least recently used artifacts and nodes until they take at most `max_bytes` together. Of
-/// these, artifacts get a quarter: they are quick to make again from a node, not the other way round.
+/// these, artifacts get a quarter: they are quick to make again from a node, not the other way round. Locks and notes
+/// of what is gone go too.
 pub fn trim(layout: &Layout, max_bytes: u64) -> io::Result<Evicted> {
     let store = NodeStore::new(layout);
     let before = tree(&layout.artifacts())?;
     let artifacts = trim_artifacts(layout, max_bytes / 4)?;
     let nodes = node::evict(&store, max_bytes.saturating_sub(artifacts))?;
     validate::forget_gone(layout, &store)?;
+    node::sweep(&store)?;
     let bytes = nodes.bytes + before.saturating_sub(artifacts);
     Ok(Evicted { left: nodes.left + artifacts, bytes, ..nodes })
 }

@@ -60,6 +60,13 @@ impl Error {
         self
     }
 
+    /// Whether it is about the whole build or its host, whichever step was at work: then the step is not to blame,
+    /// and what the error says of itself stays.
+    pub(crate) fn is_of_the_whole(&self) -> bool {
+        use ErrorCode::{BuildTimeout, Canceled, DiskFull, StepTimedOut};
+        matches!(self.code, BuildTimeout | Canceled | DiskFull | StepTimedOut)
+    }
+
     /// Several mistakes as one error: the first, with the others in its details.
     ///
     /// # Errors

@@ -14,7 +14,6 @@ use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
     str::FromStr,
-    time::Duration,
 };
 
 use api::ErrorCode;
@@ -243,7 +242,7 @@ pub async fn of_stored(
         check_data(exports, image.data.len())?;
         write_all(cx, host, &image, exports, &ledger, &run_id).await
     };
-    let written = cx.step(Step::Export, "export", Duration::MAX, work).await;
+    let written = cx.step(Step::Export, "export", work).await;
     // An export that ended early has removed its own file; a row may be left for the janitor.
     for (number, row) in ledger.rows().map_err(fail)? {
         if matches!(&row.held, Held::PartialFile { path } if !path.exists()) {

@@ -171,20 +171,22 @@ impl Faults {
     }
 }
 
+/// How long a step may take where nothing else limits it: outside of builds, which have a time-out of their own.
+const WITHOUT_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Cx {
-    /// Carries out one step. Cancel, a deadline and a panic end it as an error that names the step;
-    /// what the step held is released by the run, not here.
+    /// Carries out one step, which has all the time that is left of the whole. Cancel, the deadline and a panic end
+    /// it as an error that names the step; what the step held is released by the run, not here.
     pub async fn step<T>(
         &self,
         step: Step,
         title: &str,
-        limit: Duration,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let name = step.to_string();
         let started = Instant::now();
         self.events.send(Event::StepStarted { step: name.clone(), title: title.to_owned() });
-        let limit = limit.min(self.time_left());
+        let limit = self.deadline.map_or(WITHOUT_DEADLINE, |_| self.time_left());
         let guarded = AssertUnwindSafe(async {
             self.faults.hit(step).await?;
             work.await
@@ -196,7 +198,7 @@ impl Cx {
             result = tokio::time::timeout(limit, guarded) => match result {
                 Ok(Ok(result)) => result,
                 Ok(Err(panic)) => Err(panicked(&name, panic.as_ref())),
-                Err(_) => Err(timed_out(self, &name, limit)),
+                Err(_) => Err(timed_out(self, &name)),
             },
         };
         let seconds = started.elapsed().as_secs_f64();
@@ -223,8 +225,8 @@ fn canceled(step: &str) -> Error {
     Error::new(ErrorCode::Canceled, format!("canceled in step {step}"))
 }
 
-fn timed_out(cx: &Cx, step: &str, limit: Duration) -> Error {
-    if cx.time_left().is_zero() {
+fn timed_out(cx: &Cx, step: &str) -> Error {
+    if cx.deadline.is_some() {
         return Error::new(
             ErrorCode::BuildTimeout,
             format!("the build's time ran out in step {step}"),
@@ -234,7 +236,10 @@ fn timed_out(cx: &Cx, step: &str, limit: Duration) -> Error {
     }
     Error::new(
         ErrorCode::StepTimedOut,
-        format!("step {step} did not end within {} s", limit.as_secs()),
+        format!("step {step} did not end within {} hours", WITHOUT_DEADLINE.as_secs() / 3600),
+    )
+    .hint(
+        "see whether the disk or the folder that it works on still answers, then give the command again",
     )
 }
 

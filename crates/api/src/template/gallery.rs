@@ -7,7 +7,7 @@ use super::ApiVersion;
 use super::diagnostic::Severity;
 use super::read::fields::{Field, Fields};
 use super::read::{Node, Note, Reader, failed};
-use super::source::is_gallery_version;
+use super::source::gallery_version;
 use crate::{ErrorCode, ResourceId, ResourceKind};
 
 /// A version of a gallery image to make.
@@ -205,9 +205,13 @@ fn gallery_image(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<ResourceId>
     let kinds = [ResourceKind::GalleryImage, ResourceKind::GalleryImageVersion];
     let id = reader.resource_id(node, &kinds)?;
     if id.is(ResourceKind::GalleryImageVersion) {
-        if !is_gallery_version(id.name()) {
+        if gallery_version(id.name()).is_none() {
             let hint = Some("leave `/versions/…` off to have versions numbered".to_owned());
-            reader.bad_value_hint(node, "A version to make is three numbers.", hint);
+            reader.bad_value_hint(
+                node,
+                "A version to make is three numbers, without zeros before them.",
+                hint,
+            );
         } else if reader.version < ApiVersion::V2020_02_14 {
             let reason = format!("api-version {} takes a definition only.", reader.version);
             reader.bad_value(node, &reason);

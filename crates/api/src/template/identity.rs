@@ -131,7 +131,14 @@ fn identities(reader: &mut Reader<'_>, map: &Node<'_>) -> Vec<Option<ResourceId>
         return vec![None];
     };
     let present = object.properties.iter().filter(|p| !matches!(p.value, Value::NullKeyword(_)));
-    present.map(|prop| identity_id(reader, map, prop)).collect()
+    let mut ids = Vec::new();
+    for id in present.map(|prop| identity_id(reader, map, prop)) {
+        // Keys that differ in case alone are one identity.
+        if id.is_none() || !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    ids
 }
 
 fn identity_id(

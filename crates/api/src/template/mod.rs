@@ -40,7 +40,7 @@ pub use identity::Identity;
 pub use optimize::{Optimize, Workload};
 pub use properties::{DataDisk, ErrorHandling, OnError, Properties};
 pub use script::{Location, Script};
-pub use source::{PlanInfo, PlatformImage, Source};
+pub use source::{PlanInfo, PlatformImage, Source, gallery_version};
 pub use validate::{Validate, Validator, ValidatorKind};
 pub use vm_profile::{VmProfile, VnetConfig};
 

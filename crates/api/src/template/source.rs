@@ -156,9 +156,13 @@ fn shared_image_version(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<
             let reason = format!("api-version {} knows no `latest` here.", reader.version);
             reader.bad_value_hint(&node, &reason, Some(hint));
         }
-    } else if !is_gallery_version(version) {
+    } else if gallery_version(version).is_none() {
         let hint = Some("end it with `/versions/1.2.3` or `/versions/latest`".to_owned());
-        reader.bad_value_hint(&node, "A version is three numbers or `latest`.", hint);
+        reader.bad_value_hint(
+            &node,
+            "A version is three numbers or `latest`; a number has no zeros before it.",
+            hint,
+        );
     }
     Some(Source::SharedImageVersion { image_version_id })
 }
@@ -170,10 +174,15 @@ fn is_shared_outside(node: &Node<'_>) -> bool {
     })
 }
 
-/// Three numbers of 32 bits.
-pub(super) fn is_gallery_version(text: &str) -> bool {
-    let parts: Vec<_> = text.split('.').collect();
-    let number =
-        |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse::<i32>().is_ok();
-    parts.len() == 3 && parts.iter().all(number)
+/// The three numbers of a version in a gallery, as Azure has them: of 32 bits, and written without zeros before them.
+/// `None` if the text is no such version.
+pub fn gallery_version(text: &str) -> Option<[u32; 3]> {
+    let number = |part: &str| {
+        let plain = part == "0" || !part.starts_with('0');
+        let digits = part.bytes().all(|byte| byte.is_ascii_digit());
+        let number = (plain && digits).then(|| part.parse::<i32>().ok()).flatten()?;
+        u32::try_from(number).ok()
+    };
+    let parts: Option<Vec<u32>> = text.split('.').map(number).collect();
+    parts?.try_into().ok()
 }

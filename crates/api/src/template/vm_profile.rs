@@ -18,7 +18,7 @@ pub struct VmProfile {
     /// Size of the disk; 0 stands for that of the source.
     #[serde(rename = "osDiskSizeGB")]
     pub os_disk_size_gb: u32,
-    /// Identities that scripts in the machine may use.
+    /// Identities that scripts in the machine may use, each once.
     pub user_assigned_identities: Vec<ResourceId>,
     /// The network it is attached to.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,10 +59,15 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<VmProfile
     let most = i64::from(i32::MAX);
     let os_disk_size_gb = reader.optional_integer(&fields, "osDiskSizeGB", 0..=most).unwrap_or(0);
     let identities = reader.list(&fields, "userAssignedIdentities");
-    let user_assigned_identities = identities
-        .iter()
-        .filter_map(|node| reader.resource_id(node, &[ResourceKind::UserAssignedIdentity]))
-        .collect();
+    let mut user_assigned_identities = Vec::new();
+    for node in &identities {
+        // One that is listed twice is one: scripts must not be asked which of the two they mean.
+        if let Some(id) = reader.resource_id(node, &[ResourceKind::UserAssignedIdentity])
+            && !user_assigned_identities.contains(&id)
+        {
+            user_assigned_identities.push(id);
+        }
+    }
     let vnet_config = fields.get("vnetConfig").and_then(|node| vnet_config(reader, &node));
     Some(VmProfile { vm_size, os_disk_size_gb, user_assigned_identities, vnet_config })
 }

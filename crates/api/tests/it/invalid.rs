@@ -507,6 +507,13 @@ const GALLERY_SOURCE: &[Case] = &[
     ),
     case(
         "/versions/1.0.4",
+        "/versions/1.00.4",
+        ValidationFailed,
+        "properties.source.imageVersionId",
+        "no zeros before it",
+    ),
+    case(
+        "/versions/1.0.4",
         "/versions/1.0.x",
         ValidationFailed,
         "properties.source.imageVersionId",
@@ -1050,6 +1057,13 @@ const GALLERY_TARGET: &[Case] = &[
         ValidationFailed,
         "properties.distribute[0].replicationRegions[1]",
         "Expected a string",
+    ),
+    case(
+        "/versions/2.1.0",
+        "/versions/02.1.0",
+        ValidationFailed,
+        "properties.distribute[0].galleryImageId",
+        "without zeros before them",
     ),
     case(
         "/versions/2.1.0",

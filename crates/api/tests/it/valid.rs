@@ -37,6 +37,32 @@ fn everything_is_read() {
 }
 
 #[test]
+fn an_identity_that_is_named_twice_is_one() {
+    let folder = "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/";
+    let text = edit(
+        EVERYTHING,
+        "builder\": {}",
+        &format!(
+            "builder\": {{}}, \"/subscriptions/S1/resourceGroups/FORGE{folder}Builder\": {{}}"
+        ),
+    );
+    let text = edit(
+        &text,
+        "guest\"\n",
+        &format!(
+            "guest\", \"/subscriptions/s1/resourceGroups/other{folder}guest\", \
+         \"/subscriptions/s1/resourcegroups/Forge{folder}GUEST\"\n"
+        ),
+    );
+    let template = clean(&text);
+    let Some(Identity::UserAssigned { id }) = &template.identity else { panic!("no identity") };
+    assert_eq!(id.name(), "builder");
+    let ids = template.properties.vm_profile.unwrap().user_assigned_identities;
+    let groups: Vec<_> = ids.iter().map(|id| (id.resource_group(), id.name())).collect();
+    assert_eq!(groups, [("forge", "guest"), ("other", "guest")]);
+}
+
+#[test]
 fn customizers_are_read_in_order() {
     let steps = clean(EVERYTHING).properties.customize;
     let names: Vec<_> = steps.iter().map(|step| step.kind.name()).collect();

@@ -22,8 +22,6 @@ use crate::{
     step::Step,
 };
 
-/// A step in the guest has the whole build's time, not one of its own.
-const NO_LIMIT: Duration = Duration::MAX;
 const POWER_OFF: Duration = Duration::from_secs(300);
 
 /// What all steps of a run share.
@@ -97,7 +95,10 @@ async fn turn(run: &Run<'_>, link: &Link) -> Result<Lock> {
             Err(Error::new(ErrorCode::Canceled, "canceled while waiting for another build"))
         }
         () = tokio::time::sleep(run.cx.time_left()) => {
-            Err(Error::new(ErrorCode::BuildTimeout, "another build took this build's whole time"))
+            let text = "another build, which this one waited for, took its whole time";
+            Err(Error::new(ErrorCode::BuildTimeout, text)
+                .target("properties.buildTimeoutInMinutes")
+                .hint("build again: it goes on from what the other build has made"))
         }
     }
 }
@@ -124,7 +125,7 @@ async fn go_live(
             }
             Ok(live)
         };
-        *slot = Some(run.cx.step(Step::Boot, "first boot", NO_LIMIT, boot).await?);
+        *slot = Some(run.cx.step(Step::Boot, "first boot", boot).await?);
         next = 1;
     } else {
         // Looked up anew: while this build waited for its turn, the node may have been evicted.
@@ -136,7 +137,7 @@ async fn go_live(
         let how =
             if node.ram_for(run.host).is_some() { "resume" } else { "cold boot of a sealed disk" };
         let start = Live::start(run, chain, From::Node(Box::new(node), hold));
-        *slot = Some(run.cx.step(Step::Start, how, NO_LIMIT, start).await?);
+        *slot = Some(run.cx.step(Step::Start, how, start).await?);
     }
     for index in next..chain.links.len() {
         let link = &chain.links[index];
@@ -187,10 +188,7 @@ async fn customize(
         let seconds = started.elapsed().as_secs_f64();
         live.seal(run, chain, SealAs { link, seconds, ram }, making).await
     };
-    run.cx
-        .step(step, &link.title, NO_LIMIT, work)
-        .await
-        .map_err(|e| name_customizer(e, &link.title, &target))
+    run.cx.step(step, &link.title, work).await.map_err(|e| name_customizer(e, &link.title, &target))
 }
 
 /// The workload, or what makes the image start faster.
@@ -207,6 +205,10 @@ async fn optimize(
     let step = if workload.is_some() { Step::Workload } else { Step::Optimize };
     let mut out = output(run, &step)?;
     let work = async {
+        if workload.is_some() {
+            // A build may begin right here, where no customizer has started it.
+            Box::pin(live.serve_metadata(run, plan)).await?;
+        }
         let started = Instant::now();
         let guest = live.guest.as_ref();
         match workload {
@@ -216,7 +218,7 @@ async fn optimize(
         let seconds = started.elapsed().as_secs_f64();
         live.seal(run, chain, SealAs { link, seconds, ram: Ram::Never }, making).await
     };
-    run.cx.step(step, &link.title, NO_LIMIT, work).await
+    run.cx.step(step, &link.title, work).await
 }
 
 fn is_last_customizer(plan: &Plan) -> impl Fn(&Link) -> bool {
@@ -225,7 +227,7 @@ fn is_last_customizer(plan: &Plan) -> impl Fn(&Link) -> bool {
 }
 
 fn name_customizer(error: Error, title: &str, target: &str) -> Error {
-    if error.code == ErrorCode::Canceled {
+    if error.is_of_the_whole() {
         return error;
     }
     let mut error = error.target(target);
@@ -245,9 +247,9 @@ async fn power_off(
     let mut out = output(run, &Step::Generalize)?;
     let started = Instant::now();
     let work = live.unless_gone(generalize::run(live.guest.as_ref(), &live.access, &mut out));
-    run.cx.step(Step::Generalize, "generalize", NO_LIMIT, work).await?;
+    run.cx.step(Step::Generalize, "generalize", work).await?;
     let off = async { live.machine.wait_off(POWER_OFF).await.map_err(machine_error) };
-    run.cx.step(Step::PowerOff, "power off", NO_LIMIT, off).await?;
+    run.cx.step(Step::PowerOff, "power off", off).await?;
     let seconds = started.elapsed().as_secs_f64();
     match slot.take() {
         Some(live) => live.seal_off(run, chain, link, seconds, making).await,

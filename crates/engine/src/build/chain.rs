@@ -90,13 +90,13 @@ impl Chain {
         for step in &plan.steps {
             let parent = chain.last_key();
             let role = Role::Customize(step.index);
-            let (kind, mut inputs) = (step.customizer.kind(), step.customizer.inputs());
-            inputs.extend(plan.identities().map(|ids| ("identities".to_owned(), ids)));
+            let kind = step.customizer.kind();
+            let inputs = plan.with_identities(step.customizer.inputs());
             let fresh = Some((freshness, run_id));
             chain.push(store, &parent, role, kind, &step.title, inputs, fresh);
         }
         if let Some(workload) = &plan.optimize.workload {
-            let (parent, inputs) = (chain.last_key(), workload.inputs());
+            let (parent, inputs) = (chain.last_key(), plan.with_identities(workload.inputs()));
             let fresh = Some((freshness, run_id));
             chain.push(store, &parent, Role::Workload, "Workload", "workload", inputs, fresh);
         }

@@ -63,11 +63,11 @@ impl Known {
         }
     }
 
-    fn validator(step: &PlannedStep) -> Self {
+    fn validator(step: &PlannedStep, plan: &Plan) -> Self {
         Self {
             kind: step.customizer.kind().to_owned(),
             title: step.title.clone(),
-            inputs: step.customizer.inputs(),
+            inputs: plan.with_identities(step.customizer.inputs()),
             key: String::new(),
         }
     }
@@ -77,7 +77,7 @@ impl Known {
 /// and estimates: that it cannot be written is no reason to fail.
 pub(super) fn remember(layout: &Layout, plan: &Plan, chain: &Chain) {
     let links = chain.links.iter().map(Known::link).collect();
-    let validators = plan.validators.iter().map(Known::validator).collect();
+    let validators = plan.validators.iter().map(|step| Known::validator(step, plan)).collect();
     let write = || -> std::io::Result<()> {
         fs::create_dir_all(layout.history())?;
         let text = serde_json::to_vec_pretty(&Remembered { links, validators })?;
@@ -129,7 +129,7 @@ fn validations(
 ) -> Vec<Forecast> {
     let node = chain.last(&NodeStore::new(layout));
     let passed = node.as_ref().and_then(|node| {
-        let key = validate::key(node, &plan.validators)?;
+        let key = validate::key(node, plan)?;
         validate::Passed::recall(layout, node, &key)
     });
     let counts = passed.as_ref().is_some_and(|passed| chain.freshness.allows_age(passed.age()));
@@ -139,7 +139,7 @@ fn validations(
             Some(passed) if counts => Hit::Hit { age_seconds: passed.age().as_secs(), ram: false },
             Some(_) => Hit::Miss { why: "is to be done afresh".to_owned() },
             None => {
-                let now = Known::validator(step);
+                let now = Known::validator(step, plan);
                 Hit::Miss { why: why(&now, before, last.links.is_empty(), parent_missed) }
             }
         };

@@ -97,7 +97,7 @@ pub(super) struct Live {
     ram_cost: f64,
     /// Makes the sealed nodes visible, in their order.
     publishing: Option<JoinHandle<Result<()>>>,
-    /// The metadata service in the guest, while customizers run.
+    /// The metadata service in the guest, while scripts of the user's run.
     relay: Option<Relay>,
     /// Keeps the nodes below us from being evicted.
     holds: Vec<UseLock>,
@@ -291,7 +291,7 @@ impl Live {
         let store = run.store.clone();
         let (base, key) = (link.base.clone(), link.key.clone());
         // Held from before the node is visible, so that nobody can evict it from under us.
-        self.holds.push(store.hold_new(&key).code(ErrorCode::InternalError, || at(&work))?);
+        self.holds.push(store.hold_new(&key).await.code(ErrorCode::InternalError, || at(&work))?);
         let publish = move || {
             let done = store
                 .publish(&work, meta)

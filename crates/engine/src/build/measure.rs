@@ -17,14 +17,13 @@ use super::{
 use crate::{
     error::{Coded, Error, Result},
     event::Event,
+    image_file::artifact::write_json,
     node::{KeyBuilder, Node},
     optimize::Optimization,
     step::Step,
 };
 
 const TITLE: &str = "boot before and after";
-/// The boots have a limit of their own.
-const NO_LIMIT: Duration = Duration::MAX;
 
 /// The figures, measured now if they are not known. `None` if there is no optimization to look at.
 pub(super) async fn optimization(run: &Run<'_>, chain: &Chain) -> Result<Option<Optimization>> {
@@ -43,7 +42,7 @@ pub(super) async fn optimization(run: &Run<'_>, chain: &Chain) -> Result<Option<
         }
         None => {
             let work = compare(run, &before, &after);
-            let measured = run.cx.step(Step::Measure, TITLE, NO_LIMIT, work).await?;
+            let measured = run.cx.step(Step::Measure, TITLE, work).await?;
             remember(&file, &measured).unwrap_or_else(|e| {
                 run.cx.events.warn(format!("the figures could not be kept: {e}"));
             });
@@ -130,9 +129,7 @@ fn remember(file: &std::path::Path, figures: &Optimization) -> Result<()> {
         if let Some(folder) = file.parent() {
             fs::create_dir_all(folder)?;
         }
-        let temp = file.with_extension(format!("{}.new", std::process::id()));
-        fs::write(&temp, serde_json::to_vec(figures)?)?;
-        fs::rename(temp, file)
+        write_json(file, figures)
     };
     write().code(ErrorCode::HostNotReady, || format!("cannot write {}", file.display()))
 }

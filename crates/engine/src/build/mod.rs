@@ -86,10 +86,6 @@ pub struct Request {
     pub run_id: Option<String>,
 }
 
-/// Limits of single steps; the whole build has the template's own.
-const SOURCE_LIMIT: Duration = Duration::from_secs(60 * 60);
-const DISTRIBUTE_LIMIT: Duration = Duration::from_secs(4 * 60 * 60);
-
 /// One run and what it works with.
 pub(crate) struct Run<'a> {
     pub id: String,
@@ -182,9 +178,8 @@ struct Machines {
 /// The run itself.
 async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Report> {
     let cx = &run.cx;
-    let source = cx
-        .step(Step::Source, &plan.source.title(), SOURCE_LIMIT, plan.source.obtain(cx, run.host))
-        .await?;
+    let source =
+        cx.step(Step::Source, &plan.source.title(), plan.source.obtain(cx, run.host)).await?;
     let (exact, digest) = (source.exact_version.clone(), source.digest.clone());
     cx.events.send(Event::SourceResolved { source: exact, digest });
     plan.check_disk(&source)?;
@@ -193,7 +188,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
     let source_only = plan.validates_source_only();
     let distributors = &plan.template.properties.distribute;
     let distributors = if source_only { &[][..] } else { distributors };
-    let targets = distribute::check_again(cx, distributors, Some(source.version()), &run.id)?;
+    let targets = distribute::check_again(cx, distributors, source.version(), &run.id)?;
     distribute::agree(cx, distributors, &source)?;
     let chain = network::chain(run, plan, &source)?;
     history::remember(&cx.layout, plan, &chain);
@@ -214,7 +209,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
     let optimization = measure::optimization(run, &chain).await?;
 
     // The image is converted while it is validated. Nothing is distributed before both are done.
-    let convert = cx.step(Step::Convert, "standalone image", DISTRIBUTE_LIMIT, async {
+    let convert = cx.step(Step::Convert, "standalone image", async {
         let key = sealed.artifact_key();
         let image = distribute::standalone(cx, run.host, &sealed.disk(), &key).await?;
         image.with_data(cx, run.host, &sealed).await
@@ -271,12 +266,12 @@ async fn deliver(
     let cx = &run.cx;
     let facts = distribute::Facts { run_id: run.id.clone(), started: run.started, origin };
     let outputs = cx
-        .step(Step::Distribute, "distribute", DISTRIBUTE_LIMIT, async {
+        .step(Step::Distribute, "distribute", async {
             distribute::publish(cx, run.host, image, &facts, targets).await
         })
         .await?;
     let exports = cx
-        .step(Step::Export, "export", DISTRIBUTE_LIMIT, async {
+        .step(Step::Export, "export", async {
             export::write_all(cx, run.host, image, &run.request.exports, &run.ledger, &run.id).await
         })
         .await?;

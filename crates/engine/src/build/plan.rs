@@ -1,6 +1,6 @@
 //! Template → plan: everything resolved, every mistake found, nothing made on a machine.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use api::{ErrorCode, template::Template};
 
@@ -17,7 +17,7 @@ use crate::{
     metadata::Metadata,
     node::Shape,
     optimize::{self, Optimize},
-    source::{self, Facts, SourceImage},
+    source::{Facts, SourceImage},
     validate,
     vm_size::VmSize,
 };
@@ -71,12 +71,13 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     let mut cx = cx.clone();
     cx.geography = cx.geography.or_at(input.template.location.as_deref());
     let cx = &cx;
-    errors.extend(distribute::admit(cx, &properties.distribute));
+    errors.extend(distribute::admit(cx, &input.template));
     let source = Wanted::resolve(cx, &input.template).await.map_err(|e| errors.push(e)).ok();
     // Of a source that is not there nothing is known; it has its own error.
     let unknown =
         Facts { generation: 2, architecture: String::new(), disk_bytes: None, data_disks: 0 };
-    let facts = source::facts(&cx.layout, &properties.source).ok().flatten().unwrap_or(unknown);
+    let facts = source.as_ref().and_then(|found| found.facts(cx, &properties.source));
+    let facts = facts.unwrap_or(unknown);
     let size = check_machine(&input.template, &facts).map_err(|e| errors.push(e)).ok();
     let subnet =
         network::subnet(&cx.layout, &input.template).map_err(|e| errors.push(e)).ok().flatten();
@@ -149,6 +150,15 @@ impl Plan {
         let ids: Vec<_> = ids.iter().map(|id| id.to_string().to_lowercase()).collect();
         let served = if self.metadata.is_some() { "served" } else { "absent" };
         (!ids.is_empty()).then(|| format!("{served} {}", ids.join(" ")))
+    }
+
+    /// What a script of the user's depends on: what it reads, and whom it can act for.
+    pub(super) fn with_identities(
+        &self,
+        mut inputs: BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        inputs.extend(self.identities().map(|ids| ("identities".to_owned(), ids)));
+        inputs
     }
 
     /// Whether the source is all that is looked at, and nothing is made.

@@ -11,7 +11,7 @@ use crate::{
     cx::Cx,
     error::{Error, Result},
     replicate::{self, Known, Replica},
-    source::{self, Catalogue, ResolvedEntry, SourceImage},
+    source::{self, Catalogue, Facts, ResolvedEntry, SourceImage},
     store::{Record, Store, StoredImage, address::Address},
 };
 
@@ -51,6 +51,15 @@ impl Wanted {
             Self::Catalogue(entry) => entry.urn.clone(),
             Self::Stored(image) => image.record.id.clone(),
             Self::Replica(replica) => replica.manifest.record.id.clone(),
+        }
+    }
+
+    /// What the machine must go with, as far as it is known; `source` is what it was resolved from.
+    pub(super) fn facts(&self, cx: &Cx, source: &Source) -> Option<Facts> {
+        match self {
+            Self::Catalogue(_) => source::facts(&cx.layout, source).ok().flatten(),
+            Self::Stored(image) => Some(Facts::of(&image.record)),
+            Self::Replica(replica) => Some(Facts::of(&replica.manifest.record)),
         }
     }
 
@@ -113,7 +122,7 @@ async fn version(cx: &Cx, id: &str, location: Option<&str>) -> Result<Wanted> {
     let stored = address.ok().and_then(|address| store.at(&address).ok().flatten());
     match stored {
         // What is here need not be fetched.
-        Some(image) if image.record.digest == replica.manifest.record.digest => {
+        Some(image) if image.record.has_content_of(&replica.manifest.record) => {
             Ok(Wanted::Stored(Box::new(store.verify(cx, image).await?)))
         }
         _ => Ok(Wanted::Replica(Box::new(replica))),

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use api::{
     ErrorCode,
-    template::{Distributor, DistributorKind},
+    template::{Distributor, DistributorKind, Properties, Template},
 };
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -135,15 +135,28 @@ pub fn check_again(
         };
         errors.extend(checked.err().map(|error| at(distributor, error)));
     }
-    errors.extend(admit(cx, distributors));
+    errors.extend(places(cx, distributors));
     Error::all(errors)?;
     let source_version = source_version.map(ToOwned::to_owned);
     Ok(Targets { distributors: distributors.to_vec(), source_version })
 }
 
-/// What is wrong with the regions and the storage accounts that targets name: all that can be said before the
-/// source is known.
-pub fn admit(cx: &Cx, distributors: &[Distributor]) -> Vec<Error> {
+/// What can be said of a template's targets before its source is looked up: regions and storage accounts that are
+/// not known, and versions that this kind of source has none of.
+pub fn admit(cx: &Cx, template: &Template) -> Vec<Error> {
+    let Properties { source, distribute, .. } = &template.properties;
+    let mut errors = places(cx, distribute);
+    for distributor in distribute {
+        if let DistributorKind::SharedImage(target) = &distributor.kind {
+            let checked = shared_image::versioned(target, source);
+            errors.extend(checked.err().map(|error| at(distributor, error)));
+        }
+    }
+    errors
+}
+
+/// What is wrong with the regions and the storage accounts that targets name.
+fn places(cx: &Cx, distributors: &[Distributor]) -> Vec<Error> {
     let config = match Config::load(&cx.layout) {
         Ok(config) => config,
         Err(error) => return vec![error],

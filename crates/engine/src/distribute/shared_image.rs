@@ -8,7 +8,7 @@
 
 use api::{
     ErrorCode,
-    template::{ReplicationMode, SharedImage, Versioning},
+    template::{ReplicationMode, SharedImage, Source, Versioning},
 };
 
 use super::{
@@ -46,6 +46,17 @@ pub(super) fn regions(cx: &Cx, config: &Config, target: &SharedImage) -> Vec<Err
     Known::new(config, &cx.geography).faults(target, cx.geography.of_gallery(target))
 }
 
+/// Refuses to take the version of a source that has none, which needs no look at the source itself.
+pub(super) fn versioned(target: &SharedImage, source: &Source) -> Result<()> {
+    let wants_one = target.explicit_version().is_none() && target.versioning == Versioning::Source;
+    match source {
+        Source::ManagedImage { .. } if wants_one => of_source(None).map(|_| ()),
+        Source::ManagedImage { .. }
+        | Source::PlatformImage(_)
+        | Source::SharedImageVersion { .. } => Ok(()),
+    }
+}
+
 const FIELD: &str = "galleryImageId";
 
 /// The definition to write to, and how the version gets its number.
@@ -76,8 +87,9 @@ fn of_source(source_version: Option<&str>) -> Result<Version> {
             .target("versioning.scheme")
             .hint("use the scheme `Latest`, or name the version in galleryImageId")
     };
-    let text = source_version
-        .ok_or_else(|| bad("the scheme `Source` needs a source that has a version".into()))?;
+    let none =
+        "the scheme `Source` needs a source that has a version, and a managed image has none";
+    let text = source_version.ok_or_else(|| bad(none.into()))?;
     Version::of_source(text)
         .ok_or_else(|| bad(format!("the source's version `{text}` cannot be a gallery version")))
 }

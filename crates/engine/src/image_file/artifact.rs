@@ -14,7 +14,7 @@
 //! Invariant: a file whose stamp is not the one in its JSON counts as absent.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -38,7 +38,7 @@ use crate::{
     cx::Cx,
     error::{Error, Result},
     layout::Layout,
-    node::{Key, KeyBuilder, Lock},
+    node::{Key, KeyBuilder, Lock, UseLock},
     store::StoredImage,
 };
 
@@ -56,7 +56,7 @@ pub struct Standalone {
     pub virtual_size: u64,
     /// The disks beside it, by their LUNs.
     pub data: Vec<DataDisk>,
-    _in_use: Arc<File>,
+    _in_use: Arc<UseLock>,
 }
 
 /// Makes the sealed disk of the node `key`, a qcow2 with its chain, into one file, or finds the one
@@ -97,19 +97,12 @@ pub async fn stored(cx: &Cx, image: &StoredImage) -> Result<Standalone> {
 }
 
 /// Keeps the artifacts of `key` from being trimmed.
-async fn hold(layout: &Layout, key: &Key) -> Result<Arc<File>> {
+async fn hold(layout: &Layout, key: &Key) -> Result<Arc<UseLock>> {
     let path = layout.locks().join(format!("artifact-{key}.lock"));
-    let held = tokio::task::spawn_blocking(move || {
-        fs::create_dir_all(path.parent().unwrap_or(&path))?;
-        let file =
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
-        // Exclusive holders only remove some files.
-        file.lock_shared()?;
-        Ok(Arc::new(file))
-    });
-    held.await
-        .map_err(io::Error::other)
-        .flatten()
+    // Exclusive holders only remove some files: the wait is short.
+    UseLock::take(path)
+        .await
+        .map(Arc::new)
         .map_err(|e| io_fault(e, ErrorCode::ExportFailed, format!("hold the artifacts of {key}")))
 }
 
@@ -258,9 +251,9 @@ fn json_path(dest: &Path) -> PathBuf {
     name.into()
 }
 
-/// Writes a small file by rename.
+/// Writes a small file by rename. Of two who write it at once, the last one counts.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let partial = Partial::create(path, &std::process::id().to_string())?;
+    let partial = Partial::create(path, &crate::new_run_id())?;
     let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
     let mut file = partial.file();
     file.write_all(&bytes)?;

@@ -12,6 +12,7 @@ mod key;
 mod lock;
 mod meta;
 mod store;
+mod sweep;
 
 pub use evict::{Evicted, evict, usage};
 pub(crate) use key::hex;
@@ -19,3 +20,4 @@ pub use key::{FORMAT, Key, KeyBuilder, digest};
 pub use lock::{Lock, UseLock};
 pub use meta::{DataShape, NodeMeta, Parent, RamMeta, Shape};
 pub use store::{Node, NodeStore};
+pub use sweep::sweep;

@@ -55,7 +55,7 @@ impl Node {
 /// All nodes of one cache.
 #[derive(Debug, Clone)]
 pub struct NodeStore {
-    layout: Layout,
+    pub(super) layout: Layout,
 }
 
 impl NodeStore {
@@ -138,10 +138,10 @@ impl NodeStore {
         Ok(Some(lock))
     }
 
-    /// As [`NodeStore::hold`], for a node that is about to appear.
-    pub fn hold_new(&self, key: &Key) -> io::Result<UseLock> {
-        UseLock::try_take(&self.using(key))?
-            .ok_or_else(|| io::Error::other(format!("node {key} is being evicted")))
+    /// As [`NodeStore::hold`], for a node that is about to appear. One that is just being evicted under that name
+    /// is waited for.
+    pub async fn hold_new(&self, key: &Key) -> io::Result<UseLock> {
+        UseLock::take(self.using(key)).await
     }
 
     /// When the node was last used.
@@ -160,13 +160,20 @@ impl NodeStore {
         newer.and_then(|text| Key::parse(text.trim())).unwrap_or(key)
     }
 
-    /// From now on whoever looks for `key` gets `newer`.
+    /// From now on whoever looks for `key` gets `newer`. May wait; do it off the runtime.
     pub fn supersede(&self, key: &Key, newer: &Key) -> io::Result<()> {
         let path = self.superseded_file(key);
         let temp = path.with_extension("new");
         fs::create_dir_all(self.layout.superseded())?;
+        // Two runs may want a fresh one of the same node at once, also in one process.
+        let _alone = Lock::take_blocking(&self.superseding())?;
         fs::write(&temp, newer.as_str())?;
         fs::rename(temp, path)
+    }
+
+    /// The lock under which entries of `superseded` are written and removed.
+    pub(super) fn superseding(&self) -> PathBuf {
+        self.layout.locks().join("superseded.lock")
     }
 
     fn superseded_file(&self, key: &Key) -> PathBuf {
@@ -191,7 +198,7 @@ impl NodeStore {
             other => other?,
         }
         fs::remove_dir_all(trash)?;
-        // The lock file goes last; who opened it meanwhile finds no node and is content.
+        // The lock file goes last; who opened it meanwhile opens another of that name.
         fs::remove_file(using)?;
         Ok(true)
     }

@@ -29,7 +29,7 @@ use crate::{
     cx::Cx,
     error::{Coded, Error, Result},
     node::UseLock,
-    store::{Record, StoredImage, address::Address},
+    store::{StoredImage, address::Address},
 };
 
 /// Pieces on the way to one region at a time.
@@ -193,7 +193,7 @@ async fn open(cx: &Cx, config: &Config, name: &str, image: &StoredImage) -> Resu
     let share = region.share().await?;
     let key = key_of(&address_of(image)?)?;
     if let Some(there) = manifest::read(region.store.as_ref(), &key).await? {
-        if same_disks(&there.record, &image.record) {
+        if image.record.has_content_of(&there.record) {
             return Ok(Opened::There(there.ids().count() as u64));
         }
         let text = format!("region {name} has another version {} already", image.short_name());
@@ -203,13 +203,6 @@ async fn open(cx: &Cx, config: &Config, name: &str, image: &StoredImage) -> Resu
     let note = region.begin()?;
     let has = region.pieces().await?;
     Ok(Opened::Lacks { region, has, note, share })
-}
-
-fn same_disks(one: &Record, other: &Record) -> bool {
-    let data = |record: &Record| -> Vec<String> {
-        record.data_disks.iter().map(|disk| disk.digest.clone()).collect()
-    };
-    one.digest == other.digest && data(one) == data(other)
 }
 
 fn address_of(image: &StoredImage) -> Result<Address> {

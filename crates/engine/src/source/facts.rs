@@ -6,7 +6,7 @@ use super::{Catalogue, catalogue::Origin, shelf};
 use crate::{
     error::Result,
     layout::Layout,
-    store::{Store, address::Address},
+    store::{Record, Store, address::Address},
 };
 
 /// What the machine must go with.
@@ -20,6 +20,18 @@ pub struct Facts {
     pub disk_bytes: Option<u64>,
     /// How many data disks it brings along.
     pub data_disks: usize,
+}
+
+impl Facts {
+    /// Of an image that is in the store, or of a version that a region has.
+    pub(crate) fn of(record: &Record) -> Self {
+        Self {
+            generation: if record.origin.generation == "V1" { 1 } else { 2 },
+            architecture: record.origin.architecture.clone(),
+            disk_bytes: Some(record.virtual_size),
+            data_disks: record.data_disks.len(),
+        }
+    }
 }
 
 /// Looks; nothing is fetched or verified. `None` where the image is not in the store.
@@ -52,10 +64,5 @@ pub fn facts(layout: &Layout, source: &Source) -> Result<Option<Facts>> {
         Source::SharedImageVersion { image_version_id } => image_version_id,
     };
     let Ok(address) = Address::of(id) else { return Ok(None) };
-    Ok(Store::open(layout).at(&address)?.map(|image| Facts {
-        generation: if image.record.origin.generation == "V1" { 1 } else { 2 },
-        architecture: image.record.origin.architecture,
-        disk_bytes: Some(image.record.virtual_size),
-        data_disks: image.record.data_disks.len(),
-    }))
+    Ok(Store::open(layout).at(&address)?.map(|image| Facts::of(&image.record)))
 }

@@ -75,9 +75,12 @@ pub struct SourceImage {
 }
 
 impl SourceImage {
-    /// The version alone.
-    pub fn version(&self) -> &str {
-        self.exact_version.rsplit([':', '/']).next().unwrap_or_default()
+    /// The version alone. A managed image has none: the end of its id is its name.
+    pub fn version(&self) -> Option<&str> {
+        let mut parts = self.exact_version.rsplit([':', '/']);
+        let (last, before) = (parts.next()?, parts.next()?);
+        let is_id = self.exact_version.starts_with('/');
+        (!is_id || before.eq_ignore_ascii_case("versions")).then_some(last)
     }
 }
 
@@ -110,7 +113,7 @@ async fn current(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> 
             Ok(found)
         }
         Ok(now) => {
-            let (old, new) = (image.version(), &now.version);
+            let (old, new) = (&image.exact_version, &now.version);
             cx.events.note(format!("{} has a new version: {new} instead of {old}", entry.name));
             Ok(None)
         }
@@ -118,8 +121,7 @@ async fn current(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> 
         Err(error) => {
             cx.events.warn(format!(
                 "whether there is a newer {} is not known ({error}); {} is used",
-                entry.name,
-                image.version()
+                entry.name, image.exact_version
             ));
             Ok(found)
         }

@@ -144,7 +144,7 @@ async fn a_file_becomes_a_source_once() {
     assert_eq!(image.digest, node::digest(&fs::read(&image.disk).unwrap()));
     assert_eq!(image.virtual_size, SIZE as u64);
     assert_eq!(image.exact_version, "Acme:base:s:1.0");
-    assert_eq!(image.version(), "1.0");
+    assert_eq!(image.version(), Some("1.0"));
     assert!(image.vars.as_ref().unwrap().is_file());
     assert_eq!(fs::metadata(&image.disk).unwrap().permissions().mode() & 0o222, 0);
     let mut expected = [image.digest.as_str(), "entries"];
@@ -159,6 +159,22 @@ async fn a_file_becomes_a_source_once() {
         .await
         .unwrap();
     vm::disk::check(&bench.host, &link, "qcow2", &bench.cx.cancel).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_is_the_end_of_a_urn_or_of_a_version_s_id_and_no_image_s_name() {
+    let bench = Bench::new().await;
+    bench.disk("disk.raw", 1);
+    let image = bench.obtain(&bench.file_entry("")).await.unwrap();
+    let group = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute";
+    for (exact, version) in [
+        ("Debian:debian-12:12-gen2:0.20250801.1".to_owned(), Some("0.20250801.1")),
+        (format!("{group}/galleries/g/images/web22/versions/1.2.3"), Some("1.2.3")),
+        (format!("{group}/images/web22"), None),
+    ] {
+        let image = SourceImage { exact_version: exact, ..image.clone() };
+        assert_eq!(image.version(), version, "{}", image.exact_version);
+    }
 }
 
 #[tokio::test]
@@ -236,7 +252,7 @@ async fn a_download_is_verified_before_it_is_used() {
     assert!(bench.shelf().is_empty());
 
     let image = bench.obtain(&bench.entry(1, &version(&sha256))).await.unwrap();
-    assert_eq!((&image.vars, image.version()), (&None, "2.0"));
+    assert_eq!((&image.vars, image.version()), (&None, Some("2.0")));
     let files: Vec<_> = fs::read_dir(image.disk.parent().unwrap()).unwrap().collect();
     assert!(files.len() <= 3, "no download is left: {files:?}");
 }

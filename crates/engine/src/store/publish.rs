@@ -64,7 +64,7 @@ impl Store {
             let target = target.clone();
             move |store, work, payload| {
                 let dir = target.dir(&store.root);
-                write_record(&work, &payload, &target, None)?;
+                write_record(&work, &record_of(&work, &payload, &target, None)?)?;
                 move_in(work, &dir)?;
                 Ok(dir)
             }
@@ -94,7 +94,7 @@ impl Store {
                 let version = store.next_version(&definition, numbering)?;
                 let target = Address::Version(id.clone(), version);
                 let dir = target.dir(&store.root);
-                write_record(&work, &payload, &target, Some(version))?;
+                write_record(&work, &record_of(&work, &payload, &target, Some(version))?)?;
                 move_in_new(work, &dir)?;
                 Ok(dir)
             }
@@ -124,6 +124,20 @@ impl Store {
             origin.run_id.as_deref() == Some(run_id)
                 && labels.run_output_name.as_deref() == Some(run_output_name)
         }))
+    }
+
+    /// Gives the image in a work folder its name back that a killed process took from it, unless another has the name.
+    pub(super) fn put_back(&self, work: &Path) -> io::Result<()> {
+        let old = work.join(REPLACED);
+        let Some(image) = StoredImage::read(&old) else { return Ok(()) };
+        let Ok(address) = Address::parse(&image.record.id) else { return Ok(()) };
+        let dir = address.dir(&self.root);
+        let _lock = self.lock()?;
+        fs::create_dir_all(dir.parent().unwrap_or(&dir))?;
+        match rename_new(&old, &dir) {
+            Err(e) if is_taken(&e) => Ok(()),
+            other => other.and_then(|()| sync_parent(&dir)),
+        }
     }
 
     fn version_of(&self, definition: &Address, payload: &Payload) -> Result<Option<StoredImage>> {
@@ -207,19 +221,19 @@ fn make_lasting(disk: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-pub(super) fn write_record(
+/// What will be said of the payload under the name `target`.
+pub(super) fn record_of(
     work: &WorkFolder,
     payload: &Payload,
     target: &Address,
     version: Option<Version>,
-) -> Result<()> {
-    let fail =
-        |e| io_fault(e, ErrorCode::DistributeFailed, format!("describe the image {}", target.id()));
+) -> Result<Record> {
+    let fail = |e| undescribed(e, &target.id());
     let (actual_size, stamp) = record::measure(&work.path().join(DISK)).map_err(fail)?;
     let data = payload.data.iter().enumerate().map(|(lun, data)| {
         let (actual_size, stamp) = record::measure(&work.path().join(file_name(lun)))?;
         let (digest, virtual_size) = (data.sha256.clone(), data.virtual_size);
-        Ok(StoredData { lun, digest, virtual_size, actual_size, stamp })
+        Ok(StoredData { lun, digest, content_digest: None, virtual_size, actual_size, stamp })
     });
     let data_disks = data.collect::<io::Result<_>>().map_err(fail)?;
     let (kind, name) = match target {
@@ -228,13 +242,14 @@ pub(super) fn write_record(
             (Kind::ImageVersion, id.name())
         }
     };
-    let record = Record {
+    Ok(Record {
         format: FORMAT,
         id: target.id(),
         kind,
         name: name.to_owned(),
         version,
         digest: payload.digest.clone(),
+        content_digest: None,
         virtual_size: payload.virtual_size,
         actual_size,
         stamp,
@@ -242,18 +257,23 @@ pub(super) fn write_record(
         created: Timestamp::now(),
         origin: payload.origin.clone(),
         labels: payload.labels.clone(),
-    };
-    write_json(&work.path().join(JSON), &record).map_err(fail)?;
-    File::open(work.path()).and_then(|dir| dir.sync_all()).map_err(fail)
+    })
+}
+
+pub(super) fn write_record(work: &WorkFolder, record: &Record) -> Result<()> {
+    write_json(&work.path().join(JSON), record)
+        .and_then(|()| File::open(work.path())?.sync_all())
+        .map_err(|e| undescribed(e, &record.id))
+}
+
+fn undescribed(e: io::Error, id: &str) -> Error {
+    io_fault(e, ErrorCode::DistributeFailed, format!("describe the image {id}"))
 }
 
 /// Gives the prepared folder a name that must be free.
 pub(super) fn move_in_new(mut work: WorkFolder, dir: &Path) -> Result<()> {
     let fail = |e: io::Error| {
-        let code = match e.kind() {
-            io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => ErrorCode::Conflict,
-            _ => ErrorCode::DistributeFailed,
-        };
+        let code = if is_taken(&e) { ErrorCode::Conflict } else { ErrorCode::DistributeFailed };
         io_fault(e, code, format!("take the name {}", dir.display()))
     };
     let parent = dir.parent().unwrap_or(dir);
@@ -274,14 +294,31 @@ fn move_in(work: WorkFolder, dir: &Path) -> Result<()> {
     match renameat_with(CWD, work.path(), CWD, dir, RenameFlags::EXCHANGE) {
         // The work folder is now the old image, and goes when `work` is dropped.
         Ok(()) => sync_parent(dir).map_err(fail),
-        // Not every file system can exchange; there, for a moment, nothing has the name.
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            let aside = WorkFolder::make(work.root(), "old").map_err(fail)?;
-            fs::rename(dir, aside.path().join("image")).map_err(fail)?;
-            move_in_new(work, dir)
-        }
+        Err(Errno::INVAL | Errno::NOSYS) => move_in_by_two(work, dir),
         Err(error) => Err(fail(error.into())),
     }
+}
+
+/// Not every file system can exchange; there, for a moment, nothing has the name. What had it goes when the new image
+/// is in its place, and comes back when it is not: here, or with the next sweep.
+pub(super) fn move_in_by_two(work: WorkFolder, dir: &Path) -> Result<()> {
+    let fail = |e: io::Error| {
+        io_fault(e, ErrorCode::DistributeFailed, format!("replace {}", dir.display()))
+    };
+    let mut aside = WorkFolder::make(work.root(), "old").map_err(fail)?;
+    let old = aside.path().join(REPLACED);
+    fs::rename(dir, &old).map_err(fail)?;
+    sync_parent(&old).map_err(fail).and_then(|()| move_in_new(work, dir)).inspect_err(|_| {
+        // Removed with its folder only if another has the name now.
+        aside.moved = rename_new(&old, dir).is_err() && !dir.exists();
+    })
+}
+
+/// In a work folder: the image that is being replaced.
+const REPLACED: &str = "replaced";
+
+fn is_taken(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty)
 }
 
 /// A folder below `images/tmp`, locked by its maker and removed on drop unless it was moved.

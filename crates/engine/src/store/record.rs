@@ -72,6 +72,10 @@ pub struct Record {
     pub version: Option<Version>,
     /// SHA-256 of `disk.qcow2`.
     pub digest: String,
+    /// The same of the file that the version was first stored as, where it came back from a region: what the guest sees
+    /// is the same, the file is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_digest: Option<String>,
     /// Bytes of the disk as the guest sees it.
     pub virtual_size: u64,
     /// Bytes of `disk.qcow2` on the host.
@@ -87,6 +91,31 @@ pub struct Record {
     pub labels: Labels,
 }
 
+impl Record {
+    /// Whether the disks of both are the same to a guest.
+    pub fn has_content_of(&self, other: &Self) -> bool {
+        self.contents().eq(other.contents())
+    }
+
+    /// What names the content of each disk, the OS disk's first, wherever it is stored.
+    fn contents(&self) -> impl Iterator<Item = &str> {
+        let system = self.content_digest.as_ref().unwrap_or(&self.digest);
+        let data = self.data_disks.iter();
+        let data = data.map(|disk| disk.content_digest.as_ref().unwrap_or(&disk.digest));
+        std::iter::once(system).chain(data).map(String::as_str)
+    }
+
+    /// Notes that this is what `original` tells of, in files of its own.
+    pub(super) fn came_from(&mut self, original: &Self) {
+        let names: Vec<String> = original.contents().map(str::to_owned).collect();
+        let mut names = names.into_iter();
+        self.content_digest = names.next().filter(|name| *name != self.digest);
+        for (disk, name) in self.data_disks.iter_mut().zip(names) {
+            disk.content_digest = Some(name).filter(|name| *name != disk.digest);
+        }
+    }
+}
+
 /// What is said of a data disk, `data<lun>.qcow2`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -94,6 +123,9 @@ pub struct StoredData {
     pub lun: usize,
     /// SHA-256 of the file.
     pub digest: String,
+    /// As that of the [`Record`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_digest: Option<String>,
     /// Bytes of the disk as the guest sees it.
     pub virtual_size: u64,
     /// Bytes of the file on the host.

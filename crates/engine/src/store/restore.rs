@@ -11,7 +11,7 @@ use vm::Host;
 use super::{
     Payload, Store,
     address::Address,
-    publish::{WorkFolder, move_in_new, write_record},
+    publish::{WorkFolder, move_in_new, record_of, write_record},
     record::{Record, StoredImage},
 };
 use crate::{
@@ -64,14 +64,16 @@ impl Store {
             origin: record.origin.clone(),
             labels: record.labels.clone(),
         };
-        let target = address.clone();
+        let (target, original) = (address.clone(), record.clone());
         let stored = self.publish(cx, payload, move |store, folder, payload| {
             let Address::Version(_, version) = &target else {
                 let text = format!("{} is no version", target.id());
                 return Err(Error::new(ErrorCode::InternalError, text));
             };
             let dir = target.dir(&store.root);
-            write_record(&folder, &payload, &target, Some(*version))?;
+            let mut record = record_of(&folder, &payload, &target, Some(*version))?;
+            record.came_from(&original);
+            write_record(&folder, &record)?;
             move_in_new(folder, &dir)?;
             Ok(dir)
         });

@@ -5,7 +5,7 @@ use std::{
     io,
 };
 
-use super::{image_dirs, publish::TMP};
+use super::{Store, image_dirs, publish::TMP};
 use crate::{
     image_file::{
         artifact,
@@ -15,12 +15,14 @@ use crate::{
 };
 
 /// Removes unfinished images, VHDs and artifacts whose makers are gone; says how many. Finished
-/// things are never touched, and neither is what a living process is making.
+/// things are never touched, but for an image that was to be replaced when its process was killed: it gets its name
+/// back. What a living process is making stays.
 pub fn sweep(layout: &Layout) -> io::Result<usize> {
     let mut removed = 0;
     for dir in entries(&layout.images().join(TMP))? {
         let Ok(lock) = File::open(&dir) else { continue };
         if lock.try_lock().is_ok() && same_file(&lock, &dir)? {
+            Store::open(layout).put_back(&dir)?;
             match fs::remove_dir_all(&dir) {
                 Ok(()) => removed += 1,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -339,6 +339,39 @@ async fn what_a_killed_process_left_is_swept_and_the_rest_stays() {
     assert_eq!(sweep(&s.cx.layout).unwrap(), 0);
 }
 
+/// As on a file system that cannot exchange two names.
+#[tokio::test]
+async fn an_image_that_could_not_be_replaced_has_its_name_again() {
+    let s = setting();
+    let image = s.managed("web", "disk", "r1").await;
+    let root = s.cx.layout.images();
+    let gone = WorkFolder::make(&root, "new").unwrap();
+    fs::remove_dir_all(gone.path()).unwrap();
+    publish::move_in_by_two(gone, &image.dir).unwrap_err();
+    assert_eq!(s.store.list().unwrap(), std::slice::from_ref(&image));
+    assert_eq!(s.unfinished(), 0);
+
+    // Killed between the two renames, and once more when the new image was in its place.
+    let replaced = root.join("tmp/old-1-0/replaced");
+    fs::create_dir_all(replaced.parent().unwrap()).unwrap();
+    fs::rename(&image.dir, &replaced).unwrap();
+    assert_eq!(s.store.list().unwrap(), []);
+    assert_eq!(sweep(&s.cx.layout).unwrap(), 1);
+    assert_eq!(s.store.list().unwrap(), std::slice::from_ref(&image));
+    fs::create_dir_all(replaced.parent().unwrap()).unwrap();
+    fs::rename(&image.dir, &replaced).unwrap();
+    let new = s.managed("web", "new", "r2").await;
+    assert_eq!(sweep(&s.cx.layout).unwrap(), 1);
+    assert_eq!(s.store.list().unwrap(), std::slice::from_ref(&new));
+
+    let work = WorkFolder::make(&root, "newer").unwrap();
+    for name in ["disk.qcow2", "image.json"] {
+        fs::copy(new.dir.join(name), work.path().join(name)).unwrap();
+    }
+    publish::move_in_by_two(work, &new.dir).unwrap();
+    assert_eq!((s.store.list().unwrap().len(), s.unfinished()), (1, 0));
+}
+
 #[tokio::test]
 async fn a_torn_or_foreign_folder_is_no_image() {
     let s = setting();

@@ -62,15 +62,9 @@ impl FromStr for Version {
     type Err = NotAVersion;
 
     fn from_str(text: &str) -> Result<Self, NotAVersion> {
-        let number = |part: &str| {
-            let plain = part == "0" || !part.starts_with('0');
-            let digits = part.bytes().all(|b| b.is_ascii_digit());
-            (plain && digits).then(|| part.parse().ok()).flatten().filter(|n| *n <= LARGEST)
-        };
-        let parts: Option<Vec<u32>> = text.split('.').map(number).collect();
-        match parts.as_deref() {
-            Some([major, minor, patch]) => Ok(Self::new(*major, *minor, *patch)),
-            _ => Err(NotAVersion(text.to_owned())),
+        match api::template::gallery_version(text) {
+            Some([major, minor, patch]) => Ok(Self::new(major, minor, patch)),
+            None => Err(NotAVersion(text.to_owned())),
         }
     }
 }

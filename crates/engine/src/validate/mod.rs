@@ -11,7 +11,7 @@
 
 mod passed;
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use api::{
     ErrorCode,
@@ -28,9 +28,6 @@ use crate::{
     output::StepOutput,
     step::Step,
 };
-
-/// A validator has the whole run's time, not one of its own.
-const NO_LIMIT: Duration = Duration::MAX;
 
 /// Makes every validator ready, or says why it cannot be.
 pub(crate) async fn resolve(
@@ -80,7 +77,7 @@ pub(crate) async fn run(
     slot: &mut Option<Fork>,
 ) -> Result<()> {
     let validators = &plan.validators;
-    let Some(key) = key(subject.node, validators) else { return Ok(()) };
+    let Some(key) = key(subject.node, plan) else { return Ok(()) };
     let layout = &run.cx.layout;
     let before = Passed::recall(layout, subject.node, &key);
     if let Some(before) = before.filter(|before| before.counts(run.request.freshness, &run.id)) {
@@ -119,8 +116,8 @@ async fn start(run: &Run<'_>, subject: Subject<'_>) -> Result<Fork> {
         Entry::Own { .. } => ("a machine from the source", "the source image"),
     };
     let of = ForkOf { name: "validation", node, entry };
-    run.cx.step(Step::Fork, title, NO_LIMIT, Fork::start(run, of)).await.map_err(|mut error| {
-        if error.code != ErrorCode::Canceled {
+    run.cx.step(Step::Fork, title, Fork::start(run, of)).await.map_err(|mut error| {
+        if !error.is_of_the_whole() {
             error.message = format!("{what} did not come up to be validated: {}", error.message);
             error.target.get_or_insert_with(|| "properties.validate".to_owned());
         }
@@ -141,8 +138,8 @@ async fn apply(run: &Run<'_>, validator: &PlannedStep, fork: &Fork) -> Result<f6
         fork.unless_gone(apply).await?;
         Ok(started.elapsed().as_secs_f64())
     };
-    run.cx.step(step, &validator.title, NO_LIMIT, work).await.map_err(|error| {
-        if error.code == ErrorCode::Canceled {
+    run.cx.step(step, &validator.title, work).await.map_err(|error| {
+        if error.is_of_the_whole() {
             return error;
         }
         let path = format!("properties.validate.inVMValidations[{}]", validator.index);

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    build::{Freshness, PlannedStep},
+    build::{Freshness, Plan},
     layout::Layout,
     node::{Key, KeyBuilder, Node, NodeStore},
 };
@@ -28,15 +28,18 @@ pub(crate) struct Passed {
     pub(crate) seconds: Vec<f64>,
 }
 
-/// Names the validation of this very node by these validators, in this order: a node that was made
-/// again is another one. `None` if there is nothing to validate.
-pub(crate) fn key(node: &Node, validators: &[PlannedStep]) -> Option<Key> {
-    if validators.is_empty() {
+/// Names the validation of this very node by the plan's validators, in their order, and for the identities that
+/// they may use: a node that was made again is another one. `None` if there is nothing to validate.
+pub(crate) fn key(node: &Node, plan: &Plan) -> Option<Key> {
+    if plan.validators.is_empty() {
         return None;
     }
     let mut builder =
         KeyBuilder::new(node.artifact_key().as_str(), "Validate").field("executor", EXECUTOR);
-    for validator in validators {
+    if let Some(identities) = plan.identities() {
+        builder = builder.field("identities", &identities);
+    }
+    for validator in &plan.validators {
         builder = builder.field("validator", validator.customizer.kind());
         for (name, value) in validator.customizer.inputs() {
             builder = builder.field(&name, &value);

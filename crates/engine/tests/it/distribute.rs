@@ -5,17 +5,21 @@ use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt};
 use api::{
     ErrorCode, ResourceId,
     template::{
-        Distributor, DistributorKind, ManagedImage, Regions, ReplicationMode, SharedImage,
-        Versioning, Vhd,
+        Distributor, DistributorKind, Face, ManagedImage, ParseOptions, Regions, ReplicationMode,
+        SharedImage, Versioning, Vhd,
     },
 };
 use engine::{
+    build::{self, Input},
     distribute::{self, Facts, RunOutput, Standalone},
     error::Error,
     image_file::{Format, Image, footer},
     store::{Origin, Store, address::Address, sweep},
 };
 
+use serde_json::json;
+
+use crate::data_disks::{Forge, id};
 use crate::disks::{Chain, MIB, Setting, allocated, files, setting};
 
 const GROUP: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute";
@@ -179,6 +183,36 @@ async fn every_bad_target_is_told_before_the_build() {
         assert_eq!(error.code, ErrorCode::BadSharedImageDistribute);
         assert_eq!(error.target.as_deref(), Some("properties.distribute[0].versioning.scheme"));
     }
+}
+
+/// A managed image's name is no version, though it may look like one.
+#[tokio::test]
+async fn the_version_of_a_managed_image_is_refused_when_the_template_is_resolved() {
+    let forge = Forge::new().await;
+    let resolve = async |target: &str, scheme: &str| {
+        let text = json!({
+            "location": "here", "identity": { "type": "None" },
+            "properties": {
+                "source": { "type": "ManagedImage", "imageId": id("base") },
+                "distribute": [{
+                    "type": "SharedImage", "runOutputName": "v",
+                    "galleryImageId": format!("{GROUP}/galleries/g/images/{target}"),
+                    "versioning": { "scheme": scheme },
+                }],
+            },
+        });
+        let options = ParseOptions { api_version: None, face: Face::File };
+        let template = api::template::parse(&text.to_string(), &options).template.unwrap();
+        let base_dir = forge.s.path("");
+        let input = Input { name: "v".into(), template, base_dir, metadata: None };
+        build::resolve(&forge.s.cx, input).await
+    };
+    let errors = resolve("web", "Source").await.unwrap_err();
+    let [error] = errors.as_slice() else { panic!("{errors:?}") };
+    assert_eq!(error.code, ErrorCode::BadSharedImageDistribute);
+    assert_eq!(error.target.as_deref(), Some("properties.distribute[0].versioning.scheme"));
+    assert!(error.message.contains("needs a source that has a version"), "{error}");
+    resolve("web", "Latest").await.unwrap();
 }
 
 // conformance: 88

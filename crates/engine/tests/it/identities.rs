@@ -29,8 +29,9 @@ impl Metadata for Nothing {
     }
 }
 
-async fn plan(forge: &Forge, identities: &[&str], metadata: bool) -> Plan {
-    let text = json!({
+/// `more` are further properties of the template, or others.
+async fn plan(forge: &Forge, identities: &[&str], metadata: bool, more: &Value) -> Plan {
+    let mut text = json!({
         "location": "here", "identity": { "type": "None" },
         "properties": {
             "source": { "type": "ManagedImage", "imageId": id("base") },
@@ -42,6 +43,9 @@ async fn plan(forge: &Forge, identities: &[&str], metadata: bool) -> Plan {
             }],
         },
     });
+    for (name, value) in more.as_object().unwrap() {
+        text["properties"][name] = value.clone();
+    }
     let options = ParseOptions { api_version: None, face: Face::File };
     let template = api::template::parse(&text.to_string(), &options).template.unwrap();
     let metadata = metadata.then(|| Arc::new(Nothing) as Arc<dyn Metadata>);
@@ -53,7 +57,7 @@ async fn plan(forge: &Forge, identities: &[&str], metadata: bool) -> Plan {
 async fn built(forge: &mut Forge, identities: &[&str], metadata: bool) -> (Report, Vec<String>) {
     let (events, mut receiver) = Events::channel();
     forge.s.cx.events = events;
-    let plan = plan(forge, identities, metadata).await;
+    let plan = plan(forge, identities, metadata, &json!({})).await;
     let report = forge.build(&plan, &[]).await.unwrap();
     forge.s.cx.events = Events::none();
     let mut warnings = Vec::new();
@@ -85,6 +89,50 @@ async fn only_templates_with_identities_have_a_metadata_service_and_it_must_be_t
     let keys = [&without, &absent, &served].map(|report| &report.nodes);
     assert!(keys.iter().all(|nodes| nodes[0] == keys[0][0]));
     assert!(keys[0][1] != keys[1][1] && keys[1][1] != keys[2][1] && keys[0][1] != keys[2][1]);
+}
+
+fn commands(forge: &Forge, part: &str) -> usize {
+    forge.fake.commands().iter().filter(|command| command.contains(part)).count()
+}
+
+#[tokio::test]
+async fn a_workload_has_the_metadata_service_also_where_the_build_begins_with_it() {
+    let forge = Forge::new().await;
+    forge.fake.on_deaf(RELAY, Reaction::exit(127).err("there is no Python\n"));
+    std::fs::write(forge.s.path("warm.sh"), "#!/bin/sh\n").unwrap();
+    let plain = plan(&forge, &[IDENTITY], true, &json!({})).await;
+    forge.build(&plain, &[]).await.unwrap();
+    assert_eq!(commands(&forge, RELAY), 1);
+    let workload = json!({ "state": "Enabled", "scriptUri": "warm.sh" });
+    let mut more = json!({ "optimize": { "workload": workload } });
+    let warmed = plan(&forge, &[IDENTITY], true, &more).await;
+    forge.build(&warmed, &[]).await.unwrap();
+    assert_eq!(commands(&forge, RELAY), 2, "the customizer was not run again");
+
+    // Whom it can act for is part of what its node is made of, without any customizer too.
+    more["customize"] = json!([]);
+    let mut nodes = Vec::new();
+    for identities in [&[IDENTITY][..], &[]] {
+        let plan = plan(&forge, identities, true, &more).await;
+        nodes.push(forge.build(&plan, &[]).await.unwrap().nodes);
+    }
+    assert_eq!(nodes[0][0], nodes[1][0]);
+    assert_ne!(nodes[0][1], nodes[1][1]);
+}
+
+#[tokio::test]
+async fn what_has_passed_for_one_identity_has_not_for_another() {
+    let forge = Forge::new().await;
+    forge.fake.on_deaf(RELAY, Reaction::exit(127).err("there is no Python\n"));
+    let check = json!([{ "type": "Shell", "inline": ["echo check"] }]);
+    let more = json!({ "customize": [], "validate": { "inVMValidations": check } });
+    let mut scripts = Vec::new();
+    for identities in [&[IDENTITY][..], &[IDENTITY], &[]] {
+        let plan = plan(&forge, identities, true, &more).await;
+        forge.build(&plan, &[]).await.unwrap();
+        scripts.push(commands(&forge, "mktemp"));
+    }
+    assert_eq!(scripts, [1, 1, 2], "once for each");
 }
 
 #[test]

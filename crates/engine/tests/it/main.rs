@@ -1,6 +1,7 @@
 //! Tests of the engine through its public face, one binary.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+mod cache;
 mod data_disks;
 mod disks;
 mod distribute;

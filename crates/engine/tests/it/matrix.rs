@@ -211,9 +211,57 @@ async fn every_step_that_hangs_ends_at_the_builds_deadline() {
             tokio::time::resume();
         });
         let what = format!("{step} deadline");
-        check(&result.unwrap_err(), step, ErrorCode::BuildTimeout, &what);
+        let error = result.unwrap_err();
+        check(&error, step, ErrorCode::BuildTimeout, &what);
+        // Whichever step it was: its field is not the one to change.
+        assert_eq!(error.target.as_deref(), Some("properties.buildTimeoutInMinutes"), "{what}");
+        assert!(error.message.starts_with("the build's time ran out"), "{error}");
         bench.assert_clean(&what);
     }
+}
+
+#[tokio::test]
+async fn a_step_has_all_the_time_that_the_build_has() {
+    for step in STEPS {
+        let mut bench = Bench::new().await;
+        bench.also = json!({ "buildTimeoutInMinutes": 960 });
+        let cx = Cx { faults: Faults::at(step, Fault::Hang), ..bench.cx() };
+        let (result, ()) = tokio::join!(bench.build(&cx), async {
+            cx.faults.hanging().await;
+            tokio::time::pause();
+            for hours in [15, 2] {
+                tokio::time::advance(Duration::from_secs(hours * 60 * 60)).await;
+                // What the clock has ended has its say before it goes on.
+                for _ in 0..10 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            tokio::time::resume();
+        });
+        check(&result.unwrap_err(), step, ErrorCode::BuildTimeout, "17 of 16 hours");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_outside_of_a_build_ends_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
+    let mut cx = Cx::new(layout, Events::none(), CancellationToken::new());
+    cx.faults = Faults::at(Step::Export, Fault::Hang);
+    let error = cx.step(Step::Export, "export", async { Ok(()) }).await.unwrap_err();
+    check(&error, Step::Export, ErrorCode::StepTimedOut, "no deadline");
+    assert!(error.message.contains("24 hours") && error.hint.is_some(), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_full_disk_of_the_host_is_no_customizer_s_fault() {
+    let bench = Bench::new().await;
+    bench.fake.on("mktemp", Reaction::then(Then::Gone(Ended::DiskFull)));
+    let error = bench.build(&bench.cx()).await.unwrap_err();
+    check(&error, Step::Customize(0), ErrorCode::DiskFull, "full");
+    assert_eq!(error.target, None);
+    assert!(!error.message.contains("customizer"), "{error}");
+    bench.assert_clean("full");
 }
 
 #[tokio::test]

@@ -6,8 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use api::ErrorCode;
+use api::{
+    ErrorCode,
+    template::{Face, ParseOptions},
+};
 use engine::{
+    build::{self, Input, Wanted},
     config::Config,
     cx::Cx,
     distribute::DataDisk,
@@ -15,7 +19,9 @@ use engine::{
     node::Key,
     replicate::{self, CHUNK_BYTES, Copied, Outcome, Region, Request, status},
     store::{Labels, Numbering, Origin, Payload, Store, StoredImage, address::Address},
+    vm_size::DEFAULT_GEN1,
 };
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::disks::{MIB, Setting, files, noise, setting};
@@ -55,14 +61,20 @@ impl Setting {
     /// The same with data disks.
     async fn version_with(&self, raw: &Path, number: &str, data: Vec<DataDisk>) -> StoredImage {
         let disk = self.path(&format!("{number}.qcow2"));
-        self.qemu_img(&["convert", "-f", "raw", "-O", "qcow2"], &[raw, &disk]).await;
+        // Not the file that a pull makes of the same content.
+        let convert = ["convert", "-f", "raw", "-O", "qcow2", "-o", "lazy_refcounts=on"];
+        self.qemu_img(&convert, &[raw, &disk]).await;
         let digest = engine::image_file::digest::sha256(&self.cx, &disk, "hash").await.unwrap();
         let payload = Payload {
             digest,
             virtual_size: fs::metadata(raw).unwrap().len(),
             disk,
             data,
-            origin: Origin { run_id: Some(format!("run-{number}")), ..Origin::default() },
+            origin: Origin {
+                run_id: Some(format!("run-{number}")),
+                generation: "V1".to_owned(),
+                ..Origin::default()
+            },
             labels: Labels::default(),
         };
         let numbering = Numbering::Exact(number.parse().unwrap());
@@ -214,6 +226,45 @@ async fn a_version_comes_back_as_it_was() {
     assert!(said.contains("identical"), "{said}");
     assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
     store.version_source(&s.cx, &id).await.unwrap();
+
+    // It is the same version in another file: for the regions that have it and for one that gets it only now.
+    assert_ne!(back.record.digest, image.record.digest);
+    let moved = |copies: &[Copied]| copies.iter().map(|c| c.moved_chunks > 0).collect::<Vec<_>>();
+    assert_eq!(moved(&copied(&s.copy(&back, &REGIONS).await)), [false, false, true]);
+    store.remove(&back.record.id).unwrap();
+    let last = replicate::pull(&s.cx, &s.host, &find("japaneast").await.unwrap()).await.unwrap();
+    assert_eq!(moved(&copied(&s.copy(&last, &REGIONS).await)), [false; 3]);
+}
+
+#[tokio::test]
+async fn a_template_knows_its_source_before_it_is_fetched_and_that_it_was() {
+    let s = with_regions().await;
+    let raw = s.path("raw");
+    disk(&raw, 64 * MIB);
+    let image = s.version(&raw, "1.0.0").await;
+    s.copy(&image, &REGIONS[..1]).await;
+    Store::open(&s.cx.layout).remove(&image.record.id).unwrap();
+    let text = json!({
+        "location": REGIONS[0], "identity": { "type": "None" },
+        "properties": {
+            "source": { "type": "SharedImageVersion", "imageVersionId": image.record.id },
+            "distribute": [{ "type": "VHD", "runOutputName": "v" }],
+        },
+    });
+    let resolve = async || {
+        let options = ParseOptions { api_version: None, face: Face::File };
+        let template = api::template::parse(&text.to_string(), &options).template.unwrap();
+        let input = Input { name: "v".into(), template, base_dir: s.path(""), metadata: None };
+        build::resolve(&s.cx, input).await.unwrap()
+    };
+    let before = resolve().await;
+    let Wanted::Replica(replica) = &before.source else { panic!("{:?}", before.source) };
+    assert_eq!(before.size.name, DEFAULT_GEN1, "of its generation");
+    assert!(before.source.present(&s.cx, &s.host).await.unwrap().is_none());
+    replicate::pull(&s.cx, &s.host, replica).await.unwrap();
+    let after = resolve().await;
+    assert!(matches!(after.source, Wanted::Stored(_)), "{:?}", after.source);
+    assert_eq!(after.size, before.size);
 }
 
 #[tokio::test]
@@ -244,6 +295,7 @@ async fn a_version_is_copied_and_comes_back_with_its_data_disks() {
     }
     assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
     store.version_source(&s.cx, &image.record.id).await.unwrap();
+    assert_eq!(copied(&s.copy(&back, &REGIONS[..1]).await)[0].moved_chunks, 0, "it is there");
 }
 
 #[tokio::test]

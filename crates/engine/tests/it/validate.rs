@@ -115,6 +115,8 @@ async fn every_step_of_validation_releases_everything_after_cancel_and_at_the_de
             let code = if by_deadline { ErrorCode::BuildTimeout } else { ErrorCode::Canceled };
             let what = format!("{step} {code}");
             assert_eq!(error.code, code, "{what}: {error}");
+            let field = by_deadline.then_some("properties.buildTimeoutInMinutes");
+            assert_eq!(error.target.as_deref(), field, "{what}");
             bench.assert_clean(&what);
             assert!(!bench.is_distributed(), "{what}");
         }

@@ -50,7 +50,7 @@ pub(crate) async fn faults(
     let layout = app.settings().layout.clone();
     let mut cx = Cx::new(layout, Events::none(), CancellationToken::new());
     cx.geography = geography_of(app, template).await?;
-    faults.extend(distribute::admit(&cx, &template.properties.distribute));
+    faults.extend(distribute::admit(&cx, template));
     Ok(faults)
 }
 

@@ -156,3 +156,20 @@ async fn a_specialized_image_is_no_source() {
     assert!(message.contains("properties.source.imageId"), "{message}");
     assert!(message.contains("specialized"), "{message}");
 }
+
+#[tokio::test]
+async fn a_managed_image_has_no_version_to_take() {
+    let service = Service::new().await;
+    service.definition("d", fitting()).await;
+    let disk = json!({ "osType": "Linux", "osState": "Generalized" });
+    let properties = json!({ "hyperVGeneration": "V1", "storageProfile": { "osDisk": disk } });
+    let body = json!({ "properties": properties });
+    service.insert(&image("web22"), "microsoft.compute/images", body).await;
+    let mut sent = to_gallery("d");
+    sent["properties"]["source"] = json!({ "type": "ManagedImage", "imageId": image("web22") });
+    assert_eq!(service.settled("latest", &sent).await.0, "Succeeded");
+    sent["properties"]["distribute"][0]["versioning"] = json!({ "scheme": "Source" });
+    let (state, code, message) = service.settled("source", &sent).await;
+    assert_eq!((state.as_str(), code.as_str()), ("Failed", "BadSharedImageDistribute"));
+    assert!(message.contains("properties.distribute[0].versioning.scheme"), "{message}");
+}

@@ -1,0 +1,71 @@
+//! Lock files and notes that are of no use any more.
+
+use std::{fs, io, path::Path};
+
+use super::{Key, Lock, NodeStore};
+use crate::{image_file::partial::entries, layout::Layout};
+
+/// Removes the lock files of nodes and artifacts that are gone and of work that nobody does, and what is noted of
+/// nodes that are gone with the fresh ones that took their places. What somebody holds stays.
+pub fn sweep(store: &NodeStore) -> io::Result<()> {
+    sweep_locks(store)?;
+    sweep_superseded(store)
+}
+
+fn sweep_locks(store: &NodeStore) -> io::Result<()> {
+    for path in entries(&store.layout.locks())? {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some(name) = name.strip_suffix(".lock").filter(|name| is_idle(store, name)) else {
+            continue;
+        };
+        // Looked at again under the lock: a node is held before it appears.
+        if let Some(_lock) = Lock::try_take(&path)?
+            && is_idle(store, name)
+        {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a lock that nobody holds says nothing. When a node was last used is the time of its lock file.
+fn is_idle(store: &NodeStore, name: &str) -> bool {
+    if let Some(key) = name.strip_prefix("use-") {
+        return Key::parse(key).is_some_and(|key| store.get(&key).is_none());
+    }
+    if let Some(key) = name.strip_prefix("artifact-") {
+        return !artifacts_of(&store.layout, key);
+    }
+    name.starts_with("make-") || name.starts_with("source-")
+}
+
+fn artifacts_of(layout: &Layout, key: &str) -> bool {
+    layout.artifacts().join(key).symlink_metadata().is_ok()
+}
+
+/// An entry leads nowhere when the fresh node is gone. It stays while the older one is there, which it hides.
+fn sweep_superseded(store: &NodeStore) -> io::Result<()> {
+    let entries = entries(&store.layout.superseded())?;
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let _alone = Lock::take_blocking(&store.superseding())?;
+    for path in entries {
+        let key = path.file_name().and_then(|name| Key::parse(name.to_str()?));
+        // What has another name was not finished, by a process that is gone.
+        let leads = key.is_some_and(|key| {
+            store.get(&key).is_some() || store.get(&store.current(key)).is_some()
+        });
+        if !leads {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
