@@ -89,6 +89,8 @@ pub struct Request {
 /// Limits of single steps; the whole build has the template's own.
 const SOURCE_LIMIT: Duration = Duration::from_secs(60 * 60);
 const DISTRIBUTE_LIMIT: Duration = Duration::from_secs(4 * 60 * 60);
+/// How long the end of a run waits for uploads to be taken back.
+const ABORT_LIMIT: Duration = Duration::from_secs(5);
 
 /// One run and what it works with.
 pub(crate) struct Run<'a> {
@@ -272,7 +274,7 @@ async fn deliver(
     let facts = distribute::Facts { run_id: run.id.clone(), started: run.started, origin };
     let outputs = cx
         .step(Step::Distribute, "distribute", DISTRIBUTE_LIMIT, async {
-            distribute::publish(cx, run.host, image, &facts, targets).await
+            distribute::publish(cx, run.host, image, &facts, targets, &run.ledger).await
         })
         .await?;
     let exports = cx
@@ -422,6 +424,12 @@ fn vars_bytes(host: &Host) -> u64 {
 async fn release(run: &Run<'_>) {
     for problem in janitor::release(&run.ledger, run.backend).await {
         run.cx.events.warn(format!("could not be released: {problem}"));
+    }
+    if !run.cx.settled(ABORT_LIMIT).await {
+        let secs = ABORT_LIMIT.as_secs();
+        run.cx.events.warn(format!(
+            "an upload could not be taken back within {secs} s: parts of it may stay"
+        ));
     }
 }
 
