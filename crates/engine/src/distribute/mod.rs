@@ -155,7 +155,9 @@ pub fn admit(cx: &Cx, distributors: &[Distributor]) -> Vec<Error> {
     };
     let faults = distributors.iter().flat_map(|distributor| {
         let faults = match &distributor.kind {
-            DistributorKind::ManagedImage(_) => Vec::new(),
+            DistributorKind::ManagedImage(target) => {
+                managed_image::region(cx, &config, target).into_iter().collect()
+            }
             DistributorKind::SharedImage(target) => shared_image::regions(cx, &config, target),
             DistributorKind::Vhd(target) => vhd::check(&config, target).err().into_iter().collect(),
         };
