@@ -20,6 +20,7 @@ mod network;
 mod plan;
 mod power;
 mod report;
+mod vhd_limit;
 mod wanted;
 
 use std::{
@@ -43,7 +44,7 @@ pub(crate) use fork::{Entry, Fork, ForkOf};
 pub use freshness::{CACHE_TAG, Freshness};
 pub use history::{Forecast, Hit, forecast};
 pub use kept::{Kept, OnError, kept};
-pub use machine::check_machine;
+pub use machine::{check_machine, check_sizes};
 pub(crate) use network::is_tap;
 pub use network::{SUBNET_FIELD, unbound as unbound_subnet, wanted as wanted_subnet};
 pub(crate) use plan::title as planned_title;
@@ -189,7 +190,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
         .await?;
     let (exact, digest) = (source.exact_version.clone(), source.digest.clone());
     cx.events.send(Event::SourceResolved { source: exact, digest });
-    plan.check_disk(&source)?;
+    plan.check_disks(&source, &run.request.exports)?;
     let data = data_disks::check(&plan.template, source.data.len())?;
     export::check_data(&run.request.exports, data)?;
     let source_only = plan.validates_source_only();
@@ -281,7 +282,8 @@ async fn deliver(
         .step(Step::Export, "export", DISTRIBUTE_LIMIT, async {
             export::write_all(cx, run.host, image, &run.request.exports, &run.ledger, &run.id).await
         })
-        .await?;
+        .await
+        .map_err(|error| error.details(outputs.iter().map(distribute::published)))?;
     Ok((outputs, exports))
 }
 

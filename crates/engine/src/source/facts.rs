@@ -18,8 +18,8 @@ pub struct Facts {
     pub architecture: String,
     /// Bytes of the OS disk as the guest sees it, where they are known before it is here.
     pub disk_bytes: Option<u64>,
-    /// How many data disks it brings along.
-    pub data_disks: usize,
+    /// Bytes of each data disk that it brings along.
+    pub data_disks: Vec<u64>,
 }
 
 /// Looks; nothing is fetched or verified. `None` where the image is not in the store.
@@ -45,7 +45,7 @@ pub fn facts(layout: &Layout, source: &Source) -> Result<Option<Facts>> {
                 generation: entry.generation,
                 architecture: entry.architecture,
                 disk_bytes: here.or(stated),
-                data_disks: 0,
+                data_disks: Vec::new(),
             }));
         }
         Source::ManagedImage { image_id } => image_id,
@@ -56,6 +56,6 @@ pub fn facts(layout: &Layout, source: &Source) -> Result<Option<Facts>> {
         generation: if image.record.origin.generation == "V1" { 1 } else { 2 },
         architecture: image.record.origin.architecture,
         disk_bytes: Some(image.record.virtual_size),
-        data_disks: image.record.data_disks.len(),
+        data_disks: image.record.data_disks.iter().map(|disk| disk.virtual_size).collect(),
     }))
 }
