@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{event::Events, fetch, layout::Layout, replicate::Geography, step::Faults};
 
@@ -23,6 +23,8 @@ pub struct Cx {
     /// How scripts and files that a template names are fetched; as for the user's own templates, unless
     /// it is set.
     pub fetch: fetch::Limits,
+    /// What takes back a thing whose maker is gone already, such as an upload that was cut off.
+    pub afterwards: TaskTracker,
 }
 
 impl Cx {
@@ -30,7 +32,14 @@ impl Cx {
     pub fn new(layout: Layout, events: Events, cancel: CancellationToken) -> Self {
         let (geography, faults) = (Geography::default(), Faults::default());
         let fetch = fetch::Limits::default();
-        Self { layout, events, cancel, deadline: None, geography, faults, fetch }
+        let afterwards = TaskTracker::new();
+        Self { layout, events, cancel, deadline: None, geography, faults, fetch, afterwards }
+    }
+
+    /// Waits until nothing goes on [afterwards](Self::afterwards), but not for longer than the limit.
+    pub async fn settled(&self, limit: Duration) -> bool {
+        self.afterwards.close();
+        tokio::time::timeout(limit, self.afterwards.wait()).await.is_ok()
     }
 
     /// Time left until the deadline of the whole.

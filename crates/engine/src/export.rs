@@ -35,7 +35,7 @@ use crate::{
         convert::{self, Job, Target},
         data,
         digest::Stamp,
-        io_fault,
+        footer, io_fault,
         partial::Partial,
         place, space,
     },
@@ -178,6 +178,25 @@ pub fn check_data(exports: &[ExportSpec], disks: usize) -> Result<()> {
     Error::all(problems(&all))
 }
 
+/// Refuses a disk that no VHD can hold, before hours go into it.
+fn check_vhd(exports: &[ExportSpec], image: &Standalone) -> Result<()> {
+    let mut sizes =
+        std::iter::once(image.virtual_size).chain(image.data.iter().map(|disk| disk.virtual_size));
+    let vhd = exports.iter().find(|export| export.format == Format::Vhd);
+    match (vhd, sizes.find(|bytes| *bytes > footer::MOST)) {
+        (Some(export), Some(bytes)) => {
+            let (has, most) = (space::human(bytes), space::human(footer::MOST));
+            let text = format!(
+                "--export {export}: the image has a disk of {has}, and a VHD holds at most {most}"
+            );
+            Err(Error::new(ErrorCode::InvalidArgument, text)
+                .target(export.to_string())
+                .hint("export it as qcow2, raw or vmdk"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Every file to write, and which disk goes there: `web.vhd` brings `web_dataDisk_0.vhd` and so on.
 fn files(exports: &[ExportSpec], disks: usize) -> Vec<(ExportSpec, Option<usize>)> {
     let of = |spec: &ExportSpec, lun: usize| {
@@ -194,7 +213,7 @@ fn files(exports: &[ExportSpec], disks: usize) -> Vec<(ExportSpec, Option<usize>
 /// Writes all exports, side by side. The ledger holds each unfinished file before it is made.
 ///
 /// # Errors
-/// The first failure. The others go on to their end, and what they wrote stays.
+/// The first failure. The others go on to their end, and what they wrote stays and is in the details.
 pub async fn write_all(
     cx: &Cx,
     host: &Host,
@@ -220,8 +239,13 @@ pub async fn write_all(
             Err(error) => failed.push(error),
         }
     }
-    Error::all(failed)?;
-    Ok(done)
+    match Error::all(failed) {
+        Ok(()) => Ok(done),
+        Err(error) => {
+            let written = done.iter().map(|file| format!("written: {}", file.path.display()));
+            Err(error.details(written))
+        }
+    }
 }
 
 /// Exports an image of the store, as a run of its own with a ledger of its own.
@@ -240,6 +264,7 @@ pub async fn of_stored(
     let work = async {
         let image = stored(cx, image).await?;
         check_data(exports, image.data.len())?;
+        check_vhd(exports, &image)?;
         write_all(cx, host, &image, exports, &ledger, &run_id).await
     };
     let written = cx.step(Step::Export, "export", work).await;

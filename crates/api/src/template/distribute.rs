@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::ApiVersion;
-use super::gallery::{SHARED_IMAGE, SharedImage, read_shared_image};
+use super::gallery::{SHARED_IMAGE, SharedImage, Versioning, read_shared_image};
 use super::kind::{Kind, Union, read_kind};
 use super::read::fields::{Field, Fields};
 use super::read::{Node, Reader};
@@ -50,6 +50,41 @@ impl DistributorKind {
             Self::Vhd(_) => "VHD",
         }
     }
+
+    const fn product(&self) -> &'static str {
+        match self {
+            Self::ManagedImage(_) => "image",
+            Self::SharedImage(_) => "version",
+            Self::Vhd(_) => "blob",
+        }
+    }
+
+    /// What no other distributor can write too, in a form to compare, and the field that says it. None where
+    /// each run makes a new thing.
+    fn writes(&self) -> Option<(&'static str, String)> {
+        match self {
+            Self::ManagedImage(image) => {
+                Some(("imageId", image.image_id.to_string().to_lowercase()))
+            }
+            Self::SharedImage(image) => {
+                let id = image.gallery_image_id.to_string().to_lowercase();
+                match image.versioning {
+                    _ if image.explicit_version().is_some() => Some(("galleryImageId", id)),
+                    // The source has one version.
+                    Versioning::Source => Some(("galleryImageId", format!("{id}/versions/source"))),
+                    Versioning::Latest { .. } => None,
+                }
+            }
+            Self::Vhd(vhd) => Some(("uri", blob_key(vhd.uri.as_ref()?))),
+        }
+    }
+}
+
+/// A blob's address in a form to compare: names of hosts have no case, those of blobs do.
+fn blob_key(uri: &str) -> String {
+    let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    format!("{}/{path}", host.to_lowercase())
 }
 
 /// A managed image to make or replace.
@@ -122,28 +157,46 @@ pub(super) fn read_all(reader: &mut Reader<'_>, properties: &Fields<'_>) -> Vec<
             Some("`{\"type\": \"VHD\", \"runOutputName\": \"disk\"}` needs least".to_owned());
         reader.bad_value_hint(&node, "At least one target is needed.", hint);
     }
-    let mut names: Vec<(String, String)> = Vec::new();
-    nodes.iter().filter_map(|node| read(reader, node, &mut names)).collect()
+    let mut taken = Taken::default();
+    nodes.iter().filter_map(|node| read(reader, node, &mut taken)).collect()
 }
 
-/// `names` are the run output names so far, in lower case, with the path of their distributor.
-fn read(
-    reader: &mut Reader<'_>,
-    node: &Node<'_>,
-    names: &mut Vec<(String, String)>,
-) -> Option<Distributor> {
+/// What the distributors so far have for themselves, each with the path of its distributor.
+#[derive(Default)]
+struct Taken {
+    /// Names of run outputs, in lower case.
+    names: Vec<(String, String)>,
+    /// What is written, see [`DistributorKind::writes`].
+    targets: Vec<(String, String)>,
+}
+
+/// The path of the distributor that has it already; else `path` has it now.
+fn take(taken: &mut Vec<(String, String)>, what: String, path: &str) -> Option<String> {
+    let other = taken.iter().find(|(other, _)| *other == what).map(|(_, path)| path.clone());
+    taken.push((what, path.to_owned()));
+    other
+}
+
+fn read(reader: &mut Reader<'_>, node: &Node<'_>, taken: &mut Taken) -> Option<Distributor> {
     let union = Union { what: "distributor", code: ErrorCode::BadDistributeType };
     let ((common, kind), fields) = read_kind(reader, node, KINDS, union)?;
-    let key = common.run_output_name.to_lowercase();
-    let other = names.iter().find(|(name, _)| *name == key).map(|(_, path)| path.clone());
+    let path = node.path();
+    let other = take(&mut taken.names, common.run_output_name.to_lowercase(), &path);
     if let (Some(other), Some(name)) = (other, fields.get("runOutputName")) {
         let reason = format!("'{other}' has the same; names differ in more than case.");
         let hint = Some("give every target a name of its own".to_owned());
         reader.bad_value_hint(&name, &reason, hint);
     }
-    names.push((key, node.path()));
+    if let Some((field, what)) = kind.writes()
+        && let Some(other) = take(&mut taken.targets, what, &path)
+        && let Some(target) = fields.get(field)
+    {
+        let reason = format!("'{other}' writes the same {}.", kind.product());
+        let hint = Some("one of the two is enough, or let them differ".to_owned());
+        reader.bad_value_hint(&target, &reason, hint);
+    }
     Some(Distributor {
-        path: node.path(),
+        path,
         run_output_name: common.run_output_name,
         artifact_tags: common.artifact_tags,
         kind,

@@ -842,6 +842,53 @@ fn distributors() {
     run(GALLERY_2020, GALLERY_TARGET);
 }
 
+#[test]
+fn what_another_distributor_writes_is_refused_before_it_is_built() {
+    let last = r#"{ "type": "VHD", "runOutputName": "disk", "uri": "https://store.example.org/vhds/web.vhd" }"#;
+    let add = |target: &str| format!("{last}, {{ \"runOutputName\": \"b\", {target} }}");
+    let image = IMAGE.to_uppercase().replace("/SUBSCRIPTIONS", "/subscriptions");
+    let definition = IMAGE.replace("images/web", "galleries/golden/images/web");
+    let shared =
+        |id: &str, more: &str| format!(r#""type": "SharedImage", "galleryImageId": "{id}"{more}"#);
+    let version = shared(&format!("{definition}/versions/1.0.0"), "");
+    let source = shared(&definition, r#", "versioning": { "scheme": "Source" }"#);
+    let vhd = |uri: &str| format!(r#""type": "VHD", "uri": "{uri}""#);
+    let managed = format!(r#""type": "ManagedImage", "location": "westus3", "imageId": "{image}""#);
+    let again = |target: &str| {
+        let twice = format!("{}, {{ \"runOutputName\": \"c\", {target} }}", add(target));
+        edit(EVERYTHING, last, &twice)
+    };
+    for (text, path, says) in [
+        (
+            edit(EVERYTHING, last, &add(&managed)),
+            "[3].imageId",
+            "distribute[0]' writes the same image",
+        ),
+        (
+            edit(EVERYTHING, last, &add(&vhd("https://STORE.example.org/vhds/web.vhd"))),
+            "[3].uri",
+            "distribute[2]' writes the same blob",
+        ),
+        (again(&version), "[4].galleryImageId", "distribute[3]' writes the same version"),
+        (again(&source), "[4].galleryImageId", "distribute[3]' writes the same version"),
+    ] {
+        let parsed = serve(&text);
+        let found = errors(&parsed);
+        let [error] = found.as_slice() else { panic!("one error: {found:#?}") };
+        assert_eq!(error.path, format!("properties.distribute{path}"));
+        assert!(error.message.contains(says), "{}", error.message);
+    }
+    // Each of these makes a new thing.
+    for target in [
+        shared(&definition, ""),
+        r#""type": "VHD""#.into(),
+        vhd("https://store.example.org/vhds/Web.vhd"),
+    ] {
+        assert!(errors(&serve(&edit(EVERYTHING, last, &add(&target)))).is_empty(), "{target}");
+    }
+    assert!(errors(&serve(&again(&shared(&definition, "")))).is_empty());
+}
+
 const IMAGE: &str = "/subscriptions/s1/resourceGroups/forge/providers/Microsoft.Compute/images/web";
 
 const DISTRIBUTORS: &[Case] = &[

@@ -19,8 +19,6 @@ use crate::{
 const GIB: u64 = 1024 * 1024 * 1024;
 /// As many as a machine in Azure can have at the most.
 const MOST: usize = 64;
-/// A VHD holds no larger disk (the format's sectors are counted in 32 bits).
-const VHD_GB: u32 = 2040;
 
 /// What the machine's data disks are.
 pub(super) fn shape(template: &Template, source: &SourceImage) -> Vec<DataShape> {
@@ -33,8 +31,8 @@ pub(super) fn shape(template: &Template, source: &SourceImage) -> Vec<DataShape>
     brought.chain(added).collect()
 }
 
-/// Refuses more disks than a machine can have, and such as no target could hold. Says how many there
-/// are, with the `brought` ones of the source.
+/// Refuses more disks than a machine can have. Says how many there are, with the `brought` ones of the
+/// source.
 pub(super) fn check(template: &Template, brought: usize) -> Result<usize> {
     let field = "properties.additionalDataDisks";
     let added = &template.properties.additional_data_disks;
@@ -46,17 +44,7 @@ pub(super) fn check(template: &Template, brought: usize) -> Result<usize> {
         let error = Error::new(ErrorCode::ValidationFailed, text);
         return Err(error.target(field).hint("add fewer"));
     }
-    let to_vhd = template.properties.distribute.iter().any(|d| d.kind.name() == "VHD");
-    match added.iter().position(|disk| to_vhd && disk.size_gb > VHD_GB) {
-        None => Ok(disks),
-        Some(index) => {
-            let gb = added[index].size_gb;
-            let text = format!("a data disk has {gb} GB, and a VHD holds at most {VHD_GB}");
-            Err(Error::new(ErrorCode::ValidationFailed, text)
-                .target(format!("{field}[{index}].sizeGB"))
-                .hint("make it smaller, or leave the VHD distributor out"))
-        }
-    }
+    Ok(disks)
 }
 
 /// Where the machine that works in `work` has them.

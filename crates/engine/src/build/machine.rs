@@ -2,7 +2,7 @@
 
 use api::{ErrorCode, template::Template};
 
-use super::data_disks;
+use super::{data_disks, vhd_limit};
 use crate::{
     error::{Error, Result},
     source::Facts,
@@ -24,7 +24,10 @@ pub fn check_machine(template: &Template, source: &Facts) -> Result<VmSize> {
     let gb = profile.map_or(0, |profile| profile.os_disk_size_gb);
     let mut errors = Vec::new();
     errors.extend(check_os_disk(gb, source.disk_bytes.unwrap_or(0)).err());
-    errors.extend(data_disks::check(template, source.data_disks).err());
+    errors.extend(data_disks::check(template, source.data_disks.len()).err());
+    let bytes = source.disk_bytes.unwrap_or(0);
+    errors.extend(vhd_limit::check(template, bytes, &source.data_disks, &[]).err());
+    errors.extend(check_proxy(template).err());
     match size {
         Ok(size) => Error::all(errors).map(|()| size),
         Err(error) => {
@@ -32,6 +35,29 @@ pub fn check_machine(template: &Template, source: &Facts) -> Result<VmSize> {
             Error::all(errors).and(vm_size::find(vm_size::DEFAULT_GEN2))
         }
     }
+}
+
+/// Refuses names of sizes that nobody knows, whatever the source.
+///
+/// # Errors
+/// `ValidationFailed` at the field; several come together.
+pub fn check_sizes(template: &Template) -> Result<()> {
+    let profile = template.properties.vm_profile.as_ref();
+    let given = profile.and_then(|profile| profile.vm_size.as_deref());
+    let size =
+        given.filter(|size| !size.is_empty()).map_or(Ok(()), |s| vm_size::find(s).map(|_| ()));
+    Error::all([size, check_proxy(template)].into_iter().filter_map(Result::err).collect())
+}
+
+/// No proxy is made here, but a size that is none would be refused in Azure.
+fn check_proxy(template: &Template) -> Result<()> {
+    let vnet = template.properties.vm_profile.as_ref().and_then(|p| p.vnet_config.as_ref());
+    let size = vnet.and_then(|vnet| vnet.proxy_vm_size.as_deref()).unwrap_or_default();
+    if size.is_empty() {
+        return Ok(());
+    }
+    let field = "properties.vmProfile.vnetConfig.proxyVmSize";
+    vm_size::find(size).map(|_| ()).map_err(|error| error.target(field))
 }
 
 /// Refuses a disk that is smaller than its source, since it can only grow, or larger than there are.

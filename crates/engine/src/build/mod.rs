@@ -20,6 +20,7 @@ mod network;
 mod plan;
 mod power;
 mod report;
+mod vhd_limit;
 mod wanted;
 
 use std::{
@@ -43,7 +44,7 @@ pub(crate) use fork::{Entry, Fork, ForkOf};
 pub use freshness::{CACHE_TAG, Freshness};
 pub use history::{Forecast, Hit, forecast};
 pub use kept::{Kept, OnError, kept};
-pub use machine::check_machine;
+pub use machine::{check_machine, check_sizes};
 pub(crate) use network::is_tap;
 pub use network::{SUBNET_FIELD, unbound as unbound_subnet, wanted as wanted_subnet};
 pub(crate) use plan::title as planned_title;
@@ -85,6 +86,9 @@ pub struct Request {
     /// cut off goes on from its last node, whatever the freshness: those nodes are its own.
     pub run_id: Option<String>,
 }
+
+/// How long the end of a run waits for uploads to be taken back.
+const ABORT_LIMIT: Duration = Duration::from_secs(5);
 
 /// One run and what it works with.
 pub(crate) struct Run<'a> {
@@ -182,7 +186,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
         cx.step(Step::Source, &plan.source.title(), plan.source.obtain(cx, run.host)).await?;
     let (exact, digest) = (source.exact_version.clone(), source.digest.clone());
     cx.events.send(Event::SourceResolved { source: exact, digest });
-    plan.check_disk(&source)?;
+    plan.check_disks(&source, &run.request.exports)?;
     let data = data_disks::check(&plan.template, source.data.len())?;
     export::check_data(&run.request.exports, data)?;
     let source_only = plan.validates_source_only();
@@ -267,14 +271,15 @@ async fn deliver(
     let facts = distribute::Facts { run_id: run.id.clone(), started: run.started, origin };
     let outputs = cx
         .step(Step::Distribute, "distribute", async {
-            distribute::publish(cx, run.host, image, &facts, targets).await
+            distribute::publish(cx, run.host, image, &facts, targets, &run.ledger).await
         })
         .await?;
     let exports = cx
         .step(Step::Export, "export", async {
             export::write_all(cx, run.host, image, &run.request.exports, &run.ledger, &run.id).await
         })
-        .await?;
+        .await
+        .map_err(|error| error.details(outputs.iter().map(distribute::published)))?;
     Ok((outputs, exports))
 }
 
@@ -417,6 +422,12 @@ fn vars_bytes(host: &Host) -> u64 {
 async fn release(run: &Run<'_>) {
     for problem in janitor::release(&run.ledger, run.backend).await {
         run.cx.events.warn(format!("could not be released: {problem}"));
+    }
+    if !run.cx.settled(ABORT_LIMIT).await {
+        let secs = ABORT_LIMIT.as_secs();
+        run.cx.events.warn(format!(
+            "an upload could not be taken back within {secs} s: parts of it may stay"
+        ));
     }
 }
 

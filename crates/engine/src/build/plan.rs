@@ -6,7 +6,7 @@ use api::{ErrorCode, template::Template};
 
 use vm::Host;
 
-use super::{Wanted, check_machine, data_disks, machine, network};
+use super::{Wanted, check_machine, data_disks, machine, network, vhd_limit};
 use crate::{
     config::Subnet,
     customize::{self, Customizer},
@@ -74,8 +74,12 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     errors.extend(distribute::admit(cx, &input.template));
     let source = Wanted::resolve(cx, &input.template).await.map_err(|e| errors.push(e)).ok();
     // Of a source that is not there nothing is known; it has its own error.
-    let unknown =
-        Facts { generation: 2, architecture: String::new(), disk_bytes: None, data_disks: 0 };
+    let unknown = Facts {
+        generation: 2,
+        architecture: String::new(),
+        disk_bytes: None,
+        data_disks: Vec::new(),
+    };
     let facts = source.as_ref().and_then(|found| found.facts(cx, &properties.source));
     let facts = facts.unwrap_or(unknown);
     let size = check_machine(&input.template, &facts).map_err(|e| errors.push(e)).ok();
@@ -137,9 +141,11 @@ impl Plan {
         }
     }
 
-    /// Refuses a disk that is smaller than its source.
-    pub fn check_disk(&self, source: &SourceImage) -> Result<()> {
-        machine::check_os_disk(self.os_disk_gb(), source.virtual_size)
+    /// Refuses a disk that is smaller than its source, and disks that fit into no VHD where one is asked for.
+    pub fn check_disks(&self, source: &SourceImage, exports: &[ExportSpec]) -> Result<()> {
+        machine::check_os_disk(self.os_disk_gb(), source.virtual_size)?;
+        let brought: Vec<_> = source.data.iter().map(|disk| disk.virtual_size).collect();
+        vhd_limit::check(&self.template, source.virtual_size, &brought, exports)
     }
 
     /// What the metadata service stands for, as far as the result may depend on it: whether there is
@@ -172,10 +178,10 @@ impl Plan {
         validate.is_some_and(|validate| validate.continue_distribute_on_failure)
     }
 
-    /// Refuses to write an image to a file where none is made.
+    /// Refuses to write an image to a file where none is made, or where it does not fit.
     pub(super) fn check_exports(&self, exports: &[ExportSpec]) -> Result<()> {
         if exports.is_empty() || !self.validates_source_only() {
-            return Ok(());
+            return vhd_limit::check(&self.template, 0, &[], exports);
         }
         Err(Error::new(
             ErrorCode::InvalidArgument,
@@ -190,7 +196,7 @@ impl Plan {
     }
 }
 
-fn validates_source_only(template: &Template) -> bool {
+pub(super) fn validates_source_only(template: &Template) -> bool {
     let validate = template.properties.validate.as_ref();
     validate.is_some_and(|validate| validate.source_validation_only)
 }

@@ -6,35 +6,21 @@
 //!
 //! The blob appears at once, when all of it is there: a folder gets it by one rename, with its holes; an object store
 //! by the end of an upload in parts. It is replaced if it is there, as in Azure. Doing it again for the same disk does
-//! nothing.
+//! nothing. `<blob>.json` beside it has the tags, and where the disk is from.
 
-use std::{fs, path::Path};
+use std::path::PathBuf;
 
 use api::ErrorCode;
-use object_store::{
-    Attribute, Attributes, GetOptions, ObjectStore, PutMultipartOptions, PutPayload,
-    path::Path as Key,
-};
+use object_store::path::Path as Key;
 use reqwest::Url;
 
+use super::{Work, folder, upload};
 use crate::{
     config::{Account, Config, Place},
-    cx::Cx,
     error::{Error, Result},
-    image_file::{
-        artifact::Artifact,
-        digest::Stamp,
-        io_fault,
-        partial::{Existing, Partial},
-        place::link_or_copy,
-    },
+    image_file::artifact::Artifact,
     replicate,
 };
-
-/// Bytes of one part of an upload. Object stores allow 10,000 parts (S3) or more: disks of 156 GiB.
-const PART: usize = 16 << 20;
-/// Where an object says what it holds.
-const DIGEST: &str = "sha256";
 
 /// A blob in an account that has a place.
 #[derive(Debug)]
@@ -112,100 +98,28 @@ fn percent_decoded(path: &str) -> String {
     String::from_utf8(decoded).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Writes the VHD there. Gives the file where the account is a folder.
+/// Writes the VHD there, with what describes it beside it. Gives the file where the account is a folder.
 pub(super) async fn write(
-    cx: &Cx,
+    work: Work<'_>,
     blob: &Blob<'_>,
     vhd: &Artifact,
-    run_id: &str,
-) -> Result<Option<std::path::PathBuf>> {
+    description: Option<Vec<u8>>,
+) -> Result<Option<PathBuf>> {
     let Blob { account, container, name } = blob;
+    // A folder that is not mounted is not made.
+    let store = replicate::open(&account.place)?;
     match &account.place {
         Place::Folder(folder) => {
-            // A folder that is not mounted is not made.
-            replicate::open(&account.place)?;
             let path = folder.join(container).join(name);
-            to_file(cx, vhd, &path, run_id).await?;
+            folder::write(work, &path, vhd, description).await?;
             Ok(Some(path))
         }
         Place::Url(_) => {
-            let store = replicate::open(&account.place)?;
             let key = Key::from_iter(std::iter::once(container.as_str()).chain(name.split('/')));
-            tokio::select! {
-                biased;
-                () = cx.cancel.cancelled() => {
-                    Err(Error::new(ErrorCode::Canceled, "the upload was canceled"))
-                }
-                done = upload(cx, store.as_ref(), &key, vhd) => done.map(|()| None),
-            }
+            upload::write(work.cx, store.as_ref(), &key, vhd, description).await?;
+            Ok(None)
         }
     }
-}
-
-async fn to_file(cx: &Cx, vhd: &Artifact, path: &Path, run_id: &str) -> Result<()> {
-    let fault = |e| io_fault(e, ErrorCode::DistributeFailed, format!("write {}", path.display()));
-    if Stamp::at(path).is_ok_and(|stamp| stamp == vhd.stamp) {
-        return Ok(());
-    }
-    fs::create_dir_all(path.parent().unwrap_or(path)).map_err(fault)?;
-    let partial = Partial::create(path, run_id).map_err(fault)?;
-    // A link where there can be one takes no room; the file that was made for the name goes.
-    let linked = fs::remove_file(partial.path())
-        .and_then(|()| link_or_copy(&vhd.path, partial.path(), &cx.cancel));
-    linked.map_err(fault)?;
-    partial.finish(Existing::Replace).map_err(fault)
-}
-
-async fn upload(cx: &Cx, store: &dyn ObjectStore, key: &Key, vhd: &Artifact) -> Result<()> {
-    let fault = |why: String| {
-        Error::new(ErrorCode::DistributeFailed, format!("the blob {key} cannot be written: {why}"))
-    };
-    let said = |e: object_store::Error| fault(replicate::reason(&e));
-    let head = GetOptions { head: true, ..GetOptions::default() };
-    let digest = Attribute::Metadata(DIGEST.into());
-    if let Ok(there) = store.get_opts(key, head).await
-        && there.attributes.get(&digest).is_some_and(|own| **own == *vhd.sha256)
-    {
-        return Ok(());
-    }
-    let attributes = Attributes::from_iter([(digest, vhd.sha256.clone())]);
-    let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
-    let mut upload = store.put_multipart_opts(key, options).await.map_err(said)?;
-    let activity = format!("upload {key}");
-    let sent = parts(cx, vhd, &activity, &mut upload).await;
-    cx.events.progress_ended(&activity);
-    match sent {
-        Ok(()) => upload.complete().await.map(|_| ()).map_err(said),
-        Err(why) => {
-            if let Err(e) = upload.abort().await {
-                tracing::warn!(error = %e, "parts of an upload may stay");
-            }
-            Err(fault(why))
-        }
-    }
-}
-
-async fn parts(
-    cx: &Cx,
-    vhd: &Artifact,
-    activity: &str,
-    upload: &mut Box<dyn object_store::MultipartUpload>,
-) -> Result<(), String> {
-    use tokio::io::AsyncReadExt;
-    let text = |e: std::io::Error| e.to_string();
-    let mut file = tokio::fs::File::open(&vhd.path).await.map_err(text)?;
-    let total = file.metadata().await.map_err(text)?.len();
-    let mut done = 0;
-    while done < total {
-        let length = PART.min(usize::try_from(total - done).unwrap_or(PART));
-        let mut part = vec![0; length];
-        file.read_exact(&mut part).await.map_err(text)?;
-        let sent = upload.put_part(PutPayload::from(part)).await;
-        sent.map_err(|e| replicate::reason(&e))?;
-        done += length as u64;
-        cx.events.progress(activity, done, Some(total));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

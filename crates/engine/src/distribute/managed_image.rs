@@ -9,14 +9,22 @@ use api::{
 
 use super::{DataDisk, DataOutput, RunOutput, Work, labels};
 use crate::{
+    config::Config,
+    cx::Cx,
     error::{Error, Result},
     export::allocated,
     image_file::io_fault,
+    replicate::Known,
     store::{Payload, Store, StoredImage, address::Address},
 };
 
 pub(super) fn check(target: &ManagedImage) -> Result<()> {
     address(target).map(|_| ())
+}
+
+/// What is wrong with its region.
+pub(super) fn region(cx: &Cx, config: &Config, target: &ManagedImage) -> Option<Error> {
+    Known::new(config, &cx.geography).fault_of_managed(&target.location)
 }
 
 fn address(target: &ManagedImage) -> Result<Address> {

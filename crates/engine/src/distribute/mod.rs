@@ -14,8 +14,10 @@
 
 mod agree;
 mod blob;
+mod folder;
 mod managed_image;
 mod shared_image;
+mod upload;
 mod vhd;
 
 use std::path::PathBuf;
@@ -40,6 +42,7 @@ use crate::{
     cx::Cx,
     error::{Error, Result},
     event::Event,
+    ledger::Ledger,
     store::{Labels, Origin},
 };
 
@@ -67,6 +70,8 @@ struct Work<'a> {
     host: &'a Host,
     image: &'a Standalone,
     facts: &'a Facts,
+    /// Holds what is unfinished in folders that are not the layout's.
+    ledger: &'a Ledger,
     source_version: Option<&'a str>,
     distributor: &'a Distributor,
 }
@@ -163,7 +168,9 @@ fn places(cx: &Cx, distributors: &[Distributor]) -> Vec<Error> {
     };
     let faults = distributors.iter().flat_map(|distributor| {
         let faults = match &distributor.kind {
-            DistributorKind::ManagedImage(_) => Vec::new(),
+            DistributorKind::ManagedImage(target) => {
+                managed_image::region(cx, &config, target).into_iter().collect()
+            }
             DistributorKind::SharedImage(target) => shared_image::regions(cx, &config, target),
             DistributorKind::Vhd(target) => vhd::check(&config, target).err().into_iter().collect(),
         };
@@ -189,10 +196,11 @@ pub async fn publish(
     image: &Standalone,
     facts: &Facts,
     targets: &Targets,
+    ledger: &Ledger,
 ) -> Result<Vec<RunOutput>> {
     let results = join_all(targets.distributors.iter().map(async |distributor| {
         let source_version = targets.source_version.as_deref();
-        let work = Work { cx, host, image, facts, source_version, distributor };
+        let work = Work { cx, host, image, facts, ledger, source_version, distributor };
         let output = publish_one(work).await.map_err(|error| coded(error, distributor))?;
         cx.events.send(Event::Distributed { output: output.clone() });
         Ok(output)

@@ -85,12 +85,10 @@ async fn store_data(work: Work<'_>, path: &Path) -> Result<Vec<DataOutput>> {
 async fn to_account(work: Work<'_>, vhd: Artifact, uri: &str) -> Result<RunOutput> {
     let config = Config::load(&work.cx.layout)?;
     let blob = blob::find(&config, uri)?;
-    let written = blob::write(work.cx, &blob, &vhd, &work.facts.run_id).await?;
+    let description = serde_json::to_vec_pretty(&Description::of(work, &vhd))
+        .map_err(|e| fault(e.into(), &vhd.path))?;
+    let written = blob::write(work, &blob, &vhd, Some(description)).await?;
     let data_disks = data_to_account(work, &config, uri).await?;
-    if let Some(path) = &written {
-        describe(work, &vhd, path)?;
-        footer::verify(path, vhd.virtual_size)?;
-    }
     let path = written.unwrap_or_else(|| vhd.path.clone());
     let metadata = fs::metadata(&path).map_err(|e| fault(e, &path))?;
     Ok(RunOutput {
@@ -114,10 +112,7 @@ async fn data_to_account(work: Work<'_>, config: &Config, uri: &str) -> Result<V
         let vhd = work.image.data_as(work.cx, work.host, lun, Form::Vhd).await?;
         let uri = data::beside(Path::new(uri), lun).to_string_lossy().into_owned();
         let blob = blob::find(config, &uri)?;
-        let written = blob::write(work.cx, &blob, &vhd, &work.facts.run_id).await?;
-        if let Some(path) = &written {
-            footer::verify(path, vhd.virtual_size)?;
-        }
+        let written = blob::write(work, &blob, &vhd, None).await?;
         let path = written.unwrap_or_else(|| vhd.path.clone());
         let (sha256, virtual_size) = (vhd.sha256, vhd.virtual_size);
         outputs.push(DataOutput { lun, path, sha256, virtual_size });
@@ -178,16 +173,21 @@ struct Description<'a> {
     labels: Labels,
 }
 
+impl<'a> Description<'a> {
+    fn of(work: Work<'a>, vhd: &'a Artifact) -> Self {
+        Self {
+            sha256: &vhd.sha256,
+            virtual_size: vhd.virtual_size,
+            origin: &work.facts.origin,
+            labels: labels(work.distributor),
+        }
+    }
+}
+
 fn describe(work: Work<'_>, vhd: &Artifact, path: &Path) -> Result<()> {
-    let description = Description {
-        sha256: &vhd.sha256,
-        virtual_size: vhd.virtual_size,
-        origin: &work.facts.origin,
-        labels: labels(work.distributor),
-    };
     let mut name = path.as_os_str().to_owned();
     name.push(".json");
-    write_json(Path::new(&name), &description).map_err(|e| fault(e, path))
+    write_json(Path::new(&name), &Description::of(work, vhd)).map_err(|e| fault(e, path))
 }
 
 fn file_uri(path: &Path) -> String {

@@ -18,6 +18,9 @@ pub const LENGTH: u64 = 512;
 /// The size of the disk must be a multiple of this for Azure.
 pub const ALIGNMENT: u64 = 1 << 20;
 
+/// A VHD holds no larger disk: the format's sectors are counted in 32 bits, and QEMU leaves some out.
+pub const MOST: u64 = 2040 << 30;
+
 const COOKIE: &[u8; 8] = b"conectix";
 const FIXED: u32 = 2;
 

@@ -17,13 +17,16 @@ pub struct Known {
     /// Empty: every region without a place.
     homes: Vec<String>,
     places: Vec<String>,
+    /// Where managed images may be besides.
+    others: Vec<String>,
 }
 
 impl Known {
     /// The regions of an installation.
     pub fn new(config: &Config, geography: &Geography) -> Self {
         let places: Vec<_> = config.regions.iter().map(|region| region.name.clone()).collect();
-        Self { homes: geography.homes.iter().map(|home| region_key(home)).collect(), places }
+        let keys = |names: &[String]| names.iter().map(|name| region_key(name)).collect();
+        Self { homes: keys(&geography.homes), places, others: keys(&geography.regions) }
     }
 
     /// Whether the local store stands for it: it has no place of its own.
@@ -59,6 +62,18 @@ impl Known {
             );
         }
         faults
+    }
+
+    /// What is wrong with the region of a managed image.
+    pub fn fault_of_managed(&self, location: &str) -> Option<Error> {
+        if self.has(location) || self.others.contains(&region_key(location)) {
+            return None;
+        }
+        let others = self.others.iter().filter(|name| !self.has(name)).cloned();
+        let known = std::iter::once(self.list()).chain(others).collect::<Vec<_>>().join(", ");
+        let text = format!("the region '{location}' is none of those here: they are {known}");
+        let error = Error::new(ErrorCode::ValidationFailed, text).target("location");
+        Some(error.hint("name one of those"))
     }
 
     fn unknown(&self, name: &str) -> Error {
@@ -144,6 +159,19 @@ mod tests {
         assert_eq!(faults[0].code, ErrorCode::BadSharedImageDistribute);
         assert!(faults[0].message.ends_with("the regions are westus2, eastus"), "{}", faults[0]);
         assert!(known.faults(&image(Regions::Default), Some("westus2")).is_empty());
+    }
+
+    #[test]
+    fn a_managed_image_is_in_a_region_that_there_is() {
+        let geography =
+            Geography { regions: vec!["West US 2".into(), "Japan East".into()], ..at("westus2") };
+        let known = Known::new(&config(), &geography);
+        for location in ["West US 2", "eastus", "japaneast"] {
+            assert!(known.fault_of_managed(location).is_none(), "{location}");
+        }
+        let error = known.fault_of_managed("Mars").unwrap();
+        assert_eq!(error.target.as_deref(), Some("location"));
+        assert!(error.message.ends_with("they are westus2, eastus, japaneast"), "{error}");
     }
 
     #[test]

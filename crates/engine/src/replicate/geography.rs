@@ -9,6 +9,8 @@ use api::template::{Regions, SharedImage};
 pub struct Geography {
     /// The regions that the local store stands for, unless they have a place. None given: a build takes its template's.
     pub homes: Vec<String>,
+    /// Further regions that a managed image may be said to be in: it is in the local store anyway.
+    pub regions: Vec<String>,
     /// The regions of galleries by the id of the image definition, in lower case. In the first home where it is not said.
     pub galleries: BTreeMap<String, String>,
 }

@@ -18,8 +18,8 @@ pub struct Facts {
     pub architecture: String,
     /// Bytes of the OS disk as the guest sees it, where they are known before it is here.
     pub disk_bytes: Option<u64>,
-    /// How many data disks it brings along.
-    pub data_disks: usize,
+    /// Bytes of each data disk that it brings along.
+    pub data_disks: Vec<u64>,
 }
 
 impl Facts {
@@ -29,7 +29,7 @@ impl Facts {
             generation: if record.origin.generation == "V1" { 1 } else { 2 },
             architecture: record.origin.architecture.clone(),
             disk_bytes: Some(record.virtual_size),
-            data_disks: record.data_disks.len(),
+            data_disks: record.data_disks.iter().map(|disk| disk.virtual_size).collect(),
         }
     }
 }
@@ -57,7 +57,7 @@ pub fn facts(layout: &Layout, source: &Source) -> Result<Option<Facts>> {
                 generation: entry.generation,
                 architecture: entry.architecture,
                 disk_bytes: here.or(stated),
-                data_disks: 0,
+                data_disks: Vec::new(),
             }));
         }
         Source::ManagedImage { image_id } => image_id,

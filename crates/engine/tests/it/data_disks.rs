@@ -40,12 +40,20 @@ impl Forge {
         let (s, fake) = (setting().await, Fake::new());
         let then = Then::Gone(Ended::GuestShutdown);
         fake.on("generalize", Reaction { then, ..Reaction::out("GENERALIZED\n") });
-        let disk = s.path("base.qcow2");
-        vm::disk::create(&s.host, &disk, "qcow2", 4 * MIB).await.unwrap();
+        let forge = Self { s, fake };
+        forge.store("base", 4 * MIB).await;
+        forge
+    }
+
+    /// An empty disk as a managed image.
+    async fn store(&self, name: &str, bytes: u64) {
+        let s = &self.s;
+        let disk = s.path(&format!("{name}.qcow2"));
+        vm::disk::create(&s.host, &disk, "qcow2", bytes).await.unwrap();
         let payload = Payload {
             digest: engine::node::digest(&fs::read(&disk).unwrap()),
             disk,
-            virtual_size: 4 * MIB,
+            virtual_size: bytes,
             data: Vec::new(),
             origin: Origin {
                 os_type: "Linux".into(),
@@ -55,9 +63,8 @@ impl Forge {
             },
             labels: Labels::default(),
         };
-        let target = Address::parse(&id("base")).unwrap();
+        let target = Address::parse(&id(name)).unwrap();
         Store::open(&s.cx.layout).publish_managed(&s.cx, &target, payload).await.unwrap();
-        Self { s, fake }
     }
 
     /// From one image to another, with more data disks.
@@ -267,4 +274,17 @@ async fn what_a_machine_or_a_target_cannot_hold_is_told_before_anything_is_made(
     assert_eq!(error.code, ErrorCode::Conflict);
     assert!(error.message.contains("out_dataDisk_0.vhd"), "{error}");
     assert_eq!(forge.starts().len(), before);
+}
+
+#[tokio::test]
+async fn a_stored_disk_that_fits_into_no_vhd_is_not_begun() {
+    let forge = Forge::new().await;
+    forge.store("huge", 2041 * GIB).await;
+    let spec = format!("vhd={}", forge.s.path("huge.vhd").display()).parse().unwrap();
+    let image = forge.stored("huge");
+    let exported = engine::export::of_stored(&forge.s.cx, &forge.s.host, &image, &[spec]).await;
+    let error = exported.unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidArgument, "{error}");
+    assert!(error.message.contains("a VHD holds at most"), "{error}");
+    assert!(forge.s.unfinished().is_empty());
 }

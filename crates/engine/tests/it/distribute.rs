@@ -11,13 +11,17 @@ use api::{
 };
 use engine::{
     build::{self, Input},
-    distribute::{self, Facts, RunOutput, Standalone},
+    distribute::{self, Facts, RunOutput, Standalone, Targets},
     error::Error,
+    export::partial_path,
     image_file::{Format, Image, footer},
+    janitor,
+    ledger::{self, Held, Ledger},
     store::{Origin, Store, address::Address, sweep},
 };
 
 use serde_json::json;
+use vm::fake::Fake;
 
 use crate::data_disks::{Forge, id};
 use crate::disks::{Chain, MIB, Setting, allocated, files, setting};
@@ -80,7 +84,22 @@ async fn publish(
     distributors: &[Distributor],
 ) -> Result<Vec<RunOutput>, Error> {
     let targets = distribute::check(&s.cx, distributors, Some("12.11"))?;
-    distribute::publish(&s.cx, &s.host, image, &facts(run_id), &targets).await
+    publish_to(s, image, run_id, &targets).await
+}
+
+/// With a ledger as a run has it, which must be empty afterwards where all went well.
+async fn publish_to(
+    s: &Setting,
+    image: &Standalone,
+    run_id: &str,
+    targets: &Targets,
+) -> Result<Vec<RunOutput>, Error> {
+    let ledger = Ledger::open(&s.cx.layout, run_id).unwrap();
+    let facts = facts(run_id);
+    let outputs = distribute::publish(&s.cx, &s.host, image, &facts, targets, &ledger).await;
+    assert!(outputs.is_err() || ledger.rows().unwrap().is_empty());
+    ledger.close().unwrap();
+    outputs
 }
 
 fn all() -> [Distributor; 4] {
@@ -215,6 +234,47 @@ async fn the_version_of_a_managed_image_is_refused_when_the_template_is_resolved
     resolve("web", "Latest").await.unwrap();
 }
 
+/// A VHD for the folder of the storage account `images`.
+fn to_folder(s: &Setting) -> Distributor {
+    fs::create_dir_all(s.cx.layout.data()).unwrap();
+    let account = "[[account]]\nname = \"images\"\nplace = \"account\"\n";
+    fs::write(s.cx.layout.config(), account).unwrap();
+    let uri = Some("https://images.blob.core.windows.net/vhds/web.vhd".to_owned());
+    distributor(0, "disk", DistributorKind::Vhd(Vhd { uri }))
+}
+
+#[tokio::test]
+async fn a_vhd_in_the_folder_of_an_account_is_whole_and_described() {
+    let (s, chain, image) = prepared(16 * MIB).await;
+    let target = [to_folder(&s)];
+    for run in ["run-1", "run-1", "run-2"] {
+        let disk = publish(&s, &image, run, &target).await.unwrap().remove(0);
+        assert!(disk.path.ends_with("account/vhds/web.vhd"), "{disk:?}");
+        s.assert_same(&chain, &disk.path, "vpc").await;
+        let beside = fs::read_to_string(format!("{}.json", disk.path.display())).unwrap();
+        assert!(beside.contains(run) && beside.contains("\"team\": \"web\""), "{beside}");
+    }
+    assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
+}
+
+#[tokio::test]
+async fn what_is_unfinished_in_the_folder_of_an_account_is_in_the_ledger() {
+    let (s, _chain, image) = prepared(16 * MIB).await;
+    let target = [to_folder(&s)];
+    // The blob cannot get its name, so that its file stays as a kill would leave it.
+    let path = s.cx.layout.config().with_file_name("account/vhds/web.vhd");
+    fs::create_dir_all(&path).unwrap();
+    publish(&s, &image, "run-1", &target).await.unwrap_err();
+    let left = partial_path(&path, "run-1");
+    assert!(left.exists());
+    let rows = ledger::rows_of(&s.cx.layout, "run-1").unwrap();
+    assert!(rows.iter().any(|row| row.held == Held::PartialFile { path: left.clone() }));
+    let problems = janitor::release_due(&s.cx.layout, &Fake::new()).await.unwrap();
+    assert!(problems.is_empty(), "{problems:?}");
+    assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
+    assert!(ledger::runs(&s.cx.layout).unwrap().is_empty());
+}
+
 // conformance: 88
 #[tokio::test]
 async fn a_version_that_the_run_has_made_is_not_in_its_way() {
@@ -222,7 +282,7 @@ async fn a_version_that_the_run_has_made_is_not_in_its_way() {
     let exact = [distributor(0, "one", shared("gal/images/def/versions/1.0.0", LATEST))];
     let first = publish(&s, &image, "run-1", &exact).await.unwrap();
     let again = distribute::check_again(&s.cx, &exact, None, "run-1").unwrap();
-    let outputs = distribute::publish(&s.cx, &s.host, &image, &facts("run-1"), &again).await;
+    let outputs = publish_to(&s, &image, "run-1", &again).await;
     assert_eq!(outputs.unwrap(), first);
     let error = distribute::check_again(&s.cx, &exact, None, "run-2").unwrap_err();
     assert_eq!(error.code, ErrorCode::VersionConflict);
@@ -289,8 +349,7 @@ async fn a_canceled_run_leaves_nothing_half_made() {
     let (s, _chain, image) = prepared(64 * MIB).await;
     let targets = distribute::check(&s.cx, &all(), Some("12.11")).unwrap();
     s.cx.cancel.cancel();
-    let error =
-        distribute::publish(&s.cx, &s.host, &image, &facts("r"), &targets).await.unwrap_err();
+    let error = publish_to(&s, &image, "r", &targets).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Canceled);
     assert!(Store::open(&s.cx.layout).list().unwrap().is_empty());
     assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());

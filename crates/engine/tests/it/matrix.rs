@@ -83,6 +83,10 @@ impl Bench {
     }
 
     pub(crate) async fn plan(&self, cx: &Cx) -> Plan {
+        self.resolve(cx).await.unwrap_or_else(|errors| panic!("{errors:?}"))
+    }
+
+    async fn resolve(&self, cx: &Cx) -> Result<Plan, Vec<Error>> {
         let mut body = json!({
             "location": "here", "identity": { "type": "None" },
             "properties": {
@@ -106,7 +110,7 @@ impl Bench {
         let template = parsed.template.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
         let base_dir = self.dir.path().to_owned();
         let input = Input { name: "matrix".into(), template, base_dir, metadata: None };
-        build::resolve(cx, input).await.unwrap_or_else(|errors| panic!("{errors:?}"))
+        build::resolve(cx, input).await
     }
 
     pub(crate) fn request(&self) -> Request {
@@ -470,4 +474,43 @@ async fn a_run_is_named_by_a_guid_alone() {
     let error = built.unwrap_err();
     assert!(error.message.contains("`../x`"), "{error}");
     bench.assert_clean("a bad name");
+}
+
+#[tokio::test]
+async fn an_export_that_fails_does_not_hide_what_was_published() {
+    let bench = Bench::new().await;
+    let cx = Cx { faults: Faults::at(Step::Export, Fault::Error), ..bench.cx() };
+    let error = bench.build(&cx).await.unwrap_err();
+    check(&error, Step::Export, ErrorCode::InternalError, "export");
+    let published = format!("published: made {TARGET}");
+    assert!(error.details.contains(&published), "{:?}", error.details);
+}
+
+#[tokio::test]
+async fn a_vhd_that_cannot_hold_the_disk_is_refused_before_anything_starts() {
+    let mut bench = Bench::new().await;
+    bench.also = json!({ "vmProfile": { "osDiskSizeGB": 2041 } });
+    let export = format!("vhd={}", bench.dir.path().join("out.vhd").display());
+    let request = Request { exports: vec![export.parse().unwrap()], ..bench.request() };
+    let plan = bench.plan(&bench.cx()).await;
+    let built = build::build(&bench.cx(), &bench.host, &bench.fake, &plan, &request).await;
+    let error = built.unwrap_err();
+    assert_eq!(error.target.as_deref(), Some("properties.vmProfile.osDiskSizeGB"), "{error}");
+    assert!(bench.fake.calls().is_empty(), "no machine was started");
+    bench.assert_clean("a disk too large");
+}
+
+#[tokio::test]
+async fn what_the_service_refuses_of_a_template_a_build_refuses_too() {
+    let mut bench = Bench::new().await;
+    let network = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n";
+    let vnet = json!({ "subnetId": format!("{network}/subnets/s"), "proxyVmSize": "bogus" });
+    let image = json!({
+        "type": "ManagedImage", "runOutputName": "made", "location": "mars", "imageId": TARGET
+    });
+    bench.also = json!({ "vmProfile": { "vnetConfig": vnet }, "distribute": [image] });
+    let errors = bench.resolve(&bench.cx()).await.unwrap_err();
+    let targets: Vec<_> = errors.iter().filter_map(|error| error.target.as_deref()).collect();
+    assert!(targets.contains(&"properties.distribute[0].location"), "{errors:?}");
+    assert!(targets.contains(&"properties.vmProfile.vnetConfig.proxyVmSize"), "{errors:?}");
 }

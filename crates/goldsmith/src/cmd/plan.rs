@@ -37,7 +37,7 @@ pub(super) async fn run(
         });
         return Ok(0);
     };
-    plan.check_disk(&source)?;
+    plan.check_disks(&source, &[])?;
     let store = NodeStore::new(layout);
     let chain = Chain::compute(&plan, &source, &host, &store, freshness(&args.freshness), "plan");
     let steps = build::forecast(layout, &plan, &chain);

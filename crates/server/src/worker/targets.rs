@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::local;
 use crate::{
-    App, Settings, region,
+    App, Settings,
     store::{self, ResourceKey, Select},
 };
 
@@ -104,38 +104,23 @@ async fn taken(
     ))
 }
 
-/// A managed image whose resource group or region is missing.
+/// A managed image whose resource group is missing.
 async fn managed(
     app: &App,
     target: &Distributor,
     image: &ManagedImage,
-) -> Result<Vec<Error>, store::Error> {
-    let mut faults = Vec::new();
+) -> Result<Option<Error>, store::Error> {
     let (subscription, group) = (image.image_id.subscription(), image.image_id.resource_group());
     let id = format!("/subscriptions/{subscription}/resourceGroups/{group}");
     if app.store().resource(&ResourceKey::of(&id)).await?.is_none() {
         let text = format!("the resource group '{group}' of the image does not exist");
-        faults.push(
+        return Ok(Some(
             Error::new(ErrorCode::ValidationFailed, text)
                 .target(format!("{}.imageId", target.path))
                 .hint("create the resource group, or name one that exists"),
-        );
+        ));
     }
-    let regions = &app.settings().regions;
-    let name = region::normalise(&image.location);
-    if !regions.iter().any(|region| region::normalise(region) == name) {
-        let text = format!(
-            "the region '{}' is none of this service's: they are {}",
-            image.location,
-            regions.join(", ")
-        );
-        faults.push(
-            Error::new(ErrorCode::ValidationFailed, text)
-                .target(format!("{}.location", target.path))
-                .hint("name one of those"),
-        );
-    }
-    Ok(faults)
+    Ok(None)
 }
 
 /// Where the galleries are that a stored template names.
@@ -148,7 +133,8 @@ pub(super) async fn geography(app: &App, input: &Value) -> Result<Geography, sto
 }
 
 async fn geography_of(app: &App, template: &Template) -> Result<Geography, store::Error> {
-    let mut geography = Geography { homes: homes(app), ..Geography::default() };
+    let regions = app.settings().regions.clone();
+    let mut geography = Geography { homes: homes(app), regions, ..Geography::default() };
     for target in &template.properties.distribute {
         let DistributorKind::SharedImage(image) = &target.kind else { continue };
         let definition = image.definition();

@@ -270,6 +270,10 @@ async fn data_disks_have_a_size_and_a_limit() {
     large["distribute"] = json!([{ "type": "VHD", "runOutputName": "disk" }]);
     let texts = ["2041 GB, and a VHD holds at most 2040", "additionalDataDisks[1].sizeGB"];
     forge.failed("large", large, &texts).await;
+    let mut large = json!({ "vmProfile": { "osDiskSizeGB": 2041 } });
+    large["distribute"] = json!([{ "type": "VHD", "runOutputName": "disk" }]);
+    let texts = ["2041 GB, and a VHD holds at most 2040", "properties.vmProfile.osDiskSizeGB"];
+    forge.failed("large-os", large, &texts).await;
     let kept = forge.settled("fine", disks(&[1, 32_767])).await;
     assert_eq!(kept["provisioningState"], "Succeeded", "{kept}");
     assert_eq!(kept["additionalDataDisks"], json!([{ "sizeGB": 1 }, { "sizeGB": 32_767 }]));

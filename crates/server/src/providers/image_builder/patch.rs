@@ -201,7 +201,7 @@ impl Change {
                 let hint = error.hint.clone().unwrap_or_default();
                 invalid(&target, format_args!("{error}; {hint}"))
             };
-            settle::sizes(typed).map_err(refuse)?;
+            engine::build::check_sizes(typed).map_err(refuse)?;
             machine::check(app, typed).await.map_err(refuse)?;
         }
         if self.distribute.is_some() {

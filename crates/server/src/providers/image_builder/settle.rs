@@ -5,7 +5,7 @@ use api::{
     ErrorCode,
     template::{CustomizerKind, Identity, Template, ValidatorKind, parse},
 };
-use engine::{error::Error, vm_size};
+use engine::error::Error;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -134,7 +134,7 @@ async fn prepare(
         Ok(typed) => typed,
         Err(failure) => return Ok(Err(failure)),
     };
-    if let Err(error) = sizes(&typed) {
+    if let Err(error) = engine::build::check_sizes(&typed) {
         return Ok(Err(error.into()));
     }
     if let Err(error) = Error::all(targets::faults(app, &typed, None).await?) {
@@ -195,22 +195,6 @@ pub(super) fn typed(template: &Resource) -> Result<Template, Failure> {
             .first()
             .map_or_else(|| "The template cannot be read.".to_owned(), |d| d.message.clone()),
     })
-}
-
-/// Sizes of machines must be known ones.
-pub(super) fn sizes(template: &Template) -> Result<(), Error> {
-    let Some(profile) = &template.properties.vm_profile else {
-        return Ok(());
-    };
-    if let Some(size) = profile.vm_size.as_deref().filter(|size| !size.is_empty()) {
-        vm_size::find(size)?;
-    }
-    let proxy = profile.vnet_config.as_ref().and_then(|vnet| vnet.proxy_vm_size.as_deref());
-    if let Some(size) = proxy.filter(|size| !size.is_empty()) {
-        let field = "properties.vmProfile.vnetConfig.proxyVmSize";
-        vm_size::find(size).map_err(|error| error.target(field))?;
-    }
-    Ok(())
 }
 
 fn goes_with_linux(template: &Template) -> Result<(), Error> {

@@ -1,0 +1,91 @@
+//! A VHD in the folder of a storage account.
+//!
+//! The folder is not one of the layout's, so no sweep looks there: what is unfinished is in the run's ledger.
+
+use std::{fs, io, path::Path};
+
+use api::ErrorCode;
+
+use super::Work;
+use crate::{
+    cx::Cx,
+    error::Result,
+    export::copy_out,
+    image_file::{
+        artifact::Artifact,
+        digest::Stamp,
+        footer, io_fault,
+        partial::{Existing, Partial, partial_path, sync_parent},
+    },
+    ledger::Held,
+};
+
+/// Writes the VHD there, unless it is there, and what describes it beside it.
+pub(super) async fn write(
+    work: Work<'_>,
+    path: &Path,
+    vhd: &Artifact,
+    description: Option<Vec<u8>>,
+) -> Result<()> {
+    let fault = |e| io_fault(e, ErrorCode::DistributeFailed, format!("write {}", path.display()));
+    let run_id = &work.facts.run_id;
+    fs::create_dir_all(path.parent().unwrap_or(path)).map_err(fault)?;
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".json");
+    let beside = Path::new(&beside);
+    let held = [path, beside].map(|path| Held::PartialFile { path: partial_path(path, run_id) });
+    for held in &held {
+        work.ledger.hold(held.clone()).map_err(fault)?;
+    }
+    if !Stamp::at(path).is_ok_and(|stamp| stamp == vhd.stamp) {
+        put(work.cx, path, vhd, run_id).await?;
+    }
+    if let Some(description) = description {
+        put_text(beside, &description, run_id).map_err(fault)?;
+    }
+    // What failed stays held: the run's end removes what there is of it.
+    for held in &held {
+        work.ledger.settle(held).map_err(fault)?;
+    }
+    footer::verify(path, vhd.virtual_size).map(|_| ())
+}
+
+/// A link where there can be one, since it takes no room; else a copy.
+async fn put(cx: &Cx, path: &Path, vhd: &Artifact, run_id: &str) -> Result<()> {
+    let fault = |e| io_fault(e, ErrorCode::DistributeFailed, format!("write {}", path.display()));
+    if link(path, vhd, run_id).map_err(fault)? {
+        return Ok(());
+    }
+    let partial = Partial::create(path, run_id).map_err(fault)?;
+    copy_out(cx, &vhd.path, &partial).await?;
+    partial.finish(Existing::Replace).map_err(fault)
+}
+
+/// False where there can be no link.
+fn link(path: &Path, vhd: &Artifact, run_id: &str) -> io::Result<bool> {
+    let unfinished = partial_path(path, run_id);
+    absent(&unfinished)?;
+    match fs::hard_link(&vhd.path, &unfinished) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+        Err(_) => return Ok(false),
+    }
+    fs::rename(&unfinished, path)?;
+    // A rename to another name of the same file leaves both.
+    absent(&unfinished)?;
+    sync_parent(path).map(|()| true)
+}
+
+fn absent(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn put_text(path: &Path, text: &[u8], run_id: &str) -> io::Result<()> {
+    let partial = Partial::create(path, run_id)?;
+    io::Write::write_all(&mut partial.file(), text)?;
+    partial.sync()?;
+    partial.finish(Existing::Replace)
+}
