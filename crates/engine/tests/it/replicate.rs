@@ -449,6 +449,23 @@ async fn a_removed_version_takes_along_what_only_it_needs() {
 }
 
 #[tokio::test]
+async fn a_version_leaves_one_region_and_stays_in_the_others() {
+    let s = with_regions().await;
+    let raw = s.path("raw");
+    disk(&raw, 32 * MIB);
+    let image = s.version(&raw, "1.0.0").await;
+    s.copy(&image, &REGIONS[..2]).await;
+    let leaving = ["East US".to_owned(), "japaneast".to_owned()];
+    let layout = &s.cx.layout;
+    let had = replicate::forget_in(layout, &s.config(), &image.record.id, &leaving).await.unwrap();
+    assert_eq!(had, ["eastus"]);
+    assert!(s.pieces("eastus").is_empty() && s.manifests("eastus") == 0 && s.notes("eastus") == 0);
+    assert_eq!(s.states(&image, &REGIONS[..2]).await, ["Unknown 0", "Completed 100"]);
+    let again = copied(&s.copy(&image, &REGIONS[..2]).await);
+    assert!(again[0].moved_chunks > 0 && again[1].moved_chunks == 0, "{again:?}");
+}
+
+#[tokio::test]
 async fn a_region_keeps_the_version_it_has_under_a_number() {
     let s = with_regions().await;
     let raw = s.path("raw");

@@ -38,9 +38,15 @@ impl Keeper {
 /// One of them, as it knows itself; its end is told when this is dropped.
 #[derive(Debug)]
 pub(super) struct AtWork {
-    /// Fires when it is to end.
-    pub(super) stop: CancellationToken,
+    stop: CancellationToken,
     _over: DropGuard,
+}
+
+impl AtWork {
+    /// Fires when it is to end. No field, so that a task that asks for it takes all of this along and not that field alone.
+    pub(super) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
 }
 
 impl Default for Keepers {
@@ -96,7 +102,7 @@ mod tests {
         let older = older.unwrap();
         let mut stopping = Box::pin(older.stop());
         assert!(futures_util::poll!(stopping.as_mut()).is_pending());
-        assert!(first.stop.is_cancelled() && !second.stop.is_cancelled());
+        assert!(first.stop().is_cancelled() && !second.stop().is_cancelled());
         drop(first);
         stopping.await;
         drop(second);

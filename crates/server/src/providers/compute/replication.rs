@@ -96,7 +96,7 @@ pub(super) fn keep_promise(app: &App, version: &Resource) {
         if let Some(older) = older {
             older.stop().await;
         }
-        if let Err(error) = keep(&own, &key, &promise, &keeper.stop).await {
+        if let Err(error) = keep(&own, &key, &promise, keeper.stop()).await {
             tracing::error!(version = %key, %error, "what its regions are to become is left undone");
         }
     });
