@@ -268,14 +268,18 @@ fn version_body(app: &App, image: &SharedImage, target: &Distributor, output: &R
     })
 }
 
-/// A version lies in its gallery's region, which also is its target where the template names none.
+/// A version lies in its gallery's region, wherever the definition says it is. That region also is its target
+/// where the template names none.
 async fn in_gallery(
     store: &Store,
     mut version: Resource,
     image: &SharedImage,
 ) -> Result<Resource, Error> {
-    let definition = store.resource(&ResourceKey::of(&image.definition().to_string())).await?;
-    let location = definition.as_ref().and_then(|found| found.body["location"].as_str());
+    let gallery = match image.definition().parent() {
+        Some(gallery) => store.resource(&ResourceKey::of(&gallery.to_string())).await?,
+        None => None,
+    };
+    let location = gallery.as_ref().and_then(|found| found.body["location"].as_str());
     if let Some(location) = location {
         version.body["location"] = json!(location);
     }

@@ -47,7 +47,9 @@ async fn a_run_that_succeeds_leaves_outputs_and_images() {
     let process = bench.process().await;
     process.work(None);
     process.insert("microsoft.compute/galleries", &compute("galleries/g")).await;
-    process.insert("microsoft.compute/galleries/images", &compute("galleries/g/images/d")).await;
+    // A version lies where its gallery does.
+    let definition = ("microsoft.compute/galleries/images", compute("galleries/g/images/d"));
+    process.insert_in("eastus", definition.0, &definition.1).await;
     let mut targets = managed("made");
     let more = [
         json!({ "type": "SharedImage", "runOutputName": "shared",
@@ -88,6 +90,7 @@ async fn a_run_that_succeeds_leaves_outputs_and_images() {
     let shared = output(&process, "t", "shared").await.unwrap();
     let version = process.resource(shared["artifactId"].as_str().unwrap()).await.unwrap();
     assert_eq!(version.kind, "microsoft.compute/galleries/images/versions");
+    assert_eq!(version.body["location"], "westus2");
     let region = &version.body["properties"]["publishingProfile"]["targetRegions"][0];
     assert_eq!(
         (&region["name"], &region["regionalReplicaCount"]),

@@ -204,8 +204,12 @@ impl Process {
     }
 
     pub(super) async fn insert(&self, kind: &str, id: &str) {
+        self.insert_in("westus2", kind, id).await;
+    }
+
+    pub(super) async fn insert_in(&self, location: &str, kind: &str, id: &str) {
         let name = id.rsplit('/').next().unwrap();
-        let body = json!({ "location": "westus2", "properties": {} });
+        let body = json!({ "location": location, "properties": {} });
         let group = id.split('/').nth(4).unwrap_or_default().to_lowercase();
         let row = Resource { id: id.to_owned(), group, ..resource(kind, name, body) };
         self.app.store().commit(vec![Write::Insert(row)]).await.unwrap();
