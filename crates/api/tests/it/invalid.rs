@@ -340,6 +340,20 @@ const PROPERTIES: &[Case] = &[
     ),
     case(
         r#""osDiskSizeGB": 30"#,
+        r#""osDiskSizeGB": 99999999999999999999"#,
+        ValidationFailed,
+        "properties.vmProfile.osDiskSizeGB",
+        "between 0 and 2147483647",
+    ),
+    case(
+        r#""osDiskSizeGB": 30"#,
+        r#""osDiskSizeGB": -99999999999999999999"#,
+        ValidationFailed,
+        "properties.vmProfile.osDiskSizeGB",
+        "at least 0",
+    ),
+    case(
+        r#""osDiskSizeGB": 30"#,
         r#""osDiskSizeGb": 30"#,
         ValidationFailed,
         "properties.vmProfile.osDiskSizeGb",
@@ -991,6 +1005,13 @@ const DISTRIBUTORS: &[Case] = &[
         ValidationFailed,
         "properties.distribute[1].versioning.major",
         "at least -1",
+    ),
+    case(
+        r#""major": 3"#,
+        r#""major": 99999999999"#,
+        ValidationFailed,
+        "properties.distribute[1].versioning.major",
+        "between -1 and 2147483647",
     ),
     case(
         r#""scheme": "Latest""#,

@@ -152,12 +152,17 @@ impl Reader<'_> {
         let reason = if number.value.contains(['.', 'e', 'E']) {
             "Expected a whole number.".to_owned()
         } else {
-            match number.value.parse::<i64>() {
-                Ok(value) if limits.contains(&value) => {
-                    return T::try_from(value).ok();
-                }
-                _ if *most >= i64::from(i32::MAX) => format!("It must be at least {least}."),
-                _ => format!("It must be between {least} and {most}."),
+            let value = number.value.parse::<i64>();
+            let is_below = match &value {
+                Ok(value) if limits.contains(value) => return T::try_from(*value).ok(),
+                Ok(value) => value < least,
+                // It has more digits than there is room for.
+                Err(_) => number.value.starts_with('-'),
+            };
+            // Who is below has no use for a bound that nobody reaches.
+            match is_below && *most >= i64::from(i32::MAX) {
+                true => format!("It must be at least {least}."),
+                false => format!("It must be between {least} and {most}."),
             }
         };
         self.bad_value(node, &reason);
