@@ -5,6 +5,7 @@
 mod error_code;
 pub mod resource_id;
 pub mod template;
+pub mod uri;
 
 pub use error_code::{ErrorCode, UnknownErrorCode};
 pub use resource_id::{ResourceId, ResourceKind};

@@ -1129,6 +1129,28 @@ fn whole_sections() {
     }
 }
 
+#[test]
+fn an_address_that_is_refused_is_told_without_its_secrets() {
+    let (script, vhd) = ("https://example.org/setup.sh", "https://store.example.org/vhds/web.vhd");
+    for (old, new) in [
+        (script, "ftp://u:pw@example.org/setup.sh?sig=SECRETSIG"),
+        (script, "https://u:pw@example.org/set up.sh?sv=1&sig=SECRETSIG"),
+        (script, "https:/u:pw@example.org/setup.sh?sig=SECRETSIG"),
+        (script, "[concat('https://u:pw@example.org/setup.sh?sig=SECRETSIG')]"),
+        (vhd, "https://u:pw@store.example.org/vhds/web.vhd?sig=SECRETSIG"),
+        (vhd, "store.example.org/vhds/web.vhd?sig=SECRETSIG"),
+    ] {
+        let parsed = serve(&edit(EVERYTHING, old, new));
+        let told = format!("{:?}", parsed.diagnostics);
+        assert!(!errors(&parsed).is_empty(), "{new}");
+        assert!(!told.contains("SECRETSIG") && !told.contains("pw"), "{told}");
+    }
+    let list = r#""scriptUri": ["https://example.org/setup.sh?sig=SECRETSIG"]"#;
+    let parsed = serve(&edit(EVERYTHING, r#""scriptUri": "https://example.org/setup.sh""#, list));
+    let told = format!("{:?}", parsed.diagnostics);
+    assert!(!errors(&parsed).is_empty() && !told.contains("SECRETSIG"), "{told}");
+}
+
 /// A misspelt section is one mistake, and its inside is checked all the same.
 #[test]
 fn misspelt_sections_are_looked_into() {

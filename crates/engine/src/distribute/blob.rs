@@ -10,7 +10,7 @@
 
 use std::{fs, path::Path};
 
-use api::ErrorCode;
+use api::{ErrorCode, uri::shown};
 use object_store::{
     Attribute, Attributes, GetOptions, ObjectStore, PutMultipartOptions, PutPayload,
     path::Path as Key,
@@ -47,7 +47,7 @@ pub(super) struct Blob<'a> {
 /// The blob that an address means.
 pub(super) fn find<'a>(config: &'a Config, uri: &str) -> Result<Blob<'a>> {
     let bad = |why: &str| {
-        Error::new(ErrorCode::ValidationFailed, format!("`{uri}`: {why}"))
+        Error::new(ErrorCode::ValidationFailed, format!("`{}`: {why}", shown(uri)))
             .target("uri")
             .hint("a blob is https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB")
     };
@@ -81,7 +81,10 @@ pub(super) fn find<'a>(config: &'a Config, uri: &str) -> Result<Blob<'a>> {
         };
         Error::new(
             ErrorCode::ValidationFailed,
-            format!("the storage account '{account}' of `{uri}` has no place here: {there}"),
+            format!(
+                "the storage account '{account}' of `{}` has no place here: {there}",
+                shown(uri)
+            ),
         )
         .target("uri")
         .hint(format!(
