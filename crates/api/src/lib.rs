@@ -4,6 +4,7 @@
 
 mod error_code;
 pub mod resource_id;
+pub mod tags;
 pub mod template;
 pub mod uri;
 

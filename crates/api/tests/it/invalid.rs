@@ -410,6 +410,13 @@ const PROPERTIES: &[Case] = &[
     ),
     case(
         r#""owner": "forge""#,
+        r#""a/b": "forge""#,
+        ValidationFailed,
+        "properties.managedResourceTags.a/b",
+        "none of < > %",
+    ),
+    case(
+        r#""owner": "forge""#,
         r#""owner": ["forge"]"#,
         ValidationFailed,
         "properties.managedResourceTags.owner",
@@ -1126,6 +1133,45 @@ fn whole_sections() {
         let [error] = found.as_slice() else { panic!("one error for {says}: {found:#?}") };
         assert_eq!((error.code, error.path.as_str()), (ValidationFailed, path));
         assert!(error.message.contains(says), "{}", error.message);
+    }
+}
+
+#[test]
+fn tags_have_limits() {
+    let many = |count: usize| {
+        let tags: Vec<String> = (0..count).map(|i| format!(r#""t{i}": "x""#)).collect();
+        format!("{{ {} }}", tags.join(", "))
+    };
+    let long = |length: usize| format!(r#"{{ "t": "{}" }}"#, "ä".repeat(length));
+    let named = |length: usize| format!(r#"{{ "{}": "" }}"#, "ä".repeat(length));
+    for (old, name, path, most) in [
+        (r#"{ "team": "forge", "cost": null }"#, "tags", "tags", 50),
+        (r#"{ "owner": "forge" }"#, "managedResourceTags", "properties.managedResourceTags", 47),
+        (
+            r#"{ "base": "debian-12", "empty": null }"#,
+            "artifactTags",
+            "properties.distribute[0].artifactTags",
+            50,
+        ),
+    ] {
+        let with = |tags: &str| {
+            let (old, new) = (format!(r#""{name}": {old}"#), format!(r#""{name}": {tags}"#));
+            serve(&edit(EVERYTHING, &old, &new))
+        };
+        for good in [many(most), long(256), named(512)] {
+            assert_eq!(errors(&with(&good)).len(), 0, "{name}: {good}");
+        }
+        for (bad, says) in [
+            (many(most + 1), format!("may be {most} tags here, and there are {}", most + 1)),
+            (long(257), "at most 256 characters".to_owned()),
+            (named(513), "1 to 512 characters".to_owned()),
+        ] {
+            let parsed = with(&bad);
+            let found = errors(&parsed);
+            let [error] = found.as_slice() else { panic!("one error for {says}: {found:#?}") };
+            assert!(error.path.starts_with(path), "{}", error.path);
+            assert!(error.message.contains(&says), "{}", error.message);
+        }
     }
 }
 
