@@ -356,6 +356,18 @@ def test_three_kinds_of_targets_with_their_tags(arm, service):
     assert not unfinished
 
 
+def test_an_image_that_a_run_made_is_updated_as_az_does_it(arm, service):
+    image = delivered(arm, service, "updated", managed(service.subscription, "updated"))["image"]["artifactId"]
+    held = arm("GET", image, "2024-11-01").json()
+    held["tags"] = {"stage": "tested"}
+    answer = arm("PUT", image, "2024-11-01", json=held)
+    assert answer.status_code == 200, answer.text
+    assert arm("GET", image, "2024-11-01").json() == held
+    other = {**held, "properties": {**held["properties"], "hyperVGeneration": "V1"}}
+    refused = arm("PUT", image, "2024-11-01", json=other)
+    assert refused.status_code == 409 and code(refused) == "PropertyChangeNotAllowed", refused.text
+
+
 # conformance: 110, 111
 def test_targets_of_a_template_may_change_but_not_go(arm, service):
     image = definition(arm, "patched")

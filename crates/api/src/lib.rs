@@ -4,7 +4,9 @@
 
 mod error_code;
 pub mod resource_id;
+pub mod tags;
 pub mod template;
+pub mod uri;
 
 pub use error_code::{ErrorCode, UnknownErrorCode};
 pub use resource_id::{ResourceId, ResourceKind};

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use api::ErrorCode;
+use api::{ErrorCode, uri::shown};
 
 pub use self::guard::Guard;
 pub(crate) use self::http::{Download, Landed, download};
@@ -175,19 +175,6 @@ impl Place {
             (Some("file") | None, None) => Err("only http and https are fetched here".to_owned()),
             (Some(other), _) => Err(format!("{other:?} is not http, https or file")),
         }
-    }
-}
-
-/// A URI for people: what follows the path may be a secret (a shared access signature).
-pub(crate) fn shown(uri: &str) -> String {
-    let end = if uri.contains("://") { uri.find(['?', '#']) } else { None };
-    let public = &uri[..end.unwrap_or(uri.len())];
-    match public.split_once("://").and_then(|(scheme, rest)| {
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        authority.rsplit_once('@').map(|(_, host)| format!("{scheme}://{host}{path}"))
-    }) {
-        Some(without_user) => without_user,
-        None => public.to_owned(),
     }
 }
 

@@ -5,7 +5,8 @@
 //! the template is gone its runs for the time after it was found gone (`server/runs/<id>/template-gone`)
 //! ```
 //!
-//! A run that is not over is never touched. What goes is its folder, then its row. Looks at start, once
+//! A run that is not over is never touched. What goes is its folder, then its row. An operation goes the time
+//! after its end, one that goes on never. Looks at start, once
 //! an hour (more often if the time is short), and when a template is deleted. The same sweep removes
 //! blobs that no account has any more, and shows no machine that was kept and is gone by now.
 
@@ -86,6 +87,9 @@ pub(crate) async fn sweep(app: &App, keep: Duration, now: Timestamp) -> Result<(
     if !over.is_empty() {
         tracing::info!(runs = over.len(), "runs that were kept long enough are forgotten");
         app.store().forget_runs(&over).await?;
+    }
+    if let Ok(before) = now.checked_sub(keep) {
+        app.store().forget_operations_before(before).await?;
     }
     orphans(app).await?;
     Ok(worker::forget_ended(app).await?)

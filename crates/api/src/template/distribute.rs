@@ -10,7 +10,7 @@ use super::kind::{Kind, Union, read_kind};
 use super::read::fields::{Field, Fields};
 use super::read::{Node, Reader};
 use super::script::Location;
-use crate::{ErrorCode, ResourceId, ResourceKind};
+use crate::{ErrorCode, ResourceId, ResourceKind, tags};
 
 /// One place the finished image goes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -206,7 +206,7 @@ fn read(reader: &mut Reader<'_>, node: &Node<'_>, taken: &mut Taken) -> Option<D
 fn common(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Common> {
     let run_output_name =
         reader.required(fields, "runOutputName").and_then(|node| run_output_name(reader, &node));
-    let artifact_tags = reader.tags(fields, "artifactTags");
+    let artifact_tags = reader.tags(fields, "artifactTags", tags::MOST);
     Some(Common { run_output_name: run_output_name?, artifact_tags })
 }
 

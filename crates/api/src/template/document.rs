@@ -11,7 +11,7 @@ use super::properties;
 use super::read::fields::{Field, Fields};
 use super::read::{Node, Note, Reader, failed, json, opening, unresolved};
 use super::{ApiVersion, Face, ParseOptions, Parsed, Template};
-use crate::ErrorCode;
+use crate::{ErrorCode, tags};
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
@@ -103,7 +103,7 @@ fn read_template(reader: &mut Reader<'_>, root: &Node<'_>) -> Option<Template> {
     let fields = reader.fields(root, FIELDS)?;
     resource_type(reader, &fields);
     let location = location(reader, &fields);
-    let tags = reader.tags(&fields, "tags");
+    let tags = reader.tags(&fields, "tags", tags::MOST);
     let identity = identity::read(reader, &fields);
     let properties =
         reader.required(&fields, "properties").and_then(|node| properties::read(reader, &node));

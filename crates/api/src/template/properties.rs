@@ -14,7 +14,7 @@ use super::read::{Node, Reader};
 use super::source::{self, Source};
 use super::validate::{self, Validate};
 use super::vm_profile::{self, VmProfile};
-use crate::{ResourceId, ResourceKind};
+use crate::{ResourceId, ResourceKind, tags};
 
 /// What a template says beside its name, place and identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -118,6 +118,9 @@ const MOST_GB: i64 = 32_767;
 /// As many as a machine in Azure can have at the most.
 const MOST_DISKS: usize = 64;
 
+/// What the service makes has three tags of the service's own.
+const MOST_MANAGED_TAGS: usize = tags::MOST - 3;
+
 const DATA_DISK: &[Field] = &[Field::new("sizeGB")];
 
 const ON_ERROR: &[(&str, OnError)] = &[("cleanup", OnError::Cleanup), ("abort", OnError::Abort)];
@@ -141,7 +144,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Propertie
     let staging_resource_group =
         reader.optional_id(&fields, "stagingResourceGroup", ResourceKind::ResourceGroup);
     let auto_run = fields.get("autoRun").is_some_and(|node| optimize::read_state(reader, &node));
-    let managed_resource_tags = reader.tags(&fields, "managedResourceTags");
+    let managed_resource_tags = reader.tags(&fields, "managedResourceTags", MOST_MANAGED_TAGS);
     Some(Properties {
         source: source?,
         customize,

@@ -340,6 +340,20 @@ const PROPERTIES: &[Case] = &[
     ),
     case(
         r#""osDiskSizeGB": 30"#,
+        r#""osDiskSizeGB": 99999999999999999999"#,
+        ValidationFailed,
+        "properties.vmProfile.osDiskSizeGB",
+        "between 0 and 2147483647",
+    ),
+    case(
+        r#""osDiskSizeGB": 30"#,
+        r#""osDiskSizeGB": -99999999999999999999"#,
+        ValidationFailed,
+        "properties.vmProfile.osDiskSizeGB",
+        "at least 0",
+    ),
+    case(
+        r#""osDiskSizeGB": 30"#,
         r#""osDiskSizeGb": 30"#,
         ValidationFailed,
         "properties.vmProfile.osDiskSizeGb",
@@ -393,6 +407,13 @@ const PROPERTIES: &[Case] = &[
         ValidationFailed,
         "properties.vmProfile.vnetConfig.proxyVmSize",
         "exclude each other",
+    ),
+    case(
+        r#""owner": "forge""#,
+        r#""a/b": "forge""#,
+        ValidationFailed,
+        "properties.managedResourceTags.a/b",
+        "none of < > %",
     ),
     case(
         r#""owner": "forge""#,
@@ -1047,6 +1068,13 @@ const DISTRIBUTORS: &[Case] = &[
         "at least -1",
     ),
     case(
+        r#""major": 3"#,
+        r#""major": 99999999999"#,
+        ValidationFailed,
+        "properties.distribute[1].versioning.major",
+        "between -1 and 2147483647",
+    ),
+    case(
         r#""scheme": "Latest""#,
         r#""scheme": "Source""#,
         ValidationFailed,
@@ -1167,6 +1195,67 @@ fn whole_sections() {
         assert_eq!((error.code, error.path.as_str()), (ValidationFailed, path));
         assert!(error.message.contains(says), "{}", error.message);
     }
+}
+
+#[test]
+fn tags_have_limits() {
+    let many = |count: usize| {
+        let tags: Vec<String> = (0..count).map(|i| format!(r#""t{i}": "x""#)).collect();
+        format!("{{ {} }}", tags.join(", "))
+    };
+    let long = |length: usize| format!(r#"{{ "t": "{}" }}"#, "ä".repeat(length));
+    let named = |length: usize| format!(r#"{{ "{}": "" }}"#, "ä".repeat(length));
+    for (old, name, path, most) in [
+        (r#"{ "team": "forge", "cost": null }"#, "tags", "tags", 50),
+        (r#"{ "owner": "forge" }"#, "managedResourceTags", "properties.managedResourceTags", 47),
+        (
+            r#"{ "base": "debian-12", "empty": null }"#,
+            "artifactTags",
+            "properties.distribute[0].artifactTags",
+            50,
+        ),
+    ] {
+        let with = |tags: &str| {
+            let (old, new) = (format!(r#""{name}": {old}"#), format!(r#""{name}": {tags}"#));
+            serve(&edit(EVERYTHING, &old, &new))
+        };
+        for good in [many(most), long(256), named(512)] {
+            assert_eq!(errors(&with(&good)).len(), 0, "{name}: {good}");
+        }
+        for (bad, says) in [
+            (many(most + 1), format!("may be {most} tags here, and there are {}", most + 1)),
+            (long(257), "at most 256 characters".to_owned()),
+            (named(513), "1 to 512 characters".to_owned()),
+        ] {
+            let parsed = with(&bad);
+            let found = errors(&parsed);
+            let [error] = found.as_slice() else { panic!("one error for {says}: {found:#?}") };
+            assert!(error.path.starts_with(path), "{}", error.path);
+            assert!(error.message.contains(&says), "{}", error.message);
+        }
+    }
+}
+
+#[test]
+fn an_address_that_is_refused_is_told_without_its_secrets() {
+    let (script, vhd) = ("https://example.org/setup.sh", "https://store.example.org/vhds/web.vhd");
+    for (old, new) in [
+        (script, "ftp://u:pw@example.org/setup.sh?sig=SECRETSIG"),
+        (script, "https://u:pw@example.org/set up.sh?sv=1&sig=SECRETSIG"),
+        (script, "https:/u:pw@example.org/setup.sh?sig=SECRETSIG"),
+        (script, "[concat('https://u:pw@example.org/setup.sh?sig=SECRETSIG')]"),
+        (vhd, "https://u:pw@store.example.org/vhds/web.vhd?sig=SECRETSIG"),
+        (vhd, "store.example.org/vhds/web.vhd?sig=SECRETSIG"),
+    ] {
+        let parsed = serve(&edit(EVERYTHING, old, new));
+        let told = format!("{:?}", parsed.diagnostics);
+        assert!(!errors(&parsed).is_empty(), "{new}");
+        assert!(!told.contains("SECRETSIG") && !told.contains("pw"), "{told}");
+    }
+    let list = r#""scriptUri": ["https://example.org/setup.sh?sig=SECRETSIG"]"#;
+    let parsed = serve(&edit(EVERYTHING, r#""scriptUri": "https://example.org/setup.sh""#, list));
+    let told = format!("{:?}", parsed.diagnostics);
+    assert!(!errors(&parsed).is_empty() && !told.contains("SECRETSIG"), "{told}");
 }
 
 /// A misspelt section is one mistake, and its inside is checked all the same.

@@ -10,7 +10,7 @@
 
 use std::path::PathBuf;
 
-use api::ErrorCode;
+use api::{ErrorCode, uri::shown};
 use object_store::path::Path as Key;
 use reqwest::Url;
 
@@ -33,7 +33,7 @@ pub(super) struct Blob<'a> {
 /// The blob that an address means.
 pub(super) fn find<'a>(config: &'a Config, uri: &str) -> Result<Blob<'a>> {
     let bad = |why: &str| {
-        Error::new(ErrorCode::ValidationFailed, format!("`{uri}`: {why}"))
+        Error::new(ErrorCode::ValidationFailed, format!("`{}`: {why}", shown(uri)))
             .target("uri")
             .hint("a blob is https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB")
     };
@@ -67,7 +67,10 @@ pub(super) fn find<'a>(config: &'a Config, uri: &str) -> Result<Blob<'a>> {
         };
         Error::new(
             ErrorCode::ValidationFailed,
-            format!("the storage account '{account}' of `{uri}` has no place here: {there}"),
+            format!(
+                "the storage account '{account}' of `{}` has no place here: {there}",
+                shown(uri)
+            ),
         )
         .target("uri")
         .hint(format!(

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use api::ErrorCode;
+use api::{ErrorCode, uri};
 use sha2::{Digest, Sha512};
 use tokio::io::AsyncReadExt;
 use vm::Host;
@@ -40,7 +40,7 @@ pub(super) async fn download(
             (checksum, version, Some(text))
         }
     };
-    let shown = fetch::shown(&image.url);
+    let shown = uri::shown(&image.url);
     let to = work.join("download");
     let limits = published::limits(MAX_BYTES, &image.url);
     let job = Download {

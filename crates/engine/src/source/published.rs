@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 
-use api::ErrorCode;
+use api::{ErrorCode, uri};
 use jiff::Timestamp;
 
 use super::{
@@ -68,12 +68,12 @@ async fn fetch_text(cx: &Cx, url: &str) -> Result<String> {
         url,
         to: &to,
         limits: &limits(MAX_BYTES, url),
-        activity: &format!("Download {}", fetch::shown(url)),
+        activity: &format!("Download {}", uri::shown(url)),
         sha512: false,
     };
     fetch::download(cx, &job)
         .await
-        .map_err(|f| f.coded(ErrorCode::SourceUnavailable, &fetch::shown(url)))?;
+        .map_err(|f| f.coded(ErrorCode::SourceUnavailable, &uri::shown(url)))?;
     let bytes = tokio::fs::read(&to).await.map_err(|e| {
         io_fault(e, ErrorCode::InternalError, "read the publisher's checksums".to_owned())
     })?;
@@ -157,7 +157,7 @@ fn version_in_name(
 }
 
 fn unusable(image: &UrlImage, listing: &Listing, lines: &[Line<'_>], why: &str) -> Error {
-    let mut text = format!("{} {why}", fetch::shown(&listing.url));
+    let mut text = format!("{} {why}", uri::shown(&listing.url));
     if lines.is_empty() {
         let _ = write!(text, ": it has no SHA-256 or SHA-512 at all");
     }

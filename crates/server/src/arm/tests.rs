@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ApiError, Call, Caller, Method, Path, Reply, handle};
 use crate::{
     App, Settings,
-    store::{ResourceKey, Run, RunState, Store, Write},
+    store::{Resource, ResourceKey, Run, RunState, Store, Write},
     tasks,
 };
 
@@ -106,6 +106,27 @@ impl Server {
 
     async fn on(&self, method: Method, path: &str) -> Result<Reply, ApiError> {
         self.call(method, &Self::in_subscription(path), "").await
+    }
+
+    /// A row as the service writes it by itself.
+    async fn write(&self, id: &str, kind: &str, body: Value) {
+        let held = self.app.store().resource(&ResourceKey::of(id)).await.unwrap();
+        let revision = held.map_or(0, |held| held.revision);
+        let now = Timestamp::now();
+        let resource = Resource {
+            id: id.to_owned(),
+            subscription: S.to_owned(),
+            group: "rg".to_owned(),
+            kind: kind.to_lowercase(),
+            name: id.rsplit('/').next().unwrap().to_owned(),
+            revision,
+            created: now,
+            changed: now,
+            body,
+            hidden: json!({}),
+        };
+        let write = if revision == 0 { Write::Insert } else { Write::Replace };
+        self.app.store().commit(vec![write(resource)]).await.unwrap();
     }
 
     async fn gallery(&self) {
@@ -555,6 +576,72 @@ async fn tags_of_a_scope_are_changed_by_themselves() {
     assert_eq!(names["value"][0]["tagName"], "y");
     assert_eq!(names["value"][0]["values"][0]["tagValue"], "2");
     assert_eq!(names["value"][0]["count"]["value"], 3, "subscription, group and image");
+}
+
+#[tokio::test]
+async fn tags_of_a_template_wait_until_it_is_settled() {
+    let server = Server::with_group().await;
+    let kind = "Microsoft.VirtualMachineImages/imageTemplates";
+    let id = Server::in_subscription(&format!("resourceGroups/Rg/providers/{kind}/t"));
+    let path = format!("{id}/providers/Microsoft.Resources/tags/default");
+    let put = json!({ "properties": { "tags": { "x": "1" } } }).to_string();
+    for state in ["Creating", "Updating", "Deleting", "Failed", "Succeeded"] {
+        let body = json!({ "location": "westus2", "properties": { "provisioningState": state } });
+        server.write(&id, kind, body).await;
+        let answer = server.call(Method::Put, &path, &put).await;
+        if ["Failed", "Succeeded"].contains(&state) {
+            assert!(answer.is_ok(), "{state}: {answer:?}");
+        } else {
+            assert_eq!(code(answer), (409, "OperationNotAllowed".into()), "{state}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_a_run_made_is_updated() {
+    let server = Server::with_group().await;
+    let id = Server::in_subscription(&format!("resourceGroups/Rg/{COMPUTE}/images/made"));
+    let properties = json!({
+        "hyperVGeneration": "V2", "provisioningState": "Succeeded",
+        "storageProfile": {
+            "osDisk": {
+                "osType": "Linux", "osState": "Generalized", "diskSizeGB": 30,
+                "caching": "ReadWrite", "storageAccountType": "Standard_LRS",
+            },
+            "dataDisks": [], "zoneResilient": false,
+        },
+    });
+    let body = json!({ "location": "westus2", "tags": {}, "properties": properties });
+    server.write(&id, "Microsoft.Compute/images", body).await;
+
+    let path = format!("Rg/{COMPUTE}/images/made");
+    let mut body = server.get(&format!("resourceGroups/{path}")).await.unwrap();
+    body["tags"] = json!({ "a": "b" });
+    let updated = server.put(&path, body.clone()).await.unwrap();
+    assert_eq!(updated.status, StatusCode::OK);
+    assert_eq!(updated.body.unwrap(), body);
+    let bare = server.put(&path, json!({ "location": "westus2" })).await.unwrap().body.unwrap();
+    assert_eq!((&bare["tags"], &bare["properties"]), (&json!({}), &properties));
+
+    for (pointer, value) in [
+        ("/properties/hyperVGeneration", json!("V1")),
+        ("/properties/storageProfile/osDisk/osType", json!("Windows")),
+        ("/properties/storageProfile/osDisk/blobUri", json!("https://x/other.vhd")),
+        ("/properties/storageProfile/osDisk/managedDisk", json!({ "id": "/subscriptions/s/d" })),
+    ] {
+        let mut other = body.clone();
+        let (parent, field) = pointer.rsplit_once('/').unwrap();
+        other.pointer_mut(parent).unwrap()[field] = value;
+        let error = server.put(&path, other).await.unwrap_err();
+        assert_eq!(error.code, "PropertyChangeNotAllowed", "{pointer}");
+        assert_eq!(error.target.unwrap(), pointer.trim_start_matches('/').replace('/', "."));
+    }
+
+    // One that was made by hand can be told what it was made from once more.
+    let made = server.image("hand", json!({})).await.body.unwrap();
+    let again = server.image("hand", json!({ "a": "b" })).await;
+    assert_eq!(again.status, StatusCode::OK);
+    assert_eq!(again.body.unwrap()["properties"], made["properties"]);
 }
 
 #[tokio::test]

@@ -72,6 +72,8 @@ pub(crate) enum Event {
         ok: bool,
     },
     Update,
+    /// The tags alone change, also beside a run.
+    Retag,
     Delete,
     Deleted,
     Run,
@@ -203,6 +205,9 @@ pub(crate) fn next(state: State, event: Event) -> Result<State, Illegal> {
         }
         (Event::Update, _, _) => illegal,
 
+        (Event::Retag, Template::Succeeded | Template::Failed, _) => Ok(state),
+        (Event::Retag, _, _) => illegal,
+
         // A deletion asked for twice is one deletion.
         (Event::Delete, Template::Succeeded | Template::Failed | Template::Deleting, _)
             if !state.is_running() =>
@@ -242,7 +247,7 @@ impl fmt::Display for Illegal {
             (Event::Delete | Event::Deleted, _) => {
                 "Microsoft.VirtualMachineImages/imageTemplates/delete"
             }
-            (Event::Settled { .. } | Event::Update, _) => {
+            (Event::Settled { .. } | Event::Update | Event::Retag, _) => {
                 "Microsoft.VirtualMachineImages/imageTemplates/write"
             }
             (Event::Run | Event::Step(_) | Event::End(_), _) => {
@@ -293,6 +298,7 @@ mod tests {
         let event = prop_oneof![
             4 => any::<bool>().prop_map(|ok| Event::Settled { ok }),
             1 => Just(Event::Update),
+            1 => Just(Event::Retag),
             1 => Just(Event::Delete),
             1 => Just(Event::Deleted),
             4 => Just(Event::Run),
@@ -359,6 +365,12 @@ mod tests {
         let canceling = State { run: LastRun::Canceling, ..running };
         let text = next(canceling, Event::Cancel).unwrap_err().to_string();
         assert!(text.ends_with("runState: 'canceling'"), "{text}");
+        assert_eq!(next(running, Event::Retag), Ok(running));
+        assert_eq!(
+            next(State::NEW, Event::Retag).unwrap_err().to_string(),
+            "Operation 'Microsoft.VirtualMachineImages/imageTemplates/write' is not allowed in \
+             provisioningState: 'creating'"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What most resource types do alike.
 
+use api::tags::MOST;
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -227,10 +228,10 @@ pub(crate) fn tags(object: &Map<String, Value>) -> Result<Option<Value>, ApiErro
         Some(Value::Object(tags)) => tags,
         Some(other) => return Err(invalid("tags", other, "it must be an object of texts")),
     };
-    if given.len() > 50 {
+    if given.len() > MOST {
         return Err(ApiError::bad_request(
             "TooManyTags",
-            format!("A resource may have 50 tags; 'tags' has {}.", given.len()),
+            format!("A resource may have {MOST} tags; 'tags' has {}.", given.len()),
         )
         .target("tags"));
     }
@@ -245,14 +246,8 @@ pub(crate) fn tags(object: &Map<String, Value>) -> Result<Option<Value>, ApiErro
                 return Err(invalid(&path, value, "the value of a tag must be a text"));
             }
         };
-        let bad = name.trim().is_empty() || name.contains(['<', '>', '%', '&', '\\', '?', '/']);
-        if bad || name.chars().count() > 512 {
-            let why = "the name of a tag has 1 to 512 characters and none of < > % & \\ ? /";
-            return Err(invalid(&path, &json!(name), why));
-        }
-        if text.chars().count() > 256 {
-            return Err(invalid(&path, value, "the value of a tag has at most 256 characters"));
-        }
+        api::tags::check_name(name).map_err(|why| invalid(&path, &json!(name), why))?;
+        api::tags::check_value(&text).map_err(|why| invalid(&path, value, why))?;
         tags.insert(name.clone(), json!(text));
     }
     Ok(Some(Value::Object(tags)))

@@ -114,6 +114,31 @@ async fn logs_outlive_their_template_for_the_time_that_was_asked_for() {
 }
 
 #[tokio::test]
+async fn operations_go_the_time_after_their_end() {
+    let bench = Bench::new().await;
+    let operation = async |started: i64, ended: Option<i64>| {
+        let target = ResourceKey::of(TEMPLATE);
+        let row = crate::store::Operation {
+            started: at(started),
+            ended: ended.map(at),
+            ..crate::operation::new("run", target, "s")
+        };
+        bench.app.store().commit(vec![Write::Operation(row.clone())]).await.unwrap();
+        row.id
+    };
+    let active = operation(0, None).await;
+    let old = operation(0, Some(1)).await;
+    let young = operation(0, Some(2)).await;
+    sweep(&bench.app, DAY * 30, at(32)).await.unwrap();
+    let is_there = async |id: &str| bench.app.store().operation(id).await.unwrap().is_some();
+    assert!(is_there(&active).await, "it is not over");
+    assert!(!is_there(&old).await, "31 days after its end");
+    assert!(is_there(&young).await, "30 days after its end");
+    sweep(&bench.app, Duration::MAX, at(999)).await.unwrap();
+    assert!(is_there(&young).await, "kept for ever");
+}
+
+#[tokio::test]
 async fn a_template_that_lives_keeps_its_latest_runs() {
     let bench = Bench::new().await;
     bench.insert(TEMPLATE, "microsoft.virtualmachineimages/imagetemplates", json!({}), at(0)).await;

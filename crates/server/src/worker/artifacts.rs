@@ -23,44 +23,64 @@ const OUTPUT: &str = "microsoft.virtualmachineimages/imagetemplates/runoutputs";
 const IMAGE: &str = "microsoft.compute/images";
 const VERSION: &str = "microsoft.compute/galleries/images/versions";
 
-/// Everything to write for what was delivered. What is there already is replaced.
+/// Everything to write for what was delivered, and for what was made although its delivery failed. What is
+/// there already is replaced.
 pub(crate) async fn writes(
     app: &App,
     run: &Run,
     template: &Template,
     outputs: &[RunOutput],
 ) -> Result<Vec<Write>, Error> {
+    let mut resources = unfinished(app, run, template, outputs).await?;
+    resources.extend(delivered(app, run, template, outputs).await?);
     let mut writes = Vec::new();
-    let owner = app.store().resource(&run.template).await?;
-    for output in outputs {
-        // A template that is gone has no outputs any more; its images stay.
-        if let Some(owner) = &owner {
-            let base = app.base_url().unwrap_or_default();
-            writes.push(put(app.store(), run_output(owner, output, base)).await?);
-        }
-        let targets = &template.properties.distribute;
-        let target = targets.iter().find(|d| d.run_output_name == output.run_output_name);
-        if let Some(resource) = target.and_then(|target| artifact(app, target, output)) {
-            let resource = match &target.map(|target| &target.kind) {
-                Some(DistributorKind::SharedImage(image)) => {
-                    in_gallery(app.store(), resource, image).await?
-                }
-                _ => resource,
-            };
-            writes.push(put(app.store(), resource).await?);
+    for (index, resource) in resources.iter().enumerate() {
+        // One commit writes each resource once. Of two targets with one id the later has replaced the other.
+        let key = resource.key();
+        if !resources[index + 1..].iter().any(|later| later.key() == key) {
+            writes.push(put(app.store(), resource.clone()).await?);
         }
     }
     Ok(writes)
 }
 
-/// Versions that the run made although their distributor failed in the end: not every region got them.
-pub(crate) async fn unfinished(
+/// The run outputs, and the images and versions they name.
+async fn delivered(
     app: &App,
     run: &Run,
     template: &Template,
     outputs: &[RunOutput],
-) -> Result<Vec<Write>, Error> {
-    let mut writes = Vec::new();
+) -> Result<Vec<Resource>, Error> {
+    let mut resources = Vec::new();
+    let owner = app.store().resource(&run.template).await?;
+    for output in outputs {
+        // A template that is gone has no outputs any more; its images stay.
+        if let Some(owner) = &owner {
+            let base = app.base_url().unwrap_or_default();
+            resources.push(run_output(owner, output, base));
+        }
+        let targets = &template.properties.distribute;
+        let target = targets.iter().find(|d| d.run_output_name == output.run_output_name);
+        if let Some(resource) = target.and_then(|target| artifact(app, target, output)) {
+            resources.push(match &target.map(|target| &target.kind) {
+                Some(DistributorKind::SharedImage(image)) => {
+                    in_gallery(app.store(), resource, image).await?
+                }
+                _ => resource,
+            });
+        }
+    }
+    Ok(resources)
+}
+
+/// Versions that the run made although their distributor failed in the end: not every region got them.
+async fn unfinished(
+    app: &App,
+    run: &Run,
+    template: &Template,
+    outputs: &[RunOutput],
+) -> Result<Vec<Resource>, Error> {
+    let mut resources = Vec::new();
     for target in &template.properties.distribute {
         let DistributorKind::SharedImage(image) = &target.kind else { continue };
         let name = &target.run_output_name;
@@ -84,10 +104,9 @@ pub(crate) async fn unfinished(
         };
         let Some(mut version) = artifact(app, target, &output) else { continue };
         version.body["properties"]["provisioningState"] = json!("Failed");
-        let version = in_gallery(app.store(), version, image).await?;
-        writes.push(put(app.store(), version).await?);
+        resources.push(in_gallery(app.store(), version, image).await?);
     }
-    Ok(writes)
+    Ok(resources)
 }
 
 /// Adds it, or replaces what is there under its id.
@@ -249,14 +268,18 @@ fn version_body(app: &App, image: &SharedImage, target: &Distributor, output: &R
     })
 }
 
-/// A version lies in its gallery's region, which also is its target where the template names none.
+/// A version lies in its gallery's region, wherever the definition says it is. That region also is its target
+/// where the template names none.
 async fn in_gallery(
     store: &Store,
     mut version: Resource,
     image: &SharedImage,
 ) -> Result<Resource, Error> {
-    let definition = store.resource(&ResourceKey::of(&image.definition().to_string())).await?;
-    let location = definition.as_ref().and_then(|found| found.body["location"].as_str());
+    let gallery = match image.definition().parent() {
+        Some(gallery) => store.resource(&ResourceKey::of(&gallery.to_string())).await?,
+        None => None,
+    };
+    let location = gallery.as_ref().and_then(|found| found.body["location"].as_str());
     if let Some(location) = location {
         version.body["location"] = json!(location);
     }

@@ -20,19 +20,23 @@ use crate::{
 
 /// Between two tries to write to a database that fails.
 const RETRY: Duration = Duration::from_secs(1);
+/// So often in a row a run's end is refused, each time after many tries, until it is given up: what it brought
+/// is then in conflict with what is there, and stays so.
+const REFUSALS: usize = 3;
 
-/// Takes the run on and sees it through. When this returns the run is over, waits again, or is
-/// somebody else's.
-pub(super) async fn carry(app: &App, executor: &dyn Executor, run: Run) {
+/// Takes the run on and sees it through. When this returns true the run is over, waits again, or is
+/// somebody else's; else it could not be begun and is as it was.
+pub(super) async fn carry(app: &App, executor: &dyn Executor, run: Run) -> bool {
     // Until the end is written, so that readers learn of it at once.
     let _feed = app.feeds().open(&run.id);
     let working = Change::Working(Phase::Building.name());
     let run = match row::write(app, &run.id, As::Claim(run.epoch), working).await {
         Ok(run) => run,
-        Err(Refused::Lost) => return,
+        Err(Refused::Lost) => return true,
         Err(Refused::Store(e)) => {
             tracing::error!(run = %run.id, error = %e, "the run cannot be begun");
-            return tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(RETRY).await;
+            return false;
         }
     };
     let ended = match ready(app, &run).await {
@@ -42,7 +46,7 @@ pub(super) async fn carry(app: &App, executor: &dyn Executor, run: Run) {
         }
         Ok(Ok(account)) => match build(app, executor, &run, &account).await {
             Some(ended) => staged::deliver(app, &run, &account, ended).await,
-            None => return,
+            None => return true,
         },
         Err(e) => {
             let text = format!("the service could not look up the targets: {e}");
@@ -51,6 +55,7 @@ pub(super) async fn carry(app: &App, executor: &dyn Executor, run: Run) {
         }
     };
     end(app, &run.id, As::Holder(run.epoch), &ended).await;
+    true
 }
 
 /// The account that the run works with, or why it does not even begin to build.
@@ -154,10 +159,16 @@ async fn tell(app: &App, executor: &dyn Executor, run: &Run, change: Change<'_>)
 
 /// Writes that it is over. Everything the run held is released by now. A database that fails is waited
 /// for, but not beyond the service's end: then the next start takes the run up.
+/// What the database refuses for good ends the run all the same, as failed and without its outputs.
 pub(super) async fn end(app: &App, id: &str, who: As, ended: &Ended) {
+    let mut refusals = 0;
+    let mut given_up = None;
     loop {
-        let change =
-            if is_cut_off(app, id, ended).await { Change::Waiting } else { Change::Over(ended) };
+        let change = match &given_up {
+            Some(failed) => Change::Closed(failed),
+            None if is_cut_off(app, id, ended).await => Change::Waiting,
+            None => Change::Over(ended),
+        };
         match row::write(app, id, who, change).await {
             Ok(run) => {
                 tracing::info!(run = %id, state = ?run.state, "the run is over");
@@ -169,6 +180,10 @@ pub(super) async fn end(app: &App, id: &str, who: As, ended: &Ended) {
             Err(Refused::Lost) => return,
             Err(Refused::Store(e)) => {
                 tracing::error!(run = %id, error = %e, "the run's end cannot be written");
+                refusals = if matches!(e, store::Error::Stale { .. }) { refusals + 1 } else { 0 };
+                if refusals == REFUSALS {
+                    given_up = Some(unwritable(&e));
+                }
             }
         }
         tokio::select! {
@@ -176,6 +191,14 @@ pub(super) async fn end(app: &App, id: &str, who: As, ended: &Ended) {
             () = app.shutdown().cancelled() => return,
         }
     }
+}
+
+/// How a run ends whose own end cannot be written.
+fn unwritable(why: &store::Error) -> Ended {
+    let text = format!("the service could not write down what the run brought: {why}");
+    let error = Error::new(ErrorCode::InternalError, text)
+        .hint("Run the template again, and if that does not help, look into the service's log");
+    Ended { outputs: Vec::new(), optimization: None, error: Some(error) }
 }
 
 /// Whether the run ended only because the service ends: nobody asked for it.

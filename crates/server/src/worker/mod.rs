@@ -71,9 +71,10 @@ struct Worker {
     executor: Arc<dyn Executor>,
     /// The runs that are at work here.
     held: HashMap<String, Run>,
-    /// Runs of an earlier process that go on; `None` until they have been looked for.
+    /// Runs of an earlier process that go on and were not begun yet; `None` until they have been looked for.
     resumed: Option<HashSet<String>>,
-    tasks: JoinSet<String>,
+    /// Each ends with the run's id and whether it was begun.
+    tasks: JoinSet<(String, bool)>,
 }
 
 impl Worker {
@@ -90,8 +91,8 @@ impl Worker {
                 () = tokio::time::sleep(LOOK_AGAIN) => None,
                 Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => Some(done),
             };
-            if let Some(Ok(id)) = done {
-                self.held.remove(&id);
+            if let Some(Ok((id, was_begun))) = done {
+                self.let_go(&id, was_begun);
             }
         }
         // Every task has seen the shutdown and cancels its run.
@@ -138,19 +139,25 @@ impl Worker {
 
     fn begin(&mut self, run: Run) {
         self.held.insert(run.id.clone(), run.clone());
-        if let Some(resumed) = &mut self.resumed {
-            resumed.remove(&run.id);
-        }
         let (app, executor) = (self.app.clone(), self.executor.clone());
         self.tasks.spawn(async move {
             let id = run.id.clone();
             let carried = carry::carry(&app, executor.as_ref(), run);
-            if AssertUnwindSafe(carried).catch_unwind().await.is_err() {
+            let was_begun = AssertUnwindSafe(carried).catch_unwind().await;
+            if was_begun.is_err() {
                 executor.cancel(&id);
                 after_panic(&app, &id).await;
             }
-            id
+            (id, was_begun.unwrap_or(true))
         });
+    }
+
+    /// The run is not at work here any more. One that goes on after a restart has its turn once.
+    fn let_go(&mut self, id: &str, was_begun: bool) {
+        self.held.remove(id);
+        if let Some(resumed) = self.resumed.as_mut().filter(|_| was_begun) {
+            resumed.remove(id);
+        }
     }
 }
 

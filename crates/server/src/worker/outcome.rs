@@ -25,6 +25,21 @@ pub(crate) async fn end(
     run: &mut Run,
     ended: &Ended,
 ) -> Result<Vec<Write>, store::Error> {
+    let mut writes = close(app, run, ended).await?;
+    let template: Option<Template> = local::parse(&run.input).ok();
+    if let Some(template) = template {
+        writes.extend(artifacts::writes(app, run, &template, &ended.outputs).await?);
+    }
+    writes.extend(machines::removal(app, run).await?);
+    Ok(writes)
+}
+
+/// Ends a run and its operation, and nothing beside them.
+pub(crate) async fn close(
+    app: &App,
+    run: &mut Run,
+    ended: &Ended,
+) -> Result<Vec<Write>, store::Error> {
     let base = app.base_url().unwrap_or_default();
     let log = match staging::present_account(app, &run.template).await? {
         Some(account) => {
@@ -41,17 +56,9 @@ pub(crate) async fn end(
     run.message = error
         .as_ref()
         .map_or_else(String::new, |error| error["message"].as_str().unwrap_or_default().to_owned());
-    let mut writes = Vec::new();
-    if let Some(row) = app.store().operation(&run.operation).await? {
-        writes.push(Write::Operation(operation_row(row, state, error)));
-    }
-    let template: Option<Template> = local::parse(&run.input).ok();
-    if let Some(template) = template {
-        writes.extend(artifacts::writes(app, run, &template, &ended.outputs).await?);
-        writes.extend(artifacts::unfinished(app, run, &template, &ended.outputs).await?);
-    }
-    writes.extend(machines::removal(app, run).await?);
-    Ok(writes)
+    let operation = app.store().operation(&run.operation).await?;
+    let write = |row| Write::Operation(operation_row(row, state, error));
+    Ok(operation.map(write).into_iter().collect())
 }
 
 fn operation_row(row: store::Operation, state: RunState, error: Option<Value>) -> store::Operation {
@@ -67,7 +74,7 @@ fn judge(log: &str, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
     let end = match &ended.error {
         None => Outcome::Succeeded,
         Some(error) if error.code == ErrorCode::Canceled => Outcome::Canceled,
-        Some(error) if error.code == ErrorCode::DistributeFailed && !ended.outputs.is_empty() => {
+        Some(error) if is_distributing(error) && !ended.outputs.is_empty() => {
             Outcome::PartiallySucceeded
         }
         Some(_) => Outcome::Failed,
@@ -84,6 +91,11 @@ fn judge(log: &str, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
     let Some(error) = &ended.error else { return (state, None) };
     let message = message(log, run, error);
     (state, Some(json!({ "code": error.code.name(), "message": message })))
+}
+
+/// Whether it failed at a target, whatever the reason was.
+fn is_distributing(error: &Error) -> bool {
+    error.step.as_deref().and_then(Phase::of) == Some(Phase::Distributing)
 }
 
 /// What the reader of `lastRunStatus` is told: what happened, and where to read on.

@@ -47,6 +47,8 @@ pub(crate) enum Change<'a> {
     Waiting,
     /// It is over.
     Over(&'a Ended),
+    /// It is over, and nothing else is written of it.
+    Closed(&'a Ended),
 }
 
 /// Changes a run and its template in one commit. Returns the run as it is now.
@@ -96,6 +98,7 @@ pub(crate) async fn write(
 async fn apply(app: &App, run: &mut Run, change: Change<'_>) -> Result<Vec<Write>, Error> {
     match change {
         Change::Over(ended) => return outcome::end(app, run, ended).await,
+        Change::Closed(ended) => return outcome::close(app, run, ended).await,
         Change::Working(phase) => {
             // One that is to end stays so.
             if next_of_run(run, Event::Step(SubState::named(phase))).is_ok() {

@@ -8,6 +8,7 @@ use engine::{
     distribute::RunOutput,
     error::Error,
     fetch::{self, Limits},
+    step::Step,
 };
 use serde_json::Value;
 
@@ -91,7 +92,9 @@ async fn stage(
             "Failed in distributing 1 images out of total 1: run output {}: the VHD cannot be moved into the storage account '{account}'",
             output.run_output_name
         );
-        Error::new(ErrorCode::DistributeFailed, text).caused_by(error)
+        let mut error = Error::new(ErrorCode::DistributeFailed, text).caused_by(error);
+        error.step = Some(Step::Distribute.to_string());
+        error
     })?;
     let at = |blob: &Blob| blobs::root(layout).join(&blob.account).join(VHDS).join(&blob.name);
     for disk in &mut output.data_disks {

@@ -6,17 +6,18 @@ mod metadata;
 
 use std::time::Duration;
 
+use api::template::Distributor;
 use axum::body::to_bytes;
 use serde_json::{Value, json};
 use vm::fake::{Call, Reaction};
 
 use self::bench::{Bench, GROUP, Process, compute};
-use super::Capacity;
+use super::{Capacity, artifacts, local};
 use crate::{
     live::{self, Whose},
     store::{OperationStatus, Run, RunState, Select, Write},
 };
-use engine::step::CUSTOMIZATION_LOG;
+use engine::{distribute::RunOutput, step::CUSTOMIZATION_LOG};
 
 fn managed(name: &str) -> Value {
     json!([{ "type": "ManagedImage", "runOutputName": "made", "location": "West US 2",
@@ -46,7 +47,9 @@ async fn a_run_that_succeeds_leaves_outputs_and_images() {
     let process = bench.process().await;
     process.work(None);
     process.insert("microsoft.compute/galleries", &compute("galleries/g")).await;
-    process.insert("microsoft.compute/galleries/images", &compute("galleries/g/images/d")).await;
+    // A version lies where its gallery does.
+    let definition = ("microsoft.compute/galleries/images", compute("galleries/g/images/d"));
+    process.insert_in("eastus", definition.0, &definition.1).await;
     let mut targets = managed("made");
     let more = [
         json!({ "type": "SharedImage", "runOutputName": "shared",
@@ -87,6 +90,7 @@ async fn a_run_that_succeeds_leaves_outputs_and_images() {
     let shared = output(&process, "t", "shared").await.unwrap();
     let version = process.resource(shared["artifactId"].as_str().unwrap()).await.unwrap();
     assert_eq!(version.kind, "microsoft.compute/galleries/images/versions");
+    assert_eq!(version.body["location"], "westus2");
     let region = &version.body["properties"]["publishingProfile"]["targetRegions"][0];
     assert_eq!(
         (&region["name"], &region["regionalReplicaCount"]),
@@ -309,6 +313,28 @@ async fn one_distributor_of_two_that_fails_makes_it_partial() {
     assert!(output(&process, "t", "disk").await.is_none());
 }
 
+// conformance: 88
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_whose_place_is_gone_makes_it_partial_too() {
+    let bench = Bench::new().await;
+    // A folder whose parent is not there is on a disk that is not mounted.
+    let config = "[[account]]\nname = \"disks\"\nplace = \"unmounted/disks\"\n";
+    std::fs::create_dir_all(bench.layout.data()).unwrap();
+    std::fs::write(bench.layout.data().join("goldsmith.toml"), config).unwrap();
+    let process = bench.process().await;
+    process.work(None);
+    let mut targets = managed("made");
+    let vhd = json!({ "type": "VHD", "runOutputName": "disk",
+        "uri": "https://disks.blob.core.windows.net/vhds/x.vhd" });
+    targets.as_array_mut().unwrap().push(vhd);
+    let id = process.submit("t", targets).await;
+    let run = process.ended(&id).await;
+    assert_eq!(run.state, RunState::PartiallySucceeded, "{}", run.message);
+    assert_eq!(process.operation(&run).await.error.unwrap()["code"], "HostNotReady");
+    assert!(output(&process, "t", "made").await.is_some());
+    assert!(output(&process, "t", "disk").await.is_none());
+}
+
 // conformance: 137
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_ends_leaves_the_run_to_the_next() {
@@ -366,6 +392,92 @@ fn a_run_that_was_cut_off_goes_on() {
         assert!(bench.fake.calls().contains(&Call::End(dir)), "its machine was ended");
         bench.assert_nothing_is_held();
     });
+}
+
+#[test]
+fn a_run_that_was_cut_off_is_begun_again_until_the_database_takes_it() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let bench = runtime.block_on(Bench::new());
+    let id = cut_off(&bench);
+    bench.hang_at("nothing");
+    runtime.block_on(async {
+        let process = bench.process().await;
+        let mut worker = super::Worker {
+            app: process.app.clone(),
+            executor: process.executor(None),
+            held: std::collections::HashMap::new(),
+            resumed: None,
+            tasks: tokio::task::JoinSet::new(),
+        };
+        bench
+            .sql("CREATE TRIGGER fails BEFORE UPDATE ON runs BEGIN SELECT RAISE(ABORT, 'no'); END")
+            .await;
+        worker.look().await.unwrap();
+        let (begun, was_begun) = worker.tasks.join_next().await.unwrap().unwrap();
+        assert_eq!((&begun, was_begun), (&id, false));
+        worker.let_go(&begun, was_begun);
+        bench.sql("DROP TRIGGER fails").await;
+        worker.look().await.unwrap();
+        let run = process.ended(&id).await;
+        assert_eq!(run.state, RunState::Succeeded, "{}", run.message);
+        bench.assert_nothing_is_held();
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_targets_with_one_id_the_later_is_written() {
+    let bench = Bench::new().await;
+    let process = bench.process().await;
+    let id = process.submit("t", managed("made")).await;
+    let run = process.run(&id).await;
+    let mut template = local::parse(&run.input).unwrap();
+    let first = template.properties.distribute[0].clone();
+    let tags = [("k".to_owned(), "later".to_owned())].into();
+    let again = Distributor { run_output_name: "again".into(), artifact_tags: tags, ..first };
+    template.properties.distribute.push(again);
+    let made = |name: &str, image: &str| RunOutput {
+        run_output_name: name.into(),
+        kind: "ManagedImage".into(),
+        artifact_id: Some(compute(image)),
+        artifact_uri: None,
+        path: "disk.qcow2".into(),
+        bytes: 1,
+        allocated_bytes: 1,
+        sha256: String::new(),
+        virtual_size: 1,
+        data_disks: Vec::new(),
+    };
+    let outputs = [made("made", "images/made"), made("again", "images/MADE")];
+    let writes = artifacts::writes(&process.app, &run, &template, &outputs).await.unwrap();
+    process.app.store().commit(writes).await.unwrap();
+    let image = process.resource(&compute("images/made")).await.unwrap();
+    assert_eq!(image.body["tags"]["k"], "later");
+    for name in ["made", "again"] {
+        assert!(output(&process, "t", name).await.is_some(), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_outputs_cannot_be_written_ends_as_failed() {
+    let bench = Bench::new().await;
+    let process = bench.process().await;
+    // Every write of it is in conflict with what is there.
+    bench
+        .sql(
+            "CREATE TRIGGER taken BEFORE INSERT ON resources \
+             WHEN NEW.kind = 'microsoft.compute/images' BEGIN SELECT RAISE(IGNORE); END",
+        )
+        .await;
+    process.work(None);
+    let id = process.submit("t", managed("made")).await;
+    let run = process.ended(&id).await;
+    assert_eq!(run.state, RunState::Failed);
+    assert!(run.message.starts_with("the service could not write down"), "{}", run.message);
+    assert_eq!(status(&process, "t").await["runState"], "Failed");
+    let operation = process.operation(&run).await;
+    assert_eq!(operation.status, OperationStatus::Failed);
+    assert_eq!(operation.error.unwrap()["code"], "InternalError");
+    assert!(output(&process, "t", "made").await.is_none());
 }
 
 // conformance: 137

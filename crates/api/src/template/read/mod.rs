@@ -15,7 +15,7 @@ use jsonc_parser::common::Ranged;
 
 use super::diagnostic::{Diagnostic, Lines, Severity};
 use super::{ApiVersion, Face};
-use crate::ErrorCode;
+use crate::{ErrorCode, uri::concealed};
 
 /// A JSON value and its place in the template.
 #[derive(Clone)]
@@ -148,14 +148,15 @@ impl<'t> Reader<'t> {
         self.notes.iter().any(|note| note.severity == Severity::Error)
     }
 
-    /// A value as the text has it, on one line and not too long; strings without their quotes.
+    /// A value as the text has it, on one line and not too long; strings without their quotes, and URIs without
+    /// what may be a secret.
     fn shown(&self, value: &Value<'_>) -> String {
         const LIMIT: usize = 80;
         let text = match value {
             Value::StringLit(text) => text.value.as_ref(),
             other => &self.text[other.range().start..other.range().end],
         };
-        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = concealed(text).split_whitespace().collect::<Vec<_>>().join(" ");
         if line.chars().count() <= LIMIT {
             return line;
         }
@@ -177,6 +178,7 @@ pub(super) fn opening(object: &Object<'_>) -> Range<usize> {
 /// What to do about text that was meant to be filled in before.
 pub(super) fn unresolved(text: &str) -> Option<String> {
     if text.starts_with('[') && text.ends_with(']') && text.contains('(') {
+        let text = concealed(text);
         return Some(format!("`{text}` is an expression of a deployment; put its value here"));
     }
     let (_, rest) = text.split_once('<')?;

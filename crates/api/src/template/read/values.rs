@@ -9,7 +9,7 @@ use super::fields::Fields;
 use super::suggest::{list, nearest};
 use super::{Node, Note, Reader, failed, unresolved};
 use crate::template::diagnostic::Severity;
-use crate::{ErrorCode, ResourceId, ResourceKind};
+use crate::{ErrorCode, ResourceId, ResourceKind, tags};
 
 /// How to write a number or a switch that was to be a string.
 fn in_quotes(value: &Value<'_>) -> Option<String> {
@@ -152,12 +152,17 @@ impl Reader<'_> {
         let reason = if number.value.contains(['.', 'e', 'E']) {
             "Expected a whole number.".to_owned()
         } else {
-            match number.value.parse::<i64>() {
-                Ok(value) if limits.contains(&value) => {
-                    return T::try_from(value).ok();
-                }
-                _ if *most >= i64::from(i32::MAX) => format!("It must be at least {least}."),
-                _ => format!("It must be between {least} and {most}."),
+            let value = number.value.parse::<i64>();
+            let is_below = match &value {
+                Ok(value) if limits.contains(value) => return T::try_from(*value).ok(),
+                Ok(value) => value < least,
+                // It has more digits than there is room for.
+                Err(_) => number.value.starts_with('-'),
+            };
+            // Who is below has no use for a bound that nobody reaches.
+            match is_below && *most >= i64::from(i32::MAX) {
+                true => format!("It must be at least {least}."),
+                false => format!("It must be between {least} and {most}."),
             }
         };
         self.bad_value(node, &reason);
@@ -239,11 +244,12 @@ impl Reader<'_> {
         nodes.iter().filter_map(|node| self.string(node)).collect()
     }
 
-    /// A map of strings in which null is absent.
+    /// At most so many tags, in which null is absent.
     pub(in crate::template) fn tags(
         &mut self,
         fields: &Fields<'_>,
         name: &'static str,
+        most: usize,
     ) -> BTreeMap<String, String> {
         let Some(node) = fields.get(name) else {
             return BTreeMap::new();
@@ -252,18 +258,25 @@ impl Reader<'_> {
             self.wrong_type(&node, "an object with strings");
             return BTreeMap::new();
         };
-        let mut tags = BTreeMap::new();
+        let mut found = BTreeMap::new();
         for prop in &object.properties {
             if matches!(prop.value, Value::NullKeyword(_)) {
                 continue;
             }
             let tag = prop.name.as_str();
             let entry = Node { value: &prop.value, parent: node.path(), field: tag.to_owned() };
-            if let Some(value) = self.string(&entry) {
-                tags.insert(tag.to_owned(), value);
+            let Some(value) = self.string(&entry) else { continue };
+            let checked = tags::check_name(tag).and_then(|()| tags::check_value(&value));
+            if let Err(rule) = checked {
+                self.bad_value(&entry, &format!("This is no tag: {rule}."));
             }
+            found.insert(tag.to_owned(), value);
         }
-        tags
+        if found.len() > most {
+            let reason = format!("There may be {most} tags here, and there are {}.", found.len());
+            self.bad_value(&node, &reason);
+        }
+        found
     }
 
     /// The id of a resource of one of the given kinds.

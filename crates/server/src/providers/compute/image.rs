@@ -1,7 +1,7 @@
 //! Microsoft.Compute/images: managed images.
 //!
 //! A run of an image template writes them too; their disk is in the engine's image store under the
-//! image's id and goes with the image.
+//! image's id and goes with the image. An image's disks are for ever: a PUT over it changes its tags.
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
@@ -14,6 +14,8 @@ use crate::{
 };
 
 const NAME: &str = "Microsoft.Compute/images";
+/// What an image is made from, one of them.
+const DISKS: [&str; 3] = ["blobUri", "managedDisk", "snapshot"];
 
 /// A managed image.
 pub(crate) struct Image;
@@ -34,7 +36,10 @@ impl ResourceType for Image {
         generic::check_name("image", name, 1..=80, "_.-")?;
         let object = call.json()?;
         let location = generic::location(NAME, app, &object, existing.as_ref())?;
-        let properties = properties(&object)?;
+        let properties = match &existing {
+            Some(image) => kept(&object, &image.body["properties"])?,
+            None => properties(&object)?,
+        };
         let tags = generic::tags(&object)?.unwrap_or_else(|| json!({}));
         let body = json!({ "location": location, "tags": tags, "properties": properties });
         let hidden = existing.as_ref().map_or_else(|| json!({}), |old| old.hidden.clone());
@@ -48,6 +53,43 @@ impl ResourceType for Image {
         }
         generic::delete(app, call, key).await
     }
+}
+
+/// The properties of an image that is there: what made it is not told again (one that a run made was made from
+/// no disk at all), and nothing of it can be another.
+fn kept(object: &Map<String, Value>, held: &Value) -> Result<Value, ApiError> {
+    let given = generic::properties(object)?;
+    let generation =
+        choice(&given, "hyperVGeneration", "properties.hyperVGeneration", &["V1", "V2"])?;
+    let mut asked = vec![("hyperVGeneration".to_owned(), generation, &held["hyperVGeneration"])];
+    let disk = given.get("storageProfile").map_or(&Value::Null, |storage| &storage["osDisk"]);
+    let own = &held["storageProfile"]["osDisk"];
+    for field in ["osType", "osState"] {
+        let text = disk[field].as_str().map(str::to_owned);
+        asked.push((format!("storageProfile.osDisk.{field}"), text, &own[field]));
+    }
+    for field in DISKS {
+        let text = disk_of(&disk[field]).map(str::to_owned);
+        asked.push((format!("storageProfile.osDisk.{field}"), text, &own[field]));
+    }
+    for (field, text, held) in asked {
+        let now = disk_of(held).unwrap_or_default();
+        if let Some(text) = text.filter(|text| !text.eq_ignore_ascii_case(now)) {
+            return Err(ApiError::conflict(
+                "PropertyChangeNotAllowed",
+                format!("Changing property '{field}' from '{now}' to '{text}' is not allowed. Make another image."),
+            )
+            .target(format!("properties.{field}")));
+        }
+    }
+    let mut properties = held.clone();
+    properties["provisioningState"] = json!("Succeeded");
+    Ok(properties)
+}
+
+/// What names a disk: a text, or an object with an `id`.
+fn disk_of(value: &Value) -> Option<&str> {
+    value.as_str().or_else(|| value["id"].as_str())
 }
 
 fn properties(object: &Map<String, Value>) -> Result<Value, ApiError> {
@@ -72,11 +114,7 @@ fn properties(object: &Map<String, Value>) -> Result<Value, ApiError> {
         let word = choice(&disk, field, &path, &words)?.ok_or_else(|| missing(&path))?;
         disk.insert(field.to_owned(), json!(word));
     }
-    let named = |field: &str| {
-        let value = disk.get(field).unwrap_or(&Value::Null);
-        value.is_string() || value["id"].is_string()
-    };
-    if !["blobUri", "managedDisk", "snapshot"].into_iter().any(named) {
+    if !DISKS.iter().any(|field| disk.get(*field).and_then(disk_of).is_some()) {
         return Err(ApiError::bad_request(
             "InvalidParameter",
             format!("The disk is missing: give one of '{path}.blobUri', '{path}.managedDisk.id' and '{path}.snapshot.id'."),

@@ -4,20 +4,32 @@
 //! names have the canonical spelling), ids keep the spelling in which they were sent, and what has a
 //! default but was not sent is left out or filled in as Azure does it.
 
-use std::collections::HashMap;
-
 use api::template::Template;
 use serde_json::{Map, Value, json};
+
+/// Fields that hold ids of resources.
+const IDS: &[&str] = &[
+    "imageId",
+    "imageVersionId",
+    "galleryImageId",
+    "subnetId",
+    "containerInstanceSubnetId",
+    "userAssignedIdentities",
+    "stagingResourceGroup",
+];
 
 /// What the caller sent, for the question whether a field was among it.
 struct Sent<'v>(Option<&'v Value>);
 
 impl<'v> Sent<'v> {
-    /// A field whose name is compared without case; null is absent.
+    /// A field whose name is compared without case, unless there is one of just that name; null is absent.
     fn get(&self, name: &str) -> Self {
         let object = self.0.and_then(Value::as_object);
-        let found = object.and_then(|o| o.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)));
-        Self(found.map(|(_, value)| value).filter(|value| !value.is_null()))
+        let found = object.and_then(|object| {
+            let alike = || object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+            object.get(name).or_else(|| alike().map(|(_, value)| value))
+        });
+        Self(found.filter(|value| !value.is_null()))
     }
 
     fn at(&self, index: usize) -> Self {
@@ -36,9 +48,10 @@ impl<'v> Sent<'v> {
 /// The body of a new template, `provisioningState` `Creating`. `location` is the region's name.
 pub(super) fn created(sent: &Value, template: &Template, location: &str) -> Value {
     let mut body = serde_json::to_value(template).unwrap_or_default();
-    respell(&mut body, &spellings(sent));
+    let sent = Sent(Some(sent));
+    respell(&mut body, &sent);
     body["location"] = json!(location);
-    let sent = Sent(Some(sent)).get("properties");
+    let sent = sent.get("properties");
     if let Some(properties) = body["properties"].as_object_mut() {
         defaults(properties, &sent);
     }
@@ -48,15 +61,16 @@ pub(super) fn created(sent: &Value, template: &Template, location: &str) -> Valu
 /// `distribute` as it is stored; `sent` is the list as the caller wrote it.
 pub(super) fn distribute(sent: &Value, template: &Template) -> Value {
     let mut list = serde_json::to_value(&template.properties.distribute).unwrap_or_default();
-    respell(&mut list, &spellings(sent));
-    distributors(&mut list, &Sent(Some(sent)));
+    let sent = Sent(Some(sent));
+    respell(&mut list, &sent);
+    distributors(&mut list, &sent);
     list
 }
 
 /// `vmProfile` as it is stored.
 pub(super) fn vm_profile(sent: &Value, template: &Template) -> Value {
     let mut profile = serde_json::to_value(&template.properties.vm_profile).unwrap_or_default();
-    respell(&mut profile, &spellings(sent));
+    respell(&mut profile, &Sent(Some(sent)));
     if let Some(profile) = profile.as_object_mut() {
         vm_profile_defaults(profile);
     }
@@ -155,48 +169,52 @@ fn list(value: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
     value.and_then(Value::as_array_mut).into_iter().flatten()
 }
 
-/// Every id in a body as it was sent, by its lower-case form.
-fn spellings(sent: &Value) -> HashMap<String, String> {
-    fn collect(value: &Value, into: &mut HashMap<String, String>) {
-        let mut add = |text: &String| {
-            if text.starts_with('/') {
-                into.insert(text.to_lowercase(), text.clone());
+/// Gives ids the spelling in which they were sent, and touches nothing else: a script, a path in the guest
+/// and a tag are what they are, however much they look like an id.
+fn respell(value: &mut Value, sent: &Sent<'_>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                let sent = sent.get(name);
+                match IDS.contains(&name.as_str()) {
+                    true => respell_ids(value, &sent),
+                    false => respell(value, &sent),
+                }
             }
-        };
-        match value {
-            Value::String(text) => add(text),
-            Value::Array(list) => list.iter().for_each(|value| collect(value, into)),
-            Value::Object(object) => {
-                object.keys().for_each(add);
-                object.values().for_each(|value| collect(value, into));
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
+        Value::Array(list) => {
+            for (index, value) in list.iter_mut().enumerate() {
+                respell(value, &sent.at(index));
+            }
+        }
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-    let mut all = HashMap::new();
-    collect(sent, &mut all);
-    all
 }
 
-fn respell(value: &mut Value, spellings: &HashMap<String, String>) {
+/// One id, a list of them, or an object whose names they are.
+fn respell_ids(value: &mut Value, sent: &Sent<'_>) {
     match value {
-        Value::String(text) if text.starts_with('/') => {
-            if let Some(sent) = spellings.get(&text.to_lowercase()) {
-                text.clone_from(sent);
+        Value::String(id) => {
+            let sent = sent.own().and_then(Value::as_str);
+            if let Some(sent) = sent.filter(|sent| sent.to_lowercase() == id.to_lowercase()) {
+                sent.clone_into(id);
             }
         }
-        Value::Array(list) => list.iter_mut().for_each(|value| respell(value, spellings)),
+        Value::Array(list) => {
+            for (index, id) in list.iter_mut().enumerate() {
+                respell_ids(id, &sent.at(index));
+            }
+        }
         Value::Object(object) => {
-            let taken = std::mem::take(object);
-            for (key, mut value) in taken {
-                respell(&mut value, spellings);
-                let key = match spellings.get(&key.to_lowercase()) {
-                    Some(sent) if key.starts_with('/') => sent.clone(),
-                    _ => key,
-                };
-                object.insert(key, value);
-            }
+            let names = sent.own().and_then(Value::as_object);
+            let spelled = |id: String| {
+                let mut names = names.into_iter().flat_map(Map::keys);
+                let found = names.find(|name| name.to_lowercase() == id.to_lowercase());
+                found.map_or(id, Clone::clone)
+            };
+            *object =
+                std::mem::take(object).into_iter().map(|(id, of)| (spelled(id), of)).collect();
         }
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

@@ -167,24 +167,27 @@ fn template_not_found(call: &Call) -> ApiError {
     ApiError::not_found(TEMPLATES, name, call.path.scope.group().unwrap_or_default())
 }
 
-/// Does background work until the database takes it. Someone else's change makes it look again at
+/// Does background work until the database takes it. Someone else's change makes it look again almost at
 /// once, a database that fails with a growing pause. Given up only when the service ends: a restart
 /// takes the operation up again.
 async fn until_done<F>(app: &App, what: &str, mut attempt: impl FnMut() -> F)
 where
     F: Future<Output = Result<(), store::Error>>,
 {
-    let mut pause = Duration::from_millis(20);
+    const SHORTEST: Duration = Duration::from_millis(20);
+    let mut pause = SHORTEST;
     loop {
-        let Err(error) = attempt().await else {
-            return;
+        pause = match attempt().await {
+            Ok(()) => return,
+            Err(store::Error::Stale { .. }) => SHORTEST,
+            Err(error @ store::Error::Database(_)) => {
+                tracing::error!(work = what, error = %error, "the database failed; trying again");
+                (pause * 2).min(Duration::from_secs(30))
+            }
         };
-        if matches!(error, store::Error::Database(_)) {
-            tracing::error!(work = what, error = %error, "the database failed; trying again");
-        }
         tokio::select! {
             () = app.shutdown().cancelled() => return,
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(30)),
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

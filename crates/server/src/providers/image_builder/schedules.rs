@@ -11,6 +11,7 @@ use super::{API_VERSIONS, SCHEDULES, SCHEDULES_KIND, check::invalid, view};
 use crate::{
     App,
     arm::{ApiError, Call, ResourceType},
+    operation::state::{self, Event, State},
     store::{self, Resource, ResourceKey, Write},
     trigger::cron::{Schedule, TAG},
 };
@@ -131,11 +132,12 @@ pub(crate) async fn follow_tags(
 /// The same where tags are changed by themselves.
 ///
 /// # Errors
-/// The tag cannot be read, or the database fails.
+/// The tag cannot be read, the template is being created, updated or deleted, or the database fails.
 pub(crate) async fn retagged(app: &App, resource: &Resource) -> Result<Option<Write>, ApiError> {
     if resource.kind != super::TEMPLATES_KIND {
         return Ok(None);
     }
+    state::next(State::of(resource, None), Event::Retag)?;
     check(&resource.body["tags"])?;
     Ok(follow_tags(app, resource, Timestamp::now()).await?)
 }

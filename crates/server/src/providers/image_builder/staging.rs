@@ -1,6 +1,7 @@
 //! The staging resource group of a template, one of the service's own or a given one, and the storage
 //! account in it that holds scripts, logs and VHDs.
 
+use api::tags::MOST;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -21,6 +22,8 @@ const CREATED_BY: &str = "AzureVMImageBuilder";
 const USED_BY: &str = "usedBy";
 /// Hidden in the template: the group is the service's own. Tags are not asked, anyone can set them.
 const OWNED: &str = "stagingOwned";
+/// Hidden in the template: tags of a given group that its own ones took the place of, as they were.
+const COVERED: &str = "stagingTags";
 /// Hidden in the template: the name of its storage account.
 const ACCOUNT: &str = "stagingAccount";
 
@@ -147,9 +150,21 @@ async fn usable_group(
     if !group.body["tags"].is_object() {
         group.body["tags"] = json!({});
     }
-    group.body["tags"][USED_BY] = json!(template.id);
+    let mut covered = json!({});
     for (name, value) in managed_tags(template) {
-        group.body["tags"][name] = value;
+        let before = std::mem::replace(&mut group.body["tags"][&name], value);
+        if !before.is_null() {
+            covered[name] = before;
+        }
+    }
+    template.hidden[COVERED] = covered;
+    // Last, so that no tag of the user's takes its place.
+    group.body["tags"][USED_BY] = json!(template.id);
+    let count = group.body["tags"].as_object().map_or(0, serde_json::Map::len);
+    if count > MOST {
+        return refuse(format!(
+            "with those of 'properties.managedResourceTags' it would have {count} tags, and a resource may have {MOST}"
+        ));
     }
     Ok(Ok(Write::Replace(group)))
 }
@@ -222,6 +237,7 @@ fn new_group(id: &str, template: &Resource) -> Resource {
 pub(super) async fn undo(app: &App, template: &mut Resource) {
     if let Some(hidden) = template.hidden.as_object_mut() {
         hidden.remove(OWNED);
+        hidden.remove(COVERED);
     }
     if let Err(error) = remove_blobs(app, template).await {
         tracing::warn!(%error, "blobs of a failed creation stay for the next sweep");
@@ -259,11 +275,15 @@ pub(crate) async fn release(app: &App, template: &Resource) -> Result<Vec<Write>
     }
     if let Some(tags) = group.body["tags"].as_object_mut() {
         tags.remove(USED_BY);
-        // Put there for this template.
+        // Put there for this template, unless somebody has changed it since.
         for (name, value) in managed_tags(template) {
-            if tags.get(&name) == Some(&value) {
-                tags.remove(&name);
+            if tags.get(&name) != Some(&value) {
+                continue;
             }
+            match &template.hidden[COVERED][&name] {
+                Value::Null => tags.remove(&name),
+                before => tags.insert(name, before.clone()),
+            };
         }
     }
     writes.push(Write::Replace(group));

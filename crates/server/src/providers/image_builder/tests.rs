@@ -257,3 +257,20 @@ async fn web(text: &'static str) -> String {
     });
     format!("http://{address}/script.sh")
 }
+
+#[tokio::test]
+async fn conflicts_are_tried_again_at_once_however_many_there_are() {
+    let service = Service::new().await;
+    tokio::time::pause();
+    let (begun, tries) = (tokio::time::Instant::now(), std::cell::Cell::new(0));
+    until_done(&service.app, "lose to others", || async {
+        tries.set(tries.get() + 1);
+        match tries.get() {
+            20.. => Ok(()),
+            _ => Err(store::Error::Stale { key: "k".into() }),
+        }
+    })
+    .await;
+    assert_eq!(tries.get(), 20);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}

@@ -11,6 +11,7 @@ use engine::{
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use sqlx::Connection;
 use tokio_util::sync::CancellationToken;
 use vm::{
     Ended, Host,
@@ -76,9 +77,20 @@ impl Bench {
         store.publish_managed(&cx, &target, payload).await.unwrap();
     }
 
+    fn database(&self) -> String {
+        format!("sqlite://{}", self.dir.path().join("server.db").display())
+    }
+
+    /// Does something to the database behind the service's back. A process has made it.
+    pub(super) async fn sql(&self, statement: &'static str) {
+        let mut connection = sqlx::AnyConnection::connect(&self.database()).await.unwrap();
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
     /// A process: everything is opened anew.
     pub(super) async fn process(&self) -> Process {
-        let url = format!("sqlite://{}", self.dir.path().join("server.db").display());
+        let url = self.database();
         let store = Store::open(&url).await.unwrap();
         let settings = Settings {
             layout: self.layout.clone(),
@@ -122,6 +134,10 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn work(&self, capacity: Option<Capacity>) -> tokio::task::JoinHandle<()> {
+        start(self.app.clone(), self.executor(capacity))
+    }
+
+    pub(super) fn executor(&self, capacity: Option<Capacity>) -> Arc<Local> {
         let limits = Limits {
             boot_timeout: Duration::from_secs(5),
             cache_bytes: u64::MAX,
@@ -129,7 +145,7 @@ impl Process {
             capacity,
         };
         let backend = Arc::new(self.fake.clone());
-        start(self.app.clone(), Arc::new(Local::new(&self.app, self.host.clone(), backend, limits)))
+        Arc::new(Local::new(&self.app, self.host.clone(), backend, limits))
     }
 
     /// A template of this name, with a run of it that waits.
@@ -188,8 +204,12 @@ impl Process {
     }
 
     pub(super) async fn insert(&self, kind: &str, id: &str) {
+        self.insert_in("westus2", kind, id).await;
+    }
+
+    pub(super) async fn insert_in(&self, location: &str, kind: &str, id: &str) {
         let name = id.rsplit('/').next().unwrap();
-        let body = json!({ "location": "westus2", "properties": {} });
+        let body = json!({ "location": location, "properties": {} });
         let group = id.split('/').nth(4).unwrap_or_default().to_lowercase();
         let row = Resource { id: id.to_owned(), group, ..resource(kind, name, body) };
         self.app.store().commit(vec![Write::Insert(row)]).await.unwrap();

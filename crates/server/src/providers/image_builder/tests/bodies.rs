@@ -168,6 +168,34 @@ fn ids_keep_their_spelling_and_names_of_old_versions_are_put_right() {
 }
 
 #[test]
+fn scripts_paths_and_tags_are_not_taken_for_ids() {
+    let mut sent = small();
+    let steps = json!([
+        { "type": "Shell", "inline": ["/opt/App/run.sh", "/opt/app/run.sh"] },
+        { "type": "Shell", "inline": ["/OPT/app/RUN.SH"] },
+        { "type": "File", "sourceUri": "https://example.com/F", "destination": "/opt/APP/run.sh" },
+    ]);
+    let last = image("img1").to_uppercase();
+    let validations = json!([{ "type": "Shell", "inline": [image("img1"), last] }]);
+    sent["tags"] = json!({ "imageId": "/Opt", "imageid": "/opt", "a": image("IMG1") });
+    sent["properties"]["customize"] = steps.clone();
+    sent["properties"]["validate"] = json!({ "inVMValidations": validations.clone() });
+    let tags = json!({ "Path": "/opt/APP" });
+    sent["properties"]["distribute"][0]["artifactTags"] = tags.clone();
+    let answer = answer("2024-02-01", &sent);
+    for (index, step) in steps.as_array().unwrap().iter().enumerate() {
+        for (name, value) in step.as_object().unwrap() {
+            assert_eq!(answer["properties"]["customize"][index][name], *value);
+        }
+    }
+    let shown = &answer["properties"]["validate"]["inVMValidations"][0]["inline"];
+    assert_eq!(*shown, validations[0]["inline"]);
+    assert_eq!(answer["tags"], sent["tags"]);
+    assert_eq!(answer["properties"]["distribute"][0]["artifactTags"], tags);
+    assert_eq!(answer["properties"]["distribute"][0]["imageId"], image("img1"));
+}
+
+#[test]
 fn one_mistake_is_itself_and_several_are_all_told() {
     let refuse = |sent: &Value| {
         check::template(&call(Method::Put, "t1", "2024-02-01", &sent.to_string())).unwrap_err()

@@ -99,13 +99,20 @@ async fn a_given_staging_group_is_marked_and_freed() {
     let service = Service::new().await;
     let id = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/mine");
     let key = ResourceKey::of(&id);
-    service.insert(&id, GROUPS_KIND, json!({ "location": "westus", "tags": { "a": "b" } })).await;
+    let tags = json!({ "a": "b", "cost": "1", "team": "me" });
+    service.insert(&id, GROUPS_KIND, json!({ "location": "westus", "tags": tags })).await;
     let mut sent = small();
     sent["properties"]["stagingResourceGroup"] = json!(id);
+    let managed = json!({ "cost": "2", "new": "3", "usedBy": "somebody" });
+    sent["properties"]["managedResourceTags"] = managed;
     let body = service.created("2024-02-01", "t1", &sent).await;
     assert_eq!(body["properties"]["exactStagingResourceGroup"], json!(id));
     let group = service.row(&key).await.unwrap();
     assert!(group.body["tags"]["usedBy"].as_str().unwrap().ends_with("/imageTemplates/t1"));
+    assert_eq!(
+        (&group.body["tags"]["cost"], &group.body["tags"]["new"]),
+        (&json!("2"), &json!("3"))
+    );
     let other = service.created("2024-02-01", "t2", &sent).await;
     let error = &other["properties"]["provisioningError"];
     assert_eq!(error["provisioningErrorCode"], "BadStagingResourceGroup");
@@ -113,7 +120,17 @@ async fn a_given_staging_group_is_marked_and_freed() {
         service.delete(name).await.unwrap();
         service.idle().await;
     }
-    assert_eq!(service.row(&key).await.unwrap().body["tags"], json!({ "a": "b" }));
+    assert_eq!(service.row(&key).await.unwrap().body["tags"], tags);
+
+    // It may have no more tags than any resource.
+    let mut full = service.row(&key).await.unwrap();
+    for number in 0..47 {
+        full.body["tags"][format!("t{number}")] = json!("");
+    }
+    service.app.store().commit(vec![Write::Replace(full)]).await.unwrap();
+    let body = service.created("2024-02-01", "t4", &sent).await;
+    let error = body["properties"]["provisioningError"]["message"].as_str().unwrap();
+    assert!(error.contains("it would have 52 tags, and a resource may have 50"), "{error}");
 
     // One that does not exist is made under that name, and goes with the template.
     let id = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/absent");
