@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Azure's own clients against a real `goldsmith serve`: the az command line, the Python SDKs, plain HTTP.
-# Both virtual environments are kept under the cache folder and made again when their list changes.
+# Both virtual environments, and Azurite, are kept under the cache folder and made again when what is listed changes.
 #
 #   scripts/clients.sh             all of them
 #   scripts/clients.sh PART [pytest's options]   one of the parts below, or az
@@ -10,8 +10,10 @@ cd "$(dirname "$0")/.."
 readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/goldsmith-e2e
 # Each is tests/clients/test_PART.py.
 readonly parts=(
-  protocol template_rules invalid_templates sources distribute staging patch_delete validation optimize runs triggers sdk fuzz faults
+  protocol template_rules invalid_templates sources distribute replication object_stores staging patch_delete validation optimize runs
+  triggers sdk fuzz faults
 )
+readonly azurite_version=3.35.0
 export PYTHONDONTWRITEBYTECODE=1
 
 say() { printf 'clients: %s\n' "$*"; }
@@ -27,6 +29,17 @@ environment() {
     touch "$folder/ready"
   fi
   printf '%s\n' "$folder"
+}
+
+# azurite: prints the executable of Azurite, Microsoft's emulator of Azure's blob storage; npm has it.
+azurite() {
+  local folder=$cache/azurite-$azurite_version
+  if [ ! -e "$folder/ready" ]; then
+    say "installing azurite@$azurite_version into $folder (once)" >&2
+    npm install --silent --no-audit --no-fund --prefix "$folder" "azurite@$azurite_version" >&2
+    touch "$folder/ready"
+  fi
+  printf '%s\n' "$folder/node_modules/.bin/azurite-blob"
 }
 
 # part NAME ENVIRONMENT [pytest's options]
@@ -46,7 +59,12 @@ main() {
   local az="" name sdk
   sdk=$(environment sdk)
   for name in "${parts[@]}"; do
-    if [ -z "$only" ] || [ "$only" = "$name" ]; then part "$name" "$sdk" "$@"; fi
+    if [ -n "$only" ] && [ "$only" != "$name" ]; then continue; fi
+    if [ "$name" = object_stores ]; then
+      AZURITE=$(azurite)
+      export AZURITE
+    fi
+    part "$name" "$sdk" "$@"
   done
   if [ -z "$only" ] || [ "$only" = az ]; then
     az=$(environment az)

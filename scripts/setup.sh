@@ -5,7 +5,7 @@
 #
 #   scripts/setup.sh           what `make demo` and `make test` need
 #   scripts/setup.sh --bench   also Packer, to measure against
-#   scripts/setup.sh --clients also what Python's virtual environments need, for the clients' tests
+#   scripts/setup.sh --clients also what the clients' tests install themselves with: Python's virtual environments, npm
 set -euo pipefail
 
 # RAM snapshots in a seekable file (migration capability mapped-ram) came with this release.
@@ -190,6 +190,7 @@ main() {
   if $clients && ! python3 -c "import ensurepip, venv" 2>/dev/null; then
     wanted+=("python3-venv|virtual environments for az and the Azure SDKs")
   fi
+  if $clients && ! command -v npm >/dev/null; then wanted+=("npm|installs Azurite, which stands for Azure's blob storage"); fi
   command -v dpkg-query >/dev/null || supported_release
   install_missing
   check_rust
