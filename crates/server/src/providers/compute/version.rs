@@ -50,7 +50,7 @@ impl ResourceType for Version {
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = app.store().resource(&key).await?;
+        let existing = generic::held(app, call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
         if let Err(error) = name.parse::<engine::store::Version>() {
             return Err(ApiError::bad_request(
@@ -90,10 +90,10 @@ impl ResourceType for Version {
     }
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        if let Some(version) = app.store().resource(&key).await? {
+        if let Some(version) = generic::claim(app, call, &key).await? {
             super::remove_stored(app, &version.id).await?;
         }
-        let reply = generic::delete(app, call, key).await?;
+        let reply = generic::delete_claimed(app, key).await?;
         app.wake_triggers();
         Ok(reply)
     }

@@ -50,6 +50,7 @@ use crate::{
     arm::{ApiError, Call},
     operation::state::{self, Event, Illegal, State},
     store::{self, Operation, Resource, ResourceKey, Run},
+    providers::generic,
 };
 
 const TEMPLATES: &str = "Microsoft.VirtualMachineImages/imageTemplates";
@@ -119,8 +120,12 @@ fn advance(template: &mut Resource, run: Option<&Run>, event: Event) -> Result<(
 }
 
 /// The template, with its latest run.
-async fn load(app: &App, key: &ResourceKey) -> Result<Option<(Resource, Option<Run>)>, ApiError> {
-    let Some(template) = app.store().resource(key).await? else {
+async fn load(
+    app: &App,
+    call: &Call,
+    key: &ResourceKey,
+) -> Result<Option<(Resource, Option<Run>)>, ApiError> {
+    let Some(template) = generic::held(app, call, key).await? else {
         return Ok(None);
     };
     let run = latest_run(app, &template).await?;
