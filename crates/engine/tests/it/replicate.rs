@@ -397,6 +397,44 @@ async fn a_removed_version_takes_along_what_only_it_needs() {
 }
 
 #[tokio::test]
+async fn many_versions_go_at_once_but_for_those_in_a_region_that_cannot_be_asked() {
+    let s = with_regions().await;
+    let raw = s.path("raw");
+    disk(&raw, 64 * MIB);
+    let (first, second) = (s.version(&raw, "1.0.0").await, s.version(&raw, "1.0.1").await);
+    s.copy(&first, &REGIONS[..1]).await;
+    s.copy(&second, &REGIONS[..2]).await;
+    let has = async |region: &str, image: &StoredImage| {
+        let place = s.config().region(region).unwrap().clone();
+        replicate::has(&s.cx.layout, &place, &image.record.id).await
+    };
+    assert!(has(REGIONS[0], &first).await.unwrap() && !has(REGIONS[1], &first).await.unwrap());
+
+    // A file where the region's folder was.
+    let (place, aside) = (s.path(REGIONS[1]), s.path("aside"));
+    fs::rename(&place, &aside).unwrap();
+    fs::write(&place, "").unwrap();
+    let error = has(REGIONS[1], &first).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::SourceUnavailable, "{error}");
+    let forget = async |ids: &[&str]| replicate::forget_all(&s.cx.layout, &s.config(), ids).await;
+    let error = forget(&[&first.record.id, &second.record.id]).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Conflict);
+    assert!(
+        error.message.contains("1.0.1 cannot be removed") && error.message.contains(REGIONS[1]),
+        "{error}"
+    );
+    assert!(s.pieces(REGIONS[0]).is_empty() && s.manifests(REGIONS[0]) == 0, "asked all the same");
+    assert_eq!(s.notes(REGIONS[0]), 0);
+    // Of the first that region never had a copy.
+    assert!(forget(&[&first.record.id]).await.unwrap().is_empty());
+
+    fs::remove_file(&place).unwrap();
+    fs::rename(&aside, &place).unwrap();
+    assert_eq!(forget(&[&first.record.id, &second.record.id]).await.unwrap(), REGIONS[1..2]);
+    assert!(s.pieces(REGIONS[1]).is_empty());
+}
+
+#[tokio::test]
 async fn a_region_keeps_the_version_it_has_under_a_number() {
     let s = with_regions().await;
     let raw = s.path("raw");

@@ -44,7 +44,7 @@ impl ResourceType for Image {
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
         if let Some(image) = generic::claim(app, call, &key).await? {
-            super::remove_stored(app, &image.id).await?;
+            super::remove_stored(app, &[&image.id]).await?;
         }
         generic::delete_claimed(app, key).await
     }

@@ -187,7 +187,7 @@ async fn gone(app: &App, version: &Resource) -> Result<(), Error> {
     // A run that makes it again sees to its copies itself.
     match stored(app, version)? {
         Some(_) => Ok(()),
-        None => super::forget_copies(layout, &version.id).await,
+        None => super::forget_copies(layout, &[&version.id]).await,
     }
 }
 

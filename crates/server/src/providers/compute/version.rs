@@ -91,7 +91,7 @@ impl ResourceType for Version {
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
         if let Some(version) = generic::claim(app, call, &key).await? {
-            super::remove_stored(app, &version.id).await?;
+            super::remove_stored(app, &[&version.id]).await?;
         }
         let reply = generic::delete_claimed(app, key).await?;
         app.wake_triggers();
