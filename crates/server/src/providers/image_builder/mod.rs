@@ -31,6 +31,7 @@ mod source;
 pub(crate) mod staging;
 mod template;
 mod triggers;
+mod versions;
 mod view;
 mod watch;
 
@@ -42,15 +43,15 @@ use serde_json::json;
 
 pub(crate) use self::{
     due::look_at_schedules, outputs::RunOutputs, run::with_run, runs::Runs, schedules::Schedules,
-    schedules::retagged, source::with_latest, template::ImageTemplates, triggers::Triggers,
+    schedules::retagged, template::ImageTemplates, triggers::Triggers, versions::with_latest,
     watch::look_at_sources,
 };
 use crate::{
     App,
     arm::{ApiError, Call},
     operation::state::{self, Event, Illegal, State},
-    store::{self, Operation, Resource, ResourceKey, Run},
     providers::generic,
+    store::{self, Operation, Resource, ResourceKey, Run},
 };
 
 const TEMPLATES: &str = "Microsoft.VirtualMachineImages/imageTemplates";
