@@ -370,6 +370,19 @@ def test_a_region_that_cannot_be_asked_has_no_latest(arm, service):
     assert (got, provisioning) == ("SourceUnavailable", "Other") and "region japaneast" in message, message
 
 
+def test_a_version_is_not_put_where_nothing_is_kept(arm, service):
+    image = definition(arm, "placeless")
+    version = version_of(arm, service, "placeless", shared(image, targetRegions=targets("westus2")))
+    shown = arm("GET", version, GALLERY_API).json()
+    update = {key: shown[key] for key in ("location", "tags", "properties")}
+    update["properties"]["publishingProfile"]["targetRegions"] = targets("westus2", "westeurope")
+    refused = arm("PUT", version, GALLERY_API, json=update)
+    assert (refused.status_code, code(refused)) == (400, "InvalidParameter"), refused.text
+    told = refused.json()["error"]
+    assert told["target"].endswith("targetRegions[1].name"), told
+    assert "the regions are westus2, eastus, japaneast" in told["message"], told
+
+
 # conformance: 86, 87, 88, 89
 def test_three_kinds_of_targets_with_their_tags(arm, service):
     image = definition(arm, "kinds")
