@@ -449,9 +449,13 @@ def test_a_copy_that_is_killed_is_no_copy_and_is_taken_up_again(arm, service):
     copying = subprocess.Popen(
         beside(service, "image", "replicate", version, "eastus"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    # Early, for a machine on which this loop is late.
-    while len(whole(place)) < len(before) + 20:
+
+    def has_begun():
         assert copying.poll() is None, "it was over before it could be killed"
+        return len(whole(place)) >= len(before) + 20
+
+    # Early, for a machine on which this is late.
+    until(has_begun)
     copying.kill()
     copying.wait()
     arrived = len(whole(place)) - len(before)
