@@ -326,6 +326,56 @@ def test_a_source_must_be_in_the_templates_region(arm, service):
     assert ended == 0 and said["region"] == "eastus", said
 
 
+def excluded(arm, version):
+    """Takes a version out of the search for `latest`."""
+    shown = arm("GET", version, GALLERY_API).json()
+    shown["properties"]["publishingProfile"]["excludeFromLatest"] = True
+    update = {key: shown[key] for key in ("location", "tags", "properties")}
+    assert arm("PUT", version, GALLERY_API, json=update).status_code == 200
+
+
+# conformance: 46, 84
+def test_where_nothing_is_latest_neither_template_nor_run_gets_it(arm, service):
+    image = definition(arm, "withdrawn")
+    version = version_of(arm, service, "withdrawn", shared(image, targetRegions=targets("westus2")))
+    made = body(service, source=latest_of(image), distribute=[vhd()])
+    got, provisioning, message = failed(arm, "abroad", {**made, "location": "eastus"})
+    assert got == provisioning == "BadSharedImageVersionSource"
+    assert "not replicated to the template's region eastus" in message, message
+
+    created(arm, "before", made)
+    excluded(arm, version)
+    got, provisioning, message = failed(arm, "after", made)
+    assert got == provisioning == "BadSharedImageVersionSource"
+    assert "excluded from latest: 0.0.1" in message, message
+    status = result(arm, "before")
+    assert status["runState"] == "Failed" and "excluded from latest" in status["message"], status
+    made["properties"]["source"] = {"type": "SharedImageVersion", "imageVersionId": version}
+    created(arm, "by-number", made)
+
+
+def test_a_region_that_cannot_be_asked_has_no_latest(arm, service):
+    image = definition(arm, "cut-off")
+    created(arm, "cut-off", body(service, distribute=[shared(image, targetRegions=targets("westus2", "japaneast"))]))
+    ran(arm, "cut-off")
+    made = {**body(service, source=latest_of(image), distribute=[vhd()]), "location": "japaneast"}
+    got, provisioning, message = failed(arm, "unasked", made)
+    assert (got, provisioning) == ("SourceUnavailable", "Other") and "region japaneast" in message, message
+
+
+def test_a_version_is_not_put_where_nothing_is_kept(arm, service):
+    image = definition(arm, "placeless")
+    version = version_of(arm, service, "placeless", shared(image, targetRegions=targets("westus2")))
+    shown = arm("GET", version, GALLERY_API).json()
+    update = {key: shown[key] for key in ("location", "tags", "properties")}
+    update["properties"]["publishingProfile"]["targetRegions"] = targets("westus2", "westeurope")
+    refused = arm("PUT", version, GALLERY_API, json=update)
+    assert (refused.status_code, code(refused)) == (400, "InvalidParameter"), refused.text
+    told = refused.json()["error"]
+    assert told["target"].endswith("targetRegions[1].name"), told
+    assert "the regions are westus2, eastus, japaneast" in told["message"], told
+
+
 # conformance: 86, 87, 88, 89
 def test_three_kinds_of_targets_with_their_tags(arm, service):
     image = definition(arm, "kinds")
@@ -404,9 +454,13 @@ def test_a_copy_that_is_killed_is_no_copy_and_is_taken_up_again(arm, service):
     copying = subprocess.Popen(
         beside(service, "image", "replicate", version, "eastus"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    # Early, for a machine on which this loop is late.
-    while len(whole(place)) < len(before) + 20:
+
+    def has_begun():
         assert copying.poll() is None, "it was over before it could be killed"
+        return len(whole(place)) >= len(before) + 20
+
+    # Early, for a machine on which this is late.
+    until(has_begun)
     copying.kill()
     copying.wait()
     arrived = len(whole(place)) - len(before)

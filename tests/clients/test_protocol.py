@@ -1,18 +1,20 @@
 """The rules every route keeps, asked with plain HTTP."""
 
 import base64
+import concurrent.futures
 import json
 
 import pytest
 import requests
 
 from resource_manager import (
-    AIB, IDENTITIES, begun, code, create, created, delete, finished, identity, last_run, output, path, path_of,
+    AIB, IDENTITIES, asks, begun, code, create, created, delete, finished, identity, last_run, output, path, path_of,
     properties, shown,
 )
 from templates import FOREVER, body
 
 SUBNET = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/net/subnets/{}"
+WRITERS, ROUNDS = 16, 4
 VERSIONS = ["2020-02-14", "2021-10-01", "2022-02-14", "2022-07-01", "2023-07-01", "2024-02-01", "2025-10-01"]
 
 
@@ -215,6 +217,29 @@ def test_lists_come_in_pages(arm):
             break
         answer = arm("GET", path_of(answer["nextLink"]), None).json()
     assert len(names) == len(set(names)) == 106
+
+
+def test_of_many_who_write_under_one_etag_one_wins(service, arm):
+    path = "resourceGroups/rg/providers/Microsoft.Compute/galleries/contended"
+    # A connection each, so that they are served at once.
+    askers = [asks(service, "2024-03-03") for _ in range(WRITERS)]
+
+    def winners(**headers):
+        """How many of as many requests at once are carried out, and the ETag that came of it."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        put = lambda ask: ask("PUT", path, json={"location": "westus2"}, headers=named)
+        with concurrent.futures.ThreadPoolExecutor(WRITERS) as pool:
+            answers = list(pool.map(put, askers))
+        won = [answer for answer in answers if answer.ok]
+        lost = {(answer.status_code, code(answer)) for answer in answers if not answer.ok}
+        assert lost <= {(412, "PreconditionFailed"), (409, "Conflict")}, lost
+        return len(won), won[0].headers["ETag"]
+
+    count, etag = winners(If_None_Match="*")
+    assert count == 1, "made once"
+    for _ in range(ROUNDS):
+        count, etag = winners(If_Match=etag)
+        assert count == 1
 
 
 # conformance: 8

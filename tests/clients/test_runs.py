@@ -49,10 +49,16 @@ def walk(arm):
     second = begun(arm, "second")
     seen = [last_run(arm, "second").get("runSubState")]
     cancel(arm, "first", first)
-    while (status := last_run(arm, "second"))["runState"] == "Running":
+
+    def at_its_end():
+        status = last_run(arm, "second")
+        if status["runState"] != "Running":
+            return status
         assert status["endTime"] == "0001-01-01T00:00:00Z"
         if status["runSubState"] != seen[-1]:
             seen.append(status["runSubState"])
+
+    status = until(at_its_end)
     assert finished(arm, second)["status"] == "Succeeded"
     assert seen == [state for state in STATES if state in seen], seen
     assert status["runState"] == "Succeeded" and status["message"] == "" and "runSubState" not in status

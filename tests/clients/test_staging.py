@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ElementTree
 import requests
 
 from command_line import signed_in
+from galleries import GALLERY_API, definition, gallery
 from resource_manager import (
     AIB, COMPUTE, asks_in_group, begun, cancel, code, create, delete, finished, last_run, output, path,
     properties, ran, run_ids,
@@ -223,13 +224,14 @@ def test_the_message_of_a_failed_run_leads_to_its_log(arm, service):
     assert url.startswith(f"{endpoint(arm, 'failing')}packerlogs/") and url.endswith("/customization.log")
     log = service.session().get(url)
     assert log.status_code == 200 and "PACKER OUT last words" in log.text
-    # Also where nothing was built: the gallery is not there.
-    none = f"/subscriptions/{service.subscription}/{COMPUTE}/galleries/none/images/none"
-    made["properties"]["distribute"] = [shared(none, replicationRegions=["westus2"])]
-    if create(arm, "nowhere", made)["status"] == "Succeeded":
-        assert ran(arm, "nowhere")["status"] == "Failed"
-        url = log_of(last_run(arm, "nowhere")["message"])
-        assert "PACKER ERR" in service.session().get(url).text
+    # Also where nothing was built: the definition is not there any more.
+    gallery(arm)
+    made["properties"]["distribute"] = [shared(definition(arm, "gone"), replicationRegions=["westus2"])]
+    assert create(arm, "nowhere", made)["status"] == "Succeeded"
+    assert arm("DELETE", f"{COMPUTE}/galleries/g/images/gone", GALLERY_API).ok
+    assert ran(arm, "nowhere")["status"] == "Failed"
+    log = service.session().get(log_of(last_run(arm, "nowhere")["message"]))
+    assert "PACKER ERR" in log.text and "does not exist" in log.text, log.text
 
 
 # conformance: 86, 103, 120

@@ -8,9 +8,12 @@ mod remote;
 mod setting;
 mod signals;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
+
+/// What goes on in the background when a command is over is given so long.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
@@ -33,16 +36,14 @@ fn main() -> ExitCode {
         }
     };
     let result = runtime.block_on(cmd::run(cli, &output));
-    // Whatever still waits in the background (a lock, a slow disk) must not hold the end up.
-    runtime.shutdown_background();
-    match result {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            let code = error.exit_code();
-            output.failure(&error);
-            ExitCode::from(code)
-        }
-    }
+    let code = result.unwrap_or_else(|error| {
+        output.failure(&error);
+        error.exit_code()
+    });
+    // Whatever still waits in the background (a lock, a slow disk) must not hold the end up for long; what is being
+    // removed is mostly gone by then, and the next command takes the rest.
+    runtime.shutdown_timeout(FAREWELL);
+    ExitCode::from(code)
 }
 
 /// The log of the program itself, for its developers and for bug reports: on standard error.

@@ -41,6 +41,7 @@ struct Inner {
     worker: Notify,
     sweeper: Notify,
     triggers: Notify,
+    schedules: Notify,
     janitor: Notify,
     feeds: Feeds,
     keepers: Keepers,
@@ -60,6 +61,7 @@ impl App {
                 worker: Notify::new(),
                 sweeper: Notify::new(),
                 triggers: Notify::new(),
+                schedules: Notify::new(),
                 janitor: Notify::new(),
                 feeds: Feeds::default(),
                 keepers: Keepers::default(),
@@ -110,15 +112,21 @@ impl App {
         self.inner.sweeper.notified().await;
     }
 
-    /// Tells the triggers that something was written that they may be waiting for: a version of a
-    /// gallery, a schedule, the end of a run. One call is remembered until they look.
+    /// Tells triggers and schedules that something was written that they may be waiting for: a version
+    /// of a gallery, a schedule, the end of a run. One call is remembered until they look.
     pub(crate) fn wake_triggers(&self) {
         self.inner.triggers.notify_one();
+        self.inner.schedules.notify_one();
     }
 
     /// Waits for [`wake_triggers`](Self::wake_triggers); a call before counts.
     pub(crate) async fn triggers_woken(&self) {
         self.inner.triggers.notified().await;
+    }
+
+    /// Waits for [`wake_triggers`](Self::wake_triggers), as the schedules do; a call before counts.
+    pub(crate) async fn schedules_woken(&self) {
+        self.inner.schedules.notified().await;
     }
 
     /// Tells the janitor that something is to be released now. One call is remembered.

@@ -38,6 +38,11 @@ impl Known {
         !self.is_home(name) || self.homes.is_empty() || self.homes.contains(&region_key(name))
     }
 
+    /// What is wrong with keeping a version in the region; nothing, if it can be.
+    pub fn fault(&self, name: &str) -> Option<Error> {
+        (!self.has(name)).then(|| self.unknown(name))
+    }
+
     fn list(&self) -> String {
         let homes = self.homes.iter().filter(|home| !self.places.contains(home));
         homes.chain(&self.places).cloned().collect::<Vec<_>>().join(", ")
@@ -46,8 +51,7 @@ impl Known {
     /// What is wrong with the regions that a distributor names, by field. `own` is the region of the gallery.
     pub fn faults(&self, image: &SharedImage, own: Option<&str>) -> Vec<Error> {
         let mut faults: Vec<Error> = names(&image.regions)
-            .filter(|(_, name)| !self.has(name))
-            .map(|(field, name)| self.unknown(name).target(field))
+            .filter_map(|(field, name)| Some(self.fault(name)?.target(field)))
             .collect();
         if let (Regions::Replication { regions, .. }, Some(own)) = (&image.regions, own)
             && !regions.iter().any(|name| region_key(name) == region_key(own))

@@ -1,11 +1,21 @@
-//! A version is removed: so are its copies.
+//! Versions are removed: so are their copies.
+//!
+//! Regions are asked side by side, and one that does not answer is not waited for. Pieces are looked for once in
+//! each region, however many copies went.
 
 use api::ErrorCode;
+use futures_util::{FutureExt, future};
 use object_store::ObjectStoreExt;
 
-use super::{copy::key_of, place::reason, region::Region, status, sweep};
+use super::{
+    copy::key_of,
+    place::reason,
+    region::{Region, Unfinished},
+    status::{self, PATIENCE},
+    sweep,
+};
 use crate::{
-    config::{Config, region_key},
+    config::{self, Config, region_key},
     error::{Error, Result},
     layout::Layout,
     store::address::Address,
@@ -17,9 +27,19 @@ use crate::{
 /// # Errors
 /// The regions that have one, as far as is known, and cannot be asked; the copies in the others are gone.
 pub async fn forget(layout: &Layout, config: &Config, id: &str) -> Result<Vec<String>> {
-    let Ok(version @ Address::Version(..)) = Address::parse(id) else { return Ok(Vec::new()) };
-    let had = forget_where(layout, config, &version, |_| true).await?;
-    status::forget(layout, &version);
+    forget_all(layout, config, &[id]).await
+}
+
+/// The same for many versions.
+///
+/// # Errors
+/// See [`forget`].
+pub async fn forget_all(layout: &Layout, config: &Config, ids: &[&str]) -> Result<Vec<String>> {
+    let versions = versions(ids);
+    let had = forget_where(layout, config, &versions, |_| true).await?;
+    for version in &versions {
+        status::forget(layout, version);
+    }
     Ok(had)
 }
 
@@ -33,33 +53,36 @@ pub async fn forget_in(
     id: &str,
     regions: &[String],
 ) -> Result<Vec<String>> {
-    let Ok(version @ Address::Version(..)) = Address::parse(id) else { return Ok(Vec::new()) };
     let keys: Vec<String> = regions.iter().map(|name| region_key(name)).collect();
-    forget_where(layout, config, &version, |name| keys.iter().any(|key| key == name)).await
+    forget_where(layout, config, &versions(&[id]), |name| keys.iter().any(|key| key == name)).await
+}
+
+fn versions(ids: &[&str]) -> Vec<Address> {
+    let addresses = ids.iter().filter_map(|id| Address::parse(id).ok());
+    addresses.filter(|address| matches!(address, Address::Version(..))).collect()
 }
 
 async fn forget_where(
     layout: &Layout,
     config: &Config,
-    version: &Address,
+    versions: &[Address],
     is_meant: impl Fn(&str) -> bool,
 ) -> Result<Vec<String>> {
+    if versions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let places = config.regions.iter().filter(|place| is_meant(&place.name));
+    let asked = places.map(|place| forget_one(layout, place, versions).boxed());
     let (mut had, mut errors) = (Vec::new(), Vec::new());
-    for place in config.regions.iter().filter(|place| is_meant(&place.name)) {
-        match forget_one(layout, place, version).await {
-            Ok(true) => {
-                status::left(layout, version, &place.name)?;
-                had.push(place.name.clone());
-            }
+    for (name, outcome) in future::join_all(asked).await {
+        match outcome {
+            Ok(true) => had.push(name),
             Ok(false) => {}
-            Err(error) if status::may_be_in(layout, version, &place.name) => errors.push(error),
-            // A region that cannot be reached and never had it keeps nobody from removing it elsewhere.
-            Err(error) => tracing::warn!(region = %place.name, %error, "not asked for a copy"),
+            Err(error) => errors.push(error),
         }
     }
     Error::all(errors).map_err(|mut error| {
         error.code = ErrorCode::Conflict;
-        error.message = format!("a copy of {} cannot be removed: {}", version.id(), error.message);
         error.hint(
             "try again when the region can be reached, or take the region out of goldsmith.toml",
         )
@@ -67,26 +90,75 @@ async fn forget_where(
     Ok(had)
 }
 
+/// The region's name, and whether it had a copy.
 async fn forget_one(
     layout: &Layout,
-    place: &crate::config::Region,
-    version: &Address,
+    place: &config::Region,
+    versions: &[Address],
+) -> (String, Result<bool>) {
+    (place.name.clone(), forget_there(layout, place, versions).await)
+}
+
+async fn forget_there(
+    layout: &Layout,
+    place: &config::Region,
+    versions: &[Address],
 ) -> Result<bool> {
-    let region = Region::open(layout, place)?;
-    let key = key_of(version)?;
-    match region.store.head(&key).await {
-        Err(object_store::Error::NotFound { .. }) => return Ok(false),
-        other => other.map_err(|e| region.fault(&reason(&e)))?,
+    let region = match Region::open(layout, place) {
+        Ok(region) => region,
+        Err(error) => return unreachable(layout, place, versions, error).map(|()| false),
     };
-    // Should the sweep not come about, this says that one is due.
-    let note = region.begin()?;
-    region.store.delete(&key).await.map_err(|e| region.fault(&reason(&e)))?;
-    match sweep::sweep(&region).await {
-        Ok(_) => {}
-        Err(error) => {
-            tracing::warn!(region = %region.name, %error, "pieces stay until the next sweep")
+    let (mut note, mut result) = (None, Ok(()));
+    for (index, version) in versions.iter().enumerate() {
+        let removed = tokio::time::timeout(PATIENCE, remove(&region, version, &mut note)).await;
+        match removed.unwrap_or_else(|_| Err(region.fault("it does not answer"))) {
+            Ok(true) => status::left(layout, version, &place.name)?,
+            Ok(false) => {}
+            // Nor will it be asked for the others.
+            Err(error) => {
+                result = unreachable(layout, place, &versions[index..], error);
+                break;
+            }
         }
     }
-    drop(note);
-    Ok(true)
+    let had = note.is_some();
+    // One that was being copied has no manifest yet, and its pieces are there all the same.
+    let is_due = had || (result.is_ok() && !region.unfinished().is_empty());
+    if is_due && let Err(error) = sweep::sweep(&region).await {
+        tracing::warn!(region = %region.name, %error, "pieces stay until the next sweep");
+    }
+    result.map(|()| had)
+}
+
+/// Removes one copy; whether there was one. Before the first goes, `note` says that a sweep is due, should it not
+/// come about.
+async fn remove(region: &Region, version: &Address, note: &mut Option<Unfinished>) -> Result<bool> {
+    if !status::is_there(region, version).await? {
+        return Ok(false);
+    }
+    if note.is_none() {
+        *note = Some(region.begin()?);
+    }
+    let gone = region.store.delete(&key_of(version)?).await;
+    gone.map(|()| true).map_err(|e| region.fault(&reason(&e)))
+}
+
+/// A region that cannot be reached and never had a copy keeps nobody from removing it elsewhere.
+fn unreachable(
+    layout: &Layout,
+    place: &config::Region,
+    versions: &[Address],
+    mut error: Error,
+) -> Result<()> {
+    match versions.iter().find(|version| status::may_be_in(layout, version, &place.name)) {
+        Some(version) => {
+            error.message =
+                format!("a copy of {} cannot be removed: {}", version.id(), error.message);
+            Err(error)
+        }
+        None => {
+            tracing::warn!(region = %place.name, %error, "not asked for a copy");
+            Ok(())
+        }
+    }
 }

@@ -33,14 +33,14 @@ mod sweep;
 
 pub use admit::Known;
 pub use copy::{Copied, Outcome, Request, replicate};
-pub use forget::{forget, forget_in};
+pub use forget::{forget, forget_all, forget_in};
 pub use geography::Geography;
 pub use manifest::Manifest;
 pub use place::open;
 pub(crate) use place::reason;
 pub use pull::pull;
 pub use region::Region;
-pub use resolve::{Replica, find, latest, of_id};
+pub use resolve::{Replica, find, has, latest, of_id};
 pub use sweep::{Swept, sweep};
 
 /// Bytes of the guest's disk that one piece covers.

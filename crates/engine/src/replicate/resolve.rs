@@ -5,6 +5,7 @@ use api::ErrorCode;
 use super::{
     manifest::{self, Manifest},
     region::Region,
+    status::{self, PATIENCE},
 };
 use crate::{
     config,
@@ -37,6 +38,24 @@ pub async fn find(
     Ok(found.map(|manifest| Replica { region, manifest }))
 }
 
+/// Whether the version has a copy in the region. Nothing of it is read, and a region that does not answer is not waited
+/// for.
+///
+/// # Errors
+/// The region cannot be asked, or the id is no version's.
+pub async fn has(layout: &Layout, place: &config::Region, id: &str) -> Result<bool> {
+    let version = Address::parse(id).map_err(|why| no_version(id, why))?;
+    let asked = async {
+        let region = Region::open(layout, place)?;
+        let asked = tokio::time::timeout(PATIENCE, status::is_there(&region, &version)).await;
+        asked.unwrap_or_else(|_| Err(region.fault("it does not answer")))
+    };
+    asked.await.map_err(|mut error| {
+        error.code = ErrorCode::SourceUnavailable;
+        error
+    })
+}
+
 /// The highest version in the region that is not excluded from latest.
 ///
 /// # Errors
@@ -67,17 +86,21 @@ pub async fn latest(
 /// # Errors
 /// The region cannot be read, or the id is no version's.
 pub async fn of_id(layout: &Layout, place: &config::Region, id: &str) -> Result<Option<Replica>> {
-    let bad =
-        |why: String| Error::new(ErrorCode::BadSharedImageVersionSource, format!("`{id}`: {why}"));
-    match Address::parse(id).map_err(bad)? {
+    match Address::parse(id).map_err(|why| no_version(id, why))? {
         Address::Version(definition, version) => {
             find(layout, place, &Address::Definition(definition), version).await
         }
         Address::Latest(definition) | Address::Definition(definition) => {
             latest(layout, place, &Address::Definition(definition)).await
         }
-        Address::Managed(_) => Err(bad("it is a managed image, not a version".to_owned())),
+        Address::Managed(_) => {
+            Err(no_version(id, "it is a managed image, not a version".to_owned()))
+        }
     }
+}
+
+fn no_version(id: &str, why: String) -> Error {
+    Error::new(ErrorCode::BadSharedImageVersionSource, format!("`{id}`: {why}"))
 }
 
 /// Reading for a build is no matter of distribution.

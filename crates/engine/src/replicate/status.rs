@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A place that does not answer is told as such, rather than waited for.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How far one region is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,7 +118,7 @@ fn at_home(layout: &Layout, image: &Address) -> State {
     }
 }
 
-async fn is_there(region: &Region, image: &Address) -> Result<bool> {
+pub(super) async fn is_there(region: &Region, image: &Address) -> Result<bool> {
     let key = key_of(image)?;
     match region.store.head(&key).await {
         Ok(_) => Ok(true),

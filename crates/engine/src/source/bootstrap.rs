@@ -91,7 +91,7 @@ pub(super) async fn make(
     disk::convert(host, job, |_| (), &cx.cancel)
         .await
         .map_err(|e| program_fault(e, ErrorCode::SourceUnavailable, "convert the new image"))?;
-    keep_only(work, &qcow2).map_err(|e| {
+    tidy(work, &qcow2).await.map_err(|e| {
         crate::image_file::io_fault(e, ErrorCode::InternalError, "tidy the work folder".into())
     })?;
     Ok(version(&recipe.version, started))
@@ -244,6 +244,12 @@ fn taken(folder: &Path) -> u64 {
         }
     }
     bytes
+}
+
+async fn tidy(work: &Path, keep: &Path) -> std::io::Result<()> {
+    let (work, keep) = (work.to_owned(), keep.to_owned());
+    let tidied = tokio::task::spawn_blocking(move || keep_only(&work, &keep)).await;
+    tidied.map_err(std::io::Error::other).flatten()
 }
 
 /// Removes everything else from the work folder.

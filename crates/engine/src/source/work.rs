@@ -5,7 +5,7 @@
 //! sources/.gate           held while a work folder is made, or looked for: milliseconds
 //! ```
 //!
-//! Dropping one removes it. When its maker was killed its lock is free, and [`sweep`] removes it.
+//! Dropping one removes it, in the background where a bootstrap has begun in it. When its maker was killed its lock is free, and [`sweep`] removes it.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use vm::proc::Command;
@@ -21,12 +22,18 @@ use vm::proc::Command;
 use crate::{image_file::partial::entries, layout::Layout};
 
 const PREFIX: &str = ".work-";
+/// For a removal that somebody waits for.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often a folder is tried that is still being written to, and how long between.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A folder of our own on the cache's file system, so that what is in it can be renamed into place.
 #[derive(Debug)]
 pub(crate) struct WorkFolder {
     path: PathBuf,
-    _lock: File,
+    /// None once it is somebody else's, or being removed.
+    lock: Option<File>,
 }
 
 impl WorkFolder {
@@ -38,7 +45,7 @@ impl WorkFolder {
         fs::create_dir(&path)?;
         let lock = File::open(&path)?;
         lock.lock()?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock: Some(lock) })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -46,13 +53,13 @@ impl WorkFolder {
     }
 
     /// The whole folder becomes `to`. `false` if somebody else was first.
-    pub(crate) fn rename(self, to: &Path) -> io::Result<bool> {
+    pub(crate) fn rename(mut self, to: &Path) -> io::Result<bool> {
         for entry in fs::read_dir(&self.path)? {
             File::open(entry?.path())?.sync_all()?;
         }
         File::open(&self.path)?.sync_all()?;
         match fs::rename(&self.path, to) {
-            Ok(()) => {}
+            Ok(()) => self.lock = None,
             Err(e) if matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty) => return Ok(false),
             Err(e) => return Err(e),
         }
@@ -60,16 +67,42 @@ impl WorkFolder {
         Ok(true)
     }
 
-    /// Removes it, with what in it belongs to others (see [`remove`]).
-    pub(crate) async fn remove(self) -> io::Result<()> {
-        remove(&self.path).await
+    /// Removes it, with what in it belongs to others (see [`remove`]), as far as that is a matter of
+    /// moments; what takes longer goes on behind the caller's back.
+    pub(crate) async fn remove(mut self) -> io::Result<()> {
+        let Some(removal) = self.begin_to_remove() else { return Ok(()) };
+        match tokio::time::timeout(PATIENCE, removal).await {
+            Ok(removed) => removed.map_err(io::Error::other).flatten(),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The lock is held until all is gone, so that another process's [`sweep`] takes only what this one leaves when
+    /// it ends. None without a runtime, or if there is nothing to remove.
+    fn begin_to_remove(&mut self) -> Option<JoinHandle<io::Result<()>>> {
+        let runtime = Handle::try_current().ok()?;
+        let (lock, path) = (self.lock.take()?, self.path.clone());
+        Some(runtime.spawn(async move {
+            let _lock = lock;
+            remove(&path).await
+        }))
     }
 }
 
 impl Drop for WorkFolder {
+    /// A step that is canceled drops it, on a thread that others need. A half-made system is tens of thousands of
+    /// files, which take the better part of a minute on a busy disk: nobody waits for those.
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
+        let is_removed = has_folders(&self.path) && self.begin_to_remove().is_some();
+        if !is_removed && self.lock.is_some() {
+            let _ = fs::remove_dir_all(&self.path);
+        }
     }
+}
+
+fn has_folders(path: &Path) -> bool {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
 }
 
 /// Removes the work folders of killed processes; returns how many.
@@ -107,7 +140,7 @@ fn gate(parent: &Path) -> io::Result<File> {
 /// Removes a folder. Without root, a bootstrap leaves files of subordinate users behind when it is
 /// killed; these only go from within a user name space.
 async fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
+    match remove_all(path).await {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => return other,
@@ -119,6 +152,22 @@ async fn remove(path: &Path) -> io::Result<()> {
     match command.run(&CancellationToken::new(), Some(limit)).await {
         Ok(_) => Ok(()),
         Err(error) => Err(io::Error::other(format!("cannot remove {}: {error}", path.display()))),
+    }
+}
+
+/// The processes of a bootstrap that was killed may write for a moment longer: the kernel ends them one by one.
+async fn remove_all(path: &Path) -> io::Result<()> {
+    let mut tries = 0;
+    loop {
+        let folder = path.to_owned();
+        let removed = tokio::task::spawn_blocking(move || fs::remove_dir_all(folder)).await;
+        match removed.map_err(io::Error::other).flatten() {
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty && tries < TRIES => {
+                tries += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            other => return other,
+        }
     }
 }
 
@@ -136,6 +185,16 @@ mod tests {
         entries(&layout.sources()).unwrap().iter().filter(|path| path.is_dir()).count()
     }
 
+    /// Until no more than so many are left.
+    async fn gone(layout: &Layout, count: usize) {
+        let gone = async {
+            while left(layout) > count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), gone).await.unwrap();
+    }
+
     #[tokio::test]
     async fn the_folders_of_the_dead_go_and_those_of_the_living_stay() {
         let (_folder, layout) = layout();
@@ -149,8 +208,23 @@ mod tests {
         assert!(!dead.exists() && alive.path().join("disk.raw").exists());
         assert_eq!(left(&layout), 2, "the image and the living one");
         drop(alive);
-        assert_eq!(left(&layout), 1);
+        gone(&layout, 1).await;
         assert_eq!(sweep(&layout).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn whoever_drops_one_does_not_wait_for_its_removal() {
+        let (_folder, layout) = layout();
+        let work = WorkFolder::create(&layout).unwrap();
+        fs::create_dir_all(work.path().join("root/etc")).unwrap();
+        drop(work);
+        // The removal is a task, and this runtime has one thread, which has not been given up yet.
+        assert_eq!(left(&layout), 1);
+        assert_eq!(sweep(&layout).await.unwrap(), 0, "it is no orphan");
+        gone(&layout, 0).await;
+        let work = WorkFolder::create(&layout).unwrap();
+        work.remove().await.unwrap();
+        assert_eq!(left(&layout), 0);
     }
 
     #[tokio::test]

@@ -367,6 +367,19 @@ async fn a_copy_that_was_cut_off_is_no_version_and_is_taken_up_again() {
 }
 
 #[tokio::test]
+async fn a_version_that_is_removed_before_its_copy_is_whole_leaves_no_pieces() {
+    let s = with_regions().await;
+    let raw = s.path("raw");
+    disk(&raw, 64 * MIB);
+    let image = s.version(&raw, "1.0.0").await;
+    cut_off(&s, &image, "eastus").await;
+    assert!(!s.pieces("eastus").is_empty());
+    let had = replicate::forget(&s.cx.layout, &s.config(), &image.record.id).await.unwrap();
+    assert!(had.is_empty(), "no copy was whole: {had:?}");
+    assert!(s.pieces("eastus").is_empty() && s.notes("eastus") == 0);
+}
+
+#[tokio::test]
 async fn a_region_that_breaks_off_keeps_what_it_got() {
     let s = with_regions().await;
     let raw = s.path("raw");
@@ -463,6 +476,44 @@ async fn a_version_leaves_one_region_and_stays_in_the_others() {
     assert_eq!(s.states(&image, &REGIONS[..2]).await, ["Unknown 0", "Completed 100"]);
     let again = copied(&s.copy(&image, &REGIONS[..2]).await);
     assert!(again[0].moved_chunks > 0 && again[1].moved_chunks == 0, "{again:?}");
+}
+
+#[tokio::test]
+async fn many_versions_go_at_once_but_for_those_in_a_region_that_cannot_be_asked() {
+    let s = with_regions().await;
+    let raw = s.path("raw");
+    disk(&raw, 64 * MIB);
+    let (first, second) = (s.version(&raw, "1.0.0").await, s.version(&raw, "1.0.1").await);
+    s.copy(&first, &REGIONS[..1]).await;
+    s.copy(&second, &REGIONS[..2]).await;
+    let has = async |region: &str, image: &StoredImage| {
+        let place = s.config().region(region).unwrap().clone();
+        replicate::has(&s.cx.layout, &place, &image.record.id).await
+    };
+    assert!(has(REGIONS[0], &first).await.unwrap() && !has(REGIONS[1], &first).await.unwrap());
+
+    // A file where the region's folder was.
+    let (place, aside) = (s.path(REGIONS[1]), s.path("aside"));
+    fs::rename(&place, &aside).unwrap();
+    fs::write(&place, "").unwrap();
+    let error = has(REGIONS[1], &first).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::SourceUnavailable, "{error}");
+    let forget = async |ids: &[&str]| replicate::forget_all(&s.cx.layout, &s.config(), ids).await;
+    let error = forget(&[&first.record.id, &second.record.id]).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Conflict);
+    assert!(
+        error.message.contains("1.0.1 cannot be removed") && error.message.contains(REGIONS[1]),
+        "{error}"
+    );
+    assert!(s.pieces(REGIONS[0]).is_empty() && s.manifests(REGIONS[0]) == 0, "asked all the same");
+    assert_eq!(s.notes(REGIONS[0]), 0);
+    // Of the first that region never had a copy.
+    assert!(forget(&[&first.record.id]).await.unwrap().is_empty());
+
+    fs::remove_file(&place).unwrap();
+    fs::rename(&aside, &place).unwrap();
+    assert_eq!(forget(&[&first.record.id, &second.record.id]).await.unwrap(), REGIONS[1..2]);
+    assert!(s.pieces(REGIONS[1]).is_empty());
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Calls through the whole of [`handle`](super::handle), on a SQLite file of their own.
 
+mod preconditions;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use engine::layout::Layout;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     App,
-    arm::{ApiError, Call, Path, Reply},
+    arm::{ApiError, Call, Path, Reply, check_precondition},
     region,
     store::{self, Resource, ResourceKey, Select, Write},
 };
@@ -42,13 +42,54 @@ pub(crate) async fn patch_tags(
 }
 
 /// Removes the resource and everything below it: 200, or 204 if there was none.
-pub(crate) async fn delete(app: &App, _call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-    let Some(resource) = app.store().resource(&key).await? else {
-        return Ok(Reply::empty(StatusCode::NO_CONTENT));
-    };
+pub(crate) async fn delete(app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+    let found = held(app, call, &key).await?;
+    remove(app, key, found).await
+}
+
+/// Ends the deletion of a resource that was [claimed](claim), whatever was written to it meanwhile.
+pub(crate) async fn delete_claimed(app: &App, key: ResourceKey) -> Result<Reply, ApiError> {
+    let found = app.store().resource(&key).await?;
+    remove(app, key, found).await
+}
+
+async fn remove(app: &App, key: ResourceKey, found: Option<Resource>) -> Result<Reply, ApiError> {
+    let Some(resource) = found else { return Ok(Reply::empty(StatusCode::NO_CONTENT)) };
     let remove = Write::Remove(key.clone(), resource.revision);
     app.store().commit(vec![Write::RemoveBelow(key), remove]).await?;
     Ok(Reply::empty(StatusCode::OK))
+}
+
+/// The resource that a request is about, or that there is none, if that meets the request's
+/// precondition. Who writes checks it on the very row that the write replaces: another request may have
+/// been faster since the row was looked at first.
+///
+/// # Errors
+/// `PreconditionFailed`
+pub(crate) async fn held(
+    app: &App,
+    call: &Call,
+    key: &ResourceKey,
+) -> Result<Option<Resource>, ApiError> {
+    let found = app.store().resource(key).await?;
+    check_precondition(call, found.as_ref())?;
+    Ok(found)
+}
+
+/// [`held`], for a deletion that does more than to remove the row. Under a precondition the row is given
+/// another ETag first, so that nobody else gets by with the same one meanwhile.
+///
+/// # Errors
+/// `PreconditionFailed`; `Conflict` if another request was faster.
+pub(crate) async fn claim(
+    app: &App,
+    call: &Call,
+    key: &ResourceKey,
+) -> Result<Option<Resource>, ApiError> {
+    match held(app, call, key).await? {
+        Some(held) if call.if_match.is_some() => replace(app, held).await.map(Some),
+        found => Ok(found),
+    }
 }
 
 /// The body with `id`, `name` and `type` (`name` is the type's, such as `Microsoft.Compute/images`).
@@ -60,14 +101,14 @@ pub(crate) fn view(name: &str, resource: &Resource) -> Value {
     body
 }
 
-/// The resource, or 404 in ARM's words.
+/// The resource as the request's precondition wants it, or 404 in ARM's words.
 pub(crate) async fn existing(
     name: &str,
     app: &App,
     call: &Call,
     key: &ResourceKey,
 ) -> Result<Resource, ApiError> {
-    let found = app.store().resource(key).await?;
+    let found = held(app, call, key).await?;
     found.ok_or_else(|| not_found(name, &call.path))
 }
 

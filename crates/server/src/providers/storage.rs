@@ -44,7 +44,7 @@ impl ResourceType for StorageAccount {
 
     /// Answers 200 also for a new account: clients take 201 for an error.
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = app.store().resource(&key).await?;
+        let existing = generic::held(app, call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
         if let Some((reason, message)) = unavailable(app, name, Some(&key)).await? {
             return Err(match reason {
@@ -86,12 +86,12 @@ impl ResourceType for StorageAccount {
 
     /// Its blobs go first: what is interrupted then can be asked for again.
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        if let Some(account) = app.store().resource(&key).await? {
+        if let Some(account) = generic::claim(app, call, &key).await? {
             let layout = &app.settings().layout;
             let removed = blobs::remove_account(layout, &account.name).await;
             removed.map_err(ApiError::internal)?;
         }
-        generic::delete(app, call, key).await
+        generic::delete_claimed(app, key).await
     }
 
     async fn action(

@@ -1,8 +1,9 @@
 //! What begins runs by itself: triggers that follow a source, and schedules.
 //!
-//! One task looks at what is wanted and what there is, and acts; it is given nothing but the time. It
-//! is woken where a change is known (a gallery version was written, a run ended, a schedule was set),
-//! looks again at every interval (the catalogue is a file), and when the next run is due. So a restart
+//! Two tasks look at what is wanted and what there is, and act; they are given nothing but the time. One is
+//! for the schedules, so that what is due waits for no source, the other for the triggers. They
+//! are woken where a change is known (a gallery version was written, a run ended, a schedule was set),
+//! look again at every interval (the catalogue is a file), and when the next run is due. So a restart
 //! needs no path of its own, and a look too many does no harm.
 //!
 //! What has been acted upon is written in the same commit as the run: it begins once, whatever happens.
@@ -52,43 +53,59 @@ impl Options {
 
 /// Begins to look, until [`App::shutdown`].
 pub(crate) fn start(app: &App, options: Options) {
-    tasks::spawn(app, "triggers", work(app.clone(), options));
+    tasks::spawn(app, "schedules", follow_schedules(app.clone(), options));
+    tasks::spawn(app, "triggers", follow_sources(app.clone(), options));
 }
 
-async fn work(app: App, options: Options) {
+async fn follow_schedules(app: App, options: Options) {
     let shutdown = app.shutdown().clone();
     while !shutdown.is_cancelled() {
         let now = Timestamp::now();
-        let looked = AssertUnwindSafe(look(&app, options, now)).catch_unwind().await;
-        let due = match looked {
-            Ok(Ok(due)) => due,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the triggers cannot be looked at; trying again");
-                now.checked_add(RETRY).ok()
-            }
-            Err(_) => {
-                tracing::error!("looking at the triggers panicked; trying again");
-                now.checked_add(RETRY).ok()
-            }
-        };
+        let looked = looked("schedules", image_builder::look_at_schedules(&app, now)).await;
+        let due = looked.unwrap_or_else(|| now.checked_add(RETRY).ok());
         tokio::select! {
             () = shutdown.cancelled() => {}
-            () = app.triggers_woken() => {}
+            () = app.schedules_woken() => {}
             () = tokio::time::sleep(pause(options.interval, due, Timestamp::now())) => {}
         }
     }
 }
 
-/// One look at everything. Returns when the next run is due.
-async fn look(
-    app: &App,
-    options: Options,
-    now: Timestamp,
-) -> std::result::Result<Option<Timestamp>, store::Error> {
-    // What is due waits for no source.
-    let due = image_builder::look_at_schedules(app, now).await?;
-    image_builder::look_at_sources(app, options.failures, now).await?;
-    Ok(due)
+async fn follow_sources(app: App, options: Options) {
+    let shutdown = app.shutdown().clone();
+    while !shutdown.is_cancelled() {
+        let now = Timestamp::now();
+        let look = image_builder::look_at_sources(&app, options.failures, now);
+        // The sources may be far away: who ends the service does not wait for them.
+        let looked = tokio::select! {
+            () = shutdown.cancelled() => return,
+            looked = looked("triggers", look) => looked,
+        };
+        let again = if looked.is_some() { options.interval } else { RETRY };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = app.triggers_woken() => {}
+            () = tokio::time::sleep(again) => {}
+        }
+    }
+}
+
+/// What a look gives. None if it failed: it is to be tried again soon.
+async fn looked<T>(
+    what: &str,
+    look: impl Future<Output = std::result::Result<T, store::Error>>,
+) -> Option<T> {
+    match AssertUnwindSafe(look).catch_unwind().await {
+        Ok(Ok(found)) => Some(found),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the {what} cannot be looked at; trying again");
+            None
+        }
+        Err(_) => {
+            tracing::error!("looking at the {what} panicked; trying again");
+            None
+        }
+    }
 }
 
 /// Until the next run is due, and never longer than the interval: the clock may be set meanwhile.

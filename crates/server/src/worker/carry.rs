@@ -75,21 +75,29 @@ async fn ready(app: &App, run: &Run) -> Result<Result<String, Error>, store::Err
     }
 }
 
-/// What the executor is given.
-async fn job(app: &App, run: &Run, account: &str) -> Result<Job, store::Error> {
-    Ok(Job {
+/// What the executor is given, or why there is nothing to build upon.
+async fn job(app: &App, run: &Run, account: &str) -> Result<Result<Job, Error>, store::Error> {
+    let input = match with_latest(app, run.input.clone()).await? {
+        Ok(input) => input,
+        Err(error) => return Ok(Err(error)),
+    };
+    Ok(Ok(Job {
         run_id: run.id.clone(),
         template: run.template.as_str().rsplit('/').next().unwrap_or_default().to_owned(),
-        input: with_latest(app, run.input.clone()).await?,
+        input,
         account: account.to_owned(),
         geography: targets::geography(app, &run.input).await?,
-    })
+    }))
 }
 
 /// Builds. `None` if the run is somebody else's by now.
 async fn build(app: &App, executor: &dyn Executor, run: &Run, account: &str) -> Option<Ended> {
     let job = match job(app, run, account).await {
-        Ok(job) => job,
+        Ok(Ok(job)) => job,
+        Ok(Err(error)) => {
+            staged::log_refusal(app, &run.id, &error).await;
+            return Some(Ended { outputs: Vec::new(), optimization: None, error: Some(error) });
+        }
         Err(e) => {
             let text = format!("the service could not look up what the run needs: {e}");
             let error = Some(Error::new(ErrorCode::InternalError, text));

@@ -149,7 +149,7 @@ async fn geography_of(app: &App, template: &Template) -> Result<Geography, store
 }
 
 /// The regions that the local store stands for: the first one, and where no region has a place, every one.
-fn homes(app: &App) -> Vec<String> {
+pub(crate) fn homes(app: &App) -> Vec<String> {
     let Settings { regions, layout, .. } = app.settings();
     let has_places = Config::load(layout).is_ok_and(|config| !config.regions.is_empty());
     let count = if has_places { 1 } else { regions.len() };

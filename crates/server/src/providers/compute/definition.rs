@@ -29,7 +29,7 @@ impl ResourceType for Definition {
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = app.store().resource(&key).await?;
+        let existing = generic::held(app, call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
         generic::check_name("image definition", name, 1..=80, "_.-")?;
         let object = call.json()?;

@@ -31,7 +31,7 @@ impl ResourceType for Image {
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = app.store().resource(&key).await?;
+        let existing = generic::held(app, call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
         generic::check_name("image", name, 1..=80, "_.-")?;
         let object = call.json()?;
@@ -48,10 +48,10 @@ impl ResourceType for Image {
     }
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        if let Some(image) = app.store().resource(&key).await? {
-            super::remove_stored(app, &image.id).await?;
+        if let Some(image) = generic::claim(app, call, &key).await? {
+            super::remove_stored(app, &[&image.id]).await?;
         }
-        generic::delete(app, call, key).await
+        generic::delete_claimed(app, key).await
     }
 }
 

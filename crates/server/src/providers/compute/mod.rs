@@ -28,21 +28,26 @@ use crate::{
 const GALLERY_VERSIONS: &[&str] =
     &["2026-03-03", "2024-03-03", "2021-10-01", "2020-09-30", "2019-12-01", "2019-03-01"];
 
-/// Removes what a build or an import stored under that id, and its copies in regions; there may be nothing.
-pub(crate) async fn remove_stored(app: &App, id: &str) -> Result<(), ApiError> {
-    replication::stop(app, &ResourceKey::of(id)).await;
-    let (layout, id) = (app.settings().layout.clone(), id.to_owned());
-    let removed = forget_copies(&layout, &id).await;
+/// Removes what builds or imports stored under those ids, and its copies in regions; there may be nothing. Whoever copies one of
+/// them is stopped first.
+pub(crate) async fn remove_stored(app: &App, ids: &[&str]) -> Result<(), ApiError> {
+    for id in ids {
+        replication::stop(app, &ResourceKey::of(id)).await;
+    }
+    let layout = app.settings().layout.clone();
+    let removed = forget_copies(&layout, ids).await;
     removed.map_err(|error| ApiError::conflict(error.code.name(), told(&error)))?;
-    let removed = tokio::task::spawn_blocking(move || remove_here(&layout, &id)).await;
-    match removed.map_err(ApiError::internal)? {
+    let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+    let removed =
+        tokio::task::spawn_blocking(move || ids.iter().try_for_each(|id| remove_here(&layout, id)));
+    match removed.await.map_err(ApiError::internal)? {
         Ok(()) => Ok(()),
         Err(error) => Err(ApiError::internal(format!("{error}; {:?}", error.details))),
     }
 }
 
-async fn forget_copies(layout: &Layout, id: &str) -> Result<(), Error> {
-    replicate::forget(layout, &Config::load(layout)?, id).await.map(|_| ())
+async fn forget_copies(layout: &Layout, ids: &[&str]) -> Result<(), Error> {
+    replicate::forget_all(layout, &Config::load(layout)?, ids).await.map(|_| ())
 }
 
 fn told(error: &Error) -> String {

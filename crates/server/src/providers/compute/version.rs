@@ -4,6 +4,10 @@
 //! version's id and goes with the version.
 
 use async_trait::async_trait;
+use engine::{
+    config::Config,
+    replicate::{Geography, Known},
+};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -13,6 +17,7 @@ use crate::{
     providers::generic::{self, choice, invalid, missing},
     region,
     store::ResourceKey,
+    worker::targets::homes,
 };
 
 pub(super) const NAME: &str = "Microsoft.Compute/galleries/images/versions";
@@ -50,7 +55,7 @@ impl ResourceType for Version {
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = app.store().resource(&key).await?;
+        let existing = generic::held(app, call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
         if let Err(error) = name.parse::<engine::store::Version>() {
             return Err(ApiError::bad_request(
@@ -90,10 +95,10 @@ impl ResourceType for Version {
     }
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        if let Some(version) = app.store().resource(&key).await? {
-            super::remove_stored(app, &version.id).await?;
+        if let Some(version) = generic::claim(app, call, &key).await? {
+            super::remove_stored(app, &[&version.id]).await?;
         }
-        let reply = generic::delete(app, call, key).await?;
+        let reply = generic::delete_claimed(app, key).await?;
         app.wake_triggers();
         Ok(reply)
     }
@@ -129,15 +134,15 @@ fn profile(
             return Err(invalid(&path, other, "it must be true or false"));
         }
     };
-    let own = json!([{ "name": location }]);
     let regions = match profile.get("targetRegions") {
         None | Some(Value::Null) if held["targetRegions"].is_array() => {
             held["targetRegions"].clone()
         }
-        None | Some(Value::Null) => own,
+        None | Some(Value::Null) => json!([{ "name": location }]),
         Some(regions) => regions.clone(),
     };
-    let targets = targets(app, &regions, replicas, &account)?;
+    let kept = Kept { known: known(app), before: &held["targetRegions"] };
+    let targets = targets(app, &regions, &kept, replicas, &account)?;
     let published = match &held["publishedDate"] {
         Value::Null => json!(Timestamp::now().to_string()),
         date => date.clone(),
@@ -150,7 +155,41 @@ fn profile(
     Ok(Value::Object(profile))
 }
 
-fn targets(app: &App, regions: &Value, replicas: u64, account: &str) -> Result<Value, ApiError> {
+/// The regions that versions can be kept in, for those who name them.
+fn known(app: &App) -> Known {
+    // A faulty configuration is told when something is copied.
+    let config = Config::load(&app.settings().layout).unwrap_or_default();
+    Known::new(&config, &Geography { homes: homes(app), ..Geography::default() })
+}
+
+/// Where a version can be.
+struct Kept<'a> {
+    known: Known,
+    /// The targets that it has had; what is among them stays as it is.
+    before: &'a Value,
+}
+
+impl Kept<'_> {
+    fn check(&self, path: &str, name: &str) -> Result<(), ApiError> {
+        let before = self.before.as_array().into_iter().flatten();
+        let mut names = before.filter_map(|target| target["name"].as_str());
+        if names.any(|own| region::normalise(own) == name) {
+            return Ok(());
+        }
+        self.known.fault(name).map_or(Ok(()), |fault| {
+            let hint = fault.hint.unwrap_or_default();
+            Err(invalid(path, &json!(name), &format!("{}. To fix it: {hint}", fault.message)))
+        })
+    }
+}
+
+fn targets(
+    app: &App,
+    regions: &Value,
+    kept: &Kept<'_>,
+    replicas: u64,
+    account: &str,
+) -> Result<Value, ApiError> {
     let path = format!("{PROFILE}.targetRegions");
     let list = regions.as_array().ok_or_else(|| invalid(&path, regions, "it must be a list"))?;
     let mut targets: Vec<Value> = Vec::new();
@@ -161,6 +200,7 @@ fn targets(app: &App, regions: &Value, replicas: u64, account: &str) -> Result<V
         let name = name.ok_or_else(|| missing(&format!("{path}.name")))?;
         let name =
             region::check(app, NAME, name).map_err(|error| error.target(format!("{path}.name")))?;
+        kept.check(&format!("{path}.name"), &name)?;
         let name = json!(region::display(&name));
         if targets.iter().any(|other| other["name"] == name) {
             return Err(invalid(&format!("{path}.name"), &name, "it is there twice"));

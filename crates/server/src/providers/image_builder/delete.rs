@@ -15,7 +15,7 @@ use crate::{
 
 pub(super) async fn delete(app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
     for _ in 0..8 {
-        let Some((mut template, run)) = load(app, &key).await? else {
+        let Some((mut template, run)) = load(app, call, &key).await? else {
             return Ok(Reply::empty(http::StatusCode::NO_CONTENT));
         };
         advance(&mut template, run.as_ref(), Event::Delete)?;

@@ -31,6 +31,7 @@ mod source;
 pub(crate) mod staging;
 mod template;
 mod triggers;
+mod versions;
 mod view;
 mod watch;
 
@@ -42,13 +43,14 @@ use serde_json::json;
 
 pub(crate) use self::{
     due::look_at_schedules, outputs::RunOutputs, run::with_run, runs::Runs, schedules::Schedules,
-    schedules::retagged, source::with_latest, template::ImageTemplates, triggers::Triggers,
+    schedules::retagged, template::ImageTemplates, triggers::Triggers, versions::with_latest,
     watch::look_at_sources,
 };
 use crate::{
     App,
     arm::{ApiError, Call},
     operation::state::{self, Event, Illegal, State},
+    providers::generic,
     store::{self, Operation, Resource, ResourceKey, Run},
 };
 
@@ -119,8 +121,12 @@ fn advance(template: &mut Resource, run: Option<&Run>, event: Event) -> Result<(
 }
 
 /// The template, with its latest run.
-async fn load(app: &App, key: &ResourceKey) -> Result<Option<(Resource, Option<Run>)>, ApiError> {
-    let Some(template) = app.store().resource(key).await? else {
+async fn load(
+    app: &App,
+    call: &Call,
+    key: &ResourceKey,
+) -> Result<Option<(Resource, Option<Run>)>, ApiError> {
+    let Some(template) = generic::held(app, call, key).await? else {
         return Ok(None);
     };
     let run = latest_run(app, &template).await?;

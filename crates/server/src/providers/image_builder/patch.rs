@@ -29,7 +29,7 @@ use crate::{
 pub(super) async fn patch(app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
     let change = Change::read(call)?;
     for _ in 0..8 {
-        let Some((mut template, run)) = load(app, &key).await? else {
+        let Some((mut template, run)) = load(app, call, &key).await? else {
             return Err(template_not_found(call));
         };
         // First, so that what is not allowed now is not looked at.

@@ -24,7 +24,7 @@ const NOT_ENDED: &str = "0001-01-01T00:00:00Z";
 /// POST `run`: 202 once the run is on disk.
 pub(super) async fn submit(app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
     for _ in 0..ATTEMPTS {
-        let Some((template, last)) = load(app, &key).await? else {
+        let Some((template, last)) = load(app, call, &key).await? else {
             return Err(template_not_found(call));
         };
         state::next(State::of(&template, last.as_ref()), Event::Run)?;
@@ -57,7 +57,7 @@ pub(super) async fn submit(app: &App, call: &Call, key: ResourceKey) -> Result<R
 /// a second cancel is refused, as by Azure.
 pub(super) async fn cancel(app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
     for _ in 0..ATTEMPTS {
-        let Some((template, last)) = load(app, &key).await? else {
+        let Some((template, last)) = load(app, call, &key).await? else {
             return Err(template_not_found(call));
         };
         state::next(State::of(&template, last.as_ref()), Event::Cancel)?;

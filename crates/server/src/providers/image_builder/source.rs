@@ -4,13 +4,21 @@ use api::{
     ErrorCode,
     template::{Source, Template},
 };
-use engine::{error::Error, layout::Layout, source::Catalogue, store::Store as Images};
+use engine::{
+    error::Error,
+    layout::Layout,
+    source::Catalogue,
+    store::{Record, Store as Images},
+};
 use serde_json::Value;
 
-use super::{agree, replicated};
+use super::{
+    agree,
+    versions::{self, Found},
+};
 use crate::{
     App,
-    store::{self, Resource, ResourceKey, Select},
+    store::{self, Resource, ResourceKey},
 };
 
 /// A source that exists.
@@ -62,51 +70,29 @@ pub(super) async fn resolve(
                 return Ok(of_image(&image));
             }
             let missing = missing(ErrorCode::BadManagedImageSource, "imageId", &id);
-            Ok(in_images(app, id, missing).await.map(|exact| Exact { version: None, ..exact }))
+            Ok(in_images(app, id, missing).await)
         }
         Source::SharedImageVersion { image_version_id } => {
             let id = image_version_id.to_string();
-            let found = if image_version_id.name().eq_ignore_ascii_case("latest") {
-                latest(app, &id, location).await?
-            } else {
-                app.store().resource(&ResourceKey::of(&id)).await?
+            let found = match versions::find(app, &id, location).await? {
+                Ok(found) => found,
+                Err(error) => return Ok(Err(error)),
             };
-            if let Some(version) = found {
-                if let Err(error) = replicated::check(app, &version, location).await {
-                    return Ok(Err(error));
-                }
-                let definition = image_version_id.parent().map(|id| id.to_string());
-                let definition = ResourceKey::of(&definition.unwrap_or_default());
-                let definition = app.store().resource(&definition).await?;
-                return Ok(of_version(&version, definition.as_ref()));
-            }
-            let missing = missing(ErrorCode::BadSharedImageVersionSource, "imageVersionId", &id);
-            Ok(in_images(app, id, missing).await)
+            let definition = image_version_id.parent().map(|id| id.to_string());
+            let definition = ResourceKey::of(&definition.unwrap_or_default());
+            let definition = app.store().resource(&definition).await?;
+            Ok(of_version(&found, definition.as_ref()))
         }
     }
 }
 
-/// What a run is given, with `latest` of a gallery as the version that it stands for now: what keeps a
-/// version out of the search may have been changed since the version was made.
-pub(crate) async fn with_latest(app: &App, mut input: Value) -> Result<Value, store::Error> {
-    let location = input["location"].as_str().unwrap_or_default().to_owned();
-    if let Some(id) = input.pointer_mut("/properties/source/imageVersionId")
-        && let Some(named) = id.as_str()
-        && named.to_lowercase().ends_with("/versions/latest")
-        && let Some(version) = latest(app, named, &location).await?
-    {
-        *id = Value::String(version.id);
-    }
-    Ok(input)
-}
-
-fn bad(field: &str, id: &str, why: &str) -> String {
+pub(super) fn bad(field: &str, id: &str, why: &str) -> String {
     format!(
         "Validation failed: 'ImageTemplate.properties.source': Field '{field}' has a bad value: '{id}'. {why}"
     )
 }
 
-fn missing(code: ErrorCode, field: &str, id: &str) -> Error {
+pub(super) fn missing(code: ErrorCode, field: &str, id: &str) -> Error {
     Error::new(code, bad(field, id, "There is no such image"))
         .target(format!("properties.source.{field}"))
         .hint("check the id's spelling, or make the image first: az image list and az sig image-version list show what there is")
@@ -128,37 +114,61 @@ fn of_image(image: &Resource) -> Result<Exact, Error> {
     })
 }
 
-/// A version is what its definition says.
-fn of_version(version: &Resource, definition: Option<&Resource>) -> Result<Exact, Error> {
+/// A version is what its definition says. Where only the image store has it, the definition need not be there.
+fn of_version(version: &Found, definition: Option<&Resource>) -> Result<Exact, Error> {
     let kind = &definition.map_or(&Value::Null, |definition| &definition.body)["properties"];
-    let own = &version.body["properties"];
+    let security = security_of(kind, &version.id())?;
+    let exact = match version {
+        Found::Row(version) => of_row(version, kind),
+        Found::Stored(image) => of_stored(&image.record),
+    };
+    Ok(Exact { security: definition.map(|_| security), ..exact })
+}
+
+/// The security type of a definition whose versions can be started from.
+fn security_of(kind: &Value, id: &str) -> Result<String, Error> {
     let code = ErrorCode::BadSharedImageVersionSource;
     if kind["osState"].as_str() == Some("Specialized") {
-        return Err(specialized(code, "imageVersionId", &version.id));
+        return Err(specialized(code, "imageVersionId", id));
     }
     let security = agree::security_type(kind);
     if agree::has_state(&security) {
-        let text =
-            bad("imageVersionId", &version.id, &format!("It has the security type {security}"));
+        let text = bad("imageVersionId", id, &format!("It has the security type {security}"));
         return Err(Error::new(code, text).target("properties.source.imageVersionId").hint(
             format!(
                 "use an image whose definition has the security type {security}Supported, or none"
             ),
         ));
     }
+    Ok(security)
+}
+
+fn of_row(version: &Resource, kind: &Value) -> Exact {
+    let own = &version.body["properties"];
     let either = |field: &str| kind[field].as_str().or_else(|| own[field].as_str());
     let os_type = kind["osType"]
         .as_str()
         .or_else(|| own["storageProfile"]["osDisk"]["osType"].as_str())
         .map(str::to_owned);
-    Ok(Exact {
+    Exact {
         version: Some(version.id.clone()),
         is_dated: true,
         generation: if either("hyperVGeneration") == Some("V1") { 1 } else { 2 },
         os_type,
         architecture: kind["architecture"].as_str().map(str::to_owned),
-        security: definition.map(|_| security),
-    })
+        security: None,
+    }
+}
+
+fn of_stored(record: &Record) -> Exact {
+    Exact {
+        version: record.version.map(|_| record.id.clone()),
+        is_dated: true,
+        generation: if record.origin.generation == "V1" { 1 } else { 2 },
+        os_type: Some(record.origin.os_type.clone()),
+        architecture: Some(record.origin.architecture.clone()).filter(|a| !a.is_empty()),
+        security: None,
+    }
 }
 
 fn generation(value: &Value) -> u8 {
@@ -172,70 +182,18 @@ fn specialized(code: ErrorCode, field: &str, id: &str) -> Error {
         .hint("generalize the machine, capture it anew, and name that image")
 }
 
-/// Whether a version stands for `latest`. What else keeps a version out of the search belongs here.
-fn counts_for_latest(version: &Resource) -> bool {
-    let profile = &version.body["properties"]["publishingProfile"];
-    profile["excludeFromLatest"].as_bool() != Some(true)
-}
-
-/// The highest version of a definition that is in the region and not kept out of the search.
-async fn latest(app: &App, id: &str, location: &str) -> Result<Option<Resource>, store::Error> {
-    let definition = id.rsplitn(3, '/').nth(2).unwrap_or_default();
-    let mut select = Select {
-        subscription: definition.split('/').nth(2).unwrap_or_default().to_lowercase(),
-        kind: Some("microsoft.compute/galleries/images/versions".to_owned()),
-        below: Some(ResourceKey::of(definition)),
-        limit: 200,
-        ..Select::default()
-    };
-    let mut best: Option<(Vec<u64>, Resource)> = None;
-    loop {
-        let page = app.store().list(&select).await?;
-        for version in page.resources {
-            if !counts_for_latest(&version) {
-                continue;
-            }
-            if replicated::check(app, &version, location).await.is_err() {
-                continue;
-            }
-            let number = version.name.split('.').map(|part| part.parse().unwrap_or(0)).collect();
-            if best.as_ref().is_none_or(|(highest, _)| *highest < number) {
-                best = Some((number, version));
-            }
-        }
-        match page.next {
-            Some(next) => select.after = Some(next),
-            None => return Ok(best.map(|(_, version)| version)),
-        }
-    }
-}
-
 /// An image that the commands on this machine made.
 async fn in_images(app: &App, id: String, missing: Error) -> Result<Exact, Error> {
     let layout: Layout = app.settings().layout.clone();
     blocking(move || match Images::open(&layout).get(&id) {
-        Ok(image) => {
-            let record = &image.record;
-            let version = record.version.map(|version| match record.id.rsplit_once("/versions/") {
-                Some((definition, _)) => format!("{definition}/versions/{version}"),
-                None => format!("{}/versions/{version}", record.id),
-            });
-            Ok(Exact {
-                version,
-                is_dated: true,
-                generation: if record.origin.generation == "V1" { 1 } else { 2 },
-                os_type: Some(record.origin.os_type.clone()),
-                architecture: Some(record.origin.architecture.clone()).filter(|a| !a.is_empty()),
-                security: None,
-            })
-        }
+        Ok(image) => Ok(of_stored(&image.record)),
         Err(error) if error.code == ErrorCode::NotFound => Err(missing),
         Err(error) => Err(error),
     })
     .await
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     match tokio::task::spawn_blocking(work).await {

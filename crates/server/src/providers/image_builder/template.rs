@@ -14,6 +14,7 @@ use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
     operation::Started,
+    providers::generic,
     region,
     store::{self, Resource, ResourceKey, Write},
     tasks,
@@ -37,7 +38,7 @@ impl ResourceType for ImageTemplates {
         let name = call.path.names().first().copied().unwrap_or_default().to_owned();
         check_name("image template", &name)?;
         let group = group(app, call).await?;
-        if app.store().resource(&key).await?.is_some() {
+        if generic::held(app, call, &key).await?.is_some() {
             return Err(exists());
         }
         let (sent, template) = check::template(call)?;

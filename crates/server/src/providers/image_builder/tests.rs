@@ -7,6 +7,7 @@ mod by_time;
 mod by_version;
 mod changes;
 mod creation;
+mod latest;
 mod triggers;
 
 use std::collections::BTreeMap;

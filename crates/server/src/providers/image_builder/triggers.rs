@@ -64,7 +64,7 @@ impl ResourceType for Triggers {
     }
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        if app.store().resource(&key).await?.is_none() {
+        if generic::claim(app, call, &key).await?.is_none() {
             return Ok(Reply::empty(http::StatusCode::NO_CONTENT));
         }
         let template = app.store().resource(&template_key(&key)).await?;
@@ -88,12 +88,12 @@ async fn put_once(
     key: &ResourceKey,
     name: &str,
 ) -> Result<Option<Reply>, ApiError> {
+    let existing = generic::held(app, call, key).await?;
     let parent = template_key(key);
     let template = app.store().resource(&parent).await?.ok_or_else(|| template_not_found(call))?;
     allowed(&template)?;
     only_one(app, &template, key).await?;
 
-    let existing = app.store().resource(key).await?;
     let created = existing.is_none();
     if created {
         not_too_many(app, &template).await?;

@@ -10,6 +10,7 @@
 //! covered by that run, what appears during it is not.
 
 use engine::{error::Error, source::is_newer};
+use futures_util::{FutureExt, future};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -210,15 +211,22 @@ pub(crate) async fn look_at_sources(
     failures: u32,
     now: Timestamp,
 ) -> Result<(), store::Error> {
-    for trigger in generic::of_kind(app, TRIGGERS_KIND).await? {
-        for _ in 0..ATTEMPTS {
-            match look(app, &trigger.key(), failures, now).await {
-                Err(store::Error::Stale { .. }) => {}
-                looked => {
-                    looked?;
-                    break;
-                }
-            }
+    let triggers = generic::of_kind(app, TRIGGERS_KIND).await?;
+    // Side by side: a region that does not answer keeps no other trigger waiting.
+    let looks = triggers.iter().map(|trigger| look_until_done(app, trigger, failures, now).boxed());
+    future::join_all(looks).await.into_iter().collect()
+}
+
+async fn look_until_done(
+    app: &App,
+    trigger: &Resource,
+    failures: u32,
+    now: Timestamp,
+) -> Result<(), store::Error> {
+    for _ in 0..ATTEMPTS {
+        match look(app, &trigger.key(), failures, now).await {
+            Err(store::Error::Stale { .. }) => {}
+            looked => return looked,
         }
     }
     Ok(())

@@ -30,7 +30,7 @@ impl ResourceType for Subnet {
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = app.store().resource(&key).await?;
+        let existing = generic::held(app, call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
         check_subnet_name(name)?;
         let object = call.json()?;
@@ -55,7 +55,7 @@ impl ResourceType for Subnet {
     }
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let Some(subnet) = app.store().resource(&key).await? else {
+        let Some(subnet) = generic::held(app, call, &key).await? else {
             return Ok(Reply::empty(StatusCode::NO_CONTENT));
         };
         let network = with_entry(network_of(app, call, &key).await?, &subnet.name, None);

@@ -28,7 +28,7 @@ impl ResourceType for VirtualNetwork {
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = app.store().resource(&key).await?;
+        let existing = generic::held(app, call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
         generic::check_name("virtual network", name, 2..=64, "_.-")?;
         let object = call.json()?;
