@@ -10,8 +10,8 @@ cd "$(dirname "$0")/.."
 readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/goldsmith-e2e
 # Each is tests/clients/test_PART.py.
 readonly parts=(
-  protocol template_rules invalid_templates sources distribute replication object_stores staging patch_delete validation optimize runs
-  triggers sdk fuzz faults
+  protocol template_rules invalid_templates sources distribute replication regions object_stores staging patch_delete validation
+  optimize runs triggers sdk fuzz faults
 )
 readonly azurite_version=3.35.0
 export PYTHONDONTWRITEBYTECODE=1
@@ -50,9 +50,20 @@ part() {
   (cd tests/clients && "$venv/bin/python" -m pytest -q -p no:cacheprovider "test_$name.py" "$@")
 }
 
+# A file that is no part would never run.
+check_parts() {
+  local file name
+  for file in tests/clients/test_*.py; do
+    name=$(basename "$file" .py)
+    name=${name#test_}
+    [[ " ${parts[*]} az " == *" $name "* ]] || { say "$file is not in the list of parts" >&2; exit 1; }
+  done
+}
+
 main() {
   local only=${1-}
   [ $# = 0 ] || shift
+  check_parts
   cargo build --quiet --bin goldsmith
   GOLDSMITH=$PWD/${CARGO_TARGET_DIR:-target}/debug/goldsmith
   export GOLDSMITH
