@@ -2,6 +2,11 @@
 
 /// A URI without its user and without what follows the path.
 pub fn shown(uri: &str) -> String {
+    if let Some((scheme, rest)) = uri.split_once("://")
+        && has_odd_password(rest)
+    {
+        return format!("{scheme}://…");
+    }
     let end = if uri.contains("://") { uri.find(['?', '#']) } else { None };
     let public = &uri[..end.unwrap_or(uri.len())];
     match public.split_once("://").and_then(|(scheme, rest)| {
@@ -19,12 +24,27 @@ pub(crate) fn concealed(text: &str) -> String {
     text.split('"').map(conceal).collect::<Vec<_>>().join("\"")
 }
 
+/// Whether what follows the slashes may begin with a password in which there is a mark that ends a host: `u:p?w@host`.
+/// A host has at most a port there.
+fn has_odd_password(rest: &str) -> bool {
+    let Some(mark) = rest.find(['/', '?', '#', '&']) else { return false };
+    let (head, tail) = rest.split_at(mark);
+    let port = head.rsplit_once('@').map_or(head, |(_, host)| host).split_once(':');
+    let is_bracketed = head.contains(['[', ']']);
+    tail.contains('@')
+        && !is_bracketed
+        && port.is_some_and(|(_, port)| port.parse::<u16>().is_err())
+}
+
 fn conceal(text: &str) -> String {
     let slashes = ["//", ":/"].iter().filter_map(|mark| text.find(mark)).min();
     let host = |at: usize| text[at + 1..].find(|c| c != '/').map_or(text.len(), |to| at + 1 + to);
     let start = slashes.map_or(0, host);
     let (before, rest) = text.split_at(start);
     let is_uri = slashes.is_some();
+    if has_odd_password(rest) {
+        return format!("{before}…");
+    }
     let is_query = |at: &usize| is_uri || rest[*at..].contains('=');
     let marks: &[char] = if is_uri { &['?', '#', '&'] } else { &['?'] };
     let end = rest.find(marks).filter(is_query).map(|at| at + 1);
@@ -47,6 +67,10 @@ mod tests {
             ("https://a.net/x.sh?sv=1&sig=abc#frag", "https://a.net/x.sh"),
             ("https://user:pass@a.net/x", "https://a.net/x"),
             ("https://a.net/@x", "https://a.net/@x"),
+            ("https://a.net:8443/@x", "https://a.net:8443/@x"),
+            ("https://[::1]:8443/@x", "https://[::1]:8443/@x"),
+            ("https://bob:s3cr?t@a.net/x", "https://…"),
+            ("https://bob:a/b@a.net", "https://…"),
             ("scripts/what?.sh", "scripts/what?.sh"),
         ] {
             assert_eq!(shown(uri), public);
@@ -59,6 +83,10 @@ mod tests {
             ("https://u:pw@a.net/x y.vhd?sv=1&sig=S", "https://…@a.net/x y.vhd?…"),
             ("htps:/u:pw@a.net/x.vhd?sig=S", "htps:/…@a.net/x.vhd?…"),
             ("https:///u:pw@a.net/x", "https:///…@a.net/x"),
+            ("https://bob:s3cr?t@a.net/x", "https://…"),
+            ("https://bob:a&b@a.net/x", "https://…"),
+            ("https://bob:a/b@a.net", "https://…"),
+            ("bob:a/b@a.net", "…"),
             ("https//a.net/x.vhd&sig=S", "https//a.net/x.vhd&…"),
             ("a.net/x.vhd?sig=S", "a.net/x.vhd?…"),
             ("u:pw@a.net/x.vhd", "…@a.net/x.vhd"),

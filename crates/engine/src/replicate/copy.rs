@@ -79,7 +79,10 @@ pub async fn replicate(
     request: Request<'_>,
 ) -> Result<Outcome> {
     let opening = request.regions.iter().map(|name| open(cx, config, name, request.image).boxed());
-    let opened = unless_canceled(&cx.cancel, future::join_all(opening)).await?;
+    let opened = future::join_all(opening).await;
+    if cx.cancel.is_cancelled() {
+        return Err(region::canceled());
+    }
     copy(cx, host, config, request, opened).await
 }
 
@@ -188,8 +191,15 @@ async fn open(cx: &Cx, config: &Config, name: &str, image: &StoredImage) -> Resu
     })?;
     let region = Region::open(&cx.layout, known)?;
     if region.is_doubtful() {
-        sweep::sweep(&region).await?;
+        // Not cut off where it removes files: the next who copies would take a piece for there that is about to go.
+        region.unless_canceled(&cx.cancel, sweep::sweep(&region)).await?;
     }
+    let opened = unless_canceled(&cx.cancel, look(region, name, image)).await;
+    opened.flatten()
+}
+
+/// What the region has of the version.
+async fn look(region: Region, name: &str, image: &StoredImage) -> Result<Opened> {
     let share = region.share().await?;
     let key = key_of(&address_of(image)?)?;
     if let Some(there) = manifest::read(region.store.as_ref(), &key).await? {
@@ -385,7 +395,8 @@ async fn upload(
             }
         }
     }
-    outcome
+    // Pieces that waited in the queue are not there, however well those went that were begun.
+    if cancel.is_cancelled() { outcome.and(Err(region::canceled())) } else { outcome }
 }
 
 /// All pieces are there: the copy begins to exist.

@@ -109,38 +109,59 @@ async fn forget_there(
         Err(error) => return unreachable(layout, place, versions, error).map(|()| false),
     };
     let (mut note, mut result) = (None, Ok(()));
+    let mut answers = true;
     for (index, version) in versions.iter().enumerate() {
-        let removed = tokio::time::timeout(PATIENCE, remove(&region, version, &mut note)).await;
+        let mut found = false;
+        let removing = remove(&region, version, &mut note, &mut found);
+        let removed = tokio::time::timeout(PATIENCE, removing).await;
         match removed.unwrap_or_else(|_| Err(region.fault("it does not answer"))) {
-            Ok(true) => status::left(layout, version, &place.name)?,
-            Ok(false) => {}
+            Ok(()) if found => status::left(layout, version, &place.name)?,
+            Ok(()) => {}
             // Nor will it be asked for the others.
             Err(error) => {
-                result = unreachable(layout, place, &versions[index..], error);
+                answers = false;
+                result = match found {
+                    true => Err(kept(version, error)),
+                    false => unreachable(layout, place, &versions[index..], error),
+                };
                 break;
             }
         }
     }
     let had = note.is_some();
     // One that was being copied has no manifest yet, and its pieces are there all the same.
-    let is_due = had || (result.is_ok() && !region.unfinished().is_empty());
-    if is_due && let Err(error) = sweep::sweep(&region).await {
+    let is_due = had || !region.unfinished().is_empty();
+    if answers
+        && is_due
+        && let Err(error) = sweep::sweep(&region).await
+    {
         tracing::warn!(region = %region.name, %error, "pieces stay until the next sweep");
     }
     result.map(|()| had)
 }
 
-/// Removes one copy; whether there was one. Before the first goes, `note` says that a sweep is due, should it not
-/// come about.
-async fn remove(region: &Region, version: &Address, note: &mut Option<Unfinished>) -> Result<bool> {
-    if !status::is_there(region, version).await? {
-        return Ok(false);
+/// Removes one copy; `found` says whether there is one. Before the first goes, `note` says that a sweep is due, should
+/// it not come about.
+async fn remove(
+    region: &Region,
+    version: &Address,
+    note: &mut Option<Unfinished>,
+    found: &mut bool,
+) -> Result<()> {
+    *found = status::is_there(region, version).await?;
+    if !*found {
+        return Ok(());
     }
     if note.is_none() {
         *note = Some(region.begin()?);
     }
     let gone = region.store.delete(&key_of(version)?).await;
-    gone.map(|()| true).map_err(|e| region.fault(&reason(&e)))
+    gone.map_err(|e| region.fault(&reason(&e)))
+}
+
+fn kept(version: &Address, mut error: Error) -> Error {
+    error.message = format!("a copy of {} cannot be removed: {}", version.id(), error.message);
+    error
 }
 
 /// A region that cannot be reached and never had a copy keeps nobody from removing it elsewhere.
@@ -148,14 +169,10 @@ fn unreachable(
     layout: &Layout,
     place: &config::Region,
     versions: &[Address],
-    mut error: Error,
+    error: Error,
 ) -> Result<()> {
     match versions.iter().find(|version| status::may_be_in(layout, version, &place.name)) {
-        Some(version) => {
-            error.message =
-                format!("a copy of {} cannot be removed: {}", version.id(), error.message);
-            Err(error)
-        }
+        Some(version) => Err(kept(version, error)),
         None => {
             tracing::warn!(region = %place.name, %error, "not asked for a copy");
             Ok(())

@@ -328,12 +328,24 @@ async fn a_region_that_fails_does_not_stop_the_others_and_is_served_later() {
 
 /// A copy that is cut off under way: more was read by then than can wait, so some pieces have arrived.
 async fn cut_off(s: &Setting, image: &StoredImage, region: &str) {
+    cut_off_when(s, image, region, |done, _| done >= 12 * MIB).await;
+}
+
+/// The same once so much is read of all that there is.
+async fn cut_off_when(
+    s: &Setting,
+    image: &StoredImage,
+    region: &str,
+    is_time: impl Fn(u64, u64) -> bool,
+) {
     let (events, mut told) = Events::channel();
     let cx = Cx::new(s.cx.layout.clone(), events, CancellationToken::new());
     let cancel = cx.cancel.clone();
     let canceling = async {
         while let Some(event) = told.recv().await {
-            if matches!(event, Event::Progress { done, .. } if done >= 12 * MIB) {
+            if let Event::Progress { done, total: Some(total), .. } = event
+                && is_time(done, total)
+            {
                 cancel.cancel();
                 return;
             }
@@ -364,6 +376,22 @@ async fn a_copy_that_was_cut_off_is_no_version_and_is_taken_up_again() {
     assert!(outcome.moved_chunks < outcome.chunks, "it goes on from there: {outcome:?}");
     assert_eq!((s.manifests("eastus"), s.notes("eastus")), (1, 0));
     assert_eq!(s.pieces("eastus").len() as u64, outcome.chunks, "what belongs to none is gone");
+}
+
+#[tokio::test]
+async fn a_copy_that_is_canceled_when_all_is_read_is_none_before_all_is_written() {
+    let s = with_regions().await;
+    let raw = s.path("raw");
+    // Few enough pieces that all of them can wait to be written.
+    let file = File::options().create_new(true).write(true).open(&raw).unwrap();
+    file.set_len(16 * MIB).unwrap();
+    file.write_all_at(&noise(4 * MIB, 1), MIB).unwrap();
+    let image = s.version(&raw, "1.0.0").await;
+    cut_off_when(&s, &image, "eastus", |done, total| done == total).await;
+    assert_eq!(s.manifests("eastus"), 0);
+    assert_eq!(s.states(&image, &["eastus"]).await, ["Failed 0"]);
+    let again = copied(&s.copy(&image, &["eastus"]).await)[0];
+    assert_eq!(s.pieces("eastus").len() as u64, again.chunks);
 }
 
 #[tokio::test]

@@ -15,6 +15,9 @@ use crate::{
 /// `kind` of a resource group's row.
 pub(crate) const GROUP: &str = "microsoft.resources/resourcegroups";
 
+/// How often a row is removed again at once when another write was faster.
+const ATTEMPTS: usize = 8;
+
 /// PATCH of `tags` alone: replaces them, answers 200 with the resource.
 pub(crate) async fn patch_tags(
     name: &str,
@@ -44,19 +47,29 @@ pub(crate) async fn patch_tags(
 /// Removes the resource and everything below it: 200, or 204 if there was none.
 pub(crate) async fn delete(app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
     let found = held(app, call, &key).await?;
-    remove(app, key, found).await
+    Ok(remove(app, &key, found).await?)
 }
 
 /// Ends the deletion of a resource that was [claimed](claim), whatever was written to it meanwhile.
 pub(crate) async fn delete_claimed(app: &App, key: ResourceKey) -> Result<Reply, ApiError> {
-    let found = app.store().resource(&key).await?;
-    remove(app, key, found).await
+    let mut attempts = 0..ATTEMPTS;
+    loop {
+        let found = app.store().resource(&key).await?;
+        match remove(app, &key, found).await {
+            Err(store::Error::Stale { .. }) if attempts.next().is_some() => {}
+            removed => return Ok(removed?),
+        }
+    }
 }
 
-async fn remove(app: &App, key: ResourceKey, found: Option<Resource>) -> Result<Reply, ApiError> {
+async fn remove(
+    app: &App,
+    key: &ResourceKey,
+    found: Option<Resource>,
+) -> Result<Reply, store::Error> {
     let Some(resource) = found else { return Ok(Reply::empty(StatusCode::NO_CONTENT)) };
     let remove = Write::Remove(key.clone(), resource.revision);
-    app.store().commit(vec![Write::RemoveBelow(key), remove]).await?;
+    app.store().commit(vec![Write::RemoveBelow(key.clone()), remove]).await?;
     Ok(Reply::empty(StatusCode::OK))
 }
 

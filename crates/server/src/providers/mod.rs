@@ -12,7 +12,9 @@ pub(crate) mod resource_group;
 pub(crate) mod storage;
 pub(crate) mod tags;
 
-pub(crate) use compute::{keepers::Keepers, platform_image, remove_stored, replication, sku};
+pub(crate) use compute::{
+    AtWork, keepers::Keepers, platform_image, remove_stored, replication, sku,
+};
 
 use crate::arm::ResourceType;
 

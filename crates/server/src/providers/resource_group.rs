@@ -226,7 +226,12 @@ async fn active_run_in(app: &App, group: &ResourceKey) -> Result<Option<Resource
 pub(crate) async fn resume(app: App, operation: Operation) {
     let own = app.clone();
     tasks::spawn(&app, DELETE, async move {
-        let result = remove(&own, &operation).await;
+        let removed = remove(&own, &operation).await;
+        // Until the rows are gone.
+        let (_held, result) = match removed {
+            Ok(held) => (held, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
         if let Err(error) = finish(&own, operation, result).await {
             tracing::error!(?error, "the removal of a resource group could not be recorded");
         }
@@ -234,7 +239,7 @@ pub(crate) async fn resume(app: App, operation: Operation) {
 }
 
 /// Removes what lies outside the database, and takes care that no run is at work on it.
-async fn remove(app: &App, operation: &Operation) -> Result<(), ApiError> {
+async fn remove(app: &App, operation: &Operation) -> Result<Vec<super::AtWork>, ApiError> {
     let group = &operation.target;
     if let Some(template) = active_run_in(app, group).await? {
         return Err(blocked(group.as_str(), &template));
@@ -251,7 +256,7 @@ async fn remove(app: &App, operation: &Operation) -> Result<(), ApiError> {
     }
     // Together, so that regions look once for what nobody needs any more.
     let ids: Vec<&str> = images.iter().map(|image| image.id.as_str()).collect();
-    super::remove_stored(app, &ids).await?;
+    let held = super::remove_stored(app, &ids).await?;
     let accounts = Select {
         subscription: operation.subscription.clone(),
         kind: Some(super::storage::NAME.to_lowercase()),
@@ -265,7 +270,7 @@ async fn remove(app: &App, operation: &Operation) -> Result<(), ApiError> {
     for template in templates_in(app, operation).await? {
         staging::remove_blobs(app, &template).await.map_err(ApiError::internal)?;
     }
-    Ok(())
+    Ok(held)
 }
 
 /// The image templates of the group: what was staged for them goes with them.

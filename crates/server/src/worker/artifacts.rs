@@ -118,6 +118,11 @@ async fn put(store: &Store, mut resource: Resource) -> Result<Write, Error> {
     resource.name = before.name;
     resource.revision = before.revision;
     resource.created = before.created;
+    if let (Some(hidden), Some(new)) = (before.hidden.as_object(), resource.hidden.as_object()) {
+        // What else is known of it, such as what its regions are to become, is not the run's.
+        let both = hidden.clone().into_iter().chain(new.clone());
+        resource.hidden = both.collect();
+    }
     Ok(Write::Replace(resource))
 }
 

@@ -48,9 +48,9 @@ impl ResourceType for Image {
     }
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        if let Some(image) = generic::claim(app, call, &key).await? {
-            super::remove_stored(app, &[&image.id]).await?;
-        }
+        let claimed = generic::claim(app, call, &key).await?;
+        let ids: Vec<&str> = claimed.iter().map(|image| image.id.as_str()).collect();
+        let _held = super::remove_stored(app, &ids).await?;
         generic::delete_claimed(app, key).await
     }
 }

@@ -37,7 +37,7 @@ impl Keeper {
 
 /// One of them, as it knows itself; its end is told when this is dropped.
 #[derive(Debug)]
-pub(super) struct AtWork {
+pub(crate) struct AtWork {
     stop: CancellationToken,
     _over: DropGuard,
 }
@@ -70,9 +70,17 @@ impl Keepers {
         (at_work, all.insert(version.clone(), keeper))
     }
 
-    /// Who is at work for the version.
-    pub(super) fn of(&self, version: &ResourceKey) -> Option<Keeper> {
-        self.all().get(version).cloned()
+    /// The same once the older one is over.
+    pub(super) async fn take_over(
+        &self,
+        version: &ResourceKey,
+        shutdown: &CancellationToken,
+    ) -> AtWork {
+        let (at_work, older) = self.begin(version, shutdown);
+        if let Some(older) = older {
+            older.stop().await;
+        }
+        at_work
     }
 
     /// Waits until not too many are at work.
@@ -95,7 +103,6 @@ mod tests {
     async fn a_newer_one_waits_for_the_end_of_the_older() {
         let (keepers, key) = (Keepers::default(), ResourceKey::of("/v"));
         let shutdown = CancellationToken::new();
-        assert!(keepers.of(&key).is_none());
         let (first, none) = keepers.begin(&key, &shutdown);
         assert!(none.is_none());
         let (second, older) = keepers.begin(&key, &shutdown);
@@ -106,9 +113,8 @@ mod tests {
         drop(first);
         stopping.await;
         drop(second);
-        // One that is over is stopped at once.
-        keepers.of(&key).unwrap().stop().await;
-        let (_third, older) = keepers.begin(&key, &shutdown);
-        assert!(older.is_none());
+        // One that is over is not waited for.
+        let third = keepers.take_over(&key, &shutdown).await;
+        assert!(!third.stop().is_cancelled());
     }
 }

@@ -10,6 +10,8 @@ pub(crate) mod sku;
 pub(crate) mod version;
 
 use api::ErrorCode;
+pub(crate) use keepers::AtWork;
+
 use engine::{
     config::Config,
     error::Error,
@@ -29,10 +31,11 @@ const GALLERY_VERSIONS: &[&str] =
     &["2026-03-03", "2024-03-03", "2021-10-01", "2020-09-30", "2019-12-01", "2019-03-01"];
 
 /// Removes what builds or imports stored under those ids, and its copies in regions; there may be nothing. Whoever copies one of
-/// them is stopped first.
-pub(crate) async fn remove_stored(app: &App, ids: &[&str]) -> Result<(), ApiError> {
+/// them is stopped first, and nobody else begins before what this gives is dropped, which is to be when the rows are gone.
+pub(crate) async fn remove_stored(app: &App, ids: &[&str]) -> Result<Vec<AtWork>, ApiError> {
+    let mut held = Vec::new();
     for id in ids {
-        replication::stop(app, &ResourceKey::of(id)).await;
+        held.push(app.keepers().take_over(&ResourceKey::of(id), app.shutdown()).await);
     }
     let layout = app.settings().layout.clone();
     let removed = forget_copies(&layout, ids).await;
@@ -41,7 +44,7 @@ pub(crate) async fn remove_stored(app: &App, ids: &[&str]) -> Result<(), ApiErro
     let removed =
         tokio::task::spawn_blocking(move || ids.iter().try_for_each(|id| remove_here(&layout, id)));
     match removed.await.map_err(ApiError::internal)? {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(held),
         Err(error) => Err(ApiError::internal(format!("{error}; {:?}", error.details))),
     }
 }

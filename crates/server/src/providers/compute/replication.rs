@@ -102,13 +102,6 @@ pub(super) fn keep_promise(app: &App, version: &Resource) {
     });
 }
 
-/// Stops whoever copies the version, and waits until nothing of it goes on.
-pub(super) async fn stop(app: &App, key: &ResourceKey) {
-    if let Some(keeper) = app.keepers().of(key) {
-        keeper.stop().await;
-    }
-}
-
 /// Takes up what an earlier process did not come to the end of.
 ///
 /// # Errors

@@ -95,9 +95,9 @@ impl ResourceType for Version {
     }
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        if let Some(version) = generic::claim(app, call, &key).await? {
-            super::remove_stored(app, &[&version.id]).await?;
-        }
+        let claimed = generic::claim(app, call, &key).await?;
+        let ids: Vec<&str> = claimed.iter().map(|version| version.id.as_str()).collect();
+        let _held = super::remove_stored(app, &ids).await?;
         let reply = generic::delete_claimed(app, key).await?;
         app.wake_triggers();
         Ok(reply)

@@ -200,9 +200,15 @@ fn respell_ids(value: &mut Value, sent: &Sent<'_>) {
                 sent.clone_into(id);
             }
         }
+        // By its text and not by its place: who is there twice is kept once.
         Value::Array(list) => {
-            for (index, id) in list.iter_mut().enumerate() {
-                respell_ids(id, &sent.at(index));
+            let sent = sent.own().and_then(Value::as_array);
+            let sent = || sent.into_iter().flatten().filter_map(Value::as_str);
+            for id in list {
+                let Value::String(id) = id else { continue };
+                if let Some(sent) = sent().find(|sent| sent.to_lowercase() == id.to_lowercase()) {
+                    sent.clone_into(id);
+                }
             }
         }
         Value::Object(object) => {
