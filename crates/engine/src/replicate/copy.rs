@@ -273,6 +273,10 @@ async fn fan_out(
     let (read, uploaded) = future::join(reading, future::join_all(uploads)).await;
     cx.events.progress_ended(ACTIVITY);
     let (read_bytes, chunks) = read??;
+    if cx.cancel.is_cancelled() {
+        // Pieces that waited in the queues are not there, however well those went that were begun.
+        return Err(region::canceled());
+    }
     let manifest = Manifest::new(image.record.clone(), CHUNK_BYTES, chunks);
     let finished = lanes.into_iter().zip(uploaded).zip(&tallies).map(|((lane, upload), tally)| {
         finish(lane, upload, image, &manifest, tally, &cx.cancel).boxed()
@@ -395,8 +399,7 @@ async fn upload(
             }
         }
     }
-    // Pieces that waited in the queue are not there, however well those went that were begun.
-    if cancel.is_cancelled() { outcome.and(Err(region::canceled())) } else { outcome }
+    outcome
 }
 
 /// All pieces are there: the copy begins to exist.
