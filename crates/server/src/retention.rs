@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A run that is not over is never touched. What goes is its folder, then its row. An operation goes the time
-//! after its end, one that goes on never. Looks at start, once
+//! after its end, but not before clients had a day to ask for it, and one that goes on never. Looks at start, once
 //! an hour (more often if the time is short), and when a template is deleted. The same sweep removes
 //! blobs that no account has any more, and shows no machine that was kept and is gone by now.
 
@@ -35,6 +35,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
 const GATHER: Duration = Duration::from_secs(60);
 /// Files without an account that are younger than this may be of a template in creation.
 const IN_CREATION: Duration = Duration::from_secs(60 * 60);
+/// How long operations are kept after their end at least: a client that polls one may ask hours later.
+const POLLED: SignedDuration = SignedDuration::from_hours(24);
 /// In a run's folder: when the template was found gone.
 const GONE: &str = "template-gone";
 
@@ -88,7 +90,7 @@ pub(crate) async fn sweep(app: &App, keep: Duration, now: Timestamp) -> Result<(
         tracing::info!(runs = over.len(), "runs that were kept long enough are forgotten");
         app.store().forget_runs(&over).await?;
     }
-    if let Ok(before) = now.checked_sub(keep) {
+    if let Ok(before) = now.checked_sub(keep.max(POLLED)) {
         app.store().forget_operations_before(before).await?;
     }
     orphans(app).await?;

@@ -136,6 +136,10 @@ async fn operations_go_the_time_after_their_end() {
     assert!(is_there(&young).await, "30 days after its end");
     sweep(&bench.app, Duration::MAX, at(999)).await.unwrap();
     assert!(is_there(&young).await, "kept for ever");
+    sweep(&bench.app, Duration::ZERO, at(2)).await.unwrap();
+    assert!(is_there(&young).await, "its client may still ask");
+    sweep(&bench.app, Duration::ZERO, at(4)).await.unwrap();
+    assert!(!is_there(&young).await, "a day is enough");
 }
 
 #[tokio::test]

@@ -26,9 +26,9 @@ use crate::{
     tasks,
 };
 
-/// Adds the status to a version's body. What the version itself is follows from it: one that was not copied to some region is
-/// `Failed` until it is.
-pub(super) async fn add(app: &App, version: &Resource, body: &mut Value) -> Result<(), Error> {
+/// The `replicationStatus` of a version, and the version: one that was not copied to some region is `Failed` until it is,
+/// whoever copied it then.
+pub(super) async fn look(app: &App, mut version: Resource) -> Result<(Resource, Value), Error> {
     let properties = &version.body["properties"];
     let names = names(&properties["publishingProfile"]["targetRegions"]);
     let layout = &app.settings().layout;
@@ -42,10 +42,13 @@ pub(super) async fn add(app: &App, version: &Resource, body: &mut Value) -> Resu
     }
     let status = body_of(&names, &states);
     if properties["provisioningState"] == "Failed" && status["aggregatedState"] == "Completed" {
-        body["properties"]["provisioningState"] = json!("Succeeded");
+        version.body["properties"]["provisioningState"] = json!("Succeeded");
+        // For lists. If another write was faster, the next look does it.
+        if app.store().commit(vec![Write::Replace(version.clone())]).await.is_ok() {
+            version.revision += 1;
+        }
     }
-    body["properties"]["replicationStatus"] = status;
-    Ok(())
+    Ok((version, status))
 }
 
 /// In the hidden part of a version: what a PUT promised, until it is done. It is in the commit of the PUT, so that

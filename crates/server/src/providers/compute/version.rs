@@ -45,12 +45,17 @@ impl ResourceType for Version {
         key: &ResourceKey,
     ) -> Result<Option<Reply>, ApiError> {
         let wanted = call.query.get("$expand").map(String::as_str).unwrap_or_default();
-        if !wanted.eq_ignore_ascii_case("ReplicationStatus") {
+        let is_wanted = wanted.eq_ignore_ascii_case("ReplicationStatus");
+        let Some(version) = app.store().resource(key).await? else { return Ok(None) };
+        if !is_wanted && version.body["properties"]["provisioningState"] != "Failed" {
             return Ok(None);
         }
-        let Some(version) = app.store().resource(key).await? else { return Ok(None) };
+        let (version, status) =
+            super::replication::look(app, version).await.map_err(ApiError::internal)?;
         let mut body = generic::view(NAME, &version);
-        super::replication::add(app, &version, &mut body).await.map_err(ApiError::internal)?;
+        if is_wanted {
+            body["properties"]["replicationStatus"] = status;
+        }
         Ok(Some(generic::with_etag(Reply::ok(body), &version)))
     }
 
