@@ -11,8 +11,8 @@ from resource_manager import asks_in_group, code, create, created, finished, out
 from service import prepared, running, until
 from templates import body, latest_of, shared, vhd
 
-# What a region is given to answer, and as much again for a busy machine.
-PATIENCE_AND_MORE_S = 30
+# What a region is given to answer, and twice as much again for a busy machine.
+PATIENCE_AND_MORE_S = 45
 A_MINUTE_AND_MORE_S = 120
 SOURCE_IMAGE = {"properties": {"kind": "SourceImage"}}
 
