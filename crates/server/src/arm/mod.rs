@@ -19,7 +19,7 @@ pub use call::{Call, Caller, Method};
 pub use error::ApiError;
 pub(crate) use extension::Extension;
 pub(crate) use filter::Filter;
-pub(crate) use paging::{all, list};
+pub(crate) use paging::list;
 pub use path::{Path, Scope};
 pub use registry::{ResourceType, find};
 pub use reply::Reply;

@@ -84,21 +84,6 @@ pub(crate) async fn list(
     }
 }
 
-/// Everything that `select` finds; for what has to be seen as a whole.
-pub(crate) async fn all(app: &App, select: Select) -> Result<Vec<Resource>, ApiError> {
-    let mut found = Vec::new();
-    let mut after = None;
-    loop {
-        let select = Select { after, limit: PAGE as u32, ..select.clone() };
-        let page = app.store().list(&select).await?;
-        found.extend(page.resources);
-        after = page.next;
-        if after.is_none() {
-            return Ok(found);
-        }
-    }
-}
-
 fn page_of(call: &Call, value: Vec<Value>, next: Option<String>) -> Reply {
     let mut body = json!({ "value": value });
     if let Some(key) = next {

@@ -9,13 +9,11 @@ use super::{Site, arm, body, query, reply};
 use crate::{
     arm::ApiError,
     auth::Audience,
-    store::{Client, Resource, Select},
+    providers::generic,
+    store::{Client, Resource},
 };
 
 const IDENTITY_KIND: &str = "microsoft.managedidentity/userassignedidentities";
-
-/// Resources of a page of our own look-ups.
-const PAGE: u32 = 500;
 
 /// Answers below `/graph`.
 pub(super) async fn answer(
@@ -114,20 +112,9 @@ async fn principals(site: &Site) -> Result<Vec<Value>, ApiError> {
     let clients = store.clients().await?;
     let mut all: Vec<Value> =
         clients.iter().filter(|client| client.revoked.is_none()).map(of_client).collect();
-    let mut select = Select {
-        subscription: site.app().settings().subscription.to_lowercase(),
-        kind: Some(IDENTITY_KIND.to_owned()),
-        limit: PAGE,
-        ..Select::default()
-    };
-    loop {
-        let page = store.list(&select).await?;
-        all.extend(page.resources.iter().map(of_identity));
-        match page.next {
-            Some(next) => select.after = Some(next),
-            None => return Ok(all),
-        }
-    }
+    let identities = generic::of_kind(site.app(), IDENTITY_KIND).await?;
+    all.extend(identities.iter().map(of_identity));
+    Ok(all)
 }
 
 fn of_client(client: &Client) -> Value {

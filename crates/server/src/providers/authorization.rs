@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::generic::{self, missing};
 use crate::{
     App,
-    arm::{ApiError, Call, Extension, Filter, Method, Reply, all},
+    arm::{ApiError, Call, Extension, Filter, Method, Reply},
     store::{Resource, ResourceKey, Select, Write},
 };
 
@@ -168,7 +168,7 @@ async fn put(
             "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.",
         ));
     }
-    let others = all(app, select(app)).await?;
+    let others = app.store().list_all(select(app)).await?;
     let scope_is = |one: &&Resource| {
         one.body["properties"]["scope"]
             .as_str()
@@ -269,7 +269,7 @@ async fn list(app: &App, call: &Call, at: &Extension) -> Result<Reply, ApiError>
     }
     let filter = Filter::parse(&text, &["principalId"])?;
     let scope = format!("{}/", at.scope.to_lowercase());
-    let mut found = all(app, select(app)).await?;
+    let mut found = app.store().list_all(select(app)).await?;
     found.retain(|one| {
         let properties = &one.body["properties"];
         let own = format!("{}/", properties["scope"].as_str().unwrap_or_default().to_lowercase());

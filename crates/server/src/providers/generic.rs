@@ -154,21 +154,9 @@ pub(crate) async fn put(
 /// # Errors
 /// The database fails.
 pub(crate) async fn of_kind(app: &App, kind: &str) -> Result<Vec<Resource>, store::Error> {
-    let mut select = Select {
-        subscription: app.settings().subscription.to_lowercase(),
-        kind: Some(kind.to_owned()),
-        limit: 200,
-        ..Select::default()
-    };
-    let mut found = Vec::new();
-    loop {
-        let page = app.store().list(&select).await?;
-        found.extend(page.resources);
-        match page.next {
-            Some(next) => select.after = Some(next),
-            None => return Ok(found),
-        }
-    }
+    let subscription = app.settings().subscription.to_lowercase();
+    let select = Select { subscription, kind: Some(kind.to_owned()), ..Select::default() };
+    app.store().list_all(select).await
 }
 
 /// Writes a resource that was read before.

@@ -13,7 +13,7 @@ pub(crate) mod storage;
 pub(crate) mod tags;
 
 pub(crate) use compute::{
-    AtWork, keepers::Keepers, platform_image, remove_stored, replication, sku,
+    AtWork, keepers::Keepers, platform_image, remove_stored, replication, sku, version::versions_of,
 };
 
 use crate::arm::ResourceType;

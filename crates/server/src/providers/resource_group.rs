@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     App,
-    arm::{ApiError, Call, Filter, Method, Reply, all, find, list},
+    arm::{ApiError, Call, Filter, Method, Reply, find, list},
     blobs,
     operation::{Started, ended},
     store::{Error, Operation, Resource, ResourceKey, Select, Write},
@@ -252,7 +252,7 @@ async fn remove(app: &App, operation: &Operation) -> Result<Vec<super::AtWork>, 
             below: Some(group.clone()),
             ..Select::default()
         };
-        images.extend(all(app, select).await?);
+        images.extend(app.store().list_all(select).await?);
     }
     // Together, so that regions look once for what nobody needs any more.
     let ids: Vec<&str> = images.iter().map(|image| image.id.as_str()).collect();
@@ -263,7 +263,7 @@ async fn remove(app: &App, operation: &Operation) -> Result<Vec<super::AtWork>, 
         below: Some(group.clone()),
         ..Select::default()
     };
-    for account in all(app, accounts).await? {
+    for account in app.store().list_all(accounts).await? {
         let removed = blobs::remove_account(&app.settings().layout, &account.name).await;
         removed.map_err(ApiError::internal)?;
     }
@@ -281,7 +281,7 @@ async fn templates_in(app: &App, operation: &Operation) -> Result<Vec<Resource>,
         below: Some(operation.target.clone()),
         ..Select::default()
     };
-    all(app, select).await
+    Ok(app.store().list_all(select).await?)
 }
 
 /// Ends the operation together with the group's rows; on failure the group stays, usable again.

@@ -29,6 +29,8 @@ use self::{
     row::{lower, nanoseconds, text},
 };
 
+/// Rows of one query, where all of them are wanted.
+const AT_ONCE: u32 = 500;
 /// After every key.
 const LAST: &str = "\u{10ffff}";
 
@@ -157,6 +159,20 @@ impl Store {
             next = resources.last().map(|resource| resource.key().to_string());
         }
         Ok(Page { resources, next })
+    }
+
+    /// Every resource that the selection finds, page by page; of its `limit` nothing depends.
+    pub async fn list_all(&self, mut select: Select) -> Result<Vec<Resource>, Error> {
+        select.limit = AT_ONCE;
+        let mut found = Vec::new();
+        loop {
+            let page = self.list(&select).await?;
+            found.extend(page.resources);
+            select.after = page.next;
+            if select.after.is_none() {
+                return Ok(found);
+            }
+        }
     }
 
     /// A resource of a kind whose names are unique in the subscription, by its name.

@@ -228,6 +228,8 @@ async fn pages_are_in_order_and_complete(address: String) {
         }
         assert_eq!(seen, sorted);
     }
+    let all = store.list_all(Select { limit: 2, ..select() }).await.unwrap();
+    assert_eq!(all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), sorted);
     let page = store.list(&Select { limit: 7, ..select() }).await.unwrap();
     assert_eq!(page.next, None, "exactly full");
     let page = store.list(&Select { limit: 0, ..select() }).await.unwrap();

@@ -123,23 +123,10 @@ async fn rows(app: &App, group: Option<String>) -> Result<Vec<Resource>, Error> 
     };
     let mut found = Vec::new();
     for kind in kinds {
-        let mut after = None;
-        loop {
-            let select = Select {
-                subscription: app.settings().subscription.to_lowercase(),
-                group: group.clone(),
-                kind: kind.clone(),
-                after,
-                limit: 500,
-                ..Select::default()
-            };
-            let page = app.store().list(&select).await?;
-            found.extend(page.resources.into_iter().filter(|row| row.hidden[RUN].is_string()));
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
+        let subscription = app.settings().subscription.to_lowercase();
+        let select = Select { subscription, group: group.clone(), kind, ..Select::default() };
+        let rows = app.store().list_all(select).await?;
+        found.extend(rows.into_iter().filter(|row| row.hidden[RUN].is_string()));
     }
     Ok(found)
 }

@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 use super::local;
 use crate::{
     App, Settings,
-    store::{self, ResourceKey, Select},
+    providers::versions_of,
+    store::{self, ResourceKey},
 };
 
 /// Everything that is wrong with the targets, each with its field.
@@ -178,21 +179,6 @@ pub(super) async fn reserve(app: &App, template: &Template) -> Result<(), store:
 }
 
 async fn versions(app: &App, definition: &ResourceId) -> Result<Vec<Version>, store::Error> {
-    let mut select = Select {
-        subscription: definition.subscription().to_lowercase(),
-        kind: Some("microsoft.compute/galleries/images/versions".to_owned()),
-        below: Some(ResourceKey::of(&definition.to_string())),
-        limit: 200,
-        ..Select::default()
-    };
-    let mut versions: Vec<Version> = Vec::new();
-    loop {
-        let page = app.store().list(&select).await?;
-        versions
-            .extend(page.resources.iter().filter_map(|found| found.name.parse::<Version>().ok()));
-        match page.next {
-            Some(next) => select.after = Some(next),
-            None => return Ok(versions),
-        }
-    }
+    let rows = versions_of(app, &definition.to_string()).await?;
+    Ok(rows.iter().filter_map(|found| found.name.parse().ok()).collect())
 }

@@ -125,7 +125,7 @@ async fn check_identifier_free(
         ..Select::default()
     };
     let wanted = identifier.to_string().to_lowercase();
-    for other in crate::arm::all(app, select).await? {
+    for other in app.store().list_all(select).await? {
         let theirs = other.body["properties"]["identifier"].to_string().to_lowercase();
         if other.key() != *key && theirs == wanted {
             return Err(ApiError::conflict(

@@ -16,7 +16,7 @@ use crate::{
     arm::{ApiError, Call, Reply, ResourceType},
     providers::generic::{self, choice, invalid, missing},
     region,
-    store::ResourceKey,
+    store::{self, Resource, ResourceKey, Select},
     worker::targets::homes,
 };
 
@@ -107,6 +107,23 @@ impl ResourceType for Version {
         app.wake_triggers();
         Ok(reply)
     }
+}
+
+/// The versions of an image definition that the service knows.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn versions_of(
+    app: &App,
+    definition: &str,
+) -> Result<Vec<Resource>, store::Error> {
+    let select = Select {
+        subscription: definition.split('/').nth(2).unwrap_or_default().to_lowercase(),
+        kind: Some(NAME.to_lowercase()),
+        below: Some(ResourceKey::of(definition)),
+        ..Select::default()
+    };
+    app.store().list_all(select).await
 }
 
 fn object_at(value: Option<&Value>, path: &str) -> Result<Map<String, Value>, ApiError> {

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     App,
-    store::{self, Resource, ResourceKey, Select},
+    providers::versions_of,
+    store::{self, Resource, ResourceKey},
 };
 
 /// A version that can be started from.
@@ -100,9 +101,10 @@ async fn exact(app: &App, id: &str, here: &Here) -> Result<Result<Found, Error>,
 /// Every version of the definition, the highest first. What the service says of one goes before what the
 /// image store says.
 async fn all(app: &App, id: &str) -> Result<Result<Vec<(Version, Found)>, Error>, store::Error> {
+    let definition = id.rsplitn(3, '/').nth(2).unwrap_or_default();
     let numbered = |row: Resource| Some((row.name.parse().ok()?, Found::Row(Box::new(row))));
     let mut all: Vec<(Version, Found)> =
-        rows(app, id).await?.into_iter().filter_map(numbered).collect();
+        versions_of(app, definition).await?.into_iter().filter_map(numbered).collect();
     match in_store(app, id, Images::versions).await {
         Ok(stored) => {
             let stored = stored.into_iter();
@@ -118,26 +120,6 @@ async fn all(app: &App, id: &str) -> Result<Result<Vec<(Version, Found)>, Error>
     all.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
     all.dedup_by_key(|(number, _)| *number);
     Ok(Ok(all))
-}
-
-async fn rows(app: &App, id: &str) -> Result<Vec<Resource>, store::Error> {
-    let definition = id.rsplitn(3, '/').nth(2).unwrap_or_default();
-    let mut select = Select {
-        subscription: definition.split('/').nth(2).unwrap_or_default().to_lowercase(),
-        kind: Some("microsoft.compute/galleries/images/versions".to_owned()),
-        below: Some(ResourceKey::of(definition)),
-        limit: 200,
-        ..Select::default()
-    };
-    let mut rows = Vec::new();
-    loop {
-        let page = app.store().list(&select).await?;
-        rows.extend(page.resources);
-        match page.next {
-            Some(next) => select.after = Some(next),
-            None => return Ok(rows),
-        }
-    }
 }
 
 /// The first that counts and is in the region. A region that cannot be asked is no region without it.

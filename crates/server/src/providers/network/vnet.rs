@@ -117,7 +117,7 @@ async fn subnet_writes(
         below: Some(network.key()),
         ..Select::default()
     };
-    let mut held = crate::arm::all(app, select).await?;
+    let mut held = app.store().list_all(select).await?;
     let (mut writes, mut entries) = (Vec::new(), Vec::new());
     for (name, properties) in wanted {
         let body = json!({ "properties": properties });
