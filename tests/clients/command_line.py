@@ -22,10 +22,16 @@ def call_beside(service, *words):
     return done.returncode, json.loads(done.stdout.splitlines()[-1]) if done.stdout else done.stderr
 
 
-def signed_in(service, home, secret_by_environment=False):
-    """A function that calls `goldsmith` for a user of the service, whose files are in the folder `home`."""
+def environment(home):
+    """The environment of a user whose files are in the folder `home`."""
     env = {**os.environ, "HOME": str(home)}
-    env |= {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CONFIG", "DATA", "CACHE")}
+    return env | {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CONFIG", "DATA", "CACHE")}
+
+
+def signed_in(service, home, secret_by_environment=False, credentials=None):
+    """A function that calls `goldsmith` for a user of the service, whose files are in the folder `home`: the
+    administrator, or who has the `credentials`."""
+    env = environment(home)
 
     def goldsmith(*words):
         done = subprocess.run(
@@ -34,7 +40,7 @@ def signed_in(service, home, secret_by_environment=False):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    login = service.credentials
+    login = credentials or service.credentials
     words = ["login", "--server", service.url, "--ca", service.ca, "--tenant", login["tenantId"],
              "--client-id", login["clientId"]]
     if secret_by_environment:

@@ -54,6 +54,8 @@ pub enum ErrorCode {
     InvalidArgument,
     /// An image file is unusable or unsafe.
     BadImage,
+    /// A service refused the login or the token of a command.
+    AccessDenied,
     /// This machine lacks a tool or capability that the build needs.
     HostNotReady,
     /// There is no room for the disks of the build.
@@ -115,6 +117,7 @@ impl ErrorCode {
         Self::Conflict,
         Self::InvalidArgument,
         Self::BadImage,
+        Self::AccessDenied,
         Self::HostNotReady,
         Self::DiskFull,
         Self::SourceUnavailable,
@@ -159,6 +162,7 @@ impl ErrorCode {
             Self::Conflict => "Conflict",
             Self::InvalidArgument => "InvalidArgument",
             Self::BadImage => "BadImage",
+            Self::AccessDenied => "AccessDenied",
             Self::HostNotReady => "HostNotReady",
             Self::DiskFull => "DiskFull",
             Self::SourceUnavailable => "SourceUnavailable",
@@ -217,6 +221,7 @@ impl ErrorCode {
             | Self::StepTimedOut
             | Self::BuildTimeout => 5,
             Self::DistributeFailed | Self::ExportFailed => 6,
+            Self::AccessDenied => 7,
             Self::Canceled => 130,
         }
     }
@@ -253,6 +258,7 @@ impl ErrorCode {
             | Self::Conflict
             | Self::InvalidArgument
             | Self::BadImage
+            | Self::AccessDenied
             | Self::HostNotReady
             | Self::DiskFull
             | Self::CustomizerFailed

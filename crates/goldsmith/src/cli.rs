@@ -119,6 +119,19 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", env = "GOLDSMITH_LOG_RETENTION")]
     #[arg(value_parser = duration::parse, default_value = "30d")]
     pub(crate) log_retention: Duration,
+    /// How long an access token is good; clients fetch a new one before it expires
+    #[arg(long, value_name = "TIME", env = "GOLDSMITH_TOKEN_LIFETIME", value_parser = token_lifetime)]
+    #[arg(default_value = "60m")]
+    pub(crate) token_lifetime: Duration,
+}
+
+/// Between two seconds, the least that whole seconds can say, and a day.
+fn token_lifetime(text: &str) -> Result<Duration, String> {
+    let time = duration::parse(text)?;
+    match time.as_secs() {
+        2..=86_400 => Ok(time),
+        _ => Err(format!("{text:?} is not between 2s and 24h")),
+    }
 }
 
 /// What every run of a service is given alike.

@@ -80,6 +80,8 @@ pub struct Options {
     pub log_retention: Duration,
     /// How triggers and schedules are looked at.
     pub triggers: trigger::Options,
+    /// How long the tokens of service principals live.
+    pub token_lifetime: Duration,
 }
 
 /// What runs are carried out on.
@@ -163,7 +165,8 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
         tenant: identity.tenant.to_string(),
         subscription: identity.subscription.to_string(),
     };
-    let auth = Auth::new(key, settings.tenant.clone(), store.clone());
+    let auth = Auth::new(key, settings.tenant.clone(), store.clone())
+        .with_lifetime(options.token_lifetime);
     let app = App::new(settings.clone(), store, shutdown.clone());
     app.set_fetch_limits(options.fetch);
     let metrics = http::install_metrics()?;
@@ -415,6 +418,7 @@ mod tests {
             machines: machines().await,
             log_retention: DAY,
             triggers: trigger::Options { interval: DAY, failures: 3 },
+            token_lifetime: DAY,
         }
     }
 

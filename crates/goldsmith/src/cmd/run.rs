@@ -74,8 +74,7 @@ async fn watch(client: &Client, template: &str, run: &Value, output: &Output) ->
     if let Err(e) = screen.await {
         tracing::error!(error = %e, "the output task died");
     }
-    followed?;
-    let run = client.call(Method::GET, &path).await?;
+    let run = followed?;
     let state = text(&run["properties"]["runState"]);
     if state == "Succeeded" {
         output.result("run", &run, || format!("run {id}: {state}"));

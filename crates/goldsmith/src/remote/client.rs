@@ -1,6 +1,6 @@
 //! The calls to a service. Errors are the service's own words.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::ErrorCode;
 use engine::{
@@ -10,20 +10,31 @@ use engine::{
 use futures_util::StreamExt;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 use super::{Login, sse};
 
 const VERSION: &str = "api-version=2024-02-01";
 const CONNECT: Duration = Duration::from_secs(10);
-/// Between two tries to take up an event stream that broke.
+/// Between two tries to resume an event stream that broke.
 const AGAIN: Duration = Duration::from_secs(1);
+/// So often in a row a stream may break without anything received.
 const TRIES: u32 = 30;
+/// A token is replaced when this share of its life, in percent, is over.
+const USED_UP: u32 = 80;
 
 /// A connection in the name of a login.
 pub(crate) struct Client {
     http: reqwest::Client,
     login: Login,
-    token: String,
+    token: Mutex<Token>,
+}
+
+/// An access token, replaced before it expires and when the service refuses it.
+#[derive(Clone)]
+struct Token {
+    text: String,
+    replace_at: Instant,
 }
 
 /// What comes in while a run is followed.
@@ -39,7 +50,7 @@ impl Client {
     pub(crate) async fn connect(login: Login) -> Result<Self, Error> {
         let http = http(&login)?;
         let token = token(&http, &login).await?;
-        Ok(Self { http, login, token })
+        Ok(Self { http, login, token: Mutex::new(token) })
     }
 
     /// Subscriptions that the login may use: id and name.
@@ -82,18 +93,14 @@ impl Client {
 
     /// A call; the body of the answer.
     pub(crate) async fn call(&self, method: Method, path: &str) -> Result<Value, Error> {
-        let url = format!("{}{path}?{VERSION}", self.login.url);
-        let request = self.http.request(method, url).bearer_auth(&self.token);
-        let answer = request.send().await.map_err(|e| unreachable(&self.login.url, e))?;
+        let answer = self.send(method, path, None).await?;
         let (status, body) = read(answer).await?;
         if status.is_success() { Ok(body) } else { Err(refused(status, &body)) }
     }
 
     /// A log of a run.
     pub(crate) async fn log(&self, path: &str) -> Result<String, Error> {
-        let url = format!("{}{path}?{VERSION}", self.login.url);
-        let request = self.http.get(url).bearer_auth(&self.token);
-        let answer = request.send().await.map_err(|e| unreachable(&self.login.url, e))?;
+        let answer = self.send(Method::GET, path, None).await?;
         if answer.status().is_success() {
             return answer.text().await.map_err(|e| unreachable(&self.login.url, e));
         }
@@ -101,23 +108,29 @@ impl Client {
         Err(refused(status, &body))
     }
 
-    /// Follows a run to its end. A stream that breaks is taken up after the last event received.
+    /// Follows a run until it is over, and returns it. A stream that breaks or ends before the run does
+    /// is resumed after the last event received.
     pub(crate) async fn follow(
         &self,
         run: &str,
         mut sink: impl FnMut(Followed),
-    ) -> Result<(), Error> {
+    ) -> Result<Value, Error> {
+        let mut patience = Patience::new();
         let mut last = String::new();
-        let mut tries = 0;
         loop {
-            match self.follow_once(run, &mut last, &mut sink).await {
-                Ok(()) => return Ok(()),
-                Err(error) if error.code == ErrorCode::HostNotReady && tries < TRIES => {
-                    tries += 1;
-                    tokio::time::sleep(AGAIN).await;
-                }
+            let streamed = self.follow_once(run, &mut last, &mut patience, &mut sink).await;
+            let seen = match streamed {
+                Ok(()) => self.call(Method::GET, run).await,
+                Err(error) => Err(error),
+            };
+            match seen {
+                Ok(run) if is_over(&run) => return Ok(run),
+                // The service closed the stream and answers: the run continues.
+                Ok(_) => patience.progress(),
+                Err(error) if error.code == ErrorCode::HostNotReady && patience.lasts() => {}
                 Err(error) => return Err(error),
             }
+            tokio::time::sleep(AGAIN).await;
         }
     }
 
@@ -125,11 +138,10 @@ impl Client {
         &self,
         run: &str,
         last: &mut String,
+        patience: &mut Patience,
         sink: &mut impl FnMut(Followed),
     ) -> Result<(), Error> {
-        let url = format!("{}{run}/events?{VERSION}", self.login.url);
-        let request = self.http.get(url).bearer_auth(&self.token).header("last-event-id", &*last);
-        let answer = request.send().await.map_err(|e| unreachable(&self.login.url, e))?;
+        let answer = self.send(Method::GET, &format!("{run}/events"), Some(&*last)).await?;
         if !answer.status().is_success() {
             let (status, body) = read(answer).await?;
             return Err(refused(status, &body));
@@ -138,6 +150,7 @@ impl Client {
         let mut bytes = answer.bytes_stream();
         while let Some(chunk) = bytes.next().await {
             let chunk = chunk.map_err(|e| unreachable(&self.login.url, e))?;
+            patience.progress();
             for message in parser.feed(&chunk) {
                 *last = message.id;
                 let Ok(value) = serde_json::from_str::<Value>(&message.data) else { continue };
@@ -151,6 +164,67 @@ impl Client {
         }
         Ok(())
     }
+
+    /// A request with a good token. One that is refused with 401 has done nothing, so it is repeated once
+    /// with a new token.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        last_event: Option<&str>,
+    ) -> Result<reqwest::Response, Error> {
+        let url = format!("{}{path}?{VERSION}", self.login.url);
+        let mut refused = None;
+        loop {
+            let token = self.token(refused.as_deref()).await?;
+            let mut request = self.http.request(method.clone(), &url).bearer_auth(&token);
+            if let Some(id) = last_event {
+                request = request.header("last-event-id", id);
+            }
+            let answer = request.send().await.map_err(|e| unreachable(&self.login.url, e))?;
+            if answer.status() != StatusCode::UNAUTHORIZED || refused.is_some() {
+                return Ok(answer);
+            }
+            refused = Some(token);
+        }
+    }
+
+    /// The token, or a new one if it is about to expire or is the one that the service refused.
+    async fn token(&self, refused: Option<&str>) -> Result<String, Error> {
+        let mut known = self.token.lock().await;
+        if Instant::now() >= known.replace_at || refused == Some(known.text.as_str()) {
+            *known = token(&self.http, &self.login).await?;
+        }
+        Ok(known.text.clone())
+    }
+}
+
+/// How often a stream may break before its follower gives up.
+struct Patience {
+    left: u32,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { left: TRIES }
+    }
+
+    /// Something was received.
+    fn progress(&mut self) {
+        self.left = TRIES;
+    }
+
+    /// Counts a failure. Whether it is worth another try.
+    fn lasts(&mut self) -> bool {
+        let lasts = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        lasts
+    }
+}
+
+/// Whether a run has a result. An unknown state, of a newer service, counts as one.
+fn is_over(run: &Value) -> bool {
+    !matches!(run["properties"]["runState"].as_str(), Some("Queued" | "Running" | "Canceling"))
 }
 
 fn http(login: &Login) -> Result<reqwest::Client, Error> {
@@ -176,7 +250,8 @@ fn http(login: &Login) -> Result<reqwest::Client, Error> {
     builder.build().code(ErrorCode::InternalError, || "no HTTP client".to_owned())
 }
 
-async fn token(http: &reqwest::Client, login: &Login) -> Result<String, Error> {
+async fn token(http: &reqwest::Client, login: &Login) -> Result<Token, Error> {
+    let asked = Instant::now();
     let url = format!("{}/{}/oauth2/v2.0/token", login.url, login.tenant_id);
     let form = [
         ("grant_type", "client_credentials"),
@@ -193,10 +268,14 @@ async fn token(http: &reqwest::Client, login: &Login) -> Result<String, Error> {
     let answer = request.send().await.map_err(|e| unreachable(&login.url, e))?;
     let (status, body) = read(answer).await?;
     match body["access_token"].as_str() {
-        Some(token) if status.is_success() => Ok(token.to_owned()),
+        Some(token) if status.is_success() => {
+            let life = Duration::from_secs(body["expires_in"].as_u64().unwrap_or_default());
+            let replace_at = asked + life * USED_UP / 100;
+            Ok(Token { text: token.to_owned(), replace_at })
+        }
         _ => {
             let why = body["error_description"].as_str().unwrap_or("it gave no token");
-            Err(Error::new(ErrorCode::InvalidArgument, format!("the service refused us: {why}"))
+            Err(Error::new(code(status), format!("the service refused the login: {why}"))
                 .hint("check tenant, client id and secret; goldsmith admin sp list knows them"))
         }
     }
@@ -231,10 +310,59 @@ fn refused(status: StatusCode, body: &Value) -> Error {
     let error = if body["error"].is_object() { &body["error"] } else { body };
     let word = error["code"].as_str().unwrap_or("no code");
     let message = error["message"].as_str().unwrap_or("no message");
-    let code = match status {
+    let error = Error::new(code(status), format!("{message} ({word}, HTTP {})", status.as_u16()));
+    match error.code {
+        ErrorCode::AccessDenied => error.hint("goldsmith login, with a secret that is good"),
+        _ => error,
+    }
+}
+
+/// What a refusal means to the user. A service that is overloaded, or that is starting behind a proxy, is
+/// one that cannot be reached.
+fn code(status: StatusCode) -> ErrorCode {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorCode::AccessDenied,
         StatusCode::NOT_FOUND => ErrorCode::NotFound,
-        StatusCode::CONFLICT => ErrorCode::Conflict,
+        StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => ErrorCode::Conflict,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => ErrorCode::HostNotReady,
+        status if status.is_server_error() => ErrorCode::HostNotReady,
         _ => ErrorCode::InvalidArgument,
-    };
-    Error::new(code, format!("{message} ({word}, HTTP {})", status.as_u16()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn refused_token_is_access_denied_and_server_errors_are_not_the_users() {
+        let code = |status: u16| code(StatusCode::from_u16(status).expect("a status"));
+        for denied in [401, 403] {
+            assert_eq!(code(denied), ErrorCode::AccessDenied, "{denied}");
+        }
+        for not_ready in [408, 429, 500, 502, 503, 504, 507] {
+            assert_eq!(code(not_ready), ErrorCode::HostNotReady, "{not_ready}");
+        }
+        assert_eq!(code(400), ErrorCode::InvalidArgument);
+        assert_eq!((code(404), code(412)), (ErrorCode::NotFound, ErrorCode::Conflict));
+    }
+
+    #[test]
+    fn patience_starts_anew_with_every_progress() {
+        let mut patience = Patience::new();
+        let drops = |patience: &mut Patience| (0..100).take_while(|_| patience.lasts()).count();
+        assert_eq!(drops(&mut patience), 30);
+        assert!(!patience.lasts());
+        patience.progress();
+        assert_eq!(drops(&mut patience), 30);
+    }
+
+    #[test]
+    fn run_is_over_unless_it_waits_or_works() {
+        let of = |state: &str| is_over(&json!({ "properties": { "runState": state } }));
+        assert!(!of("Queued") && !of("Running") && !of("Canceling"));
+        assert!(of("Succeeded") && of("Failed") && of("Canceled") && of("PartiallySucceeded"));
+    }
 }

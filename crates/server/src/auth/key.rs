@@ -109,7 +109,7 @@ mod tests {
     use crate::auth::token::tests::client;
 
     fn claims() -> Claims {
-        Claims::new(&client("h"), "t", "https://localhost/", "https://localhost/t/", 1000)
+        Claims::new(&client("h"), "t", "https://localhost/", "https://localhost/t/", (1000, 3600))
     }
 
     #[test]

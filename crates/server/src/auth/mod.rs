@@ -44,6 +44,8 @@ pub(crate) struct Auth {
     key: SigningKey,
     tenant: String,
     store: Store,
+    /// How long the tokens of service principals live, in seconds.
+    lifetime: i64,
     /// Service principals by id, and when they were read.
     clients: Mutex<HashMap<String, (Instant, Option<Client>)>>,
     /// Claims of tokens whose signature was found good, by the token's digest.
@@ -81,7 +83,19 @@ impl From<store::Error> for Denied {
 impl Auth {
     /// With the key and the tenant of this server.
     pub(crate) fn new(key: SigningKey, tenant: String, store: Store) -> Self {
-        Self { key, tenant, store, clients: Mutex::default(), checked: Mutex::default() }
+        let (clients, checked) = (Mutex::default(), Mutex::default());
+        Self { key, tenant, store, lifetime: LIFETIME_SECONDS, clients, checked }
+    }
+
+    /// The same with tokens that live so long.
+    #[must_use]
+    pub(crate) fn with_lifetime(self, lifetime: Duration) -> Self {
+        Self { lifetime: i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX), ..self }
+    }
+
+    /// How long the tokens of service principals live, in seconds.
+    pub(crate) fn lifetime(&self) -> i64 {
+        self.lifetime
     }
 
     /// The tenant's id.
@@ -107,8 +121,8 @@ impl Auth {
         let Some(client) = client.filter(|client| secret::fits(client, secret)) else {
             return Ok(None);
         };
-        let claims =
-            Claims::new(&client, &self.tenant, audience, issuer, Timestamp::now().as_second());
+        let good = (Timestamp::now().as_second(), self.lifetime);
+        let claims = Claims::new(&client, &self.tenant, audience, issuer, good);
         Ok(Some(self.key.sign(&claims)))
     }
 

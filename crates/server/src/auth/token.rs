@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::ManagedIdentity;
 use crate::store::Client;
 
-/// How long a token lives.
+/// How long a token lives, unless `--token-lifetime` says otherwise.
 pub(crate) const LIFETIME_SECONDS: i64 = 3600;
 
 /// A token begins to be good so long before it is issued: a clock that is set back a little must not
@@ -51,20 +51,20 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// Claims for that service principal at that time.
+    /// Claims for that service principal, good for some seconds from that time on.
     pub(super) fn new(
         client: &Client,
         tenant: &str,
         audience: &str,
         issuer: &str,
-        now: i64,
+        (now, seconds): (i64, i64),
     ) -> Self {
         Self {
             aud: audience.to_owned(),
             iss: issuer.to_owned(),
             iat: now,
             nbf: now - BACKDATED_SECONDS,
-            exp: now + LIFETIME_SECONDS,
+            exp: now + seconds,
             appid: client.client_id.clone(),
             oid: client.object_id.clone(),
             sub: client.object_id.clone(),
@@ -148,7 +148,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_token_ends_with_its_hour_its_secret_and_its_principal() {
-        let claims = Claims::new(&client("one"), "t", "a", "i", 10_000);
+        let claims = Claims::new(&client("one"), "t", "a", "i", (10_000, 3600));
         assert!(claims.is_in_time(10_000) && claims.is_in_time(13_599));
         assert!(!claims.is_in_time(13_600) && !claims.is_in_time(9_000));
         assert!(claims.is_of(&client("one")));

@@ -7,7 +7,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use engine::step::CUSTOMIZATION_LOG;
 use http::{HeaderMap, StatusCode, header};
 
-use super::{Site, around::RequestId, body, query, reply};
+use super::{Site, around::RequestId, body, query, reply, session::Session};
 use crate::{
     arm::{self, ApiError, Call, Caller, Method, Path, Reply, Scope},
     auth::{Audience, Denied},
@@ -34,8 +34,15 @@ pub(super) async fn answer(site: &Site, request: Request) -> Response {
         let after = request.headers().get("last-event-id");
         let after =
             after.and_then(|id| id.to_str().ok()).or(query.get("after").map(String::as_str));
+        let session = Session {
+            site: site.clone(),
+            authorization: header,
+            base_url,
+            audience: Audience::Arm,
+        };
         let answered = live.answer(site, after).await;
-        return answered.unwrap_or_else(|error| reply::error(&error, bare));
+        return answered
+            .map_or_else(|error| reply::error(&error, bare), |stream| session.guard(stream));
     }
     match call(site, request, caller, path, query).await {
         Ok(answered) => reply::of(&answered),

@@ -6,10 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Site, body, query, reply};
-use crate::{
-    arm::ApiError,
-    auth::{LIFETIME_SECONDS, audience_of},
-};
+use crate::{arm::ApiError, auth::audience_of};
 
 /// `.well-known/openid-configuration`.
 pub(super) fn openid_configuration(
@@ -125,8 +122,8 @@ async fn issue(
     match site.auth().token(id, secret, audience, &issuer).await {
         Ok(Some(token)) => Ok(json!({
             "token_type": "Bearer",
-            "expires_in": LIFETIME_SECONDS - 1,
-            "ext_expires_in": LIFETIME_SECONDS - 1,
+            "expires_in": site.auth().lifetime() - 1,
+            "ext_expires_in": site.auth().lifetime() - 1,
             "access_token": token,
         })),
         // The same answer for all three, so that nobody learns which ids exist.

@@ -19,6 +19,7 @@ mod openapi;
 pub(crate) mod query;
 mod reply;
 mod route;
+mod session;
 mod storage;
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@ use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 
-use super::{Site, arm::caller, query, reply};
+use super::{Site, arm::caller, query, reply, session::Session};
 use crate::{
     auth::Audience,
     blobs::{self, Account},
@@ -56,7 +56,16 @@ pub(super) async fn answer(site: &Site, request: Request, path: &[String]) -> Re
     };
     let token = asked.headers.get(header::AUTHORIZATION);
     let mut response = match caller(site, token, &asked.base_url, Audience::Storage).await {
-        Ok(_) => route(site, &asked, path).await.unwrap_or_else(Refusal::into_response),
+        Ok(_) => {
+            let answered = route(site, &asked, path).await;
+            let session = Session {
+                site: site.clone(),
+                authorization: token.cloned(),
+                base_url: asked.base_url.clone(),
+                audience: Audience::Storage,
+            };
+            session.guard(answered.unwrap_or_else(Refusal::into_response))
+        }
         Err(denied) => *denied,
     };
     let version = asked.header("x-ms-version").filter(|version| version.len() == 10);

@@ -1,0 +1,92 @@
+//! A streamed answer ends when the token that asked for it does: it expires, its principal is revoked, or
+//! its secret is rotated.
+
+use std::{io, time::Duration};
+
+use axum::{
+    body::{Body, BodyDataStream, Bytes, HttpBody},
+    response::Response,
+};
+use futures_util::{StreamExt, stream};
+use http::{HeaderValue, header};
+use tokio::time::Instant;
+
+use super::Site;
+use crate::auth::{Audience, Denied};
+
+/// How often the token of a stream is checked.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// What a request was admitted with.
+pub(super) struct Session {
+    pub(super) site: Site,
+    pub(super) authorization: Option<HeaderValue>,
+    pub(super) base_url: String,
+    pub(super) audience: Audience,
+}
+
+impl Session {
+    /// The response, whose body ends with the session if it is a stream.
+    pub(super) fn guard(self, response: Response) -> Response {
+        if response.body().size_hint().exact().is_some() {
+            return response;
+        }
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        let is_events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        response.map(|body| {
+            let (content, checked) = (body.into_data_stream(), Instant::now());
+            let guarded = Guarded { session: self, content, checked, is_events, is_over: false };
+            Body::from_stream(stream::unfold(guarded, |mut guarded| async move {
+                let chunk = guarded.next().await?;
+                Some((chunk, guarded))
+            }))
+        })
+    }
+
+    /// Whether the request would still be admitted. A database that fails does not end a stream; the
+    /// token's expiry, which needs none, does.
+    async fn is_good(&self) -> bool {
+        let header = self.authorization.as_ref().and_then(|header| header.to_str().ok());
+        let (auth, names) = (self.site.auth(), self.site.names());
+        match auth.caller(header, self.audience, names, &self.base_url).await {
+            Ok(_) | Err(Denied::Store(_)) => true,
+            Err(Denied::NoToken | Denied::BadToken { .. }) => false,
+        }
+    }
+}
+
+struct Guarded {
+    session: Session,
+    content: BodyDataStream,
+    checked: Instant,
+    is_events: bool,
+    is_over: bool,
+}
+
+impl Guarded {
+    async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        loop {
+            if self.is_over {
+                return None;
+            }
+            let due = self.checked + CHECK_EVERY;
+            // First, so that content that is always ready cannot keep the check from its turn.
+            let chunk = tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(due) => None,
+                chunk = self.content.next() => Some(chunk),
+            };
+            if let Some(chunk) = chunk {
+                return chunk.map(|chunk| chunk.map_err(io::Error::other));
+            }
+            self.checked = Instant::now();
+            if !self.session.is_good().await {
+                self.is_over = true;
+                // Readers of events come back for the rest. Content is cut off by an error, so that
+                // nobody takes it for whole.
+                let cut = io::Error::other("the access token of this request is no longer valid");
+                return (!self.is_events).then_some(Err(cut));
+            }
+        }
+    }
+}

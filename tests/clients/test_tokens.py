@@ -1,0 +1,118 @@
+"""Tokens that expire or are revoked while something is going on: commands renew theirs, streams end with them."""
+
+import json
+import subprocess
+import time
+
+import pytest
+import requests
+
+from command_line import call_beside, environment, signed_in
+from resource_manager import asks, asks_in_group, begun, created, last_run, output, path, ran, run_ids
+from service import ANSWERED_WITHIN_S, GOLDSMITH, WITHIN_S, until
+from templates import FOREVER, body, vhd
+
+ACCESS_DENIED = 7
+CANCELED = 130
+
+
+@pytest.fixture(scope="module")
+def flags():
+    return ["--token-lifetime", "3s"]
+
+
+@pytest.fixture(scope="module")
+def arm(service):
+    """Asks with a new token every time."""
+    asks_in_group(service)
+    return lambda *words, **more: asks(service)(*words, **more)
+
+
+def is_refused(service, token):
+    headers = {"Authorization": f"Bearer {token}"}
+    url = f"{service.url}/subscriptions?api-version=2022-12-01"
+    answer = requests.get(url, headers=headers, verify=service.ca, timeout=ANSWERED_WITHIN_S)
+    return answer.status_code == 401
+
+
+def expired(service):
+    """Until every token that was given out before is too old."""
+    token = service.token()
+    until(lambda: is_refused(service, token), "the token expires")
+
+
+def goldsmith(home, *words):
+    """The command while it runs."""
+    return subprocess.Popen(
+        [GOLDSMITH, "--output", "json", *words], env=environment(home), stdout=subprocess.PIPE, text=True
+    )
+
+
+def ended(process):
+    """The exit code, and the last line of what it said."""
+    said, _ = process.communicate(timeout=WITHIN_S)
+    return process.returncode, json.loads(said.splitlines()[-1])
+
+
+def at_work(arm, service, name, **more):
+    """A run that goes on until it is canceled."""
+    created(arm, name, body(service, customize=FOREVER, **more))
+    assert begun(arm, name).status_code == 202
+    until(lambda: last_run(arm, name).get("runSubState") == "Customizing", "the run is at its customizer")
+
+
+def test_a_run_longer_than_the_token_ends_with_its_own_result(arm, service, tmp_path):
+    created(arm, "long", body(service, customize=FOREVER))
+    signed_in(service, tmp_path)
+    follower = goldsmith(tmp_path, "run", "start", "rg/long")
+    until(lambda: arm("GET", path("long")).json()["properties"].get("lastRunStatus"), "the run begins")
+    expired(service)
+    expired(service)
+    assert follower.poll() is None, ended(follower)
+    assert arm("POST", f"{path('long')}/cancel").status_code == 204
+    code, said = ended(follower)
+    assert (code, said["code"]) == (CANCELED, "Canceled"), said
+
+
+def test_a_revoked_principal_is_denied_with_a_code_of_its_own(arm, service, tmp_path):
+    at_work(arm, service, "watched")
+    code, other = call_beside(service, "admin", "sp", "create", "other")
+    assert code == 0, other
+    signed_in(service, tmp_path, credentials={**service.credentials, **other})
+    follower = goldsmith(tmp_path, "run", "watch", "rg/watched")
+    until(lambda: '"stepStarted"' in follower.stdout.readline(), "the run is followed")
+    code, said = call_beside(service, "admin", "sp", "revoke", other["clientId"])
+    assert code == 0, said
+    code, said = ended(follower)
+    assert (code, said["code"]) == (ACCESS_DENIED, "AccessDenied"), said
+    code, said = ended(goldsmith(tmp_path, "run", "logs", "rg/watched"))
+    assert (code, said["code"]) == (ACCESS_DENIED, "AccessDenied"), said
+    assert last_run(arm, "watched")["runState"] == "Running"
+    arm("POST", f"{path('watched')}/cancel")
+
+
+def test_events_end_with_their_token(arm, service):
+    at_work(arm, service, "streamed")
+    (run,) = run_ids(arm, "streamed")
+    url = f"{service.url}/subscriptions/{service.subscription}/{path('streamed')}/runs/{run}/events"
+    stream = service.session().get(f"{url}?api-version=2024-02-01", stream=True)
+    deadline = time.monotonic() + WITHIN_S
+    for _ in stream.iter_content(None):
+        assert time.monotonic() < deadline, "the stream outlives its token"
+    assert last_run(arm, "streamed")["runState"] == "Running"
+    arm("POST", f"{path('streamed')}/cancel")
+
+
+def test_a_download_is_cut_off_when_its_token_expires(arm, service):
+    created(arm, "disk", body(service, distribute=[vhd()]))
+    assert ran(arm, "disk")["status"] == "Succeeded"
+    blob = output(arm, "disk", "disk")["artifactUri"]
+    answer = service.session().get(blob, stream=True)
+    assert answer.status_code == 200
+    content = answer.iter_content(1 << 16)
+    next(content)
+    expired(service)
+    # More than the sockets hold is still to come.
+    with pytest.raises(requests.RequestException):
+        for _ in content:
+            pass
