@@ -194,6 +194,11 @@ pub(crate) enum Admin {
     /// Service principals: who may sign in
     #[command(subcommand)]
     Sp(ServicePrincipal),
+    /// Make a database and a data folder one installation that did not belong together
+    Adopt {
+        #[command(flatten)]
+        database: Database,
+    },
 }
 
 #[derive(Debug, Subcommand)]

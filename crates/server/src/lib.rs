@@ -17,6 +17,7 @@ mod auth;
 mod blobs;
 mod files;
 mod http;
+mod installation;
 pub mod live;
 mod namespaces;
 mod operation;
@@ -32,4 +33,5 @@ pub mod worker;
 
 pub use app::{App, Settings};
 pub use auth::principal;
+pub use installation::adopt;
 pub use start::{Machines, Options, Running, dir, open_store, start};

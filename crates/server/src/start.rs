@@ -1,7 +1,7 @@
 //! From options to a running service, in order; and its end.
 //!
 //! ```text
-//! folder, lock → ids → certificate → database → key → address → App → workers → administrator → answers
+//! folder, lock → database and ids → certificate → key → address → App → workers → administrator → answers
 //! ```
 
 use std::{
@@ -29,13 +29,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     App, Settings,
     auth::{
-        Auth, Identity, SigningKey,
+        Auth, SigningKey,
         principal::{self, Credentials},
     },
-    files, http, operation,
+    files, http, installation, operation,
     providers::replication,
     retention,
-    store::Store,
+    store::{self, Store},
     tasks,
     tls::Tls,
     trigger,
@@ -149,10 +149,10 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     files::make_dir(&dir)
         .code(ErrorCode::HostNotReady, || format!("cannot make {}", dir.display()))?;
     let lock = lock(&dir)?;
-    let identity = Identity::obtain(&dir)?;
+    let database = address(&options.layout, options.database.as_deref());
+    let (store, identity) = installation::open(&options.layout, &database).await?;
     let names = names(&options);
     let tls = Tls::obtain(&dir, &names)?;
-    let store = open_store(&options.layout, options.database.as_deref()).await?;
     let key = SigningKey::obtain(&dir)?;
     let listener = bind(options.listen)?;
     let listen = listener
@@ -177,6 +177,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let worker = workers(&app, options.machines).await?;
     let sweeping = retention::keep_sweeping(app.clone(), options.log_retention);
     tasks::spawn(&app, "retention", sweeping);
+    tasks::spawn(&app, "installation", installation::keep_marking(app.clone()));
     trigger::start(&app, options.triggers);
     let own = url.trim_start_matches("https://").to_owned();
     let site = http::Site::new(app.clone(), auth, names.clone(), own, metrics);
@@ -203,26 +204,26 @@ pub fn dir(layout: &Layout) -> PathBuf {
     layout.data().join("server")
 }
 
-/// The database that the options name; also for commands beside a running server.
+/// The database that the options name, for commands beside a running server.
 ///
 /// # Errors
-/// It cannot be opened.
+/// It cannot be opened, or belongs to another data folder.
 pub async fn open_store(layout: &Layout, url: Option<&str>) -> Result<Store> {
-    let dir = dir(layout);
-    files::make_dir(&dir)
-        .code(ErrorCode::HostNotReady, || format!("cannot make {}", dir.display()))?;
-    let file = dir.join("goldsmith.db");
-    let own = format!(
-        "sqlite://{}",
-        percent_encoding::percent_encode(file.as_os_str().as_encoded_bytes(), IN_URL)
-    );
-    let opened = Store::open(url.unwrap_or(&own)).await;
-    opened.map_err(|error| {
-        // The URL may hold a password.
-        Error::new(ErrorCode::HostNotReady, "the database cannot be opened")
-            .hint("check --database: sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME")
-            .caused_by(error)
-    })
+    installation::open_for_command(layout, &address(layout, url)).await
+}
+
+/// The address of the database: the given one, or that of the SQLite file in the server's folder.
+pub(crate) fn address(layout: &Layout, given: Option<&str>) -> String {
+    let file = dir(layout).join("goldsmith.db");
+    let file = percent_encoding::percent_encode(file.as_os_str().as_encoded_bytes(), IN_URL);
+    given.map_or_else(|| format!("sqlite://{file}"), str::to_owned)
+}
+
+/// The database cannot be used. Its address may hold a password and is not repeated.
+pub(crate) fn unopened(error: store::Error) -> Error {
+    Error::new(ErrorCode::HostNotReady, "the database cannot be opened")
+        .hint("check --database: sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME")
+        .caused_by(error)
 }
 
 /// What must be taken up or running before the first request: operations of an earlier process, and
@@ -290,7 +291,7 @@ fn regions(options: &Options) -> Result<Vec<String>> {
 }
 
 /// One server a folder: two would take the same runs.
-fn lock(dir: &std::path::Path) -> Result<Lock> {
+pub(crate) fn lock(dir: &std::path::Path) -> Result<Lock> {
     let path = dir.join("lock");
     let taken = Lock::try_take(&path)
         .code(ErrorCode::HostNotReady, || format!("cannot lock {}", path.display()))?;

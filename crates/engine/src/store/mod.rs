@@ -75,6 +75,14 @@ impl Store {
         Ok(images)
     }
 
+    /// Whether nothing was ever stored, or all of it was removed.
+    ///
+    /// # Errors
+    /// A folder cannot be read.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        Ok(image_dirs(&self.root)?.is_empty())
+    }
+
     /// The image of that name: a resource id, or `web`, `gallery/definition` (its latest version),
     /// `gallery/definition/1.0.0`, `gallery/definition/latest`.
     pub fn get(&self, name: &str) -> Result<StoredImage> {

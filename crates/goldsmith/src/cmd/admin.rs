@@ -14,7 +14,25 @@ use crate::{
 };
 
 pub(super) async fn run(command: &cli::Admin, layout: &Layout, output: &Output) -> Result {
-    let cli::Admin::Sp(command) = command;
+    match command {
+        cli::Admin::Sp(command) => service_principal(command, layout, output).await,
+        cli::Admin::Adopt { database } => {
+            let adopted = server::adopt(layout, database.url.as_deref()).await?;
+            output.result("adopted", &json!(adopted), || {
+                format!(
+                    "{} and the database are installation {} now, with subscription {}\n\
+                     goldsmith doctor lists the files that the database does not know",
+                    layout.data().display(),
+                    adopted.installation,
+                    adopted.subscription
+                )
+            });
+            Ok(0)
+        }
+    }
+}
+
+async fn service_principal(command: &ServicePrincipal, layout: &Layout, output: &Output) -> Result {
     match command {
         ServicePrincipal::Create { name, database } => {
             let store = open(layout, database).await?;

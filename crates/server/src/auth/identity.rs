@@ -21,23 +21,38 @@ pub(crate) struct Identity {
 impl Identity {
     /// The ids of the server whose folder it is; made if it has none yet.
     pub(crate) fn obtain(dir: &Path) -> Result<Self> {
-        let path = dir.join("identity.json");
-        let cannot = || format!("cannot read or write {}", path.display());
-        if let Some(text) = files::read(&path).code(ErrorCode::HostNotReady, cannot)? {
-            return serde_json::from_str(&text).map_err(|error| {
-                Error::new(
-                    ErrorCode::HostNotReady,
-                    format!("{} is damaged: {error}", path.display()),
-                )
-                .hint("put it back from a backup: it holds the ids of tenant and subscription")
-            });
+        if let Some(identity) = Self::read(dir)? {
+            return Ok(identity);
         }
         let made = Self { tenant: random_guid()?, subscription: random_guid()? };
-        let text = serde_json::to_string_pretty(&made).code(ErrorCode::InternalError, cannot)?;
-        files::write_public(&path, &text).code(ErrorCode::HostNotReady, cannot)?;
+        made.write(dir)?;
         Ok(made)
     }
+
+    /// The ids of the server whose folder it is; `None` before its first start.
+    pub(crate) fn read(dir: &Path) -> Result<Option<Self>> {
+        let path = dir.join(FILE);
+        let read = files::read(&path)
+            .code(ErrorCode::HostNotReady, || format!("cannot read {}", path.display()))?;
+        let Some(text) = read else { return Ok(None) };
+        let identity = serde_json::from_str(&text).map_err(|error| {
+            Error::new(ErrorCode::HostNotReady, format!("{} is damaged: {error}", path.display()))
+                .hint("put it back from a backup: it holds the ids of tenant and subscription")
+        })?;
+        Ok(Some(identity))
+    }
+
+    /// Replaces the folder's ids.
+    pub(crate) fn write(&self, dir: &Path) -> Result<()> {
+        let path = dir.join(FILE);
+        let cannot = || format!("cannot write {}", path.display());
+        let text = serde_json::to_string_pretty(self).code(ErrorCode::InternalError, cannot)?;
+        files::write_public(&path, &text).code(ErrorCode::HostNotReady, cannot)
+    }
 }
+
+/// Its name in the server's folder.
+const FILE: &str = "identity.json";
 
 /// A random GUID (version 4).
 pub(crate) fn random_guid() -> Result<Uuid> {

@@ -37,7 +37,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where a run's events and log are; they outlive the template.
 pub(crate) fn folder(layout: &Layout, run_id: &str) -> PathBuf {
-    layout.data().join("server").join("runs").join(run_id)
+    root(layout).join(run_id)
+}
+
+/// The folders of all runs.
+pub(crate) fn root(layout: &Layout) -> PathBuf {
+    layout.data().join("server").join("runs")
 }
 
 /// The events of a run as JSON texts, each with the id to go on after; ends with the run. `after` is

@@ -5,10 +5,11 @@
 //! ```text
 //! model  the rows as values          open     connections, pragmas
 //! row    values ↔ columns            migrate  the tables (crates/server/migrations)
-//! write  one commit
+//! write  one commit                   installation  which data folder the database belongs to
 //! ```
 
 mod error;
+mod installation;
 mod migrate;
 mod model;
 mod open;
@@ -17,12 +18,17 @@ mod row;
 mod tests;
 mod write;
 
+use std::sync::Arc;
+
 pub use error::Error;
+pub use installation::{Found, Installation, look};
 use jiff::Timestamp;
 pub use model::{
     Cause, Client, EndedRun, Operation, OperationStatus, Page, Resource, ResourceKey, Run,
     RunState, Select, Write,
 };
+
+use tokio::sync::watch;
 
 use self::{
     open::Pools,
@@ -92,13 +98,14 @@ macro_rules! clients {
 #[derive(Debug, Clone)]
 pub struct Store {
     pools: Pools,
+    marks: Arc<watch::Sender<i64>>,
 }
 
 impl Store {
     /// Opens `sqlite:///absolute/path` (made if it is not there) or `postgres://…`, and brings its
     /// tables up to date.
     pub async fn open(url: &str) -> Result<Self, Error> {
-        Ok(Self { pools: Pools::open(url).await? })
+        Ok(Self { pools: Pools::open(url).await?, marks: Arc::new(watch::Sender::new(0)) })
     }
 
     /// Ends all connections. Not needed for durability; SQLite tidies up its log.
@@ -112,7 +119,13 @@ impl Store {
         let pools = self.pools.clone();
         // A request whose client hangs up is dropped at any await; a commit that has begun is not.
         let task = tokio::spawn(async move { write::commit(&pools, &writes).await });
-        task.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?
+        let mark = task.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))??;
+        self.marks.send_if_modified(|highest| {
+            let is_higher = mark.is_some_and(|mark| mark > *highest);
+            *highest = mark.unwrap_or(*highest).max(*highest);
+            is_higher
+        });
+        Ok(())
     }
 
     /// One resource or group.

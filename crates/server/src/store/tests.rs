@@ -66,6 +66,8 @@ cases![
     several_open_a_new_database_at_once,
     runs_of_an_earlier_schema_are_kept,
     a_later_schema_is_refused,
+    commits_of_an_installation_are_counted,
+    a_database_is_looked_at_without_being_changed,
     ten_thousand_templates,
 ];
 
@@ -533,6 +535,8 @@ async fn runs_of_an_earlier_schema_are_kept(address: String) {
     for statement in [
         "ALTER TABLE runs DROP COLUMN cause",
         "ALTER TABLE runs DROP COLUMN optimization",
+        "DROP TABLE installation",
+        "DROP TABLE tombstones",
         "DELETE FROM schema_version WHERE version > 1",
     ] {
         sqlx::query(statement).execute(&store.pools.writer).await.unwrap();
@@ -553,6 +557,35 @@ async fn a_later_schema_is_refused(address: String) {
     let error = Store::open(&address).await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains("schema version 1000"), "{source}");
+}
+
+async fn commits_of_an_installation_are_counted(address: String) {
+    let store = Store::open(&address).await.unwrap();
+    let commit = async |name: &str| {
+        store.commit(vec![Write::Insert(template("g", name))]).await.unwrap();
+        *store.marks().borrow()
+    };
+    assert_eq!(commit("t1").await, 0, "it belongs to none");
+    store.set_installation("i", "t", "s").await.unwrap();
+    assert_eq!((commit("t2").await, commit("t3").await), (1, 2));
+    store.commit(vec![Write::Insert(template("g", "t3"))]).await.unwrap_err();
+    assert_eq!(store.installation().await.unwrap().unwrap().mark, 2, "the commit failed");
+    store.set_installation("j", "t", "s").await.unwrap();
+    let row =
+        Installation { id: "j".into(), tenant: "t".into(), subscription: "s".into(), mark: 2 };
+    assert_eq!(store.installation().await.unwrap(), Some(row), "the mark never decreases");
+}
+
+async fn a_database_is_looked_at_without_being_changed(address: String) {
+    assert_eq!(look(&address).await.unwrap(), Found::default());
+    let store = Store::open(&address).await.unwrap();
+    assert_eq!(look(&address).await.unwrap(), Found::default());
+    store.set_installation("i", "t", "s").await.unwrap();
+    store.commit(vec![Write::Insert(template("g", "t"))]).await.unwrap();
+    let found = look(&address).await.unwrap();
+    assert!(found.has_content);
+    assert_eq!(found.subscriptions, [SUBSCRIPTION]);
+    assert_eq!(found.installation, store.installation().await.unwrap());
 }
 
 async fn ten_thousand_templates(address: String) {

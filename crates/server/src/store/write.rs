@@ -3,7 +3,7 @@
 use sqlx::{Any, Transaction, any::AnyArguments, query::Query};
 
 use super::{
-    Error,
+    Error, installation,
     model::{Client, Operation, Resource, ResourceKey, Run, Write},
     open::Pools,
     row::{as_json, json, lower, name, nanoseconds, text},
@@ -11,16 +11,16 @@ use super::{
 
 type Tx = Transaction<'static, Any>;
 
-/// Carries them out; durable when it returns.
-pub(super) async fn commit(pools: &Pools, writes: &[Write]) -> Result<(), Error> {
-    let Some(first) = writes.first() else { return Ok(()) };
+/// Carries them out; durable when it returns. Gives the database's mark after it, if it has one.
+pub(super) async fn commit(pools: &Pools, writes: &[Write]) -> Result<Option<i64>, Error> {
+    let Some(first) = writes.first() else { return Ok(None) };
     match attempt(pools, writes).await {
         Err(Error::Database(error)) if lost_to_another(&error) => Err(stale(key(first))),
         result => result,
     }
 }
 
-async fn attempt(pools: &Pools, writes: &[Write]) -> Result<(), Error> {
+async fn attempt(pools: &Pools, writes: &[Write]) -> Result<Option<i64>, Error> {
     let mut tx = pools.begin().await?;
     for write in writes {
         match write {
@@ -35,8 +35,9 @@ async fn attempt(pools: &Pools, writes: &[Write]) -> Result<(), Error> {
             Write::Client(client) => put_client(&mut tx, client).await?,
         }
     }
+    let mark = installation::count(&mut tx).await?;
     tx.commit().await?;
-    Ok(())
+    Ok(mark)
 }
 
 /// Whether PostgreSQL ended the transaction in favour of another one. Our own wait for each other;

@@ -1,0 +1,109 @@
+//! The decision: a pure function of what both sides say.
+
+use std::path::Path;
+
+use api::ErrorCode;
+use engine::error::Error;
+
+use super::Note;
+use crate::{auth::Identity, store::Found};
+
+/// What the data folder says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Folder {
+    pub(super) note: Option<Note>,
+    pub(super) identity: Option<Identity>,
+    /// Whether it has images, or blobs or logs of the service.
+    pub(super) has_content: bool,
+}
+
+/// The two may be used with each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Both have the same installation.
+    Together,
+    /// Neither has one: both are new, or of a release that did not write it.
+    FirstMeeting,
+    /// The database's, which the folder lacks: a crash came between the two writes.
+    FolderIsLate(String),
+}
+
+/// The two must not be used with each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Mismatch {
+    /// The database is empty, or missing, and the folder is not.
+    EmptyDatabase,
+    /// The database has content and the folder was never used with one.
+    EmptyFolder,
+    /// Each belongs to another.
+    Other,
+    /// The database is an older copy.
+    Older { database: i64, folder: i64 },
+}
+
+/// Whether a folder and a database belong together.
+pub(super) fn judge(folder: &Folder, database: &Found) -> Result<Verdict, Mismatch> {
+    let is_ours = |subscription: &str| {
+        folder
+            .identity
+            .as_ref()
+            .is_some_and(|own| own.subscription.to_string().eq_ignore_ascii_case(subscription))
+    };
+    match (&folder.note, &database.installation) {
+        (Some(note), Some(row)) => {
+            if note.id != row.id || !is_ours(&row.subscription) {
+                Err(Mismatch::Other)
+            } else if row.mark < note.mark {
+                Err(Mismatch::Older { database: row.mark, folder: note.mark })
+            } else {
+                Ok(Verdict::Together)
+            }
+        }
+        (Some(_), None) if database.has_content => Err(Mismatch::Other),
+        (Some(_), None) => Err(Mismatch::EmptyDatabase),
+        (None, Some(row)) if is_ours(&row.subscription) => {
+            Ok(Verdict::FolderIsLate(row.id.clone()))
+        }
+        (None, Some(_)) if folder.identity.is_none() => Err(Mismatch::EmptyFolder),
+        (None, Some(_)) => Err(Mismatch::Other),
+        (None, None) => match (folder.identity.is_some(), database.has_content) {
+            (false, true) => Err(Mismatch::EmptyFolder),
+            (true, true) if database.subscriptions.iter().all(|id| is_ours(id)) => {
+                Ok(Verdict::FirstMeeting)
+            }
+            (true, true) => Err(Mismatch::Other),
+            (true, false) if folder.has_content => Err(Mismatch::EmptyDatabase),
+            (_, false) => Ok(Verdict::FirstMeeting),
+        },
+    }
+}
+
+impl Mismatch {
+    pub(super) fn error(&self, dir: &Path) -> Error {
+        let dir = dir.display();
+        let (message, way_out) = match self {
+            Self::EmptyDatabase => (
+                format!("the database is empty, and {dir} was used with another one"),
+                "check --database and GOLDSMITH_DATABASE, or put the database back (goldsmith admin restore)",
+            ),
+            Self::EmptyFolder => (
+                format!("the database was used with another data folder, and {dir} is empty"),
+                "check --data-dir, or put the folder back (goldsmith admin restore)",
+            ),
+            Self::Other => (
+                format!("the database and {dir} belong to different installations"),
+                "check --database, GOLDSMITH_DATABASE and --data-dir",
+            ),
+            Self::Older { database, folder } => (
+                format!(
+                    "the database is older than {dir}: it has seen {database} commits, and the folder {folder}"
+                ),
+                "put back the newest database, or database and folder from one backup (goldsmith admin restore)",
+            ),
+        };
+        Error::new(ErrorCode::Conflict, message).target("--database").hint(format!(
+            "{way_out}; to go on with these two for good, run `goldsmith admin adopt` with the same flags: \
+             nothing is removed, and goldsmith doctor lists what the database does not know"
+        ))
+    }
+}

@@ -1,0 +1,241 @@
+//! Whether database and data folder belong together.
+//!
+//! ```text
+//! server/identity.json       tenant, subscription
+//! server/installation.json   id of the installation, mark: a number of commits that the database has seen
+//! database, `installation`   the same id, tenant and subscription; mark: the number of commits
+//! ```
+//!
+//! Both sides have the installation's id, so a mistyped address, an empty database and another folder are noticed. The
+//! database counts its commits, and the folder's mark follows a second behind and never leads. A database with a lower
+//! mark than the folder's is therefore an older copy: it lacks commits that this folder has seen. A number for each
+//! start would be simpler, but would miss a backup that was made after the last start.
+//!
+//! A pair that does not fit is refused before anything is written to either side.
+
+mod judge;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use api::ErrorCode;
+use engine::{
+    error::{Coded, Error, Result},
+    layout::Layout,
+};
+use serde::{Deserialize, Serialize};
+
+use self::judge::{Folder, Verdict, judge};
+use crate::{
+    App,
+    auth::{Identity, random_guid},
+    blobs, files, live, start,
+    store::{self, Found, Store},
+};
+
+const FILE: &str = "installation.json";
+/// How far the folder's mark may lag behind.
+const LAG: Duration = Duration::from_secs(1);
+
+/// What the folder knows of its database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Note {
+    /// The installation's id.
+    id: String,
+    /// A mark that the database had.
+    mark: i64,
+}
+
+impl Note {
+    fn path(dir: &Path) -> PathBuf {
+        dir.join(FILE)
+    }
+
+    /// The folder's note; `None` before the first start of a release that writes it.
+    fn read(dir: &Path) -> Result<Option<Self>> {
+        let path = Self::path(dir);
+        let text = files::read(&path)
+            .code(ErrorCode::HostNotReady, || format!("cannot read {}", path.display()))?;
+        let Some(text) = text else { return Ok(None) };
+        let note = serde_json::from_str(&text).map_err(|error| {
+            Error::new(ErrorCode::HostNotReady, format!("{} is damaged: {error}", path.display()))
+                .hint("put it back from a backup, or run: goldsmith admin adopt")
+        })?;
+        Ok(Some(note))
+    }
+
+    fn write(&self, dir: &Path) -> io::Result<()> {
+        let text = serde_json::to_string(self).map_err(io::Error::other)?;
+        files::write_secret(&Self::path(dir), &text)
+    }
+}
+
+/// Opens the database beside the folder, if the two belong together; notes that they do at their first meeting.
+pub(crate) async fn open(layout: &Layout, url: &str) -> Result<(Store, Identity)> {
+    let dir = start::dir(layout);
+    let found = store::look(url).await.map_err(start::unopened)?;
+    let folder = folder(layout)?;
+    let verdict = judge(&folder, &found).map_err(|reason| reason.error(&dir))?;
+    let identity = Identity::obtain(&dir)?;
+    let store = Store::open(url).await.map_err(start::unopened)?;
+    match verdict {
+        Verdict::Together => {}
+        Verdict::FirstMeeting => {
+            let id = random_guid()?.to_string();
+            join(&store, &dir, &id, &identity).await?;
+        }
+        Verdict::FolderIsLate(id) => write_note(&store, &dir, &id).await?,
+    }
+    Ok((store, identity))
+}
+
+/// Opens the database for a command beside the service, perhaps on another machine: without a folder that is known to
+/// belong to another database.
+pub(crate) async fn open_for_command(layout: &Layout, url: &str) -> Result<Store> {
+    let dir = start::dir(layout);
+    if Note::read(&dir)?.is_none() && Identity::read(&dir)?.is_none() {
+        let found = store::look(url).await.map_err(start::unopened)?;
+        if found.installation.is_some() || found.has_content {
+            return Store::open(url).await.map_err(start::unopened);
+        }
+    }
+    files::make_dir(&dir)
+        .code(ErrorCode::HostNotReady, || format!("cannot make {}", dir.display()))?;
+    Ok(open(layout, url).await?.0)
+}
+
+/// What an [`adopt`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Adopted {
+    /// The new id of the installation.
+    pub installation: String,
+    /// The subscription that the service has from now on.
+    pub subscription: String,
+}
+
+/// Makes a database and a folder one installation, whatever each belonged to. No server may use the folder.
+///
+/// # Errors
+/// A server has the folder, or one of the two cannot be read or written.
+pub async fn adopt(layout: &Layout, database: Option<&str>) -> Result<Adopted> {
+    let dir = start::dir(layout);
+    files::make_dir(&dir)
+        .code(ErrorCode::HostNotReady, || format!("cannot make {}", dir.display()))?;
+    let _lock = start::lock(&dir)?;
+    let url = start::address(layout, database);
+    let found = store::look(&url).await.map_err(start::unopened)?;
+    // Rows of another subscription would be invisible, so the database's ids win.
+    let identity = match ids_of(&found) {
+        Some((tenant, subscription)) => {
+            let tenant = match tenant {
+                Some(tenant) => tenant,
+                None => Identity::obtain(&dir)?.tenant,
+            };
+            let identity = Identity { tenant, subscription };
+            identity.write(&dir)?;
+            identity
+        }
+        None => Identity::obtain(&dir)?,
+    };
+    let store = Store::open(&url).await.map_err(start::unopened)?;
+    let id = random_guid()?.to_string();
+    join(&store, &dir, &id, &identity).await?;
+    store.close().await;
+    Ok(Adopted { installation: id, subscription: identity.subscription.to_string() })
+}
+
+fn ids_of(found: &Found) -> Option<(Option<uuid::Uuid>, uuid::Uuid)> {
+    match (&found.installation, found.subscriptions.as_slice()) {
+        (Some(row), _) => Some((row.tenant.parse().ok(), row.subscription.parse().ok()?)),
+        (None, [only]) => Some((None, only.parse().ok()?)),
+        (None, _) => None,
+    }
+}
+
+/// The database first: a crash in between leaves a database with the folder's subscription, and that is accepted.
+async fn join(store: &Store, dir: &Path, id: &str, identity: &Identity) -> Result<()> {
+    let (tenant, subscription) = (identity.tenant.to_string(), identity.subscription.to_string());
+    store.set_installation(id, &tenant, &subscription).await.map_err(start::unopened)?;
+    write_note(store, dir, id).await
+}
+
+async fn write_note(store: &Store, dir: &Path, id: &str) -> Result<()> {
+    let row = store.installation().await.map_err(start::unopened)?;
+    let mark = row.map_or(0, |row| row.mark);
+    Note { id: id.to_owned(), mark }
+        .write(dir)
+        .code(ErrorCode::HostNotReady, || format!("cannot write {}", Note::path(dir).display()))
+}
+
+/// What the data folder has.
+fn folder(layout: &Layout) -> Result<Folder> {
+    let dir = start::dir(layout);
+    let has_content = || -> io::Result<bool> {
+        Ok(has_entries(&blobs::root(layout))?
+            || has_entries(&live::root(layout))?
+            || !engine::store::Store::open(layout).is_empty()?)
+    };
+    Ok(Folder {
+        note: Note::read(&dir)?,
+        identity: Identity::read(&dir)?,
+        has_content: has_content()
+            .code(ErrorCode::HostNotReady, || format!("cannot read {}", layout.data().display()))?,
+    })
+}
+
+/// Whether a folder has anything in it but what begins with a dot.
+fn has_entries(folder: &Path) -> io::Result<bool> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other?,
+    };
+    for entry in entries {
+        if !entry?.file_name().as_encoded_bytes().starts_with(b".") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Carries the database's mark to the folder until the service ends, and once more then.
+pub(crate) async fn keep_marking(app: App) {
+    let mut marks = app.store().marks();
+    loop {
+        tokio::select! {
+            changed = marks.changed() => if changed.is_err() { return },
+            () = app.shutdown().cancelled() => break,
+        }
+        let mark = *marks.borrow_and_update();
+        write_mark(&app, mark).await;
+        let pause = tokio::time::sleep(LAG);
+        if app.shutdown().run_until_cancelled(pause).await.is_none() {
+            break;
+        }
+    }
+    let mark = *marks.borrow_and_update();
+    write_mark(&app, mark).await;
+}
+
+async fn write_mark(app: &App, mark: i64) {
+    let dir = app.settings().dir.clone();
+    let written = tokio::task::spawn_blocking(move || {
+        let Some(note) = Note::read(&dir)? else { return Ok(()) };
+        if mark > note.mark {
+            Note { mark, ..note }.write(&dir).code(ErrorCode::HostNotReady, || {
+                format!("cannot write {}", Note::path(&dir).display())
+            })?;
+        }
+        Ok::<(), Error>(())
+    });
+    let written = written.await.map_err(|e| Error::new(ErrorCode::InternalError, e.to_string()));
+    if let Err(error) = written.flatten() {
+        // The mark is a lower bound: an older copy is noticed a little less surely, and nothing else is lost.
+        tracing::warn!(%error, "the folder's mark of the database stays behind");
+    }
+}
