@@ -47,6 +47,8 @@ class Service:
         self.flags = list(flags)
         self.process = None
         self.log = self.folder / "serve.log"
+        # Where its standard error goes, if not to that file.
+        self.stderr = None
         self.credentials = None
 
     def start(self):
@@ -58,7 +60,7 @@ class Service:
             *self.flags,
         ]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=self.log.open("a"), text=True
+            command, stdout=subprocess.PIPE, stderr=self.stderr or self.log.open("a"), text=True
         )
         line = self.process.stdout.readline()
         if not line:

@@ -9,7 +9,7 @@ use std::{
 };
 
 use api::{ErrorCode, ResourceId, ResourceKind};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     error::{Coded, Error, Result},
@@ -20,7 +20,7 @@ use crate::{
 const SCHEMES: [&str; 3] = ["s3://", "az://", "https://"];
 
 /// The whole file.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
     /// Regions, beyond the local store, that versions of gallery images are replicated to.
@@ -32,6 +32,9 @@ pub struct Config {
     /// Subnets that a build machine can be put on.
     #[serde(default, rename = "subnet")]
     pub subnets: Vec<Subnet>,
+    /// What clients of a service may use up; see [`Config::limits`].
+    #[serde(default)]
+    pub limits: toml::Table,
 }
 
 /// A region and where its copies are.
@@ -93,6 +96,17 @@ impl Config {
             Err(e) => Err(e)
                 .code(ErrorCode::InvalidArgument, || format!("cannot read {}", path.display())),
         }
+    }
+
+    /// `[limits]`, as the service reads it: a build has no clients.
+    ///
+    /// # Errors
+    /// `InvalidArgument` with the name of what is wrong.
+    pub fn limits<T: DeserializeOwned>(&self) -> Result<T> {
+        self.limits.clone().try_into().map_err(|e: toml::de::Error| {
+            let text = format!("goldsmith.toml: [limits]: {}", e.to_string().trim_end());
+            Error::new(ErrorCode::InvalidArgument, text).hint("docs/service.md lists the limits")
+        })
     }
 
     /// Reads the text of the file at `path`.

@@ -4,16 +4,10 @@
 //! folder, lock → database and ids → certificate → key → address → App → workers → administrator → answers
 //! ```
 
-use std::{
-    fmt, io,
-    net::{SocketAddr, TcpListener},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use api::ErrorCode;
-use axum_server::{accept::NoDelayAcceptor, tls_rustls::RustlsConfig};
+use axum_server::tls_rustls::RustlsConfig;
 use engine::{
     Backend, Host,
     config::Config,
@@ -32,7 +26,9 @@ use crate::{
         Auth, SigningKey,
         principal::{self, Credentials},
     },
-    files, http, installation, operation,
+    files, http, installation, limits,
+    listener::{self, GRACE},
+    operation,
     providers::replication,
     retention,
     store::{self, Store},
@@ -44,9 +40,6 @@ use crate::{
 
 /// Names that every server is known by.
 const LOOPBACK_NAMES: &[&str] = &["localhost", "127.0.0.1", "::1"];
-
-/// How long open requests have at the end.
-const GRACE: Duration = Duration::from_secs(10);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -144,7 +137,9 @@ impl Running {
 /// An option cannot be used, another server has the folder, or something the service needs is missing.
 pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Running> {
     check(&options)?;
-    let regions = regions(&options)?;
+    let config = Config::load(&options.layout)?;
+    let budgets = budgets(&config)?;
+    let regions = regions(&options, config);
     let dir = dir(&options.layout);
     files::make_dir(&dir)
         .code(ErrorCode::HostNotReady, || format!("cannot make {}", dir.display()))?;
@@ -154,7 +149,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let names = names(&options);
     let tls = Tls::obtain(&dir, &names)?;
     let key = SigningKey::obtain(&dir)?;
-    let listener = bind(options.listen)?;
+    let listener = listener::bind(options.listen)?;
     let listen = listener
         .local_addr()
         .code(ErrorCode::HostNotReady, || "the listener has no address".to_owned())?;
@@ -180,10 +175,10 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     tasks::spawn(&app, "installation", installation::keep_marking(app.clone()));
     trigger::start(&app, options.triggers);
     let own = url.trim_start_matches("https://").to_owned();
-    let site = http::Site::new(app.clone(), auth, names.clone(), own, metrics);
-    let config = RustlsConfig::from_config(tls.config.clone());
-    tokio::spawn(renew(settings.dir, names, config.clone(), shutdown.clone()));
-    let serving = serve(site, listener, config, shutdown)?;
+    let site = http::Site::new(app.clone(), auth, names.clone(), own, metrics, budgets);
+    let rustls = RustlsConfig::from_config(tls.config.clone());
+    tokio::spawn(renew(settings.dir, names, rustls.clone(), shutdown.clone()));
+    let serving = listener::serve(site, listener, rustls, shutdown)?;
     Ok(Running {
         listen,
         url,
@@ -279,15 +274,26 @@ fn check(options: &Options) -> Result<()> {
 }
 
 /// Those of the command line, and those that have a place.
-fn regions(options: &Options) -> Result<Vec<String>> {
-    let places = Config::load(&options.layout)?.regions;
+fn regions(options: &Options, config: Config) -> Vec<String> {
     let mut regions = options.regions.clone();
-    for place in places {
+    for place in config.regions {
         if !regions.contains(&place.name) {
             regions.push(place.name);
         }
     }
-    Ok(regions)
+    regions
+}
+
+/// What may be used up from outside, within the descriptors that this process has.
+fn budgets(config: &Config) -> Result<limits::Budgets> {
+    let settings: limits::Settings = config.limits()?;
+    if let Some(name) = settings.zero() {
+        let text =
+            format!("goldsmith.toml: `limits.{name}` is 0, so that nothing would be answered");
+        return Err(Error::new(ErrorCode::InvalidArgument, text)
+            .hint("give a number above 0, or leave it out for the default"));
+    }
+    Ok(limits::Budgets::new(settings.within(limits::raise_descriptors())))
 }
 
 /// One server a folder: two would take the same runs.
@@ -329,28 +335,6 @@ fn url(listen: SocketAddr, hosts: &[String]) -> String {
     format!("https://{host}:{}", listen.port())
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener> {
-    let listener = TcpListener::bind(address).map_err(|error| {
-        let hint = match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                "another program listens there; choose another port with --listen"
-            }
-            io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need privileges; choose another with --listen"
-            }
-            _ => "choose an address of this machine with --listen",
-        };
-        Error::new(ErrorCode::HostNotReady, format!("cannot listen on {address}"))
-            .target("--listen")
-            .hint(hint)
-            .caused_by(error)
-    })?;
-    listener
-        .set_nonblocking(true)
-        .code(ErrorCode::HostNotReady, || format!("cannot listen on {address}"))?;
-    Ok(listener)
-}
-
 /// The first service principal; there is one as soon as the database knows any.
 async fn administrator(store: &Store) -> Result<Option<Credentials>> {
     if !principal::list(store).await?.is_empty() {
@@ -372,27 +356,6 @@ async fn renew(
             Err(error) => tracing::error!(%error, "the certificate cannot be renewed"),
         }
     }
-}
-
-fn serve(
-    site: http::Site,
-    listener: TcpListener,
-    config: RustlsConfig,
-    shutdown: CancellationToken,
-) -> Result<JoinHandle<io::Result<()>>> {
-    let handle = axum_server::Handle::new();
-    let server = axum_server::from_tcp_rustls(listener, config)
-        .code(ErrorCode::HostNotReady, || "the listener cannot be used".to_owned())?
-        // An answer is more than one small write: the last would wait for the client's delayed
-        // acknowledgement of the first, some 40 ms.
-        .map(|tls| tls.acceptor(NoDelayAcceptor::new()))
-        .handle(handle.clone());
-    tokio::spawn(async move {
-        shutdown.cancelled().await;
-        handle.graceful_shutdown(Some(GRACE));
-    });
-    let service = http::router(site).into_make_service();
-    Ok(tokio::spawn(server.serve(service)))
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ impl Audience {
 /// What that `aud` stands for, if it is one of ours: `names` are our host names without port.
 ///
 /// SDKs without `credential_scopes` ask for `https://management.azure.com` even when they talk to us.
-pub(crate) fn audience_of(aud: &str, names: &[String], base_url: &str) -> Option<Audience> {
+pub(crate) fn audience_of(aud: &str, names: &[String]) -> Option<Audience> {
     let aud = aud.trim_end_matches('/').to_ascii_lowercase();
     match aud.as_str() {
         "https://management.azure.com" | "https://management.core.windows.net" => {
@@ -45,7 +45,12 @@ pub(crate) fn audience_of(aud: &str, names: &[String], base_url: &str) -> Option
     };
     let authority = base.strip_prefix("https://")?;
     let named = names.iter().any(|name| host_of(authority).eq_ignore_ascii_case(name));
-    (named || base.eq_ignore_ascii_case(base_url)).then_some(audience)
+    named.then_some(audience)
+}
+
+/// The host of `https://host:port`.
+pub(crate) fn name_of(url: &str) -> Option<String> {
+    url.strip_prefix("https://").map(|authority| host_of(authority).to_lowercase())
 }
 
 /// The host of `host`, `host:port`, `[v6]:port`.
@@ -63,13 +68,12 @@ mod tests {
     #[test]
     fn every_way_that_clients_name_us_is_known() {
         let names = ["localhost".to_owned(), "::1".to_owned()];
-        let of = |aud| audience_of(aud, &names, "https://forwarded:1");
+        let of = |aud| audience_of(aud, &names);
         for aud in [
             "https://localhost:8443/",
             "https://localhost:8443",
             "https://LOCALHOST",
             "https://[::1]:8443/",
-            "https://forwarded:1",
             "https://management.azure.com/",
             "https://management.azure.com",
         ] {
@@ -81,7 +85,14 @@ mod tests {
         assert!(
             Audience::Storage.admits(Audience::Arm) && !Audience::Arm.admits(Audience::Storage)
         );
-        for aud in ["https://example.com", "http://localhost:8443", "localhost", "", "https://"] {
+        for aud in [
+            "https://example.com",
+            "https://forwarded:1",
+            "http://localhost:8443",
+            "localhost",
+            "",
+            "https://",
+        ] {
             assert_eq!(of(aud), None, "{aud}");
         }
     }

@@ -21,7 +21,7 @@ use std::{
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-pub(crate) use audience::{Audience, audience_of};
+pub(crate) use audience::{Audience, audience_of, name_of};
 pub(crate) use identity::{Identity, random_guid};
 pub(crate) use key::SigningKey;
 pub(crate) use managed::ManagedIdentity;
@@ -136,7 +136,7 @@ impl Auth {
     ) -> Result<Caller, Denied> {
         let token = authorization.and_then(bearer).ok_or(Denied::NoToken)?;
         let claims = self.check(token)?;
-        let found = audience_of(&claims.aud, names, base_url);
+        let found = audience_of(&claims.aud, names);
         if !found.is_some_and(|found| wanted.admits(found)) {
             return Err(Denied::BadToken {
                 code: "InvalidAuthenticationTokenAudience",

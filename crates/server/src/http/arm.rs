@@ -7,7 +7,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use engine::step::CUSTOMIZATION_LOG;
 use http::{HeaderMap, StatusCode, header};
 
-use super::{Site, around::RequestId, body, query, reply, session::Session};
+use super::{Site, around::Trace, body, query, reply, session::Session, streamed};
 use crate::{
     arm::{self, ApiError, Call, Caller, Method, Path, Reply, Scope},
     auth::{Audience, Denied},
@@ -21,8 +21,8 @@ const CHALLENGE: &str = r#"{"access_token":{"nbf":{"essential":true,"value":"1"}
 /// Answers a call to the resource manager.
 pub(super) async fn answer(site: &Site, request: Request) -> Response {
     let base_url = site.base_url(&request);
-    let header = request.headers().get(header::AUTHORIZATION).cloned();
-    let caller = match caller(site, header.as_ref(), &base_url, Audience::Arm).await {
+    let asker = Asker::of(&request);
+    let caller = match caller(site, &asker, &base_url, Audience::Arm).await {
         Ok(caller) => caller,
         Err(response) => return *response,
     };
@@ -36,13 +36,12 @@ pub(super) async fn answer(site: &Site, request: Request) -> Response {
             after.and_then(|id| id.to_str().ok()).or(query.get("after").map(String::as_str));
         let session = Session {
             site: site.clone(),
-            authorization: header,
+            authorization: asker.authorization,
             base_url,
             audience: Audience::Arm,
         };
-        let answered = live.answer(site, after).await;
-        return answered
-            .map_or_else(|error| reply::error(&error, bare), |stream| session.guard(stream));
+        let answered = live.answer(site, &caller, session, after).await;
+        return answered.unwrap_or_else(|error| reply::error(&error, bare));
     }
     match call(site, request, caller, path, query).await {
         Ok(answered) => reply::of(&answered),
@@ -92,12 +91,20 @@ fn live(path: &Path, method: &http::Method) -> Option<Live> {
 }
 
 impl Live {
-    async fn answer(&self, site: &Site, after: Option<&str>) -> Result<Response, ApiError> {
+    async fn answer(
+        &self,
+        site: &Site,
+        caller: &Caller,
+        session: Session,
+        after: Option<&str>,
+    ) -> Result<Response, ApiError> {
         let app = site.app();
-        match &self.what {
-            What::Events => live::sse(app, &self.whose, &self.run, after).await,
-            What::Log(name) => live::log(app, &self.whose, &self.run, name).await,
-        }
+        let open = streamed::open(site, caller)?;
+        let response = match &self.what {
+            What::Events => live::sse(app, &self.whose, &self.run, after).await?,
+            What::Log(name) => live::log(app, &self.whose, &self.run, name).await?,
+        };
+        Ok(streamed::until_end(session.guard(response), open))
     }
 }
 
@@ -111,23 +118,30 @@ async fn call(
     let method = method(&request)?;
     let api_version = api_version(&query)?;
     let base_url = site.base_url(&request);
-    let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+    let trace = request.extensions().get::<Trace>().cloned().unwrap_or_default();
     let (parts, content) = request.into_parts();
+    let bodies = site.budgets().bodies();
+    let (body, held) = body::read(&parts.headers, content, body::OF_ARM, bodies).await?;
     let call = Call {
         method,
         path,
         query,
         api_version,
-        body: body::read(&parts.headers, content).await?,
+        body,
         base_url,
-        request_id: request_id.unwrap_or_default(),
+        request_id: trace.id,
         if_match: if_match(&parts.headers),
         caller,
     };
     // In a task of its own: a client that hangs up between a commit and what must follow it would
     // otherwise drop the rest.
     let app = site.app().clone();
-    match tokio::spawn(async move { arm::handle(&app, call).await }).await {
+    match tokio::spawn(async move {
+        let _until_answered = held;
+        arm::handle(&app, call).await
+    })
+    .await
+    {
         Ok(answered) => answered,
         Err(error) => Err(ApiError::internal(error)),
     }
@@ -194,16 +208,40 @@ fn if_match(headers: &HeaderMap) -> Option<String> {
     }
 }
 
+/// What of a request says who sends it.
+pub(super) struct Asker {
+    pub(super) authorization: Option<http::HeaderValue>,
+    trace: Trace,
+}
+
+impl Asker {
+    pub(super) fn of(request: &Request) -> Self {
+        Self {
+            authorization: request.headers().get(header::AUTHORIZATION).cloned(),
+            trace: request.extensions().get::<Trace>().cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Who is at the other end of the connection.
+    pub(super) fn peer(&self) -> Option<std::net::SocketAddr> {
+        self.trace.peer
+    }
+}
+
 /// Who calls, by the `Authorization` header, or the answer that sends them away.
 pub(super) async fn caller(
     site: &Site,
-    header: Option<&http::HeaderValue>,
+    asker: &Asker,
     base: &str,
     wanted: Audience,
 ) -> Result<Caller, Box<Response>> {
-    let header = header.and_then(|header| header.to_str().ok());
+    let header = asker.authorization.as_ref().and_then(|header| header.to_str().ok());
     let denied = match site.auth().caller(header, wanted, site.names(), base).await {
-        Ok(caller) => return Ok(caller),
+        Ok(caller) => {
+            site.budgets().trust(asker.trace.peer);
+            asker.trace.name(&caller.client_id);
+            return Ok(caller);
+        }
         Err(denied) => denied,
     };
     Err(Box::new(refusal(denied, base, site.auth().tenant())))

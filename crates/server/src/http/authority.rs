@@ -1,12 +1,14 @@
 //! The login endpoint, in the forms of Entra and of AD FS: discovery, keys, tokens for service
 //! principals. There are no users, so no other grant.
 
+use std::time::Instant;
+
 use axum::{extract::Request, response::Response};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Site, body, query, reply};
-use crate::{arm::ApiError, auth::audience_of};
+use super::{Site, around::Trace, body, query, reply};
+use crate::{arm::ApiError, auth::audience_of, limits::Cut};
 
 /// `.well-known/openid-configuration`.
 pub(super) fn openid_configuration(
@@ -83,10 +85,14 @@ async fn issue(
         let error = reply::method_not_allowed(&request, "POST");
         return Err(Box::new(reply::error(&error, false)));
     }
+    let trace = request.extensions().get::<Trace>().cloned().unwrap_or_default();
     let base = site.base_url(&request);
     let (parts, content) = request.into_parts();
-    let form = body::read(&parts.headers, content).await;
-    let form = form.map_err(|error| Box::new(reply::error(&error, false)))?;
+    let bodies = site.budgets().bodies();
+    let form = body::read(&parts.headers, content, body::SMALL, bodies).await;
+    let (form, _held) = form.map_err(|error| Box::new(reply::error(&error, false)))?;
+    // After the body, so that a client that goes on using the connection can.
+    may_try(site, &trace)?;
     let form = query::parse(&form);
     let field = |name: &str| form.get(name).map(String::as_str).filter(|text| !text.is_empty());
     let required = |name: &str| {
@@ -100,7 +106,8 @@ async fn issue(
     let grant = required("grant_type")?;
     if grant != "client_credentials" {
         let text = format!(
-            "AADSTS70003: The app requested an unsupported grant type '{grant}'. Use 'client_credentials', as `az login --service-principal` does."
+            "AADSTS70003: The app requested an unsupported grant type '{}'. Use 'client_credentials', as `az login --service-principal` does.",
+            Cut(grant)
         );
         return Err(refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", 70_003, &text));
     }
@@ -112,23 +119,32 @@ async fn issue(
     };
     let audience = asked.split(' ').next().unwrap_or_default();
     let audience = audience.strip_suffix("/.default").unwrap_or(audience);
-    if audience_of(audience, site.names(), &base).is_none() {
+    if audience_of(audience, site.names()).is_none() {
         let text = format!(
-            "AADSTS500011: The resource principal named '{audience}' was not found. Use '{base}/.default'; other names of this server are given to it with `goldsmith serve --host NAME`."
+            "AADSTS500011: The resource principal named '{}' was not found. Use '{base}/.default'; other names of this server are given to it with `goldsmith serve --host NAME`.",
+            Cut(audience)
         );
         return Err(refusal(StatusCode::BAD_REQUEST, "invalid_resource", 500_011, &text));
     }
     let issuer = format!("{base}/{own}/");
     match site.auth().token(id, secret, audience, &issuer).await {
-        Ok(Some(token)) => Ok(json!({
-            "token_type": "Bearer",
-            "expires_in": site.auth().lifetime() - 1,
-            "ext_expires_in": site.auth().lifetime() - 1,
-            "access_token": token,
-        })),
+        Ok(Some(token)) => {
+            site.budgets().trust(trace.peer);
+            trace.name(&id.to_lowercase());
+            Ok(json!({
+                "token_type": "Bearer",
+                "expires_in": site.auth().lifetime() - 1,
+                "ext_expires_in": site.auth().lifetime() - 1,
+                "access_token": token,
+            }))
+        }
         // The same answer for all three, so that nobody learns which ids exist.
         Ok(None) => {
-            tracing::warn!(client_id = id, "a service principal was not let in");
+            let id = Cut(id);
+            tracing::warn!(client_id = %id, peer = ?trace.peer, "a service principal was not let in");
+            if let Some(peer) = trace.peer {
+                site.budgets().logins().fail(peer.ip(), Instant::now());
+            }
             let text = format!(
                 "AADSTS7000215: Invalid client secret provided, or there is no service principal '{id}', or it was revoked. `goldsmith admin sp list` shows them, `goldsmith admin sp rotate` gives one a new secret."
             );
@@ -141,6 +157,21 @@ async fn issue(
             Err(Box::new(reply::error(&error, false)))
         }
     }
+}
+
+/// Refuses to look at a secret while too many from that address were wrong.
+fn may_try(site: &Site, trace: &Trace) -> Result<(), Box<Response>> {
+    let Some(peer) = trace.peer else { return Ok(()) };
+    let Some(wait) = site.budgets().logins().wait(peer.ip(), Instant::now()) else { return Ok(()) };
+    let seconds = wait.as_secs() + 1;
+    let text = format!(
+        "AADSTS50196: Too many logins from {} failed within a minute. Correct the secret, and try again in {seconds} s.",
+        peer.ip()
+    );
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let mut response = refusal(status, "temporarily_unavailable", 50_196, &text);
+    reply::set(&mut response, "retry-after", &seconds.to_string());
+    Err(response)
 }
 
 /// Our own id, or any word that stands for a tenant; only another id is another tenant.

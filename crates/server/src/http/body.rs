@@ -9,26 +9,39 @@ use http::{
     header::{CONTENT_LENGTH, EXPECT},
 };
 
-use crate::arm::ApiError;
+use super::reply;
+use crate::{
+    arm::ApiError,
+    limits::{Bodies, Held},
+};
 
 /// ARM's own limit for a request.
-const LIMIT_BYTES: usize = 4 << 20;
+pub(super) const OF_ARM: usize = 4 << 20;
+
+/// For what is sent before anyone knows who sends it, and for the directory.
+pub(super) const SMALL: usize = 16 << 10;
 
 /// How much of a body that is too large is read and thrown away, so that its sender gets to see the
 /// answer: most clients look for one only when they have sent everything.
-const DRAINED_BYTES: usize = 32 << 20;
+const DRAINED_TIMES: usize = 8;
 
 /// How long a body may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The whole body as text.
-pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<String, ApiError> {
+/// The whole body as text, with its share of the memory for bodies: keep it as long as the text.
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    bodies: &Bodies,
+) -> Result<(String, Held), ApiError> {
     let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     // Who asks first has not sent anything yet, and need not.
-    if headers.contains_key(EXPECT) && told.is_some_and(|length: u64| length > LIMIT_BYTES as u64) {
-        return Err(too_large());
+    if headers.contains_key(EXPECT) && told.is_some_and(|length: u64| length > limit as u64) {
+        return Err(too_large(limit));
     }
-    let bytes = tokio::time::timeout(DEADLINE, collect(body)).await.map_err(|_elapsed| {
+    let collected = tokio::time::timeout(DEADLINE, collect(body, limit, bodies.share())).await;
+    let (mut bytes, held) = collected.map_err(|_elapsed| {
         let seconds = DEADLINE.as_secs();
         ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -37,8 +50,10 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<String, ApiE
         )
     })??;
     // Editors of some systems put a mark at the beginning, which JSON does not know.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    String::from_utf8(bytes.to_vec()).map_err(|error| {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.drain(..3);
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
         ApiError::bad_request(
             "InvalidRequestContent",
             format!(
@@ -46,10 +61,11 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<String, ApiE
                 error.utf8_error().valid_up_to()
             ),
         )
-    })
+    })?;
+    Ok((text, held))
 }
 
-async fn collect(body: Body) -> Result<Vec<u8>, ApiError> {
+async fn collect(body: Body, limit: usize, mut held: Held) -> Result<(Vec<u8>, Held), ApiError> {
     let mut chunks = body.into_data_stream();
     let (mut bytes, mut length) = (Vec::new(), 0_usize);
     while let Some(chunk) = chunks.next().await {
@@ -60,20 +76,27 @@ async fn collect(body: Body) -> Result<Vec<u8>, ApiError> {
             )
         })?;
         length = length.saturating_add(chunk.len());
-        if length <= LIMIT_BYTES {
+        if length > limit {
+            bytes = Vec::new();
+            if length > limit.saturating_mul(DRAINED_TIMES) {
+                break;
+            }
+        } else if held.grow(length) {
             bytes.extend_from_slice(&chunk);
-        } else if length > DRAINED_BYTES {
-            break;
+        } else {
+            return Err(reply::busy(
+                "The server has as much request content in memory as it may. Try again in a few seconds.",
+            ));
         }
     }
-    if length > LIMIT_BYTES { Err(too_large()) } else { Ok(bytes) }
+    if length > limit { Err(too_large(limit)) } else { Ok((bytes, held)) }
 }
 
-fn too_large() -> ApiError {
+fn too_large(limit: usize) -> ApiError {
     ApiError::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "RequestContentTooLarge",
-        format!("The request content is larger than {LIMIT_BYTES} bytes, which is the limit."),
+        format!("The request content is larger than {limit} bytes, which is the limit."),
     )
 }
 
@@ -90,14 +113,14 @@ mod tests {
         // A stream has no length that could be known beforehand.
         let chunks = vec![Ok::<_, std::io::Error>(vec![b' '; length])];
         let body = Body::from_stream(futures_util::stream::iter(chunks));
-        read(&headers, body).await.err().map(|error| error.code)
+        read(&headers, body, OF_ARM, &Bodies::new(8)).await.err().map(|error| error.code)
     }
 
     #[tokio::test]
     async fn the_limit_holds_told_or_not() {
-        assert_eq!(code(LIMIT_BYTES, true).await, None);
+        assert_eq!(code(OF_ARM, true).await, None);
         for told in [true, false] {
-            let code = code(LIMIT_BYTES + 1, told).await;
+            let code = code(OF_ARM + 1, told).await;
             assert_eq!(code.as_deref(), Some("RequestContentTooLarge"));
         }
     }
@@ -105,7 +128,9 @@ mod tests {
     #[tokio::test]
     async fn text_is_utf8_and_a_mark_at_its_beginning_is_nothing() {
         let read = |bytes: &'static [u8]| async move {
-            super::read(&HeaderMap::new(), Body::from(bytes)).await
+            super::read(&HeaderMap::new(), Body::from(bytes), SMALL, &Bodies::new(1))
+                .await
+                .map(|r| r.0)
         };
         assert_eq!(read(b"\xef\xbb\xbf{}").await.unwrap(), "{}");
         assert!(read(b"ab\xff").await.unwrap_err().message.contains("at byte 2"));

@@ -22,9 +22,9 @@ pub(super) async fn answer(
     segments: &[String],
 ) -> Result<Response, ApiError> {
     let base = site.base_url(&request);
+    let asker = arm::Asker::of(&request);
     let (parts, content) = request.into_parts();
-    let header = parts.headers.get(http::header::AUTHORIZATION);
-    if let Err(response) = arm::caller(site, header, &base, Audience::Graph).await {
+    if let Err(response) = arm::caller(site, &asker, &base, Audience::Graph).await {
         return Ok(*response);
     }
     let lower: Vec<String> = segments.iter().map(|part| part.to_lowercase()).collect();
@@ -45,7 +45,9 @@ pub(super) async fn answer(
             Ok(reply::json(StatusCode::OK, &body))
         }
         ("POST", [_, "directoryobjects", "getbyids"]) => {
-            let ids = ids(&body::read(&parts.headers, content).await?)?;
+            let bodies = site.budgets().bodies();
+            let (body, _held) = body::read(&parts.headers, content, body::SMALL, bodies).await?;
+            let ids = ids(&body)?;
             let found = principals(site).await?.into_iter();
             let found: Vec<Value> =
                 found.filter(|one| ids.iter().any(|id| is(&one["id"], id))).collect();

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use axum::{body::Body, response::Response};
+use axum::{body::Body, extract::Request, response::Response};
 use engine::error::{Coded, Result as EngineResult};
 use http::{HeaderValue, StatusCode, header};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 
-use super::{Site, reply};
-use crate::{arm::ApiError, store::RunState};
+use super::{Site, arm, reply};
+use crate::{arm::ApiError, auth::Audience, limits::MetricsFor, log, store::RunState};
 
 /// Makes the recorder that everything in this process is measured by. Once a process.
 pub(crate) fn install_metrics() -> EngineResult<PrometheusHandle> {
@@ -43,14 +43,42 @@ pub(super) async fn ready(site: &Site) -> Result<Response, ApiError> {
 }
 
 /// Prometheus's text form.
-pub(super) async fn metrics(site: &Site, handle: &PrometheusHandle) -> Result<Response, ApiError> {
+pub(super) async fn metrics(
+    site: &Site,
+    request: Request,
+    handle: &PrometheusHandle,
+) -> Result<Response, ApiError> {
+    let asker = arm::Asker::of(&request);
+    let base = site.base_url(&request);
+    drop(request);
+    if let Err(response) = may_read_metrics(site, &asker, &base).await {
+        return Ok(*response);
+    }
     count_runs(site).await?;
+    metrics::counter!("goldsmith_log_lost_total").absolute(log::lines_lost());
+    #[expect(clippy::cast_precision_loss, reason = "there are never so many")]
+    metrics::gauge!("goldsmith_connections").set(site.budgets().connections().count() as f64);
     handle.run_upkeep();
     let mut response = Response::new(Body::from(handle.render()));
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
     Ok(response)
+}
+
+/// Those whom `limits.metrics` of goldsmith.toml lets.
+async fn may_read_metrics(
+    site: &Site,
+    asker: &arm::Asker,
+    base: &str,
+) -> Result<(), Box<Response>> {
+    let is_local = asker.peer().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+    match site.budgets().settings().metrics {
+        MetricsFor::Everyone => return Ok(()),
+        MetricsFor::Local if is_local => return Ok(()),
+        MetricsFor::Local | MetricsFor::Token => {}
+    }
+    arm::caller(site, asker, base, Audience::Arm).await.map(drop)
 }
 
 /// Read from the database when asked, so that it is right also after a restart.

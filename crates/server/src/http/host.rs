@@ -1,10 +1,49 @@
-//! How a client names us: URLs that we give out are built from it.
+//! How a client names us: URLs that we give out are built from it, so it must be one of our names.
 
 use axum::extract::Request;
+use http::{StatusCode, header::HOST};
+
+use crate::{arm::ApiError, limits::Cut};
+
+/// What guests call the host that they run on.
+const OF_GUESTS: &str = "10.0.2.2";
+
+/// All names that a request may call us by: in lower case, as they are in a `Host` header.
+pub(super) fn names(mut names: Vec<String>) -> Vec<String> {
+    names.push(OF_GUESTS.to_owned());
+    names
+}
+
+/// Refuses a request that names no host, several, or another than us. The port is not looked at: it may be
+/// that of a tunnel.
+pub(super) fn check(request: &Request, names: &[String]) -> Result<(), ApiError> {
+    let bad = |text: &str| ApiError::bad_request("InvalidHostHeader", text);
+    let mut given = request.headers().get_all(HOST).iter();
+    let first = given.next();
+    if given.next().is_some() {
+        return Err(bad("The request has more than one 'Host' header."));
+    }
+    let named = match (request.uri().authority(), first) {
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(host)) => host.to_str().unwrap_or_default(),
+        (None, None) => return Err(bad("The request has no 'Host' header.")),
+    };
+    let host = host_of(named).trim_start_matches('[').trim_end_matches(']');
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if is_sane(named) && names.iter().any(|name| name.eq_ignore_ascii_case(host)) {
+        return Ok(());
+    }
+    let text = format!(
+        "This server is not '{}'. Its names are {}; further ones are given to it with `goldsmith serve --host NAME`.",
+        Cut(named),
+        names.join(", ")
+    );
+    Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "MisdirectedRequest", text))
+}
 
 /// `https://host[:port]` from the request, or from where we listen if the request names no sane host.
 pub(super) fn base_url(request: &Request, listen: &str) -> String {
-    let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     // HTTP/2 has no Host header: the authority is part of the address.
     let named = request.uri().authority().map(http::uri::Authority::as_str).or(host);
     let authority = named.filter(|text| is_sane(text)).unwrap_or(listen);
@@ -60,6 +99,29 @@ mod tests {
         {
             assert_eq!(base(host), "https://127.0.0.1:8443", "{host}");
         }
+    }
+
+    fn refused(uri: &str, hosts: &[&str]) -> Option<u16> {
+        let names = names(vec!["localhost".to_owned(), "::1".to_owned()]);
+        let request =
+            hosts.iter().fold(Request::builder().uri(uri), |r, host| r.header(HOST, *host));
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        check(&request, &names).err().map(|error| error.status.as_u16())
+    }
+
+    #[test]
+    fn only_our_own_names_are_answered_and_one_of_them() {
+        for host in ["localhost:9", "LOCALHOST", "localhost.", "[::1]:9", "[::1]", "10.0.2.2:8443"]
+        {
+            assert_eq!(refused("/x", &[host]), None, "{host}");
+        }
+        for host in ["evil.example", "localhost.evil.example", "", "u@localhost", "127.0.0.2:1"] {
+            assert_eq!(refused("/x", &[host]), Some(421), "{host}");
+        }
+        assert_eq!(refused("/x", &[]), Some(400));
+        assert_eq!(refused("/x", &["localhost", "localhost"]), Some(400));
+        assert_eq!(refused("https://localhost/x", &[]), None);
+        assert_eq!(refused("https://evil.example/x", &["localhost"]), Some(421));
     }
 
     #[test]

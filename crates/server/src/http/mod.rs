@@ -1,7 +1,7 @@
 //! From the socket to [`arm::handle`](crate::arm::handle): routes, tokens, limits, envelopes.
 //!
 //! ```text
-//! around (request id, panic, deadline, log, metrics) → route → metadata | authority | graph | storage | health
+//! around (request id, panic, deadline, log, metrics) → host → route → metadata | authority | graph | storage | health
 //!                                                            → token → api-version → body → arm
 //! ```
 //!
@@ -21,6 +21,7 @@ mod reply;
 mod route;
 mod session;
 mod storage;
+mod streamed;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use axum::{Router, extract::Request, response::Response};
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::{App, arm::ApiError, auth::Auth};
+use crate::{App, arm::ApiError, auth::Auth, limits::Budgets};
 pub(crate) use health::install_metrics;
 use route::Route;
 
@@ -45,18 +46,21 @@ struct Inner {
     names: Vec<String>,
     listen: String,
     metrics: PrometheusHandle,
+    budgets: Budgets,
 }
 
 impl Site {
-    /// `names` are the hosts we are known by; `listen` is `host:port`, for requests that name none.
+    /// `names` are the hosts we are known by; `listen` is `host:port`, for requests that need not name one.
     pub(crate) fn new(
         app: App,
         auth: Auth,
         names: Vec<String>,
         listen: String,
         metrics: PrometheusHandle,
+        budgets: Budgets,
     ) -> Self {
-        Self { inner: Arc::new(Inner { app, auth, names, listen, metrics }) }
+        let names = host::names(names);
+        Self { inner: Arc::new(Inner { app, auth, names, listen, metrics, budgets }) }
     }
 
     pub(crate) fn app(&self) -> &App {
@@ -71,6 +75,10 @@ impl Site {
         &self.inner.names
     }
 
+    pub(crate) fn budgets(&self) -> &Budgets {
+        &self.inner.budgets
+    }
+
     fn base_url(&self, request: &Request) -> String {
         host::base_url(request, &self.inner.listen)
     }
@@ -78,16 +86,22 @@ impl Site {
 
 /// The whole service.
 pub(crate) fn router(site: Site) -> Router {
-    let entry = {
-        let site = site.clone();
-        move |request: Request| answer(site.clone(), request)
-    };
-    Router::new().fallback(entry).layer(axum::middleware::from_fn(around::around))
+    let budgets = site.budgets().clone();
+    let entry = move |request: Request| answer(site.clone(), request);
+    Router::new()
+        .fallback(entry)
+        .layer(axum::middleware::from_fn_with_state(budgets, around::around))
 }
 
 /// One answer. Paths are taken apart by [`Route::of`], since ARM's have neither case nor one form.
 async fn answer(site: Site, request: Request) -> Response {
     let route = Route::of(request.uri().path());
+    // Those that watch over a service ask for these by whatever address they have.
+    if !matches!(route, Route::Alive | Route::Ready)
+        && let Err(error) = host::check(&request, site.names())
+    {
+        return reply::error(&error, false);
+    }
     if route.is_read_only()
         && let Err(error) = only_get(&request)
     {
@@ -105,7 +119,7 @@ async fn answer(site: Site, request: Request) -> Response {
         Route::Storage(segments) => Ok(storage::answer(&site, request, &segments).await),
         Route::Alive => Ok(health::alive()),
         Route::Ready => health::ready(&site).await,
-        Route::Metrics => health::metrics(&site, &site.inner.metrics).await,
+        Route::Metrics => health::metrics(&site, request, &site.inner.metrics).await,
         Route::OpenApi => Ok(openapi::answer(&site, &request)),
         Route::Arm => Ok(arm::answer(&site, request).await),
     };

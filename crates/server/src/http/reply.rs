@@ -4,10 +4,19 @@ use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::arm::{ApiError, Path, Reply};
+use crate::{
+    arm::{ApiError, Path, Reply},
+    limits::Cut,
+};
 
 /// Last api-version of the image builder whose errors have no envelope.
 const LAST_BARE: &str = "2020-02-14";
+
+/// What a message may have; it often holds what was sent.
+const MESSAGE_BYTES: usize = 16 * 1024;
+
+/// When to come back, where nobody knows better.
+const RETRY_AFTER_SECONDS: &str = "5";
 
 /// A JSON answer.
 pub(super) fn json(status: StatusCode, body: &Value) -> Response {
@@ -42,10 +51,43 @@ pub(super) fn error(error: &ApiError, bare: bool) -> Response {
     if let Some(internal) = &error.internal {
         tracing::error!(code = %error.code, reason = %internal, "a request failed inside");
     }
-    let body = if bare { error.body() } else { json!({ "error": error.body() }) };
+    let mut own = error.body();
+    shorten(&mut own);
+    let body = if bare { own } else { json!({ "error": own }) };
     let mut response = json(error.status, &body);
     set(&mut response, "x-ms-error-code", &error.code);
+    if matches!(
+        error.status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::INSUFFICIENT_STORAGE
+    ) {
+        set(&mut response, "retry-after", RETRY_AFTER_SECONDS);
+    }
     response
+}
+
+/// Cuts every text that is longer than an answer needs: who sends much does not get it all back.
+fn shorten(value: &mut Value) {
+    match value {
+        Value::String(text) if text.len() > MESSAGE_BYTES => {
+            text.truncate(text.floor_char_boundary(MESSAGE_BYTES));
+            text.push('…');
+        }
+        Value::Array(values) => values.iter_mut().for_each(shorten),
+        Value::Object(fields) => fields.values_mut().for_each(shorten),
+        _ => {}
+    }
+}
+
+/// 429 for one who has all that one may have.
+pub(super) fn too_many(message: impl Into<String>) -> ApiError {
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
+}
+
+/// 503 while others have it all.
+pub(super) fn busy(message: impl Into<String>) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ServerBusy", message)
 }
 
 /// Whether errors at that path have no envelope under that api-version.
@@ -62,8 +104,8 @@ pub(super) fn method_not_allowed(request: &Request, allowed: &str) -> ApiError {
         "HttpMethodNotAllowed",
         format!(
             "The method '{}' is not allowed at '{}'. Use {allowed}.",
-            request.method(),
-            request.uri().path()
+            Cut(request.method().as_str()),
+            Cut(request.uri().path())
         ),
     )
 }
@@ -74,7 +116,7 @@ pub(super) fn set(response: &mut Response, name: &str, value: &str) {
         (Ok(name), Ok(value)) => {
             response.headers_mut().insert(name, value);
         }
-        _ => tracing::warn!(name, value, "a header cannot be sent"),
+        _ => tracing::warn!(name, value = %Cut(value), "a header cannot be sent"),
     }
 }
 

@@ -18,7 +18,13 @@ use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 
-use super::{Site, arm::caller, query, reply, session::Session};
+use super::{
+    Site,
+    arm::{Asker, caller},
+    query, reply,
+    session::Session,
+    streamed,
+};
 use crate::{
     auth::Audience,
     blobs::{self, Account},
@@ -54,18 +60,22 @@ pub(super) async fn answer(site: &Site, request: Request, path: &[String]) -> Re
         query: query::parse(request.uri().query().unwrap_or_default()),
         base_url: site.base_url(&request),
     };
-    let token = asked.headers.get(header::AUTHORIZATION);
-    let mut response = match caller(site, token, &asked.base_url, Audience::Storage).await {
-        Ok(_) => {
-            let answered = route(site, &asked, path).await;
-            let session = Session {
-                site: site.clone(),
-                authorization: token.cloned(),
-                base_url: asked.base_url.clone(),
-                audience: Audience::Storage,
-            };
-            session.guard(answered.unwrap_or_else(Refusal::into_response))
-        }
+    let asker = Asker::of(&request);
+    let mut response = match caller(site, &asker, &asked.base_url, Audience::Storage).await {
+        Ok(caller) => match streamed::open(site, &caller) {
+            Ok(open) => {
+                let answered = route(site, &asked, path).await;
+                let session = Session {
+                    site: site.clone(),
+                    authorization: asker.authorization,
+                    base_url: asked.base_url.clone(),
+                    audience: Audience::Storage,
+                };
+                let answered = session.guard(answered.unwrap_or_else(Refusal::into_response));
+                streamed::until_end(answered, open)
+            }
+            Err(error) => Refusal::busy(error.message).into_response(),
+        },
         Err(denied) => *denied,
     };
     let version = asked.header("x-ms-version").filter(|version| version.len() == 10);

@@ -54,6 +54,7 @@ impl Place {
             vec!["localhost".to_owned()],
             "localhost:1".to_owned(),
             metrics,
+            Budgets::new(crate::limits::Settings::default()),
         );
         Self { app, router: router(site), store, ci, _dir: dir }
     }
@@ -231,11 +232,12 @@ async fn the_directory_knows_service_principals_and_managed_identities() {
 
 #[tokio::test]
 async fn a_panic_is_an_error_with_an_id() {
+    let budgets = Budgets::new(crate::limits::Settings::default());
     let router = Router::new()
         .fallback(|| async {
             assert!(Router::<()>::new().has_routes(), "a handler's mistake");
         })
-        .layer(axum::middleware::from_fn(around::around));
+        .layer(axum::middleware::from_fn_with_state(budgets, around::around));
     let request = Request::builder().uri("/").body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::executor::Job;
 use crate::{
     App,
-    auth::{Claims, LIFETIME_SECONDS, ManagedIdentity, SigningKey, audience_of},
+    auth::{Claims, LIFETIME_SECONDS, ManagedIdentity, SigningKey, audience_of, name_of},
     store::ResourceKey,
 };
 
@@ -56,8 +56,9 @@ impl OfRun {
     async fn token(&self, query: &Query, time_left: Duration) -> Result<Value, Refused> {
         let resource = query.needed("resource")?;
         let base = self.app.base_url().unwrap_or_default();
-        let names = ["localhost", "127.0.0.1", "::1", "10.0.2.2"].map(str::to_owned);
-        if audience_of(resource, &names, base).is_none() {
+        let mut names = ["localhost", "127.0.0.1", "::1", "10.0.2.2"].map(str::to_owned).to_vec();
+        names.extend(name_of(base));
+        if audience_of(resource, &names).is_none() {
             let text = format!(
                 "AADSTS500011: The resource principal named {resource} was not found in the tenant named {}.",
                 self.app.settings().tenant

@@ -34,6 +34,11 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, "ResourceNotFound", text)
     }
 
+    /// What clients of storage try again after.
+    pub(super) fn busy(why: String) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServerBusy", why)
+    }
+
     pub(super) fn no_container() -> Self {
         let text = "The specified container does not exist.";
         Self::new(StatusCode::NOT_FOUND, "ContainerNotFound", text)

@@ -1,0 +1,95 @@
+//! What can be used up from outside, and how much of it at most. Everything that is taken before anyone knows
+//! who asks has its budget here: connections, requests, bytes of bodies, logins that fail, open streams, and
+//! characters of the log.
+//!
+//! ```text
+//! gate (connections, time-outs) → requests → bodies, logins → the token → bodies, streams
+//! ```
+
+mod bodies;
+mod connections;
+mod cut;
+mod descriptors;
+mod gate;
+mod logins;
+mod settings;
+mod streams;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::sync::Semaphore;
+
+pub(crate) use self::{
+    bodies::{Bodies, Held},
+    connections::Connections,
+    cut::Cut,
+    descriptors::raise as raise_descriptors,
+    gate::Gate,
+    logins::Logins,
+    settings::{MetricsFor, Settings},
+    streams::{Stream, Streams},
+};
+
+/// All budgets of a service. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Budgets {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    connections: Connections,
+    requests: Semaphore,
+    bodies: Bodies,
+    logins: Logins,
+    streams: Streams,
+}
+
+impl Budgets {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let connections = Connections::new(settings.connections, settings.connections_per_address);
+        let inner = Inner {
+            connections,
+            requests: Semaphore::new(settings.requests),
+            bodies: Bodies::new(settings.body_mib),
+            logins: Logins::new(settings.failed_logins),
+            streams: Streams::new(settings.streams, settings.streams_per_principal),
+            settings,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.inner.connections
+    }
+
+    /// Requests that are being answered.
+    pub(crate) fn requests(&self) -> &Semaphore {
+        &self.inner.requests
+    }
+
+    pub(crate) fn bodies(&self) -> &Bodies {
+        &self.inner.bodies
+    }
+
+    pub(crate) fn logins(&self) -> &Logins {
+        &self.inner.logins
+    }
+
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.inner.streams
+    }
+
+    /// Notes that whoever is behind that connection has shown a valid token or secret: it is not closed to make
+    /// room for others.
+    pub(crate) fn trust(&self, peer: Option<SocketAddr>) {
+        if let Some(peer) = peer {
+            self.connections().trust(peer);
+        }
+    }
+}
