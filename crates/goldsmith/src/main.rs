@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     let output = output::Output::new(cli.global.output);
     // What a service does is told by its log.
     let serves = matches!(cli.command, cli::Command::Serve(_));
-    init_log(cli.global.verbose.saturating_add(u8::from(serves)));
+    let log = init_log(cli.global.verbose.saturating_add(u8::from(serves)));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -36,18 +36,23 @@ fn main() -> ExitCode {
         }
     };
     let result = runtime.block_on(cmd::run(cli, &output));
-    let code = result.unwrap_or_else(|error| {
-        output.failure(&error);
-        error.exit_code()
-    });
+    let code = match result {
+        Ok(0) => output::Output::lost().unwrap_or(0),
+        Ok(code) => code,
+        Err(error) => {
+            output.failure(&error);
+            error.exit_code()
+        }
+    };
     // Whatever still waits in the background (a lock, a slow disk) must not hold the end up for long; what is being
     // removed is mostly gone by then, and the next command takes the rest.
     runtime.shutdown_timeout(FAREWELL);
+    log.flush_within(FAREWELL);
     ExitCode::from(code)
 }
 
-/// The log of the program itself, for its developers and for bug reports: on standard error.
-fn init_log(verbose: u8) {
+/// The log of the program itself, for its operators and for bug reports: on standard error, whatever becomes of that.
+fn init_log(verbose: u8) -> server::log::Writer {
     let level = match verbose {
         0 => "warn",
         1 => "info",
@@ -57,5 +62,13 @@ fn init_log(verbose: u8) {
         tracing_subscriber::EnvFilter::try_from_env("GOLDSMITH_LOG").unwrap_or_else(|_| {
             tracing_subscriber::EnvFilter::new(format!("{level},russh=error,sqlx=warn"))
         });
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let writer = server::log::Writer::to(std::io::stderr());
+    let lines = writer.clone();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || lines.clone())
+        // It would print on standard error, and panic where it cannot.
+        .log_internal_errors(false)
+        .init();
+    writer
 }

@@ -10,8 +10,6 @@
 
 mod access;
 pub mod args;
-mod bounded;
-mod console;
 pub mod disk;
 mod error;
 pub mod fake;
@@ -28,9 +26,8 @@ pub mod tap;
 mod watched;
 
 pub use access::Access;
-pub use bounded::{Answer, Bounded, Budget};
 pub use error::{Ended, Error};
-pub use guest::{Discard, Exit, Guest, Sink, Stdin, StreamKind};
+pub use guest::{Exit, Guest, Sink, Stdin, StreamKind};
 pub use host::{Accel, Host};
 pub use machine::{Backend, Machine, Seal, Sealed};
 pub use qemu::{Qemu, end};

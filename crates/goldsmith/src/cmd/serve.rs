@@ -14,8 +14,7 @@ use crate::{
     signals,
 };
 
-const MIB: u64 = 1024 * 1024;
-const GIB: u64 = 1024 * MIB;
+const GIB: u64 = 1024 * 1024 * 1024;
 
 pub(super) async fn run(
     args: cli::Serve,
@@ -65,7 +64,6 @@ async fn machines(
         boot_timeout: args.boot_timeout,
         cache_bytes: args.cache_gib.saturating_mul(GIB),
         keep_for: args.keep_for,
-        log_bytes: args.log_mib.saturating_mul(MIB),
         capacity: None,
     };
     Ok(Machines { host, backend, limits })

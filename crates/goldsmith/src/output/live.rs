@@ -127,10 +127,7 @@ impl Screen {
 
     fn line(&self, text: &str) {
         if !self.terminal {
-            #[expect(clippy::print_stderr, reason = "this is the printer")]
-            {
-                eprintln!("{text}");
-            }
+            super::remark(text);
         } else if let Err(e) = self.bars.println(text) {
             tracing::debug!(error = %e, "the terminal is gone");
         }

@@ -1,11 +1,16 @@
 //! The only place that prints. Results go to standard output, everything else to standard error, so
 //! that `goldsmith … --output json | jq` works.
 
-#![expect(clippy::print_stderr, reason = "this is the printer")]
-
 mod live;
 mod table;
 
+use std::{
+    fmt,
+    io::{self, Write},
+    sync::OnceLock,
+};
+
+use api::ErrorCode;
 use engine::{
     error::Error,
     event::{Event, Events},
@@ -18,12 +23,27 @@ pub(crate) use table::Table;
 
 use crate::{cli::Format, cmd::Failure};
 
-/// A line on standard output. A reader that has gone away (`| head`) is no reason to stop.
-macro_rules! say {
-    ($($text:tt)*) => {{
-        use std::io::Write;
-        let _ = writeln!(std::io::stdout(), $($text)*);
-    }};
+/// Why a result could not be written, the first time.
+static LOST: OnceLock<io::Error> = OnceLock::new();
+
+/// A line on standard output. What cannot be written does not stop a command halfway: [`Output::lost`]
+/// tells at its end.
+fn say(text: impl fmt::Display) {
+    let Err(error) = writeln!(io::stdout(), "{text}") else { return };
+    // A reader that has had enough (`| head`) and a terminal that was closed miss nothing.
+    let is_gone = error.kind() == io::ErrorKind::BrokenPipe || error.raw_os_error() == Some(EIO);
+    if !is_gone {
+        // The first one stays.
+        let _ = LOST.set(error);
+    }
+}
+
+/// What Linux says of a terminal that is no longer there.
+const EIO: i32 = 5;
+
+/// A line on standard error. There is nowhere to tell that it cannot be written.
+fn remark(text: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Where and how to print.
@@ -49,7 +69,7 @@ impl Output {
     ) {
         match self.format {
             Format::Json => print_json(kind, value),
-            Format::Text => say!("{}", text().trim_end()),
+            Format::Text => say(text().trim_end()),
         }
     }
 
@@ -57,14 +77,14 @@ impl Output {
     pub(crate) fn note(&self, text: &str) {
         match self.format {
             Format::Json => print_json("note", &json!({ "text": text })),
-            Format::Text => eprintln!("{text}"),
+            Format::Text => remark(text),
         }
     }
 
     /// Text that belongs to a person's terminal only.
     pub(crate) fn text(&self, text: &str) {
         if !self.is_json() {
-            eprintln!("{text}");
+            remark(text);
         }
     }
 
@@ -72,8 +92,19 @@ impl Output {
     pub(crate) fn error(&self, error: &Error) {
         match self.format {
             Format::Json => print_json("error", &error_json(error)),
-            Format::Text => eprint!("{}", error_text(error)),
+            Format::Text => remark(error_text(error).trim_end()),
         }
+    }
+
+    /// Tells of results that standard output did not take, and returns the exit code for that; nothing if it
+    /// took all of them.
+    pub(crate) fn lost() -> Option<u8> {
+        let cause = LOST.get()?;
+        let text = format!("the result could not be written to standard output: {cause}");
+        let error = Error::new(ErrorCode::HostNotReady, text)
+            .hint("what the command did is done; make room, or send its output elsewhere");
+        remark(error_text(&error).trim_end());
+        Some(error.code.exit_code())
     }
 
     /// Everything that made a command fail.
@@ -103,7 +134,7 @@ impl Output {
 
 fn print_event(event: &Event) {
     match serde_json::to_string(event) {
-        Ok(line) => say!("{line}"),
+        Ok(line) => say(line),
         Err(e) => tracing::error!(error = %e, "an event could not be written"),
     }
 }
@@ -120,7 +151,7 @@ fn print_json<T: Serialize>(kind: &str, value: &T) {
         }
         Err(e) => tracing::error!(error = %e, "a result could not be written"),
     }
-    say!("{}", serde_json::Value::Object(object));
+    say(serde_json::Value::Object(object));
 }
 
 fn error_json(error: &Error) -> serde_json::Value {

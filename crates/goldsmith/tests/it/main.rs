@@ -5,6 +5,7 @@
 mod bad_input;
 mod commands;
 mod serve;
+mod unwritable;
 
 use std::{
     path::{Path, PathBuf},

@@ -10,7 +10,6 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
     Ended,
-    console::Console,
     proc::Daemon,
     qmp::{Client, Event},
 };
@@ -24,10 +23,9 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Starts watching; the task ends with the process.
-    pub(super) fn over(daemon: &Daemon, qmp: &Client, console: Console, log: PathBuf) -> Arc<Self> {
+    pub(super) fn over(daemon: &Daemon, qmp: &Client, log: PathBuf) -> Arc<Self> {
         let watch = Arc::new(Self::default());
-        let closed = qmp.closed();
-        tokio::spawn(watch.clone().follow(daemon.ended(), qmp.events(), closed, console, log));
+        tokio::spawn(watch.clone().follow(daemon.ended(), qmp.events(), qmp.closed(), log));
         watch
     }
 
@@ -54,7 +52,6 @@ impl Watch {
         exit: impl Future<Output = std::process::ExitStatus>,
         mut events: broadcast::Receiver<Event>,
         closed: WaitForCancellationFutureOwned,
-        console: Console,
         log: PathBuf,
     ) {
         let mut exit = std::pin::pin!(exit);
@@ -62,7 +59,7 @@ impl Watch {
             tokio::select! {
                 biased;
                 event = events.recv() => match event {
-                    Ok(event) => self.judge(&event, &console).await,
+                    Ok(event) => self.judge(&event),
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => break exit.await,
                 },
@@ -70,20 +67,17 @@ impl Watch {
                     // QEMU's last words may still be on their way through the socket.
                     closed.await;
                     while let Ok(event) = events.try_recv() {
-                        self.judge(&event, &console).await;
+                        self.judge(&event);
                     }
                     break status;
                 }
             }
         };
-        console.caught_up().await;
         self.end(Ended::Exited { code: status.code(), said: super::launch::last_words(&log) });
     }
 
-    async fn judge(&self, event: &Event, console: &Console) {
+    fn judge(&self, event: &Event) {
         if let Some(ended) = meaning(event) {
-            // What is said about the end quotes the machine's last words.
-            console.caught_up().await;
             self.end(ended);
         }
     }

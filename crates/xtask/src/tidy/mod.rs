@@ -5,7 +5,6 @@ mod crates;
 mod links;
 mod orphans;
 mod paths;
-mod sinks;
 mod sizes;
 mod tree;
 
@@ -37,7 +36,6 @@ const RULES: &[Rule] = &[
     sizes::check,
     orphans::check,
     paths::check,
-    sinks::check,
     crates::arrows,
     crates::owners,
     crates::banned,
