@@ -23,6 +23,9 @@ pub struct Cx {
     /// How scripts and files that a template names are fetched; as for the user's own templates, unless
     /// it is set.
     pub fetch: fetch::Limits,
+    /// How much of the guest's output each log file of a run keeps; `None` where the reader of the
+    /// events keeps it.
+    pub log_bytes: Option<u64>,
     /// What takes back a thing whose maker is gone already, such as an upload that was cut off.
     pub afterwards: TaskTracker,
 }
@@ -33,7 +36,9 @@ impl Cx {
         let (geography, faults) = (Geography::default(), Faults::default());
         let fetch = fetch::Limits::default();
         let afterwards = TaskTracker::new();
-        Self { layout, events, cancel, deadline: None, geography, faults, fetch, afterwards }
+        let log_bytes = Some(crate::log::DEFAULT_BYTES);
+        let deadline = None;
+        Self { layout, events, cancel, deadline, geography, faults, fetch, log_bytes, afterwards }
     }
 
     /// Waits until nothing goes on [afterwards](Self::afterwards), but not for longer than the limit.

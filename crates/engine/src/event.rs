@@ -1,8 +1,10 @@
 //! What a run tells while it goes on. The engine prints nothing: it sends events, and whoever
 //! started the run decides how to show them.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::{distribute::RunOutput, optimize::Optimization};
 
@@ -70,15 +72,67 @@ pub enum Outcome {
     Cached { age_seconds: u64 },
 }
 
-/// A handle to send events through. Cheap to clone; sending never blocks and never fails the run.
+/// How many bytes of guests' output may wait for the reader of events. A guest that writes faster is
+/// held up.
+const OUTPUT_ROOM: u32 = 1024 * 1024;
+/// What an event takes beside its text.
+const OVERHEAD: u32 = 256;
+/// How many reports of progress may wait; more are left out, as the next one says the same.
+const PROGRESS_ROOM: usize = 64;
+
+/// A handle to send events through. Cheap to clone; a reader that has gone away is no error.
+///
+/// What waits for a slow reader is bounded: output of guests waits for room, progress is left out, and
+/// of everything else there is only so much as a template has steps.
 #[derive(Debug, Clone)]
-pub struct Events(Option<mpsc::UnboundedSender<Event>>);
+pub struct Events(Option<Queue>);
+
+#[derive(Debug, Clone)]
+struct Queue {
+    send: mpsc::UnboundedSender<Queued>,
+    output: Arc<Semaphore>,
+    progress: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Queued {
+    event: Event,
+    /// Given back once the event has been received.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// The other end of [`Events`].
+#[derive(Debug)]
+pub struct Receiver(mpsc::UnboundedReceiver<Queued>);
+
+impl Receiver {
+    /// The next event; `None` once there is no sender any more.
+    pub async fn recv(&mut self) -> Option<Event> {
+        self.0.recv().await.map(|queued| queued.event)
+    }
+
+    /// The same on a thread that may be blocked.
+    pub fn blocking_recv(&mut self) -> Option<Event> {
+        self.0.blocking_recv().map(|queued| queued.event)
+    }
+
+    /// The next event that is there already.
+    pub fn try_recv(&mut self) -> Option<Event> {
+        self.0.try_recv().ok().map(|queued| queued.event)
+    }
+}
 
 impl Events {
     /// A sender and the receiver that renders.
-    pub fn channel() -> (Self, mpsc::UnboundedReceiver<Event>) {
-        let (tx, rx) = mpsc::unbounded_channel();
-        (Self(Some(tx)), rx)
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "guests' output and progress enter by permits; the rest is bounded by the template"
+    )]
+    pub fn channel() -> (Self, Receiver) {
+        let (send, receiver) = mpsc::unbounded_channel();
+        let output = Arc::new(Semaphore::new(OUTPUT_ROOM as usize));
+        let progress = Arc::new(Semaphore::new(PROGRESS_ROOM));
+        (Self(Some(Queue { send, output, progress })), Receiver(receiver))
     }
 
     /// Events go nowhere.
@@ -86,11 +140,25 @@ impl Events {
         Self(None)
     }
 
-    /// Sends one event; a receiver that has gone away is nobody's error.
+    /// Sends an event of goldsmith's own. Output of guests goes by [`pass`](Self::pass).
     pub fn send(&self, event: Event) {
-        if let Some(tx) = &self.0 {
-            let _ = tx.send(event);
-        }
+        let Some(queue) = &self.0 else { return };
+        let room = if matches!(event, Event::Progress { .. }) {
+            let Ok(room) = queue.progress.clone().try_acquire_owned() else { return };
+            Some(room)
+        } else {
+            None
+        };
+        let _ = queue.send.send(Queued { event, _room: room });
+    }
+
+    /// Sends any event; output of a guest waits until there is room for it.
+    pub async fn pass(&self, event: Event) {
+        let Some(queue) = &self.0 else { return };
+        let Event::StepOutput { text, .. } = &event else { return self.send(event) };
+        let bytes = u32::try_from(text.len()).unwrap_or(OUTPUT_ROOM).saturating_add(OVERHEAD);
+        let room = queue.output.clone().acquire_many_owned(bytes.min(OUTPUT_ROOM)).await.ok();
+        let _ = queue.send.send(Queued { event, _room: room });
     }
 
     /// A line for the reader.
@@ -111,5 +179,46 @@ impl Events {
     /// The activity is over.
     pub fn progress_ended(&self, activity: &str) {
         self.send(Event::ProgressEnded { activity: activity.into() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn output(bytes: usize) -> Event {
+        let (step, text) = ("customize[0]".to_owned(), "x".repeat(bytes));
+        Event::StepOutput { step, stream: Stream::Stdout, text }
+    }
+
+    #[tokio::test]
+    async fn guests_output_waits_for_the_reader() {
+        let (events, mut receiver) = Events::channel();
+        let mut sent = 0;
+        while events.pass(output(10_000)).now_or_never().is_some() {
+            sent += 1;
+        }
+        assert!(sent * 10_000 <= OUTPUT_ROOM as usize, "{sent} pieces wait");
+        assert!(receiver.recv().await.is_some());
+        assert!(events.pass(output(10_000)).now_or_never().is_some(), "one was received");
+        drop(receiver);
+        assert!(events.pass(output(10_000)).now_or_never().is_some(), "nobody reads any more");
+    }
+
+    #[tokio::test]
+    async fn progress_that_nobody_reads_is_left_out() {
+        let (events, mut receiver) = Events::channel();
+        for done in 0..10_000 {
+            events.progress("download", done, None);
+        }
+        events.progress_ended("download");
+        drop(events);
+        let mut received = 0;
+        while receiver.recv().await.is_some() {
+            received += 1;
+        }
+        assert_eq!(received, PROGRESS_ROOM + 1);
     }
 }

@@ -1,21 +1,21 @@
 //! What a step's command writes: to subscribers as it comes, to `customization.log` (validators: to
 //! `validation.log`), and its last lines into the error if it fails.
 
-use std::{
-    collections::VecDeque,
-    fs::{File, OpenOptions},
-    io::{self, Write},
-    path::Path,
-};
+use std::{collections::VecDeque, io, ops::ControlFlow, path::Path};
 
-use vm::StreamKind;
+use async_trait::async_trait;
+use vm::{Sink, StreamKind};
 
 use crate::{
+    cx::Cx,
     event::{Event, Events, Stream},
+    log::Log,
     step,
 };
 
 const TAIL_LINES: usize = 20;
+/// More answers than any script of ours gives.
+const ANSWERS: usize = 100;
 /// A longer line is cut into pieces, so that a guest cannot make us hold all it writes.
 const LINE_BYTES: usize = 16 * 1024;
 
@@ -23,41 +23,49 @@ const LINE_BYTES: usize = 16 * 1024;
 pub struct StepOutput {
     step: String,
     events: Events,
-    log: File,
+    log: Option<Log>,
     partial: [Vec<u8>; 2],
     tail: VecDeque<String>,
+    /// What a line of a script of ours begins with, which nobody else in the guest knows.
+    mark: Option<String>,
+    answers: Vec<String>,
 }
 
 impl StepOutput {
-    /// Output of `step`, appended to the log in `log_dir` that it belongs to.
-    pub fn open(step: &str, events: &Events, log_dir: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(log_dir)?;
-        let path = log_dir.join(step::log_of(step));
+    /// Output of `step`, appended to the log in `log_dir` that it belongs to, as far as a log is wanted.
+    pub fn open(step: &str, cx: &Cx, log_dir: &Path) -> io::Result<Self> {
+        let log = match cx.log_bytes {
+            None => None,
+            Some(limit) => {
+                std::fs::create_dir_all(log_dir)?;
+                Some(Log::open(&log_dir.join(step::log_of(step)), limit)?)
+            }
+        };
         Ok(Self {
             step: step.to_owned(),
-            events: events.clone(),
-            log: OpenOptions::new().create(true).append(true).open(path)?,
+            events: cx.events.clone(),
+            log,
             partial: [Vec::new(), Vec::new()],
             tail: VecDeque::new(),
+            mark: None,
+            answers: Vec::new(),
         })
     }
 
-    /// Takes bytes as they come; whole lines go out at once.
-    pub fn write(&mut self, stream: StreamKind, bytes: &[u8]) {
-        let index = usize::from(stream == StreamKind::Err);
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n' || *byte == b'\r') {
-            self.partial[index].extend_from_slice(piece);
-            let ended = piece.ends_with(b"\n") || piece.ends_with(b"\r");
-            if ended || self.partial[index].len() > LINE_BYTES {
-                self.emit(stream);
-            }
-        }
+    /// Sends what has no line end yet.
+    pub async fn flush(&mut self) {
+        self.emit(StreamKind::Out).await;
+        self.emit(StreamKind::Err).await;
     }
 
-    /// Sends what has no line end yet.
-    pub fn flush(&mut self) {
-        self.emit(StreamKind::Out);
-        self.emit(StreamKind::Err);
+    /// From now on, lines that begin with this word are answers to us and not only output.
+    pub(crate) fn expect_answers(&mut self, mark: &str) {
+        self.mark = Some(format!("{mark} "));
+    }
+
+    /// The answers so far, without the word.
+    pub(crate) fn answers(&self) -> &[String] {
+        &self.answers
     }
 
     /// The last lines of both streams.
@@ -65,30 +73,66 @@ impl StepOutput {
         self.tail.iter().cloned().collect()
     }
 
-    fn emit(&mut self, kind: StreamKind) {
+    async fn emit(&mut self, kind: StreamKind) {
         let index = usize::from(kind == StreamKind::Err);
         let line = std::mem::take(&mut self.partial[index]);
         let line = String::from_utf8_lossy(&line);
-        let text = printable(line.trim_end_matches(['\n', '\r']));
+        let mut text = printable(line.trim_end_matches(['\n', '\r']));
         if text.is_empty() {
             return;
+        }
+        if let Some(answer) = self.mark.as_ref().and_then(|mark| text.strip_prefix(mark)) {
+            text = answer.to_owned();
+            if self.answers.len() < ANSWERS {
+                self.answers.push(text.clone());
+            }
         }
         let (stream, mark) = match kind {
             StreamKind::Out => (Stream::Stdout, "OUT"),
             StreamKind::Err => (Stream::Stderr, "ERR"),
         };
-        if let Err(e) = writeln!(self.log, "[{}] {mark} {text}", self.step) {
-            tracing::warn!(error = %e, "cannot write the step's log");
+        if let Some(log) = &mut self.log
+            && let Err(e) = log.write_guests(format!("[{}] {mark} {text}\n", self.step).as_bytes())
+        {
+            self.log = None;
+            self.events.warn(format!("the log of {} cannot be written: {e}", self.step));
         }
         if self.tail.len() == TAIL_LINES {
             self.tail.pop_front();
         }
         self.tail.push_back(text.clone());
-        self.events.send(Event::StepOutput { step: self.step.clone(), stream, text });
+        self.events.pass(Event::StepOutput { step: self.step.clone(), stream, text }).await;
     }
 }
 
-/// A guest's line without what would move the reader's cursor or recolour the terminal.
+#[async_trait]
+impl Sink for StepOutput {
+    /// Whole lines go out at once.
+    async fn take(&mut self, stream: StreamKind, bytes: &[u8]) -> ControlFlow<()> {
+        let index = usize::from(stream == StreamKind::Err);
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n' || *byte == b'\r') {
+            self.partial[index].extend_from_slice(piece);
+            let ended = piece.ends_with(b"\n") || piece.ends_with(b"\r");
+            if ended || self.partial[index].len() > LINE_BYTES {
+                self.emit(stream).await;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Drop for StepOutput {
+    fn drop(&mut self) {
+        if let Some(log) = &mut self.log
+            && let Some(cut) = log.take_cut()
+        {
+            let _ = log.write(format!("[{}] OUT {cut}\n", self.step).as_bytes());
+        }
+    }
+}
+
+/// A guest's line without what would move the reader's cursor, recolour the terminal, or show text in
+/// another order than it is in.
 fn printable(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     let mut chars = line.chars().peekable();
@@ -99,56 +143,87 @@ fn printable(line: &str) -> String {
                 while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
             }
             '\t' => text.push('\t'),
-            c if c.is_control() => {}
+            c if c.is_control() || reorders(c) => {}
             c => text.push(c),
         }
     }
     text
 }
 
+/// Unicode's controls of writing direction, and its line and paragraph separators.
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
+    use tokio_util::sync::CancellationToken;
 
-    fn output(dir: &Path) -> (StepOutput, tokio::sync::mpsc::UnboundedReceiver<Event>) {
+    use super::*;
+    use crate::{event::Receiver, layout::Layout};
+
+    fn output(dir: &Path, step: &str) -> (StepOutput, Receiver) {
         let (events, receiver) = Events::channel();
-        (StepOutput::open("customize[0]", &events, dir).unwrap(), receiver)
+        let layout = Layout::new(dir.to_owned(), dir.to_owned());
+        let mut cx = Cx::new(layout, events, CancellationToken::new());
+        cx.log_bytes = Some(1000);
+        (StepOutput::open(step, &cx, dir).unwrap(), receiver)
     }
 
-    #[test]
-    fn lines_are_cut_per_stream_and_logged() {
+    async fn write(out: &mut StepOutput, stream: StreamKind, bytes: &[u8]) {
+        assert!(out.take(stream, bytes).await.is_continue());
+    }
+
+    #[tokio::test]
+    async fn lines_are_put_together_per_stream_and_logged() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut out, _events) = output(dir.path());
-        out.write(StreamKind::Out, b"one\ntw");
-        out.write(StreamKind::Err, b"bad\n");
-        out.write(StreamKind::Out, b"o\r\nthree");
-        out.flush();
+        let (mut out, _events) = output(dir.path(), "customize[0]");
+        write(&mut out, StreamKind::Out, b"one\ntw").await;
+        write(&mut out, StreamKind::Err, b"bad\n").await;
+        write(&mut out, StreamKind::Out, b"o\r\nthree").await;
+        out.flush().await;
         assert_eq!(out.tail(), ["one", "bad", "two", "three"]);
         let log = std::fs::read_to_string(dir.path().join("customization.log")).unwrap();
         assert!(log.contains("[customize[0]] ERR bad\n"), "{log}");
     }
 
-    #[test]
-    fn validators_have_a_log_of_their_own() {
+    #[tokio::test]
+    async fn validators_have_a_log_of_their_own() {
         let dir = tempfile::tempdir().unwrap();
-        let mut out = StepOutput::open("validate[0]", &Events::none(), dir.path()).unwrap();
-        out.write(StreamKind::Out, b"fine\n");
+        let (mut out, _events) = output(dir.path(), "validate[0]");
+        write(&mut out, StreamKind::Out, b"fine\n").await;
         let log = std::fs::read_to_string(dir.path().join("validation.log")).unwrap();
         assert_eq!(log, "[validate[0]] OUT fine\n");
         assert!(!dir.path().join("customization.log").exists());
     }
 
-    #[test]
-    fn terminal_control_does_not_pass() {
-        assert_eq!(printable("\u{1b}[31mred\u{1b}[0m\u{7}\tx"), "red\tx");
+    #[tokio::test]
+    async fn log_of_a_flood_is_cut_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut out, mut events) = output(dir.path(), "customize[0]");
+        let reader = tokio::spawn(async move { while events.recv().await.is_some() {} });
+        for _ in 0..100 {
+            write(&mut out, StreamKind::Out, &b"y\n".repeat(1000)).await;
+        }
+        drop(out);
+        reader.await.unwrap();
+        let log = std::fs::read_to_string(dir.path().join("customization.log")).unwrap();
+        assert!(log.len() < 1100, "{} bytes", log.len());
+        assert!(log.ends_with(" bytes more\n") && log.contains("… cut, "), "{log}");
     }
 
     #[test]
-    fn a_line_without_end_is_cut() {
+    fn terminal_control_and_reordering_do_not_pass() {
+        assert_eq!(printable("\u{1b}[31mred\u{1b}[0m\u{7}\tx"), "red\tx");
+        assert_eq!(printable("a\u{202e}b\u{2066}c\u{2029}d"), "abcd");
+    }
+
+    #[tokio::test]
+    async fn a_line_without_end_is_cut() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut out, mut events) = output(dir.path());
-        out.write(StreamKind::Out, &vec![b'x'; LINE_BYTES + 1]);
-        assert!(events.try_recv().is_ok());
+        let (mut out, mut events) = output(dir.path(), "customize[0]");
+        write(&mut out, StreamKind::Out, &vec![b'x'; LINE_BYTES + 1]).await;
+        assert!(events.try_recv().is_some());
     }
 }

@@ -143,6 +143,9 @@ pub(crate) struct ServedRuns {
     /// Least recently used nodes go when the cache takes more
     #[arg(long, value_name = "GIB", env = "GOLDSMITH_CACHE_GIB", default_value_t = 40)]
     pub(crate) cache_gib: u64,
+    /// How much of what a guest writes each log file of a run keeps, in MiB; the rest is counted
+    #[arg(long, value_name = "MIB", env = "GOLDSMITH_LOG_MIB", default_value_t = 64)]
+    pub(crate) log_mib: u64,
     /// How long a machine lives that a template's errorHandling keeps
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "60m")]
     pub(crate) keep_for: Duration,
@@ -277,6 +280,9 @@ pub(crate) struct Build {
     /// Least recently used nodes go when the cache takes more
     #[arg(long, value_name = "GIB", env = "GOLDSMITH_CACHE_GIB", default_value_t = 40)]
     pub(crate) cache_gib: u64,
+    /// How much of what a guest writes each log file of a run keeps, in MiB; the rest is counted
+    #[arg(long, value_name = "MIB", env = "GOLDSMITH_LOG_MIB", default_value_t = 64)]
+    pub(crate) log_mib: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -365,8 +365,13 @@ mod tests {
     /// A machine of which nothing is asked here.
     async fn machines() -> Machines {
         let host = Host::probe(None).await.expect("QEMU is installed (make setup)");
-        let limits =
-            Limits { boot_timeout: GRACE, cache_bytes: 0, keep_for: GRACE, capacity: None };
+        let limits = Limits {
+            boot_timeout: GRACE,
+            cache_bytes: 0,
+            keep_for: GRACE,
+            log_bytes: 0,
+            capacity: None,
+        };
         Machines { host, backend: Arc::new(vm::fake::Fake::new()), limits }
     }
 

@@ -20,6 +20,8 @@ pub const LAYOUT: u32 = 1;
 pub(crate) const QMP_SOCKET: &str = "qmp.sock";
 /// The serial console's log in the run folder.
 pub(crate) const SERIAL_LOG: &str = "serial.log";
+/// The socket that QEMU sends the serial console to.
+pub(crate) const SERIAL_SOCKET: &str = "serial.sock";
 /// The process id in the run folder; its absolute path also marks the process.
 pub(crate) const PID_FILE: &str = "qemu.pid";
 
@@ -29,6 +31,8 @@ pub(crate) const NIC: &str = "nic";
 pub(crate) const CHANNEL: &str = "channel";
 /// Its hardware address. Always the same, as it is seen by nobody but its guest.
 pub const CHANNEL_MAC: &str = "02:67:00:00:00:01";
+/// What QEMU gives the one card of a machine without a bridge.
+pub const DEFAULT_MAC: &str = "52:54:00:12:34:56";
 /// The guest's address there, as it is asked for by DHCP or set by the seed. The network is one that
 /// is reserved for documentation, so that no subnet is in its way; no gateway and no name server
 /// are given out.
@@ -49,7 +53,7 @@ pub(crate) fn data_drive(lun: usize) -> String {
 /// A qcow2 drive of the machine's own. `sealed` ones get no backing file from their header: it is
 /// put in by the seal.
 ///
-/// Flushes of the guest are not waited for. What is kept is written to the disk when it is sealed,
+/// Zeroes that the guest writes take no room. Flushes of the guest are not waited for. What is kept is written to the disk when it is sealed,
 /// and what is not sealed is worth nothing after a power failure.
 pub(crate) fn drive(node_name: &str, path: &Path, takes_over: bool) -> Value {
     let cache = json!({ "direct": false, "no-flush": true });
@@ -57,6 +61,7 @@ pub(crate) fn drive(node_name: &str, path: &Path, takes_over: bool) -> Value {
         "driver": "qcow2",
         "node-name": node_name,
         "discard": "unmap",
+        "detect-zeroes": "unmap",
         "cache": cache,
         "file": { "driver": "file", "filename": path, "discard": "unmap", "cache": cache },
     });
@@ -84,7 +89,7 @@ pub fn arguments(host: &Host, spec: &MachineSpec) -> Vec<String> {
     args.put("-device", "vmgenid,guid=auto");
     args.device("VGA", "vga0,bus=pcie.0,addr=0x6");
     args.put("-display", "none");
-    args.put("-chardev", format!("file,id=serial0,path={SERIAL_LOG},append=on"));
+    args.put("-chardev", format!("socket,id=serial0,path={SERIAL_SOCKET}"));
     args.put("-serial", "chardev:serial0");
     args.put("-chardev", format!("socket,id=qmp0,path={QMP_SOCKET},server=on,wait=off"));
     args.put("-mon", "chardev=qmp0,mode=control");

@@ -32,7 +32,9 @@ pub enum Error {
         said: String,
     },
     /// Somebody else answers in the guest's place, or the guest lost the key it was given.
-    #[error("the guest shows SSH host key {found}, not {expected} which it was given")]
+    #[error(
+        "the guest shows SSH host key {found}, not {expected}, the one that cloud-init was to give it"
+    )]
     HostKey {
         /// Fingerprint of the key that was generated for it.
         expected: String,
@@ -73,6 +75,27 @@ pub enum Error {
         /// The library's reason.
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// The build user's login shell runs no commands, such as `nologin`.
+    #[error("the login shell of the build user runs no commands; it printed {printed:?}")]
+    LoginShell {
+        /// The beginning of it.
+        printed: String,
+    },
+    /// A command wrote more than its sink takes, and was ended.
+    #[error("a command in the guest wrote more than there is room for")]
+    TooMuchOutput,
+    /// The guest's SSH server and goldsmith have no algorithm in common.
+    #[error(
+        "the guest's SSH server offers no {kind} that goldsmith has: it offers {theirs}, goldsmith {ours}"
+    )]
+    NoCommonAlgorithm {
+        /// What the algorithm is for, such as `cipher`.
+        kind: String,
+        /// Names, joined by commas.
+        ours: String,
+        /// Names, joined by commas.
+        theirs: String,
     },
     /// The file given as the guest's standard input could not be read.
     #[error("the input for the guest's command could not be read")]

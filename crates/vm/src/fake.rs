@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -107,6 +107,9 @@ pub enum Then {
     Exit(i32),
     /// Never ends, until the machine does.
     Hang,
+    /// Writes to that stream without end, as fast as it is read, until nobody reads any more or the
+    /// machine ends.
+    Flood(StreamKind),
     /// The connection breaks.
     Disconnect,
     /// The machine goes away in the middle.
@@ -145,6 +148,7 @@ type Answer = Arc<dyn Fn(&str, &[u8]) -> Reaction + Send + Sync>;
 #[derive(Clone, Default)]
 pub struct Fake {
     state: Arc<Mutex<State>>,
+    flooded: Arc<AtomicU64>,
 }
 
 #[derive(Default)]
@@ -231,6 +235,11 @@ impl Fake {
             _ => None,
         };
         self.calls().into_iter().filter_map(command).collect()
+    }
+
+    /// How many bytes [floods](Then::Flood) got rid of so far.
+    pub fn flooded(&self) -> u64 {
+        self.flooded.load(Ordering::Relaxed)
     }
 
     /// Run folders of the machines that are there.
@@ -469,7 +478,7 @@ impl Guest for FakeGuest {
         &self,
         command: &str,
         stdin: Stdin<'_>,
-        sink: &mut Sink<'_>,
+        sink: &mut dyn Sink,
     ) -> Result<Exit, Error> {
         let lost = |what: &str| Error::Ssh { what: what.to_owned(), source: None };
         let deaf = self.fake.deaf(command);
@@ -489,8 +498,8 @@ impl Guest for FakeGuest {
             return Err(lost("the connection is closed"));
         }
         for (kind, text) in [(StreamKind::Out, &reaction.out), (StreamKind::Err, &reaction.err)] {
-            if !text.is_empty() {
-                sink(kind, text.as_bytes());
+            if !text.is_empty() && sink.take(kind, text.as_bytes()).await.is_break() {
+                return Err(Error::TooMuchOutput);
             }
         }
         match reaction.then {
@@ -498,6 +507,19 @@ impl Guest for FakeGuest {
             Then::Hang => {
                 self.life.gone.cancelled().await;
                 Err(lost("the connection broke off in the middle of a command"))
+            }
+            Then::Flood(kind) => {
+                let piece = format!("{}\n", "y".repeat(1023)).repeat(32);
+                loop {
+                    if self.life.gone.is_cancelled() {
+                        return Err(lost("the connection broke off in the middle of a command"));
+                    }
+                    if sink.take(kind, piece.as_bytes()).await.is_break() {
+                        return Err(Error::TooMuchOutput);
+                    }
+                    self.fake.flooded.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                }
             }
             Then::Disconnect => Err(lost("the connection broke off in the middle of a command")),
             Then::Gone(ended) => {

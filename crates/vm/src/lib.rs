@@ -10,6 +10,8 @@
 
 mod access;
 pub mod args;
+mod bounded;
+mod console;
 pub mod disk;
 mod error;
 pub mod fake;
@@ -26,8 +28,9 @@ pub mod tap;
 mod watched;
 
 pub use access::Access;
+pub use bounded::{Answer, Bounded, Budget};
 pub use error::{Ended, Error};
-pub use guest::{Exit, Guest, Sink, Stdin, StreamKind};
+pub use guest::{Discard, Exit, Guest, Sink, Stdin, StreamKind};
 pub use host::{Accel, Host};
 pub use machine::{Backend, Machine, Seal, Sealed};
 pub use qemu::{Qemu, end};

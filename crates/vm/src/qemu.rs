@@ -22,7 +22,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
     Access, Backend, Ended, Error, Firmware, Guest, Host, Machine, MachineSpec, Seal, Sealed,
-    args::{self, PID_FILE, QMP_SOCKET, SERIAL_LOG},
+    args::{self, PID_FILE, QMP_SOCKET, SERIAL_LOG, SERIAL_SOCKET},
     proc::Daemon,
     qmp, serial, tap,
 };
@@ -265,7 +265,7 @@ async fn end_process(qmp: &qmp::Client, daemon: &Daemon) {
 }
 
 fn remove_leftovers(run_dir: &Path) {
-    for name in [QMP_SOCKET, PID_FILE] {
+    for name in [QMP_SOCKET, SERIAL_SOCKET, PID_FILE] {
         let _ = fs::remove_file(run_dir.join(name));
     }
 }

@@ -36,6 +36,11 @@ fn last_lines(text: &str, lines: usize) -> Vec<String> {
     last
 }
 
+/// A guest's text as one line that is safe to show.
+pub(crate) fn one_line(text: &str) -> String {
+    last_lines(text, usize::MAX).join(" / ").chars().take(LINE_LIMIT).collect()
+}
+
 /// Drops escape sequences and control characters; every kind of line end becomes `\n`.
 fn without_controls(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());

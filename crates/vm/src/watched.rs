@@ -234,9 +234,9 @@ mod tests {
     #[tokio::test]
     async fn a_machine_is_told_of_until_it_ends_unless_it_is_left() {
         let dir = tempfile::tempdir().unwrap();
-        let (send, mut seen) = mpsc::unbounded_channel();
+        let (send, mut seen) = mpsc::channel(16);
         let fake = Fake::new();
-        let backend = Watched::new(&fake, move |change| drop(send.send(change)));
+        let backend = Watched::new(&fake, move |change| send.try_send(change).unwrap());
         let start = async || backend.start(&spec(dir.path()), &CancellationToken::new()).await;
         let started = |machine| Seen::Started {
             machine,

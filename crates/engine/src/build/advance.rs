@@ -246,7 +246,9 @@ async fn power_off(
     live.end_metadata(run).await;
     let mut out = output(run, &Step::Generalize)?;
     let started = Instant::now();
-    let work = live.unless_gone(generalize::run(live.guest.as_ref(), &live.access, &mut out));
+    let cards = live_cards(run);
+    let traces = generalize::Traces { access: &live.access, cards };
+    let work = live.unless_gone(generalize::run(live.guest.as_ref(), &traces, &mut out));
     run.cx.step(Step::Generalize, "generalize", work).await?;
     let off = async { live.machine.wait_off(POWER_OFF).await.map_err(machine_error) };
     run.cx.step(Step::PowerOff, "power off", off).await?;
@@ -257,8 +259,16 @@ async fn power_off(
     }
 }
 
+/// The addresses of the build machine's cards: on a bridge its own and the channel's, else QEMU's.
+fn live_cards(run: &Run<'_>) -> Vec<String> {
+    match run.bridge() {
+        Some(bridge) => vec![bridge.mac, vm::args::CHANNEL_MAC.to_owned()],
+        None => vec![vm::args::DEFAULT_MAC.to_owned()],
+    }
+}
+
 fn output(run: &Run<'_>, step: &Step) -> Result<StepOutput> {
-    StepOutput::open(&step.to_string(), &run.cx.events, &run.log_dir)
+    StepOutput::open(&step.to_string(), &run.cx, &run.log_dir)
         .code(ErrorCode::HostNotReady, || format!("cannot write below {}", run.log_dir.display()))
 }
 

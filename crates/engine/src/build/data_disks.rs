@@ -3,12 +3,15 @@
 //!
 //! They are there from the first boot on, sealed with the OS disk, and end in the image.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use api::{ErrorCode, template::Template};
 use vm::{Guest, Stdin, disk};
 
-use super::{Run, guest_error, machine_error};
+use super::{Run, command::run_within, machine_error};
 use crate::{
     error::{Error, Result},
     image_file::data::file_name,
@@ -78,6 +81,9 @@ pub(super) async fn upon(run: &Run<'_>, shape: &Shape, work: &Path, below: &Path
     Ok(())
 }
 
+/// `udevadm settle` waits for a minute at most.
+const NAME_LIMIT: Duration = Duration::from_secs(5 * 60);
+
 /// Gives each disk the name it has in Azure, below `/dev/disk/azure/scsi1`, for as long as this boot
 /// lasts: the rules are not in the image.
 const NAME: &str = "sudo sh -c '
@@ -111,8 +117,8 @@ pub(super) async fn name(run: &Run<'_>, shape: &Shape, guest: &dyn Guest) -> Res
         return Ok(());
     }
     let rules = rules(shape);
-    let named = guest.run(NAME, Stdin::Bytes(rules.as_bytes()), &mut |_, _| {}).await;
-    let exit = named.map_err(guest_error)?;
+    let stdin = Stdin::Bytes(rules.as_bytes());
+    let exit = run_within(guest, "naming the data disks", NAME, stdin, NAME_LIMIT).await?;
     if !exit.success() {
         run.cx.events.warn(format!("naming the data disks {exit}; they are there all the same"));
     }

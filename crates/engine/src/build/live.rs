@@ -10,13 +10,14 @@ use std::{
 use api::ErrorCode;
 use tokio::task::JoinHandle;
 use vm::{
-    Access, Guest, Host, Machine, Seal, Stdin, disk,
+    Access, Discard, Guest, Host, Machine, Seal, Stdin, disk,
     seed::{self, Seed},
 };
 
 use super::{
     Run,
     chain::{Chain, Link},
+    command::run_within,
     data_disks, guest_error, identities, machine_error, network,
     plan::Plan,
     power::power_on,
@@ -132,6 +133,8 @@ pub(super) enum Ram {
 const SYNC: &str =
     r#"sync; test "$(systemctl is-system-running 2> /dev/null)" != stopping || exit 75"#;
 const STOPPING: i32 = 75;
+/// For everything that a step wrote; a slow disk of the host may take long over it.
+const SYNC_LIMIT: Duration = Duration::from_secs(30 * 60);
 /// How long a guest may take from closing its connections to being off.
 const SHUTTING_DOWN: Duration = Duration::from_secs(60);
 
@@ -203,7 +206,7 @@ impl Live {
     ) -> Result<()> {
         let exit = self
             .unless_gone(async {
-                self.guest.run(SYNC, Stdin::Empty, &mut |_, _| {}).await.map_err(guest_error)
+                run_within(self.guest.as_ref(), "sync", SYNC, Stdin::Empty, SYNC_LIMIT).await
             })
             .await?;
         if exit.code == Some(STOPPING) {
@@ -480,7 +483,7 @@ pub(super) async fn ready(
         }
     };
     let limit = run.request.boot_timeout;
-    let settle = async { guest.run(&command, stdin, &mut |_, _| {}).await.map_err(guest_error) };
+    let settle = async { guest.run(&command, stdin, &mut Discard).await.map_err(guest_error) };
     let exit = tokio::time::timeout(limit, unless_gone(machine, settle))
         .await
         .map_err(|_| not_booted(limit))??;

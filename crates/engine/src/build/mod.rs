@@ -7,6 +7,7 @@
 mod access;
 mod advance;
 mod chain;
+mod command;
 mod data_disks;
 mod fork;
 mod freshness;
@@ -40,6 +41,7 @@ use tokio::time::Instant;
 use vm::{Backend, Host, Machine, Watched};
 
 pub use chain::{Chain, Link, Role, age};
+pub(crate) use command::within;
 pub(crate) use fork::{Entry, Fork, ForkOf};
 pub use freshness::{CACHE_TAG, Freshness};
 pub use history::{Forecast, Hit, forecast};
@@ -441,6 +443,16 @@ pub(crate) fn cached(cx: &Cx, step: Step, title: &str, age_seconds: u64) {
     });
 }
 
+/// The host key is the first thing that a seed brings: another one means that it was not taken.
+const NO_SEED: &str = "this is the build's own machine and no attack: its cloud-init did not take \
+    goldsmith's seed (a NoCloud medium labelled CIDATA). In the image, let cloud-init be installed and \
+    enabled, let datasource_list name NoCloud or be absent, and remove /etc/cloud/cloud-init.disabled and \
+    ds-identify's policy=disabled; cloud-init clean makes it run again";
+const HARDENED_SSH: &str = "a customizer or the source has narrowed sshd's Ciphers, MACs, KexAlgorithms or \
+    HostKeyAlgorithms: leave one of goldsmith's in the list (the host key is ssh-ed25519) until the last step";
+const LOGIN_SHELL: &str = "leave the build user (goldsmith) a login shell that runs commands, such as \
+    /bin/bash, until the last step: generalization removes the user";
+
 /// What an error of a guest's command means for the user.
 pub(crate) fn guest_error(error: vm::Error) -> Error {
     machine_error(error)
@@ -467,7 +479,14 @@ pub(crate) fn machine_error(error: vm::Error) -> Error {
         {
             (ErrorCode::DiskFull, Vec::new(), Some("goldsmith cache prune frees space"))
         }
-        vm::Error::HostKey { .. } | vm::Error::Ssh { .. } => {
+        vm::Error::HostKey { .. } => (ErrorCode::GuestUnreachable, Vec::new(), Some(NO_SEED)),
+        vm::Error::NoCommonAlgorithm { .. } => {
+            (ErrorCode::GuestUnreachable, Vec::new(), Some(HARDENED_SSH))
+        }
+        vm::Error::LoginShell { .. } => {
+            (ErrorCode::GuestUnreachable, Vec::new(), Some(LOGIN_SHELL))
+        }
+        vm::Error::Ssh { .. } | vm::Error::TooMuchOutput => {
             (ErrorCode::GuestUnreachable, Vec::new(), None)
         }
         vm::Error::Start { .. } | vm::Error::Proc(vm::proc::Error::NotFound { .. }) => {

@@ -12,7 +12,7 @@
 
 use api::{ErrorCode, ResourceId, template::Template};
 use std::{collections::BTreeMap, fs, io, io::Write, time::Duration};
-use vm::{Bridge, Guest, Machine, Stdin, tap};
+use vm::{Bridge, Discard, Guest, Machine, Stdin, tap};
 
 use super::{Chain, Run, guest_error, machine_error, plan::Plan};
 use crate::{
@@ -160,7 +160,7 @@ pub(crate) async fn join(
     let Some(bridge) = run.bridge() else { return Ok(()) };
     let ask = async |script: &str| {
         let command = script.replace("'$mac'", &bridge.mac);
-        guest.run(&command, Stdin::Empty, &mut |_, _| {}).await.map_err(guest_error)
+        guest.run(&command, Stdin::Empty, &mut Discard).await.map_err(guest_error)
     };
     let work = async {
         if resumed {

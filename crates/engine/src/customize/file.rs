@@ -1,17 +1,24 @@
 //! `File`: one file of any size, streamed into the guest and verified there.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
 use api::ErrorCode;
 use async_trait::async_trait;
-use vm::{Guest, Stdin, StreamKind};
+use vm::{Bounded, Guest, Sink, Stdin, StreamKind};
 
 use super::{Customizer, quote};
 use crate::{
+    build::within,
     error::{Coded, Error, Result},
     fetch::Fetched,
     output::StepOutput,
 };
+
+/// More than a digest and the longest path.
+const DIGEST_LINE: usize = 16 * 1024;
+/// The time that every copy has, and how many bytes it carries in a second beyond that, at the least.
+const SETTING_OUT: Duration = Duration::from_secs(15 * 60);
+const SLOWEST: u64 = 128 * 1024;
 
 /// A file with its digest, and where it goes. A relative destination is in the build user's home.
 pub(super) struct File {
@@ -54,22 +61,33 @@ impl Customizer for File {
         let mut file = tokio::fs::File::open(&self.source.path)
             .await
             .code(ErrorCode::InternalError, || "a fetched file is gone".to_owned())?;
+        let bytes = self.source.bytes;
         let target = quote(&self.destination);
         // `--` and not a path prefix: the destination may begin with a dash and may be relative.
         let command = format!("cat > {target} && sha256sum -- {target}");
-        let mut printed = Vec::new();
-        let exit = guest
-            .run(&command, Stdin::Reader(&mut file), &mut |stream, bytes| match stream {
-                StreamKind::Out => printed.extend_from_slice(bytes),
-                StreamKind::Err => out.write(stream, bytes),
-            })
-            .await
-            .map_err(crate::build::guest_error)?;
-        out.flush();
-        if !exit.success() {
+        let mut answer = Digest { printed: Bounded::new(DIGEST_LINE), out };
+        let limit = SETTING_OUT + Duration::from_secs(bytes / SLOWEST);
+        let work = async {
+            let stdin = Stdin::Reader(&mut file);
+            match guest.run(&command, stdin, &mut answer).await {
+                // The digest is judged by what came; it cannot be right.
+                Err(vm::Error::TooMuchOutput) => Ok(None),
+                ran => ran.map(Some).map_err(crate::build::guest_error),
+            }
+        };
+        let exit = within(limit, &format!("copying {bytes} bytes"), work).await?;
+        let Digest { printed, out } = answer;
+        out.flush().await;
+        if let Some(exit) = exit.filter(|exit| !exit.success()) {
             return Err(self.failed(&exit.to_string()).details(out.tail()));
         }
-        let printed = String::from_utf8_lossy(&printed);
+        if printed.cut() > 0 {
+            return Err(self.failed(&format!(
+                "sha256sum prints more than {DIGEST_LINE} bytes there, which begin with {:?}",
+                printed.text().chars().take(80).collect::<String>()
+            )));
+        }
+        let printed = printed.text();
         // sha256sum marks an escaped file name by a backslash before the digest.
         let arrived = printed.trim_start_matches('\\').split_whitespace().next().unwrap_or("");
         if arrived == self.source.sha256 {
@@ -79,5 +97,56 @@ impl Customizer for File {
             "it arrived with SHA-256 {arrived} where {} was sent",
             self.source.sha256
         )))
+    }
+}
+
+/// Takes the digest apart from what goes to the log.
+struct Digest<'a> {
+    printed: Bounded,
+    out: &'a mut StepOutput,
+}
+
+#[async_trait]
+impl Sink for Digest<'_> {
+    async fn take(&mut self, stream: StreamKind, bytes: &[u8]) -> ControlFlow<()> {
+        match stream {
+            StreamKind::Out => self.printed.add(bytes),
+            StreamKind::Err => self.out.take(stream, bytes).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use tokio_util::sync::CancellationToken;
+    use vm::Exit;
+
+    use super::*;
+    use crate::{cx::Cx, event::Events, layout::Layout};
+
+    /// A guest in which nothing ends.
+    struct Stuck;
+
+    #[async_trait]
+    impl Guest for Stuck {
+        async fn run(&self, _: &str, _: Stdin<'_>, _: &mut dyn Sink) -> Result<Exit, vm::Error> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn copy_that_never_ends_runs_out_of_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notes");
+        std::fs::write(&path, "notes").unwrap();
+        let layout = Layout::new(dir.path().to_owned(), dir.path().to_owned());
+        let cx = Cx::new(layout, Events::none(), CancellationToken::new());
+        let source = Fetched { path, sha256: String::new(), bytes: 5 };
+        let file = File::new(source, "/tmp/notes", ErrorCode::CustomizerFailed);
+        let mut out = StepOutput::open("customize[0]", &cx, dir.path()).unwrap();
+        let error = file.apply(&Stuck, &mut out).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::StepTimedOut);
+        assert!(error.message.contains("copying 5 bytes"), "{error}");
     }
 }

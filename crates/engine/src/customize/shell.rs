@@ -22,8 +22,27 @@ pub(super) struct Shell {
 
 /// Takes the script from standard input, so that one round trip carries it over and runs it.
 ///
-/// The script's own standard input is empty. It is removed afterwards, whatever it did.
-const RUN: &str = r#"f=$(mktemp /tmp/goldsmith-XXXXXXXX) && cat > "$f" && chmod 700 "$f" && "$f" < /dev/null; r=$?; rm -f "$f"; exit $r"#;
+/// The script's own standard input is empty. It is removed afterwards, whatever it did. It lies in the
+/// first place where the build user can write and run a file: a template may have hardened /tmp or the
+/// home before. The last place is root's own.
+const RUN: &str = r#"
+place() {
+    f=$(mktemp "$1/goldsmith-script.XXXXXXXXXXXX" 2> /dev/null) || return 1
+    printf '#!/bin/sh\n' > "$f" && chmod 700 "$f" && "$f" < /dev/null 2> /dev/null && return 0
+    rm -f "$f"
+    return 1
+}
+roots() {
+    f=$(sudo mktemp /usr/local/lib/goldsmith-script.XXXXXXXXXXXX) && sudo chown "$(id -u)" "$f" && chmod 700 "$f"
+}
+if place /tmp || place /var/tmp || place "$HOME" || place "/run/user/$(id -u)" || roots; then
+    cat > "$f" && "$f" < /dev/null
+    r=$?
+    rm -f "$f" 2> /dev/null || sudo rm -f "$f"
+    exit $r
+fi
+echo "goldsmith: the build user can write and run a script neither below /tmp, /var/tmp and its home nor, with sudo, below /usr/local/lib" >&2
+exit 126"#;
 
 /// The template's `inline` lines make one script, so that `cd` and variables carry from line
 /// to line; it ends at the first command that fails, as with AIB.
@@ -55,10 +74,10 @@ impl Customizer for Shell {
             .await
             .code(ErrorCode::InternalError, || "a fetched script is gone".to_owned())?;
         let exit = guest
-            .run(RUN, Stdin::Reader(&mut file), &mut |stream, bytes| out.write(stream, bytes))
+            .run(RUN, Stdin::Reader(&mut file), out)
             .await
             .map_err(crate::build::guest_error)?;
-        out.flush();
+        out.flush().await;
         if exit.success() {
             return Ok(());
         }

@@ -3,13 +3,15 @@
 # whether anything was left, then powers off. Runs as root over the build user's connection, so the
 # build user goes while it is still logged in.
 #
-# $1: the build user   $2: the blob of its public key
+# $1: the build user   $2: the blob of its public key   $3: hardware addresses of the build machine,
+# joined by |   $4: what a line for goldsmith begins with
 set -u
 user=$1
 blob=$2
+mark=$4
 
-# Hardware addresses of the build machine: on a bridge, and QEMU's own.
-cards='02:67:([0-9a-f]{2}:){3}[0-9a-f]{2}|52:54:00:12:34:56'
+# As a whole word: a longer number that has one of them in it is none.
+cards="(^|[^0-9a-fA-F:])($3)([^0-9a-fA-F:]|\$)"
 # Network settings that hold for the build machine's cards alone.
 bound_to_cards() {
     grep -rlsiE "$cards" /etc/systemd/network /etc/netplan /etc/network /etc/NetworkManager \
@@ -21,8 +23,15 @@ fail() { echo "goldsmith: $1" >&2; exit "$2"; }
 # 1. The template's own script at AIB's well-known path, or ours.
 if [ -e /tmp/DeprovisioningScript.sh ]; then
     echo "running /tmp/DeprovisioningScript.sh of the template"
-    chmod 755 /tmp/DeprovisioningScript.sh
-    /tmp/DeprovisioningScript.sh < /dev/null || fail "/tmp/DeprovisioningScript.sh exited with status $?" 10
+    script=/tmp/DeprovisioningScript.sh
+    chmod 755 $script
+    # Where /tmp is mounted noexec, it runs from a place that is not.
+    if [ ! -x $script ]; then
+        script=$(mktemp /usr/local/lib/goldsmith-script.XXXXXXXXXXXX) || fail "no place for a script below /usr/local/lib" 12
+        cp /tmp/DeprovisioningScript.sh "$script"
+        chmod 755 "$script"
+    fi
+    "$script" < /dev/null || fail "/tmp/DeprovisioningScript.sh exited with status $?" 10
 else
     echo "removing logs, leases and histories"
     rm -rf /var/log/journal/* /run/log/journal/*
@@ -37,7 +46,12 @@ else
 fi
 
 # 2. What the build itself brought in goes in any case.
-rm -f /tmp/DeprovisioningScript.sh /tmp/goldsmith-*
+rm -f /tmp/DeprovisioningScript.sh
+# Scripts of steps that were cut off; the name is that of goldsmith's own.
+home=$(getent passwd "$user" | cut -d: -f6)
+for folder in /tmp /var/tmp "${home:-/home/$user}" /usr/local/lib; do
+    rm -f "$folder"/goldsmith-script.????????????
+done
 rm -rf /var/lib/cloud/* /var/log/cloud-init.log /var/log/cloud-init-output.log
 rm -f /etc/sudoers.d/90-cloud-init-users
 # Network settings that cloud-init wrote for this machine's card.
@@ -65,10 +79,11 @@ done
 
 # 3. Anything left fails the build.
 left=0
-leftover() { echo "LEFTOVER $1" >&2; left=1; }
+leftover() { printf '\n%s LEFTOVER %s\n' "$mark" "$1" >&2; left=1; }
 ! getent passwd "$user" > /dev/null || leftover "user $user"
 [ ! -e "/home/$user" ] || leftover "folder /home/$user"
-for file in $(grep -rlsF -e "$user" /etc/sudoers /etc/sudoers.d); do leftover "sudo rule for $user in $file"; done
+# A rule for the build user itself: the name alone is no rule, and longer names are other users.
+for file in $(grep -rlsE -e "^[[:space:]]*$user[[:space:]]" /etc/sudoers /etc/sudoers.d); do leftover "sudo rule for $user in $file"; done
 for file in $(grep -lsF -e "$blob" /root/.ssh/* /home/*/.ssh/* /etc/ssh/* /etc/ssh/*/* /var/lib/*/.ssh/*); do
     leftover "the build's key in $file"
 done
@@ -81,6 +96,6 @@ for file in $(bound_to_cards); do leftover "the build machine's hardware address
 # 4. Off. The connection may break before this script's status arrives: the last line says that all
 # went well, and the machine's end is what the other side waits for.
 sync
-echo GENERALIZED
+printf '\n%s GENERALIZED\n' "$mark"
 if command -v systemctl > /dev/null; then systemctl --no-block poweroff; else (sleep 1; poweroff) & fi
 exit 0

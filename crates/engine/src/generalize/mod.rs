@@ -7,7 +7,10 @@
 use std::collections::BTreeMap;
 
 use api::ErrorCode;
-use vm::{Access, Guest, Stdin};
+use vm::{
+    Access, Ended, Guest, Stdin,
+    fake::{Reaction, Then},
+};
 
 use crate::{
     error::{Error, Result},
@@ -22,26 +25,44 @@ pub(crate) fn inputs() -> BTreeMap<String, String> {
     BTreeMap::from([("script".to_owned(), digest(SCRIPT.as_bytes()))])
 }
 
+/// What generalization has to look for, beside what every build leaves.
+pub(crate) struct Traces<'a> {
+    pub access: &'a Access,
+    /// Hardware addresses of the build machine's cards.
+    pub cards: Vec<String>,
+}
+
+/// How a scripted guest generalizes itself: it says so, and powers off. `command` is what it is given.
+pub fn played(command: &str) -> Reaction {
+    let mark = command.rsplit(' ').next().unwrap_or_default();
+    Reaction { then: Then::Gone(Ended::GuestShutdown), ..Reaction::out(format!("{mark} {DONE}\n")) }
+}
+
+const DONE: &str = "GENERALIZED";
+
 /// Generalizes the guest and orders it to power off.
-pub(crate) async fn run(guest: &dyn Guest, access: &Access, out: &mut StepOutput) -> Result<()> {
+pub(crate) async fn run(
+    guest: &dyn Guest,
+    traces: &Traces<'_>,
+    out: &mut StepOutput,
+) -> Result<()> {
+    let Traces { access, cards } = traces;
     let blob = access.public_key.split_whitespace().nth(1).unwrap_or_default();
+    let cards = cards.join("|");
+    // Scripts of the template's run meanwhile: what they print must not pass for an answer.
+    let mark = format!("goldsmith-{}", uuid::Uuid::now_v7().simple());
+    out.expect_answers(&mark);
     // The command keeps the script in memory only: nothing of it may stay in the image.
-    let command = format!("sudo sh -c \"$(cat)\" generalize {} {blob}", access.user);
-    let ran = guest
-        .run(&command, Stdin::Bytes(SCRIPT.as_bytes()), &mut |stream, bytes| {
-            out.write(stream, bytes);
-        })
-        .await;
-    out.flush();
-    if out.tail().iter().any(|line| line == "GENERALIZED") {
+    let command =
+        format!("sudo sh -c \"$(cat)\" generalize {} {blob} '{cards}' {mark}", access.user);
+    let ran = guest.run(&command, Stdin::Bytes(SCRIPT.as_bytes()), out).await;
+    out.flush().await;
+    if out.answers().iter().any(|answer| answer == DONE) {
         return Ok(());
     }
     let exit = ran.map_err(crate::build::guest_error)?;
-    let leftovers: Vec<String> = out
-        .tail()
-        .iter()
-        .filter_map(|line| line.strip_prefix("LEFTOVER ").map(str::to_owned))
-        .collect();
+    let leftovers: Vec<&str> =
+        out.answers().iter().filter_map(|answer| answer.strip_prefix("LEFTOVER ")).collect();
     match exit.code {
         Some(11) => Err(Error::new(
             ErrorCode::LeftoverFound,

@@ -9,7 +9,7 @@
 //! run and leaves nothing in the image. A RAM that was saved with a relay in it holds one that nobody
 //! listens to; the next one takes its place.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, ops::ControlFlow, sync::Arc, time::Duration};
 
 use api::ErrorCode;
 use async_trait::async_trait;
@@ -20,7 +20,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
-use vm::{Guest, Stdin, StreamKind};
+use vm::{Bounded, Guest, Sink, Stdin, StreamKind};
 
 use crate::{
     cx::Cx,
@@ -34,6 +34,13 @@ const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(20);
 /// The relay writes no longer lines: a guest must not fill our memory.
 const LONGEST_LINE: usize = 64 * 1024;
+/// Requests that may wait for their answer. relay.py lets 64 in and refuses more with 429, so a guest
+/// that gets here runs something else.
+const WAITING: usize = 256;
+/// One request after the other, and no more of them in a second than this allows.
+const PACE: Duration = Duration::from_millis(5);
+/// How long the guest may leave an answer unread.
+const READ: Duration = Duration::from_secs(30);
 
 /// What stands behind the address.
 #[async_trait]
@@ -140,7 +147,8 @@ fn failed(what: &str) -> Error {
     Error::new(ErrorCode::InternalError, format!("the metadata service in the guest: {what}"))
 }
 
-/// Runs the relay in the guest and answers what it passes on.
+/// Runs the relay in the guest and answers what it passes on. A guest that sends what relay.py does not,
+/// or does not read its answers, is cut off.
 async fn carry(
     cx: Cx,
     guest: Box<dyn Guest>,
@@ -150,74 +158,107 @@ async fn carry(
     ready: oneshot::Sender<()>,
 ) -> Result<()> {
     let (answers, mut input) = tokio::io::duplex(LONGEST_LINE);
-    let (lines, asked) = mpsc::unbounded_channel();
-    let (mut pending, mut said) = (Vec::new(), String::new());
-    let mut sink = |kind: StreamKind, bytes: &[u8]| match kind {
-        StreamKind::Out => split(&mut pending, bytes, &lines),
-        StreamKind::Err if said.len() < 2000 => said.push_str(&String::from_utf8_lossy(bytes)),
-        StreamKind::Err => {}
-    };
+    let (lines, asked) = mpsc::channel(WAITING);
+    let mut requests = Requests { pending: Vec::new(), said: Bounded::new(2000), lines };
     let command = command(place);
-    let exit = {
-        let running = guest.run(&command, Stdin::Reader(&mut input), &mut sink);
+    let ran = {
+        let running = guest.run(&command, Stdin::Reader(&mut input), &mut requests);
         let answering = answer_all(&cx, metadata.as_ref(), asked, answers, stop, ready);
         tokio::pin!(running, answering);
         tokio::select! {
-            exit = &mut running => exit,
-            () = &mut answering => running.await,
+            ran = &mut running => Ok(ran),
+            answered = &mut answering => match answered {
+                Ok(()) => Ok(running.await),
+                Err(why) => Err(why),
+            },
         }
     };
-    let exit = exit.map_err(crate::build::guest_error)?;
-    if exit.success() {
-        return Ok(());
-    }
-    let lines: Vec<_> = said.lines().map(str::to_owned).collect();
-    Err(failed(&exit.to_string()).details(lines))
+    let why = match ran {
+        Ok(Err(vm::Error::TooMuchOutput)) => "more requests at once than the relay lets in",
+        Err(why) => why,
+        Ok(ran) => {
+            let exit = ran.map_err(crate::build::guest_error)?;
+            if exit.success() {
+                return Ok(());
+            }
+            let lines: Vec<_> = requests.said.text().lines().map(str::to_owned).collect();
+            return Err(failed(&exit.to_string()).details(lines));
+        }
+    };
+    cx.events.warn(format!("the metadata service in the guest is cut off: {why}"));
+    Ok(())
 }
 
-fn split(pending: &mut Vec<u8>, bytes: &[u8], lines: &mpsc::UnboundedSender<String>) {
-    pending.extend_from_slice(bytes);
-    while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
-        let line: Vec<u8> = pending.drain(..=end).collect();
-        let _ = lines.send(String::from_utf8_lossy(&line).trim().to_owned());
-    }
-    if pending.len() > LONGEST_LINE {
-        pending.clear();
+/// The relay's requests, a line each.
+struct Requests {
+    pending: Vec<u8>,
+    said: Bounded,
+    lines: mpsc::Sender<String>,
+}
+
+#[async_trait]
+impl Sink for Requests {
+    /// Never waits: while it did, answers could not go out over the same connection.
+    async fn take(&mut self, stream: StreamKind, bytes: &[u8]) -> ControlFlow<()> {
+        if stream == StreamKind::Err {
+            let _ = self.said.add(bytes);
+            return ControlFlow::Continue(());
+        }
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if self.pending.len() + piece.len() > LONGEST_LINE {
+                return ControlFlow::Break(());
+            }
+            self.pending.extend_from_slice(piece);
+            if !piece.ends_with(b"\n") {
+                break;
+            }
+            let line = String::from_utf8_lossy(&self.pending).trim().to_owned();
+            self.pending.clear();
+            match self.lines.try_send(line) {
+                // Closed: the relay is about to end, which is no fault of the guest's.
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+                Err(mpsc::error::TrySendError::Full(_)) => return ControlFlow::Break(()),
+            }
+        }
+        ControlFlow::Continue(())
     }
 }
 
-/// Until the relay is to end; then its input does.
+/// Until the relay is to end; then its input does. An error says why the guest is to be cut off.
 async fn answer_all(
     cx: &Cx,
     metadata: &dyn Metadata,
-    mut asked: mpsc::UnboundedReceiver<String>,
+    mut asked: mpsc::Receiver<String>,
     mut answers: DuplexStream,
     stop: CancellationToken,
     ready: oneshot::Sender<()>,
-) {
+) -> Result<(), &'static str> {
     let mut ready = Some(ready);
-    loop {
-        let line = tokio::select! {
-            () = stop.cancelled() => return,
-            line = asked.recv() => line,
-        };
-        let Some(line) = line else { return };
-        if line == "ready" {
-            if let Some(ready) = ready.take() {
-                let _ = ready.send(());
+    let work = async {
+        while let Some(line) = asked.recv().await {
+            if line == "ready" {
+                if let Some(ready) = ready.take() {
+                    let _ = ready.send(());
+                }
+                continue;
             }
-            continue;
+            let Ok(Line { id, asked }) = serde_json::from_str::<Line>(&line) else {
+                return Err("it sent what is no request");
+            };
+            let answer = metadata.answer(&asked, cx.time_left()).await;
+            let mut text = serde_json::to_string(&Reply { id, answer }).unwrap_or_default();
+            text.push('\n');
+            match tokio::time::timeout(READ, answers.write_all(text.as_bytes())).await {
+                Ok(Ok(())) => tokio::time::sleep(PACE).await,
+                Ok(Err(_)) => break,
+                Err(_) => return Err("it does not read its answers"),
+            }
         }
-        let Ok(Line { id, asked }) = serde_json::from_str::<Line>(&line) else {
-            tracing::debug!("the guest's relay said something unexpected");
-            continue;
-        };
-        let answer = metadata.answer(&asked, cx.time_left()).await;
-        let mut text = serde_json::to_string(&Reply { id, answer }).unwrap_or_default();
-        text.push('\n');
-        if answers.write_all(text.as_bytes()).await.is_err() {
-            return;
-        }
+        Ok(())
+    };
+    tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        done = work => done,
     }
 }
 

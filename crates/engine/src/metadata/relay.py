@@ -13,6 +13,8 @@ from socketserver import TCPServer, ThreadingMixIn
 ADDRESS, PORT, BRING = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "true"
 PIDFILE = "/run/goldsmith-metadata.pid"
 PATIENCE = 60
+# As many as the other side holds; it cuts off who sends more.
+WAITING = 64
 
 lock = threading.Lock()
 waiting = {}
@@ -44,23 +46,29 @@ class Handler(BaseHTTPRequestHandler):
         global last
         done = threading.Event()
         entry = [done, None]
+        line = {
+            "method": self.command,
+            "target": self.path[:8000],
+            "metadata": self.headers.get("Metadata", "").strip().lower() == "true",
+            "forwarded": self.headers.get("X-Forwarded-For") is not None,
+        }
         with lock:
-            last += 1
-            number = last
-            waiting[number] = entry
-            line = {
-                "id": number,
-                "method": self.command,
-                "target": self.path[:8000],
-                "metadata": self.headers.get("Metadata", "").strip().lower() == "true",
-                "forwarded": self.headers.get("X-Forwarded-For") is not None,
-            }
-            sys.stdout.write(json.dumps(line) + "\n")
-            sys.stdout.flush()
+            full = len(waiting) >= WAITING
+            if not full:
+                last += 1
+                number = line["id"] = last
+                waiting[number] = entry
+                sys.stdout.write(json.dumps(line) + "\n")
+                sys.stdout.flush()
+        if full:
+            self.respond({"status": 429, "type": "text/plain", "body": "too many requests at once"})
+            return
         done.wait(PATIENCE)
         with lock:
             waiting.pop(number, None)
-        answer = entry[1] or {"status": 503, "type": "text/plain", "body": "no answer"}
+        self.respond(entry[1] or {"status": 503, "type": "text/plain", "body": "no answer"})
+
+    def respond(self, answer):
         body = answer["body"].encode()
         self.send_response(answer["status"])
         self.send_header("Content-Type", answer["type"] + "; charset=utf-8")

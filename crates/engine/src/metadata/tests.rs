@@ -29,7 +29,7 @@ impl Guest for Here {
         &self,
         command: &str,
         stdin: Stdin<'_>,
-        sink: &mut Sink<'_>,
+        sink: &mut dyn Sink,
     ) -> Result<Exit, vm::Error> {
         let mut child = Command::new("sh")
             .args(["-c", command])
@@ -54,12 +54,14 @@ impl Guest for Here {
                     if let Some(port) = text.trim().strip_prefix("port ") {
                         *self.port.lock().unwrap() = port.parse().ok();
                     }
-                    sink(StreamKind::Err, text.as_bytes());
+                    let _ = sink.take(StreamKind::Err, text.as_bytes()).await;
                     if text.is_empty() {
                         break;
                     }
                 }
-                read = out.read(&mut said) => sink(StreamKind::Out, &said[..read.unwrap()]),
+                read = out.read(&mut said) => {
+                    let _ = sink.take(StreamKind::Out, &said[..read.unwrap()]).await;
+                }
             }
         }
         let status = child.wait().await.unwrap();
@@ -123,8 +125,8 @@ struct Bare;
 
 #[async_trait]
 impl Guest for Bare {
-    async fn run(&self, _: &str, _: Stdin<'_>, sink: &mut Sink<'_>) -> Result<Exit, vm::Error> {
-        sink(StreamKind::Err, b"there is no Python\n");
+    async fn run(&self, _: &str, _: Stdin<'_>, sink: &mut dyn Sink) -> Result<Exit, vm::Error> {
+        let _ = sink.take(StreamKind::Err, b"there is no Python\n").await;
         Ok(Exit { code: Some(127), signal: None })
     }
 }
@@ -136,14 +138,112 @@ async fn a_guest_without_python_is_told() {
     assert_eq!(error.details, ["there is no Python"]);
 }
 
-#[test]
-fn a_line_without_an_end_does_not_fill_the_memory() {
-    let (send, mut lines) = mpsc::unbounded_channel();
-    let mut pending = Vec::new();
-    split(&mut pending, b"one\ntw", &send);
-    split(&mut pending, b"o\n", &send);
+fn requests() -> (Requests, mpsc::Receiver<String>) {
+    let (lines, receiver) = mpsc::channel(WAITING);
+    (Requests { pending: Vec::new(), said: Bounded::new(10), lines }, receiver)
+}
+
+#[tokio::test]
+async fn line_without_an_end_cuts_the_guest_off() {
+    let (mut requests, mut lines) = requests();
+    assert!(requests.take(StreamKind::Out, b"one\ntw").await.is_continue());
+    assert!(requests.take(StreamKind::Out, b"o\n").await.is_continue());
     assert_eq!(lines.try_recv().unwrap(), "one");
     assert_eq!(lines.try_recv().unwrap(), "two");
-    split(&mut pending, &vec![b'x'; LONGEST_LINE + 1], &send);
-    assert!(pending.is_empty());
+    assert!(requests.take(StreamKind::Out, &vec![b'x'; LONGEST_LINE]).await.is_continue());
+    assert!(requests.take(StreamKind::Out, b"x").await.is_break());
+}
+
+/// A guest in which something else than relay.py runs.
+struct Rogue {
+    line: &'static str,
+    sent: Arc<std::sync::atomic::AtomicU64>,
+}
+
+#[async_trait]
+impl Guest for Rogue {
+    async fn run(&self, _: &str, stdin: Stdin<'_>, sink: &mut dyn Sink) -> Result<Exit, vm::Error> {
+        // Kept, and never read.
+        let _stdin = stdin;
+        let _ = sink.take(StreamKind::Out, b"ready\n").await;
+        loop {
+            if sink.take(StreamKind::Out, self.line.as_bytes()).await.is_break() {
+                return Err(vm::Error::TooMuchOutput);
+            }
+            self.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+const REQUEST: &str =
+    "{\"id\":1,\"method\":\"GET\",\"target\":\"/\",\"metadata\":true,\"forwarded\":false}\n";
+
+async fn cut_off(line: &'static str) -> (String, u64) {
+    let sent = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let (events, mut receiver) = Events::channel();
+    let layout = Layout::new("/nowhere".into(), "/nowhere".into());
+    let cx = Cx::new(layout, events, CancellationToken::new());
+    let guest = Box::new(Rogue { line, sent: sent.clone() });
+    let relay = Relay::start(&cx, guest, Arc::new(Echo), HERE).await.unwrap();
+    let Some(crate::event::Event::Warning { text }) = receiver.recv().await else {
+        panic!("no warning");
+    };
+    relay.stop().await.unwrap();
+    (text, sent.load(std::sync::atomic::Ordering::Relaxed))
+}
+
+#[tokio::test]
+async fn guest_that_floods_the_relay_is_cut_off_with_a_warning() {
+    let (text, sent) = cut_off(REQUEST).await;
+    assert!(text.contains("more requests at once"), "{text}");
+    assert!(sent <= 2 * WAITING as u64, "{sent} requests were taken");
+}
+
+#[tokio::test]
+async fn guest_that_sends_no_requests_is_cut_off_with_a_warning() {
+    let (text, sent) = cut_off("y\n").await;
+    assert!(text.contains("what is no request"), "{text}");
+    assert!(sent <= 2 * WAITING as u64, "{sent} lines were taken");
+}
+
+/// Sends requests as slowly as they are answered, and reads no answer.
+struct Deaf;
+
+#[async_trait]
+impl Guest for Deaf {
+    async fn run(&self, _: &str, stdin: Stdin<'_>, sink: &mut dyn Sink) -> Result<Exit, vm::Error> {
+        let _stdin = stdin;
+        let _ = sink.take(StreamKind::Out, b"ready\n").await;
+        loop {
+            if sink.take(StreamKind::Out, REQUEST.as_bytes()).await.is_break() {
+                return Err(vm::Error::TooMuchOutput);
+            }
+            tokio::time::sleep(PACE * 2).await;
+        }
+    }
+}
+
+/// An answer that takes half of the room at once.
+#[derive(Debug)]
+struct Long;
+
+#[async_trait]
+impl Metadata for Long {
+    async fn answer(&self, _: &Asked, _: Duration) -> Answer {
+        Answer { status: 200, content_type: "text/plain", body: "x".repeat(LONGEST_LINE / 2) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn guest_that_reads_no_answers_is_cut_off_and_can_be_stopped_before() {
+    let (events, mut receiver) = Events::channel();
+    let layout = Layout::new("/nowhere".into(), "/nowhere".into());
+    let cx = Cx::new(layout, events, CancellationToken::new());
+    let relay = Relay::start(&cx, Box::new(Deaf), Arc::new(Long), HERE).await.unwrap();
+    let Some(crate::event::Event::Warning { text }) = receiver.recv().await else {
+        panic!("no warning");
+    };
+    assert!(text.contains("is cut off"), "{text}");
+    relay.stop().await.unwrap();
 }

@@ -147,12 +147,10 @@ impl Workload {
 async fn as_root(guest: &dyn Guest, script: &str, words: &str, out: &mut StepOutput) -> Result<()> {
     let command = format!("sudo sh -c \"$(cat)\" {words}");
     let exit = guest
-        .run(&command, Stdin::Bytes(script.as_bytes()), &mut |stream, bytes| {
-            out.write(stream, bytes);
-        })
+        .run(&command, Stdin::Bytes(script.as_bytes()), out)
         .await
         .map_err(crate::build::guest_error)?;
-    out.flush();
+    out.flush().await;
     if exit.success() {
         return Ok(());
     }

@@ -128,7 +128,7 @@ async fn start(run: &Run<'_>, subject: Subject<'_>) -> Result<Fork> {
 /// Returns how long it took, in seconds.
 async fn apply(run: &Run<'_>, validator: &PlannedStep, fork: &Fork) -> Result<f64> {
     let step = Step::Validate(validator.index);
-    let mut out = StepOutput::open(&step.to_string(), &run.cx.events, &run.log_dir)
+    let mut out = StepOutput::open(&step.to_string(), &run.cx, &run.log_dir)
         .code(ErrorCode::HostNotReady, || {
             format!("cannot write below {}", run.log_dir.display())
         })?;

@@ -16,8 +16,8 @@ use engine::{
 };
 use serde_json::{Value, json};
 use vm::{
-    Ended, MachineSpec,
-    fake::{Call, Fake, Reaction, Then},
+    MachineSpec,
+    fake::{Call, Fake},
 };
 
 use crate::disks::{MIB, Setting, setting};
@@ -38,8 +38,7 @@ impl Forge {
     /// With one managed image, `base`, to build on.
     pub(crate) async fn new() -> Self {
         let (s, fake) = (setting().await, Fake::new());
-        let then = Then::Gone(Ended::GuestShutdown);
-        fake.on("generalize", Reaction { then, ..Reaction::out("GENERALIZED\n") });
+        fake.on_call("generalize", |command, _| engine::generalize::played(command));
         let forge = Self { s, fake };
         forge.store("base", 4 * MIB).await;
         forge

@@ -61,7 +61,7 @@ async fn built(forge: &mut Forge, identities: &[&str], metadata: bool) -> (Repor
     let report = forge.build(&plan, &[]).await.unwrap();
     forge.s.cx.events = Events::none();
     let mut warnings = Vec::new();
-    while let Ok(event) = receiver.try_recv() {
+    while let Some(event) = receiver.try_recv() {
         if let Event::Warning { text } = event {
             warnings.push(text);
         }

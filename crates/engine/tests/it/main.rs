@@ -6,6 +6,7 @@ mod data_disks;
 mod disks;
 mod distribute;
 mod export;
+mod flood;
 mod identities;
 mod matrix;
 mod network;

@@ -47,12 +47,7 @@ impl Bench {
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
         let host = Host::probe(None).await.expect("QEMU is installed (make setup)");
         let fake = Fake::new();
-        let generalized = Reaction {
-            out: "GENERALIZED\n".to_owned(),
-            err: String::new(),
-            then: Then::Gone(Ended::GuestShutdown),
-        };
-        fake.on("generalize", generalized);
+        fake.on_call("generalize", |command, _| engine::generalize::played(command));
         let bench = Self { dir, layout, host, fake, also: json!({}) };
         bench.store_source().await;
         bench

@@ -64,7 +64,7 @@ async fn told(bench: &Bench) -> (Result<Report>, Vec<Event>) {
     let result = bench.build(&cx).await;
     drop(cx);
     let mut all = Vec::new();
-    while let Ok(event) = receiver.try_recv() {
+    while let Some(event) = receiver.try_recv() {
         all.push(event);
     }
     (result, all)

@@ -261,7 +261,7 @@ async fn outcomes(bench: &Bench, freshness: Freshness) -> Vec<bool> {
     let request = Request { exports: Vec::new(), freshness, ..bench.request() };
     build::build(&cx, &bench.host, &bench.fake, &plan, &request).await.unwrap();
     let mut cached = Vec::new();
-    while let Ok(event) = receiver.try_recv() {
+    while let Some(event) = receiver.try_recv() {
         if let Event::StepFinished { step, outcome, .. } = event
             && step.starts_with("validate[")
         {

@@ -14,7 +14,8 @@ use crate::{
     setting, signals,
 };
 
-const GIB: u64 = 1024 * 1024 * 1024;
+const MIB: u64 = 1024 * 1024;
+const GIB: u64 = 1024 * MIB;
 
 pub(super) async fn run(
     args: cli::Build,
@@ -25,8 +26,9 @@ pub(super) async fn run(
     let input = template::read(&args.template, output)?;
     let cancel = signals::cancel_on_signals();
     let (host, backend) = qemu(global).await?;
-    let (events, mut steps, shown) = follow(output);
-    let cx = setting::cx(layout, events, cancel);
+    let (events, shown) = follow(output);
+    let mut cx = setting::cx(layout, events, cancel);
+    cx.log_bytes = Some(args.log_mib.saturating_mul(MIB));
     let request = Request {
         exports: args.export.into_iter().map(|spec| spec.replacing(args.force)).collect(),
         freshness: freshness(&args.freshness),
@@ -45,40 +47,34 @@ pub(super) async fn run(
         Err(errors) => Err(errors.into()),
     };
     drop(cx);
-    if let Err(e) = shown.await {
+    let finished = shown.await.unwrap_or_else(|e| {
         tracing::error!(error = %e, "the output task died");
-    }
+        Vec::new()
+    });
     let report = result?;
-    steps.close();
-    let mut finished = Vec::new();
-    while let Ok(event) = steps.try_recv() {
-        finished.push(event);
-    }
     output.result("result", &report, || text(&report, &finished));
     Ok(0)
 }
 
-/// Shows events as they come, and keeps the finished steps for the table at the end.
-fn follow(
-    output: &Output,
-) -> (engine::event::Events, tokio::sync::mpsc::UnboundedReceiver<Event>, tokio::task::JoinHandle<()>)
-{
+/// Shows events as they come, and gives back the finished steps for the table at the end.
+fn follow(output: &Output) -> (engine::event::Events, tokio::task::JoinHandle<Vec<Event>>) {
     let (shown, screen) = output.follow();
     let (events, mut receiver) = engine::event::Events::channel();
-    let (keep, kept) = tokio::sync::mpsc::unbounded_channel();
     let task = tokio::spawn(async move {
+        let mut finished = Vec::new();
         while let Some(event) = receiver.recv().await {
             if matches!(event, Event::StepFinished { .. }) {
-                let _ = keep.send(event.clone());
+                finished.push(event.clone());
             }
-            shown.send(event);
+            shown.pass(event).await;
         }
         drop(shown);
         if let Err(e) = screen.await {
             tracing::error!(error = %e, "the output task died");
         }
+        finished
     });
-    (events, kept, task)
+    (events, task)
 }
 
 pub(super) fn freshness(args: &cli::Freshness) -> Freshness {

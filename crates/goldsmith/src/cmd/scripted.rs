@@ -5,23 +5,13 @@
 //! lines `echo TEXT` are printed, `sleep forever` hangs until the run is canceled, and a line `exit N`
 //! ends it with that code.
 
-use vm::{
-    Ended,
-    fake::{Fake, Reaction, Then},
-};
+use vm::fake::{Fake, Reaction, Then};
 
 /// The machine.
 pub(super) fn backend() -> Fake {
     let fake = Fake::new();
-    fake.on_call("mktemp /tmp/goldsmith-", |_, script| play(&String::from_utf8_lossy(script)));
-    fake.on(
-        "generalize",
-        Reaction {
-            out: "GENERALIZED\n".to_owned(),
-            err: String::new(),
-            then: Then::Gone(Ended::GuestShutdown),
-        },
-    );
+    fake.on_call("goldsmith-script", |_, script| play(&String::from_utf8_lossy(script)));
+    fake.on_call("generalize", |command, _| engine::generalize::played(command));
     fake.on_deaf("goldsmith-metadata", Reaction::exit(127).err("it is only a scripted machine\n"));
     fake
 }

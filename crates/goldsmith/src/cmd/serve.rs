@@ -14,7 +14,8 @@ use crate::{
     signals,
 };
 
-const GIB: u64 = 1024 * 1024 * 1024;
+const MIB: u64 = 1024 * 1024;
+const GIB: u64 = 1024 * MIB;
 
 pub(super) async fn run(
     args: cli::Serve,
@@ -64,6 +65,7 @@ async fn machines(
         boot_timeout: args.boot_timeout,
         cache_bytes: args.cache_gib.saturating_mul(GIB),
         keep_for: args.keep_for,
+        log_bytes: args.log_mib.saturating_mul(MIB),
         capacity: None,
     };
     Ok(Machines { host, backend, limits })

@@ -4,14 +4,15 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use engine::{
     event::{Event, Stream},
+    log::Log,
     step::{CUSTOMIZATION_LOG, VALIDATION_LOG, log_of},
 };
 use jiff::Timestamp;
@@ -26,26 +27,27 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Journal {
     run_id: String,
     dir: PathBuf,
-    events: File,
-    log: File,
+    /// How much of a guest's output each of the files keeps.
+    limit: u64,
+    events: Log,
+    log: Log,
     /// There is none before the first validation.
-    validation: Option<File>,
+    validation: Option<Log>,
     progress: HashMap<String, Instant>,
-    is_broken: bool,
 }
 
 impl Journal {
     /// Opens or makes them; a run that goes on after a restart goes on in the same files.
-    pub(crate) fn open(dir: &Path, run_id: &str) -> io::Result<Self> {
+    pub(crate) fn open(dir: &Path, run_id: &str, limit: u64) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         let mut journal = Self {
             run_id: run_id.to_owned(),
             dir: dir.to_owned(),
-            events: open(dir, EVENTS)?,
-            log: open(dir, CUSTOMIZATION_LOG)?,
+            limit,
+            events: Log::open(&dir.join(EVENTS), limit)?,
+            log: Log::open(&dir.join(CUSTOMIZATION_LOG), limit)?,
             validation: None,
             progress: HashMap::new(),
-            is_broken: false,
         };
         journal.end_torn_line(dir)?;
         Ok(journal)
@@ -54,41 +56,73 @@ impl Journal {
     /// A process that was killed in the middle of a line must not spoil the next one.
     fn end_torn_line(&mut self, dir: &Path) -> io::Result<()> {
         use std::os::unix::fs::FileExt;
-        let length = self.events.metadata()?.len();
+        let written = File::open(dir.join(EVENTS))?;
+        let length = written.metadata()?.len();
         let mut last = [b'\n'];
         if length > 0 {
-            File::open(dir.join(EVENTS))?.read_exact_at(&mut last, length - 1)?;
+            written.read_exact_at(&mut last, length - 1)?;
         }
-        if last == [b'\n'] { Ok(()) } else { self.events.write_all(b"\n") }
+        if last == [b'\n'] { Ok(()) } else { self.events.write(b"\n") }
     }
 
     /// Adds an event. Returns whether there is something new to read.
-    pub(crate) fn add(&mut self, event: &Event) -> bool {
+    pub(crate) fn add(&mut self, event: &Event) -> io::Result<bool> {
         if self.is_too_soon(event) {
-            return false;
+            return Ok(false);
         }
-        let mut value = match serde_json::to_value(event) {
-            Ok(value) => value,
-            Err(e) => {
-                tracing::error!(error = %e, "an event cannot be written as JSON");
-                return false;
-            }
+        if let Event::StepOutput { step, stream, text } = event {
+            return self.add_output(event, step, *stream, text);
+        }
+        self.tell_cut()?;
+        self.events.write(&line_of(serde_json::to_value(event)?))?;
+        self.log(event)?;
+        Ok(true)
+    }
+
+    /// A guest's line, as far as there is room for it.
+    fn add_output(
+        &mut self,
+        event: &Event,
+        step: &str,
+        stream: Stream,
+        text: &str,
+    ) -> io::Result<bool> {
+        let fitted = self.events.write_guests(&line_of(serde_json::to_value(event)?))?;
+        let mark = match stream {
+            Stream::Stdout => "OUT",
+            Stream::Stderr => "ERR",
         };
-        value["time"] = json!(Timestamp::now().to_string());
-        let written = writeln!(self.events, "{value}").and_then(|()| self.log(event));
-        self.tell(written);
-        true
+        // A guest's line must not read like one of ours.
+        let forged = text.trim_start().starts_with("(telemetry)") || text.starts_with("==> ");
+        let text = if forged { format!("guest: {text}") } else { text.to_owned() };
+        let line = self.line_of(mark, &text);
+        self.file(log_of(step))?.write_guests(&line)?;
+        Ok(fitted)
+    }
+
+    /// How much of the guest's output was left out of each file, once that is known.
+    fn tell_cut(&mut self) -> io::Result<()> {
+        if let Some(text) = self.events.take_cut() {
+            self.events.write(&line_of(serde_json::to_value(Event::Note { text })?))?;
+        }
+        if let Some(text) = self.log.take_cut() {
+            self.line(CUSTOMIZATION_LOG, "OUT", &text)?;
+        }
+        if let Some(text) = self.validation.as_mut().and_then(Log::take_cut) {
+            self.line(VALIDATION_LOG, "OUT", &text)?;
+        }
+        Ok(())
     }
 
     /// The end of one attempt: an event of our own, and the log's last line.
-    pub(crate) fn end(&mut self, error: Option<&engine::error::Error>) {
+    pub(crate) fn end(&mut self, error: Option<&engine::error::Error>) -> io::Result<()> {
+        self.tell_cut()?;
         let value = json!({
             "kind": "runEnded",
-            "time": Timestamp::now().to_string(),
             "error": error.map(|e| json!({ "code": e.code.name(), "message": e.message,
                 "step": e.step, "target": e.target, "hint": e.hint, "details": e.details })),
         });
-        let mut written = writeln!(self.events, "{value}");
+        self.events.write(&line_of(value))?;
         if let Some(error) = error {
             let step = error.step.as_deref().unwrap_or("resolve");
             let lines =
@@ -99,15 +133,15 @@ impl Journal {
             logs.extend(Some(log_of(step)).filter(|log| *log != CUSTOMIZATION_LOG));
             for line in lines {
                 for log in &logs {
-                    written = written.and_then(|()| self.line(log, "ERR", &line));
+                    self.line(log, "ERR", &line)?;
                 }
             }
         }
         let logs = [(CUSTOMIZATION_LOG, true), (VALIDATION_LOG, self.validation.is_some())];
         for (log, _) in logs.iter().filter(|(_, is_there)| *is_there) {
-            written = written.and_then(|()| self.line(log, "OUT", "(telemetry) Finalizing."));
+            self.line(log, "OUT", "(telemetry) Finalizing.")?;
         }
-        self.tell(written);
+        Ok(())
     }
 
     fn is_too_soon(&mut self, event: &Event) -> bool {
@@ -124,12 +158,6 @@ impl Journal {
 
     fn log(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::StepOutput { step, stream: Stream::Stdout, text } => {
-                self.line(log_of(step), "OUT", text)
-            }
-            Event::StepOutput { step, stream: Stream::Stderr, text } => {
-                self.line(log_of(step), "ERR", text)
-            }
             Event::StepStarted { step, title } if is_provisioner(step) => {
                 self.line(log_of(step), "OUT", &format!("(telemetry) Starting provisioner {title}"))
             }
@@ -148,31 +176,31 @@ impl Journal {
     }
 
     fn line(&mut self, log: &str, stream: &str, text: &str) -> io::Result<()> {
-        let line = format!("[{}] PACKER {stream} {text}\n", self.run_id);
-        let file = if log == VALIDATION_LOG {
-            match &mut self.validation {
-                Some(file) => file,
-                none => none.insert(open(&self.dir, VALIDATION_LOG)?),
-            }
-        } else {
-            &mut self.log
-        };
-        // In one write, so that a reader never sees half a line's head.
-        file.write_all(line.as_bytes())
+        let line = self.line_of(stream, text);
+        self.file(log)?.write(&line)
     }
 
-    /// A journal that cannot be written is no reason to end a build.
-    fn tell(&mut self, written: io::Result<()>) {
-        if let Err(e) = written
-            && !std::mem::replace(&mut self.is_broken, true)
-        {
-            tracing::warn!(run = %self.run_id, error = %e, "the run's journal cannot be written");
+    fn line_of(&self, stream: &str, text: &str) -> Vec<u8> {
+        format!("[{}] PACKER {stream} {text}\n", self.run_id).into_bytes()
+    }
+
+    fn file(&mut self, log: &str) -> io::Result<&mut Log> {
+        if log != VALIDATION_LOG {
+            return Ok(&mut self.log);
         }
+        Ok(match &mut self.validation {
+            Some(file) => file,
+            none => none.insert(Log::open(&self.dir.join(VALIDATION_LOG), self.limit)?),
+        })
     }
 }
 
-fn open(dir: &Path, name: &str) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(dir.join(name))
+/// An event as it is written down, with its time.
+fn line_of(mut value: serde_json::Value) -> Vec<u8> {
+    value["time"] = json!(Timestamp::now().to_string());
+    let mut line = value.to_string().into_bytes();
+    line.push(b'\n');
+    line
 }
 
 /// What the image builder's own log calls a provisioner.
@@ -192,16 +220,23 @@ mod tests {
     #[test]
     fn the_log_has_the_lines_that_its_readers_know() {
         let dir = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(dir.path(), "id").unwrap();
+        let mut journal = Journal::open(dir.path(), "id", 1000).unwrap();
         let step = "customize[0]".to_owned();
-        journal.add(&Event::StepStarted { step: step.clone(), title: "one".into() });
-        journal.add(&Event::StepOutput { step, stream: Stream::Stderr, text: "oh".into() });
-        journal.end(None);
+        journal.add(&Event::StepStarted { step: step.clone(), title: "one".into() }).unwrap();
+        let said = |text: &str| Event::StepOutput {
+            step: step.clone(),
+            stream: Stream::Stderr,
+            text: text.into(),
+        };
+        journal.add(&said("oh")).unwrap();
+        journal.add(&said("(telemetry) Finalizing.")).unwrap();
+        journal.end(None).unwrap();
         let log = fs::read_to_string(dir.path().join(CUSTOMIZATION_LOG)).unwrap();
         assert_eq!(
             log,
             "[id] PACKER OUT (telemetry) Starting provisioner one\n\
-             [id] PACKER ERR oh\n[id] PACKER OUT (telemetry) Finalizing.\n"
+             [id] PACKER ERR oh\n[id] PACKER ERR guest: (telemetry) Finalizing.\n\
+             [id] PACKER OUT (telemetry) Finalizing.\n"
         );
     }
 
@@ -209,17 +244,14 @@ mod tests {
     #[test]
     fn validators_are_told_of_in_their_own_log_and_a_failure_in_both() {
         let dir = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(dir.path(), "id").unwrap();
+        let mut journal = Journal::open(dir.path(), "id", 1000).unwrap();
         let step = "validate[0]".to_owned();
-        journal.add(&Event::StepStarted { step: step.clone(), title: "check".into() });
-        journal.add(&Event::StepOutput {
-            step: step.clone(),
-            stream: Stream::Stdout,
-            text: "no".into(),
-        });
+        journal.add(&Event::StepStarted { step: step.clone(), title: "check".into() }).unwrap();
+        let (stream, text) = (Stream::Stdout, "no".into());
+        journal.add(&Event::StepOutput { step: step.clone(), stream, text }).unwrap();
         let mut error = engine::error::Error::new(api::ErrorCode::ValidatorFailed, "it failed");
         error.step = Some(step);
-        journal.end(Some(&error));
+        journal.end(Some(&error)).unwrap();
         let read = |name| fs::read_to_string(dir.path().join(name)).unwrap();
         let end = "[id] PACKER ERR validate[0]: it failed (ValidatorFailed)\n\
                    [id] PACKER OUT (telemetry) Finalizing.\n";
@@ -231,16 +263,35 @@ mod tests {
     #[test]
     fn progress_is_thinned_out_but_for_its_end() {
         let dir = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(dir.path(), "id").unwrap();
-        let told = [1, 2, 3, 10].map(|done| journal.add(&progress(done)));
+        let mut journal = Journal::open(dir.path(), "id", 1000).unwrap();
+        let told = [1, 2, 3, 10].map(|done| journal.add(&progress(done)).unwrap());
         assert_eq!(told, [true, false, false, true]);
+    }
+
+    #[test]
+    fn logs_of_a_flood_keep_their_limit_and_say_what_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path(), "id", 1000).unwrap();
+        for _ in 0..1000 {
+            let (step, stream) = ("customize[0]".to_owned(), Stream::Stdout);
+            journal.add(&Event::StepOutput { step, stream, text: "y".repeat(100) }).unwrap();
+        }
+        journal.end(None).unwrap();
+        for name in [CUSTOMIZATION_LOG, EVENTS] {
+            let text = fs::read_to_string(dir.path().join(name)).unwrap();
+            assert!(text.len() < 1300, "{name}: {} bytes", text.len());
+            assert!(text.contains("… cut, ") && text.contains(" bytes more"), "{name}: {text}");
+        }
     }
 
     #[test]
     fn a_torn_line_does_not_spoil_the_next() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(EVENTS), "{\"kind\":").unwrap();
-        Journal::open(dir.path(), "id").unwrap().add(&Event::Note { text: "on".into() });
+        Journal::open(dir.path(), "id", 1000)
+            .unwrap()
+            .add(&Event::Note { text: "on".into() })
+            .unwrap();
         let text = fs::read_to_string(dir.path().join(EVENTS)).unwrap();
         assert!(text.lines().nth(1).unwrap().contains("\"on\""), "{text}");
     }

@@ -18,7 +18,7 @@ use engine::{
     cx::Cx,
     distribute::RunOutput,
     error::{Coded, Error},
-    event::{Event, Events},
+    event::{self, Event, Events},
     layout::Layout,
     optimize::Optimization,
     step::Phase,
@@ -45,6 +45,8 @@ pub struct Limits {
     pub cache_bytes: u64,
     /// How long a machine lives that a template's `errorHandling` keeps.
     pub keep_for: Duration,
+    /// How much of what a guest writes each log file of a run keeps.
+    pub log_bytes: u64,
     /// What machines may take together; the host's by default.
     pub capacity: Option<Capacity>,
 }
@@ -69,7 +71,7 @@ struct Inner {
 #[derive(Clone)]
 struct Active {
     cancel: CancellationToken,
-    seen: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Seen>>>,
+    seen: Arc<tokio::sync::Mutex<mpsc::Receiver<Seen>>>,
 }
 
 impl Local {
@@ -112,7 +114,7 @@ impl Executor for Local {
     }
 
     fn submit(&self, job: Job) {
-        let (send, seen) = mpsc::unbounded_channel();
+        let (send, seen) = mpsc::channel(SEEN);
         let active = Active {
             cancel: CancellationToken::new(),
             seen: Arc::new(tokio::sync::Mutex::new(seen)),
@@ -148,22 +150,25 @@ impl Inner {
         self: Arc<Self>,
         job: Job,
         cancel: CancellationToken,
-        send: mpsc::UnboundedSender<Seen>,
+        send: mpsc::Sender<Seen>,
     ) {
         let (events, receiver) = Events::channel();
         let folder = crate::live::folder(&self.layout, &job.run_id);
         let (feed, id, phases) = (self.feeds.open(&job.run_id), job.run_id.clone(), send.clone());
+        let (limit, stop) = (self.limits.log_bytes, cancel.clone());
         let (told, error) = tokio::sync::oneshot::channel::<Option<Told>>();
         // On a thread of its own: it writes files.
         let journal = tokio::task::spawn_blocking(move || {
-            let mut journal = Journal::open(&folder, &id)
-                .map_err(|e| tracing::warn!(run = %id, error = %e, "the run has no journal"))
-                .ok();
-            let kept = keep(journal.as_mut(), receiver, &phases, &feed);
+            let mut kept = Kept::default();
+            let mut journal = kept.noted(Journal::open(&folder, &id, limit));
+            if journal.is_none() {
+                stop.cancel();
+            }
+            kept.keep(journal.as_mut(), receiver, &phases, &feed, &stop);
             // Nobody tells when the service is cut off: then the run is not over.
             let told = error.blocking_recv();
             if let (Some(journal), Ok(error)) = (&mut journal, &told) {
-                journal.end(error.as_deref());
+                kept.noted(journal.end(error.as_deref()));
             }
             feed.changed();
             (kept, told.ok().flatten())
@@ -181,15 +186,16 @@ impl Inner {
         };
         // The receiver lives until its task has this.
         let _ = told.send(error);
-        let ((outputs, optimization), error) = journal.await.unwrap_or_else(|e| {
+        let (kept, error) = journal.await.unwrap_or_else(|e| {
             let text = format!("the run's events were lost: {e}");
-            ((Vec::new(), None), Some(Box::new(Error::new(ErrorCode::InternalError, text))))
+            (Kept::default(), Some(Box::new(Error::new(ErrorCode::InternalError, text))))
         });
-        let _ = send.send(Seen::Ended(Ended {
-            outputs,
-            optimization,
-            error: error.map(|error| *error),
-        }));
+        let Kept { outputs, optimization, broken } = kept;
+        // A run without its log has not succeeded, and was canceled for that reason only.
+        let unless_of_its_own =
+            error.filter(|error| broken.is_none() || error.code != ErrorCode::Canceled);
+        let error = unless_of_its_own.map(|error| *error).or(broken);
+        let _ = send.send(Seen::Ended(Ended { outputs, optimization, error })).await;
     }
 
     /// The same as `goldsmith build` does.
@@ -205,6 +211,8 @@ impl Inner {
         let metadata = Arc::new(OfRun::new(&self.app, &job));
         let mut cx = Cx::new(self.layout.clone(), events, cancel);
         cx.fetch = self.fetch.clone();
+        // The journal has it all.
+        cx.log_bytes = None;
         cx.geography = job.geography;
         let request = Request {
             exports: Vec::new(),
@@ -244,43 +252,83 @@ impl Inner {
 
 type Told = Box<Error>;
 
-/// Writes down every event until the last sender is gone. Returns what was delivered, and what an
-/// optimization brought.
-fn keep(
-    mut journal: Option<&mut Journal>,
-    mut receiver: mpsc::UnboundedReceiver<Event>,
-    phases: &mpsc::UnboundedSender<Seen>,
-    feed: &crate::live::Feed,
-) -> (Vec<RunOutput>, Option<Box<Optimization>>) {
-    let (mut outputs, mut figures, mut phase) = (Vec::new(), None, None);
-    while let Some(event) = receiver.blocking_recv() {
-        if journal.as_deref_mut().is_some_and(|journal| journal.add(&event)) {
-            feed.changed();
-        }
-        match event {
-            Event::Distributed { output } => outputs.push(output),
-            Event::SourceResolved { source, .. } => {
-                let _ = phases.send(Seen::Source(source));
-            }
-            Event::Optimized { optimization } => figures = Some(Box::new(optimization)),
-            Event::StepStarted { step, .. } => {
-                let now = Phase::of(&step);
-                if let Some(now) = now.filter(|now| phase < Some(*now)) {
-                    phase = Some(now);
-                    let _ = phases.send(Seen::Phase(now));
+/// More than a run has phases and machines.
+const SEEN: usize = 256;
+
+/// What a run's events leave behind.
+#[derive(Default)]
+struct Kept {
+    outputs: Vec<RunOutput>,
+    /// What an optimization brought.
+    optimization: Option<Box<Optimization>>,
+    /// Why the journal could not be written.
+    broken: Option<Error>,
+}
+
+impl Kept {
+    /// Writes down every event until the last sender is gone. A run whose journal cannot be written
+    /// is canceled.
+    fn keep(
+        &mut self,
+        mut journal: Option<&mut Journal>,
+        mut receiver: event::Receiver,
+        seen: &mpsc::Sender<Seen>,
+        feed: &crate::live::Feed,
+        stop: &CancellationToken,
+    ) {
+        let mut phase = None;
+        while let Some(event) = receiver.blocking_recv() {
+            if let Some(open) = &mut journal {
+                match self.noted(open.add(&event)) {
+                    Some(true) => feed.changed(),
+                    Some(false) => {}
+                    None => {
+                        journal = None;
+                        stop.cancel();
+                    }
                 }
+            }
+            if let Some(news) = self.news(event, &mut phase)
+                && seen.blocking_send(news).is_err()
+            {
+                tracing::debug!("nobody follows the run any more");
+            }
+        }
+    }
+
+    /// What of an event concerns the run's row.
+    fn news(&mut self, event: Event, phase: &mut Option<Phase>) -> Option<Seen> {
+        match event {
+            Event::Distributed { output } => self.outputs.push(output),
+            Event::Optimized { optimization } => self.optimization = Some(Box::new(optimization)),
+            Event::SourceResolved { source, .. } => return Some(Seen::Source(source)),
+            Event::StepStarted { step, .. } => {
+                let now = Phase::of(&step).filter(|now| *phase < Some(*now))?;
+                *phase = Some(now);
+                return Some(Seen::Phase(now));
             }
             Event::MachineStarted { machine, vcpus, memory_mib, generation, disks } => {
                 let machine = Machine { number: machine, vcpus, memory_mib, generation, disks };
-                let _ = phases.send(Seen::MachineStarted(machine));
+                return Some(Seen::MachineStarted(machine));
             }
-            Event::MachineEnded { machine } => {
-                let _ = phases.send(Seen::MachineEnded(machine));
-            }
+            Event::MachineEnded { machine } => return Some(Seen::MachineEnded(machine)),
             _ => {}
         }
+        None
     }
-    (outputs, figures)
+
+    /// The first failure of the journal is the run's error.
+    fn noted<T>(&mut self, written: std::io::Result<T>) -> Option<T> {
+        let error = match written.code(ErrorCode::InternalError, || {
+            "the run's log cannot be written, so the run was ended".to_owned()
+        }) {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        tracing::error!(error = ?error, "a run's journal cannot be written");
+        self.broken.get_or_insert(error);
+        None
+    }
 }
 
 fn freshness(input: &Value) -> Result<Freshness, Error> {

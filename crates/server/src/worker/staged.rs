@@ -114,7 +114,8 @@ pub(super) async fn log_refusal(app: &App, run_id: &str, error: &Error) {
     let mut told = Error::new(error.code, error.message.clone());
     told.hint.clone_from(&error.hint);
     let written = tokio::task::spawn_blocking(move || {
-        Journal::open(&folder, &id).map(|mut journal| journal.end(Some(&told)))
+        Journal::open(&folder, &id, engine::log::DEFAULT_BYTES)
+            .and_then(|mut journal| journal.end(Some(&told)))
     });
     if !matches!(written.await, Ok(Ok(()))) {
         tracing::warn!(run = run_id, "the run has no journal");

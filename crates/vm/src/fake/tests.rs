@@ -1,4 +1,5 @@
 use super::*;
+use crate::{Answer, Discard};
 
 const SOON: Duration = Duration::from_millis(50);
 
@@ -39,16 +40,13 @@ async fn commands_are_answered_by_the_last_rule_and_recorded() {
     fake.on("make install", Reaction::out("done\n").err("hm\n"));
     fake.on_call("sum", |_, stdin| Reaction::out(stdin.len().to_string()));
     let (_machine, guest) = started(&fake, folder.path()).await;
-    let mut seen = Vec::new();
-    let mut sink = |kind, bytes: &[u8]| seen.push((kind, bytes.to_vec()));
+    let mut sink = Answer::default();
     assert!(guest.run("make install", Stdin::Empty, &mut sink).await.unwrap().success());
     assert_eq!(guest.run("make", Stdin::Empty, &mut sink).await.unwrap().code, Some(1));
     assert!(guest.run("true", Stdin::Empty, &mut sink).await.unwrap().success());
     let mut reader = &b"12345"[..];
     guest.run("sum", Stdin::Reader(&mut reader), &mut sink).await.unwrap();
-    assert_eq!(seen[0], (StreamKind::Out, b"done\n".to_vec()));
-    assert_eq!(seen[1], (StreamKind::Err, b"hm\n".to_vec()));
-    assert_eq!(seen[2], (StreamKind::Out, b"5".to_vec()));
+    assert_eq!((sink.out.text().as_str(), sink.err.text().as_str()), ("done\n5", "hm\n"));
     assert_eq!(fake.commands(), ["make install", "make", "true", "sum"]);
 }
 
@@ -59,7 +57,7 @@ async fn a_guest_that_powers_off_is_gone() {
     let (machine, guest) = started(&fake, folder.path()).await;
     let error = machine.wait_off(SOON).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
-    assert!(guest.run("sudo poweroff", Stdin::Empty, &mut |_, _| {}).await.is_err());
+    assert!(guest.run("sudo poweroff", Stdin::Empty, &mut Discard).await.is_err());
     machine.gone().await;
     machine.wait_off(SOON).await.unwrap();
     assert_eq!(machine.ended(), Some(Ended::GuestShutdown));
@@ -71,7 +69,7 @@ async fn a_hanging_command_ends_with_the_machine() {
     let folder = tempfile::tempdir().unwrap();
     fake.on("sleep", Reaction::then(Then::Hang));
     let (machine, guest) = started(&fake, folder.path()).await;
-    let mut sink = |_: StreamKind, _: &[u8]| {};
+    let mut sink = Discard;
     let (result, stopped) =
         tokio::join!(guest.run("sleep", Stdin::Empty, &mut sink), machine.stop(Duration::ZERO));
     assert!(matches!(result.unwrap_err(), Error::Ssh { .. }));

@@ -1,30 +1,50 @@
 //! Reaching what runs inside a machine.
 
+use std::ops::ControlFlow;
+
 use async_trait::async_trait;
 use tokio::io::AsyncRead;
 
 use crate::Error;
 
+mod frame;
 pub(crate) mod ssh;
 
 /// A connection to a guest.
 #[async_trait]
 pub trait Guest: Send + Sync {
-    /// Runs a command through the login shell of the connected user.
+    /// Runs a command of `/bin/sh` as the connected user, whatever that user's login shell is. What a
+    /// login shell prints of its own accord is not part of the command's output.
     ///
-    /// Standard input is streamed as the command reads it; output is handed to `sink` as it comes.
-    /// A command that ends with a failure is not an error here. Dropping the future closes the
-    /// command's streams; what it started may live on.
+    /// Standard input is streamed as the command reads it; output is handed to `sink` as it comes, and
+    /// the guest writes no faster than the sink takes it. A command that ends with a failure is not an
+    /// error here. Dropping the future closes the command's streams; what it started may live on.
     async fn run(
         &self,
         command: &str,
         stdin: Stdin<'_>,
-        sink: &mut Sink<'_>,
+        sink: &mut dyn Sink,
     ) -> Result<Exit, Error>;
 }
 
-/// Takes a command's output, piece by piece; pass `&mut |kind, bytes| ...`.
-pub type Sink<'a> = dyn for<'b> FnMut(StreamKind, &'b [u8]) + Send + 'a;
+/// Takes a command's output, piece by piece. The guest is not trusted: a sink keeps a bounded amount.
+#[async_trait]
+pub trait Sink: Send {
+    /// Takes a piece; until this returns, the guest's command can write little more. `Break` ends the
+    /// command with [`Error::TooMuchOutput`].
+    async fn take(&mut self, stream: StreamKind, bytes: &[u8]) -> ControlFlow<()>;
+}
+
+/// The sink for commands of which only the exit matters.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Discard;
+
+#[async_trait]
+impl Sink for Discard {
+    async fn take(&mut self, _: StreamKind, _: &[u8]) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
 
 /// What a guest's command reads.
 pub enum Stdin<'a> {

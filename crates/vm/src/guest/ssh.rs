@@ -20,14 +20,17 @@ use russh::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     net::TcpStream,
+    time::Instant,
 };
 
-use super::{Exit, Guest, Sink, Stdin, StreamKind};
+use super::{Exit, Guest, Sink, Stdin, StreamKind, frame::Frame};
 use crate::{Access, Error};
 
 /// After a command's end, processes it left behind may hold its output open. Output is still taken
 /// while it keeps coming; after this much silence the command counts as done.
 const LINGER: Duration = Duration::from_secs(2);
+/// And after this much time in any case, whatever they go on writing.
+const LINGER_IN_ALL: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(20);
 const KEEPALIVES_LOST: usize = 6;
 const CHUNK: usize = 32 * 1024;
@@ -63,13 +66,24 @@ impl client::Handler for Handler {
     }
 }
 
-/// Few algorithms, all quick on an emulated processor too.
+/// What OpenSSH offers and is sound, so that a guest with a hardened SSH server can be entered. The
+/// first of each list are quick on an emulated processor too. The host key is always ours: Ed25519.
 fn config() -> client::Config {
     client::Config {
         preferred: Preferred {
             kex: Cow::Borrowed(&[
                 kex::CURVE25519,
                 kex::CURVE25519_PRE_RFC_8731,
+                kex::ECDH_SHA2_NISTP256,
+                kex::ECDH_SHA2_NISTP384,
+                kex::ECDH_SHA2_NISTP521,
+                kex::MLKEM768X25519_SHA256,
+                kex::DH_G14_SHA256,
+                kex::DH_G15_SHA512,
+                kex::DH_G16_SHA512,
+                kex::DH_G17_SHA512,
+                kex::DH_G18_SHA512,
+                kex::DH_GEX_SHA256,
                 kex::EXTENSION_SUPPORT_AS_CLIENT,
                 kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
             ]),
@@ -79,8 +93,16 @@ fn config() -> client::Config {
                 cipher::CHACHA20_POLY1305,
                 cipher::AES_128_GCM,
                 cipher::AES_256_GCM,
+                cipher::AES_128_CTR,
+                cipher::AES_192_CTR,
+                cipher::AES_256_CTR,
             ]),
-            mac: Cow::Borrowed(&[mac::HMAC_SHA256_ETM, mac::HMAC_SHA256]),
+            mac: Cow::Borrowed(&[
+                mac::HMAC_SHA256_ETM,
+                mac::HMAC_SHA512_ETM,
+                mac::HMAC_SHA256,
+                mac::HMAC_SHA512,
+            ]),
             compression: Cow::Borrowed(&[compression::NONE]),
             ..Preferred::default()
         },
@@ -127,6 +149,18 @@ fn refusal(error: russh::Error, expected: &PublicKey, shown: &Mutex<Option<Publi
             expected: expected.fingerprint(HashAlg::Sha256).to_string(),
             found: shown.fingerprint(HashAlg::Sha256).to_string(),
         }),
+        // It will not change its mind: its settings are those of the image.
+        (russh::Error::NoCommonAlgo { kind, ours, theirs }, _) => {
+            let kind = match kind {
+                russh::AlgorithmKind::Kex => "key exchange",
+                russh::AlgorithmKind::Key => "host key algorithm",
+                russh::AlgorithmKind::Cipher => "cipher",
+                russh::AlgorithmKind::Compression => "compression",
+                russh::AlgorithmKind::Mac => "MAC",
+            };
+            let (ours, theirs) = (ours.join(", "), theirs.join(", "));
+            Failure::Final(Error::NoCommonAlgorithm { kind: kind.to_owned(), ours, theirs })
+        }
         (error, _) => Failure::NotYet(error.to_string()),
     }
 }
@@ -137,14 +171,16 @@ impl Guest for SshGuest {
         &self,
         command: &str,
         stdin: Stdin<'_>,
-        sink: &mut Sink<'_>,
+        sink: &mut dyn Sink,
     ) -> Result<Exit, Error> {
         let fail = |e| Error::ssh("a command could not be started", e);
         let channel = self.session.channel_open_session().await.map_err(fail)?;
-        channel.exec(true, command).await.map_err(fail)?;
+        let mut frame = Frame::new()?;
+        channel.exec(true, frame.command(command)).await.map_err(fail)?;
         let (mut output, input) = Open::split(channel);
         let mut feeding = std::pin::pin!(feed(&input, stdin));
         let mut exit = None;
+        let mut ended = Instant::now();
         let mut fed = false;
         loop {
             let message = tokio::select! {
@@ -156,23 +192,38 @@ impl Guest for SshGuest {
                 }
                 () = tokio::time::sleep(LINGER), if exit.is_some() => break,
             };
-            match message {
-                Some(ChannelMsg::Data { data }) => sink(StreamKind::Out, &data),
-                Some(ChannelMsg::ExtendedData { data, ext: STDERR }) => {
-                    sink(StreamKind::Err, &data);
-                }
+            let (stream, data) = match message {
+                Some(ChannelMsg::Data { data }) => (StreamKind::Out, data),
+                Some(ChannelMsg::ExtendedData { data, ext: STDERR }) => (StreamKind::Err, data),
                 Some(ChannelMsg::ExitStatus { exit_status }) => {
                     exit = Some(Exit { code: i32::try_from(exit_status).ok(), signal: None });
+                    ended = Instant::now();
+                    continue;
                 }
                 Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
                     exit = Some(Exit { code: None, signal: Some(signal_text(&signal_name)) });
+                    ended = Instant::now();
+                    continue;
                 }
                 Some(ChannelMsg::Failure) => return Err(lost("the guest refused the command")),
                 Some(ChannelMsg::Close) | None => break,
-                Some(_) => {}
+                Some(_) => continue,
+            };
+            // While the sink takes this, no more is read: the connection's windows fill up, and the
+            // guest's command waits.
+            for piece in frame.own(stream, &data) {
+                if sink.take(stream, piece).await.is_break() {
+                    return Err(Error::TooMuchOutput);
+                }
+            }
+            if exit.is_some() && ended.elapsed() > LINGER_IN_ALL {
+                break;
             }
         }
-        exit.ok_or_else(|| lost("the connection broke off in the middle of a command"))
+        let exit =
+            exit.ok_or_else(|| lost("the connection broke off in the middle of a command"))?;
+        frame.check_begun()?;
+        Ok(exit)
     }
 }
 

@@ -15,6 +15,7 @@ use super::{Drives, QemuMachine, Watch, qmp_error, ram, usernet};
 use crate::{
     Error, Firmware, Host, MachineSpec,
     args::{self, QMP_SOCKET},
+    console::Console,
     proc::{Command, Daemon},
     qmp, tap,
 };
@@ -44,6 +45,7 @@ pub(super) async fn launch(
     let log_path = spec.run_dir.join(QEMU_LOG);
     let log = File::create(&log_path);
     let log = log.map_err(Error::at(&log_path))?;
+    let console = Console::open(&spec.run_dir).map_err(Error::at(&spec.run_dir))?;
     let command = Command::new(&host.qemu).args(args::arguments(host, &spec)).cwd(&spec.run_dir);
     let starting = Starting(Some(command.start(log)?));
     let daemon = starting.0.as_ref().ok_or(Error::Canceled)?;
@@ -62,7 +64,7 @@ pub(super) async fn launch(
     let Some(daemon) = starting.finish() else {
         return Err(Error::Canceled);
     };
-    let watch = Watch::over(&daemon, &qmp, log_path);
+    let watch = Watch::over(&daemon, &qmp, console, log_path);
     Ok(QemuMachine {
         drives: tokio::sync::Mutex::new(Drives::of(&spec)),
         mapped_ram: host.has_mapped_ram,

@@ -10,6 +10,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
     Ended,
+    console::Console,
     proc::Daemon,
     qmp::{Client, Event},
 };
@@ -23,9 +24,10 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Starts watching; the task ends with the process.
-    pub(super) fn over(daemon: &Daemon, qmp: &Client, log: PathBuf) -> Arc<Self> {
+    pub(super) fn over(daemon: &Daemon, qmp: &Client, console: Console, log: PathBuf) -> Arc<Self> {
         let watch = Arc::new(Self::default());
-        tokio::spawn(watch.clone().follow(daemon.ended(), qmp.events(), qmp.closed(), log));
+        let closed = qmp.closed();
+        tokio::spawn(watch.clone().follow(daemon.ended(), qmp.events(), closed, console, log));
         watch
     }
 
@@ -52,6 +54,7 @@ impl Watch {
         exit: impl Future<Output = std::process::ExitStatus>,
         mut events: broadcast::Receiver<Event>,
         closed: WaitForCancellationFutureOwned,
+        console: Console,
         log: PathBuf,
     ) {
         let mut exit = std::pin::pin!(exit);
@@ -59,7 +62,7 @@ impl Watch {
             tokio::select! {
                 biased;
                 event = events.recv() => match event {
-                    Ok(event) => self.judge(&event),
+                    Ok(event) => self.judge(&event, &console).await,
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => break exit.await,
                 },
@@ -67,17 +70,20 @@ impl Watch {
                     // QEMU's last words may still be on their way through the socket.
                     closed.await;
                     while let Ok(event) = events.try_recv() {
-                        self.judge(&event);
+                        self.judge(&event, &console).await;
                     }
                     break status;
                 }
             }
         };
+        console.caught_up().await;
         self.end(Ended::Exited { code: status.code(), said: super::launch::last_words(&log) });
     }
 
-    fn judge(&self, event: &Event) {
+    async fn judge(&self, event: &Event, console: &Console) {
         if let Some(ended) = meaning(event) {
+            // What is said about the end quotes the machine's last words.
+            console.caught_up().await;
             self.end(ended);
         }
     }

@@ -5,6 +5,7 @@ mod crates;
 mod links;
 mod orphans;
 mod paths;
+mod sinks;
 mod sizes;
 mod tree;
 
@@ -36,6 +37,7 @@ const RULES: &[Rule] = &[
     sizes::check,
     orphans::check,
     paths::check,
+    sinks::check,
     crates::arrows,
     crates::owners,
     crates::banned,

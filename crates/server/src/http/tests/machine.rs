@@ -11,7 +11,7 @@ use engine::{
 use serde_json::json;
 use tokio::sync::Notify;
 use vm::{
-    Ended, Host,
+    Host,
     fake::{Fake, Reaction, Then},
 };
 
@@ -125,7 +125,13 @@ impl Forge {
     async fn work(&self, fake: Fake) {
         let host = Host::probe(None).await.unwrap();
         let (boot_timeout, cache_bytes) = (Duration::from_secs(5), u64::MAX);
-        let limits = Limits { boot_timeout, cache_bytes, capacity: None, keep_for: Duration::ZERO };
+        let limits = Limits {
+            boot_timeout,
+            cache_bytes,
+            capacity: None,
+            keep_for: Duration::ZERO,
+            log_bytes: engine::log::DEFAULT_BYTES,
+        };
         let app = &self.place.app;
         start(app.clone(), Arc::new(Local::new(app, host, Arc::new(fake), limits)));
     }
@@ -282,8 +288,7 @@ async fn data_disks_have_a_size_and_a_limit() {
 /// A guest that plays along.
 fn willing() -> Fake {
     let fake = Fake::new();
-    let then = Then::Gone(Ended::GuestShutdown);
-    fake.on("generalize", Reaction { then, ..Reaction::out("GENERALIZED\n") });
+    fake.on_call("generalize", |command, _| engine::generalize::played(command));
     fake
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sqlx::Connection;
 use tokio_util::sync::CancellationToken;
 use vm::{
-    Ended, Host,
+    Host,
     fake::{Fake, Reaction, Then},
 };
 
@@ -48,8 +48,7 @@ impl Bench {
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
         let host = Host::probe(None).await.expect("QEMU is installed (make setup)");
         let fake = Fake::new();
-        let then = Then::Gone(Ended::GuestShutdown);
-        fake.on("generalize", Reaction { then, ..Reaction::out("GENERALIZED\n") });
+        fake.on_call("generalize", |command, _| engine::generalize::played(command));
         let bench = Self { dir, layout, host, fake };
         bench.store_source().await;
         bench
@@ -142,6 +141,7 @@ impl Process {
             boot_timeout: Duration::from_secs(5),
             cache_bytes: u64::MAX,
             keep_for: Duration::from_secs(600),
+            log_bytes: engine::log::DEFAULT_BYTES,
             capacity,
         };
         let backend = Arc::new(self.fake.clone());

@@ -1,0 +1,198 @@
+//! A guest's serial console, written down: QEMU sends it through a socket into a log with a limit.
+//!
+//! A guest may write without end. Of its console the beginning stays (how it booted) and the end (what it
+//! said last); what was between them goes. QEMU does not wait for a reader that is gone, so a machine
+//! outlives its goldsmith.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::{fd::AsRawFd, unix::fs::FileExt},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::AsyncReadExt,
+    net::{UnixListener, UnixStream},
+};
+
+use crate::args::{SERIAL_LOG, SERIAL_SOCKET};
+
+/// Beyond this, the middle of the log goes.
+const MOST: u64 = 4 * 1024 * 1024;
+/// What stays of its beginning, and of its end.
+const PART: u64 = 1024 * 1024;
+const CHUNK: usize = 32 * 1024;
+/// QEMU connects while it starts.
+const CONNECT: Duration = Duration::from_secs(60);
+/// For the last words of a machine to come through, and how long there is silence after them.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+const SILENCE: Duration = Duration::from_millis(10);
+
+/// A console that is being written down, until QEMU closes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Console {
+    received: Arc<AtomicU64>,
+}
+
+impl Console {
+    /// Opens socket and log in the run folder; QEMU is to be started after this.
+    pub(crate) fn open(run_dir: &Path) -> io::Result<Self> {
+        let log = Middle::open(&run_dir.join(SERIAL_LOG), MOST, PART)?;
+        // Through the folder's descriptor, since a socket's own path may only have 107 bytes.
+        let folder = File::open(run_dir)?;
+        let at = PathBuf::from(format!("/proc/self/fd/{}/{SERIAL_SOCKET}", folder.as_raw_fd()));
+        absent_is_fine(fs::remove_file(&at))?;
+        let listener = UnixListener::bind(&at)?;
+        let received = Arc::new(AtomicU64::new(0));
+        let console = Self { received: received.clone() };
+        tokio::spawn(async move {
+            let accepted = tokio::time::timeout(CONNECT, listener.accept()).await;
+            drop((listener, folder));
+            let written = match accepted {
+                Ok(Ok((stream, _))) => record(stream, log, &received).await,
+                Ok(Err(error)) => Err(error),
+                Err(_) => Ok(()),
+            };
+            if let Err(error) = written {
+                tracing::warn!(%error, "a machine's serial log cannot be written any more");
+            }
+        });
+        Ok(console)
+    }
+
+    /// Returns once what the machine has said so far is in the log.
+    pub(crate) async fn caught_up(&self) {
+        let silent = async {
+            loop {
+                let before = self.received.load(Ordering::Relaxed);
+                tokio::time::sleep(SILENCE).await;
+                if self.received.load(Ordering::Relaxed) == before {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, silent).await;
+    }
+}
+
+/// Goes on reading when the log cannot be written, so that the guest does not have to wait.
+async fn record(mut stream: UnixStream, mut log: Middle, received: &AtomicU64) -> io::Result<()> {
+    let mut failed = None;
+    loop {
+        let mut chunk = vec![0; CHUNK];
+        let bytes = stream.read(&mut chunk).await?;
+        if bytes == 0 {
+            return failed.map_or(Ok(()), Err);
+        }
+        chunk.truncate(bytes);
+        if failed.is_none() {
+            let work = move || {
+                let added = log.add(&chunk);
+                (log, added)
+            };
+            let (back, added) =
+                tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?;
+            log = back;
+            failed = added.err();
+        }
+        received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// A file that loses its middle when it becomes too long.
+#[derive(Debug)]
+struct Middle {
+    file: File,
+    length: u64,
+    most: u64,
+    part: u64,
+    /// Bytes that went, and the size of the line that says so.
+    cut: u64,
+    remark: u64,
+}
+
+impl Middle {
+    /// What is in the file already stays as its beginning.
+    fn open(path: &Path, most: u64, part: u64) -> io::Result<Self> {
+        let file =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+        let length = file.metadata()?.len();
+        Ok(Self { file, length, most, part, cut: 0, remark: 0 })
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.length)?;
+        self.length += bytes.len() as u64;
+        if self.length > self.most { self.lose_middle() } else { Ok(()) }
+    }
+
+    fn lose_middle(&mut self) -> io::Result<()> {
+        let part = usize::try_from(self.part).map_err(io::Error::other)?;
+        let mut end = vec![0; part];
+        self.file.read_exact_at(&mut end, self.length - self.part)?;
+        self.cut += self.length - 2 * self.part - self.remark;
+        let remark = format!("\n… {} bytes of the console are left out here …\n", self.cut);
+        self.remark = remark.len() as u64;
+        // The file never shrinks below its end's new place before that is written.
+        self.file.write_all_at(remark.as_bytes(), self.part)?;
+        self.file.write_all_at(&end, self.part + self.remark)?;
+        self.length = 2 * self.part + self.remark;
+        self.file.set_len(self.length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[test]
+    fn long_log_keeps_beginning_and_end_and_counts_what_went() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut log = Middle::open(&path, 400, 100).unwrap();
+        for number in 0..10_000 {
+            log.add(format!("{number:09}\n").as_bytes()).unwrap();
+            assert!(fs::metadata(&path).unwrap().len() <= 400);
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("000000000\n000000001\n"), "{text}");
+        assert!(text.ends_with("000009998\n000009999\n"), "{text}");
+        let kept = text.lines().filter(|line| line.len() == 9).count() as u64;
+        let left_out = format!("… {} bytes of the console", (10_000 - kept) * 10);
+        assert!(text.contains(&left_out), "{text}");
+    }
+
+    #[tokio::test]
+    async fn flooding_console_is_bounded_and_its_last_words_are_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let console = Console::open(dir.path()).unwrap();
+        let mut qemu = UnixStream::connect(dir.path().join(SERIAL_SOCKET)).await.unwrap();
+        qemu.write_all(b"booting\n").await.unwrap();
+        let flood = b"y\n".repeat(CHUNK);
+        for _ in 0..512 {
+            qemu.write_all(&flood).await.unwrap();
+        }
+        qemu.write_all(b"Kernel panic\n").await.unwrap();
+        console.caught_up().await;
+        let log = dir.path().join(SERIAL_LOG);
+        assert!(fs::metadata(&log).unwrap().len() <= MOST);
+        assert_eq!(crate::serial::tail(&log, 1), ["Kernel panic"]);
+        assert!(fs::read(&log).unwrap().starts_with(b"booting\n"));
+    }
+}

@@ -1,0 +1,53 @@
+//! Who takes what a guest writes. A sink that keeps all of it lets a guest fill the host's memory, so
+//! there are few, and each is known here.
+
+use super::{Finding, tree::Tree};
+
+/// Files with a sink, and what bounds it.
+const ALLOWED: &[(&str, &str)] = &[
+    ("crates/vm/src/bounded.rs", "Answer keeps 64 KiB of each stream"),
+    ("crates/vm/src/guest/mod.rs", "Discard keeps nothing"),
+    ("crates/engine/src/customize/file.rs", "a digest's line, by Bounded; the rest to StepOutput"),
+    ("crates/engine/src/metadata/mod.rs", "a bounded channel; a full one cuts the guest off"),
+    ("crates/engine/src/output.rs", "StepOutput holds lines, waits for events and caps its log"),
+    ("crates/xtask/src/tidy/sinks.rs", "this rule"),
+];
+
+pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (path, text) in tree.texts(".rs") {
+        let is_test = path.ends_with("/tests.rs") || path.contains("/tests/");
+        if is_test || ALLOWED.iter().any(|(allowed, _)| *allowed == path) {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            if line.contains("impl") && line.contains(" Sink for ") {
+                let message = "a new sink of a guest's output: use vm::Answer, vm::Discard or StepOutput, \
+                               or say in xtask's sinks.rs what bounds it";
+                findings.push(Finding::new(path, number + 1, message));
+            }
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tree::tree, *};
+
+    #[test]
+    fn new_sink_is_found_and_known_ones_are_not() {
+        let text = "struct All(Vec<u8>);\nimpl Sink for All {}\n";
+        let tree = tree(&[
+            ("crates/engine/src/validate/mod.rs", text),
+            ("crates/engine/src/output.rs", text),
+            ("crates/engine/src/metadata/tests.rs", text),
+        ]);
+        let found = check(&tree);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(
+            (found[0].path.as_str(), found[0].line),
+            ("crates/engine/src/validate/mod.rs", 2)
+        );
+    }
+}
