@@ -77,8 +77,8 @@ pub(crate) enum Command {
     /// What runs hold on this machine, and letting go of it
     #[command(subcommand)]
     Ledger(Ledger),
-    /// Say what this machine can do, and what mends what it cannot
-    Doctor,
+    /// Say what this machine can do, and what mends what it cannot; list files that the service's database does not know
+    Doctor(Database),
     /// Serve Azure clients: a control plane that az, the SDKs and Terraform can be pointed at
     Serve(Serve),
     /// Administer the service, whether it runs or not

@@ -31,10 +31,13 @@ mod start;
 pub mod store;
 mod tasks;
 mod tls;
+mod tombstones;
 pub mod trigger;
+mod unknown;
 pub mod worker;
 
 pub use app::{App, Settings};
 pub use auth::principal;
 pub use installation::adopt;
 pub use start::{Machines, Options, Running, dir, open_store, start};
+pub use unknown::{Unknown, unknown};

@@ -5,26 +5,20 @@
 //! the template is gone its runs for the time after it was found gone (`server/runs/<id>/template-gone`)
 //! ```
 //!
-//! A run that is not over is never touched. What goes is its folder, then its row. An operation goes the time
+//! A run that is not over is never touched. What goes is its row, which leaves a tombstone, then its folder. An operation goes the time
 //! after its end, but not before clients had a day to ask for it, and one that goes on never. Looks at start, once
-//! an hour (more often if the time is short), and when a template is deleted. The same sweep removes
-//! blobs that no account has any more, and shows no machine that was kept and is gone by now.
+//! an hour (more often if the time is short), and when a template is deleted. The same sweep acts
+//! on the tombstones of what was deleted, and shows no machine that was kept and is gone by now.
 
-use std::{
-    collections::HashMap,
-    fs, io,
-    path::Path,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashMap, fs, io, time::Duration};
 
 use engine::layout::Layout;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     App, blobs, live,
-    providers::storage,
     store::{self, EndedRun, ResourceKey},
-    worker,
+    tombstones, worker,
 };
 
 /// So many runs of a template that lives stay, however old they are.
@@ -33,8 +27,6 @@ const LATEST: usize = 50;
 const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// Deletions that come together are looked at together.
 const GATHER: Duration = Duration::from_secs(60);
-/// Files without an account that are younger than this may be of a template in creation.
-const IN_CREATION: Duration = Duration::from_secs(60 * 60);
 /// How long operations are kept after their end at least: a client that polls one may ask hours later.
 const POLLED: SignedDuration = SignedDuration::from_hours(24);
 /// In a run's folder: when the template was found gone.
@@ -80,12 +72,6 @@ pub(crate) async fn sweep(app: &App, keep: Duration, now: Timestamp) -> Result<(
             over.push(run.id);
         }
     }
-    let layout = &app.settings().layout;
-    for id in &over {
-        remove_tree(&live::folder(layout, id))?;
-        // What the engine keeps beside: the serial console, a screenshot.
-        remove_tree(&layout.logs().join(id))?;
-    }
     if !over.is_empty() {
         tracing::info!(runs = over.len(), "runs that were kept long enough are forgotten");
         app.store().forget_runs(&over).await?;
@@ -93,7 +79,7 @@ pub(crate) async fn sweep(app: &App, keep: Duration, now: Timestamp) -> Result<(
     if let Ok(before) = now.checked_sub(keep.max(POLLED)) {
         app.store().forget_operations_before(before).await?;
     }
-    orphans(app).await?;
+    tombstones::act_on_all(app).await?;
     Ok(worker::forget_ended(app).await?)
 }
 
@@ -141,40 +127,6 @@ fn gone_since(layout: &Layout, run_id: &str, now: Timestamp) -> io::Result<Times
     fs::create_dir_all(&folder)?;
     fs::write(path, now.to_string())?;
     Ok(now)
-}
-
-/// Removes the blobs of accounts that are not there any more.
-async fn orphans(app: &App) -> Result<(), blobs::Error> {
-    let layout = &app.settings().layout;
-    for (name, modified) in accounts(&blobs::root(layout))? {
-        let is_old = modified.elapsed().is_ok_and(|age| age > IN_CREATION);
-        if is_old && blobs::is_account(&name) && storage::named(app, &name).await?.is_none() {
-            blobs::remove_account(layout, &name).await?;
-        }
-    }
-    Ok(())
-}
-
-fn accounts(root: &Path) -> io::Result<Vec<(String, SystemTime)>> {
-    let entries = match fs::read_dir(root) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut all = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name().into_string().unwrap_or_default();
-        all.push((name, entry.metadata()?.modified()?));
-    }
-    Ok(all)
-}
-
-fn remove_tree(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 #[cfg(test)]

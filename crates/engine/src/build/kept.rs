@@ -104,8 +104,13 @@ const FILE: &str = "kept.json";
 pub fn kept(layout: &Layout) -> std::io::Result<Vec<Kept>> {
     let mut all = Vec::new();
     for run_id in ledger::runs(layout)? {
-        let text = fs::read(layout.runs().join(run_id).join(FILE)).ok();
-        all.extend(text.and_then(|text| serde_json::from_slice::<Kept>(&text).ok()));
+        let path = layout.runs().join(run_id).join(FILE);
+        let text = match fs::read(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        let damaged = |e| std::io::Error::other(format!("{} is damaged: {e}", path.display()));
+        all.push(serde_json::from_slice::<Kept>(&text).map_err(damaged)?);
     }
     all.reverse();
     Ok(all)

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -129,8 +129,11 @@ pub(super) async fn is_there(region: &Region, image: &Address) -> Result<bool> {
 
 /// What the one who copies noted. Whoever was killed could not note that.
 fn noted(layout: &Layout, region: &Region, image: &Address) -> State {
-    let noted = Notes::read(&path(layout, image)).regions.remove(&region.name);
-    match noted {
+    let mut notes = match Notes::read(&path(layout, image)) {
+        Ok(notes) => notes,
+        Err(error) => return State::Failed { details: error.to_string() },
+    };
+    match notes.regions.remove(&region.name) {
         Some(State::Replicating { progress }) => match region.own() {
             Ok(None) => State::Replicating { progress },
             Ok(Some(_)) | Err(_) => State::Failed { details: "the copying was cut off".to_owned() },
@@ -148,9 +151,14 @@ struct Notes {
 }
 
 impl Notes {
-    fn read(path: &Path) -> Self {
-        let bytes = fs::read(path).unwrap_or_default();
-        serde_json::from_slice(&bytes).unwrap_or_default()
+    fn read(path: &Path) -> io::Result<Self> {
+        let unreadable =
+            |why: &dyn std::fmt::Display| io::Error::other(format!("{}: {why}", path.display()));
+        let bytes = match fs::read(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            other => other.map_err(|e| unreadable(&e))?,
+        };
+        serde_json::from_slice(&bytes).map_err(|e| unreadable(&e))
     }
 }
 
@@ -172,12 +180,15 @@ impl Writer {
     pub(super) fn begin(layout: &Layout, image: &StoredImage) -> Result<Self> {
         let address = Address::parse(&image.record.id)
             .map_err(|why| Error::new(ErrorCode::InternalError, why))?;
-        Ok(Self::of(layout, &address))
+        Self::of(layout, &address)
     }
 
-    fn of(layout: &Layout, image: &Address) -> Self {
+    fn of(layout: &Layout, image: &Address) -> Result<Self> {
         let path = path(layout, image);
-        Self { notes: Notes::read(&path), path }
+        let notes = Notes::read(&path).code(ErrorCode::DistributeFailed, || {
+            format!("cannot read what is noted of the copies of {}", image.id())
+        })?;
+        Ok(Self { notes, path })
     }
 
     pub(super) fn set(&mut self, region: &str, state: State) -> Result<()> {
@@ -193,9 +204,11 @@ impl Writer {
     }
 }
 
-/// Whether there may be a copy in the region as far as this installation knows: one was made, or was being made.
+/// Whether there may be a copy in the region as far as this installation knows: one was made, or was being made, or
+/// what is noted cannot be read.
 pub(super) fn may_be_in(layout: &Layout, image: &Address, region: &str) -> bool {
-    match Notes::read(&path(layout, image)).regions.get(region) {
+    let Ok(notes) = Notes::read(&path(layout, image)) else { return true };
+    match notes.regions.get(region) {
         Some(State::Completed | State::Replicating { .. }) => true,
         Some(State::Failed { .. } | State::Unknown { .. }) | None => false,
     }
@@ -203,7 +216,7 @@ pub(super) fn may_be_in(layout: &Layout, image: &Address, region: &str) -> bool 
 
 /// The copy in one region is gone, and nobody expects it there.
 pub(super) fn left(layout: &Layout, image: &Address, region: &str) -> Result<()> {
-    let mut writer = Writer::of(layout, image);
+    let mut writer = Writer::of(layout, image)?;
     match writer.notes.regions.remove(region) {
         Some(_) => writer.write(),
         None => Ok(()),

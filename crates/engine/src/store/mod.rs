@@ -3,6 +3,7 @@
 //! ```text
 //! images/managed/<subscription>/<group>/<name>/                        disk.qcow2  [data0.qcow2 …]  image.json
 //! images/galleries/<subscription>/<group>/<gallery>/<definition>/<x.y.z>/   the same
+//! images/numbers/…/<definition>.json      the highest numbers that were ever given
 //! images/tmp/<run id>-<number>/     being made; its maker holds a lock on the folder
 //! images/.lock                      held while a name is taken: milliseconds
 //! ```
@@ -14,6 +15,7 @@
 //! name, and a gallery or definition comes into being with its first version. The service knows better.
 
 pub mod address;
+mod highest;
 mod import;
 mod publish;
 pub mod record;
@@ -59,11 +61,20 @@ impl Store {
         Self { root: layout.images() }
     }
 
-    /// Every image, managed ones first, by id and version.
+    /// Every image, managed ones first, by id and version. One that is damaged is left out with a warning.
     pub fn list(&self) -> Result<Vec<StoredImage>> {
         let dirs = image_dirs(&self.root)
             .code(ErrorCode::InternalError, || format!("read {}", self.root.display()))?;
-        let mut images: Vec<_> = dirs.iter().filter_map(|dir| StoredImage::read(dir)).collect();
+        let mut images = Vec::new();
+        for dir in dirs {
+            match StoredImage::read(&dir) {
+                Ok(image) => images.extend(image),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    tracing::warn!(%error, "an image of the store is damaged");
+                }
+                Err(error) => return Err(unreadable(error)),
+            }
+        }
         images.sort_by_cached_key(|image| {
             let of_definition = image.record.id.to_lowercase();
             let parent = of_definition.rsplit_once('/').map(|(parent, _)| parent.to_owned());
@@ -117,7 +128,7 @@ impl Store {
     pub fn at(&self, address: &Address) -> Result<Option<StoredImage>> {
         match address {
             Address::Managed(_) | Address::Version(..) => {
-                Ok(StoredImage::read(&address.dir(&self.root)))
+                StoredImage::read(&address.dir(&self.root)).map_err(unreadable)
             }
             Address::Definition(_) | Address::Latest(_) => {
                 let versions = self.versions(address)?;
@@ -132,7 +143,8 @@ impl Store {
         let dir = definition.dir(&self.root);
         let dirs =
             entries(&dir).code(ErrorCode::InternalError, || format!("read {}", dir.display()))?;
-        Ok(dirs.iter().filter_map(|dir| StoredImage::read(dir)).collect())
+        let read = dirs.iter().filter_map(|dir| StoredImage::read(dir).transpose());
+        read.collect::<io::Result<_>>().map_err(unreadable)
     }
 
     /// The one image that a name to remove means; a definition does not mean its latest version here.
@@ -158,6 +170,11 @@ impl Store {
         let fail = || format!("remove {}", image.record.id);
         {
             let _lock = self.lock().code(ErrorCode::InternalError, fail)?;
+            if let Some(version) = image.record.version
+                && let Ok(address) = Address::parse(&image.record.id)
+            {
+                self.note_number(&address, version).code(ErrorCode::InternalError, fail)?;
+            }
             let trash =
                 WorkFolder::make(&self.root, "removed").code(ErrorCode::InternalError, fail)?;
             fs::rename(&image.dir, trash.path().join("image"))
@@ -187,6 +204,14 @@ impl Store {
         file.lock()?;
         Ok(file)
     }
+}
+
+/// What cannot be read may be there all the same.
+fn unreadable(error: io::Error) -> Error {
+    let text = format!("an image of the store cannot be read: {error}");
+    Error::new(ErrorCode::InternalError, text)
+        .hint("put the file back from a backup, or remove its folder if the image is not needed")
+        .caused_by(error)
 }
 
 fn matches_short(image: &StoredImage, name: &str) -> bool {

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     cx::Cx,
-    error::{Error, Result},
+    error::{Coded, Error, Result},
     image_file::{
         artifact::write_json,
         data::{DataDisk, file_name},
@@ -92,6 +92,7 @@ impl Store {
                     return Err(Error::new(ErrorCode::BadSharedImageDistribute, text));
                 };
                 let version = store.next_version(&definition, numbering)?;
+                store.note_number(&definition, version).map_err(|e| undescribed(e, id.name()))?;
                 let target = Address::Version(id.clone(), version);
                 let dir = target.dir(&store.root);
                 write_record(&work, &record_of(&work, &payload, &target, Some(version))?)?;
@@ -105,7 +106,13 @@ impl Store {
     /// The number that a version would get now; `VersionConflict` if there can be none. For the
     /// check before a build: when it is published, it may be another one.
     pub fn next_version(&self, definition: &Address, numbering: Numbering) -> Result<Version> {
-        let existing = self.numbers(definition)?;
+        let mut existing = self.numbers(definition)?;
+        if let Numbering::Latest { .. } = numbering {
+            let highest = self.highest(definition);
+            existing.extend(highest.code(ErrorCode::InternalError, || {
+                format!("cannot read the numbers of {}", definition.id())
+            })?);
+        }
         version::next(&existing, numbering).map_err(|taken| {
             Error::new(ErrorCode::VersionConflict, format!("{taken} in {}", definition.id()))
                 .hint("give another version, or leave it to the versioning scheme `Latest`")
@@ -129,7 +136,7 @@ impl Store {
     /// Gives the image in a work folder its name back that a killed process took from it, unless another has the name.
     pub(super) fn put_back(&self, work: &Path) -> io::Result<()> {
         let old = work.join(REPLACED);
-        let Some(image) = StoredImage::read(&old) else { return Ok(()) };
+        let Some(image) = StoredImage::read(&old)? else { return Ok(()) };
         let Ok(address) = Address::parse(&image.record.id) else { return Ok(()) };
         let dir = address.dir(&self.root);
         let _lock = self.lock()?;
@@ -195,7 +202,7 @@ impl Store {
         }
         let dir = take_name(self, work, payload)?;
         drop(lock);
-        StoredImage::read(&dir).ok_or_else(|| {
+        StoredImage::read(&dir).map_err(fail)?.ok_or_else(|| {
             let text = format!("{} was removed as soon as it was stored", dir.display());
             Error::new(ErrorCode::Conflict, text)
         })

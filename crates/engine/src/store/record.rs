@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -175,10 +176,26 @@ impl StoredImage {
         }
     }
 
-    /// The image in a folder. `None` if there is none, or one of another format.
-    pub(super) fn read(dir: &Path) -> Option<Self> {
-        let record: Record = serde_json::from_slice(&fs::read(dir.join(JSON)).ok()?).ok()?;
-        (record.format == FORMAT).then(|| Self { record, dir: dir.to_owned() })
+    /// The image in a folder; `None` if there is none.
+    ///
+    /// # Errors
+    /// There may be one, and it cannot be read; `InvalidData` if it is damaged or of another release.
+    pub(super) fn read(dir: &Path) -> io::Result<Option<Self>> {
+        use io::ErrorKind::{InvalidData, NotADirectory, NotFound};
+        let path = dir.join(JSON);
+        let unreadable =
+            |kind, why: &dyn Display| io::Error::new(kind, format!("{}: {why}", path.display()));
+        let bytes = match fs::read(&path) {
+            Err(e) if matches!(e.kind(), NotFound | NotADirectory) => return Ok(None),
+            other => other.map_err(|e| unreadable(e.kind(), &e))?,
+        };
+        let record: Record =
+            serde_json::from_slice(&bytes).map_err(|e| unreadable(InvalidData, &e))?;
+        if record.format != FORMAT {
+            let why = format!("its format is {}, and this release knows {FORMAT}", record.format);
+            return Err(unreadable(InvalidData, &why));
+        }
+        Ok(Some(Self { record, dir: dir.to_owned() }))
     }
 }
 

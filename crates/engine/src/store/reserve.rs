@@ -28,6 +28,10 @@ impl Store {
             if !versions.is_empty() {
                 fs::create_dir_all(&dir)?;
             }
+            let _lock = self.lock()?;
+            for version in &versions {
+                self.note_number(definition, **version)?;
+            }
             versions
                 .iter()
                 .try_for_each(|version| fs::write(self.reserved(definition, **version), ""))
@@ -52,15 +56,16 @@ impl Store {
         definition.dir(&self.root).join(format!("{version}{SUFFIX}"))
     }
 
-    /// Every number of a definition that is taken, by a version or by a reservation.
+    /// Every number of a definition that is taken, by a version or by a reservation. Names of folders count, so that a
+    /// version whose record is damaged keeps its number.
     pub(super) fn numbers(&self, definition: &Address) -> Result<Vec<Version>> {
         let dir = definition.dir(&self.root);
         let found =
             entries(&dir).code(ErrorCode::InternalError, || format!("read {}", dir.display()))?;
-        let reserved = found.iter().filter_map(|path| {
-            path.file_name()?.to_str()?.strip_suffix(SUFFIX)?.parse::<Version>().ok()
-        });
-        let stored = self.versions(definition)?;
-        Ok(stored.iter().filter_map(|image| image.record.version).chain(reserved).collect())
+        let number = |path: &PathBuf| {
+            let name = path.file_name()?.to_str()?;
+            name.strip_suffix(SUFFIX).unwrap_or(name).parse::<Version>().ok()
+        };
+        Ok(found.iter().filter_map(number).collect())
     }
 }

@@ -22,7 +22,11 @@ pub fn sweep(layout: &Layout) -> io::Result<usize> {
     for dir in entries(&layout.images().join(TMP))? {
         let Ok(lock) = File::open(&dir) else { continue };
         if lock.try_lock().is_ok() && same_file(&lock, &dir)? {
-            Store::open(layout).put_back(&dir)?;
+            if let Err(error) = Store::open(layout).put_back(&dir) {
+                // It may hold an image.
+                tracing::warn!(%error, dir = %dir.display(), "a work folder of the image store is kept");
+                continue;
+            }
             match fs::remove_dir_all(&dir) {
                 Ok(()) => removed += 1,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -373,7 +373,7 @@ async fn an_image_that_could_not_be_replaced_has_its_name_again() {
 }
 
 #[tokio::test]
-async fn a_torn_or_foreign_folder_is_no_image() {
+async fn a_folder_without_a_record_is_no_image_and_a_torn_record_is_not_replaced() {
     let s = setting();
     let dir = s.cx.layout.images().join("managed/s1/rg/torn");
     fs::create_dir_all(&dir).unwrap();
@@ -381,7 +381,13 @@ async fn a_torn_or_foreign_folder_is_no_image() {
     assert!(s.store.list().unwrap().is_empty());
     fs::write(dir.join("image.json"), "{\"format\": 1").unwrap();
     assert!(s.store.list().unwrap().is_empty());
-    assert_eq!(s.managed("torn", "disk", "r1").await.record.name, "torn");
+    let target = Address::parse(&format!("{GROUP}/images/torn")).unwrap();
+    let publish = || s.store.publish_managed(&s.cx, &target, s.payload("disk", "r1"));
+    let error = publish().await.unwrap_err();
+    assert!(error.hint.as_deref().unwrap().contains("from a backup"), "{error:?}");
+    assert_eq!(fs::read_to_string(dir.join("disk.qcow2")).unwrap(), "half");
+    fs::remove_file(dir.join("image.json")).unwrap();
+    assert_eq!(publish().await.unwrap().record.name, "torn");
 }
 
 #[tokio::test]
@@ -402,4 +408,74 @@ async fn a_disk_that_is_gone_leaves_nothing() {
     let error = s.store.publish_managed(&s.cx, &target, payload).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::DistributeFailed);
     assert_eq!((s.store.list().unwrap().len(), s.unfinished()), (0, 0));
+}
+
+#[tokio::test]
+async fn the_number_of_a_removed_version_is_not_given_again() {
+    let s = setting();
+    for (expected, run) in [("0.0.1", "r1"), ("0.0.2", "r2")] {
+        let made = s.version(latest(), run).await.unwrap();
+        assert_eq!(made.record.version, Some(expected.parse().unwrap()));
+    }
+    s.store.remove("gal/def/0.0.2").unwrap();
+    assert_eq!(s.store.next_version(&definition(), latest()).unwrap(), Version::new(0, 0, 3));
+    // The definition becomes empty, and its folder goes.
+    s.store.remove("gal/def/0.0.1").unwrap();
+    assert_eq!(s.version(latest(), "r3").await.unwrap().short_name(), "Gal/Def/0.0.3");
+    // Every major number has a count of its own; a number that a template names may be named again.
+    s.exact("1.0.5").await;
+    s.store.remove("gal/def/1.0.5").unwrap();
+    let major = |major| Numbering::Latest { major: Some(major) };
+    assert_eq!(s.store.next_version(&definition(), major(1)).unwrap(), Version::new(1, 0, 6));
+    assert_eq!(s.store.next_version(&definition(), major(0)).unwrap(), Version::new(0, 0, 4));
+    s.exact("1.0.5").await;
+    // The same for a version that is known elsewhere.
+    s.store.reserve(&definition(), &[Version::new(2, 0, 0)]).unwrap();
+    s.store.release(&definition(), Version::new(2, 0, 0)).unwrap();
+    assert_eq!(s.store.next_version(&definition(), major(2)).unwrap(), Version::new(2, 0, 1));
+}
+
+#[tokio::test]
+async fn a_version_of_an_earlier_release_keeps_its_number_after_its_removal() {
+    let s = setting();
+    s.exact("1.0.5").await;
+    fs::remove_dir_all(s.cx.layout.images().join("numbers")).unwrap();
+    s.store.remove("gal/def/1.0.5").unwrap();
+    assert_eq!(s.store.next_version(&definition(), latest()).unwrap(), Version::new(1, 0, 6));
+    // A count that cannot be read is not a count of nothing.
+    let file = s.cx.layout.images().join("numbers/s1/rg/gal/def.json");
+    fs::write(&file, "[").unwrap();
+    let error = s.store.next_version(&definition(), latest()).unwrap_err();
+    assert!(error.message.contains("cannot read the numbers"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn an_image_that_cannot_be_read_is_not_absent() {
+    let s = setting();
+    let image = s.managed("web", "disk", "r1").await;
+    let version = s.exact("1.0.0").await;
+    for (image, address) in [
+        (&image, Address::parse(&image.record.id).unwrap()),
+        (&version, Address::parse(&version.record.id).unwrap()),
+    ] {
+        let (json, aside) = (image.dir.join("image.json"), image.dir.join("aside"));
+        fs::rename(&json, &aside).unwrap();
+        assert_eq!(s.store.at(&address).unwrap(), None, "absent");
+        fs::create_dir(&json).unwrap();
+        let error = s.store.at(&address).unwrap_err();
+        assert!(error.message.contains("image.json"), "EISDIR: {}", error.message);
+        assert!(s.store.list().is_err());
+        fs::remove_dir(&json).unwrap();
+        fs::write(&json, "{").unwrap();
+        assert!(s.store.at(&address).is_err(), "damaged");
+        assert_eq!(s.store.list().unwrap().len(), 1, "the other one is still listed");
+        assert!(s.store.remove(&image.record.id).is_err());
+        assert!(image.disk().exists());
+        fs::rename(&aside, &json).unwrap();
+    }
+    // Neither is its number free.
+    fs::write(version.dir.join("image.json"), "{").unwrap();
+    let numbering = Numbering::Exact(Version::new(1, 0, 0));
+    assert!(s.store.next_version(&definition(), numbering).is_err());
+    assert_eq!(s.store.next_version(&definition(), latest()).unwrap(), Version::new(1, 0, 1));
 }

@@ -5,11 +5,15 @@ use serde_json::json;
 use vm::host::Finding;
 
 use super::Result;
-use crate::output::Output;
+use crate::{cli, output::Output};
 
-pub(super) async fn run(layout: &Layout, output: &Output) -> Result {
+/// So many files that the database does not know are listed one by one.
+const LISTED: usize = 20;
+
+pub(super) async fn run(database: &cli::Database, layout: &Layout, output: &Output) -> Result {
     let mut findings = vm::host::doctor(None).await;
     findings.extend(configured(layout).await);
+    findings.extend(unknown(database, layout).await);
     let ready = findings.iter().all(|finding| finding.ok);
     let value = json!({ "ready": ready, "findings": findings });
     output.result("doctor", &value, || {
@@ -33,6 +37,35 @@ pub(super) async fn run(layout: &Layout, output: &Output) -> Result {
         text
     });
     Ok(if ready { 0 } else { api::ErrorCode::HostNotReady.exit_code() })
+}
+
+/// Files of the service that its database does not know.
+async fn unknown(database: &cli::Database, layout: &Layout) -> Vec<Finding> {
+    let unknown = match server::unknown(layout, database.url.as_deref()).await {
+        Ok(unknown) => unknown,
+        Err(error) => {
+            let (ok, detail, remedy) = (false, error.message, error.hint);
+            return vec![Finding { what: "database", ok, detail, remedy }];
+        }
+    };
+    let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
+    let mut findings: Vec<_> = unknown
+        .iter()
+        .take(LISTED)
+        .map(|one| {
+            let detail = format!("{} ({} MiB): {}", one.what, mib(one.bytes), one.path.display());
+            Finding { what: "unknown to the database", ok: true, detail, remedy: None }
+        })
+        .collect();
+    if !unknown.is_empty() {
+        let bytes = unknown.iter().map(|one| one.bytes).sum();
+        let detail = format!("{} folders, {} MiB in all", unknown.len(), mib(bytes));
+        let remedy = "goldsmith keeps them: look whether the database is the right one, then move \
+                      or remove them yourself";
+        let (what, remedy) = ("unknown to the database", Some(remedy.to_owned()));
+        findings.push(Finding { what, ok: true, detail, remedy });
+    }
+    findings
 }
 
 /// What `goldsmith.toml` asks of this machine: bridges for its subnets.

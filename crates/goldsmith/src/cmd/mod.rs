@@ -72,7 +72,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
     clean(&layout, output).await;
     // Kept until the command is done: what a `cache prune` elsewhere must leave alone.
     let _in_use = match cli.command {
-        Command::Cache(_) | Command::Validate(_) | Command::Doctor | Command::Admin(_) => None,
+        Command::Cache(_) | Command::Validate(_) | Command::Doctor(_) | Command::Admin(_) => None,
         _ => engine::cache::in_use(&layout).map_err(|e| internal(&e))?,
     };
     match cli.command {
@@ -87,7 +87,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
         Command::Catalogue(command) => catalogue::run(&command, &layout, output),
         Command::Cache(command) => cache::run(&command, &layout, output).await,
         Command::Ledger(command) => ledger::run(&command, global, &layout, output).await,
-        Command::Doctor => doctor::run(&layout, output).await,
+        Command::Doctor(database) => doctor::run(&database, &layout, output).await,
         Command::Serve(args) => Box::pin(serve::run(args, global, &layout, output)).await,
         Command::Admin(command) => admin::run(&command, &layout, output).await,
     }

@@ -653,12 +653,13 @@ async fn a_write_that_expects_another_state_is_refused() {
     let etag = header(&made, "etag").unwrap().to_owned();
     let path = Server::in_subscription(&format!("resourceGroups/rg/{COMPUTE}/images/one"));
     let tags = json!({ "tags": { "a": "b" } }).to_string();
-    let send = |if_match: &'static str| {
-        server.send(Method::Patch, &path, BTreeMap::new(), &tags, Some(if_match))
+    let send = |if_match: &str| {
+        let if_match = if_match.to_owned();
+        let (server, path, tags) = (&server, &path, &tags);
+        async move { server.send(Method::Patch, path, BTreeMap::new(), tags, Some(&if_match)).await }
     };
-    assert_eq!(etag, "\"1\"");
-    assert_eq!(send("\"1\"").await.unwrap().body.unwrap()["tags"], json!({ "a": "b" }));
-    assert_eq!(code(send("\"1\"").await), (412, "PreconditionFailed".into()));
+    assert_eq!(send(&etag).await.unwrap().body.unwrap()["tags"], json!({ "a": "b" }));
+    assert_eq!(code(send(&etag).await), (412, "PreconditionFailed".into()));
     assert_eq!(code(send("!*").await), (412, "PreconditionFailed".into()));
     assert_eq!(send("*").await.unwrap().status, StatusCode::OK);
 }

@@ -12,6 +12,8 @@ use super::{Blob, Entry, is_account, is_blob, is_container, root};
 
 /// What is not finished yet. No container can be called so.
 const PARTIAL: &str = ".partial";
+/// What was put aside to be removed. Nothing gets here without a tombstone.
+const REMOVED: &str = ".removed";
 
 /// The file of a blob.
 ///
@@ -66,13 +68,25 @@ fn finish(partial: &Path, to: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Removes an account with everything in it; there may be nothing.
-pub(crate) async fn remove_account(layout: &Layout, account: &str) -> io::Result<()> {
+/// Moves an account with everything in it out of reach, by one rename; there may be nothing.
+pub(crate) fn put_account_aside(layout: &Layout, account: &str) -> io::Result<()> {
     if !is_account(account) {
         return Ok(());
     }
-    let folder = root(layout).join(account);
-    blocking(move || remove_tree(&folder)).await
+    let aside = root(layout).join(REMOVED);
+    fs::create_dir_all(&aside)?;
+    let from = root(layout).join(account);
+    match fs::rename(from, aside.join(uuid::Uuid::now_v7().to_string())) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Removes what was put aside.
+pub(crate) async fn remove_put_aside(layout: &Layout) -> io::Result<()> {
+    let folder = root(layout).join(REMOVED);
+    blocking(move || entries(&folder)?.iter().try_for_each(|entry| remove_tree(&entry.path())))
+        .await
 }
 
 /// Removes what an earlier process did not finish.
@@ -206,8 +220,10 @@ mod tests {
         assert!(!from.exists());
         take(&layout, &blob("c.sh"), &from).await.unwrap();
         assert!(take(&layout, &blob("d.sh"), &from).await.is_err());
-        remove_account(&layout, "acc").await.unwrap();
-        remove_account(&layout, "acc").await.unwrap();
+        put_account_aside(&layout, "acc").unwrap();
+        put_account_aside(&layout, "acc").unwrap();
+        remove_put_aside(&layout).await.unwrap();
+        assert_eq!(fs::read_dir(root(&layout).join(REMOVED)).unwrap().count(), 0);
         assert!(list(&layout, "acc", "shell").await.unwrap().is_none());
     }
 
@@ -226,7 +242,7 @@ mod tests {
             let error = put(&layout, &blob, &from).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{blob:?}");
         }
-        remove_account(&layout, "..").await.unwrap();
+        put_account_aside(&layout, "..").unwrap();
         assert!(from.exists());
     }
 }

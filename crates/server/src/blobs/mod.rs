@@ -3,6 +3,7 @@
 //! ```text
 //! server/storage/<account>/<container>/<blob>      scripts, VHDs
 //! server/storage/.partial/<guid>                   not finished; gone at the next start
+//! server/storage/.removed/<guid>                   an account that was deleted, on its way out
 //! server/runs/<run id>/*.log                       shown as container `packerlogs` of the template's account
 //! ```
 //!
@@ -19,7 +20,7 @@ use std::{io, path::PathBuf, time::SystemTime};
 use engine::layout::Layout;
 use jiff::Timestamp;
 
-pub(crate) use files::{put, remove_account, remove_unfinished, take};
+pub(crate) use files::{put, put_account_aside, remove_put_aside, remove_unfinished, take};
 pub(crate) use logs::{LOGS, is_log, logs_of_run};
 pub(crate) use name::{is_account, is_blob, is_container};
 

@@ -75,12 +75,23 @@ impl Note {
     }
 }
 
+/// Whether the database may be used beside the folder; changes nothing.
+///
+/// # Errors
+/// `Conflict` if they do not belong together, with the way out.
+pub(crate) async fn check(layout: &Layout, url: &str) -> Result<()> {
+    judged(layout, url).await.map(|_| ())
+}
+
+async fn judged(layout: &Layout, url: &str) -> Result<Verdict> {
+    let found = store::look(url).await.map_err(start::unopened)?;
+    judge(&folder(layout)?, &found).map_err(|reason| reason.error(&start::dir(layout)))
+}
+
 /// Opens the database beside the folder, if the two belong together; notes that they do at their first meeting.
 pub(crate) async fn open(layout: &Layout, url: &str) -> Result<(Store, Identity)> {
     let dir = start::dir(layout);
-    let found = store::look(url).await.map_err(start::unopened)?;
-    let folder = folder(layout)?;
-    let verdict = judge(&folder, &found).map_err(|reason| reason.error(&dir))?;
+    let verdict = judged(layout, url).await?;
     let identity = Identity::obtain(&dir)?;
     let store = Store::open(url).await.map_err(start::unopened)?;
     match verdict {

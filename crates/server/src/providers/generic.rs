@@ -224,9 +224,10 @@ pub(crate) fn with_etag(reply: Reply, resource: &Resource) -> Reply {
     reply.header("etag", etag(resource))
 }
 
-/// The ETag of a resource as it is now.
+/// The ETag of a resource as it is now. Revisions begin anew when a resource is deleted and made again, so the time
+/// when it was made is a part of it.
 pub(crate) fn etag(resource: &Resource) -> String {
-    format!("\"{}\"", resource.revision)
+    format!("\"{:x}-{}\"", resource.created.as_nanosecond(), resource.revision)
 }
 
 /// The `location` of a request, normalised and one of ours; that of an existing resource stays.

@@ -11,10 +11,9 @@ use super::{
 use crate::{
     App,
     arm::{ApiError, Call, Filter, Method, Reply, find, list},
-    blobs,
     operation::{Started, ended},
     store::{Error, Operation, Resource, ResourceKey, Select, Write},
-    tasks,
+    tasks, tombstones,
 };
 
 const NAME: &str = "Microsoft.Resources/resourceGroups";
@@ -257,19 +256,6 @@ async fn remove(app: &App, operation: &Operation) -> Result<Vec<super::AtWork>, 
     // Together, so that regions look once for what nobody needs any more.
     let ids: Vec<&str> = images.iter().map(|image| image.id.as_str()).collect();
     let held = super::remove_stored(app, &ids).await?;
-    let accounts = Select {
-        subscription: operation.subscription.clone(),
-        kind: Some(super::storage::NAME.to_lowercase()),
-        below: Some(group.clone()),
-        ..Select::default()
-    };
-    for account in app.store().list_all(accounts).await? {
-        let removed = blobs::remove_account(&app.settings().layout, &account.name).await;
-        removed.map_err(ApiError::internal)?;
-    }
-    for template in templates_in(app, operation).await? {
-        staging::remove_blobs(app, &template).await.map_err(ApiError::internal)?;
-    }
     Ok(held)
 }
 
@@ -319,6 +305,9 @@ async fn finish(
         match app.store().commit(writes).await {
             Err(Error::Stale { .. }) => tokio::task::yield_now().await,
             other => {
+                if let Err(error) = tombstones::act_on_all(app).await {
+                    tracing::warn!(%error, "files of a removed group stay for the next sweep");
+                }
                 app.wake_sweeper();
                 return Ok(other?);
             }

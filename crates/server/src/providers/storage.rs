@@ -12,8 +12,8 @@ use super::generic::{self, choice};
 use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
-    blobs,
     store::{self, Resource, ResourceKey},
+    tombstones,
 };
 
 pub(crate) const NAME: &str = "Microsoft.Storage/storageAccounts";
@@ -84,14 +84,14 @@ impl ResourceType for StorageAccount {
         Ok(generic::written(false, self.view(app, call, &account), &account))
     }
 
-    /// Its blobs go first: what is interrupted then can be asked for again.
+    /// The commit leaves a tombstone, by which the blobs go now or with the next sweep.
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        if let Some(account) = generic::claim(app, call, &key).await? {
-            let layout = &app.settings().layout;
-            let removed = blobs::remove_account(layout, &account.name).await;
-            removed.map_err(ApiError::internal)?;
+        let account = generic::claim(app, call, &key).await?;
+        let reply = generic::delete_claimed(app, key).await?;
+        if let Some(account) = account {
+            tombstones::act_on_account(app, &account.name).await;
         }
-        generic::delete_claimed(app, key).await
+        Ok(reply)
     }
 
     async fn action(

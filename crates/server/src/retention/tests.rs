@@ -161,20 +161,77 @@ async fn a_template_that_lives_keeps_its_latest_runs() {
 }
 
 #[tokio::test]
-async fn files_without_an_account_go_once_they_are_old() {
+async fn files_that_no_row_knows_are_kept_and_files_of_deleted_accounts_go() {
     let bench = Bench::new().await;
     let root = blobs::root(&bench.app.settings().layout);
-    let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/held";
-    bench.insert(id, "microsoft.storage/storageaccounts", json!({}), at(0)).await;
-    let old = SystemTime::now() - IN_CREATION * 2;
-    for (name, is_old) in [("held", true), ("orphan", true), ("creating", false)] {
-        fs::create_dir_all(root.join(name)).unwrap();
-        if is_old {
-            fs::File::open(root.join(name)).unwrap().set_modified(old).unwrap();
+    let id = |name: &str| {
+        let group = if name == "below" { "gone" } else { "g" };
+        format!(
+            "/subscriptions/s/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/{name}"
+        )
+    };
+    let kind = "microsoft.storage/storageaccounts";
+    let long_ago = std::time::SystemTime::now() - DAY * 400;
+    for name in ["living", "deleted", "below", "again", "stranger"] {
+        fs::create_dir_all(root.join(name).join("vhds")).unwrap();
+        fs::write(root.join(name).join("vhds/disk.vhd"), name).unwrap();
+        fs::File::open(root.join(name)).unwrap().set_modified(long_ago).unwrap();
+        if name != "stranger" {
+            bench.insert(&id(name), kind, json!({}), at(0)).await;
         }
     }
-    sweep(&bench.app, DAY, Timestamp::now()).await.unwrap();
-    let mut left: Vec<_> = accounts(&root).unwrap().into_iter().map(|(name, _)| name).collect();
+    let store = bench.app.store();
+    for name in ["deleted", "again"] {
+        store.commit(vec![Write::Remove(ResourceKey::of(&id(name)), 1)]).await.unwrap();
+    }
+    let group = ResourceKey::of("/subscriptions/s/resourceGroups/gone");
+    store.commit(vec![Write::RemoveBelow(group)]).await.unwrap();
+    bench.insert(&id("again"), kind, json!({}), at(1)).await;
+    for _ in 0..2 {
+        sweep(&bench.app, Duration::ZERO, Timestamp::now()).await.unwrap();
+    }
+    let mut left: Vec<_> = fs::read_dir(&root)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
     left.sort();
-    assert_eq!(left, ["creating", "held"]);
+    assert_eq!(left, ["again", "living", "stranger"]);
+    assert_eq!(fs::read_to_string(root.join("stranger/vhds/disk.vhd")).unwrap(), "stranger");
+    assert_eq!(store.tombstones(9).await.unwrap(), [], "all were acted on");
+    assert_eq!(fs::read_dir(root.join(".removed")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_tombstone_stays_until_its_files_are_gone() {
+    let bench = Bench::new().await;
+    let root = blobs::root(&bench.app.settings().layout);
+    fs::create_dir_all(root.join("acc")).unwrap();
+    // Something in the way of the folder that deleted accounts are put into.
+    fs::write(root.join(".removed"), "").unwrap();
+    let bury = Write::Tombstone(store::Grave::Account, "acc".into());
+    bench.app.store().commit(vec![bury]).await.unwrap();
+    sweep(&bench.app, DAY, Timestamp::now()).await.unwrap_err();
+    assert!(root.join("acc").exists());
+    assert_eq!(bench.app.store().tombstones(9).await.unwrap().len(), 1);
+    fs::remove_file(root.join(".removed")).unwrap();
+    sweep(&bench.app, DAY, Timestamp::now()).await.unwrap();
+    assert!(!root.join("acc").exists());
+}
+
+#[tokio::test]
+async fn machines_stay_listed_when_the_ledger_cannot_be_read() {
+    let bench = Bench::new().await;
+    let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm";
+    let hidden = json!({ crate::providers::machine::RUN: "r1" });
+    let vm = bench.insert(id, "microsoft.compute/virtualmachines", hidden, at(0)).await;
+    let ledger = bench.app.settings().layout.ledger();
+    fs::create_dir_all(&ledger).unwrap();
+    // A file where the run's folder is to be: it cannot be listed.
+    fs::write(ledger.join("r1"), "").unwrap();
+    worker::forget_ended(&bench.app).await.unwrap();
+    assert!(bench.app.store().resource(&vm.key()).await.unwrap().is_some());
+    fs::remove_file(ledger.join("r1")).unwrap();
+    worker::forget_ended(&bench.app).await.unwrap();
+    assert!(bench.app.store().resource(&vm.key()).await.unwrap().is_none());
 }

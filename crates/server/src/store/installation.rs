@@ -47,18 +47,34 @@ pub async fn look(url: &str) -> Result<Found, Error> {
         }
     }
     let mut connection = AnyConnection::connect(url).await?;
-    let found = Looker { sqlite: url.starts_with("sqlite:"), connection: &mut connection };
-    let found = found.look().await;
+    let found = Looker::new(url, &mut connection).look().await;
     connection.close().await?;
     found
 }
 
-struct Looker<'a> {
+/// Reads a database whose tables may be of any release, or missing.
+pub(super) struct Looker<'a> {
     sqlite: bool,
     connection: &'a mut AnyConnection,
 }
 
-impl Looker<'_> {
+impl<'a> Looker<'a> {
+    pub(super) fn new(url: &str, connection: &'a mut AnyConnection) -> Self {
+        Self { sqlite: url.starts_with("sqlite:"), connection }
+    }
+
+    /// The one column of a query on a table; nothing if there is no such table.
+    pub(super) async fn names(
+        &mut self,
+        table: &'static str,
+        query: &'static str,
+    ) -> Result<Vec<String>, Error> {
+        if !self.has(table).await? {
+            return Ok(Vec::new());
+        }
+        Ok(sqlx::query_scalar(query).fetch_all(&mut *self.connection).await?)
+    }
+
     async fn look(mut self) -> Result<Found, Error> {
         let mut found = Found::default();
         if self.has("installation").await? {

@@ -10,12 +10,14 @@
 
 mod error;
 mod installation;
+mod known;
 mod migrate;
 mod model;
 mod open;
 mod row;
 #[cfg(test)]
 mod tests;
+mod tombstone;
 mod write;
 
 use std::sync::Arc;
@@ -23,12 +25,14 @@ use std::sync::Arc;
 pub use error::Error;
 pub use installation::{Found, Installation, look};
 use jiff::Timestamp;
+pub use known::{Known, known};
 pub use model::{
     Cause, Client, EndedRun, Operation, OperationStatus, Page, Resource, ResourceKey, Run,
     RunState, Select, Write,
 };
 
 use tokio::sync::watch;
+pub use tombstone::{Grave, Tombstone};
 
 use self::{
     open::Pools,
@@ -269,14 +273,17 @@ impl Store {
         Ok(rows.iter().map(row::ended_run).collect::<Result<_, _>>()?)
     }
 
-    /// Removes runs that are over.
+    /// Removes runs that are over. Their tombstones say that their files are to go.
     pub async fn forget_runs(&self, ids: &[String]) -> Result<(), Error> {
         let mut tx = self.pools.begin().await?;
         for id in ids {
-            sqlx::query("DELETE FROM runs WHERE id = $1 AND ended IS NOT NULL")
+            let done = sqlx::query("DELETE FROM runs WHERE id = $1 AND ended IS NOT NULL")
                 .bind(lower(id))
                 .execute(&mut *tx)
                 .await?;
+            if done.rows_affected() > 0 {
+                tombstone::put(&mut tx, Grave::Run, id).await?;
+            }
         }
         tx.commit().await?;
         Ok(())

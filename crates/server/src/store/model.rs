@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::tombstone::Grave;
+
 /// A resource's id in lower case: what it is found by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ResourceKey(String);
@@ -253,4 +255,7 @@ pub enum Write {
     ClaimRun(Run),
     /// Adds or replaces by client id.
     Client(Client),
+    /// Says that the files of something are to go that has no row of its own. `Remove`, `RemoveBelow` write those of the
+    /// rows that they remove.
+    Tombstone(Grave, String),
 }

@@ -111,7 +111,7 @@ pub(super) fn client(row: &AnyRow) -> Result<Client, sqlx::Error> {
     })
 }
 
-fn time(nanoseconds: i64) -> Result<Timestamp, sqlx::Error> {
+pub(super) fn time(nanoseconds: i64) -> Result<Timestamp, sqlx::Error> {
     Timestamp::from_nanosecond(i128::from(nanoseconds)).map_err(decode)
 }
 

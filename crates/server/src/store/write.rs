@@ -7,6 +7,7 @@ use super::{
     model::{Client, Operation, Resource, ResourceKey, Run, Write},
     open::Pools,
     row::{as_json, json, lower, name, nanoseconds, text},
+    tombstone,
 };
 
 type Tx = Transaction<'static, Any>;
@@ -33,6 +34,7 @@ async fn attempt(pools: &Pools, writes: &[Write]) -> Result<Option<i64>, Error> 
             Write::ReplaceRun(run) => replace_run(&mut tx, run, run.epoch).await?,
             Write::ClaimRun(run) => replace_run(&mut tx, run, run.epoch.saturating_sub(1)).await?,
             Write::Client(client) => put_client(&mut tx, client).await?,
+            Write::Tombstone(kind, name) => tombstone::put(&mut tx, *kind, name).await?,
         }
     }
     let mark = installation::count(&mut tx).await?;
@@ -56,6 +58,7 @@ fn key(write: &Write) -> &str {
         Write::Operation(operation) => &operation.id,
         Write::InsertRun(run) | Write::ReplaceRun(run) | Write::ClaimRun(run) => &run.id,
         Write::Client(client) => &client.client_id,
+        Write::Tombstone(_, name) => name,
     }
 }
 
@@ -75,6 +78,7 @@ async fn one(tx: &mut Tx, query: Query<'_, Any, AnyArguments>, key: &str) -> Res
 
 async fn insert(tx: &mut Tx, resource: &Resource) -> Result<(), Error> {
     let key = resource.key();
+    tombstone::drop_of(tx, &key, &resource.kind, &resource.name).await?;
     let query = sqlx::query(
         "INSERT INTO resources (key, subscription, grp, kind, name, id, revision, created, \
          changed, body, hidden) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
@@ -114,6 +118,7 @@ fn bind_resource<'q>(
 }
 
 async fn remove(tx: &mut Tx, key: &ResourceKey, revision: i64) -> Result<(), Error> {
+    tombstone::put_of(tx, key).await?;
     let query = sqlx::query("DELETE FROM resources WHERE key = $1 AND revision = $2")
         .bind(text(key.as_str()))
         .bind(revision);
@@ -121,6 +126,7 @@ async fn remove(tx: &mut Tx, key: &ResourceKey, revision: i64) -> Result<(), Err
 }
 
 async fn remove_below(tx: &mut Tx, key: &ResourceKey) -> Result<(), Error> {
+    tombstone::put_below(tx, key).await?;
     let (after, before) = below(key);
     sqlx::query("DELETE FROM resources WHERE key > $1 AND key < $2")
         .bind(after)

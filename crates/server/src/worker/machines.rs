@@ -109,10 +109,16 @@ pub(crate) async fn forget_ended(app: &App) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether the run still holds a machine, which the ledger knows.
+/// Whether the run still holds a machine, which the ledger knows. A ledger that cannot be read does not say that it
+/// holds none.
 fn holds(app: &App, run_id: &str) -> bool {
-    let rows = ledger::rows_of(&app.settings().layout, run_id).unwrap_or_default();
-    rows.iter().any(|row| matches!(row.held, Held::Machine { .. }))
+    match ledger::rows_of(&app.settings().layout, run_id) {
+        Ok(rows) => rows.iter().any(|row| matches!(row.held, Held::Machine { .. })),
+        Err(error) => {
+            tracing::warn!(run = run_id, %error, "the ledger cannot be read: machines stay listed");
+            true
+        }
+    }
 }
 
 /// The rows of machines, of whatever run: in one group or everywhere.

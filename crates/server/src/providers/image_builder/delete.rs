@@ -10,7 +10,7 @@ use crate::{
         state::{self, Event, State},
     },
     store::{self, Operation, ResourceKey, Write},
-    tasks,
+    tasks, tombstones,
 };
 
 pub(super) async fn delete(app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
@@ -40,21 +40,22 @@ pub(super) async fn finish(app: App, operation: Operation) {
 }
 
 async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
-    let mut writes = Vec::new();
+    let (mut writes, mut account) = (Vec::new(), None);
     let found = app.store().resource(&operation.target).await?;
     // One that is not being deleted is a new one of that name.
     let deleting =
         found.filter(|template| state::next(State::of(template, None), Event::Deleted).is_ok());
     if let Some(template) = deleting {
-        if let Err(error) = staging::remove_blobs(app, &template).await {
-            tracing::error!(%error, "blobs of a deleted template stay for the next sweep");
-        }
+        account = staging::account(&template).map(str::to_owned);
         writes.extend(staging::release(app, &template).await?);
         writes.push(Write::RemoveBelow(operation.target.clone()));
         writes.push(Write::Remove(operation.target.clone(), template.revision));
     }
     writes.push(Write::Operation(operation::ended(operation.clone(), Ok(()))));
     app.store().commit(writes).await?;
+    if let Some(account) = account {
+        tombstones::act_on_account(app, &account).await;
+    }
     app.wake_sweeper();
     // Machines that its failed runs left for a look inside go with it.
     app.wake_janitor();

@@ -17,6 +17,7 @@ use crate::{
         state::{self, Event, State},
     },
     store::{self, Cause, Operation, Resource, Write},
+    tombstones,
     worker::targets,
 };
 
@@ -89,15 +90,20 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
         // What was interrupted is no failure of the template: it is taken up again.
         return Ok(());
     }
+    let mut failed_account = None;
     let (mut writes, result) = match prepared {
         Ok(writes) => (writes, Ok(())),
         Err(failure) => {
-            staging::undo(app, &mut template).await;
+            failed_account = staging::account(&template).map(str::to_owned);
+            let undone = staging::undo(&mut template);
             template.body["properties"]["provisioningError"] = json!({
                 "provisioningErrorCode": failure.provisioning_code(),
                 "message": failure.message,
             });
-            (Vec::new(), Err(json!({ "code": failure.code, "message": failure.message })))
+            (
+                Vec::from_iter(undone),
+                Err(json!({ "code": failure.code, "message": failure.message })),
+            )
         }
     };
     if let Err(illegal) = advance(&mut template, None, Event::Settled { ok: result.is_ok() }) {
@@ -118,6 +124,9 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
     writes.push(Write::Replace(template));
     writes.push(Write::Operation(operation::ended(operation.clone(), result)));
     app.store().commit(writes).await?;
+    if let Some(account) = failed_account {
+        tombstones::act_on_account(app, &account).await;
+    }
     app.wake_triggers();
     if is_auto {
         app.wake_worker();

@@ -12,7 +12,8 @@ use crate::{
     blobs::{self, Blob},
     providers::storage,
     region::normalise,
-    store::{self, Resource, ResourceKey, Select, Write},
+    store::{self, Grave, Resource, ResourceKey, Select, Write},
+    tombstones,
 };
 
 /// Longest name of a resource group.
@@ -53,7 +54,7 @@ pub(super) fn chosen(
 }
 
 /// The name of a template's storage account. It is there once the template has settled.
-fn account(template: &Resource) -> Option<&str> {
+pub(super) fn account(template: &Resource) -> Option<&str> {
     template.hidden[ACCOUNT].as_str()
 }
 
@@ -99,6 +100,8 @@ pub(super) async fn prepare(
 pub(super) async fn keep_scripts(app: &App, template: &Resource) -> Result<(), Failure> {
     let layout = &app.settings().layout;
     let account = account(template).unwrap_or_default();
+    // Of a creation that failed before: a sweep must not come upon what is put there now.
+    tombstones::act_on_account(app, account).await;
     for script in pin::pinned(&template.body["properties"]) {
         let pin::Script { sha256, container, blob } = script;
         let container = container.to_owned();
@@ -233,38 +236,34 @@ fn new_group(id: &str, template: &Resource) -> Resource {
     }
 }
 
-/// Takes back what [`prepare`] noted of a creation that then failed: no group was made.
-pub(super) async fn undo(app: &App, template: &mut Resource) {
+/// Takes back what [`prepare`] noted of a creation that then failed: no group was made. What has to be written so
+/// that the blobs go.
+pub(super) fn undo(template: &mut Resource) -> Option<Write> {
     if let Some(hidden) = template.hidden.as_object_mut() {
         hidden.remove(OWNED);
         hidden.remove(COVERED);
     }
-    if let Err(error) = remove_blobs(app, template).await {
-        tracing::warn!(%error, "blobs of a failed creation stay for the next sweep");
-    }
+    tombstone(template)
 }
 
-/// Removes the blobs of a template that goes. To be done before [`release`] is committed: a restart in
-/// between begins the deletion anew.
-pub(crate) async fn remove_blobs(app: &App, template: &Resource) -> Result<(), std::io::Error> {
-    match account(template) {
-        Some(account) => blobs::remove_account(&app.settings().layout, account).await,
-        None => Ok(()),
-    }
+/// The blobs of a template in creation have no account yet that could leave a tombstone.
+fn tombstone(template: &Resource) -> Option<Write> {
+    account(template).map(|name| Write::Tombstone(Grave::Account, name.to_owned()))
 }
 
 /// What has to be written when the template goes: a group of the service's own goes with everything
 /// in it; of a given one the account goes, and it is free for others again.
 pub(crate) async fn release(app: &App, template: &Resource) -> Result<Vec<Write>, store::Error> {
     let id = template.hidden["staging"].as_str().unwrap_or_default();
+    let mut writes = Vec::from_iter(tombstone(template));
     let Some(mut group) = app.store().resource(&ResourceKey::of(id)).await? else {
-        return Ok(Vec::new());
+        return Ok(writes);
     };
     if template.hidden[OWNED] == json!(true) {
         let (key, revision) = (group.key(), group.revision);
-        return Ok(vec![Write::RemoveBelow(key.clone()), Write::Remove(key, revision)]);
+        writes.extend([Write::RemoveBelow(key.clone()), Write::Remove(key, revision)]);
+        return Ok(writes);
     }
-    let mut writes = Vec::new();
     let name = account(template).unwrap_or_default();
     let key = ResourceKey::of(&format!("{id}/providers/{}/{name}", storage::NAME));
     if let Some(account) = app.store().resource(&key).await? {

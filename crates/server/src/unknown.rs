@@ -1,0 +1,144 @@
+//! Files in the data folder that the database does not know. They are reported and never removed: the database may be
+//! the one that is wrong.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use api::ErrorCode;
+use engine::{
+    error::{Coded as _, Result},
+    layout::Layout,
+    store::Store as Images,
+};
+use serde::Serialize;
+
+use crate::{auth::Identity, blobs, installation, live, start, store};
+
+/// One folder that nothing in the database is known for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unknown {
+    /// `storage account`, `run`, `image`.
+    pub what: &'static str,
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it takes on disk.
+    pub bytes: u64,
+}
+
+/// Everything of the service in the data folder that its database does not know. Nothing, where no service was used.
+///
+/// # Errors
+/// The database cannot be read or belongs to another folder, or the folder cannot be read.
+pub async fn unknown(layout: &Layout, database: Option<&str>) -> Result<Vec<Unknown>> {
+    let Some(identity) = Identity::read(&start::dir(layout))? else { return Ok(Vec::new()) };
+    let url = start::address(layout, database);
+    installation::check(layout, &url).await?;
+    let known = store::known(&url).await.map_err(start::unopened)?;
+    let layout = layout.clone();
+    let looked = tokio::task::spawn_blocking(move || look(&layout, &identity, &known));
+    let looked = looked.await.map_err(io::Error::other).flatten();
+    looked.code(ErrorCode::InternalError, || "the data folder cannot be read".to_owned())
+}
+
+fn look(layout: &Layout, identity: &Identity, known: &store::Known) -> io::Result<Vec<Unknown>> {
+    let mut found = Vec::new();
+    for (name, path) in folders(&blobs::root(layout))? {
+        // A template in creation has noted its account's name in quotes.
+        let is_known =
+            known.accounts.contains(&name) || known.templates.contains(&format!("\"{name}\""));
+        if !is_known {
+            found.push(Unknown { what: "storage account", bytes: usage(&path)?, path });
+        }
+    }
+    for (name, path) in folders(&live::root(layout))? {
+        if !known.runs.contains(&name) {
+            found.push(Unknown { what: "run", bytes: usage(&path)?, path });
+        }
+    }
+    // Images of other subscriptions are of `goldsmith build` and `goldsmith image import`.
+    let own = format!("/subscriptions/{}/", identity.subscription);
+    for image in Images::open(layout).list().map_err(io::Error::other)? {
+        let id = image.record.id.to_lowercase();
+        if id.starts_with(&own) && !known.images.contains(&id) {
+            found.push(Unknown { what: "image", bytes: usage(&image.dir)?, path: image.dir });
+        }
+    }
+    Ok(found)
+}
+
+/// Names in lower case and paths of what is in a folder, without what begins with a dot.
+fn folders(root: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let entries = match fs::read_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().to_lowercase();
+        if !name.starts_with('.') {
+            found.push((name, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Bytes on disk of everything below a folder. What goes meanwhile counts nothing.
+fn usage(path: &Path) -> io::Result<u64> {
+    let absent = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let meta = match fs::symlink_metadata(path) {
+        Err(error) if absent(&error) => return Ok(0),
+        other => other?,
+    };
+    let mut bytes = meta.blocks() * 512;
+    if meta.is_dir() {
+        let entries = match fs::read_dir(path) {
+            Err(error) if absent(&error) => return Ok(0),
+            other => other?,
+        };
+        for entry in entries {
+            bytes += usage(&entry?.path())?;
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[tokio::test]
+    async fn files_without_a_row_are_listed_with_their_sizes() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
+        assert_eq!(unknown(&layout, None).await.unwrap(), [], "no service was used here");
+        crate::files::make_dir(&start::dir(&layout)).unwrap();
+        let url = start::address(&layout, None);
+        let (store, _) = installation::open(&layout, &url).await.unwrap();
+        let bury = |kind, name: &str| store::Write::Tombstone(kind, name.to_owned());
+        let buried = vec![bury(store::Grave::Account, "old"), bury(store::Grave::Run, "r1")];
+        store.commit(buried).await.unwrap();
+        for folder in
+            ["storage/old/c", "storage/stray/c", "storage/.partial/x", "runs/r1", "runs/r2"]
+        {
+            let folder = start::dir(&layout).join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("file"), [1; 100_000]).unwrap();
+        }
+        let found = unknown(&layout, None).await.unwrap();
+        let names: Vec<_> = found
+            .iter()
+            .map(|one| (one.what, one.path.file_name().unwrap().to_str().unwrap()))
+            .collect();
+        assert_eq!(names, [("storage account", "stray"), ("run", "r2")]);
+        assert!(found.iter().all(|one| one.bytes >= 100_000), "{found:?}");
+        let other = format!("sqlite://{}/other.db", dir.path().display());
+        assert!(unknown(&layout, Some(&other)).await.is_err(), "it is not the folder's");
+    }
+}
