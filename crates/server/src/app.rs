@@ -9,7 +9,7 @@ use engine::{fetch, layout::Layout};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{live::Feeds, providers::Keepers, store::Store};
+use crate::{live::Feeds, providers::Keepers, store::Store, trigger::changes::Changes};
 
 /// How the service is to run; every value has been checked.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ struct Inner {
     tasks: TaskTracker,
     worker: Notify,
     sweeper: Notify,
-    triggers: Notify,
+    changes: Changes,
     schedules: Notify,
     janitor: Notify,
     feeds: Feeds,
@@ -60,7 +60,7 @@ impl App {
                 tasks: TaskTracker::new(),
                 worker: Notify::new(),
                 sweeper: Notify::new(),
-                triggers: Notify::new(),
+                changes: Changes::default(),
                 schedules: Notify::new(),
                 janitor: Notify::new(),
                 feeds: Feeds::default(),
@@ -112,19 +112,18 @@ impl App {
         self.inner.sweeper.notified().await;
     }
 
-    /// Tells triggers and schedules that something was written that they may be waiting for: a version
-    /// of a gallery, a schedule, the end of a run. One call is remembered until they look.
-    pub(crate) fn wake_triggers(&self) {
-        self.inner.triggers.notify_one();
+    /// What was written that triggers may be waiting for.
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.inner.changes
+    }
+
+    /// Tells the schedules that one was set, or that a template is free. One call is remembered until
+    /// they look.
+    pub(crate) fn wake_schedules(&self) {
         self.inner.schedules.notify_one();
     }
 
-    /// Waits for [`wake_triggers`](Self::wake_triggers); a call before counts.
-    pub(crate) async fn triggers_woken(&self) {
-        self.inner.triggers.notified().await;
-    }
-
-    /// Waits for [`wake_triggers`](Self::wake_triggers), as the schedules do; a call before counts.
+    /// Waits for [`wake_schedules`](Self::wake_schedules); a call before counts.
     pub(crate) async fn schedules_woken(&self) {
         self.inner.schedules.notified().await;
     }

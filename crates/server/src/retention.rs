@@ -10,7 +10,7 @@
 //! an hour (more often if the time is short), and when a template is deleted. The same sweep acts
 //! on the tombstones of what was deleted, and shows no machine that was kept and is gone by now.
 
-use std::{collections::HashMap, fs, io, time::Duration};
+use std::{fs, io, time::Duration};
 
 use engine::layout::Layout;
 use jiff::{SignedDuration, Timestamp};
@@ -23,6 +23,8 @@ use crate::{
 
 /// So many runs of a template that lives stay, however old they are.
 const LATEST: usize = 50;
+/// Runs and operations that are looked at, and removed, at once.
+const PAGE: u32 = 500;
 /// The longest time between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// Deletions that come together are looked at together.
@@ -56,58 +58,90 @@ pub(crate) async fn keep_sweeping(app: App, keep: Duration) {
     }
 }
 
-/// Removes what has been kept long enough at that time.
+/// Removes what has been kept long enough at that time, page by page: nothing of it is in memory at once,
+/// and other writes to the database come between.
 pub(crate) async fn sweep(app: &App, keep: Duration, now: Timestamp) -> Result<(), blobs::Error> {
     let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
-    let is_past = |time: Timestamp| now.duration_since(time) >= keep;
-    let mut born = Templates::default();
-    let mut over = Vec::new();
-    for run in app.store().ended_runs().await? {
-        let since = match born.place(app, &run).await? {
-            Some(place) if place < LATEST => continue,
-            Some(_) => run.ended,
-            None => gone_since(&app.settings().layout, &run.id, now)?,
-        };
-        if is_past(since) {
-            over.push(run.id);
+    let mut place = Place::default();
+    let (mut last, mut forgotten) = (None, 0);
+    loop {
+        let page = app.store().ended_runs(last.as_ref(), PAGE).await?;
+        let Some(end) = page.last().cloned() else { break };
+        let mut candidates = Vec::new();
+        for run in page {
+            match place.of(app, &run).await? {
+                Some(place) if place < LATEST => {}
+                Some(_) => candidates.push((run.id, Some(run.ended))),
+                None => candidates.push((run.id, None)),
+            }
         }
-    }
-    if !over.is_empty() {
-        tracing::info!(runs = over.len(), "runs that were kept long enough are forgotten");
+        let layout = app.settings().layout.clone();
+        let over = move || kept_long_enough(&layout, candidates, keep, now);
+        let over = tokio::task::spawn_blocking(over).await.map_err(io::Error::other)??;
         app.store().forget_runs(&over).await?;
+        forgotten += over.len();
+        last = Some(end);
+    }
+    if forgotten > 0 {
+        tracing::info!(runs = forgotten, "runs that were kept long enough are forgotten");
     }
     if let Ok(before) = now.checked_sub(keep.max(POLLED)) {
-        app.store().forget_operations_before(before).await?;
+        while app.store().forget_operations_before(before, PAGE).await? == u64::from(PAGE) {}
     }
     tombstones::act_on_all(app).await?;
     Ok(worker::forget_ended(app).await?)
 }
 
-/// What is known of the templates of runs.
-#[derive(Default)]
-struct Templates {
-    /// When each was made, if it is there.
-    born: HashMap<ResourceKey, Option<Timestamp>>,
-    /// How many runs of each have been counted.
-    counted: HashMap<ResourceKey, usize>,
+/// Those of the runs that were kept long enough: since the time beside them, or since their template
+/// was found gone.
+fn kept_long_enough(
+    layout: &Layout,
+    runs: Vec<(String, Option<Timestamp>)>,
+    keep: SignedDuration,
+    now: Timestamp,
+) -> io::Result<Vec<String>> {
+    let mut over = Vec::new();
+    for (id, since) in runs {
+        let since = match since {
+            Some(since) => since,
+            None => gone_since(layout, &id, now)?,
+        };
+        if now.duration_since(since) >= keep {
+            over.push(id);
+        }
+    }
+    Ok(over)
 }
 
-impl Templates {
+/// Counts the runs of one template after the other.
+#[derive(Default)]
+struct Place {
+    /// The template at hand, and when it was made if it is there.
+    template: Option<(ResourceKey, Option<Timestamp>)>,
+    /// How many runs of it have been counted.
+    counted: usize,
+}
+
+impl Place {
     /// The how-many-th run of its template it is, newest first; `None` if the template is gone. A run of
-    /// an earlier template of that name is none of the one that is there. Runs come newest first.
-    async fn place(&mut self, app: &App, run: &EndedRun) -> Result<Option<usize>, store::Error> {
-        if !self.born.contains_key(&run.template) {
-            let found = app.store().resource(&run.template).await?;
-            let born = found.map(|template| template.created);
-            self.born.insert(run.template.clone(), born);
-        }
-        let born = self.born.get(&run.template).copied().flatten();
+    /// an earlier template of that name is none of the one that is there. Runs come by template, newest
+    /// first.
+    async fn of(&mut self, app: &App, run: &EndedRun) -> Result<Option<usize>, store::Error> {
+        let born = match &self.template {
+            Some((template, born)) if *template == run.template => *born,
+            _ => {
+                let found = app.store().resource(&run.template).await?;
+                let born = found.map(|template| template.created);
+                self.template = Some((run.template.clone(), born));
+                self.counted = 0;
+                born
+            }
+        };
         if born.is_none_or(|born| run.queued < born) {
             return Ok(None);
         }
-        let count = self.counted.entry(run.template.clone()).or_default();
-        *count += 1;
-        Ok(Some(*count - 1))
+        self.counted += 1;
+        Ok(Some(self.counted - 1))
     }
 }
 

@@ -19,19 +19,60 @@ use crate::{
 /// Tombstones of one look.
 const AT_ONCE: u32 = 500;
 
-/// Acts on every tombstone. What cannot be removed keeps its tombstone, and the others are acted on all the same.
+/// Acts on every tombstone, a page after the other. What cannot be removed keeps its tombstone, and the others are acted
+/// on all the same.
 ///
 /// # Errors
 /// The database fails, or the first failure of the files.
 pub(crate) async fn act_on_all(app: &App) -> Result<(), blobs::Error> {
     let mut failed = None;
-    for tombstone in app.store().tombstones(AT_ONCE).await? {
-        if let Err(error) = act(app, &tombstone).await {
-            tracing::warn!(name = tombstone.name, %error, "files of something deleted stay for now");
-            failed.get_or_insert(error);
+    loop {
+        let page = app.store().tombstones(AT_ONCE).await?;
+        let is_last = page.len() < AT_ONCE as usize;
+        let (runs, others): (Vec<_>, Vec<_>) =
+            page.into_iter().partition(|tombstone| tombstone.kind == Grave::Run);
+        let mut acted = act_on_runs(app, runs, &mut failed).await?;
+        for tombstone in others {
+            match act(app, &tombstone).await {
+                Ok(()) => acted += 1,
+                Err(error) => note(&tombstone.name, error, &mut failed),
+            }
+        }
+        if is_last || acted == 0 {
+            return failed.map_or(Ok(()), Err);
         }
     }
-    failed.map_or(Ok(()), Err)
+}
+
+fn note(name: &str, error: blobs::Error, failed: &mut Option<blobs::Error>) {
+    tracing::warn!(name, %error, "files of something deleted stay for now");
+    failed.get_or_insert(error);
+}
+
+/// The folders of a page of runs go together, and so do their tombstones: a run's id is never given again. Returns
+/// how many are gone.
+async fn act_on_runs(
+    app: &App,
+    runs: Vec<Tombstone>,
+    failed: &mut Option<blobs::Error>,
+) -> Result<usize, blobs::Error> {
+    let layout = app.settings().layout.clone();
+    let remove = move || {
+        let removed = runs.into_iter().map(|run| (remove_run(&layout, &run.name), run.name));
+        removed.collect::<Vec<_>>()
+    };
+    let removed = tokio::task::spawn_blocking(remove).await.map_err(io::Error::other)?;
+    let mut gone = Vec::new();
+    for (removed, id) in removed {
+        match removed {
+            Ok(()) => gone.push(id),
+            Err(error) => note(&id, error.into(), failed),
+        }
+    }
+    if !gone.is_empty() {
+        app.store().take_tombstones_of_runs(&gone).await?;
+    }
+    Ok(gone.len())
 }
 
 /// Removes the blobs of an account that was deleted; there may be nothing to do. A failure is left to the sweeper.
@@ -59,10 +100,10 @@ async fn act(app: &App, tombstone: &Tombstone) -> Result<(), blobs::Error> {
             blobs::remove_put_aside(&layout).await?;
         }
         Grave::Run => {
-            // A run's id is never given again.
-            let removed = tokio::task::spawn_blocking(move || remove_run(&layout, &name));
-            removed.await.map_err(io::Error::other).flatten()?;
-            app.store().take_tombstone(tombstone, || Ok(())).await?;
+            let run = tombstone.clone();
+            let mut failed = None;
+            act_on_runs(app, vec![run], &mut failed).await?;
+            return failed.map_or(Ok(()), Err);
         }
         Grave::Image => {
             let deleted = tombstone.clone();

@@ -58,6 +58,9 @@ pub(super) async fn metrics(
     metrics::counter!("goldsmith_log_lost_total").absolute(log::lines_lost());
     #[expect(clippy::cast_precision_loss, reason = "there are never so many")]
     metrics::gauge!("goldsmith_connections").set(site.budgets().connections().count() as f64);
+    let (reads, commits) = site.app().store().asked();
+    metrics::counter!("goldsmith_database_reads_total").absolute(reads);
+    metrics::counter!("goldsmith_database_commits_total").absolute(commits);
     handle.run_upkeep();
     let mut response = Response::new(Body::from(handle.render()));
     response
@@ -83,9 +86,9 @@ async fn may_read_metrics(
 
 /// Read from the database when asked, so that it is right also after a restart.
 async fn count_runs(site: &Site) -> Result<(), ApiError> {
-    let mut states = BTreeMap::from([("queued", 0_u32), ("running", 0), ("canceling", 0)]);
-    for run in site.app().store().unfinished_runs().await? {
-        let name = match run.state {
+    let mut states = BTreeMap::from([("queued", 0_i64), ("running", 0), ("canceling", 0)]);
+    for (state, count) in site.app().store().active_states().await? {
+        let name = match state {
             RunState::Queued => "queued",
             RunState::Running => "running",
             RunState::Canceling => "canceling",
@@ -94,10 +97,11 @@ async fn count_runs(site: &Site) -> Result<(), ApiError> {
             | RunState::Failed
             | RunState::Canceled => continue,
         };
-        *states.entry(name).or_default() += 1;
+        states.insert(name, count);
     }
     for (state, count) in states {
-        metrics::gauge!("goldsmith_runs", "state" => state).set(f64::from(count));
+        #[expect(clippy::cast_precision_loss, reason = "a count of runs")]
+        metrics::gauge!("goldsmith_runs", "state" => state).set(count as f64);
     }
     Ok(())
 }

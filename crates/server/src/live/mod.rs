@@ -86,8 +86,8 @@ impl Following {
                 return None;
             }
             // A database that does not answer now may do so later.
-            if let Ok(run) = self.app.store().run(&self.run_id).await
-                && run.is_none_or(|run| worker::is_over(run.state))
+            if let Ok(is_over) = self.app.store().is_over(&self.run_id).await
+                && is_over.unwrap_or(true)
             {
                 self.is_last = true;
                 continue;

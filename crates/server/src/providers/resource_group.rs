@@ -207,18 +207,12 @@ fn blocked(group: &str, template: &ResourceKey) -> ApiError {
 
 /// A template in the group, or with its staging in it, that has a run which is not over.
 async fn active_run_in(app: &App, group: &ResourceKey) -> Result<Option<ResourceKey>, ApiError> {
-    let below = format!("{group}/");
-    for run in app.store().unfinished_runs().await? {
-        if run.template.as_str().starts_with(&below) {
-            return Ok(Some(run.template));
-        }
-        let template = app.store().resource(&run.template).await?;
-        let staging = template.as_ref().and_then(staging::group_key);
-        if staging.as_ref() == Some(group) {
-            return Ok(Some(run.template));
-        }
+    if let Some(template) = app.store().active_below(group).await? {
+        return Ok(Some(template));
     }
-    Ok(None)
+    let active = app.store().active_templates().await?;
+    let staged_here = |hidden: &Value| staging::group_of(hidden).as_ref() == Some(group);
+    Ok(active.into_iter().find(|(_, hidden)| staged_here(hidden)).map(|(template, _)| template))
 }
 
 /// Carries out an operation `deleteGroup`, also one that a restart cut off, in the background.

@@ -45,6 +45,7 @@ impl ResourceType for StorageAccount {
     /// Answers 200 also for a new account: clients take 201 for an error.
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
         let existing = generic::held(app, call, &key).await?;
+        let created = existing.is_none();
         let name = call.path.names().last().copied().unwrap_or_default();
         if let Some((reason, message)) = unavailable(app, name, Some(&key)).await? {
             return Err(match reason {
@@ -59,12 +60,20 @@ impl ResourceType for StorageAccount {
             Some(old) => old.hidden.clone(),
             None => json!({ "keys": [new_key()?, new_key()?] }),
         };
-        let created = match &existing {
+        let time = match &existing {
             Some(old) => old.body["properties"]["creationTime"].clone(),
             None => json!(jiff::Timestamp::now().to_string()),
         };
-        body["properties"]["creationTime"] = created;
-        let (account, _) = generic::put(NAME, app, call, existing, body, hidden).await?;
+        body["properties"]["creationTime"] = time;
+        let put = generic::put(NAME, app, call, existing, body, hidden).await;
+        // The name is unique in the database: another request may have taken it since it was looked up.
+        if put.is_err()
+            && created
+            && let Some((_, message)) = unavailable(app, name, Some(&key)).await?
+        {
+            return Err(ApiError::conflict("StorageAccountAlreadyTaken", message).target("name"));
+        }
+        let (account, _) = put?;
         Ok(generic::written(false, self.view(app, call, &account), &account))
     }
 
@@ -149,7 +158,7 @@ pub(crate) async fn check_name_availability(app: &App, call: &Call) -> Result<Re
 
 /// The account of that name, in whatever group it is.
 pub(crate) async fn named(app: &App, name: &str) -> Result<Option<Resource>, store::Error> {
-    app.store().named(&app.settings().subscription, NAME, name).await
+    app.store().storage_account(&app.settings().subscription, name).await
 }
 
 /// A name for an account that no other has.

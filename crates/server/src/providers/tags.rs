@@ -49,7 +49,7 @@ pub(crate) async fn handle(app: &App, call: &Call, at: &Extension) -> Result<Rep
             let write = if holder.revision == 0 { Write::Insert } else { Write::Replace };
             writes.push(write(holder));
             app.store().commit(writes).await?;
-            app.wake_triggers();
+            app.wake_schedules();
             checked.as_object().cloned().unwrap_or_default()
         }
     };

@@ -6,6 +6,7 @@
 //! model  the rows as values          open     connections, pragmas
 //! row    values ↔ columns            migrate  the tables (crates/server/migrations)
 //! write  one commit                   installation  which data folder the database belongs to
+//! look   questions that are asked again and again
 //! ```
 
 mod error;
@@ -24,11 +25,10 @@ use std::sync::Arc;
 
 pub use error::Error;
 pub use installation::{Found, Installation, look};
-use jiff::Timestamp;
 pub use known::{Known, known};
 pub use model::{
-    Cause, Client, EndedRun, Operation, OperationStatus, Page, Resource, ResourceKey, Run,
-    RunState, Select, Write,
+    ActiveRun, Cause, Client, EndedRun, Operation, OperationStatus, Page, Resource, ResourceKey,
+    Run, RunState, Select, Write,
 };
 
 use tokio::sync::watch;
@@ -36,7 +36,7 @@ pub use tombstone::{Grave, Tombstone};
 
 use self::{
     open::Pools,
-    row::{lower, nanoseconds, text},
+    row::{lower, text},
 };
 
 /// Rows of one query, where all of them are wanted.
@@ -97,6 +97,9 @@ macro_rules! clients {
         )
     };
 }
+
+// After the macros, which it uses.
+mod look;
 
 /// The database. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -192,31 +195,6 @@ impl Store {
         }
     }
 
-    /// A resource of a kind whose names are unique in the subscription, by its name.
-    pub async fn named(
-        &self,
-        subscription: &str,
-        kind: &str,
-        name: &str,
-    ) -> Result<Option<Resource>, Error> {
-        let row = sqlx::query(resources!("subscription = $1 AND kind = $2 AND name = $3"))
-            .bind(lower(subscription))
-            .bind(lower(kind))
-            .bind(text(name))
-            .fetch_optional(&self.pools.reader)
-            .await?;
-        Ok(row.as_ref().map(row::resource).transpose()?)
-    }
-
-    /// How many resources of a kind there are, in all subscriptions.
-    pub async fn count(&self, kind: &str) -> Result<i64, Error> {
-        let count = sqlx::query_scalar("SELECT COUNT(*) FROM resources WHERE kind = $1")
-            .bind(lower(kind))
-            .fetch_one(&self.pools.reader)
-            .await?;
-        Ok(count)
-    }
-
     /// One operation.
     pub async fn operation(&self, id: &str) -> Result<Option<Operation>, Error> {
         let row = sqlx::query(operations!("id = $1"))
@@ -232,17 +210,6 @@ impl Store {
             .fetch_all(&self.pools.reader)
             .await?;
         Ok(rows.iter().map(row::operation).collect::<Result<_, _>>()?)
-    }
-
-    /// Removes the operations that were over before then, and says how many there were.
-    pub async fn forget_operations_before(&self, time: Timestamp) -> Result<u64, Error> {
-        let mut tx = self.pools.begin().await?;
-        let done = sqlx::query("DELETE FROM operations WHERE ended < $1")
-            .bind(nanoseconds(time))
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(done.rows_affected())
     }
 
     /// One run.
@@ -262,31 +229,6 @@ impl Store {
             .fetch_all(&self.pools.reader)
             .await?;
         Ok(rows.iter().map(row::run).collect::<Result<_, _>>()?)
-    }
-
-    /// The runs that are over, without what they were given: those of a template together, newest
-    /// first.
-    pub async fn ended_runs(&self) -> Result<Vec<EndedRun>, Error> {
-        let query = "SELECT id, template, queued, ended FROM runs WHERE ended IS NOT NULL \
-                     ORDER BY template, queued DESC, id DESC";
-        let rows = sqlx::query(query).fetch_all(&self.pools.reader).await?;
-        Ok(rows.iter().map(row::ended_run).collect::<Result<_, _>>()?)
-    }
-
-    /// Removes runs that are over. Their tombstones say that their files are to go.
-    pub async fn forget_runs(&self, ids: &[String]) -> Result<(), Error> {
-        let mut tx = self.pools.begin().await?;
-        for id in ids {
-            let done = sqlx::query("DELETE FROM runs WHERE id = $1 AND ended IS NOT NULL")
-                .bind(lower(id))
-                .execute(&mut *tx)
-                .await?;
-            if done.rows_affected() > 0 {
-                tombstone::put(&mut tx, Grave::Run, id).await?;
-            }
-        }
-        tx.commit().await?;
-        Ok(())
     }
 
     /// The newest run of a template.

@@ -53,7 +53,8 @@ pub struct Resource {
     /// `location`, `tags`, `identity`, `properties`, `sku`…: the body as it is answered, without `id`,
     /// `name` and `type`.
     pub body: Value,
-    /// What the service knows beside it and never answers.
+    /// What the service knows beside it and never answers. The store keeps an index of what is in its
+    /// `indexed`: `due` (a time), `follows` and `region` (texts), `scriptBytes` (a number).
     pub hidden: Value,
 }
 
@@ -200,6 +201,27 @@ pub struct Run {
     pub cause: Cause,
     /// What the optimization of boot and disk brought, once it is known.
     pub optimization: Option<Value>,
+}
+
+/// A run that is not over, as far as its turn is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveRun {
+    /// The run's id.
+    pub id: String,
+    /// The template.
+    pub template: ResourceKey,
+    /// In lower case.
+    pub subscription: String,
+    /// How far it is.
+    pub state: RunState,
+    /// When it was accepted.
+    pub queued: Timestamp,
+    /// See [`Run::epoch`].
+    pub epoch: i64,
+    /// vCPUs its machine takes.
+    pub vcpus: i64,
+    /// Memory its machine takes, in MiB.
+    pub memory_mib: i64,
 }
 
 /// A run that is over, as far as keeping its logs is concerned.

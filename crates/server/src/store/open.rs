@@ -1,6 +1,15 @@
 //! Connections to the two databases.
 
-use std::{io, path::PathBuf, str::FromStr as _, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    str::FromStr as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use percent_encoding::percent_decode_str;
 use sqlx::{
@@ -23,6 +32,25 @@ pub(super) struct Pools {
     pub(super) reader: AnyPool,
     pub(super) writer: AnyPool,
     pub(super) postgres: bool,
+    pub(super) asked: Asked,
+}
+
+/// How often the database was asked, and written to: what a look costs, whatever machine it is on.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Asked {
+    pub(super) reads: Arc<AtomicU64>,
+    pub(super) commits: Arc<AtomicU64>,
+}
+
+impl Asked {
+    /// Counts what the pool's connections are taken for: each read takes one.
+    fn count_reads(&self, pool: AnyPoolOptions) -> AnyPoolOptions {
+        let reads = self.reads.clone();
+        pool.before_acquire(move |_, _| {
+            reads.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async { Ok(true) })
+        })
+    }
 }
 
 impl Pools {
@@ -43,6 +71,7 @@ impl Pools {
     /// that touch the same rows in another order by failing one of them after a second, and let a
     /// resource be added below one that is being emptied.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        self.asked.commits.fetch_add(1, Ordering::Relaxed);
         if !self.postgres {
             // A deferred transaction of SQLite that reads before it writes can fail instead of
             // waiting for another process.
@@ -66,7 +95,9 @@ async fn postgres(url: &str) -> Result<Pools, Error> {
             .after_connect(|connection, _| Box::pin(prepare_postgres(connection)))
     };
     let writer = pool(2).connect_with(options.clone()).await?;
-    let pools = Pools { reader: pool(8).connect_lazy_with(options), writer, postgres: true };
+    let asked = Asked::default();
+    let reader = asked.count_reads(pool(8)).connect_lazy_with(options);
+    let pools = Pools { reader, writer, postgres: true, asked };
     migrate(&pools).await?;
     Ok(pools)
 }
@@ -100,10 +131,12 @@ async fn sqlite(url: &str, path: &str) -> Result<Pools, Error> {
         .after_connect(|connection, _| Box::pin(prepare_writer(connection)))
         .connect_with(options.clone())
         .await?;
-    let reader = pool(4)
+    let asked = Asked::default();
+    let reader = asked
+        .count_reads(pool(4))
         .after_connect(|connection, _| Box::pin(prepare_reader(connection)))
         .connect_lazy_with(options);
-    let pools = Pools { reader, writer, postgres: false };
+    let pools = Pools { reader, writer, postgres: false, asked };
     migrate(&pools).await?;
     Ok(pools)
 }

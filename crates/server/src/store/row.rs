@@ -5,7 +5,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sqlx::{Row as _, any::AnyRow};
 
-use super::model::{Client, EndedRun, Operation, Resource, ResourceKey, Run};
+use super::model::{ActiveRun, Client, EndedRun, Operation, Resource, ResourceKey, Run, RunState};
 
 /// Text as both databases take it: PostgreSQL has no NUL.
 pub(super) fn text(text: &str) -> String {
@@ -88,6 +88,27 @@ pub(super) fn run(row: &AnyRow) -> Result<Run, sqlx::Error> {
         cause: serde_json::from_str(row.try_get("cause")?).map_err(decode)?,
         optimization: row.try_get::<Option<&str>, _>("optimization")?.map(parse).transpose()?,
     })
+}
+
+pub(super) fn active_run(row: &AnyRow) -> Result<ActiveRun, sqlx::Error> {
+    Ok(ActiveRun {
+        id: row.try_get("id")?,
+        template: ResourceKey::of(row.try_get("template")?),
+        subscription: row.try_get("subscription")?,
+        state: state(row.try_get("state")?)?,
+        queued: time(row.try_get("queued")?)?,
+        epoch: row.try_get("epoch")?,
+        vcpus: row.try_get("vcpus")?,
+        memory_mib: row.try_get("memory_mib")?,
+    })
+}
+
+pub(super) fn state_count(row: &AnyRow) -> Result<(RunState, i64), sqlx::Error> {
+    Ok((state(row.try_get("state")?)?, row.try_get("count")?))
+}
+
+pub(super) fn hidden(row: &AnyRow) -> Result<(ResourceKey, Value), sqlx::Error> {
+    Ok((ResourceKey::of(row.try_get("key")?), parse(row.try_get("hidden")?)?))
 }
 
 pub(super) fn ended_run(row: &AnyRow) -> Result<EndedRun, sqlx::Error> {

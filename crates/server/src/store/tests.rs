@@ -1,5 +1,6 @@
 //! One suite, on both databases.
 
+mod look;
 mod postgres;
 mod samples;
 
@@ -40,7 +41,7 @@ async fn suite_on_postgresql() {
 type Case = fn(String) -> futures_util::future::BoxFuture<'static, ()>;
 
 macro_rules! cases {
-    ($($case:ident),* $(,)?) => {
+    ($($case:path),* $(,)?) => {
         const CASES: &[(&str, Case)] =
             &[$((stringify!($case), |address| Box::pin($case(address)))),*];
     };
@@ -69,6 +70,14 @@ cases![
     commits_of_an_installation_are_counted,
     a_database_is_looked_at_without_being_changed,
     ten_thousand_templates,
+    look::every_question_has_its_index,
+    look::an_account_name_is_given_once,
+    look::accounts_of_one_name_are_one_after_the_update,
+    look::what_is_due_is_found_by_its_time,
+    look::followers_are_found_by_their_source,
+    look::runs_are_counted_without_their_input,
+    look::ended_runs_come_by_the_page_and_go_together,
+    look::operations_are_forgotten_a_few_at_a_time,
 ];
 
 #[tokio::test]
@@ -157,10 +166,10 @@ async fn resources_are_inserted_replaced_and_removed(address: String) {
     assert_eq!(third.revision, 2);
 
     assert_eq!(stale(store.commit(vec![Write::Remove(key.clone(), 1)]).await), key.as_str());
-    assert_eq!(store.count(TEMPLATES).await.unwrap(), 1);
+    assert_eq!(store.count(SUBSCRIPTION, TEMPLATES).await.unwrap(), 1);
     store.commit(vec![Write::Remove(key.clone(), 2)]).await.unwrap();
     assert_eq!(store.resource(&key).await.unwrap(), None);
-    assert_eq!(store.count(TEMPLATES).await.unwrap(), 0);
+    assert_eq!(store.count(SUBSCRIPTION, TEMPLATES).await.unwrap(), 0);
     stale(store.commit(vec![Write::Remove(key.clone(), 2)]).await);
     fill(&store, [first]).await;
     store.commit(Vec::new()).await.unwrap();
@@ -207,7 +216,7 @@ async fn what_is_below_is_removed(address: String) {
     assert_eq!(listed(&store, select()).await, ["mine", "mine-y", "mine.x", "mine2", "b", "t"]);
     store.commit(vec![Write::RemoveBelow(group("G").key())]).await.unwrap();
     assert_eq!(listed(&store, select()).await, ["t"]);
-    assert_eq!(store.count(GROUPS).await.unwrap(), 2);
+    assert_eq!(store.count(SUBSCRIPTION, GROUPS).await.unwrap(), 2);
     store.commit(vec![Write::RemoveBelow(group("none").key())]).await.unwrap();
 }
 
@@ -330,7 +339,7 @@ async fn an_abandoned_commit_is_carried_out(address: String) {
     assert!(futures_util::FutureExt::now_or_never(commit).is_none());
     let done = async {
         loop {
-            match store.count(TEMPLATES).await.unwrap() {
+            match store.count(SUBSCRIPTION, TEMPLATES).await.unwrap() {
                 0 => tokio::task::yield_now().await,
                 count => break count,
             }
@@ -357,7 +366,7 @@ async fn operations_are_kept_and_forgotten(address: String) {
     assert_eq!(store.operation("O3").await.unwrap().unwrap(), failed);
     assert_eq!(store.unfinished_operations().await.unwrap(), [early.clone(), late.clone()]);
 
-    let forget = |time: &str| store.forget_operations_before(time.parse().unwrap());
+    let forget = |time: &str| store.forget_operations_before(time.parse().unwrap(), 500);
     assert_eq!(forget("2026-01-01T00:01:00Z").await.unwrap(), 0);
     assert_eq!(forget("2026-01-01T00:01:01Z").await.unwrap(), 1);
     assert_eq!(store.operation("o3").await.unwrap(), None);
@@ -524,7 +533,7 @@ async fn several_open_a_new_database_at_once(address: String) {
     for result in futures_util::future::join_all(commits).await {
         result.unwrap();
     }
-    assert_eq!(stores[0].count(TEMPLATES).await.unwrap(), 6);
+    assert_eq!(stores[0].count(SUBSCRIPTION, TEMPLATES).await.unwrap(), 6);
 }
 
 async fn runs_of_an_earlier_schema_are_kept(address: String) {
@@ -538,8 +547,11 @@ async fn runs_of_an_earlier_schema_are_kept(address: String) {
         "DROP TABLE installation",
         "DROP TABLE tombstones",
         "DELETE FROM schema_version WHERE version > 1",
-    ] {
-        sqlx::query(statement).execute(&store.pools.writer).await.unwrap();
+    ]
+    .iter()
+    .chain(look::UNDO)
+    {
+        sqlx::query(*statement).execute(&store.pools.writer).await.unwrap();
     }
     store.close().await;
     let store = Store::open(&address).await.unwrap();

@@ -1,5 +1,6 @@
 //! One commit: all of its writes or none.
 
+use jiff::Timestamp;
 use sqlx::{Any, Transaction, any::AnyArguments, query::Query};
 
 use super::{
@@ -81,7 +82,8 @@ async fn insert(tx: &mut Tx, resource: &Resource) -> Result<(), Error> {
     tombstone::drop_of(tx, &key, &resource.kind, &resource.name).await?;
     let query = sqlx::query(
         "INSERT INTO resources (key, subscription, grp, kind, name, id, revision, created, \
-         changed, body, hidden) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+         changed, body, hidden, due, follows, region, script_bytes) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
          ON CONFLICT DO NOTHING",
     );
     one(tx, bind_resource(query, &key, resource), key.as_str()).await
@@ -91,8 +93,9 @@ async fn replace(tx: &mut Tx, resource: &Resource) -> Result<(), Error> {
     let key = resource.key();
     let query = sqlx::query(
         "UPDATE resources SET subscription = $2, grp = $3, kind = $4, name = $5, id = $6, \
-         revision = $7, created = $8, changed = $9, body = $10, hidden = $11 \
-         WHERE key = $1 AND revision = $12",
+         revision = $7, created = $8, changed = $9, body = $10, hidden = $11, \
+         due = $12, follows = $13, region = $14, script_bytes = $15 \
+         WHERE key = $1 AND revision = $16",
     );
     let query = bind_resource(query, &key, resource).bind(resource.revision);
     one(tx, query, key.as_str()).await
@@ -103,6 +106,8 @@ fn bind_resource<'q>(
     key: &ResourceKey,
     resource: &Resource,
 ) -> Query<'q, Any, AnyArguments> {
+    let indexed = &resource.hidden["indexed"];
+    let due = indexed["due"].as_str().and_then(|due| due.parse::<Timestamp>().ok());
     query
         .bind(text(key.as_str()))
         .bind(lower(&resource.subscription))
@@ -115,6 +120,10 @@ fn bind_resource<'q>(
         .bind(nanoseconds(resource.changed))
         .bind(json(&resource.body))
         .bind(json(&resource.hidden))
+        .bind(due.map(nanoseconds))
+        .bind(indexed["follows"].as_str().map(lower))
+        .bind(indexed["region"].as_str().map(lower))
+        .bind(indexed["scriptBytes"].as_i64())
 }
 
 async fn remove(tx: &mut Tx, key: &ResourceKey, revision: i64) -> Result<(), Error> {

@@ -2,21 +2,25 @@
 //!
 //! Two tasks look at what is wanted and what there is, and act; they are given nothing but the time. One is
 //! for the schedules, so that what is due waits for no source, the other for the triggers. They
-//! are woken where a change is known (a gallery version was written, a run ended, a schedule was set),
+//! are woken where a change is known, by its key (a gallery version was written, a run ended, a schedule
+//! was set),
 //! look again at every interval (the catalogue is a file), and when the next run is due. So a restart
 //! needs no path of its own, and a look too many does no harm.
 //!
 //! What has been acted upon is written in the same commit as the run: it begins once, whatever happens.
 
+pub(crate) mod changes;
 pub(crate) mod cron;
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{collections::BTreeSet, panic::AssertUnwindSafe, time::Duration};
 
 use api::ErrorCode;
 use engine::error::{Error, Result};
 use futures_util::FutureExt;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
+use self::changes::Scope;
 use crate::{App, providers::image_builder, store, tasks};
 
 /// Until the next look when one failed.
@@ -59,9 +63,17 @@ pub(crate) fn start(app: &App, options: Options) {
 
 async fn follow_schedules(app: App, options: Options) {
     let shutdown = app.shutdown().clone();
+    let mut is_indexed = false;
     while !shutdown.is_cancelled() {
         let now = Timestamp::now();
-        let looked = looked("schedules", image_builder::look_at_schedules(&app, now)).await;
+        let look = async {
+            if !is_indexed {
+                image_builder::index_schedules(&app).await?;
+            }
+            image_builder::look_at_schedules(&app, now).await
+        };
+        let looked = looked("schedules", look).await;
+        is_indexed |= looked.is_some();
         let due = looked.unwrap_or_else(|| now.checked_add(RETRY).ok());
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -73,20 +85,31 @@ async fn follow_schedules(app: App, options: Options) {
 
 async fn follow_sources(app: App, options: Options) {
     let shutdown = app.shutdown().clone();
+    let mut scope = Scope::Start;
+    let mut at_all = Instant::now();
     while !shutdown.is_cancelled() {
+        if !matches!(scope, Scope::Only(_)) {
+            at_all = Instant::now() + options.interval;
+        }
         let now = Timestamp::now();
-        let look = image_builder::look_at_sources(&app, options.failures, now);
+        let look = image_builder::look_at_sources(&app, &scope, options.failures, now);
         // The sources may be far away: who ends the service does not wait for them.
         let looked = tokio::select! {
             () = shutdown.cancelled() => return,
             looked = looked("triggers", look) => looked,
         };
-        let again = if looked.is_some() { options.interval } else { RETRY };
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            () = app.triggers_woken() => {}
-            () = tokio::time::sleep(again) => {}
-        }
+        // What could not be looked at is looked at again, with what has come meanwhile.
+        let left = match looked {
+            Some(()) => Scope::Only(BTreeSet::new()),
+            None => scope,
+        };
+        let retry = tokio::time::sleep(if looked.is_some() { options.interval } else { RETRY });
+        scope = tokio::select! {
+            () = shutdown.cancelled() => return,
+            more = app.changes().next(), if looked.is_some() => more,
+            () = retry, if looked.is_none() => left,
+            () = tokio::time::sleep_until(at_all), if looked.is_some() => Scope::All,
+        };
     }
 }
 

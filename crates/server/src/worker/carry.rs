@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     App,
-    providers::image_builder::with_latest,
-    store::{self, Run, RunState},
+    providers::image_builder::{run_ended, with_latest},
+    store::{self, ActiveRun, Run, RunState},
 };
 
 /// Between two tries to write to a database that fails.
@@ -26,7 +26,7 @@ const REFUSALS: usize = 3;
 
 /// Takes the run on and sees it through. When this returns true the run is over, waits again, or is
 /// somebody else's; else it could not be begun and is as it was.
-pub(super) async fn carry(app: &App, executor: &dyn Executor, run: Run) -> bool {
+pub(super) async fn carry(app: &App, executor: &dyn Executor, run: ActiveRun) -> bool {
     // Until the end is written, so that readers learn of it at once.
     let _feed = app.feeds().open(&run.id);
     let working = Change::Working(Phase::Building.name());
@@ -182,7 +182,7 @@ pub(super) async fn end(app: &App, id: &str, who: As, ended: &Ended) {
                 tracing::info!(run = %id, state = ?run.state, "the run is over");
                 let state = format!("{:?}", run.state);
                 metrics::counter!("goldsmith_runs_ended_total", "state" => state).increment(1);
-                app.wake_triggers();
+                run_ended(app, &run);
                 return;
             }
             Err(Refused::Lost) => return,

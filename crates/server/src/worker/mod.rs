@@ -45,7 +45,7 @@ pub(crate) use status::is_over;
 
 use crate::{
     App,
-    store::{self, Run, RunState},
+    store::{self, ActiveRun, RunState},
 };
 use choose::{Weight, choose};
 use row::As;
@@ -70,7 +70,7 @@ struct Worker {
     app: App,
     executor: Arc<dyn Executor>,
     /// The runs that are at work here.
-    held: HashMap<String, Run>,
+    held: HashMap<String, ActiveRun>,
     /// Runs of an earlier process that go on and were not begun yet; `None` until they have been looked for.
     resumed: Option<HashSet<String>>,
     /// Each ends with the run's id and whether it was begun.
@@ -107,8 +107,7 @@ impl Worker {
         if self.resumed.is_none() {
             self.resumed = Some(adopt::adopt(&self.app, self.executor.as_ref()).await?);
         }
-        let runs = self.app.store().unfinished_runs().await?;
-        gauges(&runs);
+        let runs = self.app.store().active_runs().await?;
         for run in runs.iter().filter(|run| run.state == RunState::Canceling) {
             if self.held.contains_key(&run.id) {
                 self.executor.cancel(&run.id);
@@ -117,7 +116,10 @@ impl Worker {
                 self.begin(run.clone());
             }
         }
-        let waiting: Vec<Run> = runs.into_iter().filter(|run| self.is_waiting(run)).collect();
+        let waiting: Vec<ActiveRun> = runs.into_iter().filter(|run| self.is_waiting(run)).collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
         let weights: Vec<Weight<'_>> = waiting.iter().map(weight).collect();
         let active: Vec<Weight<'_>> = self.held.values().map(weight).collect();
         let chosen = choose(&weights, &active, self.executor.capacity());
@@ -127,7 +129,7 @@ impl Worker {
         Ok(())
     }
 
-    fn is_waiting(&self, run: &Run) -> bool {
+    fn is_waiting(&self, run: &ActiveRun) -> bool {
         let resumed = || self.resumed.as_ref().is_some_and(|resumed| resumed.contains(&run.id));
         let is_due = match run.state {
             RunState::Queued => true,
@@ -137,7 +139,7 @@ impl Worker {
         is_due && !self.held.contains_key(&run.id)
     }
 
-    fn begin(&mut self, run: Run) {
+    fn begin(&mut self, run: ActiveRun) {
         self.held.insert(run.id.clone(), run.clone());
         let (app, executor) = (self.app.clone(), self.executor.clone());
         self.tasks.spawn(async move {
@@ -173,25 +175,12 @@ async fn after_panic(app: &App, id: &str) {
     }
 }
 
-fn weight(run: &Run) -> Weight<'_> {
+fn weight(run: &ActiveRun) -> Weight<'_> {
     Weight {
         subscription: &run.subscription,
         queued: run.queued,
         vcpus: run.vcpus,
         memory_mib: run.memory_mib,
-    }
-}
-
-fn gauges(runs: &[Run]) {
-    let states = [
-        (RunState::Queued, "queued"),
-        (RunState::Running, "running"),
-        (RunState::Canceling, "canceling"),
-    ];
-    for (state, name) in states {
-        let count = runs.iter().filter(|run| run.state == state).count();
-        #[expect(clippy::cast_precision_loss, reason = "a count of runs")]
-        metrics::gauge!("goldsmith_runs", "state" => name).set(count as f64);
     }
 }
 

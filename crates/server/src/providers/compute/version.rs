@@ -17,6 +17,7 @@ use crate::{
     providers::generic::{self, choice, invalid, missing},
     region,
     store::{self, Resource, ResourceKey, Select},
+    trigger::changes::Change,
     worker::targets::homes,
 };
 
@@ -94,7 +95,7 @@ impl ResourceType for Version {
         let after = &body["properties"]["publishingProfile"]["targetRegions"];
         super::replication::promise(app, &mut hidden, &before, after);
         let (version, created) = generic::put(NAME, app, call, existing, body, hidden).await?;
-        app.wake_triggers();
+        changed(app, &version.key());
         super::replication::keep_promise(app, &version);
         Ok(generic::written(created, self.view(app, call, &version), &version))
     }
@@ -103,9 +104,16 @@ impl ResourceType for Version {
         let claimed = generic::claim(app, call, &key).await?;
         let ids: Vec<&str> = claimed.iter().map(|version| version.id.as_str()).collect();
         let _held = super::remove_stored(app, &ids).await?;
-        let reply = generic::delete_claimed(app, key).await?;
-        app.wake_triggers();
+        let reply = generic::delete_claimed(app, key.clone()).await?;
+        changed(app, &key);
         Ok(reply)
+    }
+}
+
+/// Tells the triggers that follow the version's image definition.
+fn changed(app: &App, version: &ResourceKey) {
+    if let Some(definition) = generic::parent_key(version) {
+        app.changes().add(Change::Definition(definition));
     }
 }
 

@@ -4,6 +4,7 @@
 //! the service did not run are one run, at its start. One that comes due while the template has a run,
 //! or cannot have any, is left out, and told.
 
+use futures_util::{FutureExt, StreamExt, TryStreamExt, future, stream};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -15,13 +16,17 @@ use super::{
 use crate::{
     App,
     operation::state::{self, Event, State},
-    providers::generic,
-    store::{self, Cause, Resource, ResourceKey, Run, Write},
+    store::{self, Cause, Resource, ResourceKey, Run, Select, Write},
     trigger::cron::Schedule,
 };
 
 /// How often a schedule is looked at again at once when a request was faster.
 const ATTEMPTS: usize = 8;
+
+/// Schedules that are read at once.
+const PAGE: u32 = 500;
+/// Runs that are begun side by side: few, as requests write to the same database.
+const AT_ONCE: usize = 4;
 
 /// Begins the runs that are due. Returns when the next one is.
 ///
@@ -31,50 +36,80 @@ pub(crate) async fn look_at_schedules(
     app: &App,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, store::Error> {
-    let mut first: Option<Timestamp> = None;
-    for row in generic::of_kind(app, SCHEDULES_KIND).await? {
-        let mut next = Plan::of(&row).map(|plan| plan.next);
-        if next.is_some_and(|next| next <= now) {
-            next = act(app, &row.key(), now).await?;
+    let mut last = None;
+    loop {
+        let page = app.store().due(now, last, PAGE).await?;
+        let Some(end) = page.last() else { break };
+        last = Plan::of(end).map(|plan| (plan.next, end.key()));
+        let acts: Vec<_> = page.iter().map(|row| act(app, row.key(), now).boxed()).collect();
+        let acts = stream::iter(acts).buffer_unordered(AT_ONCE);
+        acts.try_for_each(|()| future::ready(Ok(()))).await?;
+        if last.is_none() {
+            break;
         }
-        first = first.into_iter().chain(next).min();
     }
-    Ok(first)
+    app.store().next_due(now).await
 }
 
-async fn act(
-    app: &App,
-    key: &ResourceKey,
-    now: Timestamp,
-) -> Result<Option<Timestamp>, store::Error> {
+/// Makes schedules of earlier releases found by the time that they are due. Once at start.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn index_schedules(app: &App) -> Result<(), store::Error> {
+    let mut select = Select {
+        subscription: app.settings().subscription.to_lowercase(),
+        kind: Some(SCHEDULES_KIND.to_owned()),
+        limit: PAGE,
+        ..Select::default()
+    };
+    loop {
+        let page = app.store().list(&select).await?;
+        for mut row in page.resources {
+            if !row.hidden["indexed"]["due"].is_null() {
+                continue;
+            }
+            let Some(plan) = Plan::of(&row) else { continue };
+            let changed = row.changed;
+            plan.put_into(&mut row, changed);
+            match app.store().commit(vec![Write::Replace(row)]).await {
+                // Whoever wrote it has indexed it.
+                Err(store::Error::Stale { .. }) => {}
+                result => result?,
+            }
+        }
+        select.after = page.next;
+        if select.after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+async fn act(app: &App, key: ResourceKey, now: Timestamp) -> Result<(), store::Error> {
     for _ in 0..ATTEMPTS {
-        match attempt(app, key, now).await {
+        match attempt(app, &key, now).await {
             Err(store::Error::Stale { .. }) => {}
             result => return result,
         }
     }
-    Ok(None)
+    Ok(())
 }
 
-/// Acts upon a schedule that is due, as it is now. Returns its next time.
-async fn attempt(
-    app: &App,
-    key: &ResourceKey,
-    now: Timestamp,
-) -> Result<Option<Timestamp>, store::Error> {
+/// Acts upon a schedule that is due, as it is now.
+async fn attempt(app: &App, key: &ResourceKey, now: Timestamp) -> Result<(), store::Error> {
     // In this order: a run changes its template too, so that the template's revision guards it.
-    let Some(template) = app.store().resource(&template_key(key)).await? else { return Ok(None) };
-    let Some(mut row) = app.store().resource(key).await? else { return Ok(None) };
+    let Some(template) = app.store().resource(&template_key(key)).await? else { return Ok(()) };
+    let Some(mut row) = app.store().resource(key).await? else { return Ok(()) };
     let Some(plan) = Plan::of(&row).filter(|plan| plan.next <= now) else {
-        return Ok(Plan::of(&row).map(|plan| plan.next));
+        return Ok(());
     };
-    let latest = super::latest_run(app, &template).await?;
+    let latest = app.store().recent_runs(&template.key(), 1).await?.pop();
+    let latest = latest.filter(|run| run.queued >= template.created);
     let state = State::of(&template, latest.as_ref());
     // It is settled in a moment, which wakes us.
     if matches!(state.template, state::Template::Creating | state::Template::Updating)
         || !stays(app, &template).await?
     {
-        return Ok(None);
+        return Ok(());
     }
     // Of the times that were missed, the last one counts.
     let parsed = Schedule::parse(&plan.tag, now).map(|schedule| {
@@ -109,7 +144,7 @@ async fn attempt(
     writes.push(Write::Replace(row));
     app.store().commit(writes).await?;
     app.wake_worker();
-    Ok(Some(next))
+    Ok(())
 }
 
 fn began(run: &Run, first: Timestamp, due: Timestamp) -> String {
@@ -129,16 +164,11 @@ fn why_not(latest: Option<&Run>, illegal: &state::Illegal) -> String {
 
 /// A schedule that cannot be followed any more, as when a time zone is gone from this machine. Its time
 /// stays, so that it goes on when it can.
-async fn stop(
-    app: &App,
-    mut row: Resource,
-    why: &str,
-    now: Timestamp,
-) -> Result<Option<Timestamp>, store::Error> {
+async fn stop(app: &App, mut row: Resource, why: &str, now: Timestamp) -> Result<(), store::Error> {
     let old = &row.body["properties"]["status"];
     if old["code"] != "BadSchedule" || old["message"] != json!(why) {
         tell(&mut row, "BadSchedule", why, now);
         app.store().commit(vec![Write::Replace(row)]).await?;
     }
-    Ok(None)
+    Ok(())
 }

@@ -10,7 +10,7 @@
 //! template *before* the run: the template's revision then guards both, so that a cancel and a step of
 //! the worker cannot overwrite each other. What is allowed when is said by `operation::state` alone.
 //!
-//! Runs that no request asks for are begun by [`watch`] (a trigger's source has a new version) and by
+//! Runs that no request asks for are begun by [`look`] (a trigger's source has a new version) and by
 //! [`due`] (a schedule's time has come), both called by `crate::trigger`.
 
 mod agree;
@@ -18,6 +18,7 @@ mod body;
 mod check;
 mod delete;
 mod due;
+mod look;
 mod machine;
 pub(crate) mod outputs;
 mod patch;
@@ -42,9 +43,15 @@ use jiff::Timestamp;
 use serde_json::json;
 
 pub(crate) use self::{
-    due::look_at_schedules, outputs::RunOutputs, run::with_run, runs::Runs, schedules::Schedules,
-    schedules::retagged, template::ImageTemplates, triggers::Triggers, versions::with_latest,
-    watch::look_at_sources,
+    due::{index_schedules, look_at_schedules},
+    look::{look_at_sources, run_ended},
+    outputs::RunOutputs,
+    run::with_run,
+    runs::Runs,
+    schedules::{Schedules, retagged},
+    template::ImageTemplates,
+    triggers::Triggers,
+    versions::with_latest,
 };
 use crate::{
     App,

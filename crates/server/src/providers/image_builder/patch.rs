@@ -23,6 +23,7 @@ use crate::{
     },
     store::{self, Operation, Resource, ResourceKey, Write},
     tasks,
+    trigger::changes,
 };
 
 /// 202: the change is on disk, `provisioningState` is `Updating` until [`finish`].
@@ -73,7 +74,8 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
         writes.push(Write::Replace(template));
     }
     app.store().commit(writes).await?;
-    app.wake_triggers();
+    app.changes().add(changes::Change::Template(operation.target.clone()));
+    app.wake_schedules();
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use crate::{
         state::{self, Event, State},
     },
     store::{self, Cause, Operation, OperationStatus, Resource, ResourceKey, Run, RunState, Write},
+    trigger::changes,
 };
 
 /// How often a request looks again when another one was faster.
@@ -83,7 +84,7 @@ pub(super) async fn cancel(app: &App, call: &Call, key: ResourceKey) -> Result<R
             result => {
                 result?;
                 app.wake_worker();
-                app.wake_triggers();
+                app.changes().add(changes::Change::Template(key));
                 return Ok(Reply::empty(http::StatusCode::NO_CONTENT));
             }
         }

@@ -56,6 +56,7 @@ impl Plan {
     /// Puts itself into the schedule's row.
     pub(super) fn put_into(&self, row: &mut Resource, now: Timestamp) {
         row.hidden["plan"] = json!(self);
+        row.hidden["indexed"]["due"] = json!(self.next);
         row.body["properties"]["nextRunTime"] = json!(self.next.to_string());
         row.changed = now;
     }

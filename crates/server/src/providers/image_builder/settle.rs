@@ -127,7 +127,7 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
     if let Some(account) = failed_account {
         tombstones::act_on_account(app, &account).await;
     }
-    app.wake_triggers();
+    app.wake_schedules();
     if is_auto {
         app.wake_worker();
     }

@@ -70,9 +70,9 @@ pub(crate) async fn present_account(
     }
 }
 
-/// The key of a template's staging group.
-pub(crate) fn group_key(template: &Resource) -> Option<ResourceKey> {
-    template.hidden["staging"].as_str().map(ResourceKey::of)
+/// The key of a template's staging group, by the template's hidden part.
+pub(crate) fn group_of(hidden: &Value) -> Option<ResourceKey> {
+    hidden["staging"].as_str().map(ResourceKey::of)
 }
 
 /// What has to be written, with the template, so that it has its staging group.

@@ -8,6 +8,7 @@ mod by_version;
 mod changes;
 mod creation;
 mod latest;
+mod many;
 mod triggers;
 
 use std::collections::BTreeMap;
@@ -66,6 +67,10 @@ impl Service {
     }
 
     async fn insert(&self, id: &str, kind: &str, body: Value) {
+        self.insert_hidden(id, kind, body, json!({})).await;
+    }
+
+    async fn insert_hidden(&self, id: &str, kind: &str, body: Value, hidden: Value) {
         let now = Timestamp::now();
         let resource = Resource {
             id: id.to_owned(),
@@ -77,7 +82,7 @@ impl Service {
             created: now,
             changed: now,
             body,
-            hidden: json!({}),
+            hidden,
         };
         self.app.store().commit(vec![Write::Insert(resource)]).await.unwrap();
     }

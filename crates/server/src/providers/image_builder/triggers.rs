@@ -9,11 +9,11 @@ use serde_json::{Map, Value, json};
 use super::{
     DELETE_TRIGGER, PUT_TRIGGER, TRIGGERS, TRIGGERS_KIND,
     check::invalid,
-    check_name,
+    check_name, look,
     run::busy,
     settle::typed,
     template_key, template_not_found, until_done, version, view,
-    watch::{self, Problem, Watch},
+    watch::{Problem, Watch},
 };
 use crate::{
     App,
@@ -26,7 +26,7 @@ use crate::{
 
 const SOURCE_IMAGE: &str = "SourceImage";
 /// Triggers that a subscription may have in a region.
-const MOST_IN_REGION: usize = 100;
+const MOST_IN_REGION: i64 = 100;
 const API_VERSIONS: &[&str] = &["2025-10-01", "2024-02-01", "2023-07-01", "2022-07-01"];
 
 /// The resource type `imageTemplates/triggers`.
@@ -169,7 +169,7 @@ pub(super) async fn keeps(
     template: &Resource,
     changed: &Template,
 ) -> Result<(), ApiError> {
-    if below(app, template).await?.is_empty() {
+    if below(app, &template.key()).await?.is_empty() {
         return Ok(());
     }
     let mut targets = changed.properties.distribute.iter();
@@ -226,11 +226,14 @@ fn not_fixed(template: &Template, target: &Distributor) -> Result<(), ApiError> 
 }
 
 /// The triggers of a template: one at most.
-async fn below(app: &App, template: &Resource) -> Result<Vec<Resource>, store::Error> {
+pub(super) async fn below(
+    app: &App,
+    template: &ResourceKey,
+) -> Result<Vec<Resource>, store::Error> {
     let select = Select {
-        subscription: template.subscription.clone(),
+        subscription: app.settings().subscription.to_lowercase(),
         kind: Some(TRIGGERS_KIND.to_owned()),
-        below: Some(template.key()),
+        below: Some(template.clone()),
         limit: 2,
         ..Select::default()
     };
@@ -238,7 +241,7 @@ async fn below(app: &App, template: &Resource) -> Result<Vec<Resource>, store::E
 }
 
 async fn only_one(app: &App, template: &Resource, key: &ResourceKey) -> Result<(), ApiError> {
-    match below(app, template).await?.iter().find(|other| other.key() != *key) {
+    match below(app, &template.key()).await?.iter().find(|other| other.key() != *key) {
         None => Ok(()),
         Some(other) => Err(ApiError::conflict(
             "Conflict",
@@ -251,18 +254,12 @@ async fn only_one(app: &App, template: &Resource, key: &ResourceKey) -> Result<(
 }
 
 async fn not_too_many(app: &App, template: &Resource) -> Result<(), ApiError> {
-    let region = &template.body["location"];
-    let (mut count, all) = (0, generic::of_kind(app, TRIGGERS_KIND).await?);
-    // Where they are is asked of their templates, and only once there are so many.
-    let near = all.len() >= MOST_IN_REGION;
-    for other in all.iter().filter(|_| near) {
-        let owner = app.store().resource(&template_key(&other.key())).await?;
-        count += usize::from(owner.is_some_and(|owner| owner.body["location"] == *region));
-    }
+    let region = template.body["location"].as_str().unwrap_or_default();
+    let store = app.store();
+    let count = store.count_in_region(&template.subscription, TRIGGERS_KIND, region).await?;
     if count < MOST_IN_REGION {
         return Ok(());
     }
-    let region = region.as_str().unwrap_or_default();
     Err(ApiError::conflict(
         "QuotaExceeded",
         format!(
@@ -283,7 +280,7 @@ fn new_resource(template: &Resource, name: &str) -> Resource {
         created: now,
         changed: now,
         body: json!({}),
-        hidden: json!({}),
+        hidden: json!({ "indexed": look::index(template) }),
     }
 }
 
@@ -297,10 +294,10 @@ async fn settle_once(app: &App, operation: &Operation) -> Result<(), store::Erro
     let template = app.store().resource(&template_key(&operation.target)).await?;
     let trigger = app.store().resource(&operation.target).await?;
     if let (Some(template), Some(mut trigger)) = (template, trigger) {
-        let newest = watch::newest(app, &template).await?;
+        let newest = look::newest(app, &template).await?;
         let mut watch = Watch::of(&trigger);
         watch.begin(&newest, &template);
-        let problem = Problem::unknown_source(newest);
+        let problem = Problem::unknown_source(&newest);
         watch.put_into(&mut trigger, problem.as_ref(), Timestamp::now());
         trigger.body["properties"]["provisioningState"] = json!("Succeeded");
         writes.push(Write::Replace(trigger));

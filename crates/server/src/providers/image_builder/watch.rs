@@ -1,4 +1,5 @@
-//! Triggers at work: what a trigger has seen of its source, the runs it begins, and what it tells.
+//! What a trigger has seen of its source, how its runs ended, and what it tells. The looks that find this
+//! out are in [`look`](super::look).
 //!
 //! ```text
 //! newer version ── template free ──→ commit(trigger: seen, template, run, operation)
@@ -9,24 +10,14 @@
 //! A trigger that is off begins nothing, but goes on looking: what appears until a run succeeds is
 //! covered by that run, what appears during it is not.
 
+use api::ErrorCode;
 use engine::{error::Error, source::is_newer};
-use futures_util::{FutureExt, future};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{TRIGGERS_KIND, run, settle::typed, source, stays, template_key};
-use crate::{
-    App,
-    operation::state::{self, Event, State},
-    providers::generic,
-    store::{self, Cause, Operation, Resource, ResourceKey, Run, RunState, Write},
-};
+use crate::store::{Cause, Resource, Run, RunState};
 
-/// How often a trigger is looked at again at once when a request was faster.
-const ATTEMPTS: usize = 8;
-/// So many runs are taken into account at most: each end wakes us, and a template has one at a time.
-const UNSEEN_RUNS: u32 = 5;
 /// What follows in the message of a failed run is for its log's readers.
 const LOG_POINTER: &str = "During the image build";
 const ACTIVE: &str = "Trigger is active";
@@ -47,17 +38,30 @@ pub(super) struct Watch {
     last: Option<Begun>,
 }
 
+/// What a source stands for now: a version, if one is known.
+pub(super) type Newest = Result<Option<String>, Error>;
+
 /// Why a trigger that is active begins no run.
 #[derive(Debug)]
 pub(super) struct Problem {
     what: &'static str,
-    error: Error,
+    code: ErrorCode,
+    message: String,
 }
 
 impl Problem {
     /// What comes of a look that found no source.
-    pub(super) fn unknown_source(newest: Result<Option<String>, Error>) -> Option<Self> {
-        newest.err().map(|error| Self { what: "The source cannot be looked up", error })
+    pub(super) fn unknown_source(newest: &Newest) -> Option<Self> {
+        newest.as_ref().err().map(|error| Self::new("The source cannot be looked up", error))
+    }
+
+    /// Why no run begins although there is a newer version.
+    pub(super) fn no_run(error: &Error) -> Self {
+        Self::new("No run can be begun", error)
+    }
+
+    fn new(what: &'static str, error: &Error) -> Self {
+        Self { what, code: error.code, message: error.message.clone() }
     }
 }
 
@@ -80,7 +84,7 @@ impl Watch {
 
     /// Before the first look at a source: what is there is not new. Where the source cannot be looked
     /// up, what the template was created from is.
-    pub(super) fn begin(&mut self, newest: &Result<Option<String>, Error>, template: &Resource) {
+    pub(super) fn begin(&mut self, newest: &Newest, template: &Resource) {
         if self.seen.is_none() {
             let exact = &template.body["properties"]["source"]["exactVersion"];
             self.seen = match newest {
@@ -88,6 +92,49 @@ impl Watch {
                 Err(_) => exact.as_str().map(|version| short(version).to_owned()),
             };
         }
+    }
+
+    /// Takes the runs that are over into account, each once; they come newest first.
+    pub(super) fn account_all(&mut self, trigger: &Resource, runs: &[Run], limit: u32) {
+        for run in runs.iter().rev() {
+            let is_new = run.queued >= trigger.created && run.id > self.accounted;
+            if is_new && run.ended.is_some() {
+                self.account(&trigger.name, run, limit);
+            }
+        }
+    }
+
+    /// Whether that is newer than what has been seen. What is not known is not newer.
+    pub(super) fn is_news(&self, newest: &Newest) -> bool {
+        matches!((newest, &self.seen), (Ok(Some(version)), Some(seen)) if is_newer(version, seen))
+    }
+
+    /// Whether a look would change anything in a trigger whose runs have been taken into account: then all
+    /// that belongs to it is read.
+    pub(super) fn would_change(trigger: &Resource, newest: &Newest, now: Timestamp) -> bool {
+        let watch = Self::of(trigger);
+        let is_first = watch.seen.is_none() && !matches!(newest, Ok(None));
+        is_first
+            || watch.is_news(newest)
+            || watch.put_into(&mut trigger.clone(), Problem::unknown_source(newest).as_ref(), now)
+    }
+
+    /// The version has been acted upon: by a run, or by none if the trigger is off.
+    pub(super) fn act_upon(&mut self, version: &str, run: Option<&Run>) {
+        self.seen = Some(version.to_owned());
+        if let Some(run) = run {
+            self.last = Some(Begun {
+                run: run.id.clone(),
+                version: version.to_owned(),
+                ended: None,
+                message: String::new(),
+            });
+        }
+    }
+
+    /// Too many of its runs failed.
+    pub(super) fn is_off(&self) -> bool {
+        self.is_off
     }
 
     /// Takes a run that is over into account.
@@ -140,9 +187,9 @@ impl Watch {
             );
         }
         if let Some(problem) = problem {
-            let why = problem.error.message.trim_end_matches('.');
+            let why = problem.message.trim_end_matches('.');
             let text = format!("{}: {why}. The trigger goes on looking.", problem.what);
-            return (problem.error.code.name().to_owned(), text);
+            return (problem.code.name().to_owned(), text);
         }
         let told = self.last.as_ref().map_or_else(String::new, |last| {
             let how = match last.ended {
@@ -179,142 +226,6 @@ impl Watch {
 }
 
 /// The last part of a version's id.
-fn short(version: &str) -> &str {
+pub(super) fn short(version: &str) -> &str {
     version.rsplit('/').next().unwrap_or_default()
-}
-
-/// The version that the template's source stands for now; none is known of an image that is yet to be
-/// bootstrapped.
-pub(super) async fn newest(
-    app: &App,
-    template: &Resource,
-) -> Result<Result<Option<String>, Error>, store::Error> {
-    let typed = match typed(template) {
-        Ok(typed) => typed,
-        Err(failure) => {
-            return Ok(Err(Error::new(api::ErrorCode::ValidationFailed, failure.message)));
-        }
-    };
-    let exact = source::resolve(app, &typed).await?;
-    Ok(exact.map(|exact| {
-        let dated = exact.version.filter(|_| exact.is_dated);
-        dated.map(|version| short(&version).to_owned())
-    }))
-}
-
-/// Looks at every trigger, and begins the runs that are due.
-///
-/// # Errors
-/// The database fails.
-pub(crate) async fn look_at_sources(
-    app: &App,
-    failures: u32,
-    now: Timestamp,
-) -> Result<(), store::Error> {
-    let triggers = generic::of_kind(app, TRIGGERS_KIND).await?;
-    // Side by side: a region that does not answer keeps no other trigger waiting.
-    let looks = triggers.iter().map(|trigger| look_until_done(app, trigger, failures, now).boxed());
-    future::join_all(looks).await.into_iter().collect()
-}
-
-async fn look_until_done(
-    app: &App,
-    trigger: &Resource,
-    failures: u32,
-    now: Timestamp,
-) -> Result<(), store::Error> {
-    for _ in 0..ATTEMPTS {
-        match look(app, &trigger.key(), failures, now).await {
-            Err(store::Error::Stale { .. }) => {}
-            looked => return looked,
-        }
-    }
-    Ok(())
-}
-
-async fn look(
-    app: &App,
-    key: &ResourceKey,
-    failures: u32,
-    now: Timestamp,
-) -> Result<(), store::Error> {
-    // In this order: a run changes its template too, so that the template's revision guards it.
-    let Some(template) = app.store().resource(&template_key(key)).await? else { return Ok(()) };
-    let Some(mut trigger) = app.store().resource(key).await? else { return Ok(()) };
-    if trigger.body["properties"]["provisioningState"] != "Succeeded" {
-        return Ok(());
-    }
-    let runs = app.store().runs_of(&template.key(), UNSEEN_RUNS).await?;
-    let mut watch = Watch::of(&trigger);
-    for run in runs.iter().rev() {
-        let is_new = run.queued >= trigger.created && run.id > watch.accounted;
-        if is_new && run.ended.is_some() {
-            watch.account(&trigger.name, run, failures);
-        }
-    }
-    let newest = newest(app, &template).await?;
-    watch.begin(&newest, &template);
-    let latest = runs.first().filter(|run| run.queued >= template.created);
-    let is_free = state::next(State::of(&template, latest), Event::Run).is_ok()
-        && stays(app, &template).await?;
-    let (mut begun, mut failed) = (None, None);
-    if let (Ok(Some(version)), Some(seen)) = (&newest, &watch.seen)
-        && is_free
-        && is_newer(version, seen)
-    {
-        match begin(&mut watch, &template, &trigger, version) {
-            Ok(run) => {
-                begun = run;
-                watch.seen = Some(version.clone());
-            }
-            Err(error) => failed = Some(Problem { what: "No run can be begun", error }),
-        }
-    }
-    let problem = failed.or_else(|| Problem::unknown_source(newest));
-    if watch.put_into(&mut trigger, problem.as_ref(), now) {
-        write(app, template, trigger, begun).await?;
-    }
-    Ok(())
-}
-
-/// A run for that version, if the trigger is active.
-fn begin(
-    watch: &mut Watch,
-    template: &Resource,
-    trigger: &Resource,
-    version: &str,
-) -> Result<Option<(Operation, Run)>, Error> {
-    if watch.is_off {
-        return Ok(None);
-    }
-    let cause = Cause::Trigger { name: trigger.name.clone(), version: version.to_owned() };
-    let (operation, run) = run::by_itself(template, cause)?;
-    watch.last = Some(Begun {
-        run: run.id.clone(),
-        version: version.to_owned(),
-        ended: None,
-        message: String::new(),
-    });
-    Ok(Some((operation, run)))
-}
-
-async fn write(
-    app: &App,
-    template: Resource,
-    trigger: Resource,
-    begun: Option<(Operation, Run)>,
-) -> Result<(), store::Error> {
-    let id = trigger.id.clone();
-    let mut writes = vec![Write::Replace(trigger)];
-    let run = begun.as_ref().map(|(_, run)| run.id.clone());
-    if let Some((operation, run)) = begun {
-        writes.push(Write::Replace(run::with_run(template, &run)));
-        writes.extend([Write::Operation(operation), Write::InsertRun(run)]);
-    }
-    app.store().commit(writes).await?;
-    if let Some(run) = run {
-        tracing::info!(trigger = %id, run, "the source has a new version: a run begins");
-        app.wake_worker();
-    }
-    Ok(())
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 impl Service {
-    async fn scheduled(tag: &str) -> Self {
+    pub(super) async fn scheduled(tag: &str) -> Self {
         let service = Self::new().await;
         service.created("2024-02-01", "t1", &tagged(tag)).await;
         service
@@ -16,7 +16,7 @@ impl Service {
         Some(Schedules.view(&self.app, &get, &row)["properties"].clone())
     }
 
-    async fn next(&self) -> Timestamp {
+    pub(super) async fn next(&self) -> Timestamp {
         self.schedule().await.unwrap()["nextRunTime"].as_str().unwrap().parse().unwrap()
     }
 

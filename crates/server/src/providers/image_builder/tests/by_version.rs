@@ -1,11 +1,12 @@
 //! Triggers that fire: a look at a time, on a real database.
 
 use super::{triggers::trigger, *};
+use crate::trigger::changes::Scope;
 
 const LIMIT: u32 = 3;
 
 impl Service {
-    async fn version(&self, version: &str) {
+    pub(super) async fn version(&self, version: &str) {
         let properties = json!({ "properties": {
             "hyperVGeneration": "V2",
             "publishingProfile": {
@@ -23,7 +24,7 @@ impl Service {
     }
 
     /// A template `t1` that follows the definition `d`, which has version 1.9.0, with a trigger `new`.
-    async fn watched() -> Self {
+    pub(super) async fn watched() -> Self {
         let service = Self::new().await;
         service.version("1.9.0").await;
         service.created("2024-02-01", "t1", &following()).await;
@@ -38,7 +39,7 @@ impl Service {
     }
 
     async fn look(&self) {
-        look_at_sources(&self.app, LIMIT, Timestamp::now()).await.unwrap();
+        look_at_sources(&self.app, &Scope::Start, LIMIT, Timestamp::now()).await.unwrap();
     }
 
     async fn status(&self) -> (String, String) {
@@ -130,7 +131,7 @@ async fn what_was_seen_is_known_after_a_restart() {
     // The service ends before it has looked; the next one begins the run, and the one after it none.
     for _ in 0..2 {
         let next = app(service.folder.path()).await;
-        look_at_sources(&next, LIMIT, Timestamp::now()).await.unwrap();
+        look_at_sources(&next, &Scope::Start, LIMIT, Timestamp::now()).await.unwrap();
         assert_eq!(service.runs("t1").await.len(), 1);
     }
 }
@@ -142,8 +143,8 @@ async fn two_who_look_at_once_begin_one_run() {
     let other = app(service.folder.path()).await;
     let now = Timestamp::now();
     let (one, two) = tokio::join!(
-        look_at_sources(&service.app, LIMIT, now),
-        look_at_sources(&other, LIMIT, now)
+        look_at_sources(&service.app, &Scope::Start, LIMIT, now),
+        look_at_sources(&other, &Scope::Start, LIMIT, now)
     );
     one.unwrap();
     two.unwrap();
@@ -350,7 +351,8 @@ async fn a_region_has_room_for_a_hundred() {
     for number in 1..100 {
         let put = trigger(&format!("more-{number}"), &json!({}));
         let kind = json!({ "properties": { "kind": "SourceImage" } });
-        service.insert(&put.path.text, TRIGGERS_KIND, kind).await;
+        let indexed = json!({ "indexed": { "region": "westus" } });
+        service.insert_hidden(&put.path.text, TRIGGERS_KIND, kind, indexed).await;
     }
     service.created("2024-02-01", "t2", &following()).await;
     let put = async |name: &str| {
