@@ -42,6 +42,11 @@ bench-replication: ## measure copying to regions; writes target/bench/replicatio
 	cargo build --quiet --release --bin goldsmith
 	cargo xtask bench-replication
 
+.PHONY: bench-vhd
+bench-vhd: ## measure that a fixed VHD costs by its content; writes target/bench/vhd.json
+	cargo build --quiet --release --bin goldsmith
+	cargo xtask bench-vhd
+
 .PHONY: load
 load: setup ## measure the service under load; writes target/bench/api.json
 	cargo build --quiet --release --bin goldsmith --bin goldsmith-load

@@ -1,5 +1,9 @@
 //! The cache as a whole: what is in it, and keeping it below its size.
 
+pub(crate) mod entry;
+mod trim;
+mod verify;
+
 use std::{
     collections::HashSet,
     fs, io,
@@ -7,11 +11,18 @@ use std::{
     time::SystemTime,
 };
 
+pub use self::{
+    entry::Hold,
+    trim::{Evicted, Kept, Why},
+    verify::{Damaged, Fate, Verification, verify},
+};
 use crate::{
+    image_file::verified::Verified,
     layout::Layout,
-    node::{self, Evicted, Key, Lock, NodeStore, UseLock},
+    node::{self, Key, Lock, NodeStore},
     validate,
 };
+use trim::Trim;
 
 /// What the parts of the cache take on disk, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,16 +32,6 @@ pub struct Usage {
     pub artifacts: u64,
     pub downloads: u64,
     pub logs: u64,
-}
-
-/// Tells that this process works with the cache; until it is dropped, [`clear`] leaves alone what has
-/// no lock of its own. `None` while somebody clears it.
-pub fn in_use(layout: &Layout) -> io::Result<Option<UseLock>> {
-    UseLock::try_take(&in_use_file(layout))
-}
-
-fn in_use_file(layout: &Layout) -> PathBuf {
-    layout.locks().join("cache.lock")
 }
 
 /// Looks how much the cache takes.
@@ -44,68 +45,67 @@ pub fn usage(layout: &Layout) -> io::Result<Usage> {
     })
 }
 
-/// Removes least recently used artifacts and nodes until they take at most `max_bytes` together. Of
-/// these, artifacts get a quarter: they are quick to make again from a node, not the other way round. Locks and notes
-/// of what is gone go too.
+/// Removes what was used least recently, of any kind, until all takes at most `max_bytes`. Of these, artifacts get
+/// a quarter: they are quick to make again from a node, not the other way round. Locks and notes of what is gone go
+/// too. Works beside running builds. May take long; do it off the runtime.
 pub fn trim(layout: &Layout, max_bytes: u64) -> io::Result<Evicted> {
+    shrink(layout, max_bytes, true)
+}
+
+/// Removes everything that can be made again and is not in use; source images only with `sources`. May take long; do
+/// it off the runtime.
+pub fn clear(layout: &Layout, sources: bool) -> io::Result<Evicted> {
+    shrink(layout, 0, sources)
+}
+
+fn shrink(layout: &Layout, max_bytes: u64, sources: bool) -> io::Result<Evicted> {
     let store = NodeStore::new(layout);
     let before = tree(&layout.artifacts())?;
-    let artifacts = trim_artifacts(layout, max_bytes / 4)?;
-    let nodes = node::evict(&store, max_bytes.saturating_sub(artifacts))?;
+    let (artifacts, kept) = trim_artifacts(layout, max_bytes / 4)?;
+    let mut done = Trim::look(layout, sources)?.down_to(max_bytes.saturating_sub(artifacts))?;
     validate::forget_gone(layout, &store)?;
+    Verified::new(layout).sweep()?;
     node::sweep(&store)?;
-    let bytes = nodes.bytes + before.saturating_sub(artifacts);
-    Ok(Evicted { left: nodes.left + artifacts, bytes, ..nodes })
+    done.bytes += before.saturating_sub(artifacts);
+    done.left += artifacts;
+    done.kept.extend(kept);
+    Ok(done)
 }
 
-/// Removes everything that can be made again: nodes, artifacts, downloads, logs and, with
-/// `sources`, the source images too. What is in use stays.
-pub fn clear(layout: &Layout, sources: bool) -> io::Result<Evicted> {
-    let before = usage(layout)?;
-    let mut evicted = trim(layout, 0)?;
-    // What running builds fetched, log and stand on has no locks of its own.
-    if let Some(_alone) = Lock::try_take(&in_use_file(layout))? {
-        for dir in [
-            layout.downloads(),
-            layout.logs(),
-            layout.history(),
-            layout.superseded(),
-            layout.validated(),
-            layout.measured(),
-        ] {
-            remove_tree(&dir)?;
-        }
-        if sources && NodeStore::new(layout).all().is_empty() {
-            remove_tree(&layout.sources())?;
-        }
-    }
-    let after = usage(layout)?;
-    let sum = |u: Usage| u.sources + u.nodes + u.artifacts + u.downloads + u.logs;
-    evicted.bytes = sum(before).saturating_sub(sum(after));
-    Ok(evicted)
-}
-
-fn trim_artifacts(layout: &Layout, max_bytes: u64) -> io::Result<u64> {
+fn trim_artifacts(layout: &Layout, max_bytes: u64) -> io::Result<(u64, Vec<Kept>)> {
     let mut all: Vec<(PathBuf, SystemTime, u64)> = Vec::new();
     for entry in entries(&layout.artifacts())? {
-        let used = fs::metadata(&entry)?.modified()?;
+        let used = match fs::metadata(&entry) {
+            // Another trims at the same time.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            other => other?.modified()?,
+        };
         let bytes = tree(&entry)?;
         all.push((entry, used, bytes));
     }
     all.sort_by_key(|(_, used, _)| *used);
     let mut left = all.iter().map(|(_, _, bytes)| bytes).sum();
+    let mut kept = Vec::new();
     for (path, _, bytes) in all {
         if left <= max_bytes {
             break;
         }
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let lock = layout.locks().join(format!("artifact-{name}.lock"));
-        if let Some(_lock) = Lock::try_take(&lock)? {
-            fs::remove_dir_all(&path)?;
+        if evict_artifacts(layout, name)? {
             left -= bytes;
+        } else {
+            kept.push(Kept { kind: "artifact", name: name.to_owned(), bytes, why: Why::InUse });
         }
     }
-    Ok(left)
+    Ok((left, kept))
+}
+
+/// Removes the artifacts of a key, unless they are in use (`false`).
+fn evict_artifacts(layout: &Layout, key: &str) -> io::Result<bool> {
+    let lock = layout.locks().join(format!("artifact-{key}.lock"));
+    let Some(_lock) = Lock::try_take(&lock)? else { return Ok(false) };
+    remove_tree(&layout.artifacts().join(key))?;
+    Ok(true)
 }
 
 /// Keys that artifacts are kept of.
@@ -137,6 +137,13 @@ fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn remove_tree(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
     }

@@ -31,10 +31,10 @@ use crate::{
     error::{Error, Result},
     image_file::{
         Image,
-        artifact::{self, Form, finish_and_hash},
+        artifact::{self, Form, delivered, finish_and_hash},
         convert::{self, Job, Target},
         data,
-        digest::Stamp,
+        digest::{Digest, Kind},
         footer, io_fault,
         partial::Partial,
         place, space,
@@ -68,7 +68,9 @@ pub struct Exported {
     pub bytes: u64,
     /// What it takes on the host: less than its length if it has holes.
     pub allocated_bytes: u64,
-    pub sha256: String,
+    /// Names the content of the file.
+    #[serde(flatten)]
+    pub digest: Digest,
     /// Bytes of the disk as the guest sees it.
     pub virtual_size: u64,
 }
@@ -301,14 +303,15 @@ async fn write_disk(
     check_one(export)?;
     let fail = |e| io_fault(e, ErrorCode::ExportFailed, format!("export {export}"));
     let partial = Partial::create(&export.path, run_id).map_err(fail)?;
-    let sha256 = match Form::of_export(export.format) {
+    let digest = match Form::of_export(export.format) {
         Some(form) => {
             let artifact = match lun {
                 None => artifact::get(cx, host, image, form).await?,
                 Some(lun) => image.data_as(cx, host, lun, form).await?,
             };
             copy_out(cx, &artifact.path, &partial).await?;
-            artifact.sha256
+            delivered(cx, partial.path(), &artifact.digest).await?;
+            artifact.digest
         }
         None => {
             let disk = lun.map_or(&image.disk, |lun| &image.data[lun].disk);
@@ -326,7 +329,7 @@ async fn write_disk(
         path: export.path.clone(),
         bytes: metadata.len(),
         allocated_bytes: allocated(&metadata),
-        sha256,
+        digest,
         virtual_size: lun.map_or(image.virtual_size, |lun| image.data[lun].virtual_size),
     })
 }
@@ -342,7 +345,7 @@ async fn convert_out(
     disk: &Path,
     export: &ExportSpec,
     partial: &Partial,
-) -> Result<String> {
+) -> Result<Digest> {
     let name = export.path.file_name().unwrap_or_default().to_string_lossy();
     let from = Image { path: disk.to_owned(), format: Format::Qcow2 };
     let job = Job {
@@ -353,7 +356,8 @@ async fn convert_out(
         activity: &format!("export {}", export.format),
     };
     convert::convert(cx, host, job).await?;
-    finish_and_hash(cx, partial, &format!("hash {name}")).await
+    let kind = Kind::of(export.format);
+    finish_and_hash(cx, partial, kind, &format!("hash {name}")).await
 }
 
 /// Copies a kept artifact, with its holes, into the file to be exported.
@@ -361,7 +365,6 @@ pub(crate) async fn copy_out(cx: &Cx, from: &Path, partial: &Partial) -> Result<
     let fail =
         |e| io_fault(e, ErrorCode::ExportFailed, format!("write {}", partial.path().display()));
     let dir = partial.path().parent().unwrap_or(Path::new("/"));
-    let before = Stamp::at(from).map_err(fail)?;
     let need = allocated(&fs::metadata(from).map_err(fail)?);
     space::check(need, space::free(dir)?, dir)?;
     let cancel = cx.cancel.child_token();
@@ -369,12 +372,7 @@ pub(crate) async fn copy_out(cx: &Cx, from: &Path, partial: &Partial) -> Result<
     let (from, to) = (from.to_owned(), partial.file().try_clone().map_err(fail)?);
     tokio::task::spawn_blocking(move || {
         place::copy(&from, &to, &cancel)?;
-        to.sync_all()?;
-        // The digest that is told is the one of the kept file.
-        if Stamp::at(&from)? != before {
-            return Err(io::Error::other("its source was changed meanwhile"));
-        }
-        Ok(())
+        to.sync_all()
     })
     .await
     .map_err(io::Error::other)

@@ -1,7 +1,7 @@
 //! Fetches what a template names (scripts, files) into `downloads/<sha256>`.
 //!
 //! Nothing is held in memory: content is streamed to a work folder, hashed on the way, and appears
-//! under its digest by one rename. An entry is never changed.
+//! under its digest by one rename. An entry is never changed, and is held by whoever uses it.
 
 mod guard;
 mod http;
@@ -18,9 +18,11 @@ use api::{ErrorCode, uri::shown};
 pub use self::guard::Guard;
 pub(crate) use self::http::{Download, Landed, download};
 use crate::{
+    cache::entry::{Hold, Kind, hold},
     cx::Cx,
     error::{Error, Result},
-    image_file::io_fault,
+    image_file::{digest::Digest, io_fault, partial::entries},
+    layout::Layout,
     node,
     source::work::WorkFolder,
 };
@@ -85,6 +87,8 @@ pub struct Fetched {
     /// In lower-case hexadecimal.
     pub sha256: String,
     pub bytes: u64,
+    /// Keeps it from being evicted.
+    pub hold: Hold,
 }
 
 /// Fetches by `http`, `https`, `file` or by path; a relative path begins at `base_dir`. Without a
@@ -107,7 +111,7 @@ pub async fn script(
         return Ok(fetched);
     }
     let place = Place::of(uri, base_dir).map_err(|why| unreachable(uri, &why))?;
-    let work = WorkFolder::create(&cx.layout).map_err(|e| cannot_keep(cx, e))?;
+    let work = WorkFolder::make(&cx.layout).await.map_err(|e| cannot_keep(cx, e))?;
     let to = work.path().join("content");
     let landed = match &place {
         Place::Web(url) => {
@@ -121,7 +125,7 @@ pub async fn script(
     if let Some(expected) = expected.filter(|expected| *expected != landed.sha256) {
         return Err(mismatch(&shown(uri), "SHA-256", &expected, &landed.sha256));
     }
-    put(cx, &to, landed.sha256, landed.bytes)
+    put(cx, &to, landed.sha256, landed.bytes).await
 }
 
 /// Keeps bytes that are at hand already, such as an inline script.
@@ -130,28 +134,40 @@ pub async fn keep(cx: &Cx, bytes: &[u8]) -> Result<Fetched> {
     if let Some(fetched) = here(cx, &digest).await {
         return Ok(fetched);
     }
-    let work = WorkFolder::create(&cx.layout).map_err(|e| cannot_keep(cx, e))?;
+    let work = WorkFolder::make(&cx.layout).await.map_err(|e| cannot_keep(cx, e))?;
     let to = work.path().join("content");
     tokio::fs::write(&to, bytes).await.map_err(|e| cannot_keep(cx, e))?;
-    put(cx, &to, digest, bytes.len() as u64)
+    put(cx, &to, digest, bytes.len() as u64).await
 }
 
 /// What is in the downloads under that digest, if it is what it says.
 async fn here(cx: &Cx, digest: &str) -> Option<Fetched> {
     let is_digest = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
     let path = is_digest.then(|| cx.layout.downloads().join(digest))?;
+    let hold = hold(&cx.layout, Kind::Download, digest).await.ok()?;
     let (sha256, bytes) = local::digest(&path, &cx.cancel).await.ok()?;
-    (sha256 == digest).then_some(Fetched { path, sha256, bytes })
+    (sha256 == digest).then_some(Fetched { path, sha256, bytes, hold })
 }
 
-fn put(cx: &Cx, from: &Path, sha256: String, bytes: u64) -> Result<Fetched> {
+async fn put(cx: &Cx, from: &Path, sha256: String, bytes: u64) -> Result<Fetched> {
+    // Held before it is there, so that nobody evicts it first.
+    let hold = hold(&cx.layout, Kind::Download, &sha256).await.map_err(|e| cannot_keep(cx, e))?;
     let folder = cx.layout.downloads();
     let path = folder.join(&sha256);
     let moved = std::fs::create_dir_all(&folder)
         .and_then(|()| std::fs::File::open(from)?.sync_all())
         .and_then(|()| std::fs::rename(from, &path));
     moved.map_err(|e| cannot_keep(cx, e))?;
-    Ok(Fetched { path, sha256, bytes })
+    Ok(Fetched { path, sha256, bytes, hold })
+}
+
+/// What was fetched, and the digest that each file must have.
+pub(crate) fn digests(layout: &Layout) -> io::Result<Vec<(PathBuf, Digest)>> {
+    let named = |path: PathBuf| {
+        let name = path.file_name()?.to_str()?.to_owned();
+        Some((path, Digest::Plain(name)))
+    };
+    Ok(entries(&layout.downloads())?.into_iter().filter_map(named).collect())
 }
 
 /// Where a URI points.

@@ -62,6 +62,11 @@ impl Layout {
         self.cache.join("validated")
     }
 
+    /// `verified/<file>.json`: which files were read lately and found to be what they were made as.
+    pub fn verified(&self) -> PathBuf {
+        self.cache.join("verified")
+    }
+
     /// `runs/<run id>/`: work folders of runs, gone with the run.
     pub fn runs(&self) -> PathBuf {
         self.cache.join("runs")

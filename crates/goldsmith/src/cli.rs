@@ -32,6 +32,10 @@ pub(crate) struct Global {
     /// KVM if it works here, or one of the two by force
     #[arg(long, global = true, env = "GOLDSMITH_ACCEL", value_enum, default_value = "auto")]
     pub(crate) accel: Accel,
+    /// Processor of KVM guests: the newest model that this host has, or all of the host's own (its nodes are made
+    /// anew after each microcode or kernel update)
+    #[arg(long, global = true, env = "GOLDSMITH_CPU", value_enum, default_value = "named")]
+    pub(crate) cpu: Cpu,
     /// More of goldsmith's own log on standard error (twice: still more)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -48,6 +52,12 @@ pub(crate) enum Accel {
     Auto,
     Kvm,
     Tcg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Cpu {
+    Named,
+    Host,
 }
 
 #[derive(Debug, Subcommand)]
@@ -430,6 +440,12 @@ pub(crate) enum Image {
     },
     /// Start a throw-away machine from an image or a disk file, until Ctrl-C
     Boot(Boot),
+    /// Digest of a raw disk or fixed VHD, as `sparseSha256` in records and results
+    Digest {
+        /// A file of this machine
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -468,6 +484,12 @@ pub(crate) enum Cache {
         /// Source images too
         #[arg(long)]
         all: bool,
+    },
+    /// Read everything, also stored images and VHDs, and remove from the cache what is damaged
+    Verify {
+        /// Read at most this many MiB a second [default: as fast as the disk]
+        #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
+        rate: Option<u64>,
     },
 }
 

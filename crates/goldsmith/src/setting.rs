@@ -4,9 +4,9 @@ use api::ErrorCode;
 use engine::{cx::Cx, error::Error, event::Events, layout::Layout};
 use etcetera::BaseStrategy;
 use tokio_util::sync::CancellationToken;
-use vm::Host;
+use vm::{CpuChoice, Host};
 
-use crate::cli::{Accel, Global};
+use crate::cli::{Accel, Cpu, Global};
 
 /// The folders to use.
 pub(crate) fn layout(global: &Global) -> Result<Layout, Error> {
@@ -36,7 +36,12 @@ pub(crate) async fn host(global: &Global) -> Result<Host, Error> {
         Accel::Kvm => Some(vm::Accel::Kvm),
         Accel::Tcg => Some(vm::Accel::Tcg { why: "asked for with --accel tcg".to_owned() }),
     };
-    Host::probe(wanted).await.map_err(|e| {
+    let cpu = match global.cpu {
+        Cpu::Named => CpuChoice::Named,
+        Cpu::Host => CpuChoice::Host,
+    };
+    let probed = Host::probe(wanted).await.map(|host| host.with_cpu(cpu));
+    probed.map_err(|e| {
         Error::new(ErrorCode::HostNotReady, e.to_string())
             .hint("goldsmith doctor lists what is missing, each with the command that mends it")
     })

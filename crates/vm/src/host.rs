@@ -10,9 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::proc::{self, Command, find_program};
 
+mod cpu;
 mod doctor;
 mod firmware;
 
+pub use cpu::CpuChoice;
 pub use doctor::{Finding, doctor};
 pub use firmware::UefiFirmware;
 
@@ -132,7 +134,7 @@ pub struct Host {
     pub memory_mib: u64,
     /// Whether RAM can be saved to a file in place (QEMU 9).
     pub has_mapped_ram: bool,
-    /// Names the host's processor where guests see it (KVM); "" under emulation.
+    /// Names the host's processor in full where it carries guests out (KVM); "" under emulation.
     pub cpu_identity: String,
 }
 
@@ -153,11 +155,10 @@ impl Host {
         let machine_type = newest_q35(&machines).ok_or_else(|| broken("it knows no pc-q35"))?;
         let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let accel = accel.unwrap_or_else(|| working_accel(Path::new("/dev/kvm"), &cpu_info));
-        let (cpu_model, cpu_identity) = match &accel {
-            Accel::Kvm => ("host".to_owned(), cpu_identity(&cpu_info)),
-            // Five-level page tables only make every walk longer, and "fast" string instructions
-            // are emulated byte by byte: a guest that does without clears its pages by words.
-            Accel::Tcg { .. } => ("max,la57=off,erms=off,fsrm=off".to_owned(), String::new()),
+        let cpu_model = cpu::model(&accel, CpuChoice::default(), &cpu_info);
+        let cpu_identity = match &accel {
+            Accel::Kvm => cpu_identity(&cpu_info),
+            Accel::Tcg { .. } => String::new(),
         };
         Ok(Self {
             qemu,
@@ -173,6 +174,21 @@ impl Host {
             has_mapped_ram: version.major >= 9,
             cpu_identity,
         })
+    }
+
+    /// The same with another processor for its guests.
+    #[must_use]
+    pub fn with_cpu(self, choice: CpuChoice) -> Self {
+        let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        Self { cpu_model: cpu::model(&self.accel, choice, &cpu_info), ..self }
+    }
+
+    /// The processor as guests see it, for what they build: a model's name, or all of the host's own.
+    pub fn guest_cpu(&self) -> String {
+        match self.cpu_model.as_str() {
+            cpu::HOST => format!("{} {}", self.cpu_model, self.cpu_identity).trim_end().to_owned(),
+            named => named.to_owned(),
+        }
     }
 
     /// All of the host that a saved RAM depends on, beside the machine's own description. RAM may

@@ -20,7 +20,8 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask conformance
        cargo xtask bench [--accel tcg|kvm] [--packer-runs N] [--only packer|floor|goldsmith] [--image QCOW2]
        cargo xtask bench-template [--accel tcg|kvm] [--only SCENARIO] [--goldsmith FILE]
-       cargo xtask bench-replication [--gib N] [--goldsmith PROGRAM] [--dir FOLDER]";
+       cargo xtask bench-replication [--gib N] [--goldsmith PROGRAM] [--dir FOLDER]
+       cargo xtask bench-vhd [--content-gib N] [--goldsmith PROGRAM] [--dir FOLDER]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -35,6 +36,8 @@ fn main() -> ExitCode {
             .and_then(|options| bench::template::run(&repository(), &options)),
         ["bench-replication", options @ ..] => bench::replication::Options::parse(options)
             .and_then(|options| bench::replication::run(&repository(), &options)),
+        ["bench-vhd", options @ ..] => bench::vhd::Options::parse(options)
+            .and_then(|options| bench::vhd::run(&repository(), &options)),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -45,7 +45,13 @@ pub(super) async fn advance(
     let work = Work { run, plan, source, chain };
     let mut told = 0;
     loop {
-        let done = chain.newest(&run.store).map_or(0, |(index, _)| index + 1);
+        let newest = chain.newest(&run.store);
+        if let Some((_, node)) = &newest
+            && !run.is_sound(node).await?
+        {
+            continue;
+        }
+        let done = newest.map_or(0, |(index, _)| index + 1);
         tell_cached(run, chain, &mut told, done);
         let Some(link) = chain.links.get(done) else {
             match last(run, chain)? {
@@ -90,7 +96,7 @@ async fn turn(run: &Run<'_>, link: &Link) -> Result<Lock> {
     }
     run.cx.events.note(format!("{}: another build is doing this step, waiting for it", link.title));
     tokio::select! {
-        lock = Lock::take(path.clone()) => lock.or_else(locked),
+        lock = Lock::take(path.clone(), Duration::MAX) => lock.or_else(locked),
         () = run.cx.cancel.cancelled() => {
             Err(Error::new(ErrorCode::Canceled, "canceled while waiting for another build"))
         }
@@ -134,8 +140,11 @@ async fn go_live(
             return Ok(first);
         };
         let Some(hold) = held(run, &node)? else { return Ok(first) };
-        let how =
-            if node.ram_for(run.host).is_some() { "resume" } else { "cold boot of a sealed disk" };
+        let how = if run.ram_of(&node).await?.is_some() {
+            "resume"
+        } else {
+            "cold boot of a sealed disk"
+        };
         let start = Live::start(run, chain, From::Node(Box::new(node), hold));
         *slot = Some(run.cx.step(Step::Start, how, start).await?);
     }

@@ -168,7 +168,10 @@ async fn prepare(run: &Run<'_>, of: &ForkOf<'_>, dir: &Path) -> Result<Prepared>
             Ok(Prepared {
                 access: access::read(&booted.file("access.json"))?,
                 seed: booted.file("seed.img"),
-                resume_from: of.node.ram_for(run.host).filter(|_| resume),
+                resume_from: match resume {
+                    true => run.ram_of(of.node).await?,
+                    false => None,
+                },
             })
         }
     }

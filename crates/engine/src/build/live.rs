@@ -25,6 +25,7 @@ use super::{
 use crate::{
     error::{Coded, Error, Result},
     event::Event,
+    image_file::io_fault,
     metadata::Relay,
     node::{Key, Lock, Node, NodeMeta, Parent, RamMeta, Shape, UseLock, digest},
     source::SourceImage,
@@ -300,7 +301,8 @@ impl Live {
                 .publish(&work, meta)
                 .and_then(|_| if base == key { Ok(()) } else { store.supersede(&base, &key) });
             drop(making);
-            done.code(ErrorCode::InternalError, || format!("cannot publish node {}", key.short()))
+            let doing = format!("publish node {}", key.short());
+            done.map_err(|e| io_fault(e, ErrorCode::InternalError, doing))
         };
         // One after the other, as a node must not be visible before its parent; the machine does
         // not wait for either.
@@ -332,6 +334,8 @@ impl Live {
             seconds,
             since_ram_seconds: if ram.is_some() { 0.0 } else { since_ram },
             ram,
+            // Known when it is published.
+            files: BTreeMap::new(),
             booted: self.booted.clone().unwrap_or_else(|| link.key.clone()),
         }
     }
@@ -429,7 +433,7 @@ async fn go_on(
     Ok(Prepared {
         access: super::access::read(&booted.file("access.json"))?,
         seed: booted.file("seed.img"),
-        resume_from: node.ram_for(run.host),
+        resume_from: run.ram_of(&node).await?,
         ram_cost: booted.meta.ram.as_ref().map_or(0.0, |ram| ram.seconds),
         since_ram: node.meta.since_ram_seconds,
         booted: Some(node.meta.booted.clone()),

@@ -21,6 +21,7 @@ mod network;
 mod plan;
 mod power;
 mod report;
+mod sound;
 mod vhd_limit;
 mod wanted;
 
@@ -163,7 +164,9 @@ pub async fn build(
     if let Err(e) = source::sweep(&run.cx.layout).await {
         run.cx.events.warn(format!("a work folder could not be removed: {e}"));
     }
-    if let Err(e) = crate::cache::trim(&run.cx.layout, request.cache_bytes) {
+    let (layout, most) = (run.cx.layout.clone(), request.cache_bytes);
+    let trimmed = tokio::task::spawn_blocking(move || crate::cache::trim(&layout, most)).await;
+    if let Err(e) = trimmed.map_err(std::io::Error::other).flatten() {
         run.cx.events.warn(format!("the cache could not be trimmed: {e}"));
     }
     let (id, log_dir) = (run.id.clone(), run.log_dir.clone());

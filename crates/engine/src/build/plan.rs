@@ -137,7 +137,7 @@ impl Plan {
             disk_bytes: wanted.max(source.virtual_size),
             uefi: source.generation == 2,
             data: data_disks::shape(&self.template, source),
-            cpu: format!("{} {}", host.cpu_model, host.cpu_identity).trim_end().to_owned(),
+            cpu: host.guest_cpu(),
         }
     }
 

@@ -142,7 +142,8 @@ mod tests {
         std::fs::write(&path, "notes").unwrap();
         let layout = Layout::new(dir.path().to_owned(), dir.path().to_owned());
         let cx = Cx::new(layout, Events::none(), CancellationToken::new());
-        let source = Fetched { path, sha256: String::new(), bytes: 5 };
+        let source =
+            Fetched { path, sha256: String::new(), bytes: 5, hold: crate::cache::Hold::default() };
         let file = File::new(source, "/tmp/notes", ErrorCode::CustomizerFailed);
         let mut out = StepOutput::open("customize[0]", &cx, dir.path()).unwrap();
         let error = file.apply(&Stuck, &mut out).await.unwrap_err();

@@ -12,10 +12,10 @@ use crate::{
     error::Result,
     export::copy_out,
     image_file::{
-        artifact::Artifact,
-        digest::Stamp,
+        artifact::{Artifact, delivered},
         footer, io_fault,
         partial::{Existing, Partial, partial_path, sync_parent},
+        verified::{self, Verified},
     },
     ledger::Held,
 };
@@ -37,7 +37,7 @@ pub(super) async fn write(
     for held in &held {
         work.ledger.hold(held.clone()).map_err(fault)?;
     }
-    if !Stamp::at(path).is_ok_and(|stamp| stamp == vhd.stamp) {
+    if !verified::check(work.cx, path, &vhd.digest, "verify the blob").await? {
         put(work.cx, path, vhd, run_id).await?;
     }
     if let Some(description) = description {
@@ -53,11 +53,13 @@ pub(super) async fn write(
 /// A link where there can be one, since it takes no room; else a copy.
 async fn put(cx: &Cx, path: &Path, vhd: &Artifact, run_id: &str) -> Result<()> {
     let fault = |e| io_fault(e, ErrorCode::DistributeFailed, format!("write {}", path.display()));
-    if link(path, vhd, run_id).map_err(fault)? {
-        return Ok(());
+    let verified = Verified::new(&cx.layout);
+    if verified.keep(&vhd.path, path, || link(path, vhd, run_id)).map_err(fault)? {
+        return delivered(cx, path, &vhd.digest).await;
     }
     let partial = Partial::create(path, run_id).map_err(fault)?;
     copy_out(cx, &vhd.path, &partial).await?;
+    delivered(cx, partial.path(), &vhd.digest).await?;
     partial.finish(Existing::Replace).map_err(fault)
 }
 

@@ -7,7 +7,7 @@ use api::{
     template::{Distributor, ManagedImage},
 };
 
-use super::{DataDisk, DataOutput, RunOutput, Work, labels};
+use super::{DataDisk, DataOutput, Digest, RunOutput, Work, labels};
 use crate::{
     config::Config,
     cx::Cx,
@@ -70,7 +70,7 @@ pub(super) fn output(distributor: &Distributor, image: &StoredImage) -> Result<R
         path,
         bytes: metadata.len(),
         allocated_bytes: allocated(&metadata),
-        sha256: image.record.digest.clone(),
+        digest: Digest::Plain(image.record.digest.clone()),
         virtual_size: image.record.virtual_size,
         data_disks: data_outputs(image),
     })
@@ -81,7 +81,7 @@ pub fn data_outputs(image: &StoredImage) -> Vec<DataOutput> {
     let output = |(lun, DataDisk { disk, sha256, virtual_size })| DataOutput {
         lun,
         path: disk,
-        sha256,
+        digest: Digest::Plain(sha256),
         virtual_size,
     };
     image.data().into_iter().enumerate().map(output).collect()

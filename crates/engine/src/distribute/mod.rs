@@ -32,10 +32,14 @@ use serde::{Deserialize, Serialize};
 use vm::Host;
 
 pub use self::managed_image::data_outputs;
-pub(crate) use self::{agree::agree, vhd::VHDS};
+pub(crate) use self::{
+    agree::agree,
+    vhd::{VHDS, all as vhds},
+};
 pub use crate::image_file::{
     artifact::{Standalone, standalone},
     data::{DataDisk, DataOutput},
+    digest::Digest,
 };
 use crate::{
     config::Config,
@@ -96,7 +100,9 @@ pub struct RunOutput {
     pub bytes: u64,
     /// What it takes on the host: less than its length if it has holes.
     pub allocated_bytes: u64,
-    pub sha256: String,
+    /// Names the content of the file.
+    #[serde(flatten)]
+    pub digest: Digest,
     /// Bytes of the disk as the guest sees it.
     pub virtual_size: u64,
     /// The image's data disks, by their LUNs.

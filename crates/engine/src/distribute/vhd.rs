@@ -23,11 +23,12 @@ use crate::{
     error::{Error, Result},
     export::{allocated, copy_out},
     image_file::{
-        artifact::{self, Artifact, Form, write_json},
+        artifact::{self, Artifact, Form, delivered, write_json},
         data,
-        digest::Stamp,
+        digest::Digest,
         footer, io_fault,
-        partial::{Existing, Partial, sync_parent},
+        partial::{Existing, Partial, entries, sync_parent},
+        verified::{self, Verified},
     },
     layout::Layout,
     store::{Labels, Origin},
@@ -61,7 +62,7 @@ pub(super) async fn publish(work: Work<'_>, target: &Vhd) -> Result<RunOutput> {
         bytes: metadata.len(),
         allocated_bytes: allocated(&metadata),
         path,
-        sha256: vhd.sha256,
+        digest: vhd.digest,
         virtual_size: vhd.virtual_size,
         data_disks,
     })
@@ -75,8 +76,8 @@ async fn store_data(work: Work<'_>, path: &Path) -> Result<Vec<DataOutput>> {
         let path = data::beside(path, lun);
         store_at(work.cx, &vhd, &path, &work.facts.run_id).await?;
         footer::verify(&path, vhd.virtual_size)?;
-        let (sha256, virtual_size) = (vhd.sha256, vhd.virtual_size);
-        outputs.push(DataOutput { lun, path, sha256, virtual_size });
+        let Artifact { digest, virtual_size, .. } = vhd;
+        outputs.push(DataOutput { lun, path, digest, virtual_size });
     }
     Ok(outputs)
 }
@@ -99,7 +100,7 @@ async fn to_account(work: Work<'_>, vhd: Artifact, uri: &str) -> Result<RunOutpu
         bytes: metadata.len(),
         allocated_bytes: allocated(&metadata),
         path,
-        sha256: vhd.sha256,
+        digest: vhd.digest,
         virtual_size: vhd.virtual_size,
         data_disks,
     })
@@ -114,8 +115,8 @@ async fn data_to_account(work: Work<'_>, config: &Config, uri: &str) -> Result<V
         let blob = blob::find(config, &uri)?;
         let written = blob::write(work, &blob, &vhd, None).await?;
         let path = written.unwrap_or_else(|| vhd.path.clone());
-        let (sha256, virtual_size) = (vhd.sha256, vhd.virtual_size);
-        outputs.push(DataOutput { lun, path, sha256, virtual_size });
+        let Artifact { digest, virtual_size, .. } = vhd;
+        outputs.push(DataOutput { lun, path, digest, virtual_size });
     }
     Ok(outputs)
 }
@@ -143,29 +144,30 @@ fn file_name(run_output_name: &str) -> String {
 /// Links (or copies) the artifact to its name in the blob folder. One that is there is from the same
 /// run, but other hands may have changed it: then the new one takes its place.
 async fn store_at(cx: &Cx, vhd: &Artifact, path: &Path, run_id: &str) -> Result<()> {
-    let link = || {
-        fs::create_dir_all(path.parent().unwrap_or(path))?;
-        if Stamp::at(path).is_ok_and(|stamp| stamp == vhd.stamp) {
-            return Ok(true);
-        }
-        match fs::hard_link(&vhd.path, path) {
-            Ok(()) => sync_parent(path).map(|()| true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
-            Err(_) => Ok(false),
-        }
-    };
-    if link().map_err(|e| fault(e, path))? {
+    fs::create_dir_all(path.parent().unwrap_or(path)).map_err(|e| fault(e, path))?;
+    if verified::check(cx, path, &vhd.digest, "verify the VHD").await? {
         return Ok(());
+    }
+    let link = || match fs::hard_link(&vhd.path, path) {
+        Ok(()) => sync_parent(path).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
+        Err(_) => Ok(false),
+    };
+    let verified = Verified::new(&cx.layout);
+    if verified.keep(&vhd.path, path, link).map_err(|e| fault(e, path))? {
+        return delivered(cx, path, &vhd.digest).await;
     }
     let partial = Partial::create(path, run_id).map_err(|e| fault(e, path))?;
     copy_out(cx, &vhd.path, &partial).await?;
+    delivered(cx, partial.path(), &vhd.digest).await?;
     partial.finish(Existing::Replace).map_err(|e| fault(e, path))
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Description<'a> {
-    sha256: &'a str,
+    #[serde(flatten)]
+    digest: &'a Digest,
     virtual_size: u64,
     #[serde(flatten)]
     origin: &'a Origin,
@@ -176,7 +178,7 @@ struct Description<'a> {
 impl<'a> Description<'a> {
     fn of(work: Work<'a>, vhd: &'a Artifact) -> Self {
         Self {
-            sha256: &vhd.sha256,
+            digest: &vhd.digest,
             virtual_size: vhd.virtual_size,
             origin: &work.facts.origin,
             labels: labels(work.distributor),
@@ -188,6 +190,26 @@ fn describe(work: Work<'_>, vhd: &Artifact, path: &Path) -> Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".json");
     write_json(Path::new(&name), &Description::of(work, vhd)).map_err(|e| fault(e, path))
+}
+
+/// The VHDs in the blob folder that say what they hold.
+pub(crate) fn all(layout: &Layout) -> io::Result<Vec<(PathBuf, Digest)>> {
+    #[derive(serde::Deserialize)]
+    struct Described {
+        #[serde(flatten)]
+        digest: Digest,
+    }
+    let mut found = Vec::new();
+    for path in entries(&layout.blobs().join(VHDS))? {
+        if path.extension().is_none_or(|extension| extension != "vhd") {
+            continue;
+        }
+        // A data disk has no description of its own.
+        let described = fs::read(format!("{}.json", path.display())).ok();
+        let described = described.and_then(|text| serde_json::from_slice(&text).ok());
+        found.extend(described.map(|Described { digest }| (path, digest)));
+    }
+    Ok(found)
 }
 
 fn file_uri(path: &Path) -> String {

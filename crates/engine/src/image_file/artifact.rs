@@ -11,7 +11,8 @@
 //! so they take no room of their own. They belong to the cache: what nobody holds may go at any time,
 //! under an exclusive `artifact-<key>.lock`.
 //!
-//! Invariant: a file whose stamp is not the one in its JSON counts as absent.
+//! Invariant: a file is given out only when its content is what its JSON says ([`verified`]). One that is damaged is
+//! made again.
 
 use std::{
     fs::{self, File},
@@ -30,16 +31,17 @@ use super::{
     Format, Image,
     convert::{self, Job, Target},
     data::DataDisk,
-    digest::{self, Stamp},
+    digest::{Digest, Kind},
     io_fault,
     partial::{self, Existing, Partial},
+    verified,
 };
 use crate::{
     cx::Cx,
     error::{Error, Result},
     layout::Layout,
-    node::{Key, KeyBuilder, Lock, UseLock},
-    store::StoredImage,
+    node::{Key, KeyBuilder, Lock, REMOVAL, UseLock},
+    store::{Store, StoredImage},
 };
 
 /// A disk without a backing file that is finished, hashed and kept while this lives: what images,
@@ -68,15 +70,16 @@ pub async fn standalone(cx: &Cx, host: &Host, disk: &Path, key: &Key) -> Result<
     Ok(Standalone {
         key: key.clone(),
         disk: made.path,
-        sha256: made.sha256,
+        sha256: made.digest.hex().to_owned(),
         virtual_size: made.virtual_size,
         data: Vec::new(),
         _in_use: in_use,
     })
 }
 
-/// An image of the store, to be exported.
+/// An image of the store, verified, to be exported.
 pub async fn stored(cx: &Cx, image: &StoredImage) -> Result<Standalone> {
+    let image = &Store::open(&cx.layout).verify(cx, image.clone()).await?;
     let digest = &image.record.digest;
     let key = Key::parse(digest).ok_or_else(|| {
         let text = format!("{} has the impossible digest `{digest}`", image.record.id);
@@ -99,8 +102,7 @@ pub async fn stored(cx: &Cx, image: &StoredImage) -> Result<Standalone> {
 /// Keeps the artifacts of `key` from being trimmed.
 async fn hold(layout: &Layout, key: &Key) -> Result<Arc<UseLock>> {
     let path = layout.locks().join(format!("artifact-{key}.lock"));
-    // Exclusive holders only remove some files: the wait is short.
-    UseLock::take(path)
+    UseLock::take(path, REMOVAL)
         .await
         .map(Arc::new)
         .map_err(|e| io_fault(e, ErrorCode::ExportFailed, format!("hold the artifacts of {key}")))
@@ -143,6 +145,10 @@ impl Form {
         }
     }
 
+    fn digest_kind(self) -> Kind {
+        Kind::of(self.target().format())
+    }
+
     fn activity(self) -> &'static str {
         match self {
             Self::Standalone => "convert to one disk",
@@ -158,12 +164,11 @@ impl Form {
 pub struct Artifact {
     #[serde(skip)]
     pub path: PathBuf,
-    /// SHA-256 of the file.
-    pub sha256: String,
+    /// Names the content of the file.
+    #[serde(flatten)]
+    pub digest: Digest,
     /// Bytes of the disk as the guest sees it.
     pub virtual_size: u64,
-    /// Size and time of change when it was hashed.
-    pub stamp: Stamp,
 }
 
 /// The disk in another form: the kept one, or a new one.
@@ -187,20 +192,20 @@ pub(super) async fn get_or_make(
         Some(lun) => format!("data{lun}-{}", form.file_name()),
     };
     let dest = dir.join(&name);
-    if let Some(kept) = kept(&dest) {
+    if let Some(kept) = kept(cx, &dest, form).await? {
         return Ok(kept);
     }
     let fail = |e| io_fault(e, ErrorCode::ExportFailed, format!("keep {}", dest.display()));
     let making = cx.layout.locks().join(format!("make-artifact-{key}-{name}.lock"));
-    let _making = Lock::take(making).await.map_err(fail)?;
-    if let Some(kept) = kept(&dest) {
+    let _making = Lock::take(making, cx.time_left()).await.map_err(fail)?;
+    if let Some(kept) = kept(cx, &dest, form).await? {
         return Ok(kept);
     }
     fs::create_dir_all(&dir).map_err(fail)?;
     let partial = Partial::create(&dest, &std::process::id().to_string()).map_err(fail)?;
     let made = make(cx, host, from, form, &name, &partial).await?;
-    fs::set_permissions(partial.path(), PermissionsExt::from_mode(0o444))
-        .and_then(|()| partial.finish(Existing::Replace))
+    verified::Verified::new(&cx.layout)
+        .keep(&made.path, &dest, || partial.finish(Existing::Replace))
         .and_then(|()| write_json(&json_path(&dest), &made))
         .map_err(fail)?;
     Ok(Artifact { path: dest, ..made })
@@ -217,38 +222,82 @@ async fn make(
     let path = partial.path();
     let job = Job { from, to: path, target: form.target(), name, activity: form.activity() };
     let virtual_size = convert::convert(cx, host, job).await?;
-    let sha256 = finish_and_hash(cx, partial, &format!("hash {name}")).await?;
-    let stamp = Stamp::at(path)
-        .map_err(|e| io_fault(e, ErrorCode::ExportFailed, format!("look at {}", path.display())))?;
-    Ok(Artifact { path: path.to_owned(), sha256, virtual_size, stamp })
+    let fail = |e| io_fault(e, ErrorCode::ExportFailed, format!("look at {}", path.display()));
+    fs::set_permissions(path, PermissionsExt::from_mode(0o444)).map_err(fail)?;
+    let activity = format!("hash {name}");
+    let digest = finish_and_hash(cx, partial, form.digest_kind(), &activity).await?;
+    Ok(Artifact { path: path.to_owned(), digest, virtual_size })
 }
 
 /// Hashes a written file while the system brings it to the disk.
-pub(crate) async fn finish_and_hash(cx: &Cx, partial: &Partial, activity: &str) -> Result<String> {
+pub(crate) async fn finish_and_hash(
+    cx: &Cx,
+    partial: &Partial,
+    kind: Kind,
+    activity: &str,
+) -> Result<Digest> {
     let fail =
         |e| io_fault(e, ErrorCode::ExportFailed, format!("write {}", partial.path().display()));
     let file = partial.file().try_clone().map_err(fail)?;
     let synced = tokio::task::spawn_blocking(move || file.sync_all());
-    let sha256 = digest::sha256(cx, partial.path(), activity).await?;
+    let digest = verified::measure(cx, partial.path(), kind, activity).await?;
     synced.await.map_err(io::Error::other).flatten().map_err(fail)?;
-    Ok(sha256)
+    Ok(digest)
 }
 
-/// The kept file, if it is there and nobody touched it. Notes that it was used now.
-fn kept(dest: &Path) -> Option<Artifact> {
-    let artifact: Artifact = serde_json::from_slice(&fs::read(json_path(dest)).ok()?).ok()?;
-    if Stamp::at(dest).ok()? != artifact.stamp {
-        return None;
+/// The kept file, if it is there and is what was made. Notes that it was used now.
+async fn kept(cx: &Cx, dest: &Path, form: Form) -> Result<Option<Artifact>> {
+    let Some(artifact) = read_json(dest).filter(|made| made.digest.kind() == form.digest_kind())
+    else {
+        return Ok(None);
+    };
+    if !dest.exists() {
+        return Ok(None);
+    }
+    if !verified::check(cx, dest, &artifact.digest, "verify the kept image").await? {
+        let path = dest.display();
+        tracing::error!(%path, "a kept image is damaged");
+        cx.events.warn(format!("{path} is damaged: it is not what was written. It is made again"));
+        return Ok(None);
     }
     // The folder's time decides what is trimmed first.
-    let _ = File::open(dest.parent()?).and_then(|dir| dir.set_modified(SystemTime::now()));
-    Some(Artifact { path: dest.to_owned(), ..artifact })
+    if let Some(dir) = dest.parent() {
+        let _ = File::open(dir).and_then(|dir| dir.set_modified(SystemTime::now()));
+    }
+    Ok(Some(Artifact { path: dest.to_owned(), ..artifact }))
+}
+
+fn read_json(dest: &Path) -> Option<Artifact> {
+    serde_json::from_slice(&fs::read(json_path(dest)).ok()?).ok()
+}
+
+/// The finished files in the folder of a key.
+pub(crate) fn all_in(dir: &Path) -> io::Result<Vec<Artifact>> {
+    let files = partial::entries(dir)?.into_iter();
+    Ok(files
+        .filter_map(|path| Some(Artifact { path: path.clone(), ..read_json(&path)? }))
+        .collect())
 }
 
 fn json_path(dest: &Path) -> PathBuf {
     let mut name = dest.as_os_str().to_owned();
     name.push(".json");
     name.into()
+}
+
+/// Makes sure that the file that was delivered is what the record will say of it. A link of a file that was verified
+/// lately is not read again; a copy is.
+///
+/// # Errors
+/// It is another: whatever it was a link or a copy of was changed on the way.
+pub(crate) async fn delivered(cx: &Cx, path: &Path, digest: &Digest) -> Result<()> {
+    if verified::check(cx, path, digest, "verify what was delivered").await? {
+        return Ok(());
+    }
+    let text = format!("{} is not what was to be delivered", path.display());
+    Err(Error::new(ErrorCode::ExportFailed, text)
+        .details([format!("its digest is not {digest}")])
+        .hint("build again: what is damaged in the cache is made anew"))
 }
 
 /// Writes a small file by rename. Of two who write it at once, the last one counts.

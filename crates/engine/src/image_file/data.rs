@@ -13,6 +13,7 @@ use vm::Host;
 use super::{
     Format, Image,
     artifact::{self, Artifact, Form, Standalone},
+    digest::Digest,
 };
 use crate::{cx::Cx, error::Result, node::Node};
 
@@ -34,7 +35,9 @@ pub struct DataOutput {
     pub lun: usize,
     /// The file on this host.
     pub path: PathBuf,
-    pub sha256: String,
+    /// Names the content of the file.
+    #[serde(flatten)]
+    pub digest: Digest,
     /// Bytes of the disk as the guest sees it.
     pub virtual_size: u64,
 }
@@ -62,7 +65,8 @@ impl Standalone {
             let from = Image { path: node.file(&file_name(lun)), format: Format::Qcow2 };
             let made =
                 artifact::get_or_make(cx, host, &from, &self.key, Form::Standalone, Some(lun));
-            let Artifact { path, sha256, virtual_size, .. } = made.await?;
+            let Artifact { path, digest, virtual_size, .. } = made.await?;
+            let sha256 = digest.hex().to_owned();
             self.data.push(DataDisk { disk: path, sha256, virtual_size });
         }
         Ok(self)

@@ -1,6 +1,20 @@
-//! SHA-256 of large sparse files, and a cheap way to see that a file is still the one that was hashed.
+//! Digests of large files, and a cheap way to see that a file is still the one that was hashed.
+//!
+//! Compact formats (qcow2, VMDK) are named by their plain SHA-256. Flat ones (raw, fixed VHD) are as long as the
+//! guest's disk, and SHA-256 must be fed every zero of it: 0.8 s a GiB, whatever the disk holds. They, and the files
+//! of nodes, have a *sparse* digest instead, which costs what the content costs. It is the SHA-256 of this text:
+//!
+//! ```text
+//! goldsmith sparse 1
+//! <length of the file>
+//! <number of a MiB> <SHA-256 of it>        for each MiB that is not all zeros, in order
+//! ```
+//!
+//! Numbers are decimal and begin at 0, the last MiB may be shorter, each line ends with a newline. Where the file
+//! system keeps holes makes no difference. `goldsmith image digest` computes it for any file.
 
 use std::{
+    fmt,
     fs::{File, Metadata},
     io,
     ops::Range,
@@ -10,16 +24,17 @@ use std::{
 
 use api::ErrorCode;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::{extents::data_extents, io_fault, stopped};
-use crate::{cx::Cx, error::Result};
+use super::{Format, extents::data_extents, io_fault, stopped};
+use crate::{cx::Cx, error::Result, node::hex};
 
 /// How much is read, or hashed of a hole, at a time.
 const CHUNK: usize = 1 << 20;
+const MIB: u64 = CHUNK as u64;
 /// How often progress is told.
-const REPORT: u64 = 32 << 20;
+pub(crate) const REPORT: u64 = 32 << 20;
 
 /// Size and time of change: while they are the same, a file counts as the one that was hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,9 +61,68 @@ impl Stamp {
     }
 }
 
+/// What names the content of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Digest {
+    /// SHA-256 as `sha256sum` gives it, in lower-case hexadecimal.
+    #[serde(rename = "sha256")]
+    Plain(String),
+    /// The digest of a file that is mostly zeros; see the module.
+    #[serde(rename = "sparseSha256")]
+    Sparse(String),
+}
+
+impl Digest {
+    /// The 64 digits.
+    pub fn hex(&self) -> &str {
+        match self {
+            Self::Plain(hex) | Self::Sparse(hex) => hex,
+        }
+    }
+
+    /// How it is computed.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Plain(_) => Kind::Plain,
+            Self::Sparse(_) => Kind::Sparse,
+        }
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(hex) => f.write_str(hex),
+            Self::Sparse(hex) => write!(f, "sparse:{hex}"),
+        }
+    }
+}
+
+/// The two ways to compute a [`Digest`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Plain,
+    Sparse,
+}
+
+impl Kind {
+    /// How files of a format are named.
+    pub fn of(format: Format) -> Self {
+        match format {
+            Format::Raw | Format::Vhd => Self::Sparse,
+            Format::Qcow2 | Format::Vmdk => Self::Plain,
+        }
+    }
+}
+
 /// SHA-256, in lower-case hexadecimal, of the file as `sha256sum` would give it. Holes are hashed
 /// without being read. Progress goes out as `activity`.
 pub async fn sha256(cx: &Cx, path: &Path, activity: &str) -> Result<String> {
+    Ok(compute(cx, path, Kind::Plain, activity).await?.hex().to_owned())
+}
+
+/// The digest of that kind. Progress goes out as `activity`.
+pub async fn compute(cx: &Cx, path: &Path, kind: Kind, activity: &str) -> Result<Digest> {
     // Ends the thread when this future is dropped, for whatever reason.
     let cancel = cx.cancel.child_token();
     let _on_drop = cancel.clone().drop_guard();
@@ -56,7 +130,7 @@ pub async fn sha256(cx: &Cx, path: &Path, activity: &str) -> Result<String> {
     let hashed = tokio::task::spawn_blocking(move || {
         let file = File::open(owned)?;
         let size = file.metadata()?.len();
-        hash(&file, size, &cancel, |done| events.progress(&name, done, Some(size)))
+        of_file(&file, kind, &cancel, |done| events.progress(&name, done, Some(size)))
     })
     .await;
     cx.events.progress_ended(activity);
@@ -66,7 +140,21 @@ pub async fn sha256(cx: &Cx, path: &Path, activity: &str) -> Result<String> {
         .map_err(|e| io_fault(e, ErrorCode::ExportFailed, format!("hash {}", path.display())))
 }
 
-/// The same on this thread.
+/// The same of an open file, on this thread. `progress` may also hold it up, to limit the rate of reading.
+pub(crate) fn of_file(
+    file: &File,
+    kind: Kind,
+    cancel: &CancellationToken,
+    progress: impl FnMut(u64),
+) -> io::Result<Digest> {
+    let size = file.metadata()?.len();
+    match kind {
+        Kind::Plain => hash(file, size, cancel, progress).map(Digest::Plain),
+        Kind::Sparse => hash_sparse(file, size, cancel, progress).map(Digest::Sparse),
+    }
+}
+
+/// Plain SHA-256 of an open file, on this thread.
 pub(crate) fn hash(
     file: &File,
     size: u64,
@@ -106,7 +194,72 @@ pub(crate) fn hash(
         done = extent.end;
     }
     progress(size);
-    Ok(crate::node::hex(&hasher.finalize()))
+    Ok(hex(&hasher.finalize()))
+}
+
+fn hash_sparse(
+    file: &File,
+    size: u64,
+    cancel: &CancellationToken,
+    mut progress: impl FnMut(u64),
+) -> io::Result<String> {
+    let mut sparse = Sparse::new(size);
+    let mut buffer = vec![0; CHUNK];
+    let (mut next, mut reported) = (0, 0);
+    for extent in data_extents(file, size) {
+        let extent = extent?;
+        // A MiB may hold several extents; all of it is read with the first.
+        next = next.max(extent.start / MIB);
+        while next * MIB < extent.end {
+            if cancel.is_cancelled() {
+                return Err(stopped());
+            }
+            let start = next * MIB;
+            let part = &mut buffer[..as_size((size - start).min(MIB))];
+            file.read_exact_at(part, start)?;
+            sparse.add(next, part);
+            next += 1;
+            if start - reported >= REPORT {
+                reported = start;
+                progress(start);
+            }
+        }
+    }
+    progress(size);
+    Ok(sparse.finish())
+}
+
+/// A sparse digest in the making.
+pub(crate) struct Sparse(Sha256);
+
+impl Sparse {
+    /// Of a file of that length.
+    pub(crate) fn new(size: u64) -> Self {
+        Self(Sha256::new_with_prefix(format!("goldsmith sparse 1\n{size}\n")))
+    }
+
+    /// Adds the MiB of that number; each number at most once, in order.
+    pub(crate) fn add(&mut self, number: u64, content: &[u8]) {
+        if !is_zero(content) {
+            self.0.update(format!("{number} {}\n", hex(&Sha256::digest(content))));
+        }
+    }
+
+    /// The digest, when every MiB that is not zero was added.
+    pub(crate) fn finish(self) -> String {
+        hex(&self.0.finalize())
+    }
+}
+
+fn as_size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(CHUNK)
+}
+
+/// Whether all of it is zero.
+pub(crate) fn is_zero(content: &[u8]) -> bool {
+    // By words: this sees every byte of every disk.
+    let (words, tail) = content.as_chunks::<16>();
+    words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && tail.iter().all(|byte| *byte == 0)
 }
 
 #[cfg(test)]
@@ -125,12 +278,48 @@ mod tests {
 
         let mut seen = Vec::new();
         let digest = hash(&file, size, &CancellationToken::new(), |n| seen.push(n)).unwrap();
-        assert_eq!(digest, crate::node::hex(&Sha256::digest(&all)));
+        assert_eq!(digest, hex(&Sha256::digest(&all)));
         assert_eq!(seen.last(), Some(&size));
 
         file.set_len(0).unwrap();
         let empty = hash(&file, 0, &CancellationToken::new(), |_| {}).unwrap();
         assert!(empty.starts_with("e3b0c44298fc1c14"));
+    }
+
+    #[test]
+    fn sparse_digest_is_of_the_nonzero_mebibytes_and_not_of_the_holes() {
+        let size = (5 << 20) + 77;
+        let holes = tempfile::tempfile().unwrap();
+        holes.set_len(size).unwrap();
+        holes.write_all_at(b"goldsmith", 2 << 20).unwrap();
+        holes.write_all_at(&[1; 3], size - 3).unwrap();
+        let mut all = vec![0; usize::try_from(size).unwrap()];
+        holes.read_exact_at(&mut all, 0).unwrap();
+        let full = tempfile::tempfile().unwrap();
+        full.write_all_at(&all, 0).unwrap();
+
+        let of = |file: &File| hash_sparse(file, size, &CancellationToken::new(), |_| {}).unwrap();
+        let mut text = format!("goldsmith sparse 1\n{size}\n");
+        for (number, part) in all.chunks(1 << 20).enumerate() {
+            if part.iter().any(|byte| *byte != 0) {
+                text += &format!("{number} {}\n", hex(&Sha256::digest(part)));
+            }
+        }
+        assert_eq!(of(&holes), hex(&Sha256::digest(&text)));
+        assert_eq!(of(&full), of(&holes));
+        full.write_all_at(&[1], 4 << 20).unwrap();
+        assert_ne!(of(&full), of(&holes));
+    }
+
+    #[test]
+    fn zeros_are_seen_wherever_the_one_is() {
+        let mut content = vec![0; 100];
+        assert!(is_zero(&content) && is_zero(&[]));
+        for at in [0, 15, 16, 63, 96, 99] {
+            content[at] = 1;
+            assert!(!is_zero(&content), "{at}");
+            content[at] = 0;
+        }
     }
 
     #[test]

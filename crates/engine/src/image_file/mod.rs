@@ -14,6 +14,7 @@ pub mod footer;
 pub mod partial;
 pub mod place;
 pub mod space;
+pub mod verified;
 mod vmdk;
 
 use std::{fmt, io, path::PathBuf};

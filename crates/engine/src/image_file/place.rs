@@ -13,15 +13,20 @@ use rustix::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{extents::data_extents, stopped};
+use super::{extents::data_extents, stopped, verified::Verified};
 
 /// How much is copied between two looks at the cancel token.
 const CHUNK: usize = 16 << 20;
 
 /// Gives a finished, read-only file a second name. Copies when the two places are not on one file
 /// system, or when it has no hard links. `to` must not exist.
-pub fn link_or_copy(from: &Path, to: &Path, cancel: &CancellationToken) -> io::Result<()> {
-    let Err(error) = fs::hard_link(from, to) else {
+pub fn link_or_copy(
+    verified: &Verified,
+    from: &Path,
+    to: &Path,
+    cancel: &CancellationToken,
+) -> io::Result<()> {
+    let Err(error) = verified.keep(from, to, || fs::hard_link(from, to)) else {
         return Ok(());
     };
     if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) {

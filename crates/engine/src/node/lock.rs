@@ -7,11 +7,17 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
-
 use crate::image_file::partial::same_file;
+
+/// For locks under which nothing takes time. Whoever waits longer waits for a process that is stopped or stuck.
+pub(crate) const MOMENT: Duration = Duration::from_secs(10);
+/// For locks under which gigabytes may be removed.
+pub(crate) const REMOVAL: Duration = Duration::from_secs(120);
+/// Between two tries: `flock` has no event that a deadline could be added to.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// An exclusive lock, held until dropped.
 #[derive(Debug)]
@@ -31,27 +37,60 @@ impl Lock {
         Ok(now(path, &File::try_lock)?.map(|file| Self { _file: file }))
     }
 
-    /// Waits for the lock. Dropping the future gives up waiting.
-    pub async fn take(path: PathBuf) -> io::Result<Self> {
-        Ok(Self { _file: wait(path, File::lock).await? })
+    /// Waits for the lock, at most `limit`. Dropping the future gives up waiting.
+    ///
+    /// # Errors
+    /// `TimedOut`, with the path.
+    pub async fn take(path: PathBuf, limit: Duration) -> io::Result<Self> {
+        Ok(Self { _file: wait(path, File::try_lock, limit).await? })
     }
 
-    /// Waits for the lock, for what takes no time under it.
-    pub(super) fn take_blocking(path: &Path) -> io::Result<Self> {
-        Ok(Self { _file: in_time(path, &File::lock)? })
+    /// Waits at most a [`MOMENT`], for what takes no time under the lock. Do it off the runtime.
+    pub(crate) fn take_blocking(path: &Path) -> io::Result<Self> {
+        Self::take_within(path, MOMENT)
+    }
+
+    fn take_within(path: &Path, limit: Duration) -> io::Result<Self> {
+        let started = Instant::now();
+        loop {
+            if let Some(lock) = Self::try_take(path)? {
+                return Ok(lock);
+            }
+            if started.elapsed() >= limit {
+                return Err(stuck(path, limit));
+            }
+            pause();
+        }
     }
 }
 
 impl UseLock {
-    /// Waits until nobody holds the lock exclusively. Dropping the future gives up waiting.
-    pub async fn take(path: PathBuf) -> io::Result<Self> {
-        Ok(Self { _file: wait(path, File::lock_shared).await? })
+    /// Waits until nobody holds the lock exclusively, at most `limit`. Dropping the future gives up waiting.
+    ///
+    /// # Errors
+    /// `TimedOut`, with the path.
+    pub async fn take(path: PathBuf, limit: Duration) -> io::Result<Self> {
+        Ok(Self { _file: wait(path, File::try_lock_shared, limit).await? })
     }
 
     /// Marks the thing as used. `None` when it is being evicted right now.
     pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
         Ok(now(path, &File::try_lock_shared)?.map(|file| Self { _file: file }))
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "called off the runtime, within a limit")]
+fn pause() {
+    std::thread::sleep(PAUSE);
+}
+
+/// The error of whoever waited too long: it says which process to look for.
+fn stuck(path: &Path, limit: Duration) -> io::Error {
+    let (path, secs) = (path.display(), limit.as_secs());
+    let text = format!(
+        "another process has held {path} for {secs} s: it is stopped or stuck (`fuser {path}` names it)"
+    );
+    io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
 /// The file, locked; `None` if somebody else has it.
@@ -68,26 +107,20 @@ fn now(path: &Path, lock: &dyn Fn(&File) -> Result<(), TryLockError>) -> io::Res
     }
 }
 
-/// The file, locked when nobody else has it any more.
-fn in_time(path: &Path, lock: &dyn Fn(&File) -> io::Result<()>) -> io::Result<File> {
-    loop {
-        let file = open(path)?;
-        lock(&file)?;
-        if same_file(&file, path)? {
-            return Ok(file);
+async fn wait(
+    path: PathBuf,
+    lock: fn(&File) -> Result<(), TryLockError>,
+    limit: Duration,
+) -> io::Result<File> {
+    let waiting = async {
+        loop {
+            if let Some(file) = now(&path, &lock)? {
+                return Ok(file);
+            }
+            tokio::time::sleep(PAUSE).await;
         }
-        // Removed meanwhile: whoever comes next locks another file of that name.
-    }
-}
-
-async fn wait(path: PathBuf, lock: fn(&File) -> io::Result<()>) -> io::Result<File> {
-    let (tx, rx) = oneshot::channel();
-    // A thread of its own and not the runtime's pool: a waiter that was given up must not keep
-    // the process from ending.
-    std::thread::Builder::new().name("lock".into()).spawn(move || {
-        let _ = tx.send(in_time(&path, &lock));
-    })?;
-    rx.await.map_err(|_| io::Error::other("the waiting thread ended"))?
+    };
+    tokio::time::timeout(limit, waiting).await.unwrap_or_else(|_| Err(stuck(&path, limit)))
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -118,7 +151,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         let first = Lock::try_take(&path).unwrap().unwrap();
-        let second = tokio::spawn(Lock::take(path.clone()));
+        let second = tokio::spawn(Lock::take(path.clone(), MOMENT));
         drop(first);
         second.await.unwrap().unwrap();
     }
@@ -136,9 +169,22 @@ mod tests {
         };
         let got = now(&path, &lock).unwrap().unwrap();
         assert!(same_file(&got, &path).unwrap());
-        drop(got);
-        std::fs::remove_file(dir.path().join("b")).unwrap();
-        let got = in_time(&path, &|file: &File| lock(file).map_err(std::io::Error::from)).unwrap();
-        assert!(same_file(&got, &path).unwrap());
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_at_the_limit_and_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.lock");
+        let _held = Lock::try_take(&path).unwrap().unwrap();
+        let limit = Duration::from_millis(50);
+        let errors = [
+            Lock::take(path.clone(), limit).await.unwrap_err(),
+            UseLock::take(path.clone(), limit).await.unwrap_err(),
+            Lock::take_within(&path, limit).unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert!(error.to_string().contains("a.lock"), "{error}");
+        }
     }
 }

@@ -77,6 +77,9 @@ pub struct NodeMeta {
     /// Seconds of step time since the nearest node with RAM (this one included if it has none).
     pub since_ram_seconds: f64,
     pub ram: Option<RamMeta>,
+    /// Sparse digests of the files beside this one, by name; none in nodes of an earlier goldsmith.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
     /// The booted node at the root of this chain; its folder holds the access and the seed.
     pub booted: Key,
 }

@@ -2,13 +2,15 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use vm::Host;
 
-use super::{Key, Lock, NodeMeta, UseLock, key};
-use crate::layout::Layout;
+use super::{Key, Lock, NodeMeta, UseLock, key, lock::REMOVAL, verify};
+use crate::{image_file::verified::Verified, layout::Layout};
 
 /// A node that is there.
 #[derive(Debug, Clone)]
@@ -95,19 +97,17 @@ impl NodeStore {
         self.layout.nodes().join(format!("{}{number}", work_prefix(run_id)))
     }
 
-    /// Makes the finished work folder visible as a node. All files get read-only and reach the
-    /// disk first.
+    /// Makes the finished work folder visible as a node. All files get read-only, are hashed and reach
+    /// the disk first. May take long; do it off the runtime.
     pub fn publish(&self, work: &Path, meta: NodeMeta) -> io::Result<Node> {
-        let json = serde_json::to_vec_pretty(&meta).map_err(io::Error::other)?;
-        fs::write(work.join("node.json"), json)?;
         for entry in fs::read_dir(work)? {
-            let path = entry?.path();
-            let file = fs::File::open(&path)?;
-            let mut permissions = file.metadata()?.permissions();
-            permissions.set_readonly(true);
-            file.set_permissions(permissions)?;
-            file.sync_all()?;
+            make_lasting(&entry?.path())?;
         }
+        let files = verify::digests(&Verified::new(&self.layout), work)?;
+        let meta = NodeMeta { files, ..meta };
+        let json = work.join("node.json");
+        fs::write(&json, serde_json::to_vec_pretty(&meta).map_err(io::Error::other)?)?;
+        make_lasting(&json)?;
         fs::File::open(work)?.sync_all()?;
         let dir = self.dir(&meta.key);
         if dir.exists() && self.get(&meta.key).is_none() {
@@ -116,6 +116,9 @@ impl NodeStore {
         }
         fs::rename(work, &dir)?;
         fs::File::open(self.layout.nodes())?.sync_all()?;
+        if let super::Parent::Node(parent) = &meta.parent {
+            self.note_use(parent);
+        }
         Ok(Node { meta, dir })
     }
 
@@ -134,18 +137,27 @@ impl NodeStore {
         if self.get(key).is_none() {
             return Ok(None);
         }
-        fs::File::open(&path)?.set_modified(std::time::SystemTime::now())?;
+        self.note_use(key);
         Ok(Some(lock))
+    }
+
+    /// The time of its lock file is when a node was last used. Where it cannot be set, the node goes earlier.
+    fn note_use(&self, key: &Key) {
+        let noted =
+            fs::File::open(self.using(key)).and_then(|file| file.set_modified(SystemTime::now()));
+        if let Err(e) = noted {
+            tracing::debug!(error = %e, %key, "the use of a node cannot be noted");
+        }
     }
 
     /// As [`NodeStore::hold`], for a node that is about to appear. One that is just being evicted under that name
     /// is waited for.
     pub async fn hold_new(&self, key: &Key) -> io::Result<UseLock> {
-        UseLock::take(self.using(key)).await
+        UseLock::take(self.using(key), REMOVAL).await
     }
 
     /// When the node was last used.
-    pub fn last_used(&self, node: &Node) -> std::time::SystemTime {
+    pub fn last_used(&self, node: &Node) -> SystemTime {
         let used = fs::metadata(self.using(&node.meta.key)).and_then(|m| m.modified());
         used.unwrap_or_else(|_| node.meta.created.into())
     }
@@ -180,16 +192,45 @@ impl NodeStore {
         self.layout.superseded().join(key.as_str())
     }
 
-    /// Removes a node for good, unless it is in use (`false`). The caller has seen that it has no
-    /// children.
+    /// Removes a node for good, unless it is in use or another stands on it (`false`).
     pub fn remove(&self, node: &Node) -> io::Result<bool> {
+        self.remove_unless(node, || self.children(node).next().is_some())
+    }
+
+    /// The same for a node that had no children when it was last used at `used`. Who publishes a node upon another
+    /// notes a use of that, so nobody need look for children again unless the time has changed.
+    pub fn remove_leaf(&self, node: &Node, used: SystemTime) -> io::Result<bool> {
+        let has_children = || self.last_used(node) != used && self.children(node).next().is_some();
+        self.remove_unless(node, has_children)
+    }
+
+    /// The nodes that stand on this one.
+    pub fn children(&self, node: &Node) -> impl Iterator<Item = Node> {
+        let this = super::Parent::Node(node.meta.key.clone());
+        self.all().into_iter().filter(move |other| other.meta.parent == this)
+    }
+
+    /// The nodes that stand on a source image, with their first disk or another.
+    pub(crate) fn of_source(&self, digest: &str) -> Vec<Node> {
+        let mut all = self.all();
+        all.retain(|node| {
+            let data = node.meta.shape.data.iter().filter_map(|disk| disk.source.as_deref());
+            let parent = match &node.meta.parent {
+                super::Parent::Source(source) => Some(source.as_str()),
+                super::Parent::Node(_) => None,
+            };
+            data.chain(parent).any(|source| source == digest)
+        });
+        all
+    }
+
+    fn remove_unless(&self, node: &Node, is_wanted: impl FnOnce() -> bool) -> io::Result<bool> {
         let using = self.using(&node.meta.key);
         let Some(_lock) = Lock::try_take(&using)? else {
             return Ok(false);
         };
-        // Looked at again under the lock: a build may have ended upon it a moment ago.
-        let this = super::Parent::Node(node.meta.key.clone());
-        if self.all().iter().any(|other| other.meta.parent == this) {
+        // Looked at under the lock: a build may have ended upon it a moment ago.
+        if is_wanted() {
             return Ok(false);
         }
         let trash = self.layout.nodes().join(format!("{GONE}{}", crate::new_run_id()));
@@ -214,6 +255,15 @@ impl NodeStore {
     }
 }
 
+/// Nobody writes to it any more, and it is on the disk.
+fn make_lasting(path: &Path) -> io::Result<()> {
+    let file = fs::File::open(path)?;
+    let mut permissions = file.metadata()?.permissions();
+    permissions.set_readonly(true);
+    file.set_permissions(permissions)?;
+    file.sync_all()
+}
+
 fn remove_prefixed(nodes: &Path, prefix: &str) -> io::Result<()> {
     let entries = match fs::read_dir(nodes) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -236,4 +286,22 @@ const GONE: &str = ".gone-";
 
 fn work_prefix(run_id: &str) -> String {
     format!(".new-{run_id}-")
+}
+
+/// Bytes that the files directly in `dir` take on disk (holes do not count).
+pub fn usage(dir: &Path) -> io::Result<u64> {
+    let absent = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
+    let entries = match fs::read_dir(dir) {
+        Err(e) if absent(&e) => return Ok(0),
+        other => other?,
+    };
+    let mut bytes = 0;
+    for entry in entries {
+        match entry?.metadata() {
+            // Somebody else evicted it while we looked.
+            Err(e) if absent(&e) => {}
+            other => bytes += other?.blocks() * 512,
+        }
+    }
+    Ok(bytes)
 }

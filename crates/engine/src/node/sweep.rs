@@ -3,7 +3,7 @@
 use std::{fs, io, path::Path};
 
 use super::{Key, Lock, NodeStore};
-use crate::{image_file::partial::entries, layout::Layout};
+use crate::{cache::entry, image_file::partial::entries, layout::Layout};
 
 /// Removes the lock files of nodes and artifacts that are gone and of work that nobody does, and what is noted of
 /// nodes that are gone with the fresh ones that took their places. What somebody holds stays.
@@ -35,6 +35,9 @@ fn is_idle(store: &NodeStore, name: &str) -> bool {
     }
     if let Some(key) = name.strip_prefix("artifact-") {
         return !artifacts_of(&store.layout, key);
+    }
+    if let Some(idle) = entry::is_idle(&store.layout, name) {
+        return idle;
     }
     name.starts_with("make-") || name.starts_with("source-")
 }

@@ -89,12 +89,6 @@ pub(super) fn unpack(id: ChunkId, packed: &[u8], length: usize) -> Result<Vec<u8
     Ok(content)
 }
 
-pub(super) fn is_zero(content: &[u8]) -> bool {
-    // By words: this sees every byte of every disk.
-    let (words, tail) = content.as_chunks::<16>();
-    words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && tail.iter().all(|byte| *byte == 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,17 +115,6 @@ mod tests {
         assert!(id.key().as_ref().starts_with("chunks/2d/2d7116"));
         for name in ["chunks/2d/README", "chunks/2d/2d71.zst", "chunks/zz.zst"] {
             assert_eq!(ChunkId::of_key(&Key::from(name)), None);
-        }
-    }
-
-    #[test]
-    fn zeros_are_seen_wherever_the_one_is() {
-        let mut content = vec![0; 100];
-        assert!(is_zero(&content) && is_zero(&[]));
-        for at in [0, 15, 16, 63, 96, 99] {
-            content[at] = 1;
-            assert!(!is_zero(&content), "{at}");
-            content[at] = 0;
         }
     }
 }

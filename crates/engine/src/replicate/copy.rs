@@ -29,7 +29,7 @@ use crate::{
     cx::Cx,
     error::{Coded, Error, Result},
     node::UseLock,
-    store::{StoredImage, address::Address},
+    store::{Store, StoredImage, address::Address},
 };
 
 /// Pieces on the way to one region at a time.
@@ -78,6 +78,9 @@ pub async fn replicate(
     config: &Config,
     request: Request<'_>,
 ) -> Result<Outcome> {
+    // What is copied is what was stored, or nothing.
+    let image = &Store::open(&cx.layout).verify(cx, request.image.clone()).await?;
+    let request = Request { image, ..request };
     let opening = request.regions.iter().map(|name| open(cx, config, name, request.image).boxed());
     let opened = future::join_all(opening).await;
     if cx.cancel.is_cancelled() {

@@ -13,9 +13,10 @@ use object_store::PutPayload;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
-    chunk::{ChunkId, is_zero, pack},
+    chunk::{ChunkId, pack},
     reader::{self, Extent, Piece},
 };
+use crate::image_file::digest::is_zero;
 
 /// Pieces that are handled in one go: a task for each would cost more than its work.
 const BATCH: usize = 16;

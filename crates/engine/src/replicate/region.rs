@@ -21,7 +21,7 @@ use crate::{
     config::{self, Place},
     error::{Coded, Error, Result},
     layout::Layout,
-    node::{Lock, UseLock},
+    node::{Lock, REMOVAL, UseLock},
 };
 
 const OPEN: &str = "open-";
@@ -53,7 +53,7 @@ impl Region {
 
     /// Keeps a sweep away. Waits for one that goes on.
     pub(super) async fn share(&self) -> Result<UseLock> {
-        let taken = UseLock::take(self.lock_path()).await;
+        let taken = UseLock::take(self.lock_path(), REMOVAL).await;
         taken.code(ErrorCode::DistributeFailed, || format!("cannot lock region {}", self.name))
     }
 

@@ -8,11 +8,12 @@ use vm::Host;
 
 use api::ErrorCode;
 
-use super::{lock, shelf, shelf::Named};
+use super::{SourceImage, lock, shelf, shelf::Named};
 use crate::{
+    cache::Hold,
     cx::Cx,
     error::{Error, Result},
-    image_file::{io_fault, place::link_or_copy},
+    image_file::{io_fault, place::link_or_copy, verified::Verified},
     store::StoredImage,
 };
 
@@ -24,6 +25,16 @@ pub struct DataSource {
     pub digest: String,
     /// Bytes of the disk as the guest sees it.
     pub virtual_size: u64,
+    /// Keeps it from being evicted.
+    #[serde(skip)]
+    pub hold: Hold,
+}
+
+impl From<SourceImage> for DataSource {
+    fn from(image: SourceImage) -> Self {
+        let SourceImage { digest, virtual_size, hold, .. } = image;
+        Self { digest, virtual_size, hold }
+    }
 }
 
 /// Takes all data disks of the image in, by their LUNs.
@@ -41,13 +52,14 @@ pub(super) async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<
         };
         let _lock = lock(cx, &disk.sha256).await?;
         if let Some(image) = shelf::load(cx, &disk.sha256, &named).await? {
-            all.push(DataSource { digest: image.digest, virtual_size: image.virtual_size });
+            all.push(image.into());
             continue;
         }
-        let work = shelf::work_folder(cx)?;
+        let work = shelf::work_folder(cx).await?;
         let (to, cancel) = (work.path().join(shelf::DISK), cx.cancel.clone());
+        let verified = Verified::new(&cx.layout);
         let fail = |e| io_fault(e, ErrorCode::BadImage, format!("read {}", named.urn));
-        tokio::task::spawn_blocking(move || link_or_copy(&disk.disk, &to, &cancel))
+        tokio::task::spawn_blocking(move || link_or_copy(&verified, &disk.disk, &to, &cancel))
             .await
             .map_err(io::Error::other)
             .flatten()
@@ -60,7 +72,7 @@ pub(super) async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<
                 Error::new(ErrorCode::BadImage, text).hint("remove the image and build it again")
             );
         }
-        all.push(DataSource { digest: image.digest, virtual_size: image.virtual_size });
+        all.push(image.into());
     }
     Ok(all)
 }

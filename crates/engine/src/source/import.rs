@@ -154,7 +154,7 @@ pub async fn import(
             .hint(format!("choose another name, or goldsmith image rm {name}")));
     }
     let facts = check_importable(host, path).await?;
-    let work = shelf::work_folder(cx)?;
+    let work = shelf::work_folder(cx).await?;
     let disk = work.path().join(shelf::DISK);
     let taken = std::fs::metadata(path).map_or(0, |m| std::os::unix::fs::MetadataExt::blocks(&m));
     space::check(taken * 512, space::free(work.path())?, work.path())?;

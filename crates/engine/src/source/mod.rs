@@ -25,6 +25,7 @@ use api::ErrorCode;
 use serde::{Deserialize, Serialize};
 use vm::Host;
 
+pub(crate) use self::shelf::{digests, evict};
 pub use self::{
     catalogue::{Catalogue, Listed, Plan, ResolvedEntry, is_newer},
     data::DataSource,
@@ -36,9 +37,10 @@ use self::{
     shelf::Named,
 };
 use crate::{
+    cache::Hold,
     cx::Cx,
     error::{Coded, Error, Result},
-    image_file::{io_fault, place::link_or_copy},
+    image_file::{io_fault, place::link_or_copy, verified::Verified},
     layout::Layout,
     node::Lock,
     store::StoredImage,
@@ -72,6 +74,9 @@ pub struct SourceImage {
     /// The data disks it brings along, by their LUNs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data: Vec<DataSource>,
+    /// Keeps it from being evicted.
+    #[serde(skip)]
+    pub hold: Hold,
 }
 
 impl SourceImage {
@@ -179,9 +184,10 @@ async fn adopt_system(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<Sour
     if let Some(image) = shelf::load(cx, &record.digest, &named).await? {
         return Ok(image);
     }
-    let work = shelf::work_folder(cx)?;
+    let work = shelf::work_folder(cx).await?;
+    let verified = Verified::new(&cx.layout);
     let (from, to, cancel) = (stored.disk(), work.path().join(shelf::DISK), cx.cancel.clone());
-    tokio::task::spawn_blocking(move || link_or_copy(&from, &to, &cancel))
+    tokio::task::spawn_blocking(move || link_or_copy(&verified, &from, &to, &cancel))
         .await
         .map_err(io::Error::other)
         .flatten()
@@ -208,13 +214,13 @@ async fn lock(cx: &Cx, key: &str) -> Result<Lock> {
     }
     cx.events.note("waiting for another goldsmith that prepares the same source image");
     tokio::select! {
-        lock = Lock::take(path) => lock.code(ErrorCode::InternalError, waiting),
+        lock = Lock::take(path, cx.time_left()) => lock.code(ErrorCode::InternalError, waiting),
         () = cx.cancel.cancelled() => Err(canceled()),
     }
 }
 
 async fn make(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
-    let work = shelf::work_folder(cx)?;
+    let work = shelf::work_folder(cx).await?;
     let made = match &entry.origin {
         Origin::Bootstrap(recipe) => bootstrap::make(cx, host, entry, recipe, work.path())
             .await

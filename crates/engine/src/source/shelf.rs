@@ -13,20 +13,25 @@ use vm::{Host, disk, host::UefiFirmware};
 
 use super::{ResolvedEntry, SourceImage, program_fault, work::WorkFolder};
 use crate::{
+    cache::entry::{self, Hold, Kind, hold},
     cx::Cx,
     error::{Error, Result},
     image_file::{
         artifact::write_json,
-        digest::{Stamp, sha256},
+        digest::{self, Digest, Stamp},
         io_fault,
+        partial::entries,
+        verified,
     },
     layout::Layout,
+    node::NodeStore,
 };
 
 pub(super) const DISK: &str = "disk.qcow2";
 const VARS: &str = "vars.qcow2";
 const JSON: &str = "source.json";
 const FORMAT: u32 = 1;
+const VERIFY: &str = "Verify source image";
 
 /// What is said of an image beside its content.
 #[derive(Debug, Clone)]
@@ -47,6 +52,9 @@ struct Content {
     /// While this is the disk's, its digest is too.
     stamp: Stamp,
     created: Timestamp,
+    /// Sparse digest of the UEFI variables beside the disk; none in what an earlier goldsmith made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vars: Option<String>,
     /// With the names under which it came first, and paths relative to its folder.
     image: SourceImage,
 }
@@ -64,8 +72,8 @@ struct Row {
     published: Option<String>,
 }
 
-pub(super) fn work_folder(cx: &Cx) -> Result<WorkFolder> {
-    WorkFolder::create(&cx.layout).map_err(|e| fault(e, &cx.layout))
+pub(super) async fn work_folder(cx: &Cx) -> Result<WorkFolder> {
+    WorkFolder::make(&cx.layout).await.map_err(|e| fault(e, &cx.layout))
 }
 
 fn fault(error: io::Error, layout: &Layout) -> Error {
@@ -156,27 +164,36 @@ fn row_names(entry: &ResolvedEntry, row: &Row) -> Named {
     }
 }
 
-/// The image of that digest, under the names that are given. It is read again in full when it looks
-/// touched; one that was changed goes.
+/// The image of that digest, under the names that are given, verified. One that is damaged goes.
 pub(super) async fn load(cx: &Cx, digest: &str, names: &Named) -> Result<Option<SourceImage>> {
     let layout = &cx.layout;
+    // Held before it is looked at, so that nobody evicts it afterwards.
+    let hold = hold(layout, Kind::Source, digest).await.map_err(|e| fault(e, layout))?;
     let Some(mut content) = content(layout, digest) else {
         return Ok(None);
     };
     let disk = layout.sources().join(digest).join(DISK);
-    let touched = !is_unchanged(layout, &content);
-    let intact =
-        !touched || (disk.is_file() && sha256(cx, &disk, "Verify source image").await? == digest);
-    if !intact || !has_vars(layout, digest, names) {
+    if !has_vars(layout, digest, names) || !is_intact(cx, &disk, &content).await? {
+        tracing::error!(%digest, "a source image is damaged");
         cx.events.warn(format!("the source image {digest} is damaged and is made again"));
+        drop(hold);
         remove(layout, digest);
         return Ok(None);
     }
-    if touched {
+    if !is_unchanged(layout, &content) {
         content.stamp = Stamp::at(&disk).map_err(|e| fault(e, layout))?;
         write_json(&disk.with_file_name(JSON), &content).map_err(|e| fault(e, layout))?;
     }
-    Ok(Some(named(layout, &content, names)))
+    Ok(Some(SourceImage { hold, ..named(layout, &content, names) }))
+}
+
+async fn is_intact(cx: &Cx, disk: &Path, content: &Content) -> Result<bool> {
+    let digest = Digest::Plain(content.image.digest.clone());
+    if !verified::check(cx, disk, &digest, VERIFY).await? {
+        return Ok(false);
+    }
+    let Some(vars) = content.vars.clone().map(Digest::Sparse) else { return Ok(true) };
+    verified::check(cx, &disk.with_file_name(VARS), &vars, VERIFY).await
 }
 
 fn named(layout: &Layout, content: &Content, names: &Named) -> SourceImage {
@@ -203,6 +220,7 @@ fn source_image(digest: String, virtual_size: u64, names: &Named) -> SourceImage
         urn: names.urn.clone(),
         brings_network: names.brings_network,
         data: Vec::new(),
+        hold: Hold::default(),
     }
 }
 
@@ -225,18 +243,21 @@ pub(super) async fn admit(
         }
         None => None,
     };
-    let digest = sha256(cx, &disk, "Verify source image").await?;
     let layout = &cx.layout;
-    let sealed = (|| {
-        for file in std::iter::once(&disk).chain(&vars) {
-            fs::set_permissions(file, fs::Permissions::from_mode(0o444))?;
-        }
-        Stamp::at(&disk)
-    })();
+    for file in std::iter::once(&disk).chain(&vars) {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o444))
+            .map_err(|e| fault(e, layout))?;
+    }
+    let digest = verified::measure(cx, &disk, digest::Kind::Plain, VERIFY).await?.hex().to_owned();
+    let vars = match &vars {
+        Some(vars) => Some(verified::measure(cx, vars, digest::Kind::Sparse, VERIFY).await?),
+        None => None,
+    };
     let content = Content {
         format: FORMAT,
-        stamp: sealed.map_err(|e| fault(e, layout))?,
+        stamp: Stamp::at(&disk).map_err(|e| fault(e, layout))?,
         created: Timestamp::now(),
+        vars: vars.map(|vars| vars.hex().to_owned()),
         image: source_image(digest.clone(), info.virtual_size, names),
     };
     let folder = layout.sources().join(&digest);
@@ -266,6 +287,32 @@ async fn make_vars(cx: &Cx, host: &Host, firmware: &UefiFirmware, to: &Path) -> 
         .await
         .map_err(|e| program_fault(e, ErrorCode::HostNotReady, "copy the firmware's variables"))?;
     Ok(to.to_owned())
+}
+
+/// Every image that is here with the digests of its files.
+pub(crate) fn digests(layout: &Layout) -> io::Result<Vec<(String, PathBuf, Digest)>> {
+    let mut all = Vec::new();
+    for folder in entries(&layout.sources())? {
+        let Some(name) = folder.file_name().and_then(|name| name.to_str()) else { continue };
+        let Some(content) = content(layout, name) else { continue };
+        all.push((name.to_owned(), folder.join(DISK), Digest::Plain(name.to_owned())));
+        let vars =
+            content.vars.map(|vars| (name.to_owned(), folder.join(VARS), Digest::Sparse(vars)));
+        all.extend(vars);
+    }
+    Ok(all)
+}
+
+/// Removes an image that nobody uses and no node stands on; `false` if it stays.
+pub(crate) fn evict(layout: &Layout, digest: &str) -> io::Result<bool> {
+    entry::evict(layout, Kind::Source, digest, |_| {
+        // Looked at under the lock: a build may have ended upon it a moment ago.
+        let is_free = NodeStore::new(layout).of_source(digest).is_empty();
+        if is_free {
+            remove(layout, digest);
+        }
+        Ok(is_free)
+    })
 }
 
 /// Removes an image. Overlays on it are lost.

@@ -8,7 +8,7 @@
 //! Dropping one removes it, in the background where a bootstrap has begun in it. When its maker was killed its lock is free, and [`sweep`] removes it.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use vm::proc::Command;
 
-use crate::{image_file::partial::entries, layout::Layout};
+use crate::{image_file::partial::entries, layout::Layout, node::Lock};
 
 const PREFIX: &str = ".work-";
 /// For a removal that somebody waits for.
@@ -37,14 +37,23 @@ pub(crate) struct WorkFolder {
 }
 
 impl WorkFolder {
-    pub(crate) fn create(layout: &Layout) -> io::Result<Self> {
+    /// Makes one, off the runtime: the gate may be held.
+    pub(crate) async fn make(layout: &Layout) -> io::Result<Self> {
+        let layout = layout.clone();
+        tokio::task::spawn_blocking(move || Self::create(&layout))
+            .await
+            .map_err(io::Error::other)?
+    }
+
+    fn create(layout: &Layout) -> io::Result<Self> {
         let parent = layout.sources();
         fs::create_dir_all(&parent)?;
         let _gate = gate(&parent)?;
         let path = parent.join(format!("{PREFIX}{}", Uuid::now_v7()));
         fs::create_dir(&path)?;
         let lock = File::open(&path)?;
-        lock.lock()?;
+        // Nobody looks for work folders while the gate is held, so nobody else has it.
+        lock.try_lock()?;
         Ok(Self { path, lock: Some(lock) })
     }
 
@@ -111,30 +120,32 @@ pub(super) async fn sweep(layout: &Layout) -> io::Result<usize> {
     if !parent.is_dir() {
         return Ok(0);
     }
-    let mut orphans = Vec::new();
-    {
-        let _gate = gate(&parent)?;
-        for path in entries(&parent)? {
-            let name = path.file_name().and_then(|name| name.to_str());
-            if name.is_some_and(|name| name.starts_with(PREFIX)) {
-                let lock = File::open(&path)?;
-                if lock.try_lock().is_ok() {
-                    orphans.push((path, lock));
-                }
-            }
-        }
-    }
+    let looking = tokio::task::spawn_blocking(move || orphans(&parent));
+    let orphans = looking.await.map_err(io::Error::other)??;
     for (path, _lock) in &orphans {
         remove(path).await?;
     }
     Ok(orphans.len())
 }
 
-fn gate(parent: &Path) -> io::Result<File> {
-    let gate =
-        OpenOptions::new().create(true).truncate(false).write(true).open(parent.join(".gate"))?;
-    gate.lock()?;
-    Ok(gate)
+/// What nobody works in, locked.
+fn orphans(parent: &Path) -> io::Result<Vec<(PathBuf, File)>> {
+    let mut orphans = Vec::new();
+    let _gate = gate(parent)?;
+    for path in entries(parent)? {
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(|name| name.starts_with(PREFIX)) {
+            let lock = File::open(&path)?;
+            if lock.try_lock().is_ok() {
+                orphans.push((path, lock));
+            }
+        }
+    }
+    Ok(orphans)
+}
+
+fn gate(parent: &Path) -> io::Result<Lock> {
+    Lock::take_blocking(&parent.join(".gate"))
 }
 
 /// Removes a folder. Without root, a bootstrap leaves files of subordinate users behind when it is

@@ -15,7 +15,8 @@ use crate::{
     image_file::{
         Image,
         convert::{self, Job, Target},
-        digest, io_fault,
+        digest::Kind,
+        io_fault, verified,
     },
 };
 
@@ -37,7 +38,8 @@ impl Store {
         let job =
             Job { from, to: &disk, target: Target::Standalone, name: DISK, activity: "import" };
         let virtual_size = convert::convert(cx, host, job).await?;
-        let digest = digest::sha256(cx, &disk, "hash image").await?;
+        let digest = verified::measure(cx, &disk, Kind::Plain, "hash image").await?;
+        let digest = digest.hex().to_owned();
         let labels = Labels::default();
         let payload = Payload { disk, digest, virtual_size, data: Vec::new(), origin, labels };
         self.free_local(name)?;

@@ -26,8 +26,7 @@ mod verify;
 pub mod version;
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -47,6 +46,7 @@ use crate::{
     error::{Coded, Error, Result},
     image_file::partial::entries,
     layout::Layout,
+    node::Lock,
 };
 
 /// The image store of one data folder. Cheap to clone; holds nothing open.
@@ -197,12 +197,8 @@ impl Store {
     }
 
     /// Held while a name is taken or given up.
-    fn lock(&self) -> io::Result<File> {
-        fs::create_dir_all(&self.root)?;
-        let path = self.root.join(".lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-        file.lock()?;
-        Ok(file)
+    fn lock(&self) -> io::Result<Lock> {
+        Lock::take_blocking(&self.root.join(".lock"))
     }
 }
 

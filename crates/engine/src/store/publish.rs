@@ -27,9 +27,11 @@ use crate::{
     image_file::{
         artifact::write_json,
         data::{DataDisk, file_name},
+        digest::Digest,
         io_fault,
         partial::{rename_new, same_file, sync_parent},
         place::link_or_copy,
+        verified::Verified,
     },
 };
 
@@ -162,12 +164,14 @@ impl Store {
     where
         F: FnOnce(&Self, WorkFolder, Payload) -> Result<PathBuf> + Send + 'static,
     {
-        let store = self.clone();
+        let (store, verified) = (self.clone(), Verified::new(&cx.layout));
         let cancel = cx.cancel.child_token();
         let _on_drop = cancel.clone().drop_guard();
-        tokio::task::spawn_blocking(move || store.publish_here(payload, &cancel, take_name))
-            .await
-            .map_err(|e| {
+        tokio::task::spawn_blocking(move || {
+            store.publish_here(payload, &verified, &cancel, take_name)
+        })
+        .await
+        .map_err(|e| {
             Error::new(ErrorCode::InternalError, "storing an image panicked").caused_by(e)
         })?
     }
@@ -175,6 +179,7 @@ impl Store {
     fn publish_here<F>(
         &self,
         payload: Payload,
+        verified: &Verified,
         cancel: &CancellationToken,
         take_name: F,
     ) -> Result<StoredImage>
@@ -187,13 +192,19 @@ impl Store {
         };
         let run = payload.origin.run_id.clone().unwrap_or_else(|| "import".into());
         let work = WorkFolder::make(&self.root, &run).map_err(fail)?;
-        let disk = work.path().join(DISK);
-        link_or_copy(&payload.disk, &disk, cancel).map_err(fail)?;
-        make_lasting(&disk).map_err(fail)?;
-        for (lun, data) in payload.data.iter().enumerate() {
-            let disk = work.path().join(file_name(lun));
-            link_or_copy(&data.disk, &disk, cancel).map_err(fail)?;
-            make_lasting(&disk).map_err(fail)?;
+        let data = payload.data.iter().enumerate();
+        let data = data.map(|(lun, data)| (file_name(lun), &data.disk, &data.sha256));
+        let disks = std::iter::once((DISK.to_owned(), &payload.disk, &payload.digest)).chain(data);
+        for (name, from, digest) in disks {
+            let disk = work.path().join(name);
+            link_or_copy(verified, from, &disk, cancel).map_err(fail)?;
+            verified.keep(&disk, &disk, || make_lasting(&disk)).map_err(fail)?;
+            let digest = Digest::Plain(digest.clone());
+            if !verified.check(&disk, &digest, cancel, |_| {}).map_err(fail)? {
+                let text = format!("{} is damaged: its SHA-256 is another", from.display());
+                return Err(Error::new(ErrorCode::DistributeFailed, text)
+                    .hint("build again: what is damaged in the cache is made anew"));
+            }
         }
 
         let lock = self.lock().map_err(fail)?;

@@ -21,7 +21,8 @@ use crate::{
         Format, Image,
         convert::{self, Job, Target},
         data::DataDisk,
-        digest, io_fault,
+        digest::Kind,
+        io_fault, verified,
     },
 };
 
@@ -96,6 +97,7 @@ async fn disk_of(cx: &Cx, host: &Host, raw: &Path, id: &str) -> Result<DataDisk>
     let virtual_size = convert::convert(cx, host, job).await?;
     fs::remove_file(raw)
         .map_err(|e| io_fault(e, ErrorCode::InternalError, format!("store {id}")))?;
-    let sha256 = digest::sha256(cx, &disk, "hash image").await?;
+    let digest = verified::measure(cx, &disk, Kind::Plain, "hash image").await?;
+    let sha256 = digest.hex().to_owned();
     Ok(DataDisk { disk, sha256, virtual_size })
 }

@@ -122,7 +122,7 @@ async fn a_managed_image_is_found_by_its_id_and_by_its_name() {
 async fn replacing_a_managed_image_leaves_its_readers_alone() {
     let s = setting();
     let old = s.managed("web", "old", "r1").await;
-    let reader = File::open(old.disk()).unwrap();
+    let reader = fs::File::open(old.disk()).unwrap();
     let new = s.managed("WEB", "new", "r2").await;
     assert_eq!(old.dir, new.dir);
     assert_eq!(io::read_to_string(reader).unwrap(), "old");

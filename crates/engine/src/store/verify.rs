@@ -10,9 +10,10 @@ use crate::{
     error::{Coded, Error, Result},
     image_file::{
         artifact::write_json,
-        digest::{self, Stamp},
+        digest::{self, Digest, Stamp},
         io_fault,
         place::link_or_copy,
+        verified::{self, Verified},
     },
 };
 
@@ -54,17 +55,16 @@ impl Store {
         })
     }
 
-    /// Makes sure that the disks are the ones that were stored: by their stamps, and by its SHA-256
-    /// where the stamp is another.
+    /// Makes sure that the disks are the ones that were stored ([`verified`]).
     pub async fn verify(&self, cx: &Cx, mut image: StoredImage) -> Result<StoredImage> {
         let Record { id, digest, stamp, data_disks, .. } = &image.record;
-        let system = intact(cx, &image.disk(), digest, *stamp)
+        let system = intact(cx, &image.disk(), digest)
             .await
             .map_err(|e| of_image(e, format!("the disk of {id}")))?;
         let mut changed = system != *stamp;
         let mut stamps = Vec::new();
         for (lun, (stored, disk)) in data_disks.iter().zip(image.data()).enumerate() {
-            let now = intact(cx, &disk.disk, &stored.digest, stored.stamp)
+            let now = intact(cx, &disk.disk, &stored.digest)
                 .await
                 .map_err(|e| of_image(e, format!("the data disk with LUN {lun} of {id}")))?;
             changed |= now != stored.stamp;
@@ -85,11 +85,12 @@ impl Store {
     /// store. Fails with `Conflict` if the image was replaced since it was looked up.
     pub async fn link(&self, cx: &Cx, image: &StoredImage, to: &Path) -> Result<()> {
         let (from, owned_to, stamp) = (image.disk(), to.to_owned(), image.record.stamp);
+        let verified = Verified::new(&cx.layout);
         let cancel = cx.cancel.child_token();
         let _on_drop = cancel.clone().drop_guard();
         let linked = tokio::task::spawn_blocking(move || -> io::Result<bool> {
             let before = Stamp::at(&from)? == stamp;
-            link_or_copy(&from, &owned_to, &cancel)?;
+            link_or_copy(&verified, &from, &owned_to, &cancel)?;
             let same = before && Stamp::at(&from)? == stamp;
             if !same {
                 fs::remove_file(&owned_to)?;
@@ -107,16 +108,14 @@ impl Store {
 }
 
 /// The stamp that the file has now, if it is the one that was stored.
-async fn intact(cx: &Cx, disk: &Path, stored: &str, before: Stamp) -> Result<Stamp> {
+async fn intact(cx: &Cx, disk: &Path, stored: &str) -> Result<Stamp> {
     let bad = |what: &str| Error::new(ErrorCode::BadImage, what);
     let stamp = Stamp::at(disk).map_err(|e| bad("cannot be read").caused_by(e))?;
-    if stamp == before {
+    let digest = Digest::Plain(stored.to_owned());
+    if verified::check(cx, disk, &digest, "verify image").await? {
         return Ok(stamp);
     }
     let found = digest::sha256(cx, disk, "verify image").await?;
-    if found == stored {
-        return Ok(stamp);
-    }
     Err(bad("is not the one that was stored: its SHA-256 is another")
         .details([format!("stored {stored}"), format!("found  {found}")]))
 }

@@ -1,12 +1,20 @@
 //! What the cache keeps beside its nodes and artifacts, and that it goes with them.
 
+use std::{fs, path::PathBuf, time::SystemTime};
+
 use engine::{
     build::{self, Freshness, Request},
-    cache,
+    cache::{self, Fate, Kept, Why},
+    fetch::{self, Fetched},
+    ledger::Ledger,
     node::{Node, NodeStore, Parent},
+    store::Store,
 };
 
-use crate::matrix::{Bench, names};
+use crate::{
+    damage::flip,
+    matrix::{Bench, SOURCE, TARGET, names},
+};
 
 async fn built(bench: &Bench, freshness: Freshness) -> Vec<String> {
     let cx = bench.cx();
@@ -96,4 +104,115 @@ fn many_who_supersede_one_node_at_once_all_succeed() {
     });
     let last = store.current(key(0));
     assert!((1..=8).any(|n| key(n) == last), "{last:?}");
+}
+
+/// A download of 64 KiB, and its lock file, as old as `hours`.
+async fn download(bench: &Bench, content: u8, hours: u64) -> Fetched {
+    let fetched = fetch::keep(&bench.cx(), &vec![content; 64 << 10]).await.unwrap();
+    let lock = bench.layout.locks().join(format!("kept-download-{}.lock", fetched.sha256));
+    let then = SystemTime::now() - std::time::Duration::from_secs(hours * 3600);
+    fs::File::open(lock).unwrap().set_modified(then).unwrap();
+    fetched
+}
+
+fn why(kept: &[Kept], name: &str) -> Option<Why> {
+    kept.iter().find(|kept| kept.name == name).map(|kept| kept.why)
+}
+
+#[tokio::test]
+async fn downloads_go_by_last_use_and_stay_while_they_are_used_or_a_template_has_them() {
+    let bench = Bench::new().await;
+    let used = download(&bench, 1, 9).await;
+    let of_template = download(&bench, 2, 8).await;
+    let old = download(&bench, 3, 7).await;
+    let newer = download(&bench, 4, 6).await;
+    let blob = bench.dir.path().join("blob");
+    fs::hard_link(&of_template.path, &blob).unwrap();
+    let paths = [&used, &of_template, &old, &newer].map(|fetched| fetched.path.clone());
+    let there = || paths.each_ref().map(|path| path.exists());
+    drop((of_template, old, newer));
+
+    // There is room for two: the one in use counts, and the one with a second name does not.
+    cache::trim(&bench.layout, 130 << 10).unwrap();
+    assert_eq!(there(), [true, true, false, true]);
+    let done = cache::clear(&bench.layout, false).unwrap();
+    assert_eq!(there(), [true, true, false, false]);
+    assert_eq!(why(&done.kept, &used.sha256), Some(Why::InUse));
+    drop(used);
+    // With its template the second name goes.
+    fs::remove_file(blob).unwrap();
+    let done = cache::clear(&bench.layout, false).unwrap();
+    assert_eq!((there(), done.left), ([false; 4], 0));
+}
+
+#[tokio::test]
+async fn sources_and_logs_go_beside_a_running_service_and_stay_while_a_run_needs_them() {
+    let bench = Bench::new().await;
+    built(&bench, Freshness::default()).await;
+    let logs = names(&bench.layout.logs());
+    assert_eq!(logs.len(), 1);
+    let running = Ledger::open(&bench.layout, "01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
+    fs::create_dir_all(bench.layout.logs().join("01890a5d-ac96-774b-bcce-b302099a8057")).unwrap();
+    let sources = || {
+        let mut all = names(&bench.layout.sources());
+        all.retain(|name| name.len() == 64);
+        all
+    };
+    let source = sources().remove(0);
+    let stored = Store::open(&bench.layout).get(SOURCE).unwrap();
+    let held = engine::source::adopt(&bench.cx(), &bench.host, &stored).await.unwrap();
+
+    let done = cache::clear(&bench.layout, true).unwrap();
+    assert_eq!(names(&bench.layout.nodes()), Vec::<String>::new());
+    assert_eq!(why(&done.kept, &source), Some(Why::InUse));
+    assert_eq!(sources(), std::slice::from_ref(&source));
+    assert_eq!(names(&bench.layout.logs()), ["01890a5d-ac96-774b-bcce-b302099a8057"]);
+    drop(held);
+    running.close().unwrap();
+    let done = cache::clear(&bench.layout, false).unwrap();
+    assert_eq!((sources().len(), names(&bench.layout.logs()).len()), (1, 0));
+    assert_eq!(done.left, 0, "sources were not asked for");
+    let done = cache::trim(&bench.layout, 0).unwrap();
+    assert_eq!((sources().len(), done.left, done.kept), (0, 0, Vec::new()));
+    // Everything is made again.
+    fs::remove_file(bench.dir.path().join("out.raw")).ok();
+    built(&bench, Freshness::default()).await;
+}
+
+#[tokio::test]
+async fn verify_finds_every_damaged_file_and_evicts_what_can_be_made_again() {
+    let bench = Bench::new().await;
+    let nodes = built(&bench, Freshness::default()).await;
+    let fetched = fetch::keep(&bench.cx(), b"echo hello").await.unwrap();
+    let sound = cache::verify(&bench.cx(), None).await.unwrap();
+    assert_eq!((sound.damaged.len(), sound.without_digest), (0, 0));
+    assert!(sound.files > 10, "{sound:?}");
+
+    let node = bench.layout.nodes().join(&nodes[2]).join("disk.qcow2");
+    let image = Store::open(&bench.layout).get(TARGET).unwrap().disk();
+    // Links are one file: the artifact of the image is damaged with it.
+    let key = names(&bench.layout.artifacts()).remove(0);
+    let artifact = bench.layout.artifacts().join(key).join("disk.qcow2");
+    for path in [&node, &image, &fetched.path] {
+        flip(path);
+    }
+    let seen = cache::verify(&bench.cx(), Some(1 << 40)).await.unwrap();
+    let mut damaged: Vec<(PathBuf, Fate)> =
+        seen.damaged.into_iter().map(|damaged| (damaged.path, damaged.fate)).collect();
+    damaged.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut expected = vec![
+        (node.clone(), Fate::Evicted),
+        (artifact.clone(), Fate::Evicted),
+        (fetched.path.clone(), Fate::Evicted),
+        (image.clone(), Fate::Reported),
+    ];
+    expected.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(damaged, expected);
+    assert_eq!(
+        [&node, &artifact, &fetched.path, &image].map(|path| path.exists()),
+        [false, false, false, true]
+    );
+    built(&bench, Freshness::default()).await;
+    // The run has replaced the image.
+    assert_eq!(cache::verify(&bench.cx(), None).await.unwrap().damaged.len(), 0);
 }

@@ -168,7 +168,10 @@ async fn the_template_s_disks_are_on_the_machine_and_in_everything_it_gives() {
         assert_eq!((info.virtual_size, info.backing), (disk.virtual_size, None));
         assert!(info.actual_size < MIB, "never written, and takes {}", info.actual_size);
         let output = &report.outputs[0].data_disks[lun];
-        assert_eq!((output.lun, &output.path, &output.sha256), (lun, &disk.disk, &disk.sha256));
+        assert_eq!(
+            (output.lun, &output.path, output.digest.hex()),
+            (lun, &disk.disk, &*disk.sha256)
+        );
     }
     let vhd = &report.outputs[1];
     let stem = vhd.path.to_str().unwrap().strip_suffix(".vhd").unwrap();

@@ -129,7 +129,7 @@ async fn every_kind_is_published_from_one_conversion() {
     for output in &outputs[..3] {
         s.assert_same(&chain, &output.path, "qcow2").await;
         assert_eq!(fs::metadata(&output.path).unwrap().ino(), inode, "stored without a copy");
-        assert_eq!(output.sha256, image.sha256);
+        assert_eq!(output.digest.hex(), image.sha256);
         let info = s.qemu_img(&["info", "-f", "qcow2"], &[&output.path]).await;
         assert!(!info.contains("backing file"), "{info}");
         s.qemu_img(&["check", "-q", "-f", "qcow2"], &[&output.path]).await;
@@ -142,7 +142,7 @@ async fn every_kind_is_published_from_one_conversion() {
     assert_eq!(disk.bytes, 64 * MIB + 512);
     assert!(allocated(&disk.path) < 6 * MIB, "holes stay holes");
     let beside = fs::read_to_string(format!("{}.json", disk.path.display())).unwrap();
-    assert!(beside.contains(&disk.sha256) && beside.contains("\"team\": \"web\""), "{beside}");
+    assert!(beside.contains(disk.digest.hex()) && beside.contains("\"team\": \"web\""), "{beside}");
     assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
 }
 
@@ -171,7 +171,7 @@ async fn a_vhd_that_was_changed_in_the_blob_folder_is_put_right() {
     let disk = publish(&s, &image, "run-1", &all()[3..]).await.unwrap().remove(0);
     fs::remove_file(&disk.path).unwrap();
     fs::write(&disk.path, "torn").unwrap();
-    assert_eq!(publish(&s, &image, "run-1", &all()[3..]).await.unwrap()[0].sha256, disk.sha256);
+    assert_eq!(publish(&s, &image, "run-1", &all()[3..]).await.unwrap()[0].digest, disk.digest);
     s.assert_same(&chain, &disk.path, "vpc").await;
 }
 

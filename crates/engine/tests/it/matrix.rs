@@ -82,6 +82,10 @@ impl Bench {
     }
 
     async fn resolve(&self, cx: &Cx) -> Result<Plan, Vec<Error>> {
+        build::resolve(cx, self.input()).await
+    }
+
+    pub(crate) fn input(&self) -> Input {
         let mut body = json!({
             "location": "here", "identity": { "type": "None" },
             "properties": {
@@ -104,8 +108,7 @@ impl Bench {
         let parsed = api::template::parse(&text, &options);
         let template = parsed.template.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
         let base_dir = self.dir.path().to_owned();
-        let input = Input { name: "matrix".into(), template, base_dir, metadata: None };
-        build::resolve(cx, input).await
+        Input { name: "matrix".into(), template, base_dir, metadata: None }
     }
 
     pub(crate) fn request(&self) -> Request {

@@ -102,14 +102,14 @@ fn text(report: &Report, finished: &[Event]) -> String {
             format!("{} {}", output.kind, output.run_output_name),
             place.unwrap_or_default(),
             bytes(output.bytes),
-            output.sha256.clone(),
+            output.digest.to_string(),
         ]);
         for disk in &output.data_disks {
             artifacts.row([
                 format!("  data disk, LUN {}", disk.lun),
                 disk.path.display().to_string(),
                 bytes(disk.virtual_size),
-                disk.sha256.clone(),
+                disk.digest.to_string(),
             ]);
         }
     }
@@ -118,7 +118,7 @@ fn text(report: &Report, finished: &[Event]) -> String {
             format!("export {}", export.format),
             export.path.display().to_string(),
             bytes(export.bytes),
-            export.sha256.clone(),
+            export.digest.to_string(),
         ]);
     }
     let (made, verb) = if report.source_validation_only {

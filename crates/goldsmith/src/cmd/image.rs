@@ -1,7 +1,9 @@
 //! `goldsmith image`: the image store.
 
 use engine::{
+    event::Events,
     export::{self, ExportSpec},
+    image_file::digest,
     layout::Layout,
     source,
     store::{Store, StoredImage},
@@ -50,6 +52,11 @@ pub(super) async fn run(
             output.result("imported", &json!({ "image": image.record }), || {
                 format!("imported {}", image.record.id)
             });
+        }
+        cli::Image::Digest { file } => {
+            let cx = setting::cx(layout, Events::none(), signals::cancel_on_signals());
+            let digest = digest::compute(&cx, &file, digest::Kind::Sparse, "hash").await?;
+            output.result("digest", &json!(digest), || digest.hex().to_owned());
         }
         cli::Image::Export { id, export, force } => {
             let image = store.get(&id)?;
@@ -114,7 +121,7 @@ async fn write(
                 export.format.to_string(),
                 path,
                 bytes(export.bytes),
-                export.sha256.clone(),
+                export.digest.to_string(),
             ]);
         }
         table.render()

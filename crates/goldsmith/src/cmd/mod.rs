@@ -70,11 +70,6 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
     let global = &cli.global;
     let layout = setting::layout(global)?;
     clean(&layout, output).await;
-    // Kept until the command is done: what a `cache prune` elsewhere must leave alone.
-    let _in_use = match cli.command {
-        Command::Cache(_) | Command::Validate(_) | Command::Doctor(_) | Command::Admin(_) => None,
-        _ => engine::cache::in_use(&layout).map_err(|e| internal(&e))?,
-    };
     match cli.command {
         Command::Validate(args) => validate::run(&args, output).await,
         // On the heap: the whole of a build is in its future.

@@ -6,7 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use engine::layout::Layout;
+use engine::{
+    image_file::{place, verified::Verified},
+    layout::Layout,
+};
+use tokio_util::sync::CancellationToken;
 
 use super::{Blob, Entry, is_account, is_blob, is_container, root};
 
@@ -32,14 +36,20 @@ fn path(layout: &Layout, blob: &Blob) -> io::Result<PathBuf> {
 /// of that name is replaced.
 pub(crate) async fn put(layout: &Layout, blob: &Blob, from: &Path) -> io::Result<()> {
     let (to, from, root) = (path(layout, blob)?, from.to_owned(), root(layout));
+    let verified = Verified::new(layout);
     blocking(move || {
         let partial = root.join(PARTIAL).join(uuid::Uuid::now_v7().to_string());
         fs::create_dir_all(root.join(PARTIAL))?;
-        if fs::hard_link(&from, &partial).is_err() {
-            fs::copy(&from, &partial)?;
-            File::open(&partial)?.sync_all()?;
-        }
-        finish(&partial, &to).inspect_err(|_| drop(fs::remove_file(&partial)))
+        // A link of an image that was read is not read again for it.
+        verified.keep(&from, &to, || {
+            if fs::hard_link(&from, &partial).is_err() {
+                let copy = File::create_new(&partial)?;
+                // With its holes: a fixed VHD is mostly that.
+                place::copy(&from, &copy, &CancellationToken::new())?;
+                copy.sync_all()?;
+            }
+            finish(&partial, &to).inspect_err(|_| drop(fs::remove_file(&partial)))
+        })
     })
     .await
 }

@@ -6,7 +6,8 @@ use api::{
 };
 use engine::{
     distribute::{DataOutput, RunOutput},
-    store as images,
+    image_file::digest::Digest,
+    store::{self as images, StoredImage},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -61,7 +62,11 @@ async fn delivered(
         }
         let targets = &template.properties.distribute;
         let target = targets.iter().find(|d| d.run_output_name == output.run_output_name);
-        if let Some(resource) = target.and_then(|target| artifact(app, target, output)) {
+        let made = match target {
+            Some(target) => artifact(app, target, output).await,
+            None => None,
+        };
+        if let Some(resource) = made {
             resources.push(match &target.map(|target| &target.kind) {
                 Some(DistributorKind::SharedImage(image)) => {
                     in_gallery(app.store(), resource, image).await?
@@ -88,8 +93,9 @@ async fn unfinished(
             continue;
         }
         let Ok(definition) = images::address::Address::of(&image.definition()) else { continue };
-        let images = images::Store::open(&app.settings().layout);
-        let Ok(Some(made)) = images.of_run(&definition, &run.id, name) else { continue };
+        let (run_id, output) = (run.id.clone(), name.clone());
+        let made = in_images(app, move |images| images.of_run(&definition, &run_id, &output)).await;
+        let Some(made) = made else { continue };
         let output = RunOutput {
             run_output_name: name.clone(),
             kind: target.kind.name().to_owned(),
@@ -98,11 +104,11 @@ async fn unfinished(
             path: made.disk(),
             bytes: made.record.actual_size,
             allocated_bytes: made.record.actual_size,
-            sha256: made.record.digest.clone(),
+            digest: Digest::Plain(made.record.digest.clone()),
             virtual_size: made.record.virtual_size,
             data_disks: engine::distribute::data_outputs(&made),
         };
-        let Some(mut version) = artifact(app, target, &output) else { continue };
+        let Some(mut version) = artifact(app, target, &output).await else { continue };
         version.body["properties"]["provisioningState"] = json!("Failed");
         resources.push(in_gallery(app.store(), version, image).await?);
     }
@@ -162,12 +168,34 @@ fn resource(kind: &str, name: &str, body: Value) -> Resource {
     }
 }
 
-/// The image or version that was made; a VHD is no resource.
-fn artifact(app: &App, target: &Distributor, output: &RunOutput) -> Option<Resource> {
-    let id: ResourceId = output.artifact_id.as_ref()?.parse().ok()?;
-    let made = images::address::Address::of(&id).ok();
+/// What a look into the image store finds. Its files are read off the runtime.
+async fn in_images(
+    app: &App,
+    look: impl FnOnce(&images::Store) -> engine::error::Result<Option<StoredImage>> + Send + 'static,
+) -> Option<StoredImage> {
     let store = images::Store::open(&app.settings().layout);
-    let record = made.and_then(|at| store.at(&at).ok().flatten()).map(|image| image.record);
+    let found = tokio::task::spawn_blocking(move || look(&store)).await;
+    match found {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the image store cannot be read");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the image store cannot be read");
+            None
+        }
+    }
+}
+
+/// The image or version that was made; a VHD is no resource.
+async fn artifact(app: &App, target: &Distributor, output: &RunOutput) -> Option<Resource> {
+    let id: ResourceId = output.artifact_id.as_ref()?.parse().ok()?;
+    let record = match images::address::Address::of(&id) {
+        Ok(address) => in_images(app, move |store| store.at(&address)).await,
+        Err(_) => None,
+    };
+    let record = record.map(|image| image.record);
     let (kind, body) = match &target.kind {
         DistributorKind::ManagedImage(image) => {
             (IMAGE, image_body(image, target, output, record.as_ref()))

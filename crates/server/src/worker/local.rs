@@ -205,9 +205,6 @@ impl Inner {
         events: Events,
         cancel: CancellationToken,
     ) -> Result<(), Error> {
-        // What a `goldsmith cache prune` elsewhere must leave alone meanwhile.
-        let _in_use = engine::cache::in_use(&self.layout)
-            .code(ErrorCode::HostNotReady, || "cannot lock the cache".to_owned())?;
         let metadata = Arc::new(OfRun::new(&self.app, &job));
         let mut cx = Cx::new(self.layout.clone(), events, cancel);
         cx.fetch = self.fetch.clone();

@@ -443,7 +443,7 @@ async fn of_two_targets_with_one_id_the_later_is_written() {
         path: "disk.qcow2".into(),
         bytes: 1,
         allocated_bytes: 1,
-        sha256: String::new(),
+        digest: engine::image_file::digest::Digest::Plain(String::new()),
         virtual_size: 1,
         data_disks: Vec::new(),
     };

@@ -20,6 +20,26 @@ fn host(accel: Accel) -> Host {
     }
 }
 
+#[test]
+fn named_model_is_what_the_machine_gets_and_what_keys_cover() {
+    let named = Host {
+        cpu_model: "Haswell-noTSX".into(),
+        cpu_identity: "GenuineIntel/6/63/2/0x49/fpu".into(),
+        ..host(Accel::Kvm)
+    };
+    let updated = Host { cpu_identity: "GenuineIntel/6/63/2/0x50/fpu new".into(), ..named.clone() };
+    assert!(lines(&named, &spec()).contains("\n-cpu Haswell-noTSX\n"));
+    assert_eq!(
+        (named.guest_cpu(), updated.guest_cpu()),
+        ("Haswell-noTSX".into(), "Haswell-noTSX".into())
+    );
+    assert_ne!(named.ram_identity(), updated.ram_identity());
+
+    let all = |host: &Host| Host { cpu_model: "host".into(), ..host.clone() };
+    assert_eq!(all(&named).guest_cpu(), "host GenuineIntel/6/63/2/0x49/fpu");
+    assert_ne!(all(&named).guest_cpu(), all(&updated).guest_cpu());
+}
+
 fn spec() -> MachineSpec {
     MachineSpec {
         name: "web server/1".into(),

@@ -9,6 +9,7 @@ mod packer;
 pub(crate) mod replication;
 mod report;
 pub(crate) mod template;
+pub(crate) mod vhd;
 mod workload;
 
 use std::{

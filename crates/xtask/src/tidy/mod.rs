@@ -3,6 +3,7 @@
 
 mod crates;
 mod links;
+mod lints;
 mod orphans;
 mod paths;
 mod sinks;
@@ -43,6 +44,7 @@ const RULES: &[Rule] = &[
     crates::banned,
     links::documents,
     links::examples,
+    lints::check,
     conformance::check,
 ];
 

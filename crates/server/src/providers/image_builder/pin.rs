@@ -8,7 +8,12 @@
 use std::time::Duration;
 
 use api::ErrorCode;
-use engine::{cx::Cx, error::Error, event::Events, fetch};
+use engine::{
+    cx::Cx,
+    error::Error,
+    event::Events,
+    fetch::{self, Fetched},
+};
 use serde_json::{Value, json};
 
 use crate::App;
@@ -17,7 +22,7 @@ use crate::App;
 const TIME: Duration = Duration::from_secs(600);
 
 /// As [`all`], with a limit for the whole.
-pub(super) async fn scripts(app: &App, properties: &mut Value) -> Result<(), Error> {
+pub(super) async fn scripts(app: &App, properties: &mut Value) -> Result<Vec<Fetched>, Error> {
     match tokio::time::timeout(TIME, all(app, properties)).await {
         Ok(result) => result,
         Err(_) => Err(Error::new(
@@ -29,15 +34,16 @@ pub(super) async fn scripts(app: &App, properties: &mut Value) -> Result<(), Err
 }
 
 /// Fetches every script and file that a template's `properties` name and writes its checksum beside
-/// it. The same address is fetched once.
+/// it. The same address is fetched once. What was fetched stays in the cache while the answer lives.
 ///
 /// # Errors
 /// `ScriptUnreachable`, `ChecksumMismatch`, with the field as target.
-async fn all(app: &App, properties: &mut Value) -> Result<(), Error> {
+async fn all(app: &App, properties: &mut Value) -> Result<Vec<Fetched>, Error> {
     let layout = app.settings().layout.clone();
     let cx = Cx::new(layout, Events::none(), app.shutdown().child_token());
     let limits = app.fetch_limits();
     let mut done: Vec<(String, String)> = Vec::new();
+    let mut held = Vec::new();
     for Place { path, pointer, .. } in places(properties) {
         let Some(step) = properties.pointer_mut(&pointer) else {
             continue;
@@ -53,14 +59,18 @@ async fn all(app: &App, properties: &mut Value) -> Result<(), Error> {
                 _ => {
                     let fetched =
                         fetch::script(&cx, &uri, None, expected.as_deref(), &limits).await;
-                    fetched.map_err(|error| error.target(format!("{path}.{field}")))?.sha256
+                    let fetched =
+                        fetched.map_err(|error| error.target(format!("{path}.{field}")))?;
+                    let sum = fetched.sha256.clone();
+                    held.push(fetched);
+                    sum
                 }
             };
             step["sha256Checksum"] = json!(sum);
             done.push((uri, sum));
         }
     }
-    Ok(())
+    Ok(held)
 }
 
 /// A pinned script or file of a template.

@@ -169,16 +169,10 @@ async fn prepare(
         Err(failure) => return Ok(Err(failure)),
     };
     // What was fetched stays in the cache until it has been copied.
-    let _in_use = match engine::cache::in_use(&app.settings().layout) {
-        Ok(lock) => lock,
-        Err(fault) => {
-            let error = Error::new(ErrorCode::InternalError, "cannot lock the cache");
-            return Ok(Err(error.caused_by(fault).into()));
-        }
+    let _held = match pin::scripts(app, &mut template.body["properties"]).await {
+        Ok(held) => held,
+        Err(error) => return Ok(Err(error.into())),
     };
-    if let Err(error) = pin::scripts(app, &mut template.body["properties"]).await {
-        return Ok(Err(error.into()));
-    }
     if let Err(failure) = staging::keep_scripts(app, template).await {
         return Ok(Err(failure));
     }

@@ -1,0 +1,53 @@
+//! Whether what a run goes on from is what was sealed.
+
+use std::{io, path::PathBuf};
+
+use api::ErrorCode;
+
+use super::Run;
+use crate::{
+    error::{Error, Result},
+    image_file::{io_fault, verified::Verified},
+    node::{Damage, Node},
+};
+
+impl Run<'_> {
+    /// Whether all that the node stands on is what was sealed. What is not goes, with the nodes upon it.
+    pub(super) async fn is_sound(&self, node: &Node) -> Result<bool> {
+        let (store, of, cancel) = (self.store.clone(), node.clone(), self.cx.cancel.clone());
+        let damage = off_runtime(move || store.damage(&of, &cancel)).await?;
+        let Some(Damage { key, file }) = damage else { return Ok(true) };
+        let what = format!("node {} is damaged: its {file} is not what was sealed", key.short());
+        tracing::error!(%key, %file, "a node is damaged");
+        let (store, bad) = (self.store.clone(), key.clone());
+        if off_runtime(move || store.remove_with_children(&bad)).await? {
+            self.cx.events.warn(format!("{what}. It is made again, with those upon it"));
+            return Ok(false);
+        }
+        Err(Error::new(ErrorCode::BadImage, format!("{what}, and another run stands on it"))
+            .hint("build again when that run has ended: the damaged node goes then"))
+    }
+
+    /// The saved RAM of a node, if it can be resumed here and is what was saved.
+    pub(super) async fn ram_of(&self, node: &Node) -> Result<Option<PathBuf>> {
+        let Some(path) = node.ram_for(self.host) else { return Ok(None) };
+        let (node, verified) = (node.clone(), Verified::new(&self.cx.layout));
+        let (key, cancel) = (node.meta.key.clone(), self.cx.cancel.clone());
+        let is_sound = off_runtime(move || node.check_ram(&verified, &cancel)).await?;
+        if !is_sound {
+            let text = format!("the RAM of node {} is damaged: its disk is booted", key.short());
+            tracing::error!(%key, "the RAM of a node is damaged");
+            self.cx.events.warn(text);
+        }
+        Ok(is_sound.then_some(path))
+    }
+}
+
+async fn off_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(io::Error::other)
+        .flatten()
+        .map_err(|e| io_fault(e, ErrorCode::InternalError, "read a node".to_owned()))
+}

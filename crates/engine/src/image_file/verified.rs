@@ -1,0 +1,380 @@
+//! Which files were read and found to be what they were made as, so that not every use reads them again.
+//!
+//! ```text
+//! verified/<device>-<inode>.json    the digest, how the file looked when it was read, when that was
+//! ```
+//!
+//! A use of a file reads its bytes unless a mark says that they were read since the host was started, at most
+//! [`TRUSTED_FOR`] ago, and the file still looks the same: size, time of change, and the time its inode changed, which
+//! no program can set. So a write that restores the time of change is seen at the next use, what the disk itself
+//! lost is seen within a day, and a build for which nothing changed opens one small file per image.
+//!
+//! Marks are named by inode, so all hard links of a file share one. A lost mark costs one read.
+
+use std::{
+    fs::{self, File, Metadata},
+    io,
+    os::unix::fs::{FileExt as _, MetadataExt},
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    digest::{self, Digest, Kind},
+    io_fault,
+    partial::entries,
+};
+use crate::{cx::Cx, error::Result, layout::Layout};
+
+/// How long the bytes of a file that looks the same are trusted.
+pub const TRUSTED_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// How a file looks without being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Look {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Look {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    fn at(path: &Path) -> io::Result<Self> {
+        Ok(Self::of(&fs::metadata(path)?))
+    }
+
+    /// Whether only a link, a rename or a mode can have come between the two.
+    fn has_content_of(&self, other: &Self) -> bool {
+        Self { changed: other.changed, ..*self } == *other
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Mark {
+    digest: Digest,
+    look: Look,
+    at: Timestamp,
+    boot: String,
+}
+
+/// The marks of one cache.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    dir: PathBuf,
+}
+
+impl Verified {
+    /// The marks of a layout. The folder is made when first needed.
+    pub fn new(layout: &Layout) -> Self {
+        Self { dir: layout.verified() }
+    }
+
+    /// Whether the file was found to have that digest lately and looks the same since.
+    pub fn holds(&self, path: &Path, digest: &Digest) -> bool {
+        let Ok(look) = Look::at(path) else { return false };
+        self.mark(&look).is_some_and(|mark| mark.look == look && mark.digest == *digest)
+    }
+
+    /// Whether the file has that digest: by its mark, or by reading it. A file that is not there has not.
+    /// May take long; do it off the runtime.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn check(
+        &self,
+        path: &Path,
+        digest: &Digest,
+        cancel: &CancellationToken,
+        progress: impl FnMut(u64),
+    ) -> io::Result<bool> {
+        if self.holds(path, digest) {
+            return Ok(true);
+        }
+        Ok(self.read(path, digest.kind(), cancel, progress)?.is_some_and(|found| found == *digest))
+    }
+
+    /// Reads the file, marks it with what it has, and gives that; nothing if there is no file.
+    /// May take long; do it off the runtime.
+    ///
+    /// # Errors
+    /// The file cannot be read, or was changed meanwhile.
+    pub fn read(
+        &self,
+        path: &Path,
+        kind: Kind,
+        cancel: &CancellationToken,
+        progress: impl FnMut(u64),
+    ) -> io::Result<Option<Digest>> {
+        let file = match File::open(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        let before = Look::of(&metadata);
+        let found = digest::of_file(&file, kind, cancel, progress)?;
+        let after = Look::of(&file.metadata()?);
+        if !after.has_content_of(&before) {
+            return Err(io::Error::other("it was changed while it was read"));
+        }
+        // A link that is made meanwhile makes it look different: then it is read once more.
+        if after == before {
+            self.write(&found, after);
+        }
+        Ok(Some(found))
+    }
+
+    /// Does what changes nothing but the names or the mode of the file at `from`, and keeps its mark. `to` is its name
+    /// afterwards.
+    ///
+    /// # Errors
+    /// Those of `change`.
+    pub fn keep<T>(
+        &self,
+        from: &Path,
+        to: &Path,
+        change: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let before = Look::at(from).ok();
+        let mark = before.and_then(|look| self.mark(&look).filter(|mark| mark.look == look));
+        let done = change()?;
+        if let (Some(mark), Ok(after)) = (mark, Look::at(to))
+            && after.has_content_of(&mark.look)
+        {
+            self.put(&Mark { look: after, ..mark });
+        }
+        Ok(done)
+    }
+
+    /// Removes marks that count no longer.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn sweep(&self) -> io::Result<()> {
+        for path in entries(&self.dir)? {
+            if Self::parse(&path).is_none() {
+                let _ = fs::remove_file(path);
+            }
+        }
+        Ok(())
+    }
+
+    fn mark(&self, look: &Look) -> Option<Mark> {
+        Self::parse(&self.file(look))
+    }
+
+    /// The mark in a file, if it still counts.
+    fn parse(path: &Path) -> Option<Mark> {
+        let mark: Mark = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        let age = Timestamp::now().duration_since(mark.at);
+        // One from the future was written by another clock.
+        let counts = (SignedDuration::ZERO..TRUSTED_FOR).contains(&age) && mark.boot == boot();
+        counts.then_some(mark)
+    }
+
+    fn write(&self, digest: &Digest, look: Look) {
+        let boot = boot().to_owned();
+        self.put(&Mark { digest: digest.clone(), look, at: Timestamp::now(), boot });
+    }
+
+    /// Not synced: after a power cut no mark counts anyway.
+    fn put(&self, mark: &Mark) {
+        let path = self.file(&mark.look);
+        let unfinished = path.with_extension(format!("{}.new", uuid::Uuid::now_v7()));
+        let written = fs::create_dir_all(&self.dir).and_then(|()| {
+            let text = serde_json::to_vec(mark).map_err(io::Error::other)?;
+            File::create_new(&unfinished)?.write_all_at(&text, 0)?;
+            fs::rename(&unfinished, &path)
+        });
+        if let Err(e) = written {
+            let _ = fs::remove_file(&unfinished);
+            tracing::debug!(error = %e, "a file that was verified cannot be marked");
+        }
+    }
+
+    fn file(&self, look: &Look) -> PathBuf {
+        self.dir.join(format!("{:x}-{}.json", look.device, look.inode))
+    }
+}
+
+/// Names the time since the host was started.
+fn boot() -> &'static str {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    BOOT.get_or_init(|| {
+        let id = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+        id.map_or_else(|_| String::new(), |id| id.trim().to_owned())
+    })
+}
+
+/// Whether the file has that digest: by its mark, or by reading it. Progress goes out as `activity`.
+///
+/// # Errors
+/// The file cannot be read.
+pub async fn check(cx: &Cx, path: &Path, digest: &Digest, activity: &str) -> Result<bool> {
+    let verified = Verified::new(&cx.layout);
+    let wanted = digest.clone();
+    off_runtime(cx, path, activity, move |path, cancel, progress| {
+        verified.check(path, &wanted, cancel, progress)
+    })
+    .await
+}
+
+/// Reads a finished file, for its digest, and marks it. Progress goes out as `activity`.
+///
+/// # Errors
+/// The file cannot be read.
+pub async fn measure(cx: &Cx, path: &Path, kind: Kind, activity: &str) -> Result<Digest> {
+    let verified = Verified::new(&cx.layout);
+    off_runtime(cx, path, activity, move |path, cancel, progress| {
+        let found = verified.read(path, kind, cancel, progress)?;
+        found.ok_or_else(|| io::ErrorKind::NotFound.into())
+    })
+    .await
+}
+
+async fn off_runtime<T: Send + 'static>(
+    cx: &Cx,
+    path: &Path,
+    activity: &str,
+    work: impl FnOnce(&Path, &CancellationToken, &mut dyn FnMut(u64)) -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    // Ends the thread when this future is dropped, for whatever reason.
+    let cancel = cx.cancel.child_token();
+    let _on_drop = cancel.clone().drop_guard();
+    let (owned, events, name) = (path.to_owned(), cx.events.clone(), activity.to_owned());
+    let done = tokio::task::spawn_blocking(move || {
+        let size = fs::metadata(&owned).ok().map(|metadata| metadata.len());
+        work(&owned, &cancel, &mut |done| events.progress(&name, done, size))
+    })
+    .await;
+    cx.events.progress_ended(activity);
+    done.map_err(io::Error::other)
+        .flatten()
+        .map_err(|e| io_fault(e, api::ErrorCode::ExportFailed, format!("read {}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::FileTimes;
+
+    use super::*;
+
+    struct Scene {
+        dir: tempfile::TempDir,
+        verified: Verified,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
+            fs::write(dir.path().join("disk"), vec![7; 3 << 20]).unwrap();
+            Self { verified: Verified::new(&layout), dir }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        fn read(&self, name: &str) -> Digest {
+            let cancel = CancellationToken::new();
+            self.verified.read(&self.path(name), Kind::Sparse, &cancel, |_| {}).unwrap().unwrap()
+        }
+
+        /// How often the file is read to see that it has the digest, and whether it has.
+        fn check(&self, name: &str, digest: &Digest) -> (bool, bool) {
+            let mut was_read = false;
+            let cancel = CancellationToken::new();
+            let same = self.verified.check(&self.path(name), digest, &cancel, |_| was_read = true);
+            (same.unwrap(), was_read)
+        }
+
+        fn edit_mark(&self, edit: impl Fn(&mut Mark)) {
+            let path = self.verified.file(&Look::at(&self.path("disk")).unwrap());
+            let mut mark = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            edit(&mut mark);
+            fs::write(path, serde_json::to_vec(&mark).unwrap()).unwrap();
+        }
+    }
+
+    /// Flips a bit and puts the time of change back.
+    pub(crate) fn flip(path: &Path) {
+        let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let before = file.metadata().unwrap();
+        let mut byte = [0];
+        let at = before.len() / 2;
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+        file.set_times(FileTimes::new().set_modified(before.modified().unwrap())).unwrap();
+        assert_eq!(before.modified().unwrap(), file.metadata().unwrap().modified().unwrap());
+    }
+
+    #[test]
+    fn verified_file_is_not_read_again_under_any_of_its_names() {
+        let s = Scene::new();
+        let digest = s.read("disk");
+        assert_eq!(s.check("disk", &digest), (true, false));
+        let (from, to) = (s.path("disk"), s.path("link"));
+        s.verified.keep(&from, &to, || fs::hard_link(&from, &to)).unwrap();
+        assert_eq!(s.check("link", &digest), (true, false));
+        assert_eq!(s.check("disk", &digest), (true, false));
+        let other = Digest::Sparse("0".repeat(64));
+        assert_eq!(s.check("disk", &other), (false, true));
+    }
+
+    #[test]
+    fn flipped_bit_with_kept_time_is_found() {
+        let s = Scene::new();
+        let digest = s.read("disk");
+        // Times of inodes move in ticks: the change must not be in the tick of the reading.
+        let marked = Look::at(&s.path("disk")).unwrap();
+        while {
+            flip(&s.path("disk"));
+            Look::at(&s.path("disk")).unwrap().changed == marked.changed
+        } {}
+        flip(&s.path("disk"));
+        flip(&s.path("disk"));
+        let is_as_made = s.read("disk") == digest;
+        if is_as_made {
+            flip(&s.path("disk"));
+        }
+        assert_eq!(s.check("disk", &digest), (false, true));
+    }
+
+    #[test]
+    fn mark_of_yesterday_of_the_future_or_of_an_earlier_start_counts_no_longer() {
+        let s = Scene::new();
+        let digest = s.read("disk");
+        let now = Timestamp::now();
+        for edit in [
+            &|mark: &mut Mark| mark.at = now - TRUSTED_FOR as SignedDuration,
+            &|mark: &mut Mark| mark.at = now + SignedDuration::from_hours(1),
+            &|mark: &mut Mark| mark.boot = "another".into(),
+        ] as [&dyn Fn(&mut Mark); 3]
+        {
+            s.edit_mark(edit);
+            assert_eq!(s.check("disk", &digest), (true, true));
+            s.edit_mark(edit);
+            s.verified.sweep().unwrap();
+            assert_eq!(entries(&s.verified.dir).unwrap().len(), 0);
+            s.read("disk");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! A bit flips in what the cache holds, and the time of change stays: the next build delivers what the template makes,
+//! or fails. It never gives out the damaged bytes.
+
+use std::{
+    fs::{self, FileTimes, OpenOptions},
+    os::unix::fs::{FileExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use api::ErrorCode;
+use engine::{
+    build::{self, Report, Request},
+    cx::Cx,
+    error::Result,
+    event::{Event, Events},
+    export::{self, Exported},
+    store::Store,
+};
+use vm::fake::Call;
+
+use crate::matrix::{Bench, names};
+
+/// Flips a bit in the middle and puts mode and time of change back.
+pub(crate) fn flip(path: &Path) {
+    let before = fs::metadata(path).unwrap();
+    fs::set_permissions(path, PermissionsExt::from_mode(0o644)).unwrap();
+    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let (mut byte, at) = ([0], before.len() / 2);
+    file.read_exact_at(&mut byte, at).unwrap();
+    // A second file system write in one tick of the kernel's clock leaves no trace of its own.
+    loop {
+        file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+        file.set_times(FileTimes::new().set_modified(before.modified().unwrap())).unwrap();
+        file.set_permissions(before.permissions()).unwrap();
+        let after = file.metadata().unwrap();
+        assert_eq!((after.len(), after.modified().ok()), (before.len(), before.modified().ok()));
+        if (after.ctime(), after.ctime_nsec()) != (before.ctime(), before.ctime_nsec()) {
+            return;
+        }
+    }
+}
+
+/// Builds, exporting to `name`; gives the warnings too.
+async fn build(bench: &Bench, name: &str) -> (Result<Report>, Vec<String>) {
+    let (events, mut seen) = Events::channel();
+    let cx = Cx { events, ..bench.cx() };
+    let plan = bench.plan(&cx).await;
+    let export = format!("vhd={}", bench.dir.path().join(name).display());
+    let request = Request { exports: vec![export.parse().unwrap()], ..bench.request() };
+    let report = build::build(&cx, &bench.host, &bench.fake, &plan, &request).await;
+    drop(cx);
+    let mut warnings = Vec::new();
+    while let Some(event) = seen.recv().await {
+        if let Event::Warning { text } = event {
+            warnings.push(text);
+        }
+    }
+    (report, warnings)
+}
+
+fn bytes(exported: &Exported) -> Vec<u8> {
+    fs::read(&exported.path).unwrap()
+}
+
+fn only(paths: impl IntoIterator<Item = PathBuf>) -> PathBuf {
+    let mut paths: Vec<_> = paths.into_iter().collect();
+    assert_eq!(paths.len(), 1, "{paths:?}");
+    paths.remove(0)
+}
+
+fn artifact(bench: &Bench, name: &str) -> PathBuf {
+    let dir = bench.layout.artifacts();
+    let dirs = names(&dir).into_iter().map(|key| dir.join(key).join(name));
+    only(dirs.filter(|path| path.exists()))
+}
+
+fn starts(bench: &Bench) -> usize {
+    bench.fake.calls().iter().filter(|call| matches!(call, Call::Start(_))).count()
+}
+
+fn node(bench: &Bench, kind: &str) -> PathBuf {
+    let store = engine::node::NodeStore::new(&bench.layout);
+    let of_kind = store.all().into_iter().filter(|node| node.meta.kind == kind);
+    only(of_kind.map(|node| store.dir(&node.meta.key)))
+}
+
+#[tokio::test]
+async fn damaged_vhd_in_the_cache_is_made_again() {
+    let bench = Bench::new().await;
+    let (first, _) = build(&bench, "one.vhd").await;
+    let first = first.unwrap().exports.remove(0);
+    flip(&artifact(&bench, "disk.vhd"));
+    let (second, warnings) = build(&bench, "two.vhd").await;
+    let second = second.unwrap().exports.remove(0);
+    // QEMU gives each VHD an id of its own, in its footer.
+    let disk = |exported| bytes(exported)[..4 << 20].to_vec();
+    assert_eq!(disk(&first), disk(&second));
+    assert!(warnings.iter().any(|w| w.contains("disk.vhd is damaged")), "{warnings:?}");
+    assert_eq!(starts(&bench), 1);
+    let (_, warnings) = build(&bench, "three.vhd").await;
+    assert_eq!(warnings, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn damaged_disk_in_the_cache_is_made_again_for_the_next_image() {
+    let bench = Bench::new().await;
+    build(&bench, "one.vhd").await.0.unwrap();
+    let before = fs::read(artifact(&bench, "disk.qcow2")).unwrap();
+    flip(&artifact(&bench, "disk.qcow2"));
+    let (report, warnings) = build(&bench, "two.vhd").await;
+    let output = report.unwrap().outputs.remove(0);
+    assert_eq!(fs::read(&output.path).unwrap(), before);
+    assert_eq!(engine::node::digest(&before), output.digest.hex());
+    assert!(warnings.iter().any(|w| w.contains("disk.qcow2 is damaged")), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn damaged_node_is_made_again_with_those_upon_it() {
+    for (kind, steps) in [("Boot", 2), ("Generalize", 0)] {
+        let bench = Bench::new().await;
+        build(&bench, "one.vhd").await.0.unwrap();
+        let scripts = || bench.fake.commands().iter().filter(|c| c.contains("mktemp")).count();
+        let before = scripts();
+        flip(&node(&bench, kind).join("disk.qcow2"));
+        let (report, warnings) = build(&bench, "two.vhd").await;
+        report.unwrap();
+        assert!(warnings.iter().any(|w| w.contains("disk.qcow2 is not what was sealed")), "{kind}");
+        assert_eq!(starts(&bench), 2, "{kind}");
+        assert_eq!(scripts() - before, steps, "{kind}");
+        let (_, warnings) = build(&bench, "three.vhd").await;
+        assert_eq!(warnings, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn damaged_node_that_another_run_uses_fails_the_build() {
+    let bench = Bench::new().await;
+    build(&bench, "one.vhd").await.0.unwrap();
+    let dir = node(&bench, "Generalize");
+    let store = engine::node::NodeStore::new(&bench.layout);
+    let last = store.all().into_iter().find(|node| node.meta.kind == "Generalize").unwrap();
+    let held = store.hold(&last.meta.key).unwrap().unwrap();
+    flip(&dir.join("disk.qcow2"));
+    let error = build(&bench, "two.vhd").await.0.unwrap_err();
+    assert_eq!(error.code, ErrorCode::BadImage);
+    assert!(error.message.contains("another run stands on it"), "{error}");
+    drop(held);
+    build(&bench, "two.vhd").await.0.unwrap();
+}
+
+#[tokio::test]
+async fn damaged_ram_is_not_resumed_and_the_disk_is_booted() {
+    let bench = Bench::new().await;
+    build(&bench, "one.vhd").await.0.unwrap();
+    let boot = node(&bench, "Boot");
+    flip(&boot.join("ram"));
+    let store = engine::node::NodeStore::new(&bench.layout);
+    for kind in ["Generalize", "Shell", "Shell"] {
+        let parents: Vec<_> = store.all().into_iter().map(|node| node.meta.parent).collect();
+        let leaf = store.all().into_iter().find(|node| {
+            let this = engine::node::Parent::Node(node.meta.key.clone());
+            node.meta.kind == kind && !parents.contains(&this)
+        });
+        assert!(store.remove(&leaf.unwrap()).unwrap());
+    }
+    let (report, warnings) = build(&bench, "two.vhd").await;
+    report.unwrap();
+    assert!(warnings.iter().any(|w| w.contains("RAM of node")), "{warnings:?}");
+    assert!(!boot.join("ram").exists());
+}
+
+#[tokio::test]
+async fn damaged_source_fails_the_build_or_is_made_again() {
+    let bench = Bench::new().await;
+    build(&bench, "one.vhd").await.0.unwrap();
+    let sources = bench.layout.sources();
+    let dirs = names(&sources).into_iter().map(|digest| sources.join(digest).join("disk.qcow2"));
+    let source = only(dirs.filter(|disk| disk.exists()));
+
+    // A file of its own is made again from the stored image.
+    let copy = source.with_extension("copy");
+    fs::copy(&source, &copy).unwrap();
+    fs::rename(&copy, &source).unwrap();
+    build(&bench, "two.vhd").await.0.unwrap();
+    flip(&source);
+    let (report, warnings) = build(&bench, "three.vhd").await;
+    report.unwrap();
+    assert!(warnings.iter().any(|w| w.contains("is damaged and is made again")), "{warnings:?}");
+
+    // A link of the stored image cannot be: that is damaged too.
+    flip(&source);
+    let plan = build::resolve(&bench.cx(), bench.input()).await;
+    let errors = plan.err().unwrap();
+    assert_eq!(errors[0].code, ErrorCode::BadManagedImageSource, "{errors:?}");
+}
+
+#[tokio::test]
+async fn damaged_stored_image_is_not_exported() {
+    let bench = Bench::new().await;
+    build(&bench, "one.vhd").await.0.unwrap();
+    let image = Store::open(&bench.layout).get(crate::matrix::TARGET).unwrap();
+    flip(&image.disk());
+    let spec = format!("vhd={}", bench.dir.path().join("two.vhd").display()).parse().unwrap();
+    let error = export::of_stored(&bench.cx(), &bench.host, &image, &[spec]).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::BadImage);
+    assert!(!bench.dir.path().join("two.vhd").exists());
+}
+
+/// Where nothing was changed, nothing is read: the files are gone, only what they look like is there.
+#[tokio::test]
+async fn unchanged_cache_is_not_read_again() {
+    let bench = Bench::new().await;
+    build(&bench, "one.vhd").await.0.unwrap();
+    let disk = artifact(&bench, "disk.qcow2");
+    let verified = engine::image_file::verified::Verified::new(&bench.layout);
+    let digest = engine::image_file::digest::sha256(&bench.cx(), &disk, "hash").await.unwrap();
+    let digest = engine::image_file::digest::Digest::Plain(digest);
+    assert!(verified.holds(&disk, &digest), "artifact");
+    let store = engine::node::NodeStore::new(&bench.layout);
+    for node in store.all() {
+        for (name, hex) in &node.meta.files {
+            let digest = engine::image_file::digest::Digest::Sparse(hex.clone());
+            assert!(verified.holds(&node.file(name), &digest), "{}: {name}", node.meta.kind);
+        }
+        assert!(node.meta.files.contains_key("disk.qcow2"));
+    }
+}

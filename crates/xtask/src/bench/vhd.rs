@@ -1,0 +1,116 @@
+//! `cargo xtask bench-vhd`: whether a fixed VHD costs what its content costs, and not what its disk could hold.
+//!
+//! Two disks with the same content, one of 3 GiB and one of 127 GiB (Windows' usual size), become images of the store, and
+//! each is exported as a VHD: converted, hashed, delivered, verified. No machine is started.
+
+use std::{
+    fs::{self, File},
+    io::Read,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use serde_json::json;
+
+use super::{fresh, output, write};
+use crate::Result;
+
+const GIB: u64 = 1 << 30;
+const SIZES_GIB: [u64; 2] = [3, 127];
+/// How much longer the large one may take.
+const LIMIT: f64 = 1.5;
+
+/// Where the executable is, and how much content the disks have.
+pub(crate) struct Options {
+    goldsmith: PathBuf,
+    content_gib: u64,
+    /// Where to work; it takes about five times the content.
+    dir: PathBuf,
+}
+
+impl Options {
+    pub(crate) fn parse(words: &[&str]) -> Result<Self> {
+        let mut options = Self {
+            goldsmith: "target/release/goldsmith".into(),
+            content_gib: 2,
+            dir: "target/bench".into(),
+        };
+        for pair in words.chunks(2) {
+            match pair {
+                ["--goldsmith", path] => options.goldsmith = path.into(),
+                ["--dir", dir] => options.dir = dir.into(),
+                ["--content-gib", gib] => {
+                    options.content_gib = match gib.parse() {
+                        Ok(gib @ 1..=2) => gib,
+                        _ => return Err(format!("--content-gib {gib}: 1 or 2")),
+                    };
+                }
+                other => return Err(format!("cannot make sense of {}", other.join(" "))),
+            }
+        }
+        Ok(options)
+    }
+}
+
+pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
+    let dir = fresh(&repository.join(&options.dir).join("vhd"))?;
+    let mut seconds = Vec::new();
+    for gib in SIZES_GIB {
+        let measured = export(repository, options, &dir, gib);
+        // Gigabytes that nobody asked to keep.
+        fresh(&dir)?;
+        seconds.push(measured?);
+    }
+    fs::remove_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    let ratio = seconds[1] / seconds[0];
+    println!("127 GiB takes {ratio:.2} times as long as 3 GiB (limit {LIMIT})");
+    let result = json!({
+        "contentGib": options.content_gib, "sizesGib": SIZES_GIB, "seconds": seconds,
+        "ratio": ratio, "ok": ratio <= LIMIT,
+    });
+    fs::create_dir_all(repository.join("target/bench")).map_err(|e| e.to_string())?;
+    let path = repository.join("target/bench/vhd.json");
+    write(&path, &format!("{result:#}\n"))?;
+    println!("written: {}", path.display());
+    if ratio <= LIMIT { Ok(()) } else { Err("the limit is not kept".to_owned()) }
+}
+
+/// How long the export of a disk of that size takes.
+fn export(repository: &Path, options: &Options, dir: &Path, gib: u64) -> Result<f64> {
+    let raw = dir.join("disk.raw");
+    disk(&raw, gib * GIB, options.content_gib * GIB)?;
+    let program = repository.join(&options.goldsmith).display().to_string();
+    let folders = ["data", "cache"].map(|name| dir.join(name).display().to_string());
+    let [data, cache] = &folders;
+    let goldsmith = |command: &[&str]| {
+        let mut words = vec!["--data-dir", data, "--cache-dir", cache];
+        words.extend(command);
+        output(&program, &words)
+    };
+    goldsmith(&["image", "import", "disk", &raw.display().to_string()])?;
+    let spec = format!("vhd={}", dir.join("out.vhd").display());
+    let started = Instant::now();
+    goldsmith(&["image", "export", "disk", "--export", &spec])?;
+    let seconds = started.elapsed().as_secs_f64();
+    println!("{gib:>4} GiB, {} GiB of content: {seconds:.1} s", options.content_gib);
+    Ok(seconds)
+}
+
+/// A sparse disk with noise in pieces of 16 MiB, spread over all of it.
+fn disk(path: &Path, size: u64, content: u64) -> Result<()> {
+    const PIECE: u64 = 16 << 20;
+    let fail = |e: std::io::Error| format!("{}: {e}", path.display());
+    let file = File::create(path).map_err(fail)?;
+    file.set_len(size).map_err(fail)?;
+    let mut noise = vec![0; PIECE as usize];
+    let mut random = File::open("/dev/urandom").map_err(fail)?;
+    random.read_exact(&mut noise).map_err(fail)?;
+    let pieces = content / PIECE;
+    for number in 0..pieces {
+        noise[..8].copy_from_slice(&number.to_le_bytes());
+        let at = number * (size / pieces) / PIECE * PIECE;
+        file.write_all_at(&noise, at).map_err(fail)?;
+    }
+    Ok(())
+}
