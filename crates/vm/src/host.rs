@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::proc::{self, Command, find_program};
 
+mod cgroup;
 mod cpu;
 mod doctor;
 mod firmware;
@@ -130,7 +131,7 @@ pub struct Host {
     pub bios: bool,
     /// Processors that we may use.
     pub cpus: u32,
-    /// Memory of the host.
+    /// Memory that we may use: the host's, or what our control group has of it.
     pub memory_mib: u64,
     /// Whether RAM can be saved to a file in place (QEMU 9).
     pub has_mapped_ram: bool,
@@ -170,7 +171,7 @@ impl Host {
             uefi: firmware::find(Path::new("/")),
             bios: firmware::has_bios(Path::new("/")),
             cpus: cpus(),
-            memory_mib: memory_mib(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
+            memory_mib: usable_memory_mib().0,
             has_mapped_ram: version.major >= 9,
             cpu_identity,
         })
@@ -270,6 +271,14 @@ fn cpus() -> u32 {
 fn memory_mib(mem_info: &str) -> u64 {
     let value = cpu_field(mem_info, "MemTotal").unwrap_or_default();
     value.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
+/// What there is for us, and whether it is a control group that says so.
+fn usable_memory_mib() -> (u64, bool) {
+    let host = memory_mib(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limit = cgroup::memory_mib(Path::new(cgroup::ROOT), &own);
+    limit.filter(|limit| *limit < host).map_or((host, false), |limit| (limit, true))
 }
 
 /// True for a program that is there but failed, as opposed to one that is missing.

@@ -5,7 +5,8 @@ use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Accel, DEADLINE, Host, INSTALL_QEMU_IMG, Version, cpus, firmware, is_installed, memory_mib,
+    Accel, DEADLINE, Host, INSTALL_QEMU_IMG, Version, cpus, firmware, is_installed,
+    usable_memory_mib,
 };
 use crate::proc::{Command, find_program};
 
@@ -121,9 +122,9 @@ fn uefi() -> Finding {
 }
 
 fn size() -> [Finding; 2] {
-    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let memory = memory_mib(&info);
-    let found = Finding::new("memory", memory >= ENOUGH_MIB, format!("{memory} MiB"));
+    let (memory, is_limited) = usable_memory_mib();
+    let of = if is_limited { " (limit of the control group)" } else { "" };
+    let found = Finding::new("memory", memory >= ENOUGH_MIB, format!("{memory} MiB{of}"));
     let memory = if memory >= ENOUGH_MIB {
         found
     } else {

@@ -35,6 +35,8 @@ fn sizes_are_read() {
     assert_eq!(memory_mib("MemTotal:       24586936 kB\nMemFree: 1 kB"), 24010);
     assert_eq!(memory_mib(""), 0);
     assert!(cpus() > 0);
+    let (usable, _) = usable_memory_mib();
+    assert!(usable > 0);
 }
 
 const PLAIN: &str = r#"{"interface-types":["uefi"],"mapping":{"device":"flash",
