@@ -29,17 +29,17 @@ test-quickstarts: setup ## templates in the form of Azure's quick starts, on rea
 .PHONY: bench
 bench: ## measure against Packer; writes target/bench/build.json
 	@scripts/setup.sh --bench
-	cargo build --quiet --release --bin goldsmith
+	cargo build --locked --quiet --release --bin goldsmith
 	cargo xtask bench
 
 .PHONY: bench-template
 bench-template: setup ## measure what parts of a template cost; writes target/bench/template.json
-	cargo build --quiet --release --bin goldsmith
+	cargo build --locked --quiet --release --bin goldsmith
 	cargo xtask bench-template
 
 .PHONY: bench-replication
 bench-replication: ## measure copying to regions; writes target/bench/replication.json
-	cargo build --quiet --release --bin goldsmith
+	cargo build --locked --quiet --release --bin goldsmith
 	cargo xtask bench-replication
 
 .PHONY: bench-vhd
@@ -49,12 +49,12 @@ bench-vhd: ## measure that a fixed VHD costs by its content; writes target/bench
 
 .PHONY: load
 load: setup ## measure the service under load; writes target/bench/api.json
-	cargo build --quiet --release --bin goldsmith --bin goldsmith-load
+	cargo build --locked --quiet --release --bin goldsmith --bin goldsmith-load
 	target/release/goldsmith-load
 
 .PHONY: build
 build: ## target/release/goldsmith
-	cargo build --release --bin goldsmith
+	cargo build --locked --release --bin goldsmith
 
 .PHONY: fmt
 fmt: ## format the sources

@@ -89,7 +89,7 @@ serve() {
 }
 
 say "goldsmith itself"
-cargo build --bin goldsmith
+cargo build --locked --bin goldsmith
 mkdir -p "$OUT"
 
 say "what this host can do"

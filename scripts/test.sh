@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 step() { printf '\n== %s\n' "$*"; "$@"; }
 
 if [ "${1-}" = --quickstarts ]; then
-  step cargo build --quiet --workspace --bins
+  step cargo build --locked --quiet --workspace --bins
   if cargo nextest --version >/dev/null 2>&1; then
     step cargo nextest run --workspace --profile quickstarts
   else
@@ -18,16 +18,23 @@ fi
 
 step cargo fmt --all --check
 step cargo xtask tidy
-step cargo clippy --quiet --workspace --all-targets -- -D warnings
+step cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
 if cargo deny --version >/dev/null 2>&1; then
-  step cargo deny --log-level warn check bans licenses sources
+  step cargo deny --locked --log-level warn check bans licenses sources
+  printf '\n== cargo deny check advisories\n'
+  # The database comes from github; where that cannot be reached, the rest is worth checking all the same.
+  if cargo deny --log-level error fetch db >/dev/null 2>&1; then
+    cargo deny --locked --log-level warn check --disable-fetch advisories
+  else
+    printf '!! SKIPPED: the advisory database cannot be fetched, so nobody has looked for known vulnerabilities\n'
+  fi
 else
   printf '\n== cargo deny: not installed, skipped (cargo install --locked cargo-deny)\n'
 fi
 if [ "${1-}" = --lint ]; then exit 0; fi
 
 # The machine tests drive the executable, so it is built first.
-step cargo build --quiet --workspace --bins
+step cargo build --locked --quiet --workspace --bins
 if cargo nextest --version >/dev/null 2>&1; then
   step cargo nextest run --workspace
 else

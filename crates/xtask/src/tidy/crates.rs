@@ -89,6 +89,41 @@ pub(super) fn banned(tree: &Tree) -> Vec<Finding> {
     found.map(|name| Finding::new("Cargo.lock", 0, format!("{name} is in the tree"))).collect()
 }
 
+/// `deny.toml` says of owners and bans what this file says, with the packages between that are not ours.
+pub(super) fn deny_agrees(tree: &Tree) -> Vec<Finding> {
+    let text = tree.text("deny.toml").unwrap_or_default();
+    let mut banned = BTreeSet::new();
+    let mut findings = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let Some(name) = line.trim().strip_prefix("{ crate = \"") else { continue };
+        let Some((name, rest)) = name.split_once('"') else { continue };
+        let Some((_, wrappers)) = rest.split_once("wrappers = [") else {
+            banned.insert(name);
+            continue;
+        };
+        let wrappers = wrappers.split_once(']').map_or("", |(list, _)| list);
+        let is_ours = |name: &&str| ARROWS.iter().any(|(ours, _)| ours == name);
+        let theirs: BTreeSet<&str> =
+            wrappers.split(',').map(|name| name.trim().trim_matches('"')).filter(is_ours).collect();
+        let owners = OWNERS.iter().find(|(known, _)| *known == name);
+        let owners: BTreeSet<&str> =
+            owners.into_iter().flat_map(|(_, owners)| owners.iter().copied()).collect();
+        if theirs != owners {
+            let owners = owners.into_iter().collect::<Vec<_>>().join(", ");
+            let message = format!(
+                "{name}: the wrappers that are ours must be {owners}, as in xtask's OWNERS"
+            );
+            findings.push(Finding::new("deny.toml", number + 1, message));
+        }
+    }
+    if banned != BANNED.iter().copied().collect() {
+        let message =
+            format!("bans without wrappers must be {}, as in xtask's BANNED", BANNED.join(", "));
+        findings.push(Finding::new("deny.toml", 0, message));
+    }
+    findings
+}
+
 /// Path, crate name and text of every manifest of a crate.
 fn manifests(tree: &Tree) -> impl Iterator<Item = (&str, &str, &str)> {
     tree.texts("/Cargo.toml").filter_map(|(path, text)| {
@@ -165,6 +200,25 @@ mod tests {
             messages(owners(&tree)),
             ["crates/vm/Cargo.toml:3: reqwest belongs to engine, goldsmith, e2e only"]
         );
+    }
+
+    #[test]
+    fn deny_toml_must_say_the_same() {
+        let bans: String = BANNED
+            .iter()
+            .map(|name| format!("  {{ crate = \"{name}\", reason = \"r\" }},\n"))
+            .collect();
+        let of = |line: &str| {
+            let text = format!("deny = [\n{bans}{line}\n]\n");
+            messages(deny_agrees(&tree(&[("deny.toml", &text)]))).len()
+        };
+        let reqwest =
+            |wrappers: &str| format!("  {{ crate = \"reqwest\", wrappers = [{wrappers}] }},");
+        assert_eq!(of(&reqwest(r#""engine", "goldsmith", "e2e", "object_store""#)), 0);
+        assert_eq!(of(&reqwest(r#""engine", "object_store""#)), 1);
+        assert_eq!(of("  { crate = \"openssl\", reason = \"r\" },"), 1);
+        let own = include_str!("../../../../deny.toml");
+        assert_eq!(messages(deny_agrees(&tree(&[("deny.toml", own)]))), Vec::<String>::new());
     }
 
     #[test]

@@ -42,6 +42,7 @@ const RULES: &[Rule] = &[
     crates::arrows,
     crates::owners,
     crates::banned,
+    crates::deny_agrees,
     links::documents,
     links::examples,
     lints::check,
