@@ -114,6 +114,8 @@ pub(crate) struct Serve {
     /// A name or address that clients use for this server (repeatable)
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Vec<String>,
+    #[command(flatten)]
+    pub(crate) tls: Certificate,
     /// A region that resources may be in (repeatable); the first is the default
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = REGIONS)]
     #[arg(hide_default_value = true)]
@@ -141,6 +143,23 @@ fn token_lifetime(text: &str) -> Result<Duration, String> {
     match time.as_secs() {
         2..=86_400 => Ok(time),
         _ => Err(format!("{text:?} is not between 2s and 24h")),
+    }
+}
+
+/// A certificate of one's own.
+#[derive(Debug, Args)]
+pub(crate) struct Certificate {
+    /// A certificate chain (PEM) for each --host, instead of one by the service's own CA; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key", env = "GOLDSMITH_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "GOLDSMITH_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+}
+
+impl Certificate {
+    pub(crate) fn given(self) -> Option<server::Given> {
+        Some(server::Given { certificate: self.tls_cert?, key: self.tls_key? })
     }
 }
 
@@ -207,11 +226,33 @@ pub(crate) enum Admin {
     /// Service principals: who may sign in
     #[command(subcommand)]
     Sp(ServicePrincipal),
+    /// The key that tokens are signed with
+    #[command(subcommand)]
+    Key(Key),
+    /// The certificate authority that clients trust
+    #[command(subcommand)]
+    Ca(Authority),
     /// Make a database and a data folder one installation that did not belong together
     Adopt {
         #[command(flatten)]
         database: Database,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Make a new one; tokens of the one before stay good until they run out
+    Rotate {
+        /// End all tokens
+        #[arg(long)]
+        revoke: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Authority {
+    /// Have a new one made; clients need the new ca.pem or ca-bundle.pem
+    Renew,
 }
 
 #[derive(Debug, Subcommand)]

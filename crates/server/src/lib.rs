@@ -26,6 +26,7 @@ mod namespaces;
 mod operation;
 mod providers;
 mod region;
+mod renewal;
 mod retention;
 mod start;
 pub mod store;
@@ -37,7 +38,8 @@ mod unknown;
 pub mod worker;
 
 pub use app::{App, Settings};
-pub use auth::principal;
+pub use auth::{key::rotate as rotate_signing_key, principal};
 pub use installation::adopt;
 pub use start::{Machines, Options, Running, dir, open_store, start};
+pub use tls::{Given, renew_ca};
 pub use unknown::{Unknown, unknown};

@@ -30,18 +30,17 @@ use crate::{
     listener::{self, GRACE},
     operation,
     providers::replication,
+    renewal::Renewal,
     retention,
     store::{self, Store},
     tasks,
-    tls::Tls,
+    tls::{Given, Names, Tls},
     trigger,
     worker::{self, Limits, Local},
 };
 
 /// Names that every server is known by.
 const LOOPBACK_NAMES: &[&str] = &["localhost", "127.0.0.1", "::1"];
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Name of the service principal that is made at first start.
 const ADMINISTRATOR: &str = "administrator";
@@ -63,6 +62,8 @@ pub struct Options {
     pub database: Option<String>,
     /// Names of this server beside those of loopback.
     pub hosts: Vec<String>,
+    /// A certificate of one's own PKI, instead of one by the service's own CA.
+    pub tls: Option<Given>,
     /// Regions; the first is the default.
     pub regions: Vec<String>,
     /// How scripts and files that templates name are fetched.
@@ -147,7 +148,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let database = address(&options.layout, options.database.as_deref());
     let (store, identity) = installation::open(&options.layout, &database).await?;
     let names = names(&options);
-    let tls = Tls::obtain(&dir, &names)?;
+    let tls = Tls::obtain(&dir, &names, options.tls.as_ref())?;
     let key = SigningKey::obtain(&dir)?;
     let listener = listener::bind(options.listen)?;
     let listen = listener
@@ -175,9 +176,10 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     tasks::spawn(&app, "installation", installation::keep_marking(app.clone()));
     trigger::start(&app, options.triggers);
     let own = url.trim_start_matches("https://").to_owned();
-    let site = http::Site::new(app.clone(), auth, names.clone(), own, metrics, budgets);
+    let site = http::Site::new(app.clone(), auth, names.all.clone(), own, metrics, budgets);
     let rustls = RustlsConfig::from_config(tls.config.clone());
-    tokio::spawn(renew(settings.dir, names, rustls.clone(), shutdown.clone()));
+    let renewal = Renewal { dir: settings.dir, names, given: options.tls, site: site.clone() };
+    tokio::spawn(renewal.keep_on(rustls.clone(), shutdown.clone()));
     let serving = listener::serve(site, listener, rustls, shutdown)?;
     Ok(Running {
         listen,
@@ -204,6 +206,7 @@ pub fn dir(layout: &Layout) -> PathBuf {
 /// # Errors
 /// It cannot be opened, or belongs to another data folder.
 pub async fn open_store(layout: &Layout, url: Option<&str>) -> Result<Store> {
+    store::transport::check(url.unwrap_or_default())?;
     installation::open_for_command(layout, &address(layout, url)).await
 }
 
@@ -232,6 +235,7 @@ async fn workers(app: &App, machines: Machines) -> Result<JoinHandle<()>> {
 }
 
 fn check(options: &Options) -> Result<()> {
+    store::transport::check(options.database.as_deref().unwrap_or_default())?;
     options.triggers.check()?;
     let address = options.listen;
     if !address.ip().is_loopback() && !options.allow_remote {
@@ -311,7 +315,7 @@ pub(crate) fn lock(dir: &std::path::Path) -> Result<Lock> {
 }
 
 /// All hosts that we are known by, in a fixed order: the certificate is made for them.
-fn names(options: &Options) -> Vec<String> {
+fn names(options: &Options) -> Names {
     let mut names: Vec<String> = LOOPBACK_NAMES.iter().map(|name| (*name).to_owned()).collect();
     let ip = options.listen.ip();
     let listened = (!ip.is_unspecified()).then(|| ip.to_string());
@@ -320,7 +324,8 @@ fn names(options: &Options) -> Vec<String> {
             names.push(name);
         }
     }
-    names
+    let hosts = options.hosts.iter().map(|host| host.to_lowercase()).collect();
+    Names { all: names, hosts }
 }
 
 /// The first `--host`, else what leads to the listener from this machine.
@@ -343,24 +348,11 @@ async fn administrator(store: &Store) -> Result<Option<Credentials>> {
     principal::create(store, ADMINISTRATOR).await.map(Some)
 }
 
-/// Looks at the certificate once a day, for servers that run for a year.
-async fn renew(
-    dir: PathBuf,
-    names: Vec<String>,
-    config: RustlsConfig,
-    shutdown: CancellationToken,
-) {
-    while shutdown.run_until_cancelled(tokio::time::sleep(DAY)).await.is_some() {
-        match Tls::obtain(&dir, &names) {
-            Ok(tls) => config.reload_from_config(tls.config),
-            Err(error) => tracing::error!(%error, "the certificate cannot be renewed"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// A machine of which nothing is asked here.
     async fn machines() -> Machines {
@@ -382,6 +374,7 @@ mod tests {
             allow_remote: false,
             database: None,
             hosts: vec!["Forge.example".to_owned()],
+            tls: None,
             regions: vec!["westus2".to_owned()],
             fetch: fetch::Limits::for_others([]),
             machines: machines().await,
@@ -421,8 +414,8 @@ mod tests {
     #[tokio::test]
     async fn the_certificate_names_loopback_hosts_and_the_address() {
         let names = names(&options("10.0.0.1:8443").await);
-        assert_eq!(names, ["localhost", "127.0.0.1", "::1", "forge.example", "10.0.0.1"]);
-        assert_eq!(super::names(&options("0.0.0.0:1").await).len(), 4);
+        assert_eq!(names.all, ["localhost", "127.0.0.1", "::1", "forge.example", "10.0.0.1"]);
+        assert_eq!(super::names(&options("0.0.0.0:1").await).all.len(), 4);
     }
 
     #[tokio::test]

@@ -16,6 +16,26 @@ use crate::{
 pub(super) async fn run(command: &cli::Admin, layout: &Layout, output: &Output) -> Result {
     match command {
         cli::Admin::Sp(command) => service_principal(command, layout, output).await,
+        cli::Admin::Key(cli::Key::Rotate { revoke }) => {
+            server::rotate_signing_key(&server::dir(layout), *revoke)?;
+            let before = if *revoke { "all tokens end" } else { "tokens that are out stay good" };
+            output.result("signingKey", &json!({ "rotated": true, "revoked": revoke }), || {
+                format!("there is a new signing key; {before}\na running service takes it up within seconds")
+            });
+            Ok(0)
+        }
+        cli::Admin::Ca(cli::Authority::Renew) => {
+            let dir = server::dir(layout);
+            server::renew_ca(&dir)?;
+            output.result("certificateAuthority", &json!({ "renewed": true }), || {
+                format!(
+                    "a running service makes a new CA within seconds, another one when it starts\n\
+                     then give clients the new {}",
+                    dir.join("ca-bundle.pem").display()
+                )
+            });
+            Ok(0)
+        }
         cli::Admin::Adopt { database } => {
             let adopted = server::adopt(layout, database.url.as_deref()).await?;
             output.result("adopted", &json!(adopted), || {

@@ -29,6 +29,7 @@ pub(super) async fn run(
         allow_remote: args.allow_remote,
         database: args.database.url,
         hosts: args.host,
+        tls: args.tls.given(),
         regions: args.region,
         fetch: fetch::Limits {
             attempts: args.run.fetch_attempts,

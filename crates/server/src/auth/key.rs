@@ -13,8 +13,16 @@ use sha2::{Digest, Sha256};
 use super::Claims;
 use crate::files;
 
-/// Signs and verifies.
+const CURRENT: &str = "signing-key.pem";
+const PREVIOUS: &str = "signing-key-previous.pem";
+
+/// Signs with the current key, and verifies what that or the previous one signed.
 pub(crate) struct SigningKey {
+    own: Pair,
+    previous: Option<Pair>,
+}
+
+struct Pair {
     id: String,
     x: String,
     y: String,
@@ -24,34 +32,100 @@ pub(crate) struct SigningKey {
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SigningKey").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("SigningKey").field("ids", &self.ids()).finish_non_exhaustive()
     }
 }
 
 impl SigningKey {
-    /// The key of the server whose folder it is; made if it has none yet.
+    /// The keys of the server whose folder it is; one is made if it has none yet.
     pub(crate) fn obtain(dir: &Path) -> Result<Self> {
-        let path = dir.join("signing-key.pem");
-        let cannot = || format!("cannot read or write {}", path.display());
-        let pair = match files::read(&path).code(ErrorCode::HostNotReady, cannot)? {
-            Some(pem) => KeyPair::from_pem(&pem).map_err(|error| {
-                Error::new(
-                    ErrorCode::HostNotReady,
-                    format!("{} is not a private key: {error}", path.display()),
-                )
-                .hint("remove it: a new one is made, and clients fetch new tokens by themselves")
-            })?,
-            None => {
-                let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
-                    .code(ErrorCode::InternalError, || "no key could be made".to_owned())?;
-                files::write_secret(&path, &pair.serialize_pem())
-                    .code(ErrorCode::HostNotReady, cannot)?;
-                pair
-            }
+        let own = match read(&dir.join(CURRENT))? {
+            Some(pair) => pair,
+            None => make(&dir.join(CURRENT))?,
         };
-        Self::of(&pair)
+        let previous = read(&dir.join(PREVIOUS))?.map(|pair| Pair::of(&pair)).transpose()?;
+        Ok(Self { own: Pair::of(&own)?, previous })
     }
 
+    /// Names the keys, to see whether they are others.
+    pub(super) fn ids(&self) -> (&str, Option<&str>) {
+        (&self.own.id, self.previous.as_ref().map(|pair| pair.id.as_str()))
+    }
+
+    /// The public halves.
+    pub(super) fn jwks(&self) -> Value {
+        let all = [Some(&self.own), self.previous.as_ref()];
+        json!({ "keys": all.into_iter().flatten().map(Pair::jwk).collect::<Vec<_>>() })
+    }
+
+    pub(crate) fn sign(&self, claims: &Claims) -> String {
+        let header = Header { kid: Some(self.own.id.clone()), ..Header::new(Algorithm::ES256) };
+        jsonwebtoken::encode(&header, claims, &self.own.sign)
+            .expect("the key was checked when it was read, and claims are plain JSON")
+    }
+
+    /// The claims of a token with our signature and of that tenant; time is not looked at.
+    pub(super) fn verify(&self, token: &str, tenant: &str) -> Result<Claims, String> {
+        let mut rules = Validation::new(Algorithm::ES256);
+        rules.validate_exp = false;
+        rules.validate_nbf = false;
+        rules.validate_aud = false;
+        rules.required_spec_claims.clear();
+        let header = jsonwebtoken::decode_header(token).map_err(|error| error.to_string())?;
+        let is_meant = |pair: &&Pair| header.kid.as_ref() == Some(&pair.id);
+        let pair = self.previous.as_ref().filter(is_meant).unwrap_or(&self.own);
+        let claims = jsonwebtoken::decode::<Claims>(token, &pair.verify, &rules)
+            .map_err(|error| error.to_string())?
+            .claims;
+        if claims.tid != tenant {
+            return Err(format!("it is of the tenant '{}' and not of '{tenant}'", claims.tid));
+        }
+        Ok(claims)
+    }
+}
+
+/// Makes a new key, which a running service takes up within seconds. Tokens of the one before stay good for their
+/// time, unless `revoke` is given; older ones end.
+///
+/// # Errors
+/// The folder cannot be read or written to.
+pub fn rotate(dir: &Path, revoke: bool) -> Result<()> {
+    let (current, previous) = (dir.join(CURRENT), dir.join(PREVIOUS));
+    let cannot = || format!("cannot read or write {}", previous.display());
+    files::make_dir(dir).code(ErrorCode::HostNotReady, cannot)?;
+    match files::read(&current).code(ErrorCode::HostNotReady, cannot)? {
+        Some(pem) if !revoke => {
+            files::write_secret(&previous, &pem).code(ErrorCode::HostNotReady, cannot)?;
+        }
+        _ => match std::fs::remove_file(&previous) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).code(ErrorCode::HostNotReady, cannot);
+            }
+            Ok(()) | Err(_) => {}
+        },
+    }
+    make(&current).map(drop)
+}
+
+fn read(path: &Path) -> Result<Option<KeyPair>> {
+    let cannot = || format!("cannot read {}", path.display());
+    let text = files::read(path).code(ErrorCode::HostNotReady, cannot)?;
+    text.map(|pem| KeyPair::from_pem(&pem)).transpose().map_err(|error| {
+        let text = format!("{} is not a private key: {error}", path.display());
+        Error::new(ErrorCode::HostNotReady, text)
+            .hint("remove it: a new one is made, and clients fetch new tokens by themselves")
+    })
+}
+
+fn make(path: &Path) -> Result<KeyPair> {
+    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+        .code(ErrorCode::InternalError, || "no key could be made".to_owned())?;
+    files::write_secret(path, &pair.serialize_pem())
+        .code(ErrorCode::HostNotReady, || format!("cannot write {}", path.display()))?;
+    Ok(pair)
+}
+
+impl Pair {
     fn of(pair: &KeyPair) -> Result<Self> {
         // An uncompressed point: 4, 32 bytes of x, 32 bytes of y.
         let point = pair.public_key_raw();
@@ -70,34 +144,11 @@ impl SigningKey {
         Ok(Self { id, x, y, sign: EncodingKey::from_ec_der(&pair.serialize_der()), verify })
     }
 
-    /// The public half.
-    pub(super) fn jwks(&self) -> Value {
-        json!({ "keys": [{
+    fn jwk(&self) -> Value {
+        json!({
             "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256",
             "kid": self.id, "x": self.x, "y": self.y,
-        }] })
-    }
-
-    pub(crate) fn sign(&self, claims: &Claims) -> String {
-        let header = Header { kid: Some(self.id.clone()), ..Header::new(Algorithm::ES256) };
-        jsonwebtoken::encode(&header, claims, &self.sign)
-            .expect("the key was checked when it was read, and claims are plain JSON")
-    }
-
-    /// The claims of a token with our signature and of that tenant; time is not looked at.
-    pub(super) fn verify(&self, token: &str, tenant: &str) -> Result<Claims, String> {
-        let mut rules = Validation::new(Algorithm::ES256);
-        rules.validate_exp = false;
-        rules.validate_nbf = false;
-        rules.validate_aud = false;
-        rules.required_spec_claims.clear();
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.verify, &rules)
-            .map_err(|error| error.to_string())?
-            .claims;
-        if claims.tid != tenant {
-            return Err(format!("it is of the tenant '{}' and not of '{tenant}'", claims.tid));
-        }
-        Ok(claims)
+        })
     }
 }
 
@@ -120,6 +171,23 @@ mod tests {
         assert_eq!(again.verify(&token, "t").unwrap(), claims());
         let path = dir.path().join("signing-key.pem");
         assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn tokens_outlive_one_change_of_the_key_and_no_token_outlives_a_revocation() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = || SigningKey::obtain(dir.path()).unwrap();
+        let is_good = |token: &str| of().verify(token, "t").is_ok();
+        let first = of().sign(&claims());
+        rotate(dir.path(), false).unwrap();
+        let second = of().sign(&claims());
+        assert!(is_good(&first) && is_good(&second));
+        assert_eq!(of().jwks()["keys"].as_array().unwrap().len(), 2);
+        rotate(dir.path(), false).unwrap();
+        assert!(!is_good(&first) && is_good(&second));
+        rotate(dir.path(), true).unwrap();
+        assert!(!is_good(&second));
+        assert_eq!(of().jwks()["keys"].as_array().unwrap().len(), 1);
     }
 
     #[test]

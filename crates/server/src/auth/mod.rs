@@ -5,7 +5,7 @@
 
 mod audience;
 mod identity;
-mod key;
+pub(crate) mod key;
 mod managed;
 pub mod principal;
 mod secret;
@@ -14,7 +14,7 @@ mod token;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -41,7 +41,7 @@ const CACHE_ENTRIES: usize = 4096;
 
 /// Issues tokens and checks them.
 pub(crate) struct Auth {
-    key: SigningKey,
+    key: RwLock<Arc<SigningKey>>,
     tenant: String,
     store: Store,
     /// How long the tokens of service principals live, in seconds.
@@ -84,6 +84,7 @@ impl Auth {
     /// With the key and the tenant of this server.
     pub(crate) fn new(key: SigningKey, tenant: String, store: Store) -> Self {
         let (clients, checked) = (Mutex::default(), Mutex::default());
+        let key = RwLock::new(Arc::new(key));
         Self { key, tenant, store, lifetime: LIFETIME_SECONDS, clients, checked }
     }
 
@@ -105,7 +106,21 @@ impl Auth {
 
     /// The public key, as a JSON Web Key Set.
     pub(crate) fn jwks(&self) -> serde_json::Value {
-        self.key.jwks()
+        self.key().jwks()
+    }
+
+    fn key(&self) -> Arc<SigningKey> {
+        self.key.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes up the keys as they are now. What the others signed is checked again.
+    pub(crate) fn renew(&self, key: SigningKey) {
+        if self.key().ids() == key.ids() {
+            return;
+        }
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+        self.checked().clear();
+        tracing::info!("tokens are signed with a new key");
     }
 
     /// A token for whoever knows the secret; nothing if the pair is wrong.
@@ -123,7 +138,7 @@ impl Auth {
         };
         let good = (Timestamp::now().as_second(), self.lifetime);
         let claims = Claims::new(&client, &self.tenant, audience, issuer, good);
-        Ok(Some(self.key.sign(&claims)))
+        Ok(Some(self.key().sign(&claims)))
     }
 
     /// Who sends that `Authorization` header. `base_url` is how this request named us.
@@ -191,7 +206,7 @@ impl Auth {
         let known = self.checked().get(&digest).cloned();
         let claims = match known {
             Some(claims) => claims,
-            None => self.key.verify(token, &self.tenant).map_err(|why| Denied::BadToken {
+            None => self.key().verify(token, &self.tenant).map_err(|why| Denied::BadToken {
                 code: "InvalidAuthenticationToken",
                 why: format!("The access token is invalid: {why}."),
             })?,

@@ -67,7 +67,7 @@ impl Site {
         &self.inner.app
     }
 
-    fn auth(&self) -> &Auth {
+    pub(crate) fn auth(&self) -> &Auth {
         &self.inner.auth
     }
 

@@ -19,6 +19,7 @@ mod row;
 #[cfg(test)]
 mod tests;
 mod tombstone;
+pub(crate) mod transport;
 mod write;
 
 use std::sync::Arc;

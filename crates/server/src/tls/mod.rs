@@ -1,20 +1,24 @@
 //! TLS without preparation: our own CA, made at first start, and a certificate of the server by it.
 //!
 //! Azure clients insist on TLS, also towards localhost. They are pointed at `ca-bundle.pem`, so the CA
-//! is made once and kept; the server's certificate is renewed by need at start.
+//! is kept; the server's certificate is renewed by need. Or all of it is given: [`Given`].
+
+mod ca;
+mod given;
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use api::ErrorCode;
 use engine::error::{Coded, Error, Result};
 use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 use rustls::{
     ServerConfig,
@@ -22,12 +26,13 @@ use rustls::{
 };
 use serde::{Deserialize, Serialize};
 
+use self::ca::Ca;
+pub use self::given::Given;
 use crate::files;
 
 /// Where Debian keeps the public roots.
 const PUBLIC_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-const CA_YEARS: i16 = 20;
 /// Some clients refuse certificates that are good for longer than 398 days, whoever issued them.
 const LEAF_DAYS: i32 = 397;
 /// A certificate with less than this left is renewed at start.
@@ -49,69 +54,64 @@ pub(crate) struct Tls {
 struct Made {
     names: Vec<String>,
     until: Date,
+    /// By which CA.
+    #[serde(default)]
+    ca: String,
 }
 
 impl Tls {
-    /// CA and certificate of the server whose folder it is; what is missing or no longer fits is made.
-    pub(crate) fn obtain(dir: &Path, names: &[String]) -> Result<Self> {
-        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-        let ca = Ca::obtain(dir, today)?;
-        leaf(dir, &ca, names, today)?;
-        let config = config(dir)?;
-        let bundle = dir.join("ca-bundle.pem");
-        write_bundle(&bundle, Path::new(PUBLIC_ROOTS), &ca.pem)
-            .code(ErrorCode::HostNotReady, || format!("cannot write {}", bundle.display()))?;
-        Ok(Self { config: Arc::new(config), ca: dir.join("ca.pem"), bundle })
-    }
-}
-
-/// The CA: its key never leaves the folder, and its certificate is made from the key by rule.
-struct Ca {
-    key: KeyPair,
-    pem: String,
-}
-
-impl Ca {
-    fn obtain(dir: &Path, today: Date) -> Result<Self> {
-        let (key_path, pem_path) = (dir.join("ca-key.pem"), dir.join("ca.pem"));
-        let cannot = || format!("cannot read or write {}", key_path.display());
-        let key = files::read(&key_path).code(ErrorCode::HostNotReady, cannot)?;
-        let pem = files::read(&pem_path).code(ErrorCode::HostNotReady, cannot)?;
-        if let (Some(key), Some(pem)) = (key, pem) {
-            let key = KeyPair::from_pem(&key).map_err(|error| {
-                Error::new(
-                    ErrorCode::HostNotReady,
-                    format!("{} is not a private key: {error}", key_path.display()),
-                )
-                .hint("remove ca-key.pem and ca.pem: a new CA is made, and clients must be given its ca-bundle.pem")
-            })?;
-            return Ok(Self { key, pem });
+    /// What the service of that folder shows its clients: the given certificate, or one by a CA of its own, of
+    /// which is made what is missing or no longer fits.
+    pub(crate) fn obtain(dir: &Path, names: &Names, given: Option<&Given>) -> Result<Self> {
+        if let Some(given) = given {
+            let config = given.config(&names.hosts)?;
+            return Ok(Self { config, ca: given.certificate.clone(), bundle: PUBLIC_ROOTS.into() });
         }
-        let failed = || "no CA could be made".to_owned();
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
-            .code(ErrorCode::InternalError, failed)?;
-        let mut params = ca_params();
-        set_validity(
-            &mut params,
-            today.saturating_sub(1.day()),
-            today.saturating_add(CA_YEARS.years()),
-        );
-        let pem = params.self_signed(&key).code(ErrorCode::InternalError, failed)?.pem();
-        // The key first: a certificate without its key would be trusted and useless.
-        files::write_secret(&key_path, &key.serialize_pem())
-            .and_then(|()| files::write_public(&pem_path, &pem))
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let ca = Ca::obtain(dir, &names.all, today)?;
+        if ca.is_unlimited() {
+            tracing::warn!(
+                "the certificate authority of this server may sign any name, as those did that older releases made; `goldsmith admin ca renew` makes one for this server's names alone"
+            );
+        }
+        leaf(dir, &ca, &names.all, today)?;
+        let again = "remove tls.json: certificate and key are made anew";
+        let (config, _) = config(&dir.join("server.pem"), &dir.join("server-key.pem"), again)?;
+        let bundle = dir.join("ca-bundle.pem");
+        let trusted = dir.join("ca.pem");
+        let cannot = || format!("cannot write {}", bundle.display());
+        let ours = files::read(&trusted).code(ErrorCode::HostNotReady, cannot)?;
+        write_bundle(&bundle, Path::new(PUBLIC_ROOTS), &ours.unwrap_or_default())
             .code(ErrorCode::HostNotReady, cannot)?;
-        Ok(Self { key, pem })
+        Ok(Self { config: Arc::new(config), ca: trusted, bundle })
     }
 }
 
-/// What issuer and CA certificate have in common.
-fn ca_params() -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = named("Goldsmith local CA");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params
+/// What a server is called.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    /// All of its names, those of loopback among them, in a fixed order.
+    pub(crate) all: Vec<String>,
+    /// Those that an administrator gave it.
+    pub(crate) hosts: Vec<String>,
+}
+
+/// Asks for a new CA, which a running service makes within seconds, another one when it starts.
+///
+/// # Errors
+/// The folder cannot be written to.
+pub fn renew_ca(dir: &Path) -> Result<()> {
+    files::make_dir(dir)
+        .and_then(|()| ca::ask_for_new(dir))
+        .code(ErrorCode::HostNotReady, || format!("cannot write to {}", dir.display()))
+}
+
+/// When what [`Tls::obtain`] reads was changed from outside; another value asks for another look.
+pub(crate) fn stamp(dir: &Path, given: Option<&Given>) -> Vec<Option<SystemTime>> {
+    let changed = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+    let asked = ca::is_asked_for(dir).then_some(SystemTime::UNIX_EPOCH);
+    let files = given.map(|given| [changed(&given.certificate), changed(&given.key)]);
+    files.into_iter().flatten().chain([asked]).collect()
 }
 
 /// Makes the server's certificate, unless there is one with these names and enough time left.
@@ -122,7 +122,8 @@ fn leaf(dir: &Path, ca: &Ca, names: &[String], today: Date) -> Result<()> {
     // A damaged note costs a new certificate, nothing else.
     let made: Option<Made> = made.and_then(|text| serde_json::from_str(&text).ok());
     let fresh_until = today.saturating_add(RENEW_DAYS.days());
-    let kept = made.is_some_and(|made| made.names == names && made.until > fresh_until)
+    let kept = made
+        .is_some_and(|made| made.names == names && made.until > fresh_until && made.ca == ca.id())
         && ["server.pem", "server-key.pem"].iter().all(|name| dir.join(name).exists());
     if kept {
         return Ok(());
@@ -133,14 +134,14 @@ fn leaf(dir: &Path, ca: &Ca, names: &[String], today: Date) -> Result<()> {
     let mut params =
         CertificateParams::new(names.to_vec()).code(ErrorCode::InvalidArgument, failed)?;
     let until = today.saturating_add(LEAF_DAYS.days());
+    let until = ca.until().map_or(until, |end| until.min(end));
     params.distinguished_name = named("Goldsmith");
     set_validity(&mut params, today.saturating_sub(1.day()), until);
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let issuer = Issuer::new(ca_params(), &ca.key);
-    let pem = params.signed_by(&key, &issuer).code(ErrorCode::InternalError, failed)?.pem();
-    let note = serde_json::to_string_pretty(&Made { names: names.to_vec(), until })
+    let pem = params.signed_by(&key, &ca.issuer()).code(ErrorCode::InternalError, failed)?.pem();
+    let note = serde_json::to_string_pretty(&Made { names: names.to_vec(), until, ca: ca.id() })
         .code(ErrorCode::InternalError, failed)?;
     // The note goes first and comes last: with it, key and certificate belong together.
     match fs::remove_file(&made_path) {
@@ -153,25 +154,28 @@ fn leaf(dir: &Path, ca: &Ca, names: &[String], today: Date) -> Result<()> {
     .code(ErrorCode::HostNotReady, cannot)
 }
 
-fn config(dir: &Path) -> Result<ServerConfig> {
-    let (certificate, key) = (dir.join("server.pem"), dir.join("server-key.pem"));
+/// What the listener needs of two files, and the certificates in them; `way_out` is for files that do not fit.
+fn config(
+    certificate: &Path,
+    key: &Path,
+    way_out: &'static str,
+) -> Result<(ServerConfig, Vec<CertificateDer<'static>>)> {
     let bad = || format!("{} and {} cannot be used", certificate.display(), key.display());
-    let chain = CertificateDer::pem_file_iter(&certificate)
+    let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .code(ErrorCode::HostNotReady, bad)?;
-    let private = PrivateKeyDer::from_pem_file(&key).code(ErrorCode::HostNotReady, bad)?;
+    let private = PrivateKeyDer::from_pem_file(key).code(ErrorCode::HostNotReady, bad)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .code(ErrorCode::InternalError, bad)?
         .with_no_client_auth()
-        .with_single_cert(chain, private)
+        .with_single_cert(chain.clone(), private)
         .map_err(|error| {
-            Error::new(ErrorCode::HostNotReady, format!("{}: {error}", bad()))
-                .hint("remove tls.json: certificate and key are made anew")
+            Error::new(ErrorCode::HostNotReady, format!("{}: {error}", bad())).hint(way_out)
         })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    Ok((config, chain))
 }
 
 /// The public roots, where this machine has them, and our CA. Written at every start: roots change.
@@ -181,10 +185,7 @@ fn write_bundle(bundle: &Path, roots: &Path, ca: &str) -> io::Result<()> {
         text.push('\n');
     }
     text.push_str(ca);
-    if files::read(bundle)?.as_deref() == Some(text.as_str()) {
-        return Ok(());
-    }
-    files::write_public(bundle, &text)
+    ca::write_if_other(bundle, &text)
 }
 
 fn named(name: &str) -> DistinguishedName {
@@ -210,48 +211,179 @@ mod tests {
 
     use super::*;
 
-    fn names(extra: &[&str]) -> Vec<String> {
+    fn names(extra: &[&str]) -> Names {
         let all = ["localhost", "127.0.0.1", "::1"].iter().chain(extra);
-        all.map(|name| (*name).to_owned()).collect()
+        let hosts = extra.iter().map(|name| (*name).to_owned()).collect();
+        Names { all: all.map(|name| (*name).to_owned()).collect(), hosts }
+    }
+
+    fn obtain(dir: &Path, extra: &[&str]) -> Result<Tls> {
+        Tls::obtain(dir, &names(extra), None)
     }
 
     fn read(dir: &Path, name: &str) -> String {
         fs::read_to_string(dir.join(name)).unwrap()
     }
 
+    /// Whether a client that trusts that file takes the server's certificate for that name.
+    fn is_trusted(trusted: &str, dir: &Path, name: &str) -> bool {
+        let mut roots = rustls::RootCertStore::empty();
+        for root in CertificateDer::pem_slice_iter(trusted.as_bytes()) {
+            roots.add(root.unwrap()).unwrap();
+        }
+        let leaf = CertificateDer::from_pem_file(dir.join("server.pem")).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier =
+            rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
+        let verifier = verifier.build().unwrap();
+        let (name, now) = (name.to_owned().try_into().unwrap(), rustls::pki_types::UnixTime::now());
+        rustls::client::danger::ServerCertVerifier::verify_server_cert(
+            &*verifier,
+            &leaf,
+            &[],
+            &name,
+            &[],
+            now,
+        )
+        .is_ok()
+    }
+
     #[test]
     fn ca_and_certificate_are_kept_until_the_names_change() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
-        Tls::obtain(dir, &names(&[])).unwrap();
+        obtain(dir, &["forge.example"]).unwrap();
         let (ca, leaf) = (read(dir, "ca.pem"), read(dir, "server.pem"));
-        Tls::obtain(dir, &names(&[])).unwrap();
+        obtain(dir, &["forge.example"]).unwrap();
         assert_eq!((read(dir, "ca.pem"), read(dir, "server.pem")), (ca.clone(), leaf.clone()));
-        Tls::obtain(dir, &names(&["forge.example"])).unwrap();
-        assert_eq!(read(dir, "ca.pem"), ca, "clients trust it by its bytes");
+        obtain(dir, &[]).unwrap();
+        assert_eq!(read(dir, "ca.pem"), ca, "what it may sign is enough");
         assert_ne!(read(dir, "server.pem"), leaf);
-        assert!(read(dir, "ca-bundle.pem").ends_with(&ca));
+        assert!(is_trusted(&ca, dir, "localhost") && is_trusted(&ca, dir, "127.0.0.1"));
+        obtain(dir, &["other.example"]).unwrap();
+        assert_ne!(read(dir, "ca.pem"), ca, "it may not sign the new name");
+        assert!(is_trusted(&read(dir, "ca.pem"), dir, "other.example"));
+        assert!(read(dir, "ca-bundle.pem").ends_with(&read(dir, "ca.pem")));
         for key in ["ca-key.pem", "server-key.pem"] {
             assert_eq!(fs::metadata(dir.join(key)).unwrap().permissions().mode() & 0o777, 0o600);
         }
     }
 
     #[test]
+    fn a_name_that_is_not_the_server_s_own_is_not_trusted_whatever_the_key_signs() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        obtain(dir, &[]).unwrap();
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let (trusted, all) = (read(dir, "ca.pem"), names(&[]).all);
+        let ca = Ca::obtain(dir, &all, today).unwrap();
+        for (name, wanted) in
+            [("localhost", true), ("bank.example", false), ("192.0.2.1", false), ("::2", false)]
+        {
+            leaf(dir, &ca, &[name.to_owned()], today).unwrap();
+            assert_eq!(is_trusted(&trusted, dir, name), wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn clients_are_given_the_next_ca_a_year_before_it_signs() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        obtain(dir, &[]).unwrap();
+        let first = read(dir, "ca.pem");
+        let (today, all) = (Timestamp::now().to_zoned(TimeZone::UTC).date(), names(&[]).all);
+        let end = Ca::obtain(dir, &all, today).unwrap().until().unwrap();
+        let before = Ca::obtain(dir, &all, end.saturating_sub(399.days())).unwrap();
+        let both = read(dir, "ca.pem");
+        assert!(both.starts_with(&first) && both.len() > first.len());
+        assert_eq!(before.pem, first);
+        let after = Ca::obtain(dir, &all, end.saturating_sub(59.days())).unwrap();
+        assert_eq!(format!("{first}{}", after.pem), both, "it is the one that they were given");
+        assert_eq!(read(dir, "ca.pem"), after.pem);
+    }
+
+    /// As the releases before made it.
+    fn make_unlimited_ca(dir: &Path) -> String {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name = named("Goldsmith local CA");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let pem = params.self_signed(&key).unwrap().pem();
+        fs::write(dir.join("ca-key.pem"), key.serialize_pem()).unwrap();
+        fs::write(dir.join("ca.pem"), &pem).unwrap();
+        pem
+    }
+
+    #[test]
+    fn an_older_ca_stays_until_a_new_one_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        let old = make_unlimited_ca(dir);
+        obtain(dir, &["forge.example"]).unwrap();
+        assert_eq!(read(dir, "ca.pem"), old);
+        assert!(is_trusted(&old, dir, "forge.example"));
+        let before = stamp(dir, None);
+        renew_ca(dir).unwrap();
+        assert_ne!(stamp(dir, None), before);
+        obtain(dir, &["forge.example"]).unwrap();
+        assert_eq!(stamp(dir, None), before);
+        let new = read(dir, "ca.pem");
+        assert_ne!(new, old);
+        assert!(is_trusted(&new, dir, "forge.example") && !is_trusted(&old, dir, "localhost"));
+    }
+
+    #[test]
+    fn a_given_certificate_must_have_its_key_and_every_name() {
+        let (dir, pki) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (dir, pki) = (dir.path(), pki.path());
+        Tls::obtain(pki, &names(&["forge.example"]), None).unwrap();
+        let given = Given { certificate: pki.join("server.pem"), key: pki.join("server-key.pem") };
+        let tls = Tls::obtain(dir, &names(&["forge.example"]), Some(&given)).unwrap();
+        assert_eq!(tls.ca, given.certificate);
+        assert!(!dir.join("ca-key.pem").exists());
+        for (extra, key, wanted) in [
+            (&["other.example"][..], "server-key.pem", "is not for other.example"),
+            (&[], "server-key.pem", "by which name"),
+            (&["forge.example"], "ca-key.pem", "cannot be used"),
+            (&["forge.example"], "none.pem", "cannot be used"),
+        ] {
+            let given = Given { key: pki.join(key), ..given.clone() };
+            let error = Tls::obtain(dir, &names(extra), Some(&given)).unwrap_err();
+            assert!(error.message.contains(wanted), "{}", error.message);
+            assert_eq!(error.target.as_deref(), Some("--tls-cert"));
+        }
+    }
+
+    #[test]
+    fn a_given_certificate_that_has_ended_is_refused() {
+        let (dir, pki) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let past = today.saturating_sub((LEAF_DAYS + 2).days());
+        let all = names(&["forge.example"]).all;
+        let ca = Ca::obtain(pki.path(), &all, past).unwrap();
+        leaf(pki.path(), &ca, &all, past).unwrap();
+        let (certificate, key) = (pki.path().join("server.pem"), pki.path().join("server-key.pem"));
+        let given = Given { certificate, key };
+        let error = Tls::obtain(dir.path(), &names(&["forge.example"]), Some(&given)).unwrap_err();
+        assert!(error.message.contains("not valid now"), "{}", error.message);
+    }
+
+    #[test]
     fn a_certificate_near_its_end_or_half_written_is_renewed() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
-        Tls::obtain(dir, &names(&[])).unwrap();
+        obtain(dir, &[]).unwrap();
         let first = read(dir, "server.pem");
-        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-        let ca = Ca::obtain(dir, today).unwrap();
-        leaf(dir, &ca, &names(&[]), today.saturating_add((LEAF_DAYS - RENEW_DAYS - 1).days()))
-            .unwrap();
+        let (today, all) = (Timestamp::now().to_zoned(TimeZone::UTC).date(), names(&[]).all);
+        let ca = Ca::obtain(dir, &all, today).unwrap();
+        leaf(dir, &ca, &all, today.saturating_add((LEAF_DAYS - RENEW_DAYS - 1).days())).unwrap();
         assert_eq!(read(dir, "server.pem"), first);
-        leaf(dir, &ca, &names(&[]), today.saturating_add((LEAF_DAYS - RENEW_DAYS).days())).unwrap();
+        leaf(dir, &ca, &all, today.saturating_add((LEAF_DAYS - RENEW_DAYS).days())).unwrap();
         let second = read(dir, "server.pem");
         assert_ne!(second, first);
         fs::remove_file(dir.join("tls.json")).unwrap();
-        Tls::obtain(dir, &names(&[])).unwrap();
+        obtain(dir, &[]).unwrap();
         assert_ne!(read(dir, "server.pem"), second);
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Errors have the form that clients of Azure read: `error` and `error_description`.
 
-use std::{collections::BTreeMap, fmt, sync::OnceLock, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use async_trait::async_trait;
 use engine::metadata::{Answer, Asked, Metadata};
@@ -29,7 +29,6 @@ pub(super) struct OfRun {
     /// Resource ids, as the template has them.
     identities: Vec<String>,
     compute: Value,
-    key: OnceLock<SigningKey>,
 }
 
 impl fmt::Debug for OfRun {
@@ -49,7 +48,6 @@ impl OfRun {
             run_id: job.run_id.clone(),
             identities: ids.map(str::to_owned).collect(),
             compute: compute(app, job),
-            key: OnceLock::new(),
         }
     }
 
@@ -114,14 +112,12 @@ impl OfRun {
             .ok_or_else(|| (400, "invalid_request", "Identity not found".to_owned()))
     }
 
-    async fn key(&self) -> Result<&SigningKey, Refused> {
-        if let Some(key) = self.key.get() {
-            return Ok(key);
-        }
+    /// Read anew for each token: it can be changed while the run goes on.
+    async fn key(&self) -> Result<SigningKey, Refused> {
         let dir = self.app.settings().dir.clone();
         let read = tokio::task::spawn_blocking(move || SigningKey::obtain(&dir)).await;
         match read {
-            Ok(Ok(key)) => Ok(self.key.get_or_init(|| key)),
+            Ok(Ok(key)) => Ok(key),
             Ok(Err(error)) => {
                 tracing::error!(%error, "the signing key cannot be read");
                 Err((500, "unknown", "The signing key cannot be read".to_owned()))

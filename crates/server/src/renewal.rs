@@ -1,0 +1,65 @@
+//! Certificates and keys while the service runs: they are looked at every day, and soon after someone changed them.
+
+use std::{path::PathBuf, time::Duration};
+
+use axum_server::tls_rustls::RustlsConfig;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    auth::SigningKey,
+    http::Site,
+    tls::{self, Given, Names, Tls},
+};
+
+/// How often to look whether something was changed.
+const LOOK: Duration = Duration::from_secs(5);
+/// Looks without a change that make a day.
+const LOOKS_A_DAY: u32 = 12 * 60 * 24;
+
+/// What is needed to look.
+pub(crate) struct Renewal {
+    pub(crate) dir: PathBuf,
+    pub(crate) names: Names,
+    pub(crate) given: Option<Given>,
+    pub(crate) site: Site,
+}
+
+impl Renewal {
+    /// Until the service ends.
+    pub(crate) async fn keep_on(self, config: RustlsConfig, shutdown: CancellationToken) {
+        let mut stamp = tls::stamp(&self.dir, self.given.as_ref());
+        let mut looks = 0;
+        let this = std::sync::Arc::new(self);
+        while shutdown.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+            let (again, own) = (config.clone(), this.clone());
+            looks += 1;
+            let is_due = looks % LOOKS_A_DAY == 0;
+            let before = stamp.clone();
+            let looked = tokio::task::spawn_blocking(move || {
+                own.look_at_key();
+                let now = tls::stamp(&own.dir, own.given.as_ref());
+                if is_due || now != before {
+                    own.look_at_certificate(&again);
+                }
+                tls::stamp(&own.dir, own.given.as_ref())
+            });
+            if let Ok(now) = looked.await {
+                stamp = now;
+            }
+        }
+    }
+
+    fn look_at_key(&self) {
+        match SigningKey::obtain(&self.dir) {
+            Ok(key) => self.site.auth().renew(key),
+            Err(error) => tracing::error!(%error, "the signing key cannot be read"),
+        }
+    }
+
+    fn look_at_certificate(&self, config: &RustlsConfig) {
+        match Tls::obtain(&self.dir, &self.names, self.given.as_ref()) {
+            Ok(tls) => config.reload_from_config(tls.config),
+            Err(error) => tracing::error!(%error, "the certificate cannot be renewed"),
+        }
+    }
+}

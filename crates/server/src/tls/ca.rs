@@ -1,0 +1,264 @@
+//! Our own certificate authority. It may sign nothing but the names of this server, so that whoever gets its key
+//! can pose as nobody else to those who trust it.
+//!
+//! ```text
+//! ca-key.pem, ca.json            the one that signs; ca.json has its certificate and what it may sign
+//! ca-next-key.pem, ca-next.json  the one that follows, in the last year of the first
+//! ca.pem                         what clients trust: the certificates of both
+//! ```
+
+use std::{fs, io, net::IpAddr, path::Path};
+
+use api::ErrorCode;
+use engine::error::{Coded, Error, Result};
+use jiff::{ToSpan, civil::Date};
+use rcgen::{
+    BasicConstraints, CertificateParams, CidrSubnet, GeneralSubtree, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P256_SHA256,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{RENEW_DAYS, named, set_validity};
+use crate::files;
+
+const YEARS: i16 = 5;
+/// So long before its end clients are given the next one as well.
+const OVERLAP_DAYS: i32 = 400;
+/// The name of those that may sign anything, which were made before there were limits.
+const UNLIMITED: &str = "Goldsmith local CA";
+/// Asks for a new one; see [`ask_for_new`].
+const ASKED: &str = "ca-renew";
+
+/// A key, and its certificate.
+pub(super) struct Ca {
+    key: KeyPair,
+    subject: String,
+    pub(super) pem: String,
+    /// Nothing where it may sign any name.
+    limits: Option<Limits>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Limits {
+    names: Vec<String>,
+    until: Date,
+}
+
+/// `ca.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    subject: String,
+    #[serde(flatten)]
+    limits: Limits,
+    certificate: String,
+}
+
+/// The files of one CA in the folder.
+struct Files<'a> {
+    dir: &'a Path,
+    name: &'static str,
+}
+
+impl Ca {
+    /// The one for the server of that folder and for those names; what is missing, at its end, or does not fit is
+    /// made.
+    pub(super) fn obtain(dir: &Path, names: &[String], today: Date) -> Result<Self> {
+        let (own, following) = (Files { dir, name: "ca" }, Files { dir, name: "ca-next" });
+        let current = match own.load()? {
+            Some(ca) => Some(ca),
+            None => unlimited(dir)?,
+        };
+        let mut next = following.load()?;
+        if next.as_ref().is_some_and(|next| !next.may_sign(names)) {
+            following.remove()?;
+            next = None;
+        }
+        let is_asked = dir.join(ASKED).exists();
+        let current = match current {
+            Some(ca) if !is_asked && ca.may_sign(names) && !ca.ends_within(RENEW_DAYS, today) => ca,
+            before => {
+                if before.is_some() {
+                    tracing::warn!(
+                        "there is a new certificate authority; clients with a copy of ca.pem or ca-bundle.pem need the new file"
+                    );
+                }
+                let made = match next.take().filter(|_| !is_asked) {
+                    Some(next) => next,
+                    None => Self::make(names, today)?,
+                };
+                own.store(&made)?;
+                following.remove()?;
+                remove(&dir.join(ASKED))?;
+                made
+            }
+        };
+        if next.is_none() && current.ends_within(OVERLAP_DAYS, today) {
+            let made = Self::make(names, today)?;
+            following.store(&made)?;
+            next = Some(made);
+        }
+        let next = next.map(|next| next.pem).unwrap_or_default();
+        let trusted = format!("{}{next}", current.pem);
+        let path = dir.join("ca.pem");
+        write_if_other(&path, &trusted)
+            .code(ErrorCode::HostNotReady, || format!("cannot write {}", path.display()))?;
+        Ok(current)
+    }
+
+    fn make(names: &[String], today: Date) -> Result<Self> {
+        let failed = || "no CA could be made".to_owned();
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+            .code(ErrorCode::InternalError, failed)?;
+        let subject = format!("{UNLIMITED} {today}");
+        let until = today.saturating_add(YEARS.years());
+        let mut params = params(&subject);
+        set_validity(&mut params, today.saturating_sub(1.day()), until);
+        let permitted_subtrees = names.iter().map(|name| subtree(name)).collect();
+        params.name_constraints =
+            Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+        let pem = params.self_signed(&key).code(ErrorCode::InternalError, failed)?.pem();
+        let limits = Some(Limits { names: names.to_vec(), until });
+        Ok(Self { key, subject, pem, limits })
+    }
+
+    fn may_sign(&self, names: &[String]) -> bool {
+        self.limits.as_ref().is_none_or(|own| names.iter().all(|name| own.names.contains(name)))
+    }
+
+    fn ends_within(&self, days: i32, today: Date) -> bool {
+        self.limits.as_ref().is_some_and(|own| own.until <= today.saturating_add(days.days()))
+    }
+
+    /// Whether it may sign any name there is.
+    pub(super) fn is_unlimited(&self) -> bool {
+        self.limits.is_none()
+    }
+
+    /// The day on which it ends, if it is known.
+    pub(super) fn until(&self) -> Option<Date> {
+        self.limits.as_ref().map(|own| own.until)
+    }
+
+    /// Names it among others.
+    pub(super) fn id(&self) -> String {
+        let digest = Sha256::digest(self.pem.as_bytes());
+        digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// What signs a server's certificate.
+    pub(super) fn issuer(&self) -> Issuer<'_, &KeyPair> {
+        Issuer::new(params(&self.subject), &self.key)
+    }
+}
+
+/// Asks for a new CA: the service makes it when it next looks, within seconds or at its start.
+pub(super) fn ask_for_new(dir: &Path) -> io::Result<()> {
+    files::write_public(&dir.join(ASKED), "")
+}
+
+/// Whether [`ask_for_new`] was called since the last look.
+pub(super) fn is_asked_for(dir: &Path) -> bool {
+    dir.join(ASKED).exists()
+}
+
+/// The one of an installation that is older than the limits: clients trust it, so it stays until a new one is
+/// asked for.
+fn unlimited(dir: &Path) -> Result<Option<Ca>> {
+    let (key_path, pem_path) = (dir.join("ca-key.pem"), dir.join("ca.pem"));
+    let (key, pem) = (read(&key_path)?, read(&pem_path)?);
+    let (Some(key), Some(pem)) = (key, pem) else { return Ok(None) };
+    let key = parse(&key, &key_path)?;
+    Ok(Some(Ca { key, subject: UNLIMITED.to_owned(), pem, limits: None }))
+}
+
+impl Files<'_> {
+    fn key(&self) -> std::path::PathBuf {
+        self.dir.join(format!("{}-key.pem", self.name))
+    }
+
+    fn note(&self) -> std::path::PathBuf {
+        self.dir.join(format!("{}.json", self.name))
+    }
+
+    fn load(&self) -> Result<Option<Ca>> {
+        let (Some(key), Some(note)) = (read(&self.key())?, read(&self.note())?) else {
+            return Ok(None);
+        };
+        let key = parse(&key, &self.key())?;
+        let note: Note = serde_json::from_str(&note).map_err(|error| {
+            let path = self.note();
+            Error::new(ErrorCode::HostNotReady, format!("{} is damaged: {error}", path.display()))
+                .hint("put it back from a backup, or remove it with its key and ca.pem: a new CA is made, and clients must be given its ca-bundle.pem")
+        })?;
+        let Note { subject, limits, certificate } = note;
+        Ok(Some(Ca { key, subject, pem: certificate, limits: Some(limits) }))
+    }
+
+    /// The note comes last and goes first: with it, key and certificate belong together.
+    fn store(&self, ca: &Ca) -> Result<()> {
+        let cannot = || format!("cannot write {} and its key", self.note().display());
+        let Some(limits) = ca.limits.clone() else { return Ok(()) };
+        let note = Note { subject: ca.subject.clone(), limits, certificate: ca.pem.clone() };
+        let note = serde_json::to_string_pretty(&note).code(ErrorCode::InternalError, cannot)?;
+        remove(&self.dir.join("ca.pem"))?;
+        remove(&self.note())?;
+        files::write_secret(&self.key(), &ca.key.serialize_pem())
+            .and_then(|()| files::write_public(&self.note(), &note))
+            .code(ErrorCode::HostNotReady, cannot)
+    }
+
+    fn remove(&self) -> Result<()> {
+        remove(&self.note())?;
+        remove(&self.key())
+    }
+}
+
+/// What it may sign: a name with those below it, or one address.
+fn subtree(name: &str) -> GeneralSubtree {
+    match name.parse::<IpAddr>() {
+        Ok(IpAddr::V4(v4)) => GeneralSubtree::IpAddress(CidrSubnet::V4(v4.octets(), [255; 4])),
+        Ok(IpAddr::V6(v6)) => GeneralSubtree::IpAddress(CidrSubnet::V6(v6.octets(), [255; 16])),
+        Err(_) => GeneralSubtree::DnsName(name.to_owned()),
+    }
+}
+
+/// What issuer and CA certificate have in common.
+fn params(subject: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = named(subject);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn parse(pem: &str, path: &Path) -> Result<KeyPair> {
+    KeyPair::from_pem(pem).map_err(|error| {
+        Error::new(
+            ErrorCode::HostNotReady,
+            format!("{} is not a private key: {error}", path.display()),
+        )
+        .hint("remove it and ca.pem: a new CA is made, and clients must be given its ca-bundle.pem")
+    })
+}
+
+fn read(path: &Path) -> Result<Option<String>> {
+    files::read(path).code(ErrorCode::HostNotReady, || format!("cannot read {}", path.display()))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).code(ErrorCode::HostNotReady, || format!("cannot remove {}", path.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Clients keep what they have read of it.
+pub(super) fn write_if_other(path: &Path, text: &str) -> io::Result<()> {
+    if files::read(path)?.as_deref() == Some(text) {
+        return Ok(());
+    }
+    files::write_public(path, text)
+}
