@@ -51,16 +51,18 @@ class Service:
         self.stderr = None
         self.credentials = None
 
-    def start(self):
-        command = [
+    def command(self):
+        return [
             GOLDSMITH, "serve", "--listen", f"127.0.0.1:{self.port}", "--backend", self.backend,
             "--data-dir", str(self.data), "--cache-dir", str(self.cache), "--output", "json",
             # The tests' own files are on loopback.
             "--allow-fetch-from", "127.0.0.1",
             *self.flags,
         ]
+
+    def start(self):
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=self.stderr or self.log.open("a"), text=True
+            self.command(), stdout=subprocess.PIPE, stderr=self.stderr or self.log.open("a"), text=True
         )
         line = self.process.stdout.readline()
         if not line:

@@ -1,11 +1,14 @@
 //! What a step may use.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{event::Events, fetch, layout::Layout, replicate::Geography, step::Faults};
+use crate::{
+    error::Result, event::Events, fetch, layout::Layout, ownership::Ownership,
+    replicate::Geography, step::Faults,
+};
 
 /// The surroundings of a piece of work: where things are, whom to tell, when to stop.
 #[derive(Debug, Clone)]
@@ -16,6 +19,8 @@ pub struct Cx {
     pub cancel: CancellationToken,
     /// When the whole of it must be done (`buildTimeoutInMinutes`).
     pub deadline: Option<Instant>,
+    /// How long earlier attempts of a run that was cut off have taken; it counts against its time-out.
+    pub worked: Duration,
     /// Which regions the local store stands for, and where galleries are.
     pub geography: Geography,
     /// Faults to inject; none outside tests.
@@ -28,6 +33,8 @@ pub struct Cx {
     pub log_bytes: Option<u64>,
     /// What takes back a thing whose maker is gone already, such as an upload that was cut off.
     pub afterwards: TaskTracker,
+    /// Who says whether the work is still ours; nobody where it cannot be another's.
+    pub ownership: Option<Arc<dyn Ownership>>,
 }
 
 impl Cx {
@@ -37,8 +44,30 @@ impl Cx {
         let fetch = fetch::Limits::default();
         let afterwards = TaskTracker::new();
         let log_bytes = Some(crate::log::DEFAULT_BYTES);
-        let deadline = None;
-        Self { layout, events, cancel, deadline, geography, faults, fetch, log_bytes, afterwards }
+        Self {
+            layout,
+            events,
+            cancel,
+            deadline: None,
+            worked: Duration::ZERO,
+            geography,
+            faults,
+            fetch,
+            log_bytes,
+            afterwards,
+            ownership: None,
+        }
+    }
+
+    /// To be asked before something is written that others see.
+    ///
+    /// # Errors
+    /// Another process owns the work now.
+    pub async fn confirm_ownership(&self) -> Result<()> {
+        match &self.ownership {
+            Some(ownership) => ownership.confirm().await,
+            None => Ok(()),
+        }
     }
 
     /// Waits until nothing goes on [afterwards](Self::afterwards), but not for longer than the limit.

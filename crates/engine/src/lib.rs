@@ -23,6 +23,7 @@ pub mod metadata;
 pub mod node;
 pub mod optimize;
 mod output;
+pub mod ownership;
 pub mod replicate;
 pub mod source;
 pub mod step;

@@ -189,6 +189,7 @@ impl Cx {
         let limit = self.deadline.map_or(WITHOUT_DEADLINE, |_| self.time_left());
         let guarded = AssertUnwindSafe(async {
             self.faults.hit(step).await?;
+            self.confirm_ownership().await?;
             work.await
         })
         .catch_unwind();

@@ -135,6 +135,20 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", env = "GOLDSMITH_TOKEN_LIFETIME", value_parser = token_lifetime)]
     #[arg(default_value = "60m")]
     pub(crate) token_lifetime: Duration,
+    /// How long the database stays this service's when it does not renew its lease; another one may take
+    /// it over afterwards
+    #[arg(long, value_name = "TIME", env = "GOLDSMITH_LEASE", value_parser = lease)]
+    #[arg(default_value = "30s")]
+    pub(crate) lease: Duration,
+}
+
+/// Long enough to be renewed, short enough to be waited for.
+fn lease(text: &str) -> Result<Duration, String> {
+    let time = duration::parse(text)?;
+    match time.as_secs() {
+        3..=3600 => Ok(time),
+        _ => Err(format!("{text:?} is not between 3s and 1h")),
+    }
 }
 
 /// Between two seconds, the least that whole seconds can say, and a day.

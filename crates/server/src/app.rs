@@ -5,11 +5,13 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use engine::{fetch, layout::Layout};
+use engine::{error::Error, fetch, layout::Layout, ownership::Ownership};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{live::Feeds, providers::Keepers, store::Store, trigger::changes::Changes};
+use crate::{
+    lease::Lease, live::Feeds, providers::Keepers, store::Store, trigger::changes::Changes,
+};
 
 /// How the service is to run; every value has been checked.
 #[derive(Debug, Clone)]
@@ -47,6 +49,7 @@ struct Inner {
     keepers: Keepers,
     base_url: OnceLock<String>,
     fetch: OnceLock<fetch::Limits>,
+    lease: OnceLock<Lease>,
 }
 
 impl App {
@@ -67,6 +70,7 @@ impl App {
                 keepers: Keepers::default(),
                 base_url: OnceLock::new(),
                 fetch: OnceLock::new(),
+                lease: OnceLock::new(),
             }),
         }
     }
@@ -170,5 +174,27 @@ impl App {
     /// What clients call this server, once it listens.
     pub(crate) fn base_url(&self) -> Option<&str> {
         self.inner.base_url.get().map(String::as_str)
+    }
+
+    /// Sets, once, the lease that the service has on its database.
+    pub(crate) fn set_lease(&self, lease: Lease) {
+        // The first one stays.
+        let _ = self.inner.lease.set(lease);
+    }
+
+    /// What says whether the service still owns its runs; nothing in tests without a lease.
+    pub(crate) fn ownership(&self) -> Option<Arc<dyn Ownership>> {
+        self.inner.lease.get().map(|lease| Arc::new(lease.clone()) as Arc<dyn Ownership>)
+    }
+
+    /// To be asked before something is written or removed outside the database.
+    ///
+    /// # Errors
+    /// Another service has taken the database over.
+    pub(crate) async fn confirm_ownership(&self) -> Result<(), Error> {
+        match self.inner.lease.get() {
+            Some(lease) => lease.confirm().await,
+            None => Ok(()),
+        }
     }
 }

@@ -18,6 +18,7 @@ mod blobs;
 mod files;
 mod http;
 mod installation;
+mod lease;
 mod limits;
 mod listener;
 pub mod live;

@@ -75,6 +75,7 @@ pub(crate) async fn sweep(app: &App, keep: Duration, now: Timestamp) -> Result<(
                 None => candidates.push((run.id, None)),
             }
         }
+        app.confirm_ownership().await.map_err(io::Error::other)?;
         let layout = app.settings().layout.clone();
         let over = move || kept_long_enough(&layout, candidates, keep, now);
         let over = tokio::task::spawn_blocking(over).await.map_err(io::Error::other)??;

@@ -1,7 +1,7 @@
 //! From options to a running service, in order; and its end.
 //!
 //! ```text
-//! folder, lock → database and ids → certificate → key → address → App → workers → administrator → answers
+//! folder, lock → database and ids, lease → certificate → key → address → App → workers → administrator → answers
 //! ```
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -26,7 +26,9 @@ use crate::{
         Auth, SigningKey,
         principal::{self, Credentials},
     },
-    files, http, installation, limits,
+    files, http, installation,
+    lease::Lease,
+    limits,
     listener::{self, GRACE},
     operation,
     providers::replication,
@@ -41,6 +43,9 @@ use crate::{
 
 /// Names that every server is known by.
 const LOOPBACK_NAMES: &[&str] = &["localhost", "127.0.0.1", "::1"];
+
+/// In the server's folder: locked by the process that serves it.
+const LOCK: &str = "lock";
 
 /// Name of the service principal that is made at first start.
 const ADMINISTRATOR: &str = "administrator";
@@ -76,6 +81,8 @@ pub struct Options {
     pub triggers: trigger::Options,
     /// How long the tokens of service principals live.
     pub token_lifetime: Duration,
+    /// How long the lease on the database lasts without being renewed.
+    pub lease: Duration,
 }
 
 /// What runs are carried out on.
@@ -115,6 +122,10 @@ pub struct Running {
     serving: JoinHandle<io::Result<()>>,
     worker: JoinHandle<()>,
     app: App,
+    lease: Lease,
+    /// Ends the renewal of the lease, which then is given up.
+    done: CancellationToken,
+    keeping: JoinHandle<()>,
     _lock: Lock,
 }
 
@@ -122,12 +133,17 @@ impl Running {
     /// Waits until the service has ended.
     ///
     /// # Errors
-    /// The listener failed.
+    /// The listener failed, or another service has taken the database over.
     pub async fn ended(self) -> Result<()> {
         let ended = self.serving.await.map_err(io::Error::other).and_then(|result| result);
         // The runs let go of their machines; what they were doing is taken up by the next start.
         let _ = self.worker.await;
         tasks::finish(&self.app, GRACE).await;
+        self.done.cancel();
+        let _ = self.keeping.await;
+        if self.lease.lost().is_cancelled() {
+            return Err(self.lease.taken_over().await);
+        }
         ended.code(ErrorCode::InternalError, || "the listener failed".to_owned())
     }
 }
@@ -149,6 +165,9 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let (store, identity) = installation::open(&options.layout, &database).await?;
     let names = names(&options);
     let tls = Tls::obtain(&dir, &names, options.tls.as_ref())?;
+    let lease = Lease::take(&store, options.layout.data(), &dir.join(LOCK), options.lease).await?;
+    let done = CancellationToken::new();
+    let keeping = lease.keep(done.clone());
     let key = SigningKey::obtain(&dir)?;
     let listener = listener::bind(options.listen)?;
     let listen = listener
@@ -165,6 +184,8 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
         .with_lifetime(options.token_lifetime);
     let app = App::new(settings.clone(), store, shutdown.clone());
     app.set_fetch_limits(options.fetch);
+    app.set_lease(lease.clone());
+    stop_when_lost(lease.clone(), shutdown.clone());
     let metrics = http::install_metrics()?;
     // Last: the secret of a server that then fails to start would be lost.
     let administrator = administrator(app.store()).await?;
@@ -192,6 +213,9 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
         serving,
         worker,
         app,
+        lease,
+        done,
+        keeping,
         _lock: lock,
     })
 }
@@ -300,9 +324,19 @@ fn budgets(config: &Config) -> Result<limits::Budgets> {
     Ok(limits::Budgets::new(settings.within(limits::raise_descriptors())))
 }
 
+/// A service that another has taken over from ends its builds, and itself.
+fn stop_when_lost(lease: Lease, shutdown: CancellationToken) {
+    tokio::spawn(async move {
+        if shutdown.run_until_cancelled(lease.lost().cancelled()).await.is_some() {
+            tracing::error!("another service has taken the database over: this one ends");
+            shutdown.cancel();
+        }
+    });
+}
+
 /// One server a folder: two would take the same runs.
 pub(crate) fn lock(dir: &std::path::Path) -> Result<Lock> {
-    let path = dir.join("lock");
+    let path = dir.join(LOCK);
     let taken = Lock::try_take(&path)
         .code(ErrorCode::HostNotReady, || format!("cannot lock {}", path.display()))?;
     taken.ok_or_else(|| {
@@ -381,6 +415,7 @@ mod tests {
             log_retention: DAY,
             triggers: trigger::Options { interval: DAY, failures: 3 },
             token_lifetime: DAY,
+            lease: GRACE,
         }
     }
 

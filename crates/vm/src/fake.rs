@@ -105,6 +105,8 @@ pub struct Reaction {
 pub enum Then {
     /// Ends with this code.
     Exit(i32),
+    /// Ends well after this time, unless the machine ends before.
+    Sleep(Duration),
     /// Never ends, until the machine does.
     Hang,
     /// Writes to that stream without end, as fast as it is read, until nobody reads any more or the
@@ -504,6 +506,13 @@ impl Guest for FakeGuest {
         }
         match reaction.then {
             Then::Exit(code) => Ok(Exit { code: Some(code), signal: None }),
+            Then::Sleep(time) => {
+                let asleep = self.life.gone.run_until_cancelled(tokio::time::sleep(time));
+                match asleep.await {
+                    Some(()) => Ok(Exit { code: Some(0), signal: None }),
+                    None => Err(lost("the connection broke off in the middle of a command")),
+                }
+            }
             Then::Hang => {
                 self.life.gone.cancelled().await;
                 Err(lost("the connection broke off in the middle of a command"))

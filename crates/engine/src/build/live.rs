@@ -306,9 +306,10 @@ impl Live {
         };
         // One after the other, as a node must not be visible before its parent; the machine does
         // not wait for either.
-        let before = self.publishing.take();
+        let (before, cx) = (self.publishing.take(), run.cx.clone());
         self.publishing = Some(tokio::spawn(async move {
             settled(before).await?;
+            cx.confirm_ownership().await?;
             settled(Some(tokio::task::spawn_blocking(publish))).await
         }));
         Ok(())

@@ -391,7 +391,7 @@ async fn open<'a>(
         )
     })?;
     let mut cx = cx.clone();
-    cx.deadline = Some(Instant::now() + plan.timeout);
+    cx.deadline = Some(Instant::now() + plan.timeout.saturating_sub(cx.worked));
     cx.geography = cx.geography.or_at(plan.template.location.as_deref());
     Ok(Run {
         store: NodeStore::new(&cx.layout),

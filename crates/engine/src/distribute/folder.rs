@@ -53,6 +53,7 @@ pub(super) async fn write(
 /// A link where there can be one, since it takes no room; else a copy.
 async fn put(cx: &Cx, path: &Path, vhd: &Artifact, run_id: &str) -> Result<()> {
     let fault = |e| io_fault(e, ErrorCode::DistributeFailed, format!("write {}", path.display()));
+    cx.confirm_ownership().await?;
     let verified = Verified::new(&cx.layout);
     if verified.keep(&vhd.path, path, || link(path, vhd, run_id)).map_err(fault)? {
         return delivered(cx, path, &vhd.digest).await;
@@ -60,6 +61,7 @@ async fn put(cx: &Cx, path: &Path, vhd: &Artifact, run_id: &str) -> Result<()> {
     let partial = Partial::create(path, run_id).map_err(fault)?;
     copy_out(cx, &vhd.path, &partial).await?;
     delivered(cx, partial.path(), &vhd.digest).await?;
+    cx.confirm_ownership().await?;
     partial.finish(Existing::Replace).map_err(fault)
 }
 

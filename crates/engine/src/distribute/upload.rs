@@ -68,6 +68,7 @@ async fn upload(cx: &Cx, store: &dyn ObjectStore, key: &Key, vhd: &Artifact) -> 
     let sent = upload.send(vhd, &activity).await;
     cx.events.progress_ended(&activity);
     sent?;
+    cx.confirm_ownership().await.map_err(|error| error.message)?;
     upload.complete().await
 }
 

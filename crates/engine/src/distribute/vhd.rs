@@ -144,6 +144,7 @@ fn file_name(run_output_name: &str) -> String {
 /// Links (or copies) the artifact to its name in the blob folder. One that is there is from the same
 /// run, but other hands may have changed it: then the new one takes its place.
 async fn store_at(cx: &Cx, vhd: &Artifact, path: &Path, run_id: &str) -> Result<()> {
+    cx.confirm_ownership().await?;
     fs::create_dir_all(path.parent().unwrap_or(path)).map_err(|e| fault(e, path))?;
     if verified::check(cx, path, &vhd.digest, "verify the VHD").await? {
         return Ok(());
@@ -160,6 +161,7 @@ async fn store_at(cx: &Cx, vhd: &Artifact, path: &Path, run_id: &str) -> Result<
     let partial = Partial::create(path, run_id).map_err(|e| fault(e, path))?;
     copy_out(cx, &vhd.path, &partial).await?;
     delivered(cx, partial.path(), &vhd.digest).await?;
+    cx.confirm_ownership().await?;
     partial.finish(Existing::Replace).map_err(|e| fault(e, path))
 }
 

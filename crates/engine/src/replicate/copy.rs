@@ -281,9 +281,10 @@ async fn fan_out(
         return Err(region::canceled());
     }
     let manifest = Manifest::new(image.record.clone(), CHUNK_BYTES, chunks);
-    let finished = lanes.into_iter().zip(uploaded).zip(&tallies).map(|((lane, upload), tally)| {
-        finish(lane, upload, image, &manifest, tally, &cx.cancel).boxed()
-    });
+    let finished =
+        lanes.into_iter().zip(uploaded).zip(&tallies).map(|((lane, upload), tally)| {
+            finish(cx, lane, upload, image, &manifest, tally).boxed()
+        });
     Ok((read_bytes, future::join_all(finished).await))
 }
 
@@ -407,19 +408,20 @@ async fn upload(
 
 /// All pieces are there: the copy begins to exist.
 async fn finish(
+    cx: &Cx,
     lane: Lane,
     upload: Result<()>,
     image: &StoredImage,
     manifest: &Manifest,
     tally: &Tally,
-    cancel: &CancellationToken,
 ) -> Result<Copied> {
     upload?;
     let Lane { region, note, .. } = lane;
     region.settle().await?;
     let key = key_of(&address_of(image)?)?;
+    cx.confirm_ownership().await?;
     let bytes = region
-        .unless_canceled(cancel, async {
+        .unless_canceled(&cx.cancel, async {
             let written = manifest::write(region.store.as_ref(), &key, manifest).await;
             written.map_err(|error| region.fault(&error.message))
         })

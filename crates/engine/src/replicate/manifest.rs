@@ -2,7 +2,7 @@
 
 use api::ErrorCode;
 use futures_util::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path as Key};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path as Key};
 use serde::{Deserialize, Serialize};
 
 use super::{chunk::ChunkId, place::reason};
@@ -100,8 +100,25 @@ pub(super) async fn read(store: &dyn ObjectStore, key: &Key) -> Result<Option<Ma
 pub(super) async fn write(store: &dyn ObjectStore, key: &Key, manifest: &Manifest) -> Result<u64> {
     let bytes = serde_json::to_vec(manifest).map_err(|e| fault(key, &e.to_string()))?;
     let length = bytes.len() as u64;
-    store.put(key, PutPayload::from(bytes)).await.map_err(|e| fault(key, &reason(&e)))?;
-    Ok(length)
+    let payload = PutPayload::from(bytes);
+    let put = match store.put_opts(key, payload.clone(), PutMode::Create.into()).await {
+        // A store without conditions.
+        Err(object_store::Error::NotImplemented { .. }) => store.put(key, payload).await,
+        put => put,
+    };
+    match put {
+        // Another copy of the version began to exist since this one was begun.
+        Err(object_store::Error::AlreadyExists { .. }) => {
+            let there = read(store, key).await?;
+            match there.is_some_and(|there| manifest.record.has_content_of(&there.record)) {
+                true => Ok(0),
+                false => {
+                    Err(fault(key, "another version of this number was copied there meanwhile"))
+                }
+            }
+        }
+        put => put.map(|_| length).map_err(|e| fault(key, &reason(&e))),
+    }
 }
 
 /// The keys of all manifests below `prefix`.

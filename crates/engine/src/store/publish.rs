@@ -33,6 +33,7 @@ use crate::{
         place::link_or_copy,
         verified::Verified,
     },
+    ownership,
 };
 
 /// A standalone qcow2, finished and hashed, to be stored. It is linked where possible, so it must
@@ -167,6 +168,12 @@ impl Store {
         let (store, verified) = (self.clone(), Verified::new(&cx.layout));
         let cancel = cx.cancel.child_token();
         let _on_drop = cancel.clone().drop_guard();
+        let ownership = cx.ownership.clone();
+        // Right before the image takes its name: there is no waiting under the store's lock.
+        let take_name = move |store: &Self, work, payload| match ownership {
+            Some(ownership) if !ownership.is_certain() => Err(ownership::uncertain()),
+            _ => take_name(store, work, payload),
+        };
         tokio::task::spawn_blocking(move || {
             store.publish_here(payload, &verified, &cancel, take_name)
         })

@@ -1,9 +1,11 @@
 //! `goldsmith serve --backend scripted`: a service without machines, to try clients and pipelines
 //! against. Everything is real but the guest, which runs no script and only seems to.
 //!
-//! Of a script it understands three things, so that clients can be shown every end a run can have:
-//! lines `echo TEXT` are printed, `sleep forever` hangs until the run is canceled, and a line `exit N`
-//! ends it with that code.
+//! Of a script it understands four things, so that clients can be shown every end a run can have:
+//! lines `echo TEXT` are printed, `sleep forever` hangs until the run is canceled, `sleep N` ends the
+//! script well after N seconds, and a line `exit N` ends it with that code.
+
+use std::time::Duration;
 
 use vm::fake::{Fake, Reaction, Then};
 
@@ -27,6 +29,10 @@ fn play(script: &str) -> Reaction {
             Some(("sleep", "forever")) => {
                 return Reaction { out, err: String::new(), then: Then::Hang };
             }
+            Some(("sleep", seconds)) => {
+                let time = Duration::from_secs(seconds.parse().unwrap_or_default());
+                return Reaction { out, err: String::new(), then: Then::Sleep(time) };
+            }
             Some(("exit", code)) => {
                 let code = code.parse().unwrap_or(1);
                 return Reaction { out, err: String::new(), then: Then::Exit(code) };
@@ -46,6 +52,7 @@ mod tests {
         let played = play("#!/bin/sh -e\necho hello\nexit 3\necho never\n");
         assert_eq!((played.out.as_str(), played.then), ("hello\n", Then::Exit(3)));
         assert_eq!(play("sleep forever").then, Then::Hang);
+        assert_eq!(play("sleep 2\nexit 1").then, Then::Sleep(Duration::from_secs(2)));
         assert_eq!(play("apt-get update").then, Then::Exit(0));
     }
 }

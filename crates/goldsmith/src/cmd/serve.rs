@@ -38,6 +38,7 @@ pub(super) async fn run(
         machines: machines(&args.run, args.backend, global).await?,
         log_retention: args.log_retention,
         token_lifetime: args.token_lifetime,
+        lease: args.lease,
         triggers: server::trigger::Options {
             interval: args.triggers.interval,
             failures: args.triggers.failures,

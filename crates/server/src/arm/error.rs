@@ -117,6 +117,11 @@ impl From<crate::store::Error> for ApiError {
                 "Conflict",
                 "The resource was changed by another request at the same time. Please retry.",
             ),
+            error @ crate::store::Error::NotOwner => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailable",
+                format!("This server is about to end: {error}."),
+            ),
             error @ crate::store::Error::Database(_) => Self::internal(error),
         }
     }

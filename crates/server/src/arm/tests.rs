@@ -260,6 +260,9 @@ async fn a_group_with_a_run_in_it_stays() {
         input: json!({}),
         cause: crate::store::Cause::Manual,
         optimization: None,
+        owner: None,
+        crashes: 0,
+        worked: std::time::Duration::ZERO,
     };
     server.app.store().commit(vec![Write::InsertRun(run)]).await.unwrap();
     let refused = server.on(Method::Delete, "resourceGroups/rg").await;

@@ -396,6 +396,9 @@ mod tests {
             input: json!({ "properties": { "vmProfile": profile } }),
             cause: crate::store::Cause::Manual,
             optimization: None,
+            owner: None,
+            crashes: 0,
+            worked: std::time::Duration::ZERO,
         };
         let machine =
             Machine { number, vcpus: 2, memory_mib: 4096, generation: 1, disks: vec![GIB, 1] };

@@ -64,6 +64,9 @@ impl Bench {
             memory_mib: 1,
             cause: crate::store::Cause::Manual,
             optimization: None,
+            owner: None,
+            crashes: 0,
+            worked: Duration::ZERO,
             input: json!({}),
         };
         let folder = live::folder(&self.app.settings().layout, &run.id);

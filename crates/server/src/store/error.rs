@@ -9,6 +9,9 @@ pub enum Error {
         /// Key of the resource or run.
         key: String,
     },
+    /// Another service has taken the database over.
+    #[error("another service has taken the database over")]
+    NotOwner,
     /// The database failed.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),

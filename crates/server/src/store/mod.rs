@@ -7,11 +7,13 @@
 //! row    values ↔ columns            migrate  the tables (crates/server/migrations)
 //! write  one commit                   installation  which data folder the database belongs to
 //! look   questions that are asked again and again
+//! lease  the one service that may write
 //! ```
 
 mod error;
 mod installation;
 mod known;
+mod lease;
 mod migrate;
 mod model;
 mod open;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 pub use error::Error;
 pub use installation::{Found, Installation, look};
 pub use known::{Known, known};
+pub(crate) use lease::{Held, Holder};
 pub use model::{
     ActiveRun, Cause, Client, EndedRun, Operation, OperationStatus, Page, Resource, ResourceKey,
     Run, RunState, Select, Write,
@@ -83,7 +86,8 @@ macro_rules! runs {
     ($rest:literal) => {
         concat!(
             "SELECT id, template, subscription, operation, state, sub_state, message, queued, \
-             ended, epoch, vcpus, memory_mib, input, cause, optimization FROM runs WHERE ",
+             ended, epoch, vcpus, memory_mib, input, cause, optimization, owner, crashes, worked \
+             FROM runs WHERE ",
             $rest
         )
     };

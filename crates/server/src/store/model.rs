@@ -1,6 +1,6 @@
 //! The rows.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -201,6 +201,12 @@ pub struct Run {
     pub cause: Cause,
     /// What the optimization of boot and disk brought, once it is known.
     pub optimization: Option<Value>,
+    /// The holder of the lease under which it was taken on last.
+    pub owner: Option<String>,
+    /// Attempts that ended without handing it over.
+    pub crashes: i64,
+    /// How long it has been at work, in all attempts. Written by the heartbeat of its owner alone.
+    pub worked: Duration,
 }
 
 /// A run that is not over, as far as its turn is concerned.

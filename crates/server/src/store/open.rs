@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     str::FromStr as _,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -17,7 +17,7 @@ use sqlx::{
     any::{AnyConnectOptions, AnyPoolOptions},
 };
 
-use super::{Error, migrate::migrate};
+use super::{Error, lease::Fence, migrate::migrate};
 
 /// How long a request waits for a free connection before it is told that the database is busy.
 const ACQUIRE: Duration = Duration::from_secs(10);
@@ -32,6 +32,8 @@ pub(super) struct Pools {
     pub(super) reader: AnyPool,
     pub(super) writer: AnyPool,
     pub(super) postgres: bool,
+    /// Set once this process holds the lease on the database.
+    pub(super) fence: Arc<OnceLock<Fence>>,
     pub(super) asked: Asked,
 }
 
@@ -70,7 +72,18 @@ impl Pools {
     /// A transaction for writing, one at a time: without that, PostgreSQL would resolve commits
     /// that touch the same rows in another order by failing one of them after a second, and let a
     /// resource be added below one that is being emptied.
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+    ///
+    /// # Errors
+    /// The database fails, or the lease of this process is in other hands.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, Error> {
+        let mut tx = self.begin_unfenced().await?;
+        if let Some(fence) = self.fence.get() {
+            fence.check(&mut tx).await?;
+        }
+        Ok(tx)
+    }
+
+    async fn begin_unfenced(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
         self.asked.commits.fetch_add(1, Ordering::Relaxed);
         if !self.postgres {
             // A deferred transaction of SQLite that reads before it writes can fail instead of
@@ -97,7 +110,7 @@ async fn postgres(url: &str) -> Result<Pools, Error> {
     let writer = pool(2).connect_with(options.clone()).await?;
     let asked = Asked::default();
     let reader = asked.count_reads(pool(8)).connect_lazy_with(options);
-    let pools = Pools { reader, writer, postgres: true, asked };
+    let pools = Pools { reader, writer, postgres: true, fence: Arc::default(), asked };
     migrate(&pools).await?;
     Ok(pools)
 }
@@ -136,7 +149,7 @@ async fn sqlite(url: &str, path: &str) -> Result<Pools, Error> {
         .count_reads(pool(4))
         .after_connect(|connection, _| Box::pin(prepare_reader(connection)))
         .connect_lazy_with(options);
-    let pools = Pools { reader, writer, postgres: false, asked };
+    let pools = Pools { reader, writer, postgres: false, fence: Arc::default(), asked };
     migrate(&pools).await?;
     Ok(pools)
 }

@@ -1,5 +1,7 @@
 //! Values to columns and rows to values.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -87,6 +89,11 @@ pub(super) fn run(row: &AnyRow) -> Result<Run, sqlx::Error> {
         input: parse(row.try_get("input")?)?,
         cause: serde_json::from_str(row.try_get("cause")?).map_err(decode)?,
         optimization: row.try_get::<Option<&str>, _>("optimization")?.map(parse).transpose()?,
+        owner: row.try_get("owner")?,
+        crashes: row.try_get("crashes")?,
+        worked: Duration::from_nanos(
+            u64::try_from(row.try_get::<i64, _>("worked")?).unwrap_or_default(),
+        ),
     })
 }
 
@@ -148,6 +155,6 @@ fn state<T: DeserializeOwned>(name: &str) -> Result<T, sqlx::Error> {
     serde_json::from_value(Value::from(name)).map_err(decode)
 }
 
-fn decode(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+pub(super) fn decode(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(error))
 }

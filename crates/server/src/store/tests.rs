@@ -1,5 +1,6 @@
 //! One suite, on both databases.
 
+mod leases;
 mod look;
 mod postgres;
 mod samples;
@@ -9,6 +10,10 @@ use std::{os::unix::fs::PermissionsExt as _, slice::from_ref};
 use serde_json::json;
 
 use super::*;
+use leases::{
+    lease_is_refused_while_it_is_renewed, lease_taken_by_another_fences_every_write,
+    renewal_counts_the_time_of_runs_at_work,
+};
 use samples::{
     GROUPS, SUBSCRIPTION, TEMPLATES, client, definition, gallery, group, operation, over, run,
     template,
@@ -66,6 +71,9 @@ cases![
     reopening_keeps_everything,
     several_open_a_new_database_at_once,
     runs_of_an_earlier_schema_are_kept,
+    lease_is_refused_while_it_is_renewed,
+    lease_taken_by_another_fences_every_write,
+    renewal_counts_the_time_of_runs_at_work,
     a_later_schema_is_refused,
     commits_of_an_installation_are_counted,
     a_database_is_looked_at_without_being_changed,
@@ -550,6 +558,7 @@ async fn runs_of_an_earlier_schema_are_kept(address: String) {
     ]
     .iter()
     .chain(look::UNDO)
+    .chain(leases::UNDO)
     {
         sqlx::query(*statement).execute(&store.pools.writer).await.unwrap();
     }

@@ -184,8 +184,8 @@ async fn insert_run(tx: &mut Tx, run: &Run) -> Result<(), Error> {
     }
     let query = sqlx::query(
         "INSERT INTO runs (id, template, subscription, operation, state, sub_state, message, \
-         queued, ended, epoch, vcpus, memory_mib, input, cause) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+         queued, ended, epoch, vcpus, memory_mib, input, cause, owner, crashes) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
          ON CONFLICT DO NOTHING",
     );
     one(tx, bind_run(query, run), &run.id).await
@@ -195,7 +195,8 @@ async fn replace_run(tx: &mut Tx, run: &Run, stored_epoch: i64) -> Result<(), Er
     let query = sqlx::query(
         "UPDATE runs SET template = $2, subscription = $3, operation = $4, state = $5, \
          sub_state = $6, message = $7, queued = $8, ended = $9, epoch = $10, vcpus = $11, \
-         memory_mib = $12, input = $13, cause = $14 WHERE id = $1 AND epoch = $15",
+         memory_mib = $12, input = $13, cause = $14, owner = $15, crashes = $16 \
+         WHERE id = $1 AND epoch = $17",
     );
     one(tx, bind_run(query, run).bind(stored_epoch), &run.id).await?;
     let Some(optimization) = &run.optimization else { return Ok(()) };
@@ -223,6 +224,8 @@ fn bind_run<'q>(query: Query<'q, Any, AnyArguments>, run: &Run) -> Query<'q, Any
         .bind(run.memory_mib)
         .bind(json(&run.input))
         .bind(as_json(&run.cause))
+        .bind(run.owner.as_deref().map(text))
+        .bind(run.crashes)
 }
 
 async fn put_client(tx: &mut Tx, client: &Client) -> Result<(), Error> {

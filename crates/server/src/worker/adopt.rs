@@ -16,8 +16,9 @@ use crate::{
     store::{self, RunState},
 };
 
-/// How often a run is begun at all. One that takes the service down with it must not do so for ever.
-const ATTEMPTS: i64 = 2;
+/// How often a run may end without being handed over. One that takes the service down with it must not do
+/// so for ever; an orderly restart does not count.
+const CRASHES: i64 = 2;
 
 /// Ends what is to end, and returns the ids of the runs that are to go on.
 pub(super) async fn adopt(
@@ -31,10 +32,14 @@ pub(super) async fn adopt(
     machines::forget_ended(app).await?;
     let mut resumed = HashSet::new();
     for run in app.store().unfinished_runs().await? {
+        // Only the holder of the lease is here, so that any other owner has lost its own.
+        if run.owner.is_some() && run.owner.as_deref() == app.store().own_lease() {
+            continue;
+        }
         let error = match run.state {
             RunState::Canceling => Error::new(ErrorCode::Canceled, "canceled"),
-            // Every attempt has raised the epoch by one.
-            RunState::Running if run.epoch < ATTEMPTS => {
+            // Its claim counts this crash.
+            RunState::Running if run.crashes + 1 < CRASHES => {
                 tracing::info!(run = %run.id, "the run goes on where the service was ended");
                 resumed.insert(run.id);
                 continue;
@@ -42,8 +47,8 @@ pub(super) async fn adopt(
             RunState::Running => Error::new(
                 ErrorCode::InternalError,
                 format!(
-                    "The service was restarted while the run was active, {ATTEMPTS} times: it is \
-                     not begun again by itself"
+                    "The service crashed or was killed while the run was active, {CRASHES} times: it is \
+                     not started again"
                 ),
             )
             .hint("Run the template again"),

@@ -86,6 +86,7 @@ async fn job(app: &App, run: &Run, account: &str) -> Result<Result<Job, Error>, 
         template: run.template.as_str().rsplit('/').next().unwrap_or_default().to_owned(),
         input,
         account: account.to_owned(),
+        worked: run.worked,
         geography: targets::geography(app, &run.input).await?,
     }))
 }

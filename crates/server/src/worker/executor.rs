@@ -1,5 +1,7 @@
 //! Who carries runs out. The worker decides when; an executor does it and tells how it goes.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use engine::{
     distribute::RunOutput, error::Error, optimize::Optimization, replicate::Geography, step::Phase,
@@ -19,6 +21,8 @@ pub struct Job {
     pub input: Value,
     /// The storage account that has the template's scripts.
     pub account: String,
+    /// How long earlier attempts at it have taken.
+    pub worked: Duration,
     /// The service's regions, and where the galleries are that the template names.
     pub geography: Geography,
 }

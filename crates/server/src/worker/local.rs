@@ -211,6 +211,8 @@ impl Inner {
         // The journal has it all.
         cx.log_bytes = None;
         cx.geography = job.geography;
+        cx.worked = job.worked;
+        cx.ownership = self.app.ownership();
         let request = Request {
             exports: Vec::new(),
             freshness: freshness(&job.input)?,

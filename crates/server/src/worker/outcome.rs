@@ -167,6 +167,9 @@ mod tests {
             input: Value::Null,
             cause: store::Cause::Manual,
             optimization: None,
+            owner: None,
+            crashes: 0,
+            worked: std::time::Duration::ZERO,
         }
     }
 

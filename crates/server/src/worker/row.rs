@@ -24,7 +24,16 @@ pub(crate) enum Refused {
     Lost,
     /// The database failed.
     #[error(transparent)]
-    Store(#[from] Error),
+    Store(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NotOwner => Self::Lost,
+            error => Self::Store(error),
+        }
+    }
 }
 
 /// As whom a row is written.
@@ -80,6 +89,9 @@ pub(crate) async fn write(
         match who {
             As::Claim(_) => {
                 run.epoch = epoch + 1;
+                run.owner = store.own_lease().map(str::to_owned);
+                // Whoever had it has not handed it over.
+                run.crashes += i64::from(known.state == RunState::Running);
                 writes.push(Write::ClaimRun(run.clone()));
             }
             As::Holder(_) => writes.push(Write::ReplaceRun(run.clone())),
@@ -118,6 +130,7 @@ async fn apply(app: &App, run: &mut Run, change: Change<'_>) -> Result<Vec<Write
             }
         }
         Change::Waiting if run.state != RunState::Canceling => {
+            run.owner = None;
             run.state = RunState::Queued;
             run.sub_state = "Queued".to_owned();
         }

@@ -52,6 +52,9 @@ pub(super) async fn fetch_scripts(cx: &Cx, account: &str, input: &Value) {
 /// and the run has failed there.
 pub(super) async fn deliver(app: &App, run: &Run, account: &str, mut ended: Ended) -> Ended {
     let mut outputs = Vec::new();
+    if let Err(error) = app.confirm_ownership().await {
+        return Ended { outputs, error: Some(error), ..ended };
+    }
     for output in std::mem::take(&mut ended.outputs) {
         match stage(app, run, account, output).await {
             Ok(output) => outputs.push(output),

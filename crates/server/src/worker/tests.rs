@@ -487,17 +487,48 @@ fn a_run_that_was_cut_off_twice_fails() {
     let bench = runtime.block_on(Bench::new());
     let id = cut_off(&bench);
     runtime.block_on(async {
-        // As after a second time: the epoch counts them.
+        // As after a second time.
         let process = bench.process().await;
         let run = process.run(&id).await;
-        let again = crate::store::Run { epoch: run.epoch + 1, ..run };
+        let again = crate::store::Run { epoch: run.epoch + 1, crashes: run.crashes + 1, ..run };
         process.app.store().commit(vec![crate::store::Write::ClaimRun(again)]).await.unwrap();
         process.work(None);
         let run = process.ended(&id).await;
         assert_eq!(run.state, RunState::Failed);
-        let text = "The service was restarted while the run was active";
+        let text = "The service crashed or was killed while the run was active";
         assert!(run.message.starts_with(text), "{}", run.message);
         bench.assert_nothing_is_held();
+    });
+}
+
+#[test]
+fn resumed_run_keeps_what_is_left_of_its_timeout() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let bench = runtime.block_on(Bench::new());
+    let id = cut_off(&bench);
+    runtime.block_on(async {
+        let before = bench.process().await;
+        let (store, run) = (before.app.store(), before.run(&id).await);
+        let owned = crate::store::Run { owner: Some("gone".into()), ..run };
+        store.commit(vec![crate::store::Write::ReplaceRun(owned)]).await.unwrap();
+        let ttl = std::time::Duration::from_secs(60);
+        let place = |id: &str| crate::store::Holder {
+            id: id.into(),
+            host: "h".into(),
+            pid: 1,
+            folder: "/f".into(),
+            place: "p".into(),
+        };
+        store.take_lease(&place("gone"), ttl, None, Default::default()).await.unwrap();
+        // Four hours are the default time-out.
+        let all = std::time::Duration::from_secs(4 * 3600);
+        assert!(store.renew_lease(ttl, all).await.unwrap());
+        let process = bench.process().await;
+        process.work(None);
+        let run = process.ended(&id).await;
+        assert_eq!(run.state, RunState::Failed);
+        let operation = process.operation(&run).await;
+        assert_eq!(operation.error.unwrap()["code"], "BuildTimeout", "{}", run.message);
     });
 }
 

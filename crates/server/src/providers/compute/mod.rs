@@ -38,7 +38,10 @@ pub(crate) async fn remove_stored(app: &App, ids: &[&str]) -> Result<Vec<AtWork>
         held.push(app.keepers().take_over(&ResourceKey::of(id), app.shutdown()).await);
     }
     let layout = app.settings().layout.clone();
-    let removed = forget_copies(&layout, ids).await;
+    let removed = match app.confirm_ownership().await {
+        Ok(()) => forget_copies(&layout, ids).await,
+        Err(error) => Err(error),
+    };
     removed.map_err(|error| ApiError::conflict(error.code.name(), told(&error)))?;
     let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
     let removed =

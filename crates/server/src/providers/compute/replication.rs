@@ -168,6 +168,7 @@ async fn carry_out(
     let layout = &app.settings().layout;
     let left = async {
         let config = Config::load(layout)?;
+        app.confirm_ownership().await?;
         replicate::forget_in(layout, &config, &version.id, &promise.leaving).await
     };
     Error::all([copied, left.await.map(|_| ())].into_iter().filter_map(Result::err).collect())
@@ -188,7 +189,8 @@ async fn copy(app: &App, version: &Resource, stop: &CancellationToken) -> Result
     }
     let host = Host::probe(None).await;
     let host = host.code(ErrorCode::HostNotReady, || "qemu-img cannot be used".to_owned())?;
-    let cx = Cx::new(layout.clone(), Events::none(), stop.clone());
+    let mut cx = Cx::new(layout.clone(), Events::none(), stop.clone());
+    cx.ownership = app.ownership();
     let request = Request { image: &image, regions: &regions };
     let outcome = replicate::replicate(&cx, &host, &config, request).await?;
     Error::all(outcome.regions.into_iter().filter_map(|(_, result)| result.err()).collect())

@@ -193,6 +193,7 @@ where
         pause = match attempt().await {
             Ok(()) => return,
             Err(store::Error::Stale { .. }) => SHORTEST,
+            Err(store::Error::NotOwner) => return,
             Err(error @ store::Error::Database(_)) => {
                 tracing::error!(work = what, error = %error, "the database failed; trying again");
                 (pause * 2).min(Duration::from_secs(30))

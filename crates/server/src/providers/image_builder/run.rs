@@ -136,6 +136,9 @@ fn new_run(template: &Resource, row: &Operation, cause: Cause) -> Result<Run, Er
         input: input(template),
         cause,
         optimization: None,
+        owner: None,
+        crashes: 0,
+        worked: std::time::Duration::ZERO,
     })
 }
 

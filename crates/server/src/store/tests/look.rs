@@ -102,7 +102,11 @@ pub(super) async fn an_account_name_is_given_once(address: String) {
 
 pub(super) async fn accounts_of_one_name_are_one_after_the_update(address: String) {
     let store = Store::open(&address).await.unwrap();
-    for statement in UNDO.iter().chain(&["DELETE FROM schema_version WHERE version > 4"]) {
+    for statement in UNDO
+        .iter()
+        .chain(super::leases::UNDO)
+        .chain(&["DELETE FROM schema_version WHERE version > 4"])
+    {
         sqlx::query(*statement).execute(&store.pools.writer).await.unwrap();
     }
     let row = |group: &str, created: i64| {

@@ -74,6 +74,9 @@ pub(super) fn run(id: &str, template: &Resource, queued: &str) -> Run {
         input: template.body.clone(),
         cause: Cause::Trigger { name: "new".to_owned(), version: "1.0.1".to_owned() },
         optimization: None,
+        owner: None,
+        crashes: 0,
+        worked: std::time::Duration::ZERO,
     }
 }
 

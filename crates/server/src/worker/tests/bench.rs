@@ -195,6 +195,9 @@ impl Process {
             input: template.body.clone(),
             cause: crate::store::Cause::Manual,
             optimization: None,
+            owner: None,
+            crashes: 0,
+            worked: std::time::Duration::ZERO,
         };
         let writes =
             vec![Write::Insert(template), Write::Operation(operation), Write::InsertRun(run)];

@@ -69,6 +69,7 @@ impl Place {
             json!({ "vmSize": "Standard_D2s_v5", "userAssignedIdentities": ids });
         input["properties"]["managedResourceTags"] = json!({ "team": "a", "x": "y" });
         let job = Job {
+            worked: std::time::Duration::ZERO,
             run_id: self.run.id.clone(),
             template: "t".into(),
             input,

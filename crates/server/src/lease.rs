@@ -1,0 +1,207 @@
+//! The service's lease on its database: taken at start, renewed by heartbeat, given up at the end.
+//!
+//! ```text
+//! take ── free ─────────────────────────────────→ held ── renewed every third of its time
+//!   └── held by another: watch it for its time        ├── given up at the end
+//!         ├── renewed: refuse to start                └── found in other hands: the service stops itself
+//!         └── not renewed: take it
+//! ```
+//!
+//! What is written to the database is fenced there (`store::lease`). What is written elsewhere (files,
+//! regions, object stores) asks [`Lease::confirm`] first: it holds as long as the last renewal does, by a
+//! clock that runs while the process is stopped and the host asleep, less a margin.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use api::ErrorCode;
+use async_trait::async_trait;
+use engine::{
+    error::{Coded, Error, Result},
+    ownership::Ownership,
+};
+use jiff::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{self, Held, Holder, Store};
+
+/// Renewals in the time of a lease.
+const BEATS: u32 = 3;
+/// Part of the lease's time, as its last one, in which nothing outside the database is written any more.
+const MARGIN: u32 = 5;
+/// How often the lease of another is looked at, in its time.
+const LOOKS: u32 = 10;
+/// How long a write waits for a lease that cannot be renewed at the moment.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(120);
+/// Between two tries to renew it in a database that fails.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The lease of this process. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Lease {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    ttl: Duration,
+    /// Until when nobody else can have it, by [`clock`].
+    valid_until: watch::Sender<Duration>,
+    lost: CancellationToken,
+}
+
+impl Lease {
+    /// Takes the lease on the database. `lock` is the locked file of the data folder.
+    ///
+    /// # Errors
+    /// Another service has it and renews it, or the database fails.
+    pub(crate) async fn take(
+        store: &Store,
+        folder: &Path,
+        lock: &Path,
+        ttl: Duration,
+    ) -> Result<Self> {
+        let me = holder(folder, lock)
+            .code(ErrorCode::HostNotReady, || format!("cannot read {}", lock.display()))?;
+        let lost = CancellationToken::new();
+        let mut watched: Option<(Held, Instant)> = None;
+        loop {
+            let unrenewed = watched.as_ref().filter(|(held, since)| since.elapsed() >= held.ttl);
+            let before = clock();
+            let taken = store.take_lease(&me, ttl, unrenewed.map(|(held, _)| held), lost.clone());
+            let Some(held) = taken.await.map_err(unreadable)? else {
+                let (valid_until, _) = watch::channel(before + valid(ttl));
+                return Ok(Self {
+                    inner: Arc::new(Inner { store: store.clone(), ttl, valid_until, lost }),
+                });
+            };
+            match &watched {
+                Some((seen, _)) if seen.holder == held.holder && seen.beat == held.beat => {}
+                Some((seen, _)) if seen.holder == held.holder => return Err(in_use(&held)),
+                _ => {
+                    tracing::info!(holder = %told(&held.holder), "waiting whether the database is still in use");
+                    watched = Some((held.clone(), Instant::now()));
+                }
+            }
+            tokio::time::sleep(held.ttl / LOOKS).await;
+        }
+    }
+
+    /// Renews it until `done`, then gives it up.
+    pub(crate) fn keep(&self, done: CancellationToken) -> JoinHandle<()> {
+        let lease = self.clone();
+        tokio::spawn(async move {
+            let mut last = clock();
+            let mut pause = lease.inner.ttl / BEATS;
+            while done.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+                let before = clock();
+                pause = match lease.inner.store.renew_lease(lease.inner.ttl, before - last).await {
+                    Ok(true) => {
+                        last = before;
+                        lease.inner.valid_until.send_replace(before + valid(lease.inner.ttl));
+                        lease.inner.ttl / BEATS
+                    }
+                    Ok(false) => return,
+                    Err(error) => {
+                        tracing::warn!(%error, "the lease on the database cannot be renewed");
+                        RETRY.min(lease.inner.ttl / BEATS)
+                    }
+                };
+            }
+            if let Err(error) = lease.inner.store.release_lease().await {
+                tracing::warn!(%error, "the lease on the database is left to expire");
+            }
+        })
+    }
+
+    /// Fires when another service has it.
+    pub(crate) fn lost(&self) -> &CancellationToken {
+        &self.inner.lost
+    }
+
+    /// Why the service stopped itself.
+    pub(crate) async fn taken_over(&self) -> Error {
+        let by = match self.inner.store.lease_holder().await {
+            Ok(Some(holder)) => told(&holder),
+            _ => "another service".to_owned(),
+        };
+        Error::new(ErrorCode::Conflict, format!("the database was taken over by {by}"))
+            .hint("this service was paused or cut off for longer than its lease (--lease); it has stopped what it did")
+    }
+}
+
+#[async_trait]
+impl Ownership for Lease {
+    async fn confirm(&self) -> Result<()> {
+        let mut valid_until = self.inner.valid_until.subscribe();
+        let renewed = async { valid_until.wait_for(|until| clock() < *until).await.is_ok() };
+        let outcome = tokio::select! {
+            biased;
+            () = self.inner.lost.cancelled() => return Err(self.taken_over().await),
+            outcome = tokio::time::timeout(CONFIRM_WITHIN, renewed) => outcome,
+        };
+        if let Ok(true) = outcome {
+            return Ok(());
+        }
+        let text = "the lease on the database could not be renewed, so nothing may be written";
+        Err(Error::new(ErrorCode::HostNotReady, text).hint("does the database answer?"))
+    }
+
+    fn is_certain(&self) -> bool {
+        !self.inner.lost.is_cancelled() && clock() < *self.inner.valid_until.borrow()
+    }
+}
+
+/// How long a renewal is relied upon.
+fn valid(ttl: Duration) -> Duration {
+    ttl - ttl / MARGIN
+}
+
+/// Time since boot, also that in which the process was stopped or the host asleep.
+fn clock() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    Duration::new(
+        now.tv_sec.try_into().unwrap_or_default(),
+        now.tv_nsec.try_into().unwrap_or_default(),
+    )
+}
+
+fn holder(folder: &Path, lock: &Path) -> io::Result<Holder> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let file = fs::metadata(lock)?;
+    Ok(Holder {
+        id: uuid::Uuid::now_v7().to_string(),
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        pid: std::process::id(),
+        folder: folder.display().to_string(),
+        place: format!("{}/{}/{}", boot.trim(), file.dev(), file.ino()),
+    })
+}
+
+fn told(holder: &Holder) -> String {
+    let Holder { host, pid, folder, .. } = holder;
+    format!("goldsmith on {host} (process {pid}, data folder {folder})")
+}
+
+fn in_use(held: &Held) -> Error {
+    let until = Timestamp::from_nanosecond(held.expires.into()).unwrap_or(Timestamp::MAX);
+    let text = format!(
+        "the database is in use by {} until {until:.0}, and that lease is being renewed",
+        told(&held.holder)
+    );
+    Error::new(ErrorCode::Conflict, text)
+        .target("--database")
+        .hint("end that service, or give this one a database of its own")
+}
+
+fn unreadable(error: store::Error) -> Error {
+    Error::new(ErrorCode::HostNotReady, "the database cannot be read").caused_by(error)
+}

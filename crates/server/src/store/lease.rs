@@ -1,0 +1,210 @@
+//! The lease of the one service that acts on a database: a row that its holder renews by the database's
+//! clock. Every commit of the holder checks the row in its own transaction, so that a service that has
+//! lost its lease without knowing it (it was paused, or cut off) writes nothing any more.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Error, Store,
+    open::Pools,
+    row::{as_json, decode},
+};
+
+/// The lease on the whole database. Several services on one database would have one lease each.
+const SERVICE: &str = "service";
+
+const POSTGRES_NOW: &str = "((EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT * 1000)";
+const SQLITE_NOW: &str = "(CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) * 1000000)";
+
+/// Who holds a lease, for people and for the next who wants it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Holder {
+    /// Another one for each process.
+    pub(crate) id: String,
+    pub(crate) host: String,
+    pub(crate) pid: u32,
+    pub(crate) folder: String,
+    /// The lock of the data folder, which one living process has at a time: a boot of a host, and a file
+    /// on it. Whoever has the lock knows that an earlier holder of the same place is dead.
+    pub(crate) place: String,
+}
+
+/// A lease that another holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) holder: Holder,
+    /// Counts renewals.
+    pub(crate) beat: i64,
+    pub(crate) ttl: Duration,
+    /// When it expires unless it is renewed, in nanoseconds since 1970.
+    pub(crate) expires: i64,
+}
+
+/// What every commit of a holder checks.
+#[derive(Debug)]
+pub(super) struct Fence {
+    holder: String,
+    epoch: i64,
+    /// Fires when the lease is found in other hands.
+    lost: CancellationToken,
+}
+
+impl Fence {
+    /// Refuses a transaction of a service that is no longer the holder. Takers wait for the transaction,
+    /// which holds the lock of all writers.
+    pub(super) async fn check(&self, tx: &mut Transaction<'static, Any>) -> Result<(), Error> {
+        let found =
+            sqlx::query("SELECT 1 FROM leases WHERE name = $1 AND holder = $2 AND epoch = $3")
+                .bind(SERVICE)
+                .bind(self.holder.as_str())
+                .bind(self.epoch)
+                .fetch_optional(&mut **tx)
+                .await?;
+        if found.is_some() {
+            return Ok(());
+        }
+        self.lost.cancel();
+        Err(Error::NotOwner)
+    }
+}
+
+impl Store {
+    /// Takes the lease if it is free: nobody has it, it has expired, its holder was a process of this very
+    /// place, or the caller has watched for a whole `ttl` how it was not renewed (`unrenewed`). Commits
+    /// through this store and its clones are then those of the holder.
+    pub(crate) async fn take_lease(
+        &self,
+        holder: &Holder,
+        ttl: Duration,
+        unrenewed: Option<&Held>,
+        lost: CancellationToken,
+    ) -> Result<Option<Held>, Error> {
+        let mut tx = self.pools.begin().await?;
+        let (held, now, epoch) = found(&self.pools, &mut tx).await?;
+        let in_use = held.filter(|held| {
+            let is_unrenewed = unrenewed
+                .is_some_and(|seen| seen.holder.id == held.holder.id && seen.beat == held.beat);
+            held.expires > now && held.holder.place != holder.place && !is_unrenewed
+        });
+        if in_use.is_some() {
+            return Ok(in_use);
+        }
+        sqlx::query(
+            "INSERT INTO leases (name, holder, epoch, beat, ttl, expires, about) \
+             VALUES ($1, $2, $3, 0, $4, $5, $6) ON CONFLICT (name) DO UPDATE SET \
+             holder = excluded.holder, epoch = excluded.epoch, beat = excluded.beat, \
+             ttl = excluded.ttl, expires = excluded.expires, about = excluded.about",
+        )
+        .bind(SERVICE)
+        .bind(holder.id.as_str())
+        .bind(epoch + 1)
+        .bind(nanos(ttl))
+        .bind(now.saturating_add(nanos(ttl)))
+        .bind(as_json(holder))
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let fence = Fence { holder: holder.id.clone(), epoch: epoch + 1, lost };
+        // A process takes its lease once.
+        let _ = self.pools.fence.set(fence);
+        Ok(None)
+    }
+
+    /// Renews the lease, and adds the time since the last renewal to the runs at work. False if it is in
+    /// other hands.
+    pub(crate) async fn renew_lease(&self, ttl: Duration, worked: Duration) -> Result<bool, Error> {
+        let Some(fence) = self.pools.fence.get() else { return Ok(false) };
+        let now = now(&self.pools);
+        let renew = format!(
+            "UPDATE leases SET beat = beat + 1, expires = {now} + $1 \
+             WHERE name = $2 AND holder = $3 AND epoch = $4"
+        );
+        // No transaction: it waits for no writer but for one who takes the lease.
+        let pool = match self.pools.postgres {
+            true => &self.pools.reader,
+            false => &self.pools.writer,
+        };
+        let renewed = sqlx::query(AssertSqlSafe(renew))
+            .bind(nanos(ttl))
+            .bind(SERVICE)
+            .bind(fence.holder.as_str())
+            .bind(fence.epoch)
+            .execute(pool)
+            .await?;
+        if renewed.rows_affected() == 0 {
+            fence.lost.cancel();
+            return Ok(false);
+        }
+        sqlx::query(
+            "UPDATE runs SET worked = worked + $1 WHERE owner = $2 AND ended IS NULL \
+             AND state IN ('Running', 'Canceling')",
+        )
+        .bind(nanos(worked))
+        .bind(fence.holder.as_str())
+        .execute(pool)
+        .await?;
+        Ok(true)
+    }
+
+    /// Gives the lease up, so that the next service need not wait.
+    pub(crate) async fn release_lease(&self) -> Result<(), Error> {
+        let Some(fence) = self.pools.fence.get() else { return Ok(()) };
+        let mut tx = self.pools.begin().await?;
+        sqlx::query("UPDATE leases SET expires = 0 WHERE name = $1 AND holder = $2")
+            .bind(SERVICE)
+            .bind(fence.holder.as_str())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Who has the lease now, expired or not.
+    pub(crate) async fn lease_holder(&self) -> Result<Option<Holder>, Error> {
+        let about: Option<String> = sqlx::query_scalar("SELECT about FROM leases WHERE name = $1")
+            .bind(SERVICE)
+            .fetch_optional(&self.pools.reader)
+            .await?;
+        Ok(about.map(|about| serde_json::from_str(&about)).transpose().map_err(decode)?)
+    }
+
+    /// The id of the holder that this process is.
+    pub(crate) fn own_lease(&self) -> Option<&str> {
+        self.pools.fence.get().map(|fence| fence.holder.as_str())
+    }
+}
+
+/// The lease, the time, and the epoch of the last holder.
+async fn found(
+    pools: &Pools,
+    tx: &mut Transaction<'static, Any>,
+) -> Result<(Option<Held>, i64, i64), Error> {
+    let now: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {}", now(pools))))
+        .fetch_one(&mut **tx)
+        .await?;
+    let row = sqlx::query("SELECT epoch, beat, ttl, expires, about FROM leases WHERE name = $1")
+        .bind(SERVICE)
+        .fetch_optional(&mut **tx)
+        .await?;
+    let Some(row) = row else { return Ok((None, now, 0)) };
+    let held = Held {
+        holder: serde_json::from_str(row.try_get("about")?).map_err(decode)?,
+        beat: row.try_get("beat")?,
+        ttl: Duration::from_nanos(u64::try_from(row.try_get::<i64, _>("ttl")?).unwrap_or_default()),
+        expires: row.try_get("expires")?,
+    };
+    Ok((Some(held), now, row.try_get("epoch")?))
+}
+
+fn now(pools: &Pools) -> &'static str {
+    if pools.postgres { POSTGRES_NOW } else { SQLITE_NOW }
+}
+
+fn nanos(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
