@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::kind::{Kind, Union, read_kind};
 use super::read::fields::{Field, Fields};
 use super::read::{Node, Reader};
-use super::script::{self, Owner, Script};
+use super::script::{self, Location, Owner, Script};
 use crate::ErrorCode;
 
 /// One customizer.
@@ -85,6 +85,32 @@ pub struct FileCopy {
     /// 64 lower-case hexadecimal digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256_checksum: Option<String>,
+}
+
+impl FileCopy {
+    /// Where the file goes: a destination that ends in a slash is a folder, and the file keeps the
+    /// name that it has in its address. None if it has none there, or the destination can only be
+    /// a folder.
+    pub fn target(&self) -> Option<String> {
+        let last = self.destination.rsplit('/').next().unwrap_or_default();
+        if matches!(last, "." | "..") {
+            return None;
+        }
+        if !last.is_empty() {
+            return Some(self.destination.clone());
+        }
+        let path = match Location::of(&self.source_uri) {
+            Ok(Location::Web(uri)) => {
+                let path = uri.split(['?', '#']).next().unwrap_or_default();
+                path.split_once("://").and_then(|(_, rest)| rest.split_once('/'))?.1
+            }
+            Ok(Location::Path(path)) => path,
+            Err(_) => return None,
+        };
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let is_name = !matches!(name, "" | "." | "..");
+        is_name.then(|| format!("{}{name}", self.destination))
+    }
 }
 
 /// A restart of Windows.
@@ -230,7 +256,17 @@ pub(super) fn read_file(
     }
     let destination = reader.required_text(fields, "destination");
     let sha256_checksum = script::checksum(reader, fields);
-    Some(FileCopy { source_uri: source?.1, destination: destination?, sha256_checksum })
+    let copy = FileCopy { source_uri: source?.1, destination: destination?, sha256_checksum };
+    if let (None, Some(node)) = (copy.target(), fields.get("destination")) {
+        let hint =
+            "write the file's name behind the folder, such as `/tmp/settings.ini`".to_owned();
+        reader.bad_value_hint(
+            &node,
+            "It is a folder, and no name is known for the file.",
+            Some(hint),
+        );
+    }
+    Some(copy)
 }
 
 fn windows_restart(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<CustomizerKind> {

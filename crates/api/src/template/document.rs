@@ -7,7 +7,7 @@ use jsonc_parser::common::Ranged;
 
 use super::diagnostic::{Lines, Severity};
 use super::identity;
-use super::properties;
+use super::properties::{self, Beside};
 use super::read::fields::{Field, Fields};
 use super::read::{Node, Note, Reader, failed, json, opening, unresolved};
 use super::{ApiVersion, Face, ParseOptions, Parsed, Template};
@@ -15,8 +15,13 @@ use crate::{ErrorCode, tags};
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
+/// What az reads beside `properties` in a file, and the service does not.
+const FIELDS_OF_AZ: usize = 2;
+
 /// The envelope. `type`, `apiVersion` and `dependsOn` are what a resource has in a deployment.
 const FIELDS: &[Field] = &[
+    Field::new("validate").narrowing(),
+    Field::new("staging_resource_group").narrowing(),
     Field::new("location"),
     Field::new("tags"),
     Field::new("identity"),
@@ -100,13 +105,25 @@ fn read_document(
 }
 
 fn read_template(reader: &mut Reader<'_>, root: &Node<'_>) -> Option<Template> {
-    let fields = reader.fields(root, FIELDS)?;
+    let table = match reader.face {
+        Face::File => FIELDS,
+        Face::Service => &FIELDS[FIELDS_OF_AZ..],
+    };
+    let fields = reader.fields(root, table)?;
     resource_type(reader, &fields);
     let location = location(reader, &fields);
     let tags = reader.tags(&fields, "tags", tags::MOST);
     let identity = identity::read(reader, &fields);
-    let properties =
-        reader.required(&fields, "properties").and_then(|node| properties::read(reader, &node));
+    let beside = match reader.face {
+        Face::File => Beside {
+            validate: fields.get("validate"),
+            staging_resource_group: fields.get("staging_resource_group"),
+        },
+        Face::Service => Beside::default(),
+    };
+    let properties = reader
+        .required(&fields, "properties")
+        .and_then(|node| properties::read(reader, &node, beside));
     Some(Template { location, tags, identity, properties: properties? })
 }
 

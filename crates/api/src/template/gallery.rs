@@ -226,7 +226,9 @@ fn regions(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Regions {
     let storage = reader.optional_choice(fields, "storageAccountType", STORAGE);
     let given = |name| fields.get(name).filter(|node| !node.is_empty_list());
     let old = given("replicationRegions");
-    if let Some(node) = fields.get("storageAccountType").filter(|_| old.is_none()) {
+    // An empty list is there, and the versions that want one set no least length.
+    let written = fields.get("replicationRegions");
+    if let Some(node) = fields.get("storageAccountType").filter(|_| written.is_none()) {
         let hint = Some("set it in each entry of `targetRegions`".to_owned());
         reader.bad_value_hint(&node, "It goes only together with 'replicationRegions'.", hint);
     }
@@ -255,14 +257,31 @@ fn regions(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Regions {
             storage_account_type: storage.unwrap_or_default(),
         };
     }
-    if old.is_none() && reader.version <= ApiVersion::V2022_02_14 {
-        reader.missing(fields, "replicationRegions", ErrorCode::ValidationFailed, None);
+    match written {
+        Some(node) if node.is_empty_list() => no_regions(reader, fields, &node),
+        None if reader.version <= ApiVersion::V2022_02_14 => {
+            reader.missing(fields, "replicationRegions", ErrorCode::ValidationFailed, None);
+        }
+        _ => {}
     }
     Regions::Default
 }
 
+fn no_regions(reader: &mut Reader<'_>, fields: &Fields<'_>, node: &Node<'_>) {
+    let message = format!(
+        "{}Field 'replicationRegions' is empty: the version is kept in the gallery's own region",
+        failed(fields.path())
+    );
+    reader.warn(node, message, Some("name the regions to keep copies in".to_owned()));
+}
+
 /// A region's name; `seen` are those before it, spelt alike.
 fn region(reader: &mut Reader<'_>, node: &Node<'_>, seen: &mut Vec<String>) -> Option<String> {
+    if node.value.as_string_lit().is_some_and(|text| text.value.trim().is_empty()) {
+        let hint = "remove the entry; without any, the gallery's own region is taken".to_owned();
+        reader.bad_value_hint(node, "A region's name must not be empty.", Some(hint));
+        return None;
+    }
     let name = reader.text(node)?;
     let key = name.replace(' ', "").to_lowercase();
     if seen.contains(&key) {

@@ -10,7 +10,7 @@ use super::customize::{self, Customizer};
 use super::distribute::{self, Distributor};
 use super::optimize::{self, Optimize};
 use super::read::fields::Field;
-use super::read::{Node, Reader};
+use super::read::{Node, Reader, failed};
 use super::source::{self, Source};
 use super::validate::{self, Validate};
 use super::vm_profile::{self, VmProfile};
@@ -101,7 +101,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field::new("buildTimeoutInMinutes"),
     Field::new("vmProfile"),
     Field::since("additionalDataDisks", ApiVersion::V2025_10_01),
-    Field::since("stagingResourceGroup", ApiVersion::V2022_02_14),
+    Field::since("stagingResourceGroup", ApiVersion::V2022_02_14).narrowing(),
     Field::since("autoRun", ApiVersion::V2024_02_01),
     Field::since("managedResourceTags", ApiVersion::V2024_02_01),
     Field::ignored("exactStagingResourceGroup"),
@@ -125,13 +125,45 @@ const DATA_DISK: &[Field] = &[Field::new("sizeGB")];
 
 const ON_ERROR: &[(&str, OnError)] = &[("cleanup", OnError::Cleanup), ("abort", OnError::Abort)];
 
-pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Properties> {
+/// What `az image builder create --image-template` takes from beside `properties`, where it wins.
+#[derive(Default)]
+pub(super) struct Beside<'v> {
+    pub(super) validate: Option<Node<'v>>,
+    pub(super) staging_resource_group: Option<Node<'v>>,
+}
+
+impl<'v> Beside<'v> {
+    /// The field of `properties`, unless there is one beside them.
+    fn first(
+        reader: &mut Reader<'_>,
+        beside: Option<Node<'v>>,
+        inside: Option<Node<'v>>,
+    ) -> Option<Node<'v>> {
+        if let (Some(beside), Some(inside)) = (&beside, &inside) {
+            let message = format!(
+                "{}Field '{}' is not read: '{}' beside 'properties' goes first, as with az",
+                failed("properties"),
+                inside.field(),
+                beside.field(),
+            );
+            reader.warn(inside, message, Some("keep one of the two".to_owned()));
+        }
+        beside.or(inside)
+    }
+}
+
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    node: &Node<'_>,
+    beside: Beside<'_>,
+) -> Option<Properties> {
     let fields = reader.fields(node, FIELDS)?;
     let source = reader.required(&fields, "source").and_then(|node| source::read(reader, &node));
     let steps = reader.list(&fields, "customize");
     let customize = steps.iter().filter_map(|node| customize::read(reader, node)).collect();
     let optimize = fields.get("optimize").and_then(|node| optimize::read(reader, &node));
-    let validate = fields.get("validate").and_then(|node| validate::read(reader, &node));
+    let validate = Beside::first(reader, beside.validate, fields.get("validate"))
+        .and_then(|node| validate::read(reader, &node));
     let distribute = distribute::read_all(reader, &fields);
     let error_handling = fields.get("errorHandling").and_then(|node| error_handling(reader, &node));
     let timeout = reader.optional_integer(&fields, "buildTimeoutInMinutes", 0..=960);
@@ -141,8 +173,9 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Propertie
     if let Some(node) = disks.get(MOST_DISKS) {
         reader.bad_value(node, &format!("A machine has at most {MOST_DISKS} data disks."));
     }
-    let staging_resource_group =
-        reader.optional_id(&fields, "stagingResourceGroup", ResourceKind::ResourceGroup);
+    let inside = fields.get("stagingResourceGroup");
+    let staging_resource_group = Beside::first(reader, beside.staging_resource_group, inside)
+        .and_then(|node| reader.id_or_empty(&node, ResourceKind::ResourceGroup));
     let auto_run = fields.get("autoRun").is_some_and(|node| optimize::read_state(reader, &node));
     let managed_resource_tags = reader.tags(&fields, "managedResourceTags", MOST_MANAGED_TAGS);
     Some(Properties {

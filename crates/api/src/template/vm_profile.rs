@@ -43,14 +43,14 @@ pub struct VnetConfig {
 const FIELDS: &[Field] = &[
     Field::new("vmSize"),
     Field::new("osDiskSizeGB"),
-    Field::since("userAssignedIdentities", ApiVersion::V2021_10_01),
-    Field::since("vnetConfig", ApiVersion::V2020_02_14),
+    Field::since("userAssignedIdentities", ApiVersion::V2021_10_01).narrowing(),
+    Field::since("vnetConfig", ApiVersion::V2020_02_14).narrowing(),
 ];
 
 const VNET_CONFIG: &[Field] = &[
-    Field::new("subnetId"),
-    Field::since("proxyVmSize", ApiVersion::V2021_10_01),
-    Field::since("containerInstanceSubnetId", ApiVersion::V2024_02_01),
+    Field::new("subnetId").narrowing(),
+    Field::since("proxyVmSize", ApiVersion::V2021_10_01).narrowing(),
+    Field::since("containerInstanceSubnetId", ApiVersion::V2024_02_01).narrowing(),
 ];
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<VmProfile> {

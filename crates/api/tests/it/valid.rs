@@ -253,3 +253,59 @@ fn serialised_templates_read_back() {
         assert_eq!(again.template.unwrap(), template);
     }
 }
+
+#[test]
+fn fields_that_az_takes_beside_properties_count_in_a_file() {
+    let gate = r#""validate": { "inVMValidations": [{ "type": "Shell", "inline": ["exit 1"] }] }"#;
+    let staging = r#""staging_resource_group": "/subscriptions/s1/resourceGroups/mine""#;
+    let beside = |fields: &str| {
+        edit(GALLERY_2020, "\"properties\": {", &format!("{fields}, \"properties\": {{"))
+    };
+    let parsed = file(&beside(&format!("{gate}, {staging}")));
+    assert_eq!(errors(&parsed), Vec::<&Diagnostic>::new());
+    let properties = parsed.template.unwrap().properties;
+    assert_eq!(properties.validate.unwrap().in_vm_validations.len(), 1);
+    assert_eq!(properties.staging_resource_group.unwrap().name(), "mine");
+
+    // As with az, what is beside goes first, and this says so.
+    let text = edit(&beside(gate), "\"customize\":", "\"validate\": {}, \"customize\":");
+    let parsed = parse(
+        &text,
+        &ParseOptions { api_version: Some(ApiVersion::V2023_07_01), face: Face::File },
+    );
+    assert_eq!(parsed.diagnostics.len(), 1, "{:?}", parsed.diagnostics);
+    assert!(parsed.diagnostics[0].message.contains("goes first"), "{:?}", parsed.diagnostics);
+    let validate = parsed.template.unwrap().properties.validate.unwrap();
+    assert_eq!(validate.in_vm_validations.len(), 1);
+
+    // A mistake in it is found where it stands.
+    let parsed = file(&beside(&gate.replace("Shell", "Shel")));
+    assert_eq!(errors(&parsed)[0].path, "validate.inVMValidations[0].type");
+}
+
+#[test]
+fn file_destination_that_is_a_folder_keeps_the_file_s_name() {
+    let copy = |source: &str, destination: &str| FileCopy {
+        source_uri: source.to_owned(),
+        destination: destination.to_owned(),
+        sha256_checksum: None,
+    };
+    for (source, destination, target) in [
+        ("https://example.org/a/notes.txt?sig=x/y", "/tmp/", Some("/tmp/notes.txt")),
+        ("https://example.org/a/notes.txt#top", "/tmp/x", Some("/tmp/x")),
+        ("files/notes.txt", "etc/", Some("etc/notes.txt")),
+        ("file:///srv/notes.txt", "/", Some("/notes.txt")),
+        ("https://example.org/", "/tmp/", None),
+        ("https://example.org", "/tmp/", None),
+        ("https://example.org/a/..", "/tmp/", None),
+        ("https://example.org/a/notes.txt", "/tmp/.", None),
+        ("https://example.org/a/notes.txt", "..", None),
+    ] {
+        assert_eq!(copy(source, destination).target().as_deref(), target, "{source} {destination}");
+    }
+    let text = edit(EVERYTHING, "\"/tmp/index.html\"", "\"/tmp/..\"");
+    let parsed = serve(&text);
+    let error = errors(&parsed)[0];
+    assert_eq!(error.path, "properties.customize[2].destination");
+    assert!(error.message.contains("is a folder"), "{}", error.message);
+}

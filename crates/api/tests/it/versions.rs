@@ -70,6 +70,10 @@ const LATER: &[(ApiVersion, &str, ApiVersion)] = &[
     (V2019_05_01Preview, "properties.distribute[1].excludeFromLatest", V2020_02_14),
 ];
 
+/// These say where or as whom a build runs: no version ignores them.
+const NARROWING: &[&str] =
+    &["containerInstanceSubnetId", "stagingResourceGroup", "userAssignedIdentities", "vnetConfig"];
+
 #[test]
 fn fields_that_came_later_say_so() {
     for (version, path, since) in LATER {
@@ -77,8 +81,9 @@ fn fields_that_came_later_say_so() {
         let found = parsed.diagnostics.iter().find(|d| d.path == *path).unwrap();
         let expected = format!("it exists from api-version {since}");
         assert!(found.message.contains(&expected), "{}", found.message);
-        let strict = errors(&parsed).iter().any(|d| d.path == *path);
-        assert_eq!(strict, version.is_strict(), "{path}");
+        let refused = errors(&parsed).iter().any(|d| d.path == *path);
+        let narrows = NARROWING.iter().any(|name| path.ends_with(name));
+        assert_eq!(refused, version.is_strict() || narrows, "{path}");
         let known = serve_as(EVERYTHING, *since);
         assert!(known.diagnostics.iter().all(|d| d.path != *path), "{path} exists in {since}");
     }
@@ -94,6 +99,9 @@ fn unknown_fields_are_errors_from_2024_on_and_warnings_before() {
         assert!(error.message.contains(r#"unknown field "vmboot""#), "{}", error.message);
         assert!(error.hint.as_ref().unwrap().contains("did you mean `vmBoot`?"));
     }
+    let network =
+        "/subscriptions/s1/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/v1";
+    let text = edit(&text, &format!("{network}/subnets/aci"), "");
     let older = serve_as(&text, V2023_07_01);
     let template = older.template.as_ref().unwrap();
     assert!(template.properties.optimize.as_ref().unwrap().vm_boot, "taken as the known field");
@@ -181,4 +189,152 @@ fn file_validators_came_with_2022_07_01() {
 fn explicit_versions_came_with_2020_02_14() {
     let refused = serve_as(GALLERY_2020, V2019_05_01Preview);
     assert!(errors(&refused).iter().any(|e| e.path == "properties.distribute[0].galleryImageId"));
+}
+
+/// The body of 2020-02-14 with a machine's profile.
+fn with_profile(profile: &str) -> String {
+    edit(
+        GALLERY_2020,
+        "\"properties\": {",
+        &format!("\"properties\": {{ \"vmProfile\": {profile},"),
+    )
+}
+
+#[test]
+fn narrowing_field_refused_in_every_version_that_does_not_know_it() {
+    let subnet = "/subscriptions/s1/resourceGroups/n/providers/Microsoft.Network/virtualNetworks/v/subnets/b";
+    for (profile, version, path, hint) in [
+        (
+            r#"{ "vnetConfig": { "name": "v", "subnetName": "b", "resourceGroupName": "n" } }"#,
+            V2019_05_01Preview,
+            "properties.vmProfile.vnetConfig",
+            "use api-version 2020-02-14",
+        ),
+        (
+            r#"{ "vnetConfig": { "name": "v", "subnetName": "b", "resourceGroupName": "n" } }"#,
+            V2020_02_14,
+            "properties.vmProfile.vnetConfig.subnetName",
+            "name the subnet by its id",
+        ),
+        (
+            r#"{ "vnetConfg": { "subnetId": "SUBNET" } }"#,
+            V2022_07_01,
+            "properties.vmProfile.vnetConfg",
+            "did you mean `vnetConfig`?",
+        ),
+        (
+            r#"{ "subnetId": "SUBNET" }"#,
+            V2022_07_01,
+            "properties.vmProfile.subnetId",
+            "inside `properties.vmProfile.vnetConfig`",
+        ),
+        (
+            r#"{ "subnet_id": "SUBNET" }"#,
+            V2023_07_01,
+            "properties.vmProfile.subnet_id",
+            "inside `properties.vmProfile.vnetConfig`",
+        ),
+        (
+            r#"{ "vnetConfig": { "subnetId": "SUBNET", "proxyVmSize": "Standard_A1_v2" } }"#,
+            V2020_02_14,
+            "properties.vmProfile.vnetConfig.proxyVmSize",
+            "use api-version 2021-10-01",
+        ),
+        (
+            r#"{ "identity": { "type": "UserAssigned" } }"#,
+            V2020_02_14,
+            "properties.vmProfile.identity",
+            "belongs beside `properties`",
+        ),
+    ] {
+        let parsed = serve_as(&with_profile(&profile.replace("SUBNET", subnet)), version);
+        assert!(parsed.template.is_none(), "{profile} in {version}");
+        let found = errors(&parsed).into_iter().find(|e| e.path == path);
+        let error = found.unwrap_or_else(|| panic!("{path}: {:?}", parsed.diagnostics));
+        assert!(error.hint.as_ref().unwrap().contains(hint), "{:?}", error.hint);
+    }
+}
+
+#[test]
+fn narrowing_field_without_content_is_ignored_where_unknown() {
+    for profile in [
+        r#"{ "vnetConfig": {} }"#,
+        r#"{ "vnetConfig": { "subnetId": "" } }"#,
+        r#"{ "vnetConfig": null, "userAssignedIdentities": [] }"#,
+    ] {
+        let text = edit(&with_profile(profile), "/versions/2.1.0", "");
+        let parsed = serve_as(&text, V2019_05_01Preview);
+        assert!(parsed.template.is_some(), "{profile}: {:?}", parsed.diagnostics);
+    }
+}
+
+#[test]
+fn misplaced_gate_refused_by_the_service() {
+    let gate = r#""validate": { "inVMValidations": [{ "type": "Shell", "inline": ["exit 1"] }] }"#;
+    let text = edit(GALLERY_2020, "\"properties\": {", &format!("{gate}, \"properties\": {{"));
+    let parsed = serve_as(&text, V2023_07_01);
+    assert!(parsed.template.is_none());
+    let error = errors(&parsed)[0];
+    assert_eq!(error.path, "validate");
+    assert_eq!(error.hint.as_deref(), Some("`validate` belongs inside `properties`"));
+}
+
+#[test]
+fn empty_replication_regions_stand_for_the_gallery_s_own() {
+    let list = r#""replicationRegions": ["westus2", "eastus"],
+        "storageAccountType": "Premium_LRS""#;
+    let empty = edit(GALLERY_2020, list, r#""replicationRegions": []"#);
+    let blank = edit(GALLERY_2020, list, r#""replicationRegions": [""]"#);
+    // The oldest takes a definition alone, without a version.
+    for version in ApiVersion::ALL.iter().filter(|version| **version > V2019_05_01Preview) {
+        let parsed = serve_as(&empty, *version);
+        assert!(parsed.template.is_some(), "{version}: {:?}", parsed.diagnostics);
+        let warning = warnings(&parsed)[0];
+        assert_eq!(warning.path, "properties.distribute[0].replicationRegions");
+        assert!(warning.message.contains("the gallery's own region"), "{}", warning.message);
+
+        let refused = serve_as(&blank, *version);
+        let error = errors(&refused)[0];
+        assert_eq!(error.path, "properties.distribute[0].replicationRegions[0]");
+        assert!(error.hint.as_ref().unwrap().contains("remove the entry"), "{:?}", error.hint);
+    }
+}
+
+/// Every optional field with an empty value of its type.
+#[test]
+fn empty_optional_fields_are_as_absent() {
+    let all = [
+        (
+            "\"properties\": {",
+            "\"vmProfile\": {}, \"optimize\": {}, \"validate\": {}, \"errorHandling\": {},",
+        ),
+        (
+            "\"properties\": {",
+            "\"vmProfile\": { \"vmSize\": \"\", \"osDiskSizeGB\": 0, \"userAssignedIdentities\": [], \"vnetConfig\": \
+             { \"subnetId\": \"\", \"containerInstanceSubnetId\": \"\", \"proxyVmSize\": \"\" } },",
+        ),
+        (
+            "\"properties\": {",
+            "\"stagingResourceGroup\": \"\", \"managedResourceTags\": {}, \"additionalDataDisks\": [], \
+             \"validate\": { \"inVMValidations\": [] }, \
+             \"errorHandling\": { \"onCustomizerError\": \"\", \"onValidationError\": \"\" },",
+        ),
+        (
+            "\"type\": \"SharedImage\",",
+            "\"artifactTags\": {}, \"targetRegions\": [], \"versioning\": {}, \"replicationMode\": \"\",",
+        ),
+        ("\"name\": \"mark\",", "\"scriptUri\": \"\", \"sha256Checksum\": \"\","),
+    ];
+    let plain = serve_as(GALLERY_2020, V2025_10_01).template.unwrap();
+    for (at, fields) in all {
+        let parsed = serve_as(&edit(GALLERY_2020, at, &format!("{at} {fields}")), V2025_10_01);
+        assert_eq!(errors(&parsed), Vec::<&api::template::Diagnostic>::new(), "{fields}");
+        let properties = parsed.template.unwrap().properties;
+        assert_eq!(properties.customize, plain.properties.customize, "{fields}");
+        let regions = |properties: &api::template::Properties| {
+            properties.distribute.iter().map(|one| one.kind.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(regions(&properties), regions(&plain.properties), "{fields}");
+        assert_eq!(properties.error_handling, plain.properties.error_handling, "{fields}");
+    }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use jsonc_parser::ast::{ObjectProp, Value};
 use jsonc_parser::common::Ranged;
 
+use super::narrow;
 use super::suggest::{list, nearest};
 use super::{Node, Note, Reader, failed, opening};
 use crate::ErrorCode;
@@ -17,22 +18,28 @@ pub(in crate::template) struct Field {
     pub(in crate::template) name: &'static str,
     since: ApiVersion,
     read_only: bool,
+    pub(super) narrowing: bool,
 }
 
 impl Field {
     /// A field of every version.
     pub(in crate::template) const fn new(name: &'static str) -> Self {
-        Self { name, since: ApiVersion::V2019_05_01Preview, read_only: false }
+        Self::since(name, ApiVersion::V2019_05_01Preview)
     }
 
     /// A field that came with a version.
     pub(in crate::template) const fn since(name: &'static str, since: ApiVersion) -> Self {
-        Self { name, since, read_only: false }
+        Self { name, since, read_only: false, narrowing: false }
     }
 
     /// A field that the service fills in. What a client sends there is not looked at.
     pub(in crate::template) const fn ignored(name: &'static str) -> Self {
-        Self { name, since: ApiVersion::V2019_05_01Preview, read_only: true }
+        Self { read_only: true, ..Self::new(name) }
+    }
+
+    /// It says where or as whom a build runs, or what an image must pass: no version ignores it.
+    pub(in crate::template) const fn narrowing(self) -> Self {
+        Self { narrowing: true, ..self }
     }
 }
 
@@ -159,6 +166,10 @@ impl Reader<'_> {
         if version.is_strict() {
             self.refuse(fields, prop, "", Some(hint));
             fields.guessed.extend(meant.map(|meant| (meant, prop)));
+        } else if !narrow::is_void(&prop.value)
+            && let Some(hint) = narrow::hint(fields.path(), table, name, meant)
+        {
+            self.refuse(fields, prop, narrow::WHY, Some(hint));
         } else if !matches!(prop.value, Value::NullKeyword(_)) {
             self.ignore(fields, prop, "", Some(hint));
         }
@@ -167,7 +178,7 @@ impl Reader<'_> {
     fn too_new(&mut self, fields: &Fields<'_>, prop: &ObjectProp<'_>, field: &Field) {
         let when = format!(": it exists from api-version {}", field.since);
         let hint = Some(format!("use api-version {} or newer", field.since));
-        if self.version.is_strict() {
+        if self.version.is_strict() || field.narrowing && !narrow::is_void(&prop.value) {
             self.refuse(fields, prop, &when, hint);
         } else if !matches!(prop.value, Value::NullKeyword(_)) {
             self.ignore(fields, prop, &when, hint);

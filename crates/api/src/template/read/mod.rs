@@ -5,6 +5,7 @@
 
 pub(super) mod fields;
 pub(super) mod json;
+mod narrow;
 pub(super) mod suggest;
 mod values;
 

@@ -198,7 +198,7 @@ impl Reader<'_> {
         None
     }
 
-    /// A field with one of some words.
+    /// A field with one of some words; empty means absent, as clients fill in what is not chosen.
     pub(in crate::template) fn optional_choice<T: Copy>(
         &mut self,
         fields: &Fields<'_>,
@@ -206,6 +206,9 @@ impl Reader<'_> {
         choices: &[(&'static str, T)],
     ) -> Option<T> {
         let node = fields.get(name)?;
+        if node.value.as_string_lit().is_some_and(|text| text.value.is_empty()) {
+            return None;
+        }
         self.choice(&node, choices)
     }
 
@@ -315,14 +318,13 @@ impl Reader<'_> {
         Err((reason, unresolved(text).unwrap_or_else(|| format!("it looks like {pattern}"))))
     }
 
-    /// A field with the id of a resource; empty means absent.
-    pub(in crate::template) fn optional_id(
+    /// The id of a resource; an empty string means that there is none.
+    pub(in crate::template) fn id_or_empty(
         &mut self,
-        fields: &Fields<'_>,
-        name: &'static str,
+        node: &Node<'_>,
         kind: ResourceKind,
     ) -> Option<ResourceId> {
-        let (node, _) = self.given(fields, name)?;
-        self.resource_id(&node, &[kind])
+        let text = self.string(node)?;
+        if text.is_empty() { None } else { self.resource_id(node, &[kind]) }
     }
 }
