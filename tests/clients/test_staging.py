@@ -99,7 +99,8 @@ def test_runs_use_the_copy_and_not_the_address(arm, service, scripts):
     url, files = scripts
     files["/pinned.sh"] = b"echo as it was\n"
     script = {"type": "Shell", "scriptUri": f"{url}/pinned.sh", "sha256Checksum": ""}
-    assert create(arm, "copied", body(service, customize=[script]))["status"] == "Succeeded"
+    motd = {"type": "File", "sourceUri": f"{url}/motd", "destination": "/tmp/"}
+    assert create(arm, "copied", body(service, customize=[script, motd]))["status"] == "Succeeded"
     pinned = properties(arm, "copied")["customize"][0]["sha256Checksum"]
     assert pinned == hashlib.sha256(files["/pinned.sh"]).hexdigest()
     # Neither the address nor the cache, which may be emptied at any time, has the script any more.

@@ -3,6 +3,7 @@
 //! Nothing is held in memory: content is streamed to a work folder, hashed on the way, and appears
 //! under its digest by one rename. An entry is never changed, and is held by whoever uses it.
 
+mod coding;
 mod guard;
 mod http;
 mod local;
@@ -138,6 +139,23 @@ pub async fn keep(cx: &Cx, bytes: &[u8]) -> Result<Fetched> {
     let to = work.path().join("content");
     tokio::fs::write(&to, bytes).await.map_err(|e| cannot_keep(cx, e))?;
     put(cx, &to, digest, bytes.len() as u64).await
+}
+
+/// Keeps what `make` writes to the path that it is given.
+pub(crate) async fn made(
+    cx: &Cx,
+    make: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
+) -> Result<Fetched> {
+    let work = WorkFolder::make(&cx.layout).await.map_err(|e| cannot_keep(cx, e))?;
+    let to = work.path().join("content");
+    let path = to.clone();
+    tokio::task::spawn_blocking(move || make(&path))
+        .await
+        .map_err(io::Error::other)
+        .flatten()
+        .map_err(|e| cannot_keep(cx, e))?;
+    let (sha256, bytes) = local::digest(&to, &cx.cancel).await.map_err(|e| cannot_keep(cx, e))?;
+    put(cx, &to, sha256, bytes).await
 }
 
 /// What is in the downloads under that digest, if it is what it says.

@@ -15,6 +15,7 @@ mod app;
 pub mod arm;
 mod auth;
 mod blobs;
+mod conceal;
 mod files;
 mod http;
 mod installation;

@@ -156,6 +156,7 @@ pub struct Fake {
 #[derive(Default)]
 struct State {
     calls: Vec<Call>,
+    is_forgetful: bool,
     rules: Vec<(String, Answer)>,
     deaf: Vec<(String, Reaction)>,
     mishaps: HashMap<Point, Mishap>,
@@ -192,6 +193,13 @@ impl Fake {
     pub fn new() -> Self {
         let fake = Self::default();
         fake.on("poweroff", Reaction::then(Then::Gone(Ended::GuestShutdown)));
+        fake
+    }
+
+    /// The same, for a service that runs on and on: it keeps no record of what was done.
+    pub fn forgetful() -> Self {
+        let fake = Self::new();
+        fake.state().is_forgetful = true;
         fake
     }
 
@@ -261,7 +269,10 @@ impl Fake {
     }
 
     fn record(&self, call: Call) {
-        self.state().calls.push(call);
+        let mut state = self.state();
+        if !state.is_forgetful {
+            state.calls.push(call);
+        }
     }
 
     fn answer(&self, command: &str, stdin: &[u8]) -> Reaction {

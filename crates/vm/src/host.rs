@@ -65,6 +65,7 @@ impl Error {
     }
 }
 
+const KVM: &str = "/dev/kvm";
 const INSTALL_QEMU: &str = "apt-get install qemu-system-x86";
 const INSTALL_QEMU_IMG: &str = "apt-get install qemu-utils";
 
@@ -108,6 +109,34 @@ pub enum Accel {
         /// Why not by the processor.
         why: String,
     },
+}
+
+/// Why the processor cannot be used, as far as it decides what helps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NoKvm {
+    /// The device is missing, though the processor could.
+    NoModule,
+    /// The processor does not show that it could.
+    NoVirtualization,
+    /// The user may not open the device.
+    Forbidden,
+    /// Something else is wrong with the device.
+    Broken,
+}
+
+impl NoKvm {
+    /// The command or the advice that mends it.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::NoModule => "modprobe kvm_intel (or kvm_amd)",
+            Self::NoVirtualization => {
+                "switch virtualization (VT-x, AMD-V) on in the firmware, or nested virtualization for \
+                 this virtual machine; or use another host"
+            }
+            Self::Forbidden => "usermod -aG kvm \"$USER\", then log in anew",
+            Self::Broken => "look at `dmesg | grep -i kvm`",
+        }
+    }
 }
 
 /// What this host can do.
@@ -155,7 +184,7 @@ impl Host {
         }
         let machine_type = newest_q35(&machines).ok_or_else(|| broken("it knows no pc-q35"))?;
         let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let accel = accel.unwrap_or_else(|| working_accel(Path::new("/dev/kvm"), &cpu_info));
+        let accel = accel.unwrap_or_else(|| working_accel(Path::new(KVM), &cpu_info));
         let cpu_model = cpu::model(&accel, CpuChoice::default(), &cpu_info);
         let cpu_identity = match &accel {
             Accel::Kvm => cpu_identity(&cpu_info),
@@ -235,17 +264,43 @@ fn newest_q35(help: &str) -> Option<String> {
 /// KVM when it works: the device opens, and the processor can do it. Some hosts show a device that
 /// runs only guests made for it.
 fn working_accel(device: &Path, cpu_info: &str) -> Accel {
-    let name = device.display();
+    match kvm(device, cpu_info) {
+        Ok(()) => Accel::Kvm,
+        Err((_, why)) => Accel::Tcg { why },
+    }
+}
+
+fn kvm(device: &Path, cpu_info: &str) -> Result<(), (NoKvm, String)> {
     let opened = fs::OpenOptions::new().read(true).write(true).open(device);
-    let why = match opened {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => format!("there is no {name}"),
-        Err(error) => format!("{name} does not open: {error}"),
-        Ok(_) if !has_virtualization(cpu_info) => {
-            format!("{name} opens, but the processor shows neither vmx nor svm")
+    kvm_of(device, opened.map(drop), has_virtualization(cpu_info))
+}
+
+/// Judges by how the device opened and what the processor shows.
+fn kvm_of(
+    device: &Path,
+    opened: std::io::Result<()>,
+    has_virtualization: bool,
+) -> Result<(), (NoKvm, String)> {
+    use std::io::ErrorKind::{NotFound, PermissionDenied};
+    let name = device.display();
+    match opened {
+        Err(error) if error.kind() == NotFound && has_virtualization => {
+            Err((NoKvm::NoModule, format!("there is no {name}")))
         }
-        Ok(_) => return Accel::Kvm,
-    };
-    Accel::Tcg { why }
+        Err(error) if error.kind() == NotFound => {
+            let why = format!("there is no {name}, and the processor shows neither vmx nor svm");
+            Err((NoKvm::NoVirtualization, why))
+        }
+        Err(error) if error.kind() == PermissionDenied => {
+            Err((NoKvm::Forbidden, format!("{name} does not open: {error}")))
+        }
+        Err(error) => Err((NoKvm::Broken, format!("{name} does not open: {error}"))),
+        Ok(()) if !has_virtualization => {
+            let why = format!("{name} opens, but the processor shows neither vmx nor svm");
+            Err((NoKvm::NoVirtualization, why))
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 fn cpu_field<'a>(cpu_info: &'a str, name: &str) -> Option<&'a str> {

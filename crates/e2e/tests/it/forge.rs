@@ -134,14 +134,14 @@ fn a_template_can_build_on_an_image_it_made_and_bring_its_own_generalization() {
     let lab = Lab::new();
     let customize = json!([{ "type": "Shell", "inline": [
         fresh(),
-        "printf '#!/bin/sh\\necho the template generalizes\\ntouch /generalized\\n' > /tmp/DeprovisioningScript.sh"
+        "printf '#!/bin/sh\\r\\necho the template generalizes\\r\\nsudo /usr/sbin/waagent -force -deprovision+user && export HISTSIZE=0 && sync\\r\\ntouch /generalized\\r\\n' > /tmp/DeprovisioningScript.sh"
     ]}]);
     let file = lab.write("base.json", template(&customize));
     let built = lab.run(&["build", file.to_str().unwrap()]).ok();
     assert!(built.stdout.contains("the template generalizes"));
 
     let mut child: Value = serde_json::from_str(&template(&json!([{ "type": "Shell", "inline": [
-        "ls /generalized", "test ! -e /tmp/DeprovisioningScript.sh",
+        "ls /generalized", "test ! -e /tmp/DeprovisioningScript.sh", "test ! -e /usr/sbin/waagent",
         "ls /etc/ssh/ssh_host_*", "test -s /etc/machine-id"
     ]}])))
     .unwrap();

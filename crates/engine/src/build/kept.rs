@@ -76,12 +76,13 @@ pub(super) fn keep(
         .ok()
         .and_then(|time| Timestamp::now().checked_add(time).ok())
         .unwrap_or(Timestamp::MAX);
+    let size = plan.size.on(run.host);
     let kept = Kept {
         run_id: run.id.clone(),
         template: plan.name.clone(),
         until,
-        vcpus: plan.size.vcpus,
-        memory_mib: plan.size.memory_mib,
+        vcpus: size.vcpus,
+        memory_mib: size.memory_mib,
         port,
         user: access.user.clone(),
         key_file: dir.join("id"),

@@ -14,6 +14,7 @@ mod freshness;
 mod history;
 mod identities;
 mod kept;
+mod lacks;
 mod live;
 mod machine;
 mod measure;
@@ -24,6 +25,7 @@ mod report;
 mod sound;
 mod vhd_limit;
 mod wanted;
+mod windows;
 
 use std::{
     panic::AssertUnwindSafe,
@@ -47,6 +49,7 @@ pub(crate) use fork::{Entry, Fork, ForkOf};
 pub use freshness::{CACHE_TAG, Freshness};
 pub use history::{Forecast, Hit, forecast};
 pub use kept::{Kept, OnError, kept};
+pub use lacks::lacks;
 pub use machine::{check_machine, check_sizes};
 pub(crate) use network::is_tap;
 pub use network::{SUBNET_FIELD, unbound as unbound_subnet, wanted as wanted_subnet};
@@ -54,6 +57,8 @@ pub(crate) use plan::title as planned_title;
 pub use plan::{Input, Plan, PlannedStep, resolve};
 pub use report::Report;
 pub use wanted::Wanted;
+pub use windows::check_runs_on_linux;
+pub(crate) use windows::only as windows_only;
 
 use crate::{
     cx::Cx,
@@ -201,6 +206,14 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
     distribute::agree(cx, distributors, &source)?;
     let chain = network::chain(run, plan, &source)?;
     history::remember(&cx.layout, plan, &chain);
+    if let Wanted::Catalogue(entry) = &plan.source
+        && let Some(stands_for) = entry.stands_for()
+    {
+        cx.events.warn(stands_for);
+    }
+    if let Some(shortfall) = plan.shortfall(run.host) {
+        cx.events.warn(shortfall);
+    }
     if plan.identities().is_some() && plan.metadata.is_none() {
         cx.events.warn(
             "scripts cannot use vmProfile.userAssignedIdentities: a local build has no authority that \

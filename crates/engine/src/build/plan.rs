@@ -131,14 +131,21 @@ impl Plan {
     /// The machine to build on, once the source is known.
     pub fn shape(&self, source: &SourceImage, host: &Host) -> Shape {
         let wanted = u64::from(self.os_disk_gb()) * GIB;
+        let size = self.size.on(host);
         Shape {
-            vcpus: self.size.vcpus,
-            memory_mib: self.size.memory_mib,
+            vcpus: size.vcpus,
+            memory_mib: size.memory_mib,
             disk_bytes: wanted.max(source.virtual_size),
             uefi: source.generation == 2,
             data: data_disks::shape(&self.template, source),
             cpu: host.guest_cpu(),
         }
+    }
+
+    /// What the host lacks of the size that the template asks for. The default is taken as it comes.
+    pub fn shortfall(&self, host: &Host) -> Option<String> {
+        let profile = self.template.properties.vm_profile.as_ref()?;
+        profile.vm_size.as_ref().and_then(|_| self.size.shortfall(host))
     }
 
     /// Refuses a disk that is smaller than its source, and disks that fit into no VHD where one is asked for.

@@ -79,7 +79,15 @@ impl Customizer for File {
         let Digest { printed, out } = answer;
         out.flush().await;
         if let Some(exit) = exit.filter(|exit| !exit.success()) {
-            return Err(self.failed(&exit.to_string()).details(out.tail()));
+            let error = self.failed(&exit.to_string()).details(out.tail());
+            let is_folder = out.tail().iter().any(|line| line.ends_with("Is a directory"));
+            return Err(match is_folder {
+                true => error.hint(
+                    "the destination is a folder: end it with / to put the file there under its \
+                     own name",
+                ),
+                false => error,
+            });
         }
         if printed.cut() > 0 {
             return Err(self.failed(&format!(

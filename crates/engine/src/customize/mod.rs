@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use vm::Guest;
 
 use crate::{
+    build::windows_only,
     cx::Cx,
     error::{Error, Result},
     fetch,
@@ -62,12 +63,12 @@ pub(crate) async fn resolve(
         CustomizerKind::File(file) => self::file(cx, file, place).await,
         CustomizerKind::PowerShell(_)
         | CustomizerKind::WindowsRestart(_)
-        | CustomizerKind::WindowsUpdate(_) => Err(Error::new(
+        | CustomizerKind::WindowsUpdate(_) => Err(windows_only(
             ErrorCode::UnsupportedCustomizerType,
-            format!("customizer type {} needs a Windows source", block.kind.name()),
-        )
-        .target(&block.path)
-        .hint("use type Shell or File with this source")),
+            "customizer",
+            block.kind.name(),
+            &block.path,
+        )),
     }
 }
 
@@ -80,9 +81,11 @@ pub(crate) async fn shell(
     let script = match &given.script {
         Script::Inline(lines) => shell::inline(cx, lines).await?,
         Script::Uri { uri, sha256_checksum } => {
-            fetch_input(cx, uri, sha256_checksum.as_deref(), place.base_dir)
+            let at = |e: Error| e.target(format!("{}.scriptUri", place.path));
+            let sent = fetch_input(cx, uri, sha256_checksum.as_deref(), place.base_dir)
                 .await
-                .map_err(|e| e.target(format!("{}.scriptUri", place.path)))?
+                .map_err(at)?;
+            shell::text(cx, sent, place.failure).await.map_err(at)?
         }
     };
     Ok(Box::new(shell::Shell::new(script, place.failure)))
@@ -98,7 +101,8 @@ pub(crate) async fn file(
         fetch_input(cx, &given.source_uri, given.sha256_checksum.as_deref(), place.base_dir)
             .await
             .map_err(|e| e.target(format!("{}.sourceUri", place.path)))?;
-    Ok(Box::new(file::File::new(source, &given.destination, place.failure)))
+    let target = given.target().unwrap_or_else(|| given.destination.clone());
+    Ok(Box::new(file::File::new(source, &target, place.failure)))
 }
 
 async fn fetch_input(

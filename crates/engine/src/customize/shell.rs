@@ -1,11 +1,14 @@
 //! `Shell`: a script, run in the guest as the unprivileged build user.
 
+mod text;
+
 use std::collections::BTreeMap;
 
 use api::ErrorCode;
 use async_trait::async_trait;
 use vm::{Guest, Stdin};
 
+pub(super) use self::text::text;
 use super::Customizer;
 use crate::{
     cx::Cx,
@@ -47,7 +50,7 @@ exit 126"#;
 /// The template's `inline` lines make one script, so that `cd` and variables carry from line
 /// to line; it ends at the first command that fails, as with AIB.
 pub(super) async fn inline(cx: &Cx, lines: &[String]) -> Result<Fetched> {
-    let text = format!("#!/bin/sh -e\n{}\n", lines.join("\n"));
+    let text = format!("#!/bin/sh -e\n{}\n", lines.join("\n")).replace("\r\n", "\n");
     fetch::keep(cx, text.as_bytes())
         .await
         .code(ErrorCode::InternalError, || "cannot write the inline script down".to_owned())
@@ -81,8 +84,26 @@ impl Customizer for Shell {
         if exit.success() {
             return Ok(());
         }
-        Err(Error::new(self.failure, format!("the script {exit}"))
-            .details(out.tail())
-            .hint("goldsmith build --on-error keep … leaves the machine running for a look inside"))
+        let tail = out.tail();
+        let hint = if is_about_agent(&tail) {
+            NO_AGENT
+        } else {
+            "goldsmith build --on-error keep … leaves the machine running for a look inside"
+        };
+        Err(Error::new(self.failure, format!("the script {exit}")).details(tail).hint(hint))
     }
+}
+
+/// What to do about Azure's agent.
+const NO_AGENT: &str = "this image has no waagent, Azure's Linux agent, and needs none: the image is \
+                        generalized after the last customizer; leave the line out, or make it \
+                        `if [ -x /usr/sbin/waagent ]; then …; fi`";
+
+/// Whether a script failed for want of Azure's agent.
+fn is_about_agent(tail: &[String]) -> bool {
+    let missing = |line: &String| {
+        let line = line.to_lowercase();
+        line.contains("waagent") && (line.contains("not found") || line.contains("no such file"))
+    };
+    tail.iter().any(missing)
 }

@@ -7,7 +7,11 @@ use reqwest::{Client, Response, StatusCode, Url, redirect};
 use sha2::{Digest, Sha256, Sha512};
 use tokio::io::AsyncWriteExt;
 
-use super::{Failure, LONGEST_PAUSE, Limits, guard::Denied};
+use super::{
+    Failure, LONGEST_PAUSE, Limits,
+    coding::{Decoder, PIECE},
+    guard::Denied,
+};
 use crate::{
     cx::Cx,
     error::Error,
@@ -96,39 +100,77 @@ async fn once(cx: &Cx, client: &Client, url: &Url, job: &Download<'_>) -> Result
         .map_err(|_| silent())?
         .map_err(|e| trouble(&e))?;
     check(&response)?;
+    let mut decoder = Decoder::of(response.headers(), response.url()).map_err(Trouble::for_good)?;
     let total = response.content_length();
     if total.is_some_and(|total| total > limits.max_bytes) {
         return Err(too_large(limits.max_bytes));
     }
-    let local = |e: io::Error| {
-        Trouble::Local(io_fault(e, ErrorCode::InternalError, "write a download".to_owned()))
-    };
-    let mut file = tokio::fs::File::create(job.to).await.map_err(local)?;
-    let mut sha256 = Sha256::new();
-    let mut sha512 = job.sha512.then(Sha512::new);
-    let (mut bytes, mut told) = (0, 0);
+    let total = total.filter(|_| decoder.is_identity());
+    let mut landing = Landing::create(job).await?;
+    let damaged = |e: io::Error| Trouble::again(format!("its content cannot be decoded: {e}"));
+    let mut told = 0;
     while let Some(chunk) = tokio::time::timeout(limits.idle, response.chunk())
         .await
         .map_err(|_| silent())?
         .map_err(|e| trouble(&e))?
     {
-        bytes += chunk.len() as u64;
-        if bytes > limits.max_bytes {
-            return Err(too_large(limits.max_bytes));
+        if decoder.is_identity() {
+            landing.write(&chunk).await?;
+        } else {
+            for piece in chunk.chunks(PIECE) {
+                landing.write(&decoder.decode(piece).map_err(damaged)?).await?;
+            }
         }
-        sha256.update(&chunk);
-        if let Some(sha512) = &mut sha512 {
-            sha512.update(&chunk);
-        }
-        file.write_all(&chunk).await.map_err(local)?;
-        if bytes - told >= WORTH_A_BAR {
-            told = bytes;
-            cx.events.progress(job.activity, bytes, total);
+        if landing.bytes - told >= WORTH_A_BAR {
+            told = landing.bytes;
+            cx.events.progress(job.activity, told, total);
         }
     }
-    file.flush().await.map_err(local)?;
-    let sha512 = sha512.map(|sha512| hex(&sha512.finalize()));
-    Ok(Landed { sha256: hex(&sha256.finalize()), sha512, bytes })
+    landing.write(&decoder.finish().map_err(damaged)?).await?;
+    landing.finish().await
+}
+
+/// A file that is written, counted and hashed on the way.
+struct Landing {
+    file: tokio::fs::File,
+    sha256: Sha256,
+    sha512: Option<Sha512>,
+    bytes: u64,
+    max_bytes: u64,
+}
+
+impl Landing {
+    async fn create(job: &Download<'_>) -> Result<Self, Trouble> {
+        Ok(Self {
+            file: tokio::fs::File::create(job.to).await.map_err(local)?,
+            sha256: Sha256::new(),
+            sha512: job.sha512.then(Sha512::new),
+            bytes: 0,
+            max_bytes: job.limits.max_bytes,
+        })
+    }
+
+    async fn write(&mut self, content: &[u8]) -> Result<(), Trouble> {
+        self.bytes += content.len() as u64;
+        if self.bytes > self.max_bytes {
+            return Err(too_large(self.max_bytes));
+        }
+        self.sha256.update(content);
+        if let Some(sha512) = &mut self.sha512 {
+            sha512.update(content);
+        }
+        self.file.write_all(content).await.map_err(local)
+    }
+
+    async fn finish(mut self) -> Result<Landed, Trouble> {
+        self.file.flush().await.map_err(local)?;
+        let sha512 = self.sha512.map(|sha512| hex(&sha512.finalize()));
+        Ok(Landed { sha256: hex(&self.sha256.finalize()), sha512, bytes: self.bytes })
+    }
+}
+
+fn local(e: io::Error) -> Trouble {
+    Trouble::Local(io_fault(e, ErrorCode::InternalError, "write a download".to_owned()))
 }
 
 fn check(response: &Response) -> Result<(), Trouble> {

@@ -34,6 +34,10 @@ struct Server {
 
 impl Server {
     async fn start(answers: Vec<String>) -> Self {
+        Self::of_bytes(answers.into_iter().map(String::into_bytes).collect()).await
+    }
+
+    async fn of_bytes(answers: Vec<Vec<u8>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -55,8 +59,8 @@ impl Server {
                 if answers.peek().is_none() {
                     answers = vec![answer.clone()].into_iter().peekable();
                 }
-                let _ = stream.write_all(answer.as_bytes()).await;
-                if !answer.contains("Connection: close") {
+                let _ = stream.write_all(&answer).await;
+                if !String::from_utf8_lossy(&answer).contains("Connection: close") {
                     open.push(stream);
                 }
             }
@@ -331,4 +335,76 @@ async fn inline_scripts_are_kept_once() {
     assert_eq!(keep(&cx, b"true\n").await.unwrap(), first);
     assert_eq!(std::fs::metadata(&first.path).unwrap().modified().unwrap(), changed);
     assert_tidy(&cx);
+}
+
+/// An answer whose body is coded.
+fn coded(coding: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nContent-Encoding: {coding}\r\nConnection: close\r\n\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut encoder, content).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn coded_content_is_decoded_before_it_is_hashed_and_kept() {
+    let script_text = b"#!/bin/sh\necho hello\n".repeat(1000);
+    let digest = node::digest(&script_text);
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut zlib, &script_text).unwrap();
+    let zlib = zlib.finish().unwrap();
+    // Two members make one gzip file.
+    let (first, second) = script_text.split_at(100);
+    let members = [gzip(first), gzip(second)].concat();
+    for (coding, body) in [
+        ("gzip", gzip(&script_text)),
+        ("x-gzip", members),
+        ("GZIP", gzip(&script_text)),
+        ("deflate", zlib),
+        ("identity", script_text.clone()),
+    ] {
+        let (_folder, cx) = cx();
+        let server = Server::of_bytes(vec![coded(coding, &body)]).await;
+        let fetched = script(&cx, &server.url(), None, Some(&digest), &quick()).await.unwrap();
+        assert_eq!((fetched.sha256.as_str(), fetched.bytes), (digest.as_str(), 21_000), "{coding}");
+        assert_eq!(std::fs::read(fetched.path).unwrap(), script_text, "{coding}");
+    }
+
+    // An archive that a server announces by its ending is kept as it is.
+    let (_folder, cx) = cx();
+    let archive = gzip(&script_text);
+    let server = Server::of_bytes(vec![coded("x-gzip", &archive)]).await;
+    let url = format!("http://{}/app.tar.gz?sig=secret", server.address);
+    let fetched = script(&cx, &url, None, None, &quick()).await.unwrap();
+    assert_eq!(std::fs::read(fetched.path).unwrap(), archive);
+}
+
+#[tokio::test]
+async fn coded_content_that_cannot_be_used_is_refused_by_name() {
+    let limits = Limits { max_bytes: 1 << 20, attempts: 1, ..quick() };
+    let zeroes = gzip(&vec![0; 64 << 20]);
+    assert!(zeroes.len() < 1 << 17, "{}", zeroes.len());
+    let mut cut = gzip(b"echo hello\n");
+    cut.truncate(cut.len() - 4);
+    for (coding, body, says) in [
+        ("br", b"x".to_vec(), "Content-Encoding: br"),
+        ("gzip, gzip", gzip(&gzip(b"x")), "Content-Encoding: gzip, gzip"),
+        ("gzip", zeroes, "larger than 1.0 MiB"),
+        ("gzip", cut, "cannot be decoded"),
+        ("gzip", b"echo hello\n".to_vec(), "cannot be decoded"),
+        ("deflate", b"echo hello\n".to_vec(), "cannot be decoded"),
+    ] {
+        let (_folder, cx) = cx();
+        let server = Server::of_bytes(vec![coded(coding, &body)]).await;
+        let error = script(&cx, &server.url(), None, None, &limits).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::ScriptUnreachable);
+        assert!(error.message.contains(says), "{coding}: {error}");
+        assert!(!cx.layout.downloads().exists());
+    }
 }

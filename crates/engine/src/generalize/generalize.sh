@@ -20,19 +20,7 @@ bound_to_cards() {
 
 fail() { echo "goldsmith: $1" >&2; exit "$2"; }
 
-# 1. The template's own script at AIB's well-known path, or ours.
-if [ -e /tmp/DeprovisioningScript.sh ]; then
-    echo "running /tmp/DeprovisioningScript.sh of the template"
-    script=/tmp/DeprovisioningScript.sh
-    chmod 755 $script
-    # Where /tmp is mounted noexec, it runs from a place that is not.
-    if [ ! -x $script ]; then
-        script=$(mktemp /usr/local/lib/goldsmith-script.XXXXXXXXXXXX) || fail "no place for a script below /usr/local/lib" 12
-        cp /tmp/DeprovisioningScript.sh "$script"
-        chmod 755 "$script"
-    fi
-    "$script" < /dev/null || fail "/tmp/DeprovisioningScript.sh exited with status $?" 10
-else
+deprovision() {
     echo "removing logs, leases and histories"
     rm -rf /var/log/journal/* /run/log/journal/*
     # A random seed that is in the image is the same on every machine; stopped, it is not saved anew.
@@ -43,6 +31,43 @@ else
     for log in /var/log/wtmp /var/log/btmp /var/log/lastlog /var/log/auth.log /var/log/secure; do
         [ ! -e "$log" ] || : > "$log"
     done
+}
+
+# Azure's agent, whose one use here is the line of AIB's own script: `waagent -force -deprovision+user`.
+# Where the image has none, a stand-in takes its place while the template's script runs.
+agent=/usr/sbin/waagent
+asked=/run/goldsmith-deprovision
+make_agent() {
+    [ ! -e "$agent" ] || return 1
+    cat 2> /dev/null > "$agent" <<END || return 1
+#!/bin/sh
+case " \$* " in *-deprovision*) : > $asked ;; esac
+END
+    chmod 755 "$agent"
+}
+
+# 1. The template's own script at AIB's well-known path, or ours.
+if [ -e /tmp/DeprovisioningScript.sh ]; then
+    echo "running /tmp/DeprovisioningScript.sh of the template"
+    # Line ends of another system, as of any script.
+    sed -i 's/\r$//' /tmp/DeprovisioningScript.sh
+    script=/tmp/DeprovisioningScript.sh
+    chmod 755 $script
+    # Where /tmp is mounted noexec, it runs from a place that is not.
+    if [ ! -x $script ]; then
+        script=$(mktemp /usr/local/lib/goldsmith-script.XXXXXXXXXXXX) || fail "no place for a script below /usr/local/lib" 12
+        cp /tmp/DeprovisioningScript.sh "$script"
+        chmod 755 "$script"
+    fi
+    stand_in=no
+    ! make_agent || stand_in=yes
+    WAAGENT=$agent "$script" < /dev/null
+    status=$?
+    [ "$stand_in" = no ] || rm -f "$agent"
+    [ "$status" = 0 ] || fail "/tmp/DeprovisioningScript.sh exited with status $status" 10
+    [ ! -e "$asked" ] || deprovision
+else
+    deprovision
 fi
 
 # 2. What the build itself brought in goes in any case.

@@ -69,6 +69,7 @@ pub(super) async fn make(
     recipe: &Bootstrap,
     work: &Path,
 ) -> Result<String> {
+    check_architecture(std::env::consts::ARCH)?;
     check_tools(rustix::process::geteuid().is_root(), entry.generation)?;
     let room = u64::from(recipe.work_mib) << 20;
     space::check(room, space::free(work)?, work)?;
@@ -102,6 +103,16 @@ pub(super) fn version(base: &str, at: Timestamp) -> String {
     let at = at.to_zoned(jiff::tz::TimeZone::UTC);
     let minute = i32::from(at.hour()) * 60 + i32::from(at.minute());
     format!("{base}.{}.{minute}", at.strftime("%Y%m%d"))
+}
+
+/// The packages' own programs run while they are installed, so the host must be able to run them.
+fn check_architecture(host: &str) -> Result<()> {
+    if host == "x86_64" {
+        return Ok(());
+    }
+    let text = format!("bootstrapping makes x64 images, and this host's processor is {host}");
+    Err(Error::new(ErrorCode::HostNotReady, text)
+        .hint("bootstrap on an x64 host, or name a source by url or file in your catalogue"))
 }
 
 fn check_tools(is_root: bool, generation: u8) -> Result<()> {
@@ -270,6 +281,15 @@ fn keep_only(work: &Path, keep: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_of_another_architecture_are_refused_with_the_reason() {
+        check_architecture("x86_64").unwrap();
+        let error = check_architecture("aarch64").unwrap_err();
+        assert_eq!(error.code, ErrorCode::HostNotReady);
+        assert!(error.message.contains("this host's processor is aarch64"), "{error}");
+        assert!(error.hint.unwrap().contains("by url or file"));
+    }
 
     #[test]
     fn a_version_tells_when_it_was_made() {

@@ -15,7 +15,7 @@ use api::{
 use serde_json::json;
 
 pub use self::wire::Plan;
-use self::wire::{WireImage, parse};
+use self::wire::{Alias, Parsed, WireImage, parse};
 pub(super) use self::{
     checksum::{Checksum, Listing, Pledge},
     wire::{Bootstrap, FileImage, UrlImage},
@@ -36,7 +36,21 @@ const NEAR: usize = 8;
 #[derive(Debug)]
 pub struct Catalogue {
     images: Vec<WireImage>,
+    /// Of the images, the first are the user's.
+    own_images: usize,
+    aliases: Vec<Alias>,
+    /// The same of the aliases.
+    own_aliases: usize,
     layout: Layout,
+}
+
+/// A name that stands for an image of another name, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedAlias {
+    /// `publisher:offer:sku`; a `*` is any text.
+    pub name: String,
+    /// `publisher:offer:sku` of the image.
+    pub image: String,
 }
 
 /// One version of one image, for people.
@@ -94,6 +108,8 @@ pub struct ResolvedEntry {
     pub(super) origin: Origin,
     /// `publisher:offer:sku`.
     pub(super) name: String,
+    /// The name that was asked for, where it is an alias.
+    alias: Option<String>,
 }
 
 impl ResolvedEntry {
@@ -120,6 +136,15 @@ impl ResolvedEntry {
         digest(key.to_string().as_bytes())
     }
 
+    /// Says what an alias stands for; none for an image that was named by its own name.
+    pub fn stands_for(&self) -> Option<String> {
+        let alias = self.alias.as_ref()?;
+        Some(format!(
+            "{alias} is not what is built upon: {} stands for it here ({})",
+            self.name, self.description
+        ))
+    }
+
     /// A bootstrapped image asks for an address on any card, without being told.
     pub(super) fn brings_network(&self) -> bool {
         matches!(self.origin, Origin::Bootstrap(_))
@@ -139,21 +164,65 @@ impl Catalogue {
     /// Reads both files. Unknown keys are errors that name the file and the line.
     pub fn load(layout: &Layout) -> Result<Self> {
         let own = layout.user_catalogue();
-        let mut images = match fs::read_to_string(&own) {
+        let Parsed { mut images, mut aliases } = match fs::read_to_string(&own) {
             Ok(text) => parse(&text, &own)?,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Parsed::default(),
             Err(e) => {
                 return Err(e)
                     .code(ErrorCode::InvalidArgument, || format!("cannot read {}", own.display()));
             }
         };
+        let (own_images, own_aliases) = (images.len(), aliases.len());
         let shipped = parse(SHIPPED, &PathBuf::from("the shipped catalogue"))?;
-        for image in shipped {
+        for image in shipped.images {
             if !images.iter().any(|own| own.is(&image.publisher, &image.offer, &image.sku)) {
                 images.push(image);
             }
         }
-        Ok(Self { images, layout: layout.clone() })
+        aliases.extend(shipped.aliases);
+        let layout = layout.clone();
+        let catalogue = Self { images, own_images, aliases, own_aliases, layout };
+        let astray = |alias: &&Alias| catalogue.named(&alias.image).is_none();
+        match catalogue.aliases.iter().find(astray) {
+            None => Ok(catalogue),
+            Some(alias) => {
+                let text = format!(
+                    "{}: the alias {} names {}, which is no image of the catalogue",
+                    own.display(),
+                    alias.name,
+                    alias.image
+                );
+                Err(Error::new(ErrorCode::InvalidArgument, text)
+                    .hint("goldsmith catalogue ls lists all; an alias cannot name another alias"))
+            }
+        }
+    }
+
+    fn named(&self, name: &str) -> Option<&WireImage> {
+        self.images.iter().find(|image| image.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The image that a name means. The user's images and aliases go before ours.
+    fn meant(&self, name: &str) -> Option<(&WireImage, Option<&Alias>)> {
+        let (own, shipped) = self.images.split_at(self.own_images);
+        let (own_aliases, aliases) = self.aliases.split_at(self.own_aliases);
+        [(own, own_aliases), (shipped, aliases)].into_iter().find_map(|(images, aliases)| {
+            let image = images.iter().find(|image| image.name().eq_ignore_ascii_case(name));
+            let by_alias = || {
+                let alias = aliases.iter().find(|alias| alias.is(name))?;
+                Some((self.named(&alias.image)?, Some(alias)))
+            };
+            image.map(|image| (image, None)).or_else(by_alias)
+        })
+    }
+
+    /// Every name that stands for an image of another name.
+    pub fn aliases(&self) -> Vec<ListedAlias> {
+        let listed = |alias: &Alias| {
+            let image = self.named(&alias.image).map_or_else(String::new, WireImage::name);
+            ListedAlias { name: alias.name.clone(), image }
+        };
+        self.aliases.iter().map(listed).collect()
     }
 
     /// Every version of every image, by name.
@@ -186,11 +255,15 @@ impl Catalogue {
         version: &str,
     ) -> Result<ResolvedEntry> {
         let asked = [publisher, offer, sku, version];
-        let Some(image) = self.images.iter().find(|image| image.is(publisher, offer, sku)) else {
+        let name = [publisher, offer, sku].join(":");
+        let Some((image, alias)) = self.meant(&name) else {
             return Err(self.unknown(asked, self.near(publisher, offer, sku)));
         };
-        let mut entries: Vec<_> =
-            image.origins().into_iter().map(|origin| self.entry(image, origin)).collect();
+        let entry = |origin| ResolvedEntry {
+            alias: alias.map(|_| name.clone()),
+            ..self.entry(image, origin)
+        };
+        let mut entries: Vec<_> = image.origins().into_iter().map(entry).collect();
         entries.sort_by_cached_key(|entry| numbers(version_of(&entry.urn)));
         let found = if version.eq_ignore_ascii_case(LATEST) {
             entries.pop()
@@ -211,7 +284,8 @@ impl Catalogue {
     pub fn source(&self, image: &PlatformImage) -> Result<ResolvedEntry> {
         let entry = self.resolve(&image.publisher, &image.offer, &image.sku, &image.version)?;
         // What is not sold needs no plan; one that is named all the same does no harm.
-        if let Some(plan) = &entry.plan {
+        // Nor does an alias: nobody buys what it stands for.
+        if let Some(plan) = entry.plan.as_ref().filter(|_| entry.alias.is_none()) {
             check_plan(&entry, plan, image.plan_info.as_ref())?;
         }
         Ok(entry)
@@ -227,6 +301,7 @@ impl Catalogue {
             plan: image.plan.clone(),
             origin,
             name: image.name(),
+            alias: None,
         };
         let known = match &entry.origin {
             Origin::Bootstrap(_) => shelf::recorded_version(&self.layout, &entry),
@@ -255,6 +330,16 @@ impl Catalogue {
     }
 
     fn unknown(&self, asked: [&str; 4], near: Vec<String>) -> Error {
+        if is_windows(asked[0], asked[1]) {
+            let text =
+                format!("{} is an image of Windows, which does not run here yet", asked.join(":"));
+            return Error::new(ErrorCode::BadPIRSource, text)
+                .target("properties.source")
+                .hint("goldsmith builds Linux images; goldsmith catalogue ls lists the sources");
+        }
+        let stand_in = near.first().map_or("", |urn| urn.rsplit_once(':').map_or("", |(n, _)| n));
+        let alias =
+            format!("[[alias]]\nname = \"{}\"\nimage = \"{stand_in}\"", asked[..3].join(":"));
         let lines = near.into_iter().take(NEAR).map(|urn| format!("there is {urn}"));
         Error::new(
             ErrorCode::BadPIRSource,
@@ -263,10 +348,20 @@ impl Catalogue {
         .target("properties.source")
         .details(lines)
         .hint(format!(
-            "goldsmith catalogue ls lists all; add your own to {}",
+            "goldsmith catalogue ls lists all; add your own to {}, or let one that there is stand for \
+             the name by these lines there:\n\n{alias}",
             self.layout.user_catalogue().display()
         ))
     }
+}
+
+/// Whether Azure has only Windows under that name.
+fn is_windows(publisher: &str, offer: &str) -> bool {
+    let (publisher, offer) = (publisher.to_lowercase(), offer.to_lowercase());
+    publisher.starts_with("microsoftwindows")
+        || publisher == "microsoftvisualstudio"
+        || offer.contains("windows")
+        || offer.contains("-ws20")
 }
 
 fn check_plan(entry: &ResolvedEntry, plan: &Plan, given: Option<&PlanInfo>) -> Result<()> {

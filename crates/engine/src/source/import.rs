@@ -109,6 +109,10 @@ pub(super) async fn check(
 }
 
 /// Copies a checked image into a new qcow2 that stands alone.
+///
+/// # Errors
+/// `DiskFull` before anything is written, by what the copy will take: a small file can name the same
+/// clusters again and again. `BadImage`.
 pub async fn convert_in(
     cx: &Cx,
     host: &Host,
@@ -117,6 +121,11 @@ pub async fn convert_in(
     to: &Path,
 ) -> Result<()> {
     let name = from.file_name().unwrap_or_default().to_string_lossy();
+    let need = disk::measure(host, from, facts.driver(), &cx.cancel)
+        .await
+        .map_err(|e| program_fault(e, ErrorCode::BadImage, &format!("measure {name}")))?;
+    let dir = to.parent().unwrap_or(Path::new("."));
+    space::check(need, space::free(dir)?, dir)?;
     let activity = format!("Import {name}");
     let report = |part: f64| {
         let done = (facts.virtual_size as f64 * part) as u64;
@@ -156,8 +165,6 @@ pub async fn import(
     let facts = check_importable(host, path).await?;
     let work = shelf::work_folder(cx).await?;
     let disk = work.path().join(shelf::DISK);
-    let taken = std::fs::metadata(path).map_or(0, |m| std::os::unix::fs::MetadataExt::blocks(&m));
-    space::check(taken * 512, space::free(work.path())?, work.path())?;
     convert_in(cx, host, path, &facts, &disk).await?;
     let digest = sha256(cx, &disk, &format!("Verify {name}")).await?;
     let payload = Payload {

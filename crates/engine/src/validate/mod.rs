@@ -20,10 +20,10 @@ use api::{
 
 pub(crate) use self::passed::{Passed, forget_gone, key};
 use crate::{
-    build::{Entry, Fork, ForkOf, Plan, PlannedStep, Run, cached, planned_title},
+    build::{Entry, Fork, ForkOf, Plan, PlannedStep, Run, cached, planned_title, windows_only},
     customize::{self, Customizer, Place},
     cx::Cx,
-    error::{Coded, Error, Result},
+    error::{Coded, Result},
     node::Node,
     output::StepOutput,
     step::Step,
@@ -50,12 +50,12 @@ async fn one(cx: &Cx, block: &Validator, base_dir: &Path) -> Result<Box<dyn Cust
     match &block.kind {
         ValidatorKind::Shell(shell) => customize::shell(cx, shell, place).await,
         ValidatorKind::File(file) => customize::file(cx, file, place).await,
-        ValidatorKind::PowerShell(_) => Err(Error::new(
+        ValidatorKind::PowerShell(_) => Err(windows_only(
             ErrorCode::UnsupportedValidatorType,
-            format!("validator type {} needs a Windows source", block.kind.name()),
-        )
-        .target(&block.path)
-        .hint("use type Shell or File with this source")),
+            "validator",
+            block.kind.name(),
+            &block.path,
+        )),
     }
 }
 

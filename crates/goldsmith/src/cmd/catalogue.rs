@@ -27,9 +27,17 @@ pub(super) fn run(command: &cli::Catalogue, layout: &Layout, output: &Output) ->
         }));
         table.row(row);
     }
+    let mut names = Table::new(&["alias", "stands for"]);
+    let mut aliases = Vec::new();
+    for alias in catalogue.aliases() {
+        aliases.push(json!({ "name": alias.name, "image": alias.image }));
+        names.row([alias.name, alias.image]);
+    }
     let own = layout.user_catalogue();
-    output.result("catalogue", &json!({ "images": values, "userCatalogue": own }), || {
-        format!("{}\nyour own entries go into {}", table.render(), own.display())
+    let value = json!({ "images": values, "aliases": aliases, "userCatalogue": own });
+    output.result("catalogue", &value, || {
+        let (table, names) = (table.render(), names.render());
+        format!("{table}\n{names}\nyour own entries go into {}", own.display())
     });
     Ok(0)
 }

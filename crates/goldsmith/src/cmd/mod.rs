@@ -71,7 +71,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
     let layout = setting::layout(global)?;
     clean(&layout, output).await;
     match cli.command {
-        Command::Validate(args) => validate::run(&args, output).await,
+        Command::Validate(args) => validate::run(&args, &layout, output).await,
         // On the heap: the whole of a build is in its future.
         Command::Build(args) => Box::pin(build::run(args, global, &layout, output)).await,
         Command::Plan(args) => plan::run(args, global, &layout, output).await,

@@ -1,6 +1,9 @@
 //! Reading a template file and showing its mistakes in place.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use api::{
     ErrorCode,
@@ -13,6 +16,10 @@ use serde_json::json;
 use super::{Failure, Result};
 use crate::{cli, output::Output};
 
+/// The file's name that stands for standard input.
+const STANDARD_INPUT: &str = "-";
+const LARGEST: u64 = 16 << 20;
+
 /// Reads the template and tells every mistake; only a template without any comes back.
 pub(crate) fn read(args: &cli::Template, output: &Output) -> Result<Input> {
     let (text, parsed) = parse(args)?;
@@ -21,7 +28,12 @@ pub(crate) fn read(args: &cli::Template, output: &Output) -> Result<Input> {
         let first = parsed.diagnostics.iter().find(|d| d.severity == Severity::Error);
         return Err(Failure::printed(first.map_or(ErrorCode::ValidationFailed, |d| d.code)));
     };
-    let path = std::path::absolute(&args.file).unwrap_or_else(|_| args.file.clone());
+    // Scripts of a template from standard input are named from the current folder.
+    let file = match args.file == Path::new(STANDARD_INPUT) {
+        true => Path::new("template.json"),
+        false => &args.file,
+    };
+    let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     Ok(Input {
         metadata: None,
         name: name(&path),
@@ -32,9 +44,9 @@ pub(crate) fn read(args: &cli::Template, output: &Output) -> Result<Input> {
 
 fn parse(args: &cli::Template) -> Result<(String, Parsed)> {
     let file = args.file.display();
-    let bytes = std::fs::read(&args.file).map_err(|e| {
+    let bytes = bytes(&args.file).map_err(|e| {
         Error::new(ErrorCode::NotFound, format!("cannot read the template {file}: {e}"))
-            .hint("give the path of an image template in JSON")
+            .hint("give the path of an image template in JSON, or - for standard input")
     })?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
@@ -49,6 +61,21 @@ fn parse(args: &cli::Template) -> Result<(String, Parsed)> {
     };
     let parsed = api::template::parse(&text, &ParseOptions { api_version, face: Face::File });
     Ok((text, parsed))
+}
+
+/// What is in the file; `-` is standard input. No template is larger than [`LARGEST`].
+fn bytes(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if file == Path::new(STANDARD_INPUT) {
+        std::io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes)?;
+    } else {
+        std::fs::File::open(file)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    }
+    if bytes.len() as u64 > LARGEST {
+        let text = format!("it is larger than {} MiB", LARGEST >> 20);
+        return Err(std::io::Error::other(text));
+    }
+    Ok(bytes)
 }
 
 /// The template's name: its file's, without the ending.

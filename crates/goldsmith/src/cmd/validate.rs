@@ -1,25 +1,52 @@
-//! `goldsmith validate`: every mistake of a template, and nothing else.
+//! `goldsmith validate`: every mistake of a template, and what this installation lacks for it.
 
+use engine::{Host, build, error::Error, event::Events, layout::Layout};
 use serde_json::json;
 
 use super::{Result, template};
-use crate::{cli, output::Output};
+use crate::{cli, output::Output, setting, signals};
 
-#[expect(clippy::unused_async, reason = "every command has the same shape")]
-pub(super) async fn run(args: &cli::Validate, output: &Output) -> Result {
+pub(super) async fn run(args: &cli::Validate, layout: &Layout, output: &Output) -> Result {
     let input = template::read(&args.template, output)?;
-    let customizers = input.template.properties.customize.len();
-    let distributors = input.template.properties.distribute.len();
+    let template = &input.template;
+    // A name that is no size is wrong for Azure too.
+    build::check_sizes(template)?;
+    let cx = setting::cx(layout, Events::none(), signals::cancel_on_signals());
+    let has_size = template.properties.vm_profile.as_ref().is_some_and(|p| p.vm_size.is_some());
+    // Without QEMU nothing can be built: that is doctor's to say.
+    let host = if has_size { Host::probe(None).await.ok() } else { None };
+    let notes = build::lacks(&cx, template, host.as_ref());
+
+    let customizers = template.properties.customize.len();
+    let distributors = template.properties.distribute.len();
     let value = json!({
         "valid": true,
         "customizers": customizers,
         "distributors": distributors,
+        "notes": notes.iter().map(note).collect::<Vec<_>>(),
     });
     output.result("result", &value, || {
-        format!(
-            "{} is valid: {customizers} customizers, {distributors} distributors",
-            args.template.file.display()
-        )
+        let file = args.template.file.display();
+        let valid =
+            format!("{file} is valid: {customizers} customizers, {distributors} distributors");
+        let lines = notes.iter().map(line);
+        std::iter::once(valid).chain(lines).collect::<Vec<_>>().join("\n")
     });
     Ok(0)
+}
+
+fn note(error: &Error) -> serde_json::Value {
+    json!({
+        "message": error.message,
+        "target": error.target,
+        "hint": error.hint,
+        "details": error.details,
+    })
+}
+
+/// A note for people: what is lacking, where, and the way out.
+fn line(error: &Error) -> String {
+    let at = error.target.as_ref().map_or_else(String::new, |target| format!(" ({target})"));
+    let hint = error.hint.as_ref().map_or_else(String::new, |hint| format!("\n  help: {hint}"));
+    format!("note: here, {}{at}{hint}", error.message)
 }

@@ -228,15 +228,20 @@ fn is_over(run: &Value) -> bool {
 }
 
 fn http(login: &Login) -> Result<reqwest::Client, Error> {
-    if !login.url.starts_with("https://") || reqwest::Url::parse(&login.url).is_err() {
+    let parsed = reqwest::Url::parse(&login.url).ok();
+    let Some(url) = parsed.filter(|_| login.url.starts_with("https://")) else {
         let text = format!("the service's address {:?} is not https://HOST:PORT", login.url);
         return Err(Error::new(ErrorCode::InvalidArgument, text)
             .hint("for example: --server https://localhost:8443"));
-    }
+    };
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("goldsmith/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT);
+    if is_loopback(&url) {
+        // A proxy has a loopback of its own, and the service is not there.
+        builder = builder.no_proxy();
+    }
     if let Some(pem) = &login.ca {
         let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
             .code(ErrorCode::InvalidArgument, || "--ca is no PEM certificate".to_owned())?;
@@ -248,6 +253,15 @@ fn http(login: &Login) -> Result<reqwest::Client, Error> {
         builder = builder.tls_certs_only(certificates);
     }
     builder.build().code(ErrorCode::InternalError, || "no HTTP client".to_owned())
+}
+
+/// Whether the address is this machine's loopback, by name or by number.
+fn is_loopback(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host.eq_ignore_ascii_case("localhost")
+        || host.to_ascii_lowercase().ends_with(".localhost")
+        || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 async fn token(http: &reqwest::Client, login: &Login) -> Result<Token, Error> {

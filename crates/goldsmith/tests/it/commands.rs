@@ -1,6 +1,8 @@
 //! Commands that need no machine.
 
-use serde_json::Value;
+use std::{io::Write, process::Stdio};
+
+use serde_json::{Value, json};
 
 use crate::{Place, stderr, stdout};
 
@@ -71,4 +73,107 @@ fn doctor_says_for_each_thing_how_it_is() {
     }
     let code = if findings["ready"] == true { 0 } else { 4 };
     assert_eq!(output.status.code(), Some(code));
+}
+
+/// A template that is right for Azure, from a source of that publisher and offer.
+fn template(publisher: &str, offer: &str, size: &str, customize: &Value) -> String {
+    json!({
+        "location": "here", "identity": { "type": "None" },
+        "properties": {
+            "source": {
+                "type": "PlatformImage", "publisher": publisher, "offer": offer,
+                "sku": "8-lvm", "version": "latest"
+            },
+            "vmProfile": { "vmSize": size },
+            "customize": customize,
+            "distribute": [{ "type": "VHD", "runOutputName": "out" }]
+        }
+    })
+    .to_string()
+}
+
+#[test]
+fn validate_notes_what_this_installation_lacks() {
+    let windows = json!([{ "type": "PowerShell", "inline": ["dir"] }]);
+    let linux = json!([{ "type": "Shell", "inline": ["true"] }]);
+    for (publisher, offer, size, customize, notes) in [
+        (
+            "MicrosoftWindowsServer",
+            "WindowsServer",
+            "Standard_D2s_v5",
+            &windows,
+            &[
+                ("properties.source", "Windows, which does not run here yet"),
+                ("properties.customize[0]", "Windows, which does not run here yet"),
+            ][..],
+        ),
+        (
+            "RedHat",
+            "RHEL",
+            "Standard_E96bds_v5",
+            &linux,
+            &[
+                ("properties.source", "almalinux:almalinux-x86_64:8-gen1 stands for it here"),
+                ("properties.vmProfile.vmSize", "has 96 vCPUs and 786432 MiB; this host gives"),
+            ],
+        ),
+        (
+            "Nobody",
+            "nothing",
+            "Standard_D2ps_v5",
+            &linux,
+            &[
+                ("properties.source", "the catalogue has no image Nobody:nothing:8-lvm:latest"),
+                ("properties.vmProfile.vmSize", "Arm64"),
+            ],
+        ),
+    ] {
+        let place = Place::new();
+        place.write("t.json", &template(publisher, offer, size, customize));
+        let output = place.run(&["--output", "json", "validate", "t.json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let printed = stdout(&output);
+        let result = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let result = result.into_iter().find(|value| value["kind"] == "result").unwrap();
+        let found = result["notes"].as_array().unwrap();
+        for (target, says) in notes {
+            let is_it = |note: &&Value| {
+                note["target"] == *target && note["message"].as_str().unwrap().contains(says)
+            };
+            assert!(found.iter().any(|note| is_it(&note)), "{target}: {says} in {found:?}");
+        }
+        let plain = place.run(&["validate", "t.json"]);
+        assert_eq!(plain.status.code(), Some(0), "{}", stderr(&plain));
+        assert!(stdout(&plain).contains("is valid"), "{}", stdout(&plain));
+        for (_, says) in notes {
+            assert!(stdout(&plain).contains(says), "{says} in {}", stdout(&plain));
+        }
+    }
+}
+
+#[test]
+fn validate_refuses_a_size_that_is_none_anywhere() {
+    let place = Place::new();
+    let text = template("Debian", "debian-12", "Standard_D2s_v33", &json!([]));
+    place.write("t.json", &text);
+    let output = place.run(&["validate", "t.json"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no VM size of Azure"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_dash_stands_for_standard_input() {
+    let place = Place::new();
+    let text = template("Debian", "debian-12", "", &json!([{ "type": "Shel" }]));
+    let mut child = place
+        .command()
+        .args(["--output", "json", "validate", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stdout(&output).contains("BadCustomizerType"), "{}", stdout(&output));
 }

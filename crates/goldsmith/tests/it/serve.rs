@@ -92,3 +92,27 @@ fn what_serve_cannot_use_is_told_by_its_flag_and_nothing_is_made() {
     assert!(stderr(&output).contains("postgres://"), "{}", stderr(&output));
     assert!(!stderr(&output).contains("pass@h"), "{}", stderr(&output));
 }
+
+#[test]
+fn loopback_is_reached_past_a_proxy() {
+    let place = Place::new();
+    let (_server, line) = Server::start(&place);
+    let serving: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let text = |name: &str| serving[name].as_str().unwrap().to_owned();
+    // Nobody listens there: whatever goes through it fails.
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let login = place
+        .command()
+        .env("HTTPS_PROXY", format!("http://{dead}"))
+        .env("HTTP_PROXY", format!("http://{dead}"))
+        .env("ALL_PROXY", format!("http://{dead}"))
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .env("XDG_CONFIG_HOME", place.dir.path())
+        .args(["login", "--server", &text("url"), "--tenant", &text("tenantId")])
+        .args(["--client-id", &text("clientId"), "--client-secret", &text("clientSecret")])
+        .args(["--ca", &text("ca")])
+        .output()
+        .unwrap();
+    assert_eq!(login.status.code(), Some(0), "{}", stderr(&login));
+}

@@ -49,7 +49,16 @@ impl Path {
     /// Takes a request's path apart. Every text is a path; whether it leads anywhere is for the
     /// routes to say.
     pub fn parse(raw: &str) -> Self {
-        let decoded = percent_encoding::percent_decode_str(raw).decode_utf8_lossy();
+        Self::of_decoded(&percent_encoding::percent_decode_str(raw).decode_utf8_lossy())
+    }
+
+    /// The path without its last part, which is an action's name.
+    pub(super) fn without_last(&self) -> Self {
+        // Decoding what is decoded would turn `%41` in a name into another name.
+        Self::of_decoded(self.text.rsplit_once('/').map_or("", |(text, _)| text))
+    }
+
+    fn of_decoded(decoded: &str) -> Self {
         let segments: Vec<&str> = decoded.split('/').filter(|part| !part.is_empty()).collect();
         let text = format!("/{}", segments.join("/"));
         let own = |part: &str| part.to_owned();
@@ -97,6 +106,14 @@ pub(crate) fn is(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_decoded_once() {
+        let path = Path::parse("/subscriptions/s/resourceGroups/g/providers/N/types/x%2541/run");
+        assert_eq!(path.rest, ["types", "x%41", "run"]);
+        assert_eq!(path.without_last().names(), ["x%41"]);
+        assert_eq!(path.without_last().scope, path.scope);
+    }
 
     #[test]
     fn case_and_doubled_slashes_make_no_difference() {

@@ -15,7 +15,7 @@ use crate::{
 pub(crate) async fn handle(app: &App, call: &Call, namespace: &str) -> Result<Reply, ApiError> {
     let path = &call.path;
     let action = call.method == Method::Post && path.is_collection() && path.rest.len() > 2;
-    let target = if action { without_last(path) } else { path.clone() };
+    let target = if action { path.without_last() } else { path.clone() };
     let kind = registered(namespace, &target)?;
     version::check_supported(kind, call)?;
     if let Some(name) = path.scope.group() {
@@ -52,12 +52,6 @@ pub(crate) async fn handle(app: &App, call: &Call, namespace: &str) -> Result<Re
         return kind.action(app, call, key, &name).await;
     }
     item(app, call, kind, key).await
-}
-
-/// The path without its last part, which is an action's name.
-fn without_last(path: &Path) -> Path {
-    let text = path.text.rsplit_once('/').map_or("", |(text, _)| text);
-    Path::parse(text)
 }
 
 fn registered(namespace: &str, path: &Path) -> Result<&'static dyn ResourceType, ApiError> {
@@ -150,7 +144,7 @@ async fn collection(
         ..Select::default()
     };
     if call.path.rest.len() > 1 {
-        let parent = without_last(&call.path);
+        let parent = call.path.without_last();
         let key = ResourceKey::of(&parent.text);
         if app.store().resource(&key).await?.is_none() {
             let types = parent.types();

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use axum::{Router, extract::Request, response::Response};
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::{App, arm::ApiError, auth::Auth, limits::Budgets};
+use crate::{App, arm::ApiError, auth::Auth, conceal::Conceal, limits::Budgets};
 pub(crate) use health::install_metrics;
 use route::Route;
 
@@ -47,6 +47,7 @@ struct Inner {
     listen: String,
     metrics: PrometheusHandle,
     budgets: Budgets,
+    conceal: Conceal,
 }
 
 impl Site {
@@ -60,7 +61,8 @@ impl Site {
         budgets: Budgets,
     ) -> Self {
         let names = host::names(names);
-        Self { inner: Arc::new(Inner { app, auth, names, listen, metrics, budgets }) }
+        let conceal = Conceal::of(&app.settings().layout);
+        Self { inner: Arc::new(Inner { app, auth, names, listen, metrics, budgets, conceal }) }
     }
 
     pub(crate) fn app(&self) -> &App {
@@ -123,7 +125,8 @@ async fn answer(site: Site, request: Request) -> Response {
         Route::OpenApi => Ok(openapi::answer(&site, &request)),
         Route::Arm => Ok(arm::answer(&site, request).await),
     };
-    answered.unwrap_or_else(|error| reply::error(&error, false))
+    let response = answered.unwrap_or_else(|error| reply::error(&error, false));
+    reply::concealed(response, &site.inner.conceal).await
 }
 
 /// For what can only be read.

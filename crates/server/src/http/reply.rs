@@ -1,11 +1,16 @@
 //! Answers as HTTP: the only place where an error becomes a body.
 
-use axum::{body::Body, extract::Request, response::Response};
+use axum::{
+    body::{Body, HttpBody},
+    extract::Request,
+    response::Response,
+};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::{
     arm::{ApiError, Path, Reply},
+    conceal::Conceal,
     limits::Cut,
 };
 
@@ -108,6 +113,26 @@ pub(super) fn method_not_allowed(request: &Request, allowed: &str) -> ApiError {
             Cut(request.uri().path())
         ),
     )
+}
+
+/// The answer without the names of the service's folders. Only a body that is in memory as a whole is
+/// looked at: no other is an answer in JSON.
+pub(super) async fn concealed(response: Response, conceal: &Conceal) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_json = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let size = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
+    let Some(size) = size.filter(|_| is_json) else { return response };
+    let (mut parts, body) = response.into_parts();
+    let Ok(bytes) = axum::body::to_bytes(body, size).await else {
+        return error(&ApiError::internal("an answer in memory cannot be read"), false);
+    };
+    match conceal.answer(&bytes) {
+        None => Response::from_parts(parts, Body::from(bytes)),
+        Some(other) => {
+            parts.headers.remove(header::CONTENT_LENGTH);
+            Response::from_parts(parts, Body::from(other))
+        }
+    }
 }
 
 /// Sets a header; a value that cannot be one is left out and told to the log.

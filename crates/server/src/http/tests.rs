@@ -230,6 +230,121 @@ async fn the_directory_knows_service_principals_and_managed_identities() {
     assert_eq!(body["value"].as_array().unwrap().len(), 1);
 }
 
+/// Templates that are refused, each for another reason.
+fn refused_templates(group: &str) -> Vec<Value> {
+    let compute = format!("{group}/providers/Microsoft.Compute");
+    let net = format!("{group}/providers/Microsoft.Network/virtualNetworks/net1");
+    let identity =
+        format!("{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/builder");
+    let body = |source: &Value, more: &Value| {
+        let mut body = serde_json::json!({
+            "location": "westus2",
+            "identity": { "type": "UserAssigned", "userAssignedIdentities": { &identity: {} } },
+            "properties": {
+                "source": source,
+                "distribute": [{ "type": "VHD", "runOutputName": "out" }],
+            },
+        });
+        for (name, value) in more.as_object().unwrap() {
+            body["properties"][name] = value.clone();
+        }
+        body
+    };
+    let platform = |offer: &str| {
+        serde_json::json!({ "type": "PlatformImage", "publisher": "Canonical", "offer": offer,
+            "sku": "x", "version": "latest" })
+    };
+    let managed = serde_json::json!({
+        "type": "ManagedImage", "imageId": format!("{compute}/images/none"),
+    });
+    let gallery = serde_json::json!({
+        "type": "SharedImageVersion",
+        "imageVersionId": format!("{compute}/galleries/g/images/d/versions/1.0.0"),
+    });
+    let subnet = serde_json::json!({ "vmProfile": { "vnetConfig": { "subnetId": format!("{net}/subnets/s") } } });
+    let script = serde_json::json!({ "customize": [{ "type": "Shell", "scriptUri": "http://127.0.0.1:9/x" }] });
+    let size = serde_json::json!({ "vmProfile": { "vmSize": "Standard_X9" } });
+    let shared = serde_json::json!({ "distribute": [{
+        "type": "SharedImage", "runOutputName": "out", "replicationRegions": ["mars"],
+        "galleryImageId": format!("{compute}/galleries/g/images/d"),
+    }]});
+    let nothing = serde_json::json!({});
+    vec![
+        body(&platform("none"), &nothing),
+        body(&platform("WindowsServer"), &nothing),
+        body(&managed, &nothing),
+        body(&gallery, &nothing),
+        body(&platform("ubuntu"), &subnet),
+        body(&platform("ubuntu"), &script),
+        body(&platform("ubuntu"), &size),
+        body(&platform("ubuntu"), &shared),
+        nothing,
+    ]
+}
+
+/// A run of requests that are refused at once or later, in every namespace.
+#[tokio::test]
+async fn no_answer_names_the_service_s_folders() {
+    let place = Place::new().await;
+    let (token, folder) = (place.token(ARM).await, place._dir.path().display().to_string());
+    let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/g");
+    let compute = format!("{group}/providers/Microsoft.Compute");
+    let net = format!("{group}/providers/Microsoft.Network/virtualNetworks/net1");
+    let identity =
+        format!("{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/builder");
+    let here = serde_json::json!({ "location": "westus2" });
+    let space = serde_json::json!({ "addressPrefix": "10.9.0.0/24" });
+    let vnet = serde_json::json!({ "location": "westus2", "properties": {
+        "addressSpace": { "addressPrefixes": ["10.9.0.0/16"] },
+        "subnets": [{ "name": "s", "properties": space }],
+    }});
+    let mut said = Vec::new();
+    let mut send = async |method: &str, path: &str, version: &str, body: &Value| {
+        let path = format!("{path}?api-version={version}");
+        let response = place.send(method, &path, &token, body.to_string()).await;
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 24).await.unwrap();
+        said.push((format!("{method} {path}"), String::from_utf8_lossy(&bytes).into_owned()));
+        serde_json::from_slice::<Value>(&bytes).unwrap_or(Value::Null)
+    };
+    send("PUT", &group, "2022-12-01", &here).await;
+    send("PUT", &identity, "2023-01-31", &here).await;
+    send("PUT", &net, "2024-07-01", &vnet).await;
+    let template = |name: &str| {
+        format!("{group}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}")
+    };
+    let bodies = refused_templates(&group);
+    for (index, body) in bodies.iter().enumerate() {
+        let id = template(&format!("t{index}"));
+        let answer = send("PUT", &id, "2024-02-01", body).await;
+        assert!(!answer.is_null());
+        place.app.tasks().close();
+        place.app.tasks().wait().await;
+        send("GET", &id, "2024-02-01", &Value::Null).await;
+        send("POST", &format!("{id}/run"), "2024-02-01", &Value::Null).await;
+        send("GET", &format!("{id}/runOutputs/out"), "2024-02-01", &Value::Null).await;
+        send("GET", &format!("{id}/runs/none/log"), "2024-02-01", &Value::Null).await;
+    }
+    for path in [
+        format!("{compute}/images/none"),
+        format!("{compute}/galleries/g/images/d/versions/1.0.0"),
+        format!(
+            "/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Compute/locations/westus2/publishers/none"
+        ),
+        format!("{group}/providers/Microsoft.Storage/storageAccounts/none"),
+        "/storage/none/vhds/x".to_owned(),
+        "/nowhere".to_owned(),
+    ] {
+        send("GET", &path, "2024-03-03", &Value::Null).await;
+        send("PUT", &path, "2024-03-03", &here).await;
+    }
+    // The errors are there: what they say is what is looked at.
+    let all: String = said.iter().map(|(_, body)| body.as_str()).collect();
+    assert!(all.contains("catalogue.toml") && all.contains("goldsmith.toml"), "{all}");
+    for (request, body) in &said {
+        assert!(!body.contains(&folder), "{request}: {body}");
+    }
+}
+
 #[tokio::test]
 async fn a_panic_is_an_error_with_an_id() {
     let budgets = Budgets::new(crate::limits::Settings::default());

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use engine::vm_size;
 use jiff::Timestamp;
 
 /// What machines may take together.
@@ -13,13 +14,10 @@ pub struct Capacity {
     pub memory_mib: i64,
 }
 
-/// Left to the host itself.
-const RESERVED_MIB: u64 = 1024;
-
 impl Capacity {
     /// All processors of the host, and its memory without what the host needs itself.
     pub fn of(host: &engine::Host) -> Self {
-        let memory = host.memory_mib.saturating_sub(RESERVED_MIB);
+        let memory = host.memory_mib.saturating_sub(vm_size::RESERVED_MIB);
         Self { vcpus: i64::from(host.cpus), memory_mib: i64::try_from(memory).unwrap_or(i64::MAX) }
     }
 }

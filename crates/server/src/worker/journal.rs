@@ -18,6 +18,8 @@ use engine::{
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::conceal::Conceal;
+
 pub(crate) const EVENTS: &str = "events.jsonl";
 
 /// Progress is told many times a second; so often is enough for a reader who comes later.
@@ -34,6 +36,7 @@ pub(crate) struct Journal {
     /// There is none before the first validation.
     validation: Option<Log>,
     progress: HashMap<String, Instant>,
+    conceal: Conceal,
 }
 
 impl Journal {
@@ -48,9 +51,15 @@ impl Journal {
             log: Log::open(&dir.join(CUSTOMIZATION_LOG), limit)?,
             validation: None,
             progress: HashMap::new(),
+            conceal: Conceal::default(),
         };
         journal.end_torn_line(dir)?;
         Ok(journal)
+    }
+
+    /// From now on without the names of the service's folders.
+    pub(crate) fn concealing(self, conceal: Conceal) -> Self {
+        Self { conceal, ..self }
     }
 
     /// A process that was killed in the middle of a line must not spoil the next one.
@@ -73,6 +82,7 @@ impl Journal {
         if let Event::StepOutput { step, stream, text } = event {
             return self.add_output(event, step, *stream, text);
         }
+        let event = &*self.conceal.event(event);
         self.tell_cut()?;
         self.events.write(&line_of(serde_json::to_value(event)?))?;
         self.log(event)?;
@@ -117,6 +127,8 @@ impl Journal {
     /// The end of one attempt: an event of our own, and the log's last line.
     pub(crate) fn end(&mut self, error: Option<&engine::error::Error>) -> io::Result<()> {
         self.tell_cut()?;
+        let error = error.map(|error| self.conceal.error(error));
+        let error = error.as_ref();
         let value = json!({
             "kind": "runEnded",
             "error": error.map(|e| json!({ "code": e.code.name(), "message": e.message,

@@ -34,7 +34,7 @@ use super::{
     metadata::OfRun,
     staged,
 };
-use crate::{App, live::Feeds};
+use crate::{App, conceal::Conceal, live::Feeds};
 
 /// What every run is given alike.
 #[derive(Debug, Clone, Copy)]
@@ -154,13 +154,16 @@ impl Inner {
     ) {
         let (events, receiver) = Events::channel();
         let folder = crate::live::folder(&self.layout, &job.run_id);
+        let conceal = Conceal::of(&self.layout);
         let (feed, id, phases) = (self.feeds.open(&job.run_id), job.run_id.clone(), send.clone());
         let (limit, stop) = (self.limits.log_bytes, cancel.clone());
         let (told, error) = tokio::sync::oneshot::channel::<Option<Told>>();
         // On a thread of its own: it writes files.
         let journal = tokio::task::spawn_blocking(move || {
             let mut kept = Kept::default();
-            let mut journal = kept.noted(Journal::open(&folder, &id, limit));
+            let mut journal = kept
+                .noted(Journal::open(&folder, &id, limit))
+                .map(|journal| journal.concealing(conceal));
             if journal.is_none() {
                 stop.cancel();
             }

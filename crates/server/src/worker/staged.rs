@@ -16,6 +16,7 @@ use super::{executor::Ended, journal::Journal};
 use crate::{
     App,
     blobs::{self, Blob, VHDS},
+    conceal::Conceal,
     live,
     providers::image_builder::{pin, staging},
     store::{self, Run},
@@ -114,8 +115,7 @@ async fn stage(
 pub(super) async fn log_refusal(app: &App, run_id: &str, error: &Error) {
     let folder = live::folder(&app.settings().layout, run_id);
     let id = run_id.to_owned();
-    let mut told = Error::new(error.code, error.message.clone());
-    told.hint.clone_from(&error.hint);
+    let told = Conceal::of(&app.settings().layout).error(error);
     let written = tokio::task::spawn_blocking(move || {
         Journal::open(&folder, &id, engine::log::DEFAULT_BYTES)
             .and_then(|mut journal| journal.end(Some(&told)))

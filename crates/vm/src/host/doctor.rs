@@ -5,7 +5,7 @@ use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Accel, DEADLINE, Host, INSTALL_QEMU_IMG, Version, cpus, firmware, is_installed,
+    Accel, DEADLINE, Host, INSTALL_QEMU_IMG, KVM, Version, cpus, firmware, is_installed, kvm,
     usable_memory_mib,
 };
 use crate::proc::{Command, find_program};
@@ -80,7 +80,7 @@ async fn of_host(host: &Host, findings: &mut Vec<Finding>) {
     findings.push(match &host.accel {
         Accel::Kvm => Finding::new("KVM", true, "works"),
         Accel::Tcg { why } => Finding::new("KVM", true, format!("software emulation: {why}"))
-            .remedy("builds work, several times slower; use a host with virtualization and load kvm_intel or kvm_amd"),
+            .remedy(format!("builds work, several times slower; {}", kvm_remedy())),
     });
     findings.push(if host.has_mapped_ram {
         Finding::new("RAM snapshots", true, "mapped-ram")
@@ -88,6 +88,15 @@ async fn of_host(host: &Host, findings: &mut Vec<Finding>) {
         Finding::new("RAM snapshots", true, "as a plain stream")
             .remedy("QEMU 9 or newer resumes machines faster")
     });
+}
+
+/// What makes the processor carry the guests, by what stands in the way.
+fn kvm_remedy() -> &'static str {
+    let cpu_info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    match kvm(Path::new(KVM), &cpu_info) {
+        Ok(()) => "KVM works here: leave --accel out",
+        Err((cause, _)) => cause.remedy(),
+    }
 }
 
 async fn images(host: &Host) -> Finding {

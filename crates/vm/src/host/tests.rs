@@ -31,6 +31,27 @@ fn kvm_must_open_and_the_processor_must_have_it() {
 }
 
 #[test]
+fn advice_on_kvm_fits_its_cause() {
+    use std::io::{Error, ErrorKind};
+    let device = Path::new("/dev/kvm");
+    let advice = |opened: std::io::Result<()>, has_virtualization| {
+        kvm_of(device, opened, has_virtualization).map_err(|(cause, why)| (cause.remedy(), why))
+    };
+    let failed = |kind: ErrorKind| Err(Error::from(kind));
+    assert_eq!(advice(Ok(()), true), Ok(()));
+    for (opened, has_virtualization, remedy, says) in [
+        (failed(ErrorKind::PermissionDenied), true, "usermod -aG kvm", "does not open"),
+        (failed(ErrorKind::NotFound), true, "modprobe kvm_intel", "there is no /dev/kvm"),
+        (failed(ErrorKind::NotFound), false, "VT-x", "neither vmx nor svm"),
+        (Ok(()), false, "VT-x", "neither vmx nor svm"),
+        (failed(ErrorKind::ResourceBusy), true, "dmesg", "does not open"),
+    ] {
+        let (advised, why) = advice(opened, has_virtualization).unwrap_err();
+        assert!(advised.contains(remedy) && why.contains(says), "{advised} / {why}");
+    }
+}
+
+#[test]
 fn sizes_are_read() {
     assert_eq!(memory_mib("MemTotal:       24586936 kB\nMemFree: 1 kB"), 24010);
     assert_eq!(memory_mib(""), 0);

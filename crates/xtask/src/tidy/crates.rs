@@ -27,6 +27,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("anyhow", &["goldsmith"]),
     ("russh", &["vm"]),
     ("object_store", &["engine"]),
+    ("flate2", &["engine"]),
     ("zstd", &["engine"]),
     ("reqwest", &["engine", "goldsmith", "e2e"]),
     ("axum", &["server"]),

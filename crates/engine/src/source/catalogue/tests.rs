@@ -205,8 +205,9 @@ fn a_changed_file_or_recipe_is_another_entry() {
 
     let with = |more: &str| {
         let shipped = SHIPPED.replace("disk-mib = 3072", more);
-        let images = parse(&shipped, &layout.user_catalogue()).unwrap();
-        let catalogue = Catalogue { images, layout: layout.clone() };
+        let Parsed { images, aliases } = parse(&shipped, &layout.user_catalogue()).unwrap();
+        let layout = layout.clone();
+        let catalogue = Catalogue { images, own_images: 0, aliases, own_aliases: 0, layout };
         let key = |sku| catalogue.resolve("Debian", "debian-12", sku, "latest").unwrap().key();
         assert_ne!(key("12"), key("12-gen2"));
         key("12-gen2")
@@ -277,4 +278,107 @@ fn an_image_by_url_is_read() {
     assert_eq!(image.pledge, Pledge::Given(Checksum::Sha512(sum.to_lowercase())));
     assert_eq!(image.virtual_size, Some(1 << 20));
     assert!(catalogue.list().iter().any(|image| image.urn == entry.urn && image.kind == "url"));
+}
+
+#[test]
+fn sources_that_linux_authors_name_are_there() {
+    let (_folder, layout) = layout(None);
+    let catalogue = Catalogue::load(&layout).unwrap();
+    for (name, real, generation) in [
+        ("Canonical:UbuntuServer:18.04-LTS", "Canonical:UbuntuServer:18.04-LTS", 1),
+        ("canonical:ubuntuserver:18_04-LTS-gen2", "Canonical:UbuntuServer:18_04-lts-gen2", 2),
+        ("Canonical:UbuntuServer:16.04-LTS", "Canonical:UbuntuServer:16.04-LTS", 1),
+        (
+            "Canonical:0001-com-ubuntu-server-focal:20_04-lts-gen2",
+            "Canonical:0001-com-ubuntu-server-focal:20_04-lts-gen2",
+            2,
+        ),
+        ("RedHat:RHEL:8-lvm", "almalinux:almalinux-x86_64:8-gen1", 1),
+        ("RedHat:RHEL:8.1", "almalinux:almalinux-x86_64:8-gen1", 1),
+        ("RedHat:RHEL:8-lvm-gen2", "almalinux:almalinux-x86_64:8-gen2", 2),
+        ("RedHat:RHEL:9-gen2", "almalinux:almalinux-x86_64:9-gen2", 2),
+        ("RedHat:RHEL:9_4", "almalinux:almalinux-x86_64:9-gen1", 1),
+        ("redhat:rhel:10-LVM-gen2", "almalinux:almalinux-x86_64:10-gen2", 2),
+        ("RedHat:rhel-byos:rhel-lvm82", "almalinux:almalinux-x86_64:8-gen1", 1),
+        ("RedHat:rhel-byos:rhel-lvm77", "OpenLogic:CentOS:7_9", 1),
+        ("OpenLogic:CentOS:7.6", "OpenLogic:CentOS:7_9", 1),
+        ("OpenLogic:CentOS:8_5-gen2", "almalinux:almalinux-x86_64:8-gen2", 2),
+    ] {
+        let [publisher, offer, sku] = name.split(':').collect::<Vec<_>>()[..] else { panic!() };
+        let entry = catalogue.resolve(publisher, offer, sku, "latest").unwrap();
+        assert_eq!((entry.name.as_str(), entry.generation), (real, generation), "{name}");
+        let stands_for = entry.stands_for();
+        assert_eq!(stands_for.is_some(), !name.eq_ignore_ascii_case(real), "{name}");
+        if let Some(text) = stands_for {
+            assert!(text.starts_with(name) && text.contains(real), "{text}");
+        }
+    }
+    assert!(catalogue.resolve("RedHat", "RHEL", "6.10", "latest").is_err());
+}
+
+#[test]
+fn an_alias_of_the_user_stands_for_one_image() {
+    let alias = |name: &str, image: &str| {
+        format!("{}[[alias]]\nname = \"{name}\"\nimage = \"{image}\"\n", with_files(&["1"]))
+    };
+    let (_folder, layout) = layout(Some(&alias("SUSE:sles-*:*", "acme:BASE:gen2")));
+    let catalogue = Catalogue::load(&layout).unwrap();
+    let entry = catalogue.resolve("suse", "SLES-15-sp4", "gen1", "latest").unwrap();
+    assert_eq!(entry.urn, "Acme:base:gen2:1");
+    assert!(entry.stands_for().unwrap().starts_with("suse:SLES-15-sp4:gen1 "));
+    assert!(catalogue.resolve("suse", "leap", "gen1", "latest").is_err());
+
+    // The user's alias goes before an image and an alias of ours, the user's image before it.
+    for name in ["Debian:debian-12:12", "RedHat:RHEL:8*", "*:*:*"] {
+        let (_folder, layout) = self::layout(Some(&alias(name, "Acme:base:gen2")));
+        let catalogue = Catalogue::load(&layout).unwrap();
+        let [publisher, offer, sku] = match name {
+            "Debian:debian-12:12" => ["Debian", "debian-12", "12"],
+            _ => ["RedHat", "RHEL", "8-lvm"],
+        };
+        let entry = catalogue.resolve(publisher, offer, sku, "latest").unwrap();
+        assert_eq!(entry.name, "Acme:base:gen2", "{name}");
+        let own = catalogue.resolve("Acme", "base", "gen2", "latest").unwrap();
+        assert_eq!(own.stands_for(), None);
+    }
+
+    for (name, image, says) in [
+        ("Suse:sles", "Acme:base:gen2", "publisher:offer:sku"),
+        ("Suse:sles:15", "Acme:*:gen2", "without *"),
+        ("Suse:sles:15", "Acme:base:gen3", "no image of the catalogue"),
+        ("Suse:sles:15", "RedHat:RHEL:8-lvm", "no image of the catalogue"),
+    ] {
+        assert!(refused(&alias(name, image)).contains(says), "{name} {image}");
+    }
+}
+
+#[test]
+fn an_unknown_image_says_how_to_let_another_stand_for_it() {
+    let (_folder, layout) = layout(None);
+    let catalogue = Catalogue::load(&layout).unwrap();
+    let error = catalogue.resolve("Debian", "debian-12", "12-arm", "latest").unwrap_err();
+    let hint = error.hint.unwrap();
+    assert!(
+        hint.contains(
+            "[[alias]]\nname = \"Debian:debian-12:12-arm\"\nimage = \"Debian:debian-12:12-gen2\""
+        ),
+        "{hint}"
+    );
+    // What it shows does what it says.
+    let lines = hint.split_once("[[alias]]").unwrap().1;
+    let (_folder, layout) = self::layout(Some(&format!("[[alias]]{lines}")));
+    let entry =
+        Catalogue::load(&layout).unwrap().resolve("Debian", "debian-12", "12-arm", "latest");
+    assert_eq!(entry.unwrap().name, "Debian:debian-12:12-gen2");
+
+    for (publisher, offer) in [
+        ("MicrosoftWindowsServer", "WindowsServer"),
+        ("MicrosoftWindowsDesktop", "office-365"),
+        ("MicrosoftSQLServer", "sql2022-ws2022"),
+    ] {
+        let error = catalogue.resolve(publisher, offer, "x-g2", "latest").unwrap_err();
+        assert!(error.message.contains("Windows, which does not run here yet"), "{error}");
+        assert!(error.details.is_empty(), "no Linux image is offered for it: {error:?}");
+        assert!(!error.hint.unwrap().contains("[[alias]]"));
+    }
 }

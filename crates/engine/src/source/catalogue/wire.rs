@@ -24,6 +24,58 @@ use crate::{
 struct WireFile {
     #[serde(default)]
     image: Vec<Spanned<WireImage>>,
+    #[serde(default)]
+    alias: Vec<Spanned<Alias>>,
+}
+
+/// What one file has.
+#[derive(Debug, Default)]
+pub(super) struct Parsed {
+    pub(super) images: Vec<WireImage>,
+    pub(super) aliases: Vec<Alias>,
+}
+
+/// A name that stands for an image of another name.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Alias {
+    /// `publisher:offer:sku`; a `*` is any text.
+    pub(super) name: String,
+    /// `publisher:offer:sku` of an image.
+    pub(super) image: String,
+}
+
+impl Alias {
+    /// Whether it is the one for that name.
+    pub(super) fn is(&self, name: &str) -> bool {
+        fits(&self.name.to_lowercase(), &name.to_lowercase())
+    }
+
+    fn fault(&self) -> Option<String> {
+        let is_name = |name: &str| {
+            let parts: Vec<_> = name.split(':').collect();
+            parts.len() == 3 && parts.iter().all(|part| !part.trim().is_empty())
+        };
+        if !is_name(&self.name) || !is_name(&self.image) {
+            return Some("name and image of an alias are publisher:offer:sku".to_owned());
+        }
+        let what = "image of an alias names one image, without *";
+        self.image.contains('*').then(|| what.to_owned())
+    }
+}
+
+/// Whether a text is the pattern's, in which each `*` is any text.
+fn fits(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let mut parts: Vec<_> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        let Some((_, after)) = rest.split_once(part) else { return false };
+        rest = after;
+    }
+    rest.ends_with(last)
 }
 
 /// One image: `publisher:offer:sku` and where its versions come from.
@@ -264,15 +316,25 @@ impl WireImage {
 }
 
 /// Reads one file; relative paths in it begin where it is.
-pub(super) fn parse(text: &str, path: &Path) -> Result<Vec<WireImage>> {
+pub(super) fn parse(text: &str, path: &Path) -> Result<Parsed> {
     let refuse = |why: String| {
         let text = format!("{}: {why}", path.display());
         Error::new(ErrorCode::InvalidArgument, text.trim_end().to_owned())
     };
     let wire: WireFile = toml::from_str(text).map_err(|e| refuse(e.to_string()))?;
+    let line_of = |start: usize| 1 + text[..start].matches('\n').count();
+    let mut aliases = Vec::new();
+    for spanned in wire.alias {
+        let line = line_of(spanned.span().start);
+        let alias = spanned.into_inner();
+        if let Some(fault) = alias.fault() {
+            return Err(refuse(format!("line {line}: {fault}")));
+        }
+        aliases.push(alias);
+    }
     let mut images: Vec<WireImage> = Vec::new();
     for spanned in wire.image {
-        let line = 1 + text[..spanned.span().start].matches('\n').count();
+        let line = line_of(spanned.span().start);
         let mut image = spanned.into_inner();
         if let Some(fault) = image.fault() {
             return Err(refuse(format!("line {line}: {fault}")));
@@ -286,5 +348,5 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Vec<WireImage>> {
         }
         images.push(image);
     }
-    Ok(images)
+    Ok(Parsed { images, aliases })
 }

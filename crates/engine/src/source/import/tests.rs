@@ -174,3 +174,47 @@ async fn import_stores_once() {
     let left: Vec<_> = fs::read_dir(cx.layout.sources()).unwrap().collect();
     assert_eq!(left.len(), 1, "only the gate: {left:?}");
 }
+
+/// A qcow2 of 12 MiB whose every table entry names the same one cluster: 4 TiB when it is copied.
+fn cluster_bomb(path: &Path) {
+    const CLUSTER: u64 = 2 << 20;
+    const SIZE: u64 = 4 << 40;
+    let file = fs::File::create(path).unwrap();
+    let at = |cluster: u64| cluster * CLUSTER;
+    let entries_of_l2 = CLUSTER / 8;
+    let entries_of_l1 = SIZE / CLUSTER / entries_of_l2;
+    let mut header = Vec::new();
+    header.extend(b"QFI\xfb");
+    header.extend(3_u32.to_be_bytes());
+    header.extend([0; 12]);
+    header.extend(21_u32.to_be_bytes());
+    header.extend(SIZE.to_be_bytes());
+    header.extend(0_u32.to_be_bytes());
+    header.extend(u32::try_from(entries_of_l1).unwrap().to_be_bytes());
+    header.extend(at(3).to_be_bytes());
+    header.extend(at(1).to_be_bytes());
+    header.extend(1_u32.to_be_bytes());
+    header.extend([0; 4 + 8 + 3 * 8]);
+    header.extend(4_u32.to_be_bytes());
+    header.extend(104_u32.to_be_bytes());
+    assert_eq!(header.len(), 104);
+    file.write_all_at(&header, 0).unwrap();
+    file.write_all_at(&at(2).to_be_bytes(), at(1)).unwrap();
+    let table = |to: u64, count: u64| to.to_be_bytes().repeat(usize::try_from(count).unwrap());
+    file.write_all_at(&table(at(4), entries_of_l1), at(3)).unwrap();
+    file.write_all_at(&table(at(5), entries_of_l2), at(4)).unwrap();
+    file.write_all_at(b"data", at(5)).unwrap();
+    file.set_len(at(6)).unwrap();
+}
+
+#[tokio::test]
+async fn crafted_image_refused_by_the_room_that_its_copy_takes() {
+    let bench = Bench::new().await;
+    cluster_bomb(&bench.path("bomb.qcow2"));
+    let facts = bench.check("bomb.qcow2").await.unwrap();
+    assert_eq!(facts.virtual_size, 4 << 40);
+    let cx = bench.cx();
+    let error = import(&cx, &bench.host, &bench.path("bomb.qcow2"), "bomb", 2).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::DiskFull, "{error}");
+    assert!(error.message.contains("about 4.0 TiB is needed"), "{error}");
+}

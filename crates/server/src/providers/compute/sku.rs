@@ -1,6 +1,6 @@
 //! Sizes of machines: `Microsoft.Compute/skus` and `locations/{region}/vmSizes`.
 
-use engine::vm_size::{SIZES, VmSize};
+use engine::vm_size::{self, VmSize};
 use serde_json::{Value, json};
 
 use crate::{
@@ -15,7 +15,7 @@ pub(crate) fn list(app: &App, call: &Call) -> Result<Reply, ApiError> {
     let filter = Filter::parse(filter, &["location"])?;
     let regions = app.settings().regions.iter().map(|name| region::normalise(name));
     let regions: Vec<String> = regions.filter(|name| filter.allows("location", name)).collect();
-    let sizes: &[VmSize] = if regions.is_empty() { &[] } else { SIZES };
+    let sizes = if regions.is_empty() { Vec::new() } else { vm_size::common() };
     let value: Vec<Value> = sizes.iter().map(|size| sku(size, &regions)).collect();
     Ok(Reply::ok(json!({ "value": value })))
 }
@@ -23,7 +23,7 @@ pub(crate) fn list(app: &App, call: &Call) -> Result<Reply, ApiError> {
 /// `GET …/locations/{region}/vmSizes`
 pub(crate) fn sizes(app: &App, location: &str) -> Result<Reply, ApiError> {
     region::check(app, "Microsoft.Compute/locations/vmSizes", location)?;
-    let value = SIZES.iter().map(|size| {
+    let value = vm_size::common().into_iter().map(|size| {
         json!({
             "name": size.name,
             "numberOfCores": size.vcpus,
@@ -37,7 +37,7 @@ pub(crate) fn sizes(app: &App, location: &str) -> Result<Reply, ApiError> {
 }
 
 fn sku(size: &VmSize, regions: &[String]) -> Value {
-    let (tier, short) = size.name.split_once('_').unwrap_or(("Standard", size.name));
+    let (tier, short) = size.name.split_once('_').unwrap_or(("Standard", &size.name));
     json!({
         "resourceType": "virtualMachines",
         "name": size.name,

@@ -3,7 +3,7 @@
 
 use api::{
     ErrorCode,
-    template::{CustomizerKind, Identity, Template, ValidatorKind, parse},
+    template::{Identity, Template, parse},
 };
 use engine::error::Error;
 use jiff::Timestamp;
@@ -157,7 +157,7 @@ async fn prepare(
         return Ok(Err(error.into()));
     }
     if exact.os_type.as_deref() == Some("Linux")
-        && let Err(error) = goes_with_linux(&typed)
+        && let Err(error) = engine::build::check_runs_on_linux(&typed)
     {
         return Ok(Err(error.into()));
     }
@@ -198,36 +198,6 @@ pub(super) fn typed(template: &Resource) -> Result<Template, Failure> {
             .first()
             .map_or_else(|| "The template cannot be read.".to_owned(), |d| d.message.clone()),
     })
-}
-
-fn goes_with_linux(template: &Template) -> Result<(), Error> {
-    for step in &template.properties.customize {
-        let windows = match step.kind {
-            CustomizerKind::Shell(_) | CustomizerKind::File(_) => false,
-            CustomizerKind::PowerShell(_)
-            | CustomizerKind::WindowsRestart(_)
-            | CustomizerKind::WindowsUpdate(_) => true,
-        };
-        if windows {
-            let text = format!("customizer type {} needs a Windows source", step.kind.name());
-            return Err(Error::new(ErrorCode::UnsupportedCustomizerType, text)
-                .target(step.path.clone())
-                .hint("use type Shell or File with this source"));
-        }
-    }
-    let validate = template.properties.validate.as_ref();
-    for step in validate.map_or(&[][..], |validate| &validate.in_vm_validations) {
-        match step.kind {
-            ValidatorKind::Shell(_) | ValidatorKind::File(_) => {}
-            ValidatorKind::PowerShell(_) => {
-                let text = format!("validator type {} needs a Windows source", step.kind.name());
-                return Err(Error::new(ErrorCode::UnsupportedValidatorType, text)
-                    .target(step.path.clone())
-                    .hint("use type Shell or File with this source"));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Says of the template's identity whom it stands for. The id keeps its spelling.
