@@ -75,7 +75,6 @@ def test_prune_works_beside_the_service_and_says_what_stays(arm, service, script
     made = body(service, customize=[{"type": "Shell", "scriptUri": f"{url}/hello.sh"}])
     created(arm, "scripted", made)
     downloads = service.cache / "downloads"
-    assert len(list(downloads.iterdir())) == 1
     said = cache(service, "prune", "--all")
     assert [(one["kind"], one["why"]) for one in said["kept"]] == [("download", "ofATemplate")], said
     assert not list(service.cache.glob("nodes/*")) and not list(service.cache.glob("artifacts/*"))

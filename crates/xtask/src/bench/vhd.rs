@@ -112,5 +112,6 @@ fn disk(path: &Path, size: u64, content: u64) -> Result<()> {
         let at = number * (size / pieces) / PIECE * PIECE;
         file.write_all_at(&noise, at).map_err(fail)?;
     }
-    Ok(())
+    // The mark of a boot sector: without one it is no disk.
+    file.write_all_at(&[0x55, 0xaa], 510).map_err(fail)
 }
