@@ -135,9 +135,10 @@ class Service:
 
 
 @contextlib.contextmanager
-def running(folder, flags=()):
+def running(folder, flags=(), stderr=None):
     """A service upon what `prepared` made of the folder, which ends with the block."""
     service = Service(folder, flags=flags)
+    service.stderr = stderr
     try:
         yield service.start()
     finally:

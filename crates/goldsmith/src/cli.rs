@@ -131,6 +131,9 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", env = "GOLDSMITH_LOG_RETENTION")]
     #[arg(value_parser = duration::parse, default_value = "30d")]
     pub(crate) log_retention: Duration,
+    /// Space kept free on the disks of data and cache; runs and fetches wait while there is less
+    #[arg(long, value_name = "MIB", env = "GOLDSMITH_DISK_RESERVE_MIB", default_value_t = 1024)]
+    pub(crate) disk_reserve_mib: u64,
     /// How long an access token is good; clients fetch a new one before it expires
     #[arg(long, value_name = "TIME", env = "GOLDSMITH_TOKEN_LIFETIME", value_parser = token_lifetime)]
     #[arg(default_value = "60m")]

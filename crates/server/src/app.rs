@@ -10,7 +10,8 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    lease::Lease, live::Feeds, providers::Keepers, store::Store, trigger::changes::Changes,
+    lease::Lease, live::Feeds, providers::Keepers, readiness::Readiness, store::Store,
+    trigger::changes::Changes,
 };
 
 /// How the service is to run; every value has been checked.
@@ -47,6 +48,7 @@ struct Inner {
     janitor: Notify,
     feeds: Feeds,
     keepers: Keepers,
+    readiness: Readiness,
     base_url: OnceLock<String>,
     fetch: OnceLock<fetch::Limits>,
     lease: OnceLock<Lease>,
@@ -68,6 +70,7 @@ impl App {
                 janitor: Notify::new(),
                 feeds: Feeds::default(),
                 keepers: Keepers::default(),
+                readiness: Readiness::default(),
                 base_url: OnceLock::new(),
                 fetch: OnceLock::new(),
                 lease: OnceLock::new(),
@@ -150,6 +153,11 @@ impl App {
     /// Who is at the copies of versions.
     pub(crate) fn keepers(&self) -> &Keepers {
         &self.inner.keepers
+    }
+
+    /// Whether the service can do its work.
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.inner.readiness
     }
 
     /// Sets, once, how scripts and files that templates name are fetched.

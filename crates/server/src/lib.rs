@@ -27,6 +27,7 @@ pub mod log;
 mod namespaces;
 mod operation;
 mod providers;
+mod readiness;
 mod region;
 mod renewal;
 mod retention;

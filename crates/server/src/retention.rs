@@ -37,13 +37,13 @@ const GONE: &str = "template-gone";
 /// Sweeps until the service ends.
 pub(crate) async fn keep_sweeping(app: App, keep: Duration) {
     if let Err(error) = blobs::remove_unfinished(&app.settings().layout).await {
-        tracing::warn!(%error, "unfinished blobs stay");
+        tracing::warn!(error = %engine::error::chain(&error), "unfinished blobs stay");
     }
     let pause = LOOK_AGAIN.min(keep / 10).max(Duration::from_secs(1));
     let gathered = GATHER.min(keep / 100);
     loop {
         if let Err(error) = sweep(&app, keep, Timestamp::now()).await {
-            tracing::warn!(%error, "logs that are no longer kept stay for the next time");
+            tracing::warn!(error = %engine::error::chain(&error), "logs that are no longer kept stay for the next time");
         }
         tokio::select! {
             () = app.shutdown().cancelled() => return,

@@ -79,6 +79,8 @@ pub struct Options {
     pub log_retention: Duration,
     /// How triggers and schedules are looked at.
     pub triggers: trigger::Options,
+    /// Bytes that stay free on the file systems of data and cache: runs and fetches wait for them.
+    pub disk_reserve: u64,
     /// How long the tokens of service principals live.
     pub token_lifetime: Duration,
     /// How long the lease on the database lasts without being renewed.
@@ -186,6 +188,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     app.set_fetch_limits(options.fetch);
     app.set_lease(lease.clone());
     stop_when_lost(lease.clone(), shutdown.clone());
+    app.set_disk_reserve(options.disk_reserve);
     let metrics = http::install_metrics()?;
     // Last: the secret of a server that then fails to start would be lost.
     let administrator = administrator(app.store()).await?;
@@ -416,6 +419,7 @@ mod tests {
             triggers: trigger::Options { interval: DAY, failures: 3 },
             token_lifetime: DAY,
             lease: GRACE,
+            disk_reserve: 0,
         }
     }
 

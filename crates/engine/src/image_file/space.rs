@@ -32,7 +32,7 @@ pub(crate) fn full(need: u64, free: Option<u64>, dir: &Path) -> Error {
 }
 
 /// A size for people.
-pub(crate) fn human(bytes: u64) -> String {
+pub fn human(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;
     let mut unit = "bytes";

@@ -37,6 +37,7 @@ pub(super) async fn run(
         },
         machines: machines(&args.run, args.backend, global).await?,
         log_retention: args.log_retention,
+        disk_reserve: args.disk_reserve_mib.saturating_mul(MIB),
         token_lifetime: args.token_lifetime,
         lease: args.lease,
         triggers: server::trigger::Options {

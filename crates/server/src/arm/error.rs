@@ -1,7 +1,12 @@
 //! The one error that leaves the service.
 
+use std::error::Error as StdError;
+
+use engine::error::{Error as EngineError, chain};
 use http::StatusCode;
 use serde_json::{Value, json};
+
+use crate::store::{self, Trouble};
 
 /// What a client is told. What only the log is told is in `internal`.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +36,37 @@ impl ApiError {
             details: Vec::new(),
             internal: None,
         }
+    }
+
+    /// 507 `DiskFull`: what is asked for takes room that the service does not have.
+    pub fn disk_full(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "DiskFull", message)
+    }
+
+    /// 503: the service cannot do its work now; `why` is a whole sentence.
+    pub fn unavailable(why: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", why)
+    }
+
+    /// What the database's trouble means to a client.
+    pub fn of_trouble(trouble: Trouble) -> Self {
+        let text = trouble.text();
+        match trouble {
+            Trouble::DiskFull => Self::disk_full(format!(
+                "The service cannot write: {text}. Try again once there is room."
+            )),
+            Trouble::Busy | Trouble::Unavailable | Trouble::OutOfMemory => {
+                Self::unavailable(format!("The service cannot do this now: {text}. Try again."))
+            }
+            Trouble::Internal => Self::internal(text),
+        }
+    }
+
+    /// Keeps an error with all of its causes for the log.
+    #[must_use]
+    pub fn because(mut self, error: &dyn StdError) -> Self {
+        self.internal = Some(chain(error));
+        self
     }
 
     /// 400.
@@ -79,6 +115,22 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, code, message)
     }
 
+    /// 500 for an error that is no client's; with its causes it goes to the log alone.
+    pub fn failed(error: &dyn StdError) -> Self {
+        Self::internal(chain(error))
+    }
+
+    /// An error of the engine that is not the client's: 507 for a full disk, else 500.
+    pub fn of_engine(error: &EngineError) -> Self {
+        let why = format!("{}; {:?}", chain(error), error.details);
+        let mut told = match error.code {
+            api::ErrorCode::DiskFull => Self::of_trouble(Trouble::DiskFull),
+            _ => Self::internal(""),
+        };
+        told.internal = Some(why);
+        told
+    }
+
     /// 500; the reason goes to the log alone.
     pub fn internal(why: impl std::fmt::Display) -> Self {
         let mut error = Self::new(
@@ -110,19 +162,56 @@ impl ApiError {
     }
 }
 
-impl From<crate::store::Error> for ApiError {
-    fn from(error: crate::store::Error) -> Self {
-        match error {
-            crate::store::Error::Stale { .. } => Self::conflict(
+impl From<store::Error> for ApiError {
+    fn from(error: store::Error) -> Self {
+        if matches!(error, store::Error::NotOwner) {
+            return Self::unavailable(format!("This server is about to end: {error}."));
+        }
+        match error.trouble() {
+            None => Self::conflict(
                 "Conflict",
                 "The resource was changed by another request at the same time. Please retry.",
             ),
-            error @ crate::store::Error::NotOwner => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "ServiceUnavailable",
-                format!("This server is about to end: {error}."),
-            ),
-            error @ crate::store::Error::Database(_) => Self::internal(error),
+            Some(trouble) => Self::of_trouble(trouble).because(&error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn store_errors_have_a_status_and_all_causes_in_the_log() {
+        let of = |kind: io::ErrorKind| {
+            let cause = io::Error::new(kind, "/srv/goldsmith.db");
+            ApiError::from(store::Error::from(sqlx::Error::Io(cause)))
+        };
+        let full = of(io::ErrorKind::StorageFull);
+        assert_eq!((full.status.as_u16(), full.code.as_str()), (507, "DiskFull"));
+        let broken = of(io::ErrorKind::Other);
+        assert_eq!((broken.status.as_u16(), broken.code.as_str()), (503, "ServiceUnavailable"));
+        for error in [full, broken] {
+            assert!(!error.body().to_string().contains("/srv"), "{error:?}");
+            let log = error.internal.unwrap();
+            assert!(
+                log.contains("the database failed: error communicating with database: /srv"),
+                "{log}"
+            );
+            assert_eq!(log.matches("/srv").count(), 1, "{log}");
+        }
+        let odd = ApiError::from(store::Error::from(sqlx::Error::RowNotFound));
+        assert_eq!(odd.status.as_u16(), 500);
+    }
+
+    #[test]
+    fn full_disk_of_the_engine_is_507() {
+        let full = EngineError::new(api::ErrorCode::DiskFull, "no room in /srv/images");
+        let error = ApiError::of_engine(&full);
+        assert_eq!((error.status.as_u16(), error.code.as_str()), (507, "DiskFull"));
+        assert!(!error.body().to_string().contains("/srv"));
+        assert!(error.internal.unwrap().contains("/srv/images"));
     }
 }

@@ -946,3 +946,23 @@ fn fields(value: &Value, at: &str, found: &mut Vec<String>) {
         fields(value, &at, found);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_made_at_once_do_not_share_their_identifier() {
+    let server = Server::with_group().await;
+    server.gallery().await;
+    let body = json!({ "location": "westus2", "properties": {
+        "osType": "Linux", "osState": "Generalized",
+        "identifier": { "publisher": "P", "offer": "o", "sku": "other" },
+    } });
+    let paths: Vec<String> =
+        (0..8).map(|n| format!("Rg/{COMPUTE}/galleries/gal/images/d{n}")).collect();
+    let puts = paths.iter().map(|path| server.put(path, body.clone()));
+    let results = futures_util::future::join_all(puts).await;
+    let (made, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+    assert_eq!((made.len(), refused.len()), (1, 7));
+    for error in refused.into_iter().filter_map(Result::err) {
+        assert_eq!(error.code, "Conflict");
+        assert!(error.message.contains("are taken by image definition 'd"), "{}", error.message);
+    }
+}

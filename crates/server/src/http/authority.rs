@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Site, around::Trace, body, query, reply};
-use crate::{arm::ApiError, auth::audience_of, limits::Cut};
+use crate::{auth::audience_of, limits::Cut};
 
 /// `.well-known/openid-configuration`.
 pub(super) fn openid_configuration(
@@ -151,11 +151,7 @@ async fn issue(
             // 401 and not 400, which MSAL keeps for a minute.
             Err(refusal(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_215, &text))
         }
-        Err(error) => {
-            let error =
-                ApiError::internal(format!("{error}: {:?}", std::error::Error::source(&error)));
-            Err(Box::new(reply::error(&error, false)))
-        }
+        Err(error) => Err(Box::new(reply::error(&error.into(), false))),
     }
 }
 

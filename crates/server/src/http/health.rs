@@ -9,7 +9,13 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 
 use super::{Site, arm, reply};
-use crate::{arm::ApiError, auth::Audience, limits::MetricsFor, log, store::RunState};
+use crate::{
+    arm::ApiError,
+    auth::Audience,
+    limits::MetricsFor,
+    log,
+    store::{RunState, Trouble},
+};
 
 /// Makes the recorder that everything in this process is measured by. Once a process.
 pub(crate) fn install_metrics() -> EngineResult<PrometheusHandle> {
@@ -26,20 +32,22 @@ pub(super) fn alive() -> Response {
     reply::json(StatusCode::OK, &json!({ "status": "ok" }))
 }
 
-/// The database answers too.
+/// The database takes a write. A shortage of room is reported, but what needs none goes on.
 pub(super) async fn ready(site: &Site) -> Result<Response, ApiError> {
-    match site.app().store().ping().await {
-        Ok(()) => Ok(reply::json(StatusCode::OK, &json!({ "status": "ready" }))),
-        Err(error) => {
-            let mut told = ApiError::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "ServiceUnavailable",
-                "The database does not answer. The server's log says more.",
-            );
-            told.internal = Some(format!("{error}: {:?}", std::error::Error::source(&error)));
-            Err(told)
+    let app = site.app();
+    if let Err(trouble) = app.readiness().check(app.store()).await {
+        let text = format!("Not ready: {}. The server's log says more.", trouble.text());
+        let mut error = ApiError::unavailable(text);
+        if trouble == Trouble::DiskFull {
+            error.code = "DiskFull".to_owned();
         }
+        return Err(error);
     }
+    let mut body = json!({ "status": "ready" });
+    if let Some(shortage) = app.shortage().await {
+        body["waiting"] = json!(format!("Runs and fetches wait: {}.", shortage.text()));
+    }
+    Ok(reply::json(StatusCode::OK, &body))
 }
 
 /// Prometheus's text form.

@@ -21,7 +21,7 @@ const LAST_BARE: &str = "2020-02-14";
 const MESSAGE_BYTES: usize = 16 * 1024;
 
 /// When to come back, where nobody knows better.
-const RETRY_AFTER_SECONDS: &str = "5";
+pub(super) const RETRY_AFTER_SECONDS: &str = "5";
 
 /// A JSON answer.
 pub(super) fn json(status: StatusCode, body: &Value) -> Response {

@@ -78,7 +78,7 @@ impl Following {
                 Ok(Some(event)) => return Some(event),
                 Ok(None) => {}
                 Err(e) => {
-                    tracing::warn!(run = %self.run_id, error = %e, "the run's events cannot be read");
+                    tracing::warn!(run = %self.run_id, error = %engine::error::chain(&e), "the run's events cannot be read");
                     return None;
                 }
             }
@@ -168,7 +168,7 @@ pub async fn log(app: &App, whose: &Whose, run_id: &str, name: &str) -> Result<R
     let file = match File::open(&path).await {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(none()),
-        Err(e) => return Err(ApiError::internal(format!("{}: {e}", path.display()))),
+        Err(e) => return Err(ApiError::failed(&e)),
     };
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     Ok((kind, Body::from_stream(ReaderStream::new(file))).into_response())

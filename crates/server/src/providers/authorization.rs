@@ -11,7 +11,7 @@ use super::generic::{self, missing};
 use crate::{
     App,
     arm::{ApiError, Call, Extension, Filter, Method, Reply},
-    store::{Resource, ResourceKey, Select, Write},
+    store::{CLAIM, Resource, ResourceKey, Select, Write},
 };
 
 const ASSIGNMENT: &str = "Microsoft.Authorization/roleAssignments";
@@ -209,7 +209,8 @@ async fn put(
         created: now,
         changed: now,
         body,
-        hidden: json!({}),
+        // Of two that are made at the same time, the second is refused.
+        hidden: json!({ CLAIM: format!("{} {role} {principal}", at.scope).to_lowercase() }),
     };
     app.store().commit(vec![Write::Insert(row.clone())]).await?;
     Ok(Reply::json(StatusCode::CREATED, generic::view(ASSIGNMENT, &row)))

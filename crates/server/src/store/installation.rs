@@ -6,9 +6,9 @@
 use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
-use sqlx::{Any, AnyConnection, Connection as _, Row as _, Transaction};
+use sqlx::{AnyConnection, Connection as _, Row as _};
 
-use super::{Error, Store, row::text};
+use super::{Error, Store, reader::complete, row::text, writer::Tx};
 
 /// The row of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,15 +72,16 @@ impl<'a> Looker<'a> {
         if !self.has(table).await? {
             return Ok(Vec::new());
         }
-        Ok(sqlx::query_scalar(query).fetch_all(&mut *self.connection).await?)
+        let rows = complete(self.connection, sqlx::query(query)).await?;
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
     }
 
     async fn look(mut self) -> Result<Found, Error> {
         let mut found = Found::default();
         if self.has("installation").await? {
             let query = "SELECT id, tenant, subscription, mark FROM installation";
-            let row = sqlx::query(query).fetch_optional(&mut *self.connection).await?;
-            found.installation = row.as_ref().map(installation).transpose()?;
+            let rows = complete(self.connection, sqlx::query(query)).await?;
+            found.installation = rows.first().map(installation).transpose()?;
         }
         for (table, query) in [
             ("resources", "SELECT 1 FROM resources LIMIT 1"),
@@ -88,14 +89,15 @@ impl<'a> Looker<'a> {
             ("clients", "SELECT 1 FROM clients LIMIT 1"),
         ] {
             if self.has(table).await? {
-                let row = sqlx::query(query).fetch_optional(&mut *self.connection).await?;
-                found.has_content |= row.is_some();
+                let rows = complete(self.connection, sqlx::query(query)).await?;
+                found.has_content |= !rows.is_empty();
             }
         }
         if self.has("resources").await? {
             let query = "SELECT DISTINCT subscription FROM resources LIMIT 2";
+            let rows = complete(self.connection, sqlx::query(query)).await?;
             found.subscriptions =
-                sqlx::query_scalar(query).fetch_all(&mut *self.connection).await?;
+                rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         }
         Ok(found)
     }
@@ -105,8 +107,8 @@ impl<'a> Looker<'a> {
             true => "SELECT name FROM sqlite_master WHERE type = 'table' AND name = $1",
             false => "SELECT CAST(oid AS TEXT) FROM pg_class WHERE oid = to_regclass($1)",
         };
-        let row = sqlx::query(query).bind(table).fetch_optional(&mut *self.connection).await?;
-        Ok(row.is_some())
+        let rows = complete(self.connection, sqlx::query(query).bind(table)).await?;
+        Ok(!rows.is_empty())
     }
 }
 
@@ -159,7 +161,7 @@ impl Store {
 }
 
 /// Counts a commit within its transaction. A database without an installation counts none.
-pub(super) async fn count(tx: &mut Transaction<'static, Any>) -> Result<Option<i64>, sqlx::Error> {
+pub(super) async fn count(tx: &mut Tx) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar("UPDATE installation SET mark = mark + 1 RETURNING mark")
         .fetch_optional(&mut **tx)
         .await

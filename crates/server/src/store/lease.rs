@@ -5,13 +5,15 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
+use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyArguments, query::Query};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Error, Store,
     open::Pools,
+    reader::complete,
     row::{as_json, decode},
+    writer::Tx,
 };
 
 /// The lease on the whole database. Several services on one database would have one lease each.
@@ -57,15 +59,14 @@ pub(super) struct Fence {
 impl Fence {
     /// Refuses a transaction of a service that is no longer the holder. Takers wait for the transaction,
     /// which holds the lock of all writers.
-    pub(super) async fn check(&self, tx: &mut Transaction<'static, Any>) -> Result<(), Error> {
-        let found =
+    pub(super) async fn check(&self, tx: &mut Tx) -> Result<(), Error> {
+        let query =
             sqlx::query("SELECT 1 FROM leases WHERE name = $1 AND holder = $2 AND epoch = $3")
                 .bind(SERVICE)
                 .bind(self.holder.as_str())
-                .bind(self.epoch)
-                .fetch_optional(&mut **tx)
-                .await?;
-        if found.is_some() {
+                .bind(self.epoch);
+        // No row must not be a connection that died: the service would end for it.
+        if !complete(tx, query).await?.is_empty() {
             return Ok(());
         }
         self.lost.cancel();
@@ -124,31 +125,35 @@ impl Store {
             "UPDATE leases SET beat = beat + 1, expires = {now} + $1 \
              WHERE name = $2 AND holder = $3 AND epoch = $4"
         );
-        // No transaction: it waits for no writer but for one who takes the lease.
-        let pool = match self.pools.postgres {
-            true => &self.pools.reader,
-            false => &self.pools.writer,
-        };
-        let renewed = sqlx::query(AssertSqlSafe(renew))
+        let renew = sqlx::query(AssertSqlSafe(renew))
             .bind(nanos(ttl))
             .bind(SERVICE)
             .bind(fence.holder.as_str())
-            .bind(fence.epoch)
-            .execute(pool)
-            .await?;
-        if renewed.rows_affected() == 0 {
+            .bind(fence.epoch);
+        if self.changed(renew).await? == 0 {
             fence.lost.cancel();
             return Ok(false);
         }
-        sqlx::query(
+        let add = sqlx::query(
             "UPDATE runs SET worked = worked + $1 WHERE owner = $2 AND ended IS NULL \
              AND state IN ('Running', 'Canceling')",
         )
         .bind(nanos(worked))
-        .bind(fence.holder.as_str())
-        .execute(pool)
-        .await?;
+        .bind(fence.holder.as_str());
+        self.changed(add).await?;
         Ok(true)
+    }
+
+    /// Carries out one statement beside the commits: of PostgreSQL without a transaction, so that it waits
+    /// for no writer but for one who takes the lease. How many rows it changed.
+    async fn changed(&self, query: Query<'_, Any, AnyArguments>) -> Result<u64, Error> {
+        if self.pools.postgres {
+            return Ok(query.execute(&self.pools.reader.0).await?.rows_affected());
+        }
+        let mut tx = self.pools.begin_unfenced().await?;
+        let done = query.execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
     }
 
     /// Gives the lease up, so that the next service need not wait.
@@ -180,10 +185,7 @@ impl Store {
 }
 
 /// The lease, the time, and the epoch of the last holder.
-async fn found(
-    pools: &Pools,
-    tx: &mut Transaction<'static, Any>,
-) -> Result<(Option<Held>, i64, i64), Error> {
+async fn found(pools: &Pools, tx: &mut Tx) -> Result<(Option<Held>, i64, i64), Error> {
     let now: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {}", now(pools))))
         .fetch_one(&mut **tx)
         .await?;

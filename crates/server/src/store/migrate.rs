@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0004_installation_and_tombstones.sql"),
     include_str!("../../migrations/0005_what_is_looked_for.sql"),
     include_str!("../../migrations/0006_leases.sql"),
+    include_str!("../../migrations/0007_health_and_claims.sql"),
 ];
 
 /// Applies what is missing, all or nothing.

@@ -5,7 +5,8 @@
 //! ```text
 //! model  the rows as values          open     connections, pragmas
 //! row    values ↔ columns            migrate  the tables (crates/server/migrations)
-//! write  one commit                   installation  which data folder the database belongs to
+//! write  one commit                  writer, reader  connections, replaced when they fail
+//! installation  which data folder the database belongs to
 //! look   questions that are asked again and again
 //! lease  the one service that may write
 //! ```
@@ -17,22 +18,24 @@ mod lease;
 mod migrate;
 mod model;
 mod open;
+mod reader;
 mod row;
 #[cfg(test)]
 mod tests;
 mod tombstone;
 pub(crate) mod transport;
 mod write;
+mod writer;
 
 use std::sync::Arc;
 
-pub use error::Error;
+pub use error::{Error, Trouble};
 pub use installation::{Found, Installation, look};
 pub use known::{Known, known};
 pub(crate) use lease::{Held, Holder};
 pub use model::{
-    ActiveRun, Cause, Client, EndedRun, Operation, OperationStatus, Page, Resource, ResourceKey,
-    Run, RunState, Select, Write,
+    ActiveRun, CLAIM, Cause, Client, EndedRun, Operation, OperationStatus, Page, Resource,
+    ResourceKey, Run, RunState, Select, Write,
 };
 
 use tokio::sync::watch;
@@ -122,8 +125,7 @@ impl Store {
 
     /// Ends all connections. Not needed for durability; SQLite tidies up its log.
     pub async fn close(&self) {
-        self.pools.reader.close().await;
-        self.pools.writer.close().await;
+        self.pools.close().await;
     }
 
     /// All of the writes or none; durable when it returns.
@@ -273,6 +275,19 @@ impl Store {
             .fetch_optional(&self.pools.reader)
             .await?;
         Ok(row.as_ref().map(row::client).transpose()?)
+    }
+
+    /// Whether the database takes a write, in a row that nothing else has.
+    pub async fn probe(&self) -> Result<(), Error> {
+        let mut tx = self.pools.begin().await?;
+        sqlx::query(
+            "INSERT INTO health (id, written) VALUES (1, $1) \
+             ON CONFLICT (id) DO UPDATE SET written = excluded.written",
+        )
+        .bind(row::nanoseconds(jiff::Timestamp::now()))
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
     }
 
     /// Whether the database answers.

@@ -54,9 +54,13 @@ pub struct Resource {
     /// `name` and `type`.
     pub body: Value,
     /// What the service knows beside it and never answers. The store keeps an index of what is in its
-    /// `indexed`: `due` (a time), `follows` and `region` (texts), `scriptBytes` (a number).
+    /// `indexed`: `due` (a time), `follows` and `region` (texts), `scriptBytes` (a number). Its [`CLAIM`] is unique among its kind.
     pub hidden: Value,
 }
+
+/// In [`Resource::hidden`]: a text that no other resource of the kind has. A write that would give it to
+/// a second one is [`Stale`](super::Error::Stale).
+pub const CLAIM: &str = "claim";
 
 impl Resource {
     /// The key of its id.

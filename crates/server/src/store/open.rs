@@ -13,24 +13,29 @@ use std::{
 
 use percent_encoding::percent_decode_str;
 use sqlx::{
-    Any, AnyConnection, AnyPool, Transaction,
+    AnyConnection,
     any::{AnyConnectOptions, AnyPoolOptions},
 };
 
-use super::{Error, lease::Fence, migrate::migrate};
+use super::{
+    Error,
+    error::{Trouble, trouble},
+    lease::Fence,
+    migrate::migrate,
+    reader::Reader,
+    writer::{Tx, Writer},
+};
 
 /// How long a request waits for a free connection before it is told that the database is busy.
-const ACQUIRE: Duration = Duration::from_secs(10);
-/// Any number, the same in every release: who holds this lock of PostgreSQL writes.
-const LOCK: i64 = 0x0060_1d53_1117;
+pub(super) const ACQUIRE: Duration = Duration::from_secs(10);
 /// How often the switch to WAL is tried while another process holds the file.
 const WAL_ATTEMPTS: u32 = 100;
 
 /// Where to read and where to write.
 #[derive(Debug, Clone)]
 pub(super) struct Pools {
-    pub(super) reader: AnyPool,
-    pub(super) writer: AnyPool,
+    pub(super) reader: Reader,
+    pub(super) writer: Writer,
     pub(super) postgres: bool,
     /// Set once this process holds the lease on the database.
     pub(super) fence: Arc<OnceLock<Fence>>,
@@ -69,13 +74,11 @@ impl Pools {
         Err(configuration("the database's address must be sqlite:///absolute/path or postgres://…"))
     }
 
-    /// A transaction for writing, one at a time: without that, PostgreSQL would resolve commits
-    /// that touch the same rows in another order by failing one of them after a second, and let a
-    /// resource be added below one that is being emptied.
+    /// A transaction for writing; see [`Writer::begin`].
     ///
     /// # Errors
     /// The database fails, or the lease of this process is in other hands.
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, Error> {
+    pub(super) async fn begin(&self) -> Result<Tx, Error> {
         let mut tx = self.begin_unfenced().await?;
         if let Some(fence) = self.fence.get() {
             fence.check(&mut tx).await?;
@@ -83,40 +86,36 @@ impl Pools {
         Ok(tx)
     }
 
-    async fn begin_unfenced(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+    /// As [`begin`](Self::begin), without a look at the lease.
+    pub(super) async fn begin_unfenced(&self) -> Result<Tx, sqlx::Error> {
         self.asked.commits.fetch_add(1, Ordering::Relaxed);
-        if !self.postgres {
-            // A deferred transaction of SQLite that reads before it writes can fail instead of
-            // waiting for another process.
-            return self.writer.begin_with("BEGIN IMMEDIATE").await;
-        }
-        // Every statement sees what was committed before it, and so before the lock was had.
-        let mut tx = self.writer.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
-        Ok(tx)
+        self.writer.begin().await
+    }
+
+    /// Ends all connections.
+    pub(super) async fn close(&self) {
+        // The writer last: SQLite's last connection merges its log, which readers cannot.
+        self.reader.0.close().await;
+        self.writer.close().await;
     }
 }
 
-/// Commits wait for each other anyway (`Pools::begin`): two connections, so that they do not take all
-/// of them from those who read.
 async fn postgres(url: &str) -> Result<Pools, Error> {
     let options = AnyConnectOptions::from_str(url)?;
-    let pool = |connections| {
-        AnyPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(ACQUIRE)
-            .after_connect(|connection, _| Box::pin(prepare_postgres(connection)))
-    };
-    let writer = pool(2).connect_with(options.clone()).await?;
     let asked = Asked::default();
-    let reader = asked.count_reads(pool(8)).connect_lazy_with(options);
+    let readers = AnyPoolOptions::new()
+        .max_connections(8)
+        .acquire_timeout(ACQUIRE)
+        .after_connect(|connection, _| Box::pin(prepare_postgres(connection)));
+    let reader = Reader(asked.count_reads(readers).connect_lazy_with(options.clone()));
+    let writer = Writer::new(options, true);
     let pools = Pools { reader, writer, postgres: true, fence: Arc::default(), asked };
     migrate(&pools).await?;
     Ok(pools)
 }
 
-/// SQLite has one writer at a time: a pool of one makes the others wait here, in order, and not in
-/// SQLite, where they would poll.
+/// SQLite has one writer at a time: the others wait in [`Writer`], in order, and not in SQLite, where
+/// they would poll.
 async fn sqlite(url: &str, path: &str) -> Result<Pools, Error> {
     let path = percent_decode_str(path)
         .decode_utf8()
@@ -132,25 +131,21 @@ async fn sqlite(url: &str, path: &str) -> Result<Pools, Error> {
         sqlx::Error::Io(io::Error::new(error.kind(), message))
     })?;
     let options = AnyConnectOptions::from_str(url)?;
-    let pool = |connections| {
-        AnyPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(ACQUIRE)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-    };
-    let writer = pool(1)
-        .after_connect(|connection, _| Box::pin(prepare_writer(connection)))
-        .connect_with(options.clone())
-        .await?;
     let asked = Asked::default();
-    let reader = asked
-        .count_reads(pool(4))
-        .after_connect(|connection, _| Box::pin(prepare_reader(connection)))
-        .connect_lazy_with(options);
+    let readers = AnyPoolOptions::new()
+        .max_connections(4)
+        .acquire_timeout(ACQUIRE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .after_connect(|connection, _| Box::pin(prepare_reader(connection)));
+    let reader = Reader(asked.count_reads(readers).connect_lazy_with(options.clone()));
+    let writer = Writer::new(options, false);
     let pools = Pools { reader, writer, postgres: false, fence: Arc::default(), asked };
     migrate(&pools).await?;
+    // One that reads stays from now on. Without it, closing the writer would remove the log and its
+    // index, and a full disk has no room to make them again: nothing could be read either.
+    sqlx::query("SELECT MAX(version) FROM schema_version").fetch_one(&pools.reader).await?;
     Ok(pools)
 }
 
@@ -161,11 +156,11 @@ async fn create(path: &PathBuf) -> io::Result<()> {
     options.open(path).await.map(drop)
 }
 
-async fn prepare_writer(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+pub(super) async fn prepare_writer(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     // While another process switches or recovers the file, this fails without waiting.
     for attempt in 1.. {
         match sqlx::query("PRAGMA journal_mode = WAL").execute(&mut *connection).await {
-            Err(error) if is_busy(&error) && attempt < WAL_ATTEMPTS => {
+            Err(error) if trouble(&error) == Trouble::Busy && attempt < WAL_ATTEMPTS => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Err(error) => return Err(error),
@@ -190,15 +185,7 @@ async fn pragmas(
     Ok(())
 }
 
-fn is_busy(error: &sqlx::Error) -> bool {
-    // SQLITE_BUSY in the low byte of the extended code.
-    error
-        .as_database_error()
-        .and_then(|error| error.code()?.parse::<i32>().ok())
-        .is_some_and(|code| code & 0xff == 5)
-}
-
-async fn prepare_postgres(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+pub(super) async fn prepare_postgres(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     // What was acknowledged must be on disk, whatever the server's default is; and nobody waits
     // for ever.
     sqlx::query(

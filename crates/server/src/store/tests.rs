@@ -1,13 +1,18 @@
 //! One suite, on both databases.
 
+mod failing;
+mod fault;
 mod leases;
 mod look;
 mod postgres;
 mod samples;
 
-use std::{os::unix::fs::PermissionsExt as _, slice::from_ref};
+use std::{
+    ops::Deref, os::unix::fs::PermissionsExt as _, slice::from_ref, sync::Arc, time::Duration,
+};
 
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use leases::{
@@ -77,6 +82,7 @@ cases![
     a_later_schema_is_refused,
     commits_of_an_installation_are_counted,
     a_database_is_looked_at_without_being_changed,
+    a_claim_is_one_resources_alone,
     ten_thousand_templates,
     look::every_question_has_its_index,
     look::an_account_name_is_given_once,
@@ -111,11 +117,101 @@ async fn the_sqlite_file_is_its_owners_alone_and_has_a_log() {
         let mode = std::fs::metadata(file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
+    let mut tx = store.pools.begin().await.unwrap();
     let synchronous: i64 =
-        sqlx::query_scalar("PRAGMA synchronous").fetch_one(&store.pools.writer).await.unwrap();
+        sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
     assert_eq!(synchronous, 2, "FULL");
     store.close().await;
     assert!(store.ping().await.is_err());
+}
+
+/// The store as a client uses it that does once more what a failing disk refused.
+#[derive(Debug)]
+struct Store {
+    store: super::Store,
+    disk: Option<Arc<fault::Disk>>,
+}
+
+impl Deref for Store {
+    type Target = super::Store;
+
+    fn deref(&self) -> &super::Store {
+        &self.store
+    }
+}
+
+impl Store {
+    async fn open(address: &str) -> Result<Self, Error> {
+        let disk = fault::disk_at(address);
+        let store = twice(disk.as_deref(), || super::Store::open(address)).await?;
+        Ok(Self { store, disk })
+    }
+
+    async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
+        twice(self.disk.as_deref(), || self.store.commit(writes.clone())).await
+    }
+
+    async fn forget_operations_before(
+        &self,
+        time: jiff::Timestamp,
+        limit: u32,
+    ) -> Result<u64, Error> {
+        let forget = || self.store.forget_operations_before(time, limit);
+        twice(self.disk.as_deref(), forget).await
+    }
+
+    async fn take_lease(
+        &self,
+        holder: &Holder,
+        ttl: Duration,
+        unrenewed: Option<&Held>,
+        lost: CancellationToken,
+    ) -> Result<Option<Held>, Error> {
+        let take = || self.store.take_lease(holder, ttl, unrenewed, lost.clone());
+        twice(self.disk.as_deref(), take).await
+    }
+
+    async fn renew_lease(&self, ttl: Duration, worked: Duration) -> Result<bool, Error> {
+        twice(self.disk.as_deref(), || self.store.renew_lease(ttl, worked)).await
+    }
+
+    async fn release_lease(&self) -> Result<(), Error> {
+        twice(self.disk.as_deref(), || self.store.release_lease()).await
+    }
+
+    async fn forget_runs(&self, ids: &[String]) -> Result<(), Error> {
+        twice(self.disk.as_deref(), || self.store.forget_runs(ids)).await
+    }
+
+    async fn set_installation(
+        &self,
+        id: &str,
+        tenant: &str,
+        subscription: &str,
+    ) -> Result<(), Error> {
+        let set = || self.store.set_installation(id, tenant, subscription);
+        twice(self.disk.as_deref(), set).await
+    }
+}
+
+async fn look(address: &str) -> Result<Found, Error> {
+    twice(fault::disk_at(address).as_deref(), || super::look(address)).await
+}
+
+async fn twice<T, F: Future<Output = Result<T, Error>>>(
+    disk: Option<&fault::Disk>,
+    attempt: impl Fn() -> F,
+) -> Result<T, Error> {
+    let result = attempt().await;
+    let error = match result {
+        Err(error) if disk.is_some_and(|disk| disk.struck() > 0) => error,
+        result => return result,
+    };
+    match error.trouble() {
+        Some(Trouble::DiskFull | Trouble::Unavailable | Trouble::OutOfMemory) => attempt().await,
+        _ => Err(error),
+    }
 }
 
 fn stored(mut resource: Resource) -> Resource {
@@ -134,6 +230,17 @@ fn stale(result: Result<(), Error>) -> String {
 
 async fn fill(store: &Store, resources: impl IntoIterator<Item = Resource>) {
     store.commit(resources.into_iter().map(Write::Insert).collect()).await.unwrap();
+}
+
+/// Changes the tables as another release would.
+async fn tamper(store: &Store, statements: &str) {
+    let attempt = || async {
+        let mut tx = store.pools.begin().await?;
+        let statements = sqlx::AssertSqlSafe(statements.to_owned());
+        sqlx::raw_sql(statements).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    };
+    twice(store.disk.as_deref(), attempt).await.unwrap();
 }
 
 fn names(page: &Page) -> Vec<&str> {
@@ -549,19 +656,13 @@ async fn runs_of_an_earlier_schema_are_kept(address: String) {
     let run = run("r1", &template("g", "t"), "2026-01-02T00:00:00Z");
     store.commit(vec![Write::InsertRun(run.clone())]).await.unwrap();
     // As the first schema left it.
-    for statement in [
-        "ALTER TABLE runs DROP COLUMN cause",
-        "ALTER TABLE runs DROP COLUMN optimization",
-        "DROP TABLE installation",
-        "DROP TABLE tombstones",
-        "DELETE FROM schema_version WHERE version > 1",
-    ]
-    .iter()
-    .chain(look::UNDO)
-    .chain(leases::UNDO)
-    {
-        sqlx::query(*statement).execute(&store.pools.writer).await.unwrap();
-    }
+    let earlier = "ALTER TABLE runs DROP COLUMN cause; \
+                   ALTER TABLE runs DROP COLUMN optimization; \
+                   DROP TABLE installation; \
+                   DROP TABLE tombstones; \
+                   DELETE FROM schema_version WHERE version > 1";
+    tamper(&store, earlier).await;
+    tamper(&store, &[look::UNDO, leases::UNDO].concat().join("; ")).await;
     store.close().await;
     let store = Store::open(&address).await.unwrap();
     let expected = Run { cause: Cause::Manual, ..run };
@@ -570,10 +671,7 @@ async fn runs_of_an_earlier_schema_are_kept(address: String) {
 
 async fn a_later_schema_is_refused(address: String) {
     let store = Store::open(&address).await.unwrap();
-    sqlx::query("INSERT INTO schema_version (version, applied) VALUES (1000, 0)")
-        .execute(&store.pools.writer)
-        .await
-        .unwrap();
+    tamper(&store, "INSERT INTO schema_version (version, applied) VALUES (1000, 0)").await;
     store.close().await;
     let error = Store::open(&address).await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
@@ -607,6 +705,34 @@ async fn a_database_is_looked_at_without_being_changed(address: String) {
     assert!(found.has_content);
     assert_eq!(found.subscriptions, [SUBSCRIPTION]);
     assert_eq!(found.installation, store.installation().await.unwrap());
+}
+
+async fn a_claim_is_one_resources_alone(address: String) {
+    let store = Store::open(&address).await.unwrap();
+    let claiming = |name: &str, claim: &str| {
+        let mut definition = definition("g", "x", name);
+        definition.hidden = json!({ CLAIM: claim });
+        definition
+    };
+    let commits = (0..8).map(|n| {
+        let definition = claiming(&format!("d{n}"), "p:o:s");
+        store.commit(vec![Write::Insert(definition)])
+    });
+    let results = futures_util::future::join_all(commits).await;
+    let (done, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+    assert_eq!((done.len(), refused.len()), (1, 7));
+    refused.into_iter().for_each(|result| drop(stale(result)));
+    // Nor by a change, and again once it is free.
+    let mut other = claiming("other", "p:o:t");
+    fill(&store, [other.clone(), template("g", "t")]).await;
+    other = stored(other);
+    other.hidden = json!({ CLAIM: "p:o:s" });
+    assert_eq!(
+        stale(store.commit(vec![Write::Replace(other.clone())]).await),
+        other.key().as_str()
+    );
+    store.commit(vec![Write::RemoveBelow(gallery("g", "x").key())]).await.unwrap();
+    fill(&store, [claiming("new", "p:o:s")]).await;
 }
 
 async fn ten_thousand_templates(address: String) {

@@ -6,12 +6,13 @@
 use std::io;
 
 use jiff::Timestamp;
-use sqlx::{Any, Row as _, Transaction};
+use sqlx::Row as _;
 
 use super::{
     Error, ResourceKey, Store,
     row::{lower, nanoseconds, text, time},
     write::below,
+    writer::Tx,
 };
 
 /// What a tombstone is for.
@@ -96,8 +97,6 @@ impl Store {
         Ok(is_there)
     }
 }
-
-type Tx = Transaction<'static, Any>;
 
 pub(super) async fn put(tx: &mut Tx, kind: Grave, name: &str) -> Result<(), sqlx::Error> {
     sqlx::query(

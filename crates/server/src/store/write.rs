@@ -1,46 +1,68 @@
 //! One commit: all of its writes or none.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
-use sqlx::{Any, Transaction, any::AnyArguments, query::Query};
+use sqlx::{Any, any::AnyArguments, query::Query};
+use tokio::time::timeout;
 
 use super::{
     Error, installation,
-    model::{Client, Operation, Resource, ResourceKey, Run, Write},
+    model::{CLAIM, Client, Operation, Resource, ResourceKey, Run, Write},
     open::Pools,
     row::{as_json, json, lower, name, nanoseconds, text},
     tombstone,
+    writer::Tx,
 };
 
-type Tx = Transaction<'static, Any>;
+/// No commit takes longer: a server that has vanished would keep all others waiting. Longer than any
+/// wait in it, and shorter than a request's.
+const PATIENCE: Duration = Duration::from_secs(55);
 
 /// Carries them out; durable when it returns. Gives the database's mark after it, if it has one.
 pub(super) async fn commit(pools: &Pools, writes: &[Write]) -> Result<Option<i64>, Error> {
     let Some(first) = writes.first() else { return Ok(None) };
-    match attempt(pools, writes).await {
-        Err(Error::Database(error)) if lost_to_another(&error) => Err(stale(key(first))),
-        result => result,
+    match timeout(PATIENCE, attempt(pools, writes)).await {
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
+        Ok(Err(Error::Database(error))) if lost_to_another(&error) => Err(stale(key(first))),
+        Ok(result) => result,
     }
 }
 
 async fn attempt(pools: &Pools, writes: &[Write]) -> Result<Option<i64>, Error> {
     let mut tx = pools.begin().await?;
+    match carry_out(&mut tx, writes).await {
+        Ok(mark) => {
+            tx.commit().await?;
+            Ok(mark)
+        }
+        // A refusal of ours: the connection is as good as before. If it is not, nothing was refused: a
+        // dead connection changes no rows either.
+        Err(error @ Error::Stale { .. }) => {
+            tx.rollback().await?;
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives the database's mark.
+async fn carry_out(tx: &mut Tx, writes: &[Write]) -> Result<Option<i64>, Error> {
     for write in writes {
         match write {
-            Write::Insert(resource) => insert(&mut tx, resource).await?,
-            Write::Replace(resource) => replace(&mut tx, resource).await?,
-            Write::Remove(key, revision) => remove(&mut tx, key, *revision).await?,
-            Write::RemoveBelow(key) => remove_below(&mut tx, key).await?,
-            Write::Operation(operation) => put_operation(&mut tx, operation).await?,
-            Write::InsertRun(run) => insert_run(&mut tx, run).await?,
-            Write::ReplaceRun(run) => replace_run(&mut tx, run, run.epoch).await?,
-            Write::ClaimRun(run) => replace_run(&mut tx, run, run.epoch.saturating_sub(1)).await?,
-            Write::Client(client) => put_client(&mut tx, client).await?,
-            Write::Tombstone(kind, name) => tombstone::put(&mut tx, *kind, name).await?,
+            Write::Insert(resource) => insert(tx, resource).await?,
+            Write::Replace(resource) => replace(tx, resource).await?,
+            Write::Remove(key, revision) => remove(tx, key, *revision).await?,
+            Write::RemoveBelow(key) => remove_below(tx, key).await?,
+            Write::Operation(operation) => put_operation(tx, operation).await?,
+            Write::InsertRun(run) => insert_run(tx, run).await?,
+            Write::ReplaceRun(run) => replace_run(tx, run, run.epoch).await?,
+            Write::ClaimRun(run) => replace_run(tx, run, run.epoch.saturating_sub(1)).await?,
+            Write::Client(client) => put_client(tx, client).await?,
+            Write::Tombstone(kind, name) => tombstone::put(tx, *kind, name).await?,
         }
     }
-    let mark = installation::count(&mut tx).await?;
-    tx.commit().await?;
-    Ok(mark)
+    installation::count(tx).await.map_err(Error::from)
 }
 
 /// Whether PostgreSQL ended the transaction in favour of another one. Our own wait for each other;
@@ -82,8 +104,8 @@ async fn insert(tx: &mut Tx, resource: &Resource) -> Result<(), Error> {
     tombstone::drop_of(tx, &key, &resource.kind, &resource.name).await?;
     let query = sqlx::query(
         "INSERT INTO resources (key, subscription, grp, kind, name, id, revision, created, \
-         changed, body, hidden, due, follows, region, script_bytes) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
+         changed, body, hidden, due, follows, region, script_bytes, claim) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
          ON CONFLICT DO NOTHING",
     );
     one(tx, bind_resource(query, &key, resource), key.as_str()).await
@@ -94,8 +116,8 @@ async fn replace(tx: &mut Tx, resource: &Resource) -> Result<(), Error> {
     let query = sqlx::query(
         "UPDATE resources SET subscription = $2, grp = $3, kind = $4, name = $5, id = $6, \
          revision = $7, created = $8, changed = $9, body = $10, hidden = $11, \
-         due = $12, follows = $13, region = $14, script_bytes = $15 \
-         WHERE key = $1 AND revision = $16",
+         due = $12, follows = $13, region = $14, script_bytes = $15, claim = $16 \
+         WHERE key = $1 AND revision = $17",
     );
     let query = bind_resource(query, &key, resource).bind(resource.revision);
     one(tx, query, key.as_str()).await
@@ -124,6 +146,7 @@ fn bind_resource<'q>(
         .bind(indexed["follows"].as_str().map(lower))
         .bind(indexed["region"].as_str().map(lower))
         .bind(indexed["scriptBytes"].as_i64())
+        .bind(resource.hidden[CLAIM].as_str().map(text))
 }
 
 async fn remove(tx: &mut Tx, key: &ResourceKey, revision: i64) -> Result<(), Error> {

@@ -121,6 +121,7 @@ async fn looked<T>(
     match AssertUnwindSafe(look).catch_unwind().await {
         Ok(Ok(found)) => Some(found),
         Ok(Err(error)) => {
+            let error = engine::error::chain(&error);
             tracing::error!(%error, "the {what} cannot be looked at; trying again");
             None
         }

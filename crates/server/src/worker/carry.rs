@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::ErrorCode;
-use engine::error::Error;
+use engine::error::{Error, chain};
 use engine::step::Phase;
 
 use super::{
@@ -34,12 +34,12 @@ pub(super) async fn carry(app: &App, executor: &dyn Executor, run: ActiveRun) ->
         Ok(run) => run,
         Err(Refused::Lost) => return true,
         Err(Refused::Store(e)) => {
-            tracing::error!(run = %run.id, error = %e, "the run cannot be begun");
+            tracing::error!(run = %run.id, error = %chain(&e), "the run cannot be begun");
             tokio::time::sleep(RETRY).await;
             return false;
         }
     };
-    let ended = match ready(app, &run).await {
+    let ended = match patiently(app, &run, || ready(app, &run)).await {
         Ok(Err(error)) => {
             staged::log_refusal(app, &run.id, &error).await;
             Ended { outputs: Vec::new(), optimization: None, error: Some(error) }
@@ -56,6 +56,31 @@ pub(super) async fn carry(app: &App, executor: &dyn Executor, run: ActiveRun) ->
     };
     end(app, &run.id, As::Holder(run.epoch), &ended).await;
     true
+}
+
+/// Asks the database until it answers: a run does not fail because the database cannot work for a while.
+/// Ended by the service's end, after which the run waits for the next start.
+async fn patiently<T, F>(
+    app: &App,
+    run: &Run,
+    attempt: impl Fn() -> F,
+) -> Result<Result<T, Error>, store::Error>
+where
+    F: Future<Output = Result<Result<T, Error>, store::Error>>,
+{
+    loop {
+        let error = match attempt().await {
+            Err(error) if error.is_passing() => error,
+            result => return result,
+        };
+        tracing::warn!(run = %run.id, error = %chain(&error), "the run waits for the database");
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            () = app.shutdown().cancelled() => {
+                return Ok(Err(Error::new(ErrorCode::Canceled, "the service ends")));
+            }
+        }
+    }
 }
 
 /// The account that the run works with, or why it does not even begin to build.
@@ -93,7 +118,7 @@ async fn job(app: &App, run: &Run, account: &str) -> Result<Result<Job, Error>, 
 
 /// Builds. `None` if the run is somebody else's by now.
 async fn build(app: &App, executor: &dyn Executor, run: &Run, account: &str) -> Option<Ended> {
-    let job = match job(app, run, account).await {
+    let job = match patiently(app, run, || job(app, run, account)).await {
         Ok(Ok(job)) => job,
         Ok(Err(error)) => {
             staged::log_refusal(app, &run.id, &error).await;
@@ -160,7 +185,7 @@ async fn tell(app: &App, executor: &dyn Executor, run: &Run, change: Change<'_>)
         }
         // This is for people; the build goes on without it.
         Err(Refused::Store(e)) => {
-            tracing::warn!(run = %run.id, error = %e, "where the run is cannot be written");
+            tracing::warn!(run = %run.id, error = %chain(&e), "where the run is cannot be written");
             true
         }
     }
@@ -188,7 +213,7 @@ pub(super) async fn end(app: &App, id: &str, who: As, ended: &Ended) {
             }
             Err(Refused::Lost) => return,
             Err(Refused::Store(e)) => {
-                tracing::error!(run = %id, error = %e, "the run's end cannot be written");
+                tracing::error!(run = %id, error = %chain(&e), "the run's end cannot be written");
                 refusals = if matches!(e, store::Error::Stale { .. }) { refusals + 1 } else { 0 };
                 if refusals == REFUSALS {
                     given_up = Some(unwritable(&e));

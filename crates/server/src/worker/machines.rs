@@ -22,7 +22,7 @@ const TRIES: usize = 10;
 /// Shows a machine. It is for people; a run goes on without it.
 pub(super) async fn show(app: &App, run: &Run, machine: &Machine) {
     if let Err(error) = written(app, run, machine).await {
-        tracing::warn!(run = %run.id, %error, "a machine of the run cannot be shown");
+        tracing::warn!(run = %run.id, error = %engine::error::chain(&error), "a machine of the run cannot be shown");
     }
 }
 
@@ -53,7 +53,7 @@ pub(super) async fn hide(app: &App, run: &Run, number: u32) {
     };
     if let Err(error) = group {
         // The run's end removes what is left.
-        tracing::warn!(run = %run.id, %error, "a machine of the run is still shown");
+        tracing::warn!(run = %run.id, error = %engine::error::chain(&error), "a machine of the run is still shown");
     }
 }
 

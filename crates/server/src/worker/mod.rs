@@ -83,7 +83,7 @@ impl Worker {
         while !shutdown.is_cancelled() {
             let looked = self.look().await;
             if let Err(e) = &looked {
-                tracing::error!(error = %e, "the runs cannot be read");
+                tracing::error!(error = %engine::error::chain(&e), "the runs cannot be read");
             }
             let done = tokio::select! {
                 () = shutdown.cancelled() => None,
@@ -118,12 +118,19 @@ impl Worker {
         }
         let waiting: Vec<ActiveRun> = runs.into_iter().filter(|run| self.is_waiting(run)).collect();
         if waiting.is_empty() {
+            self.app.set_waiting_for(None);
             return Ok(());
         }
         let weights: Vec<Weight<'_>> = waiting.iter().map(weight).collect();
         let active: Vec<Weight<'_>> = self.held.values().map(weight).collect();
         let chosen = choose(&weights, &active, self.executor.capacity());
-        for run in chosen.into_iter().filter_map(|index| waiting.get(index)) {
+        let shortage = match chosen.is_empty() {
+            true => None,
+            false => self.app.shortage().await,
+        };
+        let is_short = shortage.is_some();
+        self.app.set_waiting_for(shortage.map(|shortage| shortage.text()));
+        for run in chosen.into_iter().filter_map(|index| waiting.get(index)).filter(|_| !is_short) {
             self.begin(run.clone());
         }
         Ok(())

@@ -1,10 +1,11 @@
 //! Errors of the blob service: a code in a header and in XML.
 
 use axum::response::Response;
+use engine::error::chain;
 use http::StatusCode;
 
 use super::{Asked, list::escaped, put, xml};
-use crate::blobs;
+use crate::{blobs, http::reply::RETRY_AFTER_SECONDS};
 
 /// Why there is no blob for the asker.
 #[derive(Debug)]
@@ -80,13 +81,21 @@ impl Refusal {
         ));
         *response.status_mut() = status;
         put(&mut response, "x-ms-error-code", code);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            put(&mut response, "retry-after", RETRY_AFTER_SECONDS);
+        }
         response
     }
 }
 
 impl From<blobs::Error> for Refusal {
     fn from(error: blobs::Error) -> Self {
-        tracing::error!(%error, "blobs cannot be read");
+        tracing::error!(error = %chain(&error), "blobs cannot be read");
+        if matches!(&error, blobs::Error::Store(error) if error.is_passing()) {
+            // Of the codes of the blob service, the one that its clients try again.
+            let text = "The server is busy. Please retry your request.";
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServerBusy", text);
+        }
         let text = "The server encountered an internal error; its log says more.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", text)
     }

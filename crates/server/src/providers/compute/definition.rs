@@ -1,13 +1,14 @@
 //! Microsoft.Compute/galleries/images: image definitions.
 
 use async_trait::async_trait;
+use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
     providers::generic::{self, choice, invalid, missing},
-    store::{Resource, ResourceKey, Select},
+    store::{CLAIM, Resource, ResourceKey, Select},
 };
 
 const NAME: &str = "Microsoft.Compute/galleries/images";
@@ -35,11 +36,20 @@ impl ResourceType for Definition {
         let object = call.json()?;
         let location = generic::location(NAME, app, &object, existing.as_ref())?;
         let properties = properties(&object, existing.as_ref())?;
-        check_identifier_free(app, &key, &properties["identifier"]).await?;
+        let identifier = properties["identifier"].clone();
+        check_identifier_free(app, &key, &identifier).await?;
         let tags = generic::tags(&object)?.unwrap_or_else(|| json!({}));
         let body = json!({ "location": location, "tags": tags, "properties": properties });
+        let hidden = json!({ CLAIM: claim(&key, &identifier) });
         let (definition, created) =
-            generic::put(NAME, app, call, existing, body, json!({})).await?;
+            match generic::put(NAME, app, call, existing, body, hidden).await {
+                Err(refused) if refused.status == StatusCode::CONFLICT => {
+                    // Another definition may have taken them in between: then that is the reason.
+                    check_identifier_free(app, &key, &identifier).await?;
+                    return Err(refused);
+                }
+                written => written?,
+            };
         Ok(generic::written(created, generic::view(NAME, &definition), &definition))
     }
 
@@ -110,6 +120,14 @@ fn identifier(given: Option<&Value>) -> Result<Value, ApiError> {
         identifier[part] = json!(text);
     }
     Ok(identifier)
+}
+
+/// What makes the store keep [`check_identifier_free`]'s promise when two definitions are written at the
+/// same time.
+fn claim(key: &ResourceKey, identifier: &Value) -> String {
+    let gallery = generic::parent_key(key);
+    let gallery = gallery.as_ref().map_or("", ResourceKey::as_str);
+    format!("{gallery} {}", identifier.to_string().to_lowercase())
 }
 
 /// Publisher, offer and sku name one definition of a gallery.

@@ -48,7 +48,7 @@ pub(crate) async fn remove_stored(app: &App, ids: &[&str]) -> Result<Vec<AtWork>
         tokio::task::spawn_blocking(move || ids.iter().try_for_each(|id| remove_here(&layout, id)));
     match removed.await.map_err(ApiError::internal)? {
         Ok(()) => Ok(held),
-        Err(error) => Err(ApiError::internal(format!("{error}; {:?}", error.details))),
+        Err(error) => Err(ApiError::of_engine(&error)),
     }
 }
 

@@ -100,7 +100,7 @@ pub(super) fn keep_promise(app: &App, version: &Resource) {
             older.stop().await;
         }
         if let Err(error) = keep(&own, &key, &promise, keeper.stop()).await {
-            tracing::error!(version = %key, %error, "what its regions are to become is left undone");
+            tracing::error!(version = %key, error = %engine::error::chain(&error), "what its regions are to become is left undone");
         }
     });
 }
@@ -131,7 +131,7 @@ async fn keep(
         return Ok(());
     }
     if let Err(error) = &outcome {
-        tracing::warn!(version = %version.id, %error, "the version is not in all of its regions");
+        tracing::warn!(version = %version.id, error = %engine::error::chain(&error), "the version is not in all of its regions");
     }
     settle(app, &version, promise, outcome.is_ok()).await
 }

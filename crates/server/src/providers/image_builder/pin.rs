@@ -73,6 +73,14 @@ async fn all(app: &App, properties: &mut Value) -> Result<Vec<Fetched>, Error> {
     Ok(held)
 }
 
+/// Whether a template's `properties` name a script or a file to fetch.
+pub(super) fn names_any(properties: &Value) -> bool {
+    places(properties).iter().any(|place| {
+        let step = properties.pointer(&place.pointer);
+        step.is_some_and(|step| FIELDS.iter().any(|field| step[*field].is_string()))
+    })
+}
+
 /// A pinned script or file of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Script {

@@ -7,12 +7,17 @@
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{API_VERSIONS, RUNS, outputs::BY_RUNS, template_key, template_not_found, view::shown};
+use super::{
+    API_VERSIONS, RUNS,
+    outputs::BY_RUNS,
+    template_key, template_not_found,
+    view::{shown, waits},
+};
 use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
     blobs,
-    store::{Resource, ResourceKey, Run},
+    store::{Resource, ResourceKey, Run, RunState},
 };
 
 /// How many runs a list has at most.
@@ -48,7 +53,7 @@ impl ResourceType for Runs {
         let own =
             run.filter(|run| run.template == template.key() && run.queued >= template.created);
         match own {
-            Some(run) => Ok(Some(Reply::ok(view(&template, &run)))),
+            Some(run) => Ok(Some(Reply::ok(view(app, &template, &run)))),
             None => Err(ApiError::not_found(
                 RUNS,
                 &format!("{}/{id}", template.name),
@@ -66,7 +71,7 @@ impl ResourceType for Runs {
         let template = template(app, call, parent).await?;
         let runs = app.store().runs_of(parent, MOST).await?;
         let own = runs.iter().filter(|run| run.queued >= template.created);
-        let value: Vec<Value> = own.map(|run| view(&template, run)).collect();
+        let value: Vec<Value> = own.map(|run| view(app, &template, run)).collect();
         Ok(Some(Reply::ok(json!({ "value": value }))))
     }
 }
@@ -76,8 +81,9 @@ pub(crate) async fn by_id(app: &App, subscription: &str, id: &str) -> Result<Rep
     let run = app.store().run(&id.to_lowercase()).await?;
     let run = run.filter(|run| run.subscription.eq_ignore_ascii_case(subscription));
     let run = run.ok_or_else(|| not_found(id))?;
-    let logs = blobs::logs_of_run(app, &run.id).await.map_err(ApiError::internal)?;
-    let mut properties = properties(&run);
+    let logs = blobs::logs_of_run(app, &run.id).await;
+    let logs = logs.map_err(|error| ApiError::failed(&error))?;
+    let mut properties = properties(app, &run);
     properties["imageTemplateId"] = json!(run.template.as_str());
     properties["logs"] = logs.iter().map(|log| json!(log.name)).collect();
     let id = format!(
@@ -107,19 +113,23 @@ async fn template(app: &App, call: &Call, key: &ResourceKey) -> Result<Resource,
     app.store().resource(key).await?.ok_or_else(|| template_not_found(call))
 }
 
-fn view(template: &Resource, run: &Run) -> Value {
+fn view(app: &App, template: &Resource, run: &Run) -> Value {
     json!({
         "id": format!("{}/runs/{}", shown(&template.id), run.id),
         "name": run.id,
         "type": RUNS,
-        "properties": properties(run),
+        "properties": properties(app, run),
     })
 }
 
-fn properties(run: &Run) -> Value {
+fn properties(app: &App, run: &Run) -> Value {
+    let waits = match run.state {
+        RunState::Queued => waits(app),
+        _ => None,
+    };
     let mut properties = json!({
         "runState": run.state,
-        "message": run.message,
+        "message": waits.as_ref().unwrap_or(&run.message),
         "startTime": run.queued.to_string(),
         "operationId": run.operation,
         "cause": run.cause,

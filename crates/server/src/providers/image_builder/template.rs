@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATES, TEMPLATES_KIND, body, check, check_name,
-    delete, patch, run, schedules, settle, staging, version, view,
+    delete, patch, pin, run, schedules, settle, staging, version, view,
 };
 use crate::{
     App,
@@ -49,6 +49,15 @@ impl ResourceType for ImageTemplates {
         check::subnet(app, &template).await?;
 
         let body = body::created(&sent, &template, &location);
+        if pin::names_any(&body["properties"])
+            && let Some(shortage) = app.shortage().await
+        {
+            let text = format!(
+                "The template names scripts or files to fetch, and {}. Try again once there is room.",
+                shortage.text()
+            );
+            return Err(ApiError::disk_full(text));
+        }
         let resource = new_resource(&group, &name, body, &template, version(call))?;
         let started = Started::image_builder(call, PUT_TEMPLATE, key, &location);
         let writes = vec![Write::Insert(resource.clone()), Write::Operation(started.row.clone())];
@@ -90,8 +99,10 @@ impl ResourceType for ImageTemplates {
         }
     }
 
-    fn view(&self, _app: &App, call: &Call, resource: &Resource) -> Value {
-        view::template(call, resource)
+    fn view(&self, app: &App, call: &Call, resource: &Resource) -> Value {
+        let mut body = view::template(call, resource);
+        view::say_waits(app, &mut body);
+        body
     }
 }
 

@@ -5,7 +5,7 @@ use api::template::ApiVersion;
 use serde_json::{Value, json};
 
 use super::version;
-use crate::{arm::Call, store::Resource};
+use crate::{App, arm::Call, store::Resource};
 
 /// Properties that came with a version.
 const SINCE: &[(&str, ApiVersion)] = &[
@@ -42,6 +42,21 @@ pub(super) fn template(call: &Call, resource: &Resource) -> Value {
         source.remove("exactVersion");
     }
     body
+}
+
+/// Why a run that could begin does not: not written down, since it changes with the disk.
+pub(super) fn waits(app: &App) -> Option<String> {
+    app.waiting_for().map(|why| format!("The run waits: {why}. It begins once there is room."))
+}
+
+/// Puts into the view of a template why its run waits.
+pub(super) fn say_waits(app: &App, body: &mut Value) {
+    if let Some(last) = body.pointer_mut("/properties/lastRunStatus")
+        && last["runSubState"] == "Queued"
+        && let Some(why) = waits(app)
+    {
+        last["message"] = json!(why);
+    }
 }
 
 /// `id`, `name` and `type` with the body. The id has `resourcegroups` in lower case.

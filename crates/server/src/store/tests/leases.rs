@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{Error, Held, Holder, Run, RunState, Store, Write},
+    super::{Error, Held, Holder, Run, RunState, Write},
+    Store,
     samples::{run, template},
 };
 

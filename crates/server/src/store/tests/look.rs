@@ -22,6 +22,9 @@ pub(super) const UNDO: &[&str] = &[
     "ALTER TABLE resources DROP COLUMN follows",
     "ALTER TABLE resources DROP COLUMN region",
     "ALTER TABLE resources DROP COLUMN script_bytes",
+    "DROP INDEX resources_by_claim",
+    "ALTER TABLE resources DROP COLUMN claim",
+    "DROP TABLE health",
 ];
 
 pub(super) fn account(group: &str, name: &str) -> Resource {
@@ -34,7 +37,7 @@ async fn plan(store: &Store, query: &str) -> String {
     let query = (1..=9)
         .rev()
         .fold(query.to_owned(), |query, number| query.replace(&format!("${number}"), "'1'"));
-    let mut connection = store.pools.writer.acquire().await.unwrap();
+    let mut connection = store.pools.begin().await.unwrap();
     if store.pools.postgres {
         // A handful of rows is read whole by a database that has the choice.
         for setting in ["SET enable_seqscan = off", "SET enable_bitmapscan = off"] {
@@ -102,12 +105,9 @@ pub(super) async fn an_account_name_is_given_once(address: String) {
 
 pub(super) async fn accounts_of_one_name_are_one_after_the_update(address: String) {
     let store = Store::open(&address).await.unwrap();
-    for statement in UNDO
-        .iter()
-        .chain(super::leases::UNDO)
-        .chain(&["DELETE FROM schema_version WHERE version > 4"])
-    {
-        sqlx::query(*statement).execute(&store.pools.writer).await.unwrap();
+    let version = ["DELETE FROM schema_version WHERE version > 4"];
+    for statement in UNDO.iter().chain(super::leases::UNDO).chain(&version) {
+        tamper(&store, statement).await;
     }
     let row = |group: &str, created: i64| {
         let account = account(group, "twice");
@@ -120,8 +120,7 @@ pub(super) async fn accounts_of_one_name_are_one_after_the_update(address: Strin
         )
     };
     for statement in [row("younger", 2), row("older", 1)] {
-        let statement = sqlx::AssertSqlSafe(statement);
-        sqlx::query(statement).execute(&store.pools.writer).await.unwrap();
+        tamper(&store, &statement).await;
     }
     store.close().await;
     let store = Store::open(&address).await.unwrap();
@@ -182,7 +181,7 @@ pub(super) async fn runs_are_counted_without_their_input(address: String) {
     let runs = [queued.clone(), running, ended.clone()];
     store.commit(runs.into_iter().map(Write::InsertRun).collect()).await.unwrap();
     // What is no JSON cannot be read: nobody does.
-    sqlx::query("UPDATE runs SET input = '{'").execute(&store.pools.writer).await.unwrap();
+    tamper(&store, "UPDATE runs SET input = '{'").await;
     let mut states = store.active_states().await.unwrap();
     states.sort_by_key(|(state, _)| format!("{state:?}"));
     assert_eq!(states, [(RunState::Queued, 1), (RunState::Running, 1)]);
