@@ -41,7 +41,8 @@ pub(super) const ACTIVE_BELOW: &str =
 pub(super) const ACTIVE_TEMPLATES: &str = "SELECT key, hidden FROM resources WHERE key IN (SELECT template FROM runs WHERE ended IS NULL)";
 pub(super) const RECENT_RUNS: &str = concat!(
     "SELECT id, template, subscription, operation, state, sub_state, message, queued, ended, epoch, \
-     vcpus, memory_mib, 'null' AS input, cause, CAST(NULL AS TEXT) AS optimization FROM runs WHERE ",
+     vcpus, memory_mib, 'null' AS input, cause, CAST(NULL AS TEXT) AS optimization, owner, \
+     crashes, worked FROM runs WHERE ",
     "template = $1 ORDER BY queued DESC, id DESC LIMIT $2"
 );
 pub(super) const ENDED_RUNS: &str = "SELECT id, template, queued, ended FROM runs \
