@@ -26,6 +26,10 @@ test-clients: ## az, the Azure SDKs and plain HTTP against a real goldsmith serv
 test-quickstarts: setup ## templates in the form of Azure's quick starts, on real machines (about ten minutes)
 	@scripts/test.sh --quickstarts
 
+.PHONY: test-floods
+test-floods: setup ## ten minutes of a guest that writes without end, in the service; prints its memory
+	@scripts/test.sh --floods
+
 .PHONY: bench
 bench: ## measure against Packer; writes target/bench/build.json
 	@scripts/setup.sh --bench

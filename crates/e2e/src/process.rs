@@ -85,6 +85,15 @@ impl Running {
         kill_process(pid, signal).expect("it is ours");
     }
 
+    /// The memory that it has resident, in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kib.expect("a size") * 1024
+    }
+
     /// Waits for its end.
     pub fn end(mut self) -> Done {
         let status = self.child.wait().expect("it is ours");

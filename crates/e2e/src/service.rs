@@ -47,6 +47,11 @@ impl Service {
         &self.lab
     }
 
+    /// The memory that it has resident, in bytes.
+    pub fn resident(&self) -> u64 {
+        self.running.as_ref().expect("it runs").resident()
+    }
+
     /// What it said when it began to serve: its address, ids and files.
     pub fn ready(&self) -> &Value {
         &self.ready
@@ -138,8 +143,19 @@ impl Service {
 
     /// A template on the catalogue's Debian, with an image and a gallery version to be made.
     pub fn put_template(&self, name: &str, customize: &Value) -> Value {
+        self.put(&self.template_id(name), &self.template_body(name, customize))
+    }
+
+    /// Cancels the run of a template.
+    pub fn cancel(&self, id: &str) {
+        let (status, answer) = self.call(Method::POST, &format!("{id}/cancel"), None);
+        assert!(status.is_success(), "{status} {answer}");
+    }
+
+    /// What such a template says.
+    pub fn template_body(&self, name: &str, customize: &Value) -> Value {
         let compute = self.id("/providers/Microsoft.Compute");
-        let body = json!({
+        json!({
             "location": "westus2",
             "identity": {
                 "type": "UserAssigned", "userAssignedIdentities": { self.identity(): {} },
@@ -163,8 +179,7 @@ impl Service {
                     },
                 ],
             },
-        });
-        self.put(&self.template_id(name), &body)
+        })
     }
 
     fn identity(&self) -> String {

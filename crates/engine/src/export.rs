@@ -40,6 +40,7 @@ use crate::{
         place, space,
     },
     ledger::{Held, Ledger},
+    private,
     step::Step,
     store::StoredImage,
 };
@@ -271,7 +272,7 @@ pub async fn of_stored(
     };
     let written = cx.step(Step::Export, "export", work).await;
     // An export that ended early has removed its own file; a row may be left for the janitor.
-    for (number, row) in ledger.rows().map_err(fail)? {
+    for (number, row) in ledger.rows().map_err(fail)?.read {
         if matches!(&row.held, Held::PartialFile { path } if !path.exists()) {
             ledger.forget(number).map_err(fail)?;
         }
@@ -318,6 +319,7 @@ async fn write_disk(
             convert_out(cx, host, disk, export, &partial).await?
         }
     };
+    private::lend(partial.path()).map_err(fail)?;
     match partial.finish(export.existing) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(taken(export)),
         other => other.map_err(fail)?,

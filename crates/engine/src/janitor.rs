@@ -70,8 +70,8 @@ pub(crate) async fn release(ledger: &Ledger, backend: &dyn Backend) -> Vec<Strin
         Ok(rows) => rows,
         Err(e) => return vec![format!("the ledger cannot be read: {e}")],
     };
-    let mut problems = Vec::new();
-    for (number, row) in rows {
+    let mut problems: Vec<String> = rows.problems().collect();
+    for (number, row) in rows.read {
         if row.keep_until.is_some_and(|until| until > Timestamp::now()) {
             continue;
         }

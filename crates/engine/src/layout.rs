@@ -112,6 +112,25 @@ impl Layout {
         self.data.join("ledger")
     }
 
+    /// The folders that are goldsmith's own, below the two that its user chose.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let cache = [
+            self.sources(),
+            self.nodes(),
+            self.superseded(),
+            self.artifacts(),
+            self.history(),
+            self.measured(),
+            self.validated(),
+            self.runs(),
+            self.downloads(),
+            self.locks(),
+            self.logs(),
+        ];
+        let data = [self.images(), self.blobs(), self.regions(), self.ledger()];
+        cache.into_iter().chain(data).chain([self.data.join("server")]).collect()
+    }
+
     /// `goldsmith.toml`: what the administrator says about this installation.
     pub fn config(&self) -> PathBuf {
         self.data.join("goldsmith.toml")

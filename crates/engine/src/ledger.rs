@@ -37,13 +37,65 @@ pub enum Held {
     Tap { name: String },
 }
 
+/// The version of how rows are written. A row of a higher one is not ours to release.
+const FORMAT: u32 = 1;
+
+fn first_format() -> u32 {
+    FORMAT
+}
+
 /// A row of the ledger.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
+    /// Rows of before there was a number have none.
+    #[serde(default = "first_format")]
+    format: u32,
     pub held: Held,
     /// Kept for the user until then (`--on-error keep`).
     pub keep_until: Option<Timestamp>,
+}
+
+impl Row {
+    fn new(held: Held) -> Self {
+        Self { format: FORMAT, held, keep_until: None }
+    }
+
+    fn parse(text: &[u8]) -> io::Result<Self> {
+        #[derive(Deserialize)]
+        struct Format {
+            #[serde(default = "first_format")]
+            format: u32,
+        }
+        let Format { format } = serde_json::from_slice(text)?;
+        if format > FORMAT {
+            let text = format!("it was written by a newer goldsmith, in format {format}");
+            return Err(io::Error::other(text));
+        }
+        Ok(serde_json::from_slice(text)?)
+    }
+}
+
+/// All rows of a run, newest first.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// By their numbers.
+    pub read: Vec<(u32, Row)>,
+    /// Files that are rows and cannot be read, and why. They stay, as nobody knows what they hold.
+    pub unread: Vec<(PathBuf, io::Error)>,
+}
+
+impl Rows {
+    /// What to tell of the rows that cannot be read.
+    pub fn problems(&self) -> impl Iterator<Item = String> {
+        self.unread.iter().map(|(path, why)| {
+            format!(
+                "{} cannot be read and stays ({why}): let the goldsmith that wrote it release it, or \
+                 remove the file once nothing of that run is left",
+                path.display()
+            )
+        })
+    }
 }
 
 /// The rows of one run.
@@ -64,7 +116,10 @@ impl Ledger {
             if let Some(owner) = Lock::try_take(&dir.join(OWNER))?
                 && dir.join(OWNER).exists()
             {
-                return Ok(Self { dir, next: AtomicU32::new(0), _owner: owner });
+                // The folder itself must outlive a power failure, not only what is in it.
+                fs::File::open(&dir)?.sync_all()?;
+                fs::File::open(layout.ledger())?.sync_all()?;
+                return Self::after_last(dir, owner);
             }
         }
         Err(io::Error::other(format!("run {run_id} is owned by another process")))
@@ -79,18 +134,23 @@ impl Ledger {
         let Some(owner) = Lock::try_take(&dir.join(OWNER))? else {
             return Ok(None);
         };
+        Self::after_last(dir, owner).map(Some)
+    }
+
+    /// Goes on numbering after the rows that an earlier owner left.
+    fn after_last(dir: PathBuf, owner: Lock) -> io::Result<Self> {
         let next = numbers(&dir)?.last().map_or(0, |last| last + 1);
-        Ok(Some(Self { dir, next: AtomicU32::new(next), _owner: owner }))
+        Ok(Self { dir, next: AtomicU32::new(next), _owner: owner })
     }
 
     /// Writes down, durably, that `held` must be released. Call it before making the thing.
     pub fn hold(&self, held: Held) -> io::Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.write(number, &Row { held, keep_until: None })
+        self.write(number, &Row::new(held))
     }
 
-    /// All open rows, newest first.
-    pub fn rows(&self) -> io::Result<Vec<(u32, Row)>> {
+    /// All open rows.
+    pub fn rows(&self) -> io::Result<Rows> {
         rows(&self.dir)
     }
 
@@ -104,7 +164,7 @@ impl Ledger {
 
     /// The thing no longer needs releasing by that row: it was renamed into place.
     pub fn settle(&self, held: &Held) -> io::Result<()> {
-        for (number, row) in self.rows()? {
+        for (number, row) in self.rows()?.read {
             if row.held == *held {
                 self.forget(number)?;
             }
@@ -114,7 +174,7 @@ impl Ledger {
 
     /// Keeps everything still held until then; the janitor releases it afterwards.
     pub fn keep_until(&self, until: Timestamp) -> io::Result<()> {
-        for (number, row) in self.rows()? {
+        for (number, row) in self.rows()?.read {
             self.write(number, &Row { keep_until: Some(until), ..row })?;
         }
         Ok(())
@@ -122,7 +182,7 @@ impl Ledger {
 
     /// Ends the ledger of a run that holds nothing any more.
     pub fn close(self) -> io::Result<()> {
-        if self.rows()?.is_empty() {
+        if numbers(&self.dir)?.is_empty() {
             fs::remove_dir_all(&self.dir)?;
         }
         Ok(())
@@ -158,20 +218,27 @@ pub fn runs(layout: &Layout) -> io::Result<Vec<String>> {
     Ok(runs)
 }
 
-/// The open rows of any run, newest first, without owning it.
+/// The open rows of any run that can be read, newest first, without owning it.
 pub fn rows_of(layout: &Layout, run_id: &str) -> io::Result<Vec<Row>> {
-    Ok(rows(&layout.ledger().join(run_id))?.into_iter().map(|(_, row)| row).collect())
+    Ok(all_of(layout, run_id)?.read.into_iter().map(|(_, row)| row).collect())
 }
 
-fn rows(dir: &Path) -> io::Result<Vec<(u32, Row)>> {
-    let mut rows = Vec::new();
+/// The open rows of any run, without owning it.
+pub fn all_of(layout: &Layout, run_id: &str) -> io::Result<Rows> {
+    rows(&layout.ledger().join(run_id))
+}
+
+/// One by one, so that a row that cannot be read does not keep the others from being released.
+fn rows(dir: &Path) -> io::Result<Rows> {
+    let mut rows = Rows::default();
     for number in numbers(dir)?.into_iter().rev() {
-        let text = match fs::read(dir.join(format!("{number:06}.json"))) {
+        let path = dir.join(format!("{number:06}.json"));
+        match fs::read(&path).and_then(|text| Row::parse(&text)) {
+            Ok(row) => rows.read.push((number, row)),
             // Released since the folder was listed.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            other => other?,
-        };
-        rows.push((number, serde_json::from_slice(&text).map_err(io::Error::other)?));
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => rows.unread.push((path, e)),
+        }
     }
     Ok(rows)
 }
@@ -215,10 +282,11 @@ mod tests {
         drop(ledger);
 
         let adopted = Ledger::adopt(&layout, "r").unwrap().unwrap();
-        let held: Vec<_> = adopted.rows().unwrap().into_iter().map(|(_, row)| row.held).collect();
+        let held: Vec<_> =
+            adopted.rows().unwrap().read.into_iter().map(|(_, row)| row.held).collect();
         assert_eq!(held, [file("b"), file("a")]);
         adopted.hold(file("c")).unwrap();
-        assert_eq!(adopted.rows().unwrap()[0].1.held, file("c"));
+        assert_eq!(adopted.rows().unwrap().read[0].1.held, file("c"));
     }
 
     #[test]
@@ -242,6 +310,46 @@ mod tests {
         let layout = layout(dir.path());
         let ledger = Ledger::open(&layout, "r").unwrap();
         fs::write(layout.ledger().join("r/000000.new"), "{\"he").unwrap();
-        assert!(ledger.rows().unwrap().is_empty());
+        assert!(ledger.rows().unwrap().read.is_empty());
+    }
+
+    #[test]
+    fn reopened_ledger_numbers_on_and_overwrites_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        let ledger = Ledger::open(&layout, "r").unwrap();
+        ledger.hold(file("a")).unwrap();
+        ledger.hold(file("b")).unwrap();
+        drop(ledger);
+        let again = Ledger::open(&layout, "r").unwrap();
+        again.hold(file("c")).unwrap();
+        let held: Vec<_> =
+            again.rows().unwrap().read.into_iter().map(|(_, row)| row.held).collect();
+        assert_eq!(held, [file("c"), file("b"), file("a")]);
+    }
+
+    #[test]
+    fn rows_that_cannot_be_read_are_reported_and_the_others_are_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        let ledger = Ledger::open(&layout, "r").unwrap();
+        ledger.hold(file("a")).unwrap();
+        let at = |number: u32| layout.ledger().join(format!("r/{number:06}.json"));
+        fs::write(at(1), "{\"held\":{\"kind\":\"moonbase\"},\"keepUntil\":null}").unwrap();
+        fs::write(at(2), "{\"he").unwrap();
+        fs::write(at(3), "{\"format\":99,\"what\":1}").unwrap();
+        // As an older goldsmith wrote it.
+        let old = "{\"held\":{\"kind\":\"partialFile\",\"path\":\"b\"},\"keepUntil\":null}";
+        fs::write(at(4), old).unwrap();
+        let rows = ledger.rows().unwrap();
+        let held: Vec<_> = rows.read.iter().map(|(_, row)| row.held.clone()).collect();
+        assert_eq!(held, [file("b"), file("a")]);
+        let problems: Vec<_> = rows.problems().collect();
+        assert_eq!(problems.len(), 3);
+        assert!(problems[0].contains("newer goldsmith, in format 99"), "{problems:?}");
+        ledger.settle(&file("a")).unwrap();
+        ledger.settle(&file("b")).unwrap();
+        ledger.close().unwrap();
+        assert_eq!(all_of(&layout, "r").unwrap().unread.len(), 3, "they stay");
     }
 }

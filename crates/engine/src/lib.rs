@@ -24,6 +24,7 @@ pub mod node;
 pub mod optimize;
 mod output;
 pub mod ownership;
+pub mod private;
 pub mod replicate;
 pub mod source;
 pub mod step;

@@ -1,7 +1,8 @@
 //! Starts programs: the only file of the workspace that does.
 //!
-//! Every program gets its own process group, no standard input and the C locale. Whatever ends the
-//! wait early (cancel, deadline, a dropped future) kills the whole group, so no grandchild stays.
+//! Every program gets its own process group, no standard input, the C locale and, of this process's
+//! environment, only what is in [`INHERITED`]: credentials of object stores and databases are there, too.
+//! Whatever ends the wait early (cancel, deadline, a dropped future) kills the whole group, so no grandchild stays.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -24,6 +25,21 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// The variables of this process that every program sees.
+const INHERITED: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LD_LIBRARY_PATH"];
+/// What programs that fetch something need besides.
+const NETWORK: [&str; 10] = [
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+];
 /// How much of standard error an error carries.
 const TAIL_LINES: usize = 20;
 /// How much output `run_streaming` keeps; the rest was handed to the caller line by line.
@@ -102,12 +118,16 @@ pub struct Command {
 impl Command {
     /// A program by name (looked up in `PATH`) or by path.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        Self {
-            program: program.as_ref().to_owned(),
-            args: Vec::new(),
-            env: vec![("LC_ALL".into(), "C".into())],
-            cwd: None,
-        }
+        let mut env = inherited(&INHERITED);
+        env.push(("LC_ALL".into(), "C".into()));
+        Self { program: program.as_ref().to_owned(), args: Vec::new(), env, cwd: None }
+    }
+
+    /// Lets it see the proxies and certificates that this process uses.
+    #[must_use]
+    pub fn fetches(mut self) -> Self {
+        self.env.extend(inherited(&NETWORK));
+        self
     }
 
     /// Adds one argument.
@@ -128,7 +148,7 @@ impl Command {
         self
     }
 
-    /// Sets a variable beside the inherited ones.
+    /// Sets a variable beside the few inherited ones.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
@@ -204,7 +224,7 @@ impl Command {
 
     fn dress(&self, mut command: tokio::process::Command) -> tokio::process::Command {
         command.args(&self.args).stdin(Stdio::null()).process_group(0);
-        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
         if let Some(folder) = &self.cwd {
             command.current_dir(folder);
         }
@@ -261,6 +281,14 @@ impl Command {
 #[allow(clippy::disallowed_methods, reason = "this is the one home of it")]
 fn command(program: &OsStr) -> tokio::process::Command {
     tokio::process::Command::new(program)
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "what a program may see of the environment is said here"
+)]
+fn inherited(names: &[&str]) -> Vec<(OsString, OsString)> {
+    names.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?))).collect()
 }
 
 /// A running program's process group; killed on drop unless the program ended by itself.

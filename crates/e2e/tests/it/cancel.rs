@@ -31,6 +31,16 @@ fn ctrl_c_in_a_customizer_ends_everything_within_10_s() {
 }
 
 #[test]
+fn closed_terminal_and_sigquit_end_everything_within_10_s() {
+    for signal in [Signal::HUP, Signal::QUIT] {
+        let lab = Lab::new();
+        let mut running = lab.start(&["build", &sleeper(&lab)]);
+        running.wait_for_output("asleep");
+        ends_clean(&lab, running, signal);
+    }
+}
+
+#[test]
 fn sigterm_while_a_guest_boots_or_resumes_ends_everything_within_10_s() {
     let lab = Lab::new();
     let file = sleeper(&lab);

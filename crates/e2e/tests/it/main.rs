@@ -7,6 +7,8 @@ mod cancel;
 mod customizers;
 mod data_disks;
 mod failure;
+mod flood;
+mod floods;
 mod forge;
 mod identity;
 mod input;

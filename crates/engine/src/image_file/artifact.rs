@@ -223,7 +223,7 @@ async fn make(
     let job = Job { from, to: path, target: form.target(), name, activity: form.activity() };
     let virtual_size = convert::convert(cx, host, job).await?;
     let fail = |e| io_fault(e, ErrorCode::ExportFailed, format!("look at {}", path.display()));
-    fs::set_permissions(path, PermissionsExt::from_mode(0o444)).map_err(fail)?;
+    fs::set_permissions(path, PermissionsExt::from_mode(0o400)).map_err(fail)?;
     let activity = format!("hash {name}");
     let digest = finish_and_hash(cx, partial, form.digest_kind(), &activity).await?;
     Ok(Artifact { path: path.to_owned(), digest, virtual_size })

@@ -144,6 +144,7 @@ fn command(recipe: &Bootstrap, generation: u8, work: &Path, is_root: bool) -> Co
         .args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"])
         .args(["sh", "-c", script(generation)])
         .cwd(work)
+        .fetches()
         .env("SUITE", &recipe.suite)
         .env("COMPONENTS", recipe.components.join(" "))
         .env("MIRROR", &recipe.mirror)

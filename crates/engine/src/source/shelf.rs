@@ -245,7 +245,7 @@ pub(super) async fn admit(
     };
     let layout = &cx.layout;
     for file in std::iter::once(&disk).chain(&vars) {
-        fs::set_permissions(file, fs::Permissions::from_mode(0o444))
+        fs::set_permissions(file, fs::Permissions::from_mode(0o400))
             .map_err(|e| fault(e, layout))?;
     }
     let digest = verified::measure(cx, &disk, digest::Kind::Plain, VERIFY).await?.hex().to_owned();

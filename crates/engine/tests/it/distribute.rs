@@ -97,7 +97,7 @@ async fn publish_to(
     let ledger = Ledger::open(&s.cx.layout, run_id).unwrap();
     let facts = facts(run_id);
     let outputs = distribute::publish(&s.cx, &s.host, image, &facts, targets, &ledger).await;
-    assert!(outputs.is_err() || ledger.rows().unwrap().is_empty());
+    assert!(outputs.is_err() || ledger.rows().unwrap().read.is_empty());
     ledger.close().unwrap();
     outputs
 }

@@ -78,7 +78,7 @@ async fn every_format_has_the_content_the_holes_and_the_digest_it_tells() {
     assert!(descriptor.contains("SPARSE \"out.vmdk\""), "{descriptor}");
     assert!(!descriptor.contains("partial"));
     assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
-    assert!(ledger.rows().unwrap().is_empty(), "the ledger holds nothing any more");
+    assert!(ledger.rows().unwrap().read.is_empty(), "the ledger holds nothing any more");
     ledger.close().unwrap();
     assert!(ledger::runs(&s.cx.layout).unwrap().is_empty());
 }
@@ -279,5 +279,5 @@ async fn the_parent_of_an_export_must_be_there_and_half_a_set_is_reported() {
     assert_eq!(error.code, ErrorCode::InvalidArgument);
     assert!(error.hint.unwrap().starts_with("mkdir -p "));
     assert!(s.path("fine.raw").exists(), "one that fails does not stop the others");
-    assert!(ledger.rows().unwrap().is_empty());
+    assert!(ledger.rows().unwrap().read.is_empty());
 }

@@ -27,7 +27,11 @@ fn list(layout: &Layout, output: &Output) -> Result<()> {
     let mut table = Table::new(&["run", "held", "kept until"]);
     let mut values = Vec::new();
     for run_id in ledger::runs(layout).map_err(|e| internal(&e))? {
-        for row in ledger::rows_of(layout, &run_id).map_err(|e| internal(&e))? {
+        let rows = ledger::all_of(layout, &run_id).map_err(|e| internal(&e))?;
+        for problem in rows.problems() {
+            output.note(&format!("warning: {problem}"));
+        }
+        for (_, row) in rows.read {
             let until = row.keep_until.map_or_else(String::new, |until| until.to_string());
             table.row([run_id.clone(), format!("{:?}", row.held), until]);
             values.push(json!({ "run": run_id, "held": row.held, "keepUntil": row.keep_until }));

@@ -69,6 +69,9 @@ type Result<T = u8, E = Failure> = std::result::Result<T, E>;
 pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
     let global = &cli.global;
     let layout = setting::layout(global)?;
+    for problem in engine::private::close_folders(&layout) {
+        output.note(&format!("warning: {problem}"));
+    }
     clean(&layout, output).await;
     match cli.command {
         Command::Validate(args) => validate::run(&args, &layout, output).await,

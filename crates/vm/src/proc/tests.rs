@@ -90,3 +90,17 @@ fn programs_are_found_by_name_and_path() {
     assert!(find_program("/bin/sh").is_some());
     assert!(find_program("no-such-program-here").is_none());
 }
+
+/// Cargo gives a test many variables, as a service manager gives credentials to a service.
+#[tokio::test]
+async fn program_sees_a_short_list_of_variables_and_no_others() {
+    let cancel = CancellationToken::new();
+    let output = Command::new("env").env("OWN", "1").run(&cancel, None).await.unwrap();
+    let names: Vec<&str> =
+        output.stdout.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    assert!(names.contains(&"PATH") && names.contains(&"OWN"), "{names:?}");
+    let known = |name: &&&str| INHERITED.contains(*name) || ["LC_ALL", "OWN"].contains(*name);
+    assert_eq!(names.iter().filter(|name| !known(name)).collect::<Vec<_>>(), Vec::<&&str>::new());
+    let given = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO"));
+    assert!(given.count() > 0, "there is something to hide");
+}

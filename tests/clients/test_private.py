@@ -1,0 +1,46 @@
+"""What the service keeps is its user's alone, whatever umask it was started with."""
+
+import os
+import stat
+
+import pytest
+
+from resource_manager import asks_in_group, created, ran
+from service import prepared, running
+from templates import body, shell
+
+OPEN = 0o022
+OTHERS = 0o077
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("private")
+    before = os.umask(OPEN)
+    try:
+        prepared(folder)
+        # Left by a goldsmith that did not look after this.
+        (folder / "data" / "images").mkdir()
+        (folder / "cache" / "downloads").mkdir(parents=True)
+        with running(folder) as service:
+            yield service
+    finally:
+        os.umask(before)
+
+
+def readable_by_others(folder):
+    """Everything below the folder that has a mode for others, the user's own catalogue aside."""
+    for where, folders, files in os.walk(folder):
+        for name in folders + files:
+            at = os.path.join(where, name)
+            mode = os.lstat(at).st_mode
+            if mode & OTHERS and not stat.S_ISLNK(mode) and name != "catalogue.toml":
+                yield f"{at} {stat.filemode(mode)}"
+
+
+def test_nothing_that_a_run_leaves_is_readable_by_others(service):
+    ask = asks_in_group(service)
+    created(ask, "private", body(service, customize=[shell("echo secret")]))
+    assert ran(ask, "private")["status"] == "Succeeded"
+    for folder in (service.data, service.cache):
+        assert list(readable_by_others(folder)) == []
