@@ -249,6 +249,27 @@ pub(crate) enum Admin {
     /// The certificate authority that clients trust
     #[command(subcommand)]
     Ca(Authority),
+    /// Copy the database and the data folder as of one moment, beside a running server
+    Backup {
+        /// A new folder; on the file system of the data folder disks are linked and take no room
+        #[arg(value_name = "DIR")]
+        to: PathBuf,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Put a backup into an empty data folder and an empty database
+    Restore {
+        /// A backup; or a database alone, as server/before-upgrade has it
+        #[arg(value_name = "DIR|FILE")]
+        from: PathBuf,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Read all of a backup and compare it with its digests
+    Verify {
+        #[arg(value_name = "DIR")]
+        backup: PathBuf,
+    },
     /// Make a database and a data folder one installation that did not belong together
     Adopt {
         #[command(flatten)]

@@ -14,6 +14,7 @@
 mod app;
 pub mod arm;
 mod auth;
+pub mod backup;
 mod blobs;
 mod conceal;
 mod files;

@@ -3,7 +3,7 @@
 //! Only a tombstone leads to a removal. Files that no row and no tombstone knows are kept, since the database may not
 //! be the one they belong to; `goldsmith doctor` reports them.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, os::unix::fs::OpenOptionsExt as _, path::Path};
 
 use api::ErrorCode;
 use engine::{
@@ -12,7 +12,7 @@ use engine::{
 };
 
 use crate::{
-    App, blobs, live,
+    App, blobs, files, live, start,
     store::{Grave, Tombstone},
 };
 
@@ -87,8 +87,39 @@ pub(crate) async fn act_on_account(app: &App, name: &str) {
     }
 }
 
+/// Held by those who remove files (shared), and by a backup (alone).
+fn lock_file(layout: &Layout) -> io::Result<fs::File> {
+    let dir = start::dir(layout);
+    files::make_dir(&dir)?;
+    let mut options = fs::OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600).open(dir.join("removal.lock"))
+}
+
+/// Keeps files from being removed until it is dropped; `None` while some are.
+pub(crate) fn forbid(layout: &Layout) -> io::Result<Option<fs::File>> {
+    let file = lock_file(layout)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn permit(layout: &Layout) -> io::Result<fs::File> {
+    let file = lock_file(layout)?;
+    match file.try_lock_shared() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "a backup is being made; the next sweep removes them",
+        )),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
 async fn act(app: &App, tombstone: &Tombstone) -> Result<(), blobs::Error> {
     let layout = app.settings().layout.clone();
+    let _permit = permit(&layout)?;
     let name = tombstone.name.clone();
     match tombstone.kind {
         Grave::Account => {

@@ -86,6 +86,15 @@ impl Store {
         Ok(images)
     }
 
+    /// Keeps images from being stored, replaced and removed until it is dropped. Who does so waits: hold it for a short
+    /// time only. May itself wait.
+    ///
+    /// # Errors
+    /// The lock cannot be taken.
+    pub fn freeze(&self) -> io::Result<Lock> {
+        self.lock()
+    }
+
     /// Whether nothing was ever stored, or all of it was removed.
     ///
     /// # Errors

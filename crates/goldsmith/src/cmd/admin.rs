@@ -1,8 +1,10 @@
 //! `goldsmith admin`: what an administrator does beside the running service, through its database.
 
-use engine::layout::Layout;
+use api::ErrorCode;
+use engine::{error::Error, layout::Layout};
 use serde_json::{Value, json};
 use server::{
+    backup::{self, Manifest},
     principal::{self, Credentials},
     store::{Client, Store},
 };
@@ -33,6 +35,39 @@ pub(super) async fn run(command: &cli::Admin, layout: &Layout, output: &Output) 
                      then give clients the new {}",
                     dir.join("ca-bundle.pem").display()
                 )
+            });
+            Ok(0)
+        }
+        cli::Admin::Backup { to, database } => {
+            let made = backup::backup(layout, database.url.as_deref(), to).await?;
+            output.result("backup", &summary(&made), || {
+                format!("{} in {}", described(&made), to.display())
+            });
+            Ok(0)
+        }
+        cli::Admin::Restore { from, database } => {
+            let restored = backup::restore(layout, database.url.as_deref(), from).await?;
+            output.result("restored", &json!(restored), || {
+                let rows: u64 = restored.database.tables.values().sum();
+                let rest = match restored.is_elsewhere {
+                    true => "; the ledger was left out, since it is of another folder",
+                    false => "",
+                };
+                format!("{rows} rows and {} files were put back{rest}", restored.files)
+            });
+            Ok(0)
+        }
+        cli::Admin::Verify { backup } => {
+            let (manifest, faults) = backup::verify(backup).await?;
+            if !faults.is_empty() {
+                let text = format!("{} is damaged", backup.display());
+                return Err(Error::new(ErrorCode::BadImage, text)
+                    .hint("make another backup, and check the disk that this one is on")
+                    .details(faults)
+                    .into());
+            }
+            output.result("verified", &summary(&manifest), || {
+                format!("{} is whole: {}", backup.display(), described(&manifest))
             });
             Ok(0)
         }
@@ -75,6 +110,29 @@ async fn service_principal(command: &ServicePrincipal, layout: &Layout, output: 
         }
     }
     Ok(0)
+}
+
+fn summary(manifest: &Manifest) -> Value {
+    let (rows, bytes) = totals(manifest);
+    json!({
+        "created": manifest.created,
+        "release": manifest.release,
+        "dataFolder": manifest.data,
+        "rows": rows,
+        "files": manifest.files.len(),
+        "bytes": bytes,
+    })
+}
+
+fn described(manifest: &Manifest) -> String {
+    let (rows, bytes) = totals(manifest);
+    let (files, mib) = (manifest.files.len(), bytes.div_ceil(1024 * 1024));
+    format!("{rows} rows and {files} files with {mib} MiB as of {}", seconds(manifest.created))
+}
+
+fn totals(manifest: &Manifest) -> (u64, u64) {
+    let bytes = manifest.files.iter().map(|file| file.bytes).sum();
+    (manifest.database.tables.values().sum(), bytes)
 }
 
 async fn open(layout: &Layout, database: &cli::Database) -> Result<Store> {

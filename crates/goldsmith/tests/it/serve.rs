@@ -116,3 +116,46 @@ fn loopback_is_reached_past_a_proxy() {
         .unwrap();
     assert_eq!(login.status.code(), Some(0), "{}", stderr(&login));
 }
+
+#[test]
+fn another_database_is_refused_until_it_is_adopted() {
+    let place = Place::new();
+    let (mut server, _) = Server::start(&place);
+    assert_eq!(server.end(), Some(0));
+    let typo = place.dir.path().join("typo.db");
+    let url = format!("sqlite://{}", typo.display());
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--database", &url];
+    let refused = place.run(&serve);
+    let said = stderr(&refused);
+    assert!(!refused.status.success());
+    assert!(said.contains("the database is empty") && said.contains("admin adopt"), "{said}");
+    assert!(!typo.exists(), "nothing is made");
+    let listed = stderr(&place.run(&["admin", "sp", "list", "--database", &url]));
+    assert!(listed.contains("the database is empty"), "{listed}");
+    let doctor = stdout(&place.run(&["doctor", "--database", &url]));
+    assert!(doctor.contains("MISS  database: the database is empty"), "{doctor}");
+    let adopted = place.run(&["admin", "adopt", "--database", &url]);
+    assert!(adopted.status.success(), "{}", stderr(&adopted));
+    let own = stderr(&place.run(&["serve", "--listen", "127.0.0.1:0"]));
+    assert!(own.contains("belong to different installations"), "{own}");
+}
+
+#[test]
+fn a_backup_made_beside_the_running_service_is_served_elsewhere() {
+    let place = Place::new();
+    let (mut server, line) = Server::start(&place);
+    let made = place.run(&["admin", "backup", "copy"]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    assert_eq!(server.end(), Some(0));
+    let whole = stdout(&place.run(&["admin", "verify", "copy"]));
+    assert!(whole.contains("copy is whole: "), "{whole}");
+    let other = Place::new();
+    let copy = place.dir.path().join("copy").display().to_string();
+    let restored = other.run(&["admin", "restore", &copy]);
+    assert!(restored.status.success(), "{}", stderr(&restored));
+    let (mut again, second) = Server::start(&other);
+    let subscription = |line: &str| line.split_once("subscriptionId").unwrap().1[..39].to_owned();
+    assert_eq!(subscription(&second), subscription(&line));
+    assert!(second.contains(r#""clientSecret":null"#), "the administrator is known: {second}");
+    assert_eq!(again.end(), Some(0));
+}

@@ -39,6 +39,8 @@ use crate::{
 };
 
 const FILE: &str = "installation.json";
+/// Copies of databases that were made before their schema was changed.
+const COPIES: &str = "before-upgrade";
 /// How far the folder's mark may lag behind.
 const LAG: Duration = Duration::from_secs(1);
 
@@ -93,7 +95,7 @@ pub(crate) async fn open(layout: &Layout, url: &str) -> Result<(Store, Identity)
     let dir = start::dir(layout);
     let verdict = judged(layout, url).await?;
     let identity = Identity::obtain(&dir)?;
-    let store = Store::open(url).await.map_err(start::unopened)?;
+    let store = open_with_copy(&dir, url).await?;
     match verdict {
         Verdict::Together => {}
         Verdict::FirstMeeting => {
@@ -112,7 +114,7 @@ pub(crate) async fn open_for_command(layout: &Layout, url: &str) -> Result<Store
     if Note::read(&dir)?.is_none() && Identity::read(&dir)?.is_none() {
         let found = store::look(url).await.map_err(start::unopened)?;
         if found.installation.is_some() || found.has_content {
-            return Store::open(url).await.map_err(start::unopened);
+            return open_with_copy(&dir, url).await;
         }
     }
     files::make_dir(&dir)
@@ -154,11 +156,38 @@ pub async fn adopt(layout: &Layout, database: Option<&str>) -> Result<Adopted> {
         }
         None => Identity::obtain(&dir)?,
     };
-    let store = Store::open(&url).await.map_err(start::unopened)?;
+    let store = open_with_copy(&dir, &url).await?;
     let id = random_guid()?.to_string();
     join(&store, &dir, &id, &identity).await?;
     store.close().await;
     Ok(Adopted { installation: id, subscription: identity.subscription.to_string() })
+}
+
+/// Opens a database. One of an earlier schema is first copied: an upgrade cannot be taken back otherwise.
+async fn open_with_copy(dir: &Path, url: &str) -> Result<Store> {
+    let schema = store::look(url).await.map_err(start::unopened)?.schema;
+    if (1..store::SCHEMA).contains(&schema) {
+        let copies = dir.join(COPIES);
+        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%6f").to_string();
+        let copy = copies.join(format!("schema-{schema}-{now}.jsonl"));
+        let cannot =
+            || format!("cannot copy the database to {} before its upgrade", copy.display());
+        files::make_dir(&copies).code(ErrorCode::HostNotReady, cannot)?;
+        store::dump(url, &copy).await.code(ErrorCode::HostNotReady, cannot)?;
+        tracing::info!(copy = %copy.display(), "the database was copied before its upgrade");
+    }
+    Store::open(url).await.map_err(start::unopened)
+}
+
+/// Makes a folder and a database that were put back from a backup an installation of their own: the one that the backup
+/// was made of may live on.
+pub(crate) async fn found(layout: &Layout, url: &str) -> Result<()> {
+    let dir = start::dir(layout);
+    let identity = Identity::obtain(&dir)?;
+    let store = open_with_copy(&dir, url).await?;
+    join(&store, &dir, &random_guid()?.to_string(), &identity).await?;
+    store.close().await;
+    Ok(())
 }
 
 fn ids_of(found: &Found) -> Option<(Option<uuid::Uuid>, uuid::Uuid)> {

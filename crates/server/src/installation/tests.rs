@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
+mod upgrade;
+
 use super::{judge::Mismatch, *};
 use crate::store::Installation;
 
@@ -18,6 +20,7 @@ fn row(id: &str, of: &Identity, mark: i64) -> Found {
         }),
         has_content: true,
         subscriptions: vec![of.subscription.to_string()],
+        schema: store::SCHEMA,
     }
 }
 

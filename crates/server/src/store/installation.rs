@@ -32,6 +32,8 @@ pub struct Found {
     pub has_content: bool,
     /// The subscriptions of its resources, at most two.
     pub subscriptions: Vec<String>,
+    /// Version of its schema; 0 if it has none.
+    pub schema: usize,
 }
 
 /// Looks at a database without changing it. One that does not exist has nothing.
@@ -77,7 +79,7 @@ impl<'a> Looker<'a> {
     }
 
     async fn look(mut self) -> Result<Found, Error> {
-        let mut found = Found::default();
+        let mut found = Found { schema: self.schema().await?, ..Found::default() };
         if self.has("installation").await? {
             let query = "SELECT id, tenant, subscription, mark FROM installation";
             let rows = complete(self.connection, sqlx::query(query)).await?;
@@ -100,6 +102,16 @@ impl<'a> Looker<'a> {
                 rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         }
         Ok(found)
+    }
+
+    /// Version of the schema; 0 if there is none.
+    pub(super) async fn schema(&mut self) -> Result<usize, Error> {
+        if !self.has("schema_version").await? {
+            return Ok(0);
+        }
+        let query = "SELECT COALESCE(MAX(version), 0) FROM schema_version";
+        let version: i64 = sqlx::query_scalar(query).fetch_one(&mut *self.connection).await?;
+        Ok(usize::try_from(version).unwrap_or_default())
     }
 
     async fn has(&mut self, table: &'static str) -> Result<bool, Error> {

@@ -1,7 +1,7 @@
 //! Brings the tables up to date. Several services may start at once on one database.
 
 use jiff::Timestamp;
-use sqlx::AssertSqlSafe;
+use sqlx::{Any, AssertSqlSafe, Transaction};
 
 use super::{Error, open::Pools, row::nanoseconds};
 
@@ -20,37 +20,59 @@ const MIGRATIONS: &[&str] = &[
 pub(super) async fn migrate(pools: &Pools) -> Result<(), Error> {
     // Keeps out everyone else who writes, in other processes too.
     let mut tx = pools.begin().await?;
+    apply(&mut tx, pools.postgres, SCHEMA).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The schema of this release.
+pub const SCHEMA: usize = MIGRATIONS.len();
+
+/// The tables of a schema that a copy of the database has. A lease is of the service that lives, so it is left out.
+pub(super) fn tables(schema: usize) -> Vec<String> {
+    let lines = MIGRATIONS.iter().take(schema).flat_map(|text| text.lines());
+    let made = lines.filter_map(|line| line.strip_prefix("CREATE TABLE "));
+    let names = made.filter_map(|rest| rest.split([' ', '(']).next());
+    names.filter(|name| *name != "leases").map(str::to_owned).collect()
+}
+
+/// Brings the tables to a schema.
+pub(super) async fn apply(
+    tx: &mut Transaction<'_, Any>,
+    postgres: bool,
+    schema: usize,
+) -> Result<(), Error> {
     sqlx::query(
         "CREATE TABLE IF NOT EXISTS schema_version \
          (version BIGINT NOT NULL PRIMARY KEY, applied BIGINT NOT NULL)",
     )
-    .execute(&mut *tx)
+    .execute(&mut **tx)
     .await?;
     let applied: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM schema_version")
-        .fetch_one(&mut *tx)
+        .fetch_one(&mut **tx)
         .await?;
-    let known = MIGRATIONS.len();
+    let known = SCHEMA;
     let applied = usize::try_from(applied).unwrap_or_default();
-    if applied > known {
+    let highest = applied.max(schema);
+    if highest > known {
         let message = format!(
-            "the database has schema version {applied}, this release knows {known} and earlier; \
+            "the database has schema version {highest}, this release knows {known} and earlier; \
              start the release that wrote it, or a later one"
         );
         return Err(sqlx::Error::Configuration(message.into()).into());
     }
-    for (text, version) in MIGRATIONS.iter().zip(1_i64..).skip(applied) {
-        let text = match pools.postgres {
+    for (text, version) in MIGRATIONS.iter().zip(1_i64..).take(schema).skip(applied) {
+        let text = match postgres {
             true => (*text).to_owned(),
             false => text.replace("COLLATE \"C\"", "COLLATE BINARY"),
         };
-        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *tx).await?;
+        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut **tx).await?;
         sqlx::query("INSERT INTO schema_version (version, applied) VALUES ($1, $2)")
             .bind(version)
             .bind(nanoseconds(Timestamp::now()))
-            .execute(&mut *tx)
+            .execute(&mut **tx)
             .await?;
         tracing::info!(version, "database schema brought up to date");
     }
-    tx.commit().await?;
     Ok(())
 }

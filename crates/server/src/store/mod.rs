@@ -11,6 +11,7 @@
 //! lease  the one service that may write
 //! ```
 
+mod dump;
 mod error;
 mod installation;
 mod known;
@@ -29,10 +30,12 @@ mod writer;
 
 use std::sync::Arc;
 
+pub use dump::{Dumped, dump, load};
 pub use error::{Error, Trouble};
 pub use installation::{Found, Installation, look};
 pub use known::{Known, known};
 pub(crate) use lease::{Held, Holder};
+pub use migrate::SCHEMA;
 pub use model::{
     ActiveRun, CLAIM, Cause, Client, EndedRun, Operation, OperationStatus, Page, Resource,
     ResourceKey, Run, RunState, Select, Write,

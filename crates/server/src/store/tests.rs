@@ -83,6 +83,7 @@ cases![
     commits_of_an_installation_are_counted,
     a_database_is_looked_at_without_being_changed,
     a_claim_is_one_resources_alone,
+    a_dump_fills_an_empty_database,
     ten_thousand_templates,
     look::every_question_has_its_index,
     look::an_account_name_is_given_once,
@@ -698,7 +699,7 @@ async fn commits_of_an_installation_are_counted(address: String) {
 async fn a_database_is_looked_at_without_being_changed(address: String) {
     assert_eq!(look(&address).await.unwrap(), Found::default());
     let store = Store::open(&address).await.unwrap();
-    assert_eq!(look(&address).await.unwrap(), Found::default());
+    assert_eq!(look(&address).await.unwrap(), Found { schema: SCHEMA, ..Found::default() });
     store.set_installation("i", "t", "s").await.unwrap();
     store.commit(vec![Write::Insert(template("g", "t"))]).await.unwrap();
     let found = look(&address).await.unwrap();
@@ -733,6 +734,43 @@ async fn a_claim_is_one_resources_alone(address: String) {
     );
     store.commit(vec![Write::RemoveBelow(gallery("g", "x").key())]).await.unwrap();
     fill(&store, [claiming("new", "p:o:s")]).await;
+}
+
+async fn a_dump_fills_an_empty_database(address: String) {
+    let store = Store::open(&address).await.unwrap();
+    store.set_installation("i", "t", "s").await.unwrap();
+    let (template, run) =
+        (template("g", "t'\"ü"), run("r1", &template("g", "t"), "2026-01-02T00:00:00Z"));
+    let writes = vec![Write::Insert(template.clone()), Write::InsertRun(run.clone())];
+    store.commit(writes).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dump");
+    let dumped = dump(&address, &file).await.unwrap();
+    assert_eq!((dumped.schema, dumped.mark, dumped.tables["runs"]), (SCHEMA, Some(1), 1));
+    // Into the other kind of database, and into one of the same kind.
+    let sqlite = format!("sqlite://{}/copy.db", folder.path().display());
+    let same = match address.starts_with("sqlite") {
+        true => format!("{address}-copy"),
+        false => postgres::new_database().await,
+    };
+    for other in [sqlite, same] {
+        assert_eq!(load(&other, &file).await.unwrap(), dumped);
+        let copy = Store::open(&other).await.unwrap();
+        assert_eq!(copy.unfinished_runs().await.unwrap(), from_ref(&run));
+        let found = copy.resource(&template.key()).await.unwrap();
+        assert_eq!(found, store.resource(&template.key()).await.unwrap());
+        assert_eq!(copy.installation().await.unwrap(), store.installation().await.unwrap());
+        let error = load(&other, &file).await.unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("is not empty"), "{source}");
+        copy.close().await;
+    }
+    // A torn one fills nothing.
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.rsplit_once("{\"rows\"").unwrap().0).unwrap();
+    let torn = format!("sqlite://{}/torn.db", folder.path().display());
+    load(&torn, &file).await.unwrap_err();
+    assert_eq!(look(&torn).await.unwrap(), Found::default());
 }
 
 async fn ten_thousand_templates(address: String) {

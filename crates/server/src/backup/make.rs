@@ -1,0 +1,215 @@
+//! Making a backup.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use api::ErrorCode;
+use engine::{
+    error::{Coded as _, Error, Result},
+    layout::Layout,
+    store::{Record, Store as Images},
+};
+use jiff::Timestamp;
+
+use super::{
+    DATA, DATABASE, Entry, FORMAT, MANIFEST, Manifest, blocking, copy_private, link_or_copy,
+    make_dir, measure, mode_of,
+};
+use crate::{auth::Identity, files, installation, start, store, tombstones};
+
+/// How long a removal that is going on may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Folders of files that never change once they have their name.
+const LINKED: [&str; 3] = ["images/", "server/storage/", "blobs/"];
+
+/// Makes a backup of the data folder and its database in a new folder, whether a server runs or not.
+///
+/// # Errors
+/// No service was used in the data folder, the database is not the folder's, or something cannot be read or written.
+pub async fn backup(layout: &Layout, database: Option<&str>, to: &Path) -> Result<Manifest> {
+    let dir = start::dir(layout);
+    if Identity::read(&dir)?.is_none() {
+        let text = format!("no service was used with {}", layout.data().display());
+        return Err(Error::new(ErrorCode::NotFound, text).hint("check --data-dir"));
+    }
+    let url = start::address(layout, database);
+    installation::check(layout, &url).await?;
+    let to = std::path::absolute(to)
+        .code(ErrorCode::InvalidArgument, || format!("bad folder {}", to.display()))?;
+    if to.starts_with(layout.data()) || to.symlink_metadata().is_ok() {
+        let text = format!("{} exists or lies in the data folder", to.display());
+        return Err(Error::new(ErrorCode::InvalidArgument, text)
+            .hint("name a new folder, on the same file system if disks are to be linked"));
+    }
+    let mut work = to.clone();
+    work.add_extension(format!("partial-{}", std::process::id()));
+    let made = make(layout, &url, &work).await;
+    let made = match made {
+        Ok(manifest) => blocking("name the backup", {
+            let (work, to) = (work.clone(), to.clone());
+            move || {
+                fs::rename(&work, &to)?;
+                File::open(to.parent().unwrap_or(&to))?.sync_all()
+            }
+        })
+        .await
+        .map(|()| manifest),
+        Err(error) => Err(error),
+    };
+    if made.is_err() {
+        let _ = blocking("remove what was not finished", move || fs::remove_dir_all(work)).await;
+    }
+    made
+}
+
+async fn make(layout: &Layout, url: &str, work: &Path) -> Result<Manifest> {
+    let data = work.join(DATA);
+    make_dir(&data).code(ErrorCode::InternalError, || format!("cannot make {}", data.display()))?;
+    let lock = wait_for_removals(layout).await?;
+    let images = Images::open(layout);
+    let frozen = blocking("lock the image store", move || images.freeze()).await?;
+    let dump = work.join(DATABASE);
+    let dumped = store::dump(url, &dump).await.map_err(start::unopened)?;
+    let (from, skipped) = (layout.data().to_owned(), database_files(url));
+    let mut entries = blocking("copy the data folder", move || {
+        let mut entries = Vec::new();
+        gather(&from, &data, "", &skipped, &mut entries)?;
+        Ok(entries)
+    })
+    .await?;
+    drop((frozen, lock));
+    let (data, dump) = (work.join(DATA), work.join(DATABASE));
+    let (entries, database_sha256) = blocking("hash the backup", move || {
+        for entry in &mut entries {
+            let path = data.join(&entry.path);
+            (entry.bytes, entry.sha256) = match recorded(&path)? {
+                Some(sha256) => (fs::metadata(&path)?.len(), sha256),
+                None => measure(&path)?,
+            };
+        }
+        Ok((entries, measure(&dump)?.1))
+    })
+    .await?;
+    let manifest = Manifest {
+        format: FORMAT,
+        created: Timestamp::now(),
+        release: env!("CARGO_PKG_VERSION").to_owned(),
+        data: layout.data().to_owned(),
+        database: dumped,
+        database_sha256,
+        files: entries,
+    };
+    let text = serde_json::to_string_pretty(&manifest)
+        .code(ErrorCode::InternalError, || "the backup cannot be described".to_owned())?;
+    let path = work.join(MANIFEST);
+    blocking("describe the backup", move || files::write_secret(&path, &text)).await?;
+    Ok(manifest)
+}
+
+/// Keeps the server from removing files. One that is removing some is waited for.
+async fn wait_for_removals(layout: &Layout) -> Result<File> {
+    let begun = Instant::now();
+    loop {
+        let layout = layout.clone();
+        let lock = blocking("lock the data folder", move || tombstones::forbid(&layout)).await?;
+        match lock {
+            Some(lock) => return Ok(lock),
+            None if begun.elapsed() > PATIENCE => {
+                let text = "another backup is being made, or files are being removed";
+                return Err(Error::new(ErrorCode::Conflict, text).hint("try again later"));
+            }
+            None => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+/// The SQLite file and its logs, which must not be copied while they are written.
+fn database_files(url: &str) -> Vec<PathBuf> {
+    let Some(path) = url.strip_prefix("sqlite://") else { return Vec::new() };
+    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
+    ["", "-wal", "-shm", "-journal"].iter().map(|end| format!("{path}{end}").into()).collect()
+}
+
+/// What is of one process only, not finished, or on its way out.
+fn is_left_out(relative: &str) -> bool {
+    const OUT: [&str; 7] = [
+        "server/lock",
+        "server/removal.lock",
+        "server/installation.json",
+        "server/storage/.partial",
+        "server/storage/.removed",
+        "images/tmp",
+        "images/.lock",
+    ];
+    OUT.contains(&relative) || relative.ends_with("/owner.lock") || relative.ends_with(".new")
+}
+
+fn gather(
+    from: &Path,
+    to: &Path,
+    prefix: &str,
+    skipped: &[PathBuf],
+    entries: &mut Vec<Entry>,
+) -> io::Result<()> {
+    make_dir(to)?;
+    let listed = match fs::read_dir(from) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for item in listed {
+        let item = item?;
+        let name = item.file_name().into_string().map_err(|name| {
+            io::Error::other(format!("{} has a name that is not UTF-8: {name:?}", from.display()))
+        })?;
+        let (path, relative) = (item.path(), format!("{prefix}{name}"));
+        if is_left_out(&relative) || skipped.contains(&path) {
+            continue;
+        }
+        let taken = match item.file_type()? {
+            kind if kind.is_dir() => {
+                let prefix = format!("{relative}/");
+                gather(&path, &to.join(&name), &prefix, skipped, entries)?;
+                continue;
+            }
+            kind if kind.is_file() => take(&path, &to.join(&name), &relative),
+            // A link or a socket is not of the service.
+            _ => continue,
+        };
+        match taken {
+            Ok(entry) => entries.push(entry),
+            // A row of the ledger was released meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn take(from: &Path, to: &Path, relative: &str) -> io::Result<Entry> {
+    let mode = mode_of(&fs::metadata(from)?);
+    if LINKED.iter().any(|folder| relative.starts_with(folder)) {
+        link_or_copy(from, to)?;
+    } else {
+        copy_private(from, to)?;
+    }
+    Ok(Entry { path: relative.to_owned(), bytes: 0, mode, sha256: String::new() })
+}
+
+/// The digest that an image's record has of a disk beside it.
+fn recorded(path: &Path) -> io::Result<Option<String>> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let record = path.with_file_name("image.json");
+    if !name.ends_with(".qcow2") || !record.try_exists()? {
+        return Ok(None);
+    }
+    let Ok(record) = serde_json::from_slice::<Record>(&fs::read(record)?) else { return Ok(None) };
+    if name == "disk.qcow2" {
+        return Ok(Some(record.digest));
+    }
+    let disk = record.data_disks.iter().find(|disk| name == format!("data{}.qcow2", disk.lun));
+    Ok(disk.map(|disk| disk.digest.clone()))
+}

@@ -1,0 +1,172 @@
+//! Backups of the service: its database and its data folder as of one moment, taken beside a running server.
+//!
+//! ```text
+//! DIR/backup.json      what there is, with digests; written last
+//! DIR/database.jsonl   all rows (store/dump.rs)
+//! DIR/data/…           the data folder: identity, keys, images, blobs, logs, ledger, configuration
+//! ```
+//!
+//! Disks and blobs never change once they have their name, so they are linked where the file system allows it and take no
+//! room. While rows are read and files are linked, nobody removes or publishes an image, and nobody acts on a tombstone:
+//! every row has its files. Files that got their name after the rows were read are of no row, like those of a service
+//! that was killed at that moment.
+
+mod make;
+mod restore;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use api::ErrorCode;
+use engine::error::{Coded as _, Error, Result};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+
+pub use make::backup;
+pub use restore::{Restored, restore};
+pub use verify::verify;
+
+use crate::store::Dumped;
+
+const MANIFEST: &str = "backup.json";
+const DATABASE: &str = "database.jsonl";
+const DATA: &str = "data";
+const LEDGER: &str = "ledger/";
+const FORMAT: u32 = 1;
+
+/// `backup.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    format: u32,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The release of goldsmith that made it.
+    pub release: String,
+    /// The data folder it is of.
+    pub data: PathBuf,
+    /// What the database had.
+    pub database: Dumped,
+    /// SHA-256 of `database.jsonl`.
+    database_sha256: String,
+    /// What is below `data/`.
+    pub files: Vec<Entry>,
+}
+
+/// One file below `data/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// Relative to the data folder.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Permissions in the data folder.
+    mode: u32,
+    /// Of an image's disk the one that its record has, so that a disk that was damaged before is noticed too.
+    sha256: String,
+}
+
+impl Manifest {
+    /// The manifest of a backup.
+    ///
+    /// # Errors
+    /// `NotFound`: the folder is not a finished backup.
+    pub fn read(backup: &Path) -> Result<Self> {
+        let path = backup.join(MANIFEST);
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let text =
+                    format!("{} is not a finished backup: it has no {MANIFEST}", backup.display());
+                return Err(Error::new(ErrorCode::NotFound, text)
+                    .hint("make one with: goldsmith admin backup DIR"));
+            }
+            other => other
+                .code(ErrorCode::InternalError, || format!("cannot read {}", path.display()))?,
+        };
+        let manifest: Self = serde_json::from_slice(&bytes)
+            .code(ErrorCode::BadImage, || format!("{} is damaged", path.display()))?;
+        if manifest.format != FORMAT {
+            let text = format!("{} has format {}, not {FORMAT}", path.display(), manifest.format);
+            return Err(Error::new(ErrorCode::UnsupportedFeature, text)
+                .hint("use the release of goldsmith that made it"));
+        }
+        for entry in &manifest.files {
+            let is_inside = Path::new(&entry.path)
+                .components()
+                .all(|part| matches!(part, std::path::Component::Normal(_)));
+            if !is_inside {
+                let text = format!("{}: {:?} leads elsewhere", path.display(), entry.path);
+                return Err(Error::new(ErrorCode::BadImage, text));
+            }
+        }
+        Ok(manifest)
+    }
+}
+
+fn make_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn copy_private(from: &Path, to: &Path) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut source = File::open(from)?;
+    let mut copy = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    io::copy(&mut source, &mut copy)?;
+    copy.sync_all()
+}
+
+/// A second name for a file that never changes, or a copy with its holes where there can be none.
+fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+    use io::ErrorKind::{AlreadyExists, NotFound};
+    match fs::hard_link(from, to) {
+        Err(error) if !matches!(error.kind(), NotFound | AlreadyExists) => {
+            let copy = File::create_new(to)?;
+            engine::image_file::place::copy(from, &copy, &CancellationToken::new())?;
+            copy.sync_all()?;
+            fs::set_permissions(to, fs::metadata(from)?.permissions())
+        }
+        linked => linked,
+    }
+}
+
+fn mode_of(meta: &fs::Metadata) -> u32 {
+    meta.permissions().mode() & 0o777
+}
+
+/// Bytes and SHA-256 of a file.
+fn measure(path: &Path) -> io::Result<(u64, String)> {
+    let (mut file, mut hash, mut bytes) = (File::open(path)?, Sha256::new(), 0);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            count => {
+                hash.update(&buffer[..count]);
+                bytes += count as u64;
+            }
+        }
+    }
+    let digest = hash.finalize();
+    Ok((bytes, digest.iter().map(|byte| format!("{byte:02x}")).collect()))
+}
+
+/// Runs blocking work off the runtime.
+async fn blocking<T: Send + 'static>(
+    doing: &str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(io::Error::other).flatten();
+    done.map_err(|error| {
+        Error::new(ErrorCode::InternalError, format!("cannot {doing}: {error}")).caused_by(error)
+    })
+}

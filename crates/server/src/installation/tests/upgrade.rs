@@ -1,0 +1,85 @@
+//! Upgrades of what an earlier release wrote: `earlier/` is a database and a ledger of commit 8447f4c, of a service that
+//! was killed while one run was at work and another was waiting.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use engine::{janitor, ledger};
+use sqlx::{AnyConnection, Connection as _};
+
+use super::*;
+
+const RUN: &str = "01a22aba-907e-7571-a1c3-3dc404b42370";
+
+async fn earlier(bench: &Bench) {
+    let dir = start::dir(&bench.layout);
+    fs::write(dir.join("identity.json"), include_str!("../earlier/identity.json")).unwrap();
+    let url = start::address(&bench.layout, None);
+    fs::write(dir.join("goldsmith.db"), "").unwrap();
+    sqlx::any::install_default_drivers();
+    let mut connection = AnyConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(include_str!("../earlier/database.sql")).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let ledger = bench.layout.ledger().join(RUN);
+    fs::create_dir_all(&ledger).unwrap();
+    let cache = bench.layout.cache().display().to_string();
+    for (number, row) in include_str!("../earlier/ledger.jsonl").lines().enumerate() {
+        fs::write(ledger.join(format!("{number:06}.json")), row.replace("@CACHE@", &cache))
+            .unwrap();
+    }
+    fs::create_dir_all(bench.layout.runs().join(RUN)).unwrap();
+    fs::create_dir_all(crate::live::folder(&bench.layout, RUN)).unwrap();
+}
+
+#[tokio::test]
+async fn a_database_and_a_ledger_of_an_earlier_release_are_taken_over() {
+    let bench = Bench::new();
+    earlier(&bench).await;
+    let url = start::address(&bench.layout, None);
+    assert_eq!(store::look(&url).await.unwrap().schema, 3);
+    let (store, identity) = open(&bench.layout, &url).await.unwrap();
+    assert_eq!(store::look(&url).await.unwrap().schema, store::SCHEMA);
+    let subscription = identity.subscription.to_string();
+    let row = store.installation().await.unwrap().unwrap();
+    assert_eq!((row.subscription, row.mark), (subscription.clone(), 0));
+    let kind = |kind: &str| store::Select {
+        subscription: subscription.clone(),
+        kind: Some(kind.to_owned()),
+        ..store::Select::default()
+    };
+    let count = async |name: &str| store.list_all(kind(name)).await.unwrap().len();
+    assert_eq!(count("microsoft.virtualmachineimages/imagetemplates").await, 2);
+    assert_eq!(count("microsoft.storage/storageaccounts").await, 2);
+    assert_eq!(store.clients().await.unwrap().len(), 1);
+    let states: Vec<_> =
+        store.unfinished_runs().await.unwrap().into_iter().map(|run| run.state).collect();
+    assert_eq!(states, [store::RunState::Running, store::RunState::Queued]);
+    // Its account and its run are known.
+    assert_eq!(crate::unknown(&bench.layout, None).await.unwrap(), []);
+    store.close().await;
+    open(&bench.layout, &url).await.unwrap();
+
+    let held = ledger::rows_of(&bench.layout, RUN).unwrap();
+    assert_eq!(held.len(), 3);
+    let problems = janitor::sweep(&bench.layout, &vm::fake::Fake::new()).await.unwrap();
+    assert!(problems.is_empty(), "{}", problems.len());
+    assert!(ledger::rows_of(&bench.layout, RUN).unwrap_or_default().is_empty());
+    assert!(!bench.layout.runs().join(RUN).exists());
+}
+
+#[tokio::test]
+async fn a_database_is_copied_before_its_upgrade_and_the_copy_has_the_earlier_schema() {
+    let bench = Bench::new();
+    earlier(&bench).await;
+    let url = start::address(&bench.layout, None);
+    open(&bench.layout, &url).await.unwrap().0.close().await;
+    open(&bench.layout, &url).await.unwrap().0.close().await;
+    let copies = start::dir(&bench.layout).join("before-upgrade");
+    let copies: Vec<_> = fs::read_dir(copies).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [copy] = copies.as_slice() else { panic!("{copies:?}") };
+    assert!(copy.file_name().unwrap().to_str().unwrap().starts_with("schema-3-"), "{copy:?}");
+    assert_eq!(fs::metadata(copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let back = bench.url("back");
+    crate::backup::restore(&bench.layout, Some(&back), copy).await.unwrap();
+    let found = store::look(&back).await.unwrap();
+    assert_eq!((found.schema, found.has_content), (3, true), "the earlier release can use it");
+}
