@@ -1,7 +1,7 @@
 //! Brings the tables up to date. Several services may start at once on one database.
 
 use jiff::Timestamp;
-use sqlx::{Any, AssertSqlSafe, Transaction};
+use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::{Error, open::Pools, row::nanoseconds};
 
@@ -38,7 +38,7 @@ pub(super) fn tables(schema: usize) -> Vec<String> {
 
 /// Brings the tables to a schema.
 pub(super) async fn apply(
-    tx: &mut Transaction<'_, Any>,
+    connection: &mut AnyConnection,
     postgres: bool,
     schema: usize,
 ) -> Result<(), Error> {
@@ -46,10 +46,10 @@ pub(super) async fn apply(
         "CREATE TABLE IF NOT EXISTS schema_version \
          (version BIGINT NOT NULL PRIMARY KEY, applied BIGINT NOT NULL)",
     )
-    .execute(&mut **tx)
+    .execute(&mut *connection)
     .await?;
     let applied: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM schema_version")
-        .fetch_one(&mut **tx)
+        .fetch_one(&mut *connection)
         .await?;
     let known = SCHEMA;
     let applied = usize::try_from(applied).unwrap_or_default();
@@ -66,11 +66,11 @@ pub(super) async fn apply(
             true => (*text).to_owned(),
             false => text.replace("COLLATE \"C\"", "COLLATE BINARY"),
         };
-        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut **tx).await?;
+        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await?;
         sqlx::query("INSERT INTO schema_version (version, applied) VALUES ($1, $2)")
             .bind(version)
             .bind(nanoseconds(Timestamp::now()))
-            .execute(&mut **tx)
+            .execute(&mut *connection)
             .await?;
         tracing::info!(version, "database schema brought up to date");
     }
