@@ -46,6 +46,8 @@ pub enum ErrorCode {
     ChecksumMismatch,
     /// The gallery version to write exists already.
     VersionConflict,
+    /// The subscription has as many of something as its quota allows.
+    QuotaExceeded,
     /// A file, run, image or cached step named on the command line does not exist.
     NotFound,
     /// What is to be made exists, or what is to be removed is in use.
@@ -113,6 +115,7 @@ impl ErrorCode {
         Self::ScriptUnreachable,
         Self::ChecksumMismatch,
         Self::VersionConflict,
+        Self::QuotaExceeded,
         Self::NotFound,
         Self::Conflict,
         Self::InvalidArgument,
@@ -158,6 +161,7 @@ impl ErrorCode {
             Self::ScriptUnreachable => "ScriptUnreachable",
             Self::ChecksumMismatch => "ChecksumMismatch",
             Self::VersionConflict => "VersionConflict",
+            Self::QuotaExceeded => "QuotaExceeded",
             Self::NotFound => "NotFound",
             Self::Conflict => "Conflict",
             Self::InvalidArgument => "InvalidArgument",
@@ -205,6 +209,7 @@ impl ErrorCode {
             | Self::ScriptUnreachable
             | Self::ChecksumMismatch
             | Self::VersionConflict
+            | Self::QuotaExceeded
             | Self::NotFound
             | Self::Conflict
             | Self::InvalidArgument
@@ -254,6 +259,7 @@ impl ErrorCode {
             | Self::UnsupportedFeature
             | Self::ChecksumMismatch
             | Self::VersionConflict
+            | Self::QuotaExceeded
             | Self::NotFound
             | Self::Conflict
             | Self::InvalidArgument

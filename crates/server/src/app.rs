@@ -5,13 +5,13 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use engine::{error::Error, fetch, layout::Layout, ownership::Ownership};
+use engine::{Host, error::Error, fetch, layout::Layout, ownership::Ownership};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    lease::Lease, live::Feeds, providers::Keepers, readiness::Readiness, store::Store,
-    trigger::changes::Changes,
+    lease::Lease, limits::Quotas, live::Feeds, providers::Keepers, readiness::Readiness,
+    store::Store, trigger::changes::Changes,
 };
 
 /// How the service is to run; every value has been checked.
@@ -52,6 +52,8 @@ struct Inner {
     base_url: OnceLock<String>,
     fetch: OnceLock<fetch::Limits>,
     lease: OnceLock<Lease>,
+    quotas: OnceLock<Quotas>,
+    host: OnceLock<Host>,
 }
 
 impl App {
@@ -74,6 +76,8 @@ impl App {
                 base_url: OnceLock::new(),
                 fetch: OnceLock::new(),
                 lease: OnceLock::new(),
+                quotas: OnceLock::new(),
+                host: OnceLock::new(),
             }),
         }
     }
@@ -158,6 +162,28 @@ impl App {
     /// Whether the service can do its work.
     pub(crate) fn readiness(&self) -> &Readiness {
         &self.inner.readiness
+    }
+
+    /// Sets, once, what the subscription may have.
+    pub(crate) fn set_quotas(&self, quotas: Quotas) {
+        // The first ones stay.
+        let _ = self.inner.quotas.set(quotas);
+    }
+
+    /// What the subscription may have.
+    pub(crate) fn quotas(&self) -> &Quotas {
+        self.inner.quotas.get_or_init(Quotas::default)
+    }
+
+    /// Sets, once, the machine that everything is done on.
+    pub(crate) fn set_host(&self, host: Host) {
+        // The first one stays.
+        let _ = self.inner.host.set(host);
+    }
+
+    /// The machine that everything is done on.
+    pub(crate) fn host(&self) -> Option<&Host> {
+        self.inner.host.get()
     }
 
     /// Sets, once, how scripts and files that templates name are fetched.

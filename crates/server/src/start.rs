@@ -189,6 +189,8 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     app.set_lease(lease.clone());
     stop_when_lost(lease.clone(), shutdown.clone());
     app.set_disk_reserve(options.disk_reserve);
+    app.set_host(options.machines.host.clone());
+    app.set_quotas(budgets.settings().quota.clone());
     let metrics = http::install_metrics()?;
     // Last: the secret of a server that then fails to start would be lost.
     let administrator = administrator(app.store()).await?;

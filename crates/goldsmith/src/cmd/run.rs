@@ -147,7 +147,7 @@ async fn chosen(client: &Client, args: &cli::RunOf) -> Result<(String, Value)> {
 }
 
 async fn newest(client: &Client, template: &str) -> Result<Value> {
-    let runs = client.call(Method::GET, &format!("{template}/runs")).await?;
+    let runs = client.call(Method::GET, &format!("{template}/runs?$top=1")).await?;
     runs["value"].as_array().and_then(|runs| runs.first().cloned()).ok_or_else(|| {
         Error::new(ErrorCode::NotFound, format!("{} has not been run", short(template)))
             .hint(format!("goldsmith run start {}", short(template)))

@@ -173,7 +173,8 @@ impl Client {
         path: &str,
         last_event: Option<&str>,
     ) -> Result<reqwest::Response, Error> {
-        let url = format!("{}{path}?{VERSION}", self.login.url);
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let url = format!("{}{path}{joint}{VERSION}", self.login.url);
         let mut refused = None;
         loop {
             let token = self.token(refused.as_deref()).await?;

@@ -6,7 +6,9 @@ use super::{
     ApiError, Call, Method, Path, Reply, ResourceType, Scope, find, list, path::is, version,
 };
 use crate::{
-    App, namespaces,
+    App,
+    limits::quotas,
+    namespaces,
     providers::{generic, machine, resource_group},
     store::{Resource, ResourceKey, Select},
 };
@@ -100,7 +102,10 @@ async fn item(
         (Method::Head, Some(_)) => Ok(Reply::empty(StatusCode::NO_CONTENT)),
         (Method::Head, None) => Ok(Reply::empty(StatusCode::NOT_FOUND)),
         (Method::Get | Method::Patch, None) => Err(generic::not_found(kind.name(), &call.path)),
-        (Method::Put, _) => {
+        (Method::Put, held) => {
+            if held.is_none() {
+                quotas::resource(app, kind.name()).await?;
+            }
             check_parent(app, call, kind, &key).await?;
             kind.put(app, call, key).await
         }

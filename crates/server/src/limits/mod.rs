@@ -12,6 +12,7 @@ mod cut;
 mod descriptors;
 mod gate;
 mod logins;
+pub(crate) mod quotas;
 mod settings;
 mod streams;
 
@@ -26,6 +27,7 @@ pub(crate) use self::{
     descriptors::raise as raise_descriptors,
     gate::Gate,
     logins::Logins,
+    quotas::Quotas,
     settings::{MetricsFor, Settings},
     streams::{Stream, Streams},
 };

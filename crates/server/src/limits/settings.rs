@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::Quotas;
+
 /// How much of everything there is. docs/service.md lists them with their defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -28,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) idle_seconds: u64,
     /// Who may read `/metrics`.
     pub(crate) metrics: MetricsFor,
+    /// What the subscription may have.
+    pub(crate) quota: Quotas,
 }
 
 /// Who may read `/metrics`.
@@ -55,6 +59,7 @@ impl Default for Settings {
             header_seconds: 10,
             idle_seconds: 60,
             metrics: MetricsFor::Local,
+            quota: Quotas::default(),
         }
     }
 }

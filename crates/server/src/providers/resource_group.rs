@@ -11,6 +11,7 @@ use super::{
 use crate::{
     App,
     arm::{ApiError, Call, Filter, Method, Reply, find, list},
+    limits::quotas,
     operation::{Started, ended},
     store::{Error, Operation, Resource, ResourceKey, Select, Write},
     tasks, tombstones,
@@ -127,6 +128,7 @@ async fn put(
         let group = generic::replace(app, Resource { body, ..old }).await?;
         return Ok(generic::written(false, generic::view(NAME, &group), &group));
     }
+    quotas::resource(app, NAME).await?;
     let now = Timestamp::now();
     let group = Resource {
         id: id(app, name),

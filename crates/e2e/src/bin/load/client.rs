@@ -81,9 +81,25 @@ impl Client {
         self.call(Method::GET, path, None).await.1
     }
 
+    /// A part of a blob.
+    pub(crate) async fn range(&self, account: &str, blob: &str, from: usize, length: usize) {
+        let url = format!("{}/storage/{account}/vhds/{blob}", self.url);
+        let range = format!("bytes={from}-{}", from + length - 1);
+        let request = self.http.get(&url).bearer_auth(&self.token).header("range", range);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::PARTIAL_CONTENT, "{url}");
+        assert_eq!(answer.bytes().await.unwrap().len(), length);
+    }
+
     /// Creates a template; gives back the URL of its operation.
     pub(crate) async fn put_template(&self, name: &str) -> String {
-        let body = self.template();
+        self.put_changed(name, |_| ()).await
+    }
+
+    /// The same, with a change to the usual body.
+    pub(crate) async fn put_changed(&self, name: &str, change: impl FnOnce(&mut Value)) -> String {
+        let mut body = self.template();
+        change(&mut body);
         let (_, _, operation) = self.call(Method::PUT, &self.template_path(name), Some(body)).await;
         operation.expect("the URL of the operation")
     }

@@ -1,7 +1,11 @@
-//! Measures the service: how soon a template settles, how long a page of 10,000 templates takes, what
-//! mixed reads cost, what the idle server weighs. Prints a table, writes `target/bench/api.json`.
+//! Measures the service under load, in scenarios that can also be chosen alone by their names:
 //!
-//! The server is the release build with the scripted machine: no run is part of this.
+//! ```text
+//! goldsmith-load [templates] [triggers] [accounts] [retention] [queued]
+//! ```
+//!
+//! Prints a table, writes `target/bench/api.json`. The server is the release build with the scripted
+//! machine; each scenario has a server of its own.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its product")]
 #![allow(
@@ -13,21 +17,54 @@
 
 mod client;
 mod measure;
+mod scenarios;
 mod server;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use client::Client;
-use measure::{mixed_reads, pages, settle};
+use measure::Times;
 use server::Server;
 
-/// Templates in the one subscription.
-const TEMPLATES: usize = 10_000;
-/// Mixed reads a second, and for how many seconds.
+/// Requests a second, and for how many seconds.
 const RATE: u32 = 500;
 const SECONDS: u32 = 20;
+/// What the 99th of a hundred requests may take.
+const LIMIT_MS: f64 = 50.0;
+
+/// What every scenario is given, and where its figures go.
+struct Bench {
+    program: PathBuf,
+    log: PathBuf,
+    figures: Map<String, Value>,
+}
+
+impl Bench {
+    /// A server of the scenario's own, and a client with its secret.
+    async fn serve(&self, args: &[&str]) -> (Server, Client) {
+        let server = Server::start(&self.program, &self.log, args);
+        let client = Client::connect(&server).await;
+        (server, client)
+    }
+
+    fn note(&mut self, name: &str, value: f64) {
+        self.figures.insert(name.to_owned(), json!(value));
+    }
+
+    /// Prints and notes what requests took, how many there were in a second, and what the server weighs.
+    fn requests(&mut self, scenario: &str, (times, rate): (Times, f64), server: &Server) {
+        let (p99, memory) = (times.percentile(99), server.rss_mb());
+        row(&format!("{scenario}: requests, median"), times.percentile(50), LIMIT_MS);
+        row(&format!("{scenario}: requests, p99"), p99, LIMIT_MS);
+        println!("{:<44} {rate:>8.0} /s   asked for {RATE}", format!("{scenario}: requests"));
+        println!("{:<44} {memory:>8.1} MB", format!("{scenario}: memory"));
+        self.note(&format!("{scenario}_p99_ms"), p99);
+        self.note(&format!("{scenario}_rps"), rate);
+        self.note(&format!("{scenario}_rss_mb"), memory);
+    }
+}
 
 #[tokio::main]
 async fn main() {
@@ -35,42 +72,36 @@ async fn main() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let out = repository.join("target/bench");
     std::fs::create_dir_all(&out).unwrap();
-    let log = std::fs::File::create(out.join("api.log")).unwrap();
-    let server = Server::start(&repository.join("target/release/goldsmith"), log);
-    let client = Client::connect(&server).await;
-    let idle_rss_mb = server.rss_mb();
-
-    println!("load: PUT of {TEMPLATES} templates (the first 100 are timed one by one)");
-    let settled = settle(&client, 100).await;
-    measure::fill(&client, 100, TEMPLATES).await;
-    println!("load: every page of the list");
-    let pages = pages(&client, TEMPLATES).await;
-    println!("load: {RATE} mixed reads a second for {SECONDS} s");
-    let (mixed, achieved) = mixed_reads(&client, RATE, SECONDS, TEMPLATES).await;
-    let loaded_rss_mb = server.rss_mb();
-
-    row("template settled (server), median", settled.percentile(50), 100.0);
-    row("template settled (server), p99", settled.percentile(99), 100.0);
-    row("list page, p99", pages.percentile(99), 50.0);
-    row("mixed reads, median", mixed.percentile(50), 50.0);
-    row("mixed reads, p99", mixed.percentile(99), 50.0);
-    println!("{:<36} {achieved:>8.0} /s   limit {RATE}", "mixed reads");
-    println!("{:<36} {idle_rss_mb:>8.1} MB   limit 60", "memory, idle");
-    println!("{:<36} {loaded_rss_mb:>8.1} MB", "memory, after the load");
-
-    let result = json!({
-        "put_settled_ms": settled.percentile(99),
-        "list_page_p99_ms": pages.percentile(99),
-        "mixed_rps": achieved,
-        "mixed_p99_ms": mixed.percentile(99),
-        "idle_rss_mb": idle_rss_mb,
-    });
+    let log = out.join("api.log");
+    let _ = std::fs::remove_file(&log);
+    let program = std::env::var_os("GOLDSMITH")
+        .map_or_else(|| repository.join("target/release/goldsmith"), PathBuf::from);
+    let mut bench = Bench { program, log, figures: Map::new() };
+    let chosen: Vec<String> = std::env::args().skip(1).collect();
+    const KNOWN: [&str; 5] = ["templates", "triggers", "accounts", "retention", "queued"];
+    if let Some(unknown) = chosen.iter().find(|name| !KNOWN.contains(&name.as_str())) {
+        eprintln!("there is no scenario '{unknown}'; there are {}", KNOWN.join(", "));
+        std::process::exit(2);
+    }
+    for name in KNOWN {
+        if !chosen.is_empty() && !chosen.iter().any(|chosen| chosen == name) {
+            continue;
+        }
+        match name {
+            "templates" => scenarios::templates(&mut bench).await,
+            "triggers" => scenarios::triggers(&mut bench).await,
+            "accounts" => scenarios::accounts(&mut bench).await,
+            "retention" => scenarios::retention(&mut bench).await,
+            _ => scenarios::queued(&mut bench).await,
+        }
+    }
     let file = out.join("api.json");
+    let result = Value::Object(bench.figures);
     std::fs::write(&file, format!("{result:#}\n")).unwrap();
     println!("written: {}", file.display());
 }
 
 fn row(what: &str, ms: f64, limit: f64) {
     let verdict = if ms <= limit { "ok" } else { "over" };
-    println!("{what:<36} {ms:>8.1} ms   limit {limit} {verdict}");
+    println!("{what:<44} {ms:>8.1} ms   limit {limit} {verdict}");
 }

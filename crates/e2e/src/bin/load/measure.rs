@@ -53,14 +53,19 @@ async fn wait(client: &Client, operation: &str) {
 
 /// Templates from one number to another.
 pub(crate) async fn fill(client: &Client, from: usize, to: usize) {
-    stream::iter(from..to)
-        .map(|number| async move { client.put_template(&name(number)).await })
-        .buffer_unordered(AT_ONCE)
-        .for_each(|_| async {})
-        .await;
+    each(from..to, |number| async move { drop(client.put_template(&name(number)).await) }).await;
 }
 
-fn name(number: usize) -> String {
+/// Does something for each number, a few at once.
+pub(crate) async fn each<F: Future<Output = ()>>(
+    numbers: std::ops::Range<usize>,
+    work: impl Fn(usize) -> F,
+) {
+    stream::iter(numbers).map(work).buffer_unordered(AT_ONCE).for_each(|()| async {}).await;
+}
+
+/// A template's name.
+pub(crate) fn name(number: usize) -> String {
     format!("template-{number:05}")
 }
 
@@ -91,15 +96,53 @@ pub(crate) async fn mixed_reads(
     seconds: u32,
     templates: usize,
 ) -> (Times, f64) {
+    let request = move |client: Client, number: usize| async move {
+        client.get(&read(&client, number, templates)).await;
+    };
+    at_rate(client, rate, seconds, request).await
+}
+
+/// The same, with a write among fifty requests: the tags of a template are changed.
+pub(crate) async fn mixed(
+    client: &Client,
+    rate: u32,
+    seconds: u32,
+    templates: usize,
+) -> (Times, f64) {
+    let request = move |client: Client, number: usize| async move {
+        if number % 50 == 49 {
+            let path = client.template_path(&name(number * 7919 % templates));
+            let scope = format!("{path}/providers/Microsoft.Resources/tags/default");
+            let tags = serde_json::json!({
+                "operation": "Merge", "properties": { "tags": { "seen": number.to_string() } },
+            });
+            client.call(reqwest::Method::PATCH, &scope, Some(tags)).await;
+        } else {
+            client.get(&read(&client, number, templates)).await;
+        }
+    };
+    at_rate(client, rate, seconds, request).await
+}
+
+/// Requests at a fixed rate, each counted from the moment it was due.
+pub(crate) async fn at_rate<F>(
+    client: &Client,
+    rate: u32,
+    seconds: u32,
+    request: impl Fn(Client, usize) -> F,
+) -> (Times, f64)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let total = rate * seconds;
     let began = Instant::now() + Duration::from_millis(100);
     let mut tasks = Vec::new();
     for number in 0..total {
         let due = began + Duration::from_secs(1) / rate * number;
-        let client = client.clone();
+        let request = request(client.clone(), number as usize);
         tasks.push(tokio::spawn(async move {
             tokio::time::sleep_until(due.into()).await;
-            client.get(&read(&client, number as usize, templates)).await;
+            request.await;
             due.elapsed()
         }));
     }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -11,32 +11,38 @@ use serde_json::Value;
 
 /// A running `goldsmith serve`; ended when dropped.
 pub(crate) struct Server {
+    program: PathBuf,
+    log: PathBuf,
     child: Child,
     dir: tempfile::TempDir,
-    /// What it printed when it was ready.
+    /// What it printed when it was first ready.
     pub(crate) ready: Value,
 }
 
 impl Server {
     /// What it logs, as much as usual, goes to that file.
-    pub(crate) fn start(program: &Path, log: fs::File) -> Self {
+    pub(crate) fn start(program: &Path, log: &Path, args: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         catalogue(dir.path());
-        let mut child = Command::new(program)
-            .args(["serve", "--listen", "127.0.0.1:0", "--backend", "scripted"])
-            .args(["--output", "json", "--data-dir"])
-            .arg(dir.path().join("data"))
-            .arg("--cache-dir")
-            .arg(dir.path().join("cache"))
-            .env_remove("GOLDSMITH_LOG")
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|e| panic!("{}: {e} (cargo build --release)", program.display()));
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready = serde_json::from_str(&line).expect("the server says where it is");
-        Self { child, dir, ready }
+        fs::write(dir.path().join("data/goldsmith.toml"), QUOTAS).unwrap();
+        let (child, ready) = spawn(program, log, dir.path(), args);
+        Self { program: program.to_owned(), log: log.to_owned(), child, dir, ready }
+    }
+
+    /// Ends it as `systemctl stop` does, lets `between` work on its data folder, and starts it again.
+    pub(crate) fn restart(&mut self, args: &[&str], between: impl FnOnce(&Path)) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap();
+        between(&self.data());
+        let (child, ready) = spawn(&self.program, &self.log, self.dir.path(), args);
+        self.child = child;
+        self.ready["url"] = ready["url"].clone();
+    }
+
+    /// Its data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
     }
 
     /// The certificate to trust.
@@ -62,6 +68,31 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// More of everything than a service has room for by default.
+const QUOTAS: &str = "[limits]\nconnections-per-address = 1024\n\n[limits.quota]\n\
+                      triggers-in-a-region = 100000\ntemplates = 100000\n\
+                      resources-of-a-type = 100000\n";
+
+fn spawn(program: &Path, log: &Path, dir: &Path, args: &[&str]) -> (Child, Value) {
+    let log = fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
+    let mut child = Command::new(program)
+        .args(["serve", "--listen", "127.0.0.1:0", "--backend", "scripted"])
+        .args(["--output", "json", "--data-dir"])
+        .arg(dir.join("data"))
+        .arg("--cache-dir")
+        .arg(dir.join("cache"))
+        .args(args)
+        .env_remove("GOLDSMITH_LOG")
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap_or_else(|e| panic!("{}: {e} (cargo build --release)", program.display()));
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready = serde_json::from_str(&line).expect("the server says where it is");
+    (child, ready)
 }
 
 /// One image, so that templates have a source to resolve.

@@ -63,17 +63,20 @@ fn told(error: &Error) -> String {
 
 fn remove_here(layout: &Layout, id: &str) -> Result<(), Error> {
     let store = Store::open(layout);
-    match store.remove(id) {
-        Ok(_) => {}
-        // An id that the image store cannot hold is not in it either.
-        Err(error) if matches!(error.code, ErrorCode::NotFound | ErrorCode::InvalidArgument) => {}
-        Err(error) => return Err(error),
+    // An id that the image store cannot hold is not in it either.
+    let Ok(address) = Address::parse(id) else { return Ok(()) };
+    // Asked first: the error for an image that is not there lists those that are, which reads them all.
+    if store.at(&address)?.is_some() {
+        match store.remove(id) {
+            Err(error) if error.code != ErrorCode::NotFound => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
     }
-    match Address::parse(id) {
-        Ok(Address::Version(definition, version)) => {
+    match address {
+        Address::Version(definition, version) => {
             store.release(&Address::Definition(definition), version)
         }
-        Ok(_) | Err(_) => Ok(()),
+        Address::Managed(_) | Address::Definition(_) | Address::Latest(_) => Ok(()),
     }
 }
 

@@ -187,8 +187,12 @@ async fn copy(app: &App, version: &Resource, stop: &CancellationToken) -> Result
     if profile["replicationMode"] == "Shallow" {
         return Ok(());
     }
-    let host = Host::probe(None).await;
-    let host = host.code(ErrorCode::HostNotReady, || "qemu-img cannot be used".to_owned())?;
+    let host = match app.host() {
+        Some(host) => host.clone(),
+        None => Host::probe(None)
+            .await
+            .code(ErrorCode::HostNotReady, || "qemu-img cannot be used".to_owned())?,
+    };
     let mut cx = Cx::new(layout.clone(), Events::none(), stop.clone());
     cx.ownership = app.ownership();
     let request = Request { image: &image, regions: &regions };

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     App,
+    limits::quotas,
     operation::state::{self, Event, State},
     store::{self, Cause, Resource, ResourceKey, Run, Select, Write},
     trigger::cron::Schedule,
@@ -122,7 +123,10 @@ async fn attempt(app: &App, key: &ResourceKey, now: Timestamp) -> Result<(), sto
         Err(text) => return stop(app, row, &text, now).await,
     };
     let begun = match state::next(state, Event::Run) {
-        Ok(_) => run::by_itself(&template, Cause::Schedule { due }).map_err(|e| e.message),
+        Ok(_) => match quotas::waiting_run(app).await? {
+            Ok(()) => run::by_itself(&template, Cause::Schedule { due }).map_err(|e| e.message),
+            Err(error) => Err(error.message),
+        },
         Err(illegal) => Err(why_not(latest.as_ref(), &illegal)),
     };
     Plan { next, ..plan }.put_into(&mut row, now);

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     App,
+    limits::quotas,
     operation::state::{self, Event, State},
     store::{self, Cause, Operation, Resource, ResourceKey, Run, Select, Write},
     trigger::changes::{Change, Scope},
@@ -264,7 +265,11 @@ impl Look<'_> {
             && watch.is_news(&newest)
             && is_free(app, &template, &runs).await?
         {
-            match begin(&watch, &template, &trigger, version) {
+            let begun_now = match quotas::waiting_run(app).await? {
+                Ok(()) => begin(&watch, &template, &trigger, version),
+                Err(error) => Err(error),
+            };
+            match begun_now {
                 Ok(run) => {
                     watch.act_upon(version, run.as_ref().map(|(_, run)| run));
                     begun = run;

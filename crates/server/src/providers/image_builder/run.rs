@@ -9,6 +9,7 @@ use super::{RUN, load, template_not_found};
 use crate::{
     App,
     arm::{ApiError, Call, Reply},
+    limits::quotas,
     operation::{
         self, Started,
         state::{self, Event, State},
@@ -29,6 +30,7 @@ pub(super) async fn submit(app: &App, call: &Call, key: ResourceKey) -> Result<R
             return Err(template_not_found(call));
         };
         state::next(State::of(&template, last.as_ref()), Event::Run)?;
+        quotas::waiting_run(app).await?.map_err(quotas::refused)?;
         let region = template.body["location"].as_str().unwrap_or_default().to_owned();
         let started = Started::image_builder(call, RUN, key.clone(), &region);
         let run = new_run(&template, &started.row, Cause::Manual).map_err(|error| {

@@ -69,7 +69,8 @@ impl ResourceType for Runs {
         parent: &ResourceKey,
     ) -> Result<Option<Reply>, ApiError> {
         let template = template(app, call, parent).await?;
-        let runs = app.store().runs_of(parent, MOST).await?;
+        let most = call.query.get("$top").and_then(|top| top.parse().ok()).unwrap_or(MOST);
+        let runs = app.store().runs_of(parent, most.clamp(1, MOST)).await?;
         let own = runs.iter().filter(|run| run.queued >= template.created);
         let value: Vec<Value> = own.map(|run| view(app, &template, run)).collect();
         Ok(Some(Reply::ok(json!({ "value": value }))))

@@ -173,6 +173,9 @@ async fn prepare(
         Ok(held) => held,
         Err(error) => return Ok(Err(error.into())),
     };
+    if let Err(error) = staging::scripts_fit(app, template).await? {
+        return Ok(Err(error.into()));
+    }
     if let Err(failure) = staging::keep_scripts(app, template).await {
         return Ok(Err(failure));
     }

@@ -2,6 +2,7 @@
 //! account in it that holds scripts, logs and VHDs.
 
 use api::tags::MOST;
+use engine::error::Error;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use crate::{
     App,
     arm::ApiError,
     blobs::{self, Blob},
+    limits::quotas,
     providers::storage,
     region::normalise,
     store::{self, Grave, Resource, ResourceKey, Select, Write},
@@ -94,6 +96,25 @@ pub(super) async fn prepare(
         }
     };
     Ok(new_account(template, &id).map(|account| vec![group, Write::Insert(account)]))
+}
+
+/// Notes what the pinned scripts and files take, if the subscription has room for them.
+pub(super) async fn scripts_fit(
+    app: &App,
+    template: &mut Resource,
+) -> Result<Result<(), Error>, store::Error> {
+    let mut bytes = 0_i64;
+    for script in pin::pinned(&template.body["properties"]) {
+        let file = app.settings().layout.downloads().join(script.sha256);
+        // One that is gone is told when it is copied.
+        let length = tokio::fs::metadata(file).await.map_or(0, |file| file.len());
+        bytes = bytes.saturating_add(i64::try_from(length).unwrap_or(i64::MAX));
+    }
+    if let Err(error) = quotas::scripts(app, bytes).await? {
+        return Ok(Err(error));
+    }
+    template.hidden["indexed"]["scriptBytes"] = json!(bytes);
+    Ok(Ok(()))
 }
 
 /// Makes blobs of the scripts and files that were pinned.
@@ -242,6 +263,7 @@ pub(super) fn undo(template: &mut Resource) -> Option<Write> {
     if let Some(hidden) = template.hidden.as_object_mut() {
         hidden.remove(OWNED);
         hidden.remove(COVERED);
+        hidden.remove("indexed");
     }
     tombstone(template)
 }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
+    limits::quotas,
     operation::Started,
     providers::generic,
     region,
@@ -47,6 +48,10 @@ impl ResourceType for ImageTemplates {
         check::identities(app, &template).await?;
         schedules::check(&json!(template.tags))?;
         check::subnet(app, &template).await?;
+
+        if template.properties.auto_run {
+            quotas::waiting_run(app).await?.map_err(quotas::refused)?;
+        }
 
         let body = body::created(&sent, &template, &location);
         if pin::names_any(&body["properties"])

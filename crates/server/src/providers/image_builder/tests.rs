@@ -9,6 +9,7 @@ mod changes;
 mod creation;
 mod latest;
 mod many;
+mod quota;
 mod triggers;
 
 use std::collections::BTreeMap;

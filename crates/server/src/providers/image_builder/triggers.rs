@@ -18,6 +18,7 @@ use super::{
 use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
+    limits::quotas,
     operation::{self, Started},
     providers::generic,
     store::{self, Operation, Resource, ResourceKey, Select, Write},
@@ -25,8 +26,6 @@ use crate::{
 };
 
 const SOURCE_IMAGE: &str = "SourceImage";
-/// Triggers that a subscription may have in a region.
-const MOST_IN_REGION: i64 = 100;
 const API_VERSIONS: &[&str] = &["2025-10-01", "2024-02-01", "2023-07-01", "2022-07-01"];
 
 /// The resource type `imageTemplates/triggers`.
@@ -96,7 +95,8 @@ async fn put_once(
 
     let created = existing.is_none();
     if created {
-        not_too_many(app, &template).await?;
+        let region = template.body["location"].as_str().unwrap_or_default();
+        quotas::trigger(app, TRIGGERS_KIND, region).await?;
     }
     // One that is put again is as it was, also deactivated: there is nothing in it to change.
     let mut trigger = existing.unwrap_or_else(|| new_resource(&template, name));
@@ -251,21 +251,6 @@ async fn only_one(app: &App, template: &Resource, key: &ResourceKey) -> Result<(
             ),
         )),
     }
-}
-
-async fn not_too_many(app: &App, template: &Resource) -> Result<(), ApiError> {
-    let region = template.body["location"].as_str().unwrap_or_default();
-    let store = app.store();
-    let count = store.count_in_region(&template.subscription, TRIGGERS_KIND, region).await?;
-    if count < MOST_IN_REGION {
-        return Ok(());
-    }
-    Err(ApiError::conflict(
-        "QuotaExceeded",
-        format!(
-            "There are {MOST_IN_REGION} triggers in region '{region}', which is as many as a subscription may have there. Delete one that is not needed."
-        ),
-    ))
 }
 
 fn new_resource(template: &Resource, name: &str) -> Resource {
