@@ -134,13 +134,14 @@ async fn call(
         caller,
     };
     // In a task of its own: a client that hangs up between a commit and what must follow it would
-    // otherwise drop the rest.
-    let app = site.app().clone();
-    match tokio::spawn(async move {
-        let _until_answered = held;
-        arm::handle(&app, call).await
-    })
-    .await
+    // otherwise drop the rest. Shutdown waits for it.
+    let (app, tasks) = (site.app().clone(), site.app().tasks());
+    match tasks
+        .spawn(async move {
+            let _until_answered = held;
+            arm::handle(&app, call).await
+        })
+        .await
     {
         Ok(answered) => answered,
         Err(error) => Err(ApiError::internal(error)),
