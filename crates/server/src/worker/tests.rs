@@ -358,7 +358,9 @@ async fn a_service_that_ends_leaves_the_run_to_the_next() {
 /// dropped where they are, and what they hold stays in the ledger.
 fn cut_off(bench: &Bench) -> String {
     bench.hang_at("echo two");
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // With one thread nothing runs while the tasks are dropped: otherwise a run could see that its journal has
+    // gone, and end in order.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let id = runtime.block_on(async {
         let process = bench.process().await;
         process.work(None);
