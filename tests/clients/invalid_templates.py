@@ -309,7 +309,7 @@ MACHINE = [
     Row("timeout in quotes", {"properties.buildTimeoutInMinutes": "60"}, INVALID,
         "properties.buildTimeoutInMinutes", "write 60 without quotes"),
     Row("unknown size", {f"{PROFILE}.vmSize": "Standard_Nothing"}, "Other", f"{PROFILE}.vmSize",
-        "the nearest that are known", FAILED, local=False),
+        "a size has a name such as", FAILED, local=False),
     Row("disk below zero", {f"{PROFILE}.osDiskSizeGB": -1}, INVALID, f"{PROFILE}.osDiskSizeGB", "at least 0"),
     Row("identity of the machine that is not there", {f"{PROFILE}.userAssignedIdentities": [f"{IDENTITY}/none"]},
         INVALID, f"{PROFILE}.userAssignedIdentities", "Create it first", local=False),
