@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{
     Run, cached,
     chain::{Chain, Link, Role, age},
-    live::{From, Live, Ram, SealAs},
+    live::{From, Live, Ram, SealAs, unreadable},
     machine_error,
     plan::Plan,
 };
@@ -45,7 +45,7 @@ pub(super) async fn advance(
     let work = Work { run, plan, source, chain };
     let mut told = 0;
     loop {
-        let newest = chain.newest(&run.store);
+        let newest = chain.newest(&run.store).map_err(unreadable)?;
         if let Some((_, node)) = &newest
             && !run.is_sound(node).await?
         {
@@ -60,7 +60,7 @@ pub(super) async fn advance(
             }
         };
         let making = turn(run, link).await?;
-        if run.store.get(&link.key).is_some() {
+        if run.node(&link.key)?.is_some() {
             continue;
         }
         // What was carried out here has been told of.
@@ -75,7 +75,7 @@ pub(super) async fn advance(
 
 /// The last node, held against eviction. `None` if it is not there (any more).
 fn last(run: &Run<'_>, chain: &Chain) -> Result<Option<(Node, UseLock)>> {
-    let Some(node) = chain.last(&run.store) else { return Ok(None) };
+    let Some(node) = chain.last(&run.store).map_err(unreadable)? else { return Ok(None) };
     Ok(held(run, &node)?.map(|hold| (node, hold)))
 }
 
@@ -135,8 +135,8 @@ async fn go_live(
         next = 1;
     } else {
         // Looked up anew: while this build waited for its turn, the node may have been evicted.
-        let Some((_, node)) = chain.newest(&run.store).filter(|(index, _)| index + 1 == first)
-        else {
+        let newest = chain.newest(&run.store).map_err(unreadable)?;
+        let Some((_, node)) = newest.filter(|(index, _)| index + 1 == first) else {
             return Ok(first);
         };
         let Some(hold) = held(run, &node)? else { return Ok(first) };
@@ -154,7 +154,7 @@ async fn go_live(
             Some(lock) => lock,
             None => turn(run, link).await?,
         };
-        if run.store.get(&link.key).is_some() {
+        if run.node(&link.key)?.is_some() {
             return Ok(index);
         }
         match link.role {
@@ -296,7 +296,7 @@ fn tell_cached(run: &Run<'_>, chain: &Chain, told: &mut usize, done: usize) {
             Role::Optimize => Step::Optimize,
             Role::Generalize => Step::Generalize,
         };
-        if let Some(node) = run.store.get(&link.key) {
+        if let Ok(Some(node)) = run.store.get(&link.key) {
             let _ = run.store.hold(&link.key);
             cached(&run.cx, step, &link.title, age(&node).as_secs());
         }

@@ -1,6 +1,6 @@
 //! The keys of a build: every node it needs, from the first boot to the generalized disk.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, io, time::Duration};
 
 use jiff::Timestamp;
 use vm::Host;
@@ -138,7 +138,7 @@ impl Chain {
         let base = builder.finish();
         let mut key = store.current(base.clone());
         if let Some((freshness, run_id)) = fresh
-            && !freshness.allows(store.get(&key).as_ref())
+            && !freshness.allows(store.get(&key).ok().flatten().as_ref())
         {
             key = KeyBuilder::new(base.as_str(), "fresh").field("run", run_id).finish();
         }
@@ -157,15 +157,24 @@ impl Chain {
     }
 
     /// The node at the end, if it is there.
-    pub fn last(&self, store: &NodeStore) -> Option<Node> {
-        self.links.last().and_then(|link| store.get(&link.key))
+    ///
+    /// # Errors
+    /// It cannot be read, so nobody knows whether it is there.
+    pub fn last(&self, store: &NodeStore) -> io::Result<Option<Node>> {
+        self.links.last().map_or(Ok(None), |link| store.get(&link.key))
     }
 
     /// The index of the newest link whose node is there, and that node.
-    pub fn newest(&self, store: &NodeStore) -> Option<(usize, Node)> {
-        (0..self.links.len())
-            .rev()
-            .find_map(|index| Some((index, store.get(&self.links[index].key)?)))
+    ///
+    /// # Errors
+    /// One of the nodes cannot be read, so nobody knows whether it is there.
+    pub fn newest(&self, store: &NodeStore) -> io::Result<Option<(usize, Node)>> {
+        for (index, link) in self.links.iter().enumerate().rev() {
+            if let Some(node) = store.get(&link.key)? {
+                return Ok(Some((index, node)));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -97,7 +97,7 @@ pub fn forecast(layout: &Layout, plan: &Plan, chain: &Chain) -> Vec<Forecast> {
     let mut all = Vec::new();
     for (index, link) in chain.links.iter().enumerate() {
         let before = last.links.get(index);
-        let hit = match store.get(&link.key) {
+        let hit = match store.get(&link.key).ok().flatten() {
             Some(node) => {
                 Hit::Hit { age_seconds: age(&node).as_secs(), ram: node.meta.ram.is_some() }
             }
@@ -127,7 +127,7 @@ fn validations(
     last: &Remembered,
     parent_missed: Option<&str>,
 ) -> Vec<Forecast> {
-    let node = chain.last(&NodeStore::new(layout));
+    let node = chain.last(&NodeStore::new(layout)).ok().flatten();
     let passed = node.as_ref().and_then(|node| {
         let key = validate::key(node, plan)?;
         validate::Passed::recall(layout, node, &key)
@@ -190,7 +190,7 @@ fn short(value: &str) -> &str {
 }
 
 fn expected(store: &NodeStore, link: &Link, before: Option<&Known>) -> Option<f64> {
-    let of = |key: &str| Some(store.get(&crate::node::Key::parse(key)?)?.meta.seconds);
+    let of = |key: &str| Some(store.get(&crate::node::Key::parse(key)?).ok()??.meta.seconds);
     of(link.key.as_str()).or_else(|| of(&before?.key))
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -535,10 +535,22 @@ pub(super) async fn overlay(
         .map_err(|e| machine_error(e.into()))
 }
 
+/// A node that cannot be read is not absent: to make it again would take hours, and could not be kept.
+pub(super) fn unreadable(error: io::Error) -> Error {
+    Error::new(ErrorCode::HostNotReady, error.to_string()).hint(
+        "mend what keeps goldsmith from reading its cache, or remove that folder, then build again",
+    )
+}
+
 impl Run<'_> {
+    /// The node of that name, if it is there.
+    pub(super) fn node(&self, key: &Key) -> Result<Option<Node>> {
+        self.store.get(key).map_err(unreadable)
+    }
+
     /// The first boot at the root of a node's chain: it has the seed and the keys.
     pub(super) fn booted(&self, meta: &NodeMeta) -> Result<Node> {
-        self.store.get(&meta.booted).ok_or_else(|| {
+        self.node(&meta.booted)?.ok_or_else(|| {
             Error::new(ErrorCode::InternalError, format!("node {} lost its first boot", meta.key))
                 .hint("goldsmith cache prune --all, then build again")
         })

@@ -28,8 +28,7 @@ const TITLE: &str = "boot before and after";
 /// The figures, measured now if they are not known. `None` if there is no optimization to look at.
 pub(super) async fn optimization(run: &Run<'_>, chain: &Chain) -> Result<Option<Optimization>> {
     let Some((before, after)) = chain.around_optimize() else { return Ok(None) };
-    let (Some(before), Some(after)) = (run.store.get(&before.key), run.store.get(&after.key))
-    else {
+    let (Some(before), Some(after)) = (run.node(&before.key)?, run.node(&after.key)?) else {
         return Err(Error::new(ErrorCode::InternalError, "the nodes to compare are gone")
             .hint("build again"));
     };

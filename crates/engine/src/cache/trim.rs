@@ -249,7 +249,7 @@ impl<'a> Trim<'a> {
 
     fn look_at_nodes(&mut self, sources: &HashMap<String, usize>) -> io::Result<()> {
         let mut found = HashMap::new();
-        for node in self.store.all() {
+        for node in self.store.all()? {
             let path = self.store.dir(&node.meta.key);
             let used = self.store.last_used(&node);
             let key = node.meta.key.clone();

@@ -171,7 +171,7 @@ impl Scrub<'_> {
         for (image, path, digest) in source::digests(layout)? {
             self.file(&path, &digest, || {
                 let store = NodeStore::new(layout);
-                for node in store.of_source(&image) {
+                for node in store.of_source(&image)? {
                     if !store.remove_with_children(&node.meta.key)? {
                         return Ok(Fate::InUse);
                     }
@@ -184,7 +184,7 @@ impl Scrub<'_> {
 
     fn nodes(&mut self) -> io::Result<()> {
         let store = NodeStore::new(self.layout);
-        for node in store.all() {
+        for node in store.all()? {
             self.seen.without_digest += u64::from(node.meta.files.is_empty());
             for (name, digest) in node.sealed() {
                 self.file(&node.file(name), &digest, || {

@@ -66,24 +66,41 @@ impl NodeStore {
         Self { layout: layout.clone() }
     }
 
-    /// The node of that name, if it is there whole. An unreadable one counts as absent.
-    pub fn get(&self, key: &Key) -> Option<Node> {
+    /// The node of that name, if it is there whole. One of another format, or whose description is damaged, is absent.
+    ///
+    /// # Errors
+    /// Its description cannot be read, so nobody knows whether it is there.
+    pub fn get(&self, key: &Key) -> io::Result<Option<Node>> {
         let dir = self.dir(key);
-        let text = fs::read(dir.join("node.json")).ok()?;
-        let meta: NodeMeta = serde_json::from_slice(&text).ok()?;
-        (meta.format == key::FORMAT && meta.key == *key).then_some(Node { meta, dir })
+        let path = dir.join("node.json");
+        let text = match fs::read(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => {
+                let text = format!("cannot read {}: {e}", path.display());
+                return Err(io::Error::new(e.kind(), text));
+            }
+            Ok(text) => text,
+        };
+        let Ok(meta) = serde_json::from_slice::<NodeMeta>(&text) else { return Ok(None) };
+        Ok((meta.format == key::FORMAT && meta.key == *key).then_some(Node { meta, dir }))
     }
 
     /// Every node that is there whole.
-    pub fn all(&self) -> Vec<Node> {
-        let Ok(entries) = fs::read_dir(self.layout.nodes()) else {
-            return Vec::new();
+    ///
+    /// # Errors
+    /// One of them, or their folder, cannot be read.
+    pub fn all(&self) -> io::Result<Vec<Node>> {
+        let entries = match fs::read_dir(self.layout.nodes()) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
         };
-        entries
-            .filter_map(Result::ok)
-            .filter_map(|entry| Key::parse(entry.file_name().to_str()?))
-            .filter_map(|key| self.get(&key))
-            .collect()
+        let mut all = Vec::new();
+        for entry in entries {
+            if let Some(key) = entry?.file_name().to_str().and_then(Key::parse) {
+                all.extend(self.get(&key)?);
+            }
+        }
+        Ok(all)
     }
 
     /// Where the node of that name is, or would be.
@@ -110,7 +127,7 @@ impl NodeStore {
         make_lasting(&json)?;
         fs::File::open(work)?.sync_all()?;
         let dir = self.dir(&meta.key);
-        if dir.exists() && self.get(&meta.key).is_none() {
+        if dir.try_exists()? && self.get(&meta.key)?.is_none() {
             // Left by another format of goldsmith: nobody can read it, so nobody can miss it.
             fs::remove_dir_all(&dir)?;
         }
@@ -134,7 +151,7 @@ impl NodeStore {
         let Some(lock) = UseLock::try_take(&path)? else {
             return Ok(None);
         };
-        if self.get(key).is_none() {
+        if self.get(key)?.is_none() {
             return Ok(None);
         }
         self.note_use(key);
@@ -194,25 +211,27 @@ impl NodeStore {
 
     /// Removes a node for good, unless it is in use or another stands on it (`false`).
     pub fn remove(&self, node: &Node) -> io::Result<bool> {
-        self.remove_unless(node, || self.children(node).next().is_some())
+        self.remove_unless(node, || Ok(!self.children(node)?.is_empty()))
     }
 
     /// The same for a node that had no children when it was last used at `used`. Who publishes a node upon another
     /// notes a use of that, so nobody need look for children again unless the time has changed.
     pub fn remove_leaf(&self, node: &Node, used: SystemTime) -> io::Result<bool> {
-        let has_children = || self.last_used(node) != used && self.children(node).next().is_some();
+        let has_children = || Ok(self.last_used(node) != used && !self.children(node)?.is_empty());
         self.remove_unless(node, has_children)
     }
 
     /// The nodes that stand on this one.
-    pub fn children(&self, node: &Node) -> impl Iterator<Item = Node> {
+    pub fn children(&self, node: &Node) -> io::Result<Vec<Node>> {
         let this = super::Parent::Node(node.meta.key.clone());
-        self.all().into_iter().filter(move |other| other.meta.parent == this)
+        let mut all = self.all()?;
+        all.retain(|other| other.meta.parent == this);
+        Ok(all)
     }
 
     /// The nodes that stand on a source image, with their first disk or another.
-    pub(crate) fn of_source(&self, digest: &str) -> Vec<Node> {
-        let mut all = self.all();
+    pub(crate) fn of_source(&self, digest: &str) -> io::Result<Vec<Node>> {
+        let mut all = self.all()?;
         all.retain(|node| {
             let data = node.meta.shape.data.iter().filter_map(|disk| disk.source.as_deref());
             let parent = match &node.meta.parent {
@@ -221,16 +240,20 @@ impl NodeStore {
             };
             data.chain(parent).any(|source| source == digest)
         });
-        all
+        Ok(all)
     }
 
-    fn remove_unless(&self, node: &Node, is_wanted: impl FnOnce() -> bool) -> io::Result<bool> {
+    fn remove_unless(
+        &self,
+        node: &Node,
+        is_wanted: impl FnOnce() -> io::Result<bool>,
+    ) -> io::Result<bool> {
         let using = self.using(&node.meta.key);
         let Some(_lock) = Lock::try_take(&using)? else {
             return Ok(false);
         };
         // Looked at under the lock: a build may have ended upon it a moment ago.
-        if is_wanted() {
+        if is_wanted()? {
             return Ok(false);
         }
         let trash = self.layout.nodes().join(format!("{GONE}{}", crate::new_run_id()));

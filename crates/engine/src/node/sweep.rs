@@ -31,7 +31,7 @@ fn sweep_locks(store: &NodeStore) -> io::Result<()> {
 /// Whether a lock that nobody holds says nothing. When a node was last used is the time of its lock file.
 fn is_idle(store: &NodeStore, name: &str) -> bool {
     if let Some(key) = name.strip_prefix("use-") {
-        return Key::parse(key).is_some_and(|key| store.get(&key).is_none());
+        return Key::parse(key).is_some_and(|key| matches!(store.get(&key), Ok(None)));
     }
     if let Some(key) = name.strip_prefix("artifact-") {
         return !artifacts_of(&store.layout, key);
@@ -57,7 +57,8 @@ fn sweep_superseded(store: &NodeStore) -> io::Result<()> {
         let key = path.file_name().and_then(|name| Key::parse(name.to_str()?));
         // What has another name was not finished, by a process that is gone.
         let leads = key.is_some_and(|key| {
-            store.get(&key).is_some() || store.get(&store.current(key)).is_some()
+            !matches!(store.get(&key), Ok(None))
+                || !matches!(store.get(&store.current(key)), Ok(None))
         });
         if !leads {
             remove(&path)?;

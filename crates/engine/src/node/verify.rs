@@ -98,7 +98,7 @@ impl NodeStore {
         let verified = Verified::new(&self.layout);
         let mut chain = vec![node.clone()];
         while let Some(Parent::Node(key)) = chain.last().map(|node| node.meta.parent.clone()) {
-            match self.get(&key) {
+            match self.get(&key)? {
                 Some(parent) => chain.push(parent),
                 // Evicted while we looked: then it is found out when it is used.
                 None => break,
@@ -117,8 +117,8 @@ impl NodeStore {
     /// # Errors
     /// A folder cannot be removed.
     pub fn remove_with_children(&self, key: &Key) -> io::Result<bool> {
-        let Some(node) = self.get(key) else { return Ok(true) };
-        for child in self.children(&node) {
+        let Some(node) = self.get(key)? else { return Ok(true) };
+        for child in self.children(&node)? {
             if !self.remove_with_children(&child.meta.key)? {
                 return Ok(false);
             }

@@ -307,7 +307,7 @@ pub(crate) fn digests(layout: &Layout) -> io::Result<Vec<(String, PathBuf, Diges
 pub(crate) fn evict(layout: &Layout, digest: &str) -> io::Result<bool> {
     entry::evict(layout, Kind::Source, digest, |_| {
         // Looked at under the lock: a build may have ended upon it a moment ago.
-        let is_free = NodeStore::new(layout).of_source(digest).is_empty();
+        let is_free = NodeStore::new(layout).of_source(digest)?.is_empty();
         if is_free {
             remove(layout, digest);
         }

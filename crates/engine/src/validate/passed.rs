@@ -90,7 +90,7 @@ pub(crate) fn forget_gone(layout: &Layout, store: &NodeStore) -> io::Result<()> 
     for entry in entries {
         let entry = entry?;
         let key = entry.file_name().to_str().and_then(Key::parse);
-        if key.is_none_or(|key| store.get(&key).is_none()) {
+        if key.is_none_or(|key| matches!(store.get(&key), Ok(None))) {
             match fs::remove_dir_all(entry.path()) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
                 _ => {}

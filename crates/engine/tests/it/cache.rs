@@ -48,14 +48,15 @@ async fn lock_files_go_with_what_they_are_for() {
     let (artifacts, uses): (Vec<_>, Vec<_>) =
         locks(&bench).into_iter().partition(|name| name.starts_with("artifact-"));
     assert_eq!(artifacts.len(), names(&bench.layout.artifacts()).len());
-    assert_eq!(uses, used(&store.all()), "what was made needs no lock to be made");
+    assert_eq!(uses, used(&store.all().unwrap()), "what was made needs no lock to be made");
 
     // Who holds a node keeps it and its lock, and so its parents and theirs.
-    let second = store.all().into_iter().find(|node| node.meta.key.as_str() == nodes[1]).unwrap();
+    let second =
+        store.all().unwrap().into_iter().find(|node| node.meta.key.as_str() == nodes[1]).unwrap();
     let held = store.hold(&second.meta.key).unwrap().unwrap();
     cache::trim(&bench.layout, 0).unwrap();
-    assert_eq!(store.all().len(), 2);
-    assert_eq!(locks(&bench), used(&store.all()));
+    assert_eq!(store.all().unwrap().len(), 2);
+    assert_eq!(locks(&bench), used(&store.all().unwrap()));
     drop(held);
     cache::trim(&bench.layout, 0).unwrap();
     assert_eq!(locks(&bench), Vec::<String>::new());
@@ -76,7 +77,8 @@ async fn what_leads_to_a_fresh_node_stays_while_it_leads_or_hides_something() {
     // The fresh nodes go, the last one first; the older node of the first customizer is there.
     let store = NodeStore::new(&bench.layout);
     for key in fresh[1..].iter().rev() {
-        let node = store.all().into_iter().find(|node| node.meta.key.as_str() == key).unwrap();
+        let node =
+            store.all().unwrap().into_iter().find(|node| node.meta.key.as_str() == key).unwrap();
         assert!(!matches!(node.meta.parent, Parent::Source(_)));
         assert!(store.remove(&node).unwrap());
     }

@@ -80,7 +80,7 @@ fn starts(bench: &Bench) -> usize {
 
 fn node(bench: &Bench, kind: &str) -> PathBuf {
     let store = engine::node::NodeStore::new(&bench.layout);
-    let of_kind = store.all().into_iter().filter(|node| node.meta.kind == kind);
+    let of_kind = store.all().unwrap().into_iter().filter(|node| node.meta.kind == kind);
     only(of_kind.map(|node| store.dir(&node.meta.key)))
 }
 
@@ -138,7 +138,8 @@ async fn damaged_node_that_another_run_uses_fails_the_build() {
     build(&bench, "one.vhd").await.0.unwrap();
     let dir = node(&bench, "Generalize");
     let store = engine::node::NodeStore::new(&bench.layout);
-    let last = store.all().into_iter().find(|node| node.meta.kind == "Generalize").unwrap();
+    let last =
+        store.all().unwrap().into_iter().find(|node| node.meta.kind == "Generalize").unwrap();
     let held = store.hold(&last.meta.key).unwrap().unwrap();
     flip(&dir.join("disk.qcow2"));
     let error = build(&bench, "two.vhd").await.0.unwrap_err();
@@ -156,8 +157,9 @@ async fn damaged_ram_is_not_resumed_and_the_disk_is_booted() {
     flip(&boot.join("ram"));
     let store = engine::node::NodeStore::new(&bench.layout);
     for kind in ["Generalize", "Shell", "Shell"] {
-        let parents: Vec<_> = store.all().into_iter().map(|node| node.meta.parent).collect();
-        let leaf = store.all().into_iter().find(|node| {
+        let parents: Vec<_> =
+            store.all().unwrap().into_iter().map(|node| node.meta.parent).collect();
+        let leaf = store.all().unwrap().into_iter().find(|node| {
             let this = engine::node::Parent::Node(node.meta.key.clone());
             node.meta.kind == kind && !parents.contains(&this)
         });
@@ -217,11 +219,30 @@ async fn unchanged_cache_is_not_read_again() {
     let digest = engine::image_file::digest::Digest::Plain(digest);
     assert!(verified.holds(&disk, &digest), "artifact");
     let store = engine::node::NodeStore::new(&bench.layout);
-    for node in store.all() {
+    for node in store.all().unwrap() {
         for (name, hex) in &node.meta.files {
             let digest = engine::image_file::digest::Digest::Sparse(hex.clone());
             assert!(verified.holds(&node.file(name), &digest), "{}: {name}", node.meta.kind);
         }
         assert!(node.meta.files.contains_key("disk.qcow2"));
     }
+}
+
+#[tokio::test]
+async fn unreadable_node_fails_the_build_and_stays_where_it_is() {
+    let bench = Bench::new().await;
+    let (built, _) = build(&bench, "first.vhd").await;
+    built.unwrap();
+    let nodes = names(&bench.layout.nodes());
+    // A folder in place of the description: reading it is an error, and not "not found".
+    for node in &nodes {
+        let description = bench.layout.nodes().join(node).join("node.json");
+        fs::rename(&description, description.with_extension("aside")).unwrap();
+        fs::create_dir(&description).unwrap();
+    }
+    let (built, _) = build(&bench, "second.vhd").await;
+    let error = built.unwrap_err();
+    assert_eq!(error.code, ErrorCode::HostNotReady);
+    assert!(error.message.contains("node.json"), "{error}");
+    assert_eq!(names(&bench.layout.nodes()), nodes);
 }

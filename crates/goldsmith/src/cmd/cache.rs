@@ -62,7 +62,7 @@ async fn verify(rate: Option<u64>, layout: &Layout, output: &Output) -> Result {
 
 fn list(layout: &Layout, output: &Output) -> Result<()> {
     let store = NodeStore::new(layout);
-    let mut nodes = store.all();
+    let mut nodes = store.all().map_err(|e| internal(&e))?;
     nodes.sort_by_key(|node| node.meta.created);
     let mut table = Table::new(&["node", "kind", "what", "age", "ram", "size"]);
     let mut values = Vec::new();
