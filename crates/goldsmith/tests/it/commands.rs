@@ -68,7 +68,7 @@ fn doctor_says_for_each_thing_how_it_is() {
         .iter()
         .map(|f| f["what"].as_str().unwrap())
         .collect();
-    for what in ["qemu", "qemu-img", "KVM", "UEFI firmware", "mmdebstrap"] {
+    for what in ["qemu", "qemu-img", "KVM", "UEFI firmware", "mmdebstrap", "guests' network"] {
         assert!(whats.contains(&what), "{what} in {whats:?}");
     }
     let code = if findings["ready"] == true { 0 } else { 4 };

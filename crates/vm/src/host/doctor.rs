@@ -70,6 +70,7 @@ pub async fn doctor(accel: Option<Accel>) -> Vec<Finding> {
             .remedy("apt-get install systemd-boot-efi")
     });
     findings.extend(size());
+    findings.push(reach());
     findings
 }
 
@@ -128,6 +129,13 @@ fn uefi() -> Finding {
         None => Finding::new("UEFI firmware", false, "none without Secure Boot is installed")
             .remedy("apt-get install ovmf"),
     }
+}
+
+/// QEMU's user network connects as the host does.
+fn reach() -> Finding {
+    let reach = "guests can reach what this host reaches: its loopback, its cloud's metadata address, its local network";
+    Finding::new("guests' network", true, reach)
+        .remedy("build templates you trust, or give them a subnet on a bridge that leads elsewhere")
 }
 
 fn size() -> [Finding; 2] {
