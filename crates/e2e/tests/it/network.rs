@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use e2e::{
     Done, InImage, Lab, Running, Subnet, fresh, running_machines, skip_without_root,
     subnet::{BRIDGE, HOST, PAGE},
-    template, text,
+    template, text, wait_for,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -84,7 +84,11 @@ fn what_a_killed_build_left_on_the_bridge_goes_with_the_next_command(lab: &Lab, 
     let file = lab.write("sleeper.json", in_subnet(&customize));
     let command = lab.command(&["build", file.to_str().unwrap()]);
     let mut running = Running::start(subnet.inside(&command));
+    let sealed = running.wait_for("the first boot", |event| event["kind"] == "sealed");
     running.wait_for_output("asleep");
+    // It becomes visible behind the first step's back, when it was hashed and is on the disk.
+    let node = lab.cache().join("nodes").join(text(&sealed["key"])).join("node.json");
+    wait_for("the node of the first boot", Duration::from_secs(120), || node.exists());
     assert_eq!(subnet.taps().len(), 1);
     running.signal(Signal::KILL);
     running.end_within(Duration::from_secs(10));
