@@ -84,11 +84,14 @@ fn what_a_killed_build_left_on_the_bridge_goes_with_the_next_command(lab: &Lab, 
     let file = lab.write("sleeper.json", in_subnet(&customize));
     let command = lab.command(&["build", file.to_str().unwrap()]);
     let mut running = Running::start(subnet.inside(&command));
-    let sealed = running.wait_for("the first boot", |event| event["kind"] == "sealed");
     running.wait_for_output("asleep");
-    // It becomes visible behind the first step's back, when it was hashed and is on the disk.
-    let node = lab.cache().join("nodes").join(text(&sealed["key"])).join("node.json");
-    wait_for("the node of the first boot", Duration::from_secs(120), || node.exists());
+    // The first boot's node becomes visible behind the first step's back, when it was hashed and is on the disk.
+    let nodes = lab.cache().join("nodes");
+    let unfinished = || {
+        let names = std::fs::read_dir(&nodes).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.as_encoded_bytes().starts_with(b".new-")).count()
+    };
+    wait_for("the node of the first boot", Duration::from_secs(120), || unfinished() == 1);
     assert_eq!(subnet.taps().len(), 1);
     running.signal(Signal::KILL);
     running.end_within(Duration::from_secs(10));
