@@ -1,4 +1,4 @@
-//! Small files of the server's own folder: written whole or not at all, secrets for the owner only.
+//! Small files of the server's own folder: written whole or not at all, secrets for the owner only; and its folders.
 
 use std::{
     fs, io,
@@ -18,6 +18,14 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<String>> {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Removes a folder with all that is in it; it need not be there.
+pub(crate) fn remove_tree(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

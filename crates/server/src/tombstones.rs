@@ -3,7 +3,7 @@
 //! Only a tombstone leads to a removal. Files that no row and no tombstone knows are kept, since the database may not
 //! be the one they belong to; `goldsmith doctor` reports them.
 
-use std::{fs, io, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::{fs, io, os::unix::fs::OpenOptionsExt as _};
 
 use api::ErrorCode;
 use engine::{
@@ -28,20 +28,32 @@ pub(crate) async fn act_on_all(app: &App) -> Result<(), blobs::Error> {
     let mut failed = None;
     loop {
         let page = app.store().tombstones(AT_ONCE).await?;
+        if page.is_empty() {
+            break;
+        }
         let is_last = page.len() < AT_ONCE as usize;
-        let (runs, others): (Vec<_>, Vec<_>) =
-            page.into_iter().partition(|tombstone| tombstone.kind == Grave::Run);
-        let mut acted = act_on_runs(app, runs, &mut failed).await?;
-        for tombstone in others {
-            match act(app, &tombstone).await {
+        let _permit = permit(&app.settings().layout)?;
+        let (mut runs, mut acted) = (Vec::new(), 0);
+        for tombstone in page {
+            let done = match tombstone.kind {
+                Grave::Run => {
+                    runs.push(tombstone.name);
+                    continue;
+                }
+                Grave::Account => remove_account(app, &tombstone).await,
+                Grave::Image => remove_image(app, &tombstone).await,
+            };
+            match done {
                 Ok(()) => acted += 1,
                 Err(error) => note(&tombstone.name, error, &mut failed),
             }
         }
+        acted += remove_runs(app, runs, &mut failed).await?;
         if is_last || acted == 0 {
-            return failed.map_or(Ok(()), Err);
+            break;
         }
     }
+    failed.map_or(Ok(()), Err)
 }
 
 fn note(name: &str, error: blobs::Error, failed: &mut Option<blobs::Error>) {
@@ -51,14 +63,14 @@ fn note(name: &str, error: blobs::Error, failed: &mut Option<blobs::Error>) {
 
 /// The folders of a page of runs go together, and so do their tombstones: a run's id is never given again. Returns
 /// how many are gone.
-async fn act_on_runs(
+async fn remove_runs(
     app: &App,
-    runs: Vec<Tombstone>,
+    ids: Vec<String>,
     failed: &mut Option<blobs::Error>,
 ) -> Result<usize, blobs::Error> {
     let layout = app.settings().layout.clone();
     let remove = move || {
-        let removed = runs.into_iter().map(|run| (remove_run(&layout, &run.name), run.name));
+        let removed = ids.into_iter().map(|id| (remove_run(&layout, &id), id));
         removed.collect::<Vec<_>>()
     };
     let removed = tokio::task::spawn_blocking(remove).await.map_err(io::Error::other)?;
@@ -77,12 +89,14 @@ async fn act_on_runs(
 
 /// Removes the blobs of an account that was deleted; there may be nothing to do. A failure is left to the sweeper.
 pub(crate) async fn act_on_account(app: &App, name: &str) {
-    let acted = match app.store().tombstone(Grave::Account, name).await {
-        Ok(Some(tombstone)) => act(app, &tombstone).await,
-        Ok(None) => Ok(()),
-        Err(error) => Err(error.into()),
+    let acted = async {
+        let Some(tombstone) = app.store().tombstone(Grave::Account, name).await? else {
+            return Ok(());
+        };
+        let _permit = permit(&app.settings().layout)?;
+        remove_account(app, &tombstone).await
     };
-    if let Err(error) = acted {
+    if let Err(error) = acted.await {
         tracing::warn!(account = name, %error, "blobs of a deleted account stay for the next sweep");
     }
 }
@@ -117,32 +131,21 @@ fn permit(layout: &Layout) -> io::Result<fs::File> {
     }
 }
 
-async fn act(app: &App, tombstone: &Tombstone) -> Result<(), blobs::Error> {
+async fn remove_account(app: &App, tombstone: &Tombstone) -> Result<(), blobs::Error> {
     let layout = app.settings().layout.clone();
-    let _permit = permit(&layout)?;
-    let name = tombstone.name.clone();
-    match tombstone.kind {
-        Grave::Account => {
-            // One rename while no row is written, so that a new account of that name loses nothing.
-            let moving = layout.clone();
-            app.store()
-                .take_tombstone(tombstone, move || blobs::put_account_aside(&moving, &name))
-                .await?;
-            blobs::remove_put_aside(&layout).await?;
-        }
-        Grave::Run => {
-            let run = tombstone.clone();
-            let mut failed = None;
-            act_on_runs(app, vec![run], &mut failed).await?;
-            return failed.map_or(Ok(()), Err);
-        }
-        Grave::Image => {
-            let deleted = tombstone.clone();
-            let removed = tokio::task::spawn_blocking(move || remove_image(&layout, &deleted));
-            removed.await.map_err(io::Error::other).flatten()?;
-            app.store().take_tombstone(tombstone, || Ok(())).await?;
-        }
-    }
+    let (moving, name) = (layout.clone(), tombstone.name.clone());
+    // One rename while no row is written, so that a new account of that name loses nothing.
+    let put_aside = move || blobs::put_account_aside(&moving, &name);
+    app.store().take_tombstone(tombstone, put_aside).await?;
+    blobs::remove_put_aside(&layout).await?;
+    Ok(())
+}
+
+async fn remove_image(app: &App, tombstone: &Tombstone) -> Result<(), blobs::Error> {
+    let (layout, deleted) = (app.settings().layout.clone(), tombstone.clone());
+    let removed = tokio::task::spawn_blocking(move || remove_disks(&layout, &deleted));
+    removed.await.map_err(io::Error::other).flatten()?;
+    app.store().take_tombstone(tombstone, || Ok(())).await?;
     Ok(())
 }
 
@@ -151,14 +154,14 @@ fn remove_run(layout: &Layout, id: &str) -> io::Result<()> {
     if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
         return Err(io::Error::other(format!("{id:?} is not a run's id")));
     }
-    remove_tree(&live::folder(layout, id))?;
+    files::remove_tree(&live::folder(layout, id))?;
     // What the engine keeps beside: the serial console, a screenshot.
-    remove_tree(&layout.logs().join(id))
+    files::remove_tree(&layout.logs().join(id))
 }
 
 /// The deletion itself removes the disks before the row; this is for one that was stored again meanwhile by a run that
 /// had not ended. One that is younger than the deletion stays.
-fn remove_image(layout: &Layout, deleted: &Tombstone) -> io::Result<()> {
+fn remove_disks(layout: &Layout, deleted: &Tombstone) -> io::Result<()> {
     let Ok(address) = Address::parse(&deleted.name) else { return Ok(()) };
     let store = Images::open(layout);
     let stored = store.at(&address).map_err(io::Error::other)?;
@@ -168,12 +171,5 @@ fn remove_image(layout: &Layout, deleted: &Tombstone) -> io::Result<()> {
     match store.remove(&image.record.id) {
         Err(error) if error.code != ErrorCode::NotFound => Err(io::Error::other(error)),
         Ok(_) | Err(_) => Ok(()),
-    }
-}
-
-fn remove_tree(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
     }
 }

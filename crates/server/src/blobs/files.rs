@@ -13,6 +13,7 @@ use engine::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Blob, Entry, is_account, is_blob, is_container, root};
+use crate::files;
 
 /// What is not finished yet. No container can be called so.
 const PARTIAL: &str = ".partial";
@@ -95,14 +96,16 @@ pub(crate) fn put_account_aside(layout: &Layout, account: &str) -> io::Result<()
 /// Removes what was put aside.
 pub(crate) async fn remove_put_aside(layout: &Layout) -> io::Result<()> {
     let folder = root(layout).join(REMOVED);
-    blocking(move || entries(&folder)?.iter().try_for_each(|entry| remove_tree(&entry.path())))
-        .await
+    blocking(move || {
+        entries(&folder)?.iter().try_for_each(|entry| files::remove_tree(&entry.path()))
+    })
+    .await
 }
 
 /// Removes what an earlier process did not finish.
 pub(crate) async fn remove_unfinished(layout: &Layout) -> io::Result<()> {
     let folder = root(layout).join(PARTIAL);
-    blocking(move || remove_tree(&folder)).await
+    blocking(move || files::remove_tree(&folder)).await
 }
 
 /// The containers that have files.
@@ -184,13 +187,6 @@ pub(super) fn entries(folder: &Path) -> io::Result<Vec<fs::DirEntry>> {
         Ok(entries) => entries.collect(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
-    }
-}
-
-fn remove_tree(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
     }
 }
 

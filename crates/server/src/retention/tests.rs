@@ -117,6 +117,22 @@ async fn logs_outlive_their_template_for_the_time_that_was_asked_for() {
 }
 
 #[tokio::test]
+async fn folders_of_runs_wait_while_a_backup_is_made() {
+    let bench = Bench::new().await;
+    let run = bench.run(at(1), Some(at(1))).await;
+    let layout = &bench.app.settings().layout;
+    let folder = live::folder(layout, &run);
+    sweep(&bench.app, DAY, at(100)).await.unwrap();
+    let lock = tombstones::forbid(layout).unwrap().unwrap();
+    assert!(sweep(&bench.app, DAY, at(102)).await.is_err());
+    assert!(bench.app.store().run(&run).await.unwrap().is_none());
+    assert!(folder.exists());
+    drop(lock);
+    sweep(&bench.app, DAY, at(102)).await.unwrap();
+    assert!(!folder.exists());
+}
+
+#[tokio::test]
 async fn operations_go_the_time_after_their_end() {
     let bench = Bench::new().await;
     let operation = async |started: i64, ended: Option<i64>| {
