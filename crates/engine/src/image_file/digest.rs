@@ -123,21 +123,33 @@ pub async fn sha256(cx: &Cx, path: &Path, activity: &str) -> Result<String> {
 
 /// The digest of that kind. Progress goes out as `activity`.
 pub async fn compute(cx: &Cx, path: &Path, kind: Kind, activity: &str) -> Result<Digest> {
-    // Ends the thread when this future is dropped, for whatever reason.
+    off_runtime(cx, path, (activity, "hash"), move |path, cancel, progress| {
+        of_file(&File::open(path)?, kind, cancel, progress)
+    })
+    .await
+}
+
+/// Reads a file on a thread of its own, which ends when this future is dropped, for whatever reason. `names` are those
+/// of the activity whose progress goes out, and of the work in an error.
+pub(super) async fn off_runtime<T: Send + 'static>(
+    cx: &Cx,
+    path: &Path,
+    names: (&str, &str),
+    work: impl FnOnce(&Path, &CancellationToken, &mut dyn FnMut(u64)) -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let (activity, verb) = names;
     let cancel = cx.cancel.child_token();
     let _on_drop = cancel.clone().drop_guard();
     let (owned, events, name) = (path.to_owned(), cx.events.clone(), activity.to_owned());
-    let hashed = tokio::task::spawn_blocking(move || {
-        let file = File::open(owned)?;
-        let size = file.metadata()?.len();
-        of_file(&file, kind, &cancel, |done| events.progress(&name, done, Some(size)))
+    let done = tokio::task::spawn_blocking(move || {
+        let size = owned.metadata().ok().map(|metadata| metadata.len());
+        work(&owned, &cancel, &mut |done| events.progress(&name, done, size))
     })
     .await;
     cx.events.progress_ended(activity);
-    hashed
-        .map_err(io::Error::other)
+    done.map_err(io::Error::other)
         .flatten()
-        .map_err(|e| io_fault(e, ErrorCode::ExportFailed, format!("hash {}", path.display())))
+        .map_err(|e| io_fault(e, ErrorCode::ExportFailed, format!("{verb} {}", path.display())))
 }
 
 /// The same of an open file, on this thread. `progress` may also hold it up, to limit the rate of reading.

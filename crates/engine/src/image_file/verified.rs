@@ -24,8 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    digest::{self, Digest, Kind},
-    io_fault,
+    digest::{self, Digest, Kind, off_runtime},
     partial::entries,
 };
 use crate::{cx::Cx, error::Result, layout::Layout};
@@ -230,7 +229,7 @@ fn boot() -> &'static str {
 pub async fn check(cx: &Cx, path: &Path, digest: &Digest, activity: &str) -> Result<bool> {
     let verified = Verified::new(&cx.layout);
     let wanted = digest.clone();
-    off_runtime(cx, path, activity, move |path, cancel, progress| {
+    off_runtime(cx, path, (activity, "read"), move |path, cancel, progress| {
         verified.check(path, &wanted, cancel, progress)
     })
     .await
@@ -242,32 +241,11 @@ pub async fn check(cx: &Cx, path: &Path, digest: &Digest, activity: &str) -> Res
 /// The file cannot be read.
 pub async fn measure(cx: &Cx, path: &Path, kind: Kind, activity: &str) -> Result<Digest> {
     let verified = Verified::new(&cx.layout);
-    off_runtime(cx, path, activity, move |path, cancel, progress| {
+    off_runtime(cx, path, (activity, "read"), move |path, cancel, progress| {
         let found = verified.read(path, kind, cancel, progress)?;
         found.ok_or_else(|| io::ErrorKind::NotFound.into())
     })
     .await
-}
-
-async fn off_runtime<T: Send + 'static>(
-    cx: &Cx,
-    path: &Path,
-    activity: &str,
-    work: impl FnOnce(&Path, &CancellationToken, &mut dyn FnMut(u64)) -> io::Result<T> + Send + 'static,
-) -> Result<T> {
-    // Ends the thread when this future is dropped, for whatever reason.
-    let cancel = cx.cancel.child_token();
-    let _on_drop = cancel.clone().drop_guard();
-    let (owned, events, name) = (path.to_owned(), cx.events.clone(), activity.to_owned());
-    let done = tokio::task::spawn_blocking(move || {
-        let size = fs::metadata(&owned).ok().map(|metadata| metadata.len());
-        work(&owned, &cancel, &mut |done| events.progress(&name, done, size))
-    })
-    .await;
-    cx.events.progress_ended(activity);
-    done.map_err(io::Error::other)
-        .flatten()
-        .map_err(|e| io_fault(e, api::ErrorCode::ExportFailed, format!("read {}", path.display())))
 }
 
 #[cfg(test)]

@@ -129,8 +129,9 @@ async fn wait_for_removals(layout: &Layout) -> Result<File> {
 
 /// The SQLite file and its logs, which must not be copied while they are written.
 fn database_files(url: &str) -> Vec<PathBuf> {
-    let Some(path) = url.strip_prefix("sqlite://") else { return Vec::new() };
-    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
+    // An address that names no path was refused when the database was looked at.
+    let Ok(Some(path)) = store::sqlite_file(url) else { return Vec::new() };
+    let path = path.display();
     ["", "-wal", "-shm", "-journal"].iter().map(|end| format!("{path}{end}").into()).collect()
 }
 

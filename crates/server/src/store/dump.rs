@@ -15,11 +15,10 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, BufRead as _, BufReader, BufWriter, Write as _},
     os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use futures_util::TryStreamExt as _;
-use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sqlx::{
@@ -27,7 +26,12 @@ use sqlx::{
     any::{AnyRow, AnyTypeInfoKind},
 };
 
-use super::{Error, installation::Looker, migrate};
+use super::{
+    Error,
+    installation::Looker,
+    migrate,
+    open::{create, sqlite_file},
+};
 
 const FORMAT: u32 = 1;
 
@@ -149,7 +153,9 @@ pub async fn load(url: &str, from: &Path) -> Result<Dumped, Error> {
         Some(Line::Head { goldsmith, format: FORMAT, schema }) if goldsmith == "database" => schema,
         _ => return Err(damaged("it does not begin as one of this release".to_owned()).into()),
     };
-    create(url)?;
+    if let Some(path) = sqlite_file(url)? {
+        create(&path).await.map_err(sqlx::Error::Io)?;
+    }
     let mut connection = AnyConnection::connect(url).await?;
     if Looker::new(url, &mut connection).schema().await? != 0 {
         let text = "the database is not empty, and nothing in it is overwritten";
@@ -211,16 +217,6 @@ async fn insert(
     }
     query.execute(&mut **tx).await?;
     Ok(())
-}
-
-/// The file of a new SQLite database, for its owner alone.
-fn create(url: &str) -> Result<(), sqlx::Error> {
-    let Some(path) = url.strip_prefix("sqlite://") else { return Ok(()) };
-    let path = percent_decode_str(path).decode_utf8().map(|path| PathBuf::from(&*path));
-    let path = path.map_err(|_| sqlx::Error::Configuration("the path is not UTF-8".into()))?;
-    let mut options = OpenOptions::new();
-    let opened = options.create(true).write(true).truncate(false).mode(0o600).open(path);
-    opened.map(drop).map_err(sqlx::Error::Io)
 }
 
 fn damaged(why: String) -> sqlx::Error {

@@ -3,12 +3,9 @@
 //! The count (`mark`) grows with every commit, in the same transaction, so a copy of the database that is put back has
 //! a lower mark than the one it replaces.
 
-use std::path::PathBuf;
-
-use percent_encoding::percent_decode_str;
 use sqlx::{AnyConnection, Connection as _, Row as _};
 
-use super::{Error, Store, reader::complete, row::text, writer::Tx};
+use super::{Error, Store, open::sqlite_file, reader::complete, row::text, writer::Tx};
 
 /// The row of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,11 +39,11 @@ pub struct Found {
 /// It exists and cannot be read.
 pub async fn look(url: &str) -> Result<Found, Error> {
     sqlx::any::install_default_drivers();
-    if let Some(path) = url.strip_prefix("sqlite://") {
-        let path = percent_decode_str(path).decode_utf8().map(|path| PathBuf::from(&*path));
-        if path.is_ok_and(|path| path.is_absolute() && matches!(path.try_exists(), Ok(false))) {
-            return Ok(Found::default());
-        }
+    if let Some(path) = sqlite_file(url)?
+        && path.is_absolute()
+        && matches!(path.try_exists(), Ok(false))
+    {
+        return Ok(Found::default());
     }
     let mut connection = AnyConnection::connect(url).await?;
     let found = Looker::new(url, &mut connection).look().await;

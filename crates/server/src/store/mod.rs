@@ -40,6 +40,7 @@ pub use model::{
     ActiveRun, CLAIM, Cause, Client, EndedRun, Operation, OperationStatus, Page, Resource,
     ResourceKey, Run, RunState, Select, Write,
 };
+pub(crate) use open::sqlite_file;
 
 use tokio::sync::watch;
 pub use tombstone::{Grave, Tombstone};

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::FromStr as _,
     sync::{
         Arc, OnceLock,
@@ -64,8 +64,8 @@ impl Pools {
     /// Connects, and brings the tables up to date.
     pub(super) async fn open(url: &str) -> Result<Self, Error> {
         sqlx::any::install_default_drivers();
-        if let Some(path) = url.strip_prefix("sqlite://") {
-            return sqlite(url, path).await;
+        if let Some(path) = sqlite_file(url)? {
+            return sqlite(url, &path).await;
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             return postgres(url).await;
@@ -116,17 +116,13 @@ async fn postgres(url: &str) -> Result<Pools, Error> {
 
 /// SQLite has one writer at a time: the others wait in [`Writer`], in order, and not in SQLite, where
 /// they would poll.
-async fn sqlite(url: &str, path: &str) -> Result<Pools, Error> {
-    let path = percent_decode_str(path)
-        .decode_utf8()
-        .map(|path| PathBuf::from(path.into_owned()))
-        .map_err(|_| configuration("the path of the SQLite file is not UTF-8"))?;
+async fn sqlite(url: &str, path: &Path) -> Result<Pools, Error> {
     if !path.is_absolute() || url.contains(['?', '#']) {
         return Err(configuration(
             "the address of the SQLite file must be sqlite:///absolute/path, with %3F for ? and %23 for #",
         ));
     }
-    create(&path).await.map_err(|error| {
+    create(path).await.map_err(|error| {
         let message = format!("cannot open {}: {error}", path.display());
         sqlx::Error::Io(io::Error::new(error.kind(), message))
     })?;
@@ -150,7 +146,7 @@ async fn sqlite(url: &str, path: &str) -> Result<Pools, Error> {
 }
 
 /// Secrets' hashes are in the file: made for its owner alone. SQLite gives its log the same mode.
-async fn create(path: &PathBuf) -> io::Result<()> {
+pub(super) async fn create(path: &Path) -> io::Result<()> {
     let mut options = tokio::fs::OpenOptions::new();
     options.create(true).write(true).truncate(false).mode(0o600);
     options.open(path).await.map(drop)
@@ -200,6 +196,18 @@ pub(super) async fn prepare_postgres(connection: &mut AnyConnection) -> Result<(
         sqlx::query(setting).execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+/// The file that an address of SQLite names; `None` for another database.
+///
+/// # Errors
+/// Its path is not UTF-8.
+pub(crate) fn sqlite_file(url: &str) -> Result<Option<PathBuf>, Error> {
+    let Some(path) = url.strip_prefix("sqlite://") else { return Ok(None) };
+    let path = percent_decode_str(path)
+        .decode_utf8()
+        .map_err(|_| configuration("the path of the SQLite file is not UTF-8"))?;
+    Ok(Some(PathBuf::from(path.into_owned())))
 }
 
 fn configuration(message: &'static str) -> Error {
