@@ -34,7 +34,7 @@ mod validate;
 pub mod vm_size;
 
 /// What machines are made by, for those who only pass it on.
-pub use vm::{Backend, Host};
+pub use vm::{Backend, Host, boot_id};
 
 /// A name for a run that no other run has, and that sorts by time.
 pub fn new_run_id() -> String {

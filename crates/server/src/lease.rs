@@ -22,6 +22,7 @@ use std::{
 use api::ErrorCode;
 use async_trait::async_trait;
 use engine::{
+    boot_id,
     error::{Coded, Error, Result},
     ownership::Ownership,
 };
@@ -175,14 +176,14 @@ fn clock() -> Duration {
 }
 
 fn holder(folder: &Path, lock: &Path) -> io::Result<Holder> {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let boot = boot_id()?;
     let file = fs::metadata(lock)?;
     Ok(Holder {
         id: uuid::Uuid::now_v7().to_string(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         pid: std::process::id(),
         folder: folder.display().to_string(),
-        place: format!("{}/{}/{}", boot.trim(), file.dev(), file.ino()),
+        place: format!("{boot}/{}/{}", file.dev(), file.ino()),
     })
 }
 

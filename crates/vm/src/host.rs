@@ -1,7 +1,7 @@
 //! What this host can do.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -166,6 +166,14 @@ pub struct Host {
     pub has_mapped_ram: bool,
     /// Names the host's processor in full where it carries guests out (KVM); "" under emulation.
     pub cpu_identity: String,
+}
+
+/// Names the time since this machine was started: it is another one after every start.
+///
+/// # Errors
+/// The kernel does not say.
+pub fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
 impl Host {

@@ -31,7 +31,7 @@ pub use access::Access;
 pub use bounded::{Answer, Bounded, Budget};
 pub use error::{Ended, Error};
 pub use guest::{Discard, Exit, Guest, Sink, Stdin, StreamKind};
-pub use host::{Accel, CpuChoice, Host};
+pub use host::{Accel, CpuChoice, Host, boot_id};
 pub use machine::{Backend, Machine, Seal, Sealed};
 pub use qemu::{Qemu, end};
 pub use spec::{Bridge, Firmware, MachineSpec};

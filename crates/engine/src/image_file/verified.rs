@@ -213,13 +213,9 @@ impl Verified {
     }
 }
 
-/// Names the time since the host was started.
 fn boot() -> &'static str {
     static BOOT: OnceLock<String> = OnceLock::new();
-    BOOT.get_or_init(|| {
-        let id = fs::read_to_string("/proc/sys/kernel/random/boot_id");
-        id.map_or_else(|_| String::new(), |id| id.trim().to_owned())
-    })
+    BOOT.get_or_init(|| vm::boot_id().unwrap_or_default())
 }
 
 /// Whether the file has that digest: by its mark, or by reading it. Progress goes out as `activity`.

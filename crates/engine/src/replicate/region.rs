@@ -12,6 +12,7 @@ use futures_util::{TryStreamExt, future};
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path as Key};
 use rustix::fs::syncfs;
 use tokio_util::sync::CancellationToken;
+use vm::boot_id;
 
 use super::{
     chunk::{CHUNKS, ChunkId},
@@ -73,7 +74,7 @@ impl Region {
         let path = self.notes.join(format!("{OPEN}{}", uuid::Uuid::now_v7()));
         let write = || {
             fs::create_dir_all(&self.notes)?;
-            fs::write(&path, boot_id())
+            fs::write(&path, boot_id().unwrap_or_default())
         };
         write().code(ErrorCode::DistributeFailed, || format!("cannot write {}", path.display()))?;
         Ok(Unfinished { path })
@@ -88,12 +89,12 @@ impl Region {
 
     /// Whether a copy was cut off by the machine's end: then pieces may be torn that have their name.
     pub(super) fn is_doubtful(&self) -> bool {
-        let now = boot_id();
+        let now = boot_id().unwrap_or_default();
         self.folder.is_some()
             && self
                 .unfinished()
                 .iter()
-                .any(|path| fs::read_to_string(path).is_ok_and(|boot| boot.trim() != now.trim()))
+                .any(|path| fs::read_to_string(path).is_ok_and(|boot| boot.trim() != now))
     }
 
     /// The pieces that are there.
@@ -166,11 +167,6 @@ fn told(mut error: Error, region: &str) -> Error {
 
 fn file_name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
-}
-
-/// Another one after every start of this machine.
-fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }
 
 /// The note that a copy is not finished. It stays when this is dropped before [`done`](Self::done).
