@@ -39,12 +39,8 @@ pub(super) const WAITING: &str =
 pub(super) const ACTIVE_BELOW: &str =
     "SELECT template FROM runs WHERE ended IS NULL AND template > $1 AND template < $2 LIMIT 1";
 pub(super) const ACTIVE_TEMPLATES: &str = "SELECT key, hidden FROM resources WHERE key IN (SELECT template FROM runs WHERE ended IS NULL)";
-pub(super) const RECENT_RUNS: &str = concat!(
-    "SELECT id, template, subscription, operation, state, sub_state, message, queued, ended, epoch, \
-     vcpus, memory_mib, 'null' AS input, cause, CAST(NULL AS TEXT) AS optimization, owner, \
-     crashes, worked FROM runs WHERE ",
-    "template = $1 ORDER BY queued DESC, id DESC LIMIT $2"
-);
+pub(super) const RECENT_RUNS: &str =
+    runs!("'null'", "CAST(NULL AS TEXT)", "template = $1 ORDER BY queued DESC, id DESC LIMIT $2");
 pub(super) const ENDED_RUNS: &str = "SELECT id, template, queued, ended FROM runs \
                                      WHERE (template, queued, id) < ($1, $2, $3) \
                                      AND ended IS NOT NULL \

@@ -91,10 +91,17 @@ macro_rules! operations {
 
 macro_rules! runs {
     ($rest:literal) => {
+        runs!("input", "optimization", $rest)
+    };
+    // What can be large may be left out.
+    ($input:literal, $optimization:literal, $rest:literal) => {
         concat!(
             "SELECT id, template, subscription, operation, state, sub_state, message, queued, \
-             ended, epoch, vcpus, memory_mib, input, cause, optimization, owner, crashes, worked \
-             FROM runs WHERE ",
+             ended, epoch, vcpus, memory_mib, owner, crashes, worked, cause, ",
+            $input,
+            " AS input, ",
+            $optimization,
+            " AS optimization FROM runs WHERE ",
             $rest
         )
     };
