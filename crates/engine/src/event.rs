@@ -80,7 +80,7 @@ const OVERHEAD: u32 = 256;
 /// How many reports of progress may wait; more are left out, as the next one says the same.
 const PROGRESS_ROOM: usize = 64;
 
-/// A handle to send events through. Cheap to clone; a reader that has gone away is no error.
+/// A handle to send events through. Cheap to clone. Sending after the reader has gone is not an error.
 ///
 /// What waits for a slow reader is bounded: output of guests waits for room, progress is left out, and
 /// of everything else there is only so much as a template has steps.

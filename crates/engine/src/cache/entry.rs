@@ -58,8 +58,8 @@ fn lock_file(layout: &Layout, kind: Kind, name: &str) -> PathBuf {
     layout.locks().join(format!("{}{name}.lock", kind.prefix()))
 }
 
-/// Holds an entry, which may be about to appear, and notes that it is used now. One that is being evicted is waited
-/// for, so whoever got this looks whether the entry is there.
+/// Holds an entry, which may be about to appear, and records this use. Waits for an eviction in progress, so the caller
+/// checks afterwards whether the entry still exists.
 pub(crate) async fn hold(layout: &Layout, kind: Kind, name: &str) -> io::Result<Hold> {
     let path = lock_file(layout, kind, name);
     let lock = UseLock::take(path.clone(), REMOVAL).await?;

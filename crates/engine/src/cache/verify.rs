@@ -40,7 +40,7 @@ pub enum Fate {
     Evicted,
     /// A run uses it.
     InUse,
-    /// It is no part of the cache: an image of the store, a VHD.
+    /// It is not part of the cache: an image of the store, a VHD.
     Reported,
     /// It cannot be read, so nothing is known of it.
     Unreadable,

@@ -318,7 +318,7 @@ impl Reader<'_> {
         Err((reason, unresolved(text).unwrap_or_else(|| format!("it looks like {pattern}"))))
     }
 
-    /// The id of a resource; an empty string means that there is none.
+    /// The id of a resource; an empty string counts as no id.
     pub(in crate::template) fn id_or_empty(
         &mut self,
         node: &Node<'_>,

@@ -80,7 +80,7 @@ async fn main() {
     let chosen: Vec<String> = std::env::args().skip(1).collect();
     const KNOWN: [&str; 5] = ["templates", "triggers", "accounts", "retention", "queued"];
     if let Some(unknown) = chosen.iter().find(|name| !KNOWN.contains(&name.as_str())) {
-        eprintln!("there is no scenario '{unknown}'; there are {}", KNOWN.join(", "));
+        eprintln!("unknown scenario '{unknown}'; the scenarios are {}", KNOWN.join(", "));
         std::process::exit(2);
     }
     for name in KNOWN {
