@@ -2,11 +2,11 @@
 
 use std::{fs, io, path::Path, time::Duration};
 
-use jiff::Timestamp;
 use vm::Backend;
 
 use crate::{
     build::is_tap,
+    clock::Reading,
     layout::Layout,
     ledger::{self, Held, Ledger},
     node::NodeStore,
@@ -44,7 +44,7 @@ pub async fn release_due(layout: &Layout, backend: &dyn Backend) -> io::Result<V
 /// A kept machine's time is over now: the next sweep ends it. Nothing kept is success.
 pub fn let_go(layout: &Layout, run_id: &str) -> io::Result<()> {
     match Ledger::adopt(layout, run_id)? {
-        Some(ledger) => ledger.keep_until(Timestamp::MIN),
+        Some(ledger) => ledger.end_keeping(),
         None => Ok(()),
     }
 }
@@ -58,7 +58,7 @@ pub async fn release_kept(
     let Some(ledger) = Ledger::adopt(layout, run_id)? else {
         return Ok(None);
     };
-    ledger.keep_until(Timestamp::MIN)?;
+    ledger.end_keeping()?;
     let problems = release(&ledger, backend).await;
     ledger.close()?;
     Ok(Some(problems))
@@ -71,8 +71,9 @@ pub(crate) async fn release(ledger: &Ledger, backend: &dyn Backend) -> Vec<Strin
         Err(e) => return vec![format!("the ledger cannot be read: {e}")],
     };
     let mut problems: Vec<String> = rows.problems().collect();
+    let (now, boot) = (Reading::now(), vm::boot_id().unwrap_or_default());
     for (number, row) in rows.read {
-        if row.keep_until.is_some_and(|until| until > Timestamp::now()) {
+        if row.is_kept(&now, &boot) {
             continue;
         }
         let released = tokio::time::timeout(RELEASE_LIMIT, release_one(&row.held, backend));

@@ -18,7 +18,11 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{layout::Layout, node::Lock};
+use crate::{
+    clock::{Deadline, Reading},
+    layout::Layout,
+    node::Lock,
+};
 
 /// A thing that must be released. Addressed by a name that was chosen before it was made, so that
 /// releasing can be repeated and "not there" is success.
@@ -54,11 +58,22 @@ pub struct Row {
     pub held: Held,
     /// Kept for the user until then (`--on-error keep`).
     pub keep_until: Option<Timestamp>,
+    /// The same, for a clock that nobody sets. Rows of earlier releases have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deadline: Option<Deadline>,
 }
 
 impl Row {
     fn new(held: Held) -> Self {
-        Self { format: FORMAT, held, keep_until: None }
+        Self { format: FORMAT, held, keep_until: None, deadline: None }
+    }
+
+    /// Whether it stays for its user at that time, in the boot of that id.
+    pub(crate) fn is_kept(&self, now: &Reading, boot: &str) -> bool {
+        match &self.deadline {
+            Some(deadline) => !deadline.is_over(now, boot),
+            None => self.keep_until.is_some_and(|until| until > now.wall),
+        }
     }
 
     fn parse(text: &[u8]) -> io::Result<Self> {
@@ -173,9 +188,18 @@ impl Ledger {
     }
 
     /// Keeps everything still held until then; the janitor releases it afterwards.
-    pub fn keep_until(&self, until: Timestamp) -> io::Result<()> {
+    pub fn keep_until(&self, deadline: &Deadline) -> io::Result<()> {
+        self.keep(Some(deadline.wall), Some(deadline))
+    }
+
+    /// Ends the time for which things are kept: the janitor releases them.
+    pub fn end_keeping(&self) -> io::Result<()> {
+        self.keep(Some(Timestamp::MIN), None)
+    }
+
+    fn keep(&self, keep_until: Option<Timestamp>, deadline: Option<&Deadline>) -> io::Result<()> {
         for (number, row) in self.rows()?.read {
-            self.write(number, &Row { keep_until: Some(until), ..row })?;
+            self.write(number, &Row { keep_until, deadline: deadline.cloned(), ..row })?;
         }
         Ok(())
     }
@@ -302,6 +326,25 @@ mod tests {
         ledger.settle(&file("a")).unwrap();
         ledger.close().unwrap();
         assert!(runs(&layout).unwrap().is_empty());
+    }
+
+    #[test]
+    fn kept_rows_follow_the_time_since_boot_and_not_the_clock() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        let ledger = Ledger::open(&layout, "r").unwrap();
+        ledger.hold(file("a")).unwrap();
+        let now = Reading::now();
+        let hour = std::time::Duration::from_secs(3600);
+        ledger.keep_until(&Deadline::after(hour, &now, "boot")).unwrap();
+        let row = ledger.rows().unwrap().read.remove(0).1;
+        let ahead = Reading { wall: "2038-01-01T00:00:00Z".parse().unwrap(), ..now };
+        assert!(row.is_kept(&ahead, "boot"));
+        assert!(!row.is_kept(&ahead, "another boot"));
+        assert!(!row.is_kept(&Reading { since_boot: now.since_boot + hour, ..now }, "boot"));
+        ledger.end_keeping().unwrap();
+        let row = ledger.rows().unwrap().read.remove(0).1;
+        assert!(!row.is_kept(&now, "boot"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod cache;
+pub mod clock;
 pub mod config;
 mod customize;
 pub mod cx;

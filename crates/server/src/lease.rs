@@ -23,11 +23,11 @@ use api::ErrorCode;
 use async_trait::async_trait;
 use engine::{
     boot_id,
+    clock::since_boot,
     error::{Coded, Error, Result},
     ownership::Ownership,
 };
 use jiff::Timestamp;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -54,7 +54,7 @@ pub(crate) struct Lease {
 struct Inner {
     store: Store,
     ttl: Duration,
-    /// Until when nobody else can have it, by [`clock`].
+    /// Until when nobody else can have it, by [`since_boot`].
     valid_until: watch::Sender<Duration>,
     lost: CancellationToken,
 }
@@ -76,7 +76,7 @@ impl Lease {
         let mut watched: Option<(Held, Instant)> = None;
         loop {
             let unrenewed = watched.as_ref().filter(|(held, since)| since.elapsed() >= held.ttl);
-            let before = clock();
+            let before = since_boot();
             let taken = store.take_lease(&me, ttl, unrenewed.map(|(held, _)| held), lost.clone());
             let Some(held) = taken.await.map_err(unreadable)? else {
                 let (valid_until, _) = watch::channel(before + valid(ttl));
@@ -100,10 +100,10 @@ impl Lease {
     pub(crate) fn keep(&self, done: CancellationToken) -> JoinHandle<()> {
         let lease = self.clone();
         tokio::spawn(async move {
-            let mut last = clock();
+            let mut last = since_boot();
             let mut pause = lease.inner.ttl / BEATS;
             while done.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
-                let before = clock();
+                let before = since_boot();
                 pause = match lease.inner.store.renew_lease(lease.inner.ttl, before - last).await {
                     Ok(true) => {
                         last = before;
@@ -143,7 +143,7 @@ impl Lease {
 impl Ownership for Lease {
     async fn confirm(&self) -> Result<()> {
         let mut valid_until = self.inner.valid_until.subscribe();
-        let renewed = async { valid_until.wait_for(|until| clock() < *until).await.is_ok() };
+        let renewed = async { valid_until.wait_for(|until| since_boot() < *until).await.is_ok() };
         let outcome = tokio::select! {
             biased;
             () = self.inner.lost.cancelled() => return Err(self.taken_over().await),
@@ -157,22 +157,13 @@ impl Ownership for Lease {
     }
 
     fn is_certain(&self) -> bool {
-        !self.inner.lost.is_cancelled() && clock() < *self.inner.valid_until.borrow()
+        !self.inner.lost.is_cancelled() && since_boot() < *self.inner.valid_until.borrow()
     }
 }
 
 /// How long a renewal is relied upon.
 fn valid(ttl: Duration) -> Duration {
     ttl - ttl / MARGIN
-}
-
-/// Time since boot, also that in which the process was stopped or the host asleep.
-fn clock() -> Duration {
-    let now = clock_gettime(ClockId::Boottime);
-    Duration::new(
-        now.tv_sec.try_into().unwrap_or_default(),
-        now.tv_nsec.try_into().unwrap_or_default(),
-    )
 }
 
 fn holder(folder: &Path, lock: &Path) -> io::Result<Holder> {

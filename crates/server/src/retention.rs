@@ -5,16 +5,21 @@
 //! the template is gone its runs for the time after it was found gone (`server/runs/<id>/template-gone`)
 //! ```
 //!
+//! Nothing goes for its age while the clock is not to be believed ([`trust`]).
+//!
 //! A run that is not over is never touched. What goes is its row, which leaves a tombstone, then its folder. An operation goes the time
 //! after its end, but not before clients had a day to ask for it, and one that goes on never. Looks at start, once
 //! an hour (more often if the time is short), and when a template is deleted. The same sweep acts
 //! on the tombstones of what was deleted, and shows no machine that was kept and is gone by now.
 
+mod trust;
+
 use std::{fs, io, time::Duration};
 
-use engine::layout::Layout;
+use engine::{clock::Reading, layout::Layout};
 use jiff::{SignedDuration, Timestamp};
 
+pub(crate) use self::trust::Trust;
 use crate::{
     App, blobs, live,
     store::{self, EndedRun, ResourceKey},
@@ -35,14 +40,14 @@ const POLLED: SignedDuration = SignedDuration::from_hours(24);
 const GONE: &str = "template-gone";
 
 /// Sweeps until the service ends.
-pub(crate) async fn keep_sweeping(app: App, keep: Duration) {
+pub(crate) async fn keep_sweeping(app: App, keep: Duration, mut trust: Trust) {
     if let Err(error) = blobs::remove_unfinished(&app.settings().layout).await {
         tracing::warn!(error = %engine::error::chain(&error), "unfinished blobs stay");
     }
     let pause = LOOK_AGAIN.min(keep / 10).max(Duration::from_secs(1));
     let gathered = GATHER.min(keep / 100);
     loop {
-        if let Err(error) = sweep(&app, keep, Timestamp::now()).await {
+        if let Err(error) = look(&app, keep, &mut trust, Reading::now()).await {
             tracing::warn!(error = %engine::error::chain(&error), "logs that are no longer kept stay for the next time");
         }
         tokio::select! {
@@ -58,9 +63,28 @@ pub(crate) async fn keep_sweeping(app: App, keep: Duration) {
     }
 }
 
+/// Removes what is to go: for its age if the clock is believed, and what was deleted in any case.
+async fn look(
+    app: &App,
+    keep: Duration,
+    trust: &mut Trust,
+    now: Reading,
+) -> Result<(), blobs::Error> {
+    match trust.check(now) {
+        Ok(()) => remove_old(app, keep, now.wall).await?,
+        Err(ahead) => tracing::warn!(
+            clock = %now.wall,
+            ahead = %format_args!("{} hours", ahead.as_hours()),
+            "the clock is ahead of what is expected: nothing is removed for its age until it is set right, or has kept its course for hours"
+        ),
+    }
+    tombstones::act_on_all(app).await?;
+    Ok(worker::forget_ended(app).await?)
+}
+
 /// Removes what has been kept long enough at that time, page by page: nothing of it is in memory at once,
 /// and other writes to the database come between.
-pub(crate) async fn sweep(app: &App, keep: Duration, now: Timestamp) -> Result<(), blobs::Error> {
+async fn remove_old(app: &App, keep: Duration, now: Timestamp) -> Result<(), blobs::Error> {
     let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
     let mut place = Place::default();
     let (mut last, mut forgotten) = (None, 0);
@@ -89,8 +113,7 @@ pub(crate) async fn sweep(app: &App, keep: Duration, now: Timestamp) -> Result<(
     if let Ok(before) = now.checked_sub(keep.max(POLLED)) {
         while app.store().forget_operations_before(before, PAGE).await? == u64::from(PAGE) {}
     }
-    tombstones::act_on_all(app).await?;
-    Ok(worker::forget_ended(app).await?)
+    Ok(())
 }
 
 /// Those of the runs that were kept long enough: since the time beside them, or since their template
@@ -152,7 +175,8 @@ fn gone_since(layout: &Layout, run_id: &str, now: Timestamp) -> io::Result<Times
     let path = folder.join(GONE);
     match fs::read_to_string(&path) {
         Ok(text) => {
-            if let Ok(time) = text.trim().parse() {
+            // A time to come was noted by a clock that was ahead.
+            if let Some(time) = text.trim().parse().ok().filter(|time| *time <= now) {
                 return Ok(time);
             }
         }

@@ -10,6 +10,7 @@ use api::ErrorCode;
 use axum_server::tls_rustls::RustlsConfig;
 use engine::{
     Backend, Host,
+    clock::Reading,
     config::Config,
     error::{Coded, Error, Result},
     fetch,
@@ -33,7 +34,7 @@ use crate::{
     operation,
     providers::replication,
     renewal::Renewal,
-    retention,
+    retention::{self, Trust},
     store::{self, Store},
     tasks,
     tls::{Given, Names, Tls},
@@ -192,12 +193,14 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     app.set_host(options.machines.host.clone());
     app.set_quotas(budgets.settings().quota.clone());
     let metrics = http::install_metrics()?;
+    let newest = app.store().newest_time().await.map_err(unopened)?;
+    let trust = Trust::new(newest, options.log_retention, Reading::now());
     // Last: the secret of a server that then fails to start would be lost.
     let administrator = administrator(app.store()).await?;
     let url = url(listen, &options.hosts);
     app.set_base_url(url.clone());
     let worker = workers(&app, options.machines).await?;
-    let sweeping = retention::keep_sweeping(app.clone(), options.log_retention);
+    let sweeping = retention::keep_sweeping(app.clone(), options.log_retention, trust);
     tasks::spawn(&app, "retention", sweeping);
     tasks::spawn(&app, "installation", installation::keep_marking(app.clone()));
     trigger::start(&app, options.triggers);

@@ -7,12 +7,13 @@ use std::{
 };
 
 use api::ErrorCode;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use vm::{Access, Machine};
 
 use super::{Run, access::write_secret, plan::Plan};
 use crate::{
+    clock::{Deadline, Reading},
     error::{Coded, Error, Result},
     layout::Layout,
     ledger,
@@ -72,10 +73,9 @@ pub(super) fn keep(
     let port = machine.forwarded(22).ok_or_else(|| {
         Error::new(ErrorCode::GuestUnreachable, "the machine has no port that leads to it")
     })?;
-    let until = SignedDuration::try_from(run.request.keep_for)
-        .ok()
-        .and_then(|time| Timestamp::now().checked_add(time).ok())
-        .unwrap_or(Timestamp::MAX);
+    let boot = vm::boot_id().unwrap_or_default();
+    let deadline = Deadline::after(run.request.keep_for, &Reading::now(), &boot);
+    let until = deadline.wall;
     let size = plan.size.on(run.host);
     let kept = Kept {
         run_id: run.id.clone(),
@@ -93,7 +93,7 @@ pub(super) fn keep(
     write(&kept.known_hosts, host.as_bytes())?;
     write(&dir.join(FILE), &serde_json::to_vec_pretty(&kept).unwrap_or_default())?;
     run.ledger
-        .keep_until(until)
+        .keep_until(&deadline)
         .code(ErrorCode::InternalError, || "cannot write the ledger".to_owned())?;
     machine.leave_running();
     Ok(until)

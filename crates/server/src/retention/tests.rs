@@ -86,6 +86,12 @@ impl Bench {
     }
 }
 
+/// A look with a clock that is believed.
+async fn sweep(app: &App, keep: Duration, wall: Timestamp) -> Result<(), blobs::Error> {
+    let now = Reading { wall, since_boot: Duration::ZERO };
+    look(app, keep, &mut Trust::new(None, keep, now), now).await
+}
+
 fn at(days: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + days * 86_400).unwrap()
 }
@@ -177,6 +183,27 @@ async fn a_template_that_lives_keeps_its_latest_runs() {
     for run in &runs[2..] {
         assert!(bench.is_there(run).await, "one of the latest");
     }
+}
+
+#[tokio::test]
+async fn clock_far_ahead_removes_nothing_for_its_age() {
+    let bench = Bench::new().await;
+    let run = bench.run(at(1), Some(at(1))).await;
+    let boot = |days: i64, since_boot| Reading { wall: at(days), since_boot };
+    let newest = bench.app.store().newest_time().await.unwrap();
+    assert_eq!(newest, Some(at(1)));
+    let mut trust = Trust::new(newest, DAY * 30, boot(1, Duration::ZERO));
+    look(&bench.app, DAY * 30, &mut trust, boot(1, Duration::ZERO)).await.unwrap();
+    for days in [40, 80, 4000] {
+        let hour = Duration::from_secs(60 * 60);
+        look(&bench.app, DAY * 30, &mut trust, boot(days, hour)).await.unwrap();
+        assert!(bench.is_there(&run).await, "{days} days ahead within an hour");
+    }
+    look(&bench.app, DAY * 30, &mut trust, boot(2, DAY)).await.unwrap();
+    look(&bench.app, DAY * 30, &mut trust, boot(30, DAY * 29)).await.unwrap();
+    assert!(bench.is_there(&run).await, "its template was found gone 29 days ago");
+    look(&bench.app, DAY * 30, &mut trust, boot(31, DAY * 30)).await.unwrap();
+    assert!(!bench.is_there(&run).await);
 }
 
 #[tokio::test]

@@ -45,6 +45,11 @@ pub(super) const ENDED_RUNS: &str = "SELECT id, template, queued, ended FROM run
                                      WHERE (template, queued, id) < ($1, $2, $3) \
                                      AND ended IS NOT NULL \
                                      ORDER BY template DESC, queued DESC, id DESC LIMIT $4";
+/// Reads whole tables, which is quick enough for once at start.
+const NEWEST: &str = "SELECT MAX(newest) FROM (SELECT MAX(changed) AS newest FROM resources \
+     UNION ALL SELECT MAX(queued) FROM runs UNION ALL SELECT MAX(ended) FROM runs \
+     UNION ALL SELECT MAX(started) FROM operations \
+     UNION ALL SELECT MAX(ended) FROM operations) AS times";
 
 impl Store {
     /// How often the database was read and written to since it was opened. The first read of each of the
@@ -252,6 +257,12 @@ impl Store {
         query.execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// The newest time at which something was written, as far as rows say.
+    pub async fn newest_time(&self) -> Result<Option<Timestamp>, Error> {
+        let newest: Option<i64> = sqlx::query_scalar(NEWEST).fetch_one(&self.pools.reader).await?;
+        Ok(newest.and_then(|newest| Timestamp::from_nanosecond(newest.into()).ok()))
     }
 
     /// Removes operations that were over before then, the oldest first, at most so many. Gives back how many

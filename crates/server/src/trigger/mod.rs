@@ -15,9 +15,12 @@ pub(crate) mod cron;
 use std::{collections::BTreeSet, panic::AssertUnwindSafe, time::Duration};
 
 use api::ErrorCode;
-use engine::error::{Error, Result};
+use engine::{
+    clock::Reading,
+    error::{Error, Result},
+};
 use futures_util::FutureExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use self::changes::Scope;
@@ -25,6 +28,9 @@ use crate::{App, providers::image_builder, store, tasks};
 
 /// Until the next look when one failed.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// By how much the clock is set back at least before every schedule is checked.
+const SET_BACK: SignedDuration = SignedDuration::from_secs(60);
 
 /// How triggers and schedules are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,17 +69,22 @@ pub(crate) fn start(app: &App, options: Options) {
 
 async fn follow_schedules(app: App, options: Options) {
     let shutdown = app.shutdown().clone();
-    let mut is_indexed = false;
+    // The reading at which all of them were checked, or to which the clock has been set since.
+    let mut checked: Option<Reading> = None;
     while !shutdown.is_cancelled() {
-        let now = Timestamp::now();
+        let reading = Reading::now();
+        let now = reading.wall;
+        let is_checked = checked.is_some_and(|checked| reading.set_since(&checked) >= -SET_BACK);
         let look = async {
-            if !is_indexed {
-                image_builder::index_schedules(&app).await?;
+            if !is_checked {
+                image_builder::check_schedules(&app, now).await?;
             }
             image_builder::look_at_schedules(&app, now).await
         };
         let looked = looked("schedules", look).await;
-        is_indexed |= looked.is_some();
+        if is_checked || looked.is_some() {
+            checked = Some(reading);
+        }
         let due = looked.unwrap_or_else(|| now.checked_add(RETRY).ok());
         tokio::select! {
             () = shutdown.cancelled() => {}

@@ -52,11 +52,12 @@ pub(crate) async fn look_at_schedules(
     app.store().next_due(now).await
 }
 
-/// Makes schedules of earlier releases found by the time that they are due. Once at start.
+/// Makes schedules of earlier releases found by the time that they are due, and those found in time whose
+/// next run was computed by a clock that was ahead. At start, and when the clock was set back.
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn index_schedules(app: &App) -> Result<(), store::Error> {
+pub(crate) async fn check_schedules(app: &App, now: Timestamp) -> Result<(), store::Error> {
     let mut select = Select {
         subscription: app.settings().subscription.to_lowercase(),
         kind: Some(SCHEDULES_KIND.to_owned()),
@@ -66,12 +67,16 @@ pub(crate) async fn index_schedules(app: &App) -> Result<(), store::Error> {
     loop {
         let page = app.store().list(&select).await?;
         for mut row in page.resources {
-            if !row.hidden["indexed"]["due"].is_null() {
-                continue;
-            }
             let Some(plan) = Plan::of(&row) else { continue };
-            let changed = row.changed;
-            plan.put_into(&mut row, changed);
+            let (changed, is_indexed) = (row.changed, !row.hidden["indexed"]["due"].is_null());
+            match sooner(&plan, now) {
+                Some(next) => {
+                    tracing::warn!(schedule = %row.id, too_late = %plan.next, %next, "the clock was set back: the schedule is due sooner");
+                    Plan { next, ..plan }.put_into(&mut row, now);
+                }
+                None if is_indexed => continue,
+                None => plan.put_into(&mut row, changed),
+            }
             match app.store().commit(vec![Write::Replace(row)]).await {
                 // Whoever wrote it has indexed it.
                 Err(store::Error::Stale { .. }) => {}
@@ -83,6 +88,15 @@ pub(crate) async fn index_schedules(app: &App) -> Result<(), store::Error> {
             return Ok(());
         }
     }
+}
+
+/// When a schedule is due that lies further ahead than it can. The next time but one is still possible: the
+/// clock was set back by little after a run had begun, which must not begin again.
+fn sooner(plan: &Plan, now: Timestamp) -> Option<Timestamp> {
+    let schedule = Schedule::parse(&plan.tag, now).ok()?;
+    let next = schedule.after(now)?;
+    let last_possible = schedule.after(next)?;
+    (plan.next > last_possible).then_some(next)
 }
 
 async fn act(app: &App, key: ResourceKey, now: Timestamp) -> Result<(), store::Error> {

@@ -43,7 +43,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 pub(crate) use self::{
-    due::{index_schedules, look_at_schedules},
+    due::{check_schedules, look_at_schedules},
     look::{look_at_sources, run_ended},
     outputs::RunOutputs,
     run::with_run,

@@ -78,6 +78,23 @@ async fn times_that_were_missed_are_one_run() {
 }
 
 #[tokio::test]
+async fn schedule_computed_by_a_clock_ahead_is_due_in_time_once_the_clock_is_right() {
+    let service = Service::scheduled("0 3 * * *").await;
+    let due = service.next().await;
+    let day = 24 * 60 * 60;
+    // A clock ten years ahead began a run, and set the next one.
+    service.look_at(later(due, 3650 * day)).await;
+    assert_eq!(service.next().await, later(due, 3651 * day));
+    check_schedules(&service.app, later(due, -60)).await.unwrap();
+    assert_eq!(service.next().await, due);
+    // A clock set back by little, just after the run: it does not begin again.
+    let service = Service::scheduled("0 3 * * *").await;
+    service.look_at(later(due, 1)).await;
+    check_schedules(&service.app, later(due, -300)).await.unwrap();
+    assert_eq!(service.next().await, later(due, day));
+}
+
+#[tokio::test]
 async fn a_run_that_is_due_during_another_is_left_out() {
     let service = Service::scheduled("0 * * * *").await;
     service.act("2024-02-01", "t1", "run").await.unwrap();

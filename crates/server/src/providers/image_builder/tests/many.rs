@@ -165,7 +165,7 @@ async fn schedules_of_an_earlier_release_are_indexed_at_start() {
     service.app.store().commit(vec![Write::Replace(row)]).await.unwrap();
     look_at_schedules(&service.app, due).await.unwrap();
     assert_eq!(service.queued().await, 0, "it is not found by its time");
-    index_schedules(&service.app).await.unwrap();
+    check_schedules(&service.app, due).await.unwrap();
     look_at_schedules(&service.app, due).await.unwrap();
     assert_eq!(service.queued().await, 1);
 }
