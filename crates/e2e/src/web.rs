@@ -44,7 +44,7 @@ impl Web {
     /// SHA-256 of a file, in hexadecimal.
     pub fn sha256(&self, name: &str) -> String {
         let files = self.files.lock().unwrap();
-        Sha256::digest(&files[name]).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(Sha256::digest(&files[name]))
     }
 }
 

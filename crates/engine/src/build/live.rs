@@ -477,7 +477,7 @@ pub(super) async fn ready(
     came: Came,
 ) -> Result<()> {
     let mut entropy = [0; 64];
-    rustix::rand::getrandom(&mut entropy, rustix::rand::GetRandomFlags::empty())
+    getrandom::fill(&mut entropy)
         .code(ErrorCode::InternalError, || "the host gives no random numbers".to_owned())?;
     let (command, stdin) = match came {
         Came::Booted => (BOOTED.to_owned(), Stdin::Empty),

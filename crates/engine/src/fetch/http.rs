@@ -16,7 +16,6 @@ use crate::{
     cx::Cx,
     error::Error,
     image_file::{io_fault, space::human},
-    node::hex,
 };
 
 const REDIRECTS: usize = 5;
@@ -164,8 +163,8 @@ impl Landing {
 
     async fn finish(mut self) -> Result<Landed, Trouble> {
         self.file.flush().await.map_err(local)?;
-        let sha512 = self.sha512.map(|sha512| hex(&sha512.finalize()));
-        Ok(Landed { sha256: hex(&self.sha256.finalize()), sha512, bytes: self.bytes })
+        let sha512 = self.sha512.map(|sha512| hex::encode(sha512.finalize()));
+        Ok(Landed { sha256: hex::encode(self.sha256.finalize()), sha512, bytes: self.bytes })
     }
 }
 

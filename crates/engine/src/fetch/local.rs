@@ -14,7 +14,6 @@ use super::{Failure, Landed};
 use crate::{
     cx::Cx,
     image_file::{io_fault, space::human, stopped},
-    node::hex,
 };
 
 const CHUNK: usize = 1 << 20;
@@ -77,7 +76,7 @@ fn pump(
         sha256.update(&buffer[..read]);
         to.write_all(&buffer[..read])?;
     }
-    Ok(Landed { sha256: hex(&sha256.finalize()), sha512: None, bytes })
+    Ok(Landed { sha256: hex::encode(sha256.finalize()), sha512: None, bytes })
 }
 
 /// SHA-256 and length of a file.

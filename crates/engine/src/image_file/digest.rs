@@ -28,7 +28,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::{Format, extents::data_extents, io_fault, stopped};
-use crate::{cx::Cx, error::Result, node::hex};
+use crate::{cx::Cx, error::Result};
 
 /// How much is read, or hashed of a hole, at a time.
 const CHUNK: usize = 1 << 20;
@@ -206,7 +206,7 @@ pub(crate) fn hash(
         done = extent.end;
     }
     progress(size);
-    Ok(hex(&hasher.finalize()))
+    Ok(hex::encode(hasher.finalize()))
 }
 
 fn hash_sparse(
@@ -253,13 +253,13 @@ impl Sparse {
     /// Adds the MiB of that number; each number at most once, in order.
     pub(crate) fn add(&mut self, number: u64, content: &[u8]) {
         if !is_zero(content) {
-            self.0.update(format!("{number} {}\n", hex(&Sha256::digest(content))));
+            self.0.update(format!("{number} {}\n", hex::encode(Sha256::digest(content))));
         }
     }
 
     /// The digest, when every MiB that is not zero was added.
     pub(crate) fn finish(self) -> String {
-        hex(&self.0.finalize())
+        hex::encode(self.0.finalize())
     }
 }
 
@@ -290,7 +290,7 @@ mod tests {
 
         let mut seen = Vec::new();
         let digest = hash(&file, size, &CancellationToken::new(), |n| seen.push(n)).unwrap();
-        assert_eq!(digest, hex(&Sha256::digest(&all)));
+        assert_eq!(digest, hex::encode(Sha256::digest(&all)));
         assert_eq!(seen.last(), Some(&size));
 
         file.set_len(0).unwrap();
@@ -314,10 +314,10 @@ mod tests {
         let mut text = format!("goldsmith sparse 1\n{size}\n");
         for (number, part) in all.chunks(1 << 20).enumerate() {
             if part.iter().any(|byte| *byte != 0) {
-                text += &format!("{number} {}\n", hex(&Sha256::digest(part)));
+                text += &format!("{number} {}\n", hex::encode(Sha256::digest(part)));
             }
         }
-        assert_eq!(of(&holes), hex(&Sha256::digest(&text)));
+        assert_eq!(of(&holes), hex::encode(Sha256::digest(&text)));
         assert_eq!(of(&full), of(&holes));
         full.write_all_at(&[1], 4 << 20).unwrap();
         assert_ne!(of(&full), of(&holes));

@@ -64,22 +64,13 @@ impl KeyBuilder {
 
     /// The key of all fields so far.
     pub fn finish(self) -> Key {
-        Key(hex(&self.0.finalize()))
+        Key(hex::encode(self.0.finalize()))
     }
 }
 
 /// SHA-256 of `bytes` in lower-case hexadecimal.
 pub fn digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// Lower-case hexadecimal of `bytes`.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(Sha256::digest(bytes))
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ mod store;
 mod sweep;
 mod verify;
 
-pub(crate) use key::hex;
 pub use key::{FORMAT, Key, KeyBuilder, digest};
 pub(crate) use lock::REMOVAL;
 pub use lock::{Lock, UseLock};

@@ -6,8 +6,6 @@ use object_store::path::Path as Key;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::node::hex;
-
 /// The folder that all pieces of a place are in.
 pub(super) const CHUNKS: &str = "chunks";
 const SUFFIX: &str = ".zst";
@@ -26,7 +24,7 @@ impl ChunkId {
 
     /// Where it is in a place. By its first digits, since folders with very many files are slow.
     pub(super) fn key(self) -> Key {
-        let name = hex(&self.0);
+        let name = hex::encode(self.0);
         Key::from_iter([CHUNKS, &name[..2], &format!("{name}{SUFFIX}")])
     }
 
@@ -50,13 +48,13 @@ impl ChunkId {
 
 impl fmt::Debug for ChunkId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
 impl fmt::Display for ChunkId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
+        f.write_str(&hex::encode(self.0))
     }
 }
 

@@ -18,7 +18,6 @@ use crate::{
     error::{Error, Result},
     fetch::{self, Download},
     image_file::{Format, digest::sha256, io_fault, space::human},
-    node::hex,
 };
 
 /// A disk image that is larger than this was not meant.
@@ -132,7 +131,7 @@ async fn sha512(cx: &Cx, path: &Path) -> Result<String> {
     loop {
         let read = file.read(&mut buffer).await.map_err(fault)?;
         if read == 0 {
-            return Ok(hex(&hasher.finalize()));
+            return Ok(hex::encode(hasher.finalize()));
         }
         hasher.update(&buffer[..read]);
         if cx.cancel.is_cancelled() {

@@ -24,7 +24,7 @@ impl Identity {
         if let Some(identity) = Self::read(dir)? {
             return Ok(identity);
         }
-        let made = Self { tenant: random_guid()?, subscription: random_guid()? };
+        let made = Self { tenant: Uuid::new_v4(), subscription: Uuid::new_v4() };
         made.write(dir)?;
         Ok(made)
     }
@@ -53,15 +53,6 @@ impl Identity {
 
 /// Its name in the server's folder.
 const FILE: &str = "identity.json";
-
-/// A random GUID (version 4).
-pub(crate) fn random_guid() -> Result<Uuid> {
-    let bytes = super::secret::random()
-        .code(ErrorCode::HostNotReady, || "the system gives no random bytes".to_owned())?;
-    let mut half = [0; 16];
-    half.copy_from_slice(&bytes[..16]);
-    Ok(uuid::Builder::from_random_bytes(half).into_uuid())
-}
 
 #[cfg(test)]
 mod tests {

@@ -5,14 +5,22 @@ use std::{fmt, path::Path};
 use api::ErrorCode;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use engine::error::{Coded, Error, Result};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use ring::{
+    rand::SystemRandom,
+    signature::{
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, UnparsedPublicKey,
+    },
+};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Claims;
 use crate::files;
 
+const ALGORITHM: &str = "ES256";
+const NO_TOKEN: &str = "it is not a JSON Web Token";
 const CURRENT: &str = "signing-key.pem";
 const PREVIOUS: &str = "signing-key-previous.pem";
 
@@ -24,10 +32,16 @@ pub(crate) struct SigningKey {
 
 struct Pair {
     id: String,
-    x: String,
-    y: String,
-    sign: EncodingKey,
-    verify: DecodingKey,
+    private: EcdsaKeyPair,
+    /// An uncompressed point: 4, 32 bytes of x, 32 bytes of y.
+    public: Vec<u8>,
+}
+
+/// The part of a token that says how it is signed (RFC 7515, section 4).
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
 }
 
 impl fmt::Debug for SigningKey {
@@ -58,25 +72,27 @@ impl SigningKey {
         json!({ "keys": all.into_iter().flatten().map(Pair::jwk).collect::<Vec<_>>() })
     }
 
+    /// A JSON Web Token in its compact form (RFC 7519).
     pub(crate) fn sign(&self, claims: &Claims) -> String {
-        let header = Header { kid: Some(self.own.id.clone()), ..Header::new(Algorithm::ES256) };
-        jsonwebtoken::encode(&header, claims, &self.own.sign)
-            .expect("the key was checked when it was read, and claims are plain JSON")
+        self.own
+            .sign(&json!({ "typ": "JWT", "alg": ALGORITHM, "kid": self.own.id }), &json!(claims))
     }
 
     /// The claims of a token with our signature and of that tenant; time is not looked at.
     pub(super) fn verify(&self, token: &str, tenant: &str) -> Result<Claims, String> {
-        let mut rules = Validation::new(Algorithm::ES256);
-        rules.validate_exp = false;
-        rules.validate_nbf = false;
-        rules.validate_aud = false;
-        rules.required_spec_claims.clear();
-        let header = jsonwebtoken::decode_header(token).map_err(|error| error.to_string())?;
+        let (signed, signature) = token.rsplit_once('.').ok_or(NO_TOKEN)?;
+        let (header, claims) = signed.split_once('.').ok_or(NO_TOKEN)?;
+        let header: Header = parse(header)?;
+        if header.alg != ALGORITHM {
+            return Err(format!("it is signed by '{}' and not by {ALGORITHM}", header.alg));
+        }
         let is_meant = |pair: &&Pair| header.kid.as_ref() == Some(&pair.id);
         let pair = self.previous.as_ref().filter(is_meant).unwrap_or(&self.own);
-        let claims = jsonwebtoken::decode::<Claims>(token, &pair.verify, &rules)
-            .map_err(|error| error.to_string())?
-            .claims;
+        let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).map_err(|_| NO_TOKEN)?;
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &pair.public)
+            .verify(signed.as_bytes(), &signature)
+            .map_err(|_| "its signature is not ours")?;
+        let claims: Claims = parse(claims)?;
         if claims.tid != tenant {
             return Err(format!("it is of the tenant '{}' and not of '{tenant}'", claims.tid));
         }
@@ -125,29 +141,41 @@ fn make(path: &Path) -> Result<KeyPair> {
     Ok(pair)
 }
 
+fn parse<T: serde::de::DeserializeOwned>(part: &str) -> Result<T, String> {
+    let text = BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| NO_TOKEN)?;
+    serde_json::from_slice(&text).map_err(|error| error.to_string())
+}
+
 impl Pair {
     fn of(pair: &KeyPair) -> Result<Self> {
-        // An uncompressed point: 4, 32 bytes of x, 32 bytes of y.
-        let point = pair.public_key_raw();
-        let (Some(4), 65) = (point.first(), point.len()) else {
-            return Err(Error::new(
-                ErrorCode::HostNotReady,
-                "the signing key is not one of the curve P-256",
-            )
-            .hint("remove signing-key.pem: a new one is made"));
-        };
-        let x = BASE64_URL_SAFE_NO_PAD.encode(&point[1..33]);
-        let y = BASE64_URL_SAFE_NO_PAD.encode(&point[33..]);
-        let verify = DecodingKey::from_ec_components(&x, &y)
-            .code(ErrorCode::InternalError, || "the signing key cannot be used".to_owned())?;
-        let id = BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(point)[..15]);
-        Ok(Self { id, x, y, sign: EncodingKey::from_ec_der(&pair.serialize_der()), verify })
+        let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
+        let private = EcdsaKeyPair::from_pkcs8(algorithm, pair.serialized_der(), &random);
+        let private = private.map_err(|error| {
+            let text = format!("the signing key is not one of the curve P-256: {error}");
+            Error::new(ErrorCode::HostNotReady, text)
+                .hint("remove signing-key.pem: a new one is made")
+        })?;
+        let public = pair.public_key_raw().to_vec();
+        let id = BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(&public)[..15]);
+        Ok(Self { id, private, public })
+    }
+
+    fn sign(&self, header: &Value, claims: &Value) -> String {
+        let [header, claims] =
+            [header, claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part.to_string()));
+        let signed = format!("{header}.{claims}");
+        let signature = self
+            .private
+            .sign(&SystemRandom::new(), signed.as_bytes())
+            .expect("the kernel gives random bytes");
+        format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
     }
 
     fn jwk(&self) -> Value {
+        let [x, y] = [1..33, 33..65].map(|part| BASE64_URL_SAFE_NO_PAD.encode(&self.public[part]));
         json!({
-            "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256",
-            "kid": self.id, "x": self.x, "y": self.y,
+            "kty": "EC", "crv": "P-256", "use": "sig", "alg": ALGORITHM,
+            "kid": self.id, "x": x, "y": y,
         })
     }
 }
@@ -197,16 +225,25 @@ mod tests {
         let foreign = SigningKey::obtain(other.path()).unwrap().sign(&claims());
         assert!(key.verify(&foreign, "t").is_err());
         assert!(key.verify(&key.sign(&claims()), "u").unwrap_err().contains("tenant"));
-        let hmac = jsonwebtoken::encode(
-            &Header::new(Algorithm::HS256),
-            &claims(),
-            &EncodingKey::from_secret(b"x"),
-        )
-        .unwrap();
-        assert!(key.verify(&hmac, "t").is_err());
-        let body = hmac.split('.').nth(1).unwrap();
-        let none = format!("{}.{body}.", BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#));
-        for bad in ["", "a", "a.b.c", none.as_str()] {
+        // Well signed, by a header that says otherwise.
+        for algorithm in ["HS256", "none", "es256", ""] {
+            let token = key.own.sign(&json!({ "alg": algorithm }), &json!(claims()));
+            assert!(key.verify(&token, "t").unwrap_err().contains("ES256"), "{algorithm}");
+        }
+        let token = key.sign(&claims());
+        let [header, body, signature] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
+        let other = BASE64_URL_SAFE_NO_PAD.encode(json!(claims()).to_string() + " ");
+        for bad in [
+            "",
+            "a",
+            "a.b.c",
+            &format!("{header}.{other}.{signature}"),
+            &format!("{header}.{body}."),
+            &format!("{header}.{body}.{signature}A"),
+            &format!("{header}.{body}.{signature}="),
+            &format!("{header}.{signature}"),
+            &format!("{token}.{signature}"),
+        ] {
             assert!(key.verify(bad, "t").is_err(), "{bad}");
         }
     }

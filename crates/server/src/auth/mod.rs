@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 pub(crate) use audience::{Audience, audience_of, name_of};
-pub(crate) use identity::{Identity, random_guid};
+pub(crate) use identity::Identity;
 pub(crate) use key::SigningKey;
 pub(crate) use managed::ManagedIdentity;
 pub(crate) use token::{Claims, LIFETIME_SECONDS};

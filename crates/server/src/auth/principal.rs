@@ -4,8 +4,9 @@
 use api::ErrorCode;
 use engine::error::{Coded, Error, Result};
 use jiff::Timestamp;
+use uuid::Uuid;
 
-use super::{identity::random_guid, secret};
+use super::secret;
 use crate::store::{Client, Store, Write};
 
 /// A service principal with a secret that is shown once and not kept.
@@ -38,8 +39,8 @@ pub async fn create(store: &Store, name: &str) -> Result<Credentials> {
     let now = Timestamp::now();
     let (secret, secret_hash) = new_secret()?;
     let client = Client {
-        client_id: random_guid()?.to_string(),
-        object_id: random_guid()?.to_string(),
+        client_id: Uuid::new_v4().to_string(),
+        object_id: Uuid::new_v4().to_string(),
         name: name.to_owned(),
         secret_hash,
         created: now,

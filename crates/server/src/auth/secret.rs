@@ -2,6 +2,7 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 use crate::store::Client;
 
@@ -9,21 +10,13 @@ use crate::store::Client;
 /// scanners that look for leaked secrets.
 const PREFIX: &str = "gs_";
 
-/// 32 random bytes.
-pub(crate) fn random() -> std::io::Result<[u8; 32]> {
-    let mut bytes = [0; 32];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        let rest = &mut bytes[filled..];
-        filled += rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty())?;
-    }
-    Ok(bytes)
-}
-
 /// A new secret and what is stored of it.
 pub(super) fn make() -> std::io::Result<(String, String)> {
-    let secret = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(random()?));
-    let stored = hash(&random()?[..16], &secret);
+    let (mut random, mut salt) = ([0; 32], [0; 16]);
+    getrandom::fill(&mut random)?;
+    getrandom::fill(&mut salt)?;
+    let secret = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(random));
+    let stored = hash(&salt, &secret);
     Ok((secret, stored))
 }
 
@@ -59,14 +52,7 @@ fn verify(stored: &str, secret: &str) -> bool {
     else {
         return false;
     };
-    same(&digest(&salt, secret), &wanted)
-}
-
-/// In a time that does not tell where they differ. (What is compared are digests with a secret salt,
-/// so that little could be learnt from the time; it costs nothing to be sure.)
-fn same(one: &[u8], other: &[u8]) -> bool {
-    let differ = one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b));
-    one.len() == other.len() && std::hint::black_box(differ) == 0
+    digest(&salt, secret).ct_eq(wanted.as_slice()).into()
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ impl Claims {
 
 fn generation(client: &Client) -> String {
     let digest = Sha256::digest(client.secret_hash.as_bytes());
-    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest[..8])
 }
 
 #[cfg(test)]

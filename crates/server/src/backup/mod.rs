@@ -156,8 +156,7 @@ fn measure(path: &Path) -> io::Result<(u64, String)> {
             }
         }
     }
-    let digest = hash.finalize();
-    Ok((bytes, digest.iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok((bytes, hex::encode(hash.finalize())))
 }
 
 /// Runs blocking work off the runtime.

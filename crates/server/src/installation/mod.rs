@@ -29,11 +29,12 @@ use engine::{
     layout::Layout,
 };
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use self::judge::{Folder, Verdict, judge};
 use crate::{
     App,
-    auth::{Identity, random_guid},
+    auth::Identity,
     blobs, files, live, start,
     store::{self, Found, Store},
 };
@@ -99,7 +100,7 @@ pub(crate) async fn open(layout: &Layout, url: &str) -> Result<(Store, Identity)
     match verdict {
         Verdict::Together => {}
         Verdict::FirstMeeting => {
-            let id = random_guid()?.to_string();
+            let id = Uuid::new_v4().to_string();
             join(&store, &dir, &id, &identity).await?;
         }
         Verdict::FolderIsLate(id) => write_note(&store, &dir, &id).await?,
@@ -157,7 +158,7 @@ pub async fn adopt(layout: &Layout, database: Option<&str>) -> Result<Adopted> {
         None => Identity::obtain(&dir)?,
     };
     let store = open_with_copy(&dir, &url).await?;
-    let id = random_guid()?.to_string();
+    let id = Uuid::new_v4().to_string();
     join(&store, &dir, &id, &identity).await?;
     store.close().await;
     Ok(Adopted { installation: id, subscription: identity.subscription.to_string() })
@@ -185,7 +186,7 @@ pub(crate) async fn found(layout: &Layout, url: &str) -> Result<()> {
     let dir = start::dir(layout);
     let identity = Identity::obtain(&dir)?;
     let store = open_with_copy(&dir, url).await?;
-    join(&store, &dir, &random_guid()?.to_string(), &identity).await?;
+    join(&store, &dir, &Uuid::new_v4().to_string(), &identity).await?;
     store.close().await;
     Ok(())
 }

@@ -48,7 +48,7 @@ impl ResourceType for Identity {
 fn made(tenant: &str) -> Result<Value, ApiError> {
     Ok(json!({
         "tenantId": tenant,
-        "principalId": generic::guid()?,
-        "clientId": generic::guid()?,
+        "principalId": uuid::Uuid::new_v4().to_string(),
+        "clientId": uuid::Uuid::new_v4().to_string(),
     }))
 }

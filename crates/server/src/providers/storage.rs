@@ -163,8 +163,7 @@ pub(crate) async fn named(app: &App, name: &str) -> Result<Option<Resource>, sto
 
 /// A name for an account that no other has.
 pub(crate) fn new_name() -> Result<String, ApiError> {
-    let random = generic::random::<11>()?;
-    Ok(random.iter().fold("st".to_owned(), |name, byte| format!("{name}{byte:02x}")))
+    Ok(format!("st{}", hex::encode(generic::random::<11>()?)))
 }
 
 /// The body and the hidden part of an account that the service makes for itself.

@@ -143,7 +143,7 @@ impl Ca {
     /// Names it among others.
     pub(super) fn id(&self) -> String {
         let digest = Sha256::digest(self.pem.as_bytes());
-        digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&digest[..8])
     }
 
     /// What signs a server's certificate.

@@ -31,13 +31,8 @@ struct Head {
 impl Frame {
     pub(super) fn new() -> Result<Self, Error> {
         let mut random = [0; 16];
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-            .map_err(|e| Error::ssh("a command needs a random mark", e))?;
-        let mut word = String::from("goldsmith-begin-");
-        for byte in random {
-            let _ = write!(word, "{byte:02x}");
-        }
-        Ok(Self::with_mark(&word))
+        getrandom::fill(&mut random).map_err(|e| Error::ssh("a command needs a random mark", e))?;
+        Ok(Self::with_mark(&format!("goldsmith-begin-{}", hex::encode(random))))
     }
 
     fn with_mark(word: &str) -> Self {

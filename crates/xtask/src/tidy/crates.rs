@@ -32,8 +32,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("reqwest", &["engine", "goldsmith", "e2e"]),
     ("axum", &["server"]),
     ("croner", &["server"]),
-    ("jsonwebtoken", &["server"]),
     ("rcgen", &["server"]),
+    ("ring", &["server"]),
     ("sqlx", &["server"]),
     ("tokio", &["vm", "engine", "server", "goldsmith", "e2e"]),
 ];

@@ -37,7 +37,7 @@ impl ResourceType for VirtualNetwork {
         let held = existing.as_ref().map(|old| &old.body["properties"]["resourceGuid"]);
         let guid = match held {
             Some(guid) => guid.clone(),
-            None => json!(generic::guid()?),
+            None => json!(uuid::Uuid::new_v4().to_string()),
         };
         let tags = generic::tags(&object)?.unwrap_or_else(|| json!({}));
         let properties = properties(&object, guid)?;
