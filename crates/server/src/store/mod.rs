@@ -254,6 +254,23 @@ impl Store {
         Ok(self.runs_of(template, 1).await?.pop())
     }
 
+    /// Whether another run of its template was queued in the second that this one was.
+    pub async fn has_other_run_of_that_second(&self, run: &Run) -> Result<bool, Error> {
+        let second = run.queued.as_second();
+        let nanoseconds = |second: i64| second.saturating_mul(1_000_000_000);
+        let found = sqlx::query(
+            "SELECT id FROM runs \
+             WHERE template = $1 AND queued >= $2 AND queued < $3 AND id <> $4 LIMIT 1",
+        )
+        .bind(text(run.template.as_str()))
+        .bind(nanoseconds(second))
+        .bind(nanoseconds(second.saturating_add(1)))
+        .bind(lower(&run.id))
+        .fetch_optional(&self.pools.reader)
+        .await?;
+        Ok(found.is_some())
+    }
+
     /// The run of a template that is not over.
     pub async fn active_run(&self, template: &ResourceKey) -> Result<Option<Run>, Error> {
         let row = sqlx::query(runs!("template = $1 AND ended IS NULL"))

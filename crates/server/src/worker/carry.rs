@@ -10,7 +10,8 @@ use super::{
     executor::{Ended, Executor, Job, Seen},
     local, machines,
     row::{self, As, Change, Refused},
-    staged, targets,
+    staged::{self, Place},
+    targets,
 };
 use crate::{
     App,
@@ -44,8 +45,8 @@ pub(super) async fn carry(app: &App, executor: &dyn Executor, run: ActiveRun) ->
             staged::log_refusal(app, &run.id, &error).await;
             Ended { outputs: Vec::new(), optimization: None, error: Some(error) }
         }
-        Ok(Ok(account)) => match build(app, executor, &run, &account).await {
-            Some(ended) => staged::deliver(app, &run, &account, ended).await,
+        Ok(Ok(place)) => match build(app, executor, &run, &place.account).await {
+            Some(ended) => staged::deliver(app, &place, ended).await,
             None => return true,
         },
         Err(e) => {
@@ -83,8 +84,8 @@ where
     }
 }
 
-/// The account that the run works with, or why it does not even begin to build.
-async fn ready(app: &App, run: &Run) -> Result<Result<String, Error>, store::Error> {
+/// The place that the run works with, or why it does not even begin to build.
+async fn ready(app: &App, run: &Run) -> Result<Result<Place, Error>, store::Error> {
     if run.state == RunState::Canceling {
         return Ok(Err(Error::new(ErrorCode::Canceled, "canceled before the build")));
     }
@@ -96,7 +97,7 @@ async fn ready(app: &App, run: &Run) -> Result<Result<String, Error>, store::Err
     let errors = targets::faults(app, &template, Some(&run.id)).await?;
     match Error::all(errors) {
         Err(error) => Ok(Err(error)),
-        Ok(()) => staged::account(app, run).await,
+        Ok(()) => staged::place(app, run).await,
     }
 }
 

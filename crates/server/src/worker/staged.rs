@@ -22,17 +22,34 @@ use crate::{
     store::{self, Run},
 };
 
-/// The account of the run's template.
+/// Where a run finds its scripts and leaves its VHDs.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// The storage account of its template.
+    pub(super) account: String,
+    /// What its VHDs have in their names behind the run output's.
+    stamp: String,
+}
+
+/// The place of the run.
 ///
 /// # Errors
-/// It is gone. That the database does not answer is told as it is.
-pub(super) async fn account(app: &App, run: &Run) -> Result<Result<String, Error>, store::Error> {
-    let found = staging::present_account(app, &run.template).await?;
-    Ok(found.map(|account| account.name).ok_or_else(|| {
+/// The account is gone. That the database does not answer is told as it is.
+pub(super) async fn place(app: &App, run: &Run) -> Result<Result<Place, Error>, store::Error> {
+    let Some(account) = staging::present_account(app, &run.template).await? else {
         let text = "the staging storage account of the image template is gone: its resource group was deleted";
-        Error::new(ErrorCode::NotFound, text)
-            .hint("delete the image template and create it again")
-    }))
+        return Ok(Err(Error::new(ErrorCode::NotFound, text)
+            .hint("delete the image template and create it again")));
+    };
+    Ok(Ok(Place { account: account.name, stamp: stamp(app, run).await? }))
+}
+
+/// Azure has the second in the name. An earlier run of the template may have had that second: then the run's id
+/// follows. It is the same whenever it is asked for, since no other run of the template is queued before this one is over.
+async fn stamp(app: &App, run: &Run) -> Result<String, store::Error> {
+    let second = run.queued.strftime("%Y%m%d%H%M%S").to_string();
+    let is_taken = app.store().has_other_run_of_that_second(run).await?;
+    Ok(if is_taken { format!("{second}_{}", run.id) } else { second })
 }
 
 /// Puts the pinned scripts where the engine looks first. One that is not there is fetched by the
@@ -51,13 +68,13 @@ pub(super) async fn fetch_scripts(cx: &Cx, account: &str, input: &Value) {
 
 /// Moves VHDs that have no place of their own into the account. One that cannot be moved is no output,
 /// and the run has failed there.
-pub(super) async fn deliver(app: &App, run: &Run, account: &str, mut ended: Ended) -> Ended {
+pub(super) async fn deliver(app: &App, place: &Place, mut ended: Ended) -> Ended {
     let mut outputs = Vec::new();
     if let Err(error) = app.confirm_ownership().await {
         return Ended { outputs, error: Some(error), ..ended };
     }
     for output in std::mem::take(&mut ended.outputs) {
-        match stage(app, run, account, output).await {
+        match stage(app, place, output).await {
             Ok(output) => outputs.push(output),
             Err(error) => ended.error = Some(ended.error.take().unwrap_or(error)),
         }
@@ -65,23 +82,16 @@ pub(super) async fn deliver(app: &App, run: &Run, account: &str, mut ended: Ende
     Ended { outputs, ..ended }
 }
 
-async fn stage(
-    app: &App,
-    run: &Run,
-    account: &str,
-    mut output: RunOutput,
-) -> Result<RunOutput, Error> {
+async fn stage(app: &App, place: &Place, mut output: RunOutput) -> Result<RunOutput, Error> {
+    let Place { account, stamp } = place;
     let layout = &app.settings().layout;
     let is_local = output.artifact_uri.as_deref().is_some_and(|uri| uri.starts_with("file:"));
     if !is_local || !output.path.starts_with(layout.blobs()) {
         return Ok(output);
     }
-    // The same name whenever the same run delivers.
-    let time = run.queued.strftime("%Y%m%d%H%M%S");
-    let stem = format!("{}_{time}", output.run_output_name);
+    let stem = format!("{}_{stamp}", output.run_output_name);
     let name = format!("{stem}.vhd");
-    let blob =
-        |name: String| Blob { account: account.to_owned(), container: VHDS.to_owned(), name };
+    let blob = |name: String| Blob { account: account.clone(), container: VHDS.to_owned(), name };
     let of_data = |lun: usize| blob(format!("{stem}_dataDisk_{lun}.vhd"));
     let described = output.path.with_added_extension("json");
     let moved = async {

@@ -3,6 +3,7 @@
 
 mod bench;
 mod metadata;
+mod vhds;
 
 use std::time::Duration;
 

@@ -159,7 +159,6 @@ impl Process {
         for (name, value) in also.as_object().into_iter().flatten() {
             body["properties"][name] = value.clone();
         }
-        let id = engine::new_run_id();
         let staging = format!("/subscriptions/s/resourceGroups/IT_{name}");
         let template = Resource {
             id: format!("{GROUP}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}"),
@@ -169,38 +168,21 @@ impl Process {
         self.insert("microsoft.resources/resourcegroups", &staging).await;
         let account = format!("{GROUP}/providers/Microsoft.Storage/storageAccounts/st{name}");
         self.insert("microsoft.storage/storageaccounts", &account).await;
-        let operation = Operation {
-            id: engine::new_run_id(),
-            subscription: "s".into(),
-            kind: "run".into(),
-            target: template.key(),
-            status: OperationStatus::InProgress,
-            error: None,
-            started: Timestamp::now(),
-            ended: None,
-        };
-        let run = Run {
-            id: id.clone(),
-            template: template.key(),
-            subscription: "s".into(),
-            operation: operation.id.clone(),
-            state: RunState::Queued,
-            sub_state: "Queued".into(),
-            message: String::new(),
-            queued: Timestamp::now(),
-            ended: None,
-            epoch: 0,
-            vcpus: 2,
-            memory_mib: 2048,
-            input: template.body.clone(),
-            cause: crate::store::Cause::Manual,
-            optimization: None,
-            owner: None,
-            crashes: 0,
-            worked: std::time::Duration::ZERO,
-        };
-        let writes =
-            vec![Write::Insert(template), Write::Operation(operation), Write::InsertRun(run)];
+        let (run, operation) = queued(&template, Timestamp::now());
+        self.wait_with(run, vec![Write::Insert(template), operation]).await
+    }
+
+    /// One more run of a template that is there, as if it was asked for at that time.
+    pub(super) async fn submit_again(&self, name: &str, at: Timestamp) -> String {
+        let id = format!("{GROUP}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}");
+        let template = self.resource(&id).await.unwrap();
+        let (run, operation) = queued(&template, at);
+        self.wait_with(run, vec![operation]).await
+    }
+
+    async fn wait_with(&self, run: Run, mut writes: Vec<Write>) -> String {
+        let id = run.id.clone();
+        writes.push(Write::InsertRun(run));
         self.app.store().commit(writes).await.unwrap();
         self.app.wake_worker();
         id
@@ -271,6 +253,41 @@ impl Process {
         };
         tokio::time::timeout(Duration::from_secs(60), seen).await.expect(what);
     }
+}
+
+/// A run of the template that waits since that time, and what writes its operation.
+fn queued(template: &Resource, at: Timestamp) -> (Run, Write) {
+    let operation = Operation {
+        id: engine::new_run_id(),
+        subscription: "s".into(),
+        kind: "run".into(),
+        target: template.key(),
+        status: OperationStatus::InProgress,
+        error: None,
+        started: at,
+        ended: None,
+    };
+    let run = Run {
+        id: engine::new_run_id(),
+        template: template.key(),
+        subscription: "s".into(),
+        operation: operation.id.clone(),
+        state: RunState::Queued,
+        sub_state: "Queued".into(),
+        message: String::new(),
+        queued: at,
+        ended: None,
+        epoch: 0,
+        vcpus: 2,
+        memory_mib: 2048,
+        input: template.body.clone(),
+        cause: crate::store::Cause::Manual,
+        optimization: None,
+        owner: None,
+        crashes: 0,
+        worked: Duration::ZERO,
+    };
+    (run, Write::Operation(operation))
 }
 
 fn resource(kind: &str, name: &str, body: Value) -> Resource {
