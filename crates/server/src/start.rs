@@ -42,9 +42,6 @@ use crate::{
     worker::{self, Limits, Local},
 };
 
-/// Names that every server is known by.
-const LOOPBACK_NAMES: &[&str] = &["localhost", "127.0.0.1", "::1"];
-
 /// In the server's folder: locked by the process that serves it.
 const LOCK: &str = "lock";
 
@@ -358,7 +355,7 @@ pub(crate) fn lock(dir: &std::path::Path) -> Result<Lock> {
 
 /// All hosts that we are known by, in a fixed order: the certificate is made for them.
 fn names(options: &Options) -> Names {
-    let mut names: Vec<String> = LOOPBACK_NAMES.iter().map(|name| (*name).to_owned()).collect();
+    let mut names = http::host::loopback();
     let ip = options.listen.ip();
     let listened = (!ip.is_unspecified()).then(|| ip.to_string());
     for name in options.hosts.iter().map(|host| host.to_lowercase()).chain(listened) {

@@ -8,8 +8,13 @@ use crate::{arm::ApiError, limits::Cut};
 /// What guests call the host that they run on.
 const OF_GUESTS: &str = "10.0.2.2";
 
+/// Names that every server is known by.
+pub(crate) fn loopback() -> Vec<String> {
+    ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec()
+}
+
 /// All names that a request may call us by: in lower case, as they are in a `Host` header.
-pub(super) fn names(mut names: Vec<String>) -> Vec<String> {
+pub(crate) fn names(mut names: Vec<String>) -> Vec<String> {
     names.push(OF_GUESTS.to_owned());
     names
 }

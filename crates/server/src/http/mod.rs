@@ -13,7 +13,7 @@ mod authority;
 mod body;
 mod graph;
 mod health;
-mod host;
+pub(crate) mod host;
 mod metadata;
 mod openapi;
 pub(crate) mod query;

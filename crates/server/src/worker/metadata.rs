@@ -14,6 +14,7 @@ use super::executor::Job;
 use crate::{
     App,
     auth::{Claims, LIFETIME_SECONDS, ManagedIdentity, SigningKey, audience_of, name_of},
+    http::host,
     store::ResourceKey,
 };
 
@@ -54,7 +55,7 @@ impl OfRun {
     async fn token(&self, query: &Query, time_left: Duration) -> Result<Value, Refused> {
         let resource = query.needed("resource")?;
         let base = self.app.base_url().unwrap_or_default();
-        let mut names = ["localhost", "127.0.0.1", "::1", "10.0.2.2"].map(str::to_owned).to_vec();
+        let mut names = host::names(host::loopback());
         names.extend(name_of(base));
         if audience_of(resource, &names).is_none() {
             let text = format!(
