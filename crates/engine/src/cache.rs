@@ -4,12 +4,7 @@ pub(crate) mod entry;
 mod trim;
 mod verify;
 
-use std::{
-    collections::HashSet,
-    fs, io,
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+use std::{collections::HashSet, fs, io, path::PathBuf, time::SystemTime};
 
 pub use self::{
     entry::Hold,
@@ -17,6 +12,7 @@ pub use self::{
     verify::{Damaged, Fate, Verification, verify},
 };
 use crate::{
+    absent::{bytes, entries, or_none, remove_tree},
     image_file::verified::Verified,
     layout::Layout,
     node::{self, Key, Lock, NodeStore},
@@ -37,11 +33,11 @@ pub struct Usage {
 /// Looks how much the cache takes.
 pub fn usage(layout: &Layout) -> io::Result<Usage> {
     Ok(Usage {
-        sources: tree(&layout.sources())?,
-        nodes: tree(&layout.nodes())?,
-        artifacts: tree(&layout.artifacts())?,
-        downloads: tree(&layout.downloads())?,
-        logs: tree(&layout.logs())?,
+        sources: bytes(&layout.sources())?,
+        nodes: bytes(&layout.nodes())?,
+        artifacts: bytes(&layout.artifacts())?,
+        downloads: bytes(&layout.downloads())?,
+        logs: bytes(&layout.logs())?,
     })
 }
 
@@ -60,7 +56,7 @@ pub fn clear(layout: &Layout, sources: bool) -> io::Result<Evicted> {
 
 fn shrink(layout: &Layout, max_bytes: u64, sources: bool) -> io::Result<Evicted> {
     let store = NodeStore::new(layout);
-    let before = tree(&layout.artifacts())?;
+    let before = bytes(&layout.artifacts())?;
     let (artifacts, kept) = trim_artifacts(layout, max_bytes / 4)?;
     let mut done = Trim::look(layout, sources)?.down_to(max_bytes.saturating_sub(artifacts))?;
     validate::forget_gone(layout, &store)?;
@@ -75,13 +71,10 @@ fn shrink(layout: &Layout, max_bytes: u64, sources: bool) -> io::Result<Evicted>
 fn trim_artifacts(layout: &Layout, max_bytes: u64) -> io::Result<(u64, Vec<Kept>)> {
     let mut all: Vec<(PathBuf, SystemTime, u64)> = Vec::new();
     for entry in entries(&layout.artifacts())? {
-        let used = match fs::metadata(&entry) {
-            // Another trims at the same time.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            other => other?.modified()?,
-        };
-        let bytes = tree(&entry)?;
-        all.push((entry, used, bytes));
+        // Another trims at the same time.
+        let Some(meta) = or_none(fs::metadata(&entry))? else { continue };
+        let bytes = bytes(&entry)?;
+        all.push((entry, meta.modified()?, bytes));
     }
     all.sort_by_key(|(_, used, _)| *used);
     let mut left = all.iter().map(|(_, _, bytes)| bytes).sum();
@@ -112,39 +105,4 @@ fn evict_artifacts(layout: &Layout, key: &str) -> io::Result<bool> {
 pub fn artifact_keys(layout: &Layout) -> io::Result<HashSet<Key>> {
     let names = entries(&layout.artifacts())?;
     Ok(names.iter().filter_map(|path| Key::parse(path.file_name()?.to_str()?)).collect())
-}
-
-fn tree(dir: &Path) -> io::Result<u64> {
-    let mut bytes = 0;
-    for path in entries(dir)? {
-        match fs::symlink_metadata(&path) {
-            Ok(meta) if meta.is_dir() => bytes += tree(&path)?,
-            Ok(meta) => bytes += std::os::unix::fs::MetadataExt::blocks(&meta) * 512,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(bytes)
-}
-
-fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(dir) {
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(e) => Err(e),
-    }
-}
-
-fn remove_tree(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
-    }
-}
-
-fn remove_file(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
-    }
 }

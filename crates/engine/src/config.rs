@@ -4,7 +4,7 @@
 //! Without the file there is nothing of the kind, and templates that ask for it are refused.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -12,6 +12,7 @@ use api::{ErrorCode, ResourceId, ResourceKind};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
+    absent::or_none,
     error::{Coded, Error, Result},
     layout::Layout,
 };
@@ -90,12 +91,9 @@ impl Config {
     /// `InvalidArgument` with the file, the line and what is wrong.
     pub fn load(layout: &Layout) -> Result<Self> {
         let path = layout.config();
-        match fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&text, &path),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(e) => Err(e)
-                .code(ErrorCode::InvalidArgument, || format!("cannot read {}", path.display())),
-        }
+        let text = or_none(fs::read_to_string(&path))
+            .code(ErrorCode::InvalidArgument, || format!("cannot read {}", path.display()))?;
+        text.map_or_else(|| Ok(Self::default()), |text| Self::parse(&text, &path))
     }
 
     /// `[limits]`, as the service reads it: a build has no clients.

@@ -19,10 +19,11 @@ use api::{ErrorCode, uri::shown};
 pub use self::guard::Guard;
 pub(crate) use self::http::{Download, Landed, download};
 use crate::{
+    absent::entries,
     cache::entry::{Hold, Kind, hold},
     cx::Cx,
     error::{Error, Result},
-    image_file::{digest::Digest, io_fault, partial::entries},
+    image_file::{digest::Digest, io_fault},
     layout::Layout,
     node,
     source::work::WorkFolder,

@@ -1,10 +1,11 @@
 //! Finishes the cleaning that a killed goldsmith left. Every command runs it first.
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use vm::Backend;
 
 use crate::{
+    absent,
     build::is_tap,
     clock::Reading,
     layout::Layout,
@@ -99,7 +100,7 @@ async fn release_one(
         Held::Machine { run_dir } => backend.end(run_dir).await?,
         Held::WorkNodes { nodes, run_id } => NodeStore::remove_work(nodes, run_id)?,
         Held::RunFolder { path } => remove_folder(path)?,
-        Held::PartialFile { path } => absent_is_fine(fs::remove_file(path))?,
+        Held::PartialFile { path } => absent::remove_file(path)?,
         Held::Tap { name } => remove_tap(name).await?,
     }
     Ok(())
@@ -113,7 +114,7 @@ fn remove_folder(path: &Path) -> io::Result<()> {
     if !is_run || !among_runs {
         return Err(io::Error::other(format!("{} is not a run's folder", path.display())));
     }
-    absent_is_fine(fs::remove_dir_all(path))
+    absent::remove_tree(path)
 }
 
 /// Removes a port on a bridge, and no device that is not one, whatever a damaged ledger says.
@@ -126,11 +127,4 @@ async fn remove_tap(name: &str) -> Result<(), Box<dyn std::error::Error + Send +
 
 fn is_run_id(name: &str) -> bool {
     uuid::Uuid::parse_str(name).is_ok()
-}
-
-fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }

@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    absent,
     clock::{Deadline, Reading},
     layout::Layout,
     node::Lock,
@@ -171,10 +172,7 @@ impl Ledger {
 
     /// The thing of that row is gone.
     pub fn forget(&self, number: u32) -> io::Result<()> {
-        match fs::remove_file(self.row_file(number)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
-        }
+        absent::remove_file(&self.row_file(number))
     }
 
     /// The thing no longer needs releasing by that row: it was renamed into place.
@@ -231,13 +229,9 @@ const OWNER: &str = "owner.lock";
 
 /// The runs that have a ledger, alive or not.
 pub fn runs(layout: &Layout) -> io::Result<Vec<String>> {
-    let entries = match fs::read_dir(layout.ledger()) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(e),
-    };
+    let entries = absent::entries(&layout.ledger())?;
     let mut runs: Vec<String> =
-        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        entries.iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect();
     runs.sort();
     Ok(runs)
 }
@@ -269,13 +263,9 @@ fn rows(dir: &Path) -> io::Result<Rows> {
 
 fn numbers(dir: &Path) -> io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
-    let entries = match fs::read_dir(dir) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(numbers),
-        other => other?,
-    };
-    for entry in entries {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".json"));
+    for path in absent::entries(dir)? {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let number = name.and_then(|name| name.strip_suffix(".json"));
         numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));
     }
     numbers.sort_unstable();

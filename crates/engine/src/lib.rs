@@ -3,6 +3,7 @@
 //! Invariants: this crate serves no HTTP and knows no SQL; a node is never changed once it is
 //! visible; whatever must be released is in the ledger before it exists.
 
+pub mod absent;
 pub mod build;
 pub mod cache;
 pub mod clock;

@@ -7,6 +7,8 @@ use std::{
     path::Path,
 };
 
+use engine::absent;
+
 /// Makes the folder, for its owner only, unless it is there.
 pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
@@ -14,19 +16,7 @@ pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
 
 /// The file's text, or nothing if there is no such file.
 pub(crate) fn read(path: &Path) -> io::Result<Option<String>> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Removes a folder with all that is in it; it need not be there.
-pub(crate) fn remove_tree(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    absent::or_none(fs::read_to_string(path))
 }
 
 /// Writes a file that only its owner may read.
@@ -44,10 +34,7 @@ pub(crate) fn write_public(path: &Path, text: &str) -> io::Result<()> {
 fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".new");
-    match fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    absent::remove_file(Path::new(&unfinished))?;
     let mut file =
         fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&unfinished)?;
     file.write_all(text.as_bytes())?;

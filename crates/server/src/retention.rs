@@ -16,7 +16,7 @@ mod trust;
 
 use std::{fs, io, time::Duration};
 
-use engine::{clock::Reading, layout::Layout};
+use engine::{absent, clock::Reading, layout::Layout};
 use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use self::trust::Trust;
@@ -173,15 +173,11 @@ impl Place {
 fn gone_since(layout: &Layout, run_id: &str, now: Timestamp) -> io::Result<Timestamp> {
     let folder = live::folder(layout, run_id);
     let path = folder.join(GONE);
-    match fs::read_to_string(&path) {
-        Ok(text) => {
-            // A time to come was noted by a clock that was ahead.
-            if let Some(time) = text.trim().parse().ok().filter(|time| *time <= now) {
-                return Ok(time);
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+    let noted = absent::or_none(fs::read_to_string(&path))?;
+    // A time to come was noted by a clock that was ahead.
+    let noted = noted.and_then(|text| text.trim().parse().ok()).filter(|time| *time <= now);
+    if let Some(time) = noted {
+        return Ok(time);
     }
     fs::create_dir_all(&folder)?;
     fs::write(path, now.to_string())?;

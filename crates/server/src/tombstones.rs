@@ -7,6 +7,7 @@ use std::{fs, io, os::unix::fs::OpenOptionsExt as _};
 
 use api::ErrorCode;
 use engine::{
+    absent,
     layout::Layout,
     store::{Store as Images, address::Address},
 };
@@ -154,9 +155,9 @@ fn remove_run(layout: &Layout, id: &str) -> io::Result<()> {
     if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
         return Err(io::Error::other(format!("{id:?} is not a run's id")));
     }
-    files::remove_tree(&live::folder(layout, id))?;
+    absent::remove_tree(&live::folder(layout, id))?;
     // What the engine keeps beside: the serial console, a screenshot.
-    files::remove_tree(&layout.logs().join(id))
+    absent::remove_tree(&layout.logs().join(id))
 }
 
 /// The deletion itself removes the disks before the row; this is for one that was stored again meanwhile by a run that

@@ -2,13 +2,13 @@
 //! the one that is wrong.
 
 use std::{
-    fs, io,
-    os::unix::fs::MetadataExt as _,
+    io,
     path::{Path, PathBuf},
 };
 
 use api::ErrorCode;
 use engine::{
+    absent,
     error::{Coded as _, Result},
     layout::Layout,
     store::Store as Images,
@@ -51,12 +51,12 @@ fn look(layout: &Layout, identity: &Identity, known: &store::Known) -> io::Resul
         let is_known =
             known.accounts.contains(&name) || known.templates.contains(&format!("\"{name}\""));
         if !is_known {
-            found.push(Unknown { what: "storage account", bytes: usage(&path)?, path });
+            found.push(Unknown { what: "storage account", bytes: absent::bytes(&path)?, path });
         }
     }
     for (name, path) in folders(&live::root(layout))? {
         if !known.runs.contains(&name) {
-            found.push(Unknown { what: "run", bytes: usage(&path)?, path });
+            found.push(Unknown { what: "run", bytes: absent::bytes(&path)?, path });
         }
     }
     // Images of other subscriptions are of `goldsmith build` and `goldsmith image import`.
@@ -64,7 +64,11 @@ fn look(layout: &Layout, identity: &Identity, known: &store::Known) -> io::Resul
     for image in Images::open(layout).list().map_err(io::Error::other)? {
         let id = image.record.id.to_lowercase();
         if id.starts_with(&own) && !known.images.contains(&id) {
-            found.push(Unknown { what: "image", bytes: usage(&image.dir)?, path: image.dir });
+            found.push(Unknown {
+                what: "image",
+                bytes: absent::bytes(&image.dir)?,
+                path: image.dir,
+            });
         }
     }
     Ok(found)
@@ -72,45 +76,22 @@ fn look(layout: &Layout, identity: &Identity, known: &store::Known) -> io::Resul
 
 /// Names in lower case and paths of what is in a folder, without what begins with a dot.
 fn folders(root: &Path) -> io::Result<Vec<(String, PathBuf)>> {
-    let entries = match fs::read_dir(root) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
-    };
     let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().to_lowercase();
+    for path in absent::entries(root)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         if !name.starts_with('.') {
-            found.push((name, entry.path()));
+            found.push((name, path));
         }
     }
     found.sort();
     Ok(found)
 }
 
-/// Bytes on disk of everything below a folder. What goes meanwhile counts nothing.
-fn usage(path: &Path) -> io::Result<u64> {
-    let absent = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let meta = match fs::symlink_metadata(path) {
-        Err(error) if absent(&error) => return Ok(0),
-        other => other?,
-    };
-    let mut bytes = meta.blocks() * 512;
-    if meta.is_dir() {
-        let entries = match fs::read_dir(path) {
-            Err(error) if absent(&error) => return Ok(0),
-            other => other?,
-        };
-        for entry in entries {
-            bytes += usage(&entry?.path())?;
-        }
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::fs;
+
     use super::*;
 
     #[tokio::test]

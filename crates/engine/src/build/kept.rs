@@ -13,6 +13,7 @@ use vm::{Access, Machine};
 
 use super::{Run, access::write_secret, plan::Plan};
 use crate::{
+    absent::or_none,
     clock::{Deadline, Reading},
     error::{Coded, Error, Result},
     layout::Layout,
@@ -106,10 +107,7 @@ pub fn kept(layout: &Layout) -> std::io::Result<Vec<Kept>> {
     let mut all = Vec::new();
     for run_id in ledger::runs(layout)? {
         let path = layout.runs().join(run_id).join(FILE);
-        let text = match fs::read(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-            other => other?,
-        };
+        let Some(text) = or_none(fs::read(&path))? else { continue };
         let damaged = |e| std::io::Error::other(format!("{} is damaged: {e}", path.display()));
         all.push(serde_json::from_slice::<Kept>(&text).map_err(damaged)?);
     }

@@ -16,6 +16,7 @@ use vm::{Bridge, Discard, Guest, Machine, Stdin, tap};
 
 use super::{Chain, Run, guest_error, machine_error, plan::Plan};
 use crate::{
+    absent::or_none,
     config::{Config, Subnet},
     error::{Coded, Error, Result},
     layout::Layout,
@@ -212,9 +213,8 @@ pub(crate) fn is_tap(name: &str) -> bool {
 /// Tells the machines of this cache from those of another host that builds the same: at random, once.
 fn identity(layout: &Layout) -> io::Result<String> {
     let path = layout.identity();
-    match fs::read_to_string(&path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        other => return other,
+    if let Some(identity) = or_none(fs::read_to_string(&path))? {
+        return Ok(identity);
     }
     fs::create_dir_all(layout.cache())?;
     let mut new = tempfile_in(layout)?;

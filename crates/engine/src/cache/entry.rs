@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    absent::or_none,
     layout::Layout,
     node::{Lock, REMOVAL, UseLock},
 };
@@ -69,11 +70,9 @@ pub(crate) async fn hold(layout: &Layout, kind: Kind, name: &str) -> io::Result<
 
 /// When the entry was last used: when it was made, if nobody noted a use.
 pub(super) fn last_used(layout: &Layout, kind: Kind, name: &str) -> io::Result<SystemTime> {
-    match fs::metadata(lock_file(layout, kind, name)) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            fs::metadata(kind.path(layout, name))?.modified()
-        }
-        other => other?.modified(),
+    match or_none(fs::metadata(lock_file(layout, kind, name)))? {
+        Some(noted) => noted.modified(),
+        None => fs::metadata(kind.path(layout, name))?.modified(),
     }
 }
 

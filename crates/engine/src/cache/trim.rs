@@ -14,12 +14,9 @@ use std::{
 
 use serde::Serialize;
 
-use super::{
-    entry::{self, Kind},
-    tree,
-};
+use super::entry::{self, Kind};
 use crate::{
-    image_file::partial::entries,
+    absent::{self, entries},
     layout::Layout,
     ledger,
     node::{Key, Node, NodeStore, Parent},
@@ -203,11 +200,11 @@ impl<'a> Trim<'a> {
             Thing::Download(name) => in_use(evict_download(layout, name)?),
             Thing::Log(run) if self.unfinished.contains(run) => Some(Why::RunNotOver),
             Thing::Log(run) => {
-                super::remove_tree(&layout.logs().join(run))?;
+                absent::remove_tree(&layout.logs().join(run))?;
                 None
             }
             Thing::Note(path) => {
-                super::remove_file(path)?;
+                absent::remove_file(path)?;
                 None
             }
         })
@@ -220,11 +217,8 @@ impl<'a> Trim<'a> {
         thing: impl FnOnce(String) -> Thing,
     ) -> io::Result<Option<usize>> {
         let looked = used(self.layout).and_then(|used| Ok((used, size(path)?)));
-        let (used, bytes) = match looked {
-            // Another evicted it while we looked.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
+        // Another may have evicted it while we looked.
+        let Some((used, bytes)) = absent::or_none(looked)? else { return Ok(None) };
         let thing = thing(name_of(path));
         let entry = Entry { thing, used, bytes, children: 0, stands_on: Vec::new(), gone: false };
         self.entries.push(entry);
@@ -290,24 +284,22 @@ impl Thing {
 
 fn evict_download(layout: &Layout, name: &str) -> io::Result<bool> {
     entry::evict(layout, Kind::Download, name, |path| {
-        super::remove_file(path)?;
+        absent::remove_file(path)?;
         Ok(true)
     })
 }
 
 /// How many names the file has; one if it is gone.
 fn links(path: &Path) -> io::Result<u64> {
-    match fs::symlink_metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(1),
-        other => Ok(other?.nlink()),
-    }
+    let found = absent::or_none(fs::symlink_metadata(path))?;
+    Ok(found.map_or(1, |meta| meta.nlink()))
 }
 
 fn size(path: &Path) -> io::Result<u64> {
     let metadata = fs::symlink_metadata(path)?;
     // Nodes and sources are folders of files; a download with a second name takes no room here.
     match (metadata.is_dir(), metadata.nlink()) {
-        (true, _) => tree(path),
+        (true, _) => absent::bytes(path),
         (false, 0 | 1) => Ok(metadata.blocks() * 512),
         (false, _) => Ok(0),
     }

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    absent::entries,
     cx::Cx,
     distribute,
     error::Result,
@@ -23,7 +24,6 @@ use crate::{
         artifact,
         digest::{Digest, REPORT},
         io_fault,
-        partial::entries,
         verified::Verified,
     },
     layout::Layout,

@@ -8,6 +8,7 @@ use api::ErrorCode;
 
 use super::Work;
 use crate::{
+    absent::remove_file,
     cx::Cx,
     error::Result,
     export::copy_out,
@@ -68,7 +69,7 @@ async fn put(cx: &Cx, path: &Path, vhd: &Artifact, run_id: &str) -> Result<()> {
 /// False where there can be no link.
 fn link(path: &Path, vhd: &Artifact, run_id: &str) -> io::Result<bool> {
     let unfinished = partial_path(path, run_id);
-    absent(&unfinished)?;
+    remove_file(&unfinished)?;
     match fs::hard_link(&vhd.path, &unfinished) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
@@ -76,15 +77,8 @@ fn link(path: &Path, vhd: &Artifact, run_id: &str) -> io::Result<bool> {
     }
     fs::rename(&unfinished, path)?;
     // A rename to another name of the same file leaves both.
-    absent(&unfinished)?;
+    remove_file(&unfinished)?;
     sync_parent(path).map(|()| true)
-}
-
-fn absent(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 fn put_text(path: &Path, text: &[u8], run_id: &str) -> io::Result<()> {

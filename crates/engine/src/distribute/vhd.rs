@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use super::{DataOutput, Facts, RunOutput, Work, blob, labels};
 use crate::{
+    absent::entries,
     config::Config,
     cx::Cx,
     error::{Error, Result},
@@ -27,7 +28,7 @@ use crate::{
         data,
         digest::Digest,
         footer, io_fault,
-        partial::{Existing, Partial, entries, sync_parent},
+        partial::{Existing, Partial, sync_parent},
         verified::{self, Verified},
     },
     layout::Layout,

@@ -37,6 +37,7 @@ use super::{
     verified,
 };
 use crate::{
+    absent::{entries, entries_of_any},
     cx::Cx,
     error::{Error, Result},
     layout::Layout,
@@ -273,7 +274,7 @@ fn read_json(dest: &Path) -> Option<Artifact> {
 
 /// The finished files in the folder of a key.
 pub(crate) fn all_in(dir: &Path) -> io::Result<Vec<Artifact>> {
-    let files = partial::entries(dir)?.into_iter();
+    let files = entries_of_any(dir)?.into_iter();
     Ok(files
         .filter_map(|path| Some(Artifact { path: path.clone(), ..read_json(&path)? }))
         .collect())
@@ -313,7 +314,7 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> 
 /// Removes what killed processes left unfinished; says how many files.
 pub fn sweep(layout: &Layout) -> io::Result<usize> {
     let mut removed = 0;
-    for dir in partial::entries(&layout.artifacts())? {
+    for dir in entries(&layout.artifacts())? {
         removed += partial::sweep(&dir)?;
     }
     Ok(removed)

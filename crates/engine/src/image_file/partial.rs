@@ -20,6 +20,8 @@ use rustix::{
     io::Errno,
 };
 
+use crate::absent::{entries_of_any, or_none};
+
 const SUFFIX: &str = ".partial";
 
 /// The name under which `dest` is written until it is finished. Known before anything is made, so
@@ -133,17 +135,14 @@ pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
 pub(crate) fn same_file(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let open = file.metadata()?;
-    match fs::symlink_metadata(path) {
-        Ok(named) => Ok((open.dev(), open.ino()) == (named.dev(), named.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
+    let named = or_none(fs::symlink_metadata(path))?;
+    Ok(named.is_some_and(|named| (open.dev(), open.ino()) == (named.dev(), named.ino())))
 }
 
 /// Removes unfinished files in `dir` whose makers are gone; says how many.
 pub fn sweep(dir: &Path) -> io::Result<usize> {
     let mut removed = 0;
-    for path in entries(dir)? {
+    for path in entries_of_any(dir)? {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if !(name.contains(".goldsmith-") && name.ends_with(SUFFIX)) {
             continue;
@@ -159,20 +158,10 @@ pub fn sweep(dir: &Path) -> io::Result<usize> {
     Ok(removed)
 }
 
-/// What is in a folder, by full path; nothing if the folder is not there.
-pub(crate) fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(dir) {
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(Vec::new())
-        }
-        Err(e) => Err(e),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::absent::entries;
 
     #[test]
     fn a_dropped_partial_is_gone_and_a_finished_one_is_there() {

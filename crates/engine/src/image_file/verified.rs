@@ -23,11 +23,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    digest::{self, Digest, Kind, off_runtime},
-    partial::entries,
+use super::digest::{self, Digest, Kind, off_runtime};
+use crate::{
+    absent::{entries, or_none},
+    cx::Cx,
+    error::Result,
+    layout::Layout,
 };
-use crate::{cx::Cx, error::Result, layout::Layout};
 
 /// How long the bytes of a file that looks the same are trusted.
 pub const TRUSTED_FOR: SignedDuration = SignedDuration::from_hours(24);
@@ -119,10 +121,7 @@ impl Verified {
         cancel: &CancellationToken,
         progress: impl FnMut(u64),
     ) -> io::Result<Option<Digest>> {
-        let file = match File::open(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
+        let Some(file) = or_none(File::open(path))? else { return Ok(None) };
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Ok(None);

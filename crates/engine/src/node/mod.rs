@@ -18,6 +18,6 @@ pub use key::{FORMAT, Key, KeyBuilder, digest};
 pub(crate) use lock::REMOVAL;
 pub use lock::{Lock, UseLock};
 pub use meta::{DataShape, NodeMeta, Parent, RamMeta, Shape};
-pub use store::{Node, NodeStore, usage};
+pub use store::{Node, NodeStore};
 pub use sweep::sweep;
 pub use verify::Damage;

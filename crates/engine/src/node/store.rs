@@ -2,7 +2,6 @@
 
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -10,7 +9,7 @@ use std::{
 use vm::Host;
 
 use super::{Key, Lock, NodeMeta, UseLock, key, lock::REMOVAL, verify};
-use crate::{image_file::verified::Verified, layout::Layout};
+use crate::{absent, image_file::verified::Verified, layout::Layout};
 
 /// A node that is there.
 #[derive(Debug, Clone)]
@@ -73,14 +72,9 @@ impl NodeStore {
     pub fn get(&self, key: &Key) -> io::Result<Option<Node>> {
         let dir = self.dir(key);
         let path = dir.join("node.json");
-        let text = match fs::read(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => {
-                let text = format!("cannot read {}: {e}", path.display());
-                return Err(io::Error::new(e.kind(), text));
-            }
-            Ok(text) => text,
-        };
+        let read = absent::or_none(fs::read(&path))
+            .map_err(|e| io::Error::new(e.kind(), format!("cannot read {}: {e}", path.display())));
+        let Some(text) = read? else { return Ok(None) };
         let Ok(meta) = serde_json::from_slice::<NodeMeta>(&text) else { return Ok(None) };
         Ok((meta.format == key::FORMAT && meta.key == *key).then_some(Node { meta, dir }))
     }
@@ -90,13 +84,9 @@ impl NodeStore {
     /// # Errors
     /// One of them, or their folder, cannot be read.
     pub fn all(&self) -> io::Result<Vec<Node>> {
-        let entries = match fs::read_dir(self.layout.nodes()) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other?,
-        };
         let mut all = Vec::new();
-        for entry in entries {
-            if let Some(key) = entry?.file_name().to_str().and_then(Key::parse) {
+        for path in absent::entries(&self.layout.nodes())? {
+            if let Some(key) = name_of(&path).and_then(Key::parse) {
                 all.extend(self.get(&key)?);
             }
         }
@@ -257,9 +247,8 @@ impl NodeStore {
             return Ok(false);
         }
         let trash = self.layout.nodes().join(format!("{GONE}{}", crate::new_run_id()));
-        match fs::rename(&node.dir, &trash) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
-            other => other?,
+        if absent::or_none(fs::rename(&node.dir, &trash))?.is_none() {
+            return Ok(true);
         }
         fs::remove_dir_all(trash)?;
         // The lock file goes last; who opened it meanwhile opens another of that name.
@@ -288,20 +277,16 @@ fn make_lasting(path: &Path) -> io::Result<()> {
 }
 
 fn remove_prefixed(nodes: &Path, prefix: &str) -> io::Result<()> {
-    let entries = match fs::read_dir(nodes) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix)) {
-            match fs::remove_dir_all(entry.path()) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
+    for path in absent::entries(nodes)? {
+        if name_of(&path).is_some_and(|name| name.starts_with(prefix)) {
+            absent::remove_tree(&path)?;
         }
     }
     Ok(())
+}
+
+fn name_of(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()
 }
 
 /// Nodes on their way out.
@@ -309,22 +294,4 @@ const GONE: &str = ".gone-";
 
 fn work_prefix(run_id: &str) -> String {
     format!(".new-{run_id}-")
-}
-
-/// Bytes that the files directly in `dir` take on disk (holes do not count).
-pub fn usage(dir: &Path) -> io::Result<u64> {
-    let absent = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
-    let entries = match fs::read_dir(dir) {
-        Err(e) if absent(&e) => return Ok(0),
-        other => other?,
-    };
-    let mut bytes = 0;
-    for entry in entries {
-        match entry?.metadata() {
-            // Somebody else evicted it while we looked.
-            Err(e) if absent(&e) => {}
-            other => bytes += other?.blocks() * 512,
-        }
-    }
-    Ok(bytes)
 }

@@ -1,9 +1,13 @@
 //! Lock files and notes that are of no use any more.
 
-use std::{fs, io, path::Path};
+use std::io;
 
 use super::{Key, Lock, NodeStore};
-use crate::{cache::entry, image_file::partial::entries, layout::Layout};
+use crate::{
+    absent::{entries, remove_file},
+    cache::entry,
+    layout::Layout,
+};
 
 /// Removes the lock files of nodes and artifacts that are gone and of work that nobody does, and what is noted of
 /// nodes that are gone with the fresh ones that took their places. What somebody holds stays.
@@ -22,7 +26,7 @@ fn sweep_locks(store: &NodeStore) -> io::Result<()> {
         if let Some(_lock) = Lock::try_take(&path)?
             && is_idle(store, name)
         {
-            remove(&path)?;
+            remove_file(&path)?;
         }
     }
     Ok(())
@@ -61,15 +65,8 @@ fn sweep_superseded(store: &NodeStore) -> io::Result<()> {
                 || !matches!(store.get(&store.current(key)), Ok(None))
         });
         if !leads {
-            remove(&path)?;
+            remove_file(&path)?;
         }
     }
     Ok(())
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
-    }
 }

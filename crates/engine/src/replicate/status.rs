@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{copy::key_of, place::reason, region::Region};
 use crate::{
+    absent,
     config::{Config, region_key},
     error::{Coded, Error, Result},
     image_file::artifact::write_json,
@@ -154,10 +155,8 @@ impl Notes {
     fn read(path: &Path) -> io::Result<Self> {
         let unreadable =
             |why: &dyn std::fmt::Display| io::Error::other(format!("{}: {why}", path.display()));
-        let bytes = match fs::read(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            other => other.map_err(|e| unreadable(&e))?,
-        };
+        let read = absent::or_none(fs::read(path)).map_err(|e| unreadable(&e))?;
+        let Some(bytes) = read else { return Ok(Self::default()) };
         serde_json::from_slice(&bytes).map_err(|e| unreadable(&e))
     }
 }
@@ -225,9 +224,7 @@ pub(super) fn left(layout: &Layout, image: &Address, region: &str) -> Result<()>
 
 /// The version is gone: nothing is to be said of it any more.
 pub(super) fn forget(layout: &Layout, image: &Address) {
-    if let Err(e) = fs::remove_file(path(layout, image))
-        && e.kind() != std::io::ErrorKind::NotFound
-    {
+    if let Err(e) = absent::remove_file(&path(layout, image)) {
         tracing::warn!(error = %e, "a note about a version's copies stays");
     }
 }

@@ -266,7 +266,7 @@ async fn tidy(work: &Path, keep: &Path) -> std::io::Result<()> {
 
 /// Removes everything else from the work folder.
 fn keep_only(work: &Path, keep: &Path) -> std::io::Result<()> {
-    for path in crate::image_file::partial::entries(work)? {
+    for path in crate::absent::entries(work)? {
         if path == keep {
             continue;
         }

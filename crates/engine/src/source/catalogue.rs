@@ -6,7 +6,7 @@
 mod checksum;
 mod wire;
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 use api::{
     ErrorCode,
@@ -22,6 +22,7 @@ pub(super) use self::{
 };
 use super::shelf;
 use crate::{
+    absent::or_none,
     error::{Coded, Error, Result},
     layout::Layout,
     node::digest,
@@ -164,14 +165,10 @@ impl Catalogue {
     /// Reads both files. Unknown keys are errors that name the file and the line.
     pub fn load(layout: &Layout) -> Result<Self> {
         let own = layout.user_catalogue();
-        let Parsed { mut images, mut aliases } = match fs::read_to_string(&own) {
-            Ok(text) => parse(&text, &own)?,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Parsed::default(),
-            Err(e) => {
-                return Err(e)
-                    .code(ErrorCode::InvalidArgument, || format!("cannot read {}", own.display()));
-            }
-        };
+        let text = or_none(fs::read_to_string(&own))
+            .code(ErrorCode::InvalidArgument, || format!("cannot read {}", own.display()))?;
+        let parsed = text.map(|text| parse(&text, &own)).transpose()?;
+        let Parsed { mut images, mut aliases } = parsed.unwrap_or_default();
         let (own_images, own_aliases) = (images.len(), aliases.len());
         let shipped = parse(SHIPPED, &PathBuf::from("the shipped catalogue"))?;
         for image in shipped.images {

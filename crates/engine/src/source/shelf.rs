@@ -13,15 +13,14 @@ use vm::{Host, disk, host::UefiFirmware};
 
 use super::{ResolvedEntry, SourceImage, program_fault, work::WorkFolder};
 use crate::{
+    absent::entries,
     cache::entry::{self, Hold, Kind, hold},
     cx::Cx,
     error::{Error, Result},
     image_file::{
         artifact::write_json,
         digest::{self, Digest, Stamp},
-        io_fault,
-        partial::entries,
-        verified,
+        io_fault, verified,
     },
     layout::Layout,
     node::NodeStore,

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use vm::proc::Command;
 
-use crate::{image_file::partial::entries, layout::Layout, node::Lock};
+use crate::{absent::entries, layout::Layout, node::Lock};
 
 const PREFIX: &str = ".work-";
 /// For a removal that somebody waits for.

@@ -11,7 +11,7 @@
 use std::{fs, io, path::PathBuf};
 
 use super::{Store, address::Address, version::Version};
-use crate::image_file::artifact::write_json;
+use crate::{absent::or_none, image_file::artifact::write_json};
 
 const NUMBERS: &str = "numbers";
 
@@ -19,10 +19,7 @@ impl Store {
     /// The highest number of each major number that was ever given.
     pub(super) fn highest(&self, definition: &Address) -> io::Result<Vec<Version>> {
         let path = self.numbers_file(definition);
-        let bytes = match fs::read(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other?,
-        };
+        let Some(bytes) = or_none(fs::read(&path))? else { return Ok(Vec::new()) };
         serde_json::from_slice(&bytes)
             .map_err(|e| io::Error::other(format!("{} is damaged: {e}", path.display())))
     }

@@ -43,8 +43,8 @@ pub use self::{
     version::{Numbering, Version},
 };
 use crate::{
+    absent::{entries, entries_of_any},
     error::{Coded, Error, Result},
-    image_file::partial::entries,
     layout::Layout,
     node::Lock,
 };
@@ -250,7 +250,7 @@ fn image_dirs(root: &Path) -> io::Result<Vec<PathBuf>> {
 fn below(dir: &Path, depth: usize) -> io::Result<Vec<PathBuf>> {
     let mut paths = vec![dir.to_owned()];
     for _ in 0..depth {
-        let lower: io::Result<Vec<_>> = paths.iter().map(|path| entries(path)).collect();
+        let lower: io::Result<Vec<_>> = paths.iter().map(|path| entries_of_any(path)).collect();
         paths = lower?.concat();
     }
     Ok(paths)

@@ -4,14 +4,14 @@
 //! images/galleries/<subscription>/<group>/<gallery>/<definition>/<x.y.z>.reserved
 //! ```
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 use api::ErrorCode;
 
 use super::{Store, address::Address, drop_empty_parents, version::Version};
 use crate::{
+    absent::{entries, remove_file},
     error::{Coded, Result},
-    image_file::partial::entries,
 };
 
 const SUFFIX: &str = ".reserved";
@@ -42,14 +42,10 @@ impl Store {
     /// The number is free again.
     pub fn release(&self, definition: &Address, version: Version) -> Result<()> {
         let path = self.reserved(definition, version);
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => {
-                drop_empty_parents(&path, &self.root);
-                Ok(())
-            }
-        }
-        .code(ErrorCode::InternalError, || format!("remove {}", path.display()))
+        remove_file(&path)
+            .code(ErrorCode::InternalError, || format!("remove {}", path.display()))?;
+        drop_empty_parents(&path, &self.root);
+        Ok(())
     }
 
     fn reserved(&self, definition: &Address, version: Version) -> PathBuf {

@@ -7,9 +7,10 @@ use std::{
 
 use super::{Store, image_dirs, publish::TMP};
 use crate::{
+    absent::{entries, or_none},
     image_file::{
         artifact,
-        partial::{self, entries, same_file},
+        partial::{self, same_file},
     },
     layout::Layout,
 };
@@ -27,11 +28,7 @@ pub fn sweep(layout: &Layout) -> io::Result<usize> {
                 tracing::warn!(%error, dir = %dir.display(), "a work folder of the image store is kept");
                 continue;
             }
-            match fs::remove_dir_all(&dir) {
-                Ok(()) => removed += 1,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
+            removed += usize::from(or_none(fs::remove_dir_all(&dir))?.is_some());
         }
     }
     for dir in image_dirs(&layout.images())? {

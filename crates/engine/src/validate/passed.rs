@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    absent,
     build::{Freshness, Plan},
     layout::Layout,
     node::{Key, KeyBuilder, Node, NodeStore},
@@ -83,18 +84,10 @@ fn file(layout: &Layout, node: &Node, key: &Key) -> PathBuf {
 
 /// Removes what was remembered of nodes that are gone.
 pub(crate) fn forget_gone(layout: &Layout, store: &NodeStore) -> io::Result<()> {
-    let entries = match fs::read_dir(layout.validated()) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        let key = entry.file_name().to_str().and_then(Key::parse);
+    for path in absent::entries(&layout.validated())? {
+        let key = path.file_name().and_then(|name| name.to_str()).and_then(Key::parse);
         if key.is_none_or(|key| matches!(store.get(&key), Ok(None))) {
-            match fs::remove_dir_all(entry.path()) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
+            absent::remove_tree(&path)?;
         }
     }
     Ok(())

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use api::ErrorCode;
 use engine::{
+    absent,
     build::age,
     cache::{self, Fate, Kept, Verification},
     event::Events,
     layout::Layout,
-    node::{self, NodeStore},
+    node::NodeStore,
 };
 use serde_json::json;
 
@@ -67,7 +68,7 @@ fn list(layout: &Layout, output: &Output) -> Result<()> {
     let mut table = Table::new(&["node", "kind", "what", "age", "ram", "size"]);
     let mut values = Vec::new();
     for node in &nodes {
-        let size = node::usage(&store.dir(&node.meta.key)).map_err(|e| internal(&e))?;
+        let size = absent::bytes(&store.dir(&node.meta.key)).map_err(|e| internal(&e))?;
         let meta = &node.meta;
         table.row([
             meta.key.short().to_owned(),

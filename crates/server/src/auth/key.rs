@@ -4,7 +4,10 @@ use std::{fmt, path::Path};
 
 use api::ErrorCode;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use engine::error::{Coded, Error, Result};
+use engine::{
+    absent,
+    error::{Coded, Error, Result},
+};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use ring::{
     rand::SystemRandom,
@@ -113,12 +116,7 @@ pub fn rotate(dir: &Path, revoke: bool) -> Result<()> {
         Some(pem) if !revoke => {
             files::write_secret(&previous, &pem).code(ErrorCode::HostNotReady, cannot)?;
         }
-        _ => match std::fs::remove_file(&previous) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).code(ErrorCode::HostNotReady, cannot);
-            }
-            Ok(()) | Err(_) => {}
-        },
+        _ => absent::remove_file(&previous).code(ErrorCode::HostNotReady, cannot)?,
     }
     make(&current).map(drop)
 }

@@ -9,6 +9,7 @@ use std::{
 
 use api::ErrorCode;
 use engine::{
+    absent,
     error::{Coded as _, Error, Result},
     layout::Layout,
     store::{Record, Store as Images},
@@ -157,10 +158,7 @@ fn gather(
     entries: &mut Vec<Entry>,
 ) -> io::Result<()> {
     make_dir(to)?;
-    let listed = match fs::read_dir(from) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
-    };
+    let Some(listed) = absent::or_none(fs::read_dir(from))? else { return Ok(()) };
     for item in listed {
         let item = item?;
         let name = item.file_name().into_string().map_err(|name| {
@@ -180,12 +178,8 @@ fn gather(
             // A link or a socket is not of the service.
             _ => continue,
         };
-        match taken {
-            Ok(entry) => entries.push(entry),
-            // A row of the ledger was released meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        // A row of the ledger may have been released meanwhile.
+        entries.extend(absent::or_none(taken)?);
     }
     Ok(())
 }

@@ -7,13 +7,13 @@ use std::{
 };
 
 use engine::{
+    absent,
     image_file::{place, verified::Verified},
     layout::Layout,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{Blob, Entry, is_account, is_blob, is_container, root};
-use crate::files;
 
 /// What is not finished yet. No container can be called so.
 const PARTIAL: &str = ".partial";
@@ -72,10 +72,7 @@ fn finish(partial: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     // Two links to one file: renaming one onto the other does nothing and leaves both.
     fs::rename(partial, to)?;
-    match fs::remove_file(partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    absent::remove_file(partial)?;
     File::open(folder)?.sync_all()
 }
 
@@ -87,17 +84,14 @@ pub(crate) fn put_account_aside(layout: &Layout, account: &str) -> io::Result<()
     let aside = root(layout).join(REMOVED);
     fs::create_dir_all(&aside)?;
     let from = root(layout).join(account);
-    match fs::rename(from, aside.join(uuid::Uuid::now_v7().to_string())) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    absent::or_none(fs::rename(from, aside.join(uuid::Uuid::now_v7().to_string()))).map(drop)
 }
 
 /// Removes what was put aside.
 pub(crate) async fn remove_put_aside(layout: &Layout) -> io::Result<()> {
     let folder = root(layout).join(REMOVED);
     blocking(move || {
-        entries(&folder)?.iter().try_for_each(|entry| files::remove_tree(&entry.path()))
+        absent::entries(&folder)?.iter().try_for_each(|path| absent::remove_tree(path))
     })
     .await
 }
@@ -105,7 +99,7 @@ pub(crate) async fn remove_put_aside(layout: &Layout) -> io::Result<()> {
 /// Removes what an earlier process did not finish.
 pub(crate) async fn remove_unfinished(layout: &Layout) -> io::Result<()> {
     let folder = root(layout).join(PARTIAL);
-    blocking(move || files::remove_tree(&folder)).await
+    blocking(move || absent::remove_tree(&folder)).await
 }
 
 /// The containers that have files.
@@ -113,10 +107,11 @@ pub(super) async fn containers(layout: &Layout, account: &str) -> io::Result<Vec
     let folder = root(layout).join(account);
     blocking(move || {
         let mut names = Vec::new();
-        for entry in entries(&folder)? {
-            let name = entry.file_name().into_string().unwrap_or_default();
-            if is_container(&name) && entry.file_type()?.is_dir() {
-                names.push(name);
+        for path in absent::entries(&folder)? {
+            let name = name_of(&path).unwrap_or_default();
+            let meta = absent::or_none(fs::symlink_metadata(&path))?;
+            if is_container(name) && meta.is_some_and(|meta| meta.is_dir()) {
+                names.push(name.to_owned());
             }
         }
         Ok(names)
@@ -169,25 +164,22 @@ pub(super) fn entry(path: PathBuf, name: String) -> io::Result<Option<Entry>> {
 }
 
 fn walk(folder: &Path, prefix: &str, found: &mut Vec<Entry>) -> io::Result<()> {
-    for item in entries(folder)? {
-        let Ok(own) = item.file_name().into_string() else { continue };
+    for path in absent::entries(folder)? {
+        let Some(own) = name_of(&path) else { continue };
         let name = format!("{prefix}{own}");
-        if item.file_type()?.is_dir() {
-            walk(&item.path(), &format!("{name}/"), found)?;
+        // Removed since it was listed.
+        let Some(meta) = absent::or_none(fs::symlink_metadata(&path))? else { continue };
+        if meta.is_dir() {
+            walk(&path, &format!("{name}/"), found)?;
         } else {
-            found.extend(entry(item.path(), name)?);
+            found.extend(entry(path, name)?);
         }
     }
     Ok(())
 }
 
-/// What is in a folder; nothing, if it is not there.
-pub(super) fn entries(folder: &Path) -> io::Result<Vec<fs::DirEntry>> {
-    match fs::read_dir(folder) {
-        Ok(entries) => entries.collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
+pub(super) fn name_of(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()
 }
 
 pub(super) async fn blocking<T: Send + 'static>(

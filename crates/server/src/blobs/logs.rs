@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use engine::absent;
+
 use super::{Entry, Error, files};
 use crate::{
     App, live,
@@ -27,10 +29,10 @@ pub(crate) async fn logs_of_run(app: &App, run_id: &str) -> io::Result<Vec<Entry
 
 fn logs_in(folder: PathBuf) -> io::Result<Vec<Entry>> {
     let mut logs = Vec::new();
-    for item in files::entries(&folder)? {
-        let name = item.file_name().into_string().unwrap_or_default();
+    for path in absent::entries(&folder)? {
+        let name = files::name_of(&path).unwrap_or_default().to_owned();
         if is_log(&name) {
-            logs.extend(files::entry(item.path(), name)?);
+            logs.extend(files::entry(path, name)?);
         }
     }
     logs.sort_by(|one, other| one.name.cmp(&other.name));

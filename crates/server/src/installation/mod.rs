@@ -18,13 +18,14 @@ mod judge;
 mod tests;
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use api::ErrorCode;
 use engine::{
+    absent,
     error::{Coded, Error, Result},
     layout::Layout,
 };
@@ -232,16 +233,10 @@ fn folder(layout: &Layout) -> Result<Folder> {
 
 /// Whether a folder has anything in it but what begins with a dot.
 fn has_entries(folder: &Path) -> io::Result<bool> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        other => other?,
+    let is_shown = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."))
     };
-    for entry in entries {
-        if !entry?.file_name().as_encoded_bytes().starts_with(b".") {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    Ok(absent::entries(folder)?.iter().any(is_shown))
 }
 
 /// Carries the database's mark to the folder until the service ends, and once more then.

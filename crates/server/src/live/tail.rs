@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use engine::absent;
 use tokio::{
     fs::File,
     io::{AsyncBufReadExt, AsyncReadExt, AsyncSeekExt, BufReader, SeekFrom},
@@ -42,11 +43,8 @@ impl Tail {
 
     async fn open(&mut self) -> io::Result<()> {
         if self.file.is_none() {
-            let mut file = match File::open(&self.path).await {
-                Ok(file) => file,
-                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-                Err(e) => return Err(e),
-            };
+            let found = absent::or_none(File::open(&self.path).await)?;
+            let Some(mut file) = found else { return Ok(()) };
             let length = file.metadata().await?.len();
             self.offset = self.offset.min(length);
             self.offset = line_start(&mut file, self.offset).await?;

@@ -7,10 +7,13 @@
 //! ca.pem                         what clients trust: the certificates of both
 //! ```
 
-use std::{fs, io, net::IpAddr, path::Path};
+use std::{io, net::IpAddr, path::Path};
 
 use api::ErrorCode;
-use engine::error::{Coded, Error, Result};
+use engine::{
+    absent,
+    error::{Coded, Error, Result},
+};
 use jiff::{ToSpan, civil::Date};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, GeneralSubtree, IsCa, Issuer, KeyPair,
@@ -247,12 +250,8 @@ fn read(path: &Path) -> Result<Option<String>> {
 }
 
 fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).code(ErrorCode::HostNotReady, || format!("cannot remove {}", path.display()))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
+    absent::remove_file(path)
+        .code(ErrorCode::HostNotReady, || format!("cannot remove {}", path.display()))
 }
 
 /// Clients keep what they have read of it.

@@ -14,7 +14,10 @@ use std::{
 };
 
 use api::ErrorCode;
-use engine::error::{Coded, Error, Result};
+use engine::{
+    absent,
+    error::{Coded, Error, Result},
+};
 use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
@@ -144,14 +147,11 @@ fn leaf(dir: &Path, ca: &Ca, names: &[String], today: Date) -> Result<()> {
     let note = serde_json::to_string_pretty(&Made { names: names.to_vec(), until, ca: ca.id() })
         .code(ErrorCode::InternalError, failed)?;
     // The note goes first and comes last: with it, key and certificate belong together.
-    match fs::remove_file(&made_path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
-    .and_then(|()| files::write_secret(&dir.join("server-key.pem"), &key.serialize_pem()))
-    .and_then(|()| files::write_public(&dir.join("server.pem"), &pem))
-    .and_then(|()| files::write_public(&made_path, &note))
-    .code(ErrorCode::HostNotReady, cannot)
+    absent::remove_file(&made_path)
+        .and_then(|()| files::write_secret(&dir.join("server-key.pem"), &key.serialize_pem()))
+        .and_then(|()| files::write_public(&dir.join("server.pem"), &pem))
+        .and_then(|()| files::write_public(&made_path, &note))
+        .code(ErrorCode::HostNotReady, cannot)
 }
 
 /// What the listener needs of two files, and the certificates in them; `way_out` is for files that do not fit.

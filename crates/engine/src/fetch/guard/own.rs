@@ -8,6 +8,8 @@ use std::{
 
 use super::ranges::contains;
 
+use crate::absent::or_none;
+
 const V4: &str = "/proc/self/net/fib_trie";
 const V6: &str = "/proc/self/net/if_inet6";
 
@@ -18,12 +20,11 @@ const V6: &str = "/proc/self/net/if_inet6";
 pub(super) fn is_own(address: IpAddr) -> io::Result<bool> {
     match address {
         IpAddr::V4(_) => Ok(holds(&local_v4(&fs::read_to_string(V4)?), address)),
-        IpAddr::V6(_) => match fs::read_to_string(V6) {
-            Ok(text) => Ok(holds(&local_v6(&text), address)),
-            // A kernel without IPv6 has no such addresses, and reaches none.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(e),
-        },
+        // A kernel without IPv6 has no such addresses, and reaches none.
+        IpAddr::V6(_) => {
+            Ok(or_none(fs::read_to_string(V6))?
+                .is_some_and(|text| holds(&local_v6(&text), address)))
+        }
     }
 }
 
