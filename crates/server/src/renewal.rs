@@ -1,12 +1,16 @@
 //! Certificates and keys while the service runs: they are looked at every day, and soon after someone changed them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum_server::tls_rustls::RustlsConfig;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::SigningKey,
+    auth::key::Watched,
     http::Site,
     tls::{self, Given, Names, Tls},
 };
@@ -29,14 +33,15 @@ impl Renewal {
     pub(crate) async fn keep_on(self, config: RustlsConfig, shutdown: CancellationToken) {
         let mut stamp = tls::stamp(&self.dir, self.given.as_ref());
         let mut looks = 0;
-        let this = std::sync::Arc::new(self);
+        let keys = Arc::new(Mutex::new(Watched::new(self.dir.clone())));
+        let this = Arc::new(self);
         while shutdown.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
-            let (again, own) = (config.clone(), this.clone());
+            let (again, own, keys) = (config.clone(), this.clone(), keys.clone());
             looks += 1;
             let is_due = looks % LOOKS_A_DAY == 0;
             let before = stamp.clone();
             let looked = tokio::task::spawn_blocking(move || {
-                own.look_at_key();
+                own.look_at_key(&mut keys.lock().unwrap_or_else(PoisonError::into_inner));
                 let now = tls::stamp(&own.dir, own.given.as_ref());
                 if is_due || now != before {
                     own.look_at_certificate(&again);
@@ -49,9 +54,9 @@ impl Renewal {
         }
     }
 
-    fn look_at_key(&self) {
-        match SigningKey::obtain(&self.dir) {
-            Ok(key) => self.site.auth().renew(key),
+    fn look_at_key(&self, keys: &mut Watched) {
+        match keys.changed() {
+            Ok(key) => key.into_iter().for_each(|key| self.site.auth().renew(key)),
             Err(error) => tracing::error!(%error, "the signing key cannot be read"),
         }
     }

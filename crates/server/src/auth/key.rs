@@ -1,6 +1,11 @@
 //! The key that tokens are signed with: ES256, made once, so that tokens outlive a restart.
 
-use std::{fmt, path::Path};
+use std::{
+    fmt, fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use api::ErrorCode;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -100,6 +105,50 @@ impl SigningKey {
             return Err(format!("it is of the tenant '{}' and not of '{tenant}'", claims.tid));
         }
         Ok(claims)
+    }
+}
+
+/// The keys of a folder, which are read again when their files are others.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    dir: PathBuf,
+    /// Of what was read last; `None` before that, and while it cannot be read.
+    stamp: Option<Stamp>,
+}
+
+/// When the files were written, and which ones they are: each is put in place by a rename. `None` of one that is not there.
+type Stamp = [Option<(SystemTime, u64)>; 2];
+
+impl Watched {
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        Self { dir, stamp: None }
+    }
+
+    /// The keys, unless they are those of the last time.
+    ///
+    /// # Errors
+    /// They cannot be read. The next call tries again.
+    pub(crate) fn changed(&mut self) -> Result<Option<SigningKey>> {
+        // From before the reading, so that what is written meanwhile is read the next time.
+        let now = self.look()?;
+        if self.stamp == Some(now) {
+            return Ok(None);
+        }
+        self.stamp = None;
+        let key = SigningKey::obtain(&self.dir)?;
+        self.stamp = Some(now);
+        Ok(Some(key))
+    }
+
+    fn look(&self) -> Result<Stamp> {
+        let [own, previous] = [CURRENT, PREVIOUS].map(|name| {
+            let path = self.dir.join(name);
+            let found = absent::or_none(fs::metadata(&path));
+            let stamp = found
+                .and_then(|file| file.map(|file| Ok((file.modified()?, file.ino()))).transpose());
+            stamp.code(ErrorCode::HostNotReady, || format!("cannot look at {}", path.display()))
+        });
+        Ok([own?, previous?])
     }
 }
 
@@ -214,6 +263,33 @@ mod tests {
         rotate(dir.path(), true).unwrap();
         assert!(!is_good(&second));
         assert_eq!(of().jwks()["keys"].as_array().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn keys_are_read_again_when_their_files_are_others_or_could_not_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watched = Watched::new(dir.path().to_owned());
+        let mut changed = || watched.changed().map(|key| key.map(|key| key.own.id));
+        let first = changed().unwrap().unwrap();
+        // That it was made is a change of its own.
+        assert_eq!(changed().unwrap().unwrap(), first);
+        assert_eq!(changed().unwrap(), None);
+        rotate(dir.path(), false).unwrap();
+        let second = changed().unwrap().unwrap();
+        assert_ne!(second, first);
+        assert_eq!(changed().unwrap(), None);
+        // Only the previous one goes.
+        fs::remove_file(dir.path().join(PREVIOUS)).unwrap();
+        assert_eq!(changed().unwrap().unwrap(), second);
+        let path = dir.path().join(CURRENT);
+        let good = fs::read_to_string(&path).unwrap();
+        files::write_secret(&path, "torn").unwrap();
+        for _ in 0..2 {
+            assert!(changed().unwrap_err().message.contains("is not a private key"));
+        }
+        files::write_secret(&path, &good).unwrap();
+        assert_eq!(changed().unwrap().unwrap(), second);
+        assert_eq!(changed().unwrap(), None);
     }
 
     #[test]
