@@ -161,10 +161,12 @@ async fn tidy_up(cx: &Cx, config: &Config, name: &str) {
     let Some(Ok(region)) = config.region(name).map(|known| Region::open(&cx.layout, known)) else {
         return;
     };
-    if region.unfinished().is_empty() {
-        return;
-    }
-    if let Err(error) = sweep::sweep(&region).await {
+    let swept = match region.unfinished() {
+        Ok(notes) if notes.is_empty() => return,
+        Ok(_) => sweep::sweep(&region).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = swept {
         cx.events.warn(format!("region {name} was not swept: {}", error.message));
     }
 }
@@ -193,7 +195,7 @@ async fn open(cx: &Cx, config: &Config, name: &str, image: &StoredImage) -> Resu
             .hint("name its place in goldsmith.toml, as docs/configuration.md says")
     })?;
     let region = Region::open(&cx.layout, known)?;
-    if region.is_doubtful() {
+    if region.is_doubtful()? {
         // Not cut off where it removes files: the next who copies would take a piece for there that is about to go.
         region.unless_canceled(&cx.cancel, sweep::sweep(&region)).await?;
     }

@@ -130,7 +130,8 @@ async fn forget_there(
     }
     let had = note.is_some();
     // One that was being copied has no manifest yet, and its pieces are there all the same.
-    let is_due = had || !region.unfinished().is_empty();
+    // Where that cannot be looked up, the sweep says why.
+    let is_due = had || region.unfinished().map_or(true, |notes| !notes.is_empty());
     if answers
         && is_due
         && let Err(error) = sweep::sweep(&region).await

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,6 +19,7 @@ use super::{
     place::{self, reason},
 };
 use crate::{
+    absent,
     config::{self, Place},
     error::{Coded, Error, Result},
     layout::Layout,
@@ -81,20 +82,27 @@ impl Region {
     }
 
     /// Notes of copies, of which none that goes on may be among them: hold the lock.
-    pub(super) fn unfinished(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.notes).into_iter().flatten().flatten();
-        let paths = entries.map(|entry| entry.path());
-        paths.filter(|path| file_name(path).starts_with(OPEN)).collect()
+    pub(super) fn unfinished(&self) -> Result<Vec<PathBuf>> {
+        let mut notes = self.listed(&self.notes)?;
+        notes.retain(|path| file_name(path).starts_with(OPEN));
+        Ok(notes)
     }
 
     /// Whether a copy was cut off by the machine's end: then pieces may be torn that have their name.
-    pub(super) fn is_doubtful(&self) -> bool {
+    pub(super) fn is_doubtful(&self) -> Result<bool> {
+        if self.folder.is_none() {
+            return Ok(false);
+        }
         let now = boot_id().unwrap_or_default();
-        self.folder.is_some()
-            && self
-                .unfinished()
-                .iter()
-                .any(|path| fs::read_to_string(path).is_ok_and(|boot| boot.trim() != now))
+        for path in self.unfinished()? {
+            // Another copy may have come to its end since the notes were listed.
+            let boot =
+                absent::or_none(fs::read_to_string(&path)).map_err(|e| self.unread(&path, &e))?;
+            if boot.is_some_and(|boot| boot.trim() != now) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The pieces that are there.
@@ -142,13 +150,22 @@ impl Region {
     }
 
     /// Files that writers who were killed left beside the pieces; hold the lock.
-    pub(super) fn torn(&self) -> Vec<PathBuf> {
-        let Some(folder) = &self.folder else { return Vec::new() };
-        let below = |dir: &Path| -> Vec<PathBuf> {
-            fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
-        };
-        let chunks = below(&folder.join(CHUNKS)).into_iter();
-        chunks.flat_map(|dir| below(&dir)).filter(|path| file_name(path).contains('#')).collect()
+    pub(super) fn torn(&self) -> Result<Vec<PathBuf>> {
+        let Some(folder) = &self.folder else { return Ok(Vec::new()) };
+        let mut torn = Vec::new();
+        for dir in self.listed(&folder.join(CHUNKS))? {
+            torn.extend(absent::entries_of_any(&dir).map_err(|e| self.unread(&dir, &e))?);
+        }
+        torn.retain(|path| file_name(path).contains('#'));
+        Ok(torn)
+    }
+
+    fn listed(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        absent::entries(folder).map_err(|e| self.unread(folder, &e))
+    }
+
+    fn unread(&self, path: &Path, why: &io::Error) -> Error {
+        self.fault(&format!("cannot read {}: {why}", path.display()))
     }
 
     pub(super) fn fault(&self, why: &str) -> Error {

@@ -29,13 +29,14 @@ pub struct Swept {
 
 /// Removes what belongs to no version. `None` while somebody copies: then the one who copies sweeps in the end.
 ///
-/// A manifest that cannot be read ends the sweep before anything is removed.
+/// A manifest, a folder or a note that cannot be read ends the sweep before anything is removed.
 ///
 /// # Errors
 /// `DistributeFailed`: the region does not do what it is asked.
 pub async fn sweep(region: &Region) -> Result<Option<Swept>> {
     let Some(_own) = region.own()? else { return Ok(None) };
-    let notes = region.unfinished();
+    // All of it is read before anything is removed.
+    let (notes, torn) = (region.unfinished()?, region.torn()?);
     let store = region.store.as_ref();
     let keys = manifest::list(store, &Key::from(MANIFESTS)).await?;
     let used: Vec<Vec<ChunkId>> = stream::iter(keys.clone())
@@ -52,7 +53,7 @@ pub async fn sweep(region: &Region) -> Result<Option<Swept>> {
         .buffer_unordered(AT_ONCE)
         .try_collect::<()>()
         .await?;
-    for path in region.torn().iter().chain(&notes) {
+    for path in torn.iter().chain(&notes) {
         if let Err(e) = fs::remove_file(path) {
             tracing::warn!(error = %e, path = %path.display(), "not swept");
         }

@@ -490,6 +490,45 @@ async fn a_removed_version_takes_along_what_only_it_needs() {
 }
 
 #[tokio::test]
+async fn notes_and_folders_of_a_region_that_cannot_be_read_are_not_taken_for_absent() {
+    let s = with_regions().await;
+    let raw = s.path("raw");
+    disk(&raw, 32 * MIB);
+    let image = s.version(&raw, "1.0.0").await;
+    let endless = |path: &Path| {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(path, path).unwrap();
+    };
+    // It may say that a copy was cut off by the machine's end.
+    let note = s.cx.layout.regions().join("eastus/open-1");
+    endless(&note);
+    let outcome = s.copy(&image, &REGIONS[..2]).await;
+    let error = outcome.regions[0].1.as_ref().unwrap_err();
+    assert!(error.message.contains(note.to_str().unwrap()), "{error}");
+    assert!(outcome.regions[1].1.is_ok());
+    fs::remove_file(note).unwrap();
+    s.copy(&image, &REGIONS[..1]).await;
+
+    // Garbage stays as long as it is not known what else is there.
+    let garbage = s.path("eastus/chunks/00").join(format!("{}.zst", "0".repeat(64)));
+    fs::create_dir_all(garbage.parent().unwrap()).unwrap();
+    fs::write(&garbage, "x").unwrap();
+    let notes = s.cx.layout.regions().join("eastus");
+    fs::remove_dir_all(&notes).unwrap();
+    fs::write(&notes, "no folder").unwrap();
+    let error = replicate::sweep(&s.region("eastus")).await.unwrap_err();
+    assert!(error.message.contains(notes.to_str().unwrap()), "{error}");
+    fs::remove_file(&notes).unwrap();
+    let folder = s.path("eastus/chunks/zz");
+    endless(&folder);
+    assert!(replicate::sweep(&s.region("eastus")).await.is_err());
+    assert!(garbage.exists());
+    fs::remove_file(folder).unwrap();
+    let swept = replicate::sweep(&s.region("eastus")).await.unwrap().unwrap();
+    assert_eq!((swept.manifests, garbage.exists()), (1, false));
+}
+
+#[tokio::test]
 async fn a_version_leaves_one_region_and_stays_in_the_others() {
     let s = with_regions().await;
     let raw = s.path("raw");
