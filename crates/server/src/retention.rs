@@ -10,7 +10,8 @@
 //! A run that is not over is never touched. What goes is its row, which leaves a tombstone, then its folder. An operation goes the time
 //! after its end, but not before clients had a day to ask for it, and one that goes on never. Looks at start, once
 //! an hour (more often if the time is short), and when a template is deleted. The same sweep acts
-//! on the tombstones of what was deleted, and shows no machine that was kept and is gone by now.
+//! on the tombstones of what was deleted, shows no machine that was kept and is gone by now, and notes which gallery
+//! versions are in all of their regions by now.
 
 mod trust;
 
@@ -22,6 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 pub(crate) use self::trust::Trust;
 use crate::{
     App, blobs, live,
+    providers::replication,
     store::{self, EndedRun, ResourceKey},
     tombstones, worker,
 };
@@ -49,6 +51,11 @@ pub(crate) async fn keep_sweeping(app: App, keep: Duration, mut trust: Trust) {
     loop {
         if let Err(error) = look(&app, keep, &mut trust, Reading::now()).await {
             tracing::warn!(error = %engine::error::chain(&error), "logs that are no longer kept stay for the next time");
+        }
+        // A place that does not answer is waited for, but not beyond the service's end.
+        let caught_up = app.shutdown().run_until_cancelled(replication::catch_up(&app)).await;
+        if let Some(Err(error)) = caught_up {
+            tracing::warn!(error = %engine::error::chain(&error), "which versions are in all of their regions is left for the next time");
         }
         tokio::select! {
             () = app.shutdown().cancelled() => return,

@@ -3,6 +3,7 @@
 
 mod bench;
 mod metadata;
+mod regions;
 mod vhds;
 
 use std::time::Duration;

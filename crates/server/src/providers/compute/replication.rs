@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The `replicationStatus` of a version, and the version: one that was not copied to some region is `Failed` until it is,
-/// whoever copied it then.
+/// whoever copied it then. This is for readers and writes nothing; see [`catch_up`].
 pub(super) async fn look(app: &App, mut version: Resource) -> Result<(Resource, Value), Error> {
     let properties = &version.body["properties"];
     let names = names(&properties["publishingProfile"]["targetRegions"]);
@@ -41,14 +41,43 @@ pub(super) async fn look(app: &App, mut version: Resource) -> Result<(Resource, 
         }
     }
     let status = body_of(&names, &states);
-    if properties["provisioningState"] == "Failed" && status["aggregatedState"] == "Completed" {
+    if is_failed(&version) && status["aggregatedState"] == "Completed" {
         version.body["properties"]["provisioningState"] = json!("Succeeded");
-        // For lists. If another write was faster, the next look does it.
-        if app.store().commit(vec![Write::Replace(version.clone())]).await.is_ok() {
-            version.revision += 1;
-        }
     }
     Ok((version, status))
+}
+
+/// Writes down which of the versions that failed are in all of their regions by now, for lists. If another write is
+/// faster, the next time does it.
+///
+/// # Errors
+/// The database fails, or the configuration cannot be read.
+pub(crate) async fn catch_up(app: &App) -> Result<(), Error> {
+    let unreadable = || "the versions cannot be read".to_owned();
+    let versions = generic::of_kind(app, &super::version::NAME.to_lowercase()).await;
+    for version in versions.code(ErrorCode::InternalError, unreadable)? {
+        if !is_failed(&version) {
+            continue;
+        }
+        let (now, _) = look(app, version).await?;
+        if is_failed(&now) {
+            continue;
+        }
+        let id = now.id.clone();
+        match app.store().commit(vec![Write::Replace(now)]).await {
+            Ok(()) | Err(store::Error::Stale { .. }) => {}
+            Err(error) => {
+                return Err(error)
+                    .code(ErrorCode::InternalError, || format!("{id} cannot be written"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether some region did not get it, as far as was written down.
+pub(super) fn is_failed(version: &Resource) -> bool {
+    version.body["properties"]["provisioningState"] == "Failed"
 }
 
 /// In the hidden part of a version: what a PUT promised, until it is done. It is in the commit of the PUT, so that
@@ -213,6 +242,9 @@ async fn settle(
             return Ok(());
         };
         if is_kept {
+            if is_failed(&now) {
+                now = look(app, now).await?.0;
+            }
             if let Some(hidden) = now.hidden.as_object_mut() {
                 hidden.remove(PROMISE);
             }

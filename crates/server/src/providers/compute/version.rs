@@ -48,7 +48,7 @@ impl ResourceType for Version {
         let wanted = call.query.get("$expand").map(String::as_str).unwrap_or_default();
         let is_wanted = wanted.eq_ignore_ascii_case("ReplicationStatus");
         let Some(version) = app.store().resource(key).await? else { return Ok(None) };
-        if !is_wanted && version.body["properties"]["provisioningState"] != "Failed" {
+        if !is_wanted && !super::replication::is_failed(&version) {
             return Ok(None);
         }
         let (version, status) =
