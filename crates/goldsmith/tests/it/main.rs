@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod commands;
+mod descriptors;
 mod serve;
 mod unwritable;
 
