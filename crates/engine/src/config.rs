@@ -10,6 +10,7 @@ use std::{
 
 use api::{ErrorCode, ResourceId, ResourceKind};
 use serde::{Deserialize, de::DeserializeOwned};
+use vm::may_wait;
 
 use crate::{
     absent::or_none,
@@ -91,7 +92,7 @@ impl Config {
     /// `InvalidArgument` with the file, the line and what is wrong.
     pub fn load(layout: &Layout) -> Result<Self> {
         let path = layout.config();
-        let text = or_none(fs::read_to_string(&path))
+        let text = or_none(may_wait(|| fs::read_to_string(&path)))
             .code(ErrorCode::InvalidArgument, || format!("cannot read {}", path.display()))?;
         text.map_or_else(|| Ok(Self::default()), |text| Self::parse(&text, &path))
     }

@@ -19,7 +19,7 @@ use std::{
 use api::ErrorCode;
 use futures_util::future::join_all;
 use serde::Serialize;
-use vm::Host;
+use vm::{Host, may_wait};
 
 pub use crate::image_file::{
     Format,
@@ -174,11 +174,13 @@ fn taken(export: &ExportSpec) -> Error {
 /// # Errors
 /// As [`check`].
 pub fn check_data(exports: &[ExportSpec], disks: usize) -> Result<()> {
-    if disks == 0 {
-        return Ok(());
-    }
-    let all: Vec<_> = files(exports, disks).into_iter().map(|(spec, _)| spec).collect();
-    Error::all(problems(&all))
+    may_wait(|| {
+        if disks == 0 {
+            return Ok(());
+        }
+        let all: Vec<_> = files(exports, disks).into_iter().map(|(spec, _)| spec).collect();
+        Error::all(problems(&all))
+    })
 }
 
 /// Refuses a disk that no VHD can hold, before hours go into it.
@@ -301,7 +303,7 @@ async fn write_disk(
     export: &ExportSpec,
     run_id: &str,
 ) -> Result<Exported> {
-    check_one(export)?;
+    may_wait(|| check_one(export))?;
     let fail = |e| io_fault(e, ErrorCode::ExportFailed, format!("export {export}"));
     let partial = Partial::create(&export.path, run_id).map_err(fail)?;
     let digest = match Form::of_export(export.format) {
@@ -319,12 +321,12 @@ async fn write_disk(
             convert_out(cx, host, disk, export, &partial).await?
         }
     };
-    private::lend(partial.path()).map_err(fail)?;
+    may_wait(|| private::lend(partial.path())).map_err(fail)?;
     match partial.finish(export.existing) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(taken(export)),
         other => other.map_err(fail)?,
     }
-    let metadata = fs::metadata(&export.path).map_err(fail)?;
+    let metadata = may_wait(|| fs::metadata(&export.path)).map_err(fail)?;
     Ok(Exported {
         lun,
         format: export.format,
@@ -367,7 +369,7 @@ pub(crate) async fn copy_out(cx: &Cx, from: &Path, partial: &Partial) -> Result<
     let fail =
         |e| io_fault(e, ErrorCode::ExportFailed, format!("write {}", partial.path().display()));
     let dir = partial.path().parent().unwrap_or(Path::new("/"));
-    let need = allocated(&fs::metadata(from).map_err(fail)?);
+    let need = allocated(&may_wait(|| fs::metadata(from)).map_err(fail)?);
     space::check(need, space::free(dir)?, dir)?;
     let cancel = cx.cancel.child_token();
     let _on_drop = cancel.clone().drop_guard();

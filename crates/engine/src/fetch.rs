@@ -15,6 +15,7 @@ use std::{
 };
 
 use api::{ErrorCode, uri::shown};
+use vm::may_wait;
 
 pub use self::guard::Guard;
 pub(crate) use self::http::{Download, Landed, download};
@@ -173,9 +174,11 @@ async fn put(cx: &Cx, from: &Path, sha256: String, bytes: u64) -> Result<Fetched
     let hold = hold(&cx.layout, Kind::Download, &sha256).await.map_err(|e| cannot_keep(cx, e))?;
     let folder = cx.layout.downloads();
     let path = folder.join(&sha256);
-    let moved = std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::File::open(from)?.sync_all())
-        .and_then(|()| std::fs::rename(from, &path));
+    let moved = may_wait(|| {
+        std::fs::create_dir_all(&folder)?;
+        std::fs::File::open(from)?.sync_all()?;
+        std::fs::rename(from, &path)
+    });
     moved.map_err(|e| cannot_keep(cx, e))?;
     Ok(Fetched { path, sha256, bytes, hold })
 }

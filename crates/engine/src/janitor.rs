@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, time::Duration};
 
-use vm::Backend;
+use vm::{Backend, may_wait};
 
 use crate::{
     absent,
@@ -21,16 +21,16 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(10);
 /// what could not be released.
 pub async fn sweep(layout: &Layout, backend: &dyn Backend) -> io::Result<Vec<String>> {
     let problems = release_due(layout, backend).await?;
-    NodeStore::new(layout).sweep()?;
+    may_wait(|| NodeStore::new(layout).sweep())?;
     source::sweep(layout).await?;
-    store::sweep(layout)?;
+    may_wait(|| store::sweep(layout))?;
     Ok(problems)
 }
 
 /// As [`sweep`], but only what is in ledgers.
 pub async fn release_due(layout: &Layout, backend: &dyn Backend) -> io::Result<Vec<String>> {
     let mut problems = Vec::new();
-    for run_id in ledger::runs(layout)? {
+    for run_id in may_wait(|| ledger::runs(layout))? {
         let Some(ledger) = Ledger::adopt(layout, &run_id)? else {
             continue;
         };
@@ -98,9 +98,9 @@ async fn release_one(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     match held {
         Held::Machine { run_dir } => backend.end(run_dir).await?,
-        Held::WorkNodes { nodes, run_id } => NodeStore::remove_work(nodes, run_id)?,
-        Held::RunFolder { path } => remove_folder(path)?,
-        Held::PartialFile { path } => absent::remove_file(path)?,
+        Held::WorkNodes { nodes, run_id } => may_wait(|| NodeStore::remove_work(nodes, run_id))?,
+        Held::RunFolder { path } => may_wait(|| remove_folder(path))?,
+        Held::PartialFile { path } => may_wait(|| absent::remove_file(path))?,
         Held::Tap { name } => remove_tap(name).await?,
     }
     Ok(())

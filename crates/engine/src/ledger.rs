@@ -17,6 +17,7 @@ use std::{
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use vm::may_wait;
 
 use crate::{
     absent,
@@ -125,32 +126,36 @@ pub struct Ledger {
 impl Ledger {
     /// Opens the ledger of a new run and marks this process as its owner.
     pub fn open(layout: &Layout, run_id: &str) -> io::Result<Self> {
-        let dir = layout.ledger().join(run_id);
-        // A janitor that looks at the folder at this very moment finds nothing in it and removes it.
-        for _ in 0..100 {
-            fs::create_dir_all(&dir)?;
-            if let Some(owner) = Lock::try_take(&dir.join(OWNER))?
-                && dir.join(OWNER).exists()
-            {
-                // The folder itself must outlive a power failure, not only what is in it.
-                fs::File::open(&dir)?.sync_all()?;
-                fs::File::open(layout.ledger())?.sync_all()?;
-                return Self::after_last(dir, owner);
+        may_wait(|| {
+            let dir = layout.ledger().join(run_id);
+            // A janitor that looks at the folder at this very moment finds nothing in it and removes it.
+            for _ in 0..100 {
+                fs::create_dir_all(&dir)?;
+                if let Some(owner) = Lock::try_take(&dir.join(OWNER))?
+                    && dir.join(OWNER).exists()
+                {
+                    // The folder itself must outlive a power failure, not only what is in it.
+                    fs::File::open(&dir)?.sync_all()?;
+                    fs::File::open(layout.ledger())?.sync_all()?;
+                    return Self::after_last(dir, owner);
+                }
             }
-        }
-        Err(io::Error::other(format!("run {run_id} is owned by another process")))
+            Err(io::Error::other(format!("run {run_id} is owned by another process")))
+        })
     }
 
     /// Takes over the ledger of a run whose owner is gone. `None` if the owner lives.
     pub fn adopt(layout: &Layout, run_id: &str) -> io::Result<Option<Self>> {
-        let dir = layout.ledger().join(run_id);
-        if !dir.exists() {
-            return Ok(None);
-        }
-        let Some(owner) = Lock::try_take(&dir.join(OWNER))? else {
-            return Ok(None);
-        };
-        Self::after_last(dir, owner).map(Some)
+        may_wait(|| {
+            let dir = layout.ledger().join(run_id);
+            if !dir.exists() {
+                return Ok(None);
+            }
+            let Some(owner) = Lock::try_take(&dir.join(OWNER))? else {
+                return Ok(None);
+            };
+            Self::after_last(dir, owner).map(Some)
+        })
     }
 
     /// Goes on numbering after the rows that an earlier owner left.
@@ -167,12 +172,12 @@ impl Ledger {
 
     /// All open rows.
     pub fn rows(&self) -> io::Result<Rows> {
-        rows(&self.dir)
+        may_wait(|| rows(&self.dir))
     }
 
     /// The thing of that row is gone.
     pub fn forget(&self, number: u32) -> io::Result<()> {
-        absent::remove_file(&self.row_file(number))
+        may_wait(|| absent::remove_file(&self.row_file(number)))
     }
 
     /// The thing no longer needs releasing by that row: it was renamed into place.
@@ -204,10 +209,12 @@ impl Ledger {
 
     /// Ends the ledger of a run that holds nothing any more.
     pub fn close(self) -> io::Result<()> {
-        if numbers(&self.dir)?.is_empty() {
-            fs::remove_dir_all(&self.dir)?;
-        }
-        Ok(())
+        may_wait(|| {
+            if numbers(&self.dir)?.is_empty() {
+                fs::remove_dir_all(&self.dir)?;
+            }
+            Ok(())
+        })
     }
 
     fn row_file(&self, number: u32) -> PathBuf {
@@ -217,11 +224,14 @@ impl Ledger {
     fn write(&self, number: u32, row: &Row) -> io::Result<()> {
         let path = self.row_file(number);
         let temp = path.with_extension("new");
-        let mut file = fs::File::create(&temp)?;
-        file.write_all(&serde_json::to_vec(row).map_err(io::Error::other)?)?;
-        file.sync_all()?;
-        fs::rename(temp, path)?;
-        fs::File::open(&self.dir)?.sync_all()
+        let text = serde_json::to_vec(row).map_err(io::Error::other)?;
+        may_wait(|| {
+            let mut file = fs::File::create(&temp)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(temp, path)?;
+            fs::File::open(&self.dir)?.sync_all()
+        })
     }
 }
 
@@ -301,6 +311,57 @@ mod tests {
         assert_eq!(held, [file("b"), file("a")]);
         adopted.hold(file("c")).unwrap();
         assert_eq!(adopted.rows().unwrap().read[0].1.held, file("c"));
+    }
+
+    #[test]
+    fn a_disk_that_hangs_holds_up_its_run_alone_and_what_is_not_on_it_is_not_held() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        let ledger = Ledger::open(&layout, "r").unwrap();
+        // The row's file is a pipe: writing waits until somebody reads it, and it cannot be brought to a disk.
+        let row = layout.ledger().join("r/000000.new");
+        mknodat(CWD, &row, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let (send, done) = std::sync::mpsc::sync_channel(1);
+        runtime.spawn(async move {
+            // It stands in line behind this task, which has the only thread.
+            let reader = tokio::spawn(tokio::fs::read(row));
+            send.send((ledger.hold(file("a")), reader.await.unwrap().unwrap())).unwrap();
+        });
+        let done = done.recv_timeout(std::time::Duration::from_secs(20));
+        runtime.shutdown_background();
+        let (held, written) = done.expect("the reader never ran");
+        assert_eq!(held.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(Row::parse(&written).unwrap().held, file("a"), "whole before it has its name");
+        assert!(rows_of(&layout, "r").unwrap().is_empty());
+    }
+
+    #[test]
+    fn rows_of_a_run_that_is_cut_off_are_there_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        let ledger = Ledger::open(&layout, "r").unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let (send, held) = tokio::sync::oneshot::channel();
+        let task = runtime.spawn(async move {
+            ledger.hold(file("a")).unwrap();
+            ledger.hold(file("b")).unwrap();
+            send.send(()).unwrap();
+            std::future::pending::<()>().await;
+        });
+        runtime.block_on(held).unwrap();
+        task.abort();
+        assert!(runtime.block_on(task).unwrap_err().is_cancelled());
+        let rows: Vec<_> = rows_of(&layout, "r").unwrap().into_iter().map(|row| row.held).collect();
+        assert_eq!(rows, [file("b"), file("a")]);
+        let unfinished = fs::read_dir(layout.ledger().join("r")).unwrap();
+        let unfinished = unfinished.filter(|entry| {
+            entry.as_ref().unwrap().path().extension().is_some_and(|name| name == "new")
+        });
+        assert_eq!(unfinished.count(), 0);
     }
 
     #[test]

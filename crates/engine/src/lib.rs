@@ -37,6 +37,8 @@ pub mod vm_size;
 
 /// What machines are made by, for those who only pass it on.
 pub use vm::{Backend, Host, boot_id};
+/// How work that waits for a disk leaves the runtime.
+pub use vm::{may_wait, off_runtime};
 
 /// A name for a run that no other run has, and that sorts by time.
 pub fn new_run_id() -> String {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use api::ErrorCode;
-use vm::{Backend, Ended, Firmware, Host, MachineSpec, disk};
+use vm::{Backend, Ended, Firmware, Host, MachineSpec, disk, may_wait};
 
 use crate::{
     build::machine_error,
@@ -58,12 +58,12 @@ pub async fn run(
         std::fs::create_dir_all(&logs)?;
         Ok(ledger)
     };
-    let ledger = prepare().code(ErrorCode::HostNotReady, || {
+    let ledger = may_wait(prepare).code(ErrorCode::HostNotReady, || {
         format!("cannot write below {}", cx.layout.cache().display())
     })?;
     let result = boot(cx, host, backend, trial, &dir, running).await;
     if result.is_err() {
-        let _ = std::fs::copy(dir.join("serial.log"), logs.join("serial.log"));
+        let _ = may_wait(|| std::fs::copy(dir.join("serial.log"), logs.join("serial.log")));
     }
     for problem in janitor::release(&ledger, backend).await {
         cx.events.warn(format!("could not be released: {problem}"));
@@ -136,7 +136,7 @@ async fn firmware(host: &Host, trial: &Trial, dir: &Path) -> Result<Firmware> {
             .hint("apt-get install ovmf")
     })?;
     let vars = dir.join("vars.qcow2");
-    let bytes = std::fs::metadata(&uefi.vars).map_or(0, |meta| meta.len());
+    let bytes = may_wait(|| std::fs::metadata(&uefi.vars)).map_or(0, |meta| meta.len());
     disk::create_overlay_on(host, &vars, &uefi.vars, "raw", bytes)
         .await
         .map_err(|e| machine_error(e.into()))?;

@@ -40,7 +40,7 @@ pub(crate) async fn host(global: &Global) -> Result<Host, Error> {
         Cpu::Named => CpuChoice::Named,
         Cpu::Host => CpuChoice::Host,
     };
-    let probed = Host::probe(wanted).await.map(|host| host.with_cpu(cpu));
+    let probed = Host::probe(wanted).await.map(|host| vm::may_wait(|| host.with_cpu(cpu)));
     probed.map_err(|e| {
         Error::new(ErrorCode::HostNotReady, e.to_string())
             .hint("goldsmith doctor lists what is missing, each with the command that mends it")

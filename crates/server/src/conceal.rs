@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use engine::{error::Error, event::Event, layout::Layout};
+use engine::{error::Error, event::Event, layout::Layout, may_wait};
 use serde_json::Value;
 
 /// The folders, and the words for them.
@@ -20,20 +20,23 @@ const SPOKEN: [&str; 6] =
 
 impl Conceal {
     pub(crate) fn of(layout: &Layout) -> Self {
-        let mut folders = Vec::new();
-        for (folder, word) in [(layout.data(), "<data folder>"), (layout.cache(), "<cache folder>")]
-        {
-            let real = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-            for path in [folder, &real] {
-                let path = path.to_string_lossy().trim_end_matches('/').to_owned();
-                if path.len() > 1 && !folders.iter().any(|(known, _)| *known == path) {
-                    folders.push((path, word));
+        may_wait(|| {
+            let mut folders = Vec::new();
+            for (folder, word) in
+                [(layout.data(), "<data folder>"), (layout.cache(), "<cache folder>")]
+            {
+                let real = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+                for path in [folder, &real] {
+                    let path = path.to_string_lossy().trim_end_matches('/').to_owned();
+                    if path.len() > 1 && !folders.iter().any(|(known, _)| *known == path) {
+                        folders.push((path, word));
+                    }
                 }
             }
-        }
-        // One folder may be inside the other.
-        folders.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
-        Self { folders }
+            // One folder may be inside the other.
+            folders.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+            Self { folders }
+        })
     }
 
     fn is_needed(&self, text: &str) -> bool {

@@ -7,16 +7,16 @@ use std::{
     path::Path,
 };
 
-use engine::absent;
+use engine::{absent, may_wait};
 
 /// Makes the folder, for its owner only, unless it is there.
 pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    may_wait(|| fs::DirBuilder::new().recursive(true).mode(0o700).create(dir))
 }
 
 /// The file's text, or nothing if there is no such file.
 pub(crate) fn read(path: &Path) -> io::Result<Option<String>> {
-    absent::or_none(fs::read_to_string(path))
+    absent::or_none(may_wait(|| fs::read_to_string(path)))
 }
 
 /// Writes a file that only its owner may read.
@@ -32,15 +32,17 @@ pub(crate) fn write_public(path: &Path, text: &str) -> io::Result<()> {
 /// By a rename, so that a crash leaves the old file or the new one. The server's lock keeps others
 /// from the same temporary name.
 fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".new");
-    absent::remove_file(Path::new(&unfinished))?;
-    let mut file =
-        fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&unfinished)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
+    may_wait(|| {
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(".new");
+        absent::remove_file(Path::new(&unfinished))?;
+        let mut file =
+            fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
+    })
 }
 
 #[cfg(test)]

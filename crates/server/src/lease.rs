@@ -25,6 +25,7 @@ use engine::{
     boot_id,
     clock::since_boot,
     error::{Coded, Error, Result},
+    may_wait,
     ownership::Ownership,
 };
 use jiff::Timestamp;
@@ -70,7 +71,7 @@ impl Lease {
         lock: &Path,
         ttl: Duration,
     ) -> Result<Self> {
-        let me = holder(folder, lock)
+        let me = may_wait(|| holder(folder, lock))
             .code(ErrorCode::HostNotReady, || format!("cannot read {}", lock.display()))?;
         let lost = CancellationToken::new();
         let mut watched: Option<(Held, Instant)> = None;

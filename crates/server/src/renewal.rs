@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum_server::tls_rustls::RustlsConfig;
+use engine::may_wait;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -31,7 +32,7 @@ pub(crate) struct Renewal {
 impl Renewal {
     /// Until the service ends.
     pub(crate) async fn keep_on(self, config: RustlsConfig, shutdown: CancellationToken) {
-        let mut stamp = tls::stamp(&self.dir, self.given.as_ref());
+        let mut stamp = may_wait(|| tls::stamp(&self.dir, self.given.as_ref()));
         let mut looks = 0;
         let keys = Arc::new(Mutex::new(Watched::new(self.dir.clone())));
         let this = Arc::new(self);

@@ -15,6 +15,7 @@ use engine::{
     error::{Coded, Error, Result},
     fetch,
     layout::Layout,
+    may_wait,
     node::Lock,
 };
 use percent_encoding::AsciiSet;
@@ -164,7 +165,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let database = address(&options.layout, options.database.as_deref());
     let (store, identity) = installation::open(&options.layout, &database).await?;
     let names = names(&options);
-    let tls = Tls::obtain(&dir, &names, options.tls.as_ref())?;
+    let tls = may_wait(|| Tls::obtain(&dir, &names, options.tls.as_ref()))?;
     let lease = Lease::take(&store, options.layout.data(), &dir.join(LOCK), options.lease).await?;
     let done = CancellationToken::new();
     let keeping = lease.keep(done.clone());

@@ -9,6 +9,7 @@ use api::ErrorCode;
 use engine::{
     absent,
     layout::Layout,
+    may_wait,
     store::{Store as Images, address::Address},
 };
 
@@ -121,15 +122,17 @@ pub(crate) fn forbid(layout: &Layout) -> io::Result<Option<fs::File>> {
 }
 
 fn permit(layout: &Layout) -> io::Result<fs::File> {
-    let file = lock_file(layout)?;
-    match file.try_lock_shared() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(io::Error::new(
-            io::ErrorKind::ResourceBusy,
-            "a backup is being made; the next sweep removes them",
-        )),
-        Err(fs::TryLockError::Error(error)) => Err(error),
-    }
+    may_wait(|| {
+        let file = lock_file(layout)?;
+        match file.try_lock_shared() {
+            Ok(()) => Ok(file),
+            Err(fs::TryLockError::WouldBlock) => Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "a backup is being made; the next sweep removes them",
+            )),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    })
 }
 
 async fn remove_account(app: &App, tombstone: &Tombstone) -> Result<(), blobs::Error> {

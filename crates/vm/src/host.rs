@@ -8,7 +8,10 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::proc::{self, Command, find_program};
+use crate::{
+    may_wait,
+    proc::{self, Command, find_program},
+};
 
 mod cgroup;
 mod cpu;
@@ -173,7 +176,8 @@ pub struct Host {
 /// # Errors
 /// The kernel does not say.
 pub fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+    let id = may_wait(|| fs::read_to_string("/proc/sys/kernel/random/boot_id"))?;
+    Ok(id.trim().to_owned())
 }
 
 impl Host {
@@ -191,8 +195,8 @@ impl Host {
             return Err(Error::TooOld { found: version, remedy: INSTALL_QEMU });
         }
         let machine_type = newest_q35(&machines).ok_or_else(|| broken("it knows no pc-q35"))?;
-        let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let accel = accel.unwrap_or_else(|| working_accel(Path::new(KVM), &cpu_info));
+        let cpu_info = may_wait(|| fs::read_to_string("/proc/cpuinfo")).unwrap_or_default();
+        let accel = accel.unwrap_or_else(|| may_wait(|| working_accel(Path::new(KVM), &cpu_info)));
         let cpu_model = cpu::model(&accel, CpuChoice::default(), &cpu_info);
         let cpu_identity = match &accel {
             Accel::Kvm => cpu_identity(&cpu_info),
@@ -205,10 +209,10 @@ impl Host {
             accel,
             machine_type,
             cpu_model,
-            uefi: firmware::find(Path::new("/")),
-            bios: firmware::has_bios(Path::new("/")),
+            uefi: may_wait(|| firmware::find(Path::new("/"))),
+            bios: may_wait(|| firmware::has_bios(Path::new("/"))),
             cpus: cpus(),
-            memory_mib: usable_memory_mib().0,
+            memory_mib: may_wait(usable_memory_mib).0,
             has_mapped_ram: version.major >= 9,
             cpu_identity,
         })

@@ -25,6 +25,7 @@ pub mod seed;
 mod serial;
 mod spec;
 pub mod tap;
+mod wait;
 mod watched;
 
 pub use access::Access;
@@ -35,4 +36,5 @@ pub use host::{Accel, CpuChoice, Host, boot_id};
 pub use machine::{Backend, Machine, Seal, Sealed};
 pub use qemu::{Qemu, end};
 pub use spec::{Bridge, Firmware, MachineSpec};
+pub use wait::{may_wait, off_runtime};
 pub use watched::{Seen, Watched};

@@ -25,6 +25,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::may_wait;
+
 /// The variables of this process that every program sees.
 const INHERITED: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LD_LIBRARY_PATH"];
 /// What programs that fetch something need besides.
@@ -197,13 +199,15 @@ impl Command {
     }
 
     fn fault(&self, source: io::Error) -> Error {
-        let program = self.name();
-        let cwd_there = self.cwd.as_ref().is_none_or(|folder| folder.is_dir());
-        if source.kind() == io::ErrorKind::NotFound && cwd_there {
-            Error::NotFound { program }
-        } else {
-            Error::Io { program, source }
-        }
+        may_wait(|| {
+            let program = self.name();
+            let cwd_there = self.cwd.as_ref().is_none_or(|folder| folder.is_dir());
+            if source.kind() == io::ErrorKind::NotFound && cwd_there {
+                Error::NotFound { program }
+            } else {
+                Error::Io { program, source }
+            }
+        })
     }
 
     fn prepare(&self) -> tokio::process::Command {
@@ -478,13 +482,18 @@ impl Process {
 /// Looks a program up in `PATH`, then in the places where only root looks.
 #[allow(clippy::disallowed_methods, reason = "finding programs is what PATH is for")]
 pub fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
-    let name = Path::new(name.as_ref());
-    if name.components().count() > 1 {
-        return is_program(name).then(|| name.to_owned());
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let more = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/libexec"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(more).map(|folder| folder.join(name)).find(|p| is_program(p))
+    may_wait(|| {
+        let name = Path::new(name.as_ref());
+        if name.components().count() > 1 {
+            return is_program(name).then(|| name.to_owned());
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let more = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/libexec"].map(PathBuf::from);
+        std::env::split_paths(&path)
+            .chain(more)
+            .map(|folder| folder.join(name))
+            .find(|p| is_program(p))
+    })
 }
 
 fn is_program(path: &Path) -> bool {

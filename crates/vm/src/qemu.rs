@@ -23,6 +23,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::{
     Access, Backend, Ended, Error, Firmware, Guest, Host, Machine, MachineSpec, Seal, Sealed,
     args::{self, PID_FILE, QMP_SOCKET, SERIAL_LOG, SERIAL_SOCKET},
+    may_wait,
     proc::Daemon,
     qmp, serial, tap,
 };
@@ -162,7 +163,7 @@ impl Machine for QemuMachine {
     }
 
     fn serial_tail(&self, lines: usize) -> Vec<String> {
-        serial::tail(&self.spec.run_dir.join(SERIAL_LOG), lines)
+        may_wait(|| serial::tail(&self.spec.run_dir.join(SERIAL_LOG), lines))
     }
 
     fn gone(&self) -> WaitForCancellationFutureOwned {
@@ -265,7 +266,9 @@ async fn end_process(qmp: &qmp::Client, daemon: &Daemon) {
 }
 
 fn remove_leftovers(run_dir: &Path) {
-    for name in [QMP_SOCKET, SERIAL_SOCKET, PID_FILE] {
-        let _ = fs::remove_file(run_dir.join(name));
-    }
+    may_wait(|| {
+        for name in [QMP_SOCKET, SERIAL_SOCKET, PID_FILE] {
+            let _ = fs::remove_file(run_dir.join(name));
+        }
+    })
 }

@@ -11,7 +11,7 @@ use std::{
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Access, Bridge, Error, args, proc::Command};
+use crate::{Access, Bridge, Error, args, may_wait, proc::Command};
 
 /// Raised when a seed says something else than before: what was booted with an older one differs.
 pub const VERSION: u32 = 2;
@@ -38,7 +38,7 @@ pub struct Seed<'a> {
 pub async fn write(path: &Path, seed: &Seed<'_>, cancel: &CancellationToken) -> Result<(), Error> {
     let folder = path.with_extension("files");
     let made = write_in(path, &folder, seed, cancel).await;
-    let _ = fs::remove_dir_all(&folder);
+    let _ = may_wait(|| fs::remove_dir_all(&folder));
     made
 }
 
@@ -48,7 +48,7 @@ async fn write_in(
     seed: &Seed<'_>,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    fs::create_dir_all(folder).map_err(Error::at(folder))?;
+    may_wait(|| fs::create_dir_all(folder)).map_err(Error::at(folder))?;
     let mut files = vec![
         private_file(folder.join("meta-data"), &meta_data(seed))?,
         private_file(folder.join("user-data"), &user_data(seed))?,
@@ -62,10 +62,7 @@ async fn write_in(
         files.push(private_file(folder.join("network-config"), &text)?);
     }
     private_file(path.to_owned(), "")?;
-    fs::OpenOptions::new()
-        .write(true)
-        .open(path)
-        .and_then(|file| file.set_len(u64::from(SIZE_KIB) * 1024))
+    may_wait(|| fs::OpenOptions::new().write(true).open(path)?.set_len(u64::from(SIZE_KIB) * 1024))
         .map_err(Error::at(path))?;
     Command::new("mkfs.vfat")
         .args(["-n", "CIDATA", "-i", "60D50EED", "--invariant"])
@@ -83,15 +80,17 @@ async fn write_in(
 }
 
 fn private_file(path: PathBuf, content: &str) -> Result<PathBuf, Error> {
-    let _ = fs::remove_file(&path);
-    fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-        .and_then(|mut file| file.write_all(content.as_bytes()))
-        .map_err(Error::at(&path))?;
-    Ok(path)
+    may_wait(|| {
+        let _ = fs::remove_file(&path);
+        fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|mut file| file.write_all(content.as_bytes()))
+            .map_err(Error::at(&path))?;
+        Ok(path)
+    })
 }
 
 fn meta_data(seed: &Seed<'_>) -> String {

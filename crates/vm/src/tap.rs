@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Bridge,
+    Bridge, may_wait,
     proc::{self, Command, find_program},
 };
 
@@ -85,11 +85,13 @@ pub async fn check(bridge: &str) -> Result<(), Error> {
     if found.trim().is_empty() {
         return Err(Error::NotABridge { name: bridge.to_owned() });
     }
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = may_wait(|| fs::read_to_string("/proc/self/status")).unwrap_or_default();
     if !may_make_devices(&status) {
         return Err(Error::NoRight);
     }
-    fs::OpenOptions::new().read(true).write(true).open(TUN).map(drop).map_err(Error::NoTun)
+    may_wait(|| fs::OpenOptions::new().read(true).write(true).open(TUN))
+        .map(drop)
+        .map_err(Error::NoTun)
 }
 
 /// Whether this host has a network device of that name.

@@ -15,7 +15,9 @@ use std::{
 use async_trait::async_trait;
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
-use crate::{Access, Backend, Ended, Error, Firmware, Guest, Machine, MachineSpec, Seal, Sealed};
+use crate::{
+    Access, Backend, Ended, Error, Firmware, Guest, Machine, MachineSpec, Seal, Sealed, may_wait,
+};
 
 /// What became of a machine. The number tells apart those of a [`Watched`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +67,7 @@ impl Backend for Watched<'_> {
     ) -> Result<Box<dyn Machine>, Error> {
         let inner = self.backend.start(spec, cancel).await?;
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        (self.tell)(started(number, spec));
+        (self.tell)(may_wait(|| started(number, spec)));
         let told = Arc::new(Told { number, tell: self.tell.clone(), is_told: false.into() });
         let dropped = CancellationToken::new();
         let (gone, own) = (inner.gone(), told.clone());

@@ -3,7 +3,7 @@
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
 use api::ErrorCode;
-use vm::Access;
+use vm::{Access, may_wait};
 
 use crate::error::{Coded, Result};
 
@@ -24,8 +24,10 @@ pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 pub(super) fn read(path: &Path) -> Result<Access> {
-    let text = fs::read(path).code(ErrorCode::InternalError, || at(path))?;
-    serde_json::from_slice(&text).code(ErrorCode::InternalError, || at(path))
+    may_wait(|| {
+        let text = fs::read(path).code(ErrorCode::InternalError, || at(path))?;
+        serde_json::from_slice(&text).code(ErrorCode::InternalError, || at(path))
+    })
 }
 
 fn at(path: &Path) -> String {

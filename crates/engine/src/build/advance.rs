@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use api::ErrorCode;
 use tokio::time::Instant;
+use vm::may_wait;
 
 use super::{
     Run, cached,
@@ -277,8 +278,12 @@ fn live_cards(run: &Run<'_>) -> Vec<String> {
 }
 
 fn output(run: &Run<'_>, step: &Step) -> Result<StepOutput> {
-    StepOutput::open(&step.to_string(), &run.cx, &run.log_dir)
-        .code(ErrorCode::HostNotReady, || format!("cannot write below {}", run.log_dir.display()))
+    may_wait(|| {
+        StepOutput::open(&step.to_string(), &run.cx, &run.log_dir)
+            .code(ErrorCode::HostNotReady, || {
+                format!("cannot write below {}", run.log_dir.display())
+            })
+    })
 }
 
 fn evicted() -> Error {

@@ -17,7 +17,7 @@ use std::{
 use api::ErrorCode;
 use tokio::time::Instant;
 use vm::{
-    Access, Guest, Machine, disk,
+    Access, Guest, Machine, disk, may_wait,
     seed::{self, Seed},
 };
 
@@ -72,7 +72,7 @@ impl Fork {
     pub(crate) async fn start(run: &Run<'_>, of: ForkOf<'_>) -> Result<Self> {
         let dir = run.run_dir.join(format!("fork-{}", of.name));
         let serial_log = run.log_dir.join(format!("serial-{}.log", of.name));
-        make_folder(run, &dir, &serial_log)
+        may_wait(|| make_folder(run, &dir, &serial_log))
             .code(ErrorCode::HostNotReady, || format!("cannot write below {}", dir.display()))?;
         let Prepared { access, seed, resume_from } = prepare(run, &of, &dir).await?;
         let started = Instant::now();
@@ -130,7 +130,7 @@ impl Fork {
             fs::remove_dir_all(&self.dir)?;
             run.ledger.settle(&Held::Machine { run_dir: self.dir.clone() })
         };
-        let_go().code(ErrorCode::InternalError, || {
+        may_wait(let_go).code(ErrorCode::InternalError, || {
             format!("cannot remove the throw-away machine in {}", self.dir.display())
         })
     }

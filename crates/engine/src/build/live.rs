@@ -10,7 +10,7 @@ use std::{
 use api::ErrorCode;
 use tokio::task::JoinHandle;
 use vm::{
-    Access, Discard, Guest, Host, Machine, Seal, Stdin, disk,
+    Access, Discard, Guest, Host, Machine, Seal, Stdin, disk, may_wait,
     seed::{self, Seed},
 };
 
@@ -147,7 +147,7 @@ impl Live {
     pub(super) async fn start(run: &Run<'_>, chain: &Chain, from: From<'_>) -> Result<Self> {
         let number = run.next_work_number();
         let work = run.store.work_dir(&run.id, number);
-        fs::create_dir_all(&work).code(ErrorCode::InternalError, || at(&work))?;
+        may_wait(|| fs::create_dir_all(&work)).code(ErrorCode::InternalError, || at(&work))?;
         let mut live_from = prepare(run, chain, from, &work).await?;
         let resume_from = live_from.resume_from.take();
         let at = (run.run_dir.as_path(), work.as_path());
@@ -223,7 +223,7 @@ impl Live {
         }
         let number = run.next_work_number();
         let next = run.store.work_dir(&run.id, number);
-        fs::create_dir_all(&next).code(ErrorCode::InternalError, || at(&next))?;
+        may_wait(|| fs::create_dir_all(&next)).code(ErrorCode::InternalError, || at(&next))?;
         let key = &seal.link.key;
         overlays(run, chain, &next, &format!("../{key}")).await?;
         let since_ram = self.since_ram + seal.seconds;
@@ -407,7 +407,7 @@ async fn first_boot(
     let (instance_id, network) = (run.id.as_str(), !source.brings_network);
     let contents = Seed { instance_id, access: &access, network, bridge: bridge.as_ref() };
     seed::write(&seed, &contents, &run.cx.cancel).await.map_err(machine_error)?;
-    super::access::write(&work.join("access.json"), &access)?;
+    may_wait(|| super::access::write(&work.join("access.json"), &access))?;
     Ok(Prepared {
         access,
         seed,

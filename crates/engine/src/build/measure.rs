@@ -7,6 +7,7 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use api::ErrorCode;
+use vm::may_wait;
 
 use super::{
     Run, cached,
@@ -33,7 +34,8 @@ pub(super) async fn optimization(run: &Run<'_>, chain: &Chain) -> Result<Option<
             .hint("build again"));
     };
     let file = file(run, &after);
-    let known = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let known =
+        may_wait(|| fs::read(&file)).ok().and_then(|text| serde_json::from_slice(&text).ok());
     let optimization = match known {
         Some(optimization) => {
             cached(&run.cx, Step::Measure, TITLE, age(&after).as_secs());
@@ -42,7 +44,7 @@ pub(super) async fn optimization(run: &Run<'_>, chain: &Chain) -> Result<Option<
         None => {
             let work = compare(run, &before, &after);
             let measured = run.cx.step(Step::Measure, TITLE, work).await?;
-            remember(&file, &measured).unwrap_or_else(|e| {
+            may_wait(|| remember(&file, &measured)).unwrap_or_else(|e| {
                 run.cx.events.warn(format!("the figures could not be kept: {e}"));
             });
             measured

@@ -41,7 +41,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 use tokio::time::Instant;
-use vm::{Backend, Host, Machine, Watched};
+use vm::{Backend, Host, Machine, Watched, may_wait};
 
 pub use chain::{Chain, Link, Role, age};
 pub(crate) use command::within;
@@ -150,7 +150,7 @@ pub async fn build(
     request: &Request,
 ) -> Result<Report> {
     let started = Instant::now();
-    export::check(&request.exports)?;
+    may_wait(|| export::check(&request.exports))?;
     plan.check_exports(&request.exports)?;
     network::check(backend, plan).await?;
     let events = cx.events.clone();
@@ -202,10 +202,13 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
     let source_only = plan.validates_source_only();
     let distributors = &plan.template.properties.distribute;
     let distributors = if source_only { &[][..] } else { distributors };
-    let targets = distribute::check_again(cx, distributors, source.version(), &run.id)?;
-    distribute::agree(cx, distributors, &source)?;
-    let chain = network::chain(run, plan, &source)?;
-    history::remember(&cx.layout, plan, &chain);
+    let (targets, chain) = may_wait(|| -> Result<_> {
+        let targets = distribute::check_again(cx, distributors, source.version(), &run.id)?;
+        distribute::agree(cx, distributors, &source)?;
+        let chain = network::chain(run, plan, &source)?;
+        history::remember(&cx.layout, plan, &chain);
+        Ok((targets, chain))
+    })?;
     if let Wanted::Catalogue(entry) = &plan.source
         && let Some(stands_for) = entry.stands_for()
     {
@@ -396,7 +399,7 @@ async fn open<'a>(
         std::os::unix::fs::symlink(log_dir.join("serial.log"), run_dir.join("serial.log"))?;
         Ok(ledger)
     };
-    let ledger = prepare().code(ErrorCode::HostNotReady, || {
+    let ledger = may_wait(prepare).code(ErrorCode::HostNotReady, || {
         format!(
             "cannot write below {} and {}",
             cx.layout.cache().display(),
@@ -408,7 +411,7 @@ async fn open<'a>(
     cx.geography = cx.geography.or_at(plan.template.location.as_deref());
     Ok(Run {
         store: NodeStore::new(&cx.layout),
-        vars_bytes: vars_bytes(host),
+        vars_bytes: may_wait(|| vars_bytes(host)),
         started: Timestamp::now(),
         id,
         cx,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use api::{ErrorCode, template::Template};
 
-use vm::Host;
+use vm::{Host, may_wait};
 
 use super::{Wanted, check_machine, data_disks, machine, network, vhd_limit};
 use crate::{
@@ -80,7 +80,7 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
         disk_bytes: None,
         data_disks: Vec::new(),
     };
-    let facts = source.as_ref().and_then(|found| found.facts(cx, &properties.source));
+    let facts = source.as_ref().and_then(|found| may_wait(|| found.facts(cx, &properties.source)));
     let facts = facts.unwrap_or(unknown);
     let size = check_machine(&input.template, &facts).map_err(|e| errors.push(e)).ok();
     let subnet =

@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use api::ErrorCode;
+use vm::may_wait;
 
 use super::Run;
 use crate::{
@@ -30,7 +31,7 @@ impl Run<'_> {
 
     /// The saved RAM of a node, if it can be resumed here and is what was saved.
     pub(super) async fn ram_of(&self, node: &Node) -> Result<Option<PathBuf>> {
-        let Some(path) = node.ram_for(self.host) else { return Ok(None) };
+        let Some(path) = may_wait(|| node.ram_for(self.host)) else { return Ok(None) };
         let (node, verified) = (node.clone(), Verified::new(&self.cx.layout));
         let (key, cancel) = (node.meta.key.clone(), self.cx.cancel.clone());
         let is_sound = off_runtime(move || node.check_ram(&verified, &cancel)).await?;

@@ -4,7 +4,7 @@ use api::{
     ErrorCode,
     template::{Source, Template},
 };
-use vm::Host;
+use vm::{Host, may_wait};
 
 use crate::{
     config::Config,
@@ -31,7 +31,7 @@ impl Wanted {
     pub(super) async fn resolve(cx: &Cx, template: &Template) -> Result<Self> {
         match &template.properties.source {
             Source::PlatformImage(image) => {
-                let entry = Catalogue::load(&cx.layout)?.source(image)?;
+                let entry = may_wait(|| Catalogue::load(&cx.layout))?.source(image)?;
                 Ok(Self::Catalogue(Box::new(entry)))
             }
             Source::ManagedImage { image_id } => {
@@ -87,7 +87,7 @@ impl Wanted {
     /// The image if it is here; nothing is fetched.
     pub async fn present(&self, cx: &Cx, host: &Host) -> Result<Option<SourceImage>> {
         match self {
-            Self::Catalogue(entry) => source::present(cx, entry),
+            Self::Catalogue(entry) => may_wait(|| source::present(cx, entry)),
             Self::Stored(image) => source::adopt(cx, host, image).await.map(Some),
             Self::Replica(_) => Ok(None),
         }

@@ -9,6 +9,8 @@ use std::{
     time::SystemTime,
 };
 
+use vm::may_wait;
+
 use crate::{
     absent::or_none,
     layout::Layout,
@@ -64,7 +66,7 @@ fn lock_file(layout: &Layout, kind: Kind, name: &str) -> PathBuf {
 pub(crate) async fn hold(layout: &Layout, kind: Kind, name: &str) -> io::Result<Hold> {
     let path = lock_file(layout, kind, name);
     let lock = UseLock::take(path.clone(), REMOVAL).await?;
-    File::open(&path)?.set_modified(SystemTime::now())?;
+    may_wait(|| File::open(&path)?.set_modified(SystemTime::now()))?;
     Ok(Hold { _lock: Some(Arc::new(lock)) })
 }
 

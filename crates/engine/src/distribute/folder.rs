@@ -5,6 +5,7 @@
 use std::{fs, io, path::Path};
 
 use api::ErrorCode;
+use vm::may_wait;
 
 use super::Work;
 use crate::{
@@ -30,7 +31,7 @@ pub(super) async fn write(
 ) -> Result<()> {
     let fault = |e| io_fault(e, ErrorCode::DistributeFailed, format!("write {}", path.display()));
     let run_id = &work.facts.run_id;
-    fs::create_dir_all(path.parent().unwrap_or(path)).map_err(fault)?;
+    may_wait(|| fs::create_dir_all(path.parent().unwrap_or(path))).map_err(fault)?;
     let mut beside = path.as_os_str().to_owned();
     beside.push(".json");
     let beside = Path::new(&beside);
@@ -42,7 +43,7 @@ pub(super) async fn write(
         put(work.cx, path, vhd, run_id).await?;
     }
     if let Some(description) = description {
-        put_text(beside, &description, run_id).map_err(fault)?;
+        may_wait(|| put_text(beside, &description, run_id)).map_err(fault)?;
     }
     // What failed stays held: the run's end removes what there is of it.
     for held in &held {
@@ -56,7 +57,7 @@ async fn put(cx: &Cx, path: &Path, vhd: &Artifact, run_id: &str) -> Result<()> {
     let fault = |e| io_fault(e, ErrorCode::DistributeFailed, format!("write {}", path.display()));
     cx.confirm_ownership().await?;
     let verified = Verified::new(&cx.layout);
-    if verified.keep(&vhd.path, path, || link(path, vhd, run_id)).map_err(fault)? {
+    if may_wait(|| verified.keep(&vhd.path, path, || link(path, vhd, run_id))).map_err(fault)? {
         return delivered(cx, path, &vhd.digest).await;
     }
     let partial = Partial::create(path, run_id).map_err(fault)?;

@@ -6,6 +6,7 @@ use api::{
     ErrorCode,
     template::{Distributor, ManagedImage},
 };
+use vm::may_wait;
 
 use super::{DataDisk, DataOutput, Digest, RunOutput, Work, labels};
 use crate::{
@@ -58,21 +59,23 @@ pub(super) fn payload(work: Work<'_>) -> Payload {
 
 /// What the run leaves: the image as it is in the store.
 pub(super) fn output(distributor: &Distributor, image: &StoredImage) -> Result<RunOutput> {
-    let path = image.disk();
-    let metadata = fs::metadata(&path).map_err(|e| {
-        io_fault(e, ErrorCode::DistributeFailed, format!("look at {}", path.display()))
-    })?;
-    Ok(RunOutput {
-        run_output_name: distributor.run_output_name.clone(),
-        kind: distributor.kind.name().to_owned(),
-        artifact_id: Some(image.record.id.clone()),
-        artifact_uri: None,
-        path,
-        bytes: metadata.len(),
-        allocated_bytes: allocated(&metadata),
-        digest: Digest::Plain(image.record.digest.clone()),
-        virtual_size: image.record.virtual_size,
-        data_disks: data_outputs(image),
+    may_wait(|| {
+        let path = image.disk();
+        let metadata = fs::metadata(&path).map_err(|e| {
+            io_fault(e, ErrorCode::DistributeFailed, format!("look at {}", path.display()))
+        })?;
+        Ok(RunOutput {
+            run_output_name: distributor.run_output_name.clone(),
+            kind: distributor.kind.name().to_owned(),
+            artifact_id: Some(image.record.id.clone()),
+            artifact_uri: None,
+            path,
+            bytes: metadata.len(),
+            allocated_bytes: allocated(&metadata),
+            digest: Digest::Plain(image.record.digest.clone()),
+            virtual_size: image.record.virtual_size,
+            data_disks: data_outputs(image),
+        })
     })
 }
 

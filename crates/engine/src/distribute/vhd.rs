@@ -15,6 +15,7 @@ use std::{
 
 use api::{ErrorCode, template::Vhd};
 use serde::Serialize;
+use vm::may_wait;
 
 use super::{DataOutput, Facts, RunOutput, Work, blob, labels};
 use crate::{
@@ -54,7 +55,7 @@ pub(super) async fn publish(work: Work<'_>, target: &Vhd) -> Result<RunOutput> {
     let data_disks = store_data(work, &path).await?;
     describe(work, &vhd, &path)?;
     footer::verify(&path, vhd.virtual_size)?;
-    let metadata = fs::metadata(&path).map_err(|e| fault(e, &path))?;
+    let metadata = may_wait(|| fs::metadata(&path)).map_err(|e| fault(e, &path))?;
     Ok(RunOutput {
         run_output_name: work.distributor.run_output_name.clone(),
         kind: work.distributor.kind.name().to_owned(),
@@ -92,7 +93,7 @@ async fn to_account(work: Work<'_>, vhd: Artifact, uri: &str) -> Result<RunOutpu
     let written = blob::write(work, &blob, &vhd, Some(description)).await?;
     let data_disks = data_to_account(work, &config, uri).await?;
     let path = written.unwrap_or_else(|| vhd.path.clone());
-    let metadata = fs::metadata(&path).map_err(|e| fault(e, &path))?;
+    let metadata = may_wait(|| fs::metadata(&path)).map_err(|e| fault(e, &path))?;
     Ok(RunOutput {
         run_output_name: work.distributor.run_output_name.clone(),
         kind: work.distributor.kind.name().to_owned(),
@@ -146,7 +147,7 @@ fn file_name(run_output_name: &str) -> String {
 /// run, but other hands may have changed it: then the new one takes its place.
 async fn store_at(cx: &Cx, vhd: &Artifact, path: &Path, run_id: &str) -> Result<()> {
     cx.confirm_ownership().await?;
-    fs::create_dir_all(path.parent().unwrap_or(path)).map_err(|e| fault(e, path))?;
+    may_wait(|| fs::create_dir_all(path.parent().unwrap_or(path))).map_err(|e| fault(e, path))?;
     if verified::check(cx, path, &vhd.digest, "verify the VHD").await? {
         return Ok(());
     }
@@ -156,7 +157,7 @@ async fn store_at(cx: &Cx, vhd: &Artifact, path: &Path, run_id: &str) -> Result<
         Err(_) => Ok(false),
     };
     let verified = Verified::new(&cx.layout);
-    if verified.keep(&vhd.path, path, link).map_err(|e| fault(e, path))? {
+    if may_wait(|| verified.keep(&vhd.path, path, link)).map_err(|e| fault(e, path))? {
         return delivered(cx, path, &vhd.digest).await;
     }
     let partial = Partial::create(path, run_id).map_err(|e| fault(e, path))?;

@@ -9,6 +9,7 @@ use std::{
 use api::ErrorCode;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
+use vm::may_wait;
 
 use super::{Failure, Landed};
 use crate::{
@@ -25,12 +26,12 @@ pub(super) async fn copy(
     to: &Path,
     max_bytes: u64,
 ) -> Result<Landed, Failure> {
-    let source = open(from, max_bytes).map_err(Failure::there)?;
+    let source = may_wait(|| open(from, max_bytes)).map_err(Failure::there)?;
     let write = |e: io::Error| {
         let doing = format!("copy {}", from.display());
         Failure::Here(io_fault(e, ErrorCode::InternalError, doing))
     };
-    let target = File::create(to).map_err(write)?;
+    let target = may_wait(|| File::create(to)).map_err(write)?;
     // Ends the thread when this future is dropped.
     let cancel = cx.cancel.child_token();
     let _on_drop = cancel.clone().drop_guard();
@@ -81,8 +82,11 @@ fn pump(
 
 /// SHA-256 and length of a file.
 pub(super) async fn digest(path: &Path, cancel: &CancellationToken) -> io::Result<(String, u64)> {
-    let file = File::open(path)?;
-    let size = file.metadata()?.len();
+    let (file, size) = may_wait(|| -> io::Result<_> {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        Ok((file, size))
+    })?;
     let cancel = cancel.child_token();
     let _on_drop = cancel.clone().drop_guard();
     let hashed = tokio::task::spawn_blocking(move || {

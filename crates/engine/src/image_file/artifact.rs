@@ -25,7 +25,7 @@ use std::{
 
 use api::ErrorCode;
 use serde::{Deserialize, Serialize};
-use vm::Host;
+use vm::{Host, may_wait};
 
 use super::{
     Format, Image,
@@ -202,7 +202,7 @@ pub(super) async fn get_or_make(
     if let Some(kept) = kept(cx, &dest, form).await? {
         return Ok(kept);
     }
-    fs::create_dir_all(&dir).map_err(fail)?;
+    may_wait(|| fs::create_dir_all(&dir)).map_err(fail)?;
     let partial = Partial::create(&dest, &std::process::id().to_string()).map_err(fail)?;
     let made = make(cx, host, from, form, &name, &partial).await?;
     verified::Verified::new(&cx.layout)
@@ -224,7 +224,7 @@ async fn make(
     let job = Job { from, to: path, target: form.target(), name, activity: form.activity() };
     let virtual_size = convert::convert(cx, host, job).await?;
     let fail = |e| io_fault(e, ErrorCode::ExportFailed, format!("look at {}", path.display()));
-    fs::set_permissions(path, PermissionsExt::from_mode(0o400)).map_err(fail)?;
+    may_wait(|| fs::set_permissions(path, PermissionsExt::from_mode(0o400))).map_err(fail)?;
     let activity = format!("hash {name}");
     let digest = finish_and_hash(cx, partial, form.digest_kind(), &activity).await?;
     Ok(Artifact { path: path.to_owned(), digest, virtual_size })
@@ -248,13 +248,11 @@ pub(crate) async fn finish_and_hash(
 
 /// The kept file, if it is there and is what was made. Notes that it was used now.
 async fn kept(cx: &Cx, dest: &Path, form: Form) -> Result<Option<Artifact>> {
-    let Some(artifact) = read_json(dest).filter(|made| made.digest.kind() == form.digest_kind())
+    let Some(artifact) = may_wait(|| read_json(dest).filter(|_| dest.exists()))
+        .filter(|made| made.digest.kind() == form.digest_kind())
     else {
         return Ok(None);
     };
-    if !dest.exists() {
-        return Ok(None);
-    }
     if !verified::check(cx, dest, &artifact.digest, "verify the kept image").await? {
         let path = dest.display();
         tracing::error!(%path, "a kept image is damaged");
@@ -263,7 +261,7 @@ async fn kept(cx: &Cx, dest: &Path, form: Form) -> Result<Option<Artifact>> {
     }
     // The folder's time decides what is trimmed first.
     if let Some(dir) = dest.parent() {
-        let _ = File::open(dir).and_then(|dir| dir.set_modified(SystemTime::now()));
+        let _ = may_wait(|| File::open(dir)?.set_modified(SystemTime::now()));
     }
     Ok(Some(Artifact { path: dest.to_owned(), ..artifact }))
 }
@@ -303,12 +301,14 @@ pub(crate) async fn delivered(cx: &Cx, path: &Path, digest: &Digest) -> Result<(
 
 /// Writes a small file by rename. Of two who write it at once, the last one counts.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let partial = Partial::create(path, &crate::new_run_id())?;
-    let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
-    let mut file = partial.file();
-    file.write_all(&bytes)?;
-    partial.sync()?;
-    partial.finish(Existing::Replace)
+    may_wait(|| {
+        let partial = Partial::create(path, &crate::new_run_id())?;
+        let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
+        let mut file = partial.file();
+        file.write_all(&bytes)?;
+        partial.sync()?;
+        partial.finish(Existing::Replace)
+    })
 }
 
 /// Removes what killed processes left unfinished; says how many files.

@@ -10,7 +10,7 @@ use std::path::Path;
 use api::ErrorCode;
 use serde::Deserialize;
 use vm::{
-    Host, disk,
+    Host, disk, may_wait,
     proc::{self, Command},
 };
 
@@ -112,7 +112,7 @@ pub async fn convert(cx: &Cx, host: &Host, job: Job<'_>) -> Result<u64> {
     })?;
     match target {
         Target::Vhd => footer::verify(to, disk_size).map(|_| ())?,
-        Target::Vmdk => vmdk::rename_extent(to, name)?,
+        Target::Vmdk => may_wait(|| vmdk::rename_extent(to, name))?,
         Target::Standalone | Target::Compressed | Target::Raw => {}
     }
     Ok(disk_size)

@@ -26,6 +26,7 @@ use api::ErrorCode;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
+use vm::may_wait;
 
 use super::{Format, extents::data_extents, io_fault, stopped};
 use crate::{cx::Cx, error::Result};
@@ -57,7 +58,7 @@ impl Stamp {
 
     /// The stamp of the file at `path`.
     pub fn at(path: &Path) -> io::Result<Self> {
-        Ok(Self::of(&std::fs::metadata(path)?))
+        may_wait(|| Ok(Self::of(&std::fs::metadata(path)?)))
     }
 }
 

@@ -9,6 +9,7 @@
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
 use api::ErrorCode;
+use vm::may_wait;
 
 use super::io_fault;
 use crate::error::{Error, Result};
@@ -85,27 +86,32 @@ impl Footer {
 /// Checks that the file is a fixed VHD that Azure takes and that holds a disk of `disk_size` bytes,
 /// rounded up to a whole MiB.
 pub fn verify(path: &Path, disk_size: u64) -> Result<Footer> {
-    let wrong = |what: String| {
-        Error::new(
-            ErrorCode::ExportFailed,
-            format!("{} is not a sound VHD: {what}", path.display()),
-        )
-    };
-    let (bytes, length) = read(path).map_err(|e| {
-        io_fault(e, ErrorCode::ExportFailed, format!("read the footer of {}", path.display()))
-    })?;
-    let footer = Footer::parse(&bytes).map_err(wrong)?;
-    let expected = disk_size.next_multiple_of(ALIGNMENT);
-    if footer.current_size != expected {
-        return Err(wrong(format!("its size is {}, expected {expected}", footer.current_size)));
-    }
-    if length != expected + LENGTH {
-        return Err(wrong(format!("the file has {length} bytes, expected {}", expected + LENGTH)));
-    }
-    if footer.original_size != footer.current_size || !footer.size_counts() {
-        return Err(wrong(format!("readers disagree about its size: {footer:?}")));
-    }
-    Ok(footer)
+    may_wait(|| {
+        let wrong = |what: String| {
+            Error::new(
+                ErrorCode::ExportFailed,
+                format!("{} is not a sound VHD: {what}", path.display()),
+            )
+        };
+        let (bytes, length) = read(path).map_err(|e| {
+            io_fault(e, ErrorCode::ExportFailed, format!("read the footer of {}", path.display()))
+        })?;
+        let footer = Footer::parse(&bytes).map_err(wrong)?;
+        let expected = disk_size.next_multiple_of(ALIGNMENT);
+        if footer.current_size != expected {
+            return Err(wrong(format!("its size is {}, expected {expected}", footer.current_size)));
+        }
+        if length != expected + LENGTH {
+            return Err(wrong(format!(
+                "the file has {length} bytes, expected {}",
+                expected + LENGTH
+            )));
+        }
+        if footer.original_size != footer.current_size || !footer.size_counts() {
+            return Err(wrong(format!("readers disagree about its size: {footer:?}")));
+        }
+        Ok(footer)
+    })
 }
 
 fn read(path: &Path) -> io::Result<([u8; LENGTH as usize], u64)> {

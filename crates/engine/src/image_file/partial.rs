@@ -19,6 +19,7 @@ use rustix::{
     fs::{CWD, RenameFlags, renameat_with},
     io::Errno,
 };
+use vm::may_wait;
 
 use crate::absent::{entries_of_any, or_none};
 
@@ -54,30 +55,32 @@ impl Partial {
     /// Makes the unfinished file for `dest` and locks it. One that a dead process left under the
     /// same name is taken over, emptied.
     pub fn create(dest: &Path, run_id: &str) -> io::Result<Self> {
-        let path = partial_path(dest, run_id);
-        loop {
-            let file = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .read(true)
-                .write(true)
-                .open(&path)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::ResourceBusy,
-                        format!("{} is being written by another process", path.display()),
-                    ));
+        may_wait(|| {
+            let path = partial_path(dest, run_id);
+            loop {
+                let file = OpenOptions::new()
+                    .create(true)
+                    .truncate(false)
+                    .read(true)
+                    .write(true)
+                    .open(&path)?;
+                match file.try_lock() {
+                    Ok(()) => {}
+                    Err(TryLockError::WouldBlock) => {
+                        return Err(io::Error::new(
+                            io::ErrorKind::ResourceBusy,
+                            format!("{} is being written by another process", path.display()),
+                        ));
+                    }
+                    Err(TryLockError::Error(error)) => return Err(error),
                 }
-                Err(TryLockError::Error(error)) => return Err(error),
+                if same_file(&file, &path)? {
+                    file.set_len(0)?;
+                    return Ok(Self { dest: dest.to_owned(), path, file, finished: false });
+                }
+                // A sweep removed it between the open and the lock.
             }
-            if same_file(&file, &path)? {
-                file.set_len(0)?;
-                return Ok(Self { dest: dest.to_owned(), path, file, finished: false });
-            }
-            // A sweep removed it between the open and the lock.
-        }
+        })
     }
 
     /// Where to write. Writers must keep the file, not replace it.

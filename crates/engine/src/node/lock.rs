@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use vm::may_wait;
+
 use crate::image_file::partial::same_file;
 
 /// For locks under which nothing takes time. Whoever waits longer waits for a process that is stopped or stuck.
@@ -34,7 +36,7 @@ pub struct UseLock {
 impl Lock {
     /// Takes the lock if nobody has it.
     pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
-        Ok(now(path, &File::try_lock)?.map(|file| Self { _file: file }))
+        may_wait(|| Ok(now(path, &File::try_lock)?.map(|file| Self { _file: file })))
     }
 
     /// Waits for the lock, at most `limit`. Dropping the future gives up waiting.
@@ -114,7 +116,7 @@ async fn wait(
 ) -> io::Result<File> {
     let waiting = async {
         loop {
-            if let Some(file) = now(&path, &lock)? {
+            if let Some(file) = may_wait(|| now(&path, &lock))? {
                 return Ok(file);
             }
             tokio::time::sleep(PAUSE).await;

@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use vm::Host;
+use vm::{Host, may_wait};
 
 use super::{Key, Lock, NodeMeta, UseLock, key, lock::REMOVAL, verify};
 use crate::{absent, image_file::verified::Verified, layout::Layout};
@@ -72,7 +72,7 @@ impl NodeStore {
     pub fn get(&self, key: &Key) -> io::Result<Option<Node>> {
         let dir = self.dir(key);
         let path = dir.join("node.json");
-        let read = absent::or_none(fs::read(&path))
+        let read = absent::or_none(may_wait(|| fs::read(&path)))
             .map_err(|e| io::Error::new(e.kind(), format!("cannot read {}: {e}", path.display())));
         let Some(text) = read? else { return Ok(None) };
         let Ok(meta) = serde_json::from_slice::<NodeMeta>(&text) else { return Ok(None) };

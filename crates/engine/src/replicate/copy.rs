@@ -12,7 +12,7 @@ use object_store::PutPayload;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use vm::Host;
+use vm::{Host, may_wait};
 
 use super::{
     CHUNK_BYTES,
@@ -128,7 +128,7 @@ async fn copy(
             Err(error) => results[number] = Some(Err(error)),
         }
     }
-    let mut status = status::Writer::begin(&cx.layout, image)?;
+    let mut status = may_wait(|| status::Writer::begin(&cx.layout, image))?;
     for (number, result) in results.iter().enumerate() {
         if let Some(result) = result {
             status.set(&regions[number], state_of(result))?;
@@ -195,7 +195,7 @@ async fn open(cx: &Cx, config: &Config, name: &str, image: &StoredImage) -> Resu
             .hint("name its place in goldsmith.toml, as docs/configuration.md says")
     })?;
     let region = Region::open(&cx.layout, known)?;
-    if region.is_doubtful()? {
+    if may_wait(|| region.is_doubtful())? {
         // Not cut off where it removes files: the next who copies would take a piece for there that is about to go.
         region.unless_canceled(&cx.cancel, sweep::sweep(&region)).await?;
     }
@@ -429,7 +429,7 @@ async fn finish(
         })
         .await?;
     region.settle().await?;
-    note.done();
+    may_wait(|| note.done());
     Ok(Copied {
         chunks: manifest.ids().count() as u64,
         moved_chunks: tally.chunks.load(Ordering::Relaxed),

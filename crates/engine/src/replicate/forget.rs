@@ -6,6 +6,7 @@
 use api::ErrorCode;
 use futures_util::{FutureExt, future};
 use object_store::ObjectStoreExt;
+use vm::may_wait;
 
 use super::{
     copy::key_of,
@@ -38,7 +39,7 @@ pub async fn forget_all(layout: &Layout, config: &Config, ids: &[&str]) -> Resul
     let versions = versions(ids);
     let had = forget_where(layout, config, &versions, |_| true).await?;
     for version in &versions {
-        status::forget(layout, version);
+        may_wait(|| status::forget(layout, version));
     }
     Ok(had)
 }
@@ -115,7 +116,7 @@ async fn forget_there(
         let removing = remove(&region, version, &mut note, &mut found);
         let removed = tokio::time::timeout(PATIENCE, removing).await;
         match removed.unwrap_or_else(|_| Err(region.fault("it does not answer"))) {
-            Ok(()) if found => status::left(layout, version, &place.name)?,
+            Ok(()) if found => may_wait(|| status::left(layout, version, &place.name))?,
             Ok(()) => {}
             // Nor will it be asked for the others.
             Err(error) => {
@@ -172,11 +173,13 @@ fn unreachable(
     versions: &[Address],
     error: Error,
 ) -> Result<()> {
-    match versions.iter().find(|version| status::may_be_in(layout, version, &place.name)) {
-        Some(version) => Err(kept(version, error)),
-        None => {
-            tracing::warn!(region = %place.name, %error, "not asked for a copy");
-            Ok(())
+    may_wait(|| {
+        match versions.iter().find(|version| status::may_be_in(layout, version, &place.name)) {
+            Some(version) => Err(kept(version, error)),
+            None => {
+                tracing::warn!(region = %place.name, %error, "not asked for a copy");
+                Ok(())
+            }
         }
-    }
+    })
 }

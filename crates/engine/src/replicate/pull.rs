@@ -10,7 +10,7 @@ use std::{
 use api::ErrorCode;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
-use vm::Host;
+use vm::{Host, may_wait};
 
 use super::{
     chunk::{self, ChunkId},
@@ -40,7 +40,7 @@ pub async fn pull(cx: &Cx, host: &Host, replica: &Replica) -> Result<StoredImage
     if let Some(image) = store.at(&address)? {
         return Ok(image);
     }
-    let work = store.workshop("pull")?;
+    let work = may_wait(|| store.workshop("pull"))?;
     let disks: Vec<_> =
         replica.manifest.disks().map(|(size, pieces)| (size, pieces.clone())).collect();
     let raws: Vec<_> = (0..disks.len()).map(|n| work.path().join(format!("disk{n}.raw"))).collect();
@@ -80,9 +80,12 @@ async fn fetch(
 ) -> Result<()> {
     let Replica { region, manifest } = replica;
     let fail = || format!("cannot write {}", raw.display());
-    let file = File::create_new(raw).code(ErrorCode::SourceUnavailable, fail)?;
-    file.set_len(size).code(ErrorCode::SourceUnavailable, fail)?;
-    let file = Arc::new(file);
+    let file = may_wait(|| -> std::io::Result<_> {
+        let file = File::create_new(raw)?;
+        file.set_len(size)?;
+        Ok(Arc::new(file))
+    });
+    let file = file.code(ErrorCode::SourceUnavailable, fail)?;
     let total = chunks.len() as u64 * manifest.chunk_bytes;
     let mut done = 0;
     let pieces = stream::iter(chunks).map(|(index, id)| {

@@ -12,7 +12,7 @@ use futures_util::{TryStreamExt, future};
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path as Key};
 use rustix::fs::syncfs;
 use tokio_util::sync::CancellationToken;
-use vm::boot_id;
+use vm::{boot_id, may_wait};
 
 use super::{
     chunk::{CHUNKS, ChunkId},
@@ -44,13 +44,15 @@ impl Region {
     /// # Errors
     /// `HostNotReady`, with the region's name.
     pub fn open(layout: &Layout, region: &config::Region) -> Result<Self> {
-        let store = place::open(&region.place).map_err(|error| told(error, &region.name))?;
-        let folder = match &region.place {
-            Place::Folder(path) => Some(path.clone()),
-            Place::Url(_) => None,
-        };
-        let notes = layout.regions().join(&region.name);
-        Ok(Self { name: region.name.clone(), store, folder, notes })
+        may_wait(|| {
+            let store = place::open(&region.place).map_err(|error| told(error, &region.name))?;
+            let folder = match &region.place {
+                Place::Folder(path) => Some(path.clone()),
+                Place::Url(_) => None,
+            };
+            let notes = layout.regions().join(&region.name);
+            Ok(Self { name: region.name.clone(), store, folder, notes })
+        })
     }
 
     /// Keeps a sweep away. Waits for one that goes on.
@@ -83,7 +85,7 @@ impl Region {
 
     /// Notes of copies, of which none that goes on may be among them: hold the lock.
     pub(super) fn unfinished(&self) -> Result<Vec<PathBuf>> {
-        let mut notes = self.listed(&self.notes)?;
+        let mut notes = may_wait(|| self.listed(&self.notes))?;
         notes.retain(|path| file_name(path).starts_with(OPEN));
         Ok(notes)
     }

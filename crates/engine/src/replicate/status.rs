@@ -12,6 +12,7 @@ use api::ErrorCode;
 use futures_util::{FutureExt, future};
 use object_store::ObjectStoreExt;
 use serde::{Deserialize, Serialize};
+use vm::may_wait;
 
 use super::{copy::key_of, place::reason, region::Region};
 use crate::{
@@ -105,7 +106,7 @@ async fn one(layout: &Layout, config: &Config, image: &Address, name: &str) -> S
     };
     match tokio::time::timeout(PATIENCE, is_there(&region, image)).await {
         Ok(Ok(true)) => State::Completed,
-        Ok(Ok(false)) => noted(layout, &region, image),
+        Ok(Ok(false)) => may_wait(|| noted(layout, &region, image)),
         Ok(Err(error)) => State::Failed { details: error.message },
         Err(_) => State::Failed { details: format!("region {name} does not answer") },
     }
@@ -197,8 +198,7 @@ impl Writer {
 
     fn write(&self) -> Result<()> {
         let parent = self.path.parent().unwrap_or(&self.path);
-        fs::create_dir_all(parent)
-            .and_then(|()| write_json(&self.path, &self.notes))
+        may_wait(|| fs::create_dir_all(parent).and_then(|()| write_json(&self.path, &self.notes)))
             .code(ErrorCode::DistributeFailed, || format!("cannot write {}", self.path.display()))
     }
 }

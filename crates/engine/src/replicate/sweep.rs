@@ -5,6 +5,7 @@ use std::{collections::HashSet, fs};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStoreExt, path::Path as Key};
 use serde::Serialize;
+use vm::may_wait;
 
 use super::{
     chunk::ChunkId,
@@ -36,7 +37,7 @@ pub struct Swept {
 pub async fn sweep(region: &Region) -> Result<Option<Swept>> {
     let Some(_own) = region.own()? else { return Ok(None) };
     // All of it is read before anything is removed.
-    let (notes, torn) = (region.unfinished()?, region.torn()?);
+    let (notes, torn) = (region.unfinished()?, may_wait(|| region.torn())?);
     let store = region.store.as_ref();
     let keys = manifest::list(store, &Key::from(MANIFESTS)).await?;
     let used: Vec<Vec<ChunkId>> = stream::iter(keys.clone())
@@ -53,11 +54,13 @@ pub async fn sweep(region: &Region) -> Result<Option<Swept>> {
         .buffer_unordered(AT_ONCE)
         .try_collect::<()>()
         .await?;
-    for path in torn.iter().chain(&notes) {
-        if let Err(e) = fs::remove_file(path) {
-            tracing::warn!(error = %e, path = %path.display(), "not swept");
+    may_wait(|| {
+        for path in torn.iter().chain(&notes) {
+            if let Err(e) = fs::remove_file(path) {
+                tracing::warn!(error = %e, path = %path.display(), "not swept");
+            }
         }
-    }
+    });
     Ok(Some(Swept { manifests: keys.len(), chunks: there.len() - removed_chunks, removed_chunks }))
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use api::{ErrorCode, uri};
 use sha2::{Digest, Sha512};
 use tokio::io::AsyncReadExt;
-use vm::Host;
+use vm::{Host, may_wait};
 
 use super::{
     catalogue::{Checksum, FileImage, Pledge, UrlImage},
@@ -65,7 +65,7 @@ pub(super) async fn download(
 /// Checks the file and makes `disk.qcow2` of it; the file itself stays as it is.
 pub(super) async fn take(cx: &Cx, host: &Host, image: &FileImage, work: &Path) -> Result<()> {
     let path = &image.path;
-    if !path.is_file() {
+    if !may_wait(|| path.is_file()) {
         let text = format!("the catalogue names {}, which is not there", path.display());
         return Err(Error::new(ErrorCode::SourceUnavailable, text));
     }

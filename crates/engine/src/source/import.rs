@@ -10,7 +10,7 @@ mod header;
 use std::path::Path;
 
 use api::ErrorCode;
-use vm::{Host, disk};
+use vm::{Host, disk, may_wait};
 
 use self::header::Header;
 use super::{program_fault, shelf};
@@ -58,14 +58,15 @@ pub(super) async fn check(
         Error::new(ErrorCode::BadImage, format!("{} cannot be used: {why}", path.display()))
             .hint(hint)
     };
-    let metadata = std::fs::metadata(path).map_err(|e| {
+    let metadata = may_wait(|| std::fs::metadata(path)).map_err(|e| {
         Error::new(ErrorCode::NotFound, format!("{} cannot be read: {e}", path.display()))
             .caused_by(e)
     })?;
     if !metadata.is_file() {
         return Err(refuse("it is not a file".to_owned(), "name a disk image"));
     }
-    let found = Header::read(path).map_err(|e| refuse(e.to_string(), "it must be readable"))?;
+    let found = may_wait(|| Header::read(path))
+        .map_err(|e| refuse(e.to_string(), "it must be readable"))?;
     let format = match (found.verdict(), expected) {
         // Any bytes can be a raw disk, if that is what was said.
         (Ok(None), None | Some(Format::Raw)) if expected.is_some() || found.is_bootable_raw() => {

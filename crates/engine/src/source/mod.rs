@@ -23,7 +23,7 @@ use std::{io, path::PathBuf};
 
 use api::ErrorCode;
 use serde::{Deserialize, Serialize};
-use vm::Host;
+use vm::{Host, may_wait};
 
 pub(crate) use self::shelf::{digests, evict};
 pub use self::{
@@ -114,7 +114,10 @@ async fn current(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> 
         return Ok(found);
     };
     match published::look_up(cx, url, listing).await {
-        Ok(now) if shelf::published(&cx.layout, entry).as_deref() == Some(now.checksum.text()) => {
+        Ok(now)
+            if may_wait(|| shelf::published(&cx.layout, entry)).as_deref()
+                == Some(now.checksum.text()) =>
+        {
             Ok(found)
         }
         Ok(now) => {
@@ -248,7 +251,7 @@ async fn make(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage
         brings_network: entry.brings_network(),
     };
     let image = shelf::admit(cx, host, work, &named).await?;
-    shelf::record(&cx.layout, entry, &image, checksum)?;
+    may_wait(|| shelf::record(&cx.layout, entry, &image, checksum))?;
     Ok(image)
 }
 

@@ -9,7 +9,7 @@ use std::{
 use api::ErrorCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use vm::{Host, disk, host::UefiFirmware};
+use vm::{Host, disk, host::UefiFirmware, may_wait};
 
 use super::{ResolvedEntry, SourceImage, program_fault, work::WorkFolder};
 use crate::{
@@ -146,7 +146,7 @@ pub(super) fn glance(layout: &Layout, entry: &ResolvedEntry) -> Option<SourceIma
 
 /// The image of an entry, verified. `None` if it is not here, or no longer what it was.
 pub(super) async fn find(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
-    let Some(row) = row(&cx.layout, entry) else {
+    let Some(row) = may_wait(|| row(&cx.layout, entry)) else {
         return Ok(None);
     };
     load(cx, &row.digest, &row_names(entry, &row)).await
@@ -168,11 +168,11 @@ pub(super) async fn load(cx: &Cx, digest: &str, names: &Named) -> Result<Option<
     let layout = &cx.layout;
     // Held before it is looked at, so that nobody evicts it afterwards.
     let hold = hold(layout, Kind::Source, digest).await.map_err(|e| fault(e, layout))?;
-    let Some(mut content) = content(layout, digest) else {
+    let Some(mut content) = may_wait(|| content(layout, digest)) else {
         return Ok(None);
     };
     let disk = layout.sources().join(digest).join(DISK);
-    if !has_vars(layout, digest, names) || !is_intact(cx, &disk, &content).await? {
+    if !may_wait(|| has_vars(layout, digest, names)) || !is_intact(cx, &disk, &content).await? {
         tracing::error!(%digest, "a source image is damaged");
         cx.events.warn(format!("the source image {digest} is damaged and is made again"));
         drop(hold);
@@ -244,7 +244,7 @@ pub(super) async fn admit(
     };
     let layout = &cx.layout;
     for file in std::iter::once(&disk).chain(&vars) {
-        fs::set_permissions(file, fs::Permissions::from_mode(0o400))
+        may_wait(|| fs::set_permissions(file, fs::Permissions::from_mode(0o400)))
             .map_err(|e| fault(e, layout))?;
     }
     let digest = verified::measure(cx, &disk, digest::Kind::Plain, VERIFY).await?.hex().to_owned();
@@ -261,8 +261,7 @@ pub(super) async fn admit(
     };
     let folder = layout.sources().join(&digest);
     let json = work.path().join(JSON);
-    write_json(&json, &content)
-        .and_then(|()| work.rename(&folder))
+    may_wait(|| write_json(&json, &content).and_then(|()| work.rename(&folder)))
         .map_err(|e| fault(e, layout))?;
     match load(cx, &digest, names).await? {
         Some(image) => Ok(image),
@@ -316,13 +315,15 @@ pub(crate) fn evict(layout: &Layout, digest: &str) -> io::Result<bool> {
 
 /// Removes an image. Overlays on it are lost.
 pub(super) fn remove(layout: &Layout, digest: &str) {
-    let folder = layout.sources().join(digest);
-    // First the name, at once; then the content.
-    let gone = layout.sources().join(format!(".work-{}", uuid::Uuid::now_v7()));
-    match fs::rename(&folder, &gone) {
-        Ok(()) => {
-            let _ = fs::remove_dir_all(gone);
+    may_wait(|| {
+        let folder = layout.sources().join(digest);
+        // First the name, at once; then the content.
+        let gone = layout.sources().join(format!(".work-{}", uuid::Uuid::now_v7()));
+        match fs::rename(&folder, &gone) {
+            Ok(()) => {
+                let _ = fs::remove_dir_all(gone);
+            }
+            Err(e) => tracing::debug!(error = %e, %digest, "no source image to remove"),
         }
-        Err(e) => tracing::debug!(error = %e, %digest, "no source image to remove"),
-    }
+    })
 }

@@ -17,7 +17,7 @@ use std::{
 use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use vm::proc::Command;
+use vm::{may_wait, proc::Command};
 
 use crate::{absent::entries, layout::Layout, node::Lock};
 
@@ -117,7 +117,7 @@ fn has_folders(path: &Path) -> bool {
 /// Removes the work folders of killed processes; returns how many.
 pub(super) async fn sweep(layout: &Layout) -> io::Result<usize> {
     let parent = layout.sources();
-    if !parent.is_dir() {
+    if !may_wait(|| parent.is_dir()) {
         return Ok(0);
     }
     let looking = tokio::task::spawn_blocking(move || orphans(&parent));

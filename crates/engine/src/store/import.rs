@@ -1,7 +1,7 @@
 //! A user's own disk becomes a managed image.
 
 use api::ErrorCode;
-use vm::Host;
+use vm::{Host, may_wait};
 
 use super::{
     Payload, Store,
@@ -33,7 +33,7 @@ impl Store {
     ) -> Result<StoredImage> {
         let target = self.free_local(name)?;
         let fail = |e| io_fault(e, ErrorCode::InternalError, format!("import {name}"));
-        let work = WorkFolder::make(&self.root, "import").map_err(fail)?;
+        let work = may_wait(|| WorkFolder::make(&self.root, "import")).map_err(fail)?;
         let disk = work.path().join(DISK);
         let job =
             Job { from, to: &disk, target: Target::Standalone, name: DISK, activity: "import" };

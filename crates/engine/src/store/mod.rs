@@ -31,6 +31,7 @@ use std::{
 };
 
 use api::ErrorCode;
+use vm::may_wait;
 
 use self::{
     address::{Address, GALLERIES, MANAGED},
@@ -115,8 +116,10 @@ impl Store {
                 None => Err(self.missing(ErrorCode::NotFound, name)?),
             };
         }
-        let found: Vec<_> =
-            self.list()?.into_iter().filter(|image| matches_short(image, name)).collect();
+        let found: Vec<_> = may_wait(|| self.list())?
+            .into_iter()
+            .filter(|image| matches_short(image, name))
+            .collect();
         let newest =
             |images: Vec<StoredImage>| images.into_iter().max_by_key(|image| image.record.version);
         let mut ids: Vec<_> = found.iter().map(|image| parent_id(&image.record)).collect();
@@ -135,7 +138,7 @@ impl Store {
 
     /// What is at an address; for a definition and for `latest` its latest version.
     pub fn at(&self, address: &Address) -> Result<Option<StoredImage>> {
-        match address {
+        may_wait(|| match address {
             Address::Managed(_) | Address::Version(..) => {
                 StoredImage::read(&address.dir(&self.root)).map_err(unreadable)
             }
@@ -144,7 +147,7 @@ impl Store {
                 let counted = versions.into_iter().filter(|v| !v.record.labels.exclude_from_latest);
                 Ok(counted.max_by_key(|image| image.record.version))
             }
-        }
+        })
     }
 
     /// All versions of a definition, in no order.

@@ -14,6 +14,7 @@ use rustix::{
     io::Errno,
 };
 use tokio_util::sync::CancellationToken;
+use vm::may_wait;
 
 use super::{
     Store,
@@ -84,7 +85,7 @@ impl Store {
         numbering: Numbering,
         payload: Payload,
     ) -> Result<StoredImage> {
-        if let Some(image) = self.version_of(definition, &payload)? {
+        if let Some(image) = may_wait(|| self.version_of(definition, &payload))? {
             return Ok(image);
         }
         self.publish(cx, payload, {

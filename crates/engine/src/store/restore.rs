@@ -6,7 +6,7 @@ use std::{
 };
 
 use api::ErrorCode;
-use vm::Host;
+use vm::{Host, may_wait};
 
 use super::{
     Payload, Store,
@@ -95,7 +95,7 @@ async fn disk_of(cx: &Cx, host: &Host, raw: &Path, id: &str) -> Result<DataDisk>
     let (target, activity) = (Target::Standalone, "store");
     let job = Job { from: &from, to: &disk, target, name: &name, activity };
     let virtual_size = convert::convert(cx, host, job).await?;
-    fs::remove_file(raw)
+    may_wait(|| fs::remove_file(raw))
         .map_err(|e| io_fault(e, ErrorCode::InternalError, format!("store {id}")))?;
     let digest = verified::measure(cx, &disk, Kind::Plain, "hash image").await?;
     let sha256 = digest.hex().to_owned();

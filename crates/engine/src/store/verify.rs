@@ -3,6 +3,7 @@
 use std::{fs, io, path::Path};
 
 use api::ErrorCode;
+use vm::may_wait;
 
 use super::{Record, Store, StoredImage, address::Address, record::JSON};
 use crate::{
@@ -45,7 +46,7 @@ impl Store {
 
     async fn source(&self, cx: &Cx, address: &Address, code: ErrorCode) -> Result<StoredImage> {
         let Some(image) = self.at(address)? else {
-            return Err(self.missing(code, &address.id())?);
+            return Err(may_wait(|| self.missing(code, &address.id()))?);
         };
         self.verify(cx, image).await.map_err(|mut error| {
             if error.code == ErrorCode::BadImage {

@@ -17,6 +17,7 @@ use api::{
     ErrorCode,
     template::{Validate, Validator, ValidatorKind},
 };
+use vm::may_wait;
 
 pub(crate) use self::passed::{Passed, forget_gone, key};
 use crate::{
@@ -79,7 +80,7 @@ pub(crate) async fn run(
     let validators = &plan.validators;
     let Some(key) = key(subject.node, plan) else { return Ok(()) };
     let layout = &run.cx.layout;
-    let before = Passed::recall(layout, subject.node, &key);
+    let before = may_wait(|| Passed::recall(layout, subject.node, &key));
     if let Some(before) = before.filter(|before| before.counts(run.request.freshness, &run.id)) {
         for validator in validators {
             let age = before.age().as_secs();
@@ -98,7 +99,8 @@ pub(crate) async fn run(
     for validator in validators {
         seconds.push(apply(run, validator, fork).await?);
     }
-    if let Err(e) = Passed::now(&run.id, seconds).remember(layout, subject.node, &key) {
+    if let Err(e) = may_wait(|| Passed::now(&run.id, seconds).remember(layout, subject.node, &key))
+    {
         run.cx.events.warn(format!("validation will be repeated next time: {e}"));
     }
     if let Some(fork) = slot.take()
@@ -128,7 +130,7 @@ async fn start(run: &Run<'_>, subject: Subject<'_>) -> Result<Fork> {
 /// Returns how long it took, in seconds.
 async fn apply(run: &Run<'_>, validator: &PlannedStep, fork: &Fork) -> Result<f64> {
     let step = Step::Validate(validator.index);
-    let mut out = StepOutput::open(&step.to_string(), &run.cx, &run.log_dir)
+    let mut out = may_wait(|| StepOutput::open(&step.to_string(), &run.cx, &run.log_dir))
         .code(ErrorCode::HostNotReady, || {
             format!("cannot write below {}", run.log_dir.display())
         })?;

@@ -12,13 +12,14 @@ use engine::{
     absent,
     error::{Coded as _, Error, Result},
     layout::Layout,
+    may_wait,
     store::{Record, Store as Images},
 };
 use jiff::Timestamp;
 
 use super::{
     DATA, DATABASE, Entry, FORMAT, MANIFEST, Manifest, blocking, copy_private, link_or_copy,
-    make_dir, measure, mode_of,
+    measure, mode_of,
 };
 use crate::{auth::Identity, files, installation, start, store, tombstones};
 
@@ -41,7 +42,7 @@ pub async fn backup(layout: &Layout, database: Option<&str>, to: &Path) -> Resul
     installation::check(layout, &url).await?;
     let to = std::path::absolute(to)
         .code(ErrorCode::InvalidArgument, || format!("bad folder {}", to.display()))?;
-    if to.starts_with(layout.data()) || to.symlink_metadata().is_ok() {
+    if to.starts_with(layout.data()) || may_wait(|| to.symlink_metadata()).is_ok() {
         let text = format!("{} exists or lies in the data folder", to.display());
         return Err(Error::new(ErrorCode::InvalidArgument, text)
             .hint("name a new folder, on the same file system if disks are to be linked"));
@@ -69,7 +70,8 @@ pub async fn backup(layout: &Layout, database: Option<&str>, to: &Path) -> Resul
 
 async fn make(layout: &Layout, url: &str, work: &Path) -> Result<Manifest> {
     let data = work.join(DATA);
-    make_dir(&data).code(ErrorCode::InternalError, || format!("cannot make {}", data.display()))?;
+    files::make_dir(&data)
+        .code(ErrorCode::InternalError, || format!("cannot make {}", data.display()))?;
     let lock = wait_for_removals(layout).await?;
     let images = Images::open(layout);
     let frozen = blocking("lock the image store", move || images.freeze()).await?;
@@ -157,7 +159,7 @@ fn gather(
     skipped: &[PathBuf],
     entries: &mut Vec<Entry>,
 ) -> io::Result<()> {
-    make_dir(to)?;
+    files::make_dir(to)?;
     let Some(listed) = absent::or_none(fs::read_dir(from))? else { return Ok(()) };
     for item in listed {
         let item = item?;

@@ -20,12 +20,15 @@ mod verify;
 use std::{
     fs::{self, File},
     io::{self, Read as _},
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use api::ErrorCode;
-use engine::error::{Coded as _, Error, Result};
+use engine::{
+    error::{Coded as _, Error, Result},
+    off_runtime,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -113,10 +116,6 @@ impl Manifest {
     }
 }
 
-fn make_dir(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
 fn copy_private(from: &Path, to: &Path) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut source = File::open(from)?;
@@ -164,8 +163,7 @@ async fn blocking<T: Send + 'static>(
     doing: &str,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(io::Error::other).flatten();
-    done.map_err(|error| {
+    off_runtime(work).await.map_err(|error| {
         Error::new(ErrorCode::InternalError, format!("cannot {doing}: {error}")).caused_by(error)
     })
 }

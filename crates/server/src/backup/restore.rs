@@ -11,16 +11,15 @@ use api::ErrorCode;
 use engine::{
     error::{Error, Result},
     layout::Layout,
+    may_wait,
     store::Store as Images,
 };
 use serde::Serialize;
 
-use super::{
-    DATA, DATABASE, LEDGER, Manifest, blocking, copy_private, link_or_copy, make_dir, verify,
-};
+use super::{DATA, DATABASE, LEDGER, Manifest, blocking, copy_private, link_or_copy, verify};
 use crate::{
     auth::Identity,
-    installation, start,
+    files, installation, start,
     store::{self, Dumped},
 };
 
@@ -43,8 +42,8 @@ pub struct Restored {
 /// The backup is not whole, or folder or database are not empty; then neither is changed.
 pub async fn restore(layout: &Layout, database: Option<&str>, from: &Path) -> Result<Restored> {
     let url = start::address(layout, database);
-    if from.is_file() {
-        make_dir(&start::dir(layout)).map_err(unwritable)?;
+    if may_wait(|| from.is_file()) {
+        files::make_dir(&start::dir(layout)).map_err(unwritable)?;
         let database = store::load(&url, from).await.map_err(unloaded)?;
         return Ok(Restored { database, files: 0, is_elsewhere: false });
     }
@@ -54,9 +53,9 @@ pub async fn restore(layout: &Layout, database: Option<&str>, from: &Path) -> Re
         return Err(Error::new(ErrorCode::BadImage, text).details(faults));
     }
     let dir = start::dir(layout);
-    make_dir(&dir).map_err(unwritable)?;
+    files::make_dir(&dir).map_err(unwritable)?;
     let _lock = start::lock(&dir)?;
-    let has_images = !Images::open(layout).is_empty().map_err(unwritable)?;
+    let has_images = !may_wait(|| Images::open(layout).is_empty()).map_err(unwritable)?;
     if Identity::read(&dir)?.is_some() || has_images {
         let text =
             format!("{} is not empty, and nothing in it is replaced", layout.data().display());
@@ -88,7 +87,7 @@ fn put_back(
             continue;
         }
         let (from, to): (PathBuf, PathBuf) = (data.join(&entry.path), target.join(&entry.path));
-        make_dir(to.parent().unwrap_or(target))?;
+        files::make_dir(to.parent().unwrap_or(target))?;
         if to.try_exists()? {
             let text = format!("{} exists", to.display());
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use engine::error::Result;
+use engine::{error::Result, may_wait};
 
 use super::{DATA, DATABASE, Manifest, blocking, measure};
 
@@ -11,7 +11,7 @@ use super::{DATA, DATABASE, Manifest, blocking, measure};
 /// # Errors
 /// It is not a finished backup.
 pub async fn verify(backup: &Path) -> Result<(Manifest, Vec<String>)> {
-    let manifest = Manifest::read(backup)?;
+    let manifest = may_wait(|| Manifest::read(backup))?;
     let (backup, own) = (backup.to_owned(), manifest.clone());
     let faults = blocking("read the backup", move || Ok(faults(&backup, &own))).await?;
     Ok((manifest, faults))

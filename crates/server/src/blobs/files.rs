@@ -10,6 +10,7 @@ use engine::{
     absent,
     image_file::{place, verified::Verified},
     layout::Layout,
+    may_wait,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -59,7 +60,7 @@ pub(crate) async fn put(layout: &Layout, blob: &Blob, from: &Path) -> io::Result
 /// there, was taken before.
 pub(crate) async fn take(layout: &Layout, blob: &Blob, from: &Path) -> io::Result<()> {
     let to = path(layout, blob)?;
-    if !from.try_exists()? && to.try_exists()? {
+    if may_wait(|| Ok::<_, io::Error>(!from.try_exists()? && to.try_exists()?))? {
         return Ok(());
     }
     put(layout, blob, from).await?;

@@ -28,6 +28,7 @@ mod tests;
 use std::sync::Arc;
 
 use axum::{Router, extract::Request, response::Response};
+use engine::may_wait;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{App, arm::ApiError, auth::Auth, conceal::Conceal, limits::Budgets};
@@ -111,7 +112,7 @@ async fn answer(site: Site, request: Request) -> Response {
     }
     let answered = match route {
         Route::Metadata => Ok(metadata::endpoints(&site, &request)),
-        Route::Aliases => metadata::aliases(&site),
+        Route::Aliases => may_wait(|| metadata::aliases(&site)),
         Route::OpenId { adfs, tenant } => {
             Ok(authority::openid_configuration(&site, &request, adfs, tenant.as_deref()))
         }

@@ -28,6 +28,7 @@ use engine::{
     absent,
     error::{Coded, Error, Result},
     layout::Layout,
+    may_wait,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -89,7 +90,7 @@ pub(crate) async fn check(layout: &Layout, url: &str) -> Result<()> {
 
 async fn judged(layout: &Layout, url: &str) -> Result<Verdict> {
     let found = store::look(url).await.map_err(start::unopened)?;
-    judge(&folder(layout)?, &found).map_err(|reason| reason.error(&start::dir(layout)))
+    judge(&may_wait(|| folder(layout))?, &found).map_err(|reason| reason.error(&start::dir(layout)))
 }
 
 /// Opens the database beside the folder, if the two belong together; notes that they do at their first meeting.

@@ -18,6 +18,7 @@ use std::{
     path::Path,
 };
 
+use engine::may_wait;
 use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -68,7 +69,7 @@ pub async fn dump(url: &str, to: &Path) -> Result<Dumped, Error> {
         false => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
     };
     let mut tx = connection.begin_with(begin).await?;
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
+    let file = may_wait(|| OpenOptions::new().write(true).create_new(true).mode(0o600).open(to));
     let mut file = BufWriter::new(file.map_err(sqlx::Error::Io)?);
     let head = Line::Head { goldsmith: "database".to_owned(), format: FORMAT, schema };
     put(&mut file, &head)?;
@@ -79,7 +80,7 @@ pub async fn dump(url: &str, to: &Path) -> Result<Dumped, Error> {
     }
     put(&mut file, &Line::End { rows: dumped.tables.values().sum() })?;
     let file = file.into_inner().map_err(|error| sqlx::Error::Io(error.into_error()))?;
-    file.sync_all().map_err(sqlx::Error::Io)?;
+    may_wait(|| file.sync_all()).map_err(sqlx::Error::Io)?;
     tx.rollback().await?;
     connection.close().await?;
     Ok(dumped)
@@ -142,7 +143,7 @@ fn put(file: &mut BufWriter<File>, line: &Line) -> Result<(), Error> {
 /// The database is not empty, the dump is not whole or of a later release, or one of the two cannot be used.
 pub async fn load(url: &str, from: &Path) -> Result<Dumped, Error> {
     sqlx::any::install_default_drivers();
-    let mut lines = BufReader::new(File::open(from).map_err(sqlx::Error::Io)?).lines();
+    let mut lines = BufReader::new(may_wait(|| File::open(from)).map_err(sqlx::Error::Io)?).lines();
     let mut next = move || -> Result<Option<Line>, sqlx::Error> {
         let Some(line) = lines.next().transpose().map_err(sqlx::Error::Io)? else {
             return Ok(None);

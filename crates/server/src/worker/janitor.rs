@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use engine::may_wait;
+
 use super::{Executor, machines};
 use crate::{App, store};
 
@@ -32,7 +34,7 @@ pub(super) async fn work(app: App, executor: Arc<dyn Executor>) {
 /// The time of machines that nobody can ask for any more is over.
 async fn let_go(app: &App) -> Result<(), store::Error> {
     let layout = &app.settings().layout;
-    let kept = engine::build::kept(layout).unwrap_or_else(|e| {
+    let kept = may_wait(|| engine::build::kept(layout)).unwrap_or_else(|e| {
         tracing::warn!(error = %engine::error::chain(&e), "the kept machines cannot be listed");
         Vec::new()
     });
@@ -41,7 +43,7 @@ async fn let_go(app: &App) -> Result<(), store::Error> {
         let Some(run) = app.store().run(&kept.run_id).await? else { continue };
         let template = app.store().resource(&run.template).await?;
         if template.is_none_or(|template| template.created > run.queued)
-            && let Err(e) = engine::janitor::let_go(layout, &kept.run_id)
+            && let Err(e) = may_wait(|| engine::janitor::let_go(layout, &kept.run_id))
         {
             tracing::warn!(run = %kept.run_id, error = %engine::error::chain(&e), "a kept machine cannot be let go");
         }

@@ -7,7 +7,10 @@
 //! A row is there because a machine is. After `kill -9` the rows of runs that hold nothing any more go
 //! before any run is taken up; what is kept for its user (`errorHandling`) stays until it is released.
 
-use engine::ledger::{self, Held};
+use engine::{
+    ledger::{self, Held},
+    may_wait,
+};
 
 use super::executor::Machine;
 use crate::{
@@ -112,13 +115,13 @@ pub(crate) async fn forget_ended(app: &App) -> Result<(), Error> {
 /// Whether the run still holds a machine, which the ledger knows. A ledger that cannot be read does not say that it
 /// holds none.
 fn holds(app: &App, run_id: &str) -> bool {
-    match ledger::rows_of(&app.settings().layout, run_id) {
+    may_wait(|| match ledger::rows_of(&app.settings().layout, run_id) {
         Ok(rows) => rows.iter().any(|row| matches!(row.held, Held::Machine { .. })),
         Err(error) => {
             tracing::warn!(run = run_id, %error, "the ledger cannot be read: machines stay listed");
             true
         }
-    }
+    })
 }
 
 /// The rows of machines, of whatever run: in one group or everywhere.

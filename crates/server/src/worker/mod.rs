@@ -32,7 +32,7 @@ use std::{
 };
 
 use api::ErrorCode;
-use engine::error::Error;
+use engine::{error::Error, may_wait};
 use futures_util::FutureExt;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -123,7 +123,7 @@ impl Worker {
         }
         let weights: Vec<Weight<'_>> = waiting.iter().map(weight).collect();
         let active: Vec<Weight<'_>> = self.held.values().map(weight).collect();
-        let chosen = choose(&weights, &active, self.executor.capacity());
+        let chosen = choose(&weights, &active, may_wait(|| self.executor.capacity()));
         let shortage = match chosen.is_empty() {
             true => None,
             false => self.app.shortage().await,

@@ -8,7 +8,10 @@ use super::{
     Accel, DEADLINE, Host, INSTALL_QEMU_IMG, KVM, Version, cpus, firmware, is_installed, kvm,
     usable_memory_mib,
 };
-use crate::proc::{Command, find_program};
+use crate::{
+    may_wait,
+    proc::{Command, find_program},
+};
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -56,20 +59,20 @@ pub async fn doctor(accel: Option<Accel>) -> Vec<Finding> {
             findings.push(Finding::new("qemu", false, error.to_string()).remedy(error.remedy()));
         }
     }
-    findings.push(uefi());
+    findings.push(may_wait(uefi));
     findings.extend(TOOLS.iter().map(|(tool, package)| match find_program(tool) {
         Some(path) => Finding::new(tool, true, path.display().to_string()),
         None => {
             Finding::new(tool, false, "not installed").remedy(format!("apt-get install {package}"))
         }
     }));
-    findings.push(if Path::new(BOOT_LOADER).is_file() {
+    findings.push(if may_wait(|| Path::new(BOOT_LOADER).is_file()) {
         Finding::new("systemd-boot", true, BOOT_LOADER)
     } else {
         Finding::new("systemd-boot", false, format!("there is no {BOOT_LOADER}"))
             .remedy("apt-get install systemd-boot-efi")
     });
-    findings.extend(size());
+    findings.extend(may_wait(size));
     findings.push(reach());
     findings
 }
@@ -81,7 +84,7 @@ async fn of_host(host: &Host, findings: &mut Vec<Finding>) {
     findings.push(match &host.accel {
         Accel::Kvm => Finding::new("KVM", true, "works"),
         Accel::Tcg { why } => Finding::new("KVM", true, format!("software emulation: {why}"))
-            .remedy(format!("builds work, several times slower; {}", kvm_remedy())),
+            .remedy(format!("builds work, several times slower; {}", may_wait(kvm_remedy))),
     });
     findings.push(if host.has_mapped_ram {
         Finding::new("RAM snapshots", true, "mapped-ram")

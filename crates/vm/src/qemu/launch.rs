@@ -16,6 +16,7 @@ use crate::{
     Error, Firmware, Host, MachineSpec,
     args::{self, QMP_SOCKET},
     console::Console,
+    may_wait,
     proc::{Command, Daemon},
     qmp, tap,
 };
@@ -43,9 +44,9 @@ pub(super) async fn launch(
         tap::make(bridge).await?;
     }
     let log_path = spec.run_dir.join(QEMU_LOG);
-    let log = File::create(&log_path);
+    let log = may_wait(|| File::create(&log_path));
     let log = log.map_err(Error::at(&log_path))?;
-    let console = Console::open(&spec.run_dir).map_err(Error::at(&spec.run_dir))?;
+    let console = may_wait(|| Console::open(&spec.run_dir)).map_err(Error::at(&spec.run_dir))?;
     let command = Command::new(&host.qemu).args(args::arguments(host, &spec)).cwd(&spec.run_dir);
     let starting = Starting(Some(command.start(log)?));
     let daemon = starting.0.as_ref().ok_or(Error::Canceled)?;
@@ -141,7 +142,7 @@ async fn make_ready(
 
 /// Connects through the folder's descriptor, since a socket's own path may only have 107 bytes.
 async fn open_socket(run_dir: &Path) -> Result<qmp::Client, Error> {
-    let folder = File::open(run_dir).map_err(Error::at(run_dir))?;
+    let folder = may_wait(|| File::open(run_dir)).map_err(Error::at(run_dir))?;
     let socket = PathBuf::from(format!("/proc/self/fd/{}/{QMP_SOCKET}", folder.as_raw_fd()));
     let attempts = async {
         loop {
@@ -164,10 +165,12 @@ async fn open_socket(run_dir: &Path) -> Result<qmp::Client, Error> {
 
 /// The end of what QEMU printed, without the arguments that it likes to repeat.
 pub(super) fn last_words(log: &Path) -> String {
-    let bytes = fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(LAST_WORDS)..]);
-    let lines: Vec<&str> = text.trim().lines().map(essence).collect();
-    lines.join("\n")
+    may_wait(|| {
+        let bytes = fs::read(log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(LAST_WORDS)..]);
+        let lines: Vec<&str> = text.trim().lines().map(essence).collect();
+        lines.join("\n")
+    })
 }
 
 fn essence(line: &str) -> &str {

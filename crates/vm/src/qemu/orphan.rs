@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, fs, io, os::unix::ffi::OsStrExt, path::Path, time::Duration};
 
-use crate::{Error, args::PID_FILE, proc::Process};
+use crate::{Error, args::PID_FILE, may_wait, proc::Process};
 
 /// QEMU leaves in order on SIGTERM; it gets this long.
 const GRACE: Duration = Duration::from_secs(3);
@@ -12,12 +12,12 @@ const KILLED: Duration = Duration::from_secs(30);
 /// Ends every QEMU whose pid file lies in this folder, and returns when they are gone.
 pub(super) async fn end(run_dir: &Path) -> Result<(), Error> {
     let proc = Path::new("/proc");
-    for id in find(proc, run_dir).map_err(Error::at(proc))? {
+    for id in may_wait(|| find(proc, run_dir)).map_err(Error::at(proc))? {
         let Some(process) = Process::open(id).map_err(Error::at(proc))? else {
             continue;
         };
         // The number may have changed hands before we got hold of it.
-        if is_ours(proc, id, run_dir) {
+        if may_wait(|| is_ours(proc, id, run_dir)) {
             end_one(&process).await.map_err(Error::at(proc))?;
         }
     }

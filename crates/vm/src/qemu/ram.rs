@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::qmp_error;
-use crate::{Error, qmp};
+use crate::{Error, may_wait, qmp};
 
 /// Beyond any disk; the default is meant for networks and would take most of the time.
 const BANDWIDTH: u64 = 1 << 40;
@@ -31,21 +31,20 @@ const SETTLE: Duration = Duration::from_secs(30);
 
 /// Saves the RAM of a machine that stands still; returns the bytes that the file takes.
 pub(super) async fn save(qmp: &qmp::Client, path: &Path, mapped: bool) -> Result<u64, Error> {
-    let mut options = OpenOptions::new();
-    let file =
-        options.write(true).create_new(true).mode(0o600).open(path).map_err(Error::at(path))?;
+    let file = may_wait(|| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path));
+    let file = file.map_err(Error::at(path))?;
     prepare(qmp, mapped).await?;
     let address = address(qmp, path, &file, mapped).await?;
     let saved = finish(qmp, "migrate", address).await;
     settle(qmp).await?;
     saved?;
-    let meta = file.metadata().map_err(Error::at(path))?;
+    let meta = may_wait(|| file.metadata()).map_err(Error::at(path))?;
     Ok(meta.blocks() * 512)
 }
 
 /// Loads RAM into a machine that was started to wait for it; it stands still then.
 pub(super) async fn load(qmp: &qmp::Client, path: &Path, mapped: bool) -> Result<(), Error> {
-    let file = File::open(path).map_err(Error::at(path))?;
+    let file = may_wait(|| File::open(path)).map_err(Error::at(path))?;
     prepare(qmp, mapped).await?;
     let address = address(qmp, path, &file, mapped).await?;
     finish(qmp, "migrate-incoming", address).await?;

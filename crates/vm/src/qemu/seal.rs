@@ -5,7 +5,7 @@ use std::{fs::File, path::PathBuf, time::Instant};
 use serde_json::{Value, json};
 
 use super::{Drives, QemuMachine, ram};
-use crate::{Error, Seal, Sealed, args};
+use crate::{Error, Seal, Sealed, args, may_wait};
 
 /// Stops the guest, puts new overlays on all drives, saves the RAM, lets the guest go on, and then
 /// brings the sealed files to the disk.
@@ -79,7 +79,7 @@ async fn save_ram(machine: &QemuMachine, request: &Seal) -> Option<u64> {
         Ok(bytes) => Some(bytes),
         Err(error) => {
             tracing::warn!(%error, "the machine's RAM could not be saved; its disks are");
-            let _ = std::fs::remove_file(&path);
+            let _ = may_wait(|| std::fs::remove_file(&path));
             None
         }
     }

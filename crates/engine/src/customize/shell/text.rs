@@ -11,6 +11,7 @@ use std::{
 };
 
 use api::ErrorCode;
+use vm::off_runtime;
 
 use crate::{
     cx::Cx,
@@ -31,10 +32,8 @@ pub(in crate::customize) async fn text(
     failure: ErrorCode,
 ) -> Result<Fetched> {
     let path = sent.path.clone();
-    let seen = tokio::task::spawn_blocking(move || Seen::of(File::open(path)?))
+    let seen = off_runtime(move || Seen::of(File::open(path)?))
         .await
-        .map_err(io::Error::other)
-        .flatten()
         .code(ErrorCode::InternalError, || "a fetched script cannot be read".to_owned())?;
     let refuse = |why: &str, hint: &str| Err(Error::new(failure, why.to_owned()).hint(hint));
     if seen.is_utf_16 {
