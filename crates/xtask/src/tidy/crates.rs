@@ -35,6 +35,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rcgen", &["server"]),
     ("ring", &["server"]),
     ("sqlx", &["server"]),
+    ("syn", &["xtask"]),
     ("tokio", &["vm", "engine", "server", "goldsmith", "e2e"]),
 ];
 

@@ -1,6 +1,7 @@
 //! The rules of the repository that no compiler checks. Each rule is one function from the tree of
 //! files to its findings; all findings are printed at once.
 
+mod blocking;
 mod crates;
 mod links;
 mod lints;
@@ -39,6 +40,7 @@ const RULES: &[Rule] = &[
     orphans::check,
     paths::check,
     sinks::check,
+    blocking::check,
     crates::arrows,
     crates::owners,
     crates::banned,
