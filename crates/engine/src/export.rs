@@ -19,7 +19,7 @@ use std::{
 use api::ErrorCode;
 use futures_util::future::join_all;
 use serde::Serialize;
-use vm::{Host, may_wait};
+use vm::{Host, may_wait, off_runtime};
 
 pub use crate::image_file::{
     Format,
@@ -374,14 +374,11 @@ pub(crate) async fn copy_out(cx: &Cx, from: &Path, partial: &Partial) -> Result<
     let cancel = cx.cancel.child_token();
     let _on_drop = cancel.clone().drop_guard();
     let (from, to) = (from.to_owned(), partial.file().try_clone().map_err(fail)?);
-    tokio::task::spawn_blocking(move || {
+    let copy = move || {
         place::copy(&from, &to, &cancel)?;
         to.sync_all()
-    })
-    .await
-    .map_err(io::Error::other)
-    .flatten()
-    .map_err(fail)
+    };
+    off_runtime(copy).await.map_err(fail)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::{
 };
 
 use api::{ErrorCode, uri::shown};
-use vm::may_wait;
+use vm::{may_wait, off_runtime};
 
 pub use self::guard::Guard;
 pub(crate) use self::http::{Download, Landed, download};
@@ -151,11 +151,7 @@ pub(crate) async fn made(
     let work = WorkFolder::make(&cx.layout).await.map_err(|e| cannot_keep(cx, e))?;
     let to = work.path().join("content");
     let path = to.clone();
-    tokio::task::spawn_blocking(move || make(&path))
-        .await
-        .map_err(io::Error::other)
-        .flatten()
-        .map_err(|e| cannot_keep(cx, e))?;
+    off_runtime(move || make(&path)).await.map_err(|e| cannot_keep(cx, e))?;
     let (sha256, bytes) = local::digest(&to, &cx.cancel).await.map_err(|e| cannot_keep(cx, e))?;
     put(cx, &to, sha256, bytes).await
 }

@@ -17,7 +17,7 @@ mod trust;
 
 use std::{fs, io, time::Duration};
 
-use engine::{absent, clock::Reading, layout::Layout};
+use engine::{absent, clock::Reading, layout::Layout, off_runtime};
 use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use self::trust::Trust;
@@ -108,8 +108,7 @@ async fn remove_old(app: &App, keep: Duration, now: Timestamp) -> Result<(), blo
         }
         app.confirm_ownership().await.map_err(io::Error::other)?;
         let layout = app.settings().layout.clone();
-        let over = move || kept_long_enough(&layout, candidates, keep, now);
-        let over = tokio::task::spawn_blocking(over).await.map_err(io::Error::other)??;
+        let over = off_runtime(move || kept_long_enough(&layout, candidates, keep, now)).await?;
         app.store().forget_runs(&over).await?;
         forgotten += over.len();
         last = Some(end);

@@ -9,7 +9,7 @@ use api::ErrorCode;
 use engine::{
     absent,
     layout::Layout,
-    may_wait,
+    may_wait, off_runtime,
     store::{Store as Images, address::Address},
 };
 
@@ -73,9 +73,9 @@ async fn remove_runs(
     let layout = app.settings().layout.clone();
     let remove = move || {
         let removed = ids.into_iter().map(|id| (remove_run(&layout, &id), id));
-        removed.collect::<Vec<_>>()
+        Ok(removed.collect::<Vec<_>>())
     };
-    let removed = tokio::task::spawn_blocking(remove).await.map_err(io::Error::other)?;
+    let removed = off_runtime(remove).await?;
     let mut gone = Vec::new();
     for (removed, id) in removed {
         match removed {
@@ -147,8 +147,7 @@ async fn remove_account(app: &App, tombstone: &Tombstone) -> Result<(), blobs::E
 
 async fn remove_image(app: &App, tombstone: &Tombstone) -> Result<(), blobs::Error> {
     let (layout, deleted) = (app.settings().layout.clone(), tombstone.clone());
-    let removed = tokio::task::spawn_blocking(move || remove_disks(&layout, &deleted));
-    removed.await.map_err(io::Error::other).flatten()?;
+    off_runtime(move || remove_disks(&layout, &deleted)).await?;
     app.store().take_tombstone(tombstone, || Ok(())).await?;
     Ok(())
 }

@@ -11,6 +11,7 @@ use engine::{
     absent,
     error::{Coded as _, Result},
     layout::Layout,
+    off_runtime,
     store::Store as Images,
 };
 use serde::Serialize;
@@ -39,8 +40,7 @@ pub async fn unknown(layout: &Layout, database: Option<&str>) -> Result<Vec<Unkn
     installation::check(layout, &url).await?;
     let known = store::known(&url).await.map_err(start::unopened)?;
     let layout = layout.clone();
-    let looked = tokio::task::spawn_blocking(move || look(&layout, &identity, &known));
-    let looked = looked.await.map_err(io::Error::other).flatten();
+    let looked = off_runtime(move || look(&layout, &identity, &known)).await;
     looked.code(ErrorCode::InternalError, || "the data folder cannot be read".to_owned())
 }
 

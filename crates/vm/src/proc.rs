@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::may_wait;
+use crate::{may_wait, off_runtime};
 
 /// The variables of this process that every program sees.
 const INHERITED: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LD_LIBRARY_PATH"];
@@ -470,12 +470,12 @@ impl Process {
     /// Waits until it is gone; false if it is still there after that time.
     pub(crate) async fn gone_within(&self, time: Duration) -> io::Result<bool> {
         let fd = self.fd.try_clone()?;
-        let wait = tokio::task::spawn_blocking(move || {
+        off_runtime(move || {
             let time = Timespec::try_from(time).map_err(io::Error::other)?;
             let mut readable = [PollFd::new(&fd, PollFlags::IN)];
             Ok(poll(&mut readable, Some(&time))? > 0)
-        });
-        wait.await.map_err(io::Error::other)?
+        })
+        .await
     }
 }
 

@@ -41,7 +41,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 use tokio::time::Instant;
-use vm::{Backend, Host, Machine, Watched, may_wait};
+use vm::{Backend, Host, Machine, Watched, may_wait, off_runtime};
 
 pub use chain::{Chain, Link, Role, age};
 pub(crate) use command::within;
@@ -170,8 +170,7 @@ pub async fn build(
         run.cx.events.warn(format!("a work folder could not be removed: {e}"));
     }
     let (layout, most) = (run.cx.layout.clone(), request.cache_bytes);
-    let trimmed = tokio::task::spawn_blocking(move || crate::cache::trim(&layout, most)).await;
-    if let Err(e) = trimmed.map_err(std::io::Error::other).flatten() {
+    if let Err(e) = off_runtime(move || crate::cache::trim(&layout, most)).await {
         run.cx.events.warn(format!("the cache could not be trimmed: {e}"));
     }
     let (id, log_dir) = (run.id.clone(), run.log_dir.clone());

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use api::ErrorCode;
-use vm::may_wait;
+use vm::{may_wait, off_runtime};
 
 use super::Run;
 use crate::{
@@ -16,12 +16,12 @@ impl Run<'_> {
     /// Whether all that the node stands on is what was sealed. What is not goes, with the nodes upon it.
     pub(super) async fn is_sound(&self, node: &Node) -> Result<bool> {
         let (store, of, cancel) = (self.store.clone(), node.clone(), self.cx.cancel.clone());
-        let damage = off_runtime(move || store.damage(&of, &cancel)).await?;
+        let damage = off_runtime(move || store.damage(&of, &cancel)).await.map_err(fault)?;
         let Some(Damage { key, file }) = damage else { return Ok(true) };
         let what = format!("node {} is damaged: its {file} is not what was sealed", key.short());
         tracing::error!(%key, %file, "a node is damaged");
         let (store, bad) = (self.store.clone(), key.clone());
-        if off_runtime(move || store.remove_with_children(&bad)).await? {
+        if off_runtime(move || store.remove_with_children(&bad)).await.map_err(fault)? {
             self.cx.events.warn(format!("{what}. It is made again, with those upon it"));
             return Ok(false);
         }
@@ -34,7 +34,8 @@ impl Run<'_> {
         let Some(path) = may_wait(|| node.ram_for(self.host)) else { return Ok(None) };
         let (node, verified) = (node.clone(), Verified::new(&self.cx.layout));
         let (key, cancel) = (node.meta.key.clone(), self.cx.cancel.clone());
-        let is_sound = off_runtime(move || node.check_ram(&verified, &cancel)).await?;
+        let is_sound =
+            off_runtime(move || node.check_ram(&verified, &cancel)).await.map_err(fault)?;
         if !is_sound {
             let text = format!("the RAM of node {} is damaged: its disk is booted", key.short());
             tracing::error!(%key, "the RAM of a node is damaged");
@@ -44,11 +45,6 @@ impl Run<'_> {
     }
 }
 
-async fn off_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(io::Error::other)
-        .flatten()
-        .map_err(|e| io_fault(e, ErrorCode::InternalError, "read a node".to_owned()))
+fn fault(error: io::Error) -> Error {
+    io_fault(error, ErrorCode::InternalError, "read a node".to_owned())
 }

@@ -13,6 +13,7 @@ use api::ErrorCode;
 use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+use vm::off_runtime;
 
 use crate::{
     absent::entries,
@@ -78,7 +79,7 @@ pub async fn verify(cx: &Cx, rate: Option<u64>) -> Result<Verification> {
     let cancel = cx.cancel.child_token();
     let _on_drop = cancel.clone().drop_guard();
     let (layout, handle) = (cx.layout.clone(), Handle::current());
-    let done = tokio::task::spawn_blocking(move || {
+    let work = move || {
         let pace = Pace { rate, read: 0, since: Instant::now(), handle, cancel: cancel.clone() };
         let verified = Verified::new(&layout);
         let mut scrub =
@@ -89,9 +90,10 @@ pub async fn verify(cx: &Cx, rate: Option<u64>) -> Result<Verification> {
         scrub.downloads()?;
         scrub.data()?;
         Ok(scrub.seen)
-    });
-    let done = done.await.map_err(io::Error::other).flatten();
-    done.map_err(|e| io_fault(e, ErrorCode::InternalError, "verify the cache".to_owned()))
+    };
+    off_runtime(work)
+        .await
+        .map_err(|e| io_fault(e, ErrorCode::InternalError, "verify the cache".to_owned()))
 }
 
 /// Holds reading up.

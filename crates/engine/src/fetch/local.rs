@@ -9,7 +9,7 @@ use std::{
 use api::ErrorCode;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
-use vm::may_wait;
+use vm::{may_wait, off_runtime};
 
 use super::{Failure, Landed};
 use crate::{
@@ -35,8 +35,7 @@ pub(super) async fn copy(
     // Ends the thread when this future is dropped.
     let cancel = cx.cancel.child_token();
     let _on_drop = cancel.clone().drop_guard();
-    let copied = tokio::task::spawn_blocking(move || pump(source, target, max_bytes, &cancel));
-    copied.await.map_err(io::Error::other).flatten().map_err(write)
+    off_runtime(move || pump(source, target, max_bytes, &cancel)).await.map_err(write)
 }
 
 fn open(path: &Path, max_bytes: u64) -> Result<File, String> {
@@ -89,8 +88,6 @@ pub(super) async fn digest(path: &Path, cancel: &CancellationToken) -> io::Resul
     })?;
     let cancel = cancel.child_token();
     let _on_drop = cancel.clone().drop_guard();
-    let hashed = tokio::task::spawn_blocking(move || {
-        crate::image_file::digest::hash(&file, size, &cancel, |_| ())
-    });
-    Ok((hashed.await.map_err(io::Error::other)??, size))
+    let hash = move || crate::image_file::digest::hash(&file, size, &cancel, |_| ());
+    Ok((off_runtime(hash).await?, size))
 }

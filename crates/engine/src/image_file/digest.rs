@@ -26,7 +26,7 @@ use api::ErrorCode;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
-use vm::may_wait;
+use vm::{may_wait, off_runtime};
 
 use super::{Format, extents::data_extents, io_fault, stopped};
 use crate::{cx::Cx, error::Result};
@@ -124,7 +124,7 @@ pub async fn sha256(cx: &Cx, path: &Path, activity: &str) -> Result<String> {
 
 /// The digest of that kind. Progress goes out as `activity`.
 pub async fn compute(cx: &Cx, path: &Path, kind: Kind, activity: &str) -> Result<Digest> {
-    off_runtime(cx, path, (activity, "hash"), move |path, cancel, progress| {
+    read_off_runtime(cx, path, (activity, "hash"), move |path, cancel, progress| {
         of_file(&File::open(path)?, kind, cancel, progress)
     })
     .await
@@ -132,7 +132,7 @@ pub async fn compute(cx: &Cx, path: &Path, kind: Kind, activity: &str) -> Result
 
 /// Reads a file on a thread of its own, which ends when this future is dropped, for whatever reason. `names` are those
 /// of the activity whose progress goes out, and of the work in an error.
-pub(super) async fn off_runtime<T: Send + 'static>(
+pub(super) async fn read_off_runtime<T: Send + 'static>(
     cx: &Cx,
     path: &Path,
     names: (&str, &str),
@@ -142,15 +142,13 @@ pub(super) async fn off_runtime<T: Send + 'static>(
     let cancel = cx.cancel.child_token();
     let _on_drop = cancel.clone().drop_guard();
     let (owned, events, name) = (path.to_owned(), cx.events.clone(), activity.to_owned());
-    let done = tokio::task::spawn_blocking(move || {
+    let done = off_runtime(move || {
         let size = owned.metadata().ok().map(|metadata| metadata.len());
         work(&owned, &cancel, &mut |done| events.progress(&name, done, size))
     })
     .await;
     cx.events.progress_ended(activity);
-    done.map_err(io::Error::other)
-        .flatten()
-        .map_err(|e| io_fault(e, ErrorCode::ExportFailed, format!("{verb} {}", path.display())))
+    done.map_err(|e| io_fault(e, ErrorCode::ExportFailed, format!("{verb} {}", path.display())))
 }
 
 /// The same of an open file, on this thread. `progress` may also hold it up, to limit the rate of reading.

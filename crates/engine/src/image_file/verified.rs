@@ -23,7 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::digest::{self, Digest, Kind, off_runtime};
+use super::digest::{self, Digest, Kind, read_off_runtime};
 use crate::{
     absent::{entries, or_none},
     cx::Cx,
@@ -224,7 +224,7 @@ fn boot() -> &'static str {
 pub async fn check(cx: &Cx, path: &Path, digest: &Digest, activity: &str) -> Result<bool> {
     let verified = Verified::new(&cx.layout);
     let wanted = digest.clone();
-    off_runtime(cx, path, (activity, "read"), move |path, cancel, progress| {
+    read_off_runtime(cx, path, (activity, "read"), move |path, cancel, progress| {
         verified.check(path, &wanted, cancel, progress)
     })
     .await
@@ -236,7 +236,7 @@ pub async fn check(cx: &Cx, path: &Path, digest: &Digest, activity: &str) -> Res
 /// The file cannot be read.
 pub async fn measure(cx: &Cx, path: &Path, kind: Kind, activity: &str) -> Result<Digest> {
     let verified = Verified::new(&cx.layout);
-    off_runtime(cx, path, (activity, "read"), move |path, cancel, progress| {
+    read_off_runtime(cx, path, (activity, "read"), move |path, cancel, progress| {
         let found = verified.read(path, kind, cancel, progress)?;
         found.ok_or_else(|| io::ErrorKind::NotFound.into())
     })

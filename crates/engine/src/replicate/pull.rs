@@ -10,7 +10,7 @@ use std::{
 use api::ErrorCode;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
-use vm::{Host, may_wait};
+use vm::{Host, may_wait, off_runtime};
 
 use super::{
     chunk::{self, ChunkId},
@@ -111,10 +111,8 @@ async fn place(
     start: u64,
 ) -> Result<()> {
     let content = piece(region, id, length).await?;
-    let written = tokio::task::spawn_blocking(move || file.write_all_at(&content, start)).await;
-    written
-        .map_err(std::io::Error::other)
-        .flatten()
+    off_runtime(move || file.write_all_at(&content, start))
+        .await
         .code(ErrorCode::SourceUnavailable, || format!("cannot write the piece {id}"))
 }
 

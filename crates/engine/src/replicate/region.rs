@@ -12,7 +12,7 @@ use futures_util::{TryStreamExt, future};
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path as Key};
 use rustix::fs::syncfs;
 use tokio_util::sync::CancellationToken;
-use vm::{boot_id, may_wait};
+use vm::{boot_id, may_wait, off_runtime};
 
 use super::{
     chunk::{CHUNKS, ChunkId},
@@ -141,14 +141,8 @@ impl Region {
     /// in a folder one call for all pieces is much faster than one for each.
     pub(super) async fn settle(&self) -> Result<()> {
         let Some(folder) = self.folder.clone() else { return Ok(()) };
-        let synced = tokio::task::spawn_blocking(move || {
-            syncfs(fs::File::open(folder)?).map_err(std::io::Error::from)
-        });
-        synced
-            .await
-            .map_err(std::io::Error::other)
-            .flatten()
-            .map_err(|e| self.fault(&e.to_string()))
+        let sync = move || syncfs(fs::File::open(folder)?).map_err(std::io::Error::from);
+        off_runtime(sync).await.map_err(|e| self.fault(&e.to_string()))
     }
 
     /// Files that writers who were killed left beside the pieces; hold the lock.

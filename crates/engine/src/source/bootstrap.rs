@@ -260,8 +260,7 @@ fn taken(folder: &Path) -> u64 {
 
 async fn tidy(work: &Path, keep: &Path) -> std::io::Result<()> {
     let (work, keep) = (work.to_owned(), keep.to_owned());
-    let tidied = tokio::task::spawn_blocking(move || keep_only(&work, &keep)).await;
-    tidied.map_err(std::io::Error::other).flatten()
+    vm::off_runtime(move || keep_only(&work, &keep)).await
 }
 
 /// Removes everything else from the work folder.

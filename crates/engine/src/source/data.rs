@@ -1,10 +1,8 @@
 //! The data disks that an image of the store brings along. Each is kept as an image of its own among
 //! the sources, named by its content like the others.
 
-use std::io;
-
 use serde::{Deserialize, Serialize};
-use vm::Host;
+use vm::{Host, off_runtime};
 
 use api::ErrorCode;
 
@@ -59,10 +57,8 @@ pub(super) async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<
         let (to, cancel) = (work.path().join(shelf::DISK), cx.cancel.clone());
         let verified = Verified::new(&cx.layout);
         let fail = |e| io_fault(e, ErrorCode::BadImage, format!("read {}", named.urn));
-        tokio::task::spawn_blocking(move || link_or_copy(&verified, &disk.disk, &to, &cancel))
+        off_runtime(move || link_or_copy(&verified, &disk.disk, &to, &cancel))
             .await
-            .map_err(io::Error::other)
-            .flatten()
             .map_err(fail)?;
         let image = shelf::admit(cx, host, work, &named).await?;
         if image.digest != disk.sha256 {

@@ -23,7 +23,7 @@ use std::{io, path::PathBuf};
 
 use api::ErrorCode;
 use serde::{Deserialize, Serialize};
-use vm::{Host, may_wait};
+use vm::{Host, may_wait, off_runtime};
 
 pub(crate) use self::shelf::{digests, evict};
 pub use self::{
@@ -190,10 +190,8 @@ async fn adopt_system(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<Sour
     let work = shelf::work_folder(cx).await?;
     let verified = Verified::new(&cx.layout);
     let (from, to, cancel) = (stored.disk(), work.path().join(shelf::DISK), cx.cancel.clone());
-    tokio::task::spawn_blocking(move || link_or_copy(&verified, &from, &to, &cancel))
+    off_runtime(move || link_or_copy(&verified, &from, &to, &cancel))
         .await
-        .map_err(io::Error::other)
-        .flatten()
         .map_err(|e| io_fault(e, ErrorCode::BadImage, format!("read {}", record.id)))?;
     let image = shelf::admit(cx, host, work, &named).await?;
     if image.digest == record.digest {

@@ -17,7 +17,7 @@ use std::{
 use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use vm::{may_wait, proc::Command};
+use vm::{may_wait, off_runtime, proc::Command};
 
 use crate::{absent::entries, layout::Layout, node::Lock};
 
@@ -40,9 +40,7 @@ impl WorkFolder {
     /// Makes one, off the runtime: the gate may be held.
     pub(crate) async fn make(layout: &Layout) -> io::Result<Self> {
         let layout = layout.clone();
-        tokio::task::spawn_blocking(move || Self::create(&layout))
-            .await
-            .map_err(io::Error::other)?
+        off_runtime(move || Self::create(&layout)).await
     }
 
     fn create(layout: &Layout) -> io::Result<Self> {
@@ -120,8 +118,7 @@ pub(super) async fn sweep(layout: &Layout) -> io::Result<usize> {
     if !may_wait(|| parent.is_dir()) {
         return Ok(0);
     }
-    let looking = tokio::task::spawn_blocking(move || orphans(&parent));
-    let orphans = looking.await.map_err(io::Error::other)??;
+    let orphans = off_runtime(move || orphans(&parent)).await?;
     for (path, _lock) in &orphans {
         remove(path).await?;
     }
@@ -171,8 +168,7 @@ async fn remove_all(path: &Path) -> io::Result<()> {
     let mut tries = 0;
     loop {
         let folder = path.to_owned();
-        let removed = tokio::task::spawn_blocking(move || fs::remove_dir_all(folder)).await;
-        match removed.map_err(io::Error::other).flatten() {
+        match off_runtime(move || fs::remove_dir_all(folder)).await {
             Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty && tries < TRIES => {
                 tries += 1;
                 tokio::time::sleep(PAUSE).await;

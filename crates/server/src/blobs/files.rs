@@ -10,7 +10,7 @@ use engine::{
     absent,
     image_file::{place, verified::Verified},
     layout::Layout,
-    may_wait,
+    may_wait, off_runtime,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +39,7 @@ fn path(layout: &Layout, blob: &Blob) -> io::Result<PathBuf> {
 pub(crate) async fn put(layout: &Layout, blob: &Blob, from: &Path) -> io::Result<()> {
     let (to, from, root) = (path(layout, blob)?, from.to_owned(), root(layout));
     let verified = Verified::new(layout);
-    blocking(move || {
+    off_runtime(move || {
         let partial = root.join(PARTIAL).join(uuid::Uuid::now_v7().to_string());
         fs::create_dir_all(root.join(PARTIAL))?;
         // A link of an image that was read is not read again for it.
@@ -65,7 +65,7 @@ pub(crate) async fn take(layout: &Layout, blob: &Blob, from: &Path) -> io::Resul
     }
     put(layout, blob, from).await?;
     let from = from.to_owned();
-    blocking(move || fs::remove_file(from)).await
+    off_runtime(move || fs::remove_file(from)).await
 }
 
 fn finish(partial: &Path, to: &Path) -> io::Result<()> {
@@ -91,7 +91,7 @@ pub(crate) fn put_account_aside(layout: &Layout, account: &str) -> io::Result<()
 /// Removes what was put aside.
 pub(crate) async fn remove_put_aside(layout: &Layout) -> io::Result<()> {
     let folder = root(layout).join(REMOVED);
-    blocking(move || {
+    off_runtime(move || {
         absent::entries(&folder)?.iter().try_for_each(|path| absent::remove_tree(path))
     })
     .await
@@ -100,13 +100,13 @@ pub(crate) async fn remove_put_aside(layout: &Layout) -> io::Result<()> {
 /// Removes what an earlier process did not finish.
 pub(crate) async fn remove_unfinished(layout: &Layout) -> io::Result<()> {
     let folder = root(layout).join(PARTIAL);
-    blocking(move || absent::remove_tree(&folder)).await
+    off_runtime(move || absent::remove_tree(&folder)).await
 }
 
 /// The containers that have files.
 pub(super) async fn containers(layout: &Layout, account: &str) -> io::Result<Vec<String>> {
     let folder = root(layout).join(account);
-    blocking(move || {
+    off_runtime(move || {
         let mut names = Vec::new();
         for path in absent::entries(&folder)? {
             let name = name_of(&path).unwrap_or_default();
@@ -127,7 +127,7 @@ pub(super) async fn list(
     container: &str,
 ) -> io::Result<Option<Vec<Entry>>> {
     let folder = root(layout).join(account).join(container);
-    blocking(move || {
+    off_runtime(move || {
         if !folder.is_dir() {
             return Ok(None);
         }
@@ -147,7 +147,7 @@ pub(super) async fn find(
     name: &str,
 ) -> io::Result<Option<Entry>> {
     let (path, name) = (root(layout).join(account).join(container).join(name), name.to_owned());
-    blocking(move || entry(path, name)).await
+    off_runtime(move || entry(path, name)).await
 }
 
 /// A file as a blob; a folder or a link is none.
@@ -181,12 +181,6 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<Entry>) -> io::Result<()> {
 
 pub(super) fn name_of(path: &Path) -> Option<&str> {
     path.file_name()?.to_str()
-}
-
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other).flatten()
 }
 
 #[cfg(test)]

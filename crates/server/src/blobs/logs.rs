@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use engine::absent;
+use engine::{absent, off_runtime};
 
 use super::{Entry, Error, files};
 use crate::{
@@ -24,7 +24,7 @@ pub(crate) fn is_log(name: &str) -> bool {
 /// The logs of a run, by the names of their files.
 pub(crate) async fn logs_of_run(app: &App, run_id: &str) -> io::Result<Vec<Entry>> {
     let folder = live::folder(&app.settings().layout, run_id);
-    files::blocking(move || logs_in(folder)).await
+    off_runtime(move || logs_in(folder)).await
 }
 
 fn logs_in(folder: PathBuf) -> io::Result<Vec<Entry>> {
@@ -66,7 +66,7 @@ pub(super) async fn find(
     // Named by the row, never by the caller.
     let path = live::folder(&app.settings().layout, &found.id).join(file);
     let name = blob.to_owned();
-    Ok(files::blocking(move || files::entry(path, name)).await?)
+    Ok(off_runtime(move || files::entry(path, name)).await?)
 }
 
 /// A run of an earlier template of the same name is none of this one's.

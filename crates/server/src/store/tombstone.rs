@@ -5,6 +5,7 @@
 
 use std::io;
 
+use engine::off_runtime;
 use jiff::Timestamp;
 use sqlx::Row as _;
 
@@ -90,8 +91,7 @@ impl Store {
             .await?;
         let is_there = done.rows_affected() > 0;
         if is_there {
-            let done = tokio::task::spawn_blocking(put_aside).await.map_err(io::Error::other);
-            done.flatten().map_err(sqlx::Error::Io)?;
+            off_runtime(put_aside).await.map_err(sqlx::Error::Io)?;
         }
         tx.commit().await?;
         Ok(is_there)

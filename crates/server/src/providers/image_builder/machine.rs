@@ -1,8 +1,9 @@
 //! Whether the machine of a template goes with its source, before anything runs.
 
-use api::{ErrorCode, template::Template};
+use api::template::Template;
 use engine::{build, error::Error, source};
 
+use super::source::blocking;
 use crate::App;
 
 /// Looks at `vmProfile` and `additionalDataDisks`. What is not known of the source yet is checked by
@@ -13,7 +14,5 @@ pub(super) async fn check(app: &App, template: &Template) -> Result<(), Error> {
         Some(facts) => build::check_machine(&template, &facts).map(|_| ()),
         None => Ok(()),
     };
-    tokio::task::spawn_blocking(look).await.map_err(|panic| {
-        Error::new(ErrorCode::InternalError, "looking at the machine failed").caused_by(panic)
-    })?
+    blocking(look).await
 }

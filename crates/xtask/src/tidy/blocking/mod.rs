@@ -48,8 +48,9 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     for function in &functions {
         for act in function.acts.iter().filter(|act| act.is_async) {
             if let Some(why) = blocking.why(function, &act.what) {
-                let message =
-                    format!("{why} on a thread of the runtime: use may_wait or spawn_blocking");
+                let message = format!(
+                    "{why} on a thread of the runtime: use may_wait, or off_runtime if it takes long"
+                );
                 findings.push(Finding::new(&function.file, act.line, message));
             }
         }
