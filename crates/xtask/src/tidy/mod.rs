@@ -2,6 +2,7 @@
 //! files to its findings; all findings are printed at once.
 
 mod blocking;
+mod circles;
 mod crates;
 mod links;
 mod lints;
@@ -41,6 +42,7 @@ const RULES: &[Rule] = &[
     paths::check,
     sinks::check,
     blocking::check,
+    circles::check,
     crates::arrows,
     crates::owners,
     crates::banned,
