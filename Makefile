@@ -14,7 +14,8 @@ demo: setup ## forge examples/web-server.json, boot the result, fetch its page
 	@scripts/demo.sh
 
 .PHONY: test
-test: setup ## everything continuous integration checks, real machines included
+test: ## everything continuous integration checks, real machines included
+	@scripts/setup.sh --test
 	@scripts/test.sh
 
 .PHONY: test-clients

@@ -3,13 +3,15 @@
 # Says each package and why. Asks for nothing; run it as root or as a user with sudo. Running it
 # again is a no-op that takes a moment.
 #
-#   scripts/setup.sh           what `make demo` and `make test` need
+#   scripts/setup.sh           what `make demo` needs
+#   scripts/setup.sh --test    also cargo-deny, built once for your user: it checks licenses and dependencies
 #   scripts/setup.sh --bench   also Packer, to measure against
 #   scripts/setup.sh --clients also what the clients' tests install themselves with: Python's virtual environments, npm
 set -euo pipefail
 
 # RAM snapshots in a seekable file (migration capability mapped-ram) came with this release.
 readonly QEMU_MAJOR=9
+readonly DENY=0.20.2
 readonly BACKPORTS=/etc/apt/sources.list.d/goldsmith-backports.sources
 
 # package|why
@@ -39,7 +41,7 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo -- "$@"; fi
 }
 
-usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,9s/^# \{0,1\}//p' "$0"; }
 
 # Prints the lines of `wanted` whose package is not installed.
 missing_packages() {
@@ -163,6 +165,20 @@ and run this again."
   fi
 }
 
+# The tests go without it where it cannot be had, and say so.
+install_deny() {
+  local log
+  if cargo deny --version 2>/dev/null | grep -qF " $DENY"; then return; fi
+  log=$(mktemp)
+  say "building cargo-deny $DENY, once, for about three minutes (cargo's own words: $log)"
+  if cargo install --locked --quiet --version "$DENY" cargo-deny >"$log" 2>&1; then
+    rm -f "$log"
+  else
+    tail -n 3 "$log" >&2
+    say "cargo-deny could not be built; the tests will skip what it checks"
+  fi
+}
+
 # Not errors: goldsmith works without, only slower or less well.
 give_hints() {
   [ "$(id -u)" = 0 ] && return
@@ -175,9 +191,10 @@ give_hints() {
 }
 
 main() {
-  local codename="" bench=false clients=false
+  local codename="" bench=false clients=false test=false
   case "${1-}" in
   "") ;;
+  --test) test=true ;;
   --bench) bench=true ;;
   --clients) clients=true ;;
   -h | --help) usage; exit 0 ;;
@@ -194,6 +211,7 @@ main() {
   command -v dpkg-query >/dev/null || supported_release
   install_missing
   check_rust
+  if $test; then install_deny; fi
   give_hints
 }
 

@@ -33,7 +33,7 @@ if cargo deny --version >/dev/null 2>&1; then
     printf '!! SKIPPED: the advisory database cannot be fetched, so nobody has looked for known vulnerabilities\n'
   fi
 else
-  printf '\n== cargo deny: not installed, skipped (cargo install --locked cargo-deny)\n'
+  printf '\n== cargo deny: not installed, skipped (scripts/setup.sh --test builds it)\n'
 fi
 if [ "${1-}" = --lint ]; then exit 0; fi
 
