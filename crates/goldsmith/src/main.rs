@@ -3,6 +3,7 @@
 mod cli;
 mod cmd;
 mod duration;
+mod failure;
 mod output;
 mod remote;
 mod setting;
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            output.error(&cmd::internal(&error));
+            output.error(&failure::internal(&error));
             return ExitCode::from(1);
         }
     };

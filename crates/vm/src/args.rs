@@ -1,7 +1,7 @@
 //! From a machine's description to QEMU's arguments; pure.
 //!
 //! Whatever is changed here changes what a saved RAM expects, so nodes of an earlier goldsmith
-//! cannot be resumed: raise [`LAYOUT`] with it.
+//! cannot be resumed: raise [`LAYOUT`](crate::spec::LAYOUT) with it.
 
 use std::{
     io,
@@ -11,9 +11,6 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{Accel, Bridge, Firmware, Host, MachineSpec};
-
-/// The version of the hardware that these arguments describe.
-pub const LAYOUT: u32 = 1;
 
 /// The QMP socket in the run folder. QEMU works in there, as a socket's path may only have 107
 /// bytes.

@@ -241,7 +241,7 @@ impl Host {
             Accel::Tcg { .. } => "tcg",
         };
         let Self { version, cpu_identity, .. } = self;
-        let layout = crate::args::LAYOUT;
+        let layout = crate::spec::LAYOUT;
         format!("qemu-{version} {accel} layout-{layout} {cpu_identity}").trim_end().to_owned()
     }
 }

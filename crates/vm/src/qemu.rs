@@ -29,6 +29,7 @@ use crate::{
 };
 
 mod contact;
+mod last_words;
 mod launch;
 mod orphan;
 mod ram;

@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+/// The version of the hardware that QEMU's arguments describe ([`crate::args`]). RAM that was saved
+/// with another one cannot be resumed.
+pub(crate) const LAYOUT: u32 = 1;
+
 /// A machine to start. All paths are made absolute before QEMU sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineSpec {

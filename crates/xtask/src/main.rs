@@ -6,7 +6,9 @@
 
 mod bench;
 mod conformance;
+mod finding;
 mod tidy;
+mod tree;
 
 use std::{
     path::{Path, PathBuf},

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 pub(crate) use table::Table;
 
-use crate::{cli::Format, cmd::Failure};
+use crate::{cli::Format, failure::Failure};
 
 /// Why a result could not be written, the first time.
 static LOST: OnceLock<io::Error> = OnceLock::new();

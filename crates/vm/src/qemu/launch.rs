@@ -1,7 +1,7 @@
 //! From a description to a running QEMU.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
@@ -11,7 +11,7 @@ use std::{
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Drives, QemuMachine, Watch, qmp_error, ram, usernet};
+use super::{Drives, QemuMachine, Watch, last_words::last_words, qmp_error, ram, usernet};
 use crate::{
     Error, Firmware, Host, MachineSpec,
     args::{self, QMP_SOCKET},
@@ -27,7 +27,6 @@ const QEMU_LOG: &str = "qemu.log";
 const SOCKET_DEADLINE: Duration = Duration::from_secs(30);
 /// There is no event for a socket's appearance.
 const SOCKET_POLL: Duration = Duration::from_millis(3);
-const LAST_WORDS: usize = 2000;
 
 /// Starts QEMU and returns when the guest runs. Whatever fails, and if the future is dropped, no
 /// process stays.
@@ -160,38 +159,5 @@ async fn open_socket(run_dir: &Path) -> Result<qmp::Client, Error> {
             after: SOCKET_DEADLINE,
             serial: Vec::new(),
         }),
-    }
-}
-
-/// The end of what QEMU printed, without the arguments that it likes to repeat.
-pub(super) fn last_words(log: &Path) -> String {
-    may_wait(|| {
-        let bytes = fs::read(log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(LAST_WORDS)..]);
-        let lines: Vec<&str> = text.trim().lines().map(essence).collect();
-        lines.join("\n")
-    })
-}
-
-fn essence(line: &str) -> &str {
-    let line = line.split_once("qemu-system-x86_64: ").map_or(line, |(_, rest)| rest);
-    if line.starts_with("-blockdev {") {
-        return line.rsplit_once("}: ").map_or(line, |(_, rest)| rest);
-    }
-    line
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn qemu_is_quoted_without_its_arguments() {
-        let log = tempfile::NamedTempFile::new().unwrap();
-        let said = "/usr/bin/qemu-system-x86_64: -blockdev {\"driver\":\"qcow2\",\"file\":{}}: Could not open 'x'\n\
-                    qemu-system-x86_64: warning: odd\nplain\n";
-        fs::write(log.path(), said).unwrap();
-        assert_eq!(last_words(log.path()), "Could not open 'x'\nwarning: odd\nplain");
-        assert_eq!(last_words(Path::new("/no/such/log")), "");
     }
 }

@@ -8,6 +8,7 @@ use std::{
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::last_words::last_words;
 use crate::{
     Ended,
     console::Console,
@@ -77,7 +78,7 @@ impl Watch {
             }
         };
         console.caught_up().await;
-        self.end(Ended::Exited { code: status.code(), said: super::launch::last_words(&log) });
+        self.end(Ended::Exited { code: status.code(), said: last_words(&log) });
     }
 
     async fn judge(&self, event: &Event, console: &Console) {

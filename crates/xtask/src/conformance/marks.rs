@@ -1,6 +1,6 @@
 //! The marks at tests: a comment of its own line directly above the test's attributes or its name.
 
-use crate::tidy::{Finding, Tree};
+use crate::{finding::Finding, tree::Tree};
 
 /// One statement that one test proves.
 #[derive(Debug, Clone, PartialEq, Eq)]

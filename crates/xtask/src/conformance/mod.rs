@@ -13,10 +13,7 @@ mod marks;
 
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
-use crate::{
-    Result,
-    tidy::{Finding, Tree},
-};
+use crate::{Result, finding::Finding, tree::Tree};
 use marks::Mark;
 
 const PAGE: &str = "docs/conformance.md";

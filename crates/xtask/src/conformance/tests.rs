@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::tidy::tree;
+use crate::tree::tree;
 
 const TEST: &str = "// conformance: 1, 2\n#[test]\nfn it_holds() {}\n";
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Finding, tree::Tree};
+use crate::{finding::Finding, tree::Tree};
 
 /// Our crates and those of ours that each may name in its manifest.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -159,7 +159,8 @@ fn dependencies(manifest: &str) -> Vec<(usize, &str, bool)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tree::tree, *};
+    use super::*;
+    use crate::tree::tree;
 
     fn messages(findings: Vec<Finding>) -> Vec<String> {
         findings.into_iter().map(|f| format!("{}:{}: {}", f.path, f.line, f.message)).collect()

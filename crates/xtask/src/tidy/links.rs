@@ -1,6 +1,6 @@
 //! Documents lead somewhere, and examples are used by somebody.
 
-use super::{Finding, tree::Tree};
+use crate::{finding::Finding, tree::Tree};
 
 /// Relative links of the documents exist.
 pub(super) fn documents(tree: &Tree) -> Vec<Finding> {
@@ -83,7 +83,8 @@ fn resolve(folder: &str, target: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tree::tree, *};
+    use super::*;
+    use crate::tree::tree;
 
     #[test]
     fn a_dead_link_is_found() {

@@ -1,6 +1,6 @@
 //! Clippy reads one file for a crate, the nearest: what the repository's says must be in each crate's own too.
 
-use super::{Finding, Tree};
+use crate::{finding::Finding, tree::Tree};
 
 const ROOT: &str = "clippy.toml";
 
@@ -26,7 +26,7 @@ fn is_prose(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tidy::tree;
+    use crate::tree::tree;
 
     #[test]
     fn crate_s_own_file_without_a_line_of_the_repository_s_is_found() {

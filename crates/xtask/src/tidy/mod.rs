@@ -10,29 +10,10 @@ mod orphans;
 mod paths;
 mod sinks;
 mod sizes;
-mod tree;
 
 use std::path::Path;
 
-use crate::{Result, conformance};
-pub(crate) use tree::Tree;
-#[cfg(test)]
-pub(crate) use tree::tree;
-
-/// Where a rule is broken, and how.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Finding {
-    pub(crate) path: String,
-    /// From 1; 0 means the whole file.
-    pub(crate) line: usize,
-    pub(crate) message: String,
-}
-
-impl Finding {
-    pub(crate) fn new(path: &str, line: usize, message: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), line, message: message.into() }
-    }
-}
+use crate::{Result, conformance, finding::Finding, tree::Tree};
 
 type Rule = fn(&Tree) -> Vec<Finding>;
 

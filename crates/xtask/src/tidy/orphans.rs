@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Finding, tree::Tree};
+use crate::{finding::Finding, tree::Tree};
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let mut open: Vec<&str> =
@@ -75,7 +75,8 @@ fn declared(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tree::tree, *};
+    use super::*;
+    use crate::tree::tree;
 
     #[test]
     fn only_the_unreachable_file_is_an_orphan() {

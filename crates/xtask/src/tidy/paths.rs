@@ -1,6 +1,6 @@
 //! Paths of the machine a file was written on. They work there and nowhere else.
 
-use super::{Finding, tree::Tree};
+use crate::{finding::Finding, tree::Tree};
 
 /// Files that name such paths for a reason.
 const ALLOWED: &[(&str, &str)] = &[("crates/xtask/src/tidy/paths.rs", "this rule")];
@@ -48,7 +48,8 @@ fn is_a_guests_home(after: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tree::tree, *};
+    use super::*;
+    use crate::tree::tree;
 
     #[test]
     fn paths_of_a_machine_are_found() {

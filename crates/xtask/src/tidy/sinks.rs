@@ -1,7 +1,7 @@
 //! Who takes what a guest writes. A sink that keeps all of it lets a guest fill the host's memory, so
 //! there are few, and each is known here.
 
-use super::{Finding, tree::Tree};
+use crate::{finding::Finding, tree::Tree};
 
 /// Files with a sink, and what bounds it.
 const ALLOWED: &[(&str, &str)] = &[
@@ -33,7 +33,8 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tree::tree, *};
+    use super::*;
+    use crate::tree::tree;
 
     #[test]
     fn new_sink_is_found_and_known_ones_are_not() {

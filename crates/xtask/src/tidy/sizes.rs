@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Finding, tree::Tree};
+use crate::{finding::Finding, tree::Tree};
 
 const FILE_LINES: usize = 600;
 const CRATE_LINES: usize = 10_000;
@@ -69,7 +69,8 @@ fn lines_without_tests(path: &str, text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tree::tree, *};
+    use super::*;
+    use crate::tree::tree;
 
     #[test]
     fn a_long_file_is_found_and_its_tests_do_not_count() {

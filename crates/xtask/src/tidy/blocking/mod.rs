@@ -10,7 +10,7 @@ mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Finding, tree::Tree};
+use crate::{finding::Finding, tree::Tree};
 use paths::Paths;
 use walk::{Function, Walk, What};
 

@@ -1,4 +1,5 @@
-use super::{super::tree::tree, *};
+use super::*;
+use crate::tree::tree;
 
 /// What stands in front of every sample.
 const FRONT: &str = "use std::fs::{self, File};\nuse tokio::task::spawn_blocking;\n";

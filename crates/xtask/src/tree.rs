@@ -6,16 +6,16 @@ use crate::Result;
 
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
-    pub(super) files: Vec<File>,
+    pub(crate) files: Vec<File>,
 }
 
 #[derive(Debug)]
 pub(crate) struct File {
     /// Relative to the repository, with slashes.
-    pub(super) path: String,
-    pub(super) bytes: usize,
+    pub(crate) path: String,
+    pub(crate) bytes: usize,
     /// Absent for what is not UTF-8.
-    pub(super) text: Option<String>,
+    pub(crate) text: Option<String>,
 }
 
 impl Tree {
@@ -46,7 +46,7 @@ impl Tree {
         self.files.iter().find(|file| file.path == path)?.text.as_deref()
     }
 
-    pub(super) fn contains(&self, path: &str) -> bool {
+    pub(crate) fn contains(&self, path: &str) -> bool {
         self.files.iter().any(|file| file.path == path)
     }
 
@@ -64,7 +64,7 @@ impl File {
         Self { path: path.to_owned(), bytes: content.len(), text: String::from_utf8(content).ok() }
     }
 
-    pub(super) fn path_and_text(&self) -> Option<(&str, &str)> {
+    pub(crate) fn path_and_text(&self) -> Option<(&str, &str)> {
         Some((&self.path, self.text.as_deref()?))
     }
 }
