@@ -1,8 +1,9 @@
 //! Which crate may see which, which dependency has one owner, and which nobody may bring in.
 //! `deny.toml` says part of it again for `cargo deny`; this works without that tool.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Write as _};
 
+use super::sizes;
 use crate::{finding::Finding, tree::Tree};
 
 /// Our crates and those of ours that each may name in its manifest.
@@ -81,6 +82,24 @@ pub(super) fn owners(tree: &Tree) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The crates with their lines and the crates of ours that each depends on, tests aside.
+pub(super) fn table(tree: &Tree) -> String {
+    let lines = sizes::lines_of_crates(tree);
+    let mut table = String::new();
+    for (_, name, text) in manifests(tree) {
+        let is_ours = |name: &str| ARROWS.iter().any(|(ours, _)| *ours == name);
+        let arrows: Vec<&str> = dependencies(text)
+            .into_iter()
+            .filter(|(_, dependency, tests)| !tests && is_ours(dependency))
+            .map(|(_, dependency, _)| dependency)
+            .collect();
+        let lines = lines.get(name).unwrap_or(&0);
+        let arrow = if arrows.is_empty() { "" } else { " → " };
+        let _ = writeln!(table, "{name:<10} {lines:>6} lines{arrow}{}", arrows.join(", "));
+    }
+    table
 }
 
 pub(super) fn banned(tree: &Tree) -> Vec<Finding> {
@@ -164,6 +183,21 @@ mod tests {
 
     fn messages(findings: Vec<Finding>) -> Vec<String> {
         findings.into_iter().map(|f| format!("{}:{}: {}", f.path, f.line, f.message)).collect()
+    }
+
+    #[test]
+    fn table_has_lines_without_tests_and_arrows_of_ours() {
+        let files = [
+            ("crates/api/Cargo.toml", "[dependencies]\nserde.workspace = true\n"),
+            (
+                "crates/engine/Cargo.toml",
+                "[dependencies]\napi.workspace = true\nvm.workspace = true\n[dev-dependencies]\ninsta = \"1\"\n",
+            ),
+            ("crates/engine/src/lib.rs", "fn a() {}\n#[cfg(test)]\nmod tests {\n}\n"),
+            ("crates/engine/tests/it/main.rs", "fn b() {}\n"),
+        ];
+        let expected = "api             0 lines\nengine          1 lines → api, vm\n";
+        assert_eq!(table(&tree(&files)), expected);
     }
 
     #[test]

@@ -34,9 +34,10 @@ const RULES: &[Rule] = &[
     conformance::check,
 ];
 
-/// Prints every finding; an error if there is any.
+/// Prints the crates and every finding; an error if there is any.
 pub(crate) fn run(repository: &Path) -> Result<()> {
     let tree = Tree::load(repository)?;
+    print!("{}", crates::table(&tree));
     let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| rule(&tree)).collect();
     findings.sort();
     for Finding { path, line, message } in &findings {

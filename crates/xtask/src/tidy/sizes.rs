@@ -19,7 +19,6 @@ const LONGER: &[(&str, &str)] = &[];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut crates: BTreeMap<&str, usize> = BTreeMap::new();
     for file in &tree.files {
         if file.bytes > FILE_BYTES {
             findings.push(Finding::new(
@@ -31,16 +30,14 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     }
     for (path, text) in tree.texts(".rs") {
         let lines = lines_without_tests(path, text);
-        if let Some(name) = path.strip_prefix("crates/").and_then(|rest| rest.split('/').next()) {
-            *crates.entry(name).or_default() += lines;
-        }
         if lines > FILE_LINES && !LONGER.iter().any(|(longer, _)| *longer == path) {
             let message =
                 format!("{lines} lines without tests, the limit is {FILE_LINES}: split it");
             findings.push(Finding::new(path, 0, message));
         }
     }
-    for (name, lines) in crates.into_iter().filter(|(_, lines)| *lines > CRATE_LINES) {
+    for (name, lines) in lines_of_crates(tree).into_iter().filter(|(_, lines)| *lines > CRATE_LINES)
+    {
         if LARGER.iter().any(|(larger, _)| *larger == name) {
             continue;
         }
@@ -48,6 +45,18 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
         findings.push(Finding::new(&format!("crates/{name}"), 0, message));
     }
     findings
+}
+
+/// The lines of each crate without its tests.
+pub(super) fn lines_of_crates(tree: &Tree) -> BTreeMap<&str, usize> {
+    let mut crates = BTreeMap::new();
+    for (path, text) in tree.texts(".rs") {
+        if let Some((name, _)) = path.strip_prefix("crates/").and_then(|rest| rest.split_once('/'))
+        {
+            *crates.entry(name).or_default() += lines_without_tests(path, text);
+        }
+    }
+    crates
 }
 
 /// By convention the tests are the last module of a file, or a file of their own.
