@@ -1,7 +1,8 @@
 //! Files and folders that need not be there. Only what is not there counts as nothing: what cannot be read is an error.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -51,6 +52,13 @@ fn below(folder: &Path) -> io::Result<u64> {
         }
     }
     Ok(bytes)
+}
+
+/// Whether `path` still names the open file.
+pub fn same_file(file: &File, path: &Path) -> io::Result<bool> {
+    let open = file.metadata()?;
+    let named = or_none(fs::symlink_metadata(path))?;
+    Ok(named.is_some_and(|named| (open.dev(), open.ino()) == (named.dev(), named.ino())))
 }
 
 /// Removes a file.

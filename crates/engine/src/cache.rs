@@ -1,21 +1,21 @@
 //! The cache as a whole: what is in it, and keeping it below its size.
 
-pub(crate) mod entry;
 mod trim;
 mod verify;
 
 use std::{collections::HashSet, fs, io, path::PathBuf, time::SystemTime};
 
 pub use self::{
-    entry::Hold,
     trim::{Evicted, Kept, Why},
     verify::{Damaged, Fate, Verification, verify},
 };
 use crate::{
     absent::{bytes, entries, or_none, remove_tree},
+    digest::Key,
     image_file::verified::Verified,
     layout::Layout,
-    node::{self, Key, Lock, NodeStore},
+    lock::Lock,
+    node::{self, NodeStore},
     validate,
 };
 use trim::Trim;

@@ -1,6 +1,6 @@
 //! What went wrong, coded for the user at the place that knows the meaning.
 
-use std::fmt;
+use std::{fmt, io};
 
 use api::ErrorCode;
 
@@ -152,4 +152,93 @@ fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
         .downcast_ref::<std::io::Error>()
         .is_some_and(|e| e.kind() == std::io::ErrorKind::StorageFull);
     full || error.source().is_some_and(is_disk_full)
+}
+
+/// What to do when there is no room.
+pub const NO_ROOM: &str = "free some space (goldsmith cache prune), or choose another place";
+
+/// Codes an I/O failure: a full disk is the host's matter, everything else `otherwise`.
+pub fn io_fault(error: io::Error, otherwise: ErrorCode, doing: String) -> Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Error::new(ErrorCode::DiskFull, format!("{doing}: the disk is full"))
+                .hint(NO_ROOM)
+                .caused_by(error)
+        }
+        // Blocking work reports a cancel this way, because it has no other error type.
+        io::ErrorKind::Interrupted => Error::new(ErrorCode::Canceled, format!("{doing}: canceled")),
+        _ => Error::new(otherwise, format!("{doing}: {error}")).caused_by(error),
+    }
+}
+
+/// What blocking work returns when it was told to stop.
+pub fn stopped() -> io::Error {
+    io::Error::from(io::ErrorKind::Interrupted)
+}
+
+/// The host key is the first thing that a seed brings: another one means that it was not taken.
+const NO_SEED: &str = "this is the build's own machine and no attack: its cloud-init did not take \
+    goldsmith's seed (a NoCloud medium labelled CIDATA). In the image, let cloud-init be installed and \
+    enabled, let datasource_list name NoCloud or be absent, and remove /etc/cloud/cloud-init.disabled and \
+    ds-identify's policy=disabled; cloud-init clean makes it run again";
+const HARDENED_SSH: &str = "a customizer or the source has narrowed sshd's Ciphers, MACs, KexAlgorithms or \
+    HostKeyAlgorithms: leave one of goldsmith's in the list (the host key is ssh-ed25519) until the last step";
+const LOGIN_SHELL: &str = "leave the build user (goldsmith) a login shell that runs commands, such as \
+    /bin/bash, until the last step: generalization removes the user";
+
+/// What an error of a guest's command means for the user.
+pub fn guest_error(error: vm::Error) -> Error {
+    machine_error(error)
+}
+
+/// What an error of the machine means for the user.
+pub fn machine_error(error: vm::Error) -> Error {
+    let message = error.to_string();
+    let (code, details, hint) = match &error {
+        vm::Error::Timeout { serial, .. } => (ErrorCode::BootTimeout, serial.clone(), None),
+        vm::Error::Gone { ended: vm::Ended::DiskFull, serial } => (
+            ErrorCode::DiskFull,
+            serial.clone(),
+            Some("free space below the cache folder: goldsmith cache prune"),
+        ),
+        vm::Error::Gone { ended: vm::Ended::GuestShutdown, serial } => (
+            ErrorCode::GuestStopped,
+            serial.clone(),
+            Some("a script must not shut the machine down: goldsmith does that at the end"),
+        ),
+        vm::Error::Gone { serial, .. } => (ErrorCode::GuestStopped, serial.clone(), None),
+        vm::Error::Proc(vm::proc::Error::Failed { stderr_tail, .. })
+            if stderr_tail.iter().any(|line| line.contains("No space left on device")) =>
+        {
+            (ErrorCode::DiskFull, Vec::new(), Some("goldsmith cache prune frees space"))
+        }
+        vm::Error::HostKey { .. } => (ErrorCode::GuestUnreachable, Vec::new(), Some(NO_SEED)),
+        vm::Error::NoCommonAlgorithm { .. } => {
+            (ErrorCode::GuestUnreachable, Vec::new(), Some(HARDENED_SSH))
+        }
+        vm::Error::LoginShell { .. } => {
+            (ErrorCode::GuestUnreachable, Vec::new(), Some(LOGIN_SHELL))
+        }
+        vm::Error::Ssh { .. } | vm::Error::TooMuchOutput => {
+            (ErrorCode::GuestUnreachable, Vec::new(), None)
+        }
+        vm::Error::Start { .. } | vm::Error::Proc(vm::proc::Error::NotFound { .. }) => {
+            (ErrorCode::HostNotReady, Vec::new(), Some("run goldsmith doctor"))
+        }
+        vm::Error::Bridge(why) => (ErrorCode::HostNotReady, Vec::new(), Some(why.remedy())),
+        vm::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            (ErrorCode::DiskFull, Vec::new(), Some("goldsmith cache prune frees space"))
+        }
+        vm::Error::Canceled | vm::Error::Proc(vm::proc::Error::Canceled { .. }) => {
+            (ErrorCode::Canceled, Vec::new(), None)
+        }
+        vm::Error::Io { .. } | vm::Error::Qmp { .. } | vm::Error::Proc(_) | vm::Error::Input(_) => {
+            (ErrorCode::InternalError, Vec::new(), None)
+        }
+    };
+    let coded = Error::new(code, message).details(details).caused_by(error);
+    match hint {
+        Some(hint) => coded.hint(hint),
+        None => coded,
+    }
 }

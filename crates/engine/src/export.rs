@@ -21,21 +21,15 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use vm::{Host, may_wait, off_runtime};
 
-pub use crate::image_file::{
-    Format,
-    artifact::{Standalone, stored},
-    partial::{Existing, partial_path},
-};
 use crate::{
     cx::Cx,
-    error::{Error, Result},
+    digest::{Digest, Kind},
+    error::{Error, Result, io_fault},
     image_file::{
         Image,
         artifact::{self, Form, delivered, finish_and_hash},
         convert::{self, Job, Target},
-        data,
-        digest::{Digest, Kind},
-        footer, io_fault,
+        data, footer,
         partial::Partial,
         place, space,
     },
@@ -43,6 +37,13 @@ use crate::{
     private,
     step::Step,
     store::StoredImage,
+};
+pub use crate::{
+    format::Format,
+    image_file::{
+        artifact::{Standalone, stored},
+        partial::{Existing, partial_path},
+    },
 };
 
 /// One `--export`.

@@ -21,12 +21,11 @@ pub use self::guard::Guard;
 pub(crate) use self::http::{Download, Landed, download};
 use crate::{
     absent::entries,
-    cache::entry::{Hold, Kind, hold},
     cx::Cx,
-    error::{Error, Result},
-    image_file::{digest::Digest, io_fault},
+    digest::{Digest, digest},
+    error::{Error, Result, io_fault},
+    in_use::{Hold, Kind, hold},
     layout::Layout,
-    node,
     source::work::WorkFolder,
 };
 
@@ -133,7 +132,7 @@ pub async fn script(
 
 /// Keeps bytes that are at hand already, such as an inline script.
 pub async fn keep(cx: &Cx, bytes: &[u8]) -> Result<Fetched> {
-    let digest = node::digest(bytes);
+    let digest = digest(bytes);
     if let Some(fetched) = here(cx, &digest).await {
         return Ok(fetched);
     }

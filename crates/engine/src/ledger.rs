@@ -23,7 +23,7 @@ use crate::{
     absent,
     clock::{Deadline, Reading},
     layout::Layout,
-    node::Lock,
+    lock::Lock,
 };
 
 /// A thing that must be released. Addressed by a name that was chosen before it was made, so that

@@ -12,9 +12,8 @@ use api::ErrorCode;
 use vm::{Backend, Ended, Firmware, Host, MachineSpec, disk, may_wait};
 
 use crate::{
-    build::machine_error,
     cx::Cx,
-    error::{Coded, Error, Result},
+    error::{Coded, Error, Result, machine_error},
     image_file::data::file_name,
     janitor,
     ledger::{Held, Ledger},

@@ -10,13 +10,13 @@ use super::{
     Run, cached,
     chain::{Chain, Link, Role, age},
     live::{From, Live, Ram, SealAs, unreadable},
-    machine_error,
     plan::Plan,
 };
 use crate::{
-    error::{Coded, Error, Result},
+    error::{Coded, Error, Result, machine_error},
     generalize,
-    node::{Lock, Node, UseLock},
+    lock::{Lock, UseLock},
+    node::Node,
     optimize,
     output::StepOutput,
     source::SourceImage,

@@ -8,8 +8,9 @@ use vm::Host;
 use super::{Freshness, network, plan::Plan};
 use crate::{
     customize::Customizer,
+    digest::{Key, KeyBuilder},
     generalize,
-    node::{Key, KeyBuilder, Node, NodeStore, Shape},
+    node::{Node, NodeStore, Shape},
     optimize,
     source::SourceImage,
 };

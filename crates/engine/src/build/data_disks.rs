@@ -11,11 +11,13 @@ use std::{
 use api::{ErrorCode, template::Template};
 use vm::{Guest, Stdin, disk};
 
-use super::{Run, command::run_within, machine_error};
+use super::Run;
 use crate::{
-    error::{Error, Result},
+    command::run_within,
+    digest::digest,
+    error::{Error, Result, machine_error},
     image_file::data::file_name,
-    node::{DataShape, Shape, digest},
+    node::{DataShape, Shape},
     source::SourceImage,
 };
 

@@ -24,11 +24,10 @@ use vm::{
 use super::{
     Plan, Run, access, data_disks, identities,
     live::{BUILD_USER, Came, overlay, ready, unless_gone},
-    machine_error,
     power::power_on,
 };
 use crate::{
-    error::{Coded, Error, Result},
+    error::{Coded, Error, Result, machine_error},
     ledger::Held,
     metadata::Relay,
     node::Node,

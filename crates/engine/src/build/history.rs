@@ -8,11 +8,7 @@ use super::{
     chain::{Chain, Link, age},
     plan::{Plan, PlannedStep},
 };
-use crate::{
-    layout::Layout,
-    node::{NodeStore, digest},
-    validate,
-};
+use crate::{digest::digest, layout::Layout, node::NodeStore, validate};
 
 /// What is to be expected of one step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -190,7 +186,7 @@ fn short(value: &str) -> &str {
 }
 
 fn expected(store: &NodeStore, link: &Link, before: Option<&Known>) -> Option<f64> {
-    let of = |key: &str| Some(store.get(&crate::node::Key::parse(key)?).ok()??.meta.seconds);
+    let of = |key: &str| Some(store.get(&crate::digest::Key::parse(key)?).ok()??.meta.seconds);
     of(link.key.as_str()).or_else(|| of(&before?.key))
 }
 

@@ -2,9 +2,9 @@
 
 use vm::{Access, Machine};
 
-use super::{Plan, Run, live::unless_gone, machine_error};
+use super::{Plan, Run, live::unless_gone};
 use crate::{
-    error::Result,
+    error::{Result, machine_error},
     metadata::{self, Relay},
 };
 

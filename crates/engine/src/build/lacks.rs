@@ -3,13 +3,14 @@
 use api::template::{Source, Template};
 use vm::Host;
 
-use super::{network, windows};
+use super::network;
 use crate::{
     cx::Cx,
     distribute,
     error::{Error, Result},
     source::Catalogue,
     store::Store,
+    windows,
 };
 
 /// Looks; nothing is fetched and nothing made. Each has the field that it is about. Without a host its

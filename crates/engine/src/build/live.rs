@@ -17,17 +17,18 @@ use vm::{
 use super::{
     Run,
     chain::{Chain, Link},
-    command::run_within,
-    data_disks, guest_error, identities, machine_error, network,
+    data_disks, identities, network,
     plan::Plan,
     power::power_on,
 };
 use crate::{
-    error::{Coded, Error, Result},
+    command::run_within,
+    digest::{Key, digest},
+    error::{Coded, Error, Result, guest_error, io_fault, machine_error},
     event::Event,
-    image_file::io_fault,
+    lock::{Lock, UseLock},
     metadata::Relay,
-    node::{Key, Lock, Node, NodeMeta, Parent, RamMeta, Shape, UseLock, digest},
+    node::{Node, NodeMeta, Parent, RamMeta, Shape},
     source::SourceImage,
 };
 
@@ -324,7 +325,7 @@ impl Live {
         since_ram: f64,
     ) -> NodeMeta {
         NodeMeta {
-            format: crate::node::FORMAT,
+            format: crate::digest::FORMAT,
             key: link.key.clone(),
             parent: self.parent.clone(),
             kind: link.kind.clone(),

@@ -13,13 +13,13 @@ use super::{
     Run, cached,
     chain::{Chain, age},
     fork::{Entry, Fork, ForkOf},
-    machine_error,
 };
 use crate::{
-    error::{Coded, Error, Result},
+    digest::KeyBuilder,
+    error::{Coded, Error, Result, machine_error},
     event::Event,
     image_file::artifact::write_json,
-    node::{KeyBuilder, Node},
+    node::Node,
     optimize::Optimization,
     step::Step,
 };

@@ -7,7 +7,6 @@
 mod access;
 mod advance;
 mod chain;
-mod command;
 mod data_disks;
 mod fork;
 mod freshness;
@@ -25,7 +24,6 @@ mod report;
 mod sound;
 mod vhd_limit;
 mod wanted;
-mod windows;
 
 use std::{
     panic::AssertUnwindSafe,
@@ -44,7 +42,6 @@ use tokio::time::Instant;
 use vm::{Backend, Host, Machine, Watched, may_wait, off_runtime};
 
 pub use chain::{Chain, Link, Role, age};
-pub(crate) use command::within;
 pub(crate) use fork::{Entry, Fork, ForkOf};
 pub use freshness::{CACHE_TAG, Freshness};
 pub use history::{Forecast, Hit, forecast};
@@ -57,9 +54,8 @@ pub(crate) use plan::title as planned_title;
 pub use plan::{Input, Plan, PlannedStep, resolve};
 pub use report::Report;
 pub use wanted::Wanted;
-pub use windows::check_runs_on_linux;
-pub(crate) use windows::only as windows_only;
 
+pub use crate::windows::check_runs_on_linux;
 use crate::{
     cx::Cx,
     distribute::{self, RunOutput},
@@ -459,71 +455,4 @@ pub(crate) fn cached(cx: &Cx, step: Step, title: &str, age_seconds: u64) {
         seconds: 0.0,
         outcome: Outcome::Cached { age_seconds },
     });
-}
-
-/// The host key is the first thing that a seed brings: another one means that it was not taken.
-const NO_SEED: &str = "this is the build's own machine and no attack: its cloud-init did not take \
-    goldsmith's seed (a NoCloud medium labelled CIDATA). In the image, let cloud-init be installed and \
-    enabled, let datasource_list name NoCloud or be absent, and remove /etc/cloud/cloud-init.disabled and \
-    ds-identify's policy=disabled; cloud-init clean makes it run again";
-const HARDENED_SSH: &str = "a customizer or the source has narrowed sshd's Ciphers, MACs, KexAlgorithms or \
-    HostKeyAlgorithms: leave one of goldsmith's in the list (the host key is ssh-ed25519) until the last step";
-const LOGIN_SHELL: &str = "leave the build user (goldsmith) a login shell that runs commands, such as \
-    /bin/bash, until the last step: generalization removes the user";
-
-/// What an error of a guest's command means for the user.
-pub(crate) fn guest_error(error: vm::Error) -> Error {
-    machine_error(error)
-}
-
-/// What an error of the machine means for the user.
-pub(crate) fn machine_error(error: vm::Error) -> Error {
-    let message = error.to_string();
-    let (code, details, hint) = match &error {
-        vm::Error::Timeout { serial, .. } => (ErrorCode::BootTimeout, serial.clone(), None),
-        vm::Error::Gone { ended: vm::Ended::DiskFull, serial } => (
-            ErrorCode::DiskFull,
-            serial.clone(),
-            Some("free space below the cache folder: goldsmith cache prune"),
-        ),
-        vm::Error::Gone { ended: vm::Ended::GuestShutdown, serial } => (
-            ErrorCode::GuestStopped,
-            serial.clone(),
-            Some("a script must not shut the machine down: goldsmith does that at the end"),
-        ),
-        vm::Error::Gone { serial, .. } => (ErrorCode::GuestStopped, serial.clone(), None),
-        vm::Error::Proc(vm::proc::Error::Failed { stderr_tail, .. })
-            if stderr_tail.iter().any(|line| line.contains("No space left on device")) =>
-        {
-            (ErrorCode::DiskFull, Vec::new(), Some("goldsmith cache prune frees space"))
-        }
-        vm::Error::HostKey { .. } => (ErrorCode::GuestUnreachable, Vec::new(), Some(NO_SEED)),
-        vm::Error::NoCommonAlgorithm { .. } => {
-            (ErrorCode::GuestUnreachable, Vec::new(), Some(HARDENED_SSH))
-        }
-        vm::Error::LoginShell { .. } => {
-            (ErrorCode::GuestUnreachable, Vec::new(), Some(LOGIN_SHELL))
-        }
-        vm::Error::Ssh { .. } | vm::Error::TooMuchOutput => {
-            (ErrorCode::GuestUnreachable, Vec::new(), None)
-        }
-        vm::Error::Start { .. } | vm::Error::Proc(vm::proc::Error::NotFound { .. }) => {
-            (ErrorCode::HostNotReady, Vec::new(), Some("run goldsmith doctor"))
-        }
-        vm::Error::Bridge(why) => (ErrorCode::HostNotReady, Vec::new(), Some(why.remedy())),
-        vm::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-            (ErrorCode::DiskFull, Vec::new(), Some("goldsmith cache prune frees space"))
-        }
-        vm::Error::Canceled | vm::Error::Proc(vm::proc::Error::Canceled { .. }) => {
-            (ErrorCode::Canceled, Vec::new(), None)
-        }
-        vm::Error::Io { .. } | vm::Error::Qmp { .. } | vm::Error::Proc(_) | vm::Error::Input(_) => {
-            (ErrorCode::InternalError, Vec::new(), None)
-        }
-    };
-    let coded = Error::new(code, message).details(details).caused_by(error);
-    match hint {
-        Some(hint) => coded.hint(hint),
-        None => coded,
-    }
 }

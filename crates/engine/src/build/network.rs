@@ -14,14 +14,15 @@ use api::{ErrorCode, ResourceId, template::Template};
 use std::{collections::BTreeMap, fs, io, io::Write, time::Duration};
 use vm::{Bridge, Discard, Guest, Machine, Stdin, tap};
 
-use super::{Chain, Run, guest_error, machine_error, plan::Plan};
+use super::{Chain, Run, plan::Plan};
 use crate::{
     absent::or_none,
     config::{Config, Subnet},
-    error::{Coded, Error, Result},
+    digest::{Key, digest},
+    error::{Coded, Error, Result, guest_error, machine_error},
     layout::Layout,
     ledger::Held,
-    node::{Key, Lock, digest},
+    lock::Lock,
     source::SourceImage,
 };
 
@@ -239,7 +240,7 @@ fn tempfile_in(layout: &Layout) -> io::Result<(std::path::PathBuf, fs::File)> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::node::KeyBuilder;
+    use crate::digest::KeyBuilder;
 
     #[test]
     fn a_port_is_the_same_each_time_and_no_other_hosts() {

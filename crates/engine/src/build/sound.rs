@@ -7,8 +7,8 @@ use vm::{may_wait, off_runtime};
 
 use super::Run;
 use crate::{
-    error::{Error, Result},
-    image_file::{io_fault, verified::Verified},
+    error::{Error, Result, io_fault},
+    image_file::verified::Verified,
     node::{Damage, Node},
 };
 

@@ -9,7 +9,8 @@ use super::plan::validates_source_only;
 use crate::{
     error::{Error, Result},
     export::ExportSpec,
-    image_file::{Format, footer::MOST},
+    format::Format,
+    image_file::footer::MOST,
 };
 
 const GIB: u64 = 1024 * 1024 * 1024;

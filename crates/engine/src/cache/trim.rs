@@ -14,12 +14,13 @@ use std::{
 
 use serde::Serialize;
 
-use super::entry::{self, Kind};
 use crate::{
     absent::{self, entries},
+    digest::Key,
+    in_use::{self, Kind},
     layout::Layout,
     ledger,
-    node::{Key, Node, NodeStore, Parent},
+    node::{Node, NodeStore, Parent},
     source,
 };
 
@@ -115,7 +116,7 @@ impl<'a> Trim<'a> {
             let name = name_of(&path);
             trim.add(
                 &path,
-                |layout| entry::last_used(layout, Kind::Download, &name),
+                |layout| in_use::last_used(layout, Kind::Download, &name),
                 Thing::Download,
             )?;
         }
@@ -233,7 +234,7 @@ impl<'a> Trim<'a> {
             if Key::parse(&name).is_none() {
                 continue;
             }
-            let used = |layout: &Layout| entry::last_used(layout, Kind::Source, &name);
+            let used = |layout: &Layout| in_use::last_used(layout, Kind::Source, &name);
             if let Some(index) = self.add(&path, used, Thing::Source)? {
                 found.insert(name, index);
             }
@@ -283,7 +284,7 @@ impl Thing {
 }
 
 fn evict_download(layout: &Layout, name: &str) -> io::Result<bool> {
-    entry::evict(layout, Kind::Download, name, |path| {
+    in_use::evict(layout, Kind::Download, name, |path| {
         absent::remove_file(path)?;
         Ok(true)
     })

@@ -18,15 +18,11 @@ use vm::off_runtime;
 use crate::{
     absent::entries,
     cx::Cx,
+    digest::Digest,
     distribute,
-    error::Result,
+    error::{Result, io_fault},
     fetch,
-    image_file::{
-        artifact,
-        digest::{Digest, REPORT},
-        io_fault,
-        verified::Verified,
-    },
+    image_file::{artifact, digest::REPORT, verified::Verified},
     layout::Layout,
     node::NodeStore,
     source,

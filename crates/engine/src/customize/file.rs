@@ -8,7 +8,7 @@ use vm::{Bounded, Guest, Sink, Stdin, StreamKind};
 
 use super::{Customizer, quote};
 use crate::{
-    build::within,
+    command::within,
     error::{Coded, Error, Result},
     fetch::Fetched,
     output::StepOutput,
@@ -72,7 +72,7 @@ impl Customizer for File {
             match guest.run(&command, stdin, &mut answer).await {
                 // The digest is judged by what came; it cannot be right.
                 Err(vm::Error::TooMuchOutput) => Ok(None),
-                ran => ran.map(Some).map_err(crate::build::guest_error),
+                ran => ran.map(Some).map_err(crate::error::guest_error),
             }
         };
         let exit = within(limit, &format!("copying {bytes} bytes"), work).await?;
@@ -151,7 +151,7 @@ mod tests {
         let layout = Layout::new(dir.path().to_owned(), dir.path().to_owned());
         let cx = Cx::new(layout, Events::none(), CancellationToken::new());
         let source =
-            Fetched { path, sha256: String::new(), bytes: 5, hold: crate::cache::Hold::default() };
+            Fetched { path, sha256: String::new(), bytes: 5, hold: crate::in_use::Hold::default() };
         let file = File::new(source, "/tmp/notes", ErrorCode::CustomizerFailed);
         let mut out = StepOutput::open("customize[0]", &cx, dir.path()).unwrap();
         let error = file.apply(&Stuck, &mut out).await.unwrap_err();

@@ -16,11 +16,11 @@ use async_trait::async_trait;
 use vm::Guest;
 
 use crate::{
-    build::windows_only,
     cx::Cx,
     error::{Error, Result},
     fetch,
     output::StepOutput,
+    windows,
 };
 
 /// One customizer, ready to be applied.
@@ -63,7 +63,7 @@ pub(crate) async fn resolve(
         CustomizerKind::File(file) => self::file(cx, file, place).await,
         CustomizerKind::PowerShell(_)
         | CustomizerKind::WindowsRestart(_)
-        | CustomizerKind::WindowsUpdate(_) => Err(windows_only(
+        | CustomizerKind::WindowsUpdate(_) => Err(windows::only(
             ErrorCode::UnsupportedCustomizerType,
             "customizer",
             block.kind.name(),

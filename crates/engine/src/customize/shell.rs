@@ -79,7 +79,7 @@ impl Customizer for Shell {
         let exit = guest
             .run(RUN, Stdin::Reader(&mut file), out)
             .await
-            .map_err(crate::build::guest_error)?;
+            .map_err(crate::error::guest_error)?;
         out.flush().await;
         if exit.success() {
             return Ok(());

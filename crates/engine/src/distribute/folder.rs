@@ -11,11 +11,11 @@ use super::Work;
 use crate::{
     absent::remove_file,
     cx::Cx,
-    error::Result,
+    error::{Result, io_fault},
     export::copy_out,
     image_file::{
         artifact::{Artifact, delivered},
-        footer, io_fault,
+        footer,
         partial::{Existing, Partial, partial_path, sync_parent},
         verified::{self, Verified},
     },

@@ -12,9 +12,8 @@ use super::{DataDisk, DataOutput, Digest, RunOutput, Work, labels};
 use crate::{
     config::Config,
     cx::Cx,
-    error::{Error, Result},
+    error::{Error, Result, io_fault},
     export::allocated,
-    image_file::io_fault,
     replicate::Known,
     store::{Payload, Store, StoredImage, address::Address},
 };

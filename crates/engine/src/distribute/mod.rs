@@ -36,11 +36,6 @@ pub(crate) use self::{
     agree::agree,
     vhd::{VHDS, all as vhds},
 };
-pub use crate::image_file::{
-    artifact::{Standalone, standalone},
-    data::{DataDisk, DataOutput},
-    digest::Digest,
-};
 use crate::{
     config::Config,
     cx::Cx,
@@ -48,6 +43,13 @@ use crate::{
     event::Event,
     ledger::Ledger,
     store::{Labels, Origin},
+};
+pub use crate::{
+    digest::Digest,
+    image_file::{
+        artifact::{Standalone, standalone},
+        data::{DataDisk, DataOutput},
+    },
 };
 
 /// What is known of the image that is distributed.

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     cx::Cx,
-    error::Error,
-    image_file::{io_fault, space::human},
+    error::{Error, io_fault},
+    image_file::space::human,
 };
 
 const REDIRECTS: usize = 5;

@@ -14,7 +14,8 @@ use vm::{may_wait, off_runtime};
 use super::{Failure, Landed};
 use crate::{
     cx::Cx,
-    image_file::{io_fault, space::human, stopped},
+    error::{io_fault, stopped},
+    image_file::space::human,
 };
 
 const CHUNK: usize = 1 << 20;

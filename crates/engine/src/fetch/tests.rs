@@ -8,7 +8,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{event::Events, layout::Layout};
+use crate::{digest::digest, event::Events, layout::Layout};
 
 fn cx() -> (tempfile::TempDir, Cx) {
     let folder = tempfile::tempdir().unwrap();
@@ -113,7 +113,7 @@ async fn a_script_is_kept_under_its_digest() {
     let (_folder, cx) = cx();
     let server = Server::start(vec![ok("echo hello\n")]).await;
     let fetched = script(&cx, &server.url(), None, None, &quick()).await.unwrap();
-    assert_eq!(fetched.sha256, node::digest(b"echo hello\n"));
+    assert_eq!(fetched.sha256, digest(b"echo hello\n"));
     assert_eq!(fetched.bytes, 11);
     assert_eq!(fetched.path, cx.layout.downloads().join(&fetched.sha256));
     assert_eq!(std::fs::read(&fetched.path).unwrap(), b"echo hello\n");
@@ -140,7 +140,7 @@ async fn a_wrong_checksum_names_both() {
     let error = script(&cx, &server.url(), None, Some(&wrong), &quick()).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::ChecksumMismatch);
     assert!(error.details[0].contains(&wrong), "{:?}", error.details);
-    assert!(error.details[1].contains(&node::digest(b"echo hello\n")), "{:?}", error.details);
+    assert!(error.details[1].contains(&digest(b"echo hello\n")), "{:?}", error.details);
     assert_tidy(&cx);
     assert!(!cx.layout.downloads().exists());
 }
@@ -295,7 +295,7 @@ async fn files_are_copied_in() {
     let uri = reqwest::Url::from_file_path(&file).unwrap().to_string();
     for name in ["scripts/a b.sh", file.to_str().unwrap(), &uri] {
         let fetched = script(&cx, name, Some(&base), None, &quick()).await.unwrap();
-        assert_eq!(fetched.sha256, node::digest(b"one"), "{name}");
+        assert_eq!(fetched.sha256, digest(b"one"), "{name}");
         assert_eq!(std::fs::read(fetched.path).unwrap(), b"one");
     }
     std::fs::write(&file, "two").unwrap();
@@ -355,7 +355,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn coded_content_is_decoded_before_it_is_hashed_and_kept() {
     let script_text = b"#!/bin/sh\necho hello\n".repeat(1000);
-    let digest = node::digest(&script_text);
+    let digest = digest(&script_text);
     let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut zlib, &script_text).unwrap();
     let zlib = zlib.finish().unwrap();

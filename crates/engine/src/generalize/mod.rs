@@ -13,8 +13,8 @@ use vm::{
 };
 
 use crate::{
+    digest::digest,
     error::{Error, Result},
-    node::digest,
     output::StepOutput,
 };
 
@@ -60,7 +60,7 @@ pub(crate) async fn run(
     if out.answers().iter().any(|answer| answer == DONE) {
         return Ok(());
     }
-    let exit = ran.map_err(crate::build::guest_error)?;
+    let exit = ran.map_err(crate::error::guest_error)?;
     let leftovers: Vec<&str> =
         out.answers().iter().filter_map(|answer| answer.strip_prefix("LEFTOVER ")).collect();
     match exit.code {

@@ -28,20 +28,20 @@ use serde::{Deserialize, Serialize};
 use vm::{Host, may_wait};
 
 use super::{
-    Format, Image,
+    Image,
     convert::{self, Job, Target},
     data::DataDisk,
-    digest::{Digest, Kind},
-    io_fault,
     partial::{self, Existing, Partial},
     verified,
 };
 use crate::{
     absent::{entries, entries_of_any},
     cx::Cx,
-    error::{Error, Result},
+    digest::{Digest, Key, KeyBuilder, Kind},
+    error::{Error, Result, io_fault},
+    format::Format,
     layout::Layout,
-    node::{Key, KeyBuilder, Lock, REMOVAL, UseLock},
+    lock::{Lock, REMOVAL, UseLock},
     store::{Store, StoredImage},
 };
 

@@ -14,10 +14,11 @@ use vm::{
     proc::{self, Command},
 };
 
-use super::{Format, Image, footer, space, vmdk};
+use super::{Image, footer, space, vmdk};
 use crate::{
     cx::Cx,
     error::{Coded, Error, Result},
+    format::Format,
 };
 
 /// What to make of an image.

@@ -11,11 +11,10 @@ use serde::{Deserialize, Serialize};
 use vm::Host;
 
 use super::{
-    Format, Image,
+    Image,
     artifact::{self, Artifact, Form, Standalone},
-    digest::Digest,
 };
-use crate::{cx::Cx, error::Result, node::Node};
+use crate::{cx::Cx, digest::Digest, error::Result, format::Format, node::Node};
 
 /// A data disk that stands alone, finished and hashed; its LUN is its place among the others.
 #[derive(Debug, Clone, PartialEq, Eq)]

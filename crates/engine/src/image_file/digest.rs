@@ -14,7 +14,6 @@
 //! system keeps holes makes no difference. `goldsmith image digest` computes it for any file.
 
 use std::{
-    fmt,
     fs::{File, Metadata},
     io,
     ops::Range,
@@ -28,8 +27,12 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 use vm::{may_wait, off_runtime};
 
-use super::{Format, extents::data_extents, io_fault, stopped};
-use crate::{cx::Cx, error::Result};
+use super::extents::data_extents;
+pub use crate::digest::{Digest, Kind};
+use crate::{
+    cx::Cx,
+    error::{Result, io_fault, stopped},
+};
 
 /// How much is read, or hashed of a hole, at a time.
 const CHUNK: usize = 1 << 20;
@@ -59,60 +62,6 @@ impl Stamp {
     /// The stamp of the file at `path`.
     pub fn at(path: &Path) -> io::Result<Self> {
         may_wait(|| Ok(Self::of(&std::fs::metadata(path)?)))
-    }
-}
-
-/// What names the content of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Digest {
-    /// SHA-256 as `sha256sum` gives it, in lower-case hexadecimal.
-    #[serde(rename = "sha256")]
-    Plain(String),
-    /// The digest of a file that is mostly zeros; see the module.
-    #[serde(rename = "sparseSha256")]
-    Sparse(String),
-}
-
-impl Digest {
-    /// The 64 digits.
-    pub fn hex(&self) -> &str {
-        match self {
-            Self::Plain(hex) | Self::Sparse(hex) => hex,
-        }
-    }
-
-    /// How it is computed.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::Plain(_) => Kind::Plain,
-            Self::Sparse(_) => Kind::Sparse,
-        }
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Plain(hex) => f.write_str(hex),
-            Self::Sparse(hex) => write!(f, "sparse:{hex}"),
-        }
-    }
-}
-
-/// The two ways to compute a [`Digest`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Plain,
-    Sparse,
-}
-
-impl Kind {
-    /// How files of a format are named.
-    pub fn of(format: Format) -> Self {
-        match format {
-            Format::Raw | Format::Vhd => Self::Sparse,
-            Format::Qcow2 | Format::Vmdk => Self::Plain,
-        }
     }
 }
 

@@ -11,8 +11,7 @@ use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 use api::ErrorCode;
 use vm::may_wait;
 
-use super::io_fault;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, io_fault};
 
 /// Bytes of the footer.
 pub const LENGTH: u64 = 512;

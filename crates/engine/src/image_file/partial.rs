@@ -21,7 +21,7 @@ use rustix::{
 };
 use vm::may_wait;
 
-use crate::absent::{entries_of_any, or_none};
+use crate::absent::{entries_of_any, same_file};
 
 const SUFFIX: &str = ".partial";
 
@@ -132,14 +132,6 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 /// Makes a rename in the folder of `path` durable.
 pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
-}
-
-/// Whether `path` still names the open file.
-pub(crate) fn same_file(file: &File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let open = file.metadata()?;
-    let named = or_none(fs::symlink_metadata(path))?;
-    Ok(named.is_some_and(|named| (open.dev(), open.ino()) == (named.dev(), named.ino())))
 }
 
 /// Removes unfinished files in `dir` whose makers are gone; says how many.

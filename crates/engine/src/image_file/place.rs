@@ -13,7 +13,8 @@ use rustix::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{extents::data_extents, stopped, verified::Verified};
+use super::{extents::data_extents, verified::Verified};
+use crate::error::stopped;
 
 /// How much is copied between two looks at the cancel token.
 const CHUNK: usize = 16 << 20;

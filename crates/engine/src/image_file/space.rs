@@ -4,10 +4,7 @@ use std::path::Path;
 
 use api::ErrorCode;
 
-use crate::error::{Coded, Error, Result};
-
-/// What to do when there is none.
-pub(crate) const HINT: &str = "free some space (goldsmith cache prune), or choose another place";
+use crate::error::{Coded, Error, NO_ROOM, Result};
 
 /// Bytes an unprivileged process may still write to the file system of `path`.
 pub fn free(path: &Path) -> Result<u64> {
@@ -28,7 +25,7 @@ pub fn check(need: u64, free: u64, dir: &Path) -> Result<()> {
 pub(crate) fn full(need: u64, free: Option<u64>, dir: &Path) -> Error {
     let free = free.map_or_else(String::new, |free| format!(", {} is free", human(free)));
     let text = format!("no room in {}: about {} is needed{free}", dir.display(), human(need));
-    Error::new(ErrorCode::DiskFull, text).target(dir.display().to_string()).hint(HINT)
+    Error::new(ErrorCode::DiskFull, text).target(dir.display().to_string()).hint(NO_ROOM)
 }
 
 /// A size for people.

@@ -23,10 +23,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::digest::{self, Digest, Kind, read_off_runtime};
+use super::digest::{self, read_off_runtime};
 use crate::{
     absent::{entries, or_none},
     cx::Cx,
+    digest::{Digest, Kind},
     error::Result,
     layout::Layout,
 };

@@ -10,8 +10,7 @@ use std::{
 
 use api::ErrorCode;
 
-use super::io_fault;
-use crate::error::Result;
+use crate::error::{Result, io_fault};
 
 const MAGIC: &[u8; 4] = b"KDMV";
 const SECTOR: u64 = 512;

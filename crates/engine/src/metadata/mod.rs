@@ -177,7 +177,7 @@ async fn carry(
         Ok(Err(vm::Error::TooMuchOutput)) => "more requests at once than the relay lets in",
         Err(why) => why,
         Ok(ran) => {
-            let exit = ran.map_err(crate::build::guest_error)?;
+            let exit = ran.map_err(crate::error::guest_error)?;
             if exit.success() {
                 return Ok(());
             }

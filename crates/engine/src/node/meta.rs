@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Key;
+use crate::digest::Key;
 
 /// The machine a node was made on; part of the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,17 +7,17 @@
 //! Invariants: a node appears by one rename and is never changed; a node's folder holds an overlay
 //! on its parent's disk, so a node with children or with a user is never evicted.
 
-mod key;
-mod lock;
 mod meta;
 mod store;
 mod sweep;
 mod verify;
 
-pub use key::{FORMAT, Key, KeyBuilder, digest};
-pub(crate) use lock::REMOVAL;
-pub use lock::{Lock, UseLock};
 pub use meta::{DataShape, NodeMeta, Parent, RamMeta, Shape};
 pub use store::{Node, NodeStore};
 pub use sweep::sweep;
 pub use verify::Damage;
+
+pub use crate::{
+    digest::{FORMAT, Key, KeyBuilder, digest},
+    lock::{Lock, UseLock},
+};

@@ -8,8 +8,14 @@ use std::{
 
 use vm::{Host, may_wait};
 
-use super::{Key, Lock, NodeMeta, UseLock, key, lock::REMOVAL, verify};
-use crate::{absent, image_file::verified::Verified, layout::Layout};
+use super::{NodeMeta, verify};
+use crate::{
+    absent,
+    digest::{self, Key},
+    image_file::verified::Verified,
+    layout::Layout,
+    lock::{Lock, REMOVAL, UseLock},
+};
 
 /// A node that is there.
 #[derive(Debug, Clone)]
@@ -76,7 +82,7 @@ impl NodeStore {
             .map_err(|e| io::Error::new(e.kind(), format!("cannot read {}: {e}", path.display())));
         let Some(text) = read? else { return Ok(None) };
         let Ok(meta) = serde_json::from_slice::<NodeMeta>(&text) else { return Ok(None) };
-        Ok((meta.format == key::FORMAT && meta.key == *key).then_some(Node { meta, dir }))
+        Ok((meta.format == digest::FORMAT && meta.key == *key).then_some(Node { meta, dir }))
     }
 
     /// Every node that is there whole.

@@ -2,11 +2,13 @@
 
 use std::io;
 
-use super::{Key, Lock, NodeStore};
+use super::NodeStore;
 use crate::{
     absent::{entries, remove_file},
-    cache::entry,
+    digest::Key,
+    in_use,
     layout::Layout,
+    lock::Lock,
 };
 
 /// Removes the lock files of nodes and artifacts that are gone and of work that nobody does, and what is noted of
@@ -40,7 +42,7 @@ fn is_idle(store: &NodeStore, name: &str) -> bool {
     if let Some(key) = name.strip_prefix("artifact-") {
         return !artifacts_of(&store.layout, key);
     }
-    if let Some(idle) = entry::is_idle(&store.layout, name) {
+    if let Some(idle) = in_use::is_idle(&store.layout, name) {
         return idle;
     }
     name.starts_with("make-") || name.starts_with("source-")

@@ -8,10 +8,10 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Key, Node, NodeStore, Parent};
-use crate::image_file::{
-    digest::{Digest, Kind},
-    verified::Verified,
+use super::{Node, NodeStore, Parent};
+use crate::{
+    digest::{Digest, Key, Kind},
+    image_file::verified::Verified,
 };
 
 /// The file with the RAM: where it is damaged, the node's disk still boots.

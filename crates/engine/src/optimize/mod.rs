@@ -20,8 +20,8 @@ use vm::{Guest, Stdin};
 use crate::{
     customize::{self, Customizer, Place},
     cx::Cx,
+    digest::digest,
     error::{Error, Result},
-    node::digest,
     output::StepOutput,
 };
 
@@ -149,7 +149,7 @@ async fn as_root(guest: &dyn Guest, script: &str, words: &str, out: &mut StepOut
     let exit = guest
         .run(&command, Stdin::Bytes(script.as_bytes()), out)
         .await
-        .map_err(crate::build::guest_error)?;
+        .map_err(crate::error::guest_error)?;
     out.flush().await;
     if exit.success() {
         return Ok(());

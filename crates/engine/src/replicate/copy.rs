@@ -28,7 +28,7 @@ use crate::{
     config::Config,
     cx::Cx,
     error::{Coded, Error, Result},
-    node::UseLock,
+    lock::UseLock,
     store::{Store, StoredImage, address::Address},
 };
 

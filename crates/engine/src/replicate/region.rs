@@ -23,7 +23,7 @@ use crate::{
     config::{self, Place},
     error::{Coded, Error, Result},
     layout::Layout,
-    node::{Lock, REMOVAL, UseLock},
+    lock::{Lock, REMOVAL, UseLock},
 };
 
 const OPEN: &str = "open-";

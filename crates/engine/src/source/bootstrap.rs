@@ -93,7 +93,7 @@ pub(super) async fn make(
         .await
         .map_err(|e| program_fault(e, ErrorCode::SourceUnavailable, "convert the new image"))?;
     tidy(work, &qcow2).await.map_err(|e| {
-        crate::image_file::io_fault(e, ErrorCode::InternalError, "tidy the work folder".into())
+        crate::error::io_fault(e, ErrorCode::InternalError, "tidy the work folder".into())
     })?;
     Ok(version(&recipe.version, started))
 }

@@ -23,9 +23,9 @@ pub(super) use self::{
 use super::shelf;
 use crate::{
     absent::or_none,
+    digest::digest,
     error::{Coded, Error, Result},
     layout::Layout,
-    node::digest,
 };
 
 const SHIPPED: &str = include_str!("../../catalogue.toml");

@@ -8,10 +8,10 @@ use api::ErrorCode;
 
 use super::{SourceImage, lock, shelf, shelf::Named};
 use crate::{
-    cache::Hold,
     cx::Cx,
-    error::{Error, Result},
-    image_file::{io_fault, place::link_or_copy, verified::Verified},
+    error::{Error, Result, io_fault},
+    image_file::{place::link_or_copy, verified::Verified},
+    in_use::Hold,
     store::StoredImage,
 };
 

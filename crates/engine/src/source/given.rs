@@ -15,9 +15,10 @@ use super::{
 };
 use crate::{
     cx::Cx,
-    error::{Error, Result},
+    error::{Error, Result, io_fault},
     fetch::{self, Download},
-    image_file::{Format, digest::sha256, io_fault, space::human},
+    format::Format,
+    image_file::{digest::sha256, space::human},
 };
 
 /// A disk image that is larger than this was not meant.

@@ -17,7 +17,8 @@ use super::{program_fault, shelf};
 use crate::{
     cx::Cx,
     error::{Error, Result},
-    image_file::{Format, digest::sha256, space},
+    format::Format,
+    image_file::{digest::sha256, space},
     store::{Labels, Numbering, Origin, Payload, Store, StoredImage, address::Address},
 };
 

@@ -37,12 +37,12 @@ use self::{
     shelf::Named,
 };
 use crate::{
-    cache::Hold,
     cx::Cx,
-    error::{Coded, Error, Result},
-    image_file::{io_fault, place::link_or_copy, verified::Verified},
+    error::{Coded, Error, Result, io_fault},
+    image_file::{place::link_or_copy, verified::Verified},
+    in_use::Hold,
     layout::Layout,
-    node::Lock,
+    lock::Lock,
     store::StoredImage,
 };
 
@@ -270,7 +270,7 @@ fn program_fault(error: vm::proc::Error, otherwise: ErrorCode, what: &str) -> Er
             let full = stderr_tail.iter().any(|line| line.contains("No space left on device"));
             if full {
                 return Error::new(ErrorCode::DiskFull, format!("{what}: the disk is full"))
-                    .hint(crate::image_file::space::HINT);
+                    .hint(crate::error::NO_ROOM);
             }
             Error::new(otherwise, format!("{what}: {program} failed")).details(stderr_tail)
         }

@@ -17,9 +17,8 @@ use super::{
 };
 use crate::{
     cx::Cx,
-    error::{Error, Result},
+    error::{Error, Result, io_fault},
     fetch::{self, Download, Guard, Limits},
-    image_file::io_fault,
 };
 
 /// A file of checksums that is larger was not meant.

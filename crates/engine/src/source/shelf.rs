@@ -14,14 +14,15 @@ use vm::{Host, disk, host::UefiFirmware, may_wait};
 use super::{ResolvedEntry, SourceImage, program_fault, work::WorkFolder};
 use crate::{
     absent::entries,
-    cache::entry::{self, Hold, Kind, hold},
     cx::Cx,
-    error::{Error, Result},
+    digest::Digest,
+    error::{Error, Result, io_fault},
     image_file::{
         artifact::write_json,
-        digest::{self, Digest, Stamp},
-        io_fault, verified,
+        digest::{self, Stamp},
+        verified,
     },
+    in_use::{self, Hold, Kind, hold},
     layout::Layout,
     node::NodeStore,
 };
@@ -303,7 +304,7 @@ pub(crate) fn digests(layout: &Layout) -> io::Result<Vec<(String, PathBuf, Diges
 
 /// Removes an image that nobody uses and no node stands on; `false` if it stays.
 pub(crate) fn evict(layout: &Layout, digest: &str) -> io::Result<bool> {
-    entry::evict(layout, Kind::Source, digest, |_| {
+    in_use::evict(layout, Kind::Source, digest, |_| {
         // Looked at under the lock: a build may have ended upon it a moment ago.
         let is_free = NodeStore::new(layout).of_source(digest)?.is_empty();
         if is_free {

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
+    digest::digest,
     event::Events,
-    node,
     store::{Labels, Origin as Made, Payload, Store, address::Address},
 };
 
@@ -41,7 +41,7 @@ impl Bench {
         bytes[SIZE / 2] = mark;
         let path = self.cx.layout.data().join(name);
         fs::write(&path, &bytes).unwrap();
-        (path, node::digest(&bytes))
+        (path, digest(&bytes))
     }
 
     /// The only image of a catalogue with that version in it.
@@ -141,7 +141,7 @@ async fn a_file_becomes_a_source_once() {
 
     let image = bench.obtain(&entry).await.unwrap();
     assert_eq!(image.disk, bench.cx.layout.sources().join(&image.digest).join("disk.qcow2"));
-    assert_eq!(image.digest, node::digest(&fs::read(&image.disk).unwrap()));
+    assert_eq!(image.digest, digest(&fs::read(&image.disk).unwrap()));
     assert_eq!(image.virtual_size, SIZE as u64);
     assert_eq!(image.exact_version, "Acme:base:s:1.0");
     assert_eq!(image.version(), Some("1.0"));
@@ -206,7 +206,7 @@ async fn a_touched_source_is_read_again_and_a_changed_one_made_again() {
     disk.write_all_at(b"evil", 1000).unwrap();
     drop(disk);
     let again = bench.obtain(&entry).await.unwrap();
-    assert_eq!(again.digest, node::digest(&fs::read(&again.disk).unwrap()));
+    assert_eq!(again.digest, digest(&fs::read(&again.disk).unwrap()));
     assert_eq!(bench.shelf().len(), 2);
 }
 

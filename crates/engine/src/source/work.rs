@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use vm::{may_wait, off_runtime, proc::Command};
 
-use crate::{absent::entries, layout::Layout, node::Lock};
+use crate::{absent::entries, layout::Layout, lock::Lock};
 
 const PREFIX: &str = ".work-";
 /// For a removal that somebody waits for.

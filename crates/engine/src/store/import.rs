@@ -11,12 +11,12 @@ use super::{
 };
 use crate::{
     cx::Cx,
-    error::{Error, Result},
+    digest::Kind,
+    error::{Error, Result, io_fault},
     image_file::{
         Image,
         convert::{self, Job, Target},
-        digest::Kind,
-        io_fault, verified,
+        verified,
     },
 };
 

@@ -47,7 +47,7 @@ use crate::{
     absent::{entries, entries_of_any},
     error::{Coded, Error, Result},
     layout::Layout,
-    node::Lock,
+    lock::Lock,
 };
 
 /// The image store of one data folder. Cheap to clone; holds nothing open.

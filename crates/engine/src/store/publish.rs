@@ -23,14 +23,14 @@ use super::{
     version::{self, Numbering, Version},
 };
 use crate::{
+    absent::same_file,
     cx::Cx,
-    error::{Coded, Error, Result},
+    digest::Digest,
+    error::{Coded, Error, Result, io_fault},
     image_file::{
         artifact::write_json,
         data::{DataDisk, file_name},
-        digest::Digest,
-        io_fault,
-        partial::{rename_new, same_file, sync_parent},
+        partial::{rename_new, sync_parent},
         place::link_or_copy,
         verified::Verified,
     },

@@ -16,13 +16,14 @@ use super::{
 };
 use crate::{
     cx::Cx,
-    error::{Error, Result},
+    digest::Kind,
+    error::{Error, Result, io_fault},
+    format::Format,
     image_file::{
-        Format, Image,
+        Image,
         convert::{self, Job, Target},
         data::DataDisk,
-        digest::Kind,
-        io_fault, verified,
+        verified,
     },
 };
 

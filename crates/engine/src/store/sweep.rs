@@ -7,11 +7,8 @@ use std::{
 
 use super::{Store, image_dirs, publish::TMP};
 use crate::{
-    absent::{entries, or_none},
-    image_file::{
-        artifact,
-        partial::{self, same_file},
-    },
+    absent::{entries, or_none, same_file},
+    image_file::{artifact, partial},
     layout::Layout,
 };
 

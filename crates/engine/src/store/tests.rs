@@ -30,7 +30,7 @@ impl Setting {
         fs::write(&disk, content).unwrap();
         Payload {
             disk,
-            digest: crate::node::digest(content.as_bytes()),
+            digest: crate::digest::digest(content.as_bytes()),
             virtual_size: 1 << 30,
             data: Vec::new(),
             origin: Origin {
@@ -101,7 +101,7 @@ async fn a_managed_image_is_found_by_its_id_and_by_its_name() {
         "kind": "managedImage",
         "name": "Web",
         "version": null,
-        "digest": crate::node::digest(b"disk"),
+        "digest": crate::digest::digest(b"disk"),
         "virtualSize": 1 << 30,
         "osType": "Linux",
         "architecture": "",

@@ -8,11 +8,11 @@ use vm::may_wait;
 use super::{Record, Store, StoredImage, address::Address, record::JSON};
 use crate::{
     cx::Cx,
-    error::{Coded, Error, Result},
+    digest::Digest,
+    error::{Coded, Error, Result, io_fault},
     image_file::{
         artifact::write_json,
-        digest::{self, Digest, Stamp},
-        io_fault,
+        digest::{self, Stamp},
         place::link_or_copy,
         verified::{self, Verified},
     },

@@ -21,13 +21,14 @@ use vm::may_wait;
 
 pub(crate) use self::passed::{Passed, forget_gone, key};
 use crate::{
-    build::{Entry, Fork, ForkOf, Plan, PlannedStep, Run, cached, planned_title, windows_only},
+    build::{Entry, Fork, ForkOf, Plan, PlannedStep, Run, cached, planned_title},
     customize::{self, Customizer, Place},
     cx::Cx,
     error::{Coded, Result},
     node::Node,
     output::StepOutput,
     step::Step,
+    windows,
 };
 
 /// Makes every validator ready, or says why it cannot be.
@@ -51,7 +52,7 @@ async fn one(cx: &Cx, block: &Validator, base_dir: &Path) -> Result<Box<dyn Cust
     match &block.kind {
         ValidatorKind::Shell(shell) => customize::shell(cx, shell, place).await,
         ValidatorKind::File(file) => customize::file(cx, file, place).await,
-        ValidatorKind::PowerShell(_) => Err(windows_only(
+        ValidatorKind::PowerShell(_) => Err(windows::only(
             ErrorCode::UnsupportedValidatorType,
             "validator",
             block.kind.name(),

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     absent,
     build::{Freshness, Plan},
+    digest::{Key, KeyBuilder},
     layout::Layout,
-    node::{Key, KeyBuilder, Node, NodeStore},
+    node::{Node, NodeStore},
 };
 
 /// Version of how validators are carried out. Raise it when one could now end otherwise.

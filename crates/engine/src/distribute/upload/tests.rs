@@ -15,12 +15,7 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{
-    event::Events,
-    image_file::digest::{self, Kind},
-    layout::Layout,
-    step::Step,
-};
+use crate::{digest::Kind, event::Events, image_file::digest, layout::Layout, step::Step};
 
 /// What becomes of an upload.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -14,9 +14,10 @@ use super::{
     checksum::{Checksum, Pledge},
 };
 use crate::{
+    digest::digest,
     error::{Error, Result},
-    image_file::{Format, digest::Stamp},
-    node::digest,
+    format::Format,
+    image_file::digest::Stamp,
 };
 
 #[derive(Debug, Deserialize)]

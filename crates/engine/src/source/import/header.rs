@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use crate::image_file::Format;
+use crate::format::Format;
 
 /// Enough for each header and for the descriptor inside a VMDK.
 const HEAD: u64 = 64 << 10;

@@ -14,7 +14,7 @@ use vm::may_wait;
 use crate::{
     absent::or_none,
     layout::Layout,
-    node::{Lock, REMOVAL, UseLock},
+    lock::{Lock, REMOVAL, UseLock},
 };
 
 /// What has a lock of this kind.
@@ -71,7 +71,7 @@ pub(crate) async fn hold(layout: &Layout, kind: Kind, name: &str) -> io::Result<
 }
 
 /// When the entry was last used: when it was made, if nobody noted a use.
-pub(super) fn last_used(layout: &Layout, kind: Kind, name: &str) -> io::Result<SystemTime> {
+pub(crate) fn last_used(layout: &Layout, kind: Kind, name: &str) -> io::Result<SystemTime> {
     match or_none(fs::metadata(lock_file(layout, kind, name)))? {
         Some(noted) => noted.modified(),
         None => fs::metadata(kind.path(layout, name))?.modified(),

@@ -12,7 +12,7 @@ use std::{
 
 use vm::may_wait;
 
-use crate::image_file::partial::same_file;
+use crate::absent::same_file;
 
 /// For locks under which nothing takes time. Whoever waits longer waits for a process that is stopped or stuck.
 pub(crate) const MOMENT: Duration = Duration::from_secs(10);

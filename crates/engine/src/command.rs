@@ -5,8 +5,7 @@ use std::time::Duration;
 use api::ErrorCode;
 use vm::{Discard, Exit, Guest, Stdin};
 
-use super::guest_error;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, guest_error};
 
 /// Runs a command of which only the exit matters. `what` names it in the error of one that does not end.
 pub(crate) async fn run_within(

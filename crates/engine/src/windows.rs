@@ -24,7 +24,7 @@ pub fn check_runs_on_linux(template: &Template) -> Result<()> {
 }
 
 /// The errors of all steps that only Windows has.
-pub(super) fn steps(template: &Template) -> Vec<Error> {
+pub(crate) fn steps(template: &Template) -> Vec<Error> {
     let customize = template.properties.customize.iter().filter_map(|step| match step.kind {
         CustomizerKind::Shell(_) | CustomizerKind::File(_) => None,
         CustomizerKind::PowerShell(_)

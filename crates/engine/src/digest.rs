@@ -1,9 +1,11 @@
-//! Names of nodes.
+//! Names that are digests: of the content of files, and of the nodes that steps produce.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
+
+use crate::format::Format;
 
 /// Version of what a node is on disk; part of every key, so that a change of format is a miss.
 pub const FORMAT: u32 = 1;
@@ -65,6 +67,60 @@ impl KeyBuilder {
     /// The key of all fields so far.
     pub fn finish(self) -> Key {
         Key(hex::encode(self.0.finalize()))
+    }
+}
+
+/// What names the content of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Digest {
+    /// SHA-256 as `sha256sum` gives it, in lower-case hexadecimal.
+    #[serde(rename = "sha256")]
+    Plain(String),
+    /// The digest of a file that is mostly zeros; see `image_file::digest`.
+    #[serde(rename = "sparseSha256")]
+    Sparse(String),
+}
+
+impl Digest {
+    /// The 64 digits.
+    pub fn hex(&self) -> &str {
+        match self {
+            Self::Plain(hex) | Self::Sparse(hex) => hex,
+        }
+    }
+
+    /// How it is computed.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Plain(_) => Kind::Plain,
+            Self::Sparse(_) => Kind::Sparse,
+        }
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(hex) => f.write_str(hex),
+            Self::Sparse(hex) => write!(f, "sparse:{hex}"),
+        }
+    }
+}
+
+/// The two ways to compute a [`Digest`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Plain,
+    Sparse,
+}
+
+impl Kind {
+    /// How files of a format are named.
+    pub fn of(format: Format) -> Self {
+        match format {
+            Format::Raw | Format::Vhd => Self::Sparse,
+            Format::Qcow2 | Format::Vmdk => Self::Plain,
+        }
     }
 }
 
