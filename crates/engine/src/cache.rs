@@ -16,7 +16,7 @@ use crate::{
     layout::Layout,
     lock::Lock,
     node::{self, NodeStore},
-    validate,
+    passed, source,
 };
 use trim::Trim;
 
@@ -59,7 +59,7 @@ fn shrink(layout: &Layout, max_bytes: u64, sources: bool) -> io::Result<Evicted>
     let before = bytes(&layout.artifacts())?;
     let (artifacts, kept) = trim_artifacts(layout, max_bytes / 4)?;
     let mut done = Trim::look(layout, sources)?.down_to(max_bytes.saturating_sub(artifacts))?;
-    validate::forget_gone(layout, &store)?;
+    passed::forget_gone(layout, &store)?;
     Verified::new(layout).sweep()?;
     node::sweep(&store)?;
     done.bytes += before.saturating_sub(artifacts);
@@ -105,4 +105,10 @@ fn evict_artifacts(layout: &Layout, key: &str) -> io::Result<bool> {
 pub fn artifact_keys(layout: &Layout) -> io::Result<HashSet<Key>> {
     let names = entries(&layout.artifacts())?;
     Ok(names.iter().filter_map(|path| Key::parse(path.file_name()?.to_str()?)).collect())
+}
+
+/// Removes a source image that nobody uses and no node stands on; `false` if it stays.
+fn evict_source(layout: &Layout, digest: &str) -> io::Result<bool> {
+    // Asked under the image's lock: a build may have ended upon it a moment ago.
+    source::evict(layout, digest, || Ok(NodeStore::new(layout).of_source(digest)?.is_empty()))
 }

@@ -1,12 +1,12 @@
 //! What a run tells while it goes on. The engine prints nothing: it sends events, and whoever
 //! started the run decides how to show them.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::{distribute::RunOutput, optimize::Optimization};
+use crate::digest::Digest;
 
 /// One thing that happened. Serialised as one JSON object with a `kind` field.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -52,6 +52,89 @@ impl From<vm::Seen> for Event {
             vm::Seen::Ended { machine } => Self::MachineEnded { machine },
         }
     }
+}
+
+/// What a run leaves at one distributor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunOutput {
+    pub run_output_name: String,
+    /// `ManagedImage`, `SharedImage`, `VHD`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Resource id of the image or version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact_id: Option<String>,
+    /// `file://` address of the VHD.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact_uri: Option<String>,
+    /// The file on this host.
+    pub path: PathBuf,
+    /// Length of the file.
+    pub bytes: u64,
+    /// What it takes on the host: less than its length if it has holes.
+    pub allocated_bytes: u64,
+    /// Names the content of the file.
+    #[serde(flatten)]
+    pub digest: Digest,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+    /// The image's data disks, by their LUNs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data_disks: Vec<DataOutput>,
+}
+
+/// A data disk that was delivered, as a file of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataOutput {
+    pub lun: usize,
+    /// The file on this host.
+    pub path: PathBuf,
+    /// Names the content of the file.
+    #[serde(flatten)]
+    pub digest: Digest,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+}
+
+/// What the optimization of boot and disk brought. Times are of one boot each, one after the other
+/// on the build's host; they are missing where the machine could not be entered after a boot.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Optimization {
+    /// From power-on until all of the start-up was over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot_seconds_before: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot_seconds_after: Option<f64>,
+    /// From power-on until the guest answered over SSH.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_seconds_before: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_seconds_after: Option<f64>,
+    /// A standalone uncompressed qcow2 of the disk.
+    pub bytes_before: u64,
+    pub bytes_after: u64,
+}
+
+impl Optimization {
+    /// Notes the times from before it.
+    pub fn before(&mut self, (answered, booted): (Duration, Duration)) {
+        self.answer_seconds_before = Some(seconds(answered));
+        self.boot_seconds_before = Some(seconds(booted));
+    }
+
+    /// Notes the times from after it.
+    pub fn after(&mut self, (answered, booted): (Duration, Duration)) {
+        self.answer_seconds_after = Some(seconds(answered));
+        self.boot_seconds_after = Some(seconds(booted));
+    }
+}
+
+/// To the microsecond: such a number is the same after it was written and read.
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e6
 }
 
 /// Which stream of the guest's command a piece of output came from.

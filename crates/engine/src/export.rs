@@ -41,9 +41,10 @@ use crate::{
 pub use crate::{
     format::Format,
     image_file::{
-        artifact::{Standalone, stored},
+        artifact::Standalone,
         partial::{Existing, partial_path},
     },
+    store::stored,
 };
 
 /// One `--export`.

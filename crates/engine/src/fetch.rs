@@ -26,7 +26,7 @@ use crate::{
     error::{Error, Result, io_fault},
     in_use::{Hold, Kind, hold},
     layout::Layout,
-    source::work::WorkFolder,
+    work::WorkFolder,
 };
 
 /// How long, how much and from where.

@@ -6,12 +6,11 @@ use vm::{Backend, may_wait};
 
 use crate::{
     absent,
-    build::is_tap,
     clock::Reading,
     layout::Layout,
     ledger::{self, Held, Ledger},
     node::NodeStore,
-    source, store,
+    source, store, tap_name,
 };
 
 /// A thing that takes longer to release stays in the ledger for the next time.
@@ -119,7 +118,7 @@ fn remove_folder(path: &Path) -> io::Result<()> {
 
 /// Removes a port on a bridge, and no device that is not one, whatever a damaged ledger says.
 async fn remove_tap(name: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    if !is_tap(name) {
+    if !tap_name::is_ours(name) {
         return Err(format!("{name} is not a port of a build machine").into());
     }
     Ok(vm::tap::remove(name).await?)

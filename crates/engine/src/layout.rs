@@ -102,6 +102,11 @@ impl Layout {
         self.data.join("blobs")
     }
 
+    /// `blobs/vhds/`: VHDs that distributors without an address leave; named as the container in a staging account.
+    pub fn vhds(&self) -> PathBuf {
+        self.blobs().join("vhds")
+    }
+
     /// `regions/`: what is noted about the regions that versions are copied to.
     pub fn regions(&self) -> PathBuf {
         self.data.join("regions")

@@ -19,6 +19,7 @@ pub mod export;
 pub mod fetch;
 pub mod format;
 pub mod generalize;
+pub mod geography;
 pub mod image_file;
 pub mod in_use;
 pub mod janitor;
@@ -31,15 +32,17 @@ pub mod node;
 pub mod optimize;
 mod output;
 pub mod ownership;
+mod passed;
 pub mod private;
 pub mod replicate;
 pub mod source;
 pub mod step;
 pub mod store;
+mod tap_name;
 pub mod trial;
-mod validate;
 pub mod vm_size;
 mod windows;
+mod work;
 
 /// What machines are made by, for those who only pass it on.
 pub use vm::{Backend, Host, boot_id};

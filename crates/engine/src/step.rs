@@ -1,16 +1,11 @@
-//! The steps of a run, and what surrounds each: a deadline, cancel, panic, events, fault points.
+//! The steps of a run, their logs, and the faults that tests have them make.
 
-use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use api::ErrorCode;
-use futures_util::FutureExt;
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 
-use crate::{
-    cx::Cx,
-    error::{Error, Result},
-    event::{Event, Outcome},
-};
+use crate::error::{Error, Result};
 
 /// The steps of a run, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -155,8 +150,12 @@ impl Faults {
         self.hanging.notified().await;
     }
 
+    /// The fault of that step, if there is one.
+    ///
+    /// # Errors
+    /// The fault is one.
     #[expect(clippy::panic, reason = "it is the fault that was asked for")]
-    async fn hit(&self, step: Step) -> Result<()> {
+    pub(crate) async fn hit(&self, step: Step) -> Result<()> {
         match self.at.filter(|(at, _)| *at == step) {
             None => Ok(()),
             Some((_, Fault::Error)) => {
@@ -169,87 +168,4 @@ impl Faults {
             }
         }
     }
-}
-
-/// How long a step may take where nothing else limits it: outside of builds, which have a time-out of their own.
-const WITHOUT_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
-
-impl Cx {
-    /// Carries out one step, which has all the time that is left of the whole. Cancel, the deadline and a panic end
-    /// it as an error that names the step; what the step held is released by the run, not here.
-    pub async fn step<T>(
-        &self,
-        step: Step,
-        title: &str,
-        work: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        let name = step.to_string();
-        let started = Instant::now();
-        self.events.send(Event::StepStarted { step: name.clone(), title: title.to_owned() });
-        let limit = self.deadline.map_or(WITHOUT_DEADLINE, |_| self.time_left());
-        let guarded = AssertUnwindSafe(async {
-            self.faults.hit(step).await?;
-            self.confirm_ownership().await?;
-            work.await
-        })
-        .catch_unwind();
-        let result = tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => Err(canceled(&name)),
-            result = tokio::time::timeout(limit, guarded) => match result {
-                Ok(Ok(result)) => result,
-                Ok(Err(panic)) => Err(panicked(&name, panic.as_ref())),
-                Err(_) => Err(timed_out(self, &name)),
-            },
-        };
-        let seconds = started.elapsed().as_secs_f64();
-        match result {
-            Ok(value) => {
-                let title = title.to_owned();
-                self.events.send(Event::StepFinished {
-                    step: name,
-                    title,
-                    seconds,
-                    outcome: Outcome::Done,
-                });
-                Ok(value)
-            }
-            Err(mut error) => {
-                error.step.get_or_insert(name);
-                Err(error)
-            }
-        }
-    }
-}
-
-fn canceled(step: &str) -> Error {
-    Error::new(ErrorCode::Canceled, format!("canceled in step {step}"))
-}
-
-fn timed_out(cx: &Cx, step: &str) -> Error {
-    if cx.deadline.is_some() {
-        return Error::new(
-            ErrorCode::BuildTimeout,
-            format!("the build's time ran out in step {step}"),
-        )
-        .target("properties.buildTimeoutInMinutes")
-        .hint("give the template a larger buildTimeoutInMinutes (at most 960)");
-    }
-    Error::new(
-        ErrorCode::StepTimedOut,
-        format!("step {step} did not end within {} hours", WITHOUT_DEADLINE.as_secs() / 3600),
-    )
-    .hint(
-        "see whether the disk or the folder that it works on still answers, then give the command again",
-    )
-}
-
-fn panicked(step: &str, panic: &(dyn std::any::Any + Send)) -> Error {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".to_owned());
-    Error::new(ErrorCode::InternalError, format!("goldsmith panicked in step {step}: {text}"))
-        .hint("this is a fault of goldsmith: please report it with the template and this message")
 }

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     chain::{Chain, Link, age},
     plan::{Plan, PlannedStep},
+    validate,
 };
-use crate::{digest::digest, layout::Layout, node::NodeStore, validate};
+use crate::{digest::digest, layout::Layout, node::NodeStore, passed::Passed};
 
 /// What is to be expected of one step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -126,7 +127,7 @@ fn validations(
     let node = chain.last(&NodeStore::new(layout)).ok().flatten();
     let passed = node.as_ref().and_then(|node| {
         let key = validate::key(node, plan)?;
-        validate::Passed::recall(layout, node, &key)
+        Passed::recall(layout, node, &key)
     });
     let counts = passed.as_ref().is_some_and(|passed| chain.freshness.allows_age(passed.age()));
     let forecast = |(index, step): (usize, &PlannedStep)| {

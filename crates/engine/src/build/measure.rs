@@ -17,10 +17,9 @@ use super::{
 use crate::{
     digest::KeyBuilder,
     error::{Coded, Error, Result, machine_error},
-    event::Event,
+    event::{Event, Optimization},
     image_file::artifact::write_json,
     node::Node,
-    optimize::Optimization,
     step::Step,
 };
 

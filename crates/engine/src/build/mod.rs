@@ -22,6 +22,7 @@ mod plan;
 mod power;
 mod report;
 mod sound;
+mod validate;
 mod vhd_limit;
 mod wanted;
 
@@ -48,7 +49,6 @@ pub use history::{Forecast, Hit, forecast};
 pub use kept::{Kept, OnError, kept};
 pub use lacks::lacks;
 pub use machine::{check_machine, check_sizes};
-pub(crate) use network::is_tap;
 pub use network::{SUBNET_FIELD, unbound as unbound_subnet, wanted as wanted_subnet};
 pub(crate) use plan::title as planned_title;
 pub use plan::{Input, Plan, PlannedStep, resolve};
@@ -58,9 +58,9 @@ pub use wanted::Wanted;
 pub use crate::windows::check_runs_on_linux;
 use crate::{
     cx::Cx,
-    distribute::{self, RunOutput},
+    distribute,
     error::{Coded, Error, Result},
-    event::{Event, Outcome},
+    event::{Event, Outcome, RunOutput},
     export::{self, ExportSpec, Exported},
     janitor,
     ledger::{Held, Ledger},
@@ -68,10 +68,10 @@ use crate::{
     source::{self, SourceImage},
     step::{Phase, Step},
     store::Origin,
-    validate::{self, Subject},
 };
 use advance::advance;
 use live::Live;
+use validate::Subject;
 
 /// What `build` is asked for.
 #[derive(Debug, Clone)]
@@ -232,7 +232,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
     let convert = cx.step(Step::Convert, "standalone image", async {
         let key = sealed.artifact_key();
         let image = distribute::standalone(cx, run.host, &sealed.disk(), &key).await?;
-        image.with_data(cx, run.host, &sealed).await
+        image.with_data(cx, run.host, &sealed.data_disks()).await
     });
     let entry = Entry::New { network: !source.brings_network };
     let validate = check(run, plan, Subject { node: &sealed, entry }, &mut machines.fork);

@@ -24,6 +24,7 @@ use crate::{
     ledger::Held,
     lock::Lock,
     source::SourceImage,
+    tap_name,
 };
 
 /// The field of a template that asks for a subnet.
@@ -34,8 +35,6 @@ const VERSION: &str = "1";
 /// More builds at once on one subnet than any host has room for.
 const PORTS: u32 = 256;
 /// Names of our taps; the kernel takes 15 bytes.
-const TAP_PREFIX: &str = "gs";
-const TAP_DIGITS: usize = 12;
 /// How long a guest may wait for an address. DHCP servers answer within a second, bridges with a
 /// spanning tree let nothing pass for half a minute.
 const ADDRESS: Duration = Duration::from_secs(90);
@@ -197,18 +196,14 @@ fn bridge(name: &str, identity: &str, boot: &Key) -> Bridge {
     let octet = |at: usize| own.get(at..at + 2).unwrap_or_default();
     Bridge {
         name: name.to_owned(),
-        tap: format!("{TAP_PREFIX}{}", own.get(8..8 + TAP_DIGITS).unwrap_or_default()),
+        tap: format!(
+            "{}{}",
+            tap_name::PREFIX,
+            own.get(8..8 + tap_name::DIGITS).unwrap_or_default()
+        ),
         // Generalization looks for addresses that begin so.
         mac: format!("02:67:{}:{}:{}:{}", octet(0), octet(2), octet(4), octet(6)),
     }
-}
-
-/// Whether that is a name of ours for a tap, and of no device of the administrator's.
-pub(crate) fn is_tap(name: &str) -> bool {
-    name.strip_prefix(TAP_PREFIX).is_some_and(|rest| {
-        rest.len() == TAP_DIGITS
-            && rest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    })
 }
 
 /// Tells the machines of this cache from those of another host that builds the same: at random, once.
@@ -247,21 +242,12 @@ mod tests {
         let boot = KeyBuilder::new("source", "Boot").finish();
         let one = bridge("br0", "here", &boot);
         assert_eq!(one, bridge("br0", "here", &boot));
-        assert!(is_tap(&one.tap) && one.tap.len() < 16, "{}", one.tap);
+        assert!(tap_name::is_ours(&one.tap) && one.tap.len() < 16, "{}", one.tap);
         assert_eq!((one.mac.len(), one.mac.get(..6)), (17, Some("02:67:")));
         let other = KeyBuilder::new("source", "Boot").field("port", "1").finish();
         for different in [bridge("br0", "there", &boot), bridge("br0", "here", &other)] {
             assert_ne!(one.mac, different.mac);
             assert_ne!(one.tap, different.tap);
-        }
-    }
-
-    #[test]
-    fn devices_of_others_are_not_taken_for_ours() {
-        for other in
-            ["", "gs", "gs0", "eth0", "gs0123456789aB", "gs0123456789abc", "br0123456789ab"]
-        {
-            assert!(!is_tap(other), "{other}");
         }
     }
 

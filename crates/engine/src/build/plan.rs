@@ -6,19 +6,19 @@ use api::{ErrorCode, template::Template};
 
 use vm::{Host, may_wait};
 
-use super::{Wanted, check_machine, data_disks, machine, network, vhd_limit};
+use super::{Wanted, check_machine, data_disks, machine, network, validate, vhd_limit};
 use crate::{
     config::Subnet,
-    customize::{self, Customizer},
+    customize::{self, Customizer, Inputs},
     cx::Cx,
     distribute,
     error::{Error, Result},
     export::ExportSpec,
+    fetch,
     metadata::Metadata,
     node::Shape,
     optimize::{self, Optimize},
     source::{Facts, SourceImage},
-    validate,
     vm_size::VmSize,
 };
 
@@ -60,6 +60,8 @@ pub struct Input {
     pub template: Template,
     /// Relative script paths are relative to this folder.
     pub base_dir: PathBuf,
+    /// How scripts and files that the template names are fetched.
+    pub fetch: fetch::Limits,
     /// What answers scripts that ask the instance metadata service; a local build has none.
     pub metadata: Option<Arc<dyn Metadata>>,
 }
@@ -71,6 +73,7 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     let mut cx = cx.clone();
     cx.geography = cx.geography.or_at(input.template.location.as_deref());
     let cx = &cx;
+    let inputs = Inputs { base_dir: &input.base_dir, limits: &input.fetch };
     errors.extend(distribute::admit(cx, &input.template));
     let source = Wanted::resolve(cx, &input.template).await.map_err(|e| errors.push(e)).ok();
     // Of a source that is not there nothing is known; it has its own error.
@@ -89,7 +92,7 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     let customize: &[_] =
         if validates_source_only(&input.template) { &[] } else { &properties.customize };
     for (index, block) in customize.iter().enumerate() {
-        match customize::resolve(cx, block, &input.base_dir).await {
+        match customize::resolve(cx, block, inputs).await {
             Ok(customizer) => {
                 let title = title(block.name.as_deref(), block.kind.name(), index);
                 steps.push(PlannedStep { index, title, customizer });
@@ -97,14 +100,13 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
             Err(error) => errors.push(error),
         }
     }
-    let optimize = optimize::resolve(cx, properties.optimize.as_ref(), &input.base_dir)
-        .await
-        .unwrap_or_else(|error| {
+    let optimize =
+        optimize::resolve(cx, properties.optimize.as_ref(), inputs).await.unwrap_or_else(|error| {
             errors.push(error);
             Optimize::default()
         });
     let mut validators = Vec::new();
-    for resolved in validate::resolve(cx, properties.validate.as_ref(), &input.base_dir).await {
+    for resolved in validate::resolve(cx, properties.validate.as_ref(), inputs).await {
         match resolved {
             Ok(validator) => validators.push(validator),
             Err(error) => errors.push(error),

@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Run, chain::Chain};
-use crate::{distribute::RunOutput, export::Exported, optimize::Optimization, source::SourceImage};
+use crate::{
+    event::{Optimization, RunOutput},
+    export::Exported,
+    source::SourceImage,
+};
 
 /// A run that succeeded.
 #[derive(Debug, Clone, Serialize)]

@@ -21,7 +21,6 @@ use crate::{
     layout::Layout,
     ledger,
     node::{Node, NodeStore, Parent},
-    source,
 };
 
 /// What an eviction did.
@@ -193,7 +192,7 @@ impl<'a> Trim<'a> {
         Ok(match thing {
             Thing::Node(node) => in_use(self.store.remove_leaf(node, *used)?),
             Thing::Source(_) if !self.sources => Some(Why::Source),
-            Thing::Source(digest) => in_use(source::evict(layout, digest)?),
+            Thing::Source(digest) => in_use(super::evict_source(layout, digest)?),
             // The other name is that of a blob, which is there as long as its template.
             Thing::Download(name) if links(&layout.downloads().join(name))? > 1 => {
                 Some(Why::OfATemplate)

@@ -174,7 +174,7 @@ impl Scrub<'_> {
                         return Ok(Fate::InUse);
                     }
                 }
-                Ok(fate(source::evict(layout, &image)?))
+                Ok(fate(super::evict_source(layout, &image)?))
             })?;
         }
         Ok(())

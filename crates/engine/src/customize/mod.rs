@@ -36,13 +36,21 @@ pub trait Customizer: Send + Sync {
     async fn apply(&self, guest: &dyn Guest, out: &mut StepOutput) -> Result<()>;
 }
 
+/// Where scripts and files come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inputs<'a> {
+    /// Relative paths are relative to this folder.
+    pub base_dir: &'a Path,
+    /// How addresses are fetched.
+    pub limits: &'a fetch::Limits,
+}
+
 /// Where a block stands in its template, and what its failure is called.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
     /// Its JSON path.
     pub path: &'a str,
-    /// Relative script paths are relative to this folder.
-    pub base_dir: &'a Path,
+    pub inputs: Inputs<'a>,
     /// The code of a script that fails, or of a file that cannot be put in place.
     pub failure: ErrorCode,
 }
@@ -55,9 +63,9 @@ pub(crate) struct Place<'a> {
 pub(crate) async fn resolve(
     cx: &Cx,
     block: &Block,
-    base_dir: &Path,
+    inputs: Inputs<'_>,
 ) -> Result<Box<dyn Customizer>> {
-    let place = Place { path: &block.path, base_dir, failure: ErrorCode::CustomizerFailed };
+    let place = Place { path: &block.path, inputs, failure: ErrorCode::CustomizerFailed };
     match &block.kind {
         CustomizerKind::Shell(shell) => self::shell(cx, shell, place).await,
         CustomizerKind::File(file) => self::file(cx, file, place).await,
@@ -82,9 +90,8 @@ pub(crate) async fn shell(
         Script::Inline(lines) => shell::inline(cx, lines).await?,
         Script::Uri { uri, sha256_checksum } => {
             let at = |e: Error| e.target(format!("{}.scriptUri", place.path));
-            let sent = fetch_input(cx, uri, sha256_checksum.as_deref(), place.base_dir)
-                .await
-                .map_err(at)?;
+            let sent =
+                fetch_input(cx, uri, sha256_checksum.as_deref(), place.inputs).await.map_err(at)?;
             shell::text(cx, sent, place.failure).await.map_err(at)?
         }
     };
@@ -97,10 +104,9 @@ pub(crate) async fn file(
     given: &FileCopy,
     place: Place<'_>,
 ) -> Result<Box<dyn Customizer>> {
-    let source =
-        fetch_input(cx, &given.source_uri, given.sha256_checksum.as_deref(), place.base_dir)
-            .await
-            .map_err(|e| e.target(format!("{}.sourceUri", place.path)))?;
+    let source = fetch_input(cx, &given.source_uri, given.sha256_checksum.as_deref(), place.inputs)
+        .await
+        .map_err(|e| e.target(format!("{}.sourceUri", place.path)))?;
     let target = given.target().unwrap_or_else(|| given.destination.clone());
     Ok(Box::new(file::File::new(source, &target, place.failure)))
 }
@@ -109,9 +115,9 @@ async fn fetch_input(
     cx: &Cx,
     uri: &str,
     sha256: Option<&str>,
-    base_dir: &Path,
+    inputs: Inputs<'_>,
 ) -> Result<fetch::Fetched> {
-    fetch::script(cx, uri, Some(base_dir), sha256, &cx.fetch).await
+    fetch::script(cx, uri, Some(inputs.base_dir), sha256, inputs.limits).await
 }
 
 /// A word for the guest's shell: in single quotes, whatever is in it.

@@ -8,11 +8,12 @@ use api::{
 };
 use vm::may_wait;
 
-use super::{DataDisk, DataOutput, Digest, RunOutput, Work, labels};
+use super::{DataDisk, DataOutput, Digest, Work, labels};
 use crate::{
     config::Config,
     cx::Cx,
     error::{Error, Result, io_fault},
+    event::RunOutput,
     export::allocated,
     replicate::Known,
     store::{Payload, Store, StoredImage, address::Address},

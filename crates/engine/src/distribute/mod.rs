@@ -20,22 +20,16 @@ mod shared_image;
 mod upload;
 mod vhd;
 
-use std::path::PathBuf;
-
 use api::{
     ErrorCode,
     template::{Distributor, DistributorKind, Properties, Template},
 };
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use vm::Host;
 
 pub use self::managed_image::data_outputs;
-pub(crate) use self::{
-    agree::agree,
-    vhd::{VHDS, all as vhds},
-};
+pub(crate) use self::{agree::agree, vhd::all as vhds};
 use crate::{
     config::Config,
     cx::Cx,
@@ -46,10 +40,8 @@ use crate::{
 };
 pub use crate::{
     digest::Digest,
-    image_file::{
-        artifact::{Standalone, standalone},
-        data::{DataDisk, DataOutput},
-    },
+    event::{DataOutput, RunOutput},
+    image_file::artifact::{DataDisk, Standalone, standalone},
 };
 
 /// What is known of the image that is distributed.
@@ -80,36 +72,6 @@ struct Work<'a> {
     ledger: &'a Ledger,
     source_version: Option<&'a str>,
     distributor: &'a Distributor,
-}
-
-/// What a run leaves at one distributor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RunOutput {
-    pub run_output_name: String,
-    /// `ManagedImage`, `SharedImage`, `VHD`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Resource id of the image or version.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub artifact_id: Option<String>,
-    /// `file://` address of the VHD.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub artifact_uri: Option<String>,
-    /// The file on this host.
-    pub path: PathBuf,
-    /// Length of the file.
-    pub bytes: u64,
-    /// What it takes on the host: less than its length if it has holes.
-    pub allocated_bytes: u64,
-    /// Names the content of the file.
-    #[serde(flatten)]
-    pub digest: Digest,
-    /// Bytes of the disk as the guest sees it.
-    pub virtual_size: u64,
-    /// The image's data disks, by their LUNs.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub data_disks: Vec<DataOutput>,
 }
 
 /// Everything about the targets that can be known before the build, and nothing made.

@@ -12,13 +12,14 @@ use api::{
 };
 
 use super::{
-    RunOutput, Work,
+    Work,
     managed_image::{output, payload},
 };
 use crate::{
     config::Config,
     cx::Cx,
     error::{Error, Result},
+    event::RunOutput,
     image_file::space::human,
     replicate::{self, Copied, Known, Request},
     store::{Labels, Numbering, Payload, Store, StoredImage, Version, address::Address},

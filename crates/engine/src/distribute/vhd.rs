@@ -17,13 +17,14 @@ use api::{ErrorCode, template::Vhd};
 use serde::Serialize;
 use vm::may_wait;
 
-use super::{DataOutput, Facts, RunOutput, Work, blob, labels};
+use super::{DataOutput, Facts, Work, blob, labels};
 use crate::{
     absent::entries,
     config::Config,
     cx::Cx,
     digest::Digest,
     error::{Error, Result, io_fault},
+    event::RunOutput,
     export::{allocated, copy_out},
     image_file::{
         artifact::{self, Artifact, Form, delivered, write_json},
@@ -34,9 +35,6 @@ use crate::{
     layout::Layout,
     store::{Labels, Origin},
 };
-
-/// The folder below the blobs, named as the container in a staging account.
-pub(crate) const VHDS: &str = "vhds";
 
 /// An address must lead to a blob of an account that has a place.
 pub(super) fn check(config: &Config, target: &Vhd) -> Result<()> {
@@ -131,7 +129,7 @@ fn vhd_path(layout: &Layout, facts: &Facts, run_output_name: &str) -> PathBuf {
     let time = facts.started.strftime("%Y%m%d%H%M%S");
     let run: Vec<char> = facts.run_id.chars().filter(char::is_ascii_alphanumeric).collect();
     let run: String = run[run.len().saturating_sub(8)..].iter().collect();
-    layout.blobs().join(VHDS).join(format!("{}_{time}_{run}.vhd", file_name(run_output_name)))
+    layout.vhds().join(format!("{}_{time}_{run}.vhd", file_name(run_output_name)))
 }
 
 /// A run output's name as (part of) the name of a file.
@@ -203,7 +201,7 @@ pub(crate) fn all(layout: &Layout) -> io::Result<Vec<(PathBuf, Digest)>> {
         digest: Digest,
     }
     let mut found = Vec::new();
-    for path in entries(&layout.blobs().join(VHDS))? {
+    for path in entries(&layout.vhds())? {
         if path.extension().is_none_or(|extension| extension != "vhd") {
             continue;
         }

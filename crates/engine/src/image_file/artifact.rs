@@ -30,19 +30,17 @@ use vm::{Host, may_wait};
 use super::{
     Image,
     convert::{self, Job, Target},
-    data::DataDisk,
     partial::{self, Existing, Partial},
     verified,
 };
 use crate::{
     absent::{entries, entries_of_any},
     cx::Cx,
-    digest::{Digest, Key, KeyBuilder, Kind},
+    digest::{Digest, Key, Kind},
     error::{Error, Result, io_fault},
     format::Format,
     layout::Layout,
     lock::{Lock, REMOVAL, UseLock},
-    store::{Store, StoredImage},
 };
 
 /// A disk without a backing file that is finished, hashed and kept while this lives: what images,
@@ -62,6 +60,34 @@ pub struct Standalone {
     _in_use: Arc<UseLock>,
 }
 
+/// A data disk that stands alone, finished and hashed; its LUN is its place among the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataDisk {
+    /// An uncompressed, read-only qcow2.
+    pub disk: PathBuf,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+}
+
+impl Standalone {
+    /// A disk that stands alone already, with its data disks; its artifacts are kept while this lives.
+    ///
+    /// # Errors
+    /// They are being removed, and that does not end.
+    pub(crate) async fn held(
+        layout: &Layout,
+        key: Key,
+        disk: PathBuf,
+        (sha256, virtual_size): (String, u64),
+        data: Vec<DataDisk>,
+    ) -> Result<Self> {
+        let _in_use = hold(layout, &key).await?;
+        Ok(Self { key, disk, sha256, virtual_size, data, _in_use })
+    }
+}
+
 /// Makes the sealed disk of the node `key`, a qcow2 with its chain, into one file, or finds the one
 /// that was made before.
 pub async fn standalone(cx: &Cx, host: &Host, disk: &Path, key: &Key) -> Result<Standalone> {
@@ -75,28 +101,6 @@ pub async fn standalone(cx: &Cx, host: &Host, disk: &Path, key: &Key) -> Result<
         virtual_size: made.virtual_size,
         data: Vec::new(),
         _in_use: in_use,
-    })
-}
-
-/// An image of the store, verified, to be exported.
-pub async fn stored(cx: &Cx, image: &StoredImage) -> Result<Standalone> {
-    let image = &Store::open(&cx.layout).verify(cx, image.clone()).await?;
-    let digest = &image.record.digest;
-    let key = Key::parse(digest).ok_or_else(|| {
-        let text = format!("{} has the impossible digest `{digest}`", image.record.id);
-        Error::new(ErrorCode::BadImage, text)
-    })?;
-    let key = image.record.data_disks.iter().fold(key, |key, disk| {
-        // Images with the same disk and other data disks are other images.
-        KeyBuilder::new(key.as_str(), "image").field("data", &disk.digest).finish()
-    });
-    Ok(Standalone {
-        disk: image.disk(),
-        sha256: digest.clone(),
-        virtual_size: image.record.virtual_size,
-        data: image.data(),
-        _in_use: hold(&cx.layout, &key).await?,
-        key,
     })
 }
 

@@ -7,39 +7,13 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use vm::Host;
 
 use super::{
     Image,
-    artifact::{self, Artifact, Form, Standalone},
+    artifact::{self, Artifact, DataDisk, Form, Standalone},
 };
-use crate::{cx::Cx, digest::Digest, error::Result, format::Format, node::Node};
-
-/// A data disk that stands alone, finished and hashed; its LUN is its place among the others.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DataDisk {
-    /// An uncompressed, read-only qcow2.
-    pub disk: PathBuf,
-    /// SHA-256 of the file.
-    pub sha256: String,
-    /// Bytes of the disk as the guest sees it.
-    pub virtual_size: u64,
-}
-
-/// A data disk that was delivered, as a file of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DataOutput {
-    pub lun: usize,
-    /// The file on this host.
-    pub path: PathBuf,
-    /// Names the content of the file.
-    #[serde(flatten)]
-    pub digest: Digest,
-    /// Bytes of the disk as the guest sees it.
-    pub virtual_size: u64,
-}
+use crate::{cx::Cx, error::Result, format::Format};
 
 /// The name of a data disk beside `disk.qcow2`.
 pub fn file_name(lun: usize) -> String {
@@ -58,10 +32,13 @@ pub fn beside(image: &Path, lun: usize) -> PathBuf {
 }
 
 impl Standalone {
-    /// Makes the data disks of the node standalone too, side by side.
-    pub async fn with_data(mut self, cx: &Cx, host: &Host, node: &Node) -> Result<Self> {
-        for lun in 0..node.meta.shape.data.len() {
-            let from = Image { path: node.file(&file_name(lun)), format: Format::Qcow2 };
+    /// Makes data disks standalone too, side by side: sealed qcow2s with their chains, by their LUNs.
+    ///
+    /// # Errors
+    /// `ExportFailed`, `DiskFull`, `Canceled`.
+    pub async fn with_data(mut self, cx: &Cx, host: &Host, disks: &[PathBuf]) -> Result<Self> {
+        for (lun, disk) in disks.iter().enumerate() {
+            let from = Image { path: disk.clone(), format: Format::Qcow2 };
             let made =
                 artifact::get_or_make(cx, host, &from, &self.key, Form::Standalone, Some(lun));
             let Artifact { path, digest, virtual_size, .. } = made.await?;

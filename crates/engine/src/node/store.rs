@@ -1,18 +1,20 @@
 //! Nodes on disk: looking up, publishing, superseding.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
+use tokio_util::sync::CancellationToken;
 use vm::{Host, may_wait};
 
-use super::{NodeMeta, verify};
+use super::NodeMeta;
 use crate::{
     absent,
-    digest::{self, Key},
-    image_file::verified::Verified,
+    digest::{self, Key, Kind},
+    image_file::{data::file_name, verified::Verified},
     layout::Layout,
     lock::{Lock, REMOVAL, UseLock},
 };
@@ -33,6 +35,11 @@ impl Node {
     /// The overlay that holds the UEFI variables, for a UEFI machine.
     pub fn vars(&self) -> PathBuf {
         self.dir.join("vars.qcow2")
+    }
+
+    /// The overlays of the data disks, by their LUNs.
+    pub fn data_disks(&self) -> Vec<PathBuf> {
+        (0..self.meta.shape.data.len()).map(|lun| self.file(&file_name(lun))).collect()
     }
 
     /// The saved RAM, if it was saved and can be resumed on `host`.
@@ -116,7 +123,7 @@ impl NodeStore {
         for entry in fs::read_dir(work)? {
             make_lasting(&entry?.path())?;
         }
-        let files = verify::digests(&Verified::new(&self.layout), work)?;
+        let files = digests(&Verified::new(&self.layout), work)?;
         let meta = NodeMeta { files, ..meta };
         let json = work.join("node.json");
         fs::write(&json, serde_json::to_vec_pretty(&meta).map_err(io::Error::other)?)?;
@@ -300,4 +307,18 @@ const GONE: &str = ".gone-";
 
 fn work_prefix(run_id: &str) -> String {
     format!(".new-{run_id}-")
+}
+
+/// The digests of all files in a folder that is to be a node.
+fn digests(verified: &Verified, work: &Path) -> io::Result<BTreeMap<String, String>> {
+    let never = CancellationToken::new();
+    let mut digests = BTreeMap::new();
+    for entry in fs::read_dir(work)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if let Some(found) = verified.read(&entry.path(), Kind::Sparse, &never, |_| {})? {
+            digests.insert(name, found.hex().to_owned());
+        }
+    }
+    Ok(digests)
 }

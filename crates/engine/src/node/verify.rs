@@ -4,32 +4,18 @@
 //! back. Whoever goes on from a node reads its chain first, but for what was read lately ([`Verified`]). Nodes of an
 //! earlier goldsmith have no digests and are used as they are, until they go.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{fs, io};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{Node, NodeStore, Parent};
 use crate::{
-    digest::{Digest, Key, Kind},
+    digest::{Digest, Key},
     image_file::verified::Verified,
 };
 
 /// The file with the RAM: where it is damaged, the node's disk still boots.
 pub(super) const RAM: &str = "ram";
-
-/// The digests of all files in a folder that is to be a node.
-pub(super) fn digests(verified: &Verified, work: &Path) -> io::Result<BTreeMap<String, String>> {
-    let never = CancellationToken::new();
-    let mut digests = BTreeMap::new();
-    for entry in fs::read_dir(work)? {
-        let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        if let Some(found) = verified.read(&entry.path(), Kind::Sparse, &never, |_| {})? {
-            digests.insert(name, found.hex().to_owned());
-        }
-    }
-    Ok(digests)
-}
 
 impl Node {
     /// The files of this node, and what each must have.

@@ -8,17 +8,17 @@
 //!
 //! Both end in a node each, before the one that generalizes.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::collections::BTreeMap;
 
 use api::{
     ErrorCode,
     template::{self, Script},
 };
-use serde::{Deserialize, Serialize};
 use vm::{Guest, Stdin};
 
+pub use crate::event::Optimization;
 use crate::{
-    customize::{self, Customizer, Place},
+    customize::{self, Customizer, Inputs, Place},
     cx::Cx,
     digest::digest,
     error::{Error, Result},
@@ -44,43 +44,6 @@ pub struct Workload {
     script: Box<dyn Customizer>,
 }
 
-/// What the optimization of boot and disk brought. Times are of one boot each, one after the other
-/// on the build's host; they are missing where the machine could not be entered after a boot.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Optimization {
-    /// From power-on until all of the start-up was over.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub boot_seconds_before: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub boot_seconds_after: Option<f64>,
-    /// From power-on until the guest answered over SSH.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer_seconds_before: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer_seconds_after: Option<f64>,
-    /// A standalone uncompressed qcow2 of the disk.
-    pub bytes_before: u64,
-    pub bytes_after: u64,
-}
-
-impl Optimization {
-    pub(crate) fn before(&mut self, (answered, booted): (Duration, Duration)) {
-        self.answer_seconds_before = Some(seconds(answered));
-        self.boot_seconds_before = Some(seconds(booted));
-    }
-
-    pub(crate) fn after(&mut self, (answered, booted): (Duration, Duration)) {
-        self.answer_seconds_after = Some(seconds(answered));
-        self.boot_seconds_after = Some(seconds(booted));
-    }
-}
-
-/// To the microsecond: such a number is the same after it was written and read.
-fn seconds(time: Duration) -> f64 {
-    (time.as_secs_f64() * 1e6).round() / 1e6
-}
-
 /// Makes the template's wish ready: the workload's script is fetched.
 ///
 /// # Errors
@@ -88,7 +51,7 @@ fn seconds(time: Duration) -> f64 {
 pub(crate) async fn resolve(
     cx: &Cx,
     wanted: Option<&template::Optimize>,
-    base_dir: &Path,
+    inputs: Inputs<'_>,
 ) -> Result<Optimize> {
     let Some(wanted) = wanted else { return Ok(Optimize::default()) };
     let workload = match wanted.workload.as_ref().filter(|workload| workload.enabled) {
@@ -102,7 +65,7 @@ pub(crate) async fn resolve(
             let sha256_checksum = workload.sha256_checksum.clone();
             let script = Script::Uri { uri, sha256_checksum };
             let failure = ErrorCode::OptimizationFailed;
-            let place = Place { path: FIELD, base_dir, failure };
+            let place = Place { path: FIELD, inputs, failure };
             let script = customize::shell(cx, &template::Shell { script }, place).await?;
             Some(Workload { script })
         }

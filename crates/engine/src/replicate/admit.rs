@@ -5,10 +5,10 @@ use api::{
     template::{Regions, SharedImage},
 };
 
-use super::Geography;
 use crate::{
     config::{Config, region_key},
     error::Error,
+    geography::Geography,
 };
 
 /// The regions that a version can be kept in: those with a place, and those that the local store stands for.

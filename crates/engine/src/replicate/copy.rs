@@ -206,7 +206,7 @@ async fn open(cx: &Cx, config: &Config, name: &str, image: &StoredImage) -> Resu
 /// What the region has of the version.
 async fn look(region: Region, name: &str, image: &StoredImage) -> Result<Opened> {
     let share = region.share().await?;
-    let key = key_of(&address_of(image)?)?;
+    let key = manifest::key_of(&address_of(image)?)?;
     if let Some(there) = manifest::read(region.store.as_ref(), &key).await? {
         if image.record.has_content_of(&there.record) {
             return Ok(Opened::There(there.ids().count() as u64));
@@ -222,20 +222,6 @@ async fn look(region: Region, name: &str, image: &StoredImage) -> Result<Opened>
 
 fn address_of(image: &StoredImage) -> Result<Address> {
     Address::parse(&image.record.id).map_err(|why| Error::new(ErrorCode::InvalidArgument, why))
-}
-
-/// Where the manifest of a version is.
-pub(super) fn key_of(image: &Address) -> Result<object_store::path::Path> {
-    match image {
-        Address::Version(definition, version) => {
-            Ok(manifest::key(&Address::Definition(definition.clone()), *version))
-        }
-        Address::Managed(_) | Address::Definition(_) | Address::Latest(_) => Err(Error::new(
-            ErrorCode::InvalidArgument,
-            format!("{} is not a version of a gallery image", image.id()),
-        )
-        .hint("only versions of gallery images are copied to regions")),
-    }
 }
 
 type Queue = mpsc::Sender<(ChunkId, PutPayload)>;
@@ -420,7 +406,7 @@ async fn finish(
     upload?;
     let Lane { region, note, .. } = lane;
     region.settle().await?;
-    let key = key_of(&address_of(image)?)?;
+    let key = manifest::key_of(&address_of(image)?)?;
     cx.confirm_ownership().await?;
     let bytes = region
         .unless_canceled(&cx.cancel, async {

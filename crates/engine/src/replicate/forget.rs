@@ -9,7 +9,7 @@ use object_store::ObjectStoreExt;
 use vm::may_wait;
 
 use super::{
-    copy::key_of,
+    manifest::key_of,
     place::reason,
     region::{Region, Unfinished},
     status::{self, PATIENCE},

@@ -131,3 +131,17 @@ pub(super) async fn list(store: &dyn ObjectStore, prefix: &Key) -> Result<Vec<Ke
 fn fault(key: &Key, why: &str) -> Error {
     Error::new(ErrorCode::DistributeFailed, format!("{key}: {why}"))
 }
+
+/// Where the manifest of a version is.
+pub(super) fn key_of(image: &Address) -> Result<Key> {
+    match image {
+        Address::Version(definition, version) => {
+            Ok(key(&Address::Definition(definition.clone()), *version))
+        }
+        Address::Managed(_) | Address::Definition(_) | Address::Latest(_) => Err(Error::new(
+            ErrorCode::InvalidArgument,
+            format!("{} is not a version of a gallery image", image.id()),
+        )
+        .hint("only versions of gallery images are copied to regions")),
+    }
+}

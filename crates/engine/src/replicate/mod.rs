@@ -20,7 +20,6 @@ mod admit;
 mod chunk;
 mod copy;
 mod forget;
-mod geography;
 mod manifest;
 mod place;
 mod prepare;
@@ -34,7 +33,6 @@ mod sweep;
 pub use admit::Known;
 pub use copy::{Copied, Outcome, Request, replicate};
 pub use forget::{forget, forget_all, forget_in};
-pub use geography::Geography;
 pub use manifest::Manifest;
 pub use place::open;
 pub(crate) use place::reason;
@@ -42,6 +40,8 @@ pub use pull::pull;
 pub use region::Region;
 pub use resolve::{Replica, find, has, latest, of_id};
 pub use sweep::{Swept, sweep};
+
+pub use crate::geography::Geography;
 
 /// Bytes of the guest's disk that one piece covers.
 ///

@@ -14,7 +14,7 @@ use object_store::ObjectStoreExt;
 use serde::{Deserialize, Serialize};
 use vm::may_wait;
 
-use super::{copy::key_of, place::reason, region::Region};
+use super::{manifest::key_of, place::reason, region::Region};
 use crate::{
     absent,
     config::{Config, region_key},

@@ -20,25 +20,13 @@ use vm::{
     proc::{self, Command, find_program},
 };
 
-use super::{ResolvedEntry, catalogue::Bootstrap, program_fault, shelf::DISK};
+use super::{DISK, ResolvedEntry, catalogue::Bootstrap, program_fault, scripts::script};
 use crate::{
     cx::Cx,
     error::{Error, Result},
     image_file::space,
 };
 
-/// The whole script for an image that boots by BIOS.
-const BIOS: &str = concat!(
-    "set -eu\numask 022\n",
-    include_str!("bootstrap/bios.sh"),
-    include_str!("bootstrap/debian.sh")
-);
-/// The whole script for an image that boots by UEFI.
-const UEFI: &str = concat!(
-    "set -eu\numask 022\n",
-    include_str!("bootstrap/uefi.sh"),
-    include_str!("bootstrap/debian.sh")
-);
 /// Slow mirrors exist; hanging ones are noticed by apt itself.
 const LIMIT: Duration = Duration::from_secs(45 * 60);
 const TICK: Duration = Duration::from_millis(500);
@@ -55,11 +43,6 @@ const TOOLS: [(&str, &str); 5] = [
 ];
 /// What the EFI system partition needs beyond these. What BIOS needs is in the image itself.
 const ESP_TOOLS: [(&str, &str); 2] = [("mkfs.vfat", "dosfstools"), ("mcopy", "mtools")];
-
-/// The script for a generation: 1 boots by BIOS, 2 by UEFI.
-pub(super) fn script(generation: u8) -> &'static str {
-    if generation == 1 { BIOS } else { UEFI }
-}
 
 /// Makes `disk.qcow2` in the work folder and returns the concrete version.
 pub(super) async fn make(

@@ -20,7 +20,7 @@ pub(super) use self::{
     checksum::{Checksum, Listing, Pledge},
     wire::{Bootstrap, FileImage, UrlImage},
 };
-use super::shelf;
+use super::shelf::{self, Named};
 use crate::{
     absent::or_none,
     digest::digest,
@@ -154,6 +154,18 @@ impl ResolvedEntry {
     /// Whether its version is not known yet: a bootstrapped image gets the date of its making.
     pub fn is_undated(&self) -> bool {
         matches!(&self.origin, Origin::Bootstrap(made) if made.version == version_of(&self.urn))
+    }
+
+    /// What is said of its image; the version is that of the catalogue.
+    pub(super) fn named(&self) -> Named {
+        Named {
+            urn: self.urn.clone(),
+            exact_version: self.urn.clone(),
+            generation: self.generation,
+            os_type: self.os_type.clone(),
+            architecture: self.architecture.clone(),
+            brings_network: self.brings_network(),
+        }
     }
 
     pub(super) fn urn_of(&self, version: &str) -> String {
@@ -301,9 +313,9 @@ impl Catalogue {
             alias: None,
         };
         let known = match &entry.origin {
-            Origin::Bootstrap(_) => shelf::recorded_version(&self.layout, &entry),
+            Origin::Bootstrap(_) => shelf::recorded_version(&self.layout, &entry.key()),
             Origin::Url(url) if url.pledge.is_rolling() => {
-                shelf::recorded_version(&self.layout, &entry)
+                shelf::recorded_version(&self.layout, &entry.key())
             }
             Origin::Url(_) | Origin::File(_) => None,
         };

@@ -6,7 +6,7 @@ use vm::{Host, off_runtime};
 
 use api::ErrorCode;
 
-use super::{SourceImage, lock, shelf, shelf::Named};
+use super::{DISK, SourceImage, lock, shelf, shelf::Named};
 use crate::{
     cx::Cx,
     error::{Error, Result, io_fault},
@@ -54,7 +54,7 @@ pub(super) async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<
             continue;
         }
         let work = shelf::work_folder(cx).await?;
-        let (to, cancel) = (work.path().join(shelf::DISK), cx.cancel.clone());
+        let (to, cancel) = (work.path().join(DISK), cx.cancel.clone());
         let verified = Verified::new(&cx.layout);
         let fail = |e| io_fault(e, ErrorCode::BadImage, format!("read {}", named.urn));
         off_runtime(move || link_or_copy(&verified, &disk.disk, &to, &cancel))

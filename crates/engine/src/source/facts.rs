@@ -52,7 +52,8 @@ pub fn facts(layout: &Layout, source: &Source) -> Result<Option<Facts>> {
                 Origin::Url(image) => image.virtual_size,
                 Origin::File(image) => image.virtual_size,
             };
-            let here = shelf::glance(layout, &entry).map(|image| image.virtual_size);
+            let here =
+                shelf::glance(layout, &entry.key(), entry.named()).map(|image| image.virtual_size);
             return Ok(Some(Facts {
                 generation: entry.generation,
                 architecture: entry.architecture,

@@ -8,10 +8,10 @@ use tokio::io::AsyncReadExt;
 use vm::{Host, may_wait};
 
 use super::{
+    DISK,
     catalogue::{Checksum, FileImage, Pledge, UrlImage},
     import::{ImageFacts, check, convert_in},
     published::{self, Published},
-    shelf::DISK,
 };
 use crate::{
     cx::Cx,

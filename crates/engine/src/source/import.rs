@@ -13,7 +13,7 @@ use api::ErrorCode;
 use vm::{Host, disk, may_wait};
 
 use self::header::Header;
-use super::{program_fault, shelf};
+use super::{DISK, program_fault, shelf};
 use crate::{
     cx::Cx,
     error::{Error, Result},
@@ -166,7 +166,7 @@ pub async fn import(
     }
     let facts = check_importable(host, path).await?;
     let work = shelf::work_folder(cx).await?;
-    let disk = work.path().join(shelf::DISK);
+    let disk = work.path().join(DISK);
     convert_in(cx, host, path, &facts, &disk).await?;
     let digest = sha256(cx, &disk, &format!("Verify {name}")).await?;
     let payload = Payload {

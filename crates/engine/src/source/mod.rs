@@ -16,8 +16,8 @@ mod facts;
 mod given;
 mod import;
 mod published;
+mod scripts;
 mod shelf;
-pub(crate) mod work;
 
 use std::{io, path::PathBuf};
 
@@ -44,7 +44,11 @@ use crate::{
     layout::Layout,
     lock::Lock,
     store::StoredImage,
+    work,
 };
+
+/// The name of a disk in its folder.
+const DISK: &str = "disk.qcow2";
 
 /// A source image that is here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,13 +113,13 @@ pub async fn obtain(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<Sourc
 /// The image that is here, unless its publisher has a newer one. A publisher who cannot be asked does
 /// not stop a build that can go on without.
 async fn current(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
-    let found = shelf::find(cx, entry).await?;
+    let found = shelf::find(cx, &entry.key(), entry.named()).await?;
     let (Some(image), Some((url, listing))) = (&found, rolling(entry)) else {
         return Ok(found);
     };
     match published::look_up(cx, url, listing).await {
         Ok(now)
-            if may_wait(|| shelf::published(&cx.layout, entry)).as_deref()
+            if may_wait(|| shelf::published(&cx.layout, &entry.key())).as_deref()
                 == Some(now.checksum.text()) =>
         {
             Ok(found)
@@ -156,7 +160,7 @@ pub async fn refresh(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<Sour
 
 /// The image if it is here and unchanged since it was last verified; nothing is fetched.
 pub fn present(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
-    Ok(shelf::glance(&cx.layout, entry))
+    Ok(shelf::glance(&cx.layout, &entry.key(), entry.named()))
 }
 
 /// An image of the store as a source, with its data disks.
@@ -189,7 +193,7 @@ async fn adopt_system(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<Sour
     }
     let work = shelf::work_folder(cx).await?;
     let verified = Verified::new(&cx.layout);
-    let (from, to, cancel) = (stored.disk(), work.path().join(shelf::DISK), cx.cancel.clone());
+    let (from, to, cancel) = (stored.disk(), work.path().join(DISK), cx.cancel.clone());
     off_runtime(move || link_or_copy(&verified, &from, &to, &cancel))
         .await
         .map_err(|e| io_fault(e, ErrorCode::BadImage, format!("read {}", record.id)))?;
@@ -240,16 +244,9 @@ async fn make(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage
             return Err(error);
         }
     };
-    let named = Named {
-        urn: entry.urn.clone(),
-        exact_version: entry.urn_of(&version),
-        generation: entry.generation,
-        os_type: entry.os_type.clone(),
-        architecture: entry.architecture.clone(),
-        brings_network: entry.brings_network(),
-    };
+    let named = Named { exact_version: entry.urn_of(&version), ..entry.named() };
     let image = shelf::admit(cx, host, work, &named).await?;
-    may_wait(|| shelf::record(&cx.layout, entry, &image, checksum))?;
+    may_wait(|| shelf::record(&cx.layout, &entry.key(), &image, checksum))?;
     Ok(image)
 }
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use vm::{Host, disk, host::UefiFirmware, may_wait};
 
-use super::{ResolvedEntry, SourceImage, program_fault, work::WorkFolder};
+use super::{DISK, SourceImage, program_fault};
 use crate::{
     absent::entries,
     cx::Cx,
@@ -24,10 +24,9 @@ use crate::{
     },
     in_use::{self, Hold, Kind, hold},
     layout::Layout,
-    node::NodeStore,
+    work::WorkFolder,
 };
 
-pub(super) const DISK: &str = "disk.qcow2";
 const VARS: &str = "vars.qcow2";
 const JSON: &str = "source.json";
 const FORMAT: u32 = 1;
@@ -81,30 +80,30 @@ fn fault(error: io::Error, layout: &Layout) -> Error {
     io_fault(error, ErrorCode::InternalError, doing)
 }
 
-fn row_file(layout: &Layout, entry: &ResolvedEntry) -> PathBuf {
-    layout.sources().join("entries").join(format!("{}.json", entry.key()))
+fn row_file(layout: &Layout, entry: &str) -> PathBuf {
+    layout.sources().join("entries").join(format!("{entry}.json"))
 }
 
-fn row(layout: &Layout, entry: &ResolvedEntry) -> Option<Row> {
+fn row(layout: &Layout, entry: &str) -> Option<Row> {
     serde_json::from_slice(&fs::read(row_file(layout, entry)).ok()?).ok()
 }
 
 /// The version that the entry's image had when it was made, if that image is here.
-pub(super) fn recorded_version(layout: &Layout, entry: &ResolvedEntry) -> Option<String> {
+pub(super) fn recorded_version(layout: &Layout, entry: &str) -> Option<String> {
     let row = row(layout, entry)?;
     content(layout, &row.digest)?;
     row.exact_version.rsplit(':').next().map(str::to_owned)
 }
 
 /// The publisher's checksum of what the entry was made of, where it came from the publisher's file.
-pub(super) fn published(layout: &Layout, entry: &ResolvedEntry) -> Option<String> {
+pub(super) fn published(layout: &Layout, entry: &str) -> Option<String> {
     row(layout, entry)?.published
 }
 
 /// Writes down which image the entry was.
 pub(super) fn record(
     layout: &Layout,
-    entry: &ResolvedEntry,
+    entry: &str,
     image: &SourceImage,
     published: Option<String>,
 ) -> Result<()> {
@@ -137,31 +136,20 @@ fn has_vars(layout: &Layout, digest: &str, names: &Named) -> bool {
 }
 
 /// The image of an entry as it stands, without reading it.
-pub(super) fn glance(layout: &Layout, entry: &ResolvedEntry) -> Option<SourceImage> {
+pub(super) fn glance(layout: &Layout, entry: &str, names: Named) -> Option<SourceImage> {
     let row = row(layout, entry)?;
     let content = content(layout, &row.digest)?;
-    let names = row_names(entry, &row);
+    let names = Named { exact_version: row.exact_version.clone(), ..names };
     let usable = is_unchanged(layout, &content) && has_vars(layout, &row.digest, &names);
     usable.then(|| named(layout, &content, &names))
 }
 
 /// The image of an entry, verified. `None` if it is not here, or no longer what it was.
-pub(super) async fn find(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
+pub(super) async fn find(cx: &Cx, entry: &str, names: Named) -> Result<Option<SourceImage>> {
     let Some(row) = may_wait(|| row(&cx.layout, entry)) else {
         return Ok(None);
     };
-    load(cx, &row.digest, &row_names(entry, &row)).await
-}
-
-fn row_names(entry: &ResolvedEntry, row: &Row) -> Named {
-    Named {
-        urn: entry.urn.clone(),
-        exact_version: row.exact_version.clone(),
-        generation: entry.generation,
-        os_type: entry.os_type.clone(),
-        architecture: entry.architecture.clone(),
-        brings_network: entry.brings_network(),
-    }
+    load(cx, &row.digest, &Named { exact_version: row.exact_version, ..names }).await
 }
 
 /// The image of that digest, under the names that are given, verified. One that is damaged goes.
@@ -302,11 +290,18 @@ pub(crate) fn digests(layout: &Layout) -> io::Result<Vec<(String, PathBuf, Diges
     Ok(all)
 }
 
-/// Removes an image that nobody uses and no node stands on; `false` if it stays.
-pub(crate) fn evict(layout: &Layout, digest: &str) -> io::Result<bool> {
+/// Removes an image that nobody uses and that `is_free`, which is asked when nobody can begin to use it any more;
+/// `false` if it stays. May take long; do it off the runtime.
+///
+/// # Errors
+/// Its lock cannot be taken, or it is not known whether it is free.
+pub(crate) fn evict(
+    layout: &Layout,
+    digest: &str,
+    is_free: impl FnOnce() -> io::Result<bool>,
+) -> io::Result<bool> {
     in_use::evict(layout, Kind::Source, digest, |_| {
-        // Looked at under the lock: a build may have ended upon it a moment ago.
-        let is_free = NodeStore::new(layout).of_source(digest)?.is_empty();
+        let is_free = is_free()?;
         if is_free {
             remove(layout, digest);
         }

@@ -21,6 +21,7 @@ mod publish;
 pub mod record;
 mod reserve;
 mod restore;
+mod standalone;
 mod sweep;
 mod verify;
 pub mod version;
@@ -40,6 +41,7 @@ use self::{
 pub use self::{
     publish::Payload,
     record::{Kind, Labels, Origin, Record, StoredData, StoredImage},
+    standalone::stored,
     sweep::sweep,
     version::{Numbering, Version},
 };

@@ -28,8 +28,8 @@ use crate::{
     digest::Digest,
     error::{Coded, Error, Result, io_fault},
     image_file::{
-        artifact::write_json,
-        data::{DataDisk, file_name},
+        artifact::{DataDisk, write_json},
+        data::file_name,
         partial::{rename_new, sync_parent},
         place::link_or_copy,
         verified::Verified,

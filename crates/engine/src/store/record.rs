@@ -12,10 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::version::Version;
-use crate::image_file::{
-    data::{DataDisk, file_name},
-    digest::Stamp,
-};
+use crate::image_file::{artifact::DataDisk, data::file_name, digest::Stamp};
 
 /// Version of the layout on disk.
 pub(super) const FORMAT: u32 = 1;

@@ -21,8 +21,8 @@ use crate::{
     format::Format,
     image_file::{
         Image,
+        artifact::DataDisk,
         convert::{self, Job, Target},
-        data::DataDisk,
         verified,
     },
 };

@@ -31,7 +31,7 @@ pub fn sweep(layout: &Layout) -> io::Result<usize> {
     for dir in image_dirs(&layout.images())? {
         removed += partial::sweep(&dir)?;
     }
-    removed += partial::sweep(&layout.blobs().join(crate::distribute::VHDS))?;
+    removed += partial::sweep(&layout.vhds())?;
     removed += artifact::sweep(layout)?;
     Ok(removed)
 }

@@ -95,7 +95,13 @@ impl Forge {
         let parsed = api::template::parse(&text.to_string(), &options);
         let template = parsed.template.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
         let base_dir = self.s.path("");
-        let input = Input { name: "disks".into(), template, base_dir, metadata: None };
+        let input = Input {
+            name: "disks".into(),
+            template,
+            base_dir,
+            metadata: None,
+            fetch: engine::fetch::Limits::default(),
+        };
         build::resolve(&self.s.cx, input).await
     }
 

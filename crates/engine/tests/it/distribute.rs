@@ -223,7 +223,13 @@ async fn the_version_of_a_managed_image_is_refused_when_the_template_is_resolved
         let options = ParseOptions { api_version: None, face: Face::File };
         let template = api::template::parse(&text.to_string(), &options).template.unwrap();
         let base_dir = forge.s.path("");
-        let input = Input { name: "v".into(), template, base_dir, metadata: None };
+        let input = Input {
+            name: "v".into(),
+            template,
+            base_dir,
+            metadata: None,
+            fetch: engine::fetch::Limits::default(),
+        };
         build::resolve(&forge.s.cx, input).await
     };
     let errors = resolve("web", "Source").await.unwrap_err();

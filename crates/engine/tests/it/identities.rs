@@ -49,7 +49,13 @@ async fn plan(forge: &Forge, identities: &[&str], metadata: bool, more: &Value) 
     let options = ParseOptions { api_version: None, face: Face::File };
     let template = api::template::parse(&text.to_string(), &options).template.unwrap();
     let metadata = metadata.then(|| Arc::new(Nothing) as Arc<dyn Metadata>);
-    let input = Input { name: "who".into(), template, base_dir: forge.s.path(""), metadata };
+    let input = Input {
+        name: "who".into(),
+        template,
+        base_dir: forge.s.path(""),
+        metadata,
+        fetch: engine::fetch::Limits::default(),
+    };
     build::resolve(&forge.s.cx, input).await.unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 

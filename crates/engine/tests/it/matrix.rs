@@ -108,7 +108,13 @@ impl Bench {
         let parsed = api::template::parse(&text, &options);
         let template = parsed.template.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
         let base_dir = self.dir.path().to_owned();
-        Input { name: "matrix".into(), template, base_dir, metadata: None }
+        Input {
+            name: "matrix".into(),
+            template,
+            base_dir,
+            metadata: None,
+            fetch: engine::fetch::Limits::default(),
+        }
     }
 
     pub(crate) fn request(&self) -> Request {

@@ -42,6 +42,7 @@ async fn plan(bench: &Bench, cx: &Cx, script: &str) -> Result<Plan, Vec<Error>> 
         template,
         base_dir: bench.dir.path().to_owned(),
         metadata: None,
+        fetch: engine::fetch::Limits::default(),
     };
     build::resolve(cx, input).await
 }

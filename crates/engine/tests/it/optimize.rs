@@ -262,7 +262,13 @@ async fn resolve(bench: &Bench, workload: Value) -> Vec<Error> {
     let parsed = api::template::parse(&text.to_string(), &options);
     let template = parsed.template.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
     let base_dir = bench.dir.path().to_owned();
-    let input = Input { name: "t".into(), template, base_dir, metadata: None };
+    let input = Input {
+        name: "t".into(),
+        template,
+        base_dir,
+        metadata: None,
+        fetch: engine::fetch::Limits::default(),
+    };
     build::resolve(&bench.cx(), input).await.err().unwrap_or_default()
 }
 

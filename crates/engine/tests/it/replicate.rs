@@ -254,7 +254,13 @@ async fn a_template_knows_its_source_before_it_is_fetched_and_that_it_was() {
     let resolve = async || {
         let options = ParseOptions { api_version: None, face: Face::File };
         let template = api::template::parse(&text.to_string(), &options).template.unwrap();
-        let input = Input { name: "v".into(), template, base_dir: s.path(""), metadata: None };
+        let input = Input {
+            name: "v".into(),
+            template,
+            base_dir: s.path(""),
+            metadata: None,
+            fetch: engine::fetch::Limits::default(),
+        };
         build::resolve(&s.cx, input).await.unwrap()
     };
     let before = resolve().await;

@@ -35,6 +35,7 @@ pub(crate) fn read(args: &cli::Template, output: &Output) -> Result<Input> {
     };
     let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     Ok(Input {
+        fetch: engine::fetch::Limits::default(),
         metadata: None,
         name: name(&path),
         template,

@@ -210,7 +210,6 @@ impl Inner {
     ) -> Result<(), Error> {
         let metadata = Arc::new(OfRun::new(&self.app, &job));
         let mut cx = Cx::new(self.layout.clone(), events, cancel);
-        cx.fetch = self.fetch.clone();
         // The journal has it all.
         cx.log_bytes = None;
         cx.geography = job.geography;
@@ -231,6 +230,7 @@ impl Inner {
             name: job.template,
             template,
             base_dir: PathBuf::from("/"),
+            fetch: self.fetch.clone(),
             metadata: Some(metadata),
         };
         let plan = tokio::select! {

@@ -1,6 +1,14 @@
 //! What the content of an image must hash to, and where that is written.
 
-use super::wire::WireImageSums;
+/// What an image by URL says of its content.
+#[derive(Debug, Default)]
+pub(super) struct WireImageSums {
+    pub(super) sha256: Option<String>,
+    pub(super) sha512: Option<String>,
+    pub(super) checksums: Option<String>,
+    pub(super) rolling: bool,
+    pub(super) versioned_name: Option<String>,
+}
 
 /// What content must hash to, in lower-case hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::{
     Origin,
-    checksum::{Checksum, Pledge},
+    checksum::{Checksum, Pledge, WireImageSums},
 };
 use crate::{
     digest::digest,
@@ -149,7 +149,7 @@ pub(in crate::source) struct Bootstrap {
 impl Bootstrap {
     /// Everything that decides what comes out, but for the date.
     pub(super) fn identity(&self, generation: u8) -> String {
-        let script = crate::source::bootstrap::script(generation);
+        let script = crate::source::scripts::script(generation);
         digest(format!("{self:?} {script}").as_bytes())
     }
 }
@@ -179,16 +179,6 @@ struct WireUrl {
     #[serde(deserialize_with = "format")]
     format: Format,
     virtual_size: Option<u64>,
-}
-
-/// What an image by URL says of its content.
-#[derive(Debug, Default)]
-pub(super) struct WireImageSums {
-    pub(super) sha256: Option<String>,
-    pub(super) sha512: Option<String>,
-    pub(super) checksums: Option<String>,
-    pub(super) rolling: bool,
-    pub(super) versioned_name: Option<String>,
 }
 
 /// A file of this machine.

@@ -15,13 +15,7 @@ use crate::{finding::Finding, tree::Tree};
 const MAY: &[(&str, &str)] = &[
     ("crates/api/src/template", "one grammar, whose rules name one another"),
     ("crates/api/src/template/read", "one grammar, whose rules name one another"),
-    ("crates/engine/src", "to be opened"),
     ("crates/engine/src/build", "to be opened"),
-    ("crates/engine/src/image_file", "to be opened"),
-    ("crates/engine/src/node", "to be opened"),
-    ("crates/engine/src/replicate", "to be opened"),
-    ("crates/engine/src/source", "to be opened"),
-    ("crates/engine/src/source/catalogue", "to be opened"),
     ("crates/server/src", "to be opened"),
     ("crates/server/src/arm", "to be opened"),
     ("crates/server/src/http/storage", "to be opened"),

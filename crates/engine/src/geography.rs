@@ -18,7 +18,7 @@ pub struct Geography {
 impl Geography {
     /// The same, at home in the template's region where nothing was said.
     #[must_use]
-    pub(crate) fn or_at(mut self, location: Option<&str>) -> Self {
+    pub fn or_at(mut self, location: Option<&str>) -> Self {
         if self.homes.is_empty() {
             self.homes.extend(location.map(str::to_owned));
         }

@@ -9,46 +9,46 @@
 //! is validated, the fork goes on from its first boot. Validators are resolved as customizers are, and
 //! may do to their machine what they like.
 
-mod passed;
-
-use std::path::Path;
-
 use api::{
     ErrorCode,
     template::{Validate, Validator, ValidatorKind},
 };
 use vm::may_wait;
 
-pub(crate) use self::passed::{Passed, forget_gone, key};
+use super::{Entry, Fork, ForkOf, Plan, PlannedStep, Run, cached, planned_title};
 use crate::{
-    build::{Entry, Fork, ForkOf, Plan, PlannedStep, Run, cached, planned_title},
-    customize::{self, Customizer, Place},
+    customize::{self, Customizer, Inputs, Place},
     cx::Cx,
+    digest::{Key, KeyBuilder},
     error::{Coded, Result},
     node::Node,
     output::StepOutput,
+    passed::Passed,
     step::Step,
     windows,
 };
 
+/// Version of how validators are carried out. Raise it when one could now end otherwise.
+const EXECUTOR: &str = "1";
+
 /// Makes every validator ready, or says why it cannot be.
-pub(crate) async fn resolve(
+pub(super) async fn resolve(
     cx: &Cx,
     validate: Option<&Validate>,
-    base_dir: &Path,
+    inputs: Inputs<'_>,
 ) -> Vec<Result<PlannedStep>> {
     let blocks = validate.map_or(&[][..], |validate| &validate.in_vm_validations);
     let mut resolved = Vec::new();
     for (index, block) in blocks.iter().enumerate() {
         let title = planned_title(block.name.as_deref(), block.kind.name(), index);
-        let ready = one(cx, block, base_dir).await;
+        let ready = one(cx, block, inputs).await;
         resolved.push(ready.map(|customizer| PlannedStep { index, title, customizer }));
     }
     resolved
 }
 
-async fn one(cx: &Cx, block: &Validator, base_dir: &Path) -> Result<Box<dyn Customizer>> {
-    let place = Place { path: &block.path, base_dir, failure: ErrorCode::ValidatorFailed };
+async fn one(cx: &Cx, block: &Validator, inputs: Inputs<'_>) -> Result<Box<dyn Customizer>> {
+    let place = Place { path: &block.path, inputs, failure: ErrorCode::ValidatorFailed };
     match &block.kind {
         ValidatorKind::Shell(shell) => customize::shell(cx, shell, place).await,
         ValidatorKind::File(file) => customize::file(cx, file, place).await,
@@ -61,9 +61,29 @@ async fn one(cx: &Cx, block: &Validator, base_dir: &Path) -> Result<Box<dyn Cust
     }
 }
 
+/// Names the validation of this very node by the plan's validators, in their order, and for the identities that
+/// they may use: a node that was made again is another one. `None` if there is nothing to validate.
+pub(super) fn key(node: &Node, plan: &Plan) -> Option<Key> {
+    if plan.validators.is_empty() {
+        return None;
+    }
+    let mut builder =
+        KeyBuilder::new(node.artifact_key().as_str(), "Validate").field("executor", EXECUTOR);
+    if let Some(identities) = plan.identities() {
+        builder = builder.field("identities", &identities);
+    }
+    for validator in &plan.validators {
+        builder = builder.field("validator", validator.customizer.kind());
+        for (name, value) in validator.customizer.inputs() {
+            builder = builder.field(&name, &value);
+        }
+    }
+    Some(builder.finish())
+}
+
 /// What is looked at.
 #[derive(Clone, Copy)]
-pub(crate) struct Subject<'a> {
+pub(super) struct Subject<'a> {
     /// Held by the caller.
     pub node: &'a Node,
     /// How its machine is entered.
@@ -72,7 +92,7 @@ pub(crate) struct Subject<'a> {
 
 /// Runs every validator, unless they have passed on this very node before. The fork is in `slot` while
 /// there is one, and stays there after a failure.
-pub(crate) async fn run(
+pub(super) async fn run(
     run: &Run<'_>,
     plan: &Plan,
     subject: Subject<'_>,
@@ -82,7 +102,10 @@ pub(crate) async fn run(
     let Some(key) = key(subject.node, plan) else { return Ok(()) };
     let layout = &run.cx.layout;
     let before = may_wait(|| Passed::recall(layout, subject.node, &key));
-    if let Some(before) = before.filter(|before| before.counts(run.request.freshness, &run.id)) {
+    // A run that was cut off goes on from what it has done itself, whatever the freshness.
+    let counts =
+        |before: &Passed| before.is_of(&run.id) || run.request.freshness.allows_age(before.age());
+    if let Some(before) = before.filter(counts) {
         for validator in validators {
             let age = before.age().as_secs();
             cached(&run.cx, Step::Validate(validator.index), &validator.title, age);

@@ -11,14 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     absent,
-    build::{Freshness, Plan},
-    digest::{Key, KeyBuilder},
+    digest::Key,
     layout::Layout,
     node::{Node, NodeStore},
 };
-
-/// Version of how validators are carried out. Raise it when one could now end otherwise.
-const EXECUTOR: &str = "1";
 
 /// All validators passed on a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,26 +24,6 @@ pub(crate) struct Passed {
     run_id: String,
     /// How long each of them took.
     pub(crate) seconds: Vec<f64>,
-}
-
-/// Names the validation of this very node by the plan's validators, in their order, and for the identities that
-/// they may use: a node that was made again is another one. `None` if there is nothing to validate.
-pub(crate) fn key(node: &Node, plan: &Plan) -> Option<Key> {
-    if plan.validators.is_empty() {
-        return None;
-    }
-    let mut builder =
-        KeyBuilder::new(node.artifact_key().as_str(), "Validate").field("executor", EXECUTOR);
-    if let Some(identities) = plan.identities() {
-        builder = builder.field("identities", &identities);
-    }
-    for validator in &plan.validators {
-        builder = builder.field("validator", validator.customizer.kind());
-        for (name, value) in validator.customizer.inputs() {
-            builder = builder.field(&name, &value);
-        }
-    }
-    Some(builder.finish())
 }
 
 impl Passed {
@@ -72,10 +48,9 @@ impl Passed {
         Duration::try_from(Timestamp::now().duration_since(self.created)).unwrap_or_default()
     }
 
-    /// Whether a run need not validate again. A run that was cut off goes on from what it has done
-    /// itself, whatever the freshness.
-    pub(crate) fn counts(&self, freshness: Freshness, run_id: &str) -> bool {
-        self.run_id == run_id || freshness.allows_age(self.age())
+    /// Whether it was that very run.
+    pub(crate) fn is_of(&self, run_id: &str) -> bool {
+        self.run_id == run_id
     }
 }
 

@@ -113,7 +113,7 @@ fn has_folders(path: &Path) -> bool {
 }
 
 /// Removes the work folders of killed processes; returns how many.
-pub(super) async fn sweep(layout: &Layout) -> io::Result<usize> {
+pub(crate) async fn sweep(layout: &Layout) -> io::Result<usize> {
     let parent = layout.sources();
     if !may_wait(|| parent.is_dir()) {
         return Ok(0);
