@@ -9,14 +9,17 @@ pub use self::{
     trim::{Evicted, Kept, Why},
     verify::{Damaged, Fate, Verification, verify},
 };
-use crate::{
+use images::{
     absent::{bytes, entries, or_none, remove_tree},
     digest::Key,
     image_file::verified::Verified,
     layout::Layout,
     lock::Lock,
+};
+
+use crate::{
     node::{self, NodeStore},
-    passed, source,
+    passed,
 };
 use trim::Trim;
 
@@ -110,5 +113,5 @@ pub fn artifact_keys(layout: &Layout) -> io::Result<HashSet<Key>> {
 /// Removes a source image that nobody uses and no node stands on; `false` if it stays.
 fn evict_source(layout: &Layout, digest: &str) -> io::Result<bool> {
     // Asked under the image's lock: a build may have ended upon it a moment ago.
-    source::evict(layout, digest, || Ok(NodeStore::new(layout).of_source(digest)?.is_empty()))
+    sources::evict(layout, digest, || Ok(NodeStore::new(layout).of_source(digest)?.is_empty()))
 }

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use api::ErrorCode;
+use images::error::{Error, Result, guest_error};
 use vm::{Discard, Exit, Guest, Stdin};
-
-use crate::error::{Error, Result, guest_error};
 
 /// Runs a command of which only the exit matters. `what` names it in the error of one that does not end.
 pub(crate) async fn run_within(

@@ -2,16 +2,16 @@
 
 use std::{io, path::Path, time::Duration};
 
-use vm::{Backend, may_wait};
-
-use crate::{
+use images::{
     absent,
     clock::Reading,
     layout::Layout,
     ledger::{self, Held, Ledger},
-    node::NodeStore,
-    source, store, tap_name,
+    store,
 };
+use vm::{Backend, may_wait};
+
+use crate::{node::NodeStore, tap_name};
 
 /// A thing that takes longer to release stays in the ledger for the next time.
 const RELEASE_LIMIT: Duration = Duration::from_secs(10);
@@ -21,7 +21,7 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(10);
 pub async fn sweep(layout: &Layout, backend: &dyn Backend) -> io::Result<Vec<String>> {
     let problems = release_due(layout, backend).await?;
     may_wait(|| NodeStore::new(layout).sweep())?;
-    source::sweep(layout).await?;
+    sources::sweep(layout).await?;
     may_wait(|| store::sweep(layout))?;
     Ok(problems)
 }

@@ -4,14 +4,13 @@
 use std::{collections::VecDeque, io, ops::ControlFlow, path::Path};
 
 use async_trait::async_trait;
-use vm::{Sink, StreamKind};
-
-use crate::{
+use images::{
     cx::Cx,
     event::{Event, Events, Stream},
     log::Log,
     step,
 };
+use vm::{Sink, StreamKind};
 
 const TAIL_LINES: usize = 20;
 /// More answers than any script of ours gives.
@@ -161,7 +160,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::{event::Receiver, layout::Layout};
+    use images::{event::Receiver, layout::Layout};
 
     fn output(dir: &Path, step: &str) -> (StepOutput, Receiver) {
         let (events, receiver) = Events::channel();

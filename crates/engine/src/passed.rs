@@ -6,15 +6,11 @@
 
 use std::{fs, io, path::PathBuf, time::Duration};
 
+use images::{absent, digest::Key, layout::Layout};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    absent,
-    digest::Key,
-    layout::Layout,
-    node::{Node, NodeStore},
-};
+use crate::node::{Node, NodeStore};
 
 /// All validators passed on a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,15 +9,15 @@ use std::{
 };
 
 use api::ErrorCode;
-use vm::{Backend, Ended, Firmware, Host, MachineSpec, disk, may_wait};
-
-use crate::{
+use images::{
     cx::Cx,
     error::{Coded, Error, Result, machine_error},
     image_file::data::file_name,
-    janitor,
     ledger::{Held, Ledger},
 };
+use vm::{Backend, Ended, Firmware, Host, MachineSpec, disk, may_wait};
+
+use crate::janitor;
 
 /// What to boot and how.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ pub async fn run(
     trial: &Trial,
     running: impl FnOnce(&[Published], &Path),
 ) -> Result<()> {
-    let id = crate::new_run_id();
+    let id = images::new_run_id();
     let (dir, logs) = (cx.layout.runs().join(&id), cx.layout.logs().join(&id));
     let prepare = || -> std::io::Result<Ledger> {
         let ledger = Ledger::open(&cx.layout, &id)?;

@@ -7,10 +7,10 @@
 mod family;
 
 use api::ErrorCode;
+use images::error::{Error, Result};
 use vm::Host;
 
 use self::family::{Memory, memory, numbered};
-use crate::error::{Error, Result};
 
 /// What a size means here.
 #[derive(Debug, Clone, PartialEq, Eq)]

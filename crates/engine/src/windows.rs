@@ -4,8 +4,7 @@ use api::{
     ErrorCode,
     template::{CustomizerKind, Template, ValidatorKind},
 };
-
-use crate::error::{Error, Result};
+use images::error::{Error, Result};
 
 const WAY_OUT: &str = "goldsmith builds Linux images; with a Linux source use type Shell or File";
 

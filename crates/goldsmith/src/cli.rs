@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use engine::export::ExportSpec;
+use images::export::ExportSpec;
 
 use crate::duration;
 

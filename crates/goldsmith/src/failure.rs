@@ -1,7 +1,7 @@
 //! Why a command fails.
 
 use api::ErrorCode;
-use engine::error::Error;
+use images::error::Error;
 
 /// Why a command failed: one error, or several mistakes told together.
 #[derive(Debug)]

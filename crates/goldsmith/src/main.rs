@@ -17,7 +17,7 @@ use clap::Parser;
 const FAREWELL: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    engine::private::begin();
+    images::private::begin();
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

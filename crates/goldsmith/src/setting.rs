@@ -1,8 +1,8 @@
 //! Where things are on this machine, from flags and environment.
 
 use api::ErrorCode;
-use engine::{cx::Cx, error::Error, event::Events, layout::Layout};
 use etcetera::BaseStrategy;
+use images::{cx::Cx, error::Error, event::Events, layout::Layout};
 use tokio_util::sync::CancellationToken;
 use vm::{CpuChoice, Host};
 

@@ -5,7 +5,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use engine::{Host, error::Error, fetch, layout::Layout, ownership::Ownership};
+use engine::Host;
+use images::{error::Error, layout::Layout, ownership::Ownership};
+use sources::fetch;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 

@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 
-use engine::{error::Error, event::Event, layout::Layout, may_wait};
+use engine::may_wait;
+use images::{error::Error, event::Event, layout::Layout};
 use serde_json::Value;
 
 /// The folders, and the words for them.

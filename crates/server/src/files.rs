@@ -7,7 +7,8 @@ use std::{
     path::Path,
 };
 
-use engine::{absent, may_wait};
+use engine::may_wait;
+use images::absent;
 
 /// Makes the folder, for its owner only, unless it is there.
 pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {

@@ -21,11 +21,10 @@ use std::{
 
 use api::ErrorCode;
 use async_trait::async_trait;
-use engine::{
-    boot_id,
+use engine::{boot_id, may_wait};
+use images::{
     clock::since_boot,
     error::{Coded, Error, Result},
-    may_wait,
     ownership::Ownership,
 };
 use jiff::Timestamp;

@@ -11,7 +11,7 @@ use axum_server::{
     accept::NoDelayAcceptor,
     tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
-use engine::error::{Coded, Error, Result};
+use images::error::{Coded, Error, Result};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use engine::{error::chain, image_file::space};
+use images::{error::chain, image_file::space};
 use tokio::{sync::Mutex, time::timeout};
 
 use crate::{

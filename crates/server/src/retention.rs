@@ -17,7 +17,8 @@ mod trust;
 
 use std::{fs, io, time::Duration};
 
-use engine::{absent, clock::Reading, layout::Layout, off_runtime};
+use engine::off_runtime;
+use images::{absent, clock::Reading, layout::Layout};
 use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use self::trust::Trust;
@@ -44,18 +45,18 @@ const GONE: &str = "template-gone";
 /// Sweeps until the service ends.
 pub(crate) async fn keep_sweeping(app: App, keep: Duration, mut trust: Trust) {
     if let Err(error) = blobs::remove_unfinished(&app.settings().layout).await {
-        tracing::warn!(error = %engine::error::chain(&error), "unfinished blobs stay");
+        tracing::warn!(error = %images::error::chain(&error), "unfinished blobs stay");
     }
     let pause = LOOK_AGAIN.min(keep / 10).max(Duration::from_secs(1));
     let gathered = GATHER.min(keep / 100);
     loop {
         if let Err(error) = look(&app, keep, &mut trust, Reading::now()).await {
-            tracing::warn!(error = %engine::error::chain(&error), "logs that are no longer kept stay for the next time");
+            tracing::warn!(error = %images::error::chain(&error), "logs that are no longer kept stay for the next time");
         }
         // A place that does not answer is waited for, but not beyond the service's end.
         let caught_up = app.shutdown().run_until_cancelled(replication::catch_up(&app)).await;
         if let Some(Err(error)) = caught_up {
-            tracing::warn!(error = %engine::error::chain(&error), "which versions are in all of their regions is left for the next time");
+            tracing::warn!(error = %images::error::chain(&error), "which versions are in all of their regions is left for the next time");
         }
         tokio::select! {
             () = app.shutdown().cancelled() => return,

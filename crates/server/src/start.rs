@@ -8,17 +8,16 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use api::ErrorCode;
 use axum_server::tls_rustls::RustlsConfig;
-use engine::{
-    Backend, Host,
+use engine::{Backend, Host, may_wait};
+use images::{
     clock::Reading,
     config::Config,
     error::{Coded, Error, Result},
-    fetch,
     layout::Layout,
-    may_wait,
-    node::Lock,
+    lock::Lock,
 };
 use percent_encoding::AsciiSet;
+use sources::fetch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 

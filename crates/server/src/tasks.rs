@@ -57,7 +57,7 @@ mod tests {
     use crate::{Settings, store::Store};
 
     async fn app(dir: &std::path::Path) -> App {
-        let layout = engine::layout::Layout::new(dir.join("cache"), dir.join("data"));
+        let layout = images::layout::Layout::new(dir.join("cache"), dir.join("data"));
         let settings = Settings {
             layout,
             dir: dir.to_owned(),

@@ -6,10 +6,10 @@
 use std::{fs, io, os::unix::fs::OpenOptionsExt as _};
 
 use api::ErrorCode;
-use engine::{
+use engine::{may_wait, off_runtime};
+use images::{
     absent,
     layout::Layout,
-    may_wait, off_runtime,
     store::{Store as Images, address::Address},
 };
 

@@ -7,11 +7,11 @@ use std::{
 };
 
 use api::ErrorCode;
-use engine::{
+use engine::off_runtime;
+use images::{
     absent,
     error::{Coded as _, Result},
     layout::Layout,
-    off_runtime,
     store::Store as Images,
 };
 use serde::Serialize;

@@ -3,9 +3,8 @@
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
 use api::ErrorCode;
+use images::error::{Coded, Result};
 use vm::{Access, may_wait};
-
-use crate::error::{Coded, Result};
 
 pub(super) fn write(path: &Path, access: &Access) -> Result<()> {
     let text = serde_json::to_vec(access).code(ErrorCode::InternalError, || at(path))?;

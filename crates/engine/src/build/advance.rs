@@ -3,6 +3,12 @@
 use std::time::Duration;
 
 use api::ErrorCode;
+use images::{
+    error::{Coded, Error, Result, machine_error},
+    lock::{Lock, UseLock},
+    step::Step,
+};
+use sources::SourceImage;
 use tokio::time::Instant;
 use vm::may_wait;
 
@@ -12,16 +18,7 @@ use super::{
     live::{From, Live, Ram, SealAs, unreadable},
     plan::Plan,
 };
-use crate::{
-    error::{Coded, Error, Result, machine_error},
-    generalize,
-    lock::{Lock, UseLock},
-    node::Node,
-    optimize,
-    output::StepOutput,
-    source::SourceImage,
-    step::Step,
-};
+use crate::{generalize, node::Node, optimize, output::StepOutput};
 
 const POWER_OFF: Duration = Duration::from_secs(300);
 

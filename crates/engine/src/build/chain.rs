@@ -2,17 +2,17 @@
 
 use std::{collections::BTreeMap, io, time::Duration};
 
+use images::digest::{Key, KeyBuilder};
 use jiff::Timestamp;
+use sources::SourceImage;
 use vm::Host;
 
 use super::{Freshness, network, plan::Plan};
 use crate::{
     customize::Customizer,
-    digest::{Key, KeyBuilder},
     generalize,
     node::{Node, NodeStore, Shape},
     optimize,
-    source::SourceImage,
 };
 
 /// Version of how steps are carried out. Raise it when the same template would now give another

@@ -9,16 +9,18 @@ use std::{
 };
 
 use api::{ErrorCode, template::Template};
+use images::{
+    digest::digest,
+    error::{Error, Result, machine_error},
+    image_file::data::file_name,
+};
+use sources::SourceImage;
 use vm::{Guest, Stdin, disk};
 
 use super::Run;
 use crate::{
     command::run_within,
-    digest::digest,
-    error::{Error, Result, machine_error},
-    image_file::data::file_name,
     node::{DataShape, Shape},
-    source::SourceImage,
 };
 
 const GIB: u64 = 1024 * 1024 * 1024;

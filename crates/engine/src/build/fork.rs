@@ -15,6 +15,10 @@ use std::{
 };
 
 use api::ErrorCode;
+use images::{
+    error::{Coded, Error, Result, machine_error},
+    ledger::Held,
+};
 use tokio::time::Instant;
 use vm::{
     Access, Guest, Machine, disk, may_wait,
@@ -26,12 +30,7 @@ use super::{
     live::{BUILD_USER, Came, overlay, ready, unless_gone},
     power::power_on,
 };
-use crate::{
-    error::{Coded, Error, Result, machine_error},
-    ledger::Held,
-    metadata::Relay,
-    node::Node,
-};
+use crate::{metadata::Relay, node::Node};
 
 /// What a fork starts from, and how.
 pub(crate) struct ForkOf<'a> {
@@ -156,7 +155,7 @@ async fn prepare(run: &Run<'_>, of: &ForkOf<'_>, dir: &Path) -> Result<Prepared>
         Entry::New { network } => {
             let access = Access::generate(BUILD_USER).map_err(machine_error)?;
             let seed = dir.join("seed.img");
-            let instance_id = crate::new_run_id();
+            let instance_id = images::new_run_id();
             let (instance_id, bridge) = (instance_id.as_str(), run.bridge());
             let contents = Seed { instance_id, access: &access, network, bridge: bridge.as_ref() };
             seed::write(&seed, &contents, &run.cx.cancel).await.map_err(machine_error)?;

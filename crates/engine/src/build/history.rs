@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs};
 
+use images::{digest::digest, layout::Layout};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
     plan::{Plan, PlannedStep},
     validate,
 };
-use crate::{digest::digest, layout::Layout, node::NodeStore, passed::Passed};
+use crate::{node::NodeStore, passed::Passed};
 
 /// What is to be expected of one step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -187,7 +188,7 @@ fn short(value: &str) -> &str {
 }
 
 fn expected(store: &NodeStore, link: &Link, before: Option<&Known>) -> Option<f64> {
-    let of = |key: &str| Some(store.get(&crate::digest::Key::parse(key)?).ok()??.meta.seconds);
+    let of = |key: &str| Some(store.get(&images::digest::Key::parse(key)?).ok()??.meta.seconds);
     of(link.key.as_str()).or_else(|| of(&before?.key))
 }
 

@@ -1,12 +1,10 @@
 //! `vmProfile.userAssignedIdentities`: the metadata service for scripts in a run's guests.
 
+use images::error::{Result, machine_error};
 use vm::{Access, Machine};
 
 use super::{Plan, Run, live::unless_gone};
-use crate::{
-    error::{Result, machine_error},
-    metadata::{self, Relay},
-};
+use crate::metadata::{self, Relay};
 
 /// Starts the metadata service in a guest, if the template asks for one and there is one. A guest that
 /// cannot have it is told: its scripts find out for themselves.

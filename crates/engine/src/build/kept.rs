@@ -7,18 +7,18 @@ use std::{
 };
 
 use api::ErrorCode;
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use vm::{Access, Machine};
-
-use super::{Run, access::write_secret, plan::Plan};
-use crate::{
+use images::{
     absent::or_none,
     clock::{Deadline, Reading},
     error::{Coded, Error, Result},
     layout::Layout,
     ledger,
 };
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use vm::{Access, Machine};
+
+use super::{Run, access::write_secret, plan::Plan};
 
 /// A kept machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

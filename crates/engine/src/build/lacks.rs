@@ -1,17 +1,16 @@
 //! What this host and this installation lack for a template that is right in itself.
 
 use api::template::{Source, Template};
+use images::{
+    cx::Cx,
+    error::{Error, Result},
+    store::Store,
+};
+use sources::Catalogue;
 use vm::Host;
 
 use super::network;
-use crate::{
-    cx::Cx,
-    distribute,
-    error::{Error, Result},
-    source::Catalogue,
-    store::Store,
-    windows,
-};
+use crate::{distribute, windows};
 
 /// Looks; nothing is fetched and nothing made. Each has the field that it is about. Without a host its
 /// size is not looked at.

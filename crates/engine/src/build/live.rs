@@ -8,6 +8,13 @@ use std::{
 };
 
 use api::ErrorCode;
+use images::{
+    digest::{Key, digest},
+    error::{Coded, Error, Result, guest_error, io_fault, machine_error},
+    event::Event,
+    lock::{Lock, UseLock},
+};
+use sources::SourceImage;
 use tokio::task::JoinHandle;
 use vm::{
     Access, Discard, Guest, Host, Machine, Seal, Stdin, disk, may_wait,
@@ -23,13 +30,8 @@ use super::{
 };
 use crate::{
     command::run_within,
-    digest::{Key, digest},
-    error::{Coded, Error, Result, guest_error, io_fault, machine_error},
-    event::Event,
-    lock::{Lock, UseLock},
     metadata::Relay,
     node::{Node, NodeMeta, Parent, RamMeta, Shape},
-    source::SourceImage,
 };
 
 /// The unprivileged user that customizers run as.
@@ -325,7 +327,7 @@ impl Live {
         since_ram: f64,
     ) -> NodeMeta {
         NodeMeta {
-            format: crate::digest::FORMAT,
+            format: images::digest::FORMAT,
             key: link.key.clone(),
             parent: self.parent.clone(),
             kind: link.kind.clone(),

@@ -1,13 +1,11 @@
 //! Whether the machine that a template asks for goes with its source, as far as the source is known.
 
 use api::{ErrorCode, template::Template};
+use images::error::{Error, Result};
+use sources::Facts;
 
 use super::{data_disks, vhd_limit};
-use crate::{
-    error::{Error, Result},
-    source::Facts,
-    vm_size::{self, VmSize},
-};
+use crate::vm_size::{self, VmSize};
 
 const GIB: u64 = 1024 * 1024 * 1024;
 /// The largest OS disk in Azure.

@@ -7,6 +7,13 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use api::ErrorCode;
+use images::{
+    digest::KeyBuilder,
+    error::{Coded, Error, Result, machine_error},
+    event::{Event, Optimization},
+    image_file::artifact::write_json,
+    step::Step,
+};
 use vm::may_wait;
 
 use super::{
@@ -14,14 +21,7 @@ use super::{
     chain::{Chain, age},
     fork::{Entry, Fork, ForkOf},
 };
-use crate::{
-    digest::KeyBuilder,
-    error::{Coded, Error, Result, machine_error},
-    event::{Event, Optimization},
-    image_file::artifact::write_json,
-    node::Node,
-    step::Step,
-};
+use crate::node::Node;
 
 const TITLE: &str = "boot before and after";
 

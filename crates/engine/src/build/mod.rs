@@ -34,7 +34,18 @@ use std::{
 
 use api::ErrorCode;
 use futures_util::FutureExt;
+use images::{
+    cx::Cx,
+    error::{Coded, Error, Result},
+    event::{Event, Outcome, RunOutput},
+    export::{self, ExportSpec, Exported},
+    image_file::artifact::{Standalone, standalone},
+    ledger::{Held, Ledger},
+    step::{Phase, Step},
+    store::Origin,
+};
 use jiff::Timestamp;
+use sources::SourceImage;
 use std::sync::{
     OnceLock,
     atomic::{AtomicUsize, Ordering},
@@ -56,19 +67,7 @@ pub use report::Report;
 pub use wanted::Wanted;
 
 pub use crate::windows::check_runs_on_linux;
-use crate::{
-    cx::Cx,
-    distribute,
-    error::{Coded, Error, Result},
-    event::{Event, Outcome, RunOutput},
-    export::{self, ExportSpec, Exported},
-    janitor,
-    ledger::{Held, Ledger},
-    node::NodeStore,
-    source::{self, SourceImage},
-    step::{Phase, Step},
-    store::Origin,
-};
+use crate::{distribute, janitor, node::NodeStore};
 use advance::advance;
 use live::Live;
 use validate::Subject;
@@ -162,7 +161,7 @@ pub async fn build(
     });
     let result = finish(&run, plan, machines, result).await;
     release(&run).await;
-    if let Err(e) = source::sweep(&run.cx.layout).await {
+    if let Err(e) = sources::sweep(&run.cx.layout).await {
         run.cx.events.warn(format!("a work folder could not be removed: {e}"));
     }
     let (layout, most) = (run.cx.layout.clone(), request.cache_bytes);
@@ -231,7 +230,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
     // The image is converted while it is validated. Nothing is distributed before both are done.
     let convert = cx.step(Step::Convert, "standalone image", async {
         let key = sealed.artifact_key();
-        let image = distribute::standalone(cx, run.host, &sealed.disk(), &key).await?;
+        let image = standalone(cx, run.host, &sealed.disk(), &key).await?;
         image.with_data(cx, run.host, &sealed.data_disks()).await
     });
     let entry = Entry::New { network: !source.brings_network };
@@ -279,7 +278,7 @@ type Delivered = (Vec<RunOutput>, Vec<Exported>);
 /// The image goes to its targets and to the files asked for.
 async fn deliver(
     run: &Run<'_>,
-    image: &distribute::Standalone,
+    image: &Standalone,
     origin: Origin,
     targets: &distribute::Targets,
 ) -> Result<Delivered> {
@@ -423,7 +422,7 @@ async fn open<'a>(
 
 /// The janitor removes the folders of runs that are named by a GUID, and no others.
 fn run_id(request: &Request) -> Result<String> {
-    let Some(given) = &request.run_id else { return Ok(crate::new_run_id()) };
+    let Some(given) = &request.run_id else { return Ok(images::new_run_id()) };
     let wrong = || format!("`{given}` cannot name a run: it is no GUID");
     let id = uuid::Uuid::parse_str(given).code(ErrorCode::InternalError, wrong)?;
     Ok(id.to_string())

@@ -11,11 +11,7 @@
 //! user has no run any more.
 
 use api::{ErrorCode, ResourceId, template::Template};
-use std::{collections::BTreeMap, fs, io, io::Write, time::Duration};
-use vm::{Bridge, Discard, Guest, Machine, Stdin, tap};
-
-use super::{Chain, Run, plan::Plan};
-use crate::{
+use images::{
     absent::or_none,
     config::{Config, Subnet},
     digest::{Key, digest},
@@ -23,9 +19,13 @@ use crate::{
     layout::Layout,
     ledger::Held,
     lock::Lock,
-    source::SourceImage,
-    tap_name,
 };
+use sources::SourceImage;
+use std::{collections::BTreeMap, fs, io, io::Write, time::Duration};
+use vm::{Bridge, Discard, Guest, Machine, Stdin, tap};
+
+use super::{Chain, Run, plan::Plan};
+use crate::tap_name;
 
 /// The field of a template that asks for a subnet.
 pub const SUBNET_FIELD: &str = "properties.vmProfile.vnetConfig.subnetId";
@@ -214,7 +214,7 @@ fn identity(layout: &Layout) -> io::Result<String> {
     }
     fs::create_dir_all(layout.cache())?;
     let mut new = tempfile_in(layout)?;
-    new.1.write_all(crate::new_run_id().as_bytes())?;
+    new.1.write_all(images::new_run_id().as_bytes())?;
     new.1.sync_all()?;
     // Whoever is first gives it; it is never seen half written.
     let linked = fs::hard_link(&new.0, &path);
@@ -226,7 +226,7 @@ fn identity(layout: &Layout) -> io::Result<String> {
 }
 
 fn tempfile_in(layout: &Layout) -> io::Result<(std::path::PathBuf, fs::File)> {
-    let path = layout.cache().join(format!(".identity-{}", crate::new_run_id()));
+    let path = layout.cache().join(format!(".identity-{}", images::new_run_id()));
     let file = fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
     Ok((path, file))
 }
@@ -235,7 +235,7 @@ fn tempfile_in(layout: &Layout) -> io::Result<(std::path::PathBuf, fs::File)> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::digest::KeyBuilder;
+    use images::digest::KeyBuilder;
 
     #[test]
     fn a_port_is_the_same_each_time_and_no_other_hosts() {

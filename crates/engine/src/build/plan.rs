@@ -4,21 +4,22 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use api::{ErrorCode, template::Template};
 
+use images::{
+    config::Subnet,
+    cx::Cx,
+    error::{Error, Result},
+    export::ExportSpec,
+};
+use sources::{Facts, SourceImage, fetch};
 use vm::{Host, may_wait};
 
 use super::{Wanted, check_machine, data_disks, machine, network, validate, vhd_limit};
 use crate::{
-    config::Subnet,
     customize::{self, Customizer, Inputs},
-    cx::Cx,
     distribute,
-    error::{Error, Result},
-    export::ExportSpec,
-    fetch,
     metadata::Metadata,
     node::Shape,
     optimize::{self, Optimize},
-    source::{Facts, SourceImage},
     vm_size::VmSize,
 };
 

@@ -3,13 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use api::ErrorCode;
+use images::error::{Result, machine_error};
 use vm::{Firmware, Machine, MachineSpec};
 
 use super::{Run, data_disks};
-use crate::{
-    error::{Result, machine_error},
-    node::Shape,
-};
+use crate::node::Shape;
 
 /// Starts a machine; says whether it was resumed. RAM that does not load (another firmware, a damaged
 /// file) is told, and the disk is booted instead, on overlays that `anew` makes.

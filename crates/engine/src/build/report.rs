@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
-
-use super::{Run, chain::Chain};
-use crate::{
+use images::{
     event::{Optimization, RunOutput},
     export::Exported,
-    source::SourceImage,
 };
+use serde::Serialize;
+use sources::SourceImage;
+
+use super::{Run, chain::Chain};
 
 /// A run that succeeded.
 #[derive(Debug, Clone, Serialize)]

@@ -3,14 +3,14 @@
 use std::{io, path::PathBuf};
 
 use api::ErrorCode;
+use images::{
+    error::{Error, Result, io_fault},
+    image_file::verified::Verified,
+};
 use vm::{may_wait, off_runtime};
 
 use super::Run;
-use crate::{
-    error::{Error, Result, io_fault},
-    image_file::verified::Verified,
-    node::{Damage, Node},
-};
+use crate::node::{Damage, Node};
 
 impl Run<'_> {
     /// Whether all that the node stands on is what was sealed. What is not goes, with the nodes upon it.

@@ -13,18 +13,20 @@ use api::{
     ErrorCode,
     template::{Validate, Validator, ValidatorKind},
 };
+use images::{
+    cx::Cx,
+    digest::{Key, KeyBuilder},
+    error::{Coded, Result},
+    step::Step,
+};
 use vm::may_wait;
 
 use super::{Entry, Fork, ForkOf, Plan, PlannedStep, Run, cached, planned_title};
 use crate::{
     customize::{self, Customizer, Inputs, Place},
-    cx::Cx,
-    digest::{Key, KeyBuilder},
-    error::{Coded, Result},
     node::Node,
     output::StepOutput,
     passed::Passed,
-    step::Step,
     windows,
 };
 

@@ -4,14 +4,14 @@ use api::{
     ErrorCode,
     template::{DistributorKind, Template},
 };
-
-use super::plan::validates_source_only;
-use crate::{
+use images::{
     error::{Error, Result},
     export::ExportSpec,
     format::Format,
     image_file::footer::MOST,
 };
+
+use super::plan::validates_source_only;
 
 const GIB: u64 = 1024 * 1024 * 1024;
 

@@ -4,16 +4,15 @@ use api::{
     ErrorCode,
     template::{Source, Template},
 };
-use vm::{Host, may_wait};
-
-use crate::{
+use images::{
     config::Config,
     cx::Cx,
     error::{Error, Result},
-    replicate::{self, Known, Replica},
-    source::{self, Catalogue, Facts, ResolvedEntry, SourceImage},
     store::{Record, Store, StoredImage, address::Address},
 };
+use regions::{Known, Replica};
+use sources::{Catalogue, Facts, ResolvedEntry, SourceImage};
+use vm::{Host, may_wait};
 
 /// What a build starts from.
 #[derive(Debug, Clone)]
@@ -57,7 +56,7 @@ impl Wanted {
     /// What the machine must go with, as far as it is known; `source` is what it was resolved from.
     pub(super) fn facts(&self, cx: &Cx, source: &Source) -> Option<Facts> {
         match self {
-            Self::Catalogue(_) => source::facts(&cx.layout, source).ok().flatten(),
+            Self::Catalogue(_) => sources::facts(&cx.layout, source).ok().flatten(),
             Self::Stored(image) => Some(Facts::of(&image.record)),
             Self::Replica(replica) => Some(Facts::of(&replica.manifest.record)),
         }
@@ -75,11 +74,11 @@ impl Wanted {
     /// Fetches or makes the image if it is not here yet, and verifies it if it is.
     pub(super) async fn obtain(&self, cx: &Cx, host: &Host) -> Result<SourceImage> {
         match self {
-            Self::Catalogue(entry) => source::obtain(cx, host, entry).await,
-            Self::Stored(image) => source::adopt(cx, host, image).await,
+            Self::Catalogue(entry) => sources::obtain(cx, host, entry).await,
+            Self::Stored(image) => sources::adopt(cx, host, image).await,
             Self::Replica(replica) => {
-                let image = replicate::pull(cx, host, replica).await?;
-                source::adopt(cx, host, &image).await
+                let image = regions::pull(cx, host, replica).await?;
+                sources::adopt(cx, host, &image).await
             }
         }
     }
@@ -87,8 +86,8 @@ impl Wanted {
     /// The image if it is here; nothing is fetched.
     pub async fn present(&self, cx: &Cx, host: &Host) -> Result<Option<SourceImage>> {
         match self {
-            Self::Catalogue(entry) => may_wait(|| source::present(cx, entry)),
-            Self::Stored(image) => source::adopt(cx, host, image).await.map(Some),
+            Self::Catalogue(entry) => may_wait(|| sources::present(cx, entry)),
+            Self::Stored(image) => sources::adopt(cx, host, image).await.map(Some),
             Self::Replica(_) => Ok(None),
         }
     }
@@ -112,7 +111,7 @@ async fn version(cx: &Cx, id: &str, location: Option<&str>) -> Result<Wanted> {
         false => None,
     };
     let replica = match config.region(region) {
-        Some(place) => replicate::of_id(&cx.layout, place, id).await?,
+        Some(place) => regions::of_id(&cx.layout, place, id).await?,
         None => None,
     };
     let Some(replica) = replica else {
@@ -133,7 +132,7 @@ async fn version(cx: &Cx, id: &str, location: Option<&str>) -> Result<Wanted> {
 async fn missing(cx: &Cx, config: &Config, id: &str, region: &str, here: Option<Error>) -> Error {
     let mut has = Vec::new();
     for place in &config.regions {
-        if let Ok(Some(_)) = replicate::of_id(&cx.layout, place, id).await {
+        if let Ok(Some(_)) = regions::of_id(&cx.layout, place, id).await {
             has.push(place.name.clone());
         }
     }

@@ -12,16 +12,16 @@ use std::{
     time::SystemTime,
 };
 
-use serde::Serialize;
-
-use crate::{
+use images::{
     absent::{self, entries},
     digest::Key,
     in_use::{self, Kind},
     layout::Layout,
     ledger,
-    node::{Node, NodeStore, Parent},
 };
+use serde::Serialize;
+
+use crate::node::{Node, NodeStore, Parent};
 
 /// What an eviction did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

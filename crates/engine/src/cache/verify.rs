@@ -10,24 +10,22 @@ use std::{
 };
 
 use api::ErrorCode;
+use images::{
+    absent::entries,
+    cx::Cx,
+    digest::Digest,
+    error::{Result, io_fault},
+    image_file::{artifact, digest::REPORT, verified::Verified},
+    layout::Layout,
+    store::Store,
+};
 use serde::Serialize;
+use sources::fetch;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use vm::off_runtime;
 
-use crate::{
-    absent::entries,
-    cx::Cx,
-    digest::Digest,
-    distribute,
-    error::{Result, io_fault},
-    fetch,
-    image_file::{artifact, digest::REPORT, verified::Verified},
-    layout::Layout,
-    node::NodeStore,
-    source,
-    store::Store,
-};
+use crate::{distribute, node::NodeStore};
 
 /// What came of a file that is not what it was made as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -166,7 +164,7 @@ impl Scrub<'_> {
 
     fn sources(&mut self) -> io::Result<()> {
         let layout = self.layout;
-        for (image, path, digest) in source::digests(layout)? {
+        for (image, path, digest) in sources::digests(layout)? {
             self.file(&path, &digest, || {
                 let store = NodeStore::new(layout);
                 for node in store.of_source(&image)? {

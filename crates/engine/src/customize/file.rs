@@ -4,15 +4,12 @@ use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
 use api::ErrorCode;
 use async_trait::async_trait;
+use images::error::{Coded, Error, Result};
+use sources::fetch::Fetched;
 use vm::{Bounded, Guest, Sink, Stdin, StreamKind};
 
 use super::{Customizer, quote};
-use crate::{
-    command::within,
-    error::{Coded, Error, Result},
-    fetch::Fetched,
-    output::StepOutput,
-};
+use crate::{command::within, output::StepOutput};
 
 /// More than a digest and the longest path.
 const DIGEST_LINE: usize = 16 * 1024;
@@ -72,7 +69,7 @@ impl Customizer for File {
             match guest.run(&command, stdin, &mut answer).await {
                 // The digest is judged by what came; it cannot be right.
                 Err(vm::Error::TooMuchOutput) => Ok(None),
-                ran => ran.map(Some).map_err(crate::error::guest_error),
+                ran => ran.map(Some).map_err(images::error::guest_error),
             }
         };
         let exit = within(limit, &format!("copying {bytes} bytes"), work).await?;
@@ -131,7 +128,7 @@ mod tests {
     use vm::Exit;
 
     use super::*;
-    use crate::{cx::Cx, event::Events, layout::Layout};
+    use images::{cx::Cx, event::Events, layout::Layout};
 
     /// A guest in which nothing ends.
     struct Stuck;
@@ -150,8 +147,12 @@ mod tests {
         std::fs::write(&path, "notes").unwrap();
         let layout = Layout::new(dir.path().to_owned(), dir.path().to_owned());
         let cx = Cx::new(layout, Events::none(), CancellationToken::new());
-        let source =
-            Fetched { path, sha256: String::new(), bytes: 5, hold: crate::in_use::Hold::default() };
+        let source = Fetched {
+            path,
+            sha256: String::new(),
+            bytes: 5,
+            hold: images::in_use::Hold::default(),
+        };
         let file = File::new(source, "/tmp/notes", ErrorCode::CustomizerFailed);
         let mut out = StepOutput::open("customize[0]", &cx, dir.path()).unwrap();
         let error = file.apply(&Stuck, &mut out).await.unwrap_err();

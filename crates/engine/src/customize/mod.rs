@@ -13,15 +13,14 @@ use api::{
     template::{Customizer as Block, CustomizerKind, FileCopy, Script},
 };
 use async_trait::async_trait;
-use vm::Guest;
-
-use crate::{
+use images::{
     cx::Cx,
     error::{Error, Result},
-    fetch,
-    output::StepOutput,
-    windows,
 };
+use sources::fetch;
+use vm::Guest;
+
+use crate::{output::StepOutput, windows};
 
 /// One customizer, ready to be applied.
 #[async_trait]

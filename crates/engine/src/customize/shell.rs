@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 
 use api::ErrorCode;
 use async_trait::async_trait;
+use images::{
+    cx::Cx,
+    error::{Coded, Error, Result},
+};
+use sources::fetch::{self, Fetched};
 use vm::{Guest, Stdin};
 
 pub(super) use self::text::text;
 use super::Customizer;
-use crate::{
-    cx::Cx,
-    error::{Coded, Error, Result},
-    fetch::{self, Fetched},
-    output::StepOutput,
-};
+use crate::output::StepOutput;
 
 /// A shell script with its digest.
 pub(super) struct Shell {
@@ -79,7 +79,7 @@ impl Customizer for Shell {
         let exit = guest
             .run(RUN, Stdin::Reader(&mut file), out)
             .await
-            .map_err(crate::error::guest_error)?;
+            .map_err(images::error::guest_error)?;
         out.flush().await;
         if exit.success() {
             return Ok(());

@@ -5,13 +5,12 @@ use api::{
     ErrorCode,
     template::{Distributor, DistributorKind},
 };
-
-use crate::{
+use images::{
     cx::Cx,
     error::{Error, Result},
-    source::SourceImage,
     store::{Store, address::Address},
 };
+use sources::SourceImage;
 
 /// Refuses a gallery target whose versions are of another generation, system or architecture.
 ///

@@ -1,105 +1,15 @@
 //! A VHD at an address of one's own: the blob of a storage account that `goldsmith.toml` gives a place.
 //!
-//! ```text
-//! https://<account>.blob.core.windows.net/<container>/<blob>   ->   <place of the account>/<container>/<blob>
-//! ```
-//!
-//! The blob appears at once, when all of it is there: a folder gets it by one rename, with its holes; an object store
-//! by the end of an upload in parts. It is replaced if it is there, as in Azure. Doing it again for the same disk does
+//! It appears at once, when all of it is there: a folder gets it by one rename, with its holes; an object store by the
+//! end of an upload in parts. It is replaced if it is there, as in Azure. Doing it again for the same disk does
 //! nothing. `<blob>.json` beside it has the tags, and where the disk is from.
 
 use std::path::PathBuf;
 
-use api::{ErrorCode, uri::shown};
-use object_store::path::Path as Key;
-use reqwest::Url;
+use images::{config::Place, error::Result, image_file::artifact::Artifact};
+use regions::{Blob, upload};
 
-use super::{Work, folder, upload};
-use crate::{
-    config::{Account, Config, Place},
-    error::{Error, Result},
-    image_file::artifact::Artifact,
-    replicate,
-};
-
-/// A blob in an account that has a place.
-#[derive(Debug)]
-pub(super) struct Blob<'a> {
-    account: &'a Account,
-    container: String,
-    name: String,
-}
-
-/// The blob that an address means.
-pub(super) fn find<'a>(config: &'a Config, uri: &str) -> Result<Blob<'a>> {
-    let bad = |why: &str| {
-        Error::new(ErrorCode::ValidationFailed, format!("`{}`: {why}", shown(uri)))
-            .target("uri")
-            .hint("a blob is https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB")
-    };
-    let url = Url::parse(uri).map_err(|e| bad(&e.to_string()))?;
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(bad("a blob's address has no query or token"));
-    }
-    let host = url.host_str().unwrap_or_default();
-    let account = match host.split_once('.') {
-        Some((account, rest)) if rest.starts_with("blob.") && url.scheme() == "https" => account,
-        _ => return Err(bad("it is not the address of a blob in a storage account")),
-    };
-    let path = percent_decoded(url.path().trim_start_matches('/'));
-    let (container, name) = path.split_once('/').unwrap_or((&path, ""));
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let good_container =
-        (3..=63).contains(&container.len()) && container.chars().all(plain) || container == "$web";
-    if !good_container {
-        return Err(bad("a container has 3 to 63 lower-case letters, digits or '-'"));
-    }
-    let good =
-        |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', '\0']);
-    if !name.split('/').all(good) || name.len() > 1024 {
-        return Err(bad("it names no blob"));
-    }
-    let account = config.account(account).ok_or_else(|| {
-        let known: Vec<_> = config.accounts.iter().map(|account| account.name.as_str()).collect();
-        let there = match known.as_slice() {
-            [] => "there are none".to_owned(),
-            known => format!("there are {}", known.join(", ")),
-        };
-        Error::new(
-            ErrorCode::ValidationFailed,
-            format!(
-                "the storage account '{account}' of `{}` has no place here: {there}",
-                shown(uri)
-            ),
-        )
-        .target("uri")
-        .hint(format!(
-            "give '{account}' a place, an [[account]] in goldsmith.toml, or leave `uri` out"
-        ))
-    })?;
-    Ok(Blob { account, container: container.to_owned(), name: name.to_owned() })
-}
-
-/// What a URL's path means; bytes that are no text stay as they are written.
-fn percent_decoded(path: &str) -> String {
-    let bytes = path.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let pair = path.get(at + 1..at + 3).filter(|_| *byte == b'%');
-        match pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
-            Some(value) => {
-                decoded.push(value);
-                at += 3;
-            }
-            None => {
-                decoded.push(*byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(decoded).unwrap_or_else(|_| path.to_owned())
-}
+use super::{Work, folder};
 
 /// Writes the VHD there, with what describes it beside it. Gives the file where the account is a folder.
 pub(super) async fn write(
@@ -110,7 +20,7 @@ pub(super) async fn write(
 ) -> Result<Option<PathBuf>> {
     let Blob { account, container, name } = blob;
     // A folder that is not mounted is not made.
-    let store = replicate::open(&account.place)?;
+    let store = regions::open(&account.place)?;
     match &account.place {
         Place::Folder(folder) => {
             let path = folder.join(container).join(name);
@@ -118,58 +28,9 @@ pub(super) async fn write(
             Ok(Some(path))
         }
         Place::Url(_) => {
-            let key = Key::from_iter(std::iter::once(container.as_str()).chain(name.split('/')));
-            upload::write(work.cx, store.as_ref(), &key, vhd, description).await?;
+            let path = format!("{container}/{name}");
+            upload::write(work.cx, store.as_ref(), path, vhd, description).await?;
             Ok(None)
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config() -> Config {
-        let place = Place::Folder("/srv/blobs".into());
-        Config { accounts: vec![Account { name: "images".into(), place }], ..Config::default() }
-    }
-
-    #[test]
-    fn an_address_leads_into_the_place_of_its_account() {
-        let config = config();
-        for uri in [
-            "https://images.blob.core.windows.net/vhds/web/one.vhd",
-            "https://IMAGES.blob.core.usgovcloudapi.net/vhds/web%2Fone.vhd",
-        ] {
-            let blob = find(&config, uri).unwrap();
-            assert_eq!((blob.container.as_str(), blob.name.as_str()), ("vhds", "web/one.vhd"));
-        }
-    }
-
-    #[test]
-    fn what_is_no_blob_of_ours_is_refused_with_the_field_and_the_way_out() {
-        let config = config();
-        let cases = [
-            ("https://other.blob.core.windows.net/vhds/x.vhd", "'other' of"),
-            ("https://images.blob.core.windows.net/vhds/x.vhd?sv=1&sig=2", "no query or token"),
-            ("http://images.blob.core.windows.net/vhds/x.vhd", "not the address of a blob"),
-            ("https://example.com/vhds/x.vhd", "not the address of a blob"),
-            ("https://images.blob.core.windows.net/VHDs/x.vhd", "a container has"),
-            ("https://images.blob.core.windows.net/vhds", "names no blob"),
-            ("https://images.blob.core.windows.net/vhds/", "names no blob"),
-            ("https://images.blob.core.windows.net/vhds/a//b", "names no blob"),
-            ("https://images.blob.core.windows.net/vhds/%2e%2e/%2e%2e/x", "a container has"),
-            ("https://images.blob.core.windows.net/vhds/a%2F..%2F..%2Fx", "names no blob"),
-        ];
-        for (uri, text) in cases {
-            let error = find(&config, uri).unwrap_err();
-            assert_eq!(error.code, ErrorCode::ValidationFailed, "{uri}");
-            assert!(error.message.contains(text), "{uri}: {}", error.message);
-            assert_eq!(error.target.as_deref(), Some("uri"));
-            assert!(error.hint.is_some());
-        }
-        let none = Config::default();
-        let error = find(&none, "https://a.blob.core.windows.net/vhds/x.vhd").unwrap_err();
-        assert!(error.message.ends_with("there are none"), "{}", error.message);
     }
 }

@@ -5,10 +5,7 @@
 use std::{fs, io, path::Path};
 
 use api::ErrorCode;
-use vm::may_wait;
-
-use super::Work;
-use crate::{
+use images::{
     absent::remove_file,
     cx::Cx,
     error::{Result, io_fault},
@@ -21,6 +18,9 @@ use crate::{
     },
     ledger::Held,
 };
+use vm::may_wait;
+
+use super::Work;
 
 /// Writes the VHD there, unless it is there, and what describes it beside it.
 pub(super) async fn write(

@@ -6,18 +6,20 @@ use api::{
     ErrorCode,
     template::{Distributor, ManagedImage},
 };
-use vm::may_wait;
-
-use super::{DataDisk, DataOutput, Digest, Work, labels};
-use crate::{
+use images::{
     config::Config,
     cx::Cx,
+    digest::Digest,
     error::{Error, Result, io_fault},
-    event::RunOutput,
+    event::{DataOutput, RunOutput},
     export::allocated,
-    replicate::Known,
+    image_file::artifact::DataDisk,
     store::{Payload, Store, StoredImage, address::Address},
 };
+use regions::Known;
+use vm::may_wait;
+
+use super::{Work, labels};
 
 pub(super) fn check(target: &ManagedImage) -> Result<()> {
     address(target).map(|_| ())

@@ -17,7 +17,6 @@ mod blob;
 mod folder;
 mod managed_image;
 mod shared_image;
-mod upload;
 mod vhd;
 
 use api::{
@@ -25,24 +24,20 @@ use api::{
     template::{Distributor, DistributorKind, Properties, Template},
 };
 use futures_util::future::join_all;
+use images::{
+    config::Config,
+    cx::Cx,
+    error::{Error, Result},
+    event::{Event, RunOutput},
+    image_file::artifact::Standalone,
+    ledger::Ledger,
+    store::{Labels, Origin},
+};
 use jiff::Timestamp;
 use vm::Host;
 
 pub use self::managed_image::data_outputs;
 pub(crate) use self::{agree::agree, vhd::all as vhds};
-use crate::{
-    config::Config,
-    cx::Cx,
-    error::{Error, Result},
-    event::Event,
-    ledger::Ledger,
-    store::{Labels, Origin},
-};
-pub use crate::{
-    digest::Digest,
-    event::{DataOutput, RunOutput},
-    image_file::artifact::{DataDisk, Standalone, standalone},
-};
 
 /// What is known of the image that is distributed.
 #[derive(Debug, Clone)]

@@ -10,19 +10,19 @@ use api::{
     ErrorCode,
     template::{ReplicationMode, SharedImage, Source, Versioning},
 };
-
-use super::{
-    Work,
-    managed_image::{output, payload},
-};
-use crate::{
+use images::{
     config::Config,
     cx::Cx,
     error::{Error, Result},
     event::RunOutput,
     image_file::space::human,
-    replicate::{self, Copied, Known, Request},
     store::{Labels, Numbering, Payload, Store, StoredImage, Version, address::Address},
+};
+use regions::{Copied, Known, Request};
+
+use super::{
+    Work,
+    managed_image::{output, payload},
 };
 
 /// Finds the number that would be given now, so that a conflict shows before the build. `own` is the run, and its output:
@@ -124,7 +124,7 @@ async fn copy(work: Work<'_>, target: &SharedImage, image: &StoredImage) -> Resu
         return Ok(());
     }
     let request = Request { image, regions: &regions };
-    let outcome = replicate::replicate(work.cx, work.host, &config, request).await?;
+    let outcome = regions::replicate(work.cx, work.host, &config, request).await?;
     let mut failures = Vec::new();
     for (name, result) in outcome.regions {
         match result {

@@ -14,17 +14,13 @@ use std::{
 };
 
 use api::{ErrorCode, template::Vhd};
-use serde::Serialize;
-use vm::may_wait;
-
-use super::{DataOutput, Facts, Work, blob, labels};
-use crate::{
+use images::{
     absent::entries,
     config::Config,
     cx::Cx,
     digest::Digest,
     error::{Error, Result, io_fault},
-    event::RunOutput,
+    event::{DataOutput, RunOutput},
     export::{allocated, copy_out},
     image_file::{
         artifact::{self, Artifact, Form, delivered, write_json},
@@ -35,10 +31,14 @@ use crate::{
     layout::Layout,
     store::{Labels, Origin},
 };
+use serde::Serialize;
+use vm::may_wait;
+
+use super::{Facts, Work, blob, labels};
 
 /// An address must lead to a blob of an account that has a place.
 pub(super) fn check(config: &Config, target: &Vhd) -> Result<()> {
-    target.uri.as_ref().map_or(Ok(()), |uri| blob::find(config, uri).map(|_| ()))
+    target.uri.as_ref().map_or(Ok(()), |uri| regions::find_blob(config, uri).map(|_| ()))
 }
 
 pub(super) async fn publish(work: Work<'_>, target: &Vhd) -> Result<RunOutput> {
@@ -84,7 +84,7 @@ async fn store_data(work: Work<'_>, path: &Path) -> Result<Vec<DataOutput>> {
 /// To the blob that the template names, instead of the local blob folder.
 async fn to_account(work: Work<'_>, vhd: Artifact, uri: &str) -> Result<RunOutput> {
     let config = Config::load(&work.cx.layout)?;
-    let blob = blob::find(&config, uri)?;
+    let blob = regions::find_blob(&config, uri)?;
     let description = serde_json::to_vec_pretty(&Description::of(work, &vhd))
         .map_err(|e| fault(e.into(), &vhd.path))?;
     let written = blob::write(work, &blob, &vhd, Some(description)).await?;
@@ -111,7 +111,7 @@ async fn data_to_account(work: Work<'_>, config: &Config, uri: &str) -> Result<V
     for lun in 0..work.image.data.len() {
         let vhd = work.image.data_as(work.cx, work.host, lun, Form::Vhd).await?;
         let uri = data::beside(Path::new(uri), lun).to_string_lossy().into_owned();
-        let blob = blob::find(config, &uri)?;
+        let blob = regions::find_blob(config, &uri)?;
         let written = blob::write(work, &blob, &vhd, None).await?;
         let path = written.unwrap_or_else(|| vhd.path.clone());
         let Artifact { digest, virtual_size, .. } = vhd;

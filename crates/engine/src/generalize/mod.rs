@@ -7,16 +7,16 @@
 use std::collections::BTreeMap;
 
 use api::ErrorCode;
+use images::{
+    digest::digest,
+    error::{Error, Result},
+};
 use vm::{
     Access, Ended, Guest, Stdin,
     fake::{Reaction, Then},
 };
 
-use crate::{
-    digest::digest,
-    error::{Error, Result},
-    output::StepOutput,
-};
+use crate::output::StepOutput;
 
 const SCRIPT: &str = include_str!("generalize.sh");
 
@@ -60,7 +60,7 @@ pub(crate) async fn run(
     if out.answers().iter().any(|answer| answer == DONE) {
         return Ok(());
     }
-    let exit = ran.map_err(crate::error::guest_error)?;
+    let exit = ran.map_err(images::error::guest_error)?;
     let leftovers: Vec<&str> =
         out.answers().iter().filter_map(|answer| answer.strip_prefix("LEFTOVER ")).collect();
     match exit.code {

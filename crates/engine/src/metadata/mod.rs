@@ -13,6 +13,10 @@ use std::{fmt, ops::ControlFlow, sync::Arc, time::Duration};
 
 use api::ErrorCode;
 use async_trait::async_trait;
+use images::{
+    cx::Cx,
+    error::{Error, Result},
+};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncWriteExt, DuplexStream},
@@ -21,11 +25,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use vm::{Bounded, Guest, Sink, Stdin, StreamKind};
-
-use crate::{
-    cx::Cx,
-    error::{Error, Result},
-};
 
 const RELAY: &str = include_str!("relay.py");
 /// From the relay's start to its first word. Python starts slowly on an emulated processor.
@@ -177,7 +176,7 @@ async fn carry(
         Ok(Err(vm::Error::TooMuchOutput)) => "more requests at once than the relay lets in",
         Err(why) => why,
         Ok(ran) => {
-            let exit = ran.map_err(crate::error::guest_error)?;
+            let exit = ran.map_err(images::error::guest_error)?;
             if exit.success() {
                 return Ok(());
             }

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use images::{event::Events, layout::Layout};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -13,7 +14,6 @@ use tokio::{
 use vm::{Exit, Sink};
 
 use super::*;
-use crate::{event::Events, layout::Layout};
 
 const HERE: Place = Place { address: "127.0.0.1", port: 0, bring: false };
 
@@ -186,7 +186,7 @@ async fn cut_off(line: &'static str) -> (String, u64) {
     let cx = Cx::new(layout, events, CancellationToken::new());
     let guest = Box::new(Rogue { line, sent: sent.clone() });
     let relay = Relay::start(&cx, guest, Arc::new(Echo), HERE).await.unwrap();
-    let Some(crate::event::Event::Warning { text }) = receiver.recv().await else {
+    let Some(images::event::Event::Warning { text }) = receiver.recv().await else {
         panic!("no warning");
     };
     relay.stop().await.unwrap();
@@ -241,7 +241,7 @@ async fn guest_that_reads_no_answers_is_cut_off_and_can_be_stopped_before() {
     let layout = Layout::new("/nowhere".into(), "/nowhere".into());
     let cx = Cx::new(layout, events, CancellationToken::new());
     let relay = Relay::start(&cx, Box::new(Deaf), Arc::new(Long), HERE).await.unwrap();
-    let Some(crate::event::Event::Warning { text }) = receiver.recv().await else {
+    let Some(images::event::Event::Warning { text }) = receiver.recv().await else {
         panic!("no warning");
     };
     assert!(text.contains("is cut off"), "{text}");

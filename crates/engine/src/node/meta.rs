@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use images::digest::Key;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-
-use crate::digest::Key;
 
 /// The machine a node was made on; part of the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,8 +16,3 @@ pub use meta::{DataShape, NodeMeta, Parent, RamMeta, Shape};
 pub use store::{Node, NodeStore};
 pub use sweep::sweep;
 pub use verify::Damage;
-
-pub use crate::{
-    digest::{FORMAT, Key, KeyBuilder, digest},
-    lock::{Lock, UseLock},
-};

@@ -7,17 +7,17 @@ use std::{
     time::SystemTime,
 };
 
-use tokio_util::sync::CancellationToken;
-use vm::{Host, may_wait};
-
-use super::NodeMeta;
-use crate::{
+use images::{
     absent,
-    digest::{self, Key, Kind},
+    digest::{self, Key, KeyBuilder, Kind},
     image_file::{data::file_name, verified::Verified},
     layout::Layout,
     lock::{Lock, REMOVAL, UseLock},
 };
+use tokio_util::sync::CancellationToken;
+use vm::{Host, may_wait};
+
+use super::NodeMeta;
 
 /// A node that is there.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ impl Node {
     /// Names the images converted from this very node. A node that was made again under its old name
     /// has other content, and so other images.
     pub fn artifact_key(&self) -> Key {
-        super::KeyBuilder::new(self.meta.key.as_str(), "artifact")
+        KeyBuilder::new(self.meta.key.as_str(), "artifact")
             .field("created", &self.meta.created.to_string())
             .finish()
     }
@@ -259,7 +259,7 @@ impl NodeStore {
         if is_wanted()? {
             return Ok(false);
         }
-        let trash = self.layout.nodes().join(format!("{GONE}{}", crate::new_run_id()));
+        let trash = self.layout.nodes().join(format!("{GONE}{}", images::new_run_id()));
         if absent::or_none(fs::rename(&node.dir, &trash))?.is_none() {
             return Ok(true);
         }

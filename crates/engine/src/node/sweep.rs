@@ -3,7 +3,7 @@
 use std::io;
 
 use super::NodeStore;
-use crate::{
+use images::{
     absent::{entries, remove_file},
     digest::Key,
     in_use,

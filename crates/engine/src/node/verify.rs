@@ -6,13 +6,13 @@
 
 use std::{fs, io};
 
-use tokio_util::sync::CancellationToken;
-
-use super::{Node, NodeStore, Parent};
-use crate::{
+use images::{
     digest::{Digest, Key},
     image_file::verified::Verified,
 };
+use tokio_util::sync::CancellationToken;
+
+use super::{Node, NodeStore, Parent};
 
 /// The file with the RAM: where it is damaged, the node's disk still boots.
 pub(super) const RAM: &str = "ram";

@@ -14,14 +14,15 @@ use api::{
     ErrorCode,
     template::{self, Script},
 };
-use vm::{Guest, Stdin};
-
-pub use crate::event::Optimization;
-use crate::{
-    customize::{self, Customizer, Inputs, Place},
+use images::{
     cx::Cx,
     digest::digest,
     error::{Error, Result},
+};
+use vm::{Guest, Stdin};
+
+use crate::{
+    customize::{self, Customizer, Inputs, Place},
     output::StepOutput,
 };
 
@@ -112,7 +113,7 @@ async fn as_root(guest: &dyn Guest, script: &str, words: &str, out: &mut StepOut
     let exit = guest
         .run(&command, Stdin::Bytes(script.as_bytes()), out)
         .await
-        .map_err(crate::error::guest_error)?;
+        .map_err(images::error::guest_error)?;
     out.flush().await;
     if exit.success() {
         return Ok(());

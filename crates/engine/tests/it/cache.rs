@@ -5,11 +5,10 @@ use std::{fs, path::PathBuf, time::SystemTime};
 use engine::{
     build::{self, Freshness, Request},
     cache::{self, Fate, Kept, Why},
-    fetch::{self, Fetched},
-    ledger::Ledger,
     node::{Node, NodeStore, Parent},
-    store::Store,
 };
+use images::{ledger::Ledger, store::Store};
+use sources::fetch::{self, Fetched};
 
 use crate::{
     damage::flip,
@@ -91,9 +90,9 @@ async fn what_leads_to_a_fresh_node_stays_while_it_leads_or_hides_something() {
 #[test]
 fn many_who_supersede_one_node_at_once_all_succeed() {
     let dir = tempfile::tempdir().unwrap();
-    let layout = engine::layout::Layout::new(dir.path().join("cache"), dir.path().join("data"));
+    let layout = images::layout::Layout::new(dir.path().join("cache"), dir.path().join("data"));
     let store = NodeStore::new(&layout);
-    let key = |n: usize| engine::node::KeyBuilder::new(&n.to_string(), "k").finish();
+    let key = |n: usize| images::digest::KeyBuilder::new(&n.to_string(), "k").finish();
     std::thread::scope(|scope| {
         for thread in 1..=8 {
             let store = &store;
@@ -162,7 +161,7 @@ async fn sources_and_logs_go_beside_a_running_service_and_stay_while_a_run_needs
     };
     let source = sources().remove(0);
     let stored = Store::open(&bench.layout).get(SOURCE).unwrap();
-    let held = engine::source::adopt(&bench.cx(), &bench.host, &stored).await.unwrap();
+    let held = sources::adopt(&bench.cx(), &bench.host, &stored).await.unwrap();
 
     let done = cache::clear(&bench.layout, true).unwrap();
     assert_eq!(names(&bench.layout.nodes()), Vec::<String>::new());

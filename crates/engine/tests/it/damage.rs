@@ -8,8 +8,8 @@ use std::{
 };
 
 use api::ErrorCode;
-use engine::{
-    build::{self, Report, Request},
+use engine::build::{self, Report, Request};
+use images::{
     cx::Cx,
     error::Result,
     event::{Event, Events},
@@ -110,7 +110,7 @@ async fn damaged_disk_in_the_cache_is_made_again_for_the_next_image() {
     let (report, warnings) = build(&bench, "two.vhd").await;
     let output = report.unwrap().outputs.remove(0);
     assert_eq!(fs::read(&output.path).unwrap(), before);
-    assert_eq!(engine::node::digest(&before), output.digest.hex());
+    assert_eq!(images::digest::digest(&before), output.digest.hex());
     assert!(warnings.iter().any(|w| w.contains("disk.qcow2 is damaged")), "{warnings:?}");
 }
 
@@ -214,14 +214,14 @@ async fn unchanged_cache_is_not_read_again() {
     let bench = Bench::new().await;
     build(&bench, "one.vhd").await.0.unwrap();
     let disk = artifact(&bench, "disk.qcow2");
-    let verified = engine::image_file::verified::Verified::new(&bench.layout);
-    let digest = engine::image_file::digest::sha256(&bench.cx(), &disk, "hash").await.unwrap();
-    let digest = engine::image_file::digest::Digest::Plain(digest);
+    let verified = images::image_file::verified::Verified::new(&bench.layout);
+    let digest = images::image_file::digest::sha256(&bench.cx(), &disk, "hash").await.unwrap();
+    let digest = images::digest::Digest::Plain(digest);
     assert!(verified.holds(&disk, &digest), "artifact");
     let store = engine::node::NodeStore::new(&bench.layout);
     for node in store.all().unwrap() {
         for (name, hex) in &node.meta.files {
-            let digest = engine::image_file::digest::Digest::Sparse(hex.clone());
+            let digest = images::digest::Digest::Sparse(hex.clone());
             assert!(verified.holds(&node.file(name), &digest), "{}: {name}", node.meta.kind);
         }
         assert!(node.meta.files.contains_key("disk.qcow2"));

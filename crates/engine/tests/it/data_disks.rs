@@ -9,10 +9,12 @@ use api::{
 };
 use engine::{
     build::{self, Freshness, Input, OnError, Plan, Report, Request},
+    trial::{self, Trial},
+};
+use images::{
     error::{Error, Result},
     image_file::footer,
     store::{Labels, Origin, Payload, Store, StoredImage, address::Address},
-    trial::{self, Trial},
 };
 use serde_json::{Value, json};
 use vm::{
@@ -50,7 +52,7 @@ impl Forge {
         let disk = s.path(&format!("{name}.qcow2"));
         vm::disk::create(&s.host, &disk, "qcow2", bytes).await.unwrap();
         let payload = Payload {
-            digest: engine::node::digest(&fs::read(&disk).unwrap()),
+            digest: images::digest::digest(&fs::read(&disk).unwrap()),
             disk,
             virtual_size: bytes,
             data: Vec::new(),
@@ -100,7 +102,7 @@ impl Forge {
             template,
             base_dir,
             metadata: None,
-            fetch: engine::fetch::Limits::default(),
+            fetch: sources::fetch::Limits::default(),
         };
         build::resolve(&self.s.cx, input).await
     }
@@ -197,7 +199,7 @@ async fn the_template_s_disks_are_on_the_machine_and_in_everything_it_gives() {
     // The same from the store, later.
     let again = format!("qcow2={}", at("again.qcow2").display()).parse().unwrap();
     let written =
-        engine::export::of_stored(&forge.s.cx, &forge.s.host, &image, &[again]).await.unwrap();
+        images::export::of_stored(&forge.s.cx, &forge.s.host, &image, &[again]).await.unwrap();
     assert_eq!(written.len(), 3);
     assert!(at("again_dataDisk_1.qcow2").is_file());
 
@@ -290,7 +292,7 @@ async fn a_stored_disk_that_fits_into_no_vhd_is_not_begun() {
     forge.store("huge", 2041 * GIB).await;
     let spec = format!("vhd={}", forge.s.path("huge.vhd").display()).parse().unwrap();
     let image = forge.stored("huge");
-    let exported = engine::export::of_stored(&forge.s.cx, &forge.s.host, &image, &[spec]).await;
+    let exported = images::export::of_stored(&forge.s.cx, &forge.s.host, &image, &[spec]).await;
     let error = exported.unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidArgument, "{error}");
     assert!(error.message.contains("a VHD holds at most"), "{error}");

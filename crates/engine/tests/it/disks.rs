@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use engine::{cx::Cx, event::Events, layout::Layout, node::Key};
+use images::{cx::Cx, digest::Key, event::Events, layout::Layout};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use vm::{Host, proc::Command};

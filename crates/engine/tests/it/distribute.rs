@@ -11,11 +11,19 @@ use api::{
 };
 use engine::{
     build::{self, Input},
-    distribute::{self, Facts, RunOutput, Standalone, Targets},
-    error::Error,
-    export::partial_path,
-    image_file::{Format, Image, footer},
+    distribute::{self, Facts, Targets},
     janitor,
+};
+use images::{
+    error::Error,
+    event::RunOutput,
+    format::Format,
+    image_file::{
+        Image,
+        artifact::{Standalone, standalone},
+        footer,
+        partial::partial_path,
+    },
     ledger::{self, Held, Ledger},
     store::{Origin, Store, address::Address, sweep},
 };
@@ -23,8 +31,10 @@ use engine::{
 use serde_json::json;
 use vm::fake::Fake;
 
-use crate::data_disks::{Forge, id};
-use crate::disks::{Chain, MIB, Setting, allocated, files, setting};
+use crate::{
+    data_disks::{Forge, id},
+    disks::{Chain, MIB, Setting, allocated, files, setting},
+};
 
 const GROUP: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute";
 
@@ -73,7 +83,7 @@ fn facts(run_id: &str) -> Facts {
 async fn prepared(size: u64) -> (Setting, Chain, Standalone) {
     let s = setting().await;
     let chain = s.chain(size, 3 * MIB).await;
-    let image = distribute::standalone(&s.cx, &s.host, &chain.top, &chain.key).await.unwrap();
+    let image = standalone(&s.cx, &s.host, &chain.top, &chain.key).await.unwrap();
     (s, chain, image)
 }
 
@@ -228,7 +238,7 @@ async fn the_version_of_a_managed_image_is_refused_when_the_template_is_resolved
             template,
             base_dir,
             metadata: None,
-            fetch: engine::fetch::Limits::default(),
+            fetch: sources::fetch::Limits::default(),
         };
         build::resolve(&forge.s.cx, input).await
     };
@@ -338,7 +348,7 @@ async fn runs_at_once_get_different_numbers_and_share_the_conversion() {
     let s = setting().await;
     let chain = s.chain(32 * MIB, 3 * MIB).await;
     let one = async |run: usize| {
-        let image = distribute::standalone(&s.cx, &s.host, &chain.top, &chain.key).await.unwrap();
+        let image = standalone(&s.cx, &s.host, &chain.top, &chain.key).await.unwrap();
         let outputs = publish(&s, &image, &format!("run-{run}"), &all()[1..2]).await.unwrap();
         (fs::metadata(&image.disk).unwrap().ino(), outputs[0].artifact_id.clone().unwrap())
     };
@@ -379,9 +389,9 @@ async fn a_stored_image_can_be_exported_as_it_was_built() {
     // The cache may go at any time: the store does not need it.
     fs::remove_dir_all(s.cx.layout.cache()).unwrap();
     let stored = Store::open(&s.cx.layout).get("web").unwrap();
-    let image = engine::export::stored(&s.cx, &stored).await.unwrap();
+    let image = images::store::stored(&s.cx, &stored).await.unwrap();
     let spec = format!("vhd={}", s.path("web.vhd").display()).parse().unwrap();
-    engine::export::write(&s.cx, &s.host, &image, &spec, "run-2").await.unwrap();
+    images::export::write(&s.cx, &s.host, &image, &spec, "run-2").await.unwrap();
     s.assert_same(&chain, &spec.path, "vpc").await;
 }
 

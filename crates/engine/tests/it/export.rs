@@ -3,15 +3,20 @@
 use std::{fs, os::unix::fs::MetadataExt, panic::AssertUnwindSafe, path::Path};
 
 use api::ErrorCode;
-use engine::{
-    distribute::standalone,
+use futures_util::FutureExt;
+use images::{
+    digest::Digest,
     event::{Event, Events},
-    export::{self, ExportSpec, Standalone, partial_path},
-    image_file::{Format, digest::Digest, footer},
+    export::{self, ExportSpec},
+    format::Format,
+    image_file::{
+        artifact::{Standalone, standalone},
+        footer,
+        partial::partial_path,
+    },
     layout::Layout,
     ledger::{self, Ledger},
 };
-use futures_util::FutureExt;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 use vm::proc::Command;
@@ -33,7 +38,7 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// As the documentation of `engine::image_file::digest` describes it, from every byte of the file.
+/// As the documentation of `images::image_file::digest` describes it, from every byte of the file.
 fn digest(path: &Path, format: Format) -> Digest {
     let bytes = fs::read(path).unwrap();
     if !matches!(format, Format::Raw | Format::Vhd) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::ErrorCode;
-use engine::{cx::Cx, event::Events, step::CUSTOMIZATION_LOG};
+use images::{cx::Cx, event::Events, step::CUSTOMIZATION_LOG};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use vm::{

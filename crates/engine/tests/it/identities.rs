@@ -7,9 +7,9 @@ use api::template::{Face, ParseOptions};
 use async_trait::async_trait;
 use engine::{
     build::{self, Input, Plan, Report},
-    event::{Event, Events},
     metadata::{Answer, Asked, Metadata},
 };
+use images::event::{Event, Events};
 use serde_json::{Value, json};
 use vm::fake::Reaction;
 
@@ -54,7 +54,7 @@ async fn plan(forge: &Forge, identities: &[&str], metadata: bool, more: &Value) 
         template,
         base_dir: forge.s.path(""),
         metadata,
-        fetch: engine::fetch::Limits::default(),
+        fetch: sources::fetch::Limits::default(),
     };
     build::resolve(&forge.s.cx, input).await.unwrap_or_else(|errors| panic!("{errors:?}"))
 }

@@ -9,10 +9,12 @@ use api::{
 };
 use engine::{
     build::{self, Freshness, Input, OnError, Plan, Report, Request},
+    janitor,
+};
+use images::{
     cx::Cx,
     error::{Error, Result},
     event::Events,
-    janitor,
     layout::Layout,
     ledger::{self, Held, Ledger},
     step::{Fault, Faults, Step},
@@ -113,7 +115,7 @@ impl Bench {
             template,
             base_dir,
             metadata: None,
-            fetch: engine::fetch::Limits::default(),
+            fetch: sources::fetch::Limits::default(),
         }
     }
 
@@ -155,7 +157,7 @@ pub(crate) fn names(dir: &Path) -> Vec<String> {
 }
 
 fn sha256(path: &Path) -> String {
-    engine::node::digest(&std::fs::read(path).unwrap())
+    images::digest::digest(&std::fs::read(path).unwrap())
 }
 
 const STEPS: [Step; 9] = [

@@ -6,9 +6,11 @@ use api::{
 };
 use engine::{
     build::{self, Input, Plan},
+    janitor,
+};
+use images::{
     cx::Cx,
     error::Error,
-    janitor,
     ledger::{self, Held, Ledger},
     step::{Fault, Faults, Step},
 };
@@ -42,7 +44,7 @@ async fn plan(bench: &Bench, cx: &Cx, script: &str) -> Result<Plan, Vec<Error>> 
         template,
         base_dir: bench.dir.path().to_owned(),
         metadata: None,
-        fetch: engine::fetch::Limits::default(),
+        fetch: sources::fetch::Limits::default(),
     };
     build::resolve(cx, input).await
 }
@@ -55,7 +57,7 @@ fn bind(bench: &Bench, bridge: &str) {
     std::fs::write(bench.layout.config(), lines).unwrap();
 }
 
-async fn build(bench: &Bench, cx: &Cx, script: &str) -> engine::error::Result<()> {
+async fn build(bench: &Bench, cx: &Cx, script: &str) -> images::error::Result<()> {
     let plan = plan(bench, cx, script).await.unwrap();
     let request = build::Request { exports: Vec::new(), ..bench.request() };
     build::build(cx, &bench.host, &bench.fake, &plan, &request).await.map(drop)

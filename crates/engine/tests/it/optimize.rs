@@ -7,8 +7,8 @@ use api::{
     ErrorCode,
     template::{Face, ParseOptions},
 };
-use engine::{
-    build::{self, Input, Report},
+use engine::build::{self, Input, Report};
+use images::{
     cx::Cx,
     error::{Error, Result},
     event::{Event, Events},
@@ -267,7 +267,7 @@ async fn resolve(bench: &Bench, workload: Value) -> Vec<Error> {
         template,
         base_dir,
         metadata: None,
-        fetch: engine::fetch::Limits::default(),
+        fetch: sources::fetch::Limits::default(),
     };
     build::resolve(&bench.cx(), input).await.err().unwrap_or_default()
 }
@@ -276,7 +276,7 @@ async fn resolve(bench: &Bench, workload: Value) -> Vec<Error> {
 async fn the_workloads_script_is_checked_before_anything_is_made() {
     let bench = bench().await;
     let workload = |script: &str, sum: &str, state: &str| json!({ "state": state, "scriptUri": script, "sha256Checksum": sum });
-    let right = engine::node::digest(SCRIPT.as_bytes());
+    let right = images::digest::digest(SCRIPT.as_bytes());
     let cases = [
         (workload("warm.sh", &right, "Enabled"), None),
         (workload("gone.sh", "", "Disabled"), None),

@@ -12,15 +12,17 @@ use api::{
 };
 use engine::{
     build::{self, Input, Wanted},
-    config::Config,
-    cx::Cx,
-    distribute::DataDisk,
-    event::{Event, Events},
-    node::Key,
-    replicate::{self, CHUNK_BYTES, Copied, Outcome, Region, Request, status},
-    store::{Labels, Numbering, Origin, Payload, Store, StoredImage, address::Address},
     vm_size::DEFAULT_GEN1,
 };
+use images::{
+    config::Config,
+    cx::Cx,
+    digest::Key,
+    event::{Event, Events},
+    image_file::artifact::DataDisk,
+    store::{Labels, Numbering, Origin, Payload, Store, StoredImage, address::Address},
+};
+use regions::{CHUNK_BYTES, Copied, Outcome, Region, Request, status};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -64,7 +66,7 @@ impl Setting {
         // Not the file that a pull makes of the same content.
         let convert = ["convert", "-f", "raw", "-O", "qcow2", "-o", "lazy_refcounts=on"];
         self.qemu_img(&convert, &[raw, &disk]).await;
-        let digest = engine::image_file::digest::sha256(&self.cx, &disk, "hash").await.unwrap();
+        let digest = images::image_file::digest::sha256(&self.cx, &disk, "hash").await.unwrap();
         let payload = Payload {
             digest,
             virtual_size: fs::metadata(raw).unwrap().len(),
@@ -92,10 +94,10 @@ impl Setting {
         cx: &Cx,
         image: &StoredImage,
         regions: &[&str],
-    ) -> Result<Outcome, engine::error::Error> {
+    ) -> Result<Outcome, images::error::Error> {
         let regions: Vec<String> = regions.iter().map(|name| (*name).to_owned()).collect();
         let request = Request { image, regions: &regions };
-        replicate::replicate(cx, &self.host, &self.config(), request).await
+        regions::replicate(cx, &self.host, &self.config(), request).await
     }
 
     async fn states(&self, image: &StoredImage, regions: &[&str]) -> Vec<String> {
@@ -199,7 +201,7 @@ async fn a_version_comes_back_as_it_was() {
     let id = format!("{DEFINITION}/versions/latest");
     let find = async |region: &str| {
         let place = s.config().region(region).unwrap().clone();
-        replicate::of_id(&s.cx.layout, &place, &id).await.unwrap()
+        regions::of_id(&s.cx.layout, &place, &id).await.unwrap()
     };
     assert!(find("japaneast").await.is_none());
 
@@ -209,16 +211,16 @@ async fn a_version_comes_back_as_it_was() {
     let kept = fs::read(at(0)).unwrap();
     fs::write(at(0), fs::read(at(1)).unwrap()).unwrap();
     let replica = find("eastus").await.unwrap();
-    let error = replicate::pull(&s.cx, &s.host, &replica).await.unwrap_err();
+    let error = regions::pull(&s.cx, &s.host, &replica).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::SourceUnavailable);
     assert!(error.message.contains("another content"), "{}", error.message);
     fs::write(at(0), kept).unwrap();
     fs::remove_file(at(1)).unwrap();
-    let error = replicate::pull(&s.cx, &s.host, &replica).await.unwrap_err();
+    let error = regions::pull(&s.cx, &s.host, &replica).await.unwrap_err();
     assert!(error.message.starts_with("region eastus: "), "{}", error.message);
     assert!(store.list().unwrap().is_empty() && s.unfinished().is_empty());
 
-    let back = replicate::pull(&s.cx, &s.host, &find("westeurope").await.unwrap()).await.unwrap();
+    let back = regions::pull(&s.cx, &s.host, &find("westeurope").await.unwrap()).await.unwrap();
     assert_eq!(back.record.id, image.record.id);
     assert_eq!(back.record.origin, image.record.origin);
     let compare = ["compare", "-f", "raw", "-F", "qcow2"];
@@ -232,7 +234,7 @@ async fn a_version_comes_back_as_it_was() {
     let moved = |copies: &[Copied]| copies.iter().map(|c| c.moved_chunks > 0).collect::<Vec<_>>();
     assert_eq!(moved(&copied(&s.copy(&back, &REGIONS).await)), [false, false, true]);
     store.remove(&back.record.id).unwrap();
-    let last = replicate::pull(&s.cx, &s.host, &find("japaneast").await.unwrap()).await.unwrap();
+    let last = regions::pull(&s.cx, &s.host, &find("japaneast").await.unwrap()).await.unwrap();
     assert_eq!(moved(&copied(&s.copy(&last, &REGIONS).await)), [false; 3]);
 }
 
@@ -259,7 +261,7 @@ async fn a_template_knows_its_source_before_it_is_fetched_and_that_it_was() {
             template,
             base_dir: s.path(""),
             metadata: None,
-            fetch: engine::fetch::Limits::default(),
+            fetch: sources::fetch::Limits::default(),
         };
         build::resolve(&s.cx, input).await.unwrap()
     };
@@ -267,7 +269,7 @@ async fn a_template_knows_its_source_before_it_is_fetched_and_that_it_was() {
     let Wanted::Replica(replica) = &before.source else { panic!("{:?}", before.source) };
     assert_eq!(before.size.name, DEFAULT_GEN1, "of its generation");
     assert!(before.source.present(&s.cx, &s.host).await.unwrap().is_none());
-    replicate::pull(&s.cx, &s.host, replica).await.unwrap();
+    regions::pull(&s.cx, &s.host, replica).await.unwrap();
     let after = resolve().await;
     assert!(matches!(after.source, Wanted::Stored(_)), "{:?}", after.source);
     assert_eq!(after.size, before.size);
@@ -281,7 +283,7 @@ async fn a_version_is_copied_and_comes_back_with_its_data_disks() {
     disk(&data, 32 * MIB).write_all_at(&noise(2 * MIB, 7), 4 * MIB).unwrap();
     let made = s.path("data.qcow2");
     s.qemu_img(&["convert", "-f", "raw", "-O", "qcow2"], &[&data, &made]).await;
-    let sha256 = engine::image_file::digest::sha256(&s.cx, &made, "hash").await.unwrap();
+    let sha256 = images::image_file::digest::sha256(&s.cx, &made, "hash").await.unwrap();
     let disks = vec![DataDisk { disk: made, sha256, virtual_size: 32 * MIB }];
     let image = s.version_with(&raw, "1.0.0", disks).await;
     let first = copied(&s.copy(&image, &REGIONS[..1]).await)[0];
@@ -292,8 +294,8 @@ async fn a_version_is_copied_and_comes_back_with_its_data_disks() {
     let store = Store::open(&s.cx.layout);
     store.remove(&image.record.id).unwrap();
     let place = s.config().region(REGIONS[0]).unwrap().clone();
-    let replica = replicate::of_id(&s.cx.layout, &place, &image.record.id).await.unwrap().unwrap();
-    let back = replicate::pull(&s.cx, &s.host, &replica).await.unwrap();
+    let replica = regions::of_id(&s.cx.layout, &place, &image.record.id).await.unwrap().unwrap();
+    let back = regions::pull(&s.cx, &s.host, &replica).await.unwrap();
     let compare = ["compare", "-f", "raw", "-F", "qcow2"];
     for (content, disk) in [(&raw, back.disk()), (&data, back.data()[0].disk.clone())] {
         let said = s.qemu_img(&compare, &[content, &disk]).await;
@@ -408,7 +410,7 @@ async fn a_version_that_is_removed_before_its_copy_is_whole_leaves_no_pieces() {
     let image = s.version(&raw, "1.0.0").await;
     cut_off(&s, &image, "eastus").await;
     assert!(!s.pieces("eastus").is_empty());
-    let had = replicate::forget(&s.cx.layout, &s.config(), &image.record.id).await.unwrap();
+    let had = regions::forget(&s.cx.layout, &s.config(), &image.record.id).await.unwrap();
     assert!(had.is_empty(), "no copy was whole: {had:?}");
     assert!(s.pieces("eastus").is_empty() && s.notes("eastus") == 0);
 }
@@ -449,7 +451,7 @@ async fn nothing_is_swept_while_somebody_copies() {
     let sweeping = async {
         while let Some(event) = told.recv().await {
             if matches!(event, Event::Progress { .. }) {
-                return replicate::sweep(&s.region("eastus")).await.unwrap();
+                return regions::sweep(&s.region("eastus")).await.unwrap();
             }
         }
         panic!("the copy told nothing");
@@ -458,7 +460,7 @@ async fn nothing_is_swept_while_somebody_copies() {
     let (outcome, swept) = tokio::join!(s.copy_with(&cx, &image, &names), sweeping);
     assert_eq!(swept, None);
     let chunks = copied(&outcome.unwrap())[0].chunks;
-    let swept = replicate::sweep(&s.region("eastus")).await.unwrap().unwrap();
+    let swept = regions::sweep(&s.region("eastus")).await.unwrap().unwrap();
     assert_eq!((swept.manifests, swept.chunks as u64, swept.removed_chunks), (1, chunks, 0));
 }
 
@@ -478,20 +480,20 @@ async fn a_removed_version_takes_along_what_only_it_needs() {
     fs::create_dir_all(&torn).unwrap();
     fs::write(torn.join("x.zst#1"), "torn").unwrap();
 
-    let had = replicate::forget(&s.cx.layout, &s.config(), &second.record.id).await.unwrap();
+    let had = regions::forget(&s.cx.layout, &s.config(), &second.record.id).await.unwrap();
     assert_eq!(had, REGIONS[..2]);
     assert_eq!(s.pieces("eastus"), before, "the first version's pieces, and no others");
     assert_eq!(s.manifests("eastus"), 1);
     Store::open(&s.cx.layout).remove(&first.record.id).unwrap();
     let place = s.config().region("eastus").unwrap().clone();
-    let replica = replicate::of_id(&s.cx.layout, &place, &first.record.id).await.unwrap().unwrap();
-    replicate::pull(&s.cx, &s.host, &replica).await.unwrap();
+    let replica = regions::of_id(&s.cx.layout, &place, &first.record.id).await.unwrap().unwrap();
+    regions::pull(&s.cx, &s.host, &replica).await.unwrap();
 
-    replicate::forget(&s.cx.layout, &s.config(), &first.record.id).await.unwrap();
+    regions::forget(&s.cx.layout, &s.config(), &first.record.id).await.unwrap();
     for region in &REGIONS[..2] {
         assert!(s.pieces(region).is_empty() && s.manifests(region) == 0);
     }
-    let nowhere = replicate::forget(&s.cx.layout, &s.config(), &first.record.id).await.unwrap();
+    let nowhere = regions::forget(&s.cx.layout, &s.config(), &first.record.id).await.unwrap();
     assert!(nowhere.is_empty());
 }
 
@@ -522,15 +524,15 @@ async fn notes_and_folders_of_a_region_that_cannot_be_read_are_not_taken_for_abs
     let notes = s.cx.layout.regions().join("eastus");
     fs::remove_dir_all(&notes).unwrap();
     fs::write(&notes, "no folder").unwrap();
-    let error = replicate::sweep(&s.region("eastus")).await.unwrap_err();
+    let error = regions::sweep(&s.region("eastus")).await.unwrap_err();
     assert!(error.message.contains(notes.to_str().unwrap()), "{error}");
     fs::remove_file(&notes).unwrap();
     let folder = s.path("eastus/chunks/zz");
     endless(&folder);
-    assert!(replicate::sweep(&s.region("eastus")).await.is_err());
+    assert!(regions::sweep(&s.region("eastus")).await.is_err());
     assert!(garbage.exists());
     fs::remove_file(folder).unwrap();
-    let swept = replicate::sweep(&s.region("eastus")).await.unwrap().unwrap();
+    let swept = regions::sweep(&s.region("eastus")).await.unwrap().unwrap();
     assert_eq!((swept.manifests, garbage.exists()), (1, false));
 }
 
@@ -543,7 +545,7 @@ async fn a_version_leaves_one_region_and_stays_in_the_others() {
     s.copy(&image, &REGIONS[..2]).await;
     let leaving = ["East US".to_owned(), "japaneast".to_owned()];
     let layout = &s.cx.layout;
-    let had = replicate::forget_in(layout, &s.config(), &image.record.id, &leaving).await.unwrap();
+    let had = regions::forget_in(layout, &s.config(), &image.record.id, &leaving).await.unwrap();
     assert_eq!(had, ["eastus"]);
     assert!(s.pieces("eastus").is_empty() && s.manifests("eastus") == 0 && s.notes("eastus") == 0);
     assert_eq!(s.states(&image, &REGIONS[..2]).await, ["Unknown 0", "Completed 100"]);
@@ -561,7 +563,7 @@ async fn many_versions_go_at_once_but_for_those_in_a_region_that_cannot_be_asked
     s.copy(&second, &REGIONS[..2]).await;
     let has = async |region: &str, image: &StoredImage| {
         let place = s.config().region(region).unwrap().clone();
-        replicate::has(&s.cx.layout, &place, &image.record.id).await
+        regions::has(&s.cx.layout, &place, &image.record.id).await
     };
     assert!(has(REGIONS[0], &first).await.unwrap() && !has(REGIONS[1], &first).await.unwrap());
 
@@ -571,7 +573,7 @@ async fn many_versions_go_at_once_but_for_those_in_a_region_that_cannot_be_asked
     fs::write(&place, "").unwrap();
     let error = has(REGIONS[1], &first).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::SourceUnavailable, "{error}");
-    let forget = async |ids: &[&str]| replicate::forget_all(&s.cx.layout, &s.config(), ids).await;
+    let forget = async |ids: &[&str]| regions::forget_all(&s.cx.layout, &s.config(), ids).await;
     let error = forget(&[&first.record.id, &second.record.id]).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Conflict);
     assert!(

@@ -6,10 +6,13 @@ use std::time::Duration;
 use api::ErrorCode;
 use engine::{
     build::{self, Freshness, Hit, OnError, Report, Request},
+    janitor,
+};
+use images::{
     cx::Cx,
     error::Result,
     event::{Event, Events, Outcome},
-    janitor, ledger,
+    ledger,
     step::{Fault, Faults, Step},
 };
 use serde_json::{Value, json};

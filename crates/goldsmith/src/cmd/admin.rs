@@ -1,7 +1,7 @@
 //! `goldsmith admin`: what an administrator does beside the running service, through its database.
 
 use api::ErrorCode;
-use engine::{error::Error, layout::Layout};
+use images::{error::Error, layout::Layout};
 use serde_json::{Value, json};
 use server::{
     backup::{self, Manifest},

@@ -3,14 +3,8 @@
 use std::path::Path;
 
 use api::ErrorCode;
-use engine::{
-    error::Error,
-    event::Events,
-    image_file::Format,
-    layout::Layout,
-    store::Store,
-    trial::{self, Trial},
-};
+use engine::trial::{self, Trial};
+use images::{error::Error, event::Events, format::Format, layout::Layout, store::Store};
 use serde_json::json;
 
 use super::{Result, qemu};
@@ -63,7 +57,7 @@ async fn trial(args: &cli::Boot, layout: &Layout, host: &vm::Host) -> Result<Tri
             publish,
         });
     }
-    let facts = engine::source::check_importable(host, file).await?;
+    let facts = sources::check_importable(host, file).await?;
     Ok(Trial {
         disk: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
         format: Format::from_name(&facts.format).map_or("raw", Format::driver).to_owned(),

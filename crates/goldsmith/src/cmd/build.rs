@@ -1,10 +1,7 @@
 //! `goldsmith build`: forge the image of a template.
 
-use engine::{
-    build::{self, Freshness, Report, Request},
-    event::{Event, Outcome},
-    optimize::Optimization,
-};
+use engine::build::{self, Freshness, Report, Request};
+use images::event::{Event, Optimization, Outcome};
 
 use super::{Result, qemu, template};
 use crate::{
@@ -20,7 +17,7 @@ const GIB: u64 = 1024 * MIB;
 pub(super) async fn run(
     args: cli::Build,
     global: &Global,
-    layout: &engine::layout::Layout,
+    layout: &images::layout::Layout,
     output: &Output,
 ) -> Result {
     let input = template::read(&args.template, output)?;
@@ -57,9 +54,9 @@ pub(super) async fn run(
 }
 
 /// Shows events as they come, and gives back the finished steps for the table at the end.
-fn follow(output: &Output) -> (engine::event::Events, tokio::task::JoinHandle<Vec<Event>>) {
+fn follow(output: &Output) -> (images::event::Events, tokio::task::JoinHandle<Vec<Event>>) {
     let (shown, screen) = output.follow();
-    let (events, mut receiver) = engine::event::Events::channel();
+    let (events, mut receiver) = images::event::Events::channel();
     let task = tokio::spawn(async move {
         let mut finished = Vec::new();
         while let Some(event) = receiver.recv().await {

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 
 use api::ErrorCode;
 use engine::{
-    absent,
     build::age,
     cache::{self, Fate, Kept, Verification},
-    event::Events,
-    layout::Layout,
     node::NodeStore,
 };
+use images::{absent, event::Events, layout::Layout};
 use serde_json::json;
 
 use super::{Result, internal};

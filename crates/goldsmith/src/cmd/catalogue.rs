@@ -1,7 +1,8 @@
 //! `goldsmith catalogue`: what a PlatformImage source can name.
 
-use engine::{layout::Layout, source::Catalogue};
+use images::layout::Layout;
 use serde_json::json;
+use sources::Catalogue;
 
 use super::Result;
 use crate::{

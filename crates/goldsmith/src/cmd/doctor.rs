@@ -1,6 +1,6 @@
 //! `goldsmith doctor`: what this machine can do, and what mends what it cannot.
 
-use engine::{config::Config, layout::Layout};
+use images::{config::Config, layout::Layout};
 use serde_json::json;
 use vm::host::Finding;
 

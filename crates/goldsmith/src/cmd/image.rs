@@ -1,11 +1,10 @@
 //! `goldsmith image`: the image store.
 
-use engine::{
+use images::{
     event::Events,
     export::{self, ExportSpec},
     image_file::digest,
     layout::Layout,
-    source,
     store::{Store, StoredImage},
 };
 use serde_json::json;
@@ -45,7 +44,7 @@ pub(super) async fn run(
             let (host, _) = qemu(global).await?;
             let (events, shown) = output.follow();
             let cx = setting::cx(layout, events, signals::cancel_on_signals());
-            let imported = source::import(&cx, &host, &file, &name, generation).await;
+            let imported = sources::import(&cx, &host, &file, &name, generation).await;
             drop(cx);
             shown.await.map_err(|e| internal(&e))?;
             let image = imported?;

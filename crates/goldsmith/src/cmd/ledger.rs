@@ -1,7 +1,8 @@
 //! `goldsmith ledger`: what runs hold on this machine.
 
 use api::ErrorCode;
-use engine::{error::Error, janitor, layout::Layout, ledger};
+use engine::janitor;
+use images::{error::Error, layout::Layout, ledger};
 use serde_json::json;
 
 use super::{Reaper, Result, internal};

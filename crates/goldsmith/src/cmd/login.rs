@@ -1,7 +1,7 @@
 //! `goldsmith login`: remember a service and in whose name to speak to it.
 
 use api::ErrorCode;
-use engine::error::{Coded, Error};
+use images::error::{Coded, Error};
 use serde_json::json;
 
 use super::Result;

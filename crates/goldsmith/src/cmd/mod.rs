@@ -18,7 +18,8 @@ mod shell;
 mod template;
 mod validate;
 
-use engine::{janitor, layout::Layout};
+use engine::janitor;
+use images::layout::Layout;
 use vm::{Host, Qemu};
 
 use crate::{
@@ -34,7 +35,7 @@ type Result<T = u8, E = Failure> = std::result::Result<T, E>;
 pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
     let global = &cli.global;
     let layout = setting::layout(global)?;
-    for problem in engine::private::close_folders(&layout) {
+    for problem in images::private::close_folders(&layout) {
         output.note(&format!("warning: {problem}"));
     }
     clean(&layout, output).await;

@@ -2,9 +2,9 @@
 
 use engine::{
     build::{self, Chain, Forecast, Hit},
-    event::Events,
     node::NodeStore,
 };
+use images::event::Events;
 use serde_json::json;
 
 use super::{Result, build::freshness, qemu, template};
@@ -18,7 +18,7 @@ use crate::{
 pub(super) async fn run(
     args: cli::Plan,
     global: &Global,
-    layout: &engine::layout::Layout,
+    layout: &images::layout::Layout,
     output: &Output,
 ) -> Result {
     let input = template::read(&args.template, output)?;

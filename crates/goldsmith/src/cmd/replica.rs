@@ -1,14 +1,14 @@
 //! `goldsmith image replicate`, `pull` and `rm`: gallery versions in regions.
 
 use api::ErrorCode;
-use engine::{
+use images::{
     config::Config,
     cx::Cx,
     error::Error,
     layout::Layout,
-    replicate::{self, Replica, Request, status},
     store::{Store, StoredImage},
 };
+use regions::{Replica, Request, status};
 use serde::Serialize;
 use serde_json::json;
 
@@ -61,7 +61,7 @@ pub(super) async fn replicate(
     let config = Config::load(layout)?;
     let (host, _) = qemu(global).await?;
     let copied = shown(layout, output, async |cx| {
-        replicate::replicate(cx, &host, &config, Request { image, regions }).await
+        regions::replicate(cx, &host, &config, Request { image, regions }).await
     });
     let outcome = copied.await?;
     let (mut rows, mut errors) = (Vec::new(), Vec::new());
@@ -99,8 +99,7 @@ pub(super) async fn pull(
     let config = Config::load(layout)?;
     let replica = find(layout, &config, id, region).await?;
     let (host, _) = qemu(global).await?;
-    let image =
-        shown(layout, output, async |cx| replicate::pull(cx, &host, &replica).await).await?;
+    let image = shown(layout, output, async |cx| regions::pull(cx, &host, &replica).await).await?;
     let from = &replica.region.name;
     output.result("pulled", &json!({ "image": image.record, "region": from }), || {
         format!("{} is here, from {from}", image.record.id)
@@ -114,7 +113,7 @@ async fn find(layout: &Layout, config: &Config, id: &str, region: Option<&str>) 
         Some(name) => config.region(name).into_iter().collect(),
     };
     for place in &places {
-        if let Some(replica) = replicate::of_id(layout, place, id).await? {
+        if let Some(replica) = regions::of_id(layout, place, id).await? {
             return Ok(replica);
         }
     }
@@ -135,7 +134,7 @@ pub(super) async fn remove(
 ) -> Result<(String, Vec<String>)> {
     let image = store.removable(name)?;
     let config = Config::load(layout)?;
-    let regions = replicate::forget(layout, &config, &image.record.id).await?;
+    let regions = regions::forget(layout, &config, &image.record.id).await?;
     Ok((store.remove(&image.record.id)?.record.id, regions))
 }
 
@@ -143,7 +142,7 @@ pub(super) async fn remove(
 async fn shown<T>(
     layout: &Layout,
     output: &Output,
-    work: impl AsyncFnOnce(&Cx) -> engine::error::Result<T>,
+    work: impl AsyncFnOnce(&Cx) -> images::error::Result<T>,
 ) -> Result<T> {
     let (events, shown) = output.follow();
     let cx = setting::cx(layout, events, signals::cancel_on_signals());

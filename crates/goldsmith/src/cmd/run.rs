@@ -1,7 +1,7 @@
 //! `goldsmith run`: the runs of a service's templates, from here.
 
 use api::ErrorCode;
-use engine::error::Error;
+use images::error::Error;
 use reqwest::Method;
 use serde_json::Value;
 

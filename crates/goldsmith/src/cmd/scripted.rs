@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use engine::node::digest;
+use images::digest::digest;
 use vm::fake::{Fake, Reaction, Then};
 
 /// The machine.

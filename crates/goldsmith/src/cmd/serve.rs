@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use engine::{fetch, layout::Layout};
+use images::layout::Layout;
 use serde_json::json;
 use server::{Machines, Options, Running, worker::Limits};
+use sources::fetch;
 use vm::Backend;
 
 use super::{Result, qemu, scripted};

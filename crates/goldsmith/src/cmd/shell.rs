@@ -3,11 +3,8 @@
 use std::os::unix::process::CommandExt;
 
 use api::ErrorCode;
-use engine::{
-    build::{Kept, kept},
-    error::Error,
-    layout::Layout,
-};
+use engine::build::{Kept, kept};
+use images::{error::Error, layout::Layout};
 
 use super::{Result, internal};
 use crate::cli;

@@ -9,7 +9,8 @@ use api::{
     ErrorCode,
     template::{ApiVersion, Diagnostic, Face, ParseOptions, Parsed, Severity},
 };
-use engine::{build::Input, error::Error};
+use engine::build::Input;
+use images::error::Error;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
 use serde_json::json;
 
@@ -35,7 +36,7 @@ pub(crate) fn read(args: &cli::Template, output: &Output) -> Result<Input> {
     };
     let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     Ok(Input {
-        fetch: engine::fetch::Limits::default(),
+        fetch: sources::fetch::Limits::default(),
         metadata: None,
         name: name(&path),
         template,

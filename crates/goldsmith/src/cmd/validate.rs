@@ -1,6 +1,7 @@
 //! `goldsmith validate`: every mistake of a template, and what this installation lacks for it.
 
-use engine::{Host, build, error::Error, event::Events, layout::Layout};
+use engine::{Host, build};
+use images::{error::Error, event::Events, layout::Layout};
 use serde_json::json;
 
 use super::{Result, template};

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use engine::event::{Event, Outcome, Stream};
+use images::event::{Event, Outcome, Stream};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::duration::{bytes, human};

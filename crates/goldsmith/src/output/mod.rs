@@ -11,7 +11,7 @@ use std::{
 };
 
 use api::ErrorCode;
-use engine::{
+use images::{
     error::Error,
     event::{Event, Events},
 };

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use api::ErrorCode;
-use engine::{
+use futures_util::StreamExt;
+use images::{
     error::{Coded, Error},
     event::Event,
 };
-use futures_util::StreamExt;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::Mutex;

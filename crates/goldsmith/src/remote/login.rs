@@ -8,8 +8,8 @@ use std::{
 };
 
 use api::ErrorCode;
-use engine::error::{Coded, Error};
 use etcetera::BaseStrategy;
+use images::error::{Coded, Error};
 use serde::{Deserialize, Serialize};
 
 /// What `goldsmith login` found out and keeps. The file is readable by its owner alone.

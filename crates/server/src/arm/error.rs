@@ -2,8 +2,8 @@
 
 use std::error::Error as StdError;
 
-use engine::error::{Error as EngineError, chain};
 use http::StatusCode;
+use images::error::{Error as EngineError, chain};
 use serde_json::{Value, json};
 
 use crate::store::{self, Trouble};

@@ -4,8 +4,8 @@ mod preconditions;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use engine::layout::Layout;
 use http::StatusCode;
+use images::layout::Layout;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -829,7 +829,7 @@ async fn the_catalogue_can_be_walked() {
 #[tokio::test]
 async fn a_stored_image_goes_with_its_resource() {
     let server = Server::with_group().await;
-    let store = engine::store::Store::open(&server.app.settings().layout);
+    let store = images::store::Store::open(&server.app.settings().layout);
     for name in ["one", "two"] {
         let id = server.image(name, json!({})).await.body.unwrap()["id"].clone();
         let dir =

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use api::ErrorCode;
-use engine::error::{Coded, Error, Result};
+use images::error::{Coded, Error, Result};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

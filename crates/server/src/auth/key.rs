@@ -9,7 +9,7 @@ use std::{
 
 use api::ErrorCode;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use engine::{
+use images::{
     absent,
     error::{Coded, Error, Result},
 };

@@ -2,7 +2,7 @@
 //! through the database, so that it works with the server running or not.
 
 use api::ErrorCode;
-use engine::error::{Coded, Error, Result};
+use images::error::{Coded, Error, Result};
 use jiff::Timestamp;
 use uuid::Uuid;
 

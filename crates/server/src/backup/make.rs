@@ -8,11 +8,11 @@ use std::{
 };
 
 use api::ErrorCode;
-use engine::{
+use engine::may_wait;
+use images::{
     absent,
     error::{Coded as _, Error, Result},
     layout::Layout,
-    may_wait,
     store::{Record, Store as Images},
 };
 use jiff::Timestamp;

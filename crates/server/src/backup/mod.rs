@@ -25,10 +25,8 @@ use std::{
 };
 
 use api::ErrorCode;
-use engine::{
-    error::{Coded as _, Error, Result},
-    off_runtime,
-};
+use engine::off_runtime;
+use images::error::{Coded as _, Error, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -130,7 +128,7 @@ fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Err(error) if !matches!(error.kind(), NotFound | AlreadyExists) => {
             let copy = File::create_new(to)?;
-            engine::image_file::place::copy(from, &copy, &CancellationToken::new())?;
+            images::image_file::place::copy(from, &copy, &CancellationToken::new())?;
             copy.sync_all()?;
             fs::set_permissions(to, fs::metadata(from)?.permissions())
         }

@@ -8,10 +8,10 @@ use std::{
 };
 
 use api::ErrorCode;
-use engine::{
+use engine::may_wait;
+use images::{
     error::{Error, Result},
     layout::Layout,
-    may_wait,
     store::Store as Images,
 };
 use serde::Serialize;

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use std::os::unix::fs::MetadataExt as _;
 
-use engine::layout::Layout;
+use images::layout::Layout;
 use jiff::Timestamp;
 use serde_json::json;
 

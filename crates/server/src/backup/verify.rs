@@ -2,7 +2,8 @@
 
 use std::{io, path::Path};
 
-use engine::{error::Result, may_wait};
+use engine::may_wait;
+use images::error::Result;
 
 use super::{DATA, DATABASE, Manifest, blocking, measure};
 

@@ -6,11 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use engine::{
+use engine::{may_wait, off_runtime};
+use images::{
     absent,
     image_file::{place, verified::Verified},
     layout::Layout,
-    may_wait, off_runtime,
 };
 use tokio_util::sync::CancellationToken;
 

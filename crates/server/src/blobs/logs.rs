@@ -2,7 +2,8 @@
 
 use std::{io, path::PathBuf};
 
-use engine::{absent, off_runtime};
+use engine::off_runtime;
+use images::absent;
 
 use super::{Entry, Error, files};
 use crate::{

@@ -17,7 +17,7 @@ mod name;
 
 use std::{io, path::PathBuf, time::SystemTime};
 
-use engine::layout::Layout;
+use images::layout::Layout;
 use jiff::Timestamp;
 
 pub(crate) use files::{put, put_account_aside, remove_put_aside, remove_unfinished, take};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::{extract::Request, response::Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use engine::step::CUSTOMIZATION_LOG;
 use http::{HeaderMap, StatusCode, header};
+use images::step::CUSTOMIZATION_LOG;
 
 use super::{Site, around::Trace, body, query, reply, session::Session, streamed};
 use crate::{

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::{body::Body, extract::Request, response::Response};
-use engine::error::{Coded, Result as EngineResult};
 use http::{HeaderValue, StatusCode, header};
+use images::error::{Coded, Result as EngineResult};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 

@@ -1,9 +1,9 @@
 //! What a cloud tells about itself before anyone has logged in.
 
 use axum::{extract::Request, response::Response};
-use engine::source::Catalogue;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
+use sources::Catalogue;
 
 use super::{Site, host, reply};
 use crate::arm::ApiError;

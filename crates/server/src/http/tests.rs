@@ -3,8 +3,8 @@
 mod machine;
 
 use axum::{Router, body::Body, extract::Request, response::Response};
-use engine::layout::Layout;
 use http::StatusCode;
+use images::layout::Layout;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use api::ErrorCode;
-use engine::error::Error;
+use images::error::Error;
 
 use super::Note;
 use crate::{auth::Identity, store::Found};

@@ -24,11 +24,11 @@ use std::{
 };
 
 use api::ErrorCode;
-use engine::{
+use engine::may_wait;
+use images::{
     absent,
     error::{Coded, Error, Result},
     layout::Layout,
-    may_wait,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -222,7 +222,7 @@ fn folder(layout: &Layout) -> Result<Folder> {
     let has_content = || -> io::Result<bool> {
         Ok(has_entries(&blobs::root(layout))?
             || has_entries(&live::root(layout))?
-            || !engine::store::Store::open(layout).is_empty()?)
+            || !images::store::Store::open(layout).is_empty()?)
     };
     Ok(Folder {
         note: Note::read(&dir)?,

@@ -3,7 +3,7 @@
 //! grows, it is not exact to the last one.
 
 use api::ErrorCode;
-use engine::error::Error;
+use images::error::Error;
 use serde::Deserialize;
 
 use crate::{App, arm::ApiError, providers::image_builder::TEMPLATES_KIND, store};

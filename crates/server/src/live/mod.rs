@@ -14,9 +14,9 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use engine::layout::Layout;
 use futures_util::{Stream, StreamExt, stream};
 use http::{StatusCode, header};
+use images::layout::Layout;
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 
@@ -78,7 +78,7 @@ impl Following {
                 Ok(Some(event)) => return Some(event),
                 Ok(None) => {}
                 Err(e) => {
-                    tracing::warn!(run = %self.run_id, error = %engine::error::chain(&e), "the run's events cannot be read");
+                    tracing::warn!(run = %self.run_id, error = %images::error::chain(&e), "the run's events cannot be read");
                     return None;
                 }
             }

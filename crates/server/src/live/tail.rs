@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use engine::absent;
+use images::absent;
 use tokio::{
     fs::File,
     io::{AsyncBufReadExt, AsyncReadExt, AsyncSeekExt, BufReader, SeekFrom},

@@ -50,7 +50,7 @@ impl Bench {
 
     async fn run(&self, queued: Timestamp, ended: Option<Timestamp>) -> String {
         let run = Run {
-            id: engine::new_run_id(),
+            id: images::new_run_id(),
             template: ResourceKey::of(TEMPLATE),
             subscription: "s".to_owned(),
             operation: "o".to_owned(),
@@ -71,14 +71,14 @@ impl Bench {
         };
         let folder = live::folder(&self.app.settings().layout, &run.id);
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join(engine::step::CUSTOMIZATION_LOG), "log").unwrap();
+        fs::write(folder.join(images::step::CUSTOMIZATION_LOG), "log").unwrap();
         self.app.store().commit(vec![Write::InsertRun(run.clone())]).await.unwrap();
         run.id
     }
 
     async fn is_there(&self, run: &str) -> bool {
         let file = live::folder(&self.app.settings().layout, run)
-            .join(engine::step::CUSTOMIZATION_LOG)
+            .join(images::step::CUSTOMIZATION_LOG)
             .exists();
         let row = self.app.store().run(run).await.unwrap().is_some();
         assert_eq!(file, row, "a row without its folder, or the other way round");

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use engine::clock::Reading;
+use images::clock::Reading;
 use jiff::{SignedDuration, Timestamp};
 
 /// A clock that is further ahead is not believed.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use api::ErrorCode;
-use engine::error::{Error, Result};
+use images::error::{Error, Result};
 
 /// Refuses a PostgreSQL server on another machine whose URL does not say how TLS is to be used: the default is to
 /// take what the other side offers, and nothing at all if it offers nothing.

@@ -10,7 +10,7 @@
 use std::{io, net::IpAddr, path::Path};
 
 use api::ErrorCode;
-use engine::{
+use images::{
     absent,
     error::{Coded, Error, Result},
 };

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use api::ErrorCode;
-use engine::error::{Error, Result};
+use images::error::{Error, Result};
 use rustls::{
     CertificateError, RootCertStore, ServerConfig,
     client::{verify_server_cert_signed_by_trust_anchor, verify_server_name},

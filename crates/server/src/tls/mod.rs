@@ -14,7 +14,7 @@ use std::{
 };
 
 use api::ErrorCode;
-use engine::{
+use images::{
     absent,
     error::{Coded, Error, Result},
 };

@@ -15,11 +15,11 @@ pub(crate) mod cron;
 use std::{collections::BTreeSet, panic::AssertUnwindSafe, time::Duration};
 
 use api::ErrorCode;
-use engine::{
+use futures_util::FutureExt;
+use images::{
     clock::Reading,
     error::{Error, Result},
 };
-use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
@@ -132,7 +132,7 @@ async fn looked<T>(
     match AssertUnwindSafe(look).catch_unwind().await {
         Ok(Ok(found)) => Some(found),
         Ok(Err(error)) => {
-            let error = engine::error::chain(&error);
+            let error = images::error::chain(&error);
             tracing::error!(%error, "the {what} cannot be looked at; trying again");
             None
         }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use api::ErrorCode;
-use engine::error::Error;
+use images::error::Error;
 
 use super::{
     carry,

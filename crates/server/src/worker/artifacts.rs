@@ -4,10 +4,11 @@ use api::{
     ResourceId,
     template::{Distributor, DistributorKind, ManagedImage, Regions, SharedImage, Template},
 };
-use engine::{
-    distribute::{DataOutput, RunOutput},
-    image_file::digest::Digest,
-    store::{self as images, StoredImage},
+use images::{
+    digest::Digest,
+    event::{DataOutput, RunOutput},
+    store as image_store,
+    store::StoredImage,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -92,7 +93,9 @@ async fn unfinished(
         if outputs.iter().any(|output| output.run_output_name == *name) {
             continue;
         }
-        let Ok(definition) = images::address::Address::of(&image.definition()) else { continue };
+        let Ok(definition) = image_store::address::Address::of(&image.definition()) else {
+            continue;
+        };
         let (run_id, output) = (run.id.clone(), name.clone());
         let made = in_images(app, move |images| images.of_run(&definition, &run_id, &output)).await;
         let Some(made) = made else { continue };
@@ -171,9 +174,11 @@ fn resource(kind: &str, name: &str, body: Value) -> Resource {
 /// What a look into the image store finds. Its files are read off the runtime.
 async fn in_images(
     app: &App,
-    look: impl FnOnce(&images::Store) -> engine::error::Result<Option<StoredImage>> + Send + 'static,
+    look: impl FnOnce(&image_store::Store) -> images::error::Result<Option<StoredImage>>
+    + Send
+    + 'static,
 ) -> Option<StoredImage> {
-    let store = images::Store::open(&app.settings().layout);
+    let store = image_store::Store::open(&app.settings().layout);
     let found = tokio::task::spawn_blocking(move || look(&store)).await;
     match found {
         Ok(Ok(found)) => found,
@@ -191,7 +196,7 @@ async fn in_images(
 /// The image or version that was made; a VHD is no resource.
 async fn artifact(app: &App, target: &Distributor, output: &RunOutput) -> Option<Resource> {
     let id: ResourceId = output.artifact_id.as_ref()?.parse().ok()?;
-    let record = match images::address::Address::of(&id) {
+    let record = match image_store::address::Address::of(&id) {
         Ok(address) => in_images(app, move |store| store.at(&address)).await,
         Err(_) => None,
     };
@@ -224,9 +229,9 @@ fn image_body(
     image: &ManagedImage,
     target: &Distributor,
     output: &RunOutput,
-    record: Option<&images::Record>,
+    record: Option<&image_store::Record>,
 ) -> Value {
-    let origin = |of: fn(&images::Origin) -> &String, default: &str| {
+    let origin = |of: fn(&image_store::Origin) -> &String, default: &str| {
         let text = record.map(|record| of(&record.origin)).filter(|text| !text.is_empty());
         text.map_or_else(|| default.to_owned(), Clone::clone)
     };

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use api::ErrorCode;
-use engine::error::{Error, chain};
-use engine::step::Phase;
+use images::{
+    error::{Error, chain},
+    step::Phase,
+};
 
 use super::{
     executor::{Ended, Executor, Job, Seen},

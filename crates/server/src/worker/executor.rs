@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use engine::{
-    distribute::RunOutput, error::Error, optimize::Optimization, replicate::Geography, step::Phase,
+use images::{
+    error::Error,
+    event::{Optimization, RunOutput},
+    geography::Geography,
+    step::Phase,
 };
 use serde_json::Value;
 

@@ -20,13 +20,13 @@ pub(super) async fn work(app: App, executor: Arc<dyn Executor>) {
             () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
         if let Err(e) = let_go(&app).await {
-            tracing::warn!(error = %engine::error::chain(&e), "the runs of kept machines cannot be read");
+            tracing::warn!(error = %images::error::chain(&e), "the runs of kept machines cannot be read");
         }
         for problem in executor.end_due().await {
             tracing::warn!("not released yet: {problem}");
         }
         if let Err(e) = machines::forget_ended(&app).await {
-            tracing::warn!(error = %engine::error::chain(&e), "machines that are gone are still shown");
+            tracing::warn!(error = %images::error::chain(&e), "machines that are gone are still shown");
         }
     }
 }
@@ -35,7 +35,7 @@ pub(super) async fn work(app: App, executor: Arc<dyn Executor>) {
 async fn let_go(app: &App) -> Result<(), store::Error> {
     let layout = &app.settings().layout;
     let kept = may_wait(|| engine::build::kept(layout)).unwrap_or_else(|e| {
-        tracing::warn!(error = %engine::error::chain(&e), "the kept machines cannot be listed");
+        tracing::warn!(error = %images::error::chain(&e), "the kept machines cannot be listed");
         Vec::new()
     });
     for kept in kept {
@@ -45,7 +45,7 @@ async fn let_go(app: &App) -> Result<(), store::Error> {
         if template.is_none_or(|template| template.created > run.queued)
             && let Err(e) = may_wait(|| engine::janitor::let_go(layout, &kept.run_id))
         {
-            tracing::warn!(run = %kept.run_id, error = %engine::error::chain(&e), "a kept machine cannot be let go");
+            tracing::warn!(run = %kept.run_id, error = %images::error::chain(&e), "a kept machine cannot be let go");
         }
     }
     Ok(())

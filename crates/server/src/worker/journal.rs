@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use engine::{
+use images::{
     event::{Event, Stream},
     log::Log,
     step::{CUSTOMIZATION_LOG, VALIDATION_LOG, log_of},
@@ -125,7 +125,7 @@ impl Journal {
     }
 
     /// The end of one attempt: an event of our own, and the log's last line.
-    pub(crate) fn end(&mut self, error: Option<&engine::error::Error>) -> io::Result<()> {
+    pub(crate) fn end(&mut self, error: Option<&images::error::Error>) -> io::Result<()> {
         self.tell_cut()?;
         let error = error.map(|error| self.conceal.error(error));
         let error = error.as_ref();
@@ -261,7 +261,7 @@ mod tests {
         journal.add(&Event::StepStarted { step: step.clone(), title: "check".into() }).unwrap();
         let (stream, text) = (Stream::Stdout, "no".into());
         journal.add(&Event::StepOutput { step: step.clone(), stream, text }).unwrap();
-        let mut error = engine::error::Error::new(api::ErrorCode::ValidatorFailed, "it failed");
+        let mut error = images::error::Error::new(api::ErrorCode::ValidatorFailed, "it failed");
         error.step = Some(step);
         journal.end(Some(&error)).unwrap();
         let read = |name| fs::read_to_string(dir.path().join(name)).unwrap();

@@ -15,12 +15,12 @@ use async_trait::async_trait;
 use engine::{
     Backend, Host,
     build::{self, CACHE_TAG, Freshness, Input, OnError, Request},
+};
+use images::{
     cx::Cx,
-    distribute::RunOutput,
     error::{Coded, Error},
-    event::{self, Event, Events},
+    event::{self, Event, Events, Optimization, RunOutput},
     layout::Layout,
-    optimize::Optimization,
     step::Phase,
 };
 use serde_json::Value;
@@ -64,7 +64,7 @@ struct Inner {
     backend: Arc<dyn Backend>,
     feeds: Feeds,
     limits: Limits,
-    fetch: engine::fetch::Limits,
+    fetch: sources::fetch::Limits,
     active: Mutex<HashMap<String, Active>>,
 }
 

@@ -7,10 +7,8 @@
 //! A row is there because a machine is. After `kill -9` the rows of runs that hold nothing any more go
 //! before any run is taken up; what is kept for its user (`errorHandling`) stays until it is released.
 
-use engine::{
-    ledger::{self, Held},
-    may_wait,
-};
+use engine::may_wait;
+use images::ledger::{self, Held};
 
 use super::executor::Machine;
 use crate::{
@@ -25,7 +23,7 @@ const TRIES: usize = 10;
 /// Shows a machine. It is for people; a run goes on without it.
 pub(super) async fn show(app: &App, run: &Run, machine: &Machine) {
     if let Err(error) = written(app, run, machine).await {
-        tracing::warn!(run = %run.id, error = %engine::error::chain(&error), "a machine of the run cannot be shown");
+        tracing::warn!(run = %run.id, error = %images::error::chain(&error), "a machine of the run cannot be shown");
     }
 }
 
@@ -56,7 +54,7 @@ pub(super) async fn hide(app: &App, run: &Run, number: u32) {
     };
     if let Err(error) = group {
         // The run's end removes what is left.
-        tracing::warn!(run = %run.id, error = %engine::error::chain(&error), "a machine of the run is still shown");
+        tracing::warn!(run = %run.id, error = %images::error::chain(&error), "a machine of the run is still shown");
     }
 }
 

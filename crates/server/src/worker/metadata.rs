@@ -91,7 +91,7 @@ impl OfRun {
             match ManagedIdentity::find(self.app.store(), id, &self.run_id).await {
                 Ok(found) => all.extend(found),
                 Err(error) => {
-                    tracing::error!(error = %engine::error::chain(&error), "an identity cannot be looked up");
+                    tracing::error!(error = %images::error::chain(&error), "an identity cannot be looked up");
                     return Err((500, "unknown", "The identity cannot be looked up".to_owned()));
                 }
             }
@@ -120,7 +120,7 @@ impl OfRun {
         match read {
             Ok(Ok(key)) => Ok(key),
             Ok(Err(error)) => {
-                tracing::error!(error = %engine::error::chain(&error), "the signing key cannot be read");
+                tracing::error!(error = %images::error::chain(&error), "the signing key cannot be read");
                 Err((500, "unknown", "The signing key cannot be read".to_owned()))
             }
             Err(_) => Err((500, "unknown", "Reading the signing key failed".to_owned())),

@@ -32,8 +32,9 @@ use std::{
 };
 
 use api::ErrorCode;
-use engine::{error::Error, may_wait};
+use engine::may_wait;
 use futures_util::FutureExt;
+use images::error::Error;
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use choose::Capacity;
@@ -83,7 +84,7 @@ impl Worker {
         while !shutdown.is_cancelled() {
             let looked = self.look().await;
             if let Err(e) = &looked {
-                tracing::error!(error = %engine::error::chain(&e), "the runs cannot be read");
+                tracing::error!(error = %images::error::chain(&e), "the runs cannot be read");
             }
             let done = tokio::select! {
                 () = shutdown.cancelled() => None,

@@ -1,7 +1,7 @@
 //! From how a build ended to what is written: state, message, operation, outputs.
 
 use api::{ErrorCode, template::Template};
-use engine::{
+use images::{
     error::Error,
     step::{CUSTOMIZATION_LOG, Phase, VALIDATION_LOG},
 };

@@ -3,14 +3,9 @@
 use std::path::Path;
 
 use api::ErrorCode;
-use engine::{
-    cx::Cx,
-    distribute::RunOutput,
-    error::Error,
-    fetch::{self, Limits},
-    step::Step,
-};
+use images::{cx::Cx, error::Error, event::RunOutput, step::Step};
 use serde_json::Value;
+use sources::fetch::{self, Limits};
 
 use super::{executor::Ended, journal::Journal};
 use crate::{
@@ -127,7 +122,7 @@ pub(super) async fn log_refusal(app: &App, run_id: &str, error: &Error) {
     let id = run_id.to_owned();
     let told = Conceal::of(&app.settings().layout).error(error);
     let written = tokio::task::spawn_blocking(move || {
-        Journal::open(&folder, &id, engine::log::DEFAULT_BYTES)
+        Journal::open(&folder, &id, images::log::DEFAULT_BYTES)
             .and_then(|mut journal| journal.end(Some(&told)))
     });
     if !matches!(written.await, Ok(Ok(()))) {

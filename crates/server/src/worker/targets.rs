@@ -5,13 +5,13 @@ use api::{
     ErrorCode, ResourceId,
     template::{Distributor, DistributorKind, ManagedImage, SharedImage, Template},
 };
-use engine::{
+use engine::distribute;
+use images::{
     config::Config,
     cx::Cx,
-    distribute,
     error::Error,
     event::Events,
-    replicate::Geography,
+    geography::Geography,
     store::{Store as Images, Version, address::Address},
 };
 use serde_json::Value;

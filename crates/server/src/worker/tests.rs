@@ -19,7 +19,7 @@ use crate::{
     live::{self, Whose},
     store::{OperationStatus, Run, RunState, Select, Write},
 };
-use engine::{distribute::RunOutput, step::CUSTOMIZATION_LOG};
+use images::{event::RunOutput, step::CUSTOMIZATION_LOG};
 
 fn managed(name: &str) -> Value {
     json!([{ "type": "ManagedImage", "runOutputName": "made", "location": "West US 2",
@@ -373,7 +373,7 @@ fn cut_off(bench: &Bench) -> String {
         id
     });
     runtime.shutdown_timeout(Duration::from_secs(10));
-    assert!(engine::ledger::runs(&bench.layout).unwrap().contains(&id), "it was cut off");
+    assert!(images::ledger::runs(&bench.layout).unwrap().contains(&id), "it was cut off");
     id
 }
 
@@ -447,7 +447,7 @@ async fn of_two_targets_with_one_id_the_later_is_written() {
         path: "disk.qcow2".into(),
         bytes: 1,
         allocated_bytes: 1,
-        digest: engine::image_file::digest::Digest::Plain(String::new()),
+        digest: images::digest::Digest::Plain(String::new()),
         virtual_size: 1,
         data_disks: Vec::new(),
     };

@@ -11,13 +11,12 @@ use std::{
 };
 
 use api::ErrorCode;
-use vm::off_runtime;
-
-use crate::{
+use images::{
     cx::Cx,
     error::{Coded, Error, Result},
-    fetch::{self, Fetched},
 };
+use sources::fetch::{self, Fetched};
+use vm::off_runtime;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
@@ -131,7 +130,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::{event::Events, layout::Layout};
+    use images::{event::Events, layout::Layout};
 
     #[tokio::test]
     async fn scripts_of_any_editor_become_what_a_shell_reads() {

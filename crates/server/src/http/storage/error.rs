@@ -1,8 +1,8 @@
 //! Errors of the blob service: a code in a header and in XML.
 
 use axum::response::Response;
-use engine::error::chain;
 use http::StatusCode;
+use images::error::chain;
 
 use super::{Asked, list::escaped, put, xml};
 use crate::{blobs, http::reply::RETRY_AFTER_SECONDS};

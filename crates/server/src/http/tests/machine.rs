@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use engine::{
+use images::{
     cx::Cx,
     event::Events,
     store::{Labels, Origin, Payload, Store as Images, address::Address},
@@ -46,7 +46,7 @@ impl Forge {
         let host = Host::probe(None).await.expect("QEMU is installed (make setup)");
         vm::disk::create(&host, &disk, "qcow2", 3 * GIB).await.unwrap();
         let payload = Payload {
-            digest: engine::node::digest(&std::fs::read(&disk).unwrap()),
+            digest: images::digest::digest(&std::fs::read(&disk).unwrap()),
             disk,
             virtual_size: 3 * GIB,
             data: Vec::new(),
@@ -130,7 +130,7 @@ impl Forge {
             cache_bytes,
             capacity: None,
             keep_for: Duration::ZERO,
-            log_bytes: engine::log::DEFAULT_BYTES,
+            log_bytes: images::log::DEFAULT_BYTES,
         };
         let app = &self.place.app;
         start(app.clone(), Arc::new(Local::new(app, host, Arc::new(fake), limits)));

@@ -3,7 +3,8 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use engine::{janitor, ledger};
+use engine::janitor;
+use images::ledger;
 use sqlx::{AnyConnection, Connection as _};
 
 use super::*;

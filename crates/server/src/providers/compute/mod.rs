@@ -12,11 +12,10 @@ pub(crate) mod version;
 use api::ErrorCode;
 pub(crate) use keepers::AtWork;
 
-use engine::{
+use images::{
     config::Config,
     error::Error,
     layout::Layout,
-    replicate,
     store::{Store, address::Address},
 };
 
@@ -53,7 +52,7 @@ pub(crate) async fn remove_stored(app: &App, ids: &[&str]) -> Result<Vec<AtWork>
 }
 
 async fn forget_copies(layout: &Layout, ids: &[&str]) -> Result<(), Error> {
-    replicate::forget_all(layout, &Config::load(layout)?, ids).await.map(|_| ())
+    regions::forget_all(layout, &Config::load(layout)?, ids).await.map(|_| ())
 }
 
 fn told(error: &Error) -> String {

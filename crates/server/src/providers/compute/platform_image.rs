@@ -1,9 +1,9 @@
 //! The catalogue of platform images as Azure shows it: publishers, offers, skus and versions, each a
 //! bare JSON array.
 
-use engine::source::{Catalogue, ResolvedEntry};
 use http::StatusCode;
 use serde_json::{Value, json};
+use sources::{Catalogue, ResolvedEntry};
 
 use crate::{
     App,
@@ -73,7 +73,7 @@ fn not_found(call: &Call) -> ApiError {
     )
 }
 
-fn entries(layout: &engine::layout::Layout) -> engine::error::Result<Vec<ResolvedEntry>> {
+fn entries(layout: &images::layout::Layout) -> images::error::Result<Vec<ResolvedEntry>> {
     let catalogue = Catalogue::load(layout)?;
     let mut entries = Vec::new();
     for listed in catalogue.list() {

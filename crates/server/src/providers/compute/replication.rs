@@ -1,17 +1,17 @@
 //! `replicationStatus` of a version: what really is in the places of its regions.
 
 use api::ErrorCode;
-use engine::{
-    Host,
+use engine::Host;
+use images::{
     config::Config,
     cx::Cx,
     error::{Coded, Error},
     event::Events,
-    replicate::{
-        self, Request,
-        status::{self, State},
-    },
     store::{Store, StoredImage, address::Address},
+};
+use regions::{
+    Request,
+    status::{self, State},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -129,7 +129,7 @@ pub(super) fn keep_promise(app: &App, version: &Resource) {
             older.stop().await;
         }
         if let Err(error) = keep(&own, &key, &promise, keeper.stop()).await {
-            tracing::error!(version = %key, error = %engine::error::chain(&error), "what its regions are to become is left undone");
+            tracing::error!(version = %key, error = %images::error::chain(&error), "what its regions are to become is left undone");
         }
     });
 }
@@ -160,7 +160,7 @@ async fn keep(
         return Ok(());
     }
     if let Err(error) = &outcome {
-        tracing::warn!(version = %version.id, error = %engine::error::chain(&error), "the version is not in all of its regions");
+        tracing::warn!(version = %version.id, error = %images::error::chain(&error), "the version is not in all of its regions");
     }
     settle(app, &version, promise, outcome.is_ok()).await
 }
@@ -198,7 +198,7 @@ async fn carry_out(
     let left = async {
         let config = Config::load(layout)?;
         app.confirm_ownership().await?;
-        replicate::forget_in(layout, &config, &version.id, &promise.leaving).await
+        regions::forget_in(layout, &config, &version.id, &promise.leaving).await
     };
     Error::all([copied, left.await.map(|_| ())].into_iter().filter_map(Result::err).collect())
 }
@@ -225,7 +225,7 @@ async fn copy(app: &App, version: &Resource, stop: &CancellationToken) -> Result
     let mut cx = Cx::new(layout.clone(), Events::none(), stop.clone());
     cx.ownership = app.ownership();
     let request = Request { image: &image, regions: &regions };
-    let outcome = replicate::replicate(&cx, &host, &config, request).await?;
+    let outcome = regions::replicate(&cx, &host, &config, request).await?;
     Error::all(outcome.regions.into_iter().filter_map(|(_, result)| result.err()).collect())
 }
 

@@ -4,11 +4,9 @@
 //! version's id and goes with the version.
 
 use async_trait::async_trait;
-use engine::{
-    config::Config,
-    replicate::{Geography, Known},
-};
+use images::{config::Config, geography::Geography};
 use jiff::Timestamp;
+use regions::Known;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -63,7 +61,7 @@ impl ResourceType for Version {
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
         let existing = generic::held(app, call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
-        if let Err(error) = name.parse::<engine::store::Version>() {
+        if let Err(error) = name.parse::<images::store::Version>() {
             return Err(ApiError::bad_request(
                 "InvalidResourceName",
                 format!("The name '{name}' of the gallery image version is invalid: {error}. It reads MajorVersion.MinorVersion.Patch, such as 1.0.2."),

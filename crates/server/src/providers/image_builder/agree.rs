@@ -7,7 +7,7 @@ use api::{
     ErrorCode,
     template::{DistributorKind, Template},
 };
-use engine::error::Error;
+use images::error::Error;
 use serde_json::Value;
 
 use super::source::Exact;

@@ -9,8 +9,8 @@ use std::{
 };
 
 use api::template::{Source, Template};
-use engine::error::Error;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future, future::BoxFuture, stream};
+use images::error::Error;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;

@@ -1,7 +1,8 @@
 //! Whether the machine of a template goes with its source, before anything runs.
 
 use api::template::Template;
-use engine::{build, error::Error, source};
+use engine::build;
+use images::error::Error;
 
 use super::source::blocking;
 use crate::App;
@@ -10,7 +11,7 @@ use crate::App;
 /// the run.
 pub(super) async fn check(app: &App, template: &Template) -> Result<(), Error> {
     let (layout, template) = (app.settings().layout.clone(), template.clone());
-    let look = move || match source::facts(&layout, &template.properties.source)? {
+    let look = move || match sources::facts(&layout, &template.properties.source)? {
         Some(facts) => build::check_machine(&template, &facts).map(|_| ()),
         None => Ok(()),
     };

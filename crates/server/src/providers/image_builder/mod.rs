@@ -195,7 +195,7 @@ where
             Err(store::Error::Stale { .. }) => SHORTEST,
             Err(store::Error::NotOwner) => return,
             Err(error @ store::Error::Database(_)) => {
-                let error = engine::error::chain(&error);
+                let error = images::error::chain(&error);
                 tracing::error!(work = what, %error, "the database failed; trying again");
                 (pause * 2).min(Duration::from_secs(30))
             }

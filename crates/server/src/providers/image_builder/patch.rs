@@ -198,7 +198,7 @@ impl Change {
                 let target = "properties.vmProfile.userAssignedIdentities";
                 check::identity(app, target, &id.to_string()).await?;
             }
-            let refuse = |error: engine::error::Error| {
+            let refuse = |error: images::error::Error| {
                 let target = error.target.clone().unwrap_or_default();
                 let hint = error.hint.clone().unwrap_or_default();
                 invalid(&target, format_args!("{error}; {hint}"))

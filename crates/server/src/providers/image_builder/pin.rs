@@ -8,13 +8,9 @@
 use std::time::Duration;
 
 use api::ErrorCode;
-use engine::{
-    cx::Cx,
-    error::Error,
-    event::Events,
-    fetch::{self, Fetched},
-};
+use images::{cx::Cx, error::Error, event::Events};
 use serde_json::{Value, json};
+use sources::fetch::{self, Fetched};
 
 use crate::App;
 

@@ -1,11 +1,10 @@
 //! Whether a version is in the region of the template that starts from it.
 
 use api::ErrorCode;
-use engine::{
+use images::{
     config::{self, Config},
     error::Error,
     layout::Layout,
-    replicate,
 };
 
 use crate::{App, region, store::Resource};
@@ -53,7 +52,7 @@ impl Here {
     /// The region cannot be asked.
     pub(super) async fn absence(&self, id: &str) -> Result<Option<Error>, Error> {
         let Some(place) = &self.place else { return Ok(None) };
-        if replicate::has(&self.layout, place, id).await? {
+        if regions::has(&self.layout, place, id).await? {
             return Ok(None);
         }
         Ok(Some(self.refuse(format!(

@@ -1,7 +1,8 @@
 //! Submission and cancel of runs, and how a run shows in its template.
 
 use api::ErrorCode;
-use engine::{error::Error, vm_size};
+use engine::vm_size;
+use images::error::Error;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -123,7 +124,7 @@ fn new_run(template: &Resource, row: &Operation, cause: Cause) -> Result<Run, Er
     };
     let size = vm_size::find(if size.is_empty() { default } else { size })?;
     Ok(Run {
-        id: engine::new_run_id(),
+        id: images::new_run_id(),
         template: template.key(),
         subscription: template.subscription.clone(),
         operation: row.id.clone(),

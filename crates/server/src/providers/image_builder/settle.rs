@@ -5,7 +5,7 @@ use api::{
     ErrorCode,
     template::{Identity, Template, parse},
 };
-use engine::error::Error;
+use images::error::Error;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

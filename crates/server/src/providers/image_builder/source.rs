@@ -4,13 +4,13 @@ use api::{
     ErrorCode,
     template::{Source, Template},
 };
-use engine::{
+use images::{
     error::Error,
     layout::Layout,
-    source::Catalogue,
     store::{Record, Store as Images},
 };
 use serde_json::Value;
+use sources::Catalogue;
 
 use super::{
     agree,

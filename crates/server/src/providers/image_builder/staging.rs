@@ -2,7 +2,7 @@
 //! account in it that holds scripts, logs and VHDs.
 
 use api::tags::MOST;
-use engine::error::Error;
+use images::error::Error;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

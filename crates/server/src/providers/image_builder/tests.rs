@@ -14,8 +14,8 @@ mod triggers;
 
 use std::collections::BTreeMap;
 
-use engine::layout::Layout;
 use http::StatusCode;
+use images::layout::Layout;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::{
@@ -189,7 +189,7 @@ async fn app(folder: &std::path::Path) -> App {
     let url = format!("sqlite://{}", folder.join("db").display());
     let app = App::new(settings, Store::open(&url).await.unwrap(), CancellationToken::new());
     // The tests' own scripts are on loopback.
-    app.set_fetch_limits(engine::fetch::Limits::for_others(["127.0.0.1".to_owned()]));
+    app.set_fetch_limits(sources::fetch::Limits::for_others(["127.0.0.1".to_owned()]));
     app
 }
 

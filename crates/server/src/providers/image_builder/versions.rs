@@ -2,7 +2,7 @@
 //! store has, since the commands on this machine make some too.
 
 use api::ErrorCode;
-use engine::{
+use images::{
     error::Error,
     store::{Store as Images, StoredImage, Version, address::Address},
 };

@@ -11,10 +11,11 @@
 //! covered by that run, what appears during it is not.
 
 use api::ErrorCode;
-use engine::{error::Error, source::is_newer};
+use images::error::Error;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sources::is_newer;
 
 use crate::store::{Cause, Resource, Run, RunState};
 

@@ -2,7 +2,7 @@
 //! an administrator's change holds at once.
 
 use api::ResourceId;
-use engine::config::Config;
+use images::config::Config;
 use serde_json::{Value, json};
 
 use crate::App;

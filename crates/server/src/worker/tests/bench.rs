@@ -2,13 +2,13 @@
 
 use std::{path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
-use engine::{
+use futures_util::StreamExt;
+use images::{
     cx::Cx,
     event::Events,
     layout::Layout,
     store::{Labels, Origin, Payload, address::Address},
 };
-use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::Connection;
@@ -58,7 +58,7 @@ impl Bench {
         let disk = self.dir.path().join("base.qcow2");
         vm::disk::create(&self.host, &disk, "qcow2", 4 << 20).await.unwrap();
         let payload = Payload {
-            digest: engine::node::digest(&std::fs::read(&disk).unwrap()),
+            digest: images::digest::digest(&std::fs::read(&disk).unwrap()),
             disk,
             virtual_size: 4 << 20,
             data: Vec::new(),
@@ -72,7 +72,7 @@ impl Bench {
         };
         let cx = Cx::new(self.layout.clone(), Events::none(), CancellationToken::new());
         let target = Address::parse(&compute("images/base")).unwrap();
-        let store = engine::store::Store::open(&self.layout);
+        let store = images::store::Store::open(&self.layout);
         store.publish_managed(&cx, &target, payload).await.unwrap();
     }
 
@@ -119,7 +119,7 @@ impl Bench {
     }
 
     pub(super) fn assert_nothing_is_held(&self) {
-        assert_eq!(engine::ledger::runs(&self.layout).unwrap(), Vec::<String>::new());
+        assert_eq!(images::ledger::runs(&self.layout).unwrap(), Vec::<String>::new());
         assert_eq!(self.fake.running(), Vec::<PathBuf>::new());
     }
 }
@@ -141,7 +141,7 @@ impl Process {
             boot_timeout: Duration::from_secs(5),
             cache_bytes: u64::MAX,
             keep_for: Duration::from_secs(600),
-            log_bytes: engine::log::DEFAULT_BYTES,
+            log_bytes: images::log::DEFAULT_BYTES,
             capacity,
         };
         let backend = Arc::new(self.fake.clone());
@@ -258,7 +258,7 @@ impl Process {
 /// A run of the template that waits since that time, and what writes its operation.
 fn queued(template: &Resource, at: Timestamp) -> (Run, Write) {
     let operation = Operation {
-        id: engine::new_run_id(),
+        id: images::new_run_id(),
         subscription: "s".into(),
         kind: "run".into(),
         target: template.key(),
@@ -268,7 +268,7 @@ fn queued(template: &Resource, at: Timestamp) -> (Run, Write) {
         ended: None,
     };
     let run = Run {
-        id: engine::new_run_id(),
+        id: images::new_run_id(),
         template: template.key(),
         subscription: "s".into(),
         operation: operation.id.clone(),

@@ -1,9 +1,7 @@
 //! The metadata service of a run's machine: what it answers, and how long its tokens are good.
 
-use engine::{
-    metadata::{Asked, Metadata},
-    replicate::Geography,
-};
+use engine::metadata::{Asked, Metadata};
+use images::geography::Geography;
 use jiff::Timestamp;
 
 use super::*;

@@ -1,0 +1,244 @@
+//! What went wrong, coded for the user at the place that knows the meaning.
+
+use std::{fmt, io};
+
+use api::ErrorCode;
+
+/// A failure with its public half (code, message, target, hint) and its private half (the cause).
+#[derive(Debug)]
+pub struct Error {
+    /// Stable code; decides the exit code and the page under `docs/errors`.
+    pub code: ErrorCode,
+    /// For the user: what happened, with the value that was wrong.
+    pub message: String,
+    /// The JSON path or the step it concerns.
+    pub target: Option<String>,
+    /// The way out.
+    pub hint: Option<String>,
+    /// Lines to show below the message: the last output of a script, the last serial lines.
+    pub details: Vec<String>,
+    /// The step that was running.
+    pub step: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A failure with a code and a message for the user.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            target: None,
+            hint: None,
+            details: Vec::new(),
+            step: None,
+            source: None,
+        }
+    }
+
+    /// Names the field or thing it concerns.
+    #[must_use]
+    pub fn target(mut self, target: impl Into<String>) -> Self {
+        self.target = Some(target.into());
+        self
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Attaches lines of evidence.
+    #[must_use]
+    pub fn details(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.details.extend(lines);
+        self
+    }
+
+    /// Whether it is about the whole build or its host, whichever step was at work: then the step is not to blame,
+    /// and what the error says of itself stays.
+    pub fn is_of_the_whole(&self) -> bool {
+        use ErrorCode::{BuildTimeout, Canceled, DiskFull, StepTimedOut};
+        matches!(self.code, BuildTimeout | Canceled | DiskFull | StepTimedOut)
+    }
+
+    /// Several mistakes as one error: the first, with the others in its details.
+    ///
+    /// # Errors
+    /// Unless there is none.
+    pub fn all(errors: Vec<Self>) -> Result<()> {
+        let mut errors = errors.into_iter();
+        let Some(mut first) = errors.next() else {
+            return Ok(());
+        };
+        for other in errors {
+            first.details.push(format!("also: {} ({})", other.message, other.code));
+            first.details.extend(other.hint.map(|hint| format!("      {hint}")));
+            first.details.extend(other.details);
+        }
+        Err(first)
+    }
+
+    /// Keeps the cause, for the log and for `Error::source`.
+    #[must_use]
+    pub fn caused_by(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|s| s as _)
+    }
+}
+
+/// Turns any result into a coded one.
+pub trait Coded<T> {
+    /// Gives the failure its code and its text for the user; the cause is kept.
+    fn code(self, code: ErrorCode, message: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E> Coded<T> for std::result::Result<T, E>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn code(self, code: ErrorCode, message: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|e| {
+            let source = e.into();
+            if is_disk_full(source.as_ref()) {
+                let text = format!("{}: the disk is full", message());
+                return Error::new(ErrorCode::DiskFull, text)
+                    .hint("goldsmith cache prune frees space")
+                    .caused_by(source);
+            }
+            Error::new(code, message()).caused_by(source)
+        })
+    }
+}
+
+/// An error with all of its causes in one line, for the log. A cause that its error repeats is left out.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let more = cause.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// Whatever was being done: a full disk is told as such.
+fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let full = error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|e| e.kind() == std::io::ErrorKind::StorageFull);
+    full || error.source().is_some_and(is_disk_full)
+}
+
+/// What to do when there is no room.
+pub const NO_ROOM: &str = "free some space (goldsmith cache prune), or choose another place";
+
+/// Codes an I/O failure: a full disk is the host's matter, everything else `otherwise`.
+pub fn io_fault(error: io::Error, otherwise: ErrorCode, doing: String) -> Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Error::new(ErrorCode::DiskFull, format!("{doing}: the disk is full"))
+                .hint(NO_ROOM)
+                .caused_by(error)
+        }
+        // Blocking work reports a cancel this way, because it has no other error type.
+        io::ErrorKind::Interrupted => Error::new(ErrorCode::Canceled, format!("{doing}: canceled")),
+        _ => Error::new(otherwise, format!("{doing}: {error}")).caused_by(error),
+    }
+}
+
+/// What blocking work returns when it was told to stop.
+pub fn stopped() -> io::Error {
+    io::Error::from(io::ErrorKind::Interrupted)
+}
+
+/// The host key is the first thing that a seed brings: another one means that it was not taken.
+const NO_SEED: &str = "this is the build's own machine and no attack: its cloud-init did not take \
+    goldsmith's seed (a NoCloud medium labelled CIDATA). In the image, let cloud-init be installed and \
+    enabled, let datasource_list name NoCloud or be absent, and remove /etc/cloud/cloud-init.disabled and \
+    ds-identify's policy=disabled; cloud-init clean makes it run again";
+const HARDENED_SSH: &str = "a customizer or the source has narrowed sshd's Ciphers, MACs, KexAlgorithms or \
+    HostKeyAlgorithms: leave one of goldsmith's in the list (the host key is ssh-ed25519) until the last step";
+const LOGIN_SHELL: &str = "leave the build user (goldsmith) a login shell that runs commands, such as \
+    /bin/bash, until the last step: generalization removes the user";
+
+/// What an error of a guest's command means for the user.
+pub fn guest_error(error: vm::Error) -> Error {
+    machine_error(error)
+}
+
+/// What an error of the machine means for the user.
+pub fn machine_error(error: vm::Error) -> Error {
+    let message = error.to_string();
+    let (code, details, hint) = match &error {
+        vm::Error::Timeout { serial, .. } => (ErrorCode::BootTimeout, serial.clone(), None),
+        vm::Error::Gone { ended: vm::Ended::DiskFull, serial } => (
+            ErrorCode::DiskFull,
+            serial.clone(),
+            Some("free space below the cache folder: goldsmith cache prune"),
+        ),
+        vm::Error::Gone { ended: vm::Ended::GuestShutdown, serial } => (
+            ErrorCode::GuestStopped,
+            serial.clone(),
+            Some("a script must not shut the machine down: goldsmith does that at the end"),
+        ),
+        vm::Error::Gone { serial, .. } => (ErrorCode::GuestStopped, serial.clone(), None),
+        vm::Error::Proc(vm::proc::Error::Failed { stderr_tail, .. })
+            if stderr_tail.iter().any(|line| line.contains("No space left on device")) =>
+        {
+            (ErrorCode::DiskFull, Vec::new(), Some("goldsmith cache prune frees space"))
+        }
+        vm::Error::HostKey { .. } => (ErrorCode::GuestUnreachable, Vec::new(), Some(NO_SEED)),
+        vm::Error::NoCommonAlgorithm { .. } => {
+            (ErrorCode::GuestUnreachable, Vec::new(), Some(HARDENED_SSH))
+        }
+        vm::Error::LoginShell { .. } => {
+            (ErrorCode::GuestUnreachable, Vec::new(), Some(LOGIN_SHELL))
+        }
+        vm::Error::Ssh { .. } | vm::Error::TooMuchOutput => {
+            (ErrorCode::GuestUnreachable, Vec::new(), None)
+        }
+        vm::Error::Start { .. } | vm::Error::Proc(vm::proc::Error::NotFound { .. }) => {
+            (ErrorCode::HostNotReady, Vec::new(), Some("run goldsmith doctor"))
+        }
+        vm::Error::Bridge(why) => (ErrorCode::HostNotReady, Vec::new(), Some(why.remedy())),
+        vm::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            (ErrorCode::DiskFull, Vec::new(), Some("goldsmith cache prune frees space"))
+        }
+        vm::Error::Canceled | vm::Error::Proc(vm::proc::Error::Canceled { .. }) => {
+            (ErrorCode::Canceled, Vec::new(), None)
+        }
+        vm::Error::Io { .. } | vm::Error::Qmp { .. } | vm::Error::Proc(_) | vm::Error::Input(_) => {
+            (ErrorCode::InternalError, Vec::new(), None)
+        }
+    };
+    let coded = Error::new(code, message).details(details).caused_by(error);
+    match hint {
+        Some(hint) => coded.hint(hint),
+        None => coded,
+    }
+}

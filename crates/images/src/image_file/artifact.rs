@@ -1,0 +1,331 @@
+//! Whole image files made from a sealed disk, once per disk and form.
+//!
+//! ```text
+//! artifacts/<node key>/disk.qcow2 + disk.qcow2.json   standalone: managed images, gallery versions
+//!                      disk.vhd   + disk.vhd.json     VHD distributors and exports
+//!                      packed.qcow2 + …               qcow2 exports
+//!                      data0-disk.qcow2 + …           the same three of each data disk
+//! ```
+//!
+//! The files are read-only and are *linked* into the image store where that is on the same file system,
+//! so they take no room of their own. They belong to the cache: what nobody holds may go at any time,
+//! under an exclusive `artifact-<key>.lock`.
+//!
+//! Invariant: a file is given out only when its content is what its JSON says ([`verified`]). One that is damaged is
+//! made again.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use api::ErrorCode;
+use serde::{Deserialize, Serialize};
+use vm::{Host, may_wait};
+
+use super::{
+    Image,
+    convert::{self, Job, Target},
+    partial::{self, Existing, Partial},
+    verified,
+};
+use crate::{
+    absent::{entries, entries_of_any},
+    cx::Cx,
+    digest::{Digest, Key, Kind},
+    error::{Error, Result, io_fault},
+    format::Format,
+    layout::Layout,
+    lock::{Lock, REMOVAL, UseLock},
+};
+
+/// A disk without a backing file that is finished, hashed and kept while this lives: what images,
+/// versions and exports are made from.
+#[derive(Debug, Clone)]
+pub struct Standalone {
+    /// Names the content: the key of the generalized node, or the digest of a stored image.
+    pub key: Key,
+    /// An uncompressed, read-only qcow2.
+    pub disk: PathBuf,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+    /// The disks beside it, by their LUNs.
+    pub data: Vec<DataDisk>,
+    _in_use: Arc<UseLock>,
+}
+
+/// A data disk that stands alone, finished and hashed; its LUN is its place among the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataDisk {
+    /// An uncompressed, read-only qcow2.
+    pub disk: PathBuf,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+}
+
+impl Standalone {
+    /// A disk that stands alone already, with its data disks; its artifacts are kept while this lives.
+    ///
+    /// # Errors
+    /// They are being removed, and that does not end.
+    pub(crate) async fn held(
+        layout: &Layout,
+        key: Key,
+        disk: PathBuf,
+        (sha256, virtual_size): (String, u64),
+        data: Vec<DataDisk>,
+    ) -> Result<Self> {
+        let _in_use = hold(layout, &key).await?;
+        Ok(Self { key, disk, sha256, virtual_size, data, _in_use })
+    }
+}
+
+/// Makes the sealed disk of the node `key`, a qcow2 with its chain, into one file, or finds the one
+/// that was made before.
+pub async fn standalone(cx: &Cx, host: &Host, disk: &Path, key: &Key) -> Result<Standalone> {
+    let in_use = hold(&cx.layout, key).await?;
+    let image = Image { path: disk.to_owned(), format: Format::Qcow2 };
+    let made = get_or_make(cx, host, &image, key, Form::Standalone, None).await?;
+    Ok(Standalone {
+        key: key.clone(),
+        disk: made.path,
+        sha256: made.digest.hex().to_owned(),
+        virtual_size: made.virtual_size,
+        data: Vec::new(),
+        _in_use: in_use,
+    })
+}
+
+/// Keeps the artifacts of `key` from being trimmed.
+async fn hold(layout: &Layout, key: &Key) -> Result<Arc<UseLock>> {
+    let path = layout.locks().join(format!("artifact-{key}.lock"));
+    UseLock::take(path, REMOVAL)
+        .await
+        .map(Arc::new)
+        .map_err(|e| io_fault(e, ErrorCode::ExportFailed, format!("hold the artifacts of {key}")))
+}
+
+/// The forms that are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Uncompressed qcow2 without a backing file.
+    Standalone,
+    /// The same with zstd.
+    Packed,
+    /// Fixed VHD.
+    Vhd,
+}
+
+impl Form {
+    /// The form that an export in this format is a copy of, if it is kept at all.
+    pub fn of_export(format: Format) -> Option<Self> {
+        match format {
+            Format::Qcow2 => Some(Self::Packed),
+            Format::Vhd => Some(Self::Vhd),
+            Format::Raw | Format::Vmdk => None,
+        }
+    }
+
+    fn file_name(self) -> &'static str {
+        match self {
+            Self::Standalone => "disk.qcow2",
+            Self::Packed => "packed.qcow2",
+            Self::Vhd => "disk.vhd",
+        }
+    }
+
+    fn target(self) -> Target {
+        match self {
+            Self::Standalone => Target::Standalone,
+            Self::Packed => Target::Compressed,
+            Self::Vhd => Target::Vhd,
+        }
+    }
+
+    fn digest_kind(self) -> Kind {
+        Kind::of(self.target().format())
+    }
+
+    fn activity(self) -> &'static str {
+        match self {
+            Self::Standalone => "convert to one disk",
+            Self::Packed => "convert to qcow2 (zstd)",
+            Self::Vhd => "convert to VHD",
+        }
+    }
+}
+
+/// A finished image file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Artifact {
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// Names the content of the file.
+    #[serde(flatten)]
+    pub digest: Digest,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+}
+
+/// The disk in another form: the kept one, or a new one.
+pub async fn get(cx: &Cx, host: &Host, from: &Standalone, form: Form) -> Result<Artifact> {
+    let image = Image { path: from.disk.clone(), format: Format::Qcow2 };
+    get_or_make(cx, host, &image, &from.key, form, None).await
+}
+
+/// Work that several want at once is done once, also between processes. `lun` names a data disk.
+pub(super) async fn get_or_make(
+    cx: &Cx,
+    host: &Host,
+    from: &Image,
+    key: &Key,
+    form: Form,
+    lun: Option<usize>,
+) -> Result<Artifact> {
+    let dir = cx.layout.artifacts().join(key.as_str());
+    let name = match lun {
+        None => form.file_name().to_owned(),
+        Some(lun) => format!("data{lun}-{}", form.file_name()),
+    };
+    let dest = dir.join(&name);
+    if let Some(kept) = kept(cx, &dest, form).await? {
+        return Ok(kept);
+    }
+    let fail = |e| io_fault(e, ErrorCode::ExportFailed, format!("keep {}", dest.display()));
+    let making = cx.layout.locks().join(format!("make-artifact-{key}-{name}.lock"));
+    let _making = Lock::take(making, cx.time_left()).await.map_err(fail)?;
+    if let Some(kept) = kept(cx, &dest, form).await? {
+        return Ok(kept);
+    }
+    may_wait(|| fs::create_dir_all(&dir)).map_err(fail)?;
+    let partial = Partial::create(&dest, &std::process::id().to_string()).map_err(fail)?;
+    let made = make(cx, host, from, form, &name, &partial).await?;
+    verified::Verified::new(&cx.layout)
+        .keep(&made.path, &dest, || partial.finish(Existing::Replace))
+        .and_then(|()| write_json(&json_path(&dest), &made))
+        .map_err(fail)?;
+    Ok(Artifact { path: dest, ..made })
+}
+
+async fn make(
+    cx: &Cx,
+    host: &Host,
+    from: &Image,
+    form: Form,
+    name: &str,
+    partial: &Partial,
+) -> Result<Artifact> {
+    let path = partial.path();
+    let job = Job { from, to: path, target: form.target(), name, activity: form.activity() };
+    let virtual_size = convert::convert(cx, host, job).await?;
+    let fail = |e| io_fault(e, ErrorCode::ExportFailed, format!("look at {}", path.display()));
+    may_wait(|| fs::set_permissions(path, PermissionsExt::from_mode(0o400))).map_err(fail)?;
+    let activity = format!("hash {name}");
+    let digest = finish_and_hash(cx, partial, form.digest_kind(), &activity).await?;
+    Ok(Artifact { path: path.to_owned(), digest, virtual_size })
+}
+
+/// Hashes a written file while the system brings it to the disk.
+pub(crate) async fn finish_and_hash(
+    cx: &Cx,
+    partial: &Partial,
+    kind: Kind,
+    activity: &str,
+) -> Result<Digest> {
+    let fail =
+        |e| io_fault(e, ErrorCode::ExportFailed, format!("write {}", partial.path().display()));
+    let file = partial.file().try_clone().map_err(fail)?;
+    let synced = tokio::task::spawn_blocking(move || file.sync_all());
+    let digest = verified::measure(cx, partial.path(), kind, activity).await?;
+    synced.await.map_err(io::Error::other).flatten().map_err(fail)?;
+    Ok(digest)
+}
+
+/// The kept file, if it is there and is what was made. Notes that it was used now.
+async fn kept(cx: &Cx, dest: &Path, form: Form) -> Result<Option<Artifact>> {
+    let Some(artifact) = may_wait(|| read_json(dest).filter(|_| dest.exists()))
+        .filter(|made| made.digest.kind() == form.digest_kind())
+    else {
+        return Ok(None);
+    };
+    if !verified::check(cx, dest, &artifact.digest, "verify the kept image").await? {
+        let path = dest.display();
+        tracing::error!(%path, "a kept image is damaged");
+        cx.events.warn(format!("{path} is damaged: it is not what was written. It is made again"));
+        return Ok(None);
+    }
+    // The folder's time decides what is trimmed first.
+    if let Some(dir) = dest.parent() {
+        let _ = may_wait(|| File::open(dir)?.set_modified(SystemTime::now()));
+    }
+    Ok(Some(Artifact { path: dest.to_owned(), ..artifact }))
+}
+
+fn read_json(dest: &Path) -> Option<Artifact> {
+    serde_json::from_slice(&fs::read(json_path(dest)).ok()?).ok()
+}
+
+/// The finished files in the folder of a key.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn all_in(dir: &Path) -> io::Result<Vec<Artifact>> {
+    let files = entries_of_any(dir)?.into_iter();
+    Ok(files
+        .filter_map(|path| Some(Artifact { path: path.clone(), ..read_json(&path)? }))
+        .collect())
+}
+
+fn json_path(dest: &Path) -> PathBuf {
+    let mut name = dest.as_os_str().to_owned();
+    name.push(".json");
+    name.into()
+}
+
+/// Makes sure that the file that was delivered is what the record will say of it. A link of a file that was verified
+/// lately is not read again; a copy is.
+///
+/// # Errors
+/// It is another: whatever it was a link or a copy of was changed on the way.
+pub async fn delivered(cx: &Cx, path: &Path, digest: &Digest) -> Result<()> {
+    if verified::check(cx, path, digest, "verify what was delivered").await? {
+        return Ok(());
+    }
+    let text = format!("{} is not what was to be delivered", path.display());
+    Err(Error::new(ErrorCode::ExportFailed, text)
+        .details([format!("its digest is not {digest}")])
+        .hint("build again: what is damaged in the cache is made anew"))
+}
+
+/// Writes a small file by rename. Of two who write it at once, the last one counts.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    may_wait(|| {
+        let partial = Partial::create(path, &crate::new_run_id())?;
+        let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
+        let mut file = partial.file();
+        file.write_all(&bytes)?;
+        partial.sync()?;
+        partial.finish(Existing::Replace)
+    })
+}
+
+/// Removes what killed processes left unfinished; says how many files.
+pub fn sweep(layout: &Layout) -> io::Result<usize> {
+    let mut removed = 0;
+    for dir in entries(&layout.artifacts())? {
+        removed += partial::sweep(&dir)?;
+    }
+    Ok(removed)
+}

@@ -1,0 +1,300 @@
+//! Digests of large files, and a cheap way to see that a file is still the one that was hashed.
+//!
+//! Compact formats (qcow2, VMDK) are named by their plain SHA-256. Flat ones (raw, fixed VHD) are as long as the
+//! guest's disk, and SHA-256 must be fed every zero of it: 0.8 s a GiB, whatever the disk holds. They, and the files
+//! of nodes, have a *sparse* digest instead, which costs what the content costs. It is the SHA-256 of this text:
+//!
+//! ```text
+//! goldsmith sparse 1
+//! <length of the file>
+//! <number of a MiB> <SHA-256 of it>        for each MiB that is not all zeros, in order
+//! ```
+//!
+//! Numbers are decimal and begin at 0, the last MiB may be shorter, each line ends with a newline. Where the file
+//! system keeps holes makes no difference. `goldsmith image digest` computes it for any file.
+
+use std::{
+    fs::{File, Metadata},
+    io,
+    ops::Range,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::Path,
+};
+
+use api::ErrorCode;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+use vm::{may_wait, off_runtime};
+
+use super::extents::data_extents;
+pub use crate::digest::{Digest, Kind};
+use crate::{
+    cx::Cx,
+    error::{Result, io_fault, stopped},
+};
+
+/// How much is read, or hashed of a hole, at a time.
+const CHUNK: usize = 1 << 20;
+const MIB: u64 = CHUNK as u64;
+/// How often progress is told.
+pub const REPORT: u64 = 32 << 20;
+
+/// Size and time of change: while they are the same, a file counts as the one that was hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stamp {
+    pub size: u64,
+    pub modified_seconds: i64,
+    pub modified_nanos: i64,
+}
+
+impl Stamp {
+    /// The stamp of an open or looked-up file.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self {
+            size: metadata.len(),
+            modified_seconds: metadata.mtime(),
+            modified_nanos: metadata.mtime_nsec(),
+        }
+    }
+
+    /// The stamp of the file at `path`.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        may_wait(|| Ok(Self::of(&std::fs::metadata(path)?)))
+    }
+}
+
+/// SHA-256, in lower-case hexadecimal, of the file as `sha256sum` would give it. Holes are hashed
+/// without being read. Progress goes out as `activity`.
+pub async fn sha256(cx: &Cx, path: &Path, activity: &str) -> Result<String> {
+    Ok(compute(cx, path, Kind::Plain, activity).await?.hex().to_owned())
+}
+
+/// The digest of that kind. Progress goes out as `activity`.
+pub async fn compute(cx: &Cx, path: &Path, kind: Kind, activity: &str) -> Result<Digest> {
+    read_off_runtime(cx, path, (activity, "hash"), move |path, cancel, progress| {
+        of_file(&File::open(path)?, kind, cancel, progress)
+    })
+    .await
+}
+
+/// Reads a file on a thread of its own, which ends when this future is dropped, for whatever reason. `names` are those
+/// of the activity whose progress goes out, and of the work in an error.
+pub(super) async fn read_off_runtime<T: Send + 'static>(
+    cx: &Cx,
+    path: &Path,
+    names: (&str, &str),
+    work: impl FnOnce(&Path, &CancellationToken, &mut dyn FnMut(u64)) -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let (activity, verb) = names;
+    let cancel = cx.cancel.child_token();
+    let _on_drop = cancel.clone().drop_guard();
+    let (owned, events, name) = (path.to_owned(), cx.events.clone(), activity.to_owned());
+    let done = off_runtime(move || {
+        let size = owned.metadata().ok().map(|metadata| metadata.len());
+        work(&owned, &cancel, &mut |done| events.progress(&name, done, size))
+    })
+    .await;
+    cx.events.progress_ended(activity);
+    done.map_err(|e| io_fault(e, ErrorCode::ExportFailed, format!("{verb} {}", path.display())))
+}
+
+/// The same of an open file, on this thread. `progress` may also hold it up, to limit the rate of reading.
+///
+/// # Errors
+/// The file cannot be read, or the work was canceled.
+pub fn of_file(
+    file: &File,
+    kind: Kind,
+    cancel: &CancellationToken,
+    progress: impl FnMut(u64),
+) -> io::Result<Digest> {
+    let size = file.metadata()?.len();
+    match kind {
+        Kind::Plain => hash(file, size, cancel, progress).map(Digest::Plain),
+        Kind::Sparse => hash_sparse(file, size, cancel, progress).map(Digest::Sparse),
+    }
+}
+
+/// Plain SHA-256 of an open file, on this thread.
+///
+/// # Errors
+/// The file cannot be read, or the work was canceled.
+pub fn hash(
+    file: &File,
+    size: u64,
+    cancel: &CancellationToken,
+    mut progress: impl FnMut(u64),
+) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; CHUNK];
+    let zeros = vec![0; CHUNK];
+    let mut reported = 0;
+    let mut feed = |range: Range<u64>, is_data: bool| {
+        let mut at = range.start;
+        while at < range.end {
+            if cancel.is_cancelled() {
+                return Err(stopped());
+            }
+            let take = CHUNK.min(usize::try_from(range.end - at).unwrap_or(CHUNK));
+            if is_data {
+                file.read_exact_at(&mut buffer[..take], at)?;
+                hasher.update(&buffer[..take]);
+            } else {
+                hasher.update(&zeros[..take]);
+            }
+            at += take as u64;
+            if at - reported >= REPORT {
+                reported = at;
+                progress(at);
+            }
+        }
+        Ok(())
+    };
+    let mut done = 0;
+    for extent in data_extents(file, size).chain([Ok(size..size)]) {
+        let extent = extent?;
+        feed(done..extent.start, false)?;
+        feed(extent.clone(), true)?;
+        done = extent.end;
+    }
+    progress(size);
+    Ok(hex::encode(hasher.finalize()))
+}
+
+fn hash_sparse(
+    file: &File,
+    size: u64,
+    cancel: &CancellationToken,
+    mut progress: impl FnMut(u64),
+) -> io::Result<String> {
+    let mut sparse = Sparse::new(size);
+    let mut buffer = vec![0; CHUNK];
+    let (mut next, mut reported) = (0, 0);
+    for extent in data_extents(file, size) {
+        let extent = extent?;
+        // A MiB may hold several extents; all of it is read with the first.
+        next = next.max(extent.start / MIB);
+        while next * MIB < extent.end {
+            if cancel.is_cancelled() {
+                return Err(stopped());
+            }
+            let start = next * MIB;
+            let part = &mut buffer[..as_size((size - start).min(MIB))];
+            file.read_exact_at(part, start)?;
+            sparse.add(next, part);
+            next += 1;
+            if start - reported >= REPORT {
+                reported = start;
+                progress(start);
+            }
+        }
+    }
+    progress(size);
+    Ok(sparse.finish())
+}
+
+/// A sparse digest in the making.
+pub struct Sparse(Sha256);
+
+impl Sparse {
+    /// Of a file of that length.
+    pub fn new(size: u64) -> Self {
+        Self(Sha256::new_with_prefix(format!("goldsmith sparse 1\n{size}\n")))
+    }
+
+    /// Adds the MiB of that number; each number at most once, in order.
+    pub fn add(&mut self, number: u64, content: &[u8]) {
+        if !is_zero(content) {
+            self.0.update(format!("{number} {}\n", hex::encode(Sha256::digest(content))));
+        }
+    }
+
+    /// The digest, when every MiB that is not zero was added.
+    pub fn finish(self) -> String {
+        hex::encode(self.0.finalize())
+    }
+}
+
+fn as_size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(CHUNK)
+}
+
+/// Whether all of it is zero.
+pub fn is_zero(content: &[u8]) -> bool {
+    // By words: this sees every byte of every disk.
+    let (words, tail) = content.as_chunks::<16>();
+    words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && tail.iter().all(|byte| *byte == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_that_of_all_bytes_holes_included() {
+        let file = tempfile::tempfile().unwrap();
+        let size = (5 << 20) + 77;
+        file.set_len(size).unwrap();
+        file.write_all_at(b"goldsmith", 2 << 20).unwrap();
+        file.write_all_at(&[1; 3], size - 3).unwrap();
+        let mut all = vec![0; usize::try_from(size).unwrap()];
+        file.read_exact_at(&mut all, 0).unwrap();
+
+        let mut seen = Vec::new();
+        let digest = hash(&file, size, &CancellationToken::new(), |n| seen.push(n)).unwrap();
+        assert_eq!(digest, hex::encode(Sha256::digest(&all)));
+        assert_eq!(seen.last(), Some(&size));
+
+        file.set_len(0).unwrap();
+        let empty = hash(&file, 0, &CancellationToken::new(), |_| {}).unwrap();
+        assert!(empty.starts_with("e3b0c44298fc1c14"));
+    }
+
+    #[test]
+    fn sparse_digest_is_of_the_nonzero_mebibytes_and_not_of_the_holes() {
+        let size = (5 << 20) + 77;
+        let holes = tempfile::tempfile().unwrap();
+        holes.set_len(size).unwrap();
+        holes.write_all_at(b"goldsmith", 2 << 20).unwrap();
+        holes.write_all_at(&[1; 3], size - 3).unwrap();
+        let mut all = vec![0; usize::try_from(size).unwrap()];
+        holes.read_exact_at(&mut all, 0).unwrap();
+        let full = tempfile::tempfile().unwrap();
+        full.write_all_at(&all, 0).unwrap();
+
+        let of = |file: &File| hash_sparse(file, size, &CancellationToken::new(), |_| {}).unwrap();
+        let mut text = format!("goldsmith sparse 1\n{size}\n");
+        for (number, part) in all.chunks(1 << 20).enumerate() {
+            if part.iter().any(|byte| *byte != 0) {
+                text += &format!("{number} {}\n", hex::encode(Sha256::digest(part)));
+            }
+        }
+        assert_eq!(of(&holes), hex::encode(Sha256::digest(&text)));
+        assert_eq!(of(&full), of(&holes));
+        full.write_all_at(&[1], 4 << 20).unwrap();
+        assert_ne!(of(&full), of(&holes));
+    }
+
+    #[test]
+    fn zeros_are_seen_wherever_the_one_is() {
+        let mut content = vec![0; 100];
+        assert!(is_zero(&content) && is_zero(&[]));
+        for at in [0, 15, 16, 63, 96, 99] {
+            content[at] = 1;
+            assert!(!is_zero(&content), "{at}");
+            content[at] = 0;
+        }
+    }
+
+    #[test]
+    fn a_canceled_hash_stops() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 40).unwrap();
+        let cancel = CancellationToken::new();
+        let stop = cancel.clone();
+        let error = hash(&file, 1 << 40, &cancel, |_| stop.cancel()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+    }
+}

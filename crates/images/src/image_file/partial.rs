@@ -1,0 +1,209 @@
+//! Files that are not finished yet.
+//!
+//! ```text
+//! <dir>/<name>.goldsmith-<run id>.partial   written, locked by its maker
+//! <dir>/<name>                              after one rename
+//! ```
+//!
+//! Dropping an unfinished one removes it. When its maker was killed, its lock is free: whoever holds
+//! the path in a ledger removes it, and [`sweep`] removes those in the folders of the layout.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
+use vm::may_wait;
+
+use crate::absent::{entries_of_any, same_file};
+
+const SUFFIX: &str = ".partial";
+
+/// The name under which `dest` is written until it is finished. Known before anything is made, so
+/// that a ledger can hold it.
+pub fn partial_path(dest: &Path, run_id: &str) -> PathBuf {
+    let mut name = dest.file_name().map_or_else(OsString::new, ToOwned::to_owned);
+    name.push(format!(".goldsmith-{run_id}{SUFFIX}"));
+    dest.with_file_name(name)
+}
+
+/// What to do with a file that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays, and taking its name fails with `AlreadyExists`.
+    Keep,
+    /// It is replaced.
+    Replace,
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub struct Partial {
+    dest: PathBuf,
+    path: PathBuf,
+    file: File,
+    finished: bool,
+}
+
+impl Partial {
+    /// Makes the unfinished file for `dest` and locks it. One that a dead process left under the
+    /// same name is taken over, emptied.
+    pub fn create(dest: &Path, run_id: &str) -> io::Result<Self> {
+        may_wait(|| {
+            let path = partial_path(dest, run_id);
+            loop {
+                let file = OpenOptions::new()
+                    .create(true)
+                    .truncate(false)
+                    .read(true)
+                    .write(true)
+                    .open(&path)?;
+                match file.try_lock() {
+                    Ok(()) => {}
+                    Err(TryLockError::WouldBlock) => {
+                        return Err(io::Error::new(
+                            io::ErrorKind::ResourceBusy,
+                            format!("{} is being written by another process", path.display()),
+                        ));
+                    }
+                    Err(TryLockError::Error(error)) => return Err(error),
+                }
+                if same_file(&file, &path)? {
+                    file.set_len(0)?;
+                    return Ok(Self { dest: dest.to_owned(), path, file, finished: false });
+                }
+                // A sweep removed it between the open and the lock.
+            }
+        })
+    }
+
+    /// Where to write. Writers must keep the file, not replace it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Brings what was written to the disk. May take long; do it off the runtime.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// The file is finished and was synced: it gets its name by one rename.
+    pub fn finish(mut self, existing: Existing) -> io::Result<()> {
+        match existing {
+            Existing::Replace => fs::rename(&self.path, &self.dest)?,
+            Existing::Keep => rename_new(&self.path, &self.dest)?,
+        }
+        self.finished = true;
+        sync_parent(&self.dest)
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Renames to a name that must be free.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system has this kind of rename; there the look and the rename are two steps.
+        Err(Errno::INVAL | Errno::NOSYS) if to.symlink_metadata().is_ok() => {
+            Err(io::ErrorKind::AlreadyExists.into())
+        }
+        Err(Errno::INVAL | Errno::NOSYS) => fs::rename(from, to),
+        other => other.map_err(Into::into),
+    }
+}
+
+/// Makes a rename in the folder of `path` durable.
+///
+/// # Errors
+/// The folder cannot be opened or synced.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+/// Removes unfinished files in `dir` whose makers are gone; says how many.
+pub fn sweep(dir: &Path) -> io::Result<usize> {
+    let mut removed = 0;
+    for path in entries_of_any(dir)? {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !(name.contains(".goldsmith-") && name.ends_with(SUFFIX)) {
+            continue;
+        }
+        let Ok(file) = File::open(&path) else {
+            continue;
+        };
+        if file.try_lock().is_ok() && same_file(&file, &path)? {
+            fs::remove_file(&path)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::absent::entries;
+
+    #[test]
+    fn a_dropped_partial_is_gone_and_a_finished_one_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let dest = dir.path().join("x.vhd");
+        let partial = Partial::create(&dest, "r1").unwrap();
+        assert_eq!(partial.path(), dir.path().join("x.vhd.goldsmith-r1.partial"));
+        fs::write(partial.path(), "half").unwrap();
+        drop(partial);
+        assert!(entries(dir.path()).unwrap().is_empty());
+
+        let partial = Partial::create(&dest, "r1").unwrap();
+        fs::write(partial.path(), "whole").unwrap();
+        partial.finish(Existing::Keep).unwrap();
+        assert_eq!(entries(dir.path()).unwrap(), std::slice::from_ref(&dest));
+
+        let partial = Partial::create(&dest, "r2").unwrap();
+        let error = partial.finish(Existing::Keep).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&dest).unwrap(), "whole");
+        assert_eq!(entries(dir.path()).unwrap(), [dest]);
+    }
+
+    #[test]
+    fn sweep_takes_what_dead_makers_left_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let alive = Partial::create(&dir.path().join("a"), "live").unwrap();
+        fs::write(partial_path(&dir.path().join("b"), "dead"), "torn").unwrap();
+        fs::write(dir.path().join("c.partial"), "somebody else's").unwrap();
+        assert_eq!(sweep(dir.path()).unwrap(), 1);
+        assert_eq!(entries(dir.path()).unwrap().len(), 2);
+        assert!(alive.path().exists());
+        assert_eq!(sweep(&dir.path().join("nowhere")).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_leftover_of_the_same_run_is_taken_over_and_a_live_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let dest = dir.path().join("a");
+        fs::write(partial_path(&dest, "r"), "torn").unwrap();
+        let partial = Partial::create(&dest, "r").unwrap();
+        assert_eq!(fs::read(partial.path()).unwrap(), b"");
+        let busy = Partial::create(&dest, "r").unwrap_err();
+        assert_eq!(busy.kind(), io::ErrorKind::ResourceBusy);
+        assert!(partial.path().exists(), "the second try took nothing away");
+    }
+}

@@ -1,0 +1,108 @@
+//! Sources and downloads in use. Each has a lock of its own, as nodes have: who uses one holds it shared, eviction takes
+//! it exclusively, and the time of the lock file is when it was last used.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use vm::may_wait;
+
+use crate::{
+    absent::or_none,
+    layout::Layout,
+    lock::{Lock, REMOVAL, UseLock},
+};
+
+/// What has a lock of this kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Source,
+    Download,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Source, Self::Download];
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Source => "kept-source-",
+            Self::Download => "kept-download-",
+        }
+    }
+
+    fn path(self, layout: &Layout, name: &str) -> PathBuf {
+        match self {
+            Self::Source => layout.sources().join(name),
+            Self::Download => layout.downloads().join(name),
+        }
+    }
+}
+
+/// Keeps an entry from being evicted while it lives.
+#[derive(Debug, Clone, Default)]
+pub struct Hold {
+    _lock: Option<Arc<UseLock>>,
+}
+
+/// Things are the same whether they are held or not.
+impl PartialEq for Hold {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Hold {}
+
+fn lock_file(layout: &Layout, kind: Kind, name: &str) -> PathBuf {
+    layout.locks().join(format!("{}{name}.lock", kind.prefix()))
+}
+
+/// Holds an entry, which may be about to appear, and records this use. Waits for an eviction in progress, so the caller
+/// checks afterwards whether the entry still exists.
+///
+/// # Errors
+/// The lock cannot be taken, or an eviction does not end.
+pub async fn hold(layout: &Layout, kind: Kind, name: &str) -> io::Result<Hold> {
+    let path = lock_file(layout, kind, name);
+    let lock = UseLock::take(path.clone(), REMOVAL).await?;
+    may_wait(|| File::open(&path)?.set_modified(SystemTime::now()))?;
+    Ok(Hold { _lock: Some(Arc::new(lock)) })
+}
+
+/// When the entry was last used: when it was made, if nobody noted a use.
+///
+/// # Errors
+/// The entry or its lock file cannot be looked at.
+pub fn last_used(layout: &Layout, kind: Kind, name: &str) -> io::Result<SystemTime> {
+    match or_none(fs::metadata(lock_file(layout, kind, name)))? {
+        Some(noted) => noted.modified(),
+        None => fs::metadata(kind.path(layout, name))?.modified(),
+    }
+}
+
+/// Removes an entry, unless it is in use (`false`).
+///
+/// # Errors
+/// The lock cannot be taken, or the entry cannot be removed.
+pub fn evict(
+    layout: &Layout,
+    kind: Kind,
+    name: &str,
+    remove: impl FnOnce(&Path) -> io::Result<bool>,
+) -> io::Result<bool> {
+    match Lock::try_take(&lock_file(layout, kind, name))? {
+        Some(_lock) => remove(&kind.path(layout, name)),
+        None => Ok(false),
+    }
+}
+
+/// Whether a lock file of that name is one of an entry that is gone; nothing if it is another's lock file.
+pub fn is_idle(layout: &Layout, lock_name: &str) -> Option<bool> {
+    let of = |kind: Kind| Some((kind, lock_name.strip_prefix(kind.prefix())?));
+    let (kind, name) = Kind::ALL.into_iter().find_map(of)?;
+    Some(kind.path(layout, name).symlink_metadata().is_err())
+}

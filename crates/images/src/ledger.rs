@@ -1,0 +1,449 @@
+//! What must be released, written down before it exists.
+//!
+//! ```text
+//! ledger/<run id>/owner.lock     locked for as long as the owning process lives
+//! ledger/<run id>/<number>.json  one held thing; gone once it is released
+//! ```
+//!
+//! The owner releases its rows newest first, whatever ended the run. When the owner was killed, its
+//! lock is free and the [janitor](crate::janitor) releases the rows, by the same functions.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use vm::may_wait;
+
+use crate::{
+    absent,
+    clock::{Deadline, Reading},
+    layout::Layout,
+    lock::Lock,
+};
+
+/// A thing that must be released. Addressed by a name that was chosen before it was made, so that
+/// releasing can be repeated and "not there" is success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Held {
+    /// A QEMU process, findable by its run folder.
+    Machine { run_dir: PathBuf },
+    /// Unfinished nodes of a run.
+    WorkNodes { nodes: PathBuf, run_id: String },
+    /// The run's folder: sockets, seed, throw-away disks.
+    RunFolder { path: PathBuf },
+    /// A file that is not finished; it will be renamed when it is.
+    PartialFile { path: PathBuf },
+    /// A network device of this host: the port of a machine on a bridge.
+    Tap { name: String },
+}
+
+/// The version of how rows are written. A row of a higher one is not ours to release.
+const FORMAT: u32 = 1;
+
+fn first_format() -> u32 {
+    FORMAT
+}
+
+/// A row of the ledger.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// Rows of before there was a number have none.
+    #[serde(default = "first_format")]
+    format: u32,
+    pub held: Held,
+    /// Kept for the user until then (`--on-error keep`).
+    pub keep_until: Option<Timestamp>,
+    /// The same, for a clock that nobody sets. Rows of earlier releases have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deadline: Option<Deadline>,
+}
+
+impl Row {
+    fn new(held: Held) -> Self {
+        Self { format: FORMAT, held, keep_until: None, deadline: None }
+    }
+
+    /// Whether it stays for its user at that time, in the boot of that id.
+    pub fn is_kept(&self, now: &Reading, boot: &str) -> bool {
+        match &self.deadline {
+            Some(deadline) => !deadline.is_over(now, boot),
+            None => self.keep_until.is_some_and(|until| until > now.wall),
+        }
+    }
+
+    fn parse(text: &[u8]) -> io::Result<Self> {
+        #[derive(Deserialize)]
+        struct Format {
+            #[serde(default = "first_format")]
+            format: u32,
+        }
+        let Format { format } = serde_json::from_slice(text)?;
+        if format > FORMAT {
+            let text = format!("it was written by a newer goldsmith, in format {format}");
+            return Err(io::Error::other(text));
+        }
+        Ok(serde_json::from_slice(text)?)
+    }
+}
+
+/// All rows of a run, newest first.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// By their numbers.
+    pub read: Vec<(u32, Row)>,
+    /// Files that are rows and cannot be read, and why. They stay, as nobody knows what they hold.
+    pub unread: Vec<(PathBuf, io::Error)>,
+}
+
+impl Rows {
+    /// What to tell of the rows that cannot be read.
+    pub fn problems(&self) -> impl Iterator<Item = String> {
+        self.unread.iter().map(|(path, why)| {
+            format!(
+                "{} cannot be read and stays ({why}): let the goldsmith that wrote it release it, or \
+                 remove the file once nothing of that run is left",
+                path.display()
+            )
+        })
+    }
+}
+
+/// The rows of one run.
+#[derive(Debug)]
+pub struct Ledger {
+    dir: PathBuf,
+    next: AtomicU32,
+    _owner: Lock,
+}
+
+impl Ledger {
+    /// Opens the ledger of a new run and marks this process as its owner.
+    pub fn open(layout: &Layout, run_id: &str) -> io::Result<Self> {
+        may_wait(|| {
+            let dir = layout.ledger().join(run_id);
+            // A janitor that looks at the folder at this very moment finds nothing in it and removes it.
+            for _ in 0..100 {
+                fs::create_dir_all(&dir)?;
+                if let Some(owner) = Lock::try_take(&dir.join(OWNER))?
+                    && dir.join(OWNER).exists()
+                {
+                    // The folder itself must outlive a power failure, not only what is in it.
+                    fs::File::open(&dir)?.sync_all()?;
+                    fs::File::open(layout.ledger())?.sync_all()?;
+                    return Self::after_last(dir, owner);
+                }
+            }
+            Err(io::Error::other(format!("run {run_id} is owned by another process")))
+        })
+    }
+
+    /// Takes over the ledger of a run whose owner is gone. `None` if the owner lives.
+    pub fn adopt(layout: &Layout, run_id: &str) -> io::Result<Option<Self>> {
+        may_wait(|| {
+            let dir = layout.ledger().join(run_id);
+            if !dir.exists() {
+                return Ok(None);
+            }
+            let Some(owner) = Lock::try_take(&dir.join(OWNER))? else {
+                return Ok(None);
+            };
+            Self::after_last(dir, owner).map(Some)
+        })
+    }
+
+    /// Goes on numbering after the rows that an earlier owner left.
+    fn after_last(dir: PathBuf, owner: Lock) -> io::Result<Self> {
+        let next = numbers(&dir)?.last().map_or(0, |last| last + 1);
+        Ok(Self { dir, next: AtomicU32::new(next), _owner: owner })
+    }
+
+    /// Writes down, durably, that `held` must be released. Call it before making the thing.
+    pub fn hold(&self, held: Held) -> io::Result<()> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.write(number, &Row::new(held))
+    }
+
+    /// All open rows.
+    pub fn rows(&self) -> io::Result<Rows> {
+        may_wait(|| rows(&self.dir))
+    }
+
+    /// The thing of that row is gone.
+    pub fn forget(&self, number: u32) -> io::Result<()> {
+        may_wait(|| absent::remove_file(&self.row_file(number)))
+    }
+
+    /// The thing no longer needs releasing by that row: it was renamed into place.
+    pub fn settle(&self, held: &Held) -> io::Result<()> {
+        for (number, row) in self.rows()?.read {
+            if row.held == *held {
+                self.forget(number)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps everything still held until then; the janitor releases it afterwards.
+    pub fn keep_until(&self, deadline: &Deadline) -> io::Result<()> {
+        self.keep(Some(deadline.wall), Some(deadline))
+    }
+
+    /// Ends the time for which things are kept: the janitor releases them.
+    pub fn end_keeping(&self) -> io::Result<()> {
+        self.keep(Some(Timestamp::MIN), None)
+    }
+
+    fn keep(&self, keep_until: Option<Timestamp>, deadline: Option<&Deadline>) -> io::Result<()> {
+        for (number, row) in self.rows()?.read {
+            self.write(number, &Row { keep_until, deadline: deadline.cloned(), ..row })?;
+        }
+        Ok(())
+    }
+
+    /// Ends the ledger of a run that holds nothing any more.
+    pub fn close(self) -> io::Result<()> {
+        may_wait(|| {
+            if numbers(&self.dir)?.is_empty() {
+                fs::remove_dir_all(&self.dir)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn row_file(&self, number: u32) -> PathBuf {
+        self.dir.join(format!("{number:06}.json"))
+    }
+
+    fn write(&self, number: u32, row: &Row) -> io::Result<()> {
+        let path = self.row_file(number);
+        let temp = path.with_extension("new");
+        let text = serde_json::to_vec(row).map_err(io::Error::other)?;
+        may_wait(|| {
+            let mut file = fs::File::create(&temp)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(temp, path)?;
+            fs::File::open(&self.dir)?.sync_all()
+        })
+    }
+}
+
+const OWNER: &str = "owner.lock";
+
+/// The runs that have a ledger, alive or not.
+pub fn runs(layout: &Layout) -> io::Result<Vec<String>> {
+    let entries = absent::entries(&layout.ledger())?;
+    let mut runs: Vec<String> =
+        entries.iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect();
+    runs.sort();
+    Ok(runs)
+}
+
+/// The open rows of any run that can be read, newest first, without owning it.
+pub fn rows_of(layout: &Layout, run_id: &str) -> io::Result<Vec<Row>> {
+    Ok(all_of(layout, run_id)?.read.into_iter().map(|(_, row)| row).collect())
+}
+
+/// The open rows of any run, without owning it.
+pub fn all_of(layout: &Layout, run_id: &str) -> io::Result<Rows> {
+    rows(&layout.ledger().join(run_id))
+}
+
+/// One by one, so that a row that cannot be read does not keep the others from being released.
+fn rows(dir: &Path) -> io::Result<Rows> {
+    let mut rows = Rows::default();
+    for number in numbers(dir)?.into_iter().rev() {
+        let path = dir.join(format!("{number:06}.json"));
+        match fs::read(&path).and_then(|text| Row::parse(&text)) {
+            Ok(row) => rows.read.push((number, row)),
+            // Released since the folder was listed.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => rows.unread.push((path, e)),
+        }
+    }
+    Ok(rows)
+}
+
+fn numbers(dir: &Path) -> io::Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for path in absent::entries(dir)? {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let number = name.and_then(|name| name.strip_suffix(".json"));
+        numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn layout(dir: &Path) -> Layout {
+        Layout::new(dir.join("cache"), dir.join("data"))
+    }
+
+    fn file(name: &str) -> Held {
+        Held::PartialFile { path: name.into() }
+    }
+
+    #[test]
+    fn rows_come_back_newest_first_and_outlive_the_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        let ledger = Ledger::open(&layout, "r").unwrap();
+        ledger.hold(file("a")).unwrap();
+        ledger.hold(file("b")).unwrap();
+        assert!(Ledger::adopt(&layout, "r").unwrap().is_none(), "the owner lives");
+        drop(ledger);
+
+        let adopted = Ledger::adopt(&layout, "r").unwrap().unwrap();
+        let held: Vec<_> =
+            adopted.rows().unwrap().read.into_iter().map(|(_, row)| row.held).collect();
+        assert_eq!(held, [file("b"), file("a")]);
+        adopted.hold(file("c")).unwrap();
+        assert_eq!(adopted.rows().unwrap().read[0].1.held, file("c"));
+    }
+
+    #[test]
+    fn a_disk_that_hangs_holds_up_its_run_alone_and_what_is_not_on_it_is_not_held() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        let ledger = Ledger::open(&layout, "r").unwrap();
+        // The row's file is a pipe: writing waits until somebody reads it, and it cannot be brought to a disk.
+        let row = layout.ledger().join("r/000000.new");
+        mknodat(CWD, &row, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let (send, done) = std::sync::mpsc::sync_channel(1);
+        runtime.spawn(async move {
+            // It stands in line behind this task, which has the only thread.
+            let reader = tokio::spawn(tokio::fs::read(row));
+            send.send((ledger.hold(file("a")), reader.await.unwrap().unwrap())).unwrap();
+        });
+        let done = done.recv_timeout(std::time::Duration::from_secs(20));
+        runtime.shutdown_background();
+        let (held, written) = done.expect("the reader never ran");
+        assert_eq!(held.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(Row::parse(&written).unwrap().held, file("a"), "whole before it has its name");
+        assert!(rows_of(&layout, "r").unwrap().is_empty());
+    }
+
+    #[test]
+    fn rows_of_a_run_that_is_cut_off_are_there_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        let ledger = Ledger::open(&layout, "r").unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let (send, held) = tokio::sync::oneshot::channel();
+        let task = runtime.spawn(async move {
+            ledger.hold(file("a")).unwrap();
+            ledger.hold(file("b")).unwrap();
+            send.send(()).unwrap();
+            std::future::pending::<()>().await;
+        });
+        runtime.block_on(held).unwrap();
+        task.abort();
+        assert!(runtime.block_on(task).unwrap_err().is_cancelled());
+        let rows: Vec<_> = rows_of(&layout, "r").unwrap().into_iter().map(|row| row.held).collect();
+        assert_eq!(rows, [file("b"), file("a")]);
+        let unfinished = fs::read_dir(layout.ledger().join("r")).unwrap();
+        let unfinished = unfinished.filter(|entry| {
+            entry.as_ref().unwrap().path().extension().is_some_and(|name| name == "new")
+        });
+        assert_eq!(unfinished.count(), 0);
+    }
+
+    #[test]
+    fn a_ledger_with_rows_is_not_closed_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        let ledger = Ledger::open(&layout, "r").unwrap();
+        ledger.hold(file("a")).unwrap();
+        ledger.close().unwrap();
+        assert_eq!(rows_of(&layout, "r").unwrap().len(), 1);
+
+        let ledger = Ledger::adopt(&layout, "r").unwrap().unwrap();
+        ledger.settle(&file("a")).unwrap();
+        ledger.close().unwrap();
+        assert!(runs(&layout).unwrap().is_empty());
+    }
+
+    #[test]
+    fn kept_rows_follow_the_time_since_boot_and_not_the_clock() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        let ledger = Ledger::open(&layout, "r").unwrap();
+        ledger.hold(file("a")).unwrap();
+        let now = Reading::now();
+        let hour = std::time::Duration::from_secs(3600);
+        ledger.keep_until(&Deadline::after(hour, &now, "boot")).unwrap();
+        let row = ledger.rows().unwrap().read.remove(0).1;
+        let ahead = Reading { wall: "2038-01-01T00:00:00Z".parse().unwrap(), ..now };
+        assert!(row.is_kept(&ahead, "boot"));
+        assert!(!row.is_kept(&ahead, "another boot"));
+        assert!(!row.is_kept(&Reading { since_boot: now.since_boot + hour, ..now }, "boot"));
+        ledger.end_keeping().unwrap();
+        let row = ledger.rows().unwrap().read.remove(0).1;
+        assert!(!row.is_kept(&now, "boot"));
+    }
+
+    #[test]
+    fn a_torn_row_is_not_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        let ledger = Ledger::open(&layout, "r").unwrap();
+        fs::write(layout.ledger().join("r/000000.new"), "{\"he").unwrap();
+        assert!(ledger.rows().unwrap().read.is_empty());
+    }
+
+    #[test]
+    fn reopened_ledger_numbers_on_and_overwrites_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        let ledger = Ledger::open(&layout, "r").unwrap();
+        ledger.hold(file("a")).unwrap();
+        ledger.hold(file("b")).unwrap();
+        drop(ledger);
+        let again = Ledger::open(&layout, "r").unwrap();
+        again.hold(file("c")).unwrap();
+        let held: Vec<_> =
+            again.rows().unwrap().read.into_iter().map(|(_, row)| row.held).collect();
+        assert_eq!(held, [file("c"), file("b"), file("a")]);
+    }
+
+    #[test]
+    fn rows_that_cannot_be_read_are_reported_and_the_others_are_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        let ledger = Ledger::open(&layout, "r").unwrap();
+        ledger.hold(file("a")).unwrap();
+        let at = |number: u32| layout.ledger().join(format!("r/{number:06}.json"));
+        fs::write(at(1), "{\"held\":{\"kind\":\"moonbase\"},\"keepUntil\":null}").unwrap();
+        fs::write(at(2), "{\"he").unwrap();
+        fs::write(at(3), "{\"format\":99,\"what\":1}").unwrap();
+        // As an older goldsmith wrote it.
+        let old = "{\"held\":{\"kind\":\"partialFile\",\"path\":\"b\"},\"keepUntil\":null}";
+        fs::write(at(4), old).unwrap();
+        let rows = ledger.rows().unwrap();
+        let held: Vec<_> = rows.read.iter().map(|(_, row)| row.held.clone()).collect();
+        assert_eq!(held, [file("b"), file("a")]);
+        let problems: Vec<_> = rows.problems().collect();
+        assert_eq!(problems.len(), 3);
+        assert!(problems[0].contains("newer goldsmith, in format 99"), "{problems:?}");
+        ledger.settle(&file("a")).unwrap();
+        ledger.settle(&file("b")).unwrap();
+        ledger.close().unwrap();
+        assert_eq!(all_of(&layout, "r").unwrap().unread.len(), 3, "they stay");
+    }
+}

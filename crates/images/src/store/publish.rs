@@ -1,0 +1,403 @@
+//! How an image gets into the store: prepared in a folder of its own, then one rename.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use api::ErrorCode;
+use jiff::Timestamp;
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
+use tokio_util::sync::CancellationToken;
+use vm::may_wait;
+
+use super::{
+    Store,
+    address::Address,
+    record::{self, DISK, FORMAT, JSON, Kind, Labels, Origin, Record, StoredData, StoredImage},
+    version::{self, Numbering, Version},
+};
+use crate::{
+    absent::same_file,
+    cx::Cx,
+    digest::Digest,
+    error::{Coded, Error, Result, io_fault},
+    image_file::{
+        artifact::{DataDisk, write_json},
+        data::file_name,
+        partial::{rename_new, sync_parent},
+        place::link_or_copy,
+        verified::Verified,
+    },
+    ownership,
+};
+
+/// A standalone qcow2, finished and hashed, to be stored. It is linked where possible, so it must
+/// never be written to again.
+#[derive(Debug, Clone)]
+pub struct Payload {
+    pub disk: PathBuf,
+    /// SHA-256 of the file.
+    pub digest: String,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+    /// The disks beside it, by their LUNs.
+    pub data: Vec<DataDisk>,
+    pub origin: Origin,
+    pub labels: Labels,
+}
+
+impl Store {
+    /// Stores a managed image; one that is there is replaced at once, and who reads it reads on.
+    /// Doing it again for the same run and run output changes nothing.
+    pub async fn publish_managed(
+        &self,
+        cx: &Cx,
+        target: &Address,
+        payload: Payload,
+    ) -> Result<StoredImage> {
+        if let Some(image) = self.at(target)?.filter(|image| is_of(image, &payload)) {
+            return Ok(image);
+        }
+        self.publish(cx, payload, {
+            let target = target.clone();
+            move |store, work, payload| {
+                let dir = target.dir(&store.root);
+                write_record(&work, &record_of(&work, &payload, &target, None)?)?;
+                move_in(work, &dir)?;
+                Ok(dir)
+            }
+        })
+        .await
+    }
+
+    /// Stores a new version of a definition, under a number that is found now. Doing it again for
+    /// the same run and run output gives the version that was made then.
+    pub async fn publish_version(
+        &self,
+        cx: &Cx,
+        definition: &Address,
+        numbering: Numbering,
+        payload: Payload,
+    ) -> Result<StoredImage> {
+        if let Some(image) = may_wait(|| self.version_of(definition, &payload))? {
+            return Ok(image);
+        }
+        self.publish(cx, payload, {
+            let definition = definition.clone();
+            move |store, work, payload| {
+                let Address::Definition(id) = &definition else {
+                    let text = format!("{} is no image definition", definition.id());
+                    return Err(Error::new(ErrorCode::BadSharedImageDistribute, text));
+                };
+                let version = store.next_version(&definition, numbering)?;
+                store.note_number(&definition, version).map_err(|e| undescribed(e, id.name()))?;
+                let target = Address::Version(id.clone(), version);
+                let dir = target.dir(&store.root);
+                write_record(&work, &record_of(&work, &payload, &target, Some(version))?)?;
+                move_in_new(work, &dir)?;
+                Ok(dir)
+            }
+        })
+        .await
+    }
+
+    /// The number that a version would get now; `VersionConflict` if there can be none. For the
+    /// check before a build: when it is published, it may be another one.
+    pub fn next_version(&self, definition: &Address, numbering: Numbering) -> Result<Version> {
+        let mut existing = self.numbers(definition)?;
+        if let Numbering::Latest { .. } = numbering {
+            let highest = self.highest(definition);
+            existing.extend(highest.code(ErrorCode::InternalError, || {
+                format!("cannot read the numbers of {}", definition.id())
+            })?);
+        }
+        version::next(&existing, numbering).map_err(|taken| {
+            Error::new(ErrorCode::VersionConflict, format!("{taken} in {}", definition.id()))
+                .hint("give another version, or leave it to the versioning scheme `Latest`")
+        })
+    }
+
+    /// The version that a run made of a definition for one of its run outputs, also where the run failed later.
+    pub fn of_run(
+        &self,
+        definition: &Address,
+        run_id: &str,
+        run_output_name: &str,
+    ) -> Result<Option<StoredImage>> {
+        Ok(self.versions(definition)?.into_iter().find(|image| {
+            let Record { origin, labels, .. } = &image.record;
+            origin.run_id.as_deref() == Some(run_id)
+                && labels.run_output_name.as_deref() == Some(run_output_name)
+        }))
+    }
+
+    /// Gives the image in a work folder its name back that a killed process took from it, unless another has the name.
+    pub(super) fn put_back(&self, work: &Path) -> io::Result<()> {
+        let old = work.join(REPLACED);
+        let Some(image) = StoredImage::read(&old)? else { return Ok(()) };
+        let Ok(address) = Address::parse(&image.record.id) else { return Ok(()) };
+        let dir = address.dir(&self.root);
+        let _lock = self.lock()?;
+        fs::create_dir_all(dir.parent().unwrap_or(&dir))?;
+        match rename_new(&old, &dir) {
+            Err(e) if is_taken(&e) => Ok(()),
+            other => other.and_then(|()| sync_parent(&dir)),
+        }
+    }
+
+    fn version_of(&self, definition: &Address, payload: &Payload) -> Result<Option<StoredImage>> {
+        Ok(self.versions(definition)?.into_iter().find(|image| is_of(image, payload)))
+    }
+
+    /// Puts the payload into a work folder, then lets `take_name` write its record and move it,
+    /// under the store's lock.
+    pub(super) async fn publish<F>(
+        &self,
+        cx: &Cx,
+        payload: Payload,
+        take_name: F,
+    ) -> Result<StoredImage>
+    where
+        F: FnOnce(&Self, WorkFolder, Payload) -> Result<PathBuf> + Send + 'static,
+    {
+        let (store, verified) = (self.clone(), Verified::new(&cx.layout));
+        let cancel = cx.cancel.child_token();
+        let _on_drop = cancel.clone().drop_guard();
+        let ownership = cx.ownership.clone();
+        // Right before the image takes its name: there is no waiting under the store's lock.
+        let take_name = move |store: &Self, work, payload| match ownership {
+            Some(ownership) if !ownership.is_certain() => Err(ownership::uncertain()),
+            _ => take_name(store, work, payload),
+        };
+        tokio::task::spawn_blocking(move || {
+            store.publish_here(payload, &verified, &cancel, take_name)
+        })
+        .await
+        .map_err(|e| {
+            Error::new(ErrorCode::InternalError, "storing an image panicked").caused_by(e)
+        })?
+    }
+
+    fn publish_here<F>(
+        &self,
+        payload: Payload,
+        verified: &Verified,
+        cancel: &CancellationToken,
+        take_name: F,
+    ) -> Result<StoredImage>
+    where
+        F: FnOnce(&Self, WorkFolder, Payload) -> Result<PathBuf>,
+    {
+        let fail = |e| {
+            let doing = format!("store an image in {}", self.root.display());
+            io_fault(e, ErrorCode::DistributeFailed, doing)
+        };
+        let run = payload.origin.run_id.clone().unwrap_or_else(|| "import".into());
+        let work = WorkFolder::make(&self.root, &run).map_err(fail)?;
+        let data = payload.data.iter().enumerate();
+        let data = data.map(|(lun, data)| (file_name(lun), &data.disk, &data.sha256));
+        let disks = std::iter::once((DISK.to_owned(), &payload.disk, &payload.digest)).chain(data);
+        for (name, from, digest) in disks {
+            let disk = work.path().join(name);
+            link_or_copy(verified, from, &disk, cancel).map_err(fail)?;
+            verified.keep(&disk, &disk, || make_lasting(&disk)).map_err(fail)?;
+            let digest = Digest::Plain(digest.clone());
+            if !verified.check(&disk, &digest, cancel, |_| {}).map_err(fail)? {
+                let text = format!("{} is damaged: its SHA-256 is another", from.display());
+                return Err(Error::new(ErrorCode::DistributeFailed, text)
+                    .hint("build again: what is damaged in the cache is made anew"));
+            }
+        }
+
+        let lock = self.lock().map_err(fail)?;
+        if cancel.is_cancelled() {
+            return Err(Error::new(ErrorCode::Canceled, "storing the image was canceled"));
+        }
+        let dir = take_name(self, work, payload)?;
+        drop(lock);
+        StoredImage::read(&dir).map_err(fail)?.ok_or_else(|| {
+            let text = format!("{} was removed as soon as it was stored", dir.display());
+            Error::new(ErrorCode::Conflict, text)
+        })
+    }
+}
+
+/// Whether the image was stored by this run for this run output.
+fn is_of(image: &StoredImage, payload: &Payload) -> bool {
+    let Record { origin, labels, digest, data_disks, .. } = &image.record;
+    let data = data_disks.iter().map(|disk| &disk.digest);
+    payload.origin.run_id.is_some()
+        && origin.run_id == payload.origin.run_id
+        && labels.run_output_name == payload.labels.run_output_name
+        && *digest == payload.digest
+        && data.eq(payload.data.iter().map(|disk| &disk.sha256))
+}
+
+fn make_lasting(disk: &Path) -> io::Result<()> {
+    let file = File::open(disk)?;
+    let mut permissions = file.metadata()?.permissions();
+    permissions.set_readonly(true);
+    file.set_permissions(permissions)?;
+    file.sync_all()
+}
+
+/// What will be said of the payload under the name `target`.
+pub(super) fn record_of(
+    work: &WorkFolder,
+    payload: &Payload,
+    target: &Address,
+    version: Option<Version>,
+) -> Result<Record> {
+    let fail = |e| undescribed(e, &target.id());
+    let (actual_size, stamp) = record::measure(&work.path().join(DISK)).map_err(fail)?;
+    let data = payload.data.iter().enumerate().map(|(lun, data)| {
+        let (actual_size, stamp) = record::measure(&work.path().join(file_name(lun)))?;
+        let (digest, virtual_size) = (data.sha256.clone(), data.virtual_size);
+        Ok(StoredData { lun, digest, content_digest: None, virtual_size, actual_size, stamp })
+    });
+    let data_disks = data.collect::<io::Result<_>>().map_err(fail)?;
+    let (kind, name) = match target {
+        Address::Managed(id) => (Kind::ManagedImage, id.name()),
+        Address::Definition(id) | Address::Version(id, _) | Address::Latest(id) => {
+            (Kind::ImageVersion, id.name())
+        }
+    };
+    Ok(Record {
+        format: FORMAT,
+        id: target.id(),
+        kind,
+        name: name.to_owned(),
+        version,
+        digest: payload.digest.clone(),
+        content_digest: None,
+        virtual_size: payload.virtual_size,
+        actual_size,
+        stamp,
+        data_disks,
+        created: Timestamp::now(),
+        origin: payload.origin.clone(),
+        labels: payload.labels.clone(),
+    })
+}
+
+pub(super) fn write_record(work: &WorkFolder, record: &Record) -> Result<()> {
+    write_json(&work.path().join(JSON), record)
+        .and_then(|()| File::open(work.path())?.sync_all())
+        .map_err(|e| undescribed(e, &record.id))
+}
+
+fn undescribed(e: io::Error, id: &str) -> Error {
+    io_fault(e, ErrorCode::DistributeFailed, format!("describe the image {id}"))
+}
+
+/// Gives the prepared folder a name that must be free.
+pub(super) fn move_in_new(mut work: WorkFolder, dir: &Path) -> Result<()> {
+    let fail = |e: io::Error| {
+        let code = if is_taken(&e) { ErrorCode::Conflict } else { ErrorCode::DistributeFailed };
+        io_fault(e, code, format!("take the name {}", dir.display()))
+    };
+    let parent = dir.parent().unwrap_or(dir);
+    fs::create_dir_all(parent).map_err(fail)?;
+    rename_new(work.path(), dir).map_err(fail)?;
+    work.moved = true;
+    sync_parent(dir).map_err(fail)
+}
+
+/// Gives the prepared folder its name, in exchange for what has it now.
+fn move_in(work: WorkFolder, dir: &Path) -> Result<()> {
+    if !dir.exists() {
+        return move_in_new(work, dir);
+    }
+    let fail = |e: io::Error| {
+        io_fault(e, ErrorCode::DistributeFailed, format!("replace {}", dir.display()))
+    };
+    match renameat_with(CWD, work.path(), CWD, dir, RenameFlags::EXCHANGE) {
+        // The work folder is now the old image, and goes when `work` is dropped.
+        Ok(()) => sync_parent(dir).map_err(fail),
+        Err(Errno::INVAL | Errno::NOSYS) => move_in_by_two(work, dir),
+        Err(error) => Err(fail(error.into())),
+    }
+}
+
+/// Not every file system can exchange; there, for a moment, nothing has the name. What had it goes when the new image
+/// is in its place, and comes back when it is not: here, or with the next sweep.
+pub(super) fn move_in_by_two(work: WorkFolder, dir: &Path) -> Result<()> {
+    let fail = |e: io::Error| {
+        io_fault(e, ErrorCode::DistributeFailed, format!("replace {}", dir.display()))
+    };
+    let mut aside = WorkFolder::make(work.root(), "old").map_err(fail)?;
+    let old = aside.path().join(REPLACED);
+    fs::rename(dir, &old).map_err(fail)?;
+    sync_parent(&old).map_err(fail).and_then(|()| move_in_new(work, dir)).inspect_err(|_| {
+        // Removed with its folder only if another has the name now.
+        aside.moved = rename_new(&old, dir).is_err() && !dir.exists();
+    })
+}
+
+/// In a work folder: the image that is being replaced.
+const REPLACED: &str = "replaced";
+
+fn is_taken(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty)
+}
+
+/// A folder below `images/tmp`, locked by its maker and removed on drop unless it was moved.
+#[derive(Debug)]
+pub struct WorkFolder {
+    path: PathBuf,
+    moved: bool,
+    _lock: File,
+}
+
+impl WorkFolder {
+    /// Makes one; `name` is for people.
+    pub(super) fn make(root: &Path, name: &str) -> io::Result<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        fs::create_dir_all(root.join(TMP))?;
+        loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let path = root.join(TMP).join(format!("{name}-{}-{number}", std::process::id()));
+            match fs::create_dir(&path) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(e) => return Err(e),
+            }
+            // A sweep may be faster than the lock: then there is nothing here any more.
+            let Ok(lock) = File::open(&path) else {
+                continue;
+            };
+            match lock.try_lock() {
+                Ok(()) if same_file(&lock, &path)? => {
+                    return Ok(Self { path, moved: false, _lock: lock });
+                }
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(e)) => return Err(e),
+            }
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn root(&self) -> &Path {
+        self.path.parent().and_then(Path::parent).unwrap_or(&self.path)
+    }
+}
+
+pub(super) const TMP: &str = "tmp";
+
+impl Drop for WorkFolder {
+    fn drop(&mut self) {
+        if !self.moved {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}

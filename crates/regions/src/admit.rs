@@ -1,0 +1,195 @@
+//! Which regions there are, for those who name them.
+
+use api::{
+    ErrorCode,
+    template::{Regions, SharedImage},
+};
+use images::{
+    config::{Config, region_key},
+    error::Error,
+    geography::Geography,
+};
+
+/// The regions that a version can be kept in: those with a place, and those that the local store stands for.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Empty: every region without a place.
+    homes: Vec<String>,
+    places: Vec<String>,
+    /// Where managed images may be besides.
+    others: Vec<String>,
+}
+
+impl Known {
+    /// The regions of an installation.
+    pub fn new(config: &Config, geography: &Geography) -> Self {
+        let places: Vec<_> = config.regions.iter().map(|region| region.name.clone()).collect();
+        let keys = |names: &[String]| names.iter().map(|name| region_key(name)).collect();
+        Self { homes: keys(&geography.homes), places, others: keys(&geography.regions) }
+    }
+
+    /// Whether the local store stands for it: it has no place of its own.
+    pub fn is_home(&self, name: &str) -> bool {
+        !self.places.contains(&region_key(name))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        !self.is_home(name) || self.homes.is_empty() || self.homes.contains(&region_key(name))
+    }
+
+    /// What is wrong with keeping a version in the region; nothing, if it can be.
+    pub fn fault(&self, name: &str) -> Option<Error> {
+        (!self.has(name)).then(|| self.unknown(name))
+    }
+
+    fn list(&self) -> String {
+        let homes = self.homes.iter().filter(|home| !self.places.contains(home));
+        homes.chain(&self.places).cloned().collect::<Vec<_>>().join(", ")
+    }
+
+    /// What is wrong with the regions that a distributor names, by field. `own` is the region of the gallery.
+    pub fn faults(&self, image: &SharedImage, own: Option<&str>) -> Vec<Error> {
+        let mut faults: Vec<Error> = names(&image.regions)
+            .filter_map(|(field, name)| Some(self.fault(name)?.target(field)))
+            .collect();
+        if let (Regions::Replication { regions, .. }, Some(own)) = (&image.regions, own)
+            && !regions.iter().any(|name| region_key(name) == region_key(own))
+        {
+            let text = format!(
+                "'replicationRegions' must include the region of the gallery, which is '{own}'"
+            );
+            faults.push(
+                Error::new(ErrorCode::BadSharedImageDistribute, text)
+                    .target("replicationRegions")
+                    .hint(format!("add \"{own}\" to replicationRegions")),
+            );
+        }
+        faults
+    }
+
+    /// What is wrong with the region of a managed image.
+    pub fn fault_of_managed(&self, location: &str) -> Option<Error> {
+        if self.has(location) || self.others.contains(&region_key(location)) {
+            return None;
+        }
+        let others = self.others.iter().filter(|name| !self.has(name)).cloned();
+        let known = std::iter::once(self.list()).chain(others).collect::<Vec<_>>().join(", ");
+        let text = format!("the region '{location}' is none of those here: they are {known}");
+        let error = Error::new(ErrorCode::ValidationFailed, text).target("location");
+        Some(error.hint("name one of those"))
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        let text =
+            format!("no image can be kept in the region '{name}': the regions are {}", self.list());
+        Error::new(ErrorCode::BadSharedImageDistribute, text).hint(format!(
+            "name one of those, or give '{name}' a place: a [[region]] in goldsmith.toml"
+        ))
+    }
+}
+
+/// The regions that are named, each with its field.
+fn names(regions: &Regions) -> Box<dyn Iterator<Item = (String, &str)> + '_> {
+    match regions {
+        Regions::Target(targets) => Box::new(
+            targets
+                .iter()
+                .enumerate()
+                .map(|(n, t)| (format!("targetRegions[{n}].name"), t.name.as_str())),
+        ),
+        Regions::Replication { regions, .. } => Box::new(
+            regions
+                .iter()
+                .enumerate()
+                .map(|(n, name)| (format!("replicationRegions[{n}]"), name.as_str())),
+        ),
+        Regions::Default => Box::new(std::iter::empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::template::{ReplicationMode, StorageAccountType, TargetRegion, Versioning};
+
+    use super::*;
+    use images::config::{Place, Region};
+
+    fn image(regions: Regions) -> SharedImage {
+        SharedImage {
+            gallery_image_id:
+                "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/galleries/g/images/d"
+                    .parse()
+                    .unwrap(),
+            regions,
+            exclude_from_latest: false,
+            versioning: Versioning::default(),
+            replication_mode: ReplicationMode::Full,
+        }
+    }
+
+    fn targets(names: &[&str]) -> SharedImage {
+        let target = |name: &&str| TargetRegion {
+            name: (*name).to_owned(),
+            replica_count: 1,
+            storage_account_type: StorageAccountType::default(),
+        };
+        image(Regions::Target(names.iter().map(target).collect()))
+    }
+
+    fn replication(names: &[&str]) -> SharedImage {
+        image(Regions::Replication {
+            regions: names.iter().map(|name| (*name).to_owned()).collect(),
+            storage_account_type: StorageAccountType::default(),
+        })
+    }
+
+    fn at(home: &str) -> Geography {
+        Geography { homes: vec![home.to_owned()], ..Geography::default() }
+    }
+
+    fn config() -> Config {
+        let region = Region { name: "eastus".into(), place: Place::Folder("/srv/eastus".into()) };
+        Config { regions: vec![region], ..Config::default() }
+    }
+
+    #[test]
+    fn a_region_that_nothing_is_kept_in_is_named_with_those_that_there_are() {
+        let known = Known::new(&config(), &at("West US 2"));
+        assert!(known.faults(&targets(&["westus2", "East US"]), None).is_empty());
+        let faults = known.faults(&targets(&["eastus", "Mars"]), None);
+        assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].target.as_deref(), Some("targetRegions[1].name"));
+        assert_eq!(faults[0].code, ErrorCode::BadSharedImageDistribute);
+        assert!(faults[0].message.ends_with("the regions are westus2, eastus"), "{}", faults[0]);
+        assert!(known.faults(&image(Regions::Default), Some("westus2")).is_empty());
+    }
+
+    #[test]
+    fn a_managed_image_is_in_a_region_that_there_is() {
+        let geography =
+            Geography { regions: vec!["West US 2".into(), "Japan East".into()], ..at("westus2") };
+        let known = Known::new(&config(), &geography);
+        for location in ["West US 2", "eastus", "japaneast"] {
+            assert!(known.fault_of_managed(location).is_none(), "{location}");
+        }
+        let error = known.fault_of_managed("Mars").unwrap();
+        assert_eq!(error.target.as_deref(), Some("location"));
+        assert!(error.message.ends_with("they are westus2, eastus, japaneast"), "{error}");
+    }
+
+    #[test]
+    fn the_gallerys_own_region_belongs_to_the_old_form() {
+        let known = Known::new(&config(), &at("westus2"));
+        assert!(known.faults(&replication(&["eastus", "West US 2"]), Some("westus2")).is_empty());
+        let faults = known.faults(&replication(&["eastus"]), Some("westus2"));
+        assert_eq!(faults[0].target.as_deref(), Some("replicationRegions"));
+        assert!(known.faults(&targets(&["eastus"]), Some("westus2")).is_empty());
+    }
+
+    #[test]
+    fn where_nobody_says_which_region_is_home_those_without_a_place_are() {
+        let known = Known::new(&config(), &Geography::default());
+        assert!(known.is_home("anywhere") && !known.is_home("eastus"));
+        assert!(known.faults(&targets(&["anywhere", "eastus"]), None).is_empty());
+    }
+}

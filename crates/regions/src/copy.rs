@@ -1,0 +1,424 @@
+//! Copies one version to several regions: the disk is read once, and each region gets what it lacks.
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use api::ErrorCode;
+use futures_util::{FutureExt, StreamExt, future, stream};
+use images::{
+    config::Config,
+    cx::Cx,
+    error::{Coded, Error, Result},
+    lock::UseLock,
+    store::{Store, StoredImage, address::Address},
+};
+use object_store::PutPayload;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use vm::{Host, may_wait};
+
+use super::{
+    CHUNK_BYTES,
+    chunk::ChunkId,
+    manifest::{self, Manifest, Pieces},
+    prepare::{self, Present},
+    reader,
+    region::{self, Region, Unfinished},
+    status::{self, State},
+    sweep,
+};
+
+/// Pieces on the way to one region at a time.
+const AT_ONCE: usize = 8;
+/// Pieces that wait for a region before the reading waits too.
+const QUEUE: usize = 64;
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// What to copy, and where to.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    pub image: &'a StoredImage,
+    /// Names of regions that have a place.
+    pub regions: &'a [String],
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Bytes that were read from the version's disk, for all regions together.
+    pub read_bytes: u64,
+    /// By region, in the order of the request.
+    pub regions: Vec<(String, Result<Copied>)>,
+}
+
+/// What one region was given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Copied {
+    /// Pieces of the version.
+    pub chunks: u64,
+    /// Pieces that the region lacked.
+    pub moved_chunks: u64,
+    /// Bytes that went to the region and that it stores, the manifest included.
+    pub moved_bytes: u64,
+}
+
+/// Copies a version to every region that does not have it. One region that fails does not stop the others. Doing it again
+/// moves only what is missing.
+///
+/// # Errors
+/// What concerns all regions: the version's disk cannot be read, or the work was canceled.
+pub async fn replicate(
+    cx: &Cx,
+    host: &Host,
+    config: &Config,
+    request: Request<'_>,
+) -> Result<Outcome> {
+    // What is copied is what was stored, or nothing.
+    let image = &Store::open(&cx.layout).verify(cx, request.image.clone()).await?;
+    let request = Request { image, ..request };
+    let opening = request.regions.iter().map(|name| open(cx, config, name, request.image).boxed());
+    let opened = future::join_all(opening).await;
+    if cx.cancel.is_cancelled() {
+        return Err(region::canceled());
+    }
+    copy(cx, host, config, request, opened).await
+}
+
+/// For work that leaves nothing behind when nobody waits for it any more.
+async fn unless_canceled<T>(
+    cancel: &CancellationToken,
+    work: impl Future<Output = T>,
+) -> Result<T> {
+    cancel.run_until_cancelled(work).await.ok_or_else(region::canceled)
+}
+
+/// A region that is written to.
+struct Lane {
+    /// Its place in the request.
+    number: usize,
+    region: Region,
+    has: std::collections::HashSet<ChunkId>,
+    note: Unfinished,
+    _share: UseLock,
+}
+
+async fn copy(
+    cx: &Cx,
+    host: &Host,
+    config: &Config,
+    request: Request<'_>,
+    opened: Vec<Result<Opened>>,
+) -> Result<Outcome> {
+    let Request { image, regions } = request;
+    let mut results: Vec<Option<Result<Copied>>> = regions.iter().map(|_| None).collect();
+    let mut lanes = Vec::new();
+    for (number, opened) in opened.into_iter().enumerate() {
+        match opened {
+            Ok(Opened::There(chunks)) => {
+                results[number] = Some(Ok(Copied { chunks, ..Copied::default() }));
+            }
+            Ok(Opened::Lacks { region, has, note, share }) => {
+                lanes.push(Lane { number, region, has, note, _share: share });
+            }
+            Err(error) => results[number] = Some(Err(error)),
+        }
+    }
+    let mut status = may_wait(|| status::Writer::begin(&cx.layout, image))?;
+    for (number, result) in results.iter().enumerate() {
+        if let Some(result) = result {
+            status.set(&regions[number], state_of(result))?;
+        }
+    }
+    let mut read_bytes = 0;
+    if !lanes.is_empty() {
+        let numbers: Vec<_> = lanes.iter().map(|lane| lane.number).collect();
+        let (bytes, copied) = fan_out(cx, host, image, lanes, &mut status).await?;
+        read_bytes = bytes;
+        for (number, result) in numbers.into_iter().zip(copied) {
+            status.set(&regions[number], state_of(&result))?;
+            results[number] = Some(result);
+        }
+    }
+    for (name, result) in regions.iter().zip(&results) {
+        // What a region got that failed is of use to the next try.
+        if let Some(Ok(_)) = result {
+            tidy_up(cx, config, name).await;
+        }
+    }
+    let lost = || Err(Error::new(ErrorCode::InternalError, "a region was forgotten"));
+    let results = results.into_iter().map(|result| result.unwrap_or_else(lost));
+    Ok(Outcome { read_bytes, regions: regions.iter().cloned().zip(results).collect() })
+}
+
+/// Sweeps a region where an earlier copy ended before it was whole, now that this one is through: until then
+/// its pieces were of use.
+async fn tidy_up(cx: &Cx, config: &Config, name: &str) {
+    let Some(Ok(region)) = config.region(name).map(|known| Region::open(&cx.layout, known)) else {
+        return;
+    };
+    let swept = match region.unfinished() {
+        Ok(notes) if notes.is_empty() => return,
+        Ok(_) => sweep::sweep(&region).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = swept {
+        cx.events.warn(format!("region {name} was not swept: {}", error.message));
+    }
+}
+
+fn state_of(result: &Result<Copied>) -> State {
+    match result {
+        Ok(_) => State::Completed,
+        Err(error) => State::Failed { details: error.message.clone() },
+    }
+}
+
+enum Opened {
+    /// The version is there already, with so many pieces.
+    There(u64),
+    Lacks {
+        region: Region,
+        has: std::collections::HashSet<ChunkId>,
+        note: Unfinished,
+        share: UseLock,
+    },
+}
+
+async fn open(cx: &Cx, config: &Config, name: &str, image: &StoredImage) -> Result<Opened> {
+    let known = config.region(name).ok_or_else(|| {
+        Error::new(ErrorCode::DistributeFailed, format!("region {name} has no place"))
+            .hint("name its place in goldsmith.toml, as docs/configuration.md says")
+    })?;
+    let region = Region::open(&cx.layout, known)?;
+    if may_wait(|| region.is_doubtful())? {
+        // Not cut off where it removes files: the next who copies would take a piece for there that is about to go.
+        region.unless_canceled(&cx.cancel, sweep::sweep(&region)).await?;
+    }
+    let opened = unless_canceled(&cx.cancel, look(region, name, image)).await;
+    opened.flatten()
+}
+
+/// What the region has of the version.
+async fn look(region: Region, name: &str, image: &StoredImage) -> Result<Opened> {
+    let share = region.share().await?;
+    let key = manifest::key_of(&address_of(image)?)?;
+    if let Some(there) = manifest::read(region.store.as_ref(), &key).await? {
+        if image.record.has_content_of(&there.record) {
+            return Ok(Opened::There(there.ids().count() as u64));
+        }
+        let text = format!("region {name} has another version {} already", image.short_name());
+        return Err(Error::new(ErrorCode::VersionConflict, text)
+            .hint("remove that one, or publish under another number"));
+    }
+    let note = region.begin()?;
+    let has = region.pieces().await?;
+    Ok(Opened::Lacks { region, has, note, share })
+}
+
+fn address_of(image: &StoredImage) -> Result<Address> {
+    Address::parse(&image.record.id).map_err(|why| Error::new(ErrorCode::InvalidArgument, why))
+}
+
+type Queue = mpsc::Sender<(ChunkId, PutPayload)>;
+
+/// What a region has been given so far.
+#[derive(Default)]
+struct Tally {
+    chunks: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// Reads the disk and feeds every lane. Gives the bytes read, and what came of each lane, in their order.
+async fn fan_out(
+    cx: &Cx,
+    host: &Host,
+    image: &StoredImage,
+    mut lanes: Vec<Lane>,
+    status: &mut status::Writer,
+) -> Result<(u64, Vec<Result<Copied>>)> {
+    let disks = disks_of(cx, host, image).await?;
+    let present =
+        Present::new(lanes.iter_mut().map(|lane| std::mem::take(&mut lane.has)).collect());
+    let tallies: Vec<Tally> = lanes.iter().map(|_| Tally::default()).collect();
+    let (queues, ends): (Vec<Queue>, Vec<_>) = lanes.iter().map(|_| mpsc::channel(QUEUE)).unzip();
+    let names: Vec<_> = lanes.iter().map(|lane| lane.region.name.clone()).collect();
+    let tell = |done: u64, total: u64| {
+        for name in &names {
+            let percent = u8::try_from(done * 100 / total.max(1)).unwrap_or(100).min(99);
+            status.set(name, State::Replicating { progress: percent })?;
+        }
+        Ok(())
+    };
+    let reading = unless_canceled(&cx.cancel, feed_all(cx, disks, present, queues, tell));
+    let regions: Vec<_> = lanes.iter().map(|lane| lane.region.clone()).collect();
+    let uploads = regions
+        .iter()
+        .zip(ends)
+        .zip(&tallies)
+        .map(|((region, queue), tally)| upload(region, queue, tally, &cx.cancel).boxed());
+    let (read, uploaded) = future::join(reading, future::join_all(uploads)).await;
+    cx.events.progress_ended(ACTIVITY);
+    let (read_bytes, chunks) = read??;
+    if cx.cancel.is_cancelled() {
+        // Pieces that waited in the queues are not there, however well those went that were begun.
+        return Err(region::canceled());
+    }
+    let manifest = Manifest::new(image.record.clone(), CHUNK_BYTES, chunks);
+    let finished =
+        lanes.into_iter().zip(uploaded).zip(&tallies).map(|((lane, upload), tally)| {
+            finish(cx, lane, upload, image, &manifest, tally).boxed()
+        });
+    Ok((read_bytes, future::join_all(finished).await))
+}
+
+const ACTIVITY: &str = "copy to the regions";
+
+/// A disk of the version, to be read.
+struct Disk {
+    path: PathBuf,
+    /// Bytes as the guest sees it.
+    size: u64,
+    extents: Vec<reader::Extent>,
+}
+
+/// The OS disk and then the data disks.
+async fn disks_of(cx: &Cx, host: &Host, image: &StoredImage) -> Result<Vec<Disk>> {
+    let data = image.data().into_iter().map(|disk| (disk.disk, disk.virtual_size));
+    let mut disks = Vec::new();
+    for (path, size) in std::iter::once((image.disk(), image.record.virtual_size)).chain(data) {
+        let extents = reader::extents(cx, host, &path).await?;
+        disks.push(Disk { path, size, extents });
+    }
+    Ok(disks)
+}
+
+/// Feeds every lane from one disk after the other. Gives the bytes read, and the pieces of each disk.
+async fn feed_all(
+    cx: &Cx,
+    disks: Vec<Disk>,
+    present: Present,
+    queues: Vec<Queue>,
+    mut tell: impl FnMut(u64, u64) -> Result<()>,
+) -> Result<(u64, Vec<Pieces>)> {
+    let total: u64 = disks.iter().map(|disk| reader::data_bytes(&disk.extents)).sum();
+    let (mut read, mut before, mut pieces) = (0, 0, Vec::new());
+    let mut written: Option<Instant> = None;
+    for disk in disks {
+        let bytes = reader::data_bytes(&disk.extents);
+        let told = |done: u64| {
+            let done = before + done.min(bytes);
+            cx.events.progress(ACTIVITY, done, Some(total));
+            if written.is_some_and(|at| at.elapsed() <= TELL_EVERY) {
+                return Ok(());
+            }
+            written = Some(Instant::now());
+            tell(done, total)
+        };
+        let (from_disk, of_disk) = feed(disk, present.clone(), &queues, told).await?;
+        read += from_disk;
+        before += bytes;
+        pieces.push(of_disk);
+    }
+    Ok((read, pieces))
+}
+
+/// The reading side: every piece goes to the regions that lack it. A region that failed takes none any more.
+async fn feed(
+    disk: Disk,
+    present: Present,
+    queues: &[Queue],
+    mut tell: impl FnMut(u64) -> Result<()>,
+) -> Result<(u64, Pieces)> {
+    let Disk { path, size, extents } = disk;
+    let fail = || format!("cannot read {}", path.display());
+    let (batches, reading) = prepare::stream(&path, extents, size, present);
+    let mut batches = std::pin::pin!(batches);
+    let (mut chunks, mut done) = (Vec::new(), 0);
+    tell(0)?;
+    while let Some(batch) = batches.next().await {
+        let batch = batch.code(ErrorCode::DistributeFailed, fail)?;
+        done += batch.bytes;
+        for piece in batch.pieces {
+            chunks.push((piece.index, piece.id));
+            let Some((lacking, packed)) = piece.wanted else { continue };
+            let sent = lacking.iter().filter_map(|n| queues.get(*n));
+            // One that does not take it has failed, and says so itself.
+            future::join_all(sent.map(|queue| queue.send((piece.id, packed.clone())).boxed()))
+                .await;
+            if queues.iter().all(mpsc::Sender::is_closed) {
+                return Ok((0, chunks));
+            }
+        }
+        tell(done)?;
+    }
+    let read = reading.await.map_err(std::io::Error::other).flatten();
+    Ok((read.code(ErrorCode::DistributeFailed, fail)?, chunks))
+}
+
+/// The writing side of one region. After a failure or a cancel nothing new is begun, but what was begun is waited for:
+/// a folder's writes go on when nobody waits, and would outlive the share of the region's lock.
+async fn upload(
+    region: &Region,
+    queue: mpsc::Receiver<(ChunkId, PutPayload)>,
+    tally: &Tally,
+    cancel: &CancellationToken,
+) -> Result<()> {
+    let failed = cancel.child_token();
+    let pieces = stream::unfold(queue, async |mut queue| {
+        let piece: (ChunkId, PutPayload) = queue.recv().await?;
+        Some((piece, queue))
+    });
+    let mut puts = pieces
+        .take_until(failed.cancelled())
+        .map(|(id, packed)| region.unless_canceled(cancel, region.put(id, packed)).boxed())
+        .buffer_unordered(AT_ONCE)
+        .boxed();
+    let mut outcome = Ok(());
+    while let Some(put) = puts.next().await {
+        match put {
+            Ok(bytes) => {
+                tally.chunks.fetch_add(1, Ordering::Relaxed);
+                tally.bytes.fetch_add(bytes, Ordering::Relaxed);
+            }
+            Err(error) => {
+                failed.cancel();
+                outcome = outcome.and(Err(error));
+            }
+        }
+    }
+    outcome
+}
+
+/// All pieces are there: the copy begins to exist.
+async fn finish(
+    cx: &Cx,
+    lane: Lane,
+    upload: Result<()>,
+    image: &StoredImage,
+    manifest: &Manifest,
+    tally: &Tally,
+) -> Result<Copied> {
+    upload?;
+    let Lane { region, note, .. } = lane;
+    region.settle().await?;
+    let key = manifest::key_of(&address_of(image)?)?;
+    cx.confirm_ownership().await?;
+    let bytes = region
+        .unless_canceled(&cx.cancel, async {
+            let written = manifest::write(region.store.as_ref(), &key, manifest).await;
+            written.map_err(|error| region.fault(&error.message))
+        })
+        .await?;
+    region.settle().await?;
+    may_wait(|| note.done());
+    Ok(Copied {
+        chunks: manifest.ids().count() as u64,
+        moved_chunks: tally.chunks.load(Ordering::Relaxed),
+        moved_bytes: tally.bytes.load(Ordering::Relaxed) + bytes,
+    })
+}

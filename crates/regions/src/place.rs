@@ -1,0 +1,100 @@
+//! A place of storage as an object store: a folder, a bucket of S3, a container of Azure.
+
+use std::{fs, io, sync::Arc, time::Duration};
+
+use api::ErrorCode;
+use images::{
+    config::Place,
+    error::{Coded, Error, Result},
+};
+use object_store::{
+    ObjectStore, ObjectStoreScheme, RetryConfig, aws::AmazonS3Builder,
+    azure::MicrosoftAzureBuilder, local::LocalFileSystem, prefix::PrefixStore,
+};
+use reqwest::Url;
+
+/// What a request that fails is given before its region counts as failed.
+const RETRY: Duration = Duration::from_secs(60);
+const RETRIES: usize = 5;
+
+/// Opens a place. The last folder of its path is made; the one above must be there, since a disk that is
+/// not mounted must not be mistaken for an empty place.
+///
+/// # Errors
+/// `HostNotReady`: the folder cannot be made, or the URL cannot be used.
+pub fn open(place: &Place) -> Result<Arc<dyn ObjectStore>> {
+    match place {
+        Place::Folder(path) => {
+            let fail = || format!("the folder {} cannot be used", path.display());
+            match fs::create_dir(path) {
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+                _ => Ok(()),
+            }
+            .code(ErrorCode::HostNotReady, fail)?;
+            let store =
+                LocalFileSystem::new_with_prefix(path).code(ErrorCode::HostNotReady, fail)?;
+            Ok(Arc::new(store))
+        }
+        Place::Url(url) => remote(url),
+    }
+}
+
+fn remote(text: &str) -> Result<Arc<dyn ObjectStore>> {
+    // An error means that there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let fail = || format!("the object store {text} cannot be used");
+    let url = Url::parse(text).code(ErrorCode::HostNotReady, fail)?;
+    let (scheme, prefix) = ObjectStoreScheme::parse(&url).code(ErrorCode::HostNotReady, fail)?;
+    let retry =
+        RetryConfig { max_retries: RETRIES, retry_timeout: RETRY, ..RetryConfig::default() };
+    let store: Arc<dyn ObjectStore> = match scheme {
+        ObjectStoreScheme::AmazonS3 => {
+            let builder = AmazonS3Builder::from_env().with_url(text).with_retry(retry);
+            Arc::new(builder.build().code(ErrorCode::HostNotReady, fail)?)
+        }
+        ObjectStoreScheme::MicrosoftAzure => {
+            let builder = MicrosoftAzureBuilder::from_env().with_url(text).with_retry(retry);
+            Arc::new(builder.build().code(ErrorCode::HostNotReady, fail)?)
+        }
+        _ => {
+            return Err(Error::new(ErrorCode::HostNotReady, fail())
+                .hint("a place is a folder, s3://BUCKET/PREFIX or az://CONTAINER/PREFIX"));
+        }
+    };
+    Ok(Arc::new(PrefixStore::new(store, prefix)))
+}
+
+/// What an object store said, for a message: the innermost cause, which the outer ones only repeat.
+pub(crate) fn reason(error: &object_store::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let (outer, inner) = (error.to_string(), innermost.to_string());
+    if outer.contains(&inner) || inner.is_empty() { outer } else { format!("{outer} ({inner})") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_made_but_not_the_one_above() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("eastus");
+        open(&Place::Folder(place.clone())).unwrap();
+        open(&Place::Folder(place.clone())).unwrap();
+        assert!(place.is_dir());
+        let error = open(&Place::Folder(dir.path().join("mnt/eastus"))).unwrap_err();
+        assert_eq!(error.code, ErrorCode::HostNotReady);
+        assert!(error.message.contains("mnt/eastus"), "{}", error.message);
+    }
+
+    #[test]
+    fn stores_that_goldsmith_cannot_write_to_are_refused_with_those_it_can() {
+        for url in ["gs://bucket/x", "http://127.0.0.1/x", "s4://x"] {
+            let error = open(&Place::Url(url.into())).unwrap_err();
+            assert!(error.message.contains(url), "{}", error.message);
+        }
+    }
+}

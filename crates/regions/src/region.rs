@@ -1,0 +1,198 @@
+//! One region: its place, and what this installation notes about it.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use api::ErrorCode;
+use futures_util::{TryStreamExt, future};
+use images::{
+    absent,
+    config::{self, Place},
+    error::{Coded, Error, Result},
+    layout::Layout,
+    lock::{Lock, REMOVAL, UseLock},
+};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path as Key};
+use rustix::fs::syncfs;
+use tokio_util::sync::CancellationToken;
+use vm::{boot_id, may_wait, off_runtime};
+
+use super::{
+    chunk::{CHUNKS, ChunkId},
+    place::{self, reason},
+};
+
+const OPEN: &str = "open-";
+
+/// A region that can be read and written.
+#[derive(Debug, Clone)]
+pub struct Region {
+    /// As it is in the configuration: lower case, without blanks.
+    pub name: String,
+    pub(super) store: Arc<dyn ObjectStore>,
+    folder: Option<PathBuf>,
+    notes: PathBuf,
+}
+
+impl Region {
+    /// Opens a region's place.
+    ///
+    /// # Errors
+    /// `HostNotReady`, with the region's name.
+    pub fn open(layout: &Layout, region: &config::Region) -> Result<Self> {
+        may_wait(|| {
+            let store = place::open(&region.place).map_err(|error| told(error, &region.name))?;
+            let folder = match &region.place {
+                Place::Folder(path) => Some(path.clone()),
+                Place::Url(_) => None,
+            };
+            let notes = layout.regions().join(&region.name);
+            Ok(Self { name: region.name.clone(), store, folder, notes })
+        })
+    }
+
+    /// Keeps a sweep away. Waits for one that goes on.
+    pub(super) async fn share(&self) -> Result<UseLock> {
+        let taken = UseLock::take(self.lock_path(), REMOVAL).await;
+        taken.code(ErrorCode::DistributeFailed, || format!("cannot lock region {}", self.name))
+    }
+
+    /// Keeps everybody else away. `None` while somebody copies.
+    pub(super) fn own(&self) -> Result<Option<Lock>> {
+        Lock::try_take(&self.lock_path())
+            .code(ErrorCode::DistributeFailed, || format!("cannot lock region {}", self.name))
+    }
+
+    /// In the place where that is a folder, so that installations that share it share the lock.
+    fn lock_path(&self) -> PathBuf {
+        self.folder.as_ref().unwrap_or(&self.notes).join("lock")
+    }
+
+    /// Notes, before anything is copied, that what is copied may become garbage.
+    pub(super) fn begin(&self) -> Result<Unfinished> {
+        let path = self.notes.join(format!("{OPEN}{}", uuid::Uuid::now_v7()));
+        let write = || {
+            fs::create_dir_all(&self.notes)?;
+            fs::write(&path, boot_id().unwrap_or_default())
+        };
+        write().code(ErrorCode::DistributeFailed, || format!("cannot write {}", path.display()))?;
+        Ok(Unfinished { path })
+    }
+
+    /// Notes of copies, of which none that goes on may be among them: hold the lock.
+    pub(super) fn unfinished(&self) -> Result<Vec<PathBuf>> {
+        let mut notes = may_wait(|| self.listed(&self.notes))?;
+        notes.retain(|path| file_name(path).starts_with(OPEN));
+        Ok(notes)
+    }
+
+    /// Whether a copy was cut off by the machine's end: then pieces may be torn that have their name.
+    pub(super) fn is_doubtful(&self) -> Result<bool> {
+        if self.folder.is_none() {
+            return Ok(false);
+        }
+        let now = boot_id().unwrap_or_default();
+        for path in self.unfinished()? {
+            // Another copy may have come to its end since the notes were listed.
+            let boot =
+                absent::or_none(fs::read_to_string(&path)).map_err(|e| self.unread(&path, &e))?;
+            if boot.is_some_and(|boot| boot.trim() != now) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The pieces that are there.
+    pub(super) async fn pieces(&self) -> Result<HashSet<ChunkId>> {
+        let prefix = Key::from(CHUNKS);
+        let listed = self.store.list(Some(&prefix));
+        listed
+            .try_filter_map(|meta| future::ready(Ok(ChunkId::of_key(&meta.location))))
+            .try_collect()
+            .await
+            .map_err(|e| self.fault(&reason(&e)))
+    }
+
+    /// Work on the place, unless the copying is canceled. What was begun in a folder goes on when nobody waits for it, so it
+    /// is waited for; a request to an object store ends with the one who waits, and may take long.
+    pub(super) async fn unless_canceled<T>(
+        &self,
+        cancel: &CancellationToken,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        match &self.folder {
+            Some(_) => work.await,
+            None => cancel.run_until_cancelled(work).await.unwrap_or_else(|| Err(canceled())),
+        }
+    }
+
+    pub(super) async fn put(&self, id: ChunkId, packed: PutPayload) -> Result<u64> {
+        let bytes = packed.content_length() as u64;
+        self.store.put(&id.key(), packed).await.map_err(|e| self.fault(&reason(&e)))?;
+        Ok(bytes)
+    }
+
+    /// Makes what was written lasting, before the manifest says that it is there. Object stores do so by themselves;
+    /// in a folder one call for all pieces is much faster than one for each.
+    pub(super) async fn settle(&self) -> Result<()> {
+        let Some(folder) = self.folder.clone() else { return Ok(()) };
+        let sync = move || syncfs(fs::File::open(folder)?).map_err(std::io::Error::from);
+        off_runtime(sync).await.map_err(|e| self.fault(&e.to_string()))
+    }
+
+    /// Files that writers who were killed left beside the pieces; hold the lock.
+    pub(super) fn torn(&self) -> Result<Vec<PathBuf>> {
+        let Some(folder) = &self.folder else { return Ok(Vec::new()) };
+        let mut torn = Vec::new();
+        for dir in self.listed(&folder.join(CHUNKS))? {
+            torn.extend(absent::entries_of_any(&dir).map_err(|e| self.unread(&dir, &e))?);
+        }
+        torn.retain(|path| file_name(path).contains('#'));
+        Ok(torn)
+    }
+
+    fn listed(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        absent::entries(folder).map_err(|e| self.unread(folder, &e))
+    }
+
+    fn unread(&self, path: &Path, why: &io::Error) -> Error {
+        self.fault(&format!("cannot read {}: {why}", path.display()))
+    }
+
+    pub(super) fn fault(&self, why: &str) -> Error {
+        told(Error::new(ErrorCode::DistributeFailed, why), &self.name)
+    }
+}
+
+pub(super) fn canceled() -> Error {
+    Error::new(ErrorCode::Canceled, "copying to the regions was canceled")
+}
+
+fn told(mut error: Error, region: &str) -> Error {
+    error.message = format!("region {region}: {}", error.message);
+    error
+}
+
+fn file_name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+/// The note that a copy is not finished. It stays when this is dropped before [`done`](Self::done).
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    path: PathBuf,
+}
+
+impl Unfinished {
+    /// The manifest is there: nothing of it is garbage.
+    pub(super) fn done(self) {
+        if let Err(e) = fs::remove_file(&self.path) {
+            tracing::debug!(error = %e, "a note stays; the next sweep takes it");
+        }
+    }
+}

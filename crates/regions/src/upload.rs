@@ -1,0 +1,153 @@
+//! A VHD as an object of an object store: sent in parts, seen when the last one is there.
+//!
+//! Object stores keep the parts of an upload that nobody finished, and S3 bills them. So an [`Upload`] that
+//! is dropped before it is completed is aborted, whatever dropped it: an error, cancel, a deadline. The run
+//! waits for that before it ends (`Cx::afterwards`).
+
+use super::place::reason;
+use api::ErrorCode;
+use images::{
+    cx::Cx,
+    error::{Error, Result},
+    image_file::{artifact::Artifact, digest::Sparse},
+};
+use object_store::{
+    Attribute, Attributes, GetOptions, MultipartUpload, ObjectStore, ObjectStoreExt,
+    PutMultipartOptions, PutPayload, path::Path as Key,
+};
+use tokio::{fs::File, io::AsyncReadExt, runtime::Handle, task::spawn_blocking};
+
+/// The least that one part has.
+const PART: u64 = 16 << 20;
+/// So many parts an upload has in S3 at the most.
+const MOST_PARTS: u64 = 10_000;
+const MIB: u64 = 1 << 20;
+/// Where an object says what it holds: the sparse digest, which S3 and Azure both take as the value of a plain word.
+const DIGEST: &str = "sparsesha256";
+
+/// Writes the VHD there, unless it is there, and what describes it beside it. `path` is its
+/// container, folders and name.
+///
+/// # Errors
+/// `DistributeFailed`, with what the store said.
+pub async fn write(
+    cx: &Cx,
+    store: &dyn ObjectStore,
+    path: impl Into<Key>,
+    vhd: &Artifact,
+    description: Option<Vec<u8>>,
+) -> Result<()> {
+    let key = &path.into();
+    let fault = |key: &Key, why: String| {
+        let text = format!("the blob {key} cannot be written: {why}");
+        Error::new(ErrorCode::DistributeFailed, text)
+    };
+    if !is_there(store, key, vhd).await {
+        upload(cx, store, key, vhd).await.map_err(|why| fault(key, why))?;
+    }
+    if let Some(description) = description {
+        let beside = Key::parse(format!("{key}.json")).map_err(|e| fault(key, e.to_string()))?;
+        let put = store.put(&beside, description.into()).await;
+        put.map_err(|e| fault(&beside, reason(&e)))?;
+    }
+    Ok(())
+}
+
+async fn is_there(store: &dyn ObjectStore, key: &Key, vhd: &Artifact) -> bool {
+    let head = GetOptions { head: true, ..GetOptions::default() };
+    let there = store.get_opts(key, head).await;
+    there.is_ok_and(|there| {
+        let digest = there.attributes.get(&Attribute::Metadata(DIGEST.into()));
+        digest.is_some_and(|digest| **digest == *vhd.digest.hex())
+    })
+}
+
+async fn upload(cx: &Cx, store: &dyn ObjectStore, key: &Key, vhd: &Artifact) -> Result<(), String> {
+    let digest = (Attribute::Metadata(DIGEST.into()), vhd.digest.hex().to_owned());
+    let attributes = Attributes::from_iter([digest]);
+    let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
+    let parts = store.put_multipart_opts(key, options).await.map_err(|e| reason(&e))?;
+    let mut upload = Upload { parts: Some(parts), key: key.clone(), cx: cx.clone() };
+    let activity = format!("upload {key}");
+    let sent = upload.send(vhd, &activity).await;
+    cx.events.progress_ended(&activity);
+    sent?;
+    cx.confirm_ownership().await.map_err(|error| error.message)?;
+    upload.complete().await
+}
+
+/// How large the parts of so many bytes are, but for the last one.
+fn part_size(total: u64) -> u64 {
+    total.div_ceil(MOST_PARTS).next_multiple_of(MIB).max(PART)
+}
+
+/// An upload that has begun.
+struct Upload {
+    /// None once it is completed.
+    parts: Option<Box<dyn MultipartUpload>>,
+    key: Key,
+    cx: Cx,
+}
+
+impl Upload {
+    async fn send(&mut self, vhd: &Artifact, activity: &str) -> Result<(), String> {
+        let text = |e: std::io::Error| e.to_string();
+        let Some(parts) = &mut self.parts else { return Ok(()) };
+        let mut file = File::open(&vhd.path).await.map_err(text)?;
+        let total = file.metadata().await.map_err(text)?.len();
+        let size = part_size(total);
+        let mut sent = Sparse::new(total);
+        let mut done = 0;
+        while done < total {
+            let length = size.min(total - done);
+            let mut part = vec![0; usize::try_from(length).map_err(|e| e.to_string())?];
+            file.read_exact(&mut part).await.map_err(text)?;
+            // Parts are whole MiB, but for the last one.
+            let hash = move || {
+                for (number, content) in (done / MIB..).zip(part.chunks(1 << 20)) {
+                    sent.add(number, content);
+                }
+                (part, sent)
+            };
+            let part;
+            (part, sent) = spawn_blocking(hash).await.map_err(|e| e.to_string())?;
+            parts.put_part(PutPayload::from(part)).await.map_err(|e| reason(&e))?;
+            done += length;
+            self.cx.events.progress(activity, done, Some(total));
+        }
+        // An upload that is not completed is never seen.
+        if sent.finish() != vhd.digest.hex() {
+            return Err(format!("{} was damaged on the way", vhd.path.display()));
+        }
+        Ok(())
+    }
+
+    async fn complete(mut self) -> Result<(), String> {
+        if let Some(parts) = &mut self.parts {
+            parts.complete().await.map_err(|e| reason(&e))?;
+        }
+        self.parts = None;
+        Ok(())
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let (Some(mut parts), Ok(runtime)) = (self.parts.take(), Handle::try_current()) else {
+            return;
+        };
+        let (key, events) = (self.key.clone(), self.cx.events.clone());
+        let abort = async move {
+            if let Err(e) = parts.abort().await {
+                events.warn(format!(
+                    "parts of the unfinished upload {key} may stay in the object store: {}",
+                    reason(&e)
+                ));
+            }
+        };
+        self.cx.afterwards.spawn_on(abort, &runtime);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+use std::{
+    fmt, fs,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use images::{digest::Kind, event::Events, image_file::digest, layout::Layout, step::Step};
+use object_store::{
+    CopyOptions, GetResult, ListResult, ObjectMeta, PutOptions, PutResult, Result as Stored,
+    UploadPart, memory::InMemory,
+};
+use tempfile::TempDir;
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+
+/// What becomes of an upload.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fate {
+    Fine,
+    /// The second part fails.
+    BadPart,
+    /// The second part is never answered.
+    HangingPart,
+    /// All parts are there, and they cannot be put together.
+    BadEnd,
+}
+
+/// What was asked of the store.
+#[derive(Debug, Default)]
+struct Seen {
+    parts: Mutex<Vec<usize>>,
+    /// How each upload ended.
+    ends: Mutex<Vec<&'static str>>,
+    hanging: Notify,
+}
+
+/// A store in memory that writes down what uploads do, and lets them fail.
+#[derive(Debug)]
+struct Recording {
+    inner: InMemory,
+    fate: Fate,
+    seen: Arc<Seen>,
+}
+
+impl fmt::Display for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("recording")
+    }
+}
+
+#[derive(Debug)]
+struct RecordingUpload {
+    inner: Box<dyn MultipartUpload>,
+    fate: Fate,
+    seen: Arc<Seen>,
+}
+
+fn broken() -> object_store::Error {
+    object_store::Error::Generic { store: "recording", source: "it broke".into() }
+}
+
+#[async_trait]
+impl MultipartUpload for RecordingUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let mut parts = self.seen.parts.lock().unwrap();
+        parts.push(data.content_length());
+        match self.fate {
+            Fate::BadPart if parts.len() == 2 => Box::pin(async { Err(broken()) }),
+            Fate::HangingPart if parts.len() == 2 => {
+                self.seen.hanging.notify_one();
+                Box::pin(std::future::pending())
+            }
+            _ => self.inner.put_part(data),
+        }
+    }
+
+    async fn complete(&mut self) -> Stored<PutResult> {
+        if self.fate == Fate::BadEnd {
+            return Err(broken());
+        }
+        self.seen.ends.lock().unwrap().push("completed");
+        self.inner.complete().await
+    }
+
+    async fn abort(&mut self) -> Stored<()> {
+        // Whoever does not wait for it sees nothing of it.
+        tokio::task::yield_now().await;
+        self.seen.ends.lock().unwrap().push("aborted");
+        self.inner.abort().await
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Recording {
+    async fn put_opts(&self, at: &Key, data: PutPayload, opts: PutOptions) -> Stored<PutResult> {
+        self.inner.put_opts(at, data, opts).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        at: &Key,
+        opts: PutMultipartOptions,
+    ) -> Stored<Box<dyn MultipartUpload>> {
+        let inner = self.inner.put_multipart_opts(at, opts).await?;
+        Ok(Box::new(RecordingUpload { inner, fate: self.fate, seen: self.seen.clone() }))
+    }
+
+    async fn get_opts(&self, at: &Key, opts: GetOptions) -> Stored<GetResult> {
+        self.inner.get_opts(at, opts).await
+    }
+
+    fn delete_stream(
+        &self,
+        at: BoxStream<'static, Stored<Key>>,
+    ) -> BoxStream<'static, Stored<Key>> {
+        self.inner.delete_stream(at)
+    }
+
+    fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, Stored<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Key>) -> Stored<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Key, to: &Key, opts: CopyOptions) -> Stored<()> {
+        self.inner.copy_opts(from, to, opts).await
+    }
+}
+
+/// A VHD of two full parts and a bit, and a store to bring it to.
+struct Bench {
+    _dir: TempDir,
+    cx: Cx,
+    vhd: Artifact,
+    store: Recording,
+}
+
+fn bench(fate: Fate) -> Bench {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
+    let path = dir.path().join("disk.vhd");
+    fs::File::create(&path).unwrap().set_len(2 * PART + 512).unwrap();
+    let file = fs::File::open(&path).unwrap();
+    let digest = digest::of_file(&file, Kind::Sparse, &CancellationToken::new(), |_| ()).unwrap();
+    let vhd = Artifact { path, digest, virtual_size: 2 * PART };
+    Bench {
+        _dir: dir,
+        cx: Cx::new(layout, Events::none(), CancellationToken::new()),
+        vhd,
+        store: Recording { inner: InMemory::new(), fate, seen: Arc::default() },
+    }
+}
+
+impl Bench {
+    /// As a run does it: in a step, and at the end it waits for what goes on afterwards.
+    async fn write(&self) -> Result<()> {
+        let description = Some(b"{\"tags\":{}}".to_vec());
+        let work = write(&self.cx, &self.store, "vhds/web.vhd", &self.vhd, description);
+        let written = self.cx.step(Step::Distribute, "distribute", work).await;
+        assert!(self.cx.settled(Duration::from_secs(5)).await, "it has an end");
+        written
+    }
+
+    fn ends(&self) -> Vec<&'static str> {
+        self.store.seen.ends.lock().unwrap().clone()
+    }
+
+    async fn names(&self) -> Vec<String> {
+        let listed = self.store.list_with_delimiter(Some(&Key::from("vhds"))).await.unwrap();
+        listed.objects.into_iter().map(|object| object.location.to_string()).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_vhd_goes_up_in_parts_and_its_description_after_it() {
+    let bench = bench(Fate::Fine);
+    bench.write().await.unwrap();
+    let part = usize::try_from(PART).unwrap();
+    assert_eq!(*bench.store.seen.parts.lock().unwrap(), [part, part, 512]);
+    assert_eq!(bench.names().await, ["vhds/web.vhd", "vhds/web.vhd.json"]);
+    let beside = bench.store.get(&Key::from("vhds/web.vhd.json")).await.unwrap();
+    assert_eq!(beside.bytes().await.unwrap(), "{\"tags\":{}}");
+    // What is there is not sent again.
+    bench.write().await.unwrap();
+    assert_eq!(bench.ends(), ["completed"]);
+}
+
+#[tokio::test]
+async fn an_upload_that_fails_is_aborted() {
+    for fate in [Fate::BadPart, Fate::BadEnd] {
+        let bench = bench(fate);
+        let error = bench.write().await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::DistributeFailed);
+        assert!(error.message.contains("vhds/web.vhd") && error.message.contains("it broke"));
+        assert_eq!(bench.ends(), ["aborted"], "{fate:?}");
+        assert!(bench.names().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_is_canceled_is_aborted() {
+    let bench = bench(Fate::HangingPart);
+    let cancel = async {
+        bench.store.seen.hanging.notified().await;
+        bench.cx.cancel.cancel();
+    };
+    let (written, ()) = tokio::join!(bench.write(), cancel);
+    assert_eq!(written.unwrap_err().code, ErrorCode::Canceled);
+    assert_eq!(bench.ends(), ["aborted"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_whose_time_is_over_is_aborted() {
+    let mut bench = bench(Fate::HangingPart);
+    bench.cx.deadline = Some(Instant::now() + Duration::from_secs(60));
+    let error = bench.write().await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::BuildTimeout);
+    assert_eq!(bench.ends(), ["aborted"]);
+}
+
+#[test]
+fn no_disk_has_more_parts_than_an_object_store_takes() {
+    for gib in [1, 156, 157, 500, 2040] {
+        let total = (gib << 30) + 512;
+        let size = part_size(total);
+        assert!(total.div_ceil(size) <= MOST_PARTS, "{gib} GiB in parts of {size}");
+        assert_eq!(size % MIB, 0);
+    }
+    assert_eq!(part_size(1), PART);
+    assert_eq!(part_size((2040 << 30) + 512), 209 * MIB);
+}

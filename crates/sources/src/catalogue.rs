@@ -1,0 +1,434 @@
+//! The catalogue: which platform images there are. One TOML file ships with Goldsmith, and
+//! `catalogue.toml` in the data folder adds to it; an image of the user's hides ours of that name.
+//!
+//! What a file may say is in [`wire`]; `sources/catalogue.toml` is the example.
+
+mod checksum;
+mod wire;
+
+use std::{fs, path::PathBuf};
+
+use api::{
+    ErrorCode,
+    template::{PlanInfo, PlatformImage},
+};
+use images::{
+    absent::or_none,
+    digest::digest,
+    error::{Coded, Error, Result},
+    layout::Layout,
+};
+use serde_json::json;
+
+pub use self::wire::Plan;
+use self::wire::{Alias, Parsed, WireImage, parse};
+pub(super) use self::{
+    checksum::{Checksum, Listing, Pledge},
+    wire::{Bootstrap, FileImage, UrlImage},
+};
+use super::shelf::{self, Named};
+
+const SHIPPED: &str = include_str!("../catalogue.toml");
+const LATEST: &str = "latest";
+/// How many near matches an error lists.
+const NEAR: usize = 8;
+
+/// All platform images of this installation.
+#[derive(Debug)]
+pub struct Catalogue {
+    images: Vec<WireImage>,
+    /// Of the images, the first are the user's.
+    own_images: usize,
+    aliases: Vec<Alias>,
+    /// The same of the aliases.
+    own_aliases: usize,
+    layout: Layout,
+}
+
+/// A name that stands for an image of another name, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedAlias {
+    /// `publisher:offer:sku`; a `*` is any text.
+    pub name: String,
+    /// `publisher:offer:sku` of the image.
+    pub image: String,
+}
+
+/// One version of one image, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub urn: String,
+    /// 1 boots by BIOS, 2 by UEFI.
+    pub generation: u8,
+    /// `bootstrap`, `url` or `file`.
+    pub kind: String,
+    pub description: String,
+}
+
+/// How a source image comes to be here.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    Bootstrap(Bootstrap),
+    Url(UrlImage),
+    File(FileImage),
+}
+
+impl Origin {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Bootstrap(_) => "bootstrap",
+            Self::Url(_) => "url",
+            Self::File(_) => "file",
+        }
+    }
+
+    fn version(&self) -> &str {
+        match self {
+            Self::Bootstrap(bootstrap) => &bootstrap.version,
+            Self::Url(image) => &image.version,
+            Self::File(image) => &image.version,
+        }
+    }
+}
+
+/// A platform image that the catalogue has. Nothing of it needs to be here yet.
+#[derive(Debug, Clone)]
+pub struct ResolvedEntry {
+    /// `publisher:offer:sku:version`; the version is concrete as soon as it is known.
+    pub urn: String,
+    /// 1 boots by BIOS, 2 by UEFI.
+    pub generation: u8,
+    /// `Linux`.
+    pub os_type: String,
+    /// `x64`.
+    pub architecture: String,
+    /// What it is, for people.
+    pub description: String,
+    /// The purchase plan that a template must name.
+    pub plan: Option<Plan>,
+    pub(super) origin: Origin,
+    /// `publisher:offer:sku`.
+    pub(super) name: String,
+    /// The name that was asked for, where it is an alias.
+    alias: Option<String>,
+}
+
+impl ResolvedEntry {
+    /// Names everything that decides what the image will be, as far as it is known before it is
+    /// here: under this name the image is found again.
+    pub(super) fn key(&self) -> String {
+        let detail = match &self.origin {
+            Origin::Bootstrap(bootstrap) => json!([bootstrap.identity(self.generation)]),
+            Origin::Url(image) => match &image.pledge {
+                Pledge::Given(checksum) => json!([checksum.text(), image.format.name()]),
+                Pledge::Listed(_) => {
+                    json!([image.url, image.pledge.identity(), image.format.name()])
+                }
+            },
+            Origin::File(image) => json!([
+                image.path.to_string_lossy(),
+                image.checksum.as_ref().map(Checksum::text),
+                image.stamp(),
+                image.format.name(),
+            ]),
+        };
+        let name = self.name.to_lowercase();
+        let key = json!([name, self.generation, self.origin.kind(), self.origin.version(), detail]);
+        digest(key.to_string().as_bytes())
+    }
+
+    /// Says what an alias stands for; none for an image that was named by its own name.
+    pub fn stands_for(&self) -> Option<String> {
+        let alias = self.alias.as_ref()?;
+        Some(format!(
+            "{alias} is not what is built upon: {} stands for it here ({})",
+            self.name, self.description
+        ))
+    }
+
+    /// A bootstrapped image asks for an address on any card, without being told.
+    pub(super) fn brings_network(&self) -> bool {
+        matches!(self.origin, Origin::Bootstrap(_))
+    }
+
+    /// Whether its version is not known yet: a bootstrapped image gets the date of its making.
+    pub fn is_undated(&self) -> bool {
+        matches!(&self.origin, Origin::Bootstrap(made) if made.version == version_of(&self.urn))
+    }
+
+    /// What is said of its image; the version is that of the catalogue.
+    pub(super) fn named(&self) -> Named {
+        Named {
+            urn: self.urn.clone(),
+            exact_version: self.urn.clone(),
+            generation: self.generation,
+            os_type: self.os_type.clone(),
+            architecture: self.architecture.clone(),
+            brings_network: self.brings_network(),
+        }
+    }
+
+    pub(super) fn urn_of(&self, version: &str) -> String {
+        format!("{}:{version}", self.name)
+    }
+}
+
+impl Catalogue {
+    /// Reads both files. Unknown keys are errors that name the file and the line.
+    pub fn load(layout: &Layout) -> Result<Self> {
+        let own = layout.user_catalogue();
+        let text = or_none(fs::read_to_string(&own))
+            .code(ErrorCode::InvalidArgument, || format!("cannot read {}", own.display()))?;
+        let parsed = text.map(|text| parse(&text, &own)).transpose()?;
+        let Parsed { mut images, mut aliases } = parsed.unwrap_or_default();
+        let (own_images, own_aliases) = (images.len(), aliases.len());
+        let shipped = parse(SHIPPED, &PathBuf::from("the shipped catalogue"))?;
+        for image in shipped.images {
+            if !images.iter().any(|own| own.is(&image.publisher, &image.offer, &image.sku)) {
+                images.push(image);
+            }
+        }
+        aliases.extend(shipped.aliases);
+        let layout = layout.clone();
+        let catalogue = Self { images, own_images, aliases, own_aliases, layout };
+        let astray = |alias: &&Alias| catalogue.named(&alias.image).is_none();
+        match catalogue.aliases.iter().find(astray) {
+            None => Ok(catalogue),
+            Some(alias) => {
+                let text = format!(
+                    "{}: the alias {} names {}, which is no image of the catalogue",
+                    own.display(),
+                    alias.name,
+                    alias.image
+                );
+                Err(Error::new(ErrorCode::InvalidArgument, text)
+                    .hint("goldsmith catalogue ls lists all; an alias cannot name another alias"))
+            }
+        }
+    }
+
+    fn named(&self, name: &str) -> Option<&WireImage> {
+        self.images.iter().find(|image| image.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The image that a name means. The user's images and aliases go before ours.
+    fn meant(&self, name: &str) -> Option<(&WireImage, Option<&Alias>)> {
+        let (own, shipped) = self.images.split_at(self.own_images);
+        let (own_aliases, aliases) = self.aliases.split_at(self.own_aliases);
+        [(own, own_aliases), (shipped, aliases)].into_iter().find_map(|(images, aliases)| {
+            let image = images.iter().find(|image| image.name().eq_ignore_ascii_case(name));
+            let by_alias = || {
+                let alias = aliases.iter().find(|alias| alias.is(name))?;
+                Some((self.named(&alias.image)?, Some(alias)))
+            };
+            image.map(|image| (image, None)).or_else(by_alias)
+        })
+    }
+
+    /// Every name that stands for an image of another name.
+    pub fn aliases(&self) -> Vec<ListedAlias> {
+        let listed = |alias: &Alias| {
+            let image = self.named(&alias.image).map_or_else(String::new, WireImage::name);
+            ListedAlias { name: alias.name.clone(), image }
+        };
+        self.aliases.iter().map(listed).collect()
+    }
+
+    /// Every version of every image, by name.
+    pub fn list(&self) -> Vec<Listed> {
+        let mut all = Vec::new();
+        for image in &self.images {
+            for origin in image.origins() {
+                let entry = self.entry(image, origin);
+                all.push(Listed {
+                    urn: entry.urn,
+                    generation: entry.generation,
+                    kind: entry.origin.kind().to_owned(),
+                    description: entry.description,
+                });
+            }
+        }
+        all.sort_by_key(|listed| listed.urn.to_lowercase());
+        all
+    }
+
+    /// The image of that name, whatever the case. `latest` is the highest version.
+    ///
+    /// # Errors
+    /// `BadPIRSource`, with what comes near and how to add one.
+    pub fn resolve(
+        &self,
+        publisher: &str,
+        offer: &str,
+        sku: &str,
+        version: &str,
+    ) -> Result<ResolvedEntry> {
+        let asked = [publisher, offer, sku, version];
+        let name = [publisher, offer, sku].join(":");
+        let Some((image, alias)) = self.meant(&name) else {
+            return Err(self.unknown(asked, self.near(publisher, offer, sku)));
+        };
+        let entry = |origin| ResolvedEntry {
+            alias: alias.map(|_| name.clone()),
+            ..self.entry(image, origin)
+        };
+        let mut entries: Vec<_> = image.origins().into_iter().map(entry).collect();
+        entries.sort_by_cached_key(|entry| numbers(version_of(&entry.urn)));
+        let found = if version.eq_ignore_ascii_case(LATEST) {
+            entries.pop()
+        } else {
+            entries.iter().rev().find(|e| e.answers_to(version)).cloned()
+        };
+        found.ok_or_else(|| {
+            let mut near: Vec<_> = entries.into_iter().rev().map(|entry| entry.urn).collect();
+            near.push(format!("{}:{LATEST}", image.name()));
+            self.unknown(asked, near)
+        })
+    }
+
+    /// The image that a template's source names, with the plan that goes with it.
+    ///
+    /// # Errors
+    /// `BadPIRSource`: there is no such image, or its plan is not the one that the template names.
+    pub fn source(&self, image: &PlatformImage) -> Result<ResolvedEntry> {
+        let entry = self.resolve(&image.publisher, &image.offer, &image.sku, &image.version)?;
+        // What is not sold needs no plan; one that is named all the same does no harm.
+        // Nor does an alias: nobody buys what it stands for.
+        if let Some(plan) = entry.plan.as_ref().filter(|_| entry.alias.is_none()) {
+            check_plan(&entry, plan, image.plan_info.as_ref())?;
+        }
+        Ok(entry)
+    }
+
+    fn entry(&self, image: &WireImage, origin: Origin) -> ResolvedEntry {
+        let mut entry = ResolvedEntry {
+            urn: String::new(),
+            generation: image.generation,
+            os_type: image.os_type().to_owned(),
+            architecture: image.architecture().to_owned(),
+            description: image.description.clone(),
+            plan: image.plan.clone(),
+            origin,
+            name: image.name(),
+            alias: None,
+        };
+        let known = match &entry.origin {
+            Origin::Bootstrap(_) => shelf::recorded_version(&self.layout, &entry.key()),
+            Origin::Url(url) if url.pledge.is_rolling() => {
+                shelf::recorded_version(&self.layout, &entry.key())
+            }
+            Origin::Url(_) | Origin::File(_) => None,
+        };
+        entry.urn = entry.urn_of(known.as_deref().unwrap_or(entry.origin.version()));
+        entry
+    }
+
+    fn near(&self, publisher: &str, offer: &str, sku: &str) -> Vec<String> {
+        let mut ranked: Vec<_> = self
+            .images
+            .iter()
+            .map(|image| {
+                let pairs =
+                    [(&image.publisher, publisher), (&image.offer, offer), (&image.sku, sku)];
+                let likeness: usize = pairs.iter().map(|(ours, asked)| common(ours, asked)).sum();
+                (likeness, format!("{}:{LATEST}", image.name()))
+            })
+            .collect();
+        ranked.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        ranked.into_iter().map(|(_, urn)| urn).collect()
+    }
+
+    fn unknown(&self, asked: [&str; 4], near: Vec<String>) -> Error {
+        if is_windows(asked[0], asked[1]) {
+            let text =
+                format!("{} is an image of Windows, which does not run here yet", asked.join(":"));
+            return Error::new(ErrorCode::BadPIRSource, text)
+                .target("properties.source")
+                .hint("goldsmith builds Linux images; goldsmith catalogue ls lists the sources");
+        }
+        let stand_in = near.first().map_or("", |urn| urn.rsplit_once(':').map_or("", |(n, _)| n));
+        let alias =
+            format!("[[alias]]\nname = \"{}\"\nimage = \"{stand_in}\"", asked[..3].join(":"));
+        let lines = near.into_iter().take(NEAR).map(|urn| format!("there is {urn}"));
+        Error::new(
+            ErrorCode::BadPIRSource,
+            format!("the catalogue has no image {}", asked.join(":")),
+        )
+        .target("properties.source")
+        .details(lines)
+        .hint(format!(
+            "goldsmith catalogue ls lists all; add your own to {}, or let one that there is stand for \
+             the name by these lines there:\n\n{alias}",
+            self.layout.user_catalogue().display()
+        ))
+    }
+}
+
+/// Whether Azure has only Windows under that name.
+fn is_windows(publisher: &str, offer: &str) -> bool {
+    let (publisher, offer) = (publisher.to_lowercase(), offer.to_lowercase());
+    publisher.starts_with("microsoftwindows")
+        || publisher == "microsoftvisualstudio"
+        || offer.contains("windows")
+        || offer.contains("-ws20")
+}
+
+fn check_plan(entry: &ResolvedEntry, plan: &Plan, given: Option<&PlanInfo>) -> Result<()> {
+    let wanted = format!(
+        "planName `{}`, planProduct `{}`, planPublisher `{}`",
+        plan.name, plan.product, plan.publisher
+    );
+    let refused = |field: &str, text: String| {
+        Err(Error::new(ErrorCode::BadPIRSource, text)
+            .target(format!("properties.source.planInfo{field}"))
+            .hint(format!("give planInfo with {wanted}")))
+    };
+    let Some(given) = given else {
+        let text = format!("{} is sold under a plan, and the template names none", entry.name);
+        return refused("", text);
+    };
+    for (field, theirs, ours) in [
+        ("planName", &given.plan_name, &plan.name),
+        ("planProduct", &given.plan_product, &plan.product),
+        ("planPublisher", &given.plan_publisher, &plan.publisher),
+    ] {
+        if !theirs.eq_ignore_ascii_case(ours) {
+            let text = format!("the {field} of {} is `{ours}`, not `{theirs}`", entry.name);
+            return refused(&format!(".{field}"), text);
+        }
+    }
+    Ok(())
+}
+
+impl ResolvedEntry {
+    /// A bootstrapped image has a date in its version; without it, the version means any date.
+    fn answers_to(&self, version: &str) -> bool {
+        version_of(&self.urn).eq_ignore_ascii_case(version)
+            || self.origin.version().eq_ignore_ascii_case(version)
+    }
+}
+
+fn version_of(urn: &str) -> &str {
+    urn.rsplit(':').next().unwrap_or_default()
+}
+
+/// Whether a version comes after another, in the order that `latest` takes the last of.
+pub fn is_newer(version: &str, than: &str) -> bool {
+    numbers(version) > numbers(than)
+}
+
+/// Orders versions as people do: 12.9 before 12.10.
+fn numbers(version: &str) -> Vec<(u64, String)> {
+    let parts = version.split(['.', '-', '_']);
+    parts.map(|part| (part.parse().unwrap_or(0), part.to_lowercase())).collect()
+}
+
+/// Length of the common beginning, and a bonus for being the same.
+fn common(a: &str, b: &str) -> usize {
+    let (a, b) = (a.to_lowercase(), b.to_lowercase());
+    let same = if a == b { 100 } else { 0 };
+    same + a.chars().zip(b.chars()).take_while(|(x, y)| x == y).count()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! What the content of an image must hash to, and where that is written.
+
+/// What an image by URL says of its content.
+#[derive(Debug, Default)]
+pub(super) struct WireImageSums {
+    pub(super) sha256: Option<String>,
+    pub(super) sha512: Option<String>,
+    pub(super) checksums: Option<String>,
+    pub(super) rolling: bool,
+    pub(super) versioned_name: Option<String>,
+}
+
+/// What content must hash to, in lower-case hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Checksum {
+    Sha256(String),
+    Sha512(String),
+}
+
+impl Checksum {
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Sha256(text) | Self::Sha512(text) => text,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Sha256(_) => "SHA-256",
+            Self::Sha512(_) => "SHA-512",
+        }
+    }
+
+    /// Which of the two it is shows in its length; `None` for anything else.
+    pub(crate) fn of_hex(text: &str) -> Option<Self> {
+        if !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        match text.len() {
+            64 => Some(Self::Sha256(text.to_lowercase())),
+            128 => Some(Self::Sha512(text.to_lowercase())),
+            _ => None,
+        }
+    }
+
+    /// The one that an entry gives, if it gives one.
+    pub(super) fn read(
+        sha256: Option<String>,
+        sha512: Option<String>,
+    ) -> Result<Option<Self>, String> {
+        let (text, length) = match (sha256, sha512) {
+            (None, None) => return Ok(None),
+            (Some(text), None) => (text, 64),
+            (None, Some(text)) => (text, 128),
+            (Some(_), Some(_)) => return Err("give sha256 or sha512, not both".to_owned()),
+        };
+        let found = Self::of_hex(&text).filter(|found| found.text().len() == length);
+        match found {
+            Some(checksum) => Ok(Some(checksum)),
+            None => Err(format!("a checksum of this kind is {length} hexadecimal digits")),
+        }
+    }
+}
+
+/// What is known of the content of an image that somebody publishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Pledge {
+    /// The catalogue says what it must be.
+    Given(Checksum),
+    /// The publisher's own file of checksums says it, read when the image is fetched.
+    Listed(Listing),
+}
+
+/// A publisher's file of checksums.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listing {
+    /// Where the file is.
+    pub(crate) url: String,
+    /// `Some`: what the image's address serves changes from time to time, so that the version in the
+    /// catalogue is only the first part of the real one. The texts before and after the version in the
+    /// image's other name, if the file lists it under one with the version in it.
+    pub(crate) rolling: Option<Option<(String, String)>>,
+}
+
+impl Pledge {
+    /// The one that an entry gives.
+    pub(super) fn read(wire: WireImageSums) -> Result<Self, String> {
+        let WireImageSums { sha256, sha512, checksums, rolling, versioned_name } = wire;
+        let given = Checksum::read(sha256, sha512)?;
+        match (given, checksums) {
+            (Some(_), Some(_)) => Err("give checksums, or sha256 or sha512, not both".to_owned()),
+            (Some(_), None) if rolling || versioned_name.is_some() => {
+                Err("rolling and versioned-name go with checksums".to_owned())
+            }
+            (Some(checksum), None) => Ok(Self::Given(checksum)),
+            (None, Some(url)) => {
+                if !is_safe(&url) {
+                    return Err(
+                        "checksums must begin with https://: who changes the image on its \
+                                way could change them as well"
+                            .to_owned(),
+                    );
+                }
+                let name = versioned_name.as_deref().map(split).transpose()?;
+                if name.is_some() && !rolling {
+                    return Err("versioned-name goes with rolling = true".to_owned());
+                }
+                Ok(Self::Listed(Listing { url, rolling: rolling.then_some(name) }))
+            }
+            (None, None) => Err("an image by URL needs its sha256 or sha512, or checksums: the \
+                                 address of the file that lists them"
+                .to_owned()),
+        }
+    }
+
+    pub(crate) fn is_rolling(&self) -> bool {
+        match self {
+            Self::Given(_) => false,
+            Self::Listed(listing) => listing.rolling.is_some(),
+        }
+    }
+
+    /// Everything that decides what may come.
+    pub(super) fn identity(&self) -> String {
+        match self {
+            Self::Given(checksum) => checksum.text().to_owned(),
+            Self::Listed(listing) => format!("{listing:?}"),
+        }
+    }
+}
+
+fn split(pattern: &str) -> Result<(String, String), String> {
+    match pattern.split_once("{version}") {
+        Some((before, after)) if !after.contains("{version}") => {
+            Ok((before.to_owned(), after.to_owned()))
+        }
+        _ => Err("versioned-name has {version} in it, once".to_owned()),
+    }
+}
+
+/// Nobody on the way can change it: https, or this very machine.
+fn is_safe(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else {
+        return false;
+    };
+    let host = url.host_str().unwrap_or_default();
+    let here = ["127.0.0.1", "localhost", "[::1]"].contains(&host);
+    url.scheme() == "https" || (url.scheme() == "http" && here)
+}

@@ -1,0 +1,77 @@
+//! The data disks that an image of the store brings along. Each is kept as an image of its own among
+//! the sources, named by its content like the others.
+
+use serde::{Deserialize, Serialize};
+use vm::{Host, off_runtime};
+
+use api::ErrorCode;
+use images::{
+    cx::Cx,
+    error::{Error, Result, io_fault},
+    image_file::{place::link_or_copy, verified::Verified},
+    in_use::Hold,
+    store::StoredImage,
+};
+
+use super::{
+    DISK, SourceImage, lock,
+    shelf::{self, Named},
+};
+
+/// A data disk that is here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataSource {
+    /// SHA-256 of its file; it is `sources/<digest>/disk.qcow2`.
+    pub digest: String,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+    /// Keeps it from being evicted.
+    #[serde(skip)]
+    pub hold: Hold,
+}
+
+impl From<SourceImage> for DataSource {
+    fn from(image: SourceImage) -> Self {
+        let SourceImage { digest, virtual_size, hold, .. } = image;
+        Self { digest, virtual_size, hold }
+    }
+}
+
+/// Takes all data disks of the image in, by their LUNs.
+pub(super) async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<Vec<DataSource>> {
+    let mut all = Vec::new();
+    for (lun, disk) in stored.data().into_iter().enumerate() {
+        let named = Named {
+            urn: format!("{} LUN {lun}", stored.record.id),
+            exact_version: String::new(),
+            // Nobody boots from it: it needs no firmware's variables.
+            generation: 1,
+            os_type: String::new(),
+            architecture: String::new(),
+            brings_network: false,
+        };
+        let _lock = lock(cx, &disk.sha256).await?;
+        if let Some(image) = shelf::load(cx, &disk.sha256, &named).await? {
+            all.push(image.into());
+            continue;
+        }
+        let work = shelf::work_folder(cx).await?;
+        let (to, cancel) = (work.path().join(DISK), cx.cancel.clone());
+        let verified = Verified::new(&cx.layout);
+        let fail = |e| io_fault(e, ErrorCode::BadImage, format!("read {}", named.urn));
+        off_runtime(move || link_or_copy(&verified, &disk.disk, &to, &cancel))
+            .await
+            .map_err(fail)?;
+        let image = shelf::admit(cx, host, work, &named).await?;
+        if image.digest != disk.sha256 {
+            shelf::remove(&cx.layout, &image.digest);
+            let text = format!("{} has changed since it was stored", named.urn);
+            return Err(
+                Error::new(ErrorCode::BadImage, text).hint("remove the image and build it again")
+            );
+        }
+        all.push(image.into());
+    }
+    Ok(all)
+}

@@ -1,0 +1,209 @@
+//! Images from outside: looked at before anything else touches them, then copied into a qcow2 that
+//! stands alone.
+//!
+//! An image's header can name other files (a backing file, a data file, extents), and QEMU would
+//! open them: they would end up inside the copy. So the header is read here first ([`header`]), and
+//! only an image that is one file goes on to QEMU, with its format given.
+
+mod header;
+
+use std::path::Path;
+
+use api::ErrorCode;
+use images::{
+    cx::Cx,
+    error::{Error, Result},
+    format::Format,
+    image_file::{digest::sha256, space},
+    store::{Labels, Numbering, Origin, Payload, Store, StoredImage, address::Address},
+};
+use vm::{Host, disk, may_wait};
+
+use self::header::Header;
+use super::{DISK, program_fault, shelf};
+
+/// Larger disks exist only in damaged or hostile headers.
+const MAX_DISK: u64 = 64 << 40;
+
+/// What an image that may be used is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageFacts {
+    /// `qcow2`, `raw`, `vhd` or `vmdk`.
+    pub format: String,
+    /// Bytes of the disk as a guest sees it.
+    pub virtual_size: u64,
+}
+
+impl ImageFacts {
+    fn driver(&self) -> &'static str {
+        Format::from_name(&self.format).unwrap_or(Format::Raw).driver()
+    }
+}
+
+/// Looks at an image from outside; its format is found out.
+///
+/// # Errors
+/// `NotFound`; `BadImage` for what is not exactly one readable disk image: backing files, data in
+/// other files, encryption, unknown formats, damage.
+pub async fn check_importable(host: &Host, path: &Path) -> Result<ImageFacts> {
+    check(host, path, None).await
+}
+
+/// The same, for an image that must be of that format.
+pub(super) async fn check(
+    host: &Host,
+    path: &Path,
+    expected: Option<Format>,
+) -> Result<ImageFacts> {
+    let refuse = |why: String, hint: &str| {
+        Error::new(ErrorCode::BadImage, format!("{} cannot be used: {why}", path.display()))
+            .hint(hint)
+    };
+    let metadata = may_wait(|| std::fs::metadata(path)).map_err(|e| {
+        Error::new(ErrorCode::NotFound, format!("{} cannot be read: {e}", path.display()))
+            .caused_by(e)
+    })?;
+    if !metadata.is_file() {
+        return Err(refuse("it is not a file".to_owned(), "name a disk image"));
+    }
+    let found = may_wait(|| Header::read(path))
+        .map_err(|e| refuse(e.to_string(), "it must be readable"))?;
+    let format = match (found.verdict(), expected) {
+        // Any bytes can be a raw disk, if that is what was said.
+        (Ok(None), None | Some(Format::Raw)) if expected.is_some() || found.is_bootable_raw() => {
+            Format::Raw
+        }
+        (Ok(None), Some(format)) => {
+            return Err(refuse(format!("it is no {format} image"), "give its true format"));
+        }
+        (Ok(None), None) => {
+            return Err(refuse(
+                "it is no disk image that goldsmith knows".to_owned(),
+                "known are qcow2, raw (with a partition table), vhd and vmdk; qemu-img convert makes one of others",
+            ));
+        }
+        (Ok(Some(format)), expected) if expected.is_none_or(|expected| expected == format) => {
+            format
+        }
+        (Ok(Some(format)), _) => {
+            return Err(refuse(format!("it is a {format} image"), "give its true format"));
+        }
+        (Err(fault), _) => return Err(refuse(fault.why, fault.hint)),
+    };
+    let info = disk::info(host, path, Some(format.driver()))
+        .await
+        .map_err(|e| program_fault(e, ErrorCode::BadImage, &format!("read {}", path.display())))?;
+    let copy = "qemu-img convert -O qcow2 makes a copy that stands alone";
+    if !info.is_self_contained(path) {
+        return Err(refuse("it needs other files".to_owned(), copy));
+    }
+    if info.encrypted {
+        return Err(refuse("it is encrypted".to_owned(), "decrypt it first"));
+    }
+    if info.corrupt {
+        return Err(refuse("it is marked as corrupt".to_owned(), "qemu-img check -r all"));
+    }
+    if info.virtual_size == 0 || info.virtual_size > MAX_DISK {
+        let text = format!("its disk would have {} bytes", info.virtual_size);
+        return Err(refuse(text, "the header is damaged"));
+    }
+    Ok(ImageFacts { format: format.name().to_owned(), virtual_size: info.virtual_size })
+}
+
+/// Copies a checked image into a new qcow2 that stands alone.
+///
+/// # Errors
+/// `DiskFull` before anything is written, by what the copy will take: a small file can name the same
+/// clusters again and again. `BadImage`.
+pub async fn convert_in(
+    cx: &Cx,
+    host: &Host,
+    from: &Path,
+    facts: &ImageFacts,
+    to: &Path,
+) -> Result<()> {
+    let name = from.file_name().unwrap_or_default().to_string_lossy();
+    let need = disk::measure(host, from, facts.driver(), &cx.cancel)
+        .await
+        .map_err(|e| program_fault(e, ErrorCode::BadImage, &format!("measure {name}")))?;
+    let dir = to.parent().unwrap_or(Path::new("."));
+    space::check(need, space::free(dir)?, dir)?;
+    let activity = format!("Import {name}");
+    let report = |part: f64| {
+        let done = (facts.virtual_size as f64 * part) as u64;
+        cx.events.progress(&activity, done, Some(facts.virtual_size));
+    };
+    let job = disk::Convert {
+        src: from,
+        src_format: facts.driver(),
+        dst: to,
+        dst_format: "qcow2",
+        options: &[],
+        compress: false,
+    };
+    let copied = disk::convert(host, job, report, &cx.cancel).await;
+    cx.events.progress_ended(&activity);
+    copied.map_err(|e| program_fault(e, ErrorCode::BadImage, &format!("copy {name}")))
+}
+
+/// Takes a user's image into the image store, as a managed image of that name.
+pub async fn import(
+    cx: &Cx,
+    host: &Host,
+    path: &Path,
+    name: &str,
+    generation: u8,
+) -> Result<StoredImage> {
+    if generation == 0 || generation > 2 {
+        let text = format!("generation is 1 or 2, not {generation}");
+        return Err(Error::new(ErrorCode::InvalidArgument, text));
+    }
+    let target = target(name).map_err(|why| Error::new(ErrorCode::InvalidArgument, why))?;
+    let store = Store::open(&cx.layout);
+    if store.get(&target.id()).is_ok() {
+        return Err(Error::new(ErrorCode::Conflict, format!("there is an image {name} already"))
+            .hint(format!("choose another name, or goldsmith image rm {name}")));
+    }
+    let facts = check_importable(host, path).await?;
+    let work = shelf::work_folder(cx).await?;
+    let disk = work.path().join(DISK);
+    convert_in(cx, host, path, &facts, &disk).await?;
+    let digest = sha256(cx, &disk, &format!("Verify {name}")).await?;
+    let payload = Payload {
+        disk,
+        digest,
+        virtual_size: facts.virtual_size,
+        data: Vec::new(),
+        origin: Origin {
+            os_type: "Linux".to_owned(),
+            architecture: "x64".to_owned(),
+            generation: format!("V{generation}"),
+            source: Some(path.display().to_string()),
+            ..Origin::default()
+        },
+        labels: Labels::default(),
+    };
+    match target {
+        Address::Version(definition, version) => {
+            let (definition, number) = (Address::Definition(definition), Numbering::Exact(version));
+            store.publish_version(cx, &definition, number, payload).await
+        }
+        managed => store.publish_managed(cx, &managed, payload).await,
+    }
+}
+
+/// What is to be made: a local managed image by its name, or an image or a version by its id.
+fn target(name: &str) -> Result<Address, String> {
+    if !name.starts_with('/') {
+        return Address::local(name);
+    }
+    match Address::parse(name)? {
+        Address::Definition(_) | Address::Latest(_) => {
+            Err(format!("`{name}` names no version: end it with /versions/x.y.z"))
+        }
+        target => Ok(target),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! What a build starts from and brings in: source images, and the scripts and files that a template names by address.
+//!
+//! ```text
+//! sources/<digest>/      disk.qcow2  vars.qcow2 (UEFI)  source.json
+//! sources/entries/<key>.json   which of them an entry of the catalogue was, and when
+//! sources/.work-<uuid>/  being made
+//! ```
+//!
+//! Invariants: a source appears by one rename, is named by the SHA-256 of its disk and is never
+//! changed; its disk is a qcow2 that stands alone; what came from outside was checked before.
+//!
+//! It knows the catalogue, publishers' checksums, bootstraps and downloads with their limits. It does not know nodes, or
+//! what a build does with a source.
+
+mod bootstrap;
+mod catalogue;
+mod data;
+mod facts;
+pub mod fetch;
+mod given;
+mod import;
+mod published;
+mod scripts;
+mod shelf;
+mod work;
+
+use std::{io, path::PathBuf};
+
+use api::ErrorCode;
+use images::{
+    cx::Cx,
+    error::{Coded, Error, Result, io_fault},
+    image_file::{place::link_or_copy, verified::Verified},
+    in_use::Hold,
+    layout::Layout,
+    lock::Lock,
+    store::StoredImage,
+};
+use serde::{Deserialize, Serialize};
+use vm::{Host, may_wait, off_runtime};
+
+pub use self::shelf::{digests, evict};
+pub use self::{
+    catalogue::{Catalogue, Listed, Plan, ResolvedEntry, is_newer},
+    data::DataSource,
+    facts::{Facts, facts},
+    import::{ImageFacts, check_importable, convert_in, import},
+};
+use self::{
+    catalogue::{Listing, Origin, Pledge, UrlImage},
+    shelf::Named,
+};
+
+/// The name of a disk in its folder.
+const DISK: &str = "disk.qcow2";
+
+/// A source image that is here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceImage {
+    /// SHA-256 of `disk`.
+    pub digest: String,
+    /// A qcow2 to put overlays on; read-only.
+    pub disk: PathBuf,
+    /// The firmware's variables as a qcow2, for UEFI.
+    pub vars: Option<PathBuf>,
+    /// Bytes of the disk as the guest sees it.
+    pub virtual_size: u64,
+    /// 1 boots by BIOS, 2 by UEFI.
+    pub generation: u8,
+    /// `Linux`.
+    pub os_type: String,
+    /// `x64`.
+    pub architecture: String,
+    /// The URN with its concrete version, or an image's id with its version.
+    pub exact_version: String,
+    /// The URN as it was resolved, or an image's id.
+    pub urn: String,
+    /// The image sets up any network card by itself: cloud-init need not, which saves seconds.
+    #[serde(default)]
+    pub brings_network: bool,
+    /// The data disks it brings along, by their LUNs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<DataSource>,
+    /// Keeps it from being evicted.
+    #[serde(skip)]
+    pub hold: Hold,
+}
+
+impl SourceImage {
+    /// The version alone. A managed image has none: the end of its id is its name.
+    pub fn version(&self) -> Option<&str> {
+        let mut parts = self.exact_version.rsplit([':', '/']);
+        let (last, before) = (parts.next()?, parts.next()?);
+        let is_id = self.exact_version.starts_with('/');
+        (!is_id || before.eq_ignore_ascii_case("versions")).then_some(last)
+    }
+}
+
+/// Fetches or makes the image if it is not here; verifies it if it is. Of two who want the same,
+/// one works and the other waits. Where the publisher's address serves another image by now, that one
+/// is fetched.
+///
+/// # Errors
+/// `SourceUnavailable`, `ChecksumMismatch`, `BadImage`, `HostNotReady`, `DiskFull`, `Canceled`.
+pub async fn obtain(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
+    if let Some(image) = current(cx, entry).await? {
+        return Ok(image);
+    }
+    let _lock = lock(cx, &entry.key()).await?;
+    match current(cx, entry).await? {
+        Some(image) => Ok(image),
+        None => make(cx, host, entry).await,
+    }
+}
+
+/// The image that is here, unless its publisher has a newer one. A publisher who cannot be asked does
+/// not stop a build that can go on without.
+async fn current(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
+    let found = shelf::find(cx, &entry.key(), entry.named()).await?;
+    let (Some(image), Some((url, listing))) = (&found, rolling(entry)) else {
+        return Ok(found);
+    };
+    match published::look_up(cx, url, listing).await {
+        Ok(now)
+            if may_wait(|| shelf::published(&cx.layout, &entry.key())).as_deref()
+                == Some(now.checksum.text()) =>
+        {
+            Ok(found)
+        }
+        Ok(now) => {
+            let (old, new) = (&image.exact_version, &now.version);
+            cx.events.note(format!("{} has a new version: {new} instead of {old}", entry.name));
+            Ok(None)
+        }
+        Err(error) if error.code == ErrorCode::Canceled => Err(error),
+        Err(error) => {
+            cx.events.warn(format!(
+                "whether there is a newer {} is not known ({error}); {} is used",
+                entry.name, image.exact_version
+            ));
+            Ok(found)
+        }
+    }
+}
+
+/// The file that says what an address serves at the moment.
+fn rolling(entry: &ResolvedEntry) -> Option<(&UrlImage, &Listing)> {
+    match &entry.origin {
+        Origin::Url(image) => match &image.pledge {
+            Pledge::Listed(listing) if listing.rolling.is_some() => Some((image, listing)),
+            Pledge::Listed(_) | Pledge::Given(_) => None,
+        },
+        Origin::Bootstrap(_) | Origin::File(_) => None,
+    }
+}
+
+/// Makes or fetches the image anew, though it may be here: newer packages. Builds in progress keep
+/// the one they have.
+pub async fn refresh(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
+    let _lock = lock(cx, &entry.key()).await?;
+    make(cx, host, entry).await
+}
+
+/// The image if it is here and unchanged since it was last verified; nothing is fetched.
+pub fn present(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
+    Ok(shelf::glance(&cx.layout, &entry.key(), entry.named()))
+}
+
+/// An image of the store as a source, with its data disks.
+pub async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<SourceImage> {
+    let image = adopt_system(cx, host, stored).await?;
+    Ok(SourceImage { data: data::adopt(cx, host, stored).await?, ..image })
+}
+
+async fn adopt_system(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<SourceImage> {
+    let record = &stored.record;
+    let version = record.version.map(|version| version.to_string());
+    let exact_version = match &version {
+        // An id with `latest` in it stands for the version that was found.
+        Some(version) if !record.id.ends_with(&format!("/{version}")) => {
+            format!("{}/versions/{version}", record.id)
+        }
+        _ => record.id.clone(),
+    };
+    let named = Named {
+        urn: record.id.clone(),
+        exact_version,
+        generation: if record.origin.generation == "V1" { 1 } else { 2 },
+        os_type: record.origin.os_type.clone(),
+        architecture: record.origin.architecture.clone(),
+        brings_network: false,
+    };
+    let _lock = lock(cx, &record.digest).await?;
+    if let Some(image) = shelf::load(cx, &record.digest, &named).await? {
+        return Ok(image);
+    }
+    let work = shelf::work_folder(cx).await?;
+    let verified = Verified::new(&cx.layout);
+    let (from, to, cancel) = (stored.disk(), work.path().join(DISK), cx.cancel.clone());
+    off_runtime(move || link_or_copy(&verified, &from, &to, &cancel))
+        .await
+        .map_err(|e| io_fault(e, ErrorCode::BadImage, format!("read {}", record.id)))?;
+    let image = shelf::admit(cx, host, work, &named).await?;
+    if image.digest == record.digest {
+        return Ok(image);
+    }
+    shelf::remove(&cx.layout, &image.digest);
+    Err(Error::new(ErrorCode::BadImage, format!("{} has changed since it was stored", record.id))
+        .hint("remove it and build or import it again"))
+}
+
+/// Removes what killed processes left; returns how many work folders that were.
+pub async fn sweep(layout: &Layout) -> io::Result<usize> {
+    work::sweep(layout).await
+}
+
+async fn lock(cx: &Cx, key: &str) -> Result<Lock> {
+    let path = cx.layout.locks().join(format!("source-{key}.lock"));
+    let waiting = || "cannot lock the source image".to_owned();
+    if let Some(lock) = Lock::try_take(&path).code(ErrorCode::InternalError, waiting)? {
+        return Ok(lock);
+    }
+    cx.events.note("waiting for another goldsmith that prepares the same source image");
+    tokio::select! {
+        lock = Lock::take(path, cx.time_left()) => lock.code(ErrorCode::InternalError, waiting),
+        () = cx.cancel.cancelled() => Err(canceled()),
+    }
+}
+
+async fn make(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
+    let work = shelf::work_folder(cx).await?;
+    let made = match &entry.origin {
+        Origin::Bootstrap(recipe) => bootstrap::make(cx, host, entry, recipe, work.path())
+            .await
+            .map(|version| (version, None)),
+        Origin::Url(image) => given::download(cx, host, image, work.path()).await,
+        Origin::File(image) => {
+            given::take(cx, host, image, work.path()).await.map(|()| (image.version.clone(), None))
+        }
+    };
+    let (version, checksum) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            if let Err(e) = work.remove().await {
+                cx.events.warn(e.to_string());
+            }
+            return Err(error);
+        }
+    };
+    let named = Named { exact_version: entry.urn_of(&version), ..entry.named() };
+    let image = shelf::admit(cx, host, work, &named).await?;
+    may_wait(|| shelf::record(&cx.layout, &entry.key(), &image, checksum))?;
+    Ok(image)
+}
+
+fn canceled() -> Error {
+    Error::new(ErrorCode::Canceled, "preparing the source image was canceled")
+}
+
+/// Codes the failure of a program that works on an image.
+fn program_fault(error: vm::proc::Error, otherwise: ErrorCode, what: &str) -> Error {
+    use vm::proc::Error as Proc;
+    match error {
+        Proc::Canceled { .. } => canceled(),
+        Proc::NotFound { program } => {
+            Error::new(ErrorCode::HostNotReady, format!("{program} is not installed"))
+                .hint("goldsmith doctor says what to install")
+        }
+        Proc::Failed { stderr_tail, program, .. } => {
+            let full = stderr_tail.iter().any(|line| line.contains("No space left on device"));
+            if full {
+                return Error::new(ErrorCode::DiskFull, format!("{what}: the disk is full"))
+                    .hint(images::error::NO_ROOM);
+            }
+            Error::new(otherwise, format!("{what}: {program} failed")).details(stderr_tail)
+        }
+        error @ (Proc::TimedOut { .. } | Proc::Io { .. }) => {
+            Error::new(otherwise, format!("{what}: {error}")).caused_by(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
