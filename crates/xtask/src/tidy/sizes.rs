@@ -9,10 +9,8 @@ const CRATE_LINES: usize = 10_000;
 const FILE_BYTES: usize = 1 << 20;
 
 /// Crates that may be larger, each with its reason.
-const LARGER: &[(&str, &str)] = &[
-    ("engine", "a file for each kind of source, step, target and place; they read one by one"),
-    ("server", "a file for each resource type; they share no state and read one by one"),
-];
+const LARGER: &[(&str, &str)] =
+    &[("server", "a file for each resource type; they share no state and read one by one")];
 
 /// Files that may be longer, each with its reason.
 const LONGER: &[(&str, &str)] = &[];
