@@ -2,7 +2,7 @@
 
 /// What each begins with.
 pub(crate) const PREFIX: &str = "gs";
-/// How many hexadecimal digits come after it.
+/// How many hexadecimal digits come after it: the kernel takes 15 bytes.
 pub(crate) const DIGITS: usize = 12;
 
 /// Whether that is a name of ours for a tap, and of no device of the administrator's.

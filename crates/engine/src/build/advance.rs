@@ -14,7 +14,8 @@ use vm::may_wait;
 
 use super::{
     Run, cached,
-    chain::{Chain, Link, Role, age},
+    chain::{Chain, Link, Role},
+    freshness::age,
     live::{From, Live, Ram, SealAs, unreadable},
     plan::Plan,
 };

@@ -1,13 +1,12 @@
 //! The keys of a build: every node it needs, from the first boot to the generalized disk.
 
-use std::{collections::BTreeMap, io, time::Duration};
+use std::{collections::BTreeMap, io};
 
 use images::digest::{Key, KeyBuilder};
-use jiff::Timestamp;
 use sources::SourceImage;
 use vm::Host;
 
-use super::{Freshness, network, plan::Plan};
+use super::{Freshness, first_boot, plan::Plan};
 use crate::{
     customize::Customizer,
     generalize,
@@ -80,9 +79,9 @@ impl Chain {
     ) -> Self {
         let shape = plan.shape(source, host);
         let mut chain = Self { links: Vec::new(), shape, freshness };
-        let mut inputs = super::live::boot_inputs(source, &chain.shape);
+        let mut inputs = first_boot::inputs(source, &chain.shape);
         if let Some(subnet) = &plan.subnet {
-            network::boot_inputs(&mut inputs, subnet, port);
+            first_boot::port_inputs(&mut inputs, subnet, port);
         }
         chain.push(store, &source.digest, Role::Boot, "Boot", "first boot", inputs, None);
         if plan.validates_source_only() {
@@ -177,11 +176,6 @@ impl Chain {
         }
         Ok(None)
     }
-}
-
-/// How long ago the node was made.
-pub fn age(node: &Node) -> Duration {
-    Duration::try_from(Timestamp::now().duration_since(node.meta.created)).unwrap_or_default()
 }
 
 impl std::fmt::Debug for dyn Customizer {

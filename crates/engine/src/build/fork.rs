@@ -26,9 +26,11 @@ use vm::{
 };
 
 use super::{
-    Plan, Run, access, data_disks, identities,
-    live::{BUILD_USER, Came, overlay, ready, unless_gone},
-    power::power_on,
+    Plan, Run, access, data_disks,
+    first_boot::BUILD_USER,
+    identities,
+    live::{Came, overlay, ready},
+    power::{power_on, unless_gone},
 };
 use crate::{metadata::Relay, node::Node};
 

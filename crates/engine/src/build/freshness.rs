@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::chain::age;
+use jiff::Timestamp;
+
 use crate::node::Node;
 
 /// The tag by which a template lets the service reuse its steps.
@@ -53,6 +54,11 @@ impl Freshness {
         let too_old = self.max_age.is_some_and(|max| age > max);
         !self.no_cache && !too_old
     }
+}
+
+/// How long ago the node was made.
+pub fn age(node: &Node) -> Duration {
+    Duration::try_from(Timestamp::now().duration_since(node.meta.created)).unwrap_or_default()
 }
 
 /// A number and a unit.

@@ -6,7 +6,8 @@ use images::{digest::digest, layout::Layout};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    chain::{Chain, Link, age},
+    chain::{Chain, Link},
+    freshness::age,
     plan::{Plan, PlannedStep},
     validate,
 };

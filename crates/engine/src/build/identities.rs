@@ -3,7 +3,7 @@
 use images::error::{Result, machine_error};
 use vm::{Access, Machine};
 
-use super::{Plan, Run, live::unless_gone};
+use super::{Plan, Run, power::unless_gone};
 use crate::metadata::{self, Relay};
 
 /// Starts the metadata service in a guest, if the template asks for one and there is one. A guest that

@@ -9,7 +9,7 @@ use std::{
 
 use api::ErrorCode;
 use images::{
-    digest::{Key, digest},
+    digest::Key,
     error::{Coded, Error, Result, guest_error, io_fault, machine_error},
     event::Event,
     lock::{Lock, UseLock},
@@ -24,39 +24,17 @@ use vm::{
 use super::{
     Run,
     chain::{Chain, Link},
-    data_disks, identities, network,
+    data_disks,
+    first_boot::{BOOTED, BUILD_USER},
+    identities, network,
     plan::Plan,
-    power::power_on,
+    power::{power_on, unless_gone},
 };
 use crate::{
     command::run_within,
     metadata::Relay,
     node::{Node, NodeMeta, Parent, RamMeta, Shape},
 };
-
-/// The unprivileged user that customizers run as.
-pub(super) const BUILD_USER: &str = "goldsmith";
-
-/// Waits until the first boot is over, so that nothing of it is in the way of the first step. With
-/// systemd, cloud-init is part of it: asking cloud-init itself costs seconds of Python under
-/// emulation. Images with neither are content with an answer over SSH.
-///
-/// The package manager's own timers stand still in this boot: after a resume the clock jumps, they
-/// would all fire at once and hold its lock against the customizers.
-///
-/// What one customizer puts into /tmp the next one uses (AIB's samples all do), also when the machine
-/// was booted from the node between them: the rule that empties /tmp at boot is masked until the
-/// image is generalized.
-const BOOTED: &str = r##"sudo sh -c '
-if command -v systemctl > /dev/null; then
-    systemctl is-system-running --wait > /dev/null
-    systemctl stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer 2> /dev/null
-elif command -v cloud-init > /dev/null; then
-    cloud-init status --wait > /dev/null
-fi
-mkdir -p /etc/tmpfiles.d
-test -e /etc/tmpfiles.d/tmp.conf ||
-    echo "# by goldsmith: /tmp outlives a boot during the build" > /etc/tmpfiles.d/tmp.conf'"##;
 
 /// As [`BOOTED`], for a machine that is only looked at: nothing is written to its disk.
 const SETTLED: &str = r##"sudo sh -c '
@@ -70,23 +48,6 @@ fi'"##;
 /// After a resume the clock stands where it was, and whoever resumes the same node twice has the
 /// same random numbers: both are set right before anything else runs.
 const RESUMED: &str = "sudo sh -c 'date -s @'$now' > /dev/null; cat > /dev/urandom'";
-
-/// What the key of the first boot covers, beside source and machine.
-pub(super) fn boot_inputs(source: &SourceImage, shape: &Shape) -> BTreeMap<String, String> {
-    let mut inputs = BTreeMap::from([
-        ("network".to_owned(), who_sets_up(source).to_owned()),
-        ("ready".to_owned(), digest(BOOTED.as_bytes())),
-        ("seed".to_owned(), seed::VERSION.to_string()),
-        ("user".to_owned(), BUILD_USER.to_owned()),
-    ]);
-    inputs.extend(data_disks::inputs(shape));
-    inputs
-}
-
-/// Who sets up the guest's network card.
-fn who_sets_up(source: &SourceImage) -> &'static str {
-    if source.brings_network { "image" } else { "cloud-init" }
-}
 
 /// A running machine and what is known of its state.
 pub(super) struct Live {
@@ -139,8 +100,6 @@ const SYNC: &str =
 const STOPPING: i32 = 75;
 /// For everything that a step wrote; a slow disk of the host may take long over it.
 const SYNC_LIMIT: Duration = Duration::from_secs(30 * 60);
-/// How long a guest may take from closing its connections to being off.
-const SHUTTING_DOWN: Duration = Duration::from_secs(60);
 
 /// RAM is saved when redoing the steps since the last one costs this many times more than saving.
 const WORTHWHILE: f64 = 2.0;
@@ -349,29 +308,6 @@ async fn settled(publishing: Option<JoinHandle<Result<()>>>) -> Result<()> {
     let Some(task) = publishing else { return Ok(()) };
     task.await
         .code(ErrorCode::InternalError, || "the task that publishes a node died".to_owned())?
-}
-
-pub(super) async fn unless_gone<T>(
-    machine: &dyn Machine,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let error = tokio::select! {
-        result = work => match result {
-            Err(error) if error.code == ErrorCode::GuestUnreachable => error,
-            result => return result,
-        },
-        () = machine.gone() => return Err(gone(machine)),
-    };
-    match tokio::time::timeout(SHUTTING_DOWN, machine.gone()).await {
-        Ok(()) => Err(gone(machine)),
-        Err(_) => Err(error.hint("a script must neither restart the machine nor cut its network")),
-    }
-}
-
-/// The machine went away in the middle of something.
-fn gone(machine: &dyn Machine) -> Error {
-    let ended = machine.ended().unwrap_or(vm::Ended::Stopped);
-    machine_error(vm::Error::Gone { ended, serial: machine.serial_tail(20) })
 }
 
 /// What is known of a machine before it runs.

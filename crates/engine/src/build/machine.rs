@@ -1,10 +1,13 @@
 //! Whether the machine that a template asks for goes with its source, as far as the source is known.
 
 use api::{ErrorCode, template::Template};
-use images::error::{Error, Result};
-use sources::Facts;
+use images::{
+    error::{Error, Result},
+    export::ExportSpec,
+};
+use sources::{Facts, SourceImage};
 
-use super::{data_disks, vhd_limit};
+use super::{Plan, data_disks, vhd_limit};
 use crate::vm_size::{self, VmSize};
 
 const GIB: u64 = 1024 * 1024 * 1024;
@@ -75,6 +78,28 @@ pub(super) fn check_os_disk(gb: u32, source_bytes: u64) -> Result<()> {
     Err(Error::new(ErrorCode::ValidationFailed, text)
         .target(field)
         .hint("the OS disk can only grow; leave osDiskSizeGB out to take the source's size"))
+}
+
+impl Plan {
+    /// Refuses a disk that is smaller than its source, and disks that fit into no VHD where one is asked for.
+    pub fn check_disks(&self, source: &SourceImage, exports: &[ExportSpec]) -> Result<()> {
+        check_os_disk(self.os_disk_gb(), source.virtual_size)?;
+        let brought: Vec<_> = source.data.iter().map(|disk| disk.virtual_size).collect();
+        vhd_limit::check(&self.template, source.virtual_size, &brought, exports)
+    }
+
+    /// Refuses to write an image to a file where none is made, or where it does not fit.
+    pub(super) fn check_exports(&self, exports: &[ExportSpec]) -> Result<()> {
+        if exports.is_empty() || !self.validates_source_only() {
+            return vhd_limit::check(&self.template, 0, &[], exports);
+        }
+        Err(Error::new(
+            ErrorCode::InvalidArgument,
+            "there is no image to export: the template validates its source only",
+        )
+        .target("properties.validate.sourceValidationOnly")
+        .hint("leave --export out, or sourceValidationOnly"))
+    }
 }
 
 #[cfg(test)]

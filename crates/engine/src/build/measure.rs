@@ -18,8 +18,9 @@ use vm::may_wait;
 
 use super::{
     Run, cached,
-    chain::{Chain, age},
+    chain::Chain,
     fork::{Entry, Fork, ForkOf},
+    freshness::age,
 };
 use crate::node::Node;
 

@@ -8,6 +8,7 @@ mod access;
 mod advance;
 mod chain;
 mod data_disks;
+mod first_boot;
 mod fork;
 mod freshness;
 mod history;
@@ -21,6 +22,7 @@ mod network;
 mod plan;
 mod power;
 mod report;
+mod resolve;
 mod sound;
 mod validate;
 mod vhd_limit;
@@ -53,17 +55,18 @@ use std::sync::{
 use tokio::time::Instant;
 use vm::{Backend, Host, Machine, Watched, may_wait, off_runtime};
 
-pub use chain::{Chain, Link, Role, age};
+pub use chain::{Chain, Link, Role};
 pub(crate) use fork::{Entry, Fork, ForkOf};
-pub use freshness::{CACHE_TAG, Freshness};
+pub use freshness::{CACHE_TAG, Freshness, age};
 pub use history::{Forecast, Hit, forecast};
 pub use kept::{Kept, OnError, kept};
 pub use lacks::lacks;
 pub use machine::{check_machine, check_sizes};
 pub use network::{SUBNET_FIELD, unbound as unbound_subnet, wanted as wanted_subnet};
 pub(crate) use plan::title as planned_title;
-pub use plan::{Input, Plan, PlannedStep, resolve};
+pub use plan::{Plan, PlannedStep};
 pub use report::Report;
+pub use resolve::{Input, resolve};
 pub use wanted::Wanted;
 
 pub use crate::windows::check_runs_on_linux;

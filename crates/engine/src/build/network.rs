@@ -21,20 +21,17 @@ use images::{
     lock::Lock,
 };
 use sources::SourceImage;
-use std::{collections::BTreeMap, fs, io, io::Write, time::Duration};
+use std::{fs, io, io::Write, time::Duration};
 use vm::{Bridge, Discard, Guest, Machine, Stdin, tap};
 
-use super::{Chain, Run, plan::Plan};
+use super::{Chain, Run, plan::Plan, power::unless_gone};
 use crate::tap_name;
 
 /// The field of a template that asks for a subnet.
 pub const SUBNET_FIELD: &str = "properties.vmProfile.vnetConfig.subnetId";
 
-/// Version of how a machine is on a bridge, beside what its arguments say.
-const VERSION: &str = "1";
 /// More builds at once on one subnet than any host has room for.
 const PORTS: u32 = 256;
-/// Names of our taps; the kernel takes 15 bytes.
 /// How long a guest may wait for an address. DHCP servers answer within a second, bridges with a
 /// spanning tree let nothing pass for half a minute.
 const ADDRESS: Duration = Duration::from_secs(90);
@@ -84,16 +81,6 @@ pub fn unbound(layout: &Layout, id: &ResourceId) -> Error {
         "put these lines into {}, with the name of your bridge:\n\n[[subnet]]\nid = \"{id}\"\nbridge = \"br0\"",
         file.display()
     ))
-}
-
-/// What the key of the first boot covers on a port of a bridge.
-pub(super) fn boot_inputs(inputs: &mut BTreeMap<String, String>, subnet: &Subnet, port: u32) {
-    let more = [
-        ("subnet", subnet.id.to_lowercase()),
-        ("bridge", format!("{} {VERSION}", subnet.bridge)),
-        ("port", port.to_string()),
-    ];
-    inputs.extend(more.map(|(name, value)| (name.to_owned(), value)));
 }
 
 /// The nodes of a run, and with a subnet the port that it has until it ends.
@@ -175,7 +162,7 @@ pub(crate) async fn join(
             .target(SUBNET_FIELD)
             .hint("its network needs a DHCP server that has an address left")
     };
-    match tokio::time::timeout(ADDRESS, super::live::unless_gone(machine, work)).await {
+    match tokio::time::timeout(ADDRESS, unless_gone(machine, work)).await {
         Ok(Ok(exit)) if exit.success() => Ok(()),
         Ok(Ok(exit)) => Err(no_address(format!(
             "the machine cannot say whether it has an address from {}: {exit}",

@@ -1,26 +1,15 @@
-//! Template → plan: everything resolved, every mistake found, nothing made on a machine.
+//! A template with everything resolved.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use api::{ErrorCode, template::Template};
+use api::template::Template;
+use images::config::Subnet;
+use sources::SourceImage;
+use vm::Host;
 
-use images::{
-    config::Subnet,
-    cx::Cx,
-    error::{Error, Result},
-    export::ExportSpec,
-};
-use sources::{Facts, SourceImage, fetch};
-use vm::{Host, may_wait};
-
-use super::{Wanted, check_machine, data_disks, machine, network, validate, vhd_limit};
+use super::{Wanted, data_disks};
 use crate::{
-    customize::{self, Customizer, Inputs},
-    distribute,
-    metadata::Metadata,
-    node::Shape,
-    optimize::{self, Optimize},
-    vm_size::VmSize,
+    customize::Customizer, metadata::Metadata, node::Shape, optimize::Optimize, vm_size::VmSize,
 };
 
 const GIB: u64 = 1024 * 1024 * 1024;
@@ -54,82 +43,6 @@ pub struct Plan {
     pub metadata: Option<Arc<dyn Metadata>>,
 }
 
-/// What `resolve` is given.
-#[derive(Debug, Clone)]
-pub struct Input {
-    pub name: String,
-    pub template: Template,
-    /// Relative script paths are relative to this folder.
-    pub base_dir: PathBuf,
-    /// How scripts and files that the template names are fetched.
-    pub fetch: fetch::Limits,
-    /// What answers scripts that ask the instance metadata service; a local build has none.
-    pub metadata: Option<Arc<dyn Metadata>>,
-}
-
-/// Resolves the source, the size and every script. Several mistakes come back together.
-pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
-    let properties = &input.template.properties;
-    let mut errors = Vec::new();
-    let mut cx = cx.clone();
-    cx.geography = cx.geography.or_at(input.template.location.as_deref());
-    let cx = &cx;
-    let inputs = Inputs { base_dir: &input.base_dir, limits: &input.fetch };
-    errors.extend(distribute::admit(cx, &input.template));
-    let source = Wanted::resolve(cx, &input.template).await.map_err(|e| errors.push(e)).ok();
-    // Of a source that is not there nothing is known; it has its own error.
-    let unknown = Facts {
-        generation: 2,
-        architecture: String::new(),
-        disk_bytes: None,
-        data_disks: Vec::new(),
-    };
-    let facts = source.as_ref().and_then(|found| may_wait(|| found.facts(cx, &properties.source)));
-    let facts = facts.unwrap_or(unknown);
-    let size = check_machine(&input.template, &facts).map_err(|e| errors.push(e)).ok();
-    let subnet =
-        network::subnet(&cx.layout, &input.template).map_err(|e| errors.push(e)).ok().flatten();
-    let mut steps = Vec::new();
-    let customize: &[_] =
-        if validates_source_only(&input.template) { &[] } else { &properties.customize };
-    for (index, block) in customize.iter().enumerate() {
-        match customize::resolve(cx, block, inputs).await {
-            Ok(customizer) => {
-                let title = title(block.name.as_deref(), block.kind.name(), index);
-                steps.push(PlannedStep { index, title, customizer });
-            }
-            Err(error) => errors.push(error),
-        }
-    }
-    let optimize =
-        optimize::resolve(cx, properties.optimize.as_ref(), inputs).await.unwrap_or_else(|error| {
-            errors.push(error);
-            Optimize::default()
-        });
-    let mut validators = Vec::new();
-    for resolved in validate::resolve(cx, properties.validate.as_ref(), inputs).await {
-        match resolved {
-            Ok(validator) => validators.push(validator),
-            Err(error) => errors.push(error),
-        }
-    }
-    match (source, size) {
-        (Some(source), Some(size)) if errors.is_empty() => Ok(Plan {
-            timeout: properties.build_timeout(),
-            metadata: input.metadata,
-            name: input.name,
-            source,
-            size,
-            steps,
-            optimize,
-            validators,
-            subnet,
-            template: input.template,
-        }),
-        _ => Err(errors),
-    }
-}
-
 impl Plan {
     /// The machine to build on, once the source is known.
     pub fn shape(&self, source: &SourceImage, host: &Host) -> Shape {
@@ -149,13 +62,6 @@ impl Plan {
     pub fn shortfall(&self, host: &Host) -> Option<String> {
         let profile = self.template.properties.vm_profile.as_ref()?;
         profile.vm_size.as_ref().and_then(|_| self.size.shortfall(host))
-    }
-
-    /// Refuses a disk that is smaller than its source, and disks that fit into no VHD where one is asked for.
-    pub fn check_disks(&self, source: &SourceImage, exports: &[ExportSpec]) -> Result<()> {
-        machine::check_os_disk(self.os_disk_gb(), source.virtual_size)?;
-        let brought: Vec<_> = source.data.iter().map(|disk| disk.virtual_size).collect();
-        vhd_limit::check(&self.template, source.virtual_size, &brought, exports)
     }
 
     /// What the metadata service stands for, as far as the result may depend on it: whether there is
@@ -188,20 +94,7 @@ impl Plan {
         validate.is_some_and(|validate| validate.continue_distribute_on_failure)
     }
 
-    /// Refuses to write an image to a file where none is made, or where it does not fit.
-    pub(super) fn check_exports(&self, exports: &[ExportSpec]) -> Result<()> {
-        if exports.is_empty() || !self.validates_source_only() {
-            return vhd_limit::check(&self.template, 0, &[], exports);
-        }
-        Err(Error::new(
-            ErrorCode::InvalidArgument,
-            "there is no image to export: the template validates its source only",
-        )
-        .target("properties.validate.sourceValidationOnly")
-        .hint("leave --export out, or sourceValidationOnly"))
-    }
-
-    fn os_disk_gb(&self) -> u32 {
+    pub(super) fn os_disk_gb(&self) -> u32 {
         self.template.properties.vm_profile.as_ref().map_or(0, |profile| profile.os_disk_size_gb)
     }
 }

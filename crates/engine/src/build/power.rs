@@ -1,9 +1,12 @@
 //! How a machine of a run is described and started: the one that builds, and throw-away ones.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use api::ErrorCode;
-use images::error::{Result, machine_error};
+use images::error::{Error, Result, machine_error};
 use vm::{Firmware, Machine, MachineSpec};
 
 use super::{Run, data_disks};
@@ -62,4 +65,31 @@ impl Run<'_> {
             cpu_model: None,
         }
     }
+}
+
+/// How long a guest may take from closing its connections to being off.
+const SHUTTING_DOWN: Duration = Duration::from_secs(60);
+
+/// Work in a guest, which ends at once where its machine is gone.
+pub(super) async fn unless_gone<T>(
+    machine: &dyn Machine,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let error = tokio::select! {
+        result = work => match result {
+            Err(error) if error.code == ErrorCode::GuestUnreachable => error,
+            result => return result,
+        },
+        () = machine.gone() => return Err(gone(machine)),
+    };
+    match tokio::time::timeout(SHUTTING_DOWN, machine.gone()).await {
+        Ok(()) => Err(gone(machine)),
+        Err(_) => Err(error.hint("a script must neither restart the machine nor cut its network")),
+    }
+}
+
+/// The machine went away in the middle of something.
+fn gone(machine: &dyn Machine) -> Error {
+    let ended = machine.ended().unwrap_or(vm::Ended::Stopped);
+    machine_error(vm::Error::Gone { ended, serial: machine.serial_tail(20) })
 }

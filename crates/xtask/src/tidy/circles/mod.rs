@@ -15,7 +15,6 @@ use crate::{finding::Finding, tree::Tree};
 const MAY: &[(&str, &str)] = &[
     ("crates/api/src/template", "one grammar, whose rules name one another"),
     ("crates/api/src/template/read", "one grammar, whose rules name one another"),
-    ("crates/engine/src/build", "to be opened"),
     ("crates/server/src", "to be opened"),
     ("crates/server/src/arm", "to be opened"),
     ("crates/server/src/http/storage", "to be opened"),

@@ -1,0 +1,96 @@
+//! Template → plan: everything resolved, every mistake found, nothing made on a machine.
+
+use std::{path::PathBuf, sync::Arc};
+
+use api::template::Template;
+use images::{cx::Cx, error::Error};
+use sources::{Facts, fetch};
+use vm::may_wait;
+
+use super::{
+    Wanted, check_machine, network,
+    plan::{Plan, PlannedStep, title, validates_source_only},
+    validate,
+};
+use crate::{
+    customize::{self, Inputs},
+    distribute,
+    metadata::Metadata,
+    optimize::{self, Optimize},
+};
+
+/// What `resolve` is given.
+#[derive(Debug, Clone)]
+pub struct Input {
+    pub name: String,
+    pub template: Template,
+    /// Relative script paths are relative to this folder.
+    pub base_dir: PathBuf,
+    /// How scripts and files that the template names are fetched.
+    pub fetch: fetch::Limits,
+    /// What answers scripts that ask the instance metadata service; a local build has none.
+    pub metadata: Option<Arc<dyn Metadata>>,
+}
+
+/// Resolves the source, the size and every script. Several mistakes come back together.
+pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
+    let properties = &input.template.properties;
+    let mut errors = Vec::new();
+    let mut cx = cx.clone();
+    cx.geography = cx.geography.or_at(input.template.location.as_deref());
+    let cx = &cx;
+    let inputs = Inputs { base_dir: &input.base_dir, limits: &input.fetch };
+    errors.extend(distribute::admit(cx, &input.template));
+    let source = Wanted::resolve(cx, &input.template).await.map_err(|e| errors.push(e)).ok();
+    // Of a source that is not there nothing is known; it has its own error.
+    let unknown = Facts {
+        generation: 2,
+        architecture: String::new(),
+        disk_bytes: None,
+        data_disks: Vec::new(),
+    };
+    let facts = source.as_ref().and_then(|found| may_wait(|| found.facts(cx, &properties.source)));
+    let facts = facts.unwrap_or(unknown);
+    let size = check_machine(&input.template, &facts).map_err(|e| errors.push(e)).ok();
+    let subnet =
+        network::subnet(&cx.layout, &input.template).map_err(|e| errors.push(e)).ok().flatten();
+    let mut steps = Vec::new();
+    let customize: &[_] =
+        if validates_source_only(&input.template) { &[] } else { &properties.customize };
+    for (index, block) in customize.iter().enumerate() {
+        match customize::resolve(cx, block, inputs).await {
+            Ok(customizer) => {
+                let title = title(block.name.as_deref(), block.kind.name(), index);
+                steps.push(PlannedStep { index, title, customizer });
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    let optimize =
+        optimize::resolve(cx, properties.optimize.as_ref(), inputs).await.unwrap_or_else(|error| {
+            errors.push(error);
+            Optimize::default()
+        });
+    let mut validators = Vec::new();
+    for resolved in validate::resolve(cx, properties.validate.as_ref(), inputs).await {
+        match resolved {
+            Ok(validator) => validators.push(validator),
+            Err(error) => errors.push(error),
+        }
+    }
+    match (source, size) {
+        (Some(source), Some(size)) if errors.is_empty() => Ok(Plan {
+            timeout: properties.build_timeout(),
+            metadata: input.metadata,
+            name: input.name,
+            source,
+            size,
+            steps,
+            optimize,
+            validators,
+            subnet,
+            template: input.template,
+        }),
+        _ => Err(errors),
+    }
+}
