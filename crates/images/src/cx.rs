@@ -91,6 +91,9 @@ impl Cx {
 impl Cx {
     /// Carries out one step, which has all the time that is left of the whole. Cancel, the deadline and a panic end
     /// it as an error that names the step; what the step held is released by the run, not here.
+    ///
+    /// # Errors
+    /// That of the work; `Canceled`, `BuildTimeout`, `StepTimedOut`, or `InternalError` after a panic.
     pub async fn step<T>(
         &self,
         step: Step,

@@ -280,6 +280,9 @@ pub async fn of_stored(
 
 /// Writes one export. Whatever ends it early, nothing is left under any name; `run_id` makes the
 /// [name of the unfinished file](partial_path).
+///
+/// # Errors
+/// `ExportFailed`, `Conflict`, `DiskFull`, `Canceled`.
 pub async fn write(
     cx: &Cx,
     host: &Host,

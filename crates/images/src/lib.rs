@@ -6,6 +6,8 @@
 //!
 //! Invariants: an image appears whole or not at all, and is not changed afterwards; whatever must be released is in the ledger
 //! before it exists; files are removed only when it is known that nobody needs them.
+//!
+//! A function that gives `io::Result` fails as the file system does, unless it says more.
 
 pub mod absent;
 pub mod clock;

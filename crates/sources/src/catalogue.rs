@@ -175,6 +175,9 @@ impl ResolvedEntry {
 
 impl Catalogue {
     /// Reads both files. Unknown keys are errors that name the file and the line.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: the user's file cannot be read, or has a mistake.
     pub fn load(layout: &Layout) -> Result<Self> {
         let own = layout.user_catalogue();
         let text = or_none(fs::read_to_string(&own))

@@ -131,6 +131,9 @@ pub async fn script(
 }
 
 /// Keeps bytes that are at hand already, such as an inline script.
+///
+/// # Errors
+/// `DiskFull`, `InternalError`, `Canceled`.
 pub async fn keep(cx: &Cx, bytes: &[u8]) -> Result<Fetched> {
     let digest = digest(bytes);
     if let Some(fetched) = here(cx, &digest).await {

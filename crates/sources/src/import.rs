@@ -147,6 +147,9 @@ pub async fn convert_in(
 }
 
 /// Takes a user's image into the image store, as a managed image of that name.
+///
+/// # Errors
+/// `InvalidArgument`, `Conflict`, `NotFound`, `BadImage`, `HostNotReady`, `DiskFull`, `Canceled`.
 pub async fn import(
     cx: &Cx,
     host: &Host,

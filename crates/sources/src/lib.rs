@@ -157,6 +157,9 @@ fn rolling(entry: &ResolvedEntry) -> Option<(&UrlImage, &Listing)> {
 
 /// Makes or fetches the image anew, though it may be here: newer packages. Builds in progress keep
 /// the one they have.
+///
+/// # Errors
+/// As [`obtain`].
 pub async fn refresh(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
     let _lock = lock(cx, &entry.key()).await?;
     make(cx, host, entry).await
@@ -168,6 +171,9 @@ pub fn present(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
 }
 
 /// An image of the store as a source, with its data disks.
+///
+/// # Errors
+/// `BadImage`, `HostNotReady`, `DiskFull`, `Canceled`.
 pub async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<SourceImage> {
     let image = adopt_system(cx, host, stored).await?;
     Ok(SourceImage { data: data::adopt(cx, host, stored).await?, ..image })
@@ -211,6 +217,9 @@ async fn adopt_system(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<Sour
 }
 
 /// Removes what killed processes left; returns how many work folders that were.
+///
+/// # Errors
+/// The folder of sources cannot be read, or a work folder cannot be removed.
 pub async fn sweep(layout: &Layout) -> io::Result<usize> {
     work::sweep(layout).await
 }

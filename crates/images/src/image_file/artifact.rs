@@ -90,6 +90,9 @@ impl Standalone {
 
 /// Makes the sealed disk of the node `key`, a qcow2 with its chain, into one file, or finds the one
 /// that was made before.
+///
+/// # Errors
+/// `ExportFailed`, `HostNotReady`, `DiskFull`, `Canceled`.
 pub async fn standalone(cx: &Cx, host: &Host, disk: &Path, key: &Key) -> Result<Standalone> {
     let in_use = hold(&cx.layout, key).await?;
     let image = Image { path: disk.to_owned(), format: Format::Qcow2 };
@@ -177,6 +180,9 @@ pub struct Artifact {
 }
 
 /// The disk in another form: the kept one, or a new one.
+///
+/// # Errors
+/// `ExportFailed`, `HostNotReady`, `DiskFull`, `Canceled`.
 pub async fn get(cx: &Cx, host: &Host, from: &Standalone, form: Form) -> Result<Artifact> {
     let image = Image { path: from.disk.clone(), format: Format::Qcow2 };
     get_or_make(cx, host, &image, &from.key, form, None).await

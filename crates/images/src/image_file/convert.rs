@@ -97,6 +97,9 @@ pub struct Job<'a> {
 ///
 /// Fails with `DiskFull` before writing if there is certainly no room. What a failed one left in
 /// `to` is the caller's to remove.
+///
+/// # Errors
+/// `ExportFailed`, `HostNotReady`, `DiskFull`, `Canceled`.
 pub async fn convert(cx: &Cx, host: &Host, job: Job<'_>) -> Result<u64> {
     let Job { from, to, target, name, activity } = job;
     let info = disk::info(host, &from.path, Some(from.format.driver())).await;

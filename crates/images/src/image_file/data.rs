@@ -49,6 +49,9 @@ impl Standalone {
     }
 
     /// A data disk in another form: the kept one, or a new one.
+    ///
+    /// # Errors
+    /// `ExportFailed`, `HostNotReady`, `DiskFull`, `Canceled`.
     pub async fn data_as(&self, cx: &Cx, host: &Host, lun: usize, form: Form) -> Result<Artifact> {
         let from = Image { path: self.data[lun].disk.clone(), format: Format::Qcow2 };
         artifact::get_or_make(cx, host, &from, &self.key, form, Some(lun)).await

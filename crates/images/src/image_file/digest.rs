@@ -67,11 +67,17 @@ impl Stamp {
 
 /// SHA-256, in lower-case hexadecimal, of the file as `sha256sum` would give it. Holes are hashed
 /// without being read. Progress goes out as `activity`.
+///
+/// # Errors
+/// `ExportFailed`, `Canceled`.
 pub async fn sha256(cx: &Cx, path: &Path, activity: &str) -> Result<String> {
     Ok(compute(cx, path, Kind::Plain, activity).await?.hex().to_owned())
 }
 
 /// The digest of that kind. Progress goes out as `activity`.
+///
+/// # Errors
+/// `ExportFailed`, `Canceled`.
 pub async fn compute(cx: &Cx, path: &Path, kind: Kind, activity: &str) -> Result<Digest> {
     read_off_runtime(cx, path, (activity, "hash"), move |path, cancel, progress| {
         of_file(&File::open(path)?, kind, cancel, progress)

@@ -84,6 +84,9 @@ impl Footer {
 
 /// Checks that the file is a fixed VHD that Azure takes and that holds a disk of `disk_size` bytes,
 /// rounded up to a whole MiB.
+///
+/// # Errors
+/// `ExportFailed`: it has none, or one of another disk.
 pub fn verify(path: &Path, disk_size: u64) -> Result<Footer> {
     may_wait(|| {
         let wrong = |what: String| {

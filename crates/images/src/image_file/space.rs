@@ -7,6 +7,9 @@ use api::ErrorCode;
 use crate::error::{Coded, Error, NO_ROOM, Result};
 
 /// Bytes an unprivileged process may still write to the file system of `path`.
+///
+/// # Errors
+/// `InternalError`: the file system does not say.
 pub fn free(path: &Path) -> Result<u64> {
     let stat = rustix::fs::statvfs(path)
         .code(ErrorCode::InternalError, || format!("how much is free in {}", path.display()))?;
@@ -14,6 +17,9 @@ pub fn free(path: &Path) -> Result<u64> {
 }
 
 /// Fails if `free` bytes are certainly too few for `need`.
+///
+/// # Errors
+/// `DiskFull`.
 pub fn check(need: u64, free: u64, dir: &Path) -> Result<()> {
     if free >= need {
         return Ok(());

@@ -23,6 +23,9 @@ use crate::{
 impl Store {
     /// Takes a disk into the store, as a managed image of the local resource group. The caller has
     /// made sure that it needs no other file: a backing file would be read here.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, `Conflict`, `ExportFailed`, `DiskFull`, `Canceled`.
     pub async fn import(
         &self,
         cx: &Cx,

@@ -62,6 +62,9 @@ impl Store {
     }
 
     /// Every image, managed ones first, by id and version. One that is damaged is left out with a warning.
+    ///
+    /// # Errors
+    /// `InternalError`: the store cannot be read.
     pub fn list(&self) -> Result<Vec<StoredImage>> {
         let dirs = image_dirs(&self.root)
             .code(ErrorCode::InternalError, || format!("read {}", self.root.display()))?;
@@ -105,6 +108,9 @@ impl Store {
 
     /// The image of that name: a resource id, or `web`, `gallery/definition` (its latest version),
     /// `gallery/definition/1.0.0`, `gallery/definition/latest`.
+    ///
+    /// # Errors
+    /// `NotFound`; `InvalidArgument` for what is no name, or one that several images have.
     pub fn get(&self, name: &str) -> Result<StoredImage> {
         if name.starts_with('/') {
             let address = Address::parse(name).map_err(|why| {
@@ -136,6 +142,9 @@ impl Store {
     }
 
     /// What is at an address; for a definition and for `latest` its latest version.
+    ///
+    /// # Errors
+    /// `InternalError`: it cannot be read, which does not mean that it is absent.
     pub fn at(&self, address: &Address) -> Result<Option<StoredImage>> {
         may_wait(|| match address {
             Address::Managed(_) | Address::Version(..) => {
@@ -150,6 +159,9 @@ impl Store {
     }
 
     /// All versions of a definition, in no order.
+    ///
+    /// # Errors
+    /// `InternalError`: they cannot be read.
     pub fn versions(&self, definition: &Address) -> Result<Vec<StoredImage>> {
         let dir = definition.dir(&self.root);
         let dirs =
@@ -159,6 +171,9 @@ impl Store {
     }
 
     /// The one image that a name to remove means; a definition does not mean its latest version here.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); `InvalidArgument` if it does not name one version.
     pub fn removable(&self, name: &str) -> Result<StoredImage> {
         let image = self.get(name)?;
         let exact = name.split('/').next_back().unwrap_or_default();
@@ -176,6 +191,9 @@ impl Store {
     }
 
     /// Removes one managed image or one version, for good. Gives back what it was.
+    ///
+    /// # Errors
+    /// As [`removable`](Self::removable); `InternalError` if it cannot be moved away.
     pub fn remove(&self, name: &str) -> Result<StoredImage> {
         let image = self.removable(name)?;
         let fail = || format!("remove {}", image.record.id);

@@ -55,6 +55,9 @@ pub struct Payload {
 impl Store {
     /// Stores a managed image; one that is there is replaced at once, and who reads it reads on.
     /// Doing it again for the same run and run output changes nothing.
+    ///
+    /// # Errors
+    /// `DistributeFailed`, `Conflict`, `DiskFull`, `Canceled`.
     pub async fn publish_managed(
         &self,
         cx: &Cx,
@@ -78,6 +81,9 @@ impl Store {
 
     /// Stores a new version of a definition, under a number that is found now. Doing it again for
     /// the same run and run output gives the version that was made then.
+    ///
+    /// # Errors
+    /// As [`publish_managed`](Self::publish_managed); `BadSharedImageDistribute`, `VersionConflict`.
     pub async fn publish_version(
         &self,
         cx: &Cx,
@@ -109,6 +115,9 @@ impl Store {
 
     /// The number that a version would get now; `VersionConflict` if there can be none. For the
     /// check before a build: when it is published, it may be another one.
+    ///
+    /// # Errors
+    /// `VersionConflict` if the number is taken; `InternalError` if it is not known which ones are.
     pub fn next_version(&self, definition: &Address, numbering: Numbering) -> Result<Version> {
         let mut existing = self.numbers(definition)?;
         if let Numbering::Latest { .. } = numbering {
@@ -124,6 +133,9 @@ impl Store {
     }
 
     /// The version that a run made of a definition for one of its run outputs, also where the run failed later.
+    ///
+    /// # Errors
+    /// `InternalError`: the store cannot be read.
     pub fn of_run(
         &self,
         definition: &Address,

@@ -18,6 +18,9 @@ const SUFFIX: &str = ".reserved";
 
 impl Store {
     /// No version gets these numbers from now on. Those of versions that are here are taken anyway.
+    ///
+    /// # Errors
+    /// `InternalError`: it cannot be written down.
     pub fn reserve(&self, definition: &Address, versions: &[Version]) -> Result<()> {
         let dir = definition.dir(&self.root);
         let stored = self.versions(definition)?;
@@ -40,6 +43,9 @@ impl Store {
     }
 
     /// The number is free again.
+    ///
+    /// # Errors
+    /// `InternalError`: it cannot be struck out.
     pub fn release(&self, definition: &Address, version: Version) -> Result<()> {
         let path = self.reserved(definition, version);
         remove_file(&path)

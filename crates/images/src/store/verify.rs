@@ -20,6 +20,9 @@ use crate::{
 
 impl Store {
     /// The image that a template's source `ManagedImage` means, verified.
+    ///
+    /// # Errors
+    /// `BadManagedImageSource`: there is none of that id, or its disk is damaged.
     pub async fn managed_source(&self, cx: &Cx, image_id: &str) -> Result<StoredImage> {
         let code = ErrorCode::BadManagedImageSource;
         match Address::parse(image_id) {
@@ -33,6 +36,9 @@ impl Store {
 
     /// The image that a template's source `SharedImageVersion` means, verified. `latest` and a bare
     /// definition mean the highest version that is not excluded from latest.
+    ///
+    /// # Errors
+    /// `BadSharedImageVersionSource`: there is none of that id, or its disk is damaged.
     pub async fn version_source(&self, cx: &Cx, version_id: &str) -> Result<StoredImage> {
         let code = ErrorCode::BadSharedImageVersionSource;
         match Address::parse(version_id) {
@@ -57,6 +63,9 @@ impl Store {
     }
 
     /// Makes sure that the disks are the ones that were stored ([`verified`]).
+    ///
+    /// # Errors
+    /// `BadImage`: it is not what was stored.
     pub async fn verify(&self, cx: &Cx, mut image: StoredImage) -> Result<StoredImage> {
         let Record { id, digest, stamp, data_disks, .. } = &image.record;
         let system = intact(cx, &image.disk(), digest)
@@ -84,6 +93,9 @@ impl Store {
 
     /// Gives an image's disk a second name (a link or a copy) that outlives its removal from the
     /// store. Fails with `Conflict` if the image was replaced since it was looked up.
+    ///
+    /// # Errors
+    /// `Conflict` if it was just replaced; `DiskFull`, `InternalError`.
     pub async fn link(&self, cx: &Cx, image: &StoredImage, to: &Path) -> Result<()> {
         let (from, owned_to, stamp) = (image.disk(), to.to_owned(), image.record.stamp);
         let verified = Verified::new(&cx.layout);
