@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The owner releases its rows newest first, whatever ended the run. When the owner was killed, its
-//! lock is free and the [janitor](crate::janitor) releases the rows, by the same functions.
+//! lock is free and the janitor (`engine::janitor`) releases the rows, by the same functions.
 
 use std::{
     fs,
