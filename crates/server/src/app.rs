@@ -5,13 +5,14 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use db::Store;
 use engine::{Host, error::Error, fetch, layout::Layout, ownership::Ownership};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     lease::Lease, limits::Quotas, live::Feeds, providers::Keepers, readiness::Readiness,
-    store::Store, trigger::changes::Changes,
+    trigger::changes::Changes,
 };
 
 /// How the service is to run; every value has been checked.

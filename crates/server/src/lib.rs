@@ -3,7 +3,7 @@
 //! ```text
 //! http (TLS, tokens, limits) → arm (paths, api-versions, errors, paging) → providers (one file a type)
 //!                                                      ↓                        ↓
-//!                                               operation (long running)   store (SQL)
+//!                                               operation (long running)   db (SQL)   
 //!                                                                               ↑
 //!                                                                 worker → engine (builds)
 //! ```
@@ -33,7 +33,6 @@ mod region;
 mod renewal;
 mod retention;
 mod start;
-pub mod store;
 mod tasks;
 mod tls;
 mod tombstones;

@@ -172,7 +172,7 @@ pub(crate) async fn resources(app: &App, call: &Call) -> Result<Reply, ApiError>
     if let Some(group) = group {
         crate::providers::resource_group::existing(app, group).await?;
     }
-    let select = crate::store::Select {
+    let select = db::Select {
         subscription: app.settings().subscription.to_lowercase(),
         group: group.or(filter.get("resourceGroup")).map(str::to_lowercase),
         kind: filter.get("resourceType").map(str::to_lowercase),
@@ -180,7 +180,7 @@ pub(crate) async fn resources(app: &App, call: &Call) -> Result<Reply, ApiError>
     };
     let expand = call.query.get("$expand").map(|text| text.to_lowercase()).unwrap_or_default();
     let expand: Vec<&str> = expand.split(',').map(str::trim).collect();
-    let keep = |one: &crate::store::Resource| {
+    let keep = |one: &db::Resource| {
         let location = one.body["location"].as_str();
         location.is_some_and(|own| filter.allows("location", own))
             && one.kind != crate::providers::generic::GROUP
@@ -189,7 +189,7 @@ pub(crate) async fn resources(app: &App, call: &Call) -> Result<Reply, ApiError>
             && filter.allows("name", &one.name)
             && crate::providers::resource_group::has_tag(one, &filter)
     };
-    let view = |one: &crate::store::Resource| {
+    let view = |one: &db::Resource| {
         let full = crate::providers::resource_group::view_any(app, call, one);
         let mut short = json!({});
         for field in

@@ -7,13 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use db::{Store, Trouble};
 use engine::{error::chain, image_file::space};
 use tokio::{sync::Mutex, time::timeout};
 
-use crate::{
-    App,
-    store::{Store, Trouble},
-};
+use crate::App;
 
 /// Whoever asks within this time of another gets the same answer: a write costs a sync of the disk, and
 /// strangers may ask.

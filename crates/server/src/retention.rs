@@ -17,16 +17,12 @@ mod trust;
 
 use std::{fs, io, time::Duration};
 
+use db::{EndedRun, ResourceKey};
 use engine::{absent, clock::Reading, layout::Layout, off_runtime};
 use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use self::trust::Trust;
-use crate::{
-    App, blobs, live,
-    providers::replication,
-    store::{self, EndedRun, ResourceKey},
-    tombstones, worker,
-};
+use crate::{App, blobs, live, providers::replication, tombstones, worker};
 
 /// So many runs of a template that lives stay, however old they are.
 const LATEST: usize = 50;
@@ -156,7 +152,7 @@ impl Place {
     /// The how-many-th run of its template it is, newest first; `None` if the template is gone. A run of
     /// an earlier template of that name is none of the one that is there. Runs come by template, newest
     /// first.
-    async fn of(&mut self, app: &App, run: &EndedRun) -> Result<Option<usize>, store::Error> {
+    async fn of(&mut self, app: &App, run: &EndedRun) -> Result<Option<usize>, db::Error> {
         let born = match &self.template {
             Some((template, born)) if *template == run.template => *born,
             _ => {

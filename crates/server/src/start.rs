@@ -8,6 +8,7 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use api::ErrorCode;
 use axum_server::tls_rustls::RustlsConfig;
+use db::Store;
 use engine::{
     Backend, Host,
     clock::Reading,
@@ -36,7 +37,6 @@ use crate::{
     providers::replication,
     renewal::Renewal,
     retention::{self, Trust},
-    store::{self, Store},
     tasks,
     tls::{Given, Names, Tls},
     trigger,
@@ -236,7 +236,7 @@ pub fn dir(layout: &Layout) -> PathBuf {
 /// # Errors
 /// It cannot be opened, or belongs to another data folder.
 pub async fn open_store(layout: &Layout, url: Option<&str>) -> Result<Store> {
-    store::transport::check(url.unwrap_or_default())?;
+    check_database(url.unwrap_or_default())?;
     installation::open_for_command(layout, &address(layout, url)).await
 }
 
@@ -247,8 +247,17 @@ pub(crate) fn address(layout: &Layout, given: Option<&str>) -> String {
     given.map_or_else(|| format!("sqlite://{file}"), str::to_owned)
 }
 
+/// Refuses a database on another machine whose address leaves open how the connection is protected.
+fn check_database(url: &str) -> Result<()> {
+    db::check_transport(url).map_err(|error| {
+        Error::new(ErrorCode::InvalidArgument, error.to_string())
+            .target("--database")
+            .hint(db::Unprotected::HINT)
+    })
+}
+
 /// The database cannot be used. Its address may hold a password and is not repeated.
-pub(crate) fn unopened(error: store::Error) -> Error {
+pub(crate) fn unopened(error: db::Error) -> Error {
     Error::new(ErrorCode::HostNotReady, "the database cannot be opened")
         .hint("check --database: sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME")
         .caused_by(error)
@@ -265,7 +274,7 @@ async fn workers(app: &App, machines: Machines) -> Result<JoinHandle<()>> {
 }
 
 fn check(options: &Options) -> Result<()> {
-    store::transport::check(options.database.as_deref().unwrap_or_default())?;
+    check_database(options.database.as_deref().unwrap_or_default())?;
     options.triggers.check()?;
     let address = options.listen;
     if !address.ip().is_loopback() && !options.allow_remote {

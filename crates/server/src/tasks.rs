@@ -51,10 +51,11 @@ mod tests {
         atomic::{AtomicBool, Ordering},
     };
 
+    use db::Store;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::{Settings, store::Store};
+    use crate::Settings;
 
     async fn app(dir: &std::path::Path) -> App {
         let layout = engine::layout::Layout::new(dir.join("cache"), dir.join("data"));

@@ -6,17 +6,15 @@
 use std::{fs, io, os::unix::fs::OpenOptionsExt as _};
 
 use api::ErrorCode;
+use db::{Grave, Tombstone};
 use engine::{
     absent,
     layout::Layout,
     may_wait, off_runtime,
-    store::{Store as Images, address::Address},
+    store::{Store, address::Address},
 };
 
-use crate::{
-    App, blobs, files, live, start,
-    store::{Grave, Tombstone},
-};
+use crate::{App, blobs, files, live, start};
 
 /// Tombstones of one look.
 const AT_ONCE: u32 = 500;
@@ -166,7 +164,7 @@ fn remove_run(layout: &Layout, id: &str) -> io::Result<()> {
 /// had not ended. One that is younger than the deletion stays.
 fn remove_disks(layout: &Layout, deleted: &Tombstone) -> io::Result<()> {
     let Ok(address) = Address::parse(&deleted.name) else { return Ok(()) };
-    let store = Images::open(layout);
+    let store = Store::open(layout);
     let stored = store.at(&address).map_err(io::Error::other)?;
     let Some(image) = stored.filter(|image| image.record.created < deleted.made) else {
         return Ok(());

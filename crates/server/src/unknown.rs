@@ -12,11 +12,11 @@ use engine::{
     error::{Coded as _, Result},
     layout::Layout,
     off_runtime,
-    store::Store as Images,
+    store::Store,
 };
 use serde::Serialize;
 
-use crate::{auth::Identity, blobs, installation, live, start, store};
+use crate::{auth::Identity, blobs, installation, live, start};
 
 /// One folder that nothing in the database is known for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,13 +38,13 @@ pub async fn unknown(layout: &Layout, database: Option<&str>) -> Result<Vec<Unkn
     let Some(identity) = Identity::read(&start::dir(layout))? else { return Ok(Vec::new()) };
     let url = start::address(layout, database);
     installation::check(layout, &url).await?;
-    let known = store::known(&url).await.map_err(start::unopened)?;
+    let known = db::known(&url).await.map_err(start::unopened)?;
     let layout = layout.clone();
     let looked = off_runtime(move || look(&layout, &identity, &known)).await;
     looked.code(ErrorCode::InternalError, || "the data folder cannot be read".to_owned())
 }
 
-fn look(layout: &Layout, identity: &Identity, known: &store::Known) -> io::Result<Vec<Unknown>> {
+fn look(layout: &Layout, identity: &Identity, known: &db::Known) -> io::Result<Vec<Unknown>> {
     let mut found = Vec::new();
     for (name, path) in folders(&blobs::root(layout))? {
         // A template in creation has noted its account's name in quotes.
@@ -61,7 +61,7 @@ fn look(layout: &Layout, identity: &Identity, known: &store::Known) -> io::Resul
     }
     // Images of other subscriptions are of `goldsmith build` and `goldsmith image import`.
     let own = format!("/subscriptions/{}/", identity.subscription);
-    for image in Images::open(layout).list().map_err(io::Error::other)? {
+    for image in Store::open(layout).list().map_err(io::Error::other)? {
         let id = image.record.id.to_lowercase();
         if id.starts_with(&own) && !known.images.contains(&id) {
             found.push(Unknown {
@@ -102,8 +102,8 @@ mod tests {
         crate::files::make_dir(&start::dir(&layout)).unwrap();
         let url = start::address(&layout, None);
         let (store, _) = installation::open(&layout, &url).await.unwrap();
-        let bury = |kind, name: &str| store::Write::Tombstone(kind, name.to_owned());
-        let buried = vec![bury(store::Grave::Account, "old"), bury(store::Grave::Run, "r1")];
+        let bury = |kind, name: &str| db::Write::Tombstone(kind, name.to_owned());
+        let buried = vec![bury(db::Grave::Account, "old"), bury(db::Grave::Run, "r1")];
         store.commit(buried).await.unwrap();
         for folder in
             ["storage/old/c", "storage/stray/c", "storage/.partial/x", "runs/r1", "runs/r2"]

@@ -2,11 +2,10 @@
 
 use std::error::Error as StdError;
 
+use db::Trouble;
 use engine::error::{Error as EngineError, chain};
 use http::StatusCode;
 use serde_json::{Value, json};
-
-use crate::store::{self, Trouble};
 
 /// What a client is told. What only the log is told is in `internal`.
 #[derive(Debug, Clone, PartialEq)]
@@ -162,9 +161,9 @@ impl ApiError {
     }
 }
 
-impl From<store::Error> for ApiError {
-    fn from(error: store::Error) -> Self {
-        if matches!(error, store::Error::NotOwner) {
+impl From<db::Error> for ApiError {
+    fn from(error: db::Error) -> Self {
+        if matches!(error, db::Error::NotOwner) {
             return Self::unavailable(format!("This server is about to end: {error}."));
         }
         match error.trouble() {
@@ -183,11 +182,11 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn store_errors_have_a_status_and_all_causes_in_the_log() {
+    #[tokio::test]
+    async fn store_errors_have_a_status_and_all_causes_in_the_log() {
         let of = |kind: io::ErrorKind| {
             let cause = io::Error::new(kind, "/srv/goldsmith.db");
-            ApiError::from(store::Error::from(sqlx::Error::Io(cause)))
+            ApiError::from(db::Error::from(cause))
         };
         let full = of(io::ErrorKind::StorageFull);
         assert_eq!((full.status.as_u16(), full.code.as_str()), (507, "DiskFull"));
@@ -202,7 +201,7 @@ mod tests {
             );
             assert_eq!(log.matches("/srv").count(), 1, "{log}");
         }
-        let odd = ApiError::from(store::Error::from(sqlx::Error::RowNotFound));
+        let odd = ApiError::from(db::Store::open("other://database").await.unwrap_err());
         assert_eq!(odd.status.as_u16(), 500);
     }
 

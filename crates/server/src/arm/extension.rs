@@ -1,8 +1,10 @@
 //! What can be asked of any scope: roles, locks, tags. The scope is what stands before the last
 //! `providers` of the path.
 
+use db::ResourceKey;
+
 use super::{ApiError, Path, path::is};
-use crate::{App, store::ResourceKey};
+use crate::App;
 
 /// A path taken apart at its last `providers`.
 #[derive(Debug, Clone, PartialEq, Eq)]

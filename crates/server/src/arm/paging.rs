@@ -1,14 +1,12 @@
 //! Lists in pages: `value`, and `nextLink` only when there is more.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use db::{Resource, Select};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::{ApiError, Call, Reply};
-use crate::{
-    App,
-    store::{Resource, Select},
-};
+use crate::App;
 
 /// So many on a page unless `$top` asks for fewer.
 const PAGE: usize = 100;

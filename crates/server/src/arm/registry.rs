@@ -1,12 +1,10 @@
 //! The resource types that are served: one file each, and its line in `providers`.
 
 use async_trait::async_trait;
+use db::{Resource, ResourceKey};
 
 use super::{ApiError, Call, Reply};
-use crate::{
-    App, providers,
-    store::{Resource, ResourceKey},
-};
+use crate::{App, providers};
 
 /// A type of resource. The defaults do what most types need: read, list, PATCH of tags, deletion with
 /// all children.

@@ -1,5 +1,6 @@
 //! Collections, items and actions of the registered resource types.
 
+use db::{Resource, ResourceKey, Select};
 use http::StatusCode;
 
 use super::{
@@ -10,7 +11,6 @@ use crate::{
     limits::quotas,
     namespaces,
     providers::{generic, machine, resource_group},
-    store::{Resource, ResourceKey, Select},
 };
 
 /// Answers what a namespace is asked for.

@@ -4,6 +4,7 @@ mod preconditions;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use db::{Resource, ResourceKey, Run, RunState, Store, Write};
 use engine::layout::Layout;
 use http::StatusCode;
 use jiff::Timestamp;
@@ -12,11 +13,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::{ApiError, Call, Caller, Method, Path, Reply, handle};
-use crate::{
-    App, Settings,
-    store::{Resource, ResourceKey, Run, RunState, Store, Write},
-    tasks,
-};
+use crate::{App, Settings, tasks};
 
 const S: &str = "11111111-2222-3333-4444-555555555555";
 const COMPUTE: &str = "providers/Microsoft.Compute";
@@ -208,12 +205,12 @@ async fn a_group_that_is_being_removed_takes_nothing_and_is_taken_up_again() {
     let key = ResourceKey::of(&format!("/subscriptions/{S}/resourceGroups/rg"));
     let mut group = server.app.store().resource(&key).await.unwrap().unwrap();
     group.body["properties"]["provisioningState"] = json!("Deleting");
-    let row = crate::store::Operation {
+    let row = db::Operation {
         id: uuid::Uuid::now_v7().to_string(),
         subscription: S.to_owned(),
         kind: "deleteGroup".to_owned(),
         target: key,
-        status: crate::store::OperationStatus::InProgress,
+        status: db::OperationStatus::InProgress,
         error: None,
         started: Timestamp::now(),
         ended: None,
@@ -258,7 +255,7 @@ async fn a_group_with_a_run_in_it_stays() {
         vcpus: 1,
         memory_mib: 1024,
         input: json!({}),
-        cause: crate::store::Cause::Manual,
+        cause: db::Cause::Manual,
         optimization: None,
         owner: None,
         crashes: 0,

@@ -13,7 +13,7 @@ use engine::{
     error::{Coded as _, Error, Result},
     layout::Layout,
     may_wait,
-    store::{Record, Store as Images},
+    store::{Record, Store},
 };
 use jiff::Timestamp;
 
@@ -21,7 +21,7 @@ use super::{
     DATA, DATABASE, Entry, FORMAT, MANIFEST, Manifest, blocking, copy_private, link_or_copy,
     measure, mode_of,
 };
-use crate::{auth::Identity, files, installation, start, store, tombstones};
+use crate::{auth::Identity, files, installation, start, tombstones};
 
 /// How long a removal that is going on may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -73,10 +73,10 @@ async fn make(layout: &Layout, url: &str, work: &Path) -> Result<Manifest> {
     files::make_dir(&data)
         .code(ErrorCode::InternalError, || format!("cannot make {}", data.display()))?;
     let lock = wait_for_removals(layout).await?;
-    let images = Images::open(layout);
+    let images = Store::open(layout);
     let frozen = blocking("lock the image store", move || images.freeze()).await?;
     let dump = work.join(DATABASE);
-    let dumped = store::dump(url, &dump).await.map_err(start::unopened)?;
+    let dumped = db::dump(url, &dump).await.map_err(start::unopened)?;
     let (from, skipped) = (layout.data().to_owned(), database_files(url));
     let mut entries = blocking("copy the data folder", move || {
         let mut entries = Vec::new();
@@ -133,7 +133,7 @@ async fn wait_for_removals(layout: &Layout) -> Result<File> {
 /// The SQLite file and its logs, which must not be copied while they are written.
 fn database_files(url: &str) -> Vec<PathBuf> {
     // An address that names no path was refused when the database was looked at.
-    let Ok(Some(path)) = store::sqlite_file(url) else { return Vec::new() };
+    let Ok(Some(path)) = db::sqlite_file(url) else { return Vec::new() };
     let path = path.display();
     ["", "-wal", "-shm", "-journal"].iter().map(|end| format!("{path}{end}").into()).collect()
 }

@@ -1,16 +1,13 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use std::os::unix::fs::MetadataExt as _;
 
+use db::{Grave, Resource, ResourceKey, Store, Write};
 use engine::layout::Layout;
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
-use crate::{
-    App, Settings, blobs, installation, start,
-    store::{Grave, Resource, ResourceKey, Store, Write},
-    tombstones,
-};
+use crate::{App, Settings, blobs, installation, start, tombstones};
 
 const ACCOUNT: &str = "microsoft.storage/storageaccounts";
 
@@ -80,7 +77,7 @@ impl Bench {
 }
 
 async fn accounts(store: &Store, subscription: &str) -> Vec<Resource> {
-    let select = crate::store::Select {
+    let select = db::Select {
         subscription: subscription.to_owned(),
         kind: Some(ACCOUNT.to_owned()),
         ..Default::default()

@@ -2,13 +2,11 @@
 
 use std::{io, path::PathBuf};
 
+use db::{Resource, Run};
 use engine::{absent, off_runtime};
 
 use super::{Entry, Error, files};
-use crate::{
-    App, live,
-    store::{Resource, Run},
-};
+use crate::{App, live};
 
 /// The container, as Azure calls it.
 pub(crate) const LOGS: &str = "packerlogs";

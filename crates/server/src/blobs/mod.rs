@@ -17,6 +17,7 @@ mod name;
 
 use std::{io, path::PathBuf, time::SystemTime};
 
+use db::{Resource, ResourceKey};
 use engine::layout::Layout;
 use jiff::Timestamp;
 
@@ -24,11 +25,7 @@ pub(crate) use files::{put, put_account_aside, remove_put_aside, remove_unfinish
 pub(crate) use logs::{LOGS, is_log, logs_of_run};
 pub(crate) use name::{is_account, is_blob, is_container};
 
-use crate::{
-    App,
-    providers::storage,
-    store::{Resource, ResourceKey},
-};
+use crate::{App, providers::storage};
 
 /// Container of VHDs without a place of their own.
 pub(crate) const VHDS: &str = "vhds";
@@ -88,7 +85,7 @@ pub(crate) enum Error {
     Files(#[from] io::Error),
     /// The database.
     #[error(transparent)]
-    Store(#[from] crate::store::Error),
+    Store(#[from] db::Error),
 }
 
 /// A storage account, as far as its blobs are concerned.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::{extract::Request, response::Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
+use db::ResourceKey;
 use engine::step::CUSTOMIZATION_LOG;
 use http::{HeaderMap, StatusCode, header};
 
@@ -12,7 +13,6 @@ use crate::{
     arm::{self, ApiError, Call, Caller, Method, Path, Reply, Scope},
     auth::{Audience, Denied},
     live,
-    store::ResourceKey,
 };
 
 /// Asks a client for a token that is newer than the one it has: az fetches one and repeats the call.

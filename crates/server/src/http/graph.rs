@@ -2,16 +2,12 @@
 //! service principal or managed identity that has it.
 
 use axum::{extract::Request, response::Response};
+use db::{Client, Resource};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Site, arm, body, query, reply};
-use crate::{
-    arm::ApiError,
-    auth::Audience,
-    providers::generic,
-    store::{Client, Resource},
-};
+use crate::{arm::ApiError, auth::Audience, providers::generic};
 
 const IDENTITY_KIND: &str = "microsoft.managedidentity/userassignedidentities";
 

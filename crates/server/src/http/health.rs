@@ -3,19 +3,14 @@
 use std::collections::BTreeMap;
 
 use axum::{body::Body, extract::Request, response::Response};
+use db::{RunState, Trouble};
 use engine::error::{Coded, Result as EngineResult};
 use http::{HeaderValue, StatusCode, header};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 
 use super::{Site, arm, reply};
-use crate::{
-    arm::ApiError,
-    auth::Audience,
-    limits::MetricsFor,
-    log,
-    store::{RunState, Trouble},
-};
+use crate::{arm::ApiError, auth::Audience, limits::MetricsFor, log};
 
 /// Makes the recorder that everything in this process is measured by. Once a process.
 pub(crate) fn install_metrics() -> EngineResult<PrometheusHandle> {

@@ -220,7 +220,7 @@ mod tests {
                 &self,
                 _app: &crate::App,
                 _call: &crate::arm::Call,
-                _key: crate::store::ResourceKey,
+                _key: db::ResourceKey,
             ) -> Result<crate::arm::Reply, ApiError> {
                 Ok(crate::arm::Reply::ok(json!({})))
             }

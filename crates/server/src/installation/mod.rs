@@ -24,6 +24,7 @@ use std::{
 };
 
 use api::ErrorCode;
+use db::{Found, Store};
 use engine::{
     absent,
     error::{Coded, Error, Result},
@@ -34,12 +35,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use self::judge::{Folder, Verdict, judge};
-use crate::{
-    App,
-    auth::Identity,
-    blobs, files, live, start,
-    store::{self, Found, Store},
-};
+use crate::{App, auth::Identity, blobs, files, live, start};
 
 const FILE: &str = "installation.json";
 /// Copies of databases that were made before their schema was changed.
@@ -89,7 +85,7 @@ pub(crate) async fn check(layout: &Layout, url: &str) -> Result<()> {
 }
 
 async fn judged(layout: &Layout, url: &str) -> Result<Verdict> {
-    let found = store::look(url).await.map_err(start::unopened)?;
+    let found = db::look(url).await.map_err(start::unopened)?;
     judge(&may_wait(|| folder(layout))?, &found).map_err(|reason| reason.error(&start::dir(layout)))
 }
 
@@ -115,7 +111,7 @@ pub(crate) async fn open(layout: &Layout, url: &str) -> Result<(Store, Identity)
 pub(crate) async fn open_for_command(layout: &Layout, url: &str) -> Result<Store> {
     let dir = start::dir(layout);
     if Note::read(&dir)?.is_none() && Identity::read(&dir)?.is_none() {
-        let found = store::look(url).await.map_err(start::unopened)?;
+        let found = db::look(url).await.map_err(start::unopened)?;
         if found.installation.is_some() || found.has_content {
             return open_with_copy(&dir, url).await;
         }
@@ -145,7 +141,7 @@ pub async fn adopt(layout: &Layout, database: Option<&str>) -> Result<Adopted> {
         .code(ErrorCode::HostNotReady, || format!("cannot make {}", dir.display()))?;
     let _lock = start::lock(&dir)?;
     let url = start::address(layout, database);
-    let found = store::look(&url).await.map_err(start::unopened)?;
+    let found = db::look(&url).await.map_err(start::unopened)?;
     // Rows of another subscription would be invisible, so the database's ids win.
     let identity = match ids_of(&found) {
         Some((tenant, subscription)) => {
@@ -168,15 +164,15 @@ pub async fn adopt(layout: &Layout, database: Option<&str>) -> Result<Adopted> {
 
 /// Opens a database. One of an earlier schema is first copied: an upgrade cannot be taken back otherwise.
 async fn open_with_copy(dir: &Path, url: &str) -> Result<Store> {
-    let schema = store::look(url).await.map_err(start::unopened)?.schema;
-    if (1..store::SCHEMA).contains(&schema) {
+    let schema = db::look(url).await.map_err(start::unopened)?.schema;
+    if (1..db::SCHEMA).contains(&schema) {
         let copies = dir.join(COPIES);
         let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%6f").to_string();
         let copy = copies.join(format!("schema-{schema}-{now}.jsonl"));
         let cannot =
             || format!("cannot copy the database to {} before its upgrade", copy.display());
         files::make_dir(&copies).code(ErrorCode::HostNotReady, cannot)?;
-        store::dump(url, &copy).await.code(ErrorCode::HostNotReady, cannot)?;
+        db::dump(url, &copy).await.code(ErrorCode::HostNotReady, cannot)?;
         tracing::info!(copy = %copy.display(), "the database was copied before its upgrade");
     }
     Store::open(url).await.map_err(start::unopened)

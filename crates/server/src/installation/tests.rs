@@ -2,7 +2,7 @@
 mod upgrade;
 
 use super::{judge::Mismatch, *};
-use crate::store::Installation;
+use db::Installation;
 
 fn identity(last: u8) -> Identity {
     let uuid =
@@ -20,7 +20,7 @@ fn row(id: &str, of: &Identity, mark: i64) -> Found {
         }),
         has_content: true,
         subscriptions: vec![of.subscription.to_string()],
-        schema: store::SCHEMA,
+        schema: db::SCHEMA,
     }
 }
 

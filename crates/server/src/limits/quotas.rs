@@ -6,7 +6,7 @@ use api::ErrorCode;
 use engine::error::Error;
 use serde::Deserialize;
 
-use crate::{App, arm::ApiError, providers::image_builder::TEMPLATES_KIND, store};
+use crate::{App, arm::ApiError, providers::image_builder::TEMPLATES_KIND};
 
 /// How much of everything. docs/configuration.md lists them with their defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -89,7 +89,7 @@ pub(crate) async fn resource(app: &App, name: &str) -> Result<(), ApiError> {
 }
 
 /// Room for another run that waits.
-pub(crate) async fn waiting_run(app: &App) -> Result<Result<(), Error>, store::Error> {
+pub(crate) async fn waiting_run(app: &App) -> Result<Result<(), Error>, db::Error> {
     let quota = Quota {
         name: "waiting-runs",
         what: "runs of the subscription that wait for their turn".to_owned(),
@@ -118,7 +118,7 @@ pub(crate) async fn trigger(app: &App, kind: &str, region: &str) -> Result<(), A
 }
 
 /// Room for scripts of so many bytes.
-pub(crate) async fn scripts(app: &App, bytes: i64) -> Result<Result<(), Error>, store::Error> {
+pub(crate) async fn scripts(app: &App, bytes: i64) -> Result<Result<(), Error>, db::Error> {
     const MIB: i64 = 1 << 20;
     let quota = Quota {
         name: "script-storage-mib",

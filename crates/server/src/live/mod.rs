@@ -14,6 +14,7 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
+use db::{ResourceKey, Run};
 use engine::layout::Layout;
 use futures_util::{Stream, StreamExt, stream};
 use http::{StatusCode, header};
@@ -23,14 +24,7 @@ use tokio_util::io::ReaderStream;
 pub(crate) use self::feeds::Feed;
 pub use self::feeds::Feeds;
 use self::tail::Tail;
-use crate::{
-    App,
-    arm::ApiError,
-    blobs,
-    providers::image_builder::runs,
-    store::{ResourceKey, Run},
-    worker,
-};
+use crate::{App, arm::ApiError, blobs, providers::image_builder::runs, worker};
 
 /// How long to wait at most before looking whether there is more, when nobody tells.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

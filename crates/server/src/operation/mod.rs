@@ -10,6 +10,7 @@
 
 pub(crate) mod state;
 
+use db::{Operation, OperationStatus, ResourceKey};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -18,7 +19,6 @@ use crate::{
     App,
     arm::{Call, Reply},
     providers::{image_builder, resource_group},
-    store::{self, Operation, OperationStatus, ResourceKey},
     tasks,
 };
 
@@ -102,7 +102,7 @@ pub(crate) fn new(kind: &str, target: ResourceKey, subscription: &str) -> Operat
 
 /// Takes up every operation that an earlier process left, in the background. Those of runs are the
 /// worker's.
-pub(crate) async fn resume_all(app: &App) -> Result<(), store::Error> {
+pub(crate) async fn resume_all(app: &App) -> Result<(), db::Error> {
     for row in app.store().unfinished_operations().await? {
         let own = app.clone();
         tasks::spawn(app, "resume", async move {

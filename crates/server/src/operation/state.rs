@@ -13,7 +13,7 @@
 
 use std::fmt;
 
-use crate::store::{Resource, Run, RunState};
+use db::{Resource, Run, RunState};
 
 /// The state of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,6 +3,7 @@
 //! Assignments are kept and answered as Azure does. They are not enforced yet: every service principal
 //! of this service may do everything.
 
+use db::{CLAIM, Resource, ResourceKey, Select, Write};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -11,7 +12,6 @@ use super::generic::{self, missing};
 use crate::{
     App,
     arm::{ApiError, Call, Extension, Filter, Method, Reply},
-    store::{CLAIM, Resource, ResourceKey, Select, Write},
 };
 
 const ASSIGNMENT: &str = "Microsoft.Authorization/roleAssignments";

@@ -1,6 +1,7 @@
 //! What most resource types do alike.
 
 use api::tags::MOST;
+use db::{Resource, ResourceKey, Select, Write};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -9,7 +10,6 @@ use crate::{
     App,
     arm::{ApiError, Call, Path, Reply, check_precondition},
     region,
-    store::{self, Resource, ResourceKey, Select, Write},
 };
 
 /// `kind` of a resource group's row.
@@ -56,17 +56,13 @@ pub(crate) async fn delete_claimed(app: &App, key: ResourceKey) -> Result<Reply,
     loop {
         let found = app.store().resource(&key).await?;
         match remove(app, &key, found).await {
-            Err(store::Error::Stale { .. }) if attempts.next().is_some() => {}
+            Err(db::Error::Stale { .. }) if attempts.next().is_some() => {}
             removed => return Ok(removed?),
         }
     }
 }
 
-async fn remove(
-    app: &App,
-    key: &ResourceKey,
-    found: Option<Resource>,
-) -> Result<Reply, store::Error> {
+async fn remove(app: &App, key: &ResourceKey, found: Option<Resource>) -> Result<Reply, db::Error> {
     let Some(resource) = found else { return Ok(Reply::empty(StatusCode::NO_CONTENT)) };
     let remove = Write::Remove(key.clone(), resource.revision);
     app.store().commit(vec![Write::RemoveBelow(key.clone()), remove]).await?;
@@ -153,7 +149,7 @@ pub(crate) async fn put(
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn of_kind(app: &App, kind: &str) -> Result<Vec<Resource>, store::Error> {
+pub(crate) async fn of_kind(app: &App, kind: &str) -> Result<Vec<Resource>, db::Error> {
     let subscription = app.settings().subscription.to_lowercase();
     let select = Select { subscription, kind: Some(kind.to_owned()), ..Select::default() };
     app.store().list_all(select).await

@@ -1,13 +1,13 @@
 //! Microsoft.ManagedIdentity/userAssignedIdentities.
 
 use async_trait::async_trait;
+use db::ResourceKey;
 use serde_json::{Value, json};
 
 use super::generic;
 use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
-    store::ResourceKey,
 };
 
 const NAME: &str = "Microsoft.ManagedIdentity/userAssignedIdentities";

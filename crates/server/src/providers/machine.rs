@@ -3,6 +3,7 @@
 //! clients read them.
 
 use async_trait::async_trait;
+use db::{Resource, ResourceKey, Run};
 use engine::vm_size;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -11,7 +12,6 @@ use super::{generic, image_builder::staging};
 use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
-    store::{Resource, ResourceKey, Run},
     worker::Machine,
 };
 
@@ -357,7 +357,7 @@ pub(crate) fn check_is_clients(held: &Resource) -> Result<(), ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::RunState;
+    use db::RunState;
 
     const RG: &str = "/subscriptions/s/resourceGroups";
 
@@ -394,7 +394,7 @@ mod tests {
             vcpus: 2,
             memory_mib: 4096,
             input: json!({ "properties": { "vmProfile": profile } }),
-            cause: crate::store::Cause::Manual,
+            cause: db::Cause::Manual,
             optimization: None,
             owner: None,
             crashes: 0,

@@ -1,5 +1,6 @@
 //! Resource groups, and the operation that removes one with everything in it.
 
+use db::{Error, Operation, Resource, ResourceKey, Select, Write};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -13,7 +14,6 @@ use crate::{
     arm::{ApiError, Call, Filter, Method, Reply, find, list},
     limits::quotas,
     operation::{Started, ended},
-    store::{Error, Operation, Resource, ResourceKey, Select, Write},
     tasks, tombstones,
 };
 
@@ -314,7 +314,7 @@ async fn finish(
 
 /// `GET …/operationresults/{id}`: 202 until the operation is over, then 200, or its error.
 pub(crate) async fn result(app: &App, call: &Call, id: &str) -> Result<Reply, ApiError> {
-    use crate::store::OperationStatus as Status;
+    use db::OperationStatus as Status;
     let row = app.store().operation(&id.to_lowercase()).await?;
     let subscription = call.path.scope.subscription().unwrap_or_default();
     let row = row.filter(|row| row.subscription.eq_ignore_ascii_case(subscription));

@@ -5,6 +5,7 @@
 
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use db::{Resource, ResourceKey};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -12,7 +13,6 @@ use super::generic::{self, choice};
 use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
-    store::{self, Resource, ResourceKey},
     tombstones,
 };
 
@@ -157,7 +157,7 @@ pub(crate) async fn check_name_availability(app: &App, call: &Call) -> Result<Re
 }
 
 /// The account of that name, in whatever group it is.
-pub(crate) async fn named(app: &App, name: &str) -> Result<Option<Resource>, store::Error> {
+pub(crate) async fn named(app: &App, name: &str) -> Result<Option<Resource>, db::Error> {
     app.store().storage_account(&app.settings().subscription, name).await
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use db::{Resource, ResourceKey, Select, Write};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -16,7 +17,6 @@ use super::{
 use crate::{
     App,
     arm::{ApiError, Call, Extension, Method, Reply},
-    store::{Resource, ResourceKey, Select, Write},
 };
 
 const KIND: &str = "microsoft.resources/tags";

@@ -1,12 +1,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
+use db::{Resource, Run, RunState, Store, Write};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{
-    Settings,
-    store::{Resource, Run, RunState, Store, Write},
-};
+use crate::Settings;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TEMPLATE: &str =
@@ -62,7 +60,7 @@ impl Bench {
             epoch: 1,
             vcpus: 1,
             memory_mib: 1,
-            cause: crate::store::Cause::Manual,
+            cause: db::Cause::Manual,
             optimization: None,
             owner: None,
             crashes: 0,
@@ -143,7 +141,7 @@ async fn operations_go_the_time_after_their_end() {
     let bench = Bench::new().await;
     let operation = async |started: i64, ended: Option<i64>| {
         let target = ResourceKey::of(TEMPLATE);
-        let row = crate::store::Operation {
+        let row = db::Operation {
             started: at(started),
             ended: ended.map(at),
             ..crate::operation::new("run", target, "s")
@@ -255,7 +253,7 @@ async fn a_tombstone_stays_until_its_files_are_gone() {
     fs::create_dir_all(root.join("acc")).unwrap();
     // Something in the way of the folder that deleted accounts are put into.
     fs::write(root.join(".removed"), "").unwrap();
-    let bury = Write::Tombstone(store::Grave::Account, "acc".into());
+    let bury = Write::Tombstone(db::Grave::Account, "acc".into());
     bench.app.store().commit(vec![bury]).await.unwrap();
     sweep(&bench.app, DAY, Timestamp::now()).await.unwrap_err();
     assert!(root.join("acc").exists());

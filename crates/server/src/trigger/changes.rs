@@ -6,9 +6,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use db::ResourceKey;
 use tokio::sync::Notify;
-
-use crate::store::ResourceKey;
 
 /// More keys than this are not kept apart: then every trigger is looked at.
 const MOST: usize = 1000;

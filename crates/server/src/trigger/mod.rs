@@ -24,7 +24,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use self::changes::Scope;
-use crate::{App, providers::image_builder, store, tasks};
+use crate::{App, providers::image_builder, tasks};
 
 /// Until the next look when one failed.
 const RETRY: Duration = Duration::from_secs(5);
@@ -127,7 +127,7 @@ async fn follow_sources(app: App, options: Options) {
 /// What a look gives. None if it failed: it is to be tried again soon.
 async fn looked<T>(
     what: &str,
-    look: impl Future<Output = std::result::Result<T, store::Error>>,
+    look: impl Future<Output = std::result::Result<T, db::Error>>,
 ) -> Option<T> {
     match AssertUnwindSafe(look).catch_unwind().await {
         Ok(Ok(found)) => Some(found),

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use api::ErrorCode;
+use db::RunState;
 use engine::error::Error;
 
 use super::{
@@ -11,10 +12,7 @@ use super::{
     machines,
     row::As,
 };
-use crate::{
-    App,
-    store::{self, RunState},
-};
+use crate::App;
 
 /// How often a run may end without being handed over. One that takes the service down with it must not do
 /// so for ever; an orderly restart does not count.
@@ -24,7 +22,7 @@ const CRASHES: i64 = 2;
 pub(super) async fn adopt(
     app: &App,
     executor: &dyn Executor,
-) -> Result<HashSet<String>, store::Error> {
+) -> Result<HashSet<String>, db::Error> {
     // Before any row is written: a run that is over holds nothing.
     for problem in executor.clean().await {
         tracing::warn!("left over from an earlier run: {problem}");

@@ -4,6 +4,7 @@ use api::{
     ResourceId,
     template::{Distributor, DistributorKind, ManagedImage, Regions, SharedImage, Template},
 };
+use db::{Error, Resource, ResourceKey, Run, Store, Write};
 use engine::{
     distribute::{DataOutput, RunOutput},
     image_file::digest::Digest,
@@ -12,12 +13,7 @@ use engine::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{
-    App,
-    providers::image_builder::outputs::BLOB,
-    region,
-    store::{Error, Resource, ResourceKey, Run, Store, Write},
-};
+use crate::{App, providers::image_builder::outputs::BLOB, region};
 
 const GIB: u64 = 1024 * 1024 * 1024;
 const OUTPUT: &str = "microsoft.virtualmachineimages/imagetemplates/runoutputs";

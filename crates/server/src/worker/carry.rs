@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use api::ErrorCode;
+use db::{ActiveRun, Run, RunState};
 use engine::error::{Error, chain};
 use engine::step::Phase;
 
@@ -16,7 +17,6 @@ use super::{
 use crate::{
     App,
     providers::image_builder::{run_ended, with_latest},
-    store::{self, ActiveRun, Run, RunState},
 };
 
 /// Between two tries to write to a database that fails.
@@ -65,9 +65,9 @@ async fn patiently<T, F>(
     app: &App,
     run: &Run,
     attempt: impl Fn() -> F,
-) -> Result<Result<T, Error>, store::Error>
+) -> Result<Result<T, Error>, db::Error>
 where
-    F: Future<Output = Result<Result<T, Error>, store::Error>>,
+    F: Future<Output = Result<Result<T, Error>, db::Error>>,
 {
     loop {
         let error = match attempt().await {
@@ -85,7 +85,7 @@ where
 }
 
 /// The place that the run works with, or why it does not even begin to build.
-async fn ready(app: &App, run: &Run) -> Result<Result<Place, Error>, store::Error> {
+async fn ready(app: &App, run: &Run) -> Result<Result<Place, Error>, db::Error> {
     if run.state == RunState::Canceling {
         return Ok(Err(Error::new(ErrorCode::Canceled, "canceled before the build")));
     }
@@ -102,7 +102,7 @@ async fn ready(app: &App, run: &Run) -> Result<Result<Place, Error>, store::Erro
 }
 
 /// What the executor is given, or why there is nothing to build upon.
-async fn job(app: &App, run: &Run, account: &str) -> Result<Result<Job, Error>, store::Error> {
+async fn job(app: &App, run: &Run, account: &str) -> Result<Result<Job, Error>, db::Error> {
     let input = match with_latest(app, run.input.clone()).await? {
         Ok(input) => input,
         Err(error) => return Ok(Err(error)),
@@ -215,7 +215,7 @@ pub(super) async fn end(app: &App, id: &str, who: As, ended: &Ended) {
             Err(Refused::Lost) => return,
             Err(Refused::Store(e)) => {
                 tracing::error!(run = %id, error = %chain(&e), "the run's end cannot be written");
-                refusals = if matches!(e, store::Error::Stale { .. }) { refusals + 1 } else { 0 };
+                refusals = if matches!(e, db::Error::Stale { .. }) { refusals + 1 } else { 0 };
                 if refusals == REFUSALS {
                     given_up = Some(unwritable(&e));
                 }
@@ -229,7 +229,7 @@ pub(super) async fn end(app: &App, id: &str, who: As, ended: &Ended) {
 }
 
 /// How a run ends whose own end cannot be written.
-fn unwritable(why: &store::Error) -> Ended {
+fn unwritable(why: &db::Error) -> Ended {
     let text = format!("the service could not write down what the run brought: {why}");
     let error = Error::new(ErrorCode::InternalError, text)
         .hint("Run the template again, and if that does not help, look into the service's log");

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use engine::may_wait;
 
 use super::{Executor, machines};
-use crate::{App, store};
+use crate::App;
 
 /// A kept machine lives at most so much longer than was said.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
@@ -32,7 +32,7 @@ pub(super) async fn work(app: App, executor: Arc<dyn Executor>) {
 }
 
 /// The time of machines that nobody can ask for any more is over.
-async fn let_go(app: &App) -> Result<(), store::Error> {
+async fn let_go(app: &App) -> Result<(), db::Error> {
     let layout = &app.settings().layout;
     let kept = may_wait(|| engine::build::kept(layout)).unwrap_or_else(|e| {
         tracing::warn!(error = %engine::error::chain(&e), "the kept machines cannot be listed");

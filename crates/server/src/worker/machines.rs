@@ -7,6 +7,7 @@
 //! A row is there because a machine is. After `kill -9` the rows of runs that hold nothing any more go
 //! before any run is taken up; what is kept for its user (`errorHandling`) stays until it is released.
 
+use db::{Error, Resource, ResourceKey, Run, Select, Write};
 use engine::{
     ledger::{self, Held},
     may_wait,
@@ -16,7 +17,6 @@ use super::executor::Machine;
 use crate::{
     App,
     providers::machine::{self, KINDS, RUN},
-    store::{Error, Resource, ResourceKey, Run, Select, Write},
 };
 
 /// How often to try again when another write was faster.

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use async_trait::async_trait;
+use db::ResourceKey;
 use engine::metadata::{Answer, Asked, Metadata};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -15,7 +16,6 @@ use crate::{
     App,
     auth::{Claims, LIFETIME_SECONDS, ManagedIdentity, SigningKey, audience_of, name_of},
     http::host,
-    store::ResourceKey,
 };
 
 const TOKEN: &str = "/metadata/identity/oauth2/token";

@@ -32,6 +32,7 @@ use std::{
 };
 
 use api::ErrorCode;
+use db::{ActiveRun, RunState};
 use engine::{error::Error, may_wait};
 use futures_util::FutureExt;
 use tokio::task::{JoinHandle, JoinSet};
@@ -43,10 +44,7 @@ pub use local::{Limits, Local};
 pub(crate) use machines::forget_ended;
 pub(crate) use status::is_over;
 
-use crate::{
-    App,
-    store::{self, ActiveRun, RunState},
-};
+use crate::App;
 use choose::{Weight, choose};
 use row::As;
 
@@ -103,7 +101,7 @@ impl Worker {
     }
 
     /// Reads the rows and does what they ask for.
-    async fn look(&mut self) -> Result<(), store::Error> {
+    async fn look(&mut self) -> Result<(), db::Error> {
         if self.resumed.is_none() {
             self.resumed = Some(adopt::adopt(&self.app, self.executor.as_ref()).await?);
         }

@@ -1,6 +1,7 @@
 //! From how a build ended to what is written: state, message, operation, outputs.
 
 use api::{ErrorCode, template::Template};
+use db::{OperationStatus, Run, RunState, Write};
 use engine::{
     error::Error,
     step::{CUSTOMIZATION_LOG, Phase, VALIDATION_LOG},
@@ -16,15 +17,10 @@ use crate::{
         state::{Event, LastRun, Outcome, next_of_run},
     },
     providers::image_builder::staging,
-    store::{self, OperationStatus, Run, RunState, Write},
 };
 
 /// Ends a run. Returns what is to be written beside its row.
-pub(crate) async fn end(
-    app: &App,
-    run: &mut Run,
-    ended: &Ended,
-) -> Result<Vec<Write>, store::Error> {
+pub(crate) async fn end(app: &App, run: &mut Run, ended: &Ended) -> Result<Vec<Write>, db::Error> {
     let mut writes = close(app, run, ended).await?;
     let template: Option<Template> = local::parse(&run.input).ok();
     if let Some(template) = template {
@@ -39,7 +35,7 @@ pub(crate) async fn close(
     app: &App,
     run: &mut Run,
     ended: &Ended,
-) -> Result<Vec<Write>, store::Error> {
+) -> Result<Vec<Write>, db::Error> {
     let base = app.base_url().unwrap_or_default();
     let log = match staging::present_account(app, &run.template).await? {
         Some(account) => {
@@ -61,7 +57,7 @@ pub(crate) async fn close(
     Ok(operation.map(write).into_iter().collect())
 }
 
-fn operation_row(row: store::Operation, state: RunState, error: Option<Value>) -> store::Operation {
+fn operation_row(row: db::Operation, state: RunState, error: Option<Value>) -> db::Operation {
     let mut row = operation::ended(row, error.map_or(Ok(()), Err));
     if state == RunState::Canceled {
         row.status = OperationStatus::Canceled;
@@ -153,7 +149,7 @@ mod tests {
     fn run(state: RunState) -> Run {
         Run {
             id: "run".into(),
-            template: store::ResourceKey::of("/t"),
+            template: db::ResourceKey::of("/t"),
             subscription: "s".into(),
             operation: "op".into(),
             state,
@@ -165,7 +161,7 @@ mod tests {
             vcpus: 1,
             memory_mib: 1,
             input: Value::Null,
-            cause: store::Cause::Manual,
+            cause: db::Cause::Manual,
             optimization: None,
             owner: None,
             crashes: 0,

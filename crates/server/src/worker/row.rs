@@ -3,6 +3,7 @@
 //! A request may set a run to `Canceling` at any moment. It writes the template in the same commit, so
 //! that the template's revision tells us: whoever loses reads again and writes what then is right.
 
+use db::{Error, Run, RunState, Write};
 use serde_json::json;
 
 use super::{executor::Ended, outcome, status::is_over};
@@ -10,7 +11,6 @@ use crate::{
     App,
     operation::state::{Event, SubState, next_of_run},
     providers::image_builder::with_run,
-    store::{Error, Run, RunState, Write},
 };
 
 /// How often to try again when a request was faster. Each time somebody else got something done.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use api::ErrorCode;
+use db::Run;
 use engine::{
     cx::Cx,
     distribute::RunOutput,
@@ -19,7 +20,6 @@ use crate::{
     conceal::Conceal,
     live,
     providers::image_builder::{pin, staging},
-    store::{self, Run},
 };
 
 /// Where a run finds its scripts and leaves its VHDs.
@@ -35,7 +35,7 @@ pub(super) struct Place {
 ///
 /// # Errors
 /// The account is gone. That the database does not answer is told as it is.
-pub(super) async fn place(app: &App, run: &Run) -> Result<Result<Place, Error>, store::Error> {
+pub(super) async fn place(app: &App, run: &Run) -> Result<Result<Place, Error>, db::Error> {
     let Some(account) = staging::present_account(app, &run.template).await? else {
         let text = "the staging storage account of the image template is gone: its resource group was deleted";
         return Ok(Err(Error::new(ErrorCode::NotFound, text)
@@ -46,7 +46,7 @@ pub(super) async fn place(app: &App, run: &Run) -> Result<Result<Place, Error>, 
 
 /// Azure has the second in the name. An earlier run of the template may have had that second: then the run's id
 /// follows. It is the same whenever it is asked for, since no other run of the template is queued before this one is over.
-async fn stamp(app: &App, run: &Run) -> Result<String, store::Error> {
+async fn stamp(app: &App, run: &Run) -> Result<String, db::Error> {
     let second = run.queued.strftime("%Y%m%d%H%M%S").to_string();
     let is_taken = app.store().has_other_run_of_that_second(run).await?;
     Ok(if is_taken { format!("{second}_{}", run.id) } else { second })

@@ -1,6 +1,6 @@
 //! When a run is over.
 
-use crate::store::RunState;
+use db::RunState;
 
 /// Whether nothing more becomes of a run in this state.
 pub(crate) fn is_over(state: RunState) -> bool {

@@ -5,6 +5,7 @@ use api::{
     ErrorCode, ResourceId,
     template::{Distributor, DistributorKind, ManagedImage, SharedImage, Template},
 };
+use db::ResourceKey;
 use engine::{
     config::Config,
     cx::Cx,
@@ -12,17 +13,13 @@ use engine::{
     error::Error,
     event::Events,
     replicate::Geography,
-    store::{Store as Images, Version, address::Address},
+    store::{Store, Version, address::Address},
 };
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::local;
-use crate::{
-    App, Settings,
-    providers::versions_of,
-    store::{self, ResourceKey},
-};
+use crate::{App, Settings, providers::versions_of};
 
 /// Everything that is wrong with the targets, each with its field.
 /// A version that `run` has made already is not in its way: the run was cut off and goes on.
@@ -30,7 +27,7 @@ pub(crate) async fn faults(
     app: &App,
     template: &Template,
     run: Option<&str>,
-) -> Result<Vec<Error>, store::Error> {
+) -> Result<Vec<Error>, db::Error> {
     let mut faults = Vec::new();
     // Nothing is distributed where only the source is validated.
     if template.properties.validate.as_ref().is_some_and(|v| v.source_validation_only) {
@@ -60,7 +57,7 @@ async fn gallery(
     app: &App,
     target: &Distributor,
     image: &SharedImage,
-) -> Result<Option<Error>, store::Error> {
+) -> Result<Option<Error>, db::Error> {
     let definition = image.definition();
     for (what, id) in [("gallery", definition.parent()), ("image definition", Some(definition))] {
         let Some(id) = id.map(|id| id.to_string()) else { continue };
@@ -82,10 +79,10 @@ async fn taken(
     target: &Distributor,
     image: &SharedImage,
     run: Option<&str>,
-) -> Result<Option<Error>, store::Error> {
+) -> Result<Option<Error>, db::Error> {
     let Some(version) = image.explicit_version() else { return Ok(None) };
     let address = Address::of(&image.gallery_image_id).ok();
-    let images = Images::open(&app.settings().layout);
+    let images = Store::open(&app.settings().layout);
     let stored = address.and_then(|address| images.at(&address).ok().flatten());
     let is_taken = match stored {
         Some(stored) => run.is_none() || stored.record.origin.run_id.as_deref() != run,
@@ -110,7 +107,7 @@ async fn managed(
     app: &App,
     target: &Distributor,
     image: &ManagedImage,
-) -> Result<Option<Error>, store::Error> {
+) -> Result<Option<Error>, db::Error> {
     let (subscription, group) = (image.image_id.subscription(), image.image_id.resource_group());
     let id = format!("/subscriptions/{subscription}/resourceGroups/{group}");
     if app.store().resource(&ResourceKey::of(&id)).await?.is_none() {
@@ -125,7 +122,7 @@ async fn managed(
 }
 
 /// Where the galleries are that a stored template names.
-pub(super) async fn geography(app: &App, input: &Value) -> Result<Geography, store::Error> {
+pub(super) async fn geography(app: &App, input: &Value) -> Result<Geography, db::Error> {
     match local::parse(input) {
         Ok(template) => geography_of(app, &template).await,
         // The run fails by itself, with this error.
@@ -133,7 +130,7 @@ pub(super) async fn geography(app: &App, input: &Value) -> Result<Geography, sto
     }
 }
 
-async fn geography_of(app: &App, template: &Template) -> Result<Geography, store::Error> {
+async fn geography_of(app: &App, template: &Template) -> Result<Geography, db::Error> {
     let regions = app.settings().regions.clone();
     let mut geography = Geography { homes: homes(app), regions, ..Geography::default() };
     for target in &template.properties.distribute {
@@ -158,12 +155,12 @@ pub(crate) fn homes(app: &App) -> Vec<String> {
 }
 
 /// Numbers of versions that were made by hand: the image store has no disk for them, and must not give them away.
-pub(super) async fn reserve(app: &App, template: &Template) -> Result<(), store::Error> {
+pub(super) async fn reserve(app: &App, template: &Template) -> Result<(), db::Error> {
     for target in &template.properties.distribute {
         let DistributorKind::SharedImage(image) = &target.kind else { continue };
         let definition = image.definition();
         let versions = versions(app, &definition).await?;
-        let (store, address) = (Images::open(&app.settings().layout), Address::of(&definition));
+        let (store, address) = (Store::open(&app.settings().layout), Address::of(&definition));
         let reserved = tokio::task::spawn_blocking(move || match address {
             Ok(address) => store.reserve(&address, &versions).map_err(|error| error.to_string()),
             Err(why) => Err(why),
@@ -178,7 +175,7 @@ pub(super) async fn reserve(app: &App, template: &Template) -> Result<(), store:
     Ok(())
 }
 
-async fn versions(app: &App, definition: &ResourceId) -> Result<Vec<Version>, store::Error> {
+async fn versions(app: &App, definition: &ResourceId) -> Result<Vec<Version>, db::Error> {
     let rows = versions_of(app, &definition.to_string()).await?;
     Ok(rows.iter().filter_map(|found| found.name.parse().ok()).collect())
 }

@@ -10,15 +10,13 @@ use std::time::Duration;
 
 use api::template::Distributor;
 use axum::body::to_bytes;
+use db::{OperationStatus, Run, RunState, Select, Write};
 use serde_json::{Value, json};
 use vm::fake::{Call, Reaction};
 
 use self::bench::{Bench, GROUP, Process, compute};
 use super::{Capacity, artifacts, local};
-use crate::{
-    live::{self, Whose},
-    store::{OperationStatus, Run, RunState, Select, Write},
-};
+use crate::live::{self, Whose};
 use engine::{distribute::RunOutput, step::CUSTOMIZATION_LOG};
 
 fn managed(name: &str) -> Value {
@@ -494,8 +492,8 @@ fn a_run_that_was_cut_off_twice_fails() {
         // As after a second time.
         let process = bench.process().await;
         let run = process.run(&id).await;
-        let again = crate::store::Run { epoch: run.epoch + 1, crashes: run.crashes + 1, ..run };
-        process.app.store().commit(vec![crate::store::Write::ClaimRun(again)]).await.unwrap();
+        let again = db::Run { epoch: run.epoch + 1, crashes: run.crashes + 1, ..run };
+        process.app.store().commit(vec![db::Write::ClaimRun(again)]).await.unwrap();
         process.work(None);
         let run = process.ended(&id).await;
         assert_eq!(run.state, RunState::Failed);
@@ -513,10 +511,10 @@ fn resumed_run_keeps_what_is_left_of_its_timeout() {
     runtime.block_on(async {
         let before = bench.process().await;
         let (store, run) = (before.app.store(), before.run(&id).await);
-        let owned = crate::store::Run { owner: Some("gone".into()), ..run };
-        store.commit(vec![crate::store::Write::ReplaceRun(owned)]).await.unwrap();
+        let owned = db::Run { owner: Some("gone".into()), ..run };
+        store.commit(vec![db::Write::ReplaceRun(owned)]).await.unwrap();
         let ttl = std::time::Duration::from_secs(60);
-        let place = |id: &str| crate::store::Holder {
+        let place = |id: &str| db::Holder {
             id: id.into(),
             host: "h".into(),
             pid: 1,
@@ -553,7 +551,7 @@ async fn events_can_be_followed_from_where_a_reader_left() {
     let text = String::from_utf8_lossy(&text).into_owned();
     assert_eq!(text.matches("\ndata: ").count() + text.matches("\ndata:{").count(), all.len());
     assert_eq!(sse(Some("x")).await.unwrap_err().status, http::StatusCode::BAD_REQUEST);
-    let other = Whose::Template(crate::store::ResourceKey::of("/other"));
+    let other = Whose::Template(db::ResourceKey::of("/other"));
     let refused = live::log(&process.app, &other, &id, CUSTOMIZATION_LOG).await.unwrap_err();
     assert_eq!(refused.status, http::StatusCode::NOT_FOUND);
 }
@@ -564,8 +562,8 @@ async fn a_run_that_a_request_has_ended_is_not_begun() {
     let process = bench.process().await;
     let id = process.submit("t", managed("made")).await;
     let seen = process.run(&id).await;
-    let ended = crate::store::Run { state: RunState::Canceled, ..seen.clone() };
-    process.app.store().commit(vec![crate::store::Write::ReplaceRun(ended)]).await.unwrap();
+    let ended = db::Run { state: RunState::Canceled, ..seen.clone() };
+    process.app.store().commit(vec![db::Write::ReplaceRun(ended)]).await.unwrap();
     let working = super::row::Change::Working("Building");
     let claim = super::row::As::Claim(seen.epoch);
     let refused = super::row::write(&process.app, &id, claim, working).await.unwrap_err();

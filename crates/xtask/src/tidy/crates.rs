@@ -10,9 +10,10 @@ use crate::{finding::Finding, tree::Tree};
 const ARROWS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("vm", &[]),
+    ("db", &[]),
     ("engine", &["api", "vm"]),
-    ("server", &["api", "engine"]),
-    ("goldsmith", &["api", "vm", "engine", "server"]),
+    ("server", &["api", "db", "engine"]),
+    ("goldsmith", &["api", "db", "vm", "engine", "server"]),
     ("e2e", &["api", "vm"]),
     ("xtask", &[]),
 ];
@@ -35,9 +36,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("croner", &["server"]),
     ("rcgen", &["server"]),
     ("ring", &["server"]),
-    ("sqlx", &["server"]),
+    ("sqlx", &["db"]),
     ("syn", &["xtask"]),
-    ("tokio", &["vm", "engine", "server", "goldsmith", "e2e"]),
+    ("tokio", &["db", "vm", "engine", "server", "goldsmith", "e2e"]),
 ];
 
 /// What must not be in the tree at all: a second TLS stack, or one that needs a C toolchain.

@@ -1,9 +1,10 @@
 //! `If-Match` and `If-None-Match: *` where several requests write at once.
 
+use db::Resource;
 use futures_util::future;
 
 use super::*;
-use crate::{arm::ResourceType, providers::TYPES, store::Resource};
+use crate::{arm::ResourceType, providers::TYPES};
 
 /// How many write at once.
 const WRITERS: usize = 16;

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use engine::{
     cx::Cx,
     event::Events,
-    store::{Labels, Origin, Payload, Store as Images, address::Address},
+    store::{Labels, Origin, Payload, Store, address::Address},
 };
 use serde_json::json;
 use tokio::sync::Notify;
@@ -60,7 +60,7 @@ impl Forge {
         };
         let cx = Cx::new(layout.clone(), Events::none(), CancellationToken::new());
         let target = Address::parse(&image("base")).unwrap();
-        Images::open(&layout).publish_managed(&cx, &target, payload).await.unwrap();
+        Store::open(&layout).publish_managed(&cx, &target, payload).await.unwrap();
     }
 
     async fn put(&self, path: &str, version: &str, body: &Value) -> (StatusCode, Value) {

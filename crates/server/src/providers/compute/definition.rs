@@ -1,6 +1,7 @@
 //! Microsoft.Compute/galleries/images: image definitions.
 
 use async_trait::async_trait;
+use db::{CLAIM, Resource, ResourceKey, Select};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -8,7 +9,6 @@ use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
     providers::generic::{self, choice, invalid, missing},
-    store::{CLAIM, Resource, ResourceKey, Select},
 };
 
 const NAME: &str = "Microsoft.Compute/galleries/images";

@@ -1,13 +1,13 @@
 //! Microsoft.Compute/galleries.
 
 use async_trait::async_trait;
+use db::ResourceKey;
 use serde_json::{Map, Value, json};
 
 use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
     providers::generic,
-    store::ResourceKey,
 };
 
 const NAME: &str = "Microsoft.Compute/galleries";

@@ -4,13 +4,13 @@
 //! image's id and goes with the image. An image's disks are for ever: a PUT over it changes its tags.
 
 use async_trait::async_trait;
+use db::ResourceKey;
 use serde_json::{Map, Value, json};
 
 use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
     providers::generic::{self, choice, invalid, missing},
-    store::ResourceKey,
 };
 
 const NAME: &str = "Microsoft.Compute/images";

@@ -5,10 +5,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use db::ResourceKey;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::{CancellationToken, DropGuard};
-
-use crate::store::ResourceKey;
 
 /// Versions that are copied at a time: each reads a disk and keeps connections to all of its regions.
 const AT_ONCE: usize = 4;

@@ -10,6 +10,7 @@ pub(crate) mod sku;
 pub(crate) mod version;
 
 use api::ErrorCode;
+use db::{ResourceKey, Select};
 pub(crate) use keepers::AtWork;
 
 use engine::{
@@ -20,11 +21,7 @@ use engine::{
     store::{Store, address::Address},
 };
 
-use crate::{
-    App,
-    arm::ApiError,
-    store::{ResourceKey, Select},
-};
+use crate::{App, arm::ApiError};
 
 /// The type, and versions of its api that clients have been seen to use, newest first.
 const GALLERY_VERSIONS: &[&str] =

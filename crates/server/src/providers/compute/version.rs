@@ -4,6 +4,7 @@
 //! version's id and goes with the version.
 
 use async_trait::async_trait;
+use db::{Resource, ResourceKey, Select};
 use engine::{
     config::Config,
     replicate::{Geography, Known},
@@ -16,7 +17,6 @@ use crate::{
     arm::{ApiError, Call, Reply, ResourceType},
     providers::generic::{self, choice, invalid, missing},
     region,
-    store::{self, Resource, ResourceKey, Select},
     trigger::changes::Change,
     worker::targets::homes,
 };
@@ -121,10 +121,7 @@ fn changed(app: &App, version: &ResourceKey) {
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn versions_of(
-    app: &App,
-    definition: &str,
-) -> Result<Vec<Resource>, store::Error> {
+pub(crate) async fn versions_of(app: &App, definition: &str) -> Result<Vec<Resource>, db::Error> {
     let select = Select {
         subscription: definition.split('/').nth(2).unwrap_or_default().to_lowercase(),
         kind: Some(NAME.to_lowercase()),

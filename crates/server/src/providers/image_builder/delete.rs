@@ -1,6 +1,8 @@
 //! Deletion of a template: its children, the staging group that was made for it, then itself. Images
 //! that it made stay.
 
+use db::{Operation, ResourceKey, Write};
+
 use super::{DELETE_TEMPLATE, advance, load, run::busy, staging, until_done};
 use crate::{
     App,
@@ -9,7 +11,6 @@ use crate::{
         self, Started,
         state::{self, Event, State},
     },
-    store::{self, Operation, ResourceKey, Write},
     tasks, tombstones,
 };
 
@@ -23,7 +24,7 @@ pub(super) async fn delete(app: &App, call: &Call, key: ResourceKey) -> Result<R
         let started = Started::image_builder(call, DELETE_TEMPLATE, key.clone(), &region);
         let writes = vec![Write::Replace(template), Write::Operation(started.row.clone())];
         match app.store().commit(writes).await {
-            Err(store::Error::Stale { .. }) => {}
+            Err(db::Error::Stale { .. }) => {}
             result => {
                 result?;
                 tasks::spawn(app, "delete", finish(app.clone(), started.row.clone()));
@@ -39,7 +40,7 @@ pub(super) async fn finish(app: App, operation: Operation) {
     until_done(&app, "delete an image template", || attempt(&app, &operation)).await;
 }
 
-async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
+async fn attempt(app: &App, operation: &Operation) -> Result<(), db::Error> {
     let (mut writes, mut account) = (Vec::new(), None);
     let found = app.store().resource(&operation.target).await?;
     // One that is not being deleted is a new one of that name.

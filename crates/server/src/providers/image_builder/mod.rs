@@ -39,6 +39,7 @@ mod watch;
 use std::time::Duration;
 
 use api::template::ApiVersion;
+use db::{Operation, Resource, ResourceKey, Run};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -58,7 +59,6 @@ use crate::{
     arm::{ApiError, Call},
     operation::state::{self, Event, Illegal, State},
     providers::generic,
-    store::{self, Operation, Resource, ResourceKey, Run},
 };
 
 const TEMPLATES: &str = "Microsoft.VirtualMachineImages/imageTemplates";
@@ -141,14 +141,14 @@ async fn load(
 }
 
 /// The latest run. One of an earlier template of the same name is none.
-async fn latest_run(app: &App, template: &Resource) -> Result<Option<Run>, store::Error> {
+async fn latest_run(app: &App, template: &Resource) -> Result<Option<Run>, db::Error> {
     let latest = app.store().runs_of(&template.key(), 1).await?.pop();
     Ok(latest.filter(|run| run.queued >= template.created))
 }
 
 /// Whether the template's resource group is not being deleted: else no run may begin, by request or by
 /// itself.
-async fn stays(app: &App, template: &Resource) -> Result<bool, store::Error> {
+async fn stays(app: &App, template: &Resource) -> Result<bool, db::Error> {
     let group: Vec<&str> = template.id.split('/').take(5).collect();
     let group = app.store().resource(&ResourceKey::of(&group.join("/"))).await?;
     Ok(group.is_some_and(|group| group.body["properties"]["provisioningState"] != "Deleting"))
@@ -185,16 +185,16 @@ fn template_not_found(call: &Call) -> ApiError {
 /// takes the operation up again.
 async fn until_done<F>(app: &App, what: &str, mut attempt: impl FnMut() -> F)
 where
-    F: Future<Output = Result<(), store::Error>>,
+    F: Future<Output = Result<(), db::Error>>,
 {
     const SHORTEST: Duration = Duration::from_millis(20);
     let mut pause = SHORTEST;
     loop {
         pause = match attempt().await {
             Ok(()) => return,
-            Err(store::Error::Stale { .. }) => SHORTEST,
-            Err(store::Error::NotOwner) => return,
-            Err(error @ store::Error::Database(_)) => {
+            Err(db::Error::Stale { .. }) => SHORTEST,
+            Err(db::Error::NotOwner) => return,
+            Err(error @ db::Error::Database(_)) => {
                 let error = engine::error::chain(&error);
                 tracing::error!(work = what, %error, "the database failed; trying again");
                 (pause * 2).min(Duration::from_secs(30))

@@ -2,13 +2,13 @@
 //! clients; there is none before the first run.
 
 use async_trait::async_trait;
+use db::Resource;
 use serde_json::Value;
 
 use super::{API_VERSIONS, OUTPUTS, view};
 use crate::{
     App,
     arm::{Call, ResourceType},
-    store::Resource,
 };
 
 /// Hidden in an output that is a blob of the staging account: its path in URLs of this server.

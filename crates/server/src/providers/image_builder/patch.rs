@@ -4,6 +4,7 @@ use api::{
     ErrorCode,
     template::{ApiVersion, Face, Identity, ParseOptions, Template},
 };
+use db::{Operation, Resource, ResourceKey, Write};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -21,7 +22,6 @@ use crate::{
         self, Started,
         state::{self, Event, State},
     },
-    store::{self, Operation, Resource, ResourceKey, Write},
     tasks,
     trigger::changes,
 };
@@ -44,7 +44,7 @@ pub(super) async fn patch(app: &App, call: &Call, key: ResourceKey) -> Result<Re
         }
         writes.push(Write::Replace(template));
         match app.store().commit(writes).await {
-            Err(store::Error::Stale { .. }) => {}
+            Err(db::Error::Stale { .. }) => {}
             result => {
                 result?;
                 tasks::spawn(app, "patch", finish(app.clone(), started.row.clone()));
@@ -60,7 +60,7 @@ pub(super) async fn finish(app: App, operation: Operation) {
     until_done(&app, "update an image template", || attempt(&app, &operation)).await;
 }
 
-async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
+async fn attempt(app: &App, operation: &Operation) -> Result<(), db::Error> {
     let mut writes = vec![Write::Operation(operation::ended(operation.clone(), Ok(())))];
     let found = app.store().resource(&operation.target).await?;
     let updating =

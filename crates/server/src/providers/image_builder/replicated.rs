@@ -1,6 +1,7 @@
 //! Whether a version is in the region of the template that starts from it.
 
 use api::ErrorCode;
+use db::Resource;
 use engine::{
     config::{self, Config},
     error::Error,
@@ -8,7 +9,7 @@ use engine::{
     replicate,
 };
 
-use crate::{App, region, store::Resource};
+use crate::{App, region};
 
 /// A template's region, for one look at what is in it.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Submission and cancel of runs, and how a run shows in its template.
 
 use api::ErrorCode;
+use db::{Cause, Operation, OperationStatus, Resource, ResourceKey, Run, RunState, Write};
 use engine::{error::Error, vm_size};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -14,7 +15,6 @@ use crate::{
         self, Started,
         state::{self, Event, State},
     },
-    store::{self, Cause, Operation, OperationStatus, Resource, ResourceKey, Run, RunState, Write},
     trigger::changes,
 };
 
@@ -44,7 +44,7 @@ pub(super) async fn submit(app: &App, call: &Call, key: ResourceKey) -> Result<R
             Write::Replace(template),
         ];
         match app.store().commit(writes).await {
-            Err(store::Error::Stale { .. }) => {}
+            Err(db::Error::Stale { .. }) => {}
             result => {
                 result?;
                 app.wake_worker();
@@ -82,7 +82,7 @@ pub(super) async fn cancel(app: &App, call: &Call, key: ResourceKey) -> Result<R
         }
         writes.extend([Write::Replace(with_run(template, &run)), Write::ReplaceRun(run)]);
         match app.store().commit(writes).await {
-            Err(store::Error::Stale { .. }) => {}
+            Err(db::Error::Stale { .. }) => {}
             result => {
                 result?;
                 app.wake_worker();

@@ -5,6 +5,7 @@
 //! the template is gone.
 
 use async_trait::async_trait;
+use db::{Resource, ResourceKey, Run, RunState};
 use serde_json::{Value, json};
 
 use super::{
@@ -17,7 +18,6 @@ use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
     blobs,
-    store::{Resource, ResourceKey, Run, RunState},
 };
 
 /// How many runs a list has at most.

@@ -3,6 +3,7 @@
 //! tags, and by the runs that it begins; it can only be read.
 
 use async_trait::async_trait;
+use db::{Resource, ResourceKey, Write};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,7 +13,6 @@ use crate::{
     App,
     arm::{ApiError, Call, ResourceType},
     operation::state::{self, Event, State},
-    store::{self, Resource, ResourceKey, Write},
     trigger::cron::{Schedule, TAG},
 };
 
@@ -96,7 +96,7 @@ pub(crate) async fn follow_tags(
     app: &App,
     template: &Resource,
     now: Timestamp,
-) -> Result<Option<Write>, store::Error> {
+) -> Result<Option<Write>, db::Error> {
     let id = format!("{}/schedules/default", template.id);
     let old = app.store().resource(&ResourceKey::of(&id)).await?;
     let Some(tag) = tag(&template.body["tags"]) else {

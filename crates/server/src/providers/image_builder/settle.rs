@@ -5,6 +5,7 @@ use api::{
     ErrorCode,
     template::{Identity, Template, parse},
 };
+use db::{Cause, Operation, Resource, Write};
 use engine::error::Error;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -16,7 +17,6 @@ use crate::{
         self,
         state::{self, Event, State},
     },
-    store::{self, Cause, Operation, Resource, Write},
     tombstones,
     worker::targets,
 };
@@ -74,7 +74,7 @@ pub(super) async fn settle(app: App, operation: Operation) {
     until_done(&app, "settle an image template", || attempt(&app, &operation)).await;
 }
 
-async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
+async fn attempt(app: &App, operation: &Operation) -> Result<(), db::Error> {
     let Some(mut template) = app.store().resource(&operation.target).await? else {
         let gone = json!({ "code": "ResourceNotFound", "message": "The image template is gone." });
         let ended = operation::ended(operation.clone(), Err(gone));
@@ -138,7 +138,7 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
 async fn prepare(
     app: &App,
     template: &mut Resource,
-) -> Result<Result<Vec<Write>, Failure>, store::Error> {
+) -> Result<Result<Vec<Write>, Failure>, db::Error> {
     let typed = match typed(template) {
         Ok(typed) => typed,
         Err(failure) => return Ok(Err(failure)),
@@ -208,7 +208,7 @@ pub(super) async fn identity_ids(
     app: &App,
     typed: &Template,
     template: &mut Resource,
-) -> Result<(), store::Error> {
+) -> Result<(), db::Error> {
     let Some(Identity::UserAssigned { id }) = &typed.identity else {
         return Ok(());
     };

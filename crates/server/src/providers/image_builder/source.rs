@@ -4,11 +4,12 @@ use api::{
     ErrorCode,
     template::{Source, Template},
 };
+use db::{Resource, ResourceKey};
 use engine::{
     error::Error,
     layout::Layout,
     source::Catalogue,
-    store::{Record, Store as Images},
+    store::{Record, Store},
 };
 use serde_json::Value;
 
@@ -16,10 +17,7 @@ use super::{
     agree,
     versions::{self, Found},
 };
-use crate::{
-    App,
-    store::{self, Resource, ResourceKey},
-};
+use crate::App;
 
 /// A source that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +43,7 @@ pub(super) struct Exact {
 pub(super) async fn resolve(
     app: &App,
     template: &Template,
-) -> Result<Result<Exact, Error>, store::Error> {
+) -> Result<Result<Exact, Error>, db::Error> {
     let location = template.location.as_deref().unwrap_or_default();
     match &template.properties.source {
         Source::PlatformImage(image) => {
@@ -185,7 +183,7 @@ fn specialized(code: ErrorCode, field: &str, id: &str) -> Error {
 /// An image that the commands on this machine made.
 async fn in_images(app: &App, id: String, missing: Error) -> Result<Exact, Error> {
     let layout: Layout = app.settings().layout.clone();
-    blocking(move || match Images::open(&layout).get(&id) {
+    blocking(move || match Store::open(&layout).get(&id) {
         Ok(image) => Ok(of_stored(&image.record)),
         Err(error) if error.code == ErrorCode::NotFound => Err(missing),
         Err(error) => Err(error),

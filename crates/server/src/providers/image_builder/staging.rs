@@ -2,6 +2,7 @@
 //! account in it that holds scripts, logs and VHDs.
 
 use api::tags::MOST;
+use db::{Grave, Resource, ResourceKey, Select, Write};
 use engine::error::Error;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -14,7 +15,6 @@ use crate::{
     limits::quotas,
     providers::storage,
     region::normalise,
-    store::{self, Grave, Resource, ResourceKey, Select, Write},
     tombstones,
 };
 
@@ -64,7 +64,7 @@ pub(super) fn account(template: &Resource) -> Option<&str> {
 pub(crate) async fn present_account(
     app: &App,
     template: &ResourceKey,
-) -> Result<Option<Resource>, store::Error> {
+) -> Result<Option<Resource>, db::Error> {
     let Some(template) = app.store().resource(template).await? else { return Ok(None) };
     match account(&template) {
         Some(name) => storage::named(app, name).await,
@@ -84,7 +84,7 @@ pub(crate) fn group_of(hidden: &Value) -> Option<ResourceKey> {
 pub(super) async fn prepare(
     app: &App,
     template: &mut Resource,
-) -> Result<Result<Vec<Write>, Failure>, store::Error> {
+) -> Result<Result<Vec<Write>, Failure>, db::Error> {
     let id = template.hidden["staging"].as_str().unwrap_or_default().to_owned();
     let group = match usable_group(app, template, &id).await? {
         Ok(write) => write,
@@ -102,7 +102,7 @@ pub(super) async fn prepare(
 pub(super) async fn scripts_fit(
     app: &App,
     template: &mut Resource,
-) -> Result<Result<(), Error>, store::Error> {
+) -> Result<Result<(), Error>, db::Error> {
     let mut bytes = 0_i64;
     for script in pin::pinned(&template.body["properties"]) {
         let file = app.settings().layout.downloads().join(script.sha256);
@@ -141,7 +141,7 @@ async fn usable_group(
     app: &App,
     template: &mut Resource,
     id: &str,
-) -> Result<Result<Write, String>, store::Error> {
+) -> Result<Result<Write, String>, db::Error> {
     if !subscription(id).eq_ignore_ascii_case(&template.subscription) {
         return Ok(Err("it is in another subscription than the template".to_owned()));
     }
@@ -275,7 +275,7 @@ fn tombstone(template: &Resource) -> Option<Write> {
 
 /// What has to be written when the template goes: a group of the service's own goes with everything
 /// in it; of a given one the account goes, and it is free for others again.
-pub(crate) async fn release(app: &App, template: &Resource) -> Result<Vec<Write>, store::Error> {
+pub(crate) async fn release(app: &App, template: &Resource) -> Result<Vec<Write>, db::Error> {
     let id = template.hidden["staging"].as_str().unwrap_or_default();
     let mut writes = Vec::from_iter(tombstone(template));
     let Some(mut group) = app.store().resource(&ResourceKey::of(id)).await? else {

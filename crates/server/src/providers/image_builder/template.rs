@@ -2,6 +2,7 @@
 
 use api::template::{ApiVersion, Template};
 use async_trait::async_trait;
+use db::{Resource, ResourceKey, Write};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -16,9 +17,7 @@ use crate::{
     limits::quotas,
     operation::Started,
     providers::generic,
-    region,
-    store::{self, Resource, ResourceKey, Write},
-    tasks,
+    region, tasks,
 };
 
 /// The resource type `imageTemplates`.
@@ -68,7 +67,7 @@ impl ResourceType for ImageTemplates {
         let writes = vec![Write::Insert(resource.clone()), Write::Operation(started.row.clone())];
         match app.store().commit(writes).await {
             // Someone else was a moment faster.
-            Err(store::Error::Stale { .. }) => return Err(exists()),
+            Err(db::Error::Stale { .. }) => return Err(exists()),
             result => result?,
         }
         tasks::spawn(app, "settle", settle::settle(app.clone(), started.row.clone()));

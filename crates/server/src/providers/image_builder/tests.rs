@@ -14,6 +14,7 @@ mod triggers;
 
 use std::collections::BTreeMap;
 
+use db::{Cause, OperationStatus, RunState, Select, Store, Write};
 use engine::layout::Layout;
 use http::StatusCode;
 use jiff::Timestamp;
@@ -28,7 +29,6 @@ use super::*;
 use crate::{
     Settings,
     arm::{Caller, Method, Path, Reply, ResourceType},
-    store::{Cause, OperationStatus, RunState, Select, Store, Write},
 };
 
 const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
@@ -274,7 +274,7 @@ async fn conflicts_are_tried_again_at_once_however_many_there_are() {
         tries.set(tries.get() + 1);
         match tries.get() {
             20.. => Ok(()),
-            _ => Err(store::Error::Stale { key: "k".into() }),
+            _ => Err(db::Error::Stale { key: "k".into() }),
         }
     })
     .await;

@@ -3,6 +3,7 @@
 
 use api::template::{ApiVersion, Distributor, DistributorKind, Source, Template};
 use async_trait::async_trait;
+use db::{Operation, Resource, ResourceKey, Select, Write};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -21,7 +22,6 @@ use crate::{
     limits::quotas,
     operation::{self, Started},
     providers::generic,
-    store::{self, Operation, Resource, ResourceKey, Select, Write},
     tasks,
 };
 
@@ -110,7 +110,7 @@ async fn put_once(
     // The template is written too, so that two triggers at once cannot both be the first.
     let writes = vec![write, Write::Operation(started.row.clone()), Write::Replace(template)];
     match app.store().commit(writes).await {
-        Err(store::Error::Stale { .. }) => return Ok(None),
+        Err(db::Error::Stale { .. }) => return Ok(None),
         result => result?,
     }
     tasks::spawn(app, "trigger", settle(app.clone(), started.row.clone()));
@@ -226,10 +226,7 @@ fn not_fixed(template: &Template, target: &Distributor) -> Result<(), ApiError> 
 }
 
 /// The triggers of a template: one at most.
-pub(super) async fn below(
-    app: &App,
-    template: &ResourceKey,
-) -> Result<Vec<Resource>, store::Error> {
+pub(super) async fn below(app: &App, template: &ResourceKey) -> Result<Vec<Resource>, db::Error> {
     let select = Select {
         subscription: app.settings().subscription.to_lowercase(),
         kind: Some(TRIGGERS_KIND.to_owned()),
@@ -274,7 +271,7 @@ pub(super) async fn settle(app: App, operation: Operation) {
     until_done(&app, "settle a trigger", || settle_once(&app, &operation)).await;
 }
 
-async fn settle_once(app: &App, operation: &Operation) -> Result<(), store::Error> {
+async fn settle_once(app: &App, operation: &Operation) -> Result<(), db::Error> {
     let mut writes = vec![Write::Operation(operation::ended(operation.clone(), Ok(())))];
     let template = app.store().resource(&template_key(&operation.target)).await?;
     let trigger = app.store().resource(&operation.target).await?;
@@ -295,7 +292,7 @@ pub(super) async fn remove(app: App, operation: Operation) {
     until_done(&app, "delete a trigger", || remove_once(&app, &operation)).await;
 }
 
-async fn remove_once(app: &App, operation: &Operation) -> Result<(), store::Error> {
+async fn remove_once(app: &App, operation: &Operation) -> Result<(), db::Error> {
     let mut writes = vec![Write::Operation(operation::ended(operation.clone(), Ok(())))];
     if let Some(trigger) = app.store().resource(&operation.target).await? {
         writes.push(Write::Remove(trigger.key(), trigger.revision));

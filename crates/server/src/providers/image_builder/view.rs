@@ -2,10 +2,11 @@
 //! top-level properties or their absence would break a reader; ids with `resourcegroups`.
 
 use api::template::ApiVersion;
+use db::Resource;
 use serde_json::{Value, json};
 
 use super::version;
-use crate::{App, arm::Call, store::Resource};
+use crate::{App, arm::Call};
 
 /// Properties that came with a version.
 const SINCE: &[(&str, ApiVersion)] = &[

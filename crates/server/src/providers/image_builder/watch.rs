@@ -11,12 +11,11 @@
 //! covered by that run, what appears during it is not.
 
 use api::ErrorCode;
+use db::{Cause, Resource, Run, RunState};
 use engine::{error::Error, source::is_newer};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-
-use crate::store::{Cause, Resource, Run, RunState};
 
 /// What follows in the message of a failed run is for its log's readers.
 const LOG_POINTER: &str = "During the image build";

@@ -7,12 +7,12 @@ pub(crate) mod binding;
 pub(crate) mod subnet;
 pub(crate) mod vnet;
 
+use db::Resource;
 use serde_json::{Map, Value, json};
 
 use crate::{
     arm::ApiError,
     providers::generic::{self, invalid, missing},
-    store::Resource,
 };
 
 const VERSIONS: &[&str] = &["2025-07-01", "2024-07-01", "2022-01-01", "2020-07-01"];

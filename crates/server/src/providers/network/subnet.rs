@@ -1,6 +1,7 @@
 //! Microsoft.Network/virtualNetworks/subnets.
 
 use async_trait::async_trait;
+use db::{Resource, ResourceKey, Write};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -10,7 +11,6 @@ use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
     providers::generic,
-    store::{Resource, ResourceKey, Write},
 };
 
 /// The type.

@@ -1,6 +1,7 @@
 //! Microsoft.Network/virtualNetworks.
 
 use async_trait::async_trait;
+use db::{Resource, ResourceKey, Select, Write};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -9,7 +10,6 @@ use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
     providers::generic::{self, invalid, missing},
-    store::{Resource, ResourceKey, Select, Write},
 };
 
 const NAME: &str = "Microsoft.Network/virtualNetworks";

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
+use db::{Error, Operation, OperationStatus, Resource, ResourceKey, Run, RunState, Store, Write};
 use engine::{
     cx::Cx,
     event::Events,
@@ -11,7 +12,6 @@ use engine::{
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sqlx::Connection;
 use tokio_util::sync::CancellationToken;
 use vm::{
     Host,
@@ -19,13 +19,7 @@ use vm::{
 };
 
 use super::super::{Capacity, Limits, Local, start};
-use crate::{
-    App, Settings, live,
-    providers::image_builder::with_run,
-    store::{
-        Error, Operation, OperationStatus, Resource, ResourceKey, Run, RunState, Store, Write,
-    },
-};
+use crate::{App, Settings, live, providers::image_builder::with_run};
 
 pub(super) const GROUP: &str = "/subscriptions/s/resourceGroups/Rg";
 const COMPUTE: &str = "/subscriptions/s/resourceGroups/Rg/providers/Microsoft.Compute";
@@ -82,9 +76,7 @@ impl Bench {
 
     /// Does something to the database behind the service's back. A process has made it.
     pub(super) async fn sql(&self, statement: &'static str) {
-        let mut connection = sqlx::AnyConnection::connect(&self.database()).await.unwrap();
-        sqlx::query(statement).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
+        db::by_hand(&self.database(), statement).await.unwrap();
     }
 
     /// A process: everything is opened anew.
@@ -281,7 +273,7 @@ fn queued(template: &Resource, at: Timestamp) -> (Run, Write) {
         vcpus: 2,
         memory_mib: 2048,
         input: template.body.clone(),
-        cause: crate::store::Cause::Manual,
+        cause: db::Cause::Manual,
         optimization: None,
         owner: None,
         crashes: 0,

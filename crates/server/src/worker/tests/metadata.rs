@@ -1,5 +1,6 @@
 //! The metadata service of a run's machine: what it answers, and how long its tokens are good.
 
+use db::{Resource, Run, Write};
 use engine::{
     metadata::{Asked, Metadata},
     replicate::Geography,
@@ -9,7 +10,6 @@ use jiff::Timestamp;
 use super::*;
 use crate::{
     auth::{Audience, Auth, Denied, SigningKey},
-    store::{Resource, Run, Write},
     worker::{Job, metadata::OfRun},
 };
 

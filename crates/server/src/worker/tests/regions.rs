@@ -1,12 +1,12 @@
 //! Versions of galleries and the regions that they are to be in.
 
+use db::{Resource, ResourceKey, Write};
 use serde_json::{Value, json};
 
 use super::bench::{Bench, Process, compute};
 use crate::{
     arm::{self, Call, Caller, Method, Path},
     providers::replication,
-    store::{Resource, ResourceKey, Write},
 };
 
 async fn get(process: &Process, id: &str) -> Value {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use db::RunState;
 use serde_json::{Value, json};
 
 use super::{
     bench::{Bench, Process},
     output,
 };
-use crate::store::RunState;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_runs_of_one_second_leave_a_vhd_each() {

@@ -27,7 +27,6 @@ const MAY: &[(&str, &str)] = &[
     ("crates/server/src/http/storage", "to be opened"),
     ("crates/server/src/providers/compute", "to be opened"),
     ("crates/server/src/providers/image_builder", "to be opened"),
-    ("crates/server/src/store", "to be opened"),
 ];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {

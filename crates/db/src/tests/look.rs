@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{samples::resource, *};
-use crate::store::look::{
+use crate::look::{
     ACCOUNT, ACTIVE_BELOW, ACTIVE_RUNS, ACTIVE_STATES, COUNT, COUNT_IN_REGION, DUE, ENDED_RUNS,
     FOLLOWERS, NEXT_DUE, RECENT_RUNS, SCRIPT_BYTES, WAITING,
 };

@@ -11,7 +11,7 @@ use super::{
     samples::{gallery, operation, run, template},
     select,
 };
-use crate::store::{Resource, ResourceKey, Store, Trouble, Write};
+use crate::{Resource, ResourceKey, Store, Trouble, Write};
 
 const FAULTS: [Fault; 5] = [Fault::Full, Fault::Write, Fault::Sync, Fault::Read, Fault::Allocation];
 

@@ -8,16 +8,13 @@ use serde::{Deserialize, Serialize};
 use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyArguments, query::Query};
 use tokio_util::sync::CancellationToken;
 
-use super::{
+use crate::{
     Error, Store,
+    fence::{Fence, SERVICE},
     open::Pools,
-    reader::complete,
     row::{as_json, decode},
     writer::Tx,
 };
-
-/// The lease on the whole database. Several services on one database would have one lease each.
-const SERVICE: &str = "service";
 
 const POSTGRES_NOW: &str = "((EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT * 1000)";
 const SQLITE_NOW: &str = "(CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) * 1000000)";
@@ -25,60 +22,33 @@ const SQLITE_NOW: &str = "(CAST((julianday('now') - 2440587.5) * 86400000.0 AS I
 /// Who holds a lease, for people and for the next who wants it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Holder {
+pub struct Holder {
     /// Another one for each process.
-    pub(crate) id: String,
-    pub(crate) host: String,
-    pub(crate) pid: u32,
-    pub(crate) folder: String,
+    pub id: String,
+    pub host: String,
+    pub pid: u32,
+    pub folder: String,
     /// The lock of the data folder, which one living process has at a time: a boot of a host, and a file
     /// on it. Whoever has the lock knows that an earlier holder of the same place is dead.
-    pub(crate) place: String,
+    pub place: String,
 }
 
 /// A lease that another holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Held {
-    pub(crate) holder: Holder,
+pub struct Held {
+    pub holder: Holder,
     /// Counts renewals.
-    pub(crate) beat: i64,
-    pub(crate) ttl: Duration,
+    pub beat: i64,
+    pub ttl: Duration,
     /// When it expires unless it is renewed, in nanoseconds since 1970.
-    pub(crate) expires: i64,
-}
-
-/// What every commit of a holder checks.
-#[derive(Debug)]
-pub(super) struct Fence {
-    holder: String,
-    epoch: i64,
-    /// Fires when the lease is found in other hands.
-    lost: CancellationToken,
-}
-
-impl Fence {
-    /// Refuses a transaction of a service that is no longer the holder. Takers wait for the transaction,
-    /// which holds the lock of all writers.
-    pub(super) async fn check(&self, tx: &mut Tx) -> Result<(), Error> {
-        let query =
-            sqlx::query("SELECT 1 FROM leases WHERE name = $1 AND holder = $2 AND epoch = $3")
-                .bind(SERVICE)
-                .bind(self.holder.as_str())
-                .bind(self.epoch);
-        // No row must not be a connection that died: the service would end for it.
-        if !complete(tx, query).await?.is_empty() {
-            return Ok(());
-        }
-        self.lost.cancel();
-        Err(Error::NotOwner)
-    }
+    pub expires: i64,
 }
 
 impl Store {
     /// Takes the lease if it is free: nobody has it, it has expired, its holder was a process of this very
     /// place, or the caller has watched for a whole `ttl` how it was not renewed (`unrenewed`). Commits
     /// through this store and its clones are then those of the holder.
-    pub(crate) async fn take_lease(
+    pub async fn take_lease(
         &self,
         holder: &Holder,
         ttl: Duration,
@@ -118,7 +88,7 @@ impl Store {
 
     /// Renews the lease, and adds the time since the last renewal to the runs at work. False if it is in
     /// other hands.
-    pub(crate) async fn renew_lease(&self, ttl: Duration, worked: Duration) -> Result<bool, Error> {
+    pub async fn renew_lease(&self, ttl: Duration, worked: Duration) -> Result<bool, Error> {
         let Some(fence) = self.pools.fence.get() else { return Ok(false) };
         let now = now(&self.pools);
         let renew = format!(
@@ -157,7 +127,7 @@ impl Store {
     }
 
     /// Gives the lease up, so that the next service need not wait.
-    pub(crate) async fn release_lease(&self) -> Result<(), Error> {
+    pub async fn release_lease(&self) -> Result<(), Error> {
         let Some(fence) = self.pools.fence.get() else { return Ok(()) };
         let mut tx = self.pools.begin().await?;
         sqlx::query("UPDATE leases SET expires = 0 WHERE name = $1 AND holder = $2")
@@ -170,7 +140,7 @@ impl Store {
     }
 
     /// Who has the lease now, expired or not.
-    pub(crate) async fn lease_holder(&self) -> Result<Option<Holder>, Error> {
+    pub async fn lease_holder(&self) -> Result<Option<Holder>, Error> {
         let about: Option<String> = sqlx::query_scalar("SELECT about FROM leases WHERE name = $1")
             .bind(SERVICE)
             .fetch_optional(&self.pools.reader)
@@ -179,7 +149,7 @@ impl Store {
     }
 
     /// The id of the holder that this process is.
-    pub(crate) fn own_lease(&self) -> Option<&str> {
+    pub fn own_lease(&self) -> Option<&str> {
         self.pools.fence.get().map(|fence| fence.holder.as_str())
     }
 }

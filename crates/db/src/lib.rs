@@ -4,15 +4,19 @@
 //!
 //! ```text
 //! model  the rows as values          open     connections, pragmas
-//! row    values ↔ columns            migrate  the tables (crates/server/migrations)
+//! connect  what a connection is told first  fence  what each commit checks
+//! row    values ↔ columns            migrate  the tables (`migrations/`)
 //! write  one commit                  writer, reader  connections, replaced when they fail
 //! installation  which data folder the database belongs to
 //! look   questions that are asked again and again
 //! lease  the one service that may write
 //! ```
 
+mod by_hand;
+mod connect;
 mod dump;
 mod error;
+mod fence;
 mod installation;
 mod known;
 mod lease;
@@ -24,26 +28,27 @@ mod row;
 #[cfg(test)]
 mod tests;
 mod tombstone;
-pub(crate) mod transport;
+mod transport;
 mod write;
 mod writer;
 
 use std::sync::Arc;
 
+pub use by_hand::by_hand;
+pub use connect::sqlite_file;
 pub use dump::{Dumped, dump, load};
 pub use error::{Error, Trouble};
 pub use installation::{Found, Installation, look};
 pub use known::{Known, known};
-pub(crate) use lease::{Held, Holder};
+pub use lease::{Held, Holder};
 pub use migrate::SCHEMA;
 pub use model::{
-    ActiveRun, CLAIM, Cause, Client, EndedRun, Operation, OperationStatus, Page, Resource,
-    ResourceKey, Run, RunState, Select, Write,
+    ActiveRun, CLAIM, Cause, Client, EndedRun, Grave, Operation, OperationStatus, Page, Resource,
+    ResourceKey, Run, RunState, Select, Tombstone, Write,
 };
-pub(crate) use open::sqlite_file;
 
 use tokio::sync::watch;
-pub use tombstone::{Grave, Tombstone};
+pub use transport::{Unprotected, check_transport};
 
 use self::{
     open::Pools,
@@ -165,7 +170,7 @@ impl Store {
     /// A page of resources. A limit of 0 counts as 1, so that whoever follows `next` gets on.
     pub async fn list(&self, select: &Select) -> Result<Page, Error> {
         let (mut after, before) = match &select.below {
-            Some(key) => write::below(key),
+            Some(key) => row::below(key),
             None => (String::new(), LAST.to_owned()),
         };
         if let Some(key) = &select.after {

@@ -7,11 +7,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
 
-use super::{
+use crate::{
     Error, Grave, LAST, Store,
     model::{ActiveRun, EndedRun, Resource, ResourceKey, Run, RunState},
     row::{self, lower, nanoseconds, text},
-    write,
 };
 
 /// The kind is in the text, not bound: only then does the partial index count.
@@ -164,7 +163,7 @@ impl Store {
 
     /// A template below that group that has a run which is not over.
     pub async fn active_below(&self, group: &ResourceKey) -> Result<Option<ResourceKey>, Error> {
-        let (after, before) = write::below(group);
+        let (after, before) = row::below(group);
         let template: Option<String> = sqlx::query_scalar(ACTIVE_BELOW)
             .bind(after)
             .bind(before)

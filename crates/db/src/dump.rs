@@ -12,13 +12,11 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, BufRead as _, BufReader, BufWriter, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
-use engine::may_wait;
 use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -29,9 +27,9 @@ use sqlx::{
 
 use super::{
     Error,
+    connect::{create, sqlite_file},
     installation::Looker,
     migrate,
-    open::{create, sqlite_file},
 };
 
 const FORMAT: u32 = 1;
@@ -69,8 +67,9 @@ pub async fn dump(url: &str, to: &Path) -> Result<Dumped, Error> {
         false => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
     };
     let mut tx = connection.begin_with(begin).await?;
-    let file = may_wait(|| OpenOptions::new().write(true).create_new(true).mode(0o600).open(to));
-    let mut file = BufWriter::new(file.map_err(sqlx::Error::Io)?);
+    let mut options = tokio::fs::OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(to).await;
+    let mut file = BufWriter::new(file.map_err(sqlx::Error::Io)?.into_std().await);
     let head = Line::Head { goldsmith: "database".to_owned(), format: FORMAT, schema };
     put(&mut file, &head)?;
     let mut dumped = Dumped { schema, ..Dumped::default() };
@@ -80,7 +79,7 @@ pub async fn dump(url: &str, to: &Path) -> Result<Dumped, Error> {
     }
     put(&mut file, &Line::End { rows: dumped.tables.values().sum() })?;
     let file = file.into_inner().map_err(|error| sqlx::Error::Io(error.into_error()))?;
-    may_wait(|| file.sync_all()).map_err(sqlx::Error::Io)?;
+    tokio::fs::File::from_std(file).sync_all().await.map_err(sqlx::Error::Io)?;
     tx.rollback().await?;
     connection.close().await?;
     Ok(dumped)
@@ -143,7 +142,8 @@ fn put(file: &mut BufWriter<File>, line: &Line) -> Result<(), Error> {
 /// The database is not empty, the dump is not whole or of a later release, or one of the two cannot be used.
 pub async fn load(url: &str, from: &Path) -> Result<Dumped, Error> {
     sqlx::any::install_default_drivers();
-    let mut lines = BufReader::new(may_wait(|| File::open(from)).map_err(sqlx::Error::Io)?).lines();
+    let file = tokio::fs::File::open(from).await.map_err(sqlx::Error::Io)?;
+    let mut lines = BufReader::new(file.into_std().await).lines();
     let mut next = move || -> Result<Option<Line>, sqlx::Error> {
         let Some(line) = lines.next().transpose().map_err(sqlx::Error::Io)? else {
             return Ok(None);

@@ -3,27 +3,18 @@
 use jiff::Timestamp;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::{Error, open::Pools, row::nanoseconds};
+use crate::{Error, row::nanoseconds};
 
 /// In the order in which they are applied; never changed once released, only added to.
 const MIGRATIONS: &[&str] = &[
-    include_str!("../../migrations/0001_tables.sql"),
-    include_str!("../../migrations/0002_cause_of_runs.sql"),
-    include_str!("../../migrations/0003_optimization_of_runs.sql"),
-    include_str!("../../migrations/0004_installation_and_tombstones.sql"),
-    include_str!("../../migrations/0005_what_is_looked_for.sql"),
-    include_str!("../../migrations/0006_leases.sql"),
-    include_str!("../../migrations/0007_health_and_claims.sql"),
+    include_str!("../migrations/0001_tables.sql"),
+    include_str!("../migrations/0002_cause_of_runs.sql"),
+    include_str!("../migrations/0003_optimization_of_runs.sql"),
+    include_str!("../migrations/0004_installation_and_tombstones.sql"),
+    include_str!("../migrations/0005_what_is_looked_for.sql"),
+    include_str!("../migrations/0006_leases.sql"),
+    include_str!("../migrations/0007_health_and_claims.sql"),
 ];
-
-/// Applies what is missing, all or nothing.
-pub(super) async fn migrate(pools: &Pools) -> Result<(), Error> {
-    // Keeps out everyone else who writes, in other processes too.
-    let mut tx = pools.begin().await?;
-    apply(&mut tx, pools.postgres, SCHEMA).await?;
-    tx.commit().await?;
-    Ok(())
-}
 
 /// The schema of this release.
 pub const SCHEMA: usize = MIGRATIONS.len();

@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use super::{
+    connect::{ACQUIRE, prepare_postgres, prepare_writer},
     error::{Trouble, trouble},
-    open::{ACQUIRE, prepare_postgres, prepare_writer},
     reader::complete,
 };
 

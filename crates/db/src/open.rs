@@ -2,34 +2,24 @@
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::Path,
     str::FromStr as _,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
-use percent_encoding::percent_decode_str;
-use sqlx::{
-    AnyConnection,
-    any::{AnyConnectOptions, AnyPoolOptions},
-};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 
-use super::{
+use crate::{
     Error,
-    error::{Trouble, trouble},
-    lease::Fence,
-    migrate::migrate,
+    connect::{ACQUIRE, configuration, create, prepare_postgres, prepare_reader, sqlite_file},
+    fence::Fence,
+    migrate::{self, SCHEMA},
     reader::Reader,
     writer::{Tx, Writer},
 };
-
-/// How long a request waits for a free connection before it is told that the database is busy.
-pub(super) const ACQUIRE: Duration = Duration::from_secs(10);
-/// How often the switch to WAL is tried while another process holds the file.
-const WAL_ATTEMPTS: u32 = 100;
 
 /// Where to read and where to write.
 #[derive(Debug, Clone)]
@@ -74,6 +64,14 @@ impl Pools {
         Err(configuration("the database's address must be sqlite:///absolute/path or postgres://…"))
     }
 
+    /// Applies what is missing of the tables, all or nothing.
+    async fn bring_up_to_date(&self) -> Result<(), Error> {
+        // Keeps out everyone else who writes, in other processes too.
+        let mut tx = self.begin().await?;
+        migrate::apply(&mut tx, self.postgres, SCHEMA).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// A transaction for writing; see [`Writer::begin`].
     ///
     /// # Errors
@@ -110,7 +108,7 @@ async fn postgres(url: &str) -> Result<Pools, Error> {
     let reader = Reader(asked.count_reads(readers).connect_lazy_with(options.clone()));
     let writer = Writer::new(options, true);
     let pools = Pools { reader, writer, postgres: true, fence: Arc::default(), asked };
-    migrate(&pools).await?;
+    pools.bring_up_to_date().await?;
     Ok(pools)
 }
 
@@ -138,78 +136,9 @@ async fn sqlite(url: &str, path: &Path) -> Result<Pools, Error> {
     let reader = Reader(asked.count_reads(readers).connect_lazy_with(options.clone()));
     let writer = Writer::new(options, false);
     let pools = Pools { reader, writer, postgres: false, fence: Arc::default(), asked };
-    migrate(&pools).await?;
+    pools.bring_up_to_date().await?;
     // One that reads stays from now on. Without it, closing the writer would remove the log and its
     // index, and a full disk has no room to make them again: nothing could be read either.
     sqlx::query("SELECT MAX(version) FROM schema_version").fetch_one(&pools.reader).await?;
     Ok(pools)
-}
-
-/// Secrets' hashes are in the file: made for its owner alone. SQLite gives its log the same mode.
-pub(super) async fn create(path: &Path) -> io::Result<()> {
-    let mut options = tokio::fs::OpenOptions::new();
-    options.create(true).write(true).truncate(false).mode(0o600);
-    options.open(path).await.map(drop)
-}
-
-pub(super) async fn prepare_writer(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-    // While another process switches or recovers the file, this fails without waiting.
-    for attempt in 1.. {
-        match sqlx::query("PRAGMA journal_mode = WAL").execute(&mut *connection).await {
-            Err(error) if trouble(&error) == Trouble::Busy && attempt < WAL_ATTEMPTS => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            Err(error) => return Err(error),
-            Ok(_) => break,
-        }
-    }
-    pragmas(connection, &["synchronous = FULL", "busy_timeout = 10000", "foreign_keys = ON"]).await
-}
-
-async fn prepare_reader(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-    pragmas(connection, &["busy_timeout = 10000", "query_only = ON"]).await
-}
-
-async fn pragmas(
-    connection: &mut AnyConnection,
-    pragmas: &[&'static str],
-) -> Result<(), sqlx::Error> {
-    for pragma in pragmas {
-        let text = sqlx::AssertSqlSafe(format!("PRAGMA {pragma}"));
-        sqlx::query(text).execute(&mut *connection).await?;
-    }
-    Ok(())
-}
-
-pub(super) async fn prepare_postgres(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-    // What was acknowledged must be on disk, whatever the server's default is; and nobody waits
-    // for ever.
-    sqlx::query(
-        "SELECT set_config('synchronous_commit', 'on', false) \
-         WHERE current_setting('synchronous_commit') = 'off'",
-    )
-    .execute(&mut *connection)
-    .await?;
-    for setting in
-        ["SET statement_timeout = '30s'", "SET idle_in_transaction_session_timeout = '30s'"]
-    {
-        sqlx::query(setting).execute(&mut *connection).await?;
-    }
-    Ok(())
-}
-
-/// The file that an address of SQLite names; `None` for another database.
-///
-/// # Errors
-/// Its path is not UTF-8.
-pub(crate) fn sqlite_file(url: &str) -> Result<Option<PathBuf>, Error> {
-    let Some(path) = url.strip_prefix("sqlite://") else { return Ok(None) };
-    let path = percent_decode_str(path)
-        .decode_utf8()
-        .map_err(|_| configuration("the path of the SQLite file is not UTF-8"))?;
-    Ok(Some(PathBuf::from(path.into_owned())))
-}
-
-fn configuration(message: &'static str) -> Error {
-    sqlx::Error::Configuration(message.into()).into()
 }

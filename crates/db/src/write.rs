@@ -10,7 +10,7 @@ use super::{
     Error, installation,
     model::{CLAIM, Client, Operation, Resource, ResourceKey, Run, Write},
     open::Pools,
-    row::{as_json, json, lower, name, nanoseconds, text},
+    row::{as_json, below, json, lower, name, nanoseconds, text},
     tombstone,
     writer::Tx,
 };
@@ -166,12 +166,6 @@ async fn remove_below(tx: &mut Tx, key: &ResourceKey) -> Result<(), Error> {
         .execute(&mut **tx)
         .await?;
     Ok(())
-}
-
-/// The bounds, both excluded, of the keys of what is below: `0` is the character after `/`.
-pub(super) fn below(key: &ResourceKey) -> (String, String) {
-    let key = text(key.as_str());
-    (format!("{key}/"), format!("{key}0"))
 }
 
 async fn put_operation(tx: &mut Tx, operation: &Operation) -> Result<(), Error> {

@@ -6,8 +6,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::tombstone::Grave;
-
 /// A resource's id in lower case: what it is found by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ResourceKey(String);
@@ -264,6 +262,42 @@ pub struct Client {
     pub rotated: Timestamp,
     /// Since when it is refused.
     pub revoked: Option<Timestamp>,
+}
+
+/// What a tombstone is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grave {
+    /// A storage account, by its name: its blobs.
+    Account,
+    /// A run, by its id: its logs.
+    Run,
+    /// A managed image or a version, by its resource id in lower case: its disks.
+    Image,
+}
+
+impl Grave {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Run => "run",
+            Self::Image => "image",
+        }
+    }
+
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        [Self::Account, Self::Run, Self::Image].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// What was deleted, and whose files are still to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tombstone {
+    /// What it is for.
+    pub kind: Grave,
+    /// Its name, in lower case.
+    pub name: String,
+    /// When it was deleted.
+    pub made: Timestamp,
 }
 
 /// One write of a [commit](super::Store::commit).

@@ -3,10 +3,9 @@
 //! The count (`mark`) grows with every commit, in the same transaction, so a copy of the database that is put back has
 //! a lower mark than the one it replaces.
 
-use engine::may_wait;
 use sqlx::{AnyConnection, Connection as _, Row as _};
 
-use super::{Error, Store, open::sqlite_file, reader::complete, row::text, writer::Tx};
+use super::{Error, Store, connect::sqlite_file, reader::complete, row::text, writer::Tx};
 
 /// The row of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +41,7 @@ pub async fn look(url: &str) -> Result<Found, Error> {
     sqlx::any::install_default_drivers();
     if let Some(path) = sqlite_file(url)?
         && path.is_absolute()
-        && matches!(may_wait(|| path.try_exists()), Ok(false))
+        && matches!(tokio::fs::try_exists(&path).await, Ok(false))
     {
         return Ok(Found::default());
     }

@@ -19,6 +19,12 @@ pub(super) fn lower(id: &str) -> String {
     text(&id.to_lowercase())
 }
 
+/// The bounds, both excluded, of the keys of what is below: `0` is the character after `/`.
+pub(super) fn below(key: &ResourceKey) -> (String, String) {
+    let key = text(key.as_str());
+    (format!("{key}/"), format!("{key}0"))
+}
+
 /// JSON escapes NUL.
 pub(super) fn json(value: &Value) -> String {
     value.to_string()

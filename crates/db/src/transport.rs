@@ -2,12 +2,24 @@
 
 use std::net::IpAddr;
 
-use api::ErrorCode;
-use engine::error::{Error, Result};
+/// The URL of a database on another machine that does not say how the connection is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the database is on another machine, and its URL does not say how the connection is protected"
+)]
+pub struct Unprotected;
+
+impl Unprotected {
+    /// What to do about it.
+    pub const HINT: &str = "add ?sslmode=verify-full (and sslrootcert=FILE for a CA of your own); where the network is trusted, sslmode=require or sslmode=disable says so";
+}
 
 /// Refuses a PostgreSQL server on another machine whose URL does not say how TLS is to be used: the default is to
 /// take what the other side offers, and nothing at all if it offers nothing.
-pub(crate) fn check(url: &str) -> Result<()> {
+///
+/// # Errors
+/// It is such a URL.
+pub fn check_transport(url: &str) -> Result<(), Unprotected> {
     let Some(rest) = url.strip_prefix("postgres://").or(url.strip_prefix("postgresql://")) else {
         return Ok(());
     };
@@ -31,12 +43,7 @@ pub(crate) fn check(url: &str) -> Result<()> {
             );
             Ok(())
         }
-        None => {
-            let text = "the database is on another machine, and its URL does not say how the connection is protected";
-            Err(Error::new(ErrorCode::InvalidArgument, text).target("--database").hint(
-                "add ?sslmode=verify-full (and sslrootcert=FILE for a CA of your own); where the network is trusted, sslmode=require or sslmode=disable says so",
-            ))
-        }
+        None => Err(Unprotected),
     }
 }
 
@@ -71,7 +78,7 @@ mod tests {
             "postgres://u:p@db.example/d?sslmode=verify-full",
             "postgres://u:p@db.example/d?sslmode=disable",
         ] {
-            assert_eq!(check(fine).map_err(|error| error.message), Ok(()), "{fine}");
+            assert_eq!(check_transport(fine), Ok(()), "{fine}");
         }
         for bad in [
             "postgres://u:secret@db.example/d",
@@ -79,9 +86,9 @@ mod tests {
             "postgres://localhost/d?host=db.example",
             "postgres://u:secret@10.0.0.1/d",
         ] {
-            let error = check(bad).unwrap_err();
-            assert!(error.hint.unwrap().contains("verify-full"), "{bad}");
-            assert!(!error.message.contains("secret"));
+            let error = check_transport(bad).expect_err(bad);
+            assert!(Unprotected::HINT.contains("verify-full"), "{bad}");
+            assert!(!error.to_string().contains("secret"));
         }
     }
 }

@@ -29,9 +29,15 @@ impl Error {
     }
 }
 
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        sqlx::Error::Io(error).into()
+    }
+}
+
 impl Error {
     /// Whether the same may succeed later without anything else changing but the database's condition.
-    pub(crate) fn is_passing(&self) -> bool {
+    pub fn is_passing(&self) -> bool {
         !matches!(self.trouble(), None | Some(Trouble::Internal))
     }
 }

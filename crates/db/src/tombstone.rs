@@ -5,50 +5,14 @@
 
 use std::io;
 
-use engine::off_runtime;
 use jiff::Timestamp;
 use sqlx::Row as _;
 
-use super::{
-    Error, ResourceKey, Store,
-    row::{lower, nanoseconds, text, time},
-    write::below,
+use crate::{
+    Error, Grave, ResourceKey, Store, Tombstone,
+    row::{below, lower, nanoseconds, text, time},
     writer::Tx,
 };
-
-/// What a tombstone is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Grave {
-    /// A storage account, by its name: its blobs.
-    Account,
-    /// A run, by its id: its logs.
-    Run,
-    /// A managed image or a version, by its resource id in lower case: its disks.
-    Image,
-}
-
-impl Grave {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Account => "account",
-            Self::Run => "run",
-            Self::Image => "image",
-        }
-    }
-
-    fn parse(name: &str) -> Option<Self> {
-        [Self::Account, Self::Run, Self::Image].into_iter().find(|kind| kind.name() == name)
-    }
-}
-
-/// One row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tombstone {
-    pub kind: Grave,
-    pub name: String,
-    /// When it was deleted.
-    pub made: Timestamp,
-}
 
 impl Store {
     /// The tombstones, oldest first, at most so many. Kinds of a later release are left to it.
@@ -91,7 +55,8 @@ impl Store {
             .await?;
         let is_there = done.rows_affected() > 0;
         if is_there {
-            off_runtime(put_aside).await.map_err(sqlx::Error::Io)?;
+            let done = tokio::task::spawn_blocking(put_aside).await;
+            done.map_err(io::Error::other).flatten().map_err(sqlx::Error::Io)?;
         }
         tx.commit().await?;
         Ok(is_there)

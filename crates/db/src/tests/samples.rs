@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::store::{Cause, Client, Operation, OperationStatus, Resource, Run, RunState};
+use crate::{Cause, Client, Operation, OperationStatus, Resource, Run, RunState};
 
 pub(super) const SUBSCRIPTION: &str = "11111111-2222-3333-4444-555555555555";
 pub(super) const TEMPLATES: &str = "microsoft.virtualmachineimages/imagetemplates";
