@@ -147,6 +147,16 @@ pub enum RunState {
     Canceled,
 }
 
+impl RunState {
+    /// Whether nothing more becomes of a run in this state.
+    pub fn is_over(self) -> bool {
+        match self {
+            Self::Queued | Self::Running | Self::Canceling => false,
+            Self::Succeeded | Self::PartiallySucceeded | Self::Failed | Self::Canceled => true,
+        }
+    }
+}
+
 /// Why a run began.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]

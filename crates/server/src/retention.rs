@@ -22,7 +22,7 @@ use engine::{absent, clock::Reading, layout::Layout, off_runtime};
 use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use self::trust::Trust;
-use crate::{App, blobs, live, providers::replication, tombstones, worker};
+use crate::{App, blobs, providers::replication, run_folder, tombstones, worker};
 
 /// So many runs of a template that lives stay, however old they are.
 const LATEST: usize = 50;
@@ -173,7 +173,7 @@ impl Place {
 
 /// When the run's template was found gone, which is noted now if it was not before.
 fn gone_since(layout: &Layout, run_id: &str, now: Timestamp) -> io::Result<Timestamp> {
-    let folder = live::folder(layout, run_id);
+    let folder = run_folder::of(layout, run_id);
     let path = folder.join(GONE);
     let noted = absent::or_none(fs::read_to_string(&path))?;
     // A time to come was noted by a clock that was ahead.

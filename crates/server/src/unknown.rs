@@ -16,7 +16,7 @@ use engine::{
 };
 use serde::Serialize;
 
-use crate::{auth::Identity, blobs, installation, live, start};
+use crate::{auth::Identity, blobs, installation, own_folder, run_folder};
 
 /// One folder that nothing in the database is known for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,10 +35,10 @@ pub struct Unknown {
 /// # Errors
 /// The database cannot be read or belongs to another folder, or the folder cannot be read.
 pub async fn unknown(layout: &Layout, database: Option<&str>) -> Result<Vec<Unknown>> {
-    let Some(identity) = Identity::read(&start::dir(layout))? else { return Ok(Vec::new()) };
-    let url = start::address(layout, database);
+    let Some(identity) = Identity::read(&own_folder::dir(layout))? else { return Ok(Vec::new()) };
+    let url = own_folder::address(layout, database);
     installation::check(layout, &url).await?;
-    let known = db::known(&url).await.map_err(start::unopened)?;
+    let known = db::known(&url).await.map_err(own_folder::unopened)?;
     let layout = layout.clone();
     let looked = off_runtime(move || look(&layout, &identity, &known)).await;
     looked.code(ErrorCode::InternalError, || "the data folder cannot be read".to_owned())
@@ -54,7 +54,7 @@ fn look(layout: &Layout, identity: &Identity, known: &db::Known) -> io::Result<V
             found.push(Unknown { what: "storage account", bytes: absent::bytes(&path)?, path });
         }
     }
-    for (name, path) in folders(&live::root(layout))? {
+    for (name, path) in folders(&run_folder::root(layout))? {
         if !known.runs.contains(&name) {
             found.push(Unknown { what: "run", bytes: absent::bytes(&path)?, path });
         }
@@ -99,8 +99,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
         assert_eq!(unknown(&layout, None).await.unwrap(), [], "no service was used here");
-        crate::files::make_dir(&start::dir(&layout)).unwrap();
-        let url = start::address(&layout, None);
+        crate::files::make_dir(&own_folder::dir(&layout)).unwrap();
+        let url = own_folder::address(&layout, None);
         let (store, _) = installation::open(&layout, &url).await.unwrap();
         let bury = |kind, name: &str| db::Write::Tombstone(kind, name.to_owned());
         let buried = vec![bury(db::Grave::Account, "old"), bury(db::Grave::Run, "r1")];
@@ -108,7 +108,7 @@ mod tests {
         for folder in
             ["storage/old/c", "storage/stray/c", "storage/.partial/x", "runs/r1", "runs/r2"]
         {
-            let folder = start::dir(&layout).join(folder);
+            let folder = own_folder::dir(&layout).join(folder);
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("file"), [1; 100_000]).unwrap();
         }

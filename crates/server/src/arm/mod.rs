@@ -8,12 +8,8 @@ mod paging;
 mod path;
 mod registry;
 mod reply;
-mod resource;
-mod route;
-mod subscription;
-#[cfg(test)]
-mod tests;
-mod version;
+pub(crate) mod resource;
+pub(crate) mod version;
 
 pub use call::{Call, Caller, Method};
 pub use error::ApiError;
@@ -24,6 +20,4 @@ pub use path::{Path, Scope};
 pub use registry::{ResourceType, find};
 pub use reply::Reply;
 pub(crate) use resource::check_precondition;
-pub use route::handle;
-pub(crate) use route::operation_not_found;
 pub(crate) use version::STRICT;

@@ -8,9 +8,7 @@ use super::{
 };
 use crate::{
     App,
-    limits::quotas,
-    namespaces,
-    providers::{generic, machine, resource_group},
+    providers::{generic, machine, namespaces, quotas, resource_group},
 };
 
 /// Answers what a namespace is asked for.

@@ -18,7 +18,7 @@ use engine::{
 use serde::Serialize;
 
 use super::{DATA, DATABASE, LEDGER, Manifest, blocking, copy_private, link_or_copy, verify};
-use crate::{auth::Identity, files, installation, start};
+use crate::{auth::Identity, files, installation, own_folder};
 
 /// What was put back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,9 +38,9 @@ pub struct Restored {
 /// # Errors
 /// The backup is not whole, or folder or database are not empty; then neither is changed.
 pub async fn restore(layout: &Layout, database: Option<&str>, from: &Path) -> Result<Restored> {
-    let url = start::address(layout, database);
+    let url = own_folder::address(layout, database);
     if may_wait(|| from.is_file()) {
-        files::make_dir(&start::dir(layout)).map_err(unwritable)?;
+        files::make_dir(&own_folder::dir(layout)).map_err(unwritable)?;
         let database = db::load(&url, from).await.map_err(unloaded)?;
         return Ok(Restored { database, files: 0, is_elsewhere: false });
     }
@@ -49,9 +49,9 @@ pub async fn restore(layout: &Layout, database: Option<&str>, from: &Path) -> Re
         let text = format!("{} is damaged, and nothing was put back", from.display());
         return Err(Error::new(ErrorCode::BadImage, text).details(faults));
     }
-    let dir = start::dir(layout);
+    let dir = own_folder::dir(layout);
     files::make_dir(&dir).map_err(unwritable)?;
-    let _lock = start::lock(&dir)?;
+    let _lock = own_folder::lock(&dir)?;
     let has_images = !may_wait(|| Store::open(layout).is_empty()).map_err(unwritable)?;
     if Identity::read(&dir)?.is_some() || has_images {
         let text =

@@ -8,11 +8,11 @@ use db::ResourceKey;
 use engine::step::CUSTOMIZATION_LOG;
 use http::{HeaderMap, StatusCode, header};
 
-use super::{Site, around::Trace, body, query, reply, session::Session, streamed};
+use super::{Site, around::Trace, body, reply, session::Session, streamed};
 use crate::{
-    arm::{self, ApiError, Call, Caller, Method, Path, Reply, Scope},
+    arm::{ApiError, Call, Caller, Method, Path, Reply, Scope},
     auth::{Audience, Denied},
-    live,
+    live, query, routes,
 };
 
 /// Asks a client for a token that is newer than the one it has: az fetches one and repeats the call.
@@ -139,7 +139,7 @@ async fn call(
     match tasks
         .spawn(async move {
             let _until_answered = held;
-            arm::handle(&app, call).await
+            routes::handle(&app, call).await
         })
         .await
     {

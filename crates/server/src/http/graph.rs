@@ -6,8 +6,8 @@ use db::{Client, Resource};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Site, arm, body, query, reply};
-use crate::{arm::ApiError, auth::Audience, providers::generic};
+use super::{Site, arm, body, reply};
+use crate::{arm::ApiError, auth::Audience, providers::generic, query};
 
 const IDENTITY_KIND: &str = "microsoft.managedidentity/userassignedidentities";
 

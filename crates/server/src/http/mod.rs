@@ -1,4 +1,4 @@
-//! From the socket to [`arm::handle`](crate::arm::handle): routes, tokens, limits, envelopes.
+//! From the socket to [`arm::handle`](crate::routes::handle): routes, tokens, limits, envelopes.
 //!
 //! ```text
 //! around (request id, panic, deadline, log, metrics) → host → route → metadata | authority | graph | storage | health
@@ -16,7 +16,6 @@ mod health;
 pub(crate) mod host;
 mod metadata;
 mod openapi;
-pub(crate) mod query;
 mod reply;
 mod route;
 mod session;

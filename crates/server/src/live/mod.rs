@@ -2,10 +2,9 @@
 //!
 //! Both are read from the run's folder, so that a reader who comes late, or again, gets all of it.
 
-mod feeds;
 mod tail;
 
-use std::{convert::Infallible, path::PathBuf, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     body::Body,
@@ -15,34 +14,22 @@ use axum::{
     },
 };
 use db::{ResourceKey, Run};
-use engine::layout::Layout;
 use futures_util::{Stream, StreamExt, stream};
 use http::{StatusCode, header};
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 
-pub(crate) use self::feeds::Feed;
-pub use self::feeds::Feeds;
 use self::tail::Tail;
-use crate::{App, arm::ApiError, blobs, providers::image_builder::runs, worker};
+pub use crate::app::feeds::Feeds;
+use crate::{App, arm::ApiError, providers::image_builder::runs, run_folder};
 
 /// How long to wait at most before looking whether there is more, when nobody tells.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Where a run's events and log are; they outlive the template.
-pub(crate) fn folder(layout: &Layout, run_id: &str) -> PathBuf {
-    root(layout).join(run_id)
-}
-
-/// The folders of all runs.
-pub(crate) fn root(layout: &Layout) -> PathBuf {
-    layout.data().join("server").join("runs")
-}
-
 /// The events of a run as JSON texts, each with the id to go on after; ends with the run. `after` is
 /// the id of the last event that was received, 0 for all.
 pub fn events(app: &App, run_id: &str, after: u64) -> impl Stream<Item = (u64, String)> + use<> {
-    let path = folder(&app.settings().layout, run_id).join(worker::EVENTS);
+    let path = run_folder::of(&app.settings().layout, run_id).join(run_folder::EVENTS);
     let state = Following {
         app: app.clone(),
         run_id: run_id.to_owned(),
@@ -155,10 +142,10 @@ pub async fn log(app: &App, whose: &Whose, run_id: &str, name: &str) -> Result<R
             format!("The run '{run_id}' has no {name}: nothing was written there so far."),
         )
     };
-    if !blobs::is_log(name) {
+    if !run_folder::is_log(name) {
         return Err(none());
     }
-    let path = folder(&app.settings().layout, &run.id).join(name);
+    let path = run_folder::of(&app.settings().layout, &run.id).join(name);
     let file = match File::open(&path).await {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(none()),

@@ -12,8 +12,22 @@ use super::{generic, image_builder::staging};
 use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
-    worker::Machine,
 };
+
+/// A machine that a run holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Tells the machines of a run apart.
+    pub number: u32,
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// 1 boots by BIOS, 2 by UEFI.
+    pub generation: u8,
+    /// Sizes in bytes, the OS disk first.
+    pub disks: Vec<u64>,
+}
 
 /// Hidden in the rows of a machine: the run that holds it.
 pub(crate) const RUN: &str = "heldByRun";

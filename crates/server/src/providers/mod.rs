@@ -2,21 +2,26 @@
 //! catalogue of platform images.
 
 pub(crate) mod authorization;
-mod compute;
+pub(crate) mod compute;
 pub(crate) mod generic;
 mod identity;
 pub(crate) mod image_builder;
 pub(crate) mod machine;
+pub(crate) mod namespaces;
 mod network;
+pub(crate) mod quotas;
 pub(crate) mod resource_group;
 pub(crate) mod storage;
+pub(crate) mod stored;
+pub(crate) mod subscription;
 pub(crate) mod tags;
 
-pub(crate) use compute::{
-    AtWork, keepers::Keepers, platform_image, remove_stored, replication, sku, version::versions_of,
-};
+pub(crate) use compute::{platform_image, remove_stored, replication, sku, versions_of};
 
 use crate::arm::ResourceType;
+
+/// `kind` of the rows of image templates.
+pub(crate) const TEMPLATES_KIND: &str = "microsoft.virtualmachineimages/imagetemplates";
 
 /// Every type that is served. A new one is a file and a line here.
 pub(crate) const TYPES: &[&dyn ResourceType] = &[

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use super::{
     generic::{self, GROUP},
-    image_builder::{TEMPLATES_KIND, staging},
+    image_builder::staging,
 };
 use crate::{
     App,
     arm::{ApiError, Call, Filter, Method, Reply, find, list},
-    limits::quotas,
     operation::{Started, ended},
+    providers::{TEMPLATES_KIND, quotas},
     tasks, tombstones,
 };
 
@@ -234,7 +234,10 @@ pub(crate) async fn resume(app: App, operation: Operation) {
 }
 
 /// Removes what lies outside the database, and takes care that no run is at work on it.
-async fn remove(app: &App, operation: &Operation) -> Result<Vec<super::AtWork>, ApiError> {
+async fn remove(
+    app: &App,
+    operation: &Operation,
+) -> Result<Vec<crate::app::keepers::AtWork>, ApiError> {
     let group = &operation.target;
     if let Some(template) = active_run_in(app, group).await? {
         return Err(blocked(group.as_str(), &template));
@@ -318,7 +321,7 @@ pub(crate) async fn result(app: &App, call: &Call, id: &str) -> Result<Reply, Ap
     let row = app.store().operation(&id.to_lowercase()).await?;
     let subscription = call.path.scope.subscription().unwrap_or_default();
     let row = row.filter(|row| row.subscription.eq_ignore_ascii_case(subscription));
-    let row = row.ok_or_else(|| crate::arm::operation_not_found(id))?;
+    let row = row.ok_or_else(|| crate::operation::not_found(id))?;
     match row.status {
         Status::InProgress => {
             let path = format!(

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::Settings;
+use crate::{Settings, run_folder};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TEMPLATE: &str =
@@ -67,7 +67,7 @@ impl Bench {
             worked: Duration::ZERO,
             input: json!({}),
         };
-        let folder = live::folder(&self.app.settings().layout, &run.id);
+        let folder = run_folder::of(&self.app.settings().layout, &run.id);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join(engine::step::CUSTOMIZATION_LOG), "log").unwrap();
         self.app.store().commit(vec![Write::InsertRun(run.clone())]).await.unwrap();
@@ -75,7 +75,7 @@ impl Bench {
     }
 
     async fn is_there(&self, run: &str) -> bool {
-        let file = live::folder(&self.app.settings().layout, run)
+        let file = run_folder::of(&self.app.settings().layout, run)
             .join(engine::step::CUSTOMIZATION_LOG)
             .exists();
         let row = self.app.store().run(run).await.unwrap().is_some();
@@ -125,7 +125,7 @@ async fn folders_of_runs_wait_while_a_backup_is_made() {
     let bench = Bench::new().await;
     let run = bench.run(at(1), Some(at(1))).await;
     let layout = &bench.app.settings().layout;
-    let folder = live::folder(layout, &run);
+    let folder = run_folder::of(layout, &run);
     sweep(&bench.app, DAY, at(100)).await.unwrap();
     let lock = tombstones::forbid(layout).unwrap().unwrap();
     assert!(sweep(&bench.app, DAY, at(102)).await.is_err());

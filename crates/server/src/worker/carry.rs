@@ -4,19 +4,24 @@ use std::time::Duration;
 
 use api::ErrorCode;
 use db::{ActiveRun, Run, RunState};
-use engine::error::{Error, chain};
-use engine::step::Phase;
+use engine::{
+    error::{Error, chain},
+    step::Phase,
+};
 
 use super::{
     executor::{Ended, Executor, Job, Seen},
-    local, machines,
+    machines,
     row::{self, As, Change, Refused},
     staged::{self, Place},
-    targets,
 };
 use crate::{
     App,
-    providers::image_builder::{run_ended, with_latest},
+    providers::{
+        compute::targets,
+        image_builder::{run_ended, with_latest},
+        stored,
+    },
 };
 
 /// Between two tries to write to a database that fails.
@@ -89,7 +94,7 @@ async fn ready(app: &App, run: &Run) -> Result<Result<Place, Error>, db::Error> 
     if run.state == RunState::Canceling {
         return Ok(Err(Error::new(ErrorCode::Canceled, "canceled before the build")));
     }
-    let template = match local::parse(&run.input) {
+    let template = match stored::parse(&run.input) {
         Ok(template) => template,
         Err(error) => return Ok(Err(error)),
     };

@@ -9,6 +9,7 @@ use engine::{
 use serde_json::Value;
 
 use super::Capacity;
+use crate::providers::machine::Machine;
 
 /// One run to carry out.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,21 +26,6 @@ pub struct Job {
     pub worked: Duration,
     /// The service's regions, and where the galleries are that the template names.
     pub geography: Geography,
-}
-
-/// A machine that a run holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Machine {
-    /// Tells the machines of a run apart.
-    pub number: u32,
-    /// Virtual processors.
-    pub vcpus: u32,
-    /// Memory in MiB.
-    pub memory_mib: u64,
-    /// 1 boots by BIOS, 2 by UEFI.
-    pub generation: u8,
-    /// Sizes in bytes, the OS disk first.
-    pub disks: Vec<u64>,
 }
 
 /// Something that became of a run.

@@ -18,9 +18,7 @@ use engine::{
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::conceal::Conceal;
-
-pub(crate) const EVENTS: &str = "events.jsonl";
+use crate::{conceal::Conceal, run_folder::EVENTS};
 
 /// Progress is told many times a second; so often is enough for a reader who comes later.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);

@@ -7,10 +7,7 @@ use std::{
     time::Duration,
 };
 
-use api::{
-    ErrorCode,
-    template::{ApiVersion, Face, ParseOptions, Severity, Template},
-};
+use api::ErrorCode;
 use async_trait::async_trait;
 use engine::{
     Backend, Host,
@@ -29,12 +26,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Capacity,
-    executor::{Ended, Executor, Job, Machine, Seen},
+    executor::{Ended, Executor, Job, Seen},
     journal::Journal,
     metadata::OfRun,
     staged,
 };
-use crate::{App, conceal::Conceal, live::Feeds};
+use crate::{
+    App,
+    app::feeds::Feeds,
+    conceal::Conceal,
+    providers::{machine::Machine, stored},
+    run_folder,
+};
 
 /// What every run is given alike.
 #[derive(Debug, Clone, Copy)]
@@ -153,7 +156,7 @@ impl Inner {
         send: mpsc::Sender<Seen>,
     ) {
         let (events, receiver) = Events::channel();
-        let folder = crate::live::folder(&self.layout, &job.run_id);
+        let folder = run_folder::of(&self.layout, &job.run_id);
         let conceal = Conceal::of(&self.layout);
         let (feed, id, phases) = (self.feeds.open(&job.run_id), job.run_id.clone(), send.clone());
         let (limit, stop) = (self.limits.log_bytes, cancel.clone());
@@ -225,7 +228,7 @@ impl Inner {
             cache_bytes: self.limits.cache_bytes,
             run_id: Some(job.run_id),
         };
-        let template = parse(&job.input)?;
+        let template = stored::parse(&job.input)?;
         staged::fetch_scripts(&cx, &job.account, &job.input).await;
         let input = Input {
             name: job.template,
@@ -275,7 +278,7 @@ impl Kept {
         mut journal: Option<&mut Journal>,
         mut receiver: event::Receiver,
         seen: &mpsc::Sender<Seen>,
-        feed: &crate::live::Feed,
+        feed: &crate::app::feeds::Feed,
         stop: &CancellationToken,
     ) {
         let mut phase = None;
@@ -342,53 +345,12 @@ fn freshness(input: &Value) -> Result<Freshness, Error> {
         .map_err(|text| Error::new(ErrorCode::ValidationFailed, text).target("tags"))
 }
 
-/// The template of a stored body, which was checked when it was stored: under the api-version that is
-/// kept in it, or else the newest.
-pub(super) fn parse(input: &Value) -> Result<Template, Error> {
-    let mut body = input.clone();
-    let stored = body.as_object_mut().and_then(|body| body.remove("apiVersion"));
-    let stored = stored.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok());
-    let api_version = Some(stored.unwrap_or(ApiVersion::LATEST));
-    let options = ParseOptions { api_version, face: Face::Service };
-    let parsed = api::template::parse(&body.to_string(), &options);
-    parsed.template.ok_or_else(|| {
-        let errors = parsed.diagnostics.into_iter().filter(|d| d.severity == Severity::Error);
-        let errors = errors.map(|d| Error::new(d.code, d.message).target(d.path)).collect();
-        let none = || Error::new(ErrorCode::ValidationFailed, "the template cannot be read");
-        Error::all(errors).err().unwrap_or_else(none)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn a_template_is_read_under_the_version_it_was_stored_with() {
-        let body = |version: Value| {
-            json!({
-                "apiVersion": version,
-                "location": "westus2",
-                "identity": { "type": "None" },
-                "properties": {
-                    "provisioningState": "Succeeded",
-                    "unknown": 1,
-                    "source": { "type": "PlatformImage", "publisher": "p", "offer": "o", "sku": "s",
-                        "version": "latest" },
-                    "distribute": [{ "type": "VHD", "runOutputName": "disk" }],
-                },
-            })
-        };
-        assert!(
-            parse(&body(json!("2020-02-14"))).is_ok(),
-            "old versions ignore what they do not know"
-        );
-        let error = parse(&body(Value::Null)).unwrap_err();
-        assert!(error.message.contains("unknown"), "{error}");
-    }
 
     #[test]
     fn tags_say_what_may_be_reused() {

@@ -13,10 +13,9 @@ use engine::{
     may_wait,
 };
 
-use super::executor::Machine;
 use crate::{
     App,
-    providers::machine::{self, KINDS, RUN},
+    providers::machine::{self, KINDS, Machine, RUN},
 };
 
 /// How often to try again when another write was faster.

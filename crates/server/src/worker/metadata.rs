@@ -231,7 +231,7 @@ struct Query(BTreeMap<String, String>);
 
 impl Query {
     fn parse(text: &str) -> Self {
-        Self(crate::http::query::parse(text))
+        Self(crate::query::parse(text))
     }
 
     fn get(&self, name: &str) -> Option<&str> {

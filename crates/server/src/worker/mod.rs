@@ -9,7 +9,6 @@
 //! A terminal state is written when the engine has returned, and it returns when everything is released.
 
 mod adopt;
-mod artifacts;
 mod carry;
 mod choose;
 mod executor;
@@ -21,8 +20,6 @@ mod metadata;
 mod outcome;
 mod row;
 mod staged;
-mod status;
-pub(crate) mod targets;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -38,11 +35,9 @@ use futures_util::FutureExt;
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use choose::Capacity;
-pub use executor::{Ended, Executor, Job, Machine, Seen};
-pub(crate) use journal::EVENTS;
+pub use executor::{Ended, Executor, Job, Seen};
 pub use local::{Limits, Local};
 pub(crate) use machines::forget_ended;
-pub(crate) use status::is_over;
 
 use crate::App;
 use choose::{Weight, choose};
@@ -174,7 +169,7 @@ async fn after_panic(app: &App, id: &str) {
         Error::new(ErrorCode::InternalError, "the service panicked while the run was active");
     let ended = Ended { outputs: Vec::new(), optimization: None, error: Some(error) };
     if let Ok(Some(run)) = app.store().run(id).await
-        && !is_over(run.state)
+        && !run.state.is_over()
     {
         carry::end(app, id, As::Holder(run.epoch), &ended).await;
     }

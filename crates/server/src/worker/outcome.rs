@@ -9,20 +9,23 @@ use engine::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{artifacts, executor::Ended, local, machines};
+use super::{executor::Ended, machines};
 use crate::{
-    App, blobs,
-    operation::{
-        self,
-        state::{Event, LastRun, Outcome, next_of_run},
+    App, blobs, operation,
+    providers::{
+        compute::artifacts,
+        image_builder::{
+            staging,
+            state::{Event, LastRun, Outcome, next_of_run},
+        },
+        stored,
     },
-    providers::image_builder::staging,
 };
 
 /// Ends a run. Returns what is to be written beside its row.
 pub(crate) async fn end(app: &App, run: &mut Run, ended: &Ended) -> Result<Vec<Write>, db::Error> {
     let mut writes = close(app, run, ended).await?;
-    let template: Option<Template> = local::parse(&run.input).ok();
+    let template: Option<Template> = stored::parse(&run.input).ok();
     if let Some(template) = template {
         writes.extend(artifacts::writes(app, run, &template, &ended.outputs).await?);
     }

@@ -6,11 +6,13 @@
 use db::{Error, Run, RunState, Write};
 use serde_json::json;
 
-use super::{executor::Ended, outcome, status::is_over};
+use super::{executor::Ended, outcome};
 use crate::{
     App,
-    operation::state::{Event, SubState, next_of_run},
-    providers::image_builder::with_run,
+    providers::image_builder::{
+        state::{Event, SubState, next_of_run},
+        with_run,
+    },
 };
 
 /// How often to try again when a request was faster. Each time somebody else got something done.
@@ -75,7 +77,7 @@ pub(crate) async fn write(
         // The template before the run: a change of both between the two is then refused.
         let mut template = store.resource(&known.template).await?;
         // A request may end a run that waits, at the epoch it has.
-        let is_ours = |run: &Run| run.epoch == epoch && !is_over(run.state);
+        let is_ours = |run: &Run| run.epoch == epoch && !run.state.is_over();
         let Some(mut run) = store.run(id).await?.filter(is_ours) else {
             return Err(Refused::Lost);
         };

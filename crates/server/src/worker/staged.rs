@@ -18,8 +18,8 @@ use crate::{
     App,
     blobs::{self, Blob, VHDS},
     conceal::Conceal,
-    live,
     providers::image_builder::{pin, staging},
+    run_folder,
 };
 
 /// Where a run finds its scripts and leaves its VHDs.
@@ -123,7 +123,7 @@ async fn stage(app: &App, place: &Place, mut output: RunOutput) -> Result<RunOut
 
 /// Writes into the log why a run did not even begin: the message of a failed run leads there.
 pub(super) async fn log_refusal(app: &App, run_id: &str, error: &Error) {
-    let folder = live::folder(&app.settings().layout, run_id);
+    let folder = run_folder::of(&app.settings().layout, run_id);
     let id = run_id.to_owned();
     let told = Conceal::of(&app.settings().layout).error(error);
     let written = tokio::task::spawn_blocking(move || {

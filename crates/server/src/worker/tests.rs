@@ -15,8 +15,11 @@ use serde_json::{Value, json};
 use vm::fake::{Call, Reaction};
 
 use self::bench::{Bench, GROUP, Process, compute};
-use super::{Capacity, artifacts, local};
-use crate::live::{self, Whose};
+use super::Capacity;
+use crate::{
+    live::{self, Whose},
+    providers::{compute::artifacts, stored},
+};
 use engine::{distribute::RunOutput, step::CUSTOMIZATION_LOG};
 
 fn managed(name: &str) -> Value {
@@ -432,7 +435,7 @@ async fn of_two_targets_with_one_id_the_later_is_written() {
     let process = bench.process().await;
     let id = process.submit("t", managed("made")).await;
     let run = process.run(&id).await;
-    let mut template = local::parse(&run.input).unwrap();
+    let mut template = stored::parse(&run.input).unwrap();
     let first = template.properties.distribute[0].clone();
     let tags = [("k".to_owned(), "later".to_owned())].into();
     let again = Distributor { run_output_name: "again".into(), artifact_tags: tags, ..first };

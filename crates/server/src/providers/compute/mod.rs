@@ -1,17 +1,17 @@
 //! Microsoft.Compute: images, galleries, platform images and sizes.
 
+pub(crate) mod artifacts;
 pub(crate) mod definition;
 pub(crate) mod gallery;
 pub(crate) mod image;
-pub(crate) mod keepers;
 pub(crate) mod platform_image;
 pub(crate) mod replication;
 pub(crate) mod sku;
+pub(crate) mod targets;
 pub(crate) mod version;
 
 use api::ErrorCode;
-use db::{ResourceKey, Select};
-pub(crate) use keepers::AtWork;
+use db::{Resource, ResourceKey, Select};
 
 use engine::{
     config::Config,
@@ -21,8 +21,10 @@ use engine::{
     store::{Store, address::Address},
 };
 
-use crate::{App, arm::ApiError};
+use crate::{App, app::keepers::AtWork, arm::ApiError};
 
+/// `kind` of the rows of gallery versions.
+const VERSIONS_KIND: &str = "microsoft.compute/galleries/images/versions";
 /// The type, and versions of its api that clients have been seen to use, newest first.
 const GALLERY_VERSIONS: &[&str] =
     &["2026-03-03", "2024-03-03", "2021-10-01", "2020-09-30", "2019-12-01", "2019-03-01"];
@@ -110,4 +112,18 @@ async fn check_empty(app: &App, key: &ResourceKey) -> Result<(), ApiError> {
             nested.join(", ")
         ),
     ))
+}
+
+/// The versions of an image definition that the service knows.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn versions_of(app: &App, definition: &str) -> Result<Vec<Resource>, db::Error> {
+    let select = Select {
+        subscription: definition.split('/').nth(2).unwrap_or_default().to_lowercase(),
+        kind: Some(VERSIONS_KIND.to_owned()),
+        below: Some(ResourceKey::of(definition)),
+        ..Select::default()
+    };
+    app.store().list_all(select).await
 }

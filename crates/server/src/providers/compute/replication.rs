@@ -49,7 +49,7 @@ pub(super) async fn look(app: &App, mut version: Resource) -> Result<(Resource, 
 /// The database fails, or the configuration cannot be read.
 pub(crate) async fn catch_up(app: &App) -> Result<(), Error> {
     let unreadable = || "the versions cannot be read".to_owned();
-    let versions = generic::of_kind(app, &super::version::NAME.to_lowercase()).await;
+    let versions = generic::of_kind(app, super::VERSIONS_KIND).await;
     for version in versions.code(ErrorCode::InternalError, unreadable)? {
         if !is_failed(&version) {
             continue;
@@ -134,7 +134,7 @@ pub(super) fn keep_promise(app: &App, version: &Resource) {
 /// # Errors
 /// The database fails.
 pub(crate) async fn resume(app: &App) -> Result<(), db::Error> {
-    for version in generic::of_kind(app, &super::version::NAME.to_lowercase()).await? {
+    for version in generic::of_kind(app, super::VERSIONS_KIND).await? {
         keep_promise(app, &version);
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! version's id and goes with the version.
 
 use async_trait::async_trait;
-use db::{Resource, ResourceKey, Select};
+use db::ResourceKey;
 use engine::{
     config::Config,
     replicate::{Geography, Known},
@@ -14,14 +14,16 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     App,
+    app::changes::Change,
     arm::{ApiError, Call, Reply, ResourceType},
-    providers::generic::{self, choice, invalid, missing},
+    providers::{
+        compute::targets::homes,
+        generic::{self, choice, invalid, missing},
+    },
     region,
-    trigger::changes::Change,
-    worker::targets::homes,
 };
 
-pub(super) const NAME: &str = "Microsoft.Compute/galleries/images/versions";
+const NAME: &str = "Microsoft.Compute/galleries/images/versions";
 const PROFILE: &str = "galleryImageVersion.properties.publishingProfile";
 const STORAGE: &str = "galleryImageVersion.properties.storageProfile";
 const ACCOUNTS: &[&str] = &["Standard_LRS", "Standard_ZRS", "Premium_LRS", "PremiumV2_LRS"];
@@ -115,20 +117,6 @@ fn changed(app: &App, version: &ResourceKey) {
     if let Some(definition) = generic::parent_key(version) {
         app.changes().add(Change::Definition(definition));
     }
-}
-
-/// The versions of an image definition that the service knows.
-///
-/// # Errors
-/// The database fails.
-pub(crate) async fn versions_of(app: &App, definition: &str) -> Result<Vec<Resource>, db::Error> {
-    let select = Select {
-        subscription: definition.split('/').nth(2).unwrap_or_default().to_lowercase(),
-        kind: Some(NAME.to_lowercase()),
-        below: Some(ResourceKey::of(definition)),
-        ..Select::default()
-    };
-    app.store().list_all(select).await
 }
 
 fn object_at(value: Option<&Value>, path: &str) -> Result<Map<String, Value>, ApiError> {

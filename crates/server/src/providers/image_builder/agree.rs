@@ -11,7 +11,7 @@ use db::{Resource, ResourceKey};
 use engine::error::Error;
 use serde_json::Value;
 
-use super::source::Exact;
+use super::exact::Exact;
 use crate::App;
 
 /// What a virtual machine of a security type leaves in its image: the state of a guest that an image

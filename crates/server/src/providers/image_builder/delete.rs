@@ -7,10 +7,8 @@ use super::{DELETE_TEMPLATE, advance, load, run::busy, staging, until_done};
 use crate::{
     App,
     arm::{ApiError, Call, Reply},
-    operation::{
-        self, Started,
-        state::{self, Event, State},
-    },
+    operation::{self, Started},
+    providers::image_builder::state::{self, Event, State},
     tasks, tombstones,
 };
 

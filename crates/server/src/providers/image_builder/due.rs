@@ -16,9 +16,13 @@ use super::{
 };
 use crate::{
     App,
-    limits::quotas,
-    operation::state::{self, Event, State},
-    trigger::cron::Schedule,
+    providers::{
+        image_builder::{
+            cron::Schedule,
+            state::{self, Event, State},
+        },
+        quotas,
+    },
 };
 
 /// How often a schedule is looked at again at once when a request was faster.

@@ -20,14 +20,15 @@ use super::{
     TRIGGERS_KIND, run,
     settle::typed,
     source, stays, template_key,
-    triggers::below,
     watch::{Newest, Problem, Watch, short},
 };
 use crate::{
     App,
-    limits::quotas,
-    operation::state::{self, Event, State},
-    trigger::changes::{Change, Scope},
+    app::changes::{Change, Scope},
+    providers::{
+        image_builder::state::{self, Event, State},
+        quotas,
+    },
 };
 
 /// How often a trigger is looked at again at once when a request was faster.
@@ -329,4 +330,16 @@ async fn write(
         app.wake_worker();
     }
     Ok(())
+}
+
+/// The triggers of a template: one at most.
+pub(super) async fn below(app: &App, template: &ResourceKey) -> Result<Vec<Resource>, db::Error> {
+    let select = Select {
+        subscription: app.settings().subscription.to_lowercase(),
+        kind: Some(TRIGGERS_KIND.to_owned()),
+        below: Some(template.clone()),
+        limit: 2,
+        ..Select::default()
+    };
+    Ok(app.store().list(&select).await?.resources)
 }

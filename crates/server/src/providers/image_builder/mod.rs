@@ -16,8 +16,11 @@
 mod agree;
 mod body;
 mod check;
+mod cron;
 mod delete;
 mod due;
+mod exact;
+mod failure;
 mod look;
 mod machine;
 pub(crate) mod outputs;
@@ -30,6 +33,7 @@ mod schedules;
 mod settle;
 mod source;
 pub(crate) mod staging;
+pub(crate) mod state;
 mod template;
 mod triggers;
 mod versions;
@@ -43,6 +47,7 @@ use db::{Operation, Resource, ResourceKey, Run};
 use jiff::Timestamp;
 use serde_json::json;
 
+use self::state::{Event, Illegal, State};
 pub(crate) use self::{
     due::{check_schedules, look_at_schedules},
     look::{look_at_sources, run_ended},
@@ -57,12 +62,10 @@ pub(crate) use self::{
 use crate::{
     App,
     arm::{ApiError, Call},
-    operation::state::{self, Event, Illegal, State},
     providers::generic,
 };
 
 const TEMPLATES: &str = "Microsoft.VirtualMachineImages/imageTemplates";
-pub(crate) const TEMPLATES_KIND: &str = "microsoft.virtualmachineimages/imagetemplates";
 const TRIGGERS: &str = "Microsoft.VirtualMachineImages/imageTemplates/triggers";
 const TRIGGERS_KIND: &str = "microsoft.virtualmachineimages/imagetemplates/triggers";
 const OUTPUTS: &str = "Microsoft.VirtualMachineImages/imageTemplates/runOutputs";

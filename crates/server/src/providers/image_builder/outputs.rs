@@ -9,10 +9,8 @@ use super::{API_VERSIONS, OUTPUTS, view};
 use crate::{
     App,
     arm::{Call, ResourceType},
+    providers::compute::artifacts::BLOB,
 };
-
-/// Hidden in an output that is a blob of the staging account: its path in URLs of this server.
-pub(crate) const BLOB: &str = "blob";
 
 /// Why nobody else writes what a run has left.
 pub(super) const BY_RUNS: &str = "runs of the image template write it";

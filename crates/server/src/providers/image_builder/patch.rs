@@ -17,13 +17,12 @@ use super::{
 };
 use crate::{
     App,
+    app::changes,
     arm::{ApiError, Call, Reply},
-    operation::{
-        self, Started,
-        state::{self, Event, State},
-    },
+    operation::{self, Started},
+    providers::image_builder::failure::Failure,
+    providers::image_builder::state::{self, Event, State},
     tasks,
-    trigger::changes,
 };
 
 /// 202: the change is on disk, `provisioningState` is `Updating` until [`finish`].
@@ -213,7 +212,7 @@ impl Change {
                 && let Some(error) = agree::disagreement(app, typed, &exact).await?
             {
                 let target = error.target.clone().unwrap_or_default();
-                let failure = settle::Failure::from(error);
+                let failure = Failure::from(error);
                 return Err(ApiError::bad_request(failure.code, failure.message).target(target));
             }
         }

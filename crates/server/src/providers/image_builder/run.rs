@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use super::{RUN, load, template_not_found};
 use crate::{
     App,
+    app::changes,
     arm::{ApiError, Call, Reply},
-    limits::quotas,
-    operation::{
-        self, Started,
-        state::{self, Event, State},
+    operation::{self, Started},
+    providers::{
+        image_builder::state::{self, Event, State},
+        quotas,
     },
-    trigger::changes,
 };
 
 /// How often a request looks again when another one was faster.

@@ -12,8 +12,10 @@ use super::{API_VERSIONS, SCHEDULES, SCHEDULES_KIND, check::invalid, view};
 use crate::{
     App,
     arm::{ApiError, Call, ResourceType},
-    operation::state::{self, Event, State},
-    trigger::cron::{Schedule, TAG},
+    providers::image_builder::{
+        cron::{Schedule, TAG},
+        state::{self, Event, State},
+    },
 };
 
 /// The resource type `imageTemplates/schedules`.
@@ -135,7 +137,7 @@ pub(crate) async fn follow_tags(
 /// # Errors
 /// The tag cannot be read, the template is being created, updated or deleted, or the database fails.
 pub(crate) async fn retagged(app: &App, resource: &Resource) -> Result<Option<Write>, ApiError> {
-    if resource.kind != super::TEMPLATES_KIND {
+    if resource.kind != crate::providers::TEMPLATES_KIND {
         return Ok(None);
     }
     state::next(State::of(resource, None), Event::Retag)?;

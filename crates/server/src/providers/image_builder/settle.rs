@@ -10,64 +10,18 @@ use engine::error::Error;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{advance, agree, check, machine, pin, run, schedules, source, staging, until_done};
+use super::{
+    advance, agree, check, failure::Failure, machine, pin, run, schedules, source, staging,
+    until_done,
+};
 use crate::{
-    App,
-    operation::{
-        self,
-        state::{self, Event, State},
+    App, operation,
+    providers::{
+        compute::targets,
+        image_builder::state::{self, Event, State},
     },
     tombstones,
-    worker::targets,
 };
-
-/// Why a template cannot be created, or changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
-    /// The code of the operation's error.
-    pub(super) code: &'static str,
-    pub(super) message: String,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let mut message = error.message;
-        if let Some(target) = error.target {
-            message = format!("{message} (at '{target}')");
-        }
-        if let Some(hint) = error.hint {
-            message = format!("{}. To fix it: {hint}", message.trim_end_matches('.'));
-        }
-        for line in error.details {
-            message.push_str("; ");
-            message.push_str(&line);
-        }
-        Self { code: error.code.name(), message }
-    }
-}
-
-impl Failure {
-    /// One of the fifteen values that clients know.
-    fn provisioning_code(&self) -> &'static str {
-        match self.code {
-            code @ ("BadSourceType"
-            | "BadPIRSource"
-            | "BadManagedImageSource"
-            | "BadSharedImageVersionSource"
-            | "BadCustomizerType"
-            | "UnsupportedCustomizerType"
-            | "NoCustomizerScript"
-            | "BadValidatorType"
-            | "UnsupportedValidatorType"
-            | "NoValidatorScript"
-            | "BadDistributeType"
-            | "BadSharedImageDistribute"
-            | "BadStagingResourceGroup") => code,
-            "InternalError" | "DiskFull" => "ServerError",
-            _ => "Other",
-        }
-    }
-}
 
 /// Settles a template; to be begun anew after a restart.
 pub(super) async fn settle(app: App, operation: Operation) {

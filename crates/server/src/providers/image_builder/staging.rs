@@ -7,13 +7,12 @@ use engine::error::Error;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{GROUPS_KIND, pin, settle::Failure};
+use super::{GROUPS_KIND, failure::Failure, pin};
 use crate::{
     App,
     arm::ApiError,
     blobs::{self, Blob},
-    limits::quotas,
-    providers::storage,
+    providers::{quotas, storage},
     region::normalise,
     tombstones,
 };

@@ -8,15 +8,14 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATES, TEMPLATES_KIND, body, check, check_name,
-    delete, patch, pin, run, schedules, settle, staging, version, view,
+    API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATES, body, check, check_name, delete, patch,
+    pin, run, schedules, settle, staging, version, view,
 };
 use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
-    limits::quotas,
     operation::Started,
-    providers::generic,
+    providers::{TEMPLATES_KIND, generic, quotas},
     region, tasks,
 };
 

@@ -3,14 +3,15 @@
 
 use api::template::{ApiVersion, Distributor, DistributorKind, Source, Template};
 use async_trait::async_trait;
-use db::{Operation, Resource, ResourceKey, Select, Write};
+use db::{Operation, Resource, ResourceKey, Write};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
     DELETE_TRIGGER, PUT_TRIGGER, TRIGGERS, TRIGGERS_KIND,
     check::invalid,
-    check_name, look,
+    check_name,
+    look::{self, below},
     run::busy,
     settle::typed,
     template_key, template_not_found, until_done, version, view,
@@ -19,9 +20,8 @@ use super::{
 use crate::{
     App,
     arm::{ApiError, Call, Reply, ResourceType},
-    limits::quotas,
     operation::{self, Started},
-    providers::generic,
+    providers::{generic, quotas},
     tasks,
 };
 
@@ -223,18 +223,6 @@ fn not_fixed(template: &Template, target: &Distributor) -> Result<(), ApiError> 
         }
         _ => Ok(()),
     }
-}
-
-/// The triggers of a template: one at most.
-pub(super) async fn below(app: &App, template: &ResourceKey) -> Result<Vec<Resource>, db::Error> {
-    let select = Select {
-        subscription: app.settings().subscription.to_lowercase(),
-        kind: Some(TRIGGERS_KIND.to_owned()),
-        below: Some(template.clone()),
-        limit: 2,
-        ..Select::default()
-    };
-    Ok(app.store().list(&select).await?.resources)
 }
 
 async fn only_one(app: &App, template: &Resource, key: &ResourceKey) -> Result<(), ApiError> {

@@ -10,8 +10,8 @@ use engine::{
 use serde_json::Value;
 
 use super::{
+    exact::{bad, blocking, missing},
     replicated::Here,
-    source::{bad, blocking, missing},
 };
 use crate::{App, providers::versions_of};
 

@@ -24,9 +24,6 @@ const MAY: &[(&str, &str)] = &[
     ("crates/engine/src/source/catalogue", "to be opened"),
     ("crates/server/src", "to be opened"),
     ("crates/server/src/arm", "to be opened"),
-    ("crates/server/src/http/storage", "to be opened"),
-    ("crates/server/src/providers/compute", "to be opened"),
-    ("crates/server/src/providers/image_builder", "to be opened"),
 ];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {

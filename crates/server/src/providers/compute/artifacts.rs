@@ -13,12 +13,13 @@ use engine::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{App, providers::image_builder::outputs::BLOB, region};
+use crate::{App, region};
 
+/// Hidden in an output that is a blob of the staging account: its path in URLs of this server.
+pub(crate) const BLOB: &str = "blob";
 const GIB: u64 = 1024 * 1024 * 1024;
 const OUTPUT: &str = "microsoft.virtualmachineimages/imagetemplates/runoutputs";
 const IMAGE: &str = "microsoft.compute/images";
-const VERSION: &str = "microsoft.compute/galleries/images/versions";
 
 /// Everything to write for what was delivered, and for what was made although its delivery failed. What is
 /// there already is replaced.
@@ -196,7 +197,9 @@ async fn artifact(app: &App, target: &Distributor, output: &RunOutput) -> Option
         DistributorKind::ManagedImage(image) => {
             (IMAGE, image_body(image, target, output, record.as_ref()))
         }
-        DistributorKind::SharedImage(image) => (VERSION, version_body(app, image, target, output)),
+        DistributorKind::SharedImage(image) => {
+            (super::VERSIONS_KIND, version_body(app, image, target, output))
+        }
         DistributorKind::Vhd(_) => return None,
     };
     Some(Resource {

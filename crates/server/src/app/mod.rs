@@ -1,5 +1,10 @@
 //! What the whole service shares, built once at start.
 
+pub(crate) mod changes;
+pub(crate) mod feeds;
+pub(crate) mod keepers;
+mod readiness;
+
 use std::{
     path::PathBuf,
     sync::{Arc, OnceLock},
@@ -11,8 +16,9 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    lease::Lease, limits::Quotas, live::Feeds, providers::Keepers, readiness::Readiness,
-    trigger::changes::Changes,
+    app::{changes::Changes, feeds::Feeds, keepers::Keepers, readiness::Readiness},
+    lease::Lease,
+    limits::Quotas,
 };
 
 /// How the service is to run; every value has been checked.

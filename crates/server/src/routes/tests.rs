@@ -12,8 +12,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::{ApiError, Call, Caller, Method, Path, Reply, handle};
-use crate::{App, Settings, tasks};
+use super::handle;
+use crate::{
+    App, Settings,
+    arm::{ApiError, Call, Caller, Method, Path, Reply},
+    tasks,
+};
 
 const S: &str = "11111111-2222-3333-4444-555555555555";
 const COMPUTE: &str = "providers/Microsoft.Compute";

@@ -3,18 +3,18 @@
 use http::StatusCode;
 use serde_json::json;
 
-use super::{
-    ApiError, Call, Extension, Method, Path, Reply, Scope, resource, subscription, version,
-};
 use crate::{
-    App, namespaces, operation,
+    App,
+    arm::{ApiError, Call, Extension, Method, Path, Reply, Scope, resource, version},
+    operation,
     providers::{
-        authorization, image_builder::runs, platform_image, resource_group, sku, storage, tags,
+        authorization, image_builder::runs, namespaces, platform_image, resource_group, sku,
+        storage, subscription, tags,
     },
 };
 
 /// Answers one call. Every error leaves as [`ApiError`]; the envelope is the HTTP layer's.
-pub async fn handle(app: &App, call: Call) -> Result<Reply, ApiError> {
+pub(crate) async fn handle(app: &App, call: Call) -> Result<Reply, ApiError> {
     version::check_form(&call)?;
     if let Some(id) = call.path.scope.subscription() {
         subscription::check(app, id)?;
@@ -117,7 +117,7 @@ async fn provider(app: &App, call: &Call, namespace: &str) -> Result<Reply, ApiE
             only(call, &[Get], || Ok(Reply::empty(StatusCode::OK)))?;
             let row = app.store().operation(operation).await?;
             let row = row.filter(|row| row.subscription.eq_ignore_ascii_case(id));
-            row.map(|row| operation::status(&row)).ok_or_else(|| operation_not_found(operation))
+            row.map(|row| operation::status(&row)).ok_or_else(|| operation::not_found(operation))
         }
         (Scope::Subscription(id), "microsoft.virtualmachineimages", ["runs", run]) => {
             only(call, &[Get], || Ok(Reply::empty(StatusCode::OK)))?;
@@ -182,11 +182,5 @@ fn nothing(call: &Call) -> ApiError {
     )
 }
 
-/// 404 for an operation of which nothing is known.
-pub(crate) fn operation_not_found(id: &str) -> ApiError {
-    ApiError::new(
-        StatusCode::NOT_FOUND,
-        "OperationNotFound",
-        format!("The operation '{id}' could not be found."),
-    )
-}
+#[cfg(test)]
+mod tests;

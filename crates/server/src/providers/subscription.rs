@@ -3,8 +3,11 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{ApiError, Reply};
-use crate::{App, region};
+use crate::{
+    App,
+    arm::{ApiError, Reply},
+    region,
+};
 
 /// The subscription is ours.
 ///

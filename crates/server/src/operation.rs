@@ -8,18 +8,14 @@
 //!
 //! The URL answers for as long as the row is there, also when the resource is gone.
 
-pub(crate) mod state;
-
 use db::{Operation, OperationStatus, ResourceKey};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    App,
+    arm::ApiError,
     arm::{Call, Reply},
-    providers::{image_builder, resource_group},
-    tasks,
 };
 
 /// Seconds a client waits between two polls. Never 0: clients take that for 30.
@@ -100,27 +96,6 @@ pub(crate) fn new(kind: &str, target: ResourceKey, subscription: &str) -> Operat
     }
 }
 
-/// Takes up every operation that an earlier process left, in the background. Those of runs are the
-/// worker's.
-pub(crate) async fn resume_all(app: &App) -> Result<(), db::Error> {
-    for row in app.store().unfinished_operations().await? {
-        let own = app.clone();
-        tasks::spawn(app, "resume", async move {
-            match row.kind.as_str() {
-                resource_group::DELETE => resource_group::resume(own, row).await,
-                image_builder::RUN => {}
-                _ => {
-                    let kind = row.kind.clone();
-                    if !image_builder::resume(own, row).await {
-                        tracing::error!(kind, "nobody knows how to go on with this operation");
-                    }
-                }
-            }
-        });
-    }
-    Ok(())
-}
-
 /// The row as it is when the work is over.
 pub(crate) fn ended(mut row: Operation, result: Result<(), Value>) -> Operation {
     row.ended = Some(Timestamp::now());
@@ -150,4 +125,13 @@ pub(crate) fn status(row: &Operation) -> Reply {
         return reply.header("retry-after", RETRY_AFTER);
     }
     reply
+}
+
+/// 404 for an operation of which nothing is known.
+pub(crate) fn not_found(id: &str) -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "OperationNotFound",
+        format!("The operation '{id}' could not be found."),
+    )
 }

@@ -18,8 +18,10 @@ use engine::{
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::local;
-use crate::{App, Settings, providers::versions_of};
+use crate::{
+    App, Settings,
+    providers::{stored, versions_of},
+};
 
 /// Everything that is wrong with the targets, each with its field.
 /// A version that `run` has made already is not in its way: the run was cut off and goes on.
@@ -122,8 +124,8 @@ async fn managed(
 }
 
 /// Where the galleries are that a stored template names.
-pub(super) async fn geography(app: &App, input: &Value) -> Result<Geography, db::Error> {
-    match local::parse(input) {
+pub(crate) async fn geography(app: &App, input: &Value) -> Result<Geography, db::Error> {
+    match stored::parse(input) {
         Ok(template) => geography_of(app, &template).await,
         // The run fails by itself, with this error.
         Err(_) => Ok(Geography::default()),
@@ -155,7 +157,7 @@ pub(crate) fn homes(app: &App) -> Vec<String> {
 }
 
 /// Numbers of versions that were made by hand: the image store has no disk for them, and must not give them away.
-pub(super) async fn reserve(app: &App, template: &Template) -> Result<(), db::Error> {
+pub(crate) async fn reserve(app: &App, template: &Template) -> Result<(), db::Error> {
     for target in &template.properties.distribute {
         let DistributorKind::SharedImage(image) = &target.kind else { continue };
         let definition = image.definition();

@@ -9,9 +9,6 @@
 //!
 //! What has been acted upon is written in the same commit as the run: it begins once, whatever happens.
 
-pub(crate) mod changes;
-pub(crate) mod cron;
-
 use std::{collections::BTreeSet, panic::AssertUnwindSafe, time::Duration};
 
 use api::ErrorCode;
@@ -23,8 +20,7 @@ use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use self::changes::Scope;
-use crate::{App, providers::image_builder, tasks};
+use crate::{App, app::changes::Scope, providers::image_builder, tasks};
 
 /// Until the next look when one failed.
 const RETRY: Duration = Duration::from_secs(5);

@@ -21,14 +21,14 @@ pub(crate) struct Keepers {
 
 /// One of them, as others know it.
 #[derive(Debug, Clone)]
-pub(super) struct Keeper {
+pub(crate) struct Keeper {
     stop: CancellationToken,
     over: CancellationToken,
 }
 
 impl Keeper {
     /// Stops it, and waits until nothing of it goes on.
-    pub(super) async fn stop(&self) {
+    pub(crate) async fn stop(&self) {
         self.stop.cancel();
         self.over.cancelled().await;
     }
@@ -43,7 +43,7 @@ pub(crate) struct AtWork {
 
 impl AtWork {
     /// Fires when it is to end. No field, so that a task that asks for it takes all of this along and not that field alone.
-    pub(super) fn stop(&self) -> &CancellationToken {
+    pub(crate) fn stop(&self) -> &CancellationToken {
         &self.stop
     }
 }
@@ -57,7 +57,7 @@ impl Default for Keepers {
 impl Keepers {
     /// A new one for the version, which ends with the service at the latest, and the one who is to be stopped before
     /// it begins.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         &self,
         version: &ResourceKey,
         shutdown: &CancellationToken,
@@ -70,7 +70,7 @@ impl Keepers {
     }
 
     /// The same once the older one is over.
-    pub(super) async fn take_over(
+    pub(crate) async fn take_over(
         &self,
         version: &ResourceKey,
         shutdown: &CancellationToken,
@@ -83,7 +83,7 @@ impl Keepers {
     }
 
     /// Waits until not too many are at work.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         // It is never closed.
         self.turns.acquire().await.ok()
     }
