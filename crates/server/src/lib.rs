@@ -1,18 +1,17 @@
 //! The control plane: an ARM-compatible service that unmodified Azure clients drive.
 //!
 //! ```text
-//! http (TLS, tokens, limits) → arm (paths, api-versions, errors, paging) → providers (one file a type)
-//!                                                      ↓                        ↓
-//!                                               operation (long running)   db (SQL)   
-//!                                                                               ↑
-//!                                                                 worker → engine (builds)
+//! http (TLS, tokens, limits) → routes (the address space) → providers (one file a type) → arm, db (crates)
+//! start → worker (runs) → providers, engine         trigger, live, retention, tombstones → providers, blobs
+//!                        all of them → app (what the whole service shares)
 //! ```
+//!
+//! Each arrow leads one way: `cargo xtask tidy` refuses a circle of modules.
 //!
 //! Invariants: what was acknowledged is in the database before the answer is sent; a terminal state is
 //! written only after everything a run held is released; every error leaves through [`arm::ApiError`].
 
 mod app;
-pub mod arm;
 mod auth;
 pub mod backup;
 mod blobs;
@@ -25,11 +24,10 @@ mod limits;
 mod listener;
 pub mod live;
 pub mod log;
-mod operation;
 mod own_folder;
 mod providers;
 mod query;
-mod region;
+mod refusal;
 mod renewal;
 mod retention;
 mod routes;

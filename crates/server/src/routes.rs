@@ -1,12 +1,12 @@
 //! From a call to the handler: the whole of ARM's address space on one screen.
 
+use arm::{ApiError, Call, Extension, Method, Path, Reply, Scope, group, operation, version};
 use http::StatusCode;
 use serde_json::json;
 
 use crate::{
     App,
-    arm::{ApiError, Call, Extension, Method, Path, Reply, Scope, resource, version},
-    operation,
+    providers::REGISTRY,
     providers::{
         authorization, image_builder::runs, namespaces, platform_image, resource_group, sku,
         storage, subscription, tags,
@@ -135,7 +135,7 @@ async fn provider(app: &App, call: &Call, namespace: &str) -> Result<Reply, ApiE
         (Scope::Group(_, group), "microsoft.compute", ["virtualmachines", name, _, ..])
             if call.method == Get =>
         {
-            resource_group::existing(app, group).await?;
+            group::existing(app.context(), group).await?;
             Err(ApiError::not_found("Microsoft.Compute/virtualMachines", name, group))
         }
         (Scope::Subscription(_), "microsoft.storage", ["checknameavailability"]) => {
@@ -145,7 +145,7 @@ async fn provider(app: &App, call: &Call, namespace: &str) -> Result<Reply, ApiE
         (Scope::Subscription(_), "microsoft.features", ["providers", of, "features", name, ..]) => {
             feature(call, of, name)
         }
-        _ => resource::handle(app, call, namespace).await,
+        _ => arm::handle(&REGISTRY, app, call, namespace).await,
     }
 }
 

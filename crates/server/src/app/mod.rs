@@ -10,6 +10,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use arm::Context;
 use db::Store;
 use engine::{Host, error::Error, fetch, layout::Layout, ownership::Ownership};
 use tokio::sync::Notify;
@@ -45,7 +46,7 @@ pub struct App {
 #[derive(Debug)]
 struct Inner {
     settings: Settings,
-    store: Store,
+    context: Context,
     shutdown: CancellationToken,
     tasks: TaskTracker,
     worker: Notify,
@@ -56,7 +57,6 @@ struct Inner {
     feeds: Feeds,
     keepers: Keepers,
     readiness: Readiness,
-    base_url: OnceLock<String>,
     fetch: OnceLock<fetch::Limits>,
     lease: OnceLock<Lease>,
     quotas: OnceLock<Quotas>,
@@ -68,8 +68,8 @@ impl App {
     pub fn new(settings: Settings, store: Store, shutdown: CancellationToken) -> Self {
         Self {
             inner: Arc::new(Inner {
+                context: Context::new(store, &settings.subscription, &settings.regions),
                 settings,
-                store,
                 shutdown,
                 tasks: TaskTracker::new(),
                 worker: Notify::new(),
@@ -80,7 +80,6 @@ impl App {
                 feeds: Feeds::default(),
                 keepers: Keepers::default(),
                 readiness: Readiness::default(),
-                base_url: OnceLock::new(),
                 fetch: OnceLock::new(),
                 lease: OnceLock::new(),
                 quotas: OnceLock::new(),
@@ -94,9 +93,14 @@ impl App {
         &self.inner.settings
     }
 
+    /// What every route needs.
+    pub(crate) fn context(&self) -> &Context {
+        &self.inner.context
+    }
+
     /// The database.
     pub fn store(&self) -> &Store {
-        &self.inner.store
+        self.inner.context.store()
     }
 
     /// Fires when the service is to end.
@@ -208,13 +212,12 @@ impl App {
     /// Sets, once, what clients call this server, such as `https://host:8443`. For the URLs in texts that
     /// no request asked for.
     pub fn set_base_url(&self, url: String) {
-        // The first one stays.
-        let _ = self.inner.base_url.set(url);
+        self.inner.context.set_base_url(url);
     }
 
     /// What clients call this server, once it listens.
     pub(crate) fn base_url(&self) -> Option<&str> {
-        self.inner.base_url.get().map(String::as_str)
+        self.inner.context.base_url()
     }
 
     /// Sets, once, the lease that the service has on its database.

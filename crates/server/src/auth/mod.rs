@@ -18,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arm::Caller;
 use db::{Client, Store};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -27,8 +28,6 @@ pub(crate) use identity::Identity;
 pub(crate) use key::SigningKey;
 pub(crate) use managed::ManagedIdentity;
 pub(crate) use token::{Claims, LIFETIME_SECONDS};
-
-use crate::arm::Caller;
 
 /// How long a look-up of a service principal is trusted. It bounds how long a principal that another
 /// process revoked (`goldsmith admin`) can go on.

@@ -1,9 +1,10 @@
 //! How a client names us: URLs that we give out are built from it, so it must be one of our names.
 
+use arm::ApiError;
 use axum::extract::Request;
 use http::{StatusCode, header::HOST};
 
-use crate::{arm::ApiError, limits::Cut};
+use crate::limits::Cut;
 
 /// What guests call the host that they run on.
 const OF_GUESTS: &str = "10.0.2.2";

@@ -1,4 +1,4 @@
-//! From the socket to [`arm::handle`](crate::routes::handle): routes, tokens, limits, envelopes.
+//! From the socket to [`routes::handle`](crate::routes::handle): routes, tokens, limits, envelopes.
 //!
 //! ```text
 //! around (request id, panic, deadline, log, metrics) → host → route → metadata | authority | graph | storage | health
@@ -7,13 +7,13 @@
 //!
 //! Every ARM call runs as a task of its own: a client that goes away does not stop it halfway.
 
-mod arm;
 mod around;
 mod authority;
 mod body;
 mod graph;
 mod health;
 pub(crate) mod host;
+mod manager;
 mod metadata;
 mod openapi;
 mod reply;
@@ -26,11 +26,12 @@ mod tests;
 
 use std::sync::Arc;
 
+use arm::ApiError;
 use axum::{Router, extract::Request, response::Response};
 use engine::may_wait;
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::{App, arm::ApiError, auth::Auth, conceal::Conceal, limits::Budgets};
+use crate::{App, auth::Auth, conceal::Conceal, limits::Budgets};
 pub(crate) use health::install_metrics;
 use route::Route;
 
@@ -123,7 +124,7 @@ async fn answer(site: Site, request: Request) -> Response {
         Route::Ready => health::ready(&site).await,
         Route::Metrics => health::metrics(&site, request, &site.inner.metrics).await,
         Route::OpenApi => Ok(openapi::answer(&site, &request)),
-        Route::Arm => Ok(arm::answer(&site, request).await),
+        Route::Arm => Ok(manager::answer(&site, request).await),
     };
     let response = answered.unwrap_or_else(|error| reply::error(&error, false));
     reply::concealed(response, &site.inner.conceal).await

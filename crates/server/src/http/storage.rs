@@ -20,7 +20,7 @@ use jiff::Timestamp;
 
 use super::{
     Site,
-    arm::{Asker, caller},
+    manager::{Asker, caller},
     reply,
     session::Session,
     streamed,

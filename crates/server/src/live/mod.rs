@@ -6,6 +6,7 @@ mod tail;
 
 use std::{convert::Infallible, time::Duration};
 
+use arm::ApiError;
 use axum::{
     body::Body,
     response::{
@@ -21,7 +22,7 @@ use tokio_util::io::ReaderStream;
 
 use self::tail::Tail;
 pub use crate::app::feeds::Feeds;
-use crate::{App, arm::ApiError, providers::image_builder::runs, run_folder};
+use crate::{App, providers::image_builder::runs, run_folder};
 
 /// How long to wait at most before looking whether there is more, when nobody tells.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -2,17 +2,15 @@
 //! group and virtual network in the staging group. The worker writes them from what the engine tells;
 //! clients read them.
 
+use arm::{ApiError, Call, Reply, ResourceType, rows};
 use async_trait::async_trait;
 use db::{Resource, ResourceKey, Run};
 use engine::vm_size;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{generic, image_builder::staging};
-use crate::{
-    App,
-    arm::{ApiError, Call, Reply, ResourceType},
-};
+use super::image_builder::staging;
+use crate::App;
 
 /// A machine that a run holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +67,7 @@ pub(crate) const SECURITY_GROUP: OfMachine =
     OfMachine { name: NSG, versions: &["2025-07-01", "2024-07-01", "2022-01-01", "2020-07-01"] };
 
 #[async_trait]
-impl ResourceType for OfMachine {
+impl ResourceType<App> for OfMachine {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -87,7 +85,7 @@ impl ResourceType for OfMachine {
     }
 
     fn view(&self, _app: &App, call: &Call, resource: &Resource) -> Value {
-        let mut body = generic::view(self.name, resource);
+        let mut body = rows::view(self.name, resource);
         let expand = call.query.get("$expand").map(|text| text.to_lowercase());
         if self.name == VM && expand.is_some_and(|text| text.contains("instanceview")) {
             body["properties"]["instanceView"] = json!({ "statuses": [

@@ -3,7 +3,6 @@
 
 pub(crate) mod authorization;
 pub(crate) mod compute;
-pub(crate) mod generic;
 mod identity;
 pub(crate) mod image_builder;
 pub(crate) mod machine;
@@ -11,6 +10,7 @@ pub(crate) mod namespaces;
 mod network;
 pub(crate) mod quotas;
 pub(crate) mod resource_group;
+mod service;
 pub(crate) mod storage;
 pub(crate) mod stored;
 pub(crate) mod subscription;
@@ -18,13 +18,15 @@ pub(crate) mod tags;
 
 pub(crate) use compute::{platform_image, remove_stored, replication, sku, versions_of};
 
-use crate::arm::ResourceType;
+use arm::{Registry, ResourceType};
+
+use crate::App;
 
 /// `kind` of the rows of image templates.
 pub(crate) const TEMPLATES_KIND: &str = "microsoft.virtualmachineimages/imagetemplates";
 
 /// Every type that is served. A new one is a file and a line here.
-pub(crate) const TYPES: &[&dyn ResourceType] = &[
+const TYPES: &[&dyn ResourceType<App>] = &[
     &image_builder::ImageTemplates,
     &image_builder::RunOutputs,
     &image_builder::Runs,
@@ -43,3 +45,6 @@ pub(crate) const TYPES: &[&dyn ResourceType] = &[
     &machine::NETWORK_INTERFACE,
     &machine::SECURITY_GROUP,
 ];
+
+/// What is served, as a value: the routes hand it to [`arm::handle`].
+pub(crate) static REGISTRY: Registry<App> = Registry::new(TYPES, namespaces::OTHERS);

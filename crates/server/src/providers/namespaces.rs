@@ -1,14 +1,10 @@
 //! Resource providers as a list: what `az provider show` and generic clients read.
 
-use http::StatusCode;
+use arm::{ApiError, Call, Filter, Method, Reply, region};
 use serde_json::{Value, json};
 
-use crate::{
-    App,
-    arm::{ApiError, Call, Filter, Method, Reply},
-    providers::TYPES,
-    region,
-};
+use super::{REGISTRY, image_builder::NAMESPACE};
+use crate::App;
 
 const RESOURCES: &[&str] = &["2025-04-01", "2024-11-01", "2022-12-01", "2021-04-01", "2020-10-01"];
 const ROLES: &[&str] = &["2022-04-01", "2022-05-01-preview", "2020-04-01-preview"];
@@ -28,50 +24,29 @@ const BESIDE: &[(&str, &str, &[&str])] = &[
     ("Microsoft.Storage", "checkNameAvailability", &["2025-08-01", "2023-01-01"]),
 ];
 
-/// Namespaces that scripts register because Azure's image builder uses them; nothing of them is
-/// needed here.
-const EMPTY: &[&str] = &[
-    "Microsoft.VirtualMachineImages",
+/// Namespaces beside those of the registered types: of what is served otherwise, and those that scripts register because
+/// Azure's image builder uses them; nothing of these is needed here.
+pub(super) const OTHERS: &[&str] = &[
+    "Microsoft.Resources",
+    "Microsoft.Authorization",
     "Microsoft.KeyVault",
     "Microsoft.ContainerInstance",
     "Microsoft.Features",
 ];
-
-/// Every namespace, each once.
-pub(crate) fn all() -> impl Iterator<Item = &'static str> {
-    let registered = TYPES.iter().filter_map(|kind| kind.name().split_once('/').map(|(n, _)| n));
-    let names = registered.chain(BESIDE.iter().map(|(n, _, _)| *n)).chain(EMPTY.iter().copied());
-    let mut all: Vec<&str> = names.collect();
-    all.sort_unstable();
-    all.dedup();
-    all.into_iter()
-}
-
-/// 404 `InvalidResourceNamespace`.
-pub(crate) fn unknown(namespace: &str) -> ApiError {
-    ApiError::new(
-        StatusCode::NOT_FOUND,
-        "InvalidResourceNamespace",
-        format!(
-            "The resource namespace '{namespace}' is invalid. There are {}.",
-            all().collect::<Vec<_>>().join(", ")
-        ),
-    )
-}
 
 /// `GET …/providers`
 pub(crate) fn list(app: &App, call: &Call) -> Result<Reply, ApiError> {
     if call.method != Method::Get {
         return Err(ApiError::method_not_allowed(call));
     }
-    let value: Vec<Value> = all().map(|name| body(app, call, name)).collect();
+    let value: Vec<Value> = REGISTRY.namespaces().map(|name| body(app, call, name)).collect();
     Ok(Reply::ok(json!({ "value": value })))
 }
 
 /// `GET …/providers/{namespace}` and `POST …/register` or `/unregister`: all stay registered.
 pub(crate) fn show(app: &App, call: &Call, namespace: &str) -> Result<Reply, ApiError> {
-    let name = all().find(|known| known.eq_ignore_ascii_case(namespace));
-    let name = name.ok_or_else(|| unknown(namespace))?;
+    let name = REGISTRY.namespaces().find(|known| known.eq_ignore_ascii_case(namespace));
+    let name = name.ok_or_else(|| REGISTRY.unknown_namespace(namespace))?;
     match (call.method, call.path.rest.is_empty()) {
         (Method::Get, true) | (Method::Post, false) => Ok(Reply::ok(body(app, call, name))),
         _ => Err(ApiError::method_not_allowed(call)),
@@ -79,7 +54,7 @@ pub(crate) fn show(app: &App, call: &Call, namespace: &str) -> Result<Reply, Api
 }
 
 fn body(app: &App, call: &Call, namespace: &str) -> Value {
-    let locations = region::all_displayed(app);
+    let locations = region::all_displayed(app.context());
     let entry = |kind: &str, versions: &[&str], capabilities: &str| {
         json!({
             "resourceType": kind,
@@ -89,7 +64,7 @@ fn body(app: &App, call: &Call, namespace: &str) -> Value {
         })
     };
     let mut types: Vec<Value> = Vec::new();
-    for kind in TYPES {
+    for kind in REGISTRY.types() {
         let Some((own, name)) = kind.name().split_once('/') else { continue };
         if own == namespace {
             types.push(entry(name, kind.api_versions(), "SupportsTags, SupportsLocation"));
@@ -130,8 +105,8 @@ const IMAGE_BUILDER: [(&str, &str, &str); 13] = [
 
 /// `GET /providers/{namespace}/operations`
 pub(crate) fn operations(namespace: &str) -> Result<Reply, ApiError> {
-    let name = all().find(|known| known.eq_ignore_ascii_case(namespace));
-    let name = name.ok_or_else(|| unknown(namespace))?;
+    let name = REGISTRY.namespaces().find(|known| known.eq_ignore_ascii_case(namespace));
+    let name = name.ok_or_else(|| REGISTRY.unknown_namespace(namespace))?;
     let entry = |action: &str, resource: &str, text: &str| {
         json!({
             "name": format!("{name}/{action}"),
@@ -144,10 +119,10 @@ pub(crate) fn operations(namespace: &str) -> Result<Reply, ApiError> {
             },
         })
     };
-    let value: Vec<Value> = if name == crate::arm::STRICT {
+    let value: Vec<Value> = if name == NAMESPACE {
         IMAGE_BUILDER.iter().map(|(action, resource, text)| entry(action, resource, text)).collect()
     } else {
-        let kinds = TYPES.iter().filter_map(|kind| kind.name().split_once('/'));
+        let kinds = REGISTRY.types().iter().filter_map(|kind| kind.name().split_once('/'));
         let own = kinds.filter(|(own, _)| *own == name);
         let verbs = [("read", "Get"), ("write", "Create or update"), ("delete", "Delete")];
         own.flat_map(|(_, kind)| {
@@ -170,7 +145,7 @@ pub(crate) async fn resources(app: &App, call: &Call) -> Result<Reply, ApiError>
     let filter = Filter::parse(text, &fields)?;
     let group = call.path.scope.group();
     if let Some(group) = group {
-        crate::providers::resource_group::existing(app, group).await?;
+        arm::group::existing(app.context(), group).await?;
     }
     let select = db::Select {
         subscription: app.settings().subscription.to_lowercase(),
@@ -183,7 +158,7 @@ pub(crate) async fn resources(app: &App, call: &Call) -> Result<Reply, ApiError>
     let keep = |one: &db::Resource| {
         let location = one.body["location"].as_str();
         location.is_some_and(|own| filter.allows("location", own))
-            && one.kind != crate::providers::generic::GROUP
+            && one.kind != arm::group::KIND
             && filter.allows("resourceType", &one.kind)
             && filter.allows("resourceGroup", &one.group)
             && filter.allows("name", &one.name)
@@ -211,5 +186,5 @@ pub(crate) async fn resources(app: &App, call: &Call) -> Result<Reply, ApiError>
         }
         short
     };
-    crate::arm::list(app, call, select, keep, view).await
+    arm::list(app.context(), call, select, keep, view).await
 }

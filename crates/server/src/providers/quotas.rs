@@ -2,9 +2,10 @@
 //! same moment may all find the last place free: a quota bounds what grows, it is not exact to the last one.
 
 use api::ErrorCode;
+use arm::ApiError;
 use engine::error::Error;
 
-use crate::{App, arm::ApiError, providers::TEMPLATES_KIND};
+use crate::{App, providers::TEMPLATES_KIND};
 
 /// One of them, by its name in the file.
 struct Quota<'a> {

@@ -1,13 +1,10 @@
 //! The one subscription and the one tenant.
 
+use arm::{ApiError, Reply, region};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::{
-    App,
-    arm::{ApiError, Reply},
-    region,
-};
+use crate::App;
 
 /// The subscription is ours.
 ///

@@ -144,7 +144,7 @@ async fn operations_go_the_time_after_their_end() {
         let row = db::Operation {
             started: at(started),
             ended: ended.map(at),
-            ..crate::operation::new("run", target, "s")
+            ..arm::operation::new("run", target, "s")
         };
         bench.app.store().commit(vec![Write::Operation(row.clone())]).await.unwrap();
         row.id

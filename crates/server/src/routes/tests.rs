@@ -4,6 +4,7 @@ mod preconditions;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use arm::{ApiError, Call, Caller, Method, Path, Reply};
 use db::{Resource, ResourceKey, Run, RunState, Store, Write};
 use engine::layout::Layout;
 use http::StatusCode;
@@ -13,11 +14,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::handle;
-use crate::{
-    App, Settings,
-    arm::{ApiError, Call, Caller, Method, Path, Reply},
-    tasks,
-};
+use crate::{App, Settings, tasks};
 
 const S: &str = "11111111-2222-3333-4444-555555555555";
 const COMPUTE: &str = "providers/Microsoft.Compute";

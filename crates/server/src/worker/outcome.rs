@@ -1,6 +1,7 @@
 //! From how a build ended to what is written: state, message, operation, outputs.
 
 use api::{ErrorCode, template::Template};
+use arm::operation;
 use db::{OperationStatus, Run, RunState, Write};
 use engine::{
     error::Error,
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{executor::Ended, machines};
 use crate::{
-    App, blobs, operation,
+    App, blobs,
     providers::{
         compute::artifacts,
         image_builder::{

@@ -11,8 +11,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("vm", &[]),
     ("db", &[]),
+    ("arm", &["api", "db"]),
     ("engine", &["api", "vm"]),
-    ("server", &["api", "db", "engine"]),
+    ("server", &["api", "arm", "db", "engine"]),
     ("goldsmith", &["api", "db", "vm", "engine", "server"]),
     ("e2e", &["api", "vm"]),
     ("xtask", &[]),
@@ -38,7 +39,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("ring", &["server"]),
     ("sqlx", &["db"]),
     ("syn", &["xtask"]),
-    ("tokio", &["db", "vm", "engine", "server", "goldsmith", "e2e"]),
+    ("tokio", &["db", "arm", "vm", "engine", "server", "goldsmith", "e2e"]),
 ];
 
 /// What must not be in the tree at all: a second TLS stack, or one that needs a C toolchain.

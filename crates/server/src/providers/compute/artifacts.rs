@@ -4,6 +4,7 @@ use api::{
     ResourceId,
     template::{Distributor, DistributorKind, ManagedImage, Regions, SharedImage, Template},
 };
+use arm::region;
 use db::{Error, Resource, ResourceKey, Run, Store, Write};
 use engine::{
     distribute::{DataOutput, RunOutput},
@@ -13,7 +14,7 @@ use engine::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{App, region};
+use crate::App;
 
 /// Hidden in an output that is a blob of the staging account: its path in URLs of this server.
 pub(crate) const BLOB: &str = "blob";

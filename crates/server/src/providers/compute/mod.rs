@@ -11,6 +11,7 @@ pub(crate) mod targets;
 pub(crate) mod version;
 
 use api::ErrorCode;
+use arm::ApiError;
 use db::{Resource, ResourceKey, Select};
 
 use engine::{
@@ -21,7 +22,7 @@ use engine::{
     store::{Store, address::Address},
 };
 
-use crate::{App, app::keepers::AtWork, arm::ApiError};
+use crate::{App, app::keepers::AtWork, refusal};
 
 /// `kind` of the rows of gallery versions.
 const VERSIONS_KIND: &str = "microsoft.compute/galleries/images/versions";
@@ -47,7 +48,7 @@ pub(crate) async fn remove_stored(app: &App, ids: &[&str]) -> Result<Vec<AtWork>
         tokio::task::spawn_blocking(move || ids.iter().try_for_each(|id| remove_here(&layout, id)));
     match removed.await.map_err(ApiError::internal)? {
         Ok(()) => Ok(held),
-        Err(error) => Err(ApiError::of_engine(&error)),
+        Err(error) => Err(refusal::of_engine(&error)),
     }
 }
 

@@ -4,13 +4,13 @@ use api::{
     ErrorCode,
     template::{Diagnostic, Face, Identity, ParseOptions, Severity, Template, parse},
 };
+use arm::{ApiError, Call};
 use db::ResourceKey;
 use serde_json::{Map, Value};
 
 use super::version;
 use crate::{
     App,
-    arm::{ApiError, Call},
     providers::network::{binding, subnet},
 };
 

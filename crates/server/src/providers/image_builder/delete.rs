@@ -1,13 +1,16 @@
 //! Deletion of a template: its children, the staging group that was made for it, then itself. Images
 //! that it made stay.
 
+use arm::{
+    ApiError, Call, Reply,
+    operation::{self, Started},
+};
 use db::{Operation, ResourceKey, Write};
 
 use super::{DELETE_TEMPLATE, advance, load, run::busy, staging, until_done};
 use crate::{
     App,
-    arm::{ApiError, Call, Reply},
-    operation::{self, Started},
+    providers::image_builder::NAMESPACE,
     providers::image_builder::state::{self, Event, State},
     tasks, tombstones,
 };
@@ -19,7 +22,7 @@ pub(super) async fn delete(app: &App, call: &Call, key: ResourceKey) -> Result<R
         };
         advance(&mut template, run.as_ref(), Event::Delete)?;
         let region = template.body["location"].as_str().unwrap_or_default().to_owned();
-        let started = Started::image_builder(call, DELETE_TEMPLATE, key.clone(), &region);
+        let started = Started::in_region(call, NAMESPACE, DELETE_TEMPLATE, key.clone(), &region);
         let writes = vec![Write::Replace(template), Write::Operation(started.row.clone())];
         match app.store().commit(writes).await {
             Err(db::Error::Stale { .. }) => {}

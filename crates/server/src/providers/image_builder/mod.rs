@@ -43,6 +43,7 @@ mod watch;
 use std::time::Duration;
 
 use api::template::ApiVersion;
+use arm::{ApiError, Call, rows};
 use db::{Operation, Resource, ResourceKey, Run};
 use jiff::Timestamp;
 use serde_json::json;
@@ -59,12 +60,10 @@ pub(crate) use self::{
     triggers::Triggers,
     versions::with_latest,
 };
-use crate::{
-    App,
-    arm::{ApiError, Call},
-    providers::generic,
-};
+use crate::App;
 
+/// The namespace of the types below; each of its versions differs from the others in what it means.
+pub(crate) const NAMESPACE: &str = "Microsoft.VirtualMachineImages";
 const TEMPLATES: &str = "Microsoft.VirtualMachineImages/imageTemplates";
 const TRIGGERS: &str = "Microsoft.VirtualMachineImages/imageTemplates/triggers";
 const TRIGGERS_KIND: &str = "microsoft.virtualmachineimages/imagetemplates/triggers";
@@ -136,7 +135,7 @@ async fn load(
     call: &Call,
     key: &ResourceKey,
 ) -> Result<Option<(Resource, Option<Run>)>, ApiError> {
-    let Some(template) = generic::held(app, call, key).await? else {
+    let Some(template) = rows::held(app.context(), call, key).await? else {
         return Ok(None);
     };
     let run = latest_run(app, &template).await?;

@@ -4,6 +4,10 @@ use api::{
     ErrorCode,
     template::{ApiVersion, Face, Identity, ParseOptions, Template},
 };
+use arm::{
+    ApiError, Call, Reply,
+    operation::{self, Started},
+};
 use db::{Operation, Resource, ResourceKey, Write};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -18,10 +22,11 @@ use super::{
 use crate::{
     App,
     app::changes,
-    arm::{ApiError, Call, Reply},
-    operation::{self, Started},
-    providers::image_builder::failure::Failure,
-    providers::image_builder::state::{self, Event, State},
+    providers::image_builder::NAMESPACE,
+    providers::image_builder::{
+        failure::Failure,
+        state::{self, Event, State},
+    },
     tasks,
 };
 
@@ -36,7 +41,7 @@ pub(super) async fn patch(app: &App, call: &Call, key: ResourceKey) -> Result<Re
         advance(&mut template, run.as_ref(), Event::Update)?;
         let template = change.apply(app, call, template).await?;
         let region = template.body["location"].as_str().unwrap_or_default().to_owned();
-        let started = Started::image_builder(call, PATCH_TEMPLATE, key.clone(), &region);
+        let started = Started::in_region(call, NAMESPACE, PATCH_TEMPLATE, key.clone(), &region);
         let mut writes = vec![Write::Operation(started.row.clone())];
         if change.tags.is_some() {
             writes.extend(schedules::follow_tags(app, &template, Timestamp::now()).await?);

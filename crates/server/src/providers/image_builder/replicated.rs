@@ -1,6 +1,7 @@
 //! Whether a version is in the region of the template that starts from it.
 
 use api::ErrorCode;
+use arm::region;
 use db::Resource;
 use engine::{
     config::{self, Config},
@@ -9,7 +10,7 @@ use engine::{
     replicate,
 };
 
-use crate::{App, region};
+use crate::App;
 
 /// A template's region, for one look at what is in it.
 #[derive(Debug)]

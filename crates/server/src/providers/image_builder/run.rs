@@ -1,6 +1,10 @@
 //! Submission and cancel of runs, and how a run shows in its template.
 
 use api::ErrorCode;
+use arm::{
+    ApiError, Call, Reply,
+    operation::{self, Started},
+};
 use db::{Cause, Operation, OperationStatus, Resource, ResourceKey, Run, RunState, Write};
 use engine::{error::Error, vm_size};
 use jiff::Timestamp;
@@ -10,8 +14,7 @@ use super::{RUN, load, template_not_found};
 use crate::{
     App,
     app::changes,
-    arm::{ApiError, Call, Reply},
-    operation::{self, Started},
+    providers::image_builder::NAMESPACE,
     providers::{
         image_builder::state::{self, Event, State},
         quotas,
@@ -32,7 +35,7 @@ pub(super) async fn submit(app: &App, call: &Call, key: ResourceKey) -> Result<R
         state::next(State::of(&template, last.as_ref()), Event::Run)?;
         quotas::waiting_run(app).await?.map_err(quotas::refused)?;
         let region = template.body["location"].as_str().unwrap_or_default().to_owned();
-        let started = Started::image_builder(call, RUN, key.clone(), &region);
+        let started = Started::in_region(call, NAMESPACE, RUN, key.clone(), &region);
         let run = new_run(&template, &started.row, Cause::Manual).map_err(|error| {
             ApiError::bad_request(error.code.name(), error.message)
                 .target("properties.vmProfile.vmSize")

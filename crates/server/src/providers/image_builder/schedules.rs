@@ -2,6 +2,7 @@
 //! has one, named `default`, which tells when the next run is due. It is written with the template's
 //! tags, and by the runs that it begins; it can only be read.
 
+use arm::{ApiError, Call, ResourceType};
 use async_trait::async_trait;
 use db::{Resource, ResourceKey, Write};
 use jiff::Timestamp;
@@ -11,7 +12,6 @@ use serde_json::{Value, json};
 use super::{API_VERSIONS, SCHEDULES, SCHEDULES_KIND, check::invalid, view};
 use crate::{
     App,
-    arm::{ApiError, Call, ResourceType},
     providers::image_builder::{
         cron::{Schedule, TAG},
         state::{self, Event, State},
@@ -23,9 +23,13 @@ use crate::{
 pub(crate) struct Schedules;
 
 #[async_trait]
-impl ResourceType for Schedules {
+impl ResourceType<App> for Schedules {
     fn name(&self) -> &'static str {
         SCHEDULES
+    }
+
+    fn is_strict(&self) -> bool {
+        true
     }
 
     fn api_versions(&self) -> &'static [&'static str] {

@@ -5,6 +5,7 @@ use api::{
     ErrorCode,
     template::{Identity, Template, parse},
 };
+use arm::operation;
 use db::{Cause, Operation, Resource, Write};
 use engine::error::Error;
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use super::{
     until_done,
 };
 use crate::{
-    App, operation,
+    App,
     providers::{
         compute::targets,
         image_builder::state::{self, Event, State},

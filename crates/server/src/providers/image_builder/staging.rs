@@ -2,6 +2,7 @@
 //! account in it that holds scripts, logs and VHDs.
 
 use api::tags::MOST;
+use arm::{ApiError, region::normalise};
 use db::{Grave, Resource, ResourceKey, Select, Write};
 use engine::error::Error;
 use jiff::Timestamp;
@@ -10,10 +11,8 @@ use serde_json::{Value, json};
 use super::{GROUPS_KIND, failure::Failure, pin};
 use crate::{
     App,
-    arm::ApiError,
     blobs::{self, Blob},
     providers::{quotas, storage},
-    region::normalise,
     tombstones,
 };
 

@@ -1,6 +1,7 @@
 //! `imageTemplates`: the resource type.
 
 use api::template::{ApiVersion, Template};
+use arm::{ApiError, Call, Reply, ResourceType, operation::Started, region, rows};
 use async_trait::async_trait;
 use db::{Resource, ResourceKey, Write};
 use http::StatusCode;
@@ -13,10 +14,9 @@ use super::{
 };
 use crate::{
     App,
-    arm::{ApiError, Call, Reply, ResourceType},
-    operation::Started,
-    providers::{TEMPLATES_KIND, generic, quotas},
-    region, tasks,
+    providers::image_builder::NAMESPACE,
+    providers::{TEMPLATES_KIND, quotas},
+    tasks,
 };
 
 /// The resource type `imageTemplates`.
@@ -24,9 +24,13 @@ use crate::{
 pub(crate) struct ImageTemplates;
 
 #[async_trait]
-impl ResourceType for ImageTemplates {
+impl ResourceType<App> for ImageTemplates {
     fn name(&self) -> &'static str {
         TEMPLATES
+    }
+
+    fn is_strict(&self) -> bool {
+        true
     }
 
     fn api_versions(&self) -> &'static [&'static str] {
@@ -37,12 +41,12 @@ impl ResourceType for ImageTemplates {
         let name = call.path.names().first().copied().unwrap_or_default().to_owned();
         check_name("image template", &name)?;
         let group = group(app, call).await?;
-        if generic::held(app, call, &key).await?.is_some() {
+        if rows::held(app.context(), call, &key).await?.is_some() {
             return Err(exists());
         }
         let (sent, template) = check::template(call)?;
         let given = template.location.as_deref().unwrap_or_default();
-        let location = region::check(app, TEMPLATES, given)?;
+        let location = region::check(app.context(), TEMPLATES, given)?;
         check::identities(app, &template).await?;
         schedules::check(&json!(template.tags))?;
         check::subnet(app, &template).await?;
@@ -62,7 +66,7 @@ impl ResourceType for ImageTemplates {
             return Err(ApiError::disk_full(text));
         }
         let resource = new_resource(&group, &name, body, &template, version(call))?;
-        let started = Started::image_builder(call, PUT_TEMPLATE, key, &location);
+        let started = Started::in_region(call, NAMESPACE, PUT_TEMPLATE, key, &location);
         let writes = vec![Write::Insert(resource.clone()), Write::Operation(started.row.clone())];
         match app.store().commit(writes).await {
             // Someone else was a moment faster.

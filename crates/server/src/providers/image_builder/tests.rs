@@ -14,6 +14,7 @@ mod triggers;
 
 use std::collections::BTreeMap;
 
+use arm::{Caller, Method, Path, Reply, ResourceType};
 use db::{Cause, OperationStatus, RunState, Select, Store, Write};
 use engine::layout::Layout;
 use http::StatusCode;
@@ -26,10 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{
-    Settings,
-    arm::{Caller, Method, Path, Reply, ResourceType},
-};
+use crate::Settings;
 
 const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 const CATALOGUE: &str = r#"

@@ -2,6 +2,11 @@
 //! kept and shown; what they do is in [`watch`](super::watch).
 
 use api::template::{ApiVersion, Distributor, DistributorKind, Source, Template};
+use arm::{
+    ApiError, Call, Reply, ResourceType,
+    operation::{self, Started},
+    rows,
+};
 use async_trait::async_trait;
 use db::{Operation, Resource, ResourceKey, Write};
 use jiff::Timestamp;
@@ -17,13 +22,7 @@ use super::{
     template_key, template_not_found, until_done, version, view,
     watch::{Problem, Watch},
 };
-use crate::{
-    App,
-    arm::{ApiError, Call, Reply, ResourceType},
-    operation::{self, Started},
-    providers::{generic, quotas},
-    tasks,
-};
+use crate::{App, providers::image_builder::NAMESPACE, providers::quotas, tasks};
 
 const SOURCE_IMAGE: &str = "SourceImage";
 const API_VERSIONS: &[&str] = &["2025-10-01", "2024-02-01", "2023-07-01", "2022-07-01"];
@@ -33,9 +32,13 @@ const API_VERSIONS: &[&str] = &["2025-10-01", "2024-02-01", "2023-07-01", "2022-
 pub(crate) struct Triggers;
 
 #[async_trait]
-impl ResourceType for Triggers {
+impl ResourceType<App> for Triggers {
     fn name(&self) -> &'static str {
         TRIGGERS
+    }
+
+    fn is_strict(&self) -> bool {
+        true
     }
 
     fn api_versions(&self) -> &'static [&'static str] {
@@ -63,13 +66,13 @@ impl ResourceType for Triggers {
     }
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        if generic::claim(app, call, &key).await?.is_none() {
+        if rows::claim(app.context(), call, &key).await?.is_none() {
             return Ok(Reply::empty(http::StatusCode::NO_CONTENT));
         }
         let template = app.store().resource(&template_key(&key)).await?;
         let region = template.map(|template| template.body["location"].clone());
         let region = region.as_ref().and_then(Value::as_str).unwrap_or_default();
-        let started = Started::image_builder(call, DELETE_TRIGGER, key, region);
+        let started = Started::in_region(call, NAMESPACE, DELETE_TRIGGER, key, region);
         app.store().commit(vec![Write::Operation(started.row.clone())]).await?;
         tasks::spawn(app, "trigger", remove(app.clone(), started.row.clone()));
         Ok(started.accepted())
@@ -87,7 +90,7 @@ async fn put_once(
     key: &ResourceKey,
     name: &str,
 ) -> Result<Option<Reply>, ApiError> {
-    let existing = generic::held(app, call, key).await?;
+    let existing = rows::held(app.context(), call, key).await?;
     let parent = template_key(key);
     let template = app.store().resource(&parent).await?.ok_or_else(|| template_not_found(call))?;
     allowed(&template)?;
@@ -104,7 +107,7 @@ async fn put_once(
     trigger.body["properties"]["provisioningState"] = json!("Creating");
     trigger.changed = Timestamp::now();
     let region = template.body["location"].as_str().unwrap_or_default();
-    let started = Started::image_builder(call, PUT_TRIGGER, key.clone(), region);
+    let started = Started::in_region(call, NAMESPACE, PUT_TRIGGER, key.clone(), region);
     let write =
         if created { Write::Insert(trigger.clone()) } else { Write::Replace(trigger.clone()) };
     // The template is written too, so that two triggers at once cannot both be the first.

@@ -1,10 +1,11 @@
 //! `If-Match` and `If-None-Match: *` where several requests write at once.
 
+use arm::ResourceType;
 use db::Resource;
 use futures_util::future;
 
 use super::*;
-use crate::{arm::ResourceType, providers::TYPES};
+use crate::providers::REGISTRY;
 
 /// How many write at once.
 const WRITERS: usize = 16;
@@ -52,7 +53,12 @@ async fn insert(server: &Server, kind: &str) {
 }
 
 /// What a type answers to whoever got by the first look at the row, which was written to since.
-async fn answer(server: &Server, kind: &dyn ResourceType, method: Method, if_match: &str) -> u16 {
+async fn answer(
+    server: &Server,
+    kind: &dyn ResourceType<App>,
+    method: Method,
+    if_match: &str,
+) -> u16 {
     let call = call(method, &path_of(kind.name()), if_match);
     let key = ResourceKey::of(&call.path.text);
     let answered = match method {
@@ -69,7 +75,7 @@ async fn answer(server: &Server, kind: &dyn ResourceType, method: Method, if_mat
 #[tokio::test]
 async fn every_type_holds_what_it_writes_against_the_precondition() {
     let mut writable = 0;
-    for kind in TYPES.iter().filter(|kind| kind.read_only().is_none()) {
+    for kind in REGISTRY.types().iter().filter(|kind| kind.read_only().is_none()) {
         let server = Server::with_group().await;
         insert(&server, kind.name()).await;
         for (method, if_match) in [

@@ -1,13 +1,11 @@
 //! Versions of galleries and the regions that they are to be in.
 
+use arm::{Call, Caller, Method, Path};
 use db::{Resource, ResourceKey, Write};
 use serde_json::{Value, json};
 
 use super::bench::{Bench, Process, compute};
-use crate::{
-    arm::{self, Call, Caller, Method, Path},
-    providers::replication,
-};
+use crate::providers::replication;
 
 async fn get(process: &Process, id: &str) -> Value {
     let call = Call {
@@ -21,7 +19,8 @@ async fn get(process: &Process, id: &str) -> Value {
         if_match: None,
         caller: Caller { client_id: "c".to_owned(), object_id: "o".to_owned() },
     };
-    let kind = arm::find("Microsoft.Compute", "galleries/images/versions").unwrap();
+    let kind =
+        crate::providers::REGISTRY.find("Microsoft.Compute", "galleries/images/versions").unwrap();
     let reply = kind.get(&process.app, &call, &ResourceKey::of(id)).await.unwrap();
     reply.expect("an answer of its own").body.unwrap()
 }

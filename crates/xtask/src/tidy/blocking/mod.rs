@@ -15,7 +15,7 @@ use paths::Paths;
 use walk::{Function, Walk, What};
 
 /// The crates that have a runtime.
-const CRATES: &[&str] = &["vm", "db", "engine", "server", "goldsmith"];
+const CRATES: &[&str] = &["vm", "db", "arm", "engine", "server", "goldsmith"];
 
 const ALONE: &str =
     "a command is alone in its process: what waits keeps nothing else from going on";

@@ -22,8 +22,6 @@ const MAY: &[(&str, &str)] = &[
     ("crates/engine/src/replicate", "to be opened"),
     ("crates/engine/src/source", "to be opened"),
     ("crates/engine/src/source/catalogue", "to be opened"),
-    ("crates/server/src", "to be opened"),
-    ("crates/server/src/arm", "to be opened"),
 ];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {

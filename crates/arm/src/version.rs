@@ -1,15 +1,12 @@
 //! The `api-version` of a request.
 
-use super::{ApiError, Call, ResourceType, path::is};
-
-/// The namespace whose versions differ in what they mean, so that only the listed ones are taken.
-pub(crate) const STRICT: &str = "Microsoft.VirtualMachineImages";
+use crate::{ApiError, Call, ResourceType, Service};
 
 /// There is one, and it reads `2024-02-01` or `2024-02-01-preview`.
 ///
 /// # Errors
 /// `MissingApiVersionParameter`, `InvalidApiVersionParameter`.
-pub(crate) fn check_form(call: &Call) -> Result<(), ApiError> {
+pub fn check_form(call: &Call) -> Result<(), ApiError> {
     let text = call.api_version.as_str();
     if text.is_empty() {
         return Err(ApiError::bad_request(
@@ -33,10 +30,13 @@ pub(crate) fn check_form(call: &Call) -> Result<(), ApiError> {
 ///
 /// # Errors
 /// `NoRegisteredProviderFound`, with the versions there are.
-pub(crate) fn check_supported(kind: &dyn ResourceType, call: &Call) -> Result<(), ApiError> {
-    let (namespace, types) = kind.name().split_once('/').unwrap_or((kind.name(), ""));
+pub(crate) fn check_supported<S: Service>(
+    kind: &dyn ResourceType<S>,
+    call: &Call,
+) -> Result<(), ApiError> {
+    let types = kind.name().split_once('/').map_or("", |(_, types)| types);
     let known = kind.api_versions();
-    if !is(namespace, STRICT) || known.contains(&call.api_version.as_str()) {
+    if !kind.is_strict() || known.contains(&call.api_version.as_str()) {
         return Ok(());
     }
     Err(ApiError::bad_request(

@@ -1,37 +1,45 @@
 //! Collections, items and actions of the registered resource types.
 
-use db::{Resource, ResourceKey, Select};
+use db::{ResourceKey, Select};
 use http::StatusCode;
 
-use super::{
-    ApiError, Call, Method, Path, Reply, ResourceType, Scope, find, list, path::is, version,
-};
 use crate::{
-    App,
-    providers::{generic, machine, namespaces, quotas, resource_group},
+    ApiError, Call, Method, Path, Registry, Reply, ResourceType, Scope, Service,
+    check_precondition, group, is, list, rows, version,
 };
 
-/// Answers what a namespace is asked for.
-pub(crate) async fn handle(app: &App, call: &Call, namespace: &str) -> Result<Reply, ApiError> {
+/// Answers what is asked of a resource type: its collections, its items, their actions. What ARM promises of all of them is
+/// seen to here, in ARM's order: the type, its api-version, the group, the precondition, the parent, the room.
+///
+/// # Errors
+/// `InvalidResourceNamespace`, `InvalidResourceType`, `NoRegisteredProviderFound`, `ResourceGroupNotFound`,
+/// `ResourceGroupBeingDeleted`, `PreconditionFailed`, `ParentResourceNotFound`, `ResourceNotFound`, `MethodNotAllowed`, and
+/// what the type or the service refuses.
+pub async fn handle<S: Service>(
+    registry: &Registry<S>,
+    service: &S,
+    call: &Call,
+    namespace: &str,
+) -> Result<Reply, ApiError> {
     let path = &call.path;
     let action = call.method == Method::Post && path.is_collection() && path.rest.len() > 2;
     let target = if action { path.without_last() } else { path.clone() };
-    let kind = registered(namespace, &target)?;
+    let kind = registered(registry, namespace, &target)?;
     version::check_supported(kind, call)?;
     if let Some(name) = path.scope.group() {
-        let group = resource_group::existing(app, name).await;
+        let group = group::existing(service.context(), name).await;
         if call.method == Method::Head && group.is_err() {
             return Ok(Reply::empty(StatusCode::NOT_FOUND));
         }
         if matches!(call.method, Method::Put | Method::Patch | Method::Post) {
-            resource_group::check_stays(&group?)?;
+            group::check_stays(&group?)?;
         } else {
             group?;
         }
     }
     if path.is_collection() && !action {
         return match call.method {
-            Method::Get => collection(app, call, kind).await,
+            Method::Get => collection(registry, service, call, kind).await,
             _ => Err(ApiError::method_not_allowed(call)),
         };
     }
@@ -49,17 +57,21 @@ pub(crate) async fn handle(app: &App, call: &Call, namespace: &str) -> Result<Re
     let key = ResourceKey::of(&target.text);
     if action {
         let name = path.rest.last().map(|name| name.to_lowercase()).unwrap_or_default();
-        return kind.action(app, call, key, &name).await;
+        return kind.action(service, call, key, &name).await;
     }
-    item(app, call, kind, key).await
+    item(service, call, kind, key).await
 }
 
-fn registered(namespace: &str, path: &Path) -> Result<&'static dyn ResourceType, ApiError> {
-    if let Some(kind) = find(namespace, &path.types()) {
+fn registered<S: Service>(
+    registry: &Registry<S>,
+    namespace: &str,
+    path: &Path,
+) -> Result<&'static dyn ResourceType<S>, ApiError> {
+    if let Some(kind) = registry.find(namespace, &path.types()) {
         return Ok(kind);
     }
-    if !namespaces::all().any(|known| is(known, namespace)) {
-        return Err(namespaces::unknown(namespace));
+    if !registry.namespaces().any(|known| is(known, namespace)) {
+        return Err(registry.unknown_namespace(namespace));
     }
     Err(ApiError::new(
         StatusCode::NOT_FOUND,
@@ -71,14 +83,14 @@ fn registered(namespace: &str, path: &Path) -> Result<&'static dyn ResourceType,
     ))
 }
 
-async fn item(
-    app: &App,
+async fn item<S: Service>(
+    service: &S,
     call: &Call,
-    kind: &'static dyn ResourceType,
+    kind: &'static dyn ResourceType<S>,
     key: ResourceKey,
 ) -> Result<Reply, ApiError> {
     if matches!(call.method, Method::Get | Method::Head)
-        && let Some(answer) = kind.get(app, call, &key).await?
+        && let Some(answer) = kind.get(service, call, &key).await?
     {
         return Ok(if call.method == Method::Get {
             answer
@@ -86,42 +98,42 @@ async fn item(
             Reply::empty(StatusCode::NO_CONTENT)
         });
     }
-    let held = app.store().resource(&key).await?;
+    let held = service.context().store().resource(&key).await?;
     check_precondition(call, held.as_ref())?;
     if matches!(call.method, Method::Put | Method::Patch | Method::Delete)
         && let Some(held) = &held
     {
-        machine::check_is_clients(held)?;
+        service.may_change(held)?;
     }
     match (call.method, held) {
         (Method::Get, Some(held)) => {
-            Ok(generic::with_etag(Reply::ok(kind.view(app, call, &held)), &held))
+            Ok(rows::with_etag(Reply::ok(kind.view(service, call, &held)), &held))
         }
         (Method::Head, Some(_)) => Ok(Reply::empty(StatusCode::NO_CONTENT)),
         (Method::Head, None) => Ok(Reply::empty(StatusCode::NOT_FOUND)),
-        (Method::Get | Method::Patch, None) => Err(generic::not_found(kind.name(), &call.path)),
+        (Method::Get | Method::Patch, None) => Err(rows::not_found(kind.name(), &call.path)),
         (Method::Put, held) => {
             if held.is_none() {
-                quotas::resource(app, kind.name()).await?;
+                service.may_add(kind.name()).await?;
             }
-            check_parent(app, call, kind, &key).await?;
-            kind.put(app, call, key).await
+            check_parent(service, call, kind, &key).await?;
+            kind.put(service, call, key).await
         }
-        (Method::Patch, Some(_)) => kind.patch(app, call, key).await,
-        (Method::Delete, _) => kind.delete(app, call, key).await,
+        (Method::Patch, Some(_)) => kind.patch(service, call, key).await,
+        (Method::Delete, _) => kind.delete(service, call, key).await,
         (Method::Post, _) => Err(ApiError::method_not_allowed(call)),
     }
 }
 
-async fn check_parent(
-    app: &App,
+async fn check_parent<S: Service>(
+    service: &S,
     call: &Call,
-    kind: &'static dyn ResourceType,
+    kind: &'static dyn ResourceType<S>,
     key: &ResourceKey,
 ) -> Result<(), ApiError> {
-    let Some(parent) = generic::parent_key(key) else { return Ok(()) };
-    if let Some(parent) = app.store().resource(&parent).await? {
-        return machine::check_is_clients(&parent);
+    let Some(parent) = rows::parent_key(key) else { return Ok(()) };
+    if let Some(parent) = service.context().store().resource(&parent).await? {
+        return service.may_change(&parent);
     }
     let names = call.path.names();
     let above = names[..names.len().saturating_sub(1)].join("/");
@@ -135,13 +147,14 @@ async fn check_parent(
     ))
 }
 
-async fn collection(
-    app: &App,
+async fn collection<S: Service>(
+    registry: &Registry<S>,
+    service: &S,
     call: &Call,
-    kind: &'static dyn ResourceType,
+    kind: &'static dyn ResourceType<S>,
 ) -> Result<Reply, ApiError> {
     let mut select = Select {
-        subscription: app.settings().subscription.to_lowercase(),
+        subscription: service.context().subscription().to_lowercase(),
         group: call.path.scope.group().map(str::to_lowercase),
         kind: Some(kind.name().to_lowercase()),
         ..Select::default()
@@ -149,46 +162,18 @@ async fn collection(
     if call.path.rest.len() > 1 {
         let parent = call.path.without_last();
         let key = ResourceKey::of(&parent.text);
-        if app.store().resource(&key).await?.is_none() {
+        if service.context().store().resource(&key).await?.is_none() {
             let types = parent.types();
             let namespace = parent.namespace.clone().unwrap_or_default();
-            let name = find(&namespace, &types).map_or(types, |kind| kind.name().to_owned());
-            return Err(generic::not_found(&name, &parent));
+            let name =
+                registry.find(&namespace, &types).map_or(types, |kind| kind.name().to_owned());
+            return Err(rows::not_found(&name, &parent));
         }
-        if let Some(answer) = kind.list(app, call, &key).await? {
+        if let Some(answer) = kind.list(service, call, &key).await? {
             return Ok(answer);
         }
         select.below = Some(key);
     }
-    list(app, call, select, |_| true, |resource| kind.view(app, call, resource)).await
-}
-
-/// `If-Match` and `If-None-Match: *`.
-///
-/// # Errors
-/// `PreconditionFailed`
-pub(crate) fn check_precondition(call: &Call, held: Option<&Resource>) -> Result<(), ApiError> {
-    if matches!(call.method, Method::Get | Method::Head | Method::Post) {
-        return Ok(());
-    }
-    let bare = |text: &str| text.trim().trim_start_matches("W/").trim_matches('"').to_owned();
-    let holds = match (call.if_match.as_deref().map(str::trim), held) {
-        (None | Some(""), _) | (Some("*"), Some(_)) | (Some("!*"), None) => true,
-        (Some("!*"), Some(_)) | (Some(_), None) => false,
-        (Some(wanted), Some(held)) => {
-            wanted.split(',').any(|one| bare(one) == bare(&generic::etag(held)))
-        }
-    };
-    if holds {
-        return Ok(());
-    }
-    let now = held.map_or_else(|| "there is none".to_owned(), generic::etag);
-    Err(ApiError::new(
-        StatusCode::PRECONDITION_FAILED,
-        "PreconditionFailed",
-        format!(
-            "The precondition of the request is not met: the ETag of '{}' is {now}. Read it again and retry.",
-            call.path.text
-        ),
-    ))
+    list(service.context(), call, select, |_| true, |resource| kind.view(service, call, resource))
+        .await
 }

@@ -3,23 +3,22 @@
 
 use db::ResourceKey;
 
-use super::{ApiError, Path, path::is};
-use crate::App;
+use crate::{ApiError, Context, Path, is};
 
 /// A path taken apart at its last `providers`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Extension {
+pub struct Extension {
     /// `/subscriptions/S`, a group or a resource; empty for the tenant.
-    pub(crate) scope: String,
+    pub scope: String,
     /// Namespace and type in lower case: `microsoft.authorization/roleassignments`.
-    pub(crate) kind: String,
+    pub kind: String,
     /// Type, name and what follows.
-    pub(crate) rest: Vec<String>,
+    pub rest: Vec<String>,
 }
 
 impl Extension {
     /// Of a path that has a namespace and a type.
-    pub(crate) fn of(path: &Path) -> Option<Self> {
+    pub fn of(path: &Path) -> Option<Self> {
         let segments: Vec<&str> = path.text.split('/').skip(1).collect();
         let at = segments.iter().rposition(|part| is(part, "providers"))?;
         let [namespace, rest @ ..] = &segments[at + 1..] else { return None };
@@ -30,19 +29,19 @@ impl Extension {
     }
 
     /// The scope is there. (That the subscription is, was seen before.)
-    pub(crate) async fn check_scope(&self, app: &App) -> Result<(), ApiError> {
+    pub async fn check_scope(&self, context: &Context) -> Result<(), ApiError> {
         if self.scope.matches('/').count() <= 2 {
             return Ok(());
         }
         let key = ResourceKey::of(&self.scope);
-        match app.store().resource(&key).await? {
+        match context.store().resource(&key).await? {
             Some(_) => Ok(()),
             None => Err(self.scope_not_found()),
         }
     }
 
     /// 404 for the scope.
-    pub(crate) fn scope_not_found(&self) -> ApiError {
+    pub fn scope_not_found(&self) -> ApiError {
         let path = Path::parse(&self.scope);
         let group = path.scope.group().unwrap_or_default();
         match &path.namespace {

@@ -3,7 +3,6 @@
 use std::error::Error as StdError;
 
 use db::Trouble;
-use engine::error::{Error as EngineError, chain};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -93,22 +92,6 @@ impl ApiError {
         )
     }
 
-    /// 405.
-    pub fn method_not_allowed(call: &super::Call) -> Self {
-        let method = format!("{:?}", call.method).to_uppercase();
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "MethodNotAllowed",
-            format!("The method {method} is not allowed at '{}'.", call.path.text),
-        )
-    }
-
-    /// 405 for what clients only read; `why` ends the sentence.
-    pub fn read_only(call: &super::Call, why: &str) -> Self {
-        let message = format!("'{}' can only be read: {why}.", call.path.text);
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
-    }
-
     /// 409.
     pub fn conflict(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, code, message)
@@ -117,17 +100,6 @@ impl ApiError {
     /// 500 for an error that is no client's; with its causes it goes to the log alone.
     pub fn failed(error: &dyn StdError) -> Self {
         Self::internal(chain(error))
-    }
-
-    /// An error of the engine that is not the client's: 507 for a full disk, else 500.
-    pub fn of_engine(error: &EngineError) -> Self {
-        let why = format!("{}; {:?}", chain(error), error.details);
-        let mut told = match error.code {
-            api::ErrorCode::DiskFull => Self::of_trouble(Trouble::DiskFull),
-            _ => Self::internal(""),
-        };
-        told.internal = Some(why);
-        told
     }
 
     /// 500; the reason goes to the log alone.
@@ -159,6 +131,21 @@ impl ApiError {
         }
         body
     }
+}
+
+/// An error with all of its causes, none told twice.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let more = cause.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        next = cause.source();
+    }
+    text
 }
 
 impl From<db::Error> for ApiError {
@@ -203,14 +190,5 @@ mod tests {
         }
         let odd = ApiError::from(db::Store::open("other://database").await.unwrap_err());
         assert_eq!(odd.status.as_u16(), 500);
-    }
-
-    #[test]
-    fn full_disk_of_the_engine_is_507() {
-        let full = EngineError::new(api::ErrorCode::DiskFull, "no room in /srv/images");
-        let error = ApiError::of_engine(&full);
-        assert_eq!((error.status.as_u16(), error.code.as_str()), (507, "DiskFull"));
-        assert!(!error.body().to_string().contains("/srv"));
-        assert!(error.internal.unwrap().contains("/srv/images"));
     }
 }

@@ -5,8 +5,7 @@ use db::{Resource, Select};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::{ApiError, Call, Reply};
-use crate::App;
+use crate::{ApiError, Call, Context, Reply};
 
 /// So many on a page unless `$top` asks for fewer.
 const PAGE: usize = 100;
@@ -52,8 +51,8 @@ impl Position {
 }
 
 /// A page of what `select` finds and `keep` lets pass, each as `view` shows it.
-pub(crate) async fn list(
-    app: &App,
+pub async fn list(
+    context: &Context,
     call: &Call,
     select: Select,
     keep: impl Fn(&Resource) -> bool + Send,
@@ -63,7 +62,7 @@ pub(crate) async fn list(
     let mut found: Vec<Resource> = Vec::new();
     loop {
         let select = Select { after: after.clone(), limit: PAGE as u32, ..select.clone() };
-        let page = app.store().list(&select).await?;
+        let page = context.store().list(&select).await?;
         for resource in page.resources {
             if !keep(&resource) {
                 continue;

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{App, arm::ApiError};
+use crate::{ApiError, Context};
 
 /// A region of Azure.
 struct Known {
@@ -84,25 +84,25 @@ const KNOWN: &[Known] = &[
 ];
 
 /// The name of a region however it is spelled: `West US 2` is `westus2`.
-pub(crate) fn normalise(text: &str) -> String {
+pub fn normalise(text: &str) -> String {
     text.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase()
 }
 
 /// What people call a region: `westus2` is `West US 2`.
-pub(crate) fn display(name: &str) -> String {
+pub fn display(name: &str) -> String {
     let name = normalise(name);
     known(&name).map_or(name, |region| region.display.to_owned())
 }
 
 /// Every region of this service, as people call it.
-pub(crate) fn all_displayed(app: &App) -> Vec<String> {
-    app.settings().regions.iter().map(|name| display(name)).collect()
+pub fn all_displayed(context: &Context) -> Vec<String> {
+    context.regions().iter().map(|name| display(name)).collect()
 }
 
 /// The name of the region, if this service has it. `kind` is the resource type that asks.
-pub(crate) fn check(app: &App, kind: &str, text: &str) -> Result<String, ApiError> {
+pub fn check(context: &Context, kind: &str, text: &str) -> Result<String, ApiError> {
     let name = normalise(text);
-    let regions = &app.settings().regions;
+    let regions = context.regions();
     if regions.iter().any(|region| normalise(region) == name) {
         return Ok(name);
     }
@@ -117,7 +117,7 @@ pub(crate) fn check(app: &App, kind: &str, text: &str) -> Result<String, ApiErro
 }
 
 /// The region as an entry of `/subscriptions/{s}/locations`.
-pub(crate) fn body(subscription: &str, name: &str) -> Value {
+pub fn body(subscription: &str, name: &str) -> Value {
     let id = |name: &str| format!("/subscriptions/{subscription}/locations/{name}");
     let name = normalise(name);
     let mut metadata = json!({ "regionType": "Physical", "regionCategory": "Recommended" });

@@ -1,11 +1,11 @@
 //! `$filter`: comparisons with `eq`, joined by `and`. What else OData has is refused, not ignored:
 //! a client that asks for less must not be given more.
 
-use super::{ApiError, path::is};
+use crate::{ApiError, is};
 
 /// What is asked for, by field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Filter {
+pub struct Filter {
     terms: Vec<(&'static str, String)>,
 }
 
@@ -14,7 +14,7 @@ impl Filter {
     ///
     /// # Errors
     /// `InvalidFilterInQueryString`
-    pub(crate) fn parse(text: &str, fields: &[&'static str]) -> Result<Self, ApiError> {
+    pub fn parse(text: &str, fields: &[&'static str]) -> Result<Self, ApiError> {
         let wrong = |why: &str| {
             ApiError::bad_request(
                 "InvalidFilterInQueryString",
@@ -50,12 +50,12 @@ impl Filter {
     }
 
     /// What a field must be, if that is said.
-    pub(crate) fn get(&self, field: &str) -> Option<&str> {
+    pub fn get(&self, field: &str) -> Option<&str> {
         self.terms.iter().find(|(own, _)| is(own, field)).map(|(_, value)| value.as_str())
     }
 
     /// Whether every comparison of that field holds, whatever the case.
-    pub(crate) fn allows(&self, field: &str, value: &str) -> bool {
+    pub fn allows(&self, field: &str, value: &str) -> bool {
         let mut terms = self.terms.iter().filter(|(own, _)| is(own, field));
         terms.all(|(_, wanted)| wanted.to_lowercase() == value.to_lowercase())
     }

@@ -53,7 +53,7 @@ impl Path {
     }
 
     /// The path without its last part, which is an action's name.
-    pub(super) fn without_last(&self) -> Self {
+    pub(crate) fn without_last(&self) -> Self {
         // Decoding what is decoded would turn `%41` in a name into another name.
         Self::of_decoded(self.text.rsplit_once('/').map_or("", |(text, _)| text))
     }
@@ -99,7 +99,7 @@ impl Path {
 }
 
 /// Equal but for case.
-pub(crate) fn is(one: &str, other: &str) -> bool {
+pub fn is(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 

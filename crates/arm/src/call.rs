@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{ApiError, Path};
+use http::StatusCode;
+
+use crate::{ApiError, Path};
 
 /// The verbs that ARM uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,5 +80,23 @@ impl Call {
     /// An absolute URL of this server: `path` begins with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base_url)
+    }
+}
+
+impl ApiError {
+    /// 405.
+    pub fn method_not_allowed(call: &Call) -> Self {
+        let method = format!("{:?}", call.method).to_uppercase();
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowed",
+            format!("The method {method} is not allowed at '{}'.", call.path.text),
+        )
+    }
+
+    /// 405 for what clients only read; `why` ends the sentence.
+    pub fn read_only(call: &Call, why: &str) -> Self {
+        let message = format!("'{}' can only be read: {why}.", call.path.text);
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
     }
 }

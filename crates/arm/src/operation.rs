@@ -13,27 +13,26 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{
-    arm::ApiError,
-    arm::{Call, Reply},
-};
+use crate::{ApiError, Call, Reply};
 
 /// Seconds a client waits between two polls. Never 0: clients take that for 30.
 const RETRY_AFTER: &str = "1";
 
 /// An operation that begins with this request.
 #[derive(Debug, Clone)]
-pub(crate) struct Started {
+pub struct Started {
     /// The row to commit together with what the request changes.
-    pub(crate) row: Operation,
+    pub row: Operation,
     /// Where to poll.
     url: String,
 }
 
 impl Started {
-    /// A new operation of the image builder in a region. `kind` decides how it is resumed.
-    pub(crate) fn image_builder(
+    /// A new operation of a provider in a region, polled where ARM's providers have their operations
+    /// (`…/providers/{namespace}/locations/{region}/operations/{id}`). `kind` decides how it is resumed.
+    pub fn in_region(
         call: &Call,
+        namespace: &str,
         kind: &str,
         target: ResourceKey,
         region: &str,
@@ -41,14 +40,14 @@ impl Started {
         let subscription = call.path.scope.subscription().unwrap_or_default();
         let row = new(kind, target, subscription);
         let url = call.url(&format!(
-            "/subscriptions/{subscription}/providers/Microsoft.VirtualMachineImages/locations/{region}/operations/{}?api-version={}",
+            "/subscriptions/{subscription}/providers/{namespace}/locations/{region}/operations/{}?api-version={}",
             row.id, call.api_version
         ));
         Self { row, url }
     }
 
     /// A new operation whose result is polled by `Location` alone, as with resource groups.
-    pub(crate) fn location_only(call: &Call, kind: &str, target: ResourceKey) -> Self {
+    pub fn location_only(call: &Call, kind: &str, target: ResourceKey) -> Self {
         let subscription = call.path.scope.subscription().unwrap_or_default();
         let row = new(kind, target, subscription);
         let url = call.url(&format!(
@@ -59,7 +58,7 @@ impl Started {
     }
 
     /// 200 or 201 with the resource and `Azure-AsyncOperation` alone: PUT.
-    pub(crate) fn put(&self, created: bool, body: Value) -> Reply {
+    pub fn put(&self, created: bool, body: Value) -> Reply {
         let status = if created { StatusCode::CREATED } else { StatusCode::OK };
         Reply::json(status, body)
             .header("azure-asyncoperation", &self.url)
@@ -67,7 +66,7 @@ impl Started {
     }
 
     /// 202, no body, `Azure-AsyncOperation` and `Location` of the same URL: PATCH, DELETE, run.
-    pub(crate) fn accepted(&self) -> Reply {
+    pub fn accepted(&self) -> Reply {
         Reply::empty(StatusCode::ACCEPTED)
             .header("azure-asyncoperation", &self.url)
             .header("location", &self.url)
@@ -75,7 +74,7 @@ impl Started {
     }
 
     /// 202 and `Location` alone: DELETE of a resource group.
-    pub(crate) fn located(&self) -> Reply {
+    pub fn located(&self) -> Reply {
         Reply::empty(StatusCode::ACCEPTED)
             .header("location", &self.url)
             .header("retry-after", RETRY_AFTER)
@@ -83,7 +82,7 @@ impl Started {
 }
 
 /// A row of an operation that no client polls yet.
-pub(crate) fn new(kind: &str, target: ResourceKey, subscription: &str) -> Operation {
+pub fn new(kind: &str, target: ResourceKey, subscription: &str) -> Operation {
     Operation {
         id: uuid::Uuid::now_v7().to_string(),
         subscription: subscription.to_lowercase(),
@@ -97,7 +96,7 @@ pub(crate) fn new(kind: &str, target: ResourceKey, subscription: &str) -> Operat
 }
 
 /// The row as it is when the work is over.
-pub(crate) fn ended(mut row: Operation, result: Result<(), Value>) -> Operation {
+pub fn ended(mut row: Operation, result: Result<(), Value>) -> Operation {
     row.ended = Some(Timestamp::now());
     row.status = OperationStatus::Succeeded;
     if let Err(error) = result {
@@ -108,7 +107,7 @@ pub(crate) fn ended(mut row: Operation, result: Result<(), Value>) -> Operation 
 }
 
 /// The status object, always with 200; while it runs with `Retry-After`.
-pub(crate) fn status(row: &Operation) -> Reply {
+pub fn status(row: &Operation) -> Reply {
     let mut body = json!({
         "name": row.id.to_uppercase(),
         "status": row.status,
@@ -128,7 +127,7 @@ pub(crate) fn status(row: &Operation) -> Reply {
 }
 
 /// 404 for an operation of which nothing is known.
-pub(crate) fn not_found(id: &str) -> ApiError {
+pub fn not_found(id: &str) -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         "OperationNotFound",

@@ -1,7 +1,8 @@
-//! The resource manager: who calls, which api-version, what body; then [`arm::handle`].
+//! The resource manager: who calls, which api-version, what body; then [`routes::handle`].
 
 use std::collections::BTreeMap;
 
+use arm::{ApiError, Call, Caller, Method, Path, Reply, Scope};
 use axum::{extract::Request, response::Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use db::ResourceKey;
@@ -10,7 +11,6 @@ use http::{HeaderMap, StatusCode, header};
 
 use super::{Site, around::Trace, body, reply, session::Session, streamed};
 use crate::{
-    arm::{ApiError, Call, Caller, Method, Path, Reply, Scope},
     auth::{Audience, Denied},
     live, query, routes,
 };
