@@ -1,4 +1,4 @@
-//! The one error that leaves the service.
+//! The one error that leaves the service, in the shape of ARM's `{error: {code, message, target, details}}`.
 
 use std::error::Error as StdError;
 

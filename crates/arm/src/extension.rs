@@ -29,6 +29,9 @@ impl Extension {
     }
 
     /// The scope is there. (That the subscription is, was seen before.)
+    ///
+    /// # Errors
+    /// `ResourceGroupNotFound`, `ResourceNotFound`.
     pub async fn check_scope(&self, context: &Context) -> Result<(), ApiError> {
         if self.scope.matches('/').count() <= 2 {
             return Ok(());

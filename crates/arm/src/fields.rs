@@ -6,7 +6,10 @@ use serde_json::{Map, Value, json};
 
 use crate::{ApiError, Context, region};
 
-/// The `location` of a request, normalised and one of ours; that of an existing resource stays.
+/// The `location` of a request, normalised and one of ours; that of an existing resource stays: ARM moves none by PUT.
+///
+/// # Errors
+/// `LocationRequired`, `LocationNotAvailableForResourceType`, `InvalidResourceLocation`, `InvalidParameter`.
 pub fn location(
     name: &str,
     context: &Context,
@@ -40,7 +43,10 @@ pub fn location(
     }
 }
 
-/// The `tags` of a request; `None` if it has none or null.
+/// The `tags` of a request; `None` if it has none or null. ARM limits their number and the lengths of names and values.
+///
+/// # Errors
+/// `TooManyTags`, `InvalidParameter`.
 pub fn tags(object: &Map<String, Value>) -> Result<Option<Value>, ApiError> {
     let given = match object.get("tags") {
         None | Some(Value::Null) => return Ok(None),
@@ -73,6 +79,9 @@ pub fn tags(object: &Map<String, Value>) -> Result<Option<Value>, ApiError> {
 }
 
 /// The `properties` of a request, empty if there are none.
+///
+/// # Errors
+/// `InvalidParameter`
 pub fn properties(object: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
     match object.get("properties") {
         None | Some(Value::Null) => Ok(Map::new()),
@@ -82,6 +91,9 @@ pub fn properties(object: &Map<String, Value>) -> Result<Map<String, Value>, Api
 }
 
 /// One of a few words, in the spelling of the list; `None` if it is not given.
+///
+/// # Errors
+/// `InvalidParameter`
 pub fn choice(
     object: &Map<String, Value>,
     field: &str,
@@ -144,6 +156,9 @@ pub fn check_name(
 }
 
 /// Random bytes for keys and ids that nobody may guess.
+///
+/// # Errors
+/// The system gives none.
 pub fn random<const N: usize>() -> Result<[u8; N], ApiError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(ApiError::internal)?;

@@ -1,4 +1,4 @@
-//! `$filter`: comparisons with `eq`, joined by `and`. What else OData has is refused, not ignored:
+//! `$filter`, as ARM's lists of resources and groups have it: comparisons with `eq`, joined by `and`. What else OData has is refused, not ignored:
 //! a client that asks for less must not be given more.
 
 use crate::{ApiError, is};

@@ -1,10 +1,13 @@
 //! Long-running operations: one way to start, answer, poll and end them.
 //!
 //! ```text
-//! handler: Started::new ─ commit(resource change, operation InProgress) ─ 201/202 with poll URLs
+//! handler: Started::in_region ─ commit(resource change, operation InProgress) ─ 201/202 with poll URLs
 //! task:    the work ─ commit(resource change, operation Succeeded | Failed)
 //! restart: every operation InProgress is taken up again by its kind (`resume`)
 //! ```
+//!
+//! The rules are those of ARM's asynchronous operations: PUT answers with the resource and `Azure-AsyncOperation`, what has
+//! no resource to show answers 202 with `Location`, and the status names one of the terminal states at the end.
 //!
 //! The URL answers for as long as the row is there, also when the resource is gone.
 

@@ -50,7 +50,11 @@ impl Position {
     }
 }
 
-/// A page of what `select` finds and `keep` lets pass, each as `view` shows it.
+/// A page of what `select` finds and `keep` lets pass, each as `view` shows it. By ARM's contract `nextLink` is an absolute
+/// URL, and a page without it is the last one; `$top` may ask for less than a whole page.
+///
+/// # Errors
+/// `InvalidTopQueryParameter`, `InvalidSkipToken`; the database fails.
 pub async fn list(
     context: &Context,
     call: &Call,

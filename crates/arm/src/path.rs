@@ -1,4 +1,4 @@
-//! ARM paths, taken apart.
+//! ARM paths, taken apart: `/subscriptions/{id}/resourceGroups/{name}/providers/{namespace}/{type}/{name}/…`.
 //!
 //! Keywords, namespaces, types and names are compared without case; the caller's spelling is kept.
 //! Doubled slashes and one at the end are no difference.

@@ -1,4 +1,4 @@
-//! ETags, and the requests that name one.
+//! ETags, and the requests that name one: `If-Match` and `If-None-Match` as ARM's contract and HTTP have them.
 
 use db::Resource;
 use http::StatusCode;

@@ -100,6 +100,9 @@ pub fn all_displayed(context: &Context) -> Vec<String> {
 }
 
 /// The name of the region, if this service has it. `kind` is the resource type that asks.
+///
+/// # Errors
+/// `LocationNotAvailableForResourceType`
 pub fn check(context: &Context, kind: &str, text: &str) -> Result<String, ApiError> {
     let name = normalise(text);
     let regions = context.regions();

@@ -1,4 +1,4 @@
-//! What most resource types do alike.
+//! What most resource types do alike with the row of a resource: read, write, show and remove it.
 
 use db::{Resource, ResourceKey, Select, Write};
 use http::StatusCode;
@@ -12,7 +12,11 @@ use crate::{
 /// How often a row is removed again at once when another write was faster.
 const ATTEMPTS: usize = 8;
 
-/// PATCH of `tags` alone: replaces them, answers 200 with the resource.
+/// PATCH of `tags` alone: replaces them, answers 200 with the resource. It is what ARM's contract asks of every tracked
+/// resource at least.
+///
+/// # Errors
+/// `InvalidRequestContent`, `ResourceNotFound`, `PreconditionFailed`; `Conflict` if another request was faster.
 pub async fn patch_tags(
     name: &str,
     context: &Context,
@@ -38,13 +42,19 @@ pub async fn patch_tags(
     Ok(with_etag(Reply::ok(view(name, &resource)), &resource))
 }
 
-/// Removes the resource and everything below it: 200, or 204 if there was none.
+/// Removes the resource and everything below it: 200, or 204 if there was none, as ARM's contract has it.
+///
+/// # Errors
+/// `PreconditionFailed`; `Conflict` if another request was faster.
 pub async fn delete(context: &Context, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
     let found = held(context, call, &key).await?;
     Ok(remove(context, &key, found).await?)
 }
 
 /// Ends the deletion of a resource that was [claimed](claim), whatever was written to it meanwhile.
+///
+/// # Errors
+/// The database fails.
 pub async fn delete_claimed(context: &Context, key: ResourceKey) -> Result<Reply, ApiError> {
     let mut attempts = 0..ATTEMPTS;
     loop {
@@ -108,7 +118,10 @@ pub fn view(name: &str, resource: &Resource) -> Value {
     body
 }
 
-/// The resource as the request's precondition wants it, or 404 in ARM's words.
+/// The resource as the request's precondition wants it.
+///
+/// # Errors
+/// `ResourceNotFound`, `PreconditionFailed`.
 pub async fn existing(
     name: &str,
     context: &Context,
@@ -127,6 +140,9 @@ pub fn not_found(name: &str, path: &Path) -> ApiError {
 
 /// Creates or replaces the resource of a simple type: `body` is what is answered and `hidden` what is
 /// kept beside it. Also gives whether it was created.
+///
+/// # Errors
+/// `ResourceGroupNotFound`; `Conflict` if another request was faster.
 pub async fn put(
     name: &str,
     context: &Context,
@@ -154,6 +170,9 @@ pub async fn of_kind(context: &Context, kind: &str) -> Result<Vec<Resource>, db:
 }
 
 /// Writes a resource that was read before.
+///
+/// # Errors
+/// `Conflict` if another request was faster.
 pub async fn replace(context: &Context, old: Resource) -> Result<Resource, ApiError> {
     let new = Resource { changed: Timestamp::now(), ..old };
     context.store().commit(vec![Write::Replace(new.clone())]).await?;
@@ -162,6 +181,9 @@ pub async fn replace(context: &Context, old: Resource) -> Result<Resource, ApiEr
 
 /// A resource that is not yet written, with its id in canonical spelling: that of the group and the
 /// parents is the one they were created with.
+///
+/// # Errors
+/// `ResourceGroupNotFound` if the group, or the parent, is gone.
 pub async fn fresh(
     name: &str,
     context: &Context,
@@ -206,7 +228,7 @@ pub fn parent_key(key: &ResourceKey) -> Option<ResourceKey> {
         .then(|| ResourceKey::of(&format!("/{}", segments[..segments.len() - 2].join("/"))))
 }
 
-/// 201 or 200 with the resource.
+/// 201 or 200 with the resource: by ARM's contract PUT tells whether it made one.
 pub fn written(created: bool, view: Value, resource: &Resource) -> Reply {
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     with_etag(Reply::json(status, view), resource)

@@ -1,4 +1,4 @@
-//! The `api-version` of a request.
+//! The `api-version` of a request, which ARM's contract requires of every one.
 
 use crate::{ApiError, Call, ResourceType, Service};
 

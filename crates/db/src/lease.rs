@@ -25,8 +25,11 @@ const SQLITE_NOW: &str = "(CAST((julianday('now') - 2440587.5) * 86400000.0 AS I
 pub struct Holder {
     /// Another one for each process.
     pub id: String,
+    /// The name of its host.
     pub host: String,
+    /// Its process there.
     pub pid: u32,
+    /// Its data folder.
     pub folder: String,
     /// The lock of the data folder, which one living process has at a time: a boot of a host, and a file
     /// on it. Whoever has the lock knows that an earlier holder of the same place is dead.
@@ -36,9 +39,11 @@ pub struct Holder {
 /// A lease that another holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
+    /// The other.
     pub holder: Holder,
     /// Counts renewals.
     pub beat: i64,
+    /// How long it lasts from one renewal on.
     pub ttl: Duration,
     /// When it expires unless it is renewed, in nanoseconds since 1970.
     pub expires: i64,

@@ -11,6 +11,10 @@
 //! look   questions that are asked again and again
 //! lease  the one service that may write
 //! ```
+//!
+//! A method that only reads fails when the database does, and with nothing else.
+
+#![warn(missing_docs)]
 
 mod by_hand;
 mod connect;
@@ -135,6 +139,9 @@ pub struct Store {
 impl Store {
     /// Opens `sqlite:///absolute/path` (made if it is not there) or `postgres://…`, and brings its
     /// tables up to date.
+    ///
+    /// # Errors
+    /// The address is of neither kind, the database cannot be reached, or a later release wrote it.
     pub async fn open(url: &str) -> Result<Self, Error> {
         Ok(Self { pools: Pools::open(url).await?, marks: Arc::new(watch::Sender::new(0)) })
     }
@@ -145,6 +152,10 @@ impl Store {
     }
 
     /// All of the writes or none; durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] if a row is not as a write expects it, [`Error::NotOwner`] if the lease is in other hands, or the
+    /// database fails.
     pub async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
         let pools = self.pools.clone();
         // A request whose client hangs up is dropped at any await; a commit that has begun is not.
