@@ -1,5 +1,7 @@
 //! A resource provider with one type: `Example.Lab/widgets`, which have a `size`.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::collections::BTreeMap;
 
 use arm::{

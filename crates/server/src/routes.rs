@@ -6,10 +6,9 @@ use serde_json::json;
 
 use crate::{
     App,
-    providers::REGISTRY,
     providers::{
-        authorization, image_builder::runs, namespaces, platform_image, resource_group, sku,
-        storage, subscription, tags,
+        REGISTRY, authorization, image_builder::runs, namespaces, platform_image, resource_group,
+        sku, storage, subscription, tags,
     },
 };
 

@@ -6,8 +6,8 @@ use futures_util::FutureExt as _;
 use sqlx::Connection as _;
 
 use super::{
-    CASES, Case, fault,
-    fault::{Disk, Fault},
+    CASES, Case,
+    fault::{self, Disk, Fault},
     samples::{gallery, operation, run, template},
     select,
 };

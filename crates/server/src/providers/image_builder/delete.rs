@@ -10,8 +10,10 @@ use db::{Operation, ResourceKey, Write};
 use super::{DELETE_TEMPLATE, advance, load, run::busy, staging, until_done};
 use crate::{
     App,
-    providers::image_builder::NAMESPACE,
-    providers::image_builder::state::{self, Event, State},
+    providers::image_builder::{
+        NAMESPACE,
+        state::{self, Event, State},
+    },
     tasks, tombstones,
 };
 

@@ -11,7 +11,11 @@ use std::{
 use api::template::{Source, Template};
 use db::{Cause, Operation, Resource, ResourceKey, Run, Select, Write};
 use engine::error::Error;
-use futures_util::{FutureExt, StreamExt, TryStreamExt, future, future::BoxFuture, stream};
+use futures_util::{
+    FutureExt, StreamExt, TryStreamExt,
+    future::{self, BoxFuture},
+    stream,
+};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;

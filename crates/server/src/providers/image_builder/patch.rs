@@ -22,8 +22,8 @@ use super::{
 use crate::{
     App,
     app::changes,
-    providers::image_builder::NAMESPACE,
     providers::image_builder::{
+        NAMESPACE,
         failure::Failure,
         state::{self, Event, State},
     },

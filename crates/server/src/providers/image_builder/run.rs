@@ -14,9 +14,11 @@ use super::{RUN, load, template_not_found};
 use crate::{
     App,
     app::changes,
-    providers::image_builder::NAMESPACE,
     providers::{
-        image_builder::state::{self, Event, State},
+        image_builder::{
+            NAMESPACE,
+            state::{self, Event, State},
+        },
         quotas,
     },
 };

@@ -14,8 +14,7 @@ use super::{
 };
 use crate::{
     App,
-    providers::image_builder::NAMESPACE,
-    providers::{TEMPLATES_KIND, quotas},
+    providers::{TEMPLATES_KIND, image_builder::NAMESPACE, quotas},
     tasks,
 };
 

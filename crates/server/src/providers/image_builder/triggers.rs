@@ -22,7 +22,11 @@ use super::{
     template_key, template_not_found, until_done, version, view,
     watch::{Problem, Watch},
 };
-use crate::{App, providers::image_builder::NAMESPACE, providers::quotas, tasks};
+use crate::{
+    App,
+    providers::{image_builder::NAMESPACE, quotas},
+    tasks,
+};
 
 const SOURCE_IMAGE: &str = "SourceImage";
 const API_VERSIONS: &[&str] = &["2025-10-01", "2024-02-01", "2023-07-01", "2022-07-01"];

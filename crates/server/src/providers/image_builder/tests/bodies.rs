@@ -1,9 +1,9 @@
 //! What is answered at once, compared whole with what the public service answers to the same request.
 
 use super::*;
-use crate::{
-    providers::TEMPLATES_KIND,
-    providers::image_builder::{body, check, view},
+use crate::providers::{
+    TEMPLATES_KIND,
+    image_builder::{body, check, view},
 };
 
 /// The answer to a PUT that is stored as it is.
