@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! http (TLS, tokens, limits) → routes (the address space) → providers (one file a type) → arm, db (crates)
-//! start → worker (runs) → providers, engine         trigger, live, retention, tombstones → providers, blobs
+//! start → runs (trigger, worker, following, retention) → providers, blobs, engine
 //!                        all of them → app (what the whole service shares)
 //! ```
 //!
@@ -22,23 +22,21 @@ mod installation;
 mod lease;
 mod limits;
 mod listener;
-pub mod live;
 pub mod log;
+mod names;
 mod own_folder;
 mod providers;
 mod query;
 mod refusal;
 mod renewal;
-mod retention;
 mod routes;
 mod run_folder;
+pub mod runs;
 mod start;
 mod tasks;
 mod tls;
 mod tombstones;
-pub mod trigger;
 mod unknown;
-pub mod worker;
 
 pub use app::{App, Settings};
 pub use auth::{key::rotate as rotate_signing_key, principal};

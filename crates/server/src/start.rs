@@ -32,14 +32,17 @@ use crate::{
     lease::Lease,
     limits,
     listener::{self, GRACE},
+    names,
     own_folder::{LOCK, address, dir, lock, unopened},
     providers::{image_builder, replication, resource_group},
     renewal::Renewal,
-    retention::{self, Trust},
+    runs::{
+        retention::{self, Trust},
+        trigger,
+        worker::{self, Limits, Local},
+    },
     tasks,
     tls::{Given, Names, Tls},
-    trigger,
-    worker::{self, Limits, Local},
 };
 
 /// Name of the service principal that is made at first start.
@@ -345,7 +348,7 @@ fn stop_when_lost(lease: Lease, shutdown: CancellationToken) {
 
 /// All hosts that we are known by, in a fixed order: the certificate is made for them.
 fn names(options: &Options) -> Names {
-    let mut names = http::host::loopback();
+    let mut names = names::loopback();
     let ip = options.listen.ip();
     let listened = (!ip.is_unspecified()).then(|| ip.to_string());
     for name in options.hosts.iter().map(|host| host.to_lowercase()).chain(listened) {

@@ -124,7 +124,7 @@ impl App {
         self.inner.worker.notified().await;
     }
 
-    /// Tells [`crate::retention`] that a template is gone.
+    /// Tells [`crate::runs::retention`] that a template is gone.
     pub(crate) fn wake_sweeper(&self) {
         self.inner.sweeper.notify_one();
     }

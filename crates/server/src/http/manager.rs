@@ -12,7 +12,8 @@ use http::{HeaderMap, StatusCode, header};
 use super::{Site, around::Trace, body, reply, session::Session, streamed};
 use crate::{
     auth::{Audience, Denied},
-    live, query, routes,
+    query, routes,
+    runs::following,
 };
 
 /// Asks a client for a token that is newer than the one it has: az fetches one and repeats the call.
@@ -51,7 +52,7 @@ pub(super) async fn answer(site: &Site, request: Request) -> Response {
 
 /// What is read as it grows: a run's events and its logs, beside the resources of the image builder.
 struct Live {
-    whose: live::Whose,
+    whose: following::Whose,
     run: String,
     what: What,
 }
@@ -74,10 +75,10 @@ fn live(path: &Path, method: &http::Method) -> Option<Live> {
         {
             let depth = what.len() + 2;
             let template = path.text.rsplitn(depth + 1, '/').nth(depth)?;
-            (live::Whose::Template(ResourceKey::of(template)), run, what)
+            (following::Whose::Template(ResourceKey::of(template)), run, what)
         }
         (Scope::Subscription(id), [runs, run, what @ ..]) if is(runs, "runs") => {
-            (live::Whose::Subscription(id.clone()), run, what)
+            (following::Whose::Subscription(id.clone()), run, what)
         }
         _ => return None,
     };
@@ -101,8 +102,8 @@ impl Live {
         let app = site.app();
         let open = streamed::open(site, caller)?;
         let response = match &self.what {
-            What::Events => live::sse(app, &self.whose, &self.run, after).await?,
-            What::Log(name) => live::log(app, &self.whose, &self.run, name).await?,
+            What::Events => following::sse(app, &self.whose, &self.run, after).await?,
+            What::Log(name) => following::log(app, &self.whose, &self.run, name).await?,
         };
         Ok(streamed::until_end(session.guard(response), open))
     }

@@ -12,7 +12,7 @@ mod authority;
 mod body;
 mod graph;
 mod health;
-pub(crate) mod host;
+mod host;
 mod manager;
 mod metadata;
 mod openapi;
@@ -31,7 +31,7 @@ use axum::{Router, extract::Request, response::Response};
 use engine::may_wait;
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::{App, auth::Auth, conceal::Conceal, limits::Budgets};
+use crate::{App, auth::Auth, conceal::Conceal, limits::Budgets, names};
 pub(crate) use health::install_metrics;
 use route::Route;
 
@@ -61,7 +61,7 @@ impl Site {
         metrics: PrometheusHandle,
         budgets: Budgets,
     ) -> Self {
-        let names = host::names(names);
+        let names = names::all(names);
         let conceal = Conceal::of(&app.settings().layout);
         Self { inner: Arc::new(Inner { app, auth, names, listen, metrics, budgets, conceal }) }
     }

@@ -16,7 +16,7 @@ use vm::{
 };
 
 use super::*;
-use crate::worker::{Limits, Local, start};
+use crate::runs::worker::{Limits, Local, start};
 
 const GROUP: &str = "/subscriptions/5d4e1c4a-7b3c-4b57-9f65-1d8f2a6b3c4d/resourceGroups/rg";
 const IDENTITY: &str = "providers/Microsoft.ManagedIdentity/userAssignedIdentities/builder";

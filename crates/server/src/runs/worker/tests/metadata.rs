@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::{
     auth::{Audience, Auth, Denied, SigningKey},
-    worker::{Job, metadata::OfRun},
+    runs::worker::{Job, metadata::OfRun},
 };
 
 const TENANT: &str = "t";

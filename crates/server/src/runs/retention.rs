@@ -22,7 +22,7 @@ use engine::{absent, clock::Reading, layout::Layout, off_runtime};
 use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use self::trust::Trust;
-use crate::{App, blobs, providers::replication, run_folder, tombstones, worker};
+use crate::{App, blobs, providers::replication, run_folder, runs::worker, tombstones};
 
 /// So many runs of a template that lives stay, however old they are.
 const LATEST: usize = 50;

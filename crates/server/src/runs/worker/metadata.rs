@@ -15,7 +15,7 @@ use super::executor::Job;
 use crate::{
     App,
     auth::{Claims, LIFETIME_SECONDS, ManagedIdentity, SigningKey, audience_of, name_of},
-    http::host,
+    names,
 };
 
 const TOKEN: &str = "/metadata/identity/oauth2/token";
@@ -55,7 +55,7 @@ impl OfRun {
     async fn token(&self, query: &Query, time_left: Duration) -> Result<Value, Refused> {
         let resource = query.needed("resource")?;
         let base = self.app.base_url().unwrap_or_default();
-        let mut names = host::names(host::loopback());
+        let mut names = names::all(names::loopback());
         names.extend(name_of(base));
         if audience_of(resource, &names).is_none() {
             let text = format!(

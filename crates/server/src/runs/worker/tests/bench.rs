@@ -19,7 +19,7 @@ use vm::{
 };
 
 use super::super::{Capacity, Limits, Local, start};
-use crate::{App, Settings, live, providers::image_builder::with_run};
+use crate::{App, Settings, providers::image_builder::with_run, runs::following};
 
 pub(super) const GROUP: &str = "/subscriptions/s/resourceGroups/Rg";
 const COMPUTE: &str = "/subscriptions/s/resourceGroups/Rg/providers/Microsoft.Compute";
@@ -221,7 +221,7 @@ impl Process {
 
     /// Follows the run to its end, which is when the stream ends.
     pub(super) async fn ended(&self, id: &str) -> Run {
-        let all = live::events(&self.app, id, 0).collect::<Vec<_>>();
+        let all = following::events(&self.app, id, 0).collect::<Vec<_>>();
         tokio::time::timeout(Duration::from_secs(60), all).await.expect("the run ends");
         self.run(id).await
     }
@@ -234,7 +234,7 @@ impl Process {
 
     /// Waits until the run tells this.
     pub(super) async fn seen(&self, id: &str, what: &str, is_it: impl Fn(&Value) -> bool) {
-        let mut events = pin!(live::events(&self.app, id, 0));
+        let mut events = pin!(following::events(&self.app, id, 0));
         let seen = async {
             while let Some((_, text)) = events.next().await {
                 if is_it(&serde_json::from_str(&text).unwrap()) {

@@ -17,8 +17,8 @@ use vm::fake::{Call, Reaction};
 use self::bench::{Bench, GROUP, Process, compute};
 use super::Capacity;
 use crate::{
-    live::{self, Whose},
     providers::{compute::artifacts, stored},
+    runs::following::{self, Whose},
 };
 use engine::{distribute::RunOutput, step::CUSTOMIZATION_LOG};
 
@@ -173,7 +173,7 @@ async fn a_failing_customizer_is_told_with_its_log() {
     );
     assert!(output(&process, "t", "made").await.is_none());
 
-    let log = live::log(&process.app, &of(&run), &id, CUSTOMIZATION_LOG).await.unwrap();
+    let log = following::log(&process.app, &of(&run), &id, CUSTOMIZATION_LOG).await.unwrap();
     let log = to_bytes(log.into_body(), usize::MAX).await.unwrap();
     let line = format!("[{id}] PACKER ERR no such package\n");
     assert!(String::from_utf8_lossy(&log).contains(&line), "{log:?}");
@@ -545,17 +545,17 @@ async fn events_can_be_followed_from_where_a_reader_left() {
     process.work(None);
     let id = process.submit("t", managed("made")).await;
     let run = process.ended(&id).await;
-    let all: Vec<_> = live::events(&process.app, &id, 0).collect().await;
+    let all: Vec<_> = following::events(&process.app, &id, 0).collect().await;
     assert!(all.last().unwrap().1.contains("runEnded"), "{all:?}");
-    let rest: Vec<_> = live::events(&process.app, &id, all[2].0).collect().await;
+    let rest: Vec<_> = following::events(&process.app, &id, all[2].0).collect().await;
     assert_eq!(rest, all[3..]);
-    let sse = async |last| live::sse(&process.app, &of(&run), &id, last).await;
+    let sse = async |last| following::sse(&process.app, &of(&run), &id, last).await;
     let text = to_bytes(sse(None).await.unwrap().into_body(), usize::MAX).await.unwrap();
     let text = String::from_utf8_lossy(&text).into_owned();
     assert_eq!(text.matches("\ndata: ").count() + text.matches("\ndata:{").count(), all.len());
     assert_eq!(sse(Some("x")).await.unwrap_err().status, http::StatusCode::BAD_REQUEST);
     let other = Whose::Template(db::ResourceKey::of("/other"));
-    let refused = live::log(&process.app, &other, &id, CUSTOMIZATION_LOG).await.unwrap_err();
+    let refused = following::log(&process.app, &other, &id, CUSTOMIZATION_LOG).await.unwrap_err();
     assert_eq!(refused.status, http::StatusCode::NOT_FOUND);
 }
 
