@@ -1,8 +1,8 @@
 //! Small files of the server's own folder: written whole or not at all, secrets for the owner only; and its folders.
 
 use std::{
-    fs, io,
-    io::Write,
+    fs,
+    io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
 };

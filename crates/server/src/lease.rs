@@ -7,7 +7,7 @@
 //!         └── not renewed: take it
 //! ```
 //!
-//! What is written to the database is fenced there (`store::lease`). What is written elsewhere (files,
+//! What is written to the database is fenced there (`db::lease`). What is written elsewhere (files,
 //! regions, object stores) asks [`Lease::confirm`] first: it holds as long as the last renewal does, by a
 //! clock that runs while the process is stopped and the host asleep, less a margin.
 
@@ -21,6 +21,7 @@ use std::{
 
 use api::ErrorCode;
 use async_trait::async_trait;
+use db::{Held, Holder, Store};
 use engine::{boot_id, may_wait};
 use images::{
     clock::since_boot,
@@ -30,8 +31,6 @@ use images::{
 use jiff::Timestamp;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-
-use crate::store::{self, Held, Holder, Store};
 
 /// Renewals in the time of a lease.
 const BEATS: u32 = 3;
@@ -194,6 +193,6 @@ fn in_use(held: &Held) -> Error {
         .hint("end that service, or give this one a database of its own")
 }
 
-fn unreadable(error: store::Error) -> Error {
+fn unreadable(error: db::Error) -> Error {
     Error::new(ErrorCode::HostNotReady, "the database cannot be read").caused_by(error)
 }

@@ -8,6 +8,7 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use api::ErrorCode;
 use axum_server::tls_rustls::RustlsConfig;
+use db::Store;
 use engine::{Backend, Host, may_wait};
 use images::{
     clock::Reading,
@@ -16,7 +17,6 @@ use images::{
     layout::Layout,
     lock::Lock,
 };
-use percent_encoding::AsciiSet;
 use sources::fetch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -31,26 +31,21 @@ use crate::{
     lease::Lease,
     limits,
     listener::{self, GRACE},
-    operation,
-    providers::replication,
+    names,
+    own_folder::{LOCK, address, dir, lock, unopened},
+    providers::{image_builder, replication, resource_group},
     renewal::Renewal,
-    retention::{self, Trust},
-    store::{self, Store},
+    runs::{
+        retention::{self, Trust},
+        trigger,
+        worker::{self, Limits, Local},
+    },
     tasks,
     tls::{Given, Names, Tls},
-    trigger,
-    worker::{self, Limits, Local},
 };
-
-/// In the server's folder: locked by the process that serves it.
-const LOCK: &str = "lock";
 
 /// Name of the service principal that is made at first start.
 const ADMINISTRATOR: &str = "administrator";
-
-/// What is written as it is in the URL of the SQLite file.
-const IN_URL: &AsciiSet =
-    &percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 
 /// What the command line says.
 #[derive(Debug, Clone)]
@@ -225,46 +220,57 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     })
 }
 
-/// The server's own folder.
-pub fn dir(layout: &Layout) -> PathBuf {
-    layout.data().join("server")
-}
-
 /// The database that the options name, for commands beside a running server.
 ///
 /// # Errors
 /// It cannot be opened, or belongs to another data folder.
 pub async fn open_store(layout: &Layout, url: Option<&str>) -> Result<Store> {
-    store::transport::check(url.unwrap_or_default())?;
+    check_database(url.unwrap_or_default())?;
     installation::open_for_command(layout, &address(layout, url)).await
 }
 
-/// The address of the database: the given one, or that of the SQLite file in the server's folder.
-pub(crate) fn address(layout: &Layout, given: Option<&str>) -> String {
-    let file = dir(layout).join("goldsmith.db");
-    let file = percent_encoding::percent_encode(file.as_os_str().as_encoded_bytes(), IN_URL);
-    given.map_or_else(|| format!("sqlite://{file}"), str::to_owned)
-}
-
-/// The database cannot be used. Its address may hold a password and is not repeated.
-pub(crate) fn unopened(error: store::Error) -> Error {
-    Error::new(ErrorCode::HostNotReady, "the database cannot be opened")
-        .hint("check --database: sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME")
-        .caused_by(error)
+/// Refuses a database on another machine whose address leaves open how the connection is protected.
+fn check_database(url: &str) -> Result<()> {
+    db::check_transport(url).map_err(|error| {
+        Error::new(ErrorCode::InvalidArgument, error.to_string())
+            .target("--database")
+            .hint(db::Unprotected::HINT)
+    })
 }
 
 /// What must be taken up or running before the first request: operations of an earlier process, and
 /// the worker, which looks for its runs. Each ends when [`App::shutdown`] fires.
 async fn workers(app: &App, machines: Machines) -> Result<JoinHandle<()>> {
     let unreadable = || Error::new(ErrorCode::HostNotReady, "the database cannot be read");
-    operation::resume_all(app).await.map_err(|error| unreadable().caused_by(error))?;
+    resume_all(app).await.map_err(|error| unreadable().caused_by(error))?;
     replication::resume(app).await.map_err(|error| unreadable().caused_by(error))?;
     let executor = Local::new(app, machines.host, machines.backend, machines.limits);
     Ok(worker::start(app.clone(), Arc::new(executor)))
 }
 
+/// Takes up every operation that an earlier process left, in the background. Those of runs are the
+/// worker's.
+async fn resume_all(app: &App) -> Result<(), db::Error> {
+    for row in app.store().unfinished_operations().await? {
+        let own = app.clone();
+        tasks::spawn(app, "resume", async move {
+            match row.kind.as_str() {
+                resource_group::DELETE => resource_group::resume(own, row).await,
+                image_builder::RUN => {}
+                _ => {
+                    let kind = row.kind.clone();
+                    if !image_builder::resume(own, row).await {
+                        tracing::error!(kind, "nobody knows how to go on with this operation");
+                    }
+                }
+            }
+        });
+    }
+    Ok(())
+}
+
 fn check(options: &Options) -> Result<()> {
-    store::transport::check(options.database.as_deref().unwrap_or_default())?;
+    check_database(options.database.as_deref().unwrap_or_default())?;
     options.triggers.check()?;
     let address = options.listen;
     if !address.ip().is_loopback() && !options.allow_remote {
@@ -339,23 +345,9 @@ fn stop_when_lost(lease: Lease, shutdown: CancellationToken) {
     });
 }
 
-/// One server a folder: two would take the same runs.
-pub(crate) fn lock(dir: &std::path::Path) -> Result<Lock> {
-    let path = dir.join(LOCK);
-    let taken = Lock::try_take(&path)
-        .code(ErrorCode::HostNotReady, || format!("cannot lock {}", path.display()))?;
-    taken.ok_or_else(|| {
-        Error::new(
-            ErrorCode::Conflict,
-            format!("another goldsmith serves {} already", dir.display()),
-        )
-        .hint("end that one, or give this one a folder of its own with --data-dir")
-    })
-}
-
 /// All hosts that we are known by, in a fixed order: the certificate is made for them.
 fn names(options: &Options) -> Names {
-    let mut names = http::host::loopback();
+    let mut names = names::loopback();
     let ip = options.listen.ip();
     let listened = (!ip.is_unspecified()).then(|| ip.to_string());
     for name in options.hosts.iter().map(|host| host.to_lowercase()).chain(listened) {

@@ -2,9 +2,10 @@
 
 use std::{any::Any, future::Future, panic::AssertUnwindSafe, time::Duration};
 
+use arm::ApiError;
 use futures_util::FutureExt;
 
-use crate::{App, arm::ApiError};
+use crate::App;
 
 /// Starts a task. It is waited for when the service ends, and a panic in it is logged under its name;
 /// whoever starts it sees to it that a restart takes its work up again.
@@ -51,10 +52,11 @@ mod tests {
         atomic::{AtomicBool, Ordering},
     };
 
+    use db::Store;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::{Settings, store::Store};
+    use crate::Settings;
 
     async fn app(dir: &std::path::Path) -> App {
         let layout = images::layout::Layout::new(dir.join("cache"), dir.join("data"));

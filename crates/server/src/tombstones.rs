@@ -6,17 +6,15 @@
 use std::{fs, io, os::unix::fs::OpenOptionsExt as _};
 
 use api::ErrorCode;
+use db::{Grave, Tombstone};
 use engine::{may_wait, off_runtime};
 use images::{
     absent,
     layout::Layout,
-    store::{Store as Images, address::Address},
+    store::{Store, address::Address},
 };
 
-use crate::{
-    App, blobs, files, live, start,
-    store::{Grave, Tombstone},
-};
+use crate::{App, blobs, files, own_folder, run_folder};
 
 /// Tombstones of one look.
 const AT_ONCE: u32 = 500;
@@ -105,7 +103,7 @@ pub(crate) async fn act_on_account(app: &App, name: &str) {
 
 /// Held by those who remove files (shared), and by a backup (alone).
 fn lock_file(layout: &Layout) -> io::Result<fs::File> {
-    let dir = start::dir(layout);
+    let dir = own_folder::dir(layout);
     files::make_dir(&dir)?;
     let mut options = fs::OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o600).open(dir.join("removal.lock"))
@@ -157,7 +155,7 @@ fn remove_run(layout: &Layout, id: &str) -> io::Result<()> {
     if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
         return Err(io::Error::other(format!("{id:?} is not a run's id")));
     }
-    absent::remove_tree(&live::folder(layout, id))?;
+    absent::remove_tree(&run_folder::of(layout, id))?;
     // What the engine keeps beside: the serial console, a screenshot.
     absent::remove_tree(&layout.logs().join(id))
 }
@@ -166,7 +164,7 @@ fn remove_run(layout: &Layout, id: &str) -> io::Result<()> {
 /// had not ended. One that is younger than the deletion stays.
 fn remove_disks(layout: &Layout, deleted: &Tombstone) -> io::Result<()> {
     let Ok(address) = Address::parse(&deleted.name) else { return Ok(()) };
-    let store = Images::open(layout);
+    let store = Store::open(layout);
     let stored = store.at(&address).map_err(io::Error::other)?;
     let Some(image) = stored.filter(|image| image.record.created < deleted.made) else {
         return Ok(());

@@ -12,11 +12,11 @@ use images::{
     absent,
     error::{Coded as _, Result},
     layout::Layout,
-    store::Store as Images,
+    store::Store,
 };
 use serde::Serialize;
 
-use crate::{auth::Identity, blobs, installation, live, start, store};
+use crate::{auth::Identity, blobs, installation, own_folder, run_folder};
 
 /// One folder that nothing in the database is known for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,16 +35,16 @@ pub struct Unknown {
 /// # Errors
 /// The database cannot be read or belongs to another folder, or the folder cannot be read.
 pub async fn unknown(layout: &Layout, database: Option<&str>) -> Result<Vec<Unknown>> {
-    let Some(identity) = Identity::read(&start::dir(layout))? else { return Ok(Vec::new()) };
-    let url = start::address(layout, database);
+    let Some(identity) = Identity::read(&own_folder::dir(layout))? else { return Ok(Vec::new()) };
+    let url = own_folder::address(layout, database);
     installation::check(layout, &url).await?;
-    let known = store::known(&url).await.map_err(start::unopened)?;
+    let known = db::known(&url).await.map_err(own_folder::unopened)?;
     let layout = layout.clone();
     let looked = off_runtime(move || look(&layout, &identity, &known)).await;
     looked.code(ErrorCode::InternalError, || "the data folder cannot be read".to_owned())
 }
 
-fn look(layout: &Layout, identity: &Identity, known: &store::Known) -> io::Result<Vec<Unknown>> {
+fn look(layout: &Layout, identity: &Identity, known: &db::Known) -> io::Result<Vec<Unknown>> {
     let mut found = Vec::new();
     for (name, path) in folders(&blobs::root(layout))? {
         // A template in creation has noted its account's name in quotes.
@@ -54,14 +54,14 @@ fn look(layout: &Layout, identity: &Identity, known: &store::Known) -> io::Resul
             found.push(Unknown { what: "storage account", bytes: absent::bytes(&path)?, path });
         }
     }
-    for (name, path) in folders(&live::root(layout))? {
+    for (name, path) in folders(&run_folder::root(layout))? {
         if !known.runs.contains(&name) {
             found.push(Unknown { what: "run", bytes: absent::bytes(&path)?, path });
         }
     }
     // Images of other subscriptions are of `goldsmith build` and `goldsmith image import`.
     let own = format!("/subscriptions/{}/", identity.subscription);
-    for image in Images::open(layout).list().map_err(io::Error::other)? {
+    for image in Store::open(layout).list().map_err(io::Error::other)? {
         let id = image.record.id.to_lowercase();
         if id.starts_with(&own) && !known.images.contains(&id) {
             found.push(Unknown {
@@ -99,16 +99,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
         assert_eq!(unknown(&layout, None).await.unwrap(), [], "no service was used here");
-        crate::files::make_dir(&start::dir(&layout)).unwrap();
-        let url = start::address(&layout, None);
+        crate::files::make_dir(&own_folder::dir(&layout)).unwrap();
+        let url = own_folder::address(&layout, None);
         let (store, _) = installation::open(&layout, &url).await.unwrap();
-        let bury = |kind, name: &str| store::Write::Tombstone(kind, name.to_owned());
-        let buried = vec![bury(store::Grave::Account, "old"), bury(store::Grave::Run, "r1")];
+        let bury = |kind, name: &str| db::Write::Tombstone(kind, name.to_owned());
+        let buried = vec![bury(db::Grave::Account, "old"), bury(db::Grave::Run, "r1")];
         store.commit(buried).await.unwrap();
         for folder in
             ["storage/old/c", "storage/stray/c", "storage/.partial/x", "runs/r1", "runs/r2"]
         {
-            let folder = start::dir(&layout).join(folder);
+            let folder = own_folder::dir(&layout).join(folder);
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("file"), [1; 100_000]).unwrap();
         }

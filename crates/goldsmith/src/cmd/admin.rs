@@ -1,12 +1,12 @@
 //! `goldsmith admin`: what an administrator does beside the running service, through its database.
 
 use api::ErrorCode;
+use db::{Client, Store};
 use images::{error::Error, layout::Layout};
 use serde_json::{Value, json};
 use server::{
     backup::{self, Manifest},
     principal::{self, Credentials},
-    store::{Client, Store},
 };
 
 use super::Result;

@@ -1,7 +1,7 @@
 //! Managed identities: they have no secret. Their tokens are given to build machines, each bound to
 //! its run: when that is over, so is the token.
 
-use crate::store::{self, ResourceKey, RunState, Store};
+use db::{ResourceKey, RunState, Store};
 
 const KIND: &str = "microsoft.managedidentity/userassignedidentities";
 
@@ -22,7 +22,7 @@ impl ManagedIdentity {
         store: &Store,
         id: &str,
         run_id: &str,
-    ) -> Result<Option<Self>, store::Error> {
+    ) -> Result<Option<Self>, db::Error> {
         let found = store.resource(&ResourceKey::of(id)).await?;
         Ok(found.filter(|resource| resource.kind == KIND).map(|resource| {
             let text = |name: &str| {
@@ -38,7 +38,7 @@ impl ManagedIdentity {
     }
 
     /// Whether its run is at work.
-    pub(crate) async fn is_at_work(&self, store: &Store) -> Result<bool, store::Error> {
+    pub(crate) async fn is_at_work(&self, store: &Store) -> Result<bool, db::Error> {
         let run = store.run(&self.run_id).await?;
         Ok(run.is_some_and(|run| matches!(run.state, RunState::Running | RunState::Canceling)))
     }

@@ -18,6 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arm::Caller;
+use db::{Client, Store};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -26,11 +28,6 @@ pub(crate) use identity::Identity;
 pub(crate) use key::SigningKey;
 pub(crate) use managed::ManagedIdentity;
 pub(crate) use token::{Claims, LIFETIME_SECONDS};
-
-use crate::{
-    arm::Caller,
-    store::{self, Client, Store},
-};
 
 /// How long a look-up of a service principal is trusted. It bounds how long a principal that another
 /// process revoked (`goldsmith admin`) can go on.
@@ -71,11 +68,11 @@ pub(crate) enum Denied {
         why: String,
     },
     /// The database failed.
-    Store(store::Error),
+    Store(db::Error),
 }
 
-impl From<store::Error> for Denied {
-    fn from(error: store::Error) -> Self {
+impl From<db::Error> for Denied {
+    fn from(error: db::Error) -> Self {
         Self::Store(error)
     }
 }
@@ -130,7 +127,7 @@ impl Auth {
         secret: &str,
         audience: &str,
         issuer: &str,
-    ) -> Result<Option<String>, store::Error> {
+    ) -> Result<Option<String>, db::Error> {
         // Not from the cache: a secret that was just rotated works at once.
         let client = self.store.client(&client_id.to_lowercase()).await?;
         let Some(client) = client.filter(|client| secret::fits(client, secret)) else {
@@ -227,7 +224,7 @@ impl Auth {
     }
 
     /// A service principal, read at most [`CLIENT_TRUSTED`] ago.
-    async fn client(&self, id: &str) -> Result<Option<Client>, store::Error> {
+    async fn client(&self, id: &str) -> Result<Option<Client>, db::Error> {
         let known = self.clients().get(id).cloned();
         if let Some((at, client)) = known
             && at.elapsed() < CLIENT_TRUSTED

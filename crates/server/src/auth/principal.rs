@@ -2,12 +2,12 @@
 //! through the database, so that it works with the server running or not.
 
 use api::ErrorCode;
+use db::{Client, Store, Write};
 use images::error::{Coded, Error, Result};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::secret;
-use crate::store::{Client, Store, Write};
 
 /// A service principal with a secret that is shown once and not kept.
 #[derive(Debug, Clone)]

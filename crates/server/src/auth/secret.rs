@@ -1,10 +1,9 @@
 //! Secrets of service principals: made here, never chosen by people, kept as a salted hash.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use db::Client;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-
-use crate::store::Client;
 
 /// Never begins with a dash, which command lines would take for an option, and is recognized by
 /// scanners that look for leaked secrets.

@@ -1,10 +1,10 @@
 //! What a token says.
 
+use db::Client;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ManagedIdentity;
-use crate::store::Client;
 
 /// How long a token lives, unless `--token-lifetime` says otherwise.
 pub(crate) const LIFETIME_SECONDS: i64 = 3600;

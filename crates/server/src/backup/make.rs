@@ -13,7 +13,7 @@ use images::{
     absent,
     error::{Coded as _, Error, Result},
     layout::Layout,
-    store::{Record, Store as Images},
+    store::{Record, Store},
 };
 use jiff::Timestamp;
 
@@ -21,7 +21,7 @@ use super::{
     DATA, DATABASE, Entry, FORMAT, MANIFEST, Manifest, blocking, copy_private, link_or_copy,
     measure, mode_of,
 };
-use crate::{auth::Identity, files, installation, start, store, tombstones};
+use crate::{auth::Identity, files, installation, own_folder, tombstones};
 
 /// How long a removal that is going on may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,12 +33,12 @@ const LINKED: [&str; 3] = ["images/", "server/storage/", "blobs/"];
 /// # Errors
 /// No service was used in the data folder, the database is not the folder's, or something cannot be read or written.
 pub async fn backup(layout: &Layout, database: Option<&str>, to: &Path) -> Result<Manifest> {
-    let dir = start::dir(layout);
+    let dir = own_folder::dir(layout);
     if Identity::read(&dir)?.is_none() {
         let text = format!("no service was used with {}", layout.data().display());
         return Err(Error::new(ErrorCode::NotFound, text).hint("check --data-dir"));
     }
-    let url = start::address(layout, database);
+    let url = own_folder::address(layout, database);
     installation::check(layout, &url).await?;
     let to = std::path::absolute(to)
         .code(ErrorCode::InvalidArgument, || format!("bad folder {}", to.display()))?;
@@ -73,10 +73,10 @@ async fn make(layout: &Layout, url: &str, work: &Path) -> Result<Manifest> {
     files::make_dir(&data)
         .code(ErrorCode::InternalError, || format!("cannot make {}", data.display()))?;
     let lock = wait_for_removals(layout).await?;
-    let images = Images::open(layout);
+    let images = Store::open(layout);
     let frozen = blocking("lock the image store", move || images.freeze()).await?;
     let dump = work.join(DATABASE);
-    let dumped = store::dump(url, &dump).await.map_err(start::unopened)?;
+    let dumped = db::dump(url, &dump).await.map_err(own_folder::unopened)?;
     let (from, skipped) = (layout.data().to_owned(), database_files(url));
     let mut entries = blocking("copy the data folder", move || {
         let mut entries = Vec::new();
@@ -133,7 +133,7 @@ async fn wait_for_removals(layout: &Layout) -> Result<File> {
 /// The SQLite file and its logs, which must not be copied while they are written.
 fn database_files(url: &str) -> Vec<PathBuf> {
     // An address that names no path was refused when the database was looked at.
-    let Ok(Some(path)) = store::sqlite_file(url) else { return Vec::new() };
+    let Ok(Some(path)) = db::sqlite_file(url) else { return Vec::new() };
     let path = path.display();
     ["", "-wal", "-shm", "-journal"].iter().map(|end| format!("{path}{end}").into()).collect()
 }

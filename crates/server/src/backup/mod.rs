@@ -25,6 +25,7 @@ use std::{
 };
 
 use api::ErrorCode;
+use db::Dumped;
 use engine::off_runtime;
 use images::error::{Coded as _, Error, Result};
 use jiff::Timestamp;
@@ -35,8 +36,6 @@ use tokio_util::sync::CancellationToken;
 pub use make::backup;
 pub use restore::{Restored, restore};
 pub use verify::verify;
-
-use crate::store::Dumped;
 
 const MANIFEST: &str = "backup.json";
 const DATABASE: &str = "database.jsonl";

@@ -8,20 +8,17 @@ use std::{
 };
 
 use api::ErrorCode;
+use db::Dumped;
 use engine::may_wait;
 use images::{
     error::{Error, Result},
     layout::Layout,
-    store::Store as Images,
+    store::Store,
 };
 use serde::Serialize;
 
 use super::{DATA, DATABASE, LEDGER, Manifest, blocking, copy_private, link_or_copy, verify};
-use crate::{
-    auth::Identity,
-    files, installation, start,
-    store::{self, Dumped},
-};
+use crate::{auth::Identity, files, installation, own_folder};
 
 /// What was put back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,10 +38,10 @@ pub struct Restored {
 /// # Errors
 /// The backup is not whole, or folder or database are not empty; then neither is changed.
 pub async fn restore(layout: &Layout, database: Option<&str>, from: &Path) -> Result<Restored> {
-    let url = start::address(layout, database);
+    let url = own_folder::address(layout, database);
     if may_wait(|| from.is_file()) {
-        files::make_dir(&start::dir(layout)).map_err(unwritable)?;
-        let database = store::load(&url, from).await.map_err(unloaded)?;
+        files::make_dir(&own_folder::dir(layout)).map_err(unwritable)?;
+        let database = db::load(&url, from).await.map_err(unloaded)?;
         return Ok(Restored { database, files: 0, is_elsewhere: false });
     }
     let (manifest, faults) = verify(from).await?;
@@ -52,10 +49,10 @@ pub async fn restore(layout: &Layout, database: Option<&str>, from: &Path) -> Re
         let text = format!("{} is damaged, and nothing was put back", from.display());
         return Err(Error::new(ErrorCode::BadImage, text).details(faults));
     }
-    let dir = start::dir(layout);
+    let dir = own_folder::dir(layout);
     files::make_dir(&dir).map_err(unwritable)?;
-    let _lock = start::lock(&dir)?;
-    let has_images = !may_wait(|| Images::open(layout).is_empty()).map_err(unwritable)?;
+    let _lock = own_folder::lock(&dir)?;
+    let has_images = !may_wait(|| Store::open(layout).is_empty()).map_err(unwritable)?;
     if Identity::read(&dir)?.is_some() || has_images {
         let text =
             format!("{} is not empty, and nothing in it is replaced", layout.data().display());
@@ -63,7 +60,7 @@ pub async fn restore(layout: &Layout, database: Option<&str>, from: &Path) -> Re
             .target("--data-dir")
             .hint("move it aside, or name another folder"));
     }
-    let database = store::load(&url, &from.join(DATABASE)).await.map_err(unloaded)?;
+    let database = db::load(&url, &from.join(DATABASE)).await.map_err(unloaded)?;
     let is_elsewhere = manifest.data != layout.data();
     let (data, target) = (from.join(DATA), layout.data().to_owned());
     let files = blocking("put the data folder back", move || {
@@ -108,7 +105,7 @@ fn unwritable(error: io::Error) -> Error {
         .caused_by(error)
 }
 
-fn unloaded(error: store::Error) -> Error {
+fn unloaded(error: db::Error) -> Error {
     let why = std::error::Error::source(&error).map_or_else(String::new, |why| format!(": {why}"));
     Error::new(ErrorCode::Conflict, format!("the database was not filled{why}"))
         .target("--database")

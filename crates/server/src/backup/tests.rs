@@ -1,16 +1,13 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use std::os::unix::fs::MetadataExt as _;
 
+use db::{Grave, Resource, ResourceKey, Store, Write};
 use images::layout::Layout;
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
-use crate::{
-    App, Settings, blobs, installation, start,
-    store::{Grave, Resource, ResourceKey, Store, Write},
-    tombstones,
-};
+use crate::{App, Settings, blobs, installation, own_folder, tombstones};
 
 const ACCOUNT: &str = "microsoft.storage/storageaccounts";
 
@@ -24,12 +21,12 @@ impl Bench {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
-        crate::files::make_dir(&start::dir(&layout)).unwrap();
-        let url = start::address(&layout, None);
+        crate::files::make_dir(&own_folder::dir(&layout)).unwrap();
+        let url = own_folder::address(&layout, None);
         let (store, identity) = installation::open(&layout, &url).await.unwrap();
         let settings = Settings {
             layout: layout.clone(),
-            dir: start::dir(&layout),
+            dir: own_folder::dir(&layout),
             regions: vec!["lab1".to_owned()],
             tenant: identity.tenant.to_string(),
             subscription: identity.subscription.to_string(),
@@ -80,7 +77,7 @@ impl Bench {
 }
 
 async fn accounts(store: &Store, subscription: &str) -> Vec<Resource> {
-    let select = crate::store::Select {
+    let select = db::Select {
         subscription: subscription.to_owned(),
         kind: Some(ACCOUNT.to_owned()),
         ..Default::default()
@@ -120,7 +117,7 @@ async fn a_backup_beside_a_working_service_has_the_files_of_every_row() {
     let other = bench.elsewhere("other");
     let restored = restore(&other, None, &to).await.unwrap();
     assert_eq!(restored.database, made.database);
-    let url = start::address(&other, None);
+    let url = own_folder::address(&other, None);
     let (store, identity) = installation::open(&other, &url).await.unwrap();
     let rows = accounts(&store, &identity.subscription.to_string()).await;
     assert!(rows.len() >= 14, "{}", rows.len());
@@ -136,7 +133,7 @@ async fn a_backup_beside_a_working_service_has_the_files_of_every_row() {
 async fn a_backup_is_for_its_owner_alone_and_links_what_never_changes() {
     let bench = Bench::new().await;
     bench.account(1).await;
-    fs::write(start::dir(&bench.layout).join("signing-key.pem"), "key").unwrap();
+    fs::write(own_folder::dir(&bench.layout).join("signing-key.pem"), "key").unwrap();
     let ledger = bench.layout.ledger().join("r1");
     fs::create_dir_all(&ledger).unwrap();
     fs::write(ledger.join("000000.json"), "{}").unwrap();
@@ -179,7 +176,7 @@ async fn what_was_put_back_does_not_go_with_what_it_came_from() {
     backup(&bench.layout, None, &to).await.unwrap();
     let other = bench.elsewhere("other");
     restore(&other, None, &to).await.unwrap();
-    let (own, copy) = (start::address(&bench.layout, None), start::address(&other, None));
+    let (own, copy) = (own_folder::address(&bench.layout, None), own_folder::address(&other, None));
     assert!(installation::check(&other, &copy).await.is_ok());
     for (layout, url) in [(&bench.layout, &copy), (&other, &own)] {
         let error = installation::check(layout, url).await.unwrap_err();
@@ -206,7 +203,7 @@ async fn a_flipped_bit_and_a_missing_file_are_found() {
     let other = bench.elsewhere("other");
     let error = restore(&other, None, &to).await.unwrap_err();
     assert_eq!(error.details, faults);
-    assert!(!start::dir(&other).exists());
+    assert!(!own_folder::dir(&other).exists());
     fs::remove_file(to.join("backup.json")).unwrap();
     assert_eq!(verify(&to).await.unwrap_err().code, ErrorCode::NotFound);
 }

@@ -2,29 +2,21 @@
 
 use std::{io, path::PathBuf};
 
+use db::{Resource, Run};
 use engine::off_runtime;
 use images::absent;
 
 use super::{Entry, Error, files};
-use crate::{
-    App, live,
-    store::{Resource, Run},
-};
+use crate::{App, run_folder};
 
 /// The container, as Azure calls it.
 pub(crate) const LOGS: &str = "packerlogs";
 /// So many runs of a template are looked at; older ones are found by name.
 const MOST: u32 = 1000;
 
-/// Whether a file of a run's folder is a log for its readers: `customization.log`, `validation.log`.
-pub(crate) fn is_log(name: &str) -> bool {
-    name.strip_suffix(".log")
-        .is_some_and(|stem| !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_lowercase()))
-}
-
 /// The logs of a run, by the names of their files.
 pub(crate) async fn logs_of_run(app: &App, run_id: &str) -> io::Result<Vec<Entry>> {
-    let folder = live::folder(&app.settings().layout, run_id);
+    let folder = run_folder::of(&app.settings().layout, run_id);
     off_runtime(move || logs_in(folder)).await
 }
 
@@ -32,7 +24,7 @@ fn logs_in(folder: PathBuf) -> io::Result<Vec<Entry>> {
     let mut logs = Vec::new();
     for path in absent::entries(&folder)? {
         let name = files::name_of(&path).unwrap_or_default().to_owned();
-        if is_log(&name) {
+        if run_folder::is_log(&name) {
             logs.extend(files::entry(path, name)?);
         }
     }
@@ -59,13 +51,14 @@ pub(super) async fn find(
     template: &Resource,
     blob: &str,
 ) -> Result<Option<Entry>, Error> {
-    let Some((run, file)) = blob.split_once('/').filter(|(_, file)| is_log(file)) else {
+    let Some((run, file)) = blob.split_once('/').filter(|(_, file)| run_folder::is_log(file))
+    else {
         return Ok(None);
     };
     let found = app.store().run(run).await?.filter(|found| is_of(template, found));
     let Some(found) = found else { return Ok(None) };
     // Named by the row, never by the caller.
-    let path = live::folder(&app.settings().layout, &found.id).join(file);
+    let path = run_folder::of(&app.settings().layout, &found.id).join(file);
     let name = blob.to_owned();
     Ok(off_runtime(move || files::entry(path, name)).await?)
 }
@@ -73,17 +66,4 @@ pub(super) async fn find(
 /// A run of an earlier template of the same name is none of this one's.
 fn is_of(template: &Resource, run: &Run) -> bool {
     run.template == template.key() && run.queued >= template.created
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_log;
-
-    #[test]
-    fn only_logs_are_logs() {
-        assert!(is_log("customization.log") && is_log("validation.log"));
-        for other in ["events.jsonl", ".log", "../x.log", "a/b.log", "X.log", "log"] {
-            assert!(!is_log(other), "{other}");
-        }
-    }
 }

@@ -17,18 +17,15 @@ mod name;
 
 use std::{io, path::PathBuf, time::SystemTime};
 
+use db::{Resource, ResourceKey};
 use images::layout::Layout;
 use jiff::Timestamp;
 
 pub(crate) use files::{put, put_account_aside, remove_put_aside, remove_unfinished, take};
-pub(crate) use logs::{LOGS, is_log, logs_of_run};
+pub(crate) use logs::{LOGS, logs_of_run};
 pub(crate) use name::{is_account, is_blob, is_container};
 
-use crate::{
-    App,
-    providers::storage,
-    store::{Resource, ResourceKey},
-};
+use crate::App;
 
 /// Container of VHDs without a place of their own.
 pub(crate) const VHDS: &str = "vhds";
@@ -88,7 +85,7 @@ pub(crate) enum Error {
     Files(#[from] io::Error),
     /// The database.
     #[error(transparent)]
-    Store(#[from] crate::store::Error),
+    Store(#[from] db::Error),
 }
 
 /// A storage account, as far as its blobs are concerned.
@@ -106,7 +103,10 @@ impl Account {
         if !is_account(&name) {
             return Ok(None);
         }
-        let Some(found) = storage::named(app, &name).await? else { return Ok(None) };
+        let Some(found) = app.store().storage_account(&app.settings().subscription, &name).await?
+        else {
+            return Ok(None);
+        };
         let template = match found.hidden[TEMPLATE].as_str() {
             Some(id) => app.store().resource(&ResourceKey::of(id)).await?,
             None => None,

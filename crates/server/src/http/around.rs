@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arm::ApiError;
 use axum::{
     extract::{ConnectInfo, Request, State},
     middleware::Next,
@@ -18,10 +19,7 @@ use http::{HeaderMap, Method, StatusCode};
 use uuid::Uuid;
 
 use super::{reply, route::Route};
-use crate::{
-    arm::ApiError,
-    limits::{Budgets, Cut},
-};
+use crate::limits::{Budgets, Cut};
 
 /// No answer takes longer to begin. Long work is polled.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -7,8 +7,8 @@ use axum::{extract::Request, response::Response};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Site, around::Trace, body, query, reply};
-use crate::{auth::audience_of, limits::Cut};
+use super::{Site, around::Trace, body, reply};
+use crate::{auth::audience_of, limits::Cut, query};
 
 /// `.well-known/openid-configuration`.
 pub(super) fn openid_configuration(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use arm::ApiError;
 use axum::body::Body;
 use futures_util::StreamExt;
 use http::{
@@ -10,10 +11,7 @@ use http::{
 };
 
 use super::reply;
-use crate::{
-    arm::ApiError,
-    limits::{Bodies, Held},
-};
+use crate::limits::{Bodies, Held};
 
 /// ARM's own limit for a request.
 pub(super) const OF_ARM: usize = 4 << 20;

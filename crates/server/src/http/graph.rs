@@ -1,17 +1,14 @@
 //! As much of Microsoft Graph as role assignments need: from a client id or an object id to the
 //! service principal or managed identity that has it.
 
+use arm::{ApiError, rows};
 use axum::{extract::Request, response::Response};
+use db::{Client, Resource};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Site, arm, body, query, reply};
-use crate::{
-    arm::ApiError,
-    auth::Audience,
-    providers::generic,
-    store::{Client, Resource},
-};
+use super::{Site, body, manager, reply};
+use crate::{auth::Audience, query};
 
 const IDENTITY_KIND: &str = "microsoft.managedidentity/userassignedidentities";
 
@@ -22,9 +19,9 @@ pub(super) async fn answer(
     segments: &[String],
 ) -> Result<Response, ApiError> {
     let base = site.base_url(&request);
-    let asker = arm::Asker::of(&request);
+    let asker = manager::Asker::of(&request);
     let (parts, content) = request.into_parts();
-    if let Err(response) = arm::caller(site, &asker, &base, Audience::Graph).await {
+    if let Err(response) = manager::caller(site, &asker, &base, Audience::Graph).await {
         return Ok(*response);
     }
     let lower: Vec<String> = segments.iter().map(|part| part.to_lowercase()).collect();
@@ -114,7 +111,7 @@ async fn principals(site: &Site) -> Result<Vec<Value>, ApiError> {
     let clients = store.clients().await?;
     let mut all: Vec<Value> =
         clients.iter().filter(|client| client.revoked.is_none()).map(of_client).collect();
-    let identities = generic::of_kind(site.app(), IDENTITY_KIND).await?;
+    let identities = rows::of_kind(site.app().context(), IDENTITY_KIND).await?;
     all.extend(identities.iter().map(of_identity));
     Ok(all)
 }

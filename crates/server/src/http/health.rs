@@ -2,20 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use arm::ApiError;
 use axum::{body::Body, extract::Request, response::Response};
+use db::{RunState, Trouble};
 use http::{HeaderValue, StatusCode, header};
 use images::error::{Coded, Result as EngineResult};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 
-use super::{Site, arm, reply};
-use crate::{
-    arm::ApiError,
-    auth::Audience,
-    limits::MetricsFor,
-    log,
-    store::{RunState, Trouble},
-};
+use super::{Site, manager, reply};
+use crate::{auth::Audience, limits::MetricsFor, log};
 
 /// Makes the recorder that everything in this process is measured by. Once a process.
 pub(crate) fn install_metrics() -> EngineResult<PrometheusHandle> {
@@ -56,7 +52,7 @@ pub(super) async fn metrics(
     request: Request,
     handle: &PrometheusHandle,
 ) -> Result<Response, ApiError> {
-    let asker = arm::Asker::of(&request);
+    let asker = manager::Asker::of(&request);
     let base = site.base_url(&request);
     drop(request);
     if let Err(response) = may_read_metrics(site, &asker, &base).await {
@@ -80,7 +76,7 @@ pub(super) async fn metrics(
 /// Those whom `limits.metrics` of goldsmith.toml lets.
 async fn may_read_metrics(
     site: &Site,
-    asker: &arm::Asker,
+    asker: &manager::Asker,
     base: &str,
 ) -> Result<(), Box<Response>> {
     let is_local = asker.peer().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
@@ -89,7 +85,7 @@ async fn may_read_metrics(
         MetricsFor::Local if is_local => return Ok(()),
         MetricsFor::Local | MetricsFor::Token => {}
     }
-    arm::caller(site, asker, base, Audience::Arm).await.map(drop)
+    manager::caller(site, asker, base, Audience::Arm).await.map(drop)
 }
 
 /// Read from the database when asked, so that it is right also after a restart.

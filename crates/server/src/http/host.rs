@@ -1,23 +1,10 @@
 //! How a client names us: URLs that we give out are built from it, so it must be one of our names.
 
+use arm::ApiError;
 use axum::extract::Request;
 use http::{StatusCode, header::HOST};
 
-use crate::{arm::ApiError, limits::Cut};
-
-/// What guests call the host that they run on.
-const OF_GUESTS: &str = "10.0.2.2";
-
-/// Names that every server is known by.
-pub(crate) fn loopback() -> Vec<String> {
-    ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec()
-}
-
-/// All names that a request may call us by: in lower case, as they are in a `Host` header.
-pub(crate) fn names(mut names: Vec<String>) -> Vec<String> {
-    names.push(OF_GUESTS.to_owned());
-    names
-}
+use crate::limits::Cut;
 
 /// Refuses a request that names no host, several, or another than us. The port is not looked at: it may be
 /// that of a tunnel.
@@ -107,7 +94,7 @@ mod tests {
     }
 
     fn refused(uri: &str, hosts: &[&str]) -> Option<u16> {
-        let names = names(vec!["localhost".to_owned(), "::1".to_owned()]);
+        let names = crate::names::all(vec!["localhost".to_owned(), "::1".to_owned()]);
         let request =
             hosts.iter().fold(Request::builder().uri(uri), |r, host| r.header(HOST, *host));
         let request = request.body(axum::body::Body::empty()).unwrap();

@@ -1,12 +1,12 @@
 //! What a cloud tells about itself before anyone has logged in.
 
+use arm::ApiError;
 use axum::{extract::Request, response::Response};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use sources::Catalogue;
 
 use super::{Site, host, reply};
-use crate::arm::ApiError;
 
 /// `GET /metadata/endpoints`: one object, which `az cloud register` and Terraform begin with.
 pub(super) fn endpoints(site: &Site, request: &Request) -> Response {

@@ -1,4 +1,4 @@
-//! From the socket to [`arm::handle`](crate::arm::handle): routes, tokens, limits, envelopes.
+//! From the socket to [`routes::handle`](crate::routes::handle): routes, tokens, limits, envelopes.
 //!
 //! ```text
 //! around (request id, panic, deadline, log, metrics) → host → route → metadata | authority | graph | storage | health
@@ -7,16 +7,15 @@
 //!
 //! Every ARM call runs as a task of its own: a client that goes away does not stop it halfway.
 
-mod arm;
 mod around;
 mod authority;
 mod body;
 mod graph;
 mod health;
-pub(crate) mod host;
+mod host;
+mod manager;
 mod metadata;
 mod openapi;
-pub(crate) mod query;
 mod reply;
 mod route;
 mod session;
@@ -27,11 +26,12 @@ mod tests;
 
 use std::sync::Arc;
 
+use arm::ApiError;
 use axum::{Router, extract::Request, response::Response};
 use engine::may_wait;
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::{App, arm::ApiError, auth::Auth, conceal::Conceal, limits::Budgets};
+use crate::{App, auth::Auth, conceal::Conceal, limits::Budgets, names};
 pub(crate) use health::install_metrics;
 use route::Route;
 
@@ -61,7 +61,7 @@ impl Site {
         metrics: PrometheusHandle,
         budgets: Budgets,
     ) -> Self {
-        let names = host::names(names);
+        let names = names::all(names);
         let conceal = Conceal::of(&app.settings().layout);
         Self { inner: Arc::new(Inner { app, auth, names, listen, metrics, budgets, conceal }) }
     }
@@ -124,7 +124,7 @@ async fn answer(site: Site, request: Request) -> Response {
         Route::Ready => health::ready(&site).await,
         Route::Metrics => health::metrics(&site, request, &site.inner.metrics).await,
         Route::OpenApi => Ok(openapi::answer(&site, &request)),
-        Route::Arm => Ok(arm::answer(&site, request).await),
+        Route::Arm => Ok(manager::answer(&site, request).await),
     };
     let response = answered.unwrap_or_else(|error| reply::error(&error, false));
     reply::concealed(response, &site.inner.conceal).await

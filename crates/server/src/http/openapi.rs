@@ -1,11 +1,12 @@
 //! `/openapi.json`: what the resource manager serves, made from the registry of types.
 
+use arm::ResourceType;
 use axum::{extract::Request, response::Response};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{Site, reply};
-use crate::{arm::ResourceType, providers};
+use crate::{App, providers};
 
 pub(super) fn answer(site: &Site, request: &Request) -> Response {
     reply::json(StatusCode::OK, &document(&site.base_url(request)))
@@ -19,7 +20,7 @@ pub(crate) fn document(base: &str) -> Value {
         let operations = verbs.iter().map(|verb| operation(verb, path, "Resources", versions));
         paths.insert((*path).to_owned(), item(path, operations));
     }
-    for kind in providers::TYPES {
+    for kind in providers::REGISTRY.types() {
         of_type(*kind, &mut paths);
     }
     json!({
@@ -64,7 +65,7 @@ const FIXED: &[(&str, &[&str])] = &[
 ];
 
 /// Collections and the item of one type; children hang below the names of their parents.
-fn of_type(kind: &dyn ResourceType, paths: &mut Map<String, Value>) {
+fn of_type(kind: &dyn ResourceType<App>, paths: &mut Map<String, Value>) {
     let Some((namespace, types)) = kind.name().split_once('/') else { return };
     let types: Vec<&str> = types.split('/').collect();
     let Some((last, parents)) = types.split_last() else { return };
@@ -203,13 +204,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::arm::ApiError;
+    use arm::ApiError;
 
     #[test]
     fn children_hang_below_their_parents() {
         struct Images;
         #[async_trait::async_trait]
-        impl ResourceType for Images {
+        impl ResourceType<App> for Images {
             fn name(&self) -> &'static str {
                 "Microsoft.Compute/galleries/images"
             }
@@ -218,11 +219,11 @@ mod tests {
             }
             async fn put(
                 &self,
-                _app: &crate::App,
-                _call: &crate::arm::Call,
-                _key: crate::store::ResourceKey,
-            ) -> Result<crate::arm::Reply, ApiError> {
-                Ok(crate::arm::Reply::ok(json!({})))
+                _app: &App,
+                _call: &arm::Call,
+                _key: db::ResourceKey,
+            ) -> Result<arm::Reply, ApiError> {
+                Ok(arm::Reply::ok(json!({})))
             }
         }
         let mut paths = Map::new();

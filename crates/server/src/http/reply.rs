@@ -1,5 +1,6 @@
 //! Answers as HTTP: the only place where an error becomes a body.
 
+use arm::{ApiError, Path, Reply};
 use axum::{
     body::{Body, HttpBody},
     extract::Request,
@@ -8,11 +9,7 @@ use axum::{
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::{
-    arm::{ApiError, Path, Reply},
-    conceal::Conceal,
-    limits::Cut,
-};
+use crate::{conceal::Conceal, limits::Cut};
 
 /// Last api-version of the image builder whose errors have no envelope.
 const LAST_BARE: &str = "2020-02-14";

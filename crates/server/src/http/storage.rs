@@ -20,14 +20,15 @@ use jiff::Timestamp;
 
 use super::{
     Site,
-    arm::{Asker, caller},
-    query, reply,
+    manager::{Asker, caller},
+    reply,
     session::Session,
     streamed,
 };
 use crate::{
     auth::Audience,
     blobs::{self, Account},
+    query,
 };
 use error::Refusal;
 
@@ -139,6 +140,23 @@ fn xml(text: String) -> Response {
     let kind = HeaderValue::from_static("application/xml");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
+}
+
+/// A text inside XML.
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            // Not allowed in XML, however it is written.
+            c if c.is_control() => safe.push('\u{fffd}'),
+            c => safe.push(c),
+        }
+    }
+    safe
 }
 
 fn put(response: &mut Response, name: &'static str, value: &str) {

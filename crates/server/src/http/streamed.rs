@@ -1,5 +1,6 @@
 //! Answers that go on for a while and hold a file: counted as long as they last.
 
+use arm::{ApiError, Caller};
 use axum::{
     body::{Body, HttpBody},
     response::Response,
@@ -7,10 +8,7 @@ use axum::{
 use futures_util::StreamExt;
 
 use super::{Site, reply};
-use crate::{
-    arm::{ApiError, Caller},
-    limits::Stream,
-};
+use crate::limits::Stream;
 
 /// One more for that caller, or the refusal.
 pub(super) fn open(site: &Site, caller: &Caller) -> Result<Stream, ApiError> {

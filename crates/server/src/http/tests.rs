@@ -3,6 +3,7 @@
 mod machine;
 
 use axum::{Router, body::Body, extract::Request, response::Response};
+use db::Store;
 use http::StatusCode;
 use images::layout::Layout;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -17,7 +18,6 @@ use crate::{
         SigningKey,
         principal::{self, Credentials},
     },
-    store::Store,
 };
 
 const SUBSCRIPTION: &str = "5d4e1c4a-7b3c-4b57-9f65-1d8f2a6b3c4d";
@@ -199,7 +199,7 @@ async fn what_is_no_arm_call_is_told_before_any_handler() {
 async fn the_directory_knows_service_principals_and_managed_identities() {
     let place = Place::new().await;
     let now = jiff::Timestamp::now();
-    let identity = crate::store::Resource {
+    let identity = db::Resource {
         id: format!(
             "/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i"
         ),
@@ -213,7 +213,7 @@ async fn the_directory_knows_service_principals_and_managed_identities() {
         body: serde_json::json!({ "properties": { "clientId": "CID", "principalId": "PID" } }),
         hidden: Value::Null,
     };
-    place.store.commit(vec![crate::store::Write::Insert(identity)]).await.unwrap();
+    place.store.commit(vec![db::Write::Insert(identity)]).await.unwrap();
     let token = place.token("https://localhost:1/graph//.default").await;
     for (id, object) in [("cid", "PID"), (&place.ci.client.client_id, &*place.ci.client.object_id)]
     {

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use api::ErrorCode;
+use db::Found;
 use images::error::Error;
 
 use super::Note;
-use crate::{auth::Identity, store::Found};
+use crate::auth::Identity;
 
 /// What the data folder says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -24,6 +24,7 @@ use std::{
 };
 
 use api::ErrorCode;
+use db::{Found, Store};
 use engine::may_wait;
 use images::{
     absent,
@@ -34,12 +35,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use self::judge::{Folder, Verdict, judge};
-use crate::{
-    App,
-    auth::Identity,
-    blobs, files, live, start,
-    store::{self, Found, Store},
-};
+use crate::{App, auth::Identity, blobs, files, own_folder, run_folder};
 
 const FILE: &str = "installation.json";
 /// Copies of databases that were made before their schema was changed.
@@ -89,13 +85,14 @@ pub(crate) async fn check(layout: &Layout, url: &str) -> Result<()> {
 }
 
 async fn judged(layout: &Layout, url: &str) -> Result<Verdict> {
-    let found = store::look(url).await.map_err(start::unopened)?;
-    judge(&may_wait(|| folder(layout))?, &found).map_err(|reason| reason.error(&start::dir(layout)))
+    let found = db::look(url).await.map_err(own_folder::unopened)?;
+    judge(&may_wait(|| folder(layout))?, &found)
+        .map_err(|reason| reason.error(&own_folder::dir(layout)))
 }
 
 /// Opens the database beside the folder, if the two belong together; notes that they do at their first meeting.
 pub(crate) async fn open(layout: &Layout, url: &str) -> Result<(Store, Identity)> {
-    let dir = start::dir(layout);
+    let dir = own_folder::dir(layout);
     let verdict = judged(layout, url).await?;
     let identity = Identity::obtain(&dir)?;
     let store = open_with_copy(&dir, url).await?;
@@ -113,9 +110,9 @@ pub(crate) async fn open(layout: &Layout, url: &str) -> Result<(Store, Identity)
 /// Opens the database for a command beside the service, perhaps on another machine: without a folder that is known to
 /// belong to another database.
 pub(crate) async fn open_for_command(layout: &Layout, url: &str) -> Result<Store> {
-    let dir = start::dir(layout);
+    let dir = own_folder::dir(layout);
     if Note::read(&dir)?.is_none() && Identity::read(&dir)?.is_none() {
-        let found = store::look(url).await.map_err(start::unopened)?;
+        let found = db::look(url).await.map_err(own_folder::unopened)?;
         if found.installation.is_some() || found.has_content {
             return open_with_copy(&dir, url).await;
         }
@@ -140,12 +137,12 @@ pub struct Adopted {
 /// # Errors
 /// A server has the folder, or one of the two cannot be read or written.
 pub async fn adopt(layout: &Layout, database: Option<&str>) -> Result<Adopted> {
-    let dir = start::dir(layout);
+    let dir = own_folder::dir(layout);
     files::make_dir(&dir)
         .code(ErrorCode::HostNotReady, || format!("cannot make {}", dir.display()))?;
-    let _lock = start::lock(&dir)?;
-    let url = start::address(layout, database);
-    let found = store::look(&url).await.map_err(start::unopened)?;
+    let _lock = own_folder::lock(&dir)?;
+    let url = own_folder::address(layout, database);
+    let found = db::look(&url).await.map_err(own_folder::unopened)?;
     // Rows of another subscription would be invisible, so the database's ids win.
     let identity = match ids_of(&found) {
         Some((tenant, subscription)) => {
@@ -168,24 +165,24 @@ pub async fn adopt(layout: &Layout, database: Option<&str>) -> Result<Adopted> {
 
 /// Opens a database. One of an earlier schema is first copied: an upgrade cannot be taken back otherwise.
 async fn open_with_copy(dir: &Path, url: &str) -> Result<Store> {
-    let schema = store::look(url).await.map_err(start::unopened)?.schema;
-    if (1..store::SCHEMA).contains(&schema) {
+    let schema = db::look(url).await.map_err(own_folder::unopened)?.schema;
+    if (1..db::SCHEMA).contains(&schema) {
         let copies = dir.join(COPIES);
         let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%6f").to_string();
         let copy = copies.join(format!("schema-{schema}-{now}.jsonl"));
         let cannot =
             || format!("cannot copy the database to {} before its upgrade", copy.display());
         files::make_dir(&copies).code(ErrorCode::HostNotReady, cannot)?;
-        store::dump(url, &copy).await.code(ErrorCode::HostNotReady, cannot)?;
+        db::dump(url, &copy).await.code(ErrorCode::HostNotReady, cannot)?;
         tracing::info!(copy = %copy.display(), "the database was copied before its upgrade");
     }
-    Store::open(url).await.map_err(start::unopened)
+    Store::open(url).await.map_err(own_folder::unopened)
 }
 
 /// Makes a folder and a database that were put back from a backup an installation of their own: the one that the backup
 /// was made of may live on.
 pub(crate) async fn found(layout: &Layout, url: &str) -> Result<()> {
-    let dir = start::dir(layout);
+    let dir = own_folder::dir(layout);
     let identity = Identity::obtain(&dir)?;
     let store = open_with_copy(&dir, url).await?;
     join(&store, &dir, &Uuid::new_v4().to_string(), &identity).await?;
@@ -204,12 +201,12 @@ fn ids_of(found: &Found) -> Option<(Option<uuid::Uuid>, uuid::Uuid)> {
 /// The database first: a crash in between leaves a database with the folder's subscription, and that is accepted.
 async fn join(store: &Store, dir: &Path, id: &str, identity: &Identity) -> Result<()> {
     let (tenant, subscription) = (identity.tenant.to_string(), identity.subscription.to_string());
-    store.set_installation(id, &tenant, &subscription).await.map_err(start::unopened)?;
+    store.set_installation(id, &tenant, &subscription).await.map_err(own_folder::unopened)?;
     write_note(store, dir, id).await
 }
 
 async fn write_note(store: &Store, dir: &Path, id: &str) -> Result<()> {
-    let row = store.installation().await.map_err(start::unopened)?;
+    let row = store.installation().await.map_err(own_folder::unopened)?;
     let mark = row.map_or(0, |row| row.mark);
     Note { id: id.to_owned(), mark }
         .write(dir)
@@ -218,10 +215,10 @@ async fn write_note(store: &Store, dir: &Path, id: &str) -> Result<()> {
 
 /// What the data folder has.
 fn folder(layout: &Layout) -> Result<Folder> {
-    let dir = start::dir(layout);
+    let dir = own_folder::dir(layout);
     let has_content = || -> io::Result<bool> {
         Ok(has_entries(&blobs::root(layout))?
-            || has_entries(&live::root(layout))?
+            || has_entries(&run_folder::root(layout))?
             || !images::store::Store::open(layout).is_empty()?)
     };
     Ok(Folder {

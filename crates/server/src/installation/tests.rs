@@ -2,7 +2,9 @@
 mod upgrade;
 
 use super::{judge::Mismatch, *};
-use crate::store::Installation;
+use db::Installation;
+
+use crate::own_folder;
 
 fn identity(last: u8) -> Identity {
     let uuid =
@@ -20,7 +22,7 @@ fn row(id: &str, of: &Identity, mark: i64) -> Found {
         }),
         has_content: true,
         subscriptions: vec![of.subscription.to_string()],
-        schema: store::SCHEMA,
+        schema: db::SCHEMA,
     }
 }
 
@@ -108,7 +110,7 @@ impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
-        files::make_dir(&start::dir(&layout)).unwrap();
+        files::make_dir(&own_folder::dir(&layout)).unwrap();
         Self { dir, layout }
     }
 
@@ -139,7 +141,7 @@ async fn an_empty_an_older_and_another_database_are_refused() {
     let (store, again) = open(&bench.layout, &bench.url("own")).await.unwrap();
     assert_eq!(again, identity);
     commit(&store, "two").await;
-    let dir = start::dir(&bench.layout);
+    let dir = own_folder::dir(&bench.layout);
     let mark = *store.marks().borrow();
     let id = Note::read(&dir).unwrap().unwrap().id;
     Note { id, mark }.write(&dir).unwrap();
@@ -178,7 +180,7 @@ async fn an_adopted_database_is_accepted_and_the_former_one_is_not() {
 async fn the_mark_of_the_folder_follows_the_database() {
     let bench = Bench::new();
     let (store, identity) = open(&bench.layout, &bench.url("own")).await.unwrap();
-    let dir = start::dir(&bench.layout);
+    let dir = own_folder::dir(&bench.layout);
     let settings = crate::Settings {
         layout: bench.layout.clone(),
         dir: dir.clone(),

@@ -20,6 +20,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::Semaphore;
 
+pub(crate) use self::quotas::Quotas;
 pub(crate) use self::{
     bodies::{Bodies, Held},
     connections::Connections,
@@ -27,7 +28,6 @@ pub(crate) use self::{
     descriptors::raise as raise_descriptors,
     gate::Gate,
     logins::Logins,
-    quotas::Quotas,
     settings::{MetricsFor, Settings},
     streams::{Stream, Streams},
 };

@@ -3,16 +3,17 @@
 //! Assignments are kept and answered as Azure does. They are not enforced yet: every service principal
 //! of this service may do everything.
 
+use arm::{
+    ApiError, Call, Extension, Filter, Method, Reply,
+    fields::{self, missing},
+    rows,
+};
+use db::{CLAIM, Resource, ResourceKey, Select, Write};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::generic::{self, missing};
-use crate::{
-    App,
-    arm::{ApiError, Call, Extension, Filter, Method, Reply},
-    store::{CLAIM, Resource, ResourceKey, Select, Write},
-};
+use crate::App;
 
 const ASSIGNMENT: &str = "Microsoft.Authorization/roleAssignments";
 const DEFINITION: &str = "Microsoft.Authorization/roleDefinitions";
@@ -108,7 +109,7 @@ fn unknown_role(id: &str) -> ApiError {
 
 /// `{scope}/providers/Microsoft.Authorization/roleAssignments[/{guid}]`
 pub(crate) async fn assignments(app: &App, call: &Call, at: &Extension) -> Result<Reply, ApiError> {
-    at.check_scope(app).await?;
+    at.check_scope(app.context()).await?;
     let Some(name) = at.rest.get(1) else {
         return match call.method {
             Method::Get => list(app, call, at).await,
@@ -118,7 +119,7 @@ pub(crate) async fn assignments(app: &App, call: &Call, at: &Extension) -> Resul
     let id = format!("{}/providers/{ASSIGNMENT}/{name}", at.scope);
     let key = ResourceKey::of(&id);
     let held = app.store().resource(&key).await?;
-    let view = |one: &Resource| generic::view(ASSIGNMENT, one);
+    let view = |one: &Resource| rows::view(ASSIGNMENT, one);
     match (call.method, held) {
         (Method::Put, held) => put(app, call, at, id, held).await,
         (Method::Delete, None) => Ok(Reply::empty(StatusCode::NO_CONTENT)),
@@ -161,7 +162,7 @@ async fn put(
     };
     if let Some(held) = held {
         if same(&held) {
-            return Ok(Reply::ok(generic::view(ASSIGNMENT, &held)));
+            return Ok(Reply::ok(rows::view(ASSIGNMENT, &held)));
         }
         return Err(ApiError::conflict(
             "RoleAssignmentUpdateNotPermitted",
@@ -213,7 +214,7 @@ async fn put(
         hidden: json!({ CLAIM: format!("{} {role} {principal}", at.scope).to_lowercase() }),
     };
     app.store().commit(vec![Write::Insert(row.clone())]).await?;
-    Ok(Reply::json(StatusCode::CREATED, generic::view(ASSIGNMENT, &row)))
+    Ok(Reply::json(StatusCode::CREATED, rows::view(ASSIGNMENT, &row)))
 }
 
 /// Role (canonical id), principal and its kind.
@@ -221,7 +222,7 @@ fn wanted(
     app: &App,
     object: &serde_json::Map<String, Value>,
 ) -> Result<(String, String, String), ApiError> {
-    let properties = generic::properties(object)?;
+    let properties = fields::properties(object)?;
     let text = |field: &str| {
         let value = properties.get(field).and_then(Value::as_str);
         value.ok_or_else(|| missing(&format!("properties.{field}")))
@@ -277,6 +278,6 @@ async fn list(app: &App, call: &Call, at: &Extension) -> Result<Reply, ApiError>
         let near = scope.starts_with(&own) || (!at_scope && own.starts_with(&scope));
         near && filter.allows("principalId", properties["principalId"].as_str().unwrap_or_default())
     });
-    let value: Vec<_> = found.iter().map(|one| generic::view(ASSIGNMENT, one)).collect();
+    let value: Vec<_> = found.iter().map(|one| rows::view(ASSIGNMENT, one)).collect();
     Ok(Reply::ok(json!({ "value": value })))
 }

@@ -1,14 +1,11 @@
 //! Microsoft.ManagedIdentity/userAssignedIdentities.
 
+use arm::{ApiError, Call, Reply, ResourceType, fields, rows};
 use async_trait::async_trait;
+use db::ResourceKey;
 use serde_json::{Value, json};
 
-use super::generic;
-use crate::{
-    App,
-    arm::{ApiError, Call, Reply, ResourceType},
-    store::ResourceKey,
-};
+use crate::App;
 
 const NAME: &str = "Microsoft.ManagedIdentity/userAssignedIdentities";
 
@@ -16,7 +13,7 @@ const NAME: &str = "Microsoft.ManagedIdentity/userAssignedIdentities";
 pub(crate) struct Identity;
 
 #[async_trait]
-impl ResourceType for Identity {
+impl ResourceType<App> for Identity {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -26,12 +23,12 @@ impl ResourceType for Identity {
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = generic::held(app, call, &key).await?;
+        let existing = rows::held(app.context(), call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
-        generic::check_name("identity", name, 3..=128, "-_")?;
+        fields::check_name("identity", name, 3..=128, "-_")?;
         let object = call.json()?;
-        let location = generic::location(NAME, app, &object, existing.as_ref())?;
-        let given = generic::tags(&object)?;
+        let location = fields::location(NAME, app.context(), &object, existing.as_ref())?;
+        let given = fields::tags(&object)?;
         let (properties, held) = match &existing {
             Some(old) => (old.body["properties"].clone(), Some(old.body["tags"].clone())),
             None => (made(&app.settings().tenant)?, None),
@@ -39,8 +36,9 @@ impl ResourceType for Identity {
         // As in Azure, tags that are not mentioned stay.
         let tags = given.or(held).unwrap_or_else(|| json!({}));
         let body = json!({ "location": location, "tags": tags, "properties": properties });
-        let (identity, created) = generic::put(NAME, app, call, existing, body, json!({})).await?;
-        let reply = generic::written(created, generic::view(NAME, &identity), &identity);
+        let (identity, created) =
+            rows::put(NAME, app.context(), call, existing, body, json!({})).await?;
+        let reply = rows::written(created, rows::view(NAME, &identity), &identity);
         Ok(if created { reply.header("location", &identity.id) } else { reply })
     }
 }

@@ -2,18 +2,30 @@
 //! group and virtual network in the staging group. The worker writes them from what the engine tells;
 //! clients read them.
 
+use arm::{ApiError, Call, Reply, ResourceType, rows};
 use async_trait::async_trait;
+use db::{Resource, ResourceKey, Run};
 use engine::vm_size;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{generic, image_builder::staging};
-use crate::{
-    App,
-    arm::{ApiError, Call, Reply, ResourceType},
-    store::{Resource, ResourceKey, Run},
-    worker::Machine,
-};
+use super::image_builder::staging;
+use crate::App;
+
+/// A machine that a run holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Tells the machines of a run apart.
+    pub number: u32,
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// 1 boots by BIOS, 2 by UEFI.
+    pub generation: u8,
+    /// Sizes in bytes, the OS disk first.
+    pub disks: Vec<u64>,
+}
 
 /// Hidden in the rows of a machine: the run that holds it.
 pub(crate) const RUN: &str = "heldByRun";
@@ -55,7 +67,7 @@ pub(crate) const SECURITY_GROUP: OfMachine =
     OfMachine { name: NSG, versions: &["2025-07-01", "2024-07-01", "2022-01-01", "2020-07-01"] };
 
 #[async_trait]
-impl ResourceType for OfMachine {
+impl ResourceType<App> for OfMachine {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -73,7 +85,7 @@ impl ResourceType for OfMachine {
     }
 
     fn view(&self, _app: &App, call: &Call, resource: &Resource) -> Value {
-        let mut body = generic::view(self.name, resource);
+        let mut body = rows::view(self.name, resource);
         let expand = call.query.get("$expand").map(|text| text.to_lowercase());
         if self.name == VM && expand.is_some_and(|text| text.contains("instanceview")) {
             body["properties"]["instanceView"] = json!({ "statuses": [
@@ -357,7 +369,7 @@ pub(crate) fn check_is_clients(held: &Resource) -> Result<(), ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::RunState;
+    use db::RunState;
 
     const RG: &str = "/subscriptions/s/resourceGroups";
 
@@ -394,7 +406,7 @@ mod tests {
             vcpus: 2,
             memory_mib: 4096,
             input: json!({ "properties": { "vmProfile": profile } }),
-            cause: crate::store::Cause::Manual,
+            cause: db::Cause::Manual,
             optimization: None,
             owner: None,
             crashes: 0,

@@ -2,24 +2,31 @@
 //! catalogue of platform images.
 
 pub(crate) mod authorization;
-mod compute;
-pub(crate) mod generic;
+pub(crate) mod compute;
 mod identity;
 pub(crate) mod image_builder;
 pub(crate) mod machine;
+pub(crate) mod namespaces;
 mod network;
+pub(crate) mod quotas;
 pub(crate) mod resource_group;
+mod service;
 pub(crate) mod storage;
+pub(crate) mod stored;
+pub(crate) mod subscription;
 pub(crate) mod tags;
 
-pub(crate) use compute::{
-    AtWork, keepers::Keepers, platform_image, remove_stored, replication, sku, version::versions_of,
-};
+pub(crate) use compute::{platform_image, remove_stored, replication, sku, versions_of};
 
-use crate::arm::ResourceType;
+use arm::{Registry, ResourceType};
+
+use crate::App;
+
+/// `kind` of the rows of image templates.
+pub(crate) const TEMPLATES_KIND: &str = "microsoft.virtualmachineimages/imagetemplates";
 
 /// Every type that is served. A new one is a file and a line here.
-pub(crate) const TYPES: &[&dyn ResourceType] = &[
+const TYPES: &[&dyn ResourceType<App>] = &[
     &image_builder::ImageTemplates,
     &image_builder::RunOutputs,
     &image_builder::Runs,
@@ -38,3 +45,6 @@ pub(crate) const TYPES: &[&dyn ResourceType] = &[
     &machine::NETWORK_INTERFACE,
     &machine::SECURITY_GROUP,
 ];
+
+/// What is served, as a value: the routes hand it to [`arm::handle`].
+pub(crate) static REGISTRY: Registry<App> = Registry::new(TYPES, namespaces::OTHERS);

@@ -1,19 +1,21 @@
 //! Resource groups, and the operation that removes one with everything in it.
 
+use arm::{
+    ApiError, Call, Filter, Method, Reply, fields,
+    group::{self, KIND, check_stays},
+    list,
+    operation::{Started, ended},
+    rows,
+};
+use db::{Error, Operation, Resource, ResourceKey, Select, Write};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{
-    generic::{self, GROUP},
-    image_builder::{TEMPLATES_KIND, staging},
-};
+use super::image_builder::staging;
 use crate::{
     App,
-    arm::{ApiError, Call, Filter, Method, Reply, find, list},
-    limits::quotas,
-    operation::{Started, ended},
-    store::{Error, Operation, Resource, ResourceKey, Select, Write},
+    providers::{TEMPLATES_KIND, quotas},
     tasks, tombstones,
 };
 
@@ -27,11 +29,11 @@ pub(crate) async fn list_all(app: &App, call: &Call) -> Result<Reply, ApiError> 
     let filter = Filter::parse(filter, &["tagName", "tagValue", "name"])?;
     let select = Select {
         subscription: app.settings().subscription.to_lowercase(),
-        kind: Some(GROUP.to_owned()),
+        kind: Some(KIND.to_owned()),
         ..Select::default()
     };
     let keep = |group: &Resource| filter.allows("name", &group.name) && has_tag(group, &filter);
-    list(app, call, select, keep, |group| generic::view(NAME, group)).await
+    list(app.context(), call, select, keep, |group| rows::view(NAME, group)).await
 }
 
 /// Whether the resource has the tag that a filter names, with the value it names.
@@ -49,9 +51,9 @@ pub(crate) fn has_tag(resource: &Resource, filter: &Filter) -> bool {
 
 /// A request for one group.
 pub(crate) async fn handle(app: &App, call: &Call, name: &str) -> Result<Reply, ApiError> {
-    let key = ResourceKey::of(&id(app, name));
+    let key = ResourceKey::of(&group::id(app.context(), name));
     let group = app.store().resource(&key).await?;
-    crate::arm::check_precondition(call, group.as_ref())?;
+    arm::check_precondition(call, group.as_ref())?;
     match (call.method, group) {
         (Method::Put, group) => put(app, call, name, group).await,
         (Method::Post, _) => Err(ApiError::method_not_allowed(call)),
@@ -59,41 +61,11 @@ pub(crate) async fn handle(app: &App, call: &Call, name: &str) -> Result<Reply, 
         (Method::Head, Some(_)) => Ok(Reply::empty(StatusCode::NO_CONTENT)),
         (_, None) => Err(ApiError::group_not_found(name)),
         (Method::Get, Some(group)) => {
-            Ok(generic::with_etag(Reply::ok(generic::view(NAME, &group)), &group))
+            Ok(rows::with_etag(Reply::ok(rows::view(NAME, &group)), &group))
         }
         (Method::Patch, Some(group)) => patch(app, call, group).await,
         (Method::Delete, Some(group)) => delete(app, call, group).await,
     }
-}
-
-/// The group, if it is there.
-///
-/// # Errors
-/// `ResourceGroupNotFound`
-pub(crate) async fn existing(app: &App, name: &str) -> Result<Resource, ApiError> {
-    let key = ResourceKey::of(&id(app, name));
-    app.store().resource(&key).await?.ok_or_else(|| ApiError::group_not_found(name))
-}
-
-/// Refuses what would put something into a group that is being removed.
-///
-/// # Errors
-/// `ResourceGroupBeingDeleted`
-pub(crate) fn check_stays(group: &Resource) -> Result<(), ApiError> {
-    if group.body["properties"]["provisioningState"] != "Deleting" {
-        return Ok(());
-    }
-    Err(ApiError::conflict(
-        "ResourceGroupBeingDeleted",
-        format!(
-            "The resource group '{}' is in deprovisioning state and cannot perform this operation.",
-            group.name
-        ),
-    ))
-}
-
-fn id(app: &App, name: &str) -> String {
-    format!("/subscriptions/{}/resourceGroups/{name}", app.settings().subscription)
 }
 
 async fn put(
@@ -107,34 +79,35 @@ async fn put(
     if let Some(group) = &existing {
         check_stays(group)?;
     }
-    let location =
-        generic::location(NAME, app, &object, existing.as_ref()).map_err(|mut error| {
+    let location = fields::location(NAME, app.context(), &object, existing.as_ref()).map_err(
+        |mut error| {
             if error.code == "InvalidResourceLocation" {
                 error.code = "InvalidResourceGroupLocation".to_owned();
             }
             error
-        })?;
+        },
+    )?;
     let mut body = json!({
         "location": location,
         "properties": { "provisioningState": "Succeeded" },
     });
-    if let Some(tags) = generic::tags(&object)? {
+    if let Some(tags) = fields::tags(&object)? {
         body["tags"] = tags;
     }
     if let Some(manager) = object.get("managedBy").and_then(Value::as_str) {
         body["managedBy"] = json!(manager);
     }
     if let Some(old) = existing {
-        let group = generic::replace(app, Resource { body, ..old }).await?;
-        return Ok(generic::written(false, generic::view(NAME, &group), &group));
+        let group = rows::replace(app.context(), Resource { body, ..old }).await?;
+        return Ok(rows::written(false, rows::view(NAME, &group), &group));
     }
     quotas::resource(app, NAME).await?;
     let now = Timestamp::now();
     let group = Resource {
-        id: id(app, name),
+        id: group::id(app.context(), name),
         subscription: app.settings().subscription.to_lowercase(),
         group: name.to_lowercase(),
-        kind: GROUP.to_owned(),
+        kind: KIND.to_owned(),
         name: name.to_owned(),
         revision: 0,
         created: now,
@@ -146,7 +119,7 @@ async fn put(
     let clean = Write::RemoveBelow(group.key());
     app.store().commit(vec![clean, Write::Insert(group.clone())]).await?;
     let group = Resource { revision: 1, ..group };
-    Ok(generic::written(true, generic::view(NAME, &group), &group))
+    Ok(rows::written(true, rows::view(NAME, &group), &group))
 }
 
 fn check_name(name: &str) -> Result<(), ApiError> {
@@ -167,15 +140,15 @@ fn check_name(name: &str) -> Result<(), ApiError> {
 async fn patch(app: &App, call: &Call, mut group: Resource) -> Result<Reply, ApiError> {
     check_stays(&group)?;
     let object = call.json()?;
-    generic::location(NAME, app, &object, Some(&group))?;
-    if let Some(tags) = generic::tags(&object)? {
+    fields::location(NAME, app.context(), &object, Some(&group))?;
+    if let Some(tags) = fields::tags(&object)? {
         group.body["tags"] = tags;
     }
     if let Some(manager) = object.get("managedBy").and_then(Value::as_str) {
         group.body["managedBy"] = json!(manager);
     }
-    let group = generic::replace(app, group).await?;
-    Ok(generic::written(false, generic::view(NAME, &group), &group))
+    let group = rows::replace(app.context(), group).await?;
+    Ok(rows::written(false, rows::view(NAME, &group), &group))
 }
 
 async fn delete(app: &App, call: &Call, mut group: Resource) -> Result<Reply, ApiError> {
@@ -234,7 +207,10 @@ pub(crate) async fn resume(app: App, operation: Operation) {
 }
 
 /// Removes what lies outside the database, and takes care that no run is at work on it.
-async fn remove(app: &App, operation: &Operation) -> Result<Vec<super::AtWork>, ApiError> {
+async fn remove(
+    app: &App,
+    operation: &Operation,
+) -> Result<Vec<crate::app::keepers::AtWork>, ApiError> {
     let group = &operation.target;
     if let Some(template) = active_run_in(app, group).await? {
         return Err(blocked(group.as_str(), &template));
@@ -314,11 +290,11 @@ async fn finish(
 
 /// `GET …/operationresults/{id}`: 202 until the operation is over, then 200, or its error.
 pub(crate) async fn result(app: &App, call: &Call, id: &str) -> Result<Reply, ApiError> {
-    use crate::store::OperationStatus as Status;
+    use db::OperationStatus as Status;
     let row = app.store().operation(&id.to_lowercase()).await?;
     let subscription = call.path.scope.subscription().unwrap_or_default();
     let row = row.filter(|row| row.subscription.eq_ignore_ascii_case(subscription));
-    let row = row.ok_or_else(|| crate::arm::operation_not_found(id))?;
+    let row = row.ok_or_else(|| arm::operation::not_found(id))?;
     match row.status {
         Status::InProgress => {
             let path = format!(
@@ -344,8 +320,8 @@ pub(crate) async fn result(app: &App, call: &Call, id: &str) -> Result<Reply, Ap
 /// The resource as its own type shows it.
 pub(crate) fn view_any(app: &App, call: &Call, resource: &Resource) -> Value {
     let (namespace, types) = resource.kind.split_once('/').unwrap_or((&resource.kind, ""));
-    match find(namespace, types) {
+    match super::REGISTRY.find(namespace, types) {
         Some(kind) => kind.view(app, call, resource),
-        None => generic::view(&resource.kind, resource),
+        None => rows::view(&resource.kind, resource),
     }
 }

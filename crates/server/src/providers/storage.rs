@@ -3,18 +3,18 @@
 //! The blob endpoint is an address of this service, never one of Azure's: a client that uploads must
 //! not reach a stranger's account. Blobs can be read there; only the service itself writes them.
 
+use arm::{
+    ApiError, Call, Reply, ResourceType,
+    fields::{self, choice},
+    rows,
+};
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use db::{Resource, ResourceKey};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::generic::{self, choice};
-use crate::{
-    App,
-    arm::{ApiError, Call, Reply, ResourceType},
-    store::{self, Resource, ResourceKey},
-    tombstones,
-};
+use crate::{App, tombstones};
 
 pub(crate) const NAME: &str = "Microsoft.Storage/storageAccounts";
 const KINDS: &[&str] = &["StorageV2", "Storage", "BlobStorage", "BlockBlobStorage", "FileStorage"];
@@ -33,7 +33,7 @@ const SKUS: &[&str] = &[
 pub(crate) struct StorageAccount;
 
 #[async_trait]
-impl ResourceType for StorageAccount {
+impl ResourceType<App> for StorageAccount {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -44,7 +44,7 @@ impl ResourceType for StorageAccount {
 
     /// Answers 200 also for a new account: clients take 201 for an error.
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = generic::held(app, call, &key).await?;
+        let existing = rows::held(app.context(), call, &key).await?;
         let created = existing.is_none();
         let name = call.path.names().last().copied().unwrap_or_default();
         if let Some((reason, message)) = unavailable(app, name, Some(&key)).await? {
@@ -54,7 +54,7 @@ impl ResourceType for StorageAccount {
             });
         }
         let object = call.json()?;
-        let location = generic::location(NAME, app, &object, existing.as_ref())?;
+        let location = fields::location(NAME, app.context(), &object, existing.as_ref())?;
         let mut body = body(&object, &location, existing.as_ref())?;
         let hidden = match &existing {
             Some(old) => old.hidden.clone(),
@@ -65,7 +65,7 @@ impl ResourceType for StorageAccount {
             None => json!(jiff::Timestamp::now().to_string()),
         };
         body["properties"]["creationTime"] = time;
-        let put = generic::put(NAME, app, call, existing, body, hidden).await;
+        let put = rows::put(NAME, app.context(), call, existing, body, hidden).await;
         // The name is unique in the database: another request may have taken it since it was looked up.
         if put.is_err()
             && created
@@ -74,29 +74,29 @@ impl ResourceType for StorageAccount {
             return Err(ApiError::conflict("StorageAccountAlreadyTaken", message).target("name"));
         }
         let (account, _) = put?;
-        Ok(generic::written(false, self.view(app, call, &account), &account))
+        Ok(rows::written(false, self.view(app, call, &account), &account))
     }
 
     async fn patch(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let old = generic::existing(NAME, app, call, &key).await?;
+        let old = rows::existing(NAME, app.context(), call, &key).await?;
         let mut object = call.json()?;
         let mut properties = old.body["properties"].as_object().cloned().unwrap_or_default();
-        properties.append(&mut generic::properties(&object)?);
+        properties.append(&mut fields::properties(&object)?);
         object.insert("properties".to_owned(), Value::Object(properties));
         for field in ["tags", "sku", "kind", "location"] {
             object.entry(field).or_insert_with(|| old.body[field].clone());
         }
-        let location = generic::location(NAME, app, &object, Some(&old))?;
+        let location = fields::location(NAME, app.context(), &object, Some(&old))?;
         let mut body = body(&object, &location, Some(&old))?;
         body["properties"]["creationTime"] = old.body["properties"]["creationTime"].clone();
-        let account = generic::replace(app, Resource { body, ..old }).await?;
-        Ok(generic::written(false, self.view(app, call, &account), &account))
+        let account = rows::replace(app.context(), Resource { body, ..old }).await?;
+        Ok(rows::written(false, self.view(app, call, &account), &account))
     }
 
     /// The commit leaves a tombstone, by which the blobs go now or with the next sweep.
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let account = generic::claim(app, call, &key).await?;
-        let reply = generic::delete_claimed(app, key).await?;
+        let account = rows::claim(app.context(), call, &key).await?;
+        let reply = rows::delete_claimed(app.context(), key).await?;
         if let Some(account) = account {
             tombstones::act_on_account(app, &account.name).await;
         }
@@ -110,15 +110,15 @@ impl ResourceType for StorageAccount {
         key: ResourceKey,
         action: &str,
     ) -> Result<Reply, ApiError> {
-        let mut account = generic::existing(NAME, app, call, &key).await?;
+        let mut account = rows::existing(NAME, app.context(), call, &key).await?;
         match action {
             "listkeys" => Ok(keys(&account)),
             "regeneratekey" => {
                 let object = call.json()?;
                 let name = choice(&object, "keyName", "keyName", &["key1", "key2"])?;
-                let name = name.ok_or_else(|| generic::missing("keyName"))?;
+                let name = name.ok_or_else(|| fields::missing("keyName"))?;
                 account.hidden["keys"][usize::from(name == "key2")] = json!(new_key()?);
-                Ok(keys(&generic::replace(app, account).await?))
+                Ok(keys(&rows::replace(app.context(), account).await?))
             }
             _ => Err(ApiError::new(
                 StatusCode::NOT_FOUND,
@@ -131,7 +131,7 @@ impl ResourceType for StorageAccount {
     }
 
     fn view(&self, _app: &App, call: &Call, account: &Resource) -> Value {
-        let mut body = generic::view(NAME, account);
+        let mut body = rows::view(NAME, account);
         let base = call.url(&format!("/storage/{}/", account.name));
         body["properties"]["primaryEndpoints"] = json!({ "blob": base });
         body["properties"]["primaryLocation"] = body["location"].clone();
@@ -145,8 +145,8 @@ pub(crate) async fn check_name_availability(app: &App, call: &Call) -> Result<Re
     let object = call.json()?;
     let name = match object.get("name") {
         Some(Value::String(name)) => name,
-        None | Some(Value::Null) => return Err(generic::missing("name")),
-        Some(other) => return Err(generic::invalid("name", other, "it must be a text")),
+        None | Some(Value::Null) => return Err(fields::missing("name")),
+        Some(other) => return Err(fields::invalid("name", other, "it must be a text")),
     };
     Ok(Reply::ok(match unavailable(app, name, None).await? {
         None => json!({ "nameAvailable": true }),
@@ -157,13 +157,13 @@ pub(crate) async fn check_name_availability(app: &App, call: &Call) -> Result<Re
 }
 
 /// The account of that name, in whatever group it is.
-pub(crate) async fn named(app: &App, name: &str) -> Result<Option<Resource>, store::Error> {
+pub(crate) async fn named(app: &App, name: &str) -> Result<Option<Resource>, db::Error> {
     app.store().storage_account(&app.settings().subscription, name).await
 }
 
 /// A name for an account that no other has.
 pub(crate) fn new_name() -> Result<String, ApiError> {
-    Ok(format!("st{}", hex::encode(generic::random::<11>()?)))
+    Ok(format!("st{}", hex::encode(fields::random::<11>()?)))
 }
 
 /// The body and the hidden part of an account that the service makes for itself.
@@ -212,20 +212,20 @@ fn body(
     let held = existing.map_or(&Value::Null, |old| &old.body);
     let kind = choice(object, "kind", "kind", KINDS)?;
     let kind = kind.or_else(|| held["kind"].as_str().map(str::to_owned));
-    let kind = kind.ok_or_else(|| generic::missing("kind"))?;
+    let kind = kind.ok_or_else(|| fields::missing("kind"))?;
     let given = object.get("sku").and_then(Value::as_object).cloned().unwrap_or_default();
     let sku = choice(&given, "name", "sku.name", SKUS)?;
     let sku = sku.or_else(|| held["sku"]["name"].as_str().map(str::to_owned));
-    let sku = sku.ok_or_else(|| generic::missing("sku.name"))?;
+    let sku = sku.ok_or_else(|| fields::missing("sku.name"))?;
     let tier = sku.split('_').next().unwrap_or_default();
-    let mut properties = generic::properties(object)?;
+    let mut properties = fields::properties(object)?;
     let read_only = ["primaryEndpoints", "primaryLocation", "statusOfPrimary", "creationTime"];
     properties.retain(|field, _| !read_only.contains(&field.as_str()));
     properties.entry("supportsHttpsTrafficOnly").or_insert(json!(true));
     properties.insert("provisioningState".to_owned(), json!("Succeeded"));
     Ok(json!({
         "location": location,
-        "tags": generic::tags(object)?.unwrap_or_else(|| json!({})),
+        "tags": fields::tags(object)?.unwrap_or_else(|| json!({})),
         "kind": kind,
         "sku": { "name": sku, "tier": tier },
         "properties": properties,
@@ -233,7 +233,7 @@ fn body(
 }
 
 fn new_key() -> Result<String, ApiError> {
-    Ok(STANDARD.encode(generic::random::<64>()?))
+    Ok(STANDARD.encode(fields::random::<64>()?))
 }
 
 fn keys(account: &Resource) -> Reply {

@@ -5,19 +5,18 @@
 
 use std::collections::BTreeMap;
 
+use arm::{
+    ApiError, Call, Extension, Method, Reply,
+    fields::{self, choice, missing},
+    group,
+};
+use db::{Resource, ResourceKey, Select, Write};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{
-    generic::{self, choice, missing},
-    image_builder, machine,
-};
-use crate::{
-    App,
-    arm::{ApiError, Call, Extension, Method, Reply},
-    store::{Resource, ResourceKey, Select, Write},
-};
+use super::{image_builder, machine};
+use crate::App;
 
 const KIND: &str = "microsoft.resources/tags";
 
@@ -40,7 +39,7 @@ pub(crate) async fn handle(app: &App, call: &Call, at: &Extension) -> Result<Rep
             machine::check_is_clients(&holder)?;
             let tags = changed(call, held)?;
             let checked = json!({ "tags": tags });
-            let checked = generic::tags(checked.as_object().unwrap_or(&Map::new()))?;
+            let checked = fields::tags(checked.as_object().unwrap_or(&Map::new()))?;
             let checked = checked.unwrap_or_else(|| json!({}));
             holder.body["tags"] = checked.clone();
             holder.changed = Timestamp::now();
@@ -72,7 +71,7 @@ pub(crate) async fn names(app: &App, call: &Call) -> Result<Reply, ApiError> {
     }
     let mut used: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
     // Without a kind the store leaves out the groups.
-    for kind in [None, Some(generic::GROUP.to_owned())] {
+    for kind in [None, Some(group::KIND.to_owned())] {
         let mut after = None;
         loop {
             let select = Select {
@@ -151,12 +150,12 @@ fn changed(call: &Call, mut held: Map<String, Value>) -> Result<Map<String, Valu
         return Ok(Map::new());
     }
     let object = call.json()?;
-    let properties = generic::properties(&object)?;
+    let properties = fields::properties(&object)?;
     let given = match properties.get("tags") {
         Some(Value::Object(tags)) => tags.clone(),
         None | Some(Value::Null) => return Err(missing("properties.tags")),
         Some(other) => {
-            return Err(generic::invalid("properties.tags", other, "it must be an object"));
+            return Err(fields::invalid("properties.tags", other, "it must be an object"));
         }
     };
     if call.method == Method::Put {

@@ -10,12 +10,14 @@ use crate::{finding::Finding, tree::Tree};
 const ARROWS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("vm", &[]),
+    ("db", &[]),
+    ("arm", &["api", "db"]),
     ("images", &["api", "vm"]),
     ("regions", &["api", "vm", "images"]),
     ("sources", &["api", "vm", "images"]),
     ("engine", &["api", "vm", "images", "regions", "sources"]),
-    ("server", &["api", "images", "regions", "sources", "engine"]),
-    ("goldsmith", &["api", "vm", "images", "regions", "sources", "engine", "server"]),
+    ("server", &["api", "arm", "db", "images", "regions", "sources", "engine"]),
+    ("goldsmith", &["api", "db", "vm", "images", "regions", "sources", "engine", "server"]),
     ("e2e", &["api", "vm"]),
     ("xtask", &[]),
 ];
@@ -38,9 +40,23 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("croner", &["server"]),
     ("rcgen", &["server"]),
     ("ring", &["server"]),
-    ("sqlx", &["server"]),
+    ("sqlx", &["db"]),
     ("syn", &["xtask"]),
-    ("tokio", &["vm", "images", "regions", "sources", "engine", "server", "goldsmith", "e2e"]),
+    (
+        "tokio",
+        &[
+            "vm",
+            "db",
+            "arm",
+            "images",
+            "regions",
+            "sources",
+            "engine",
+            "server",
+            "goldsmith",
+            "e2e",
+        ],
+    ),
 ];
 
 /// What must not be in the tree at all: a second TLS stack, or one that needs a C toolchain.

@@ -4,7 +4,7 @@ use axum::response::Response;
 use http::StatusCode;
 use images::error::chain;
 
-use super::{Asked, list::escaped, put, xml};
+use super::{Asked, escaped, put, xml};
 use crate::{blobs, http::reply::RETRY_AFTER_SECONDS};
 
 /// Why there is no blob for the asker.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use axum::response::Response;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{Asked, Refusal, blob, http_date, xml};
+use super::{Asked, Refusal, blob, escaped, http_date, xml};
 use crate::{
     App,
     blobs::{Account, Entry},
@@ -171,23 +171,6 @@ fn head(asked: &Asked, account: &Account, container: Option<&str>, page: &Page) 
 fn finished(mut text: String, next: String) -> Response {
     let _ = write!(text, "<NextMarker>{}</NextMarker></EnumerationResults>", escaped(&next));
     xml(text)
-}
-
-/// A text inside XML.
-pub(super) fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            // Not allowed in XML, however it is written.
-            c if c.is_control() => safe.push('\u{fffd}'),
-            c => safe.push(c),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]

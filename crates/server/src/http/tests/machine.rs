@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use images::{
     cx::Cx,
     event::Events,
-    store::{Labels, Origin, Payload, Store as Images, address::Address},
+    store::{Labels, Origin, Payload, Store, address::Address},
 };
 use serde_json::json;
 use tokio::sync::Notify;
@@ -16,7 +16,7 @@ use vm::{
 };
 
 use super::*;
-use crate::worker::{Limits, Local, start};
+use crate::runs::worker::{Limits, Local, start};
 
 const GROUP: &str = "/subscriptions/5d4e1c4a-7b3c-4b57-9f65-1d8f2a6b3c4d/resourceGroups/rg";
 const IDENTITY: &str = "providers/Microsoft.ManagedIdentity/userAssignedIdentities/builder";
@@ -60,7 +60,7 @@ impl Forge {
         };
         let cx = Cx::new(layout.clone(), Events::none(), CancellationToken::new());
         let target = Address::parse(&image("base")).unwrap();
-        Images::open(&layout).publish_managed(&cx, &target, payload).await.unwrap();
+        Store::open(&layout).publish_managed(&cx, &target, payload).await.unwrap();
     }
 
     async fn put(&self, path: &str, version: &str, body: &Value) -> (StatusCode, Value) {

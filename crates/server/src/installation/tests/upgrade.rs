@@ -5,21 +5,17 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use engine::janitor;
 use images::ledger;
-use sqlx::{AnyConnection, Connection as _};
 
 use super::*;
 
 const RUN: &str = "01a22aba-907e-7571-a1c3-3dc404b42370";
 
 async fn earlier(bench: &Bench) {
-    let dir = start::dir(&bench.layout);
+    let dir = crate::own_folder::dir(&bench.layout);
     fs::write(dir.join("identity.json"), include_str!("../earlier/identity.json")).unwrap();
-    let url = start::address(&bench.layout, None);
+    let url = crate::own_folder::address(&bench.layout, None);
     fs::write(dir.join("goldsmith.db"), "").unwrap();
-    sqlx::any::install_default_drivers();
-    let mut connection = AnyConnection::connect(&url).await.unwrap();
-    sqlx::raw_sql(include_str!("../earlier/database.sql")).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
+    db::by_hand(&url, include_str!("../earlier/database.sql")).await.unwrap();
     let ledger = bench.layout.ledger().join(RUN);
     fs::create_dir_all(&ledger).unwrap();
     let cache = bench.layout.cache().display().to_string();
@@ -28,24 +24,24 @@ async fn earlier(bench: &Bench) {
             .unwrap();
     }
     fs::create_dir_all(bench.layout.runs().join(RUN)).unwrap();
-    fs::create_dir_all(crate::live::folder(&bench.layout, RUN)).unwrap();
+    fs::create_dir_all(crate::run_folder::of(&bench.layout, RUN)).unwrap();
 }
 
 #[tokio::test]
 async fn a_database_and_a_ledger_of_an_earlier_release_are_taken_over() {
     let bench = Bench::new();
     earlier(&bench).await;
-    let url = start::address(&bench.layout, None);
-    assert_eq!(store::look(&url).await.unwrap().schema, 3);
+    let url = crate::own_folder::address(&bench.layout, None);
+    assert_eq!(db::look(&url).await.unwrap().schema, 3);
     let (store, identity) = open(&bench.layout, &url).await.unwrap();
-    assert_eq!(store::look(&url).await.unwrap().schema, store::SCHEMA);
+    assert_eq!(db::look(&url).await.unwrap().schema, db::SCHEMA);
     let subscription = identity.subscription.to_string();
     let row = store.installation().await.unwrap().unwrap();
     assert_eq!((row.subscription, row.mark), (subscription.clone(), 0));
-    let kind = |kind: &str| store::Select {
+    let kind = |kind: &str| db::Select {
         subscription: subscription.clone(),
         kind: Some(kind.to_owned()),
-        ..store::Select::default()
+        ..db::Select::default()
     };
     let count = async |name: &str| store.list_all(kind(name)).await.unwrap().len();
     assert_eq!(count("microsoft.virtualmachineimages/imagetemplates").await, 2);
@@ -53,7 +49,7 @@ async fn a_database_and_a_ledger_of_an_earlier_release_are_taken_over() {
     assert_eq!(store.clients().await.unwrap().len(), 1);
     let states: Vec<_> =
         store.unfinished_runs().await.unwrap().into_iter().map(|run| run.state).collect();
-    assert_eq!(states, [store::RunState::Running, store::RunState::Queued]);
+    assert_eq!(states, [db::RunState::Running, db::RunState::Queued]);
     // Its account and its run are known.
     assert_eq!(crate::unknown(&bench.layout, None).await.unwrap(), []);
     store.close().await;
@@ -71,16 +67,16 @@ async fn a_database_and_a_ledger_of_an_earlier_release_are_taken_over() {
 async fn a_database_is_copied_before_its_upgrade_and_the_copy_has_the_earlier_schema() {
     let bench = Bench::new();
     earlier(&bench).await;
-    let url = start::address(&bench.layout, None);
+    let url = crate::own_folder::address(&bench.layout, None);
     open(&bench.layout, &url).await.unwrap().0.close().await;
     open(&bench.layout, &url).await.unwrap().0.close().await;
-    let copies = start::dir(&bench.layout).join("before-upgrade");
+    let copies = crate::own_folder::dir(&bench.layout).join("before-upgrade");
     let copies: Vec<_> = fs::read_dir(copies).unwrap().map(|entry| entry.unwrap().path()).collect();
     let [copy] = copies.as_slice() else { panic!("{copies:?}") };
     assert!(copy.file_name().unwrap().to_str().unwrap().starts_with("schema-3-"), "{copy:?}");
     assert_eq!(fs::metadata(copy).unwrap().permissions().mode() & 0o777, 0o600);
     let back = bench.url("back");
     crate::backup::restore(&bench.layout, Some(&back), copy).await.unwrap();
-    let found = store::look(&back).await.unwrap();
+    let found = db::look(&back).await.unwrap();
     assert_eq!((found.schema, found.has_content), (3, true), "the earlier release can use it");
 }

@@ -1,15 +1,16 @@
 //! Microsoft.Compute/galleries/images: image definitions.
 
+use arm::{
+    ApiError, Call, Reply, ResourceType,
+    fields::{self, choice, invalid, missing},
+    rows,
+};
 use async_trait::async_trait;
+use db::{CLAIM, Resource, ResourceKey, Select};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::{
-    App,
-    arm::{ApiError, Call, Reply, ResourceType},
-    providers::generic::{self, choice, invalid, missing},
-    store::{CLAIM, Resource, ResourceKey, Select},
-};
+use crate::App;
 
 const NAME: &str = "Microsoft.Compute/galleries/images";
 
@@ -20,7 +21,7 @@ const FIXED: &[&str] = &["osType", "osState", "hyperVGeneration", "architecture"
 pub(crate) struct Definition;
 
 #[async_trait]
-impl ResourceType for Definition {
+impl ResourceType<App> for Definition {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -30,19 +31,19 @@ impl ResourceType for Definition {
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = generic::held(app, call, &key).await?;
+        let existing = rows::held(app.context(), call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
-        generic::check_name("image definition", name, 1..=80, "_.-")?;
+        fields::check_name("image definition", name, 1..=80, "_.-")?;
         let object = call.json()?;
-        let location = generic::location(NAME, app, &object, existing.as_ref())?;
+        let location = fields::location(NAME, app.context(), &object, existing.as_ref())?;
         let properties = properties(&object, existing.as_ref())?;
         let identifier = properties["identifier"].clone();
         check_identifier_free(app, &key, &identifier).await?;
-        let tags = generic::tags(&object)?.unwrap_or_else(|| json!({}));
+        let tags = fields::tags(&object)?.unwrap_or_else(|| json!({}));
         let body = json!({ "location": location, "tags": tags, "properties": properties });
         let hidden = json!({ CLAIM: claim(&key, &identifier) });
         let (definition, created) =
-            match generic::put(NAME, app, call, existing, body, hidden).await {
+            match rows::put(NAME, app.context(), call, existing, body, hidden).await {
                 Err(refused) if refused.status == StatusCode::CONFLICT => {
                     // Another definition may have taken them in between: then that is the reason.
                     check_identifier_free(app, &key, &identifier).await?;
@@ -50,17 +51,17 @@ impl ResourceType for Definition {
                 }
                 written => written?,
             };
-        Ok(generic::written(created, generic::view(NAME, &definition), &definition))
+        Ok(rows::written(created, rows::view(NAME, &definition), &definition))
     }
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
         super::check_empty(app, &key).await?;
-        generic::delete(app, call, key).await
+        rows::delete(app.context(), call, key).await
     }
 }
 
 fn properties(object: &Map<String, Value>, existing: Option<&Resource>) -> Result<Value, ApiError> {
-    let mut properties = generic::properties(object)?;
+    let mut properties = fields::properties(object)?;
     let held = existing.map_or(&Value::Null, |definition| &definition.body["properties"]);
     let words: [(&str, &[&str], Option<&str>); 4] = [
         ("osType", &["Linux", "Windows"], None),
@@ -125,7 +126,7 @@ fn identifier(given: Option<&Value>) -> Result<Value, ApiError> {
 /// What makes the store keep [`check_identifier_free`]'s promise when two definitions are written at the
 /// same time.
 fn claim(key: &ResourceKey, identifier: &Value) -> String {
-    let gallery = generic::parent_key(key);
+    let gallery = rows::parent_key(key);
     let gallery = gallery.as_ref().map_or("", ResourceKey::as_str);
     format!("{gallery} {}", identifier.to_string().to_lowercase())
 }
@@ -139,7 +140,7 @@ async fn check_identifier_free(
     let select = Select {
         subscription: app.settings().subscription.to_lowercase(),
         kind: Some(NAME.to_lowercase()),
-        below: generic::parent_key(key),
+        below: rows::parent_key(key),
         ..Select::default()
     };
     let wanted = identifier.to_string().to_lowercase();

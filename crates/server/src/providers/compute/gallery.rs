@@ -1,14 +1,11 @@
 //! Microsoft.Compute/galleries.
 
+use arm::{ApiError, Call, Reply, ResourceType, fields, rows};
 use async_trait::async_trait;
+use db::ResourceKey;
 use serde_json::{Map, Value, json};
 
-use crate::{
-    App,
-    arm::{ApiError, Call, Reply, ResourceType},
-    providers::generic,
-    store::ResourceKey,
-};
+use crate::App;
 
 const NAME: &str = "Microsoft.Compute/galleries";
 
@@ -16,7 +13,7 @@ const NAME: &str = "Microsoft.Compute/galleries";
 pub(crate) struct Gallery;
 
 #[async_trait]
-impl ResourceType for Gallery {
+impl ResourceType<App> for Gallery {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -26,20 +23,21 @@ impl ResourceType for Gallery {
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = generic::held(app, call, &key).await?;
+        let existing = rows::held(app.context(), call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
-        generic::check_name("gallery", name, 1..=80, "_.")?;
+        fields::check_name("gallery", name, 1..=80, "_.")?;
         let object = call.json()?;
-        let location = generic::location(NAME, app, &object, existing.as_ref())?;
+        let location = fields::location(NAME, app.context(), &object, existing.as_ref())?;
         let name = existing.as_ref().map_or(name, |gallery| &gallery.name);
         let body = body(&object, &app.settings().subscription, name, &location)?;
-        let (gallery, created) = generic::put(NAME, app, call, existing, body, json!({})).await?;
-        Ok(generic::written(created, generic::view(NAME, &gallery), &gallery))
+        let (gallery, created) =
+            rows::put(NAME, app.context(), call, existing, body, json!({})).await?;
+        Ok(rows::written(created, rows::view(NAME, &gallery), &gallery))
     }
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
         super::check_empty(app, &key).await?;
-        generic::delete(app, call, key).await
+        rows::delete(app.context(), call, key).await
     }
 }
 
@@ -49,13 +47,13 @@ fn body(
     name: &str,
     location: &str,
 ) -> Result<Value, ApiError> {
-    let mut properties = generic::properties(object)?;
+    let mut properties = fields::properties(object)?;
     properties.insert(
         "identifier".to_owned(),
         json!({ "uniqueName": format!("{subscription}-{}", name.to_uppercase()) }),
     );
     properties.insert("provisioningState".to_owned(), json!("Succeeded"));
-    let tags = generic::tags(object)?.unwrap_or_else(|| json!({}));
+    let tags = fields::tags(object)?.unwrap_or_else(|| json!({}));
     let mut body = json!({ "location": location, "tags": tags, "properties": properties });
     if let Some(identity) = object.get("identity").filter(|identity| identity.is_object()) {
         body["identity"] = identity.clone();

@@ -3,15 +3,16 @@
 //! A run of an image template writes them too; their disk is in the engine's image store under the
 //! image's id and goes with the image. An image's disks are for ever: a PUT over it changes its tags.
 
+use arm::{
+    ApiError, Call, Reply, ResourceType,
+    fields::{self, choice, invalid, missing},
+    rows,
+};
 use async_trait::async_trait;
+use db::ResourceKey;
 use serde_json::{Map, Value, json};
 
-use crate::{
-    App,
-    arm::{ApiError, Call, Reply, ResourceType},
-    providers::generic::{self, choice, invalid, missing},
-    store::ResourceKey,
-};
+use crate::App;
 
 const NAME: &str = "Microsoft.Compute/images";
 /// What an image is made from, one of them.
@@ -21,7 +22,7 @@ const DISKS: [&str; 3] = ["blobUri", "managedDisk", "snapshot"];
 pub(crate) struct Image;
 
 #[async_trait]
-impl ResourceType for Image {
+impl ResourceType<App> for Image {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -31,34 +32,34 @@ impl ResourceType for Image {
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = generic::held(app, call, &key).await?;
+        let existing = rows::held(app.context(), call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
-        generic::check_name("image", name, 1..=80, "_.-")?;
+        fields::check_name("image", name, 1..=80, "_.-")?;
         let object = call.json()?;
-        let location = generic::location(NAME, app, &object, existing.as_ref())?;
+        let location = fields::location(NAME, app.context(), &object, existing.as_ref())?;
         let properties = match &existing {
             Some(image) => kept(&object, &image.body["properties"])?,
             None => properties(&object)?,
         };
-        let tags = generic::tags(&object)?.unwrap_or_else(|| json!({}));
+        let tags = fields::tags(&object)?.unwrap_or_else(|| json!({}));
         let body = json!({ "location": location, "tags": tags, "properties": properties });
         let hidden = existing.as_ref().map_or_else(|| json!({}), |old| old.hidden.clone());
-        let (image, created) = generic::put(NAME, app, call, existing, body, hidden).await?;
-        Ok(generic::written(created, generic::view(NAME, &image), &image))
+        let (image, created) = rows::put(NAME, app.context(), call, existing, body, hidden).await?;
+        Ok(rows::written(created, rows::view(NAME, &image), &image))
     }
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let claimed = generic::claim(app, call, &key).await?;
+        let claimed = rows::claim(app.context(), call, &key).await?;
         let ids: Vec<&str> = claimed.iter().map(|image| image.id.as_str()).collect();
         let _held = super::remove_stored(app, &ids).await?;
-        generic::delete_claimed(app, key).await
+        rows::delete_claimed(app.context(), key).await
     }
 }
 
 /// The properties of an image that is there: what made it is not told again (one that a run made was made from
 /// no disk at all), and nothing of it can be another.
 fn kept(object: &Map<String, Value>, held: &Value) -> Result<Value, ApiError> {
-    let given = generic::properties(object)?;
+    let given = fields::properties(object)?;
     let generation =
         choice(&given, "hyperVGeneration", "properties.hyperVGeneration", &["V1", "V2"])?;
     let mut asked = vec![("hyperVGeneration".to_owned(), generation, &held["hyperVGeneration"])];
@@ -93,7 +94,7 @@ fn disk_of(value: &Value) -> Option<&str> {
 }
 
 fn properties(object: &Map<String, Value>) -> Result<Value, ApiError> {
-    let mut properties = generic::properties(object)?;
+    let mut properties = fields::properties(object)?;
     let generation =
         choice(&properties, "hyperVGeneration", "properties.hyperVGeneration", &["V1", "V2"])?;
     properties.insert("hyperVGeneration".to_owned(), json!(generation.as_deref().unwrap_or("V1")));

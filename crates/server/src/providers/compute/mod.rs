@@ -1,16 +1,18 @@
 //! Microsoft.Compute: images, galleries, platform images and sizes.
 
+pub(crate) mod artifacts;
 pub(crate) mod definition;
 pub(crate) mod gallery;
 pub(crate) mod image;
-pub(crate) mod keepers;
 pub(crate) mod platform_image;
 pub(crate) mod replication;
 pub(crate) mod sku;
+pub(crate) mod targets;
 pub(crate) mod version;
 
 use api::ErrorCode;
-pub(crate) use keepers::AtWork;
+use arm::ApiError;
+use db::{Resource, ResourceKey, Select};
 
 use images::{
     config::Config,
@@ -19,12 +21,10 @@ use images::{
     store::{Store, address::Address},
 };
 
-use crate::{
-    App,
-    arm::ApiError,
-    store::{ResourceKey, Select},
-};
+use crate::{App, app::keepers::AtWork, refusal};
 
+/// `kind` of the rows of gallery versions.
+const VERSIONS_KIND: &str = "microsoft.compute/galleries/images/versions";
 /// The type, and versions of its api that clients have been seen to use, newest first.
 const GALLERY_VERSIONS: &[&str] =
     &["2026-03-03", "2024-03-03", "2021-10-01", "2020-09-30", "2019-12-01", "2019-03-01"];
@@ -47,7 +47,7 @@ pub(crate) async fn remove_stored(app: &App, ids: &[&str]) -> Result<Vec<AtWork>
         tokio::task::spawn_blocking(move || ids.iter().try_for_each(|id| remove_here(&layout, id)));
     match removed.await.map_err(ApiError::internal)? {
         Ok(()) => Ok(held),
-        Err(error) => Err(ApiError::of_engine(&error)),
+        Err(error) => Err(refusal::of_engine(&error)),
     }
 }
 
@@ -112,4 +112,18 @@ async fn check_empty(app: &App, key: &ResourceKey) -> Result<(), ApiError> {
             nested.join(", ")
         ),
     ))
+}
+
+/// The versions of an image definition that the service knows.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn versions_of(app: &App, definition: &str) -> Result<Vec<Resource>, db::Error> {
+    let select = Select {
+        subscription: definition.split('/').nth(2).unwrap_or_default().to_lowercase(),
+        kind: Some(VERSIONS_KIND.to_owned()),
+        below: Some(ResourceKey::of(definition)),
+        ..Select::default()
+    };
+    app.store().list_all(select).await
 }

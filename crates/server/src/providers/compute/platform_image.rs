@@ -1,15 +1,12 @@
 //! The catalogue of platform images as Azure shows it: publishers, offers, skus and versions, each a
 //! bare JSON array.
 
+use arm::{ApiError, Call, Method, Reply, region};
 use http::StatusCode;
 use serde_json::{Value, json};
 use sources::{Catalogue, ResolvedEntry};
 
-use crate::{
-    App,
-    arm::{ApiError, Call, Method, Reply},
-    region,
-};
+use crate::App;
 
 /// Answers `…/locations/{region}/publishers[/…]`; `rest` begins behind `publishers`.
 pub(crate) async fn handle(
@@ -21,7 +18,8 @@ pub(crate) async fn handle(
     if call.method != Method::Get {
         return Err(ApiError::method_not_allowed(call));
     }
-    let location = region::check(app, "Microsoft.Compute/locations/publishers", location)?;
+    let location =
+        region::check(app.context(), "Microsoft.Compute/locations/publishers", location)?;
     let layout = app.settings().layout.clone();
     let entries = tokio::task::spawn_blocking(move || entries(&layout)).await;
     let entries = entries.map_err(ApiError::internal)?.map_err(ApiError::internal)?;

@@ -1,6 +1,8 @@
 //! `replicationStatus` of a version: what really is in the places of its regions.
 
 use api::ErrorCode;
+use arm::{region, rows};
+use db::{Resource, ResourceKey, Write};
 use engine::Host;
 use images::{
     config::Config,
@@ -18,13 +20,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{
-    App,
-    providers::generic,
-    region,
-    store::{self, Resource, ResourceKey, Write},
-    tasks,
-};
+use crate::{App, tasks};
 
 /// The `replicationStatus` of a version, and the version: one that was not copied to some region is `Failed` until it is,
 /// whoever copied it then. This is for readers and writes nothing; see [`catch_up`].
@@ -54,7 +50,7 @@ pub(super) async fn look(app: &App, mut version: Resource) -> Result<(Resource, 
 /// The database fails, or the configuration cannot be read.
 pub(crate) async fn catch_up(app: &App) -> Result<(), Error> {
     let unreadable = || "the versions cannot be read".to_owned();
-    let versions = generic::of_kind(app, &super::version::NAME.to_lowercase()).await;
+    let versions = rows::of_kind(app.context(), super::VERSIONS_KIND).await;
     for version in versions.code(ErrorCode::InternalError, unreadable)? {
         if !is_failed(&version) {
             continue;
@@ -65,7 +61,7 @@ pub(crate) async fn catch_up(app: &App) -> Result<(), Error> {
         }
         let id = now.id.clone();
         match app.store().commit(vec![Write::Replace(now)]).await {
-            Ok(()) | Err(store::Error::Stale { .. }) => {}
+            Ok(()) | Err(db::Error::Stale { .. }) => {}
             Err(error) => {
                 return Err(error)
                     .code(ErrorCode::InternalError, || format!("{id} cannot be written"));
@@ -138,8 +134,8 @@ pub(super) fn keep_promise(app: &App, version: &Resource) {
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn resume(app: &App) -> Result<(), store::Error> {
-    for version in generic::of_kind(app, &super::version::NAME.to_lowercase()).await? {
+pub(crate) async fn resume(app: &App) -> Result<(), db::Error> {
+    for version in rows::of_kind(app.context(), super::VERSIONS_KIND).await? {
         keep_promise(app, &version);
     }
     Ok(())
@@ -252,7 +248,7 @@ async fn settle(
             now.body["properties"]["provisioningState"] = json!("Failed");
         }
         match app.store().commit(vec![Write::Replace(now)]).await {
-            Err(store::Error::Stale { .. }) => {}
+            Err(db::Error::Stale { .. }) => {}
             other => {
                 return other.code(ErrorCode::InternalError, || {
                     format!("what became of the regions of {} cannot be written", version.id)

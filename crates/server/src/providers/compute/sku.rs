@@ -1,13 +1,10 @@
 //! Sizes of machines: `Microsoft.Compute/skus` and `locations/{region}/vmSizes`.
 
+use arm::{ApiError, Call, Filter, Reply, region};
 use engine::vm_size::{self, VmSize};
 use serde_json::{Value, json};
 
-use crate::{
-    App,
-    arm::{ApiError, Call, Filter, Reply},
-    region,
-};
+use crate::App;
 
 /// `GET /subscriptions/{s}/providers/Microsoft.Compute/skus`
 pub(crate) fn list(app: &App, call: &Call) -> Result<Reply, ApiError> {
@@ -22,7 +19,7 @@ pub(crate) fn list(app: &App, call: &Call) -> Result<Reply, ApiError> {
 
 /// `GET …/locations/{region}/vmSizes`
 pub(crate) fn sizes(app: &App, location: &str) -> Result<Reply, ApiError> {
-    region::check(app, "Microsoft.Compute/locations/vmSizes", location)?;
+    region::check(app.context(), "Microsoft.Compute/locations/vmSizes", location)?;
     let value = vm_size::common().into_iter().map(|size| {
         json!({
             "name": size.name,

@@ -3,23 +3,21 @@
 //! A run of an image template writes them too; their disk is in the engine's image store under the
 //! version's id and goes with the version.
 
+use arm::{
+    ApiError, Call, Reply, ResourceType,
+    fields::{self, choice, invalid, missing},
+    region, rows,
+};
 use async_trait::async_trait;
+use db::ResourceKey;
 use images::{config::Config, geography::Geography};
 use jiff::Timestamp;
 use regions::Known;
 use serde_json::{Map, Value, json};
 
-use crate::{
-    App,
-    arm::{ApiError, Call, Reply, ResourceType},
-    providers::generic::{self, choice, invalid, missing},
-    region,
-    store::{self, Resource, ResourceKey, Select},
-    trigger::changes::Change,
-    worker::targets::homes,
-};
+use crate::{App, app::changes::Change, providers::compute::targets::homes};
 
-pub(super) const NAME: &str = "Microsoft.Compute/galleries/images/versions";
+const NAME: &str = "Microsoft.Compute/galleries/images/versions";
 const PROFILE: &str = "galleryImageVersion.properties.publishingProfile";
 const STORAGE: &str = "galleryImageVersion.properties.storageProfile";
 const ACCOUNTS: &[&str] = &["Standard_LRS", "Standard_ZRS", "Premium_LRS", "PremiumV2_LRS"];
@@ -28,7 +26,7 @@ const ACCOUNTS: &[&str] = &["Standard_LRS", "Standard_ZRS", "Premium_LRS", "Prem
 pub(crate) struct Version;
 
 #[async_trait]
-impl ResourceType for Version {
+impl ResourceType<App> for Version {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -51,15 +49,15 @@ impl ResourceType for Version {
         }
         let (version, status) =
             super::replication::look(app, version).await.map_err(ApiError::internal)?;
-        let mut body = generic::view(NAME, &version);
+        let mut body = rows::view(NAME, &version);
         if is_wanted {
             body["properties"]["replicationStatus"] = status;
         }
-        Ok(Some(generic::with_etag(Reply::ok(body), &version)))
+        Ok(Some(rows::with_etag(Reply::ok(body), &version)))
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = generic::held(app, call, &key).await?;
+        let existing = rows::held(app.context(), call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
         if let Err(error) = name.parse::<images::store::Version>() {
             return Err(ApiError::bad_request(
@@ -69,8 +67,8 @@ impl ResourceType for Version {
             .target("name"));
         }
         let object = call.json()?;
-        let location = generic::location(NAME, app, &object, existing.as_ref())?;
-        let given = generic::properties(&object)?;
+        let location = fields::location(NAME, app.context(), &object, existing.as_ref())?;
+        let given = fields::properties(&object)?;
         let held = existing.as_ref().map_or(&Value::Null, |version| &version.body["properties"]);
         let profile =
             profile(app, &location, given.get("publishingProfile"), &held["publishingProfile"])?;
@@ -87,22 +85,23 @@ impl ResourceType for Version {
         if existing.is_none() {
             super::reserve(app, &key).await?;
         }
-        let tags = generic::tags(&object)?.unwrap_or_else(|| json!({}));
+        let tags = fields::tags(&object)?.unwrap_or_else(|| json!({}));
         let body = json!({ "location": location, "tags": tags, "properties": properties });
         let mut hidden = existing.as_ref().map_or_else(|| json!({}), |old| old.hidden.clone());
         let after = &body["properties"]["publishingProfile"]["targetRegions"];
         super::replication::promise(app, &mut hidden, &before, after);
-        let (version, created) = generic::put(NAME, app, call, existing, body, hidden).await?;
+        let (version, created) =
+            rows::put(NAME, app.context(), call, existing, body, hidden).await?;
         changed(app, &version.key());
         super::replication::keep_promise(app, &version);
-        Ok(generic::written(created, self.view(app, call, &version), &version))
+        Ok(rows::written(created, self.view(app, call, &version), &version))
     }
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let claimed = generic::claim(app, call, &key).await?;
+        let claimed = rows::claim(app.context(), call, &key).await?;
         let ids: Vec<&str> = claimed.iter().map(|version| version.id.as_str()).collect();
         let _held = super::remove_stored(app, &ids).await?;
-        let reply = generic::delete_claimed(app, key.clone()).await?;
+        let reply = rows::delete_claimed(app.context(), key.clone()).await?;
         changed(app, &key);
         Ok(reply)
     }
@@ -110,26 +109,9 @@ impl ResourceType for Version {
 
 /// Tells the triggers that follow the version's image definition.
 fn changed(app: &App, version: &ResourceKey) {
-    if let Some(definition) = generic::parent_key(version) {
+    if let Some(definition) = rows::parent_key(version) {
         app.changes().add(Change::Definition(definition));
     }
-}
-
-/// The versions of an image definition that the service knows.
-///
-/// # Errors
-/// The database fails.
-pub(crate) async fn versions_of(
-    app: &App,
-    definition: &str,
-) -> Result<Vec<Resource>, store::Error> {
-    let select = Select {
-        subscription: definition.split('/').nth(2).unwrap_or_default().to_lowercase(),
-        kind: Some(NAME.to_lowercase()),
-        below: Some(ResourceKey::of(definition)),
-        ..Select::default()
-    };
-    app.store().list_all(select).await
 }
 
 fn object_at(value: Option<&Value>, path: &str) -> Result<Map<String, Value>, ApiError> {
@@ -226,8 +208,8 @@ fn targets(
         let mut target = object_at(Some(region), &path)?;
         let name = target.get("name").and_then(Value::as_str);
         let name = name.ok_or_else(|| missing(&format!("{path}.name")))?;
-        let name =
-            region::check(app, NAME, name).map_err(|error| error.target(format!("{path}.name")))?;
+        let name = region::check(app.context(), NAME, name)
+            .map_err(|error| error.target(format!("{path}.name")))?;
         kept.check(&format!("{path}.name"), &name)?;
         let name = json!(region::display(&name));
         if targets.iter().any(|other| other["name"] == name) {

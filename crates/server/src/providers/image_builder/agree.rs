@@ -7,14 +7,12 @@ use api::{
     ErrorCode,
     template::{DistributorKind, Template},
 };
+use db::{Resource, ResourceKey};
 use images::error::Error;
 use serde_json::Value;
 
-use super::source::Exact;
-use crate::{
-    App,
-    store::{self, Resource, ResourceKey},
-};
+use super::exact::Exact;
+use crate::App;
 
 /// What a virtual machine of a security type leaves in its image: the state of a guest that an image
 /// made from a template has none of.
@@ -27,7 +25,7 @@ pub(super) async fn disagreement(
     app: &App,
     template: &Template,
     exact: &Exact,
-) -> Result<Option<Error>, store::Error> {
+) -> Result<Option<Error>, db::Error> {
     for target in &template.properties.distribute {
         let DistributorKind::SharedImage(image) = &target.kind else { continue };
         let key = ResourceKey::of(&image.definition().to_string());

@@ -4,14 +4,14 @@ use api::{
     ErrorCode,
     template::{Diagnostic, Face, Identity, ParseOptions, Severity, Template, parse},
 };
+use arm::{ApiError, Call};
+use db::ResourceKey;
 use serde_json::{Map, Value};
 
 use super::version;
 use crate::{
     App,
-    arm::{ApiError, Call},
     providers::network::{binding, subnet},
-    store::ResourceKey,
 };
 
 /// The body as JSON and as a template.
@@ -134,10 +134,7 @@ pub(super) async fn subnet(app: &App, template: &Template) -> Result<(), ApiErro
 }
 
 /// `{principalId, clientId}` of an identity.
-pub(super) async fn found_identity(
-    app: &App,
-    id: &str,
-) -> Result<Option<Value>, crate::store::Error> {
+pub(super) async fn found_identity(app: &App, id: &str) -> Result<Option<Value>, db::Error> {
     let found = app.store().resource(&ResourceKey::of(id)).await?;
     let kind = "microsoft.managedidentity/userassignedidentities";
     Ok(found.filter(|resource| resource.kind == kind).map(|resource| {

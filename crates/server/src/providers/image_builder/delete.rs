@@ -1,15 +1,19 @@
 //! Deletion of a template: its children, the staging group that was made for it, then itself. Images
 //! that it made stay.
 
+use arm::{
+    ApiError, Call, Reply,
+    operation::{self, Started},
+};
+use db::{Operation, ResourceKey, Write};
+
 use super::{DELETE_TEMPLATE, advance, load, run::busy, staging, until_done};
 use crate::{
     App,
-    arm::{ApiError, Call, Reply},
-    operation::{
-        self, Started,
+    providers::image_builder::{
+        NAMESPACE,
         state::{self, Event, State},
     },
-    store::{self, Operation, ResourceKey, Write},
     tasks, tombstones,
 };
 
@@ -20,10 +24,10 @@ pub(super) async fn delete(app: &App, call: &Call, key: ResourceKey) -> Result<R
         };
         advance(&mut template, run.as_ref(), Event::Delete)?;
         let region = template.body["location"].as_str().unwrap_or_default().to_owned();
-        let started = Started::image_builder(call, DELETE_TEMPLATE, key.clone(), &region);
+        let started = Started::in_region(call, NAMESPACE, DELETE_TEMPLATE, key.clone(), &region);
         let writes = vec![Write::Replace(template), Write::Operation(started.row.clone())];
         match app.store().commit(writes).await {
-            Err(store::Error::Stale { .. }) => {}
+            Err(db::Error::Stale { .. }) => {}
             result => {
                 result?;
                 tasks::spawn(app, "delete", finish(app.clone(), started.row.clone()));
@@ -39,7 +43,7 @@ pub(super) async fn finish(app: App, operation: Operation) {
     until_done(&app, "delete an image template", || attempt(&app, &operation)).await;
 }
 
-async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
+async fn attempt(app: &App, operation: &Operation) -> Result<(), db::Error> {
     let (mut writes, mut account) = (Vec::new(), None);
     let found = app.store().resource(&operation.target).await?;
     // One that is not being deleted is a new one of that name.

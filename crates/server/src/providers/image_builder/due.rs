@@ -4,6 +4,7 @@
 //! the service did not run are one run, at its start. One that comes due while the template has a run,
 //! or cannot have any, is left out, and told.
 
+use db::{Cause, Resource, ResourceKey, Run, Select, Write};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future, stream};
 use jiff::Timestamp;
 use serde_json::json;
@@ -15,10 +16,13 @@ use super::{
 };
 use crate::{
     App,
-    limits::quotas,
-    operation::state::{self, Event, State},
-    store::{self, Cause, Resource, ResourceKey, Run, Select, Write},
-    trigger::cron::Schedule,
+    providers::{
+        image_builder::{
+            cron::Schedule,
+            state::{self, Event, State},
+        },
+        quotas,
+    },
 };
 
 /// How often a schedule is looked at again at once when a request was faster.
@@ -36,7 +40,7 @@ const AT_ONCE: usize = 4;
 pub(crate) async fn look_at_schedules(
     app: &App,
     now: Timestamp,
-) -> Result<Option<Timestamp>, store::Error> {
+) -> Result<Option<Timestamp>, db::Error> {
     let mut last = None;
     loop {
         let page = app.store().due(now, last, PAGE).await?;
@@ -57,7 +61,7 @@ pub(crate) async fn look_at_schedules(
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn check_schedules(app: &App, now: Timestamp) -> Result<(), store::Error> {
+pub(crate) async fn check_schedules(app: &App, now: Timestamp) -> Result<(), db::Error> {
     let mut select = Select {
         subscription: app.settings().subscription.to_lowercase(),
         kind: Some(SCHEDULES_KIND.to_owned()),
@@ -79,7 +83,7 @@ pub(crate) async fn check_schedules(app: &App, now: Timestamp) -> Result<(), sto
             }
             match app.store().commit(vec![Write::Replace(row)]).await {
                 // Whoever wrote it has indexed it.
-                Err(store::Error::Stale { .. }) => {}
+                Err(db::Error::Stale { .. }) => {}
                 result => result?,
             }
         }
@@ -99,10 +103,10 @@ fn sooner(plan: &Plan, now: Timestamp) -> Option<Timestamp> {
     (plan.next > last_possible).then_some(next)
 }
 
-async fn act(app: &App, key: ResourceKey, now: Timestamp) -> Result<(), store::Error> {
+async fn act(app: &App, key: ResourceKey, now: Timestamp) -> Result<(), db::Error> {
     for _ in 0..ATTEMPTS {
         match attempt(app, &key, now).await {
-            Err(store::Error::Stale { .. }) => {}
+            Err(db::Error::Stale { .. }) => {}
             result => return result,
         }
     }
@@ -110,7 +114,7 @@ async fn act(app: &App, key: ResourceKey, now: Timestamp) -> Result<(), store::E
 }
 
 /// Acts upon a schedule that is due, as it is now.
-async fn attempt(app: &App, key: &ResourceKey, now: Timestamp) -> Result<(), store::Error> {
+async fn attempt(app: &App, key: &ResourceKey, now: Timestamp) -> Result<(), db::Error> {
     // In this order: a run changes its template too, so that the template's revision guards it.
     let Some(template) = app.store().resource(&template_key(key)).await? else { return Ok(()) };
     let Some(mut row) = app.store().resource(key).await? else { return Ok(()) };
@@ -182,7 +186,7 @@ fn why_not(latest: Option<&Run>, illegal: &state::Illegal) -> String {
 
 /// A schedule that cannot be followed any more, as when a time zone is gone from this machine. Its time
 /// stays, so that it goes on when it can.
-async fn stop(app: &App, mut row: Resource, why: &str, now: Timestamp) -> Result<(), store::Error> {
+async fn stop(app: &App, mut row: Resource, why: &str, now: Timestamp) -> Result<(), db::Error> {
     let old = &row.body["properties"]["status"];
     if old["code"] != "BadSchedule" || old["message"] != json!(why) {
         tell(&mut row, "BadSchedule", why, now);

@@ -9,7 +9,12 @@ use std::{
 };
 
 use api::template::{Source, Template};
-use futures_util::{FutureExt, StreamExt, TryStreamExt, future, future::BoxFuture, stream};
+use db::{Cause, Operation, Resource, ResourceKey, Run, Select, Write};
+use futures_util::{
+    FutureExt, StreamExt, TryStreamExt,
+    future::{self, BoxFuture},
+    stream,
+};
 use images::error::Error;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -19,15 +24,15 @@ use super::{
     TRIGGERS_KIND, run,
     settle::typed,
     source, stays, template_key,
-    triggers::below,
     watch::{Newest, Problem, Watch, short},
 };
 use crate::{
     App,
-    limits::quotas,
-    operation::state::{self, Event, State},
-    store::{self, Cause, Operation, Resource, ResourceKey, Run, Select, Write},
-    trigger::changes::{Change, Scope},
+    app::changes::{Change, Scope},
+    providers::{
+        image_builder::state::{self, Event, State},
+        quotas,
+    },
 };
 
 /// How often a trigger is looked at again at once when a request was faster.
@@ -78,7 +83,7 @@ fn followed(template: &Template) -> Option<String> {
 
 /// What the template's source stands for now; no version is known of an image that is yet to be
 /// bootstrapped.
-pub(super) async fn newest(app: &App, template: &Resource) -> Result<Newest, store::Error> {
+pub(super) async fn newest(app: &App, template: &Resource) -> Result<Newest, db::Error> {
     let typed = match typed(template) {
         Ok(typed) => typed,
         Err(failure) => {
@@ -120,7 +125,7 @@ impl Sources {
         app: &App,
         trigger: &Resource,
         template: &Resource,
-    ) -> Result<Arc<Newest>, store::Error> {
+    ) -> Result<Arc<Newest>, db::Error> {
         let look = || async { newest(app, template).await.map(Arc::new) };
         match Self::key(trigger) {
             Some(key) => self.cell(key).get_or_try_init(look).await.cloned(),
@@ -147,7 +152,7 @@ pub(crate) async fn look_at_sources(
     scope: &Scope,
     failures: u32,
     now: Timestamp,
-) -> Result<(), store::Error> {
+) -> Result<(), db::Error> {
     let look = Look { app, sources: Sources::default(), failures, now };
     let changes = match scope {
         Scope::Start => return look.at_all(false).await,
@@ -164,7 +169,7 @@ pub(crate) async fn look_at_sources(
 }
 
 impl Look<'_> {
-    async fn at_all(&self, only_changed: bool) -> Result<(), store::Error> {
+    async fn at_all(&self, only_changed: bool) -> Result<(), db::Error> {
         let mut select = Select {
             subscription: self.app.settings().subscription.to_lowercase(),
             kind: Some(TRIGGERS_KIND.to_owned()),
@@ -184,7 +189,7 @@ impl Look<'_> {
         }
     }
 
-    async fn at_followers(&self, definition: &ResourceKey) -> Result<(), store::Error> {
+    async fn at_followers(&self, definition: &ResourceKey) -> Result<(), db::Error> {
         let mut last = None;
         loop {
             let store = self.app.store();
@@ -196,7 +201,7 @@ impl Look<'_> {
     }
 
     /// At those to which something happens, by what their sources stand for.
-    async fn at_changed(&self, triggers: &[Resource]) -> Result<(), store::Error> {
+    async fn at_changed(&self, triggers: &[Resource]) -> Result<(), db::Error> {
         let mut sources = BTreeMap::new();
         for trigger in triggers {
             if let Some(key) = Sources::key(trigger) {
@@ -211,12 +216,12 @@ impl Look<'_> {
         side_by_side(looks.collect()).await
     }
 
-    async fn at_each(&self, triggers: &[Resource]) -> Result<(), store::Error> {
+    async fn at_each(&self, triggers: &[Resource]) -> Result<(), db::Error> {
         let looks = triggers.iter().map(|trigger| self.until_done(trigger.key()).boxed());
         side_by_side(looks.collect()).await
     }
 
-    async fn find_newest(&self, trigger: &Resource) -> Result<(), store::Error> {
+    async fn find_newest(&self, trigger: &Resource) -> Result<(), db::Error> {
         let key = Sources::key(trigger);
         if key.is_some_and(|key| self.sources.cell(key).initialized()) {
             return Ok(());
@@ -233,17 +238,17 @@ impl Look<'_> {
         newest.is_none_or(|newest| Watch::would_change(trigger, newest, self.now))
     }
 
-    async fn until_done(&self, key: ResourceKey) -> Result<(), store::Error> {
+    async fn until_done(&self, key: ResourceKey) -> Result<(), db::Error> {
         for _ in 0..ATTEMPTS {
             match self.at(&key).await {
-                Err(store::Error::Stale { .. }) => {}
+                Err(db::Error::Stale { .. }) => {}
                 looked => return looked,
             }
         }
         Ok(())
     }
 
-    async fn at(&self, key: &ResourceKey) -> Result<(), store::Error> {
+    async fn at(&self, key: &ResourceKey) -> Result<(), db::Error> {
         let app = self.app;
         // In this order: a run changes its template too, so that the template's revision guards it.
         let Some(template) = app.store().resource(&template_key(key)).await? else { return Ok(()) };
@@ -285,15 +290,13 @@ impl Look<'_> {
 }
 
 /// A page of looks; a few at once.
-async fn side_by_side(
-    looks: Vec<BoxFuture<'_, Result<(), store::Error>>>,
-) -> Result<(), store::Error> {
+async fn side_by_side(looks: Vec<BoxFuture<'_, Result<(), db::Error>>>) -> Result<(), db::Error> {
     let looks = stream::iter(looks).buffer_unordered(AT_ONCE);
     looks.try_for_each(|()| future::ready(Ok(()))).await
 }
 
 /// Whether the template can have another run.
-async fn is_free(app: &App, template: &Resource, runs: &[Run]) -> Result<bool, store::Error> {
+async fn is_free(app: &App, template: &Resource, runs: &[Run]) -> Result<bool, db::Error> {
     let latest = runs.first().filter(|run| run.queued >= template.created);
     Ok(state::next(State::of(template, latest), Event::Run).is_ok() && stays(app, template).await?)
 }
@@ -317,7 +320,7 @@ async fn write(
     template: Resource,
     trigger: Resource,
     begun: Option<(Operation, Run)>,
-) -> Result<(), store::Error> {
+) -> Result<(), db::Error> {
     let id = trigger.id.clone();
     let mut writes = vec![Write::Replace(trigger)];
     let run = begun.as_ref().map(|(_, run)| run.id.clone());
@@ -331,4 +334,16 @@ async fn write(
         app.wake_worker();
     }
     Ok(())
+}
+
+/// The triggers of a template: one at most.
+pub(super) async fn below(app: &App, template: &ResourceKey) -> Result<Vec<Resource>, db::Error> {
+    let select = Select {
+        subscription: app.settings().subscription.to_lowercase(),
+        kind: Some(TRIGGERS_KIND.to_owned()),
+        below: Some(template.clone()),
+        limit: 2,
+        ..Select::default()
+    };
+    Ok(app.store().list(&select).await?.resources)
 }

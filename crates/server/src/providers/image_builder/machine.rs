@@ -4,7 +4,7 @@ use api::template::Template;
 use engine::build;
 use images::error::Error;
 
-use super::source::blocking;
+use super::exact::blocking;
 use crate::App;
 
 /// Looks at `vmProfile` and `additionalDataDisks`. What is not known of the source yet is checked by

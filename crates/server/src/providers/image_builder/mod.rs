@@ -11,13 +11,16 @@
 //! the worker cannot overwrite each other. What is allowed when is said by `operation::state` alone.
 //!
 //! Runs that no request asks for are begun by [`look`] (a trigger's source has a new version) and by
-//! [`due`] (a schedule's time has come), both called by `crate::trigger`.
+//! [`due`] (a schedule's time has come), both called by `crate::runs::trigger`.
 
 mod agree;
 mod body;
 mod check;
+mod cron;
 mod delete;
 mod due;
+mod exact;
+mod failure;
 mod look;
 mod machine;
 pub(crate) mod outputs;
@@ -30,6 +33,7 @@ mod schedules;
 mod settle;
 mod source;
 pub(crate) mod staging;
+pub(crate) mod state;
 mod template;
 mod triggers;
 mod versions;
@@ -39,9 +43,12 @@ mod watch;
 use std::time::Duration;
 
 use api::template::ApiVersion;
+use arm::{ApiError, Call, rows};
+use db::{Operation, Resource, ResourceKey, Run};
 use jiff::Timestamp;
 use serde_json::json;
 
+use self::state::{Event, Illegal, State};
 pub(crate) use self::{
     due::{check_schedules, look_at_schedules},
     look::{look_at_sources, run_ended},
@@ -53,16 +60,11 @@ pub(crate) use self::{
     triggers::Triggers,
     versions::with_latest,
 };
-use crate::{
-    App,
-    arm::{ApiError, Call},
-    operation::state::{self, Event, Illegal, State},
-    providers::generic,
-    store::{self, Operation, Resource, ResourceKey, Run},
-};
+use crate::App;
 
+/// The namespace of the types below; each of its versions differs from the others in what it means.
+pub(crate) const NAMESPACE: &str = "Microsoft.VirtualMachineImages";
 const TEMPLATES: &str = "Microsoft.VirtualMachineImages/imageTemplates";
-pub(crate) const TEMPLATES_KIND: &str = "microsoft.virtualmachineimages/imagetemplates";
 const TRIGGERS: &str = "Microsoft.VirtualMachineImages/imageTemplates/triggers";
 const TRIGGERS_KIND: &str = "microsoft.virtualmachineimages/imagetemplates/triggers";
 const OUTPUTS: &str = "Microsoft.VirtualMachineImages/imageTemplates/runOutputs";
@@ -133,7 +135,7 @@ async fn load(
     call: &Call,
     key: &ResourceKey,
 ) -> Result<Option<(Resource, Option<Run>)>, ApiError> {
-    let Some(template) = generic::held(app, call, key).await? else {
+    let Some(template) = rows::held(app.context(), call, key).await? else {
         return Ok(None);
     };
     let run = latest_run(app, &template).await?;
@@ -141,14 +143,14 @@ async fn load(
 }
 
 /// The latest run. One of an earlier template of the same name is none.
-async fn latest_run(app: &App, template: &Resource) -> Result<Option<Run>, store::Error> {
+async fn latest_run(app: &App, template: &Resource) -> Result<Option<Run>, db::Error> {
     let latest = app.store().runs_of(&template.key(), 1).await?.pop();
     Ok(latest.filter(|run| run.queued >= template.created))
 }
 
 /// Whether the template's resource group is not being deleted: else no run may begin, by request or by
 /// itself.
-async fn stays(app: &App, template: &Resource) -> Result<bool, store::Error> {
+async fn stays(app: &App, template: &Resource) -> Result<bool, db::Error> {
     let group: Vec<&str> = template.id.split('/').take(5).collect();
     let group = app.store().resource(&ResourceKey::of(&group.join("/"))).await?;
     Ok(group.is_some_and(|group| group.body["properties"]["provisioningState"] != "Deleting"))
@@ -185,16 +187,16 @@ fn template_not_found(call: &Call) -> ApiError {
 /// takes the operation up again.
 async fn until_done<F>(app: &App, what: &str, mut attempt: impl FnMut() -> F)
 where
-    F: Future<Output = Result<(), store::Error>>,
+    F: Future<Output = Result<(), db::Error>>,
 {
     const SHORTEST: Duration = Duration::from_millis(20);
     let mut pause = SHORTEST;
     loop {
         pause = match attempt().await {
             Ok(()) => return,
-            Err(store::Error::Stale { .. }) => SHORTEST,
-            Err(store::Error::NotOwner) => return,
-            Err(error @ store::Error::Database(_)) => {
+            Err(db::Error::Stale { .. }) => SHORTEST,
+            Err(db::Error::NotOwner) => return,
+            Err(error @ db::Error::Database(_)) => {
                 let error = images::error::chain(&error);
                 tracing::error!(work = what, %error, "the database failed; trying again");
                 (pause * 2).min(Duration::from_secs(30))

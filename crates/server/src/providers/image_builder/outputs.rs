@@ -1,18 +1,13 @@
 //! `imageTemplates/runOutputs`: what a run made, one per distributor. Written by the worker, read by
 //! clients; there is none before the first run.
 
+use arm::{Call, ResourceType};
 use async_trait::async_trait;
+use db::Resource;
 use serde_json::Value;
 
 use super::{API_VERSIONS, OUTPUTS, view};
-use crate::{
-    App,
-    arm::{Call, ResourceType},
-    store::Resource,
-};
-
-/// Hidden in an output that is a blob of the staging account: its path in URLs of this server.
-pub(crate) const BLOB: &str = "blob";
+use crate::{App, providers::compute::artifacts::BLOB};
 
 /// Why nobody else writes what a run has left.
 pub(super) const BY_RUNS: &str = "runs of the image template write it";
@@ -22,9 +17,13 @@ pub(super) const BY_RUNS: &str = "runs of the image template write it";
 pub(crate) struct RunOutputs;
 
 #[async_trait]
-impl ResourceType for RunOutputs {
+impl ResourceType<App> for RunOutputs {
     fn name(&self) -> &'static str {
         OUTPUTS
+    }
+
+    fn is_strict(&self) -> bool {
+        true
     }
 
     fn api_versions(&self) -> &'static [&'static str] {

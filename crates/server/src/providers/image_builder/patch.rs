@@ -4,6 +4,11 @@ use api::{
     ErrorCode,
     template::{ApiVersion, Face, Identity, ParseOptions, Template},
 };
+use arm::{
+    ApiError, Call, Reply,
+    operation::{self, Started},
+};
+use db::{Operation, Resource, ResourceKey, Write};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -16,14 +21,13 @@ use super::{
 };
 use crate::{
     App,
-    arm::{ApiError, Call, Reply},
-    operation::{
-        self, Started,
+    app::changes,
+    providers::image_builder::{
+        NAMESPACE,
+        failure::Failure,
         state::{self, Event, State},
     },
-    store::{self, Operation, Resource, ResourceKey, Write},
     tasks,
-    trigger::changes,
 };
 
 /// 202: the change is on disk, `provisioningState` is `Updating` until [`finish`].
@@ -37,14 +41,14 @@ pub(super) async fn patch(app: &App, call: &Call, key: ResourceKey) -> Result<Re
         advance(&mut template, run.as_ref(), Event::Update)?;
         let template = change.apply(app, call, template).await?;
         let region = template.body["location"].as_str().unwrap_or_default().to_owned();
-        let started = Started::image_builder(call, PATCH_TEMPLATE, key.clone(), &region);
+        let started = Started::in_region(call, NAMESPACE, PATCH_TEMPLATE, key.clone(), &region);
         let mut writes = vec![Write::Operation(started.row.clone())];
         if change.tags.is_some() {
             writes.extend(schedules::follow_tags(app, &template, Timestamp::now()).await?);
         }
         writes.push(Write::Replace(template));
         match app.store().commit(writes).await {
-            Err(store::Error::Stale { .. }) => {}
+            Err(db::Error::Stale { .. }) => {}
             result => {
                 result?;
                 tasks::spawn(app, "patch", finish(app.clone(), started.row.clone()));
@@ -60,7 +64,7 @@ pub(super) async fn finish(app: App, operation: Operation) {
     until_done(&app, "update an image template", || attempt(&app, &operation)).await;
 }
 
-async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
+async fn attempt(app: &App, operation: &Operation) -> Result<(), db::Error> {
     let mut writes = vec![Write::Operation(operation::ended(operation.clone(), Ok(())))];
     let found = app.store().resource(&operation.target).await?;
     let updating =
@@ -213,7 +217,7 @@ impl Change {
                 && let Some(error) = agree::disagreement(app, typed, &exact).await?
             {
                 let target = error.target.clone().unwrap_or_default();
-                let failure = settle::Failure::from(error);
+                let failure = Failure::from(error);
                 return Err(ApiError::bad_request(failure.code, failure.message).target(target));
             }
         }

@@ -1,13 +1,15 @@
 //! Whether a version is in the region of the template that starts from it.
 
 use api::ErrorCode;
+use arm::region;
+use db::Resource;
 use images::{
     config::{self, Config},
     error::Error,
     layout::Layout,
 };
 
-use crate::{App, region, store::Resource};
+use crate::App;
 
 /// A template's region, for one look at what is in it.
 #[derive(Debug)]

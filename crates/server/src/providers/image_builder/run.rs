@@ -1,6 +1,11 @@
 //! Submission and cancel of runs, and how a run shows in its template.
 
 use api::ErrorCode;
+use arm::{
+    ApiError, Call, Reply,
+    operation::{self, Started},
+};
+use db::{Cause, Operation, OperationStatus, Resource, ResourceKey, Run, RunState, Write};
 use engine::vm_size;
 use images::error::Error;
 use jiff::Timestamp;
@@ -9,14 +14,14 @@ use serde_json::{Value, json};
 use super::{RUN, load, template_not_found};
 use crate::{
     App,
-    arm::{ApiError, Call, Reply},
-    limits::quotas,
-    operation::{
-        self, Started,
-        state::{self, Event, State},
+    app::changes,
+    providers::{
+        image_builder::{
+            NAMESPACE,
+            state::{self, Event, State},
+        },
+        quotas,
     },
-    store::{self, Cause, Operation, OperationStatus, Resource, ResourceKey, Run, RunState, Write},
-    trigger::changes,
 };
 
 /// How often a request looks again when another one was faster.
@@ -33,7 +38,7 @@ pub(super) async fn submit(app: &App, call: &Call, key: ResourceKey) -> Result<R
         state::next(State::of(&template, last.as_ref()), Event::Run)?;
         quotas::waiting_run(app).await?.map_err(quotas::refused)?;
         let region = template.body["location"].as_str().unwrap_or_default().to_owned();
-        let started = Started::image_builder(call, RUN, key.clone(), &region);
+        let started = Started::in_region(call, NAMESPACE, RUN, key.clone(), &region);
         let run = new_run(&template, &started.row, Cause::Manual).map_err(|error| {
             ApiError::bad_request(error.code.name(), error.message)
                 .target("properties.vmProfile.vmSize")
@@ -45,7 +50,7 @@ pub(super) async fn submit(app: &App, call: &Call, key: ResourceKey) -> Result<R
             Write::Replace(template),
         ];
         match app.store().commit(writes).await {
-            Err(store::Error::Stale { .. }) => {}
+            Err(db::Error::Stale { .. }) => {}
             result => {
                 result?;
                 app.wake_worker();
@@ -83,7 +88,7 @@ pub(super) async fn cancel(app: &App, call: &Call, key: ResourceKey) -> Result<R
         }
         writes.extend([Write::Replace(with_run(template, &run)), Write::ReplaceRun(run)]);
         match app.store().commit(writes).await {
-            Err(store::Error::Stale { .. }) => {}
+            Err(db::Error::Stale { .. }) => {}
             result => {
                 result?;
                 app.wake_worker();

@@ -4,7 +4,9 @@
 //! A run can also be asked for by its id alone, which works for as long as its logs are kept, also when
 //! the template is gone.
 
+use arm::{ApiError, Call, Reply, ResourceType};
 use async_trait::async_trait;
+use db::{Resource, ResourceKey, Run, RunState};
 use serde_json::{Value, json};
 
 use super::{
@@ -13,12 +15,7 @@ use super::{
     template_key, template_not_found,
     view::{shown, waits},
 };
-use crate::{
-    App,
-    arm::{ApiError, Call, Reply, ResourceType},
-    blobs,
-    store::{Resource, ResourceKey, Run, RunState},
-};
+use crate::{App, blobs};
 
 /// How many runs a list has at most.
 const MOST: u32 = 1000;
@@ -28,9 +25,13 @@ const MOST: u32 = 1000;
 pub(crate) struct Runs;
 
 #[async_trait]
-impl ResourceType for Runs {
+impl ResourceType<App> for Runs {
     fn name(&self) -> &'static str {
         RUNS
+    }
+
+    fn is_strict(&self) -> bool {
+        true
     }
 
     fn api_versions(&self) -> &'static [&'static str] {

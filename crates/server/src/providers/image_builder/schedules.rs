@@ -2,7 +2,9 @@
 //! has one, named `default`, which tells when the next run is due. It is written with the template's
 //! tags, and by the runs that it begins; it can only be read.
 
+use arm::{ApiError, Call, ResourceType};
 use async_trait::async_trait;
+use db::{Resource, ResourceKey, Write};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -10,10 +12,10 @@ use serde_json::{Value, json};
 use super::{API_VERSIONS, SCHEDULES, SCHEDULES_KIND, check::invalid, view};
 use crate::{
     App,
-    arm::{ApiError, Call, ResourceType},
-    operation::state::{self, Event, State},
-    store::{self, Resource, ResourceKey, Write},
-    trigger::cron::{Schedule, TAG},
+    providers::image_builder::{
+        cron::{Schedule, TAG},
+        state::{self, Event, State},
+    },
 };
 
 /// The resource type `imageTemplates/schedules`.
@@ -21,9 +23,13 @@ use crate::{
 pub(crate) struct Schedules;
 
 #[async_trait]
-impl ResourceType for Schedules {
+impl ResourceType<App> for Schedules {
     fn name(&self) -> &'static str {
         SCHEDULES
+    }
+
+    fn is_strict(&self) -> bool {
+        true
     }
 
     fn api_versions(&self) -> &'static [&'static str] {
@@ -96,7 +102,7 @@ pub(crate) async fn follow_tags(
     app: &App,
     template: &Resource,
     now: Timestamp,
-) -> Result<Option<Write>, store::Error> {
+) -> Result<Option<Write>, db::Error> {
     let id = format!("{}/schedules/default", template.id);
     let old = app.store().resource(&ResourceKey::of(&id)).await?;
     let Some(tag) = tag(&template.body["tags"]) else {
@@ -135,7 +141,7 @@ pub(crate) async fn follow_tags(
 /// # Errors
 /// The tag cannot be read, the template is being created, updated or deleted, or the database fails.
 pub(crate) async fn retagged(app: &App, resource: &Resource) -> Result<Option<Write>, ApiError> {
-    if resource.kind != super::TEMPLATES_KIND {
+    if resource.kind != crate::providers::TEMPLATES_KIND {
         return Ok(None);
     }
     state::next(State::of(resource, None), Event::Retag)?;

@@ -5,76 +5,31 @@ use api::{
     ErrorCode,
     template::{Identity, Template, parse},
 };
+use arm::operation;
+use db::{Cause, Operation, Resource, Write};
 use images::error::Error;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{advance, agree, check, machine, pin, run, schedules, source, staging, until_done};
+use super::{
+    advance, agree, check, failure::Failure, machine, pin, run, schedules, source, staging,
+    until_done,
+};
 use crate::{
     App,
-    operation::{
-        self,
-        state::{self, Event, State},
+    providers::{
+        compute::targets,
+        image_builder::state::{self, Event, State},
     },
-    store::{self, Cause, Operation, Resource, Write},
     tombstones,
-    worker::targets,
 };
-
-/// Why a template cannot be created, or changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
-    /// The code of the operation's error.
-    pub(super) code: &'static str,
-    pub(super) message: String,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let mut message = error.message;
-        if let Some(target) = error.target {
-            message = format!("{message} (at '{target}')");
-        }
-        if let Some(hint) = error.hint {
-            message = format!("{}. To fix it: {hint}", message.trim_end_matches('.'));
-        }
-        for line in error.details {
-            message.push_str("; ");
-            message.push_str(&line);
-        }
-        Self { code: error.code.name(), message }
-    }
-}
-
-impl Failure {
-    /// One of the fifteen values that clients know.
-    fn provisioning_code(&self) -> &'static str {
-        match self.code {
-            code @ ("BadSourceType"
-            | "BadPIRSource"
-            | "BadManagedImageSource"
-            | "BadSharedImageVersionSource"
-            | "BadCustomizerType"
-            | "UnsupportedCustomizerType"
-            | "NoCustomizerScript"
-            | "BadValidatorType"
-            | "UnsupportedValidatorType"
-            | "NoValidatorScript"
-            | "BadDistributeType"
-            | "BadSharedImageDistribute"
-            | "BadStagingResourceGroup") => code,
-            "InternalError" | "DiskFull" => "ServerError",
-            _ => "Other",
-        }
-    }
-}
 
 /// Settles a template; to be begun anew after a restart.
 pub(super) async fn settle(app: App, operation: Operation) {
     until_done(&app, "settle an image template", || attempt(&app, &operation)).await;
 }
 
-async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
+async fn attempt(app: &App, operation: &Operation) -> Result<(), db::Error> {
     let Some(mut template) = app.store().resource(&operation.target).await? else {
         let gone = json!({ "code": "ResourceNotFound", "message": "The image template is gone." });
         let ended = operation::ended(operation.clone(), Err(gone));
@@ -138,7 +93,7 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), store::Error> {
 async fn prepare(
     app: &App,
     template: &mut Resource,
-) -> Result<Result<Vec<Write>, Failure>, store::Error> {
+) -> Result<Result<Vec<Write>, Failure>, db::Error> {
     let typed = match typed(template) {
         Ok(typed) => typed,
         Err(failure) => return Ok(Err(failure)),
@@ -208,7 +163,7 @@ pub(super) async fn identity_ids(
     app: &App,
     typed: &Template,
     template: &mut Resource,
-) -> Result<(), store::Error> {
+) -> Result<(), db::Error> {
     let Some(Identity::UserAssigned { id }) = &typed.identity else {
         return Ok(());
     };

@@ -4,39 +4,21 @@ use api::{
     ErrorCode,
     template::{Source, Template},
 };
+use db::{Resource, ResourceKey};
 use images::{
     error::Error,
     layout::Layout,
-    store::{Record, Store as Images},
+    store::{Record, Store},
 };
 use serde_json::Value;
 use sources::Catalogue;
 
 use super::{
     agree,
+    exact::{Exact, bad, blocking, missing},
     versions::{self, Found},
 };
-use crate::{
-    App,
-    store::{self, Resource, ResourceKey},
-};
-
-/// A source that exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Exact {
-    /// For `exactVersion`; none for a managed image, which has no versions.
-    pub(super) version: Option<String>,
-    /// The version is the one that will be built upon: one still to be bootstrapped gets a date.
-    pub(super) is_dated: bool,
-    /// 1 boots by BIOS, 2 by UEFI.
-    pub(super) generation: u8,
-    /// `Linux` or `Windows`, where it is known.
-    pub(super) os_type: Option<String>,
-    /// `x64` or `Arm64`, where it is known.
-    pub(super) architecture: Option<String>,
-    /// The security type of the image definition that it is a version of.
-    pub(super) security: Option<String>,
-}
+use crate::App;
 
 /// Looks the source up.
 ///
@@ -45,7 +27,7 @@ pub(super) struct Exact {
 pub(super) async fn resolve(
     app: &App,
     template: &Template,
-) -> Result<Result<Exact, Error>, store::Error> {
+) -> Result<Result<Exact, Error>, db::Error> {
     let location = template.location.as_deref().unwrap_or_default();
     match &template.properties.source {
         Source::PlatformImage(image) => {
@@ -84,18 +66,6 @@ pub(super) async fn resolve(
             Ok(of_version(&found, definition.as_ref()))
         }
     }
-}
-
-pub(super) fn bad(field: &str, id: &str, why: &str) -> String {
-    format!(
-        "Validation failed: 'ImageTemplate.properties.source': Field '{field}' has a bad value: '{id}'. {why}"
-    )
-}
-
-pub(super) fn missing(code: ErrorCode, field: &str, id: &str) -> Error {
-    Error::new(code, bad(field, id, "There is no such image"))
-        .target(format!("properties.source.{field}"))
-        .hint("check the id's spelling, or make the image first: az image list and az sig image-version list show what there is")
 }
 
 fn of_image(image: &Resource) -> Result<Exact, Error> {
@@ -185,22 +155,10 @@ fn specialized(code: ErrorCode, field: &str, id: &str) -> Error {
 /// An image that the commands on this machine made.
 async fn in_images(app: &App, id: String, missing: Error) -> Result<Exact, Error> {
     let layout: Layout = app.settings().layout.clone();
-    blocking(move || match Images::open(&layout).get(&id) {
+    blocking(move || match Store::open(&layout).get(&id) {
         Ok(image) => Ok(of_stored(&image.record)),
         Err(error) if error.code == ErrorCode::NotFound => Err(missing),
         Err(error) => Err(error),
     })
     .await
-}
-
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(panic) => {
-            Err(Error::new(ErrorCode::InternalError, "looking up the source failed")
-                .caused_by(panic))
-        }
-    }
 }

@@ -2,19 +2,17 @@
 //! account in it that holds scripts, logs and VHDs.
 
 use api::tags::MOST;
+use arm::{ApiError, region::normalise};
+use db::{Grave, Resource, ResourceKey, Select, Write};
 use images::error::Error;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{GROUPS_KIND, pin, settle::Failure};
+use super::{GROUPS_KIND, failure::Failure, pin};
 use crate::{
     App,
-    arm::ApiError,
     blobs::{self, Blob},
-    limits::quotas,
-    providers::storage,
-    region::normalise,
-    store::{self, Grave, Resource, ResourceKey, Select, Write},
+    providers::{quotas, storage},
     tombstones,
 };
 
@@ -64,7 +62,7 @@ pub(super) fn account(template: &Resource) -> Option<&str> {
 pub(crate) async fn present_account(
     app: &App,
     template: &ResourceKey,
-) -> Result<Option<Resource>, store::Error> {
+) -> Result<Option<Resource>, db::Error> {
     let Some(template) = app.store().resource(template).await? else { return Ok(None) };
     match account(&template) {
         Some(name) => storage::named(app, name).await,
@@ -84,7 +82,7 @@ pub(crate) fn group_of(hidden: &Value) -> Option<ResourceKey> {
 pub(super) async fn prepare(
     app: &App,
     template: &mut Resource,
-) -> Result<Result<Vec<Write>, Failure>, store::Error> {
+) -> Result<Result<Vec<Write>, Failure>, db::Error> {
     let id = template.hidden["staging"].as_str().unwrap_or_default().to_owned();
     let group = match usable_group(app, template, &id).await? {
         Ok(write) => write,
@@ -102,7 +100,7 @@ pub(super) async fn prepare(
 pub(super) async fn scripts_fit(
     app: &App,
     template: &mut Resource,
-) -> Result<Result<(), Error>, store::Error> {
+) -> Result<Result<(), Error>, db::Error> {
     let mut bytes = 0_i64;
     for script in pin::pinned(&template.body["properties"]) {
         let file = app.settings().layout.downloads().join(script.sha256);
@@ -141,7 +139,7 @@ async fn usable_group(
     app: &App,
     template: &mut Resource,
     id: &str,
-) -> Result<Result<Write, String>, store::Error> {
+) -> Result<Result<Write, String>, db::Error> {
     if !subscription(id).eq_ignore_ascii_case(&template.subscription) {
         return Ok(Err("it is in another subscription than the template".to_owned()));
     }
@@ -275,7 +273,7 @@ fn tombstone(template: &Resource) -> Option<Write> {
 
 /// What has to be written when the template goes: a group of the service's own goes with everything
 /// in it; of a given one the account goes, and it is free for others again.
-pub(crate) async fn release(app: &App, template: &Resource) -> Result<Vec<Write>, store::Error> {
+pub(crate) async fn release(app: &App, template: &Resource) -> Result<Vec<Write>, db::Error> {
     let id = template.hidden["staging"].as_str().unwrap_or_default();
     let mut writes = Vec::from_iter(tombstone(template));
     let Some(mut group) = app.store().resource(&ResourceKey::of(id)).await? else {

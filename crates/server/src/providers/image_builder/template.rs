@@ -1,23 +1,20 @@
 //! `imageTemplates`: the resource type.
 
 use api::template::{ApiVersion, Template};
+use arm::{ApiError, Call, Reply, ResourceType, operation::Started, region, rows};
 use async_trait::async_trait;
+use db::{Resource, ResourceKey, Write};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATES, TEMPLATES_KIND, body, check, check_name,
-    delete, patch, pin, run, schedules, settle, staging, version, view,
+    API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATES, body, check, check_name, delete, patch,
+    pin, run, schedules, settle, staging, version, view,
 };
 use crate::{
     App,
-    arm::{ApiError, Call, Reply, ResourceType},
-    limits::quotas,
-    operation::Started,
-    providers::generic,
-    region,
-    store::{self, Resource, ResourceKey, Write},
+    providers::{TEMPLATES_KIND, image_builder::NAMESPACE, quotas},
     tasks,
 };
 
@@ -26,9 +23,13 @@ use crate::{
 pub(crate) struct ImageTemplates;
 
 #[async_trait]
-impl ResourceType for ImageTemplates {
+impl ResourceType<App> for ImageTemplates {
     fn name(&self) -> &'static str {
         TEMPLATES
+    }
+
+    fn is_strict(&self) -> bool {
+        true
     }
 
     fn api_versions(&self) -> &'static [&'static str] {
@@ -39,12 +40,12 @@ impl ResourceType for ImageTemplates {
         let name = call.path.names().first().copied().unwrap_or_default().to_owned();
         check_name("image template", &name)?;
         let group = group(app, call).await?;
-        if generic::held(app, call, &key).await?.is_some() {
+        if rows::held(app.context(), call, &key).await?.is_some() {
             return Err(exists());
         }
         let (sent, template) = check::template(call)?;
         let given = template.location.as_deref().unwrap_or_default();
-        let location = region::check(app, TEMPLATES, given)?;
+        let location = region::check(app.context(), TEMPLATES, given)?;
         check::identities(app, &template).await?;
         schedules::check(&json!(template.tags))?;
         check::subnet(app, &template).await?;
@@ -64,11 +65,11 @@ impl ResourceType for ImageTemplates {
             return Err(ApiError::disk_full(text));
         }
         let resource = new_resource(&group, &name, body, &template, version(call))?;
-        let started = Started::image_builder(call, PUT_TEMPLATE, key, &location);
+        let started = Started::in_region(call, NAMESPACE, PUT_TEMPLATE, key, &location);
         let writes = vec![Write::Insert(resource.clone()), Write::Operation(started.row.clone())];
         match app.store().commit(writes).await {
             // Someone else was a moment faster.
-            Err(store::Error::Stale { .. }) => return Err(exists()),
+            Err(db::Error::Stale { .. }) => return Err(exists()),
             result => result?,
         }
         tasks::spawn(app, "settle", settle::settle(app.clone(), started.row.clone()));

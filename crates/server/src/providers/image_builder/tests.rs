@@ -14,6 +14,8 @@ mod triggers;
 
 use std::collections::BTreeMap;
 
+use arm::{Caller, Method, Path, Reply, ResourceType};
+use db::{Cause, OperationStatus, RunState, Select, Store, Write};
 use http::StatusCode;
 use images::layout::Layout;
 use jiff::Timestamp;
@@ -25,11 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{
-    Settings,
-    arm::{Caller, Method, Path, Reply, ResourceType},
-    store::{Cause, OperationStatus, RunState, Select, Store, Write},
-};
+use crate::Settings;
 
 const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 const CATALOGUE: &str = r#"
@@ -274,7 +272,7 @@ async fn conflicts_are_tried_again_at_once_however_many_there_are() {
         tries.set(tries.get() + 1);
         match tries.get() {
             20.. => Ok(()),
-            _ => Err(store::Error::Stale { key: "k".into() }),
+            _ => Err(db::Error::Stale { key: "k".into() }),
         }
     })
     .await;

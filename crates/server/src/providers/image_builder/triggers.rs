@@ -2,14 +2,21 @@
 //! kept and shown; what they do is in [`watch`](super::watch).
 
 use api::template::{ApiVersion, Distributor, DistributorKind, Source, Template};
+use arm::{
+    ApiError, Call, Reply, ResourceType,
+    operation::{self, Started},
+    rows,
+};
 use async_trait::async_trait;
+use db::{Operation, Resource, ResourceKey, Write};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
     DELETE_TRIGGER, PUT_TRIGGER, TRIGGERS, TRIGGERS_KIND,
     check::invalid,
-    check_name, look,
+    check_name,
+    look::{self, below},
     run::busy,
     settle::typed,
     template_key, template_not_found, until_done, version, view,
@@ -17,11 +24,7 @@ use super::{
 };
 use crate::{
     App,
-    arm::{ApiError, Call, Reply, ResourceType},
-    limits::quotas,
-    operation::{self, Started},
-    providers::generic,
-    store::{self, Operation, Resource, ResourceKey, Select, Write},
+    providers::{image_builder::NAMESPACE, quotas},
     tasks,
 };
 
@@ -33,9 +36,13 @@ const API_VERSIONS: &[&str] = &["2025-10-01", "2024-02-01", "2023-07-01", "2022-
 pub(crate) struct Triggers;
 
 #[async_trait]
-impl ResourceType for Triggers {
+impl ResourceType<App> for Triggers {
     fn name(&self) -> &'static str {
         TRIGGERS
+    }
+
+    fn is_strict(&self) -> bool {
+        true
     }
 
     fn api_versions(&self) -> &'static [&'static str] {
@@ -63,13 +70,13 @@ impl ResourceType for Triggers {
     }
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        if generic::claim(app, call, &key).await?.is_none() {
+        if rows::claim(app.context(), call, &key).await?.is_none() {
             return Ok(Reply::empty(http::StatusCode::NO_CONTENT));
         }
         let template = app.store().resource(&template_key(&key)).await?;
         let region = template.map(|template| template.body["location"].clone());
         let region = region.as_ref().and_then(Value::as_str).unwrap_or_default();
-        let started = Started::image_builder(call, DELETE_TRIGGER, key, region);
+        let started = Started::in_region(call, NAMESPACE, DELETE_TRIGGER, key, region);
         app.store().commit(vec![Write::Operation(started.row.clone())]).await?;
         tasks::spawn(app, "trigger", remove(app.clone(), started.row.clone()));
         Ok(started.accepted())
@@ -87,7 +94,7 @@ async fn put_once(
     key: &ResourceKey,
     name: &str,
 ) -> Result<Option<Reply>, ApiError> {
-    let existing = generic::held(app, call, key).await?;
+    let existing = rows::held(app.context(), call, key).await?;
     let parent = template_key(key);
     let template = app.store().resource(&parent).await?.ok_or_else(|| template_not_found(call))?;
     allowed(&template)?;
@@ -104,13 +111,13 @@ async fn put_once(
     trigger.body["properties"]["provisioningState"] = json!("Creating");
     trigger.changed = Timestamp::now();
     let region = template.body["location"].as_str().unwrap_or_default();
-    let started = Started::image_builder(call, PUT_TRIGGER, key.clone(), region);
+    let started = Started::in_region(call, NAMESPACE, PUT_TRIGGER, key.clone(), region);
     let write =
         if created { Write::Insert(trigger.clone()) } else { Write::Replace(trigger.clone()) };
     // The template is written too, so that two triggers at once cannot both be the first.
     let writes = vec![write, Write::Operation(started.row.clone()), Write::Replace(template)];
     match app.store().commit(writes).await {
-        Err(store::Error::Stale { .. }) => return Ok(None),
+        Err(db::Error::Stale { .. }) => return Ok(None),
         result => result?,
     }
     tasks::spawn(app, "trigger", settle(app.clone(), started.row.clone()));
@@ -225,21 +232,6 @@ fn not_fixed(template: &Template, target: &Distributor) -> Result<(), ApiError> 
     }
 }
 
-/// The triggers of a template: one at most.
-pub(super) async fn below(
-    app: &App,
-    template: &ResourceKey,
-) -> Result<Vec<Resource>, store::Error> {
-    let select = Select {
-        subscription: app.settings().subscription.to_lowercase(),
-        kind: Some(TRIGGERS_KIND.to_owned()),
-        below: Some(template.clone()),
-        limit: 2,
-        ..Select::default()
-    };
-    Ok(app.store().list(&select).await?.resources)
-}
-
 async fn only_one(app: &App, template: &Resource, key: &ResourceKey) -> Result<(), ApiError> {
     match below(app, &template.key()).await?.iter().find(|other| other.key() != *key) {
         None => Ok(()),
@@ -274,7 +266,7 @@ pub(super) async fn settle(app: App, operation: Operation) {
     until_done(&app, "settle a trigger", || settle_once(&app, &operation)).await;
 }
 
-async fn settle_once(app: &App, operation: &Operation) -> Result<(), store::Error> {
+async fn settle_once(app: &App, operation: &Operation) -> Result<(), db::Error> {
     let mut writes = vec![Write::Operation(operation::ended(operation.clone(), Ok(())))];
     let template = app.store().resource(&template_key(&operation.target)).await?;
     let trigger = app.store().resource(&operation.target).await?;
@@ -295,7 +287,7 @@ pub(super) async fn remove(app: App, operation: Operation) {
     until_done(&app, "delete a trigger", || remove_once(&app, &operation)).await;
 }
 
-async fn remove_once(app: &App, operation: &Operation) -> Result<(), store::Error> {
+async fn remove_once(app: &App, operation: &Operation) -> Result<(), db::Error> {
     let mut writes = vec![Write::Operation(operation::ended(operation.clone(), Ok(())))];
     if let Some(trigger) = app.store().resource(&operation.target).await? {
         writes.push(Write::Remove(trigger.key(), trigger.revision));

@@ -2,21 +2,18 @@
 //! store has, since the commands on this machine make some too.
 
 use api::ErrorCode;
+use db::{Resource, ResourceKey};
 use images::{
     error::Error,
-    store::{Store as Images, StoredImage, Version, address::Address},
+    store::{Store, StoredImage, Version, address::Address},
 };
 use serde_json::Value;
 
 use super::{
+    exact::{bad, blocking, missing},
     replicated::Here,
-    source::{bad, blocking, missing},
 };
-use crate::{
-    App,
-    providers::versions_of,
-    store::{self, Resource, ResourceKey},
-};
+use crate::{App, providers::versions_of};
 
 /// A version that can be started from.
 #[derive(Debug)]
@@ -62,7 +59,7 @@ pub(super) async fn find(
     app: &App,
     id: &str,
     location: &str,
-) -> Result<Result<Found, Error>, store::Error> {
+) -> Result<Result<Found, Error>, db::Error> {
     let here = match Here::of(app, location) {
         Ok(here) => here,
         Err(error) => return Ok(Err(error)),
@@ -83,10 +80,10 @@ fn is_latest(id: &str) -> bool {
     id.rsplit('/').next().is_some_and(|name| name.eq_ignore_ascii_case("latest"))
 }
 
-async fn exact(app: &App, id: &str, here: &Here) -> Result<Result<Found, Error>, store::Error> {
+async fn exact(app: &App, id: &str, here: &Here) -> Result<Result<Found, Error>, db::Error> {
     let found = match app.store().resource(&ResourceKey::of(id)).await? {
         Some(version) => Found::Row(Box::new(version)),
-        None => match in_store(app, id, Images::at).await {
+        None => match in_store(app, id, Store::at).await {
             Ok(Some(image)) => Found::Stored(Box::new(image)),
             Ok(None) => return Ok(Err(none(id))),
             Err(error) => return Ok(Err(error)),
@@ -100,12 +97,12 @@ async fn exact(app: &App, id: &str, here: &Here) -> Result<Result<Found, Error>,
 
 /// Every version of the definition, the highest first. What the service says of one goes before what the
 /// image store says.
-async fn all(app: &App, id: &str) -> Result<Result<Vec<(Version, Found)>, Error>, store::Error> {
+async fn all(app: &App, id: &str) -> Result<Result<Vec<(Version, Found)>, Error>, db::Error> {
     let definition = id.rsplitn(3, '/').nth(2).unwrap_or_default();
     let numbered = |row: Resource| Some((row.name.parse().ok()?, Found::Row(Box::new(row))));
     let mut all: Vec<(Version, Found)> =
         versions_of(app, definition).await?.into_iter().filter_map(numbered).collect();
-    match in_store(app, id, Images::versions).await {
+    match in_store(app, id, Store::versions).await {
         Ok(stored) => {
             let stored = stored.into_iter();
             all.extend(
@@ -156,10 +153,10 @@ fn all_excluded(id: &str, versions: &str) -> Error {
 async fn in_store<T: Default + Send + 'static>(
     app: &App,
     id: &str,
-    ask: impl FnOnce(&Images, &Address) -> Result<T, Error> + Send + 'static,
+    ask: impl FnOnce(&Store, &Address) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let Ok(address) = Address::parse(id) else { return Ok(T::default()) };
-    let images = Images::open(&app.settings().layout);
+    let images = Store::open(&app.settings().layout);
     blocking(move || ask(&images, &address)).await
 }
 
@@ -168,7 +165,7 @@ async fn in_store<T: Default + Send + 'static>(
 pub(crate) async fn with_latest(
     app: &App,
     mut input: Value,
-) -> Result<Result<Value, Error>, store::Error> {
+) -> Result<Result<Value, Error>, db::Error> {
     let location = input["location"].as_str().unwrap_or_default().to_owned();
     if let Some(id) = input.pointer_mut("/properties/source/imageVersionId")
         && let Some(named) = id.as_str().filter(|named| is_latest(named))

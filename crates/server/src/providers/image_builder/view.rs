@@ -2,10 +2,12 @@
 //! top-level properties or their absence would break a reader; ids with `resourcegroups`.
 
 use api::template::ApiVersion;
+use arm::Call;
+use db::Resource;
 use serde_json::{Value, json};
 
 use super::version;
-use crate::{App, arm::Call, store::Resource};
+use crate::App;
 
 /// Properties that came with a version.
 const SINCE: &[(&str, ApiVersion)] = &[

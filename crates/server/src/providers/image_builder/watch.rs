@@ -11,13 +11,12 @@
 //! covered by that run, what appears during it is not.
 
 use api::ErrorCode;
+use db::{Cause, Resource, Run, RunState};
 use images::error::Error;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sources::is_newer;
-
-use crate::store::{Cause, Resource, Run, RunState};
 
 /// What follows in the message of a failed run is for its log's readers.
 const LOG_POINTER: &str = "During the image build";

@@ -7,13 +7,12 @@ pub(crate) mod binding;
 pub(crate) mod subnet;
 pub(crate) mod vnet;
 
-use serde_json::{Map, Value, json};
-
-use crate::{
-    arm::ApiError,
-    providers::generic::{self, invalid, missing},
-    store::Resource,
+use arm::{
+    ApiError,
+    fields::{self, invalid, missing},
 };
+use db::Resource;
+use serde_json::{Map, Value, json};
 
 const VERSIONS: &[&str] = &["2025-07-01", "2024-07-01", "2022-01-01", "2020-07-01"];
 
@@ -86,7 +85,7 @@ fn with_entry(mut network: Resource, name: &str, entry: Option<Value>) -> Resour
 }
 
 fn check_subnet_name(name: &str) -> Result<(), ApiError> {
-    generic::check_name("subnet", name, 1..=80, "_.-")
+    fields::check_name("subnet", name, 1..=80, "_.-")
 }
 
 /// `properties.addressSpace.addressPrefixes`: at least one range.

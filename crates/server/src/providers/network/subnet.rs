@@ -1,17 +1,14 @@
 //! Microsoft.Network/virtualNetworks/subnets.
 
+use arm::{ApiError, Call, Reply, ResourceType, rows};
 use async_trait::async_trait;
+use db::{Resource, ResourceKey, Write};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{binding, check_subnet_name, entry, subnet_properties, with_entry};
-use crate::{
-    App,
-    arm::{ApiError, Call, Reply, ResourceType},
-    providers::generic,
-    store::{Resource, ResourceKey, Write},
-};
+use crate::App;
 
 /// The type.
 pub(crate) const NAME: &str = "Microsoft.Network/virtualNetworks/subnets";
@@ -20,7 +17,7 @@ pub(crate) const NAME: &str = "Microsoft.Network/virtualNetworks/subnets";
 pub(crate) struct Subnet;
 
 #[async_trait]
-impl ResourceType for Subnet {
+impl ResourceType<App> for Subnet {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -30,7 +27,7 @@ impl ResourceType for Subnet {
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = generic::held(app, call, &key).await?;
+        let existing = rows::held(app.context(), call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
         check_subnet_name(name)?;
         let object = call.json()?;
@@ -39,7 +36,7 @@ impl ResourceType for Subnet {
         let created = existing.is_none();
         let mut subnet = match existing {
             Some(old) => Resource { body, changed: Timestamp::now(), ..old },
-            None => generic::fresh(NAME, app, &call.path, body, json!({})).await?,
+            None => rows::fresh(NAME, app.context(), &call.path, body, json!({})).await?,
         };
         let network = network_of(app, call, &key).await?;
         let own = entry(&subnet.id, &subnet.name, &subnet.body["properties"]);
@@ -47,7 +44,7 @@ impl ResourceType for Subnet {
         let write = if created { Write::Insert } else { Write::Replace };
         app.store().commit(vec![Write::Replace(network), write(subnet.clone())]).await?;
         subnet.revision += 1;
-        Ok(generic::written(created, self.view(app, call, &subnet), &subnet))
+        Ok(rows::written(created, self.view(app, call, &subnet), &subnet))
     }
 
     async fn patch(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
@@ -55,7 +52,7 @@ impl ResourceType for Subnet {
     }
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let Some(subnet) = generic::held(app, call, &key).await? else {
+        let Some(subnet) = rows::held(app.context(), call, &key).await? else {
             return Ok(Reply::empty(StatusCode::NO_CONTENT));
         };
         let network = with_entry(network_of(app, call, &key).await?, &subnet.name, None);
@@ -65,16 +62,16 @@ impl ResourceType for Subnet {
     }
 
     fn view(&self, app: &App, _call: &Call, subnet: &Resource) -> Value {
-        let mut body = generic::view(NAME, subnet);
+        let mut body = rows::view(NAME, subnet);
         body["properties"][binding::FIELD] = binding::shown(app, &subnet.id);
-        body["etag"] = json!(format!("W/{}", generic::etag(subnet)));
+        body["etag"] = json!(format!("W/{}", arm::etag(subnet)));
         body
     }
 }
 
 async fn network_of(app: &App, call: &Call, key: &ResourceKey) -> Result<Resource, ApiError> {
-    let parent = generic::parent_key(key).ok_or_else(|| generic::not_found(NAME, &call.path))?;
+    let parent = rows::parent_key(key).ok_or_else(|| rows::not_found(NAME, &call.path))?;
     let network = app.store().resource(&parent).await?;
-    let network = network.ok_or_else(|| generic::not_found(NAME, &call.path))?;
+    let network = network.ok_or_else(|| rows::not_found(NAME, &call.path))?;
     Ok(Resource { changed: Timestamp::now(), ..network })
 }

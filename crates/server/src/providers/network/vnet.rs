@@ -1,16 +1,17 @@
 //! Microsoft.Network/virtualNetworks.
 
+use arm::{
+    ApiError, Call, Reply, ResourceType,
+    fields::{self, invalid, missing},
+    rows,
+};
 use async_trait::async_trait;
+use db::{Resource, ResourceKey, Select, Write};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{check_space, check_subnet_name, entry, subnet, subnet_properties};
-use crate::{
-    App,
-    arm::{ApiError, Call, Reply, ResourceType},
-    providers::generic::{self, invalid, missing},
-    store::{Resource, ResourceKey, Select, Write},
-};
+use crate::App;
 
 const NAME: &str = "Microsoft.Network/virtualNetworks";
 
@@ -18,7 +19,7 @@ const NAME: &str = "Microsoft.Network/virtualNetworks";
 pub(crate) struct VirtualNetwork;
 
 #[async_trait]
-impl ResourceType for VirtualNetwork {
+impl ResourceType<App> for VirtualNetwork {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -28,42 +29,42 @@ impl ResourceType for VirtualNetwork {
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = generic::held(app, call, &key).await?;
+        let existing = rows::held(app.context(), call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
-        generic::check_name("virtual network", name, 2..=64, "_.-")?;
+        fields::check_name("virtual network", name, 2..=64, "_.-")?;
         let object = call.json()?;
-        let location = generic::location(NAME, app, &object, existing.as_ref())?;
+        let location = fields::location(NAME, app.context(), &object, existing.as_ref())?;
         let wanted = subnets(&object)?;
         let held = existing.as_ref().map(|old| &old.body["properties"]["resourceGuid"]);
         let guid = match held {
             Some(guid) => guid.clone(),
             None => json!(uuid::Uuid::new_v4().to_string()),
         };
-        let tags = generic::tags(&object)?.unwrap_or_else(|| json!({}));
+        let tags = fields::tags(&object)?.unwrap_or_else(|| json!({}));
         let properties = properties(&object, guid)?;
         let body = json!({ "location": location, "tags": tags, "properties": properties });
         let created = existing.is_none();
         let mut network = match existing {
             Some(old) => Resource { body, changed: Timestamp::now(), ..old },
-            None => generic::fresh(NAME, app, &call.path, body, json!({})).await?,
+            None => rows::fresh(NAME, app.context(), &call.path, body, json!({})).await?,
         };
         let mut writes = subnet_writes(app, &mut network, wanted).await?;
         let write = if created { Write::Insert } else { Write::Replace };
         writes.insert(0, write(network.clone()));
         app.store().commit(writes).await?;
         network.revision += 1;
-        Ok(generic::written(created, self.view(app, call, &network), &network))
+        Ok(rows::written(created, self.view(app, call, &network), &network))
     }
 
     fn view(&self, _app: &App, _call: &Call, network: &Resource) -> Value {
-        let mut body = generic::view(NAME, network);
-        body["etag"] = json!(format!("W/{}", generic::etag(network)));
+        let mut body = rows::view(NAME, network);
+        body["etag"] = json!(format!("W/{}", arm::etag(network)));
         body
     }
 }
 
 fn properties(object: &Map<String, Value>, guid: Value) -> Result<Value, ApiError> {
-    let mut properties = generic::properties(object)?;
+    let mut properties = fields::properties(object)?;
     check_space(&properties)?;
     let defaults = [
         ("dhcpOptions", json!({ "dnsServers": [] })),

@@ -15,7 +15,8 @@ use paths::Paths;
 use walk::{Function, Walk, What};
 
 /// The crates that have a runtime.
-const CRATES: &[&str] = &["vm", "images", "regions", "sources", "engine", "server", "goldsmith"];
+const CRATES: &[&str] =
+    &["vm", "db", "arm", "images", "regions", "sources", "engine", "server", "goldsmith"];
 
 const ALONE: &str =
     "a command is alone in its process: what waits keeps nothing else from going on";

@@ -15,12 +15,6 @@ use crate::{finding::Finding, tree::Tree};
 const MAY: &[(&str, &str)] = &[
     ("crates/api/src/template", "one grammar, whose rules name one another"),
     ("crates/api/src/template/read", "one grammar, whose rules name one another"),
-    ("crates/server/src", "to be opened"),
-    ("crates/server/src/arm", "to be opened"),
-    ("crates/server/src/http/storage", "to be opened"),
-    ("crates/server/src/providers/compute", "to be opened"),
-    ("crates/server/src/providers/image_builder", "to be opened"),
-    ("crates/server/src/store", "to be opened"),
 ];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {

@@ -1,7 +1,10 @@
 //! What is answered at once, compared whole with what the public service answers to the same request.
 
 use super::*;
-use crate::providers::image_builder::{body, check, view};
+use crate::providers::{
+    TEMPLATES_KIND,
+    image_builder::{body, check, view},
+};
 
 /// The answer to a PUT that is stored as it is.
 fn answer(version: &str, sent: &Value) -> Value {

@@ -1,7 +1,7 @@
 //! Triggers that fire: a look at a time, on a real database.
 
 use super::{triggers::trigger, *};
-use crate::trigger::changes::Scope;
+use crate::app::changes::Scope;
 
 const LIMIT: u32 = 3;
 

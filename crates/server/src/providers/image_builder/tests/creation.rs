@@ -326,7 +326,7 @@ async fn a_run_at_work_is_told_to_end_once() {
     let figures = json!({ "bootSecondsBefore": 9.5, "bootSecondsAfter": 7.0,
         "bytesBefore": 4096, "bytesAfter": 2048 });
     let run = service.app.store().runs_of(&parent, 1).await.unwrap().pop().unwrap();
-    let run = crate::store::Run { optimization: Some(figures.clone()), ..run };
+    let run = db::Run { optimization: Some(figures.clone()), ..run };
     service.app.store().commit(vec![Write::ReplaceRun(run)]).await.unwrap();
     let list = Runs.list(&service.app, &read, &parent).await.unwrap().unwrap().body.unwrap();
     assert_eq!(list["value"][0]["properties"]["runState"], "Canceling");

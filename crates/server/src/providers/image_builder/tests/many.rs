@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::trigger::changes::{Change, Scope};
+use crate::app::changes::{Change, Scope};
 
 /// Beside the one that a test is about.
 const OTHERS: usize = 300;

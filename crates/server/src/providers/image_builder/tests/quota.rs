@@ -1,7 +1,7 @@
 //! What the subscription may have: each limit is reached, and its error read.
 
 use super::{triggers::trigger, *};
-use crate::{limits::Quotas, trigger::changes::Scope};
+use crate::{app::changes::Scope, limits::Quotas};
 
 impl Service {
     async fn with_quotas(quotas: Quotas) -> Self {
@@ -98,7 +98,7 @@ async fn scripts_have_a_quota_until_their_template_goes() {
 async fn resources_and_templates_have_a_quota() {
     let quotas = Quotas { templates: 1, resources_of_a_type: 2, ..Quotas::default() };
     let service = Service::with_quotas(quotas).await;
-    let room = async |name: &str| crate::limits::quotas::resource(&service.app, name).await;
+    let room = async |name: &str| crate::providers::quotas::resource(&service.app, name).await;
     room(TEMPLATES).await.unwrap();
     service.created("2024-02-01", "t1", &small()).await;
     exceeded(&room(TEMPLATES).await.unwrap_err(), "templates", 1, 1);

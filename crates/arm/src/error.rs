@@ -1,0 +1,194 @@
+//! The one error that leaves the service, in the shape of ARM's `{error: {code, message, target, details}}`.
+
+use std::error::Error as StdError;
+
+use db::Trouble;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+/// What a client is told. What only the log is told is in `internal`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiError {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Code of the wire, such as `ResourceNotFound`.
+    pub code: String,
+    /// For the reader; names the field, the value and the way out.
+    pub message: String,
+    /// Path of the field, or id of the resource.
+    pub target: Option<String>,
+    /// Several errors found at once.
+    pub details: Vec<ApiError>,
+    /// For the log only.
+    pub internal: Option<String>,
+}
+
+impl ApiError {
+    /// An error of that status.
+    pub fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code: code.into(),
+            message: message.into(),
+            target: None,
+            details: Vec::new(),
+            internal: None,
+        }
+    }
+
+    /// 507 `DiskFull`: what is asked for takes room that the service does not have.
+    pub fn disk_full(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "DiskFull", message)
+    }
+
+    /// 503: the service cannot do its work now; `why` is a whole sentence.
+    pub fn unavailable(why: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", why)
+    }
+
+    /// What the database's trouble means to a client.
+    pub fn of_trouble(trouble: Trouble) -> Self {
+        let text = trouble.text();
+        match trouble {
+            Trouble::DiskFull => Self::disk_full(format!(
+                "The service cannot write: {text}. Try again once there is room."
+            )),
+            Trouble::Busy | Trouble::Unavailable | Trouble::OutOfMemory => {
+                Self::unavailable(format!("The service cannot do this now: {text}. Try again."))
+            }
+            Trouble::Internal => Self::internal(text),
+        }
+    }
+
+    /// Keeps an error with all of its causes for the log.
+    #[must_use]
+    pub fn because(mut self, error: &dyn StdError) -> Self {
+        self.internal = Some(chain(error));
+        self
+    }
+
+    /// 400.
+    pub fn bad_request(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// 404 `ResourceNotFound` in ARM's words. `kind` is `Namespace/type`, `name` the resource's.
+    pub fn not_found(kind: &str, name: &str, group: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "ResourceNotFound",
+            format!(
+                "The Resource '{kind}/{name}' under resource group '{group}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
+            ),
+        )
+    }
+
+    /// 404 `ResourceGroupNotFound` in ARM's words.
+    pub fn group_not_found(group: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "ResourceGroupNotFound",
+            format!("Resource group '{group}' could not be found."),
+        )
+    }
+
+    /// 409.
+    pub fn conflict(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, message)
+    }
+
+    /// 500 for an error that is no client's; with its causes it goes to the log alone.
+    pub fn failed(error: &dyn StdError) -> Self {
+        Self::internal(chain(error))
+    }
+
+    /// 500; the reason goes to the log alone.
+    pub fn internal(why: impl std::fmt::Display) -> Self {
+        let mut error = Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalServerError",
+            "Internal error occurred. The server's log says more under this request id.",
+        );
+        error.internal = Some(why.to_string());
+        error
+    }
+
+    /// Names the field or resource that is meant.
+    #[must_use]
+    pub fn target(mut self, target: impl Into<String>) -> Self {
+        self.target = Some(target.into());
+        self
+    }
+
+    /// `{code, message, target, details}` without the envelope.
+    pub fn body(&self) -> Value {
+        let mut body = json!({ "code": self.code, "message": self.message });
+        if let Some(target) = &self.target {
+            body["target"] = json!(target);
+        }
+        if !self.details.is_empty() {
+            body["details"] = self.details.iter().map(Self::body).collect();
+        }
+        body
+    }
+}
+
+/// An error with all of its causes, none told twice.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let more = cause.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+impl From<db::Error> for ApiError {
+    fn from(error: db::Error) -> Self {
+        if matches!(error, db::Error::NotOwner) {
+            return Self::unavailable(format!("This server is about to end: {error}."));
+        }
+        match error.trouble() {
+            None => Self::conflict(
+                "Conflict",
+                "The resource was changed by another request at the same time. Please retry.",
+            ),
+            Some(trouble) => Self::of_trouble(trouble).because(&error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn store_errors_have_a_status_and_all_causes_in_the_log() {
+        let of = |kind: io::ErrorKind| {
+            let cause = io::Error::new(kind, "/srv/goldsmith.db");
+            ApiError::from(db::Error::from(cause))
+        };
+        let full = of(io::ErrorKind::StorageFull);
+        assert_eq!((full.status.as_u16(), full.code.as_str()), (507, "DiskFull"));
+        let broken = of(io::ErrorKind::Other);
+        assert_eq!((broken.status.as_u16(), broken.code.as_str()), (503, "ServiceUnavailable"));
+        for error in [full, broken] {
+            assert!(!error.body().to_string().contains("/srv"), "{error:?}");
+            let log = error.internal.unwrap();
+            assert!(
+                log.contains("the database failed: error communicating with database: /srv"),
+                "{log}"
+            );
+            assert_eq!(log.matches("/srv").count(), 1, "{log}");
+        }
+        let odd = ApiError::from(db::Store::open("other://database").await.unwrap_err());
+        assert_eq!(odd.status.as_u16(), 500);
+    }
+}

@@ -1,0 +1,57 @@
+//! What every route of Azure Resource Manager has in common, whatever resource provider answers it: [paths](Path),
+//! [api-versions](version), [errors](ApiError), [pages](list), [filters](Filter), [preconditions](check_precondition),
+//! long-running [operations](operation), and what a [type of resource](ResourceType) is.
+//!
+//! The rules are those of ARM's REST contract: the [resource API reference][contract] says what GET, PUT, PATCH, DELETE and
+//! POST mean, [asynchronous operations][async] what `202`, `Azure-AsyncOperation` and `Location` do, and the
+//! [guidelines][guidelines] the envelope of errors and pages. Where their words leave something open, the answers of Azure
+//! itself decide.
+//!
+//! A provider is a [`ResourceType`] for each type, a [`Service`] that they share, and a [`Registry`] that lists them;
+//! [`handle`] does the rest, over the rows of [`db`]. This is a whole one, and it is a test of this crate:
+//!
+//! ```ignore
+#![doc = include_str!("../tests/widgets.rs")]
+//! ```
+//!
+//! The modules know one another one way:
+//!
+//! ```text
+//! path  reply  context  error ← call ← precondition, paging, group, region ← fields ← rows ← registry ← resource
+//! ```
+//!
+//! [contract]: https://github.com/Azure/azure-resource-manager-rpc/blob/master/v1.0/resource-api-reference.md
+//! [async]: https://learn.microsoft.com/azure/azure-resource-manager/management/async-operations
+//! [guidelines]: https://github.com/microsoft/api-guidelines/blob/vNext/azure/Guidelines.md
+
+#![warn(missing_docs)]
+
+mod call;
+mod context;
+mod error;
+mod extension;
+pub mod fields;
+mod filter;
+pub mod group;
+pub mod operation;
+mod paging;
+mod path;
+mod precondition;
+pub mod region;
+mod registry;
+mod reply;
+mod resource;
+pub mod rows;
+pub mod version;
+
+pub use call::{Call, Caller, Method};
+pub use context::Context;
+pub use error::ApiError;
+pub use extension::Extension;
+pub use filter::Filter;
+pub use paging::list;
+pub use path::{Path, Scope, is};
+pub use precondition::{check_precondition, etag};
+pub use registry::{Registry, ResourceType, Service};
+pub use reply::Reply;
+pub use resource::handle;

@@ -1,0 +1,179 @@
+//! Collections, items and actions of the registered resource types.
+
+use db::{ResourceKey, Select};
+use http::StatusCode;
+
+use crate::{
+    ApiError, Call, Method, Path, Registry, Reply, ResourceType, Scope, Service,
+    check_precondition, group, is, list, rows, version,
+};
+
+/// Answers what is asked of a resource type: its collections, its items, their actions. What ARM promises of all of them is
+/// seen to here, in ARM's order: the type, its api-version, the group, the precondition, the parent, the room.
+///
+/// # Errors
+/// `InvalidResourceNamespace`, `InvalidResourceType`, `NoRegisteredProviderFound`, `ResourceGroupNotFound`,
+/// `ResourceGroupBeingDeleted`, `PreconditionFailed`, `ParentResourceNotFound`, `ResourceNotFound`, `MethodNotAllowed`, and
+/// what the type or the service refuses.
+pub async fn handle<S: Service>(
+    registry: &Registry<S>,
+    service: &S,
+    call: &Call,
+    namespace: &str,
+) -> Result<Reply, ApiError> {
+    let path = &call.path;
+    let action = call.method == Method::Post && path.is_collection() && path.rest.len() > 2;
+    let target = if action { path.without_last() } else { path.clone() };
+    let kind = registered(registry, namespace, &target)?;
+    version::check_supported(kind, call)?;
+    if let Some(name) = path.scope.group() {
+        let group = group::existing(service.context(), name).await;
+        if call.method == Method::Head && group.is_err() {
+            return Ok(Reply::empty(StatusCode::NOT_FOUND));
+        }
+        if matches!(call.method, Method::Put | Method::Patch | Method::Post) {
+            group::check_stays(&group?)?;
+        } else {
+            group?;
+        }
+    }
+    if path.is_collection() && !action {
+        return match call.method {
+            Method::Get => collection(registry, service, call, kind).await,
+            _ => Err(ApiError::method_not_allowed(call)),
+        };
+    }
+    if !matches!(path.scope, Scope::Group(..)) {
+        return Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            "InvalidResourceType",
+            format!(
+                "A resource of type '{}' is in a resource group: '{}' names none.",
+                kind.name(),
+                path.text
+            ),
+        ));
+    }
+    let key = ResourceKey::of(&target.text);
+    if action {
+        let name = path.rest.last().map(|name| name.to_lowercase()).unwrap_or_default();
+        return kind.action(service, call, key, &name).await;
+    }
+    item(service, call, kind, key).await
+}
+
+fn registered<S: Service>(
+    registry: &Registry<S>,
+    namespace: &str,
+    path: &Path,
+) -> Result<&'static dyn ResourceType<S>, ApiError> {
+    if let Some(kind) = registry.find(namespace, &path.types()) {
+        return Ok(kind);
+    }
+    if !registry.namespaces().any(|known| is(known, namespace)) {
+        return Err(registry.unknown_namespace(namespace));
+    }
+    Err(ApiError::new(
+        StatusCode::NOT_FOUND,
+        "InvalidResourceType",
+        format!(
+            "The resource type '{}' could not be found in the namespace '{namespace}'. GET /subscriptions/{{id}}/providers/{namespace} lists those there are.",
+            path.types()
+        ),
+    ))
+}
+
+async fn item<S: Service>(
+    service: &S,
+    call: &Call,
+    kind: &'static dyn ResourceType<S>,
+    key: ResourceKey,
+) -> Result<Reply, ApiError> {
+    if matches!(call.method, Method::Get | Method::Head)
+        && let Some(answer) = kind.get(service, call, &key).await?
+    {
+        return Ok(if call.method == Method::Get {
+            answer
+        } else {
+            Reply::empty(StatusCode::NO_CONTENT)
+        });
+    }
+    let held = service.context().store().resource(&key).await?;
+    check_precondition(call, held.as_ref())?;
+    if matches!(call.method, Method::Put | Method::Patch | Method::Delete)
+        && let Some(held) = &held
+    {
+        service.may_change(held)?;
+    }
+    match (call.method, held) {
+        (Method::Get, Some(held)) => {
+            Ok(rows::with_etag(Reply::ok(kind.view(service, call, &held)), &held))
+        }
+        (Method::Head, Some(_)) => Ok(Reply::empty(StatusCode::NO_CONTENT)),
+        (Method::Head, None) => Ok(Reply::empty(StatusCode::NOT_FOUND)),
+        (Method::Get | Method::Patch, None) => Err(rows::not_found(kind.name(), &call.path)),
+        (Method::Put, held) => {
+            if held.is_none() {
+                service.may_add(kind.name()).await?;
+            }
+            check_parent(service, call, kind, &key).await?;
+            kind.put(service, call, key).await
+        }
+        (Method::Patch, Some(_)) => kind.patch(service, call, key).await,
+        (Method::Delete, _) => kind.delete(service, call, key).await,
+        (Method::Post, _) => Err(ApiError::method_not_allowed(call)),
+    }
+}
+
+async fn check_parent<S: Service>(
+    service: &S,
+    call: &Call,
+    kind: &'static dyn ResourceType<S>,
+    key: &ResourceKey,
+) -> Result<(), ApiError> {
+    let Some(parent) = rows::parent_key(key) else { return Ok(()) };
+    if let Some(parent) = service.context().store().resource(&parent).await? {
+        return service.may_change(&parent);
+    }
+    let names = call.path.names();
+    let above = names[..names.len().saturating_sub(1)].join("/");
+    Err(ApiError::new(
+        StatusCode::NOT_FOUND,
+        "ParentResourceNotFound",
+        format!(
+            "Failed to perform 'write' on resource(s) of type '{}', because the parent resource '{parent}' could not be found. Create '{above}' first.",
+            kind.name()
+        ),
+    ))
+}
+
+async fn collection<S: Service>(
+    registry: &Registry<S>,
+    service: &S,
+    call: &Call,
+    kind: &'static dyn ResourceType<S>,
+) -> Result<Reply, ApiError> {
+    let mut select = Select {
+        subscription: service.context().subscription().to_lowercase(),
+        group: call.path.scope.group().map(str::to_lowercase),
+        kind: Some(kind.name().to_lowercase()),
+        ..Select::default()
+    };
+    if call.path.rest.len() > 1 {
+        let parent = call.path.without_last();
+        let key = ResourceKey::of(&parent.text);
+        if service.context().store().resource(&key).await?.is_none() {
+            let types = parent.types();
+            let namespace = parent.namespace.clone().unwrap_or_default();
+            let name =
+                registry.find(&namespace, &types).map_or(types, |kind| kind.name().to_owned());
+            return Err(rows::not_found(&name, &parent));
+        }
+        if let Some(answer) = kind.list(service, call, &key).await? {
+            return Ok(answer);
+        }
+        select.below = Some(key);
+    }
+    list(service.context(), call, select, |_| true, |resource| kind.view(service, call, resource))
+        .await
+}

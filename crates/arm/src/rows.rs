@@ -1,0 +1,255 @@
+//! What most resource types do alike with the row of a resource: read, write, show and remove it.
+
+use db::{Resource, ResourceKey, Select, Write};
+use http::StatusCode;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::{
+    ApiError, Call, Context, Path, Reply, check_precondition, fields::tags, precondition::etag,
+};
+
+/// How often a row is removed again at once when another write was faster.
+const ATTEMPTS: usize = 8;
+
+/// PATCH of `tags` alone: replaces them, answers 200 with the resource. It is what ARM's contract asks of every tracked
+/// resource at least.
+///
+/// # Errors
+/// `InvalidRequestContent`, `ResourceNotFound`, `PreconditionFailed`; `Conflict` if another request was faster.
+pub async fn patch_tags(
+    name: &str,
+    context: &Context,
+    call: &Call,
+    key: ResourceKey,
+) -> Result<Reply, ApiError> {
+    let object = call.json()?;
+    if let Some(field) = object.keys().find(|field| !matches!(field.as_str(), "tags" | "location"))
+    {
+        return Err(ApiError::bad_request(
+            "InvalidRequestContent",
+            format!(
+                "Only 'tags' can be changed by PATCH; change '{field}' by PUT of the whole {name}."
+            ),
+        )
+        .target(field));
+    }
+    let mut resource = existing(name, context, call, &key).await?;
+    if let Some(tags) = tags(&object)? {
+        resource.body["tags"] = tags;
+        resource = replace(context, resource).await?;
+    }
+    Ok(with_etag(Reply::ok(view(name, &resource)), &resource))
+}
+
+/// Removes the resource and everything below it: 200, or 204 if there was none, as ARM's contract has it.
+///
+/// # Errors
+/// `PreconditionFailed`; `Conflict` if another request was faster.
+pub async fn delete(context: &Context, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+    let found = held(context, call, &key).await?;
+    Ok(remove(context, &key, found).await?)
+}
+
+/// Ends the deletion of a resource that was [claimed](claim), whatever was written to it meanwhile.
+///
+/// # Errors
+/// The database fails.
+pub async fn delete_claimed(context: &Context, key: ResourceKey) -> Result<Reply, ApiError> {
+    let mut attempts = 0..ATTEMPTS;
+    loop {
+        let found = context.store().resource(&key).await?;
+        match remove(context, &key, found).await {
+            Err(db::Error::Stale { .. }) if attempts.next().is_some() => {}
+            removed => return Ok(removed?),
+        }
+    }
+}
+
+async fn remove(
+    context: &Context,
+    key: &ResourceKey,
+    found: Option<Resource>,
+) -> Result<Reply, db::Error> {
+    let Some(resource) = found else { return Ok(Reply::empty(StatusCode::NO_CONTENT)) };
+    let remove = Write::Remove(key.clone(), resource.revision);
+    context.store().commit(vec![Write::RemoveBelow(key.clone()), remove]).await?;
+    Ok(Reply::empty(StatusCode::OK))
+}
+
+/// The resource that a request is about, or that there is none, if that meets the request's
+/// precondition. Who writes checks it on the very row that the write replaces: another request may have
+/// been faster since the row was looked at first.
+///
+/// # Errors
+/// `PreconditionFailed`
+pub async fn held(
+    context: &Context,
+    call: &Call,
+    key: &ResourceKey,
+) -> Result<Option<Resource>, ApiError> {
+    let found = context.store().resource(key).await?;
+    check_precondition(call, found.as_ref())?;
+    Ok(found)
+}
+
+/// [`held`], for a deletion that does more than to remove the row. Under a precondition the row is given
+/// another ETag first, so that nobody else gets by with the same one meanwhile.
+///
+/// # Errors
+/// `PreconditionFailed`; `Conflict` if another request was faster.
+pub async fn claim(
+    context: &Context,
+    call: &Call,
+    key: &ResourceKey,
+) -> Result<Option<Resource>, ApiError> {
+    match held(context, call, key).await? {
+        Some(held) if call.if_match.is_some() => replace(context, held).await.map(Some),
+        found => Ok(found),
+    }
+}
+
+/// The body with `id`, `name` and `type` (`name` is the type's, such as `Microsoft.Compute/images`).
+pub fn view(name: &str, resource: &Resource) -> Value {
+    let mut body = resource.body.clone();
+    body["id"] = Value::from(resource.id.clone());
+    body["name"] = Value::from(resource.name.clone());
+    body["type"] = Value::from(name);
+    body
+}
+
+/// The resource as the request's precondition wants it.
+///
+/// # Errors
+/// `ResourceNotFound`, `PreconditionFailed`.
+pub async fn existing(
+    name: &str,
+    context: &Context,
+    call: &Call,
+    key: &ResourceKey,
+) -> Result<Resource, ApiError> {
+    let found = held(context, call, key).await?;
+    found.ok_or_else(|| not_found(name, &call.path))
+}
+
+/// 404 for what the path names.
+pub fn not_found(name: &str, path: &Path) -> ApiError {
+    let names = path.names().join("/");
+    ApiError::not_found(name, &names, path.scope.group().unwrap_or_default())
+}
+
+/// Creates or replaces the resource of a simple type: `body` is what is answered and `hidden` what is
+/// kept beside it. Also gives whether it was created.
+///
+/// # Errors
+/// `ResourceGroupNotFound`; `Conflict` if another request was faster.
+pub async fn put(
+    name: &str,
+    context: &Context,
+    call: &Call,
+    existing: Option<Resource>,
+    body: Value,
+    hidden: Value,
+) -> Result<(Resource, bool), ApiError> {
+    if let Some(old) = existing {
+        return Ok((replace(context, Resource { body, hidden, ..old }).await?, false));
+    }
+    let resource = fresh(name, context, &call.path, body, hidden).await?;
+    context.store().commit(vec![Write::Insert(resource.clone())]).await?;
+    Ok((Resource { revision: 1, ..resource }, true))
+}
+
+/// Every resource of a kind (lower case).
+///
+/// # Errors
+/// The database fails.
+pub async fn of_kind(context: &Context, kind: &str) -> Result<Vec<Resource>, db::Error> {
+    let subscription = context.subscription().to_lowercase();
+    let select = Select { subscription, kind: Some(kind.to_owned()), ..Select::default() };
+    context.store().list_all(select).await
+}
+
+/// Writes a resource that was read before.
+///
+/// # Errors
+/// `Conflict` if another request was faster.
+pub async fn replace(context: &Context, old: Resource) -> Result<Resource, ApiError> {
+    let new = Resource { changed: Timestamp::now(), ..old };
+    context.store().commit(vec![Write::Replace(new.clone())]).await?;
+    Ok(Resource { revision: new.revision + 1, ..new })
+}
+
+/// A resource that is not yet written, with its id in canonical spelling: that of the group and the
+/// parents is the one they were created with.
+///
+/// # Errors
+/// `ResourceGroupNotFound` if the group, or the parent, is gone.
+pub async fn fresh(
+    name: &str,
+    context: &Context,
+    path: &Path,
+    body: Value,
+    hidden: Value,
+) -> Result<Resource, ApiError> {
+    let group = path.scope.group().unwrap_or_default();
+    let key = ResourceKey::of(&path.text);
+    let (namespace, types) = name.split_once('/').unwrap_or((name, ""));
+    let kind = types.rsplit('/').next().unwrap_or_default();
+    let own = path.names().last().copied().unwrap_or_default().to_owned();
+    let (above, middle) = match parent_key(&key) {
+        Some(parent) => (parent, String::new()),
+        None => {
+            let group = format!("/subscriptions/{}/resourceGroups/{group}", context.subscription());
+            (ResourceKey::of(&group), format!("/providers/{namespace}"))
+        }
+    };
+    let above =
+        context.store().resource(&above).await?.ok_or_else(|| ApiError::group_not_found(group))?;
+    let now = Timestamp::now();
+    Ok(Resource {
+        id: format!("{}{middle}/{kind}/{own}", above.id),
+        subscription: context.subscription().to_lowercase(),
+        group: group.to_lowercase(),
+        kind: name.to_lowercase(),
+        name: own,
+        revision: 0,
+        created: now,
+        changed: now,
+        body,
+        hidden,
+    })
+}
+
+/// The key of the resource that this one is in; nothing for what is directly in a group.
+pub fn parent_key(key: &ResourceKey) -> Option<ResourceKey> {
+    let segments: Vec<&str> = key.as_str().split('/').skip(1).collect();
+    // subscriptions S resourcegroups G providers N type name [type name]…
+    (segments.len() >= 10)
+        .then(|| ResourceKey::of(&format!("/{}", segments[..segments.len() - 2].join("/"))))
+}
+
+/// 201 or 200 with the resource: by ARM's contract PUT tells whether it made one.
+pub fn written(created: bool, view: Value, resource: &Resource) -> Reply {
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    with_etag(Reply::json(status, view), resource)
+}
+
+/// Adds the ETag.
+pub fn with_etag(reply: Reply, resource: &Resource) -> Reply {
+    reply.header("etag", etag(resource))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parent_of_a_key() {
+        let group = "/subscriptions/s/resourcegroups/g";
+        let image = format!("{group}/providers/microsoft.compute/images/i");
+        assert_eq!(parent_key(&ResourceKey::of(&image)), None);
+        let gallery = format!("{group}/providers/microsoft.compute/galleries/g");
+        let definition = ResourceKey::of(&format!("{gallery}/images/d"));
+        assert_eq!(parent_key(&definition), Some(ResourceKey::of(&gallery)));
+    }
+}

@@ -1,0 +1,156 @@
+//! What can go wrong with the database.
+
+use std::io::ErrorKind;
+
+/// A failure of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A row was not as the write said it must be: it exists, is gone, or has another revision.
+    #[error("{key} is not as expected")]
+    Stale {
+        /// Key of the resource or run.
+        key: String,
+    },
+    /// Another service has taken the database over.
+    #[error("another service has taken the database over")]
+    NotOwner,
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Error {
+    /// What the database suffers from; `None` if it does not.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Stale { .. } | Self::NotOwner => None,
+            Self::Database(error) => Some(trouble(error)),
+        }
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        sqlx::Error::Io(error).into()
+    }
+}
+
+impl Error {
+    /// Whether the same may succeed later without anything else changing but the database's condition.
+    pub fn is_passing(&self) -> bool {
+        !matches!(self.trouble(), None | Some(Trouble::Internal))
+    }
+}
+
+/// What a database suffers from, as far as its users must know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// No room on its disk.
+    DiskFull,
+    /// Others are at it; later is better.
+    Busy,
+    /// It cannot be reached, or its disk fails.
+    Unavailable,
+    /// It, or this process, has no memory left.
+    OutOfMemory,
+    /// Anything else: a fault of ours, or a damaged database.
+    Internal,
+}
+
+impl Trouble {
+    /// For people, without a word about the inside.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::DiskFull => "the disk of the database is full",
+            Self::Busy => "the database is busy",
+            Self::Unavailable => "the database cannot be reached, or its disk fails",
+            Self::OutOfMemory => "the database has no memory left",
+            Self::Internal => "the database failed",
+        }
+    }
+}
+
+pub(super) fn trouble(error: &sqlx::Error) -> Trouble {
+    match error {
+        sqlx::Error::Io(error) => match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Trouble::DiskFull,
+            ErrorKind::OutOfMemory => Trouble::OutOfMemory,
+            _ => Trouble::Unavailable,
+        },
+        sqlx::Error::PoolTimedOut => Trouble::Busy,
+        sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => Trouble::Unavailable,
+        sqlx::Error::Database(error) => error.code().map_or(Trouble::Internal, |code| of(&code)),
+        _ => Trouble::Internal,
+    }
+}
+
+/// SQLite's codes are decimal numbers, of which the low byte is the kind; PostgreSQL's have five
+/// characters, of which the first two are the class.
+fn of(code: &str) -> Trouble {
+    match code.get(..2).filter(|_| code.len() == 5) {
+        // A number of five digits would be one of SQLite's above 38.99: there are none.
+        Some(class) => of_postgres(class, code),
+        None => of_sqlite(code),
+    }
+}
+
+fn of_sqlite(code: &str) -> Trouble {
+    match code.parse::<u32>().map(|code| code & 0xff) {
+        // BUSY, LOCKED
+        Ok(5 | 6) => Trouble::Busy,
+        Ok(7) => Trouble::OutOfMemory,
+        // READONLY (remounted so after an error), IOERR, CANTOPEN, PROTOCOL (locks of the log)
+        Ok(8 | 10 | 14 | 15) => Trouble::Unavailable,
+        Ok(13) => Trouble::DiskFull,
+        _ => Trouble::Internal,
+    }
+}
+
+fn of_postgres(class: &str, code: &str) -> Trouble {
+    match (class, code) {
+        (_, "53100") => Trouble::DiskFull,
+        (_, "53200") => Trouble::OutOfMemory,
+        // Too many connections; a lock or a statement that took too long.
+        ("53", _) | (_, "55P03" | "57014") => Trouble::Busy,
+        // Connection lost; restart or failover; errors of its files; a standby.
+        ("08" | "57" | "58", _) | (_, "25006") => Trouble::Unavailable,
+        _ => Trouble::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Trouble::*, of};
+
+    #[test]
+    fn codes_of_both_databases_have_their_trouble() {
+        for (code, expected) in [
+            ("13", DiskFull),
+            ("5", Busy),
+            ("517", Busy),
+            ("262", Busy),
+            ("7", OutOfMemory),
+            ("10", Unavailable),
+            ("1034", Unavailable),
+            ("4874", Unavailable),
+            ("14", Unavailable),
+            ("1", Internal),
+            ("11", Internal),
+            ("53100", DiskFull),
+            ("53200", OutOfMemory),
+            ("53300", Busy),
+            ("57014", Busy),
+            ("57P01", Unavailable),
+            ("08006", Unavailable),
+            ("25006", Unavailable),
+            ("58030", Unavailable),
+            ("42601", Internal),
+        ] {
+            assert_eq!(of(code), expected, "{code}");
+        }
+    }
+}

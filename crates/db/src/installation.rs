@@ -1,0 +1,177 @@
+//! Which installation a database belongs to, and how many commits it has seen.
+//!
+//! The count (`mark`) grows with every commit, in the same transaction, so a copy of the database that is put back has
+//! a lower mark than the one it replaces.
+
+use sqlx::{AnyConnection, Connection as _, Row as _};
+
+use super::{Error, Store, connect::sqlite_file, reader::complete, row::text, writer::Tx};
+
+/// The row of the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installation {
+    /// Made with the row; the data folder has the same.
+    pub id: String,
+    /// The tenant's id, in case the folder's own note of it is lost.
+    pub tenant: String,
+    /// The subscription's id.
+    pub subscription: String,
+    /// The number of commits.
+    pub mark: i64,
+}
+
+/// What is known of a database before anything in it is changed, its schema included.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Its installation. Databases that releases before schema version 4 wrote have none.
+    pub installation: Option<Installation>,
+    /// Whether it has a resource, a run, or a service principal.
+    pub has_content: bool,
+    /// The subscriptions of its resources, at most two.
+    pub subscriptions: Vec<String>,
+    /// Version of its schema; 0 if it has none.
+    pub schema: usize,
+}
+
+/// Looks at a database without changing it. One that does not exist has nothing.
+///
+/// # Errors
+/// It exists and cannot be read.
+pub async fn look(url: &str) -> Result<Found, Error> {
+    sqlx::any::install_default_drivers();
+    if let Some(path) = sqlite_file(url)?
+        && path.is_absolute()
+        && matches!(tokio::fs::try_exists(&path).await, Ok(false))
+    {
+        return Ok(Found::default());
+    }
+    let mut connection = AnyConnection::connect(url).await?;
+    let found = Looker::new(url, &mut connection).look().await;
+    connection.close().await?;
+    found
+}
+
+/// Reads a database whose tables may be of any release, or missing.
+pub(super) struct Looker<'a> {
+    sqlite: bool,
+    connection: &'a mut AnyConnection,
+}
+
+impl<'a> Looker<'a> {
+    pub(super) fn new(url: &str, connection: &'a mut AnyConnection) -> Self {
+        Self { sqlite: url.starts_with("sqlite:"), connection }
+    }
+
+    /// The one column of a query on a table; nothing if there is no such table.
+    pub(super) async fn names(
+        &mut self,
+        table: &'static str,
+        query: &'static str,
+    ) -> Result<Vec<String>, Error> {
+        if !self.has(table).await? {
+            return Ok(Vec::new());
+        }
+        let rows = complete(self.connection, sqlx::query(query)).await?;
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+    }
+
+    async fn look(mut self) -> Result<Found, Error> {
+        let mut found = Found { schema: self.schema().await?, ..Found::default() };
+        if self.has("installation").await? {
+            let query = "SELECT id, tenant, subscription, mark FROM installation";
+            let rows = complete(self.connection, sqlx::query(query)).await?;
+            found.installation = rows.first().map(installation).transpose()?;
+        }
+        for (table, query) in [
+            ("resources", "SELECT 1 FROM resources LIMIT 1"),
+            ("runs", "SELECT 1 FROM runs LIMIT 1"),
+            ("clients", "SELECT 1 FROM clients LIMIT 1"),
+        ] {
+            if self.has(table).await? {
+                let rows = complete(self.connection, sqlx::query(query)).await?;
+                found.has_content |= !rows.is_empty();
+            }
+        }
+        if self.has("resources").await? {
+            let query = "SELECT DISTINCT subscription FROM resources LIMIT 2";
+            let rows = complete(self.connection, sqlx::query(query)).await?;
+            found.subscriptions =
+                rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        }
+        Ok(found)
+    }
+
+    /// Version of the schema; 0 if there is none.
+    pub(super) async fn schema(&mut self) -> Result<usize, Error> {
+        if !self.has("schema_version").await? {
+            return Ok(0);
+        }
+        let query = "SELECT COALESCE(MAX(version), 0) FROM schema_version";
+        let version: i64 = sqlx::query_scalar(query).fetch_one(&mut *self.connection).await?;
+        Ok(usize::try_from(version).unwrap_or_default())
+    }
+
+    async fn has(&mut self, table: &'static str) -> Result<bool, Error> {
+        let query = match self.sqlite {
+            true => "SELECT name FROM sqlite_master WHERE type = 'table' AND name = $1",
+            false => "SELECT CAST(oid AS TEXT) FROM pg_class WHERE oid = to_regclass($1)",
+        };
+        let rows = complete(self.connection, sqlx::query(query).bind(table)).await?;
+        Ok(!rows.is_empty())
+    }
+}
+
+fn installation(row: &sqlx::any::AnyRow) -> Result<Installation, sqlx::Error> {
+    Ok(Installation {
+        id: row.try_get("id")?,
+        tenant: row.try_get("tenant")?,
+        subscription: row.try_get("subscription")?,
+        mark: row.try_get("mark")?,
+    })
+}
+
+impl Store {
+    /// The installation that the database belongs to.
+    pub async fn installation(&self) -> Result<Option<Installation>, Error> {
+        let query = "SELECT id, tenant, subscription, mark FROM installation";
+        let row = sqlx::query(query).fetch_optional(&self.pools.reader).await?;
+        Ok(row.as_ref().map(installation).transpose()?)
+    }
+
+    /// Makes the database one of an installation. Its mark stays: it never decreases.
+    pub async fn set_installation(
+        &self,
+        id: &str,
+        tenant: &str,
+        subscription: &str,
+    ) -> Result<(), Error> {
+        let mut tx = self.pools.begin().await?;
+        let mark: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(mark), 0) FROM installation")
+            .fetch_one(&mut *tx)
+            .await?;
+        sqlx::query("DELETE FROM installation").execute(&mut *tx).await?;
+        sqlx::query(
+            "INSERT INTO installation (id, tenant, subscription, mark) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(text(id))
+        .bind(text(tenant))
+        .bind(text(subscription))
+        .bind(mark)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Marks of the commits that this process makes.
+    pub fn marks(&self) -> tokio::sync::watch::Receiver<i64> {
+        self.marks.subscribe()
+    }
+}
+
+/// Counts a commit within its transaction. A database without an installation counts none.
+pub(super) async fn count(tx: &mut Tx) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar("UPDATE installation SET mark = mark + 1 RETURNING mark")
+        .fetch_optional(&mut **tx)
+        .await
+}

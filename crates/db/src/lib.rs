@@ -1,0 +1,342 @@
+//! What the service knows, in SQL: SQLite by default, PostgreSQL by address, one set of queries.
+//!
+//! Everything is written by [`Store::commit`]: a list of writes, all or none, on disk when it returns.
+//!
+//! ```text
+//! model  the rows as values          open     connections, pragmas
+//! connect  what a connection is told first  fence  what each commit checks
+//! row    values ↔ columns            migrate  the tables (`migrations/`)
+//! write  one commit                  writer, reader  connections, replaced when they fail
+//! installation  which data folder the database belongs to
+//! look   questions that are asked again and again
+//! lease  the one service that may write
+//! ```
+//!
+//! A method that only reads fails when the database does, and with nothing else.
+
+#![warn(missing_docs)]
+
+mod by_hand;
+mod connect;
+mod dump;
+mod error;
+mod fence;
+mod installation;
+mod known;
+mod lease;
+mod migrate;
+mod model;
+mod open;
+mod reader;
+mod row;
+#[cfg(test)]
+mod tests;
+mod tombstone;
+mod transport;
+mod write;
+mod writer;
+
+use std::sync::Arc;
+
+pub use by_hand::by_hand;
+pub use connect::sqlite_file;
+pub use dump::{Dumped, dump, load};
+pub use error::{Error, Trouble};
+pub use installation::{Found, Installation, look};
+pub use known::{Known, known};
+pub use lease::{Held, Holder};
+pub use migrate::SCHEMA;
+pub use model::{
+    ActiveRun, CLAIM, Cause, Client, EndedRun, Grave, Operation, OperationStatus, Page, Resource,
+    ResourceKey, Run, RunState, Select, Tombstone, Write,
+};
+
+use tokio::sync::watch;
+pub use transport::{Unprotected, check_transport};
+
+use self::{
+    open::Pools,
+    row::{lower, text},
+};
+
+/// Rows of one query, where all of them are wanted.
+const AT_ONCE: u32 = 500;
+/// After every key.
+const LAST: &str = "\u{10ffff}";
+
+// Columns are named, not `*`: PostgreSQL refuses prepared queries whose result would change, as when
+// a later release adds a column while this one runs.
+
+macro_rules! resources {
+    ($($rest:literal),*) => {
+        concat!(
+            "SELECT id, subscription, grp, kind, name, revision, created, changed, body, hidden \
+             FROM resources WHERE ",
+            $($rest),*
+        )
+    };
+}
+
+/// Resources in the order of their keys, between two keys.
+macro_rules! listing {
+    ($condition:literal) => {
+        resources!(
+            "subscription = $1 AND key > $2 AND key < $3 AND ",
+            $condition,
+            " ORDER BY key LIMIT $4"
+        )
+    };
+}
+
+macro_rules! operations {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, subscription, kind, target, status, error, started, ended \
+             FROM operations WHERE ",
+            $rest
+        )
+    };
+}
+
+macro_rules! runs {
+    ($rest:literal) => {
+        runs!("input", "optimization", $rest)
+    };
+    // What can be large may be left out.
+    ($input:literal, $optimization:literal, $rest:literal) => {
+        concat!(
+            "SELECT id, template, subscription, operation, state, sub_state, message, queued, \
+             ended, epoch, vcpus, memory_mib, owner, crashes, worked, cause, ",
+            $input,
+            " AS input, ",
+            $optimization,
+            " AS optimization FROM runs WHERE ",
+            $rest
+        )
+    };
+}
+
+macro_rules! clients {
+    ($rest:literal) => {
+        concat!(
+            "SELECT client_id, object_id, name, secret_hash, created, rotated, revoked \
+             FROM clients ",
+            $rest
+        )
+    };
+}
+
+// After the macros, which it uses.
+mod look;
+
+/// The database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pools: Pools,
+    marks: Arc<watch::Sender<i64>>,
+}
+
+impl Store {
+    /// Opens `sqlite:///absolute/path` (made if it is not there) or `postgres://…`, and brings its
+    /// tables up to date.
+    ///
+    /// # Errors
+    /// The address is of neither kind, the database cannot be reached, or a later release wrote it.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        Ok(Self { pools: Pools::open(url).await?, marks: Arc::new(watch::Sender::new(0)) })
+    }
+
+    /// Ends all connections. Not needed for durability; SQLite tidies up its log.
+    pub async fn close(&self) {
+        self.pools.close().await;
+    }
+
+    /// All of the writes or none; durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] if a row is not as a write expects it, [`Error::NotOwner`] if the lease is in other hands, or the
+    /// database fails.
+    pub async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
+        let pools = self.pools.clone();
+        // A request whose client hangs up is dropped at any await; a commit that has begun is not.
+        let task = tokio::spawn(async move { write::commit(&pools, &writes).await });
+        let mark = task.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))??;
+        self.marks.send_if_modified(|highest| {
+            let is_higher = mark.is_some_and(|mark| mark > *highest);
+            *highest = mark.unwrap_or(*highest).max(*highest);
+            is_higher
+        });
+        Ok(())
+    }
+
+    /// One resource or group.
+    pub async fn resource(&self, key: &ResourceKey) -> Result<Option<Resource>, Error> {
+        let row = sqlx::query(resources!("key = $1"))
+            .bind(text(key.as_str()))
+            .fetch_optional(&self.pools.reader)
+            .await?;
+        Ok(row.as_ref().map(row::resource).transpose()?)
+    }
+
+    /// A page of resources. A limit of 0 counts as 1, so that whoever follows `next` gets on.
+    pub async fn list(&self, select: &Select) -> Result<Page, Error> {
+        let (mut after, before) = match &select.below {
+            Some(key) => row::below(key),
+            None => (String::new(), LAST.to_owned()),
+        };
+        if let Some(key) = &select.after {
+            after = after.max(lower(key));
+        }
+        let limit = select.limit.max(1);
+        let query = match (&select.group, &select.kind) {
+            (None, None) => listing!("kind <> 'microsoft.resources/resourcegroups'"),
+            (None, Some(_)) => listing!("kind = $5"),
+            (Some(_), None) => {
+                listing!("grp = $5 AND kind <> 'microsoft.resources/resourcegroups'")
+            }
+            (Some(_), Some(_)) => listing!("grp = $5 AND kind = $6"),
+        };
+        let mut query = sqlx::query(query)
+            .bind(lower(&select.subscription))
+            .bind(after)
+            .bind(before)
+            .bind(i64::from(limit) + 1);
+        for value in [&select.group, &select.kind].into_iter().flatten() {
+            query = query.bind(lower(value));
+        }
+        let rows = query.fetch_all(&self.pools.reader).await?;
+        let mut resources = rows.iter().map(row::resource).collect::<Result<Vec<_>, _>>()?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut next = None;
+        if resources.len() > limit {
+            resources.truncate(limit);
+            next = resources.last().map(|resource| resource.key().to_string());
+        }
+        Ok(Page { resources, next })
+    }
+
+    /// Every resource that the selection finds, page by page; of its `limit` nothing depends.
+    pub async fn list_all(&self, mut select: Select) -> Result<Vec<Resource>, Error> {
+        select.limit = AT_ONCE;
+        let mut found = Vec::new();
+        loop {
+            let page = self.list(&select).await?;
+            found.extend(page.resources);
+            select.after = page.next;
+            if select.after.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// One operation.
+    pub async fn operation(&self, id: &str) -> Result<Option<Operation>, Error> {
+        let row = sqlx::query(operations!("id = $1"))
+            .bind(lower(id))
+            .fetch_optional(&self.pools.reader)
+            .await?;
+        Ok(row.as_ref().map(row::operation).transpose()?)
+    }
+
+    /// Every operation that is not over, oldest first.
+    pub async fn unfinished_operations(&self) -> Result<Vec<Operation>, Error> {
+        let rows = sqlx::query(operations!("ended IS NULL ORDER BY started, id"))
+            .fetch_all(&self.pools.reader)
+            .await?;
+        Ok(rows.iter().map(row::operation).collect::<Result<_, _>>()?)
+    }
+
+    /// One run.
+    pub async fn run(&self, id: &str) -> Result<Option<Run>, Error> {
+        let row = sqlx::query(runs!("id = $1"))
+            .bind(lower(id))
+            .fetch_optional(&self.pools.reader)
+            .await?;
+        Ok(row.as_ref().map(row::run).transpose()?)
+    }
+
+    /// The runs of a template, newest first, at most so many.
+    pub async fn runs_of(&self, template: &ResourceKey, limit: u32) -> Result<Vec<Run>, Error> {
+        let rows = sqlx::query(runs!("template = $1 ORDER BY queued DESC, id DESC LIMIT $2"))
+            .bind(text(template.as_str()))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pools.reader)
+            .await?;
+        Ok(rows.iter().map(row::run).collect::<Result<_, _>>()?)
+    }
+
+    /// The newest run of a template.
+    pub async fn latest_run(&self, template: &ResourceKey) -> Result<Option<Run>, Error> {
+        Ok(self.runs_of(template, 1).await?.pop())
+    }
+
+    /// Whether another run of its template was queued in the second that this one was.
+    pub async fn has_other_run_of_that_second(&self, run: &Run) -> Result<bool, Error> {
+        let second = run.queued.as_second();
+        let nanoseconds = |second: i64| second.saturating_mul(1_000_000_000);
+        let found = sqlx::query(
+            "SELECT id FROM runs \
+             WHERE template = $1 AND queued >= $2 AND queued < $3 AND id <> $4 LIMIT 1",
+        )
+        .bind(text(run.template.as_str()))
+        .bind(nanoseconds(second))
+        .bind(nanoseconds(second.saturating_add(1)))
+        .bind(lower(&run.id))
+        .fetch_optional(&self.pools.reader)
+        .await?;
+        Ok(found.is_some())
+    }
+
+    /// The run of a template that is not over.
+    pub async fn active_run(&self, template: &ResourceKey) -> Result<Option<Run>, Error> {
+        let row = sqlx::query(runs!("template = $1 AND ended IS NULL"))
+            .bind(text(template.as_str()))
+            .fetch_optional(&self.pools.reader)
+            .await?;
+        Ok(row.as_ref().map(row::run).transpose()?)
+    }
+
+    /// Every run that is not over, oldest first.
+    pub async fn unfinished_runs(&self) -> Result<Vec<Run>, Error> {
+        let rows = sqlx::query(runs!("ended IS NULL ORDER BY queued, id"))
+            .fetch_all(&self.pools.reader)
+            .await?;
+        Ok(rows.iter().map(row::run).collect::<Result<_, _>>()?)
+    }
+
+    /// All service principals, oldest first, the revoked ones too.
+    pub async fn clients(&self) -> Result<Vec<Client>, Error> {
+        let rows = sqlx::query(clients!("ORDER BY created, client_id"))
+            .fetch_all(&self.pools.reader)
+            .await?;
+        Ok(rows.iter().map(row::client).collect::<Result<_, _>>()?)
+    }
+
+    /// One service principal.
+    pub async fn client(&self, client_id: &str) -> Result<Option<Client>, Error> {
+        let row = sqlx::query(clients!("WHERE client_id = $1"))
+            .bind(lower(client_id))
+            .fetch_optional(&self.pools.reader)
+            .await?;
+        Ok(row.as_ref().map(row::client).transpose()?)
+    }
+
+    /// Whether the database takes a write, in a row that nothing else has.
+    pub async fn probe(&self) -> Result<(), Error> {
+        let mut tx = self.pools.begin().await?;
+        sqlx::query(
+            "INSERT INTO health (id, written) VALUES (1, $1) \
+             ON CONFLICT (id) DO UPDATE SET written = excluded.written",
+        )
+        .bind(row::nanoseconds(jiff::Timestamp::now()))
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        sqlx::query("SELECT 1").execute(&self.pools.reader).await?;
+        Ok(())
+    }
+}

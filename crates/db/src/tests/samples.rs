@@ -1,0 +1,100 @@
+//! Rows to work with.
+
+use serde_json::json;
+
+use crate::{Cause, Client, Operation, OperationStatus, Resource, Run, RunState};
+
+pub(super) const SUBSCRIPTION: &str = "11111111-2222-3333-4444-555555555555";
+pub(super) const TEMPLATES: &str = "microsoft.virtualmachineimages/imagetemplates";
+pub(super) const GROUPS: &str = "microsoft.resources/resourcegroups";
+
+pub(super) fn resource(group: &str, kind: &str, below: &str, name: &str) -> Resource {
+    let id = match kind {
+        GROUPS => format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}"),
+        _ => format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/{below}/{name}"),
+    };
+    Resource {
+        id,
+        subscription: SUBSCRIPTION.to_owned(),
+        group: group.to_lowercase(),
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        revision: 0,
+        created: "2026-01-02T03:04:05.000000007Z".parse().unwrap(),
+        changed: "2026-01-02T03:04:06Z".parse().unwrap(),
+        body: json!({"location": "westus2", "tags": {"a": "ä"}, "properties": {"n": 1}}),
+        hidden: json!({"pinned": ["x"]}),
+    }
+}
+
+pub(super) fn template(group: &str, name: &str) -> Resource {
+    resource(group, TEMPLATES, "providers/Microsoft.VirtualMachineImages/imageTemplates", name)
+}
+
+pub(super) fn group(name: &str) -> Resource {
+    resource(name, GROUPS, "", name)
+}
+
+pub(super) fn gallery(group: &str, name: &str) -> Resource {
+    resource(group, "microsoft.compute/galleries", "providers/Microsoft.Compute/galleries", name)
+}
+
+pub(super) fn definition(group: &str, gallery: &str, name: &str) -> Resource {
+    let below = format!("providers/Microsoft.Compute/galleries/{gallery}/images");
+    resource(group, "microsoft.compute/galleries/images", &below, name)
+}
+
+pub(super) fn operation(id: &str, started: &str) -> Operation {
+    Operation {
+        id: id.to_owned(),
+        subscription: SUBSCRIPTION.to_owned(),
+        kind: "putTemplate".to_owned(),
+        target: template("g", "t").key(),
+        status: OperationStatus::InProgress,
+        error: None,
+        started: started.parse().unwrap(),
+        ended: None,
+    }
+}
+
+pub(super) fn run(id: &str, template: &Resource, queued: &str) -> Run {
+    Run {
+        id: id.to_owned(),
+        template: template.key(),
+        subscription: SUBSCRIPTION.to_owned(),
+        operation: format!("operation-of-{id}"),
+        state: RunState::Queued,
+        sub_state: "Queued".to_owned(),
+        message: String::new(),
+        queued: queued.parse().unwrap(),
+        ended: None,
+        epoch: 1,
+        vcpus: 2,
+        memory_mib: 4096,
+        input: template.body.clone(),
+        cause: Cause::Trigger { name: "new".to_owned(), version: "1.0.1".to_owned() },
+        optimization: None,
+        owner: None,
+        crashes: 0,
+        worked: std::time::Duration::ZERO,
+    }
+}
+
+pub(super) fn over(mut run: Run) -> Run {
+    run.state = RunState::Succeeded;
+    run.sub_state = String::new();
+    run.ended = Some("2026-01-03T00:00:00Z".parse().unwrap());
+    run
+}
+
+pub(super) fn client(id: &str) -> Client {
+    Client {
+        client_id: id.to_owned(),
+        object_id: format!("object-{id}"),
+        name: "Pipeline".to_owned(),
+        secret_hash: "salt$hash".to_owned(),
+        created: "2026-01-01T00:00:00Z".parse().unwrap(),
+        rotated: "2026-01-01T00:00:00Z".parse().unwrap(),
+        revoked: None,
+    }
+}

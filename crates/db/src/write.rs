@@ -1,0 +1,266 @@
+//! One commit: all of its writes or none.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::{Any, any::AnyArguments, query::Query};
+use tokio::time::timeout;
+
+use super::{
+    Error, installation,
+    model::{CLAIM, Client, Operation, Resource, ResourceKey, Run, Write},
+    open::Pools,
+    row::{as_json, below, json, lower, name, nanoseconds, text},
+    tombstone,
+    writer::Tx,
+};
+
+/// No commit takes longer: a server that has vanished would keep all others waiting. Longer than any
+/// wait in it, and shorter than a request's.
+const PATIENCE: Duration = Duration::from_secs(55);
+
+/// Carries them out; durable when it returns. Gives the database's mark after it, if it has one.
+pub(super) async fn commit(pools: &Pools, writes: &[Write]) -> Result<Option<i64>, Error> {
+    let Some(first) = writes.first() else { return Ok(None) };
+    match timeout(PATIENCE, attempt(pools, writes)).await {
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
+        Ok(Err(Error::Database(error))) if lost_to_another(&error) => Err(stale(key(first))),
+        Ok(result) => result,
+    }
+}
+
+async fn attempt(pools: &Pools, writes: &[Write]) -> Result<Option<i64>, Error> {
+    let mut tx = pools.begin().await?;
+    match carry_out(&mut tx, writes).await {
+        Ok(mark) => {
+            tx.commit().await?;
+            Ok(mark)
+        }
+        // A refusal of ours: the connection is as good as before. If it is not, nothing was refused: a
+        // dead connection changes no rows either.
+        Err(error @ Error::Stale { .. }) => {
+            tx.rollback().await?;
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives the database's mark.
+async fn carry_out(tx: &mut Tx, writes: &[Write]) -> Result<Option<i64>, Error> {
+    for write in writes {
+        match write {
+            Write::Insert(resource) => insert(tx, resource).await?,
+            Write::Replace(resource) => replace(tx, resource).await?,
+            Write::Remove(key, revision) => remove(tx, key, *revision).await?,
+            Write::RemoveBelow(key) => remove_below(tx, key).await?,
+            Write::Operation(operation) => put_operation(tx, operation).await?,
+            Write::InsertRun(run) => insert_run(tx, run).await?,
+            Write::ReplaceRun(run) => replace_run(tx, run, run.epoch).await?,
+            Write::ClaimRun(run) => replace_run(tx, run, run.epoch.saturating_sub(1)).await?,
+            Write::Client(client) => put_client(tx, client).await?,
+            Write::Tombstone(kind, name) => tombstone::put(tx, *kind, name).await?,
+        }
+    }
+    installation::count(tx).await.map_err(Error::from)
+}
+
+/// Whether PostgreSQL ended the transaction in favour of another one. Our own wait for each other;
+/// an administrator's session may still hold rows.
+fn lost_to_another(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| code == "40001" || code == "40P01")
+}
+
+fn key(write: &Write) -> &str {
+    match write {
+        Write::Insert(resource) | Write::Replace(resource) => &resource.id,
+        Write::Remove(key, _) | Write::RemoveBelow(key) => key.as_str(),
+        Write::Operation(operation) => &operation.id,
+        Write::InsertRun(run) | Write::ReplaceRun(run) | Write::ClaimRun(run) => &run.id,
+        Write::Client(client) => &client.client_id,
+        Write::Tombstone(_, name) => name,
+    }
+}
+
+fn stale(key: &str) -> Error {
+    Error::Stale { key: key.to_owned() }
+}
+
+/// Carries out a statement that must find exactly one row as it expects it.
+async fn one(tx: &mut Tx, query: Query<'_, Any, AnyArguments>, key: &str) -> Result<(), Error> {
+    match query.execute(&mut **tx).await {
+        Ok(done) if done.rows_affected() == 1 => Ok(()),
+        Ok(_) => Err(stale(key)),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(stale(key)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn insert(tx: &mut Tx, resource: &Resource) -> Result<(), Error> {
+    let key = resource.key();
+    tombstone::drop_of(tx, &key, &resource.kind, &resource.name).await?;
+    let query = sqlx::query(
+        "INSERT INTO resources (key, subscription, grp, kind, name, id, revision, created, \
+         changed, body, hidden, due, follows, region, script_bytes, claim) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
+         ON CONFLICT DO NOTHING",
+    );
+    one(tx, bind_resource(query, &key, resource), key.as_str()).await
+}
+
+async fn replace(tx: &mut Tx, resource: &Resource) -> Result<(), Error> {
+    let key = resource.key();
+    let query = sqlx::query(
+        "UPDATE resources SET subscription = $2, grp = $3, kind = $4, name = $5, id = $6, \
+         revision = $7, created = $8, changed = $9, body = $10, hidden = $11, \
+         due = $12, follows = $13, region = $14, script_bytes = $15, claim = $16 \
+         WHERE key = $1 AND revision = $17",
+    );
+    let query = bind_resource(query, &key, resource).bind(resource.revision);
+    one(tx, query, key.as_str()).await
+}
+
+fn bind_resource<'q>(
+    query: Query<'q, Any, AnyArguments>,
+    key: &ResourceKey,
+    resource: &Resource,
+) -> Query<'q, Any, AnyArguments> {
+    let indexed = &resource.hidden["indexed"];
+    let due = indexed["due"].as_str().and_then(|due| due.parse::<Timestamp>().ok());
+    query
+        .bind(text(key.as_str()))
+        .bind(lower(&resource.subscription))
+        .bind(lower(&resource.group))
+        .bind(lower(&resource.kind))
+        .bind(text(&resource.name))
+        .bind(text(&resource.id))
+        .bind(resource.revision.saturating_add(1))
+        .bind(nanoseconds(resource.created))
+        .bind(nanoseconds(resource.changed))
+        .bind(json(&resource.body))
+        .bind(json(&resource.hidden))
+        .bind(due.map(nanoseconds))
+        .bind(indexed["follows"].as_str().map(lower))
+        .bind(indexed["region"].as_str().map(lower))
+        .bind(indexed["scriptBytes"].as_i64())
+        .bind(resource.hidden[CLAIM].as_str().map(text))
+}
+
+async fn remove(tx: &mut Tx, key: &ResourceKey, revision: i64) -> Result<(), Error> {
+    tombstone::put_of(tx, key).await?;
+    let query = sqlx::query("DELETE FROM resources WHERE key = $1 AND revision = $2")
+        .bind(text(key.as_str()))
+        .bind(revision);
+    one(tx, query, key.as_str()).await
+}
+
+async fn remove_below(tx: &mut Tx, key: &ResourceKey) -> Result<(), Error> {
+    tombstone::put_below(tx, key).await?;
+    let (after, before) = below(key);
+    sqlx::query("DELETE FROM resources WHERE key > $1 AND key < $2")
+        .bind(after)
+        .bind(before)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn put_operation(tx: &mut Tx, operation: &Operation) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO operations (id, subscription, kind, target, status, error, started, ended) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO UPDATE SET \
+         subscription = excluded.subscription, kind = excluded.kind, target = excluded.target, \
+         status = excluded.status, error = excluded.error, started = excluded.started, \
+         ended = excluded.ended",
+    )
+    .bind(lower(&operation.id))
+    .bind(lower(&operation.subscription))
+    .bind(text(&operation.kind))
+    .bind(text(operation.target.as_str()))
+    .bind(name(operation.status))
+    .bind(operation.error.as_ref().map(json))
+    .bind(nanoseconds(operation.started))
+    .bind(operation.ended.map(nanoseconds))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn insert_run(tx: &mut Tx, run: &Run) -> Result<(), Error> {
+    // The unique index keeps out a second run that is not over; a run that is over when it is
+    // added is not in that index.
+    let active = sqlx::query("SELECT id FROM runs WHERE template = $1 AND ended IS NULL")
+        .bind(text(run.template.as_str()))
+        .fetch_optional(&mut **tx)
+        .await?;
+    if active.is_some() {
+        return Err(stale(&run.id));
+    }
+    let query = sqlx::query(
+        "INSERT INTO runs (id, template, subscription, operation, state, sub_state, message, \
+         queued, ended, epoch, vcpus, memory_mib, input, cause, owner, crashes) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
+         ON CONFLICT DO NOTHING",
+    );
+    one(tx, bind_run(query, run), &run.id).await
+}
+
+async fn replace_run(tx: &mut Tx, run: &Run, stored_epoch: i64) -> Result<(), Error> {
+    let query = sqlx::query(
+        "UPDATE runs SET template = $2, subscription = $3, operation = $4, state = $5, \
+         sub_state = $6, message = $7, queued = $8, ended = $9, epoch = $10, vcpus = $11, \
+         memory_mib = $12, input = $13, cause = $14, owner = $15, crashes = $16 \
+         WHERE id = $1 AND epoch = $17",
+    );
+    one(tx, bind_run(query, run).bind(stored_epoch), &run.id).await?;
+    let Some(optimization) = &run.optimization else { return Ok(()) };
+    sqlx::query("UPDATE runs SET optimization = $2 WHERE id = $1")
+        .bind(lower(&run.id))
+        .bind(json(optimization))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+fn bind_run<'q>(query: Query<'q, Any, AnyArguments>, run: &Run) -> Query<'q, Any, AnyArguments> {
+    query
+        .bind(lower(&run.id))
+        .bind(text(run.template.as_str()))
+        .bind(lower(&run.subscription))
+        .bind(lower(&run.operation))
+        .bind(name(run.state))
+        .bind(text(&run.sub_state))
+        .bind(text(&run.message))
+        .bind(nanoseconds(run.queued))
+        .bind(run.ended.map(nanoseconds))
+        .bind(run.epoch)
+        .bind(run.vcpus)
+        .bind(run.memory_mib)
+        .bind(json(&run.input))
+        .bind(as_json(&run.cause))
+        .bind(run.owner.as_deref().map(text))
+        .bind(run.crashes)
+}
+
+async fn put_client(tx: &mut Tx, client: &Client) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO clients (client_id, object_id, name, secret_hash, created, rotated, revoked) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (client_id) DO UPDATE SET \
+         object_id = excluded.object_id, name = excluded.name, \
+         secret_hash = excluded.secret_hash, created = excluded.created, \
+         rotated = excluded.rotated, revoked = excluded.revoked",
+    )
+    .bind(lower(&client.client_id))
+    .bind(lower(&client.object_id))
+    .bind(text(&client.name))
+    .bind(text(&client.secret_hash))
+    .bind(nanoseconds(client.created))
+    .bind(nanoseconds(client.rotated))
+    .bind(client.revoked.map(nanoseconds))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

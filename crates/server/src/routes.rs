@@ -1,0 +1,185 @@
+//! From a call to the handler: the whole of ARM's address space on one screen.
+
+use arm::{ApiError, Call, Extension, Method, Path, Reply, Scope, group, operation, version};
+use http::StatusCode;
+use serde_json::json;
+
+use crate::{
+    App,
+    providers::{
+        REGISTRY, authorization, image_builder::runs, namespaces, platform_image, resource_group,
+        sku, storage, subscription, tags,
+    },
+};
+
+/// Answers one call. Every error leaves as [`ApiError`]; the envelope is the HTTP layer's.
+pub(crate) async fn handle(app: &App, call: Call) -> Result<Reply, ApiError> {
+    version::check_form(&call)?;
+    if let Some(id) = call.path.scope.subscription() {
+        subscription::check(app, id)?;
+    }
+    if let Some(at) = Extension::of(&call.path)
+        && let Some(answer) = any_scope(app, &call, &at).await
+    {
+        return answer;
+    }
+    match &call.path.namespace {
+        None => plain(app, &call).await,
+        Some(namespace) => provider(app, &call, namespace).await,
+    }
+}
+
+/// What can be asked of any scope; nothing if it is something else.
+async fn any_scope(app: &App, call: &Call, at: &Extension) -> Option<Result<Reply, ApiError>> {
+    Some(match at.kind.as_str() {
+        "microsoft.authorization/roledefinitions" => authorization::definitions(app, call, at),
+        "microsoft.authorization/roleassignments" => {
+            authorization::assignments(app, call, at).await
+        }
+        "microsoft.authorization/locks" => match call.method {
+            Method::Get if at.rest.len() == 1 => Ok(Reply::ok(json!({ "value": [] }))),
+            _ => Err(ApiError::bad_request("NotSupported", "Locks are not supported yet.")),
+        },
+        "microsoft.resources/tags" => tags::handle(app, call, at).await,
+        "microsoft.resources/deployments" => match call.method {
+            Method::Get if at.rest.len() == 1 => Ok(Reply::ok(json!({ "value": [] }))),
+            Method::Get => Err(ApiError::new(
+                StatusCode::NOT_FOUND,
+                "DeploymentNotFound",
+                format!("Deployment '{}' could not be found.", at.rest[1]),
+            )),
+            Method::Head => Ok(Reply::empty(StatusCode::NOT_FOUND)),
+            _ => Err(ApiError::bad_request(
+                "DeploymentsNotSupported",
+                "Deployments of ARM templates are not supported yet. Create the resources one by one, such as with az image builder create --image-template.",
+            )),
+        },
+        _ => return None,
+    })
+}
+
+/// Paths without a namespace.
+async fn plain(app: &App, call: &Call) -> Result<Reply, ApiError> {
+    use Method::{Delete, Get, Head, Patch, Put};
+    let rest = lower(&call.path);
+    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    match (&call.path.scope, rest.as_slice()) {
+        (Scope::Tenant, ["subscriptions"]) => only(call, &[Get], || Ok(subscription::list(app))),
+        (Scope::Tenant, ["tenants"]) => only(call, &[Get], || Ok(subscription::tenants(app))),
+        (Scope::Tenant | Scope::Subscription(_), ["providers"]) => namespaces::list(app, call),
+        (Scope::Subscription(_), []) => {
+            only(call, &[Get], || Ok(Reply::ok(subscription::body(app))))
+        }
+        (Scope::Subscription(_), ["locations"]) => {
+            only(call, &[Get], || Ok(subscription::locations(app)))
+        }
+        (Scope::Subscription(_), ["resourcegroups"]) => {
+            only(call, &[Get], || Ok(Reply::empty(StatusCode::OK)))?;
+            resource_group::list_all(app, call).await
+        }
+        (Scope::Subscription(_), ["tagnames"]) => tags::names(app, call).await,
+        (Scope::Subscription(_), ["operationresults", id]) => {
+            only(call, &[Get], || Ok(Reply::empty(StatusCode::OK)))?;
+            resource_group::result(app, call, id).await
+        }
+        (Scope::Subscription(_) | Scope::Group(..), ["resources"]) => {
+            namespaces::resources(app, call).await
+        }
+        (Scope::Group(_, name), []) => {
+            only(call, &[Get, Head, Put, Patch, Delete], || Ok(Reply::empty(StatusCode::OK)))?;
+            resource_group::handle(app, call, name).await
+        }
+        (Scope::Group(..), ["deployments", _, "operations"]) => Err(nothing(call)),
+        _ => Err(nothing(call)),
+    }
+}
+
+/// Paths with a namespace: what is not a registered type comes first.
+async fn provider(app: &App, call: &Call, namespace: &str) -> Result<Reply, ApiError> {
+    use Method::{Get, Post};
+    let rest = lower(&call.path);
+    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    let own = namespace.to_lowercase();
+    match (&call.path.scope, own.as_str(), rest.as_slice()) {
+        (Scope::Tenant, _, ["operations"]) => {
+            only(call, &[Get], || namespaces::operations(namespace))
+        }
+        (Scope::Tenant | Scope::Subscription(_), _, [])
+        | (Scope::Subscription(_), _, ["register" | "unregister"]) => {
+            namespaces::show(app, call, namespace)
+        }
+        (
+            Scope::Subscription(id),
+            "microsoft.virtualmachineimages",
+            ["locations", _, "operations", operation],
+        ) => {
+            only(call, &[Get], || Ok(Reply::empty(StatusCode::OK)))?;
+            let row = app.store().operation(operation).await?;
+            let row = row.filter(|row| row.subscription.eq_ignore_ascii_case(id));
+            row.map(|row| operation::status(&row)).ok_or_else(|| operation::not_found(operation))
+        }
+        (Scope::Subscription(id), "microsoft.virtualmachineimages", ["runs", run]) => {
+            only(call, &[Get], || Ok(Reply::empty(StatusCode::OK)))?;
+            runs::by_id(app, id, run).await
+        }
+        (Scope::Subscription(_), "microsoft.compute", ["locations", place, "publishers", ..]) => {
+            platform_image::handle(app, call, place, &call.path.rest[3..]).await
+        }
+        (Scope::Subscription(_), "microsoft.compute", ["locations", place, "vmsizes"]) => {
+            only(call, &[Get], || sku::sizes(app, place))
+        }
+        (Scope::Subscription(_), "microsoft.compute", ["skus"]) => {
+            only(call, &[Get], || sku::list(app, call))
+        }
+        (Scope::Group(_, group), "microsoft.compute", ["virtualmachines", name, _, ..])
+            if call.method == Get =>
+        {
+            group::existing(app.context(), group).await?;
+            Err(ApiError::not_found("Microsoft.Compute/virtualMachines", name, group))
+        }
+        (Scope::Subscription(_), "microsoft.storage", ["checknameavailability"]) => {
+            only(call, &[Post], || Ok(Reply::empty(StatusCode::OK)))?;
+            storage::check_name_availability(app, call).await
+        }
+        (Scope::Subscription(_), "microsoft.features", ["providers", of, "features", name, ..]) => {
+            feature(call, of, name)
+        }
+        _ => arm::handle(&REGISTRY, app, call, namespace).await,
+    }
+}
+
+/// A preview feature: every one counts as registered.
+fn feature(call: &Call, namespace: &str, name: &str) -> Result<Reply, ApiError> {
+    only(call, &[Method::Get, Method::Post], || {
+        Ok(Reply::ok(json!({
+            "id": call.path.text.trim_end_matches("/register"),
+            "name": format!("{namespace}/{name}"),
+            "type": "Microsoft.Features/providers/features",
+            "properties": { "state": "Registered" },
+        })))
+    })
+}
+
+/// The answer, if the method is one of these.
+fn only(
+    call: &Call,
+    methods: &[Method],
+    answer: impl FnOnce() -> Result<Reply, ApiError>,
+) -> Result<Reply, ApiError> {
+    if methods.contains(&call.method) { answer() } else { Err(ApiError::method_not_allowed(call)) }
+}
+
+fn lower(path: &Path) -> Vec<String> {
+    path.rest.iter().map(|part| part.to_lowercase()).collect()
+}
+
+fn nothing(call: &Call) -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "InvalidResourceType",
+        format!("There is nothing at '{}'.", call.path.text),
+    )
+}
+
+#[cfg(test)]
+mod tests;
