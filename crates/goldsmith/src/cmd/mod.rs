@@ -79,7 +79,7 @@ impl vm::Backend for Reaper {
         _spec: &vm::MachineSpec,
         _cancel: &tokio_util::sync::CancellationToken,
     ) -> std::result::Result<Box<dyn vm::Machine>, vm::Error> {
-        Err(vm::Error::Start { said: "this backend only ends machines".to_owned() })
+        Err(vm::Error::Start { output: "this backend only ends machines".to_owned() })
     }
 
     async fn end(&self, run_dir: &std::path::Path) -> std::result::Result<(), vm::Error> {
