@@ -1100,7 +1100,7 @@ const DISTRIBUTORS: &[Case] = &[
         "https://store.example.org/vhds/web.vhd?sig=abc",
         ValidationFailed,
         "properties.distribute[2].uri",
-        "no query",
+        "query or token",
     ),
     case(
         "https://store.example.org/vhds/web.vhd",
