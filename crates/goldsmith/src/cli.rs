@@ -135,32 +135,14 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "MIB", env = "GOLDSMITH_DISK_RESERVE_MIB", default_value_t = 1024)]
     pub(crate) disk_reserve_mib: u64,
     /// Lifetime of an access token; clients fetch a new one before it expires
-    #[arg(long, value_name = "TIME", env = "GOLDSMITH_TOKEN_LIFETIME", value_parser = token_lifetime)]
+    #[arg(long, value_name = "TIME", env = "GOLDSMITH_TOKEN_LIFETIME", value_parser = duration::token_lifetime)]
     #[arg(default_value = "60m")]
     pub(crate) token_lifetime: Duration,
     /// Lifetime of the lease on the database; once it expires without renewal, another service may
     /// take over
-    #[arg(long, value_name = "TIME", env = "GOLDSMITH_LEASE", value_parser = lease)]
+    #[arg(long, value_name = "TIME", env = "GOLDSMITH_LEASE", value_parser = duration::lease)]
     #[arg(default_value = "30s")]
     pub(crate) lease: Duration,
-}
-
-/// The limits leave time for a renewal, and keep the wait for a takeover acceptable.
-fn lease(text: &str) -> Result<Duration, String> {
-    let time = duration::parse(text)?;
-    match time.as_secs() {
-        3..=3600 => Ok(time),
-        _ => Err(format!("{text:?} is not between 3s and 1h")),
-    }
-}
-
-/// Between two seconds, because tokens carry whole seconds, and a day.
-fn token_lifetime(text: &str) -> Result<Duration, String> {
-    let time = duration::parse(text)?;
-    match time.as_secs() {
-        2..=86_400 => Ok(time),
-        _ => Err(format!("{text:?} is not between 2s and 24h")),
-    }
 }
 
 /// A certificate that the service did not create.

@@ -19,6 +19,24 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
+/// The limits leave time for a renewal, and keep the wait for a takeover acceptable.
+pub(crate) fn lease(text: &str) -> Result<Duration, String> {
+    let time = parse(text)?;
+    match time.as_secs() {
+        3..=3600 => Ok(time),
+        _ => Err(format!("{text:?} is not between 3s and 1h")),
+    }
+}
+
+/// Between two seconds, because tokens carry whole seconds, and a day.
+pub(crate) fn token_lifetime(text: &str) -> Result<Duration, String> {
+    let time = parse(text)?;
+    match time.as_secs() {
+        2..=86_400 => Ok(time),
+        _ => Err(format!("{text:?} is not between 2s and 24h")),
+    }
+}
+
 /// Formats seconds: `3.2 s`, `4 min 10 s`, `3 h 0 min`, `2 d`.
 pub(crate) fn human(seconds: f64) -> String {
     #[expect(
