@@ -1,4 +1,4 @@
-"""A `goldsmith serve` of one's own: started, connected to, ended."""
+"""Starts a `goldsmith serve`, connects to it, and ends it."""
 
 import contextlib
 import json
@@ -13,10 +13,10 @@ import requests
 import templates
 
 GOLDSMITH = os.environ["GOLDSMITH"]
-# Only what fails takes as long as these: a machine that has much else to do is slow.
+# Deadlines of failures only; generous, because the machine may be busy.
 ANSWERED_WITHIN_S = 30
 WITHIN_S = 120
-# Between two questions, for the one who is asked to get on.
+# The pause between two polls.
 PAUSE_S = 0.02
 
 
@@ -27,15 +27,15 @@ def free_port():
 
 
 class Session(requests.Session):
-    """None of its calls waits for ever."""
+    """A session whose calls have a deadline."""
 
     def request(self, *words, timeout=ANSWERED_WITHIN_S, **more):
         return super().request(*words, timeout=timeout, **more)
 
 
 class Service:
-    """The server with its own data folder. `backend` is `scripted` (no machine) or `qemu`; `flags` are
-    further ones of `serve`."""
+    """The server with its own data folder. `backend` is `scripted` (no machines) or `qemu`; `flags` are
+    passed to `serve`."""
 
     def __init__(self, folder, backend="scripted", cache=None, flags=()):
         self.folder = pathlib.Path(folder)
@@ -47,7 +47,7 @@ class Service:
         self.flags = list(flags)
         self.process = None
         self.log = self.folder / "serve.log"
-        # Where its standard error goes, if not to that file.
+        # The destination of standard error, if it is not the log file.
         self.stderr = None
         self.credentials = None
 
@@ -55,7 +55,7 @@ class Service:
         return [
             GOLDSMITH, "serve", "--listen", f"127.0.0.1:{self.port}", "--backend", self.backend,
             "--data-dir", str(self.data), "--cache-dir", str(self.cache), "--output", "json",
-            # The tests' own files are on loopback.
+            # The tests serve their files on loopback.
             "--allow-fetch-from", "127.0.0.1",
             *self.flags,
         ]

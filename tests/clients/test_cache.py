@@ -1,4 +1,4 @@
-"""The cache below a running service: damaged, pruned, and locked by a process that is stopped."""
+"""The cache of a running service: damaged, pruned, and locked by a stopped process."""
 
 import contextlib
 import os
@@ -57,7 +57,7 @@ def held_and_stopped(lock):
         holder.wait()
 
 
-def test_damaged_vhd_is_made_again_and_never_delivered(arm, service):
+def test_damaged_vhd_is_rebuilt_and_never_delivered(arm, service):
     created(arm, "vhd", body(service, distribute=[vhd("out")]) | {"tags": CACHED})
     assert ran(arm, "vhd")["status"] == "Succeeded"
     before = delivered(service)
@@ -70,7 +70,7 @@ def test_damaged_vhd_is_made_again_and_never_delivered(arm, service):
     assert "damaged" in service.log.read_text()
 
 
-def test_prune_works_beside_the_service_and_says_what_stays(arm, service, scripts):
+def test_prune_works_during_the_service_and_reports_what_remains(arm, service, scripts):
     url, _ = scripts
     made = body(service, customize=[{"type": "Shell", "scriptUri": f"{url}/hello.sh"}])
     created(arm, "scripted", made)
@@ -85,7 +85,7 @@ def test_prune_works_beside_the_service_and_says_what_stays(arm, service, script
     assert not list(downloads.iterdir())
 
 
-def test_verify_reads_everything_and_ends_with_its_own_exit_code(arm, service):
+def test_verify_reads_everything_and_has_its_own_exit_code(arm, service):
     created(arm, "verified", body(service, distribute=[vhd("out")]) | {"tags": CACHED})
     assert ran(arm, "verified")["status"] == "Succeeded"
     assert cache(service, "verify", "--rate", "1000")["damaged"] == []
@@ -96,11 +96,11 @@ def test_verify_reads_everything_and_ends_with_its_own_exit_code(arm, service):
     assert cache(service, "verify")["damaged"] == []
 
 
-def test_stopped_process_with_a_lock_ends_runs_with_an_error_and_not_the_service(arm, service):
+def test_lock_of_a_stopped_process_fails_runs_but_not_the_service(arm, service):
     names = [f"locked{number}" for number in range(os.cpu_count() + 1)]
     for name in names:
         created(arm, name, body(service, customize=[shell("echo fresh")]))
-        # Fresh results take the place of the old ones under the lock.
+        # New results replace old ones under the lock.
         assert ran(arm, name)["status"] == "Succeeded"
     with held_and_stopped(service.cache / "locks" / "superseded.lock"):
         started = [begun(arm, name) for name in names]

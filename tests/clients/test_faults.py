@@ -1,4 +1,4 @@
-"""The server is killed at random moments while it is written to: nothing acknowledged is lost, no run is stuck."""
+"""The server is killed at random moments during writes: no acknowledged write is lost, no run is stuck."""
 
 import itertools
 import random
@@ -11,7 +11,7 @@ from resource_manager import AIB, begun, path, path_of
 from templates import body, managed
 
 KILLS = 50
-# Where the machine has much else to do, the writers get less done between two of them.
+# On a busy machine, the writers do less between two kills.
 KILLS_AT_MOST = 500
 SETTLED_WITHIN_S = 300
 OVER = {"Succeeded", "PartiallySucceeded", "Failed", "Canceled"}
@@ -78,7 +78,7 @@ def settled(template):
 
 
 # conformance: 137
-def test_kill_9_at_any_moment(arm, service):
+def test_kill_9_at_any_moment_loses_no_acknowledged_write(arm, service):
     chance = random.Random(20261124)
     numbers, kept, gone, runs = itertools.count(), set(), set(), set()
     kills = 0
