@@ -115,7 +115,7 @@ class Service:
 
     def session(self):
         session = Session()
-        # A bundle named by the environment would be taken before the one given here.
+        # Otherwise a bundle from the environment would take precedence over `verify`.
         session.trust_env = False
         session.verify = self.ca
         session.headers["Authorization"] = f"Bearer {self.token()}"
@@ -136,7 +136,7 @@ class Service:
 
 @contextlib.contextmanager
 def running(folder, flags=(), stderr=None):
-    """A service upon what `prepared` made of the folder, which ends with the block."""
+    """A service on a folder from `prepared`, which ends with the block."""
     service = Service(folder, flags=flags)
     service.stderr = stderr
     try:
@@ -146,13 +146,13 @@ def running(folder, flags=(), stderr=None):
 
 
 def prepared(folder):
-    """The folder, with the catalogue that the templates are built upon."""
+    """Adds the catalogue of the test templates to the folder, and returns the folder."""
     templates.catalogue(folder / "data", folder)
     return folder
 
 
-def until(is_so, what="it did not come to that", within_s=WITHIN_S):
-    """Asks again and again, until the answer is one; which one."""
+def until(is_so, what="the condition is true", within_s=WITHIN_S):
+    """Polls until the answer is true, and returns the answer."""
     deadline = time.monotonic() + within_s
     while not (answer := is_so()):
         assert time.monotonic() < deadline, f"not in {within_s} s: {what}"

@@ -280,8 +280,8 @@ def test_roles_locks_and_tags_are_accepted(world, group):
     scope = f"/subscriptions/{service.subscription}/resourceGroups/{group}"
     role = ["--assignee", client, "--role", "Contributor", "--scope", scope]
     assert az("role", "assignment", "create", *role)["principalId"] == principal
-    held = az("role", "assignment", "list", "--scope", scope)
-    assert [(a["principalId"], a["roleDefinitionName"]) for a in held] == [(principal, "Contributor")]
+    assignments = az("role", "assignment", "list", "--scope", scope)
+    assert [(a["principalId"], a["roleDefinitionName"]) for a in assignments] == [(principal, "Contributor")]
     az("role", "assignment", "delete", *role, parse=False)
     assert az("role", "assignment", "list", "--scope", scope) == []
     assert az("lock", "list", "-g", group) == []

@@ -18,7 +18,7 @@ HOLD = "import fcntl, sys, time; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcnt
 
 
 def flip(path):
-    """Flips a bit in the middle of a file; its size and its time of change stay."""
+    """Flips a bit in the middle of a file without changing its size and modification time."""
     before = path.stat()
     path.chmod(0o644)
     with path.open("r+b") as file:
@@ -31,13 +31,13 @@ def flip(path):
 
 
 def delivered(service):
-    """The VHDs that storage accounts hold, without their footers, which have an id of their own."""
+    """The VHDs in storage accounts, without their footers, which contain a unique id."""
     files = sorted((service.data / "server" / "storage").glob("*/vhds/*.vhd"))
     return {file: file.read_bytes()[:-512] for file in files}
 
 
 def cache(service, *words, ends_with=0):
-    """What `goldsmith cache` says beside the service."""
+    """Runs `goldsmith cache` during the service and returns its output."""
     code, said = call_beside(service, "cache", *words)
     assert code == ends_with, said
     return said
@@ -45,7 +45,7 @@ def cache(service, *words, ends_with=0):
 
 @contextlib.contextmanager
 def held_and_stopped(lock):
-    """Another process has the lock and does not go on."""
+    """A stopped process that holds the lock."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE, text=True)
     try:
@@ -62,8 +62,8 @@ def test_damaged_vhd_is_rebuilt_and_never_delivered(arm, service):
     assert ran(arm, "vhd")["status"] == "Succeeded"
     before = delivered(service)
     [good] = before.values()
-    [kept] = service.cache.glob("artifacts/*/disk.vhd")
-    flip(kept)
+    [artifact] = service.cache.glob("artifacts/*/disk.vhd")
+    flip(artifact)
     assert ran(arm, "vhd")["status"] == "Succeeded"
     [new] = [content for file, content in delivered(service).items() if file not in before]
     assert new == good

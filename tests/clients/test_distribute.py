@@ -17,7 +17,7 @@ from templates import body, latest_of, managed, shared, vhd
 
 @pytest.fixture(scope="module")
 def folder(folder):
-    """Home is westus2; eastus has a place, japaneast one on a disk that is not mounted."""
+    """The home region is westus2. eastus has a folder, japaneast a folder on an unmounted disk."""
     # Data to copy.
     subprocess.run(
         ["qemu-io", "-f", "qcow2", "-c", "write -P 7 1M 3M", str(folder / "tiny.qcow2")],
@@ -52,7 +52,7 @@ def targets(*names):
 
 
 def failed(arm, name, made):
-    """The error of a creation that fails, once as the operation has it and once as the template has it."""
+    """The error of a failed creation: the operation's code, and the template's code and message."""
     ended = create(arm, name, made)
     assert ended["status"] == "Failed", ended
     error = properties(arm, name)["provisioningError"]
@@ -61,13 +61,13 @@ def failed(arm, name, made):
 
 
 def result(arm, name):
-    """Runs it; what the template says of it."""
+    """Runs the template and returns its `lastRunStatus`."""
     ran(arm, name)
     return last_run(arm, name)
 
 
 def delivered(arm, service, name, *distribute):
-    """The outputs of a template and its run, by their names."""
+    """The outputs of a template and its run, by name."""
     created(arm, name, body(service, distribute=list(distribute)))
     status = result(arm, name)
     assert status["runState"] == "Succeeded", status
@@ -75,7 +75,7 @@ def delivered(arm, service, name, *distribute):
 
 
 def version_of(arm, service, name, target):
-    """The id of the version that a template with this target makes."""
+    """Runs a template with this target and returns the id of the new version."""
     return delivered(arm, service, name, target)["shared"]["artifactId"]
 
 
@@ -84,7 +84,7 @@ def files(folder):
 
 
 def whole(place):
-    """The chunks of a region that are there in full; the others have a `#` in their names."""
+    """The complete chunks of a region; incomplete ones have a `#` in their names."""
     return {chunk for chunk in files(place / "chunks") if "#" not in chunk.name}
 
 
@@ -229,12 +229,12 @@ def test_version_is_copied_to_its_regions_and_deleted_with_them(arm, service):
     assert [p.name for p in manifest] == ["0.0.1.json"] and files(place / "chunks")
 
     # A missing copy is not reported as present.
-    kept = manifest[0].rename(place / "kept")
+    aside = manifest[0].rename(place / "kept")
     assert replication(arm, version)[1:] == ("Failed", {
         "West US 2": {"region": "West US 2", "state": "Completed", "details": "", "progress": 100},
         "East US": {"region": "East US", "state": "Failed", "details": "the copy was removed", "progress": 0},
     })
-    kept.rename(manifest[0])
+    aside.rename(manifest[0])
     assert arm("DELETE", version, GALLERY_API).status_code in (200, 202, 204)
     assert not manifest[0].exists()
     assert arm("GET", version, GALLERY_API).status_code == 404
@@ -329,7 +329,7 @@ def test_source_must_be_in_the_region_of_the_template(arm, service):
 
 
 def excluded(arm, version):
-    """Takes a version out of the search for `latest`."""
+    """Excludes a version from `latest`."""
     shown = arm("GET", version, GALLERY_API).json()
     shown["properties"]["publishingProfile"]["excludeFromLatest"] = True
     update = {key: shown[key] for key in ("location", "tags", "properties")}
@@ -373,9 +373,9 @@ def test_version_in_an_undefined_region_is_rejected(arm, service):
     update["properties"]["publishingProfile"]["targetRegions"] = targets("westus2", "westeurope")
     refused = arm("PUT", version, GALLERY_API, json=update)
     assert (refused.status_code, code(refused)) == (400, "InvalidParameter"), refused.text
-    told = refused.json()["error"]
-    assert told["target"].endswith("targetRegions[1].name"), told
-    assert "the regions are westus2, eastus, japaneast" in told["message"], told
+    error = refused.json()["error"]
+    assert error["target"].endswith("targetRegions[1].name"), error
+    assert "the regions are westus2, eastus, japaneast" in error["message"], error
 
 
 # conformance: 86, 87, 88, 89
@@ -410,12 +410,12 @@ def test_three_kinds_of_targets_have_their_tags(arm, service):
 
 def test_image_of_a_run_is_updated_like_az_does(arm, service):
     image = delivered(arm, service, "updated", managed(service.subscription, "updated"))["image"]["artifactId"]
-    held = arm("GET", image, "2024-11-01").json()
-    held["tags"] = {"stage": "tested"}
-    answer = arm("PUT", image, "2024-11-01", json=held)
+    shown = arm("GET", image, "2024-11-01").json()
+    shown["tags"] = {"stage": "tested"}
+    answer = arm("PUT", image, "2024-11-01", json=shown)
     assert answer.status_code == 200, answer.text
-    assert arm("GET", image, "2024-11-01").json() == held
-    other = {**held, "properties": {**held["properties"], "hyperVGeneration": "V1"}}
+    assert arm("GET", image, "2024-11-01").json() == shown
+    other = {**shown, "properties": {**shown["properties"], "hyperVGeneration": "V1"}}
     refused = arm("PUT", image, "2024-11-01", json=other)
     assert refused.status_code == 409 and code(refused) == "PropertyChangeNotAllowed", refused.text
 

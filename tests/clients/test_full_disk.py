@@ -22,7 +22,7 @@ REFUSED = {503: "ServiceUnavailable", 507: "DiskFull"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Its data are on a small file system of their own; the log of the service, too."""
+    """A service with its data and its log on a small file system."""
     folder = tmp_path_factory.mktemp("full")
     data = folder / "data"
     data.mkdir()
@@ -50,13 +50,13 @@ def service(folder, flags):
 
 
 class Filler:
-    """A file that takes the room."""
+    """A file that fills the disk."""
 
     def __init__(self, service):
         self.path = service.data / "filler"
 
     def fill(self, keep_mib=0):
-        """Takes all but so much."""
+        """Fills the disk except for so many bytes."""
         block = b"x" * 65536
         with self.path.open("ab", buffering=0) as file:
             while True:

@@ -61,7 +61,7 @@ def places(value, path=()):
 
 
 def whole(subscription):
-    """A template that uses most of what there is."""
+    """A template that uses most fields."""
     made = templates.web(subscription, "rg", "gallery", "definition")
     del made["type"], made["apiVersion"]
     made["properties"] |= {

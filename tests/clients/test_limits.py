@@ -28,7 +28,7 @@ POLL_S = 0.2
 
 @pytest.fixture(scope="module")
 def service(folder, flags):
-    """It starts with the usual soft limit of descriptors; this process keeps as many as it may."""
+    """A service with the usual soft limit of descriptors; this process has the maximum."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(USUAL_DESCRIPTORS, most), most))
     try:
@@ -42,7 +42,7 @@ def service(folder, flags):
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory):
-    """A service with small limits, so that they are reached with little."""
+    """A service with small limits."""
     folder = prepared(tmp_path_factory.mktemp("few"))
     limits = 'body-mib = 1\nstreams-per-principal = 2\nfailed-logins = 3\nmetrics = "token"\n'
     (folder / "data" / "goldsmith.toml").write_text(f"[limits]\n{limits}")
@@ -51,7 +51,7 @@ def few(tmp_path_factory):
 
 
 def connected(service, address="127.0.0.1", tls=True):
-    """A socket from that address."""
+    """A socket with that local address."""
     plain = socket.create_connection(("127.0.0.1", service.port), SOCKET_S, (address, 0))
     if not tls:
         return plain
@@ -60,7 +60,7 @@ def connected(service, address="127.0.0.1", tls=True):
 
 
 def half_request(service, address, number):
-    """One that never gets to its end: every second one does not even shake hands."""
+    """An incomplete request; every second connection does not even complete the TLS handshake."""
     tls = number % 2 == 0
     half = connected(service, address, tls)
     half.sendall(b"GET /healthz HTTP/1.1\r\nHost: local" if tls else b"\x16\x03")
@@ -76,7 +76,7 @@ def proc(service, name):
 
 
 def peak_bytes(service):
-    """What was resident at most since `forget_peak`."""
+    """The peak resident memory since `forget_peak`."""
     text = proc(service, "status").read_text()
     return 1024 * int(text.split("VmHWM:")[1].split()[0])
 
@@ -107,7 +107,7 @@ def test_incomplete_requests_block_neither_clients_nor_runs(service, addresses):
 
 
 def send_large_body(service, address):
-    """Sends a body for the token endpoint but for its last byte; the connection and what was answered."""
+    """Sends a body without its last byte to the token endpoint. Returns the connection and the answer."""
     sender = connected(service, address)
     head = f"POST /{service.tenant}/oauth2/v2.0/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: {BODY_BYTES}\r\n\r\n"
     with contextlib.suppress(OSError):
@@ -144,7 +144,7 @@ def token_form(service, **more):
 
 
 class From(HTTPAdapter):
-    """Connects from that address."""
+    """Connects from a local address."""
 
     def __init__(self, address):
         self.address = address
@@ -264,14 +264,14 @@ def test_requests_for_other_host_names_are_rejected(service, hosts, wanted):
 
 
 def nobody_reads():
-    """A pipe that is closed at the other end."""
+    """A pipe without a reader."""
     reader, writer = os.pipe()
     os.close(reader)
     return os.fdopen(writer, "wb"), None
 
 
-def somebody_who_does_not_read():
-    """A pipe that fills up, and what keeps it open."""
+def unread_pipe():
+    """A pipe that fills up, and the reader that keeps it open."""
     reader, writer = os.pipe()
     return os.fdopen(writer, "wb"), os.fdopen(reader, "rb")
 
@@ -280,7 +280,7 @@ def full_disk():
     return open("/dev/full", "wb"), None
 
 
-@pytest.mark.parametrize("stderr", [nobody_reads, somebody_who_does_not_read, full_disk])
+@pytest.mark.parametrize("stderr", [nobody_reads, unread_pipe, full_disk])
 def test_unwritable_log_does_not_block_the_service(tmp_path, stderr):
     service = Service(prepared(tmp_path))
     service.stderr, other_end = stderr()
@@ -294,7 +294,7 @@ def test_unwritable_log_does_not_block_the_service(tmp_path, stderr):
         assert ran(arm, "unseen")["status"] == "Succeeded"
         shown = asker(service).get(f"{service.url}/metrics", timeout=SOCKET_S).text
         lost = int(shown.split("\ngoldsmith_log_lost_total ")[1].split()[0])
-        assert lost > 400 or stderr is somebody_who_does_not_read, lost
+        assert lost > 400 or stderr is unread_pipe, lost
     finally:
         service.stop()
         service.stderr.close()

@@ -21,7 +21,7 @@ REGIONS = ("westus2", "eastus", "japaneast")
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
-    """Both, by the region that is there; what the service is started with says where they are."""
+    """Both stores by region, with the environment of the service."""
     with contextlib.ExitStack() as stack:
         s3, s3_environment = stack.enter_context(object_stores.s3("forge"))
         azure, azure_environment = stack.enter_context(object_stores.azure("forge", tmp_path_factory.mktemp("azure")))
@@ -33,7 +33,7 @@ def stores(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(folder, stores):
-    """Home is westus2. The image has something to copy, more than one part of an upload."""
+    """The home region is westus2. The image is larger than one part of an upload."""
     noise = folder / "noise.raw"
     noise.write_bytes(os.urandom(40 * MIB) + bytes(24 * MIB))
     command = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(noise), str(folder / "tiny.qcow2")]

@@ -11,12 +11,12 @@ from templates import body
 
 @pytest.fixture(scope="module")
 def arm(arm, service):
-    """With the newest version of the API."""
+    """A function for requests with the newest api-version."""
     return asks(service, "2025-10-01")
 
 
 def result(arm, name):
-    """Runs it; what `runs` says of it, and its log."""
+    """Runs the template and returns the run and its log."""
     assert ran(arm, name)["status"] == "Succeeded"
     log = arm("GET", f"{path(name)}/runs/{run_ids(arm, name)[0]}/log").text
     return runs(arm, name)[0], log

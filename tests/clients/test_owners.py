@@ -36,7 +36,7 @@ CREATE TRIGGER noted AFTER UPDATE ON runs FOR EACH ROW EXECUTE FUNCTION note();
 
 @contextlib.contextmanager
 def sqlite(folder):
-    """The address of a database, a function that asks it, and what notes every write of a run."""
+    """The address of a database, a function that queries it, and a trigger that records every write of a run."""
     file = folder / "shared.db"
 
     def ask(sql):
@@ -78,7 +78,7 @@ def pair(request, tmp_path):
 
 
 def made(folder):
-    """What was published in a service's folders."""
+    """The published files in a service's folders."""
     images = folder / "data" / "images"
     return sorted(
         str(found.relative_to(folder))

@@ -11,7 +11,7 @@ from templates import FOREVER, body, managed, vhd
 
 
 def patched(arm, name, change, version="2024-02-01"):
-    """The template after a change that is taken."""
+    """Patches the template successfully and returns it."""
     answer = arm("PATCH", path(name), version, json=change)
     assert answer.status_code == 202 and answer.content == b"", answer.text
     assert answer.headers["Location"] == answer.headers["Azure-AsyncOperation"]
@@ -22,7 +22,7 @@ def patched(arm, name, change, version="2024-02-01"):
 
 
 def refused(arm, name, change, version="2024-02-01"):
-    """Code and text of a change that is not; the template is as before."""
+    """Code and message of a rejected patch; asserts that the template is unchanged."""
     before = shown(arm, name)
     answer = arm("PATCH", path(name), version, json=change)
     assert answer.status_code == 400, answer.text
@@ -69,8 +69,8 @@ def test_patch_changes_or_adds_targets_but_removes_none(arm, service):
     made = body(service, distribute=[target(service, "one", "a"), target(service, "two", "b")])
     create(arm, "targets", made)
     for left in ["one", "two"]:
-        kept = [entry for entry in made["properties"]["distribute"] if entry["runOutputName"] != left]
-        said = refused(arm, "targets", {"properties": {"distribute": kept}})
+        remaining = [entry for entry in made["properties"]["distribute"] if entry["runOutputName"] != left]
+        said = refused(arm, "targets", {"properties": {"distribute": remaining}})
         assert said == (
             "ValidationFailed",
             f"Validation failed: Distribute target with Runoutput name {left} not found in the update "

@@ -29,7 +29,7 @@ def service(tmp_path_factory):
 
 
 def readable_by_others(folder):
-    """Everything below the folder that has a mode for others, the user's own catalogue aside."""
+    """All files below the folder that others can access, except for the user's catalogue."""
     for where, folders, files in os.walk(folder):
         for name in folders + files:
             at = os.path.join(where, name)

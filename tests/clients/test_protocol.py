@@ -225,7 +225,7 @@ def test_one_of_many_writes_with_the_same_etag_succeeds(service, arm):
     askers = [asks(service, "2024-03-03") for _ in range(WRITERS)]
 
     def winners(**headers):
-        """How many of as many requests at once are carried out, and the ETag that came of it."""
+        """Sends concurrent writes. Returns the number of successes, and the new ETag."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         put = lambda ask: ask("PUT", path, json={"location": "westus2"}, headers=named)
         with concurrent.futures.ThreadPoolExecutor(WRITERS) as pool:

@@ -19,7 +19,7 @@ SOURCE_IMAGE = {"properties": {"kind": "SourceImage"}}
 
 @contextlib.contextmanager
 def silence():
-    """The address of a server that says nothing."""
+    """The address of a server that never answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)
@@ -32,7 +32,7 @@ def place(service, eastus):
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    """Home is westus2; the place of eastus can be changed to a bucket of a silent server."""
+    """The home region is westus2. eastus can be switched to a bucket on a silent server."""
     folder = prepared(tmp_path_factory.mktemp("silent"))
     with silence() as endpoint, pytest.MonkeyPatch.context() as environment:
         for name, value in {
@@ -55,7 +55,7 @@ def arm(service):
 
 
 def published(arm, service, name, *regions):
-    """The id of a version of a new definition, in these regions."""
+    """Creates a version of a new definition in these regions, and returns its id."""
     target = shared(definition(arm, name), targetRegions=[{"name": region} for region in regions])
     created(arm, name, body(service, distribute=[target]))
     assert ran(arm, name)["status"] == "Succeeded"

@@ -15,7 +15,7 @@ NOISE_MIB = 192
 
 @pytest.fixture(scope="module")
 def folder(folder):
-    """Home is westus2; eastus has a place. There is so much to copy that something can come between."""
+    """The home region is westus2, and eastus has a folder. The copy takes long enough to interrupt it."""
     noise = folder / "noise.raw"
     with noise.open("wb") as file:
         for _ in range(NOISE_MIB):
@@ -30,7 +30,7 @@ def folder(folder):
 
 @pytest.fixture(scope="module")
 def version(arm, service):
-    """The id of a version that is in no region but its home."""
+    """Creates a version in the home region only, and returns its id."""
     gallery(arm)
     image = definition(arm, "big")
     target = shared(image, targetRegions=[{"name": "westus2"}])

@@ -23,7 +23,7 @@ DEADLINE_AND_MORE_S = 120
 
 @pytest.fixture(scope="module", autouse=True)
 def late(tmp_path_factory):
-    """A service whose one run is to be over in a minute, while the other tests go on."""
+    """A service with a run that must end within a minute, during the other tests."""
     with running(prepared(tmp_path_factory.mktemp("late"))) as service:
         ask = asks_in_group(service)
         created(ask, "late", body(service, customize=FOREVER, buildTimeoutInMinutes=1))
@@ -43,7 +43,7 @@ def test_template_without_remote_scripts_is_provisioned_within_a_second(arm, ser
 
 
 def walk(arm):
-    """The states in which `second` is seen to wait for `first`, and to run when that is canceled."""
+    """The states of `second` while it waits for `first`, and after `first` is canceled."""
     first = begun(arm, "first")
     until(lambda: last_run(arm, "first").get("runSubState") == "Customizing")
     second = begun(arm, "second")

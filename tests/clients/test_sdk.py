@@ -123,8 +123,8 @@ def test_bad_template_is_reported_with_code_and_field(service, client):
     it = client(ImageBuilderClient).virtual_machine_image_templates
     bad = template(service)
     del bad["properties"]["source"]
-    with pytest.raises(HttpResponseError) as told:
+    with pytest.raises(HttpResponseError) as error:
         it.begin_create_or_update(GROUP, "bad", bad)
-    assert told.value.status_code == 400
-    assert told.value.error.code == "ValidationFailed"
-    assert "source" in told.value.message
+    assert error.value.status_code == 400
+    assert error.value.error.code == "ValidationFailed"
+    assert "source" in error.value.message

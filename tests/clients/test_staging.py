@@ -28,7 +28,7 @@ def staging(arm, name):
 
 
 def inside(arm, group):
-    """Types and bodies of what is in a group, by type."""
+    """The resources in a group, by type."""
     found = {}
     for one in arm("GET", f"{group}/resources").json()["value"]:
         found.setdefault(one["type"].split("/")[-1], []).append(one)
@@ -36,7 +36,7 @@ def inside(arm, group):
 
 
 def account(arm, name):
-    """The staging account's resource."""
+    """The resource of the staging account."""
     accounts = arm("GET", f"{staging(arm, name)}/{STORAGE}").json()["value"]
     assert len(accounts) == 1, accounts
     return accounts[0]
@@ -58,7 +58,7 @@ def sleeping(service, **more):
 
 
 def log_of(message):
-    """The address of the log that the message of a failed run tells."""
+    """The address of the log in the message of a failed run."""
     return message.split("Image Build log location: ")[1].split(". OperationId")[0]
 
 
@@ -171,7 +171,7 @@ def test_blob_path_cannot_leave_the_account(arm, service):
     token = service.token()
 
     def raw(target, token=token):
-        """The path as it is: clients would tidy it up."""
+        """Sends the path unchanged, which clients would normalize."""
         answer = subprocess.run(
             ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--path-as-is", "--cacert", service.ca,
              "-H", f"Authorization: Bearer {token}", f"{service.url}{target}"],
@@ -303,14 +303,14 @@ def test_no_missing_machine_is_listed_after_kill_9(tmp_path):
         run = begun(arm, "killed")
 
         def machines():
-            """When each was made that is shown."""
+            """The creation times of the listed machines."""
             found = arm("GET", f"{group}/{MACHINES}", "2024-11-01").json()["value"]
             return [one["properties"]["timeCreated"] for one in found]
 
         seen = set()
 
         def another():
-            """One that was not seen before; what a killed server had is shown until it has been ended."""
+            """A new machine; that of a killed server is listed until it has ended."""
             return set(machines()) - seen
 
         seen |= until(another, "the machine is shown")
@@ -371,15 +371,15 @@ def test_deletion_keeps_resources_that_the_service_did_not_create(arm, service):
     assert arm("GET", own).status_code == 404
     assert not (service.data / "server" / "storage" / folder).exists()
 
-    given = arm("PUT", "resourcegroups/given", json={"location": "westus2", "tags": {"mine": "yes"}}).json()["id"]
+    external = arm("PUT", "resourcegroups/given", json={"location": "westus2", "tags": {"mine": "yes"}}).json()["id"]
     for name in ["first", "second"]:
-        create(arm, name, body(service, stagingResourceGroup=given, managedResourceTags={"cost": "1"}))
-        tags = arm("GET", given).json()["tags"]
+        create(arm, name, body(service, stagingResourceGroup=external, managedResourceTags={"cost": "1"}))
+        tags = arm("GET", external).json()["tags"]
         assert tags["usedBy"].endswith(f"/{name}") and tags["cost"] == "1"
-        assert [list(inside(arm, given)), account(arm, name)["tags"]["cost"]] == [["storageAccounts"], "1"]
+        assert [list(inside(arm, external)), account(arm, name)["tags"]["cost"]] == [["storageAccounts"], "1"]
         delete(arm, name)
-        assert arm("GET", given).json()["tags"] == {"mine": "yes"}
-        assert inside(arm, given) == {}
+        assert arm("GET", external).json()["tags"] == {"mine": "yes"}
+        assert inside(arm, external) == {}
 
 
 # conformance: 117, 119

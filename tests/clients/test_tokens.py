@@ -23,7 +23,7 @@ def flags():
 
 @pytest.fixture(scope="module")
 def arm(service):
-    """Asks with a new token every time."""
+    """A function that requests a new token for each call."""
     asks_in_group(service)
     return lambda *words, **more: asks(service)(*words, **more)
 
@@ -36,26 +36,26 @@ def is_refused(service, token):
 
 
 def expired(service):
-    """Until every token that was given out before is too old."""
+    """Waits until all previously issued tokens have expired."""
     token = service.token()
     until(lambda: is_refused(service, token), "the token expires")
 
 
 def goldsmith(home, *words):
-    """The command while it runs."""
+    """Starts a command."""
     return subprocess.Popen(
         [GOLDSMITH, "--output", "json", *words], env=environment(home), stdout=subprocess.PIPE, text=True
     )
 
 
 def ended(process):
-    """The exit code, and the last line of what it said."""
+    """Waits for the command. Returns the exit code and the last line of output."""
     said, _ = process.communicate(timeout=WITHIN_S)
     return process.returncode, json.loads(said.splitlines()[-1])
 
 
 def at_work(arm, service, name, **more):
-    """A run that goes on until it is canceled."""
+    """Starts a run that lasts until it is canceled."""
     created(arm, name, body(service, customize=FOREVER, **more))
     assert begun(arm, name).status_code == 202
     until(lambda: last_run(arm, name).get("runSubState") == "Customizing", "the run is at its customizer")

@@ -27,7 +27,7 @@ def looks_every(interval):
 
 @pytest.fixture(scope="module")
 def flags():
-    """Triggers look when something happens, or too late for these tests."""
+    """Triggers check after events only: their interval is too long for these tests."""
     return looks_every("1d")
 
 
@@ -41,7 +41,7 @@ def arm(arm, service):
 
 @pytest.fixture(scope="module")
 def looking(tmp_path_factory):
-    """A service whose triggers look again every second, and how to ask it."""
+    """A service whose triggers check every second, and a function that calls it."""
     with running(prepared(tmp_path_factory.mktemp("looking")), looks_every("1s")) as service:
         arm = asks_in_group(service)
         gallery(arm)
@@ -50,7 +50,7 @@ def looking(tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def ended(tmp_path_factory):
-    """A service that was ended before the time of its template's schedule had come."""
+    """A service that was stopped before its template's schedule was due."""
     with running(prepared(tmp_path_factory.mktemp("ended")), looks_every("1d")) as service:
         arm = asks_in_group(service)
         # At the end of a minute it might become due before the kill.
@@ -66,20 +66,20 @@ def target(id):
 
 
 def maker(arm, service, name, id):
-    """A template that makes versions of the definition, with one made."""
+    """A template that creates versions of the definition, after one run."""
     created(arm, name, body(service, distribute=[target(id)]))
     return publish(arm, name)
 
 
 def publish(arm, name):
-    """A run that makes the next version; which one."""
+    """Runs the template and returns the new version."""
     done = ran(arm, name)
     assert done["status"] == "Succeeded", done
     return output(arm, name, "shared")["artifactId"].rsplit("/", 1)[1]
 
 
 def follower(arm, service, name, source, distribute=None):
-    """A template upon the newest of a source, with a trigger."""
+    """Creates a template with the newest version of a source, and a trigger."""
     made = body(service, source=source)
     if distribute:
         made["properties"]["distribute"] = distribute
@@ -91,8 +91,8 @@ def follower(arm, service, name, source, distribute=None):
 
 
 def status(arm, name):
-    told = arm("GET", f"{path(name)}/triggers/new").json()["properties"]["status"]
-    return told["code"], told["message"]
+    status = arm("GET", f"{path(name)}/triggers/new").json()["properties"]["status"]
+    return status["code"], status["message"]
 
 
 def schedule(arm, name):
@@ -104,7 +104,7 @@ def causes(arm, name):
 
 
 def offer(service, name):
-    """A function that gives the catalogue's image of that name one more version, by its file."""
+    """A function that adds a version of an image to the catalogue file."""
     file = service.data / "catalogue.toml"
     disk = service.folder / "tiny.qcow2"
     with file.open("a") as catalogue:
@@ -325,7 +325,7 @@ def test_schedule_starts_a_run_when_due(arm, service):
     assert shown["lastRun"]["runId"] and shown["nextRunTime"] > shown["lastRun"]["due"]
 
     def patched():
-        """Not while a run is active, of which there is one every minute."""
+        """Removes the tags between runs, of which one starts every minute."""
         patch = arm("PATCH", path("every-minute"), json={"tags": {}})
         return patch if patch.status_code == 202 else None
 
@@ -341,8 +341,8 @@ def test_missed_schedules_start_one_run_at_startup(ended):
     until(lambda: runs(arm, "missed"))
     cause = runs(arm, "missed")[-1]["cause"]
     assert cause["kind"] == "schedule" and cause["due"] >= due
-    told = schedule(arm, "missed")
-    assert told["nextRunTime"] > cause["due"], told
+    shown = schedule(arm, "missed")
+    assert shown["nextRunTime"] > cause["due"], shown
 
 
 def test_command_line_shows_cause_and_next_time(arm, service):

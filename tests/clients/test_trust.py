@@ -14,7 +14,7 @@ SOCKET_S = 30
 
 @pytest.fixture
 def own(tmp_path):
-    """A service that a test may start again."""
+    """A service that tests may restart."""
     service = Service(prepared(tmp_path))
     try:
         yield service.start()
@@ -30,7 +30,7 @@ def goldsmith(service, *words):
 
 
 def signed_by(folder, data, name):
-    """A certificate for that name by the service's own CA, as one makes it who has its key."""
+    """A certificate for that name from the service's CA, created with the CA's key."""
     key, request, certificate = (folder / f"stolen.{end}" for end in ("key", "csr", "pem"))
     new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", request, "-subj", "/CN=x"]
     names = folder / "names.cnf"
@@ -96,7 +96,7 @@ def test_ca_is_renewed_during_the_service(own):
 
 
 class OwnCertificate(Service):
-    """Its clients trust the certificate itself."""
+    """A service whose clients trust the certificate itself."""
 
     @property
     def ca(self):

@@ -13,7 +13,7 @@ from templates import body, managed, shell
 
 
 def validated(service, name, *validators, on_error=None, **how):
-    """A template that leaves the image `name`."""
+    """A template that creates the image `name`."""
     made = body(
         service, validate={"inVMValidations": list(validators), **how}, distribute=[managed(service.subscription, name)]
     )
@@ -23,7 +23,7 @@ def validated(service, name, *validators, on_error=None, **how):
 
 
 def run(arm, name):
-    """Runs it to its end; the operation, and the status of the run."""
+    """Runs the template. Returns the operation and the status of the run."""
     return ran(arm, name), last_run(arm, name)
 
 
@@ -42,8 +42,8 @@ def logs(arm, name):
     return newest, arm("GET", f"{of}/log"), arm("GET", f"{of}/logs/validation.log")
 
 
-def held(service):
-    """The runs that have something which is to be released."""
+def unreleased_runs(service):
+    """The runs with resources to release."""
     ended, said = call_beside(service, "ledger", "ls")
     assert ended == 0, said
     return {row["run"] for row in said["rows"]}
@@ -144,7 +144,7 @@ def test_run_shows_validating_and_can_be_canceled(arm, service):
     cancel(arm, "slow", started)
     assert last_run(arm, "slow")["runState"] == "Canceled"
     assert outputs(arm, "slow") == []
-    assert held(service) == set()
+    assert unreleased_runs(service) == set()
 
 
 def test_windows_validator_on_linux_is_rejected(arm, service):
@@ -195,11 +195,11 @@ def test_retained_machine_ends_with_its_template(arm, service, which, customize,
         newest = logs(arm, name)[0]
         says = f"`goldsmith shell {newest}`" in status["message"] and "kept until" in status["message"]
         if how == "abort":
-            assert says and held(service) == {newest}, status
+            assert says and unreleased_runs(service) == {newest}, status
         else:
-            assert not says and held(service) == set(), status
+            assert not says and unreleased_runs(service) == set(), status
         delete(arm, name)
-        until(lambda: held(service) == set(), "the machine ends")
+        until(lambda: unreleased_runs(service) == set(), "the machine ends")
 
 
 def test_retained_machine_outlives_the_service_and_expires(tmp_path):
@@ -209,9 +209,9 @@ def test_retained_machine_outlives_the_service_and_expires(tmp_path):
         create(arm, "kept", made)
         run(arm, "kept")
         newest = logs(arm, "kept")[0]
-        assert held(service) == {newest}
+        assert unreleased_runs(service) == {newest}
         service.kill()
         service.start()
-        assert held(service) == {newest}
+        assert unreleased_runs(service) == {newest}
         # No command runs here, because `ledger ls` would end the machine.
         until(lambda: not list((service.data / "ledger").glob("*")), "the machine ends")
