@@ -13,7 +13,7 @@ pub(crate) fn layout(global: &Global) -> Result<Layout, Error> {
     let folder =
         |given: &Option<std::path::PathBuf>, flag: &str, default: Option<std::path::PathBuf>| {
             given.clone().or_else(|| Some(default?.join("goldsmith"))).ok_or_else(|| {
-                Error::new(ErrorCode::HostNotReady, "there is no home folder")
+                Error::new(ErrorCode::HostNotReady, "this user has no home folder")
                     .hint(format!("say where to keep things: {flag} DIR"))
             })
         };

@@ -1248,14 +1248,14 @@ fn rejected_address_is_reported_without_secrets() {
         (vhd, "store.example.org/vhds/web.vhd?sig=SECRETSIG"),
     ] {
         let parsed = serve(&edit(EVERYTHING, old, new));
-        let told = format!("{:?}", parsed.diagnostics);
+        let shown = format!("{:?}", parsed.diagnostics);
         assert!(!errors(&parsed).is_empty(), "{new}");
-        assert!(!told.contains("SECRETSIG") && !told.contains("pw"), "{told}");
+        assert!(!shown.contains("SECRETSIG") && !shown.contains("pw"), "{shown}");
     }
     let list = r#""scriptUri": ["https://example.org/setup.sh?sig=SECRETSIG"]"#;
     let parsed = serve(&edit(EVERYTHING, r#""scriptUri": "https://example.org/setup.sh""#, list));
-    let told = format!("{:?}", parsed.diagnostics);
-    assert!(!errors(&parsed).is_empty() && !told.contains("SECRETSIG"), "{told}");
+    let shown = format!("{:?}", parsed.diagnostics);
+    assert!(!errors(&parsed).is_empty() && !shown.contains("SECRETSIG"), "{shown}");
 }
 
 #[test]

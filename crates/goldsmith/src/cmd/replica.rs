@@ -76,7 +76,7 @@ pub(super) async fn replicate(
         rows.iter().map(|(region, copied)| json!({ "region": region, "copied": copied })).collect();
     let value = json!({ "readBytes": replicated.read_bytes, "regions": value });
     output.result("replicated", &value, || {
-        let mut table = Table::new(&["region", "chunks", "uploaded", "bytes uploaded"]);
+        let mut table = Table::new(&["region", "pieces", "uploaded", "bytes uploaded"]);
         for (region, copied) in &rows {
             table.row([
                 region.clone(),
