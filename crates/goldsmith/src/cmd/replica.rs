@@ -101,8 +101,7 @@ pub(super) async fn pull(
     let replica = find(layout, &config, id, region).await?;
     let (host, _) = qemu(global).await?;
     let image =
-        with_progress(layout, output, async |cx| regions::pull(cx, &host, &replica).await)
-            .await?;
+        with_progress(layout, output, async |cx| regions::pull(cx, &host, &replica).await).await?;
     let from = &replica.region.name;
     output.result("pulled", &json!({ "image": image.record, "region": from }), || {
         format!("copied {} from {from}", image.record.id)
