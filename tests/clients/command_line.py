@@ -1,4 +1,4 @@
-"""The executable `goldsmith` as a user has it: beside a service's folders, or signed in at the service."""
+"""The executable `goldsmith`: on a service's folders, or logged in to the service."""
 
 import json
 import os
@@ -10,20 +10,20 @@ ENDED_WITHIN_S = 120
 
 
 def beside(service, *words):
-    """The command that works upon the service's own folders."""
+    """A command on the service's folders."""
     return [
         GOLDSMITH, "--output", "json", "--data-dir", str(service.data), "--cache-dir", str(service.cache), *words,
     ]
 
 
 def call_beside(service, *words):
-    """How such a command ended, and the last line that it said."""
+    """Runs a command on the service's folders. Returns the exit code and the last line of output."""
     done = subprocess.run(beside(service, *words), capture_output=True, text=True, timeout=ENDED_WITHIN_S)
     return done.returncode, json.loads(done.stdout.splitlines()[-1]) if done.stdout else done.stderr
 
 
 def environment(home):
-    """The environment of a user whose files are in the folder `home`."""
+    """The environment of a user with the home folder `home`."""
     env = {**os.environ, "HOME": str(home)}
     return env | {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CONFIG", "DATA", "CACHE")}
 

@@ -10,7 +10,7 @@ from web_files import serving
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Everything of the service is below it."""
+    """The folder of the service's files."""
     return prepared(tmp_path_factory.mktemp("service"))
 
 
@@ -28,12 +28,12 @@ def service(folder, flags):
 
 @pytest.fixture(scope="module")
 def arm(service):
-    """Asks the service's resource manager; the group `rg` and an identity in it are there."""
+    """A function that calls the resource manager. The group `rg` exists and contains an identity."""
     return asks_in_group(service)
 
 
 @pytest.fixture(scope="module")
 def scripts():
-    """What a template fetches, over HTTP; it can be changed."""
+    """The files that templates fetch over HTTP; tests may change them."""
     with serving({"/hello.sh": b"echo hello\n", "/motd": b"welcome\n"}) as files:
         yield files

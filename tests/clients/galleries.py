@@ -1,4 +1,4 @@
-"""Galleries in the group `rg`, and what is in them."""
+"""Galleries in the group `rg`, with definitions and versions."""
 
 from resource_manager import COMPUTE
 
@@ -11,7 +11,7 @@ def gallery(arm, name="g", location="westus2"):
 
 
 def definition(arm, name, gallery="g", location="westus2", **more):
-    """Its id."""
+    """Creates a definition and returns its id."""
     made = arm("PUT", f"{COMPUTE}/galleries/{gallery}/images/{name}", GALLERY_API, json={
         "location": location,
         "properties": {
@@ -24,7 +24,7 @@ def definition(arm, name, gallery="g", location="westus2", **more):
 
 
 def replication(arm, version_id):
-    """A version's own state, that of its regions together, and each region by its name."""
+    """The state of a version, the aggregated state of its regions, and each region by name."""
     shown = arm("GET", f"{version_id}?$expand=ReplicationStatus", GALLERY_API).json()["properties"]
     status = shown["replicationStatus"]
     summary = {region["region"]: region for region in status["summary"]}

@@ -21,7 +21,7 @@ class Row:
     says: str
     how: str = REFUSED
     version: str = STRICT
-    # Whether `goldsmith validate` finds it too: what only a service can know, it cannot.
+    # Whether `goldsmith validate` finds it too. It cannot find mistakes that need a service.
     local: bool = True
 
 
@@ -34,7 +34,7 @@ SUM = "a" * 64
 
 
 def good(scripts):
-    """Something in every part that a template has. `scripts` is where files are served."""
+    """A template with content in every part. `scripts` is the address of the served files."""
     return {
         "location": "westus2",
         "identity": {"type": "UserAssigned", "userAssignedIdentities": {f"{IDENTITY}/builder": {}}},

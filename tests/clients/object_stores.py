@@ -11,14 +11,14 @@ from moto.server import ThreadedMotoServer
 
 from service import ANSWERED_WITHIN_S, free_port, until
 
-# Azurite's own account; anybody may know its key.
+# Azurite's default account, whose key is public.
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
 @contextlib.contextmanager
 def s3(bucket):
-    """A store with an empty bucket, and what the service's environment says of it."""
+    """A store with an empty bucket, and the environment variables of the service for it."""
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     try:
@@ -41,7 +41,7 @@ class S3:
         self.client, self.bucket = client, bucket
 
     def objects(self):
-        """Their sizes, by their names."""
+        """The sizes of the objects by name."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
         return {found["Key"]: found["Size"] for page in pages for found in page.get("Contents", [])}
 
@@ -49,13 +49,13 @@ class S3:
         return self.client.get_object(Bucket=self.bucket, Key=name)["Body"].read()
 
     def uploads(self):
-        """Those that were begun and neither ended nor given up."""
+        """The uploads that were neither completed nor aborted."""
         return self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])
 
 
 @contextlib.contextmanager
 def azure(container, folder):
-    """The same with a container of Azure's."""
+    """Like `s3`, with a container in Azure's blob storage."""
     port = free_port()
     command = [
         os.environ["AZURITE"], "--blobHost", "127.0.0.1", "--blobPort", str(port), "--inMemoryPersistence", "--silent",
@@ -66,7 +66,7 @@ def azure(container, folder):
     url = f"http://127.0.0.1:{port}"
     client = BlobServiceClient(f"{url}/{ACCOUNT}", credential=KEY, retry_total=0)
 
-    def is_made():
+    def is_created():
         try:
             return client.create_container(container, timeout=ANSWERED_WITHIN_S)
         except AzureError:
@@ -74,7 +74,7 @@ def azure(container, folder):
             return None
 
     try:
-        yield Azure(until(is_made, "Azurite answers")), {
+        yield Azure(until(is_created, "Azurite answers")), {
             "AZURE_STORAGE_USE_EMULATOR": "true", "AZURITE_BLOB_STORAGE_URL": url,
         }
     finally:

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, on a socket in a folder."""
+"""A temporary PostgreSQL server on a socket in a folder."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ STARTS_WITHIN_S = 120
 
 
 def programs():
-    """Where the newest release's programs are."""
+    """The folder with the programs of the newest release."""
     found = [path.parent for path in pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb")]
     assert found, "install the package postgresql (scripts/setup.sh does)"
     return max(found, key=lambda path: int(path.parent.name))
@@ -20,11 +20,11 @@ def programs():
 
 @contextlib.contextmanager
 def serving():
-    """The address of an empty database, and a function that sends it SQL and returns lines of fields."""
+    """The address of an empty database, and a function that executes SQL and returns rows."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="goldsmith-pg-", dir="/tmp"))
     owner = {}
     if os.geteuid() == 0:
-        # PostgreSQL refuses to run as root.
+        # PostgreSQL does not run as root.
         user = pwd.getpwnam("postgres")
         os.chown(folder, user.pw_uid, user.pw_gid)
         owner = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
@@ -43,7 +43,7 @@ def serving():
     options = f"-k '{folder}' -c listen_addresses='' -c fsync=off -c shared_buffers=16MB"
     try:
         run("initdb", "-D", "data", "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8")
-        # Its output must not be ours: it would keep the pipe open.
+        # With inherited output, it would keep the pipe of the tests open.
         run("pg_ctl", "start", "-w", "-t", str(STARTS_WITHIN_S), "-D", "data", "-l", "log", "-s", "-o", options)
         yield f"postgres:///postgres?host={folder}&user=tester", ask
     finally:

@@ -1,4 +1,4 @@
-"""A service's resource manager, asked with plain HTTP: templates in the group `rg`, and their runs."""
+"""Calls a service's resource manager over plain HTTP: templates in the group `rg`, and their runs."""
 
 from service import until
 
@@ -9,7 +9,7 @@ API = "2024-02-01"
 
 
 def asks(service, version=API):
-    """A function that asks, through a connection of its own, and with this version if no other is given."""
+    """A function that sends requests over its own connection, by default with this version."""
     session = service.session()
 
     def ask(method, path, version=version, **more):
@@ -23,7 +23,7 @@ def asks(service, version=API):
 
 
 def asks_in_group(service):
-    """As `asks`; the group and an identity in it are there."""
+    """Like `asks`; the group exists and contains an identity."""
     arm = asks(service)
     assert arm("PUT", "resourcegroups/rg", json={"location": "westus2"}).status_code == 201
     identity(arm, "builder")
@@ -36,7 +36,7 @@ def identity(arm, name):
 
 
 def path_of(url):
-    """What `asks` takes of an address that the service gave."""
+    """The path for `asks` from a URL of the service."""
     return "/subscriptions/" + url.split("/subscriptions/")[1]
 
 
@@ -45,7 +45,7 @@ def code(answer):
 
 
 def finished(arm, answer):
-    """The operation that the answer began, when it is over."""
+    """Waits for the operation that the answer started, and returns it."""
     path = path_of(answer.headers["Azure-AsyncOperation"])
 
     def over():
@@ -71,7 +71,7 @@ def properties(arm, name):
 
 
 def create(arm, name, made, *version):
-    """The creation's operation when it is over."""
+    """Creates a template, waits, and returns the operation."""
     put = arm("PUT", path(name), *version, json=made)
     assert put.status_code == 201, put.text
     return finished(arm, put)
@@ -87,12 +87,12 @@ def delete(arm, name):
 
 
 def begun(arm, name):
-    """The answer to the start of a run."""
+    """Starts a run and returns the answer."""
     return arm("POST", f"{path(name)}/run")
 
 
 def ran(arm, name):
-    """The operation of a run when it is over."""
+    """Runs a template, waits, and returns the operation."""
     return finished(arm, begun(arm, name))
 
 
@@ -116,7 +116,7 @@ def runs(arm, name):
 
 
 def over(arm, name, count):
-    """Until the template has so many runs and the newest is over; the newest."""
+    """Waits until the template has `count` runs and the newest has ended, and returns the newest."""
     def is_over():
         found = runs(arm, name)
         assert len(found) <= count, found

@@ -1,4 +1,4 @@
-"""A `goldsmith serve` of one's own: started, connected to, ended."""
+"""Starts a `goldsmith serve`, connects to it, and ends it."""
 
 import contextlib
 import json
@@ -13,10 +13,10 @@ import requests
 import templates
 
 GOLDSMITH = os.environ["GOLDSMITH"]
-# Only what fails takes as long as these: a machine that has much else to do is slow.
+# Deadlines of failures only; generous, because the machine may be busy.
 ANSWERED_WITHIN_S = 30
 WITHIN_S = 120
-# Between two questions, for the one who is asked to get on.
+# The pause between two polls.
 PAUSE_S = 0.02
 
 
@@ -27,15 +27,15 @@ def free_port():
 
 
 class Session(requests.Session):
-    """None of its calls waits for ever."""
+    """A session whose calls have a deadline."""
 
     def request(self, *words, timeout=ANSWERED_WITHIN_S, **more):
         return super().request(*words, timeout=timeout, **more)
 
 
 class Service:
-    """The server with its own data folder. `backend` is `scripted` (no machine) or `qemu`; `flags` are
-    further ones of `serve`."""
+    """The server with its own data folder. `backend` is `scripted` (no machines) or `qemu`; `flags` are
+    passed to `serve`."""
 
     def __init__(self, folder, backend="scripted", cache=None, flags=()):
         self.folder = pathlib.Path(folder)
@@ -47,7 +47,7 @@ class Service:
         self.flags = list(flags)
         self.process = None
         self.log = self.folder / "serve.log"
-        # Where its standard error goes, if not to that file.
+        # The destination of standard error, if it is not the log file.
         self.stderr = None
         self.credentials = None
 
@@ -55,7 +55,7 @@ class Service:
         return [
             GOLDSMITH, "serve", "--listen", f"127.0.0.1:{self.port}", "--backend", self.backend,
             "--data-dir", str(self.data), "--cache-dir", str(self.cache), "--output", "json",
-            # The tests' own files are on loopback.
+            # The tests serve their files on loopback.
             "--allow-fetch-from", "127.0.0.1",
             *self.flags,
         ]
@@ -115,7 +115,7 @@ class Service:
 
     def session(self):
         session = Session()
-        # A bundle named by the environment would be taken before the one given here.
+        # Otherwise a bundle from the environment would take precedence over `verify`.
         session.trust_env = False
         session.verify = self.ca
         session.headers["Authorization"] = f"Bearer {self.token()}"
@@ -136,7 +136,7 @@ class Service:
 
 @contextlib.contextmanager
 def running(folder, flags=(), stderr=None):
-    """A service upon what `prepared` made of the folder, which ends with the block."""
+    """A service on a folder from `prepared`, which ends with the block."""
     service = Service(folder, flags=flags)
     service.stderr = stderr
     try:
@@ -146,13 +146,13 @@ def running(folder, flags=(), stderr=None):
 
 
 def prepared(folder):
-    """The folder, with the catalogue that the templates are built upon."""
+    """Adds the catalogue of the test templates to the folder, and returns the folder."""
     templates.catalogue(folder / "data", folder)
     return folder
 
 
-def until(is_so, what="it did not come to that", within_s=WITHIN_S):
-    """Asks again and again, until the answer is one; which one."""
+def until(is_so, what="the condition is true", within_s=WITHIN_S):
+    """Polls until the answer is true, and returns the answer."""
     deadline = time.monotonic() + within_s
     while not (answer := is_so()):
         assert time.monotonic() < deadline, f"not in {within_s} s: {what}"

@@ -1,4 +1,4 @@
-"""What the tests build: a tiny image, and templates upon it."""
+"""The test data: a tiny image, and templates with it as source."""
 
 import pathlib
 import subprocess
@@ -7,7 +7,7 @@ URN = "Tests:tiny:1:latest"
 
 
 def catalogue(data, folder):
-    """A catalogue with one image: an empty disk, which is all that the scripted machine needs."""
+    """Creates a catalogue with one image, an empty disk, which suffices for the scripted machine."""
     data = pathlib.Path(data)
     data.mkdir(parents=True, exist_ok=True)
     disk = pathlib.Path(folder) / "tiny.qcow2"
@@ -55,7 +55,7 @@ def shell(*inline, **more):
     return {"type": "Shell", "inline": list(inline), **more}
 
 
-# The scripted machine knows the word `forever`.
+# The scripted machine understands `sleep forever`.
 FOREVER = [shell("sleep forever")]
 
 
@@ -68,7 +68,7 @@ def managed(subscription, name, group="rg", **more):
 
 
 def shared(definition, name="shared", **more):
-    """A version of a gallery's definition, as a target. Where its copies are is left to `more`."""
+    """A version of a gallery's definition, as a target. `more` may set its regions."""
     return {"type": "SharedImage", "runOutputName": name, "galleryImageId": definition, **more}
 
 
@@ -77,7 +77,7 @@ def vhd(name="disk", **more):
 
 
 def body(service, group="rg", **properties):
-    """A template as a request has it. It says hello and leaves the image `img`; `properties` replace its own."""
+    """The body of a template that prints hello and creates the image `img`; `properties` override it."""
     return {
         "location": "westus2",
         "identity": identity(service.subscription, group),
@@ -92,7 +92,7 @@ def body(service, group="rg", **properties):
 
 
 def whole(subscription, group, customize, distribute):
-    """A template as a file has it."""
+    """A template file."""
     return {
         "type": "Microsoft.VirtualMachineImages/imageTemplates",
         "apiVersion": "2024-02-01",
@@ -118,5 +118,5 @@ def web(subscription, group, gallery, definition):
 
 
 def slow(subscription, group):
-    """Its customizer never ends."""
+    """A template whose customizer never ends."""
     return whole(subscription, group, FOREVER, [managed(subscription, "slow-image", group)])

@@ -1,4 +1,4 @@
-"""The az command line, unmodified, from login to the deletion of everything."""
+"""The unmodified az command line, from login to the deletion of all resources."""
 
 import json
 import os
@@ -56,13 +56,13 @@ def group(world):
     return "Rg-One"
 
 
-def test_the_account_is_there(world):
+def test_account_is_listed(world):
     az, service, _ = world
     assert az("account", "show")["id"] == service.subscription
     assert any(place["name"] == "westus2" for place in az("account", "list-locations"))
 
 
-def test_groups(world, group):
+def test_groups_are_created_listed_and_deleted(world, group):
     az, _, _ = world
     assert az("group", "exists", "-n", "rg-one") is True
     assert az("group", "exists", "-n", "other") is False
@@ -74,7 +74,7 @@ def test_groups(world, group):
     assert az("group", "exists", "-n", "away") is False
 
 
-def test_identities_and_galleries(world, group):
+def test_identities_and_galleries_are_created(world, group):
     az, service, _ = world
     identity = az("identity", "show", "-g", group, "-n", "builder")
     assert identity["tenantId"] == service.tenant and identity["principalId"]
@@ -84,7 +84,7 @@ def test_identities_and_galleries(world, group):
 
 
 # conformance: 103, 128
-def test_a_template_from_a_file_is_run_and_leaves_its_outputs(world, group):
+def test_template_from_a_file_runs_and_creates_its_outputs(world, group):
     az, service, folder = world
     file = folder / "template.json"
     file.write_text(json.dumps(templates.web(service.subscription, group, "gallery1", "web")))
@@ -110,7 +110,7 @@ def test_a_template_from_a_file_is_run_and_leaves_its_outputs(world, group):
 
 
 # conformance: 26, 128
-def test_a_second_template_of_that_name_is_refused(world, group):
+def test_second_template_of_the_same_name_is_rejected(world, group):
     az, service, folder = world
     file = folder / "again.json"
     file.write_text(json.dumps(templates.web(service.subscription, group, "gallery1", "web")))
@@ -122,7 +122,7 @@ def test_a_second_template_of_that_name_is_refused(world, group):
 
 
 # conformance: 128, 130
-def test_create_by_flags_and_defer(world, group):
+def test_template_is_created_by_flags_and_deferred(world, group):
     az, _, _ = world
     made = az("image", "builder", "create", "-g", group, "-n", "flags", "--image-source",
               templates.URN, "--managed-image-destinations", "flags-image=westus2",
@@ -139,7 +139,7 @@ def test_create_by_flags_and_defer(world, group):
 
 
 # conformance: 108, 109, 132
-def test_identity_of_a_template(world, group):
+def test_identity_of_a_template_is_assigned_and_removed(world, group):
     az, _, _ = world
     az("identity", "create", "-g", group, "-n", "other")
     az("image", "builder", "create", "-g", group, "-n", "who", "--image-source", templates.URN,
@@ -156,7 +156,7 @@ def test_identity_of_a_template(world, group):
 
 
 # conformance: 131
-def test_triggers(world, group):
+def test_triggers_are_created_shown_and_deleted(world, group):
     az, _, _ = world
     az("image", "builder", "create", "-g", group, "-n", "watched", "--image-source", templates.URN,
        "--managed-image-destinations", "watched-image=westus2", "--identity", "builder")
@@ -170,7 +170,7 @@ def test_triggers(world, group):
 
 
 # conformance: 96, 100, 128, 130
-def test_cancel(world, group):
+def test_run_is_canceled(world, group):
     az, service, folder = world
     file = folder / "slow.json"
     file.write_text(json.dumps(templates.slow(service.subscription, group)))
@@ -186,7 +186,7 @@ def test_cancel(world, group):
 
 
 # conformance: 5, 129
-def test_a_whole_template_is_created_as_a_resource(world, group):
+def test_whole_template_is_created_as_a_resource(world, group):
     az, service, folder = world
     file = folder / "whole.json"
     file.write_text(json.dumps(templates.web(service.subscription, group, "gallery1", "web")))
@@ -199,7 +199,7 @@ def test_a_whole_template_is_created_as_a_resource(world, group):
 
 
 # conformance: 5
-def test_generic_commands(world, group):
+def test_generic_resource_commands_accept_templates(world, group):
     az, service, _ = world
     kind = "Microsoft.VirtualMachineImages/imageTemplates"
     az("image", "builder", "create", "-g", group, "-n", "any", "--image-source", templates.URN,
@@ -217,17 +217,17 @@ def test_generic_commands(world, group):
 
 
 # conformance: 5, 26
-def test_resources_of_any_type_are_tagged_updated_and_acted_upon(world, group):
+def test_resources_of_any_type_accept_tags_updates_and_actions(world, group):
     az, _, _ = world
     kind = "Microsoft.VirtualMachineImages/imageTemplates"
     az("image", "builder", "create", "-g", group, "-n", "acted", "--image-source", templates.URN,
        "--managed-image-destinations", "acted-image=westus2", "--identity", "builder")
     one = ["-g", group, "-n", "acted", "--resource-type", kind]
-    # A capital in the name of the action: az appends it as typed.
+    # az appends the name of the action as typed, so it may contain capitals.
     az("resource", "invoke-action", *one, "--action", "Run")
     shown = az("image", "builder", "show", "-g", group, "-n", "acted")
     assert shown["lastRunStatus"]["runState"] == "Succeeded"
-    # These two read and write the whole, which an image template refuses, as in Azure.
+    # These two read and write the whole body, which an image template rejects, as in Azure.
     assert "not supported" in az("resource", "tag", *one, "--tags", "x=y", code=1)
     assert "not supported" in az("resource", "update", *one, "--set", "tags.x=y", code=1)
     identity = ["-n", "builder", "--resource-type", "Microsoft.ManagedIdentity/userAssignedIdentities"]
@@ -239,7 +239,7 @@ def test_resources_of_any_type_are_tagged_updated_and_acted_upon(world, group):
     az("image", "show", "-g", group, "-n", "acted-image", code=3)
 
 
-def test_providers_and_features(world):
+def test_providers_and_features_are_listed(world):
     az, _, _ = world
     assert "Microsoft.Compute" in [p["namespace"] for p in az("provider", "list")]
     az("provider", "register", "-n", "Microsoft.VirtualMachineImages", "--wait", parse=False)
@@ -249,7 +249,7 @@ def test_providers_and_features(world):
     assert az("vm", "list-skus", "-l", "westus2", "--query", "[0].resourceType") == "virtualMachines"
 
 
-def test_networks_and_storage_accounts(world, group):
+def test_networks_and_storage_accounts_are_created(world, group):
     az, service, _ = world
     made = az("network", "vnet", "create", "-g", group, "-n", "net", "--address-prefix",
               "10.0.0.0/16", "--subnet-name", "sub", "--subnet-prefix", "10.0.0.0/24")
@@ -273,15 +273,15 @@ def test_networks_and_storage_accounts(world, group):
     assert [key["keyName"] for key in keys] == ["key1", "key2"]
 
 
-def test_roles_locks_and_tags(world, group):
+def test_roles_locks_and_tags_are_accepted(world, group):
     az, service, _ = world
     identities = {i["name"]: i for i in az("identity", "list", "-g", group)}
     client, principal = (identities["builder"][field] for field in ("clientId", "principalId"))
     scope = f"/subscriptions/{service.subscription}/resourceGroups/{group}"
     role = ["--assignee", client, "--role", "Contributor", "--scope", scope]
     assert az("role", "assignment", "create", *role)["principalId"] == principal
-    held = az("role", "assignment", "list", "--scope", scope)
-    assert [(a["principalId"], a["roleDefinitionName"]) for a in held] == [(principal, "Contributor")]
+    assignments = az("role", "assignment", "list", "--scope", scope)
+    assert [(a["principalId"], a["roleDefinitionName"]) for a in assignments] == [(principal, "Contributor")]
     az("role", "assignment", "delete", *role, parse=False)
     assert az("role", "assignment", "list", "--scope", scope) == []
     assert az("lock", "list", "-g", group) == []
@@ -290,7 +290,7 @@ def test_roles_locks_and_tags(world, group):
     assert "b" in [value["tagValue"] for value in names["a"]["values"]]
 
 
-def test_outputs_validators_and_error_handlers_are_put_together_first(world, group):
+def test_outputs_validators_and_error_handlers_are_combined_before_creation(world, group):
     az, _, _ = world
     one = ["-g", group, "-n", "parts"]
 
@@ -320,7 +320,7 @@ def test_outputs_validators_and_error_handlers_are_put_together_first(world, gro
 
 
 # conformance: 86, 102, 136
-def test_the_staging_group_its_blobs_and_the_machine(world, group):
+def test_staging_group_shows_blobs_and_machine(world, group):
     az, service, folder = world
     file = folder / "staged.json"
     made = templates.slow(service.subscription, group)
@@ -353,7 +353,7 @@ def test_the_staging_group_its_blobs_and_the_machine(world, group):
     az("image", "builder", "wait", "-g", group, "-n", "staged", "--interval", "1", "--timeout", WITHIN_S,
        "--custom", "lastRunStatus.runState=='Canceled'", parse=False)
     assert az("vm", "list", "-g", staging) == []
-    # The run of the template `web` left a VHD as a blob.
+    # The run of the template `web` has created a VHD as a blob.
     uri = az("image", "builder", "show-runs", "-g", group, "-n", "web", "--output-name", "vhd")["artifactUri"]
     endpoint, container, blob = uri.rsplit("/", 2)
     login = ["--blob-endpoint", endpoint, "--auth-mode", "login"]
@@ -363,7 +363,7 @@ def test_the_staging_group_its_blobs_and_the_machine(world, group):
     assert az("group", "exists", "-n", staging) is False
 
 
-def test_a_gallery_version_goes_alone(world, group):
+def test_gallery_version_is_deleted_alone(world, group):
     az, _, _ = world
     definition = ["-g", group, "-r", "gallery1", "-i", "web"]
     version = az("sig", "image-version", "list", *definition)[0]["name"]
@@ -373,14 +373,14 @@ def test_a_gallery_version_goes_alone(world, group):
     assert version not in [one["name"] for one in left], left
 
 
-def test_identities_come_and_go(world, group):
+def test_identities_are_created_and_deleted(world, group):
     az, _, _ = world
     az("identity", "create", "-g", group, "-n", "brief")
     az("identity", "delete", "-g", group, "-n", "brief", parse=False)
     assert "brief" not in [identity["name"] for identity in az("identity", "list")]
 
 
-def test_everything_goes_with_its_group(world, group):
+def test_deleting_a_group_deletes_its_resources(world, group):
     az, _, _ = world
     az("image", "builder", "delete", "-g", group, "-n", "web", parse=False)
     az("group", "delete", "-n", group, "--yes")

@@ -1,4 +1,4 @@
-"""The cache below a running service: damaged, pruned, and locked by a process that is stopped."""
+"""The cache of a running service: damaged, pruned, and locked by a stopped process."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ HOLD = "import fcntl, sys, time; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcnt
 
 
 def flip(path):
-    """Flips a bit in the middle of a file; its size and its time of change stay."""
+    """Flips a bit in the middle of a file without changing its size and modification time."""
     before = path.stat()
     path.chmod(0o644)
     with path.open("r+b") as file:
@@ -31,13 +31,13 @@ def flip(path):
 
 
 def delivered(service):
-    """The VHDs that storage accounts hold, without their footers, which have an id of their own."""
+    """The VHDs in storage accounts, without their footers, which contain a unique id."""
     files = sorted((service.data / "server" / "storage").glob("*/vhds/*.vhd"))
     return {file: file.read_bytes()[:-512] for file in files}
 
 
 def cache(service, *words, ends_with=0):
-    """What `goldsmith cache` says beside the service."""
+    """Runs `goldsmith cache` during the service and returns its output."""
     code, said = call_beside(service, "cache", *words)
     assert code == ends_with, said
     return said
@@ -45,7 +45,7 @@ def cache(service, *words, ends_with=0):
 
 @contextlib.contextmanager
 def held_and_stopped(lock):
-    """Another process has the lock and does not go on."""
+    """A stopped process that holds the lock."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE, text=True)
     try:
@@ -57,20 +57,20 @@ def held_and_stopped(lock):
         holder.wait()
 
 
-def test_damaged_vhd_is_made_again_and_never_delivered(arm, service):
+def test_damaged_vhd_is_rebuilt_and_never_delivered(arm, service):
     created(arm, "vhd", body(service, distribute=[vhd("out")]) | {"tags": CACHED})
     assert ran(arm, "vhd")["status"] == "Succeeded"
     before = delivered(service)
     [good] = before.values()
-    [kept] = service.cache.glob("artifacts/*/disk.vhd")
-    flip(kept)
+    [artifact] = service.cache.glob("artifacts/*/disk.vhd")
+    flip(artifact)
     assert ran(arm, "vhd")["status"] == "Succeeded"
     [new] = [content for file, content in delivered(service).items() if file not in before]
     assert new == good
     assert "damaged" in service.log.read_text()
 
 
-def test_prune_works_beside_the_service_and_says_what_stays(arm, service, scripts):
+def test_prune_works_during_the_service_and_reports_what_remains(arm, service, scripts):
     url, _ = scripts
     made = body(service, customize=[{"type": "Shell", "scriptUri": f"{url}/hello.sh"}])
     created(arm, "scripted", made)
@@ -85,7 +85,7 @@ def test_prune_works_beside_the_service_and_says_what_stays(arm, service, script
     assert not list(downloads.iterdir())
 
 
-def test_verify_reads_everything_and_ends_with_its_own_exit_code(arm, service):
+def test_verify_reads_everything_and_has_its_own_exit_code(arm, service):
     created(arm, "verified", body(service, distribute=[vhd("out")]) | {"tags": CACHED})
     assert ran(arm, "verified")["status"] == "Succeeded"
     assert cache(service, "verify", "--rate", "1000")["damaged"] == []
@@ -96,11 +96,11 @@ def test_verify_reads_everything_and_ends_with_its_own_exit_code(arm, service):
     assert cache(service, "verify")["damaged"] == []
 
 
-def test_stopped_process_with_a_lock_ends_runs_with_an_error_and_not_the_service(arm, service):
+def test_lock_of_a_stopped_process_fails_runs_but_not_the_service(arm, service):
     names = [f"locked{number}" for number in range(os.cpu_count() + 1)]
     for name in names:
         created(arm, name, body(service, customize=[shell("echo fresh")]))
-        # Fresh results take the place of the old ones under the lock.
+        # New results replace old ones under the lock.
         assert ran(arm, name)["status"] == "Succeeded"
     with held_and_stopped(service.cache / "locks" / "superseded.lock"):
         started = [begun(arm, name) for name in names]

@@ -1,4 +1,4 @@
-"""Distributors: what is refused, what is made, and where its copies are."""
+"""Distributors: rejected targets, artifacts, and copies in regions."""
 
 import json
 import os
@@ -17,8 +17,8 @@ from templates import body, latest_of, managed, shared, vhd
 
 @pytest.fixture(scope="module")
 def folder(folder):
-    """Home is westus2; eastus has a place, japaneast one on a disk that is not mounted."""
-    # Something to copy.
+    """The home region is westus2. eastus has a folder, japaneast a folder on an unmounted disk."""
+    # Data to copy.
     subprocess.run(
         ["qemu-io", "-f", "qcow2", "-c", "write -P 7 1M 3M", str(folder / "tiny.qcow2")],
         check=True, stdout=subprocess.DEVNULL,
@@ -52,7 +52,7 @@ def targets(*names):
 
 
 def failed(arm, name, made):
-    """The error of a creation that fails, once as the operation has it and once as the template has it."""
+    """The error of a failed creation: the operation's code, and the template's code and message."""
     ended = create(arm, name, made)
     assert ended["status"] == "Failed", ended
     error = properties(arm, name)["provisioningError"]
@@ -61,13 +61,13 @@ def failed(arm, name, made):
 
 
 def result(arm, name):
-    """Runs it; what the template says of it."""
+    """Runs the template and returns its `lastRunStatus`."""
     ran(arm, name)
     return last_run(arm, name)
 
 
 def delivered(arm, service, name, *distribute):
-    """The outputs of a template and its run, by their names."""
+    """The outputs of a template and its run, by name."""
     created(arm, name, body(service, distribute=list(distribute)))
     status = result(arm, name)
     assert status["runState"] == "Succeeded", status
@@ -75,7 +75,7 @@ def delivered(arm, service, name, *distribute):
 
 
 def version_of(arm, service, name, target):
-    """The id of the version that a template with this target makes."""
+    """Runs a template with this target and returns the id of the new version."""
     return delivered(arm, service, name, target)["shared"]["artifactId"]
 
 
@@ -84,12 +84,12 @@ def files(folder):
 
 
 def whole(place):
-    """The chunks of a region that are there in full; the others have a `#` in their names."""
+    """The complete chunks of a region; incomplete ones have a `#` in their names."""
     return {chunk for chunk in files(place / "chunks") if "#" not in chunk.name}
 
 
 # conformance: 74, 75, 76, 78, 79, 82, 90
-def test_what_can_be_seen_in_the_template_is_refused_at_once(arm, service):
+def test_bad_target_in_the_template_is_rejected_at_once(arm, service):
     image = definition(arm, "refused")
     target = managed(service.subscription, "img")
 
@@ -125,7 +125,7 @@ def test_what_can_be_seen_in_the_template_is_refused_at_once(arm, service):
 
 
 # conformance: 77, 85
-def test_what_is_not_there_fails_the_creation(arm, service):
+def test_missing_target_fails_the_creation(arm, service):
     image = definition(arm, "missing")
     target = managed(service.subscription, "img")
     blob = "https://other.blob.core.windows.net/vhds/x.vhd"
@@ -153,7 +153,7 @@ def test_what_is_not_there_fails_the_creation(arm, service):
 
 
 # conformance: 81, 82, 83
-def test_versions_are_numbered(arm, service):
+def test_versions_get_consecutive_numbers(arm, service):
     image = definition(arm, "numbered")
     source = arm("GET", image, GALLERY_API).json()["id"]
     for number in ["0.1.1", "0.1.2", "1.0.0", "1.0.1", "1.1.0", "1.1.1", "1.2.0", "2.0.0", "2.0.1", "2.1.0"]:
@@ -171,14 +171,14 @@ def test_versions_are_numbered(arm, service):
         assert version_of(arm, service, f"numbered{number}", target) == f"{image}/versions/{expected}"
     target = shared(definition(arm, "sourced"), targetRegions=targets("westus2"), versioning={"scheme": "Source"})
     assert version_of(arm, service, "sourced", target).endswith("/sourced/versions/1.0.0")
-    # A number that is free again is given again only by name.
+    # A deleted number is reused only if the template names it.
     assert arm("DELETE", f"{image}/versions/5.0.0", GALLERY_API).status_code in (200, 202, 204)
     target = shared(f"{image}/versions/5.0.0", targetRegions=targets("westus2"))
     assert version_of(arm, service, "again", target) == f"{image}/versions/5.0.0"
 
 
 # conformance: 80
-def test_an_explicit_version_is_made_once(arm, service):
+def test_explicit_version_is_created_once(arm, service):
     image = definition(arm, "explicit")
     target = shared(f"{image}/versions/1.2.3", targetRegions=targets("westus2"))
     delivered(arm, service, "explicit", target)
@@ -209,7 +209,7 @@ def test_latest_is_the_highest_that_is_not_excluded(arm, service):
     assert old.status_code == 400 and "latest" in old.text
 
 
-def test_a_version_is_copied_to_its_regions_and_goes_with_them(arm, service):
+def test_version_is_copied_to_its_regions_and_deleted_with_them(arm, service):
     image = definition(arm, "copied")
     target = shared(image, targetRegions=[
         {"name": "West US 2"},
@@ -228,20 +228,20 @@ def test_a_version_is_copied_to_its_regions_and_goes_with_them(arm, service):
     manifest = [p for p in files(place / "manifests") if "copied" in str(p)]
     assert [p.name for p in manifest] == ["0.0.1.json"] and files(place / "chunks")
 
-    # What is not there is not told to be there.
-    kept = manifest[0].rename(place / "kept")
+    # A missing copy is not reported as present.
+    aside = manifest[0].rename(place / "kept")
     assert replication(arm, version)[1:] == ("Failed", {
         "West US 2": {"region": "West US 2", "state": "Completed", "details": "", "progress": 100},
         "East US": {"region": "East US", "state": "Failed", "details": "the copy was removed", "progress": 0},
     })
-    kept.rename(manifest[0])
+    aside.rename(manifest[0])
     assert arm("DELETE", version, GALLERY_API).status_code in (200, 202, 204)
     assert not manifest[0].exists()
     assert arm("GET", version, GALLERY_API).status_code == 404
 
 
 # conformance: 76
-def test_without_regions_a_version_is_in_that_of_its_gallery(arm, service):
+def test_version_without_regions_is_in_the_gallery_region(arm, service):
     gallery(arm, "east", "eastus")
     image = definition(arm, "default", "east", "eastus")
     version = version_of(arm, service, "default", shared(image))
@@ -251,7 +251,7 @@ def test_without_regions_a_version_is_in_that_of_its_gallery(arm, service):
 
 
 # conformance: 88
-def test_a_region_that_fails_is_told_and_the_others_have_it(arm, service):
+def test_failed_region_is_reported_and_others_have_the_version(arm, service):
     image = definition(arm, "partly")
     distribute = [
         shared(image, targetRegions=targets("westus2", "eastus", "japaneast")),
@@ -281,14 +281,14 @@ def test_a_region_that_fails_is_told_and_the_others_have_it(arm, service):
         shown = arm("GET", version, GALLERY_API).json()
         assert shown["properties"]["provisioningState"] == "Succeeded"
         assert replication(arm, version)[:2] == ("Succeeded", "Completed")
-        # The next run is another version, of the same pieces.
+        # The next run creates another version from the same chunks.
         assert result(arm, "partly")["runState"] == "Succeeded"
         assert replication(arm, f"{image}/versions/0.0.2")[1] == "Completed"
     finally:
         shutil.rmtree(service.folder / "mount")
 
 
-def test_a_region_that_is_added_later_gets_its_copy(arm, service):
+def test_region_added_later_gets_a_copy(arm, service):
     image = definition(arm, "later")
     version = version_of(arm, service, "later", shared(image, targetRegions=targets("westus2")))
     shown = arm("GET", version, GALLERY_API).json()
@@ -299,7 +299,7 @@ def test_a_region_that_is_added_later_gets_its_copy(arm, service):
     assert replication(arm, version)[0] == "Succeeded"
 
 
-def test_a_source_must_be_in_the_templates_region(arm, service):
+def test_source_must_be_in_the_region_of_the_template(arm, service):
     image = definition(arm, "origin")
     here = version_of(arm, service, "origin-here", shared(image, targetRegions=targets("westus2")))
     there = version_of(arm, service, "origin-there", shared(image, targetRegions=targets("westus2", "eastus")))
@@ -318,7 +318,7 @@ def test_a_source_must_be_in_the_templates_region(arm, service):
         created(arm, name, upon(latest, location))
         assert properties(arm, name)["source"]["exactVersion"] == expected
 
-    # The region's copy is enough: the disk of the local store is lost.
+    # The region's copy suffices: the disk in the local store is lost.
     stored = service.data / "images" / "galleries" / service.subscription.lower() / "rg" / "g" / "origin"
     shutil.rmtree(stored / there.rsplit("/", 1)[1])
     assert result(arm, "latest-in-eastus")["runState"] == "Succeeded"
@@ -329,7 +329,7 @@ def test_a_source_must_be_in_the_templates_region(arm, service):
 
 
 def excluded(arm, version):
-    """Takes a version out of the search for `latest`."""
+    """Excludes a version from `latest`."""
     shown = arm("GET", version, GALLERY_API).json()
     shown["properties"]["publishingProfile"]["excludeFromLatest"] = True
     update = {key: shown[key] for key in ("location", "tags", "properties")}
@@ -337,7 +337,7 @@ def excluded(arm, version):
 
 
 # conformance: 46, 84
-def test_where_nothing_is_latest_neither_template_nor_run_gets_it(arm, service):
+def test_latest_without_a_version_fails_template_and_run(arm, service):
     image = definition(arm, "withdrawn")
     version = version_of(arm, service, "withdrawn", shared(image, targetRegions=targets("westus2")))
     made = body(service, source=latest_of(image), distribute=[vhd()])
@@ -356,7 +356,7 @@ def test_where_nothing_is_latest_neither_template_nor_run_gets_it(arm, service):
     created(arm, "by-number", made)
 
 
-def test_a_region_that_cannot_be_asked_has_no_latest(arm, service):
+def test_unreachable_region_has_no_latest(arm, service):
     image = definition(arm, "cut-off")
     created(arm, "cut-off", body(service, distribute=[shared(image, targetRegions=targets("westus2", "japaneast"))]))
     ran(arm, "cut-off")
@@ -365,7 +365,7 @@ def test_a_region_that_cannot_be_asked_has_no_latest(arm, service):
     assert (got, provisioning) == ("SourceUnavailable", "Other") and "region japaneast" in message, message
 
 
-def test_a_version_is_not_put_where_nothing_is_kept(arm, service):
+def test_version_in_an_undefined_region_is_rejected(arm, service):
     image = definition(arm, "placeless")
     version = version_of(arm, service, "placeless", shared(image, targetRegions=targets("westus2")))
     shown = arm("GET", version, GALLERY_API).json()
@@ -373,13 +373,13 @@ def test_a_version_is_not_put_where_nothing_is_kept(arm, service):
     update["properties"]["publishingProfile"]["targetRegions"] = targets("westus2", "westeurope")
     refused = arm("PUT", version, GALLERY_API, json=update)
     assert (refused.status_code, code(refused)) == (400, "InvalidParameter"), refused.text
-    told = refused.json()["error"]
-    assert told["target"].endswith("targetRegions[1].name"), told
-    assert "the regions are westus2, eastus, japaneast" in told["message"], told
+    error = refused.json()["error"]
+    assert error["target"].endswith("targetRegions[1].name"), error
+    assert "the regions are westus2, eastus, japaneast" in error["message"], error
 
 
 # conformance: 86, 87, 88, 89
-def test_three_kinds_of_targets_with_their_tags(arm, service):
+def test_three_kinds_of_targets_have_their_tags(arm, service):
     image = definition(arm, "kinds")
     uri = "https://images.blob.core.windows.net/vhds/web/one.vhd"
     tags = {"team": "web", "empty": None}
@@ -408,20 +408,20 @@ def test_three_kinds_of_targets_with_their_tags(arm, service):
     assert not unfinished
 
 
-def test_an_image_that_a_run_made_is_updated_as_az_does_it(arm, service):
+def test_image_of_a_run_is_updated_like_az_does(arm, service):
     image = delivered(arm, service, "updated", managed(service.subscription, "updated"))["image"]["artifactId"]
-    held = arm("GET", image, "2024-11-01").json()
-    held["tags"] = {"stage": "tested"}
-    answer = arm("PUT", image, "2024-11-01", json=held)
+    shown = arm("GET", image, "2024-11-01").json()
+    shown["tags"] = {"stage": "tested"}
+    answer = arm("PUT", image, "2024-11-01", json=shown)
     assert answer.status_code == 200, answer.text
-    assert arm("GET", image, "2024-11-01").json() == held
-    other = {**held, "properties": {**held["properties"], "hyperVGeneration": "V1"}}
+    assert arm("GET", image, "2024-11-01").json() == shown
+    other = {**shown, "properties": {**shown["properties"], "hyperVGeneration": "V1"}}
     refused = arm("PUT", image, "2024-11-01", json=other)
     assert refused.status_code == 409 and code(refused) == "PropertyChangeNotAllowed", refused.text
 
 
 # conformance: 110, 111
-def test_targets_of_a_template_may_change_but_not_go(arm, service):
+def test_targets_of_a_template_change_but_are_not_removed(arm, service):
     image = definition(arm, "patched")
     target = shared(image, targetRegions=targets("westus2"))
     disk = vhd()
@@ -440,7 +440,7 @@ def test_targets_of_a_template_may_change_but_not_go(arm, service):
     assert [region["name"] for region in distribute[0]["targetRegions"]] == ["westus2", "eastus"]
 
 
-def test_a_copy_that_is_killed_is_no_copy_and_is_taken_up_again(arm, service):
+def test_killed_copy_is_not_listed_and_resumes(arm, service):
     image = definition(arm, "killed")
     version = f"{image}/versions/1.0.0"
     disk = service.folder / "noise.raw"
@@ -461,7 +461,7 @@ def test_a_copy_that_is_killed_is_no_copy_and_is_taken_up_again(arm, service):
         assert copying.poll() is None, "it was over before it could be killed"
         return len(whole(place)) >= len(before) + 20
 
-    # Early, for a machine on which this is late.
+    # Kills early, because on a slow machine this is already late.
     until(has_begun)
     copying.kill()
     copying.wait()
@@ -485,7 +485,7 @@ def test_a_copy_that_is_killed_is_no_copy_and_is_taken_up_again(arm, service):
     assert set(files(place / "chunks")) <= before, "nothing is left, no half of a chunk either"
 
 
-def test_shallow_copies_nothing(arm, service):
+def test_shallow_replication_copies_nothing(arm, service):
     image = definition(arm, "shallow")
     target = shared(image, targetRegions=targets("westus2", "eastus"), replicationMode="Shallow")
     created(arm, "shallow", body(service, distribute=[target]), "2025-10-01")

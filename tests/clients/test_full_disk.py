@@ -15,14 +15,14 @@ from templates import FOREVER, body, shell
 
 SIZE_MIB = 96
 RESERVE_MIB = 16
-# More writes than this fit into no file system of that size.
+# A file system of that size cannot hold more writes.
 WRITES = 3000
 REFUSED = {503: "ServiceUnavailable", 507: "DiskFull"}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Its data are on a small file system of their own; the log of the service, too."""
+    """A service with its data and its log on a small file system."""
     folder = tmp_path_factory.mktemp("full")
     data = folder / "data"
     data.mkdir()
@@ -50,13 +50,13 @@ def service(folder, flags):
 
 
 class Filler:
-    """A file that takes the room."""
+    """A file that fills the disk."""
 
     def __init__(self, service):
         self.path = service.data / "filler"
 
     def fill(self, keep_mib=0):
-        """Takes all but so much."""
+        """Fills the disk except for so many bytes."""
         block = b"x" * 65536
         with self.path.open("ab", buffering=0) as file:
             while True:
@@ -105,7 +105,7 @@ def exhaust(arm, service, filler):
             filler.fill()
 
 
-def test_a_full_disk_refuses_and_recovers(arm, service, filler):
+def test_full_disk_rejects_writes_and_recovers(arm, service, filler):
     created(arm, "forever", body(service, customize=FOREVER))
     created(arm, "ordinary", body(service))
     run = begun(arm, "forever")
@@ -113,20 +113,20 @@ def test_a_full_disk_refuses_and_recovers(arm, service, filler):
     assert readiness(service).json() == {"status": "ready"}
 
     exhaust(arm, service, filler)
-    # Each write of its own takes a page of what may still be left.
+    # Each separate write takes a page of the remaining space.
     until(lambda: not readiness(service).ok, "not ready")
     refused = readiness(service)
     assert refused.status_code == 503 and code(refused) in ("DiskFull", "ServiceUnavailable"), refused.text
     assert int(refused.headers["Retry-After"]) >= 1
     assert "disk" in refused.json()["error"]["message"]
-    # What was written can be read, and what would write says why it cannot.
+    # Reads work, and writes fail with the reason.
     assert arm("GET", path("ordinary")).status_code == 200
     for method, what in [("PUT", "late"), ("POST", "ordinary/run"), ("POST", "forever/cancel"), ("DELETE", "ordinary")]:
         answer = arm(method, path(what), json=body(service) if method == "PUT" else None)
         assert is_refused(service, answer), f"{method} {what}: {answer.status_code}"
 
     filler.free()
-    # The very next one, and without a new start.
+    # The next write succeeds, without a restart.
     put = arm("PUT", path("late"), json=body(service))
     assert put.status_code == 201, put.text
     assert finished(arm, put)["status"] == "Succeeded"
@@ -137,7 +137,7 @@ def test_a_full_disk_refuses_and_recovers(arm, service, filler):
     assert service.process.poll() is None
 
 
-def test_runs_and_fetches_wait_for_the_reserve(arm, service, filler, scripts):
+def test_runs_and_fetches_wait_for_the_disk_reserve(arm, service, filler, scripts):
     created(arm, "waiting", body(service))
     fetching = body(service, customize=[{"type": "Shell", "scriptUri": f"{scripts.url}/hello.sh"}])
     filler.fill(keep_mib=RESERVE_MIB // 2)
@@ -145,7 +145,7 @@ def test_runs_and_fetches_wait_for_the_reserve(arm, service, filler, scripts):
     refused = arm("PUT", path("fetching"), json=fetching)
     assert refused.status_code == 507 and is_refused(service, refused), refused.text
     assert "reserve" in refused.json()["error"]["message"]
-    # What takes no room worth the name is done.
+    # Requests that need little space succeed.
     created(arm, "small", body(service))
     assert readiness(service).ok
     run = begun(arm, "waiting")

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is never a server error and never late. The examples are the same each time."""
+"""No request causes a server error or a late answer. The examples are the same in each run."""
 
 import copy
 import itertools
@@ -28,7 +28,7 @@ def description(service):
     return schemathesis.openapi.from_dict(service.session().get(f"{service.url}/openapi.json").json())
 
 
-def test_no_call_is_a_server_error(service, session, description):
+def test_any_call_causes_no_server_error(service, session, description):
     operations = [found.ok() for found in description.get_all_operations()]
     assert len(operations) > 40
     for operation in operations:
@@ -41,7 +41,7 @@ def ask(service, session, operation):
     @FEW
     @given(case=operation.as_strategy())
     def examples(case):
-        # With any other subscription or version a call would end at the door.
+        # With another subscription or version, a call would be rejected before it reaches its handler.
         case.path_parameters["subscriptionId"] = service.subscription
         if not operation.path.endswith("{resourceGroupName}"):
             case.path_parameters["resourceGroupName"] = "rg"
@@ -61,7 +61,7 @@ def places(value, path=()):
 
 
 def whole(subscription):
-    """A template that uses most of what there is."""
+    """A template that uses most fields."""
     made = templates.web(subscription, "rg", "gallery", "definition")
     del made["type"], made["apiVersion"]
     made["properties"] |= {
@@ -89,7 +89,7 @@ def whole(subscription):
     return made
 
 
-# A name for each example: one that is still being created would answer for all that follow.
+# A new name for each example, because a template that is still being created answers all later calls.
 NUMBERS = itertools.count()
 PLACES = [place for place in places(whole("s")) if place]
 ANYTHING = some.recursive(
@@ -106,7 +106,7 @@ def template_url(service, name, version):
     return f"{group}/{AIB}/{name}?api-version={version}"
 
 
-def test_the_template_to_be_spoilt_is_a_good_one(service, session):
+def test_template_of_the_fuzzer_is_valid(service, session):
     url = template_url(service, "good", "2025-10-01")
     answer = session.put(url, json=whole(service.subscription), timeout=ANSWERED_WITHIN_S)
     assert answer.status_code == 201, answer.text
@@ -114,7 +114,7 @@ def test_the_template_to_be_spoilt_is_a_good_one(service, session):
 
 @MANY
 @given(place=some.sampled_from(PLACES), value=ANYTHING, version=some.sampled_from(["2022-07-01", "2025-10-01"]))
-def test_no_template_is_a_server_error(service, session, place, value, version):
+def test_any_template_causes_no_server_error(service, session, place, value, version):
     made = copy.deepcopy(whole(service.subscription))
     part = made
     for step in place[:-1]:

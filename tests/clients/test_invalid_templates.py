@@ -79,13 +79,13 @@ def filled(template, subscription, scripts):
 def made(row, subscription, scripts):
     template = good(scripts)
     if row.version < "2025-10-01":
-        # What the version does not know yet is not the mistake that is meant.
+        # A field that the version does not know would cause another error than the intended one.
         for name in ["errorHandling", "autoRun", "managedResourceTags", "optimize"]:
             template["properties"].pop(name)
     return filled(spoilt(template, row.changes), subscription, scripts)
 
 
-def test_the_table_is_large_and_its_good_template_is_good(arm, service, scripts):
+def test_table_is_large_and_its_valid_template_is_accepted(arm, service, scripts):
     assert len(ROWS) >= 60 and len({row.name for row in ROWS}) == len(ROWS)
     template = filled(good(scripts.url), service.subscription, scripts.url)
     created(arm, "good", template, "2025-10-01")
@@ -93,7 +93,7 @@ def test_the_table_is_large_and_its_good_template_is_good(arm, service, scripts)
 
 # conformance: 16, 17, 18, 19, 20, 22, 23, 28, 29, 32, 35, 36, 41, 42, 44, 45, 47, 48, 49, 52, 55, 57, 58, 65, 72, 73, 74, 75, 76, 78, 79, 82, 90
 @pytest.mark.parametrize("number", range(len(ROWS)), ids=[row.name for row in ROWS])
-def test_a_mistake_is_answered_with_code_field_and_remedy(arm, service, scripts, number):
+def test_mistake_is_reported_with_code_field_and_remedy(arm, service, scripts, number):
     row = ROWS[number]
     name = f"row{number}"
     answer = arm("PUT", path(name), row.version, json=made(row, service.subscription, scripts.url))
@@ -102,7 +102,7 @@ def test_a_mistake_is_answered_with_code_field_and_remedy(arm, service, scripts,
         error = answer.json()["error"]
         assert (error["code"], error.get("target")) == (row.code, row.path), error
         assert row.says in error["message"], error["message"]
-        # One mistake is told once.
+        # One mistake causes one error.
         assert not error.get("details"), error
         return
     assert row.how == FAILED and answer.status_code == 201, answer.text
@@ -119,7 +119,7 @@ LOCAL = [row for row in ROWS if row.local]
 
 
 @pytest.mark.parametrize("row", LOCAL, ids=[row.name for row in LOCAL])
-def test_a_mistake_is_found_without_a_service(row, tmp_path):
+def test_mistake_is_found_without_a_service(row, tmp_path):
     file = tmp_path / "template.json"
     template = made(row, "s", "https://example.com")
     file.write_text(json.dumps({"apiVersion": row.version, **template}))

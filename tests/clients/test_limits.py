@@ -1,4 +1,4 @@
-"""What somebody without a token can use up: connections, memory, the log. Others are answered all the time."""
+"""Limits on connections, memory and the log for clients without a token. Other clients are always served."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from resource_manager import asks, asks_in_group, begun, created, path, ran
 from service import Service, prepared, running, until
 from templates import FOREVER, body
 
-# The figures that a service without limits was brought down with.
+# These figures brought down a service without limits.
 HALF_REQUESTS = 1001
 LARGE_BODIES = 300
 BODY_BYTES = 4 << 20
@@ -28,7 +28,7 @@ POLL_S = 0.2
 
 @pytest.fixture(scope="module")
 def service(folder, flags):
-    """It starts with the usual soft limit of descriptors; this process keeps as many as it may."""
+    """A service with the usual soft limit of descriptors; this process has the maximum."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(USUAL_DESCRIPTORS, most), most))
     try:
@@ -42,7 +42,7 @@ def service(folder, flags):
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory):
-    """A service with small limits, so that they are reached with little."""
+    """A service with small limits."""
     folder = prepared(tmp_path_factory.mktemp("few"))
     limits = 'body-mib = 1\nstreams-per-principal = 2\nfailed-logins = 3\nmetrics = "token"\n'
     (folder / "data" / "goldsmith.toml").write_text(f"[limits]\n{limits}")
@@ -51,7 +51,7 @@ def few(tmp_path_factory):
 
 
 def connected(service, address="127.0.0.1", tls=True):
-    """A socket from that address."""
+    """A socket with that local address."""
     plain = socket.create_connection(("127.0.0.1", service.port), SOCKET_S, (address, 0))
     if not tls:
         return plain
@@ -60,7 +60,7 @@ def connected(service, address="127.0.0.1", tls=True):
 
 
 def half_request(service, address, number):
-    """One that never gets to its end: every second one does not even shake hands."""
+    """An incomplete request; every second connection does not even complete the TLS handshake."""
     tls = number % 2 == 0
     half = connected(service, address, tls)
     half.sendall(b"GET /healthz HTTP/1.1\r\nHost: local" if tls else b"\x16\x03")
@@ -76,7 +76,7 @@ def proc(service, name):
 
 
 def peak_bytes(service):
-    """What was resident at most since `forget_peak`."""
+    """The peak resident memory since `forget_peak`."""
     text = proc(service, "status").read_text()
     return 1024 * int(text.split("VmHWM:")[1].split()[0])
 
@@ -90,14 +90,14 @@ def forget_peak(service):
     [["127.0.0.1"], ["127.0.0.2"], [f"127.0.0.{number}" for number in range(2, 10)]],
     ids=["the same", "another", "eight others"],
 )
-def test_half_requests_keep_nobody_out_and_no_run_from_its_end(service, addresses):
+def test_incomplete_requests_block_neither_clients_nor_runs(service, addresses):
     arm = asks_in_group(service) if addresses == ["127.0.0.1"] else None
     with contextlib.ExitStack() as open_ones:
         for number in range(HALF_REQUESTS):
             address = addresses[number % len(addresses)]
             with contextlib.suppress(OSError):
                 open_ones.enter_context(half_request(service, address, number))
-        # A login and a connection of its own, while they are open.
+        # A separate login and connection, while the others are open.
         arm = arm or asks(service)
         name = f"template-{addresses[0].replace('.', '-')}-{len(addresses)}"
         created(arm, name, body(service))
@@ -107,7 +107,7 @@ def test_half_requests_keep_nobody_out_and_no_run_from_its_end(service, addresse
 
 
 def send_large_body(service, address):
-    """Sends a body for the token endpoint but for its last byte; the connection and what was answered."""
+    """Sends a body without its last byte to the token endpoint. Returns the connection and the answer."""
     sender = connected(service, address)
     head = f"POST /{service.tenant}/oauth2/v2.0/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: {BODY_BYTES}\r\n\r\n"
     with contextlib.suppress(OSError):
@@ -118,7 +118,7 @@ def send_large_body(service, address):
         return sender, None
 
 
-def test_large_bodies_without_a_token_are_not_gathered(service):
+def test_large_bodies_without_a_token_are_not_stored(service):
     forget_peak(service)
     before = peak_bytes(service)
     answers = []
@@ -128,7 +128,7 @@ def test_large_bodies_without_a_token_are_not_gathered(service):
             open_ones.enter_context(sender)
             answers.append(answer)
         grown = peak_bytes(service) - before
-    # A connection that is closed while its client still sends may lose the answer.
+    # If the server closes a connection while the client sends, the answer may be lost.
     assert set(answers) <= {413, None} and 413 in answers, set(answers)
     assert grown < 64 * MIB, f"{grown / MIB:.0f} MiB for {LARGE_BODIES} bodies"
 
@@ -144,7 +144,7 @@ def token_form(service, **more):
 
 
 class From(HTTPAdapter):
-    """Connects from that address."""
+    """Connects from a local address."""
 
     def __init__(self, address):
         self.address = address
@@ -162,7 +162,7 @@ def asker(service, address="127.0.0.1"):
     return session
 
 
-def test_neither_the_log_nor_an_answer_repeats_what_is_long(service):
+def test_log_and_answer_shorten_long_input(service):
     before = service.log.stat().st_size
     sender = asker(service, "127.0.0.20")
     url = f"{service.url}/{service.tenant}/oauth2/v2.0/token"
@@ -177,7 +177,7 @@ def test_neither_the_log_nor_an_answer_repeats_what_is_long(service):
     assert grown < CLIENT_IDS_BYTES // 10, f"{grown} bytes of log"
 
 
-def test_the_log_says_who_asked_from_where_and_what_came_of_it(service):
+def test_log_has_client_address_and_result_of_a_request(service):
     asker(service, "127.0.0.21").get(f"{service.url}/from-nobody?api-version=2024-01-01", timeout=SOCKET_S)
     asks(service)("GET", "resourcegroups/not-there", "2022-09-01")
 
@@ -191,7 +191,7 @@ def test_the_log_says_who_asked_from_where_and_what_came_of_it(service):
     assert 'code="ResourceGroupNotFound"' in known and "status=404" in known, known
 
 
-def test_an_address_waits_after_too_many_wrong_secrets(few):
+def test_address_must_wait_after_many_wrong_secrets(few):
     url = f"{few.url}/{few.tenant}/oauth2/v2.0/token"
     wrong, right = token_form(few, client_secret="wrong"), token_form(few)
     one, other = asker(few, "127.0.0.30"), asker(few, "127.0.0.31")
@@ -202,9 +202,9 @@ def test_an_address_waits_after_too_many_wrong_secrets(few):
     assert other.post(url, data=right, timeout=SOCKET_S).status_code == 200
 
 
-def test_bodies_have_one_budget_for_the_whole_process(few):
+def test_bodies_share_one_budget_per_process(few):
     token = few.token()
-    # Three quarters of what there is, but for the last byte.
+    # Three quarters of the budget, without the last byte.
     content = b'{"location": "westus2", "tags": {"a": "' + b"x" * (3 * MIB // 4) + b'"}}'
     head = (
         f"PUT /subscriptions/{few.subscription}/resourcegroups/large?api-version=2022-09-01 HTTP/1.1\r\n"
@@ -225,7 +225,7 @@ def test_bodies_have_one_budget_for_the_whole_process(few):
     assert asks(few)("GET", "resourcegroups", "2022-09-01").status_code == 200
 
 
-def test_one_principal_may_have_so_many_streams(few):
+def test_streams_per_principal_are_limited(few):
     arm = asks_in_group(few)
     created(arm, "follow", body(few, customize=FOREVER))
     begun(arm, "follow")
@@ -238,7 +238,7 @@ def test_one_principal_may_have_so_many_streams(few):
     until(lambda: arm("GET", events, stream=True).status_code == 200, "a stream that was closed is not counted")
 
 
-def test_metrics_are_for_this_machine_or_for_who_has_a_token(service, few):
+def test_metrics_require_loopback_or_a_token(service, few):
     assert asker(service).get(f"{service.url}/metrics", timeout=SOCKET_S).status_code == 200
     assert asker(few).get(f"{few.url}/metrics", timeout=SOCKET_S).status_code == 401
     shown = few.session().get(f"{few.url}/metrics", timeout=SOCKET_S)
@@ -252,7 +252,7 @@ def test_metrics_are_for_this_machine_or_for_who_has_a_token(service, few):
         (["localhost", "localhost"], 400), ([], 400),
     ],
 )
-def test_only_its_own_names_are_answered(service, hosts, wanted):
+def test_requests_for_other_host_names_are_rejected(service, hosts, wanted):
     lines = "".join(f"Host: {host}\r\n" for host in hosts)
     with connected(service) as one:
         one.sendall(f"GET /metadata/endpoints HTTP/1.1\r\n{lines}Connection: close\r\n\r\n".encode())
@@ -264,14 +264,14 @@ def test_only_its_own_names_are_answered(service, hosts, wanted):
 
 
 def nobody_reads():
-    """A pipe that is closed at the other end."""
+    """A pipe without a reader."""
     reader, writer = os.pipe()
     os.close(reader)
     return os.fdopen(writer, "wb"), None
 
 
-def somebody_who_does_not_read():
-    """A pipe that fills up, and what keeps it open."""
+def unread_pipe():
+    """A pipe that fills up, and the reader that keeps it open."""
     reader, writer = os.pipe()
     return os.fdopen(writer, "wb"), os.fdopen(reader, "rb")
 
@@ -280,21 +280,21 @@ def full_disk():
     return open("/dev/full", "wb"), None
 
 
-@pytest.mark.parametrize("stderr", [nobody_reads, somebody_who_does_not_read, full_disk])
-def test_a_log_that_cannot_be_written_holds_nothing_up(tmp_path, stderr):
+@pytest.mark.parametrize("stderr", [nobody_reads, unread_pipe, full_disk])
+def test_unwritable_log_does_not_block_the_service(tmp_path, stderr):
     service = Service(prepared(tmp_path))
     service.stderr, other_end = stderr()
     try:
         service.start()
         arm = asks_in_group(service)
-        # More lines than a pipe takes.
+        # More lines than fit into a pipe.
         for _ in range(400):
             assert arm("GET", "resourcegroups/rg", "2022-09-01").status_code == 200
         created(arm, "unseen", body(service))
         assert ran(arm, "unseen")["status"] == "Succeeded"
         shown = asker(service).get(f"{service.url}/metrics", timeout=SOCKET_S).text
         lost = int(shown.split("\ngoldsmith_log_lost_total ")[1].split()[0])
-        assert lost > 400 or stderr is somebody_who_does_not_read, lost
+        assert lost > 400 or stderr is unread_pipe, lost
     finally:
         service.stop()
         service.stderr.close()

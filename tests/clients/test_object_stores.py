@@ -1,4 +1,4 @@
-"""Regions and storage accounts whose place is an object store, S3's or Azure's."""
+"""Regions and storage accounts in an object store, S3's or Azure's."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ REGIONS = ("westus2", "eastus", "japaneast")
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
-    """Both, by the region that is there; what the service is started with says where they are."""
+    """Both stores by region, with the environment of the service."""
     with contextlib.ExitStack() as stack:
         s3, s3_environment = stack.enter_context(object_stores.s3("forge"))
         azure, azure_environment = stack.enter_context(object_stores.azure("forge", tmp_path_factory.mktemp("azure")))
@@ -33,7 +33,7 @@ def stores(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(folder, stores):
-    """Home is westus2. The image has something to copy, more than one part of an upload."""
+    """The home region is westus2. The image is larger than one part of an upload."""
     noise = folder / "noise.raw"
     noise.write_bytes(os.urandom(40 * MIB) + bytes(24 * MIB))
     command = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(noise), str(folder / "tiny.qcow2")]
@@ -78,7 +78,7 @@ def below(store, folder):
     return {name: size for name, size in store.objects().items() if f"/{folder}/" in name}
 
 
-def test_versions_are_copied_share_what_they_have_in_common_and_go(arm, service, stores, image):
+def test_versions_are_copied_share_chunks_and_are_deleted(arm, service, stores, image):
     first = version(arm, service, "first", image)
     assert replication(arm, first)[1] == "Completed", replication(arm, first)
     sizes = {region: sum(below(store, "chunks").values()) for region, store in stores.items()}
@@ -105,7 +105,7 @@ def test_versions_are_copied_share_what_they_have_in_common_and_go(arm, service,
 
 
 # conformance: 87, 89
-def test_a_vhd_goes_to_its_account_with_its_tags(arm, service, stores):
+def test_vhd_is_uploaded_to_its_account_with_tags(arm, service, stores):
     targets = [
         vhd("ours", uri="https://ours.blob.core.windows.net/vhds/a/web.vhd", artifactTags={"team": "web"}),
         vhd("theirs", uri="https://theirs.blob.core.windows.net/vhds/a/web.vhd", artifactTags={"team": "web"}),

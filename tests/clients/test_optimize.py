@@ -11,18 +11,18 @@ from templates import body
 
 @pytest.fixture(scope="module")
 def arm(arm, service):
-    """With the newest version of the API."""
+    """A function for requests with the newest api-version."""
     return asks(service, "2025-10-01")
 
 
 def result(arm, name):
-    """Runs it; what `runs` says of it, and its log."""
+    """Runs the template and returns the run and its log."""
     assert ran(arm, name)["status"] == "Succeeded"
     log = arm("GET", f"{path(name)}/runs/{run_ids(arm, name)[0]}/log").text
     return runs(arm, name)[0], log
 
 
-def test_what_an_optimization_brought_is_in_the_runs_result(arm, service):
+def test_optimization_figures_are_in_the_run_result(arm, service):
     on, off = {"state": "Enabled"}, {"state": "Disabled"}
     assert create(arm, "boot", body(service, optimize={"vmBoot": on}))["status"] == "Succeeded"
     run, log = result(arm, "boot")
@@ -36,14 +36,14 @@ def test_what_an_optimization_brought_is_in_the_runs_result(arm, service):
     assert "optimization" not in run and "==> optimize" not in log
 
 
-def test_the_figures_outlive_the_service(arm, service):
+def test_optimization_figures_survive_a_restart(arm, service):
     shown = arm("GET", f"{path('boot')}/runs").json()["value"]
     service.stop()
     service.start()
     assert arm("GET", f"{path('boot')}/runs").json()["value"] == shown
 
 
-def test_the_script_of_a_workload_is_pinned(arm, service, scripts):
+def test_workload_script_is_pinned(arm, service, scripts):
     url, files = scripts
     files["/warm.sh"] = b"echo warming up\n"
     workload = {"state": "Enabled", "scriptUri": f"{url}/warm.sh"}
@@ -54,7 +54,7 @@ def test_the_script_of_a_workload_is_pinned(arm, service, scripts):
     assert "PACKER OUT warming up" in result(arm, "warm")[1]
 
 
-def test_a_workload_that_fails_is_told(arm, service, scripts):
+def test_failed_workload_is_reported(arm, service, scripts):
     url, files = scripts
     files["/cold.sh"] = b"exit 7\n"
     workload = {"state": "Enabled", "scriptUri": f"{url}/cold.sh"}
@@ -70,7 +70,7 @@ def test_a_workload_that_fails_is_told(arm, service, scripts):
     ({"workload": {"state": "On"}}, "optimize.workload.state"),
     ({"vmBoot": {"state": "enabled"}}, "optimize.vmBoot.state"),
 ])
-def test_what_is_wrong_is_told_at_submission(arm, service, optimize, field):
+def test_bad_optimize_field_is_rejected_at_submission(arm, service, optimize, field):
     answer = arm("PUT", path("wrong"), json=body(service, optimize=optimize))
     assert answer.status_code == 400
     assert field in json.dumps(answer.json()["error"]), answer.text

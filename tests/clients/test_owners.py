@@ -18,7 +18,7 @@ from templates import FOREVER, body, managed, shared, shell, vhd
 
 LEASE = ["--lease", "3s"]
 TARGETS = [{"name": "westus2"}, {"name": "eastus"}]
-# Longer than a lease, so that the second service is at work on the run before its script could have ended.
+# Longer than a lease, so that the second service works on the run before its script can end.
 SCRIPT_S = 6
 CONFLICT = 3
 SQLITE_HISTORY = """
@@ -36,7 +36,7 @@ CREATE TRIGGER noted AFTER UPDATE ON runs FOR EACH ROW EXECUTE FUNCTION note();
 
 @contextlib.contextmanager
 def sqlite(folder):
-    """The address of a database, a function that asks it, and what notes every write of a run."""
+    """The address of a database, a function that queries it, and a trigger that records every write of a run."""
     file = folder / "shared.db"
 
     def ask(sql):
@@ -78,7 +78,7 @@ def pair(request, tmp_path):
 
 
 def made(folder):
-    """What was published in a service's folders."""
+    """The published files in a service's folders."""
     images = folder / "data" / "images"
     return sorted(
         str(found.relative_to(folder))
@@ -86,7 +86,7 @@ def made(folder):
     ) if images.exists() else []
 
 
-def test_a_second_service_is_refused_and_told_who_has_the_database(pair):
+def test_second_service_is_rejected_with_the_owner_of_the_database(pair):
     one, two, _ = pair
     done = subprocess.run(two.command(), capture_output=True, text=True, timeout=WITHIN_S)
     error = json.loads(done.stdout.splitlines()[-1])
@@ -94,11 +94,11 @@ def test_a_second_service_is_refused_and_told_who_has_the_database(pair):
     for part in (f"process {one.process.pid}", str(one.data), "until 20"):
         assert part in error["message"], error
     one.stop()
-    # Given up in order: no waiting.
+    # Released on shutdown: no wait.
     two.start()
 
 
-def test_a_paused_service_does_nothing_when_another_has_taken_over(pair):
+def test_paused_service_does_nothing_after_a_takeover(pair):
     one, two, ask = pair
     arm = asks_in_group(one)
     gallery(arm)
@@ -114,7 +114,7 @@ def test_a_paused_service_does_nothing_when_another_has_taken_over(pair):
     until(lambda: "endTime" in runs(arm, "t")[0], "the second service has ended the run")
     after = made(two.folder)
     one.process.send_signal(signal.SIGCONT)
-    # Its script's time is over, too: without the lease it would publish now.
+    # The script has ended too: without the check of the lease, the service would publish now.
     assert one.process.wait(WITHIN_S) == CONFLICT
     assert "taken over by" in one.process.stdout.read()
 
@@ -131,7 +131,7 @@ def test_a_paused_service_does_nothing_when_another_has_taken_over(pair):
     assert [state for _, state, _ in history].count("Succeeded") == 1 and history[-1][1] == "Succeeded", history
 
 
-def test_a_paused_service_that_nobody_replaced_continues(pair):
+def test_paused_service_without_a_takeover_continues(pair):
     one, _, _ = pair
     arm = asks_in_group(one)
     created(arm, "t", body(one, customize=[shell(f"sleep {SCRIPT_S}")]))
@@ -145,7 +145,7 @@ def test_a_paused_service_that_nobody_replaced_continues(pair):
     assert runs(arm, "t")[0]["runState"] == "Succeeded"
 
 
-def test_a_planned_restart_is_no_crash(tmp_path):
+def test_planned_restart_does_not_count_as_a_crash(tmp_path):
     service = Service(prepared(tmp_path), flags=LEASE).start()
     try:
         arm = asks_in_group(service)

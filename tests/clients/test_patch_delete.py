@@ -1,4 +1,4 @@
-"""What of a template can be changed, what takes it away, and when neither is allowed."""
+"""Changes and deletion of templates, and when neither is allowed."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from templates import FOREVER, body, managed, vhd
 
 
 def patched(arm, name, change, version="2024-02-01"):
-    """The template after a change that is taken."""
+    """Patches the template successfully and returns it."""
     answer = arm("PATCH", path(name), version, json=change)
     assert answer.status_code == 202 and answer.content == b"", answer.text
     assert answer.headers["Location"] == answer.headers["Azure-AsyncOperation"]
@@ -22,7 +22,7 @@ def patched(arm, name, change, version="2024-02-01"):
 
 
 def refused(arm, name, change, version="2024-02-01"):
-    """Code and text of a change that is not; the template is as before."""
+    """Code and message of a rejected patch; asserts that the template is unchanged."""
     before = shown(arm, name)
     answer = arm("PATCH", path(name), version, json=change)
     assert answer.status_code == 400, answer.text
@@ -36,7 +36,7 @@ def target(service, name, image, **more):
 
 
 # conformance: 107
-def test_tags_are_replaced(arm, service):
+def test_patch_replaces_tags(arm, service):
     create(arm, "tagged", body(service))
     assert patched(arm, "tagged", {"tags": {"a": "1", "b": "2"}})["tags"] == {"a": "1", "b": "2"}
     assert patched(arm, "tagged", {"tags": {"c": "3"}})["tags"] == {"c": "3"}
@@ -45,7 +45,7 @@ def test_tags_are_replaced(arm, service):
 
 
 # conformance: 108, 109
-def test_identities_are_removed_swapped_and_never_two(arm, service):
+def test_patch_removes_or_replaces_the_identity(arm, service):
     made = body(service)
     create(arm, "who", made)
     old = next(iter(made["identity"]["userAssignedIdentities"]))
@@ -65,12 +65,12 @@ def test_identities_are_removed_swapped_and_never_two(arm, service):
 
 
 # conformance: 110, 111
-def test_targets_are_changed_and_added_but_never_dropped(arm, service):
+def test_patch_changes_or_adds_targets_but_removes_none(arm, service):
     made = body(service, distribute=[target(service, "one", "a"), target(service, "two", "b")])
     create(arm, "targets", made)
     for left in ["one", "two"]:
-        kept = [entry for entry in made["properties"]["distribute"] if entry["runOutputName"] != left]
-        said = refused(arm, "targets", {"properties": {"distribute": kept}})
+        remaining = [entry for entry in made["properties"]["distribute"] if entry["runOutputName"] != left]
+        said = refused(arm, "targets", {"properties": {"distribute": remaining}})
         assert said == (
             "ValidationFailed",
             f"Validation failed: Distribute target with Runoutput name {left} not found in the update "
@@ -93,7 +93,7 @@ def test_targets_are_changed_and_added_but_never_dropped(arm, service):
     assert after["properties"]["distribute"][0]["imageId"].endswith("/changed")
     said = refused(arm, "targets", {"properties": {"distribute": changed}}, "2022-07-01")
     assert "2023-07-01" in said[1], said
-    # What was changed is what the next run does.
+    # The next run uses the changed targets.
     assert ran(arm, "targets")["status"] == "Succeeded"
     outputs = {o["name"]: o["properties"] for o in arm("GET", f"{path('targets')}/runOutputs").json()["value"]}
     assert sorted(outputs) == ["one", "three", "two"]
@@ -101,7 +101,7 @@ def test_targets_are_changed_and_added_but_never_dropped(arm, service):
 
 
 # conformance: 112
-def test_the_machine_is_changed(arm, service):
+def test_patch_changes_the_vm_profile(arm, service):
     create(arm, "machine", body(service))
     after = patched(arm, "machine", {"properties": {"vmProfile": {"vmSize": "Standard_B2s", "osDiskSizeGB": 4}}})
     assert after["properties"]["vmProfile"] == {"vmSize": "Standard_B2s", "osDiskSizeGB": 4}
@@ -111,7 +111,7 @@ def test_the_machine_is_changed(arm, service):
 
 
 # conformance: 113
-def test_everything_else_is_for_ever(arm, service):
+def test_patch_rejects_all_other_fields(arm, service):
     create(arm, "fixed", body(service))
     source = body(service)["properties"]["source"]
     for change in [
@@ -129,7 +129,7 @@ def test_everything_else_is_for_ever(arm, service):
 
 
 # conformance: 95, 100, 114
-def test_nothing_changes_while_a_run_is_active(arm, service):
+def test_patch_is_rejected_during_a_run(arm, service):
     create(arm, "busy", body(service, customize=FOREVER))
     run = begun(arm, "busy")
     for method, where, more in [
@@ -151,7 +151,7 @@ def test_nothing_changes_while_a_run_is_active(arm, service):
 
 
 # conformance: 115
-def test_a_change_passes_through_updating(arm, service):
+def test_patch_passes_through_updating(arm, service):
     create(arm, "passing", body(service))
     seen, over = set(), threading.Event()
     watcher = asks(service)
@@ -174,7 +174,7 @@ def test_a_change_passes_through_updating(arm, service):
 
 
 # conformance: 116, 118, 119, 120
-def test_deletion(arm, service):
+def test_delete_removes_the_template_and_its_staging_group(arm, service):
     made = body(service, distribute=[managed(service.subscription, "survivor"), vhd()])
     create(arm, "leaving", made)
     assert ran(arm, "leaving")["status"] == "Succeeded"

@@ -1,4 +1,4 @@
-"""What the service keeps is its user's alone, whatever umask it was started with."""
+"""The service's files are private to its user, whatever umask it was started with."""
 
 import os
 import stat
@@ -19,7 +19,7 @@ def service(tmp_path_factory):
     before = os.umask(OPEN)
     try:
         prepared(folder)
-        # Left by a goldsmith that did not look after this.
+        # Left by an older goldsmith without this rule.
         (folder / "data" / "images").mkdir()
         (folder / "cache" / "downloads").mkdir(parents=True)
         with running(folder) as service:
@@ -29,7 +29,7 @@ def service(tmp_path_factory):
 
 
 def readable_by_others(folder):
-    """Everything below the folder that has a mode for others, the user's own catalogue aside."""
+    """All files below the folder that others can access, except for the user's catalogue."""
     for where, folders, files in os.walk(folder):
         for name in folders + files:
             at = os.path.join(where, name)
@@ -38,7 +38,7 @@ def readable_by_others(folder):
                 yield f"{at} {stat.filemode(mode)}"
 
 
-def test_nothing_that_a_run_leaves_is_readable_by_others(service):
+def test_files_of_a_run_are_not_readable_by_others(service):
     ask = asks_in_group(service)
     created(ask, "private", body(service, customize=[shell("echo secret")]))
     assert ran(ask, "private")["status"] == "Succeeded"

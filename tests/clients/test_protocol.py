@@ -1,4 +1,4 @@
-"""The rules every route keeps, asked with plain HTTP."""
+"""The rules of every route, over plain HTTP."""
 
 import base64
 import concurrent.futures
@@ -19,13 +19,13 @@ VERSIONS = ["2020-02-14", "2021-10-01", "2022-02-14", "2022-07-01", "2023-07-01"
 
 
 # conformance: 1
-def test_a_missing_template_is_404(arm):
+def test_missing_template_is_404(arm):
     answer = arm("GET", path("none"))
     assert (answer.status_code, code(answer)) == (404, "ResourceNotFound")
 
 
 # conformance: 2, 3
-def test_api_versions(arm):
+def test_unknown_api_version_is_rejected(arm):
     for version in VERSIONS + ["2019-05-01-preview"]:
         assert arm("GET", f"resourceGroups/rg/{AIB}", version).status_code == 200, version
     assert code(arm("GET", f"resourceGroups/rg/{AIB}", None)) == "MissingApiVersionParameter"
@@ -35,13 +35,13 @@ def test_api_versions(arm):
 
 
 # conformance: 6
-def test_old_versions_have_the_bare_error(arm):
+def test_old_api_version_has_the_bare_error(arm):
     assert "code" in arm("GET", path("none"), "2020-02-14").json()
     assert "error" in arm("GET", path("none"), "2021-10-01").json()
 
 
 # conformance: 5, 12, 13, 14, 15, 26, 32, 40, 91, 92, 94, 97, 103, 107, 113, 116
-def test_a_template_from_creation_to_deletion(arm, service):
+def test_template_is_created_run_and_deleted(arm, service):
     life = path("life")
     put = arm("PUT", life, json=body(service))
     assert put.status_code == 201, put.text
@@ -128,7 +128,7 @@ def test_a_template_from_creation_to_deletion(arm, service):
         ),
     ],
 )
-def test_a_bad_template_is_refused(arm, service, name, change, says):
+def test_bad_template_is_rejected(arm, service, name, change, says):
     made = body(service)
     change(made)
     answer = arm("PUT", path("bad"), json=made)
@@ -138,13 +138,13 @@ def test_a_bad_template_is_refused(arm, service, name, change, says):
 
 
 # conformance: 7
-def test_names(arm, service):
+def test_bad_template_name_is_rejected(arm, service):
     assert arm("PUT", path("a%20b"), json=body(service)).status_code == 400
     assert arm("PUT", path("x" * 65), json=body(service)).status_code == 400
 
 
 # conformance: 26, 27, 119
-def test_a_source_that_does_not_exist_leaves_a_failed_template(arm, service):
+def test_missing_source_leaves_a_failed_template(arm, service):
     made = body(service)
     made["properties"]["source"]["offer"] = "missing"
     assert create(arm, "failed", made)["status"] == "Failed"
@@ -156,7 +156,7 @@ def test_a_source_that_does_not_exist_leaves_a_failed_template(arm, service):
 
 
 # conformance: 95, 96, 100
-def test_one_run_at_a_time_and_cancel(arm, service):
+def test_second_run_is_rejected_and_cancel_ends_the_first(arm, service):
     create(arm, "slow", body(service, customize=FOREVER))
     run = begun(arm, "slow")
     assert run.status_code == 202
@@ -168,7 +168,7 @@ def test_one_run_at_a_time_and_cancel(arm, service):
 
 
 # conformance: 10
-def test_who_is_nobody(service):
+def test_request_without_valid_token_is_401(service):
     url = f"{service.url}/subscriptions?api-version=2022-12-01"
     nobody = requests.get(url, verify=service.ca, timeout=30)
     assert nobody.status_code == 401
@@ -181,7 +181,7 @@ def test_who_is_nobody(service):
     assert "access_token" in json.loads(base64.b64decode(claims))
 
 
-def test_a_wrong_secret(service):
+def test_wrong_secret_is_rejected(service):
     answer = requests.post(
         f"{service.url}/{service.tenant}/oauth2/v2.0/token", verify=service.ca, timeout=30,
         data={"grant_type": "client_credentials", "client_id": service.credentials["clientId"],
@@ -191,7 +191,7 @@ def test_a_wrong_secret(service):
     assert answer.json()["error"] == "invalid_client"
 
 
-def test_what_is_not_there(arm):
+def test_missing_resources_are_404(arm):
     other = "/subscriptions/00000000-0000-0000-0000-000000000001/resourcegroups"
     assert (arm("GET", other).status_code, code(arm("GET", other))) == (404, "SubscriptionNotFound")
     assert arm("GET", "resourceGroups/rg/providers/Nobody.Home/things/x").status_code == 404
@@ -199,7 +199,7 @@ def test_what_is_not_there(arm):
     assert code(arm("GET", f"resourceGroups/none/{AIB}")) == "ResourceGroupNotFound"
 
 
-def test_bodies_that_are_none(arm):
+def test_malformed_body_is_rejected(arm):
     for text in ["", "{", "[]", "null", '"x"', "{}" * 2]:
         answer = arm("PUT", path("x"), data=text, headers={"Content-Type": "application/json"})
         assert answer.status_code == 400, text
@@ -207,7 +207,7 @@ def test_bodies_that_are_none(arm):
     assert arm("PUT", path("x"), data=big).status_code == 413
 
 
-def test_lists_come_in_pages(arm):
+def test_lists_are_paged(arm):
     for number in range(105):
         identity(arm, f"page-{number}")
     names, answer = [], arm("GET", IDENTITIES, "2024-11-30").json()
@@ -219,13 +219,13 @@ def test_lists_come_in_pages(arm):
     assert len(names) == len(set(names)) == 106
 
 
-def test_of_many_who_write_under_one_etag_one_wins(service, arm):
+def test_one_of_many_writes_with_the_same_etag_succeeds(service, arm):
     path = "resourceGroups/rg/providers/Microsoft.Compute/galleries/contended"
-    # A connection each, so that they are served at once.
+    # A connection each, so that the server handles them concurrently.
     askers = [asks(service, "2024-03-03") for _ in range(WRITERS)]
 
     def winners(**headers):
-        """How many of as many requests at once are carried out, and the ETag that came of it."""
+        """Sends concurrent writes. Returns the number of successes, and the new ETag."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         put = lambda ask: ask("PUT", path, json={"location": "westus2"}, headers=named)
         with concurrent.futures.ThreadPoolExecutor(WRITERS) as pool:
@@ -243,7 +243,7 @@ def test_of_many_who_write_under_one_etag_one_wins(service, arm):
 
 
 # conformance: 8
-def test_lists_of_nothing_are_empty(arm):
+def test_lists_without_resources_are_empty(arm):
     assert arm("PUT", "resourcegroups/empty", json={"location": "westus2"}).status_code == 201
     answer = arm("GET", f"resourceGroups/empty/{AIB}")
     assert (answer.status_code, answer.json()) == (200, {"value": []})
@@ -252,14 +252,14 @@ def test_lists_of_nothing_are_empty(arm):
 
 
 # conformance: 9
-def test_operations_are_listed(service):
+def test_provider_operations_are_listed(service):
     answer = service.session().get(
         f"{service.url}/providers/Microsoft.VirtualMachineImages/operations?api-version=2024-02-01"
     )
     assert len(answer.json()["value"]) == 13
 
 
-def test_what_was_acknowledged_survives_kill_9(arm, service):
+def test_acknowledged_writes_survive_kill_9(arm, service):
     create(arm, "kept", body(service))
     put = arm("PUT", path("half"), json=body(service))
     assert put.status_code == 201
@@ -282,7 +282,7 @@ def test_what_was_acknowledged_survives_kill_9(arm, service):
     ],
     ids=["no customizer", "null is absent", "read-only", "unknown but old", "staging group", "preview"],
 )
-def test_a_lenient_template_is_taken(arm, service, version, change):
+def test_lenient_template_is_accepted(arm, service, version, change):
     made = body(service)
     change(made)
     created(arm, "lenient", made, version)
@@ -290,7 +290,7 @@ def test_a_lenient_template_is_taken(arm, service, version, change):
 
 
 # conformance: 108, 109
-def test_identities_of_a_template_change_by_patch(arm, service):
+def test_patch_changes_identities_of_a_template(arm, service):
     patched, made = path("patched"), body(service)
     create(arm, "patched", made)
     old = next(iter(made["identity"]["userAssignedIdentities"]))

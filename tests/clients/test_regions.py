@@ -1,4 +1,4 @@
-"""A region that takes connections and never answers: what has to do with it says so, and nothing else waits for it."""
+"""A region that accepts connections and never answers fails its own requests and delays nothing else."""
 
 import contextlib
 import socket
@@ -11,7 +11,7 @@ from resource_manager import asks_in_group, code, create, created, finished, out
 from service import prepared, running, until
 from templates import body, latest_of, shared, vhd
 
-# What a region is given to answer, and twice as much again for a busy machine.
+# The deadline of a region, and twice as much again for a busy machine.
 PATIENCE_AND_MORE_S = 45
 A_MINUTE_AND_MORE_S = 120
 SOURCE_IMAGE = {"properties": {"kind": "SourceImage"}}
@@ -19,7 +19,7 @@ SOURCE_IMAGE = {"properties": {"kind": "SourceImage"}}
 
 @contextlib.contextmanager
 def silence():
-    """The address of a server that says nothing."""
+    """The address of a server that never answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)
@@ -32,7 +32,7 @@ def place(service, eastus):
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    """Home is westus2; the place of eastus can be changed to a bucket of a silent server."""
+    """The home region is westus2. eastus can be switched to a bucket on a silent server."""
     folder = prepared(tmp_path_factory.mktemp("silent"))
     with silence() as endpoint, pytest.MonkeyPatch.context() as environment:
         for name, value in {
@@ -55,7 +55,7 @@ def arm(service):
 
 
 def published(arm, service, name, *regions):
-    """The id of a version of a new definition, in these regions."""
+    """Creates a version of a new definition in these regions, and returns its id."""
     target = shared(definition(arm, name), targetRegions=[{"name": region} for region in regions])
     created(arm, name, body(service, distribute=[target]))
     assert ran(arm, name)["status"] == "Succeeded"
@@ -68,7 +68,7 @@ def took(act):
     return time.monotonic() - began
 
 
-def test_nothing_waits_for_a_region_that_does_not_answer(arm, service):
+def test_unresponsive_region_delays_nothing_else(arm, service):
     far = published(arm, service, "far", "westus2", "eastus")
     near = published(arm, service, "near", "westus2")
     upon = {**body(service, source=latest_of(far.rsplit("/versions/", 1)[0]), distribute=[vhd()]), "location": "eastus"}
@@ -80,14 +80,14 @@ def test_nothing_waits_for_a_region_that_does_not_answer(arm, service):
     status = lambda: arm("GET", f"{path('follower')}/triggers/new").json()["properties"]["status"]
     assert status()["code"] == "SourceUnavailable" and "eastus: it does not answer" in status()["message"], status()
 
-    # Its triggers are looked at every second, and each look takes as long as the region is given.
+    # Its triggers are checked every second, and each check takes until the region's deadline.
     created(arm, "due", {**body(service), "tags": {"goldsmith.schedule": "* * * * *"}})
     until(lambda: runs(arm, "due"), "its time comes", A_MINUTE_AND_MORE_S)
 
     assert create(arm, "late", upon)["error"]["code"] == "SourceUnavailable"
     assert properties(arm, "late")["provisioningError"]["provisioningErrorCode"] == "Other"
 
-    # One that was never there goes; one that was stays.
+    # A version that never reached the region can be deleted; one that did cannot.
     deleted = []
     assert took(lambda: deleted.append(arm("DELETE", near, GALLERY_API))) < PATIENCE_AND_MORE_S
     assert deleted[0].ok and arm("GET", near, GALLERY_API).status_code == 404

@@ -1,4 +1,4 @@
-"""What a client's PUT of a version says about its regions comes true, whatever happens to the service meanwhile."""
+"""The regions in a client's PUT of a version are applied, whatever happens to the service meanwhile."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ NOISE_MIB = 192
 
 @pytest.fixture(scope="module")
 def folder(folder):
-    """Home is westus2; eastus has a place. There is so much to copy that something can come between."""
+    """The home region is westus2, and eastus has a folder. The copy takes long enough to interrupt it."""
     noise = folder / "noise.raw"
     with noise.open("wb") as file:
         for _ in range(NOISE_MIB):
@@ -30,7 +30,7 @@ def folder(folder):
 
 @pytest.fixture(scope="module")
 def version(arm, service):
-    """The id of a version that is in no region but its home."""
+    """Creates a version in the home region only, and returns its id."""
     gallery(arm)
     image = definition(arm, "big")
     target = shared(image, targetRegions=[{"name": "westus2"}])
@@ -50,7 +50,7 @@ def pieces(service, kind):
     return [path for path in (service.folder / "eastus" / kind).rglob("*") if path.is_file()]
 
 
-def test_a_copy_goes_on_where_the_service_is_killed_or_stopped_and_goes_when_its_region_does(arm, service, version):
+def test_copy_resumes_after_kill_or_stop_and_is_deleted_with_its_region(arm, service, version):
     put(arm, version, "westus2", "eastus")
     for end in (service.kill, service.stop):
         before = len(pieces(service, "chunks"))
@@ -67,7 +67,7 @@ def test_a_copy_goes_on_where_the_service_is_killed_or_stopped_and_goes_when_its
     assert list(replication(arm, version)[2]) == ["West US 2"]
 
 
-def test_a_version_that_is_removed_while_it_is_copied_leaves_no_copy(arm, service, version):
+def test_version_deleted_during_replication_leaves_no_copy(arm, service, version):
     put(arm, version, "westus2", "eastus")
     until(lambda: len(pieces(service, "chunks")) > 50, "something is copied")
     assert arm("DELETE", version, GALLERY_API).status_code in (200, 202)

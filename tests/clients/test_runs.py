@@ -1,4 +1,4 @@
-"""Runs as clients see them: their states, one at a time, cancel, deadline, and what is left when all is gone."""
+"""Runs from a client's view: states, one at a time, cancel, deadline, and URLs after the template's deletion."""
 
 import random
 import time
@@ -13,7 +13,7 @@ from resource_manager import (
 from service import prepared, running, until
 from templates import FOREVER, body, shell, vhd
 
-# From first to last; a run shows some of them for a moment only.
+# In order; a run is in some of these states only for a moment.
 STATES = ["Queued", "Building", "Customizing", "Distributing"]
 SOON_S = 30
 CREATED_WITHIN_S = 1
@@ -23,7 +23,7 @@ DEADLINE_AND_MORE_S = 120
 
 @pytest.fixture(scope="module", autouse=True)
 def late(tmp_path_factory):
-    """A service whose one run is to be over in a minute, while the other tests go on."""
+    """A service with a run that must end within a minute, during the other tests."""
     with running(prepared(tmp_path_factory.mktemp("late"))) as service:
         ask = asks_in_group(service)
         created(ask, "late", body(service, customize=FOREVER, buildTimeoutInMinutes=1))
@@ -32,18 +32,18 @@ def late(tmp_path_factory):
 
 
 # conformance: 135
-def test_a_template_without_remote_scripts_is_created_within_a_second(arm, service):
+def test_template_without_remote_scripts_is_provisioned_within_a_second(arm, service):
     def took(number):
         begin = time.monotonic()
         created(arm, f"quick-{number}", body(service))
         return time.monotonic() - begin
 
-    # What else the machine does may hold up any one of them.
+    # Other work on the machine may delay any one of them.
     assert any(took(number) < CREATED_WITHIN_S for number in range(TRIES))
 
 
 def walk(arm):
-    """The states in which `second` is seen to wait for `first`, and to run when that is canceled."""
+    """The states of `second` while it waits for `first`, and after `first` is canceled."""
     first = begun(arm, "first")
     until(lambda: last_run(arm, "first").get("runSubState") == "Customizing")
     second = begun(arm, "second")
@@ -67,19 +67,19 @@ def walk(arm):
 
 
 # conformance: 93, 94
-def test_a_run_walks_through_its_states(arm, service):
-    # On any host but one of 32 processors and 128 GiB it runs alone, and another one waits.
+def test_run_passes_through_its_states(arm, service):
+    # On hosts below 32 processors and 128 GiB it runs alone, and another run waits.
     made = body(service, customize=FOREVER, vmProfile={"vmSize": "Standard_D16_v3"})
     created(arm, "first", made)
     made["properties"]["customize"] = [shell("echo hello")] * 20
     made["properties"]["distribute"] += [vhd()]
     created(arm, "second", made)
-    # A state of a moment may pass between two looks.
+    # A short state may pass between two polls.
     assert any({"Queued", "Customizing", "Distributing"} <= set(walk(arm)) for _ in range(TRIES))
 
 
 # conformance: 133
-def test_the_github_action_finds_what_it_asks_for(arm, service):
+def test_requests_of_the_github_action_succeed(arm, service):
     version, lower = "2020-02-14", f"resourceGroups/rg/{AIB.lower()}/action"
     put = arm("PUT", lower, version, json=body(service))
     assert put.status_code == 201, put.text
@@ -93,7 +93,7 @@ def test_the_github_action_finds_what_it_asks_for(arm, service):
 
 
 # conformance: 92
-def test_a_runs_urls_answer_when_the_template_is_gone(arm, service):
+def test_run_urls_work_after_the_template_is_deleted(arm, service):
     created(arm, "brief", body(service))
     run = begun(arm, "brief")
     assert finished(arm, run)["status"] == "Succeeded"
@@ -104,7 +104,7 @@ def test_a_runs_urls_answer_when_the_template_is_gone(arm, service):
 
 
 # conformance: 96, 138
-def test_a_guest_that_hangs_is_canceled_soon(arm, service):
+def test_run_with_a_hanging_guest_is_canceled_soon(arm, service):
     created(arm, "hanging", body(service, customize=FOREVER))
     run = begun(arm, "hanging")
     until(lambda: last_run(arm, "hanging").get("runSubState") == "Customizing")
@@ -117,7 +117,7 @@ def test_a_guest_that_hangs_is_canceled_soon(arm, service):
 
 
 # conformance: 136
-def test_a_log_can_be_read_while_the_run_goes_on(arm, service):
+def test_log_is_readable_during_the_run(arm, service):
     created(arm, "talking", body(service, customize=[shell("echo so far so good"), *FOREVER]))
     begun(arm, "talking")
     id = run_ids(arm, "talking")[0]
@@ -135,7 +135,7 @@ def test_a_log_can_be_read_while_the_run_goes_on(arm, service):
 
 
 # conformance: 98
-def test_a_second_cancel_is_refused_while_the_run_is_canceling(arm, service):
+def test_second_cancel_is_rejected_during_canceling(arm, service):
     created(arm, "twice", body(service, customize=FOREVER))
 
     def refused():
@@ -144,7 +144,7 @@ def test_a_second_cancel_is_refused_while_the_run_is_canceling(arm, service):
         assert arm("POST", f"{path('twice')}/cancel").status_code == 204
         again = arm("POST", f"{path('twice')}/cancel")
         assert finished(arm, run)["status"] == "Canceled"
-        # The run may have been over by then.
+        # The run may have ended by then.
         return None if again.status_code == 204 else (again.status_code, code(again), again.text)
 
     status_code, said, text = until(refused)
@@ -153,7 +153,7 @@ def test_a_second_cancel_is_refused_while_the_run_is_canceling(arm, service):
 
 
 # conformance: 100
-def test_a_refused_deletion_leaves_the_template_unharmed(arm, service):
+def test_rejected_deletion_leaves_the_template_unchanged(arm, service):
     created(arm, "unharmed", body(service, customize=FOREVER))
     run = begun(arm, "unharmed")
     refused = arm("DELETE", path("unharmed"))
@@ -166,7 +166,7 @@ def test_a_refused_deletion_leaves_the_template_unharmed(arm, service):
 
 
 # conformance: 38
-def test_auto_run_is_one_run_also_after_kill_9(arm, service):
+def test_auto_run_starts_one_run_even_after_kill_9(arm, service):
     made = body(service, autoRun={"state": "Enabled"})
     chance = random.Random(38)
     for number in range(3):
@@ -180,7 +180,7 @@ def test_auto_run_is_one_run_also_after_kill_9(arm, service):
 
 
 # conformance: 99
-def test_a_run_that_exceeds_its_time_fails(late):
+def test_run_beyond_its_timeout_fails(late):
     until(lambda: last_run(late, "late")["runState"] != "Running", "it is over", DEADLINE_AND_MORE_S)
     status = last_run(late, "late")
     assert status["runState"] == "Failed", status

@@ -18,7 +18,7 @@ GROUP = "sdk"
 
 @pytest.fixture(scope="module")
 def client(service):
-    # The SDKs are told of no certificates but by the environment.
+    # The SDKs take certificates only from the environment.
     os.environ["REQUESTS_CA_BUNDLE"] = service.bundle
     c = service.credentials
     credential = ClientSecretCredential(
@@ -47,7 +47,7 @@ def template(service, customize=None):
 
 
 # conformance: 94, 103, 107, 118, 130
-def test_a_template_lives_and_dies(service, client):
+def test_template_is_created_run_and_deleted(service, client):
     builder = client(ImageBuilderClient)
     it = builder.virtual_machine_image_templates
     made = it.begin_create_or_update(GROUP, "t", template(service)).result()
@@ -71,7 +71,7 @@ def test_a_template_lives_and_dies(service, client):
 
 
 # conformance: 96, 130
-def test_cancel_ends_a_run(service, client):
+def test_cancel_ends_the_run(service, client):
     it = client(ImageBuilderClient).virtual_machine_image_templates
     slow = template(service, FOREVER)
     it.begin_create_or_update(GROUP, "slow", slow).result()
@@ -84,7 +84,7 @@ def test_cancel_ends_a_run(service, client):
 
 
 # conformance: 121, 127, 130
-def test_triggers(service, client):
+def test_triggers_are_created_and_deleted(service, client):
     builder = client(ImageBuilderClient)
     builder.virtual_machine_image_templates.begin_create_or_update(
         GROUP, "watched", template(service)
@@ -99,7 +99,7 @@ def test_triggers(service, client):
     assert list(triggers.list_by_image_template(GROUP, "watched")) == []
 
 
-def test_galleries(service, client):
+def test_galleries_are_created_and_listed(service, client):
     compute = client(ComputeManagementClient)
     gallery = compute.galleries.begin_create_or_update(GROUP, "g", {"location": "westus2"}).result()
     assert gallery.name == "g"
@@ -119,12 +119,12 @@ def test_galleries(service, client):
     compute.galleries.begin_delete(GROUP, "g").result()
 
 
-def test_a_bad_template_is_told_with_code_and_field(service, client):
+def test_bad_template_is_reported_with_code_and_field(service, client):
     it = client(ImageBuilderClient).virtual_machine_image_templates
     bad = template(service)
     del bad["properties"]["source"]
-    with pytest.raises(HttpResponseError) as told:
+    with pytest.raises(HttpResponseError) as error:
         it.begin_create_or_update(GROUP, "bad", bad)
-    assert told.value.status_code == 400
-    assert told.value.error.code == "ValidationFailed"
-    assert "source" in told.value.message
+    assert error.value.status_code == 400
+    assert error.value.error.code == "ValidationFailed"
+    assert "source" in error.value.message

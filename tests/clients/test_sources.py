@@ -1,4 +1,4 @@
-"""What `latest` of a source stands for: when a template is created, and in each of its runs."""
+"""The meaning of `latest` in a source: at the creation of a template, and in each of its runs."""
 
 from galleries import GALLERY_API, definition, gallery
 from resource_manager import created, properties, ran, runs
@@ -18,7 +18,7 @@ def published(service, version):
 
 
 # conformance: 42, 43
-def test_latest_is_looked_up_at_creation_and_by_each_run(arm, service):
+def test_latest_is_resolved_at_creation_and_by_each_run(arm, service):
     made = body(service)
     created(arm, "early", made)
     assert exact(arm, "early") == "1.0.0"
@@ -31,7 +31,7 @@ def test_latest_is_looked_up_at_creation_and_by_each_run(arm, service):
     published(service, "1.2.0")
     assert ran(arm, "early")["status"] == "Succeeded"
     assert [run["exactVersion"] for run in runs(arm, "early")] == ["1.2.0", "1.1.0"]
-    # What a template says for good is not changed by the newest.
+    # A fixed version in a template does not follow the newest.
     made["properties"]["source"]["version"] = "1.0.0"
     made["properties"]["source"]["exactVersion"] = "7.7.7"
     created(arm, "fixed", made)
@@ -40,7 +40,7 @@ def test_latest_is_looked_up_at_creation_and_by_each_run(arm, service):
 
 
 # conformance: 45, 46, 84
-def test_latest_of_a_gallery_is_the_highest_that_is_not_excluded(arm, service):
+def test_gallery_latest_is_the_highest_version_not_excluded(arm, service):
     gallery(arm)
     image = definition(arm, "d")
     for version, excluded in [("1.9.0", False), ("1.10.0", False), ("2.0.0", True)]:
@@ -54,7 +54,7 @@ def test_latest_of_a_gallery_is_the_highest_that_is_not_excluded(arm, service):
     assert exact(arm, "from").lower() == f"{image}/versions/1.10.0".lower()
     assert ran(arm, "from")["status"] == "Succeeded"
     assert exact(arm, "from").lower() == f"{image}/versions/1.10.0".lower()
-    # Excluded later on: the next run does without.
+    # Excluded later: the next run ignores it.
     profile = {"publishingProfile": {"excludeFromLatest": True}}
     change = {"location": "westus2", "properties": profile}
     assert arm("PUT", f"{image}/versions/1.10.0", GALLERY_API, json=change).ok

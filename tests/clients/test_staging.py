@@ -1,4 +1,4 @@
-"""What is in a template's staging group: the account with scripts, logs and VHDs, and the machines of runs."""
+"""A template's staging group: the account with scripts, logs and VHDs, and the machines of runs."""
 
 import hashlib
 import shutil
@@ -19,7 +19,7 @@ from templates import body, shared, shell, vhd
 
 STORAGE = "providers/Microsoft.Storage/storageAccounts"
 MACHINES = "providers/Microsoft.Compute/virtualMachines"
-# What the service gives open work when it ends.
+# How long the service waits for open work at shutdown.
 GRACE_S = 10
 
 
@@ -28,7 +28,7 @@ def staging(arm, name):
 
 
 def inside(arm, group):
-    """Types and bodies of what is in a group, by type."""
+    """The resources in a group, by type."""
     found = {}
     for one in arm("GET", f"{group}/resources").json()["value"]:
         found.setdefault(one["type"].split("/")[-1], []).append(one)
@@ -36,7 +36,7 @@ def inside(arm, group):
 
 
 def account(arm, name):
-    """The staging account's resource."""
+    """The resource of the staging account."""
     accounts = arm("GET", f"{staging(arm, name)}/{STORAGE}").json()["value"]
     assert len(accounts) == 1, accounts
     return accounts[0]
@@ -58,12 +58,12 @@ def sleeping(service, **more):
 
 
 def log_of(message):
-    """The address of the log that the message of a failed run tells."""
+    """The address of the log in the message of a failed run."""
     return message.split("Image Build log location: ")[1].split(". OperationId")[0]
 
 
 # conformance: 14, 15, 39
-def test_the_group_has_an_account_with_the_scripts(arm, service, scripts):
+def test_staging_group_has_an_account_with_the_scripts(arm, service, scripts):
     url, files = scripts
     made = body(service, managedResourceTags={"cost": "42"}, customize=[
         {"type": "Shell", "name": "s", "scriptUri": f"{url}/hello.sh?sig=secret"},
@@ -95,7 +95,7 @@ def test_the_group_has_an_account_with_the_scripts(arm, service, scripts):
 
 
 # conformance: 30, 31
-def test_runs_use_the_copy_and_not_the_address(arm, service, scripts):
+def test_runs_use_the_staged_copy_of_a_script(arm, service, scripts):
     url, files = scripts
     files["/pinned.sh"] = b"echo as it was\n"
     script = {"type": "Shell", "scriptUri": f"{url}/pinned.sh", "sha256Checksum": ""}
@@ -103,7 +103,7 @@ def test_runs_use_the_copy_and_not_the_address(arm, service, scripts):
     assert create(arm, "copied", body(service, customize=[script, motd]))["status"] == "Succeeded"
     pinned = properties(arm, "copied")["customize"][0]["sha256Checksum"]
     assert pinned == hashlib.sha256(files["/pinned.sh"]).hexdigest()
-    # Neither the address nor the cache, which may be emptied at any time, has the script any more.
+    # Neither the address nor the cache, which may be emptied at any time, still has the script.
     files["/pinned.sh"] = b"exit 7\n"
     shutil.rmtree(service.cache / "downloads")
     assert ran(arm, "copied")["status"] == "Succeeded"
@@ -113,7 +113,7 @@ def test_runs_use_the_copy_and_not_the_address(arm, service, scripts):
 
 
 # conformance: 10
-def test_blobs_are_read_in_the_ways_of_storage_clients(arm, service, scripts):
+def test_blobs_are_readable_by_storage_clients(arm, service, scripts):
     url, files = scripts
     files["/long.sh"] = b"#" * 1000 + b"\n"
     create(arm, "read", body(service, customize=[{"type": "Shell", "scriptUri": f"{url}/long.sh"}] * 3))
@@ -165,13 +165,13 @@ def test_blobs_are_read_in_the_ways_of_storage_clients(arm, service, scripts):
 
 
 # conformance: 10
-def test_no_address_leads_out_of_an_account(arm, service):
+def test_blob_path_cannot_leave_the_account(arm, service):
     create(arm, "walled", body(service))
     name = account(arm, "walled")["name"]
     token = service.token()
 
     def raw(target, token=token):
-        """The path as it is: clients would tidy it up."""
+        """Sends the path unchanged, which clients would normalize."""
         answer = subprocess.run(
             ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--path-as-is", "--cacert", service.ca,
              "-H", f"Authorization: Bearer {token}", f"{service.url}{target}"],
@@ -190,14 +190,14 @@ def test_no_address_leads_out_of_an_account(arm, service):
     assert raw(f"/storage/{name}?comp=list") == 200
     assert raw(f"/storage/{name}?comp=list", "nobody") == 401
     assert requests.get(f"{service.url}/storage/{name}?comp=list", verify=service.ca, timeout=30).status_code == 401
-    # A token that a storage client asks for opens blobs and nothing else.
+    # A token for storage clients gives access only to blobs.
     storage = service.token("https://storage.azure.com/.default")
     assert raw(f"/storage/{name}?comp=list", storage) == 200
     assert raw("/subscriptions?api-version=2022-12-01", storage) == 401
 
 
 # conformance: 102, 136
-def test_a_log_is_read_while_the_run_is_active_and_after(arm, service):
+def test_log_blob_is_readable_during_and_after_the_run(arm, service):
     create(arm, "followed", sleeping(service))
     session, base = service.session(), endpoint(arm, "followed")
     run = begun(arm, "followed")
@@ -217,7 +217,7 @@ def test_a_log_is_read_while_the_run_is_active_and_after(arm, service):
 
 
 # conformance: 51, 102
-def test_the_message_of_a_failed_run_leads_to_its_log(arm, service):
+def test_message_of_a_failed_run_links_to_its_log(arm, service):
     made = body(service, customize=[shell("echo last words", "exit 3")])
     create(arm, "failing", made)
     assert ran(arm, "failing")["status"] == "Failed"
@@ -225,7 +225,7 @@ def test_the_message_of_a_failed_run_leads_to_its_log(arm, service):
     assert url.startswith(f"{endpoint(arm, 'failing')}packerlogs/") and url.endswith("/customization.log")
     log = service.session().get(url)
     assert log.status_code == 200 and "PACKER OUT last words" in log.text
-    # Also where nothing was built: the definition is not there any more.
+    # Also if nothing was built, because the definition was deleted.
     gallery(arm)
     made["properties"]["distribute"] = [shared(definition(arm, "gone"), replicationRegions=["westus2"])]
     assert create(arm, "nowhere", made)["status"] == "Succeeded"
@@ -236,7 +236,7 @@ def test_the_message_of_a_failed_run_leads_to_its_log(arm, service):
 
 
 # conformance: 86, 103, 120
-def test_a_vhd_without_a_place_is_a_blob_and_goes_with_the_template(arm, service):
+def test_vhd_without_uri_is_a_staging_blob_deleted_with_the_template(arm, service):
     create(arm, "vhd", body(service, distribute=[vhd()]))
     assert arm("GET", f"{path('vhd')}/runOutputs/disk").status_code == 404
     assert ran(arm, "vhd")["status"] == "Succeeded"
@@ -259,7 +259,7 @@ def test_a_vhd_without_a_place_is_a_blob_and_goes_with_the_template(arm, service
 
 
 # conformance: 39, 96
-def test_the_machine_of_a_run_is_shown_while_the_run_holds_it(arm, service):
+def test_machine_is_listed_while_its_run_holds_it(arm, service):
     create(arm, "held", sleeping(service, managedResourceTags={"cost": "7"}))
     group = staging(arm, "held")
     assert list(inside(arm, group)) == ["storageAccounts"], "there is no machine before a run"
@@ -295,7 +295,7 @@ def test_the_machine_of_a_run_is_shown_while_the_run_holds_it(arm, service):
 
 
 # conformance: 137
-def test_after_kill_9_no_machine_is_shown_that_is_not_there(tmp_path):
+def test_no_missing_machine_is_listed_after_kill_9(tmp_path):
     with running(prepared(tmp_path)) as service:
         arm = asks_in_group(service)
         create(arm, "killed", sleeping(service))
@@ -303,26 +303,26 @@ def test_after_kill_9_no_machine_is_shown_that_is_not_there(tmp_path):
         run = begun(arm, "killed")
 
         def machines():
-            """When each was made that is shown."""
+            """The creation times of the listed machines."""
             found = arm("GET", f"{group}/{MACHINES}", "2024-11-01").json()["value"]
             return [one["properties"]["timeCreated"] for one in found]
 
         seen = set()
 
         def another():
-            """One that was not seen before; what a killed server had is shown until it has been ended."""
+            """A new machine; that of a killed server is listed until it has ended."""
             return set(machines()) - seen
 
         seen |= until(another, "the machine is shown")
         service.kill()
         service.start()
-        # The run is taken up once, on a machine of its own; canceled, it leaves none.
+        # The run is recovered once, on a new machine; after a cancel it leaves none.
         seen |= until(another, "the run goes on")
         until(lambda: len(machines()) == 1, "the killed one's machine is gone")
         cancel(arm, "killed", run)
         assert list(inside(arm, group)) == ["storageAccounts"]
 
-        # A run that nobody takes up any more: two interruptions end it, and its machine is not shown.
+        # A run that is not recovered: a second interruption ends it, and its machine is not listed.
         run = begun(arm, "killed")
         for _ in range(2):
             seen |= until(another, "the machine is shown")
@@ -333,7 +333,7 @@ def test_after_kill_9_no_machine_is_shown_that_is_not_there(tmp_path):
 
 
 # conformance: 36, 37
-def test_a_given_group_must_be_free_and_is_made_if_absent(arm, service):
+def test_named_staging_group_must_be_unused_and_is_created_if_missing(arm, service):
     prefix = f"/subscriptions/{service.subscription}/resourceGroups"
 
     def outcome(name, group, location="westus2"):
@@ -363,7 +363,7 @@ def test_a_given_group_must_be_free_and_is_made_if_absent(arm, service):
 
 
 # conformance: 117
-def test_what_the_service_made_goes_and_what_was_given_stays(arm, service):
+def test_deletion_keeps_resources_that_the_service_did_not_create(arm, service):
     create(arm, "own", body(service))
     own, folder = staging(arm, "own"), account(arm, "own")["name"]
     delete(arm, "own")
@@ -371,19 +371,19 @@ def test_what_the_service_made_goes_and_what_was_given_stays(arm, service):
     assert arm("GET", own).status_code == 404
     assert not (service.data / "server" / "storage" / folder).exists()
 
-    given = arm("PUT", "resourcegroups/given", json={"location": "westus2", "tags": {"mine": "yes"}}).json()["id"]
+    external = arm("PUT", "resourcegroups/given", json={"location": "westus2", "tags": {"mine": "yes"}}).json()["id"]
     for name in ["first", "second"]:
-        create(arm, name, body(service, stagingResourceGroup=given, managedResourceTags={"cost": "1"}))
-        tags = arm("GET", given).json()["tags"]
+        create(arm, name, body(service, stagingResourceGroup=external, managedResourceTags={"cost": "1"}))
+        tags = arm("GET", external).json()["tags"]
         assert tags["usedBy"].endswith(f"/{name}") and tags["cost"] == "1"
-        assert [list(inside(arm, given)), account(arm, name)["tags"]["cost"]] == [["storageAccounts"], "1"]
+        assert [list(inside(arm, external)), account(arm, name)["tags"]["cost"]] == [["storageAccounts"], "1"]
         delete(arm, name)
-        assert arm("GET", given).json()["tags"] == {"mine": "yes"}
-        assert inside(arm, given) == {}
+        assert arm("GET", external).json()["tags"] == {"mine": "yes"}
+        assert inside(arm, external) == {}
 
 
 # conformance: 117, 119
-def test_a_failed_creation_leaves_no_staging_group(arm, service, scripts):
+def test_failed_creation_leaves_no_staging_group(arm, service, scripts):
     groups = lambda: {one["name"] for one in arm("GET", "resourcegroups").json()["value"]}
     before = groups()
     made = body(service, customize=[{"type": "Shell", "scriptUri": f"{scripts.url}/not-there.sh"}])
@@ -393,7 +393,7 @@ def test_a_failed_creation_leaves_no_staging_group(arm, service, scripts):
     assert arm("GET", path("stillborn")).status_code == 404
 
 
-def test_a_run_without_its_account_fails_and_says_so(arm, service):
+def test_run_without_its_storage_account_fails_with_the_reason(arm, service):
     create(arm, "robbed", body(service, distribute=[vhd()]))
     group = staging(arm, "robbed")
     folder = service.data / "server" / "storage" / account(arm, "robbed")["name"]
@@ -406,7 +406,7 @@ def test_a_run_without_its_account_fails_and_says_so(arm, service):
     assert arm("GET", path("robbed")).status_code == 404
 
 
-def test_a_group_goes_with_what_was_staged_for_its_templates(arm, service):
+def test_deleting_a_group_deletes_staged_files_of_its_templates(arm, service):
     arm("PUT", "resourcegroups/whole", json={"location": "westus2"})
     put = arm("PUT", f"resourceGroups/whole/{AIB}/t", json=body(service))
     assert finished(arm, put)["status"] == "Succeeded"
@@ -422,7 +422,7 @@ def log_by_id(arm, run, name="log"):
 
 
 # conformance: 92
-def test_logs_outlive_their_template(arm, service, tmp_path):
+def test_logs_remain_after_the_template_is_deleted(arm, service, tmp_path):
     create(arm, "outlived", body(service))
     operation = begun(arm, "outlived")
     finished(arm, operation)
@@ -441,7 +441,7 @@ def test_logs_outlive_their_template(arm, service, tmp_path):
     assert "PACKER OUT hello" in signed_in(service, tmp_path)("run", "logs", run)
 
 
-def test_logs_go_when_their_time_is_over(tmp_path):
+def test_logs_are_deleted_after_their_retention(tmp_path):
     with running(prepared(tmp_path), ["--log-retention", "0s"]) as service:
         arm = asks_in_group(service)
         runs = {}
@@ -459,7 +459,7 @@ def test_logs_go_when_their_time_is_over(tmp_path):
         cancel(arm, "active", active)
 
 
-def test_a_service_that_looks_after_a_deletion_ends_at_once(tmp_path):
+def test_service_shuts_down_at_once_during_a_deletion(tmp_path):
     with running(prepared(tmp_path)) as service:
         arm = asks_in_group(service)
         create(arm, "brief", body(service))

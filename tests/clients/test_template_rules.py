@@ -1,4 +1,4 @@
-"""What a template's fields do at creation, while it is changed, and in its runs."""
+"""The effects of a template's fields at creation, during changes, and in runs."""
 
 import hashlib
 
@@ -10,7 +10,7 @@ from templates import FOREVER, body, managed, shell
 
 
 # conformance: 30, 31
-def test_a_script_is_pinned_when_the_template_is_created(arm, service, scripts):
+def test_script_is_pinned_at_creation(arm, service, scripts):
     url, files = scripts
     files["/hello.sh"] = b"echo one\n"
     script = {"type": "Shell", "scriptUri": f"{url}/hello.sh", "sha256Checksum": ""}
@@ -24,20 +24,20 @@ def test_a_script_is_pinned_when_the_template_is_created(arm, service, scripts):
 
 
 # conformance: 29
-def test_a_checksum_that_does_not_fit_fails_the_creation(arm, service, scripts):
+def test_wrong_checksum_fails_the_creation(arm, service, scripts):
     script = {"type": "Shell", "scriptUri": f"{scripts.url}/hello.sh", "sha256Checksum": "0" * 64}
     assert create(arm, "misfit", body(service, customize=[script]))["status"] == "Failed"
     assert properties(arm, "misfit")["provisioningState"] == "Failed"
 
 
 # conformance: 28
-def test_an_unreachable_script_fails_the_creation(arm, service, scripts):
+def test_unreachable_script_fails_the_creation(arm, service, scripts):
     made = body(service, customize=[{"type": "Shell", "scriptUri": f"{scripts.url}/none.sh"}])
     assert create(arm, "unreachable", made)["status"] == "Failed"
 
 
 # conformance: 34
-def test_an_empty_vm_profile_is_echoed_with_defaults(arm, service):
+def test_empty_vm_profile_is_returned_with_defaults(arm, service):
     create(arm, "profile", body(service, vmProfile={}))
     assert properties(arm, "profile")["vmProfile"] == {"vmSize": "", "osDiskSizeGB": 0}
 
@@ -50,7 +50,7 @@ def test_auto_run_starts_one_run(arm, service):
 
 
 # conformance: 39
-def test_managed_resource_tags_are_on_the_staging_group(arm, service):
+def test_staging_group_has_the_managed_resource_tags(arm, service):
     create(arm, "tagged", body(service, managedResourceTags={"cost": "42"}))
     group = properties(arm, "tagged")["exactStagingResourceGroup"]
     tags = arm("GET", group).json()["tags"]
@@ -58,7 +58,7 @@ def test_managed_resource_tags_are_on_the_staging_group(arm, service):
 
 
 # conformance: 96, 101, 114
-def test_two_templates_run_at_once_and_neither_is_changed_meanwhile(arm, service):
+def test_two_templates_run_concurrently_and_reject_changes(arm, service):
     made = body(service, customize=FOREVER, vmProfile={"vmSize": "Standard_B1s"})
     runs = {}
     for name in ["left", "right"]:
@@ -78,7 +78,7 @@ def test_two_templates_run_at_once_and_neither_is_changed_meanwhile(arm, service
 
 
 # conformance: 110, 111, 112
-def test_distribute_can_be_changed_but_not_shortened(arm, service):
+def test_distribute_changes_but_is_not_shortened(arm, service):
     create(arm, "targets", body(service))
     changed = managed(service.subscription, "other")
     patch = arm("PATCH", path("targets"), json={"properties": {"distribute": [changed]}})
@@ -95,7 +95,7 @@ def test_distribute_can_be_changed_but_not_shortened(arm, service):
 
 
 # conformance: 118
-def test_a_failed_run_says_where_its_log_is_and_images_outlive_templates(arm, service):
+def test_failed_run_names_its_log_and_images_outlive_templates(arm, service):
     create(arm, "outlived", body(service))
     ran(arm, "outlived")
     delete(arm, "outlived")
@@ -109,7 +109,7 @@ def test_a_failed_run_says_where_its_log_is_and_images_outlive_templates(arm, se
 
 
 # conformance: 36, 37
-def test_a_staging_group_of_ones_own_is_made_or_must_be_empty(arm, service):
+def test_named_staging_group_is_created_or_must_be_empty(arm, service):
     made = body(service)
     prefix = f"/subscriptions/{service.subscription}/resourceGroups"
     made["properties"]["stagingResourceGroup"] = f"{prefix}/mine"

@@ -1,4 +1,4 @@
-"""Tokens that expire or are revoked while something is going on: commands renew theirs, streams end with them."""
+"""Tokens that expire or are revoked during a run: commands renew theirs, streams end with them."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ def flags():
 
 @pytest.fixture(scope="module")
 def arm(service):
-    """Asks with a new token every time."""
+    """A function that requests a new token for each call."""
     asks_in_group(service)
     return lambda *words, **more: asks(service)(*words, **more)
 
@@ -36,32 +36,32 @@ def is_refused(service, token):
 
 
 def expired(service):
-    """Until every token that was given out before is too old."""
+    """Waits until all previously issued tokens have expired."""
     token = service.token()
     until(lambda: is_refused(service, token), "the token expires")
 
 
 def goldsmith(home, *words):
-    """The command while it runs."""
+    """Starts a command."""
     return subprocess.Popen(
         [GOLDSMITH, "--output", "json", *words], env=environment(home), stdout=subprocess.PIPE, text=True
     )
 
 
 def ended(process):
-    """The exit code, and the last line of what it said."""
+    """Waits for the command. Returns the exit code and the last line of output."""
     said, _ = process.communicate(timeout=WITHIN_S)
     return process.returncode, json.loads(said.splitlines()[-1])
 
 
 def at_work(arm, service, name, **more):
-    """A run that goes on until it is canceled."""
+    """Starts a run that lasts until it is canceled."""
     created(arm, name, body(service, customize=FOREVER, **more))
     assert begun(arm, name).status_code == 202
     until(lambda: last_run(arm, name).get("runSubState") == "Customizing", "the run is at its customizer")
 
 
-def test_a_run_longer_than_the_token_ends_with_its_own_result(arm, service, tmp_path):
+def test_run_longer_than_the_token_ends_with_its_result(arm, service, tmp_path):
     created(arm, "long", body(service, customize=FOREVER))
     signed_in(service, tmp_path)
     follower = goldsmith(tmp_path, "run", "start", "rg/long")
@@ -74,7 +74,7 @@ def test_a_run_longer_than_the_token_ends_with_its_own_result(arm, service, tmp_
     assert (code, said["code"]) == (CANCELED, "Canceled"), said
 
 
-def test_a_revoked_principal_is_denied_with_a_code_of_its_own(arm, service, tmp_path):
+def test_revoked_principal_is_denied_with_its_own_exit_code(arm, service, tmp_path):
     at_work(arm, service, "watched")
     code, other = call_beside(service, "admin", "sp", "create", "other")
     assert code == 0, other
@@ -91,7 +91,7 @@ def test_a_revoked_principal_is_denied_with_a_code_of_its_own(arm, service, tmp_
     arm("POST", f"{path('watched')}/cancel")
 
 
-def test_events_end_with_their_token(arm, service):
+def test_event_stream_ends_with_its_token(arm, service):
     at_work(arm, service, "streamed")
     (run,) = run_ids(arm, "streamed")
     url = f"{service.url}/subscriptions/{service.subscription}/{path('streamed')}/runs/{run}/events"
@@ -103,7 +103,7 @@ def test_events_end_with_their_token(arm, service):
     arm("POST", f"{path('streamed')}/cancel")
 
 
-def test_a_download_is_cut_off_when_its_token_expires(arm, service):
+def test_download_ends_when_its_token_expires(arm, service):
     created(arm, "disk", body(service, distribute=[vhd()]))
     assert ran(arm, "disk")["status"] == "Succeeded"
     blob = output(arm, "disk", "disk")["artifactUri"]
@@ -112,7 +112,7 @@ def test_a_download_is_cut_off_when_its_token_expires(arm, service):
     content = answer.iter_content(1 << 16)
     next(content)
     expired(service)
-    # More than the sockets hold is still to come.
+    # The rest is larger than the buffers of the sockets.
     with pytest.raises(requests.RequestException):
         for _ in content:
             pass

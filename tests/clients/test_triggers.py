@@ -1,4 +1,4 @@
-"""What begins runs by itself: triggers that follow a source, schedules, and what the service's end does to them."""
+"""Automatic runs: triggers that follow a source, schedules, and the effects of a restart on them."""
 
 import random
 import time
@@ -16,7 +16,7 @@ from templates import FOREVER, body, latest_of, managed, shared, source
 A_MINUTE_AND_MORE_S = 120
 KILLS = 8
 FAILURES = 2
-# Clients send a location, which is of no account.
+# Clients send a location, which is ignored.
 SOURCE_IMAGE = {"location": "westus2", "properties": {"kind": "SourceImage"}}
 EVERY_MINUTE = {"goldsmith.schedule": "* * * * *"}
 
@@ -27,21 +27,21 @@ def looks_every(interval):
 
 @pytest.fixture(scope="module")
 def flags():
-    """Triggers look when something happens, or too late for these tests."""
+    """Triggers check after events only: their interval is too long for these tests."""
     return looks_every("1d")
 
 
 @pytest.fixture(scope="module")
 def arm(arm, service):
     gallery(arm)
-    # Its time comes while the other tests go on.
+    # It becomes due during the other tests.
     created(arm, "every-minute", {**body(service), "tags": EVERY_MINUTE})
     return arm
 
 
 @pytest.fixture(scope="module")
 def looking(tmp_path_factory):
-    """A service whose triggers look again every second, and how to ask it."""
+    """A service whose triggers check every second, and a function that calls it."""
     with running(prepared(tmp_path_factory.mktemp("looking")), looks_every("1s")) as service:
         arm = asks_in_group(service)
         gallery(arm)
@@ -50,10 +50,10 @@ def looking(tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def ended(tmp_path_factory):
-    """A service that was ended before the time of its template's schedule had come."""
+    """A service that was stopped before its template's schedule was due."""
     with running(prepared(tmp_path_factory.mktemp("ended")), looks_every("1d")) as service:
         arm = asks_in_group(service)
-        # At a minute's end its time might come before the kill.
+        # At the end of a minute it might become due before the kill.
         until(lambda: time.gmtime().tm_sec < 45)
         created(arm, "missed", {**body(service), "tags": EVERY_MINUTE})
         due = schedule(arm, "missed")["nextRunTime"]
@@ -66,20 +66,20 @@ def target(id):
 
 
 def maker(arm, service, name, id):
-    """A template that makes versions of the definition, with one made."""
+    """A template that creates versions of the definition, after one run."""
     created(arm, name, body(service, distribute=[target(id)]))
     return publish(arm, name)
 
 
 def publish(arm, name):
-    """A run that makes the next version; which one."""
+    """Runs the template and returns the new version."""
     done = ran(arm, name)
     assert done["status"] == "Succeeded", done
     return output(arm, name, "shared")["artifactId"].rsplit("/", 1)[1]
 
 
 def follower(arm, service, name, source, distribute=None):
-    """A template upon the newest of a source, with a trigger."""
+    """Creates a template with the newest version of a source, and a trigger."""
     made = body(service, source=source)
     if distribute:
         made["properties"]["distribute"] = distribute
@@ -91,8 +91,8 @@ def follower(arm, service, name, source, distribute=None):
 
 
 def status(arm, name):
-    told = arm("GET", f"{path(name)}/triggers/new").json()["properties"]["status"]
-    return told["code"], told["message"]
+    status = arm("GET", f"{path(name)}/triggers/new").json()["properties"]["status"]
+    return status["code"], status["message"]
 
 
 def schedule(arm, name):
@@ -104,7 +104,7 @@ def causes(arm, name):
 
 
 def offer(service, name):
-    """A function that gives the catalogue's image of that name one more version, by its file."""
+    """A function that adds a version of an image to the catalogue file."""
     file = service.data / "catalogue.toml"
     disk = service.folder / "tiny.qcow2"
     with file.open("a") as catalogue:
@@ -123,7 +123,7 @@ def offer(service, name):
 
 
 # conformance: 45, 46, 121, 125
-def test_a_version_that_a_run_makes_begins_a_run_of_who_follows_it(arm, service):
+def test_version_of_a_run_starts_runs_of_its_followers(arm, service):
     id = definition(arm, "base")
     first = maker(arm, service, "base", id)
     follower(arm, service, "app", latest_of(id))
@@ -139,21 +139,21 @@ def test_a_version_that_a_run_makes_begins_a_run_of_who_follows_it(arm, service)
     over(arm, "app", 2)
     assert causes(arm, "app") == [("trigger", third), ("trigger", second)], "one run a version"
 
-    # The newest one's deletion and a change of the template are no news; the next version is.
+    # Deleting the newest version or changing the template starts no run; the next version does.
     gone = f"{COMPUTE}/galleries/g/images/base/versions/{third}"
     assert arm("DELETE", gone, GALLERY_API).ok
     change = {"properties": {"vmProfile": {"vmSize": "Standard_B1s"}}}
     finished(arm, arm("PATCH", path("app"), json=change))
     newest = publish(arm, "base")
     if newest == third:
-        # The number is free again, and known already.
+        # The number is unused again, but already seen.
         newest = publish(arm, "base")
     over(arm, "app", 3)
     assert causes(arm, "app")[0] == ("trigger", newest)
 
 
 # conformance: 43, 125
-def test_a_version_that_the_catalogues_file_gets_begins_a_run(looking):
+def test_new_version_in_the_catalogue_file_starts_a_run(looking):
     arm, service = looking
     add = offer(service, "watched")
     follower(arm, service, "watched", source("Tests:watched:1:latest"))
@@ -165,12 +165,12 @@ def test_a_version_that_the_catalogues_file_gets_begins_a_run(looking):
     add("1.0.1")
     assert over(arm, "watched", 1)["cause"]["version"] == "1.0.1"
     created(arm, "later", body(service, source=source("Tests:watched:1:latest")))
-    # A template tells what its last run was built upon.
+    # A template reports the source of its last run.
     assert [exact("watched"), exact("later")] == ["1.0.1", "1.0.1"]
 
 
 # conformance: 95, 125
-def test_versions_that_come_during_a_run_are_one_run_after_it(looking):
+def test_versions_during_a_run_start_one_run_after_it(looking):
     arm, service = looking
     add = offer(service, "busy")
     created(arm, "busy", body(service, source=source("Tests:busy:1:latest"), customize=FOREVER))
@@ -189,7 +189,7 @@ def test_versions_that_come_during_a_run_are_one_run_after_it(looking):
 
 
 # conformance: 126
-def test_failed_runs_deactivate_a_trigger_and_a_run_by_hand_that_succeeds_activates_it(looking):
+def test_failed_runs_deactivate_a_trigger_and_a_manual_success_activates_it(looking):
     arm, service = looking
     add = offer(service, "flaky")
     id = definition(arm, "fragile")
@@ -206,14 +206,14 @@ def test_failed_runs_deactivate_a_trigger_and_a_run_by_hand_that_succeeds_activa
     definition(arm, "fragile")
     assert ran(arm, "flaky")["status"] == "Succeeded"
     until(lambda: status(arm, "flaky")[0] == "Healthy")
-    # Whether it looked before or after that run began: 1.1.0 has a run at most, 1.2.0 has one.
+    # The check may be before or after the start of that run: 1.1.0 has at most one run, 1.2.0 has one.
     add("1.2.0")
     until(lambda: ("trigger", "1.2.0") in causes(arm, "flaky"))
     assert causes(arm, "flaky").count(("trigger", "1.2.0")) == 1
 
 
 # conformance: 7, 25, 122, 123, 124
-def test_what_a_trigger_needs(arm, service):
+def test_bad_trigger_is_rejected(arm, service):
     offer(service, "ruled")
     follower(arm, service, "ruled", source("Tests:ruled:1:latest"))
     second = arm("PUT", f"{path('ruled')}/triggers/second", json=SOURCE_IMAGE)
@@ -246,7 +246,7 @@ def test_what_a_trigger_needs(arm, service):
 
 
 # conformance: 127
-def test_a_trigger_that_is_deleted_begins_nothing(looking):
+def test_deleted_trigger_starts_no_run(looking):
     arm, service = looking
     add = offer(service, "left")
     for name in ["left", "witness"]:
@@ -254,7 +254,7 @@ def test_a_trigger_that_is_deleted_begins_nothing(looking):
     gone = arm("DELETE", f"{path('left')}/triggers/new")
     assert gone.status_code == 202 and finished(arm, gone)["status"] == "Succeeded"
     assert arm("DELETE", f"{path('left')}/triggers/new").status_code == 204
-    # One look ends before the next begins: by the second version, the first has been seen by all there are.
+    # Checks do not overlap: at the second version, all triggers have seen the first.
     for number in (1, 2):
         add(f"1.0.{number}")
         assert over(arm, "witness", number)["cause"]["version"] == f"1.0.{number}"
@@ -262,7 +262,7 @@ def test_a_trigger_that_is_deleted_begins_nothing(looking):
 
 
 # conformance: 84, 125
-def test_versions_of_this_machines_commands_are_latest_and_begin_runs(looking):
+def test_versions_from_local_commands_are_latest_and_start_runs(looking):
     arm, service = looking
     id = definition(arm, "both")
     maker(arm, service, "both", id)
@@ -277,7 +277,7 @@ def test_versions_of_this_machines_commands_are_latest_and_begin_runs(looking):
 
 
 # conformance: 125, 137
-def test_a_version_is_neither_lost_nor_taken_twice_by_kill_9(arm, service):
+def test_version_starts_exactly_one_run_despite_kill_9(arm, service):
     id = definition(arm, "deadly")
     maker(arm, service, "deadly", id)
     follower(arm, service, "survivor", latest_of(id))
@@ -293,7 +293,7 @@ def test_a_version_is_neither_lost_nor_taken_twice_by_kill_9(arm, service):
 
 
 # conformance: 107
-def test_a_schedule_is_checked_shown_changed_and_taken_away(arm, service):
+def test_schedule_is_validated_shown_changed_and_removed(arm, service):
     wrong = {**body(service), "tags": {"goldsmith.schedule": "0 3 * *"}}
     refused = arm("PUT", path("planned"), json=wrong)
     assert (refused.status_code, code(refused)) == (400, "ValidationFailed")
@@ -307,7 +307,7 @@ def test_a_schedule_is_checked_shown_changed_and_taken_away(arm, service):
     assert arm("DELETE", f"{path('planned')}/schedules/default").status_code == 405
     refused = arm("PATCH", path("planned"), json={"tags": {"goldsmith.schedule": "often"}})
     assert refused.status_code == 400 and refused.json()["error"]["target"] == "tags"
-    # Also where tags are changed by themselves.
+    # Also for a PATCH of tags only.
     alone = f"{path('planned')}/providers/Microsoft.Resources/tags/default"
     tagged = {"operation": "Merge", "properties": {"tags": {"goldsmith.schedule": "0 0 1 1 *"}}}
     assert arm("PATCH", alone, "2024-11-01", json=tagged).status_code == 200
@@ -317,7 +317,7 @@ def test_a_schedule_is_checked_shown_changed_and_taken_away(arm, service):
     assert arm("GET", f"{path('planned')}/schedules").json()["value"] == []
 
 
-def test_a_schedule_begins_a_run_when_its_time_has_come(arm, service):
+def test_schedule_starts_a_run_when_due(arm, service):
     until(lambda: runs(arm, "every-minute"), "its time comes", A_MINUTE_AND_MORE_S)
     cause = runs(arm, "every-minute")[-1]["cause"]
     assert cause["kind"] == "schedule" and cause["due"].endswith(":00Z")
@@ -325,7 +325,7 @@ def test_a_schedule_begins_a_run_when_its_time_has_come(arm, service):
     assert shown["lastRun"]["runId"] and shown["nextRunTime"] > shown["lastRun"]["due"]
 
     def patched():
-        """Not while a run is active, of which there is one every minute."""
+        """Removes the tags between runs, of which one starts every minute."""
         patch = arm("PATCH", path("every-minute"), json={"tags": {}})
         return patch if patch.status_code == 202 else None
 
@@ -333,19 +333,19 @@ def test_a_schedule_begins_a_run_when_its_time_has_come(arm, service):
     assert arm("GET", f"{path('every-minute')}/schedules/default").status_code == 404
 
 
-def test_times_that_were_missed_are_one_run_at_the_start(ended):
+def test_missed_schedules_start_one_run_at_startup(ended):
     service, arm, due = ended
-    # Until the time has come, which nobody is there to see.
+    # Waits until it is due, while no service runs.
     until(lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) >= due, "its time comes", A_MINUTE_AND_MORE_S)
     service.start()
     until(lambda: runs(arm, "missed"))
     cause = runs(arm, "missed")[-1]["cause"]
     assert cause["kind"] == "schedule" and cause["due"] >= due
-    told = schedule(arm, "missed")
-    assert told["nextRunTime"] > cause["due"], told
+    shown = schedule(arm, "missed")
+    assert shown["nextRunTime"] > cause["due"], shown
 
 
-def test_the_command_line_tells_why_and_when(arm, service):
+def test_command_line_shows_cause_and_next_time(arm, service):
     goldsmith = signed_in(service, service.folder, secret_by_environment=True)
     created(arm, "told", {**body(service), "tags": {"goldsmith.schedule": "0 0 1 1 *"}})
     ran(arm, "told")

@@ -1,4 +1,4 @@
-"""Whom clients trust: the service's own CA and its limits, certificates of one's own, and keys that change."""
+"""Trust of clients: the service's CA and its limits, external certificates, and key rotation."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ SOCKET_S = 30
 
 @pytest.fixture
 def own(tmp_path):
-    """A service that a test may start again."""
+    """A service that tests may restart."""
     service = Service(prepared(tmp_path))
     try:
         yield service.start()
@@ -30,7 +30,7 @@ def goldsmith(service, *words):
 
 
 def signed_by(folder, data, name):
-    """A certificate for that name by the service's own CA, as one makes it who has its key."""
+    """A certificate for that name from the service's CA, created with the CA's key."""
     key, request, certificate = (folder / f"stolen.{end}" for end in ("key", "csr", "pem"))
     new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", request, "-subj", "/CN=x"]
     names = folder / "names.cnf"
@@ -43,8 +43,8 @@ def signed_by(folder, data, name):
 
 
 @pytest.mark.parametrize(("name", "is_taken"), [("localhost", True), ("login.microsoftonline.com", False)])
-def test_who_gets_the_key_of_the_ca_can_pose_as_nobody_else(own, tmp_path, name, is_taken):
-    # Python's own TLS takes it as it is, which each test here shows; so does openssl, which says why it does not.
+def test_stolen_ca_key_cannot_impersonate_other_names(own, tmp_path, name, is_taken):
+    # Each test here shows that Python's TLS accepts it; so does openssl, which also explains a rejection.
     server = own.data / "server"
     certificate = signed_by(tmp_path, server, name)
     found = subprocess.run(
@@ -66,7 +66,7 @@ def keys(service):
     return [key["kid"] for key in answer.json()["keys"]]
 
 
-def test_a_new_signing_key_ends_no_token_unless_that_is_asked_for(own):
+def test_new_signing_key_revokes_tokens_only_on_request(own):
     before, token = keys(own), own.token()
     assert len(before) == 1 and is_good(own, token)
     goldsmith(own, "admin", "key", "rotate")
@@ -79,7 +79,7 @@ def test_a_new_signing_key_ends_no_token_unless_that_is_asked_for(own):
     assert is_good(own, own.token())
 
 
-def test_a_new_ca_is_made_while_the_service_runs(own):
+def test_ca_is_renewed_during_the_service(own):
     old = own.folder / "old.pem"
     shutil.copy(own.ca, old)
     goldsmith(own, "admin", "ca", "renew")
@@ -96,14 +96,14 @@ def test_a_new_ca_is_made_while_the_service_runs(own):
 
 
 class OwnCertificate(Service):
-    """Its clients trust the certificate itself."""
+    """A service whose clients trust the certificate itself."""
 
     @property
     def ca(self):
         return str(self.folder / "own.pem")
 
 
-def test_a_certificate_of_one_s_own(tmp_path):
+def test_external_certificate_is_served(tmp_path):
     key, certificate = tmp_path / "own.key", tmp_path / "own.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "90",

@@ -1,4 +1,4 @@
-"""Validators and errorHandling: states, messages, logs, and machines that are kept."""
+"""Validators and errorHandling: states, messages, logs, and retained machines."""
 
 import json
 
@@ -13,7 +13,7 @@ from templates import body, managed, shell
 
 
 def validated(service, name, *validators, on_error=None, **how):
-    """A template that leaves the image `name`."""
+    """A template that creates the image `name`."""
     made = body(
         service, validate={"inVMValidations": list(validators), **how}, distribute=[managed(service.subscription, name)]
     )
@@ -23,7 +23,7 @@ def validated(service, name, *validators, on_error=None, **how):
 
 
 def run(arm, name):
-    """Runs it to its end; the operation, and the status of the run."""
+    """Runs the template. Returns the operation and the status of the run."""
     return ran(arm, name), last_run(arm, name)
 
 
@@ -42,15 +42,15 @@ def logs(arm, name):
     return newest, arm("GET", f"{of}/log"), arm("GET", f"{of}/logs/validation.log")
 
 
-def held(service):
-    """The runs that have something which is to be released."""
+def unreleased_runs(service):
+    """The runs with resources to release."""
     ended, said = call_beside(service, "ledger", "ls")
     assert ended == 0, said
     return {row["run"] for row in said["rows"]}
 
 
 # conformance: 102
-def test_validators_that_pass_are_logged_apart(arm, service):
+def test_passed_validators_have_a_separate_log(arm, service):
     made = validated(service, "fine", shell("echo all is well", name="look"), shell("echo twice"))
     assert create(arm, "fine", made)["status"] == "Succeeded"
     operation, status = run(arm, "fine")
@@ -65,7 +65,7 @@ def test_validators_that_pass_are_logged_apart(arm, service):
     assert "hello" not in validation.text
 
 
-def test_a_run_without_validators_has_no_validation_log(arm, service):
+def test_run_without_validators_has_no_validation_log(arm, service):
     create(arm, "plain", body(service))
     run(arm, "plain")
     _, log, validation = logs(arm, "plain")
@@ -74,7 +74,7 @@ def test_a_run_without_validators_has_no_validation_log(arm, service):
     assert validation.json()["error"]["code"] == "BlobNotFound"
 
 
-def test_goldsmith_shows_the_validation_log(arm, service, tmp_path):
+def test_run_logs_command_prints_the_validation_log(arm, service, tmp_path):
     create(arm, "read", validated(service, "read", shell("echo from a validator")))
     run(arm, "read")
     goldsmith = signed_in(service, tmp_path)
@@ -83,7 +83,7 @@ def test_goldsmith_shows_the_validation_log(arm, service, tmp_path):
 
 
 # conformance: 68, 69, 70, 102
-def test_a_failing_validator_fails_the_run_and_nothing_is_distributed(arm, service):
+def test_failed_validator_fails_the_run_without_distribution(arm, service):
     steps = [shell("echo first"), shell("echo it is not so", "exit 3", name="strict"), shell("echo never")]
     create(arm, "wrong", validated(service, "wrong", *steps))
     operation, status = run(arm, "wrong")
@@ -103,7 +103,7 @@ def test_a_failing_validator_fails_the_run_and_nothing_is_distributed(arm, servi
 
 
 # conformance: 68
-def test_what_failed_is_distributed_where_the_template_says_so_and_the_run_is_failed(arm, service):
+def test_failed_validation_is_distributed_on_request_and_the_run_fails(arm, service):
     how = {"continueDistributeOnFailure": True}
     create(arm, "anyway", validated(service, "anyway", shell("exit 3"), **how))
     operation, status = run(arm, "anyway")
@@ -115,7 +115,7 @@ def test_what_failed_is_distributed_where_the_template_says_so_and_the_run_is_fa
 
 
 # conformance: 71
-def test_only_the_source_is_validated(arm, service):
+def test_source_only_validation_builds_nothing(arm, service):
     made = validated(service, "source", shell("echo source"), sourceValidationOnly=True)
     made["properties"]["customize"] = [shell("exit 1")]
     prefix = f"/subscriptions/{service.subscription}/resourceGroups/rg/providers/Microsoft.Compute"
@@ -136,7 +136,7 @@ def test_only_the_source_is_validated(arm, service):
 
 
 # conformance: 93
-def test_a_run_says_that_it_validates_and_can_be_canceled_there(arm, service):
+def test_run_shows_validating_and_can_be_canceled(arm, service):
     create(arm, "slow", validated(service, "slow", shell("sleep forever")))
     started = begun(arm, "slow")
     until(lambda: last_run(arm, "slow").get("runSubState") == "Validating", "it validates")
@@ -144,10 +144,10 @@ def test_a_run_says_that_it_validates_and_can_be_canceled_there(arm, service):
     cancel(arm, "slow", started)
     assert last_run(arm, "slow")["runState"] == "Canceled"
     assert outputs(arm, "slow") == []
-    assert held(service) == set()
+    assert unreleased_runs(service) == set()
 
 
-def test_a_validator_for_windows_does_not_go_with_linux(arm, service):
+def test_windows_validator_on_linux_is_rejected(arm, service):
     made = validated(service, "windows", shell("true"), {"type": "PowerShell", "inline": ["exit 0"]})
     assert create(arm, "windows", made)["status"] == "Failed"
     error = properties(arm, "windows")["provisioningError"]
@@ -160,7 +160,7 @@ def test_a_validator_for_windows_does_not_go_with_linux(arm, service):
     ({"type": "WindowsRestart"}, "BadValidatorType"),
     ({"type": "Shell"}, "NoValidatorScript"),
 ])
-def test_a_validator_that_is_none_is_refused(arm, service, validator, code):
+def test_unknown_validator_is_rejected(arm, service, validator, code):
     answer = arm("PUT", path("none"), json=validated(service, "none", validator))
     assert answer.status_code == 400
     error = answer.json()["error"]
@@ -168,7 +168,7 @@ def test_a_validator_that_is_none_is_refused(arm, service, validator, code):
     assert "validate.inVMValidations[0]" in json.dumps(error), error
 
 
-def test_the_script_of_a_validator_is_pinned(arm, service, scripts):
+def test_validator_script_is_pinned(arm, service, scripts):
     url, files = scripts
     files["/check.sh"] = b"echo as it was\n"
     script = {"type": "Shell", "scriptUri": f"{url}/check.sh"}
@@ -184,7 +184,7 @@ def test_the_script_of_a_validator_is_pinned(arm, service, scripts):
     ("onCustomizerError", "exit 4", "true"),
     ("onValidationError", "true", "exit 4"),
 ])
-def test_a_machine_is_kept_until_its_template_goes(arm, service, which, customize, validator):
+def test_retained_machine_ends_with_its_template(arm, service, which, customize, validator):
     name = which.lower()
     for how in ("abort", "cleanup"):
         made = validated(service, name, shell(validator), on_error={which: how})
@@ -195,23 +195,23 @@ def test_a_machine_is_kept_until_its_template_goes(arm, service, which, customiz
         newest = logs(arm, name)[0]
         says = f"`goldsmith shell {newest}`" in status["message"] and "kept until" in status["message"]
         if how == "abort":
-            assert says and held(service) == {newest}, status
+            assert says and unreleased_runs(service) == {newest}, status
         else:
-            assert not says and held(service) == set(), status
+            assert not says and unreleased_runs(service) == set(), status
         delete(arm, name)
-        until(lambda: held(service) == set(), "the machine ends")
+        until(lambda: unreleased_runs(service) == set(), "the machine ends")
 
 
-def test_a_kept_machine_outlives_the_service_and_ends_by_itself(tmp_path):
+def test_retained_machine_outlives_the_service_and_expires(tmp_path):
     with running(prepared(tmp_path), ["--keep-for", "30s"]) as service:
         arm = asks_in_group(service)
         made = validated(service, "kept", shell("exit 1"), on_error={"onValidationError": "abort"})
         create(arm, "kept", made)
         run(arm, "kept")
         newest = logs(arm, "kept")[0]
-        assert held(service) == {newest}
+        assert unreleased_runs(service) == {newest}
         service.kill()
         service.start()
-        assert held(service) == {newest}
-        # Nobody calls; `ledger ls` would end it itself.
+        assert unreleased_runs(service) == {newest}
+        # No command runs here, because `ledger ls` would end the machine.
         until(lambda: not list((service.data / "ledger").glob("*")), "the machine ends")

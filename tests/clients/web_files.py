@@ -1,4 +1,4 @@
-"""A web server on loopback, for what templates fetch."""
+"""A web server on loopback with the files that templates fetch."""
 
 import contextlib
 import http.server
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 class WebFiles(NamedTuple):
     url: str
-    # By path; what is changed here is served from then on.
+    # By path; changes take effect immediately.
     files: dict
 
 

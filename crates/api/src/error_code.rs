@@ -1,101 +1,101 @@
-//! The closed set of error codes that Goldsmith writes.
+//! The closed set of Goldsmith's error codes.
 //!
-//! Every code has a page under `docs/errors`; names are part of the interface and are never reused.
+//! Every code has a page under `docs/errors`. Names are part of the interface and never reused.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
 
-/// Stable error code; the name of the variant is its name on the wire.
+/// A stable error code. The name of the variant is the name on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub enum ErrorCode {
     /// The template is not well-formed JSON.
     InvalidRequestContent,
     /// A field of the template is missing, unknown or has a bad value.
     ValidationFailed,
-    /// `source.type` is not a type Goldsmith knows.
+    /// `source.type` is not a known type.
     BadSourceType,
-    /// The catalogue has no such platform image.
+    /// The catalogue does not contain the platform image.
     BadPIRSource,
-    /// The managed image named as source cannot be used.
+    /// The managed image in `source` cannot be used.
     BadManagedImageSource,
-    /// The gallery image version named as source cannot be used.
+    /// The gallery image version in `source` cannot be used.
     BadSharedImageVersionSource,
-    /// A customizer's `type` is not one that exists.
+    /// A customizer's `type` is not a known type.
     BadCustomizerType,
-    /// A customizer does not go with the source's operating system.
+    /// A customizer does not support the source's operating system.
     UnsupportedCustomizerType,
     /// A customizer has no script.
     NoCustomizerScript,
-    /// A validator's `type` is not one that exists.
+    /// A validator's `type` is not a known type.
     BadValidatorType,
-    /// A validator does not go with the source's operating system.
+    /// A validator does not support the source's operating system.
     UnsupportedValidatorType,
     /// A validator has no script.
     NoValidatorScript,
-    /// A distributor's `type` is not one that exists.
+    /// A distributor's `type` is not a known type.
     BadDistributeType,
-    /// A gallery target cannot be written as the template asks.
+    /// A gallery target cannot be written as the template specifies.
     BadSharedImageDistribute,
-    /// The template is valid and asks for something Goldsmith does not do yet.
+    /// The template is valid but uses a feature that Goldsmith does not support.
     UnsupportedFeature,
-    /// A script or file named by the template could not be fetched.
+    /// A script or file of the template could not be fetched.
     ScriptUnreachable,
-    /// A fetched script or file has another SHA-256 than the template says.
+    /// The SHA-256 of a fetched script or file differs from the one in the template.
     ChecksumMismatch,
-    /// The gallery version to write exists already.
+    /// The gallery version to create already exists.
     VersionConflict,
-    /// The subscription has as many of something as its quota allows.
+    /// The subscription has reached a quota.
     QuotaExceeded,
-    /// A file, run, image or cached step named on the command line does not exist.
+    /// A file, run, image or cached step on the command line does not exist.
     NotFound,
-    /// What is to be made exists, or what is to be removed is in use.
+    /// The object to create already exists, or the object to remove is in use.
     Conflict,
-    /// An option has a value that cannot be used.
+    /// An option has an invalid value.
     InvalidArgument,
     /// An image file is unusable or unsafe.
     BadImage,
-    /// A service refused the login or the token of a command.
+    /// A service rejected the login or the token of a command.
     AccessDenied,
-    /// This machine lacks a tool or capability that the build needs.
+    /// The host lacks a tool or capability that the build needs.
     HostNotReady,
-    /// There is no room for the disks of the build.
+    /// The host's disk is too full for the build.
     DiskFull,
-    /// The source image could not be downloaded or made.
+    /// The source image could not be downloaded or created.
     SourceUnavailable,
-    /// The virtual machine did not become reachable in time after its start.
+    /// The virtual machine did not become reachable within the limit after its start.
     BootTimeout,
-    /// The virtual machine went away during a step.
+    /// The virtual machine ended during a step.
     GuestStopped,
     /// The virtual machine runs but no longer answers.
     GuestUnreachable,
-    /// A customizer ended with a failure.
+    /// A customizer failed.
     CustomizerFailed,
-    /// A validator ended with a failure.
+    /// A validator failed.
     ValidatorFailed,
     /// The image could not be generalized.
     GeneralizeFailed,
-    /// Generalization left something of the build behind.
+    /// Traces of the build remain in the image after generalization.
     LeftoverFound,
-    /// The image could not be optimized, or no longer starts since it was.
+    /// The image could not be optimized, or no longer starts after the optimization.
     OptimizationFailed,
-    /// One step took longer than its limit.
+    /// A step exceeded its time limit.
     StepTimedOut,
-    /// The build took longer than `buildTimeoutInMinutes`.
+    /// The build exceeded `buildTimeoutInMinutes`.
     BuildTimeout,
-    /// An image was built and could not be delivered to a distributor.
+    /// The image was built but could not be distributed.
     DistributeFailed,
-    /// An image could not be written to the file asked for.
+    /// The image could not be exported to the requested file.
     ExportFailed,
-    /// The command was stopped by the user.
+    /// The user canceled the command.
     Canceled,
-    /// Goldsmith itself is at fault.
+    /// A fault in Goldsmith.
     InternalError,
 }
 
 impl ErrorCode {
-    /// Every code, in the order of the documentation.
+    /// All codes, in the order of the documentation.
     pub const ALL: &[Self] = &[
         Self::InvalidRequestContent,
         Self::ValidationFailed,
@@ -140,7 +140,7 @@ impl ErrorCode {
         Self::InternalError,
     ];
 
-    /// The name on the wire, which is also the name of the page under `docs/errors`.
+    /// The name on the wire and of the page under `docs/errors`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::InvalidRequestContent => "InvalidRequestContent",
@@ -231,7 +231,7 @@ impl ErrorCode {
         }
     }
 
-    /// Whether the same command may succeed when it is simply given again.
+    /// Whether the same command may succeed if repeated.
     pub const fn retryable(self) -> bool {
         match self {
             Self::ScriptUnreachable
@@ -278,7 +278,7 @@ impl ErrorCode {
         }
     }
 
-    /// The code of that name; names are compared with case.
+    /// The code with that name. Case is significant.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.name() == name)
     }

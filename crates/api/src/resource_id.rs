@@ -1,8 +1,8 @@
 //! Resource ids: `/subscriptions/{s}/resourceGroups/{g}/providers/{namespace}/{type}/{name}…`.
 //!
-//! Keywords, types and names are compared without case, as the resource manager does; the spelling
-//! of names is kept for display. Ids outside a resource group are not modelled: nothing in a
-//! template names one.
+//! Keywords, types and names are compared without case, like in Azure Resource Manager. Display
+//! preserves the spelling of names. Ids outside a resource group are not modelled, since templates do
+//! not contain them.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -11,21 +11,21 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-/// The id of a resource group or of a resource in one.
+/// The id of a resource group or of a resource in a resource group.
 #[derive(Debug, Clone)]
 pub struct ResourceId {
     subscription: String,
     resource_group: String,
-    /// Provider namespace; empty for a resource group.
+    /// Empty for a resource group.
     namespace: String,
-    /// Pairs of type and name from the outside in; empty for a resource group.
+    /// Pairs of type and name, the outermost first; empty for a resource group.
     segments: Vec<(String, String)>,
 }
 
-/// The kinds of resource a template can name.
+/// The kinds of resources that a template can refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ResourceKind {
-    /// `/subscriptions/{s}/resourceGroups/{g}` itself.
+    /// A resource group, `/subscriptions/{s}/resourceGroups/{g}`.
     ResourceGroup,
     /// A managed image.
     Image,
@@ -41,25 +41,25 @@ pub enum ResourceKind {
     ImageTemplate,
 }
 
-/// Why a text is not a resource id.
+/// The reason why a string is not a resource id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResourceIdError {
-    /// Something else is at the beginning.
+    /// The string does not begin with `/subscriptions/`.
     #[error("a resource id begins with `/subscriptions/`")]
     Start,
-    /// `resourceGroups` is not where it belongs.
-    #[error("after the subscription comes `/resourceGroups/` and a name")]
+    /// `resourceGroups` is missing after the subscription.
+    #[error("`/resourceGroups/` and a name must follow the subscription")]
     ResourceGroup,
-    /// `providers` is not where it belongs.
-    #[error("after the resource group comes `/providers/`, a namespace, a type and a name")]
+    /// `providers` is missing after the resource group.
+    #[error("`/providers/`, a namespace, a type and a name must follow the resource group")]
     Provider,
-    /// Types and names do not pair up.
-    #[error("`{0}` is followed by no name")]
+    /// A type has no name.
+    #[error("`{0}` is not followed by a name")]
     Unpaired(String),
-    /// Two slashes in a row, or one at the end.
+    /// The string contains two adjacent slashes, or ends with one.
     #[error("a part between two slashes is empty")]
     EmptySegment,
-    /// A character that no name may have.
+    /// A name contains an invalid character.
     #[error("the character {0:?} is not allowed in a name")]
     Character(char),
 }
@@ -75,7 +75,7 @@ impl ResourceKind {
         Self::ImageTemplate,
     ];
 
-    /// Namespace and types from the outside in.
+    /// The namespace, and the types with the outermost first.
     const fn shape(self) -> (&'static str, &'static [&'static str]) {
         match self {
             Self::ResourceGroup => ("", &[]),
@@ -92,7 +92,7 @@ impl ResourceKind {
         }
     }
 
-    /// What a reader would call it.
+    /// The kind for messages, such as `a subnet`.
     pub const fn description(self) -> &'static str {
         match self {
             Self::ResourceGroup => "a resource group",
@@ -105,7 +105,7 @@ impl ResourceKind {
         }
     }
 
-    /// How an id of this kind looks, with names in braces.
+    /// The pattern of an id of this kind, with placeholders in braces.
     pub fn pattern(self) -> String {
         let (namespace, types) = self.shape();
         let mut text = "/subscriptions/{subscription}/resourceGroups/{group}".to_owned();
@@ -130,8 +130,8 @@ impl ResourceKind {
 impl ResourceId {
     /// An id of the given kind, with the canonical spelling of namespace and types.
     ///
-    /// `names` are those of the types from the outside in. `None` when their number does not fit
-    /// or a name has a character that no name may have.
+    /// `names` has one name for each type, the outermost first. `None` if the number of names is
+    /// wrong, or if a name contains an invalid character.
     pub fn new(
         kind: ResourceKind,
         subscription: &str,
@@ -162,22 +162,23 @@ impl ResourceId {
         &self.subscription
     }
 
-    /// The resource group's name.
+    /// The name of the resource group.
     pub fn resource_group(&self) -> &str {
         &self.resource_group
     }
 
-    /// The provider's namespace, such as `Microsoft.Compute`; empty for a resource group.
+    /// The namespace of the resource provider, such as `Microsoft.Compute`; empty for a resource
+    /// group.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// The resource's own name, the last part.
+    /// The name of the resource itself, the last part.
     pub fn name(&self) -> &str {
         self.segments.last().map_or(&self.resource_group, |(_, name)| name)
     }
 
-    /// The name that follows the given type, such as the gallery's after `galleries`.
+    /// The name after the type `kind`, such as the gallery's name after `galleries`.
     pub fn name_of(&self, kind: &str) -> Option<&str> {
         self.segments
             .iter()
@@ -185,12 +186,12 @@ impl ResourceId {
             .map(|(_, name)| name.as_str())
     }
 
-    /// Which of the kinds a template can name it is.
+    /// The kind, or `None` if a template cannot refer to this kind of resource.
     pub fn kind(&self) -> Option<ResourceKind> {
         ResourceKind::ALL.iter().copied().find(|kind| self.is(*kind))
     }
 
-    /// Whether it has that kind's namespace and types.
+    /// Whether the namespace and the types are those of the kind.
     pub fn is(&self, kind: ResourceKind) -> bool {
         let (namespace, types) = kind.shape();
         self.namespace.eq_ignore_ascii_case(namespace)
@@ -199,11 +200,11 @@ impl ResourceId {
                 .segments
                 .iter()
                 .zip(types)
-                .all(|((own, _), kind)| own.eq_ignore_ascii_case(kind))
+                .all(|((segment, _), kind)| segment.eq_ignore_ascii_case(kind))
     }
 
-    /// The resource it is part of: the definition of a version, the network of a subnet. For a
-    /// resource that is part of no other, the resource group; `None` for a resource group.
+    /// The containing resource: the definition of a version, the network of a subnet. The resource
+    /// group for a top-level resource; `None` for a resource group.
     pub fn parent(&self) -> Option<Self> {
         let mut parent = self.clone();
         parent.segments.pop()?;
@@ -213,9 +214,9 @@ impl ResourceId {
         Some(parent)
     }
 
-    /// The part within this one: the version of a definition.
+    /// A child resource, such as a version of a definition.
     ///
-    /// `None` when the name has a character that no name may have.
+    /// `None` if the name contains an invalid character.
     pub fn child(&self, kind: &str, name: &str) -> Option<Self> {
         check_name(name).ok()?;
         let mut child = self.clone();
@@ -223,7 +224,7 @@ impl ResourceId {
         Some(child)
     }
 
-    /// The text that equal ids share: all in lower case. For keys of files and maps.
+    /// The id in lower case, which equal ids share. Use it for keys of files and maps.
     pub fn canonical(&self) -> String {
         self.to_string().to_lowercase()
     }

@@ -1,6 +1,7 @@
-//! URIs for people: without what may be a secret, which is a user's password or a shared access signature.
+//! URIs for display: without parts that may be secret, such as a user's password or a shared access
+//! signature.
 
-/// A URI without its user and without what follows the path.
+/// The URI without user information, query and fragment.
 pub fn shown(uri: &str) -> String {
     if let Some((scheme, rest)) = uri.split_once("://")
         && has_odd_password(rest)
@@ -18,14 +19,14 @@ pub fn shown(uri: &str) -> String {
     }
 }
 
-/// A text that may hold URIs, also ones that are written wrongly. What is left out is an ellipsis.
+/// Replaces secrets in a text that may contain URIs, also malformed ones, with an ellipsis.
 pub(crate) fn concealed(text: &str) -> String {
-    // A list or an object has each in quotes.
+    // In a list or an object, each string is in quotes.
     text.split('"').map(conceal).collect::<Vec<_>>().join("\"")
 }
 
-/// Whether what follows the slashes may begin with a password in which there is a mark that ends a host: `u:p?w@host`.
-/// A host has at most a port there.
+/// Whether the part after the slashes may begin with a password that contains a character that ends
+/// a host: `u:p?w@host`. After a host's colon only a port may follow.
 fn has_odd_password(rest: &str) -> bool {
     let Some(mark) = rest.find(['/', '?', '#', '&']) else { return false };
     let (head, tail) = rest.split_at(mark);
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_in_a_uri_are_not_shown() {
+    fn shown_uri_omits_secrets() {
         for (uri, public) in [
             ("https://a.net/x.sh?sv=1&sig=abc#frag", "https://a.net/x.sh"),
             ("https://user:pass@a.net/x", "https://a.net/x"),
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_concealed_however_the_uri_is_written() {
+    fn concealed_text_omits_secrets_of_malformed_uris() {
         for (text, public) in [
             ("https://u:pw@a.net/x y.vhd?sv=1&sig=S", "https://…@a.net/x y.vhd?…"),
             ("htps:/u:pw@a.net/x.vhd?sig=S", "htps:/…@a.net/x.vhd?…"),

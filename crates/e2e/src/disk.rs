@@ -1,5 +1,5 @@
-//! Looking into a forged image from outside, with the tools of its file system. Only tests do that:
-//! the product never parses a guest's file system.
+//! Reads files of a built image with the tools of its file system. Only tests do that: the product
+//! never parses a guest's file system.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ pub struct InImage {
 }
 
 impl InImage {
-    /// Takes the last partition of the image apart.
+    /// Opens the last partition of the image.
     pub fn open(image: &Path, format: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let raw = dir.path().join("disk.raw");
@@ -31,19 +31,19 @@ impl InImage {
         Self { _dir: dir, root }
     }
 
-    /// A file's text; empty if there is none.
+    /// A file's content; empty if the file is missing.
     pub fn read(&self, path: &str) -> String {
-        self.ask(&format!("cat {path}"))
+        self.debugfs(&format!("cat {path}"))
     }
 
-    /// Names in a folder, without `.` and `..`; empty if there is none.
+    /// The names in a folder, without `.` and `..`; empty if the folder is missing.
     pub fn list(&self, path: &str) -> Vec<String> {
-        let listing = self.ask(&format!("ls -p {path}"));
+        let listing = self.debugfs(&format!("ls -p {path}"));
         let names = listing.lines().filter_map(|line| line.split('/').nth(5));
         names.filter(|name| !matches!(*name, "" | "." | "..")).map(str::to_owned).collect()
     }
 
-    fn ask(&self, request: &str) -> String {
+    fn debugfs(&self, request: &str) -> String {
         output(Command::new("debugfs").arg("-R").arg(request).arg(&self.root))
     }
 }

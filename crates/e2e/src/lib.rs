@@ -1,8 +1,8 @@
-//! Real machines, through the executable: what the tests in `tests/it` have in common.
+//! The harness of the tests in `tests/it`, which run the executable with real machines.
 //!
 //! Tests share one cache below the user's cache folder, so that the source image and the first boot
-//! are made once; each has a data folder of its own. A template's first customizer carries a line
-//! that is new in each test run, so that its steps are really carried out.
+//! are created once. Each test has its own data folder. A template's first customizer contains a
+//! unique line, so that its steps are executed.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,7 +10,7 @@
     clippy::panic,
     clippy::disallowed_methods,
     clippy::print_stdout,
-    reason = "a test harness: it fails loudly, starts the executable, reads the environment and says what it leaves out"
+    reason = "a test harness panics, starts the executable, reads the environment and prints skips"
 )]
 
 mod disk;
@@ -39,11 +39,11 @@ pub use web::Web;
 pub struct Lab {
     dir: tempfile::TempDir,
     cache: PathBuf,
-    /// What a test that was killed left in the shared cache.
+    /// Leftovers of killed tests in the shared cache.
     left_before: BTreeSet<String>,
 }
 
-/// What a command did.
+/// The result of a command.
 pub struct Done {
     /// The exit code; -1 after a signal.
     pub code: i32,
@@ -52,29 +52,29 @@ pub struct Done {
 }
 
 impl Done {
-    /// The JSON objects that it printed.
+    /// The JSON objects on standard output.
     pub fn events(&self) -> Vec<Value> {
         self.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// The first object of that kind.
+    /// The first object of a kind.
     pub fn event(&self, kind: &str) -> Value {
-        let found = self.events().into_iter().find(|event| event["kind"] == kind);
-        found.unwrap_or_else(|| panic!("no {kind} in:\n{}\n{}", self.stdout, self.stderr))
+        let event = self.events().into_iter().find(|event| event["kind"] == kind);
+        event.unwrap_or_else(|| panic!("no {kind} in:\n{}\n{}", self.stdout, self.stderr))
     }
 
     /// Fails the test unless the command succeeded.
     #[allow(
         clippy::must_use_candidate,
         clippy::return_self_not_must_use,
-        reason = "often the last word"
+        reason = "often the last call of a test"
     )]
     pub fn ok(self) -> Self {
         assert_eq!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
-    /// How each step came to be: its name and `done` or `cached`.
+    /// The name of each step, and `done` or `cached`.
     pub fn steps(&self) -> Vec<(String, String)> {
         self.events()
             .iter()
@@ -107,7 +107,7 @@ impl Lab {
         Self { dir: tempfile::tempdir().unwrap(), cache, left_before }
     }
 
-    /// A lab with an empty cache of its own.
+    /// A lab with its own empty cache.
     pub fn with_own_cache() -> Self {
         let lab = Self::new();
         let cache = lab.dir.path().join("cache");
@@ -119,7 +119,7 @@ impl Lab {
         Self { cache, ..self }
     }
 
-    /// The test's own folder.
+    /// The test's folder.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -141,7 +141,7 @@ impl Lab {
         path
     }
 
-    /// The executable with this lab's folders, JSON output and `arguments`.
+    /// A command of the executable with this lab's folders and JSON output.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(executable());
         command
@@ -166,12 +166,12 @@ impl Lab {
         }
     }
 
-    /// Starts the executable and follows what it prints.
+    /// Starts the executable and follows its output.
     pub fn start(&self, arguments: &[&str]) -> Running {
         Running::start(self.command(arguments))
     }
 
-    /// Nothing of a run is left: no held thing, no work folder, no machine of this lab.
+    /// Asserts that runs left nothing behind: no ledger row, no work folder, no machine of this lab.
     pub fn assert_clean(&self) {
         let ledger = self.data().join("ledger");
         let rows: Vec<_> =
@@ -183,7 +183,7 @@ impl Lab {
     }
 }
 
-/// What runs made in a cache that no run may leave there, and machines that work in it.
+/// Files in a cache that no run may leave behind, and machines that use the cache.
 fn left_in(cache: &Path) -> BTreeSet<String> {
     let mut left: BTreeSet<String> = running_machines(cache).into_iter().collect();
     for (folder, prefix) in [("nodes", ".new-"), ("runs", ""), ("sources", ".work")] {
@@ -193,9 +193,9 @@ fn left_in(cache: &Path) -> BTreeSet<String> {
     left
 }
 
-/// Says that a test cannot run here, which is only so without root: as root nothing is left out.
+/// Skips a test that needs root. As root it fails instead, so that no test is skipped.
 pub fn skip_without_root(why: &str) {
-    assert!(!rustix::process::geteuid().is_root(), "as root this must not be left out: {why}");
+    assert!(!rustix::process::geteuid().is_root(), "must not be skipped as root: {why}");
     println!("skipped: {why}");
 }
 

@@ -1,4 +1,4 @@
-//! The executable while it runs, and the machines it started.
+//! A running executable and its machines.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -14,15 +14,15 @@ use serde_json::Value;
 
 use crate::Done;
 
-/// Longer than anything takes here, so that a broken test ends.
+/// The deadline that ends a broken test.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// A running executable whose JSON lines are read as they come.
+/// A running executable whose JSON lines are read as they arrive.
 pub struct Running {
     child: Child,
     lines: Receiver<String>,
     stderr: JoinHandle<String>,
-    seen: Vec<String>,
+    received: Vec<String>,
 }
 
 impl Running {
@@ -45,11 +45,11 @@ impl Running {
             let _ = stderr.read_to_string(&mut text);
             text
         });
-        Self { child, lines, stderr, seen: Vec::new() }
+        Self { child, lines, stderr, received: Vec::new() }
     }
 
-    /// Waits until it prints an object for which `found` holds.
-    pub fn wait_for(&mut self, what: &str, found: impl Fn(&Value) -> bool) -> Value {
+    /// Waits for an object that matches.
+    pub fn wait_for(&mut self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -57,35 +57,35 @@ impl Running {
                 Ok(line) => line,
                 Err(RecvTimeoutError::Timeout) => panic!("no {what} in time"),
                 Err(RecvTimeoutError::Disconnected) => {
-                    panic!("it ended without {what}:\n{}", self.seen.join("\n"))
+                    panic!("it ended without {what}:\n{}", self.received.join("\n"))
                 }
             };
-            self.seen.push(line.clone());
+            self.received.push(line.clone());
             if let Ok(value) = serde_json::from_str::<Value>(&line)
-                && found(&value)
+                && matches(&value)
             {
                 return value;
             }
         }
     }
 
-    /// Waits until that step began.
+    /// Waits until a step has started.
     pub fn wait_for_step(&mut self, step: &str) {
         self.wait_for(step, |event| event["kind"] == "stepStarted" && event["step"] == step);
     }
 
-    /// Waits until a guest's command printed that line.
+    /// Waits until a guest's command has printed a line.
     pub fn wait_for_output(&mut self, text: &str) {
         self.wait_for(text, |event| event["kind"] == "stepOutput" && event["text"] == text);
     }
 
-    /// Sends a signal to the process, and to no other.
+    /// Sends a signal to this process only.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("it is ours");
     }
 
-    /// The memory that it has resident, in bytes.
+    /// The resident memory in bytes.
     pub fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("it runs");
@@ -94,13 +94,12 @@ impl Running {
         kib.expect("a size") * 1024
     }
 
-    /// Waits for its end.
     pub fn end(mut self) -> Done {
         let status = self.child.wait().expect("it is ours");
-        self.seen.extend(self.lines.iter());
+        self.received.extend(self.lines.iter());
         Done {
             code: status.code().unwrap_or(-1),
-            stdout: self.seen.join("\n"),
+            stdout: self.received.join("\n"),
             stderr: self.stderr.join().unwrap_or_default(),
         }
     }
@@ -115,7 +114,7 @@ impl Running {
     }
 }
 
-/// Polls until `done` holds; for what nobody tells us of.
+/// Polls until `done` returns true, for changes without an event.
 pub fn wait_for(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + limit;
     while !done() {
@@ -124,17 +123,17 @@ pub fn wait_for(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// Command lines of QEMU processes that work below `folder`.
+/// The command lines of QEMU processes with files below `folder`.
 pub fn running_machines(folder: &Path) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut lines = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("Linux").map_while(Result::ok) {
         let Ok(line) = std::fs::read(entry.path().join("cmdline")) else {
             continue;
         };
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
         if line.contains("qemu-system") && line.contains(&*folder.to_string_lossy()) {
-            found.push(line);
+            lines.push(line);
         }
     }
-    found
+    lines
 }

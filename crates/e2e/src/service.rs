@@ -1,4 +1,4 @@
-//! `goldsmith serve` while it runs, and a small client for what the executable has no command for.
+//! A running `goldsmith serve`, and a small client for requests without a command.
 
 use std::{net::TcpListener, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{Done, Lab, Running, text, wait_for};
 const VERSION: &str = "api-version=2024-02-01";
 const RESOURCE_LIMIT: Duration = Duration::from_secs(60);
 
-/// A service with the lab's folders, on real machines. Ended when dropped.
+/// A service with the lab's folders and real machines. It ends when dropped.
 pub struct Service {
     lab: Lab,
     listen: String,
@@ -23,7 +23,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts it, signs in, and makes a group with an identity and a gallery.
+    /// Starts the service, logs in, and creates a group with an identity and a gallery.
     pub fn start(lab: Lab) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -31,7 +31,7 @@ impl Service {
         let (running, ready) = serve(&lab, &listen);
         let ca = std::fs::read(text(&ready["ca"])).unwrap();
         let ca = Certificate::from_pem(&ca).unwrap();
-        // No connection is kept: the server may be killed between two calls.
+        // Without keep-alive, because a test may kill the server between two calls.
         let http =
             Client::builder().tls_certs_only([ca]).pool_max_idle_per_host(0).build().unwrap();
         let token = String::new();
@@ -42,47 +42,45 @@ impl Service {
         service
     }
 
-    /// The folders it works in.
     pub fn lab(&self) -> &Lab {
         &self.lab
     }
 
-    /// The memory that it has resident, in bytes.
+    /// The resident memory in bytes.
     pub fn resident(&self) -> u64 {
         self.running.as_ref().expect("it runs").resident()
     }
 
-    /// What it said when it began to serve: its address, ids and files.
+    /// The object that it printed when it was ready: its address, ids and files.
     pub fn ready(&self) -> &Value {
         &self.ready
     }
 
-    /// Ends it without a chance to tidy up.
+    /// Kills the service without a chance to clean up.
     pub fn kill(&mut self) {
         let running = self.running.take().expect("it runs");
         running.signal(Signal::KILL);
         running.end();
     }
 
-    /// Starts it again on the same folders and the same port.
+    /// Restarts the service with the same folders and port.
     pub fn start_again(&mut self) {
         let (running, _) = serve(&self.lab, &self.listen);
         self.running = Some(running);
     }
 
-    /// A command of the executable, in this service's login.
+    /// Runs a command of the executable with this service's login.
     pub fn run(&self, arguments: &[&str]) -> Done {
         self.follow(arguments).end()
     }
 
-    /// The same, to be followed while it runs.
+    /// Starts a command with this service's login.
     pub fn follow(&self, arguments: &[&str]) -> Running {
         let mut command = self.lab.command(arguments);
         command.env("XDG_CONFIG_HOME", self.lab.path().join("config"));
         Running::start(command)
     }
 
-    /// `goldsmith login`.
     fn login(&self) -> Done {
         let field = |name: &str| text(&self.ready[name]);
         self.run(&[
@@ -106,7 +104,6 @@ impl Service {
         format!("/subscriptions/{subscription}/resourceGroups/forge{rest}")
     }
 
-    /// A template's id.
     pub fn template_id(&self, name: &str) -> String {
         self.id(&format!("/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}"))
     }
@@ -115,24 +112,24 @@ impl Service {
     pub fn put(&self, id: &str, body: &Value) -> Value {
         let (status, answer) = self.call(Method::PUT, id, Some(body));
         assert!(status.is_success(), "PUT {id}: {status} {answer}");
-        let mut made = answer;
+        let mut resource = answer;
         wait_for(&format!("the end of the creation of {id}"), RESOURCE_LIMIT, || {
-            made = self.get(id);
-            let state = text(&made["properties"]["provisioningState"]);
-            assert!(!matches!(state.as_str(), "Failed" | "Canceled"), "{made}");
+            resource = self.get(id);
+            let state = text(&resource["properties"]["provisioningState"]);
+            assert!(!matches!(state.as_str(), "Failed" | "Canceled"), "{resource}");
             matches!(state.as_str(), "" | "Succeeded")
         });
-        made
+        resource
     }
 
-    /// Reads a resource that is there.
+    /// Reads an existing resource.
     pub fn get(&self, id: &str) -> Value {
         let (status, answer) = self.call(Method::GET, id, None);
         assert!(status.is_success(), "GET {id}: {status} {answer}");
         answer
     }
 
-    /// Deletes a resource and waits until it is gone.
+    /// Deletes a resource and waits for the deletion.
     pub fn delete(&self, id: &str) {
         let (status, answer) = self.call(Method::DELETE, id, None);
         assert!(status.is_success(), "DELETE {id}: {status} {answer}");
@@ -141,7 +138,8 @@ impl Service {
         });
     }
 
-    /// A template on the catalogue's Debian, with an image and a gallery version to be made.
+    /// Creates a template with the catalogue's Debian as source, and an image and a gallery version as
+    /// targets.
     pub fn put_template(&self, name: &str, customize: &Value) -> Value {
         self.put(&self.template_id(name), &self.template_body(name, customize))
     }
@@ -152,7 +150,7 @@ impl Service {
         assert!(status.is_success(), "{status} {answer}");
     }
 
-    /// What such a template says.
+    /// The body of the template of [`Service::put_template`].
     pub fn template_body(&self, name: &str, customize: &Value) -> Value {
         let compute = self.id("/providers/Microsoft.Compute");
         json!({
@@ -241,7 +239,7 @@ impl Drop for Service {
 }
 
 fn serve(lab: &Lab, listen: &str) -> (Running, Value) {
-    // The tests' own files are on loopback.
+    // The tests serve their files on loopback.
     let arguments = ["serve", "--listen", listen, "--allow-fetch-from", "127.0.0.1"];
     let mut running = lab.start(&arguments);
     let ready = running.wait_for("that it serves", |event| event["kind"] == "serving");

@@ -1,12 +1,12 @@
-//! A network that only those see who are on it: two network name spaces and a bridge.
+//! An isolated network: two network namespaces and a bridge.
 //!
 //! ```text
 //! host: bridge br-subnet (no address) ── taps of machines
 //!        │
 //! server: 10.77.0.1/24: DHCP, DNS, a page
 //! ```
-//! The host's name space has no way to the server but the bridge, on which it has no address: what
-//! reaches the server from there is on the bridge. Nothing of it touches the machine's own network.
+//! The host's namespace reaches the server only through the bridge, on which it has no address. So
+//! only machines on the bridge reach the server. The real network of this computer is not affected.
 
 use std::{
     fs::File,
@@ -24,14 +24,14 @@ use crate::wait_for;
 
 /// The name of the bridge.
 pub const BRIDGE: &str = "br-subnet";
-/// Where `ip netns` keeps name spaces.
+/// The folder of `ip netns`.
 const SPACES: &str = "/run/netns";
-/// The page that only the subnet sees.
+/// The page that is only visible in the subnet.
 pub const PAGE: &str = "http://server.subnet.test:8000/";
-/// An address of the host that user-mode networks lead to.
+/// An address of the host that user-mode networks reach.
 pub const HOST: &str = "203.0.113.9";
 
-/// The two name spaces; gone with this value.
+/// The two namespaces; removed on drop.
 pub struct Subnet {
     host: String,
     server: String,
@@ -40,10 +40,10 @@ pub struct Subnet {
 }
 
 impl Subnet {
-    /// Makes it all. `Err` says why that cannot be done here.
+    /// Creates namespaces, bridge and server. `Err` is the reason why this host cannot.
     pub fn new() -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
-            return Err("network name spaces and bridges need root".to_owned());
+            return Err("network namespaces and bridges need root".to_owned());
         }
         sweep();
         let id = std::process::id();
@@ -53,14 +53,14 @@ impl Subnet {
             dhcp: None,
             dir: tempfile::tempdir().map_err(|e| e.to_string())?,
         };
-        // From here on, dropping it removes what there is of it.
+        // From here on, dropping the value cleans up.
         ip(&format!("netns add {}", subnet.host))
-            .map_err(|said| format!("this system has no network name spaces: {said}"))?;
-        subnet.make().expect("a bridge, a cable and a server");
+            .map_err(|error| format!("this system has no network namespaces: {error}"))?;
+        subnet.create().expect("a bridge, a cable and a server");
         Ok(subnet)
     }
 
-    fn make(&mut self) -> Result<(), String> {
+    fn create(&mut self) -> Result<(), String> {
         let (host, server) = (&self.host, &self.server);
         for command in [
             format!("netns add {server}"),
@@ -77,7 +77,7 @@ impl Subnet {
             ip(&command)?;
         }
         let (leases, log) = (self.dir.path().join("leases"), self.dir.path().join("log"));
-        // It goes with the test, `kill -9` included.
+        // It ends with the test, also after `kill -9`.
         let mut dnsmasq = Command::new("setpriv");
         dnsmasq.args(["--pdeathsig", "KILL", "ip", "netns", "exec", server]);
         dnsmasq.args(["dnsmasq", "--keep-in-foreground"]);
@@ -94,7 +94,7 @@ impl Subnet {
         serve(&self.host, "0.0.0.0:9999", "the host's own")
     }
 
-    /// The same command in the host's name space.
+    /// The command in the host's namespace.
     pub fn inside(&self, command: &Command) -> Command {
         let mut inside = Command::new("ip");
         inside.args(["netns", "exec", &self.host]).arg(command.get_program());
@@ -105,21 +105,21 @@ impl Subnet {
         inside
     }
 
-    /// A socket on the loopback of the host's name space.
+    /// A socket on the loopback of the host's namespace.
     pub fn listener(&self) -> TcpListener {
         let space = PathBuf::from(SPACES).join(&self.host);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         std::thread::spawn(move || listen(&space, address)).join().unwrap().unwrap()
     }
 
-    /// Taps of build machines that are on the bridge.
+    /// The taps of build machines on the bridge.
     pub fn taps(&self) -> Vec<String> {
-        let said = ip(&format!("-n {} -o link show master {BRIDGE}", self.host)).unwrap();
-        let names = said.lines().filter_map(|line| line.split([':', '@']).nth(1));
+        let links = ip(&format!("-n {} -o link show master {BRIDGE}", self.host)).unwrap();
+        let names = links.lines().filter_map(|line| line.split([':', '@']).nth(1));
         names.map(|name| name.trim().to_owned()).filter(|name| name.starts_with("gs")).collect()
     }
 
-    /// Hardware addresses that got an address.
+    /// The MAC addresses with a DHCP lease.
     pub fn leases(&self) -> Vec<String> {
         let leases = std::fs::read_to_string(self.dir.path().join("leases")).unwrap_or_default();
         leases.lines().filter_map(|line| Some(line.split(' ').nth(1)?.to_owned())).collect()
@@ -132,26 +132,26 @@ impl Drop for Subnet {
             let _ = dhcp.kill();
             let _ = dhcp.wait();
         }
-        // Devices go with their name space.
+        // Devices disappear with their namespace.
         for name in [&self.host, &self.server] {
             let _ = ip(&format!("netns delete {name}"));
         }
     }
 }
 
-/// Removes what a test left that was killed.
+/// Removes namespaces of killed tests.
 fn sweep() {
     let Ok(spaces) = std::fs::read_dir(SPACES) else { return };
     for space in spaces.map_while(Result::ok) {
         let name = space.file_name().to_string_lossy().into_owned();
-        let ours = ["gs-host-", "gs-server-"].iter().find_map(|own| name.strip_prefix(own));
+        let ours = ["gs-host-", "gs-server-"].iter().find_map(|prefix| name.strip_prefix(prefix));
         if ours.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
             let _ = ip(&format!("netns delete {name}"));
         }
     }
 }
 
-/// Answers every connection to that address of a name space with one page, until the test ends.
+/// Answers every connection to an address in a namespace with one page, until the test ends.
 fn serve(space: &str, address: &str, page: &'static str) -> Result<(), String> {
     let space = PathBuf::from(SPACES).join(space);
     let address: SocketAddr = address.parse().map_err(|_| "no address".to_owned())?;
@@ -170,7 +170,7 @@ fn serve(space: &str, address: &str, page: &'static str) -> Result<(), String> {
     Ok(())
 }
 
-/// A socket of that name space. The thread that makes it stays there, so it must be one that ends.
+/// A socket in a namespace. The calling thread stays in the namespace, so it must be short-lived.
 fn listen(space: &Path, address: SocketAddr) -> Result<TcpListener, String> {
     let space = File::open(space).map_err(|e| e.to_string())?;
     move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network))

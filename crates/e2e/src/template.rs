@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// A line for a script that no run has had before.
+/// A unique line for a script.
 pub fn fresh() -> String {
     let nanos = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -10,12 +10,12 @@ pub fn fresh() -> String {
     format!("# {} {nanos}", std::process::id())
 }
 
-/// A template on the catalogue's Debian with these customizers and one managed image.
+/// A template with the catalogue's Debian as source and a managed image as target.
 pub fn template(customize: &Value) -> String {
     template_named("web", customize)
 }
 
-/// The same with the managed image's name.
+/// Like [`template`], with another name of the managed image.
 pub fn template_named(image: &str, customize: &Value) -> String {
     let group = "/subscriptions/s/resourceGroups/forge/providers";
     json!({

@@ -9,7 +9,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-/// Serves its files to everyone on this host, for as long as the process lives.
+/// Serves files on loopback until the process ends.
 #[derive(Clone)]
 pub struct Web {
     url: String,
@@ -17,7 +17,6 @@ pub struct Web {
 }
 
 impl Web {
-    /// Starts it with these files.
     pub fn start(files: &[(&str, &str)]) -> Self {
         Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), files)
     }
@@ -36,7 +35,7 @@ impl Web {
         web
     }
 
-    /// Where it is, without a slash at the end.
+    /// The address, without a trailing slash.
     pub fn url(&self) -> &str {
         &self.url
     }

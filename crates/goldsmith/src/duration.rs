@@ -1,10 +1,10 @@
-//! Times on the command line: a number and a unit.
+//! Durations on the command line: a number and a unit.
 
 use std::time::Duration;
 
-/// Reads `90s`, `30m`, `12h` or `7d`.
+/// Parses `90s`, `30m`, `12h` or `7d`.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a time such as 90s, 30m, 12h or 7d");
+    let wrong = || format!("{text:?} is not a duration such as 90s, 30m, 12h or 7d");
     let split =
         text.len().checked_sub(1).filter(|at| text.is_char_boundary(*at)).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(split);
@@ -19,7 +19,25 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
-/// For people: `3.2 s`, `4 min 10 s`, `3 h`, `2 d`.
+/// The limits leave time for a renewal, and keep the wait for a takeover acceptable.
+pub(crate) fn lease(text: &str) -> Result<Duration, String> {
+    let time = parse(text)?;
+    match time.as_secs() {
+        3..=3600 => Ok(time),
+        _ => Err(format!("{text:?} is not between 3s and 1h")),
+    }
+}
+
+/// Between two seconds, because tokens carry whole seconds, and a day.
+pub(crate) fn token_lifetime(text: &str) -> Result<Duration, String> {
+    let time = parse(text)?;
+    match time.as_secs() {
+        2..=86_400 => Ok(time),
+        _ => Err(format!("{text:?} is not between 2s and 24h")),
+    }
+}
+
+/// Formats seconds: `3.2 s`, `4 min 10 s`, `3 h 0 min`, `2 d`.
 pub(crate) fn human(seconds: f64) -> String {
     #[expect(
         clippy::cast_possible_truncation,
@@ -35,7 +53,7 @@ pub(crate) fn human(seconds: f64) -> String {
     }
 }
 
-/// For people: `812 B`, `1.4 MiB`, `2.1 GiB`.
+/// Formats bytes: `812 B`, `1.4 MiB`, `2.1 GiB`.
 pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
@@ -57,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_have_a_unit() {
+    fn parse_requires_a_unit() {
         assert_eq!(parse("90s").unwrap(), Duration::from_secs(90));
         assert_eq!(parse("7d").unwrap(), Duration::from_secs(604_800));
         for wrong in
@@ -68,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_read_well() {
+    fn durations_and_sizes_have_readable_units() {
         assert_eq!(human(3.21), "3.2 s");
         assert_eq!(human(250.0), "4 min 10 s");
         assert_eq!(human(10_800.0), "3 h 0 min");

@@ -1,18 +1,18 @@
-//! Why a command fails.
+//! The failure of a command.
 
 use api::ErrorCode;
 use images::error::Error;
 
-/// Why a command failed: one error, or several mistakes told together.
+/// One or several errors of a command.
 #[derive(Debug)]
 pub(crate) struct Failure {
     errors: Vec<Error>,
-    /// All of it has been printed (with source excerpts); only the exit code is left to say.
+    /// Whether the errors have been printed already, with excerpts of the template.
     printed: bool,
 }
 
 impl Failure {
-    /// What is still to be printed.
+    /// The errors that have not been printed yet.
     pub(crate) fn errors(&self) -> &[Error] {
         if self.printed { &[] } else { &self.errors }
     }
@@ -38,7 +38,7 @@ impl From<Vec<Error>> for Failure {
     }
 }
 
-/// Something that should not happen.
+/// An unexpected error.
 pub(crate) fn internal(error: &dyn std::fmt::Display) -> Error {
     Error::new(ErrorCode::InternalError, error.to_string())
 }

@@ -1,4 +1,4 @@
-//! The executable: commands in, engine's events out, one exit code at the end.
+//! The executable: parses commands, displays the engine's events, and ends with an exit code.
 
 mod cli;
 mod cmd;
@@ -13,7 +13,7 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 
-/// What goes on in the background when a command is over is given so long.
+/// How long background work may continue after a command has ended.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
@@ -21,13 +21,13 @@ fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are answers, not errors; clap knows where each goes.
+            // clap reports help and version as errors, and prints them to standard output.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
     let output = output::Output::new(cli.global.output);
-    // What a service does is told by its log.
+    // A service reports its activity in the log, so it logs more by default.
     let serves = matches!(cli.command, cli::Command::Serve(_));
     let log = init_log(cli.global.verbose.saturating_add(u8::from(serves)));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -46,14 +46,15 @@ fn main() -> ExitCode {
             error.exit_code()
         }
     };
-    // Whatever still waits in the background (a lock, a slow disk) must not hold the end up for long; what is being
-    // removed is mostly gone by then, and the next command takes the rest.
+    // Background work that waits for a lock or a slow disk must not delay the exit. The next command
+    // removes what remains.
     runtime.shutdown_timeout(FAREWELL);
     log.flush_within(FAREWELL);
     ExitCode::from(code)
 }
 
-/// The log of the program itself, for its operators and for bug reports: on standard error, whatever becomes of that.
+/// The program's own log, for operators and bug reports. It goes to standard error; write errors are
+/// ignored.
 fn init_log(verbose: u8) -> server::log::Writer {
     let level = match verbose {
         0 => "warn",
@@ -69,7 +70,7 @@ fn init_log(verbose: u8) -> server::log::Writer {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(move || lines.clone())
-        // It would print on standard error, and panic where it cannot.
+        // They would go to standard error, with a panic if that fails.
         .log_internal_errors(false)
         .init();
     writer

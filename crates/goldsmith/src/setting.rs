@@ -1,4 +1,4 @@
-//! Where things are on this machine, from flags and environment.
+//! The folders and the host, from flags and environment.
 
 use api::ErrorCode;
 use etcetera::BaseStrategy;
@@ -8,13 +8,12 @@ use vm::{CpuChoice, Host};
 
 use crate::cli::{Accel, Cpu, Global};
 
-/// The folders to use.
 pub(crate) fn layout(global: &Global) -> Result<Layout, Error> {
     let base = etcetera::choose_base_strategy();
     let folder =
         |given: &Option<std::path::PathBuf>, flag: &str, default: Option<std::path::PathBuf>| {
             given.clone().or_else(|| Some(default?.join("goldsmith"))).ok_or_else(|| {
-                Error::new(ErrorCode::HostNotReady, "there is no home folder")
+                Error::new(ErrorCode::HostNotReady, "this user has no home folder")
                     .hint(format!("say where to keep things: {flag} DIR"))
             })
         };
@@ -29,12 +28,12 @@ pub(crate) fn layout(global: &Global) -> Result<Layout, Error> {
     Ok(Layout::new(absolute(cache)?, absolute(data)?))
 }
 
-/// What this host can do, with the acceleration that was asked for.
+/// Probes this host with the requested acceleration and CPU.
 pub(crate) async fn host(global: &Global) -> Result<Host, Error> {
     let wanted = match global.accel {
         Accel::Auto => None,
         Accel::Kvm => Some(vm::Accel::Kvm),
-        Accel::Tcg => Some(vm::Accel::Tcg { why: "asked for with --accel tcg".to_owned() }),
+        Accel::Tcg => Some(vm::Accel::Tcg { why: "requested with --accel tcg".to_owned() }),
     };
     let cpu = match global.cpu {
         Cpu::Named => CpuChoice::Named,
@@ -43,11 +42,11 @@ pub(crate) async fn host(global: &Global) -> Result<Host, Error> {
     let probed = Host::probe(wanted).await.map(|host| vm::may_wait(|| host.with_cpu(cpu)));
     probed.map_err(|e| {
         Error::new(ErrorCode::HostNotReady, e.to_string())
-            .hint("goldsmith doctor lists what is missing, each with the command that mends it")
+            .hint("goldsmith doctor lists all problems and how to fix them")
     })
 }
 
-/// Surroundings for the engine.
+/// The engine's run context.
 pub(crate) fn cx(layout: &Layout, events: Events, cancel: CancellationToken) -> Cx {
     Cx::new(layout.clone(), events, cancel)
 }

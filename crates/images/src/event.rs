@@ -43,13 +43,13 @@ pub enum Event {
     Warning { text: String },
 }
 
-impl From<vm::Seen> for Event {
-    fn from(seen: vm::Seen) -> Self {
-        match seen {
-            vm::Seen::Started { machine, vcpus, memory_mib, generation, disks } => {
+impl From<vm::MachineChange> for Event {
+    fn from(change: vm::MachineChange) -> Self {
+        match change {
+            vm::MachineChange::Started { machine, vcpus, memory_mib, generation, disks } => {
                 Self::MachineStarted { machine, vcpus, memory_mib, generation, disks }
             }
-            vm::Seen::Ended { machine } => Self::MachineEnded { machine },
+            vm::MachineChange::Ended { machine } => Self::MachineEnded { machine },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The keys by which a guest is reached, made for one machine and thrown away with it.
+//! The SSH keys of one machine. They are generated for it and discarded with it.
 
 use std::fmt;
 
@@ -11,23 +11,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// How to enter a guest, and how to be sure that it is the right one.
+/// The credentials for a guest, and the host key that proves its identity.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// The build user.
     pub user: String,
-    /// The user's key, OpenSSH PEM.
+    /// The user's private key, OpenSSH PEM.
     pub private_key: String,
     /// The user's public key, one `authorized_keys` line.
     pub public_key: String,
-    /// The guest's own key, OpenSSH PEM.
+    /// The guest's private host key, OpenSSH PEM.
     pub host_private_key: String,
-    /// The guest's own public key, one line.
+    /// The guest's public host key, one line.
     pub host_public_key: String,
 }
 
 impl Access {
-    /// Makes fresh keys (ed25519, as they are small and quick under emulation).
+    /// Generates new keys. They are ed25519, which is small and fast under emulation.
     pub fn generate(user: impl Into<String>) -> Result<Self, Error> {
         let (private_key, public_key) = pair("goldsmith-build")?;
         let (host_private_key, host_public_key) = pair("goldsmith-guest")?;
@@ -36,7 +36,7 @@ impl Access {
 }
 
 fn pair(comment: &str) -> Result<(String, String), Error> {
-    let fail = |e: ssh_key::Error| Error::ssh("a key could not be made", e);
+    let fail = |e: ssh_key::Error| Error::ssh("cannot generate a key", e);
     let mut key = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).map_err(fail)?;
     key.set_comment(comment);
     let private = key.to_openssh(LineEnding::LF).map_err(fail)?.to_string();
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_fresh_ed25519_and_belong_together() {
+    fn generated_keys_are_distinct_ed25519_pairs() {
         let one = Access::generate("builder").unwrap();
         let two = Access::generate("builder").unwrap();
         assert_ne!(one.public_key, two.public_key);
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_keeps_the_secrets() {
+    fn debug_output_omits_private_keys() {
         let access = Access::generate("builder").unwrap();
         assert!(!format!("{access:?}").contains("PRIVATE"));
     }

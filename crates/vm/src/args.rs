@@ -1,7 +1,7 @@
-//! From a machine's description to QEMU's arguments; pure.
+//! Translates a machine's description into QEMU's arguments, without I/O.
 //!
-//! Whatever is changed here changes what a saved RAM expects, so nodes of an earlier goldsmith
-//! cannot be resumed: raise [`LAYOUT`](crate::spec::LAYOUT) with it.
+//! A change here changes the hardware that a saved RAM expects, so that nodes of an earlier
+//! goldsmith cannot be resumed. Raise [`LAYOUT`](crate::spec::LAYOUT) with it.
 
 use std::{
     io,
@@ -12,46 +12,43 @@ use serde_json::{Value, json};
 
 use crate::{Accel, Bridge, Firmware, Host, MachineSpec};
 
-/// The QMP socket in the run folder. QEMU works in there, as a socket's path may only have 107
-/// bytes.
+/// The QMP socket in the run folder. The folder is QEMU's working directory, because a socket's
+/// path is limited to 107 bytes.
 pub(crate) const QMP_SOCKET: &str = "qmp.sock";
 /// The serial console's log in the run folder.
 pub(crate) const SERIAL_LOG: &str = "serial.log";
 /// The socket that QEMU sends the serial console to.
 pub(crate) const SERIAL_SOCKET: &str = "serial.sock";
-/// The process id in the run folder; its absolute path also marks the process.
+/// The pid file in the run folder. Its absolute path also identifies the process.
 pub(crate) const PID_FILE: &str = "qemu.pid";
 
-/// The network card.
 pub(crate) const NIC: &str = "nic";
-/// The second card of a machine on a bridge, by which it is reached from here.
+/// The second network card of a machine on a bridge, through which goldsmith connects to it.
 pub(crate) const CHANNEL: &str = "channel";
-/// Its hardware address. Always the same, as it is seen by nobody but its guest.
+/// The MAC address of that card. It is constant, since only its own guest sees it.
 pub const CHANNEL_MAC: &str = "02:67:00:00:00:01";
-/// What QEMU gives the one card of a machine without a bridge.
+/// QEMU's default MAC address, which the only card of a machine without a bridge has.
 pub const DEFAULT_MAC: &str = "52:54:00:12:34:56";
-/// The guest's address there, as it is asked for by DHCP or set by the seed. The network is one that
-/// is reserved for documentation, so that no subnet is in its way; no gateway and no name server
-/// are given out.
+/// The guest's address on that card, from DHCP or from the seed. The network is reserved for
+/// documentation, so that it does not collide with a real subnet. DHCP offers neither a gateway
+/// nor a name server.
 pub const CHANNEL_ADDRESS: &str = "192.0.2.15/24";
-/// The network of the channel.
 const CHANNEL_NET: &str = "192.0.2.0/24";
 
-/// Node names of the drives; each seal adds one to the generation.
+/// The node name of a drive; each seal increments the generation.
 pub(crate) fn node(drive: &str, generation: u32) -> String {
     format!("{drive}-{generation}")
 }
 
-/// The name of the data disk with that LUN among the drives.
 pub(crate) fn data_drive(lun: usize) -> String {
     format!("data{lun}")
 }
 
-/// A qcow2 drive of the machine's own. `sealed` ones get no backing file from their header: it is
-/// put in by the seal.
+/// A qcow2 drive that no other machine uses. With `takes_over`, QEMU does not open the backing
+/// file of the header: the seal sets it.
 ///
-/// Zeroes that the guest writes take no room. Flushes of the guest are not waited for. What is kept is written to the disk when it is sealed,
-/// and what is not sealed is worth nothing after a power failure.
+/// Zeroes that the guest writes take no space. Guest flushes are ignored: the seal syncs what is
+/// worth keeping, and an unsealed drive is discarded after a power failure anyway.
 pub(crate) fn drive(node_name: &str, path: &Path, takes_over: bool) -> Value {
     let cache = json!({ "direct": false, "no-flush": true });
     let mut drive = json!({
@@ -68,7 +65,7 @@ pub(crate) fn drive(node_name: &str, path: &Path, takes_over: bool) -> Value {
     drive
 }
 
-/// The arguments for one machine, without the program itself. Paths in the description must be
+/// The arguments for one machine, without the program's name. Paths in the description must be
 /// absolute.
 pub fn arguments(host: &Host, spec: &MachineSpec) -> Vec<String> {
     let mut args = Args::default();
@@ -132,8 +129,8 @@ fn drives(args: &mut Args, host: &Host, spec: &MachineSpec) {
     data_disks(args, spec);
 }
 
-/// SCSI disks behind one controller, since that gives each the LUN it has in Azure; a machine without
-/// them has no controller either.
+/// SCSI disks behind one controller, so that each has the LUN it has in Azure. A machine without
+/// data disks has no controller.
 fn data_disks(args: &mut Args, spec: &MachineSpec) {
     if spec.data.is_empty() {
         return;
@@ -142,8 +139,8 @@ fn data_disks(args: &mut Args, spec: &MachineSpec) {
     for (lun, path) in spec.data.iter().enumerate() {
         let (name, drive_node) = (data_drive(lun), node(&data_drive(lun), 0));
         args.blockdev(&drive(&drive_node, path, false));
-        let place = format!("bus=scsi0.0,channel=0,scsi-id=0,lun={lun}");
-        args.device("scsi-hd", &format!("{name},{place},drive={drive_node},serial={name}"));
+        let address = format!("bus=scsi0.0,channel=0,scsi-id=0,lun={lun}");
+        args.device("scsi-hd", &format!("{name},{address},drive={drive_node},serial={name}"));
     }
 }
 
@@ -152,13 +149,13 @@ fn read_only(node_name: &str, path: &Path) -> Value {
     json!({ "driver": "raw", "node-name": node_name, "read-only": true, "file": file })
 }
 
-/// The card that is reached from here.
-pub(crate) fn reached_card(spec: &MachineSpec) -> &'static str {
+/// The network card through which goldsmith connects to the guest.
+pub(crate) fn contact_card(spec: &MachineSpec) -> &'static str {
     if spec.bridge.is_some() { CHANNEL } else { NIC }
 }
 
-/// Out yes, in only from this host's loopback. No IPv6, as it would lead nowhere on most hosts and
-/// be tried first.
+/// The guest can connect out; inbound connections come only from this host's loopback. IPv6 is
+/// off: guests would try it first, and most hosts do not route it.
 fn network(args: &mut Args, spec: &MachineSpec) {
     let forwards: String = spec
         .forwards
@@ -169,12 +166,12 @@ fn network(args: &mut Args, spec: &MachineSpec) {
         return on_bridge(args, bridge, &forwards);
     }
     args.put("-netdev", format!("user,id=net0,ipv6=off{forwards}"));
-    // Without its ROM, which would only try to boot from the network.
+    // Without the card's ROM, which would only try to boot from the network.
     args.device("virtio-net-pci", &format!("{NIC},bus=pcie.0,addr=0x4,netdev=net0,romfile="));
 }
 
-/// The bridge in the place of the one card, so that the guest calls it the same; and the channel,
-/// where the guest can answer and begin nothing.
+/// The bridge replaces the first card, so that the guest gives it the same name. The second card is
+/// the channel, on which the guest can answer but not open connections.
 fn on_bridge(args: &mut Args, bridge: &Bridge, forwards: &str) {
     let (tap, mac) = (&bridge.tap, &bridge.mac);
     args.put("-netdev", format!("tap,id=net0,ifname={tap},script=no,downscript=no"));
@@ -214,7 +211,6 @@ fn safe_name(name: &str) -> String {
         .collect()
 }
 
-/// The same description with absolute paths.
 pub(crate) fn absolute(spec: &MachineSpec) -> io::Result<MachineSpec> {
     let mut spec = spec.clone();
     let fix = |path: &mut PathBuf| -> io::Result<()> {

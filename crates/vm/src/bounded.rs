@@ -1,4 +1,4 @@
-//! Limits for everything that a guest sends: how much is kept, and how much there was in all.
+//! Limits for guest output: how many bytes are stored, and how many were dropped.
 
 use std::ops::ControlFlow;
 
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::guest::{Sink, StreamKind};
 
-/// Counts down what may still be kept, and up what did not fit.
+/// A byte budget that also counts the bytes that did not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     left: u64,
@@ -14,18 +14,18 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// So many bytes may be kept.
+    /// A budget of `limit` bytes.
     pub fn new(limit: u64) -> Self {
         Self { left: limit, cut: 0 }
     }
 
-    /// The same, of which so many are used up already.
+    /// A budget of `limit` bytes of which `used` are spent.
     pub fn with_used(limit: u64, used: u64) -> Self {
         Self::new(limit.saturating_sub(used))
     }
 
-    /// Whether a piece of that size still fits as a whole. If it does not, nothing after it does, so
-    /// that what is kept is one beginning without holes.
+    /// Whether a piece of that size fits as a whole. After the first piece that does not fit, every
+    /// piece is rejected, so that the accepted output is a prefix without gaps.
     pub fn admits(&mut self, bytes: u64) -> bool {
         if self.cut == 0 && bytes <= self.left {
             self.left -= bytes;
@@ -35,7 +35,7 @@ impl Budget {
         false
     }
 
-    /// Bytes that did not fit since this was last asked.
+    /// Bytes that did not fit since the previous call.
     pub fn take_cut(&mut self) -> u64 {
         let cut = std::mem::take(&mut self.cut);
         if cut > 0 {
@@ -45,41 +45,40 @@ impl Budget {
     }
 }
 
-/// The beginning of what a guest sent, and the size of all of it.
+/// The first bytes of a stream, and the size of the whole stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounded {
-    kept: Vec<u8>,
+    prefix: Vec<u8>,
     limit: usize,
-    all: u64,
+    total: u64,
 }
 
 impl Bounded {
-    /// Keeps up to `limit` bytes.
+    /// Stores up to `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { kept: Vec::new(), limit, all: 0 }
+        Self { prefix: Vec::new(), limit, total: 0 }
     }
 
-    /// Takes the next piece; `Break` once something did not fit.
+    /// Adds the next piece. Returns `Break` once a byte did not fit.
     pub fn add(&mut self, bytes: &[u8]) -> ControlFlow<()> {
-        let room = self.limit - self.kept.len();
-        self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        self.all = self.all.saturating_add(bytes.len() as u64);
+        let room = self.limit - self.prefix.len();
+        self.prefix.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.total = self.total.saturating_add(bytes.len() as u64);
         if self.cut() == 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
-    /// What was kept, as text.
+    /// The stored bytes as text.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.kept).into_owned()
+        String::from_utf8_lossy(&self.prefix).into_owned()
     }
 
     /// Bytes that did not fit.
     pub fn cut(&self) -> u64 {
-        self.all - self.kept.len() as u64
+        self.total - self.prefix.len() as u64
     }
 }
 
-/// A [`Sink`] for commands whose answer is short: the beginning of both streams is kept. A command that
-/// writes more is ended.
+/// A [`Sink`] for commands with short output. It ends a command that writes more than the limit.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// Standard output.
@@ -89,7 +88,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Longer than any answer that goldsmith asks a guest for.
+    /// Longer than any answer that goldsmith expects from a guest.
     const LIMIT: usize = 64 * 1024;
 }
 
@@ -114,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounded_keeps_the_beginning_and_counts_the_rest() {
+    fn bounded_stores_the_beginning_and_counts_the_rest() {
         let mut bounded = Bounded::new(4);
         assert!(bounded.add(b"abc").is_continue());
         assert!(bounded.add(b"def").is_break());
@@ -123,11 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn budget_keeps_no_piece_after_the_first_that_did_not_fit() {
+    fn budget_rejects_all_pieces_after_the_first_that_does_not_fit() {
         let mut budget = Budget::with_used(10, 4);
         assert!(budget.admits(5));
         assert!(!budget.admits(2));
-        assert!(!budget.admits(1), "there would be a hole");
+        assert!(!budget.admits(1), "the output would have a gap");
         assert_eq!(budget.take_cut(), 3);
         assert!(!budget.admits(1), "the limit is used up");
         assert_eq!(budget.take_cut(), 1);

@@ -1,8 +1,8 @@
-//! A guest's serial console, written down: QEMU sends it through a socket into a log with a limit.
+//! Records a guest's serial console: QEMU sends it through a socket, and the log has a size limit.
 //!
-//! A guest may write without end. Of its console the beginning stays (how it booted) and the end (what it
-//! said last); what was between them goes. QEMU does not wait for a reader that is gone, so a machine
-//! outlives its goldsmith.
+//! A guest may write without end. The log keeps the beginning (the boot) and the end (the last
+//! messages), and drops the middle. QEMU does not wait for a reader that has gone away, so a machine
+//! can outlive goldsmith.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -23,28 +23,28 @@ use tokio::{
 
 use crate::args::{SERIAL_LOG, SERIAL_SOCKET};
 
-/// Beyond this, the middle of the log goes.
+/// Above this size the log loses its middle, in bytes.
 const MOST: u64 = 4 * 1024 * 1024;
-/// What stays of its beginning, and of its end.
+/// How much of the beginning, and of the end, then remains, in bytes.
 const PART: u64 = 1024 * 1024;
 const CHUNK: usize = 32 * 1024;
 /// QEMU connects while it starts.
 const CONNECT: Duration = Duration::from_secs(60);
-/// For the last words of a machine to come through, and how long there is silence after them.
+/// How long to wait for the last output of a machine, and the silence that ends the wait earlier.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_millis(10);
 
-/// A console that is being written down, until QEMU closes it.
+/// A console that is recorded until QEMU closes it.
 #[derive(Debug, Clone)]
 pub(crate) struct Console {
     received: Arc<AtomicU64>,
 }
 
 impl Console {
-    /// Opens socket and log in the run folder; QEMU is to be started after this.
+    /// Opens the socket and the log in the run folder. Call it before QEMU starts.
     pub(crate) fn open(run_dir: &Path) -> io::Result<Self> {
         let log = Middle::open(&run_dir.join(SERIAL_LOG), MOST, PART)?;
-        // Through the folder's descriptor, since a socket's own path may only have 107 bytes.
+        // Through the folder's descriptor, because a socket's path is limited to 107 bytes.
         let folder = File::open(run_dir)?;
         let at = PathBuf::from(format!("/proc/self/fd/{}/{SERIAL_SOCKET}", folder.as_raw_fd()));
         absent_is_fine(fs::remove_file(&at))?;
@@ -60,13 +60,13 @@ impl Console {
                 Err(_) => Ok(()),
             };
             if let Err(error) = written {
-                tracing::warn!(%error, "a machine's serial log cannot be written any more");
+                tracing::warn!(%error, "cannot write a machine's serial log any more");
             }
         });
         Ok(console)
     }
 
-    /// Returns once what the machine has said so far is in the log.
+    /// Returns once the machine's output so far is in the log.
     pub(crate) async fn caught_up(&self) {
         let silent = async {
             loop {
@@ -81,7 +81,7 @@ impl Console {
     }
 }
 
-/// Goes on reading when the log cannot be written, so that the guest does not have to wait.
+/// Continues to read when the log cannot be written, so that the guest does not block.
 async fn record(mut stream: UnixStream, mut log: Middle, received: &AtomicU64) -> io::Result<()> {
     let mut failed = None;
     loop {
@@ -112,20 +112,20 @@ fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// A file that loses its middle when it becomes too long.
+/// A file that drops its middle when it becomes too long.
 #[derive(Debug)]
 struct Middle {
     file: File,
     length: u64,
     most: u64,
     part: u64,
-    /// Bytes that went, and the size of the line that says so.
+    /// Dropped bytes, and the size of the line in the file that reports them.
     cut: u64,
     remark: u64,
 }
 
 impl Middle {
-    /// What is in the file already stays as its beginning.
+    /// The file's existing content stays as its beginning.
     fn open(path: &Path, most: u64, part: u64) -> io::Result<Self> {
         let file =
             OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
@@ -146,7 +146,7 @@ impl Middle {
         self.cut += self.length - 2 * self.part - self.remark;
         let remark = format!("\n… {} bytes of the console are left out here …\n", self.cut);
         self.remark = remark.len() as u64;
-        // The file never shrinks below its end's new place before that is written.
+        // The end is written before the file shrinks, so that it is never lost.
         self.file.write_all_at(remark.as_bytes(), self.part)?;
         self.file.write_all_at(&end, self.part + self.remark)?;
         self.length = 2 * self.part + self.remark;
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_log_keeps_beginning_and_end_and_counts_what_went() {
+    fn long_log_drops_the_middle_and_reports_its_size() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let mut log = Middle::open(&path, 400, 100).unwrap();
@@ -173,13 +173,13 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("000000000\n000000001\n"), "{text}");
         assert!(text.ends_with("000009998\n000009999\n"), "{text}");
-        let kept = text.lines().filter(|line| line.len() == 9).count() as u64;
-        let left_out = format!("… {} bytes of the console", (10_000 - kept) * 10);
+        let remaining = text.lines().filter(|line| line.len() == 9).count() as u64;
+        let left_out = format!("… {} bytes of the console", (10_000 - remaining) * 10);
         assert!(text.contains(&left_out), "{text}");
     }
 
     #[tokio::test]
-    async fn flooding_console_is_bounded_and_its_last_words_are_there() {
+    async fn flooding_console_is_bounded_and_ends_with_the_last_line() {
         let dir = tempfile::tempdir().unwrap();
         let console = Console::open(dir.path()).unwrap();
         let mut qemu = UnixStream::connect(dir.path().join(SERIAL_SOCKET)).await.unwrap();

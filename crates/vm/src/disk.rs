@@ -1,7 +1,7 @@
-//! Makes, inspects and converts disk images through `qemu-img`.
+//! Creates, inspects and converts disk images through `qemu-img`.
 //!
-//! Formats are always given; only [`info`] may look for itself, and its answer is to be judged
-//! before anything else touches an image from outside. Holes stay holes.
+//! Callers name the format. Only [`info`] may detect it; for an image from outside, check its
+//! result before anything else opens the image. Holes stay holes.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,40 +17,40 @@ use crate::{
     proc::{Command, Error, Output},
 };
 
-/// For everything that does not copy data.
+/// The deadline for commands that do not copy data.
 const QUICK: Duration = Duration::from_secs(60);
 
-/// For looking at which parts of an image are in use.
+/// The deadline for finding the used parts of an image.
 const MAPPING: Duration = Duration::from_secs(600);
 
-/// What an image says about itself.
+/// The metadata of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {
     /// QEMU's name of the format: `qcow2`, `raw`, `vpc`, `vhdx`, `vmdk`.
     pub format: String,
     /// Size that a machine sees, in bytes.
     pub virtual_size: u64,
-    /// Bytes that the file takes.
+    /// Bytes that the file takes on the disk.
     pub actual_size: u64,
     /// The backing file as written in the header.
     pub backing: Option<String>,
-    /// Another file that holds the data (qcow2).
+    /// The external data file (qcow2).
     pub data_file: Option<String>,
-    /// Other files that hold the data (vmdk).
+    /// The files that hold the data (vmdk).
     pub extents: Vec<String>,
     /// Whether the image is encrypted.
     pub encrypted: bool,
-    /// Whether the image is marked as in need of repair.
+    /// Whether the image is marked as corrupt.
     pub corrupt: bool,
     /// Number of snapshots within the image.
     pub snapshots: usize,
 }
 
 impl Info {
-    /// Whether the image is one file that needs no other.
+    /// Whether the image consists of this one file.
     pub fn is_self_contained(&self, path: &Path) -> bool {
-        let own = |extent: &String| Path::new(extent).file_name() == path.file_name();
-        self.backing.is_none() && self.data_file.is_none() && self.extents.iter().all(own)
+        let is_this_file = |extent: &String| Path::new(extent).file_name() == path.file_name();
+        self.backing.is_none() && self.data_file.is_none() && self.extents.iter().all(is_this_file)
     }
 }
 
@@ -95,13 +95,14 @@ fn img(host: &Host, verb: &str) -> Command {
     Command::new(&host.qemu_img).arg(verb)
 }
 
-/// A relative path that begins with a dash or contains a colon would be taken for something else.
+/// `qemu-img` would read a relative path that begins with a dash as an option, and one with a colon
+/// as a protocol.
 fn plain(path: &Path) -> PathBuf {
     if path.is_absolute() { path.to_owned() } else { Path::new("./").join(path) }
 }
 
-/// Reads an image's header. Without a format, `qemu-img` guesses; judge the answer. The backing
-/// file is not opened, and an image that a machine has open can be asked too.
+/// Reads an image's header. Without a format, `qemu-img` guesses: do not trust the result. The
+/// backing file is not opened, and the image may be in use by a machine.
 pub async fn info(host: &Host, path: &Path, format: Option<&str>) -> Result<Info, Error> {
     let mut command = img(host, "info").args(["--output=json", "--force-share"]);
     if let Some(format) = format {
@@ -112,8 +113,8 @@ pub async fn info(host: &Host, path: &Path, format: Option<&str>) -> Result<Info
         .map_err(|error| Error::Io { program: "qemu-img info".to_owned(), source: error.into() })
 }
 
-/// Makes an empty overlay on a qcow2 file. The backing path is written as given (relative ones count
-/// from the overlay's folder) and need not exist yet.
+/// Creates an empty overlay on a qcow2 file. The backing path is stored unchanged (a relative path
+/// is relative to the overlay's folder) and need not exist yet.
 pub async fn create_overlay(
     host: &Host,
     path: &Path,
@@ -123,7 +124,7 @@ pub async fn create_overlay(
     create_overlay_on(host, path, backing, "qcow2", virtual_size).await
 }
 
-/// Makes an empty overlay on a file of any format.
+/// Creates an empty overlay on a file of any format.
 pub async fn create_overlay_on(
     host: &Host,
     path: &Path,
@@ -136,7 +137,7 @@ pub async fn create_overlay_on(
     command.arg(virtual_size.to_string()).run(&quick(), Some(QUICK)).await.map(drop)
 }
 
-/// Makes an empty image.
+/// Creates an empty image.
 pub async fn create(
     host: &Host,
     path: &Path,
@@ -147,25 +148,25 @@ pub async fn create(
     command.arg(virtual_size.to_string()).run(&quick(), Some(QUICK)).await.map(drop)
 }
 
-/// One image to be copied into another format.
+/// The conversion of an image into another format.
 #[derive(Debug, Clone, Copy)]
 pub struct Convert<'a> {
-    /// What is read, with all its backing files.
+    /// The image to read, with all its backing files.
     pub src: &'a Path,
-    /// Its format.
+    /// The format of `src`.
     pub src_format: &'a str,
-    /// What is written; replaced if it exists.
+    /// The image to write; replaced if it exists.
     pub dst: &'a Path,
-    /// Its format.
+    /// The format of `dst`.
     pub dst_format: &'a str,
     /// `-o` options of the new image, as `name=value`.
     pub options: &'a [&'a str],
-    /// Compress the new image's clusters.
+    /// Whether to compress the new image's clusters.
     pub compress: bool,
 }
 
-/// Copies an image into another format; `on_progress` hears fractions between 0 and 1. The result
-/// stands alone and is sparse.
+/// Copies an image into another format. `on_progress` receives fractions between 0 and 1. The
+/// result has no backing file and is sparse.
 pub async fn convert(
     host: &Host,
     job: Convert<'_>,
@@ -176,7 +177,7 @@ pub async fn convert(
     for option in job.options {
         command = command.args(["-o", option]);
     }
-    // Out of order and many at once: as far as the format can.
+    // Parallel, out-of-order writes, as far as the format supports them.
     command = command.args(["-W", "-m", "8"]);
     if job.compress {
         command = command.arg("-c");
@@ -190,13 +191,13 @@ pub async fn convert(
     command.run_streaming(cancel, None, report).await.map(drop)
 }
 
-/// From `    (12.34/100%)`.
+/// Parses a line such as `    (12.34/100%)`.
 fn progress(line: &str) -> Option<f64> {
     let number = line.trim().strip_prefix('(')?.split_once("/100%)")?.0;
     number.parse::<f64>().ok().map(|percent| percent / 100.0)
 }
 
-/// How large a standalone qcow2 of this image and all its backing files would be, in bytes.
+/// The size in bytes of a standalone qcow2 of this image with all its backing files.
 pub async fn measure(
     host: &Host,
     path: &Path,
@@ -214,7 +215,7 @@ pub async fn measure(
     Ok(measured.required)
 }
 
-/// Looks for damage; damage is an error.
+/// Checks the image; corruption is an error.
 pub async fn check(
     host: &Host,
     path: &Path,
@@ -224,7 +225,7 @@ pub async fn check(
     img(host, "check").args(["-q", "-f", format, "--"]).arg(plain(path)).run(cancel, None).await
 }
 
-/// Makes an image larger; the new space is a hole.
+/// Enlarges an image; the new space is a hole.
 pub async fn resize(
     host: &Host,
     path: &Path,

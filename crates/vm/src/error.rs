@@ -1,23 +1,23 @@
-//! What can go wrong with a machine and its guest.
+//! Errors of a machine and its guest.
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
 use crate::{proc, tap};
 
-/// Why something with a machine or its guest failed.
+/// An operation on a machine or its guest failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Something that was waited for did not come.
+    /// An expected event did not occur before the deadline.
     #[error("{what} took longer than {} s", after.as_secs())]
     Timeout {
-        /// What was waited for, as a noun: "the guest's first answer over SSH".
+        /// The expected event as a noun: "the guest's first answer over SSH".
         what: String,
-        /// How long.
+        /// The deadline.
         after: Duration,
         /// The last lines of the serial console.
         serial: Vec<String>,
     },
-    /// The machine is not there any more.
+    /// The machine has ended.
     #[error("the machine is gone: {ended}")]
     Gone {
         /// How it ended.
@@ -26,22 +26,20 @@ pub enum Error {
         serial: Vec<String>,
     },
     /// QEMU refused to start.
-    #[error("QEMU did not start: {said}")]
+    #[error("QEMU did not start: {output}")]
     Start {
-        /// The end of what it printed.
-        said: String,
+        /// The end of its output.
+        output: String,
     },
-    /// Somebody else answers in the guest's place, or the guest lost the key it was given.
-    #[error(
-        "the guest shows SSH host key {found}, not {expected}, the one that cloud-init was to give it"
-    )]
+    /// Another server answered instead of the guest, or the guest does not use its generated key.
+    #[error("the guest shows SSH host key {actual}, but cloud-init should have set {expected}")]
     HostKey {
-        /// Fingerprint of the key that was generated for it.
+        /// Fingerprint of the key that was generated for the guest.
         expected: String,
-        /// Fingerprint of the key that was shown.
-        found: String,
+        /// Fingerprint of the key that the server showed.
+        actual: String,
     },
-    /// QEMU refused a command, or its answer made no sense.
+    /// QEMU rejected a command, or its answer could not be parsed.
     #[error("QEMU refused {command}: {desc}")]
     Qmp {
         /// The QMP command.
@@ -49,61 +47,62 @@ pub enum Error {
         /// QEMU's explanation.
         desc: String,
     },
-    /// A tool failed.
+    /// A program failed.
     #[error("{0}")]
     Proc(#[from] proc::Error),
-    /// The machine cannot be put on its bridge.
+    /// The machine cannot be attached to its bridge.
     #[error(transparent)]
     Bridge(#[from] tap::Error),
-    /// The file system said no.
+    /// A file operation failed.
     #[error("{}", path.display())]
     Io {
-        /// Where.
+        /// The file or folder.
         path: PathBuf,
-        /// What.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// The caller wanted it to end.
+    /// The caller canceled the operation.
     #[error("canceled")]
     Canceled,
     /// The connection to the guest failed.
     #[error("SSH: {what}")]
     Ssh {
-        /// What was being done.
+        /// The operation that failed.
         what: String,
-        /// The library's reason.
+        /// The cause that the library reports.
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// The build user's login shell runs no commands, such as `nologin`.
-    #[error("the login shell of the build user runs no commands; it printed {printed:?}")]
+    /// The build user's login shell does not run commands, such as `nologin`.
+    #[error("the login shell of the build user does not run commands; it printed {printed:?}")]
     LoginShell {
-        /// The beginning of it.
+        /// The beginning of its output.
         printed: String,
     },
-    /// A command wrote more than its sink takes, and was ended.
-    #[error("a command in the guest wrote more than there is room for")]
+    /// A command wrote more than its sink accepts, and was ended.
+    #[error("a command in the guest wrote more output than is allowed")]
     TooMuchOutput,
     /// The guest's SSH server and goldsmith have no algorithm in common.
     #[error(
-        "the guest's SSH server offers no {kind} that goldsmith has: it offers {theirs}, goldsmith {ours}"
+        "the guest's SSH server and goldsmith have no {kind} in common: \
+         the server offers {theirs}, goldsmith offers {ours}"
     )]
     NoCommonAlgorithm {
-        /// What the algorithm is for, such as `cipher`.
+        /// The purpose of the algorithm, such as `cipher`.
         kind: String,
-        /// Names, joined by commas.
+        /// Goldsmith's algorithms, joined by commas.
         ours: String,
-        /// Names, joined by commas.
+        /// The server's algorithms, joined by commas.
         theirs: String,
     },
-    /// The file given as the guest's standard input could not be read.
-    #[error("the input for the guest's command could not be read")]
+    /// The source of the command's standard input could not be read.
+    #[error("cannot read the input for the guest's command")]
     Input(#[source] io::Error),
 }
 
 impl Error {
-    /// Puts a path to an I/O error: `.map_err(Error::at(&path))`.
+    /// Adds a path to an I/O error: `.map_err(Error::at(&path))`.
     pub(crate) fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }
@@ -120,22 +119,22 @@ impl Error {
 /// How a machine ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    /// The guest shut itself down (or was asked to by ACPI).
+    /// The guest shut itself down, possibly after an ACPI request.
     GuestShutdown,
     /// The guest's kernel panicked.
     GuestPanic,
-    /// We ended it.
+    /// Goldsmith ended it.
     Stopped,
-    /// The host's disk is full; the guest stands still in the middle of a write.
+    /// The host's disk is full; the guest is paused in the middle of a write.
     DiskFull,
-    /// A disk of the guest could not be read or written; the guest stands still.
+    /// A disk of the guest could not be read or written; the guest is paused.
     DiskError,
-    /// QEMU ended without a word: killed, or crashed.
+    /// QEMU ended unexpectedly: it was killed or crashed.
     Exited {
-        /// The exit code, when it was not a signal.
+        /// The exit code, unless a signal ended QEMU.
         code: Option<i32>,
-        /// The end of what QEMU printed.
-        said: String,
+        /// The end of QEMU's output.
+        output: String,
     },
 }
 
@@ -147,11 +146,15 @@ impl fmt::Display for Ended {
             Self::Stopped => f.write_str("it was stopped"),
             Self::DiskFull => f.write_str("the host's disk is full"),
             Self::DiskError => f.write_str("a disk could not be read or written"),
-            Self::Exited { code: Some(code), said } => write!(f, "QEMU exited with {code}: {said}"),
-            Self::Exited { code: None, said } if said.is_empty() => {
+            Self::Exited { code: Some(code), output } => {
+                write!(f, "QEMU exited with {code}: {output}")
+            }
+            Self::Exited { code: None, output } if output.is_empty() => {
                 f.write_str("QEMU was killed by a signal")
             }
-            Self::Exited { code: None, said } => write!(f, "QEMU was killed by a signal: {said}"),
+            Self::Exited { code: None, output } => {
+                write!(f, "QEMU was killed by a signal: {output}")
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
-//! A scripted machine, for tests and dry runs: it records what is done to it and answers as told.
+//! A scripted backend for tests and dry runs. It records all calls and reacts by rules.
 //!
-//! Files are real (sealing makes them), guests are not: a command is answered by the last rule
-//! whose text it contains, or else succeeds in silence. `poweroff` shuts the guest down.
+//! Files are real (sealing creates them), guests are not. The last rule whose text a command
+//! contains decides the reaction; without a rule, the command succeeds without output. `poweroff`
+//! shuts the guest down.
 
 use std::{
     collections::HashMap,
@@ -23,39 +24,39 @@ use crate::{
     Stdin, StreamKind,
 };
 
-/// Something that was done to the fake.
-#[allow(clippy::large_enum_variant, reason = "few are made, and they are matched on in tests")]
+/// A recorded call.
+#[allow(clippy::large_enum_variant, reason = "few exist, and tests match on them")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     /// A machine was started.
     Start(MachineSpec),
-    /// A guest was connected to.
+    /// A connection to a guest was opened.
     Connect,
     /// A command was run.
     Run {
         /// The command.
         command: String,
-        /// What it was given to read.
+        /// Its standard input.
         stdin: Vec<u8>,
     },
     /// A machine was sealed.
     Seal(Seal),
-    /// The guest's shutdown was waited for.
+    /// The caller waited for the guest's shutdown.
     WaitOff,
     /// A screenshot was taken.
     Screenshot(PathBuf),
-    /// A machine was stopped, with or without asking the guest.
+    /// A machine was stopped.
     Stop {
-        /// Whether the guest was asked first.
-        asked: bool,
+        /// Whether the guest had time to shut down.
+        graceful: bool,
     },
-    /// A run folder was cleared of machines.
+    /// The machine of a run folder was ended.
     End(PathBuf),
-    /// A machine was plugged into its bridge.
+    /// The network link of a machine was connected.
     PlugIn,
 }
 
-/// A place where the fake can be told to misbehave.
+/// A call that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Point {
     /// In [`Backend::start`].
@@ -76,62 +77,60 @@ pub enum Point {
     CheckBridge,
 }
 
-/// How it misbehaves.
+/// A failure of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mishap {
-    /// With an error that carries this text.
+    /// An error with this text.
     Fail(String),
-    /// With a panic.
     Panic,
-    /// By never coming back (but minding the caller's token, where there is one).
+    /// The call never returns, unless the caller's token is canceled.
     Hang,
-    /// The machine goes away.
+    /// The machine ends.
     Gone(Ended),
 }
 
-/// How a guest's command goes.
+/// How the guest reacts to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reaction {
-    /// Written to standard output.
+    /// The text on standard output.
     pub out: String,
-    /// Written to standard error.
+    /// The text on standard error.
     pub err: String,
-    /// And then.
+    /// What happens after the output.
     pub then: Then,
 }
 
 /// What a command does after its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Then {
-    /// Ends with this code.
+    /// Exits with this code.
     Exit(i32),
-    /// Ends well after this time, unless the machine ends before.
+    /// Succeeds after this time, unless the machine ends before.
     Sleep(Duration),
-    /// Never ends, until the machine does.
+    /// Hangs until the machine ends.
     Hang,
-    /// Writes to that stream without end, as fast as it is read, until nobody reads any more or the
-    /// machine ends.
+    /// Writes to that stream as fast as it is read, until the reader stops or the machine ends.
     Flood(StreamKind),
     /// The connection breaks.
     Disconnect,
-    /// The machine goes away in the middle.
+    /// The machine ends during the command.
     Gone(Ended),
-    /// The library panics.
+    /// The SSH library panics.
     Panic,
 }
 
 impl Reaction {
-    /// Ends with a code, in silence.
+    /// Exits with a code, without output.
     pub fn exit(code: i32) -> Self {
         Self::then(Then::Exit(code))
     }
 
-    /// Succeeds with some output.
+    /// Succeeds with text on standard output.
     pub fn out(text: impl Into<String>) -> Self {
         Self { out: text.into(), ..Self::exit(0) }
     }
 
-    /// Does something, in silence.
+    /// Writes nothing, then does `then`.
     pub fn then(then: Then) -> Self {
         Self { out: String::new(), err: String::new(), then }
     }
@@ -146,7 +145,7 @@ impl Reaction {
 
 type Answer = Arc<dyn Fn(&str, &[u8]) -> Reaction + Send + Sync>;
 
-/// The backend; clones share everything.
+/// The backend. Clones share their state.
 #[derive(Clone, Default)]
 pub struct Fake {
     state: Arc<Mutex<State>>,
@@ -163,7 +162,7 @@ struct State {
     running: HashMap<PathBuf, Life>,
 }
 
-/// One machine's time on earth.
+/// The lifetime of one machine.
 #[derive(Clone, Default)]
 struct Life {
     gone: CancellationToken,
@@ -189,26 +188,26 @@ impl Life {
 }
 
 impl Fake {
-    /// A backend whose machines do nothing and succeed.
+    /// A backend whose machines succeed at every call.
     pub fn new() -> Self {
         let fake = Self::default();
         fake.on("poweroff", Reaction::then(Then::Gone(Ended::GuestShutdown)));
         fake
     }
 
-    /// The same, for a service that runs on and on: it keeps no record of what was done.
+    /// Like [`Fake::new`], but without a record of calls, for a long-running service.
     pub fn forgetful() -> Self {
         let fake = Self::new();
         fake.state().is_forgetful = true;
         fake
     }
 
-    /// From now on, commands that contain this text go this way.
+    /// Adds a rule: commands that contain this text get this reaction.
     pub fn on(&self, needle: impl Into<String>, reaction: Reaction) {
         self.on_call(needle, move |_, _| reaction.clone());
     }
 
-    /// The same, decided from the command and its input.
+    /// Adds a rule that computes the reaction from the command and its input.
     pub fn on_call(
         &self,
         needle: impl Into<String>,
@@ -217,28 +216,27 @@ impl Fake {
         self.state().rules.push((needle.into(), Arc::new(answer)));
     }
 
-    /// From now on, commands that contain this text go this way without reading their input, which may
-    /// never end.
+    /// Adds a rule for commands that do not read their input, which may be endless.
     pub fn on_deaf(&self, needle: impl Into<String>, reaction: Reaction) {
         self.state().deaf.push((needle.into(), reaction));
     }
 
-    /// From now on, this place misbehaves.
+    /// Makes a call fail from now on.
     pub fn at(&self, point: Point, mishap: Mishap) {
         self.state().mishaps.insert(point, mishap);
     }
 
-    /// From now on, this place behaves again.
+    /// Makes a call succeed again.
     pub fn behave(&self, point: Point) {
         self.state().mishaps.remove(&point);
     }
 
-    /// Everything that was done so far.
+    /// All recorded calls.
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
     }
 
-    /// The guest's commands so far.
+    /// The recorded commands of guests.
     pub fn commands(&self) -> Vec<String> {
         let command = |call| match call {
             Call::Run { command, .. } => Some(command),
@@ -247,17 +245,17 @@ impl Fake {
         self.calls().into_iter().filter_map(command).collect()
     }
 
-    /// How many bytes [floods](Then::Flood) got rid of so far.
+    /// How many bytes [floods](Then::Flood) have written so far.
     pub fn flooded(&self) -> u64 {
         self.flooded.load(Ordering::Relaxed)
     }
 
-    /// Run folders of the machines that are there.
+    /// The run folders of running machines.
     pub fn running(&self) -> Vec<PathBuf> {
         self.state().running.keys().cloned().collect()
     }
 
-    /// A machine goes away by itself.
+    /// Ends a machine unexpectedly.
     pub fn lose(&self, run_dir: &Path, how: Ended) {
         if let Some(life) = self.state().running.remove(run_dir) {
             life.end(how);
@@ -289,15 +287,15 @@ impl Fake {
         rule.map(|(_, reaction)| reaction.clone())
     }
 
-    async fn meet(&self, point: Point, life: Option<&Life>) -> Result<(), Error> {
+    async fn apply_mishap(&self, point: Point, life: Option<&Life>) -> Result<(), Error> {
         let mishap = self.state().mishaps.get(&point).cloned();
         match mishap {
             None => Ok(()),
             Some(Mishap::Fail(text)) => {
                 Err(Error::Qmp { command: format!("{point:?}"), desc: text })
             }
-            #[allow(clippy::panic, reason = "asked for by a test")]
-            Some(Mishap::Panic) => panic!("the fake was told to panic in {point:?}"),
+            #[allow(clippy::panic, reason = "a test requests it")]
+            Some(Mishap::Panic) => panic!("the test requested a panic in {point:?}"),
             Some(Mishap::Hang) => std::future::pending().await,
             Some(Mishap::Gone(ended)) => {
                 let life = life.cloned().unwrap_or_default();
@@ -318,12 +316,12 @@ impl Backend for Fake {
         self.record(Call::Start(spec.clone()));
         tokio::select! {
             () = cancel.cancelled() => return Err(Error::Canceled),
-            met = self.meet(Point::Start, None) => met?,
+            result = self.apply_mishap(Point::Start, None) => result?,
         }
         let missing = [Some(&spec.disk), spec.resume_from.as_ref(), spec.seed.as_ref()];
         let mut missing = missing.into_iter().flatten().chain(&spec.data);
         if let Some(path) = missing.find(|path| !path.exists()) {
-            return Err(Error::Start { said: format!("Could not open '{}'", path.display()) });
+            return Err(Error::Start { output: format!("Could not open '{}'", path.display()) });
         }
         let life = Life::default();
         self.state().running.insert(spec.run_dir.clone(), life.clone());
@@ -337,13 +335,13 @@ impl Backend for Fake {
 
     async fn end(&self, run_dir: &Path) -> Result<(), Error> {
         self.record(Call::End(run_dir.to_owned()));
-        self.meet(Point::End, None).await?;
+        self.apply_mishap(Point::End, None).await?;
         self.lose(run_dir, Ended::Stopped);
         Ok(())
     }
 
     async fn check_bridge(&self, _name: &str) -> Result<(), Error> {
-        self.meet(Point::CheckBridge, None).await
+        self.apply_mishap(Point::CheckBridge, None).await
     }
 }
 
@@ -360,8 +358,8 @@ impl FakeMachine {
         self.fake.state().running.remove(&self.spec.run_dir);
     }
 
-    async fn meet(&self, point: Point) -> Result<(), Error> {
-        self.fake.meet(point, Some(&self.life)).await
+    async fn apply_mishap(&self, point: Point) -> Result<(), Error> {
+        self.fake.apply_mishap(point, Some(&self.life)).await
     }
 }
 
@@ -378,7 +376,7 @@ impl Machine for FakeMachine {
             biased;
             () = cancel.cancelled() => return Err(Error::Canceled),
             () = self.life.gone.cancelled() => return Err(self.life.error()),
-            met = self.meet(Point::Connect) => met?,
+            result = self.apply_mishap(Point::Connect) => result?,
             () = tokio::time::sleep(deadline) => {
                 let what = "the guest's first answer over SSH".to_owned();
                 return Err(Error::Timeout { what, after: deadline, serial: self.serial_tail(20) });
@@ -389,14 +387,14 @@ impl Machine for FakeMachine {
 
     async fn seal(&self, request: &Seal) -> Result<Sealed, Error> {
         self.fake.record(Call::Seal(request.clone()));
-        self.meet(Point::Seal).await?;
+        self.apply_mishap(Point::Seal).await?;
         let has_vars = matches!(self.spec.firmware, Firmware::Uefi { .. });
         if has_vars != request.next_vars.is_some() {
-            let desc = "next_vars must be given exactly when the machine has UEFI variables";
+            let desc = "next_vars must be set if and only if the machine has UEFI variables";
             return Err(Error::Qmp { command: "blockdev-snapshot".into(), desc: desc.into() });
         }
         if self.spec.data.len() != request.next_data.len() {
-            let desc = "next_data must be as many as the machine has data disks";
+            let desc = "next_data must have one entry for each data disk";
             return Err(Error::Qmp { command: "blockdev-snapshot".into(), desc: desc.into() });
         }
         let next = std::iter::once(&request.next_disk).chain(&request.next_vars);
@@ -415,7 +413,7 @@ impl Machine for FakeMachine {
     async fn wait_off(&self, deadline: Duration) -> Result<(), Error> {
         self.fake.record(Call::WaitOff);
         let off = async {
-            self.meet(Point::WaitOff).await?;
+            self.apply_mishap(Point::WaitOff).await?;
             self.life.gone.cancelled().await;
             Ok(())
         };
@@ -433,7 +431,7 @@ impl Machine for FakeMachine {
 
     async fn screenshot(&self, path: &Path) -> Result<(), Error> {
         self.fake.record(Call::Screenshot(path.to_owned()));
-        self.meet(Point::Screenshot).await?;
+        self.apply_mishap(Point::Screenshot).await?;
         fs::write(path, b"\x89PNG\r\n\x1a\n").map_err(Error::at(path))
     }
 
@@ -456,8 +454,8 @@ impl Machine for FakeMachine {
     }
 
     async fn stop(&self, grace: Duration) -> Result<(), Error> {
-        self.fake.record(Call::Stop { asked: !grace.is_zero() });
-        self.meet(Point::Stop).await?;
+        self.fake.record(Call::Stop { graceful: !grace.is_zero() });
+        self.apply_mishap(Point::Stop).await?;
         self.end(if grace.is_zero() { Ended::Stopped } else { Ended::GuestShutdown });
         Ok(())
     }
@@ -521,18 +519,18 @@ impl Guest for FakeGuest {
                 let asleep = self.life.gone.run_until_cancelled(tokio::time::sleep(time));
                 match asleep.await {
                     Some(()) => Ok(Exit { code: Some(0), signal: None }),
-                    None => Err(lost("the connection broke off in the middle of a command")),
+                    None => Err(lost("the connection broke during a command")),
                 }
             }
             Then::Hang => {
                 self.life.gone.cancelled().await;
-                Err(lost("the connection broke off in the middle of a command"))
+                Err(lost("the connection broke during a command"))
             }
             Then::Flood(kind) => {
                 let piece = format!("{}\n", "y".repeat(1023)).repeat(32);
                 loop {
                     if self.life.gone.is_cancelled() {
-                        return Err(lost("the connection broke off in the middle of a command"));
+                        return Err(lost("the connection broke during a command"));
                     }
                     if sink.take(kind, piece.as_bytes()).await.is_break() {
                         return Err(Error::TooMuchOutput);
@@ -541,13 +539,13 @@ impl Guest for FakeGuest {
                     tokio::task::yield_now().await;
                 }
             }
-            Then::Disconnect => Err(lost("the connection broke off in the middle of a command")),
+            Then::Disconnect => Err(lost("the connection broke during a command")),
             Then::Gone(ended) => {
                 self.life.end(ended);
-                Err(lost("the connection broke off in the middle of a command"))
+                Err(lost("the connection broke during a command"))
             }
-            #[allow(clippy::panic, reason = "asked for by a test")]
-            Then::Panic => panic!("the fake was told to panic in a command"),
+            #[allow(clippy::panic, reason = "a test requests it")]
+            Then::Panic => panic!("the test requested a panic in a command"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What this host can do.
+//! The capabilities of this host.
 
 use std::{
     fs, io,
@@ -22,11 +22,11 @@ pub use cpu::CpuChoice;
 pub use doctor::{Finding, doctor};
 pub use firmware::UefiFirmware;
 
-/// Older ones lack what we build on (`-blockdev` JSON, screenshots as PNG).
+/// Older releases lack features that goldsmith needs (`-blockdev` JSON, screenshots as PNG).
 const OLDEST: Version = Version { major: 7, minor: 1, micro: 0 };
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Why no machine can run here.
+/// The reason why no machine can run on this host.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A program is missing.
@@ -34,31 +34,31 @@ pub enum Error {
     Missing {
         /// The program.
         tool: &'static str,
-        /// The command that mends it.
+        /// The command that fixes the problem.
         remedy: &'static str,
     },
-    /// A program is too old.
-    #[error("QEMU {found} is too old, {OLDEST} is the oldest that will do")]
+    /// QEMU is too old.
+    #[error("QEMU {installed} is too old; the minimum is {OLDEST}")]
     TooOld {
-        /// What is installed.
-        found: Version,
-        /// The command that mends it.
+        /// The installed version.
+        installed: Version,
+        /// The command that fixes the problem.
         remedy: &'static str,
     },
-    /// A program failed, or said what we do not understand.
+    /// A program failed, or its output could not be parsed.
     #[error("{tool} does not work here: {detail}")]
     Broken {
         /// The program.
         tool: &'static str,
-        /// What it said.
+        /// Its output.
         detail: String,
-        /// The command that mends it.
+        /// The command that fixes the problem.
         remedy: &'static str,
     },
 }
 
 impl Error {
-    /// The command that mends it.
+    /// The command that fixes the problem.
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Missing { remedy, .. }
@@ -75,11 +75,8 @@ const INSTALL_QEMU_IMG: &str = "apt-get install qemu-utils";
 /// A version of QEMU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// First number.
     pub major: u32,
-    /// Second number.
     pub minor: u32,
-    /// Third number.
     pub micro: u32,
 }
 
@@ -90,7 +87,7 @@ impl std::fmt::Display for Version {
 }
 
 impl Version {
-    /// From `... version 10.0.2 (Debian ...)`.
+    /// Parses `... version 10.0.2 (Debian ...)`.
     fn parse(text: &str) -> Option<Self> {
         let after = text.split("version ").nth(1)?;
         let number = after.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
@@ -102,99 +99,100 @@ impl Version {
     }
 }
 
-/// How instructions of the guest are carried out.
+/// How the guest's instructions are executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Accel {
-    /// By the processor.
+    /// By the processor, through KVM.
     Kvm,
-    /// By software.
+    /// By QEMU's software emulation.
     Tcg {
-        /// Why not by the processor.
+        /// Why KVM is not used.
         why: String,
     },
 }
 
-/// Why the processor cannot be used, as far as it decides what helps.
+/// The causes of missing KVM that need different remedies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NoKvm {
-    /// The device is missing, though the processor could.
+    /// The device is missing, although the processor supports virtualization.
     NoModule,
-    /// The processor does not show that it could.
+    /// The processor does not report support for virtualization.
     NoVirtualization,
     /// The user may not open the device.
     Forbidden,
-    /// Something else is wrong with the device.
+    /// The device fails in another way.
     Broken,
 }
 
 impl NoKvm {
-    /// The command or the advice that mends it.
     fn remedy(self) -> &'static str {
         match self {
             Self::NoModule => "modprobe kvm_intel (or kvm_amd)",
             Self::NoVirtualization => {
-                "switch virtualization (VT-x, AMD-V) on in the firmware, or nested virtualization for \
-                 this virtual machine; or use another host"
+                "enable virtualization (VT-x, AMD-V) in the firmware, or nested virtualization for this \
+                 virtual machine; or use another host"
             }
-            Self::Forbidden => "usermod -aG kvm \"$USER\", then log in anew",
-            Self::Broken => "look at `dmesg | grep -i kvm`",
+            Self::Forbidden => "usermod -aG kvm \"$USER\", then log in again",
+            Self::Broken => "see `dmesg | grep -i kvm`",
         }
     }
 }
 
-/// What this host can do.
+/// A host that can run machines.
 #[derive(Debug, Clone)]
 pub struct Host {
-    /// The program that is a machine.
+    /// The path of QEMU's system emulator.
     pub qemu: PathBuf,
-    /// The program that makes disks.
+    /// The path of `qemu-img`.
     pub qemu_img: PathBuf,
-    /// Of `qemu`.
+    /// The version of `qemu`.
     pub version: Version,
-    /// KVM only when it works.
+    /// KVM only if it works.
     pub accel: Accel,
-    /// The newest versioned `pc-q35-*`.
+    /// The newest versioned machine type `pc-q35-*`.
     pub machine_type: String,
-    /// For `-cpu`.
+    /// The value of `-cpu`.
     pub cpu_model: String,
     /// UEFI firmware without Secure Boot, if installed.
     pub uefi: Option<UefiFirmware>,
     /// Whether generation 1 machines can start.
     pub bios: bool,
-    /// Processors that we may use.
+    /// Processors available to this process.
     pub cpus: u32,
-    /// Memory that we may use: the host's, or what our control group has of it.
+    /// Memory available to this process: the host's, or the limit of its control group.
     pub memory_mib: u64,
     /// Whether RAM can be saved to a file in place (QEMU 9).
     pub has_mapped_ram: bool,
-    /// Names the host's processor in full where it carries guests out (KVM); "" under emulation.
+    /// The full identity of the host's processor under KVM; "" under emulation.
     pub cpu_identity: String,
 }
 
-/// Names the time since this machine was started: it is another one after every start.
+/// The kernel's boot id, which changes with every boot of this host.
 ///
 /// # Errors
-/// The kernel does not say.
+/// The kernel's file cannot be read.
 pub fn boot_id() -> io::Result<String> {
     let id = may_wait(|| fs::read_to_string("/proc/sys/kernel/random/boot_id"))?;
     Ok(id.trim().to_owned())
 }
 
 impl Host {
-    /// Looks. Takes well below a second.
+    /// Examines this host. Takes well below a second.
     pub async fn probe(accel: Option<Accel>) -> Result<Self, Error> {
         let qemu = find_program("qemu-system-x86_64")
             .or_else(|| find_program("qemu-kvm"))
             .ok_or(Error::Missing { tool: "qemu-system-x86_64", remedy: INSTALL_QEMU })?;
         let qemu_img = find_program("qemu-img")
             .ok_or(Error::Missing { tool: "qemu-img", remedy: INSTALL_QEMU_IMG })?;
-        let (said, machines) = tokio::join!(ask(&qemu, "--version"), ask(&qemu, "-machine=help"));
-        let (said, machines) = (said?, machines?);
-        let version = Version::parse(&said).ok_or_else(|| broken(&said))?;
+        let (version_text, machines) =
+            tokio::join!(query(&qemu, "--version"), query(&qemu, "-machine=help"));
+        let (version_text, machines) = (version_text?, machines?);
+        let version = Version::parse(&version_text).ok_or_else(|| broken(&version_text))?;
         if version < OLDEST {
-            return Err(Error::TooOld { found: version, remedy: INSTALL_QEMU });
+            return Err(Error::TooOld { installed: version, remedy: INSTALL_QEMU });
         }
-        let machine_type = newest_q35(&machines).ok_or_else(|| broken("it knows no pc-q35"))?;
+        let machine_type =
+            newest_q35(&machines).ok_or_else(|| broken("it does not support pc-q35 machines"))?;
         let cpu_info = may_wait(|| fs::read_to_string("/proc/cpuinfo")).unwrap_or_default();
         let accel = accel.unwrap_or_else(|| may_wait(|| working_accel(Path::new(KVM), &cpu_info)));
         let cpu_model = cpu::model(&accel, CpuChoice::default(), &cpu_info);
@@ -218,14 +216,15 @@ impl Host {
         })
     }
 
-    /// The same with another processor for its guests.
+    /// This host with another CPU model for its guests.
     #[must_use]
     pub fn with_cpu(self, choice: CpuChoice) -> Self {
         let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         Self { cpu_model: cpu::model(&self.accel, choice, &cpu_info), ..self }
     }
 
-    /// The processor as guests see it, for what they build: a model's name, or all of the host's own.
+    /// The processor that guests see and that builds depend on: a model's name, or the full identity of
+    /// the host's processor.
     pub fn guest_cpu(&self) -> String {
         match self.cpu_model.as_str() {
             cpu::HOST => format!("{} {}", self.cpu_model, self.cpu_identity).trim_end().to_owned(),
@@ -233,8 +232,8 @@ impl Host {
         }
     }
 
-    /// All of the host that a saved RAM depends on, beside the machine's own description. RAM may
-    /// be resumed only where this is the same text.
+    /// The properties of the host that a saved RAM depends on, beside the machine's description.
+    /// RAM may only be resumed where this text is equal.
     pub fn ram_identity(&self) -> String {
         let accel = match self.accel {
             Accel::Kvm => "kvm",
@@ -251,7 +250,7 @@ fn broken(detail: &str) -> Error {
     Error::Broken { tool: "qemu-system-x86_64", detail, remedy: INSTALL_QEMU }
 }
 
-async fn ask(qemu: &Path, argument: &str) -> Result<String, Error> {
+async fn query(qemu: &Path, argument: &str) -> Result<String, Error> {
     let arguments = argument.split('=');
     let command = Command::new(qemu).args(arguments);
     match command.run(&CancellationToken::new(), Some(DEADLINE)).await {
@@ -273,8 +272,8 @@ fn newest_q35(help: &str) -> Option<String> {
         .map(|(_, _, name)| name.to_owned())
 }
 
-/// KVM when it works: the device opens, and the processor can do it. Some hosts show a device that
-/// runs only guests made for it.
+/// KVM if the device opens and the processor supports virtualization. Some hosts have a device that
+/// runs only special guests.
 fn working_accel(device: &Path, cpu_info: &str) -> Accel {
     match kvm(device, cpu_info) {
         Ok(()) => Accel::Kvm,
@@ -284,11 +283,10 @@ fn working_accel(device: &Path, cpu_info: &str) -> Accel {
 
 fn kvm(device: &Path, cpu_info: &str) -> Result<(), (NoKvm, String)> {
     let opened = fs::OpenOptions::new().read(true).write(true).open(device);
-    kvm_of(device, opened.map(drop), has_virtualization(cpu_info))
+    classify_kvm(device, opened.map(drop), has_virtualization(cpu_info))
 }
 
-/// Judges by how the device opened and what the processor shows.
-fn kvm_of(
+fn classify_kvm(
     device: &Path,
     opened: std::io::Result<()>,
     has_virtualization: bool,
@@ -297,18 +295,18 @@ fn kvm_of(
     let name = device.display();
     match opened {
         Err(error) if error.kind() == NotFound && has_virtualization => {
-            Err((NoKvm::NoModule, format!("there is no {name}")))
+            Err((NoKvm::NoModule, format!("{name} does not exist")))
         }
         Err(error) if error.kind() == NotFound => {
-            let why = format!("there is no {name}, and the processor shows neither vmx nor svm");
+            let why = format!("{name} does not exist, and the processor has neither vmx nor svm");
             Err((NoKvm::NoVirtualization, why))
         }
         Err(error) if error.kind() == PermissionDenied => {
-            Err((NoKvm::Forbidden, format!("{name} does not open: {error}")))
+            Err((NoKvm::Forbidden, format!("cannot open {name}: {error}")))
         }
-        Err(error) => Err((NoKvm::Broken, format!("{name} does not open: {error}"))),
+        Err(error) => Err((NoKvm::Broken, format!("cannot open {name}: {error}"))),
         Ok(()) if !has_virtualization => {
-            let why = format!("{name} opens, but the processor shows neither vmx nor svm");
+            let why = format!("{name} opens, but the processor has neither vmx nor svm");
             Err((NoKvm::NoVirtualization, why))
         }
         Ok(()) => Ok(()),
@@ -340,15 +338,15 @@ fn memory_mib(mem_info: &str) -> u64 {
     value.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
-/// What there is for us, and whether it is a control group that says so.
+/// The memory available to this process, and whether a control group limits it.
 fn usable_memory_mib() -> (u64, bool) {
     let host = memory_mib(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
-    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let limit = cgroup::memory_mib(Path::new(cgroup::ROOT), &own);
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limit = cgroup::memory_mib(Path::new(cgroup::ROOT), &groups);
     limit.filter(|limit| *limit < host).map_or((host, false), |limit| (limit, true))
 }
 
-/// True for a program that is there but failed, as opposed to one that is missing.
+/// Whether a program exists but failed, as opposed to a missing one.
 fn is_installed(error: &proc::Error) -> bool {
     !matches!(error, proc::Error::NotFound { .. })
 }

@@ -1,12 +1,12 @@
-//! One QEMU machine and its guest: start, watch, seal, resume, reach, end.
+//! One QEMU machine and its guest: start, watch, seal, resume, connect, end.
 //!
 //! Rules:
-//! - Nothing here knows templates, HTTP or SQL. A machine is described by a [`MachineSpec`] and
-//!   found again by its run folder, after a crash as well.
-//! - Programs are started in [`proc`] only. Disk formats are always said, never guessed.
-//! - Every wait ends: by its event, by the machine's end, by a deadline, or by the caller's token.
-//! - The guest is not trusted. Its host key is checked, nothing in its file system is parsed here,
-//!   and its console is cleaned before anybody sees it.
+//! - Nothing here knows templates, HTTP or SQL. A [`MachineSpec`] describes a machine. Its run
+//!   folder identifies it, also after a crash.
+//! - Only [`proc`] starts programs. Callers always name the disk format; nothing guesses it.
+//! - Every wait ends: with its event, the machine's end, a deadline, or the caller's token.
+//! - The guest is not trusted. Its host key is checked, its file system is never parsed here, and
+//!   its console output is stripped of control characters before display.
 
 mod access;
 pub mod args;
@@ -37,4 +37,4 @@ pub use machine::{Backend, Machine, Seal, Sealed};
 pub use qemu::{Qemu, end};
 pub use spec::{Bridge, Firmware, MachineSpec};
 pub use wait::{may_wait, off_runtime};
-pub use watched::{Seen, Watched};
+pub use watched::{MachineChange, Watched};

@@ -1,4 +1,4 @@
-//! What the rest of the program may do with a machine, whoever runs it.
+//! The interface of machines, independent of the backend that runs them.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,30 +13,31 @@ use crate::{Access, Ended, Error, Guest, MachineSpec};
 /// Starts machines.
 #[async_trait]
 pub trait Backend: Send + Sync {
-    /// Starts (or resumes) a machine and returns once it runs; the guest is far from ready then.
+    /// Starts or resumes a machine and returns once it runs. The guest still has to boot.
     async fn start(
         &self,
         spec: &MachineSpec,
         cancel: &CancellationToken,
     ) -> Result<Box<dyn Machine>, Error>;
 
-    /// Ends whatever still runs for a run folder, also after a crash of ours. "Not there" is
-    /// success.
+    /// Ends the machine of a run folder, also one that an earlier process left. Succeeds if no
+    /// machine runs.
     async fn end(&self, run_dir: &Path) -> Result<(), Error>;
 
-    /// Whether machines can be put on that bridge of the host. Those that have no real network can.
+    /// Checks that machines can be attached to that bridge. Backends without a real network accept
+    /// every name.
     async fn check_bridge(&self, _name: &str) -> Result<(), Error> {
         Ok(())
     }
 }
 
-/// A running machine. Dropping it kills it, as a second net; [`Machine::stop`] is the way.
+/// A running machine. End it with [`Machine::stop`]; dropping it kills it as a safety net.
 #[async_trait]
 pub trait Machine: Send + Sync {
     /// Waits until the guest answers over SSH with the right host key.
     ///
-    /// A wrong key and the machine's end are errors at once; the deadline's error carries the last
-    /// lines of the console. May be called again, for a further or a fresh connection.
+    /// A wrong key and the machine's end are immediate errors. The error of a missed deadline
+    /// carries the last lines of the console. Every call opens another connection.
     async fn connect(
         &self,
         access: &Access,
@@ -44,65 +45,65 @@ pub trait Machine: Send + Sync {
         cancel: &CancellationToken,
     ) -> Result<Box<dyn Guest>, Error>;
 
-    /// Makes all drives continue on new overlays, and saves the RAM if asked to. The guest stands
-    /// still meanwhile and does not notice.
+    /// Switches all drives to new overlays, and saves the RAM if requested. The guest is paused
+    /// meanwhile and does not notice.
     ///
-    /// Afterwards nobody writes to the former files; they may be moved, and the caller brings them to
-    /// the disk (`fsync`) while the guest goes on: after a package installation that takes seconds.
-    /// The new overlays must stay where they are until they have been sealed themselves.
+    /// Afterwards the previous files are no longer written to and may be moved. The caller syncs
+    /// them to disk while the guest continues, since after a package installation that takes
+    /// seconds. The new overlays must not move until they are sealed themselves.
     async fn seal(&self, request: &Seal) -> Result<Sealed, Error>;
 
     /// Waits until the guest has powered off and QEMU has ended.
     async fn wait_off(&self, deadline: Duration) -> Result<(), Error>;
 
-    /// Writes what the screen shows, as PNG.
+    /// Writes a PNG of the screen.
     async fn screenshot(&self, path: &Path) -> Result<(), Error>;
 
     /// The last lines of the serial console, without control characters.
     fn serial_tail(&self, lines: usize) -> Vec<String>;
 
-    /// Resolves when the machine ended for any reason, or cannot go on.
+    /// Resolves when the machine has ended for any reason, or cannot continue.
     fn gone(&self) -> WaitForCancellationFutureOwned;
 
     /// How it ended, once [`Machine::gone`] resolved.
     fn ended(&self) -> Option<Ended>;
 
-    /// The loopback port that leads to a port of the guest.
+    /// The loopback port of the host that is forwarded to a port of the guest.
     fn forwarded(&self, guest_port: u16) -> Option<u16>;
 
     /// Ends the machine: ACPI power button if `grace` is not zero, then QMP quit, then SIGKILL.
-    /// Returns when the process is gone.
+    /// Returns when the process has exited.
     async fn stop(&self, grace: Duration) -> Result<(), Error>;
 
-    /// Lets the machine run on after this value, and this program, are gone.
+    /// Keeps the machine running after this value is dropped, and after this process ends.
     fn leave_running(&self);
 
-    /// Plugs a machine on a bridge in. One that was resumed starts with its cable pulled, as it still
-    /// believes in an address that may be another machine's by now: it sees the cable come back and asks
-    /// for an address anew.
+    /// Connects the network link of a machine on a bridge. A resumed machine starts with its link
+    /// down, because its old address may belong to another machine by now. When the link comes up,
+    /// the guest requests a new address.
     async fn plug_in(&self) -> Result<(), Error>;
 }
 
-/// What [`Machine::seal`] is to do.
+/// The request to [`Machine::seal`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seal {
-    /// An overlay made beforehand (see [`crate::disk::create_overlay`]), of the same virtual size.
-    /// The backing file in its header may be a path that comes into being only later.
+    /// An existing overlay (see [`crate::disk::create_overlay`]) of the same virtual size. The
+    /// backing file in its header need not exist yet.
     pub next_disk: PathBuf,
-    /// The same for the UEFI variables; exactly when the machine has any.
+    /// The same for the UEFI variables; required if and only if the machine has them.
     pub next_vars: Option<PathBuf>,
-    /// The same for the data disks: one for each.
+    /// The same for the data disks: one overlay for each.
     pub next_data: Vec<PathBuf>,
-    /// Where to save the RAM; the file must not exist.
+    /// The file to save the RAM to; it must not exist.
     pub ram: Option<PathBuf>,
 }
 
-/// What came of a seal.
+/// The result of a seal.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sealed {
-    /// Bytes that the RAM file takes on the disk. `None` although it was asked for: saving failed
-    /// (the reason is logged), the file is gone again, and the seal holds for the disks alone.
+    /// Bytes that the RAM file takes on the disk. `None` despite a request means that saving
+    /// failed: the reason is logged, the file is removed, and only the disks are sealed.
     pub ram_bytes: Option<u64>,
-    /// How long the guest stood still.
+    /// How long the guest was paused.
     pub seconds: f64,
 }

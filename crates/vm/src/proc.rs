@@ -1,8 +1,9 @@
-//! Starts programs: the only file of the workspace that does.
+//! Starts programs. No other file of the workspace does.
 //!
-//! Every program gets its own process group, no standard input, the C locale and, of this process's
-//! environment, only what is in [`INHERITED`]: credentials of object stores and databases are there, too.
-//! Whatever ends the wait early (cancel, deadline, a dropped future) kills the whole group, so no grandchild stays.
+//! Every program gets its own process group, no standard input and the C locale. Of this process's
+//! environment it sees only [`INHERITED`], because the environment may contain credentials of object
+//! stores and databases. Cancellation, a missed deadline and a dropped future kill the whole group,
+//! so that no grandchild remains.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -27,9 +28,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{may_wait, off_runtime};
 
-/// The variables of this process that every program sees.
+/// The variables of this process that every program inherits.
 const INHERITED: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LD_LIBRARY_PATH"];
-/// What programs that fetch something need besides.
+/// The further variables that programs with network access inherit.
 const NETWORK: [&str; 10] = [
     "http_proxy",
     "https_proxy",
@@ -42,23 +43,23 @@ const NETWORK: [&str; 10] = [
     "NO_PROXY",
     "SSL_CERT_FILE",
 ];
-/// How much of standard error an error carries.
+/// How many lines of standard error an error carries.
 const TAIL_LINES: usize = 20;
-/// How much output `run_streaming` keeps; the rest was handed to the caller line by line.
+/// How many bytes of output `run_streaming` stores; the caller has received all lines.
 const STREAM_KEEP: usize = 64 * 1024;
-/// A line longer than this is handed over in pieces.
+/// A longer line is passed on in pieces, in bytes.
 const LINE_LIMIT: usize = 16 * 1024;
 
-/// Why a program did not do its work.
+/// A program failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such program on this host.
+    /// The program is not on this host.
     #[error("{program} is not installed")]
     NotFound {
         /// As it was asked for.
         program: String,
     },
-    /// It ran and reported a failure.
+    /// The program ran and reported a failure.
     #[error("{program} failed with {status}{}", tail_text(stderr_tail))]
     Failed {
         /// As it was asked for.
@@ -68,7 +69,7 @@ pub enum Error {
         /// The last lines of its standard error.
         stderr_tail: Vec<String>,
     },
-    /// It ran longer than it was allowed to, and was killed.
+    /// The program missed its deadline and was killed.
     #[error("{program} was still running after {} s", after.as_secs())]
     TimedOut {
         /// As it was asked for.
@@ -76,18 +77,18 @@ pub enum Error {
         /// The deadline.
         after: Duration,
     },
-    /// The caller wanted it to end; it was killed.
+    /// The caller canceled the program, and it was killed.
     #[error("{program} was canceled")]
     Canceled {
         /// As it was asked for.
         program: String,
     },
-    /// It could not be started or watched.
+    /// The program could not be started or observed.
     #[error("{program} could not be run")]
     Io {
         /// As it was asked for.
         program: String,
-        /// What the system said.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
@@ -97,7 +98,7 @@ fn tail_text(tail: &[String]) -> String {
     if tail.is_empty() { String::new() } else { format!(": {}", tail.join("\n")) }
 }
 
-/// What a program that succeeded left behind.
+/// The output of a program that succeeded.
 #[derive(Debug, Clone)]
 pub struct Output {
     /// Always a success.
@@ -108,7 +109,7 @@ pub struct Output {
     pub stderr: String,
 }
 
-/// A program about to be started.
+/// A program to start.
 #[derive(Debug, Clone)]
 pub struct Command {
     program: OsString,
@@ -125,21 +126,19 @@ impl Command {
         Self { program: program.as_ref().to_owned(), args: Vec::new(), env, cwd: None }
     }
 
-    /// Lets it see the proxies and certificates that this process uses.
+    /// Lets the program inherit the settings for proxies and certificates.
     #[must_use]
     pub fn fetches(mut self) -> Self {
         self.env.extend(inherited(&NETWORK));
         self
     }
 
-    /// Adds one argument.
     #[must_use]
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.args.push(arg.as_ref().to_owned());
         self
     }
 
-    /// Adds arguments.
     #[must_use]
     pub fn args<I, A>(mut self, args: I) -> Self
     where
@@ -150,21 +149,21 @@ impl Command {
         self
     }
 
-    /// Sets a variable beside the few inherited ones.
+    /// Sets a variable in addition to the inherited ones.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
-    /// Sets the folder it runs in.
+    /// Sets the working directory.
     #[must_use]
     pub fn cwd(mut self, folder: impl AsRef<Path>) -> Self {
         self.cwd = Some(folder.as_ref().to_owned());
         self
     }
 
-    /// Runs it to its end and keeps all output. Anything but exit code 0 is an error.
+    /// Runs the program to its end and returns all output. An exit code other than 0 is an error.
     pub async fn run(
         self,
         cancel: &CancellationToken,
@@ -173,8 +172,8 @@ impl Command {
         self.watch(cancel, deadline, usize::MAX, &mut |_| {}).await
     }
 
-    /// Runs it to its end and hands over each line of standard output and standard error as it
-    /// comes. A carriage return ends a line too, so that progress displays arrive live.
+    /// Runs the program to its end and passes on each line of standard output and standard error as
+    /// it arrives. A carriage return also ends a line, so that progress displays arrive live.
     pub async fn run_streaming(
         self,
         cancel: &CancellationToken,
@@ -211,11 +210,11 @@ impl Command {
     }
 
     fn prepare(&self) -> tokio::process::Command {
-        self.dress(command(&self.program))
+        self.configure(command(&self.program))
     }
 
-    /// The same, but the kernel kills the program when we die, `kill -9` included, where util-linux
-    /// is there to ask for it.
+    /// Where util-linux is installed, the kernel also kills the program when this process dies,
+    /// including by `kill -9`.
     fn prepare_mortal(&self) -> tokio::process::Command {
         let program = find_program(&self.program);
         let (Some(setpriv), Some(program)) = (find_program("setpriv"), program) else {
@@ -223,10 +222,10 @@ impl Command {
         };
         let mut mortal = command(setpriv.as_os_str());
         mortal.args(["--pdeathsig", "KILL", "--"]).arg(program);
-        self.dress(mortal)
+        self.configure(mortal)
     }
 
-    fn dress(&self, mut command: tokio::process::Command) -> tokio::process::Command {
+    fn configure(&self, mut command: tokio::process::Command) -> tokio::process::Command {
         command.args(&self.args).stdin(Stdio::null()).process_group(0);
         command.env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
         if let Some(folder) = &self.cwd {
@@ -282,20 +281,17 @@ impl Command {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "this is the one home of it")]
+#[allow(clippy::disallowed_methods, reason = "the only place that starts programs")]
 fn command(program: &OsStr) -> tokio::process::Command {
     tokio::process::Command::new(program)
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "what a program may see of the environment is said here"
-)]
+#[allow(clippy::disallowed_methods, reason = "the only place that passes on the environment")]
 fn inherited(names: &[&str]) -> Vec<(OsString, OsString)> {
     names.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?))).collect()
 }
 
-/// A running program's process group; killed on drop unless the program ended by itself.
+/// A running program's process group; killed on drop unless disarmed.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -342,39 +338,39 @@ async fn collect(
     Ok(Output { status, stdout: out.text(), stderr: err.text() })
 }
 
-/// One of the two output streams: what is kept of it, and where the current line starts.
+/// One of the two output streams: its stored bytes, and where the current line starts.
 struct Stream {
-    kept: Vec<u8>,
+    bytes: Vec<u8>,
     line_start: usize,
     keep: usize,
 }
 
 impl Stream {
     fn new(keep: usize) -> Self {
-        Self { kept: Vec::new(), line_start: 0, keep }
+        Self { bytes: Vec::new(), line_start: 0, keep }
     }
 
-    /// Reads some bytes; true at the end. Pending for ever once the stream is gone.
+    /// Reads some bytes; true at the end of the stream. Never resolves once the stream is closed.
     async fn read(&mut self, from: &mut Option<impl AsyncRead + Unpin>) -> io::Result<bool> {
         match from {
-            Some(stream) => Ok(stream.read_buf(&mut self.kept).await? == 0),
+            Some(stream) => Ok(stream.read_buf(&mut self.bytes).await? == 0),
             None => std::future::pending().await,
         }
     }
 
     fn lines(&mut self, on_line: &mut (dyn FnMut(&str) + Send)) {
         while let Some(length) =
-            self.kept[self.line_start..].iter().position(|b| matches!(b, b'\n' | b'\r'))
+            self.bytes[self.line_start..].iter().position(|b| matches!(b, b'\n' | b'\r'))
         {
             self.emit(length, on_line);
             self.line_start += 1;
         }
-        while self.kept.len() - self.line_start > LINE_LIMIT {
+        while self.bytes.len() - self.line_start > LINE_LIMIT {
             self.emit(LINE_LIMIT, on_line);
         }
-        if self.kept.len() > self.keep.saturating_mul(2) {
-            let surplus = (self.kept.len() - self.keep).min(self.line_start);
-            self.kept.drain(..surplus);
+        if self.bytes.len() > self.keep.saturating_mul(2) {
+            let surplus = (self.bytes.len() - self.keep).min(self.line_start);
+            self.bytes.drain(..surplus);
             self.line_start -= surplus;
         }
     }
@@ -382,22 +378,22 @@ impl Stream {
     fn emit(&mut self, length: usize, on_line: &mut (dyn FnMut(&str) + Send)) {
         let end = self.line_start + length;
         if length > 0 {
-            on_line(&String::from_utf8_lossy(&self.kept[self.line_start..end]));
+            on_line(&String::from_utf8_lossy(&self.bytes[self.line_start..end]));
         }
         self.line_start = end;
     }
 
     fn flush(&mut self, on_line: &mut (dyn FnMut(&str) + Send)) {
         self.lines(on_line);
-        self.emit(self.kept.len() - self.line_start, on_line);
+        self.emit(self.bytes.len() - self.line_start, on_line);
     }
 
     fn text(self) -> String {
-        String::from_utf8_lossy(&self.kept).into_owned()
+        String::from_utf8_lossy(&self.bytes).into_owned()
     }
 }
 
-/// A program that runs beside us. It is *not* killed on drop: its owner decides.
+/// A program in the background. It is *not* killed on drop: its owner decides.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     process: Process,
@@ -416,12 +412,11 @@ impl Daemon {
         Ok(Self { process, exit })
     }
 
-    /// The process, for signals.
     pub(crate) fn process(&self) -> &Process {
         &self.process
     }
 
-    /// Waits until it ended; may be called by many at once.
+    /// Waits until the program has ended. Several tasks may wait.
     pub(crate) fn ended(&self) -> impl Future<Output = ExitStatus> + Send + 'static {
         let mut exit = self.exit.clone();
         async move {
@@ -432,20 +427,19 @@ impl Daemon {
         }
     }
 
-    /// True once it ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.exit.borrow().is_some()
     }
 }
 
-/// Any process of this host, held by a descriptor so that its number cannot be reused under us.
+/// A process of this host. The open descriptor prevents the reuse of its pid.
 #[derive(Debug)]
 pub(crate) struct Process {
     fd: OwnedFd,
 }
 
 impl Process {
-    /// `None` when there is no such process any more.
+    /// `None` if the process does not exist.
     pub(crate) fn open(id: u32) -> io::Result<Option<Self>> {
         let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) else {
             return Ok(None);
@@ -457,17 +451,17 @@ impl Process {
         }
     }
 
-    /// Asks it to end.
+    /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         let _ = pidfd_send_signal(&self.fd, Signal::TERM);
     }
 
-    /// Ends it.
+    /// Sends SIGKILL.
     pub(crate) fn kill(&self) {
         let _ = pidfd_send_signal(&self.fd, Signal::KILL);
     }
 
-    /// Waits until it is gone; false if it is still there after that time.
+    /// Waits until the process has exited. Returns false if it still runs after that time.
     pub(crate) async fn gone_within(&self, time: Duration) -> io::Result<bool> {
         let fd = self.fd.try_clone()?;
         off_runtime(move || {
@@ -479,7 +473,7 @@ impl Process {
     }
 }
 
-/// Looks a program up in `PATH`, then in the places where only root looks.
+/// Looks a program up in `PATH`, then in the folders that are only in root's `PATH`.
 #[allow(clippy::disallowed_methods, reason = "finding programs is what PATH is for")]
 pub fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
     may_wait(|| {

@@ -1,10 +1,10 @@
 //! Machines that are QEMU processes.
 //!
 //! ```text
-//! start: spawn → QMP → (resume: load RAM) → learn forwarded ports → running
-//! running → ended, by: guest's shutdown | stop() | disk trouble | QEMU's death     (seen by `watch`)
+//! start: spawn → QMP → (resume: load RAM) → query forwarded ports → running
+//! running → ended, by: guest's shutdown | stop() | disk error | QEMU's exit   (`watch` observes it)
 //! ```
-//! A QEMU outlives a crash of ours. It is found again by its pid file's path among its arguments.
+//! QEMU outlives a crash of goldsmith. The path of the pid file in its arguments identifies it.
 
 use std::{
     fs,
@@ -39,7 +39,7 @@ mod watch;
 
 use watch::Watch;
 
-/// How long QEMU may take to leave after it was told to.
+/// How long QEMU may take to exit after a request.
 const QUIT: Duration = Duration::from_secs(3);
 /// Console lines that an error carries.
 const TAIL: usize = 20;
@@ -56,7 +56,7 @@ impl Qemu {
         Self { host }
     }
 
-    /// The host that it was made for.
+    /// The probed host.
     pub fn host(&self) -> &Host {
         &self.host
     }
@@ -82,7 +82,7 @@ impl Backend for Qemu {
     }
 }
 
-/// [`Backend::end`] for QEMU's machines, where there may be no QEMU any more to start others.
+/// [`Backend::end`] for QEMU's machines. It works without an installed QEMU.
 pub async fn end(run_dir: &Path) -> Result<(), Error> {
     let run_dir = std::path::absolute(run_dir).map_err(Error::at(run_dir))?;
     orphan::end(&run_dir).await?;
@@ -103,7 +103,7 @@ struct QemuMachine {
     left_running: AtomicBool,
 }
 
-/// The files that are written to at present.
+/// The files that QEMU currently writes to.
 struct Drives {
     generation: u32,
     disk: PathBuf,
@@ -213,7 +213,7 @@ impl QemuMachine {
         }
     }
 
-    /// A closed connection means that QEMU is on its way out: then how it ended is the news.
+    /// A closed connection means that QEMU is exiting. The reason for its end says more.
     async fn qmp_error(&self, command: &str, error: qmp::Error) -> Error {
         if matches!(error, qmp::Error::Closed { .. } | qmp::Error::Io(_))
             && tokio::time::timeout(QUIT, self.watch.gone()).await.is_ok()
@@ -241,7 +241,7 @@ impl Drop for QemuMachine {
     }
 }
 
-/// Pulls the cable of the first card, or plugs it in; the guest sees it.
+/// Sets the link of the first network card up or down; the guest notices.
 async fn set_link(qmp: &qmp::Client, up: bool) -> Result<(), Error> {
     let arguments = json!({ "name": args::NIC, "up": up });
     qmp.execute("set_link", arguments).await.map_err(|e| qmp_error("set_link", &e)).map(drop)
@@ -251,7 +251,7 @@ fn qmp_error(command: &str, error: &qmp::Error) -> Error {
     Error::Qmp { command: command.to_owned(), desc: error.to_string() }
 }
 
-/// QMP quit, then SIGKILL; returns when the process is gone.
+/// QMP quit, then SIGKILL; returns when the process has exited.
 async fn end_process(qmp: &qmp::Client, daemon: &Daemon) {
     if daemon.has_ended() {
         return;

@@ -1,4 +1,4 @@
-//! The NoCloud seed: a small FAT medium from which cloud-init learns who may enter.
+//! The NoCloud seed: a small FAT medium with the build user and the keys for cloud-init.
 
 use std::{
     fs,
@@ -13,33 +13,32 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Access, Bridge, Error, args, may_wait, proc::Command};
 
-/// Raised when a seed says something else than before: what was booted with an older one differs.
+/// Raised when the seed's content changes, since machines booted with an older seed differ.
 pub const VERSION: u32 = 2;
-/// Always the same, as a resumed machine must find a medium of the size it was saved with.
+/// Constant, because a resumed machine needs a medium of the size it was saved with.
 const SIZE_KIB: u32 = 1440;
 const NO_NETWORK: &str = "network:\n  config: disabled\n";
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What the seed says.
+/// The content of the seed.
 #[derive(Debug, Clone)]
 pub struct Seed<'a> {
-    /// Cloud-init does its first-boot work once per instance id.
+    /// Cloud-init runs its first-boot work once per instance id.
     pub instance_id: &'a str,
-    /// User and keys.
     pub access: &'a Access,
-    /// Whether cloud-init sets up the network card. Not needed where the image does by itself.
+    /// Whether cloud-init sets up the network card. False for images that set it up themselves.
     pub network: bool,
-    /// The machine is on a bridge: then cloud-init, where it sets up the network at all, is told of both
-    /// cards.
+    /// The bridge, if the machine is on one. If cloud-init sets up the network, it then configures
+    /// both cards.
     pub bridge: Option<&'a Bridge>,
 }
 
-/// Writes the seed medium, readable by us alone; an existing file is replaced.
+/// Writes the seed medium with mode 0600; replaces an existing file.
 pub async fn write(path: &Path, seed: &Seed<'_>, cancel: &CancellationToken) -> Result<(), Error> {
     let folder = path.with_extension("files");
-    let made = write_in(path, &folder, seed, cancel).await;
+    let result = write_in(path, &folder, seed, cancel).await;
     let _ = may_wait(|| fs::remove_dir_all(&folder));
-    made
+    result
 }
 
 async fn write_in(
@@ -97,10 +96,10 @@ fn meta_data(seed: &Seed<'_>) -> String {
     json!({ "instance-id": seed.instance_id }).to_string()
 }
 
-/// An address, routes and name servers by the bridge; by the channel an address and nothing else. Cards
-/// are told apart by their hardware addresses and named, as not every system that cloud-init writes
-/// settings for can do without a name. An image that sets up any card by itself needs none of
-/// it: by DHCP the channel gives out an address alone.
+/// The bridge provides an address, routes and name servers; the channel provides only an address.
+/// Cards are matched by MAC address and named, because some network renderers of cloud-init require
+/// a name. An image that sets up its cards itself needs no configuration: on the channel, DHCP
+/// offers only an address.
 fn both_cards(bridge: &Bridge) -> String {
     json!({
         "version": 2,
@@ -120,7 +119,7 @@ fn both_cards(bridge: &Bridge) -> String {
     .to_string()
 }
 
-/// JSON is YAML, and cannot be broken by what is in the values.
+/// Written as JSON, which is valid YAML and escapes every value.
 fn user_data(seed: &Seed<'_>) -> String {
     let access = seed.access;
     let config = json!({
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_medium_says_who_may_enter() {
+    async fn seed_contains_user_and_host_keys() {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("seed.img");
         let access = Access::generate("builder").unwrap();
@@ -182,13 +181,13 @@ mod tests {
             serde_json::from_str(user.strip_prefix("#cloud-config\n").unwrap()).unwrap();
         assert_eq!(config["users"][0]["ssh_authorized_keys"][0], access.public_key);
         assert_eq!(config["ssh_keys"]["ed25519_private"], access.host_private_key);
-        // Whatever else the seed changed in the guest would stay in the image.
+        // Any other change by the seed would stay in the image.
         assert_eq!(config["preserve_hostname"], true);
         assert!(meta.get("local-hostname").is_none());
     }
 
     #[tokio::test]
-    async fn the_network_is_left_to_an_image_that_brings_its_own() {
+    async fn seed_without_network_disables_network_config() {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("seed.img");
         let access = Access::generate("builder").unwrap();
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn on_a_bridge_the_channel_has_an_address_and_leads_nowhere() {
+    async fn seed_on_a_bridge_gives_the_channel_only_an_address() {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("seed.img");
         let access = Access::generate("builder").unwrap();
@@ -216,13 +215,13 @@ mod tests {
         let fields: Vec<&str> = channel.keys().map(String::as_str).collect();
         assert_eq!(fields, ["addresses", "match", "set-name"], "no route, no name server");
 
-        let own = Seed { network: false, ..seed };
-        write(&image, &own, &CancellationToken::new()).await.unwrap();
+        let without_network = Seed { network: false, ..seed };
+        write(&image, &without_network, &CancellationToken::new()).await.unwrap();
         assert_eq!(read_back(&image, "network-config").await, NO_NETWORK);
     }
 
     #[tokio::test]
-    async fn the_medium_is_ours_alone() {
+    async fn seed_is_readable_by_its_owner_only() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("seed.img");

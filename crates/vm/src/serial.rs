@@ -1,4 +1,4 @@
-//! The end of a guest's serial console, made fit for people.
+//! The end of a guest's serial console, cleaned for display.
 
 use std::{
     fs::File,
@@ -6,12 +6,12 @@ use std::{
     path::Path,
 };
 
-/// How much of the log's end is looked at.
+/// How many bytes of the log's end are read.
 const WINDOW: u64 = 128 * 1024;
-/// A line beyond this is cut.
+/// Longer lines are cut, in characters.
 const LINE_LIMIT: usize = 400;
 
-/// The last non-empty lines of a console log; none if there is no log.
+/// The last non-empty lines of a console log; empty if the log is missing.
 pub(crate) fn tail(log: &Path, lines: usize) -> Vec<String> {
     let mut bytes = Vec::new();
     if let Ok(mut file) = File::open(log) {
@@ -36,7 +36,7 @@ fn last_lines(text: &str, lines: usize) -> Vec<String> {
     last
 }
 
-/// A guest's text as one line that is safe to show.
+/// Guest output as one line that is safe to display.
 pub(crate) fn one_line(text: &str) -> String {
     last_lines(text, usize::MAX).join(" / ").chars().take(LINE_LIMIT).collect()
 }
@@ -82,14 +82,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_and_line_ends_are_cleaned() {
+    fn last_lines_drop_escapes_and_normalize_line_ends() {
         let text = "\u{1b}[2J\u{1b}[01;01Hone\r\n\u{1b}[0;32m  OK  \u{1b}[0m two\r\r\n\n\u{1b}]0;title\u{7}three\u{8}";
         assert_eq!(last_lines(text, 2), ["  OK   two", "three"]);
         assert_eq!(last_lines(text, 9).first().map(String::as_str), Some("one"));
     }
 
     #[test]
-    fn a_missing_log_has_no_lines() {
+    fn missing_log_has_no_lines() {
         assert!(tail(Path::new("/no/such/log"), 5).is_empty());
     }
 }

@@ -1,54 +1,54 @@
-//! What a machine has.
+//! The description of a machine.
 
 use std::path::PathBuf;
 
-/// The version of the hardware that QEMU's arguments describe ([`crate::args`]). RAM that was saved
-/// with another one cannot be resumed.
+/// The version of the virtual hardware that QEMU's arguments describe ([`crate::args`]). RAM saved
+/// under another version cannot be resumed.
 pub(crate) const LAYOUT: u32 = 1;
 
 /// A machine to start. All paths are made absolute before QEMU sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineSpec {
-    /// Shown in process lists; letters, digits, `-`, `_` and `.` survive, the rest becomes `-`.
+    /// Shown in process lists. Characters other than letters, digits, `-`, `_` and `.` become `-`.
     pub name: String,
-    /// Sockets, logs and the pid file go here. One machine per folder; the folder exists.
+    /// Holds sockets, logs and the pid file. One machine per folder; the folder must exist.
     pub run_dir: PathBuf,
     /// Virtual processors.
     pub vcpus: u32,
     /// Memory in MiB.
     pub memory_mib: u64,
-    /// What starts the guest's boot loader.
+    /// The firmware, which starts the guest's boot loader.
     pub firmware: Firmware,
-    /// The disk: a qcow2 file of the machine's own.
+    /// The OS disk: a qcow2 file that no other machine uses.
     pub disk: PathBuf,
-    /// Data disks, in the order of their LUNs: qcow2 files of the machine's own.
+    /// Data disks in the order of their LUNs: qcow2 files that no other machine uses.
     pub data: Vec<PathBuf>,
     /// The NoCloud seed; see [`crate::seed`]. A resumed machine needs the same one.
     pub seed: Option<PathBuf>,
-    /// Loopback ports of the host (0: any free one) and the guest's TCP ports they lead to.
+    /// Forwarded ports: a loopback port of the host (0: any free port) and the guest's TCP port.
     pub forwards: Vec<(u16, u16)>,
-    /// Puts the machine on a bridge. The user-mode network is then a channel for the forwards alone:
-    /// the guest reaches nothing through it.
+    /// Attaches the machine to a bridge. The user-mode network then carries only the forwarded
+    /// ports; the guest reaches nothing through it.
     pub bridge: Option<Bridge>,
-    /// A RAM file made by [`crate::Machine::seal`]; without it the machine boots.
+    /// A RAM file that [`crate::Machine::seal`] wrote; without it the machine boots.
     pub resume_from: Option<PathBuf>,
-    /// Whether it may be sealed with its RAM: a device or disk format that cannot be saved is then an
-    /// error at start. Disks below a VHD or VMDK cannot.
+    /// Whether the machine's RAM may be saved when it is sealed. A device or disk format that
+    /// cannot be saved (such as an overlay on a VHD or VMDK) is then an error at start.
     pub migratable: bool,
-    /// Overrides the host's newest machine type, as a resumed machine must.
+    /// Overrides the host's newest machine type. A resumed machine needs the original type.
     pub machine_type: Option<String>,
     /// Overrides the host's CPU model.
     pub cpu_model: Option<String>,
 }
 
-/// A place on a bridge of the host.
+/// A machine's port on a bridge of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bridge {
-    /// The bridge device; it is there already.
+    /// The bridge device, which must exist.
     pub name: String,
-    /// The tap device that is made for the machine (see [`crate::tap`]); whoever names it removes it.
+    /// The tap device to create for the machine (see [`crate::tap`]). The caller removes it.
     pub tap: String,
-    /// The guest's hardware address on that network, as `02:00:00:00:00:00`.
+    /// The MAC address of the guest on that network, as `02:00:00:00:00:00`.
     pub mac: String,
 }
 
@@ -57,7 +57,7 @@ pub struct Bridge {
 pub enum Firmware {
     /// Generation 2.
     Uefi {
-        /// The variables: a qcow2 file of the machine's own.
+        /// The UEFI variables: a qcow2 file that no other machine uses.
         vars: PathBuf,
     },
     /// Generation 1.

@@ -1,5 +1,6 @@
-//! Work that waits for a disk, in the middle of async code. `cargo xtask tidy` sees to it that such work is here or in
-//! `spawn_blocking`: a disk that hangs would otherwise take the runtime's threads one by one, and every task with them.
+//! Blocking disk work in async code. A disk that hangs would block the runtime's threads one by
+//! one, and every task with them. `cargo xtask tidy` therefore requires that such work runs in one
+//! of these functions or in `spawn_blocking`.
 
 use std::io;
 
@@ -8,18 +9,18 @@ use tokio::{
     task,
 };
 
-/// Does what may wait, in place, and lets the thread's other tasks go on elsewhere meanwhile. When it returns the work
-/// is done, whatever becomes of the future around it: nothing of it goes on unseen after a cancellation. The rest of the
-/// future's own task waits; for what takes seconds there is [`off_runtime`].
+/// Runs blocking work on the current thread. The runtime moves the thread's other tasks elsewhere
+/// first. Unlike a spawned task, the work cannot continue after the caller's future is dropped.
+/// The caller's own task waits; work that takes seconds belongs in [`off_runtime`].
 pub fn may_wait<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => task::block_in_place(work),
-        // No runtime, or one with a single thread: there is no other thread to go on.
+        // No runtime, or one with a single thread: no other thread could take over the tasks.
         _ => work(),
     }
 }
 
-/// Does what takes long on a thread of its own. It goes on to its end when the future is dropped.
+/// Runs long work on a separate thread. It runs to completion even if the future is dropped.
 pub async fn off_runtime<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
@@ -33,12 +34,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_tasks_go_on_while_one_may_wait() {
+    fn may_wait_lets_other_tasks_run() {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let (send, receive) = mpsc::sync_channel(1);
         let waiting = runtime.spawn(async move {
-            // Queued on the only thread, which this task keeps until it has what the other sends.
+            // Queued on the only worker thread, which this task blocks until it receives the message.
             tokio::spawn(async move { send.send("done") });
             may_wait(|| receive.recv_timeout(Duration::from_secs(20)))
         });
@@ -46,14 +47,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_runtime_and_with_a_single_thread_it_is_done_right_here() {
+    fn may_wait_without_spare_threads_runs_in_place() {
         assert_eq!(may_wait(|| 1), 1);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         assert_eq!(runtime.block_on(async { may_wait(|| 2) }), 2);
     }
 
     #[tokio::test]
-    async fn a_panic_off_the_runtime_is_an_error() {
+    async fn off_runtime_panic_is_an_error() {
         let done: io::Result<()> = off_runtime(|| panic!("no")).await;
         assert!(done.is_err());
     }

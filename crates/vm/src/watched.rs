@@ -1,4 +1,4 @@
-//! A backend that tells of its machines as they come and go, whoever starts them.
+//! A backend that reports the start and the end of its machines.
 
 use std::{
     fs::File,
@@ -19,12 +19,12 @@ use crate::{
     Access, Backend, Ended, Error, Firmware, Guest, Machine, MachineSpec, Seal, Sealed, may_wait,
 };
 
-/// What became of a machine. The number tells apart those of a [`Watched`].
+/// A machine started or ended. Each machine of a [`Watched`] has its own number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
-    /// It runs, and this is what it has, read from what it was made of.
+pub enum MachineChange {
+    /// The machine runs.
     Started {
-        /// From 1.
+        /// Its number, from 1.
         machine: u32,
         /// Virtual processors.
         vcpus: u32,
@@ -35,26 +35,29 @@ pub enum Seen {
         /// Virtual sizes in bytes, the OS disk first.
         disks: Vec<u64>,
     },
-    /// It is gone. One that was left to run is not.
+    /// The machine ended. Not reported for a machine that is left running.
     Ended {
-        /// Its number.
+        /// The number from [`MachineChange::Started`].
         machine: u32,
     },
 }
 
-type Tell = Arc<dyn Fn(Seen) + Send + Sync>;
+type Report = Arc<dyn Fn(MachineChange) + Send + Sync>;
 
-/// A backend whose machines are told of.
+/// A backend that reports its machines.
 pub struct Watched<'a> {
     backend: &'a dyn Backend,
-    tell: Tell,
+    report: Report,
     last: AtomicU32,
 }
 
 impl<'a> Watched<'a> {
-    /// `tell` is called from any task and must not block.
-    pub fn new(backend: &'a dyn Backend, tell: impl Fn(Seen) + Send + Sync + 'static) -> Self {
-        Self { backend, tell: Arc::new(tell), last: AtomicU32::new(0) }
+    /// `report` is called from any task and must not block.
+    pub fn new(
+        backend: &'a dyn Backend,
+        report: impl Fn(MachineChange) + Send + Sync + 'static,
+    ) -> Self {
+        Self { backend, report: Arc::new(report), last: AtomicU32::new(0) }
     }
 }
 
@@ -67,19 +70,20 @@ impl Backend for Watched<'_> {
     ) -> Result<Box<dyn Machine>, Error> {
         let inner = self.backend.start(spec, cancel).await?;
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        (self.tell)(may_wait(|| started(number, spec)));
-        let told = Arc::new(Told { number, tell: self.tell.clone(), is_told: false.into() });
+        (self.report)(may_wait(|| started(number, spec)));
+        let end =
+            Arc::new(EndReport { number, report: self.report.clone(), is_sent: false.into() });
         let dropped = CancellationToken::new();
-        let (gone, own) = (inner.gone(), told.clone());
+        let (gone, end_of_machine) = (inner.gone(), end.clone());
         let is_dropped = dropped.clone().cancelled_owned();
         tokio::spawn(async move {
             tokio::select! {
-                () = gone => own.ended(),
+                () = gone => end_of_machine.send(),
                 () = is_dropped => {}
             }
         });
         let is_left = AtomicBool::new(false);
-        Ok(Box::new(WatchedMachine { inner, told, is_left, _dropped: dropped.drop_guard() }))
+        Ok(Box::new(WatchedMachine { inner, end, is_left, _dropped: dropped.drop_guard() }))
     }
 
     async fn check_bridge(&self, name: &str) -> Result<(), Error> {
@@ -91,13 +95,13 @@ impl Backend for Watched<'_> {
     }
 }
 
-fn started(machine: u32, spec: &MachineSpec) -> Seen {
+fn started(machine: u32, spec: &MachineSpec) -> MachineChange {
     let generation = match &spec.firmware {
         Firmware::Uefi { .. } => 2,
         Firmware::Bios => 1,
     };
     let disks = std::iter::once(&spec.disk).chain(&spec.data);
-    Seen::Started {
+    MachineChange::Started {
         machine,
         vcpus: spec.vcpus,
         memory_mib: spec.memory_mib,
@@ -106,7 +110,7 @@ fn started(machine: u32, spec: &MachineSpec) -> Seen {
     }
 }
 
-/// The size that a qcow2 file's header names.
+/// The virtual size in a qcow2 file's header, in bytes.
 fn virtual_size(disk: &Path) -> io::Result<u64> {
     let mut header = [0; 32];
     File::open(disk)?.read_exact_at(&mut header, 0)?;
@@ -118,24 +122,24 @@ fn virtual_size(disk: &Path) -> io::Result<u64> {
     Ok(u64::from_be_bytes(size))
 }
 
-/// Tells of a machine's end, once.
-struct Told {
+/// Reports a machine's end, once.
+struct EndReport {
     number: u32,
-    tell: Tell,
-    is_told: AtomicBool,
+    report: Report,
+    is_sent: AtomicBool,
 }
 
-impl Told {
-    fn ended(&self) {
-        if !self.is_told.swap(true, Ordering::Relaxed) {
-            (self.tell)(Seen::Ended { machine: self.number });
+impl EndReport {
+    fn send(&self) {
+        if !self.is_sent.swap(true, Ordering::Relaxed) {
+            (self.report)(MachineChange::Ended { machine: self.number });
         }
     }
 }
 
 struct WatchedMachine {
     inner: Box<dyn Machine>,
-    told: Arc<Told>,
+    end: Arc<EndReport>,
     is_left: AtomicBool,
     _dropped: DropGuard,
 }
@@ -197,7 +201,7 @@ impl Drop for WatchedMachine {
     fn drop(&mut self) {
         // Dropping it kills it, unless it was left to run.
         if !self.is_left.load(Ordering::Relaxed) {
-            self.told.ended();
+            self.end.send();
         }
     }
 }
@@ -234,13 +238,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_machine_is_told_of_until_it_ends_unless_it_is_left() {
+    async fn end_is_reported_once_unless_machine_is_left_running() {
         let dir = tempfile::tempdir().unwrap();
-        let (send, mut seen) = mpsc::channel(16);
+        let (send, mut changes) = mpsc::channel(16);
         let fake = Fake::new();
         let backend = Watched::new(&fake, move |change| send.try_send(change).unwrap());
         let start = async || backend.start(&spec(dir.path()), &CancellationToken::new()).await;
-        let started = |machine| Seen::Started {
+        let started = |machine| MachineChange::Started {
             machine,
             vcpus: 2,
             memory_mib: 1024,
@@ -248,9 +252,9 @@ mod tests {
             disks: vec![3 << 30],
         };
         let machine = start().await.unwrap();
-        assert_eq!(seen.recv().await.unwrap(), started(1));
+        assert_eq!(changes.recv().await.unwrap(), started(1));
         machine.stop(Duration::ZERO).await.unwrap();
-        assert_eq!(seen.recv().await.unwrap(), Seen::Ended { machine: 1 });
+        assert_eq!(changes.recv().await.unwrap(), MachineChange::Ended { machine: 1 });
         drop(machine);
 
         drop(start().await.unwrap());
@@ -259,9 +263,9 @@ mod tests {
         drop(left);
         drop(backend);
         let mut rest = Vec::new();
-        while let Some(change) = seen.recv().await {
+        while let Some(change) = changes.recv().await {
             rest.push(change);
         }
-        assert_eq!(rest, [started(2), Seen::Ended { machine: 2 }, started(3)]);
+        assert_eq!(rest, [started(2), MachineChange::Ended { machine: 2 }, started(3)]);
     }
 }

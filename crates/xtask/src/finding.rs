@@ -1,6 +1,6 @@
-//! What the rules of the repository find.
+//! Findings of the repository's rules.
 
-/// Where a rule is broken, and how.
+/// A violation of a rule, with its location.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Finding {
     pub(crate) path: String,

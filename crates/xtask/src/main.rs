@@ -1,8 +1,9 @@
-//! Chores of the repository: `cargo xtask tidy` checks its rules, `cargo xtask conformance` writes
-//! what the tests prove of the contract, `cargo xtask bench` measures goldsmith against Packer. Knows nothing of the product but its command line.
+//! Chores of the repository: `cargo xtask tidy` checks its rules, `cargo xtask conformance` lists the
+//! statements of the contract that tests prove, and `cargo xtask bench` compares goldsmith with Packer.
+//! Uses the product only through its command line.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its product")]
-#![allow(clippy::disallowed_methods, reason = "apart from the product, and single-threaded")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the output is the result")]
+#![allow(clippy::disallowed_methods, reason = "not part of the product, and single-threaded")]
 
 mod bench;
 mod conformance;
@@ -15,7 +16,7 @@ use std::{
     process::ExitCode,
 };
 
-/// A chore that did not work out, in a sentence.
+/// The error is a sentence.
 type Result<T> = std::result::Result<T, String>;
 
 const USAGE: &str = "usage: cargo xtask tidy

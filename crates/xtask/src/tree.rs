@@ -1,4 +1,4 @@
-//! The files of the repository: those that git tracks, and those it would track next.
+//! The files of the repository: those that git tracks, and untracked ones that it does not ignore.
 
 use std::{path::Path, process::Command};
 
@@ -14,7 +14,7 @@ pub(crate) struct File {
     /// Relative to the repository, with slashes.
     pub(crate) path: String,
     pub(crate) bytes: usize,
-    /// Absent for what is not UTF-8.
+    /// `None` if the content is not UTF-8.
     pub(crate) text: Option<String>,
 }
 
@@ -34,7 +34,7 @@ impl Tree {
         let names = String::from_utf8(listed.stdout).map_err(|_| "a file name is not UTF-8")?;
         let mut files = Vec::new();
         for name in names.split_terminator('\0') {
-            // A file that is tracked and deleted, but not yet committed, is not there to check.
+            // A tracked file whose deletion is not committed yet is skipped.
             if let Ok(content) = std::fs::read(repository.join(name)) {
                 files.push(File::new(name, content));
             }
@@ -50,7 +50,7 @@ impl Tree {
         self.files.iter().any(|file| file.path == path)
     }
 
-    /// Path and text of the files whose path ends so.
+    /// Path and text of the files whose path has a suffix.
     pub(crate) fn texts<'a>(&'a self, end: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.files
             .iter()
@@ -69,7 +69,7 @@ impl File {
     }
 }
 
-/// A tree out of thin air, for the tests of the rules.
+/// A tree for the tests of the rules.
 #[cfg(test)]
 pub(crate) fn tree(files: &[(&str, &str)]) -> Tree {
     let files = files.iter().map(|(path, text)| File::new(path, text.as_bytes().to_vec()));

@@ -7,7 +7,7 @@ fn parse(text: &str) -> ResourceId {
 }
 
 #[test]
-fn parts_of_a_gallery_version() {
+fn gallery_version_id_is_split_into_parts() {
     let id = parse(VERSION);
     assert_eq!(id.kind(), Some(ResourceKind::GalleryImageVersion));
     assert_eq!(id.subscription(), "s1");
@@ -23,7 +23,7 @@ fn parts_of_a_gallery_version() {
 }
 
 #[test]
-fn case_does_not_matter_and_spelling_is_kept() {
+fn ids_compare_without_case_and_display_preserves_spelling() {
     let id = parse("/Subscriptions/s1/resourcegroups/Forge/Providers/microsoft.compute/Images/Web");
     assert_eq!(id.kind(), Some(ResourceKind::Image));
     let canonical = ResourceId::new(ResourceKind::Image, "S1", "forge", &["web"]).unwrap();
@@ -36,7 +36,7 @@ fn case_does_not_matter_and_spelling_is_kept() {
 }
 
 #[test]
-fn a_resource_group_is_an_id_too() {
+fn resource_group_is_an_id() {
     let id = parse("/subscriptions/s1/resourceGroups/staging");
     assert_eq!(id.kind(), Some(ResourceKind::ResourceGroup));
     assert_eq!(id.name(), "staging");
@@ -46,7 +46,7 @@ fn a_resource_group_is_an_id_too() {
 }
 
 #[test]
-fn each_kind_is_recognised_by_its_pattern() {
+fn pattern_of_each_kind_parses_as_that_kind() {
     for kind in ResourceKind::ALL {
         let text = kind.pattern().replace(['{', '}'], "");
         assert_eq!(parse(&text).kind(), Some(*kind), "{text}");
@@ -56,14 +56,14 @@ fn each_kind_is_recognised_by_its_pattern() {
 }
 
 #[test]
-fn new_refuses_names_that_do_not_fit() {
+fn new_rejects_wrong_names() {
     assert_eq!(ResourceId::new(ResourceKind::Image, "s", "g", &[]), None);
     assert_eq!(ResourceId::new(ResourceKind::Image, "s", "g", &["a/b"]), None);
     assert_eq!(ResourceId::new(ResourceKind::Image, "", "g", &["a"]), None);
 }
 
 #[test]
-fn malformed_ids() {
+fn malformed_id_reports_its_mistake() {
     use ResourceIdError::*;
     let cases = [
         ("", Start),

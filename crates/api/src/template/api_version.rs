@@ -5,34 +5,34 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-/// An api-version of `Microsoft.VirtualMachineImages` that is spoken here. Newer is greater.
+/// A supported api-version of `Microsoft.VirtualMachineImages`. Newer versions are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ApiVersion {
     /// The last version in which `identity` is optional.
     V2019_05_01Preview,
-    /// First general version: purchase plans, virtual networks, explicit gallery versions.
+    /// The first stable version. Added purchase plans, virtual networks and explicit gallery versions.
     V2020_02_14,
-    /// Identities of the build VM, proxy VM size.
+    /// Added identities of the build VM and the proxy VM size.
     V2021_10_01,
-    /// `validate`, `stagingResourceGroup`.
+    /// Added `validate` and `stagingResourceGroup`.
     V2022_02_14,
-    /// `optimize`, `versioning`, `targetRegions`, target of a VHD.
+    /// Added `optimize`, `versioning`, `targetRegions` and the target of a VHD.
     V2022_07_01,
-    /// `errorHandling`.
+    /// Added `errorHandling`.
     V2023_07_01,
-    /// Strict names; `autoRun`, `managedResourceTags`.
+    /// Made names strict; added `autoRun` and `managedResourceTags`.
     V2024_02_01,
-    /// Data disks, workload optimization, replication mode.
+    /// Added data disks, workload optimization and the replication mode.
     V2025_10_01,
 }
 
-/// The text is not an api-version that is spoken here.
+/// The string is not a supported api-version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown api-version `{0}`")]
 pub struct UnknownApiVersion(pub String);
 
 impl ApiVersion {
-    /// All of them, oldest first.
+    /// All supported versions, oldest first.
     pub const ALL: &[Self] = &[
         Self::V2019_05_01Preview,
         Self::V2020_02_14,
@@ -44,10 +44,10 @@ impl ApiVersion {
         Self::V2025_10_01,
     ];
 
-    /// The newest one, which applies when nothing names another.
+    /// The newest version, which is the default.
     pub const LATEST: Self = Self::V2025_10_01;
 
-    /// As it is written in templates and requests.
+    /// The name in templates and requests.
     pub const fn name(self) -> &'static str {
         match self {
             Self::V2019_05_01Preview => "2019-05-01-preview",
@@ -61,12 +61,13 @@ impl ApiVersion {
         }
     }
 
-    /// Whether unknown and wrongly cased names are refused; older versions ignore or accept them.
+    /// Whether unknown names and names in the wrong case are errors. Older versions ignore the former
+    /// and accept the latter.
     pub fn is_strict(self) -> bool {
         self >= Self::V2024_02_01
     }
 
-    /// The newest version that is not newer than the date in `text`, else the oldest.
+    /// The newest version that is not newer than the date in `text`, or the oldest version.
     pub(super) fn nearest(text: &str) -> Self {
         Self::ALL
             .iter()

@@ -1,4 +1,4 @@
-//! `properties.customize`: what is done to the machine, in order.
+//! `properties.customize`: the steps that change the machine, in order.
 
 use serde::Serialize;
 
@@ -8,21 +8,21 @@ use super::read::{Node, Reader};
 use super::script::{self, Location, Owner, Script};
 use crate::ErrorCode;
 
-/// One customizer.
+/// A step that changes the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Customizer {
-    /// Its place in the template, such as `properties.customize[2]`.
+    /// Its path in the template, such as `properties.customize[2]`.
     #[serde(skip)]
     pub path: String,
     /// Free text; neither required nor unique.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What it does.
+    /// The type with its settings.
     #[serde(flatten)]
     pub kind: CustomizerKind,
 }
 
-/// What a customizer does.
+/// The types of customizers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type")]
 pub enum CustomizerKind {
@@ -30,7 +30,7 @@ pub enum CustomizerKind {
     Shell(Shell),
     /// Runs a PowerShell script (Windows).
     PowerShell(PowerShell),
-    /// Puts one file into the machine.
+    /// Copies a file into the machine.
     File(FileCopy),
     /// Restarts the machine (Windows).
     WindowsRestart(WindowsRestart),
@@ -54,7 +54,7 @@ impl CustomizerKind {
 /// A shell script, as customizer or validator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Shell {
-    /// What to run.
+    /// The script to run.
     #[serde(flatten)]
     pub script: Script,
 }
@@ -63,14 +63,14 @@ pub struct Shell {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PowerShell {
-    /// What to run.
+    /// The script to run.
     #[serde(flatten)]
     pub script: Script,
-    /// With all rights of an administrator.
+    /// Whether it runs with full administrator rights.
     pub run_elevated: bool,
-    /// As Local System; only together with `run_elevated`.
+    /// Whether it runs as Local System; requires `run_elevated`.
     pub run_as_system: bool,
-    /// Exit codes that count as success; empty stands for 0 alone.
+    /// Exit codes that count as success; empty means only 0.
     pub valid_exit_codes: Vec<i64>,
 }
 
@@ -78,19 +78,19 @@ pub struct PowerShell {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileCopy {
-    /// As written; see [`Location`](super::Location).
+    /// The address as written; see [`Location`](super::Location).
     pub source_uri: String,
-    /// Path in the machine.
+    /// The path in the machine.
     pub destination: String,
-    /// 64 lower-case hexadecimal digits.
+    /// SHA-256 as 64 lower-case hexadecimal digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256_checksum: Option<String>,
 }
 
 impl FileCopy {
-    /// Where the file goes: a destination that ends in a slash is a folder, and the file keeps the
-    /// name that it has in its address. None if it has none there, or the destination can only be
-    /// a folder.
+    /// The path of the file in the machine. A destination that ends in a slash is a folder, and the
+    /// file name comes from the address. `None` if the address has no file name, or if the
+    /// destination ends in `.` or `..`.
     pub fn target(&self) -> Option<String> {
         let last = self.destination.rsplit('/').next().unwrap_or_default();
         if matches!(last, "." | "..") {
@@ -117,27 +117,27 @@ impl FileCopy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WindowsRestart {
-    /// Instead of `shutdown /r /f /t 0 /c "packer restart"`.
+    /// The command; by default `shutdown /r /f /t 0 /c "packer restart"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart_command: Option<String>,
-    /// Succeeds when the machine is back.
+    /// A command that succeeds once the machine has restarted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart_check_command: Option<String>,
-    /// Number and unit, such as `5m`, which is the default.
+    /// A number and a unit; by default `5m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart_timeout: Option<String>,
 }
 
-/// Updates of Windows.
+/// An installation of Windows updates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WindowsUpdate {
-    /// Criteria of the search for updates.
+    /// The search criteria for updates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search_criteria: Option<String>,
-    /// `include:` or `exclude:` and an expression.
+    /// Each is `include:` or `exclude:` and an expression.
     pub filters: Vec<String>,
-    /// Updates per round; 0 stands for 1000.
+    /// The maximum number of updates per round; 0 means 1000.
     pub update_limit: u32,
 }
 
@@ -233,7 +233,7 @@ pub(super) fn read_power_shell(
     {
         reader.bad_value_hint(
             &node,
-            "It goes only together with 'runElevated'.",
+            "It requires 'runElevated'.",
             Some("add `\"runElevated\": true`".to_owned()),
         );
     }
@@ -249,7 +249,7 @@ pub(super) fn read_file(
     fields: &Fields<'_>,
     owner: Owner,
 ) -> Option<FileCopy> {
-    let source = reader.given(fields, "sourceUri");
+    let source = reader.present(fields, "sourceUri");
     match &source {
         Some((node, uri)) => script::location(reader, node, uri),
         None => reader.missing(fields, "sourceUri", owner.no_script(), None),
@@ -258,11 +258,10 @@ pub(super) fn read_file(
     let sha256_checksum = script::checksum(reader, fields);
     let copy = FileCopy { source_uri: source?.1, destination: destination?, sha256_checksum };
     if let (None, Some(node)) = (copy.target(), fields.get("destination")) {
-        let hint =
-            "write the file's name behind the folder, such as `/tmp/settings.ini`".to_owned();
+        let hint = "append the file's name to the folder, such as `/tmp/settings.ini`".to_owned();
         reader.bad_value_hint(
             &node,
-            "It is a folder, and no name is known for the file.",
+            "It is a folder, and 'sourceUri' contains no file name.",
             Some(hint),
         );
     }
@@ -270,7 +269,7 @@ pub(super) fn read_file(
 }
 
 fn windows_restart(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<CustomizerKind> {
-    let restart_timeout = reader.given(fields, "restartTimeout").map(|(node, text)| {
+    let restart_timeout = reader.present(fields, "restartTimeout").map(|(node, text)| {
         if !is_duration(&text) {
             let hint = Some("a number and a unit, such as `5m`, `90s` or `1h30m`".to_owned());
             reader.bad_value_hint(&node, "Expected a duration.", hint);
@@ -293,7 +292,7 @@ fn windows_update(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Custom
         };
         if !filter.starts_with("include:") && !filter.starts_with("exclude:") {
             let hint = Some("for example `exclude:$_.Title -like '*Preview*'`".to_owned());
-            reader.bad_value_hint(node, "A filter begins with `include:` or `exclude:`.", hint);
+            reader.bad_value_hint(node, "A filter must begin with `include:` or `exclude:`.", hint);
         }
         filters.push(filter);
     }

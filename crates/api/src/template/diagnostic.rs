@@ -1,4 +1,4 @@
-//! One thing that is wrong or doubtful about a template, and where it stands.
+//! An error or a warning about a template, with its position.
 
 use std::ops::Range;
 
@@ -6,35 +6,35 @@ use serde::Serialize;
 
 use crate::ErrorCode;
 
-/// Whether the template can be used all the same.
+/// The severity of a diagnostic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Severity {
-    /// The template is refused.
+    /// The template is rejected.
     Error,
-    /// The template is used, and the reader should know.
+    /// The template is accepted.
     Warning,
 }
 
-/// A mistake or a doubt about a template.
+/// An error or a warning about a template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Diagnostic {
-    /// Whether the template can be used all the same.
+    /// Whether the template is rejected.
     pub severity: Severity,
-    /// What kind of mistake it is.
+    /// The error code.
     pub code: ErrorCode,
-    /// The field, such as `properties.customize[2].inline`; empty for the template as a whole.
+    /// The field, such as `properties.customize[2].inline`; empty for the whole template.
     pub path: String,
-    /// What is wrong, readable without the rest.
+    /// The problem, understandable without the other fields.
     pub message: String,
-    /// The way out, where there is one.
+    /// How to fix the problem, if there is advice.
     pub hint: Option<String>,
-    /// The bytes it is about, in the text as it was given.
+    /// The affected bytes of the input.
     pub span: Range<usize>,
-    /// Line of the beginning, counted from 1.
+    /// The line where `span` begins, from 1.
     pub line: usize,
-    /// Character in that line, counted from 1.
+    /// The column where `span` begins, in characters, from 1.
     pub column: usize,
 }
 
@@ -51,15 +51,15 @@ impl<'t> Lines<'t> {
         Self { text, starts }
     }
 
-    /// Line and column, both from 1, of a byte that begins a character (or of the end).
+    /// Line and column, both from 1, of the first byte of a character, or of the end of the text.
     pub(super) fn position(&self, offset: usize) -> (usize, usize) {
         let line = self.starts.partition_point(|start| *start <= offset);
         let start = self.starts[line - 1];
         (line, self.text[start..offset].chars().count() + 1)
     }
 
-    /// The byte offset of a line and a *byte* column, both from 1, moved back to the beginning of
-    /// the character it is in.
+    /// The byte offset of a line and a *byte* column, both from 1. An offset inside a character is
+    /// moved to its first byte.
     pub(super) fn offset(&self, line: usize, byte_column: usize) -> usize {
         let start = line.checked_sub(1).and_then(|i| self.starts.get(i)).copied().unwrap_or(0);
         let mut at = (start + byte_column.saturating_sub(1)).min(self.text.len());

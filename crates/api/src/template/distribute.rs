@@ -1,4 +1,4 @@
-//! `properties.distribute`: where the finished image goes.
+//! `properties.distribute`: the targets of the finished image.
 
 use std::collections::BTreeMap;
 
@@ -12,23 +12,23 @@ use super::read::{Node, Reader};
 use super::script::Location;
 use crate::{ErrorCode, ResourceId, ResourceKind, tags};
 
-/// One place the finished image goes to.
+/// A target of the finished image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Distributor {
-    /// Its place in the template, such as `properties.distribute[0]`.
+    /// Its path in the template, such as `properties.distribute[0]`.
     #[serde(skip)]
     pub path: String,
-    /// Names the run output; unique in the template.
+    /// The name of the run output; unique in the template, without case.
     pub run_output_name: String,
-    /// Put on what is made.
+    /// Tags of the artifact.
     pub artifact_tags: BTreeMap<String, String>,
-    /// What is made.
+    /// The type with its settings.
     #[serde(flatten)]
     pub kind: DistributorKind,
 }
 
-/// What a distributor makes.
+/// The types of distributors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type")]
 pub enum DistributorKind {
@@ -59,8 +59,8 @@ impl DistributorKind {
         }
     }
 
-    /// What no other distributor can write too, in a form to compare, and the field that says it. None where
-    /// each run makes a new thing.
+    /// The field that names the target, and the target as a comparable key. Two distributors must not
+    /// have the same key. `None` if each run creates a new artifact.
     fn writes(&self) -> Option<(&'static str, String)> {
         match self {
             Self::ManagedImage(image) => {
@@ -70,7 +70,7 @@ impl DistributorKind {
                 let id = image.gallery_image_id.to_string().to_lowercase();
                 match image.versioning {
                     _ if image.explicit_version().is_some() => Some(("galleryImageId", id)),
-                    // The source has one version.
+                    // A source has only one version, so two such targets would collide.
                     Versioning::Source => Some(("galleryImageId", format!("{id}/versions/source"))),
                     Versioning::Latest { .. } => None,
                 }
@@ -80,27 +80,27 @@ impl DistributorKind {
     }
 }
 
-/// A blob's address in a form to compare: names of hosts have no case, those of blobs do.
+/// A blob's address as a comparable key: case matters in the names of blobs, but not in host names.
 fn blob_key(uri: &str) -> String {
     let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     format!("{}/{path}", host.to_lowercase())
 }
 
-/// A managed image to make or replace.
+/// A managed image to create or replace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ManagedImage {
-    /// Its id.
+    /// The id of the image.
     pub image_id: ResourceId,
-    /// Its region.
+    /// The region of the image.
     pub location: String,
 }
 
-/// A VHD file to make.
+/// A VHD file to create.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Vhd {
-    /// The blob to write; none stands for the staging area.
+    /// The blob to write; by default one in the staging storage account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
 }
@@ -135,7 +135,7 @@ const KINDS: &[Kind<Read>] = &[
     }),
 ];
 
-/// What all distributors have, and what this one has.
+/// The common fields, and the type with its settings.
 type Read = (Common, DistributorKind);
 
 struct Common {
@@ -153,46 +153,47 @@ pub(super) fn read_all(reader: &mut Reader<'_>, properties: &Fields<'_>) -> Vec<
     };
     let nodes = reader.elements(&node);
     if node.is_empty_list() {
-        let hint =
-            Some("`{\"type\": \"VHD\", \"runOutputName\": \"disk\"}` needs least".to_owned());
+        let hint = Some(
+            "`{\"type\": \"VHD\", \"runOutputName\": \"disk\"}` is the shortest form".to_owned(),
+        );
         reader.bad_value_hint(&node, "At least one target is needed.", hint);
     }
-    let mut taken = Taken::default();
-    nodes.iter().filter_map(|node| read(reader, node, &mut taken)).collect()
+    let mut in_use = InUse::default();
+    nodes.iter().filter_map(|node| read(reader, node, &mut in_use)).collect()
 }
 
-/// What the distributors so far have for themselves, each with the path of its distributor.
+/// Names and targets that earlier distributors use, each with the path of its distributor.
 #[derive(Default)]
-struct Taken {
-    /// Names of run outputs, in lower case.
+struct InUse {
+    /// The names of run outputs, in lower case.
     names: Vec<(String, String)>,
-    /// What is written, see [`DistributorKind::writes`].
+    /// The targets, see [`DistributorKind::writes`].
     targets: Vec<(String, String)>,
 }
 
-/// The path of the distributor that has it already; else `path` has it now.
-fn take(taken: &mut Vec<(String, String)>, what: String, path: &str) -> Option<String> {
-    let other = taken.iter().find(|(other, _)| *other == what).map(|(_, path)| path.clone());
-    taken.push((what, path.to_owned()));
+/// Registers a name or target. Returns the path of the distributor that already uses it.
+fn take(in_use: &mut Vec<(String, String)>, what: String, path: &str) -> Option<String> {
+    let other = in_use.iter().find(|(other, _)| *other == what).map(|(_, path)| path.clone());
+    in_use.push((what, path.to_owned()));
     other
 }
 
-fn read(reader: &mut Reader<'_>, node: &Node<'_>, taken: &mut Taken) -> Option<Distributor> {
+fn read(reader: &mut Reader<'_>, node: &Node<'_>, in_use: &mut InUse) -> Option<Distributor> {
     let union = Union { what: "distributor", code: ErrorCode::BadDistributeType };
     let ((common, kind), fields) = read_kind(reader, node, KINDS, union)?;
     let path = node.path();
-    let other = take(&mut taken.names, common.run_output_name.to_lowercase(), &path);
+    let other = take(&mut in_use.names, common.run_output_name.to_lowercase(), &path);
     if let (Some(other), Some(name)) = (other, fields.get("runOutputName")) {
-        let reason = format!("'{other}' has the same; names differ in more than case.");
-        let hint = Some("give every target a name of its own".to_owned());
+        let reason = format!("'{other}' has the same name; names must differ in more than case.");
+        let hint = Some("give every target a different name".to_owned());
         reader.bad_value_hint(&name, &reason, hint);
     }
     if let Some((field, what)) = kind.writes()
-        && let Some(other) = take(&mut taken.targets, what, &path)
+        && let Some(other) = take(&mut in_use.targets, what, &path)
         && let Some(target) = fields.get(field)
     {
         let reason = format!("'{other}' writes the same {}.", kind.product());
-        let hint = Some("one of the two is enough, or let them differ".to_owned());
+        let hint = Some("remove or change one of the two".to_owned());
         reader.bad_value_hint(&target, &reason, hint);
     }
     Some(Distributor {
@@ -214,7 +215,7 @@ fn run_output_name(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<String> {
     let name = reader.text(node)?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.len() > 64 || !name.chars().all(allowed) {
-        reader.bad_value(node, "A name is 1 to 64 letters, digits, `-`, `_` or `.`.");
+        reader.bad_value(node, "A name must be 1 to 64 letters, digits, `-`, `_` or `.`.");
         return None;
     }
     Some(name)
@@ -229,15 +230,19 @@ fn managed_image(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Distrib
 }
 
 fn vhd(reader: &mut Reader<'_>, fields: &Fields<'_>) -> DistributorKind {
-    let uri = reader.given(fields, "uri").map(|(node, uri)| {
+    let uri = reader.present(fields, "uri").map(|(node, uri)| {
         match Location::of(&uri) {
             Ok(Location::Web(_)) if uri.contains('?') => {
                 let hint = Some("give the identity write access instead of a token".to_owned());
-                reader.bad_value_hint(&node, "A blob's address has no query or token.", hint);
+                reader.bad_value_hint(
+                    &node,
+                    "A blob's address must not have a query or token.",
+                    hint,
+                );
             }
             Ok(Location::Web(_)) => {}
             Ok(Location::Path(_)) => {
-                let hint = Some("for a file of your own use `--export vhd=PATH`".to_owned());
+                let hint = Some("to write a local file, use `--export vhd=PATH`".to_owned());
                 reader.bad_value_hint(&node, "Expected the http or https address of a blob.", hint);
             }
             Err(reason) => reader.bad_value(&node, &reason),

@@ -1,4 +1,4 @@
-//! The outermost object: envelope, api-version, and what is not an image template at all.
+//! The outermost object: the envelope, the api-version, and objects that are not image templates.
 
 use std::collections::HashSet;
 
@@ -15,10 +15,10 @@ use crate::{ErrorCode, tags};
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// What az reads beside `properties` in a file, and the service does not.
+/// Fields beside `properties` that az reads from a file, and the service does not.
 const FIELDS_OF_AZ: usize = 2;
 
-/// The envelope. `type`, `apiVersion` and `dependsOn` are what a resource has in a deployment.
+/// The envelope. `type`, `apiVersion` and `dependsOn` are fields of a resource in a deployment.
 const FIELDS: &[Field] = &[
     Field::new("validate").narrowing(),
     Field::new("staging_resource_group").narrowing(),
@@ -36,7 +36,7 @@ const FIELDS: &[Field] = &[
     Field::ignored("systemData"),
 ];
 
-/// Reads an image template and reports every mistake in it at once.
+/// Parses an image template and reports all its mistakes.
 pub fn parse(text: &str, options: &ParseOptions) -> Parsed {
     let body = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let lines = Lines::new(body);
@@ -127,7 +127,7 @@ fn read_template(reader: &mut Reader<'_>, root: &Node<'_>) -> Option<Template> {
     Some(Template { location, tags, identity, properties: properties? })
 }
 
-/// The version that applies, and what is wrong with the one in the text.
+/// The version that applies, and a note if the version in the text is wrong.
 fn api_version(value: &Value<'_>, options: &ParseOptions) -> (ApiVersion, Option<Note>) {
     if let Some(version) = options.api_version {
         return (version, None);
@@ -149,11 +149,11 @@ fn api_version(value: &Value<'_>, options: &ParseOptions) -> (ApiVersion, Option
     };
     let hint = match &prop.value {
         Value::StringLit(text) if text.value.as_ref() < ApiVersion::ALL[0].name() => format!(
-            "the previews before {} are gone; use {} and write `scriptUri` for `script`",
+            "previews before {} are no longer supported; use {} and write `scriptUri` for `script`",
             ApiVersion::ALL[0],
             ApiVersion::LATEST,
         ),
-        _ => format!("use {}, or leave the field out", ApiVersion::LATEST),
+        _ => format!("use {}, or omit the field", ApiVersion::LATEST),
     };
     let range = prop.value.range();
     let note = Note {
@@ -174,13 +174,13 @@ fn is_deployment(object: &Object<'_>) -> bool {
 /// A deployment is a list of resources, one of which may be an image template.
 fn refuse_deployment(reader: &mut Reader<'_>, object: &Object<'_>) {
     let resources = object.get_array("resources").map_or(&[][..], |list| &list.elements);
-    let found = resources.iter().position(|resource| {
+    let template = resources.iter().position(|resource| {
         let kind = resource.as_object().and_then(|object| object.get_string("type"));
         kind.is_some_and(|kind| is_template_type(&kind.value))
     });
-    let hint = match found {
-        Some(index) => format!("put the object at `resources[{index}]` into a file of its own"),
-        None => "give the body of a Microsoft.VirtualMachineImages/imageTemplates resource".into(),
+    let hint = match template {
+        Some(index) => format!("move the object at `resources[{index}]` into a file of its own"),
+        None => "use the body of a Microsoft.VirtualMachineImages/imageTemplates resource".into(),
     };
     reader.note(Note {
         severity: Severity::Error,
@@ -209,7 +209,7 @@ fn resource_type(reader: &mut Reader<'_>, fields: &Fields<'_>) {
     if !is_template_type(&text.value) {
         let message =
             format!("{}Field 'type' names another resource: '{}'", failed(""), text.value);
-        let hint = Some("it is read as an image template all the same".to_owned());
+        let hint = Some("it is read as an image template anyway".to_owned());
         reader.warn(&node, message, hint);
     }
 }
@@ -218,14 +218,14 @@ fn location(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<String> {
     if let Some(node) = fields.get("location") {
         let location = reader.text(&node)?;
         if let Some(hint) = unresolved(&location) {
-            let message = format!("{}Field 'location' is not filled in", failed(""));
+            let message = format!("{}Field 'location' is empty", failed(""));
             reader.warn(&node, message, Some(hint));
         }
         return Some(location);
     }
     let (severity, hint) = match reader.face {
         Face::File => {
-            (Severity::Warning, "a local build does without; Azure and the service need it")
+            (Severity::Warning, "a local build does not need it; Azure and the service do")
         }
         Face::Service => (Severity::Error, "add the region, such as `\"location\": \"westus2\"`"),
     };
@@ -240,16 +240,16 @@ fn location(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<String> {
     None
 }
 
-/// Notes every name that an object has twice, however deep.
+/// Reports every name that occurs twice in an object, at any depth.
 fn duplicates(reader: &mut Reader<'_>, value: &Value<'_>, path: &str) {
     match value {
         Value::Object(object) => {
-            let mut seen = HashSet::new();
+            let mut names = HashSet::new();
             for prop in &object.properties {
                 let name = prop.name.as_str();
                 let dot = if path.is_empty() { "" } else { "." };
                 let inner = format!("{path}{dot}{name}");
-                if !seen.insert(name) {
+                if !names.insert(name) {
                     let range = prop.name.range();
                     reader.note(Note {
                         severity: Severity::Error,

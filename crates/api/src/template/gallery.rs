@@ -1,4 +1,4 @@
-//! The distributor `SharedImage`: a version of a gallery image.
+//! The distributor `SharedImage`, which creates a version of a gallery image.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -10,26 +10,26 @@ use super::read::{Node, Note, Reader, failed};
 use super::source::gallery_version;
 use crate::{ErrorCode, ResourceId, ResourceKind};
 
-/// A version of a gallery image to make.
+/// A version of a gallery image to create.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SharedImage {
-    /// The definition, or the version to make.
+    /// The id of the definition, or of the version to create.
     pub gallery_image_id: ResourceId,
-    /// Where copies are kept; none stands for the gallery's own region.
+    /// The regions that store the version.
     #[serde(flatten)]
     pub regions: Regions,
-    /// Keep it out of the search for `latest`.
+    /// Whether `latest` skips the version.
     pub exclude_from_latest: bool,
-    /// How the version's number is chosen when the id has none.
+    /// How to choose the version number if the id has none.
     #[serde(skip_serializing_if = "Versioning::is_default")]
     pub versioning: Versioning,
-    /// How copies are made.
+    /// How to create the copies.
     pub replication_mode: ReplicationMode,
 }
 
 impl SharedImage {
-    /// The definition's id.
+    /// The id of the definition.
     pub fn definition(&self) -> ResourceId {
         match self.explicit_version() {
             Some(_) => self.gallery_image_id.parent(),
@@ -38,7 +38,7 @@ impl SharedImage {
         .unwrap_or_else(|| self.gallery_image_id.clone())
     }
 
-    /// The version's number, where the template gives it.
+    /// The version number, if the template specifies it.
     pub fn explicit_version(&self) -> Option<&str> {
         self.gallery_image_id
             .is(ResourceKind::GalleryImageVersion)
@@ -46,19 +46,19 @@ impl SharedImage {
     }
 }
 
-/// Where copies are kept, in the new form or in the old one.
+/// The regions that store a version, in the new form or the old form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Regions {
-    /// Regions with settings of their own, `targetRegions`.
+    /// `targetRegions`: each region has its own settings.
     Target(Vec<TargetRegion>),
-    /// Regions with one setting for all, `replicationRegions`.
+    /// `replicationRegions`: all regions share one setting.
     Replication {
-        /// Their names.
+        /// The names of the regions.
         regions: Vec<String>,
-        /// On what kind of storage.
+        /// The type of storage in all regions.
         storage_account_type: StorageAccountType,
     },
-    /// The gallery's own region.
+    /// Only the gallery's region.
     Default,
 }
 
@@ -77,44 +77,44 @@ impl Serialize for Regions {
     }
 }
 
-/// A region to keep copies in.
+/// A region that stores copies of a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetRegion {
-    /// Its name.
+    /// The name of the region.
     pub name: String,
-    /// How many copies.
+    /// The number of copies.
     pub replica_count: u32,
-    /// On what kind of storage.
+    /// The type of storage.
     pub storage_account_type: StorageAccountType,
 }
 
-/// The kinds of storage for gallery versions.
+/// The types of storage for gallery versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub enum StorageAccountType {
-    /// Local copies, the default.
+    /// Locally redundant storage, the default.
     #[default]
     #[serde(rename = "Standard_LRS")]
     StandardLrs,
-    /// Copies in several zones.
+    /// Zone-redundant storage.
     #[serde(rename = "Standard_ZRS")]
     StandardZrs,
-    /// Local copies on fast disks.
+    /// Locally redundant storage on fast disks.
     #[serde(rename = "Premium_LRS")]
     PremiumLrs,
 }
 
-/// How a version's number is chosen.
+/// How the version number is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "scheme")]
 pub enum Versioning {
-    /// One after the latest, in the given major version if there is one.
+    /// The successor of the latest version.
     Latest {
-        /// The major version to stay in.
+        /// If set, only versions with this major number count.
         #[serde(skip_serializing_if = "Option::is_none")]
         major: Option<u32>,
     },
-    /// The source's own.
+    /// The source's version number.
     Source,
 }
 
@@ -130,13 +130,13 @@ impl Versioning {
     }
 }
 
-/// How copies are made.
+/// How copies are created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub enum ReplicationMode {
-    /// All of the image in every region.
+    /// Every region gets a full copy.
     #[default]
     Full,
-    /// Just enough to use it.
+    /// Regions get only what is needed to use the image.
     Shallow,
 }
 
@@ -167,7 +167,7 @@ const STORAGE: &[(&str, StorageAccountType)] = &[
 const MODES: &[(&str, ReplicationMode)] =
     &[("Full", ReplicationMode::Full), ("Shallow", ReplicationMode::Shallow)];
 
-/// Whether the scheme is `Latest`.
+/// The values of `scheme`, and whether each is `Latest`.
 const SCHEMES: &[(&str, bool)] = &[("Latest", true), ("Source", false)];
 
 pub(super) fn read_shared_image(
@@ -206,10 +206,10 @@ fn gallery_image(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<ResourceId>
     let id = reader.resource_id(node, &kinds)?;
     if id.is(ResourceKind::GalleryImageVersion) {
         if gallery_version(id.name()).is_none() {
-            let hint = Some("leave `/versions/…` off to have versions numbered".to_owned());
+            let hint = Some("omit `/versions/…` to number versions automatically".to_owned());
             reader.bad_value_hint(
                 node,
-                "A version to make is three numbers, without zeros before them.",
+                "The version must be three numbers without leading zeros.",
                 hint,
             );
         } else if reader.version < ApiVersion::V2020_02_14 {
@@ -224,15 +224,15 @@ fn regions(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Regions {
     let targets = reader.list(fields, "targetRegions");
     let replication = reader.list(fields, "replicationRegions");
     let storage = reader.optional_choice(fields, "storageAccountType", STORAGE);
-    let given = |name| fields.get(name).filter(|node| !node.is_empty_list());
-    let old = given("replicationRegions");
-    // An empty list is there, and the versions that want one set no least length.
+    let non_empty = |name| fields.get(name).filter(|node| !node.is_empty_list());
+    let old = non_empty("replicationRegions");
+    // Versions that require the list accept an empty one.
     let written = fields.get("replicationRegions");
     if let Some(node) = fields.get("storageAccountType").filter(|_| written.is_none()) {
         let hint = Some("set it in each entry of `targetRegions`".to_owned());
-        reader.bad_value_hint(&node, "It goes only together with 'replicationRegions'.", hint);
+        reader.bad_value_hint(&node, "It requires 'replicationRegions'.", hint);
     }
-    if let Some(node) = old.as_ref().filter(|_| given("targetRegions").is_some()) {
+    if let Some(node) = old.as_ref().filter(|_| non_empty("targetRegions").is_some()) {
         reader.note(Note {
             severity: Severity::Error,
             code: ErrorCode::ValidationFailed,
@@ -245,13 +245,13 @@ fn regions(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Regions {
             hint: Some("keep `targetRegions`; the other one is the old form".to_owned()),
         });
     }
-    let mut seen = Vec::new();
+    let mut earlier = Vec::new();
     if !targets.is_empty() {
-        let read = targets.iter().filter_map(|node| target_region(reader, node, &mut seen));
+        let read = targets.iter().filter_map(|node| target_region(reader, node, &mut earlier));
         return Regions::Target(read.collect());
     }
     if !replication.is_empty() {
-        let read = replication.iter().filter_map(|node| region(reader, node, &mut seen));
+        let read = replication.iter().filter_map(|node| region(reader, node, &mut earlier));
         return Regions::Replication {
             regions: read.collect(),
             storage_account_type: storage.unwrap_or_default(),
@@ -269,36 +269,36 @@ fn regions(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Regions {
 
 fn no_regions(reader: &mut Reader<'_>, fields: &Fields<'_>, node: &Node<'_>) {
     let message = format!(
-        "{}Field 'replicationRegions' is empty: the version is kept in the gallery's own region",
+        "{}Field 'replicationRegions' is empty: the version is stored in the gallery's region",
         failed(fields.path())
     );
     reader.warn(node, message, Some("name the regions to keep copies in".to_owned()));
 }
 
-/// A region's name; `seen` are those before it, spelt alike.
-fn region(reader: &mut Reader<'_>, node: &Node<'_>, seen: &mut Vec<String>) -> Option<String> {
+/// A region's name. `earlier` contains the normalized names of the regions before it.
+fn region(reader: &mut Reader<'_>, node: &Node<'_>, earlier: &mut Vec<String>) -> Option<String> {
     if node.value.as_string_lit().is_some_and(|text| text.value.trim().is_empty()) {
-        let hint = "remove the entry; without any, the gallery's own region is taken".to_owned();
+        let hint = "remove the entry; without entries, the gallery's region applies".to_owned();
         reader.bad_value_hint(node, "A region's name must not be empty.", Some(hint));
         return None;
     }
     let name = reader.text(node)?;
     let key = name.replace(' ', "").to_lowercase();
-    if seen.contains(&key) {
-        reader.bad_value(node, "The region is in the list already.");
+    if earlier.contains(&key) {
+        reader.bad_value(node, "The list already contains the region.");
         return None;
     }
-    seen.push(key);
+    earlier.push(key);
     Some(name)
 }
 
 fn target_region(
     reader: &mut Reader<'_>,
     node: &Node<'_>,
-    seen: &mut Vec<String>,
+    earlier: &mut Vec<String>,
 ) -> Option<TargetRegion> {
     let fields = reader.fields(node, TARGET_REGION)?;
-    let name = reader.required(&fields, "name").and_then(|node| region(reader, &node, seen));
+    let name = reader.required(&fields, "name").and_then(|node| region(reader, &node, earlier));
     let most = i64::from(i32::MAX);
     let replica_count = reader.optional_integer(&fields, "replicaCount", 1..=most).unwrap_or(1);
     let storage_account_type =
@@ -315,7 +315,7 @@ fn versioning(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Versioning> {
         return Some(Versioning::Latest { major: major.and_then(|major| major.try_into().ok()) });
     }
     if let Some(node) = fields.get("major") {
-        reader.bad_value(&node, "It goes only with scheme 'Latest'.");
+        reader.bad_value(&node, "It requires the scheme 'Latest'.");
     }
     Some(Versioning::Source)
 }

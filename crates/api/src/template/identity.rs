@@ -1,4 +1,4 @@
-//! `identity`: in whose name the service reads sources and writes images.
+//! `identity`: the identity with which the service reads sources and writes images.
 
 use jsonc_parser::ast::{ObjectProp, Value};
 use jsonc_parser::common::Ranged;
@@ -12,18 +12,18 @@ use super::read::fields::{Field, Fields};
 use super::read::{Node, Note, Reader, failed};
 use crate::{ErrorCode, ResourceId, ResourceKind};
 
-/// In whose name the service acts.
+/// The identity that the service uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type")]
 pub enum Identity {
     /// A user-assigned identity; exactly one is supported.
     #[serde(rename_all = "camelCase")]
     UserAssigned {
-        /// Its id.
+        /// The id of the identity.
         #[serde(rename = "userAssignedIdentities", serialize_with = "as_map")]
         id: ResourceId,
     },
-    /// None.
+    /// No identity.
     None,
 }
 
@@ -50,7 +50,7 @@ const FIELDS: &[Field] = &[
     Field::ignored("tenantId"),
 ];
 
-/// The template's identity. Where it is missing, what that means depends on version and face.
+/// The template's identity. The api-version and the face decide whether it may be missing.
 pub(super) fn read(reader: &mut Reader<'_>, root: &Fields<'_>) -> Option<Identity> {
     let Some(node) = root.get("identity") else {
         if reader.version >= ApiVersion::V2020_02_14 {
@@ -97,7 +97,7 @@ fn missing(reader: &mut Reader<'_>, root: &Fields<'_>) {
     let (severity, hint) = match reader.face {
         Face::File => (
             Severity::Warning,
-            "a local build does without; Azure and the service need a user-assigned identity",
+            "a local build does not need it; Azure and the service need a user-assigned identity",
         ),
         Face::Service => (Severity::Error, "add a user-assigned identity"),
     };
@@ -117,14 +117,14 @@ fn identity_type(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Type> {
         .as_string_lit()
         .is_some_and(|text| text.value.to_lowercase().contains("systemassigned"));
     if system {
-        let hint = Some("make it `UserAssigned` and name one identity".to_owned());
+        let hint = Some("use `UserAssigned` and name one identity".to_owned());
         reader.bad_value_hint(node, "System-assigned identities are not supported.", hint);
         return None;
     }
     reader.choice(node, TYPES)
 }
 
-/// One entry per identity that is present: its id, or none where the key is no id.
+/// One entry per key of the map: the id, or `None` if the key is not an id.
 fn identities(reader: &mut Reader<'_>, map: &Node<'_>) -> Vec<Option<ResourceId>> {
     let Value::Object(object) = map.value else {
         reader.wrong_type(map, "an object with ids as keys");
@@ -133,7 +133,7 @@ fn identities(reader: &mut Reader<'_>, map: &Node<'_>) -> Vec<Option<ResourceId>
     let present = object.properties.iter().filter(|p| !matches!(p.value, Value::NullKeyword(_)));
     let mut ids = Vec::new();
     for id in present.map(|prop| identity_id(reader, map, prop)) {
-        // Keys that differ in case alone are one identity.
+        // Keys that differ only in case denote the same identity.
         if id.is_none() || !ids.contains(&id) {
             ids.push(id);
         }

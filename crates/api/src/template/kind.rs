@@ -1,4 +1,4 @@
-//! Unions on `type`: sources, customizers, validators and distributors are lists of kinds.
+//! Unions tagged by `type`: sources, customizers, validators and distributors.
 
 use jsonc_parser::ast::Value;
 
@@ -9,7 +9,7 @@ use super::read::suggest::{list, nearest};
 use super::read::{Node, Note, Reader, failed, opening, unresolved};
 use crate::ErrorCode;
 
-/// A `type` with its fields and its reader.
+/// A value of `type` with its fields and its reader.
 pub(super) struct Kind<T> {
     pub(super) name: &'static str,
     pub(super) since: ApiVersion,
@@ -18,7 +18,7 @@ pub(super) struct Kind<T> {
 }
 
 impl<T> Kind<T> {
-    /// A kind of every version.
+    /// A kind that exists in every api-version.
     pub(super) const fn new(
         name: &'static str,
         fields: &'static [Field],
@@ -28,15 +28,15 @@ impl<T> Kind<T> {
     }
 }
 
-/// What to call a union's members, and the code of a type that is none of them.
+/// The name of a union for messages, and the error code for unknown types.
 #[derive(Clone, Copy)]
 pub(super) struct Union {
     pub(super) what: &'static str,
     pub(super) code: ErrorCode,
 }
 
-/// Reads the object that `type` says it is. A misspelt type is noted, and the kind that was
-/// probably meant is used to check the rest of the object.
+/// Reads an object by its `type`. A misspelt type is an error; the rest of the object is then checked
+/// against the most similar kind.
 pub(super) fn read_kind<'v, T>(
     reader: &mut Reader<'_>,
     node: &Node<'v>,
@@ -61,8 +61,8 @@ fn find_kind<T>(
     if exact.is_some_and(|kind| kind.since <= reader.version) {
         return exact;
     }
-    let known = || kinds.iter().filter(|kind| kind.since <= reader.version).map(|kind| kind.name);
-    let meant = nearest(&text, known());
+    let names = || kinds.iter().filter(|kind| kind.since <= reader.version).map(|kind| kind.name);
+    let meant = nearest(&text, names());
     let hint = match exact {
         Some(kind) => Some(format!("it exists from api-version {}", kind.since)),
         None => unresolved(&text)
@@ -73,7 +73,7 @@ fn find_kind<T>(
         "{}unknown {} type '{text}'. Known: {}",
         failed(&node.path()),
         union.what,
-        list(known())
+        list(names())
     );
     reader.note(Note {
         severity: Severity::Error,
@@ -91,7 +91,7 @@ fn withdrawn(text: &str) -> Option<String> {
     iso.then(|| "ISO sources were withdrawn; import a disk image instead".to_owned())
 }
 
-/// The field `type`. Other fields wait until the kind is known.
+/// The field `type`, which decides how the other fields are read.
 fn type_of<'v, T>(
     reader: &mut Reader<'_>,
     node: &Node<'v>,

@@ -1,10 +1,10 @@
-//! Image templates: from text to a typed model, or to everything that is wrong with it.
+//! Image templates: parses text into a typed model, or into a list of all mistakes.
 //!
-//! [`parse`] is the way in. It does no I/O: whether a script can be fetched, an image exists or a
-//! customizer goes with the source's system is for later stages to say.
+//! [`parse`] is the entry point. It does no I/O: later stages check whether a script can be fetched,
+//! an image exists, or a customizer supports the source's operating system.
 //!
-//! One file per area holds the model, the table of fields and the rules that go with it; `read`
-//! holds what they share: strict JSON with positions, tables, typed getters, suggestions.
+//! Each file contains the model of one area, its table of fields and its rules. `read` contains the
+//! shared parts: strict JSON with positions, tables, typed getters, suggestions.
 
 mod api_version;
 mod customize;
@@ -44,47 +44,47 @@ pub use source::{PlanInfo, PlatformImage, Source, gallery_version};
 pub use validate::{Validate, Validator, ValidatorKind};
 pub use vm_profile::{VmProfile, VnetConfig};
 
-/// How to read a template.
+/// Options of [`parse`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParseOptions {
-    /// The api-version that applies, whatever the text says.
+    /// The api-version that applies. If set, it overrides `apiVersion` in the text.
     pub api_version: Option<ApiVersion>,
-    /// Who reads it.
+    /// The origin of the template.
     pub face: Face,
 }
 
-/// Who reads a template, which decides what it must have.
+/// The origin of a template, which decides which fields it must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Face {
-    /// A command on a file: `identity` and `location` may be missing, scripts may be local files.
+    /// A file on the command line: `identity` and `location` may be missing, scripts may be local.
     File,
-    /// The service.
+    /// A request to the service.
     Service,
 }
 
-/// What came of reading a template.
+/// The result of [`parse`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parsed {
-    /// The template, unless there is an error.
+    /// The template; `None` if a diagnostic is an error.
     pub template: Option<Template>,
     /// The api-version that applied.
     pub api_version: ApiVersion,
-    /// Mistakes and doubts, in the order of the text.
+    /// Errors and warnings, in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// An image template. Serialised it is a resource body with defaults filled in.
+/// An image template. Its serialized form is a resource body that includes the defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Template {
-    /// The region; none in a file that does without.
+    /// The region; `None` only for a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
     /// Tags of the template itself.
     pub tags: BTreeMap<String, String>,
-    /// In whose name the service acts.
+    /// The identity that the service uses; `None` if the template has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
-    /// Everything else.
+    /// The field `properties`.
     pub properties: Properties,
 }

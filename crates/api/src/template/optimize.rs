@@ -1,4 +1,4 @@
-//! `properties.optimize`: what is done to the finished image so that it starts faster.
+//! `properties.optimize`: optimizations of the finished image for a faster start.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -9,29 +9,29 @@ use super::read::{Node, Reader};
 use super::script;
 use crate::ErrorCode;
 
-/// What is done to the finished image so that it starts faster.
+/// Optimizations of the finished image for a faster start.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Optimize {
     /// Whether the boot is optimized.
     #[serde(serialize_with = "as_object")]
     pub vm_boot: bool,
-    /// Whether and how a workload is warmed up.
+    /// The warm-up of a workload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workload: Option<Workload>,
 }
 
-/// Warms up a workload.
+/// The warm-up of a workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Workload {
-    /// Whether it is done.
+    /// Whether the warm-up is enabled.
     #[serde(rename = "state", serialize_with = "as_state")]
     pub enabled: bool,
-    /// The script that does it.
+    /// The address of the script that runs the workload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script_uri: Option<String>,
-    /// 64 lower-case hexadecimal digits.
+    /// SHA-256 of the script as 64 lower-case hexadecimal digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256_checksum: Option<String>,
 }
@@ -55,7 +55,7 @@ fn as_state<S: Serializer>(enabled: &bool, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_str(state(*enabled))
 }
 
-/// A switch as an object with a `state`.
+/// Serializes a boolean as an object with a `state`.
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
 pub(super) fn as_object<S: Serializer>(enabled: &bool, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(1))?;
@@ -70,7 +70,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Optimize>
     Some(Optimize { vm_boot, workload })
 }
 
-/// An object whose `state` is Enabled or, by default, Disabled.
+/// Reads an object whose `state` is Enabled or, by default, Disabled.
 pub(super) fn read_state(reader: &mut Reader<'_>, node: &Node<'_>) -> bool {
     let Some(fields) = reader.fields(node, STATE) else {
         return false;
@@ -81,7 +81,7 @@ pub(super) fn read_state(reader: &mut Reader<'_>, node: &Node<'_>) -> bool {
 fn workload(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Workload> {
     let fields = reader.fields(node, WORKLOAD)?;
     let enabled = reader.optional_choice(&fields, "state", STATES).unwrap_or(false);
-    let script = reader.given(&fields, "scriptUri");
+    let script = reader.present(&fields, "scriptUri");
     match &script {
         Some((node, uri)) => script::location(reader, node, uri),
         None if enabled => {

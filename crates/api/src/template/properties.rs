@@ -1,4 +1,4 @@
-//! `properties`: what a template says beside its name, place and identity.
+//! `properties`: the settings of a template apart from its envelope.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,43 +16,43 @@ use super::validate::{self, Validate};
 use super::vm_profile::{self, VmProfile};
 use crate::{ResourceId, ResourceKind, tags};
 
-/// What a template says beside its name, place and identity.
+/// The settings of a template apart from its envelope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Properties {
     /// The image to start from.
     pub source: Source,
-    /// What is done to the machine, in order.
+    /// The steps that change the machine, in order.
     pub customize: Vec<Customizer>,
-    /// What is done to the finished image.
+    /// Optimizations of the finished image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimize: Option<Optimize>,
-    /// What is checked on the finished image.
+    /// The validation of the finished image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validate: Option<Validate>,
-    /// Where the finished image goes; never empty.
+    /// The targets of the finished image; never empty.
     pub distribute: Vec<Distributor>,
-    /// What happens to the machine when something fails.
+    /// What happens to the machine after a failure.
     pub error_handling: ErrorHandling,
-    /// As written; 0 stands for the default. See [`Properties::build_timeout`].
+    /// The limit as written, in minutes; 0 means the default. See [`Properties::build_timeout`].
     pub build_timeout_in_minutes: u32,
-    /// The machine that builds.
+    /// The build machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vm_profile: Option<VmProfile>,
     /// Disks to add to the image.
     pub additional_data_disks: Vec<DataDisk>,
-    /// The resource group for what a build needs; none stands for one of the service's own.
+    /// The resource group for the resources of a build; by default the service creates one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub staging_resource_group: Option<ResourceId>,
-    /// Whether creation is followed by a run.
+    /// Whether the creation of the template starts a run.
     #[serde(serialize_with = "optimize::as_object")]
     pub auto_run: bool,
-    /// Put on what the service makes for itself.
+    /// Tags of the resources that the service creates for the build.
     pub managed_resource_tags: BTreeMap<String, String>,
 }
 
 impl Properties {
-    /// How long a build may take.
+    /// The time limit of a build.
     pub fn build_timeout(&self) -> Duration {
         let minutes = match self.build_timeout_in_minutes {
             0 => 240,
@@ -62,13 +62,13 @@ impl Properties {
     }
 }
 
-/// What happens to the machine when something fails.
+/// What happens to the machine after a failure, by the kind of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorHandling {
-    /// When a customizer fails.
+    /// After a customizer has failed.
     pub on_customizer_error: OnError,
-    /// When a validator fails.
+    /// After a validator has failed.
     pub on_validation_error: OnError,
 }
 
@@ -76,17 +76,17 @@ pub struct ErrorHandling {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum OnError {
-    /// It is removed.
+    /// The machine is removed.
     #[default]
     Cleanup,
-    /// It is kept for inspection.
+    /// The machine is retained for inspection.
     Abort,
 }
 
 /// A disk to add to the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct DataDisk {
-    /// Its size.
+    /// The size in GB.
     #[serde(rename = "sizeGB")]
     pub size_gb: u32,
 }
@@ -113,19 +113,20 @@ pub(super) const FIELDS: &[Field] = &[
 const ERROR_HANDLING: &[Field] =
     &[Field::new("onCustomizerError"), Field::new("onValidationError")];
 
-/// The largest disk that Azure has.
+/// The largest disk in Azure, in GB.
 const MOST_GB: i64 = 32_767;
-/// As many as a machine in Azure can have at the most.
+/// The maximum number of data disks of a machine in Azure.
 const MOST_DISKS: usize = 64;
 
-/// What the service makes has three tags of the service's own.
+/// The service adds three tags of its own to the resources that it creates.
 const MOST_MANAGED_TAGS: usize = tags::MOST - 3;
 
 const DATA_DISK: &[Field] = &[Field::new("sizeGB")];
 
 const ON_ERROR: &[(&str, OnError)] = &[("cleanup", OnError::Cleanup), ("abort", OnError::Abort)];
 
-/// What `az image builder create --image-template` takes from beside `properties`, where it wins.
+/// Fields that `az image builder create --image-template` reads beside `properties`. They take
+/// precedence over those inside.
 #[derive(Default)]
 pub(super) struct Beside<'v> {
     pub(super) validate: Option<Node<'v>>,
@@ -133,7 +134,7 @@ pub(super) struct Beside<'v> {
 }
 
 impl<'v> Beside<'v> {
-    /// The field of `properties`, unless there is one beside them.
+    /// The field beside `properties` if present, otherwise the one inside.
     fn first(
         reader: &mut Reader<'_>,
         beside: Option<Node<'v>>,
@@ -141,7 +142,7 @@ impl<'v> Beside<'v> {
     ) -> Option<Node<'v>> {
         if let (Some(beside), Some(inside)) = (&beside, &inside) {
             let message = format!(
-                "{}Field '{}' is not read: '{}' beside 'properties' goes first, as with az",
+                "{}Field '{}' is ignored: '{}' beside 'properties' takes precedence, as in az",
                 failed("properties"),
                 inside.field(),
                 beside.field(),
@@ -171,7 +172,7 @@ pub(super) fn read(
     let disks = reader.list(&fields, "additionalDataDisks");
     let additional_data_disks = disks.iter().filter_map(|node| disk(reader, node)).collect();
     if let Some(node) = disks.get(MOST_DISKS) {
-        reader.bad_value(node, &format!("A machine has at most {MOST_DISKS} data disks."));
+        reader.bad_value(node, &format!("A machine can have at most {MOST_DISKS} data disks."));
     }
     let inside = fields.get("stagingResourceGroup");
     let staging_resource_group = Beside::first(reader, beside.staging_resource_group, inside)

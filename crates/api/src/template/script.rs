@@ -1,5 +1,5 @@
-//! Where a script or file comes from, and the rules that customizers, validators and the workload
-//! optimizer share.
+//! The origin of scripts and files. Customizers, validators and the workload optimizer share these
+//! rules.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -10,17 +10,17 @@ use super::read::fields::Fields;
 use super::read::{Node, Note, Reader, failed};
 use crate::ErrorCode;
 
-/// What a script customizer runs.
+/// The script of a customizer or validator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Script {
-    /// A script fetched from `scriptUri`.
+    /// A script to fetch from `scriptUri`.
     Uri {
-        /// As written; see [`Location`].
+        /// The address as written; see [`Location`].
         uri: String,
-        /// 64 lower-case hexadecimal digits.
+        /// SHA-256 as 64 lower-case hexadecimal digits.
         sha256_checksum: Option<String>,
     },
-    /// Lines of one script.
+    /// The lines of a script.
     Inline(Vec<String>),
 }
 
@@ -40,17 +40,20 @@ impl Serialize for Script {
     }
 }
 
-/// Where `scriptUri` or `sourceUri` points.
+/// The location that `scriptUri` or `sourceUri` refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Location<'a> {
-    /// Over http or https.
+    /// An http or https address.
     Web(&'a str),
-    /// A path on the machine that builds; a relative one counts from the template's folder.
+    /// A path on the build host. A relative path is relative to the template's folder.
     Path(&'a str),
 }
 
 impl<'a> Location<'a> {
-    /// Tells a web address from a local path; any other scheme is an error that names it.
+    /// Distinguishes a web address from a local path.
+    ///
+    /// # Errors
+    /// The reason why the address cannot be used, as a sentence.
     pub fn of(uri: &'a str) -> Result<Self, String> {
         let Some((scheme, rest)) = uri.split_once("://") else {
             return Ok(Self::Path(uri));
@@ -62,7 +65,7 @@ impl<'a> Location<'a> {
                     return Err("The address has no host.".to_owned());
                 }
                 if uri.chars().any(|c| c.is_whitespace() || c.is_control()) {
-                    return Err("An address has no white space; write %20.".to_owned());
+                    return Err("An address must not contain white space; write %20.".to_owned());
                 }
                 Ok(Self::Web(uri))
             }
@@ -73,7 +76,7 @@ impl<'a> Location<'a> {
     }
 }
 
-/// Whose script it is: decides the code when there is none.
+/// The owner of a script, which decides the error code for a missing script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
     Customizer,
@@ -89,9 +92,9 @@ impl Owner {
     }
 }
 
-/// `scriptUri` xor `inline`, with `sha256Checksum`.
+/// Reads either `scriptUri` or `inline`, and `sha256Checksum`.
 pub(super) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, owner: Owner) -> Option<Script> {
-    let uri = reader.given(fields, "scriptUri");
+    let uri = reader.present(fields, "scriptUri");
     let checksum = checksum(reader, fields);
     let inline = fields.get("inline");
     let lines = reader.strings(fields, "inline");
@@ -143,7 +146,7 @@ fn both(reader: &mut Reader<'_>, fields: &Fields<'_>, inline: &Node<'_>) {
             "{}Fields 'scriptUri' and 'inline' exclude each other",
             failed(fields.path())
         ),
-        hint: Some("keep one of them, or make two steps of it".to_owned()),
+        hint: Some("keep one of them, or split the step in two".to_owned()),
     });
 }
 
@@ -154,11 +157,11 @@ fn empty(reader: &mut Reader<'_>, fields: &Fields<'_>, inline: &Node<'_>, owner:
         path: inline.path(),
         span: inline.span(),
         message: format!("{}Field 'inline' has no lines", failed(fields.path())),
-        hint: Some("put at least one command there, or remove the step".to_owned()),
+        hint: Some("add at least one command, or remove the step".to_owned()),
     });
 }
 
-/// Notes an address that cannot be fetched on this face.
+/// Reports an address that cannot be fetched for this face.
 pub(super) fn location(reader: &mut Reader<'_>, node: &Node<'_>, uri: &str) {
     match Location::of(uri) {
         Ok(Location::Web(_)) => {}
@@ -179,7 +182,7 @@ pub(super) fn location(reader: &mut Reader<'_>, node: &Node<'_>, uri: &str) {
 
 /// `sha256Checksum` in lower case; empty means absent.
 pub(super) fn checksum(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<String> {
-    let (node, text) = reader.given(fields, "sha256Checksum")?;
+    let (node, text) = reader.present(fields, "sha256Checksum")?;
     if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Some(text.to_ascii_lowercase());
     }

@@ -18,30 +18,30 @@ pub enum Source {
     /// A managed image.
     #[serde(rename_all = "camelCase")]
     ManagedImage {
-        /// Its id.
+        /// The id of the image.
         image_id: ResourceId,
     },
     /// A version of a gallery image.
     #[serde(rename_all = "camelCase")]
     SharedImageVersion {
-        /// Its id; the version may be `latest`.
+        /// The id of the version, whose last part may be `latest`.
         image_version_id: ResourceId,
     },
 }
 
-/// Names an image of the catalogue, `publisher:offer:sku:version`.
+/// An image of the catalogue, `publisher:offer:sku:version`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlatformImage {
-    /// Who publishes it.
+    /// The publisher.
     pub publisher: String,
-    /// Which product.
+    /// The product of the publisher.
     pub offer: String,
-    /// Which edition.
+    /// The edition of the product.
     pub sku: String,
-    /// Which version, or `latest`.
+    /// The version, or `latest`.
     pub version: String,
-    /// The plan it is bought under.
+    /// The purchase plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan_info: Option<PlanInfo>,
 }
@@ -50,11 +50,11 @@ pub struct PlatformImage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanInfo {
-    /// The plan's name.
+    /// The name of the plan.
     pub plan_name: String,
-    /// Its product.
+    /// The product of the plan.
     pub plan_product: String,
-    /// Its publisher.
+    /// The publisher of the plan.
     pub plan_publisher: String,
 }
 
@@ -153,14 +153,14 @@ fn shared_image_version(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<
     if version.eq_ignore_ascii_case("latest") {
         if reader.version < ApiVersion::V2022_07_01 {
             let hint = format!("name a version, or use api-version {}", ApiVersion::V2022_07_01);
-            let reason = format!("api-version {} knows no `latest` here.", reader.version);
+            let reason = format!("api-version {} does not support `latest` here.", reader.version);
             reader.bad_value_hint(&node, &reason, Some(hint));
         }
     } else if gallery_version(version).is_none() {
         let hint = Some("end it with `/versions/1.2.3` or `/versions/latest`".to_owned());
         reader.bad_value_hint(
             &node,
-            "A version is three numbers or `latest`; a number has no zeros before it.",
+            "A version is three numbers or `latest`; numbers have no leading zeros.",
             hint,
         );
     }
@@ -174,8 +174,8 @@ fn is_shared_outside(node: &Node<'_>) -> bool {
     })
 }
 
-/// The three numbers of a version in a gallery, as Azure has them: of 32 bits, and written without zeros before them.
-/// `None` if the text is no such version.
+/// Parses the version number of a gallery image. As in Azure, it is three numbers of 32 bits without
+/// leading zeros. `None` for any other text.
 pub fn gallery_version(text: &str) -> Option<[u32; 3]> {
     let number = |part: &str| {
         let plain = part == "0" || !part.starts_with('0');

@@ -1,4 +1,4 @@
-//! `properties.validate`: what is checked on the finished image.
+//! `properties.validate`: the validation of the finished image.
 
 use serde::Serialize;
 
@@ -12,34 +12,34 @@ use super::read::{Node, Reader};
 use super::script::Owner;
 use crate::ErrorCode;
 
-/// What is checked on a machine that was booted from the finished image.
+/// The validation of a machine that was booted from the finished image.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Validate {
-    /// Deliver the image even when a validator fails; the run fails all the same.
+    /// Whether to distribute the image even if a validator fails. The run still fails.
     pub continue_distribute_on_failure: bool,
-    /// Check the source image as it is and build nothing.
+    /// Whether to validate the unchanged source image instead of a build.
     pub source_validation_only: bool,
     /// The validators, in order.
     #[serde(rename = "inVMValidations")]
     pub in_vm_validations: Vec<Validator>,
 }
 
-/// One validator.
+/// A step that checks the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Validator {
-    /// Its place in the template, such as `properties.validate.inVMValidations[0]`.
+    /// Its path in the template, such as `properties.validate.inVMValidations[0]`.
     #[serde(skip)]
     pub path: String,
     /// Free text; neither required nor unique.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What it does.
+    /// The type with its settings.
     #[serde(flatten)]
     pub kind: ValidatorKind,
 }
 
-/// What a validator does.
+/// The types of validators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type")]
 pub enum ValidatorKind {
@@ -47,7 +47,7 @@ pub enum ValidatorKind {
     Shell(Shell),
     /// Runs a PowerShell script (Windows).
     PowerShell(PowerShell),
-    /// Puts one file into the machine.
+    /// Copies a file into the machine.
     File(FileCopy),
 }
 

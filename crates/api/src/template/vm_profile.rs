@@ -1,4 +1,4 @@
-//! `properties.vmProfile`: the machine that builds.
+//! `properties.vmProfile`: the build machine.
 
 use serde::Serialize;
 
@@ -8,34 +8,34 @@ use super::read::fields::{Field, Fields};
 use super::read::{Node, Note, Reader, failed};
 use crate::{ErrorCode, ResourceId, ResourceKind};
 
-/// The machine that builds.
+/// The build machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VmProfile {
-    /// Name of a size; none stands for the default.
+    /// The name of the VM size; by default the service chooses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vm_size: Option<String>,
-    /// Size of the disk; 0 stands for that of the source.
+    /// The size of the OS disk in GB; 0 means the size of the source.
     #[serde(rename = "osDiskSizeGB")]
     pub os_disk_size_gb: u32,
-    /// Identities that scripts in the machine may use, each once.
+    /// The identities that scripts in the machine may use, without duplicates.
     pub user_assigned_identities: Vec<ResourceId>,
-    /// The network it is attached to.
+    /// The network of the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vnet_config: Option<VnetConfig>,
 }
 
-/// The network that the machine is attached to.
+/// The network of the build machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VnetConfig {
-    /// An existing subnet.
+    /// An existing subnet for the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subnet_id: Option<ResourceId>,
     /// An existing subnet for the builder, in the same network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_instance_subnet_id: Option<ResourceId>,
-    /// Size of the proxy machine; none stands for the default.
+    /// The VM size of the proxy machine; by default the service chooses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_vm_size: Option<String>,
 }
@@ -61,7 +61,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<VmProfile
     let identities = reader.list(&fields, "userAssignedIdentities");
     let mut user_assigned_identities = Vec::new();
     for node in &identities {
-        // One that is listed twice is one: scripts must not be asked which of the two they mean.
+        // Duplicates are merged: scripts that request a token need not choose between them.
         if let Some(id) = reader.resource_id(node, &[ResourceKind::UserAssignedIdentity])
             && !user_assigned_identities.contains(&id)
         {
@@ -74,11 +74,11 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<VmProfile
 
 fn vnet_config(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<VnetConfig> {
     let fields = reader.fields(node, VNET_CONFIG)?;
-    let subnet = reader.given(&fields, "subnetId");
-    let container = reader.given(&fields, "containerInstanceSubnetId");
-    let proxy = reader.given(&fields, "proxyVmSize");
-    let mut id = |given: &Option<(Node<'_>, String)>| {
-        let (node, _) = given.as_ref()?;
+    let subnet = reader.present(&fields, "subnetId");
+    let container = reader.present(&fields, "containerInstanceSubnetId");
+    let proxy = reader.present(&fields, "proxyVmSize");
+    let mut id = |field: &Option<(Node<'_>, String)>| {
+        let (node, _) = field.as_ref()?;
         reader.resource_id(node, &[ResourceKind::Subnet])
     };
     let config = VnetConfig {
@@ -88,7 +88,7 @@ fn vnet_config(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<VnetConfig> {
     };
     if let Some((node, _)) = &container {
         if subnet.is_none() {
-            conflict(reader, &fields, node, "goes only together with 'subnetId'");
+            conflict(reader, &fields, node, "requires 'subnetId'");
         }
         if let (Some(build), Some(builder)) =
             (&config.subnet_id, &config.container_instance_subnet_id)

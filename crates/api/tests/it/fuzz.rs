@@ -49,7 +49,7 @@ fn texts() -> impl Strategy<Value = String> {
     })
 }
 
-/// A value in the place of another keeps the text well-formed, so that the rules are reached.
+/// Replacing one value by another keeps the text well-formed, so that the rules are exercised.
 fn replaced() -> impl Strategy<Value = String> {
     let values = &[
         "null",
@@ -112,17 +112,17 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn mutated_texts_never_panic(text in texts(), version in versions(), face in faces()) {
+    fn parse_of_mutated_text_never_panics(text in texts(), version in versions(), face in faces()) {
         check(&text, version, face);
     }
 
     #[test]
-    fn other_values_never_panic(text in replaced(), version in versions(), face in faces()) {
+    fn parse_with_replaced_value_never_panics(text in replaced(), version in versions(), face in faces()) {
         check(&text, version, face);
     }
 
     #[test]
-    fn any_text_never_panics(text in "\\PC{0,60}", version in versions(), face in faces()) {
+    fn parse_of_any_text_never_panics(text in "\\PC{0,60}", version in versions(), face in faces()) {
         check(&text, version, face);
     }
 }

@@ -2,13 +2,13 @@ use api::ErrorCode::{self, *};
 
 use super::{EVERYTHING, GALLERY_2020, edit, errors, serve};
 
-/// One edit of a good template, and the one error it makes.
+/// One edit of a valid template, and the single error that it causes.
 struct Case {
     old: &'static str,
     new: &'static str,
     code: ErrorCode,
     path: &'static str,
-    /// Part of the message, or of the hint.
+    /// A part of the message or the hint.
     says: &'static str,
 }
 
@@ -40,7 +40,7 @@ fn run(text: &str, cases: &[Case]) {
 
 // conformance: 17, 18, 19
 #[test]
-fn envelope() {
+fn bad_envelope_field_is_reported() {
     run(EVERYTHING, ENVELOPE);
 }
 
@@ -177,7 +177,7 @@ const ENVELOPE: &[Case] = &[
 
 // conformance: 32
 #[test]
-fn properties() {
+fn bad_property_is_reported() {
     run(EVERYTHING, PROPERTIES);
 }
 
@@ -371,7 +371,7 @@ const PROPERTIES: &[Case] = &[
         "userAssignedIdentities",
         ValidationFailed,
         "properties.vmProfile.userAssignedIdentities[0]",
-        "followed by no name",
+        "not followed by a name",
     ),
     case(
         SUBNET,
@@ -385,7 +385,7 @@ const PROPERTIES: &[Case] = &[
         "",
         ValidationFailed,
         "properties.vmProfile.vnetConfig.containerInstanceSubnetId",
-        "goes only together with 'subnetId'",
+        "requires 'subnetId'",
     ),
     case(
         "v1/subnets/aci",
@@ -426,7 +426,7 @@ const PROPERTIES: &[Case] = &[
 
 // conformance: 41, 44
 #[test]
-fn source() {
+fn bad_source_is_reported() {
     run(EVERYTHING, SOURCE);
     run(GALLERY_2020, GALLERY_SOURCE);
 }
@@ -531,7 +531,7 @@ const GALLERY_SOURCE: &[Case] = &[
         "/versions/1.00.4",
         ValidationFailed,
         "properties.source.imageVersionId",
-        "no zeros before it",
+        "no leading zeros",
     ),
     case(
         "/versions/1.0.4",
@@ -572,7 +572,7 @@ const GALLERY_SOURCE: &[Case] = &[
 
 // conformance: 52, 55, 57, 65
 #[test]
-fn customizers() {
+fn bad_customizer_is_reported() {
     run(EVERYTHING, CUSTOMIZERS);
 }
 
@@ -738,7 +738,7 @@ const CUSTOMIZERS: &[Case] = &[
         r#""runElevated": false"#,
         ValidationFailed,
         "properties.customize[3].runAsSystem",
-        "only together with 'runElevated'",
+        "It requires 'runElevated'",
     ),
     case(
         r#""runElevated": true"#,
@@ -780,7 +780,7 @@ const CUSTOMIZERS: &[Case] = &[
         r#""$true""#,
         ValidationFailed,
         "properties.customize[5].filters[1]",
-        "begins with `include:` or `exclude:`",
+        "begin with `include:` or `exclude:`",
     ),
     case(
         r#""updateLimit": 20"#,
@@ -800,7 +800,7 @@ const CUSTOMIZERS: &[Case] = &[
 
 // conformance: 72, 73
 #[test]
-fn validators() {
+fn bad_validator_is_reported() {
     run(EVERYTHING, VALIDATORS);
 }
 
@@ -858,13 +858,13 @@ const VALIDATORS: &[Case] = &[
 
 // conformance: 74, 75, 76, 78, 79, 82, 90
 #[test]
-fn distributors() {
+fn bad_distributor_is_reported() {
     run(EVERYTHING, DISTRIBUTORS);
     run(GALLERY_2020, GALLERY_TARGET);
 }
 
 #[test]
-fn what_another_distributor_writes_is_refused_before_it_is_built() {
+fn distributor_with_target_of_another_is_rejected() {
     let last = r#"{ "type": "VHD", "runOutputName": "disk", "uri": "https://store.example.org/vhds/web.vhd" }"#;
     let add = |target: &str| format!("{last}, {{ \"runOutputName\": \"b\", {target} }}");
     let image = IMAGE.to_uppercase().replace("/SUBSCRIPTIONS", "/subscriptions");
@@ -899,7 +899,7 @@ fn what_another_distributor_writes_is_refused_before_it_is_built() {
         assert_eq!(error.path, format!("properties.distribute{path}"));
         assert!(error.message.contains(says), "{}", error.message);
     }
-    // Each of these makes a new thing.
+    // Each of these creates a new artifact.
     for target in [
         shared(&definition, ""),
         r#""type": "VHD""#.into(),
@@ -1023,7 +1023,7 @@ const DISTRIBUTORS: &[Case] = &[
         r#""storageAccountType": "Standard_LRS""#,
         ValidationFailed,
         "properties.distribute[1].storageAccountType",
-        "only together with 'replicationRegions'",
+        "It requires 'replicationRegions'",
     ),
     case(
         r#""replicaCount": 2"#,
@@ -1079,7 +1079,7 @@ const DISTRIBUTORS: &[Case] = &[
         r#""scheme": "Source""#,
         ValidationFailed,
         "properties.distribute[1].versioning.major",
-        "only with scheme 'Latest'",
+        "the scheme 'Latest'",
     ),
     case(
         r#""scheme": "Latest""#,
@@ -1100,7 +1100,7 @@ const DISTRIBUTORS: &[Case] = &[
         "https://store.example.org/vhds/web.vhd?sig=abc",
         ValidationFailed,
         "properties.distribute[2].uri",
-        "no query",
+        "query or token",
     ),
     case(
         "https://store.example.org/vhds/web.vhd",
@@ -1138,7 +1138,7 @@ const GALLERY_TARGET: &[Case] = &[
         "/versions/02.1.0",
         ValidationFailed,
         "properties.distribute[0].galleryImageId",
-        "without zeros before them",
+        "without leading zeros",
     ),
     case(
         "/versions/2.1.0",
@@ -1149,7 +1149,7 @@ const GALLERY_TARGET: &[Case] = &[
     ),
 ];
 
-/// Everything from the first text up to the second one replaced.
+/// Replaces everything from the first text up to the second.
 fn cut(from: &str, to: &str, with: &str) -> String {
     let start = EVERYTHING.find(from).unwrap();
     let end = EVERYTHING.find(to).unwrap_or(EVERYTHING.trim_end().len() - 1);
@@ -1157,7 +1157,7 @@ fn cut(from: &str, to: &str, with: &str) -> String {
 }
 
 #[test]
-fn whole_sections() {
+fn bad_section_is_reported() {
     let source = r#""source": {"#;
     let steps = r#""customize": ["#;
     let targets = r#""distribute": ["#;
@@ -1198,7 +1198,7 @@ fn whole_sections() {
 }
 
 #[test]
-fn tags_have_limits() {
+fn tags_beyond_limits_are_reported() {
     let many = |count: usize| {
         let tags: Vec<String> = (0..count).map(|i| format!(r#""t{i}": "x""#)).collect();
         format!("{{ {} }}", tags.join(", "))
@@ -1223,7 +1223,7 @@ fn tags_have_limits() {
             assert_eq!(errors(&with(&good)).len(), 0, "{name}: {good}");
         }
         for (bad, says) in [
-            (many(most + 1), format!("may be {most} tags here, and there are {}", most + 1)),
+            (many(most + 1), format!("At most {most} tags are allowed, found {}", most + 1)),
             (long(257), "at most 256 characters".to_owned()),
             (named(513), "1 to 512 characters".to_owned()),
         ] {
@@ -1237,7 +1237,7 @@ fn tags_have_limits() {
 }
 
 #[test]
-fn an_address_that_is_refused_is_told_without_its_secrets() {
+fn rejected_address_is_reported_without_secrets() {
     let (script, vhd) = ("https://example.org/setup.sh", "https://store.example.org/vhds/web.vhd");
     for (old, new) in [
         (script, "ftp://u:pw@example.org/setup.sh?sig=SECRETSIG"),
@@ -1248,19 +1248,18 @@ fn an_address_that_is_refused_is_told_without_its_secrets() {
         (vhd, "store.example.org/vhds/web.vhd?sig=SECRETSIG"),
     ] {
         let parsed = serve(&edit(EVERYTHING, old, new));
-        let told = format!("{:?}", parsed.diagnostics);
+        let shown = format!("{:?}", parsed.diagnostics);
         assert!(!errors(&parsed).is_empty(), "{new}");
-        assert!(!told.contains("SECRETSIG") && !told.contains("pw"), "{told}");
+        assert!(!shown.contains("SECRETSIG") && !shown.contains("pw"), "{shown}");
     }
     let list = r#""scriptUri": ["https://example.org/setup.sh?sig=SECRETSIG"]"#;
     let parsed = serve(&edit(EVERYTHING, r#""scriptUri": "https://example.org/setup.sh""#, list));
-    let told = format!("{:?}", parsed.diagnostics);
-    assert!(!errors(&parsed).is_empty() && !told.contains("SECRETSIG"), "{told}");
+    let shown = format!("{:?}", parsed.diagnostics);
+    assert!(!errors(&parsed).is_empty() && !shown.contains("SECRETSIG"), "{shown}");
 }
 
-/// A misspelt section is one mistake, and its inside is checked all the same.
 #[test]
-fn misspelt_sections_are_looked_into() {
+fn misspelt_section_is_one_error_and_its_content_is_checked() {
     let text = edit(EVERYTHING, r#""distribute": ["#, r#""distribut": ["#);
     let text = edit(&text, r#""replicaCount": 2"#, r#""replicaCount": 0"#);
     let parsed = serve(&text);
@@ -1272,7 +1271,7 @@ fn misspelt_sections_are_looked_into() {
 }
 
 #[test]
-fn a_deployment_is_not_a_template() {
+fn deployment_is_rejected_as_template() {
     let text = format!(
         r#"{{ "$schema": "https://schema.management.azure.com/x", "parameters": {{}}, "resources": [{{}}, {EVERYTHING}] }}"#
     );
@@ -1282,12 +1281,12 @@ fn a_deployment_is_not_a_template() {
     assert!(error.message.contains("deployment template"));
     assert_eq!(
         error.hint.as_deref(),
-        Some("put the object at `resources[1]` into a file of its own")
+        Some("move the object at `resources[1]` into a file of its own")
     );
 }
 
 #[test]
-fn doubts_do_not_stop_a_template() {
+fn warnings_do_not_reject_a_template() {
     let cases = [
         (
             r#""type": "Microsoft.VirtualMachineImages/imageTemplates""#,

@@ -1,4 +1,4 @@
-//! Templates as texts: what is accepted, what is refused, and where the reader is pointed.
+//! Parses templates: valid ones, invalid ones, and the positions of diagnostics.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -16,22 +16,22 @@ const EVERYTHING: &str = include_str!("testdata/everything.json");
 const GALLERY_2020: &str = include_str!("testdata/gallery-2020.json");
 const LOCAL: &str = include_str!("testdata/local.json");
 
-/// As the service reads it.
+/// Parses a request to the service.
 fn serve(text: &str) -> Parsed {
     parse(text, &ParseOptions { api_version: None, face: Face::Service })
 }
 
-/// As a command on a file reads it.
+/// Parses a file on the command line.
 fn file(text: &str) -> Parsed {
     parse(text, &ParseOptions { api_version: None, face: Face::File })
 }
 
-/// As the service reads it in a version.
+/// Parses a request to the service with an api-version.
 fn serve_as(text: &str, version: ApiVersion) -> Parsed {
     parse(text, &ParseOptions { api_version: Some(version), face: Face::Service })
 }
 
-/// The template of a text that has nothing wrong.
+/// The template of a text without errors and warnings.
 fn clean(text: &str) -> Template {
     let parsed = serve(text);
     assert_eq!(parsed.diagnostics, []);
@@ -50,7 +50,7 @@ fn warnings(parsed: &Parsed) -> Vec<&Diagnostic> {
     of(parsed, Severity::Warning)
 }
 
-/// `text` with its only occurrence of `old` replaced.
+/// Replaces the only occurrence of `old` in `text`.
 fn edit(text: &str, old: &str, new: &str) -> String {
     assert_eq!(text.matches(old).count(), 1, "`{old}` is in the text once");
     text.replacen(old, new, 1)

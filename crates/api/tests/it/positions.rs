@@ -10,7 +10,7 @@ fn place(text: &str) -> (usize, usize) {
 }
 
 #[test]
-fn values_names_and_objects_are_pointed_at() {
+fn position_is_that_of_the_value_name_or_object() {
     let value = edit(EVERYTHING, "\"buildTimeoutInMinutes\": 80", "\"buildTimeoutInMinutes\": 961");
     assert_eq!(place(&value), (14, 30));
     let name = edit(EVERYTHING, "\"buildTimeoutInMinutes\"", "\"buildTimeout\"");
@@ -22,14 +22,14 @@ fn values_names_and_objects_are_pointed_at() {
 }
 
 #[test]
-fn columns_count_characters() {
+fn column_counts_characters() {
     let text =
         edit(EVERYTHING, "\"team\": \"forge\", \"cost\": null", "\"größe\": \"日本😀\", \"n\": 1");
     assert_eq!(place(&text), (6, 34));
 }
 
 #[test]
-fn spans_are_bytes_of_the_text_as_given() {
+fn span_counts_bytes_of_the_input() {
     let body = edit(EVERYTHING, "\"name\": \"setup\"", "\"näme\": \"setup\"");
     for text in [format!("\u{feff}{body}"), body.replace('\n', "\r\n"), body] {
         let parsed = serve(&text);
@@ -40,7 +40,7 @@ fn spans_are_bytes_of_the_text_as_given() {
 }
 
 #[test]
-fn all_mistakes_come_at_once_in_the_order_of_the_text() {
+fn all_errors_are_reported_in_text_order() {
     let text = edit(EVERYTHING, "\"location\": \"westus2\"", "\"location\": 5");
     let text = edit(&text, "\"buildTimeoutInMinutes\": 80", "\"buildTimeoutInMinutes\": -1");
     let text = edit(&text, "\"offer\": \"debian-12\",", "");
@@ -71,7 +71,7 @@ fn all_mistakes_come_at_once_in_the_order_of_the_text() {
 }
 
 #[test]
-fn malformed_json() {
+fn malformed_json_is_reported_with_position_and_hint() {
     let cases = [
         ("", "empty", (1, 1)),
         ("  \n ", "empty", (2, 2)),
@@ -113,7 +113,7 @@ fn malformed_json() {
 }
 
 #[test]
-fn deep_nesting_is_refused_and_harmless() {
+fn deep_nesting_is_rejected_without_overflow() {
     for depth in [1_000, 100_000] {
         let open = format!("{{\"a\": {}", "[".repeat(depth));
         let closed = format!("{open}{}}}", "]".repeat(depth));
@@ -128,7 +128,7 @@ fn deep_nesting_is_refused_and_harmless() {
 }
 
 #[test]
-fn names_that_come_twice() {
+fn duplicate_names_are_reported() {
     let text =
         edit(EVERYTHING, "\"offer\": \"debian-12\",", "\"offer\": \"debian-12\", \"sku\": \"a\",");
     let parsed = serve(&text);

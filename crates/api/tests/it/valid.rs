@@ -4,7 +4,7 @@ use api::template::*;
 use super::{EVERYTHING, GALLERY_2020, LOCAL, clean, edit, errors, file, serve, warnings};
 
 #[test]
-fn everything_is_read() {
+fn all_fields_are_read() {
     let template = clean(EVERYTHING);
     assert_eq!(template.location.as_deref(), Some("westus2"));
     assert_eq!(template.tags.len(), 1, "null is absent");
@@ -37,7 +37,7 @@ fn everything_is_read() {
 }
 
 #[test]
-fn an_identity_that_is_named_twice_is_one() {
+fn duplicate_identity_counts_once() {
     let folder = "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/";
     let text = edit(
         EVERYTHING,
@@ -63,7 +63,7 @@ fn an_identity_that_is_named_twice_is_one() {
 }
 
 #[test]
-fn customizers_are_read_in_order() {
+fn customizers_keep_their_order() {
     let steps = clean(EVERYTHING).properties.customize;
     let names: Vec<_> = steps.iter().map(|step| step.kind.name()).collect();
     assert_eq!(names, ["Shell", "Shell", "File", "PowerShell", "WindowsRestart", "WindowsUpdate"]);
@@ -88,7 +88,7 @@ fn customizers_are_read_in_order() {
 }
 
 #[test]
-fn validators_and_distributors_are_read_in_order() {
+fn validators_and_distributors_keep_their_order() {
     let properties = clean(EVERYTHING).properties;
     let validate = properties.validate.unwrap();
     assert!(validate.continue_distribute_on_failure && !validate.source_validation_only);
@@ -123,7 +123,7 @@ fn validators_and_distributors_are_read_in_order() {
 }
 
 #[test]
-fn gallery_to_gallery_in_the_old_form() {
+fn gallery_template_in_the_old_form_is_read() {
     let template = clean(GALLERY_2020);
     let Source::SharedImageVersion { image_version_id } = &template.properties.source else {
         panic!("other source")
@@ -142,7 +142,7 @@ fn gallery_to_gallery_in_the_old_form() {
 }
 
 #[test]
-fn a_local_file_needs_no_account() {
+fn local_file_needs_no_identity_or_location() {
     let parsed = file(LOCAL);
     assert!(parsed.template.is_some());
     assert_eq!(parsed.api_version, ApiVersion::LATEST);
@@ -170,7 +170,7 @@ fn a_local_file_needs_no_account() {
 
 // conformance: 24, 89
 #[test]
-fn null_is_absent() {
+fn null_counts_as_absent() {
     let text = EVERYTHING
         .replace(r#""vmBoot": { "state": "Enabled" }"#, r#""vmBoot": null"#)
         .replace(r#""versioning": { "scheme": "Latest", "major": 3 }"#, r#""versioning": null"#)
@@ -192,7 +192,7 @@ fn null_is_absent() {
 }
 
 #[test]
-fn shapes_that_are_fine() {
+fn unusual_valid_shapes_are_accepted() {
     let cases = [
         (r#""vmSize": "Standard_D2s_v3""#, r#""vmSize": """#),
         (r#""osDiskSizeGB": 30"#, r#""osDiskSizeGB": 0"#),
@@ -216,7 +216,7 @@ fn shapes_that_are_fine() {
 
 // conformance: 21
 #[test]
-fn templates_without_customizers_are_fine() {
+fn template_without_customizers_is_accepted() {
     let start = EVERYTHING.find(r#""customize""#).unwrap();
     let end = EVERYTHING.find(r#""optimize""#).unwrap();
     for list in ["", r#""customize": [], "#, r#""customize": null, "#] {
@@ -226,12 +226,12 @@ fn templates_without_customizers_are_fine() {
 }
 
 #[test]
-fn a_byte_order_mark_is_skipped() {
+fn byte_order_mark_is_skipped() {
     clean(&format!("\u{feff}{EVERYTHING}"));
 }
 
 #[test]
-fn escapes_and_characters_of_all_kinds() {
+fn escapes_and_unicode_are_decoded() {
     let text = edit(EVERYTHING, r#""set -x""#, r#""echo \"\u00e4\ud83d\ude00\" 日本 \\n""#);
     let CustomizerKind::Shell(shell) = &clean(&text).properties.customize[0].kind else {
         panic!("other kind")
@@ -240,9 +240,8 @@ fn escapes_and_characters_of_all_kinds() {
     assert_eq!(lines[0], "echo \"ä😀\" 日本 \\n");
 }
 
-/// What is serialised is a resource body again: reading it gives the same template.
 #[test]
-fn serialised_templates_read_back() {
+fn serialized_template_parses_to_the_same_template() {
     for text in [EVERYTHING, GALLERY_2020] {
         let parsed = serve(text);
         let template = parsed.template.unwrap();
@@ -255,7 +254,7 @@ fn serialised_templates_read_back() {
 }
 
 #[test]
-fn fields_that_az_takes_beside_properties_count_in_a_file() {
+fn fields_beside_properties_count_in_a_file() {
     let gate = r#""validate": { "inVMValidations": [{ "type": "Shell", "inline": ["exit 1"] }] }"#;
     let staging = r#""staging_resource_group": "/subscriptions/s1/resourceGroups/mine""#;
     let beside = |fields: &str| {
@@ -267,24 +266,24 @@ fn fields_that_az_takes_beside_properties_count_in_a_file() {
     assert_eq!(properties.validate.unwrap().in_vm_validations.len(), 1);
     assert_eq!(properties.staging_resource_group.unwrap().name(), "mine");
 
-    // As with az, what is beside goes first, and this says so.
+    // As in az, fields beside `properties` take precedence, with a warning.
     let text = edit(&beside(gate), "\"customize\":", "\"validate\": {}, \"customize\":");
     let parsed = parse(
         &text,
         &ParseOptions { api_version: Some(ApiVersion::V2023_07_01), face: Face::File },
     );
     assert_eq!(parsed.diagnostics.len(), 1, "{:?}", parsed.diagnostics);
-    assert!(parsed.diagnostics[0].message.contains("goes first"), "{:?}", parsed.diagnostics);
+    assert!(parsed.diagnostics[0].message.contains("takes precedence"), "{:?}", parsed.diagnostics);
     let validate = parsed.template.unwrap().properties.validate.unwrap();
     assert_eq!(validate.in_vm_validations.len(), 1);
 
-    // A mistake in it is found where it stands.
+    // An error in such a field points to that field.
     let parsed = file(&beside(&gate.replace("Shell", "Shel")));
     assert_eq!(errors(&parsed)[0].path, "validate.inVMValidations[0].type");
 }
 
 #[test]
-fn file_destination_that_is_a_folder_keeps_the_file_s_name() {
+fn file_name_is_appended_to_a_destination_folder() {
     let copy = |source: &str, destination: &str| FileCopy {
         source_uri: source.to_owned(),
         destination: destination.to_owned(),

@@ -6,7 +6,7 @@ use super::{EVERYTHING, GALLERY_2020, edit, errors, file, serve, serve_as, warni
 const ROOT: &str = r#""apiVersion": "2025-10-01""#;
 
 #[test]
-fn the_file_names_its_version() {
+fn file_selects_its_api_version() {
     for version in ApiVersion::ALL {
         let text = edit(EVERYTHING, ROOT, &format!(r#""apiVersion": "{version}""#));
         assert_eq!(serve(&text).api_version, *version);
@@ -16,7 +16,7 @@ fn the_file_names_its_version() {
 }
 
 #[test]
-fn versions_are_ordered_and_read_back() {
+fn api_versions_are_ordered_and_parse_back() {
     assert!(ApiVersion::ALL.is_sorted());
     assert_eq!(ApiVersion::ALL.last(), Some(&ApiVersion::LATEST));
     for version in ApiVersion::ALL {
@@ -26,11 +26,11 @@ fn versions_are_ordered_and_read_back() {
 }
 
 #[test]
-fn unknown_versions_are_refused_with_the_known_ones() {
+fn unknown_api_version_is_rejected_with_the_known_ones() {
     for (version, hint) in [
         (r#""2024-03-01""#, "use 2025-10-01"),
         (r#""2018-02-01-preview""#, "`scriptUri` for `script`"),
-        (r#""2019-02-01-preview""#, "previews before 2019-05-01-preview are gone"),
+        (r#""2019-02-01-preview""#, "previews before 2019-05-01-preview are no longer supported"),
         (r#""newest""#, "use 2025-10-01"),
         ("20251001", "use 2025-10-01"),
     ] {
@@ -46,10 +46,10 @@ fn unknown_versions_are_refused_with_the_known_ones() {
         assert!(error.hint.as_ref().unwrap().contains(hint), "{version}: {:?}", error.hint);
     }
     let given = edit(EVERYTHING, ROOT, r#""apiVersion": "2018-02-01-preview""#);
-    assert_eq!(serve_as(&given, V2025_10_01).diagnostics, [], "an option goes first");
+    assert_eq!(serve_as(&given, V2025_10_01).diagnostics, [], "an option takes precedence");
 }
 
-/// Every field that came later, in the last version without it.
+/// Every field that a later version added, in the last version without it.
 const LATER: &[(ApiVersion, &str, ApiVersion)] = &[
     (V2024_02_01, "properties.optimize.workload", V2025_10_01),
     (V2024_02_01, "properties.additionalDataDisks", V2025_10_01),
@@ -70,12 +70,12 @@ const LATER: &[(ApiVersion, &str, ApiVersion)] = &[
     (V2019_05_01Preview, "properties.distribute[1].excludeFromLatest", V2020_02_14),
 ];
 
-/// These say where or as whom a build runs: no version ignores them.
+/// These decide where or under which identity a build runs, so no version ignores them.
 const NARROWING: &[&str] =
     &["containerInstanceSubnetId", "stagingResourceGroup", "userAssignedIdentities", "vnetConfig"];
 
 #[test]
-fn fields_that_came_later_say_so() {
+fn later_field_is_rejected_with_its_api_version() {
     for (version, path, since) in LATER {
         let parsed = serve_as(EVERYTHING, *version);
         let found = parsed.diagnostics.iter().find(|d| d.path == *path).unwrap();
@@ -91,7 +91,7 @@ fn fields_that_came_later_say_so() {
 
 // conformance: 22, 23
 #[test]
-fn unknown_fields_are_errors_from_2024_on_and_warnings_before() {
+fn unknown_field_is_an_error_since_2024_and_a_warning_before() {
     let text = edit(EVERYTHING, r#""vmBoot""#, r#""vmboot""#);
     for version in ApiVersion::ALL.iter().filter(|version| version.is_strict()) {
         let parsed = serve_as(&text, *version);
@@ -118,7 +118,7 @@ fn unknown_fields_are_errors_from_2024_on_and_warnings_before() {
 }
 
 #[test]
-fn one_field_in_two_spellings_is_refused() {
+fn field_in_two_spellings_is_rejected() {
     let text = edit(GALLERY_2020, r#""name": "mark""#, r#""name": "mark", "Name": "other""#);
     let parsed = serve(&text);
     let found = errors(&parsed);
@@ -126,7 +126,7 @@ fn one_field_in_two_spellings_is_refused() {
 }
 
 #[test]
-fn a_wrongly_cased_type_is_found_in_old_versions() {
+fn type_in_wrong_case_is_accepted_in_old_versions() {
     let text = edit(GALLERY_2020, r#""type": "SharedImage","#, r#""Type": "SharedImage","#);
     assert!(serve(&text).template.is_some());
     let strict = serve_as(&text, V2024_02_01);
@@ -136,7 +136,7 @@ fn a_wrongly_cased_type_is_found_in_old_versions() {
 
 // conformance: 4, 16
 #[test]
-fn identity_is_optional_in_the_last_preview_only() {
+fn identity_is_optional_only_in_the_last_preview() {
     let start = GALLERY_2020.find(r#""identity""#).unwrap();
     let end = GALLERY_2020.find(r#""properties""#).unwrap();
     let text = format!("{}{}", &GALLERY_2020[..start], &GALLERY_2020[end..]);
@@ -166,7 +166,7 @@ fn replication_regions_are_required_until_2022_02_14() {
 
 // conformance: 45
 #[test]
-fn latest_of_a_gallery_is_known_from_2022_07_01() {
+fn gallery_latest_is_supported_since_2022_07_01() {
     let text = edit(GALLERY_2020, "/versions/1.0.4", "/versions/latest");
     assert!(serve_as(&text, V2022_07_01).template.is_some());
     let refused = serve_as(&text, V2022_02_14);
@@ -174,7 +174,7 @@ fn latest_of_a_gallery_is_known_from_2022_07_01() {
 }
 
 #[test]
-fn file_validators_came_with_2022_07_01() {
+fn file_validator_is_supported_since_2022_07_01() {
     let refused = serve_as(EVERYTHING, V2022_02_14);
     let error = refused
         .diagnostics
@@ -186,12 +186,12 @@ fn file_validators_came_with_2022_07_01() {
 }
 
 #[test]
-fn explicit_versions_came_with_2020_02_14() {
+fn explicit_version_is_supported_since_2020_02_14() {
     let refused = serve_as(GALLERY_2020, V2019_05_01Preview);
     assert!(errors(&refused).iter().any(|e| e.path == "properties.distribute[0].galleryImageId"));
 }
 
-/// The body of 2020-02-14 with a machine's profile.
+/// A template of 2020-02-14 with a `vmProfile`.
 fn with_profile(profile: &str) -> String {
     edit(
         GALLERY_2020,
@@ -201,7 +201,7 @@ fn with_profile(profile: &str) -> String {
 }
 
 #[test]
-fn narrowing_field_refused_in_every_version_that_does_not_know_it() {
+fn unknown_narrowing_field_is_rejected_in_every_version() {
     let subnet = "/subscriptions/s1/resourceGroups/n/providers/Microsoft.Network/virtualNetworks/v/subnets/b";
     for (profile, version, path, hint) in [
         (
@@ -256,7 +256,7 @@ fn narrowing_field_refused_in_every_version_that_does_not_know_it() {
 }
 
 #[test]
-fn narrowing_field_without_content_is_ignored_where_unknown() {
+fn unknown_narrowing_field_without_content_is_ignored() {
     for profile in [
         r#"{ "vnetConfig": {} }"#,
         r#"{ "vnetConfig": { "subnetId": "" } }"#,
@@ -269,7 +269,7 @@ fn narrowing_field_without_content_is_ignored_where_unknown() {
 }
 
 #[test]
-fn misplaced_gate_refused_by_the_service() {
+fn misplaced_validate_is_rejected_by_the_service() {
     let gate = r#""validate": { "inVMValidations": [{ "type": "Shell", "inline": ["exit 1"] }] }"#;
     let text = edit(GALLERY_2020, "\"properties\": {", &format!("{gate}, \"properties\": {{"));
     let parsed = serve_as(&text, V2023_07_01);
@@ -280,18 +280,18 @@ fn misplaced_gate_refused_by_the_service() {
 }
 
 #[test]
-fn empty_replication_regions_stand_for_the_gallery_s_own() {
+fn empty_replication_regions_mean_the_gallery_region() {
     let list = r#""replicationRegions": ["westus2", "eastus"],
         "storageAccountType": "Premium_LRS""#;
     let empty = edit(GALLERY_2020, list, r#""replicationRegions": []"#);
     let blank = edit(GALLERY_2020, list, r#""replicationRegions": [""]"#);
-    // The oldest takes a definition alone, without a version.
+    // The oldest version accepts only a definition, without a version number.
     for version in ApiVersion::ALL.iter().filter(|version| **version > V2019_05_01Preview) {
         let parsed = serve_as(&empty, *version);
         assert!(parsed.template.is_some(), "{version}: {:?}", parsed.diagnostics);
         let warning = warnings(&parsed)[0];
         assert_eq!(warning.path, "properties.distribute[0].replicationRegions");
-        assert!(warning.message.contains("the gallery's own region"), "{}", warning.message);
+        assert!(warning.message.contains("the gallery's region"), "{}", warning.message);
 
         let refused = serve_as(&blank, *version);
         let error = errors(&refused)[0];
@@ -300,9 +300,9 @@ fn empty_replication_regions_stand_for_the_gallery_s_own() {
     }
 }
 
-/// Every optional field with an empty value of its type.
+/// Gives every optional field an empty value of its type.
 #[test]
-fn empty_optional_fields_are_as_absent() {
+fn empty_optional_field_counts_as_absent() {
     let all = [
         (
             "\"properties\": {",

@@ -1,4 +1,4 @@
-//! A source that boots by BIOS: built upon, its boot loader changed by its own tools, booted.
+//! A source that boots by BIOS: it is built upon, its tools update the boot loader, and it boots.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ const DEFINITION: &str =
 
 // conformance: 42, 49
 #[test]
-fn an_image_that_boots_by_bios_goes_on_booting_after_its_loader_was_updated() {
+fn bios_image_boots_after_boot_loader_update() {
     let lab = Lab::new();
-    // What the packages of a new kernel and of a new GRUB do on the machine.
+    // What packages of a new kernel and a new GRUB do.
     let customize = json!([{ "type": "Shell", "inline": [
         fresh(),
         "test ! -e /sys/firmware/efi",
@@ -21,24 +21,24 @@ fn an_image_that_boots_by_bios_goes_on_booting_after_its_loader_was_updated() {
         "disk=$(sudo debconf-show grub-pc | sed -n 's/.*install_devices: *//p')",
         "sudo grub-install \"$disk\""
     ]}]);
-    let mut made: Value = serde_json::from_str(&template(&customize)).unwrap();
-    let properties = made["properties"].as_object_mut().unwrap();
+    let mut body: Value = serde_json::from_str(&template(&customize)).unwrap();
+    let properties = body["properties"].as_object_mut().unwrap();
     properties["source"]["sku"] = json!("12");
-    // The size that is taken where none is given: Standard_D1_v2.
+    // Selects the default size, Standard_D1_v2.
     properties.remove("vmProfile");
     let gallery = json!({
         "type": "SharedImage", "runOutputName": "version", "galleryImageId": DEFINITION,
         "targetRegions": [{ "name": "local" }]
     });
     properties["distribute"].as_array_mut().unwrap().push(gallery.clone());
-    let file = lab.write("bios.json", made.to_string());
+    let file = lab.write("bios.json", body.to_string());
     let built = lab.run(&["build", file.to_str().unwrap()]).ok();
     let result = built.event("result");
     assert!(text(&result["source"]).starts_with("Debian:debian-12:12:12."), "{result}");
     assert_eq!(built.event("sourceResolved")["source"], result["source"]);
 
     boots(&lab, "web");
-    a_source_of_the_other_generation_is_refused(&lab, &gallery);
+    source_of_other_generation_is_rejected(&lab, &gallery);
     lab.assert_clean();
 }
 
@@ -54,8 +54,8 @@ fn boots(lab: &Lab, image: &str) {
     boot.end_within(Duration::from_secs(10));
 }
 
-/// The definition's first version made it one of generation 1.
-fn a_source_of_the_other_generation_is_refused(lab: &Lab, gallery: &Value) {
+/// The first version set the definition to generation 1.
+fn source_of_other_generation_is_rejected(lab: &Lab, gallery: &Value) {
     let mut other: Value = serde_json::from_str(&template(&json!([]))).unwrap();
     other["properties"]["distribute"] = json!([gallery]);
     let file = lab.write("other.json", other.to_string());

@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and kill -9, phase by phase.
+//! Ctrl-C, SIGTERM and kill -9 in each phase of a build.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn ends_clean(lab: &Lab, running: e2e::Running, signal: Signal) {
 
 // conformance: 138
 #[test]
-fn ctrl_c_in_a_customizer_ends_everything_within_10_s() {
+fn ctrl_c_in_a_customizer_ends_the_build_within_10_s() {
     let lab = Lab::new();
     let mut running = lab.start(&["build", &sleeper(&lab)]);
     running.wait_for_output("asleep");
@@ -31,7 +31,7 @@ fn ctrl_c_in_a_customizer_ends_everything_within_10_s() {
 }
 
 #[test]
-fn closed_terminal_and_sigquit_end_everything_within_10_s() {
+fn closed_terminal_and_sigquit_end_the_build_within_10_s() {
     for signal in [Signal::HUP, Signal::QUIT] {
         let lab = Lab::new();
         let mut running = lab.start(&["build", &sleeper(&lab)]);
@@ -41,10 +41,10 @@ fn closed_terminal_and_sigquit_end_everything_within_10_s() {
 }
 
 #[test]
-fn sigterm_while_a_guest_boots_or_resumes_ends_everything_within_10_s() {
+fn sigterm_during_boot_or_resume_ends_the_build_within_10_s() {
     let lab = Lab::new();
     let file = sleeper(&lab);
-    // Another size is another machine, so that this one boots and does not resume.
+    // Another size needs another machine, which boots instead of resuming.
     let booting = std::fs::read_to_string(&file).unwrap().replace("B2ts_v2", "B1ms");
     let mut running = lab.start(&["build", lab.write("b.json", booting).to_str().unwrap()]);
     running.wait_for_step("boot");
@@ -57,7 +57,7 @@ fn sigterm_while_a_guest_boots_or_resumes_ends_everything_within_10_s() {
 }
 
 #[test]
-fn sigint_while_generalizing_converting_or_exporting_leaves_nothing() {
+fn sigint_during_generalize_convert_or_export_leaves_nothing() {
     let lab = Lab::new();
     let customize = json!([{ "type": "Shell", "inline": [fresh()] }]);
     let file = lab.write("a.json", template(&customize)).to_str().unwrap().to_owned();
@@ -76,13 +76,13 @@ fn sigint_while_generalizing_converting_or_exporting_leaves_nothing() {
 }
 
 #[test]
-fn after_kill_9_one_further_command_cleans_up() {
+fn next_command_cleans_up_after_kill_9() {
     let lab = Lab::new();
     let mut running = lab.start(&["build", &sleeper(&lab)]);
     running.wait_for_output("asleep");
     running.signal(Signal::KILL);
     running.end();
-    assert!(!running_machines(lab.cache()).is_empty(), "the machine outlived its goldsmith");
+    assert!(!running_machines(lab.cache()).is_empty(), "the machine outlives goldsmith");
     let held = std::fs::read_dir(lab.data().join("ledger")).unwrap().count();
     assert_eq!(held, 1, "and it is in the ledger");
 
@@ -90,26 +90,26 @@ fn after_kill_9_one_further_command_cleans_up() {
     lab.assert_clean();
 }
 
-/// Processes and mounts of a bootstrap that work below the lab.
+/// Processes and mounts of a bootstrap below the lab's folder.
 fn leftovers(lab: &Lab) -> Vec<String> {
-    let place = lab.path().to_string_lossy().into_owned();
+    let folder = lab.path().to_string_lossy().into_owned();
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
-    let mut found: Vec<String> =
-        mounts.lines().filter(|line| line.contains(&place)).map(str::to_owned).collect();
+    let mut remaining: Vec<String> =
+        mounts.lines().filter(|line| line.contains(&folder)).map(str::to_owned).collect();
     for entry in std::fs::read_dir("/proc").unwrap().map_while(Result::ok) {
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
         let there = std::fs::read_link(entry.path().join("cwd"))
             .is_ok_and(|cwd| cwd.starts_with(lab.cache()));
-        if there || (line.contains("mmdebstrap") && line.contains(&place)) {
-            found.push(line);
+        if there || (line.contains("mmdebstrap") && line.contains(&folder)) {
+            remaining.push(line);
         }
     }
-    found
+    remaining
 }
 
 #[test]
-fn a_bootstrap_that_is_ended_or_killed_leaves_no_process_mount_or_folder() {
+fn ended_or_killed_bootstrap_leaves_no_process_mount_or_folder() {
     for signal in [Signal::INT, Signal::KILL] {
         let lab = Lab::with_own_cache();
         let file = lab.write("a.json", template(&json!([])));

@@ -1,14 +1,14 @@
-//! What a template may write as customizers, carried out by a real guest.
+//! The forms of customizers in a real guest.
 
 use e2e::{Lab, fresh, template, text};
 use serde_json::json;
 
-/// More than the 20 MB up to which Azure documents the customizer.
+/// More than the 20 MB that Azure documents as the limit.
 const LARGE: usize = 24_000_000;
 
 // conformance: 50, 53, 54, 60, 61, 64
 #[test]
-fn names_repeat_lines_make_one_script_and_large_files_arrive() {
+fn names_may_repeat_lines_share_a_script_and_large_files_arrive() {
     let lab = Lab::new();
     let content: Vec<u8> = (0..LARGE).map(|at| (at * 31 % 251) as u8).collect();
     lab.write("large.bin", &content);

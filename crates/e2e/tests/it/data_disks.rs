@@ -1,4 +1,5 @@
-//! Data disks on a real machine: filled by customizers, part of the image, there for who builds on it.
+//! Data disks on a real machine: customizers fill them, the image contains them, the next build has
+//! them.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 const GIB: u64 = 1 << 30;
 
-/// Puts a file system on LUN 0, mounts it for good, and fills it; what is deleted again is given back.
+/// Creates a file system on LUN 0, mounts it permanently, and fills it. Trimming frees deleted space.
 const FILL: [&str; 9] = [
     "disk=/dev/disk/azure/scsi1/lun0",
     "test $(lsblk -dbno SIZE $disk) = 2147483648",
@@ -38,7 +39,7 @@ fn data_disk(lab: &Lab, image: &str, lun: u64) -> (PathBuf, Value) {
     (dir.join(format!("data{lun}.qcow2")), disk)
 }
 
-/// A file on a disk that is one file system, read with its own tools.
+/// Reads a file from a disk that consists of one file system.
 fn read(disk: &Path, format: &str, path: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let raw = dir.path().join("raw");
@@ -51,7 +52,7 @@ fn read(disk: &Path, format: &str, path: &str) -> String {
 
 // conformance: 33
 #[test]
-fn a_data_disk_is_filled_carried_by_the_image_and_there_for_the_next_build() {
+fn data_disk_is_filled_imaged_and_present_in_the_next_build() {
     let lab = Lab::new();
     let mut fill = vec![fresh()];
     fill.extend(FILL.map(str::to_owned));
@@ -62,7 +63,7 @@ fn a_data_disk_is_filled_carried_by_the_image_and_there_for_the_next_build() {
             properties["additionalDataDisks"] = json!([{ "sizeGB": 2 }]);
             let vhd = json!({ "type": "VHD", "runOutputName": "vhd" });
             properties["distribute"].as_array_mut().unwrap().push(vhd);
-            // The throw-away machine has the disks of the image, and what it writes stays on it.
+            // The validation machine has the image's disks, and its writes do not reach the image.
             let looks = ["test \"$(cat /data/hello)\" = golden", "echo no | sudo tee /data/more"];
             properties["validate"] =
                 json!({ "inVMValidations": [{ "type": "Shell", "inline": looks }] });
@@ -74,10 +75,10 @@ fn a_data_disk_is_filled_carried_by_the_image_and_there_for_the_next_build() {
         .event("result");
     lab.assert_clean();
 
-    let (disk, said) = data_disk(&lab, "vault", 0);
-    assert_eq!(said["virtualSize"], 2 * GIB, "{said}");
+    let (disk, record) = data_disk(&lab, "vault", 0);
+    assert_eq!(record["virtualSize"], 2 * GIB, "{record}");
     let taken = std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(&disk).unwrap()) * 512;
-    assert!(taken < 64 << 20, "200 MB were deleted and trimmed, and it takes {taken}");
+    assert!(taken < 64 << 20, "200 MB were deleted and trimmed, but it takes {taken}");
     assert_eq!(read(&disk, "qcow2", "/hello"), "golden\n");
     assert_eq!(read(&disk, "qcow2", "/more"), "", "a validator wrote it");
     let exported = lab.path().join("vault_dataDisk_0.qcow2");
@@ -91,15 +92,15 @@ fn a_data_disk_is_filled_carried_by_the_image_and_there_for_the_next_build() {
     );
     assert_eq!(read(&data, "vpc", "/hello"), "golden\n");
 
-    it_is_there_for_the_next_build(&lab, &built);
+    next_build_has_the_data_disk(&lab, &built);
 }
 
-fn it_is_there_for_the_next_build(lab: &Lab, base: &Value) {
+fn next_build_has_the_data_disk(lab: &Lab, base: &Value) {
     let look = json!([{ "type": "Shell", "name": "look", "inline": [
         "test \"$(cat /data/hello)\" = golden",
         "test $(lsblk -dbno SIZE /dev/disk/azure/scsi1/lun1) = 1073741824",
         "echo more | sudo tee /data/more",
-        // The OS disk has grown, and the root file system with it.
+        // The OS disk and the root file system have grown.
         "test $(df --output=size -BM / | tail -1 | tr -dc 0-9) -gt 6000"
     ]}]);
     let id = base["outputs"][0]["artifactId"].clone();
@@ -111,11 +112,11 @@ fn it_is_there_for_the_next_build(lab: &Lab, base: &Value) {
     let file = lab.write("child.json", text);
     lab.run(&["build", file.to_str().unwrap()]).ok();
     lab.assert_clean();
-    let (kept, _) = data_disk(lab, "child", 0);
-    assert_eq!(read(&kept, "qcow2", "/more"), "more\n");
+    let (child, _) = data_disk(lab, "child", 0);
+    assert_eq!(read(&child, "qcow2", "/more"), "more\n");
     let (_, blank) = data_disk(lab, "child", 1);
     assert_eq!(blank["virtualSize"], GIB);
     assert!(blank["actualSize"].as_u64().unwrap() < 1 << 20, "{blank}");
     let (first, _) = data_disk(lab, "vault", 0);
-    assert_eq!(read(&first, "qcow2", "/more"), "", "the image it was built on is as it was");
+    assert_eq!(read(&first, "qcow2", "/more"), "", "the source image is unchanged");
 }

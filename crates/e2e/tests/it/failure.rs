@@ -1,4 +1,4 @@
-//! Builds that fail in the guest: the first error, its step, and nothing left.
+//! Builds that fail in the guest report the first error and its step, and leave nothing behind.
 
 use e2e::{Done, Lab, fresh, skip_without_root, template, text};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ fn details(error: &Value) -> String {
 
 // conformance: 51
 #[test]
-fn a_script_that_exits_3_says_so_with_its_last_lines() {
+fn failed_script_reports_exit_status_and_last_lines() {
     let lab = Lab::new();
     let done = build(
         &lab,
@@ -37,9 +37,9 @@ fn a_script_that_exits_3_says_so_with_its_last_lines() {
 }
 
 #[test]
-fn a_guest_that_shuts_itself_down_in_a_step_is_told_from_a_failure() {
+fn guest_shutdown_in_a_step_differs_from_a_failure() {
     let lab = Lab::new();
-    // In the middle, and as the last thing a script does that then says it went well.
+    // In the middle of a script, and as the last action of a script that succeeds.
     for rest in ["sleep 300", "true"] {
         let script = json!([fresh(), "sudo systemctl poweroff", rest]);
         let done = build(&lab, &json!([{ "type": "Shell", "inline": script }]));
@@ -52,7 +52,7 @@ fn a_guest_that_shuts_itself_down_in_a_step_is_told_from_a_failure() {
 
 // conformance: 59, 60
 #[test]
-fn a_file_into_a_missing_folder_or_a_root_owned_path_fails() {
+fn file_into_missing_folder_or_root_owned_path_fails() {
     let lab = Lab::new();
     lab.write("f", "content");
     for destination in ["/nowhere/f", "/etc/f"] {
@@ -67,7 +67,7 @@ fn a_file_into_a_missing_folder_or_a_root_owned_path_fails() {
 }
 
 #[test]
-fn what_the_build_left_in_the_image_fails_it() {
+fn leftover_of_the_build_in_the_image_fails_the_build() {
     let lab = Lab::new();
     let copy = "sudo sh -c 'mkdir -p /root/.ssh; cat /home/goldsmith/.ssh/authorized_keys >> /root/.ssh/authorized_keys2'";
     let done = build(&lab, &json!([{ "type": "Shell", "inline": [fresh(), copy] }]));
@@ -79,13 +79,13 @@ fn what_the_build_left_in_the_image_fails_it() {
 }
 
 #[test]
-fn a_build_out_of_time_says_which_field_gives_it_more() {
+fn build_timeout_names_the_field_of_the_limit() {
     let lab = Lab::new();
     let script = json!({ "type": "Shell", "inline": [fresh(), "sleep 600"] });
     let mut value: Value = serde_json::from_str(&template(&json!([script]))).unwrap();
     value["properties"]["buildTimeoutInMinutes"] = json!(1);
     let file = lab.write("a.json", value.to_string());
-    // The first boot has its own deadline within the minute: have it done before.
+    // The first boot has its own deadline within the minute, so it is cached before.
     let warm = lab.write("warm.json", template(&json!([])));
     lab.run(&["build", warm.to_str().unwrap()]).ok();
     let done = lab.run(&["build", file.to_str().unwrap()]);
@@ -96,7 +96,7 @@ fn a_build_out_of_time_says_which_field_gives_it_more() {
     lab.assert_clean();
 }
 
-/// A small file system of its own; `None` without the right to mount one.
+/// A small mounted file system; `None` without permission to mount.
 struct SmallDisk(std::path::PathBuf);
 
 impl SmallDisk {
@@ -117,7 +117,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_in_a_step_is_told_as_such() {
+fn full_disk_in_a_step_is_reported_as_disk_full() {
     let lab = Lab::new();
     let warm = lab.write("warm.json", template(&json!([])));
     lab.run(&["build", warm.to_str().unwrap()]).ok();
@@ -126,7 +126,7 @@ fn a_full_disk_in_a_step_is_told_as_such() {
     };
     let shared = lab.cache().join("sources");
     let lab = lab.with_cache(small.0.clone());
-    // The source images of the shared cache; everything that is made goes onto the small disk.
+    // Source images come from the shared cache; new files go to the small disk.
     std::fs::create_dir(small.0.join("sources")).unwrap();
     for entry in std::fs::read_dir(shared).unwrap().map(Result::unwrap) {
         if !entry.file_name().to_string_lossy().starts_with('.') {

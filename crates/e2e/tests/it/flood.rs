@@ -1,4 +1,4 @@
-//! A guest that writes without end, for as long as the suite can spare; `floods.rs` has the long one.
+//! A guest that writes without end, for a short time; `floods.rs` has the long test.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use rustix::process::Signal;
 use serde_json::json;
 
 const MIB: u64 = 1024 * 1024;
-/// Lines of the flood that are waited for: ten times what the log keeps.
+/// How many lines of the flood to wait for: ten times the limit of the log.
 const LINES: u64 = 10_000;
 const LINE: usize = 1000;
 
 #[test]
-fn flooding_script_leaves_memory_and_log_bounded_and_is_canceled_within_10_s() {
+fn flooding_script_has_bounded_memory_and_log_and_cancels_within_10_s() {
     let lab = Lab::new();
     let flood = format!(
         "yes $(printf %0{LINE}d 0) | awk '{{ print NR, $0 }} NR % 1000 == 0 {{ print \"line\", NR }}'"

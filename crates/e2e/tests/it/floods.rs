@@ -1,5 +1,5 @@
-//! Ten minutes of a guest that writes without end in every way there is: a customizer's output, the
-//! metadata service's relay, the serial line. Run by `make test-floods`; `FLOOD_SECONDS` is another time.
+//! Ten minutes of a guest that writes without end to a customizer's output, the relay of the metadata
+//! service, and the serial line. `make test-floods` runs it; `FLOOD_SECONDS` changes the duration.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ echo flooding
 exec yes $(printf %0200d 0)"#;
 
 #[test]
-fn ten_minutes_of_floods_leave_the_service_small_and_a_cancel_is_heard_within_10_s() {
+fn flooded_service_has_bounded_memory_and_cancels_within_10_s() {
     let seconds = std::env::var("FLOOD_SECONDS").ok().and_then(|text| text.parse().ok());
     let length = Duration::from_secs(seconds.unwrap_or(600));
     let service = Service::start(Lab::new());
@@ -46,26 +46,26 @@ fn ten_minutes_of_floods_leave_the_service_small_and_a_cancel_is_heard_within_10
     let mut following = service.follow(&["run", "start", "forge/floods"]);
     following.wait_for_output("flooding");
 
-    let (begun, mut most, mut told) = (Instant::now(), 0, Duration::ZERO);
+    let (begun, mut most, mut next_report) = (Instant::now(), 0, Duration::ZERO);
     while begun.elapsed() < length {
         most = most.max(service.resident());
-        if begun.elapsed() > told {
-            println!("{:4} s: {} MiB resident", told.as_secs(), service.resident() / MIB);
-            told += Duration::from_secs(30);
+        if begun.elapsed() > next_report {
+            println!("{:4} s: {} MiB resident", next_report.as_secs(), service.resident() / MIB);
+            next_report += Duration::from_secs(30);
         }
         assert!(most < MEMORY, "{} MiB resident", most / MIB);
         std::thread::sleep(Duration::from_millis(500));
     }
     println!("{} MiB resident at most", most / MIB);
 
-    let asked = Instant::now();
+    let requested = Instant::now();
     service.cancel(&id);
     wait_for("the end of the run", Duration::from_secs(10), || {
         service.get(&id)["properties"]["lastRunStatus"]["runState"] == "Canceled"
     });
-    println!("canceled within {:.1} s", asked.elapsed().as_secs_f64());
+    println!("canceled within {:.1} s", requested.elapsed().as_secs_f64());
     drop(following);
-    let mut found = 0;
+    let mut logs = 0;
     for (folder, name, limit) in [
         (service.lab().data().join("server/runs"), "events.jsonl", LOG),
         (service.lab().data().join("server/runs"), "customization.log", LOG),
@@ -75,9 +75,9 @@ fn ten_minutes_of_floods_leave_the_service_small_and_a_cancel_is_heard_within_10
             let Ok(meta) = std::fs::metadata(run.join(name)) else { continue };
             println!("{name}: {} KiB", meta.len() / 1024);
             assert!(meta.len() <= limit + 64 * 1024, "{name}: {} bytes", meta.len());
-            found += 1;
+            logs += 1;
         }
     }
-    assert!(found >= 3, "the logs are not where they are looked for");
+    assert!(logs >= 3, "the logs are not in the expected folder");
     service.lab().assert_clean();
 }

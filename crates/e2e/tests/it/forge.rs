@@ -1,11 +1,11 @@
-//! What a build gives, and what the next build does not do again.
+//! The results of a build, and the steps that the next build skips.
 
 use std::{io::Write, process::Command};
 
 use e2e::{InImage, Lab, executable, fresh, template, text, wait_for};
 use serde_json::{Value, json};
 
-/// A page in the image, served by a unit of its own; facts about the guest on the way.
+/// Installs a page with a unit that serves it, and prints properties of the guest.
 fn customizers(marker: &str, last: &str) -> Value {
     json!([
         { "type": "Shell", "name": "who", "inline": [
@@ -35,9 +35,9 @@ fn outcome(steps: &[(String, String)], step: &str) -> String {
 
 // conformance: 50, 53, 60, 67
 #[test]
-fn a_template_becomes_images_that_boot_and_carry_nothing_of_the_build() {
+fn built_images_boot_without_traces_of_the_build() {
     let lab = Lab::new();
-    // 3 MiB that no compression takes away, to prove that a file arrives whole.
+    // 3 MiB of text, to prove that a file arrives complete.
     let page: String = (0..100_000).map(|n| format!("golden {n:024}\n")).collect();
     lab.write("page.html", &page);
     lab.write("serve.sh", SERVE);
@@ -65,12 +65,12 @@ fn a_template_becomes_images_that_boot_and_carry_nothing_of_the_build() {
         if format == "qcow2" {
             assert!(Command::new("qemu-img").arg("check").arg(&path).status().unwrap().success());
         }
-        nothing_of_the_build_is_in(&InImage::open(&path, format));
+        assert_no_traces_of_the_build(&InImage::open(&path, format));
     }
-    the_page_is_served(&lab, "web.vhd", &page);
-    the_page_is_served(&lab, "web", &page);
+    assert_page_is_served(&lab, "web.vhd", &page);
+    assert_page_is_served(&lab, "web", &page);
 
-    // Nothing changed: no machine is started. The last step changed: only that one runs.
+    // Without a change, no machine starts. With a changed last step, only that step runs.
     let again = lab.run(&["build", file]).ok().steps();
     assert!(again.iter().all(|(step, how)| how == "cached" || !step.starts_with("customize")));
     assert_eq!(outcome(&again, "generalize"), "cached");
@@ -87,9 +87,9 @@ fn a_template_becomes_images_that_boot_and_carry_nothing_of_the_build() {
     lab.assert_clean();
 }
 
-fn nothing_of_the_build_is_in(image: &InImage) {
+fn assert_no_traces_of_the_build(image: &InImage) {
     let users = image.read("/etc/passwd");
-    assert!(users.contains("root:"), "the root file system was found");
+    assert!(users.contains("root:"), "this is the root file system");
     assert!(!users.contains("goldsmith"), "{users}");
     assert!(!image.list("/home").contains(&"goldsmith".to_owned()));
     assert_eq!(image.read("/etc/machine-id").trim(), "");
@@ -111,7 +111,7 @@ fn nothing_of_the_build_is_in(image: &InImage) {
     assert!(!image.list("/tmp").iter().any(|name| name.starts_with("goldsmith")));
 }
 
-fn the_page_is_served(lab: &Lab, image: &str, page: &str) {
+fn assert_page_is_served(lab: &Lab, image: &str, page: &str) {
     let mut boot = lab.start(&["image", "boot", image, "--publish", "0:80"]);
     let ready = boot.wait_for("the port", |event| event["kind"] == "booting");
     let port = ready["published"][0]["host"].as_u64().unwrap();
@@ -122,7 +122,7 @@ fn the_page_is_served(lab: &Lab, image: &str, page: &str) {
         fetched = String::from_utf8_lossy(&output.stdout).into_owned();
         output.status.success()
     });
-    assert!(fetched == page, "the page came back changed ({} bytes)", fetched.len());
+    assert!(fetched == page, "the fetched page differs ({} bytes)", fetched.len());
     boot.signal(rustix::process::Signal::INT);
     boot.end_within(std::time::Duration::from_secs(10));
     lab.assert_clean();
@@ -130,7 +130,7 @@ fn the_page_is_served(lab: &Lab, image: &str, page: &str) {
 
 // conformance: 66
 #[test]
-fn a_template_can_build_on_an_image_it_made_and_bring_its_own_generalization() {
+fn template_with_its_own_generalization_builds_on_a_built_image() {
     let lab = Lab::new();
     let customize = json!([{ "type": "Shell", "inline": [
         fresh(),
@@ -164,7 +164,7 @@ fn a_template_can_build_on_an_image_it_made_and_bring_its_own_generalization() {
 }
 
 #[test]
-fn text_output_reads_well() {
+fn text_output_lists_artifacts_steps_and_time() {
     let lab = Lab::new();
     let file = lab.write("a.json", template(&json!([])));
     let output = Command::new(executable())

@@ -1,10 +1,10 @@
-//! Identities in the build machine: a script gets a token where Azure's scripts look for it, and calls
-//! the service with it; also on a machine that comes out of a saved RAM.
+//! Identities in the build machine: a script gets a token from the same address as in Azure, and calls
+//! the service with it, also on a machine that resumed from a saved RAM.
 
 use e2e::{Lab, Service, fresh, text};
 use serde_json::{Value, json};
 
-/// Asks as the SDKs do, then reads the resource group as the identity.
+/// Requests a token like the SDKs, then reads the resource group as the identity.
 fn asking(service: &Service) -> String {
     let url = text(&service.ready()["url"]);
     let port = url.rsplit(':').next().unwrap();
@@ -59,11 +59,11 @@ fn put(service: &Service, name: &str, identity: &str, customize: &Value) {
 
 // conformance: 106
 #[test]
-fn a_script_gets_a_token_of_its_identity_and_calls_the_service_with_it() {
+fn script_gets_a_token_of_its_identity_and_calls_the_service() {
     let service = Service::start(Lab::new());
     let identity = service.id("/providers/Microsoft.ManagedIdentity/userAssignedIdentities/app");
-    let made = service.put(&identity, &json!({ "location": "westus2" }));
-    let client = text(&made["properties"]["clientId"]);
+    let resource = service.put(&identity, &json!({ "location": "westus2" }));
+    let client = text(&resource["properties"]["clientId"]);
     let ask = json!({ "type": "Shell", "name": "ask", "inline": [fresh(), asking(&service)] });
     let answer = format!("I am {client} in forge on Standard_B2ts_v2");
 
@@ -73,7 +73,7 @@ fn a_script_gets_a_token_of_its_identity_and_calls_the_service_with_it() {
     assert!(run.stdout.contains(&answer), "{answer} in {}", run.stdout);
     assert!(run.stdout.contains("400 Identity not found"), "{}", run.stdout);
 
-    // The first script's RAM has a metadata service in it that nobody listens to any more.
+    // The saved RAM contains a metadata service whose host side has gone.
     let again = json!({ "type": "Shell", "name": "again", "inline": ["python3 /tmp/ask.py"] });
     put(&service, "again", &identity, &json!([ask, again]));
     let run = service.run(&["run", "start", "forge/again"]).ok();

@@ -1,4 +1,4 @@
-//! Bad input that only shows on a machine, and images of the user's own.
+//! Bad input that fails only on a machine, and imported images.
 
 use e2e::{Lab, template, text};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn qemu_img(arguments: &[&str], lab: &Lab) {
 }
 
 #[test]
-fn a_guest_that_never_boots_is_given_up_with_evidence() {
+fn guest_that_never_boots_fails_with_screenshot_and_console() {
     let lab = Lab::new();
     qemu_img(&["create", "-q", "-f", "qcow2", "empty.qcow2", "64M"], &lab);
     let imported = lab.run(&["image", "import", "empty", "empty.qcow2"]).ok().event("imported");
@@ -37,7 +37,7 @@ fn a_guest_that_never_boots_is_given_up_with_evidence() {
 }
 
 #[test]
-fn an_image_with_a_backing_file_is_refused() {
+fn image_with_backing_file_is_rejected() {
     let lab = Lab::new();
     qemu_img(&["create", "-q", "-f", "raw", "secret.raw", "1M"], &lab);
     qemu_img(&["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "secret.raw", "a.qcow2"], &lab);

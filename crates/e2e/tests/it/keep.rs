@@ -4,7 +4,7 @@ use e2e::{Lab, fresh, running_machines, template, text};
 use serde_json::json;
 
 #[test]
-fn a_failed_build_can_be_entered_and_let_go() {
+fn retained_machine_accepts_logins_until_released() {
     let lab = Lab::new();
     let customize =
         json!([{ "type": "Shell", "inline": [fresh(), "echo found > ~/evidence", "exit 1"] }]);
@@ -14,11 +14,11 @@ fn a_failed_build_can_be_entered_and_let_go() {
     let run = text(&done.event("runStarted")["runId"]);
     assert!(text(&done.event("error")["hint"]).contains(&format!("goldsmith shell {run}")));
 
-    // Any further command leaves it alone.
-    let held = lab.run(&["ledger", "ls"]).ok().event("ledger");
+    // Other commands do not touch the retained machine.
+    let ledger = lab.run(&["ledger", "ls"]).ok().event("ledger");
     assert!(
-        held["rows"].as_array().unwrap().iter().all(|row| row["keepUntil"].is_string()),
-        "{held}"
+        ledger["rows"].as_array().unwrap().iter().all(|row| row["keepUntil"].is_string()),
+        "{ledger}"
     );
     let inside = lab.run(&["shell", &run[..20], "--", "cat", "evidence"]).ok();
     assert_eq!(inside.stdout.trim(), "found");
@@ -32,7 +32,7 @@ fn a_failed_build_can_be_entered_and_let_go() {
 }
 
 #[test]
-fn a_kept_machine_ends_when_its_time_is_over() {
+fn retained_machine_ends_after_its_time() {
     let lab = Lab::new();
     let customize = json!([{ "type": "Shell", "inline": [fresh(), "exit 1"] }]);
     let file = lab.write("a.json", template(&customize));

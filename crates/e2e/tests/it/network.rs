@@ -1,4 +1,4 @@
-//! A build in a subnet: on a real bridge, with a server that only this network sees.
+//! A build in a subnet: on a real bridge, with a server that only this network reaches.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 const SUBNET: &str =
     "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/build";
-/// Where a guest finds the host by the channel.
+/// The host's address on the channel.
 const GATEWAY: &str = "192.0.2.2";
 
 fn in_subnet(customize: &Value) -> String {
@@ -30,7 +30,7 @@ fn printed(done: &Done) -> Vec<String> {
     output.map(|event| text(&event["text"])).collect()
 }
 
-/// The source image is made from packages, which are not to be had inside.
+/// Builds the source image outside, because its packages are not reachable in the subnet.
 fn have_source(lab: &Lab) {
     let customize = json!([{ "type": "Shell", "inline": [fresh(), "exit 7"] }]);
     let file = lab.write("outside.json", template(&customize));
@@ -41,20 +41,20 @@ fn have_source(lab: &Lab) {
 }
 
 #[test]
-fn a_build_in_a_subnet_reaches_what_only_that_network_sees() {
+fn build_in_a_subnet_reaches_only_that_network() {
     let subnet = match Subnet::new() {
         Ok(subnet) => subnet,
         Err(why) => return skip_without_root(&why),
     };
     let lab = Lab::new();
     have_source(&lab);
-    a_subnet_has_to_be_bound_to_a_bridge_that_is_there(&lab, &subnet);
-    what_a_killed_build_left_on_the_bridge_goes_with_the_next_command(&lab, &subnet);
-    the_machine_is_on_the_subnet_and_its_channel_leads_nowhere(&lab, &subnet);
-    without_a_subnet_the_server_is_out_of_reach(&lab, &subnet);
+    subnet_without_existing_bridge_is_rejected(&lab, &subnet);
+    next_command_removes_the_tap_of_a_killed_build(&lab, &subnet);
+    machine_is_on_the_subnet_and_its_channel_is_isolated(&lab, &subnet);
+    machine_without_subnet_cannot_reach_the_server(&lab, &subnet);
 }
 
-fn a_subnet_has_to_be_bound_to_a_bridge_that_is_there(lab: &Lab, subnet: &Subnet) {
+fn subnet_without_existing_bridge_is_rejected(lab: &Lab, subnet: &Subnet) {
     let file = lab.write("bound.json", in_subnet(&json!([])));
     let refused = lab.run(&["build", file.to_str().unwrap()]);
     let error = refused.event("error");
@@ -65,7 +65,7 @@ fn a_subnet_has_to_be_bound_to_a_bridge_that_is_there(lab: &Lab, subnet: &Subnet
     let lines = format!("[[subnet]]\nid = \"{SUBNET}\"\nbridge = \"{BRIDGE}\"\n");
     std::fs::create_dir_all(lab.data()).unwrap();
     std::fs::write(lab.data().join("goldsmith.toml"), lines).unwrap();
-    // Outside of the name space there is no such bridge.
+    // The bridge does not exist outside the namespace.
     let refused = lab.run(&["build", file.to_str().unwrap()]);
     let error = refused.event("error");
     assert_eq!((refused.code, text(&error["code"]).as_str()), (4, "HostNotReady"), "{error}");
@@ -79,13 +79,13 @@ fn a_subnet_has_to_be_bound_to_a_bridge_that_is_there(lab: &Lab, subnet: &Subnet
     assert_eq!(inside["ok"], true, "{inside}");
 }
 
-fn what_a_killed_build_left_on_the_bridge_goes_with_the_next_command(lab: &Lab, subnet: &Subnet) {
+fn next_command_removes_the_tap_of_a_killed_build(lab: &Lab, subnet: &Subnet) {
     let customize = json!([{ "type": "Shell", "inline": [fresh(), "echo asleep", "sleep 600"] }]);
     let file = lab.write("sleeper.json", in_subnet(&customize));
     let command = lab.command(&["build", file.to_str().unwrap()]);
     let mut running = Running::start(subnet.inside(&command));
     running.wait_for_output("asleep");
-    // The first boot's node becomes visible behind the first step's back, when it was hashed and is on the disk.
+    // The node of the first boot appears during the first step, once it is hashed and synced.
     let nodes = lab.cache().join("nodes");
     let unfinished = || {
         let names = std::fs::read_dir(&nodes).unwrap().map(|entry| entry.unwrap().file_name());
@@ -95,7 +95,7 @@ fn what_a_killed_build_left_on_the_bridge_goes_with_the_next_command(lab: &Lab, 
     assert_eq!(subnet.taps().len(), 1);
     running.signal(Signal::KILL);
     running.end_within(Duration::from_secs(10));
-    assert_eq!(subnet.taps().len(), 1, "nobody was there to remove it");
+    assert_eq!(subnet.taps().len(), 1, "the killed build could not remove its tap");
     assert_eq!(running_machines(lab.cache()).len(), 1);
 
     run_inside(lab, subnet, &["cache", "ls"]).ok();
@@ -103,8 +103,8 @@ fn what_a_killed_build_left_on_the_bridge_goes_with_the_next_command(lab: &Lab, 
     lab.assert_clean();
 }
 
-/// The machine goes on from the node that the killed build booted.
-fn the_machine_is_on_the_subnet_and_its_channel_leads_nowhere(lab: &Lab, subnet: &Subnet) {
+/// The machine resumes from the node that the killed build booted.
+fn machine_is_on_the_subnet_and_its_channel_is_isolated(lab: &Lab, subnet: &Subnet) {
     let nowhere = |url: &str| format!("if curl -sS -m 5 {url}; then exit 9; fi");
     let customize = json!([{ "type": "Shell", "name": "reach", "inline": [
         fresh(),
@@ -112,14 +112,14 @@ fn the_machine_is_on_the_subnet_and_its_channel_leads_nowhere(lab: &Lab, subnet:
         "echo default $(ip -4 route show default | cut -d ' ' -f 2-3)",
         "echo servers $(grep ^nameserver /run/systemd/resolve/resolv.conf)",
         nowhere(&format!("http://{GATEWAY}:9999/")),
-        // Not even by a route that the guest makes for itself.
+        // Also with a route that the guest adds.
         format!("sudo ip route add {HOST} via {GATEWAY}"),
         nowhere(&format!("http://{HOST}:9999/")),
         format!("sudo ip route del {HOST}"),
-        "echo the channel leads nowhere",
+        "echo the channel is isolated",
     ]}]);
     let mut template: Value = serde_json::from_str(&in_subnet(&customize)).unwrap();
-    // The throw-away machine that has the image is on the same network.
+    // The validation machine is on the same network.
     let looks = ["echo \"validated: $(curl -sS -f -m 30 $PAGE)\"".replace("$PAGE", PAGE)];
     template["properties"]["validate"] =
         json!({ "inVMValidations": [{ "type": "Shell", "inline": looks }] });
@@ -133,7 +133,7 @@ fn the_machine_is_on_the_subnet_and_its_channel_leads_nowhere(lab: &Lab, subnet:
         "validated: only the subnet sees this",
         "default via 10.77.0.1",
         "servers nameserver 10.77.0.1",
-        "the channel leads nowhere",
+        "the channel is isolated",
     ] {
         assert!(printed.iter().any(|text| text == line), "{line} in {printed:?}");
     }
@@ -155,9 +155,8 @@ fn the_machine_is_on_the_subnet_and_its_channel_leads_nowhere(lab: &Lab, subnet:
     }
 }
 
-/// From the same place, by the network that a machine has without a subnet: the host is reached, the
-/// server is not.
-fn without_a_subnet_the_server_is_out_of_reach(lab: &Lab, subnet: &Subnet) {
+/// Without a subnet, a machine in the same namespace reaches the host but not the server.
+fn machine_without_subnet_cannot_reach_the_server(lab: &Lab, subnet: &Subnet) {
     let customize = json!([{ "type": "Shell", "inline": [
         fresh(),
         format!("curl -sS -f -m 30 http://{HOST}:9999/"),

@@ -1,5 +1,5 @@
-//! `properties.optimize` on real machines: an image that is optimized for its boot and warmed for its
-//! workload boots, and reads ahead by itself what the workload read when the image was made.
+//! `properties.optimize` on real machines: an image with an optimized boot and a warmed workload boots,
+//! and reads ahead the data that the workload read during the build.
 
 use std::{process::Command, time::Duration};
 
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// What the workload reads: all of one file, and 4 MiB in the middle of another.
+/// The files of the workload. It reads one completely, and 4 MiB in the middle of another.
 const DATA: &[&str] = &[
     "sudo mkdir -p /srv/data /srv/www",
     "sudo dd if=/dev/urandom of=/srv/data/whole bs=1M count=12 status=none",
     "sudo dd if=/dev/urandom of=/srv/data/part bs=1M count=24 status=none",
     "sudo dd if=/dev/urandom of=/srv/data/idle bs=1M count=12 status=none",
-    // What the optimization finds to do: a boot loader that waits, packages that are installed.
+    // Targets of the optimization: a boot loader that waits, and downloaded packages.
     "sudo sed -i 's/^timeout .*/timeout 4/' /boot/efi/loader/loader.conf",
     "sudo dd if=/dev/urandom of=/var/cache/apt/archives/left_1_all.deb bs=1M count=32 status=none",
 ];
@@ -25,7 +25,7 @@ dd if=/srv/data/part of=/dev/null bs=1M skip=8 count=4 status=none
 touch /srv/data/touched 2> /dev/null || sudo touch /srv/data/touched
 ";
 
-/// A page that says how many bytes of each file are in memory, once reading ahead is over.
+/// A page with the cached bytes of each file, after the read-ahead has finished.
 const PAGE: &str = "#!/bin/sh -e
 sudo tee /etc/systemd/system/page.service > /dev/null <<'UNIT'
 [Unit]
@@ -57,14 +57,14 @@ fn optimized() -> String {
     body.to_string()
 }
 
-/// How much of each file is in memory, in MiB.
+/// The cached part of a file in MiB.
 fn in_memory(page: &str, file: &str) -> f64 {
     let line = page.lines().find(|line| line.ends_with(file)).expect("the file is listed");
     line.split_whitespace().next().unwrap().parse::<f64>().unwrap() / MIB
 }
 
 #[test]
-fn an_optimized_image_boots_and_reads_ahead_what_its_workload_read() {
+fn optimized_image_boots_and_reads_ahead_workload_data() {
     let lab = Lab::new();
     lab.write("warm.sh", WARM);
     lab.write("page.sh", PAGE);
@@ -79,7 +79,7 @@ fn an_optimized_image_boots_and_reads_ahead_what_its_workload_read() {
     }
     let bytes = |name: &str| figures[name].as_f64().unwrap();
     let saved = bytes("bytesBefore") - bytes("bytesAfter");
-    assert!(saved > 24.0 * MIB, "the deleted package takes no room any more: {figures}");
+    assert!(saved > 24.0 * MIB, "the deleted package takes no space: {figures}");
     let printed: Vec<String> = built
         .events()
         .iter()
@@ -90,13 +90,13 @@ fn an_optimized_image_boots_and_reads_ahead_what_its_workload_read() {
     assert!(did("systemd-boot does not wait"), "{printed:?}");
 
     let image = InImage::open(&lab.path().join("fast.qcow2"), "qcow2");
-    let place = "/usr/local/lib/workload-readahead";
-    let files = image.read(&format!("{place}/files"));
+    let folder = "/usr/local/lib/workload-readahead";
+    let files = image.read(&format!("{folder}/files"));
     assert!(files.lines().any(|line| line == "/srv/data/whole"), "{files}");
     assert!(!files.contains("/srv/data/idle") && !files.contains("/home/goldsmith"), "{files}");
-    assert!(image.read(&format!("{place}/parts")).contains(" /srv/data/part"));
+    assert!(image.read(&format!("{folder}/parts")).contains(" /srv/data/part"));
     assert!(!image.list("/var/cache/apt/archives").iter().any(|name| name.ends_with(".deb")));
-    assert!(image.list("/srv/data").contains(&"touched".to_owned()), "what it made stays");
+    assert!(image.list("/srv/data").contains(&"touched".to_owned()), "the workload's file stays");
     drop(image);
 
     let page = page_of(&lab, "web");
@@ -105,7 +105,7 @@ fn an_optimized_image_boots_and_reads_ahead_what_its_workload_read() {
     assert!((3.9..8.0).contains(&part), "{page}");
     assert!(in_memory(&page, "/idle") < 0.1, "nothing else is read: {page}");
 
-    // Nothing is measured again, and no machine is started.
+    // A second build measures nothing and starts no machine.
     let again = lab.run(&["build", file]).ok();
     assert_eq!(again.event("result")["optimization"], figures);
     assert!(again.steps().iter().any(|(step, how)| step == "measure" && how == "cached"));

@@ -1,5 +1,5 @@
-//! Templates in the form of Azure's quick starts on real machines: placeholders filled in, what they
-//! fetch served from loopback, and otherwise as people have them.
+//! Templates in the form of Azure's quick starts on real machines. Only the placeholders are filled in,
+//! and loopback serves the files.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ fn lab(config: &str) -> Lab {
 }
 
 /// The file with its placeholders filled in.
-fn filled(file: &str, web: &Web, group: &str, own: &[(&str, &str)]) -> String {
+fn filled(file: &str, web: &Web, group: &str, extra: &[(&str, &str)]) -> String {
     let path = format!("{}/testdata/quickstarts/{file}.json", env!("CARGO_MANIFEST_DIR"));
     let mut filled = fs::read_to_string(path).unwrap();
     let identity =
@@ -38,10 +38,10 @@ fn filled(file: &str, web: &Web, group: &str, own: &[(&str, &str)]) -> String {
         ("<output>", file),
     ];
     let sums = sums.iter().map(|(name, sum)| (name.as_str(), sum.as_str()));
-    for (placeholder, value) in common.into_iter().chain(sums).chain(own.iter().copied()) {
+    for (placeholder, value) in common.into_iter().chain(sums).chain(extra.iter().copied()) {
         filled = filled.replace(placeholder, value);
     }
-    assert!(!filled.contains('<'), "a placeholder is left in {filled}");
+    assert!(!filled.contains('<'), "a placeholder remains in {filled}");
     filled
 }
 
@@ -57,11 +57,11 @@ impl Quick {
         Self { service: Service::start(lab(places)), web: Web::start(&FILES) }
     }
 
-    fn template(&self, file: &str, own: &[(&str, &str)]) -> Value {
-        serde_json::from_str(&filled(file, &self.web, &self.service.id(""), own)).unwrap()
+    fn template(&self, file: &str, extra: &[(&str, &str)]) -> Value {
+        serde_json::from_str(&filled(file, &self.web, &self.service.id(""), extra)).unwrap()
     }
 
-    /// Makes the template, runs it to its end and returns what its output names.
+    /// Creates the template, runs it, and returns the id or URI of its artifact.
     fn forge(&self, name: &str, template: &Value) -> String {
         let id = self.service.template_id(name);
         self.service.put(&id, template);
@@ -114,7 +114,7 @@ fn quick_starts_with_images_and_galleries_build() {
 
 // conformance: 134
 #[test]
-fn the_quick_start_with_a_trigger_builds_and_is_watched() {
+fn quick_start_with_a_trigger_builds_and_is_watched() {
     let quick = Quick::start();
     quick.definition("gen1", "V1");
     let template = quick.template("12-with-trigger", &[("<definition>", "gen1")]);
@@ -127,7 +127,7 @@ fn the_quick_start_with_a_trigger_builds_and_is_watched() {
 
 // conformance: 134
 #[test]
-fn the_quick_start_in_a_subnet_builds() {
+fn quick_start_in_a_subnet_builds() {
     let subnet = match Subnet::new() {
         Ok(subnet) => subnet,
         Err(why) => return skip_without_root(&why),
@@ -135,22 +135,22 @@ fn the_quick_start_in_a_subnet_builds() {
     let group = "/subscriptions/s/resourceGroups/g";
     let id = format!("{group}/providers/Microsoft.Network/virtualNetworks/quick/subnets/build");
     let lab = lab(&format!("[[subnet]]\nid = \"{id}\"\nbridge = \"{BRIDGE}\"\n"));
-    // The source is made from packages, which are not to be had inside.
+    // The source is built outside, because its packages are not reachable in the subnet.
     let web = Web::start(&FILES);
     let outside = lab.write("outside.json", filled("01-managed-image", &web, group, &[]));
     lab.run(&["build", outside.to_str().unwrap()]).ok();
 
     let web = Web::on(subnet.listener(), &FILES);
     let inside = lab.write("inside.json", filled("05-existing-subnet", &web, group, &[]));
-    // Also where an earlier run has built the same.
+    // Without the cache, in case an earlier run has built the same.
     let command = lab.command(&["build", "--no-cache", inside.to_str().unwrap()]);
     let built = Running::start(subnet.inside(&command)).end().ok().event("result");
     assert!(text(&built["outputs"][0]["artifactId"]).ends_with("/images/quick"), "{built}");
-    assert_eq!(subnet.leases().len(), 1, "its address came from the subnet");
+    assert_eq!(subnet.leases().len(), 1, "the subnet assigned its address");
     lab.assert_clean();
 }
 
-/// In both regions, as the template asks.
+/// Asserts copies in both regions of the template.
 fn replicated(version: &Value) {
     let regions = version["properties"]["publishingProfile"]["targetRegions"].as_array().cloned();
     let mut names: Vec<_> = regions.iter().flatten().map(|region| text(&region["name"])).collect();

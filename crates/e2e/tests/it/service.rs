@@ -1,4 +1,4 @@
-//! The service on real machines: a run to its end, one that is canceled, one whose server is killed.
+//! The service on real machines: a complete run, a canceled run, and a run whose server is killed.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ fn staging_of(service: &Service, template: &str) -> String {
     text(&template["properties"]["exactStagingResourceGroup"])
 }
 
-/// The machines that a staging group shows.
+/// The machines in a staging group.
 fn machines(service: &Service, staging: &str) -> Vec<Value> {
     let list = service.get(&format!("{staging}/providers/Microsoft.Compute/virtualMachines"));
     list["value"].as_array().expect("a list").clone()
@@ -25,7 +25,7 @@ fn machines(service: &Service, staging: &str) -> Vec<Value> {
 
 // conformance: 94, 103, 118
 #[test]
-fn a_template_is_run_and_leaves_an_image_and_a_version() {
+fn run_creates_an_image_and_a_version() {
     let service = Service::start(Lab::new());
     let customize =
         json!([{ "type": "Shell", "name": "hello", "inline": [fresh(), "echo hello", "whoami"] }]);
@@ -52,7 +52,7 @@ fn a_template_is_run_and_leaves_an_image_and_a_version() {
     }
     service.get(&service.id("/providers/Microsoft.Compute/images/web"));
 
-    // Without the tag that allows it customizers run afresh; the first boot is not done again.
+    // Without the tag for the cache, customizers run again; only the first boot is cached.
     let second = service.run(&["run", "start", "forge/web"]).ok();
     assert_eq!(outcome(&second.steps(), "customize[0]"), "done", "{}", second.stdout);
     assert_eq!(outcome(&second.steps(), "boot"), "cached", "{}", second.stdout);
@@ -69,7 +69,7 @@ fn a_template_is_run_and_leaves_an_image_and_a_version() {
 
 // conformance: 96, 136, 138
 #[test]
-fn a_run_that_is_canceled_ends_within_10_s_and_leaves_no_machine() {
+fn canceled_run_ends_within_10_s_and_leaves_no_machine() {
     let service = Service::start(Lab::new());
     let customize = json!([{ "type": "Shell", "inline": [fresh(), "echo asleep", "sleep 600"] }]);
     service.put_template("sleeper", &customize);
@@ -82,7 +82,7 @@ fn a_run_that_is_canceled_ends_within_10_s_and_leaves_no_machine() {
     let hardware = &shown[0]["properties"]["hardwareProfile"];
     assert_eq!(hardware["vmSize"], "Standard_B2ts_v2", "{hardware}");
     assert_eq!(hardware["vmSizeProperties"]["vCPUsAvailable"], 2, "{hardware}");
-    let asked = Instant::now();
+    let requested = Instant::now();
     service.run(&["run", "cancel", "forge/sleeper"]).ok();
     let done = run.end_within(SOON);
     assert_eq!(done.code, 130, "{}\n{}", done.stdout, done.stderr);
@@ -90,7 +90,7 @@ fn a_run_that_is_canceled_ends_within_10_s_and_leaves_no_machine() {
     let id = service.template_id("sleeper");
     let status = service.get(&id)["properties"]["lastRunStatus"].clone();
     assert_eq!(status["runState"], "Canceled", "{status}");
-    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+    assert!(requested.elapsed() < SOON, "{:?}", requested.elapsed());
     assert_eq!(machines(&service, &staging), Vec::<Value>::new());
     service.lab().assert_clean();
     service.delete(&id);
@@ -98,9 +98,9 @@ fn a_run_that_is_canceled_ends_within_10_s_and_leaves_no_machine() {
 
 // conformance: 137
 #[test]
-fn a_run_whose_server_is_killed_goes_on_with_the_next_and_no_machine_is_orphaned() {
+fn run_of_a_killed_server_is_recovered_and_no_machine_is_orphaned() {
     let mut service = Service::start(Lab::new());
-    // Long enough to be killed in, short enough to be done again.
+    // Long enough to kill the server meanwhile, short enough to repeat.
     let customize = json!([{ "type": "Shell", "inline": [fresh(), "echo begun", "sleep 8"] }]);
     service.put_template("phoenix", &customize);
     let mut run = service.follow(&["run", "start", "forge/phoenix"]);
@@ -120,7 +120,7 @@ fn a_run_whose_server_is_killed_goes_on_with_the_next_and_no_machine_is_orphaned
     });
     assert_eq!(status["runState"], "Succeeded", "{status}");
     assert_eq!(machines(&service, &staging_of(&service, "phoenix")), Vec::<Value>::new());
-    // The client took the stream up again.
+    // The client has resumed the stream.
     let done = run.end_within(SOON);
     assert_eq!(done.code, 0, "{}\n{}", done.stdout, done.stderr);
     service.delete(&id);

@@ -1,10 +1,10 @@
-//! Two builds at once.
+//! Two concurrent builds.
 
 use e2e::{Lab, fresh, template, template_named};
 use serde_json::json;
 
 #[test]
-fn two_builds_of_one_template_both_succeed_and_do_each_step_once() {
+fn concurrent_builds_of_one_template_share_each_step() {
     let lab = Lab::new();
     let customize = json!([
         { "type": "Shell", "name": "slow", "inline": [fresh(), "sleep 5", "echo worked"] },

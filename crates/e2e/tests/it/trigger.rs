@@ -1,4 +1,4 @@
-//! A trigger on real machines: an image follows the one it is built on.
+//! A trigger on real machines: a new version of the source starts a run.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const BUILD: Duration = Duration::from_secs(600);
 
-/// A template upon the newest version of the definition that templates of the tests publish to.
+/// A template whose source is the newest version of the tests' definition.
 fn follower(service: &Service) -> Value {
     let definition = service.id("/providers/Microsoft.Compute/galleries/gallery/images/web");
     let identity =
@@ -37,7 +37,7 @@ fn follower(service: &Service) -> Value {
 
 // conformance: 68, 121, 125
 #[test]
-fn a_newer_version_of_its_source_begins_a_run_that_builds_upon_it() {
+fn new_source_version_starts_a_run_that_builds_on_it() {
     let service = Service::start(Lab::new());
     let mark = |number: u32| {
         json!([{ "type": "Shell", "inline": [
@@ -52,7 +52,7 @@ fn a_newer_version_of_its_source_begins_a_run_that_builds_upon_it() {
     let trigger = format!("{id}/triggers/source");
     service.put(&trigger, &json!({ "properties": { "kind": "SourceImage" } }));
     let status = || service.get(&id)["properties"]["lastRunStatus"].clone();
-    assert_eq!(status(), Value::Null, "what is there already is not new");
+    assert_eq!(status(), Value::Null, "an existing version is not new");
 
     service.put_template("second", &mark(2));
     service.run(&["run", "start", "forge/second"]).ok();
@@ -60,7 +60,7 @@ fn a_newer_version_of_its_source_begins_a_run_that_builds_upon_it() {
         !matches!(text(&status()["runState"]).as_str(), "" | "Running")
     });
 
-    // The validator's failure fails the run, and the image is distributed all the same.
+    // The validator's failure fails the run, but the image is still distributed.
     let ended = status();
     assert_eq!(ended["runState"], "Failed", "{ended}");
     assert!(text(&ended["message"]).contains("picky"), "{ended}");
@@ -72,8 +72,8 @@ fn a_newer_version_of_its_source_begins_a_run_that_builds_upon_it() {
 
     let runs = service.run(&["run", "ls", "forge/follower"]).ok().event("runs")["value"].clone();
     assert_eq!(runs.as_array().map(Vec::len), Some(1), "one run for one version: {runs}");
-    let told = service.get(&trigger)["properties"]["status"].clone();
-    assert!(text(&told["message"]).contains("Failed"), "{told}");
+    let status = service.get(&trigger)["properties"]["status"].clone();
+    assert!(text(&status["message"]).contains("Failed"), "{status}");
     service.delete(&id);
     service.lab().assert_clean();
 }

@@ -1,4 +1,4 @@
-//! Validators on real machines: booted from the finished image, and from the source.
+//! Validators on machines that boot the finished image or the source.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use e2e::{Done, InImage, Lab, fresh, running_machines, template, text};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// What the image is to be like, and who made it.
+/// Writes a file to check, and the identity of the build machine.
 fn customize() -> Value {
     json!([{ "type": "Shell", "inline": [
         fresh(),
@@ -41,7 +41,7 @@ fn how(done: &Done, step: &str) -> String {
 
 // conformance: 68, 69, 70, 105
 #[test]
-fn validators_look_at_another_machine_with_the_same_image() {
+fn validators_run_on_another_machine_with_the_same_image() {
     let lab = Lab::new();
     let customize = customize();
     lab.write("expected", "forged\n");
@@ -78,7 +78,7 @@ fn validators_look_at_another_machine_with_the_same_image() {
     let log =
         std::fs::read_to_string(lab.cache().join(format!("logs/{run}/validation.log"))).unwrap();
     assert!(log.contains("[validate[3]] OUT almost\n"), "{log}");
-    // The machine that failed can be entered, and is not the one that built.
+    // The retained machine accepts logins, and is not the build machine.
     let inside = lab.run(&["shell", &run, "--", "ls", "/validated", "/etc/made"]).ok();
     assert_eq!(inside.stdout.lines().count(), 2, "{}", inside.stdout);
     lab.run(&["ledger", "release", &run]).ok();
@@ -102,7 +102,7 @@ fn validators_look_at_another_machine_with_the_same_image() {
 
 // conformance: 71, 105
 #[test]
-fn a_source_is_validated_as_it_is_and_the_machine_is_kept_where_the_template_says_so() {
+fn source_only_validation_retains_the_machine_on_request() {
     let lab = Lab::new();
     let customize = json!([{ "type": "Shell", "inline": ["exit 1"] }]);
     let validate = |script: Value| {
@@ -131,7 +131,7 @@ fn a_source_is_validated_as_it_is_and_the_machine_is_kept_where_the_template_say
 }
 
 #[test]
-fn a_validator_that_hangs_ends_with_ctrl_c_and_its_machine_also_after_kill_9() {
+fn hanging_validator_ends_with_ctrl_c_and_its_machine_after_kill_9() {
     let lab = Lab::new();
     let mut body: Value = serde_json::from_str(&template(&json!([]))).unwrap();
     body["properties"]["validate"] = json!({ "sourceValidationOnly": true,
@@ -143,7 +143,7 @@ fn a_validator_that_hangs_ends_with_ctrl_c_and_its_machine_also_after_kill_9() {
         running.signal(signal);
         let done = running.end_within(Duration::from_secs(10));
         if signal == Signal::KILL {
-            assert_eq!(running_machines(lab.cache()).len(), 1, "it outlived its goldsmith");
+            assert_eq!(running_machines(lab.cache()).len(), 1, "it outlives goldsmith");
             lab.run(&["cache", "ls"]).ok();
         } else {
             assert_eq!(done.code, 130, "{}", done.stderr);

@@ -1,4 +1,4 @@
-//! `goldsmith admin`: what an administrator does beside the running service, through its database.
+//! `goldsmith admin`: administration through the database, also while the service runs.
 
 use api::ErrorCode;
 use db::{Client, Store};
@@ -20,9 +20,12 @@ pub(super) async fn run(command: &cli::Admin, layout: &Layout, output: &Output) 
         cli::Admin::Sp(command) => service_principal(command, layout, output).await,
         cli::Admin::Key(cli::Key::Rotate { revoke }) => {
             server::rotate_signing_key(&server::dir(layout), *revoke)?;
-            let before = if *revoke { "all tokens end" } else { "tokens that are out stay good" };
+            let before =
+                if *revoke { "all tokens are revoked" } else { "existing tokens stay valid" };
             output.result("signingKey", &json!({ "rotated": true, "revoked": revoke }), || {
-                format!("there is a new signing key; {before}\na running service takes it up within seconds")
+                format!(
+                    "created a new signing key; {before}\na running service uses it within seconds"
+                )
             });
             Ok(0)
         }
@@ -31,17 +34,17 @@ pub(super) async fn run(command: &cli::Admin, layout: &Layout, output: &Output) 
             server::renew_ca(&dir)?;
             output.result("certificateAuthority", &json!({ "renewed": true }), || {
                 format!(
-                    "a running service makes a new CA within seconds, another one when it starts\n\
-                     then give clients the new {}",
+                    "a running service creates a new CA within seconds, a stopped one when it starts\n\
+                     then distribute the new {} to clients",
                     dir.join("ca-bundle.pem").display()
                 )
             });
             Ok(0)
         }
         cli::Admin::Backup { to, database } => {
-            let made = backup::backup(layout, database.url.as_deref(), to).await?;
-            output.result("backup", &summary(&made), || {
-                format!("{} in {}", described(&made), to.display())
+            let manifest = backup::backup(layout, database.url.as_deref(), to).await?;
+            output.result("backup", &summary(&manifest), || {
+                format!("{} in {}", described(&manifest), to.display())
             });
             Ok(0)
         }
@@ -50,10 +53,10 @@ pub(super) async fn run(command: &cli::Admin, layout: &Layout, output: &Output) 
             output.result("restored", &json!(restored), || {
                 let rows: u64 = restored.database.tables.values().sum();
                 let rest = match restored.is_elsewhere {
-                    true => "; the ledger was left out, since it is of another folder",
+                    true => "; the ledger was skipped, since it belongs to another folder",
                     false => "",
                 };
-                format!("{rows} rows and {} files were put back{rest}", restored.files)
+                format!("restored {rows} rows and {} files{rest}", restored.files)
             });
             Ok(0)
         }
@@ -62,12 +65,12 @@ pub(super) async fn run(command: &cli::Admin, layout: &Layout, output: &Output) 
             if !faults.is_empty() {
                 let text = format!("{} is damaged", backup.display());
                 return Err(Error::new(ErrorCode::BadImage, text)
-                    .hint("make another backup, and check the disk that this one is on")
+                    .hint("create another backup, and check the disk of this one")
                     .details(faults)
                     .into());
             }
             output.result("verified", &summary(&manifest), || {
-                format!("{} is whole: {}", backup.display(), described(&manifest))
+                format!("{} is complete: {}", backup.display(), described(&manifest))
             });
             Ok(0)
         }
@@ -75,8 +78,8 @@ pub(super) async fn run(command: &cli::Admin, layout: &Layout, output: &Output) 
             let adopted = server::adopt(layout, database.url.as_deref()).await?;
             output.result("adopted", &json!(adopted), || {
                 format!(
-                    "{} and the database are installation {} now, with subscription {}\n\
-                     goldsmith doctor lists the files that the database does not know",
+                    "{} and the database now form installation {} with subscription {}\n\
+                     goldsmith doctor lists files that the database does not know",
                     layout.data().display(),
                     adopted.installation,
                     adopted.subscription
@@ -146,7 +149,7 @@ fn created(credentials: &Credentials, output: &Output) {
     output.result("servicePrincipal", &object, || {
         format!(
             "name          {}\nclient id     {}\nclient secret {secret}\n\n\
-             The secret is shown this once.",
+             The secret is shown only once.",
             client.name, client.client_id
         )
     });
@@ -166,7 +169,7 @@ fn list(clients: &[Client], output: &Output) {
     let values: Vec<Value> = clients.iter().map(value).collect();
     output.result("servicePrincipals", &json!({ "servicePrincipals": values }), || {
         if table.is_empty() {
-            "there is none; goldsmith serve makes the first".to_owned()
+            "no service principals; goldsmith serve creates the first".to_owned()
         } else {
             table.render()
         }

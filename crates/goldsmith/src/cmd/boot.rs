@@ -1,4 +1,4 @@
-//! `goldsmith image boot`: a throw-away machine from an image, until Ctrl-C.
+//! `goldsmith image boot`: boots a temporary machine from an image, until Ctrl-C.
 
 use std::path::Path;
 
@@ -31,13 +31,13 @@ pub(super) async fn run(
         output.result("booting", &value, || {
             let mut text = format!("booting {}; Ctrl-C ends it\n", trial.disk.display());
             for (host, guest) in ports {
-                text.push_str(&format!("127.0.0.1:{host} leads to port {guest} of the guest\n"));
+                text.push_str(&format!("127.0.0.1:{host} forwards to port {guest} of the guest\n"));
             }
             text + &format!("serial console: {}", serial.display())
         });
     })
     .await?;
-    output.text("the machine is gone");
+    output.text("the machine has ended");
     Ok(0)
 }
 
@@ -57,11 +57,11 @@ async fn trial(args: &cli::Boot, layout: &Layout, host: &vm::Host) -> Result<Tri
             publish,
         });
     }
-    let facts = sources::check_importable(host, file).await?;
+    let header = sources::check_importable(host, file).await?;
     Ok(Trial {
         disk: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
-        format: Format::from_name(&facts.format).map_or("raw", Format::driver).to_owned(),
-        virtual_size: facts.virtual_size,
+        format: Format::from_name(&header.format).map_or("raw", Format::driver).to_owned(),
+        virtual_size: header.virtual_size,
         data: Vec::new(),
         uefi: args.generation == 2,
         vcpus,
@@ -72,7 +72,7 @@ async fn trial(args: &cli::Boot, layout: &Layout, host: &vm::Host) -> Result<Tri
 
 fn not_found(mut error: Error, image: &str) -> Error {
     if error.code == ErrorCode::NotFound {
-        error.message = format!("there is no file and no image {image:?}");
+        error.message = format!("no file or image {image:?} exists");
     }
     error
 }

@@ -1,4 +1,4 @@
-//! `goldsmith build`: forge the image of a template.
+//! `goldsmith build`: builds the image of a template.
 
 use engine::build::{self, Freshness, Report, Request};
 use images::event::{Event, Optimization, Outcome};
@@ -45,7 +45,7 @@ pub(super) async fn run(
     };
     drop(cx);
     let finished = shown.await.unwrap_or_else(|e| {
-        tracing::error!(error = %e, "the output task died");
+        tracing::error!(error = %e, "the output task failed");
         Vec::new()
     });
     let report = result?;
@@ -53,7 +53,7 @@ pub(super) async fn run(
     Ok(0)
 }
 
-/// Shows events as they come, and gives back the finished steps for the table at the end.
+/// Displays events, and returns the finished steps for the final table.
 fn follow(output: &Output) -> (images::event::Events, tokio::task::JoinHandle<Vec<Event>>) {
     let (shown, screen) = output.follow();
     let (events, mut receiver) = images::event::Events::channel();
@@ -67,7 +67,7 @@ fn follow(output: &Output) -> (images::event::Events, tokio::task::JoinHandle<Ve
         }
         drop(shown);
         if let Err(e) = screen.await {
-            tracing::error!(error = %e, "the output task died");
+            tracing::error!(error = %e, "the output task failed");
         }
         finished
     });
@@ -118,16 +118,16 @@ fn text(report: &Report, finished: &[Event]) -> String {
             export.digest.to_string(),
         ]);
     }
-    let (made, verb) = if report.source_validation_only {
+    let (artifacts, verb) = if report.source_validation_only {
         let only =
-            "only the source was validated, as sourceValidationOnly asks for: no image was made\n";
+            "validated only the source because of sourceValidationOnly: no image was created\n";
         (only.to_owned(), "validated")
     } else {
         (artifacts.render(), "forged")
     };
     let optimization = report.optimization.as_ref().map(optimized).unwrap_or_default();
     format!(
-        "\n{}\n{made}{optimization}\nsource {}\nlogs {}\n{verb} in {}",
+        "\n{}\n{artifacts}{optimization}\nsource {}\nlogs {}\n{verb} in {}",
         steps.render(),
         report.source,
         report.log_dir.display(),
@@ -135,7 +135,7 @@ fn text(report: &Report, finished: &[Event]) -> String {
     )
 }
 
-/// What the optimization of boot and disk brought, in a line or two.
+/// The gain of the optimization, in one or two lines.
 fn optimized(figures: &Optimization) -> String {
     let mut text = String::new();
     if let (Some(before), Some(after)) = (figures.boot_seconds_before, figures.boot_seconds_after) {

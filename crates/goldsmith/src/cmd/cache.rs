@@ -1,4 +1,4 @@
-//! `goldsmith cache`: what is cached, and less of it.
+//! `goldsmith cache`: lists, evicts and verifies the cache.
 
 use std::collections::BTreeMap;
 
@@ -30,24 +30,24 @@ pub(super) async fn run(command: &cli::Cache, layout: &Layout, output: &Output) 
     Ok(0)
 }
 
-/// Ends with the exit code of a bad image if anything is damaged, whether it was removed or not.
+/// Returns the exit code of a bad image if anything is damaged, evicted or not.
 async fn verify(rate: Option<u64>, layout: &Layout, output: &Output) -> Result {
     let cx = setting::cx(layout, Events::none(), signals::cancel_on_signals());
-    let seen = cache::verify(&cx, rate.map(|mib| mib.saturating_mul(1 << 20))).await?;
-    let is_sound = seen.damaged.is_empty();
-    output.result("verified", &json!(seen), || {
+    let verification = cache::verify(&cx, rate.map(|mib| mib.saturating_mul(1 << 20))).await?;
+    let is_sound = verification.damaged.is_empty();
+    output.result("verified", &json!(verification), || {
         let mut text = String::new();
-        for damaged in &seen.damaged {
+        for damaged in &verification.damaged {
             let fate = match (damaged.fate, &damaged.error) {
-                (Fate::Evicted, _) => "damaged; removed, it is made again when it is needed",
-                (Fate::InUse, _) => "damaged; stays, as a run uses it",
-                (Fate::Reported, _) => "damaged; stays, as it is no part of the cache",
+                (Fate::Evicted, _) => "damaged; evicted, and rebuilt when needed",
+                (Fate::InUse, _) => "damaged; not evicted, because a run uses it",
+                (Fate::Reported, _) => "damaged; not evicted, because it is not part of the cache",
                 (Fate::Unreadable, Some(error)) => error,
                 (Fate::Unreadable, None) => "cannot be read",
             };
             text.push_str(&format!("{}: {fate}\n", damaged.path.display()));
         }
-        let Verification { files, bytes: read, without_digest, .. } = seen;
+        let Verification { files, bytes: read, without_digest, .. } = verification;
         text.push_str(&format!("read {files} files, {}", bytes(read)));
         if without_digest > 0 {
             text.push_str(&format!(
@@ -116,22 +116,24 @@ fn prune(layout: &Layout, max_gib: u64, all: bool, output: &Output) -> Result<()
     });
     output.result("pruned", &value, || {
         let left =
-            if done.left > 0 { format!("; {} stay", bytes(done.left)) } else { String::new() };
-        let removed = format!("removed {} nodes, {} in all{left}", done.nodes, bytes(done.bytes));
-        std::iter::once(removed).chain(reasons(&done.kept)).collect::<Vec<_>>().join("\n")
+            if done.left > 0 { format!("; {} remain", bytes(done.left)) } else { String::new() };
+        let evicted =
+            format!("evicted {} in total, including {} nodes{left}", bytes(done.bytes), done.nodes);
+        std::iter::once(evicted).chain(reasons(&done.kept)).collect::<Vec<_>>().join("\n")
     });
     Ok(())
 }
 
-/// A line for each kind of thing that stays and each reason.
-fn reasons(kept: &[Kept]) -> Vec<String> {
+/// One line for each kind of remaining item and each reason.
+fn reasons(remaining: &[Kept]) -> Vec<String> {
     let mut groups: BTreeMap<(&str, String), (usize, u64)> = BTreeMap::new();
-    for one in kept {
-        let group = groups.entry((one.kind, one.why.to_string())).or_default();
-        *group = (group.0 + 1, group.1 + one.bytes);
+    for item in remaining {
+        let group = groups.entry((item.kind, item.why.to_string())).or_default();
+        *group = (group.0 + 1, group.1 + item.bytes);
     }
     let line = |((kind, why), (count, size)): ((&str, String), (usize, u64))| {
-        format!("{count} {kind}{} stay, {}: {why}", if count == 1 { "" } else { "s" }, bytes(size))
+        let (plural, verb) = if count == 1 { ("", "remains") } else { ("s", "remain") };
+        format!("{count} {kind}{plural} {verb}, {}: {why}", bytes(size))
     };
     groups.into_iter().map(line).collect()
 }

@@ -1,4 +1,4 @@
-//! `goldsmith catalogue`: what a PlatformImage source can name.
+//! `goldsmith catalogue`: lists the images that PlatformImage sources can refer to.
 
 use images::layout::Layout;
 use serde_json::json;
@@ -34,11 +34,11 @@ pub(super) fn run(command: &cli::Catalogue, layout: &Layout, output: &Output) ->
         aliases.push(json!({ "name": alias.name, "image": alias.image }));
         names.row([alias.name, alias.image]);
     }
-    let own = layout.user_catalogue();
-    let value = json!({ "images": values, "aliases": aliases, "userCatalogue": own });
+    let user_catalogue = layout.user_catalogue();
+    let value = json!({ "images": values, "aliases": aliases, "userCatalogue": user_catalogue });
     output.result("catalogue", &value, || {
         let (table, names) = (table.render(), names.render());
-        format!("{table}\n{names}\nyour own entries go into {}", own.display())
+        format!("{table}\n{names}\nadd your own entries to {}", user_catalogue.display())
     });
     Ok(0)
 }

@@ -1,4 +1,4 @@
-//! `goldsmith doctor`: what this machine can do, and what mends what it cannot.
+//! `goldsmith doctor`: checks this host and shows how to fix problems.
 
 use images::{config::Config, layout::Layout};
 use serde_json::json;
@@ -7,7 +7,7 @@ use vm::host::Finding;
 use super::Result;
 use crate::{cli, output::Output};
 
-/// So many files that the database does not know are listed one by one.
+/// How many unknown files are listed individually.
 const LISTED: usize = 20;
 
 pub(super) async fn run(database: &cli::Database, layout: &Layout, output: &Output) -> Result {
@@ -39,7 +39,7 @@ pub(super) async fn run(database: &cli::Database, layout: &Layout, output: &Outp
     Ok(if ready { 0 } else { api::ErrorCode::HostNotReady.exit_code() })
 }
 
-/// Files of the service that its database does not know.
+/// The files of the service that its database does not know.
 async fn unknown(database: &cli::Database, layout: &Layout) -> Vec<Finding> {
     let unknown = match server::unknown(layout, database.url.as_deref()).await {
         Ok(unknown) => unknown,
@@ -59,16 +59,16 @@ async fn unknown(database: &cli::Database, layout: &Layout) -> Vec<Finding> {
         .collect();
     if !unknown.is_empty() {
         let bytes = unknown.iter().map(|one| one.bytes).sum();
-        let detail = format!("{} folders, {} MiB in all", unknown.len(), mib(bytes));
-        let remedy = "goldsmith keeps them: look whether the database is the right one, then move \
-                      or remove them yourself";
+        let detail = format!("{} folders, {} MiB in total", unknown.len(), mib(bytes));
+        let remedy = "goldsmith does not delete them: check that the database is the right one, then move \
+                      or delete them yourself";
         let (what, remedy) = ("unknown to the database", Some(remedy.to_owned()));
         findings.push(Finding { what, ok: true, detail, remedy });
     }
     findings
 }
 
-/// What `goldsmith.toml` asks of this machine: bridges for its subnets.
+/// Checks the bridges of the subnets in `goldsmith.toml`.
 async fn configured(layout: &Layout) -> Vec<Finding> {
     let config = match Config::load(layout) {
         Ok(config) => config,

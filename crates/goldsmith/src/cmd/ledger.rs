@@ -1,4 +1,4 @@
-//! `goldsmith ledger`: what runs hold on this machine.
+//! `goldsmith ledger`: the resources that runs hold on this host.
 
 use api::ErrorCode;
 use engine::janitor;
@@ -25,7 +25,7 @@ pub(super) async fn run(
 }
 
 fn list(layout: &Layout, output: &Output) -> Result<()> {
-    let mut table = Table::new(&["run", "held", "kept until"]);
+    let mut table = Table::new(&["run", "resource", "retained until"]);
     let mut values = Vec::new();
     for run_id in ledger::runs(layout).map_err(|e| internal(&e))? {
         let rows = ledger::all_of(layout, &run_id).map_err(|e| internal(&e))?;
@@ -39,7 +39,7 @@ fn list(layout: &Layout, output: &Output) -> Result<()> {
         }
     }
     output.result("ledger", &json!({ "rows": values }), || {
-        if table.is_empty() { "nothing is held".to_owned() } else { table.render() }
+        if table.is_empty() { "no resources are held".to_owned() } else { table.render() }
     });
     Ok(())
 }
@@ -48,13 +48,14 @@ async fn release(run: &str, layout: &Layout, output: &Output) -> Result<()> {
     let runs = ledger::runs(layout).map_err(|e| internal(&e))?;
     let matching: Vec<&String> = runs.iter().filter(|id| id.starts_with(run)).collect();
     let [run_id] = matching.as_slice() else {
-        let message = format!("{} runs hold something and begin with {run:?}", matching.len());
+        let message =
+            format!("{} runs with resources have an id that begins with {run:?}", matching.len());
         return Err(Error::new(ErrorCode::NotFound, message).hint("goldsmith ledger ls").into());
     };
     let released =
         janitor::release_kept(layout, run_id, &Reaper).await.map_err(|e| internal(&e))?;
     let Some(problems) = released else {
-        let message = format!("run {run_id} is going on in another process");
+        let message = format!("run {run_id} is active in another process");
         return Err(Error::new(ErrorCode::Conflict, message).hint("end that process").into());
     };
     if let Some(problem) = problems.first() {

@@ -1,4 +1,4 @@
-//! `goldsmith login`: remember a service and in whose name to speak to it.
+//! `goldsmith login`: stores the address of a service and the credentials for it.
 
 use api::ErrorCode;
 use images::error::{Coded, Error};
@@ -26,17 +26,17 @@ pub(super) async fn run(args: cli::Login, output: &Output) -> Result {
     };
     let client = Client::connect(login.clone()).await?;
     let subscriptions = client.subscriptions().await?;
-    let found = match &args.subscription {
+    let chosen = match &args.subscription {
         None => subscriptions.first(),
         Some(wanted) => subscriptions.iter().find(|(id, _)| id.eq_ignore_ascii_case(wanted)),
     };
-    let Some((id, name)) = found else {
-        let known = subscriptions.into_iter().map(|(id, name)| format!("{id} {name}"));
+    let Some((id, name)) = chosen else {
+        let existing = subscriptions.into_iter().map(|(id, name)| format!("{id} {name}"));
         let text = match args.subscription {
-            Some(wanted) => format!("there is no subscription `{wanted}` there"),
-            None => "the login has no subscription there".to_owned(),
+            Some(wanted) => format!("the service has no subscription `{wanted}`"),
+            None => "the login has no subscription on this service".to_owned(),
         };
-        return Err(Error::new(ErrorCode::NotFound, text).details(known).into());
+        return Err(Error::new(ErrorCode::NotFound, text).details(existing).into());
     };
     login.subscription_id.clone_from(id);
     let path = login.save()?;

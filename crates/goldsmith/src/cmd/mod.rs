@@ -1,4 +1,4 @@
-//! The commands, one file each: from flags to the engine and from its answer to the output.
+//! The commands, one file each. They pass flags to the engine and print its results.
 
 mod admin;
 mod boot;
@@ -31,7 +31,7 @@ use crate::{
 
 type Result<T = u8, E = Failure> = std::result::Result<T, E>;
 
-/// Carries out the command; the value is the exit code.
+/// Executes the command and returns the exit code.
 pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
     let global = &cli.global;
     let layout = setting::layout(global)?;
@@ -41,7 +41,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
     clean(&layout, output).await;
     match cli.command {
         Command::Validate(args) => validate::run(&args, &layout, output).await,
-        // On the heap: the whole of a build is in its future.
+        // On the heap, because the future contains the state of a whole build.
         Command::Build(args) => Box::pin(build::run(args, global, &layout, output)).await,
         Command::Plan(args) => plan::run(args, global, &layout, output).await,
         Command::Shell(args) => shell::run(&args, &layout).await,
@@ -57,19 +57,19 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
     }
 }
 
-/// Finishes what a killed goldsmith left behind. It never keeps a command from its own work.
+/// Releases the resources of a killed goldsmith. A failure does not stop the command.
 async fn clean(layout: &Layout, output: &Output) {
     match janitor::sweep(layout, &Reaper).await {
         Ok(problems) => {
             for problem in problems {
-                output.note(&format!("warning: left over from an earlier run: {problem}"));
+                output.note(&format!("warning: leftover of an earlier run: {problem}"));
             }
         }
-        Err(e) => output.note(&format!("warning: the cleaning up of earlier runs failed: {e}")),
+        Err(e) => output.note(&format!("warning: cannot clean up after earlier runs: {e}")),
     }
 }
 
-/// A backend that only ends machines: cleaning up must work where QEMU is gone by now.
+/// A backend that only ends machines, because cleanup must work after QEMU was uninstalled.
 struct Reaper;
 
 #[async_trait::async_trait]
@@ -79,7 +79,7 @@ impl vm::Backend for Reaper {
         _spec: &vm::MachineSpec,
         _cancel: &tokio_util::sync::CancellationToken,
     ) -> std::result::Result<Box<dyn vm::Machine>, vm::Error> {
-        Err(vm::Error::Start { said: "this backend only ends machines".to_owned() })
+        Err(vm::Error::Start { output: "this backend only ends machines".to_owned() })
     }
 
     async fn end(&self, run_dir: &std::path::Path) -> std::result::Result<(), vm::Error> {

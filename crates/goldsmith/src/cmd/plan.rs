@@ -1,4 +1,4 @@
-//! `goldsmith plan`: what a build would do, and why.
+//! `goldsmith plan`: shows what a build would do, and why.
 
 use engine::{
     build::{self, Chain, Forecast, Hit},

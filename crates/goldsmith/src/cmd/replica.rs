@@ -20,31 +20,32 @@ use crate::{
     setting, signals,
 };
 
-/// How far a copy is.
+/// The state of a copy.
 #[derive(Debug, Serialize)]
-pub(super) struct Shown {
+pub(super) struct RegionState {
     region: String,
     #[serde(flatten)]
     state: status::State,
 }
 
-/// Where a version is, by region; nothing for images that have no copies.
-pub(super) async fn states(image: &StoredImage, layout: &Layout) -> Result<Vec<Shown>> {
+/// The state of a version in each region; empty for a managed image, which has no copies.
+pub(super) async fn states(image: &StoredImage, layout: &Layout) -> Result<Vec<RegionState>> {
     let config = Config::load(layout)?;
     let names: Vec<_> = match image.record.version {
         Some(_) => config.regions.iter().map(|region| region.name.clone()).collect(),
         None => Vec::new(),
     };
     let states = status::of(layout, &config, &image.record.id, &names).await;
-    Ok(names.into_iter().zip(states).map(|(region, state)| Shown { region, state }).collect())
+    let regions = names.into_iter().zip(states);
+    Ok(regions.map(|(region, state)| RegionState { region, state }).collect())
 }
 
-pub(super) fn text(shown: &[Shown]) -> String {
-    if shown.is_empty() {
+pub(super) fn text(states: &[RegionState]) -> String {
+    if states.is_empty() {
         return String::new();
     }
     let mut table = Table::new(&["region", "state", "%", "why"]);
-    for Shown { region, state } in shown {
+    for RegionState { region, state } in states {
         let progress = state.progress().to_string();
         table.row([region.clone(), state.name().into(), progress, state.details().into()]);
     }
@@ -60,12 +61,12 @@ pub(super) async fn replicate(
 ) -> Result<()> {
     let config = Config::load(layout)?;
     let (host, _) = qemu(global).await?;
-    let copied = shown(layout, output, async |cx| {
+    let replication = with_progress(layout, output, async |cx| {
         regions::replicate(cx, &host, &config, Request { image, regions }).await
     });
-    let outcome = copied.await?;
+    let replicated = replication.await?;
     let (mut rows, mut errors) = (Vec::new(), Vec::new());
-    for (region, result) in outcome.regions {
+    for (region, result) in replicated.regions {
         match result {
             Ok(copied) => rows.push((region, copied)),
             Err(error) => errors.push(error),
@@ -73,9 +74,9 @@ pub(super) async fn replicate(
     }
     let value: Vec<_> =
         rows.iter().map(|(region, copied)| json!({ "region": region, "copied": copied })).collect();
-    let value = json!({ "readBytes": outcome.read_bytes, "regions": value });
+    let value = json!({ "readBytes": replicated.read_bytes, "regions": value });
     output.result("replicated", &value, || {
-        let mut table = Table::new(&["region", "pieces", "new there", "moved"]);
+        let mut table = Table::new(&["region", "pieces", "uploaded", "bytes uploaded"]);
         for (region, copied) in &rows {
             table.row([
                 region.clone(),
@@ -84,7 +85,7 @@ pub(super) async fn replicate(
                 bytes(copied.moved_bytes),
             ]);
         }
-        format!("{}\nread {}", table.render(), bytes(outcome.read_bytes))
+        format!("{}\nread {}", table.render(), bytes(replicated.read_bytes))
     });
     if errors.is_empty() { Ok(()) } else { Err(errors.into()) }
 }
@@ -99,34 +100,36 @@ pub(super) async fn pull(
     let config = Config::load(layout)?;
     let replica = find(layout, &config, id, region).await?;
     let (host, _) = qemu(global).await?;
-    let image = shown(layout, output, async |cx| regions::pull(cx, &host, &replica).await).await?;
+    let image =
+        with_progress(layout, output, async |cx| regions::pull(cx, &host, &replica).await).await?;
     let from = &replica.region.name;
     output.result("pulled", &json!({ "image": image.record, "region": from }), || {
-        format!("{} is here, from {from}", image.record.id)
+        format!("copied {} from {from}", image.record.id)
     });
     Ok(())
 }
 
 async fn find(layout: &Layout, config: &Config, id: &str, region: Option<&str>) -> Result<Replica> {
-    let places: Vec<_> = match region {
+    let regions: Vec<_> = match region {
         None => config.regions.iter().collect(),
         Some(name) => config.region(name).into_iter().collect(),
     };
-    for place in &places {
-        if let Some(replica) = regions::of_id(layout, place, id).await? {
+    for region in &regions {
+        if let Some(replica) = regions::of_id(layout, region, id).await? {
             return Ok(replica);
         }
     }
-    let known: Vec<_> = config.regions.iter().map(|region| region.name.as_str()).collect();
-    let text = format!("`{id}` is in none of the regions that were asked");
-    let hint = match known.as_slice() {
-        [] => "goldsmith.toml names no region".to_owned(),
-        known => format!("the regions are {}", known.join(", ")),
+    let names: Vec<_> = config.regions.iter().map(|region| region.name.as_str()).collect();
+    let text = format!("none of the regions has `{id}`");
+    let hint = match names.as_slice() {
+        [] => "goldsmith.toml defines no region".to_owned(),
+        names => format!("the regions are {}", names.join(", ")),
     };
     Err(Error::new(ErrorCode::NotFound, text).hint(hint).into())
 }
 
-/// Removes an image, its copies first: a copy that cannot be removed keeps the image, so that it can be tried again.
+/// Removes an image after its copies. If a copy cannot be removed, the image stays for another
+/// attempt.
 pub(super) async fn remove(
     store: &Store,
     name: &str,
@@ -138,8 +141,8 @@ pub(super) async fn remove(
     Ok((store.remove(&image.record.id)?.record.id, regions))
 }
 
-/// Does the work with its progress on the screen, until it is done or the user has enough.
-async fn shown<T>(
+/// Runs the work and displays its progress, until it is done or the user cancels it.
+async fn with_progress<T>(
     layout: &Layout,
     output: &Output,
     work: impl AsyncFnOnce(&Cx) -> images::error::Result<T>,

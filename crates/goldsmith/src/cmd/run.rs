@@ -1,4 +1,4 @@
-//! `goldsmith run`: the runs of a service's templates, from here.
+//! `goldsmith run`: starts, follows and cancels runs of a service's templates.
 
 use api::ErrorCode;
 use images::error::Error;
@@ -50,15 +50,15 @@ pub(super) async fn run(command: cli::Run, output: &Output) -> Result {
             let run = newest(&client, &template).await?;
             let state = text(&run["properties"]["runState"]);
             output.result("canceled", &run, || match state.as_str() {
-                "Queued" | "Running" | "Canceling" => "the run is told to end".to_owned(),
-                over => format!("no run is going on; the last one: {over}"),
+                "Queued" | "Running" | "Canceling" => "canceling the run".to_owned(),
+                ended => format!("no run is active; the last one: {ended}"),
             });
             Ok(0)
         }
     }
 }
 
-/// Shows a run as a local build is shown; its end decides the exit code.
+/// Displays a run like a local build. Its result decides the exit code.
 async fn watch(client: &Client, template: &str, run: &Value, output: &Output) -> Result {
     let id = text(&run["name"]);
     let path = format!("{template}/runs/{id}");
@@ -72,7 +72,7 @@ async fn watch(client: &Client, template: &str, run: &Value, output: &Output) ->
         .await;
     drop(events);
     if let Err(e) = screen.await {
-        tracing::error!(error = %e, "the output task died");
+        tracing::error!(error = %e, "the output task failed");
     }
     let run = followed?;
     let state = text(&run["properties"]["runState"]);
@@ -80,14 +80,14 @@ async fn watch(client: &Client, template: &str, run: &Value, output: &Output) ->
         output.result("run", &run, || format!("run {id}: {state}"));
         return Ok(0);
     }
-    let said = ended.map(|value| value["error"].clone()).unwrap_or_default();
-    let code = said["code"].as_str().and_then(ErrorCode::from_name);
+    let error = ended.map(|value| value["error"].clone()).unwrap_or_default();
+    let code = error["code"].as_str().and_then(ErrorCode::from_name);
     let code = match state.as_str() {
         "Canceled" => ErrorCode::Canceled,
         _ => code.unwrap_or(ErrorCode::InternalError),
     };
-    // The stored message is the same with what only Azure's own clients look for.
-    let why = said["message"].as_str().or_else(|| run["properties"]["message"].as_str());
+    // The stored message also contains text for Azure's clients, so the event's is better.
+    let why = error["message"].as_str().or_else(|| run["properties"]["message"].as_str());
     let message = format!("run {id}: {state}: {}", why.unwrap_or_default());
     let error = Error::new(code, message.trim_end_matches([':', ' ']).to_owned());
     Err(error.hint(format!("goldsmith run logs {} --run {id}", short(template))).into())
@@ -108,7 +108,7 @@ async fn list(client: &Client, template: &str, output: &Output) -> Result {
         ]);
     }
     output.result("runs", &runs, || {
-        if table.is_empty() { "it has not been run".to_owned() } else { table.render() }
+        if table.is_empty() { "the template has no runs".to_owned() } else { table.render() }
     });
     Ok(0)
 }
@@ -118,12 +118,11 @@ async fn schedule(client: &Client, template: &str, output: &Output) -> Result {
     let schedules = client.call(Method::GET, &format!("{template}/schedules")).await?;
     output.result("schedules", &schedules, || match schedules["value"].get(0) {
         Some(schedule) => planned(&schedule["properties"]),
-        None => "it has no schedule: tag it with goldsmith.schedule".to_owned(),
+        None => "the template has no schedule: add the tag goldsmith.schedule".to_owned(),
     });
     Ok(0)
 }
 
-/// A schedule for people.
 fn planned(schedule: &Value) -> String {
     let mut lines = vec![
         format!("schedule  {} ({})", text(&schedule["expression"]), text(&schedule["timeZone"])),
@@ -149,13 +148,13 @@ async fn chosen(client: &Client, args: &cli::RunOf) -> Result<(String, Value)> {
 async fn newest(client: &Client, template: &str) -> Result<Value> {
     let runs = client.call(Method::GET, &format!("{template}/runs?$top=1")).await?;
     runs["value"].as_array().and_then(|runs| runs.first().cloned()).ok_or_else(|| {
-        Error::new(ErrorCode::NotFound, format!("{} has not been run", short(template)))
+        Error::new(ErrorCode::NotFound, format!("{} has no runs", short(template)))
             .hint(format!("goldsmith run start {}", short(template)))
             .into()
     })
 }
 
-/// A GUID, which no template is written as.
+/// Whether the argument is a GUID. `GROUP/TEMPLATE` and resource ids never are.
 fn is_run_id(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
@@ -164,7 +163,7 @@ fn is_run_id(text: &str) -> bool {
         })
 }
 
-/// A template's id as people write it: `GROUP/TEMPLATE`.
+/// A template's id in the short form, `GROUP/TEMPLATE`.
 fn short(template: &str) -> String {
     let parts: Vec<&str> = template.split('/').collect();
     match parts[..] {
@@ -173,7 +172,7 @@ fn short(template: &str) -> String {
     }
 }
 
-/// Why a run began. A newer service may have causes that are not known here.
+/// The cause of a run. A newer service may send unknown causes, which are shown unchanged.
 fn why(cause: &Value) -> String {
     match cause["kind"].as_str().unwrap_or_default() {
         "trigger" => format!("trigger {} ({})", text(&cause["name"]), text(&cause["version"])),
@@ -182,7 +181,7 @@ fn why(cause: &Value) -> String {
     }
 }
 
-/// A time without the parts of its seconds.
+/// A time without fractions of a second.
 fn seconds(time: &Value) -> String {
     let text = text(time);
     text.split_once('.').map_or_else(|| text.clone(), |(whole, _)| format!("{whole}Z"))
@@ -199,7 +198,7 @@ mod tests {
     use super::{is_run_id, seconds, short, why};
 
     #[test]
-    fn ids_and_times_are_short_for_people() {
+    fn ids_and_times_are_shortened() {
         let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.VirtualMachineImages/imageTemplates/t";
         assert_eq!(short(id), "g/t");
         assert_eq!(short("/else"), "/else");
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_told_in_a_few_words() {
+    fn cause_is_described_briefly() {
         assert_eq!(why(&json!({ "kind": "autoRun" })), "autoRun");
         let trigger = json!({ "kind": "trigger", "name": "new", "version": "1.0.1" });
         assert_eq!(why(&trigger), "trigger new (1.0.1)");

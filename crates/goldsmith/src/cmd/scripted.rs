@@ -1,27 +1,26 @@
-//! `goldsmith serve --backend scripted`: a service without machines, to try clients and pipelines
-//! against. Everything is real but the guest, which runs no script and only seems to.
+//! `goldsmith serve --backend scripted`: a service without machines, for tests of clients and
+//! pipelines. Everything is real except the guest, which only simulates scripts.
 //!
-//! Of a script it understands four things, so that clients can be shown every end a run can have:
-//! lines `echo TEXT` are printed, `sleep forever` hangs until the run is canceled, `sleep N` ends the
-//! script well after N seconds, and a line `exit N` ends it with that code. A file arrives whole: the
-//! answer is the checksum of what was sent.
+//! It interprets four kinds of lines, which suffice for every result of a run: `echo TEXT` prints the
+//! text, `sleep forever` hangs until the run is canceled, `sleep N` ends the script with success after
+//! N seconds, and `exit N` ends it with that code. For a file, it returns the checksum of the received
+//! bytes.
 
 use std::time::Duration;
 
 use images::digest::digest;
 use vm::fake::{Fake, Reaction, Then};
 
-/// The machine.
 pub(super) fn backend() -> Fake {
     let fake = Fake::forgetful();
     fake.on_call("sha256sum --", |_, content| Reaction::out(format!("{}  -\n", digest(content))));
-    fake.on_call("goldsmith-script", |_, script| play(&String::from_utf8_lossy(script)));
+    fake.on_call("goldsmith-script", |_, script| simulate(&String::from_utf8_lossy(script)));
     fake.on_call("generalize", |command, _| engine::generalize::played(command));
-    fake.on_deaf("goldsmith-metadata", Reaction::exit(127).err("it is only a scripted machine\n"));
+    fake.on_deaf("goldsmith-metadata", Reaction::exit(127).err("this machine is only simulated\n"));
     fake
 }
 
-fn play(script: &str) -> Reaction {
+fn simulate(script: &str) -> Reaction {
     let mut out = String::new();
     for line in script.lines().map(str::trim) {
         match line.split_once(' ') {
@@ -51,11 +50,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_is_played_up_to_its_end() {
-        let played = play("#!/bin/sh -e\necho hello\nexit 3\necho never\n");
-        assert_eq!((played.out.as_str(), played.then), ("hello\n", Then::Exit(3)));
-        assert_eq!(play("sleep forever").then, Then::Hang);
-        assert_eq!(play("sleep 2\nexit 1").then, Then::Sleep(Duration::from_secs(2)));
-        assert_eq!(play("apt-get update").then, Then::Exit(0));
+    fn simulated_script_stops_at_exit_or_sleep() {
+        let reaction = simulate("#!/bin/sh -e\necho hello\nexit 3\necho never\n");
+        assert_eq!((reaction.out.as_str(), reaction.then), ("hello\n", Then::Exit(3)));
+        assert_eq!(simulate("sleep forever").then, Then::Hang);
+        assert_eq!(simulate("sleep 2\nexit 1").then, Then::Sleep(Duration::from_secs(2)));
+        assert_eq!(simulate("apt-get update").then, Then::Exit(0));
     }
 }

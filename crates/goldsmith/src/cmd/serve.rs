@@ -1,4 +1,4 @@
-//! `goldsmith serve`: the control plane, until it is told to end.
+//! `goldsmith serve`: runs the control plane until a signal ends it.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(super) async fn run(
         allow_remote: args.allow_remote,
         database: args.database.url,
         hosts: args.host,
-        tls: args.tls.given(),
+        tls: args.tls.files(),
         regions: args.region,
         fetch: fetch::Limits {
             attempts: args.run.fetch_attempts,
@@ -54,7 +54,7 @@ pub(super) async fn run(
     Ok(0)
 }
 
-/// What runs are carried out on.
+/// The host and the backend that execute runs, with their limits.
 async fn machines(
     args: &cli::ServedRuns,
     backend: cli::BackendKind,
@@ -75,7 +75,7 @@ async fn machines(
     Ok(Machines { host, backend, limits })
 }
 
-/// Says that it answers, and how to reach it.
+/// Prints that the service is ready, and how to connect.
 fn ready(running: &Running, output: &Output) {
     let first = running.administrator.as_ref();
     let value = json!({
@@ -96,7 +96,7 @@ fn text(running: &Running) -> String {
         Some(first) => (
             first.client.client_id.as_str(),
             first.secret.as_str(),
-            "The secret is shown this once; goldsmith admin sp rotate gives a new one.",
+            "The secret is shown only once; goldsmith admin sp rotate creates a new one.",
         ),
         None => (
             "\"$CLIENT_ID\"",
@@ -123,7 +123,7 @@ fn text(running: &Running) -> String {
     )
 }
 
-/// As a shell reads it.
+/// Quotes a path for a shell.
 fn quoted(path: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
     if path.bytes().all(plain) {
@@ -137,7 +137,7 @@ mod tests {
     use super::quoted;
 
     #[test]
-    fn a_path_survives_the_shell() {
+    fn path_is_quoted_for_the_shell() {
         assert_eq!(quoted("/a/b-c.pem"), "/a/b-c.pem");
         assert_eq!(quoted("/a b/it's"), r"'/a b/it'\''s'");
     }

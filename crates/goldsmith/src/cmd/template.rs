@@ -1,4 +1,4 @@
-//! Reading a template file and showing its mistakes in place.
+//! Reads a template file and displays its mistakes with excerpts.
 
 use std::{
     io::Read,
@@ -17,19 +17,19 @@ use serde_json::json;
 use super::{Failure, Result};
 use crate::{cli, output::Output};
 
-/// The file's name that stands for standard input.
+/// The file name that means standard input.
 const STANDARD_INPUT: &str = "-";
 const LARGEST: u64 = 16 << 20;
 
-/// Reads the template and tells every mistake; only a template without any comes back.
+/// Reads the template and prints all its mistakes. Returns a template only if it has no errors.
 pub(crate) fn read(args: &cli::Template, output: &Output) -> Result<Input> {
     let (text, parsed) = parse(args)?;
-    tell(&args.file, &text, &parsed.diagnostics, output);
+    print(&args.file, &text, &parsed.diagnostics, output);
     let Some(template) = parsed.template else {
         let first = parsed.diagnostics.iter().find(|d| d.severity == Severity::Error);
         return Err(Failure::printed(first.map_or(ErrorCode::ValidationFailed, |d| d.code)));
     };
-    // Scripts of a template from standard input are named from the current folder.
+    // For a template from standard input, paths of scripts are relative to the current folder.
     let file = match args.file == Path::new(STANDARD_INPUT) {
         true => Path::new("template.json"),
         false => &args.file,
@@ -48,7 +48,7 @@ fn parse(args: &cli::Template) -> Result<(String, Parsed)> {
     let file = args.file.display();
     let bytes = bytes(&args.file).map_err(|e| {
         Error::new(ErrorCode::NotFound, format!("cannot read the template {file}: {e}"))
-            .hint("give the path of an image template in JSON, or - for standard input")
+            .hint("specify the path of an image template in JSON, or - for standard input")
     })?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
@@ -57,7 +57,7 @@ fn parse(args: &cli::Template) -> Result<(String, Parsed)> {
     })?;
     let api_version = match &args.api_version {
         None => None,
-        Some(given) => Some(given.parse::<ApiVersion>().map_err(|e| {
+        Some(version) => Some(version.parse::<ApiVersion>().map_err(|e| {
             Error::new(ErrorCode::InvalidArgument, e.to_string()).target("--api-version")
         })?),
     };
@@ -65,7 +65,7 @@ fn parse(args: &cli::Template) -> Result<(String, Parsed)> {
     Ok((text, parsed))
 }
 
-/// What is in the file; `-` is standard input. No template is larger than [`LARGEST`].
+/// The content of the file, or of standard input for `-`. A content above [`LARGEST`] is an error.
 fn bytes(file: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if file == Path::new(STANDARD_INPUT) {
@@ -80,12 +80,12 @@ fn bytes(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The template's name: its file's, without the ending.
+/// The template's name: the file's name without its extension.
 fn name(path: &Path) -> String {
     path.file_stem().map_or_else(|| "template".to_owned(), |name| name.to_string_lossy().into())
 }
 
-fn tell(file: &Path, text: &str, diagnostics: &[Diagnostic], output: &Output) {
+fn print(file: &Path, text: &str, diagnostics: &[Diagnostic], output: &Output) {
     if output.is_json() {
         for diagnostic in diagnostics {
             let kind = match diagnostic.severity {

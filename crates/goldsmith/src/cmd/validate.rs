@@ -1,4 +1,4 @@
-//! `goldsmith validate`: every mistake of a template, and what this installation lacks for it.
+//! `goldsmith validate`: all mistakes of a template, and what this installation lacks to build it.
 
 use engine::{Host, build};
 use images::{error::Error, event::Events, layout::Layout};
@@ -10,11 +10,11 @@ use crate::{cli, output::Output, setting, signals};
 pub(super) async fn run(args: &cli::Validate, layout: &Layout, output: &Output) -> Result {
     let input = template::read(&args.template, output)?;
     let template = &input.template;
-    // A name that is no size is wrong for Azure too.
+    // An unknown VM size is also an error in Azure.
     build::check_sizes(template)?;
     let cx = setting::cx(layout, Events::none(), signals::cancel_on_signals());
     let has_size = template.properties.vm_profile.as_ref().is_some_and(|p| p.vm_size.is_some());
-    // Without QEMU nothing can be built: that is doctor's to say.
+    // Missing QEMU is not a note about the template: `goldsmith doctor` reports it.
     let host = if has_size { Host::probe(None).await.ok() } else { None };
     let notes = build::lacks(&cx, template, host.as_ref());
 
@@ -45,7 +45,7 @@ fn note(error: &Error) -> serde_json::Value {
     })
 }
 
-/// A note for people: what is lacking, where, and the way out.
+/// A note as text: the problem, its location, and the remedy.
 fn line(error: &Error) -> String {
     let at = error.target.as_ref().map_or_else(String::new, |target| format!(" ({target})"));
     let hint = error.hint.as_ref().map_or_else(String::new, |hint| format!("\n  help: {hint}"));

@@ -1,4 +1,4 @@
-//! Events as they come: on a terminal with bars and a spinner, elsewhere as plain lines.
+//! Displays events live: with bars and a spinner on a terminal, as plain lines elsewhere.
 
 use std::{
     collections::HashMap,
@@ -12,14 +12,14 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::duration::{bytes, human};
 
 const TICK: Duration = Duration::from_millis(120);
-/// What takes less is not worth lines of progress where there is no terminal.
+/// Without a terminal, shorter activities print no progress.
 const LONG: Duration = Duration::from_secs(3);
 
-/// What a person sees of a run.
+/// The display of a run.
 pub(super) struct Screen {
     bars: MultiProgress,
     terminal: bool,
-    /// The steps that are going on, by name.
+    /// The active steps by name.
     steps: HashMap<String, ProgressBar>,
     activities: HashMap<String, Activity>,
 }
@@ -27,8 +27,8 @@ pub(super) struct Screen {
 struct Activity {
     bar: ProgressBar,
     since: Instant,
-    /// Tenths of the whole that plain output has told of.
-    told: u64,
+    /// The progress in tenths that plain output has printed.
+    printed: u64,
 }
 
 impl Screen {
@@ -56,7 +56,7 @@ impl Screen {
                 self.clear_step(step);
                 self.line(&finished(step, title, *seconds, outcome));
             }
-            // The step that it belongs to is told of next.
+            // The events of the steps and machines are displayed through their steps.
             Event::Sealed { .. }
             | Event::Distributed { .. }
             | Event::Optimized { .. }
@@ -113,13 +113,13 @@ impl Screen {
             };
             bar.set_style(style(template));
             bar.set_message(name.to_owned());
-            Activity { bar, since: Instant::now(), told: 0 }
+            Activity { bar, since: Instant::now(), printed: 0 }
         });
         activity.bar.set_position(done);
         let tenth = total.filter(|total| *total > 0).map_or(0, |total| done * 10 / total);
         let long = activity.since.elapsed() > LONG;
-        if !self.terminal && long && tenth > activity.told {
-            activity.told = tenth;
+        if !self.terminal && long && tenth > activity.printed {
+            activity.printed = tenth;
             let text = format!("    {name}: {} % ({})", tenth * 10, bytes(done));
             self.line(&text);
         }
@@ -129,7 +129,7 @@ impl Screen {
         if !self.terminal {
             super::remark(text);
         } else if let Err(e) = self.bars.println(text) {
-            tracing::debug!(error = %e, "the terminal is gone");
+            tracing::debug!(error = %e, "cannot write to the terminal");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The only place that prints. Results go to standard output, everything else to standard error, so
-//! that `goldsmith … --output json | jq` works.
+//! All printing. Results go to standard output, everything else to standard error, so that
+//! `goldsmith … --output json | jq` works.
 
 mod live;
 mod table;
@@ -23,30 +23,29 @@ pub(crate) use table::Table;
 
 use crate::{cli::Format, failure::Failure};
 
-/// Why a result could not be written, the first time.
+/// The first error while writing results.
 static LOST: OnceLock<io::Error> = OnceLock::new();
 
-/// A line on standard output. What cannot be written does not stop a command halfway: [`Output::lost`]
-/// tells at its end.
-fn say(text: impl fmt::Display) {
+/// Prints a line to standard output. A write error does not stop the command halfway:
+/// [`Output::lost`] reports it at the end.
+fn print(text: impl fmt::Display) {
     let Err(error) = writeln!(io::stdout(), "{text}") else { return };
-    // A reader that has had enough (`| head`) and a terminal that was closed miss nothing.
+    // Not an error: the reader has stopped (`| head`), or the terminal was closed.
     let is_gone = error.kind() == io::ErrorKind::BrokenPipe || error.raw_os_error() == Some(EIO);
     if !is_gone {
-        // The first one stays.
         let _ = LOST.set(error);
     }
 }
 
-/// What Linux says of a terminal that is no longer there.
+/// Linux's error for writing to a closed terminal.
 const EIO: i32 = 5;
 
-/// A line on standard error. There is nowhere to tell that it cannot be written.
+/// Prints a line to standard error. A write error cannot be reported anywhere.
 fn remark(text: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Where and how to print.
+/// Prints in the chosen format.
 pub(crate) struct Output {
     format: Format,
 }
@@ -60,7 +59,7 @@ impl Output {
         self.format == Format::Json
     }
 
-    /// A result: a JSON object with that kind, or the text made from it.
+    /// Prints a result: a JSON object with a field `kind`, or the text.
     pub(crate) fn result<T: Serialize>(
         &self,
         kind: &str,
@@ -69,11 +68,11 @@ impl Output {
     ) {
         match self.format {
             Format::Json => print_json(kind, value),
-            Format::Text => say(text().trim_end()),
+            Format::Text => print(text().trim_end()),
         }
     }
 
-    /// A remark that is no part of the result.
+    /// Prints a remark that is not part of the result.
     pub(crate) fn note(&self, text: &str) {
         match self.format {
             Format::Json => print_json("note", &json!({ "text": text })),
@@ -81,14 +80,14 @@ impl Output {
         }
     }
 
-    /// Text that belongs to a person's terminal only.
+    /// Prints text in the text format only.
     pub(crate) fn text(&self, text: &str) {
         if !self.is_json() {
             remark(text);
         }
     }
 
-    /// One coded error.
+    /// Prints an error.
     pub(crate) fn error(&self, error: &Error) {
         match self.format {
             Format::Json => print_json("error", &error_json(error)),
@@ -96,25 +95,25 @@ impl Output {
         }
     }
 
-    /// Tells of results that standard output did not take, and returns the exit code for that; nothing if it
-    /// took all of them.
+    /// Reports an error while writing results and returns its exit code. Returns `None` if all results
+    /// were written.
     pub(crate) fn lost() -> Option<u8> {
         let cause = LOST.get()?;
-        let text = format!("the result could not be written to standard output: {cause}");
+        let text = format!("cannot write the result to standard output: {cause}");
         let error = Error::new(ErrorCode::HostNotReady, text)
-            .hint("what the command did is done; make room, or send its output elsewhere");
+            .hint("the command has completed; free disk space, or redirect the output elsewhere");
         remark(error_text(&error).trim_end());
         Some(error.code.exit_code())
     }
 
-    /// Everything that made a command fail.
+    /// Prints the errors of a command.
     pub(crate) fn failure(&self, failure: &Failure) {
         for error in failure.errors() {
             self.error(error);
         }
     }
 
-    /// Renders events until the last sender is gone.
+    /// Displays events until the last sender is dropped.
     pub(crate) fn follow(&self) -> (Events, JoinHandle<()>) {
         let (events, mut receiver) = Events::channel();
         let format = self.format;
@@ -134,8 +133,8 @@ impl Output {
 
 fn print_event(event: &Event) {
     match serde_json::to_string(event) {
-        Ok(line) => say(line),
-        Err(e) => tracing::error!(error = %e, "an event could not be written"),
+        Ok(line) => print(line),
+        Err(e) => tracing::error!(error = %e, "cannot serialize an event"),
     }
 }
 
@@ -143,15 +142,15 @@ fn print_json<T: Serialize>(kind: &str, value: &T) {
     let mut object = serde_json::Map::from_iter([("kind".to_owned(), json!(kind))]);
     match serde_json::to_value(value) {
         Ok(serde_json::Value::Object(fields)) => {
-            debug_assert!(!fields.contains_key("kind"), "{kind}: a field would hide the kind");
+            debug_assert!(!fields.contains_key("kind"), "{kind}: a field would replace the kind");
             object.extend(fields);
         }
         Ok(other) => {
             object.insert("value".to_owned(), other);
         }
-        Err(e) => tracing::error!(error = %e, "a result could not be written"),
+        Err(e) => tracing::error!(error = %e, "cannot serialize a result"),
     }
-    say(serde_json::Value::Object(object));
+    print(serde_json::Value::Object(object));
 }
 
 fn error_json(error: &Error) -> serde_json::Value {

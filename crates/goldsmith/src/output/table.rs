@@ -41,7 +41,7 @@ mod tests {
     use super::Table;
 
     #[test]
-    fn columns_line_up_and_lines_have_no_trailing_space() {
+    fn render_aligns_columns_without_trailing_space() {
         let mut table = Table::new(&["step", "time"]);
         table.row(["a long one".to_owned(), "1 s".to_owned()]);
         table.row(["b".to_owned(), String::new()]);

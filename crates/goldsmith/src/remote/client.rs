@@ -1,4 +1,4 @@
-//! The calls to a service. Errors are the service's own words.
+//! Calls to a service. Errors carry the service's messages.
 
 use std::time::{Duration, Instant};
 
@@ -16,37 +16,37 @@ use super::{Login, sse};
 
 const VERSION: &str = "api-version=2024-02-01";
 const CONNECT: Duration = Duration::from_secs(10);
-/// Between two tries to resume an event stream that broke.
+/// The pause before resuming a broken event stream.
 const AGAIN: Duration = Duration::from_secs(1);
-/// So often in a row a stream may break without anything received.
+/// How many times in a row a stream may break without progress.
 const TRIES: u32 = 30;
-/// A token is replaced when this share of its life, in percent, is over.
-const USED_UP: u32 = 80;
+/// A token is renewed after this share of its lifetime, in percent.
+const RENEW_AFTER: u32 = 80;
 
-/// A connection in the name of a login.
+/// An authenticated connection to a service.
 pub(crate) struct Client {
     http: reqwest::Client,
     login: Login,
     token: Mutex<Token>,
 }
 
-/// An access token, replaced before it expires and when the service refuses it.
+/// An access token. It is renewed before it expires, and when the service rejects it.
 #[derive(Clone)]
 struct Token {
     text: String,
-    replace_at: Instant,
+    renew_at: Instant,
 }
 
-/// What comes in while a run is followed.
+/// A message of the event stream of a run.
 pub(crate) enum Followed {
-    /// As a local build tells it.
+    /// An event as in a local build.
     Event(Event),
-    /// An attempt is over; the object says how.
+    /// An attempt has ended; the object is its result.
     Ended(Value),
 }
 
 impl Client {
-    /// Gets a token.
+    /// Requests a token.
     pub(crate) async fn connect(login: Login) -> Result<Self, Error> {
         let http = http(&login)?;
         let token = token(&http, &login).await?;
@@ -64,7 +64,7 @@ impl Client {
             .collect())
     }
 
-    /// The id of a template: as it is, or from `GROUP/NAME`.
+    /// The resource id of a template, from a resource id or `GROUP/NAME`.
     pub(crate) fn template(&self, name: &str) -> Result<String, Error> {
         if name.starts_with('/') {
             return Ok(name.trim_end_matches('/').to_owned());
@@ -85,20 +85,19 @@ impl Client {
         ))
     }
 
-    /// The path of a run by its id alone, whatever became of its template.
+    /// The path of a run by its id, which also works after its template is deleted.
     pub(crate) fn run(&self, id: &str) -> String {
         let subscription = &self.login.subscription_id;
         format!("/subscriptions/{subscription}/providers/Microsoft.VirtualMachineImages/runs/{id}")
     }
 
-    /// A call; the body of the answer.
+    /// Calls the service and returns the response body.
     pub(crate) async fn call(&self, method: Method, path: &str) -> Result<Value, Error> {
         let answer = self.send(method, path, None).await?;
         let (status, body) = read(answer).await?;
         if status.is_success() { Ok(body) } else { Err(refused(status, &body)) }
     }
 
-    /// A log of a run.
     pub(crate) async fn log(&self, path: &str) -> Result<String, Error> {
         let answer = self.send(Method::GET, path, None).await?;
         if answer.status().is_success() {
@@ -119,13 +118,13 @@ impl Client {
         let mut last = String::new();
         loop {
             let streamed = self.follow_once(run, &mut last, &mut patience, &mut sink).await;
-            let seen = match streamed {
+            let progress = match streamed {
                 Ok(()) => self.call(Method::GET, run).await,
                 Err(error) => Err(error),
             };
-            match seen {
+            match progress {
                 Ok(run) if is_over(&run) => return Ok(run),
-                // The service closed the stream and answers: the run continues.
+                // The service responds but closed the stream: the run continues.
                 Ok(_) => patience.progress(),
                 Err(error) if error.code == ErrorCode::HostNotReady && patience.lasts() => {}
                 Err(error) => return Err(error),
@@ -157,7 +156,7 @@ impl Client {
                 if value["kind"] == "runEnded" {
                     sink(Followed::Ended(value));
                 } else if let Ok(event) = serde_json::from_value(value) {
-                    // A newer service may tell more than we know.
+                    // A newer service may send events unknown to this client, which are skipped.
                     sink(Followed::Event(event));
                 }
             }
@@ -165,8 +164,8 @@ impl Client {
         Ok(())
     }
 
-    /// A request with a good token. One that is refused with 401 has done nothing, so it is repeated once
-    /// with a new token.
+    /// Sends a request with a token. A request that is rejected with 401 had no effect, so it is
+    /// repeated once with a new token.
     async fn send(
         &self,
         method: Method,
@@ -190,17 +189,17 @@ impl Client {
         }
     }
 
-    /// The token, or a new one if it is about to expire or is the one that the service refused.
-    async fn token(&self, refused: Option<&str>) -> Result<String, Error> {
-        let mut known = self.token.lock().await;
-        if Instant::now() >= known.replace_at || refused == Some(known.text.as_str()) {
-            *known = token(&self.http, &self.login).await?;
+    /// The current token, or a new one if it expires soon or is the rejected one.
+    async fn token(&self, rejected: Option<&str>) -> Result<String, Error> {
+        let mut current = self.token.lock().await;
+        if Instant::now() >= current.renew_at || rejected == Some(current.text.as_str()) {
+            *current = token(&self.http, &self.login).await?;
         }
-        Ok(known.text.clone())
+        Ok(current.text.clone())
     }
 }
 
-/// How often a stream may break before its follower gives up.
+/// Counts how often a stream may break before the client gives up.
 struct Patience {
     left: u32,
 }
@@ -210,12 +209,12 @@ impl Patience {
         Self { left: TRIES }
     }
 
-    /// Something was received.
+    /// Resets the count after a message was received.
     fn progress(&mut self) {
         self.left = TRIES;
     }
 
-    /// Counts a failure. Whether it is worth another try.
+    /// Counts a failure. Returns whether another attempt is allowed.
     fn lasts(&mut self) -> bool {
         let lasts = self.left > 0;
         self.left = self.left.saturating_sub(1);
@@ -223,7 +222,7 @@ impl Patience {
     }
 }
 
-/// Whether a run has a result. An unknown state, of a newer service, counts as one.
+/// Whether a run has ended. An unknown state, from a newer service, counts as ended.
 fn is_over(run: &Value) -> bool {
     !matches!(run["properties"]["runState"].as_str(), Some("Queued" | "Running" | "Canceling"))
 }
@@ -240,20 +239,20 @@ fn http(login: &Login) -> Result<reqwest::Client, Error> {
         .user_agent(concat!("goldsmith/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT);
     if is_loopback(&url) {
-        // A proxy has a loopback of its own, and the service is not there.
+        // To a proxy, loopback is the proxy's own host.
         builder = builder.no_proxy();
     }
     if let Some(pem) = &login.ca {
         let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
-            .code(ErrorCode::InvalidArgument, || "--ca is no PEM certificate".to_owned())?;
+            .code(ErrorCode::InvalidArgument, || "--ca is not a PEM certificate".to_owned())?;
         if certificates.is_empty() {
-            let text = "the file given with --ca has no PEM certificate";
+            let text = "the file of --ca does not contain a PEM certificate";
             return Err(Error::new(ErrorCode::InvalidArgument, text)
-                .hint("goldsmith serve writes server/ca.pem into its data folder"));
+                .hint("goldsmith serve writes server/ca.pem to its data folder"));
         }
         builder = builder.tls_certs_only(certificates);
     }
-    builder.build().code(ErrorCode::InternalError, || "no HTTP client".to_owned())
+    builder.build().code(ErrorCode::InternalError, || "cannot create an HTTP client".to_owned())
 }
 
 /// Whether the address is this machine's loopback, by name or by number.
@@ -266,7 +265,7 @@ fn is_loopback(url: &reqwest::Url) -> bool {
 }
 
 async fn token(http: &reqwest::Client, login: &Login) -> Result<Token, Error> {
-    let asked = Instant::now();
+    let requested = Instant::now();
     let url = format!("{}/{}/oauth2/v2.0/token", login.url, login.tenant_id);
     let form = [
         ("grant_type", "client_credentials"),
@@ -275,7 +274,7 @@ async fn token(http: &reqwest::Client, login: &Login) -> Result<Token, Error> {
         ("scope", &format!("{}/.default", login.url)),
     ];
     let form = reqwest::Url::parse_with_params("form:", form)
-        .code(ErrorCode::InternalError, || "the form cannot be written".to_owned())?;
+        .code(ErrorCode::InternalError, || "cannot encode the login form".to_owned())?;
     let request = http
         .post(url)
         .header("content-type", "application/x-www-form-urlencoded")
@@ -285,13 +284,14 @@ async fn token(http: &reqwest::Client, login: &Login) -> Result<Token, Error> {
     match body["access_token"].as_str() {
         Some(token) if status.is_success() => {
             let life = Duration::from_secs(body["expires_in"].as_u64().unwrap_or_default());
-            let replace_at = asked + life * USED_UP / 100;
-            Ok(Token { text: token.to_owned(), replace_at })
+            let renew_at = requested + life * RENEW_AFTER / 100;
+            Ok(Token { text: token.to_owned(), renew_at })
         }
         _ => {
-            let why = body["error_description"].as_str().unwrap_or("it gave no token");
-            Err(Error::new(code(status), format!("the service refused the login: {why}"))
-                .hint("check tenant, client id and secret; goldsmith admin sp list knows them"))
+            let why = body["error_description"].as_str().unwrap_or("it returned no token");
+            Err(Error::new(code(status), format!("the service rejected the login: {why}")).hint(
+                "check tenant, client id and secret; goldsmith admin sp list shows client ids",
+            ))
         }
     }
 }
@@ -316,7 +316,7 @@ fn unreachable(url: &str, error: reqwest::Error) -> Error {
     } else {
         "is goldsmith serve running there?"
     };
-    Error::new(ErrorCode::HostNotReady, format!("the service at {url} cannot be reached"))
+    Error::new(ErrorCode::HostNotReady, format!("cannot reach the service at {url}"))
         .hint(hint)
         .caused_by(error)
 }
@@ -327,13 +327,13 @@ fn refused(status: StatusCode, body: &Value) -> Error {
     let message = error["message"].as_str().unwrap_or("no message");
     let error = Error::new(code(status), format!("{message} ({word}, HTTP {})", status.as_u16()));
     match error.code {
-        ErrorCode::AccessDenied => error.hint("goldsmith login, with a secret that is good"),
+        ErrorCode::AccessDenied => error.hint("run goldsmith login with a valid secret"),
         _ => error,
     }
 }
 
-/// What a refusal means to the user. A service that is overloaded, or that is starting behind a proxy, is
-/// one that cannot be reached.
+/// The error code for a failed request. A service that is overloaded, or still starting behind a
+/// proxy, counts as unreachable.
 fn code(status: StatusCode) -> ErrorCode {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorCode::AccessDenied,
@@ -352,7 +352,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refused_token_is_access_denied_and_server_errors_are_not_the_users() {
+    fn rejected_token_is_access_denied_and_server_error_is_unreachable() {
         let code = |status: u16| code(StatusCode::from_u16(status).expect("a status"));
         for denied in [401, 403] {
             assert_eq!(code(denied), ErrorCode::AccessDenied, "{denied}");
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn patience_starts_anew_with_every_progress() {
+    fn progress_resets_the_failure_count() {
         let mut patience = Patience::new();
         let drops = |patience: &mut Patience| (0..100).take_while(|_| patience.lasts()).count();
         assert_eq!(drops(&mut patience), 30);
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn run_is_over_unless_it_waits_or_works() {
+    fn run_has_ended_unless_queued_or_active() {
         let of = |state: &str| is_over(&json!({ "properties": { "runState": state } }));
         assert!(!of("Queued") && !of("Running") && !of("Canceling"));
         assert!(of("Succeeded") && of("Failed") && of("Canceled") && of("PartiallySucceeded"));

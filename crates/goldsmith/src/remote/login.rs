@@ -1,4 +1,4 @@
-//! `login.json`: the service that commands speak to, and in whose name.
+//! `login.json`: the service that commands use, and the credentials for it.
 
 use std::{
     fs,
@@ -12,17 +12,17 @@ use etcetera::BaseStrategy;
 use images::error::{Coded, Error};
 use serde::{Deserialize, Serialize};
 
-/// What `goldsmith login` found out and keeps. The file is readable by its owner alone.
+/// The content of the file, which `goldsmith login` writes with mode 0600.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Login {
-    /// `https://host:port`, without a slash at the end.
+    /// `https://host:port`, without a trailing slash.
     pub(crate) url: String,
     pub(crate) tenant_id: String,
     pub(crate) subscription_id: String,
     pub(crate) client_id: String,
     pub(crate) client_secret: String,
-    /// PEM of the authority that signed the service's certificate; the public ones if absent.
+    /// The certificate authority of the service (PEM); by default the public authorities.
     pub(crate) ca: Option<String>,
 }
 
@@ -31,7 +31,7 @@ impl Login {
     pub(crate) fn load() -> Result<Self, Error> {
         let path = path()?;
         let text = fs::read(&path).map_err(|e| {
-            Error::new(ErrorCode::InvalidArgument, "there is no login to a goldsmith service")
+            Error::new(ErrorCode::InvalidArgument, "not logged in to a goldsmith service")
                 .hint(
                     "goldsmith login --server https://HOST:PORT --tenant ID --client-id ID \
                      --client-secret SECRET --ca FILE",
@@ -43,7 +43,7 @@ impl Login {
         })
     }
 
-    /// Replaces the login of the current user; returns where it is kept.
+    /// Replaces the login of the current user. Returns the path of the file.
     pub(crate) fn save(&self) -> Result<PathBuf, Error> {
         let path = path()?;
         let failed = || format!("cannot write {}", path.display());
@@ -53,7 +53,7 @@ impl Login {
     }
 }
 
-/// Appears by rename, so that a login is never half there.
+/// Writes to a temporary file and renames it, so that a login is never incomplete.
 fn write_private(path: &Path, text: &[u8]) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -69,6 +69,6 @@ fn write_private(path: &Path, text: &[u8]) -> std::io::Result<()> {
 
 fn path() -> Result<PathBuf, Error> {
     let base = etcetera::choose_base_strategy()
-        .code(ErrorCode::HostNotReady, || "there is no home folder".to_owned())?;
+        .code(ErrorCode::HostNotReady, || "this user has no home folder".to_owned())?;
     Ok(base.config_dir().join("goldsmith").join("login.json"))
 }

@@ -1,4 +1,4 @@
-//! A goldsmith service as its client sees it: who we are there, and the calls that commands make.
+//! The client of a goldsmith service: the login and the calls of commands.
 
 mod client;
 mod login;

@@ -1,13 +1,12 @@
-//! Server-sent events, taken apart as they come in.
+//! An incremental parser of server-sent events.
 
-/// One event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) id: String,
     pub(super) data: String,
 }
 
-/// Bytes that are not yet a whole event.
+/// Stores the bytes of an incomplete event.
 #[derive(Debug, Default)]
 pub(super) struct Parser {
     rest: Vec<u8>,
@@ -16,7 +15,7 @@ pub(super) struct Parser {
 }
 
 impl Parser {
-    /// Takes more bytes; gives back the events that are whole now.
+    /// Adds bytes and returns the events that they complete.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<Message> {
         self.rest.extend_from_slice(bytes);
         let mut messages = Vec::new();
@@ -39,7 +38,7 @@ impl Parser {
         match field {
             "data" => self.data.push(value.to_owned()),
             "id" => value.clone_into(&mut self.id),
-            // Comments keep the connection alive; other fields are not sent to us.
+            // Comments only keep the connection alive; the service sends no other fields.
             _ => {}
         }
         None
@@ -51,11 +50,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_found_however_the_bytes_are_cut() {
+    fn feed_returns_events_for_any_split_of_bytes() {
         let text = b": hello\nid: 1\ndata: {\"a\":1}\n\nid:2\r\ndata: x\r\ndata: y\r\n\r\n";
         let mut parser = Parser::default();
-        let found: Vec<Message> = text.iter().flat_map(|byte| parser.feed(&[*byte])).collect();
+        let events: Vec<Message> = text.iter().flat_map(|byte| parser.feed(&[*byte])).collect();
         let message = |id: &str, data: &str| Message { id: id.into(), data: data.into() };
-        assert_eq!(found, [message("1", "{\"a\":1}"), message("2", "x\ny")]);
+        assert_eq!(events, [message("1", "{\"a\":1}"), message("2", "x\ny")]);
     }
 }

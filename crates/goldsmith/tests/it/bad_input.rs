@@ -1,5 +1,5 @@
-//! Bad input: a clear error that names the field, the value and the way out; a documented exit code;
-//! nothing half-made.
+//! Bad input causes an error with field, value and remedy, and a documented exit code, and leaves
+//! nothing behind.
 
 use std::{
     io::{Read, Write},
@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{Place, stderr, stdout};
+use crate::{Sandbox, stderr, stdout};
 
 fn template(customize: &Value) -> Value {
     json!({
@@ -24,11 +24,11 @@ fn template(customize: &Value) -> Value {
     })
 }
 
-/// Builds the template and gives exit code and the error object.
-fn refused(place: &Place, text: &str) -> (i32, Value) {
-    place.write("t.json", text);
-    let output = place.run(&["--output", "json", "build", "t.json"]);
-    place.assert_nothing_made();
+/// Builds the template and returns the exit code and the error object.
+fn build_error(sandbox: &Sandbox, text: &str) -> (i32, Value) {
+    sandbox.write("t.json", text);
+    let output = sandbox.run(&["--output", "json", "build", "t.json"]);
+    sandbox.assert_nothing_created();
     let printed = stdout(&output);
     let error = printed
         .lines()
@@ -43,14 +43,14 @@ fn text<'a>(error: &'a Value, field: &str) -> &'a str {
 }
 
 #[test]
-fn malformed_json_is_pointed_at() {
-    let (code, error) = refused(&Place::new(), "{\n  \"properties\": {,}\n}");
+fn malformed_json_is_reported_with_position() {
+    let (code, error) = build_error(&Sandbox::new(), "{\n  \"properties\": {,}\n}");
     assert_eq!((code, text(&error, "code")), (3, "InvalidRequestContent"));
     assert_eq!((error["line"].as_u64(), error["column"].as_u64()), (Some(2), Some(18)), "{error}");
 }
 
 #[test]
-fn a_place_that_nobody_named_is_refused_before_anything_is_made() {
+fn unknown_region_or_account_is_rejected_before_the_build() {
     let mut value = template(&json!([]));
     let gallery =
         "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/galleries/g/images/d";
@@ -58,7 +58,7 @@ fn a_place_that_nobody_named_is_refused_before_anything_is_made() {
         "type": "SharedImage", "runOutputName": "a", "galleryImageId": gallery,
         "targetRegions": [{ "name": "here" }, { "name": "mars" }],
     }]);
-    let (code, error) = refused(&Place::new(), &value.to_string());
+    let (code, error) = build_error(&Sandbox::new(), &value.to_string());
     assert_eq!((code, text(&error, "code")), (3, "BadSharedImageDistribute"));
     assert_eq!(text(&error, "target"), "properties.distribute[0].targetRegions[1].name");
     assert!(text(&error, "message").ends_with("the regions are here"), "{error}");
@@ -67,16 +67,16 @@ fn a_place_that_nobody_named_is_refused_before_anything_is_made() {
         "type": "VHD", "runOutputName": "a",
         "uri": "https://images.blob.core.windows.net/vhds/x.vhd",
     }]);
-    let (code, error) = refused(&Place::new(), &value.to_string());
+    let (code, error) = build_error(&Sandbox::new(), &value.to_string());
     assert_eq!((code, text(&error, "code")), (3, "ValidationFailed"));
     assert_eq!(text(&error, "target"), "properties.distribute[0].uri");
     assert!(text(&error, "hint").contains("[[account]]"), "{error}");
 }
 
 #[test]
-fn an_unknown_customizer_is_named_with_a_suggestion() {
+fn unknown_customizer_is_rejected_with_a_suggestion() {
     let value = template(&json!([{ "type": "Shel", "inline": ["true"] }]));
-    let (code, error) = refused(&Place::new(), &value.to_string());
+    let (code, error) = build_error(&Sandbox::new(), &value.to_string());
     assert_eq!((code, text(&error, "code")), (3, "BadCustomizerType"));
     assert_eq!(text(&error, "target"), "properties.customize[0].type");
     assert!(text(&error, "hint").contains("Shell"), "{error}");
@@ -84,39 +84,39 @@ fn an_unknown_customizer_is_named_with_a_suggestion() {
 
 // conformance: 58
 #[test]
-fn a_windows_customizer_on_linux_is_refused() {
+fn windows_customizer_on_linux_is_rejected() {
     let value = template(&json!([{ "type": "PowerShell", "inline": ["dir"] }]));
-    let (code, error) = refused(&Place::new(), &value.to_string());
+    let (code, error) = build_error(&Sandbox::new(), &value.to_string());
     assert_eq!((code, text(&error, "code")), (3, "UnsupportedCustomizerType"));
     assert_eq!(text(&error, "target"), "properties.customize[0]");
 }
 
 #[test]
-fn a_validator_for_windows_is_refused_with_its_place() {
+fn windows_validator_on_linux_is_rejected_with_its_path() {
     let mut value = template(&json!([]));
     value["properties"]["validate"] = json!({ "inVMValidations": [
         { "type": "Shell", "inline": ["true"] },
         { "type": "PowerShell", "inline": ["exit 0"] }
     ]});
-    let (code, error) = refused(&Place::new(), &value.to_string());
+    let (code, error) = build_error(&Sandbox::new(), &value.to_string());
     assert_eq!((code, text(&error, "code")), (3, "UnsupportedValidatorType"));
     assert_eq!(text(&error, "target"), "properties.validate.inVMValidations[1]");
 }
 
 #[test]
-fn an_unknown_size_lists_the_nearest_ones() {
+fn unknown_vm_size_lists_the_nearest_ones() {
     let mut value = template(&json!([]));
     value["properties"]["vmProfile"] = json!({ "vmSize": "Standard_D2s_v33" });
-    let (code, error) = refused(&Place::new(), &value.to_string());
+    let (code, error) = build_error(&Sandbox::new(), &value.to_string());
     assert_eq!((code, text(&error, "code")), (3, "ValidationFailed"));
     assert!(text(&error, "hint").contains("Standard_D2s_v3"), "{error}");
 }
 
 #[test]
-fn an_unknown_source_says_how_to_add_it() {
+fn unknown_source_explains_how_to_add_it() {
     let mut value = template(&json!([]));
     value["properties"]["source"]["offer"] = json!("debian-99");
-    let (code, error) = refused(&Place::new(), &value.to_string());
+    let (code, error) = build_error(&Sandbox::new(), &value.to_string());
     assert_eq!((code, text(&error, "code")), (3, "BadPIRSource"));
     assert!(text(&error, "message").contains("debian-99"), "{error}");
 }
@@ -141,12 +141,12 @@ fn serve(status: &'static str, body: &'static str) -> String {
 }
 
 #[test]
-fn a_wrong_checksum_shows_both() {
+fn wrong_checksum_reports_both_digests() {
     let uri = serve("200 OK", "echo hello\n");
     let expected = "0".repeat(64);
     let value =
         template(&json!([{ "type": "Shell", "scriptUri": uri, "sha256Checksum": expected }]));
-    let (code, error) = refused(&Place::new(), &value.to_string());
+    let (code, error) = build_error(&Sandbox::new(), &value.to_string());
     assert_eq!((code, text(&error, "code")), (3, "ChecksumMismatch"), "{error}");
     assert_eq!(text(&error, "target"), "properties.customize[0].scriptUri");
     let details = error["details"].to_string();
@@ -155,34 +155,34 @@ fn a_wrong_checksum_shows_both() {
 }
 
 #[test]
-fn an_unreachable_script_is_told_with_its_reason() {
+fn unreachable_script_is_reported_with_its_reason() {
     let missing = serve("404 Not Found", "");
-    // A port that was free a moment ago, and that nobody listens on.
+    // A port without a listener, free a moment ago.
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for uri in [missing, format!("http://{gone}/x"), "no/such/file.sh".to_owned()] {
         let value = template(&json!([{ "type": "Shell", "scriptUri": uri }]));
-        let (code, error) = refused(&Place::new(), &value.to_string());
+        let (code, error) = build_error(&Sandbox::new(), &value.to_string());
         assert_eq!((code, text(&error, "code")), (3, "ScriptUnreachable"), "{error}");
         assert!(text(&error, "message").contains(&uri), "{error}");
     }
 }
 
 #[test]
-fn every_mistake_is_told_at_once() {
-    let place = Place::new();
+fn validate_reports_all_mistakes() {
+    let sandbox = Sandbox::new();
     let value = template(&json!([{ "type": "Shel" }, { "type": "File", "destinaton": "/tmp/x" }]));
-    place.write("t.json", &value.to_string());
-    let output = place.run(&["validate", "t.json"]);
+    sandbox.write("t.json", &value.to_string());
+    let output = sandbox.run(&["validate", "t.json"]);
     assert_eq!(output.status.code(), Some(3));
-    let told = stderr(&output);
+    let output_text = stderr(&output);
     for part in ["Shel", "sourceUri", "destinaton", "destination"] {
-        assert!(told.contains(part), "{part} in\n{told}");
+        assert!(output_text.contains(part), "{part} in\n{output_text}");
     }
 }
 
 #[test]
-fn a_template_that_is_not_there_is_no_panic() {
-    let output = Place::new().run(&["build", "nowhere.json"]);
+fn missing_template_file_is_an_error() {
+    let output = Sandbox::new().run(&["build", "nowhere.json"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(stderr(&output).contains("nowhere.json"), "{}", stderr(&output));
 }

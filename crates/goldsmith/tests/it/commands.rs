@@ -1,20 +1,20 @@
-//! Commands that need no machine.
+//! Commands that do not start machines.
 
 use std::{io::Write, process::Stdio};
 
 use serde_json::{Value, json};
 
-use crate::{Place, stderr, stdout};
+use crate::{Sandbox, stderr, stdout};
 
 #[test]
-fn help_names_every_command_and_usage_errors_exit_2() {
-    let help = stdout(&Place::new().run(&["--help"]));
+fn help_lists_every_command_and_usage_errors_exit_2() {
+    let help = stdout(&Sandbox::new().run(&["--help"]));
     for command in
         ["build", "validate", "plan", "shell", "image", "catalogue", "cache", "ledger", "doctor"]
     {
         assert!(help.contains(command), "{command} in\n{help}");
     }
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     for wrong in [
         &["build"][..],
         &["build", "t.json", "--max-age", "soon"],
@@ -22,25 +22,25 @@ fn help_names_every_command_and_usage_errors_exit_2() {
         &["image", "boot", "x", "--publish", "80"],
         &["forge"],
     ] {
-        assert_eq!(place.run(wrong).status.code(), Some(2), "{wrong:?}");
+        assert_eq!(sandbox.run(wrong).status.code(), Some(2), "{wrong:?}");
     }
 }
 
 #[test]
-fn an_empty_place_has_nothing_and_says_what_to_do() {
-    let place = Place::new();
-    assert!(stdout(&place.run(&["image", "ls"])).contains("goldsmith build"));
-    assert!(stdout(&place.run(&["ledger", "ls"])).contains("nothing is held"));
-    assert!(stdout(&place.run(&["cache", "ls"])).contains("no nodes"));
-    assert_eq!(place.run(&["cache", "prune", "--all"]).status.code(), Some(0));
-    let gone = place.run(&["image", "show", "web"]);
+fn empty_installation_lists_nothing_with_hints() {
+    let sandbox = Sandbox::new();
+    assert!(stdout(&sandbox.run(&["image", "ls"])).contains("goldsmith build"));
+    assert!(stdout(&sandbox.run(&["ledger", "ls"])).contains("no resources are held"));
+    assert!(stdout(&sandbox.run(&["cache", "ls"])).contains("no nodes"));
+    assert_eq!(sandbox.run(&["cache", "prune", "--all"]).status.code(), Some(0));
+    let gone = sandbox.run(&["image", "show", "web"]);
     assert_eq!(gone.status.code(), Some(3));
     assert!(stderr(&gone).contains("NotFound"), "{}", stderr(&gone));
 }
 
 #[test]
-fn the_shipped_catalogue_has_the_image_of_the_readme() {
-    let output = Place::new().run(&["--output", "json", "catalogue", "ls"]);
+fn shipped_catalogue_has_the_image_of_the_readme() {
+    let output = Sandbox::new().run(&["--output", "json", "catalogue", "ls"]);
     let listed: Value = serde_json::from_str(&stdout(&output)).unwrap();
     let is_it = |urn: &Value| urn.as_str().unwrap().starts_with("Debian:debian-12:12-gen2:");
     let urns = listed["images"].as_array().unwrap();
@@ -48,19 +48,19 @@ fn the_shipped_catalogue_has_the_image_of_the_readme() {
 }
 
 #[test]
-fn a_mistake_in_the_users_catalogue_names_file_and_line() {
-    let place = Place::new();
-    std::fs::create_dir_all(place.dir.path().join("data")).unwrap();
-    place.write("data/catalogue.toml", "[[image]]\npublisher = 3\n");
-    let output = place.run(&["catalogue", "ls"]);
+fn mistake_in_user_catalogue_is_reported_with_file_and_line() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir_all(sandbox.dir.path().join("data")).unwrap();
+    sandbox.write("data/catalogue.toml", "[[image]]\npublisher = 3\n");
+    let output = sandbox.run(&["catalogue", "ls"]);
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
     assert!(stderr(&output).contains("catalogue.toml"), "{}", stderr(&output));
     assert!(stderr(&output).contains("line 2"), "{}", stderr(&output));
 }
 
 #[test]
-fn doctor_says_for_each_thing_how_it_is() {
-    let output = Place::new().run(&["--output", "json", "doctor"]);
+fn doctor_reports_every_check() {
+    let output = Sandbox::new().run(&["--output", "json", "doctor"]);
     let findings: Value = serde_json::from_str(&stdout(&output)).unwrap();
     let whats: Vec<_> = findings["findings"]
         .as_array()
@@ -75,7 +75,7 @@ fn doctor_says_for_each_thing_how_it_is() {
     assert_eq!(output.status.code(), Some(code));
 }
 
-/// A template that is right for Azure, from a source of that publisher and offer.
+/// A valid Azure template with a source of that publisher and offer.
 fn template(publisher: &str, offer: &str, size: &str, customize: &Value) -> String {
     json!({
         "location": "here", "identity": { "type": "None" },
@@ -93,7 +93,7 @@ fn template(publisher: &str, offer: &str, size: &str, customize: &Value) -> Stri
 }
 
 #[test]
-fn validate_notes_what_this_installation_lacks() {
+fn validate_notes_what_the_installation_lacks() {
     let windows = json!([{ "type": "PowerShell", "inline": ["dir"] }]);
     let linux = json!([{ "type": "Shell", "inline": ["true"] }]);
     for (publisher, offer, size, customize, notes) in [
@@ -128,9 +128,9 @@ fn validate_notes_what_this_installation_lacks() {
             ],
         ),
     ] {
-        let place = Place::new();
-        place.write("t.json", &template(publisher, offer, size, customize));
-        let output = place.run(&["--output", "json", "validate", "t.json"]);
+        let sandbox = Sandbox::new();
+        sandbox.write("t.json", &template(publisher, offer, size, customize));
+        let output = sandbox.run(&["--output", "json", "validate", "t.json"]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         let printed = stdout(&output);
         let result = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -142,7 +142,7 @@ fn validate_notes_what_this_installation_lacks() {
             };
             assert!(found.iter().any(|note| is_it(&note)), "{target}: {says} in {found:?}");
         }
-        let plain = place.run(&["validate", "t.json"]);
+        let plain = sandbox.run(&["validate", "t.json"]);
         assert_eq!(plain.status.code(), Some(0), "{}", stderr(&plain));
         assert!(stdout(&plain).contains("is valid"), "{}", stdout(&plain));
         for (_, says) in notes {
@@ -152,20 +152,20 @@ fn validate_notes_what_this_installation_lacks() {
 }
 
 #[test]
-fn validate_refuses_a_size_that_is_none_anywhere() {
-    let place = Place::new();
+fn validate_rejects_a_size_unknown_to_azure() {
+    let sandbox = Sandbox::new();
     let text = template("Debian", "debian-12", "Standard_D2s_v33", &json!([]));
-    place.write("t.json", &text);
-    let output = place.run(&["validate", "t.json"]);
+    sandbox.write("t.json", &text);
+    let output = sandbox.run(&["validate", "t.json"]);
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
     assert!(stderr(&output).contains("no VM size of Azure"), "{}", stderr(&output));
 }
 
 #[test]
-fn a_dash_stands_for_standard_input() {
-    let place = Place::new();
+fn dash_means_standard_input() {
+    let sandbox = Sandbox::new();
     let text = template("Debian", "debian-12", "", &json!([{ "type": "Shel" }]));
-    let mut child = place
+    let mut child = sandbox
         .command()
         .args(["--output", "json", "validate", "-"])
         .stdin(Stdio::piped())

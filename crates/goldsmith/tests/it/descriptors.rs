@@ -1,16 +1,16 @@
-//! What a command says that has too few descriptors: what it cannot open is an error, and never absent.
+//! Commands with too few descriptors: a file that cannot be opened is an error, never absent.
 
 use std::{fs, process::Command};
 
-use crate::{Place, stderr, stdout};
+use crate::{Sandbox, stderr, stdout};
 
 const KEY: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const RUN: &str = "019317a0-0000-7000-8000-000000000001";
 
-/// With a node, an image, and a run that holds something.
-fn place() -> Place {
-    let place = Place::new();
-    let root = place.dir.path();
+/// A sandbox with a node, an image, and a run that holds a resource.
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let root = sandbox.dir.path();
     let node = root.join("cache/nodes").join(KEY);
     fs::create_dir_all(&node).unwrap();
     let meta = format!(
@@ -20,41 +20,41 @@ fn place() -> Place {
     );
     fs::write(node.join("node.json"), meta).unwrap();
     let disk = root.join("disk.qcow2");
-    let made = Command::new("qemu-img")
+    let created = Command::new("qemu-img")
         .args(["create", "-q", "-f", "qcow2"])
         .arg(&disk)
         .arg("4M")
         .status();
-    assert!(made.unwrap().success());
-    let imported = place.run(&["image", "import", "web", disk.to_str().unwrap()]);
+    assert!(created.unwrap().success());
+    let imported = sandbox.run(&["image", "import", "web", disk.to_str().unwrap()]);
     assert!(imported.status.success(), "{}", stderr(&imported));
     let ledger = root.join("data/ledger").join(RUN);
     fs::create_dir_all(&ledger).unwrap();
     let row = r#"{"held":{"kind":"partialFile","path":"/nowhere/x.partial"},"keepUntil":"2999-01-01T00:00:00Z"}"#;
     fs::write(ledger.join("000001.json"), row).unwrap();
-    place
+    sandbox
 }
 
 #[test]
-fn a_list_that_was_made_with_too_few_descriptors_is_whole_or_an_error() {
-    let place = place();
+fn list_with_too_few_descriptors_is_complete_or_an_error() {
+    let sandbox = sandbox();
     for (words, holds) in
         [(["image", "ls"], "images/web"), (["cache", "ls"], KEY), (["ledger", "ls"], RUN)]
     {
         let list = [words[0], words[1], "--output", "json"];
-        let whole = stdout(&place.run(&list));
+        let whole = stdout(&sandbox.run(&list));
         assert!(whole.contains(holds), "{whole}");
         let (mut failed, mut succeeded) = (0, 0);
         for most in 4..24 {
             let mut limited = Command::new("prlimit");
-            let command = place.command();
+            let command = sandbox.command();
             limited.arg(format!("--nofile={most}")).arg(command.get_program()).args(list);
             for (name, value) in command.get_envs() {
                 limited.env(name, value.unwrap());
             }
             let output = limited.output().unwrap();
             if output.status.success() {
-                // There may be warnings before it.
+                // Warnings may precede the list.
                 assert!(stdout(&output).ends_with(&whole), "{most}: {}", stdout(&output));
                 succeeded += 1;
             } else {
@@ -62,6 +62,6 @@ fn a_list_that_was_made_with_too_few_descriptors_is_whole_or_an_error() {
             }
         }
         assert!(failed > 0 && succeeded > 0, "{words:?}: {failed} and {succeeded}");
-        assert_eq!(stdout(&place.run(&list)), whole, "nothing went meanwhile");
+        assert_eq!(stdout(&sandbox.run(&list)), whole, "nothing was removed meanwhile");
     }
 }

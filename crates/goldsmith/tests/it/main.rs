@@ -1,4 +1,4 @@
-//! The executable as a program: what it prints, its exit codes, and that bad input makes nothing.
+//! Runs the executable: its output, its exit codes, and that bad input creates nothing.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests start the executable")]
 
@@ -13,12 +13,12 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-/// A folder with its own cache and data.
-struct Place {
+/// A temporary folder with a cache and a data folder.
+struct Sandbox {
     dir: tempfile::TempDir,
 }
 
-impl Place {
+impl Sandbox {
     fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
@@ -43,8 +43,8 @@ impl Place {
         self.command().args(arguments).output().unwrap()
     }
 
-    /// No run, no node, no image came of it.
-    fn assert_nothing_made(&self) {
+    /// Asserts that there is no run, node or image.
+    fn assert_nothing_created(&self) {
         for folder in ["cache/runs", "cache/nodes", "cache/sources", "data/ledger", "data/images"] {
             let left = entries(&self.dir.path().join(folder));
             assert!(left.is_empty(), "{folder}: {left:?}");
@@ -56,7 +56,7 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir) else {
         return Vec::new();
     };
-    // `.gate` is a lock file of the folder, not something made.
+    // `.gate` is a lock file of the folder, which may remain.
     entries.map(|entry| entry.unwrap().path()).filter(|path| !path.ends_with(".gate")).collect()
 }
 

@@ -1,4 +1,4 @@
-//! Standard output and standard error that cannot be written: no panic, and an exit code that tells.
+//! Unwritable standard output or standard error: no panic, and an exit code for lost results.
 
 use std::{
     fs::{File, OpenOptions},
@@ -6,9 +6,10 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 
-use crate::Place;
+use crate::Sandbox;
 
-/// Its commands fail in these ways, whatever they print: 4 is also that of a host without KVM or tools.
+/// Commands whose exit code does not depend on standard error. Code 4 also means that the host lacks
+/// KVM or tools.
 const COMMANDS: &[&[&str]] = &[
     &["doctor"],
     &["doctor", "--output", "json"],
@@ -31,56 +32,56 @@ const GOOD: &str = r#"{
   }
 }"#;
 
-fn place() -> Place {
-    let place = Place::new();
-    place.write("good.json", GOOD);
-    place.write("bad.json", r#"{"properties": {"source": {"type": "Nowhere"}}}"#);
-    place
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write("good.json", GOOD);
+    sandbox.write("bad.json", r#"{"properties": {"source": {"type": "Nowhere"}}}"#);
+    sandbox
 }
 
 fn full() -> File {
     OpenOptions::new().write(true).open("/dev/full").unwrap()
 }
 
-/// A pipe whose reader is gone.
+/// A pipe without a reader.
 fn closed() -> Stdio {
     let (reader, writer) = pipe().unwrap();
     drop(reader);
     writer.into()
 }
 
-fn run(place: &Place, arguments: &[&str], stdout: Stdio, stderr: Stdio) -> ExitStatus {
-    let mut command = place.command();
+fn run(sandbox: &Sandbox, arguments: &[&str], stdout: Stdio, stderr: Stdio) -> ExitStatus {
+    let mut command = sandbox.command();
     command.args(arguments).stdout(stdout).stderr(stderr).status().unwrap()
 }
 
 #[test]
-fn standard_error_that_cannot_be_written_changes_no_exit_code() {
-    let place = place();
+fn unwritable_standard_error_does_not_change_the_exit_code() {
+    let sandbox = sandbox();
     for arguments in COMMANDS {
-        let wanted = run(&place, arguments, Stdio::null(), Stdio::null()).code();
+        let wanted = run(&sandbox, arguments, Stdio::null(), Stdio::null()).code();
         for stderr in [full().into(), closed()] {
-            let found = run(&place, arguments, Stdio::null(), stderr).code();
+            let found = run(&sandbox, arguments, Stdio::null(), stderr).code();
             assert_eq!(found, wanted, "{arguments:?}");
         }
     }
 }
 
 #[test]
-fn results_that_are_lost_are_told_by_the_exit_code_and_a_reader_that_is_gone_is_not() {
-    let place = place();
+fn lost_result_fails_and_closed_reader_succeeds() {
+    let sandbox = sandbox();
     for arguments in [&["catalogue", "ls"][..], &["catalogue", "ls", "--output", "json"]] {
-        assert_eq!(run(&place, arguments, closed(), Stdio::null()).code(), Some(0));
-        let output = place.command().args(arguments).stdout(full()).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(4), "{told}");
-        assert!(told.contains("No space left on device"), "{told}");
+        assert_eq!(run(&sandbox, arguments, closed(), Stdio::null()).code(), Some(0));
+        let output = sandbox.command().args(arguments).stdout(full()).output().unwrap();
+        let output_text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{output_text}");
+        assert!(output_text.contains("No space left on device"), "{output_text}");
     }
     for arguments in COMMANDS {
-        let output = place.command().args(*arguments).stdout(full()).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(!told.contains("panicked"), "{arguments:?}: {told}");
-        let both = run(&place, arguments, full().into(), full().into());
+        let output = sandbox.command().args(*arguments).stdout(full()).output().unwrap();
+        let output_text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output_text.contains("panicked"), "{arguments:?}: {output_text}");
+        let both = run(&sandbox, arguments, full().into(), full().into());
         assert!(both.code().is_some_and(|code| code < 100), "{arguments:?}: {both}");
     }
 }

@@ -21,7 +21,7 @@ fn host(accel: Accel) -> Host {
 }
 
 #[test]
-fn named_model_is_what_the_machine_gets_and_what_keys_cover() {
+fn named_cpu_model_is_used_and_part_of_keys() {
     let named = Host {
         cpu_model: "Haswell-noTSX".into(),
         cpu_identity: "GenuineIntel/6/63/2/0x49/fpu".into(),
@@ -89,7 +89,7 @@ fn bios_machine_under_kvm_resumed() {
 }
 
 #[test]
-fn machine_on_a_bridge_with_its_channel() {
+fn machine_on_a_bridge_has_a_second_card_for_the_channel() {
     let bridge = Bridge {
         name: "br0".into(),
         tap: "gs0123456789ab".into(),
@@ -113,25 +113,25 @@ fn machine_on_a_bridge_with_its_channel() {
 }
 
 #[test]
-fn data_disks_have_the_lun_of_their_place() {
+fn data_disk_lun_is_its_position() {
     let data = vec!["/data/runs/1/data0.qcow2".into(), "/data/runs/1/data1.qcow2".into()];
     let with = lines(&host(Accel::Kvm), &MachineSpec { data, ..spec() });
     let without = lines(&host(Accel::Kvm), &spec());
-    let kept: Vec<&str> = without.lines().collect();
-    let added: Vec<&str> = with.lines().filter(|line| !kept.contains(line)).collect();
+    let common: Vec<&str> = without.lines().collect();
+    let added: Vec<&str> = with.lines().filter(|line| !common.contains(line)).collect();
     assert_snapshot!(added.join("\n"));
-    assert_eq!(with.lines().count(), kept.len() + added.len(), "nothing else is changed");
+    assert_eq!(with.lines().count(), common.len() + added.len(), "nothing else is changed");
 }
 
 #[test]
-fn what_takes_over_has_no_backing_of_its_own() {
+fn drive_that_takes_over_has_no_backing() {
     let taking = drive("disk-1", Path::new("/d,1"), true);
     assert_eq!(taking.get("backing"), Some(&Value::Null));
     assert_eq!(drive("disk-0", Path::new("/d"), false).get("backing"), None);
 }
 
 #[test]
-fn relative_paths_become_absolute() {
+fn absolute_rewrites_relative_paths() {
     let fixed = absolute(&MachineSpec { disk: "disk.qcow2".into(), ..spec() }).unwrap();
     assert_eq!(fixed.disk, std::env::current_dir().unwrap().join("disk.qcow2"));
     assert_eq!(fixed.run_dir, spec().run_dir);

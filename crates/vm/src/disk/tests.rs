@@ -5,7 +5,7 @@ use super::*;
 const MIB: u64 = 1024 * 1024;
 
 #[test]
-fn info_is_read_with_what_makes_an_image_dangerous() {
+fn info_reports_backing_data_file_and_encryption() {
     let json = r#"{"virtual-size":1048576,"filename":"x.qcow2","format":"qcow2","actual-size":200,
         "backing-filename":"/etc/shadow","format-specific":{"type":"qcow2","data":{
         "compat":"1.1","data-file":"/dev/sda","corrupt":true}},"dirty-flag":false,"new":1}"#;
@@ -17,7 +17,7 @@ fn info_is_read_with_what_makes_an_image_dangerous() {
 }
 
 #[test]
-fn a_vmdk_with_a_foreign_extent_is_not_self_contained() {
+fn vmdk_with_foreign_extent_is_not_self_contained() {
     let json = r#"{"virtual-size":1,"format":"vmdk","format-specific":{"type":"vmdk","data":{
         "extents":[{"filename":"/a/x.vmdk"},{"filename":"/etc/shadow"}]}}}"#;
     let mut info = parse_info(json).unwrap();
@@ -27,25 +27,25 @@ fn a_vmdk_with_a_foreign_extent_is_not_self_contained() {
 }
 
 #[test]
-fn progress_is_a_fraction() {
+fn progress_line_is_parsed_as_a_fraction() {
     assert_eq!(progress("    (50.00/100%)"), Some(0.5));
     assert_eq!(progress("qemu-img: warning"), None);
 }
 
 #[tokio::test]
-async fn overlays_are_made_before_what_they_lie_on() {
+async fn overlay_is_created_before_its_backing_file() {
     let host = Host::probe(None).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let overlay = folder.path().join("over.qcow2");
     create_overlay(&host, &overlay, Path::new("../later/disk.qcow2"), 8 * MIB).await.unwrap();
-    let found = info(&host, &overlay, Some("qcow2")).await.unwrap();
-    assert_eq!(found.backing.as_deref(), Some("../later/disk.qcow2"));
-    assert_eq!((found.format.as_str(), found.virtual_size), ("qcow2", 8 * MIB));
-    assert!(!found.is_self_contained(&overlay));
+    let header = info(&host, &overlay, Some("qcow2")).await.unwrap();
+    assert_eq!(header.backing.as_deref(), Some("../later/disk.qcow2"));
+    assert_eq!((header.format.as_str(), header.virtual_size), ("qcow2", 8 * MIB));
+    assert!(!header.is_self_contained(&overlay));
 }
 
 #[tokio::test]
-async fn conversion_flattens_reports_and_keeps_holes() {
+async fn conversion_flattens_reports_progress_and_keeps_holes() {
     let host = Host::probe(None).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -83,7 +83,7 @@ async fn conversion_flattens_reports_and_keeps_holes() {
 }
 
 #[tokio::test]
-async fn a_wrong_format_is_refused() {
+async fn info_with_wrong_format_fails() {
     let host = Host::probe(None).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x");

@@ -33,7 +33,7 @@ async fn started(fake: &Fake, folder: &Path) -> (Box<dyn Machine>, Box<dyn Guest
 }
 
 #[tokio::test]
-async fn commands_are_answered_by_the_last_rule_and_recorded() {
+async fn last_matching_rule_answers_recorded_command() {
     let fake = Fake::new();
     let folder = tempfile::tempdir().unwrap();
     fake.on("make", Reaction::exit(1));
@@ -51,7 +51,7 @@ async fn commands_are_answered_by_the_last_rule_and_recorded() {
 }
 
 #[tokio::test]
-async fn a_guest_that_powers_off_is_gone() {
+async fn guest_that_powers_off_ends_the_machine() {
     let fake = Fake::new();
     let folder = tempfile::tempdir().unwrap();
     let (machine, guest) = started(&fake, folder.path()).await;
@@ -64,7 +64,7 @@ async fn a_guest_that_powers_off_is_gone() {
 }
 
 #[tokio::test]
-async fn a_hanging_command_ends_with_the_machine() {
+async fn hanging_command_ends_with_the_machine() {
     let fake = Fake::new();
     let folder = tempfile::tempdir().unwrap();
     fake.on("sleep", Reaction::then(Then::Hang));
@@ -78,7 +78,7 @@ async fn a_hanging_command_ends_with_the_machine() {
 }
 
 #[tokio::test]
-async fn seals_make_files_and_ends_are_idempotent() {
+async fn seal_creates_files_and_end_is_idempotent() {
     let fake = Fake::new();
     let folder = tempfile::tempdir().unwrap();
     let (machine, _guest) = started(&fake, folder.path()).await;
@@ -96,7 +96,7 @@ async fn seals_make_files_and_ends_are_idempotent() {
 }
 
 #[tokio::test]
-async fn mishaps_happen_where_they_were_asked_for() {
+async fn mishap_fails_only_its_call() {
     let fake = Fake::new();
     let folder = tempfile::tempdir().unwrap();
     let cancel = CancellationToken::new();

@@ -1,18 +1,19 @@
-//! What belongs to a command of ours and what a guest's login shell adds to it.
+//! Separates a command's output from what the guest's login shell prints.
 //!
-//! SSH hands a command to the user's login shell, which may be of any family and may print whatever its
-//! start-up files say. So the shell is given one line that every shell understands, which puts `/bin/sh`
-//! in its place; that prints a mark on both streams first. What comes before the mark is no output.
+//! SSH passes a command to the user's login shell, which may be of any family and whose start-up
+//! files may print anything. So the shell receives one line that every shell understands. It replaces
+//! the shell with `/bin/sh`, which first prints a mark on both streams. Text before the mark is not
+//! output of the command.
 
 use std::fmt::Write as _;
 
 use super::StreamKind;
 use crate::Error;
 
-/// How much of what came before the mark an error quotes.
+/// How many bytes of the text before the mark an error quotes.
 const QUOTED: usize = 400;
 
-/// The mark of one command, and how far its streams are.
+/// The mark of one command, and the state of its streams.
 pub(super) struct Frame {
     mark: Vec<u8>,
     out: Head,
@@ -23,7 +24,7 @@ pub(super) struct Frame {
 #[derive(Default)]
 struct Head {
     has_begun: bool,
-    /// The end of what came so far, in which the mark may have begun.
+    /// The end of the bytes received so far, which may contain the beginning of the mark.
     before: Vec<u8>,
     quote: Vec<u8>,
 }
@@ -31,7 +32,7 @@ struct Head {
 impl Frame {
     pub(super) fn new() -> Result<Self, Error> {
         let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|e| Error::ssh("a command needs a random mark", e))?;
+        getrandom::fill(&mut random).map_err(|e| Error::ssh("cannot generate a random mark", e))?;
         Ok(Self::with_mark(&format!("goldsmith-begin-{}", hex::encode(random))))
     }
 
@@ -40,7 +41,7 @@ impl Frame {
         Self { mark, out: Head::default(), err: Head::default() }
     }
 
-    /// The line for the login shell: Bourne's family, C shell and fish read it alike.
+    /// The line for the login shell. Bourne shells, C shells and fish read it alike.
     pub(super) fn command(&self, script: &str) -> String {
         let mark = String::from_utf8_lossy(&self.mark);
         let mark = mark.trim();
@@ -48,8 +49,8 @@ impl Frame {
         format!("exec /bin/sh -c 'eval \"$(printf %b \"{}\")\"'", octal(&whole))
     }
 
-    /// The part of a piece that is the command's own.
-    pub(super) fn own<'a>(&mut self, stream: StreamKind, piece: &'a [u8]) -> Vec<&'a [u8]> {
+    /// The parts of a piece that are output of the command.
+    pub(super) fn output<'a>(&mut self, stream: StreamKind, piece: &'a [u8]) -> Vec<&'a [u8]> {
         let head = match stream {
             StreamKind::Out => &mut self.out,
             StreamKind::Err => &mut self.err,
@@ -72,7 +73,7 @@ impl Frame {
         vec![&piece[at + self.mark.len() - length..]]
     }
 
-    /// An error if the command never began: then the exit is the login shell's own.
+    /// An error if the command did not start; the exit status is then the login shell's.
     pub(super) fn check_begun(&self) -> Result<(), Error> {
         if self.out.has_begun || self.err.has_begun {
             return Ok(());
@@ -84,8 +85,8 @@ impl Frame {
     }
 }
 
-/// For the inside of both kinds of quotes at once: what a shell might read becomes `\0nnn`, which
-/// `printf %b` turns back.
+/// Escapes text for use inside both kinds of quotes: characters that a shell might interpret become
+/// `\0nnn`, which `printf %b` decodes.
 fn octal(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() * 2);
     for c in text.chars() {
@@ -107,10 +108,10 @@ mod tests {
     )]
     use super::*;
 
-    fn own(frame: &mut Frame, pieces: &[&str]) -> String {
+    fn collect(frame: &mut Frame, pieces: &[&str]) -> String {
         let mut text = Vec::new();
         for piece in pieces {
-            for part in frame.own(StreamKind::Out, piece.as_bytes()) {
+            for part in frame.output(StreamKind::Out, piece.as_bytes()) {
                 text.extend_from_slice(part);
             }
         }
@@ -118,38 +119,38 @@ mod tests {
     }
 
     #[test]
-    fn text_before_the_mark_is_dropped_however_it_is_cut_into_pieces() {
+    fn text_before_the_mark_is_dropped_for_any_piece_size() {
         let whole = "Welcome!\n\nMARK\none\nMARK\ntwo";
         for size in 1..=whole.len() {
             let pieces: Vec<&str> =
                 whole.as_bytes().chunks(size).map(|p| std::str::from_utf8(p).unwrap()).collect();
             let mut frame = Frame::with_mark("MARK");
-            assert_eq!(own(&mut frame, &pieces), "one\nMARK\ntwo", "in pieces of {size}");
+            assert_eq!(collect(&mut frame, &pieces), "one\nMARK\ntwo", "in pieces of {size}");
         }
     }
 
     #[test]
-    fn endless_text_before_the_mark_is_not_kept() {
+    fn endless_text_before_the_mark_is_discarded_and_quoted() {
         let mut frame = Frame::with_mark("MARK");
         for _ in 0..100 {
-            assert!(frame.own(StreamKind::Out, &[b'x'; 32 * 1024]).is_empty());
+            assert!(frame.output(StreamKind::Out, &[b'x'; 32 * 1024]).is_empty());
         }
         assert!(frame.out.before.len() < 100 && frame.out.quote.len() <= QUOTED);
         let error = frame.check_begun().unwrap_err().to_string();
         assert!(error.contains("login shell") && error.contains("xxx"), "{error}");
     }
 
-    /// What a shell of this machine makes of a command, when its start-up prints something first.
+    /// Runs a script through a shell of this machine whose start-up prints text first.
     fn run(shell: &str, script: &str) -> Option<String> {
         let frame = Frame::with_mark("MARK");
         let noisy = format!("echo noise; {}", frame.command(script));
         let output = std::process::Command::new(shell).args(["-c", &noisy]).output().ok()?;
         let mut frame = frame;
-        Some(own(&mut frame, &[&String::from_utf8(output.stdout).unwrap()]))
+        Some(collect(&mut frame, &[&String::from_utf8(output.stdout).unwrap()]))
     }
 
     #[test]
-    fn every_family_of_shells_runs_the_same_script() {
+    fn script_runs_alike_under_every_shell_family() {
         let script = "x=\"a b\"; f() { printf '%s|' \"$x\" 'it'\\''s!' \"$(printf %s '\\n')\"; }\nif true; then f; fi\ncat << 'END'\n$x `no` \\0101 é\nEND\nexit 3";
         let expected = "a b|it's!|\\n|$x `no` \\0101 é\n";
         let mut tried = 0;

@@ -1,4 +1,4 @@
-//! Reaching what runs inside a machine.
+//! Connections to the guest inside a machine.
 
 use std::ops::ControlFlow;
 
@@ -13,12 +13,13 @@ pub(crate) mod ssh;
 /// A connection to a guest.
 #[async_trait]
 pub trait Guest: Send + Sync {
-    /// Runs a command of `/bin/sh` as the connected user, whatever that user's login shell is. What a
-    /// login shell prints of its own accord is not part of the command's output.
+    /// Runs a `/bin/sh` command as the connected user, whatever that user's login shell is. Text
+    /// that the login shell prints is not part of the command's output.
     ///
-    /// Standard input is streamed as the command reads it; output is handed to `sink` as it comes, and
-    /// the guest writes no faster than the sink takes it. A command that ends with a failure is not an
-    /// error here. Dropping the future closes the command's streams; what it started may live on.
+    /// Standard input is streamed as the command reads it. Output goes to `sink` as it arrives, and
+    /// the guest cannot write faster than the sink accepts it. A command that exits with a failure
+    /// is not an error here. Dropping the future closes the command's streams; its processes may
+    /// continue.
     async fn run(
         &self,
         command: &str,
@@ -27,15 +28,16 @@ pub trait Guest: Send + Sync {
     ) -> Result<Exit, Error>;
 }
 
-/// Takes a command's output, piece by piece. The guest is not trusted: a sink keeps a bounded amount.
+/// Receives a command's output in pieces. The guest is not trusted: a sink must store a bounded
+/// amount.
 #[async_trait]
 pub trait Sink: Send {
-    /// Takes a piece; until this returns, the guest's command can write little more. `Break` ends the
-    /// command with [`Error::TooMuchOutput`].
+    /// Receives a piece. Until it returns, the guest's command can write little more. `Break` ends
+    /// the command with [`Error::TooMuchOutput`].
     async fn take(&mut self, stream: StreamKind, bytes: &[u8]) -> ControlFlow<()>;
 }
 
-/// The sink for commands of which only the exit matters.
+/// The sink for commands whose output does not matter.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Discard;
 
@@ -46,17 +48,17 @@ impl Sink for Discard {
     }
 }
 
-/// What a guest's command reads.
+/// The standard input of a guest's command.
 pub enum Stdin<'a> {
     /// Nothing.
     Empty,
     /// These bytes.
     Bytes(&'a [u8]),
-    /// Everything this reader gives.
+    /// All bytes of this reader.
     Reader(&'a mut (dyn AsyncRead + Send + Unpin)),
 }
 
-/// Which of its two streams a command wrote to.
+/// An output stream of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamKind {
     /// Standard output.
@@ -68,9 +70,9 @@ pub enum StreamKind {
 /// How a guest's command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exit {
-    /// The exit code, unless a signal ended it.
+    /// The exit code, unless a signal ended the command.
     pub code: Option<i32>,
-    /// The signal's name without `SIG`, if one ended it.
+    /// The name of the signal that ended the command, without `SIG`.
     pub signal: Option<String>,
 }
 

@@ -26,22 +26,22 @@ use tokio::{
 use super::{Exit, Guest, Sink, Stdin, StreamKind, frame::Frame};
 use crate::{Access, Error};
 
-/// After a command's end, processes it left behind may hold its output open. Output is still taken
-/// while it keeps coming; after this much silence the command counts as done.
+/// After a command's end, its background processes may keep its output open. Their output is
+/// received until it pauses for this long.
 const LINGER: Duration = Duration::from_secs(2);
-/// And after this much time in any case, whatever they go on writing.
+/// The upper limit of that wait, even if the output does not pause.
 const LINGER_IN_ALL: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(20);
 const KEEPALIVES_LOST: usize = 6;
 const CHUNK: usize = 32 * 1024;
 const STDERR: u32 = 1;
 
-/// Why no connection came about.
+/// A connection attempt failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// No use in trying again.
+    /// Another attempt would fail as well.
     Final(Error),
-    /// A guest that is still starting does this.
+    /// Typical of a guest that is still booting.
     NotYet(String),
 }
 
@@ -66,8 +66,9 @@ impl client::Handler for Handler {
     }
 }
 
-/// What OpenSSH offers and is sound, so that a guest with a hardened SSH server can be entered. The
-/// first of each list are quick on an emulated processor too. The host key is always ours: Ed25519.
+/// The algorithms of OpenSSH that are sound, so that hardened SSH servers accept the connection. The
+/// first of each list are fast on an emulated processor too. The host key is always the generated
+/// Ed25519 key.
 fn config() -> client::Config {
     client::Config {
         preferred: Preferred {
@@ -113,18 +114,17 @@ fn config() -> client::Config {
     }
 }
 
-/// The connected guest.
 pub(crate) struct SshGuest {
     session: client::Handle<Handler>,
 }
 
-/// Proves both sides to each other over a fresh connection.
+/// Authenticates both sides over a new connection.
 pub(crate) async fn handshake(stream: TcpStream, access: &Access) -> Result<SshGuest, Failure> {
     let broken = |what: &str, e: russh::keys::ssh_key::Error| Failure::Final(Error::ssh(what, e));
     let expected = PublicKey::from_openssh(&access.host_public_key)
-        .map_err(|e| broken("the host key to expect cannot be read", e))?;
+        .map_err(|e| broken("cannot parse the expected host key", e))?;
     let key = PrivateKey::from_openssh(&access.private_key)
-        .map_err(|e| broken("the user's key cannot be read", e))?;
+        .map_err(|e| broken("cannot parse the user's key", e))?;
     let shown = Arc::new(Mutex::new(None));
     let handler = Handler { expected: expected.clone(), shown: shown.clone() };
     let _ = stream.set_nodelay(true);
@@ -147,9 +147,9 @@ fn refusal(error: russh::Error, expected: &PublicKey, shown: &Mutex<Option<Publi
     match (error, shown) {
         (russh::Error::UnknownKey, Some(shown)) => Failure::Final(Error::HostKey {
             expected: expected.fingerprint(HashAlg::Sha256).to_string(),
-            found: shown.fingerprint(HashAlg::Sha256).to_string(),
+            actual: shown.fingerprint(HashAlg::Sha256).to_string(),
         }),
-        // It will not change its mind: its settings are those of the image.
+        // Final, because the server's settings come from the image.
         (russh::Error::NoCommonAlgo { kind, ours, theirs }, _) => {
             let kind = match kind {
                 russh::AlgorithmKind::Kex => "key exchange",
@@ -173,7 +173,7 @@ impl Guest for SshGuest {
         stdin: Stdin<'_>,
         sink: &mut dyn Sink,
     ) -> Result<Exit, Error> {
-        let fail = |e| Error::ssh("a command could not be started", e);
+        let fail = |e| Error::ssh("cannot start a command", e);
         let channel = self.session.channel_open_session().await.map_err(fail)?;
         let mut frame = Frame::new()?;
         channel.exec(true, frame.command(command)).await.map_err(fail)?;
@@ -205,13 +205,13 @@ impl Guest for SshGuest {
                     ended = Instant::now();
                     continue;
                 }
-                Some(ChannelMsg::Failure) => return Err(lost("the guest refused the command")),
+                Some(ChannelMsg::Failure) => return Err(lost("the guest rejected the command")),
                 Some(ChannelMsg::Close) | None => break,
                 Some(_) => continue,
             };
-            // While the sink takes this, no more is read: the connection's windows fill up, and the
-            // guest's command waits.
-            for piece in frame.own(stream, &data) {
+            // Nothing is read while the sink works. The connection's windows fill up, and the guest's
+            // command blocks.
+            for piece in frame.output(stream, &data) {
                 if sink.take(stream, piece).await.is_break() {
                     return Err(Error::TooMuchOutput);
                 }
@@ -220,8 +220,7 @@ impl Guest for SshGuest {
                 break;
             }
         }
-        let exit =
-            exit.ok_or_else(|| lost("the connection broke off in the middle of a command"))?;
+        let exit = exit.ok_or_else(|| lost("the connection broke during a command"))?;
         frame.check_begun()?;
         Ok(exit)
     }
@@ -234,12 +233,11 @@ fn lost(what: &str) -> Error {
 fn signal_text(signal: &russh::Sig) -> String {
     match signal {
         russh::Sig::Custom(name) => name.clone(),
-        known => format!("{known:?}"),
+        standard => format!("{standard:?}"),
     }
 }
 
-/// The writing half of a channel; closes the channel when it is dropped, so that the guest learns
-/// that nobody listens any more.
+/// The writing half of a channel. Dropping it closes the channel, so that the guest stops writing.
 struct Open(Option<ChannelWriteHalf<Msg>>);
 
 impl Open {
@@ -259,9 +257,9 @@ impl Drop for Open {
     }
 }
 
-/// Hands the command its input, no faster than the guest takes it.
+/// Sends the command its input, no faster than the guest reads it.
 ///
-/// A guest that stops reading is no error: the command's exit says what that was worth.
+/// It is not an error if the guest stops reading: the command's exit status decides.
 async fn feed(input: &Open, stdin: Stdin<'_>) -> Result<(), Error> {
     let Some(write) = &input.0 else { return Ok(()) };
     match stdin {
@@ -280,8 +278,8 @@ async fn feed(input: &Open, stdin: Stdin<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What is there by now: who writes an answer and waits for the next question must not wait for a full
-/// chunk.
+/// Reads the bytes that are available. Waiting for a full chunk would deadlock a writer that waits
+/// for an answer to each message.
 async fn read_chunk(reader: &mut (dyn AsyncRead + Send + Unpin)) -> io::Result<Vec<u8>> {
     let mut chunk = Vec::with_capacity(CHUNK);
     reader.read_buf(&mut chunk).await?;

@@ -1,16 +1,17 @@
-//! How much memory the control groups leave us: in a container the host's own figure says nothing.
+//! The memory limit of the control groups: in a container, the host's memory is not the limit.
 
 use std::{fs, path::Path};
 
 /// Where control groups are mounted.
 pub(super) const ROOT: &str = "/sys/fs/cgroup";
 
-/// Version 1 says "no limit" with a number near the largest one.
+/// Version 1 expresses "no limit" as a number close to the maximum.
 const NONE_FROM: u64 = 1 << 60;
 
-/// The smallest limit on the way from our group up to the root, in MiB. `own` is `/proc/self/cgroup`.
-pub(super) fn memory_mib(root: &Path, own: &str) -> Option<u64> {
-    let limits = own.lines().filter_map(|line| {
+/// The smallest limit from this process's group up to the root, in MiB. `groups` is the content of
+/// `/proc/self/cgroup`.
+pub(super) fn memory_mib(root: &Path, groups: &str) -> Option<u64> {
+    let limits = groups.lines().filter_map(|line| {
         let (_, rest) = line.split_once(':')?;
         let (controllers, path) = rest.split_once(':')?;
         let (base, file) = if controllers.is_empty() {
@@ -20,14 +21,15 @@ pub(super) fn memory_mib(root: &Path, own: &str) -> Option<u64> {
         } else {
             return None;
         };
-        // A container may see a path of its host that is not there for it: then the root is its own group.
+        // A container may see a path of its host that does not exist inside. The root is then its
+        // own group.
         let groups = Path::new(path.trim_start_matches('/')).ancestors();
         groups.filter_map(|group| limit(&base.join(group).join(file))).min()
     });
     limits.min().map(|bytes| bytes / (1024 * 1024))
 }
 
-/// Nothing if there is no such file, or it says `max`.
+/// The limit in a file, in bytes. `None` if the file is missing or contains `max`.
 fn limit(file: &Path) -> Option<u64> {
     let bytes: u64 = fs::read_to_string(file).ok()?.trim().parse().ok()?;
     (bytes < NONE_FROM).then_some(bytes)
@@ -51,14 +53,14 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_limit_of_our_group_and_those_above_it_holds() {
+    fn smallest_limit_up_to_the_root_applies() {
         let (four, eight) = ((4 * GIB).to_string(), (8 * GIB).to_string());
         let root = hierarchy(&[
             ("a.slice/memory.max", &four),
             ("a.slice/b.service/memory.max", &eight),
             ("a.slice/b.service/leaf/memory.max", "max"),
         ]);
-        let of = |own: &str| memory_mib(root.path(), own);
+        let of = |groups: &str| memory_mib(root.path(), groups);
         assert_eq!(of("0::/a.slice/b.service/leaf\n"), Some(4096));
         assert_eq!(of("0::/a.slice/b.service\n"), Some(4096));
         assert_eq!(of("0::/other\n"), None);
@@ -66,14 +68,14 @@ mod tests {
     }
 
     #[test]
-    fn a_container_sees_its_limit_at_the_root() {
+    fn container_limit_is_read_at_the_root() {
         let root = hierarchy(&[("memory.max", &(2 * GIB).to_string())]);
         assert_eq!(memory_mib(root.path(), "0::/\n"), Some(2048));
         assert_eq!(memory_mib(root.path(), "0::/../../system.slice/docker.scope\n"), Some(2048));
     }
 
     #[test]
-    fn version_1_is_read_too_and_its_word_for_none() {
+    fn version_1_limit_is_read_and_its_maximum_means_none() {
         let root = hierarchy(&[
             ("memory/docker/memory.limit_in_bytes", &GIB.to_string()),
             ("memory/free/memory.limit_in_bytes", "9223372036854771712"),

@@ -1,35 +1,36 @@
-//! Which processor guests see.
+//! Selects the CPU model that guests see.
 //!
-//! Under KVM that is a model with a name, the newest that this host has all of: what a guest sees stays the same when a
-//! microcode or kernel update shows one flag more, and so do the names of nodes. `host` is for whoever wants all of the
-//! processor; then nodes are tied to it. A saved RAM is always tied to the very processor ([`super::Host::ram_identity`]):
-//! where that has changed, the node's disk is booted.
+//! Under KVM it is a named model, the newest that this host fully supports. A guest then sees the
+//! same processor after a microcode or kernel update adds a flag, and the keys of nodes do not
+//! change. `host` selects the full processor and ties nodes to it. A saved RAM is always tied to the
+//! exact processor ([`super::Host::ram_identity`]); where that has changed, the node's disk is booted
+//! instead.
 
 use super::{Accel, cpu_field};
 
-/// The processor that guests see.
+/// The CPU model for guests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CpuChoice {
     /// A named model under KVM.
     #[default]
     Named,
-    /// The host's own under KVM.
+    /// The host's processor under KVM.
     Host,
 }
 
-/// Under KVM, all of the host's processor.
+/// QEMU's name for the host's full processor.
 pub(super) const HOST: &str = "host";
 
-/// Five-level page tables only make every walk longer, and "fast" string instructions are emulated byte by byte: a
-/// guest that does without clears its pages by words.
+/// Five-level page tables only lengthen every walk. "Fast" string instructions are emulated byte by
+/// byte; a guest without them clears its pages by words.
 const EMULATED: &str = "max,la57=off,erms=off,fsrm=off";
 
-/// x86-64-v2, as the kernel names its parts.
+/// The features of x86-64-v2, under the kernel's names.
 const V2: [&str; 6] = ["cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"];
-/// What x86-64-v3 has beyond that.
+/// The features that x86-64-v3 adds.
 const V3: [&str; 9] = ["abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"];
 
-/// QEMU's models, the newest of each vendor first, with what they have beyond their level.
+/// QEMU's models, the newest of each vendor first, with the features that they add to their level.
 const MODELS: [(&str, &str, bool, &[&str]); 3] = [
     (
         "GenuineIntel",
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn kvm_model_is_the_newest_that_the_host_has_all_of() {
+    fn kvm_model_is_the_newest_that_the_host_fully_supports() {
         let (intel, amd) = (MODELS[0].3, MODELS[1].3);
         let cases = [
             ("GenuineIntel", vec![&V2[..], &V3, intel], "Haswell-noTSX"),

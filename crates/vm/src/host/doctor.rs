@@ -1,4 +1,4 @@
-//! Says what this host has and lacks, each with the command that mends it.
+//! Checks what this host provides and lacks, with a remedy for each shortcoming.
 
 use std::path::Path;
 
@@ -13,16 +13,16 @@ use crate::{
     proc::{Command, find_program},
 };
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Finding {
-    /// The thing: "qemu-img", "memory".
+    /// The subject: "qemu-img", "memory".
     pub what: &'static str,
-    /// Whether it will do.
+    /// Whether goldsmith can work with it.
     pub ok: bool,
-    /// What was found.
+    /// The result, such as a version.
     pub detail: String,
-    /// The command or the advice that mends or improves it.
+    /// The command or the advice that fixes or improves it.
     pub remedy: Option<String>,
 }
 
@@ -37,7 +37,7 @@ impl Finding {
     }
 }
 
-/// Programs that parts of goldsmith call, and the package that has each.
+/// Programs that goldsmith runs, and the packages that contain them.
 const TOOLS: &[(&str, &str)] = &[
     ("mmdebstrap", "mmdebstrap"),
     ("mkfs.ext4", "e2fsprogs"),
@@ -49,7 +49,7 @@ const TOOLS: &[(&str, &str)] = &[
 const BOOT_LOADER: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 const ENOUGH_MIB: u64 = 3 * 1024;
 
-/// Looks at everything; the answer does not stop at the first thing that is missing.
+/// Runs all checks, also after one has failed.
 pub async fn doctor(accel: Option<Accel>) -> Vec<Finding> {
     let probed = Host::probe(accel).await;
     let mut findings = Vec::new();
@@ -69,7 +69,7 @@ pub async fn doctor(accel: Option<Accel>) -> Vec<Finding> {
     findings.push(if may_wait(|| Path::new(BOOT_LOADER).is_file()) {
         Finding::new("systemd-boot", true, BOOT_LOADER)
     } else {
-        Finding::new("systemd-boot", false, format!("there is no {BOOT_LOADER}"))
+        Finding::new("systemd-boot", false, format!("{BOOT_LOADER} does not exist"))
             .remedy("apt-get install systemd-boot-efi")
     });
     findings.extend(may_wait(size));
@@ -84,7 +84,7 @@ async fn of_host(host: &Host, findings: &mut Vec<Finding>) {
     findings.push(match &host.accel {
         Accel::Kvm => Finding::new("KVM", true, "works"),
         Accel::Tcg { why } => Finding::new("KVM", true, format!("software emulation: {why}"))
-            .remedy(format!("builds work, several times slower; {}", may_wait(kvm_remedy))),
+            .remedy(format!("builds work, but several times slower; {}", may_wait(kvm_remedy))),
     });
     findings.push(if host.has_mapped_ram {
         Finding::new("RAM snapshots", true, "mapped-ram")
@@ -94,11 +94,10 @@ async fn of_host(host: &Host, findings: &mut Vec<Finding>) {
     });
 }
 
-/// What makes the processor carry the guests, by what stands in the way.
 fn kvm_remedy() -> &'static str {
     let cpu_info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     match kvm(Path::new(KVM), &cpu_info) {
-        Ok(()) => "KVM works here: leave --accel out",
+        Ok(()) => "KVM works here: omit --accel",
         Err((cause, _)) => cause.remedy(),
     }
 }
@@ -116,7 +115,7 @@ async fn images(host: &Host) -> Finding {
                 Finding::new("qemu-img", false, detail)
                     .remedy("apt-get install qemu-utils qemu-system-x86")
             }
-            None => Finding::new("qemu-img", false, format!("{path} does not say its version"))
+            None => Finding::new("qemu-img", false, format!("{path} does not report its version"))
                 .remedy(INSTALL_QEMU_IMG),
         },
         Err(error) if is_installed(&error) => {
@@ -128,13 +127,15 @@ async fn images(host: &Host) -> Finding {
 
 fn uefi() -> Finding {
     match firmware::find(Path::new("/")) {
-        Some(found) => Finding::new("UEFI firmware", true, found.code.display().to_string()),
-        None => Finding::new("UEFI firmware", false, "none without Secure Boot is installed")
-            .remedy("apt-get install ovmf"),
+        Some(firmware) => Finding::new("UEFI firmware", true, firmware.code.display().to_string()),
+        None => {
+            Finding::new("UEFI firmware", false, "no firmware without Secure Boot is installed")
+                .remedy("apt-get install ovmf")
+        }
     }
 }
 
-/// QEMU's user network connects as the host does.
+/// Guests on QEMU's user network reach the same networks as the host.
 fn reach() -> Finding {
     let reach = "guests can reach what this host reaches: its loopback, its cloud's metadata address, its local network";
     Finding::new("guests' network", true, reach)
@@ -143,12 +144,12 @@ fn reach() -> Finding {
 
 fn size() -> [Finding; 2] {
     let (memory, is_limited) = usable_memory_mib();
-    let of = if is_limited { " (limit of the control group)" } else { "" };
-    let found = Finding::new("memory", memory >= ENOUGH_MIB, format!("{memory} MiB{of}"));
+    let source = if is_limited { " (limit of the control group)" } else { "" };
+    let finding = Finding::new("memory", memory >= ENOUGH_MIB, format!("{memory} MiB{source}"));
     let memory = if memory >= ENOUGH_MIB {
-        found
+        finding
     } else {
-        found.remedy(format!("a build machine wants 2 GiB, so have at least {ENOUGH_MIB} MiB"))
+        finding.remedy(format!("a build machine needs 2 GiB, so provide at least {ENOUGH_MIB} MiB"))
     };
     [memory, Finding::new("processors", true, cpus().to_string())]
 }

@@ -1,7 +1,7 @@
-//! Finds the firmware that distributions install beside QEMU.
+//! Finds the UEFI and BIOS firmware that distributions install beside QEMU.
 //!
-//! They describe it in JSON files (QEMU's `docs/interop/firmware.json`); names are ordered, and
-//! `/etc` hides `/usr/share`.
+//! Distributions describe firmware in JSON files (QEMU's `docs/interop/firmware.json`). Files are
+//! tried in the order of their names; a file in `/etc` hides one in `/usr/share`.
 
 use std::{
     collections::BTreeMap,
@@ -14,9 +14,9 @@ use serde::Deserialize;
 /// UEFI firmware in two parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UefiFirmware {
-    /// The code: raw, read-only, shared by all machines.
+    /// The path of the code: raw, read-only, shared by all machines.
     pub code: PathBuf,
-    /// The template of the variables: raw, copied for each machine.
+    /// The path of the variables' template: raw, copied for each machine.
     pub vars: PathBuf,
 }
 
@@ -54,7 +54,7 @@ struct Target {
     machines: Vec<String>,
 }
 
-/// The first described firmware that fits; else one in a well-known place.
+/// The first suitable firmware with a description; otherwise one at a well-known path.
 pub(super) fn find(root: &Path) -> Option<UefiFirmware> {
     let mut files = BTreeMap::new();
     for folder in ["usr/share/qemu/firmware", "etc/qemu/firmware"] {
@@ -63,22 +63,23 @@ pub(super) fn find(root: &Path) -> Option<UefiFirmware> {
         }
     }
     let described = files.values().filter_map(|file| fitting(&fs::read_to_string(file).ok()?));
-    let known = [
+    let well_known = [
         ("usr/share/OVMF/OVMF_CODE_4M.fd", "usr/share/OVMF/OVMF_VARS_4M.fd"),
         ("usr/share/edk2/x64/OVMF_CODE.4m.fd", "usr/share/edk2/x64/OVMF_VARS.4m.fd"),
         ("usr/share/edk2/ovmf/OVMF_CODE.fd", "usr/share/edk2/ovmf/OVMF_VARS.fd"),
     ];
-    let known = known.map(|(code, vars)| UefiFirmware { code: code.into(), vars: vars.into() });
-    described.chain(known).find_map(|firmware| below(root, &firmware))
+    let well_known =
+        well_known.map(|(code, vars)| UefiFirmware { code: code.into(), vars: vars.into() });
+    described.chain(well_known).find_map(|firmware| existing(root, &firmware))
 }
 
-/// With both files there, as paths below `root`.
-fn below(root: &Path, firmware: &UefiFirmware) -> Option<UefiFirmware> {
-    let place = |path: &Path| {
+/// The firmware with paths below `root`, if both files exist.
+fn existing(root: &Path, firmware: &UefiFirmware) -> Option<UefiFirmware> {
+    let below_root = |path: &Path| {
         let path = root.join(path.strip_prefix("/").unwrap_or(path));
         path.is_file().then_some(path)
     };
-    Some(UefiFirmware { code: place(&firmware.code)?, vars: place(&firmware.vars)? })
+    Some(UefiFirmware { code: below_root(&firmware.code)?, vars: below_root(&firmware.vars)? })
 }
 
 fn fitting(descriptor: &str) -> Option<UefiFirmware> {
@@ -99,7 +100,7 @@ fn fitting(descriptor: &str) -> Option<UefiFirmware> {
     (fits && raw).then_some(UefiFirmware { code: code.filename, vars: vars.filename })
 }
 
-/// SeaBIOS, which QEMU loads by itself.
+/// Whether SeaBIOS is installed, which QEMU loads without being configured.
 pub(super) fn has_bios(root: &Path) -> bool {
     ["usr/share/seabios/bios-256k.bin", "usr/share/qemu/bios-256k.bin"]
         .iter()

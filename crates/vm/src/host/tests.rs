@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn versions_are_read_and_ordered() {
+fn version_text_is_parsed_and_ordered() {
     let debian = "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)\nCopyright";
     let version = Version::parse(debian).unwrap();
     assert_eq!(version.to_string(), "10.0.2");
@@ -11,7 +11,7 @@ fn versions_are_read_and_ordered() {
 }
 
 #[test]
-fn the_newest_machine_type_is_taken_by_number() {
+fn newest_machine_type_is_chosen_by_number() {
     let help = "pc-q35-9.2    Standard PC\nq35   alias of pc-q35-10.0\npc-q35-10.0  Standard PC\n\
                 pc-i440fx-11.0  Old\npc-q35-rhel7.6.0 odd\npc-q35-2.4 deprecated\n";
     assert_eq!(newest_q35(help).as_deref(), Some("pc-q35-10.0"));
@@ -19,7 +19,7 @@ fn the_newest_machine_type_is_taken_by_number() {
 }
 
 #[test]
-fn kvm_must_open_and_the_processor_must_have_it() {
+fn kvm_needs_device_and_processor_support() {
     let with = "processor\t: 0\nflags\t\t: fpu vmx sse\n";
     let without = "processor\t: 0\nflags\t\t: fpu vmxnot sse\n";
     let device = tempfile::NamedTempFile::new().unwrap();
@@ -27,24 +27,25 @@ fn kvm_must_open_and_the_processor_must_have_it() {
     let Accel::Tcg { why } = working_accel(device.path(), without) else { panic!() };
     assert!(why.contains("neither vmx nor svm"), "{why}");
     let Accel::Tcg { why } = working_accel(Path::new("/no/such/kvm"), with) else { panic!() };
-    assert!(why.contains("there is no"), "{why}");
+    assert!(why.contains("does not exist"), "{why}");
 }
 
 #[test]
-fn advice_on_kvm_fits_its_cause() {
+fn kvm_remedy_matches_the_cause() {
     use std::io::{Error, ErrorKind};
     let device = Path::new("/dev/kvm");
     let advice = |opened: std::io::Result<()>, has_virtualization| {
-        kvm_of(device, opened, has_virtualization).map_err(|(cause, why)| (cause.remedy(), why))
+        classify_kvm(device, opened, has_virtualization)
+            .map_err(|(cause, why)| (cause.remedy(), why))
     };
     let failed = |kind: ErrorKind| Err(Error::from(kind));
     assert_eq!(advice(Ok(()), true), Ok(()));
     for (opened, has_virtualization, remedy, says) in [
-        (failed(ErrorKind::PermissionDenied), true, "usermod -aG kvm", "does not open"),
-        (failed(ErrorKind::NotFound), true, "modprobe kvm_intel", "there is no /dev/kvm"),
+        (failed(ErrorKind::PermissionDenied), true, "usermod -aG kvm", "cannot open /dev/kvm"),
+        (failed(ErrorKind::NotFound), true, "modprobe kvm_intel", "/dev/kvm does not exist"),
         (failed(ErrorKind::NotFound), false, "VT-x", "neither vmx nor svm"),
         (Ok(()), false, "VT-x", "neither vmx nor svm"),
-        (failed(ErrorKind::ResourceBusy), true, "dmesg", "does not open"),
+        (failed(ErrorKind::ResourceBusy), true, "dmesg", "cannot open /dev/kvm"),
     ] {
         let (advised, why) = advice(opened, has_virtualization).unwrap_err();
         assert!(advised.contains(remedy) && why.contains(says), "{advised} / {why}");
@@ -52,7 +53,7 @@ fn advice_on_kvm_fits_its_cause() {
 }
 
 #[test]
-fn sizes_are_read() {
+fn memory_size_is_parsed() {
     assert_eq!(memory_mib("MemTotal:       24586936 kB\nMemFree: 1 kB"), 24010);
     assert_eq!(memory_mib(""), 0);
     assert!(cpus() > 0);
@@ -76,7 +77,7 @@ fn root_with(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 #[test]
-fn firmware_without_secure_boot_is_found() {
+fn firmware_with_secure_boot_is_skipped() {
     let secure = PLAIN.replace("acpi-s3", "requires-smm").replace("CODE", "SECURE");
     let root = root_with(&[
         ("usr/share/qemu/firmware/40-secure.json", &secure),
@@ -85,25 +86,25 @@ fn firmware_without_secure_boot_is_found() {
         ("fw/SECURE.fd", ""),
         ("fw/VARS.fd", ""),
     ]);
-    let found = firmware::find(root.path()).unwrap();
-    assert_eq!(found.code, root.path().join("fw/CODE.fd"));
-    assert_eq!(found.vars, root.path().join("fw/VARS.fd"));
+    let firmware = firmware::find(root.path()).unwrap();
+    assert_eq!(firmware.code, root.path().join("fw/CODE.fd"));
+    assert_eq!(firmware.vars, root.path().join("fw/VARS.fd"));
 }
 
 #[test]
-fn firmware_that_is_described_but_not_there_is_passed_over() {
+fn firmware_with_missing_files_is_skipped() {
     let root = root_with(&[
         ("usr/share/qemu/firmware/60-plain.json", PLAIN),
         ("usr/share/OVMF/OVMF_CODE_4M.fd", ""),
         ("usr/share/OVMF/OVMF_VARS_4M.fd", ""),
     ]);
-    let found = firmware::find(root.path()).unwrap();
-    assert!(found.code.ends_with("OVMF_CODE_4M.fd"), "{found:?}");
+    let firmware = firmware::find(root.path()).unwrap();
+    assert!(firmware.code.ends_with("OVMF_CODE_4M.fd"), "{firmware:?}");
     assert!(firmware::find(root_with(&[]).path()).is_none());
 }
 
 #[test]
-fn an_administrator_hides_what_the_distribution_describes() {
+fn firmware_description_in_etc_hides_the_distribution() {
     let root = root_with(&[
         ("usr/share/qemu/firmware/60-plain.json", PLAIN),
         ("etc/qemu/firmware/60-plain.json", ""),
@@ -114,7 +115,7 @@ fn an_administrator_hides_what_the_distribution_describes() {
 }
 
 #[tokio::test]
-async fn every_shortcoming_comes_with_a_remedy() {
+async fn doctor_gives_a_remedy_for_every_shortcoming() {
     let findings = doctor(None).await;
     for finding in &findings {
         assert!(finding.ok || finding.remedy.is_some(), "{finding:?}");

@@ -7,7 +7,7 @@ fn shell(script: &str) -> Command {
 }
 
 #[tokio::test]
-async fn output_is_kept_and_failure_carries_the_tail() {
+async fn run_returns_output_and_failure_carries_stderr_tail() {
     let cancel = CancellationToken::new();
     let output = shell("echo out; echo err >&2").run(&cancel, None).await.unwrap();
     assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("out\n", "err\n"));
@@ -18,7 +18,7 @@ async fn output_is_kept_and_failure_carries_the_tail() {
 }
 
 #[tokio::test]
-async fn a_missing_program_is_told_from_a_missing_folder() {
+async fn missing_program_differs_from_missing_folder() {
     let cancel = CancellationToken::new();
     let error = Command::new("no-such-program-here").run(&cancel, None).await.unwrap_err();
     assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
@@ -27,7 +27,7 @@ async fn a_missing_program_is_told_from_a_missing_folder() {
 }
 
 #[tokio::test]
-async fn lines_stream_and_carriage_returns_split() {
+async fn run_streaming_splits_lines_at_carriage_returns() {
     let mut lines = Vec::new();
     let script = "printf '(1/100%%)\\r(2/100%%)\\r\\nlast'";
     let cancel = CancellationToken::new();
@@ -36,7 +36,7 @@ async fn lines_stream_and_carriage_returns_split() {
 }
 
 #[tokio::test]
-async fn a_long_stream_keeps_only_its_end() {
+async fn run_streaming_stores_only_the_end() {
     let mut count = 0;
     let cancel = CancellationToken::new();
     let output = shell("seq 100000").run_streaming(&cancel, None, |_| count += 1).await.unwrap();
@@ -45,9 +45,9 @@ async fn a_long_stream_keeps_only_its_end() {
     assert!(output.stdout.ends_with("99999\n100000\n"));
 }
 
-/// The grandchild holds the pipe open, so the wait ends early only if the group is killed.
+/// The grandchild keeps the pipe open, so the wait ends early only if the group is killed.
 #[tokio::test]
-async fn deadline_and_cancel_kill_the_whole_group() {
+async fn deadline_and_cancel_kill_the_process_group() {
     let folder = tempfile::tempdir().unwrap();
     let pid_file = folder.path().join("pid");
     let script = format!("sleep 600 & echo $! > {}; wait", pid_file.display());
@@ -74,7 +74,7 @@ async fn wait_gone(pid: u32) {
 }
 
 #[tokio::test]
-async fn a_daemon_is_seen_to_end() {
+async fn daemon_end_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let log = File::create(folder.path().join("log")).unwrap();
     let daemon = Command::new("sleep").arg("600").start(log).unwrap();
@@ -85,22 +85,24 @@ async fn a_daemon_is_seen_to_end() {
 }
 
 #[test]
-fn programs_are_found_by_name_and_path() {
+fn find_program_accepts_name_and_path() {
     assert!(find_program("sh").is_some());
     assert!(find_program("/bin/sh").is_some());
     assert!(find_program("no-such-program-here").is_none());
 }
 
-/// Cargo gives a test many variables, as a service manager gives credentials to a service.
+/// Cargo sets many variables for a test, like a service manager that passes credentials.
 #[tokio::test]
-async fn program_sees_a_short_list_of_variables_and_no_others() {
+async fn program_inherits_only_listed_variables() {
     let cancel = CancellationToken::new();
     let output = Command::new("env").env("OWN", "1").run(&cancel, None).await.unwrap();
     let names: Vec<&str> =
         output.stdout.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
     assert!(names.contains(&"PATH") && names.contains(&"OWN"), "{names:?}");
-    let known = |name: &&&str| INHERITED.contains(*name) || ["LC_ALL", "OWN"].contains(*name);
-    assert_eq!(names.iter().filter(|name| !known(name)).collect::<Vec<_>>(), Vec::<&&str>::new());
-    let given = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO"));
-    assert!(given.count() > 0, "there is something to hide");
+    let expected = |name: &&&str| INHERITED.contains(*name) || ["LC_ALL", "OWN"].contains(*name);
+    let unexpected: Vec<_> = names.iter().filter(|name| !expected(name)).collect();
+    assert_eq!(unexpected, Vec::<&&str>::new());
+    let hidden =
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO"));
+    assert!(hidden.count() > 0, "the environment contains variables to hide");
 }

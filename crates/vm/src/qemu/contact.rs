@@ -1,10 +1,10 @@
-//! The way to a guest's first answer.
+//! Connects to a guest for the first time.
 //!
 //! QEMU accepts a forwarded connection at once, whether or not the guest is there, and then repeats
-//! the guest's SYN every six seconds and more, even when we have long given up. A guest that comes
-//! up would find dozens of dead callers before its door. So nothing is tried before the guest has
-//! set up its network card, and while ours waits in QEMU's table of connections for the guest's
-//! answer, it is given up soon and tried anew.
+//! the guest's SYN every six seconds or more, even when we have long given up. A guest that boots
+//! would face dozens of dead connections. So the first attempt waits until the guest has set up its
+//! network card. An attempt whose SYN the guest does not answer soon, as QEMU's table of connections
+//! shows, is dropped and repeated.
 
 use std::{io, time::Duration};
 
@@ -19,17 +19,17 @@ use crate::{
 };
 
 const SSH_PORT: u16 = 22;
-/// Between two attempts that the guest answered with a refusal.
+/// The pause after an attempt that the guest refused.
 const RETRY: Duration = Duration::from_millis(200);
-/// How long a SYN may go unanswered; a guest that is up answers within milliseconds.
+/// How long a SYN may stay unanswered; a guest that is up answers within milliseconds.
 const UNANSWERED: Duration = Duration::from_millis(300);
-/// For a guest whose driver does not show that it is there.
+/// How long to wait for a guest whose network driver does not report its state.
 const UNSEEN: Duration = Duration::from_secs(10);
-/// In case an event was missed.
+/// Polls in case an event was missed.
 const POLL: Duration = Duration::from_secs(1);
-/// From the accepted connection to the server's first words.
+/// From the accepted connection to the server's first bytes.
 const GREETING: Duration = Duration::from_secs(60);
-/// From there to an open session.
+/// From the first bytes to an open session.
 const HANDSHAKE: Duration = Duration::from_secs(90);
 
 pub(super) async fn connect(
@@ -39,7 +39,7 @@ pub(super) async fn connect(
     cancel: &CancellationToken,
 ) -> Result<Box<dyn Guest>, Error> {
     let port = super::Machine::forwarded(machine, SSH_PORT).ok_or_else(|| Error::Ssh {
-        what: "no port leads to the guest's SSH".to_owned(),
+        what: "no port is forwarded to the guest's SSH server".to_owned(),
         source: None,
     })?;
     tokio::select! {
@@ -69,12 +69,12 @@ async fn keep_trying(
     }
 }
 
-/// Resolves when the guest's driver has told the network card what to listen for.
+/// Resolves when the guest's driver has configured the receive filter of the network card.
 async fn card_is_up(machine: &QemuMachine) {
     let mut events = machine.qmp.events();
     loop {
-        // Asking also arms the event that reports the next change.
-        let card = args::reached_card(&machine.spec);
+        // The query also arms the event that reports the next change.
+        let card = args::contact_card(&machine.spec);
         let filters = machine.qmp.execute("query-rx-filter", json!({ "name": card })).await;
         let Ok(filters) = filters else { return };
         let reset = filters[0]["promiscuous"].as_bool().unwrap_or(false);
@@ -103,7 +103,7 @@ async fn attempt(
             return Err(Failure::NotYet("the guest's network is not up".to_owned()));
         }
         () = tokio::time::sleep(GREETING) => {
-            return Err(Failure::NotYet("the guest accepts but says nothing".to_owned()));
+            return Err(Failure::NotYet("the guest accepts but sends nothing".to_owned()));
         }
     }
     match tokio::time::timeout(HANDSHAKE, ssh::handshake(stream, access)).await {
@@ -112,7 +112,7 @@ async fn attempt(
     }
 }
 
-/// Resolves with the first byte from the guest.
+/// Resolves when the guest sends its first byte.
 async fn speaks(stream: &TcpStream) -> io::Result<()> {
     match stream.peek(&mut [0]).await? {
         0 => Err(io::ErrorKind::ConnectionRefused.into()),
@@ -120,7 +120,7 @@ async fn speaks(stream: &TcpStream) -> io::Result<()> {
     }
 }
 
-/// QEMU's descriptors of connections to the guest's SSH port that wait for its answer.
+/// QEMU's descriptors of the connections that wait for an answer from the guest's SSH port.
 async fn waiting(machine: &QemuMachine) -> Vec<i32> {
     let entries = usernet::query(&machine.qmp).await.unwrap_or_default();
     entries
@@ -130,7 +130,7 @@ async fn waiting(machine: &QemuMachine) -> Vec<i32> {
         .collect()
 }
 
-/// Resolves when a connection that was not there before has waited too long for the guest.
+/// Resolves when a connection that is not in `before` has waited too long for the guest.
 async fn unanswered(machine: &QemuMachine, before: &[i32]) {
     loop {
         tokio::time::sleep(UNANSWERED).await;

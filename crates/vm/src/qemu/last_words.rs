@@ -1,13 +1,13 @@
-//! What QEMU said last, for the error of a machine that ended.
+//! The last output of QEMU, for the error of a machine that ended.
 
 use std::{fs, path::Path};
 
 use crate::may_wait;
 
-/// Bytes of its log that are quoted.
+/// How many bytes of the log are quoted.
 const LAST_WORDS: usize = 2000;
 
-/// The end of what QEMU printed, without the arguments that it likes to repeat.
+/// The end of QEMU's output, without the arguments that it repeats in its messages.
 pub(super) fn last_words(log: &Path) -> String {
     may_wait(|| {
         let bytes = fs::read(log).unwrap_or_default();
@@ -30,11 +30,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn qemu_is_quoted_without_its_arguments() {
+    fn last_words_omit_qemu_arguments() {
         let log = tempfile::NamedTempFile::new().unwrap();
-        let said = "/usr/bin/qemu-system-x86_64: -blockdev {\"driver\":\"qcow2\",\"file\":{}}: Could not open 'x'\n\
+        let output = "/usr/bin/qemu-system-x86_64: -blockdev {\"driver\":\"qcow2\",\"file\":{}}: Could not open 'x'\n\
                     qemu-system-x86_64: warning: odd\nplain\n";
-        fs::write(log.path(), said).unwrap();
+        fs::write(log.path(), output).unwrap();
         assert_eq!(last_words(log.path()), "Could not open 'x'\nwarning: odd\nplain");
         assert_eq!(last_words(Path::new("/no/such/log")), "");
     }

@@ -1,4 +1,4 @@
-//! From a description to a running QEMU.
+//! Starts QEMU from a machine's description.
 
 use std::{
     fs::File,
@@ -23,24 +23,24 @@ use crate::{
 
 /// QEMU's own output, in the run folder.
 const QEMU_LOG: &str = "qemu.log";
-/// From the program's start to its socket; far more than it takes.
+/// From the program's start to its socket; far more than QEMU needs.
 const SOCKET_DEADLINE: Duration = Duration::from_secs(30);
-/// There is no event for a socket's appearance.
+/// The socket is polled, because nothing reports its creation.
 const SOCKET_POLL: Duration = Duration::from_millis(3);
 
-/// Starts QEMU and returns when the guest runs. Whatever fails, and if the future is dropped, no
-/// process stays.
+/// Starts QEMU and returns when the guest runs. No process remains after a failure, or when the
+/// future is dropped.
 pub(super) async fn launch(
     host: &Host,
     spec: MachineSpec,
     cancel: &CancellationToken,
 ) -> Result<QemuMachine, Error> {
     if matches!(spec.firmware, Firmware::Uefi { .. }) && host.uefi.is_none() {
-        return Err(Error::Start { said: "this host has no UEFI firmware".to_owned() });
+        return Err(Error::Start { output: "this host has no UEFI firmware".to_owned() });
     }
     super::remove_leftovers(&spec.run_dir);
     if let Some(bridge) = &spec.bridge {
-        tap::make(bridge).await?;
+        tap::create(bridge).await?;
     }
     let log_path = spec.run_dir.join(QEMU_LOG);
     let log = may_wait(|| File::create(&log_path));
@@ -77,7 +77,7 @@ pub(super) async fn launch(
     })
 }
 
-/// A QEMU that nobody owns yet; killed on drop.
+/// A QEMU without an owner yet; killed on drop.
 struct Starting(Option<Daemon>);
 
 impl Starting {
@@ -109,13 +109,13 @@ async fn make_ready(
 ) -> Result<(qmp::Client, Vec<(u16, u16)>), Error> {
     let died = async {
         daemon.ended().await;
-        Error::Start { said: last_words(log) }
+        Error::Start { output: last_words(log) }
     };
     let work = async {
         let qmp = open_socket(&spec.run_dir).await?;
         if let Some(file) = &spec.resume_from {
             ram::load(&qmp, file, host.has_mapped_ram).await?;
-            // What it believes of the bridge's network is old: see `Machine::plug_in`.
+            // The guest's network settings are outdated: see `Machine::plug_in`.
             if spec.bridge.is_some() {
                 super::set_link(&qmp, false).await?;
             }
@@ -128,18 +128,18 @@ async fn make_ready(
         biased;
         error = died => Err(error),
         done = work => match done {
-            // A refusal and the death that follows race each other; the last words say more.
+            // QEMU reports an error and then exits. If it has exited, its last output says more.
             Err(error) => {
                 let soon = Duration::from_millis(500);
                 let dead = tokio::time::timeout(soon, daemon.ended()).await.is_ok();
-                Err(if dead { Error::Start { said: last_words(log) } } else { error })
+                Err(if dead { Error::Start { output: last_words(log) } } else { error })
             }
             done => done,
         },
     }
 }
 
-/// Connects through the folder's descriptor, since a socket's own path may only have 107 bytes.
+/// Connects through the folder's descriptor, because a socket's path is limited to 107 bytes.
 async fn open_socket(run_dir: &Path) -> Result<qmp::Client, Error> {
     let folder = may_wait(|| File::open(run_dir)).map_err(Error::at(run_dir))?;
     let socket = PathBuf::from(format!("/proc/self/fd/{}/{QMP_SOCKET}", folder.as_raw_fd()));

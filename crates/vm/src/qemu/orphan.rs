@@ -1,22 +1,22 @@
-//! Finds and ends the QEMU of a run folder without having started it.
+//! Finds and ends the QEMU of a run folder that another process started.
 
 use std::{ffi::OsStr, fs, io, os::unix::ffi::OsStrExt, path::Path, time::Duration};
 
 use crate::{Error, args::PID_FILE, may_wait, proc::Process};
 
-/// QEMU leaves in order on SIGTERM; it gets this long.
+/// How long QEMU may take to exit after SIGTERM.
 const GRACE: Duration = Duration::from_secs(3);
-/// A killed process goes at once, unless it hangs in the kernel.
+/// A killed process exits immediately, unless it hangs in the kernel.
 const KILLED: Duration = Duration::from_secs(30);
 
-/// Ends every QEMU whose pid file lies in this folder, and returns when they are gone.
+/// Ends every QEMU whose pid file is in this folder, and returns when they have exited.
 pub(super) async fn end(run_dir: &Path) -> Result<(), Error> {
     let proc = Path::new("/proc");
     for id in may_wait(|| find(proc, run_dir)).map_err(Error::at(proc))? {
         let Some(process) = Process::open(id).map_err(Error::at(proc))? else {
             continue;
         };
-        // The number may have changed hands before we got hold of it.
+        // The pid may belong to another process by the time that it is open.
         if may_wait(|| is_ours(proc, id, run_dir)) {
             end_one(&process).await.map_err(Error::at(proc))?;
         }
@@ -33,7 +33,7 @@ async fn end_one(process: &Process) -> io::Result<()> {
     if process.gone_within(KILLED).await? {
         return Ok(());
     }
-    Err(io::Error::other("a QEMU process does not die; the host's storage may hang"))
+    Err(io::Error::other("a QEMU process does not exit after SIGKILL; the host's storage may hang"))
 }
 
 fn find(proc: &Path, run_dir: &Path) -> io::Result<Vec<u32>> {
@@ -42,7 +42,7 @@ fn find(proc: &Path, run_dir: &Path) -> io::Result<Vec<u32>> {
     Ok(ids.filter(|id| is_ours(proc, *id, run_dir)).collect())
 }
 
-/// A process that vanishes meanwhile has no command line, and neither has a zombie.
+/// False for a process that has just exited and for a zombie: both have no command line.
 fn is_ours(proc: &Path, id: u32, run_dir: &Path) -> bool {
     let line = fs::read(proc.join(id.to_string()).join("cmdline")).unwrap_or_default();
     let pid_file = run_dir.join(PID_FILE);
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_qemu_of_this_very_folder_is_found() {
+    fn find_returns_only_the_qemu_of_this_folder() {
         let proc = tempfile::tempdir().unwrap();
         let run = Path::new("/data/runs/1");
         for (id, line) in [
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_to_end_is_success() {
+    async fn end_without_a_machine_succeeds() {
         end(Path::new("/no/such/run/folder")).await.unwrap();
     }
 }

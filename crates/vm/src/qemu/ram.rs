@@ -1,7 +1,7 @@
-//! Saves a machine's RAM to a file and loads it again: QEMU's migration, with a file in between.
+//! Saves a machine's RAM to a file and loads it: QEMU's migration through a file.
 //!
-//! With *mapped-ram* every page has its fixed place in the file, so the file is sparse and several
-//! threads write at once. Before QEMU 9 there is only the plain stream.
+//! With *mapped-ram* every page has a fixed offset in the file, so the file is sparse and several
+//! threads write at once. Before QEMU 9 only the plain stream exists.
 
 use std::{
     fs::{File, OpenOptions},
@@ -16,20 +16,20 @@ use tokio::sync::broadcast::error::RecvError;
 use super::qmp_error;
 use crate::{Error, may_wait, qmp};
 
-/// Beyond any disk; the default is meant for networks and would take most of the time.
+/// Faster than any disk. The default limit is meant for networks and would dominate the time.
 const BANDWIDTH: u64 = 1 << 40;
 const CHANNELS: u32 = 2;
-/// What QEMU calls a file that we opened.
+/// The name in QEMU of a file that we passed.
 const PASSED: &str = "ram";
-/// A machine that is being saved or loaded for longer is stuck.
+/// A migration that takes longer is stuck.
 const DEADLINE: Duration = Duration::from_secs(600);
-/// In case an event was missed.
+/// Polls in case an event was missed.
 const POLL: Duration = Duration::from_secs(1);
-/// Between two looks at what has no event.
+/// The end of a migration's cleanup has no event, so it is polled.
 const SETTLE_POLL: Duration = Duration::from_millis(2);
 const SETTLE: Duration = Duration::from_secs(30);
 
-/// Saves the RAM of a machine that stands still; returns the bytes that the file takes.
+/// Saves the RAM of a paused machine. Returns the bytes that the file takes on the disk.
 pub(super) async fn save(qmp: &qmp::Client, path: &Path, mapped: bool) -> Result<u64, Error> {
     let file = may_wait(|| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path));
     let file = file.map_err(Error::at(path))?;
@@ -42,7 +42,7 @@ pub(super) async fn save(qmp: &qmp::Client, path: &Path, mapped: bool) -> Result
     Ok(meta.blocks() * 512)
 }
 
-/// Loads RAM into a machine that was started to wait for it; it stands still then.
+/// Loads RAM into a machine that was started with `-incoming`. The machine stays paused.
 pub(super) async fn load(qmp: &qmp::Client, path: &Path, mapped: bool) -> Result<(), Error> {
     let file = may_wait(|| File::open(path)).map_err(Error::at(path))?;
     prepare(qmp, mapped).await?;
@@ -51,7 +51,8 @@ pub(super) async fn load(qmp: &qmp::Client, path: &Path, mapped: bool) -> Result
     settle(qmp).await
 }
 
-/// By path, as several threads open it; or as our open file, which every QEMU takes.
+/// Mapped-ram needs a path, because several threads open the file. The plain stream uses our open
+/// file, which every release of QEMU supports.
 async fn address(
     qmp: &qmp::Client,
     path: &Path,
@@ -110,13 +111,13 @@ async fn finish(qmp: &qmp::Client, command: &str, arguments: Value) -> Result<()
         Ok(done) => done,
         Err(_) => Err(Error::Qmp {
             command: command.to_owned(),
-            desc: format!("not done after {} s", DEADLINE.as_secs()),
+            desc: format!("not complete after {} s", DEADLINE.as_secs()),
         }),
     }
 }
 
-/// Waits until the machine may run again: QEMU reports the end of a migration a moment before it
-/// has cleaned up after it, and refuses to go on until then.
+/// Waits until the machine may run again. QEMU reports the end of a migration shortly before it has
+/// cleaned up, and rejects `cont` until then.
 async fn settle(qmp: &qmp::Client) -> Result<(), Error> {
     let work = async {
         loop {
@@ -138,5 +139,5 @@ async fn settle(qmp: &qmp::Client) -> Result<(), Error> {
 }
 
 fn gone(command: &str) -> Error {
-    Error::Qmp { command: command.to_owned(), desc: "QEMU went away".to_owned() }
+    Error::Qmp { command: command.to_owned(), desc: "QEMU ended".to_owned() }
 }

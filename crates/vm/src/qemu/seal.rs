@@ -1,4 +1,4 @@
-//! Seals what a machine has become so far, under its feet.
+//! Seals the current state of a machine while it runs.
 
 use std::{fs::File, path::PathBuf, time::Instant};
 
@@ -7,23 +7,23 @@ use serde_json::{Value, json};
 use super::{Drives, QemuMachine, ram};
 use crate::{Error, Seal, Sealed, args, may_wait};
 
-/// Stops the guest, puts new overlays on all drives, saves the RAM, lets the guest go on, and then
-/// brings the sealed files to the disk.
+/// Pauses the guest, puts new overlays on all drives, saves the RAM, resumes the guest, and then
+/// syncs the sealed files to disk.
 ///
-/// The overlays come first: a RAM that cannot be saved is then only a lost convenience.
+/// The overlays come first, so that a failure to save the RAM does not lose the disks.
 pub(super) async fn seal(machine: &QemuMachine, request: &Seal) -> Result<Sealed, Error> {
     let mut drives = machine.drives.lock().await;
     if request.next_vars.is_some() != drives.vars.is_some() {
-        let desc = "next_vars must be given exactly when the machine has UEFI variables".to_owned();
+        let desc = "next_vars must be set if and only if the machine has UEFI variables".to_owned();
         return Err(Error::Qmp { command: "blockdev-snapshot".to_owned(), desc });
     }
     if request.next_data.len() != drives.data.len() {
-        let desc = "next_data must be as many as the machine has data disks".to_owned();
+        let desc = "next_data must have one entry for each data disk".to_owned();
         return Err(Error::Qmp { command: "blockdev-snapshot".to_owned(), desc });
     }
     let started = Instant::now();
     machine.command("stop", json!({})).await?;
-    let turned = turn(machine, &mut drives, request).await;
+    let turned = switch(machine, &mut drives, request).await;
     let ram_bytes = match &turned {
         Ok(()) => save_ram(machine, request).await,
         Err(_) => None,
@@ -35,8 +35,8 @@ pub(super) async fn seal(machine: &QemuMachine, request: &Seal) -> Result<Sealed
     Ok(Sealed { ram_bytes, seconds })
 }
 
-/// All drives change over to their next file, or none.
-async fn turn(machine: &QemuMachine, drives: &mut Drives, request: &Seal) -> Result<(), Error> {
+/// Switches all drives to their next file, or none.
+async fn switch(machine: &QemuMachine, drives: &mut Drives, request: &Seal) -> Result<(), Error> {
     let next = drives.generation + 1;
     let absolute = |path: &PathBuf| std::path::absolute(path).map_err(Error::at(path));
     let disk = absolute(&request.next_disk)?;
@@ -78,14 +78,14 @@ async fn save_ram(machine: &QemuMachine, request: &Seal) -> Option<u64> {
     match ram::save(&machine.qmp, &path, machine.mapped_ram).await {
         Ok(bytes) => Some(bytes),
         Err(error) => {
-            tracing::warn!(%error, "the machine's RAM could not be saved; its disks are");
+            tracing::warn!(%error, "cannot save the machine's RAM; its disks are sealed");
             let _ = may_wait(|| std::fs::remove_file(&path));
             None
         }
     }
 }
 
-/// Brings files to the disk.
+/// Syncs files to disk.
 pub(super) async fn sync(files: Vec<PathBuf>) -> Result<(), Error> {
     let work = tokio::task::spawn_blocking(move || {
         for path in files {

@@ -1,4 +1,4 @@
-//! Asks QEMU about its user-mode network; there is no machine-readable answer.
+//! Queries QEMU's user-mode network. QEMU offers only text for people, which is parsed here.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::qmp;
 pub(super) struct Entry {
     /// `HOST_FORWARD`, `SYN_SENT`, `ESTABLISHED` and so on.
     pub(super) state: String,
-    /// QEMU's descriptor, which tells connections apart.
+    /// QEMU's descriptor, which identifies the connection.
     pub(super) fd: i32,
     /// The host's side.
     pub(super) source_port: u16,
@@ -17,7 +17,7 @@ pub(super) struct Entry {
     pub(super) dest_port: u16,
 }
 
-/// The network's TCP entries at this moment.
+/// The current TCP entries of the network.
 pub(super) async fn query(qmp: &qmp::Client) -> Result<Vec<Entry>, qmp::Error> {
     let arguments = json!({ "command-line": "info usernet" });
     let answer = qmp.execute("human-monitor-command", arguments).await?;
@@ -27,7 +27,7 @@ pub(super) async fn query(qmp: &qmp::Client) -> Result<Vec<Entry>, qmp::Error> {
     })
 }
 
-/// Host ports and the guest's ports that they lead to.
+/// The forwarded ports: host port and guest port.
 pub(super) fn forwards(entries: &[Entry]) -> Vec<(u16, u16)> {
     let open = entries.iter().filter(|entry| entry.state == "HOST_FORWARD");
     open.map(|entry| (entry.source_port, entry.dest_port)).collect()
@@ -57,7 +57,7 @@ mod tests {
         UDP[65 sec]        12       10.0.2.15  4711        10.0.2.3    53     0     0\r\n";
 
     #[test]
-    fn the_answer_is_understood() {
+    fn usernet_answer_is_parsed() {
         let entries = parse(ANSWER);
         assert_eq!(forwards(&entries), [(37333, 22)]);
         assert_eq!((entries.len(), entries[0].state.as_str(), entries[0].fd), (2, "SYN_SENT", 14));

@@ -1,4 +1,4 @@
-//! Watches one QEMU to its end, and remembers the first reason.
+//! Watches one QEMU until it ends, and records the first reason.
 
 use std::{
     path::PathBuf,
@@ -16,7 +16,7 @@ use crate::{
     qmp::{Client, Event},
 };
 
-/// What is known of a machine's end.
+/// The recorded end of a machine.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     gone: CancellationToken,
@@ -63,34 +63,34 @@ impl Watch {
             tokio::select! {
                 biased;
                 event = events.recv() => match event {
-                    Ok(event) => self.judge(&event, &console).await,
+                    Ok(event) => self.handle(&event, &console).await,
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => break exit.await,
                 },
                 status = &mut exit => {
-                    // QEMU's last words may still be on their way through the socket.
+                    // QEMU's last events may still be in the socket.
                     closed.await;
                     while let Ok(event) = events.try_recv() {
-                        self.judge(&event, &console).await;
+                        self.handle(&event, &console).await;
                     }
                     break status;
                 }
             }
         };
         console.caught_up().await;
-        self.end(Ended::Exited { code: status.code(), said: last_words(&log) });
+        self.end(Ended::Exited { code: status.code(), output: last_words(&log) });
     }
 
-    async fn judge(&self, event: &Event, console: &Console) {
-        if let Some(ended) = meaning(event) {
-            // What is said about the end quotes the machine's last words.
+    async fn handle(&self, event: &Event, console: &Console) {
+        if let Some(ended) = classify(event) {
+            // The error about the end quotes the console's last lines.
             console.caught_up().await;
             self.end(ended);
         }
     }
 }
 
-fn meaning(event: &Event) -> Option<Ended> {
+fn classify(event: &Event) -> Option<Ended> {
     let text = |key: &str| event.data[key].as_str().unwrap_or_default();
     match event.name.as_str() {
         "SHUTDOWN" => Some(match text("reason") {
@@ -118,25 +118,25 @@ mod tests {
     }
 
     #[test]
-    fn events_that_end_a_machine_are_known() {
-        let shutdown = |reason: &str| meaning(&event("SHUTDOWN", json!({ "reason": reason })));
+    fn classify_recognizes_events_that_end_a_machine() {
+        let shutdown = |reason: &str| classify(&event("SHUTDOWN", json!({ "reason": reason })));
         assert_eq!(shutdown("guest-shutdown"), Some(Ended::GuestShutdown));
         assert_eq!(shutdown("guest-panic"), Some(Ended::GuestPanic));
         assert_eq!(shutdown("host-qmp-quit"), Some(Ended::Stopped));
         let block = |action: &str, nospace: bool| {
-            meaning(&event("BLOCK_IO_ERROR", json!({ "action": action, "nospace": nospace })))
+            classify(&event("BLOCK_IO_ERROR", json!({ "action": action, "nospace": nospace })))
         };
         assert_eq!(block("stop", true), Some(Ended::DiskFull));
         assert_eq!(block("stop", false), Some(Ended::DiskError));
         assert_eq!(block("report", false), None);
-        assert_eq!(meaning(&event("RESET", json!({ "guest": true }))), None);
+        assert_eq!(classify(&event("RESET", json!({ "guest": true }))), None);
     }
 
     #[test]
-    fn the_first_reason_stays() {
+    fn later_end_does_not_replace_the_first() {
         let watch = Watch::default();
         watch.end(Ended::GuestShutdown);
-        watch.end(Ended::Exited { code: Some(0), said: String::new() });
+        watch.end(Ended::Exited { code: Some(0), output: String::new() });
         assert_eq!(watch.ended(), Some(Ended::GuestShutdown));
         assert!(watch.gone.is_cancelled());
     }

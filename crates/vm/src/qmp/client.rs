@@ -1,4 +1,4 @@
-//! The client.
+//! The QMP client.
 
 use std::{
     collections::HashMap,
@@ -27,15 +27,15 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::descriptor;
 
-/// For commands that QEMU answers at once, on a host that is busy.
+/// The deadline for commands that QEMU answers immediately, with room for a busy host.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Events that a slow subscriber may lag behind.
+/// How many events a slow subscriber may lag behind.
 const EVENTS: usize = 256;
 
-/// Why a command has no result.
+/// A command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// QEMU said no.
+    /// QEMU rejected the command.
     #[error("{desc}")]
     Refused {
         /// The command.
@@ -45,7 +45,7 @@ pub enum Error {
         /// QEMU's explanation.
         desc: String,
     },
-    /// No answer in time.
+    /// QEMU did not answer before the deadline.
     #[error("no answer within {} s", after.as_secs())]
     Timeout {
         /// The command.
@@ -53,7 +53,7 @@ pub enum Error {
         /// The deadline.
         after: Duration,
     },
-    /// The other side is gone.
+    /// The peer closed the connection.
     #[error("the connection was closed")]
     Closed {
         /// The command.
@@ -62,18 +62,18 @@ pub enum Error {
     /// The socket failed.
     #[error("the socket failed")]
     Io(#[from] io::Error),
-    /// Whoever answered is not QEMU.
+    /// The peer is not QEMU.
     #[error("not a QMP greeting: {0}")]
     Greeting(String),
 }
 
-/// Something that QEMU reports unasked.
+/// An asynchronous event from QEMU.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Event {
     /// `SHUTDOWN`, `RESUME` and so on.
     #[serde(rename = "event")]
     pub name: String,
-    /// What belongs to it.
+    /// The event's data.
     #[serde(default)]
     pub data: Value,
 }
@@ -100,7 +100,7 @@ struct Refusal {
     desc: String,
 }
 
-/// Answers that are waited for; `None` once the connection is closed.
+/// Commands that wait for their answers; `None` once the connection is closed.
 type Pending = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Result<Value, Refusal>>>>>>;
 
 /// A connection in command mode.
@@ -157,7 +157,7 @@ impl Client {
         self.execute_within(command, arguments, DEADLINE).await
     }
 
-    /// The same with a deadline of its own.
+    /// Like [`Client::execute`], with another deadline.
     pub async fn execute_within(
         &self,
         command: &str,
@@ -167,7 +167,7 @@ impl Client {
         self.exchange(command, arguments, None, after).await
     }
 
-    /// Hands QEMU an open file, which later commands call by this name.
+    /// Passes an open file to QEMU, which later commands refer to by this name.
     pub async fn pass_file(&self, name: &str, file: &File) -> Result<(), Error> {
         let arguments = json!({ "fdname": name });
         self.exchange("getfd", arguments, Some(file), DEADLINE).await.map(drop)
@@ -217,12 +217,12 @@ impl Client {
         }
     }
 
-    /// Everything that QEMU reports from now on.
+    /// Subscribes to QEMU's events from now on.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
 
-    /// Resolves when the other side is gone and all that it said has been handed out.
+    /// Resolves when the connection is closed and all received messages have been delivered.
     pub fn closed(&self) -> WaitForCancellationFutureOwned {
         self.closed.clone().cancelled_owned()
     }
@@ -235,7 +235,7 @@ impl Drop for Client {
 }
 
 impl PendingHandle {
-    /// `None` when the connection is closed.
+    /// Returns `None` if the connection is closed.
     fn with<T>(
         &self,
         work: impl FnOnce(&mut HashMap<u64, oneshot::Sender<Result<Value, Refusal>>>) -> T,
@@ -268,13 +268,13 @@ async fn read_all(
     while let Ok(Some(line)) = lines.next_line().await {
         match serde_json::from_str(&line) {
             Ok(Message::Event(event)) => {
-                tracing::debug!(qmp.event = event.name, qmp.data = %event.data, "QEMU reports");
+                tracing::debug!(qmp.event = event.name, qmp.data = %event.data, "QEMU event");
                 let _ = events.send(event);
             }
             Ok(Message::Return { value, id }) => pending.answer(id, Ok(value)),
             Ok(Message::Error { error, id }) => pending.answer(id, Err(error)),
             Ok(Message::Other(value)) => tracing::debug!(%value, "unknown QMP message"),
-            Err(error) => tracing::warn!(%error, "QEMU sent what is not JSON"),
+            Err(error) => tracing::warn!(%error, "QEMU sent invalid JSON"),
         }
     }
     pending.close();

@@ -1,4 +1,4 @@
-//! Sends a line together with an open file, as UNIX sockets can.
+//! Sends a line together with an open file over a UNIX socket.
 
 use std::{fs::File, io, io::IoSlice, mem::MaybeUninit, os::fd::AsFd};
 
@@ -8,7 +8,7 @@ use tokio::{
     net::{UnixStream, unix::OwnedWriteHalf},
 };
 
-/// Writes all of the line; the file's descriptor travels with its first byte.
+/// Writes the whole line; the file's descriptor travels with the first byte.
 pub(super) async fn send(writer: &mut OwnedWriteHalf, line: &[u8], file: &File) -> io::Result<()> {
     let stream: &UnixStream = writer.as_ref();
     let sent = stream.async_io(Interest::WRITABLE, || first_part(stream, line, file)).await?;
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_file_arrives_with_the_line() {
+    async fn file_descriptor_arrives_with_the_line() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (_read, mut write) = ours.into_split();
         let mut file = tempfile::tempfile().unwrap();

@@ -1,8 +1,8 @@
-//! Talks to QEMU: the machine protocol over a UNIX socket.
+//! The QEMU machine protocol over a UNIX socket.
 //!
-//! One client per socket, one reading task per client. Commands carry an id and may be in flight
-//! side by side; each has a deadline. Events go to every subscriber. What QEMU adds to its answers
-//! over the years is ignored.
+//! One client per socket, one reading task per client. Commands carry an id and may run
+//! concurrently; each has a deadline. Events go to every subscriber. Unknown fields in answers are
+//! ignored, so that newer releases of QEMU work.
 
 mod client;
 mod descriptor;

@@ -1,5 +1,5 @@
-//! The bare floor: the same commands, typed into a machine that has booted, over a connection that
-//! is there already. Nothing that builds images can be faster than this.
+//! The floor: the same commands in a booted machine, over an open connection. No image builder can
+//! be faster.
 
 use std::{
     fs::File,
@@ -22,7 +22,7 @@ const OFF_DEADLINE: Duration = Duration::from_secs(120);
 /// Seconds of each step.
 pub(super) fn measure(bench: &Bench<'_>, workload: &Workload, image: &Path) -> Result<Vec<f64>> {
     let dir = fresh(&bench.dir.join("floor"))?;
-    println!("floor: booting a machine to type into");
+    println!("floor: booting a machine");
     let mut machine = Machine::start(bench, image, &dir)?;
     machine.wait_for_ssh()?;
     machine.run("cloud-init status --wait", b"")?;
@@ -42,7 +42,7 @@ pub(super) fn measure(bench: &Bench<'_>, workload: &Workload, image: &Path) -> R
     Ok(seconds)
 }
 
-/// A QEMU of our own; ends with this value.
+/// A QEMU process, which ends with this value.
 struct Machine {
     qemu: Child,
     dir: PathBuf,
@@ -93,7 +93,7 @@ impl Machine {
         let mut ssh = Command::new("ssh");
         ssh.args(["-q", "-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"])
             .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"])
-            // One connection for all commands, so that none of them pays for a handshake.
+            // One connection for all commands, so that no command includes a handshake.
             .args(["-o", "ControlMaster=auto", "-o", "ControlPersist=600"])
             .arg("-o")
             .arg(format!("ControlPath={}", self.control.display()))
@@ -109,8 +109,8 @@ impl Machine {
             if let Ok(Some(status)) = self.qemu.try_wait() {
                 return Err(format!("floor: QEMU ended: {status}; see {}", self.dir.display()));
             }
-            // A machine that still boots takes the connection and says nothing: ssh's own
-            // time limit ends the try.
+            // A booting machine accepts the connection and sends nothing: ssh's timeout ends
+            // the attempt.
             let tried = self
                 .ssh()
                 .arg("true")

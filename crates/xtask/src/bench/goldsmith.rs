@@ -1,4 +1,4 @@
-//! Goldsmith's side: four builds through the executable, each read from its JSON events.
+//! Goldsmith's side: four builds by the executable, measured from its JSON events.
 
 use std::{
     fs::{self, File},
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::Result;
 
-/// What the four builds took.
+/// The times of the four builds.
 pub(super) struct Goldsmith {
     pub(super) cold: Run,
     pub(super) warm: Run,
@@ -35,12 +35,12 @@ struct StepTime {
     step: String,
     seconds: f64,
     cached: bool,
-    /// RAM was saved with its node; that is no overhead of the step.
+    /// RAM was saved with the node, which does not count as overhead of the step.
     ram: bool,
 }
 
 impl Run {
-    /// Seconds of each customizer that was carried out; absent for one that was cached.
+    /// Seconds of each customizer that was executed; `None` for a cached one.
     pub(super) fn customizers(&self) -> Vec<Option<f64>> {
         let customizers = self.steps.iter().filter(|step| step.step.starts_with("customize"));
         customizers.map(|step| (!step.cached).then_some(step.seconds)).collect()
@@ -52,7 +52,7 @@ impl Run {
         customizers.map(|step| step.ram).collect()
     }
 
-    /// Whether any step was carried out that needs a machine.
+    /// Whether a step was executed that needs a machine.
     pub(super) fn started_a_machine(&self) -> bool {
         let needs_one = ["boot", "start", "customize", "generalize"];
         self.steps
@@ -72,7 +72,7 @@ pub(super) fn source_image(bench: &Bench<'_>) -> Result<PathBuf> {
     if let Some(image) = find_source(&cache(bench)) {
         return Ok(image);
     }
-    println!("goldsmith: making the source image (not measured)");
+    println!("goldsmith: creating the source image (not measured)");
     let dir = fresh(&bench.dir.join("source"))?;
     let template = dir.join("template.json");
     write(&template, &format!("{:#}\n", workload::template(&json!([]))))?;
@@ -89,7 +89,7 @@ fn find_source(cache: &Path) -> Option<PathBuf> {
 pub(super) fn measure(bench: &Bench<'_>, workload: &Workload) -> Result<Goldsmith> {
     let dir = fresh(&bench.dir.join("goldsmith"))?;
     let template = dir.join("template.json");
-    // The booted node of earlier runs goes, the source image stays.
+    // Removes the booted node of earlier runs, and keeps the source image.
     fresh(&cache(bench).join("nodes"))?;
 
     workload.write_template(&template)?;
@@ -110,13 +110,13 @@ pub(super) fn measure(bench: &Bench<'_>, workload: &Workload) -> Result<Goldsmit
     Ok(Goldsmith { cold, warm, edit_last, unchanged })
 }
 
-/// A measurement of something else than its name says is worth nothing.
-fn expect(case: &str, run: &Run, carried_out: usize) -> Result<()> {
+/// Fails if a build did not execute the expected steps, because its time would be meaningless.
+fn expect(case: &str, run: &Run, executed: usize) -> Result<()> {
     let count = run.customizers().iter().flatten().count();
-    if count == carried_out {
+    if count == executed {
         return Ok(());
     }
-    Err(format!("{case}: {count} customizers were carried out, expected {carried_out}"))
+    Err(format!("{case}: {count} customizers were executed, expected {executed}"))
 }
 
 fn build(bench: &Bench<'_>, case: &str, template: &Path) -> Result<Run> {
@@ -148,7 +148,7 @@ fn build(bench: &Bench<'_>, case: &str, template: &Path) -> Result<Run> {
     Ok(Run { seconds, steps: read_steps(&events) })
 }
 
-/// The managed image in the store: like Packer's, a standalone qcow2 that is not compressed.
+/// The managed image in the store: like Packer's, a standalone, uncompressed qcow2.
 fn image(events: &str) -> Result<PathBuf> {
     let result = events
         .lines()
@@ -162,7 +162,7 @@ fn cache(bench: &Bench<'_>) -> PathBuf {
     bench.dir.join("cache")
 }
 
-/// A step is sealed before it is told to be finished.
+/// The event of the seal precedes that of the step's end.
 fn read_steps(events: &str) -> Vec<StepTime> {
     let mut ram = false;
     let mut steps = Vec::new();

@@ -1,4 +1,4 @@
-//! How the bench enters a guest: keys, and a NoCloud seed that says what goldsmith's own says.
+//! Access to the guests of the bench: keys, and a NoCloud seed equal to goldsmith's.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use crate::Result;
 /// The build user on Packer's side and on the floor.
 pub(super) const USER: &str = "packer";
 
-/// The machine goldsmith starts, without what only a saved one needs.
+/// Goldsmith's machine type, without the options that only a saved machine needs.
 pub(super) const MACHINE: &str = "q35,vmport=off,sata=off,dump-guest-core=off";
 
 const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
@@ -91,16 +91,16 @@ impl Access {
     }
 }
 
-/// UEFI variables of a machine's own.
+/// A copy of the UEFI variables for one machine.
 pub(super) fn copy_vars(folder: &Path) -> Result<PathBuf> {
     let vars = folder.join("vars.fd");
     fs::copy(OVMF_VARS, &vars).map_err(|error| format!("{OVMF_VARS}: {error} (package ovmf)"))?;
     Ok(vars)
 }
 
-/// The drives and devices that Packer's machine and the floor's have: the same kinds as goldsmith's,
-/// with goldsmith's tuning (no disk flushes, no ROM on the network card) or QEMU's and Packer's
-/// defaults.
+/// The drives and devices of Packer's machine and the floor's: the same types as goldsmith's, either
+/// with goldsmith's tuning (no disk flushes, no ROM on the network card) or with the defaults of QEMU
+/// and Packer.
 pub(super) fn devices(
     disk: &str,
     vars: &Path,

@@ -1,6 +1,6 @@
-//! `cargo xtask bench`: goldsmith against Packer and against the bare floor, in one run on one
-//! machine: same image, same five steps, same machine shape, same clean-up at the end, and on
-//! either side one standalone qcow2. Only one machine runs at a time.
+//! `cargo xtask bench`: compares goldsmith with Packer and with the floor, in one run on one host.
+//! Image, the five steps, machine type and final cleanup are the same, and each side writes one
+//! standalone qcow2. Only one machine runs at a time.
 
 mod floor;
 mod goldsmith;
@@ -23,7 +23,7 @@ use crate::Result;
 use guest::Access;
 use workload::Workload;
 
-/// The machine all of them build on: `Standard_B2s`.
+/// The size of the build machine: `Standard_B2s`.
 const VM_SIZE: &str = "Standard_B2s";
 const VCPUS: u32 = 2;
 const MEMORY_MIB: u32 = 4096;
@@ -63,7 +63,7 @@ impl Options {
                     options.only = Some((*side).to_owned());
                 }
                 ["--image", image] => options.image = Some(PathBuf::from(image)),
-                other => return Err(format!("bench: cannot make sense of {}", other.join(" "))),
+                other => return Err(format!("bench: unknown arguments {}", other.join(" "))),
             }
         }
         Ok(options)
@@ -88,7 +88,7 @@ impl Options {
     }
 }
 
-/// Everything the sides need to know.
+/// The parameters of all sides.
 struct Bench<'a> {
     repository: &'a Path,
     /// `target/bench`: caches, logs, results.
@@ -102,7 +102,7 @@ pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
     fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let access = Access::generate(&dir.join("access"))?;
     let bench = Bench { repository, dir, options, access };
-    // A first line no earlier run has had, so that no node of an earlier run fits.
+    // A unique first line, so that no node of an earlier run matches.
     let run = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let workload = Workload::new(run);
 
@@ -123,7 +123,7 @@ pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
         measured.floor_s = floor::measure(&bench, &workload, &image)?;
     }
     println!("\n{}", measured.table());
-    // A part of the measurement does not replace a whole one.
+    // A partial measurement does not replace a complete one.
     if options.only.is_none() {
         let path = bench.dir.join("build.json");
         write(&path, &measured.json())?;
@@ -136,7 +136,7 @@ fn write(path: &Path, content: &str) -> Result<()> {
     fs::write(path, content).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Gives a folder that is there and empty.
+/// Creates an empty folder, or empties it.
 fn fresh(path: &Path) -> Result<PathBuf> {
     if path.exists() {
         fs::remove_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -145,7 +145,7 @@ fn fresh(path: &Path) -> Result<PathBuf> {
     Ok(path.to_owned())
 }
 
-/// Runs a program to its end and gives what it printed.
+/// Runs a program to its end and returns its output.
 fn output(program: &str, arguments: &[&str]) -> Result<String> {
     let done = Command::new(program)
         .args(arguments)
@@ -159,7 +159,7 @@ fn output(program: &str, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
 
-/// Fails unless the file is a qcow2 that stands alone.
+/// Fails unless the file is a standalone qcow2.
 fn check_standalone(image: &Path) -> Result<()> {
     let told = output("qemu-img", &["info", "--output=json", &image.to_string_lossy()])?;
     let info: serde_json::Value = serde_json::from_str(&told)

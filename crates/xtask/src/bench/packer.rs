@@ -1,4 +1,4 @@
-//! Packer's side, every wait that can be tuned at its minimum.
+//! Packer's side, with all configurable waits at their minimum.
 
 use std::{
     fs::{self, File},
@@ -28,7 +28,7 @@ pub(super) fn measure(bench: &Bench<'_>, workload: &Workload, image: &Path) -> R
     let status = Command::new("packer")
         .args(["build", "-color=false", "-timestamp-ui"])
         .arg(&template)
-        // No question to the vendor whether there is a newer release.
+        // Disables the check for a newer release.
         .env("CHECKPOINT_DISABLE", "1")
         .env("PACKER_CACHE_DIR", bench.dir.join("packer-cache"))
         .env("TMPDIR", &dir)
@@ -59,7 +59,7 @@ fn document(bench: &Bench<'_>, workload: &Workload, image: &Path, dir: &Path) ->
     let vars = guest::copy_vars(dir)?;
     let script = dir.join("generalize.sh");
     write(&script, &workload::generalization(bench.repository)?)?;
-    // The script takes away /tmp/goldsmith-* with everything else that belongs to a build.
+    // The script also removes /tmp/goldsmith-*, like all files of a build.
     let in_guest = "/tmp/goldsmith-generalize.sh";
     let blob = bench.access.public_blob()?;
 
@@ -87,10 +87,10 @@ fn document(bench: &Bench<'_>, workload: &Workload, image: &Path, dir: &Path) ->
             "iso_url": image,
             "iso_checksum": "none",
             "disk_image": true,
-            // Waits are tuned, work is not: as by default, and as on our side, the result is
-            // converted once. (An overlay instead of the copy before the build would save a
-            // second, but Packer 1.6 names no backing format when it makes one, which QEMU has
-            // refused since release 6.1.)
+            // Waits are tuned, work is not: as by default, and as on goldsmith's side, the result
+            // is converted once. (An overlay instead of the copy before the build would save a
+            // second, but Packer 1.6 creates it without a backing format, which QEMU rejects since
+            // release 6.1.)
             "skip_compaction": false,
             "skip_resize_disk": true,
             "format": "qcow2",
@@ -98,7 +98,7 @@ fn document(bench: &Bench<'_>, workload: &Workload, image: &Path, dir: &Path) ->
             "vm_name": "disk.qcow2",
             "cpus": VCPUS,
             "memory": MEMORY_MIB,
-            // Chosen by `-accel` below; Packer's own machine argument would contradict it.
+            // `-accel` below selects it; Packer's machine argument would contradict it.
             "accelerator": "none",
             "headless": true,
             "disable_vnc": true,

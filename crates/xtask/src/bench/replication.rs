@@ -1,8 +1,10 @@
-//! `cargo xtask bench-replication`: what copying a version to three regions reads, and what the next version moves.
+//! `cargo xtask bench-replication`: the bytes that replication of a version to three regions reads, and
+//! the bytes that the next version uploads.
 //!
-//! The disk is made here: half of it is data (four fifths noise, the rest text, in files of 64 KiB to 64 MiB), the other half
-//! holes. The next version has 2 % of the data overwritten in runs as files have them: 64 KiB to 1 MiB, evenly in
-//! the logarithm, anywhere in the data, at multiples of 4 KiB. No machine is started. The regions are folders.
+//! The disk is generated: one half is data (four fifths noise, the rest text, in files of 64 KiB to
+//! 64 MiB), the other half holes. The next version overwrites 2 % of the data in runs of 64 KiB to 1 MiB,
+//! with evenly distributed logarithms, at multiples of 4 KiB anywhere in the data. No machine is
+//! started. The regions are folders.
 
 use std::{
     fs::{self, File},
@@ -21,16 +23,16 @@ const GIB: u64 = 1 << 30;
 const BLOCK: u64 = 4096;
 const REGIONS: [&str; 3] = ["eastus", "westeurope", "japaneast"];
 const DEFINITION: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/Microsoft.Compute/galleries/gal/images/def";
-/// Of the data, what the next version has anew.
+/// The share of the data that the next version overwrites.
 const CHANGED: f64 = 0.02;
-/// The most that it may move, as a part of what the first one moved.
+/// The limit for its upload, as a share of the first version's.
 const LIMIT: f64 = 0.1;
 
-/// Where the executable is, and how large the disk.
+/// The path of the executable, and the size of the disk.
 pub(crate) struct Options {
     goldsmith: PathBuf,
     gib: u64,
-    /// Where to work; it takes about four times the disk.
+    /// The work folder; it needs about four times the size of the disk.
     dir: PathBuf,
 }
 
@@ -51,17 +53,17 @@ impl Options {
                         _ => return Err(format!("--gib {gib}: not a number from 1 to 64")),
                     };
                 }
-                other => return Err(format!("cannot make sense of {}", other.join(" "))),
+                other => return Err(format!("unknown arguments {}", other.join(" "))),
             }
         }
         Ok(options)
     }
 }
 
-/// What one copy did.
+/// The figures of one replication.
 struct Copied {
     seconds: f64,
-    /// What goldsmith says that it read of the disk, and what the system says that the process read in all.
+    /// Bytes of the disk that goldsmith reports as read, and all bytes that the process read.
     read: u64,
     process_read: u64,
     moved: Vec<u64>,
@@ -72,7 +74,7 @@ struct Copied {
 pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
     let dir = fresh(&repository.join(&options.dir).join("replication"))?;
     let measured = measure(repository, options, &dir);
-    // Gigabytes that nobody asked to keep.
+    // Several gigabytes, which are not needed any more.
     fs::remove_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     let result = measured?;
     fs::create_dir_all(repository.join("target/bench")).map_err(|e| e.to_string())?;
@@ -123,9 +125,9 @@ fn measure(repository: &Path, options: &Options, dir: &Path) -> Result<Value> {
             mib(copied.moved[0]),
         );
     }
-    // Clusters of a qcow2 are 64 KiB: it has a little more data than was written.
+    // A qcow2 has clusters of 64 KiB, so it contains slightly more data than was written.
     let read_once = three.read == one.read && three.read < data + data / 20;
-    // Folders, the piece table and the program itself are read too, but no second time the disk.
+    // The process also reads folders, the piece table and the program, but not the disk again.
     let process_once = three.process_read < data + data / 4;
     let little = part <= LIMIT;
     println!("the source is read once for three regions: {}", verdict(read_once && process_once));
@@ -171,7 +173,7 @@ fn configure(dir: &Path) -> Result<()> {
     write(&dir.join("data/goldsmith.toml"), &REGIONS.map(region).concat())
 }
 
-/// How many pieces of that size have a changed byte.
+/// The number of pieces of a size that contain a changed byte.
 fn touched(runs: &[(u64, u64)], size: u64) -> u64 {
     let pieces = runs.iter().flat_map(|(at, length)| at / size..(at + length).div_ceil(size));
     pieces.collect::<std::collections::HashSet<u64>>().len() as u64
@@ -198,7 +200,7 @@ impl Goldsmith {
             .map_err(|e| format!("{}: {e}", self.program.display()))
     }
 
-    /// The disk as it is now becomes a version.
+    /// Imports the current disk as a version.
     fn import(&self, dir: &Path, raw: &Path, version: &str) -> Result<()> {
         let qcow2 = dir.join("disk.qcow2");
         let (from, to) = (raw.to_string_lossy(), qcow2.to_string_lossy());
@@ -236,7 +238,7 @@ impl Goldsmith {
         })
     }
 
-    /// The last line that the command printed.
+    /// Runs a command and returns its last line of output.
     fn finish(&self, child: Child) -> Result<Value> {
         let done = child.wait_with_output().map_err(|e| e.to_string())?;
         let text = String::from_utf8_lossy(&done.stdout);
@@ -248,7 +250,7 @@ impl Goldsmith {
     }
 }
 
-/// Bytes that a process asked the system for so far.
+/// The bytes that a process has read so far.
 fn read_by(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
     let read = text.lines().find_map(|line| line.strip_prefix("rchar: "));
@@ -258,14 +260,14 @@ fn read_by(pid: u32) -> u64 {
 fn bytes_below(dir: &Path) -> Result<u64> {
     let text = output("du", &["-sb", "--apparent-size", &dir.to_string_lossy()])?;
     let number = text.split_whitespace().next().and_then(|number| number.parse().ok());
-    number.ok_or_else(|| format!("du said {text}"))
+    number.ok_or_else(|| format!("unexpected output of du: {text}"))
 }
 
-/// A raw disk whose content is known.
+/// A generated raw disk.
 struct Disk {
     file: File,
     random: Random,
-    /// Where files are.
+    /// The ranges of the files.
     files: Vec<(u64, u64)>,
 }
 
@@ -277,7 +279,7 @@ impl Disk {
         let mut at = 1 << 20;
         loop {
             let length = disk.random.size(64 << 10, 64 << 20);
-            // As much nothing behind a file as it is long.
+            // A hole of the same length follows each file.
             if at + 2 * length > size {
                 return Ok(disk);
             }
@@ -292,14 +294,14 @@ impl Disk {
         self.files.iter().map(|(_, length)| length).sum()
     }
 
-    /// Overwrites a part of the data. Gives the runs: where, and how many bytes.
+    /// Overwrites a share of the data. Returns offset and length of each run.
     fn change(&mut self) -> Result<Vec<(u64, u64)>> {
         let data = self.data();
         let wanted = (data as f64 * CHANGED) as u64;
         let (mut done, mut runs) = (0, Vec::new());
         while done < wanted {
             let length = self.random.size(64 << 10, 1 << 20).min(wanted - done).max(BLOCK);
-            // By its address in the data, so that a large file is met more often.
+            // By position in the data, so that large files are chosen more often.
             let mut at = self.random.next() % data;
             let found = self.files.iter().find(|(_, length)| {
                 let inside = at < *length;
@@ -330,7 +332,7 @@ impl Disk {
     }
 }
 
-/// The same numbers in every run.
+/// Random numbers with a fixed seed.
 struct Random(u64);
 
 impl Random {
@@ -341,7 +343,7 @@ impl Random {
         self.0
     }
 
-    /// A size between the two, evenly in the logarithm, in whole blocks.
+    /// A size in whole blocks between two limits, with an evenly distributed logarithm.
     fn size(&mut self, least: u64, most: u64) -> u64 {
         let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
         let (low, high) = ((least as f64).ln(), (most as f64).ln());
@@ -353,7 +355,7 @@ impl Random {
         words.take(length).collect()
     }
 
-    /// Digits in lines: it compresses about as well as a program's text.
+    /// Text that compresses about as well as source code.
     fn text(&mut self, length: usize) -> Vec<u8> {
         let mut text = String::with_capacity(length + 64);
         while text.len() < length {

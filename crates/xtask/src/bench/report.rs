@@ -11,7 +11,7 @@ use super::{
 };
 use crate::Result;
 
-/// Everything that was measured, as far as it was.
+/// The results of the measured parts.
 pub(super) struct Measured {
     pub(super) goldsmith: Option<Goldsmith>,
     pub(super) packer_s: Vec<f64>,
@@ -20,12 +20,12 @@ pub(super) struct Measured {
     host: Value,
 }
 
-/// A case, its run and the highest ratio we want to see.
+/// A case, its run and the limit of the ratio.
 type Case<'a> = (&'static str, &'a Run, f64);
 
-/// How much a step may take beyond the same commands typed by hand.
+/// The limit for the overhead of a step beyond the floor, in seconds.
 const OVERHEAD_LIMIT_S: f64 = 1.0;
-/// A load above this before we start is somebody else's work.
+/// A higher load before the start comes from other work on the host.
 const BUSY: f64 = 0.7;
 const BAR_WIDTH: f64 = 30.0;
 
@@ -34,7 +34,7 @@ impl Measured {
         let first_line = |text: String| text.lines().next().unwrap_or_default().to_owned();
         let load = load_average();
         if load > BUSY {
-            println!("this machine is busy (load {load}): times will be worth less");
+            println!("this host is busy (load {load}): the times are less reliable");
         }
         let host = json!({
             "load_before": load,
@@ -172,7 +172,7 @@ impl Measured {
     }
 }
 
-/// Of the last minute; 0 where the system does not tell.
+/// The load average of the last minute; 0 if unknown.
 fn load_average() -> f64 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default()
@@ -181,7 +181,7 @@ fn load_average() -> f64 {
 /// A bar that is full at ratio 1.
 fn bar(ratio: f64) -> String {
     let filled = (ratio.min(1.5) * BAR_WIDTH).round().max(1.0);
-    // A small non-negative number by the line above.
+    // Small and not negative because of the line above.
     "█".repeat(filled as usize)
 }
 

@@ -1,7 +1,8 @@
-//! `cargo xtask bench-vhd`: whether a fixed VHD costs what its content costs, and not what its disk could hold.
+//! `cargo xtask bench-vhd`: checks that the time for a fixed VHD depends on its content, not on the size
+//! of its disk.
 //!
-//! Two disks with the same content, one of 3 GiB and one of 127 GiB (Windows' usual size), become images of the store, and
-//! each is exported as a VHD: converted, hashed, delivered, verified. No machine is started.
+//! Two disks with the same content, one of 3 GiB and one of 127 GiB (the usual size of Windows), are
+//! imported and exported as VHDs: converted, hashed, delivered, verified. No machine is started.
 
 use std::{
     fs::{self, File},
@@ -18,14 +19,14 @@ use crate::Result;
 
 const GIB: u64 = 1 << 30;
 const SIZES_GIB: [u64; 2] = [3, 127];
-/// How much longer the large one may take.
+/// The limit for the ratio of the times.
 const LIMIT: f64 = 1.5;
 
-/// Where the executable is, and how much content the disks have.
+/// The path of the executable, and the amount of content.
 pub(crate) struct Options {
     goldsmith: PathBuf,
     content_gib: u64,
-    /// Where to work; it takes about five times the content.
+    /// The work folder; it needs about five times the content.
     dir: PathBuf,
 }
 
@@ -46,7 +47,7 @@ impl Options {
                         _ => return Err(format!("--content-gib {gib}: 1 or 2")),
                     };
                 }
-                other => return Err(format!("cannot make sense of {}", other.join(" "))),
+                other => return Err(format!("unknown arguments {}", other.join(" "))),
             }
         }
         Ok(options)
@@ -58,7 +59,7 @@ pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
     let mut seconds = Vec::new();
     for gib in SIZES_GIB {
         let measured = export(repository, options, &dir, gib);
-        // Gigabytes that nobody asked to keep.
+        // Several gigabytes, which are not needed any more.
         fresh(&dir)?;
         seconds.push(measured?);
     }
@@ -76,7 +77,7 @@ pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
     if ratio <= LIMIT { Ok(()) } else { Err("the limit is not kept".to_owned()) }
 }
 
-/// How long the export of a disk of that size takes.
+/// Measures the export of a disk of that size, in seconds.
 fn export(repository: &Path, options: &Options, dir: &Path, gib: u64) -> Result<f64> {
     let raw = dir.join("disk.raw");
     disk(&raw, gib * GIB, options.content_gib * GIB)?;
@@ -97,7 +98,7 @@ fn export(repository: &Path, options: &Options, dir: &Path, gib: u64) -> Result<
     Ok(seconds)
 }
 
-/// A sparse disk with noise in pieces of 16 MiB, spread over all of it.
+/// Creates a sparse disk with noise in pieces of 16 MiB, spread over the whole disk.
 fn disk(path: &Path, size: u64, content: u64) -> Result<()> {
     const PIECE: u64 = 16 << 20;
     let fail = |e: std::io::Error| format!("{}: {e}", path.display());
@@ -112,6 +113,6 @@ fn disk(path: &Path, size: u64, content: u64) -> Result<()> {
         let at = number * (size / pieces) / PIECE * PIECE;
         file.write_all_at(&noise, at).map_err(fail)?;
     }
-    // The mark of a boot sector: without one it is no disk.
+    // The signature of a boot sector, without which goldsmith rejects the disk.
     file.write_all_at(&[0x55, 0xaa], 510).map_err(fail)
 }

@@ -1,4 +1,4 @@
-//! The five steps, and how each side is told them.
+//! The five steps, in the formats of both sides.
 
 use std::{fs, path::Path};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{VM_SIZE, write};
 use crate::Result;
 
-/// The example's steps in small: a setting, a package installation, a file, a script, a page.
+/// A small version of the example's steps: a setting, a package installation, a file, a script, a page.
 #[derive(Clone)]
 pub(super) struct Workload {
     pub(super) steps: Vec<Step>,
@@ -28,7 +28,7 @@ pub(super) enum Work {
 const SITE: &str = "server { listen 80 default_server; root /srv/www; index index.html; }";
 
 impl Workload {
-    /// The steps, with a first line that only this run has.
+    /// The steps, with a unique first line.
     pub(super) fn new(run: u64) -> Self {
         let shell = |name, lines: &[&str]| Step {
             name,
@@ -70,14 +70,14 @@ impl Workload {
         workload
     }
 
-    /// Changes a step without changing what it does.
+    /// Changes the text of a step but not its effect.
     pub(super) fn touch(&mut self, step: usize, run: u64) {
         if let Some(Work::Shell(lines)) = self.steps.get_mut(step).map(|step| &mut step.work) {
             lines.insert(0, format!("# run {run}"));
         }
     }
 
-    /// Writes an AIB template and the files it names; gives the template's text.
+    /// Writes the files of an Azure image template and returns its text.
     pub(super) fn write_template(&self, path: &Path) -> Result<()> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut customize = Vec::new();
@@ -93,7 +93,7 @@ impl Workload {
         write(path, &format!("{:#}\n", template(&Value::Array(customize))))
     }
 
-    /// Packer's provisioners, with the files they need in `folder`.
+    /// Packer's provisioners. Their files are written to `folder`.
     pub(super) fn packer_provisioners(&self, folder: &Path) -> Result<Vec<Value>> {
         let mut provisioners = Vec::new();
         for step in &self.steps {
@@ -110,7 +110,7 @@ impl Workload {
     }
 }
 
-/// A template around the given customizers; `[]` builds the plain source image.
+/// A template with these customizers; `[]` builds the plain source image.
 pub(super) fn template(customize: &Value) -> Value {
     let scope =
         "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/bench/providers";
@@ -144,7 +144,7 @@ pub(super) fn template(customize: &Value) -> Value {
     })
 }
 
-/// Reads the product's own generalization, so that both sides end with the same work.
+/// Reads goldsmith's generalization script, so that both sides end with the same work.
 pub(super) fn generalization(repository: &Path) -> Result<String> {
     let path = repository.join("crates/engine/src/generalize/generalize.sh");
     fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))

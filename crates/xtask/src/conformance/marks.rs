@@ -1,8 +1,8 @@
-//! The marks at tests: a comment of its own line directly above the test's attributes or its name.
+//! The marks of tests: a comment on a separate line, directly above the test's attributes or name.
 
 use crate::{finding::Finding, tree::Tree};
 
-/// One statement that one test proves.
+/// A statement that a test proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) number: u32,
@@ -12,15 +12,15 @@ pub(super) struct Mark {
     pub(super) line: usize,
 }
 
-/// How a mark begins, by the language's comment.
+/// The beginning of a mark in each language.
 const BEGINNINGS: [(&str, &str); 2] = [(".rs", "// conformance:"), (".py", "# conformance:")];
 
-/// All marks; what looks like one and is none is a finding.
+/// All marks. A malformed mark is a finding.
 pub(super) fn all(tree: &Tree, findings: &mut Vec<Finding>) -> Vec<Mark> {
     let mut marks = Vec::new();
     for (end, beginning) in BEGINNINGS {
         for (path, text) in tree.texts(end) {
-            // This chore's own words are no marks.
+            // The text in this chore's files is not a mark.
             if !path.starts_with("crates/xtask/") {
                 of_file(path, text, beginning, &mut marks, findings);
             }
@@ -58,7 +58,7 @@ fn of_file(
     }
 }
 
-/// The name of the test that begins here, behind attributes and decorators of any length.
+/// The name of the test that begins here, after any attributes and decorators.
 fn test_below<'t>(lines: &[&'t str]) -> Option<&'t str> {
     let mut is_rust_test = false;
     for line in lines.iter().map(|line| line.trim_start()).take_while(|line| !line.is_empty()) {

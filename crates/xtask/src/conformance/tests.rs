@@ -19,7 +19,7 @@ fn messages(remarks: &str, test: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_statement_has_its_row() {
+fn each_statement_has_a_row() {
     let tree = tree(&files("2 differs: on purpose\n3 not yet: no time\n", TEST));
     let (text, findings) = page(&tree);
     assert_eq!(findings, []);
@@ -30,7 +30,7 @@ fn every_statement_has_its_row() {
 }
 
 #[test]
-fn what_nobody_proves_needs_a_remark_and_a_remark_must_be_true() {
+fn unproven_statement_needs_a_remark_and_proven_one_none() {
     assert_eq!(messages("", TEST), ["3: no test proves it, and no remark says why"]);
     let stale = messages("1 not yet: no time\n3 not yet: no time\n", TEST);
     assert_eq!(stale, ["1: tests prove what the remark says is not there yet"]);
@@ -39,7 +39,7 @@ fn what_nobody_proves_needs_a_remark_and_a_remark_must_be_true() {
 }
 
 #[test]
-fn a_mark_belongs_to_a_test() {
+fn mark_without_a_test_is_found() {
     let remarks = "1 not yet: a\n2 not yet: b\n3 not yet: c\n";
     let wrong = ["// conformance: 1\nfn helper() {}\n", "// conformance: 1\nstruct Test;\n"];
     for text in wrong {
@@ -55,7 +55,7 @@ fn a_mark_belongs_to_a_test() {
 }
 
 #[test]
-fn the_page_is_what_the_tests_say() {
+fn outdated_page_is_found() {
     let tree = Tree::load(&crate::repository()).unwrap();
     let findings = check(&tree);
     let first = findings.first();

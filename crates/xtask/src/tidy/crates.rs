@@ -1,12 +1,12 @@
-//! Which crate may see which, which dependency has one owner, and which nobody may bring in.
-//! `deny.toml` says part of it again for `cargo deny`; this works without that tool.
+//! The allowed dependencies between crates, the owners of external dependencies, and banned packages.
+//! `deny.toml` repeats a part for `cargo deny`; these rules work without that tool.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use super::sizes;
 use crate::{finding::Finding, tree::Tree};
 
-/// Our crates and those of ours that each may name in its manifest.
+/// The crates of the repository, and which of them each may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("vm", &[]),
@@ -22,10 +22,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// What tests may see besides: the scripted machine.
+/// Further dependencies of tests: the scripted machine.
 const IN_TESTS: &[(&str, &str)] = &[("server", "vm")];
 
-/// Dependencies that only some crates may name.
+/// Dependencies that only some crates may have.
 const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["goldsmith"]),
     ("indicatif", &["goldsmith"]),
@@ -59,29 +59,29 @@ const OWNERS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What must not be in the tree at all: a second TLS stack, or one that needs a C toolchain.
+/// Packages that must not be in the tree: another TLS stack, or one that needs a C toolchain.
 const BANNED: &[&str] = &["openssl-sys", "aws-lc-sys", "aws-lc-rs", "native-tls"];
 
 pub(super) fn arrows(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, name, text) in manifests(tree) {
-        let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| *known == name) else {
+        let Some((_, allowed)) = ARROWS.iter().find(|(listed, _)| *listed == name) else {
             findings.push(Finding::new(
                 path,
                 0,
-                "a new crate: say in xtask's ARROWS what it may see",
+                "a new crate: list its allowed dependencies in xtask's ARROWS",
             ));
             continue;
         };
         for (line, dependency, tests) in dependencies(text) {
-            let ours = ARROWS.iter().any(|(known, _)| *known == dependency);
+            let ours = ARROWS.iter().any(|(listed, _)| *listed == dependency);
             let allowed =
                 allowed.contains(&dependency) || tests && IN_TESTS.contains(&(name, dependency));
             if ours && !allowed {
                 findings.push(Finding::new(
                     path,
                     line,
-                    format!("{name} must not know {dependency}"),
+                    format!("{name} must not depend on {dependency}"),
                 ));
             }
         }
@@ -93,9 +93,9 @@ pub(super) fn owners(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, name, text) in manifests(tree) {
         for (line, dependency, _) in dependencies(text) {
-            let owners = OWNERS.iter().find(|(known, _)| *known == dependency);
+            let owners = OWNERS.iter().find(|(listed, _)| *listed == dependency);
             if let Some((_, owners)) = owners.filter(|(_, owners)| !owners.contains(&name)) {
-                let message = format!("{dependency} belongs to {} only", owners.join(", "));
+                let message = format!("only {} may depend on {dependency}", owners.join(", "));
                 findings.push(Finding::new(path, line, message));
             }
         }
@@ -125,11 +125,12 @@ pub(super) fn banned(tree: &Tree) -> Vec<Finding> {
     let lock = tree.text("Cargo.lock").unwrap_or_default();
     let names: BTreeSet<&str> =
         lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).collect();
-    let found = BANNED.iter().filter(|name| names.contains(*name));
-    found.map(|name| Finding::new("Cargo.lock", 0, format!("{name} is in the tree"))).collect()
+    let present = BANNED.iter().filter(|name| names.contains(*name));
+    present.map(|name| Finding::new("Cargo.lock", 0, format!("{name} is banned"))).collect()
 }
 
-/// `deny.toml` says of owners and bans what this file says, with the packages between that are not ours.
+/// `deny.toml` must agree with the owners and bans of this file. It also lists external packages in
+/// between.
 pub(super) fn deny_agrees(tree: &Tree) -> Vec<Finding> {
     let text = tree.text("deny.toml").unwrap_or_default();
     let mut banned = BTreeSet::new();
@@ -151,7 +152,7 @@ pub(super) fn deny_agrees(tree: &Tree) -> Vec<Finding> {
         if theirs != owners {
             let owners = owners.into_iter().collect::<Vec<_>>().join(", ");
             let message = format!(
-                "{name}: the wrappers that are ours must be {owners}, as in xtask's OWNERS"
+                "{name}: the wrappers of this repository must be {owners}, as in xtask's OWNERS"
             );
             findings.push(Finding::new("deny.toml", number + 1, message));
         }
@@ -172,8 +173,8 @@ fn manifests(tree: &Tree) -> impl Iterator<Item = (&str, &str, &str)> {
     })
 }
 
-/// The names in every `dependencies` section, development and build included.
-/// Line, name, and whether only tests use it.
+/// The dependencies in every section, including development and build: line, name, and whether only
+/// tests use it.
 fn dependencies(manifest: &str) -> Vec<(usize, &str, bool)> {
     let (mut inside, mut tests) = (false, false);
     let mut found = Vec::new();
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn table_has_lines_without_tests_and_arrows_of_ours() {
+    fn table_has_lines_without_tests_and_dependencies_of_crates() {
         let files = [
             ("crates/api/Cargo.toml", "[dependencies]\nserde.workspace = true\n"),
             (
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arrow_against_the_direction_is_found() {
+    fn forbidden_dependency_between_crates_is_found() {
         let tree = tree(&[
             (
                 "crates/api/Cargo.toml",
@@ -236,15 +237,15 @@ mod tests {
         assert_eq!(
             messages(arrows(&tree)),
             [
-                "crates/api/Cargo.toml:5: api must not know vm",
-                "crates/vm/Cargo.toml:1: vm must not know engine",
-                "crates/fresh/Cargo.toml:0: a new crate: say in xtask's ARROWS what it may see",
+                "crates/api/Cargo.toml:5: api must not depend on vm",
+                "crates/vm/Cargo.toml:1: vm must not depend on engine",
+                "crates/fresh/Cargo.toml:0: a new crate: list its allowed dependencies in xtask's ARROWS",
             ]
         );
     }
 
     #[test]
-    fn an_owned_dependency_stays_at_home() {
+    fn dependency_outside_its_owners_is_found() {
         let tree = tree(&[
             (
                 "crates/vm/Cargo.toml",
@@ -254,12 +255,12 @@ mod tests {
         ]);
         assert_eq!(
             messages(owners(&tree)),
-            ["crates/vm/Cargo.toml:3: reqwest belongs to regions, sources, goldsmith, e2e only"]
+            ["crates/vm/Cargo.toml:3: only regions, sources, goldsmith, e2e may depend on reqwest"]
         );
     }
 
     #[test]
-    fn deny_toml_must_say_the_same() {
+    fn deny_toml_that_disagrees_is_found() {
         let bans: String = BANNED
             .iter()
             .map(|name| format!("  {{ crate = \"{name}\", reason = \"r\" }},\n"))
@@ -273,16 +274,16 @@ mod tests {
         assert_eq!(of(&reqwest(r#""regions", "sources", "goldsmith", "e2e", "object_store""#)), 0);
         assert_eq!(of(&reqwest(r#""sources", "object_store""#)), 1);
         assert_eq!(of("  { crate = \"openssl\", reason = \"r\" },"), 1);
-        let own = include_str!("../../../../deny.toml");
-        assert_eq!(messages(deny_agrees(&tree(&[("deny.toml", own)]))), Vec::<String>::new());
+        let current = include_str!("../../../../deny.toml");
+        assert_eq!(messages(deny_agrees(&tree(&[("deny.toml", current)]))), Vec::<String>::new());
     }
 
     #[test]
-    fn a_banned_package_is_found_and_its_neighbours_are_not() {
+    fn banned_package_is_found() {
         let lock = "[[package]]\nname = \"openssl-probe\"\n\n[[package]]\nname = \"aws-lc-sys\"\n";
         assert_eq!(
             messages(banned(&tree(&[("Cargo.lock", lock)]))),
-            ["Cargo.lock:0: aws-lc-sys is in the tree"]
+            ["Cargo.lock:0: aws-lc-sys is banned"]
         );
     }
 }

@@ -1,8 +1,8 @@
-//! Documents lead somewhere, and examples are used by somebody.
+//! Links in documents must not be dead, and examples must be in use.
 
 use crate::{finding::Finding, tree::Tree};
 
-/// Relative links of the documents exist.
+/// The target of every relative link in a document must exist.
 pub(super) fn documents(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in tree.texts(".md") {
@@ -14,7 +14,7 @@ pub(super) fn documents(tree: &Tree) -> Vec<Finding> {
                 let exists = tree.contains(&resolved)
                     || tree.files.iter().any(|file| file.path.starts_with(&inside));
                 if !exists {
-                    let message = format!("the link to {target} leads nowhere");
+                    let message = format!("the link target {target} does not exist");
                     findings.push(Finding::new(path, number + 1, message));
                 }
             }
@@ -23,8 +23,7 @@ pub(super) fn documents(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Every example is named by a document, a script or a test, and every file beside it by the
-/// example itself.
+/// A document, script or test must mention each example, and the example must use each file beside it.
 pub(super) fn examples(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in &tree.files {
@@ -43,7 +42,7 @@ pub(super) fn examples(tree: &Tree) -> Vec<Finding> {
                 }
             }
             None if rest.ends_with(".json") && !is_mentioned(tree, &file.path) => {
-                let message = "no document, script or test names this example";
+                let message = "no document, script or test mentions this example";
                 findings.push(Finding::new(&file.path, 0, message));
             }
             None => {}
@@ -57,7 +56,7 @@ fn is_mentioned(tree: &Tree, example: &str) -> bool {
     users.filter_map(|file| file.text.as_deref()).any(|text| text.contains(example))
 }
 
-/// The targets of `[text](target)` that are files of ours.
+/// The targets of `[text](target)` that are files of the repository.
 fn link_targets(line: &str) -> impl Iterator<Item = &str> {
     line.match_indices("](").filter_map(|(at, _)| {
         let target = line[at + 2..].split([')', '#', ' ']).next()?;
@@ -66,7 +65,7 @@ fn link_targets(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// `target` seen from `folder`, without `.` and `..`.
+/// The path of `target` relative to `folder`, without `.` and `..`.
 fn resolve(folder: &str, target: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in folder.split('/').chain(target.split('/')) {
@@ -87,7 +86,7 @@ mod tests {
     use crate::tree::tree;
 
     #[test]
-    fn a_dead_link_is_found() {
+    fn dead_link_is_found() {
         let tree = tree(&[
             (
                 "README.md",
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn an_example_nobody_uses_is_found() {
+    fn unused_example_is_found() {
         let tree = tree(&[
             ("examples/used.json", "\"used/a.sh\""),
             ("examples/used/a.sh", ""),

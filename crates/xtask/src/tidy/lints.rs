@@ -1,4 +1,4 @@
-//! Clippy reads one file for a crate, the nearest: what the repository's says must be in each crate's own too.
+//! Clippy reads only the nearest `clippy.toml`, so each crate's file must repeat the repository's lines.
 
 use crate::{finding::Finding, tree::Tree};
 
@@ -8,8 +8,9 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let Some(root) = tree.text(ROOT) else { return Vec::new() };
     let mut findings = Vec::new();
     for (path, text) in tree.texts("/clippy.toml") {
-        let lacks =
-            root.lines().filter(|line| !is_prose(line) && !text.lines().any(|own| own == *line));
+        let lacks = root
+            .lines()
+            .filter(|line| !is_prose(line) && !text.lines().any(|other| other == *line));
         findings.extend(
             lacks.map(|line| {
                 Finding::new(path, 0, format!("lacks a line of {ROOT}: {}", line.trim()))
@@ -29,7 +30,7 @@ mod tests {
     use crate::tree::tree;
 
     #[test]
-    fn crate_s_own_file_without_a_line_of_the_repository_s_is_found() {
+    fn crate_file_without_a_line_of_the_repository_is_found() {
         let root = "# prose\na = 1\nlist = [\n  { path = \"x\" },\n]\n";
         let own = "# other prose\na = 1\nlist = [\n  { path = \"y\" },\n]\n";
         let tree =

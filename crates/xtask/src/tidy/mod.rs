@@ -1,5 +1,5 @@
-//! The rules of the repository that no compiler checks. Each rule is one function from the tree of
-//! files to its findings; all findings are printed at once.
+//! Rules of the repository that no compiler checks. Each rule is a function from the tree of files to
+//! findings. All findings are printed together.
 
 mod blocking;
 mod circles;
@@ -34,7 +34,7 @@ const RULES: &[Rule] = &[
     conformance::check,
 ];
 
-/// Prints the crates and every finding; an error if there is any.
+/// Prints the crates and all findings. Fails if there are any.
 pub(crate) fn run(repository: &Path) -> Result<()> {
     let tree = Tree::load(repository)?;
     print!("{}", crates::table(&tree));

@@ -1,4 +1,4 @@
-//! Rust files that no `mod` line leads to: the compiler never sees them, so nobody does.
+//! Rust files without a `mod` line, which are never compiled.
 
 use std::collections::BTreeSet;
 
@@ -7,20 +7,20 @@ use crate::{finding::Finding, tree::Tree};
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let mut open: Vec<&str> =
         tree.texts(".rs").map(|(path, _)| path).filter(|p| is_root(p)).collect();
-    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    let mut reached: BTreeSet<&str> = BTreeSet::new();
     while let Some(path) = open.pop() {
-        if !seen.insert(path) {
+        if !reached.insert(path) {
             continue;
         }
         for child in children(path, tree.text(path).unwrap_or_default()) {
             open.extend(tree.files.iter().map(|file| file.path.as_str()).filter(|p| *p == child));
         }
     }
-    let orphans = tree.texts(".rs").map(|(path, _)| path).filter(|path| !seen.contains(path));
-    orphans.map(|path| Finding::new(path, 0, "no `mod` line leads here")).collect()
+    let orphans = tree.texts(".rs").map(|(path, _)| path).filter(|path| !reached.contains(path));
+    orphans.map(|path| Finding::new(path, 0, "no `mod` line declares this file")).collect()
 }
 
-/// Where a compilation starts.
+/// Whether the file is the root of a crate.
 fn is_root(path: &str) -> bool {
     let Some((_, inside)) = path.strip_prefix("crates/").and_then(|rest| rest.split_once('/'))
     else {
@@ -37,35 +37,35 @@ fn is_root(path: &str) -> bool {
     )
 }
 
-/// The files that the `mod` lines of one file may mean.
+/// The files that the `mod` lines of a file may refer to.
 fn children(path: &str, text: &str) -> Vec<String> {
     let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
     let stem = file.trim_end_matches(".rs");
-    let own = if matches!(stem, "lib" | "main" | "mod") || is_root(path) {
+    let children = if matches!(stem, "lib" | "main" | "mod") || is_root(path) {
         folder.to_owned()
     } else {
         format!("{folder}/{stem}")
     };
-    let mut found = Vec::new();
-    let mut given: Option<&str> = None;
+    let mut files = Vec::new();
+    let mut explicit: Option<&str> = None;
     for line in text.lines().map(str::trim) {
         if let Some(rest) = line.strip_prefix("#[path = \"") {
-            given = rest.strip_suffix("\"]");
+            explicit = rest.strip_suffix("\"]");
             continue;
         }
         let Some(name) = declared(line) else { continue };
-        match given.take() {
-            Some(file) => found.push(format!("{folder}/{file}")),
+        match explicit.take() {
+            Some(file) => files.push(format!("{folder}/{file}")),
             None => {
-                found.push(format!("{own}/{name}.rs"));
-                found.push(format!("{own}/{name}/mod.rs"));
+                files.push(format!("{children}/{name}.rs"));
+                files.push(format!("{children}/{name}/mod.rs"));
             }
         }
     }
-    found
+    files
 }
 
-/// `mod name;`, with or without a visibility in front.
+/// The name in `mod name;`, with or without visibility.
 fn declared(line: &str) -> Option<&str> {
     let name = line.strip_suffix(';')?;
     let (before, name) = name.rsplit_once("mod ")?;
@@ -79,7 +79,7 @@ mod tests {
     use crate::tree::tree;
 
     #[test]
-    fn only_the_unreachable_file_is_an_orphan() {
+    fn file_without_mod_line_is_an_orphan() {
         let tree = tree(&[
             (
                 "crates/a/src/lib.rs",
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn prose_and_inline_modules_declare_nothing() {
+    fn prose_and_inline_modules_declare_no_file() {
         assert_eq!(declared("mod tests {"), None);
         assert_eq!(declared("//! a mod here;"), None);
         assert_eq!(declared("let modest = model;"), None);

@@ -1,8 +1,8 @@
-//! Paths of the machine a file was written on. They work there and nowhere else.
+//! Absolute paths of the author's machine, which do not exist elsewhere.
 
 use crate::{finding::Finding, tree::Tree};
 
-/// Files that name such paths for a reason.
+/// Files that may contain such paths, with the reason.
 const ALLOWED: &[(&str, &str)] = &[("crates/xtask/src/tidy/paths.rs", "this rule")];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
@@ -12,8 +12,8 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             continue;
         }
         for (number, line) in text.lines().enumerate() {
-            if let Some(found) = machine_path(line) {
-                let message = format!("`{found}` is a path of one machine only");
+            if let Some(prefix) = machine_path(line) {
+                let message = format!("`{prefix}` is a path of the author's machine");
                 findings.push(Finding::new(path, number + 1, message));
             }
         }
@@ -22,8 +22,8 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 }
 
 fn machine_path(line: &str) -> Option<&'static str> {
-    let found = ["/root/", "/work/", "../shared", "/tmp/gs/"];
-    found.into_iter().find(|needle| {
+    let prefixes = ["/root/", "/work/", "../shared", "/tmp/gs/"];
+    prefixes.into_iter().find(|needle| {
         line.match_indices(needle).any(|(at, _)| {
             let before = line[..at].chars().next_back();
             let after = &line[at + needle.len()..];
@@ -36,12 +36,12 @@ fn machine_path(line: &str) -> Option<&'static str> {
     })
 }
 
-/// `/work/x` is absolute, `runs/work/x` and `{cache}/work/x` are not.
+/// `/work/x` is absolute; `runs/work/x` and `{cache}/work/x` are not.
 fn starts_a_path(before: Option<char>) -> bool {
     before.is_none_or(|c| c.is_whitespace() || "\"'`(=:,[<".contains(c))
 }
 
-/// Every Linux guest has these; what we find on our own host is something else.
+/// Files that every Linux guest has in root's home folder.
 fn is_a_guests_home(after: &str) -> bool {
     after.starts_with('.') && !after.starts_with(".cargo") && !after.starts_with(".rustup")
 }
@@ -52,7 +52,7 @@ mod tests {
     use crate::tree::tree;
 
     #[test]
-    fn paths_of_a_machine_are_found() {
+    fn path_of_the_authors_machine_is_found() {
         for line in [
             "cd /work/main",
             "let p = \"/root/.cargo/bin\";",
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_a_guest_or_below_a_folder_are_not() {
+    fn path_of_a_guest_or_below_a_folder_is_accepted() {
         for line in [
             "rm -f /root/.bash_history",
             "cat /root/.ssh/authorized_keys",
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_is_named() {
+    fn finding_has_the_line_number() {
         let findings = check(&tree(&[("README.md", "fine\nrun /work/x\n")]));
         assert_eq!(findings.len(), 1);
         assert_eq!((findings[0].path.as_str(), findings[0].line), ("README.md", 2));

@@ -1,12 +1,12 @@
-//! Who takes what a guest writes. A sink that keeps all of it lets a guest fill the host's memory, so
-//! there are few, and each is known here.
+//! Receivers of guest output. A sink that stores all output lets a guest fill the host's memory, so
+//! each sink must be listed here.
 
 use crate::{finding::Finding, tree::Tree};
 
-/// Files with a sink, and what bounds it.
+/// Files with a sink, and the limit of each.
 const ALLOWED: &[(&str, &str)] = &[
-    ("crates/vm/src/bounded.rs", "Answer keeps 64 KiB of each stream"),
-    ("crates/vm/src/guest/mod.rs", "Discard keeps nothing"),
+    ("crates/vm/src/bounded.rs", "Answer stores 64 KiB of each stream"),
+    ("crates/vm/src/guest/mod.rs", "Discard stores nothing"),
     ("crates/engine/src/customize/file.rs", "a digest's line, by Bounded; the rest to StepOutput"),
     ("crates/engine/src/metadata/mod.rs", "a bounded channel; a full one cuts the guest off"),
     ("crates/engine/src/output.rs", "StepOutput holds lines, waits for events and caps its log"),
@@ -37,17 +37,17 @@ mod tests {
     use crate::tree::tree;
 
     #[test]
-    fn new_sink_is_found_and_known_ones_are_not() {
+    fn unlisted_sink_is_found() {
         let text = "struct All(Vec<u8>);\nimpl Sink for All {}\n";
         let tree = tree(&[
             ("crates/engine/src/validate/mod.rs", text),
             ("crates/engine/src/output.rs", text),
             ("crates/engine/src/metadata/tests.rs", text),
         ]);
-        let found = check(&tree);
-        assert_eq!(found.len(), 1, "{found:?}");
+        let findings = check(&tree);
+        assert_eq!(findings.len(), 1, "{findings:?}");
         assert_eq!(
-            (found[0].path.as_str(), found[0].line),
+            (findings[0].path.as_str(), findings[0].line),
             ("crates/engine/src/validate/mod.rs", 2)
         );
     }

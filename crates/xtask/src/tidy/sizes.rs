@@ -1,4 +1,5 @@
-//! How long a file, how big a crate, how heavy a tracked file may be. Functions are clippy's.
+//! Limits for the lines of a file and of a crate, and for the bytes of a tracked file. Clippy limits
+//! functions.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             findings.push(Finding::new(
                 &file.path,
                 0,
-                "is larger than 1 MiB; fetch it, or make it",
+                "is larger than 1 MiB; download or generate it instead",
             ));
         }
     }
@@ -57,14 +58,14 @@ pub(super) fn lines_of_crates(tree: &Tree) -> BTreeMap<&str, usize> {
     crates
 }
 
-/// By convention the tests are the last module of a file, or a file of their own.
+/// By convention, tests are the last module of a file, or a separate file.
 fn lines_without_tests(path: &str, text: &str) -> usize {
     if path.ends_with("/tests.rs") || path.contains("/tests/") {
         return 0;
     }
     for (number, line) in text.lines().enumerate() {
         if line == "#[cfg(test)]" {
-            // Attributes may stand between, as a reason to allow something.
+            // Attributes may precede the module, such as `allow` with a reason.
             let rest = text.lines().skip(number + 1).find(|line| !line.starts_with('#'));
             if rest.is_some_and(|line| line.starts_with("mod ") && line.ends_with('{')) {
                 return number;
@@ -80,7 +81,7 @@ mod tests {
     use crate::tree::tree;
 
     #[test]
-    fn a_long_file_is_found_and_its_tests_do_not_count() {
+    fn long_file_is_found_and_tests_do_not_count() {
         let code = "fn f() {}\n".repeat(FILE_LINES);
         let long = format!("{code}fn g() {{}}\n");
         let tested = format!("{code}#[cfg(test)]\n#[allow(x)]\nmod tests {{\n{code}}}\n");
@@ -97,13 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn a_test_module_in_its_own_file_hides_nothing() {
+    fn test_module_in_its_own_file_does_not_end_the_count() {
         let text = format!("#[cfg(test)]\nmod tests;\n{}", "fn f() {}\n".repeat(FILE_LINES));
         assert_eq!(lines_without_tests("crates/a/src/a.rs", &text), FILE_LINES + 2);
     }
 
     #[test]
-    fn a_crate_has_a_limit_too() {
+    fn long_crate_is_found() {
         let part = "fn f() {}\n".repeat(FILE_LINES);
         let paths: Vec<String> = (0..17).map(|n| format!("crates/a/src/{n}.rs")).collect();
         let files: Vec<(&str, &str)> =
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_heavy_file_is_found() {
+    fn large_file_is_found() {
         let heavy = "x".repeat(FILE_BYTES + 1);
         assert_eq!(check(&tree(&[("docs/picture.svg", &heavy)])).len(), 1);
     }

@@ -1,4 +1,4 @@
-//! The fields of an object: which it may have, since when, and which it has.
+//! The fields of an object: which ones are allowed, since which api-version, and which are present.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use crate::ErrorCode;
 use crate::template::ApiVersion;
 use crate::template::diagnostic::Severity;
 
-/// A field that an object may have.
+/// An allowed field of an object.
 #[derive(Debug)]
 pub(in crate::template) struct Field {
     pub(in crate::template) name: &'static str,
@@ -22,41 +22,42 @@ pub(in crate::template) struct Field {
 }
 
 impl Field {
-    /// A field of every version.
+    /// A field that exists in every api-version.
     pub(in crate::template) const fn new(name: &'static str) -> Self {
         Self::since(name, ApiVersion::V2019_05_01Preview)
     }
 
-    /// A field that came with a version.
+    /// A field that a later api-version added.
     pub(in crate::template) const fn since(name: &'static str, since: ApiVersion) -> Self {
         Self { name, since, read_only: false, narrowing: false }
     }
 
-    /// A field that the service fills in. What a client sends there is not looked at.
+    /// A field that the service sets. Values from clients are ignored.
     pub(in crate::template) const fn ignored(name: &'static str) -> Self {
         Self { read_only: true, ..Self::new(name) }
     }
 
-    /// It says where or as whom a build runs, or what an image must pass: no version ignores it.
+    /// Marks a field that restricts where or under which identity a build runs, or which checks an
+    /// image must pass. No api-version ignores it.
     pub(in crate::template) const fn narrowing(self) -> Self {
         Self { narrowing: true, ..self }
     }
 }
 
-/// The fields that one object of the template has.
+/// The fields that an object of the template contains.
 pub(in crate::template) struct Fields<'v> {
     path: String,
     open: Range<usize>,
     table: &'static [Field],
     present: Vec<(&'static str, &'v ObjectProp<'v>)>,
-    /// Refused names with what was probably meant. Their values are checked as if it were there.
+    /// Rejected names with the most similar field, whose rules are applied to their values.
     guessed: Vec<(&'static str, &'v ObjectProp<'v>)>,
 }
 
 impl<'v> Fields<'v> {
-    /// The value of a field; null is absent.
+    /// The value of a field. Null counts as absent.
     pub(in crate::template) fn get(&self, name: &'static str) -> Option<Node<'v>> {
-        debug_assert!(self.table.iter().any(|field| field.name == name), "{name} is in no table");
+        debug_assert!(self.table.iter().any(|f| f.name == name), "{name} is not in the table");
         let (name, prop) = self.present.iter().find(|(present, _)| *present == name)?;
         if matches!(prop.value, Value::NullKeyword(_)) {
             return None;
@@ -64,24 +65,23 @@ impl<'v> Fields<'v> {
         Some(Node { value: &prop.value, parent: self.path.clone(), field: (*name).to_owned() })
     }
 
-    /// Path of the object.
     pub(in crate::template) fn path(&self) -> &str {
         &self.path
     }
 
-    /// Path of a field, present or not.
+    /// The path of a field, present or not.
     pub(in crate::template) fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
-    /// The object's opening brace.
+    /// The span of the object's opening brace.
     pub(in crate::template) fn open(&self) -> Range<usize> {
         self.open.clone()
     }
 }
 
 impl Reader<'_> {
-    /// Reads an object against its table: refuses what is not an object, names unknown fields.
+    /// Checks an object against its table. Reports a value that is not an object, and unknown fields.
     pub(in crate::template) fn fields<'v>(
         &mut self,
         node: &Node<'v>,
@@ -112,9 +112,9 @@ impl Reader<'_> {
     fn field<'v>(&mut self, fields: &mut Fields<'v>, prop: &'v ObjectProp<'v>) {
         let name = prop.name.as_str();
         let exact = fields.table.iter().find(|field| field.name == name);
-        let known = exact
+        let field = exact
             .or_else(|| fields.table.iter().find(|field| field.name.eq_ignore_ascii_case(name)));
-        match known {
+        match field {
             None => self.unknown(fields, prop),
             Some(field) if field.since > self.version => self.too_new(fields, prop, field),
             Some(field) if exact.is_none() && self.version.is_strict() => {
@@ -123,7 +123,7 @@ impl Reader<'_> {
                 fields.guessed.push((field.name, prop));
             }
             Some(field) if fields.present.iter().any(|(present, _)| *present == field.name) => {
-                // The very same name twice was noted when the document was checked as JSON.
+                // Identical names were reported by the check for duplicates.
                 if !fields.present.iter().any(|(_, other)| other.name.as_str() == name) {
                     let what = format!("'{name}' and '{}' are the same field", field.name);
                     self.refuse_as(fields, prop, what);
@@ -149,19 +149,19 @@ impl Reader<'_> {
         let name = prop.name.as_str();
         let table = fields.table;
         let version = self.version;
-        let known = || {
+        let names = || {
             table
                 .iter()
                 .filter(|field| !field.read_only && field.since <= version)
                 .map(|field| field.name)
         };
-        let meant = nearest(name, known());
+        let meant = nearest(name, names());
         let hint = match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
             None if fields.path.is_empty() && belongs_inside(name) => {
                 format!("`{name}` belongs inside `properties`")
             }
-            None => format!("known here: {}", list(known())),
+            None => format!("known here: {}", list(names())),
         };
         if version.is_strict() {
             self.refuse(fields, prop, "", Some(hint));

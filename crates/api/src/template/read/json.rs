@@ -1,8 +1,8 @@
 //! Strict JSON with positions.
 //!
-//! `jsonc-parser` gives the tree with byte ranges and knows the mistakes people make. It is more
-//! lenient than JSON in a few corners (control characters in strings, exotic white space), so what
-//! it accepts is checked by `serde_json` too. It limits depth.
+//! `jsonc-parser` returns a tree with byte ranges and recognizes common mistakes. It is more lenient
+//! than JSON in a few cases (control characters in strings, unusual white space), so `serde_json`
+//! checks the text as well. It also limits the depth.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 
 use super::super::diagnostic::Lines;
 
-/// Why the text is not JSON.
+/// The reason why a text is not JSON.
 pub(in crate::template) struct Malformed {
     pub(in crate::template) reason: String,
     pub(in crate::template) hint: Option<&'static str>,
@@ -65,7 +65,9 @@ fn lower_first(text: &str) -> String {
 
 fn hint(kind: &ParseErrorKind) -> Option<&'static str> {
     match kind {
-        ParseErrorKind::CommentsNotAllowed => Some("remove the comment; JSON has none"),
+        ParseErrorKind::CommentsNotAllowed => {
+            Some("remove the comment; JSON does not allow comments")
+        }
         ParseErrorKind::TrailingCommasNotAllowed => Some("remove the comma after the last entry"),
         ParseErrorKind::ExpectedComma => Some("put a comma between the two entries"),
         ParseErrorKind::SingleQuotedStringsNotAllowed => Some("use double quotes"),

@@ -1,7 +1,7 @@
-//! Reads typed values out of JSON and collects everything that is wrong with them.
+//! Reads typed values from JSON and collects all mistakes.
 //!
-//! Getters return `None` (or a default) for what is absent or wrong; what is wrong has been noted
-//! by then. Whoever reads on may do so freely: a template with a noted error is never handed out.
+//! Getters return `None` (or a default) for an absent or invalid value, and report the latter.
+//! Callers may continue with defaults: [`super::parse`] never returns a template that has an error.
 
 pub(super) mod fields;
 pub(super) mod json;
@@ -18,13 +18,13 @@ use super::diagnostic::{Diagnostic, Lines, Severity};
 use super::{ApiVersion, Face};
 use crate::{ErrorCode, uri::concealed};
 
-/// A JSON value and its place in the template.
+/// A JSON value and its path in the template.
 #[derive(Clone)]
 pub(super) struct Node<'v> {
     pub(super) value: &'v Value<'v>,
-    /// Path of the object it is in.
+    /// The path of the containing object.
     parent: String,
-    /// Its name there, with indices: `inline[2]`.
+    /// The name in that object, with indices: `inline[2]`.
     field: String,
 }
 
@@ -33,17 +33,17 @@ impl<'v> Node<'v> {
         Self { value, parent: String::new(), field: String::new() }
     }
 
-    /// A field's value, given its object.
+    /// The value of an object's field.
     pub(super) fn child(object: &Self, value: &'v Value<'v>, name: &str) -> Self {
         Self { value, parent: object.path(), field: name.to_owned() }
     }
 
-    /// Whether it is a list without elements, which in most places stands for absent.
+    /// Whether the value is an empty list, which usually counts as absent.
     pub(super) fn is_empty_list(&self) -> bool {
         self.value.as_array().is_some_and(|list| list.elements.is_empty())
     }
 
-    /// `properties.customize[2].inline`; empty for the template itself.
+    /// Such as `properties.customize[2].inline`; empty for the template itself.
     pub(super) fn path(&self) -> String {
         if self.parent.is_empty() {
             self.field.clone()
@@ -52,7 +52,7 @@ impl<'v> Node<'v> {
         }
     }
 
-    /// Its name in the object it is in.
+    /// The name in the containing object, with indices.
     pub(super) fn field(&self) -> &str {
         &self.field
     }
@@ -62,7 +62,7 @@ impl<'v> Node<'v> {
     }
 }
 
-/// What is known while one template is read.
+/// The state while one template is read.
 pub(super) struct Reader<'t> {
     text: &'t str,
     pub(super) version: ApiVersion,
@@ -70,7 +70,7 @@ pub(super) struct Reader<'t> {
     notes: Vec<Diagnostic>,
 }
 
-/// A note to make; the rest of a [`Diagnostic`] follows from the span.
+/// A [`Diagnostic`] without line and column, which follow from the span.
 pub(super) struct Note {
     pub(super) severity: Severity,
     pub(super) code: ErrorCode,
@@ -98,13 +98,13 @@ impl<'t> Reader<'t> {
         });
     }
 
-    /// The value of a field cannot be used, for `reason`.
+    /// Reports an invalid value of a field.
     pub(super) fn bad_value(&mut self, node: &Node<'_>, reason: &str) {
         let hint = node.value.as_string_lit().and_then(|text| unresolved(&text.value));
         self.bad_value_hint(node, reason, hint);
     }
 
-    /// The value of a field cannot be used, for `reason`; `hint` is the way out.
+    /// Reports an invalid value of a field, with advice.
     pub(super) fn bad_value_hint(&mut self, node: &Node<'_>, reason: &str, hint: Option<String>) {
         let message = format!(
             "{}Field '{}' has a bad value: '{}'. {reason}",
@@ -122,7 +122,7 @@ impl<'t> Reader<'t> {
         });
     }
 
-    /// A doubt about a value that is used all the same.
+    /// Reports a warning about a value that is accepted.
     pub(super) fn warn(&mut self, node: &Node<'_>, message: String, hint: Option<String>) {
         self.note(Note {
             severity: Severity::Warning,
@@ -134,7 +134,7 @@ impl<'t> Reader<'t> {
         });
     }
 
-    /// All notes in the order of the text, with lines and columns.
+    /// All diagnostics in the order of the text.
     pub(super) fn finish(mut self, lines: &Lines<'_>) -> Vec<Diagnostic> {
         self.notes.sort_by(|a, b| {
             (a.span.start, a.severity, &a.path).cmp(&(b.span.start, b.severity, &b.path))
@@ -149,8 +149,7 @@ impl<'t> Reader<'t> {
         self.notes.iter().any(|note| note.severity == Severity::Error)
     }
 
-    /// A value as the text has it, on one line and not too long; strings without their quotes, and URIs without
-    /// what may be a secret.
+    /// A value for messages: on one line, shortened, strings without quotes, URIs without secrets.
     fn shown(&self, value: &Value<'_>) -> String {
         const LIMIT: usize = 80;
         let text = match value {
@@ -165,18 +164,18 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// How a message about the object at `path` begins.
+/// The beginning of a message about the object at `path`.
 pub(super) fn failed(path: &str) -> String {
     let dot = if path.is_empty() { "" } else { "." };
     format!("Validation failed: 'ImageTemplate{dot}{path}': ")
 }
 
-/// The opening brace or bracket, to point at an object as a whole.
+/// The span of the opening brace, which represents the whole object.
 pub(super) fn opening(object: &Object<'_>) -> Range<usize> {
     object.range.start..object.range.start + 1
 }
 
-/// What to do about text that was meant to be filled in before.
+/// Advice for text that looks like a placeholder or an expression.
 pub(super) fn unresolved(text: &str) -> Option<String> {
     if text.starts_with('[') && text.ends_with(']') && text.contains('(') {
         let text = concealed(text);

@@ -1,15 +1,16 @@
-//! Fields that say where or as whom a build runs. The older versions ignore what they do not know; of
-//! these fields that would be a build in another network, or under another name, than was asked for.
+//! Fields that restrict where or under which identity a build runs. Older api-versions ignore unknown
+//! fields. Ignoring one of these would build in another network, or under another identity, than the
+//! template requires.
 
 use jsonc_parser::ast::Value;
 
 use super::fields::Field;
 
-pub(super) const WHY: &str = ": it decides where, as whom or past which check an image is built, \
+pub(super) const WHY: &str = ": it affects where, under which identity or past which check an image is built, \
                               so it is not ignored";
 
-/// Names of such fields, written in one way, and where they belong.
-const PLACES: &[(&str, &str)] = &[
+/// The normalized names of such fields, and where each belongs.
+const LOCATIONS: &[(&str, &str)] = &[
     ("identity", "`identity` belongs beside `properties`"),
     ("stagingresourcegroup", "`stagingResourceGroup` belongs inside `properties`"),
     ("vmprofile", "`vmProfile` belongs inside `properties`"),
@@ -23,7 +24,7 @@ const PLACES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Why an unknown field must not be ignored, as the way out; none if it may be.
+/// Advice for an unknown field that must not be ignored; `None` if it may be ignored.
 pub(super) fn hint(
     object: &str,
     table: &[Field],
@@ -44,10 +45,10 @@ pub(super) fn hint(
         return Some("`validate` belongs inside `properties`".to_owned());
     }
     let plain = name.replace('_', "").to_lowercase();
-    PLACES.iter().find(|(known, _)| *known == plain).map(|(_, place)| (*place).to_owned())
+    LOCATIONS.iter().find(|(name, _)| *name == plain).map(|(_, hint)| (*hint).to_owned())
 }
 
-/// Whether a value says nothing: null, or empty all the way down.
+/// Whether a value has no content: null, or empty at every level.
 pub(super) fn is_void(value: &Value<'_>) -> bool {
     match value {
         Value::NullKeyword(_) => true,

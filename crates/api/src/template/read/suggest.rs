@@ -1,6 +1,6 @@
-//! Guesses what a misspelt word was meant to be.
+//! Suggests corrections of misspelt words.
 
-/// The candidate nearest to `word`, when one is near enough to be worth showing.
+/// The candidate most similar to `word`, if one is similar enough.
 pub(in crate::template) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -20,7 +20,8 @@ pub(in crate::template) fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// A word that the other one begins or ends with counts as close, as `script` in `scriptUri`.
+/// The edit distance, reduced for a word that is a prefix or suffix of the other, like `script` of
+/// `scriptUri`.
 fn distance(word: &str, candidate: &str) -> usize {
     let plain = strsim::osa_distance(word, candidate);
     let (short, long) =
@@ -31,7 +32,7 @@ fn distance(word: &str, candidate: &str) -> usize {
     plain
 }
 
-/// The candidates, quoted, for a sentence.
+/// The candidates in backquotes, separated by commas.
 pub(in crate::template) fn list<'a>(candidates: impl IntoIterator<Item = &'a str>) -> String {
     candidates.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
@@ -43,7 +44,7 @@ mod tests {
     const NAMES: [&str; 5] = ["name", "scriptUri", "sha256Checksum", "inline", "type"];
 
     #[test]
-    fn near_words_are_found() {
+    fn nearest_suggests_similar_words_only() {
         for (word, expected) in [
             ("scriptURL", Some("scriptUri")),
             ("script", Some("scriptUri")),

@@ -11,7 +11,7 @@ use super::{Node, Note, Reader, failed, unresolved};
 use crate::template::diagnostic::Severity;
 use crate::{ErrorCode, ResourceId, ResourceKind, tags};
 
-/// How to write a number or a switch that was to be a string.
+/// Advice for a number or a boolean in place of a string.
 fn in_quotes(value: &Value<'_>) -> Option<String> {
     match value {
         Value::NumberLit(number) => Some(format!("write \"{}\"", number.value)),
@@ -21,7 +21,7 @@ fn in_quotes(value: &Value<'_>) -> Option<String> {
 }
 
 impl Reader<'_> {
-    /// The value has another JSON type than the field.
+    /// Reports a value of the wrong JSON type.
     pub(in crate::template) fn wrong_type(&mut self, node: &Node<'_>, expected: &str) {
         let found = match node.value {
             Value::StringLit(_) => "a string",
@@ -44,7 +44,7 @@ impl Reader<'_> {
         self.bad_value_hint(node, &reason, hint);
     }
 
-    /// A field that must be there.
+    /// A required field.
     pub(in crate::template) fn required<'v>(
         &mut self,
         fields: &Fields<'v>,
@@ -57,7 +57,7 @@ impl Reader<'_> {
         node
     }
 
-    /// Notes that a field is missing, under the code that goes with it.
+    /// Reports a missing field with an error code.
     pub(in crate::template) fn missing(
         &mut self,
         fields: &Fields<'_>,
@@ -86,7 +86,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A string that must not be empty.
+    /// A non-empty string.
     pub(in crate::template) fn text(&mut self, node: &Node<'_>) -> Option<String> {
         let text = self.string(node)?;
         if text.trim().is_empty() {
@@ -96,7 +96,7 @@ impl Reader<'_> {
         Some(text)
     }
 
-    /// A string field that must be there and not be empty.
+    /// A required field with a non-empty string.
     pub(in crate::template) fn required_text(
         &mut self,
         fields: &Fields<'_>,
@@ -106,8 +106,8 @@ impl Reader<'_> {
         self.text(&node)
     }
 
-    /// A string field for which empty means absent, together with its place.
-    pub(in crate::template) fn given<'v>(
+    /// An optional string field and its node. An empty string counts as absent.
+    pub(in crate::template) fn present<'v>(
         &mut self,
         fields: &Fields<'v>,
         name: &'static str,
@@ -117,16 +117,16 @@ impl Reader<'_> {
         (!text.is_empty()).then_some((node, text))
     }
 
-    /// A string field for which empty means absent.
+    /// An optional string field. An empty string counts as absent.
     pub(in crate::template) fn optional(
         &mut self,
         fields: &Fields<'_>,
         name: &'static str,
     ) -> Option<String> {
-        self.given(fields, name).map(|(_, text)| text)
+        self.present(fields, name).map(|(_, text)| text)
     }
 
-    /// A switch, off when absent.
+    /// A boolean field, false if absent.
     pub(in crate::template) fn switch(&mut self, fields: &Fields<'_>, name: &'static str) -> bool {
         let Some(node) = fields.get(name) else {
             return false;
@@ -156,10 +156,10 @@ impl Reader<'_> {
             let is_below = match &value {
                 Ok(value) if limits.contains(value) => return T::try_from(*value).ok(),
                 Ok(value) => value < least,
-                // It has more digits than there is room for.
+                // The number does not fit into 64 bits.
                 Err(_) => number.value.starts_with('-'),
             };
-            // Who is below has no use for a bound that nobody reaches.
+            // An upper bound that is never reached does not help.
             match is_below && *most >= i64::from(i32::MAX) {
                 true => format!("It must be at least {least}."),
                 false => format!("It must be between {least} and {most}."),
@@ -169,7 +169,7 @@ impl Reader<'_> {
         None
     }
 
-    /// A field with a whole number within limits.
+    /// An optional field with a whole number within limits.
     pub(in crate::template) fn optional_integer<T: TryFrom<i64>>(
         &mut self,
         fields: &Fields<'_>,
@@ -180,7 +180,7 @@ impl Reader<'_> {
         self.integer(&node, limits)
     }
 
-    /// One of some words.
+    /// A string that must be one of the listed values.
     pub(in crate::template) fn choice<T: Copy>(
         &mut self,
         node: &Node<'_>,
@@ -198,7 +198,8 @@ impl Reader<'_> {
         None
     }
 
-    /// A field with one of some words; empty means absent, as clients fill in what is not chosen.
+    /// An optional field with one of the listed values. An empty string counts as absent, because
+    /// clients send it for a value that the user did not choose.
     pub(in crate::template) fn optional_choice<T: Copy>(
         &mut self,
         fields: &Fields<'_>,
@@ -212,7 +213,7 @@ impl Reader<'_> {
         self.choice(&node, choices)
     }
 
-    /// The elements of a list; of anything else, none.
+    /// The elements of a list; empty for a value that is not a list.
     pub(in crate::template) fn elements<'v>(&mut self, node: &Node<'v>) -> Vec<Node<'v>> {
         let Value::Array(array) = node.value else {
             self.wrong_type(node, "a list");
@@ -228,7 +229,7 @@ impl Reader<'_> {
             .collect()
     }
 
-    /// The elements of a field that holds a list; none when it is absent.
+    /// The elements of a list field; empty if it is absent.
     pub(in crate::template) fn list<'v>(
         &mut self,
         fields: &Fields<'v>,
@@ -237,7 +238,7 @@ impl Reader<'_> {
         fields.get(name).map(|node| self.elements(&node)).unwrap_or_default()
     }
 
-    /// A list of strings; none when it is absent.
+    /// The strings of a list field; empty if it is absent.
     pub(in crate::template) fn strings(
         &mut self,
         fields: &Fields<'_>,
@@ -247,7 +248,7 @@ impl Reader<'_> {
         nodes.iter().filter_map(|node| self.string(node)).collect()
     }
 
-    /// At most so many tags, in which null is absent.
+    /// A field with at most `most` tags. A tag with the value null is absent.
     pub(in crate::template) fn tags(
         &mut self,
         fields: &Fields<'_>,
@@ -261,7 +262,7 @@ impl Reader<'_> {
             self.wrong_type(&node, "an object with strings");
             return BTreeMap::new();
         };
-        let mut found = BTreeMap::new();
+        let mut tags = BTreeMap::new();
         for prop in &object.properties {
             if matches!(prop.value, Value::NullKeyword(_)) {
                 continue;
@@ -271,18 +272,18 @@ impl Reader<'_> {
             let Some(value) = self.string(&entry) else { continue };
             let checked = tags::check_name(tag).and_then(|()| tags::check_value(&value));
             if let Err(rule) = checked {
-                self.bad_value(&entry, &format!("This is no tag: {rule}."));
+                self.bad_value(&entry, &format!("Invalid tag: {rule}."));
             }
-            found.insert(tag.to_owned(), value);
+            tags.insert(tag.to_owned(), value);
         }
-        if found.len() > most {
-            let reason = format!("There may be {most} tags here, and there are {}.", found.len());
+        if tags.len() > most {
+            let reason = format!("At most {most} tags are allowed, found {}.", tags.len());
             self.bad_value(&node, &reason);
         }
-        found
+        tags
     }
 
-    /// The id of a resource of one of the given kinds.
+    /// A resource id of one of the kinds.
     pub(in crate::template) fn resource_id(
         &mut self,
         node: &Node<'_>,
@@ -298,7 +299,10 @@ impl Reader<'_> {
         }
     }
 
-    /// The id in a text, or why there is none and how one looks.
+    /// Parses a resource id.
+    ///
+    /// # Errors
+    /// The reason, and advice such as the pattern of an id.
     pub(in crate::template) fn parse_id(
         &self,
         text: &str,
@@ -318,7 +322,7 @@ impl Reader<'_> {
         Err((reason, unresolved(text).unwrap_or_else(|| format!("it looks like {pattern}"))))
     }
 
-    /// The id of a resource; an empty string counts as no id.
+    /// A resource id. An empty string counts as absent.
     pub(in crate::template) fn id_or_empty(
         &mut self,
         node: &Node<'_>,

@@ -1,4 +1,4 @@
-//! A client with a token, and the few calls the measurements make.
+//! A client with the requests of the measurements.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::server::Server;
 
 const VERSION: &str = "api-version=2024-02-01";
 
-/// Speaks to one server in the name of its administrator.
+/// A client of one server, logged in as administrator.
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -47,12 +47,12 @@ impl Client {
         self.call(Method::PUT, &self.path(IDENTITY), Some(identity)).await;
     }
 
-    /// Below the subscription.
+    /// A path below the subscription.
     pub(crate) fn path(&self, rest: &str) -> String {
         format!("/subscriptions/{}/{rest}", self.subscription)
     }
 
-    /// The status and the body; a server error ends the measurement.
+    /// Returns the status and the body. A server error ends the measurement.
     pub(crate) async fn call(
         &self,
         method: Method,
@@ -81,7 +81,7 @@ impl Client {
         self.call(Method::GET, path, None).await.1
     }
 
-    /// A part of a blob.
+    /// Reads a part of a blob.
     pub(crate) async fn range(&self, account: &str, blob: &str, from: usize, length: usize) {
         let url = format!("{}/storage/{account}/vhds/{blob}", self.url);
         let range = format!("bytes={from}-{}", from + length - 1);
@@ -91,12 +91,12 @@ impl Client {
         assert_eq!(answer.bytes().await.unwrap().len(), length);
     }
 
-    /// Creates a template; gives back the URL of its operation.
+    /// Creates a template and returns the URL of the operation.
     pub(crate) async fn put_template(&self, name: &str) -> String {
         self.put_changed(name, |_| ()).await
     }
 
-    /// The same, with a change to the usual body.
+    /// Like [`Client::put_template`], with a changed body.
     pub(crate) async fn put_changed(&self, name: &str, change: impl FnOnce(&mut Value)) -> String {
         let mut body = self.template();
         change(&mut body);

@@ -1,18 +1,18 @@
-//! Measures the service under load, in scenarios that can also be chosen alone by their names:
+//! Measures the service under load. Arguments select scenarios; the default is all:
 //!
 //! ```text
 //! goldsmith-load [templates] [triggers] [accounts] [retention] [queued]
 //! ```
 //!
-//! Prints a table, writes `target/bench/api.json`. The server is the release build with the scripted
-//! machine; each scenario has a server of its own.
+//! Prints a table and writes `target/bench/api.json`. The server is the release build with the
+//! scripted backend. Each scenario starts its own server.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its product")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the output is the result")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::disallowed_methods,
-    reason = "a measuring program fails loudly and starts the executable"
+    reason = "a measuring program may panic and starts the executable"
 )]
 
 mod client;
@@ -28,13 +28,13 @@ use client::Client;
 use measure::Times;
 use server::Server;
 
-/// Requests a second, and for how many seconds.
+/// Requests per second, and the duration in seconds.
 const RATE: u32 = 500;
 const SECONDS: u32 = 20;
-/// What the 99th of a hundred requests may take.
+/// The limit for the 99th percentile of requests.
 const LIMIT_MS: f64 = 50.0;
 
-/// What every scenario is given, and where its figures go.
+/// The environment of a scenario, and the recorded figures.
 struct Bench {
     program: PathBuf,
     log: PathBuf,
@@ -42,7 +42,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// A server of the scenario's own, and a client with its secret.
+    /// Starts a server for the scenario, and a client for it.
     async fn serve(&self, args: &[&str]) -> (Server, Client) {
         let server = Server::start(&self.program, &self.log, args);
         let client = Client::connect(&server).await;
@@ -53,12 +53,12 @@ impl Bench {
         self.figures.insert(name.to_owned(), json!(value));
     }
 
-    /// Prints and notes what requests took, how many there were in a second, and what the server weighs.
+    /// Prints and records the times and the rate of requests, and the memory of the server.
     fn requests(&mut self, scenario: &str, (times, rate): (Times, f64), server: &Server) {
         let (p99, memory) = (times.percentile(99), server.rss_mb());
         row(&format!("{scenario}: requests, median"), times.percentile(50), LIMIT_MS);
         row(&format!("{scenario}: requests, p99"), p99, LIMIT_MS);
-        println!("{:<44} {rate:>8.0} /s   asked for {RATE}", format!("{scenario}: requests"));
+        println!("{:<44} {rate:>8.0} /s   target {RATE}", format!("{scenario}: requests"));
         println!("{:<44} {memory:>8.1} MB", format!("{scenario}: memory"));
         self.note(&format!("{scenario}_p99_ms"), p99);
         self.note(&format!("{scenario}_rps"), rate);
@@ -78,12 +78,12 @@ async fn main() {
         .map_or_else(|| repository.join("target/release/goldsmith"), PathBuf::from);
     let mut bench = Bench { program, log, figures: Map::new() };
     let chosen: Vec<String> = std::env::args().skip(1).collect();
-    const KNOWN: [&str; 5] = ["templates", "triggers", "accounts", "retention", "queued"];
-    if let Some(unknown) = chosen.iter().find(|name| !KNOWN.contains(&name.as_str())) {
-        eprintln!("unknown scenario '{unknown}'; the scenarios are {}", KNOWN.join(", "));
+    const SCENARIOS: [&str; 5] = ["templates", "triggers", "accounts", "retention", "queued"];
+    if let Some(unknown) = chosen.iter().find(|name| !SCENARIOS.contains(&name.as_str())) {
+        eprintln!("unknown scenario '{unknown}'; the scenarios are {}", SCENARIOS.join(", "));
         std::process::exit(2);
     }
-    for name in KNOWN {
+    for name in SCENARIOS {
         if !chosen.is_empty() && !chosen.iter().any(|chosen| chosen == name) {
             continue;
         }

@@ -19,7 +19,7 @@ impl Times {
         self.0.push(time.as_secs_f64() * 1000.0);
     }
 
-    /// The value below which so many of a hundred are.
+    /// The percentile in milliseconds.
     pub(crate) fn percentile(&self, percent: usize) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -28,8 +28,8 @@ impl Times {
     }
 }
 
-/// From the PUT until the operation is over, by the clock of this client, which asks without pause.
-pub(crate) async fn settle(client: &Client, count: usize) -> Times {
+/// Measures provisioning: from the PUT until the operation has ended, polled without pause.
+pub(crate) async fn provision(client: &Client, count: usize) -> Times {
     let mut times = Times::default();
     for number in 0..count {
         let started = Instant::now();
@@ -51,12 +51,12 @@ async fn wait(client: &Client, operation: &str) {
     }
 }
 
-/// Templates from one number to another.
+/// Creates the templates with numbers in a range.
 pub(crate) async fn fill(client: &Client, from: usize, to: usize) {
     each(from..to, |number| async move { drop(client.put_template(&name(number)).await) }).await;
 }
 
-/// Does something for each number, a few at once.
+/// Runs an async function for each number, a few concurrently.
 pub(crate) async fn each<F: Future<Output = ()>>(
     numbers: std::ops::Range<usize>,
     work: impl Fn(usize) -> F,
@@ -64,7 +64,6 @@ pub(crate) async fn each<F: Future<Output = ()>>(
     stream::iter(numbers).map(work).buffer_unordered(AT_ONCE).for_each(|()| async {}).await;
 }
 
-/// A template's name.
 pub(crate) fn name(number: usize) -> String {
     format!("template-{number:05}")
 }
@@ -72,24 +71,24 @@ pub(crate) fn name(number: usize) -> String {
 /// Every page of the list by subscription.
 pub(crate) async fn pages(client: &Client, expected: usize) -> Times {
     let mut times = Times::default();
-    let mut seen = 0;
+    let mut listed = 0;
     let mut next = client.path("providers/Microsoft.VirtualMachineImages/imageTemplates");
     loop {
         let started = Instant::now();
         let page = client.get(&next).await;
         times.add(started.elapsed());
-        seen += page["value"].as_array().map_or(0, Vec::len);
+        listed += page["value"].as_array().map_or(0, Vec::len);
         match &page["nextLink"] {
             Value::String(link) => link.clone_into(&mut next),
             _ => break,
         }
     }
-    assert_eq!(seen, expected, "every template is on one page");
+    assert_eq!(listed, expected, "every template is on one page");
     times
 }
 
-/// Reads at a fixed rate, each counted from the moment it was due. Gives back the times and how many
-/// were answered in a second.
+/// Reads at a fixed rate. Each time starts when the request was due. Returns the times and the
+/// answers per second.
 pub(crate) async fn mixed_reads(
     client: &Client,
     rate: u32,
@@ -102,7 +101,7 @@ pub(crate) async fn mixed_reads(
     at_rate(client, rate, seconds, request).await
 }
 
-/// The same, with a write among fifty requests: the tags of a template are changed.
+/// Like [`mixed_reads`], but each fiftieth request changes the tags of a template.
 pub(crate) async fn mixed(
     client: &Client,
     rate: u32,
@@ -124,7 +123,7 @@ pub(crate) async fn mixed(
     at_rate(client, rate, seconds, request).await
 }
 
-/// Requests at a fixed rate, each counted from the moment it was due.
+/// Sends requests at a fixed rate. Each time starts when the request was due.
 pub(crate) async fn at_rate<F>(
     client: &Client,
     rate: u32,
@@ -153,7 +152,7 @@ where
     (times, f64::from(total) / began.elapsed().as_secs_f64())
 }
 
-/// What is read: mostly single templates, every tenth time a list.
+/// The path to read: mostly single templates, every tenth time a list.
 fn read(client: &Client, number: usize, templates: usize) -> String {
     match number % 10 {
         0 => client.path(

@@ -1,4 +1,4 @@
-//! What is measured, each on a server of its own.
+//! The scenarios. Each starts its own server.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
@@ -8,47 +8,47 @@ use serde_json::{Value, json};
 use crate::{
     Bench, LIMIT_MS, RATE, SECONDS,
     client::Client,
-    measure::{at_rate, each, fill, mixed, mixed_reads, name, pages, settle},
+    measure::{at_rate, each, fill, mixed, mixed_reads, name, pages, provision},
     row,
 };
 
-/// Templates, and triggers.
+/// The number of templates, and of triggers.
 const TEMPLATES: usize = 10_000;
-/// Templates with a schedule; of these a few are due each minute.
+/// The number of templates with a schedule; a few of them are due each minute.
 const SCHEDULES: usize = 1_000;
 const DUE_EACH_MINUTE: usize = 20;
 const ACCOUNTS: usize = 20_000;
-/// The blob that is read, in parts.
+/// The size of the blob, and of the parts in which it is read, in bytes.
 const BLOB: usize = 256 << 20;
 const PART: usize = 64 << 10;
-/// Runs that are over, of how many templates.
+/// The number of ended runs, and of their templates.
 const ENDED: usize = 100_000;
 const ENDED_OF: usize = 100;
 const QUEUED: usize = 2_000;
 const SMALL: usize = 100;
 
-/// How soon a template settles, what a page of many costs, mixed reads, what an idle server weighs.
+/// Provisioning time, list pages, mixed reads, and the memory of an idle server.
 pub(crate) async fn templates(bench: &mut Bench) {
     let (server, client) = bench.serve(&[]).await;
     let idle = server.rss_mb();
-    println!("templates: PUT of {TEMPLATES} (the first 100 are timed one by one)");
-    let settled = settle(&client, 100).await;
+    println!("templates: PUT of {TEMPLATES} (the first 100 are timed individually)");
+    let provisioned = provision(&client, 100).await;
     fill(&client, 100, TEMPLATES).await;
     println!("templates: every page of the list");
     let pages = pages(&client, TEMPLATES).await;
-    println!("templates: {RATE} mixed reads a second for {SECONDS} s");
+    println!("templates: {RATE} mixed reads per second for {SECONDS} s");
     let reads = mixed_reads(&client, RATE, SECONDS, TEMPLATES).await;
-    row("template settled (server), median", settled.percentile(50), 100.0);
-    row("template settled (server), p99", settled.percentile(99), 100.0);
+    row("template provisioned (server), median", provisioned.percentile(50), 100.0);
+    row("template provisioned (server), p99", provisioned.percentile(99), 100.0);
     row("list page, p99", pages.percentile(99), 50.0);
     println!("{:<44} {idle:>8.1} MB   limit 60", "memory, idle");
-    bench.note("put_settled_ms", settled.percentile(99));
+    bench.note("put_settled_ms", provisioned.percentile(99));
     bench.note("list_page_p99_ms", pages.percentile(99));
     bench.note("idle_rss_mb", idle);
     bench.requests("templates", reads, &server);
 }
 
-/// Many triggers and schedules, looked at every five seconds, while requests go on.
+/// Many triggers and schedules, which are checked every five seconds, during requests.
 pub(crate) async fn triggers(bench: &mut Bench) {
     let (server, client) = bench.serve(&["--trigger-interval", "5s"]).await;
     println!("triggers: {TEMPLATES} templates with a trigger each, {SCHEDULES} with a schedule");
@@ -66,13 +66,13 @@ pub(crate) async fn triggers(bench: &mut Bench) {
         drop(client.put_changed(&format!("scheduled-{number}"), tag).await);
     })
     .await;
-    println!("triggers: {RATE} mixed requests a second for {SECONDS} s, one in fifty a write");
+    println!("triggers: {RATE} mixed requests per second for {SECONDS} s, one in fifty a write");
     let requests = mixed(client, RATE, SECONDS, TEMPLATES).await;
     bench.requests("triggers", requests, &server);
 }
 
-/// Parts of one blob among many accounts. The blob is put into the data folder: it has no other way in
-/// but a run's.
+/// Reads of one blob among many accounts. The blob is copied into the data folder, because otherwise
+/// only a run can write one.
 pub(crate) async fn accounts(bench: &mut Bench) {
     let (server, client) = bench.serve(&[]).await;
     println!("accounts: PUT of {ACCOUNTS}");
@@ -91,7 +91,7 @@ pub(crate) async fn accounts(bench: &mut Bench) {
     let folder = server.data().join("server/storage").join(account(ACCOUNTS / 2)).join("vhds");
     fs::create_dir_all(&folder).unwrap();
     fs::File::create(folder.join("disk.vhd")).unwrap().set_len(BLOB as u64).unwrap();
-    println!("accounts: {RATE} reads of {} KiB a second for {SECONDS} s", PART >> 10);
+    println!("accounts: {RATE} reads of {} KiB per second for {SECONDS} s", PART >> 10);
     let reads = at_rate(&client, RATE, SECONDS, |client: Client, number| async move {
         let from = number * 7919 % (BLOB / PART) * PART;
         client.range(&account(ACCOUNTS / 2), "disk.vhd", from, PART).await;
@@ -104,33 +104,33 @@ fn account(number: usize) -> String {
     format!("stload{number:06}")
 }
 
-/// Requests while most of many runs are forgotten. The runs are written into the database and the data
-/// folder of a server that is not running: to run so many would take days.
+/// Requests during the deletion of most of many runs. The runs are written to the database and the
+/// data folder of a stopped server, because executing so many would take days.
 pub(crate) async fn retention(bench: &mut Bench) {
     let (mut server, client) = bench.serve(&["--log-retention", "3650d"]).await;
-    println!("retention: {ENDED_OF} templates, {ENDED} runs that are over");
+    println!("retention: {ENDED_OF} templates, {ENDED} ended runs");
     fill(&client, 0, ENDED_OF).await;
     let first = client.template_path(&name(0)).to_lowercase();
     let template = first.trim_end_matches(&name(0)).to_owned();
     tokio::time::sleep(Duration::from_secs(2)).await;
     server.restart(&["--log-retention", "1d"], |data| seed_runs(data, &template));
     let client = Client::connect(&server).await;
-    println!("retention: {RATE} mixed requests a second for {SECONDS} s while they are forgotten");
+    println!("retention: {RATE} mixed requests per second for {SECONDS} s during their deletion");
     let requests = mixed(&client, RATE, SECONDS, ENDED_OF).await;
     bench.requests("retention", requests, &server);
     let left = count_runs(&server.data());
-    println!("{:<44} {left:>8.0}      of {ENDED}", "retention: runs that are left");
+    println!("{:<44} {left:>8.0}      of {ENDED}", "retention: remaining runs");
     bench.note("retention_runs_left", left);
 }
 
-/// Ended two months ago, with a folder each.
+/// Adds runs that ended two months ago, with a folder each.
 fn seed_runs(data: &Path, template: &str) {
     let script = r#"
 import os, sqlite3, sys, time
 data, template, ended, templates = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 db = sqlite3.connect(os.path.join(data, "server/goldsmith.db"))
 created = db.execute("SELECT MAX(created) FROM resources").fetchone()[0]
-# Younger than their templates, which are made older for this.
+# Runs must be younger than their templates, so the templates are made older.
 then = created - 60 * 86400 * 10**9
 db.execute("UPDATE resources SET created = ? WHERE key >= ? AND key < ?", (then - 10**9, template, template + "~"))
 body = '{"properties":{"customize":["' + "x" * 2000 + '"]}}'
@@ -167,15 +167,15 @@ fn python(script: &str, data: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Many runs of large templates that wait behind a few that never end. Requests read small templates, which come
-/// first in lists.
+/// Many queued runs of large templates behind a few that never end. Requests read small templates,
+/// which come first in lists.
 pub(crate) async fn queued(bench: &mut Bench) {
     let (server, client) = bench.serve(&[]).await;
-    println!("queued: {QUEUED} runs that wait");
+    println!("queued: {QUEUED} queued runs");
     let own = &client;
     fill(own, 0, SMALL).await;
     let (before, _) = mixed_reads(own, RATE, SECONDS / 2, SMALL).await;
-    row("queued: requests before there are any, p99", before.percentile(99), LIMIT_MS);
+    row("queued: requests before any run, p99", before.percentile(99), LIMIT_MS);
     bench.note("queued_before_p99_ms", before.percentile(99));
     each(SMALL..SMALL + QUEUED, |number| async move {
         let hang = |body: &mut Value| {
@@ -194,7 +194,7 @@ pub(crate) async fn queued(bench: &mut Bench) {
         own.call(Method::POST, &path, None).await;
     })
     .await;
-    println!("queued: {RATE} mixed reads a second for {SECONDS} s");
+    println!("queued: {RATE} mixed reads per second for {SECONDS} s");
     let reads = mixed_reads(&client, RATE, SECONDS, SMALL).await;
     bench.requests("queued", reads, &server);
 }

@@ -1,4 +1,4 @@
-//! The server under measurement, with a data folder of its own.
+//! The measured server, with its own data folder.
 
 use std::{
     fs,
@@ -9,18 +9,18 @@ use std::{
 
 use serde_json::Value;
 
-/// A running `goldsmith serve`; ended when dropped.
+/// A running `goldsmith serve`; ends when dropped.
 pub(crate) struct Server {
     program: PathBuf,
     log: PathBuf,
     child: Child,
     dir: tempfile::TempDir,
-    /// What it printed when it was first ready.
+    /// The object that it printed at its first start.
     pub(crate) ready: Value,
 }
 
 impl Server {
-    /// What it logs, as much as usual, goes to that file.
+    /// Starts a server that writes its log, with the usual level, to a file.
     pub(crate) fn start(program: &Path, log: &Path, args: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         catalogue(dir.path());
@@ -29,7 +29,7 @@ impl Server {
         Self { program: program.to_owned(), log: log.to_owned(), child, dir, ready }
     }
 
-    /// Ends it as `systemctl stop` does, lets `between` work on its data folder, and starts it again.
+    /// Ends the server like `systemctl stop`, runs `between` on its data folder, and restarts it.
     pub(crate) fn restart(&mut self, args: &[&str], between: impl FnOnce(&Path)) {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
@@ -40,7 +40,6 @@ impl Server {
         self.ready["url"] = ready["url"].clone();
     }
 
-    /// Its data folder.
     pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
@@ -54,7 +53,7 @@ impl Server {
         self.ready[field].as_str().unwrap_or_else(|| panic!("{field} in {}", self.ready))
     }
 
-    /// Resident memory.
+    /// The resident memory in MB.
     pub(crate) fn rss_mb(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
@@ -70,7 +69,7 @@ impl Drop for Server {
     }
 }
 
-/// More of everything than a service has room for by default.
+/// Limits above the defaults.
 const QUOTAS: &str = "[limits]\nconnections-per-address = 1024\n\n[limits.quota]\n\
                       triggers-in-a-region = 100000\ntemplates = 100000\n\
                       resources-of-a-type = 100000\n";
@@ -91,22 +90,22 @@ fn spawn(program: &Path, log: &Path, dir: &Path, args: &[&str]) -> (Child, Value
         .unwrap_or_else(|e| panic!("{}: {e} (cargo build --release)", program.display()));
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let ready = serde_json::from_str(&line).expect("the server says where it is");
+    let ready = serde_json::from_str(&line).expect("the server prints its address");
     (child, ready)
 }
 
-/// One image, so that templates have a source to resolve.
+/// Creates a catalogue with one image, so that templates have a source.
 fn catalogue(dir: &Path) {
     let data = dir.join("data");
     fs::create_dir_all(&data).unwrap();
     let disk = dir.join("tiny.qcow2");
-    let made = Command::new("qemu-img")
+    let created = Command::new("qemu-img")
         .args(["create", "-q", "-f", "qcow2"])
         .arg(&disk)
         .arg("64M")
         .status()
         .unwrap();
-    assert!(made.success());
+    assert!(created.success());
     let text = format!(
         "[[image]]\npublisher = \"Tests\"\noffer = \"tiny\"\nsku = \"1\"\ndescription = \"An empty disk\"\n\
          generation = 2\n\n[[image.file]]\nversion = \"1.0.0\"\npath = \"{}\"\nformat = \"qcow2\"\n",

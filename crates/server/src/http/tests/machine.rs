@@ -245,7 +245,7 @@ async fn a_proxy_and_a_builder_s_subnet_exclude_each_other() {
     forge.refused(both, &format!("{field}.proxyVmSize"), "exclude each other").await;
     let alone = vnet(json!({ "containerInstanceSubnetId": subnet("b") }));
     let target = format!("{field}.containerInstanceSubnetId");
-    forge.refused(alone, &target, "only together with 'subnetId'").await;
+    forge.refused(alone, &target, "requires 'subnetId'").await;
 }
 
 #[tokio::test]

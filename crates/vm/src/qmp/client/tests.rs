@@ -33,7 +33,7 @@ async fn pair() -> (Client, Server, tempfile::TempDir) {
 }
 
 #[tokio::test]
-async fn answers_find_their_commands_in_any_order() {
+async fn answers_in_any_order_reach_their_commands() {
     let (client, mut server, _folder) = pair().await;
     let serve = async {
         let (first, second) = (hear(&mut server).await, hear(&mut server).await);
@@ -52,7 +52,7 @@ async fn answers_find_their_commands_in_any_order() {
 }
 
 #[tokio::test]
-async fn refusals_and_events_are_told_apart() {
+async fn errors_reach_the_command_and_events_the_subscribers() {
     let (client, mut server, _folder) = pair().await;
     let mut events = client.events();
     let serve = async {
@@ -71,7 +71,7 @@ async fn refusals_and_events_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_closed_connection_fails_everything_at_once() {
+async fn closed_connection_fails_all_commands() {
     let (client, mut server, _folder) = pair().await;
     let serve = async {
         hear(&mut server).await;
@@ -84,7 +84,7 @@ async fn a_closed_connection_fails_everything_at_once() {
 }
 
 #[tokio::test]
-async fn silence_runs_into_the_deadline() {
+async fn unanswered_command_fails_at_its_deadline() {
     let (client, _server, _folder) = pair().await;
     let after = Duration::from_millis(50);
     let error = client.execute_within("stop", json!({}), after).await.unwrap_err();
@@ -93,7 +93,7 @@ async fn silence_runs_into_the_deadline() {
 }
 
 #[tokio::test]
-async fn somebody_else_on_the_socket_is_noticed() {
+async fn connect_rejects_a_peer_that_is_not_qemu() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("qmp.sock");
     let listener = UnixListener::bind(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Builds through the executable, in a cache of their own, read from their JSON events.
+//! Builds by the executable in a separate cache, measured from its JSON events.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::super::{VM_SIZE, fresh, write};
 use crate::Result;
 
-/// Where the builds of all scenarios are made. The source image is kept from run to run.
+/// The environment of the builds of all scenarios. The source image is reused between runs.
 pub(super) struct Lab {
     goldsmith: PathBuf,
     dir: PathBuf,
@@ -30,7 +30,7 @@ impl Built {
         self.events.iter().find(|event| event["kind"] == "result")
     }
 
-    /// Seconds of a step that was carried out.
+    /// Seconds of an executed step.
     pub(super) fn step(&self, name: &str) -> Result<f64> {
         let done = |event: &&Value| {
             event["kind"] == "stepFinished"
@@ -38,20 +38,20 @@ impl Built {
                 && event["outcome"]["how"] == "done"
         };
         let found = self.events.iter().find(done).and_then(|event| event["seconds"].as_f64());
-        found.ok_or_else(|| format!("step {name} was not carried out"))
+        found.ok_or_else(|| format!("step {name} was not executed"))
     }
 }
 
 impl Lab {
     pub(super) fn new(goldsmith: PathBuf, dir: &Path, accel: &str) -> Result<Self> {
         if !goldsmith.exists() {
-            return Err(format!("{} is not there: make build", goldsmith.display()));
+            return Err(format!("{} is missing: make build", goldsmith.display()));
         }
         std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         Ok(Self { goldsmith, dir: dir.to_owned(), accel: accel.to_owned() })
     }
 
-    /// Makes the source image if it is not here yet: it is no part of any measurement.
+    /// Creates the source image if it is missing, outside of any measurement.
     pub(super) fn make_source(&self) -> Result<()> {
         let sources = std::fs::read_dir(self.dir.join("cache/sources"));
         let is_there = sources.is_ok_and(|mut all| {
@@ -63,12 +63,12 @@ impl Lab {
         self.build("source", &self.template(&json!({}))).map(drop)
     }
 
-    /// From now on no build finds a step of an earlier one; the source image stays.
+    /// Removes all cached steps, and keeps the source image.
     pub(super) fn forget_steps(&self) -> Result<()> {
         fresh(&self.dir.join("cache/nodes")).map(drop)
     }
 
-    /// A template with one customizer that no build has had before, and these properties beside.
+    /// A template with one unique customizer and further properties.
     pub(super) fn template(&self, also: &Value) -> Value {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
         let image =
@@ -91,7 +91,7 @@ impl Lab {
         template
     }
 
-    /// Builds it; `case` names it in messages and files.
+    /// Runs a build. Messages and files use the name `case`.
     pub(super) fn build(&self, case: &str, template: &Value) -> Result<Built> {
         let file = self.dir.join(format!("{case}.json"));
         write(&file, &format!("{template:#}\n"))?;

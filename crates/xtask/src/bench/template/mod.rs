@@ -1,7 +1,7 @@
-//! `cargo xtask bench-template`: what parts of a template cost, each beside what it is to be compared
-//! with, in one run on one machine. Writes `target/bench/template.json`.
+//! `cargo xtask bench-template`: the cost of parts of a template, each with a comparison, in one run on
+//! one host. Writes `target/bench/template.json`.
 //!
-//! A scenario is a file with a function that measures, and a line in [`SCENARIOS`].
+//! A scenario is a file with a measuring function, and a line in [`SCENARIOS`].
 
 mod lab;
 mod optimization;
@@ -29,12 +29,12 @@ struct Scenario {
     measure: fn(&Lab) -> Result<Vec<Row>>,
 }
 
-/// One number and what is asked of it.
+/// A figure and its limit.
 struct Row {
     what: String,
     value: f64,
     unit: &'static str,
-    /// It is to be below this.
+    /// The upper limit.
     limit: Option<f64>,
 }
 
@@ -56,7 +56,7 @@ impl Row {
     }
 }
 
-/// What to measure, and with which executable.
+/// The scenarios to measure, and the path of the executable.
 pub(crate) struct Options {
     accel: String,
     only: Option<String>,
@@ -100,7 +100,7 @@ pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
         let rows = rows.iter().map(Row::json).collect();
         results.insert(scenario.name.to_owned(), Value::Array(rows));
     }
-    // A part of the measurement does not replace a whole one.
+    // A partial measurement does not replace a complete one.
     if options.only.is_none() {
         let path = repository.join("target/bench/template.json");
         write(&path, &format!("{:#}\n", Value::Object(results)))?;

@@ -1,5 +1,6 @@
-//! `optimize.vmBoot`: boots and size before and after it, as goldsmith itself measures them in each
-//! build, and what it adds to a build. One boot on a busy host says little: the middle of several.
+//! `optimize.vmBoot`: boot time and size before and after it, as goldsmith measures them in each build,
+//! and its cost in a build. Times are medians of several boots, because one boot on a busy host is not
+//! reliable.
 
 use serde_json::{Value, json};
 
@@ -11,7 +12,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 
 pub(super) fn measure(lab: &Lab) -> Result<Vec<Row>> {
     lab.make_source()?;
-    // The first boot is there afterwards, for both.
+    // Afterwards the first boot is cached for both.
     lab.build("first-boot", &lab.template(&json!({})))?;
     let without = lab.build("without-optimization", &lab.template(&json!({})))?.seconds;
     let optimize = json!({ "optimize": { "vmBoot": { "state": "Enabled" } } });

@@ -1,5 +1,5 @@
-//! Five validators of one second each: they share one boot of the finished image, and the image is
-//! converted meanwhile.
+//! Five validators of one second each. They share one boot of the finished image, and the image is
+//! converted concurrently.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Which functions run a closure on a thread that may wait, and which closures they are given.
+//! Functions that run a closure on a thread that may block, and the closures that they receive.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +7,10 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// Starts a thread if it is given a closure, and a task if it is given a future.
+/// Starts a thread for a closure, and a task for a future.
 pub(super) const SPAWN: &str = "spawn";
 
-/// Whether a call of that path starts a thread, or is of a function that leads to one.
+/// Whether a call of that path runs its closure on another thread, directly or indirectly.
 pub(super) fn runs_aside(path: &syn::Path, aside: &BTreeSet<String>) -> bool {
     let parts: Vec<String> = path.segments.iter().map(|part| part.ident.to_string()).collect();
     match parts.as_slice() {
@@ -20,33 +20,33 @@ pub(super) fn runs_aside(path: &syn::Path, aside: &BTreeSet<String>) -> bool {
     }
 }
 
-/// The names that a body gives to functions that run them aside, or uses in what it gives them.
-pub(super) fn given(body: &Block, aside: &BTreeSet<String>) -> BTreeSet<String> {
-    struct Given<'a>(&'a BTreeSet<String>, BTreeSet<String>);
-    impl<'ast> Visit<'ast> for Given<'_> {
+/// The names that a body passes to functions that run them on another thread, directly or in closures.
+pub(super) fn passed(body: &Block, aside: &BTreeSet<String>) -> BTreeSet<String> {
+    struct Passed<'a>(&'a BTreeSet<String>, BTreeSet<String>);
+    impl<'ast> Visit<'ast> for Passed<'_> {
         fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
             if let Expr::Path(path) = &*call.func
                 && runs_aside(&path.path, self.0)
             {
-                call.args.iter().for_each(|given| self.1.extend(names(given)));
+                call.args.iter().for_each(|argument| self.1.extend(names(argument)));
             }
             visit::visit_expr_call(self, call);
         }
 
         fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
             if self.0.contains(&call.method.to_string()) || call.method == SPAWN {
-                call.args.iter().for_each(|given| self.1.extend(names(given)));
+                call.args.iter().for_each(|argument| self.1.extend(names(argument)));
             }
             visit::visit_expr_method_call(self, call);
         }
     }
-    let mut given = Given(aside, BTreeSet::new());
-    given.visit_block(body);
-    given.1
+    let mut passed = Passed(aside, BTreeSet::new());
+    passed.visit_block(body);
+    passed.1
 }
 
-/// A name itself, or those that a closure uses.
-fn names(given: &Expr) -> BTreeSet<String> {
+/// The name itself, or the names that a closure uses.
+fn names(argument: &Expr) -> BTreeSet<String> {
     struct Names(BTreeSet<String>);
     impl<'ast> Visit<'ast> for Names {
         fn visit_expr_path(&mut self, path: &'ast syn::ExprPath) {
@@ -54,23 +54,23 @@ fn names(given: &Expr) -> BTreeSet<String> {
         }
     }
     let mut names = Names(BTreeSet::new());
-    if matches!(given, Expr::Path(_) | Expr::Closure(_)) {
-        names.visit_expr(given);
+    if matches!(argument, Expr::Path(_) | Expr::Closure(_)) {
+        names.visit_expr(argument);
     }
     names.0
 }
 
-/// The functions of a file that take a closure and give it to one that runs it aside.
+/// The functions of a file that pass a closure parameter to a function that runs it on another thread.
 pub(super) fn wrappers(file: &syn::File, aside: &BTreeSet<String>) -> BTreeSet<String> {
     struct Wrappers<'a>(&'a BTreeSet<String>, BTreeSet<String>);
     impl Wrappers<'_> {
         fn look(&mut self, signature: &Signature, body: &Block) {
-            let given = given(body, self.0);
+            let passed = passed(body, self.0);
             let is_given = |input: &FnArg| match input {
                 FnArg::Typed(input) => match &*input.pat {
                     Pat::Ident(pat) => {
                         may_be_closure(&input.ty, signature)
-                            && given.contains(&pat.ident.to_string())
+                            && passed.contains(&pat.ident.to_string())
                     }
                     _ => false,
                 },
@@ -97,7 +97,7 @@ pub(super) fn wrappers(file: &syn::File, aside: &BTreeSet<String>) -> BTreeSet<S
     wrappers.1
 }
 
-/// `impl Trait`, or a type parameter of the function.
+/// Whether a type is `impl Trait` or a type parameter of the function.
 fn may_be_closure(ty: &Type, signature: &Signature) -> bool {
     match ty {
         Type::ImplTrait(_) => true,

@@ -1,7 +1,8 @@
-//! What waits for a disk, or sleeps, stays off the threads of the runtime: within `async` code it belongs into
-//! `may_wait`, `spawn_blocking`, or another of our functions that lead there. So does a function of ours that waits.
+//! Code that waits for a disk, or sleeps, must not run on the runtime's threads. In `async` code it
+//! belongs in `may_wait`, `spawn_blocking`, or a function that calls one of them. The same holds for
+//! calls of functions of this repository that wait.
 //!
-//! It goes by names: a type is not known here. What it misses is a method whose name others have as well.
+//! The rule matches names, because it does not know types. It misses methods with common names.
 
 mod aside;
 mod paths;
@@ -18,10 +19,9 @@ use walk::{Function, Walk, What};
 const CRATES: &[&str] =
     &["vm", "db", "arm", "images", "regions", "sources", "engine", "server", "goldsmith"];
 
-const ALONE: &str =
-    "a command is alone in its process: what waits keeps nothing else from going on";
+const ALONE: &str = "a command is alone in its process, so blocking delays nothing else";
 
-/// Files that may wait on the runtime all the same, and why.
+/// Files that may block the runtime's threads, with the reason.
 const ALLOWED: &[(&str, &str)] = &[
     ("crates/goldsmith/src/cmd/boot.rs", ALONE),
     ("crates/goldsmith/src/cmd/build.rs", ALONE),
@@ -38,7 +38,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("crates/vm/src/fake.rs", "the machine of tests"),
 ];
 
-/// Names of methods that tell nothing: those of the standard library have them too.
+/// Names of methods that are ambiguous, because the standard library has them too.
 const COMMON: &str = "all clear close create end entry fail first flush get insert is_empty iter join keep last \
     len load lock new next of open parse progress push read remove rename replace run send set \
     start take try_clone update wait write write_all";
@@ -67,7 +67,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// The functions of the crates that have a runtime, tests left out.
+/// The functions of the crates that have a runtime, without tests.
 fn functions(tree: &Tree) -> (Vec<Function>, Vec<Finding>) {
     let mut findings = Vec::new();
     let mut files = Vec::new();
@@ -86,7 +86,7 @@ fn functions(tree: &Tree) -> (Vec<Function>, Vec<Finding>) {
         }
     }
     let mut aside = BTreeSet::from(["spawn_blocking", "block_in_place"].map(str::to_owned));
-    // A wrapper may stand around a wrapper.
+    // A wrapper may call another wrapper.
     for _ in 0..3 {
         let found: Vec<_> = files.iter().map(|(_, file)| aside::wrappers(file, &aside)).collect();
         aside.extend(found.into_iter().flatten());
@@ -101,11 +101,11 @@ fn functions(tree: &Tree) -> (Vec<Function>, Vec<Finding>) {
     (functions, findings)
 }
 
-/// Which functions wait, and how one finds them.
+/// The functions that wait, with an index by name.
 struct Blocking<'a> {
     functions: &'a [Function],
     by_name: BTreeMap<&'a str, Vec<usize>>,
-    /// Why each does, if it does.
+    /// The reason why each function waits, if it does.
     why: Vec<Option<String>>,
 }
 
@@ -116,7 +116,7 @@ impl<'a> Blocking<'a> {
             by_name.entry(&function.name).or_default().push(number);
         }
         let mut blocking = Self { functions, by_name, why: vec![None; functions.len()] };
-        // Until no further one is found: what calls a function that waits does wait.
+        // Repeats until nothing changes: a caller of a function that waits also waits.
         loop {
             let mut found = Vec::new();
             for (number, function) in functions.iter().enumerate() {
@@ -136,7 +136,7 @@ impl<'a> Blocking<'a> {
         }
     }
 
-    /// Why what a function does waits, in a few words; `None` if it does not.
+    /// The reason why an action waits; `None` if it does not.
     fn why(&self, function: &Function, what: &What) -> Option<String> {
         let (called, candidates) = match what {
             What::Blocks(name) => return Some(format!("`{name}` waits")),
@@ -149,7 +149,7 @@ impl<'a> Blocking<'a> {
         Some(format!("`{called}` waits ({root})").replace(" waits)", ")"))
     }
 
-    /// The functions that a path may mean: the one there, or those below it that it may be passed on from.
+    /// The functions that a path may refer to: the one with that path, or one below it that is re-exported.
     fn called(&self, full: &[String]) -> Vec<usize> {
         let Some((name, before)) = full.split_last() else { return Vec::new() };
         let is_type = |part: &&String| part.starts_with(char::is_uppercase);
@@ -169,7 +169,7 @@ impl<'a> Blocking<'a> {
         }
     }
 
-    /// The methods of that name: of its own type, or of any if the name says enough.
+    /// The methods with that name: of the function's type, or of any type if the name is not ambiguous.
     fn methods(&self, function: &Function, name: &str, own: bool) -> Vec<usize> {
         let named = self.by_name.get(name).map_or(&[][..], Vec::as_slice);
         let of_type = named.iter().filter(|number| self.functions[**number].owner.is_some());

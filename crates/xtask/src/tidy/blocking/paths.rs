@@ -1,16 +1,16 @@
-//! What a path in the code of a file leads to: the file's imports and modules are put in front of it.
+//! Resolves paths in the code of a file by its imports and modules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use syn::{Item, UseTree};
 
-/// A path from the crate on: `engine`, `ledger`, `Ledger`, `open`.
+/// A path that begins with the crate: `engine`, `ledger`, `Ledger`, `open`.
 pub(super) type Full = Vec<String>;
 
-/// What the names of one file lead to.
+/// The meaning of the names in one file.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
-    /// The file's own module.
+    /// The module of the file.
     pub(super) module: Full,
     imports: BTreeMap<String, Full>,
     /// Modules and types that the file declares.
@@ -18,7 +18,7 @@ pub(super) struct Paths {
 }
 
 impl Paths {
-    /// Of a file below `crates/<name>/src`; `None` elsewhere.
+    /// The names of a file below `crates/<name>/src`; `None` elsewhere.
     pub(super) fn of(path: &str, items: &[Item]) -> Option<Self> {
         let (crate_name, inside) = path.strip_prefix("crates/")?.split_once("/src/")?;
         let mut module = vec![crate_name.to_owned()];
@@ -74,7 +74,7 @@ impl Paths {
         self.imports.insert(name.clone(), full);
     }
 
-    /// `crate`, `self` and `super` in front give way to what they mean.
+    /// Replaces a leading `crate`, `self` or `super` by the module.
     fn anchored(&self, path: Full) -> Full {
         let mut module = match path.first().map(String::as_str) {
             Some("crate") => self.module[..1].to_vec(),
@@ -90,7 +90,7 @@ impl Paths {
         module.into_iter().chain(rest).collect()
     }
 
-    /// Where a path in the file's code leads, `owner` being the type whose `impl` it stands in.
+    /// The full path of a path in the code; `owner` is the type of the enclosing `impl`.
     pub(super) fn full(&self, path: &syn::Path, owner: Option<&str>) -> Full {
         let mut parts: Full = path.segments.iter().map(|part| part.ident.to_string()).collect();
         let first = parts[0].clone();

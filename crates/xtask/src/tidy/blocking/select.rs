@@ -1,11 +1,11 @@
-//! The code in a `tokio::select!`, which no parser of Rust reads.
+//! The code in a `tokio::select!`, whose syntax is not Rust's.
 
 use syn::{
     Expr, Ident, Pat, Token,
     parse::{Parse, ParseStream},
 };
 
-/// Futures, conditions and what follows each.
+/// The futures, conditions and handlers.
 pub(super) struct Select(pub(super) Vec<Expr>);
 
 impl Parse for Select {
@@ -21,7 +21,7 @@ impl Parse for Select {
             } else {
                 Pat::parse_multi(input)?;
                 input.parse::<Token![=]>()?;
-                // Awaited by the macro.
+                // The macro awaits the future.
                 let base = Box::new(input.parse::<Expr>()?);
                 parts.push(Expr::Await(syn::ExprAwait {
                     attrs: Vec::new(),

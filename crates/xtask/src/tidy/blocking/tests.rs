@@ -1,10 +1,10 @@
 use super::*;
 use crate::tree::tree;
 
-/// What stands in front of every sample.
+/// The imports of every sample.
 const FRONT: &str = "use std::fs::{self, File};\nuse tokio::task::spawn_blocking;\n";
 
-/// The lines with a finding, counted from the sample's first, and what is called there.
+/// The line of each finding, relative to the sample, and the call.
 fn found(sample: &str) -> Vec<(usize, String)> {
     let text = format!("{FRONT}{sample}");
     let findings = check(&tree(&[("crates/server/src/a.rs", &text)]));
@@ -21,7 +21,7 @@ fn check_sample(sample: &str, expected: &[(usize, &str)]) {
 }
 
 #[test]
-fn calls_of_the_disk_in_async_code_are_found() {
+fn disk_call_in_async_code_is_found() {
     check_sample("async fn f() { fs::read(\"a\"); }", &[(1, "fs::read")]);
     check_sample("async fn f() { std::fs::rename(a, b); }", &[(1, "fs::rename")]);
     check_sample(
@@ -42,7 +42,7 @@ fn calls_of_the_disk_in_async_code_are_found() {
 }
 
 #[test]
-fn what_is_aside_or_awaited_is_not_found() {
+fn call_on_another_thread_or_awaited_is_accepted() {
     for sample in [
         "async fn f() { spawn_blocking(move || fs::read(a)).await; }",
         "async fn f() { let look = move || fs::read(a); spawn_blocking(look).await; }",
@@ -60,7 +60,7 @@ fn what_is_aside_or_awaited_is_not_found() {
 }
 
 #[test]
-fn a_function_that_takes_a_closure_aside_is_known_as_one() {
+fn closure_passed_to_a_wrapper_is_accepted() {
     let of =
         "async fn aside<T>(work: impl FnOnce() -> T) { spawn_blocking(move || work()).await; }\n";
     check_sample(&format!("{of}async fn f() {{ aside(|| fs::read(a)).await; }}"), &[]);
@@ -69,7 +69,7 @@ fn a_function_that_takes_a_closure_aside_is_known_as_one() {
 }
 
 #[test]
-fn a_function_that_waits_is_found_where_it_is_called() {
+fn call_of_a_waiting_function_is_found() {
     let load = "fn load() { fs::read(a); }\nfn twice() { load(); load(); }\n";
     check_sample(&format!("{load}async fn f() {{ twice(); }}"), &[(3, "twice")]);
     check_sample(&format!("{load}async fn f() {{ spawn_blocking(|| twice()).await; }}"), &[]);
@@ -83,7 +83,7 @@ fn a_function_that_waits_is_found_where_it_is_called() {
 }
 
 #[test]
-fn a_function_of_another_file_is_found_by_its_path() {
+fn waiting_function_of_another_file_is_found_by_its_path() {
     let config = "use std::fs;\npub struct Config;\nimpl Config { pub fn read(&self) { fs::read(a); } \
                   pub fn of(a: &str) { fs::read(a); } }\npub fn list() { fs::read_dir(a); }\n";
     let caller = "use engine::{Config, config as c};\nuse crate::list;\n\
@@ -98,8 +98,7 @@ fn a_function_of_another_file_is_found_by_its_path() {
 }
 
 #[test]
-fn an_allowance_that_nothing_needs_is_a_finding_and_a_crate_without_a_runtime_is_none_of_its_business()
- {
+fn unused_exception_is_found_and_crates_without_runtime_are_skipped() {
     let waits = "async fn f() { std::fs::read(a); }";
     let (path, _) = ALLOWED[0];
     assert_eq!(check(&tree(&[(path, waits), ("crates/xtask/src/a.rs", waits)])), []);

@@ -1,4 +1,4 @@
-//! What the functions of a file do that matters here: where they touch files, what they call, and on which thread.
+//! Collects the relevant actions of a file's functions: disk access and calls, and on which thread.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use syn::{
 };
 
 use super::{
-    aside::{SPAWN, given, runs_aside},
+    aside::{SPAWN, passed, runs_aside},
     paths::{Full, Paths},
     select::Select,
 };
@@ -20,19 +20,19 @@ use super::{
 pub(super) struct Function {
     pub(super) file: String,
     pub(super) module: Full,
-    /// The type whose `impl` it stands in.
+    /// The type of the enclosing `impl`.
     pub(super) owner: Option<String>,
     pub(super) name: String,
     pub(super) is_async: bool,
     pub(super) acts: Vec<Act>,
 }
 
-/// Something that a function does.
+/// An action of a function.
 #[derive(Debug)]
 pub(super) struct Act {
     pub(super) line: usize,
     pub(super) what: What,
-    /// In an `async` body or block: on a thread of the runtime.
+    /// Whether it is in an `async` body or block, so that it runs on a thread of the runtime.
     pub(super) is_async: bool,
 }
 
@@ -42,19 +42,19 @@ pub(super) enum What {
     Blocks(String),
     /// Calls a function by its path.
     Calls(Full),
-    /// Calls a method; of its own type if the flag is set.
+    /// Calls a method; the flag means a method of the same type.
     Method(String, bool),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Thread {
     Sync,
     Async,
-    /// On a thread that may wait.
+    /// On a thread that may block.
     Aside,
 }
 
-/// Methods without parameters that ask the disk.
+/// Methods without parameters that read from the disk.
 const METHODS: &[&str] = &[
     "exists",
     "try_exists",
@@ -70,22 +70,22 @@ const METHODS: &[&str] = &[
     "sync_data",
 ];
 
-/// Methods with one that write to it.
+/// Methods with one parameter that write to the disk.
 const CHANGES: &[&str] = &["set_len", "set_modified", "set_times", "set_permissions"];
 
-/// What only prepares a call of the disk, or asks what was read before.
+/// Functions that only prepare a disk access, or use data that is in memory.
 const HARMLESS: &[&str] = &["new", "options", "from_mode", "from", "from_parts"];
 
 pub(super) struct Walk<'a> {
     file: &'a str,
     paths: &'a Paths,
-    /// Functions of this repository that run a closure aside.
+    /// Functions of this repository that run a closure on another thread.
     aside: &'a BTreeSet<String>,
     owner: Option<String>,
-    place: Place,
-    /// Closures that this function first names and then gives away to run aside.
-    given: BTreeSet<String>,
-    /// Variables that hold the options of a file.
+    thread: Thread,
+    /// Named closures that this function passes to another thread.
+    passed: BTreeSet<String>,
+    /// Variables that contain the options of a file.
     options: BTreeSet<String>,
     open: Vec<Function>,
     pub(super) functions: Vec<Function>,
@@ -98,8 +98,8 @@ impl<'a> Walk<'a> {
             paths,
             aside,
             owner: None,
-            place: Place::Sync,
-            given: BTreeSet::new(),
+            thread: Thread::Sync,
+            passed: BTreeSet::new(),
             options: BTreeSet::new(),
             open: Vec::new(),
             functions: Vec::new(),
@@ -107,20 +107,20 @@ impl<'a> Walk<'a> {
     }
 
     fn act(&mut self, at: &impl Spanned, what: What) {
-        if self.place == Place::Aside {
+        if self.thread == Thread::Aside {
             return;
         }
-        let is_async = self.place == Place::Async;
+        let is_async = self.thread == Thread::Async;
         let act = Act { line: at.span().start().line, what, is_async };
         if let Some(function) = self.open.last_mut() {
             function.acts.push(act);
         }
     }
 
-    fn within(&mut self, place: Place, work: impl FnOnce(&mut Self)) {
-        let before = std::mem::replace(&mut self.place, place);
+    fn within(&mut self, thread: Thread, work: impl FnOnce(&mut Self)) {
+        let before = std::mem::replace(&mut self.thread, thread);
         work(self);
-        self.place = before;
+        self.thread = before;
     }
 
     fn function(&mut self, signature: &Signature, body: &Block) {
@@ -133,25 +133,25 @@ impl<'a> Walk<'a> {
             is_async,
             acts: Vec::new(),
         });
-        let given = std::mem::replace(&mut self.given, given(body, self.aside));
-        let place = if is_async { Place::Async } else { Place::Sync };
-        self.within(place, |walk| walk.visit_block(body));
-        self.given = given;
+        let outer = std::mem::replace(&mut self.passed, passed(body, self.aside));
+        let thread = if is_async { Thread::Async } else { Thread::Sync };
+        self.within(thread, |walk| walk.visit_block(body));
+        self.passed = outer;
         self.functions.extend(self.open.pop());
     }
 
-    /// A call's parameters; closures among them run aside if it is `aside` that is called.
+    /// Visits a call's arguments. With `aside`, closures among them run on another thread.
     fn parameters(&mut self, parameters: &Punctuated<Expr, Token![,]>, aside: bool) {
         for parameter in parameters {
             match parameter {
                 Expr::Closure(closure) if aside => {
-                    self.within(Place::Aside, |walk| walk.visit_expr_closure(closure));
+                    self.within(Thread::Aside, |walk| walk.visit_expr_closure(closure));
                 }
                 // `{ let copy = it.clone(); move || .. }`
                 Expr::Block(block) if aside => match block.block.stmts.split_last() {
                     Some((Stmt::Expr(Expr::Closure(closure), None), before)) => {
                         before.iter().for_each(|statement| self.visit_stmt(statement));
-                        self.within(Place::Aside, |walk| walk.visit_expr_closure(closure));
+                        self.within(Thread::Aside, |walk| walk.visit_expr_closure(closure));
                     }
                     _ => self.visit_expr_block(block),
                 },
@@ -179,23 +179,24 @@ impl<'a> Walk<'a> {
         self.visit_expr(&call.receiver);
         let name = call.method.to_string();
         let aside = self.aside.contains(&name) || name == SPAWN;
-        let asked = match call.args.len() {
+        let accesses_disk = match call.args.len() {
             0 => METHODS.contains(&name.as_str()),
             1 => CHANGES.contains(&name.as_str()),
             _ => false,
         };
-        if asked && !awaited && !is_known(&call.receiver) {
+        if accesses_disk && !awaited && !is_in_memory(&call.receiver) {
             self.act(&call.method, What::Blocks(name));
         } else if self.opens(call) && !awaited {
             self.act(&call.method, What::Blocks(format!("OpenOptions::{name}")));
-        } else if !awaited && !asked && !aside {
-            let own = matches!(&*call.receiver, Expr::Path(path) if path.path.is_ident("self"));
-            self.act(&call.method, What::Method(name, own));
+        } else if !awaited && !accesses_disk && !aside {
+            let same_type =
+                matches!(&*call.receiver, Expr::Path(path) if path.path.is_ident("self"));
+            self.act(&call.method, What::Method(name, same_type));
         }
         self.parameters(&call.args, aside);
     }
 
-    /// The end of a chain that began with the options of a file or folder of `std`.
+    /// Whether a call ends a chain that began with the file options of `std`.
     fn opens(&self, call: &syn::ExprMethodCall) -> bool {
         if call.method != "open" && call.method != "create" || call.args.len() != 1 {
             return false;
@@ -213,7 +214,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Where a chain of calls begins.
+/// The beginning of a chain of calls.
 fn root(expr: &Expr) -> &Expr {
     match expr {
         Expr::MethodCall(call) => root(&call.receiver),
@@ -221,7 +222,7 @@ fn root(expr: &Expr) -> &Expr {
     }
 }
 
-/// Whether the path is a function that waits for a disk, or sleeps.
+/// Whether the path is a function of `std` that waits for a disk, or sleeps.
 fn blocks(full: &[String]) -> bool {
     let parts: Vec<&str> = full.iter().map(String::as_str).collect();
     match parts.as_slice() {
@@ -236,10 +237,10 @@ fn is_std_fs(full: &[String]) -> bool {
     full.len() > 2 && full[0] == "std" && full[1] == "fs"
 }
 
-/// `entry.file_type()?.is_dir()`: what was asked before says it.
-fn is_known(receiver: &Expr) -> bool {
+/// In `entry.file_type()?.is_dir()`, the second call uses data that is in memory.
+fn is_in_memory(receiver: &Expr) -> bool {
     match receiver {
-        Expr::Try(inner) => is_known(&inner.expr),
+        Expr::Try(inner) => is_in_memory(&inner.expr),
         Expr::Await(_) => true,
         Expr::MethodCall(call) => {
             matches!(
@@ -315,14 +316,14 @@ impl<'ast> Visit<'ast> for Walk<'_> {
     }
 
     fn visit_expr_async(&mut self, expr: &'ast syn::ExprAsync) {
-        // A thread of its own that drives a future may wait in it.
-        let place = if self.place == Place::Aside { Place::Aside } else { Place::Async };
-        self.within(place, |walk| visit::visit_expr_async(walk, expr));
+        // A separate thread that drives a future may block in it.
+        let thread = if self.thread == Thread::Aside { Thread::Aside } else { Thread::Async };
+        self.within(thread, |walk| visit::visit_expr_async(walk, expr));
     }
 
     fn visit_expr_closure(&mut self, closure: &'ast ExprClosure) {
-        let place = if closure.asyncness.is_some() { Place::Async } else { self.place };
-        self.within(place, |walk| visit::visit_expr_closure(walk, closure));
+        let thread = if closure.asyncness.is_some() { Thread::Async } else { self.thread };
+        self.within(thread, |walk| visit::visit_expr_closure(walk, closure));
     }
 
     fn visit_local(&mut self, local: &'ast syn::Local) {
@@ -336,9 +337,9 @@ impl<'ast> Visit<'ast> for Walk<'_> {
         }
         if let (Pat::Ident(pat), Some(init)) = (&local.pat, &local.init)
             && matches!(&*init.expr, Expr::Closure(_))
-            && self.given.contains(&pat.ident.to_string())
+            && self.passed.contains(&pat.ident.to_string())
         {
-            self.within(Place::Aside, |walk| visit::visit_local(walk, local));
+            self.within(Thread::Aside, |walk| visit::visit_local(walk, local));
         } else {
             visit::visit_local(self, local);
         }

@@ -1,8 +1,8 @@
-//! Who knows whom among a few, and the circles of it.
+//! A graph of references between modules, and its circles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Arrows, each with the first place that shows it.
+/// The references, each with the first line that contains it.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
     arrows: BTreeMap<String, BTreeMap<String, String>>,
@@ -13,19 +13,19 @@ impl Graph {
         self.arrows.entry(from.to_owned()).or_default().entry(to.to_owned()).or_insert(place);
     }
 
-    /// Each circle as the arrows among all that can reach one another.
+    /// Each circle, as the references among modules that reach one another.
     pub(super) fn circles(&self) -> Vec<String> {
         let reach: BTreeMap<&str, BTreeSet<&str>> =
             self.arrows.keys().map(|from| (from.as_str(), self.reached(from))).collect();
-        let mut told = BTreeSet::new();
+        let mut reported = BTreeSet::new();
         let mut circles = Vec::new();
         for (from, reached) in &reach {
-            if !reached.contains(from) || told.contains(from) {
+            if !reached.contains(from) || reported.contains(from) {
                 continue;
             }
             let back = |to: &&str| reach.get(to).is_some_and(|reached| reached.contains(from));
             let circle: BTreeSet<&str> = reached.iter().copied().filter(back).collect();
-            told.extend(circle.iter().copied());
+            reported.extend(circle.iter().copied());
             circles.push(self.among(&circle));
         }
         circles

@@ -1,7 +1,7 @@
-//! Modules of a crate know one another one way: no circle among the children of a folder.
+//! References between the modules of a folder must not form a circle.
 //!
-//! A module knows another if it names something that is defined there, however many `use` lie between.
-//! What a parent and its children have from each other is one room, and is not looked at.
+//! A module refers to another if it names an item that is defined there, also through several `use`
+//! lines. References between a parent and its children are not checked.
 
 mod graph;
 mod names;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use self::{graph::Graph, names::Crate};
 use crate::{finding::Finding, tree::Tree};
 
-/// Folders whose children may form a circle, and why.
+/// Folders whose modules may form a circle, with the reason.
 const MAY: &[(&str, &str)] = &[
     ("crates/api/src/template", "one grammar, whose rules name one another"),
     ("crates/api/src/template/read", "one grammar, whose rules name one another"),
@@ -29,19 +29,19 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     }
     let mut findings: Vec<Finding> =
         crates.into_iter().flat_map(|(root, files)| circles(root, &files)).collect();
-    let known = |folder: &str| MAY.iter().any(|(may, _)| *may == folder);
+    let allowed = |folder: &str| MAY.iter().any(|(may, _)| *may == folder);
     for (may, _) in MAY {
         let is_here = tree.texts(".rs").any(|(path, _)| path.starts_with(may));
         if is_here && !findings.iter().any(|finding| finding.path == *may) {
-            let text = "no circle any more: take it out of the list in xtask's circles";
+            let text = "no circle any more: remove it from the list in xtask's circles";
             findings.push(Finding::new(may, 0, text));
         }
     }
-    findings.retain(|finding| finding.message.starts_with("no circle") || !known(&finding.path));
+    findings.retain(|finding| finding.message.starts_with("no circle") || !allowed(&finding.path));
     findings
 }
 
-/// Programs of their own are crates of their own.
+/// Whether a file belongs to a separate program, which is its own crate.
 fn is_test(file: &str) -> bool {
     file.starts_with("bin/") || file.split('/').any(|part| part == "tests" || part == "tests.rs")
 }
@@ -54,7 +54,7 @@ fn circles(root: &str, files: &[(&str, &str)]) -> Vec<Finding> {
             return vec![Finding::new(&format!("{root}/src/{file}"), 0, error)];
         }
     };
-    // The children of each module, and who of them knows whom, with a place that shows it.
+    // The references between the children of each module.
     let mut levels: BTreeMap<Vec<String>, Graph> = BTreeMap::new();
     for reference in all.references() {
         let shared = reference
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn modules_one_way_are_fine() {
+    fn references_in_one_direction_are_accepted() {
         let files = [
             ("crates/a/src/lib.rs", "mod one; mod two; pub use one::One;"),
             ("crates/a/src/one.rs", "pub struct One;"),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn circle_is_found_through_names_that_are_passed_on() {
+    fn circle_through_reexports_is_found() {
         let files = [
             (
                 "crates/a/src/lib.rs",
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn circle_below_a_folder_is_found_there() {
+    fn circle_in_a_folder_is_found() {
         let files = [
             ("crates/a/src/lib.rs", "mod room;"),
             ("crates/a/src/room/mod.rs", "mod x; mod y; mod z; use x::X;"),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_and_parents_are_not_looked_at() {
+    fn tests_and_parents_are_skipped() {
         let files = [
             ("crates/a/src/lib.rs", "mod one; mod two; pub struct Root; use one::One;"),
             (

@@ -1,4 +1,4 @@
-//! What the modules of a crate name of one another.
+//! Collects the references between the modules of a crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// Names that are passed on may lead in a circle, too.
+/// Limits the resolution, because re-exports may form a circle.
 const DEEP: usize = 16;
 
 type Path = Vec<String>;
@@ -16,9 +16,9 @@ type Path = Vec<String>;
 /// The modules of a crate.
 pub(super) struct Crate<'a> {
     modules: BTreeSet<Path>,
-    /// What `use` brings into each module: a name, and the path it stands for.
+    /// The imports of each module: a name, and its path.
     names: BTreeMap<Path, BTreeMap<String, Path>>,
-    /// Paths within the crate: where they stand, and what they say.
+    /// The paths in the code that lie within the crate, with their locations.
     written: Vec<Written<'a>>,
 }
 
@@ -29,7 +29,7 @@ struct Written<'a> {
     path: Path,
 }
 
-/// A module names something that is defined in another.
+/// A module that names an item of another module.
 pub(super) struct Reference<'a> {
     pub(super) file: &'a str,
     pub(super) line: usize,
@@ -38,7 +38,7 @@ pub(super) struct Reference<'a> {
 }
 
 impl<'a> Crate<'a> {
-    /// Reads files, given by their paths below `src`. The error is of one that cannot be parsed.
+    /// Reads files by their paths below `src`. The error has the path of a file that cannot be parsed.
     pub(super) fn read(files: &[(&'a str, &str)]) -> Result<Self, (&'a str, String)> {
         let mut all =
             Self { modules: BTreeSet::new(), names: BTreeMap::new(), written: Vec::new() };
@@ -60,7 +60,7 @@ impl<'a> Crate<'a> {
         })
     }
 
-    /// The module in which what a path names is defined.
+    /// The module that defines the item of a path.
     fn home(&self, path: &[String], depth: usize) -> Path {
         let mut module = Path::new();
         for (at, segment) in path.iter().enumerate() {
@@ -81,7 +81,7 @@ impl<'a> Crate<'a> {
     }
 }
 
-/// The module that a file is.
+/// The module of a file.
 fn module(file: &str) -> Path {
     let file = file.trim_end_matches(".rs");
     let mut path: Path = file.split('/').map(str::to_owned).collect();
@@ -98,7 +98,7 @@ struct Reader<'all, 'a> {
 }
 
 impl Reader<'_, '_> {
-    /// The path from the crate's root; none if it leads out of the crate.
+    /// The path from the crate's root; `None` if it leaves the crate.
     fn absolute(&self, path: &[String]) -> Option<Path> {
         let (first, rest) = path.split_first()?;
         let start = match first.as_str() {
@@ -111,7 +111,7 @@ impl Reader<'_, '_> {
                 up.truncate(up.len().saturating_sub(more));
                 return Some([up.as_slice(), &rest[more..]].concat());
             }
-            // A child, which is declared in this very file.
+            // A child module, which this file declares.
             _ => return None,
         };
         Some([start.as_slice(), rest].concat())
@@ -127,7 +127,7 @@ impl Reader<'_, '_> {
     fn leaf(&mut self, path: Path, name: &str, line: usize) {
         self.write(&path, line);
         let target = self.absolute(&path).unwrap_or_else(|| {
-            // A child, or another crate, whose name is no module of ours.
+            // A child module, or another crate, whose name is not a module.
             [self.module.as_slice(), &path].concat()
         });
         let names = self.all.names.entry(self.module.clone()).or_default();
