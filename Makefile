@@ -61,6 +61,10 @@ load: setup ## measure the service under load; writes target/bench/api.json
 build: ## target/release/goldsmith
 	cargo build --locked --release --bin goldsmith
 
+.PHONY: dist
+dist: ## target/dist/goldsmith, optimized when it is linked, which takes much longer
+	cargo build --locked --profile dist --bin goldsmith
+
 .PHONY: fmt
 fmt: ## format the sources
 	cargo fmt --all

@@ -6,6 +6,7 @@ mod circles;
 mod crates;
 mod links;
 mod lints;
+mod named_tests;
 mod orphans;
 mod paths;
 mod sinks;
@@ -30,6 +31,7 @@ const RULES: &[Rule] = &[
     crates::deny_agrees,
     links::documents,
     links::examples,
+    named_tests::check,
     lints::check,
     conformance::check,
 ];
