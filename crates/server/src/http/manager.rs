@@ -8,13 +8,13 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use db::ResourceKey;
 use http::{HeaderMap, StatusCode, header};
 use images::step::CUSTOMIZATION_LOG;
+use service::{
+    auth::{Audience, Denied},
+    query,
+};
 
 use super::{Site, around::Trace, body, reply, session::Session, streamed};
-use crate::{
-    auth::{Audience, Denied},
-    query, routes,
-    runs::following,
-};
+use crate::{routes, runs::following};
 
 /// Asks a client for a token that is newer than the one it has: az fetches one and repeats the call.
 const CHALLENGE: &str = r#"{"access_token":{"nbf":{"essential":true,"value":"1"}}}"#;

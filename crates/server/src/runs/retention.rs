@@ -21,9 +21,11 @@ use db::{EndedRun, ResourceKey};
 use engine::off_runtime;
 use images::{absent, clock::Reading, layout::Layout};
 use jiff::{SignedDuration, Timestamp};
+use providers::replication;
+use service::{App, blobs, run_folder, tombstones};
 
 pub(crate) use self::trust::Trust;
-use crate::{App, blobs, providers::replication, run_folder, runs::worker, tombstones};
+use crate::runs::worker;
 
 /// So many runs of a template that lives stay, however old they are.
 const LATEST: usize = 50;

@@ -18,9 +18,9 @@ use images::{
     error::{Error, Result},
 };
 use jiff::{SignedDuration, Timestamp};
+use providers::image_builder;
+use service::{App, app::changes::Scope, tasks};
 use tokio::time::Instant;
-
-use crate::{App, app::changes::Scope, providers::image_builder, tasks};
 
 /// Until the next look when one failed.
 const RETRY: Duration = Duration::from_secs(5);

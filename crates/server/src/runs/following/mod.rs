@@ -17,12 +17,13 @@ use axum::{
 use db::{ResourceKey, Run};
 use futures_util::{Stream, StreamExt, stream};
 use http::{StatusCode, header};
+use providers::image_builder::runs;
+use service::{App, run_folder};
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 
 use self::tail::Tail;
-pub use crate::app::feeds::Feeds;
-use crate::{App, providers::image_builder::runs, run_folder};
+pub use service::app::feeds::Feeds;
 
 /// How long to wait at most before looking whether there is more, when nobody tells.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

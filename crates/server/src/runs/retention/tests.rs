@@ -1,10 +1,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use db::{Resource, Run, RunState, Store, Write};
 use serde_json::{Value, json};
+use service::{Settings, run_folder};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{Settings, run_folder};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TEMPLATE: &str =
@@ -267,7 +267,7 @@ async fn a_tombstone_stays_until_its_files_are_gone() {
 async fn machines_stay_listed_when_the_ledger_cannot_be_read() {
     let bench = Bench::new().await;
     let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm";
-    let hidden = json!({ crate::providers::machine::RUN: "r1" });
+    let hidden = json!({ service::held::RUN: "r1" });
     let vm = bench.insert(id, "microsoft.compute/virtualmachines", hidden, at(0)).await;
     let ledger = bench.app.settings().layout.ledger();
     fs::create_dir_all(&ledger).unwrap();

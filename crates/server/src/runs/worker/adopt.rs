@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use api::ErrorCode;
 use db::RunState;
 use images::error::Error;
+use service::App;
 
 use super::{
     carry,
@@ -12,7 +13,6 @@ use super::{
     machines,
     row::As,
 };
-use crate::App;
 
 /// How often a run may end without being handed over. One that takes the service down with it must not do
 /// so for ever; an orderly restart does not count.

@@ -8,20 +8,18 @@ use images::{
     error::{Error, chain},
     step::Phase,
 };
+use providers::{
+    compute::targets,
+    image_builder::{run_ended, with_latest},
+    stored,
+};
+use service::App;
 
 use super::{
     executor::{Ended, Executor, Job, Seen},
     machines,
     row::{self, As, Change, Refused},
     staged::{self, Place},
-};
-use crate::{
-    App,
-    providers::{
-        compute::targets,
-        image_builder::{run_ended, with_latest},
-        stored,
-    },
 };
 
 /// Between two tries to write to a database that fails.

@@ -9,10 +9,10 @@ use images::{
     geography::Geography,
     step::Phase,
 };
+use providers::machine::Machine;
 use serde_json::Value;
 
 use super::Capacity;
-use crate::providers::machine::Machine;
 
 /// One run to carry out.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,9 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use engine::may_wait;
+use service::App;
 
 use super::{Executor, machines};
-use crate::App;
 
 /// A kept machine lives at most so much longer than was said.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);

@@ -17,8 +17,7 @@ use images::{
 };
 use jiff::Timestamp;
 use serde_json::json;
-
-use crate::{conceal::Conceal, run_folder::EVENTS};
+use service::{conceal::Conceal, run_folder::EVENTS};
 
 /// Progress is told many times a second; so often is enough for a reader who comes later.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);

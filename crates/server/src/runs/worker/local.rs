@@ -20,7 +20,9 @@ use images::{
     layout::Layout,
     step::Phase,
 };
+use providers::{machine::Machine, stored};
 use serde_json::Value;
+use service::{App, app::feeds::Feeds, conceal::Conceal, run_folder};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -30,13 +32,6 @@ use super::{
     journal::Journal,
     metadata::OfRun,
     staged,
-};
-use crate::{
-    App,
-    app::feeds::Feeds,
-    conceal::Conceal,
-    providers::{machine::Machine, stored},
-    run_folder,
 };
 
 /// What every run is given alike.
@@ -278,7 +273,7 @@ impl Kept {
         mut journal: Option<&mut Journal>,
         mut receiver: event::Receiver,
         seen: &mpsc::Sender<Seen>,
-        feed: &crate::app::feeds::Feed,
+        feed: &service::app::feeds::Feed,
         stop: &CancellationToken,
     ) {
         let mut phase = None;

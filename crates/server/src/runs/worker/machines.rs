@@ -10,11 +10,8 @@
 use db::{Error, Resource, ResourceKey, Run, Select, Write};
 use engine::may_wait;
 use images::ledger::{self, Held};
-
-use crate::{
-    App,
-    providers::machine::{self, KINDS, Machine, RUN},
-};
+use providers::machine::{self, KINDS, Machine};
+use service::{App, held::RUN};
 
 /// How often to try again when another write was faster.
 const TRIES: usize = 10;

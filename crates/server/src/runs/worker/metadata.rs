@@ -10,13 +10,13 @@ use db::ResourceKey;
 use engine::metadata::{Answer, Asked, Metadata};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-
-use super::executor::Job;
-use crate::{
+use service::{
     App,
     auth::{Claims, LIFETIME_SECONDS, ManagedIdentity, SigningKey, audience_of, name_of},
     names,
 };
+
+use super::executor::Job;
 
 const TOKEN: &str = "/metadata/identity/oauth2/token";
 const INSTANCE: &str = "/metadata/instance";
@@ -231,7 +231,7 @@ struct Query(BTreeMap<String, String>);
 
 impl Query {
     fn parse(text: &str) -> Self {
-        Self(crate::query::parse(text))
+        Self(service::query::parse(text))
     }
 
     fn get(&self, name: &str) -> Option<&str> {

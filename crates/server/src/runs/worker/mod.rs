@@ -33,6 +33,7 @@ use db::{ActiveRun, RunState};
 use engine::may_wait;
 use futures_util::FutureExt;
 use images::error::Error;
+use service::App;
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use choose::Capacity;
@@ -40,7 +41,6 @@ pub use executor::{Ended, Executor, Job, Seen};
 pub use local::{Limits, Local};
 pub(crate) use machines::forget_ended;
 
-use crate::App;
 use choose::{Weight, choose};
 use row::As;
 

@@ -8,20 +8,18 @@ use images::{
     step::{CUSTOMIZATION_LOG, Phase, VALIDATION_LOG},
 };
 use jiff::Timestamp;
+use providers::{
+    compute::artifacts,
+    image_builder::{
+        staging,
+        state::{Event, LastRun, Outcome, next_of_run},
+    },
+    stored,
+};
 use serde_json::{Value, json};
+use service::{App, blobs};
 
 use super::{executor::Ended, machines};
-use crate::{
-    App, blobs,
-    providers::{
-        compute::artifacts,
-        image_builder::{
-            staging,
-            state::{Event, LastRun, Outcome, next_of_run},
-        },
-        stored,
-    },
-};
 
 /// Ends a run. Returns what is to be written beside its row.
 pub(crate) async fn end(app: &App, run: &mut Run, ended: &Ended) -> Result<Vec<Write>, db::Error> {

@@ -4,16 +4,14 @@
 //! that the template's revision tells us: whoever loses reads again and writes what then is right.
 
 use db::{Error, Run, RunState, Write};
+use providers::image_builder::{
+    state::{Event, SubState, next_of_run},
+    with_run,
+};
 use serde_json::json;
+use service::App;
 
 use super::{executor::Ended, outcome};
-use crate::{
-    App,
-    providers::image_builder::{
-        state::{Event, SubState, next_of_run},
-        with_run,
-    },
-};
 
 /// How often to try again when a request was faster. Each time somebody else got something done.
 const TRIES: usize = 50;

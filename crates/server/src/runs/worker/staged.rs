@@ -5,17 +5,17 @@ use std::path::Path;
 use api::ErrorCode;
 use db::Run;
 use images::{cx::Cx, error::Error, event::RunOutput, step::Step};
+use providers::image_builder::{pin, staging};
 use serde_json::Value;
-use sources::fetch::{self, Limits};
-
-use super::{executor::Ended, journal::Journal};
-use crate::{
+use service::{
     App,
     blobs::{self, Blob, VHDS},
     conceal::Conceal,
-    providers::image_builder::{pin, staging},
     run_folder,
 };
+use sources::fetch::{self, Limits};
+
+use super::{executor::Ended, journal::Journal};
 
 /// Where a run finds its scripts and leaves its VHDs.
 #[derive(Debug)]

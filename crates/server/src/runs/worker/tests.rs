@@ -11,15 +11,13 @@ use std::time::Duration;
 use api::template::Distributor;
 use axum::body::to_bytes;
 use db::{OperationStatus, Run, RunState, Select, Write};
+use providers::{compute::artifacts, stored};
 use serde_json::{Value, json};
 use vm::fake::{Call, Reaction};
 
 use self::bench::{Bench, GROUP, Process, compute};
 use super::Capacity;
-use crate::{
-    providers::{compute::artifacts, stored},
-    runs::following::{self, Whose},
-};
+use crate::runs::following::{self, Whose};
 use images::{event::RunOutput, step::CUSTOMIZATION_LOG};
 
 fn managed(name: &str) -> Value {

@@ -11,7 +11,9 @@ use images::{
     store::{Labels, Origin, Payload, address::Address},
 };
 use jiff::Timestamp;
+use providers::image_builder::with_run;
 use serde_json::{Value, json};
+use service::{App, Settings};
 use tokio_util::sync::CancellationToken;
 use vm::{
     Host,
@@ -19,7 +21,7 @@ use vm::{
 };
 
 use super::super::{Capacity, Limits, Local, start};
-use crate::{App, Settings, providers::image_builder::with_run, runs::following};
+use crate::runs::following;
 
 pub(super) const GROUP: &str = "/subscriptions/s/resourceGroups/Rg";
 const COMPUTE: &str = "/subscriptions/s/resourceGroups/Rg/providers/Microsoft.Compute";

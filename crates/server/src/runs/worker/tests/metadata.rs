@@ -4,12 +4,10 @@ use db::{Resource, Run, Write};
 use engine::metadata::{Asked, Metadata};
 use images::geography::Geography;
 use jiff::Timestamp;
+use service::auth::{Audience, Auth, Denied, SigningKey};
 
 use super::*;
-use crate::{
-    auth::{Audience, Auth, Denied, SigningKey},
-    runs::worker::{Job, metadata::OfRun},
-};
+use crate::runs::worker::{Job, metadata::OfRun};
 
 const TENANT: &str = "t";
 const ARM: &str = "https%3A%2F%2Fmanagement.azure.com%2F";

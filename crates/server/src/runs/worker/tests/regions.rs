@@ -2,10 +2,10 @@
 
 use arm::{Call, Caller, Method, Path};
 use db::{Resource, ResourceKey, Write};
+use providers::replication;
 use serde_json::{Value, json};
 
 use super::bench::{Bench, Process, compute};
-use crate::providers::replication;
 
 async fn get(process: &Process, id: &str) -> Value {
     let call = Call {
@@ -19,8 +19,7 @@ async fn get(process: &Process, id: &str) -> Value {
         if_match: None,
         caller: Caller { client_id: "c".to_owned(), object_id: "o".to_owned() },
     };
-    let kind =
-        crate::providers::REGISTRY.find("Microsoft.Compute", "galleries/images/versions").unwrap();
+    let kind = providers::REGISTRY.find("Microsoft.Compute", "galleries/images/versions").unwrap();
     let reply = kind.get(&process.app, &call, &ResourceKey::of(id)).await.unwrap();
     reply.expect("an answer of its own").body.unwrap()
 }
