@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! http (TLS, tokens, limits) → routes (the address space) → providers (one file a type) → arm, db
-//! start → runs (trigger, worker, following, retention) → providers, engine
+//! start, http → runs (trigger, worker, following, retention) → providers, engine
 //!                        all of them → service (what the whole service shares)
 //! ```
 //!
-//! `providers`, `service`, `arm`, `db` and `engine` are crates. Each arrow leads one way: `cargo xtask tidy` refuses a
+//! `runs`, `providers`, `service`, `arm`, `db` and `engine` are crates. Each arrow leads one way: `cargo xtask tidy` refuses a
 //! circle of modules.
 //!
 //! Invariants: what was acknowledged is in the database before the answer is sent; a terminal state is
@@ -21,12 +21,12 @@ mod listener;
 pub mod log;
 mod renewal;
 mod routes;
-pub mod runs;
 mod start;
 mod tls;
 mod unknown;
 
 pub use installation::adopt;
+pub use runs::{trigger, worker::Limits};
 pub use service::{
     App, Settings,
     auth::{key::rotate as rotate_signing_key, principal},

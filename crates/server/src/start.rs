@@ -18,6 +18,11 @@ use images::{
     lock::Lock,
 };
 use providers::{image_builder, replication, resource_group};
+use runs::{
+    retention::{self, Trust},
+    trigger,
+    worker::{self, Limits, Local},
+};
 use service::{
     App, Settings,
     auth::{
@@ -38,11 +43,6 @@ use crate::{
     limits,
     listener::{self, GRACE},
     renewal::Renewal,
-    runs::{
-        retention::{self, Trust},
-        trigger,
-        worker::{self, Limits, Local},
-    },
     tls::{Given, Names, Tls},
 };
 

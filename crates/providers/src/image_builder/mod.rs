@@ -11,7 +11,7 @@
 //! the worker cannot overwrite each other. What is allowed when is said by `operation::state` alone.
 //!
 //! Runs that no request asks for are begun by [`look`] (a trigger's source has a new version) and by
-//! [`due`] (a schedule's time has come), both called by `crate::runs::trigger`.
+//! [`due`] (a schedule's time has come), both called by `runs::trigger`.
 
 mod agree;
 mod body;

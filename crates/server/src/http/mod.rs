@@ -10,6 +10,7 @@
 mod around;
 mod authority;
 mod body;
+mod following;
 mod graph;
 mod health;
 mod host;

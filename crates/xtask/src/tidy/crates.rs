@@ -18,9 +18,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["api", "vm", "images", "regions", "sources"]),
     ("service", &["api", "arm", "db", "images", "sources", "engine"]),
     ("providers", &["api", "arm", "db", "images", "regions", "sources", "engine", "service"]),
+    ("runs", &["api", "arm", "db", "images", "sources", "engine", "service", "providers"]),
     (
         "server",
-        &["api", "arm", "db", "images", "regions", "sources", "engine", "service", "providers"],
+        &["api", "arm", "db", "images", "sources", "engine", "service", "providers", "runs"],
     ),
     ("goldsmith", &["api", "db", "vm", "images", "regions", "sources", "engine", "server"]),
     ("e2e", &["api", "vm"]),
@@ -28,7 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Further dependencies of tests: the scripted machine.
-const IN_TESTS: &[(&str, &str)] = &[("server", "vm")];
+const IN_TESTS: &[(&str, &str)] = &[("runs", "vm"), ("server", "vm")];
 
 /// Dependencies that only some crates may have.
 const OWNERS: &[(&str, &[&str])] = &[
@@ -59,6 +60,7 @@ const OWNERS: &[(&str, &[&str])] = &[
             "engine",
             "service",
             "providers",
+            "runs",
             "server",
             "goldsmith",
             "e2e",

@@ -26,6 +26,7 @@ const CRATES: &[&str] = &[
     "engine",
     "service",
     "providers",
+    "runs",
     "server",
     "goldsmith",
 ];

@@ -19,7 +19,7 @@ const DRIFT: SignedDuration = SignedDuration::from_mins(10);
 
 /// What the clock is compared with.
 #[derive(Debug)]
-pub(crate) struct Trust {
+pub struct Trust {
     /// The last reading that was believed.
     good: Reading,
     /// The first reading of the clock as it goes now, if it is not believed.
@@ -30,7 +30,7 @@ pub(crate) struct Trust {
 impl Trust {
     /// `newest` is the newest time that the database has before this process writes to it. A clock is
     /// doubted for [`SETTLED`], or for `keep` if that is shorter.
-    pub(crate) fn new(newest: Option<Timestamp>, keep: Duration, now: Reading) -> Self {
+    pub fn new(newest: Option<Timestamp>, keep: Duration, now: Reading) -> Self {
         let wall = newest.unwrap_or(now.wall);
         Self { good: Reading { wall, ..now }, doubted: None, settled: SETTLED.min(keep) }
     }

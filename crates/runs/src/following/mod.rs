@@ -4,23 +4,15 @@
 
 mod tail;
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use arm::ApiError;
-use axum::{
-    body::Body,
-    response::{
-        IntoResponse, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
-};
 use db::{ResourceKey, Run};
-use futures_util::{Stream, StreamExt, stream};
-use http::{StatusCode, header};
+use futures_util::{Stream, stream};
+use http::StatusCode;
 use providers::image_builder::runs;
 use service::{App, run_folder};
 use tokio::fs::File;
-use tokio_util::io::ReaderStream;
 
 use self::tail::Tail;
 pub use service::app::feeds::Feeds;
@@ -103,17 +95,17 @@ pub enum Whose {
     Subscription(String),
 }
 
-/// `GET …/imageTemplates/{t}/runs/{id}/events`: server-sent events. `last_event_id` is the header
+/// `GET …/imageTemplates/{t}/runs/{id}/events`: the [`events`] of that run. `last_event_id` is the header
 /// `Last-Event-ID`, or the parameter `after`.
 ///
 /// # Errors
 /// 404 if there is no such run, 400 if the id is not one of ours.
-pub async fn sse(
+pub async fn events_of(
     app: &App,
     whose: &Whose,
     run_id: &str,
     last_event_id: Option<&str>,
-) -> Result<Response, ApiError> {
+) -> Result<impl Stream<Item = (u64, String)> + use<>, ApiError> {
     let run = run_of(app, whose, run_id).await?;
     let after = match last_event_id.map(str::trim).filter(|id| !id.is_empty()) {
         None => 0,
@@ -125,9 +117,7 @@ pub async fn sse(
             .target("Last-Event-ID")
         })?,
     };
-    let events = events(app, &run.id, after)
-        .map(|(id, json)| Ok::<_, Infallible>(Event::default().id(id.to_string()).data(json)));
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+    Ok(events(app, &run.id, after))
 }
 
 /// `GET …/imageTemplates/{t}/runs/{id}/log`: a log as far as it is written; `name` is
@@ -135,7 +125,7 @@ pub async fn sse(
 ///
 /// # Errors
 /// 404 if there is no such run, or it has no such log yet.
-pub async fn log(app: &App, whose: &Whose, run_id: &str, name: &str) -> Result<Response, ApiError> {
+pub async fn log(app: &App, whose: &Whose, run_id: &str, name: &str) -> Result<File, ApiError> {
     let run = run_of(app, whose, run_id).await?;
     let none = || {
         ApiError::new(
@@ -148,13 +138,11 @@ pub async fn log(app: &App, whose: &Whose, run_id: &str, name: &str) -> Result<R
         return Err(none());
     }
     let path = run_folder::of(&app.settings().layout, &run.id).join(name);
-    let file = match File::open(&path).await {
-        Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(none()),
-        Err(e) => return Err(ApiError::failed(&e)),
-    };
-    let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    Ok((kind, Body::from_stream(ReaderStream::new(file))).into_response())
+    match File::open(&path).await {
+        Ok(file) => Ok(file),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(none()),
+        Err(e) => Err(ApiError::failed(&e)),
+    }
 }
 
 /// The run, if it is one of those. Its folder is named by the row, never by the caller.

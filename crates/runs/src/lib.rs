@@ -10,6 +10,6 @@
 //! The rows of a run and of its template are the resource types' (`providers::image_builder`), below this.
 
 pub mod following;
-pub(crate) mod retention;
+pub mod retention;
 pub mod trigger;
 pub mod worker;

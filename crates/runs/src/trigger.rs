@@ -42,7 +42,7 @@ impl Options {
     ///
     /// # Errors
     /// `InvalidArgument`, which names the flag.
-    pub(crate) fn check(self) -> Result<()> {
+    pub fn check(self) -> Result<()> {
         if self.interval.is_zero() {
             return Err(Error::new(ErrorCode::InvalidArgument, "the interval is no time at all")
                 .target("--trigger-interval")
@@ -58,7 +58,7 @@ impl Options {
 }
 
 /// Begins to look, until [`App::shutdown`].
-pub(crate) fn start(app: &App, options: Options) {
+pub fn start(app: &App, options: Options) {
     tasks::spawn(app, "schedules", follow_schedules(app.clone(), options));
     tasks::spawn(app, "triggers", follow_sources(app.clone(), options));
 }

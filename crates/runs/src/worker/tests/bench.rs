@@ -21,7 +21,7 @@ use vm::{
 };
 
 use super::super::{Capacity, Limits, Local, start};
-use crate::runs::following;
+use crate::following;
 
 pub(super) const GROUP: &str = "/subscriptions/s/resourceGroups/Rg";
 const COMPUTE: &str = "/subscriptions/s/resourceGroups/Rg/providers/Microsoft.Compute";

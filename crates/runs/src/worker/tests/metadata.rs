@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use service::auth::{Audience, Auth, Denied, SigningKey};
 
 use super::*;
-use crate::runs::worker::{Job, metadata::OfRun};
+use crate::worker::{Job, metadata::OfRun};
 
 const TENANT: &str = "t";
 const ARM: &str = "https%3A%2F%2Fmanagement.azure.com%2F";

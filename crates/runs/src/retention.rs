@@ -24,8 +24,8 @@ use jiff::{SignedDuration, Timestamp};
 use providers::replication;
 use service::{App, blobs, run_folder, tombstones};
 
-pub(crate) use self::trust::Trust;
-use crate::runs::worker;
+pub use self::trust::Trust;
+use crate::worker;
 
 /// So many runs of a template that lives stay, however old they are.
 const LATEST: usize = 50;
@@ -41,7 +41,7 @@ const POLLED: SignedDuration = SignedDuration::from_hours(24);
 const GONE: &str = "template-gone";
 
 /// Sweeps until the service ends.
-pub(crate) async fn keep_sweeping(app: App, keep: Duration, mut trust: Trust) {
+pub async fn keep_sweeping(app: App, keep: Duration, mut trust: Trust) {
     if let Err(error) = blobs::remove_unfinished(&app.settings().layout).await {
         tracing::warn!(error = %images::error::chain(&error), "unfinished blobs stay");
     }
