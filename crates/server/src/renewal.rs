@@ -8,10 +8,10 @@ use std::{
 
 use axum_server::tls_rustls::RustlsConfig;
 use engine::may_wait;
+use service::auth::key::Watched;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::key::Watched,
     http::Site,
     tls::{self, Given, Names, Tls},
 };

@@ -2,15 +2,12 @@
 
 use arm::{ApiError, Call, Extension, Method, Path, Reply, Scope, group, operation, version};
 use http::StatusCode;
-use serde_json::json;
-
-use crate::{
-    App,
-    providers::{
-        REGISTRY, authorization, image_builder::runs, namespaces, platform_image, resource_group,
-        sku, storage, subscription, tags,
-    },
+use providers::{
+    REGISTRY, authorization, image_builder::runs, namespaces, platform_image, resource_group, sku,
+    storage, subscription, tags,
 };
+use serde_json::json;
+use service::App;
 
 /// Answers one call. Every error leaves as [`ApiError`]; the envelope is the HTTP layer's.
 pub(crate) async fn handle(app: &App, call: Call) -> Result<Reply, ApiError> {

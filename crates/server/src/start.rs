@@ -17,30 +17,32 @@ use images::{
     layout::Layout,
     lock::Lock,
 };
-use sources::fetch;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-
-use crate::{
+use providers::{image_builder, replication, resource_group};
+use runs::{
+    retention::{self, Trust},
+    trigger,
+    worker::{self, Limits, Local},
+};
+use service::{
     App, Settings,
     auth::{
         Auth, SigningKey,
         principal::{self, Credentials},
     },
-    files, http, installation,
+    files, names,
+    own_folder::{LOCK, address, dir, lock, unopened},
+    tasks,
+};
+use sources::fetch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    http, installation,
     lease::Lease,
     limits,
     listener::{self, GRACE},
-    names,
-    own_folder::{LOCK, address, dir, lock, unopened},
-    providers::{image_builder, replication, resource_group},
     renewal::Renewal,
-    runs::{
-        retention::{self, Trust},
-        trigger,
-        worker::{self, Limits, Local},
-    },
-    tasks,
     tls::{Given, Names, Tls},
 };
 
@@ -179,7 +181,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
         .with_lifetime(options.token_lifetime);
     let app = App::new(settings.clone(), store, shutdown.clone());
     app.set_fetch_limits(options.fetch);
-    app.set_lease(lease.clone());
+    app.set_ownership(Arc::new(lease.clone()));
     stop_when_lost(lease.clone(), shutdown.clone());
     app.set_disk_reserve(options.disk_reserve);
     app.set_host(options.machines.host.clone());

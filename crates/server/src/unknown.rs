@@ -15,8 +15,9 @@ use images::{
     store::Store,
 };
 use serde::Serialize;
+use service::{auth::Identity, blobs, own_folder, run_folder};
 
-use crate::{auth::Identity, blobs, installation, own_folder, run_folder};
+use crate::installation;
 
 /// One folder that nothing in the database is known for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -99,7 +100,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
         assert_eq!(unknown(&layout, None).await.unwrap(), [], "no service was used here");
-        crate::files::make_dir(&own_folder::dir(&layout)).unwrap();
+        service::files::make_dir(&own_folder::dir(&layout)).unwrap();
         let url = own_folder::address(&layout, None);
         let (store, _) = installation::open(&layout, &url).await.unwrap();
         let bury = |kind, name: &str| db::Write::Tombstone(kind, name.to_owned());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use images::layout::Layout;
 use serde_json::json;
-use server::{Machines, Options, Running, runs::worker::Limits};
+use server::{Limits, Machines, Options, Running, trigger};
 use sources::fetch;
 use vm::Backend;
 
@@ -41,7 +41,7 @@ pub(super) async fn run(
         disk_reserve: args.disk_reserve_mib.saturating_mul(MIB),
         token_lifetime: args.token_lifetime,
         lease: args.lease,
-        triggers: server::runs::trigger::Options {
+        triggers: trigger::Options {
             interval: args.triggers.interval,
             failures: args.triggers.failures,
         },

@@ -16,12 +16,13 @@ use images::{
     store::{Record, Store},
 };
 use jiff::Timestamp;
+use service::{auth::Identity, files, own_folder, tombstones};
 
 use super::{
     DATA, DATABASE, Entry, FORMAT, MANIFEST, Manifest, blocking, copy_private, link_or_copy,
     measure, mode_of,
 };
-use crate::{auth::Identity, files, installation, own_folder, tombstones};
+use crate::installation;
 
 /// How long a removal that is going on may take.
 const PATIENCE: Duration = Duration::from_secs(60);

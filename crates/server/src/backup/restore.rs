@@ -16,9 +16,10 @@ use images::{
     store::Store,
 };
 use serde::Serialize;
+use service::{auth::Identity, files, own_folder};
 
 use super::{DATA, DATABASE, LEDGER, Manifest, blocking, copy_private, link_or_copy, verify};
-use crate::{auth::Identity, files, installation, own_folder};
+use crate::installation;
 
 /// What was put back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -5,9 +5,10 @@ use db::{Grave, Resource, ResourceKey, Store, Write};
 use images::layout::Layout;
 use jiff::Timestamp;
 use serde_json::json;
+use service::{App, Settings, blobs, own_folder, tombstones};
 
 use super::*;
-use crate::{App, Settings, blobs, installation, own_folder, tombstones};
+use crate::installation;
 
 const ACCOUNT: &str = "microsoft.storage/storageaccounts";
 
@@ -21,7 +22,7 @@ impl Bench {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
-        crate::files::make_dir(&own_folder::dir(&layout)).unwrap();
+        service::files::make_dir(&own_folder::dir(&layout)).unwrap();
         let url = own_folder::address(&layout, None);
         let (store, identity) = installation::open(&layout, &url).await.unwrap();
         let settings = Settings {

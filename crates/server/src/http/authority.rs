@@ -6,9 +6,10 @@ use std::time::Instant;
 use axum::{extract::Request, response::Response};
 use http::StatusCode;
 use serde_json::{Value, json};
+use service::{auth::audience_of, query};
 
 use super::{Site, around::Trace, body, reply};
-use crate::{auth::audience_of, limits::Cut, query};
+use crate::limits::Cut;
 
 /// `.well-known/openid-configuration`.
 pub(super) fn openid_configuration(

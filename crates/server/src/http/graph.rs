@@ -6,9 +6,9 @@ use axum::{extract::Request, response::Response};
 use db::{Client, Resource};
 use http::StatusCode;
 use serde_json::{Value, json};
+use service::{auth::Audience, query};
 
 use super::{Site, body, manager, reply};
-use crate::{auth::Audience, query};
 
 const IDENTITY_KIND: &str = "microsoft.managedidentity/userassignedidentities";
 

@@ -9,9 +9,10 @@ use http::{HeaderValue, StatusCode, header};
 use images::error::{Coded, Result as EngineResult};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
+use service::auth::Audience;
 
 use super::{Site, manager, reply};
-use crate::{auth::Audience, limits::MetricsFor, log};
+use crate::{limits::MetricsFor, log};
 
 /// Makes the recorder that everything in this process is measured by. Once a process.
 pub(crate) fn install_metrics() -> EngineResult<PrometheusHandle> {

@@ -94,7 +94,7 @@ mod tests {
     }
 
     fn refused(uri: &str, hosts: &[&str]) -> Option<u16> {
-        let names = crate::names::all(vec!["localhost".to_owned(), "::1".to_owned()]);
+        let names = service::names::all(vec!["localhost".to_owned(), "::1".to_owned()]);
         let request =
             hosts.iter().fold(Request::builder().uri(uri), |r, host| r.header(HOST, *host));
         let request = request.body(axum::body::Body::empty()).unwrap();

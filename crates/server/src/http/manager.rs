@@ -8,13 +8,14 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use db::ResourceKey;
 use http::{HeaderMap, StatusCode, header};
 use images::step::CUSTOMIZATION_LOG;
-
-use super::{Site, around::Trace, body, reply, session::Session, streamed};
-use crate::{
+use runs::following::{self, Whose};
+use service::{
     auth::{Audience, Denied},
-    query, routes,
-    runs::following,
+    query,
 };
+
+use super::{Site, around::Trace, body, following as sent, reply, session::Session, streamed};
+use crate::routes;
 
 /// Asks a client for a token that is newer than the one it has: az fetches one and repeats the call.
 const CHALLENGE: &str = r#"{"access_token":{"nbf":{"essential":true,"value":"1"}}}"#;
@@ -52,7 +53,7 @@ pub(super) async fn answer(site: &Site, request: Request) -> Response {
 
 /// What is read as it grows: a run's events and its logs, beside the resources of the image builder.
 struct Live {
-    whose: following::Whose,
+    whose: Whose,
     run: String,
     what: What,
 }
@@ -75,10 +76,10 @@ fn live(path: &Path, method: &http::Method) -> Option<Live> {
         {
             let depth = what.len() + 2;
             let template = path.text.rsplitn(depth + 1, '/').nth(depth)?;
-            (following::Whose::Template(ResourceKey::of(template)), run, what)
+            (Whose::Template(ResourceKey::of(template)), run, what)
         }
         (Scope::Subscription(id), [runs, run, what @ ..]) if is(runs, "runs") => {
-            (following::Whose::Subscription(id.clone()), run, what)
+            (Whose::Subscription(id.clone()), run, what)
         }
         _ => return None,
     };
@@ -102,8 +103,10 @@ impl Live {
         let app = site.app();
         let open = streamed::open(site, caller)?;
         let response = match &self.what {
-            What::Events => following::sse(app, &self.whose, &self.run, after).await?,
-            What::Log(name) => following::log(app, &self.whose, &self.run, name).await?,
+            What::Events => {
+                sent::events(following::events_of(app, &self.whose, &self.run, after).await?)
+            }
+            What::Log(name) => sent::log(following::log(app, &self.whose, &self.run, name).await?),
         };
         Ok(streamed::until_end(session.guard(response), open))
     }

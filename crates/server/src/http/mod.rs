@@ -10,6 +10,7 @@
 mod around;
 mod authority;
 mod body;
+mod following;
 mod graph;
 mod health;
 mod host;
@@ -30,8 +31,9 @@ use arm::ApiError;
 use axum::{Router, extract::Request, response::Response};
 use engine::may_wait;
 use metrics_exporter_prometheus::PrometheusHandle;
+use service::{App, auth::Auth, conceal::Conceal, names};
 
-use crate::{App, auth::Auth, conceal::Conceal, limits::Budgets, names};
+use crate::limits::Budgets;
 pub(crate) use health::install_metrics;
 use route::Route;
 

@@ -4,9 +4,9 @@ use arm::ResourceType;
 use axum::{extract::Request, response::Response};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
+use service::App;
 
 use super::{Site, reply};
-use crate::{App, providers};
 
 pub(super) fn answer(site: &Site, request: &Request) -> Response {
     reply::json(StatusCode::OK, &document(&site.base_url(request)))

@@ -8,8 +8,9 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
+use service::conceal::Conceal;
 
-use crate::{conceal::Conceal, limits::Cut};
+use crate::limits::Cut;
 
 /// Last api-version of the image builder whose errors have no envelope.
 const LAST_BARE: &str = "2020-02-14";

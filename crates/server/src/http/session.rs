@@ -9,10 +9,10 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use http::{HeaderValue, header};
+use service::auth::{Audience, Denied};
 use tokio::time::Instant;
 
 use super::Site;
-use crate::auth::{Audience, Denied};
 
 /// How often the token of a stream is checked.
 const CHECK_EVERY: Duration = Duration::from_secs(1);

@@ -17,6 +17,11 @@ mod list;
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
+use service::{
+    auth::Audience,
+    blobs::{self, Account},
+    query,
+};
 
 use super::{
     Site,
@@ -24,11 +29,6 @@ use super::{
     reply,
     session::Session,
     streamed,
-};
-use crate::{
-    auth::Audience,
-    blobs::{self, Account},
-    query,
 };
 use error::Refusal;
 

@@ -8,17 +8,17 @@ use http::StatusCode;
 use images::layout::Layout;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
-
-use super::*;
-use crate::{
+use service::{
     Settings,
     auth::{
         SigningKey,
         principal::{self, Credentials},
     },
 };
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::*;
 
 const SUBSCRIPTION: &str = "5d4e1c4a-7b3c-4b57-9f65-1d8f2a6b3c4d";
 const TENANT: &str = "0b0e1c4a-7b3c-4b57-9f65-1d8f2a6b3c4d";

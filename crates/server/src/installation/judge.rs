@@ -5,9 +5,9 @@ use std::path::Path;
 use api::ErrorCode;
 use db::Found;
 use images::error::Error;
+use service::auth::Identity;
 
 use super::Note;
-use crate::auth::Identity;
 
 /// What the data folder says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

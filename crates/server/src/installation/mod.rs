@@ -32,10 +32,10 @@ use images::{
     layout::Layout,
 };
 use serde::{Deserialize, Serialize};
+use service::{App, auth::Identity, blobs, files, own_folder, run_folder};
 use uuid::Uuid;
 
 use self::judge::{Folder, Verdict, judge};
-use crate::{App, auth::Identity, blobs, files, own_folder, run_folder};
 
 const FILE: &str = "installation.json";
 /// Copies of databases that were made before their schema was changed.

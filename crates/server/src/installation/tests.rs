@@ -3,8 +3,7 @@ mod upgrade;
 
 use super::{judge::Mismatch, *};
 use db::Installation;
-
-use crate::own_folder;
+use service::own_folder;
 
 fn identity(last: u8) -> Identity {
     let uuid =
@@ -181,7 +180,7 @@ async fn the_mark_of_the_folder_follows_the_database() {
     let bench = Bench::new();
     let (store, identity) = open(&bench.layout, &bench.url("own")).await.unwrap();
     let dir = own_folder::dir(&bench.layout);
-    let settings = crate::Settings {
+    let settings = service::Settings {
         layout: bench.layout.clone(),
         dir: dir.clone(),
         regions: vec!["lab1".to_owned()],

@@ -12,7 +12,6 @@ mod cut;
 mod descriptors;
 mod gate;
 mod logins;
-pub(crate) mod quotas;
 mod settings;
 mod streams;
 
@@ -20,7 +19,6 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::Semaphore;
 
-pub(crate) use self::quotas::Quotas;
 pub(crate) use self::{
     bodies::{Bodies, Held},
     connections::Connections,

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-
-use super::Quotas;
+use service::Quotas;
 
 /// How much of everything there is. docs/service.md lists them with their defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -10,11 +10,11 @@ use http::StatusCode;
 use images::layout::Layout;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use service::{App, Settings, tasks};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::handle;
-use crate::{App, Settings, tasks};
 
 const S: &str = "11111111-2222-3333-4444-555555555555";
 const COMPUTE: &str = "providers/Microsoft.Compute";
@@ -229,7 +229,7 @@ async fn a_group_that_is_being_removed_takes_nothing_and_is_taken_up_again() {
     assert_eq!(code(new), (409, "ResourceGroupBeingDeleted".into()));
     assert_eq!(code(server.put("rg", here).await), (409, "ResourceGroupBeingDeleted".into()));
 
-    crate::providers::resource_group::resume(server.app.clone(), row).await;
+    providers::resource_group::resume(server.app.clone(), row).await;
     assert!(tasks::finish(&server.app, Duration::from_secs(30)).await);
     assert_eq!(server.on(Method::Get, &path).await.unwrap().status, StatusCode::OK);
     assert_eq!(code(server.get("resourceGroups/rg").await), (404, "ResourceGroupNotFound".into()));

@@ -20,10 +20,10 @@ use rcgen::{
     KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P256_SHA256,
 };
 use serde::{Deserialize, Serialize};
+use service::files;
 use sha2::{Digest, Sha256};
 
 use super::{RENEW_DAYS, named, set_validity};
-use crate::files;
 
 const YEARS: i16 = 5;
 /// So long before its end clients are given the next one as well.

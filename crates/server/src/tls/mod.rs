@@ -28,10 +28,10 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use serde::{Deserialize, Serialize};
+use service::files;
 
 use self::ca::Ca;
 pub use self::given::Given;
-use crate::files;
 
 /// Where Debian keeps the public roots.
 const PUBLIC_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";

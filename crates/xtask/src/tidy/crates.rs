@@ -16,14 +16,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("regions", &["api", "vm", "images"]),
     ("sources", &["api", "vm", "images"]),
     ("engine", &["api", "vm", "images", "regions", "sources"]),
-    ("server", &["api", "arm", "db", "images", "regions", "sources", "engine"]),
+    ("service", &["api", "arm", "db", "images", "sources", "engine"]),
+    ("providers", &["api", "arm", "db", "images", "regions", "sources", "engine", "service"]),
+    ("runs", &["api", "arm", "db", "images", "sources", "engine", "service", "providers"]),
+    (
+        "server",
+        &["api", "arm", "db", "images", "sources", "engine", "service", "providers", "runs"],
+    ),
     ("goldsmith", &["api", "db", "vm", "images", "regions", "sources", "engine", "server"]),
     ("e2e", &["api", "vm"]),
     ("xtask", &[]),
 ];
 
 /// Further dependencies of tests: the scripted machine.
-const IN_TESTS: &[(&str, &str)] = &[("server", "vm")];
+const IN_TESTS: &[(&str, &str)] = &[("runs", "vm"), ("server", "vm")];
 
 /// Dependencies that only some crates may have.
 const OWNERS: &[(&str, &[&str])] = &[
@@ -37,9 +43,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("zstd", &["regions"]),
     ("reqwest", &["regions", "sources", "goldsmith", "e2e"]),
     ("axum", &["server"]),
-    ("croner", &["server"]),
-    ("rcgen", &["server"]),
-    ("ring", &["server"]),
+    ("croner", &["providers"]),
+    ("rcgen", &["service", "server"]),
+    ("ring", &["service", "server"]),
     ("sqlx", &["db"]),
     ("syn", &["xtask"]),
     (
@@ -52,6 +58,9 @@ const OWNERS: &[(&str, &[&str])] = &[
             "regions",
             "sources",
             "engine",
+            "service",
+            "providers",
+            "runs",
             "server",
             "goldsmith",
             "e2e",

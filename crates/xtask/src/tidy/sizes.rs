@@ -9,10 +9,6 @@ const FILE_LINES: usize = 600;
 const CRATE_LINES: usize = 10_000;
 const FILE_BYTES: usize = 1 << 20;
 
-/// Crates that may be larger, each with its reason.
-const LARGER: &[(&str, &str)] =
-    &[("server", "a file for each resource type; they share no state and read one by one")];
-
 /// Files that may be longer, each with its reason.
 const LONGER: &[(&str, &str)] = &[];
 
@@ -37,9 +33,6 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     }
     for (name, lines) in lines_of_crates(tree).into_iter().filter(|(_, lines)| *lines > CRATE_LINES)
     {
-        if LARGER.iter().any(|(larger, _)| *larger == name) {
-            continue;
-        }
         let message = format!("{lines} lines without tests, the limit is {CRATE_LINES}");
         findings.push(Finding::new(&format!("crates/{name}"), 0, message));
     }

@@ -4,6 +4,10 @@ use std::{io::SeekFrom, ops::Range};
 
 use axum::{body::Body, response::Response};
 use http::{Method, StatusCode};
+use service::{
+    App,
+    blobs::{Account, Entry, LOGS, VHDS},
+};
 use tokio::{
     fs::File,
     io::{AsyncReadExt, AsyncSeekExt},
@@ -11,10 +15,6 @@ use tokio::{
 use tokio_util::io::ReaderStream;
 
 use super::{Asked, Refusal, bare, http_date, put};
-use crate::{
-    App,
-    blobs::{Account, Entry, LOGS, VHDS},
-};
 
 /// Bytes read at once.
 const CHUNK: usize = 256 << 10;
@@ -117,7 +117,7 @@ async fn content(entry: &Entry, part: Range<u64>) -> Result<Response, Refusal> {
         Ok(file) => Ok(Response::new(Body::from_stream(ReaderStream::with_capacity(file, CHUNK)))),
         // Removed since it was found.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Refusal::no_blob()),
-        Err(error) => Err(crate::blobs::Error::from(error).into()),
+        Err(error) => Err(service::blobs::Error::from(error).into()),
     }
 }
 

@@ -3,9 +3,10 @@
 use axum::response::Response;
 use http::StatusCode;
 use images::error::chain;
+use service::blobs;
 
 use super::{Asked, escaped, put, xml};
-use crate::{blobs, http::reply::RETRY_AFTER_SECONDS};
+use crate::http::reply::RETRY_AFTER_SECONDS;
 
 /// Why there is no blob for the asker.
 #[derive(Debug)]

@@ -4,12 +4,12 @@ use std::fmt::Write;
 
 use axum::response::Response;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-
-use super::{Asked, Refusal, blob, escaped, http_date, xml};
-use crate::{
+use service::{
     App,
     blobs::{Account, Entry},
 };
+
+use super::{Asked, Refusal, blob, escaped, http_date, xml};
 
 /// So many on a page at most, as in Azure.
 const PAGE: usize = 5000;

@@ -3,10 +3,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::StreamExt;
 use images::{
     cx::Cx,
     event::Events,
     store::{Labels, Origin, Payload, Store, address::Address},
+};
+use runs::{
+    following,
+    worker::{Limits, Local, start},
 };
 use serde_json::json;
 use tokio::sync::Notify;
@@ -16,7 +21,6 @@ use vm::{
 };
 
 use super::*;
-use crate::runs::worker::{Limits, Local, start};
 
 const GROUP: &str = "/subscriptions/5d4e1c4a-7b3c-4b57-9f65-1d8f2a6b3c4d/resourceGroups/rg";
 const IDENTITY: &str = "providers/Microsoft.ManagedIdentity/userAssignedIdentities/builder";
@@ -301,6 +305,34 @@ fn hanging() -> (Fake, Arc<Notify>) {
         Reaction::then(Then::Hang)
     });
     (fake, reached)
+}
+
+#[tokio::test]
+async fn events_are_sent_one_by_one_and_the_log_as_text() {
+    let forge = Forge::new().await;
+    forge.work(willing()).await;
+    forge.settled("t", json!({})).await;
+    forge.run("t").await;
+    until(async || forge.status("t").await["runState"] != "Running").await;
+    let app = &forge.place.app;
+    let key = db::ResourceKey::of(&template("t"));
+    let id = app.store().runs_of(&key, 1).await.unwrap().remove(0).id;
+    let get = async |what: &str| {
+        let path = format!("{}/runs/{id}/{what}", template("t"));
+        let response = forge.place.send("GET", &path, &forge.token, "").await;
+        let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+        let (status, body) = (response.status(), response.into_body());
+        let bytes = axum::body::to_bytes(body, 1 << 24).await.unwrap();
+        (status, kind, String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let all = following::events(app, &id, 0).collect::<Vec<_>>().await;
+    let (status, kind, text) = get("events").await;
+    assert_eq!((status, kind.as_str()), (StatusCode::OK, "text/event-stream"));
+    assert_eq!(text.matches("\ndata: ").count() + text.matches("\ndata:{").count(), all.len());
+    assert_eq!(get("events?after=x").await.0, StatusCode::BAD_REQUEST);
+    let (status, kind, text) = get("log").await;
+    assert_eq!((status, kind.as_str()), (StatusCode::OK, "text/plain; charset=utf-8"));
+    assert!(text.contains(&format!("[{id}] PACKER OUT")), "{text}");
 }
 
 #[tokio::test]

@@ -3,9 +3,9 @@
 use arm::ResourceType;
 use db::Resource;
 use futures_util::future;
+use providers::REGISTRY;
 
 use super::*;
-use crate::providers::REGISTRY;
 
 /// How many write at once.
 const WRITERS: usize = 16;

@@ -16,8 +16,20 @@ use paths::Paths;
 use walk::{Function, Walk, What};
 
 /// The crates that have a runtime.
-const CRATES: &[&str] =
-    &["vm", "db", "arm", "images", "regions", "sources", "engine", "server", "goldsmith"];
+const CRATES: &[&str] = &[
+    "vm",
+    "db",
+    "arm",
+    "images",
+    "regions",
+    "sources",
+    "engine",
+    "service",
+    "providers",
+    "runs",
+    "server",
+    "goldsmith",
+];
 
 const ALONE: &str = "a command is alone in its process, so blocking delays nothing else";
 

@@ -1,0 +1,282 @@
+//! Microsoft.Authorization: role definitions and role assignments, at any scope.
+//!
+//! Assignments are kept and answered as Azure does. They are not enforced yet: every service principal
+//! of this service may do everything.
+
+use arm::{
+    ApiError, Call, Extension, Filter, Method, Reply,
+    fields::{self, missing},
+    rows,
+};
+use db::{CLAIM, Resource, ResourceKey, Select, Write};
+use http::StatusCode;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use service::App;
+
+const ASSIGNMENT: &str = "Microsoft.Authorization/roleAssignments";
+const DEFINITION: &str = "Microsoft.Authorization/roleDefinitions";
+
+/// A role of Azure's.
+struct Role {
+    name: &'static str,
+    id: &'static str,
+    description: &'static str,
+    actions: &'static [&'static str],
+    not_actions: &'static [&'static str],
+}
+
+const ROLES: &[Role] = &[
+    Role {
+        name: "Owner",
+        id: "8e3af657-a8ff-443c-a75c-2fe8c4bcb635",
+        description: "Grants full access to manage all resources, including the ability to assign roles in Azure RBAC.",
+        actions: &["*"],
+        not_actions: &[],
+    },
+    Role {
+        name: "Contributor",
+        id: "b24988ac-6180-42a0-ab88-20f7382dd24c",
+        description: "Grants full access to manage all resources, but does not allow you to assign roles in Azure RBAC.",
+        actions: &["*"],
+        not_actions: &[
+            "Microsoft.Authorization/*/Delete",
+            "Microsoft.Authorization/*/Write",
+            "Microsoft.Authorization/elevateAccess/Action",
+        ],
+    },
+    Role {
+        name: "Reader",
+        id: "acdd72a7-3385-48ef-bd42-f606fba81ae7",
+        description: "View all resources, but does not allow you to make any changes.",
+        actions: &["*/read"],
+        not_actions: &[],
+    },
+];
+
+/// `{scope}/providers/Microsoft.Authorization/roleDefinitions[/{guid}]`
+pub fn definitions(app: &App, call: &Call, at: &Extension) -> Result<Reply, ApiError> {
+    if call.method != Method::Get {
+        return Err(ApiError::method_not_allowed(call));
+    }
+    let view = |role: &Role| definition(app, role);
+    if let Some(id) = at.rest.get(1) {
+        let role = ROLES.iter().find(|role| role.id.eq_ignore_ascii_case(id));
+        return role.map(|role| Reply::ok(view(role))).ok_or_else(|| unknown_role(id));
+    }
+    let text = call.query.get("$filter").map(String::as_str).unwrap_or_default();
+    let text = if text.eq_ignore_ascii_case("atScopeAndBelow()") { "" } else { text };
+    let filter = Filter::parse(text, &["roleName", "type"])?;
+    let found = ROLES.iter().filter(|role| {
+        filter.allows("roleName", role.name) && filter.allows("type", "BuiltInRole")
+    });
+    Ok(Reply::ok(json!({ "value": found.map(view).collect::<Vec<_>>() })))
+}
+
+fn definition(app: &App, role: &Role) -> Value {
+    let subscription = &app.settings().subscription;
+    json!({
+        "id": format!("/subscriptions/{subscription}/providers/{DEFINITION}/{}", role.id),
+        "name": role.id,
+        "type": DEFINITION,
+        "properties": {
+            "roleName": role.name,
+            "type": "BuiltInRole",
+            "description": role.description,
+            "assignableScopes": ["/"],
+            "permissions": [{
+                "actions": role.actions,
+                "notActions": role.not_actions,
+                "dataActions": [],
+                "notDataActions": [],
+            }],
+        },
+    })
+}
+
+fn unknown_role(id: &str) -> ApiError {
+    let known: Vec<_> = ROLES.iter().map(|role| format!("{} ({})", role.id, role.name)).collect();
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "RoleDefinitionDoesNotExist",
+        format!(
+            "The specified role definition with ID '{id}' does not exist. There are {}.",
+            known.join(", ")
+        ),
+    )
+}
+
+/// `{scope}/providers/Microsoft.Authorization/roleAssignments[/{guid}]`
+pub async fn assignments(app: &App, call: &Call, at: &Extension) -> Result<Reply, ApiError> {
+    at.check_scope(app.context()).await?;
+    let Some(name) = at.rest.get(1) else {
+        return match call.method {
+            Method::Get => list(app, call, at).await,
+            _ => Err(ApiError::method_not_allowed(call)),
+        };
+    };
+    let id = format!("{}/providers/{ASSIGNMENT}/{name}", at.scope);
+    let key = ResourceKey::of(&id);
+    let held = app.store().resource(&key).await?;
+    let view = |one: &Resource| rows::view(ASSIGNMENT, one);
+    match (call.method, held) {
+        (Method::Put, held) => put(app, call, at, id, held).await,
+        (Method::Delete, None) => Ok(Reply::empty(StatusCode::NO_CONTENT)),
+        (Method::Delete, Some(held)) => {
+            app.store().commit(vec![Write::Remove(key, held.revision)]).await?;
+            Ok(Reply::ok(view(&held)))
+        }
+        (Method::Get, Some(held)) => Ok(Reply::ok(view(&held))),
+        (Method::Head, Some(_)) => Ok(Reply::empty(StatusCode::NO_CONTENT)),
+        (Method::Head, None) => Ok(Reply::empty(StatusCode::NOT_FOUND)),
+        (Method::Get, None) => Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            "RoleAssignmentNotFound",
+            format!("The role assignment '{name}' is not found."),
+        )),
+        (Method::Patch | Method::Post, _) => Err(ApiError::method_not_allowed(call)),
+    }
+}
+
+async fn put(
+    app: &App,
+    call: &Call,
+    at: &Extension,
+    id: String,
+    held: Option<Resource>,
+) -> Result<Reply, ApiError> {
+    let name = at.rest.get(1).map(String::as_str).unwrap_or_default();
+    if uuid::Uuid::try_parse(name).is_err() {
+        return Err(ApiError::bad_request(
+            "InvalidRoleAssignmentId",
+            format!("The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID."),
+        )
+        .target("name"));
+    }
+    let object = call.json()?;
+    let (role, principal, kind) = wanted(app, &object)?;
+    let same = |one: &Resource| {
+        let own = &one.body["properties"];
+        own["roleDefinitionId"] == json!(role) && own["principalId"] == json!(principal)
+    };
+    if let Some(held) = held {
+        if same(&held) {
+            return Ok(Reply::ok(rows::view(ASSIGNMENT, &held)));
+        }
+        return Err(ApiError::conflict(
+            "RoleAssignmentUpdateNotPermitted",
+            "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.",
+        ));
+    }
+    let others = app.store().list_all(select(app)).await?;
+    let scope_is = |one: &&Resource| {
+        one.body["properties"]["scope"]
+            .as_str()
+            .is_some_and(|own| own.eq_ignore_ascii_case(&at.scope))
+    };
+    if let Some(other) = others.iter().filter(scope_is).find(|one| same(one)) {
+        return Err(ApiError::conflict(
+            "RoleAssignmentExists",
+            format!(
+                "The role assignment already exists. The ID of the conflicting role assignment is {}.",
+                other.name
+            ),
+        ));
+    }
+    let now = Timestamp::now();
+    let group = call.path.scope.group().unwrap_or_default().to_lowercase();
+    let body = json!({ "properties": {
+        "roleDefinitionId": role,
+        "principalId": principal,
+        "principalType": kind,
+        "scope": at.scope,
+        "condition": null,
+        "conditionVersion": null,
+        "createdOn": now.to_string(),
+        "updatedOn": now.to_string(),
+        "createdBy": null,
+        "updatedBy": call.caller.object_id,
+        "delegatedManagedIdentityResourceId": null,
+        "description": object.get("properties").map(|own| own["description"].clone()),
+    } });
+    let row = Resource {
+        id,
+        subscription: app.settings().subscription.to_lowercase(),
+        group,
+        kind: ASSIGNMENT.to_lowercase(),
+        name: name.to_owned(),
+        revision: 0,
+        created: now,
+        changed: now,
+        body,
+        // Of two that are made at the same time, the second is refused.
+        hidden: json!({ CLAIM: format!("{} {role} {principal}", at.scope).to_lowercase() }),
+    };
+    app.store().commit(vec![Write::Insert(row.clone())]).await?;
+    Ok(Reply::json(StatusCode::CREATED, rows::view(ASSIGNMENT, &row)))
+}
+
+/// Role (canonical id), principal and its kind.
+fn wanted(
+    app: &App,
+    object: &serde_json::Map<String, Value>,
+) -> Result<(String, String, String), ApiError> {
+    let properties = fields::properties(object)?;
+    let text = |field: &str| {
+        let value = properties.get(field).and_then(Value::as_str);
+        value.ok_or_else(|| missing(&format!("properties.{field}")))
+    };
+    let given = text("roleDefinitionId")?;
+    let role = given.rsplit('/').next().unwrap_or_default();
+    let role = ROLES.iter().find(|known| known.id.eq_ignore_ascii_case(role));
+    let role = role.ok_or_else(|| unknown_role(given).target("properties.roleDefinitionId"))?;
+    let principal = text("principalId")?;
+    if uuid::Uuid::try_parse(principal).is_err() {
+        return Err(ApiError::bad_request(
+            "InvalidPrincipalId",
+            format!("A valid principal ID must be provided for role assignment; '{principal}' is not a GUID."),
+        )
+        .target("properties.principalId"));
+    }
+    let kind = properties.get("principalType").and_then(Value::as_str);
+    let id = format!(
+        "/subscriptions/{}/providers/{DEFINITION}/{}",
+        app.settings().subscription,
+        role.id
+    );
+    Ok((id, principal.to_lowercase(), kind.unwrap_or("ServicePrincipal").to_owned()))
+}
+
+fn select(app: &App) -> Select {
+    Select {
+        subscription: app.settings().subscription.to_lowercase(),
+        kind: Some(ASSIGNMENT.to_lowercase()),
+        ..Select::default()
+    }
+}
+
+/// Those at the scope, above it and below it; with `atScope()` not those below.
+async fn list(app: &App, call: &Call, at: &Extension) -> Result<Reply, ApiError> {
+    let mut at_scope = false;
+    let mut text = call.query.get("$filter").map(|text| text.trim()).unwrap_or_default().to_owned();
+    if let Some(rest) = text.to_lowercase().strip_prefix("atscope()") {
+        at_scope = true;
+        let rest = text[text.len() - rest.len()..].trim();
+        text = rest.strip_prefix("and ").unwrap_or(rest).to_owned();
+    }
+    let assigned = text.strip_prefix("assignedTo(").and_then(|text| text.strip_suffix(')'));
+    if let Some(principal) = assigned {
+        text = format!("principalId eq {principal}");
+    }
+    let filter = Filter::parse(&text, &["principalId"])?;
+    let scope = format!("{}/", at.scope.to_lowercase());
+    let mut found = app.store().list_all(select(app)).await?;
+    found.retain(|one| {
+        let properties = &one.body["properties"];
+        let own = format!("{}/", properties["scope"].as_str().unwrap_or_default().to_lowercase());
+        let near = scope.starts_with(&own) || (!at_scope && own.starts_with(&scope));
+        near && filter.allows("principalId", properties["principalId"].as_str().unwrap_or_default())
+    });
+    let value: Vec<_> = found.iter().map(|one| rows::view(ASSIGNMENT, one)).collect();
+    Ok(Reply::ok(json!({ "value": value })))
+}

@@ -1,0 +1,181 @@
+//! Whether what a run is to write into exists and is free, looked at when a template is created and again before
+//! anything is built.
+
+use api::{
+    ErrorCode, ResourceId,
+    template::{Distributor, DistributorKind, ManagedImage, SharedImage, Template},
+};
+use db::ResourceKey;
+use engine::distribute;
+use images::{
+    config::Config,
+    cx::Cx,
+    error::Error,
+    event::Events,
+    geography::Geography,
+    store::{Store, Version, address::Address},
+};
+use serde_json::Value;
+use service::{App, Settings};
+use tokio_util::sync::CancellationToken;
+
+use crate::{stored, versions_of};
+
+/// Everything that is wrong with the targets, each with its field.
+/// A version that `run` has made already is not in its way: the run was cut off and goes on.
+pub async fn faults(
+    app: &App,
+    template: &Template,
+    run: Option<&str>,
+) -> Result<Vec<Error>, db::Error> {
+    let mut faults = Vec::new();
+    // Nothing is distributed where only the source is validated.
+    if template.properties.validate.as_ref().is_some_and(|v| v.source_validation_only) {
+        return Ok(faults);
+    }
+    for target in &template.properties.distribute {
+        match &target.kind {
+            DistributorKind::SharedImage(image) => {
+                faults.extend(gallery(app, target, image).await?);
+                faults.extend(taken(app, target, image, run).await?);
+            }
+            DistributorKind::ManagedImage(image) => {
+                faults.extend(managed(app, target, image).await?);
+            }
+            DistributorKind::Vhd(_) => {}
+        }
+    }
+    let layout = app.settings().layout.clone();
+    let mut cx = Cx::new(layout, Events::none(), CancellationToken::new());
+    cx.geography = geography_of(app, template).await?;
+    faults.extend(distribute::admit(&cx, template));
+    Ok(faults)
+}
+
+/// A gallery or a definition that is missing.
+async fn gallery(
+    app: &App,
+    target: &Distributor,
+    image: &SharedImage,
+) -> Result<Option<Error>, db::Error> {
+    let definition = image.definition();
+    for (what, id) in [("gallery", definition.parent()), ("image definition", Some(definition))] {
+        let Some(id) = id.map(|id| id.to_string()) else { continue };
+        if app.store().resource(&ResourceKey::of(&id)).await?.is_none() {
+            let text = format!("the {what} '{id}' does not exist");
+            return Ok(Some(
+                Error::new(ErrorCode::BadSharedImageDistribute, text)
+                    .target(format!("{}.galleryImageId", target.path))
+                    .hint("create the gallery and the image definition, then run again"),
+            ));
+        }
+    }
+    Ok(None)
+}
+
+/// A version that the template names and that is there already.
+async fn taken(
+    app: &App,
+    target: &Distributor,
+    image: &SharedImage,
+    run: Option<&str>,
+) -> Result<Option<Error>, db::Error> {
+    let Some(version) = image.explicit_version() else { return Ok(None) };
+    let address = Address::of(&image.gallery_image_id).ok();
+    let images = Store::open(&app.settings().layout);
+    let stored = address.and_then(|address| images.at(&address).ok().flatten());
+    let is_taken = match stored {
+        Some(stored) => run.is_none() || stored.record.origin.run_id.as_deref() != run,
+        None => {
+            let id = image.gallery_image_id.to_string();
+            app.store().resource(&ResourceKey::of(&id)).await?.is_some()
+        }
+    };
+    if !is_taken {
+        return Ok(None);
+    }
+    let text = format!("version {version} of '{}' exists already", image.definition());
+    Ok(Some(
+        Error::new(ErrorCode::VersionConflict, text)
+            .target(format!("{}.galleryImageId", target.path))
+            .hint("give another version, or leave it to the versioning scheme `Latest`"),
+    ))
+}
+
+/// A managed image whose resource group is missing.
+async fn managed(
+    app: &App,
+    target: &Distributor,
+    image: &ManagedImage,
+) -> Result<Option<Error>, db::Error> {
+    let (subscription, group) = (image.image_id.subscription(), image.image_id.resource_group());
+    let id = format!("/subscriptions/{subscription}/resourceGroups/{group}");
+    if app.store().resource(&ResourceKey::of(&id)).await?.is_none() {
+        let text = format!("the resource group '{group}' of the image does not exist");
+        return Ok(Some(
+            Error::new(ErrorCode::ValidationFailed, text)
+                .target(format!("{}.imageId", target.path))
+                .hint("create the resource group, or name one that exists"),
+        ));
+    }
+    Ok(None)
+}
+
+/// Where the galleries are that a stored template names.
+pub async fn geography(app: &App, input: &Value) -> Result<Geography, db::Error> {
+    match stored::parse(input) {
+        Ok(template) => geography_of(app, &template).await,
+        // The run fails by itself, with this error.
+        Err(_) => Ok(Geography::default()),
+    }
+}
+
+async fn geography_of(app: &App, template: &Template) -> Result<Geography, db::Error> {
+    let regions = app.settings().regions.clone();
+    let mut geography = Geography { homes: homes(app), regions, ..Geography::default() };
+    for target in &template.properties.distribute {
+        let DistributorKind::SharedImage(image) = &target.kind else { continue };
+        let definition = image.definition();
+        let Some(gallery) = definition.parent() else { continue };
+        let found = app.store().resource(&ResourceKey::of(&gallery.to_string())).await?;
+        if let Some(location) = found.as_ref().and_then(|found| found.body["location"].as_str()) {
+            let id = definition.to_string().to_lowercase();
+            geography.galleries.insert(id, location.to_owned());
+        }
+    }
+    Ok(geography)
+}
+
+/// The regions that the local store stands for: the first one, and where no region has a place, every one.
+pub(crate) fn homes(app: &App) -> Vec<String> {
+    let Settings { regions, layout, .. } = app.settings();
+    let has_places = Config::load(layout).is_ok_and(|config| !config.regions.is_empty());
+    let count = if has_places { 1 } else { regions.len() };
+    regions.iter().take(count).cloned().collect()
+}
+
+/// Numbers of versions that were made by hand: the image store has no disk for them, and must not give them away.
+pub async fn reserve(app: &App, template: &Template) -> Result<(), db::Error> {
+    for target in &template.properties.distribute {
+        let DistributorKind::SharedImage(image) = &target.kind else { continue };
+        let definition = image.definition();
+        let versions = versions(app, &definition).await?;
+        let (store, address) = (Store::open(&app.settings().layout), Address::of(&definition));
+        let reserved = tokio::task::spawn_blocking(move || match address {
+            Ok(address) => store.reserve(&address, &versions).map_err(|error| error.to_string()),
+            Err(why) => Err(why),
+        });
+        match reserved.await {
+            Ok(Ok(())) => {}
+            // What cannot be reserved is refused by the build.
+            Ok(Err(error)) => tracing::warn!(%error, "numbers of versions cannot be reserved"),
+            Err(error) => tracing::warn!(%error, "numbers of versions cannot be reserved"),
+        }
+    }
+    Ok(())
+}
+
+async fn versions(app: &App, definition: &ResourceId) -> Result<Vec<Version>, db::Error> {
+    let rows = versions_of(app, &definition.to_string()).await?;
+    Ok(rows.iter().filter_map(|found| found.name.parse().ok()).collect())
+}

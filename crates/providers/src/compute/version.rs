@@ -1,0 +1,312 @@
+//! Microsoft.Compute/galleries/images/versions: versions of a gallery's image.
+//!
+//! A run of an image template writes them too; their disk is in the engine's image store under the
+//! version's id and goes with the version.
+
+use arm::{
+    ApiError, Call, Reply, ResourceType,
+    fields::{self, choice, invalid, missing},
+    region, rows,
+};
+use async_trait::async_trait;
+use db::ResourceKey;
+use images::{config::Config, geography::Geography};
+use jiff::Timestamp;
+use regions::Known;
+use serde_json::{Map, Value, json};
+use service::{App, app::changes::Change};
+
+use crate::compute::targets::homes;
+
+const NAME: &str = "Microsoft.Compute/galleries/images/versions";
+const PROFILE: &str = "galleryImageVersion.properties.publishingProfile";
+const STORAGE: &str = "galleryImageVersion.properties.storageProfile";
+const ACCOUNTS: &[&str] = &["Standard_LRS", "Standard_ZRS", "Premium_LRS", "PremiumV2_LRS"];
+
+/// A version of an image definition.
+pub(crate) struct Version;
+
+#[async_trait]
+impl ResourceType<App> for Version {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn api_versions(&self) -> &'static [&'static str] {
+        super::GALLERY_VERSIONS
+    }
+
+    async fn get(
+        &self,
+        app: &App,
+        call: &Call,
+        key: &ResourceKey,
+    ) -> Result<Option<Reply>, ApiError> {
+        let wanted = call.query.get("$expand").map(String::as_str).unwrap_or_default();
+        let is_wanted = wanted.eq_ignore_ascii_case("ReplicationStatus");
+        let Some(version) = app.store().resource(key).await? else { return Ok(None) };
+        if !is_wanted && !super::replication::is_failed(&version) {
+            return Ok(None);
+        }
+        let (version, status) =
+            super::replication::look(app, version).await.map_err(ApiError::internal)?;
+        let mut body = rows::view(NAME, &version);
+        if is_wanted {
+            body["properties"]["replicationStatus"] = status;
+        }
+        Ok(Some(rows::with_etag(Reply::ok(body), &version)))
+    }
+
+    async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        let existing = rows::held(app.context(), call, &key).await?;
+        let name = call.path.names().last().copied().unwrap_or_default();
+        if let Err(error) = name.parse::<images::store::Version>() {
+            return Err(ApiError::bad_request(
+                "InvalidResourceName",
+                format!("The name '{name}' of the gallery image version is invalid: {error}. It reads MajorVersion.MinorVersion.Patch, such as 1.0.2."),
+            )
+            .target("name"));
+        }
+        let object = call.json()?;
+        let location = fields::location(NAME, app.context(), &object, existing.as_ref())?;
+        let given = fields::properties(&object)?;
+        let held = existing.as_ref().map_or(&Value::Null, |version| &version.body["properties"]);
+        let profile =
+            profile(app, &location, given.get("publishingProfile"), &held["publishingProfile"])?;
+        let before = held["publishingProfile"]["targetRegions"].clone();
+        let storage = storage(given.get("storageProfile"), &held["storageProfile"])?;
+        if existing.is_none() {
+            check_source(app, &storage).await?;
+        }
+        let mut properties = given;
+        properties.insert("publishingProfile".to_owned(), profile);
+        properties.insert("storageProfile".to_owned(), storage);
+        properties.insert("provisioningState".to_owned(), json!("Succeeded"));
+        properties.remove("replicationStatus");
+        if existing.is_none() {
+            super::reserve(app, &key).await?;
+        }
+        let tags = fields::tags(&object)?.unwrap_or_else(|| json!({}));
+        let body = json!({ "location": location, "tags": tags, "properties": properties });
+        let mut hidden = existing.as_ref().map_or_else(|| json!({}), |old| old.hidden.clone());
+        let after = &body["properties"]["publishingProfile"]["targetRegions"];
+        super::replication::promise(app, &mut hidden, &before, after);
+        let (version, created) =
+            rows::put(NAME, app.context(), call, existing, body, hidden).await?;
+        changed(app, &version.key());
+        super::replication::keep_promise(app, &version);
+        Ok(rows::written(created, self.view(app, call, &version), &version))
+    }
+
+    async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        let claimed = rows::claim(app.context(), call, &key).await?;
+        let ids: Vec<&str> = claimed.iter().map(|version| version.id.as_str()).collect();
+        let _held = super::remove_stored(app, &ids).await?;
+        let reply = rows::delete_claimed(app.context(), key.clone()).await?;
+        changed(app, &key);
+        Ok(reply)
+    }
+}
+
+/// Tells the triggers that follow the version's image definition.
+fn changed(app: &App, version: &ResourceKey) {
+    if let Some(definition) = rows::parent_key(version) {
+        app.changes().add(Change::Definition(definition));
+    }
+}
+
+fn object_at(value: Option<&Value>, path: &str) -> Result<Map<String, Value>, ApiError> {
+    match value {
+        None | Some(Value::Null) => Ok(Map::new()),
+        Some(Value::Object(object)) => Ok(object.clone()),
+        Some(other) => Err(invalid(path, other, "it must be an object")),
+    }
+}
+
+fn profile(
+    app: &App,
+    location: &str,
+    given: Option<&Value>,
+    held: &Value,
+) -> Result<Value, ApiError> {
+    let mut profile = object_at(given, PROFILE)?;
+    let replicas = count(&profile, "replicaCount", PROFILE)?
+        .or_else(|| held["replicaCount"].as_u64())
+        .unwrap_or(1);
+    let account =
+        choice(&profile, "storageAccountType", &format!("{PROFILE}.storageAccountType"), ACCOUNTS)?
+            .or_else(|| held["storageAccountType"].as_str().map(str::to_owned))
+            .unwrap_or_else(|| ACCOUNTS[0].to_owned());
+    let exclude = match profile.get("excludeFromLatest") {
+        None | Some(Value::Null) => held["excludeFromLatest"].as_bool().unwrap_or(false),
+        Some(Value::Bool(exclude)) => *exclude,
+        Some(other) => {
+            let path = format!("{PROFILE}.excludeFromLatest");
+            return Err(invalid(&path, other, "it must be true or false"));
+        }
+    };
+    let regions = match profile.get("targetRegions") {
+        None | Some(Value::Null) if held["targetRegions"].is_array() => {
+            held["targetRegions"].clone()
+        }
+        None | Some(Value::Null) => json!([{ "name": location }]),
+        Some(regions) => regions.clone(),
+    };
+    let kept = Kept { known: known(app), before: &held["targetRegions"] };
+    let targets = targets(app, &regions, &kept, replicas, &account)?;
+    let published = match &held["publishedDate"] {
+        Value::Null => json!(Timestamp::now().to_string()),
+        date => date.clone(),
+    };
+    profile.insert("targetRegions".to_owned(), targets);
+    profile.insert("replicaCount".to_owned(), json!(replicas));
+    profile.insert("excludeFromLatest".to_owned(), json!(exclude));
+    profile.insert("publishedDate".to_owned(), published);
+    profile.insert("storageAccountType".to_owned(), json!(account));
+    Ok(Value::Object(profile))
+}
+
+/// The regions that versions can be kept in, for those who name them.
+fn known(app: &App) -> Known {
+    // A faulty configuration is told when something is copied.
+    let config = Config::load(&app.settings().layout).unwrap_or_default();
+    Known::new(&config, &Geography { homes: homes(app), ..Geography::default() })
+}
+
+/// Where a version can be.
+struct Kept<'a> {
+    known: Known,
+    /// The targets that it has had; what is among them stays as it is.
+    before: &'a Value,
+}
+
+impl Kept<'_> {
+    fn check(&self, path: &str, name: &str) -> Result<(), ApiError> {
+        let before = self.before.as_array().into_iter().flatten();
+        let mut names = before.filter_map(|target| target["name"].as_str());
+        if names.any(|own| region::normalise(own) == name) {
+            return Ok(());
+        }
+        self.known.fault(name).map_or(Ok(()), |fault| {
+            let hint = fault.hint.unwrap_or_default();
+            Err(invalid(path, &json!(name), &format!("{}. To fix it: {hint}", fault.message)))
+        })
+    }
+}
+
+fn targets(
+    app: &App,
+    regions: &Value,
+    kept: &Kept<'_>,
+    replicas: u64,
+    account: &str,
+) -> Result<Value, ApiError> {
+    let path = format!("{PROFILE}.targetRegions");
+    let list = regions.as_array().ok_or_else(|| invalid(&path, regions, "it must be a list"))?;
+    let mut targets: Vec<Value> = Vec::new();
+    for (index, region) in list.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        let mut target = object_at(Some(region), &path)?;
+        let name = target.get("name").and_then(Value::as_str);
+        let name = name.ok_or_else(|| missing(&format!("{path}.name")))?;
+        let name = region::check(app.context(), NAME, name)
+            .map_err(|error| error.target(format!("{path}.name")))?;
+        kept.check(&format!("{path}.name"), &name)?;
+        let name = json!(region::display(&name));
+        if targets.iter().any(|other| other["name"] == name) {
+            return Err(invalid(&format!("{path}.name"), &name, "it is there twice"));
+        }
+        let replicas = count(&target, "regionalReplicaCount", &path)?.unwrap_or(replicas);
+        let own =
+            choice(&target, "storageAccountType", &format!("{path}.storageAccountType"), ACCOUNTS)?;
+        target.insert("name".to_owned(), name);
+        target.insert("regionalReplicaCount".to_owned(), json!(replicas));
+        target.insert("storageAccountType".to_owned(), json!(own.as_deref().unwrap_or(account)));
+        targets.push(Value::Object(target));
+    }
+    Ok(Value::Array(targets))
+}
+
+fn count(object: &Map<String, Value>, field: &str, path: &str) -> Result<Option<u64>, ApiError> {
+    match object.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match value.as_u64().filter(|count| (1..=100).contains(count)) {
+            Some(count) => Ok(Some(count)),
+            None => Err(invalid(&format!("{path}.{field}"), value, "it must be 1 to 100")),
+        },
+    }
+}
+
+/// A version is made from another image, or from a VHD; an update may leave that out.
+fn storage(given: Option<&Value>, held: &Value) -> Result<Value, ApiError> {
+    let given = object_at(given, STORAGE)?;
+    let source = &given.get("source").unwrap_or(&Value::Null)["id"];
+    let disk = &given.get("osDiskImage").unwrap_or(&Value::Null)["source"];
+    let named = [source, &disk["id"], &disk["uri"]];
+    if let Some(wrong) = named.iter().find(|value| !value.is_null() && !value.is_string()) {
+        return Err(invalid(STORAGE, wrong, "a source is named by a text"));
+    }
+    if held.is_object() {
+        let old = &held["source"]["id"];
+        let same = |one: &Value, other: &Value| {
+            one.as_str().map(str::to_lowercase) == other.as_str().map(str::to_lowercase)
+        };
+        if source.is_string() && !same(source, old) {
+            return Err(ApiError::conflict(
+                "PropertyChangeNotAllowed",
+                format!("Changing property '{STORAGE}.source.id' from {old} to {source} is not allowed. Make another version."),
+            )
+            .target(format!("{STORAGE}.source.id")));
+        }
+        return Ok(held.clone());
+    }
+    if named.iter().all(|value| value.as_str().is_none_or(str::is_empty)) {
+        return Err(ApiError::bad_request(
+            "InvalidParameter",
+            format!("A source is missing: give the id of an image in '{STORAGE}.source.id', or a VHD in '{STORAGE}.osDiskImage.source'."),
+        )
+        .target(STORAGE));
+    }
+    Ok(Value::Object(given))
+}
+
+/// An image of this service that a version is made from must be there.
+async fn check_source(app: &App, storage: &Value) -> Result<(), ApiError> {
+    let Some(id) = storage["source"]["id"].as_str() else { return Ok(()) };
+    let subscription = format!("/subscriptions/{}/", app.settings().subscription).to_lowercase();
+    let ours = id.to_lowercase().starts_with(&subscription);
+    if !ours || app.store().resource(&ResourceKey::of(id)).await?.is_some() {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        http::StatusCode::NOT_FOUND,
+        "ResourceNotFound",
+        format!("The image '{id}' that '{STORAGE}.source.id' names was not found. Check its spelling, or create it first."),
+    )
+    .target(format!("{STORAGE}.source.id")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_needed_once() {
+        let error = storage(None, &Value::Null).unwrap_err();
+        assert_eq!(
+            (error.code.as_str(), error.target.as_deref()),
+            ("InvalidParameter", Some(STORAGE))
+        );
+        let id = json!({ "source": { "id": "/subscriptions/S/x" } });
+        assert_eq!(storage(Some(&id), &Value::Null).unwrap(), id);
+        assert_eq!(storage(None, &id).unwrap(), id);
+        let spelled = json!({ "source": { "id": "/SUBSCRIPTIONS/S/x" } });
+        assert_eq!(storage(Some(&spelled), &id).unwrap(), id);
+        let other = json!({ "source": { "id": "/subscriptions/S/y" } });
+        assert_eq!(storage(Some(&other), &id).unwrap_err().code, "PropertyChangeNotAllowed");
+        let vhd = json!({ "osDiskImage": { "source": { "uri": "https://x/y.vhd" } } });
+        assert_eq!(storage(Some(&vhd), &Value::Null).unwrap(), vhd);
+        let wrong = json!({ "source": { "id": 7 } });
+        assert_eq!(storage(Some(&wrong), &Value::Null).unwrap_err().code, "InvalidParameter");
+    }
+}

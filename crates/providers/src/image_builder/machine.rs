@@ -1,0 +1,19 @@
+//! Whether the machine of a template goes with its source, before anything runs.
+
+use api::template::Template;
+use engine::build;
+use images::error::Error;
+use service::App;
+
+use super::exact::blocking;
+
+/// Looks at `vmProfile` and `additionalDataDisks`. What is not known of the source yet is checked by
+/// the run.
+pub(super) async fn check(app: &App, template: &Template) -> Result<(), Error> {
+    let (layout, template) = (app.settings().layout.clone(), template.clone());
+    let look = move || match sources::facts(&layout, &template.properties.source)? {
+        Some(facts) => build::check_machine(&template, &facts).map(|_| ()),
+        None => Ok(()),
+    };
+    blocking(look).await
+}

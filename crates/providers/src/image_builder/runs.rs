@@ -1,0 +1,153 @@
+//! `imageTemplates/runs`: an extension, not in Azure. The runs of a template, newest first, so that
+//! clients can look at more than the last one. Read-only; kept in the store's runs, not as resources.
+//!
+//! A run can also be asked for by its id alone, which works for as long as its logs are kept, also when
+//! the template is gone.
+
+use arm::{ApiError, Call, Reply, ResourceType};
+use async_trait::async_trait;
+use db::{Resource, ResourceKey, Run, RunState};
+use serde_json::{Value, json};
+use service::{App, blobs};
+
+use super::{
+    API_VERSIONS, RUNS,
+    outputs::BY_RUNS,
+    template_key, template_not_found,
+    view::{shown, waits},
+};
+
+/// How many runs a list has at most.
+const MOST: u32 = 1000;
+
+/// The resource type `imageTemplates/runs`.
+#[derive(Debug)]
+pub struct Runs;
+
+#[async_trait]
+impl ResourceType<App> for Runs {
+    fn name(&self) -> &'static str {
+        RUNS
+    }
+
+    fn is_strict(&self) -> bool {
+        true
+    }
+
+    fn api_versions(&self) -> &'static [&'static str] {
+        API_VERSIONS
+    }
+
+    fn read_only(&self) -> Option<&'static str> {
+        Some(BY_RUNS)
+    }
+
+    async fn get(
+        &self,
+        app: &App,
+        call: &Call,
+        key: &ResourceKey,
+    ) -> Result<Option<Reply>, ApiError> {
+        let template = template(app, call, &template_key(key)).await?;
+        let id = key.as_str().rsplit('/').next().unwrap_or_default();
+        let run = app.store().run(id).await?;
+        let own =
+            run.filter(|run| run.template == template.key() && run.queued >= template.created);
+        match own {
+            Some(run) => Ok(Some(Reply::ok(view(app, &template, &run)))),
+            None => Err(ApiError::not_found(
+                RUNS,
+                &format!("{}/{id}", template.name),
+                call.path.scope.group().unwrap_or_default(),
+            )),
+        }
+    }
+
+    async fn list(
+        &self,
+        app: &App,
+        call: &Call,
+        parent: &ResourceKey,
+    ) -> Result<Option<Reply>, ApiError> {
+        let template = template(app, call, parent).await?;
+        let most = call.query.get("$top").and_then(|top| top.parse().ok()).unwrap_or(MOST);
+        let runs = app.store().runs_of(parent, most.clamp(1, MOST)).await?;
+        let own = runs.iter().filter(|run| run.queued >= template.created);
+        let value: Vec<Value> = own.map(|run| view(app, &template, run)).collect();
+        Ok(Some(Reply::ok(json!({ "value": value }))))
+    }
+}
+
+/// `GET /subscriptions/{s}/providers/Microsoft.VirtualMachineImages/runs/{id}`
+pub async fn by_id(app: &App, subscription: &str, id: &str) -> Result<Reply, ApiError> {
+    let run = app.store().run(&id.to_lowercase()).await?;
+    let run = run.filter(|run| run.subscription.eq_ignore_ascii_case(subscription));
+    let run = run.ok_or_else(|| not_found(id))?;
+    let logs = blobs::logs_of_run(app, &run.id).await;
+    let logs = logs.map_err(|error| ApiError::failed(&error))?;
+    let mut properties = properties(app, &run);
+    properties["imageTemplateId"] = json!(run.template.as_str());
+    properties["logs"] = logs.iter().map(|log| json!(log.name)).collect();
+    let id = format!(
+        "/subscriptions/{subscription}/providers/Microsoft.VirtualMachineImages/runs/{}",
+        run.id
+    );
+    Ok(Reply::ok(json!({
+        "id": id,
+        "name": run.id,
+        "type": "Microsoft.VirtualMachineImages/runs",
+        "properties": properties,
+    })))
+}
+
+/// 404 for a run by its id.
+pub fn not_found(id: &str) -> ApiError {
+    ApiError::new(
+        http::StatusCode::NOT_FOUND,
+        "ResourceNotFound",
+        format!(
+            "The run '{id}' was not found. Runs are kept for a while after their image template is deleted (serve --log-retention)."
+        ),
+    )
+}
+
+async fn template(app: &App, call: &Call, key: &ResourceKey) -> Result<Resource, ApiError> {
+    app.store().resource(key).await?.ok_or_else(|| template_not_found(call))
+}
+
+fn view(app: &App, template: &Resource, run: &Run) -> Value {
+    json!({
+        "id": format!("{}/runs/{}", shown(&template.id), run.id),
+        "name": run.id,
+        "type": RUNS,
+        "properties": properties(app, run),
+    })
+}
+
+fn properties(app: &App, run: &Run) -> Value {
+    let waits = match run.state {
+        RunState::Queued => waits(app),
+        _ => None,
+    };
+    let mut properties = json!({
+        "runState": run.state,
+        "message": waits.as_ref().unwrap_or(&run.message),
+        "startTime": run.queued.to_string(),
+        "operationId": run.operation,
+        "cause": run.cause,
+    });
+    let exact = &run.input["properties"]["source"]["exactVersion"];
+    if !exact.is_null() {
+        properties["exactVersion"] = exact.clone();
+    }
+    if !run.sub_state.is_empty() {
+        properties["runSubState"] = json!(run.sub_state);
+    }
+    if let Some(ended) = run.ended {
+        properties["endTime"] = json!(ended.to_string());
+    }
+    if let Some(optimization) = &run.optimization {
+        properties["optimization"] = optimization.clone();
+    }
+    properties
+}

@@ -1,0 +1,151 @@
+//! `imageTemplates`: the resource type.
+
+use api::template::{ApiVersion, Template};
+use arm::{ApiError, Call, Reply, ResourceType, operation::Started, region, rows};
+use async_trait::async_trait;
+use db::{Resource, ResourceKey, Write};
+use http::StatusCode;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use service::{App, quotas, tasks};
+
+use super::{
+    API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATES, body, check, check_name, delete, patch,
+    pin, run, schedules, settle, staging, version, view,
+};
+use crate::image_builder::NAMESPACE;
+
+/// The resource type `imageTemplates`.
+#[derive(Debug)]
+pub(crate) struct ImageTemplates;
+
+#[async_trait]
+impl ResourceType<App> for ImageTemplates {
+    fn name(&self) -> &'static str {
+        TEMPLATES
+    }
+
+    fn is_strict(&self) -> bool {
+        true
+    }
+
+    fn api_versions(&self) -> &'static [&'static str] {
+        API_VERSIONS
+    }
+
+    async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        let name = call.path.names().first().copied().unwrap_or_default().to_owned();
+        check_name("image template", &name)?;
+        let group = group(app, call).await?;
+        if rows::held(app.context(), call, &key).await?.is_some() {
+            return Err(exists());
+        }
+        let (sent, template) = check::template(call)?;
+        let given = template.location.as_deref().unwrap_or_default();
+        let location = region::check(app.context(), TEMPLATES, given)?;
+        check::identities(app, &template).await?;
+        schedules::check(&json!(template.tags))?;
+        check::subnet(app, &template).await?;
+
+        if template.properties.auto_run {
+            quotas::waiting_run(app).await?.map_err(quotas::refused)?;
+        }
+
+        let body = body::created(&sent, &template, &location);
+        if pin::names_any(&body["properties"])
+            && let Some(shortage) = app.shortage().await
+        {
+            let text = format!(
+                "The template names scripts or files to fetch, and {}. Try again once there is room.",
+                shortage.text()
+            );
+            return Err(ApiError::disk_full(text));
+        }
+        let resource = new_resource(&group, &name, body, &template, version(call))?;
+        let started = Started::in_region(call, NAMESPACE, PUT_TEMPLATE, key, &location);
+        let writes = vec![Write::Insert(resource.clone()), Write::Operation(started.row.clone())];
+        match app.store().commit(writes).await {
+            // Someone else was a moment faster.
+            Err(db::Error::Stale { .. }) => return Err(exists()),
+            result => result?,
+        }
+        tasks::spawn(app, "settle", settle::settle(app.clone(), started.row.clone()));
+        Ok(started.put(true, view::template(call, &resource)))
+    }
+
+    async fn patch(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        patch::patch(app, call, key).await
+    }
+
+    async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        delete::delete(app, call, key).await
+    }
+
+    async fn action(
+        &self,
+        app: &App,
+        call: &Call,
+        key: ResourceKey,
+        action: &str,
+    ) -> Result<Reply, ApiError> {
+        match action {
+            "run" => run::submit(app, call, key).await,
+            "cancel" => run::cancel(app, call, key).await,
+            _ => Err(ApiError::new(
+                StatusCode::NOT_FOUND,
+                "ResourceNotFound",
+                format!(
+                    "There is no action '{action}' at '{}'; an image template has 'run' and 'cancel'.",
+                    call.path.text
+                ),
+            )),
+        }
+    }
+
+    fn view(&self, app: &App, call: &Call, resource: &Resource) -> Value {
+        let mut body = view::template(call, resource);
+        view::say_waits(app, &mut body);
+        body
+    }
+}
+
+fn exists() -> ApiError {
+    ApiError::conflict(
+        "Conflict",
+        "Update/Upgrade of image templates is currently not supported. Delete the image template and create it again, or PATCH its tags, identity, distribute or vmProfile.",
+    )
+}
+
+/// The group that the path names.
+pub(super) async fn group(app: &App, call: &Call) -> Result<Resource, ApiError> {
+    let subscription = call.path.scope.subscription().unwrap_or_default();
+    let name = call.path.scope.group().unwrap_or_default();
+    let key = ResourceKey::of(&format!("/subscriptions/{subscription}/resourceGroups/{name}"));
+    let found = app.store().resource(&key).await?;
+    found.filter(|group| group.kind == GROUPS_KIND).ok_or_else(|| ApiError::group_not_found(name))
+}
+
+fn new_resource(
+    group: &Resource,
+    name: &str,
+    body: Value,
+    template: &Template,
+    version: ApiVersion,
+) -> Result<Resource, ApiError> {
+    let now = Timestamp::now();
+    let given = template.properties.staging_resource_group.as_ref().map(ToString::to_string);
+    let mut hidden = staging::chosen(group, name, given)?;
+    hidden["apiVersion"] = json!(version.name());
+    Ok(Resource {
+        id: format!("{}/providers/{TEMPLATES}/{name}", group.id),
+        subscription: group.subscription.clone(),
+        group: group.group.clone(),
+        kind: quotas::TEMPLATES_KIND.to_owned(),
+        name: name.to_owned(),
+        revision: 0,
+        created: now,
+        changed: now,
+        body,
+        hidden,
+    })
+}

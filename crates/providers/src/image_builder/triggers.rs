@@ -1,0 +1,293 @@
+//! `imageTemplates/triggers`: start a run when the source has a new version. Here they are checked,
+//! kept and shown; what they do is in [`watch`](super::watch).
+
+use api::template::{ApiVersion, Distributor, DistributorKind, Source, Template};
+use arm::{
+    ApiError, Call, Reply, ResourceType,
+    operation::{self, Started},
+    rows,
+};
+use async_trait::async_trait;
+use db::{Operation, Resource, ResourceKey, Write};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use service::{App, quotas, tasks};
+
+use super::{
+    DELETE_TRIGGER, PUT_TRIGGER, TRIGGERS, TRIGGERS_KIND,
+    check::invalid,
+    check_name,
+    look::{self, below},
+    run::busy,
+    settle::typed,
+    template_key, template_not_found, until_done, version, view,
+    watch::{Problem, Watch},
+};
+use crate::image_builder::NAMESPACE;
+
+const SOURCE_IMAGE: &str = "SourceImage";
+const API_VERSIONS: &[&str] = &["2025-10-01", "2024-02-01", "2023-07-01", "2022-07-01"];
+
+/// The resource type `imageTemplates/triggers`.
+#[derive(Debug)]
+pub(crate) struct Triggers;
+
+#[async_trait]
+impl ResourceType<App> for Triggers {
+    fn name(&self) -> &'static str {
+        TRIGGERS
+    }
+
+    fn is_strict(&self) -> bool {
+        true
+    }
+
+    fn api_versions(&self) -> &'static [&'static str] {
+        API_VERSIONS
+    }
+
+    async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        let name = call.path.names().last().copied().unwrap_or_default().to_owned();
+        check_name("trigger", &name)?;
+        kind(call)?;
+        for _ in 0..8 {
+            if let Some(reply) = put_once(app, call, &key, &name).await? {
+                return Ok(reply);
+            }
+        }
+        Err(busy())
+    }
+
+    async fn patch(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
+        Err(ApiError::new(
+            http::StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowed",
+            format!("The trigger '{}' cannot be changed; delete it and create it.", call.path.text),
+        ))
+    }
+
+    async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        if rows::claim(app.context(), call, &key).await?.is_none() {
+            return Ok(Reply::empty(http::StatusCode::NO_CONTENT));
+        }
+        let template = app.store().resource(&template_key(&key)).await?;
+        let region = template.map(|template| template.body["location"].clone());
+        let region = region.as_ref().and_then(Value::as_str).unwrap_or_default();
+        let started = Started::in_region(call, NAMESPACE, DELETE_TRIGGER, key, region);
+        app.store().commit(vec![Write::Operation(started.row.clone())]).await?;
+        tasks::spawn(app, "trigger", remove(app.clone(), started.row.clone()));
+        Ok(started.accepted())
+    }
+
+    fn view(&self, _app: &App, _call: &Call, resource: &Resource) -> Value {
+        view::envelope(TRIGGERS, resource)
+    }
+}
+
+/// None if another request was faster.
+async fn put_once(
+    app: &App,
+    call: &Call,
+    key: &ResourceKey,
+    name: &str,
+) -> Result<Option<Reply>, ApiError> {
+    let existing = rows::held(app.context(), call, key).await?;
+    let parent = template_key(key);
+    let template = app.store().resource(&parent).await?.ok_or_else(|| template_not_found(call))?;
+    allowed(&template)?;
+    only_one(app, &template, key).await?;
+
+    let created = existing.is_none();
+    if created {
+        let region = template.body["location"].as_str().unwrap_or_default();
+        quotas::trigger(app, TRIGGERS_KIND, region).await?;
+    }
+    // One that is put again is as it was, also deactivated: there is nothing in it to change.
+    let mut trigger = existing.unwrap_or_else(|| new_resource(&template, name));
+    trigger.body["properties"]["kind"] = json!(SOURCE_IMAGE);
+    trigger.body["properties"]["provisioningState"] = json!("Creating");
+    trigger.changed = Timestamp::now();
+    let region = template.body["location"].as_str().unwrap_or_default();
+    let started = Started::in_region(call, NAMESPACE, PUT_TRIGGER, key.clone(), region);
+    let write =
+        if created { Write::Insert(trigger.clone()) } else { Write::Replace(trigger.clone()) };
+    // The template is written too, so that two triggers at once cannot both be the first.
+    let writes = vec![write, Write::Operation(started.row.clone()), Write::Replace(template)];
+    match app.store().commit(writes).await {
+        Err(db::Error::Stale { .. }) => return Ok(None),
+        result => result?,
+    }
+    tasks::spawn(app, "trigger", settle(app.clone(), started.row.clone()));
+    Ok(Some(started.put(created, view::envelope(TRIGGERS, &trigger))))
+}
+
+/// The body's kind. What else is in it (`location`, read-only fields) is of no account before the
+/// strict versions, and refused by them unless the service writes it.
+fn kind(call: &Call) -> Result<(), ApiError> {
+    let body = call.json()?;
+    let empty = Map::new();
+    let properties = body.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+    let known = ["kind", "status", "provisioningState"];
+    if version(call) >= ApiVersion::V2024_02_01
+        && let Some(name) = properties.keys().find(|name| !known.contains(&name.as_str()))
+    {
+        return Err(invalid(
+            &format!("properties.{name}"),
+            format_args!("'Trigger.properties': unknown field \"{name}\""),
+        ));
+    }
+    match properties.get("kind") {
+        Some(Value::String(kind)) if kind.eq_ignore_ascii_case(SOURCE_IMAGE) => Ok(()),
+        None | Some(Value::Null) => {
+            Err(invalid("properties.kind", "'Trigger.properties': Missing field 'kind'"))
+        }
+        Some(other) => Err(invalid(
+            "properties.kind",
+            format_args!(
+                "'Trigger.properties': Field 'kind' has a bad value: {other}. The only kind is '{SOURCE_IMAGE}'"
+            ),
+        )),
+    }
+}
+
+/// Whether a template can have a trigger at all.
+fn allowed(template: &Resource) -> Result<(), ApiError> {
+    let state = template.body["properties"]["provisioningState"].as_str().unwrap_or_default();
+    if state != "Succeeded" {
+        return Err(ApiError::conflict(
+            "OperationNotAllowed",
+            format!(
+                "Operation '{TRIGGERS}/write' is not allowed in provisioningState: '{}'",
+                state.to_lowercase()
+            ),
+        ));
+    }
+    let typed = typed(template).map_err(|failure| invalid("properties", failure.message))?;
+    follows(&typed)?;
+    typed.properties.distribute.iter().try_for_each(|target| not_fixed(&typed, target))
+}
+
+/// Whether a template that is changed to this can keep the trigger it has.
+pub(super) async fn keeps(
+    app: &App,
+    template: &Resource,
+    changed: &Template,
+) -> Result<(), ApiError> {
+    if below(app, &template.key()).await?.is_empty() {
+        return Ok(());
+    }
+    let mut targets = changed.properties.distribute.iter();
+    targets.try_for_each(|target| not_fixed(changed, target)).map_err(|error| {
+        let message = format!("{}. Or delete the image template's trigger first", error.message);
+        ApiError { message, ..error }
+    })
+}
+
+fn follows(template: &Template) -> Result<(), ApiError> {
+    let latest = match &template.properties.source {
+        Source::PlatformImage(image) => image.version.eq_ignore_ascii_case("latest"),
+        Source::SharedImageVersion { image_version_id } => {
+            image_version_id.name().eq_ignore_ascii_case("latest")
+        }
+        Source::ManagedImage { .. } => false,
+    };
+    if latest {
+        return Ok(());
+    }
+    Err(invalid(
+        "properties.source",
+        "a trigger needs an image template whose source is a PlatformImage or SharedImageVersion with version 'latest'",
+    ))
+}
+
+fn not_fixed(template: &Template, target: &Distributor) -> Result<(), ApiError> {
+    let DistributorKind::SharedImage(image) = &target.kind else {
+        return Ok(());
+    };
+    if let Some(version) = image.explicit_version() {
+        return Err(invalid(
+            &target.path,
+            format_args!(
+                "a trigger cannot be used with '{}', which always makes version {version}; name the image definition alone",
+                target.path
+            ),
+        ));
+    }
+    match &template.properties.source {
+        Source::SharedImageVersion { image_version_id }
+            if image_version_id.parent().is_some_and(|source| source == image.definition()) =>
+        {
+            Err(invalid(
+                &target.path,
+                format_args!(
+                    "'{}' makes versions of the image definition that is the source: every run would start the next",
+                    target.path
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn only_one(app: &App, template: &Resource, key: &ResourceKey) -> Result<(), ApiError> {
+    match below(app, &template.key()).await?.iter().find(|other| other.key() != *key) {
+        None => Ok(()),
+        Some(other) => Err(ApiError::conflict(
+            "Conflict",
+            format!(
+                "The image template '{}' has the trigger '{}' already, and can have one only. Delete that one first.",
+                template.name, other.name
+            ),
+        )),
+    }
+}
+
+fn new_resource(template: &Resource, name: &str) -> Resource {
+    let now = Timestamp::now();
+    Resource {
+        id: format!("{}/triggers/{name}", template.id),
+        subscription: template.subscription.clone(),
+        group: template.group.clone(),
+        kind: TRIGGERS_KIND.to_owned(),
+        name: name.to_owned(),
+        revision: 0,
+        created: now,
+        changed: now,
+        body: json!({}),
+        hidden: json!({ "indexed": look::index(template) }),
+    }
+}
+
+/// Ends the creation of a trigger; to be begun anew after a restart.
+pub(super) async fn settle(app: App, operation: Operation) {
+    until_done(&app, "settle a trigger", || settle_once(&app, &operation)).await;
+}
+
+async fn settle_once(app: &App, operation: &Operation) -> Result<(), db::Error> {
+    let mut writes = vec![Write::Operation(operation::ended(operation.clone(), Ok(())))];
+    let template = app.store().resource(&template_key(&operation.target)).await?;
+    let trigger = app.store().resource(&operation.target).await?;
+    if let (Some(template), Some(mut trigger)) = (template, trigger) {
+        let newest = look::newest(app, &template).await?;
+        let mut watch = Watch::of(&trigger);
+        watch.begin(&newest, &template);
+        let problem = Problem::unknown_source(&newest);
+        watch.put_into(&mut trigger, problem.as_ref(), Timestamp::now());
+        trigger.body["properties"]["provisioningState"] = json!("Succeeded");
+        writes.push(Write::Replace(trigger));
+    }
+    app.store().commit(writes).await
+}
+
+/// Removes a trigger; to be begun anew after a restart.
+pub(super) async fn remove(app: App, operation: Operation) {
+    until_done(&app, "delete a trigger", || remove_once(&app, &operation)).await;
+}
+
+async fn remove_once(app: &App, operation: &Operation) -> Result<(), db::Error> {
+    let mut writes = vec![Write::Operation(operation::ended(operation.clone(), Ok(())))];
+    if let Some(trigger) = app.store().resource(&operation.target).await? {
+        writes.push(Write::Remove(trigger.key(), trigger.revision));
+    }
+    app.store().commit(writes).await
+}

@@ -1,0 +1,177 @@
+//! Versions of a gallery's image as sources: those that the service knows, and those that only the image
+//! store has, since the commands on this machine make some too.
+
+use api::ErrorCode;
+use db::{Resource, ResourceKey};
+use images::{
+    error::Error,
+    store::{Store, StoredImage, Version, address::Address},
+};
+use serde_json::Value;
+use service::App;
+
+use super::{
+    exact::{bad, blocking, missing},
+    replicated::Here,
+};
+use crate::versions_of;
+
+/// A version that can be started from.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// The service knows it.
+    Row(Box<Resource>),
+    /// Only the image store has it.
+    Stored(Box<StoredImage>),
+}
+
+impl Found {
+    pub(super) fn id(&self) -> String {
+        match self {
+            Self::Row(version) => version.id.clone(),
+            Self::Stored(image) => image.record.id.clone(),
+        }
+    }
+
+    /// Whether it is kept out of the search for `latest`. What else keeps a version out belongs here.
+    fn is_excluded(&self) -> bool {
+        match self {
+            Self::Row(version) => {
+                let profile = &version.body["properties"]["publishingProfile"];
+                profile["excludeFromLatest"].as_bool() == Some(true)
+            }
+            Self::Stored(image) => image.record.labels.exclude_from_latest,
+        }
+    }
+
+    async fn refusal(&self, here: &Here) -> Result<Option<Error>, Error> {
+        match self {
+            Self::Row(version) => here.refusal(version).await,
+            Self::Stored(image) => here.absence(&image.record.id).await,
+        }
+    }
+}
+
+/// What an id means in a region: a version, or the highest one where it ends in `latest`.
+///
+/// # Errors
+/// `BadSharedImageVersionSource`, or what keeps the region from being asked.
+pub(super) async fn find(
+    app: &App,
+    id: &str,
+    location: &str,
+) -> Result<Result<Found, Error>, db::Error> {
+    let here = match Here::of(app, location) {
+        Ok(here) => here,
+        Err(error) => return Ok(Err(error)),
+    };
+    match is_latest(id) {
+        true => {
+            let all = all(app, id).await?;
+            Ok(match all {
+                Ok(all) => highest(id, all, &here).await,
+                Err(error) => Err(error),
+            })
+        }
+        false => exact(app, id, &here).await,
+    }
+}
+
+fn is_latest(id: &str) -> bool {
+    id.rsplit('/').next().is_some_and(|name| name.eq_ignore_ascii_case("latest"))
+}
+
+async fn exact(app: &App, id: &str, here: &Here) -> Result<Result<Found, Error>, db::Error> {
+    let found = match app.store().resource(&ResourceKey::of(id)).await? {
+        Some(version) => Found::Row(Box::new(version)),
+        None => match in_store(app, id, Store::at).await {
+            Ok(Some(image)) => Found::Stored(Box::new(image)),
+            Ok(None) => return Ok(Err(none(id))),
+            Err(error) => return Ok(Err(error)),
+        },
+    };
+    Ok(match found.refusal(here).await {
+        Ok(None) => Ok(found),
+        Ok(Some(error)) | Err(error) => Err(error),
+    })
+}
+
+/// Every version of the definition, the highest first. What the service says of one goes before what the
+/// image store says.
+async fn all(app: &App, id: &str) -> Result<Result<Vec<(Version, Found)>, Error>, db::Error> {
+    let definition = id.rsplitn(3, '/').nth(2).unwrap_or_default();
+    let numbered = |row: Resource| Some((row.name.parse().ok()?, Found::Row(Box::new(row))));
+    let mut all: Vec<(Version, Found)> =
+        versions_of(app, definition).await?.into_iter().filter_map(numbered).collect();
+    match in_store(app, id, Store::versions).await {
+        Ok(stored) => {
+            let stored = stored.into_iter();
+            all.extend(
+                stored.filter_map(|image| {
+                    Some((image.record.version?, Found::Stored(Box::new(image))))
+                }),
+            );
+        }
+        Err(error) => return Ok(Err(error)),
+    }
+    // Stable, so that rows stay before what is stored for them.
+    all.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+    all.dedup_by_key(|(number, _)| *number);
+    Ok(Ok(all))
+}
+
+/// The first that counts and is in the region. A region that cannot be asked is no region without it.
+async fn highest(id: &str, all: Vec<(Version, Found)>, here: &Here) -> Result<Found, Error> {
+    let (mut why, mut excluded) = (None, Vec::new());
+    for (number, found) in all {
+        if found.is_excluded() {
+            excluded.push(number.to_string());
+            continue;
+        }
+        match found.refusal(here).await? {
+            None => return Ok(found),
+            Some(refusal) => why = why.or(Some(refusal)),
+        }
+    }
+    Err(why.unwrap_or_else(|| match excluded.is_empty() {
+        true => none(id),
+        false => all_excluded(id, &excluded.join(", ")),
+    }))
+}
+
+fn none(id: &str) -> Error {
+    missing(ErrorCode::BadSharedImageVersionSource, "imageVersionId", id)
+}
+
+fn all_excluded(id: &str, versions: &str) -> Error {
+    let why = format!("All of its versions are excluded from latest: {versions}");
+    Error::new(ErrorCode::BadSharedImageVersionSource, bad("imageVersionId", id, &why))
+        .target("properties.source.imageVersionId")
+        .hint("name a version, or set excludeFromLatest of one to false")
+}
+
+/// Asks the image store; what it cannot hold is not in it.
+async fn in_store<T: Default + Send + 'static>(
+    app: &App,
+    id: &str,
+    ask: impl FnOnce(&Store, &Address) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let Ok(address) = Address::parse(id) else { return Ok(T::default()) };
+    let images = Store::open(&app.settings().layout);
+    blocking(move || ask(&images, &address)).await
+}
+
+/// What a run is given, with `latest` of a gallery as the version that it stands for now: what keeps a
+/// version out of the search may have been changed since the version was made.
+pub async fn with_latest(app: &App, mut input: Value) -> Result<Result<Value, Error>, db::Error> {
+    let location = input["location"].as_str().unwrap_or_default().to_owned();
+    if let Some(id) = input.pointer_mut("/properties/source/imageVersionId")
+        && let Some(named) = id.as_str().filter(|named| is_latest(named))
+    {
+        match find(app, named, &location).await? {
+            Ok(found) => *id = Value::String(found.id()),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(input))
+}

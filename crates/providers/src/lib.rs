@@ -1,0 +1,48 @@
+//! The resource types, one file each, and what is served beside them: groups, tags, roles, the
+//! catalogue of platform images.
+//!
+//! Nothing here knows a socket or a worker: a call comes as an [`arm::Call`], and a run that was asked for is a row.
+
+pub mod authorization;
+pub mod compute;
+mod identity;
+pub mod image_builder;
+pub mod machine;
+pub mod namespaces;
+mod network;
+mod refusal;
+pub mod resource_group;
+pub mod storage;
+pub mod stored;
+pub mod subscription;
+pub mod tags;
+
+pub use compute::{platform_image, replication, sku};
+pub(crate) use compute::{remove_stored, versions_of};
+
+use arm::{Registry, ResourceType};
+use service::App;
+
+/// Every type that is served. A new one is a file and a line here.
+const TYPES: &[&dyn ResourceType<App>] = &[
+    &image_builder::ImageTemplates,
+    &image_builder::RunOutputs,
+    &image_builder::Runs,
+    &image_builder::Schedules,
+    &image_builder::Triggers,
+    &compute::image::Image,
+    &compute::gallery::Gallery,
+    &compute::definition::Definition,
+    &compute::version::Version,
+    &identity::Identity,
+    &network::vnet::VirtualNetwork,
+    &network::subnet::Subnet,
+    &storage::StorageAccount,
+    &machine::VIRTUAL_MACHINE,
+    &machine::MANAGED_DISK,
+    &machine::NETWORK_INTERFACE,
+    &machine::SECURITY_GROUP,
+];
+
+/// What is served, as a value: the routes hand it to [`arm::handle`].
+pub static REGISTRY: Registry<App> = Registry::new(TYPES, namespaces::OTHERS);

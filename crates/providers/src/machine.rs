@@ -1,0 +1,431 @@
+//! The machine of a run, as Azure would show it: virtual machine, disks, network interface, security
+//! group and virtual network in the staging group. The worker writes them from what the engine tells;
+//! clients read them.
+
+use arm::{ApiError, Call, Reply, ResourceType, rows};
+use async_trait::async_trait;
+use db::{Resource, ResourceKey, Run};
+use engine::vm_size;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use service::{App, held::RUN};
+
+use super::image_builder::staging;
+
+/// A machine that a run holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Tells the machines of a run apart.
+    pub number: u32,
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// 1 boots by BIOS, 2 by UEFI.
+    pub generation: u8,
+    /// Sizes in bytes, the OS disk first.
+    pub disks: Vec<u64>,
+}
+
+/// Hidden beside it: which machine of the run.
+pub const NUMBER: &str = "machine";
+
+const VM: &str = "Microsoft.Compute/virtualMachines";
+const DISK: &str = "Microsoft.Compute/disks";
+const NIC: &str = "Microsoft.Network/networkInterfaces";
+const NSG: &str = "Microsoft.Network/networkSecurityGroups";
+const VNET: &str = "Microsoft.Network/virtualNetworks";
+const SUBNET: &str = "Microsoft.Network/virtualNetworks/subnets";
+
+/// Every kind of row that a machine has.
+pub const KINDS: &[&str] = &[VM, DISK, NIC, NSG, VNET, SUBNET];
+
+const GIB: u64 = 1 << 30;
+
+/// The private network that QEMU gives a machine of its own: nothing but SSH from this host leads in.
+const NETWORK: &str = "10.0.2.0/24";
+const ADDRESS: &str = "10.0.2.15";
+
+/// A type whose resources are there because a run holds a machine.
+#[derive(Debug)]
+pub(crate) struct OfMachine {
+    name: &'static str,
+    versions: &'static [&'static str],
+}
+
+pub(crate) const VIRTUAL_MACHINE: OfMachine = OfMachine {
+    name: VM,
+    versions: &["2025-04-01", "2024-11-01", "2024-07-01", "2023-03-01", "2020-06-01"],
+};
+pub(crate) const MANAGED_DISK: OfMachine =
+    OfMachine { name: DISK, versions: &["2024-03-02", "2023-04-02", "2022-03-02", "2020-06-30"] };
+pub(crate) const NETWORK_INTERFACE: OfMachine =
+    OfMachine { name: NIC, versions: &["2025-07-01", "2024-07-01", "2022-01-01", "2020-07-01"] };
+pub(crate) const SECURITY_GROUP: OfMachine =
+    OfMachine { name: NSG, versions: &["2025-07-01", "2024-07-01", "2022-01-01", "2020-07-01"] };
+
+#[async_trait]
+impl ResourceType<App> for OfMachine {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn api_versions(&self) -> &'static [&'static str] {
+        self.versions
+    }
+
+    async fn put(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
+        Err(read_only(call))
+    }
+
+    async fn patch(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
+        Err(read_only(call))
+    }
+
+    fn view(&self, _app: &App, call: &Call, resource: &Resource) -> Value {
+        let mut body = rows::view(self.name, resource);
+        let expand = call.query.get("$expand").map(|text| text.to_lowercase());
+        if self.name == VM && expand.is_some_and(|text| text.contains("instanceview")) {
+            body["properties"]["instanceView"] = json!({ "statuses": [
+                status("ProvisioningState/succeeded", "Provisioning succeeded"),
+                // What does not run is not shown.
+                status("PowerState/running", "VM running"),
+            ] });
+        }
+        body
+    }
+}
+
+fn status(code: &str, text: &str) -> Value {
+    json!({ "code": code, "level": "Info", "displayStatus": text })
+}
+
+fn read_only(call: &Call) -> ApiError {
+    ApiError::new(
+        http::StatusCode::METHOD_NOT_ALLOWED,
+        "MethodNotAllowed",
+        format!(
+            "'{}' cannot be made by a client: resources of this type are the machines of active runs.",
+            call.path.text
+        ),
+    )
+}
+
+/// Everything that shows a machine of a run.
+pub fn resources(
+    template: &Resource,
+    group: &Resource,
+    run: &Run,
+    machine: &Machine,
+) -> Vec<Resource> {
+    let tail: String = run.id.chars().filter(char::is_ascii_alphanumeric).skip(22).collect();
+    let tail = match machine.number {
+        1 => tail,
+        number => format!("{tail}-{number}"),
+    };
+    let shown = Shown { template, group, run, machine, tail };
+    let mut all = vec![shown.vm(), shown.nic()];
+    all.extend((0..machine.disks.len()).map(|index| shown.disk(index)));
+    if shown.given_subnet().is_none() {
+        all.extend([shown.nsg(), shown.vnet(), shown.subnet()]);
+    }
+    all
+}
+
+struct Shown<'a> {
+    template: &'a Resource,
+    group: &'a Resource,
+    run: &'a Run,
+    machine: &'a Machine,
+    /// The end of every name.
+    tail: String,
+}
+
+impl Shown<'_> {
+    fn id(&self, kind: &str, name: &str) -> String {
+        format!("{}/providers/{kind}/{name}", self.group.id)
+    }
+
+    fn vm_id(&self) -> String {
+        self.id(VM, &format!("pkrvm{}", self.tail))
+    }
+
+    fn disk_name(&self, index: usize) -> String {
+        match index {
+            0 => format!("pkros{}", self.tail),
+            index => format!("pkrdd{}-{}", self.tail, index - 1),
+        }
+    }
+
+    /// The subnet that the template names, where it names one.
+    fn given_subnet(&self) -> Option<&str> {
+        let profile = &self.run.input["properties"]["vmProfile"];
+        profile["vnetConfig"]["subnetId"].as_str().filter(|id| !id.is_empty())
+    }
+
+    fn subnet_id(&self) -> String {
+        let own = || format!("{}/subnets/default", self.id(VNET, &format!("pkrvn{}", self.tail)));
+        self.given_subnet().map_or_else(own, str::to_owned)
+    }
+
+    fn row(&self, kind: &str, id: String, mut body: Value) -> Resource {
+        let now = Timestamp::now();
+        body["properties"]["provisioningState"] = json!("Succeeded");
+        Resource {
+            name: id.rsplit('/').next().unwrap_or_default().to_owned(),
+            id,
+            subscription: self.group.subscription.clone(),
+            group: self.group.group.clone(),
+            kind: kind.to_lowercase(),
+            revision: 0,
+            created: now,
+            changed: now,
+            body,
+            hidden: json!({ RUN: self.run.id, NUMBER: self.machine.number }),
+        }
+    }
+
+    /// A body with place and tags.
+    fn body(&self, properties: Value) -> Value {
+        json!({
+            "location": self.template.body["location"],
+            "tags": staging::tags(self.template),
+            "properties": properties,
+        })
+    }
+
+    fn vm(&self) -> Resource {
+        let size = self.run.input["properties"]["vmProfile"]["vmSize"].as_str().unwrap_or_default();
+        let default = match self.machine.generation {
+            1 => vm_size::DEFAULT_GEN1,
+            _ => vm_size::DEFAULT_GEN2,
+        };
+        let data = self.machine.disks.iter().enumerate().skip(1).map(|(index, bytes)| {
+            let name = self.disk_name(index);
+            json!({
+                "lun": index - 1,
+                "name": name,
+                "createOption": "Attach",
+                "caching": "None",
+                "diskSizeGB": bytes.div_ceil(GIB),
+                "managedDisk": { "id": self.id(DISK, &name) },
+                "deleteOption": "Delete",
+            })
+        });
+        let os = self.disk_name(0);
+        let properties = json!({
+            "hardwareProfile": {
+                "vmSize": if size.is_empty() { default } else { size },
+                "vmSizeProperties": { "vCPUsAvailable": self.machine.vcpus },
+            },
+            "storageProfile": {
+                "osDisk": {
+                    "osType": "Linux",
+                    "name": os,
+                    "createOption": "FromImage",
+                    "caching": "ReadWrite",
+                    "diskSizeGB": self.machine.disks.first().map(|bytes| bytes.div_ceil(GIB)),
+                    "managedDisk": { "id": self.id(DISK, &os) },
+                    "deleteOption": "Delete",
+                },
+                "dataDisks": data.collect::<Vec<_>>(),
+            },
+            "networkProfile": { "networkInterfaces": [{
+                "id": self.id(NIC, &format!("pkrni{}", self.tail)),
+                "properties": { "primary": true, "deleteOption": "Delete" },
+            }] },
+            "timeCreated": Timestamp::now().to_string(),
+        });
+        self.row(VM, self.vm_id(), self.body(properties))
+    }
+
+    fn disk(&self, index: usize) -> Resource {
+        let bytes = self.machine.disks[index];
+        let mut properties = json!({
+            "creationData": { "createOption": if index == 0 { "FromImage" } else { "Empty" } },
+            "diskSizeGB": bytes.div_ceil(GIB),
+            "diskSizeBytes": bytes,
+            "diskState": "Attached",
+            "timeCreated": Timestamp::now().to_string(),
+        });
+        if index == 0 {
+            properties["osType"] = json!("Linux");
+            properties["hyperVGeneration"] = json!(format!("V{}", self.machine.generation));
+        }
+        let mut body = self.body(properties);
+        body["managedBy"] = json!(self.vm_id());
+        body["sku"] = json!({ "name": "Standard_LRS", "tier": "Standard" });
+        self.row(DISK, self.id(DISK, &self.disk_name(index)), body)
+    }
+
+    fn nic(&self) -> Resource {
+        let id = self.id(NIC, &format!("pkrni{}", self.tail));
+        let mut address = json!({
+            "primary": true,
+            "privateIPAllocationMethod": "Dynamic",
+            "privateIPAddressVersion": "IPv4",
+            "subnet": { "id": self.subnet_id() },
+            "provisioningState": "Succeeded",
+        });
+        let mut properties = json!({
+            "primary": true,
+            "enableIPForwarding": false,
+            "virtualMachine": { "id": self.vm_id() },
+        });
+        if self.given_subnet().is_none() {
+            address["privateIPAddress"] = json!(ADDRESS);
+            let nsg = self.id(NSG, &format!("pkrsg{}", self.tail));
+            properties["networkSecurityGroup"] = json!({ "id": nsg });
+        }
+        properties["ipConfigurations"] = json!([{
+            "name": "ipconfig", "id": format!("{id}/ipConfigurations/ipconfig"),
+            "properties": address,
+        }]);
+        self.row(NIC, id, self.body(properties))
+    }
+
+    fn nsg(&self) -> Resource {
+        let id = self.id(NSG, &format!("pkrsg{}", self.tail));
+        let rule = json!({
+            "name": "SshFromHost",
+            "id": format!("{id}/securityRules/SshFromHost"),
+            "properties": {
+                "description": "A forwarded port of the host's loopback; nothing else leads in.",
+                "protocol": "Tcp",
+                "access": "Allow",
+                "direction": "Inbound",
+                "priority": 100,
+                "sourceAddressPrefix": "127.0.0.1/32",
+                "sourcePortRange": "*",
+                "destinationAddressPrefix": ADDRESS,
+                "destinationPortRange": "22",
+                "provisioningState": "Succeeded",
+            },
+        });
+        let nic = self.id(NIC, &format!("pkrni{}", self.tail));
+        let properties = json!({
+            "securityRules": [rule],
+            "defaultSecurityRules": [],
+            "networkInterfaces": [{ "id": nic }],
+        });
+        self.row(NSG, id, self.body(properties))
+    }
+
+    fn vnet(&self) -> Resource {
+        let subnet = self.subnet();
+        let entry = json!({
+            "name": subnet.name, "id": subnet.id, "type": SUBNET,
+            "properties": subnet.body["properties"],
+        });
+        let properties = json!({
+            "addressSpace": { "addressPrefixes": [NETWORK] },
+            "subnets": [entry],
+            "enableDdosProtection": false,
+        });
+        let id = self.id(VNET, &format!("pkrvn{}", self.tail));
+        self.row(VNET, id, self.body(properties))
+    }
+
+    fn subnet(&self) -> Resource {
+        let properties = json!({
+            "addressPrefix": NETWORK,
+            "delegations": [],
+            "privateEndpointNetworkPolicies": "Disabled",
+            "privateLinkServiceNetworkPolicies": "Disabled",
+        });
+        self.row(SUBNET, self.subnet_id(), json!({ "properties": properties }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use db::RunState;
+
+    const RG: &str = "/subscriptions/s/resourceGroups";
+
+    fn resource(id: &str, body: Value) -> Resource {
+        Resource {
+            id: id.to_owned(),
+            subscription: "s".into(),
+            group: "it".into(),
+            kind: String::new(),
+            name: id.rsplit('/').next().unwrap().to_owned(),
+            revision: 1,
+            created: Timestamp::UNIX_EPOCH,
+            changed: Timestamp::UNIX_EPOCH,
+            body,
+            hidden: json!({}),
+        }
+    }
+
+    fn shown(number: u32, profile: Value) -> Vec<Resource> {
+        let tags = json!({ "managedResourceTags": { "cost": "1" } });
+        let template = format!("{RG}/rg/providers/Microsoft.VirtualMachineImages/imageTemplates/t");
+        let template = resource(&template, json!({ "location": "westus2", "properties": tags }));
+        let run = Run {
+            id: "01890a5d-ac96-774b-bcce-b302099a8057".into(),
+            template: template.key(),
+            subscription: "s".into(),
+            operation: "o".into(),
+            state: RunState::Running,
+            sub_state: String::new(),
+            message: String::new(),
+            queued: Timestamp::UNIX_EPOCH,
+            ended: None,
+            epoch: 1,
+            vcpus: 2,
+            memory_mib: 4096,
+            input: json!({ "properties": { "vmProfile": profile } }),
+            cause: db::Cause::Manual,
+            optimization: None,
+            owner: None,
+            crashes: 0,
+            worked: std::time::Duration::ZERO,
+        };
+        let machine =
+            Machine { number, vcpus: 2, memory_mib: 4096, generation: 1, disks: vec![GIB, 1] };
+        resources(&template, &resource(&format!("{RG}/IT"), json!({})), &run, &machine)
+    }
+
+    fn names(rows: &[Resource]) -> Vec<&str> {
+        rows.iter().map(|row| row.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_machine_has_disks_and_a_network_of_its_own() {
+        let rows = shown(1, json!(null));
+        let tail = "b302099a8057";
+        let vm = format!("pkrvm{}", &tail[2..]);
+        assert_eq!(rows[0].name, vm);
+        assert_eq!(rows.len(), 7, "{:?}", names(&rows));
+        let properties = &rows[0].body["properties"];
+        assert_eq!(properties["hardwareProfile"]["vmSize"], vm_size::DEFAULT_GEN1);
+        let data = &properties["storageProfile"]["dataDisks"];
+        assert_eq!((&data[0]["lun"], &data[0]["diskSizeGB"]), (&json!(0), &json!(1)));
+        assert!(rows.iter().filter(|row| row.kind.ends_with("disks")).count() == 2);
+        for row in &rows {
+            assert_eq!(row.hidden[NUMBER], 1);
+            assert!(KINDS.iter().any(|kind| kind.eq_ignore_ascii_case(&row.kind)), "{}", row.kind);
+            assert!(service::held::check_is_clients(row).is_err());
+        }
+        assert!(
+            names(&shown(2, json!(null)))
+                .iter()
+                .all(|name| !names(&rows).contains(name) || *name == "default")
+        );
+    }
+
+    #[test]
+    fn a_given_subnet_is_used_and_not_made() {
+        let subnet =
+            format!("{RG}/net/providers/Microsoft.Network/virtualNetworks/v/subnets/build");
+        let rows =
+            shown(1, json!({ "vmSize": "Standard_B2s", "vnetConfig": { "subnetId": subnet } }));
+        assert_eq!(rows.len(), 4, "{:?}", names(&rows));
+        let address = &rows[1].body["properties"]["ipConfigurations"][0]["properties"];
+        assert_eq!(address["subnet"]["id"], json!(subnet));
+        assert_eq!(rows[0].body["properties"]["hardwareProfile"]["vmSize"], "Standard_B2s");
+        assert_eq!(rows[0].body["tags"]["cost"], "1");
+    }
+}

@@ -1,0 +1,323 @@
+//! Resource groups, and the operation that removes one with everything in it.
+
+use arm::{
+    ApiError, Call, Filter, Method, Reply, fields,
+    group::{self, KIND, check_stays},
+    list,
+    operation::{Started, ended},
+    rows,
+};
+use db::{Error, Operation, Resource, ResourceKey, Select, Write};
+use http::StatusCode;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use service::{App, quotas, tasks, tombstones};
+
+use super::image_builder::staging;
+
+const NAME: &str = "Microsoft.Resources/resourceGroups";
+/// The kind of operation that [`resume`] takes up again.
+pub const DELETE: &str = "deleteGroup";
+
+/// `GET …/resourcegroups`
+pub async fn list_all(app: &App, call: &Call) -> Result<Reply, ApiError> {
+    let filter = call.query.get("$filter").map(String::as_str).unwrap_or_default();
+    let filter = Filter::parse(filter, &["tagName", "tagValue", "name"])?;
+    let select = Select {
+        subscription: app.settings().subscription.to_lowercase(),
+        kind: Some(KIND.to_owned()),
+        ..Select::default()
+    };
+    let keep = |group: &Resource| filter.allows("name", &group.name) && has_tag(group, &filter);
+    list(app.context(), call, select, keep, |group| rows::view(NAME, group)).await
+}
+
+/// Whether the resource has the tag that a filter names, with the value it names.
+pub(crate) fn has_tag(resource: &Resource, filter: &Filter) -> bool {
+    let (name, value) = (filter.get("tagName"), filter.get("tagValue"));
+    if name.is_none() && value.is_none() {
+        return true;
+    }
+    let tags = resource.body["tags"].as_object();
+    tags.into_iter().flatten().any(|(own, text)| {
+        name.is_none_or(|name| own.eq_ignore_ascii_case(name))
+            && value.is_none_or(|value| text.as_str() == Some(value))
+    })
+}
+
+/// A request for one group.
+pub async fn handle(app: &App, call: &Call, name: &str) -> Result<Reply, ApiError> {
+    let key = ResourceKey::of(&group::id(app.context(), name));
+    let group = app.store().resource(&key).await?;
+    arm::check_precondition(call, group.as_ref())?;
+    match (call.method, group) {
+        (Method::Put, group) => put(app, call, name, group).await,
+        (Method::Post, _) => Err(ApiError::method_not_allowed(call)),
+        (Method::Head, None) => Ok(Reply::empty(StatusCode::NOT_FOUND)),
+        (Method::Head, Some(_)) => Ok(Reply::empty(StatusCode::NO_CONTENT)),
+        (_, None) => Err(ApiError::group_not_found(name)),
+        (Method::Get, Some(group)) => {
+            Ok(rows::with_etag(Reply::ok(rows::view(NAME, &group)), &group))
+        }
+        (Method::Patch, Some(group)) => patch(app, call, group).await,
+        (Method::Delete, Some(group)) => delete(app, call, group).await,
+    }
+}
+
+async fn put(
+    app: &App,
+    call: &Call,
+    name: &str,
+    existing: Option<Resource>,
+) -> Result<Reply, ApiError> {
+    check_name(name)?;
+    let object = call.json()?;
+    if let Some(group) = &existing {
+        check_stays(group)?;
+    }
+    let location = fields::location(NAME, app.context(), &object, existing.as_ref()).map_err(
+        |mut error| {
+            if error.code == "InvalidResourceLocation" {
+                error.code = "InvalidResourceGroupLocation".to_owned();
+            }
+            error
+        },
+    )?;
+    let mut body = json!({
+        "location": location,
+        "properties": { "provisioningState": "Succeeded" },
+    });
+    if let Some(tags) = fields::tags(&object)? {
+        body["tags"] = tags;
+    }
+    if let Some(manager) = object.get("managedBy").and_then(Value::as_str) {
+        body["managedBy"] = json!(manager);
+    }
+    if let Some(old) = existing {
+        let group = rows::replace(app.context(), Resource { body, ..old }).await?;
+        return Ok(rows::written(false, rows::view(NAME, &group), &group));
+    }
+    quotas::resource(app, NAME).await?;
+    let now = Timestamp::now();
+    let group = Resource {
+        id: group::id(app.context(), name),
+        subscription: app.settings().subscription.to_lowercase(),
+        group: name.to_lowercase(),
+        kind: KIND.to_owned(),
+        name: name.to_owned(),
+        revision: 0,
+        created: now,
+        changed: now,
+        body,
+        hidden: json!({}),
+    };
+    // A write that raced with the removal of a group of that name may have left something.
+    let clean = Write::RemoveBelow(group.key());
+    app.store().commit(vec![clean, Write::Insert(group.clone())]).await?;
+    let group = Resource { revision: 1, ..group };
+    Ok(rows::written(true, rows::view(NAME, &group), &group))
+}
+
+fn check_name(name: &str) -> Result<(), ApiError> {
+    let good = |c: char| c.is_alphanumeric() || "-_.()".contains(c);
+    let length = name.chars().count();
+    if (1..=90).contains(&length) && name.chars().all(good) && !name.ends_with('.') {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(
+        "InvalidResourceGroupName",
+        format!(
+            "The provided resource group name '{name}' is invalid. It must have 1 to 90 characters, each a letter, digit, '-', '.', '(', ')' or '_', and may not end in a period."
+        ),
+    )
+    .target("name"))
+}
+
+async fn patch(app: &App, call: &Call, mut group: Resource) -> Result<Reply, ApiError> {
+    check_stays(&group)?;
+    let object = call.json()?;
+    fields::location(NAME, app.context(), &object, Some(&group))?;
+    if let Some(tags) = fields::tags(&object)? {
+        group.body["tags"] = tags;
+    }
+    if let Some(manager) = object.get("managedBy").and_then(Value::as_str) {
+        group.body["managedBy"] = json!(manager);
+    }
+    let group = rows::replace(app.context(), group).await?;
+    Ok(rows::written(false, rows::view(NAME, &group), &group))
+}
+
+async fn delete(app: &App, call: &Call, mut group: Resource) -> Result<Reply, ApiError> {
+    check_stays(&group)?;
+    if let Some(template) = active_run_in(app, &group.key()).await? {
+        return Err(blocked(&group.name, &template));
+    }
+    let started = Started::location_only(call, DELETE, group.key());
+    group.body["properties"]["provisioningState"] = json!("Deleting");
+    group.changed = Timestamp::now();
+    let (own, row) = (app.clone(), started.row.clone());
+    let begin = async move {
+        let writes = vec![Write::Replace(group), Write::Operation(row.clone())];
+        own.store().commit(writes).await?;
+        resume(own, row).await;
+        Ok(())
+    };
+    tasks::to_the_end(app, begin).await?;
+    Ok(started.located())
+}
+
+fn blocked(group: &str, template: &ResourceKey) -> ApiError {
+    ApiError::conflict(
+        "ResourceGroupDeletionBlocked",
+        format!(
+            "Deletion of resource group '{group}' failed as image template '{template}' has a run that is not over. Cancel it or wait for its end."
+        ),
+    )
+    .target(template.as_str())
+}
+
+/// A template in the group, or with its staging in it, that has a run which is not over.
+async fn active_run_in(app: &App, group: &ResourceKey) -> Result<Option<ResourceKey>, ApiError> {
+    if let Some(template) = app.store().active_below(group).await? {
+        return Ok(Some(template));
+    }
+    let active = app.store().active_templates().await?;
+    let staged_here = |hidden: &Value| staging::group_of(hidden).as_ref() == Some(group);
+    Ok(active.into_iter().find(|(_, hidden)| staged_here(hidden)).map(|(template, _)| template))
+}
+
+/// Carries out an operation `deleteGroup`, also one that a restart cut off, in the background.
+pub async fn resume(app: App, operation: Operation) {
+    let own = app.clone();
+    tasks::spawn(&app, DELETE, async move {
+        let removed = remove(&own, &operation).await;
+        // Until the rows are gone.
+        let (_held, result) = match removed {
+            Ok(held) => (held, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        if let Err(error) = finish(&own, operation, result).await {
+            tracing::error!(?error, "the removal of a resource group could not be recorded");
+        }
+    });
+}
+
+/// Removes what lies outside the database, and takes care that no run is at work on it.
+async fn remove(
+    app: &App,
+    operation: &Operation,
+) -> Result<Vec<service::app::keepers::AtWork>, ApiError> {
+    let group = &operation.target;
+    if let Some(template) = active_run_in(app, group).await? {
+        return Err(blocked(group.as_str(), &template));
+    }
+    let mut images = Vec::new();
+    for kind in ["microsoft.compute/images", "microsoft.compute/galleries/images/versions"] {
+        let select = Select {
+            subscription: operation.subscription.clone(),
+            kind: Some(kind.to_owned()),
+            below: Some(group.clone()),
+            ..Select::default()
+        };
+        images.extend(app.store().list_all(select).await?);
+    }
+    // Together, so that regions look once for what nobody needs any more.
+    let ids: Vec<&str> = images.iter().map(|image| image.id.as_str()).collect();
+    let held = super::remove_stored(app, &ids).await?;
+    Ok(held)
+}
+
+/// The image templates of the group: what was staged for them goes with them.
+async fn templates_in(app: &App, operation: &Operation) -> Result<Vec<Resource>, ApiError> {
+    let select = Select {
+        subscription: operation.subscription.clone(),
+        kind: Some(quotas::TEMPLATES_KIND.to_owned()),
+        below: Some(operation.target.clone()),
+        ..Select::default()
+    };
+    Ok(app.store().list_all(select).await?)
+}
+
+/// Ends the operation together with the group's rows; on failure the group stays, usable again.
+async fn finish(
+    app: &App,
+    operation: Operation,
+    result: Result<(), ApiError>,
+) -> Result<(), ApiError> {
+    // A write to the group may come between; after a few it is our turn.
+    for _ in 0..10 {
+        let key = operation.target.clone();
+        let group = app.store().resource(&key).await?;
+        let mut writes = Vec::new();
+        match (&result, group) {
+            (Ok(()), group) => {
+                for template in templates_in(app, &operation).await? {
+                    writes.extend(staging::release(app, &template).await?);
+                }
+                writes.push(Write::RemoveBelow(key.clone()));
+                writes.extend(group.map(|group| Write::Remove(key, group.revision)));
+            }
+            (Err(_), Some(mut group)) => {
+                group.body["properties"]["provisioningState"] = json!("Succeeded");
+                writes.push(Write::Replace(group));
+            }
+            (Err(_), None) => {}
+        }
+        let outcome = result.as_ref().copied().map_err(ApiError::body);
+        if let Err(error) = &result
+            && let Some(internal) = &error.internal
+        {
+            tracing::error!(group = %operation.target, internal, "a resource group was not removed");
+        }
+        writes.push(Write::Operation(ended(operation.clone(), outcome)));
+        match app.store().commit(writes).await {
+            Err(Error::Stale { .. }) => tokio::task::yield_now().await,
+            other => {
+                if let Err(error) = tombstones::act_on_all(app).await {
+                    tracing::warn!(%error, "files of a removed group stay for the next sweep");
+                }
+                app.wake_sweeper();
+                return Ok(other?);
+            }
+        }
+    }
+    Err(ApiError::internal("the group was written to again and again"))
+}
+
+/// `GET …/operationresults/{id}`: 202 until the operation is over, then 200, or its error.
+pub async fn result(app: &App, call: &Call, id: &str) -> Result<Reply, ApiError> {
+    use db::OperationStatus as Status;
+    let row = app.store().operation(&id.to_lowercase()).await?;
+    let subscription = call.path.scope.subscription().unwrap_or_default();
+    let row = row.filter(|row| row.subscription.eq_ignore_ascii_case(subscription));
+    let row = row.ok_or_else(|| arm::operation::not_found(id))?;
+    match row.status {
+        Status::InProgress => {
+            let path = format!(
+                "/subscriptions/{subscription}/operationresults/{id}?api-version={}",
+                call.api_version
+            );
+            Ok(Reply::empty(StatusCode::ACCEPTED)
+                .header("location", call.url(&path))
+                .header("retry-after", "1"))
+        }
+        Status::Succeeded => Ok(Reply::empty(StatusCode::OK)),
+        Status::Failed | Status::Canceled => {
+            let error = row.error.unwrap_or_default();
+            let text = |field: &str, other: &str| error[field].as_str().unwrap_or(other).to_owned();
+            Err(ApiError::conflict(
+                text("code", "OperationFailed"),
+                text("message", "The operation did not succeed."),
+            ))
+        }
+    }
+}
+
+/// The resource as its own type shows it.
+pub(crate) fn view_any(app: &App, call: &Call, resource: &Resource) -> Value {
+    let (namespace, types) = resource.kind.split_once('/').unwrap_or((&resource.kind, ""));
+    match super::REGISTRY.find(namespace, types) {
+        Some(kind) => kind.view(app, call, resource),
+        None => rows::view(&resource.kind, resource),
+    }
+}

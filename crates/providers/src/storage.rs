@@ -1,0 +1,269 @@
+//! Microsoft.Storage/storageAccounts: the accounts by name, with endpoints and keys.
+//!
+//! The blob endpoint is an address of this service, never one of Azure's: a client that uploads must
+//! not reach a stranger's account. Blobs can be read there; only the service itself writes them.
+
+use arm::{
+    ApiError, Call, Reply, ResourceType,
+    fields::{self, choice},
+    rows,
+};
+use async_trait::async_trait;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use db::{Resource, ResourceKey};
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+use service::{App, tombstones};
+
+pub const NAME: &str = "Microsoft.Storage/storageAccounts";
+const KINDS: &[&str] = &["StorageV2", "Storage", "BlobStorage", "BlockBlobStorage", "FileStorage"];
+const SKUS: &[&str] = &[
+    "Standard_LRS",
+    "Standard_GRS",
+    "Standard_RAGRS",
+    "Standard_ZRS",
+    "Standard_GZRS",
+    "Standard_RAGZRS",
+    "Premium_LRS",
+    "Premium_ZRS",
+];
+
+/// A storage account.
+pub(crate) struct StorageAccount;
+
+#[async_trait]
+impl ResourceType<App> for StorageAccount {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn api_versions(&self) -> &'static [&'static str] {
+        &["2025-08-01", "2023-01-01", "2021-04-01", "2019-06-01"]
+    }
+
+    /// Answers 200 also for a new account: clients take 201 for an error.
+    async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        let existing = rows::held(app.context(), call, &key).await?;
+        let created = existing.is_none();
+        let name = call.path.names().last().copied().unwrap_or_default();
+        if let Some((reason, message)) = unavailable(app, name, Some(&key)).await? {
+            return Err(match reason {
+                "AccountNameInvalid" => ApiError::bad_request(reason, message).target("name"),
+                _ => ApiError::conflict("StorageAccountAlreadyTaken", message).target("name"),
+            });
+        }
+        let object = call.json()?;
+        let location = fields::location(NAME, app.context(), &object, existing.as_ref())?;
+        let mut body = body(&object, &location, existing.as_ref())?;
+        let hidden = match &existing {
+            Some(old) => old.hidden.clone(),
+            None => json!({ "keys": [new_key()?, new_key()?] }),
+        };
+        let time = match &existing {
+            Some(old) => old.body["properties"]["creationTime"].clone(),
+            None => json!(jiff::Timestamp::now().to_string()),
+        };
+        body["properties"]["creationTime"] = time;
+        let put = rows::put(NAME, app.context(), call, existing, body, hidden).await;
+        // The name is unique in the database: another request may have taken it since it was looked up.
+        if put.is_err()
+            && created
+            && let Some((_, message)) = unavailable(app, name, Some(&key)).await?
+        {
+            return Err(ApiError::conflict("StorageAccountAlreadyTaken", message).target("name"));
+        }
+        let (account, _) = put?;
+        Ok(rows::written(false, self.view(app, call, &account), &account))
+    }
+
+    async fn patch(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        let old = rows::existing(NAME, app.context(), call, &key).await?;
+        let mut object = call.json()?;
+        let mut properties = old.body["properties"].as_object().cloned().unwrap_or_default();
+        properties.append(&mut fields::properties(&object)?);
+        object.insert("properties".to_owned(), Value::Object(properties));
+        for field in ["tags", "sku", "kind", "location"] {
+            object.entry(field).or_insert_with(|| old.body[field].clone());
+        }
+        let location = fields::location(NAME, app.context(), &object, Some(&old))?;
+        let mut body = body(&object, &location, Some(&old))?;
+        body["properties"]["creationTime"] = old.body["properties"]["creationTime"].clone();
+        let account = rows::replace(app.context(), Resource { body, ..old }).await?;
+        Ok(rows::written(false, self.view(app, call, &account), &account))
+    }
+
+    /// The commit leaves a tombstone, by which the blobs go now or with the next sweep.
+    async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+        let account = rows::claim(app.context(), call, &key).await?;
+        let reply = rows::delete_claimed(app.context(), key).await?;
+        if let Some(account) = account {
+            tombstones::act_on_account(app, &account.name).await;
+        }
+        Ok(reply)
+    }
+
+    async fn action(
+        &self,
+        app: &App,
+        call: &Call,
+        key: ResourceKey,
+        action: &str,
+    ) -> Result<Reply, ApiError> {
+        let mut account = rows::existing(NAME, app.context(), call, &key).await?;
+        match action {
+            "listkeys" => Ok(keys(&account)),
+            "regeneratekey" => {
+                let object = call.json()?;
+                let name = choice(&object, "keyName", "keyName", &["key1", "key2"])?;
+                let name = name.ok_or_else(|| fields::missing("keyName"))?;
+                account.hidden["keys"][usize::from(name == "key2")] = json!(new_key()?);
+                Ok(keys(&rows::replace(app.context(), account).await?))
+            }
+            _ => Err(ApiError::new(
+                StatusCode::NOT_FOUND,
+                "ResourceNotFound",
+                format!(
+                    "There is no action '{action}' of a storage account; there are listKeys and regenerateKey."
+                ),
+            )),
+        }
+    }
+
+    fn view(&self, _app: &App, call: &Call, account: &Resource) -> Value {
+        let mut body = rows::view(NAME, account);
+        let base = call.url(&format!("/storage/{}/", account.name));
+        body["properties"]["primaryEndpoints"] = json!({ "blob": base });
+        body["properties"]["primaryLocation"] = body["location"].clone();
+        body["properties"]["statusOfPrimary"] = json!("available");
+        body
+    }
+}
+
+/// `POST …/providers/Microsoft.Storage/checkNameAvailability`
+pub async fn check_name_availability(app: &App, call: &Call) -> Result<Reply, ApiError> {
+    let object = call.json()?;
+    let name = match object.get("name") {
+        Some(Value::String(name)) => name,
+        None | Some(Value::Null) => return Err(fields::missing("name")),
+        Some(other) => return Err(fields::invalid("name", other, "it must be a text")),
+    };
+    Ok(Reply::ok(match unavailable(app, name, None).await? {
+        None => json!({ "nameAvailable": true }),
+        Some((reason, message)) => {
+            json!({ "nameAvailable": false, "reason": reason, "message": message })
+        }
+    }))
+}
+
+/// The account of that name, in whatever group it is.
+pub async fn named(app: &App, name: &str) -> Result<Option<Resource>, db::Error> {
+    app.store().storage_account(&app.settings().subscription, name).await
+}
+
+/// A name for an account that no other has.
+pub(crate) fn new_name() -> Result<String, ApiError> {
+    Ok(format!("st{}", hex::encode(fields::random::<11>()?)))
+}
+
+/// The body and the hidden part of an account that the service makes for itself.
+pub fn made(location: &Value, tags: Value) -> Result<(Value, Value), ApiError> {
+    let body = json!({
+        "location": location,
+        "tags": tags,
+        "kind": "StorageV2",
+        "sku": { "name": "Standard_LRS", "tier": "Standard" },
+        "properties": {
+            "supportsHttpsTrafficOnly": true,
+            "allowBlobPublicAccess": false,
+            "minimumTlsVersion": "TLS1_2",
+            "accessTier": "Hot",
+            "creationTime": jiff::Timestamp::now().to_string(),
+            "provisioningState": "Succeeded",
+        },
+    });
+    Ok((body, json!({ "keys": [new_key()?, new_key()?] })))
+}
+
+/// Why an account other than `own` cannot be called so: reason and message.
+async fn unavailable(
+    app: &App,
+    name: &str,
+    own: Option<&ResourceKey>,
+) -> Result<Option<(&'static str, String)>, ApiError> {
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if !(3..=24).contains(&name.len()) || !name.chars().all(good) {
+        let message = format!(
+            "{name} is not a valid storage account name. Storage account name must be between 3 and 24 characters in length and use numbers and lower-case letters only."
+        );
+        return Ok(Some(("AccountNameInvalid", message)));
+    }
+    let found = named(app, name).await?;
+    let taken = found.is_some_and(|other| own.is_none_or(|own| other.key() != *own));
+    let message = format!("The storage account named {name} is already taken.");
+    Ok(taken.then_some(("AlreadyExists", message)))
+}
+
+fn body(
+    object: &Map<String, Value>,
+    location: &str,
+    existing: Option<&Resource>,
+) -> Result<Value, ApiError> {
+    let held = existing.map_or(&Value::Null, |old| &old.body);
+    let kind = choice(object, "kind", "kind", KINDS)?;
+    let kind = kind.or_else(|| held["kind"].as_str().map(str::to_owned));
+    let kind = kind.ok_or_else(|| fields::missing("kind"))?;
+    let given = object.get("sku").and_then(Value::as_object).cloned().unwrap_or_default();
+    let sku = choice(&given, "name", "sku.name", SKUS)?;
+    let sku = sku.or_else(|| held["sku"]["name"].as_str().map(str::to_owned));
+    let sku = sku.ok_or_else(|| fields::missing("sku.name"))?;
+    let tier = sku.split('_').next().unwrap_or_default();
+    let mut properties = fields::properties(object)?;
+    let read_only = ["primaryEndpoints", "primaryLocation", "statusOfPrimary", "creationTime"];
+    properties.retain(|field, _| !read_only.contains(&field.as_str()));
+    properties.entry("supportsHttpsTrafficOnly").or_insert(json!(true));
+    properties.insert("provisioningState".to_owned(), json!("Succeeded"));
+    Ok(json!({
+        "location": location,
+        "tags": fields::tags(object)?.unwrap_or_else(|| json!({})),
+        "kind": kind,
+        "sku": { "name": sku, "tier": tier },
+        "properties": properties,
+    }))
+}
+
+fn new_key() -> Result<String, ApiError> {
+    Ok(STANDARD.encode(fields::random::<64>()?))
+}
+
+fn keys(account: &Resource) -> Reply {
+    let keys = ["key1", "key2"].into_iter().enumerate().map(|(index, name)| {
+        json!({ "keyName": name, "value": account.hidden["keys"][index], "permissions": "FULL" })
+    });
+    Reply::ok(json!({ "keys": keys.collect::<Vec<_>>() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kind_and_sku_are_needed() {
+        let check = |value: Value| body(value.as_object().unwrap(), "westus2", None);
+        let made =
+            check(json!({ "kind": "storagev2", "sku": { "name": "standard_lrs" } })).unwrap();
+        assert_eq!(made["kind"], "StorageV2");
+        assert_eq!(made["sku"], json!({ "name": "Standard_LRS", "tier": "Standard" }));
+        for (bad, target) in [
+            (json!({ "sku": { "name": "Standard_LRS" } }), "kind"),
+            (json!({ "kind": "StorageV2" }), "sku.name"),
+            (json!({ "kind": "StorageV2", "sku": { "name": "Cheap" } }), "sku.name"),
+            (json!({ "kind": 2 }), "kind"),
+        ] {
+            let error = check(bad).unwrap_err();
+            assert_eq!(
+                (error.code.as_str(), error.target.as_deref()),
+                ("InvalidParameter", Some(target))
+            );
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The one subscription and the one tenant.
+
+use arm::{ApiError, Reply, region};
+use http::StatusCode;
+use serde_json::{Value, json};
+use service::App;
+
+/// The subscription is ours.
+///
+/// # Errors
+/// `InvalidSubscriptionId`, `SubscriptionNotFound`.
+pub fn check(app: &App, id: &str) -> Result<(), ApiError> {
+    if uuid::Uuid::try_parse(id).is_err() || id.len() != 36 {
+        return Err(ApiError::bad_request(
+            "InvalidSubscriptionId",
+            format!(
+                "The provided subscription identifier '{id}' is malformed or invalid. It is a GUID such as {}.",
+                app.settings().subscription
+            ),
+        ));
+    }
+    if app.settings().subscription.eq_ignore_ascii_case(id) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::NOT_FOUND,
+        "SubscriptionNotFound",
+        format!("The subscription '{id}' could not be found."),
+    ))
+}
+
+/// `GET /subscriptions/{s}`
+pub fn body(app: &App) -> Value {
+    let settings = app.settings();
+    json!({
+        "id": format!("/subscriptions/{}", settings.subscription),
+        "authorizationSource": "RoleBased",
+        "managedByTenants": [],
+        "subscriptionId": settings.subscription,
+        "tenantId": settings.tenant,
+        "displayName": "Goldsmith",
+        "state": "Enabled",
+        "subscriptionPolicies": {
+            "locationPlacementId": "Internal_2014-09-01",
+            "quotaId": "Internal_2014-09-01",
+            "spendingLimit": "Off",
+        },
+    })
+}
+
+/// `GET /subscriptions`
+pub fn list(app: &App) -> Reply {
+    Reply::ok(json!({ "value": [body(app)], "count": { "type": "Total", "value": 1 } }))
+}
+
+/// `GET /tenants`
+pub fn tenants(app: &App) -> Reply {
+    let tenant = &app.settings().tenant;
+    Reply::ok(json!({ "value": [{
+        "id": format!("/tenants/{tenant}"),
+        "tenantId": tenant,
+        "displayName": "Goldsmith",
+        "tenantCategory": "Home",
+    }] }))
+}
+
+/// `GET /subscriptions/{s}/locations`
+pub fn locations(app: &App) -> Reply {
+    let settings = app.settings();
+    let regions = settings.regions.iter();
+    let value: Vec<_> = regions.map(|name| region::body(&settings.subscription, name)).collect();
+    Reply::ok(json!({ "value": value }))
+}

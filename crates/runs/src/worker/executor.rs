@@ -1,0 +1,80 @@
+//! Who carries runs out. The worker decides when; an executor does it and tells how it goes.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use images::{
+    error::Error,
+    event::{Optimization, RunOutput},
+    geography::Geography,
+    step::Phase,
+};
+use providers::machine::Machine;
+use serde_json::Value;
+
+use super::Capacity;
+
+/// One run to carry out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// The run's id, which is the engine's as well: a run that was cut off goes on under the same.
+    pub run_id: String,
+    /// The template's name.
+    pub template: String,
+    /// The template's body.
+    pub input: Value,
+    /// The storage account that has the template's scripts.
+    pub account: String,
+    /// How long earlier attempts at it have taken.
+    pub worked: Duration,
+    /// The service's regions, and where the galleries are that the template names.
+    pub geography: Geography,
+}
+
+/// Something that became of a run.
+#[derive(Debug)]
+pub enum Seen {
+    /// It is in this phase now.
+    Phase(Phase),
+    /// It holds this machine now.
+    MachineStarted(Machine),
+    /// The machine of this number is gone.
+    MachineEnded(u32),
+    /// What it builds upon: the URN with its concrete version, or the id of an image.
+    Source(String),
+    /// It is over and holds nothing any more; nothing is seen after this.
+    Ended(Ended),
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// What was delivered, also where the run failed.
+    pub outputs: Vec<RunOutput>,
+    /// What the optimization of boot and disk brought, if it was measured.
+    pub optimization: Option<Box<Optimization>>,
+    /// Why it failed, if it did.
+    pub error: Option<Error>,
+}
+
+/// Carries out runs. In this process by default; one per host behind a queue is as well possible.
+#[async_trait]
+pub trait Executor: Send + Sync {
+    /// Releases what runs of a process that is gone still hold. Returns what could not be released.
+    async fn clean(&self) -> Vec<String>;
+
+    /// Ends kept machines whose time is over. Returns what could not be released.
+    async fn end_due(&self) -> Vec<String>;
+
+    /// What it can carry out at once.
+    fn capacity(&self) -> Capacity;
+
+    /// Begins; returns at once.
+    fn submit(&self, job: Job);
+
+    /// Tells a run to end. It ends as canceled, soon; a run that is not here is no error.
+    fn cancel(&self, run_id: &str);
+
+    /// Waits for the next thing that becomes of a run. `None` if it is not here or was over before.
+    async fn observe(&self, run_id: &str) -> Option<Seen>;
+}

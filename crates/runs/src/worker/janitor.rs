@@ -1,0 +1,52 @@
+//! Kept machines whose time is over are ended, and those of templates that are gone; what could not be
+//! released before is tried again.
+
+use std::{sync::Arc, time::Duration};
+
+use engine::may_wait;
+use service::App;
+
+use super::{Executor, machines};
+
+/// A kept machine lives at most so much longer than was said.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+/// Looks now and then, and when woken, until the service ends.
+pub(super) async fn work(app: App, executor: Arc<dyn Executor>) {
+    loop {
+        tokio::select! {
+            () = app.shutdown().cancelled() => return,
+            () = app.janitor_woken() => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
+        if let Err(e) = let_go(&app).await {
+            tracing::warn!(error = %images::error::chain(&e), "the runs of kept machines cannot be read");
+        }
+        for problem in executor.end_due().await {
+            tracing::warn!("not released yet: {problem}");
+        }
+        if let Err(e) = machines::forget_ended(&app).await {
+            tracing::warn!(error = %images::error::chain(&e), "machines that are gone are still shown");
+        }
+    }
+}
+
+/// The time of machines that nobody can ask for any more is over.
+async fn let_go(app: &App) -> Result<(), db::Error> {
+    let layout = &app.settings().layout;
+    let kept = may_wait(|| engine::build::kept(layout)).unwrap_or_else(|e| {
+        tracing::warn!(error = %images::error::chain(&e), "the kept machines cannot be listed");
+        Vec::new()
+    });
+    for kept in kept {
+        // One of a build at the command line is not ours to judge.
+        let Some(run) = app.store().run(&kept.run_id).await? else { continue };
+        let template = app.store().resource(&run.template).await?;
+        if template.is_none_or(|template| template.created > run.queued)
+            && let Err(e) = may_wait(|| engine::janitor::let_go(layout, &kept.run_id))
+        {
+            tracing::warn!(run = %kept.run_id, error = %images::error::chain(&e), "a kept machine cannot be let go");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,307 @@
+//! What a run tells, kept on disk: every event in `events.jsonl`, and the guest's output in
+//! `customization.log`, that of validators in `validation.log`, in the form that the image builder's users
+//! know.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use images::{
+    event::{Event, Stream},
+    log::Log,
+    step::{CUSTOMIZATION_LOG, VALIDATION_LOG, log_of},
+};
+use jiff::Timestamp;
+use serde_json::json;
+use service::{conceal::Conceal, run_folder::EVENTS};
+
+/// Progress is told many times a second; so often is enough for a reader who comes later.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+
+/// The files of a run, open for appending.
+pub(crate) struct Journal {
+    run_id: String,
+    dir: PathBuf,
+    /// How much of a guest's output each of the files keeps.
+    limit: u64,
+    events: Log,
+    log: Log,
+    /// There is none before the first validation.
+    validation: Option<Log>,
+    progress: HashMap<String, Instant>,
+    conceal: Conceal,
+}
+
+impl Journal {
+    /// Opens or makes them; a run that goes on after a restart goes on in the same files.
+    pub(crate) fn open(dir: &Path, run_id: &str, limit: u64) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        let mut journal = Self {
+            run_id: run_id.to_owned(),
+            dir: dir.to_owned(),
+            limit,
+            events: Log::open(&dir.join(EVENTS), limit)?,
+            log: Log::open(&dir.join(CUSTOMIZATION_LOG), limit)?,
+            validation: None,
+            progress: HashMap::new(),
+            conceal: Conceal::default(),
+        };
+        journal.end_torn_line(dir)?;
+        Ok(journal)
+    }
+
+    /// From now on without the names of the service's folders.
+    pub(crate) fn concealing(self, conceal: Conceal) -> Self {
+        Self { conceal, ..self }
+    }
+
+    /// A process that was killed in the middle of a line must not spoil the next one.
+    fn end_torn_line(&mut self, dir: &Path) -> io::Result<()> {
+        use std::os::unix::fs::FileExt;
+        let written = File::open(dir.join(EVENTS))?;
+        let length = written.metadata()?.len();
+        let mut last = [b'\n'];
+        if length > 0 {
+            written.read_exact_at(&mut last, length - 1)?;
+        }
+        if last == [b'\n'] { Ok(()) } else { self.events.write(b"\n") }
+    }
+
+    /// Adds an event. Returns whether there is something new to read.
+    pub(crate) fn add(&mut self, event: &Event) -> io::Result<bool> {
+        if self.is_too_soon(event) {
+            return Ok(false);
+        }
+        if let Event::StepOutput { step, stream, text } = event {
+            return self.add_output(event, step, *stream, text);
+        }
+        let event = &*self.conceal.event(event);
+        self.tell_cut()?;
+        self.events.write(&line_of(serde_json::to_value(event)?))?;
+        self.log(event)?;
+        Ok(true)
+    }
+
+    /// A guest's line, as far as there is room for it.
+    fn add_output(
+        &mut self,
+        event: &Event,
+        step: &str,
+        stream: Stream,
+        text: &str,
+    ) -> io::Result<bool> {
+        let fitted = self.events.write_guests(&line_of(serde_json::to_value(event)?))?;
+        let mark = match stream {
+            Stream::Stdout => "OUT",
+            Stream::Stderr => "ERR",
+        };
+        // A guest's line must not read like one of ours.
+        let forged = text.trim_start().starts_with("(telemetry)") || text.starts_with("==> ");
+        let text = if forged { format!("guest: {text}") } else { text.to_owned() };
+        let line = self.line_of(mark, &text);
+        self.file(log_of(step))?.write_guests(&line)?;
+        Ok(fitted)
+    }
+
+    /// How much of the guest's output was left out of each file, once that is known.
+    fn tell_cut(&mut self) -> io::Result<()> {
+        if let Some(text) = self.events.take_cut() {
+            self.events.write(&line_of(serde_json::to_value(Event::Note { text })?))?;
+        }
+        if let Some(text) = self.log.take_cut() {
+            self.line(CUSTOMIZATION_LOG, "OUT", &text)?;
+        }
+        if let Some(text) = self.validation.as_mut().and_then(Log::take_cut) {
+            self.line(VALIDATION_LOG, "OUT", &text)?;
+        }
+        Ok(())
+    }
+
+    /// The end of one attempt: an event of our own, and the log's last line.
+    pub(crate) fn end(&mut self, error: Option<&images::error::Error>) -> io::Result<()> {
+        self.tell_cut()?;
+        let error = error.map(|error| self.conceal.error(error));
+        let error = error.as_ref();
+        let value = json!({
+            "kind": "runEnded",
+            "error": error.map(|e| json!({ "code": e.code.name(), "message": e.message,
+                "step": e.step, "target": e.target, "hint": e.hint, "details": e.details })),
+        });
+        self.events.write(&line_of(value))?;
+        if let Some(error) = error {
+            let step = error.step.as_deref().unwrap_or("resolve");
+            let lines =
+                std::iter::once(format!("{step}: {} ({})", error.message, error.code.name()))
+                    .chain(error.hint.iter().map(|hint| format!("hint: {hint}")));
+            // The log that the run's message names has how it ended, whichever step it was.
+            let mut logs = vec![CUSTOMIZATION_LOG];
+            logs.extend(Some(log_of(step)).filter(|log| *log != CUSTOMIZATION_LOG));
+            for line in lines {
+                for log in &logs {
+                    self.line(log, "ERR", &line)?;
+                }
+            }
+        }
+        let logs = [(CUSTOMIZATION_LOG, true), (VALIDATION_LOG, self.validation.is_some())];
+        for (log, _) in logs.iter().filter(|(_, is_there)| *is_there) {
+            self.line(log, "OUT", "(telemetry) Finalizing.")?;
+        }
+        Ok(())
+    }
+
+    fn is_too_soon(&mut self, event: &Event) -> bool {
+        let Event::Progress { activity, done, total } = event else { return false };
+        let now = Instant::now();
+        let last = self.progress.insert(activity.clone(), now);
+        let is_last = *total == Some(*done);
+        let Some(last) = last.filter(|last| !is_last && now - *last < PROGRESS_EVERY) else {
+            return false;
+        };
+        self.progress.insert(activity.clone(), last);
+        true
+    }
+
+    fn log(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::StepStarted { step, title } if is_provisioner(step) => {
+                self.line(log_of(step), "OUT", &format!("(telemetry) Starting provisioner {title}"))
+            }
+            Event::StepStarted { step, title } => {
+                self.line(log_of(step), "OUT", &format!("==> {title}"))
+            }
+            Event::StepFinished { step, title, .. } if is_provisioner(step) => {
+                self.line(log_of(step), "OUT", &format!("(telemetry) ending {title}"))
+            }
+            Event::Note { text } => self.line(CUSTOMIZATION_LOG, "OUT", text),
+            Event::Warning { text } => {
+                self.line(CUSTOMIZATION_LOG, "ERR", &format!("warning: {text}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn line(&mut self, log: &str, stream: &str, text: &str) -> io::Result<()> {
+        let line = self.line_of(stream, text);
+        self.file(log)?.write(&line)
+    }
+
+    fn line_of(&self, stream: &str, text: &str) -> Vec<u8> {
+        format!("[{}] PACKER {stream} {text}\n", self.run_id).into_bytes()
+    }
+
+    fn file(&mut self, log: &str) -> io::Result<&mut Log> {
+        if log != VALIDATION_LOG {
+            return Ok(&mut self.log);
+        }
+        Ok(match &mut self.validation {
+            Some(file) => file,
+            none => none.insert(Log::open(&self.dir.join(VALIDATION_LOG), self.limit)?),
+        })
+    }
+}
+
+/// An event as it is written down, with its time.
+fn line_of(mut value: serde_json::Value) -> Vec<u8> {
+    value["time"] = json!(Timestamp::now().to_string());
+    let mut line = value.to_string().into_bytes();
+    line.push(b'\n');
+    line
+}
+
+/// What the image builder's own log calls a provisioner.
+fn is_provisioner(step: &str) -> bool {
+    step.starts_with("customize[") || step.starts_with("validate[")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn progress(done: u64) -> Event {
+        Event::Progress { activity: "download".into(), done, total: Some(10) }
+    }
+
+    #[test]
+    fn the_log_has_the_lines_that_its_readers_know() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path(), "id", 1000).unwrap();
+        let step = "customize[0]".to_owned();
+        journal.add(&Event::StepStarted { step: step.clone(), title: "one".into() }).unwrap();
+        let said = |text: &str| Event::StepOutput {
+            step: step.clone(),
+            stream: Stream::Stderr,
+            text: text.into(),
+        };
+        journal.add(&said("oh")).unwrap();
+        journal.add(&said("(telemetry) Finalizing.")).unwrap();
+        journal.end(None).unwrap();
+        let log = fs::read_to_string(dir.path().join(CUSTOMIZATION_LOG)).unwrap();
+        assert_eq!(
+            log,
+            "[id] PACKER OUT (telemetry) Starting provisioner one\n\
+             [id] PACKER ERR oh\n[id] PACKER ERR guest: (telemetry) Finalizing.\n\
+             [id] PACKER OUT (telemetry) Finalizing.\n"
+        );
+    }
+
+    // conformance: 102
+    #[test]
+    fn validators_are_told_of_in_their_own_log_and_a_failure_in_both() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path(), "id", 1000).unwrap();
+        let step = "validate[0]".to_owned();
+        journal.add(&Event::StepStarted { step: step.clone(), title: "check".into() }).unwrap();
+        let (stream, text) = (Stream::Stdout, "no".into());
+        journal.add(&Event::StepOutput { step: step.clone(), stream, text }).unwrap();
+        let mut error = images::error::Error::new(api::ErrorCode::ValidatorFailed, "it failed");
+        error.step = Some(step);
+        journal.end(Some(&error)).unwrap();
+        let read = |name| fs::read_to_string(dir.path().join(name)).unwrap();
+        let end = "[id] PACKER ERR validate[0]: it failed (ValidatorFailed)\n\
+                   [id] PACKER OUT (telemetry) Finalizing.\n";
+        assert_eq!(read(CUSTOMIZATION_LOG), end);
+        let head = "[id] PACKER OUT (telemetry) Starting provisioner check\n[id] PACKER OUT no\n";
+        assert_eq!(read(VALIDATION_LOG), format!("{head}{end}"));
+    }
+
+    #[test]
+    fn progress_is_thinned_out_but_for_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path(), "id", 1000).unwrap();
+        let told = [1, 2, 3, 10].map(|done| journal.add(&progress(done)).unwrap());
+        assert_eq!(told, [true, false, false, true]);
+    }
+
+    #[test]
+    fn logs_of_a_flood_keep_their_limit_and_say_what_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path(), "id", 1000).unwrap();
+        for _ in 0..1000 {
+            let (step, stream) = ("customize[0]".to_owned(), Stream::Stdout);
+            journal.add(&Event::StepOutput { step, stream, text: "y".repeat(100) }).unwrap();
+        }
+        journal.end(None).unwrap();
+        for name in [CUSTOMIZATION_LOG, EVENTS] {
+            let text = fs::read_to_string(dir.path().join(name)).unwrap();
+            assert!(text.len() < 1300, "{name}: {} bytes", text.len());
+            assert!(text.contains("… cut, ") && text.contains(" bytes more"), "{name}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_torn_line_does_not_spoil_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(EVENTS), "{\"kind\":").unwrap();
+        Journal::open(dir.path(), "id", 1000)
+            .unwrap()
+            .add(&Event::Note { text: "on".into() })
+            .unwrap();
+        let text = fs::read_to_string(dir.path().join(EVENTS)).unwrap();
+        assert!(text.lines().nth(1).unwrap().contains("\"on\""), "{text}");
+    }
+}

@@ -1,0 +1,358 @@
+//! The executor in this process: the engine, on this host's machines.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use api::ErrorCode;
+use async_trait::async_trait;
+use engine::{
+    Backend, Host,
+    build::{self, CACHE_TAG, Freshness, Input, OnError, Request},
+};
+use images::{
+    cx::Cx,
+    error::{Coded, Error},
+    event::{self, Event, Events, Optimization, RunOutput},
+    layout::Layout,
+    step::Phase,
+};
+use providers::{machine::Machine, stored};
+use serde_json::Value;
+use service::{App, app::feeds::Feeds, conceal::Conceal, run_folder};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Capacity,
+    executor::{Ended, Executor, Job, Seen},
+    journal::Journal,
+    metadata::OfRun,
+    staged,
+};
+
+/// What every run is given alike.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long a guest may take from power-on to its first answer.
+    pub boot_timeout: Duration,
+    /// Least recently used nodes go when the cache takes more than this.
+    pub cache_bytes: u64,
+    /// How long a machine lives that a template's `errorHandling` keeps.
+    pub keep_for: Duration,
+    /// How much of what a guest writes each log file of a run keeps.
+    pub log_bytes: u64,
+    /// What machines may take together; the host's by default.
+    pub capacity: Option<Capacity>,
+}
+
+/// Carries out runs in this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Local {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    app: App,
+    layout: Layout,
+    host: Host,
+    backend: Arc<dyn Backend>,
+    feeds: Feeds,
+    limits: Limits,
+    fetch: sources::fetch::Limits,
+    active: Mutex<HashMap<String, Active>>,
+}
+
+#[derive(Clone)]
+struct Active {
+    cancel: CancellationToken,
+    seen: Arc<tokio::sync::Mutex<mpsc::Receiver<Seen>>>,
+}
+
+impl Local {
+    /// An executor that builds below the service's folders.
+    pub fn new(app: &App, host: Host, backend: Arc<dyn Backend>, limits: Limits) -> Self {
+        let (layout, feeds) = (app.settings().layout.clone(), app.feeds().clone());
+        let (active, fetch) = (Mutex::default(), app.fetch_limits());
+        let app = app.clone();
+        Self { inner: Arc::new(Inner { app, layout, host, backend, feeds, limits, fetch, active }) }
+    }
+}
+
+#[async_trait]
+impl Executor for Local {
+    async fn clean(&self) -> Vec<String> {
+        let Inner { layout, backend, .. } = &*self.inner;
+        match engine::janitor::sweep(layout, backend.as_ref()).await {
+            Ok(problems) => problems,
+            Err(e) => vec![format!("the cleaning up of earlier runs failed: {e}")],
+        }
+    }
+
+    async fn end_due(&self) -> Vec<String> {
+        let Inner { layout, backend, .. } = &*self.inner;
+        match engine::janitor::release_due(layout, backend.as_ref()).await {
+            Ok(problems) => problems,
+            Err(e) => vec![format!("the ledgers cannot be read: {e}")],
+        }
+    }
+
+    fn capacity(&self) -> Capacity {
+        let Inner { layout, host, limits, .. } = &*self.inner;
+        let mut left = limits.capacity.unwrap_or_else(|| Capacity::of(host));
+        // What failed runs left for a look inside takes its room, too.
+        for kept in build::kept(layout).unwrap_or_default() {
+            left.vcpus -= i64::from(kept.vcpus);
+            left.memory_mib -= i64::try_from(kept.memory_mib).unwrap_or(i64::MAX);
+        }
+        left
+    }
+
+    fn submit(&self, job: Job) {
+        let (send, seen) = mpsc::channel(SEEN);
+        let active = Active {
+            cancel: CancellationToken::new(),
+            seen: Arc::new(tokio::sync::Mutex::new(seen)),
+        };
+        self.inner.active().insert(job.run_id.clone(), active.clone());
+        let inner = self.inner.clone();
+        tokio::spawn(async move { inner.carry_out(job, active.cancel, send).await });
+    }
+
+    fn cancel(&self, run_id: &str) {
+        if let Some(active) = self.inner.active().get(run_id) {
+            active.cancel.cancel();
+        }
+    }
+
+    async fn observe(&self, run_id: &str) -> Option<Seen> {
+        let active = self.inner.active().get(run_id).cloned()?;
+        let seen = active.seen.lock().await.recv().await;
+        if matches!(seen, None | Some(Seen::Ended(_))) {
+            self.inner.active().remove(run_id);
+        }
+        seen
+    }
+}
+
+impl Inner {
+    fn active(&self) -> MutexGuard<'_, HashMap<String, Active>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One run, whatever comes: the last that is sent is how it ended.
+    async fn carry_out(
+        self: Arc<Self>,
+        job: Job,
+        cancel: CancellationToken,
+        send: mpsc::Sender<Seen>,
+    ) {
+        let (events, receiver) = Events::channel();
+        let folder = run_folder::of(&self.layout, &job.run_id);
+        let conceal = Conceal::of(&self.layout);
+        let (feed, id, phases) = (self.feeds.open(&job.run_id), job.run_id.clone(), send.clone());
+        let (limit, stop) = (self.limits.log_bytes, cancel.clone());
+        let (told, error) = tokio::sync::oneshot::channel::<Option<Told>>();
+        // On a thread of its own: it writes files.
+        let journal = tokio::task::spawn_blocking(move || {
+            let mut kept = Kept::default();
+            let mut journal = kept
+                .noted(Journal::open(&folder, &id, limit))
+                .map(|journal| journal.concealing(conceal));
+            if journal.is_none() {
+                stop.cancel();
+            }
+            kept.keep(journal.as_mut(), receiver, &phases, &feed, &stop);
+            // Nobody tells when the service is cut off: then the run is not over.
+            let told = error.blocking_recv();
+            if let (Some(journal), Ok(error)) = (&mut journal, &told) {
+                kept.noted(journal.end(error.as_deref()));
+            }
+            feed.changed();
+            (kept, told.ok().flatten())
+        });
+        let inner = self.clone();
+        // A task of its own, so that a panic in the engine is this run's alone.
+        let built = tokio::spawn(async move { inner.build(job, events, cancel).await }).await;
+        let error = match built {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(Box::new(error)),
+            Err(e) => Some(Box::new(Error::new(
+                ErrorCode::InternalError,
+                format!("the build ended in a panic: {e}"),
+            ))),
+        };
+        // The receiver lives until its task has this.
+        let _ = told.send(error);
+        let (kept, error) = journal.await.unwrap_or_else(|e| {
+            let text = format!("the run's events were lost: {e}");
+            (Kept::default(), Some(Box::new(Error::new(ErrorCode::InternalError, text))))
+        });
+        let Kept { outputs, optimization, broken } = kept;
+        // A run without its log has not succeeded, and was canceled for that reason only.
+        let unless_of_its_own =
+            error.filter(|error| broken.is_none() || error.code != ErrorCode::Canceled);
+        let error = unless_of_its_own.map(|error| *error).or(broken);
+        let _ = send.send(Seen::Ended(Ended { outputs, optimization, error })).await;
+    }
+
+    /// The same as `goldsmith build` does.
+    async fn build(
+        &self,
+        job: Job,
+        events: Events,
+        cancel: CancellationToken,
+    ) -> Result<(), Error> {
+        let metadata = Arc::new(OfRun::new(&self.app, &job));
+        let mut cx = Cx::new(self.layout.clone(), events, cancel);
+        // The journal has it all.
+        cx.log_bytes = None;
+        cx.geography = job.geography;
+        cx.worked = job.worked;
+        cx.ownership = self.app.ownership();
+        let request = Request {
+            exports: Vec::new(),
+            freshness: freshness(&job.input)?,
+            on_error: OnError::AsTemplate,
+            keep_for: self.limits.keep_for,
+            boot_timeout: self.limits.boot_timeout,
+            cache_bytes: self.limits.cache_bytes,
+            run_id: Some(job.run_id),
+        };
+        let template = stored::parse(&job.input)?;
+        staged::fetch_scripts(&cx, &job.account, &job.input).await;
+        let input = Input {
+            fetch: self.fetch.clone(),
+            name: job.template,
+            template,
+            base_dir: PathBuf::from("/"),
+            metadata: Some(metadata),
+        };
+        let plan = tokio::select! {
+            biased;
+            () = cx.cancel.cancelled() => {
+                return Err(Error::new(ErrorCode::Canceled, "canceled before the build"));
+            }
+            plan = build::resolve(&cx, input) => plan,
+        };
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(errors) => {
+                let none = || Error::new(ErrorCode::InternalError, "the plan has no error to tell");
+                return Err(Error::all(errors).err().unwrap_or_else(none));
+            }
+        };
+        let built = build::build(&cx, &self.host, self.backend.as_ref(), &plan, &request);
+        Box::pin(built).await.map(|_| ())
+    }
+}
+
+type Told = Box<Error>;
+
+/// More than a run has phases and machines.
+const SEEN: usize = 256;
+
+/// What a run's events leave behind.
+#[derive(Default)]
+struct Kept {
+    outputs: Vec<RunOutput>,
+    /// What an optimization brought.
+    optimization: Option<Box<Optimization>>,
+    /// Why the journal could not be written.
+    broken: Option<Error>,
+}
+
+impl Kept {
+    /// Writes down every event until the last sender is gone. A run whose journal cannot be written
+    /// is canceled.
+    fn keep(
+        &mut self,
+        mut journal: Option<&mut Journal>,
+        mut receiver: event::Receiver,
+        seen: &mpsc::Sender<Seen>,
+        feed: &service::app::feeds::Feed,
+        stop: &CancellationToken,
+    ) {
+        let mut phase = None;
+        while let Some(event) = receiver.blocking_recv() {
+            if let Some(open) = &mut journal {
+                match self.noted(open.add(&event)) {
+                    Some(true) => feed.changed(),
+                    Some(false) => {}
+                    None => {
+                        journal = None;
+                        stop.cancel();
+                    }
+                }
+            }
+            if let Some(news) = self.news(event, &mut phase)
+                && seen.blocking_send(news).is_err()
+            {
+                tracing::debug!("nobody follows the run any more");
+            }
+        }
+    }
+
+    /// What of an event concerns the run's row.
+    fn news(&mut self, event: Event, phase: &mut Option<Phase>) -> Option<Seen> {
+        match event {
+            Event::Distributed { output } => self.outputs.push(output),
+            Event::Optimized { optimization } => self.optimization = Some(Box::new(optimization)),
+            Event::SourceResolved { source, .. } => return Some(Seen::Source(source)),
+            Event::StepStarted { step, .. } => {
+                let now = Phase::of(&step).filter(|now| *phase < Some(*now))?;
+                *phase = Some(now);
+                return Some(Seen::Phase(now));
+            }
+            Event::MachineStarted { machine, vcpus, memory_mib, generation, disks } => {
+                let machine = Machine { number: machine, vcpus, memory_mib, generation, disks };
+                return Some(Seen::MachineStarted(machine));
+            }
+            Event::MachineEnded { machine } => return Some(Seen::MachineEnded(machine)),
+            _ => {}
+        }
+        None
+    }
+
+    /// The first failure of the journal is the run's error.
+    fn noted<T>(&mut self, written: std::io::Result<T>) -> Option<T> {
+        let error = match written.code(ErrorCode::InternalError, || {
+            "the run's log cannot be written, so the run was ended".to_owned()
+        }) {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        tracing::error!(error = ?error, "a run's journal cannot be written");
+        self.broken.get_or_insert(error);
+        None
+    }
+}
+
+fn freshness(input: &Value) -> Result<Freshness, Error> {
+    let tags = input.get("tags").and_then(Value::as_object);
+    let tag = tags.and_then(|tags| {
+        tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(CACHE_TAG)).map(|(_, tag)| tag)
+    });
+    Freshness::of_tag(tag.and_then(Value::as_str))
+        .map_err(|text| Error::new(ErrorCode::ValidationFailed, text).target("tags"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tags_say_what_may_be_reused() {
+        assert_eq!(freshness(&json!({})).unwrap(), Freshness::FRESH);
+        let tagged = json!({ "tags": { "Goldsmith.Cache": "steps" } });
+        assert_eq!(freshness(&tagged).unwrap(), Freshness::default());
+        let error = freshness(&json!({ "tags": { "goldsmith.cache": "maybe" } })).unwrap_err();
+        assert_eq!(error.target.as_deref(), Some("tags"));
+    }
+}

@@ -1,0 +1,189 @@
+//! The runs: who is next, carried out by an [`Executor`], and how they end.
+//!
+//! ```text
+//! Queued ── choose ── claim (epoch + 1) ── executor: build ── outputs, images, operation, state: one commit
+//!    ↑                                        ↑
+//!    └── the service ends                     └── Canceling, seen when woken
+//! ```
+//!
+//! A terminal state is written when the engine has returned, and it returns when everything is released.
+
+mod adopt;
+mod carry;
+mod choose;
+mod executor;
+mod janitor;
+mod journal;
+mod local;
+mod machines;
+mod metadata;
+mod outcome;
+mod row;
+mod staged;
+
+use std::{
+    collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
+
+use api::ErrorCode;
+use db::{ActiveRun, RunState};
+use engine::may_wait;
+use futures_util::FutureExt;
+use images::error::Error;
+use service::App;
+use tokio::task::{JoinHandle, JoinSet};
+
+pub use choose::Capacity;
+pub use executor::{Ended, Executor, Job, Seen};
+pub use local::{Limits, Local};
+pub(crate) use machines::forget_ended;
+
+use choose::{Weight, choose};
+use row::As;
+
+/// Looks without being woken, too: another process may have written.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How long the runs may take to let go of everything when the service ends.
+const LAST_WAIT: Duration = Duration::from_secs(30);
+
+/// Begins to carry out runs, and to end kept machines whose time is over, until [`App::shutdown`]. The
+/// task ends when everything is released.
+pub fn start(app: App, executor: Arc<dyn Executor>) -> JoinHandle<()> {
+    metrics::describe_gauge!("goldsmith_runs", "Runs that are not over, by state.");
+    metrics::describe_counter!("goldsmith_runs_ended_total", "Runs that are over, by state.");
+    tokio::spawn(janitor::work(app.clone(), executor.clone()));
+    let worker =
+        Worker { app, executor, held: HashMap::new(), resumed: None, tasks: JoinSet::new() };
+    tokio::spawn(worker.work())
+}
+
+struct Worker {
+    app: App,
+    executor: Arc<dyn Executor>,
+    /// The runs that are at work here.
+    held: HashMap<String, ActiveRun>,
+    /// Runs of an earlier process that go on and were not begun yet; `None` until they have been looked for.
+    resumed: Option<HashSet<String>>,
+    /// Each ends with the run's id and whether it was begun.
+    tasks: JoinSet<(String, bool)>,
+}
+
+impl Worker {
+    async fn work(mut self) {
+        let shutdown = self.app.shutdown().clone();
+        while !shutdown.is_cancelled() {
+            let looked = self.look().await;
+            if let Err(e) = &looked {
+                tracing::error!(error = %images::error::chain(&e), "the runs cannot be read");
+            }
+            let done = tokio::select! {
+                () = shutdown.cancelled() => None,
+                () = self.app.worker_woken() => None,
+                () = tokio::time::sleep(LOOK_AGAIN) => None,
+                Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => Some(done),
+            };
+            if let Some(Ok((id, was_begun))) = done {
+                self.let_go(&id, was_begun);
+            }
+        }
+        // Every task has seen the shutdown and cancels its run.
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_WAIT, all).await.is_err() {
+            tracing::warn!("some runs did not end in time; the next start releases what they hold");
+        }
+    }
+
+    /// Reads the rows and does what they ask for.
+    async fn look(&mut self) -> Result<(), db::Error> {
+        if self.resumed.is_none() {
+            self.resumed = Some(adopt::adopt(&self.app, self.executor.as_ref()).await?);
+        }
+        let runs = self.app.store().active_runs().await?;
+        for run in runs.iter().filter(|run| run.state == RunState::Canceling) {
+            if self.held.contains_key(&run.id) {
+                self.executor.cancel(&run.id);
+            } else {
+                // It never had its turn, so it needs none to end.
+                self.begin(run.clone());
+            }
+        }
+        let waiting: Vec<ActiveRun> = runs.into_iter().filter(|run| self.is_waiting(run)).collect();
+        if waiting.is_empty() {
+            self.app.set_waiting_for(None);
+            return Ok(());
+        }
+        let weights: Vec<Weight<'_>> = waiting.iter().map(weight).collect();
+        let active: Vec<Weight<'_>> = self.held.values().map(weight).collect();
+        let chosen = choose(&weights, &active, may_wait(|| self.executor.capacity()));
+        let shortage = match chosen.is_empty() {
+            true => None,
+            false => self.app.shortage().await,
+        };
+        let is_short = shortage.is_some();
+        self.app.set_waiting_for(shortage.map(|shortage| shortage.text()));
+        for run in chosen.into_iter().filter_map(|index| waiting.get(index)).filter(|_| !is_short) {
+            self.begin(run.clone());
+        }
+        Ok(())
+    }
+
+    fn is_waiting(&self, run: &ActiveRun) -> bool {
+        let resumed = || self.resumed.as_ref().is_some_and(|resumed| resumed.contains(&run.id));
+        let is_due = match run.state {
+            RunState::Queued => true,
+            RunState::Running => resumed(),
+            _ => false,
+        };
+        is_due && !self.held.contains_key(&run.id)
+    }
+
+    fn begin(&mut self, run: ActiveRun) {
+        self.held.insert(run.id.clone(), run.clone());
+        let (app, executor) = (self.app.clone(), self.executor.clone());
+        self.tasks.spawn(async move {
+            let id = run.id.clone();
+            let carried = carry::carry(&app, executor.as_ref(), run);
+            let was_begun = AssertUnwindSafe(carried).catch_unwind().await;
+            if was_begun.is_err() {
+                executor.cancel(&id);
+                after_panic(&app, &id).await;
+            }
+            (id, was_begun.unwrap_or(true))
+        });
+    }
+
+    /// The run is not at work here any more. One that goes on after a restart has its turn once.
+    fn let_go(&mut self, id: &str, was_begun: bool) {
+        self.held.remove(id);
+        if let Some(resumed) = self.resumed.as_mut().filter(|_| was_begun) {
+            resumed.remove(id);
+        }
+    }
+}
+
+/// A run must end whatever we did wrong.
+async fn after_panic(app: &App, id: &str) {
+    let error =
+        Error::new(ErrorCode::InternalError, "the service panicked while the run was active");
+    let ended = Ended { outputs: Vec::new(), optimization: None, error: Some(error) };
+    if let Ok(Some(run)) = app.store().run(id).await
+        && !run.state.is_over()
+    {
+        carry::end(app, id, As::Holder(run.epoch), &ended).await;
+    }
+}
+
+fn weight(run: &ActiveRun) -> Weight<'_> {
+    Weight {
+        subscription: &run.subscription,
+        queued: run.queued,
+        vcpus: run.vcpus,
+        memory_mib: run.memory_mib,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! From how a build ended to what is written: state, message, operation, outputs.
+
+use api::{ErrorCode, template::Template};
+use arm::operation;
+use db::{OperationStatus, Run, RunState, Write};
+use images::{
+    error::Error,
+    step::{CUSTOMIZATION_LOG, Phase, VALIDATION_LOG},
+};
+use jiff::Timestamp;
+use providers::{
+    compute::artifacts,
+    image_builder::{
+        staging,
+        state::{Event, LastRun, Outcome, next_of_run},
+    },
+    stored,
+};
+use serde_json::{Value, json};
+use service::{App, blobs};
+
+use super::{executor::Ended, machines};
+
+/// Ends a run. Returns what is to be written beside its row.
+pub(crate) async fn end(app: &App, run: &mut Run, ended: &Ended) -> Result<Vec<Write>, db::Error> {
+    let mut writes = close(app, run, ended).await?;
+    let template: Option<Template> = stored::parse(&run.input).ok();
+    if let Some(template) = template {
+        writes.extend(artifacts::writes(app, run, &template, &ended.outputs).await?);
+    }
+    writes.extend(machines::removal(app, run).await?);
+    Ok(writes)
+}
+
+/// Ends a run and its operation, and nothing beside them.
+pub(crate) async fn close(
+    app: &App,
+    run: &mut Run,
+    ended: &Ended,
+) -> Result<Vec<Write>, db::Error> {
+    let base = app.base_url().unwrap_or_default();
+    let log = match staging::present_account(app, &run.template).await? {
+        Some(account) => {
+            let (name, id) = (account.name, &run.id);
+            format!("{base}/storage/{name}/{}/{id}/{CUSTOMIZATION_LOG}", blobs::LOGS)
+        }
+        None => format!("{base}{}/runs/{}/log", run.template, run.id),
+    };
+    let (state, error) = judge(&log, run, ended);
+    run.state = state;
+    run.sub_state = String::new();
+    run.ended = Some(Timestamp::now());
+    run.optimization = ended.optimization.as_ref().map(|figures| json!(figures));
+    run.message = error
+        .as_ref()
+        .map_or_else(String::new, |error| error["message"].as_str().unwrap_or_default().to_owned());
+    let operation = app.store().operation(&run.operation).await?;
+    let write = |row| Write::Operation(operation_row(row, state, error));
+    Ok(operation.map(write).into_iter().collect())
+}
+
+fn operation_row(row: db::Operation, state: RunState, error: Option<Value>) -> db::Operation {
+    let mut row = operation::ended(row, error.map_or(Ok(()), Err));
+    if state == RunState::Canceled {
+        row.status = OperationStatus::Canceled;
+    }
+    row
+}
+
+/// The state, and `{code, message}` unless all is done.
+fn judge(log: &str, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
+    let end = match &ended.error {
+        None => Outcome::Succeeded,
+        Some(error) if error.code == ErrorCode::Canceled => Outcome::Canceled,
+        Some(error) if is_distributing(error) && !ended.outputs.is_empty() => {
+            Outcome::PartiallySucceeded
+        }
+        Some(_) => Outcome::Failed,
+    };
+    // Who was told that the run ends does not find it succeeded, though all may have been delivered.
+    let state = match next_of_run(run, Event::End(end)) {
+        Ok(LastRun::Over(outcome)) => outcome.run_state(),
+        Ok(_) | Err(_) => end.run_state(),
+    };
+    if state == RunState::Canceled {
+        let error = json!({ "code": "Canceled", "message": "The run was canceled." });
+        return (RunState::Canceled, Some(error));
+    }
+    let Some(error) = &ended.error else { return (state, None) };
+    let message = message(log, run, error);
+    (state, Some(json!({ "code": error.code.name(), "message": message })))
+}
+
+/// Whether it failed at a target, whatever the reason was.
+fn is_distributing(error: &Error) -> bool {
+    error.step.as_deref().and_then(Phase::of) == Some(Phase::Distributing)
+}
+
+/// What the reader of `lastRunStatus` is told: what happened, and where to read on.
+fn message(log: &str, run: &Run, error: &Error) -> String {
+    let step = error.step.as_deref().map_or_else(String::new, |step| format!(" (step {step})"));
+    // A command for a local build is no way out for the reader here.
+    let hint = error.hint.as_deref().filter(|hint| !hint.starts_with("goldsmith "));
+    let hint = hint.map_or_else(String::new, |hint| format!(" {hint}."));
+    let what = match error.code {
+        ErrorCode::BuildTimeout => format!(
+            "Failed while waiting for packerizer: Timeout waiting for microservice to complete: \
+             'context deadline exceeded'. {}{step}.{hint}",
+            error.message
+        ),
+        _ => format!("{}{step}.{hint}", error.message),
+    };
+    // What the first error hides: the other mistakes, or the last lines of the guest.
+    let also: String = error
+        .details
+        .iter()
+        .filter(|line| line.starts_with("also: ") || line.starts_with("published: "))
+        .map(|line| format!(" {line}."))
+        .collect();
+    let validated = error.step.as_deref().and_then(Phase::of) == Some(Phase::Validating);
+    let validation = match validated {
+        true => format!(" Validation log location: {}.", validation_log(log)),
+        false => String::new(),
+    };
+    format!("{what}{also}{validation} {}", pointer(log, run))
+}
+
+/// Where the log is, in the words that tools look for.
+fn pointer(log: &str, run: &Run) -> String {
+    format!(
+        "During the image build, a failure has occurred, please review the build log to identify which build/customization \
+         step failed. Image Build log location: {log}. OperationId: {}. Use this \
+         operationId to search packer log.",
+        run.operation
+    )
+}
+
+/// The validators' log, which is beside the other one.
+fn validation_log(log: &str) -> String {
+    match log.strip_suffix(CUSTOMIZATION_LOG) {
+        Some(folder) => format!("{folder}{VALIDATION_LOG}"),
+        None => format!("{log}s/{VALIDATION_LOG}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn run(state: RunState) -> Run {
+        Run {
+            id: "run".into(),
+            template: db::ResourceKey::of("/t"),
+            subscription: "s".into(),
+            operation: "op".into(),
+            state,
+            sub_state: String::new(),
+            message: String::new(),
+            queued: Timestamp::UNIX_EPOCH,
+            ended: None,
+            epoch: 1,
+            vcpus: 1,
+            memory_mib: 1,
+            input: Value::Null,
+            cause: db::Cause::Manual,
+            optimization: None,
+            owner: None,
+            crashes: 0,
+            worked: std::time::Duration::ZERO,
+        }
+    }
+
+    fn failed(code: ErrorCode) -> Ended {
+        let error = Error::new(code, "it happened").hint("do this");
+        Ended { outputs: Vec::new(), optimization: None, error: Some(error) }
+    }
+
+    // conformance: 99
+    #[test]
+    fn a_timeout_is_told_in_the_words_that_are_looked_for() {
+        let (state, error) = judge("", &run(RunState::Running), &failed(ErrorCode::BuildTimeout));
+        assert_eq!(state, RunState::Failed);
+        let message = error.unwrap()["message"].as_str().unwrap().to_owned();
+        assert!(message.starts_with("Failed while waiting for packerizer: Timeout waiting for microservice to complete: 'context deadline exceeded'"), "{message}");
+        assert!(message.contains("it happened. do this."), "{message}");
+    }
+
+    #[test]
+    fn whoever_was_told_that_it_ends_finds_it_canceled() {
+        let done = Ended { outputs: Vec::new(), optimization: None, error: None };
+        assert_eq!(judge("", &run(RunState::Running), &done).0, RunState::Succeeded);
+        for ended in [done, failed(ErrorCode::GuestStopped), failed(ErrorCode::Canceled)] {
+            assert_eq!(judge("", &run(RunState::Canceling), &ended).0, RunState::Canceled);
+        }
+    }
+}

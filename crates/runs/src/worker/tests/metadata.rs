@@ -1,0 +1,187 @@
+//! The metadata service of a run's machine: what it answers, and how long its tokens are good.
+
+use db::{Resource, Run, Write};
+use engine::metadata::{Asked, Metadata};
+use images::geography::Geography;
+use jiff::Timestamp;
+use service::auth::{Audience, Auth, Denied, SigningKey};
+
+use super::*;
+use crate::worker::{Job, metadata::OfRun};
+
+const TENANT: &str = "t";
+const ARM: &str = "https%3A%2F%2Fmanagement.azure.com%2F";
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn identity(name: &str) -> String {
+    format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}")
+}
+
+struct Place {
+    _bench: Bench,
+    process: Process,
+    run: Run,
+}
+
+impl Place {
+    /// A run that is at work, and three identities.
+    async fn new() -> Self {
+        let bench = Bench::new().await;
+        let process = bench.process().await;
+        std::fs::create_dir_all(&process.app.settings().dir).unwrap();
+        for name in ["one", "two", "other"] {
+            let now = Timestamp::now();
+            let ids =
+                json!({ "clientId": format!("c-{name}"), "principalId": format!("p-{name}") });
+            let row = Resource {
+                id: identity(name),
+                subscription: "s".into(),
+                group: "rg".into(),
+                kind: "microsoft.managedidentity/userassignedidentities".into(),
+                name: name.into(),
+                revision: 0,
+                created: now,
+                changed: now,
+                body: json!({ "location": "westus2", "properties": ids }),
+                hidden: json!({}),
+            };
+            process.app.store().commit(vec![Write::Insert(row)]).await.unwrap();
+        }
+        let id = process.submit("t", managed("made")).await;
+        let place = Self { _bench: bench, run: process.run(&id).await, process };
+        place.is_now(RunState::Running).await;
+        place
+    }
+
+    async fn is_now(&self, state: RunState) {
+        let run = Run { state, ..self.process.run(&self.run.id).await };
+        self.process.app.store().commit(vec![Write::ReplaceRun(run)]).await.unwrap();
+    }
+
+    fn service(&self, identities: &[&str]) -> OfRun {
+        let ids: Vec<_> = identities.iter().map(|name| identity(name)).collect();
+        let mut input = self.run.input.clone();
+        input["properties"]["vmProfile"] =
+            json!({ "vmSize": "Standard_D2s_v5", "userAssignedIdentities": ids });
+        input["properties"]["managedResourceTags"] = json!({ "team": "a", "x": "y" });
+        let job = Job {
+            worked: std::time::Duration::ZERO,
+            run_id: self.run.id.clone(),
+            template: "t".into(),
+            input,
+            account: String::new(),
+            geography: Geography::default(),
+        };
+        OfRun::new(&self.process.app, &job)
+    }
+
+    /// Who the token stands for, if it is good.
+    async fn caller(&self, token: &Value) -> Result<String, Denied> {
+        let settings = self.process.app.settings();
+        let key = SigningKey::obtain(&settings.dir).unwrap();
+        let auth = Auth::new(key, TENANT.to_owned(), self.process.app.store().clone());
+        let header = format!("Bearer {}", token["access_token"].as_str().unwrap());
+        let caller = auth.caller(Some(&header), Audience::Arm, &[], "https://here:8443").await;
+        caller.map(|caller| caller.client_id)
+    }
+}
+
+fn asked(target: &str) -> Asked {
+    Asked { method: "GET".into(), target: target.into(), metadata: true, forwarded: false }
+}
+
+async fn get(service: &OfRun, asked: Asked) -> (u16, Value) {
+    let answer = service.answer(&asked, HOUR).await;
+    let body = serde_json::from_str(&answer.body);
+    (answer.status, body.unwrap_or_else(|_| json!(answer.body)))
+}
+
+async fn token(service: &OfRun, more: &str) -> (u16, Value) {
+    let target =
+        format!("/metadata/identity/oauth2/token?api-version=2018-02-01&resource={ARM}{more}");
+    get(service, asked(&target)).await
+}
+
+// conformance: 106
+#[tokio::test]
+async fn a_token_stands_for_its_identity_while_the_run_is_at_work() {
+    let place = Place::new().await;
+    let (status, body) = token(&place.service(&["one"]), "").await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!((&body["client_id"], &body["token_type"]), (&json!("c-one"), &json!("Bearer")));
+    assert_eq!(body["expires_in"], "3600");
+    assert_eq!(place.caller(&body).await.unwrap(), "c-one");
+    place.is_now(RunState::Succeeded).await;
+    let denied = place.caller(&body).await.unwrap_err();
+    assert!(matches!(denied, Denied::BadToken { code: "InvalidAuthenticationToken", .. }));
+}
+
+#[tokio::test]
+async fn a_token_does_not_outlive_the_build_s_time() {
+    let place = Place::new().await;
+    let service = place.service(&["one"]);
+    let target = format!("/metadata/identity/oauth2/token?api-version=1&resource={ARM}");
+    let answer = service.answer(&asked(&target), Duration::from_secs(90)).await;
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(body["expires_in"], "90");
+}
+
+// conformance: 106
+#[tokio::test]
+async fn only_the_listed_identities_answer_and_several_must_be_told_apart() {
+    let place = Place::new().await;
+    let both = place.service(&["one", "two"]);
+    let (status, body) = token(&both, "").await;
+    assert_eq!((status, &body["error"]), (400, &json!("invalid_request")));
+    assert!(body["error_description"].as_str().unwrap().starts_with("Multiple user assigned"));
+    let id = identity("TWO").replace('/', "%2F");
+    for more in ["&client_id=C-TWO", "&object_id=p-two", &format!("&msi_res_id={id}")] {
+        let (status, body) = token(&both, more).await;
+        assert_eq!((status, &body["client_id"]), (200, &json!("c-two")), "{more}");
+    }
+    for service in [both, place.service(&[])] {
+        let (status, body) = token(&service, "&client_id=c-other").await;
+        assert_eq!((status, &body["error_description"]), (400, &json!("Identity not found")));
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_as_azure_does() {
+    let place = Place::new().await;
+    let service = place.service(&["one"]);
+    let path = "/metadata/identity/oauth2/token";
+    let good = format!("{path}?api-version=2018-02-01&resource={ARM}");
+    let cases = [
+        (Asked { metadata: false, ..asked(&good) }, 400, "Required metadata header not specified"),
+        (Asked { forwarded: true, ..asked(&good) }, 400, "X-Forwarded-For"),
+        (Asked { method: "POST".into(), ..asked(&good) }, 405, "POST"),
+        (asked(&format!("{path}?resource={ARM}")), 400, "'api-version' is missing"),
+        (asked(&format!("{path}?api-version=1")), 400, "'resource' is missing"),
+        (asked(&format!("{path}?api-version=1&resource=https://x.example")), 400, "AADSTS500011"),
+        (asked("/metadata/instance"), 400, "'api-version' is missing"),
+        (asked("/metadata/instance/compute/nothing?api-version=1"), 404, "isn't found"),
+        (asked("/elsewhere"), 404, "isn't found"),
+    ];
+    for (asked, wanted, text) in cases {
+        let (status, body) = get(&service, asked.clone()).await;
+        assert_eq!(status, wanted, "{asked:?}: {body}");
+        let description = body["error_description"].as_str().unwrap();
+        assert!(description.contains(text), "{asked:?}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_machine_is_told_about_itself() {
+    let place = Place::new().await;
+    let service = place.service(&["one"]);
+    let (status, body) = get(&service, asked("/metadata/instance?api-version=2021-02-01")).await;
+    assert_eq!(status, 200, "{body}");
+    let compute = &body["compute"];
+    assert_eq!(compute["vmSize"], "Standard_D2s_v5", "{body}");
+    assert_eq!(compute["location"], "westus2", "{body}");
+    assert_eq!(compute["tags"], "team:a;x:y", "{body}");
+    let leaf = "/metadata/instance/compute/subscriptionId?api-version=2021-02-01&format=text";
+    assert_eq!(get(&service, asked(leaf)).await, (200, json!("s")));
+    let (status, body) = get(&service, asked("/metadata/versions")).await;
+    assert_eq!((status, body["apiVersions"].is_array()), (200, true));
+}

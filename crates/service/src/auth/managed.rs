@@ -1,0 +1,41 @@
+//! Managed identities: they have no secret. Their tokens are given to build machines, each bound to
+//! its run: when that is over, so is the token.
+
+use db::{ResourceKey, RunState, Store};
+
+const KIND: &str = "microsoft.managedidentity/userassignedidentities";
+
+/// A user-assigned identity that a run's machine may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManagedIdentity {
+    /// Resource id.
+    pub id: String,
+    pub client_id: String,
+    /// The principal's object id.
+    pub object_id: String,
+    pub run_id: String,
+}
+
+impl ManagedIdentity {
+    /// The identity of that resource id, if it is there.
+    pub async fn find(store: &Store, id: &str, run_id: &str) -> Result<Option<Self>, db::Error> {
+        let found = store.resource(&ResourceKey::of(id)).await?;
+        Ok(found.filter(|resource| resource.kind == KIND).map(|resource| {
+            let text = |name: &str| {
+                resource.body["properties"][name].as_str().unwrap_or_default().to_owned()
+            };
+            Self {
+                client_id: text("clientId"),
+                object_id: text("principalId"),
+                run_id: run_id.to_owned(),
+                id: resource.id,
+            }
+        }))
+    }
+
+    /// Whether its run is at work.
+    pub(crate) async fn is_at_work(&self, store: &Store) -> Result<bool, db::Error> {
+        let run = store.run(&self.run_id).await?;
+        Ok(run.is_some_and(|run| matches!(run.state, RunState::Running | RunState::Canceling)))
+    }
+}
