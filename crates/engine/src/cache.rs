@@ -1,4 +1,4 @@
-//! The cache as a whole: what is in it, and keeping it below its size.
+//! The cache as a whole: its content and its size limit.
 
 mod trim;
 mod verify;
@@ -23,7 +23,7 @@ use crate::{
 };
 use trim::Trim;
 
-/// What the parts of the cache take on disk, in bytes.
+/// Bytes on disk of each part of the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     pub sources: u64,
@@ -33,7 +33,7 @@ pub struct Usage {
     pub logs: u64,
 }
 
-/// Looks how much the cache takes.
+/// Measures the cache.
 pub fn usage(layout: &Layout) -> io::Result<Usage> {
     Ok(Usage {
         sources: bytes(&layout.sources())?,
@@ -44,15 +44,16 @@ pub fn usage(layout: &Layout) -> io::Result<Usage> {
     })
 }
 
-/// Removes what was used least recently, of any kind, until all takes at most `max_bytes`. Of these, artifacts get
-/// a quarter: they are quick to make again from a node, not the other way round. Locks and notes of what is gone go
-/// too. Works beside running builds. May take long; do it off the runtime.
+/// Evicts the least recently used entries, of any kind, until the cache takes at most `max_bytes`.
+/// Artifacts get a quarter of that: making one from a node is quick, not the other way round. Locks
+/// and notes of removed entries go too. Safe beside running builds. This may take long; call it off
+/// the runtime.
 pub fn trim(layout: &Layout, max_bytes: u64) -> io::Result<Evicted> {
     shrink(layout, max_bytes, true)
 }
 
-/// Removes everything that can be made again and is not in use; source images only with `sources`. May take long; do
-/// it off the runtime.
+/// Removes everything that can be made again and is not in use; source images only with `sources`.
+/// This may take long; call it off the runtime.
 pub fn clear(layout: &Layout, sources: bool) -> io::Result<Evicted> {
     shrink(layout, 0, sources)
 }
@@ -74,7 +75,7 @@ fn shrink(layout: &Layout, max_bytes: u64, sources: bool) -> io::Result<Evicted>
 fn trim_artifacts(layout: &Layout, max_bytes: u64) -> io::Result<(u64, Vec<Kept>)> {
     let mut all: Vec<(PathBuf, SystemTime, u64)> = Vec::new();
     for entry in entries(&layout.artifacts())? {
-        // Another trims at the same time.
+        // Another process trims at the same time.
         let Some(meta) = or_none(fs::metadata(&entry))? else { continue };
         let bytes = bytes(&entry)?;
         all.push((entry, meta.modified()?, bytes));
@@ -104,14 +105,14 @@ fn evict_artifacts(layout: &Layout, key: &str) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Keys that artifacts are kept of.
+/// The keys with artifacts.
 pub fn artifact_keys(layout: &Layout) -> io::Result<HashSet<Key>> {
     let names = entries(&layout.artifacts())?;
     Ok(names.iter().filter_map(|path| Key::parse(path.file_name()?.to_str()?)).collect())
 }
 
-/// Removes a source image that nobody uses and no node stands on; `false` if it stays.
+/// Removes a source image that no process uses and no node is based on; `false` if it stays.
 fn evict_source(layout: &Layout, digest: &str) -> io::Result<bool> {
-    // Asked under the image's lock: a build may have ended upon it a moment ago.
+    // Checked under the image's lock: a build may have just created a node on it.
     sources::evict(layout, digest, || Ok(NodeStore::new(layout).of_source(digest)?.is_empty()))
 }

@@ -1,4 +1,4 @@
-//! Commands of goldsmith's own in a guest: each has a deadline, and none of their output is kept.
+//! Goldsmith's own commands in a guest: each has a deadline, and their output is discarded.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use api::ErrorCode;
 use images::error::{Error, Result, guest_error};
 use vm::{Discard, Exit, Guest, Stdin};
 
-/// Runs a command of which only the exit matters. `what` names it in the error of one that does not end.
+/// Runs a command for its exit status only. `what` names it in the timeout error.
 pub(crate) async fn run_within(
     guest: &dyn Guest,
     what: &str,
@@ -20,7 +20,7 @@ pub(crate) async fn run_within(
     .await
 }
 
-/// Work in the guest that has to end by then.
+/// Limits the time of work in the guest.
 pub(crate) async fn within<T>(
     limit: Duration,
     what: &str,

@@ -1,4 +1,4 @@
-//! Finishes the cleaning that a killed goldsmith left. Every command runs it first.
+//! Completes the cleanup of a killed goldsmith. Every command runs it first.
 
 use std::{io, path::Path, time::Duration};
 
@@ -13,11 +13,11 @@ use vm::{Backend, may_wait};
 
 use crate::{node::NodeStore, tap_name};
 
-/// A thing that takes longer to release stays in the ledger for the next time.
+/// A resource that takes longer to release stays in the ledger for the next sweep.
 const RELEASE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Releases what runs whose owner is gone still hold, except what is kept for its user. Returns
-/// what could not be released.
+/// Releases the resources of runs whose owner is gone, except those retained for their user.
+/// Returns what could not be released.
 pub async fn sweep(layout: &Layout, backend: &dyn Backend) -> io::Result<Vec<String>> {
     let problems = release_due(layout, backend).await?;
     may_wait(|| NodeStore::new(layout).sweep())?;
@@ -26,7 +26,7 @@ pub async fn sweep(layout: &Layout, backend: &dyn Backend) -> io::Result<Vec<Str
     Ok(problems)
 }
 
-/// As [`sweep`], but only what is in ledgers.
+/// As [`sweep`], but only resources in ledgers.
 pub async fn release_due(layout: &Layout, backend: &dyn Backend) -> io::Result<Vec<String>> {
     let mut problems = Vec::new();
     for run_id in may_wait(|| ledger::runs(layout))? {
@@ -41,7 +41,7 @@ pub async fn release_due(layout: &Layout, backend: &dyn Backend) -> io::Result<V
     Ok(problems)
 }
 
-/// A kept machine's time is over now: the next sweep ends it. Nothing kept is success.
+/// Ends the retention of a machine: the next sweep removes it. Success if nothing is retained.
 pub fn let_go(layout: &Layout, run_id: &str) -> io::Result<()> {
     match Ledger::adopt(layout, run_id)? {
         Some(ledger) => ledger.end_keeping(),
@@ -49,7 +49,7 @@ pub fn let_go(layout: &Layout, run_id: &str) -> io::Result<()> {
     }
 }
 
-/// Releases a kept machine before its time. `None` if the run's own process still lives.
+/// Releases a retained machine early. `None` if the run's own process still lives.
 pub async fn release_kept(
     layout: &Layout,
     run_id: &str,
@@ -64,7 +64,7 @@ pub async fn release_kept(
     Ok(Some(problems))
 }
 
-/// Releases every row whose time has come, newest first. One that fails does not stop the others.
+/// Releases every row that is due, newest first. A failure does not stop the others.
 pub(crate) async fn release(ledger: &Ledger, backend: &dyn Backend) -> Vec<String> {
     let rows = match ledger.rows() {
         Ok(rows) => rows,
@@ -90,7 +90,7 @@ pub(crate) async fn release(ledger: &Ledger, backend: &dyn Backend) -> Vec<Strin
     problems
 }
 
-/// Releases one thing. "Not there" is success.
+/// Releases one resource. "Not found" is success.
 async fn release_one(
     held: &Held,
     backend: &dyn Backend,
@@ -105,8 +105,8 @@ async fn release_one(
     Ok(())
 }
 
-/// Removes a run's folder, and nothing that is not one, whatever a damaged ledger says.
-/// The folder may belong to another cache than this command's.
+/// Removes a run's folder, and nothing else, whatever a damaged ledger contains. The folder may
+/// belong to another cache than this command's.
 fn remove_folder(path: &Path) -> io::Result<()> {
     let is_run = path.file_name().and_then(|name| name.to_str()).is_some_and(is_run_id);
     let among_runs = path.parent().is_some_and(|parent| parent.ends_with("runs"));
@@ -116,7 +116,7 @@ fn remove_folder(path: &Path) -> io::Result<()> {
     absent::remove_tree(path)
 }
 
-/// Removes a port on a bridge, and no device that is not one, whatever a damaged ledger says.
+/// Removes a port on a bridge, and no other device, whatever a damaged ledger contains.
 async fn remove_tap(name: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     if !tap_name::is_ours(name) {
         return Err(format!("{name} is not a port of a build machine").into());

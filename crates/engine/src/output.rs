@@ -1,5 +1,5 @@
-//! What a step's command writes: to subscribers as it comes, to `customization.log` (validators: to
-//! `validation.log`), and its last lines into the error if it fails.
+//! The output of a step's command: to subscribers as it arrives, to `customization.log` (for
+//! validators `validation.log`), and its last lines to the error if it fails.
 
 use std::{collections::VecDeque, io, ops::ControlFlow, path::Path};
 
@@ -13,9 +13,9 @@ use images::{
 use vm::{Sink, StreamKind};
 
 const TAIL_LINES: usize = 20;
-/// More answers than any script of ours gives.
+/// More answers than any of goldsmith's scripts gives.
 const ANSWERS: usize = 100;
-/// A longer line is cut into pieces, so that a guest cannot make us hold all it writes.
+/// A longer line is split, so that a guest cannot fill our memory.
 const LINE_BYTES: usize = 16 * 1024;
 
 /// The output of one step, cut into lines.
@@ -25,13 +25,13 @@ pub struct StepOutput {
     log: Option<Log>,
     partial: [Vec<u8>; 2],
     tail: VecDeque<String>,
-    /// What a line of a script of ours begins with, which nobody else in the guest knows.
+    /// The prefix of answer lines from goldsmith's own scripts. Nothing else in the guest knows it.
     mark: Option<String>,
     answers: Vec<String>,
 }
 
 impl StepOutput {
-    /// Output of `step`, appended to the log in `log_dir` that it belongs to, as far as a log is wanted.
+    /// Output of `step`, appended to its log in `log_dir` if a log is enabled.
     pub fn open(step: &str, cx: &Cx, log_dir: &Path) -> io::Result<Self> {
         let log = match cx.log_bytes {
             None => None,
@@ -51,18 +51,18 @@ impl StepOutput {
         })
     }
 
-    /// Sends what has no line end yet.
+    /// Sends the text that has no line end yet.
     pub async fn flush(&mut self) {
         self.emit(StreamKind::Out).await;
         self.emit(StreamKind::Err).await;
     }
 
-    /// From now on, lines that begin with this word are answers to us and not only output.
+    /// From now on, lines with this prefix also count as answers.
     pub(crate) fn expect_answers(&mut self, mark: &str) {
         self.mark = Some(format!("{mark} "));
     }
 
-    /// The answers so far, without the word.
+    /// The answers so far, without the prefix.
     pub(crate) fn answers(&self) -> &[String] {
         &self.answers
     }
@@ -106,7 +106,7 @@ impl StepOutput {
 
 #[async_trait]
 impl Sink for StepOutput {
-    /// Whole lines go out at once.
+    /// Whole lines are sent immediately.
     async fn take(&mut self, stream: StreamKind, bytes: &[u8]) -> ControlFlow<()> {
         let index = usize::from(stream == StreamKind::Err);
         for piece in bytes.split_inclusive(|byte| *byte == b'\n' || *byte == b'\r') {
@@ -130,8 +130,8 @@ impl Drop for StepOutput {
     }
 }
 
-/// A guest's line without what would move the reader's cursor, recolour the terminal, or show text in
-/// another order than it is in.
+/// A guest's line without characters that would move the reader's cursor, recolour the terminal, or
+/// show text in another order than it is in.
 fn printable(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     let mut chars = line.chars().peekable();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_are_put_together_per_stream_and_logged() {
+    async fn lines_are_joined_per_stream_and_logged() {
         let dir = tempfile::tempdir().unwrap();
         let (mut out, _events) = output(dir.path(), "customize[0]");
         write(&mut out, StreamKind::Out, b"one\ntw").await;
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn validators_have_a_log_of_their_own() {
+    async fn validator_output_has_its_own_log() {
         let dir = tempfile::tempdir().unwrap();
         let (mut out, _events) = output(dir.path(), "validate[0]");
         write(&mut out, StreamKind::Out, b"fine\n").await;
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn log_of_a_flood_is_cut_and_says_so() {
+    async fn flooded_log_is_truncated_with_a_note() {
         let dir = tempfile::tempdir().unwrap();
         let (mut out, mut events) = output(dir.path(), "customize[0]");
         let reader = tokio::spawn(async move { while events.recv().await.is_some() {} });
@@ -213,13 +213,13 @@ mod tests {
     }
 
     #[test]
-    fn terminal_control_and_reordering_do_not_pass() {
+    fn terminal_control_and_reordering_are_removed() {
         assert_eq!(printable("\u{1b}[31mred\u{1b}[0m\u{7}\tx"), "red\tx");
         assert_eq!(printable("a\u{202e}b\u{2066}c\u{2029}d"), "abcd");
     }
 
     #[tokio::test]
-    async fn a_line_without_end_is_cut() {
+    async fn endless_line_is_split() {
         let dir = tempfile::tempdir().unwrap();
         let (mut out, mut events) = output(dir.path(), "customize[0]");
         write(&mut out, StreamKind::Out, &vec![b'x'; LINE_BYTES + 1]).await;

@@ -1,7 +1,7 @@
-//! What has been validated, so that an unchanged build need not do it again.
+//! Passed validations, so that an unchanged build need not repeat them.
 //!
 //! ```text
-//! validated/<node>/<key>.json     gone with the node
+//! validated/<node>/<key>.json     removed with the node
 //! ```
 
 use std::{fs, io, path::PathBuf, time::Duration};
@@ -18,7 +18,7 @@ use crate::node::{Node, NodeStore};
 pub(crate) struct Passed {
     created: Timestamp,
     run_id: String,
-    /// How long each of them took.
+    /// The duration of each of them.
     pub(crate) seconds: Vec<f64>,
 }
 
@@ -27,7 +27,7 @@ impl Passed {
         Self { created: Timestamp::now(), run_id: run_id.to_owned(), seconds }
     }
 
-    /// What is known of that validation. An unreadable record counts as none.
+    /// The record of that validation. An unreadable record counts as missing.
     pub(crate) fn recall(layout: &Layout, node: &Node, key: &Key) -> Option<Self> {
         serde_json::from_slice(&fs::read(file(layout, node, key)).ok()?).ok()
     }
@@ -44,7 +44,7 @@ impl Passed {
         Duration::try_from(Timestamp::now().duration_since(self.created)).unwrap_or_default()
     }
 
-    /// Whether it was that very run.
+    /// Whether that run made the record.
     pub(crate) fn is_of(&self, run_id: &str) -> bool {
         self.run_id == run_id
     }
@@ -54,7 +54,7 @@ fn file(layout: &Layout, node: &Node, key: &Key) -> PathBuf {
     layout.validated().join(node.meta.key.as_str()).join(format!("{key}.json"))
 }
 
-/// Removes what was remembered of nodes that are gone.
+/// Removes the records of removed nodes.
 pub(crate) fn forget_gone(layout: &Layout, store: &NodeStore) -> io::Result<()> {
     for path in absent::entries(&layout.validated())? {
         let key = path.file_name().and_then(|name| name.to_str()).and_then(Key::parse);

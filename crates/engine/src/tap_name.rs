@@ -1,11 +1,11 @@
-//! The names of our taps, the ports of machines on bridges of this host.
+//! The names of goldsmith's taps, the ports of machines on bridges of this host.
 
-/// What each begins with.
+/// The prefix of each name.
 pub(crate) const PREFIX: &str = "gs";
-/// How many hexadecimal digits come after it: the kernel takes 15 bytes.
+/// The number of hexadecimal digits after it: the kernel allows 15 bytes.
 pub(crate) const DIGITS: usize = 12;
 
-/// Whether that is a name of ours for a tap, and of no device of the administrator's.
+/// Whether the name is one of goldsmith's taps rather than an administrator's device.
 pub(crate) fn is_ours(name: &str) -> bool {
     name.strip_prefix(PREFIX).is_some_and(|rest| {
         rest.len() == DIGITS
@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices_of_others_are_not_taken_for_ours() {
+    fn foreign_device_is_not_ours() {
         for other in
             ["", "gs", "gs0", "eth0", "gs0123456789aB", "gs0123456789abc", "br0123456789ab"]
         {

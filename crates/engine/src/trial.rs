@@ -1,7 +1,7 @@
-//! A throw-away machine from a finished image, to see that it boots and does what it should.
+//! A temporary machine from a finished image, to test that it boots and works.
 //!
-//! The image is not written to: the machine has an overlay that goes with it. No seed is attached,
-//! so what the machine does is what the image does anywhere.
+//! The image is not written to: the machine has a temporary overlay. No seed is attached, so the
+//! machine behaves as the image does anywhere.
 
 use std::{
     path::{Path, PathBuf},
@@ -19,27 +19,27 @@ use vm::{Backend, Ended, Firmware, Host, MachineSpec, disk, may_wait};
 
 use crate::janitor;
 
-/// What to boot and how.
+/// The parameters of a trial.
 #[derive(Debug, Clone)]
 pub struct Trial {
     pub disk: PathBuf,
-    /// `qcow2`, `raw`, `vpc` or `vmdk`, as QEMU names them.
+    /// `qcow2`, `raw`, `vpc` or `vmdk`: QEMU's names.
     pub format: String,
     pub virtual_size: u64,
-    /// Data disks and their sizes, by their LUNs; qcow2 ones.
+    /// Data disks (qcow2) and their sizes, by LUN.
     pub data: Vec<(PathBuf, u64)>,
     pub uefi: bool,
     pub vcpus: u32,
     pub memory_mib: u64,
-    /// Loopback ports (0: any free one) and the guest's ports they lead to.
+    /// Loopback ports (0: any free one) and the guest ports that they are forwarded to.
     pub publish: Vec<(u16, u16)>,
 }
 
 /// A published port: host and guest.
 pub type Published = (u16, u16);
 
-/// Boots the image and waits until the guest powers off or `cx.cancel` fires; either is a good end.
-/// `running` hears of the ports and the serial log once the machine runs.
+/// Boots the image and waits until the guest powers off or `cx.cancel` fires; both count as
+/// success. `running` gets the ports and the serial log once the machine runs.
 pub async fn run(
     cx: &Cx,
     host: &Host,

@@ -1,8 +1,8 @@
-//! Azure VM sizes as vCPUs, memory and architecture, read out of their names by Azure's naming
+//! Azure VM sizes as vCPUs, memory and architecture, parsed from their names by Azure's naming
 //! convention: family, vCPUs, vCPUs in use (`-N`), features, accelerator, version.
 //!
-//! <https://learn.microsoft.com/azure/virtual-machines/vm-naming-conventions>. What a machine here
-//! has no use for (accelerators, local disks, network speed) is read and left out.
+//! <https://learn.microsoft.com/azure/virtual-machines/vm-naming-conventions>. The parser ignores
+//! properties that a machine here cannot use (accelerators, local disks, network speed).
 
 mod family;
 
@@ -12,10 +12,10 @@ use vm::Host;
 
 use self::family::{Memory, memory, numbered};
 
-/// What a size means here.
+/// The properties of a size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VmSize {
-    /// As Azure spells it.
+    /// In Azure's spelling.
     pub name: String,
     pub vcpus: u32,
     pub memory_mib: u64,
@@ -26,28 +26,28 @@ pub struct VmSize {
 const X64: &str = "x64";
 const ARM64: &str = "Arm64";
 
-/// The size AIB takes for a Gen1 source when none is given.
+/// AIB's default size for a Gen1 source.
 pub const DEFAULT_GEN1: &str = "Standard_D1_v2";
-/// The size AIB takes for a Gen2 source when none is given.
+/// AIB's default size for a Gen2 source.
 pub const DEFAULT_GEN2: &str = "Standard_D2ds_v4";
 
-/// How many near names an error shows.
+/// How many similar names an error shows.
 const NEAR: usize = 5;
-/// Memory that is left to the host itself.
+/// Memory reserved for the host itself.
 pub const RESERVED_MIB: u64 = 1024;
-/// A clipped machine has at least this, and a multiple of it, so that a few pages more or less of the
-/// host do not make another machine.
+/// The minimum and the step of a clipped machine's memory, so that a small change in the host's
+/// memory does not make a different machine.
 const MEMORY_STEP_MIB: u64 = 256;
-/// More vCPUs than any machine of Azure has.
+/// More vCPUs than any machine in Azure has.
 const MOST_VCPUS: u32 = 2048;
-/// Letters behind the number: AMD, block storage, local disk, containers, isolated, little memory,
+/// Letters after the number: AMD, block storage, local disk, containers, isolated, little memory,
 /// more memory, network, Arm, RDMA, premium storage, tiny memory, memory extension.
 const FEATURES: &str = "abdeilmnoprstx";
 
 const FIELD: &str = "properties.vmProfile.vmSize";
 
 impl VmSize {
-    /// The size as far as this host has it.
+    /// The size, limited to this host's resources.
     #[must_use]
     pub fn on(&self, host: &Host) -> Self {
         let room = host.memory_mib.saturating_sub(RESERVED_MIB);
@@ -59,12 +59,12 @@ impl VmSize {
         }
     }
 
-    /// Whether its processor is not the one that machines here have.
+    /// Whether its processor architecture is not supported here.
     pub fn is_arm(&self) -> bool {
         self.architecture == ARM64
     }
 
-    /// What the host lacks of the size, for people; none if it lacks nothing.
+    /// The resources that the host lacks, for display; `None` if it has all.
     pub fn shortfall(&self, host: &Host) -> Option<String> {
         let here = self.on(host);
         (here != *self).then(|| {
@@ -89,22 +89,22 @@ impl VmSize {
     }
 }
 
-/// The parts of a name behind its tier.
+/// The parts of a name after its tier.
 #[derive(Debug)]
 struct Parts {
     /// In capitals: `D`, `NC`.
     family: String,
-    /// vCPUs, or a place in a list in the first generations.
+    /// The number of vCPUs, or in the first generations an index in a list.
     number: u32,
-    /// vCPUs in use, where they are fewer.
+    /// vCPUs in use, if they are fewer.
     constrained: Option<u32>,
     /// In lower case.
     features: String,
     /// As given: `A100`, `cc`.
     extra: Option<String>,
-    /// 1 where the name has none.
+    /// 1 if the name has none.
     version: u32,
-    /// Written in the name.
+    /// Whether the name contains it.
     has_version: bool,
     is_promotion: bool,
 }
@@ -159,7 +159,7 @@ impl Parts {
             && self.number <= MOST_VCPUS
             && self.extra.as_deref().is_none_or(|text| match self.family.as_bytes() {
                 [b'N', ..] => accelerator(text),
-                // Confidential children, and the memory of a machine in steps.
+                // Confidential child VMs, and a machine's memory in steps.
                 [b'D' | b'E', ..] => text.eq_ignore_ascii_case("cc"),
                 [b'M'] => text.len() == 1 && text.bytes().all(|byte| byte.is_ascii_digit()),
                 _ => false,
@@ -186,7 +186,7 @@ impl Parts {
         })
     }
 
-    /// The name as Azure spells it.
+    /// The name in Azure's spelling.
     fn name(&self) -> String {
         let mut name = format!("{}{}", self.family, self.number);
         if let Some(used) = self.constrained {
@@ -215,7 +215,7 @@ fn leading_number(text: &str) -> Option<(u32, &str)> {
     Some((digits.parse().ok().filter(|_| plain)?, rest))
 }
 
-/// Sizes that people choose for builds, to list and to suggest; every other name is understood too.
+/// Common sizes for builds, to list and to suggest. Every other name is understood too.
 pub fn common() -> Vec<VmSize> {
     let names = family::COMMON.iter().flat_map(|(pattern, numbers)| {
         numbers.iter().map(move |number| pattern.replace('#', &number.to_string()))
@@ -223,11 +223,10 @@ pub fn common() -> Vec<VmSize> {
     names.filter_map(|name| VmSize::parse(&format!("Standard_{name}"))).collect()
 }
 
-/// The size of that name, in any case.
+/// The size with that name, in any case.
 ///
 /// # Errors
-/// `ValidationFailed` at `properties.vmProfile.vmSize` for what is no name of a size, with names that
-/// come near.
+/// `ValidationFailed` at `properties.vmProfile.vmSize` for an invalid name, with similar names.
 pub fn find(name: &str) -> Result<VmSize> {
     if let Some(size) = VmSize::parse(name.trim()) {
         return Ok(size);
@@ -238,14 +237,14 @@ pub fn find(name: &str) -> Result<VmSize> {
         .hint(format!("a size has a name such as Standard_D2s_v5; near are {near}")))
 }
 
-/// The size of that name, or the default for the source's generation, if the source runs on it.
+/// The size with that name, or the default for the source's generation, if the source runs on it.
 ///
 /// # Errors
 /// `ValidationFailed` at `properties.vmProfile.vmSize`.
 pub fn for_source(given: Option<&str>, generation: u8, architecture: &str) -> Result<VmSize> {
     let default = if generation == 1 { DEFAULT_GEN1 } else { DEFAULT_GEN2 };
     let size = find(given.filter(|name| !name.is_empty()).unwrap_or(default))?;
-    // An image of unknown architecture is taken at its word.
+    // An image of unknown architecture is accepted.
     if architecture.is_empty() || size.architecture.eq_ignore_ascii_case(architecture) {
         return Ok(size);
     }
@@ -260,7 +259,7 @@ pub fn for_source(given: Option<&str>, generation: u8, architecture: &str) -> Re
         .hint(format!("give a size of the image's architecture: {near}")))
 }
 
-/// The common names most like this one, best first.
+/// The most similar common names, best first.
 fn nearest(name: &str, wanted: impl Fn(&VmSize) -> bool) -> Vec<String> {
     let name = name.to_lowercase();
     let mut all: Vec<_> = common()
@@ -272,7 +271,7 @@ fn nearest(name: &str, wanted: impl Fn(&VmSize) -> bool) -> Vec<String> {
     all.into_iter().take(NEAR).map(|(_, name)| name).collect()
 }
 
-/// Letters that are neither in the common beginning nor in the common end.
+/// The number of letters outside the common prefix and the common suffix.
 fn difference(a: &str, b: &str) -> usize {
     let common = |(x, y): &(char, char)| x == y;
     let start = a.chars().zip(b.chars()).take_while(common).count();

@@ -1,4 +1,4 @@
-//! What a template asks for that only Windows has, which does not run here yet.
+//! Template features that only Windows has, which goldsmith does not support yet.
 
 use api::{
     ErrorCode,
@@ -14,10 +14,10 @@ pub(crate) fn only(code: ErrorCode, what: &str, kind: &str, path: &str) -> Error
     Error::new(code, text).target(path).hint(WAY_OUT)
 }
 
-/// Refuses customizers and validators that only Windows has.
+/// Rejects customizers and validators that only Windows has.
 ///
 /// # Errors
-/// `UnsupportedCustomizerType`, `UnsupportedValidatorType`; several come together.
+/// `UnsupportedCustomizerType`, `UnsupportedValidatorType`; several are combined.
 pub fn check_runs_on_linux(template: &Template) -> Result<()> {
     Error::all(steps(template))
 }

@@ -1,4 +1,4 @@
-//! Files and folders that need not be there. Only what is not there counts as nothing: what cannot be read is an error.
+//! Access to files and folders that may be absent. Absence is not an error; an unreadable path is.
 
 use std::{
     fs::{self, File},
@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What was asked for, or `None` if it is not there.
+/// The result, or `None` if the path does not exist.
 pub fn or_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(found) => Ok(Some(found)),
@@ -16,7 +16,7 @@ pub fn or_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// What is in a folder, by full path; nothing if there is no such folder.
+/// The entries of a folder, by full path; empty if the folder does not exist.
 pub fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     match or_none(fs::read_dir(folder))? {
         Some(found) => found.map(|entry| Ok(entry?.path())).collect(),
@@ -24,7 +24,7 @@ pub fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// The same of what may be a stray file among folders: it has nothing in it.
+/// The same for a path that may be a stray file among folders. A file has no entries.
 ///
 /// # Errors
 /// The folder cannot be read.
@@ -35,8 +35,8 @@ pub fn entries_of_any(path: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// Bytes that a file, or all files below a folder, take on disk; holes and folders do not count. What goes while we
-/// look counts nothing.
+/// Bytes that a file, or all files below a folder, take on disk. Holes and folders do not count,
+/// and neither do files that disappear meanwhile.
 pub fn bytes(path: &Path) -> io::Result<u64> {
     match or_none(fs::metadata(path))? {
         Some(meta) if meta.is_dir() => below(path),
@@ -64,12 +64,12 @@ pub fn same_file(file: &File, path: &Path) -> io::Result<bool> {
     Ok(named.is_some_and(|named| (open.dev(), open.ino()) == (named.dev(), named.ino())))
 }
 
-/// Removes a file.
+/// Removes a file, if it exists.
 pub fn remove_file(path: &Path) -> io::Result<()> {
     or_none(fs::remove_file(path)).map(drop)
 }
 
-/// Removes a folder with all that is in it.
+/// Removes a folder with its content, if it exists.
 pub fn remove_tree(folder: &Path) -> io::Result<()> {
     or_none(fs::remove_dir_all(folder)).map(drop)
 }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_there_is_nothing_and_what_cannot_be_read_is_an_error() {
+    fn absent_path_is_empty_and_unreadable_path_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let (none, file) = (dir.path().join("none"), dir.path().join("file"));
         fs::write(&file, "x").unwrap();
@@ -93,7 +93,7 @@ mod tests {
         remove_tree(&none).unwrap();
         assert_eq!(bytes(&none).unwrap(), 0);
 
-        // A link to itself can never be read.
+        // A link to itself cannot be read.
         let bad = dir.path().join("loop");
         std::os::unix::fs::symlink(&bad, &bad).unwrap();
         assert!(or_none(fs::read(&bad)).is_err());
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn files_count_with_their_blocks_and_without_their_holes() {
+    fn bytes_counts_blocks_and_not_holes() {
         let dir = tempfile::tempdir().unwrap();
         let inner = dir.path().join("a/b");
         fs::create_dir_all(&inner).unwrap();

@@ -1,7 +1,7 @@
-//! The two clocks of a host. People and time servers set the wall clock; nobody can set the time since
-//! boot, which also counts the time in which a process was stopped or the host slept.
+//! The two clocks of a host. Users and time servers set the wall clock. Nobody can set the time
+//! since boot, which also counts the time in which a process was stopped or the host slept.
 //!
-//! A decision that cannot be taken back does not rest on one look at the wall clock alone.
+//! An irreversible decision does not depend on the wall clock alone.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-/// Both clocks, read at one moment.
+/// Both clocks, read at the same moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
     pub wall: Timestamp,
@@ -23,8 +23,8 @@ impl Reading {
         Self { wall: Timestamp::now(), since_boot: since_boot() }
     }
 
-    /// By how much the wall clock was set between an earlier reading of the same boot and this one;
-    /// negative if it was set back.
+    /// By how much the wall clock was set between an earlier reading of the same boot and this one.
+    /// Negative if it was set back.
     #[must_use]
     pub fn set_since(&self, earlier: &Self) -> SignedDuration {
         let passed = self.since_boot.saturating_sub(earlier.since_boot);
@@ -33,7 +33,7 @@ impl Reading {
     }
 }
 
-/// The time since this host was booted.
+/// The time since this host booted.
 #[must_use]
 pub fn since_boot() -> Duration {
     let now = clock_gettime(ClockId::Boottime);
@@ -43,20 +43,20 @@ pub fn since_boot() -> Duration {
     )
 }
 
-/// The end of a time span on this host, which a change of the wall clock does not move.
+/// The end of a time span on this host. Changes of the wall clock do not move it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Deadline {
-    /// What the wall clock was to show at the end.
+    /// The wall clock's expected time at the end.
     pub wall: Timestamp,
-    /// The boot of the host in which it was set; "" if the kernel did not say.
+    /// The id of the boot in which the deadline was set; "" if the kernel did not report one.
     boot: String,
-    /// The time since that boot, at the end.
+    /// The time from that boot to the end.
     since_boot: Duration,
 }
 
 impl Deadline {
-    /// That time after a reading taken in the boot of that id.
+    /// The deadline `span` after `now`, a reading from the boot with that id.
     #[must_use]
     pub fn after(span: Duration, now: &Reading, boot: &str) -> Self {
         let signed = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
@@ -67,7 +67,7 @@ impl Deadline {
         }
     }
 
-    /// Whether it is over. Only after another boot does the wall clock decide.
+    /// Whether the span has passed. The wall clock decides only after a reboot.
     #[must_use]
     pub fn is_over(&self, now: &Reading, boot: &str) -> bool {
         match !boot.is_empty() && self.boot == boot {
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn set_since_counts_only_what_the_clock_was_set_by() {
+    fn set_since_ignores_elapsed_time() {
         let first = at("2026-01-01T00:00:00Z", 5);
         assert!(at("2026-01-01T03:00:00Z", 8).set_since(&first).is_zero());
         assert_eq!(at("2026-01-01T03:00:00Z", 6).set_since(&first), SignedDuration::from_hours(2));
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn deadline_of_another_boot_is_over_by_the_wall_clock() {
+    fn deadline_of_another_boot_follows_the_wall_clock() {
         let deadline = Deadline::after(HOUR * 2, &at("2026-01-01T00:00:00Z", 5), "a");
         assert!(!deadline.is_over(&at("2026-01-01T01:00:00Z", 9), "b"));
         assert!(deadline.is_over(&at("2026-01-01T02:00:00Z", 0), "b"));

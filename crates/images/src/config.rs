@@ -1,7 +1,7 @@
-//! `goldsmith.toml` in the data folder: what an administrator says about this installation. Regions and
-//! storage accounts are names for places of storage, subnets are names for bridges of this host.
+//! `goldsmith.toml` in the data folder: the administrator's settings for this installation. Regions
+//! and storage accounts are names for storage places, subnets are names for bridges of this host.
 //!
-//! Without the file there is nothing of the kind, and templates that ask for it are refused.
+//! Without the file none of them exist, and templates that name one are rejected.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use crate::{
     layout::Layout,
 };
 
-/// Schemes of object stores that a place may have.
+/// The object store schemes that a place may have.
 const SCHEMES: [&str; 3] = ["s3://", "az://", "https://"];
 
 /// The whole file.
@@ -31,24 +31,24 @@ pub struct Config {
     /// Storage accounts that a VHD's `uri` may name.
     #[serde(default, rename = "account")]
     pub accounts: Vec<Account>,
-    /// Subnets that a build machine can be put on.
+    /// Subnets that a build machine can be connected to.
     #[serde(default, rename = "subnet")]
     pub subnets: Vec<Subnet>,
-    /// What clients of a service may use up; see [`Config::limits`].
+    /// How much the clients of a service may use; see [`Config::limits`].
     #[serde(default)]
     pub limits: toml::Table,
 }
 
-/// A region and where its copies are.
+/// A region and the place of its copies.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Region {
-    /// In lower case, without blanks.
+    /// Lower case, without blanks.
     pub name: String,
     pub place: Place,
 }
 
-/// A storage account and where its blobs are.
+/// A storage account and the place of its blobs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Account {
@@ -57,7 +57,7 @@ pub struct Account {
     pub place: Place,
 }
 
-/// A subnet and the bridge of this host that it means.
+/// A subnet and the bridge of this host that it stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subnet {
@@ -66,13 +66,14 @@ pub struct Subnet {
     pub bridge: String,
 }
 
-/// A place of storage.
+/// A storage place.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
 pub enum Place {
-    /// A folder of this host; a relative one begins where the file is.
+    /// A folder of this host. A relative path starts at the configuration file's folder.
     Folder(PathBuf),
-    /// An object store by URL, such as `s3://bucket/prefix`; its credentials come from the environment.
+    /// An object store's URL, such as `s3://bucket/prefix`. Its credentials come from the
+    /// environment.
     Url(String),
 }
 
@@ -86,10 +87,10 @@ impl From<String> for Place {
 }
 
 impl Config {
-    /// The file of a layout; the default where there is none.
+    /// Reads the layout's file. Returns the default if there is no file.
     ///
     /// # Errors
-    /// `InvalidArgument` with the file, the line and what is wrong.
+    /// `InvalidArgument` with the file, the line and the mistake.
     pub fn load(layout: &Layout) -> Result<Self> {
         let path = layout.config();
         let text = or_none(may_wait(|| fs::read_to_string(&path)))
@@ -97,10 +98,10 @@ impl Config {
         text.map_or_else(|| Ok(Self::default()), |text| Self::parse(&text, &path))
     }
 
-    /// `[limits]`, as the service reads it: a build has no clients.
+    /// `[limits]`, which only the service reads: a build has no clients.
     ///
     /// # Errors
-    /// `InvalidArgument` with the name of what is wrong.
+    /// `InvalidArgument` with the name of the invalid value.
     pub fn limits<T: DeserializeOwned>(&self) -> Result<T> {
         self.limits.clone().try_into().map_err(|e: toml::de::Error| {
             let text = format!("goldsmith.toml: [limits]: {}", e.to_string().trim_end());
@@ -108,7 +109,7 @@ impl Config {
         })
     }
 
-    /// Reads the text of the file at `path`.
+    /// Parses the text of the file at `path`.
     fn parse(text: &str, path: &Path) -> Result<Self> {
         let refuse = |why: String| {
             let text = format!("{}: {}", path.display(), why.trim_end());
@@ -159,7 +160,7 @@ impl Config {
         self.subnets.iter().find_map(|subnet| {
             let is_subnet =
                 subnet.id.parse().is_ok_and(|id: ResourceId| id.is(ResourceKind::Subnet));
-            // IFNAMSIZ with its end is 16 bytes.
+            // IFNAMSIZ is 16 bytes, terminator included.
             let is_device = !subnet.bridge.is_empty()
                 && subnet.bridge.len() < 16
                 && !subnet.bridge.contains(['/', ' ', ',']);
@@ -175,18 +176,18 @@ impl Config {
         })
     }
 
-    /// The region of that name, however it is spelled: `West US 2` is `westus2`.
+    /// The region with that name, in any spelling: `West US 2` is `westus2`.
     pub fn region(&self, name: &str) -> Option<&Region> {
         let key = region_key(name);
         self.regions.iter().find(|region| region.name == key)
     }
 
-    /// The storage account of that name.
+    /// The storage account with that name.
     pub fn account(&self, name: &str) -> Option<&Account> {
         self.accounts.iter().find(|account| account.name.eq_ignore_ascii_case(name))
     }
 
-    /// The bridge that a subnet means.
+    /// The bridge that a subnet stands for.
     pub fn bridge(&self, subnet: &ResourceId) -> Option<&str> {
         let id = subnet.to_string();
         let found = self.subnets.iter().find(|own| own.id.eq_ignore_ascii_case(&id));
@@ -194,7 +195,7 @@ impl Config {
     }
 }
 
-/// A region's name as it is compared: `West US 2` is `westus2`.
+/// A region's name in the form for comparison: `West US 2` becomes `westus2`.
 pub fn region_key(name: &str) -> String {
     name.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase()
 }
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_found_however_they_are_spelled() {
+    fn names_match_in_any_spelling() {
         let config = parse(&format!(
             "[[region]]\nname = \"West US 2\"\nplace = \"copies\"\n\
              [[region]]\nname = \"eastus\"\nplace = \"s3://bucket/golden\"\n\
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_with_the_file() {
+    fn mistake_is_reported_with_the_file() {
         let cases = [
             ("[[region]]\nname = \"a\"\nplaces = \"b\"", "line 3"),
             ("[[region]]\nname = \" \"\nplace = \"b\"", "has no name"),
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_file_there_is_nothing() {
+    fn missing_file_gives_the_default() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
         assert_eq!(Config::load(&layout).unwrap(), Config::default());

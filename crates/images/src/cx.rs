@@ -1,4 +1,4 @@
-//! What a step may use, and what surrounds it: a deadline, cancel, panic, events, fault points.
+//! The context of a step: folders, deadline, cancel, panic guard, events and fault points.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -17,35 +17,35 @@ use crate::{
     step::{Faults, Step},
 };
 
-/// How long a step may take where nothing else limits it: outside of builds, which have a time-out of their own.
+/// The limit of a step outside of builds, which have a timeout of their own.
 const WITHOUT_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The surroundings of a piece of work: where things are, whom to tell, when to stop.
+/// The context of a piece of work: where its files are, where its events go and when it must stop.
 #[derive(Debug, Clone)]
 pub struct Cx {
     pub layout: Layout,
     pub events: Events,
-    /// Fires when the user (or a deadline) wants the work to end.
+    /// Fires when the user or a deadline cancels the work.
     pub cancel: CancellationToken,
-    /// When the whole of it must be done (`buildTimeoutInMinutes`).
+    /// The deadline of the whole work (`buildTimeoutInMinutes`).
     pub deadline: Option<Instant>,
-    /// How long earlier attempts of a run that was cut off have taken; it counts against its time-out.
+    /// Time that earlier, interrupted attempts of the run took. It counts against the timeout.
     pub worked: Duration,
-    /// Which regions the local store stands for, and where galleries are.
+    /// The regions that the local store stands for, and the regions of galleries.
     pub geography: Geography,
-    /// Faults to inject; none outside tests.
+    /// Faults to inject; only tests set them.
     pub faults: Faults,
-    /// How much of the guest's output each log file of a run keeps; `None` where the reader of the
-    /// events keeps it.
+    /// How much guest output each log file of a run stores; `None` if the reader of the events
+    /// stores it.
     pub log_bytes: Option<u64>,
-    /// What takes back a thing whose maker is gone already, such as an upload that was cut off.
+    /// Cleanup that outlives its task, such as aborting an interrupted upload.
     pub afterwards: TaskTracker,
-    /// Who says whether the work is still ours; nobody where it cannot be another's.
+    /// Confirms that the work is still ours. `None` if no other process can take it over.
     pub ownership: Option<Arc<dyn Ownership>>,
 }
 
 impl Cx {
-    /// Surroundings without a deadline and without faults.
+    /// A context without a deadline and without faults.
     pub fn new(layout: Layout, events: Events, cancel: CancellationToken) -> Self {
         let (geography, faults) = (Geography::default(), Faults::default());
         let afterwards = TaskTracker::new();
@@ -64,7 +64,7 @@ impl Cx {
         }
     }
 
-    /// To be asked before something is written that others see.
+    /// Call it before writing anything that others see.
     ///
     /// # Errors
     /// Another process owns the work now.
@@ -75,13 +75,14 @@ impl Cx {
         }
     }
 
-    /// Waits until nothing goes on [afterwards](Self::afterwards), but not for longer than the limit.
+    /// Waits until all tasks of [`afterwards`](Self::afterwards) end, but not longer than the
+    /// limit.
     pub async fn settled(&self, limit: Duration) -> bool {
         self.afterwards.close();
         tokio::time::timeout(limit, self.afterwards.wait()).await.is_ok()
     }
 
-    /// Time left until the deadline of the whole.
+    /// Time left until the deadline of the whole work.
     pub fn time_left(&self) -> Duration {
         self.deadline
             .map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()))
@@ -89,11 +90,13 @@ impl Cx {
 }
 
 impl Cx {
-    /// Carries out one step, which has all the time that is left of the whole. Cancel, the deadline and a panic end
-    /// it as an error that names the step; what the step held is released by the run, not here.
+    /// Executes one step, which may use all the time that is left. Cancel, the deadline and a panic
+    /// end it with an error that names the step. The run, not this function, releases the step's
+    /// resources.
     ///
     /// # Errors
-    /// That of the work; `Canceled`, `BuildTimeout`, `StepTimedOut`, or `InternalError` after a panic.
+    /// The error of the work; `Canceled`, `BuildTimeout`, `StepTimedOut`, or `InternalError` after
+    /// a panic.
     pub async fn step<T>(
         &self,
         step: Step,

@@ -7,15 +7,15 @@ use sha2::{Digest as _, Sha256};
 
 use crate::format::Format;
 
-/// Version of what a node is on disk; part of every key, so that a change of format is a miss.
+/// Version of the node format on disk. Part of every key, so that a new format misses the cache.
 pub const FORMAT: u32 = 1;
 
-/// The name of a node: SHA-256, in hexadecimal, of everything that produced it.
+/// The name of a node: the SHA-256, in hexadecimal, of all inputs that produced it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key(String);
 
 impl Key {
-    /// A key read back from disk. `None` if it is not 64 lower-case hexadecimal digits.
+    /// Parses a key. `None` if it is not 64 lower-case hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         let ok = text.len() == 64
             && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
@@ -27,7 +27,7 @@ impl Key {
         &self.0
     }
 
-    /// Enough digits for people.
+    /// Enough digits for display.
     pub fn short(&self) -> &str {
         &self.0[..12]
     }
@@ -39,13 +39,13 @@ impl fmt::Display for Key {
     }
 }
 
-/// Collects the fields of a key. Every name and every value is preceded by its length, so no two
-/// different lists of fields can give the same bytes.
+/// Collects the fields of a key. A length precedes every name and value, so that no two different
+/// lists of fields give the same bytes.
 #[derive(Clone)]
 pub struct KeyBuilder(Sha256);
 
 impl KeyBuilder {
-    /// The key of a step of `kind` upon `parent` (a node key or a source digest).
+    /// The key of a step of `kind` on top of `parent` (a node key or a source digest).
     pub fn new(parent: &str, kind: &str) -> Self {
         Self(Sha256::new())
             .field("", "goldsmith-node")
@@ -70,10 +70,10 @@ impl KeyBuilder {
     }
 }
 
-/// What names the content of a file.
+/// The digest that names a file's content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Digest {
-    /// SHA-256 as `sha256sum` gives it, in lower-case hexadecimal.
+    /// SHA-256 in lower-case hexadecimal, equal to the output of `sha256sum`.
     #[serde(rename = "sha256")]
     Plain(String),
     /// The digest of a file that is mostly zeros; see `image_file::digest`.
@@ -89,7 +89,7 @@ impl Digest {
         }
     }
 
-    /// How it is computed.
+    /// The way it is computed.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Plain(_) => Kind::Plain,
@@ -115,7 +115,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// How files of a format are named.
+    /// The kind that names files of a format.
     pub fn of(format: Format) -> Self {
         match format {
             Format::Raw | Format::Vhd => Self::Sparse,
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_survives_being_written_and_read() {
+    fn key_parses_back_from_its_text() {
         let key = KeyBuilder::new("p", "k").finish();
         assert_eq!(Key::parse(key.as_str()), Some(key));
         assert_eq!(Key::parse("../../etc"), None);

@@ -1,19 +1,19 @@
-//! What went wrong, coded for the user at the place that knows the meaning.
+//! Errors with a code for the user, chosen by the code that knows the meaning.
 
 use std::{fmt, io};
 
 use api::ErrorCode;
 
-/// A failure with its public half (code, message, target, hint) and its private half (the cause).
+/// An error with a public half (code, message, target, hint) and a private half (the cause).
 #[derive(Debug)]
 pub struct Error {
     /// Stable code; decides the exit code and the page under `docs/errors`.
     pub code: ErrorCode,
-    /// For the user: what happened, with the value that was wrong.
+    /// For the user: what happened, with the invalid value.
     pub message: String,
-    /// The JSON path or the step it concerns.
+    /// The JSON path or the step that the error concerns.
     pub target: Option<String>,
-    /// The way out.
+    /// How to fix it.
     pub hint: Option<String>,
     /// Lines to show below the message: the last output of a script, the last serial lines.
     pub details: Vec<String>,
@@ -26,7 +26,7 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// A failure with a code and a message for the user.
+    /// An error with a code and a message for the user.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -39,14 +39,14 @@ impl Error {
         }
     }
 
-    /// Names the field or thing it concerns.
+    /// Names the field or thing that the error concerns.
     #[must_use]
     pub fn target(mut self, target: impl Into<String>) -> Self {
         self.target = Some(target.into());
         self
     }
 
-    /// Says what to do about it.
+    /// Adds advice on how to fix it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -60,17 +60,17 @@ impl Error {
         self
     }
 
-    /// Whether it is about the whole build or its host, whichever step was at work: then the step is not to blame,
-    /// and what the error says of itself stays.
+    /// Whether the error concerns the whole build or its host rather than the running step. Such an
+    /// error does not blame the step and keeps its own wording.
     pub fn is_of_the_whole(&self) -> bool {
         use ErrorCode::{BuildTimeout, Canceled, DiskFull, StepTimedOut};
         matches!(self.code, BuildTimeout | Canceled | DiskFull | StepTimedOut)
     }
 
-    /// Several mistakes as one error: the first, with the others in its details.
+    /// Combines several mistakes into one error: the first, with the others in its details.
     ///
     /// # Errors
-    /// Unless there is none.
+    /// `errors` is not empty.
     pub fn all(errors: Vec<Self>) -> Result<()> {
         let mut errors = errors.into_iter();
         let Some(mut first) = errors.next() else {
@@ -84,7 +84,7 @@ impl Error {
         Err(first)
     }
 
-    /// Keeps the cause, for the log and for `Error::source`.
+    /// Stores the cause, for the log and for `Error::source`.
     #[must_use]
     pub fn caused_by(
         mut self,
@@ -107,9 +107,9 @@ impl std::error::Error for Error {
     }
 }
 
-/// Turns any result into a coded one.
+/// Turns any result into one with an error code.
 pub trait Coded<T> {
-    /// Gives the failure its code and its text for the user; the cause is kept.
+    /// Gives the error its code and its message for the user. The original error becomes the cause.
     fn code(self, code: ErrorCode, message: impl FnOnce() -> String) -> Result<T>;
 }
 
@@ -131,7 +131,8 @@ where
     }
 }
 
-/// An error with all of its causes in one line, for the log. A cause that its error repeats is left out.
+/// An error with all of its causes in one line, for the log. A cause that its error repeats is left
+/// out.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -146,7 +147,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Whatever was being done: a full disk is told as such.
+/// A full disk is reported as such, whatever operation met it.
 fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
     let full = error
         .downcast_ref::<std::io::Error>()
@@ -154,10 +155,10 @@ fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
     full || error.source().is_some_and(is_disk_full)
 }
 
-/// What to do when there is no room.
+/// The hint for a full disk.
 pub const NO_ROOM: &str = "free some space (goldsmith cache prune), or choose another place";
 
-/// Codes an I/O failure: a full disk is the host's matter, everything else `otherwise`.
+/// Classifies an I/O error: a full disk is the host's fault, every other error gets `otherwise`.
 pub fn io_fault(error: io::Error, otherwise: ErrorCode, doing: String) -> Error {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -171,12 +172,12 @@ pub fn io_fault(error: io::Error, otherwise: ErrorCode, doing: String) -> Error 
     }
 }
 
-/// What blocking work returns when it was told to stop.
+/// The error of blocking work that was canceled.
 pub fn stopped() -> io::Error {
     io::Error::from(io::ErrorKind::Interrupted)
 }
 
-/// The host key is the first thing that a seed brings: another one means that it was not taken.
+/// The seed sets the host key first. So another key means that the guest did not apply the seed.
 const NO_SEED: &str = "this is the build's own machine and no attack: its cloud-init did not take \
     goldsmith's seed (a NoCloud medium labelled CIDATA). In the image, let cloud-init be installed and \
     enabled, let datasource_list name NoCloud or be absent, and remove /etc/cloud/cloud-init.disabled and \
@@ -186,12 +187,12 @@ const HARDENED_SSH: &str = "a customizer or the source has narrowed sshd's Ciphe
 const LOGIN_SHELL: &str = "leave the build user (goldsmith) a login shell that runs commands, such as \
     /bin/bash, until the last step: generalization removes the user";
 
-/// What an error of a guest's command means for the user.
+/// Translates an error of a guest's command for the user.
 pub fn guest_error(error: vm::Error) -> Error {
     machine_error(error)
 }
 
-/// What an error of the machine means for the user.
+/// Translates an error of the machine for the user.
 pub fn machine_error(error: vm::Error) -> Error {
     let message = error.to_string();
     let (code, details, hint) = match &error {

@@ -1,5 +1,5 @@
-//! What a run tells while it goes on. The engine prints nothing: it sends events, and whoever
-//! started the run decides how to show them.
+//! The events of a run. The engine prints nothing: it sends events, and the program that started
+//! the run decides how to show them.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -8,38 +8,40 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::digest::Digest;
 
-/// One thing that happened. Serialised as one JSON object with a `kind` field.
+/// One event. Serialised as one JSON object with a `kind` field.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Event {
     /// A run began.
     RunStarted { run_id: String, template: String },
-    /// The source is here: what its `latest` stands for in this run, and the digest of its disk.
+    /// The source is available: the version that `latest` stands for in this run, and its disk's
+    /// digest.
     SourceResolved { source: String, digest: String },
     /// A step began. `title` is for people, `step` is stable.
     StepStarted { step: String, title: String },
     /// A line (or part of one) that the running step wrote.
     StepOutput { step: String, stream: Stream, text: String },
-    /// A step ended well.
+    /// A step succeeded.
     StepFinished { step: String, title: String, seconds: f64, outcome: Outcome },
-    /// A machine was sealed into a node; it stood still for so long.
+    /// A machine was sealed into a node; `seconds` is how long it was paused.
     Sealed { title: String, key: String, ram_bytes: Option<u64>, seconds: f64 },
-    /// A machine of the run is there: what it really has. `disks` are sizes in bytes, the OS disk first;
-    /// the number tells the machines of a run apart.
+    /// A machine of the run started, with these actual properties. `disks` are sizes in bytes, the
+    /// OS disk first; `machine` tells the machines of a run apart.
     MachineStarted { machine: u32, vcpus: u32, memory_mib: u64, generation: u8, disks: Vec<u64> },
-    /// That machine is gone, with its disks and its network. One that is kept for its user is not.
+    /// The machine is gone, with its disks and its network. Not sent for a machine that is retained
+    /// for its user.
     MachineEnded { machine: u32 },
-    /// What the optimization of boot and disk brought, measured now or when its node was made.
+    /// The effect of the optimization of boot and disk, measured now or when its node was created.
     Optimized { optimization: Optimization },
-    /// An image was delivered to a distributor; the run may still fail at another one.
+    /// An image was delivered to a distributor. The run may still fail at another one.
     Distributed { output: RunOutput },
-    /// Bytes moved by something long: a download, a bootstrap, a seal, an export.
+    /// Progress in bytes of a long activity: a download, a bootstrap, a seal, an export.
     Progress { activity: String, done: u64, total: Option<u64> },
-    /// The activity ended; its bar can go.
+    /// The activity ended; its progress bar can be removed.
     ProgressEnded { activity: String },
-    /// Something worth a line.
+    /// Information for the user.
     Note { text: String },
-    /// Something the user should look at, though the run goes on.
+    /// A problem that the user should check, although the run continues.
     Warning { text: String },
 }
 
@@ -54,7 +56,7 @@ impl From<vm::MachineChange> for Event {
     }
 }
 
-/// What a run leaves at one distributor.
+/// The result of a run at one distributor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunOutput {
@@ -72,38 +74,38 @@ pub struct RunOutput {
     pub path: PathBuf,
     /// Length of the file.
     pub bytes: u64,
-    /// What it takes on the host: less than its length if it has holes.
+    /// Bytes on the host: fewer than the length if the file has holes.
     pub allocated_bytes: u64,
-    /// Names the content of the file.
+    /// Digest of the file's content.
     #[serde(flatten)]
     pub digest: Digest,
-    /// Bytes of the disk as the guest sees it.
+    /// Size of the disk that the guest sees, in bytes.
     pub virtual_size: u64,
     /// The image's data disks, by their LUNs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data_disks: Vec<DataOutput>,
 }
 
-/// A data disk that was delivered, as a file of its own.
+/// A delivered data disk, as a file of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DataOutput {
     pub lun: usize,
     /// The file on this host.
     pub path: PathBuf,
-    /// Names the content of the file.
+    /// Digest of the file's content.
     #[serde(flatten)]
     pub digest: Digest,
-    /// Bytes of the disk as the guest sees it.
+    /// Size of the disk that the guest sees, in bytes.
     pub virtual_size: u64,
 }
 
-/// What the optimization of boot and disk brought. Times are of one boot each, one after the other
-/// on the build's host; they are missing where the machine could not be entered after a boot.
+/// The effect of the optimization of boot and disk. Each time is of one boot, one after the other
+/// on the build's host. It is missing if goldsmith could not connect to the machine after the boot.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Optimization {
-    /// From power-on until all of the start-up was over.
+    /// From power-on to the end of the start-up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot_seconds_before: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,25 +121,25 @@ pub struct Optimization {
 }
 
 impl Optimization {
-    /// Notes the times from before it.
+    /// Stores the times before the optimization.
     pub fn before(&mut self, (answered, booted): (Duration, Duration)) {
         self.answer_seconds_before = Some(seconds(answered));
         self.boot_seconds_before = Some(seconds(booted));
     }
 
-    /// Notes the times from after it.
+    /// Stores the times after the optimization.
     pub fn after(&mut self, (answered, booted): (Duration, Duration)) {
         self.answer_seconds_after = Some(seconds(answered));
         self.boot_seconds_after = Some(seconds(booted));
     }
 }
 
-/// To the microsecond: such a number is the same after it was written and read.
+/// Rounds to microseconds, so that the number is the same after it was written and read.
 fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e6
 }
 
-/// Which stream of the guest's command a piece of output came from.
+/// The stream of the guest's command that a piece of output came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Stream {
@@ -145,28 +147,29 @@ pub enum Stream {
     Stderr,
 }
 
-/// How a step came to its result.
+/// How a step got its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Outcome {
-    /// It was carried out now.
+    /// The step was executed in this run.
     Done,
-    /// Its node was there already.
+    /// Its node was in the cache.
     Cached { age_seconds: u64 },
 }
 
-/// How many bytes of guests' output may wait for the reader of events. A guest that writes faster is
-/// held up.
+/// How many bytes of guest output may wait for the reader of events. A guest that writes faster has
+/// to wait.
 const OUTPUT_ROOM: u32 = 1024 * 1024;
-/// What an event takes beside its text.
+/// The size of an event without its text.
 const OVERHEAD: u32 = 256;
-/// How many reports of progress may wait; more are left out, as the next one says the same.
+/// How many progress events may wait. Further ones are dropped, since the next one supersedes them.
 const PROGRESS_ROOM: usize = 64;
 
-/// A handle to send events through. Cheap to clone. Sending after the reader has gone is not an error.
+/// A handle for sending events. Cheap to clone. Sending after the receiver was dropped is not an
+/// error.
 ///
-/// What waits for a slow reader is bounded: output of guests waits for room, progress is left out, and
-/// of everything else there is only so much as a template has steps.
+/// The queue for a slow reader is bounded: guest output waits for room, progress events are
+/// dropped, and the number of all other events is limited by the number of steps.
 #[derive(Debug, Clone)]
 pub struct Events(Option<Queue>);
 
@@ -180,7 +183,7 @@ struct Queue {
 #[derive(Debug)]
 struct Queued {
     event: Event,
-    /// Given back once the event has been received.
+    /// Released once the event has been received.
     _room: Option<OwnedSemaphorePermit>,
 }
 
@@ -189,24 +192,24 @@ struct Queued {
 pub struct Receiver(mpsc::UnboundedReceiver<Queued>);
 
 impl Receiver {
-    /// The next event; `None` once there is no sender any more.
+    /// The next event; `None` once no sender is left.
     pub async fn recv(&mut self) -> Option<Event> {
         self.0.recv().await.map(|queued| queued.event)
     }
 
-    /// The same on a thread that may be blocked.
+    /// The same, on a thread that may block.
     pub fn blocking_recv(&mut self) -> Option<Event> {
         self.0.blocking_recv().map(|queued| queued.event)
     }
 
-    /// The next event that is there already.
+    /// The next event, if one is waiting.
     pub fn try_recv(&mut self) -> Option<Event> {
         self.0.try_recv().ok().map(|queued| queued.event)
     }
 }
 
 impl Events {
-    /// A sender and the receiver that renders.
+    /// A sender and the receiver that renders its events.
     #[allow(
         clippy::disallowed_methods,
         reason = "guests' output and progress enter by permits; the rest is bounded by the template"
@@ -218,12 +221,12 @@ impl Events {
         (Self(Some(Queue { send, output, progress })), Receiver(receiver))
     }
 
-    /// Events go nowhere.
+    /// Discards all events.
     pub fn none() -> Self {
         Self(None)
     }
 
-    /// Sends an event of goldsmith's own. Output of guests goes by [`pass`](Self::pass).
+    /// Sends an event of goldsmith's own. Guest output goes through [`pass`](Self::pass).
     pub fn send(&self, event: Event) {
         let Some(queue) = &self.0 else { return };
         let room = if matches!(event, Event::Progress { .. }) {
@@ -235,7 +238,7 @@ impl Events {
         let _ = queue.send.send(Queued { event, _room: room });
     }
 
-    /// Sends any event; output of a guest waits until there is room for it.
+    /// Sends any event. Guest output waits until there is room for it.
     pub async fn pass(&self, event: Event) {
         let Some(queue) = &self.0 else { return };
         let Event::StepOutput { text, .. } = &event else { return self.send(event) };
@@ -244,22 +247,22 @@ impl Events {
         let _ = queue.send.send(Queued { event, _room: room });
     }
 
-    /// A line for the reader.
+    /// Sends information for the user.
     pub fn note(&self, text: impl Into<String>) {
         self.send(Event::Note { text: text.into() });
     }
 
-    /// A line the reader should not miss.
+    /// Sends a warning for the user.
     pub fn warn(&self, text: impl Into<String>) {
         self.send(Event::Warning { text: text.into() });
     }
 
-    /// Bytes moved so far by `activity`, of `total` if known.
+    /// Reports that `activity` has moved `done` bytes, of `total` if known.
     pub fn progress(&self, activity: &str, done: u64, total: Option<u64>) {
         self.send(Event::Progress { activity: activity.into(), done, total });
     }
 
-    /// The activity is over.
+    /// Reports the end of the activity.
     pub fn progress_ended(&self, activity: &str) {
         self.send(Event::ProgressEnded { activity: activity.into() });
     }
@@ -277,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn guests_output_waits_for_the_reader() {
+    async fn guest_output_waits_for_the_reader() {
         let (events, mut receiver) = Events::channel();
         let mut sent = 0;
         while events.pass(output(10_000)).now_or_never().is_some() {
@@ -291,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn progress_that_nobody_reads_is_left_out() {
+    async fn unread_progress_is_dropped() {
         let (events, mut receiver) = Events::channel();
         for done in 0..10_000 {
             events.progress("download", done, None);

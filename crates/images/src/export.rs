@@ -4,9 +4,9 @@
 //! web.qcow2.goldsmith-<run id>.partial  →  hashed and synced  →  web.qcow2   by one rename
 //! ```
 //!
-//! A qcow2 is packed with zstd, a VHD is fixed and a whole number of MiB. qcow2 and VHD are copies of
-//! [artifacts](crate::image_file::artifact), so that giving the same image away again is quick; they are
-//! never links, because who exports a file may write to it.
+//! A qcow2 is compressed with zstd, a VHD is fixed and a whole number of MiB. qcow2 and VHD are
+//! copies of [artifacts](crate::image_file::artifact), so that a second export of the same image is
+//! fast. They are never links, because the user may write to an exported file.
 //!
 //! Each data disk of the image becomes a file of its own beside it: `web_dataDisk_0.qcow2`.
 
@@ -46,15 +46,15 @@ pub struct ExportSpec {
     pub format: Format,
     /// Absolute.
     pub path: PathBuf,
-    /// What to do with a file that is there.
+    /// What happens to an existing file.
     pub existing: Existing,
 }
 
-/// A file that was exported.
+/// An exported file.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Exported {
-    /// Which data disk it is; none for the OS disk.
+    /// The LUN of the data disk; `None` for the OS disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lun: Option<usize>,
     #[serde(serialize_with = "format_name")]
@@ -62,12 +62,12 @@ pub struct Exported {
     pub path: PathBuf,
     /// Length of the file.
     pub bytes: u64,
-    /// What it takes on the host: less than its length if it has holes.
+    /// Bytes on the host: fewer than the length if the file has holes.
     pub allocated_bytes: u64,
-    /// Names the content of the file.
+    /// Digest of the file's content.
     #[serde(flatten)]
     pub digest: Digest,
-    /// Bytes of the disk as the guest sees it.
+    /// Size of the disk that the guest sees, in bytes.
     pub virtual_size: u64,
 }
 
@@ -79,7 +79,8 @@ fn format_name<S: serde::Serializer>(format: &Format, serializer: S) -> Result<S
 impl FromStr for ExportSpec {
     type Err = Error;
 
-    /// Reads `qcow2=PATH`, `raw=PATH`, `vhd=PATH` or `vmdk=PATH`; a relative path counts from here.
+    /// Parses `qcow2=PATH`, `raw=PATH`, `vhd=PATH` or `vmdk=PATH`. A relative path starts at the
+    /// working directory.
     fn from_str(text: &str) -> Result<Self> {
         let wrong = |what: String| {
             Error::new(ErrorCode::InvalidArgument, format!("--export {text}: {what}"))
@@ -108,14 +109,14 @@ impl fmt::Display for ExportSpec {
 }
 
 impl ExportSpec {
-    /// The same, allowed to replace a file (`--force`).
+    /// The same, but allowed to replace a file (`--force`).
     #[must_use]
     pub fn replacing(self, force: bool) -> Self {
         Self { existing: if force { Existing::Replace } else { self.existing }, ..self }
     }
 }
 
-/// Everything about the exports that can be known before the build.
+/// Checks all that can be known about the exports before the build.
 ///
 /// # Errors
 /// The first mistake; the others are in its details.
@@ -164,7 +165,7 @@ fn taken(export: &ExportSpec) -> Error {
         .hint("give another name, or --force to replace it")
 }
 
-/// The same for the files of the image's data disks, once it is known how many there are.
+/// The same for the files of the image's data disks, once their number is known.
 ///
 /// # Errors
 /// As [`check`].
@@ -178,7 +179,7 @@ pub fn check_data(exports: &[ExportSpec], disks: usize) -> Result<()> {
     })
 }
 
-/// Refuses a disk that no VHD can hold, before hours go into it.
+/// Rejects a disk that is too large for a VHD, before the build spends hours on it.
 fn check_vhd(exports: &[ExportSpec], image: &Standalone) -> Result<()> {
     let mut sizes =
         std::iter::once(image.virtual_size).chain(image.data.iter().map(|disk| disk.virtual_size));
@@ -197,7 +198,7 @@ fn check_vhd(exports: &[ExportSpec], image: &Standalone) -> Result<()> {
     }
 }
 
-/// Every file to write, and which disk goes there: `web.vhd` brings `web_dataDisk_0.vhd` and so on.
+/// Every file to write and its disk: `web.vhd` adds `web_dataDisk_0.vhd` and so on.
 fn files(exports: &[ExportSpec], disks: usize) -> Vec<(ExportSpec, Option<usize>)> {
     let of = |spec: &ExportSpec, lun: usize| {
         (ExportSpec { path: data::beside(&spec.path, lun), ..spec.clone() }, Some(lun))
@@ -210,10 +211,11 @@ fn files(exports: &[ExportSpec], disks: usize) -> Vec<(ExportSpec, Option<usize>
         .collect()
 }
 
-/// Writes all exports, side by side. The ledger holds each unfinished file before it is made.
+/// Writes all exports, side by side. The ledger records each unfinished file before it is created.
 ///
 /// # Errors
-/// The first failure. The others go on to their end, and what they wrote stays and is in the details.
+/// The first error. The other exports run to their end; their files stay and are listed in the
+/// details.
 pub async fn write_all(
     cx: &Cx,
     host: &Host,
@@ -251,7 +253,7 @@ pub async fn write_all(
 /// Exports an image of the store, as a run of its own with a ledger of its own.
 ///
 /// # Errors
-/// As [`write_all`]; nothing unfinished is left.
+/// As [`write_all`]; no unfinished file remains.
 pub async fn of_stored(
     cx: &Cx,
     host: &Host,
@@ -268,7 +270,8 @@ pub async fn of_stored(
         write_all(cx, host, &image, exports, &ledger, &run_id).await
     };
     let written = cx.step(Step::Export, "export", work).await;
-    // An export that ended early has removed its own file; a row may be left for the janitor.
+    // An export that ended early has removed its own file. The janitor releases the rows that
+    // remain.
     for (number, row) in ledger.rows().map_err(fail)?.read {
         if matches!(&row.held, Held::PartialFile { path } if !path.exists()) {
             ledger.forget(number).map_err(fail)?;
@@ -278,7 +281,7 @@ pub async fn of_stored(
     written
 }
 
-/// Writes one export. Whatever ends it early, nothing is left under any name; `run_id` makes the
+/// Writes one export. If it ends early, no file remains under any name. `run_id` is part of the
 /// [name of the unfinished file](partial_path).
 ///
 /// # Errors
@@ -336,7 +339,7 @@ async fn write_disk(
     })
 }
 
-/// Bytes a file takes on the host.
+/// Bytes that a file takes on the host.
 pub fn allocated(metadata: &fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::blocks(metadata) * 512
 }
@@ -362,7 +365,7 @@ async fn convert_out(
     finish_and_hash(cx, partial, kind, &format!("hash {name}")).await
 }
 
-/// Copies a kept artifact, with its holes, into the file to be exported.
+/// Copies a cached artifact, with its holes, into the file to be exported.
 ///
 /// # Errors
 /// `ExportFailed`, `DiskFull`, `Canceled`.
@@ -387,14 +390,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn specs_are_read() {
+    fn specs_parse() {
         let export: ExportSpec = "vhd=/tmp/a=b.vhd".parse().unwrap();
         assert_eq!((export.format, export.path.to_str()), (Format::Vhd, Some("/tmp/a=b.vhd")));
         assert!("qcow2=web.qcow2".parse::<ExportSpec>().unwrap().path.is_absolute());
     }
 
     #[test]
-    fn a_bad_spec_is_named_with_the_allowed_forms() {
+    fn invalid_spec_error_lists_the_allowed_forms() {
         for (text, why) in [
             ("web.qcow2", "no `=`"),
             ("iso=x", "`iso` is not a format"),
@@ -412,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_found_before_anything_is_built() {
+    fn check_reports_every_mistake() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("there"), "").unwrap();
         let path = |name: &str| dir.path().join(name);

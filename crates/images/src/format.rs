@@ -15,7 +15,7 @@ impl Format {
     /// Every format, in the order of the documentation.
     pub const ALL: [Self; 4] = [Self::Qcow2, Self::Raw, Self::Vhd, Self::Vmdk];
 
-    /// The name users write.
+    /// The name that users write.
     pub fn name(self) -> &'static str {
         match self {
             Self::Qcow2 => "qcow2",
@@ -33,7 +33,7 @@ impl Format {
         }
     }
 
-    /// The format of that name.
+    /// The format with that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name() == name)
     }

@@ -1,22 +1,24 @@
-//! Which regions the local store stands for, and where galleries are.
+//! The regions that the local store stands for, and the regions of galleries.
 
 use std::collections::BTreeMap;
 
 use api::template::{Regions, SharedImage};
 
-/// What is known of regions beside `goldsmith.toml`.
+/// Knowledge about regions beyond `goldsmith.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Geography {
-    /// The regions that the local store stands for, unless they have a place. None given: a build takes its template's.
+    /// The regions that the local store stands for, unless they have a place. If empty, a build
+    /// uses its template's region.
     pub homes: Vec<String>,
-    /// Further regions that a managed image may be said to be in: it is in the local store anyway.
+    /// Further regions that a managed image may name. The image is in the local store in any case.
     pub regions: Vec<String>,
-    /// The regions of galleries by the id of the image definition, in lower case. In the first home where it is not said.
+    /// The region of each gallery by the id of the image definition, in lower case. A missing one
+    /// is in the first home region.
     pub galleries: BTreeMap<String, String>,
 }
 
 impl Geography {
-    /// The same, at home in the template's region where nothing was said.
+    /// The same, with `location` as the home region if none is set.
     #[must_use]
     pub fn or_at(mut self, location: Option<&str>) -> Self {
         if self.homes.is_empty() {
@@ -25,13 +27,13 @@ impl Geography {
         self
     }
 
-    /// The region of the gallery that a version is made in.
+    /// The region of the gallery that a version is created in.
     pub fn of_gallery(&self, image: &SharedImage) -> Option<&str> {
         let definition = image.definition().to_string().to_lowercase();
         self.galleries.get(&definition).or_else(|| self.homes.first()).map(String::as_str)
     }
 
-    /// The regions that a version goes to: those that are named, else the gallery's own.
+    /// The regions that a version is replicated to: the ones it names, otherwise the gallery's own.
     pub fn targets(&self, image: &SharedImage) -> Vec<String> {
         match &image.regions {
             Regions::Target(targets) => targets.iter().map(|target| target.name.clone()).collect(),

@@ -1,5 +1,6 @@
-//! Sources and downloads in use. Each has a lock of its own, as nodes have: who uses one holds it shared, eviction takes
-//! it exclusively, and the time of the lock file is when it was last used.
+//! Locks for sources and downloads in use. Each entry has a lock of its own, as nodes have: users
+//! hold it shared, eviction takes it exclusively, and the lock file's modification time is the time
+//! of the last use.
 
 use std::{
     fs::{self, File},
@@ -17,7 +18,7 @@ use crate::{
     lock::{Lock, REMOVAL, UseLock},
 };
 
-/// What has a lock of this kind.
+/// The kinds of entry with such a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Source,
@@ -42,13 +43,13 @@ impl Kind {
     }
 }
 
-/// Keeps an entry from being evicted while it lives.
+/// Protects an entry from eviction while it lives.
 #[derive(Debug, Clone, Default)]
 pub struct Hold {
     _lock: Option<Arc<UseLock>>,
 }
 
-/// Things are the same whether they are held or not.
+/// A lock does not change the equality of values that contain one.
 impl PartialEq for Hold {
     fn eq(&self, _: &Self) -> bool {
         true
@@ -61,8 +62,8 @@ fn lock_file(layout: &Layout, kind: Kind, name: &str) -> PathBuf {
     layout.locks().join(format!("{}{name}.lock", kind.prefix()))
 }
 
-/// Holds an entry, which may be about to appear, and records this use. Waits for an eviction in progress, so the caller
-/// checks afterwards whether the entry still exists.
+/// Protects an entry, which may not exist yet, and records this use. Waits for an eviction in
+/// progress, so the caller checks afterwards whether the entry still exists.
 ///
 /// # Errors
 /// The lock cannot be taken, or an eviction does not end.
@@ -73,10 +74,10 @@ pub async fn hold(layout: &Layout, kind: Kind, name: &str) -> io::Result<Hold> {
     Ok(Hold { _lock: Some(Arc::new(lock)) })
 }
 
-/// When the entry was last used: when it was made, if nobody noted a use.
+/// When the entry was last used, or created if no use was recorded.
 ///
 /// # Errors
-/// The entry or its lock file cannot be looked at.
+/// The entry or its lock file cannot be read.
 pub fn last_used(layout: &Layout, kind: Kind, name: &str) -> io::Result<SystemTime> {
     match or_none(fs::metadata(lock_file(layout, kind, name)))? {
         Some(noted) => noted.modified(),
@@ -100,7 +101,8 @@ pub fn evict(
     }
 }
 
-/// Whether a lock file of that name is one of an entry that is gone; nothing if it is another's lock file.
+/// Whether the lock file with that name belongs to an entry that is gone. `None` if it is not a
+/// lock of this kind.
 pub fn is_idle(layout: &Layout, lock_name: &str) -> Option<bool> {
     let of = |kind: Kind| Some((kind, lock_name.strip_prefix(kind.prefix())?));
     let (kind, name) = Kind::ALL.into_iter().find_map(of)?;

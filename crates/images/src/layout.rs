@@ -1,9 +1,9 @@
-//! Where things are kept: the cache (may be deleted at any time) and the data (may not).
+//! The folders: the cache (may be deleted at any time) and the data (may not).
 
 use std::path::{Path, PathBuf};
 
-/// The two folders everything lives in. Nothing else on the host is written, but for the paths a
-/// user names (`--export`).
+/// The two folders that contain everything. Goldsmith writes nothing else on the host, except to
+/// paths that a user names (`--export`).
 #[derive(Debug, Clone)]
 pub struct Layout {
     cache: PathBuf,
@@ -11,7 +11,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// A layout below the two given folders, which need not exist yet.
+    /// A layout below the two folders, which need not exist yet.
     pub fn new(cache: PathBuf, data: PathBuf) -> Self {
         Self { cache, data }
     }
@@ -37,7 +37,7 @@ impl Layout {
         self.cache.join("nodes")
     }
 
-    /// `superseded/<key>`: which fresh node took the place of an older one.
+    /// `superseded/<key>`: the fresh node that replaced an older one.
     pub fn superseded(&self) -> PathBuf {
         self.cache.join("superseded")
     }
@@ -47,7 +47,7 @@ impl Layout {
         self.cache.join("artifacts")
     }
 
-    /// `history/<digest>.json`: what the last run of each template did, for `plan`.
+    /// `history/<digest>.json`: a summary of each template's last run, for `plan`.
     pub fn history(&self) -> PathBuf {
         self.cache.join("history")
     }
@@ -57,17 +57,17 @@ impl Layout {
         self.cache.join("measured")
     }
 
-    /// `validated/<key>/`: which validators have passed on a node.
+    /// `validated/<key>/`: the validators that have passed on a node.
     pub fn validated(&self) -> PathBuf {
         self.cache.join("validated")
     }
 
-    /// `verified/<file>.json`: which files were read lately and found to be what they were made as.
+    /// `verified/<file>.json`: the files that were recently read and found intact.
     pub fn verified(&self) -> PathBuf {
         self.cache.join("verified")
     }
 
-    /// `runs/<run id>/`: work folders of runs, gone with the run.
+    /// `runs/<run id>/`: work folders of runs, removed with the run.
     pub fn runs(&self) -> PathBuf {
         self.cache.join("runs")
     }
@@ -82,12 +82,13 @@ impl Layout {
         self.cache.join("locks")
     }
 
-    /// `identity`: a random word that no other cache has.
+    /// `identity`: a random word that is unique to this cache.
     pub fn identity(&self) -> PathBuf {
         self.cache.join("identity")
     }
 
-    /// `logs/<run id>/`: serial, customization and validation logs, screenshots; kept after the run.
+    /// `logs/<run id>/`: serial, customization and validation logs, screenshots; they outlive the
+    /// run.
     pub fn logs(&self) -> PathBuf {
         self.cache.join("logs")
     }
@@ -97,27 +98,28 @@ impl Layout {
         self.data.join("images")
     }
 
-    /// `blobs/`: VHDs of runs without an `uri`.
+    /// `blobs/`: VHDs of runs without a `uri`.
     pub fn blobs(&self) -> PathBuf {
         self.data.join("blobs")
     }
 
-    /// `blobs/vhds/`: VHDs that distributors without an address leave; named as the container in a staging account.
+    /// `blobs/vhds/`: VHDs of distributors without an address; named after the container in a
+    /// staging account.
     pub fn vhds(&self) -> PathBuf {
         self.blobs().join("vhds")
     }
 
-    /// `regions/`: what is noted about the regions that versions are copied to.
+    /// `regions/`: notes about the regions that versions are copied to.
     pub fn regions(&self) -> PathBuf {
         self.data.join("regions")
     }
 
-    /// `ledger/`: what must be released.
+    /// `ledger/`: resources that must be released.
     pub fn ledger(&self) -> PathBuf {
         self.data.join("ledger")
     }
 
-    /// The folders that are goldsmith's own, below the two that its user chose.
+    /// The folders that goldsmith owns, below the two that its user chose.
     pub fn folders(&self) -> Vec<PathBuf> {
         let cache = [
             self.sources(),
@@ -136,7 +138,7 @@ impl Layout {
         cache.into_iter().chain(data).chain([self.data.join("server")]).collect()
     }
 
-    /// `goldsmith.toml`: what the administrator says about this installation.
+    /// `goldsmith.toml`: the administrator's settings for this installation.
     pub fn config(&self) -> PathBuf {
         self.data.join("goldsmith.toml")
     }

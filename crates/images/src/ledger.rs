@@ -1,12 +1,12 @@
-//! What must be released, written down before it exists.
+//! The ledger: resources that must be released, recorded before they exist.
 //!
 //! ```text
 //! ledger/<run id>/owner.lock     locked for as long as the owning process lives
 //! ledger/<run id>/<number>.json  one held thing; gone once it is released
 //! ```
 //!
-//! The owner releases its rows newest first, whatever ended the run. When the owner was killed, its
-//! lock is free and the janitor (`engine::janitor`) releases the rows, by the same functions.
+//! The owner releases its rows newest first, however the run ended. If the owner was killed, its
+//! lock is free and the janitor (`engine::janitor`) releases the rows, with the same functions.
 
 use std::{
     fs,
@@ -26,24 +26,24 @@ use crate::{
     lock::Lock,
 };
 
-/// A thing that must be released. Addressed by a name that was chosen before it was made, so that
-/// releasing can be repeated and "not there" is success.
+/// A resource that must be released. Its name is chosen before it is created, so that the release
+/// can be repeated and "not found" counts as success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Held {
-    /// A QEMU process, findable by its run folder.
+    /// A QEMU process, identified by its run folder.
     Machine { run_dir: PathBuf },
     /// Unfinished nodes of a run.
     WorkNodes { nodes: PathBuf, run_id: String },
-    /// The run's folder: sockets, seed, throw-away disks.
+    /// The run's folder: sockets, seed, temporary disks.
     RunFolder { path: PathBuf },
-    /// A file that is not finished; it will be renamed when it is.
+    /// An unfinished file; it is renamed when it is finished.
     PartialFile { path: PathBuf },
     /// A network device of this host: the port of a machine on a bridge.
     Tap { name: String },
 }
 
-/// The version of how rows are written. A row of a higher one is not ours to release.
+/// The version of the row format. Rows with a higher version are not ours to release.
 const FORMAT: u32 = 1;
 
 fn first_format() -> u32 {
@@ -54,13 +54,13 @@ fn first_format() -> u32 {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
-    /// Rows of before there was a number have none.
+    /// Missing in rows from before the format had a version.
     #[serde(default = "first_format")]
     format: u32,
     pub held: Held,
-    /// Kept for the user until then (`--on-error keep`).
+    /// Retained for the user until then (`--on-error keep`).
     pub keep_until: Option<Timestamp>,
-    /// The same, for a clock that nobody sets. Rows of earlier releases have none.
+    /// The same by a clock that cannot be set. Missing in rows of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deadline: Option<Deadline>,
 }
@@ -70,7 +70,7 @@ impl Row {
         Self { format: FORMAT, held, keep_until: None, deadline: None }
     }
 
-    /// Whether it stays for its user at that time, in the boot of that id.
+    /// Whether it is retained for its user at that time, in the boot with that id.
     pub fn is_kept(&self, now: &Reading, boot: &str) -> bool {
         match &self.deadline {
             Some(deadline) => !deadline.is_over(now, boot),
@@ -96,14 +96,14 @@ impl Row {
 /// All rows of a run, newest first.
 #[derive(Debug, Default)]
 pub struct Rows {
-    /// By their numbers.
+    /// Readable rows, by number.
     pub read: Vec<(u32, Row)>,
-    /// Files that are rows and cannot be read, and why. They stay, as nobody knows what they hold.
+    /// Unreadable rows, with the error. They stay, because the resource they record is unknown.
     pub unread: Vec<(PathBuf, io::Error)>,
 }
 
 impl Rows {
-    /// What to tell of the rows that cannot be read.
+    /// A message for each unreadable row.
     pub fn problems(&self) -> impl Iterator<Item = String> {
         self.unread.iter().map(|(path, why)| {
             format!(
@@ -124,17 +124,17 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the ledger of a new run and marks this process as its owner.
+    /// Opens the ledger of a new run, with this process as its owner.
     pub fn open(layout: &Layout, run_id: &str) -> io::Result<Self> {
         may_wait(|| {
             let dir = layout.ledger().join(run_id);
-            // A janitor that looks at the folder at this very moment finds nothing in it and removes it.
+            // A janitor that reads the folder at this moment finds it empty and removes it.
             for _ in 0..100 {
                 fs::create_dir_all(&dir)?;
                 if let Some(owner) = Lock::try_take(&dir.join(OWNER))?
                     && dir.join(OWNER).exists()
                 {
-                    // The folder itself must outlive a power failure, not only what is in it.
+                    // The folder itself must survive a power failure, not only its content.
                     fs::File::open(&dir)?.sync_all()?;
                     fs::File::open(layout.ledger())?.sync_all()?;
                     return Self::after_last(dir, owner);
@@ -158,13 +158,13 @@ impl Ledger {
         })
     }
 
-    /// Goes on numbering after the rows that an earlier owner left.
+    /// Continues the numbering after the rows of an earlier owner.
     fn after_last(dir: PathBuf, owner: Lock) -> io::Result<Self> {
         let next = numbers(&dir)?.last().map_or(0, |last| last + 1);
         Ok(Self { dir, next: AtomicU32::new(next), _owner: owner })
     }
 
-    /// Writes down, durably, that `held` must be released. Call it before making the thing.
+    /// Durably records that `held` must be released. Call it before creating the resource.
     pub fn hold(&self, held: Held) -> io::Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.write(number, &Row::new(held))
@@ -175,12 +175,12 @@ impl Ledger {
         may_wait(|| rows(&self.dir))
     }
 
-    /// The thing of that row is gone.
+    /// Removes the row of a resource that is gone.
     pub fn forget(&self, number: u32) -> io::Result<()> {
         may_wait(|| absent::remove_file(&self.row_file(number)))
     }
 
-    /// The thing no longer needs releasing by that row: it was renamed into place.
+    /// Removes the row of a resource that needs no release: it was renamed to its final name.
     pub fn settle(&self, held: &Held) -> io::Result<()> {
         for (number, row) in self.rows()?.read {
             if row.held == *held {
@@ -190,12 +190,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// Keeps everything still held until then; the janitor releases it afterwards.
+    /// Retains everything that is not released until the deadline. The janitor releases it
+    /// afterwards.
     pub fn keep_until(&self, deadline: &Deadline) -> io::Result<()> {
         self.keep(Some(deadline.wall), Some(deadline))
     }
 
-    /// Ends the time for which things are kept: the janitor releases them.
+    /// Ends the retention: the janitor releases the resources.
     pub fn end_keeping(&self) -> io::Result<()> {
         self.keep(Some(Timestamp::MIN), None)
     }
@@ -207,7 +208,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Ends the ledger of a run that holds nothing any more.
+    /// Closes the ledger of a run without open rows.
     pub fn close(self) -> io::Result<()> {
         may_wait(|| {
             if numbers(&self.dir)?.is_empty() {
@@ -237,7 +238,7 @@ impl Ledger {
 
 const OWNER: &str = "owner.lock";
 
-/// The runs that have a ledger, alive or not.
+/// The runs that have a ledger, whether their owners live or not.
 pub fn runs(layout: &Layout) -> io::Result<Vec<String>> {
     let entries = absent::entries(&layout.ledger())?;
     let mut runs: Vec<String> =
@@ -246,7 +247,7 @@ pub fn runs(layout: &Layout) -> io::Result<Vec<String>> {
     Ok(runs)
 }
 
-/// The open rows of any run that can be read, newest first, without owning it.
+/// The readable open rows of any run, newest first, without owning it.
 pub fn rows_of(layout: &Layout, run_id: &str) -> io::Result<Vec<Row>> {
     Ok(all_of(layout, run_id)?.read.into_iter().map(|(_, row)| row).collect())
 }
@@ -256,7 +257,7 @@ pub fn all_of(layout: &Layout, run_id: &str) -> io::Result<Rows> {
     rows(&layout.ledger().join(run_id))
 }
 
-/// One by one, so that a row that cannot be read does not keep the others from being released.
+/// One by one, so that an unreadable row does not prevent the release of the others.
 fn rows(dir: &Path) -> io::Result<Rows> {
     let mut rows = Rows::default();
     for number in numbers(dir)?.into_iter().rev() {
@@ -314,19 +315,20 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_hangs_holds_up_its_run_alone_and_what_is_not_on_it_is_not_held() {
+    fn hanging_disk_blocks_only_its_own_run() {
         use rustix::fs::{CWD, FileType, Mode, mknodat};
         let dir = tempfile::tempdir().unwrap();
         let layout = layout(dir.path());
         let ledger = Ledger::open(&layout, "r").unwrap();
-        // The row's file is a pipe: writing waits until somebody reads it, and it cannot be brought to a disk.
+        // The row's file is a pipe: a write blocks until a reader opens it, and it cannot be
+        // synced.
         let row = layout.ledger().join("r/000000.new");
         mknodat(CWD, &row, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let (send, done) = std::sync::mpsc::sync_channel(1);
         runtime.spawn(async move {
-            // It stands in line behind this task, which has the only thread.
+            // It is queued behind this task, which occupies the only thread.
             let reader = tokio::spawn(tokio::fs::read(row));
             send.send((ledger.hold(file("a")), reader.await.unwrap().unwrap())).unwrap();
         });
@@ -339,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_a_run_that_is_cut_off_are_there_in_order() {
+    fn rows_of_interrupted_run_stay_in_order() {
         let dir = tempfile::tempdir().unwrap();
         let layout = layout(dir.path());
         let ledger = Ledger::open(&layout, "r").unwrap();
@@ -365,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_with_rows_is_not_closed_away() {
+    fn ledger_with_rows_survives_close() {
         let dir = tempfile::tempdir().unwrap();
         let layout = layout(dir.path());
         let ledger = Ledger::open(&layout, "r").unwrap();
@@ -380,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn kept_rows_follow_the_time_since_boot_and_not_the_clock() {
+    fn retained_rows_follow_the_time_since_boot() {
         let dir = tempfile::tempdir().unwrap();
         let layout = layout(dir.path());
         let ledger = Ledger::open(&layout, "r").unwrap();
@@ -399,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_row_is_not_seen() {
+    fn torn_row_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let layout = layout(dir.path());
         let ledger = Ledger::open(&layout, "r").unwrap();
@@ -408,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn reopened_ledger_numbers_on_and_overwrites_nothing() {
+    fn reopened_ledger_continues_numbering_without_overwriting() {
         let dir = tempfile::tempdir().unwrap();
         let layout = layout(dir.path());
         let ledger = Ledger::open(&layout, "r").unwrap();
@@ -423,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_cannot_be_read_are_reported_and_the_others_are_there() {
+    fn unreadable_rows_are_reported_beside_the_readable_ones() {
         let dir = tempfile::tempdir().unwrap();
         let layout = layout(dir.path());
         let ledger = Ledger::open(&layout, "r").unwrap();
@@ -432,7 +434,7 @@ mod tests {
         fs::write(at(1), "{\"held\":{\"kind\":\"moonbase\"},\"keepUntil\":null}").unwrap();
         fs::write(at(2), "{\"he").unwrap();
         fs::write(at(3), "{\"format\":99,\"what\":1}").unwrap();
-        // As an older goldsmith wrote it.
+        // The format of an older goldsmith.
         let old = "{\"held\":{\"kind\":\"partialFile\",\"path\":\"b\"},\"keepUntil\":null}";
         fs::write(at(4), old).unwrap();
         let rows = ledger.rows().unwrap();

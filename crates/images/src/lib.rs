@@ -1,13 +1,16 @@
-//! Images as files, and what all work on them stands on: where things are kept, what is told while it goes on, what went
-//! wrong, what must be released, locks, digests, image files in every format, the image store, exports.
+//! Images as files, and the foundation of all work on them: folders, events, errors, the ledger,
+//! locks, digests, image files in every format, the image store, exports.
 //!
-//! It knows folders, files and `qemu-img`. It does not know where an image comes from (`sources`), where its copies go
-//! (`regions`), or what a build does in a guest (`engine`); a run's steps are names to it.
+//! This crate knows folders, files and `qemu-img`. It does not know where an image comes from
+//! (`sources`), where its copies go (`regions`), or what a build does in a guest (`engine`). It
+//! knows a run's steps by name only.
 //!
-//! Invariants: an image appears whole or not at all, and is not changed afterwards; whatever must be released is in the ledger
-//! before it exists; files are removed only when it is known that nobody needs them.
+//! Invariants: an image appears whole or not at all, and does not change afterwards; a resource
+//! that must be released is in the ledger before it exists; a file is removed only when it is known
+//! to be unused.
 //!
-//! A function that gives `io::Result` fails as the file system does, unless it says more.
+//! A function that returns `io::Result` fails with the error of the file system, unless documented
+//! otherwise.
 
 pub mod absent;
 pub mod clock;
@@ -30,7 +33,7 @@ pub mod private;
 pub mod step;
 pub mod store;
 
-/// A name for a run that no other run has, and that sorts by time.
+/// A unique name for a run. Names sort by time.
 pub fn new_run_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }

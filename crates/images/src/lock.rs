@@ -1,7 +1,8 @@
-//! Locks between processes: advisory, on files, gone with the process that held them.
+//! Locks between processes: advisory, on files, released when the holding process ends.
 //!
-//! A lock file may be removed by who holds it exclusively, so whoever got a lock looks whether the file is
-//! still the one of that name: otherwise another could lock its successor at the same time.
+//! The exclusive holder may remove the lock file. So after taking a lock, a process checks that the
+//! file still has that name: otherwise another process could lock the file's successor at the same
+//! time.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -14,11 +15,11 @@ use vm::may_wait;
 
 use crate::absent::same_file;
 
-/// For locks under which nothing takes time. Whoever waits longer waits for a process that is stopped or stuck.
+/// For locks that are held only briefly. A longer wait means that the holder is stopped or stuck.
 pub(crate) const MOMENT: Duration = Duration::from_secs(10);
 /// For locks under which gigabytes may be removed.
 pub const REMOVAL: Duration = Duration::from_secs(120);
-/// Between two tries: `flock` has no event that a deadline could be added to.
+/// Between two attempts: `flock` has no event that a deadline could be added to.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// An exclusive lock, held until dropped.
@@ -27,14 +28,14 @@ pub struct Lock {
     _file: File,
 }
 
-/// A shared lock that keeps a node from being evicted, held until dropped.
+/// A shared lock that protects a node from eviction, held until dropped.
 #[derive(Debug)]
 pub struct UseLock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes the lock if nobody has it.
+    /// Takes the lock if it is free.
     pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
         may_wait(|| Ok(now(path, &File::try_lock)?.map(|file| Self { _file: file })))
     }
@@ -47,7 +48,8 @@ impl Lock {
         Ok(Self { _file: wait(path, File::try_lock, limit).await? })
     }
 
-    /// Waits at most a [`MOMENT`], for what takes no time under the lock. Do it off the runtime.
+    /// Waits at most a [`MOMENT`], for work that holds the lock only briefly. Call it off the
+    /// runtime.
     ///
     /// # Errors
     /// `TimedOut`, with the path.
@@ -70,7 +72,8 @@ impl Lock {
 }
 
 impl UseLock {
-    /// Waits until nobody holds the lock exclusively, at most `limit`. Dropping the future gives up waiting.
+    /// Waits until the exclusive holder releases the lock, at most `limit`. Dropping the future
+    /// gives up waiting.
     ///
     /// # Errors
     /// `TimedOut`, with the path.
@@ -78,7 +81,7 @@ impl UseLock {
         Ok(Self { _file: wait(path, File::try_lock_shared, limit).await? })
     }
 
-    /// Marks the thing as used. `None` when it is being evicted right now.
+    /// Marks the thing as used. `None` if it is being evicted right now.
     pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
         Ok(now(path, &File::try_lock_shared)?.map(|file| Self { _file: file }))
     }
@@ -89,7 +92,7 @@ fn pause() {
     std::thread::sleep(PAUSE);
 }
 
-/// The error of whoever waited too long: it says which process to look for.
+/// The error after the limit. It names the process to look for.
 fn stuck(path: &Path, limit: Duration) -> io::Error {
     let (path, secs) = (path.display(), limit.as_secs());
     let text = format!(
@@ -98,13 +101,13 @@ fn stuck(path: &Path, limit: Duration) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
-/// The file, locked; `None` if somebody else has it.
+/// The locked file; `None` if another process holds the lock.
 fn now(path: &Path, lock: &dyn Fn(&File) -> Result<(), TryLockError>) -> io::Result<Option<File>> {
     loop {
         let file = open(path)?;
         match lock(&file) {
             Ok(()) if same_file(&file, path)? => return Ok(Some(file)),
-            // Lock files are removed, under their lock, by who finds that they are of no use any more.
+            // The holder of a lock removes a lock file that is no longer needed.
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(e)) => return Err(e),
@@ -141,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_used_node_cannot_be_locked_for_eviction() {
+    fn used_node_cannot_be_locked_for_eviction() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("locks/a");
         let user = UseLock::try_take(&path).unwrap().unwrap();
@@ -152,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_waiter_gets_the_lock_when_it_is_released() {
+    async fn waiter_gets_the_released_lock() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         let first = Lock::try_take(&path).unwrap().unwrap();
@@ -162,10 +165,10 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_on_a_file_that_was_removed_before_it_was_got_is_tried_again_on_its_successor() {
+    fn lock_on_removed_file_is_retried_on_its_successor() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
-        // Opened; then the sweep is faster.
+        // The file is open; then the sweep wins the race.
         let lock = |file: &File| {
             if std::fs::metadata(dir.path().join("b")).is_err() {
                 std::fs::rename(dir.path().join("a"), dir.path().join("b")).unwrap();
@@ -177,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waiting_ends_at_the_limit_and_names_the_file() {
+    async fn wait_ends_at_the_limit_and_names_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.lock");
         let _held = Lock::try_take(&path).unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Log files of a run: what a guest writes is kept up to a limit, and what did not fit is counted.
+//! Log files of a run: guest output is stored up to a limit, and the rest is counted.
 
 use std::{
     fs::{File, OpenOptions},
@@ -8,7 +8,7 @@ use std::{
 
 use vm::Budget;
 
-/// How much of a guest's output each log of a run keeps, unless it is set.
+/// The default limit of guest output in each log of a run.
 pub const DEFAULT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A log file with a limit.
@@ -19,20 +19,20 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens or makes it. What an earlier attempt wrote counts.
+    /// Opens or creates it. The output of an earlier attempt counts.
     pub fn open(path: &Path, limit: u64) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         let budget = Budget::with_used(limit, file.metadata()?.len());
         Ok(Self { file, budget })
     }
 
-    /// Writes a line of goldsmith's own, which always fits. It goes out in one write, so that a reader
-    /// never sees half a line.
+    /// Writes a line of goldsmith's own, which always fits. It is written in one call, so that a
+    /// reader never sees half a line.
     pub fn write(&mut self, line: &[u8]) -> io::Result<()> {
         self.file.write_all(line)
     }
 
-    /// Writes a line that comes from a guest. Returns whether it fitted.
+    /// Writes a line from a guest. Returns whether it fitted.
     pub fn write_guests(&mut self, line: &[u8]) -> io::Result<bool> {
         let fits = self.budget.admits(line.len() as u64);
         if fits {
@@ -41,7 +41,7 @@ impl Log {
         Ok(fits)
     }
 
-    /// What to say of the lines that did not fit since this was last asked.
+    /// A message about the lines that did not fit since the previous call.
     pub fn take_cut(&mut self) -> Option<String> {
         match self.budget.take_cut() {
             0 => None,
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn log_keeps_its_limit_across_attempts_and_counts_the_rest() {
+    fn log_limit_spans_attempts_and_counts_the_rest() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         for attempt in 0..2 {

@@ -1,4 +1,4 @@
-//! What goldsmith keeps is its user's alone: disks, scripts and logs may hold secrets.
+//! Keeps goldsmith's files private to its user: disks, scripts and logs may contain secrets.
 
 use std::{
     fs, io,
@@ -11,27 +11,27 @@ use rustix::{fs::Mode, process::umask};
 
 use crate::layout::Layout;
 
-/// What of a file's mode is not the owner's.
+/// The mode bits of group and others.
 const OTHERS: u32 = 0o077;
 
 /// The umask that the process was started with.
 static GIVEN: OnceLock<u32> = OnceLock::new();
 
-/// From now on, nothing that this process or its children make can be read by others. To be called
-/// before anything is made and before there are threads.
+/// From now on, others cannot read files that this process or its children create. Call it before
+/// creating files or threads.
 pub fn begin() {
     let given = umask(Mode::from_raw_mode(OTHERS));
     let _ = GIVEN.set(given.as_raw_mode());
 }
 
-/// A finished image that its user asked for by path has the mode that the user's own umask gives it.
+/// Gives a finished image at a path of the user's choice the mode of the user's own umask.
 pub(crate) fn lend(path: &Path) -> io::Result<()> {
     let given = GIVEN.get().copied().unwrap_or(OTHERS);
     fs::set_permissions(path, fs::Permissions::from_mode(0o666 & !given))
 }
 
-/// Takes the folders that an earlier goldsmith, or another umask, left open to others from them.
-/// Returns what could not be mended.
+/// Closes folders that an earlier goldsmith, or another umask, left open to others. Returns what
+/// could not be fixed.
 pub fn close_folders(layout: &Layout) -> Vec<String> {
     let mut problems = Vec::new();
     for folder in layout.folders() {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_that_others_can_read_are_closed_and_the_users_own_is_not_touched() {
+    fn own_folders_are_closed_to_others_and_user_folders_are_not() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
         let open = |path: &Path| {

@@ -1,4 +1,4 @@
-//! The steps of a run, their logs, and the faults that tests have them make.
+//! The steps of a run, their logs, and the faults that tests inject into them.
 
 use std::{fmt, sync::Arc};
 
@@ -10,33 +10,33 @@ use crate::error::{Error, Result};
 /// The steps of a run, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Template to plan: every mistake at once, nothing made.
+    /// Reads the template and makes the plan: reports every mistake at once, creates nothing.
     Resolve,
     /// The source image is fetched or bootstrapped.
     Source,
     /// A machine boots from the source for the first time and is sealed.
     Boot,
-    /// A machine goes on from a node.
+    /// A machine resumes from a node.
     Start,
     /// One customizer, by its index in the template.
     Customize(usize),
-    /// The user's workload runs once, and what it read is noted (`optimize.workload`).
+    /// The user's workload runs once, and its reads are recorded (`optimize.workload`).
     Workload,
     /// The boot path is cleaned and the disk is trimmed (`optimize.vmBoot`).
     Optimize,
-    /// Everything that belongs to this one machine is taken out.
+    /// Removes everything that belongs to this one machine.
     Generalize,
     /// The guest powers off; its disk is final.
     PowerOff,
-    /// Machines boot from before and after the optimization, to compare.
+    /// Machines boot with the disks from before and after the optimization, to compare them.
     Measure,
-    /// A machine boots from the finished image, or from the source, to be looked at.
+    /// A machine boots from the finished image, or from the source, for the validators.
     Fork,
     /// One validator, by its index in the template.
     Validate(usize),
     /// The sealed disk becomes one standalone image.
     Convert,
-    /// Every distributor, side by side.
+    /// All distributors, side by side.
     Distribute,
     /// Every `--export`.
     Export,
@@ -64,7 +64,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// How far a run is, as coarse as clients of the service know it.
+/// The phases of a run that clients of the service see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// The source is fetched and a machine boots.
@@ -73,21 +73,21 @@ pub enum Phase {
     Customizing,
     /// It is made to start faster.
     Optimizing,
-    /// The image is looked at on a machine of its own.
+    /// Validators check the image on a machine of its own.
     Validating,
-    /// The image goes to its targets.
+    /// The image is delivered to its targets.
     Distributing,
 }
 
 impl Phase {
-    /// The phase that a step belongs to, by its name in events.
+    /// The phase of a step, by the step's name in events.
     pub fn of(step: &str) -> Option<Self> {
         match step {
             "resolve" | "source" | "boot" => Some(Self::Building),
             "start" | "generalize" | "power off" => Some(Self::Customizing),
             "workload" | "optimize" | "measure" => Some(Self::Optimizing),
             "fork" => Some(Self::Validating),
-            // It goes on beside validation: by itself it is no phase.
+            // It runs in parallel with validation and is not a phase of its own.
             "convert" => None,
             "distribute" | "export" => Some(Self::Distributing),
             step if step.starts_with("customize[") => Some(Self::Customizing),
@@ -95,7 +95,7 @@ impl Phase {
         }
     }
 
-    /// The word for it.
+    /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Building => "Building",
@@ -107,12 +107,12 @@ impl Phase {
     }
 }
 
-/// The log of what changes the machine.
+/// The log of the steps that change the machine.
 pub const CUSTOMIZATION_LOG: &str = "customization.log";
-/// The log of what only looks at the result.
+/// The log of the steps that only check the result.
 pub const VALIDATION_LOG: &str = "validation.log";
 
-/// The log that a step's output belongs to.
+/// The log for a step's output.
 pub fn log_of(step: &str) -> &'static str {
     match Phase::of(step) {
         Some(Phase::Validating) => VALIDATION_LOG,
@@ -121,7 +121,7 @@ pub fn log_of(step: &str) -> &'static str {
     }
 }
 
-/// A fault to happen at the start of a step. Only tests ask for one.
+/// A fault to inject at the start of a step. Only tests do so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The step fails.
@@ -132,7 +132,7 @@ pub enum Fault {
     Hang,
 }
 
-/// Which fault happens where.
+/// The faults and their steps.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     at: Option<(Step, Fault)>,
@@ -150,10 +150,10 @@ impl Faults {
         self.hanging.notified().await;
     }
 
-    /// The fault of that step, if there is one.
+    /// Injects the fault of that step, if there is one.
     ///
     /// # Errors
-    /// The fault is one.
+    /// The injected fault is an error.
     #[expect(clippy::panic, reason = "it is the fault that was asked for")]
     pub(crate) async fn hit(&self, step: Step) -> Result<()> {
         match self.at.filter(|(at, _)| *at == step) {

@@ -1,4 +1,4 @@
-//! Which regions there are, for those who name them.
+//! The valid regions of an installation, to check the names in templates and requests.
 
 use api::{
     ErrorCode,
@@ -10,13 +10,14 @@ use images::{
     geography::Geography,
 };
 
-/// The regions that a version can be kept in: those with a place, and those that the local store stands for.
+/// The regions that can store a version: those with a place, and those that the local store stands
+/// for.
 #[derive(Debug, Clone)]
 pub struct Known {
     /// Empty: every region without a place.
     homes: Vec<String>,
     places: Vec<String>,
-    /// Where managed images may be besides.
+    /// Further regions that managed images may name.
     others: Vec<String>,
 }
 
@@ -28,7 +29,7 @@ impl Known {
         Self { homes: keys(&geography.homes), places, others: keys(&geography.regions) }
     }
 
-    /// Whether the local store stands for it: it has no place of its own.
+    /// Whether the local store stands for it and it has no place of its own.
     pub fn is_home(&self, name: &str) -> bool {
         !self.places.contains(&region_key(name))
     }
@@ -37,7 +38,7 @@ impl Known {
         !self.is_home(name) || self.homes.is_empty() || self.homes.contains(&region_key(name))
     }
 
-    /// What is wrong with keeping a version in the region; nothing, if it can be.
+    /// The error of storing a version in the region; `None` if it can be stored.
     pub fn fault(&self, name: &str) -> Option<Error> {
         (!self.has(name)).then(|| self.unknown(name))
     }
@@ -47,7 +48,7 @@ impl Known {
         homes.chain(&self.places).cloned().collect::<Vec<_>>().join(", ")
     }
 
-    /// What is wrong with the regions that a distributor names, by field. `own` is the region of the gallery.
+    /// The errors of the regions that a distributor names, by field. `own` is the gallery's region.
     pub fn faults(&self, image: &SharedImage, own: Option<&str>) -> Vec<Error> {
         let mut faults: Vec<Error> = names(&image.regions)
             .filter_map(|(field, name)| Some(self.fault(name)?.target(field)))
@@ -67,7 +68,7 @@ impl Known {
         faults
     }
 
-    /// What is wrong with the region of a managed image.
+    /// The error of a managed image's region.
     pub fn fault_of_managed(&self, location: &str) -> Option<Error> {
         if self.has(location) || self.others.contains(&region_key(location)) {
             return None;
@@ -88,7 +89,7 @@ impl Known {
     }
 }
 
-/// The regions that are named, each with its field.
+/// The named regions, each with its field.
 fn names(regions: &Regions) -> Box<dyn Iterator<Item = (String, &str)> + '_> {
     match regions {
         Regions::Target(targets) => Box::new(
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_that_nothing_is_kept_in_is_named_with_those_that_there_are() {
+    fn unknown_region_error_lists_the_known_ones() {
         let known = Known::new(&config(), &at("West US 2"));
         assert!(known.faults(&targets(&["westus2", "East US"]), None).is_empty());
         let faults = known.faults(&targets(&["eastus", "Mars"]), None);
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_managed_image_is_in_a_region_that_there_is() {
+    fn managed_image_needs_a_known_region() {
         let geography =
             Geography { regions: vec!["West US 2".into(), "Japan East".into()], ..at("westus2") };
         let known = Known::new(&config(), &geography);
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gallerys_own_region_belongs_to_the_old_form() {
+    fn old_form_must_include_the_gallerys_region() {
         let known = Known::new(&config(), &at("westus2"));
         assert!(known.faults(&replication(&["eastus", "West US 2"]), Some("westus2")).is_empty());
         let faults = known.faults(&replication(&["eastus"]), Some("westus2"));
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_says_which_region_is_home_those_without_a_place_are() {
+    fn regions_without_a_place_are_home_by_default() {
         let known = Known::new(&config(), &Geography::default());
         assert!(known.is_home("anywhere") && !known.is_home("eastus"));
         assert!(known.faults(&targets(&["anywhere", "eastus"]), None).is_empty());

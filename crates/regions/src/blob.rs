@@ -1,10 +1,10 @@
-//! Addresses of blobs, in storage accounts that `goldsmith.toml` gives places.
+//! Addresses of blobs, in storage accounts that have a place in `goldsmith.toml`.
 //!
 //! ```text
 //! https://<account>.blob.core.windows.net/<container>/<blob>   ->   <place of the account>/<container>/<blob>
 //! ```
 //!
-//! An object store gets it by [`upload`](crate::upload).
+//! [`upload`](crate::upload) sends a blob to an object store.
 
 use api::{ErrorCode, uri::shown};
 use images::{
@@ -16,17 +16,17 @@ use reqwest::Url;
 /// A blob in an account that has a place.
 #[derive(Debug)]
 pub struct Blob<'a> {
-    /// The account it is in.
+    /// Its account.
     pub account: &'a Account,
     pub container: String,
-    /// With the folders in it.
+    /// Its name, with folders.
     pub name: String,
 }
 
-/// The blob that an address means.
+/// The blob of an address.
 ///
 /// # Errors
-/// `ValidationFailed`: it is no address of a blob, or its account has no place.
+/// `ValidationFailed`: it is not the address of a blob, or its account has no place.
 pub fn find<'a>(config: &'a Config, uri: &str) -> Result<Blob<'a>> {
     let bad = |why: &str| {
         Error::new(ErrorCode::ValidationFailed, format!("`{}`: {why}", shown(uri)))
@@ -76,7 +76,7 @@ pub fn find<'a>(config: &'a Config, uri: &str) -> Result<Blob<'a>> {
     Ok(Blob { account, container: container.to_owned(), name: name.to_owned() })
 }
 
-/// What a URL's path means; bytes that are no text stay as they are written.
+/// Decodes a URL's path. Bytes that are not valid text stay encoded.
 fn percent_decoded(path: &str) -> String {
     let bytes = path.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_leads_into_the_place_of_its_account() {
+    fn address_maps_into_the_place_of_its_account() {
         let config = config();
         for uri in [
             "https://images.blob.core.windows.net/vhds/web/one.vhd",
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_blob_of_ours_is_refused_with_the_field_and_the_way_out() {
+    fn foreign_address_is_rejected_with_field_and_hint() {
         let config = config();
         let cases = [
             ("https://other.blob.core.windows.net/vhds/x.vhd", "'other' of"),

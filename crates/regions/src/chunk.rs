@@ -1,4 +1,4 @@
-//! A piece of a disk: its name, and its form on the way and in the place.
+//! A piece of a disk: its name, and its compressed form in transit and in the place.
 
 use std::{fmt, io};
 
@@ -6,13 +6,14 @@ use object_store::path::Path as Key;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The folder that all pieces of a place are in.
+/// The folder of all pieces of a place.
 pub(super) const CHUNKS: &str = "chunks";
 const SUFFIX: &str = ".zst";
-/// Disks hold much that compresses well and much that does not at all: the fastest level is the one that pays.
+/// Disks contain much data that compresses well and much that does not compress at all, so only the
+/// fastest level pays off.
 const LEVEL: i32 = 1;
 
-/// SHA-256 of a piece's content; its name.
+/// The name of a piece: the SHA-256 of its content.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ChunkId([u8; 32]);
@@ -22,13 +23,14 @@ impl ChunkId {
         Self(Sha256::digest(content).into())
     }
 
-    /// Where it is in a place. By its first digits, since folders with very many files are slow.
+    /// Its key in a place. Grouped by the first digits, since folders with very many files are
+    /// slow.
     pub(super) fn key(self) -> Key {
         let name = hex::encode(self.0);
         Key::from_iter([CHUNKS, &name[..2], &format!("{name}{SUFFIX}")])
     }
 
-    /// The piece that an object of a place is; `None` if it is something else.
+    /// The piece with that object key; `None` for any other object.
     pub(super) fn of_key(key: &Key) -> Option<Self> {
         Self::parse(key.filename()?.strip_suffix(SUFFIX)?)
     }
@@ -72,12 +74,12 @@ impl TryFrom<String> for ChunkId {
     }
 }
 
-/// As it is stored.
+/// Compresses a piece for storage.
 pub(super) fn pack(content: &[u8]) -> io::Result<Vec<u8>> {
     zstd::bulk::compress(content, LEVEL)
 }
 
-/// The content of a stored piece, of `length` bytes, if it is the one that its name says.
+/// Decompresses a stored piece of `length` bytes and checks it against its name.
 pub(super) fn unpack(id: ChunkId, packed: &[u8], length: usize) -> Result<Vec<u8>, String> {
     let content = zstd::bulk::decompress(packed, length)
         .map_err(|e| format!("the piece {id} cannot be unpacked: {e}"))?;
@@ -92,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_piece_comes_back_and_another_is_refused() {
+    fn packed_piece_unpacks_and_mismatch_is_rejected() {
         let content = b"goldsmith ".repeat(1000);
         let id = ChunkId::of(&content);
         let packed = pack(&content).unwrap();
@@ -107,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_read_back_and_what_is_no_piece_is_not_one() {
+    fn key_parses_back_and_other_objects_are_ignored() {
         let id = ChunkId::of(b"x");
         assert_eq!(ChunkId::of_key(&id.key()), Some(id));
         assert!(id.key().as_ref().starts_with("chunks/2d/2d7116"));

@@ -1,4 +1,5 @@
-//! Copies one version to several regions: the disk is read once, and each region gets what it lacks.
+//! Copies one version to several regions. The disk is read once, and each region gets the pieces
+//! that it lacks.
 
 use std::{
     path::PathBuf,
@@ -32,30 +33,30 @@ use super::{
     sweep,
 };
 
-/// Pieces on the way to one region at a time.
+/// Concurrent uploads of pieces to one region.
 const AT_ONCE: usize = 8;
-/// Pieces that wait for a region before the reading waits too.
+/// Pieces that may be queued for a region before the reader waits.
 const QUEUE: usize = 64;
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// What to copy, and where to.
+/// A version, and the regions to copy it to.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     pub image: &'a StoredImage,
-    /// Names of regions that have a place.
+    /// Names of regions with a place.
     pub regions: &'a [String],
 }
 
-/// What came of it.
+/// The result of a request.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Bytes that were read from the version's disk, for all regions together.
+    /// Bytes read from the version's disk, for all regions together.
     pub read_bytes: u64,
     /// By region, in the order of the request.
     pub regions: Vec<(String, Result<Copied>)>,
 }
 
-/// What one region was given.
+/// The copy in one region.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Copied {
@@ -63,22 +64,22 @@ pub struct Copied {
     pub chunks: u64,
     /// Pieces that the region lacked.
     pub moved_chunks: u64,
-    /// Bytes that went to the region and that it stores, the manifest included.
+    /// Bytes that were sent to the region and that it stores, the manifest included.
     pub moved_bytes: u64,
 }
 
-/// Copies a version to every region that does not have it. One region that fails does not stop the others. Doing it again
-/// moves only what is missing.
+/// Copies a version to every region that does not have it. A region that fails does not stop the
+/// others. A repetition sends only the missing pieces.
 ///
 /// # Errors
-/// What concerns all regions: the version's disk cannot be read, or the work was canceled.
+/// An error that concerns all regions: the version's disk cannot be read, or the work was canceled.
 pub async fn replicate(
     cx: &Cx,
     host: &Host,
     config: &Config,
     request: Request<'_>,
 ) -> Result<Outcome> {
-    // What is copied is what was stored, or nothing.
+    // Only a disk that is unchanged since it was stored is copied.
     let image = &Store::open(&cx.layout).verify(cx, request.image.clone()).await?;
     let request = Request { image, ..request };
     let opening = request.regions.iter().map(|name| open(cx, config, name, request.image).boxed());
@@ -89,7 +90,7 @@ pub async fn replicate(
     copy(cx, host, config, request, opened).await
 }
 
-/// For work that leaves nothing behind when nobody waits for it any more.
+/// For work that leaves nothing behind when its future is dropped.
 async fn unless_canceled<T>(
     cancel: &CancellationToken,
     work: impl Future<Output = T>,
@@ -97,9 +98,9 @@ async fn unless_canceled<T>(
     cancel.run_until_cancelled(work).await.ok_or_else(region::canceled)
 }
 
-/// A region that is written to.
+/// A region to write to.
 struct Lane {
-    /// Its place in the request.
+    /// Its index in the request.
     number: usize,
     region: Region,
     has: std::collections::HashSet<ChunkId>,
@@ -145,7 +146,7 @@ async fn copy(
         }
     }
     for (name, result) in regions.iter().zip(&results) {
-        // What a region got that failed is of use to the next try.
+        // The pieces in a region that failed are useful for the next attempt.
         if let Some(Ok(_)) = result {
             tidy_up(cx, config, name).await;
         }
@@ -155,8 +156,8 @@ async fn copy(
     Ok(Outcome { read_bytes, regions: regions.iter().cloned().zip(results).collect() })
 }
 
-/// Sweeps a region where an earlier copy ended before it was whole, now that this one is through: until then
-/// its pieces were of use.
+/// Sweeps a region with leftovers of an earlier, incomplete copy, once this copy is complete. Until
+/// then the pieces could be reused.
 async fn tidy_up(cx: &Cx, config: &Config, name: &str) {
     let Some(Ok(region)) = config.region(name).map(|known| Region::open(&cx.layout, known)) else {
         return;
@@ -179,7 +180,7 @@ fn state_of(result: &Result<Copied>) -> State {
 }
 
 enum Opened {
-    /// The version is there already, with so many pieces.
+    /// The region already has the version, with that many pieces.
     There(u64),
     Lacks {
         region: Region,
@@ -196,14 +197,15 @@ async fn open(cx: &Cx, config: &Config, name: &str, image: &StoredImage) -> Resu
     })?;
     let region = Region::open(&cx.layout, known)?;
     if may_wait(|| region.is_doubtful())? {
-        // Not cut off where it removes files: the next who copies would take a piece for there that is about to go.
+        // A sweep that removes files is not interrupted: otherwise the next copy could count a
+        // piece as present that is about to be removed.
         region.unless_canceled(&cx.cancel, sweep::sweep(&region)).await?;
     }
     let opened = unless_canceled(&cx.cancel, look(region, name, image)).await;
     opened.flatten()
 }
 
-/// What the region has of the version.
+/// Reads which pieces of the version the region has.
 async fn look(region: Region, name: &str, image: &StoredImage) -> Result<Opened> {
     let share = region.share().await?;
     let key = manifest::key_of(&address_of(image)?)?;
@@ -226,14 +228,15 @@ fn address_of(image: &StoredImage) -> Result<Address> {
 
 type Queue = mpsc::Sender<(ChunkId, PutPayload)>;
 
-/// What a region has been given so far.
+/// Counts the pieces and bytes that were sent to a region.
 #[derive(Default)]
 struct Tally {
     chunks: AtomicU64,
     bytes: AtomicU64,
 }
 
-/// Reads the disk and feeds every lane. Gives the bytes read, and what came of each lane, in their order.
+/// Reads the disk and feeds every lane. Returns the bytes read, and the result of each lane in
+/// order.
 async fn fan_out(
     cx: &Cx,
     host: &Host,
@@ -265,7 +268,7 @@ async fn fan_out(
     cx.events.progress_ended(ACTIVITY);
     let (read_bytes, chunks) = read??;
     if cx.cancel.is_cancelled() {
-        // Pieces that waited in the queues are not there, however well those went that were begun.
+        // The pieces in the queues were not sent, even if all uploads that began succeeded.
         return Err(region::canceled());
     }
     let manifest = Manifest::new(image.record.clone(), CHUNK_BYTES, chunks);
@@ -278,15 +281,15 @@ async fn fan_out(
 
 const ACTIVITY: &str = "copy to the regions";
 
-/// A disk of the version, to be read.
+/// A disk of the version, for reading.
 struct Disk {
     path: PathBuf,
-    /// Bytes as the guest sees it.
+    /// Size that the guest sees, in bytes.
     size: u64,
     extents: Vec<reader::Extent>,
 }
 
-/// The OS disk and then the data disks.
+/// The OS disk, then the data disks.
 async fn disks_of(cx: &Cx, host: &Host, image: &StoredImage) -> Result<Vec<Disk>> {
     let data = image.data().into_iter().map(|disk| (disk.disk, disk.virtual_size));
     let mut disks = Vec::new();
@@ -297,7 +300,8 @@ async fn disks_of(cx: &Cx, host: &Host, image: &StoredImage) -> Result<Vec<Disk>
     Ok(disks)
 }
 
-/// Feeds every lane from one disk after the other. Gives the bytes read, and the pieces of each disk.
+/// Feeds every lane from one disk after the other. Returns the bytes read, and the pieces of each
+/// disk.
 async fn feed_all(
     cx: &Cx,
     disks: Vec<Disk>,
@@ -327,7 +331,7 @@ async fn feed_all(
     Ok((read, pieces))
 }
 
-/// The reading side: every piece goes to the regions that lack it. A region that failed takes none any more.
+/// The reader: sends every piece to the regions that lack it. A failed region takes no more pieces.
 async fn feed(
     disk: Disk,
     present: Present,
@@ -347,7 +351,7 @@ async fn feed(
             chunks.push((piece.index, piece.id));
             let Some((lacking, packed)) = piece.wanted else { continue };
             let sent = lacking.iter().filter_map(|n| queues.get(*n));
-            // One that does not take it has failed, and says so itself.
+            // A lane that takes no pieces has failed and reports its own error.
             future::join_all(sent.map(|queue| queue.send((piece.id, packed.clone())).boxed()))
                 .await;
             if queues.iter().all(mpsc::Sender::is_closed) {
@@ -360,8 +364,9 @@ async fn feed(
     Ok((read.code(ErrorCode::DistributeFailed, fail)?, chunks))
 }
 
-/// The writing side of one region. After a failure or a cancel nothing new is begun, but what was begun is waited for:
-/// a folder's writes go on when nobody waits, and would outlive the share of the region's lock.
+/// The writer of one region. After a failure or a cancel it begins no further upload, but waits for
+/// those in progress: a write to a folder continues after its future is dropped, and would outlive
+/// the shared lock on the region.
 async fn upload(
     region: &Region,
     queue: mpsc::Receiver<(ChunkId, PutPayload)>,
@@ -394,7 +399,7 @@ async fn upload(
     outcome
 }
 
-/// All pieces are there: the copy begins to exist.
+/// Writes the manifest after all pieces: the copy now exists.
 async fn finish(
     cx: &Cx,
     lane: Lane,

@@ -1,7 +1,7 @@
-//! Versions are removed: so are their copies.
+//! Removes the copies of removed versions.
 //!
-//! Regions are asked side by side, and one that does not answer is not waited for. Pieces are looked for once in
-//! each region, however many copies went.
+//! Regions are processed in parallel, and a region that does not answer does not delay the others.
+//! Each region's pieces are listed once, however many copies are removed.
 
 use api::ErrorCode;
 use futures_util::{FutureExt, future};
@@ -22,16 +22,17 @@ use super::{
     sweep,
 };
 
-/// Removes the copies of a version from every region, and what only they needed. Gives the names of the regions that
-/// had one. An id that is no version's has no copies.
+/// Removes a version's copies from every region, with the pieces that only they needed. Returns the
+/// names of the regions that had one. An id that is not a version's has no copies.
 ///
 /// # Errors
-/// The regions that have one, as far as is known, and cannot be asked; the copies in the others are gone.
+/// Names the regions that have a copy, as far as is known, but do not answer. The copies in the
+/// others are removed.
 pub async fn forget(layout: &Layout, config: &Config, id: &str) -> Result<Vec<String>> {
     forget_all(layout, config, &[id]).await
 }
 
-/// The same for many versions.
+/// The same for several versions.
 ///
 /// # Errors
 /// See [`forget`].
@@ -44,7 +45,7 @@ pub async fn forget_all(layout: &Layout, config: &Config, ids: &[&str]) -> Resul
     Ok(had)
 }
 
-/// The same in some regions only, by their names.
+/// The same in the named regions only.
 ///
 /// # Errors
 /// See [`forget`].
@@ -118,7 +119,7 @@ async fn forget_there(
         match removed.unwrap_or_else(|_| Err(region.fault("it does not answer"))) {
             Ok(()) if found => may_wait(|| status::left(layout, version, &place.name))?,
             Ok(()) => {}
-            // Nor will it be asked for the others.
+            // Do not ask this region for the other versions either.
             Err(error) => {
                 answers = false;
                 result = match found {
@@ -130,8 +131,8 @@ async fn forget_there(
         }
     }
     let had = note.is_some();
-    // One that was being copied has no manifest yet, and its pieces are there all the same.
-    // Where that cannot be looked up, the sweep says why.
+    // An interrupted copy has no manifest yet, but its pieces exist. If the notes cannot be read,
+    // the sweep reports why.
     let is_due = had || region.unfinished().map_or(true, |notes| !notes.is_empty());
     if answers
         && is_due
@@ -142,8 +143,8 @@ async fn forget_there(
     result.map(|()| had)
 }
 
-/// Removes one copy; `found` says whether there is one. Before the first goes, `note` says that a sweep is due, should
-/// it not come about.
+/// Removes one copy; `found` says whether there is one. Before the first removal, `note` records
+/// that a sweep is due, in case this process does not get to it.
 async fn remove(
     region: &Region,
     version: &Address,
@@ -166,7 +167,7 @@ fn kept(version: &Address, mut error: Error) -> Error {
     error
 }
 
-/// A region that cannot be reached and never had a copy keeps nobody from removing it elsewhere.
+/// An unreachable region that never had a copy does not prevent the removal elsewhere.
 fn unreachable(
     layout: &Layout,
     place: &config::Region,

@@ -1,4 +1,4 @@
-//! Regions: places of storage, beside the local store, that versions of gallery images are copied to.
+//! Regions: storage places, beside the local store, that versions of gallery images are copied to.
 //!
 //! ```text
 //! <place>/chunks/<2 digits>/<SHA-256 of the content>.zst   a piece of a disk, compressed
@@ -9,13 +9,14 @@
 //! <data>/regions/status/…/<x.y.z>.json                     how far copies are, and why one failed
 //! ```
 //!
-//! Invariants: a copy exists when its manifest does, which is written last and at once; a piece is
-//! never changed; a piece that no manifest names is garbage, and only the [sweep](sweep::sweep) removes it,
-//! while nobody copies. A piece covers a fixed range of *the guest's* disk, so that two versions share what
-//! they have in common wherever it lies in their files. Ranges of zeros are not stored.
+//! Invariants: a copy exists when its manifest does, which is written last and atomically; a piece
+//! never changes; a piece that no manifest names is garbage, and only the [sweep](sweep::sweep)
+//! removes it, while no copy is in progress. A piece covers a fixed range of *the guest's* disk, so
+//! that two versions share their common data wherever it is in their files. Ranges of zeros are not
+//! stored.
 //!
-//! It knows places of storage and the image store (`images`). It does not know which regions a version goes to
-//! (`engine::distribute`), or what asks for a copy.
+//! This crate knows storage places and the image store (`images`). It does not know which regions a
+//! version is distributed to (`engine::distribute`), or which caller requests a copy.
 
 mod admit;
 mod blob;
@@ -48,6 +49,6 @@ pub use images::geography::Geography;
 
 /// Bytes of the guest's disk that one piece covers.
 ///
-/// Measured (docs/performance.md): smaller pieces move less when files change here and there, larger
-/// ones are fewer to ask for.
+/// Measured (docs/performance.md): smaller pieces transfer less after scattered changes, larger
+/// ones need fewer requests.
 pub const CHUNK_BYTES: u64 = 128 << 10;

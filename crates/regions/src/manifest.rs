@@ -1,4 +1,4 @@
-//! What a copy of a version is made of, and where that is written in a place.
+//! The manifest of a version's copy, and its location in a place.
 
 use api::ErrorCode;
 use futures_util::TryStreamExt;
@@ -11,22 +11,22 @@ use serde::{Deserialize, Serialize};
 
 use super::{chunk::ChunkId, place::reason};
 
-/// The folder that all manifests of a place are in.
+/// The folder of all manifests of a place.
 pub(super) const MANIFESTS: &str = "manifests";
 const FORMAT: u32 = 1;
 
-/// A version as a place has it: written last, so that where it is, all of its pieces are.
+/// A version in a place. It is written last, so that all of its pieces exist if it does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Manifest {
     format: u32,
-    /// Bytes of the guest's disk in one piece; fewer in the last.
+    /// Bytes of the guest's disk in one piece; the last one may have fewer.
     pub(super) chunk_bytes: u64,
-    /// The version as it is in the store that it was copied from.
+    /// The version's record in the store that it was copied from.
     pub record: Record,
     /// The pieces that are not all zeros, by number.
     pub(super) chunks: Pieces,
-    /// The same of each data disk, by their LUNs.
+    /// The same for each data disk, by LUN.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) data: Vec<Pieces>,
 }
@@ -35,14 +35,14 @@ pub struct Manifest {
 pub(super) type Pieces = Vec<(u64, ChunkId)>;
 
 impl Manifest {
-    /// Of the pieces of every disk, the OS disk's first.
+    /// A manifest of the pieces of every disk, the OS disk's first.
     pub(super) fn new(record: Record, chunk_bytes: u64, disks: Vec<Pieces>) -> Self {
         let mut disks = disks.into_iter();
         let chunks = disks.next().unwrap_or_default();
         Self { format: FORMAT, chunk_bytes, record, chunks, data: disks.collect() }
     }
 
-    /// Every disk: bytes as the guest sees it, and its pieces.
+    /// Every disk: the size that the guest sees, and its pieces.
     pub(super) fn disks(&self) -> impl Iterator<Item = (u64, &Pieces)> {
         let data = self.record.data_disks.iter().map(|disk| disk.virtual_size);
         std::iter::once((self.record.virtual_size, &self.chunks)).chain(data.zip(&self.data))
@@ -76,17 +76,17 @@ pub(super) fn folder(definition: &Address) -> Key {
     Key::from_iter(std::iter::once(MANIFESTS.to_owned()).chain(definition.parts()))
 }
 
-/// Where a version's manifest is.
+/// The key of a version's manifest.
 pub(super) fn key(definition: &Address, version: Version) -> Key {
     folder(definition).join(format!("{version}.json"))
 }
 
-/// The version that an object in a definition's folder is the manifest of.
+/// The version of a manifest, from its key in a definition's folder.
 pub(super) fn version_of(key: &Key) -> Option<Version> {
     key.filename()?.strip_suffix(".json")?.parse().ok()
 }
 
-/// Reads a manifest; `None` if there is none.
+/// Reads a manifest; `None` if it does not exist.
 pub(super) async fn read(store: &dyn ObjectStore, key: &Key) -> Result<Option<Manifest>> {
     let got = match store.get(key).await {
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
@@ -96,18 +96,18 @@ pub(super) async fn read(store: &dyn ObjectStore, key: &Key) -> Result<Option<Ma
     Manifest::parse(&bytes).map(Some).map_err(|why| fault(key, &why))
 }
 
-/// Writes a manifest: from then on the copy exists.
+/// Writes a manifest: from now on the copy exists.
 pub(super) async fn write(store: &dyn ObjectStore, key: &Key, manifest: &Manifest) -> Result<u64> {
     let bytes = serde_json::to_vec(manifest).map_err(|e| fault(key, &e.to_string()))?;
     let length = bytes.len() as u64;
     let payload = PutPayload::from(bytes);
     let put = match store.put_opts(key, payload.clone(), PutMode::Create.into()).await {
-        // A store without conditions.
+        // The store does not support conditional writes.
         Err(object_store::Error::NotImplemented { .. }) => store.put(key, payload).await,
         put => put,
     };
     match put {
-        // Another copy of the version began to exist since this one was begun.
+        // Another copy of the version was completed since this one began.
         Err(object_store::Error::AlreadyExists { .. }) => {
             let there = read(store, key).await?;
             match there.is_some_and(|there| manifest.record.has_content_of(&there.record)) {
@@ -132,7 +132,7 @@ fn fault(key: &Key, why: &str) -> Error {
     Error::new(ErrorCode::DistributeFailed, format!("{key}: {why}"))
 }
 
-/// Where the manifest of a version is.
+/// The key of an image's manifest.
 pub(super) fn key_of(image: &Address) -> Result<Key> {
     match image {
         Address::Version(definition, version) => {

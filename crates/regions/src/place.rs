@@ -1,4 +1,4 @@
-//! A place of storage as an object store: a folder, a bucket of S3, a container of Azure.
+//! A storage place as an object store: a folder, a bucket of S3, a container of Azure.
 
 use std::{fs, io, sync::Arc, time::Duration};
 
@@ -13,15 +13,15 @@ use object_store::{
 };
 use reqwest::Url;
 
-/// What a request that fails is given before its region counts as failed.
+/// How long a failing request is retried before its region counts as failed.
 const RETRY: Duration = Duration::from_secs(60);
 const RETRIES: usize = 5;
 
-/// Opens a place. The last folder of its path is made; the one above must be there, since a disk that is
-/// not mounted must not be mistaken for an empty place.
+/// Opens a place. Creates the last folder of its path. The parent must exist: a disk that is not
+/// mounted must not be mistaken for an empty place.
 ///
 /// # Errors
-/// `HostNotReady`: the folder cannot be made, or the URL cannot be used.
+/// `HostNotReady`: the folder cannot be created, or the URL cannot be used.
 pub fn open(place: &Place) -> Result<Arc<dyn ObjectStore>> {
     match place {
         Place::Folder(path) => {
@@ -40,7 +40,7 @@ pub fn open(place: &Place) -> Result<Arc<dyn ObjectStore>> {
 }
 
 fn remote(text: &str) -> Result<Arc<dyn ObjectStore>> {
-    // An error means that there is one already.
+    // An error means that a provider is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let fail = || format!("the object store {text} cannot be used");
     let url = Url::parse(text).code(ErrorCode::HostNotReady, fail)?;
@@ -64,7 +64,7 @@ fn remote(text: &str) -> Result<Arc<dyn ObjectStore>> {
     Ok(Arc::new(PrefixStore::new(store, prefix)))
 }
 
-/// What an object store said, for a message: the innermost cause, which the outer ones only repeat.
+/// An object store's error for a message: the innermost cause, since the outer ones only repeat it.
 pub(crate) fn reason(error: &object_store::Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_made_but_not_the_one_above() {
+    fn folder_is_created_without_its_parent() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("eastus");
         open(&Place::Folder(place.clone())).unwrap();
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn stores_that_goldsmith_cannot_write_to_are_refused_with_those_it_can() {
+    fn unsupported_store_is_rejected_with_supported_ones() {
         for url in ["gs://bucket/x", "http://127.0.0.1/x", "s4://x"] {
             let error = open(&Place::Url(url.into())).unwrap_err();
             assert!(error.message.contains(url), "{}", error.message);

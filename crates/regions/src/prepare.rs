@@ -1,4 +1,4 @@
-//! From pieces as they are read to pieces as they are stored: on all processors, in order.
+//! Prepares the pieces that were read for storage: on all processors, in order.
 
 use std::{
     collections::HashSet,
@@ -18,9 +18,9 @@ use super::{
     reader::{self, Extent, Piece},
 };
 
-/// Pieces that are handled in one go: a task for each would cost more than its work.
+/// Pieces per task: a task for each piece would cost more than its work.
 const BATCH: usize = 16;
-/// Batches that are read ahead.
+/// Batches to read ahead.
 const AHEAD: usize = 2;
 
 /// The pieces that each region has or is about to have.
@@ -32,7 +32,7 @@ impl Present {
         Self(Arc::new(Mutex::new(regions)))
     }
 
-    /// The regions that lack the piece; from now on they count as having it.
+    /// The regions that lack the piece. From now on they count as having it.
     fn lacking(&self, id: ChunkId) -> Vec<usize> {
         let mut regions: MutexGuard<'_, _> = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lack =
@@ -50,16 +50,16 @@ pub(super) struct Prepared {
     pub(super) wanted: Option<(Vec<usize>, PutPayload)>,
 }
 
-/// What a batch of pieces became, and how far the reading is.
+/// A batch of prepared pieces, and the progress of the reader.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) pieces: Vec<Prepared>,
-    /// Bytes of the guest's disk that were looked at.
+    /// Bytes of the guest's disk that were read.
     pub(super) bytes: u64,
 }
 
-/// Reads a disk on a thread of its own. The thread ends when the stream is dropped. The handle gives the
-/// number of bytes that were read from the file.
+/// Reads a disk on a thread of its own. The thread ends when the stream is dropped. The handle
+/// returns the number of bytes that were read from the file.
 pub(super) fn stream(
     disk: &Path,
     extents: Vec<Extent>,

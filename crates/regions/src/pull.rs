@@ -1,4 +1,4 @@
-//! Brings a version back from a region into the local store.
+//! Restores a version from a region to the local store.
 
 use std::{
     fs::File,
@@ -25,13 +25,14 @@ use super::{
     resolve::Replica,
 };
 
-/// Pieces on the way at a time.
+/// Concurrent downloads of pieces.
 const AT_ONCE: usize = 8;
 
-/// Fetches every piece, checks each by its name, and stores the version. One that is in the store already is left as it is.
+/// Fetches every piece, checks each against its name, and stores the version. A version that is
+/// already in the store is left unchanged.
 ///
 /// # Errors
-/// `SourceUnavailable`: a piece is missing or is not what its name says.
+/// `SourceUnavailable`: a piece is missing or does not match its name.
 pub async fn pull(cx: &Cx, host: &Host, replica: &Replica) -> Result<StoredImage> {
     let record = &replica.manifest.record;
     let store = Store::open(&cx.layout);
@@ -70,7 +71,7 @@ async fn fetch_all(
     Ok(())
 }
 
-/// One disk of the version.
+/// Fetches one disk of the version.
 async fn fetch(
     cx: &Cx,
     replica: &Replica,
@@ -102,7 +103,7 @@ async fn fetch(
     Ok(())
 }
 
-/// Fetches a piece and writes it to where it belongs.
+/// Fetches a piece and writes it at its offset.
 async fn place(
     region: &Region,
     id: ChunkId,

@@ -1,4 +1,4 @@
-//! Reads the guest's disk out of a standalone qcow2, once, piece by piece, without its holes.
+//! Reads the guest's disk from a standalone qcow2, once, piece by piece, without its holes.
 
 use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, path::Path};
 
@@ -12,7 +12,7 @@ use vm::{Host, proc::Command};
 
 use super::CHUNK_BYTES;
 
-/// Data of the guest's disk, and where it begins in the file.
+/// A range of data on the guest's disk, and its offset in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Extent {
     pub(super) guest: Range<u64>,
@@ -29,7 +29,7 @@ struct Mapped {
     offset: Option<u64>,
 }
 
-/// Where a standalone qcow2 has the data of its guest's disk, in the guest's order.
+/// The extents of the guest's data in a standalone qcow2, in the guest's order.
 pub(super) async fn extents(cx: &Cx, host: &Host, disk: &Path) -> Result<Vec<Extent>> {
     let fail = || format!("the layout of {} cannot be read", disk.display());
     let said = Command::new(&host.qemu_img)
@@ -62,11 +62,11 @@ pub(super) fn data_bytes(extents: &[Extent]) -> u64 {
     extents.iter().map(|extent| extent.guest.end - extent.guest.start).sum()
 }
 
-/// A piece as it was read: its number and its content.
+/// The number and the content of a piece.
 pub(super) type Piece = (u64, Vec<u8>);
 
-/// Reads every extent of `file`, in order, and gives each piece of the disk (of `size` bytes) that has data
-/// to `take`, which says whether to go on. Returns how many bytes were read.
+/// Reads every extent of `file`, in order, and passes each piece of the disk (of `size` bytes) that
+/// has data to `take`, which decides whether to continue. Returns how many bytes were read.
 pub(super) fn read(
     file: &File,
     extents: &[Extent],
@@ -99,12 +99,12 @@ pub(super) fn read(
     Ok(bytes)
 }
 
-/// Pieces are small.
+/// Pieces are small enough for `usize`.
 fn as_size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-/// Fills `part`; beyond the end of the file, where a last cluster may reach, it stays zero.
+/// Fills `part`. Beyond the end of the file, where a last cluster may reach, it stays zero.
 fn read_at(file: &File, part: &mut [u8], mut offset: u64) -> io::Result<u64> {
     let mut filled = 0;
     while filled < part.len() {
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_data_is_mapped_and_in_the_guests_order() {
+    fn extents_map_only_data_in_guest_order() {
         let json = r#"[{"start":65536,"length":65536,"depth":0,"present":true,"zero":false,"data":true,"compressed":false,"offset":327680},
             {"start":131072,"length":10,"depth":0,"present":false,"zero":true,"data":false,"compressed":false},
             {"start":0,"length":65536,"depth":0,"present":true,"zero":false,"data":true,"compressed":false,"offset":393216}]"#;
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_is_read_once_and_pieces_are_cut_by_the_guests_address() {
+    fn bytes_are_read_once_and_pieces_follow_guest_addresses() {
         let file = tempfile::tempfile().unwrap();
         let content: Vec<u8> = (0..3 * CHUNK_BYTES).map(|i| (i % 251 + 1) as u8).collect();
         file.write_all_at(&content, 7).unwrap();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn who_wants_no_more_is_given_no_more() {
+    fn read_stops_when_take_breaks() {
         let file = tempfile::tempfile().unwrap();
         let extents = [Extent { guest: 0..10 * CHUNK_BYTES, file: 0 }];
         file.set_len(10 * CHUNK_BYTES).unwrap();

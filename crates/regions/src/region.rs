@@ -1,4 +1,4 @@
-//! One region: its place, and what this installation notes about it.
+//! One region: its place, and this installation's notes about it.
 
 use std::{
     collections::HashSet,
@@ -31,7 +31,7 @@ const OPEN: &str = "open-";
 /// A region that can be read and written.
 #[derive(Debug, Clone)]
 pub struct Region {
-    /// As it is in the configuration: lower case, without blanks.
+    /// As in the configuration: lower case, without blanks.
     pub name: String,
     pub(super) store: Arc<dyn ObjectStore>,
     folder: Option<PathBuf>,
@@ -55,24 +55,25 @@ impl Region {
         })
     }
 
-    /// Keeps a sweep away. Waits for one that goes on.
+    /// Prevents a sweep. Waits for a sweep in progress.
     pub(super) async fn share(&self) -> Result<UseLock> {
         let taken = UseLock::take(self.lock_path(), REMOVAL).await;
         taken.code(ErrorCode::DistributeFailed, || format!("cannot lock region {}", self.name))
     }
 
-    /// Keeps everybody else away. `None` while somebody copies.
+    /// Excludes all other users. `None` while a copy is in progress.
     pub(super) fn own(&self) -> Result<Option<Lock>> {
         Lock::try_take(&self.lock_path())
             .code(ErrorCode::DistributeFailed, || format!("cannot lock region {}", self.name))
     }
 
-    /// In the place where that is a folder, so that installations that share it share the lock.
+    /// If the place is a folder, the lock is in it, so that installations that share the folder
+    /// share the lock.
     fn lock_path(&self) -> PathBuf {
         self.folder.as_ref().unwrap_or(&self.notes).join("lock")
     }
 
-    /// Notes, before anything is copied, that what is copied may become garbage.
+    /// Records, before anything is copied, that the pieces may become garbage.
     pub(super) fn begin(&self) -> Result<Unfinished> {
         let path = self.notes.join(format!("{OPEN}{}", uuid::Uuid::now_v7()));
         let write = || {
@@ -83,21 +84,22 @@ impl Region {
         Ok(Unfinished { path })
     }
 
-    /// Notes of copies, of which none that goes on may be among them: hold the lock.
+    /// Notes of incomplete copies. The caller holds the lock, so that none of them is in progress.
     pub(super) fn unfinished(&self) -> Result<Vec<PathBuf>> {
         let mut notes = may_wait(|| self.listed(&self.notes))?;
         notes.retain(|path| file_name(path).starts_with(OPEN));
         Ok(notes)
     }
 
-    /// Whether a copy was cut off by the machine's end: then pieces may be torn that have their name.
+    /// Whether a crash of the host interrupted a copy. Then pieces may be torn although they have
+    /// their final name.
     pub(super) fn is_doubtful(&self) -> Result<bool> {
         if self.folder.is_none() {
             return Ok(false);
         }
         let now = boot_id().unwrap_or_default();
         for path in self.unfinished()? {
-            // Another copy may have come to its end since the notes were listed.
+            // Another copy may have finished since the notes were listed.
             let boot =
                 absent::or_none(fs::read_to_string(&path)).map_err(|e| self.unread(&path, &e))?;
             if boot.is_some_and(|boot| boot.trim() != now) {
@@ -107,7 +109,7 @@ impl Region {
         Ok(false)
     }
 
-    /// The pieces that are there.
+    /// The pieces in the place.
     pub(super) async fn pieces(&self) -> Result<HashSet<ChunkId>> {
         let prefix = Key::from(CHUNKS);
         let listed = self.store.list(Some(&prefix));
@@ -118,8 +120,9 @@ impl Region {
             .map_err(|e| self.fault(&reason(&e)))
     }
 
-    /// Work on the place, unless the copying is canceled. What was begun in a folder goes on when nobody waits for it, so it
-    /// is waited for; a request to an object store ends with the one who waits, and may take long.
+    /// Awaits work on the place, unless the copy is canceled. A write to a folder continues after
+    /// its future is dropped, so this function waits for it. A request to an object store ends with
+    /// its future and may take long, so it is dropped.
     pub(super) async fn unless_canceled<T>(
         &self,
         cancel: &CancellationToken,
@@ -137,15 +140,15 @@ impl Region {
         Ok(bytes)
     }
 
-    /// Makes what was written lasting, before the manifest says that it is there. Object stores do so by themselves;
-    /// in a folder one call for all pieces is much faster than one for each.
+    /// Makes the written pieces durable before the manifest refers to them. Object stores do so on
+    /// their own. In a folder one call for all pieces is much faster than one for each.
     pub(super) async fn settle(&self) -> Result<()> {
         let Some(folder) = self.folder.clone() else { return Ok(()) };
         let sync = move || syncfs(fs::File::open(folder)?).map_err(std::io::Error::from);
         off_runtime(sync).await.map_err(|e| self.fault(&e.to_string()))
     }
 
-    /// Files that writers who were killed left beside the pieces; hold the lock.
+    /// Files that killed writers left beside the pieces. The caller holds the lock.
     pub(super) fn torn(&self) -> Result<Vec<PathBuf>> {
         let Some(folder) = &self.folder else { return Ok(Vec::new()) };
         let mut torn = Vec::new();
@@ -182,14 +185,14 @@ fn file_name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-/// The note that a copy is not finished. It stays when this is dropped before [`done`](Self::done).
+/// The note of an incomplete copy. It stays if this value is dropped before [`done`](Self::done).
 #[derive(Debug)]
 pub(super) struct Unfinished {
     path: PathBuf,
 }
 
 impl Unfinished {
-    /// The manifest is there: nothing of it is garbage.
+    /// The manifest exists: none of the copy's pieces are garbage.
     pub(super) fn done(self) {
         if let Err(e) = fs::remove_file(&self.path) {
             tracing::debug!(error = %e, "a note stays; the next sweep takes it");

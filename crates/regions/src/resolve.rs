@@ -14,7 +14,7 @@ use super::{
     status::{self, PATIENCE},
 };
 
-/// A copy of a version, and where it is.
+/// A copy of a version, and its region.
 #[derive(Debug, Clone)]
 pub struct Replica {
     pub region: Region,
@@ -38,11 +38,11 @@ pub async fn find(
     Ok(found.map(|manifest| Replica { region, manifest }))
 }
 
-/// Whether the version has a copy in the region. Nothing of it is read, and a region that does not answer is not waited
-/// for.
+/// Whether the version has a copy in the region. Does not read the copy. The wait for an answer is
+/// limited.
 ///
 /// # Errors
-/// The region cannot be asked, or the id is no version's.
+/// The region does not answer, or the id is not a version's.
 pub async fn has(layout: &Layout, place: &config::Region, id: &str) -> Result<bool> {
     let version = Address::parse(id).map_err(|why| no_version(id, why))?;
     let asked = async {
@@ -81,10 +81,10 @@ pub async fn latest(
     Ok(None)
 }
 
-/// What an id means in the region: a version, or the latest one of a definition.
+/// Resolves an id in the region: a version, or the latest one of a definition.
 ///
 /// # Errors
-/// The region cannot be read, or the id is no version's.
+/// The region cannot be read, or the id is not a version's.
 pub async fn of_id(layout: &Layout, place: &config::Region, id: &str) -> Result<Option<Replica>> {
     match Address::parse(id).map_err(|why| no_version(id, why))? {
         Address::Version(definition, version) => {
@@ -103,7 +103,7 @@ fn no_version(id: &str, why: String) -> Error {
     Error::new(ErrorCode::BadSharedImageVersionSource, format!("`{id}`: {why}"))
 }
 
-/// Reading for a build is no matter of distribution.
+/// A build reads from the region, so a distribution error would mislead.
 fn coded(region: &Region, error: Error) -> Error {
     let mut error = region.fault(&error.message);
     error.code = ErrorCode::SourceUnavailable;

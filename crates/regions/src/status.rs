@@ -1,5 +1,5 @@
-//! How far the copies of a version are: from what is in the places, and, where a copy is not there, from what the
-//! one who makes it notes.
+//! The replication status of a version: from the content of the places, and for missing copies from
+//! the notes of the copying process.
 
 use std::{
     collections::BTreeMap,
@@ -24,25 +24,25 @@ use vm::may_wait;
 
 use super::{manifest::key_of, place::reason, region::Region};
 
-/// A place that does not answer is told as such, rather than waited for.
+/// A place that does not answer within this time is reported as such.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How far one region is.
+/// The status of one region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all_fields = "camelCase")]
 pub enum State {
-    /// Nobody has tried to copy it there.
+    /// No copy was attempted.
     Unknown { details: String },
-    /// It is being copied; percent.
+    /// A copy is in progress; percent.
     Replicating { progress: u8 },
-    /// All of it is there.
+    /// The copy is complete.
     Completed,
-    /// It is not there, and nobody is at it.
+    /// The copy is missing, and no copy is in progress.
     Failed { details: String },
 }
 
 impl State {
-    /// The word for it, as Azure has it.
+    /// Azure's name for the state.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Unknown { .. } => "Unknown",
@@ -52,7 +52,7 @@ impl State {
         }
     }
 
-    /// Percent.
+    /// The progress in percent.
     pub const fn progress(&self) -> u8 {
         match self {
             Self::Unknown { .. } | Self::Failed { .. } => 0,
@@ -61,7 +61,7 @@ impl State {
         }
     }
 
-    /// Why it is not there.
+    /// Why the copy is missing.
     pub fn details(&self) -> &str {
         match self {
             Self::Unknown { details } | Self::Failed { details } => details,
@@ -70,7 +70,7 @@ impl State {
     }
 }
 
-/// Which word stands for all regions together.
+/// The state for all regions together.
 pub fn aggregated(states: &[State]) -> &'static str {
     let any = |wanted: &str| states.iter().any(|state| state.name() == wanted);
     if any("Failed") {
@@ -84,7 +84,7 @@ pub fn aggregated(states: &[State]) -> &'static str {
     }
 }
 
-/// How far a version is in each of the regions. A region without a place is the local store.
+/// The status of a version in each of the regions. A region without a place is the local store.
 pub async fn of(layout: &Layout, config: &Config, id: &str, regions: &[String]) -> Vec<State> {
     let image = match Address::parse(id) {
         Ok(address) => address,
@@ -129,7 +129,7 @@ pub(super) async fn is_there(region: &Region, image: &Address) -> Result<bool> {
     }
 }
 
-/// What the one who copies noted. Whoever was killed could not note that.
+/// The state from the copying process's notes. A killed process could not record its failure.
 fn noted(layout: &Layout, region: &Region, image: &Address) -> State {
     let mut notes = match Notes::read(&path(layout, image)) {
         Ok(notes) => notes,
@@ -169,7 +169,7 @@ fn path(layout: &Layout, image: &Address) -> PathBuf {
     path
 }
 
-/// Notes how far the copies of one version are.
+/// Records the progress of one version's copies.
 #[derive(Debug)]
 pub(super) struct Writer {
     path: PathBuf,
@@ -203,8 +203,8 @@ impl Writer {
     }
 }
 
-/// Whether there may be a copy in the region as far as this installation knows: one was made, or was being made, or
-/// what is noted cannot be read.
+/// Whether the region may have a copy as far as this installation knows: a copy was completed or
+/// begun, or the notes cannot be read.
 pub(super) fn may_be_in(layout: &Layout, image: &Address, region: &str) -> bool {
     let Ok(notes) = Notes::read(&path(layout, image)) else { return true };
     match notes.regions.get(region) {
@@ -213,7 +213,7 @@ pub(super) fn may_be_in(layout: &Layout, image: &Address, region: &str) -> bool 
     }
 }
 
-/// The copy in one region is gone, and nobody expects it there.
+/// Records that the copy in one region was removed on purpose.
 pub(super) fn left(layout: &Layout, image: &Address, region: &str) -> Result<()> {
     let mut writer = Writer::of(layout, image)?;
     match writer.notes.regions.remove(region) {
@@ -222,7 +222,7 @@ pub(super) fn left(layout: &Layout, image: &Address, region: &str) -> Result<()>
     }
 }
 
-/// The version is gone: nothing is to be said of it any more.
+/// Removes the notes of a removed version.
 pub(super) fn forget(layout: &Layout, image: &Address) {
     if let Err(e) = absent::remove_file(&path(layout, image)) {
         tracing::warn!(error = %e, "a note about a version's copies stays");
@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_word_stands_for_all() {
+    fn aggregated_state_covers_all_regions() {
         let failed = State::Failed { details: "x".into() };
         let unknown = State::Unknown { details: "x".into() };
         let on_the_way = State::Replicating { progress: 7 };

@@ -15,28 +15,29 @@ use super::{
     region::Region,
 };
 
-/// Requests to one region at a time.
+/// Concurrent requests to one region.
 const AT_ONCE: usize = 8;
 
-/// What a sweep found.
+/// The result of a sweep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Swept {
     pub manifests: usize,
-    /// Pieces that stay.
+    /// Remaining pieces.
     pub chunks: usize,
     pub removed_chunks: usize,
 }
 
-/// Removes what belongs to no version. `None` while somebody copies: then the one who copies sweeps in the end.
+/// Removes pieces that belong to no version. `None` while a copy is in progress: the copying
+/// process sweeps at its end.
 ///
-/// A manifest, a folder or a note that cannot be read ends the sweep before anything is removed.
+/// An unreadable manifest, folder or note ends the sweep before anything is removed.
 ///
 /// # Errors
-/// `DistributeFailed`: the region does not do what it is asked.
+/// `DistributeFailed`: a request to the region fails.
 pub async fn sweep(region: &Region) -> Result<Option<Swept>> {
     let Some(_own) = region.own()? else { return Ok(None) };
-    // All of it is read before anything is removed.
+    // Everything is read before anything is removed.
     let (notes, torn) = (region.unfinished()?, may_wait(|| region.torn())?);
     let store = region.store.as_ref();
     let keys = manifest::list(store, &Key::from(MANIFESTS)).await?;

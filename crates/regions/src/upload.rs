@@ -1,8 +1,8 @@
-//! A VHD as an object of an object store: sent in parts, seen when the last one is there.
+//! Uploads a VHD to an object store in parts. The object appears when the upload is completed.
 //!
-//! Object stores keep the parts of an upload that nobody finished, and S3 bills them. So an [`Upload`] that
-//! is dropped before it is completed is aborted, whatever dropped it: an error, cancel, a deadline. The run
-//! waits for that before it ends (`Cx::afterwards`).
+//! Object stores retain the parts of an incomplete upload, and S3 bills them. So an [`Upload`] that
+//! is dropped before its completion is aborted, whether by an error, a cancel or a deadline. The
+//! run waits for the abort before it ends (`Cx::afterwards`).
 
 use super::place::reason;
 use api::ErrorCode;
@@ -17,19 +17,19 @@ use object_store::{
 };
 use tokio::{fs::File, io::AsyncReadExt, runtime::Handle, task::spawn_blocking};
 
-/// The least that one part has.
+/// The minimum size of a part.
 const PART: u64 = 16 << 20;
-/// So many parts an upload has in S3 at the most.
+/// S3's maximum number of parts per upload.
 const MOST_PARTS: u64 = 10_000;
 const MIB: u64 = 1 << 20;
-/// Where an object says what it holds: the sparse digest, which S3 and Azure both take as the value of a plain word.
+/// The metadata key of the object's sparse digest. S3 and Azure both accept a plain word as a key.
 const DIGEST: &str = "sparsesha256";
 
-/// Writes the VHD there, unless it is there, and what describes it beside it. `path` is its
-/// container, folders and name.
+/// Writes the VHD, unless it exists, and its description beside it. `path` consists of the
+/// container, the folders and the name.
 ///
 /// # Errors
-/// `DistributeFailed`, with what the store said.
+/// `DistributeFailed`, with the store's error.
 pub async fn write(
     cx: &Cx,
     store: &dyn ObjectStore,
@@ -76,14 +76,14 @@ async fn upload(cx: &Cx, store: &dyn ObjectStore, key: &Key, vhd: &Artifact) -> 
     upload.complete().await
 }
 
-/// How large the parts of so many bytes are, but for the last one.
+/// The part size for `total` bytes. The last part may be smaller.
 fn part_size(total: u64) -> u64 {
     total.div_ceil(MOST_PARTS).next_multiple_of(MIB).max(PART)
 }
 
 /// An upload that has begun.
 struct Upload {
-    /// None once it is completed.
+    /// `None` once it is completed.
     parts: Option<Box<dyn MultipartUpload>>,
     key: Key,
     cx: Cx,
@@ -102,7 +102,7 @@ impl Upload {
             let length = size.min(total - done);
             let mut part = vec![0; usize::try_from(length).map_err(|e| e.to_string())?];
             file.read_exact(&mut part).await.map_err(text)?;
-            // Parts are whole MiB, but for the last one.
+            // Parts are whole MiB, except the last one.
             let hash = move || {
                 for (number, content) in (done / MIB..).zip(part.chunks(1 << 20)) {
                     sent.add(number, content);
@@ -115,7 +115,7 @@ impl Upload {
             done += length;
             self.cx.events.progress(activity, done, Some(total));
         }
-        // An upload that is not completed is never seen.
+        // An incomplete upload is never visible.
         if sent.finish() != vhd.digest.hex() {
             return Err(format!("{} was damaged on the way", vhd.path.display()));
         }

@@ -1,9 +1,9 @@
-//! A disk image made from a distribution's signed packages.
+//! Makes a disk image from a distribution's signed packages.
 //!
-//! The whole work is one shell script in name spaces of its own: mounts and processes. What it
-//! mounts is never seen on the host; when its first process ends, for whatever reason (cancel,
-//! `kill -9` of goldsmith included), the kernel ends all others and drops the mounts. Without root
-//! a user name space makes it root of its own files.
+//! All the work is one shell script in mount and process namespaces of its own. Its mounts are
+//! never visible on the host. When its first process ends, for whatever reason (cancel or `kill -9`
+//! of goldsmith included), the kernel ends all others and drops the mounts. Without root, a user
+//! namespace makes the script root of its own files.
 
 use std::{
     convert::Infallible,
@@ -27,13 +27,13 @@ use vm::{
 
 use super::{DISK, ResolvedEntry, catalogue::Bootstrap, program_fault, scripts::script};
 
-/// Slow mirrors exist; hanging ones are noticed by apt itself.
+/// Enough for slow mirrors; apt detects hanging ones.
 const LIMIT: Duration = Duration::from_secs(45 * 60);
 const TICK: Duration = Duration::from_millis(500);
-/// Of the script's words an error shows the last.
+/// Lines of the script's output that an error shows.
 const TAIL: usize = 15;
 
-/// What the script calls, and the package that has it.
+/// Programs that the script calls, with their packages.
 const TOOLS: [(&str, &str); 5] = [
     ("mmdebstrap", "mmdebstrap"),
     ("mkfs.ext4", "e2fsprogs"),
@@ -41,10 +41,10 @@ const TOOLS: [(&str, &str); 5] = [
     ("unshare", "util-linux"),
     ("setpriv", "util-linux"),
 ];
-/// What the EFI system partition needs beyond these. What BIOS needs is in the image itself.
+/// Further programs for the EFI system partition. The image itself contains those for BIOS.
 const ESP_TOOLS: [(&str, &str); 2] = [("mkfs.vfat", "dosfstools"), ("mcopy", "mtools")];
 
-/// Makes `disk.qcow2` in the work folder and returns the concrete version.
+/// Creates `disk.qcow2` in the work folder and returns the concrete version.
 pub(super) async fn make(
     cx: &Cx,
     host: &Host,
@@ -88,7 +88,7 @@ pub(super) fn version(base: &str, at: Timestamp) -> String {
     format!("{base}.{}.{minute}", at.strftime("%Y%m%d"))
 }
 
-/// The packages' own programs run while they are installed, so the host must be able to run them.
+/// The installation runs programs of the packages, so the host must be able to run them.
 fn check_architecture(host: &str) -> Result<()> {
     if host == "x86_64" {
         return Ok(());
@@ -120,7 +120,8 @@ fn check_tools(is_root: bool, generation: u8) -> Result<()> {
 fn command(recipe: &Bootstrap, generation: u8, work: &Path, is_root: bool) -> Command {
     let keyring = recipe.keyring.as_deref().unwrap_or(Path::new(""));
     let user: &[&str] = if is_root { &[] } else { &["--user", "--map-root-user", "--map-auto"] };
-    // setpriv: the kernel kills it when goldsmith dies. unshare: the same for what is below.
+    // setpriv: the kernel kills the child when goldsmith dies. unshare: the same for its
+    // descendants.
     Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "--", "unshare"])
         .args(user)
@@ -171,7 +172,7 @@ async fn run(
     })
 }
 
-/// Tells how much there is already, for as long as it is asked to.
+/// Reports the progress until it is canceled.
 async fn watch(cx: &Cx, work: &Path, activity: &str, total: u64) -> Infallible {
     let mut ticks = tokio::time::interval(TICK);
     let mut most = 0;
@@ -179,7 +180,7 @@ async fn watch(cx: &Cx, work: &Path, activity: &str, total: u64) -> Infallible {
         ticks.tick().await;
         let folder = work.to_owned();
         let taken = tokio::task::spawn_blocking(move || taken(&folder)).await.unwrap_or(0);
-        // Packages go again after they are unpacked.
+        // Packages are removed after they are unpacked.
         most = most.max(taken).min(total);
         cx.events.progress(activity, most, Some(total));
     }
@@ -220,7 +221,7 @@ fn failed(recipe: &Bootstrap, said: &[String]) -> Error {
     .hint(hint)
 }
 
-/// Bytes on disk below a folder, as far as they can be seen.
+/// Bytes on disk below a folder, as far as it can be read.
 fn taken(folder: &Path) -> u64 {
     let mut bytes = 0;
     let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
@@ -266,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_of_another_architecture_are_refused_with_the_reason() {
+    fn host_of_another_architecture_is_rejected_with_reason() {
         check_architecture("x86_64").unwrap();
         let error = check_architecture("aarch64").unwrap_err();
         assert_eq!(error.code, ErrorCode::HostNotReady);
@@ -275,13 +276,13 @@ mod tests {
     }
 
     #[test]
-    fn a_version_tells_when_it_was_made() {
+    fn version_contains_date_and_minute() {
         let at: Timestamp = "2026-08-23T12:21:59Z".parse().unwrap();
         assert_eq!(version("12", at), "12.20260823.741");
     }
 
     #[test]
-    fn a_suite_whose_keys_are_not_trusted_is_told_from_a_mirror_that_is_away() {
+    fn untrusted_keys_and_unreachable_mirror_have_different_errors() {
         let recipe = Bootstrap {
             version: "13".into(),
             suite: "trixie".into(),
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_image_stays_in_the_work_folder() {
+    fn keep_only_leaves_the_image_in_the_work_folder() {
         let folder = tempfile::tempdir().unwrap();
         let keep = folder.path().join("disk.qcow2");
         fs::write(&keep, [1; 5000]).unwrap();

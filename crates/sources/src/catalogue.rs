@@ -1,7 +1,7 @@
-//! The catalogue: which platform images there are. One TOML file ships with Goldsmith, and
-//! `catalogue.toml` in the data folder adds to it; an image of the user's hides ours of that name.
+//! The catalogue of platform images. One TOML file ships with Goldsmith, and `catalogue.toml` in
+//! the data folder adds to it. A user's image hides the shipped one with the same name.
 //!
-//! What a file may say is in [`wire`]; `sources/catalogue.toml` is the example.
+//! [`wire`] defines the format; `sources/catalogue.toml` is an example.
 
 mod checksum;
 mod wire;
@@ -30,42 +30,42 @@ use super::shelf::{self, Named};
 
 const SHIPPED: &str = include_str!("../catalogue.toml");
 const LATEST: &str = "latest";
-/// How many near matches an error lists.
+/// How many similar names an error lists.
 const NEAR: usize = 8;
 
 /// All platform images of this installation.
 #[derive(Debug)]
 pub struct Catalogue {
     images: Vec<WireImage>,
-    /// Of the images, the first are the user's.
+    /// How many images, from the first, are the user's.
     own_images: usize,
     aliases: Vec<Alias>,
-    /// The same of the aliases.
+    /// The same for the aliases.
     own_aliases: usize,
     layout: Layout,
 }
 
-/// A name that stands for an image of another name, for people.
+/// An alias of another image, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedAlias {
-    /// `publisher:offer:sku`; a `*` is any text.
+    /// `publisher:offer:sku`; a `*` matches any text.
     pub name: String,
     /// `publisher:offer:sku` of the image.
     pub image: String,
 }
 
-/// One version of one image, for people.
+/// One version of one image, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     pub urn: String,
-    /// 1 boots by BIOS, 2 by UEFI.
+    /// 1 boots with BIOS, 2 with UEFI.
     pub generation: u8,
     /// `bootstrap`, `url` or `file`.
     pub kind: String,
     pub description: String,
 }
 
-/// How a source image comes to be here.
+/// How goldsmith gets a source image.
 #[derive(Debug, Clone)]
 pub(super) enum Origin {
     Bootstrap(Bootstrap),
@@ -91,31 +91,31 @@ impl Origin {
     }
 }
 
-/// A platform image that the catalogue has. Nothing of it needs to be here yet.
+/// A platform image in the catalogue. It need not be in the source cache yet.
 #[derive(Debug, Clone)]
 pub struct ResolvedEntry {
-    /// `publisher:offer:sku:version`; the version is concrete as soon as it is known.
+    /// `publisher:offer:sku:version`. The version is concrete as soon as it is known.
     pub urn: String,
-    /// 1 boots by BIOS, 2 by UEFI.
+    /// 1 boots with BIOS, 2 with UEFI.
     pub generation: u8,
     /// `Linux`.
     pub os_type: String,
     /// `x64`.
     pub architecture: String,
-    /// What it is, for people.
+    /// A description for people.
     pub description: String,
     /// The purchase plan that a template must name.
     pub plan: Option<Plan>,
     pub(super) origin: Origin,
     /// `publisher:offer:sku`.
     pub(super) name: String,
-    /// The name that was asked for, where it is an alias.
+    /// The requested name, if it is an alias.
     alias: Option<String>,
 }
 
 impl ResolvedEntry {
-    /// Names everything that decides what the image will be, as far as it is known before it is
-    /// here: under this name the image is found again.
+    /// A key of everything that determines the image, as far as it is known before the image is
+    /// fetched. The source cache finds the image by this key.
     pub(super) fn key(&self) -> String {
         let detail = match &self.origin {
             Origin::Bootstrap(bootstrap) => json!([bootstrap.identity(self.generation)]),
@@ -137,7 +137,7 @@ impl ResolvedEntry {
         digest(key.to_string().as_bytes())
     }
 
-    /// Says what an alias stands for; none for an image that was named by its own name.
+    /// The image behind an alias; `None` for an image that was requested by its own name.
     pub fn stands_for(&self) -> Option<String> {
         let alias = self.alias.as_ref()?;
         Some(format!(
@@ -146,17 +146,18 @@ impl ResolvedEntry {
         ))
     }
 
-    /// A bootstrapped image asks for an address on any card, without being told.
+    /// A bootstrapped image requests an address on any network card without configuration.
     pub(super) fn brings_network(&self) -> bool {
         matches!(self.origin, Origin::Bootstrap(_))
     }
 
-    /// Whether its version is not known yet: a bootstrapped image gets the date of its making.
+    /// Whether its version is not known yet: the version of a bootstrapped image gets the date of
+    /// the bootstrap.
     pub fn is_undated(&self) -> bool {
         matches!(&self.origin, Origin::Bootstrap(made) if made.version == version_of(&self.urn))
     }
 
-    /// What is said of its image; the version is that of the catalogue.
+    /// The names for its image, with the catalogue's version.
     pub(super) fn named(&self) -> Named {
         Named {
             urn: self.urn.clone(),
@@ -214,7 +215,7 @@ impl Catalogue {
         self.images.iter().find(|image| image.name().eq_ignore_ascii_case(name))
     }
 
-    /// The image that a name means. The user's images and aliases go before ours.
+    /// The image that a name refers to. The user's images and aliases take precedence.
     fn meant(&self, name: &str) -> Option<(&WireImage, Option<&Alias>)> {
         let (own, shipped) = self.images.split_at(self.own_images);
         let (own_aliases, aliases) = self.aliases.split_at(self.own_aliases);
@@ -228,7 +229,7 @@ impl Catalogue {
         })
     }
 
-    /// Every name that stands for an image of another name.
+    /// Every alias of another image.
     pub fn aliases(&self) -> Vec<ListedAlias> {
         let listed = |alias: &Alias| {
             let image = self.named(&alias.image).map_or_else(String::new, WireImage::name);
@@ -255,10 +256,10 @@ impl Catalogue {
         all
     }
 
-    /// The image of that name, whatever the case. `latest` is the highest version.
+    /// The image with that name, without regard to case. `latest` is the highest version.
     ///
     /// # Errors
-    /// `BadPIRSource`, with what comes near and how to add one.
+    /// `BadPIRSource`, with similar names and how to add an image.
     pub fn resolve(
         &self,
         publisher: &str,
@@ -289,14 +290,14 @@ impl Catalogue {
         })
     }
 
-    /// The image that a template's source names, with the plan that goes with it.
+    /// The image of a template's source, with its plan.
     ///
     /// # Errors
-    /// `BadPIRSource`: there is no such image, or its plan is not the one that the template names.
+    /// `BadPIRSource`: the image does not exist, or its plan is not the one in the template.
     pub fn source(&self, image: &PlatformImage) -> Result<ResolvedEntry> {
         let entry = self.resolve(&image.publisher, &image.offer, &image.sku, &image.version)?;
-        // What is not sold needs no plan; one that is named all the same does no harm.
-        // Nor does an alias: nobody buys what it stands for.
+        // A free image needs no plan, and a plan in the template does no harm. The same holds for
+        // an alias, since nobody buys the image behind it.
         if let Some(plan) = entry.plan.as_ref().filter(|_| entry.alias.is_none()) {
             check_plan(&entry, plan, image.plan_info.as_ref())?;
         }
@@ -367,7 +368,7 @@ impl Catalogue {
     }
 }
 
-/// Whether Azure has only Windows under that name.
+/// Whether all of Azure's images with that name are Windows.
 fn is_windows(publisher: &str, offer: &str) -> bool {
     let (publisher, offer) = (publisher.to_lowercase(), offer.to_lowercase());
     publisher.starts_with("microsoftwindows")
@@ -404,7 +405,8 @@ fn check_plan(entry: &ResolvedEntry, plan: &Plan, given: Option<&PlanInfo>) -> R
 }
 
 impl ResolvedEntry {
-    /// A bootstrapped image has a date in its version; without it, the version means any date.
+    /// A bootstrapped image has a date in its version. Without the date, the version matches any
+    /// date.
     fn answers_to(&self, version: &str) -> bool {
         version_of(&self.urn).eq_ignore_ascii_case(version)
             || self.origin.version().eq_ignore_ascii_case(version)
@@ -415,18 +417,18 @@ fn version_of(urn: &str) -> &str {
     urn.rsplit(':').next().unwrap_or_default()
 }
 
-/// Whether a version comes after another, in the order that `latest` takes the last of.
+/// Whether a version is higher than another. `latest` is the highest one.
 pub fn is_newer(version: &str, than: &str) -> bool {
     numbers(version) > numbers(than)
 }
 
-/// Orders versions as people do: 12.9 before 12.10.
+/// Orders versions by their numbers: 12.9 before 12.10.
 fn numbers(version: &str) -> Vec<(u64, String)> {
     let parts = version.split(['.', '-', '_']);
     parts.map(|part| (part.parse().unwrap_or(0), part.to_lowercase())).collect()
 }
 
-/// Length of the common beginning, and a bonus for being the same.
+/// Length of the common prefix, and a bonus for equality.
 fn common(a: &str, b: &str) -> usize {
     let (a, b) = (a.to_lowercase(), b.to_lowercase());
     let same = if a == b { 100 } else { 0 };

@@ -1,5 +1,5 @@
-//! The data disks that an image of the store brings along. Each is kept as an image of its own among
-//! the sources, named by its content like the others.
+//! The data disks of an image of the store. Each is stored as an image of its own among the
+//! sources, named by its content like the others.
 
 use serde::{Deserialize, Serialize};
 use vm::{Host, off_runtime};
@@ -18,15 +18,15 @@ use super::{
     shelf::{self, Named},
 };
 
-/// A data disk that is here.
+/// A data disk in the source cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DataSource {
-    /// SHA-256 of its file; it is `sources/<digest>/disk.qcow2`.
+    /// SHA-256 of its file, which is `sources/<digest>/disk.qcow2`.
     pub digest: String,
-    /// Bytes of the disk as the guest sees it.
+    /// Size of the disk that the guest sees, in bytes.
     pub virtual_size: u64,
-    /// Keeps it from being evicted.
+    /// Protects it from eviction.
     #[serde(skip)]
     pub hold: Hold,
 }
@@ -38,14 +38,14 @@ impl From<SourceImage> for DataSource {
     }
 }
 
-/// Takes all data disks of the image in, by their LUNs.
+/// Adds all data disks of the image to the source cache, by LUN.
 pub(super) async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<Vec<DataSource>> {
     let mut all = Vec::new();
     for (lun, disk) in stored.data().into_iter().enumerate() {
         let named = Named {
             urn: format!("{} LUN {lun}", stored.record.id),
             exact_version: String::new(),
-            // Nobody boots from it: it needs no firmware's variables.
+            // No machine boots from it, so it needs no firmware variables.
             generation: 1,
             os_type: String::new(),
             architecture: String::new(),

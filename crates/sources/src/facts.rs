@@ -1,4 +1,4 @@
-//! What is known of a template's source without fetching it: for checks at submission.
+//! The known facts about a template's source before it is fetched: for checks at submission.
 
 use api::template::Source;
 use images::{
@@ -9,21 +9,21 @@ use images::{
 
 use super::{Catalogue, catalogue::Origin, shelf};
 
-/// What the machine must go with.
+/// The facts that the machine must match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// 1 boots by BIOS, 2 by UEFI.
+    /// 1 boots with BIOS, 2 with UEFI.
     pub generation: u8,
-    /// `x64` or `Arm64`; empty where it is unknown.
+    /// `x64` or `Arm64`; empty if unknown.
     pub architecture: String,
-    /// Bytes of the OS disk as the guest sees it, where they are known before it is here.
+    /// Size of the OS disk that the guest sees, in bytes, if known before it is fetched.
     pub disk_bytes: Option<u64>,
-    /// Bytes of each data disk that it brings along.
+    /// Size of each of its data disks, in bytes.
     pub data_disks: Vec<u64>,
 }
 
 impl Facts {
-    /// Of an image that is in the store, or of a version that a region has.
+    /// The facts about an image in the store, or about a version in a region.
     pub fn of(record: &Record) -> Self {
         Self {
             generation: if record.origin.generation == "V1" { 1 } else { 2 },
@@ -34,10 +34,11 @@ impl Facts {
     }
 }
 
-/// Looks; nothing is fetched or verified. `None` where the image is not in the store.
+/// Looks the facts up without fetching or verifying anything. `None` if the image is not in the
+/// store.
 ///
 /// # Errors
-/// As [`Catalogue::resolve`], and where the store cannot be read.
+/// As [`Catalogue::resolve`], and if the store cannot be read.
 pub fn facts(layout: &Layout, source: &Source) -> Result<Option<Facts>> {
     let id = match source {
         Source::PlatformImage(image) => {

@@ -1,7 +1,7 @@
-//! Fetches what a template names (scripts, files) into `downloads/<sha256>`.
+//! Fetches a template's scripts and files to `downloads/<sha256>`.
 //!
-//! Nothing is held in memory: content is streamed to a work folder, hashed on the way, and appears
-//! under its digest by one rename. An entry is never changed, and is held by whoever uses it.
+//! Content is streamed to a work folder, not to memory, and hashed in the process. It appears under
+//! its digest by one rename. An entry never changes, and its users hold a lock on it.
 
 mod coding;
 mod guard;
@@ -29,30 +29,32 @@ pub use self::guard::Guard;
 pub(crate) use self::http::{Download, Landed, download};
 use crate::work::WorkFolder;
 
-/// How long, how much and from where.
+/// Limits on time, size and addresses.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// More than this is refused.
+    /// A larger content is rejected.
     pub max_bytes: u64,
-    /// Tries, the first one included.
+    /// Attempts, the first one included.
     pub attempts: u32,
-    /// Until a server takes the connection.
+    /// The timeout for a connection.
     pub connect: Duration,
-    /// Between two pieces of the answer.
+    /// The timeout between two pieces of the response.
     pub idle: Duration,
-    /// Before the second try; twice as long before each further one, up to [`LONGEST_PAUSE`].
+    /// The pause before the second attempt. It doubles before each further one, up to
+    /// [`LONGEST_PAUSE`].
     pub backoff: Duration,
-    /// Addresses that may be asked.
+    /// The addresses that may be contacted.
     pub guard: Guard,
-    /// Whether the proxy that the environment names is used: it connects in our place, past the guard.
+    /// Whether to use the proxy of the environment. The proxy connects in our place, which bypasses
+    /// the guard.
     pub proxy: bool,
 }
 
-/// Between two tries.
+/// The longest pause between two attempts.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 impl Default for Limits {
-    /// For builds that a user starts on the own machine.
+    /// For builds that users start on their own machines.
     fn default() -> Self {
         Self {
             max_bytes: 64 << 30,
@@ -67,8 +69,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// For what the templates of others name: as many tries as Azure makes, and nothing that is not
-    /// public but the hosts that the administrator allows by name.
+    /// For templates of other users: as many attempts as in Azure, and only public addresses and
+    /// the hosts that the administrator allows by name.
     pub fn for_others(hosts: impl IntoIterator<Item = String>) -> Self {
         Self {
             max_bytes: 4 << 30,
@@ -81,7 +83,7 @@ impl Limits {
     }
 }
 
-/// Something that was fetched.
+/// A fetched file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
     /// `downloads/<sha256>`.
@@ -89,13 +91,13 @@ pub struct Fetched {
     /// In lower-case hexadecimal.
     pub sha256: String,
     pub bytes: u64,
-    /// Keeps it from being evicted.
+    /// Protects it from eviction.
     pub hold: Hold,
 }
 
-/// Fetches by `http`, `https`, `file` or by path; a relative path begins at `base_dir`. Without a
-/// `base_dir` only `http` and `https` are open. With an expected digest, what is here already is
-/// not fetched again.
+/// Fetches a script by `http`, `https`, `file` or by path. A relative path starts at `base_dir`;
+/// without a `base_dir` only `http` and `https` are allowed. With an expected digest, a file in the
+/// downloads is not fetched again.
 ///
 /// # Errors
 /// `ScriptUnreachable`, `ChecksumMismatch`, `DiskFull`, `Canceled`.
@@ -130,7 +132,7 @@ pub async fn script(
     put(cx, &to, landed.sha256, landed.bytes).await
 }
 
-/// Keeps bytes that are at hand already, such as an inline script.
+/// Stores bytes from memory, such as an inline script.
 ///
 /// # Errors
 /// `DiskFull`, `InternalError`, `Canceled`.
@@ -145,7 +147,7 @@ pub async fn keep(cx: &Cx, bytes: &[u8]) -> Result<Fetched> {
     put(cx, &to, digest, bytes.len() as u64).await
 }
 
-/// Keeps what `make` writes to the path that it is given.
+/// Stores the file that `make` writes to the given path.
 ///
 /// # Errors
 /// `DiskFull`, `InternalError`, `Canceled`.
@@ -161,7 +163,7 @@ pub async fn made(
     put(cx, &to, sha256, bytes).await
 }
 
-/// What is in the downloads under that digest, if it is what it says.
+/// The file with that digest in the downloads, if it is intact.
 async fn here(cx: &Cx, digest: &str) -> Option<Fetched> {
     let is_digest = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
     let path = is_digest.then(|| cx.layout.downloads().join(digest))?;
@@ -171,7 +173,7 @@ async fn here(cx: &Cx, digest: &str) -> Option<Fetched> {
 }
 
 async fn put(cx: &Cx, from: &Path, sha256: String, bytes: u64) -> Result<Fetched> {
-    // Held before it is there, so that nobody evicts it first.
+    // Locked before the file appears, so that no process evicts it in between.
     let hold = hold(&cx.layout, Kind::Download, &sha256).await.map_err(|e| cannot_keep(cx, e))?;
     let folder = cx.layout.downloads();
     let path = folder.join(&sha256);
@@ -184,7 +186,7 @@ async fn put(cx: &Cx, from: &Path, sha256: String, bytes: u64) -> Result<Fetched
     Ok(Fetched { path, sha256, bytes, hold })
 }
 
-/// What was fetched, and the digest that each file must have.
+/// The fetched files, and the expected digest of each.
 ///
 /// # Errors
 /// The folder of downloads cannot be read.
@@ -196,7 +198,7 @@ pub fn digests(layout: &Layout) -> io::Result<Vec<(PathBuf, Digest)>> {
     Ok(entries(&layout.downloads())?.into_iter().filter_map(named).collect())
 }
 
-/// Where a URI points.
+/// The target of a URI.
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     Web(String),
@@ -235,12 +237,12 @@ fn cannot_keep(cx: &Cx, error: io::Error) -> Error {
     io_fault(error, ErrorCode::InternalError, doing)
 }
 
-/// Why something did not come.
+/// Why a fetch failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The other side, or what it sent.
+    /// The fault of the server or of its content.
     There { reason: String, attempts: u32 },
-    /// This side: cancel, a full disk.
+    /// The fault of this host: cancel, a full disk.
     Here(Error),
 }
 

@@ -1,4 +1,4 @@
-//! Images that somebody else made: by URL with a checksum, or a file of this machine.
+//! Images made by others: by URL with a checksum, or a file of this host.
 
 use std::path::Path;
 
@@ -21,11 +21,11 @@ use super::{
 };
 use crate::fetch::{self, Download};
 
-/// A disk image that is larger than this was not meant.
+/// A larger file cannot be the intended disk image.
 const MAX_BYTES: u64 = 256 << 30;
 
-/// Downloads into the work folder, checks, and makes `disk.qcow2` of it. Returns the concrete version,
-/// and the checksum if it came from the publisher's file.
+/// Downloads an image to the work folder, checks it, and converts it to `disk.qcow2`. Returns the
+/// concrete version, and the checksum if it came from the publisher's file.
 pub(super) async fn download(
     cx: &Cx,
     host: &Host,
@@ -63,7 +63,7 @@ pub(super) async fn download(
     kept.map(|()| (version, listed))
 }
 
-/// Checks the file and makes `disk.qcow2` of it; the file itself stays as it is.
+/// Checks the file and converts a copy of it to `disk.qcow2`.
 pub(super) async fn take(cx: &Cx, host: &Host, image: &FileImage, work: &Path) -> Result<()> {
     let path = &image.path;
     if !may_wait(|| path.is_file()) {

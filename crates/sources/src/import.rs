@@ -1,9 +1,10 @@
-//! Images from outside: looked at before anything else touches them, then copied into a qcow2 that
-//! stands alone.
+//! Images from outside: checked before any other code reads them, then copied into a standalone
+//! qcow2.
 //!
-//! An image's header can name other files (a backing file, a data file, extents), and QEMU would
-//! open them: they would end up inside the copy. So the header is read here first ([`header`]), and
-//! only an image that is one file goes on to QEMU, with its format given.
+//! An image's header can name other files (a backing file, a data file, extents). QEMU would open
+//! them, and their content would end up in the copy. So the header is checked here first
+//! ([`header`]), and only an image that consists of one file is passed to QEMU, with an explicit
+//! format.
 
 mod header;
 
@@ -25,12 +26,12 @@ use super::{DISK, program_fault, shelf};
 /// Larger disks exist only in damaged or hostile headers.
 const MAX_DISK: u64 = 64 << 40;
 
-/// What an image that may be used is.
+/// The properties of a valid image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageFacts {
     /// `qcow2`, `raw`, `vhd` or `vmdk`.
     pub format: String,
-    /// Bytes of the disk as a guest sees it.
+    /// Size of the disk that a guest sees, in bytes.
     pub virtual_size: u64,
 }
 
@@ -40,16 +41,16 @@ impl ImageFacts {
     }
 }
 
-/// Looks at an image from outside; its format is found out.
+/// Checks an image from outside and detects its format.
 ///
 /// # Errors
-/// `NotFound`; `BadImage` for what is not exactly one readable disk image: backing files, data in
+/// `NotFound`; `BadImage` if it is not exactly one readable disk image: backing files, data in
 /// other files, encryption, unknown formats, damage.
 pub async fn check_importable(host: &Host, path: &Path) -> Result<ImageFacts> {
     check(host, path, None).await
 }
 
-/// The same, for an image that must be of that format.
+/// The same for an image with an expected format.
 pub(super) async fn check(
     host: &Host,
     path: &Path,
@@ -69,7 +70,7 @@ pub(super) async fn check(
     let found = may_wait(|| Header::read(path))
         .map_err(|e| refuse(e.to_string(), "it must be readable"))?;
     let format = match (found.verdict(), expected) {
-        // Any bytes can be a raw disk, if that is what was said.
+        // Any bytes can be a raw disk, if the user declared that format.
         (Ok(None), None | Some(Format::Raw)) if expected.is_some() || found.is_bootable_raw() => {
             Format::Raw
         }
@@ -110,11 +111,11 @@ pub(super) async fn check(
     Ok(ImageFacts { format: format.name().to_owned(), virtual_size: info.virtual_size })
 }
 
-/// Copies a checked image into a new qcow2 that stands alone.
+/// Copies a checked image to a new standalone qcow2.
 ///
 /// # Errors
-/// `DiskFull` before anything is written, by what the copy will take: a small file can name the same
-/// clusters again and again. `BadImage`.
+/// `DiskFull` before anything is written, by the size of the copy: a small file can refer to the
+/// same clusters many times. `BadImage`.
 pub async fn convert_in(
     cx: &Cx,
     host: &Host,
@@ -146,7 +147,7 @@ pub async fn convert_in(
     copied.map_err(|e| program_fault(e, ErrorCode::BadImage, &format!("copy {name}")))
 }
 
-/// Takes a user's image into the image store, as a managed image of that name.
+/// Imports a user's image to the image store, as a managed image with that name.
 ///
 /// # Errors
 /// `InvalidArgument`, `Conflict`, `NotFound`, `BadImage`, `HostNotReady`, `DiskFull`, `Canceled`.
@@ -195,7 +196,7 @@ pub async fn import(
     }
 }
 
-/// What is to be made: a local managed image by its name, or an image or a version by its id.
+/// The address to create: a local managed image by name, or an image or a version by id.
 fn target(name: &str) -> Result<Address, String> {
     if !name.starts_with('/') {
         return Address::local(name);

@@ -1,4 +1,5 @@
-//! What a build starts from and brings in: source images, and the scripts and files that a template names by address.
+//! The inputs of a build: source images, and the scripts and files that a template names by
+//! address.
 //!
 //! ```text
 //! sources/<digest>/      disk.qcow2  vars.qcow2 (UEFI)  source.json
@@ -6,11 +7,11 @@
 //! sources/.work-<uuid>/  being made
 //! ```
 //!
-//! Invariants: a source appears by one rename, is named by the SHA-256 of its disk and is never
-//! changed; its disk is a qcow2 that stands alone; what came from outside was checked before.
+//! Invariants: a source appears by one rename, is named by the SHA-256 of its disk and never
+//! changes; its disk is a standalone qcow2; content from outside is checked before it is added.
 //!
-//! It knows the catalogue, publishers' checksums, bootstraps and downloads with their limits. It does not know nodes, or
-//! what a build does with a source.
+//! This crate knows the catalogue, publishers' checksums, bootstraps and downloads with their
+//! limits. It does not know nodes, or how a build uses a source.
 
 mod bootstrap;
 mod catalogue;
@@ -54,19 +55,19 @@ use self::{
 /// The name of a disk in its folder.
 const DISK: &str = "disk.qcow2";
 
-/// A source image that is here.
+/// A source image in the source cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceImage {
     /// SHA-256 of `disk`.
     pub digest: String,
-    /// A qcow2 to put overlays on; read-only.
+    /// A read-only qcow2 as the base of overlays.
     pub disk: PathBuf,
-    /// The firmware's variables as a qcow2, for UEFI.
+    /// The firmware variables as a qcow2, for UEFI.
     pub vars: Option<PathBuf>,
-    /// Bytes of the disk as the guest sees it.
+    /// Size of the disk that the guest sees, in bytes.
     pub virtual_size: u64,
-    /// 1 boots by BIOS, 2 by UEFI.
+    /// 1 boots with BIOS, 2 with UEFI.
     pub generation: u8,
     /// `Linux`.
     pub os_type: String,
@@ -76,19 +77,20 @@ pub struct SourceImage {
     pub exact_version: String,
     /// The URN as it was resolved, or an image's id.
     pub urn: String,
-    /// The image sets up any network card by itself: cloud-init need not, which saves seconds.
+    /// The image configures any network card on its own. Then cloud-init need not, which saves
+    /// seconds.
     #[serde(default)]
     pub brings_network: bool,
-    /// The data disks it brings along, by their LUNs.
+    /// Its data disks, by LUN.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data: Vec<DataSource>,
-    /// Keeps it from being evicted.
+    /// Protects it from eviction.
     #[serde(skip)]
     pub hold: Hold,
 }
 
 impl SourceImage {
-    /// The version alone. A managed image has none: the end of its id is its name.
+    /// The version alone. `None` for a managed image, whose id ends with its name.
     pub fn version(&self) -> Option<&str> {
         let mut parts = self.exact_version.rsplit([':', '/']);
         let (last, before) = (parts.next()?, parts.next()?);
@@ -97,9 +99,9 @@ impl SourceImage {
     }
 }
 
-/// Fetches or makes the image if it is not here; verifies it if it is. Of two who want the same,
-/// one works and the other waits. Where the publisher's address serves another image by now, that one
-/// is fetched.
+/// Verifies the image if it is in the source cache; fetches or creates it otherwise. Of two
+/// concurrent calls for the same image, one works and the other waits. If the publisher's address
+/// serves a newer image, that one is fetched.
 ///
 /// # Errors
 /// `SourceUnavailable`, `ChecksumMismatch`, `BadImage`, `HostNotReady`, `DiskFull`, `Canceled`.
@@ -114,8 +116,8 @@ pub async fn obtain(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<Sourc
     }
 }
 
-/// The image that is here, unless its publisher has a newer one. A publisher who cannot be asked does
-/// not stop a build that can go on without.
+/// The image in the source cache, unless its publisher has a newer one. An unreachable publisher
+/// does not stop a build that can use the cached image.
 async fn current(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
     let found = shelf::find(cx, &entry.key(), entry.named()).await?;
     let (Some(image), Some((url, listing))) = (&found, rolling(entry)) else {
@@ -144,7 +146,7 @@ async fn current(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> 
     }
 }
 
-/// The file that says what an address serves at the moment.
+/// The checksum file of an address with changing content.
 fn rolling(entry: &ResolvedEntry) -> Option<(&UrlImage, &Listing)> {
     match &entry.origin {
         Origin::Url(image) => match &image.pledge {
@@ -155,8 +157,8 @@ fn rolling(entry: &ResolvedEntry) -> Option<(&UrlImage, &Listing)> {
     }
 }
 
-/// Makes or fetches the image anew, though it may be here: newer packages. Builds in progress keep
-/// the one they have.
+/// Fetches or creates the image again even if it is in the source cache, to get newer packages.
+/// Builds in progress continue with their image.
 ///
 /// # Errors
 /// As [`obtain`].
@@ -165,12 +167,13 @@ pub async fn refresh(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<Sour
     make(cx, host, entry).await
 }
 
-/// The image if it is here and unchanged since it was last verified; nothing is fetched.
+/// The image if it is in the source cache and unchanged since the last verification. Fetches
+/// nothing.
 pub fn present(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
     Ok(shelf::glance(&cx.layout, &entry.key(), entry.named()))
 }
 
-/// An image of the store as a source, with its data disks.
+/// Adds an image of the store to the source cache, with its data disks.
 ///
 /// # Errors
 /// `BadImage`, `HostNotReady`, `DiskFull`, `Canceled`.
@@ -183,7 +186,7 @@ async fn adopt_system(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<Sour
     let record = &stored.record;
     let version = record.version.map(|version| version.to_string());
     let exact_version = match &version {
-        // An id with `latest` in it stands for the version that was found.
+        // An id with `latest` in it stands for the resolved version.
         Some(version) if !record.id.ends_with(&format!("/{version}")) => {
             format!("{}/versions/{version}", record.id)
         }
@@ -216,7 +219,7 @@ async fn adopt_system(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<Sour
         .hint("remove it and build or import it again"))
 }
 
-/// Removes what killed processes left; returns how many work folders that were.
+/// Removes the work folders of killed processes and returns how many.
 ///
 /// # Errors
 /// The folder of sources cannot be read, or a work folder cannot be removed.
@@ -267,7 +270,7 @@ fn canceled() -> Error {
     Error::new(ErrorCode::Canceled, "preparing the source image was canceled")
 }
 
-/// Codes the failure of a program that works on an image.
+/// Classifies the failure of a program that works on an image.
 fn program_fault(error: vm::proc::Error, otherwise: ErrorCode, what: &str) -> Error {
     use vm::proc::Error as Proc;
     match error {

@@ -1,9 +1,9 @@
-//! What a publisher's own file of checksums says of an image: read when the image is fetched, so that
-//! an address whose content changes from time to time can be in the catalogue.
+//! A publisher's own checksum file, read when the image is fetched. It allows images in the
+//! catalogue whose content changes from time to time.
 //!
-//! Understood are the lines of `sha256sum` and `sha512sum`, those of BSD (`SHA256 (name) = …`), and a
-//! file that has nothing but the checksum of one image. Other lines, signatures among them, are passed
-//! over: what is relied on is that the file came over https from the publisher.
+//! The parser understands the lines of `sha256sum` and `sha512sum`, those of BSD (`SHA256 (name) =
+//! …`), and a file that contains only the checksum of one image. It ignores other lines, including
+//! signatures: the trust rests on the https connection to the publisher.
 
 use std::fmt::Write as _;
 
@@ -21,12 +21,12 @@ use super::{
 };
 use crate::fetch::{self, Download, Guard, Limits};
 
-/// A file of checksums that is larger was not meant.
+/// A larger file cannot be a checksum file.
 const MAX_BYTES: u64 = 1 << 20;
 /// How many of the names in a file an error lists.
 const NEAR: usize = 5;
 
-/// What is published now.
+/// The current publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Published {
     pub(super) checksum: Checksum,
@@ -37,7 +37,7 @@ pub(super) struct Published {
 /// Fetches the publisher's file and looks the image up in it.
 ///
 /// # Errors
-/// `SourceUnavailable`: the file cannot be had, or does not name the image. `Canceled`.
+/// `SourceUnavailable`: the file cannot be fetched, or does not name the image. `Canceled`.
 pub(super) async fn look_up(cx: &Cx, image: &UrlImage, listing: &Listing) -> Result<Published> {
     let text = fetch_text(cx, &listing.url).await?;
     let lines = lines(&text);
@@ -53,8 +53,8 @@ pub(super) async fn look_up(cx: &Cx, image: &UrlImage, listing: &Listing) -> Res
     Ok(Published { checksum, version })
 }
 
-/// The catalogue is the administrator's: hosts that it names may be asked wherever they are, and no
-/// others that are not public, should they redirect.
+/// The administrator writes the catalogue, so its hosts are allowed at any address. Redirects to
+/// any other host that is not public are rejected.
 pub(super) fn limits(max_bytes: u64, url: &str) -> Limits {
     let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
     Limits { max_bytes, guard: Guard::only(host), ..Limits::default() }
@@ -79,10 +79,10 @@ async fn fetch_text(cx: &Cx, url: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// One line that has a checksum.
+/// One line with a checksum.
 #[derive(Debug, PartialEq, Eq)]
 struct Line<'a> {
-    /// Without folders; none if the line has nothing but the checksum.
+    /// Without folders; `None` if the line contains only the checksum.
     name: Option<&'a str>,
     checksum: Checksum,
 }
@@ -112,17 +112,17 @@ fn coreutils(line: &str) -> Option<Line<'_>> {
     Some(Line { name: (!name.is_empty()).then(|| file_name(name)), checksum })
 }
 
-/// What follows the last slash, without a query.
+/// The part after the last slash, without a query.
 fn file_name(path: &str) -> &str {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     path.rsplit('/').next().unwrap_or_default()
 }
 
-/// The checksum of the image of that name; the longer kind if there are both.
+/// The checksum of the image with that name; the longer kind if there are both.
 fn find(lines: &[Line<'_>], image: &str, file: &str) -> Result<Checksum, String> {
     let mut own: Vec<&Checksum> =
         lines.iter().filter(|line| line.name == Some(image)).map(|line| &line.checksum).collect();
-    // `image.qcow2.sha256` is about that image, whatever name the image has in it.
+    // `image.qcow2.sha256` is about that image, whatever name it contains.
     let own_file = file.strip_prefix(image).is_some_and(|rest| rest.starts_with('.'));
     if let ([], true, [only]) = (own.as_slice(), own_file, lines) {
         own.push(&only.checksum);

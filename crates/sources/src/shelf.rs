@@ -1,4 +1,4 @@
-//! The source images that are here, and how one gets among them.
+//! The source cache: its images, and how an image is added.
 
 use std::{
     fs, io,
@@ -32,7 +32,7 @@ const JSON: &str = "source.json";
 const FORMAT: u32 = 1;
 const VERIFY: &str = "Verify source image";
 
-/// What is said of an image beside its content.
+/// The metadata of an image beside its content.
 #[derive(Debug, Clone)]
 pub(super) struct Named {
     pub(super) urn: String,
@@ -43,22 +43,23 @@ pub(super) struct Named {
     pub(super) brings_network: bool,
 }
 
-/// `source.json`: what the content is.
+/// `source.json`: the description of the content.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Content {
     format: u32,
-    /// While this is the disk's, its digest is too.
+    /// While the disk has this stamp, its digest is valid.
     stamp: Stamp,
     created: Timestamp,
-    /// Sparse digest of the UEFI variables beside the disk; none in what an earlier goldsmith made.
+    /// Sparse digest of the UEFI variables beside the disk; missing in images of an earlier
+    /// goldsmith.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     vars: Option<String>,
-    /// With the names under which it came first, and paths relative to its folder.
+    /// With the names of its first origin, and paths relative to its folder.
     image: SourceImage,
 }
 
-/// `entries/<key>.json`: which image an entry was.
+/// `entries/<key>.json`: the image of a catalogue entry.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Row {
@@ -66,7 +67,7 @@ struct Row {
     urn: String,
     exact_version: String,
     made: Timestamp,
-    /// What the publisher's file said of the content at that time.
+    /// The checksum from the publisher's file at that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     published: Option<String>,
 }
@@ -88,19 +89,19 @@ fn row(layout: &Layout, entry: &str) -> Option<Row> {
     serde_json::from_slice(&fs::read(row_file(layout, entry)).ok()?).ok()
 }
 
-/// The version that the entry's image had when it was made, if that image is here.
+/// The version of the entry's image when it was created, if that image is in the cache.
 pub(super) fn recorded_version(layout: &Layout, entry: &str) -> Option<String> {
     let row = row(layout, entry)?;
     content(layout, &row.digest)?;
     row.exact_version.rsplit(':').next().map(str::to_owned)
 }
 
-/// The publisher's checksum of what the entry was made of, where it came from the publisher's file.
+/// The publisher's checksum of the entry's image, if it came from the publisher's file.
 pub(super) fn published(layout: &Layout, entry: &str) -> Option<String> {
     row(layout, entry)?.published
 }
 
-/// Writes down which image the entry was.
+/// Records which image belongs to the entry.
 pub(super) fn record(
     layout: &Layout,
     entry: &str,
@@ -130,12 +131,13 @@ fn is_unchanged(layout: &Layout, content: &Content) -> bool {
     Stamp::at(&disk).is_ok_and(|stamp| stamp == content.stamp)
 }
 
-/// What boots by UEFI needs variables, whoever brought the same disk first.
+/// An image that boots with UEFI needs variables. An earlier origin of the same disk may not have
+/// had them.
 fn has_vars(layout: &Layout, digest: &str, names: &Named) -> bool {
     names.generation != 2 || layout.sources().join(digest).join(VARS).is_file()
 }
 
-/// The image of an entry as it stands, without reading it.
+/// The image of an entry, without reading or verifying it.
 pub(super) fn glance(layout: &Layout, entry: &str, names: Named) -> Option<SourceImage> {
     let row = row(layout, entry)?;
     let content = content(layout, &row.digest)?;
@@ -144,7 +146,7 @@ pub(super) fn glance(layout: &Layout, entry: &str, names: Named) -> Option<Sourc
     usable.then(|| named(layout, &content, &names))
 }
 
-/// The image of an entry, verified. `None` if it is not here, or no longer what it was.
+/// The image of an entry, verified. `None` if it is missing or has changed.
 pub(super) async fn find(cx: &Cx, entry: &str, names: Named) -> Result<Option<SourceImage>> {
     let Some(row) = may_wait(|| row(&cx.layout, entry)) else {
         return Ok(None);
@@ -152,10 +154,10 @@ pub(super) async fn find(cx: &Cx, entry: &str, names: Named) -> Result<Option<So
     load(cx, &row.digest, &Named { exact_version: row.exact_version, ..names }).await
 }
 
-/// The image of that digest, under the names that are given, verified. One that is damaged goes.
+/// The image with that digest, under the given names, verified. A damaged image is removed.
 pub(super) async fn load(cx: &Cx, digest: &str, names: &Named) -> Result<Option<SourceImage>> {
     let layout = &cx.layout;
-    // Held before it is looked at, so that nobody evicts it afterwards.
+    // Locked before the check, so that no process evicts it afterwards.
     let hold = hold(layout, Kind::Source, digest).await.map_err(|e| fault(e, layout))?;
     let Some(mut content) = may_wait(|| content(layout, digest)) else {
         return Ok(None);
@@ -212,7 +214,7 @@ fn source_image(digest: String, virtual_size: u64, names: &Named) -> SourceImage
     }
 }
 
-/// Takes the finished `disk.qcow2` of a work folder in.
+/// Adds the finished `disk.qcow2` of a work folder to the cache.
 pub(super) async fn admit(
     cx: &Cx,
     host: &Host,
@@ -276,7 +278,7 @@ async fn make_vars(cx: &Cx, host: &Host, firmware: &UefiFirmware, to: &Path) -> 
     Ok(to.to_owned())
 }
 
-/// Every image that is here with the digests of its files.
+/// Every image in the cache with the digests of its files.
 ///
 /// # Errors
 /// The folder of sources cannot be read.
@@ -293,11 +295,12 @@ pub fn digests(layout: &Layout) -> io::Result<Vec<(String, PathBuf, Digest)>> {
     Ok(all)
 }
 
-/// Removes an image that nobody uses and that `is_free`, which is asked when nobody can begin to use it any more;
-/// `false` if it stays. May take long; do it off the runtime.
+/// Removes an image that is not in use and that `is_free` approves. `is_free` is called when no
+/// process can begin to use the image any more. Returns `false` if the image stays. This may take
+/// long; call it off the runtime.
 ///
 /// # Errors
-/// Its lock cannot be taken, or it is not known whether it is free.
+/// Its lock cannot be taken, or `is_free` fails.
 pub fn evict(
     layout: &Layout,
     digest: &str,
@@ -312,11 +315,11 @@ pub fn evict(
     })
 }
 
-/// Removes an image. Overlays on it are lost.
+/// Removes an image. Overlays on it become unusable.
 pub(super) fn remove(layout: &Layout, digest: &str) {
     may_wait(|| {
         let folder = layout.sources().join(digest);
-        // First the name, at once; then the content.
+        // First the name, atomically; then the content.
         let gone = layout.sources().join(format!(".work-{}", uuid::Uuid::now_v7()));
         match fs::rename(&folder, &gone) {
             Ok(()) => {

@@ -34,7 +34,7 @@ impl Bench {
         Self { folder, cx, host: Host::probe(None).await.unwrap() }
     }
 
-    /// A raw disk among the data, beside the catalogue.
+    /// A raw disk in the data folder, beside the catalogue.
     fn disk(&self, name: &str, mark: u8) -> (PathBuf, String) {
         let mut bytes = vec![0; SIZE];
         bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
@@ -44,7 +44,7 @@ impl Bench {
         (path, digest(&bytes))
     }
 
-    /// The only image of a catalogue with that version in it.
+    /// The only image of a catalogue with that version.
     fn entry(&self, generation: u8, version: &str) -> ResolvedEntry {
         let text = format!(
             "[[image]]\npublisher = \"Acme\"\noffer = \"base\"\nsku = \"s\"\n\
@@ -64,7 +64,7 @@ impl Bench {
         obtain(&self.cx, &self.host, entry).await
     }
 
-    /// Names in `sources/`, without the gate.
+    /// The names in `sources/`, without the gate.
     fn shelf(&self) -> Vec<String> {
         let entries = fs::read_dir(self.cx.layout.sources()).unwrap();
         let names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
@@ -74,7 +74,7 @@ impl Bench {
     }
 }
 
-/// A publisher's folder on loopback; what is in it can be changed. Answers 404 for all else.
+/// A publisher's folder on loopback, with changeable content. Answers 404 to all other requests.
 #[derive(Clone, Default)]
 struct Folder(std::sync::Arc<std::sync::Mutex<std::collections::BTreeMap<String, Vec<u8>>>>);
 
@@ -133,7 +133,7 @@ async fn serve(body: Vec<u8>) -> String {
 }
 
 #[tokio::test]
-async fn a_file_becomes_a_source_once() {
+async fn file_is_added_as_a_source_once() {
     let bench = Bench::new().await;
     let (_, sha256) = bench.disk("disk.raw", 1);
     let entry = bench.file_entry(&format!("sha256 = \"{sha256}\"\nvirtual-size = {SIZE}"));
@@ -151,7 +151,7 @@ async fn a_file_becomes_a_source_once() {
     expected.sort_unstable();
     assert_eq!(bench.shelf(), expected);
 
-    // Here already: the file is not needed any more, as long as it is the same one.
+    // The file is no longer needed, as long as it is unchanged.
     assert_eq!(present(&bench.cx, &entry).unwrap().as_ref(), Some(&image));
     assert_eq!(bench.obtain(&entry).await.unwrap(), image);
     let link = bench.folder.path().join("overlay.qcow2");
@@ -162,7 +162,7 @@ async fn a_file_becomes_a_source_once() {
 }
 
 #[tokio::test]
-async fn a_version_is_the_end_of_a_urn_or_of_a_version_s_id_and_no_image_s_name() {
+async fn version_comes_from_urn_or_version_id_and_not_from_image_name() {
     let bench = Bench::new().await;
     bench.disk("disk.raw", 1);
     let image = bench.obtain(&bench.file_entry("")).await.unwrap();
@@ -178,7 +178,7 @@ async fn a_version_is_the_end_of_a_urn_or_of_a_version_s_id_and_no_image_s_name(
 }
 
 #[tokio::test]
-async fn another_file_is_another_source() {
+async fn different_file_is_a_different_source() {
     let bench = Bench::new().await;
     bench.disk("disk.raw", 1);
     let first = bench.obtain(&bench.file_entry("")).await.unwrap();
@@ -189,7 +189,7 @@ async fn another_file_is_another_source() {
 }
 
 #[tokio::test]
-async fn a_touched_source_is_read_again_and_a_changed_one_made_again() {
+async fn touched_source_is_reread_and_changed_source_is_rebuilt() {
     let bench = Bench::new().await;
     bench.disk("disk.raw", 1);
     let entry = bench.file_entry("");
@@ -211,7 +211,7 @@ async fn a_touched_source_is_read_again_and_a_changed_one_made_again() {
 }
 
 #[tokio::test]
-async fn what_does_not_match_the_catalogue_is_refused() {
+async fn mismatch_with_the_catalogue_is_rejected() {
     let bench = Bench::new().await;
     let (path, sha256) = bench.disk("disk.raw", 1);
     let wrong = "cd".repeat(32);
@@ -238,7 +238,7 @@ async fn what_does_not_match_the_catalogue_is_refused() {
 }
 
 #[tokio::test]
-async fn a_download_is_verified_before_it_is_used() {
+async fn download_is_verified_before_use() {
     let bench = Bench::new().await;
     let (path, sha256) = bench.disk("disk.raw", 1);
     let url = serve(fs::read(&path).unwrap()).await;
@@ -258,7 +258,7 @@ async fn a_download_is_verified_before_it_is_used() {
 }
 
 #[tokio::test]
-async fn what_a_publisher_serves_is_checked_by_the_publishers_file() {
+async fn published_image_is_checked_against_the_publishers_file() {
     let bench = Bench::new().await;
     let (path, sha256) = bench.disk("disk.raw", 1);
     let (folder, url) = Folder::open().await;
@@ -292,14 +292,14 @@ async fn what_a_publisher_serves_is_checked_by_the_publishers_file() {
     folder.put("SHA256SUMS", format!("SHA256 (disk.raw) = {sha256}\n"));
     let image = bench.obtain(&entry).await.unwrap();
     assert_eq!(image.exact_version, "Acme:base:s:2.0");
-    // A fixed version is not asked for again.
+    // A fixed version is not requested again.
     folder.remove("SHA256SUMS");
     assert_eq!(bench.obtain(&entry).await.unwrap(), image);
 }
 
 // conformance: 43
 #[tokio::test]
-async fn a_new_image_at_a_rolling_address_is_fetched_by_the_next_build() {
+async fn new_image_at_rolling_address_is_fetched_by_the_next_build() {
     let bench = Bench::new().await;
     let (folder, url) = Folder::open().await;
     let publish = |mark: u8, version: &str| {
@@ -326,13 +326,13 @@ async fn a_new_image_at_a_rolling_address_is_fetched_by_the_next_build() {
     assert_ne!(first.digest, second.digest);
     assert!(first.disk.is_file(), "builds in progress keep what they have");
 
-    // The publisher does not answer: what is here will do.
+    // The publisher does not answer, so the cached image is used.
     folder.remove("CHECKSUM");
     assert_eq!(bench.obtain(&entry).await.unwrap(), second);
 }
 
 #[tokio::test]
-async fn a_host_of_the_catalogue_cannot_send_us_to_another_private_one() {
+async fn catalogue_host_cannot_redirect_to_another_private_host() {
     let bench = Bench::new().await;
     let (path, sha256) = bench.disk("disk.raw", 1);
     let inside = serve(fs::read(&path).unwrap()).await;
@@ -357,7 +357,7 @@ async fn a_host_of_the_catalogue_cannot_send_us_to_another_private_one() {
 }
 
 #[tokio::test]
-async fn two_at_once_make_it_once() {
+async fn concurrent_calls_create_the_source_once() {
     let bench = Bench::new().await;
     bench.disk("disk.raw", 1);
     let entry = bench.file_entry("");
@@ -367,7 +367,7 @@ async fn two_at_once_make_it_once() {
 }
 
 #[tokio::test]
-async fn a_canceled_wait_ends() {
+async fn canceled_wait_ends() {
     let bench = Bench::new().await;
     bench.disk("disk.raw", 1);
     let entry = bench.file_entry("");
@@ -378,7 +378,7 @@ async fn a_canceled_wait_ends() {
 }
 
 #[tokio::test]
-async fn a_bootstrap_without_its_mirror_says_so_and_leaves_nothing() {
+async fn bootstrap_without_mirror_reports_it_and_leaves_nothing() {
     let bench = Bench::new().await;
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let recipe = format!(
@@ -387,7 +387,7 @@ async fn a_bootstrap_without_its_mirror_says_so_and_leaves_nothing() {
          disk-mib = 2048\nwork-mib = 1"
     );
     let error = bench.obtain(&bench.entry(2, &recipe)).await.unwrap_err();
-    // Without root, and without subordinate ids, the host is not ready for it.
+    // Without root and without subordinate ids, the host cannot bootstrap.
     let codes = [ErrorCode::SourceUnavailable, ErrorCode::HostNotReady];
     assert!(codes.contains(&error.code), "{error:?}");
     assert!(!error.details.is_empty() || error.hint.is_some());
@@ -395,7 +395,7 @@ async fn a_bootstrap_without_its_mirror_says_so_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_canceled_bootstrap_ends_with_all_its_processes() {
+async fn canceled_bootstrap_ends_all_its_processes() {
     let bench = Bench::new().await;
     let mirror = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = mirror.local_addr().unwrap();
@@ -405,7 +405,8 @@ async fn a_canceled_bootstrap_ends_with_all_its_processes() {
          disk-mib = 2048\nwork-mib = 1"
     );
     let entry = bench.entry(2, &recipe);
-    // The mirror takes the connection and says nothing. A host without name spaces never gets there.
+    // The mirror accepts the connection and never answers. A host without namespaces does not get
+    // this far.
     let connected = async {
         let apt = mirror.accept().await.unwrap().0;
         bench.cx.cancel.cancel();
@@ -422,7 +423,7 @@ async fn a_canceled_bootstrap_ends_with_all_its_processes() {
     };
     assert_eq!(obtained.await.unwrap_err().code, ErrorCode::Canceled);
     assert!(bench.shelf().is_empty(), "{:?}", bench.shelf());
-    // The connection ends when its last holder does.
+    // The connection ends when its last holder exits.
     let mut rest = Vec::new();
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), apt.read_to_end(&mut rest))
         .await
@@ -430,7 +431,7 @@ async fn a_canceled_bootstrap_ends_with_all_its_processes() {
 }
 
 #[tokio::test]
-async fn a_stored_image_is_adopted() {
+async fn stored_image_is_added_as_a_source() {
     let bench = Bench::new().await;
     bench.disk("disk.raw", 1);
     let source = bench.obtain(&bench.file_entry("")).await.unwrap();

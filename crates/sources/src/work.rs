@@ -1,11 +1,12 @@
-//! Work folders: where a source image or a download is until it is complete.
+//! Work folders for incomplete source images and downloads.
 //!
 //! ```text
 //! sources/.work-<uuid>/   locked by its maker for as long as it lives
 //! sources/.gate           held while a work folder is made, or looked for: milliseconds
 //! ```
 //!
-//! Dropping one removes it, in the background where a bootstrap has begun in it. When its maker was killed its lock is free, and [`sweep`] removes it.
+//! Dropping one removes it, in the background if a bootstrap has begun in it. If its maker was
+//! killed, its lock is free, and [`sweep`] removes it.
 
 use std::{
     fs::{self, File},
@@ -21,22 +22,22 @@ use uuid::Uuid;
 use vm::{may_wait, off_runtime, proc::Command};
 
 const PREFIX: &str = ".work-";
-/// For a removal that somebody waits for.
+/// The limit of a removal that a caller waits for.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often a folder is tried that is still being written to, and how long between.
+/// How often the removal of a folder is retried while processes still write to it, and the pause.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A folder of our own on the cache's file system, so that what is in it can be renamed into place.
+/// A private folder on the cache's file system, so that its content can be renamed into place.
 #[derive(Debug)]
 pub(crate) struct WorkFolder {
     path: PathBuf,
-    /// None once it is somebody else's, or being removed.
+    /// `None` once the folder has another owner or is being removed.
     lock: Option<File>,
 }
 
 impl WorkFolder {
-    /// Makes one, off the runtime: the gate may be held.
+    /// Creates one, off the runtime: the gate may be locked.
     pub(crate) async fn make(layout: &Layout) -> io::Result<Self> {
         let layout = layout.clone();
         off_runtime(move || Self::create(&layout)).await
@@ -49,7 +50,7 @@ impl WorkFolder {
         let path = parent.join(format!("{PREFIX}{}", Uuid::now_v7()));
         fs::create_dir(&path)?;
         let lock = File::open(&path)?;
-        // Nobody looks for work folders while the gate is held, so nobody else has it.
+        // No process looks for work folders while the gate is locked, so the lock is free.
         lock.try_lock()?;
         Ok(Self { path, lock: Some(lock) })
     }
@@ -58,7 +59,7 @@ impl WorkFolder {
         &self.path
     }
 
-    /// The whole folder becomes `to`. `false` if somebody else was first.
+    /// Renames the whole folder to `to`. `false` if another process was first.
     pub(crate) fn rename(mut self, to: &Path) -> io::Result<bool> {
         for entry in fs::read_dir(&self.path)? {
             File::open(entry?.path())?.sync_all()?;
@@ -73,8 +74,8 @@ impl WorkFolder {
         Ok(true)
     }
 
-    /// Removes it, with what in it belongs to others (see [`remove`]), as far as that is a matter of
-    /// moments; what takes longer goes on behind the caller's back.
+    /// Removes it, including content of other users (see [`remove`]). A removal that takes longer
+    /// than a moment continues in the background.
     pub(crate) async fn remove(mut self) -> io::Result<()> {
         let Some(removal) = self.begin_to_remove() else { return Ok(()) };
         match tokio::time::timeout(PATIENCE, removal).await {
@@ -83,8 +84,9 @@ impl WorkFolder {
         }
     }
 
-    /// The lock is held until all is gone, so that another process's [`sweep`] takes only what this one leaves when
-    /// it ends. None without a runtime, or if there is nothing to remove.
+    /// The lock is held until the removal is complete, so that another process's [`sweep`] takes
+    /// only the leftovers of an ended process. `None` without a runtime, or if there is nothing to
+    /// remove.
     fn begin_to_remove(&mut self) -> Option<JoinHandle<io::Result<()>>> {
         let runtime = Handle::try_current().ok()?;
         let (lock, path) = (self.lock.take()?, self.path.clone());
@@ -96,8 +98,9 @@ impl WorkFolder {
 }
 
 impl Drop for WorkFolder {
-    /// A step that is canceled drops it, on a thread that others need. A half-made system is tens of thousands of
-    /// files, which take the better part of a minute on a busy disk: nobody waits for those.
+    /// A canceled step drops it on a thread of the runtime. An incomplete system is tens of
+    /// thousands of files, whose removal takes most of a minute on a busy disk, so the drop does
+    /// not wait for it.
     fn drop(&mut self) {
         let is_removed = has_folders(&self.path) && self.begin_to_remove().is_some();
         if !is_removed && self.lock.is_some() {
@@ -111,7 +114,7 @@ fn has_folders(path: &Path) -> bool {
     entries.into_iter().any(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
 }
 
-/// Removes the work folders of killed processes; returns how many.
+/// Removes the work folders of killed processes and returns how many.
 pub(crate) async fn sweep(layout: &Layout) -> io::Result<usize> {
     let parent = layout.sources();
     if !may_wait(|| parent.is_dir()) {
@@ -124,7 +127,7 @@ pub(crate) async fn sweep(layout: &Layout) -> io::Result<usize> {
     Ok(orphans.len())
 }
 
-/// What nobody works in, locked.
+/// Abandoned work folders, locked.
 fn orphans(parent: &Path) -> io::Result<Vec<(PathBuf, File)>> {
     let mut orphans = Vec::new();
     let _gate = gate(parent)?;
@@ -144,8 +147,8 @@ fn gate(parent: &Path) -> io::Result<Lock> {
     Lock::take_blocking(&parent.join(".gate"))
 }
 
-/// Removes a folder. Without root, a bootstrap leaves files of subordinate users behind when it is
-/// killed; these only go from within a user name space.
+/// Removes a folder. Without root, a killed bootstrap leaves files of subordinate users behind,
+/// which can be removed only in a user namespace.
 async fn remove(path: &Path) -> io::Result<()> {
     match remove_all(path).await {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
@@ -162,7 +165,8 @@ async fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The processes of a bootstrap that was killed may write for a moment longer: the kernel ends them one by one.
+/// The processes of a killed bootstrap may write for a moment longer: the kernel ends them one by
+/// one.
 async fn remove_all(path: &Path) -> io::Result<()> {
     let mut tries = 0;
     loop {
@@ -191,7 +195,7 @@ mod tests {
         entries(&layout.sources()).unwrap().iter().filter(|path| path.is_dir()).count()
     }
 
-    /// Until no more than so many are left.
+    /// Waits until at most `count` are left.
     async fn gone(layout: &Layout, count: usize) {
         let gone = async {
             while left(layout) > count {
@@ -202,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_folders_of_the_dead_go_and_those_of_the_living_stay() {
+    async fn sweep_removes_only_folders_of_dead_processes() {
         let (_folder, layout) = layout();
         let alive = WorkFolder::create(&layout).unwrap();
         fs::write(alive.path().join("disk.raw"), "half").unwrap();
@@ -219,30 +223,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_drops_one_does_not_wait_for_its_removal() {
+    async fn drop_does_not_wait_for_the_removal() {
         let (_folder, layout) = layout();
         let work = WorkFolder::create(&layout).unwrap();
         fs::create_dir_all(work.path().join("root/etc")).unwrap();
         drop(work);
-        // The removal is a task, and this runtime has one thread, which has not been given up yet.
+        // The removal is a task, and the only thread of this runtime has not yielded yet.
         assert_eq!(left(&layout), 1);
         assert_eq!(sweep(&layout).await.unwrap(), 0, "it is no orphan");
         gone(&layout, 0).await;
         let work = WorkFolder::create(&layout).unwrap();
         work.remove().await.unwrap();
-        // At once as a rule, and behind our back on a machine that is busy.
+        // Usually immediate; in the background on a busy host.
         gone(&layout, 0).await;
     }
 
     #[tokio::test]
-    async fn nothing_to_sweep_makes_nothing() {
+    async fn sweep_without_folders_creates_nothing() {
         let (_folder, layout) = layout();
         assert_eq!(sweep(&layout).await.unwrap(), 0);
         assert!(!layout.sources().exists());
     }
 
     #[test]
-    fn whoever_comes_second_does_not_replace_the_first() {
+    fn second_rename_does_not_replace_the_first() {
         let (_folder, layout) = layout();
         let to = layout.sources().join("digest");
         for (content, won) in [("first", true), ("second", false)] {

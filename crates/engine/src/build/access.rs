@@ -1,4 +1,4 @@
-//! `access.json`: how to enter the guest of a booted node, readable by its owner only.
+//! `access.json`: the credentials for the guest of a booted node, readable by its owner only.
 
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
@@ -11,7 +11,7 @@ pub(super) fn write(path: &Path, access: &Access) -> Result<()> {
     write_secret(path, &text)
 }
 
-/// A new file that only its owner can read.
+/// Creates a file that only its owner can read.
 pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::OpenOptions::new()
         .write(true)

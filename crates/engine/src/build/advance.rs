@@ -1,4 +1,4 @@
-//! From the newest node that is there to the last one, a node per step.
+//! Executes the missing steps, from the newest cached node to the last one. Each step makes a node.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::{generalize, node::Node, optimize, output::StepOutput};
 
 const POWER_OFF: Duration = Duration::from_secs(300);
 
-/// What all steps of a run share.
+/// The data that all steps of a run share.
 #[derive(Clone, Copy)]
 struct Work<'a> {
     run: &'a Run<'a>,
@@ -32,8 +32,8 @@ struct Work<'a> {
     chain: &'a Chain,
 }
 
-/// Does what is not done yet and returns the last node, held. A step that another process is doing
-/// at this moment is waited for and not done twice.
+/// Executes the steps that are missing and returns the last node, protected from eviction. If
+/// another process is executing a step at this moment, waits for its result.
 pub(super) async fn advance(
     run: &Run<'_>,
     plan: &Plan,
@@ -62,9 +62,10 @@ pub(super) async fn advance(
         if run.node(&link.key)?.is_some() {
             continue;
         }
-        // What was carried out here has been told of.
+        // The steps that were executed here have been reported.
         told = told.max(go_live(work, done, making, live).await?);
-        // Left if somebody else got ahead of us, or if its first boot was all: its last node counts.
+        // The machine remains if another process got ahead, or if its first boot was all: its last
+        // node counts.
         if let Some(mut overtaken) = live.take() {
             overtaken.settled().await?;
             overtaken.machine.stop(Duration::ZERO).await.map_err(machine_error)?;
@@ -72,7 +73,7 @@ pub(super) async fn advance(
     }
 }
 
-/// The last node, held against eviction. `None` if it is not there (any more).
+/// The last node, protected from eviction. `None` if it does not exist (any more).
 fn last(run: &Run<'_>, chain: &Chain) -> Result<Option<(Node, UseLock)>> {
     let Some(node) = chain.last(&run.store).map_err(unreadable)? else { return Ok(None) };
     Ok(held(run, &node)?.map(|hold| (node, hold)))
@@ -83,7 +84,7 @@ fn held(run: &Run<'_>, node: &Node) -> Result<Option<UseLock>> {
     run.store.hold(&node.meta.key).code(ErrorCode::HostNotReady, cannot)
 }
 
-/// Waits until nobody else is making that node.
+/// Waits until no other process is making that node.
 async fn turn(run: &Run<'_>, link: &Link) -> Result<Lock> {
     let path = run.store.making(&link.key);
     let locked =
@@ -108,8 +109,8 @@ async fn turn(run: &Run<'_>, link: &Link) -> Result<Lock> {
     }
 }
 
-/// Starts a machine before link `first` and carries out the rest. Returns the index that it got to:
-/// not the end when another process got ahead in the middle, or evicted what was to be gone on from.
+/// Starts a machine before link `first` and executes the rest. Returns the index that it reached:
+/// not the end if another process got ahead in the middle, or evicted the node to resume from.
 async fn go_live(
     work: Work<'_>,
     first: usize,
@@ -133,7 +134,7 @@ async fn go_live(
         *slot = Some(run.cx.step(Step::Boot, "first boot", boot).await?);
         next = 1;
     } else {
-        // Looked up anew: while this build waited for its turn, the node may have been evicted.
+        // Looked up again: the node may have been evicted while this build waited for its turn.
         let newest = chain.newest(&run.store).map_err(unreadable)?;
         let Some((_, node)) = newest.filter(|(index, _)| index + 1 == first) else {
             return Ok(first);
@@ -199,7 +200,7 @@ async fn customize(
     run.cx.step(step, &link.title, work).await.map_err(|e| name_customizer(e, &link.title, &target))
 }
 
-/// The workload, or what makes the image start faster.
+/// Executes the workload or the optimization of boot and disk.
 async fn optimize(
     work: Work<'_>,
     index: usize,
@@ -214,7 +215,7 @@ async fn optimize(
     let mut out = output(run, &step)?;
     let work = async {
         if workload.is_some() {
-            // A build may begin right here, where no customizer has started it.
+            // A build may begin at this step, so that no customizer has started the service.
             Box::pin(live.serve_metadata(run, plan)).await?;
         }
         let started = Instant::now();
@@ -267,7 +268,8 @@ async fn power_off(
     }
 }
 
-/// The addresses of the build machine's cards: on a bridge its own and the channel's, else QEMU's.
+/// The MAC addresses of the build machine's cards: on a bridge its own and the channel's, otherwise
+/// QEMU's.
 fn live_cards(run: &Run<'_>) -> Vec<String> {
     match run.bridge() {
         Some(bridge) => vec![bridge.mac, vm::args::CHANNEL_MAC.to_owned()],
@@ -289,7 +291,7 @@ fn evicted() -> Error {
         .hint("build again")
 }
 
-/// Tells of each step between `told` and `done` that its node is there.
+/// Reports each step between `told` and `done` as cached.
 fn tell_cached(run: &Run<'_>, chain: &Chain, told: &mut usize, done: usize) {
     for link in chain.links.iter().take(done).skip(*told) {
         let step = match link.role {

@@ -14,16 +14,16 @@ use crate::{
     optimize,
 };
 
-/// Version of how steps are carried out. Raise it when the same template would now give another
-/// result: all nodes made before become misses.
+/// Version of how steps are executed. Raise it when the same template would now give another
+/// result: all existing nodes become misses.
 const EXECUTOR: &str = "1";
 
-/// What a link of the chain does to the machine.
+/// The effect of a link on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// First boot, guest reachable.
     Boot,
-    /// The customizer of that index.
+    /// The customizer with that index.
     Customize(usize),
     /// The user's workload.
     Workload,
@@ -33,16 +33,16 @@ pub enum Role {
     Generalize,
 }
 
-/// One node to have.
+/// A node that the build needs.
 #[derive(Debug, Clone)]
 pub struct Link {
     pub role: Role,
     pub kind: String,
     pub title: String,
     pub inputs: BTreeMap<String, String>,
-    /// The name by everything that produces the node.
+    /// The key of everything that produces the node.
     pub base: Key,
-    /// The name to look for: `base`, or of the fresh node that supersedes it.
+    /// The key to look up: `base`, or that of the fresh node that supersedes it.
     pub key: Key,
 }
 
@@ -55,8 +55,9 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Computes every key. With freshness asked for, links that may not be reused get names of
-    /// their own, made from `run_id`. Where only the source is validated, its first boot is all.
+    /// Computes every key. Links that must not be reused for the sake of freshness get keys of
+    /// their own, derived from `run_id`. If only the source is validated, the chain is its first
+    /// boot.
     pub fn compute(
         plan: &Plan,
         source: &SourceImage,
@@ -150,24 +151,25 @@ impl Chain {
         self.links.last().map_or_else(String::new, |link| link.key.to_string())
     }
 
-    /// What comes right before the optimization of boot and disk, and it; if there is one.
+    /// The link before the optimization of boot and disk, and that of the optimization, if there is
+    /// one.
     pub(super) fn around_optimize(&self) -> Option<(&Link, &Link)> {
         let index = self.links.iter().position(|link| link.role == Role::Optimize)?;
         Some((self.links.get(index.checked_sub(1)?)?, &self.links[index]))
     }
 
-    /// The node at the end, if it is there.
+    /// The node at the end, if it exists.
     ///
     /// # Errors
-    /// It cannot be read, so nobody knows whether it is there.
+    /// It cannot be read, so its existence is unknown.
     pub fn last(&self, store: &NodeStore) -> io::Result<Option<Node>> {
         self.links.last().map_or(Ok(None), |link| store.get(&link.key))
     }
 
-    /// The index of the newest link whose node is there, and that node.
+    /// The index of the newest link whose node exists, and that node.
     ///
     /// # Errors
-    /// One of the nodes cannot be read, so nobody knows whether it is there.
+    /// One of the nodes cannot be read, so its existence is unknown.
     pub fn newest(&self, store: &NodeStore) -> io::Result<Option<(usize, Node)>> {
         for (index, link) in self.links.iter().enumerate().rev() {
             if let Some(node) = store.get(&link.key)? {

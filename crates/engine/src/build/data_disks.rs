@@ -1,7 +1,8 @@
-//! The data disks of a build machine: those that its source brings along, then those that the template
-//! adds (`additionalDataDisks`), by their LUNs.
+//! The data disks of a build machine: those of its source, then those that the template adds
+//! (`additionalDataDisks`), by LUN.
 //!
-//! They are there from the first boot on, sealed with the OS disk, and end in the image.
+//! The machine has them from the first boot on. They are sealed with the OS disk, and become part
+//! of the image.
 
 use std::{
     path::{Path, PathBuf},
@@ -24,10 +25,10 @@ use crate::{
 };
 
 const GIB: u64 = 1024 * 1024 * 1024;
-/// As many as a machine in Azure can have at the most.
+/// The maximum for a machine in Azure.
 const MOST: usize = 64;
 
-/// What the machine's data disks are.
+/// The shapes of the machine's data disks.
 pub(super) fn shape(template: &Template, source: &SourceImage) -> Vec<DataShape> {
     let brought = source
         .data
@@ -38,8 +39,8 @@ pub(super) fn shape(template: &Template, source: &SourceImage) -> Vec<DataShape>
     brought.chain(added).collect()
 }
 
-/// Refuses more disks than a machine can have. Says how many there are, with the `brought` ones of the
-/// source.
+/// Rejects more disks than a machine can have. Returns their number, including the source's
+/// `brought` ones.
 pub(super) fn check(template: &Template, brought: usize) -> Result<usize> {
     let field = "properties.additionalDataDisks";
     let added = &template.properties.additional_data_disks;
@@ -54,12 +55,12 @@ pub(super) fn check(template: &Template, brought: usize) -> Result<usize> {
     Ok(disks)
 }
 
-/// Where the machine that works in `work` has them.
+/// Their files for a machine that works in `work`.
 pub(super) fn files(shape: &Shape, work: &Path) -> Vec<PathBuf> {
     (0..shape.data.len()).map(|lun| work.join(file_name(lun))).collect()
 }
 
-/// Before the first boot: blank ones, and overlays upon what the source brings.
+/// Before the first boot: creates blank disks, and overlays on those of the source.
 pub(super) async fn first(run: &Run<'_>, shape: &Shape, work: &Path) -> Result<()> {
     for (disk, path) in shape.data.iter().zip(files(shape, work)) {
         let made = match &disk.source {
@@ -74,7 +75,7 @@ pub(super) async fn first(run: &Run<'_>, shape: &Shape, work: &Path) -> Result<(
     Ok(())
 }
 
-/// Overlays upon the disks of the node `below`, which is relative to `work`.
+/// Creates overlays on the disks of the node `below`, which is relative to `work`.
 pub(super) async fn upon(run: &Run<'_>, shape: &Shape, work: &Path, below: &Path) -> Result<()> {
     for (lun, data) in shape.data.iter().enumerate() {
         let (path, below) = (work.join(file_name(lun)), below.join(file_name(lun)));
@@ -88,8 +89,8 @@ pub(super) async fn upon(run: &Run<'_>, shape: &Shape, work: &Path, below: &Path
 /// `udevadm settle` waits for a minute at most.
 const NAME_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// Gives each disk the name it has in Azure, below `/dev/disk/azure/scsi1`, for as long as this boot
-/// lasts: the rules are not in the image.
+/// Gives each disk its name in Azure, below `/dev/disk/azure/scsi1`, until the guest shuts down:
+/// the rules are not in the image.
 const NAME: &str = "sudo sh -c '
 command -v udevadm > /dev/null || exit 0
 mkdir -p /run/udev/rules.d
@@ -109,7 +110,7 @@ fn rules(shape: &Shape) -> String {
     (0..shape.data.len()).map(both).collect()
 }
 
-/// What the key of the first boot covers because of them.
+/// The part of the first boot's key that covers them.
 pub(super) fn inputs(shape: &Shape) -> Option<(String, String)> {
     let text = format!("{NAME}\n{}", rules(shape));
     (!shape.data.is_empty()).then(|| ("data disks".to_owned(), digest(text.as_bytes())))

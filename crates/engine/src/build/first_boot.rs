@@ -1,5 +1,5 @@
-//! What the first boot of a machine is made of, as far as it is the same for every machine: its user, what it waits for,
-//! and what its key covers.
+//! The parts of a first boot that are the same for every machine: its user, the end of the boot,
+//! and the content of its key.
 
 use std::collections::BTreeMap;
 
@@ -13,16 +13,16 @@ use crate::node::Shape;
 /// The unprivileged user that customizers run as.
 pub(super) const BUILD_USER: &str = "goldsmith";
 
-/// Waits until the first boot is over, so that nothing of it is in the way of the first step. With
-/// systemd, cloud-init is part of it: asking cloud-init itself costs seconds of Python under
-/// emulation. Images with neither are content with an answer over SSH.
+/// Waits until the first boot is over, so that it does not interfere with the first step. With
+/// systemd, this includes cloud-init: running cloud-init's own command costs seconds of Python
+/// under emulation. For images with neither, an answer over SSH is enough.
 ///
-/// The package manager's own timers stand still in this boot: after a resume the clock jumps, they
-/// would all fire at once and hold its lock against the customizers.
+/// The package manager's own timers are stopped in this boot: after a resume the clock jumps, so
+/// that they would all fire at once and hold its lock against the customizers.
 ///
-/// What one customizer puts into /tmp the next one uses (AIB's samples all do), also when the machine
-/// was booted from the node between them: the rule that empties /tmp at boot is masked until the
-/// image is generalized.
+/// A customizer may use the files that the previous one put into /tmp (all of AIB's samples do),
+/// even if the machine was booted from the node between them. So the rule that empties /tmp at boot
+/// is masked until the image is generalized.
 pub(super) const BOOTED: &str = r##"sudo sh -c '
 if command -v systemctl > /dev/null; then
     systemctl is-system-running --wait > /dev/null
@@ -34,10 +34,10 @@ mkdir -p /etc/tmpfiles.d
 test -e /etc/tmpfiles.d/tmp.conf ||
     echo "# by goldsmith: /tmp outlives a boot during the build" > /etc/tmpfiles.d/tmp.conf'"##;
 
-/// Version of how a machine is on a bridge, beside what its arguments say.
+/// Version of a machine's setup on a bridge, apart from its arguments.
 const BRIDGE_VERSION: &str = "1";
 
-/// What the key of the first boot covers, beside source and machine.
+/// The inputs of the first boot's key, beside source and machine.
 pub(super) fn inputs(source: &SourceImage, shape: &Shape) -> BTreeMap<String, String> {
     let mut inputs = BTreeMap::from([
         ("network".to_owned(), who_sets_up(source).to_owned()),
@@ -49,12 +49,12 @@ pub(super) fn inputs(source: &SourceImage, shape: &Shape) -> BTreeMap<String, St
     inputs
 }
 
-/// Who sets up the guest's network card.
+/// The component that configures the guest's network card.
 fn who_sets_up(source: &SourceImage) -> &'static str {
     if source.brings_network { "image" } else { "cloud-init" }
 }
 
-/// What the key of the first boot covers on a port of a bridge.
+/// Adds the inputs of the first boot's key on a port of a bridge.
 pub(super) fn port_inputs(inputs: &mut BTreeMap<String, String>, subnet: &Subnet, port: u32) {
     let more = [
         ("subnet", subnet.id.to_lowercase()),

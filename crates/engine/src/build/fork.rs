@@ -1,12 +1,12 @@
-//! A throw-away machine upon a node's disk: it starts from what the node holds, and what becomes of it
-//! stays out of the node.
+//! A temporary machine on a node's disk: it starts from the node's state, and its changes do not
+//! reach the node.
 //!
 //! ```text
 //! nodes/<key>/disk.qcow2 <- runs/<run id>/fork-<name>/disk.qcow2
 //! ```
 //!
-//! It is in the run's ledger before it exists, so that it goes whatever ends the run. While it runs,
-//! the caller keeps the node from being evicted.
+//! The run's ledger records it before it exists, so that it is removed however the run ends. While
+//! it runs, the caller protects the node from eviction.
 
 use std::{
     fs,
@@ -34,26 +34,26 @@ use super::{
 };
 use crate::{metadata::Relay, node::Node};
 
-/// What a fork starts from, and how.
+/// The start of a fork.
 pub(crate) struct ForkOf<'a> {
-    /// Says which of the run's forks it is, in paths.
+    /// The fork's name within the run, for paths.
     pub name: &'a str,
     pub node: &'a Node,
     pub entry: Entry,
 }
 
-/// How a fork is entered.
+/// How goldsmith connects to a fork.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// By new keys, on a machine that has never been there: new seed, new firmware variables. For a
-    /// generalized node, which lets nobody in otherwise. `network`: cloud-init sets up the card.
+    /// With new keys, on a new machine: new seed, new firmware variables. For a generalized node,
+    /// which accepts no other login. `network`: cloud-init configures the card.
     New { network: bool },
-    /// By the keys that the node's machine had; it is the same machine once more. It goes on from the
-    /// node's RAM if that is wanted and there is any, and boots otherwise.
+    /// With the keys of the node's machine, as the same machine again. With `resume` it resumes
+    /// from the node's RAM if that exists. Otherwise it boots.
     Own { resume: bool },
 }
 
-/// A fork that can be given work.
+/// A fork that is ready for work.
 pub(crate) struct Fork {
     pub machine: Box<dyn Machine>,
     pub guest: Box<dyn Guest>,
@@ -68,7 +68,7 @@ pub(crate) struct Fork {
 }
 
 impl Fork {
-    /// Starts a machine and returns once its guest can be given work.
+    /// Starts a machine and returns once its guest is ready for work.
     pub(crate) async fn start(run: &Run<'_>, of: ForkOf<'_>) -> Result<Self> {
         let dir = run.run_dir.join(format!("fork-{}", of.name));
         let serial_log = run.log_dir.join(format!("serial-{}.log", of.name));
@@ -101,29 +101,29 @@ impl Fork {
         }
     }
 
-    /// Lets scripts in its guest reach the metadata service, until it ends.
+    /// Makes the metadata service available to scripts in its guest until the fork ends.
     pub(crate) async fn serve_metadata(&mut self, run: &Run<'_>, plan: &Plan) -> Result<()> {
         self.relay =
             identities::serve_metadata(run, plan, self.machine.as_ref(), &self.access).await?;
         Ok(())
     }
 
-    /// Work in its guest, unless the machine ends before it does.
+    /// Awaits work in its guest, unless the machine ends first.
     pub(crate) async fn unless_gone<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         unless_gone(self.machine.as_ref(), work).await
     }
 
-    /// Adds what the machine last showed to an error.
+    /// Adds the machine's last output to an error.
     pub(crate) async fn with_evidence(&self, run: &Run<'_>, error: Error) -> Error {
         run.with_evidence(error, self.machine.as_ref(), &self.serial_log).await
     }
 
-    /// Where its serial console is written down.
+    /// The log file of its serial console.
     pub(crate) fn serial_log(&self) -> &Path {
         &self.serial_log
     }
 
-    /// Ends it at once, with its disk: nothing on it is of use to anybody.
+    /// Ends it immediately and removes its disk, which has no further use.
     pub(crate) async fn stop(self, run: &Run<'_>) -> Result<()> {
         self.machine.stop(Duration::ZERO).await.map_err(machine_error)?;
         let let_go = || -> std::io::Result<()> {
@@ -136,7 +136,7 @@ impl Fork {
     }
 }
 
-/// The folder itself is part of the run's, which is held already.
+/// The folder itself is part of the run's folder, which the ledger already records.
 fn make_folder(run: &Run<'_>, dir: &Path, serial_log: &Path) -> std::io::Result<()> {
     run.ledger.hold(Held::Machine { run_dir: dir.to_owned() })?;
     fs::create_dir_all(dir)?;
@@ -144,7 +144,7 @@ fn make_folder(run: &Run<'_>, dir: &Path, serial_log: &Path) -> std::io::Result<
     std::os::unix::fs::symlink(serial_log, dir.join("serial.log"))
 }
 
-/// What is known of a fork before it runs.
+/// A fork before its start.
 struct Prepared {
     access: Access,
     seed: PathBuf,
@@ -177,7 +177,7 @@ async fn prepare(run: &Run<'_>, of: &ForkOf<'_>, dir: &Path) -> Result<Prepared>
     }
 }
 
-/// Fresh overlays upon the node's files; the firmware of a new machine knows nothing yet.
+/// Creates overlays on the node's files. A new machine gets empty firmware variables.
 async fn overlays(run: &Run<'_>, of: &ForkOf<'_>, dir: &Path) -> Result<()> {
     let below = Path::new("../../../nodes").join(of.node.meta.key.as_str());
     let shape = &of.node.meta.shape;

@@ -1,4 +1,4 @@
-//! How old the steps may be that a build takes over from earlier ones.
+//! The maximum age of steps that a build reuses.
 
 use std::time::Duration;
 
@@ -6,27 +6,27 @@ use jiff::Timestamp;
 
 use crate::node::Node;
 
-/// The tag by which a template lets the service reuse its steps.
+/// The tag with which a template allows the service to reuse its steps.
 pub const CACHE_TAG: &str = "goldsmith.cache";
 
 /// How old a cached step may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Freshness {
-    /// `--no-cache`: every customizer runs afresh; only the booted node is reused.
+    /// `--no-cache`: every customizer runs again; only the booted node is reused.
     pub no_cache: bool,
     /// `--max-age`: older nodes of customizers are not reused.
     pub max_age: Option<Duration>,
 }
 
 impl Freshness {
-    /// Every customizer afresh.
+    /// Every customizer runs again.
     pub const FRESH: Self = Self { no_cache: true, max_age: None };
 
-    /// What the tag [`CACHE_TAG`] asks for: without it every customizer runs afresh, `steps` reuses
-    /// steps of any age, a time such as `24h` those that are not older.
+    /// The freshness for the tag [`CACHE_TAG`]: without it every customizer runs again, `steps`
+    /// reuses steps of any age, a time such as `24h` those that are not older.
     ///
     /// # Errors
-    /// The text says what the tag may be.
+    /// The text lists the valid values.
     pub fn of_tag(tag: Option<&str>) -> Result<Self, String> {
         match tag.map(str::trim) {
             None | Some("") => Ok(Self::FRESH),
@@ -49,19 +49,19 @@ impl Freshness {
         }
     }
 
-    /// Whether a result that old may be taken over.
+    /// Whether a result of that age may be reused.
     pub(crate) fn allows_age(self, age: Duration) -> bool {
         let too_old = self.max_age.is_some_and(|max| age > max);
         !self.no_cache && !too_old
     }
 }
 
-/// How long ago the node was made.
+/// The time since the node was made.
 pub fn age(node: &Node) -> Duration {
     Duration::try_from(Timestamp::now().duration_since(node.meta.created)).unwrap_or_default()
 }
 
-/// A number and a unit.
+/// Parses a number and a unit.
 fn duration(text: &str) -> Option<Duration> {
     let (at, unit) = text.char_indices().last()?;
     let seconds = match unit {
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_template_says_what_may_be_reused() {
+    fn tag_decides_which_steps_are_reused() {
         assert_eq!(Freshness::of_tag(None), Ok(Freshness::FRESH));
         assert_eq!(Freshness::of_tag(Some("steps")), Ok(Freshness::default()));
         let day = Freshness { no_cache: false, max_age: Some(Duration::from_secs(86_400)) };

@@ -1,4 +1,4 @@
-//! What will be done and why: hits, misses, which input changed, how long it should take.
+//! The forecast of a build: hits, misses, the input that changed, the expected time.
 
 use std::{collections::BTreeMap, fs};
 
@@ -13,24 +13,24 @@ use super::{
 };
 use crate::{node::NodeStore, passed::Passed};
 
-/// What is to be expected of one step.
+/// The forecast for one step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Forecast {
     pub title: String,
     pub kind: String,
     pub hit: Hit,
-    /// How long it took the last time, in seconds, if it ever ran here.
+    /// Its last duration in seconds, if it ever ran here.
     pub expected_seconds: Option<f64>,
 }
 
-/// Whether a step's node is there.
+/// Whether a step's node exists.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "cache", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Hit {
-    /// It is.
+    /// The node exists.
     Hit { age_seconds: u64, ram: bool },
-    /// It is not, because of this.
+    /// The node is missing, for this reason.
     Miss { why: String },
 }
 
@@ -42,13 +42,13 @@ struct Remembered {
     validators: Vec<Known>,
 }
 
-/// What is known of a step, then or now.
+/// The recorded or present inputs of a step.
 #[derive(Debug, Serialize, Deserialize)]
 struct Known {
     kind: String,
     title: String,
     inputs: BTreeMap<String, String>,
-    /// The node that it makes; a validator makes none.
+    /// The key of its node; a validator has no node.
     key: String,
 }
 
@@ -72,8 +72,8 @@ impl Known {
     }
 }
 
-/// Notes the steps of this run, so that the next plan can say what changed since. It only explains
-/// and estimates: that it cannot be written is no reason to fail.
+/// Records the steps of this run, so that the next plan can explain what changed since. The record
+/// only serves explanations and estimates, so a failure to write it does not fail the run.
 pub(super) fn remember(layout: &Layout, plan: &Plan, chain: &Chain) {
     let links = chain.links.iter().map(Known::link).collect();
     let validators = plan.validators.iter().map(|step| Known::validator(step, plan)).collect();
@@ -87,7 +87,7 @@ pub(super) fn remember(layout: &Layout, plan: &Plan, chain: &Chain) {
     }
 }
 
-/// What would be done for each link and each validator now.
+/// The forecast for each link and each validator.
 pub fn forecast(layout: &Layout, plan: &Plan, chain: &Chain) -> Vec<Forecast> {
     let store = NodeStore::new(layout);
     let last = recall(layout, plan);

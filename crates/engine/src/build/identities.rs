@@ -6,8 +6,8 @@ use vm::{Access, Machine};
 use super::{Plan, Run, power::unless_gone};
 use crate::metadata::{self, Relay};
 
-/// Starts the metadata service in a guest, if the template asks for one and there is one. A guest that
-/// cannot have it is told: its scripts find out for themselves.
+/// Starts the metadata service in a guest, if the template requests it and it is available. If the
+/// guest cannot run it, the user gets a warning, and the scripts fail on their own.
 pub(super) async fn serve_metadata(
     run: &Run<'_>,
     plan: &Plan,

@@ -1,5 +1,5 @@
-//! Machines that were kept after a failure (`--on-error keep`, or `errorHandling` of the template), and
-//! the way in.
+//! Machines that are retained after a failure (`--on-error keep`, or `errorHandling` of the
+//! template), and how to connect to them.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ use vm::{Access, Machine};
 
 use super::{Run, access::write_secret, plan::Plan};
 
-/// A kept machine.
+/// A retained machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Kept {
@@ -31,29 +31,29 @@ pub struct Kept {
     pub vcpus: u32,
     #[serde(default)]
     pub memory_mib: u64,
-    /// Loopback port that leads to the guest's SSH.
+    /// Loopback port that is forwarded to the guest's SSH.
     pub port: u16,
     pub user: String,
-    /// The build user's private key, in a file only its owner can read.
+    /// The build user's private key, in a file that only its owner can read.
     pub key_file: PathBuf,
     /// A `known_hosts` file with the guest's own key.
     pub known_hosts: PathBuf,
 }
 
-/// What becomes of the machine of a step that failed.
+/// How to treat the machine of a step that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnError {
-    /// What the template's `errorHandling` says.
+    /// As `errorHandling` of the template says.
     #[default]
     AsTemplate,
-    /// It is removed.
+    /// Remove it.
     Cleanup,
-    /// It is kept.
+    /// Retain it.
     Keep,
 }
 
 impl OnError {
-    /// Whether it is kept, where the template says this.
+    /// Whether to retain it, given the template's setting.
     pub(super) fn keeps(self, template: api::template::OnError) -> bool {
         match self {
             Self::AsTemplate => template == api::template::OnError::Abort,
@@ -63,7 +63,8 @@ impl OnError {
     }
 }
 
-/// Lets the machine run on after this process, and notes how to enter it. Returns until when.
+/// Lets the machine outlive this process, and records how to connect to it. Returns the end of the
+/// retention.
 pub(super) fn keep(
     run: &Run<'_>,
     plan: &Plan,
@@ -102,7 +103,7 @@ pub(super) fn keep(
 
 const FILE: &str = "kept.json";
 
-/// All kept machines, newest first.
+/// All retained machines, newest first.
 pub fn kept(layout: &Layout) -> std::io::Result<Vec<Kept>> {
     let mut all = Vec::new();
     for run_id in ledger::runs(layout)? {

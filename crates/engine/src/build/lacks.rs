@@ -1,4 +1,4 @@
-//! What this host and this installation lack for a template that is right in itself.
+//! The requirements of a valid template that this host or this installation does not meet.
 
 use api::template::{Source, Template};
 use images::{
@@ -12,8 +12,8 @@ use vm::Host;
 use super::network;
 use crate::{distribute, windows};
 
-/// Looks; nothing is fetched and nothing made. Each has the field that it is about. Without a host its
-/// size is not looked at.
+/// Finds them without fetching or creating anything. Each names its field. Without a host the
+/// machine's size is not checked.
 pub fn lacks(cx: &Cx, template: &Template, host: Option<&Host>) -> Vec<Error> {
     let mut found = Vec::new();
     let mut cx = cx.clone();
@@ -35,12 +35,12 @@ fn source(cx: &Cx, template: &Template) -> Result<()> {
             let got = Store::open(&cx.layout).get(&id).map(drop);
             got.map_err(|e| e.target("properties.source.imageId"))
         }
-        // Which region has a version is asked when the build begins.
+        // The build looks up the region of the version when it begins.
         Source::SharedImageVersion { .. } => Ok(()),
     }
 }
 
-/// A source that stands in for the one that is named.
+/// A warning about an alias in place of the named source.
 fn stand_in(cx: &Cx, template: &Template) -> Option<Error> {
     let Source::PlatformImage(image) = &template.properties.source else { return None };
     let entry = Catalogue::load(&cx.layout).ok()?.source(image).ok()?;

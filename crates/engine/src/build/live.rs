@@ -36,7 +36,7 @@ use crate::{
     node::{Node, NodeMeta, Parent, RamMeta, Shape},
 };
 
-/// As [`BOOTED`], for a machine that is only looked at: nothing is written to its disk.
+/// As [`BOOTED`], for a machine that is only examined: writes nothing to its disk.
 const SETTLED: &str = r##"sudo sh -c '
 if command -v systemctl > /dev/null; then
     systemctl is-system-running --wait > /dev/null
@@ -45,41 +45,41 @@ elif command -v cloud-init > /dev/null; then
     cloud-init status --wait > /dev/null
 fi'"##;
 
-/// After a resume the clock stands where it was, and whoever resumes the same node twice has the
-/// same random numbers: both are set right before anything else runs.
+/// After a resume the clock shows the time of the seal, and two resumes of the same node would have
+/// the same random numbers. Both are corrected before any other command runs.
 const RESUMED: &str = "sudo sh -c 'date -s @'$now' > /dev/null; cat > /dev/urandom'";
 
-/// A running machine and what is known of its state.
+/// A running machine and its known state.
 pub(super) struct Live {
     pub machine: Box<dyn Machine>,
     pub guest: Box<dyn Guest>,
     pub access: Access,
-    /// The folder of the node in the making: the machine writes there.
+    /// The folder of the unfinished node, which the machine writes to.
     work: PathBuf,
     parent: Parent,
     booted: Option<Key>,
     since_ram: f64,
-    /// What saving RAM last cost here, in seconds.
+    /// The last cost of saving RAM on this host, in seconds.
     ram_cost: f64,
-    /// Makes the sealed nodes visible, in their order.
+    /// Publishes the sealed nodes, in order.
     publishing: Option<JoinHandle<Result<()>>>,
-    /// The metadata service in the guest, while scripts of the user's run.
+    /// The metadata service in the guest, while the user's scripts run.
     relay: Option<Relay>,
-    /// Keeps the nodes below us from being evicted.
+    /// Protects the nodes below this machine from eviction.
     holds: Vec<UseLock>,
 }
 
-/// What a machine starts from.
+/// The start of a machine.
 pub(super) enum From<'a> {
     Source(&'a SourceImage),
-    /// A node, with what keeps it from being evicted.
+    /// A node, with its protection from eviction.
     Node(Box<Node>, UseLock),
 }
 
-/// How to seal.
+/// The parameters of a seal.
 pub(super) struct SealAs<'a> {
     pub link: &'a Link,
-    /// How long the step took.
+    /// The duration of the step.
     pub seconds: f64,
     pub ram: Ram,
 }
@@ -88,24 +88,25 @@ pub(super) struct SealAs<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ram {
     Always,
-    /// When the steps since the last RAM took longer than a few times what saving costs.
+    /// If the steps since the last RAM took several times longer than saving costs.
     IfWorthwhile,
-    /// Nobody edits what comes after it, so nobody resumes it.
+    /// Later steps are hardly ever edited, so no build would resume this node.
     Never,
 }
 
-/// Everything onto the disk; and a guest that is on its way down is no state to go on from.
+/// Writes everything to the disk, and fails in a guest that is shutting down, since its state
+/// cannot be resumed.
 const SYNC: &str =
     r#"sync; test "$(systemctl is-system-running 2> /dev/null)" != stopping || exit 75"#;
 const STOPPING: i32 = 75;
-/// For everything that a step wrote; a slow disk of the host may take long over it.
+/// Covers everything that a step wrote; a slow disk of the host may take long.
 const SYNC_LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// RAM is saved when redoing the steps since the last one costs this many times more than saving.
+/// RAM is saved if repeating the steps since the last one costs this many times more than saving.
 const WORTHWHILE: f64 = 2.0;
 
 impl Live {
-    /// Starts a machine and returns once its guest can be given work.
+    /// Starts a machine and returns once its guest is ready for work.
     pub(super) async fn start(run: &Run<'_>, chain: &Chain, from: From<'_>) -> Result<Self> {
         let number = run.next_work_number();
         let work = run.store.work_dir(&run.id, number);
@@ -114,7 +115,7 @@ impl Live {
         let resume_from = live_from.resume_from.take();
         let at = (run.run_dir.as_path(), work.as_path());
         let spec = run.spec(&chain.shape, at, &live_from.seed, resume_from.clone());
-        // On the heap: it is hardly ever needed.
+        // On the heap, since it is rarely needed.
         let anew = Box::pin(overlays(run, chain, &work, &live_from.below));
         let (machine, is_resumed) = power_on(run, spec, anew).await?;
         live_from.resume_from = resume_from.filter(|_| is_resumed);
@@ -140,7 +141,7 @@ impl Live {
         })
     }
 
-    /// Lets scripts in the guest reach the metadata service, as far as there is one for the template.
+    /// Makes the metadata service available to scripts in the guest, if the template has one.
     pub(super) async fn serve_metadata(&mut self, run: &Run<'_>, plan: &Plan) -> Result<()> {
         if self.relay.is_none() {
             self.relay =
@@ -149,7 +150,7 @@ impl Live {
         Ok(())
     }
 
-    /// Takes the metadata service out of the guest.
+    /// Removes the metadata service from the guest.
     pub(super) async fn end_metadata(&mut self, run: &Run<'_>) {
         if let Some(relay) = self.relay.take()
             && let Err(error) = relay.stop().await
@@ -158,8 +159,8 @@ impl Live {
         }
     }
 
-    /// Makes the state of the machine a node; the machine goes on upon it. `making` is given back
-    /// once the node is visible.
+    /// Seals the state of the machine as a node, on which the machine continues. `making` is
+    /// released once the node is published.
     pub(super) async fn seal(
         &mut self,
         run: &Run<'_>,
@@ -219,14 +220,14 @@ impl Live {
         self.publish(run, work, seal.link, meta, making).await
     }
 
-    /// Work in the guest, unless the machine ends before it does. A guest that shuts down closes its
-    /// connections first: what looks like a broken connection is told as what it is when the machine
-    /// is gone a moment later.
+    /// Awaits work in the guest, unless the machine ends first. A guest that shuts down closes its
+    /// connections first. So if the machine ends right after a broken connection, the error reports
+    /// the end of the machine.
     pub(super) async fn unless_gone<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         unless_gone(self.machine.as_ref(), work).await
     }
 
-    /// The machine is off: its disk is the last node. Nothing runs any more afterwards.
+    /// Seals the disk of the machine, which is off, as the last node. Nothing can run afterwards.
     pub(super) async fn seal_off(
         mut self,
         run: &Run<'_>,
@@ -241,7 +242,8 @@ impl Live {
         self.settled().await
     }
 
-    /// Waits until every sealed node is visible, which happens behind the next step's back.
+    /// Waits until every sealed node is published. The publication runs in parallel with the next
+    /// step.
     pub(super) async fn settled(&mut self) -> Result<()> {
         settled(self.publishing.take()).await
     }
@@ -256,7 +258,7 @@ impl Live {
     ) -> Result<()> {
         let store = run.store.clone();
         let (base, key) = (link.base.clone(), link.key.clone());
-        // Held from before the node is visible, so that nobody can evict it from under us.
+        // Locked before the node is published, so that no process can evict it while we use it.
         self.holds.push(store.hold_new(&key).await.code(ErrorCode::InternalError, || at(&work))?);
         let publish = move || {
             let done = store
@@ -266,8 +268,8 @@ impl Live {
             let doing = format!("publish node {}", key.short());
             done.map_err(|e| io_fault(e, ErrorCode::InternalError, doing))
         };
-        // One after the other, as a node must not be visible before its parent; the machine does
-        // not wait for either.
+        // In order, since a node must not be published before its parent. The machine does not wait
+        // for the publication.
         let (before, cx) = (self.publishing.take(), run.cx.clone());
         self.publishing = Some(tokio::spawn(async move {
             settled(before).await?;
@@ -297,7 +299,7 @@ impl Live {
             seconds,
             since_ram_seconds: if ram.is_some() { 0.0 } else { since_ram },
             ram,
-            // Known when it is published.
+            // Filled in when the node is published.
             files: BTreeMap::new(),
             booted: self.booted.clone().unwrap_or_else(|| link.key.clone()),
         }
@@ -310,7 +312,7 @@ async fn settled(publishing: Option<JoinHandle<Result<()>>>) -> Result<()> {
         .code(ErrorCode::InternalError, || "the task that publishes a node died".to_owned())?
 }
 
-/// What is known of a machine before it runs.
+/// A machine before its start.
 pub(super) struct Prepared {
     access: Access,
     pub(super) seed: PathBuf,
@@ -320,7 +322,7 @@ pub(super) struct Prepared {
     since_ram: f64,
     ram_cost: f64,
     hold: Option<UseLock>,
-    /// The folder that the overlays are upon, relative to theirs.
+    /// The folder below the overlays, relative to theirs.
     below: String,
 }
 
@@ -399,16 +401,16 @@ async fn connect(
     Ok(guest)
 }
 
-/// How a machine came to answer.
+/// How a machine became reachable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Came {
     Booted,
-    /// By a boot, and nothing is to be changed on it.
+    /// By a boot, and nothing may change on its disk.
     BootedToBeLookedAt,
     Resumed,
 }
 
-/// Waits until the guest can be given work.
+/// Waits until the guest is ready for work.
 pub(super) async fn ready(
     run: &Run<'_>,
     machine: &dyn Machine,
@@ -445,13 +447,14 @@ fn not_booted(limit: Duration) -> Error {
     .hint("look at the serial log; goldsmith build --boot-timeout gives it longer")
 }
 
-/// Fresh overlays in `work` upon the files of the same name in the node `below` (relative to `work`).
+/// Creates overlays in `work` on the files with the same names in the node `below` (relative to
+/// `work`).
 async fn overlays(run: &Run<'_>, chain: &Chain, work: &Path, below: &str) -> Result<()> {
     system_overlays(run, chain, work, below).await?;
     data_disks::upon(run, &chain.shape, work, Path::new(below)).await
 }
 
-/// The same for what every machine has: `below` may be a source image too.
+/// The same for the files that every machine has. `below` may also be a source image.
 async fn system_overlays(run: &Run<'_>, chain: &Chain, work: &Path, below: &str) -> Result<()> {
     let below = Path::new(below);
     overlay(run.host, work, below, "disk.qcow2", chain.shape.disk_bytes).await?;
@@ -461,7 +464,7 @@ async fn system_overlays(run: &Run<'_>, chain: &Chain, work: &Path, below: &str)
     Ok(())
 }
 
-/// A fresh overlay `name` in `work` upon the file of the same name in `below`.
+/// Creates an overlay `name` in `work` on the file with the same name in `below`.
 pub(super) async fn overlay(
     host: &Host,
     work: &Path,
@@ -474,7 +477,8 @@ pub(super) async fn overlay(
         .map_err(|e| machine_error(e.into()))
 }
 
-/// A node that cannot be read is not absent: to make it again would take hours, and could not be kept.
+/// An unreadable node does not count as absent: making it again would take hours, and it could not
+/// be stored.
 pub(super) fn unreadable(error: io::Error) -> Error {
     Error::new(ErrorCode::HostNotReady, error.to_string()).hint(
         "mend what keeps goldsmith from reading its cache, or remove that folder, then build again",
@@ -482,12 +486,12 @@ pub(super) fn unreadable(error: io::Error) -> Error {
 }
 
 impl Run<'_> {
-    /// The node of that name, if it is there.
+    /// The node with that key, if it exists.
     pub(super) fn node(&self, key: &Key) -> Result<Option<Node>> {
         self.store.get(key).map_err(unreadable)
     }
 
-    /// The first boot at the root of a node's chain: it has the seed and the keys.
+    /// The first boot at the root of a node's chain, which has the seed and the keys.
     pub(super) fn booted(&self, meta: &NodeMeta) -> Result<Node> {
         self.node(&meta.booted)?.ok_or_else(|| {
             Error::new(ErrorCode::InternalError, format!("node {} lost its first boot", meta.key))

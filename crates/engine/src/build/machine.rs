@@ -1,4 +1,4 @@
-//! Whether the machine that a template asks for goes with its source, as far as the source is known.
+//! Checks that the requested machine matches its source, as far as the source is known.
 
 use api::{ErrorCode, template::Template};
 use images::{
@@ -14,10 +14,10 @@ const GIB: u64 = 1024 * 1024 * 1024;
 /// The largest OS disk in Azure.
 const MOST_GB: u32 = 4095;
 
-/// Looks at size, OS disk and data disks. Used before a build and by the service at submission.
+/// Checks size, OS disk and data disks, before a build and in the service at submission.
 ///
 /// # Errors
-/// `ValidationFailed` at the field; several come together.
+/// `ValidationFailed` at the field; several are combined.
 pub fn check_machine(template: &Template, source: &Facts) -> Result<VmSize> {
     let profile = template.properties.vm_profile.as_ref();
     let given = profile.and_then(|profile| profile.vm_size.as_deref());
@@ -38,10 +38,10 @@ pub fn check_machine(template: &Template, source: &Facts) -> Result<VmSize> {
     }
 }
 
-/// Refuses names of sizes that nobody knows, whatever the source.
+/// Rejects unknown size names, for any source.
 ///
 /// # Errors
-/// `ValidationFailed` at the field; several come together.
+/// `ValidationFailed` at the field; several are combined.
 pub fn check_sizes(template: &Template) -> Result<()> {
     let profile = template.properties.vm_profile.as_ref();
     let given = profile.and_then(|profile| profile.vm_size.as_deref());
@@ -50,7 +50,7 @@ pub fn check_sizes(template: &Template) -> Result<()> {
     Error::all([size, check_proxy(template)].into_iter().filter_map(Result::err).collect())
 }
 
-/// No proxy is made here, but a size that is none would be refused in Azure.
+/// Goldsmith creates no proxy, but Azure would reject an invalid size.
 fn check_proxy(template: &Template) -> Result<()> {
     let vnet = template.properties.vm_profile.as_ref().and_then(|p| p.vnet_config.as_ref());
     let size = vnet.and_then(|vnet| vnet.proxy_vm_size.as_deref()).unwrap_or_default();
@@ -61,7 +61,8 @@ fn check_proxy(template: &Template) -> Result<()> {
     vm_size::find(size).map(|_| ()).map_err(|error| error.target(field))
 }
 
-/// Refuses a disk that is smaller than its source, since it can only grow, or larger than there are.
+/// Rejects a disk that is smaller than its source, since a disk can only grow, or larger than Azure
+/// allows.
 pub(super) fn check_os_disk(gb: u32, source_bytes: u64) -> Result<()> {
     let field = "properties.vmProfile.osDiskSizeGB";
     if gb > MOST_GB {
@@ -81,14 +82,15 @@ pub(super) fn check_os_disk(gb: u32, source_bytes: u64) -> Result<()> {
 }
 
 impl Plan {
-    /// Refuses a disk that is smaller than its source, and disks that fit into no VHD where one is asked for.
+    /// Rejects a disk that is smaller than its source, and disks that are too large for a requested
+    /// VHD.
     pub fn check_disks(&self, source: &SourceImage, exports: &[ExportSpec]) -> Result<()> {
         check_os_disk(self.os_disk_gb(), source.virtual_size)?;
         let brought: Vec<_> = source.data.iter().map(|disk| disk.virtual_size).collect();
         vhd_limit::check(&self.template, source.virtual_size, &brought, exports)
     }
 
-    /// Refuses to write an image to a file where none is made, or where it does not fit.
+    /// Rejects an export if the run makes no image or if the image does not fit the format.
     pub(super) fn check_exports(&self, exports: &[ExportSpec]) -> Result<()> {
         if exports.is_empty() || !self.validates_source_only() {
             return vhd_limit::check(&self.template, 0, &[], exports);
@@ -107,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_os_disk_can_only_grow() {
+    fn os_disk_can_only_grow() {
         check_os_disk(0, 9 * GIB).unwrap();
         check_os_disk(3, 3 * GIB).unwrap();
         let error = check_os_disk(3, 3 * GIB + 1).unwrap_err();

@@ -1,8 +1,8 @@
-//! What the optimization of boot and disk brought: a fork of the machine from before it and one from
-//! after it boot one after the other, while nothing else of the run is at work.
+//! Measures the optimization of boot and disk. A fork of the machine from before it and one from
+//! after it boot one after the other, while the run does no other work.
 //!
-//! Both are the build machine once more, with its keys and its seed, so that what they do is alike.
-//! The figures are remembered beside the nodes: a node that is used again is not measured again.
+//! Both are the build machine again, with its keys and its seed, so that they do the same work. The
+//! figures are stored beside the nodes, so that a reused node is not measured again.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -26,7 +26,7 @@ use crate::node::Node;
 
 const TITLE: &str = "boot before and after";
 
-/// The figures, measured now if they are not known. `None` if there is no optimization to look at.
+/// The figures, measured now if they are unknown. `None` without an optimization.
 pub(super) async fn optimization(run: &Run<'_>, chain: &Chain) -> Result<Option<Optimization>> {
     let Some((before, after)) = chain.around_optimize() else { return Ok(None) };
     let (Some(before), Some(after)) = (run.node(&before.key)?, run.node(&after.key)?) else {
@@ -62,7 +62,7 @@ async fn compare(run: &Run<'_>, before: &Node, after: &Node) -> Result<Optimizat
     };
     match boot(run, "before", before).await {
         Ok(times) => figures.before(times),
-        // What cannot be entered after a boot may still be a good image.
+        // An image may be good although goldsmith cannot connect to it after a boot.
         Err(error) if is_the_guests(&error) => {
             run.cx.events.warn(format!(
                 "the boot is not measured, as the machine from before the optimization cannot be \
@@ -81,7 +81,7 @@ async fn compare(run: &Run<'_>, before: &Node, after: &Node) -> Result<Optimizat
     Ok(figures)
 }
 
-/// From power-on to the first answer, and to the end of the start-up.
+/// The times from power-on to the first answer, and to the end of the start-up.
 async fn boot(run: &Run<'_>, name: &str, node: &Node) -> Result<(Duration, Duration)> {
     let entry = Entry::Own { resume: false };
     let fork = Fork::start(run, ForkOf { name, node, entry }).await?;
@@ -116,7 +116,7 @@ fn broken(error: Error) -> Error {
         .caused_by(error)
 }
 
-/// Named by the node, when it was made, and what it is measured on.
+/// Named by the node, the time it was made, and the host of the measurement.
 fn file(run: &Run<'_>, node: &Node) -> PathBuf {
     let key = KeyBuilder::new(node.meta.key.as_str(), "measured")
         .field("created", &node.meta.created.to_string())

@@ -1,8 +1,8 @@
-//! A run: from a plan to artifacts, in one function read from top to bottom ([`forge`]).
+//! A run: from a plan to artifacts, in one function to read from top to bottom ([`forge`]).
 //!
-//! What a run makes is in its ledger before it exists. [`build`] releases the ledger whatever ended
-//! [`forge`]: its last line, an error, a deadline, cancel, a panic. After `kill -9` the
-//! [janitor](crate::janitor) does.
+//! The ledger records everything that a run creates before it exists. [`build`] releases the ledger
+//! however [`forge`] ends: its last line, an error, a deadline, cancel, a panic. After `kill -9`
+//! the [janitor](crate::janitor) does.
 
 mod access;
 mod advance;
@@ -75,28 +75,28 @@ use advance::advance;
 use live::Live;
 use validate::Subject;
 
-/// What `build` is asked for.
+/// The parameters of a build.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub exports: Vec<ExportSpec>,
     pub freshness: Freshness,
-    /// What becomes of the machine when a step in the guest fails.
+    /// How to treat the machine when a step in the guest fails.
     pub on_error: OnError,
-    /// How long a kept machine lives.
+    /// How long a retained machine lives.
     pub keep_for: Duration,
     /// How long a guest may take from power-on to its first answer.
     pub boot_timeout: Duration,
-    /// Least recently used nodes go when the cache takes more than this.
+    /// The size limit of the cache. Beyond it, the least recently used nodes are evicted.
     pub cache_bytes: u64,
-    /// The run's name, a GUID, where the caller has one already. A run under the name of one that was
-    /// cut off goes on from its last node, whatever the freshness: those nodes are its own.
+    /// The run's name, a GUID, if the caller already has one. A run with the name of an interrupted
+    /// one continues from its last node, whatever the freshness: those nodes are its own.
     pub run_id: Option<String>,
 }
 
-/// How long the end of a run waits for uploads to be taken back.
+/// How long the end of a run waits for uploads to be aborted.
 const ABORT_LIMIT: Duration = Duration::from_secs(5);
 
-/// One run and what it works with.
+/// One run and its context.
 pub(crate) struct Run<'a> {
     pub id: String,
     pub cx: Cx,
@@ -108,9 +108,9 @@ pub(crate) struct Run<'a> {
     pub started: Timestamp,
     pub run_dir: PathBuf,
     pub log_dir: PathBuf,
-    /// Virtual size of the UEFI variables, as this host's firmware has them.
+    /// Virtual size of the UEFI variables of this host's firmware.
     pub vars_bytes: u64,
-    /// Its place on a bridge, if its template names a subnet.
+    /// Its port on a bridge, if its template names a subnet.
     pub port: OnceLock<network::Port>,
     work_number: AtomicUsize,
 }
@@ -120,7 +120,7 @@ impl Run<'_> {
         self.work_number.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Adds what the machine last showed to an error: serial lines and a screenshot.
+    /// Adds the machine's last output to an error: serial lines and a screenshot.
     async fn with_evidence(&self, error: Error, machine: &dyn Machine, serial_log: &Path) -> Error {
         let path = self.log_dir.join("screen.png");
         let mut error = error;
@@ -134,12 +134,12 @@ impl Run<'_> {
     }
 }
 
-/// Forges the plan's image. Nothing that was made on the way is left behind when this returns, but
-/// for nodes (they are the cache), artifacts, logs, and the machine if it was to be kept.
+/// Builds the plan's image. When this returns, only nodes (they are the cache), artifacts, logs,
+/// and a retained machine are left behind.
 ///
 /// # Errors
-/// The first failure, with its step. What could not be released is told as a warning and stays in
-/// the ledger for the janitor.
+/// The first error, with its step. A resource that could not be released is reported as a warning
+/// and stays in the ledger for the janitor.
 pub async fn build(
     cx: &Cx,
     host: &Host,
@@ -156,7 +156,7 @@ pub async fn build(
     let run = open(cx, host, &backend, plan, request).await?;
     run.cx.events.send(Event::RunStarted { run_id: run.id.clone(), template: plan.name.clone() });
     let mut machines = Machines::default();
-    // On the heap: every step is in it.
+    // On the heap, since it contains every step.
     let forging = Box::pin(forge(&run, plan, &mut machines));
     let result = AssertUnwindSafe(forging).catch_unwind().await;
     let result = result.unwrap_or_else(|_| {
@@ -179,7 +179,7 @@ pub async fn build(
     result.map(|report| Report { seconds: started.elapsed().as_secs_f64(), log_dir, ..report })
 }
 
-/// The machines of a run that are there at this moment; one at a time.
+/// The present machines of a run; one at a time.
 #[derive(Default)]
 struct Machines {
     live: Option<Live>,
@@ -230,7 +230,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
     }
     let optimization = measure::optimization(run, &chain).await?;
 
-    // The image is converted while it is validated. Nothing is distributed before both are done.
+    // The image is converted while it is validated. Distribution begins after both.
     let convert = cx.step(Step::Convert, "standalone image", async {
         let key = sealed.artifact_key();
         let image = standalone(cx, run.host, &sealed.disk(), &key).await?;
@@ -249,7 +249,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
     Ok(Report { optimization, ..Report::new(run, &source, &chain, outputs, exports) })
 }
 
-/// Validates the image. What is wrong with it is returned where it is to be distributed all the same.
+/// Validates the image. Returns the error of an image that is distributed all the same.
 async fn check(
     run: &Run<'_>,
     plan: &Plan,
@@ -278,7 +278,7 @@ async fn check(
 
 type Delivered = (Vec<RunOutput>, Vec<Exported>);
 
-/// The image goes to its targets and to the files asked for.
+/// Delivers the image to its targets and exports.
 async fn deliver(
     run: &Run<'_>,
     image: &Standalone,
@@ -301,7 +301,7 @@ async fn deliver(
     Ok((outputs, exports))
 }
 
-/// A failed validation is the first error, whatever came of the distribution after it.
+/// A failed validation is the first error, whatever the result of the distribution after it.
 fn with_delivery(invalid: Error, delivered: Result<Delivered>) -> Error {
     match delivered {
         Ok((outputs, _)) => invalid.details(outputs.iter().map(distribute::published)),
@@ -312,7 +312,7 @@ fn with_delivery(invalid: Error, delivered: Result<Delivered>) -> Error {
     }
 }
 
-/// What an image's record says of where it comes from.
+/// The origin of the image, for its record.
 fn origin(run: &Run<'_>, plan: &Plan, source: &SourceImage) -> Origin {
     Origin {
         os_type: source.os_type.clone(),
@@ -325,7 +325,8 @@ fn origin(run: &Run<'_>, plan: &Plan, source: &SourceImage) -> Origin {
     }
 }
 
-/// Looks at how the run ended while its machine is still there: evidence, or keeping it.
+/// Handles the end of the run while its machine still exists: collects evidence, or retains the
+/// machine.
 async fn finish(
     run: &Run<'_>,
     plan: &Plan,
@@ -340,7 +341,7 @@ async fn finish(
     let Err(error) = result else { return result };
     let serial_log = run.log_dir.join("serial.log");
     let handling = plan.template.properties.error_handling;
-    // A fork that stands by while another step fails has nothing to tell.
+    // A fork that is idle while another step fails has no evidence.
     let fork = machines
         .fork
         .as_ref()
@@ -391,7 +392,7 @@ async fn open<'a>(
         for dir in [&run_dir, &log_dir, &cx.layout.nodes()] {
             std::fs::create_dir_all(dir)?;
         }
-        // The serial log is written in the run's folder, which goes; the log folder stays.
+        // The serial log is written in the run's folder, which is removed; the log folder stays.
         std::fs::File::create(log_dir.join("serial.log"))?;
         std::os::unix::fs::symlink(log_dir.join("serial.log"), run_dir.join("serial.log"))?;
         Ok(ledger)
@@ -423,7 +424,7 @@ async fn open<'a>(
     })
 }
 
-/// The janitor removes the folders of runs that are named by a GUID, and no others.
+/// The janitor removes only run folders whose name is a GUID.
 fn run_id(request: &Request) -> Result<String> {
     let Some(given) = &request.run_id else { return Ok(images::new_run_id()) };
     let wrong = || format!("`{given}` cannot name a run: it is no GUID");
@@ -436,7 +437,7 @@ fn vars_bytes(host: &Host) -> u64 {
     vars.and_then(|path| std::fs::metadata(path).ok()).map_or(0, |meta| meta.len())
 }
 
-/// Releases what the run holds, newest first, unless it is kept.
+/// Releases the run's resources, newest first, except retained ones.
 async fn release(run: &Run<'_>) {
     for problem in janitor::release(&run.ledger, run.backend).await {
         run.cx.events.warn(format!("could not be released: {problem}"));
@@ -449,7 +450,7 @@ async fn release(run: &Run<'_>) {
     }
 }
 
-/// A step that was not carried out because its node is there.
+/// Reports a step that was skipped because its node exists.
 pub(crate) fn cached(cx: &Cx, step: Step, title: &str, age_seconds: u64) {
     cx.events.send(Event::StepFinished {
         step: step.to_string(),

@@ -1,14 +1,14 @@
-//! The machine's place on the network: one of its own, or the bridge that a subnet is bound to.
+//! The machine's network: one of its own, or the bridge that a subnet is bound to.
 //!
-//! On a bridge a machine has a *port*: a hardware address, a tap device of this host, and a chain of
-//! nodes of its own. A guest that is resumed, or booted from a node, is the machine that it was: same
-//! hardware address, same machine id, which is what DHCP servers know it by. So two of them must not be
-//! on one network at once. Port 0 is the one whose nodes are reused; a build that finds it in use
-//! takes port 1, boots there for itself, and so on. A network thus sees few addresses come back again
-//! and again, and not a new one a build.
+//! On a bridge a machine has a *port*: a MAC address, a tap device of this host, and a chain of
+//! nodes of its own. A guest that is resumed, or booted from a node, is the same machine as before:
+//! same MAC address, same machine id, by which DHCP servers recognize it. So two of them must not
+//! be on one network at once. The nodes of port 0 are reused first. A build that finds it in use
+//! takes port 1, boots there for itself, and so on. A network thus sees a few recurring addresses,
+//! not a new one for each build.
 //!
-//! A port is in use while a run holds its lock, or while its tap is there: a machine that is kept for its
-//! user has no run any more.
+//! A port is in use while a run holds its lock, or while its tap exists: a machine that is retained
+//! for its user no longer has a run.
 
 use api::{ErrorCode, ResourceId, template::Template};
 use images::{
@@ -27,17 +27,17 @@ use vm::{Bridge, Discard, Guest, Machine, Stdin, tap};
 use super::{Chain, Run, plan::Plan, power::unless_gone};
 use crate::tap_name;
 
-/// The field of a template that asks for a subnet.
+/// The template's field for a subnet.
 pub const SUBNET_FIELD: &str = "properties.vmProfile.vnetConfig.subnetId";
 
-/// More builds at once on one subnet than any host has room for.
+/// More concurrent builds on one subnet than any host can run.
 const PORTS: u32 = 256;
-/// How long a guest may wait for an address. DHCP servers answer within a second, bridges with a
-/// spanning tree let nothing pass for half a minute.
+/// How long a guest may wait for an address. DHCP servers answer within a second, but bridges with
+/// a spanning tree block all traffic for half a minute.
 const ADDRESS: Duration = Duration::from_secs(90);
 
-/// Lets the guest forget the address that it had, once it sees that its cable is pulled. What manages
-/// networks does that by itself; what does not is not waited for.
+/// Waits until the guest drops its old address, once it sees that its cable is unplugged. A network
+/// manager does so on its own. A guest without one keeps the address, so the wait is limited.
 const UNPLUGGED: &str = r#"sudo sh -c '
 nic=$(grep -lix '$mac' /sys/class/net/*/address | cut -d / -f 5 | head -n 1)
 n=0
@@ -50,14 +50,14 @@ const ADDRESSED: &str = r#"sudo sh -c '
 nic=$(grep -lix '$mac' /sys/class/net/*/address | cut -d / -f 5 | head -n 1)
 until ip address show dev "$nic" scope global | grep -q inet; do sleep 0.2; done'"#;
 
-/// A place on a bridge that this run alone has.
+/// A port on a bridge that belongs to this run alone.
 #[derive(Debug)]
 pub(crate) struct Port {
     bridge: Bridge,
     _in_use: Lock,
 }
 
-/// The subnet that a template wants, and the bridge that it is bound to.
+/// The template's subnet, and the bridge that it is bound to.
 ///
 /// # Errors
 /// `ValidationFailed` with the lines that bind it; `InvalidArgument` for a faulty `goldsmith.toml`.
@@ -67,13 +67,13 @@ pub(super) fn subnet(layout: &Layout, template: &Template) -> Result<Option<Subn
     Ok(Some(Subnet { id: id.to_string(), bridge }))
 }
 
-/// The subnet that a template wants.
+/// The subnet that a template requests.
 pub fn wanted(template: &Template) -> Option<&ResourceId> {
     let profile = template.properties.vm_profile.as_ref()?;
     profile.vnet_config.as_ref()?.subnet_id.as_ref()
 }
 
-/// No bridge is bound to the subnet.
+/// The error for a subnet without a bridge.
 pub fn unbound(layout: &Layout, id: &ResourceId) -> Error {
     let message = format!("the subnet '{id}' is bound to no bridge of this host");
     let file = layout.config();
@@ -83,7 +83,7 @@ pub fn unbound(layout: &Layout, id: &ResourceId) -> Error {
     ))
 }
 
-/// The nodes of a run, and with a subnet the port that it has until it ends.
+/// The nodes of a run, and with a subnet the port that it holds until it ends.
 pub(super) fn chain(run: &Run<'_>, plan: &Plan, source: &SourceImage) -> Result<Chain> {
     let fresh = (run.request.freshness, run.id.as_str());
     let layout = &run.cx.layout;
@@ -119,7 +119,7 @@ pub(super) fn chain(run: &Run<'_>, plan: &Plan, source: &SourceImage) -> Result<
     Err(Error::new(ErrorCode::HostNotReady, cannot()).hint("too many builds run on it at once"))
 }
 
-/// Whether the bridge is there and may be used, before anything is made.
+/// Checks that the bridge exists and may be used, before anything is created.
 pub(super) async fn check(backend: &dyn vm::Backend, plan: &Plan) -> Result<()> {
     let Some(subnet) = &plan.subnet else { return Ok(()) };
     backend.check_bridge(&subnet.bridge).await.map_err(|error| {
@@ -130,15 +130,15 @@ pub(super) async fn check(backend: &dyn vm::Backend, plan: &Plan) -> Result<()> 
 }
 
 impl Run<'_> {
-    /// The network part of the run's machines. All of them have the same port, so only one of them may
-    /// run at a time.
+    /// The network settings of the run's machines. All of them have the same port, so only one of
+    /// them may run at a time.
     pub(crate) fn bridge(&self) -> Option<Bridge> {
         self.port.get().map(|port| port.bridge.clone())
     }
 }
 
-/// Waits until the guest has an address from the bridge, if it is on one. `resumed`: it had one before,
-/// and asks anew.
+/// Waits until the guest has an address from the bridge, if it is on one. With `resumed` it had an
+/// address before and requests one again.
 pub(crate) async fn join(
     run: &Run<'_>,
     machine: &dyn Machine,
@@ -177,7 +177,7 @@ pub(crate) async fn join(
     }
 }
 
-/// Address and device of a port, by the boot that belongs to it: the same whenever it is used again.
+/// MAC address and device of a port, derived from its first boot: the same in each use.
 fn bridge(name: &str, identity: &str, boot: &Key) -> Bridge {
     let own = digest(format!("goldsmith-port {identity} {boot}").as_bytes());
     let octet = |at: usize| own.get(at..at + 2).unwrap_or_default();
@@ -188,12 +188,13 @@ fn bridge(name: &str, identity: &str, boot: &Key) -> Bridge {
             tap_name::PREFIX,
             own.get(8..8 + tap_name::DIGITS).unwrap_or_default()
         ),
-        // Generalization looks for addresses that begin so.
+        // Generalization searches for addresses with this prefix.
         mac: format!("02:67:{}:{}:{}:{}", octet(0), octet(2), octet(4), octet(6)),
     }
 }
 
-/// Tells the machines of this cache from those of another host that builds the same: at random, once.
+/// Distinguishes the machines of this cache from those of another host with the same builds.
+/// Random, generated once.
 fn identity(layout: &Layout) -> io::Result<String> {
     let path = layout.identity();
     if let Some(identity) = or_none(fs::read_to_string(&path))? {
@@ -203,7 +204,7 @@ fn identity(layout: &Layout) -> io::Result<String> {
     let mut new = tempfile_in(layout)?;
     new.1.write_all(images::new_run_id().as_bytes())?;
     new.1.sync_all()?;
-    // Whoever is first gives it; it is never seen half written.
+    // The first process sets it; no process sees it half written.
     let linked = fs::hard_link(&new.0, &path);
     fs::remove_file(&new.0)?;
     match linked {
@@ -225,7 +226,7 @@ mod tests {
     use images::digest::KeyBuilder;
 
     #[test]
-    fn a_port_is_the_same_each_time_and_no_other_hosts() {
+    fn port_is_stable_and_differs_between_hosts() {
         let boot = KeyBuilder::new("source", "Boot").finish();
         let one = bridge("br0", "here", &boot);
         assert_eq!(one, bridge("br0", "here", &boot));
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_keeps_its_identity() {
+    fn cache_retains_its_identity() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
         let one = identity(&layout).unwrap();

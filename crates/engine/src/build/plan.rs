@@ -18,7 +18,7 @@ const GIB: u64 = 1024 * 1024 * 1024;
 #[derive(Debug)]
 pub struct PlannedStep {
     pub index: usize,
-    /// Its name, or its type and place.
+    /// Its name, or its type and position.
     pub title: String,
     pub customizer: Box<dyn Customizer>,
 }
@@ -29,17 +29,17 @@ pub struct Plan {
     /// The template's name, for folders and messages.
     pub name: String,
     pub template: Template,
-    /// The source, resolved to something concrete but not fetched yet.
+    /// The source, resolved but not fetched yet.
     pub source: Wanted,
     pub size: VmSize,
-    /// The customizers; none where only the source is validated.
+    /// The customizers; empty if only the source is validated.
     pub steps: Vec<PlannedStep>,
     pub optimize: Optimize,
     pub validators: Vec<PlannedStep>,
     pub timeout: Duration,
-    /// Where its machine is, if not on a network of its own.
+    /// The subnet of its machine, if it is not on a network of its own.
     pub subnet: Option<Subnet>,
-    /// What answers for the identities that scripts in the machine may use, where something does.
+    /// The metadata service for the identities that scripts in the machine may use, if available.
     pub metadata: Option<Arc<dyn Metadata>>,
 }
 
@@ -58,14 +58,15 @@ impl Plan {
         }
     }
 
-    /// What the host lacks of the size that the template asks for. The default is taken as it comes.
+    /// Which part of the template's machine size the host lacks, if any. The default size is not
+    /// checked.
     pub fn shortfall(&self, host: &Host) -> Option<String> {
         let profile = self.template.properties.vm_profile.as_ref()?;
         profile.vm_size.as_ref().and_then(|_| self.size.shortfall(host))
     }
 
-    /// What the metadata service stands for, as far as the result may depend on it: whether there is
-    /// one, and for whom. None where the template asks for no identity.
+    /// The part of the metadata service that the result may depend on: whether it is available, and
+    /// its identities. `None` if the template requests no identity.
     pub fn identities(&self) -> Option<String> {
         let profile = self.template.properties.vm_profile.as_ref()?;
         let ids = &profile.user_assigned_identities;
@@ -74,7 +75,7 @@ impl Plan {
         (!ids.is_empty()).then(|| format!("{served} {}", ids.join(" ")))
     }
 
-    /// What a script of the user's depends on: what it reads, and whom it can act for.
+    /// The inputs of a user's script: the data it reads, and the identities it can use.
     pub(super) fn with_identities(
         &self,
         mut inputs: BTreeMap<String, String>,
@@ -83,7 +84,7 @@ impl Plan {
         inputs
     }
 
-    /// Whether the source is all that is looked at, and nothing is made.
+    /// Whether the run only validates the source, without making an image.
     pub fn validates_source_only(&self) -> bool {
         validates_source_only(&self.template)
     }

@@ -1,4 +1,4 @@
-//! How a machine of a run is described and started: the one that builds, and throw-away ones.
+//! Describes and starts the machines of a run: the build machine and temporary ones.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,8 +12,8 @@ use vm::{Firmware, Machine, MachineSpec};
 use super::{Run, data_disks};
 use crate::node::Shape;
 
-/// Starts a machine; says whether it was resumed. RAM that does not load (another firmware, a damaged
-/// file) is told, and the disk is booted instead, on overlays that `anew` makes.
+/// Starts a machine and returns whether it was resumed. If the RAM does not load (another firmware,
+/// a damaged file), warns and boots the disk instead, on overlays that `anew` creates.
 pub(super) async fn power_on(
     run: &Run<'_>,
     spec: MachineSpec,
@@ -67,10 +67,10 @@ impl Run<'_> {
     }
 }
 
-/// How long a guest may take from closing its connections to being off.
+/// How long a guest may take from closing its connections to power-off.
 const SHUTTING_DOWN: Duration = Duration::from_secs(60);
 
-/// Work in a guest, which ends at once where its machine is gone.
+/// Awaits work in a guest, but ends as soon as its machine ends.
 pub(super) async fn unless_gone<T>(
     machine: &dyn Machine,
     work: impl Future<Output = Result<T>>,
@@ -88,7 +88,7 @@ pub(super) async fn unless_gone<T>(
     }
 }
 
-/// The machine went away in the middle of something.
+/// The error of a machine that ended unexpectedly.
 fn gone(machine: &dyn Machine) -> Error {
     let ended = machine.ended().unwrap_or(vm::Ended::Stopped);
     machine_error(vm::Error::Gone { ended, serial: machine.serial_tail(20) })

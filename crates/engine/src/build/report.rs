@@ -1,4 +1,4 @@
-//! What came of a run.
+//! The report of a run.
 
 use std::path::PathBuf;
 
@@ -16,22 +16,22 @@ use super::{Run, chain::Chain};
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     pub run_id: String,
-    /// The source as it was resolved: URN with a concrete version, or an image id.
+    /// The resolved source: URN with a concrete version, or an image id.
     pub source: String,
     /// SHA-256 of the source image.
     pub source_digest: String,
     pub outputs: Vec<RunOutput>,
     pub exports: Vec<Exported>,
-    /// What `optimize.vmBoot` brought, where the template asks for it.
+    /// The effect of `optimize.vmBoot`, if the template requests it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimization: Option<Optimization>,
-    /// Nothing was made: only the source was validated.
+    /// The run made no image: it only validated the source.
     pub source_validation_only: bool,
     /// Keys of all nodes, first boot first.
     pub nodes: Vec<String>,
-    /// Where `customization.log`, `validation.log` and `serial.log` are.
+    /// The folder of `customization.log`, `validation.log` and `serial.log`.
     pub log_dir: PathBuf,
-    /// The whole run, in seconds.
+    /// The duration of the whole run, in seconds.
     pub seconds: f64,
 }
 

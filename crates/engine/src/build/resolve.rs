@@ -1,4 +1,4 @@
-//! Template → plan: everything resolved, every mistake found, nothing made on a machine.
+//! Template → plan: resolves everything and finds every mistake, without a machine.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -19,20 +19,20 @@ use crate::{
     optimize::{self, Optimize},
 };
 
-/// What `resolve` is given.
+/// The input of `resolve`.
 #[derive(Debug, Clone)]
 pub struct Input {
     pub name: String,
     pub template: Template,
-    /// Relative script paths are relative to this folder.
+    /// The base of relative script paths.
     pub base_dir: PathBuf,
-    /// How scripts and files that the template names are fetched.
+    /// Limits for fetching the template's scripts and files.
     pub fetch: fetch::Limits,
-    /// What answers scripts that ask the instance metadata service; a local build has none.
+    /// The instance metadata service for scripts; a local build has none.
     pub metadata: Option<Arc<dyn Metadata>>,
 }
 
-/// Resolves the source, the size and every script. Several mistakes come back together.
+/// Resolves the source, the size and every script. Returns all mistakes together.
 pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     let properties = &input.template.properties;
     let mut errors = Vec::new();
@@ -42,7 +42,7 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     let inputs = Inputs { base_dir: &input.base_dir, limits: &input.fetch };
     errors.extend(distribute::admit(cx, &input.template));
     let source = Wanted::resolve(cx, &input.template).await.map_err(|e| errors.push(e)).ok();
-    // Of a source that is not there nothing is known; it has its own error.
+    // Nothing is known of a missing source, which has its own error.
     let unknown = Facts {
         generation: 2,
         architecture: String::new(),

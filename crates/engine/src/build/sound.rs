@@ -1,4 +1,4 @@
-//! Whether what a run goes on from is what was sealed.
+//! Checks that a run continues from undamaged nodes.
 
 use std::{io, path::PathBuf};
 
@@ -13,7 +13,8 @@ use super::Run;
 use crate::node::{Damage, Node};
 
 impl Run<'_> {
-    /// Whether all that the node stands on is what was sealed. What is not goes, with the nodes upon it.
+    /// Whether all nodes below and including this one are undamaged. Removes a damaged one, with
+    /// the nodes on top of it.
     pub(super) async fn is_sound(&self, node: &Node) -> Result<bool> {
         let (store, of, cancel) = (self.store.clone(), node.clone(), self.cx.cancel.clone());
         let damage = off_runtime(move || store.damage(&of, &cancel)).await.map_err(fault)?;
@@ -29,7 +30,7 @@ impl Run<'_> {
             .hint("build again when that run has ended: the damaged node goes then"))
     }
 
-    /// The saved RAM of a node, if it can be resumed here and is what was saved.
+    /// The saved RAM of a node, if it can be resumed here and is undamaged.
     pub(super) async fn ram_of(&self, node: &Node) -> Result<Option<PathBuf>> {
         let Some(path) = may_wait(|| node.ram_for(self.host)) else { return Ok(None) };
         let (node, verified) = (node.clone(), Verified::new(&self.cx.layout));

@@ -1,13 +1,12 @@
-//! Validators: whether the image is as it should be, asked of a machine that is not the one it was
-//! made on.
+//! Validators: they check the image on a machine other than the one it was made on.
 //!
 //! ```text
 //! nodes/<generalized>/ <- fork: boots once ── validator 1 ── validator 2 ── …   its disk goes
 //! ```
 //!
-//! All validators share one fork and run in order; the first failure is the last. Where only the source
-//! is validated, the fork goes on from its first boot. Validators are resolved as customizers are, and
-//! may do to their machine what they like.
+//! All validators share one fork and run in order; the first failure ends them. If only the source
+//! is validated, the fork continues from its first boot. Validators are resolved like customizers,
+//! and may change their machine freely.
 
 use api::{
     ErrorCode,
@@ -30,10 +29,10 @@ use crate::{
     windows,
 };
 
-/// Version of how validators are carried out. Raise it when one could now end otherwise.
+/// Version of how validators are executed. Raise it when a result could now differ.
 const EXECUTOR: &str = "1";
 
-/// Makes every validator ready, or says why it cannot be.
+/// Resolves every validator, or returns the errors.
 pub(super) async fn resolve(
     cx: &Cx,
     validate: Option<&Validate>,
@@ -63,8 +62,9 @@ async fn one(cx: &Cx, block: &Validator, inputs: Inputs<'_>) -> Result<Box<dyn C
     }
 }
 
-/// Names the validation of this very node by the plan's validators, in their order, and for the identities that
-/// they may use: a node that was made again is another one. `None` if there is nothing to validate.
+/// The key of this very node's validation by the plan's validators, in order, with the identities
+/// that they may use. A node that was made again is a different node. `None` if there is nothing to
+/// validate.
 pub(super) fn key(node: &Node, plan: &Plan) -> Option<Key> {
     if plan.validators.is_empty() {
         return None;
@@ -83,17 +83,17 @@ pub(super) fn key(node: &Node, plan: &Plan) -> Option<Key> {
     Some(builder.finish())
 }
 
-/// What is looked at.
+/// The object of a validation.
 #[derive(Clone, Copy)]
 pub(super) struct Subject<'a> {
-    /// Held by the caller.
+    /// Protected from eviction by the caller.
     pub node: &'a Node,
-    /// How its machine is entered.
+    /// How goldsmith connects to its machine.
     pub entry: Entry,
 }
 
-/// Runs every validator, unless they have passed on this very node before. The fork is in `slot` while
-/// there is one, and stays there after a failure.
+/// Runs every validator, unless they have passed on this very node before. The fork is in `slot`
+/// while it exists, and stays there after a failure.
 pub(super) async fn run(
     run: &Run<'_>,
     plan: &Plan,
@@ -104,7 +104,7 @@ pub(super) async fn run(
     let Some(key) = key(subject.node, plan) else { return Ok(()) };
     let layout = &run.cx.layout;
     let before = may_wait(|| Passed::recall(layout, subject.node, &key));
-    // A run that was cut off goes on from what it has done itself, whatever the freshness.
+    // An interrupted run reuses its own results, whatever the freshness.
     let counts =
         |before: &Passed| before.is_of(&run.id) || run.request.freshness.allows_age(before.age());
     if let Some(before) = before.filter(counts) {

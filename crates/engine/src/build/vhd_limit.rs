@@ -1,4 +1,4 @@
-//! Whether the disks of an image fit into a VHD, where one is to be made: known before the build, not after it.
+//! Checks before the build that the disks of an image fit into a requested VHD.
 
 use api::{
     ErrorCode,
@@ -15,15 +15,15 @@ use super::plan::validates_source_only;
 
 const GIB: u64 = 1024 * 1024 * 1024;
 
-/// A disk of the image, and the field that says how large it is.
+/// A disk of the image, and the field that determines its size.
 struct Disk {
     what: &'static str,
     field: String,
     bytes: u64,
 }
 
-/// Refuses disks that are too large, the OS disk and data disks alike. What is not known of the source's
-/// yet is 0, or none.
+/// Rejects disks that are too large, OS disk and data disks alike. For an unknown source, pass 0
+/// and no disks.
 pub(super) fn check(
     template: &Template,
     source_bytes: u64,
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn every_disk_that_fits_into_no_vhd_is_refused_at_its_field() {
+    fn oversized_disk_is_rejected_at_its_field() {
         let vhd = json!({ "type": "VHD", "runOutputName": "disk" });
         let cases = [
             (template(2041, &[], &vhd), 0, vec![], "properties.vmProfile.osDiskSizeGB"),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_vhd_has_the_limit() {
+    fn size_limit_applies_to_vhds_only() {
         let image = json!({
             "type": "ManagedImage", "runOutputName": "image", "location": "here",
             "imageId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/i",

@@ -1,4 +1,4 @@
-//! The template's source, resolved to something concrete but not necessarily here yet.
+//! The template's source, resolved but not necessarily fetched yet.
 
 use api::{
     ErrorCode,
@@ -14,19 +14,19 @@ use regions::{Known, Replica};
 use sources::{Catalogue, Facts, ResolvedEntry, SourceImage};
 use vm::{Host, may_wait};
 
-/// What a build starts from.
+/// The start of a build.
 #[derive(Debug, Clone)]
 pub enum Wanted {
     /// An image of the catalogue.
     Catalogue(Box<ResolvedEntry>),
-    /// An image of our own store.
+    /// An image of the local store.
     Stored(Box<StoredImage>),
-    /// A version that only a region has.
+    /// A version that exists only in a region.
     Replica(Box<Replica>),
 }
 
 impl Wanted {
-    /// Looks the source up; nothing is fetched.
+    /// Looks the source up without fetching it.
     pub(super) async fn resolve(cx: &Cx, template: &Template) -> Result<Self> {
         match &template.properties.source {
             Source::PlatformImage(image) => {
@@ -44,7 +44,7 @@ impl Wanted {
         }
     }
 
-    /// For people: the URN or the image's id.
+    /// For display: the URN or the image's id.
     pub fn title(&self) -> String {
         match self {
             Self::Catalogue(entry) => entry.urn.clone(),
@@ -53,7 +53,7 @@ impl Wanted {
         }
     }
 
-    /// What the machine must go with, as far as it is known; `source` is what it was resolved from.
+    /// The known facts that the machine must match; `source` is the template's field.
     pub(super) fn facts(&self, cx: &Cx, source: &Source) -> Option<Facts> {
         match self {
             Self::Catalogue(_) => sources::facts(&cx.layout, source).ok().flatten(),
@@ -62,7 +62,7 @@ impl Wanted {
         }
     }
 
-    /// Hyper-V generation: 1 boots by BIOS, 2 by UEFI.
+    /// Hyper-V generation: 1 boots with BIOS, 2 with UEFI.
     pub fn generation(&self) -> u8 {
         match self {
             Self::Catalogue(entry) => entry.generation,
@@ -71,7 +71,7 @@ impl Wanted {
         }
     }
 
-    /// Fetches or makes the image if it is not here yet, and verifies it if it is.
+    /// Verifies the image if it is in the source cache; fetches or creates it otherwise.
     pub(super) async fn obtain(&self, cx: &Cx, host: &Host) -> Result<SourceImage> {
         match self {
             Self::Catalogue(entry) => sources::obtain(cx, host, entry).await,
@@ -83,7 +83,7 @@ impl Wanted {
         }
     }
 
-    /// The image if it is here; nothing is fetched.
+    /// The image if it is in the source cache. Fetches nothing.
     pub async fn present(&self, cx: &Cx, host: &Host) -> Result<Option<SourceImage>> {
         match self {
             Self::Catalogue(entry) => may_wait(|| sources::present(cx, entry)),
@@ -97,7 +97,7 @@ fn generation(record: &Record) -> u8 {
     if record.origin.generation == "V1" { 1 } else { 2 }
 }
 
-/// The version as the template's region has it: the local store, or the place of another region.
+/// The version in the template's region: the local store, or the place of another region.
 async fn version(cx: &Cx, id: &str, location: Option<&str>) -> Result<Wanted> {
     let store = Store::open(&cx.layout);
     let config = Config::load(&cx.layout)?;
@@ -120,7 +120,7 @@ async fn version(cx: &Cx, id: &str, location: Option<&str>) -> Result<Wanted> {
     let address = Address::parse(&replica.manifest.record.id);
     let stored = address.ok().and_then(|address| store.at(&address).ok().flatten());
     match stored {
-        // What is here need not be fetched.
+        // A version in the local store need not be fetched.
         Some(image) if image.record.has_content_of(&replica.manifest.record) => {
             Ok(Wanted::Stored(Box::new(store.verify(cx, image).await?)))
         }
@@ -128,7 +128,7 @@ async fn version(cx: &Cx, id: &str, location: Option<&str>) -> Result<Wanted> {
     }
 }
 
-/// Why there is no such version in the region, and where there is one.
+/// The error for a version that the region does not have. It lists the regions that have it.
 async fn missing(cx: &Cx, config: &Config, id: &str, region: &str, here: Option<Error>) -> Error {
     let mut has = Vec::new();
     for place in &config.regions {

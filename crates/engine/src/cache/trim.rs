@@ -1,7 +1,8 @@
-//! What goes when the cache is too large: whatever was used least recently, of any kind.
+//! Evicts the least recently used entries, of any kind, when the cache is too large.
 //!
-//! Nodes go from their leaves, a source once no node stands on it. What a run uses, what the service keeps for a
-//! template, and the logs of runs that are not over stay; the answer says so.
+//! Nodes are removed from the leaves, a source once no node is based on it. Entries in use by a
+//! run, downloads that the service stores for a template, and logs of unfinished runs stay; the
+//! result lists them.
 
 use std::{
     cmp::Reverse,
@@ -23,20 +24,20 @@ use serde::Serialize;
 
 use crate::node::{Node, NodeStore, Parent};
 
-/// What an eviction did.
+/// The result of an eviction.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Evicted {
     /// Nodes removed.
     pub nodes: usize,
-    /// Bytes given back.
+    /// Bytes freed.
     pub bytes: u64,
     /// Bytes that the cache still takes.
     pub left: u64,
-    /// What stays although it should go.
+    /// Entries that stay although they should be removed.
     pub kept: Vec<Kept>,
 }
 
-/// Something that stays.
+/// An entry that stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Kept {
@@ -51,15 +52,15 @@ pub struct Kept {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Why {
-    /// A run or a command uses it at this moment.
+    /// A run or a command is using it.
     InUse,
-    /// A node that stays stands on it.
+    /// A node that stays is based on it.
     NodeUponIt,
-    /// A template of the service has it: the storage account holds the same file.
+    /// A template of the service has it: the storage account contains the same file.
     OfATemplate,
-    /// Its run is not over.
+    /// Its run is not finished.
     RunNotOver,
-    /// Source images were not asked for.
+    /// The caller excluded source images.
     Source,
 }
 
@@ -87,14 +88,14 @@ struct Entry {
     thing: Thing,
     used: SystemTime,
     bytes: u64,
-    /// Entries that stand on this one and are there.
+    /// The number of existing entries that are based on this one.
     children: usize,
-    /// The entries that this one stands on.
+    /// The entries that this one is based on.
     stands_on: Vec<usize>,
     gone: bool,
 }
 
-/// Everything but artifacts that may go.
+/// All entries that may be removed, except artifacts.
 pub(super) struct Trim<'a> {
     layout: &'a Layout,
     store: NodeStore,
@@ -104,7 +105,7 @@ pub(super) struct Trim<'a> {
 }
 
 impl<'a> Trim<'a> {
-    /// Looks at all there is. Without `sources`, source images neither count nor go.
+    /// Lists all entries. Without `sources`, source images neither count nor are removed.
     pub(super) fn look(layout: &'a Layout, sources: bool) -> io::Result<Self> {
         let unfinished = ledger::runs(layout)?.into_iter().collect();
         let store = NodeStore::new(layout);
@@ -128,7 +129,7 @@ impl<'a> Trim<'a> {
         Ok(trim)
     }
 
-    /// Bytes of all that counts and is there.
+    /// Bytes of all existing entries that count.
     pub(super) fn bytes(&self) -> u64 {
         let there = self.entries.iter().filter(|entry| !entry.gone);
         there.filter(|entry| self.counts(entry)).map(|entry| entry.bytes).sum()
@@ -138,7 +139,7 @@ impl<'a> Trim<'a> {
         self.sources || !matches!(entry.thing, Thing::Source(_))
     }
 
-    /// Removes least recently used entries until all take at most `max_bytes`.
+    /// Removes the least recently used entries until all take at most `max_bytes`.
     pub(super) fn down_to(mut self, max_bytes: u64) -> io::Result<Evicted> {
         let mut left = self.bytes();
         let mut done = Evicted::default();
@@ -149,7 +150,7 @@ impl<'a> Trim<'a> {
             }
         }
         let mut stays: HashMap<usize, Why> = HashMap::new();
-        // Where everything is to go, what takes no room goes too.
+        // With a limit of 0, entries without a size are removed too.
         let wanted = |left: u64| left > max_bytes || max_bytes == 0;
         while wanted(left) {
             let Some(Reverse((_, index))) = order.pop() else { break };
@@ -184,7 +185,7 @@ impl<'a> Trim<'a> {
         Ok(done)
     }
 
-    /// Removes an entry, or says why it stays.
+    /// Removes an entry, or returns why it stays.
     fn remove(&self, index: usize) -> io::Result<Option<Why>> {
         let Entry { thing, used, .. } = &self.entries[index];
         let layout = self.layout;
@@ -193,7 +194,7 @@ impl<'a> Trim<'a> {
             Thing::Node(node) => in_use(self.store.remove_leaf(node, *used)?),
             Thing::Source(_) if !self.sources => Some(Why::Source),
             Thing::Source(digest) => in_use(super::evict_source(layout, digest)?),
-            // The other name is that of a blob, which is there as long as its template.
+            // The other name is that of a blob, which exists as long as its template.
             Thing::Download(name) if links(&layout.downloads().join(name))? > 1 => {
                 Some(Why::OfATemplate)
             }
@@ -217,7 +218,7 @@ impl<'a> Trim<'a> {
         thing: impl FnOnce(String) -> Thing,
     ) -> io::Result<Option<usize>> {
         let looked = used(self.layout).and_then(|used| Ok((used, size(path)?)));
-        // Another may have evicted it while we looked.
+        // Another process may have evicted it meanwhile.
         let Some((used, bytes)) = absent::or_none(looked)? else { return Ok(None) };
         let thing = thing(name_of(path));
         let entry = Entry { thing, used, bytes, children: 0, stands_on: Vec::new(), gone: false };
@@ -229,7 +230,7 @@ impl<'a> Trim<'a> {
         let mut found = HashMap::new();
         for path in entries(&self.layout.sources())? {
             let name = name_of(&path);
-            // Beside them lie work folders, which have their own locks.
+            // The folder also contains work folders, which have their own locks.
             if Key::parse(&name).is_none() {
                 continue;
             }
@@ -289,7 +290,7 @@ fn evict_download(layout: &Layout, name: &str) -> io::Result<bool> {
     })
 }
 
-/// How many names the file has; one if it is gone.
+/// The number of the file's names; one if it is gone.
 fn links(path: &Path) -> io::Result<u64> {
     let found = absent::or_none(fs::symlink_metadata(path))?;
     Ok(found.map_or(1, |meta| meta.nlink()))
@@ -297,7 +298,7 @@ fn links(path: &Path) -> io::Result<u64> {
 
 fn size(path: &Path) -> io::Result<u64> {
     let metadata = fs::symlink_metadata(path)?;
-    // Nodes and sources are folders of files; a download with a second name takes no room here.
+    // Nodes and sources are folders of files. A download with a second name takes no space here.
     match (metadata.is_dir(), metadata.nlink()) {
         (true, _) => absent::bytes(path),
         (false, 0 | 1) => Ok(metadata.blocks() * 512),

@@ -1,7 +1,8 @@
-//! Reads everything that has a digest: sources, nodes, artifacts, downloads, stored images and VHDs.
+//! Reads everything that has a digest: sources, nodes, artifacts, downloads, stored images and
+//! VHDs.
 //!
-//! What is damaged goes where it can be made again and nobody uses it. Stored images and delivered VHDs are only
-//! reported: they are data.
+//! A damaged entry is removed if it can be made again and is not in use. Stored images and
+//! delivered VHDs are only reported: they are data.
 
 use std::{
     fs, io,
@@ -27,45 +28,45 @@ use vm::off_runtime;
 
 use crate::{distribute, node::NodeStore};
 
-/// What came of a file that is not what it was made as.
+/// How a damaged file was treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Fate {
-    /// It was removed, with what stands on it; the next build that needs it makes it again.
+    /// It was removed, with the entries based on it. The next build that needs it makes it again.
     Evicted,
-    /// A run uses it.
+    /// A run is using it.
     InUse,
     /// It is not part of the cache: an image of the store, a VHD.
     Reported,
-    /// It cannot be read, so nothing is known of it.
+    /// It cannot be read, so its state is unknown.
     Unreadable,
 }
 
-/// A file that is not what it was made as.
+/// A damaged file.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Damaged {
     pub path: PathBuf,
     pub fate: Fate,
-    /// Why it cannot be read.
+    /// The error of an unreadable file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// What [`verify`] has seen.
+/// The result of [`verify`].
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verification {
     /// Files that were read.
     pub files: u64,
-    /// Bytes of them on the disk.
+    /// Their bytes on the disk.
     pub bytes: u64,
     /// Nodes of an earlier goldsmith, which have no digests.
     pub without_digest: u64,
     pub damaged: Vec<Damaged>,
 }
 
-/// Reads everything, at most `rate` bytes a second.
+/// Reads everything, at most `rate` bytes per second.
 ///
 /// # Errors
 /// A folder cannot be read, or the work was canceled.
@@ -90,7 +91,7 @@ pub async fn verify(cx: &Cx, rate: Option<u64>) -> Result<Verification> {
         .map_err(|e| io_fault(e, ErrorCode::InternalError, "verify the cache".to_owned()))
 }
 
-/// Holds reading up.
+/// Limits the read rate.
 struct Pace {
     rate: Option<u64>,
     read: u64,
@@ -100,7 +101,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// So many bytes were read since the last time.
+    /// Accounts for bytes that were read since the previous call.
     fn add(&mut self, bytes: u64) {
         self.read += bytes;
         let Some(rate) = self.rate.filter(|rate| *rate > 0) else { return };
@@ -126,7 +127,7 @@ struct Scrub<'a> {
 }
 
 impl Scrub<'_> {
-    /// Reads a file. Damage is noted with what `evict` made of it.
+    /// Reads a file. Damage is recorded with the result of `evict`.
     fn file(
         &mut self,
         path: &Path,
@@ -134,7 +135,7 @@ impl Scrub<'_> {
         evict: impl FnOnce() -> io::Result<Fate>,
     ) -> io::Result<()> {
         let Ok(metadata) = fs::metadata(path) else {
-            // Evicted while we looked, or RAM that a node does without.
+            // Evicted meanwhile, or a RAM file that was removed from its node.
             return Ok(());
         };
         let (mut at, pace) = (0, &mut self.pace);
@@ -155,7 +156,7 @@ impl Scrub<'_> {
                 (evict()?, None)
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return Err(e),
-            // Unreadable is not damaged: it may be readable tomorrow.
+            // An unreadable file may be undamaged, and readable tomorrow.
             Err(e) => (Fate::Unreadable, Some(e.to_string())),
         };
         self.seen.damaged.push(Damaged { path: path.to_owned(), fate, error });
@@ -206,7 +207,7 @@ impl Scrub<'_> {
     fn downloads(&mut self) -> io::Result<()> {
         for (path, digest) in fetch::digests(self.layout)? {
             self.file(&path, &digest, || {
-                // Who wants it looks first whether it is what it says.
+                // A user of the download checks its digest first, so removing it is safe.
                 fs::remove_file(&path)?;
                 Ok(Fate::Evicted)
             })?;

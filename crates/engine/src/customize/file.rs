@@ -11,13 +11,13 @@ use vm::{Bounded, Guest, Sink, Stdin, StreamKind};
 use super::{Customizer, quote};
 use crate::{command::within, output::StepOutput};
 
-/// More than a digest and the longest path.
+/// Longer than a digest and the longest path.
 const DIGEST_LINE: usize = 16 * 1024;
-/// The time that every copy has, and how many bytes it carries in a second beyond that, at the least.
+/// The base time of every copy, and the minimum rate in bytes per second beyond it.
 const SETTING_OUT: Duration = Duration::from_secs(15 * 60);
 const SLOWEST: u64 = 128 * 1024;
 
-/// A file with its digest, and where it goes. A relative destination is in the build user's home.
+/// A file with its digest and its destination. A relative destination is in the build user's home.
 pub(super) struct File {
     source: Fetched,
     destination: String,
@@ -60,14 +60,15 @@ impl Customizer for File {
             .code(ErrorCode::InternalError, || "a fetched file is gone".to_owned())?;
         let bytes = self.source.bytes;
         let target = quote(&self.destination);
-        // `--` and not a path prefix: the destination may begin with a dash and may be relative.
+        // `--` rather than a path prefix: the destination may begin with a dash and may be
+        // relative.
         let command = format!("cat > {target} && sha256sum -- {target}");
         let mut answer = Digest { printed: Bounded::new(DIGEST_LINE), out };
         let limit = SETTING_OUT + Duration::from_secs(bytes / SLOWEST);
         let work = async {
             let stdin = Stdin::Reader(&mut file);
             match guest.run(&command, stdin, &mut answer).await {
-                // The digest is judged by what came; it cannot be right.
+                // With that much output, the digest cannot be right. The caller reports a mismatch.
                 Err(vm::Error::TooMuchOutput) => Ok(None),
                 ran => ran.map(Some).map_err(images::error::guest_error),
             }
@@ -93,7 +94,7 @@ impl Customizer for File {
             )));
         }
         let printed = printed.text();
-        // sha256sum marks an escaped file name by a backslash before the digest.
+        // sha256sum marks an escaped file name with a backslash before the digest.
         let arrived = printed.trim_start_matches('\\').split_whitespace().next().unwrap_or("");
         if arrived == self.source.sha256 {
             return Ok(());
@@ -105,7 +106,7 @@ impl Customizer for File {
     }
 }
 
-/// Takes the digest apart from what goes to the log.
+/// Separates the digest from the log output.
 struct Digest<'a> {
     printed: Bounded,
     out: &'a mut StepOutput,
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
     use images::{cx::Cx, event::Events, layout::Layout};
 
-    /// A guest in which nothing ends.
+    /// A guest in which no command ends.
     struct Stuck;
 
     #[async_trait]
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn copy_that_never_ends_runs_out_of_time() {
+    async fn copy_that_hangs_times_out() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notes");
         std::fs::write(&path, "notes").unwrap();

@@ -1,7 +1,8 @@
-//! Customizers: what a template does to the machine, one file per kind.
+//! Customizers: a template's changes to the machine, one file per kind.
 //!
-//! A customizer is resolved before anything is made: its scripts are fetched and its inputs named,
-//! so that the key of its node covers everything it can read. Validators are the same on another machine.
+//! A customizer is resolved before anything is created: its scripts are fetched and its inputs
+//! named, so that the key of its node covers everything it can read. Validators are customizers on
+//! another machine.
 
 mod file;
 mod shell;
@@ -25,40 +26,40 @@ use crate::{output::StepOutput, windows};
 /// One customizer, ready to be applied.
 #[async_trait]
 pub trait Customizer: Send + Sync {
-    /// `Shell`, `File`: the template's word.
+    /// `Shell`, `File`: the type in the template.
     fn kind(&self) -> &'static str;
 
     /// Everything it can read, by name: digests and values, for the key.
     fn inputs(&self) -> BTreeMap<String, String>;
 
-    /// Does it in the guest.
+    /// Applies it in the guest.
     async fn apply(&self, guest: &dyn Guest, out: &mut StepOutput) -> Result<()>;
 }
 
-/// Where scripts and files come from.
+/// The origin of scripts and files.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Inputs<'a> {
-    /// Relative paths are relative to this folder.
+    /// The base of relative paths.
     pub base_dir: &'a Path,
-    /// How addresses are fetched.
+    /// Limits for fetching addresses.
     pub limits: &'a fetch::Limits,
 }
 
-/// Where a block stands in its template, and what its failure is called.
+/// The position of a block in its template, and the error code of its failure.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
     /// Its JSON path.
     pub path: &'a str,
     pub inputs: Inputs<'a>,
-    /// The code of a script that fails, or of a file that cannot be put in place.
+    /// The code for a script that fails, or a file that cannot be copied.
     pub failure: ErrorCode,
 }
 
-/// Makes a customizer of the template ready: fetches what it names, checks what can be checked.
+/// Resolves a customizer of the template: fetches its files and checks what can be checked.
 ///
 /// # Errors
-/// `ScriptUnreachable`, `ChecksumMismatch`, or `UnsupportedCustomizerType` for what only Windows
-/// has; each names the customizer's JSON path.
+/// `ScriptUnreachable`, `ChecksumMismatch`, or `UnsupportedCustomizerType` for a type that only
+/// Windows has; each names the customizer's JSON path.
 pub(crate) async fn resolve(
     cx: &Cx,
     block: &Block,
@@ -79,7 +80,7 @@ pub(crate) async fn resolve(
     }
 }
 
-/// Makes a script ready.
+/// Resolves a script.
 pub(crate) async fn shell(
     cx: &Cx,
     given: &api::template::Shell,
@@ -97,7 +98,7 @@ pub(crate) async fn shell(
     Ok(Box::new(shell::Shell::new(script, place.failure)))
 }
 
-/// Makes a file ready.
+/// Resolves a file.
 pub(crate) async fn file(
     cx: &Cx,
     given: &FileCopy,
@@ -119,7 +120,7 @@ async fn fetch_input(
     fetch::script(cx, uri, Some(inputs.base_dir), sha256, inputs.limits).await
 }
 
-/// A word for the guest's shell: in single quotes, whatever is in it.
+/// Quotes a word for the guest's shell, with single quotes and any content.
 fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
@@ -129,7 +130,7 @@ mod tests {
     use super::quote;
 
     #[test]
-    fn quoting_leaves_nothing_for_the_shell_to_read() {
+    fn quoted_word_is_not_interpreted_by_the_shell() {
         assert_eq!(quote("a b"), "'a b'");
         assert_eq!(quote("it's $HOME"), r"'it'\''s $HOME'");
     }

@@ -23,11 +23,11 @@ pub(super) struct Shell {
     failure: ErrorCode,
 }
 
-/// Takes the script from standard input, so that one round trip carries it over and runs it.
+/// Takes the script from standard input, so that one round trip transfers and runs it.
 ///
-/// The script's own standard input is empty. It is removed afterwards, whatever it did. It lies in the
-/// first place where the build user can write and run a file: a template may have hardened /tmp or the
-/// home before. The last place is root's own.
+/// The script's own standard input is empty. The script is removed afterwards, whatever it did. It
+/// is stored in the first place where the build user can write and run a file: the template may
+/// have hardened /tmp or the home before. The last place belongs to root.
 const RUN: &str = r#"
 place() {
     f=$(mktemp "$1/goldsmith-script.XXXXXXXXXXXX" 2> /dev/null) || return 1
@@ -47,8 +47,8 @@ fi
 echo "goldsmith: the build user can write and run a script neither below /tmp, /var/tmp and its home nor, with sudo, below /usr/local/lib" >&2
 exit 126"#;
 
-/// The template's `inline` lines make one script, so that `cd` and variables carry from line
-/// to line; it ends at the first command that fails, as with AIB.
+/// The template's `inline` lines make one script, so that `cd` and variables carry over from line
+/// to line. It ends at the first command that fails, as with AIB.
 pub(super) async fn inline(cx: &Cx, lines: &[String]) -> Result<Fetched> {
     let text = format!("#!/bin/sh -e\n{}\n", lines.join("\n")).replace("\r\n", "\n");
     fetch::keep(cx, text.as_bytes())
@@ -94,12 +94,12 @@ impl Customizer for Shell {
     }
 }
 
-/// What to do about Azure's agent.
+/// The hint about Azure's agent.
 const NO_AGENT: &str = "this image has no waagent, Azure's Linux agent, and needs none: the image is \
                         generalized after the last customizer; leave the line out, or make it \
                         `if [ -x /usr/sbin/waagent ]; then …; fi`";
 
-/// Whether a script failed for want of Azure's agent.
+/// Whether a script failed because Azure's agent is missing.
 fn is_about_agent(tail: &[String]) -> bool {
     let missing = |line: &String| {
         let line = line.to_lowercase();

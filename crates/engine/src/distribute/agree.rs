@@ -1,5 +1,5 @@
-//! Whether an image from this source can become a version of that image definition, as far as the store
-//! knows the definition: by its versions, which are all of one kind.
+//! Checks that an image from this source can become a version of an image definition. The store
+//! knows a definition by its versions, which are all of one kind.
 
 use api::{
     ErrorCode,
@@ -12,7 +12,7 @@ use images::{
 };
 use sources::SourceImage;
 
-/// Refuses a gallery target whose versions are of another generation, system or architecture.
+/// Rejects a gallery target whose versions have another generation, system or architecture.
 ///
 /// # Errors
 /// `BadSharedImageDistribute`: the first one; the others are in its details.
@@ -22,7 +22,7 @@ pub(crate) fn agree(cx: &Cx, distributors: &[Distributor], source: &SourceImage)
     for distributor in distributors {
         let DistributorKind::SharedImage(target) = &distributor.kind else { continue };
         let definition = target.definition();
-        // What is no address was refused before.
+        // Invalid addresses were rejected earlier.
         let Ok(address) = Address::of(&definition) else { continue };
         let newest = store.versions(&address)?.into_iter().max_by_key(|image| image.record.version);
         let Some(newest) = newest else { continue };

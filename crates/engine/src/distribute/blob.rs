@@ -1,8 +1,9 @@
-//! A VHD at an address of one's own: the blob of a storage account that `goldsmith.toml` gives a place.
+//! A VHD at an address of the template's choice: a blob of a storage account that has a place in
+//! `goldsmith.toml`.
 //!
-//! It appears at once, when all of it is there: a folder gets it by one rename, with its holes; an object store by the
-//! end of an upload in parts. It is replaced if it is there, as in Azure. Doing it again for the same disk does
-//! nothing. `<blob>.json` beside it has the tags, and where the disk is from.
+//! It appears when it is complete: in a folder by one rename, with its holes; in an object store at
+//! the end of an upload in parts. An existing blob is replaced, as in Azure. A repetition for the
+//! same disk does nothing. `<blob>.json` beside it contains the tags and the disk's origin.
 
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use regions::{Blob, upload};
 
 use super::{Work, folder};
 
-/// Writes the VHD there, with what describes it beside it. Gives the file where the account is a folder.
+/// Writes the VHD and its description. Returns the file if the account's place is a folder.
 pub(super) async fn write(
     work: Work<'_>,
     blob: &Blob<'_>,
@@ -19,7 +20,7 @@ pub(super) async fn write(
     description: Option<Vec<u8>>,
 ) -> Result<Option<PathBuf>> {
     let Blob { account, container, name } = blob;
-    // A folder that is not mounted is not made.
+    // A folder that is not mounted is not created.
     let store = regions::open(&account.place)?;
     match &account.place {
         Place::Folder(folder) => {

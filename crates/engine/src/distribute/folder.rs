@@ -1,6 +1,7 @@
 //! A VHD in the folder of a storage account.
 //!
-//! The folder is not one of the layout's, so no sweep looks there: what is unfinished is in the run's ledger.
+//! The folder is not one of the layout's, so no sweep covers it: the run's ledger records
+//! unfinished files.
 
 use std::{fs, io, path::Path};
 
@@ -22,7 +23,7 @@ use vm::may_wait;
 
 use super::Work;
 
-/// Writes the VHD there, unless it is there, and what describes it beside it.
+/// Writes the VHD, unless it exists, and its description beside it.
 pub(super) async fn write(
     work: Work<'_>,
     path: &Path,
@@ -45,14 +46,14 @@ pub(super) async fn write(
     if let Some(description) = description {
         may_wait(|| put_text(beside, &description, run_id)).map_err(fault)?;
     }
-    // What failed stays held: the run's end removes what there is of it.
+    // After a failure the rows stay, and the end of the run removes the files.
     for held in &held {
         work.ledger.settle(held).map_err(fault)?;
     }
     footer::verify(path, vhd.virtual_size).map(|_| ())
 }
 
-/// A link where there can be one, since it takes no room; else a copy.
+/// A link if possible, since it takes no space; otherwise a copy.
 async fn put(cx: &Cx, path: &Path, vhd: &Artifact, run_id: &str) -> Result<()> {
     let fault = |e| io_fault(e, ErrorCode::DistributeFailed, format!("write {}", path.display()));
     cx.confirm_ownership().await?;
@@ -67,7 +68,7 @@ async fn put(cx: &Cx, path: &Path, vhd: &Artifact, run_id: &str) -> Result<()> {
     partial.finish(Existing::Replace).map_err(fault)
 }
 
-/// False where there can be no link.
+/// `false` if a link is not possible.
 fn link(path: &Path, vhd: &Artifact, run_id: &str) -> io::Result<bool> {
     let unfinished = partial_path(path, run_id);
     remove_file(&unfinished)?;
@@ -77,7 +78,7 @@ fn link(path: &Path, vhd: &Artifact, run_id: &str) -> io::Result<bool> {
         Err(_) => return Ok(false),
     }
     fs::rename(&unfinished, path)?;
-    // A rename to another name of the same file leaves both.
+    // A rename to another name of the same file leaves both names.
     remove_file(&unfinished)?;
     sync_parent(path).map(|()| true)
 }

@@ -1,4 +1,4 @@
-//! `ManagedImage`: an image under a name, replaced by the next run.
+//! `ManagedImage`: a named image, which the next run replaces.
 
 use std::fs;
 
@@ -25,7 +25,7 @@ pub(super) fn check(target: &ManagedImage) -> Result<()> {
     address(target).map(|_| ())
 }
 
-/// What is wrong with its region.
+/// The error of its region.
 pub(super) fn region(cx: &Cx, config: &Config, target: &ManagedImage) -> Option<Error> {
     Known::new(config, &cx.geography).fault_of_managed(&target.location)
 }
@@ -47,7 +47,7 @@ pub(super) async fn publish(work: Work<'_>, target: &ManagedImage) -> Result<Run
     output(work.distributor, &image)
 }
 
-/// The standalone disk, labelled for this distributor.
+/// The standalone disk, with the labels of this distributor.
 pub(super) fn payload(work: Work<'_>) -> Payload {
     Payload {
         disk: work.image.disk.clone(),
@@ -59,7 +59,7 @@ pub(super) fn payload(work: Work<'_>) -> Payload {
     }
 }
 
-/// What the run leaves: the image as it is in the store.
+/// The run output of an image in the store.
 pub(super) fn output(distributor: &Distributor, image: &StoredImage) -> Result<RunOutput> {
     may_wait(|| {
         let path = image.disk();
@@ -81,7 +81,7 @@ pub(super) fn output(distributor: &Distributor, image: &StoredImage) -> Result<R
     })
 }
 
-/// The data disks of an image as they are in the store.
+/// The outputs of an image's data disks in the store.
 pub fn data_outputs(image: &StoredImage) -> Vec<DataOutput> {
     let output = |(lun, DataDisk { disk, sha256, virtual_size })| DataOutput {
         lun,

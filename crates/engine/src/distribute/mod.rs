@@ -1,4 +1,4 @@
-//! Distributors: where the finished image goes.
+//! Distributors: they deliver the finished image.
 //!
 //! ```text
 //! sealed disk ── artifacts/<key>/disk.qcow2 ─┬─ images/managed/…                   ManagedImage
@@ -8,9 +8,9 @@
 //!                                                                       └─ place of an account  VHD with `uri`
 //! ```
 //!
-//! The last step of each is a link, where the folders are on one file system. Each is idempotent for a run and a run
-//! output, so a run that is resumed may simply publish again. To add one: its file, and a line in each
-//! of the matches below, where the compiler asks for it.
+//! The last step of each is a link, if the folders are on one file system. Each is idempotent for a
+//! run and a run output, so a recovered run may simply publish again. To add one: its file, and a
+//! line in each of the matches below, where the compiler asks for it.
 
 mod agree;
 mod blob;
@@ -39,16 +39,16 @@ use vm::Host;
 pub use self::managed_image::data_outputs;
 pub(crate) use self::{agree::agree, vhd::all as vhds};
 
-/// What is known of the image that is distributed.
+/// The known facts about the image.
 #[derive(Debug, Clone)]
 pub struct Facts {
     pub run_id: String,
-    /// When the run began; part of the names of VHDs.
+    /// The start of the run; part of the names of VHDs.
     pub started: Timestamp,
     pub origin: Origin,
 }
 
-/// Distributors that were checked.
+/// Distributors that passed the check.
 #[derive(Debug, Clone)]
 pub struct Targets {
     distributors: Vec<Distributor>,
@@ -56,20 +56,20 @@ pub struct Targets {
     source_version: Option<String>,
 }
 
-/// What a publishing distributor works with.
+/// The input of a publishing distributor.
 #[derive(Clone, Copy)]
 struct Work<'a> {
     cx: &'a Cx,
     host: &'a Host,
     image: &'a Standalone,
     facts: &'a Facts,
-    /// Holds what is unfinished in folders that are not the layout's.
+    /// Records unfinished files in folders outside of the layout.
     ledger: &'a Ledger,
     source_version: Option<&'a str>,
     distributor: &'a Distributor,
 }
 
-/// Everything about the targets that can be known before the build, and nothing made.
+/// Checks all that can be known about the targets before the build, and creates nothing.
 /// `source_version` is for the versioning scheme `Source`.
 ///
 /// # Errors
@@ -82,7 +82,8 @@ pub fn check(
     check_again(cx, distributors, source_version, "")
 }
 
-/// The same for a run that may have been cut off: what it has published is not in its way.
+/// The same for a run that may have been interrupted: its own publications do not count as
+/// conflicts.
 ///
 /// # Errors
 /// As [`check`].
@@ -100,7 +101,7 @@ pub fn check_again(
                 let output = &distributor.run_output_name;
                 shared_image::check(cx, target, source_version, (run_id, output))
             }
-            // All there is to know of it is known without the source.
+            // Its check does not need the source.
             DistributorKind::Vhd(_) => Ok(()),
         };
         errors.extend(checked.err().map(|error| at(distributor, error)));
@@ -111,8 +112,8 @@ pub fn check_again(
     Ok(Targets { distributors: distributors.to_vec(), source_version })
 }
 
-/// What can be said of a template's targets before its source is looked up: regions and storage accounts that are
-/// not known, and versions that this kind of source has none of.
+/// The errors of a template's targets that are known before its source is looked up: unknown
+/// regions and storage accounts, and the version of a source that has none.
 pub fn admit(cx: &Cx, template: &Template) -> Vec<Error> {
     let Properties { source, distribute, .. } = &template.properties;
     let mut errors = places(cx, distribute);
@@ -125,7 +126,7 @@ pub fn admit(cx: &Cx, template: &Template) -> Vec<Error> {
     errors
 }
 
-/// What is wrong with the regions and the storage accounts that targets name.
+/// The errors of the targets' regions and storage accounts.
 fn places(cx: &Cx, distributors: &[Distributor]) -> Vec<Error> {
     let config = match Config::load(&cx.layout) {
         Ok(config) => config,
@@ -144,17 +145,17 @@ fn places(cx: &Cx, distributors: &[Distributor]) -> Vec<Error> {
     faults.collect()
 }
 
-/// The error of one distributor, with the path of its field.
+/// Adds the path of the distributor's field to an error.
 fn at(distributor: &Distributor, mut error: Error) -> Error {
     let field = error.target.take().map_or_else(String::new, |field| format!(".{field}"));
     error.target(format!("{}{field}", distributor.path))
 }
 
-/// Publishes to every target, side by side; one that fails does not stop the others. The outputs are
-/// in the template's order.
+/// Publishes to every target, side by side. A target that fails does not stop the others. The
+/// outputs are in the template's order.
 ///
 /// # Errors
-/// The first failure. The other failures, and what was published all the same, are in its details.
+/// The first error. Its details contain the other errors and the targets that succeeded.
 pub async fn publish(
     cx: &Cx,
     host: &Host,
@@ -192,7 +193,7 @@ pub async fn publish(
     }
 }
 
-/// A line about it, for errors.
+/// A line about the output, for errors.
 pub(crate) fn published(output: &RunOutput) -> String {
     let place = output.artifact_id.as_ref().or(output.artifact_uri.as_ref());
     format!("published: {} {}", output.run_output_name, place.map_or("", String::as_str))
@@ -206,7 +207,7 @@ async fn publish_one(work: Work<'_>) -> Result<RunOutput> {
     }
 }
 
-/// Says which distributor it was, and that it was one.
+/// Adds the distributor to an error, and classifies it as a distribution error.
 fn coded(mut error: Error, distributor: &Distributor) -> Error {
     if error.code == ErrorCode::ExportFailed {
         error.code = ErrorCode::DistributeFailed;

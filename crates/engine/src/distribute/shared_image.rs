@@ -1,10 +1,12 @@
 //! `SharedImage`: a version of an image definition in a gallery, in the local store and in regions.
 //!
-//! The local store always has the version; a region with a place gets a copy (`replicate`). A local build has no
-//! gallery administration: gallery and definition come into being with their first version.
+//! The local store always has the version; a region with a place gets a copy (`replicate`). A local
+//! build has no gallery administration: gallery and definition come into being with their first
+//! version.
 //!
-//! Replica counts and storage account types are written down with the version; a place keeps one copy, on whatever it is
-//! made of. `replicationMode` `Shallow` copies nothing: the version is where it was built.
+//! Replica counts and storage account types are recorded with the version. A place has one copy, on
+//! whatever storage it uses. `replicationMode` `Shallow` copies nothing: the version stays where it
+//! was built.
 
 use api::{
     ErrorCode,
@@ -25,8 +27,8 @@ use super::{
     managed_image::{output, payload},
 };
 
-/// Finds the number that would be given now, so that a conflict shows before the build. `own` is the run, and its output:
-/// the version that it has made already keeps its number.
+/// Finds the number that the version would get now, so that a conflict shows before the build.
+/// `own` is the run and its output: a version that it has already stored retains its number.
 pub(super) fn check(
     cx: &Cx,
     target: &SharedImage,
@@ -42,12 +44,13 @@ pub(super) fn check(
     store.next_version(&definition, numbering).map(|_| ()).map_err(|error| error.target(FIELD))
 }
 
-/// What is wrong with the regions, whatever the source.
+/// The errors of the regions, for any source.
 pub(super) fn regions(cx: &Cx, config: &Config, target: &SharedImage) -> Vec<Error> {
     Known::new(config, &cx.geography).faults(target, cx.geography.of_gallery(target))
 }
 
-/// Refuses to take the version of a source that has none, which needs no look at the source itself.
+/// Rejects the source's version for a kind of source that has none. It does not need the source
+/// itself.
 pub(super) fn versioned(target: &SharedImage, source: &Source) -> Result<()> {
     let wants_one = target.explicit_version().is_none() && target.versioning == Versioning::Source;
     match source {

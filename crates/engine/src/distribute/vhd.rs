@@ -1,12 +1,13 @@
-//! `VHD`: a fixed VHD in the local blob folder, or at an address of one's own ([`blob`]).
+//! `VHD`: a fixed VHD in the local blob folder, or at an address of the template's choice
+//! ([`blob`]).
 //!
 //! ```text
-//! blobs/vhds/<run output>_<yyyymmddhhmmss>_<end of run id>.vhd   + .json: digest, tags, where from
+//! blobs/vhds/<run output>_<yyyymmddhhmmss>_<end of run id>.vhd   + .json: digest, tags, origin
 //!            <the same>_dataDisk_<lun>.vhd                       for each data disk
 //! ```
 //!
-//! The name is the same whenever the same run publishes, so doing it again finds what is there. The
-//! file is a read-only link to the kept artifact, or a copy where there can be no link.
+//! The same run always uses the same name, so a repetition finds the existing file. The file is a
+//! read-only link to the cached artifact, or a copy if a link is not possible.
 
 use std::{
     fs, io,
@@ -36,7 +37,7 @@ use vm::may_wait;
 
 use super::{Facts, Work, blob, labels};
 
-/// An address must lead to a blob of an account that has a place.
+/// An address must be that of a blob in an account with a place.
 pub(super) fn check(config: &Config, target: &Vhd) -> Result<()> {
     target.uri.as_ref().map_or(Ok(()), |uri| regions::find_blob(config, uri).map(|_| ()))
 }
@@ -67,7 +68,7 @@ pub(super) async fn publish(work: Work<'_>, target: &Vhd) -> Result<RunOutput> {
     })
 }
 
-/// Each data disk as a VHD of its own, `<name>_dataDisk_<lun>.vhd`.
+/// Stores each data disk as a VHD of its own, `<name>_dataDisk_<lun>.vhd`.
 async fn store_data(work: Work<'_>, path: &Path) -> Result<Vec<DataOutput>> {
     let mut outputs = Vec::new();
     for lun in 0..work.image.data.len() {
@@ -81,7 +82,7 @@ async fn store_data(work: Work<'_>, path: &Path) -> Result<Vec<DataOutput>> {
     Ok(outputs)
 }
 
-/// To the blob that the template names, instead of the local blob folder.
+/// Writes to the blob in the template, instead of the local blob folder.
 async fn to_account(work: Work<'_>, vhd: Artifact, uri: &str) -> Result<RunOutput> {
     let config = Config::load(&work.cx.layout)?;
     let blob = regions::find_blob(&config, uri)?;
@@ -105,7 +106,7 @@ async fn to_account(work: Work<'_>, vhd: Artifact, uri: &str) -> Result<RunOutpu
     })
 }
 
-/// Each data disk to a blob of its own beside the OS disk's.
+/// Writes each data disk to a blob of its own beside the OS disk's.
 async fn data_to_account(work: Work<'_>, config: &Config, uri: &str) -> Result<Vec<DataOutput>> {
     let mut outputs = Vec::new();
     for lun in 0..work.image.data.len() {
@@ -132,7 +133,7 @@ fn vhd_path(layout: &Layout, facts: &Facts, run_output_name: &str) -> PathBuf {
     layout.vhds().join(format!("{}_{time}_{run}.vhd", file_name(run_output_name)))
 }
 
-/// A run output's name as (part of) the name of a file.
+/// A run output's name in the form of a file name (or part of one).
 fn file_name(run_output_name: &str) -> String {
     let plain = |c: char| {
         if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' }
@@ -140,8 +141,8 @@ fn file_name(run_output_name: &str) -> String {
     run_output_name.chars().map(plain).take(60).collect()
 }
 
-/// Links (or copies) the artifact to its name in the blob folder. One that is there is from the same
-/// run, but other hands may have changed it: then the new one takes its place.
+/// Links (or copies) the artifact to its name in the blob folder. An existing file comes from the
+/// same run. If it was modified since, the new one replaces it.
 async fn store_at(cx: &Cx, vhd: &Artifact, path: &Path, run_id: &str) -> Result<()> {
     cx.confirm_ownership().await?;
     may_wait(|| fs::create_dir_all(path.parent().unwrap_or(path))).map_err(|e| fault(e, path))?;
@@ -193,7 +194,7 @@ fn describe(work: Work<'_>, vhd: &Artifact, path: &Path) -> Result<()> {
     write_json(Path::new(&name), &Description::of(work, vhd)).map_err(|e| fault(e, path))
 }
 
-/// The VHDs in the blob folder that say what they hold.
+/// The VHDs in the blob folder whose description has a digest.
 pub(crate) fn all(layout: &Layout) -> io::Result<Vec<(PathBuf, Digest)>> {
     #[derive(serde::Deserialize)]
     struct Described {
@@ -234,12 +235,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_files_are_escaped() {
+    fn file_address_is_escaped() {
         assert_eq!(file_uri(Path::new("/var/a b%.vhd")), "file:///var/a%20b%25.vhd");
     }
 
     #[test]
-    fn names_of_run_outputs_cannot_leave_the_folder() {
+    fn run_output_name_cannot_leave_the_folder() {
         assert_eq!(file_name("web-1.0_a"), "web-1.0_a");
         assert_eq!(file_name("../../x y"), "..-..-x-y");
         assert_eq!(file_name(&"a".repeat(300)).len(), 60);

@@ -1,8 +1,8 @@
-//! The hidden last customizer: what belongs to one machine, or to its build, is taken out.
+//! The hidden last customizer: it removes what belongs to one machine, or to its build.
 //!
-//! The template's own script at `/tmp/DeprovisioningScript.sh` takes the place of the default
-//! clean-up (contract: generalization). What the build itself brought in (user, keys, seed) is
-//! removed whichever script ran, and a leftover fails the build.
+//! The template's own script at `/tmp/DeprovisioningScript.sh` replaces the default clean-up
+//! (contract: generalization). The build's own additions (user, keys, seed) are removed whichever
+//! script ran, and a leftover fails the build.
 
 use std::collections::BTreeMap;
 
@@ -20,19 +20,19 @@ use crate::output::StepOutput;
 
 const SCRIPT: &str = include_str!("generalize.sh");
 
-/// What the key of the generalized node covers, beside its parent.
+/// The inputs of the generalized node's key, beside its parent.
 pub(crate) fn inputs() -> BTreeMap<String, String> {
     BTreeMap::from([("script".to_owned(), digest(SCRIPT.as_bytes()))])
 }
 
-/// What generalization has to look for, beside what every build leaves.
+/// The traces that generalization searches for, beside those of every build.
 pub(crate) struct Traces<'a> {
     pub access: &'a Access,
-    /// Hardware addresses of the build machine's cards.
+    /// MAC addresses of the build machine's cards.
     pub cards: Vec<String>,
 }
 
-/// How a scripted guest generalizes itself: it says so, and powers off. `command` is what it is given.
+/// A scripted guest's generalization: it reports success and powers off. `command` is its input.
 pub fn played(command: &str) -> Reaction {
     let mark = command.rsplit(' ').next().unwrap_or_default();
     Reaction { then: Then::Gone(Ended::GuestShutdown), ..Reaction::out(format!("{mark} {DONE}\n")) }
@@ -40,7 +40,7 @@ pub fn played(command: &str) -> Reaction {
 
 const DONE: &str = "GENERALIZED";
 
-/// Generalizes the guest and orders it to power off.
+/// Generalizes the guest and powers it off.
 pub(crate) async fn run(
     guest: &dyn Guest,
     traces: &Traces<'_>,
@@ -49,10 +49,10 @@ pub(crate) async fn run(
     let Traces { access, cards } = traces;
     let blob = access.public_key.split_whitespace().nth(1).unwrap_or_default();
     let cards = cards.join("|");
-    // Scripts of the template's run meanwhile: what they print must not pass for an answer.
+    // The template's scripts run meanwhile: their output must not pass for an answer.
     let mark = format!("goldsmith-{}", uuid::Uuid::now_v7().simple());
     out.expect_answers(&mark);
-    // The command keeps the script in memory only: nothing of it may stay in the image.
+    // The command holds the script in memory only, so that no part of it stays in the image.
     let command =
         format!("sudo sh -c \"$(cat)\" generalize {} {blob} '{cards}' {mark}", access.user);
     let ran = guest.run(&command, Stdin::Bytes(SCRIPT.as_bytes()), out).await;

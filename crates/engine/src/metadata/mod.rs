@@ -1,13 +1,13 @@
-//! The instance metadata service inside a build machine: `http://169.254.169.254`, as Azure has it.
+//! The instance metadata service inside a build machine: `http://169.254.169.254`, as in Azure.
 //!
 //! ```text
 //! script in the guest → relay.py on the guest's loopback → the SSH connection → Metadata (the service)
 //! ```
 //!
-//! It needs no network: the relay's standard streams carry one JSON line a request and one an answer,
-//! so it works in any subnet and reaches nothing but what answers here. It is there while customizers
-//! run and leaves nothing in the image. A RAM that was saved with a relay in it holds one that nobody
-//! listens to; the next one takes its place.
+//! It needs no network: the relay's standard streams carry one JSON line per request and one per
+//! answer. So it works in any subnet and reaches only this process. It exists while customizers run
+//! and leaves nothing in the image. A RAM that was saved with a relay contains one without a
+//! listener; the next relay replaces it.
 
 use std::{fmt, ops::ControlFlow, sync::Arc, time::Duration};
 
@@ -27,40 +27,40 @@ use tokio_util::sync::CancellationToken;
 use vm::{Bounded, Guest, Sink, Stdin, StreamKind};
 
 const RELAY: &str = include_str!("relay.py");
-/// From the relay's start to its first word. Python starts slowly on an emulated processor.
+/// From the relay's start to its first line. Python starts slowly on an emulated processor.
 const START: Duration = Duration::from_secs(60);
-/// From the end of its input to its own.
+/// From the end of the relay's input to its exit.
 const STOP: Duration = Duration::from_secs(20);
-/// The relay writes no longer lines: a guest must not fill our memory.
+/// The relay writes no longer lines. Limits the memory that a guest can fill.
 const LONGEST_LINE: usize = 64 * 1024;
-/// Requests that may wait for their answer. relay.py lets 64 in and refuses more with 429, so a guest
-/// that gets here runs something else.
+/// Requests that may wait for their answer. relay.py accepts 64 and rejects more with 429, so a
+/// guest that reaches this limit runs another program.
 const WAITING: usize = 256;
-/// One request after the other, and no more of them in a second than this allows.
+/// The minimum time between two requests, which are answered one after the other.
 const PACE: Duration = Duration::from_millis(5);
 /// How long the guest may leave an answer unread.
 const READ: Duration = Duration::from_secs(30);
 
-/// What stands behind the address.
+/// The service behind the address.
 #[async_trait]
 pub trait Metadata: fmt::Debug + Send + Sync {
-    /// Answers one request; what it gives out may be good for `time_left` at the most.
+    /// Answers one request. The answer may be valid for `time_left` at most.
     async fn answer(&self, asked: &Asked, time_left: Duration) -> Answer;
 }
 
-/// A request of a script in the guest.
+/// A request from a script in the guest.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Asked {
     pub method: String,
     /// Path and query.
     pub target: String,
-    /// Whether it has the header `Metadata: true`, which no redirect or proxy adds by itself.
+    /// Whether it has the header `Metadata: true`, which no redirect or proxy adds.
     pub metadata: bool,
     /// Whether it came through a proxy (`X-Forwarded-For`).
     pub forwarded: bool,
 }
 
-/// What it gets.
+/// The answer to a request.
 #[derive(Debug, Clone, Serialize)]
 pub struct Answer {
     pub status: u16,
@@ -83,19 +83,19 @@ struct Reply {
     answer: Answer,
 }
 
-/// Where the guest finds it.
+/// The service's address in the guest.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     address: &'static str,
     port: u16,
-    /// Whether the address has to be given to the guest first.
+    /// Whether the guest must first get the address.
     bring: bool,
 }
 
-/// The address that clients of Azure know.
+/// The address that clients of Azure use.
 pub(crate) const WELL_KNOWN: Place = Place { address: "169.254.169.254", port: 80, bring: true };
 
-/// A relay that runs. Dropping it ends the connection, and with it the relay.
+/// A running relay. Dropping it ends the connection, and with it the relay.
 #[derive(Debug)]
 pub(crate) struct Relay {
     stop: CancellationToken,
@@ -141,13 +141,13 @@ impl Drop for Relay {
     }
 }
 
-/// Not `GuestUnreachable`: the guest is there, only the relay is not.
+/// Not `GuestUnreachable`: the guest is reachable, only the relay is not.
 fn failed(what: &str) -> Error {
     Error::new(ErrorCode::InternalError, format!("the metadata service in the guest: {what}"))
 }
 
-/// Runs the relay in the guest and answers what it passes on. A guest that sends what relay.py does not,
-/// or does not read its answers, is cut off.
+/// Runs the relay in the guest and answers its requests. Disconnects a guest that sends lines that
+/// relay.py would not, or that does not read its answers.
 async fn carry(
     cx: Cx,
     guest: Box<dyn Guest>,
@@ -188,7 +188,7 @@ async fn carry(
     Ok(())
 }
 
-/// The relay's requests, a line each.
+/// Splits the relay's requests into lines.
 struct Requests {
     pending: Vec<u8>,
     said: Bounded,
@@ -197,7 +197,7 @@ struct Requests {
 
 #[async_trait]
 impl Sink for Requests {
-    /// Never waits: while it did, answers could not go out over the same connection.
+    /// Never waits: meanwhile answers could not be sent over the same connection.
     async fn take(&mut self, stream: StreamKind, bytes: &[u8]) -> ControlFlow<()> {
         if stream == StreamKind::Err {
             let _ = self.said.add(bytes);
@@ -214,7 +214,7 @@ impl Sink for Requests {
             let line = String::from_utf8_lossy(&self.pending).trim().to_owned();
             self.pending.clear();
             match self.lines.try_send(line) {
-                // Closed: the relay is about to end, which is no fault of the guest's.
+                // Closed: the relay is about to end, which is not the guest's fault.
                 Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
                 Err(mpsc::error::TrySendError::Full(_)) => return ControlFlow::Break(()),
             }
@@ -223,7 +223,8 @@ impl Sink for Requests {
     }
 }
 
-/// Until the relay is to end; then its input does. An error says why the guest is to be cut off.
+/// Answers until the relay should end, then closes its input. An error is the reason to disconnect
+/// the guest.
 async fn answer_all(
     cx: &Cx,
     metadata: &dyn Metadata,
@@ -261,8 +262,9 @@ async fn answer_all(
     }
 }
 
-/// Root's Python runs the relay out of memory, and writes no bytecode: no file of it may end in the
-/// image. It minds nothing that the build user may have laid in its way, and starts sooner so.
+/// Root's Python runs the relay from memory, and writes no bytecode, so that none of its files end
+/// up in the image. Isolated mode ignores files that the build user may have planted, and starts
+/// faster.
 fn command(place: Place) -> String {
     let Place { address, port, bring } = place;
     let quoted = RELAY.replace('\'', r"'\''");

@@ -17,7 +17,7 @@ use super::*;
 
 const HERE: Place = Place { address: "127.0.0.1", port: 0, bring: false };
 
-/// This machine as a guest. What it says of its port is kept.
+/// This host as a guest. Stores the port that the relay reports.
 #[derive(Default)]
 struct Here {
     port: Arc<Mutex<Option<u16>>>,
@@ -69,7 +69,7 @@ impl Guest for Here {
     }
 }
 
-/// Says back what it was asked.
+/// Echoes each request.
 #[derive(Debug)]
 struct Echo;
 
@@ -96,7 +96,7 @@ async fn get(port: u16, headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_request_in_the_guest_is_answered_by_the_host() {
+async fn request_in_the_guest_is_answered_by_the_host() {
     let guest = Here::default();
     let port = guest.port.clone();
     let relay = Relay::start(&cx(), Box::new(guest), Arc::new(Echo), HERE).await.unwrap();
@@ -112,7 +112,7 @@ async fn a_request_in_the_guest_is_answered_by_the_host() {
     ] {
         assert!(answer.contains(part), "{part} in {answer}");
     }
-    // Several at once, each with its own answer.
+    // Concurrent requests, each with its own answer.
     let (one, two) = tokio::join!(get(port, "X-Forwarded-For: y\r\n"), get(port, ""));
     assert!(one.contains("metadata: false, forwarded: true"), "{one}");
     assert!(two.contains("metadata: false, forwarded: false"), "{two}");
@@ -132,7 +132,7 @@ impl Guest for Bare {
 }
 
 #[tokio::test]
-async fn a_guest_without_python_is_told() {
+async fn guest_without_python_is_reported() {
     let error = Relay::start(&cx(), Box::new(Bare), Arc::new(Echo), HERE).await.unwrap_err();
     assert!(error.message.contains("exited with status 127"), "{error}");
     assert_eq!(error.details, ["there is no Python"]);
@@ -144,7 +144,7 @@ fn requests() -> (Requests, mpsc::Receiver<String>) {
 }
 
 #[tokio::test]
-async fn line_without_an_end_cuts_the_guest_off() {
+async fn endless_line_disconnects_the_guest() {
     let (mut requests, mut lines) = requests();
     assert!(requests.take(StreamKind::Out, b"one\ntw").await.is_continue());
     assert!(requests.take(StreamKind::Out, b"o\n").await.is_continue());
@@ -154,7 +154,7 @@ async fn line_without_an_end_cuts_the_guest_off() {
     assert!(requests.take(StreamKind::Out, b"x").await.is_break());
 }
 
-/// A guest in which something else than relay.py runs.
+/// A guest that runs another program in place of relay.py.
 struct Rogue {
     line: &'static str,
     sent: Arc<std::sync::atomic::AtomicU64>,
@@ -163,7 +163,7 @@ struct Rogue {
 #[async_trait]
 impl Guest for Rogue {
     async fn run(&self, _: &str, stdin: Stdin<'_>, sink: &mut dyn Sink) -> Result<Exit, vm::Error> {
-        // Kept, and never read.
+        // Held open, and never read.
         let _stdin = stdin;
         let _ = sink.take(StreamKind::Out, b"ready\n").await;
         loop {
@@ -194,20 +194,20 @@ async fn cut_off(line: &'static str) -> (String, u64) {
 }
 
 #[tokio::test]
-async fn guest_that_floods_the_relay_is_cut_off_with_a_warning() {
+async fn flooding_guest_is_disconnected_with_a_warning() {
     let (text, sent) = cut_off(REQUEST).await;
     assert!(text.contains("more requests at once"), "{text}");
     assert!(sent <= 2 * WAITING as u64, "{sent} requests were taken");
 }
 
 #[tokio::test]
-async fn guest_that_sends_no_requests_is_cut_off_with_a_warning() {
+async fn guest_with_invalid_requests_is_disconnected_with_a_warning() {
     let (text, sent) = cut_off("y\n").await;
     assert!(text.contains("what is no request"), "{text}");
     assert!(sent <= 2 * WAITING as u64, "{sent} lines were taken");
 }
 
-/// Sends requests as slowly as they are answered, and reads no answer.
+/// Sends requests at the pace of the answers, and reads no answer.
 struct Deaf;
 
 #[async_trait]
@@ -224,7 +224,7 @@ impl Guest for Deaf {
     }
 }
 
-/// An answer that takes half of the room at once.
+/// An answer that fills half of the room.
 #[derive(Debug)]
 struct Long;
 
@@ -236,7 +236,7 @@ impl Metadata for Long {
 }
 
 #[tokio::test(start_paused = true)]
-async fn guest_that_reads_no_answers_is_cut_off_and_can_be_stopped_before() {
+async fn guest_that_reads_no_answers_is_disconnected_or_stopped() {
     let (events, mut receiver) = Events::channel();
     let layout = Layout::new("/nowhere".into(), "/nowhere".into());
     let cx = Cx::new(layout, events, CancellationToken::new());

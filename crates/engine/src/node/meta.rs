@@ -1,4 +1,4 @@
-//! `node.json`: what a node says of itself.
+//! `node.json`: the description of a node.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct Shape {
     /// Data disks, by their LUNs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data: Vec<DataShape>,
-    /// The processor as the guest sees it: what it builds may be made for it.
+    /// The processor that the guest sees: the guest may compile for it.
     pub cpu: String,
 }
 
@@ -28,11 +28,11 @@ pub struct Shape {
 pub struct DataShape {
     /// Its virtual size.
     pub bytes: u64,
-    /// What is on it before the first boot, by content digest; none for a blank one.
+    /// Its content before the first boot, by content digest; `None` for a blank disk.
     pub source: Option<String>,
 }
 
-/// What a node's disk is an overlay on.
+/// The base of a node's disk overlay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Parent {
@@ -42,21 +42,21 @@ pub enum Parent {
     Node(Key),
 }
 
-/// What the RAM of a node is tied to. It can only be resumed where all of this is the same.
+/// The requirements of a node's RAM. It can be resumed only where all of them match.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RamMeta {
-    /// QEMU, its acceleration and, where guests see it, the processor.
+    /// QEMU, its acceleration and, if guests see it, the processor.
     pub identity: String,
     pub machine_type: String,
     pub cpu_model: String,
     /// Bytes of the RAM file on disk.
     pub bytes: u64,
-    /// How long the seal took, in seconds: what saving RAM costs here.
+    /// The duration of the seal in seconds: the cost of saving RAM on this host.
     pub seconds: f64,
 }
 
-/// The whole of `node.json`.
+/// The content of `node.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeMeta {
@@ -67,18 +67,19 @@ pub struct NodeMeta {
     pub kind: String,
     /// The step's name for people.
     pub title: String,
-    /// What went into the key, by name, to be able to say which input changed.
+    /// The inputs of the key, by name, to find the input that changed.
     pub inputs: BTreeMap<String, String>,
     pub shape: Shape,
     pub created: Timestamp,
-    /// How long the step took, without the seal, in seconds.
+    /// The duration of the step without the seal, in seconds.
     pub seconds: f64,
     /// Seconds of step time since the nearest node with RAM (this one included if it has none).
     pub since_ram_seconds: f64,
     pub ram: Option<RamMeta>,
-    /// Sparse digests of the files beside this one, by name; none in nodes of an earlier goldsmith.
+    /// Sparse digests of the files beside this one, by name; empty in nodes of an earlier
+    /// goldsmith.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
-    /// The booted node at the root of this chain; its folder holds the access and the seed.
+    /// The booted node at the root of this chain. Its folder contains the credentials and the seed.
     pub booted: Key,
 }

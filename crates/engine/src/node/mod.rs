@@ -4,7 +4,7 @@
 //! sources/<digest>/disk.qcow2 <- nodes/<booted>/disk.qcow2 <- nodes/<step>/disk.qcow2 <- ...
 //! ```
 //!
-//! Invariants: a node appears by one rename and is never changed; a node's folder holds an overlay
+//! Invariants: a node appears by one rename and never changes; a node's folder contains an overlay
 //! on its parent's disk, so a node with children or with a user is never evicted.
 
 mod meta;

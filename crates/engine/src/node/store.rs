@@ -1,4 +1,4 @@
-//! Nodes on disk: looking up, publishing, superseding.
+//! Nodes on disk: lookup, publication, supersession.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use vm::{Host, may_wait};
 
 use super::NodeMeta;
 
-/// A node that is there.
+/// An existing node.
 #[derive(Debug, Clone)]
 pub struct Node {
     pub meta: NodeMeta,
@@ -27,22 +27,22 @@ pub struct Node {
 }
 
 impl Node {
-    /// The overlay that holds this state of the OS disk.
+    /// The overlay of the OS disk.
     pub fn disk(&self) -> PathBuf {
         self.dir.join("disk.qcow2")
     }
 
-    /// The overlay that holds the UEFI variables, for a UEFI machine.
+    /// The overlay of the UEFI variables, for a UEFI machine.
     pub fn vars(&self) -> PathBuf {
         self.dir.join("vars.qcow2")
     }
 
-    /// The overlays of the data disks, by their LUNs.
+    /// The overlays of the data disks, by LUN.
     pub fn data_disks(&self) -> Vec<PathBuf> {
         (0..self.meta.shape.data.len()).map(|lun| self.file(&file_name(lun))).collect()
     }
 
-    /// The saved RAM, if it was saved and can be resumed on `host`.
+    /// The saved RAM, if it exists and can be resumed on `host`.
     pub fn ram_for(&self, host: &Host) -> Option<PathBuf> {
         let ram = self.meta.ram.as_ref()?;
         let same = ram.identity == host.ram_identity()
@@ -52,8 +52,8 @@ impl Node {
         (same && path.exists()).then_some(path)
     }
 
-    /// Names the images converted from this very node. A node that was made again under its old name
-    /// has other content, and so other images.
+    /// The key of the images converted from this very node. A node that was made again under its
+    /// old key has different content, and so different images.
     pub fn artifact_key(&self) -> Key {
         KeyBuilder::new(self.meta.key.as_str(), "artifact")
             .field("created", &self.meta.created.to_string())
@@ -73,15 +73,16 @@ pub struct NodeStore {
 }
 
 impl NodeStore {
-    /// The store of a layout. The folder is made when first needed.
+    /// The store of a layout. The folder is created when first needed.
     pub fn new(layout: &Layout) -> Self {
         Self { layout: layout.clone() }
     }
 
-    /// The node of that name, if it is there whole. One of another format, or whose description is damaged, is absent.
+    /// The node with that key, if it is complete. A node of another format, or with a damaged
+    /// description, counts as absent.
     ///
     /// # Errors
-    /// Its description cannot be read, so nobody knows whether it is there.
+    /// Its description cannot be read, so its existence is unknown.
     pub fn get(&self, key: &Key) -> io::Result<Option<Node>> {
         let dir = self.dir(key);
         let path = dir.join("node.json");
@@ -92,7 +93,7 @@ impl NodeStore {
         Ok((meta.format == digest::FORMAT && meta.key == *key).then_some(Node { meta, dir }))
     }
 
-    /// Every node that is there whole.
+    /// Every complete node.
     ///
     /// # Errors
     /// One of them, or their folder, cannot be read.
@@ -106,19 +107,19 @@ impl NodeStore {
         Ok(all)
     }
 
-    /// Where the node of that name is, or would be.
+    /// The folder of the node with that key, whether it exists or not.
     pub fn dir(&self, key: &Key) -> PathBuf {
         self.layout.nodes().join(key.as_str())
     }
 
-    /// A folder for a node that is not finished. It lies beside the nodes, so that the relative
-    /// backing path of its disk is right before and after the rename.
+    /// A folder for an unfinished node. It is beside the nodes, so that the relative backing path
+    /// of its disk is correct before and after the rename.
     pub fn work_dir(&self, run_id: &str, number: usize) -> PathBuf {
         self.layout.nodes().join(format!("{}{number}", work_prefix(run_id)))
     }
 
-    /// Makes the finished work folder visible as a node. All files get read-only, are hashed and reach
-    /// the disk first. May take long; do it off the runtime.
+    /// Publishes the finished work folder as a node. Before that, all files become read-only, are
+    /// hashed and synced. This may take long; call it off the runtime.
     pub fn publish(&self, work: &Path, meta: NodeMeta) -> io::Result<Node> {
         for entry in fs::read_dir(work)? {
             make_lasting(&entry?.path())?;
@@ -131,7 +132,7 @@ impl NodeStore {
         fs::File::open(work)?.sync_all()?;
         let dir = self.dir(&meta.key);
         if dir.try_exists()? && self.get(&meta.key)?.is_none() {
-            // Left by another format of goldsmith: nobody can read it, so nobody can miss it.
+            // A node of another format: no process can read it, so it may be removed.
             fs::remove_dir_all(&dir)?;
         }
         fs::rename(work, &dir)?;
@@ -142,13 +143,12 @@ impl NodeStore {
         Ok(Node { meta, dir })
     }
 
-    /// The lock under which the node of that name is made: identical work in flight is done once.
+    /// The lock for making the node with that key, so that concurrent builds do the same work once.
     pub fn making(&self, key: &Key) -> PathBuf {
         self.layout.locks().join(format!("make-{key}.lock"))
     }
 
-    /// Keeps the node from being evicted and notes that it was used now. `None` if it is not
-    /// there (any more).
+    /// Protects the node from eviction and records a use. `None` if it does not exist (any more).
     pub fn hold(&self, key: &Key) -> io::Result<Option<UseLock>> {
         let path = self.using(key);
         let Some(lock) = UseLock::try_take(&path)? else {
@@ -161,7 +161,8 @@ impl NodeStore {
         Ok(Some(lock))
     }
 
-    /// The time of its lock file is when a node was last used. Where it cannot be set, the node goes earlier.
+    /// The time of its lock file is the time of a node's last use. If it cannot be set, the node is
+    /// evicted earlier.
     fn note_use(&self, key: &Key) {
         let noted =
             fs::File::open(self.using(key)).and_then(|file| file.set_modified(SystemTime::now()));
@@ -170,8 +171,8 @@ impl NodeStore {
         }
     }
 
-    /// As [`NodeStore::hold`], for a node that is about to appear. One that is just being evicted under that name
-    /// is waited for.
+    /// As [`NodeStore::hold`], for a node that is about to appear. Waits for an eviction in
+    /// progress under that key.
     pub async fn hold_new(&self, key: &Key) -> io::Result<UseLock> {
         UseLock::take(self.using(key), REMOVAL).await
     }
@@ -186,24 +187,24 @@ impl NodeStore {
         self.layout.locks().join(format!("use-{key}.lock"))
     }
 
-    /// The node that supersedes `key` since somebody asked for a fresh one, or `key` itself.
+    /// The fresh node that supersedes `key`, or `key` itself.
     pub fn current(&self, key: Key) -> Key {
         let newer = fs::read_to_string(self.superseded_file(&key)).ok();
         newer.and_then(|text| Key::parse(text.trim())).unwrap_or(key)
     }
 
-    /// From now on whoever looks for `key` gets `newer`. May wait; do it off the runtime.
+    /// From now on a lookup of `key` finds `newer`. May wait; call it off the runtime.
     pub fn supersede(&self, key: &Key, newer: &Key) -> io::Result<()> {
         let path = self.superseded_file(key);
         let temp = path.with_extension("new");
         fs::create_dir_all(self.layout.superseded())?;
-        // Two runs may want a fresh one of the same node at once, also in one process.
+        // Two runs may refresh the same node at once, even in one process.
         let _alone = Lock::take_blocking(&self.superseding())?;
         fs::write(&temp, newer.as_str())?;
         fs::rename(temp, path)
     }
 
-    /// The lock under which entries of `superseded` are written and removed.
+    /// The lock for writing and removing entries of `superseded`.
     pub(super) fn superseding(&self) -> PathBuf {
         self.layout.locks().join("superseded.lock")
     }
@@ -212,19 +213,19 @@ impl NodeStore {
         self.layout.superseded().join(key.as_str())
     }
 
-    /// Removes a node for good, unless it is in use or another stands on it (`false`).
+    /// Permanently removes a node, unless it is in use or another is based on it (`false`).
     pub fn remove(&self, node: &Node) -> io::Result<bool> {
         self.remove_unless(node, || Ok(!self.children(node)?.is_empty()))
     }
 
-    /// The same for a node that had no children when it was last used at `used`. Who publishes a node upon another
-    /// notes a use of that, so nobody need look for children again unless the time has changed.
+    /// The same for a node that had no children when it was last used at `used`. Publishing a child
+    /// records a use of its parent, so the children are listed again only if the time has changed.
     pub fn remove_leaf(&self, node: &Node, used: SystemTime) -> io::Result<bool> {
         let has_children = || Ok(self.last_used(node) != used && !self.children(node)?.is_empty());
         self.remove_unless(node, has_children)
     }
 
-    /// The nodes that stand on this one.
+    /// The nodes based on this one.
     pub fn children(&self, node: &Node) -> io::Result<Vec<Node>> {
         let this = super::Parent::Node(node.meta.key.clone());
         let mut all = self.all()?;
@@ -232,7 +233,7 @@ impl NodeStore {
         Ok(all)
     }
 
-    /// The nodes that stand on a source image, with their first disk or another.
+    /// The nodes based on a source image, with their OS disk or a data disk.
     pub(crate) fn of_source(&self, digest: &str) -> io::Result<Vec<Node>> {
         let mut all = self.all()?;
         all.retain(|node| {
@@ -255,7 +256,7 @@ impl NodeStore {
         let Some(_lock) = Lock::try_take(&using)? else {
             return Ok(false);
         };
-        // Looked at under the lock: a build may have ended upon it a moment ago.
+        // Checked under the lock: a build may have just created a child.
         if is_wanted()? {
             return Ok(false);
         }
@@ -264,23 +265,24 @@ impl NodeStore {
             return Ok(true);
         }
         fs::remove_dir_all(trash)?;
-        // The lock file goes last; who opened it meanwhile opens another of that name.
+        // The lock file is removed last. A process that opened it meanwhile then opens its
+        // successor.
         fs::remove_file(using)?;
         Ok(true)
     }
 
-    /// Removes what an eviction that was killed had put aside.
+    /// Removes folders that a killed eviction had set aside.
     pub fn sweep(&self) -> io::Result<()> {
         remove_prefixed(&self.layout.nodes(), GONE)
     }
 
-    /// Removes work folders of a run among these nodes. Nothing there is success.
+    /// Removes a run's work folders among these nodes. Success if there are none.
     pub fn remove_work(nodes: &Path, run_id: &str) -> io::Result<()> {
         remove_prefixed(nodes, &work_prefix(run_id))
     }
 }
 
-/// Nobody writes to it any more, and it is on the disk.
+/// Makes it read-only and syncs it.
 fn make_lasting(path: &Path) -> io::Result<()> {
     let file = fs::File::open(path)?;
     let mut permissions = file.metadata()?.permissions();
@@ -302,14 +304,14 @@ fn name_of(path: &Path) -> Option<&str> {
     path.file_name()?.to_str()
 }
 
-/// Nodes on their way out.
+/// Nodes that are being removed.
 const GONE: &str = ".gone-";
 
 fn work_prefix(run_id: &str) -> String {
     format!(".new-{run_id}-")
 }
 
-/// The digests of all files in a folder that is to be a node.
+/// The digests of all files in a folder that will become a node.
 fn digests(verified: &Verified, work: &Path) -> io::Result<BTreeMap<String, String>> {
     let never = CancellationToken::new();
     let mut digests = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Lock files and notes that are of no use any more.
+//! Removes obsolete lock files and notes.
 
 use std::io;
 
@@ -11,8 +11,8 @@ use images::{
     lock::Lock,
 };
 
-/// Removes the lock files of nodes and artifacts that are gone and of work that nobody does, and what is noted of
-/// nodes that are gone with the fresh ones that took their places. What somebody holds stays.
+/// Removes the lock files of removed nodes and artifacts and of finished work, and the notes about
+/// removed nodes and the fresh ones that superseded them. Locks that are held stay.
 pub fn sweep(store: &NodeStore) -> io::Result<()> {
     sweep_locks(store)?;
     sweep_superseded(store)
@@ -24,7 +24,7 @@ fn sweep_locks(store: &NodeStore) -> io::Result<()> {
         let Some(name) = name.strip_suffix(".lock").filter(|name| is_idle(store, name)) else {
             continue;
         };
-        // Looked at again under the lock: a node is held before it appears.
+        // Checked again under the lock: a node is locked before it appears.
         if let Some(_lock) = Lock::try_take(&path)?
             && is_idle(store, name)
         {
@@ -34,7 +34,8 @@ fn sweep_locks(store: &NodeStore) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a lock that nobody holds says nothing. When a node was last used is the time of its lock file.
+/// Whether a lock file that is not held carries no information. For a node, its time is that of the
+/// last use.
 fn is_idle(store: &NodeStore, name: &str) -> bool {
     if let Some(key) = name.strip_prefix("use-") {
         return Key::parse(key).is_some_and(|key| matches!(store.get(&key), Ok(None)));
@@ -52,7 +53,7 @@ fn artifacts_of(layout: &Layout, key: &str) -> bool {
     layout.artifacts().join(key).symlink_metadata().is_ok()
 }
 
-/// An entry leads nowhere when the fresh node is gone. It stays while the older one is there, which it hides.
+/// Removes entries whose fresh node is gone. An entry stays while it hides an existing older node.
 fn sweep_superseded(store: &NodeStore) -> io::Result<()> {
     let entries = entries(&store.layout.superseded())?;
     if entries.is_empty() {
@@ -61,7 +62,7 @@ fn sweep_superseded(store: &NodeStore) -> io::Result<()> {
     let _alone = Lock::take_blocking(&store.superseding())?;
     for path in entries {
         let key = path.file_name().and_then(|name| Key::parse(name.to_str()?));
-        // What has another name was not finished, by a process that is gone.
+        // A file with any other name is unfinished and its process is gone.
         let leads = key.is_some_and(|key| {
             !matches!(store.get(&key), Ok(None))
                 || !matches!(store.get(&store.current(key)), Ok(None))

@@ -1,8 +1,9 @@
-//! Whether the files of nodes are what was sealed.
+//! Checks that the files of nodes are unchanged since the seal.
 //!
-//! `node.json` has the sparse digest of each file beside it, made when the node was published, behind the next step's
-//! back. Whoever goes on from a node reads its chain first, but for what was read lately ([`Verified`]). Nodes of an
-//! earlier goldsmith have no digests and are used as they are, until they go.
+//! `node.json` contains the sparse digest of each file beside it. It is computed when the node is
+//! published, in parallel with the next step. A run reads a node's chain before it continues from
+//! the node, except files that were read recently ([`Verified`]). Nodes of an earlier goldsmith
+//! have no digests and are used without a check, until they are evicted.
 
 use std::{fs, io};
 
@@ -14,16 +15,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Node, NodeStore, Parent};
 
-/// The file with the RAM: where it is damaged, the node's disk still boots.
+/// The RAM file. If it is damaged, the node's disk still boots.
 pub(super) const RAM: &str = "ram";
 
 impl Node {
-    /// The files of this node, and what each must have.
+    /// The files of this node, and their expected digests.
     pub(crate) fn sealed(&self) -> impl Iterator<Item = (&str, Digest)> {
         self.meta.files.iter().map(|(name, hex)| (name.as_str(), Digest::Sparse(hex.clone())))
     }
 
-    /// The first file, but for the RAM, that is not what was sealed. May take long; do it off the runtime.
+    /// The first damaged file, except the RAM. This may take long; call it off the runtime.
     fn damage(
         &self,
         verified: &Verified,
@@ -37,8 +38,8 @@ impl Node {
         Ok(None)
     }
 
-    /// Whether the RAM is what was saved. RAM that is not is removed: the node can do without. May take long; do it
-    /// off the runtime.
+    /// Whether the RAM is undamaged. Damaged RAM is removed, since the node can boot without it.
+    /// This may take long; call it off the runtime.
     pub(crate) fn check_ram(
         &self,
         verified: &Verified,
@@ -57,7 +58,8 @@ impl Node {
 }
 
 impl NodeStore {
-    /// Removes what a damaged file of a node makes useless: the RAM alone, or the node and those upon it.
+    /// Removes what a damaged file makes useless: the RAM alone, or the node with those based on
+    /// it.
     pub(crate) fn evict_damaged(&self, node: &Node, file: &str) -> io::Result<bool> {
         if file == RAM {
             fs::remove_file(node.file(RAM))?;
@@ -67,7 +69,7 @@ impl NodeStore {
     }
 }
 
-/// A node that is not what was sealed.
+/// A damaged node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
     pub key: Key,
@@ -75,8 +77,8 @@ pub struct Damage {
 }
 
 impl NodeStore {
-    /// The first node of the chain that ends with `node` whose files are not what was sealed, from the source on. May
-    /// take long; do it off the runtime.
+    /// The first damaged node of the chain that ends with `node`, from the source on. This may take
+    /// long; call it off the runtime.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -86,7 +88,7 @@ impl NodeStore {
         while let Some(Parent::Node(key)) = chain.last().map(|node| node.meta.parent.clone()) {
             match self.get(&key)? {
                 Some(parent) => chain.push(parent),
-                // Evicted while we looked: then it is found out when it is used.
+                // Evicted meanwhile: the use of the node will find out.
                 None => break,
             }
         }
@@ -98,7 +100,7 @@ impl NodeStore {
         Ok(None)
     }
 
-    /// Removes a node and all that stand on it, unless one of them is in use (`false`).
+    /// Removes a node and all that are based on it, unless one of them is in use (`false`).
     ///
     /// # Errors
     /// A folder cannot be removed.

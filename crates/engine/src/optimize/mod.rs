@@ -1,12 +1,13 @@
-//! `properties.optimize`: what is done to the customized machine so that machines made from its image
-//! start faster.
+//! `properties.optimize`: changes to the customized machine that make machines from its image start
+//! faster.
 //!
-//! - [`vm_boot`] is ours: `optimize.sh`, as root in the guest. It takes out what costs time at every
-//!   boot or room on the disk, and nothing that another host may need (`docs/guide.md` lists it).
-//! - [`Workload`] is the user's: its script runs, and `warm.sh` notes what it read. A small unit in
-//!   the image reads that again early in every boot, when the machine has nothing better to do.
+//! - [`vm_boot`] is goldsmith's: `optimize.sh`, as root in the guest. It removes what costs time at
+//!   every boot or space on the disk, and nothing that another host may need (`docs/guide.md` lists
+//!   it).
+//! - [`Workload`] is the user's: its script runs, and `warm.sh` records the files it read. A small
+//!   unit in the image reads them again early in every boot, when the machine is idle.
 //!
-//! Both end in a node each, before the one that generalizes.
+//! Each makes a node, before the one that generalizes.
 
 use std::collections::BTreeMap;
 
@@ -30,10 +31,10 @@ const VM_BOOT: &str = include_str!("optimize.sh");
 const WARM: &str = include_str!("warm.sh");
 const FIELD: &str = "properties.optimize.workload";
 
-/// What a plan asks for.
+/// The optimizations of a plan.
 #[derive(Debug, Default)]
 pub struct Optimize {
-    /// Boot and disk.
+    /// Whether to optimize boot and disk.
     pub vm_boot: bool,
     /// The user's workload.
     pub workload: Option<Workload>,
@@ -45,7 +46,7 @@ pub struct Workload {
     script: Box<dyn Customizer>,
 }
 
-/// Makes the template's wish ready: the workload's script is fetched.
+/// Resolves the template's optimizations: fetches the workload's script.
 ///
 /// # Errors
 /// `ScriptUnreachable`, `ChecksumMismatch`, `ValidationFailed`, with the field as target.
@@ -74,7 +75,7 @@ pub(crate) async fn resolve(
     Ok(Optimize { vm_boot: wanted.vm_boot, workload })
 }
 
-/// What the key of the optimized node covers, beside its parent.
+/// The inputs of the optimized node's key, beside its parent.
 pub(crate) fn inputs() -> BTreeMap<String, String> {
     BTreeMap::from([("script".to_owned(), digest(VM_BOOT.as_bytes()))])
 }
@@ -85,14 +86,14 @@ pub(crate) async fn vm_boot(guest: &dyn Guest, out: &mut StepOutput) -> Result<(
 }
 
 impl Workload {
-    /// What the key of the warmed node covers, beside its parent.
+    /// The inputs of the warmed node's key, beside its parent.
     pub(crate) fn inputs(&self) -> BTreeMap<String, String> {
         let mut inputs = self.script.inputs();
         inputs.insert("warm".to_owned(), digest(WARM.as_bytes()));
         inputs
     }
 
-    /// Runs the user's script and leaves in the image what reads the same files again.
+    /// Runs the user's script and installs a unit in the image that reads the same files again.
     pub(crate) async fn warm(&self, guest: &dyn Guest, out: &mut StepOutput) -> Result<()> {
         as_root(guest, WARM, "warm before", out).await?;
         self.script.apply(guest, out).await.map_err(|mut error| {
@@ -106,8 +107,8 @@ impl Workload {
     }
 }
 
-/// Runs a script of ours. It stays in memory: nothing of it is to be in the image. `words` are its
-/// name and its parameters.
+/// Runs one of goldsmith's scripts as root. The script stays in memory, so that no part of it is in
+/// the image. `words` are its name and its parameters.
 async fn as_root(guest: &dyn Guest, script: &str, words: &str, out: &mut StepOutput) -> Result<()> {
     let command = format!("sudo sh -c \"$(cat)\" {words}");
     let exit = guest

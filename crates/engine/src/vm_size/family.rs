@@ -1,19 +1,19 @@
-//! How much memory the machines of each family have, and which of the first generations are numbered
-//! instead of counted.
+//! The memory of the machines of each family, and the first generations, whose numbers are an index
+//! instead of a count.
 
-/// How the memory of a size follows from its name.
+/// How a size's name determines its memory.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Memory {
-    /// The number is one of vCPUs, each with so many MiB.
+    /// The number counts vCPUs, each with that many MiB.
     PerVcpu(u64),
-    /// The number is a place in a list.
+    /// The number is an index in a list.
     Numbered,
 }
 
 const GIB: u64 = 1024;
 
-/// The rule of a family in a version; none if there is no such family. Where machines of one family
-/// differ a little from each other, the rule is that of most of them.
+/// The rule for a version of a family; `None` for an unknown family. If the machines of one family
+/// differ slightly, the rule fits most of them.
 pub(super) fn memory(family: &str, version: u32, features: &str) -> Option<Memory> {
     let has = |letter: char| features.contains(letter);
     let little_or = |usual: u64| if has('l') { 2 * GIB } else { usual };
@@ -59,7 +59,7 @@ pub(super) fn memory(family: &str, version: u32, features: &str) -> Option<Memor
     Some(Memory::PerVcpu(mib))
 }
 
-/// vCPUs and MiB of a size that is numbered.
+/// vCPUs and MiB of a numbered size.
 pub(super) fn numbered(family: &str, number: u32, features: &str) -> Option<(u32, u64)> {
     let row = |list: &[(u32, u32, u64)]| {
         let found = list.iter().find(|(known, ..)| *known == number);

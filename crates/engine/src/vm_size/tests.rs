@@ -1,6 +1,6 @@
 use super::*;
 
-/// Figures of Azure's size pages: name, vCPUs, MiB, whether Arm.
+/// Figures from Azure's size pages: name, vCPUs, MiB, whether Arm.
 const KNOWN: &[(&str, u32, u64)] = &[
     ("Standard_A1_v2", 1, 2048),
     ("Standard_A4m_v2", 4, 32768),
@@ -55,7 +55,7 @@ const KNOWN: &[(&str, u32, u64)] = &[
 ];
 
 #[test]
-fn sizes_have_the_figures_of_azure_s_pages() {
+fn size_matches_azure_documentation() {
     for (name, vcpus, memory_mib) in KNOWN {
         for spelling in [(*name).to_owned(), name.to_lowercase(), name.to_uppercase()] {
             let size = find(&spelling).unwrap();
@@ -69,9 +69,9 @@ fn sizes_have_the_figures_of_azure_s_pages() {
     }
 }
 
-/// Of these only the memory is approximate.
+/// Only the memory is approximate.
 #[test]
-fn sizes_of_every_family_are_understood() {
+fn size_of_every_family_parses() {
     for (name, vcpus) in [
         ("Standard_HB120rs_v3", 120),
         ("Standard_HB120-16rs_v3", 16),
@@ -98,7 +98,7 @@ fn sizes_of_every_family_are_understood() {
 }
 
 #[test]
-fn common_sizes_are_listed_once_and_defaults_are_among_them() {
+fn common_sizes_are_unique_and_include_the_defaults() {
     let all = common();
     let listed: usize = family::COMMON.iter().map(|(_, numbers)| numbers.len()).sum();
     assert_eq!(all.len(), listed, "every pattern is a size");
@@ -112,7 +112,7 @@ fn common_sizes_are_listed_once_and_defaults_are_among_them() {
 }
 
 #[test]
-fn what_is_no_size_is_refused_with_the_nearest() {
+fn invalid_size_is_rejected_with_similar_names() {
     let hint = |name| find(name).unwrap_err().hint.unwrap();
     assert!(hint("Standard_D2_v99").contains("Standard_D2_v5"), "{}", hint("Standard_D2_v99"));
     assert!(hint("D2s_v3").contains("near are Standard_D2s_v3"), "{}", hint("D2s_v3"));
@@ -148,7 +148,7 @@ fn what_is_no_size_is_refused_with_the_nearest() {
 }
 
 #[test]
-fn a_size_must_be_of_the_source_s_architecture() {
+fn size_must_match_the_source_architecture() {
     assert_eq!(for_source(None, 1, "x64").unwrap().name, DEFAULT_GEN1);
     assert_eq!(for_source(Some(""), 2, "").unwrap().name, DEFAULT_GEN2);
     assert_eq!(for_source(Some("Standard_D2ps_v5"), 2, "Arm64").unwrap().vcpus, 2);

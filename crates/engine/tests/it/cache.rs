@@ -1,4 +1,4 @@
-//! What the cache keeps beside its nodes and artifacts, and that it goes with them.
+//! The cache's files beside its nodes and artifacts, and their removal.
 
 use std::{fs, path::PathBuf, time::SystemTime};
 
@@ -22,7 +22,7 @@ async fn built(bench: &Bench, freshness: Freshness) -> Vec<String> {
     build::build(&cx, &bench.host, &bench.fake, &plan, &request).await.unwrap().nodes
 }
 
-/// Lock files of nodes, of artifacts, and of making either.
+/// Lock files of nodes and artifacts, and of making either.
 fn locks(bench: &Bench) -> Vec<String> {
     let kinds = ["use-", "make-", "artifact-", "source-"];
     let mut locks = names(&bench.layout.locks());
@@ -39,7 +39,7 @@ fn used(nodes: &[Node]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn lock_files_go_with_what_they_are_for() {
+async fn lock_files_are_removed_with_their_entries() {
     let bench = Bench::new().await;
     let nodes = built(&bench, Freshness::default()).await;
     let store = NodeStore::new(&bench.layout);
@@ -49,7 +49,7 @@ async fn lock_files_go_with_what_they_are_for() {
     assert_eq!(artifacts.len(), names(&bench.layout.artifacts()).len());
     assert_eq!(uses, used(&store.all().unwrap()), "what was made needs no lock to be made");
 
-    // Who holds a node keeps it and its lock, and so its parents and theirs.
+    // A lock on a node keeps the node and its lock file, and so its parents and theirs.
     let second =
         store.all().unwrap().into_iter().find(|node| node.meta.key.as_str() == nodes[1]).unwrap();
     let held = store.hold(&second.meta.key).unwrap().unwrap();
@@ -62,7 +62,7 @@ async fn lock_files_go_with_what_they_are_for() {
 }
 
 #[tokio::test]
-async fn what_leads_to_a_fresh_node_stays_while_it_leads_or_hides_something() {
+async fn superseded_link_kept_while_target_exists() {
     let bench = Bench::new().await;
     built(&bench, Freshness::default()).await;
     let fresh = built(&bench, Freshness::FRESH).await;
@@ -73,7 +73,8 @@ async fn what_leads_to_a_fresh_node_stays_while_it_leads_or_hides_something() {
     assert_eq!(notes().len(), 2);
     assert_eq!(built(&bench, Freshness::default()).await, fresh);
 
-    // The fresh nodes go, the last one first; the older node of the first customizer is there.
+    // The fresh nodes are removed, the last one first; the older node of the first customizer
+    // exists.
     let store = NodeStore::new(&bench.layout);
     for key in fresh[1..].iter().rev() {
         let node =
@@ -88,7 +89,7 @@ async fn what_leads_to_a_fresh_node_stays_while_it_leads_or_hides_something() {
 }
 
 #[test]
-fn many_who_supersede_one_node_at_once_all_succeed() {
+fn concurrent_supersessions_of_one_node_succeed() {
     let dir = tempfile::tempdir().unwrap();
     let layout = images::layout::Layout::new(dir.path().join("cache"), dir.path().join("data"));
     let store = NodeStore::new(&layout);
@@ -107,7 +108,7 @@ fn many_who_supersede_one_node_at_once_all_succeed() {
     assert!((1..=8).any(|n| key(n) == last), "{last:?}");
 }
 
-/// A download of 64 KiB, and its lock file, as old as `hours`.
+/// A download of 64 KiB, and its lock file, last used `hours` ago.
 async fn download(bench: &Bench, content: u8, hours: u64) -> Fetched {
     let fetched = fetch::keep(&bench.cx(), &vec![content; 64 << 10]).await.unwrap();
     let lock = bench.layout.locks().join(format!("kept-download-{}.lock", fetched.sha256));
@@ -121,7 +122,7 @@ fn why(kept: &[Kept], name: &str) -> Option<Why> {
 }
 
 #[tokio::test]
-async fn downloads_go_by_last_use_and_stay_while_they_are_used_or_a_template_has_them() {
+async fn downloads_are_evicted_by_last_use_unless_in_use_or_in_a_template() {
     let bench = Bench::new().await;
     let used = download(&bench, 1, 9).await;
     let of_template = download(&bench, 2, 8).await;
@@ -140,14 +141,14 @@ async fn downloads_go_by_last_use_and_stay_while_they_are_used_or_a_template_has
     assert_eq!(there(), [true, true, false, false]);
     assert_eq!(why(&done.kept, &used.sha256), Some(Why::InUse));
     drop(used);
-    // With its template the second name goes.
+    // With its template the second name is removed.
     fs::remove_file(blob).unwrap();
     let done = cache::clear(&bench.layout, false).unwrap();
     assert_eq!((there(), done.left), ([false; 4], 0));
 }
 
 #[tokio::test]
-async fn sources_and_logs_go_beside_a_running_service_and_stay_while_a_run_needs_them() {
+async fn sources_and_logs_are_evicted_unless_a_run_needs_them() {
     let bench = Bench::new().await;
     built(&bench, Freshness::default()).await;
     let logs = names(&bench.layout.logs());
@@ -181,7 +182,7 @@ async fn sources_and_logs_go_beside_a_running_service_and_stay_while_a_run_needs
 }
 
 #[tokio::test]
-async fn verify_finds_every_damaged_file_and_evicts_what_can_be_made_again() {
+async fn verify_finds_damaged_files_and_evicts_reproducible_ones() {
     let bench = Bench::new().await;
     let nodes = built(&bench, Freshness::default()).await;
     let fetched = fetch::keep(&bench.cx(), b"echo hello").await.unwrap();

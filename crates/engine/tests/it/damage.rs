@@ -1,5 +1,5 @@
-//! A bit flips in what the cache holds, and the time of change stays: the next build delivers what the template makes,
-//! or fails. It never gives out the damaged bytes.
+//! A bit flips in a file of the cache, and the modification time stays. The next build delivers the
+//! template's image, or fails. It never delivers the damaged bytes.
 
 use std::{
     fs::{self, FileTimes, OpenOptions},
@@ -20,14 +20,15 @@ use vm::fake::Call;
 
 use crate::matrix::{Bench, names};
 
-/// Flips a bit in the middle and puts mode and time of change back.
+/// Flips a bit in the middle and restores the mode and the modification time.
 pub(crate) fn flip(path: &Path) {
     let before = fs::metadata(path).unwrap();
     fs::set_permissions(path, PermissionsExt::from_mode(0o644)).unwrap();
     let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
     let (mut byte, at) = ([0], before.len() / 2);
     file.read_exact_at(&mut byte, at).unwrap();
-    // A second file system write in one tick of the kernel's clock leaves no trace of its own.
+    // A second write to the file system in one tick of the kernel's clock leaves no trace of its
+    // own.
     loop {
         file.write_all_at(&[byte[0] ^ 1], at).unwrap();
         file.set_times(FileTimes::new().set_modified(before.modified().unwrap())).unwrap();
@@ -40,7 +41,7 @@ pub(crate) fn flip(path: &Path) {
     }
 }
 
-/// Builds, exporting to `name`; gives the warnings too.
+/// Builds, with an export to `name`. Also returns the warnings.
 async fn build(bench: &Bench, name: &str) -> (Result<Report>, Vec<String>) {
     let (events, mut seen) = Events::channel();
     let cx = Cx { events, ..bench.cx() };
@@ -115,7 +116,7 @@ async fn damaged_disk_in_the_cache_is_made_again_for_the_next_image() {
 }
 
 #[tokio::test]
-async fn damaged_node_is_made_again_with_those_upon_it() {
+async fn damaged_node_and_its_descendants_are_made_again() {
     for (kind, steps) in [("Boot", 2), ("Generalize", 0)] {
         let bench = Bench::new().await;
         build(&bench, "one.vhd").await.0.unwrap();
@@ -133,7 +134,7 @@ async fn damaged_node_is_made_again_with_those_upon_it() {
 }
 
 #[tokio::test]
-async fn damaged_node_that_another_run_uses_fails_the_build() {
+async fn damaged_node_in_use_fails_the_build() {
     let bench = Bench::new().await;
     build(&bench, "one.vhd").await.0.unwrap();
     let dir = node(&bench, "Generalize");
@@ -189,7 +190,7 @@ async fn damaged_source_fails_the_build_or_is_made_again() {
     report.unwrap();
     assert!(warnings.iter().any(|w| w.contains("is damaged and is made again")), "{warnings:?}");
 
-    // A link of the stored image cannot be: that is damaged too.
+    // A link to the stored image cannot be made again, since the stored image is damaged too.
     flip(&source);
     let plan = build::resolve(&bench.cx(), bench.input()).await;
     let errors = plan.err().unwrap();
@@ -208,7 +209,8 @@ async fn damaged_stored_image_is_not_exported() {
     assert!(!bench.dir.path().join("two.vhd").exists());
 }
 
-/// Where nothing was changed, nothing is read: the files are gone, only what they look like is there.
+/// An unchanged file is not read: here the files are removed, and only the records of their
+/// attributes remain.
 #[tokio::test]
 async fn unchanged_cache_is_not_read_again() {
     let bench = Bench::new().await;
@@ -229,12 +231,12 @@ async fn unchanged_cache_is_not_read_again() {
 }
 
 #[tokio::test]
-async fn unreadable_node_fails_the_build_and_stays_where_it_is() {
+async fn unreadable_node_fails_the_build_and_stays() {
     let bench = Bench::new().await;
     let (built, _) = build(&bench, "first.vhd").await;
     built.unwrap();
     let nodes = names(&bench.layout.nodes());
-    // A folder in place of the description: reading it is an error, and not "not found".
+    // A folder in place of the description: reading it fails with an error other than "not found".
     for node in &nodes {
         let description = bench.layout.nodes().join(node).join("node.json");
         fs::rename(&description, description.with_extension("aside")).unwrap();

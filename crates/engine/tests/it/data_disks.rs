@@ -1,4 +1,4 @@
-//! Data disks from the template to the image and into the next build, on the scripted machine: the
+//! Data disks from the template to the image and into the next build, on the scripted machine. The
 //! disks are real, the guest is not.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
@@ -30,14 +30,14 @@ pub(crate) fn id(name: &str) -> String {
     format!("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/{name}")
 }
 
-/// A store with an image to build on, and a machine that plays along.
+/// A store with a source image, and a scripted machine.
 pub(crate) struct Forge {
     pub(crate) s: Setting,
     pub(crate) fake: Fake,
 }
 
 impl Forge {
-    /// With one managed image, `base`, to build on.
+    /// With one managed image, `base`, as the source.
     pub(crate) async fn new() -> Self {
         let (s, fake) = (setting().await, Fake::new());
         fake.on_call("generalize", |command, _| engine::generalize::played(command));
@@ -46,7 +46,7 @@ impl Forge {
         forge
     }
 
-    /// An empty disk as a managed image.
+    /// Stores an empty disk as a managed image.
     async fn store(&self, name: &str, bytes: u64) {
         let s = &self.s;
         let disk = s.path(&format!("{name}.qcow2"));
@@ -68,7 +68,7 @@ impl Forge {
         Store::open(&s.cx.layout).publish_managed(&s.cx, &target, payload).await.unwrap();
     }
 
-    /// From one image to another, with more data disks.
+    /// A plan from one image to another, with further data disks.
     async fn plan(&self, from: &str, to: &str, disks: &[u32]) -> Result<Plan, Vec<Error>> {
         let target = json!({
             "type": "ManagedImage", "runOutputName": "image", "location": "here",
@@ -147,7 +147,7 @@ fn sizes(image: &StoredImage) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn the_template_s_disks_are_on_the_machine_and_in_everything_it_gives() {
+async fn template_disks_are_on_the_machine_and_in_every_output() {
     let forge = Forge::new().await;
     let targets = [
         json!({
@@ -203,7 +203,7 @@ async fn the_template_s_disks_are_on_the_machine_and_in_everything_it_gives() {
     assert_eq!(written.len(), 3);
     assert!(at("again_dataDisk_1.qcow2").is_file());
 
-    // Nothing changed: nothing is started. Another size is another machine.
+    // Without a change no machine starts. A disk of another size makes another machine.
     forge.made("base", "made", &[2, 1]).await;
     assert_eq!(forge.starts().len(), 1);
     forge.made("base", "made", &[2, 2]).await;
@@ -212,7 +212,7 @@ async fn the_template_s_disks_are_on_the_machine_and_in_everything_it_gives() {
 }
 
 #[tokio::test]
-async fn a_source_brings_its_disks_and_the_template_s_come_after() {
+async fn source_disks_come_before_the_template_disks() {
     let forge = Forge::new().await;
     forge.made("base", "parent", &[2]).await;
     let brought = forge.stored("parent").data()[0].sha256.clone();
@@ -220,7 +220,7 @@ async fn a_source_brings_its_disks_and_the_template_s_come_after() {
     assert_eq!(sizes(&forge.stored("child")), [2, 1]);
     let below = forge.s.cx.layout.sources().join(brought).join("disk.qcow2");
     assert!(below.is_file(), "the overlay of LUN 0 is upon {}", below.display());
-    // A new template without any of its own keeps those of the source.
+    // A template without data disks of its own keeps those of the source.
     forge.made("child", "grandchild", &[]).await;
     assert_eq!(sizes(&forge.stored("grandchild")), [2, 1]);
     // A snapshot of the same disks in the same order would be the same image.
@@ -228,7 +228,7 @@ async fn a_source_brings_its_disks_and_the_template_s_come_after() {
 }
 
 #[tokio::test]
-async fn a_trial_has_overlays_on_the_image_s_disks() {
+async fn trial_uses_overlays_on_the_image_disks() {
     let forge = Forge::new().await;
     forge.made("base", "made", &[1]).await;
     let image = forge.stored("made");
@@ -251,7 +251,7 @@ async fn a_trial_has_overlays_on_the_image_s_disks() {
 }
 
 #[tokio::test]
-async fn a_data_disk_that_was_changed_in_the_store_is_no_source() {
+async fn changed_data_disk_in_the_store_is_rejected_as_source() {
     let forge = Forge::new().await;
     forge.made("base", "made", &[1]).await;
     let disk = forge.stored("made").data()[0].disk.clone();
@@ -267,7 +267,7 @@ async fn a_data_disk_that_was_changed_in_the_store_is_no_source() {
 }
 
 #[tokio::test]
-async fn what_a_machine_or_a_target_cannot_hold_is_told_before_anything_is_made() {
+async fn oversized_disks_are_reported_before_the_build() {
     let forge = Forge::new().await;
     forge.made("base", "many", &[1; 3]).await;
     let before = forge.starts().len();
@@ -277,7 +277,7 @@ async fn what_a_machine_or_a_target_cannot_hold_is_told_before_anything_is_made(
     let vhd = json!({ "type": "VHD", "runOutputName": "disk" });
     let errors = forge.plan_to("base", &[vhd], &[1, 2041]).await.unwrap_err();
     assert_eq!(errors[0].target.as_deref(), Some("properties.additionalDataDisks[1].sizeGB"));
-    // A file that is in the way of a data disk's export.
+    // A file is in the way of a data disk's export.
     fs::write(forge.s.path("out_dataDisk_0.vhd"), "").unwrap();
     let plan = forge.plan("base", "made", &[1]).await.unwrap();
     let error = forge.build(&plan, &["vhd=out.vhd"]).await.unwrap_err();
@@ -287,7 +287,7 @@ async fn what_a_machine_or_a_target_cannot_hold_is_told_before_anything_is_made(
 }
 
 #[tokio::test]
-async fn a_stored_disk_that_fits_into_no_vhd_is_not_begun() {
+async fn export_of_oversized_stored_disk_does_not_begin() {
     let forge = Forge::new().await;
     forge.store("huge", 2041 * GIB).await;
     let spec = format!("vhd={}", forge.s.path("huge.vhd").display()).parse().unwrap();

@@ -13,7 +13,7 @@ use vm::{Host, proc::Command};
 
 pub(crate) const MIB: u64 = 1 << 20;
 
-/// A layout in a folder of its own, and what to work with.
+/// A layout in a folder of its own, with the context of the work.
 pub(crate) struct Setting {
     pub(crate) dir: TempDir,
     pub(crate) cx: Cx,
@@ -28,7 +28,7 @@ pub(crate) async fn setting() -> Setting {
     Setting { dir, cx, host }
 }
 
-/// A sealed disk as the node store has it: an overlay on an overlay, each with some data.
+/// A sealed disk as in the node store: an overlay on an overlay, each with some data.
 pub(crate) struct Chain {
     pub(crate) top: PathBuf,
     pub(crate) key: Key,
@@ -46,7 +46,7 @@ impl Setting {
         command.run(&CancellationToken::new(), None).await.unwrap().stdout
     }
 
-    /// Makes a chain of `size` bytes with `data` bytes of noise in its lower disk and a little at
+    /// Creates a chain of `size` bytes with `data` bytes of noise in its lower disk and a little at
     /// both ends in its upper one.
     pub(crate) async fn chain(&self, size: u64, data: u64) -> Chain {
         let (base, top, raw) =
@@ -74,14 +74,14 @@ impl Setting {
         assert!(said.stdout.contains("wrote"), "{said:?}");
     }
 
-    /// Fails unless the image has exactly the chain's content; where it is longer there are zeros.
+    /// Fails unless the image has exactly the chain's content. A longer image must end in zeros.
     pub(crate) async fn assert_same(&self, chain: &Chain, image: &Path, driver: &str) {
         let args = ["compare", "-f", "raw", "-F", driver];
         let said = self.qemu_img(&args, &[&chain.raw, image]).await;
         assert!(said.contains("Images are identical"), "{said}");
     }
 
-    /// What is below the layout's cache and data folders under names of unfinished things.
+    /// The unfinished files below the layout's cache and data folders, by their names.
     pub(crate) fn unfinished(&self) -> Vec<PathBuf> {
         let mut found = files(self.dir.path());
         found.retain(|path| {
@@ -92,7 +92,7 @@ impl Setting {
     }
 }
 
-/// Bytes that do not compress, the same for the same seed.
+/// Incompressible bytes, the same for the same seed.
 pub(crate) fn noise(length: u64, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let words = (0..length.div_ceil(8)).flat_map(|_| {

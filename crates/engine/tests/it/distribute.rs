@@ -97,7 +97,7 @@ async fn publish(
     publish_to(s, image, run_id, &targets).await
 }
 
-/// With a ledger as a run has it, which must be empty afterwards where all went well.
+/// With a run's ledger, which must be empty after a success.
 async fn publish_to(
     s: &Setting,
     image: &Standalone,
@@ -157,7 +157,7 @@ async fn every_kind_is_published_from_one_conversion() {
 }
 
 #[tokio::test]
-async fn publishing_again_for_the_same_run_changes_nothing() {
+async fn publish_repeated_for_the_same_run_changes_nothing() {
     let (s, _chain, image) = prepared(16 * MIB).await;
     let first = publish(&s, &image, "run-1", &all()[..2]).await.unwrap();
     assert_eq!(publish(&s, &image, "run-1", &all()[..2]).await.unwrap(), first);
@@ -176,7 +176,7 @@ async fn publishing_again_for_the_same_run_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_vhd_that_was_changed_in_the_blob_folder_is_put_right() {
+async fn changed_vhd_in_the_blob_folder_is_replaced() {
     let (s, chain, image) = prepared(16 * MIB).await;
     let disk = publish(&s, &image, "run-1", &all()[3..]).await.unwrap().remove(0);
     fs::remove_file(&disk.path).unwrap();
@@ -186,7 +186,7 @@ async fn a_vhd_that_was_changed_in_the_blob_folder_is_put_right() {
 }
 
 #[tokio::test]
-async fn every_bad_target_is_told_before_the_build() {
+async fn invalid_targets_are_reported_before_the_build() {
     let (s, _chain, image) = prepared(16 * MIB).await;
     let exact = distributor(0, "one", shared("gal/images/def/versions/1.0.0", LATEST));
     publish(&s, &image, "run-1", std::slice::from_ref(&exact)).await.unwrap();
@@ -214,9 +214,9 @@ async fn every_bad_target_is_told_before_the_build() {
     }
 }
 
-/// A managed image's name is no version, though it may look like one.
+/// A managed image's name is not a version, though it may look like one.
 #[tokio::test]
-async fn the_version_of_a_managed_image_is_refused_when_the_template_is_resolved() {
+async fn version_of_managed_image_source_is_rejected_at_resolve() {
     let forge = Forge::new().await;
     let resolve = async |target: &str, scheme: &str| {
         let text = json!({
@@ -260,7 +260,7 @@ fn to_folder(s: &Setting) -> Distributor {
 }
 
 #[tokio::test]
-async fn a_vhd_in_the_folder_of_an_account_is_whole_and_described() {
+async fn vhd_in_an_account_folder_is_complete_and_described() {
     let (s, chain, image) = prepared(16 * MIB).await;
     let target = [to_folder(&s)];
     for run in ["run-1", "run-1", "run-2"] {
@@ -274,10 +274,10 @@ async fn a_vhd_in_the_folder_of_an_account_is_whole_and_described() {
 }
 
 #[tokio::test]
-async fn what_is_unfinished_in_the_folder_of_an_account_is_in_the_ledger() {
+async fn unfinished_file_in_an_account_folder_is_in_the_ledger() {
     let (s, _chain, image) = prepared(16 * MIB).await;
     let target = [to_folder(&s)];
-    // The blob cannot get its name, so that its file stays as a kill would leave it.
+    // The blob cannot get its name, so its file stays, as after a kill.
     let path = s.cx.layout.config().with_file_name("account/vhds/web.vhd");
     fs::create_dir_all(&path).unwrap();
     publish(&s, &image, "run-1", &target).await.unwrap_err();
@@ -293,7 +293,7 @@ async fn what_is_unfinished_in_the_folder_of_an_account_is_in_the_ledger() {
 
 // conformance: 88
 #[tokio::test]
-async fn a_version_that_the_run_has_made_is_not_in_its_way() {
+async fn own_version_does_not_conflict_with_the_run() {
     let (s, _chain, image) = prepared(16 * MIB).await;
     let exact = [distributor(0, "one", shared("gal/images/def/versions/1.0.0", LATEST))];
     let first = publish(&s, &image, "run-1", &exact).await.unwrap();
@@ -305,7 +305,7 @@ async fn a_version_that_the_run_has_made_is_not_in_its_way() {
 }
 
 #[tokio::test]
-async fn a_number_that_is_kept_for_another_is_not_given_away() {
+async fn reserved_number_is_not_assigned() {
     let (s, _chain, image) = prepared(16 * MIB).await;
     let store = Store::open(&s.cx.layout);
     let definition = Address::parse(&format!("{GROUP}/galleries/gal/images/def")).unwrap();
@@ -322,7 +322,7 @@ async fn a_number_that_is_kept_for_another_is_not_given_away() {
 }
 
 #[tokio::test]
-async fn one_that_fails_does_not_stop_the_others() {
+async fn failed_target_does_not_stop_the_others() {
     let (s, _chain, image) = prepared(16 * MIB).await;
     let exact = shared("gal/images/def/versions/1.0.0", LATEST);
     let targets = [
@@ -344,7 +344,7 @@ async fn one_that_fails_does_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn runs_at_once_get_different_numbers_and_share_the_conversion() {
+async fn concurrent_runs_get_different_numbers_and_share_the_conversion() {
     let s = setting().await;
     let chain = s.chain(32 * MIB, 3 * MIB).await;
     let one = async |run: usize| {
@@ -361,7 +361,7 @@ async fn runs_at_once_get_different_numbers_and_share_the_conversion() {
 }
 
 #[tokio::test]
-async fn a_canceled_run_leaves_nothing_half_made() {
+async fn canceled_run_leaves_no_unfinished_files() {
     let (s, _chain, image) = prepared(64 * MIB).await;
     let targets = distribute::check(&s.cx, &all(), Some("12.11")).unwrap();
     s.cx.cancel.cancel();
@@ -372,7 +372,7 @@ async fn a_canceled_run_leaves_nothing_half_made() {
 }
 
 #[tokio::test]
-async fn what_a_killed_conversion_left_is_swept() {
+async fn leftovers_of_killed_conversion_are_swept() {
     let (s, chain, _image) = prepared(16 * MIB).await;
     let kept = s.cx.layout.artifacts().join(chain.key.as_str());
     fs::write(kept.join("disk.vhd.goldsmith-999.partial"), "half").unwrap();
@@ -382,11 +382,11 @@ async fn what_a_killed_conversion_left_is_swept() {
 }
 
 #[tokio::test]
-async fn a_stored_image_can_be_exported_as_it_was_built() {
+async fn stored_image_exports_as_built() {
     let (s, chain, image) = prepared(32 * MIB).await;
     publish(&s, &image, "run-1", &all()[..1]).await.unwrap();
     drop(image);
-    // The cache may go at any time: the store does not need it.
+    // The cache may be removed at any time: the store does not need it.
     fs::remove_dir_all(s.cx.layout.cache()).unwrap();
     let stored = Store::open(&s.cx.layout).get("web").unwrap();
     let image = images::store::stored(&s.cx, &stored).await.unwrap();
@@ -396,7 +396,7 @@ async fn a_stored_image_can_be_exported_as_it_was_built() {
 }
 
 #[tokio::test]
-async fn an_imported_disk_is_a_managed_image_of_its_own() {
+async fn imported_disk_is_an_independent_managed_image() {
     let s = setting().await;
     let chain = s.chain(32 * MIB, 3 * MIB).await;
     let store = Store::open(&s.cx.layout);

@@ -38,7 +38,7 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// As the documentation of `images::image_file::digest` describes it, from every byte of the file.
+/// Computed from every byte of the file, as documented in `images::image_file::digest`.
 fn digest(path: &Path, format: Format) -> Digest {
     let bytes = fs::read(path).unwrap();
     if !matches!(format, Format::Raw | Format::Vhd) {
@@ -54,7 +54,7 @@ fn digest(path: &Path, format: Format) -> Digest {
 }
 
 #[tokio::test]
-async fn every_format_has_the_content_the_holes_and_the_digest_it_tells() {
+async fn every_format_has_the_content_holes_and_reported_digest() {
     let (s, chain, image) = prepared(256 * MIB).await;
     let specs: Vec<_> = Format::ALL
         .iter()
@@ -89,7 +89,7 @@ async fn every_format_has_the_content_the_holes_and_the_digest_it_tells() {
 }
 
 #[tokio::test]
-async fn a_vhd_is_rounded_up_to_a_whole_mib() {
+async fn vhd_is_rounded_up_to_a_whole_mib() {
     let size = 20 * MIB + 512;
     let (s, chain, image) = prepared(size).await;
     let spec = spec(&s, "vhd", "odd.vhd");
@@ -100,7 +100,7 @@ async fn a_vhd_is_rounded_up_to_a_whole_mib() {
     s.assert_same(&chain, &spec.path, "vpc").await;
     let info = s.qemu_img(&["info", "-f", "vpc"], &[&spec.path]).await;
     assert!(info.contains(&format!("({} bytes)", 21 * MIB)), "{info}");
-    // As a raw disk it is content, zeros, footer: what Azure reads.
+    // As a raw disk it is content, zeros, footer: Azure's view of it.
     let bytes = fs::read(&spec.path).unwrap();
     let content = fs::read(&chain.raw).unwrap();
     assert!(bytes.starts_with(&content));
@@ -108,7 +108,7 @@ async fn a_vhd_is_rounded_up_to_a_whole_mib() {
 }
 
 #[tokio::test]
-async fn dynamic_vhds_are_told_from_fixed_ones() {
+async fn dynamic_vhd_is_distinguished_from_fixed_vhd() {
     let s = setting().await;
     let path = s.path("dynamic.vhd");
     s.qemu_img(&["create", "-q", "-f", "vpc", "-o", "force_size=on"], &[&path, Path::new("8M")])
@@ -118,7 +118,7 @@ async fn dynamic_vhds_are_told_from_fixed_ones() {
 }
 
 #[tokio::test]
-async fn an_existing_file_stays_unless_it_is_to_be_replaced() {
+async fn existing_file_stays_without_replace() {
     let (s, chain, image) = prepared(16 * MIB).await;
     let spec = spec(&s, "raw", "out.raw");
     fs::write(&spec.path, "precious").unwrap();
@@ -133,13 +133,13 @@ async fn an_existing_file_stays_unless_it_is_to_be_replaced() {
 }
 
 #[tokio::test]
-async fn what_is_exported_again_is_the_same_and_never_shared() {
+async fn repeated_export_is_identical_and_not_linked() {
     let (s, chain, image) = prepared(64 * MIB).await;
     for format in ["qcow2", "vhd"] {
         let one = spec(&s, format, &format!("one.{format}"));
         let two = spec(&s, format, &format!("two.{format}"));
         let first = export::write(&s.cx, &s.host, &image, &one, "r1").await.unwrap();
-        // Who exports a file may write to it: neither the next export nor the store may suffer.
+        // A user may write to an exported file without any effect on the next export or the store.
         assert_eq!(fs::metadata(&one.path).unwrap().nlink(), 1);
         fs::write(&one.path, "changed").unwrap();
         let second = export::write(&s.cx, &s.host, &image, &two, "r2").await.unwrap();
@@ -150,7 +150,7 @@ async fn what_is_exported_again_is_the_same_and_never_shared() {
 }
 
 #[tokio::test]
-async fn a_kept_artifact_that_was_changed_is_made_again() {
+async fn changed_artifact_is_made_again() {
     let (s, chain, image) = prepared(16 * MIB).await;
     let spec = spec(&s, "qcow2", "out.qcow2").replacing(true);
     export::write(&s.cx, &s.host, &image, &spec, "r1").await.unwrap();
@@ -162,7 +162,7 @@ async fn a_kept_artifact_that_was_changed_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_canceled_export_leaves_nothing() {
+async fn canceled_export_leaves_nothing() {
     for format in ["qcow2", "raw", "vhd", "vmdk"] {
         let (mut s, _chain, image) = prepared(64 * MIB).await;
         let (events, mut receiver) = Events::channel();
@@ -171,7 +171,7 @@ async fn a_canceled_export_leaves_nothing() {
         let before = files(s.dir.path());
         let cancel = s.cx.cancel.clone();
         let watcher = tokio::spawn(async move {
-            // The first sign of work being done.
+            // The first sign of work.
             while let Some(event) = receiver.recv().await {
                 if matches!(event, Event::Progress { .. }) {
                     cancel.cancel();
@@ -183,7 +183,7 @@ async fn a_canceled_export_leaves_nothing() {
         s.cx.events = Events::none();
         watcher.await.unwrap();
         let mut after = files(s.dir.path());
-        // A form that was finished before the cancel is cache, and locks stay.
+        // A form that was finished before the cancel belongs to the cache, and lock files stay.
         let cache = |path: &std::path::PathBuf| {
             path.starts_with("/cache/artifacts") || path.starts_with("/cache/locks")
         };
@@ -194,7 +194,7 @@ async fn a_canceled_export_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_dropped_export_leaves_nothing() {
+async fn dropped_export_leaves_nothing() {
     let (s, _chain, image) = prepared(64 * MIB).await;
     let spec = spec(&s, "vmdk", "out.vmdk");
     let partial = partial_path(&spec.path, "r1");
@@ -215,7 +215,7 @@ async fn a_dropped_export_leaves_nothing() {
     assert!(!partial.exists() && !spec.path.exists());
 }
 
-/// Runs `work` while a tiny file system is mounted at `path`, which takes root.
+/// Runs `work` while a tiny file system is mounted at `path`. Needs root.
 async fn on_a_tiny_disk(path: &Path, size: &str, work: impl Future<Output = ()>) {
     let run = async |program: Command| {
         let cancel = CancellationToken::new();
@@ -235,7 +235,7 @@ async fn on_a_tiny_disk(path: &Path, size: &str, work: impl Future<Output = ()>)
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_before_or_while_writing_and_nothing_stays() {
+async fn full_disk_is_reported_and_nothing_remains() {
     let s = setting().await;
     let chain = s.chain(64 * MIB, 12 * MIB).await;
     let image = standalone(&s.cx, &s.host, &chain.top, &chain.key).await.unwrap();
@@ -249,7 +249,7 @@ async fn a_full_disk_is_told_before_or_while_writing_and_nothing_stays() {
             assert!(files(&tiny).is_empty(), "{format}");
         }
 
-        // Packed images show to be too large only while they are written: here the cache is full.
+        // A compressed image proves too large only while it is written: here the cache is full.
         let mut cx = s.cx.clone();
         cx.layout = Layout::new(tiny.clone(), s.path("data"));
         let spec = spec(&s, "qcow2", "out");
@@ -263,20 +263,21 @@ async fn a_full_disk_is_told_before_or_while_writing_and_nothing_stays() {
 }
 
 #[tokio::test]
-async fn two_exports_of_one_image_at_once_do_the_work_once() {
+async fn concurrent_exports_of_one_image_convert_once() {
     let (s, _chain, image) = prepared(64 * MIB).await;
     let (one, two) = (spec(&s, "qcow2", "one"), spec(&s, "qcow2", "two"));
     let (first, second) = tokio::join!(
         export::write(&s.cx, &s.host, &image, &one, "r1"),
         export::write(&s.cx, &s.host, &image, &two, "r2"),
     );
-    // Packing is not deterministic (clusters are written as they are ready): one digest, one work.
+    // Compression is not deterministic (clusters are written as they are ready), so equal digests
+    // prove one conversion.
     assert_eq!(first.unwrap().digest, second.unwrap().digest);
     assert!(s.unfinished().is_empty());
 }
 
 #[tokio::test]
-async fn the_parent_of_an_export_must_be_there_and_half_a_set_is_reported() {
+async fn missing_parent_folder_fails_only_its_export() {
     let (s, _chain, image) = prepared(16 * MIB).await;
     let specs = [spec(&s, "raw", "nowhere/out.raw"), spec(&s, "raw", "fine.raw")];
     let ledger = Ledger::open(&s.cx.layout, "r1").unwrap();

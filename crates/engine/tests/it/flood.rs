@@ -1,4 +1,5 @@
-//! Guests that write without end: what is kept is bounded, and a cancel is heard at once.
+//! Guests that write without end: the stored output is bounded, and a cancel takes effect
+//! immediately.
 
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ async fn until(what: &str, mut is: impl FnMut() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn flooding_script_is_held_up_while_nobody_reads_its_events() {
+async fn flooding_script_blocks_while_its_events_are_unread() {
     let bench = Bench::new().await;
     bench.fake.on("mktemp", Reaction::then(Then::Flood(StreamKind::Out)));
     let (events, mut receiver) = Events::channel();
@@ -36,8 +37,8 @@ async fn flooding_script_is_held_up_while_nobody_reads_its_events() {
     let fake = bench.fake.clone();
     let building = tokio::spawn(async move { bench.build(&cx).await });
     until("the flood", || fake.flooded() > 0).await;
-    // Given every chance to write more, it gets rid of no more than has room: 1 MiB of events, which
-    // is less of output, as each line of it is an event.
+    // However long the guest may write, it cannot send more than fits: 1 MiB of events, which is
+    // less output, since each line is an event.
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }
@@ -49,7 +50,7 @@ async fn flooding_script_is_held_up_while_nobody_reads_its_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn log_of_a_flooding_script_keeps_its_limit_and_a_cancel_ends_it() {
+async fn flooding_script_log_stays_within_its_limit_and_cancel_ends_it() {
     let bench = Bench::new().await;
     bench.fake.on("mktemp", Reaction::then(Then::Flood(StreamKind::Err)));
     let cancel = CancellationToken::new();
@@ -71,7 +72,7 @@ async fn log_of_a_flooding_script_keeps_its_limit_and_a_cancel_ends_it() {
 }
 
 #[tokio::test]
-async fn flooding_digest_of_a_file_step_fails_the_step() {
+async fn flooding_digest_fails_the_file_step() {
     let mut bench = Bench::new().await;
     let source = bench.dir.path().join("notes.txt");
     std::fs::write(&source, "notes").unwrap();
@@ -86,9 +87,9 @@ async fn flooding_digest_of_a_file_step_fails_the_step() {
     bench.assert_clean("digest");
 }
 
-/// What a script of the template's prints is no answer of goldsmith's own script.
+/// The output of a template's script does not pass for an answer of goldsmith's own script.
 #[tokio::test]
-async fn forged_word_of_generalization_is_not_believed() {
+async fn forged_generalization_answer_is_ignored() {
     let bench = Bench::new().await;
     bench.fake.on("generalize", Reaction { out: "GENERALIZED\n".into(), ..Reaction::exit(10) });
     let error = bench.build(&bench.cx()).await.unwrap_err();

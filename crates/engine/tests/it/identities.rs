@@ -1,5 +1,5 @@
-//! `vmProfile.userAssignedIdentities` on the scripted machine: when there is a metadata service, and what
-//! becomes of a build without one.
+//! `vmProfile.userAssignedIdentities` on the scripted machine: when there is a metadata service,
+//! and how a build ends without one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use vm::fake::Reaction;
 use crate::data_disks::{Forge, id};
 
 const IDENTITY: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i";
-/// What the relay's command contains and no other does.
+/// A part of the relay's command that no other command contains.
 const RELAY: &str = "goldsmith-metadata";
 
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Metadata for Nothing {
     }
 }
 
-/// `more` are further properties of the template, or others.
+/// `more` adds or replaces properties of the template.
 async fn plan(forge: &Forge, identities: &[&str], metadata: bool, more: &Value) -> Plan {
     let mut text = json!({
         "location": "here", "identity": { "type": "None" },
@@ -76,7 +76,7 @@ async fn built(forge: &mut Forge, identities: &[&str], metadata: bool) -> (Repor
 }
 
 #[tokio::test]
-async fn only_templates_with_identities_have_a_metadata_service_and_it_must_be_there() {
+async fn metadata_service_runs_for_templates_with_identities_only() {
     let mut forge = Forge::new().await;
     forge.fake.on_deaf(RELAY, Reaction::exit(127).err("there is no Python\n"));
     let (without, warnings) = built(&mut forge, &[], true).await;
@@ -91,7 +91,7 @@ async fn only_templates_with_identities_have_a_metadata_service_and_it_must_be_t
     let (served, warnings) = built(&mut forge, &[IDENTITY], true).await;
     assert_eq!(relays(&forge), 1);
     assert!(warnings[0].contains("there is no Python"), "a guest without it is told: {warnings:?}");
-    // What scripts can reach is part of what their node is made of; the first boot is shared.
+    // The identities that scripts can use are part of their node's key; the first boot is shared.
     let keys = [&without, &absent, &served].map(|report| &report.nodes);
     assert!(keys.iter().all(|nodes| nodes[0] == keys[0][0]));
     assert!(keys[0][1] != keys[1][1] && keys[1][1] != keys[2][1] && keys[0][1] != keys[2][1]);
@@ -102,7 +102,7 @@ fn commands(forge: &Forge, part: &str) -> usize {
 }
 
 #[tokio::test]
-async fn a_workload_has_the_metadata_service_also_where_the_build_begins_with_it() {
+async fn workload_has_the_metadata_service_as_first_step() {
     let forge = Forge::new().await;
     forge.fake.on_deaf(RELAY, Reaction::exit(127).err("there is no Python\n"));
     std::fs::write(forge.s.path("warm.sh"), "#!/bin/sh\n").unwrap();
@@ -115,7 +115,7 @@ async fn a_workload_has_the_metadata_service_also_where_the_build_begins_with_it
     forge.build(&warmed, &[]).await.unwrap();
     assert_eq!(commands(&forge, RELAY), 2, "the customizer was not run again");
 
-    // Whom it can act for is part of what its node is made of, without any customizer too.
+    // The workload's identities are part of its node's key, even without any customizer.
     more["customize"] = json!([]);
     let mut nodes = Vec::new();
     for identities in [&[IDENTITY][..], &[]] {
@@ -127,7 +127,7 @@ async fn a_workload_has_the_metadata_service_also_where_the_build_begins_with_it
 }
 
 #[tokio::test]
-async fn what_has_passed_for_one_identity_has_not_for_another() {
+async fn validation_for_one_identity_does_not_count_for_another() {
     let forge = Forge::new().await;
     forge.fake.on_deaf(RELAY, Reaction::exit(127).err("there is no Python\n"));
     let check = json!([{ "type": "Shell", "inline": ["echo check"] }]);
@@ -142,7 +142,7 @@ async fn what_has_passed_for_one_identity_has_not_for_another() {
 }
 
 #[test]
-fn an_identity_is_named_by_its_resource_id() {
+fn identity_must_be_a_resource_id() {
     let kind = json!({ "userAssignedIdentities": [id("base")] });
     let text = json!({
         "location": "here", "identity": { "type": "None" },

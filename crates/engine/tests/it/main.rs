@@ -1,4 +1,4 @@
-//! Tests of the engine through its public face, one binary.
+//! Tests of the engine's public API, in one binary.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod cache;

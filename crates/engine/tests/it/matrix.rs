@@ -1,5 +1,5 @@
-//! Every step of a run × every way it can go wrong, on the scripted machine: the first error is told
-//! with its step, and nothing is left.
+//! Every step of a run × every kind of failure, on the scripted machine: the first error is
+//! reported with its step, and nothing remains.
 
 use std::{path::Path, time::Duration};
 
@@ -33,7 +33,7 @@ pub(crate) const SOURCE: &str =
 pub(crate) const TARGET: &str =
     "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/made";
 
-/// A cache and a store with one source image, and a backend that plays along.
+/// A cache, a store with one source image, and a scripted backend.
 pub(crate) struct Bench {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) layout: Layout,
@@ -137,7 +137,7 @@ impl Bench {
         build::build(cx, &self.host, &self.fake, &plan, &self.request()).await
     }
 
-    /// Nothing is held, no work folder and no unfinished file is there, nothing was distributed.
+    /// The ledger is empty, no work folder and no unfinished file exists, nothing was distributed.
     pub(crate) fn assert_clean(&self, what: &str) {
         assert_eq!(ledger::runs(&self.layout).unwrap(), Vec::<String>::new(), "{what}: ledger");
         let nodes = names(&self.layout.nodes());
@@ -187,7 +187,7 @@ async fn every_step_releases_everything_after_an_error_and_a_panic() {
             let what = format!("{step} {fault:?}");
             check(&error, step, ErrorCode::InternalError, &what);
             bench.assert_clean(&what);
-            // And nothing that was done well is lost: the same build succeeds now.
+            // Completed work is not lost: the same build succeeds now.
             bench.build(&bench.cx()).await.unwrap_or_else(|e| panic!("{what}, again: {e}"));
         }
     }
@@ -209,13 +209,14 @@ async fn every_step_releases_everything_after_cancel() {
 }
 
 #[tokio::test]
-async fn every_step_that_hangs_ends_at_the_builds_deadline() {
+async fn hanging_step_ends_at_the_build_deadline() {
     for step in STEPS {
         let bench = Bench::new().await;
         let cx = Cx { faults: Faults::at(step, Fault::Hang), ..bench.cx() };
         let (result, ()) = tokio::join!(bench.build(&cx), async {
             cx.faults.hanging().await;
-            // Only the clock can end it now; qemu-img, which must not see this, is done.
+            // Only the clock can end the build now. qemu-img, which must not run under a paused
+            // clock, has finished.
             tokio::time::pause();
             tokio::time::advance(Duration::from_secs(241 * 60)).await;
             tokio::time::resume();
@@ -223,7 +224,7 @@ async fn every_step_that_hangs_ends_at_the_builds_deadline() {
         let what = format!("{step} deadline");
         let error = result.unwrap_err();
         check(&error, step, ErrorCode::BuildTimeout, &what);
-        // Whichever step it was: its field is not the one to change.
+        // For every step, the field to change is the build timeout, not the step's own.
         assert_eq!(error.target.as_deref(), Some("properties.buildTimeoutInMinutes"), "{what}");
         assert!(error.message.starts_with("the build's time ran out"), "{error}");
         bench.assert_clean(&what);
@@ -231,7 +232,7 @@ async fn every_step_that_hangs_ends_at_the_builds_deadline() {
 }
 
 #[tokio::test]
-async fn a_step_has_all_the_time_that_the_build_has() {
+async fn step_may_use_all_time_of_the_build() {
     for step in STEPS {
         let mut bench = Bench::new().await;
         bench.also = json!({ "buildTimeoutInMinutes": 960 });
@@ -241,7 +242,7 @@ async fn a_step_has_all_the_time_that_the_build_has() {
             tokio::time::pause();
             for hours in [15, 2] {
                 tokio::time::advance(Duration::from_secs(hours * 60 * 60)).await;
-                // What the clock has ended has its say before it goes on.
+                // Tasks whose timers fired run before the clock advances further.
                 for _ in 0..10 {
                     tokio::task::yield_now().await;
                 }
@@ -253,7 +254,7 @@ async fn a_step_has_all_the_time_that_the_build_has() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_outside_of_a_build_ends_too() {
+async fn step_outside_of_a_build_times_out() {
     let dir = tempfile::tempdir().unwrap();
     let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
     let mut cx = Cx::new(layout, Events::none(), CancellationToken::new());
@@ -264,7 +265,7 @@ async fn a_step_outside_of_a_build_ends_too() {
 }
 
 #[tokio::test]
-async fn a_full_disk_of_the_host_is_no_customizer_s_fault() {
+async fn full_host_disk_is_not_blamed_on_the_customizer() {
     let bench = Bench::new().await;
     bench.fake.on("mktemp", Reaction::then(Then::Gone(Ended::DiskFull)));
     let error = bench.build(&bench.cx()).await.unwrap_err();
@@ -275,7 +276,7 @@ async fn a_full_disk_of_the_host_is_no_customizer_s_fault() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_with_the_machine_is_told_and_released() {
+async fn machine_failure_is_reported_and_released() {
     let fail = |point| (point, Mishap::Fail("no luck".to_owned()));
     let cases = [
         (fail(Point::Start), Step::Boot),
@@ -296,7 +297,7 @@ async fn what_goes_wrong_with_the_machine_is_told_and_released() {
 }
 
 #[tokio::test]
-async fn a_screenshot_that_fails_does_not_hide_the_error() {
+async fn failed_screenshot_does_not_hide_the_error() {
     let bench = Bench::new().await;
     bench.fake.at(Point::Screenshot, Mishap::Hang);
     bench.fake.on("mktemp", Reaction::exit(3));
@@ -306,7 +307,7 @@ async fn a_screenshot_that_fails_does_not_hide_the_error() {
 }
 
 #[tokio::test]
-async fn a_guest_that_goes_away_in_a_customizer_is_not_a_failed_script() {
+async fn guest_lost_in_a_customizer_is_not_a_script_failure() {
     let bench = Bench::new().await;
     bench.fake.on("mktemp", Reaction::then(Then::Gone(Ended::GuestShutdown)));
     let error = bench.build(&bench.cx()).await.unwrap_err();
@@ -315,7 +316,7 @@ async fn a_guest_that_goes_away_in_a_customizer_is_not_a_failed_script() {
 }
 
 #[tokio::test]
-async fn an_unchanged_template_starts_no_machine() {
+async fn unchanged_template_starts_no_machine() {
     let bench = Bench::new().await;
     bench.build(&bench.cx()).await.unwrap();
     let starts = || bench.fake.calls().iter().filter(|c| matches!(c, Call::Start(_))).count();
@@ -326,7 +327,7 @@ async fn an_unchanged_template_starts_no_machine() {
 }
 
 #[tokio::test]
-async fn a_release_that_fails_stays_in_the_ledger_and_is_done_by_the_next_command() {
+async fn failed_release_stays_in_the_ledger_and_is_retried() {
     let bench = Bench::new().await;
     bench.fake.on("mktemp", Reaction::exit(1));
     bench.fake.at(Point::End, Mishap::Fail("not now".to_owned()));
@@ -345,7 +346,7 @@ async fn a_release_that_fails_stays_in_the_ledger_and_is_done_by_the_next_comman
 }
 
 #[tokio::test]
-async fn releasing_twice_is_releasing_once() {
+async fn repeated_release_succeeds() {
     let bench = Bench::new().await;
     let run_dir = bench.layout.runs().join(RUN);
     let every_kind = [
@@ -372,7 +373,7 @@ async fn releasing_twice_is_releasing_once() {
     }
 }
 
-/// Nodes other than the one of that step; removed as an eviction would.
+/// Removes all nodes except the booted one, as an eviction would.
 fn evict_except_boot(bench: &Bench) {
     let store = engine::node::NodeStore::new(&bench.layout);
     for round in 0..4 {
@@ -386,7 +387,7 @@ fn evict_except_boot(bench: &Bench) {
 }
 
 #[tokio::test]
-async fn an_evicted_node_is_made_again_with_all_steps_before_it_and_gives_a_new_image() {
+async fn evicted_node_is_made_again_and_gives_a_new_image() {
     let bench = Bench::new().await;
     let first = bench.build(&bench.cx()).await.unwrap();
     std::fs::remove_file(bench.dir.path().join("out.raw")).unwrap();
@@ -405,7 +406,7 @@ async fn an_evicted_node_is_made_again_with_all_steps_before_it_and_gives_a_new_
 }
 
 #[tokio::test]
-async fn a_node_with_a_child_or_a_user_is_not_evicted() {
+async fn node_with_a_child_or_a_user_is_not_evicted() {
     let bench = Bench::new().await;
     bench.build(&bench.cx()).await.unwrap();
     let store = engine::node::NodeStore::new(&bench.layout);
@@ -421,7 +422,7 @@ async fn a_node_with_a_child_or_a_user_is_not_evicted() {
 }
 
 #[tokio::test]
-async fn a_machine_of_another_cache_is_cleaned_up_too() {
+async fn machine_of_another_cache_is_released() {
     let bench = Bench::new().await;
     let elsewhere = bench.dir.path().join("big/cache");
     let run_dir = elsewhere.join("runs").join(RUN);
@@ -438,7 +439,7 @@ async fn a_machine_of_another_cache_is_cleaned_up_too() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_no_runs_folder_is_never_removed() {
+async fn foreign_folder_in_the_ledger_is_not_removed() {
     let bench = Bench::new().await;
     let precious = bench.dir.path().join("precious");
     std::fs::create_dir_all(&precious).unwrap();
@@ -451,7 +452,7 @@ async fn a_folder_that_is_no_runs_folder_is_never_removed() {
 }
 
 #[tokio::test]
-async fn a_run_goes_on_under_its_own_name_even_if_everything_is_to_be_fresh() {
+async fn interrupted_run_resumes_under_its_name_despite_no_cache() {
     let bench = Bench::new().await;
     let request = Request {
         freshness: Freshness::FRESH,
@@ -472,7 +473,7 @@ async fn a_run_goes_on_under_its_own_name_even_if_everything_is_to_be_fresh() {
 }
 
 #[tokio::test]
-async fn a_run_is_named_by_a_guid_alone() {
+async fn run_id_must_be_a_guid() {
     let bench = Bench::new().await;
     let request = Request { run_id: Some("../x".to_owned()), ..bench.request() };
     let plan = bench.plan(&bench.cx()).await;
@@ -483,7 +484,7 @@ async fn a_run_is_named_by_a_guid_alone() {
 }
 
 #[tokio::test]
-async fn an_export_that_fails_does_not_hide_what_was_published() {
+async fn failed_export_reports_published_images() {
     let bench = Bench::new().await;
     let cx = Cx { faults: Faults::at(Step::Export, Fault::Error), ..bench.cx() };
     let error = bench.build(&cx).await.unwrap_err();
@@ -493,7 +494,7 @@ async fn an_export_that_fails_does_not_hide_what_was_published() {
 }
 
 #[tokio::test]
-async fn a_vhd_that_cannot_hold_the_disk_is_refused_before_anything_starts() {
+async fn oversized_vhd_is_rejected_before_the_build() {
     let mut bench = Bench::new().await;
     bench.also = json!({ "vmProfile": { "osDiskSizeGB": 2041 } });
     let export = format!("vhd={}", bench.dir.path().join("out.vhd").display());
@@ -507,7 +508,7 @@ async fn a_vhd_that_cannot_hold_the_disk_is_refused_before_anything_starts() {
 }
 
 #[tokio::test]
-async fn what_the_service_refuses_of_a_template_a_build_refuses_too() {
+async fn build_rejects_the_same_templates_as_the_service() {
     let mut bench = Bench::new().await;
     let network = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n";
     let vnet = json!({ "subnetId": format!("{network}/subnets/s"), "proxyVmSize": "bogus" });

@@ -1,4 +1,5 @@
-//! Machines on the bridge that a subnet is bound to, on the scripted machine: who gets which port.
+//! Machines on the bridge that a subnet is bound to, on the scripted machine: the assignment of
+//! ports.
 
 use api::{
     ErrorCode,
@@ -63,7 +64,7 @@ async fn build(bench: &Bench, cx: &Cx, script: &str) -> images::error::Result<()
     build::build(cx, &bench.host, &bench.fake, &plan, &request).await.map(drop)
 }
 
-/// The machines that were started so far.
+/// All machines started so far.
 fn machines(bench: &Bench) -> Vec<MachineSpec> {
     let calls = bench.fake.calls().into_iter();
     calls.filter_map(|call| if let Call::Start(spec) = call { Some(spec) } else { None }).collect()
@@ -74,7 +75,7 @@ fn plugged_in(bench: &Bench) -> usize {
 }
 
 #[tokio::test]
-async fn a_subnet_that_is_bound_to_no_bridge_is_refused_with_the_lines_that_bind_it() {
+async fn unbound_subnet_is_rejected_with_the_lines_that_bind_it() {
     let bench = Bench::new().await;
     let errors = plan(&bench, &bench.cx(), "true").await.unwrap_err();
     let [error] = errors.as_slice() else { panic!("{errors:?}") };
@@ -86,7 +87,7 @@ async fn a_subnet_that_is_bound_to_no_bridge_is_refused_with_the_lines_that_bind
     assert!(hint.contains(&lines), "{hint}");
     assert!(hint.contains(bench.layout.config().to_str().unwrap()), "{hint}");
 
-    // And those lines do bind it.
+    // The lines in the hint do bind it.
     std::fs::create_dir_all(bench.layout.data()).unwrap();
     std::fs::write(bench.layout.config(), lines).unwrap();
     let plan = plan(&bench, &bench.cx(), "true").await.unwrap();
@@ -94,7 +95,7 @@ async fn a_subnet_that_is_bound_to_no_bridge_is_refused_with_the_lines_that_bind
 }
 
 #[tokio::test]
-async fn a_bridge_that_this_host_does_not_have_is_told_before_anything_is_made() {
+async fn missing_bridge_is_reported_before_the_build() {
     let bench = Bench::new().await;
     bind(&bench, "gs-no-bridge");
     let cx = bench.cx();
@@ -113,7 +114,7 @@ async fn a_bridge_that_this_host_does_not_have_is_told_before_anything_is_made()
 }
 
 #[tokio::test]
-async fn two_machines_on_one_bridge_are_never_the_same_one() {
+async fn concurrent_machines_on_one_bridge_have_different_ports() {
     let bench = Bench::new().await;
     bind(&bench, "br0");
     let first = Cx { faults: Faults::at(Step::Customize(0), Fault::Hang), ..bench.cx() };
@@ -127,7 +128,7 @@ async fn two_machines_on_one_bridge_are_never_the_same_one() {
         first.cancel.cancel();
     });
     assert_eq!(result.unwrap_err().code, ErrorCode::Canceled);
-    // The port of the first is free again, and what was booted there is resumed at its own address.
+    // The first port is free again, and its node is resumed at its own address.
     build(&bench, &bench.cx(), "echo three").await.unwrap();
     bench.assert_clean("ports");
 
@@ -143,7 +144,7 @@ async fn two_machines_on_one_bridge_are_never_the_same_one() {
 }
 
 #[tokio::test]
-async fn another_bridge_for_the_subnet_is_another_first_boot() {
+async fn different_bridge_requires_another_first_boot() {
     let bench = Bench::new().await;
     for bridge in ["br0", "br1", "br0"] {
         bind(&bench, bridge);
@@ -154,7 +155,7 @@ async fn another_bridge_for_the_subnet_is_another_first_boot() {
 }
 
 #[tokio::test]
-async fn a_device_that_is_no_port_of_ours_is_never_removed() {
+async fn foreign_device_in_the_ledger_is_not_removed() {
     let bench = Bench::new().await;
     let ledger = Ledger::open(&bench.layout, "01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
     for name in ["lo", "gs0123456789ab"] {

@@ -1,5 +1,5 @@
-//! `properties.optimize` on the scripted machine: which nodes it adds, when its boots are measured, and
-//! what a failure leaves.
+//! `properties.optimize` on the scripted machine: the nodes it adds, when its boots are measured,
+//! and what a failure leaves behind.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::matrix::{Bench, check, names};
 
 const SCRIPT: &str = "#!/bin/sh\necho warming\n";
 
-/// With a template that asks for both.
+/// With a template that requests both optimizations.
 async fn bench() -> Bench {
     let mut bench = Bench::new().await;
     std::fs::write(bench.dir.path().join("warm.sh"), SCRIPT).unwrap();
@@ -45,7 +45,7 @@ fn starts(bench: &Bench) -> Vec<MachineSpec> {
     bench.fake.calls().into_iter().filter_map(start).collect()
 }
 
-/// The commands of the optimization, by what they have in common with nothing else.
+/// The commands of the optimization, identified by text that only they contain.
 fn work(bench: &Bench) -> Vec<String> {
     let word = |call| match call {
         Call::Run { command, .. } if command.contains("$(cat)") => {
@@ -57,7 +57,7 @@ fn work(bench: &Bench) -> Vec<String> {
     bench.fake.calls().into_iter().filter_map(word).collect()
 }
 
-/// Builds, and keeps what was told.
+/// Builds, and collects the events.
 async fn told(bench: &Bench) -> (Result<Report>, Vec<Event>) {
     let (events, mut receiver) = Events::channel();
     let cx = Cx::new(bench.layout.clone(), events, CancellationToken::new());
@@ -116,7 +116,7 @@ async fn every_step_of_the_optimization_releases_everything_after_cancel_and_at_
 }
 
 #[tokio::test]
-async fn only_the_end_of_the_chain_changes() {
+async fn optimization_changes_only_the_end_of_the_chain() {
     let mut bench = bench().await;
     bench.also = json!({});
     let plain = bench.build(&bench.cx()).await.unwrap();
@@ -137,7 +137,7 @@ async fn only_the_end_of_the_chain_changes() {
         .collect();
     assert_eq!(work, order);
 
-    // Another script: the workload's node and what comes after it are others.
+    // Another script changes the nodes of the workload and of later steps.
     let path = bench.dir.path().join("warm.sh");
     std::fs::write(path, format!("{SCRIPT}echo more\n")).unwrap();
     let other = bench.build(&bench.cx()).await.unwrap();
@@ -146,7 +146,7 @@ async fn only_the_end_of_the_chain_changes() {
 }
 
 #[tokio::test]
-async fn the_boots_before_and_after_are_measured_once_for_a_node() {
+async fn boots_are_measured_once_per_node() {
     let bench = bench().await;
     let (report, events) = told(&bench).await;
     let report = report.unwrap();
@@ -161,8 +161,8 @@ async fn the_boots_before_and_after_are_measured_once_for_a_node() {
         "{events:?}"
     );
 
-    // The build's own machine, then one fork from before and one from after, off the nodes' disks and
-    // with the seed of the first boot, each with a folder of its own.
+    // The build's own machine, then one fork from before and one from after, on the nodes' disks
+    // and with the seed of the first boot, each with a folder of its own.
     let starts = starts(&bench);
     assert_eq!(starts.len(), 3, "{starts:?}");
     for (spec, name) in starts[1..].iter().zip(["fork-before", "fork-after"]) {
@@ -176,7 +176,7 @@ async fn the_boots_before_and_after_are_measured_once_for_a_node() {
     assert_eq!(self::starts(&bench).len(), 3, "no machine was started");
     assert!(events.iter().any(|e| matches!(e, Event::Optimized { .. })), "told all the same");
 
-    // Where the figures are lost, and only then, they are measured anew.
+    // Only if the figures are lost are they measured again.
     std::fs::remove_dir_all(bench.layout.measured()).unwrap();
     again(&bench);
     assert!(bench.build(&bench.cx()).await.unwrap().optimization.is_some());
@@ -185,7 +185,7 @@ async fn the_boots_before_and_after_are_measured_once_for_a_node() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_entered_after_a_boot_is_built_without_times() {
+async fn unreachable_guest_is_built_without_times() {
     let mut bench = bench().await;
     bench.also = json!({});
     bench.build(&bench.cx()).await.unwrap();
@@ -206,9 +206,9 @@ async fn what_cannot_be_entered_after_a_boot_is_built_without_times() {
 }
 
 #[tokio::test]
-async fn a_machine_that_no_longer_starts_is_not_distributed() {
+async fn machine_that_fails_to_start_is_not_distributed() {
     let bench = bench().await;
-    // The machine from after the optimization goes away while its start-up is waited for.
+    // The optimized machine ends while the run waits for its start-up.
     let boots = std::sync::atomic::AtomicUsize::new(0);
     bench.fake.on_call("is-system-running --wait", move |_, _| {
         match boots.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
@@ -224,7 +224,7 @@ async fn a_machine_that_no_longer_starts_is_not_distributed() {
 }
 
 #[tokio::test]
-async fn a_workload_that_fails_is_told_with_its_output() {
+async fn failed_workload_is_reported_with_its_output() {
     let bench = bench().await;
     bench.fake.on_call("mktemp", |_, script| {
         let is_it = String::from_utf8_lossy(script).contains("warming");
@@ -239,7 +239,7 @@ async fn a_workload_that_fails_is_told_with_its_output() {
 }
 
 #[tokio::test]
-async fn our_own_script_that_fails_is_told_with_its_output() {
+async fn failed_optimize_script_is_reported_with_its_output() {
     let bench = bench().await;
     bench.fake.on("optimize", Reaction::exit(1).err("no room\n"));
     let error = bench.build(&bench.cx()).await.unwrap_err();
@@ -273,7 +273,7 @@ async fn resolve(bench: &Bench, workload: Value) -> Vec<Error> {
 }
 
 #[tokio::test]
-async fn the_workloads_script_is_checked_before_anything_is_made() {
+async fn workload_script_is_checked_before_the_build() {
     let bench = bench().await;
     let workload = |script: &str, sum: &str, state: &str| json!({ "state": state, "scriptUri": script, "sha256Checksum": sum });
     let right = images::digest::digest(SCRIPT.as_bytes());
@@ -292,7 +292,7 @@ async fn the_workloads_script_is_checked_before_anything_is_made() {
     }
 }
 
-/// A part of the script, on files of ours in place of the machine's.
+/// Runs a part of the script on test files in place of the machine's.
 #[allow(clippy::disallowed_methods, reason = "the guest's shell is played by this host's")]
 fn run_part(part: &str, root: &std::path::Path) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/optimize/optimize.sh");
@@ -309,7 +309,7 @@ fn run_part(part: &str, root: &std::path::Path) -> String {
 }
 
 #[test]
-fn boot_loaders_do_not_wait_unless_they_were_told_to_wait_for_ever() {
+fn boot_loader_does_not_wait_unless_set_to_wait_forever() {
     let grub = "set default=0\nif [ \"${recordfail}\" = 1 ] ; then\n  set timeout=30\nelse\n  \
                 set timeout_style=menu\n  set timeout=5\nfi\nset timeout=-1\n";
     let cases = [
@@ -332,7 +332,7 @@ fn boot_loaders_do_not_wait_unless_they_were_told_to_wait_for_ever() {
         assert_eq!(std::fs::read_to_string(root.path().join(path)).unwrap(), *after, "{path}");
     }
     assert_eq!(said.lines().count(), 3, "{said}");
-    // And no second time.
+    // A second run changes nothing.
     assert_eq!(run_part("boot_loader", root.path()), "");
     let left: Vec<_> = names(&root.path().join("boot/grub"));
     assert_eq!(left, ["grub.cfg"]);

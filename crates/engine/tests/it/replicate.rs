@@ -1,4 +1,4 @@
-//! Versions in regions: folders stand for them, the disks and qemu-img are real.
+//! Versions in regions. Folders stand for the regions; the disks and qemu-img are real.
 
 use std::{
     fs::{self, File},
@@ -32,7 +32,7 @@ const DEFINITION: &str =
     "/subscriptions/S/resourceGroups/Rg/providers/Microsoft.Compute/galleries/gal/images/def";
 const REGIONS: [&str; 3] = ["eastus", "westeurope", "japaneast"];
 
-/// A setting whose data folder gives each region a folder beside it.
+/// A setting whose data folder has a folder beside it for each region.
 async fn with_regions() -> Setting {
     let s = setting().await;
     fs::create_dir_all(s.cx.layout.data()).unwrap();
@@ -63,7 +63,7 @@ impl Setting {
     /// The same with data disks.
     async fn version_with(&self, raw: &Path, number: &str, data: Vec<DataDisk>) -> StoredImage {
         let disk = self.path(&format!("{number}.qcow2"));
-        // Not the file that a pull makes of the same content.
+        // A different file than a pull makes of the same content.
         let convert = ["convert", "-f", "raw", "-O", "qcow2", "-o", "lazy_refcounts=on"];
         self.qemu_img(&convert, &[raw, &disk]).await;
         let digest = images::image_file::digest::sha256(&self.cx, &disk, "hash").await.unwrap();
@@ -118,21 +118,21 @@ impl Setting {
         files(&self.path(region).join("manifests")).len()
     }
 
-    /// Notes of copies that did not end well.
+    /// Notes of failed copies.
     fn notes(&self, region: &str) -> usize {
         let notes = files(&self.cx.layout.regions().join(region));
         notes.iter().filter(|path| path.to_string_lossy().contains("open-")).count()
     }
 }
 
-/// A disk with noise here and there, and a good deal of nothing.
+/// A disk with scattered noise and large holes.
 fn disk(path: &Path, size: u64) -> File {
     let file =
         File::options().create(true).truncate(true).read(true).write(true).open(path).unwrap();
     file.set_len(size).unwrap();
     file.write_all_at(&noise(6 * MIB, 1), MIB / 2).unwrap();
     file.write_all_at(&noise(10 * MIB, 2), size / 2).unwrap();
-    // Zeros that are written are no data either.
+    // Written zeros are not data either.
     file.write_all_at(&vec![0; 2 << 20], size / 4).unwrap();
     file.write_all_at(b"the end", size - 7).unwrap();
     file
@@ -143,10 +143,10 @@ fn copied(outcome: &Outcome) -> Vec<Copied> {
 }
 
 #[tokio::test]
-async fn three_regions_are_served_by_one_reading() {
+async fn three_regions_share_one_reading() {
     let s = with_regions().await;
     let raw = s.path("raw");
-    // No whole number of pieces.
+    // Not a whole number of pieces.
     disk(&raw, 64 * MIB + 512);
     let image = s.version(&raw, "1.0.0").await;
     assert_eq!(s.states(&image, &REGIONS).await, ["Unknown 0"; 3]);
@@ -176,12 +176,12 @@ async fn three_regions_are_served_by_one_reading() {
 }
 
 #[tokio::test]
-async fn the_next_version_moves_what_changed() {
+async fn next_version_transfers_only_changes() {
     let s = with_regions().await;
     let raw = s.path("raw");
     let file = disk(&raw, 64 * MIB);
     let first = copied(&s.copy(&s.version(&raw, "1.0.0").await, &REGIONS[..1]).await)[0];
-    // Two files of 160 KiB, 2 % of 16 MiB: one in the data, one where there was nothing.
+    // Two files of 160 KiB, 2 % of 16 MiB: one in the data, one in a hole.
     file.write_all_at(&noise(160 << 10, 7), 3 * MIB + 4096).unwrap();
     file.write_all_at(&noise(160 << 10, 8), 20 * MIB + 4096).unwrap();
     let second = copied(&s.copy(&s.version(&raw, "1.0.1").await, &REGIONS[..1]).await)[0];
@@ -190,7 +190,7 @@ async fn the_next_version_moves_what_changed() {
 }
 
 #[tokio::test]
-async fn a_version_comes_back_as_it_was() {
+async fn pulled_version_equals_the_original() {
     let s = with_regions().await;
     let raw = s.path("raw");
     disk(&raw, 64 * MIB + 512);
@@ -205,7 +205,7 @@ async fn a_version_comes_back_as_it_was() {
     };
     assert!(find("japaneast").await.is_none());
 
-    // A piece with another's content, and one that is gone.
+    // One piece with another's content, and one missing piece.
     let pieces = s.pieces("eastus");
     let at = |n: usize| s.path("eastus").join("chunks").join(pieces[n].strip_prefix("/").unwrap());
     let kept = fs::read(at(0)).unwrap();
@@ -229,7 +229,8 @@ async fn a_version_comes_back_as_it_was() {
     assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
     store.version_source(&s.cx, &id).await.unwrap();
 
-    // It is the same version in another file: for the regions that have it and for one that gets it only now.
+    // The same version in another file: for regions that have it, and for a region that gets it
+    // only now.
     assert_ne!(back.record.digest, image.record.digest);
     let moved = |copies: &[Copied]| copies.iter().map(|c| c.moved_chunks > 0).collect::<Vec<_>>();
     assert_eq!(moved(&copied(&s.copy(&back, &REGIONS).await)), [false, false, true]);
@@ -239,7 +240,7 @@ async fn a_version_comes_back_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_template_knows_its_source_before_it_is_fetched_and_that_it_was() {
+async fn source_in_a_region_is_known_before_and_after_the_fetch() {
     let s = with_regions().await;
     let raw = s.path("raw");
     disk(&raw, 64 * MIB);
@@ -276,7 +277,7 @@ async fn a_template_knows_its_source_before_it_is_fetched_and_that_it_was() {
 }
 
 #[tokio::test]
-async fn a_version_is_copied_and_comes_back_with_its_data_disks() {
+async fn version_is_copied_and_pulled_with_its_data_disks() {
     let s = with_regions().await;
     let (raw, data) = (s.path("raw"), s.path("data.raw"));
     disk(&raw, 64 * MIB);
@@ -307,12 +308,12 @@ async fn a_version_is_copied_and_comes_back_with_its_data_disks() {
 }
 
 #[tokio::test]
-async fn a_region_that_fails_does_not_stop_the_others_and_is_served_later() {
+async fn failed_region_does_not_stop_the_others_and_is_copied_later() {
     let s = with_regions().await;
     let (raw, mount) = (s.path("raw"), s.path("mount"));
     disk(&raw, 32 * MIB);
     let image = s.version(&raw, "1.0.0").await;
-    // A disk that is not mounted: the folder above the place is not there.
+    // A disk that is not mounted: the place's parent folder does not exist.
     let toml = fs::read_to_string(s.cx.layout.config()).unwrap();
     let missing = mount.join("japaneast").display().to_string();
     let toml = toml.replace(&s.path("japaneast").display().to_string(), &missing);
@@ -334,12 +335,13 @@ async fn a_region_that_fails_does_not_stop_the_others_and_is_served_later() {
     assert_eq!(s.states(&image, &REGIONS).await, ["Completed 100"; 3]);
 }
 
-/// A copy that is cut off under way: more was read by then than can wait, so some pieces have arrived.
+/// Interrupts a copy in the middle: more than the queue holds was read, so some pieces have
+/// arrived.
 async fn cut_off(s: &Setting, image: &StoredImage, region: &str) {
     cut_off_when(s, image, region, |done, _| done >= 12 * MIB).await;
 }
 
-/// The same once so much is read of all that there is.
+/// The same, once a given share of the total was read.
 async fn cut_off_when(
     s: &Setting,
     image: &StoredImage,
@@ -365,7 +367,7 @@ async fn cut_off_when(
 }
 
 #[tokio::test]
-async fn a_copy_that_was_cut_off_is_no_version_and_is_taken_up_again() {
+async fn interrupted_copy_is_not_a_version_and_resumes() {
     let s = with_regions().await;
     let (raw, other) = (s.path("raw"), s.path("other"));
     disk(&raw, 64 * MIB);
@@ -375,7 +377,7 @@ async fn a_copy_that_was_cut_off_is_no_version_and_is_taken_up_again() {
     assert!(left > 0 && s.manifests("eastus") == 0 && s.notes("eastus") == 1);
     assert_eq!(s.states(&image, &["eastus"]).await, ["Failed 0"]);
 
-    // Another that was cut off, and that nobody takes up.
+    // Another interrupted copy, which is not resumed.
     let file = disk(&other, 64 * MIB);
     file.write_all_at(&noise(20 * MIB, 9), 0).unwrap();
     cut_off(&s, &s.version(&other, "2.0.0").await, "eastus").await;
@@ -387,10 +389,10 @@ async fn a_copy_that_was_cut_off_is_no_version_and_is_taken_up_again() {
 }
 
 #[tokio::test]
-async fn a_copy_that_is_canceled_when_all_is_read_is_none_before_all_is_written() {
+async fn copy_canceled_before_the_last_write_is_incomplete() {
     let s = with_regions().await;
     let raw = s.path("raw");
-    // Few enough pieces that all of them can wait to be written.
+    // So few pieces that all of them fit into the queue.
     let file = File::options().create_new(true).write(true).open(&raw).unwrap();
     file.set_len(16 * MIB).unwrap();
     file.write_all_at(&noise(4 * MIB, 1), MIB).unwrap();
@@ -403,7 +405,7 @@ async fn a_copy_that_is_canceled_when_all_is_read_is_none_before_all_is_written(
 }
 
 #[tokio::test]
-async fn a_version_that_is_removed_before_its_copy_is_whole_leaves_no_pieces() {
+async fn version_removed_during_its_copy_leaves_no_pieces() {
     let s = with_regions().await;
     let raw = s.path("raw");
     disk(&raw, 64 * MIB);
@@ -416,13 +418,13 @@ async fn a_version_that_is_removed_before_its_copy_is_whole_leaves_no_pieces() {
 }
 
 #[tokio::test]
-async fn a_region_that_breaks_off_keeps_what_it_got() {
+async fn failed_region_retains_received_pieces() {
     let s = with_regions().await;
     let raw = s.path("raw");
     disk(&raw, 64 * MIB);
     let image = s.version(&raw, "1.0.0").await;
     let whole = copied(&s.copy(&image, &["westeurope"]).await)[0];
-    // Where the last piece's folder would be, there is a file.
+    // A file is in the place of the last piece's folder.
     let last = s.pieces("westeurope").pop().unwrap();
     let in_the_way = s.path("eastus").join("chunks").join(last.iter().nth(1).unwrap());
     fs::create_dir_all(in_the_way.parent().unwrap()).unwrap();
@@ -441,7 +443,7 @@ async fn a_region_that_breaks_off_keeps_what_it_got() {
 }
 
 #[tokio::test]
-async fn nothing_is_swept_while_somebody_copies() {
+async fn sweep_is_skipped_while_a_copy_is_in_progress() {
     let s = with_regions().await;
     let raw = s.path("raw");
     disk(&raw, 64 * MIB);
@@ -465,7 +467,7 @@ async fn nothing_is_swept_while_somebody_copies() {
 }
 
 #[tokio::test]
-async fn a_removed_version_takes_along_what_only_it_needs() {
+async fn removed_version_removes_only_its_own_pieces() {
     let s = with_regions().await;
     let raw = s.path("raw");
     let file = disk(&raw, 64 * MIB);
@@ -475,7 +477,7 @@ async fn a_removed_version_takes_along_what_only_it_needs() {
     file.write_all_at(&noise(MIB, 7), 3 * MIB).unwrap();
     let second = s.version(&raw, "1.0.1").await;
     s.copy(&second, &REGIONS[..2]).await;
-    // A file that a killed writer left.
+    // A leftover file of a killed writer.
     let torn = s.path("eastus").join("chunks").join("00");
     fs::create_dir_all(&torn).unwrap();
     fs::write(torn.join("x.zst#1"), "torn").unwrap();
@@ -498,7 +500,7 @@ async fn a_removed_version_takes_along_what_only_it_needs() {
 }
 
 #[tokio::test]
-async fn notes_and_folders_of_a_region_that_cannot_be_read_are_not_taken_for_absent() {
+async fn unreadable_notes_and_folders_of_a_region_are_not_absent() {
     let s = with_regions().await;
     let raw = s.path("raw");
     disk(&raw, 32 * MIB);
@@ -507,7 +509,7 @@ async fn notes_and_folders_of_a_region_that_cannot_be_read_are_not_taken_for_abs
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(path, path).unwrap();
     };
-    // It may say that a copy was cut off by the machine's end.
+    // The note may record a copy that a crash of the host interrupted.
     let note = s.cx.layout.regions().join("eastus/open-1");
     endless(&note);
     let outcome = s.copy(&image, &REGIONS[..2]).await;
@@ -517,7 +519,7 @@ async fn notes_and_folders_of_a_region_that_cannot_be_read_are_not_taken_for_abs
     fs::remove_file(note).unwrap();
     s.copy(&image, &REGIONS[..1]).await;
 
-    // Garbage stays as long as it is not known what else is there.
+    // Garbage stays as long as the rest of the content is unknown.
     let garbage = s.path("eastus/chunks/00").join(format!("{}.zst", "0".repeat(64)));
     fs::create_dir_all(garbage.parent().unwrap()).unwrap();
     fs::write(&garbage, "x").unwrap();
@@ -537,7 +539,7 @@ async fn notes_and_folders_of_a_region_that_cannot_be_read_are_not_taken_for_abs
 }
 
 #[tokio::test]
-async fn a_version_leaves_one_region_and_stays_in_the_others() {
+async fn version_is_removed_from_one_region_only() {
     let s = with_regions().await;
     let raw = s.path("raw");
     disk(&raw, 32 * MIB);
@@ -554,7 +556,7 @@ async fn a_version_leaves_one_region_and_stays_in_the_others() {
 }
 
 #[tokio::test]
-async fn many_versions_go_at_once_but_for_those_in_a_region_that_cannot_be_asked() {
+async fn versions_are_removed_together_except_in_an_unreachable_region() {
     let s = with_regions().await;
     let raw = s.path("raw");
     disk(&raw, 64 * MIB);
@@ -567,7 +569,7 @@ async fn many_versions_go_at_once_but_for_those_in_a_region_that_cannot_be_asked
     };
     assert!(has(REGIONS[0], &first).await.unwrap() && !has(REGIONS[1], &first).await.unwrap());
 
-    // A file where the region's folder was.
+    // A file in place of the region's folder.
     let (place, aside) = (s.path(REGIONS[1]), s.path("aside"));
     fs::rename(&place, &aside).unwrap();
     fs::write(&place, "").unwrap();
@@ -582,7 +584,7 @@ async fn many_versions_go_at_once_but_for_those_in_a_region_that_cannot_be_asked
     );
     assert!(s.pieces(REGIONS[0]).is_empty() && s.manifests(REGIONS[0]) == 0, "asked all the same");
     assert_eq!(s.notes(REGIONS[0]), 0);
-    // Of the first that region never had a copy.
+    // That region never had a copy of the first version.
     assert!(forget(&[&first.record.id]).await.unwrap().is_empty());
 
     fs::remove_file(&place).unwrap();
@@ -592,7 +594,7 @@ async fn many_versions_go_at_once_but_for_those_in_a_region_that_cannot_be_asked
 }
 
 #[tokio::test]
-async fn a_region_keeps_the_version_it_has_under_a_number() {
+async fn region_retains_its_version_of_a_number() {
     let s = with_regions().await;
     let raw = s.path("raw");
     let file = disk(&raw, 16 * MIB);

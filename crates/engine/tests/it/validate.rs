@@ -1,5 +1,5 @@
-//! Validators on the scripted machine: on a fork, once for an unchanged image, before anything is
-//! distributed; and what is kept after a failure.
+//! Validators on the scripted machine: on a fork, once for an unchanged image, before distribution;
+//! and the machines that are retained after a failure.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ impl Bench {
         self.fake.calls().into_iter().filter_map(start).collect()
     }
 
-    /// What the guest's scripts were, in order.
+    /// The guest's scripts, in order.
     fn scripts(&self) -> Vec<String> {
         let script = |call| match call {
             Call::Run { command, stdin } if command.contains("mktemp") => {
@@ -127,7 +127,7 @@ async fn every_step_of_validation_releases_everything_after_cancel_and_at_the_de
 }
 
 #[tokio::test]
-async fn what_goes_wrong_with_the_machine_of_a_validator_is_told_and_released() {
+async fn validator_machine_failure_is_reported_and_released() {
     let cases = [
         (Then::Gone(Ended::GuestPanic), ErrorCode::GuestStopped),
         (Then::Disconnect, ErrorCode::GuestUnreachable),
@@ -140,7 +140,7 @@ async fn what_goes_wrong_with_the_machine_of_a_validator_is_told_and_released() 
             let second = String::from_utf8_lossy(script).contains("echo second");
             Reaction::then(if second { then.clone() } else { Then::Exit(0) })
         });
-        // A broken connection is given a minute to turn out as a shutdown.
+        // The engine waits a minute to see whether a broken connection is a shutdown.
         let cx = bench.cx();
         let (result, ()) = tokio::join!(bench.build(&cx), async {
             if code == ErrorCode::GuestUnreachable {
@@ -159,7 +159,7 @@ async fn what_goes_wrong_with_the_machine_of_a_validator_is_told_and_released() 
 
 // conformance: 70
 #[tokio::test]
-async fn validators_run_in_order_on_one_machine_of_their_own() {
+async fn validators_run_in_order_on_their_own_machine() {
     let bench = bench(two_validators()).await;
     bench.build(&bench.cx()).await.unwrap();
     assert_eq!(bench.scripts(), ["echo one", "echo two", "echo first", "echo second"]);
@@ -177,7 +177,7 @@ async fn validators_run_in_order_on_one_machine_of_their_own() {
 
 // conformance: 68, 69
 #[tokio::test]
-async fn a_failing_validator_is_the_last_and_nothing_is_distributed() {
+async fn failed_validator_ends_the_run_without_distribution() {
     let bench = bench(two_validators()).await;
     bench.fails_at("echo first");
     let error = bench.build(&bench.cx()).await.unwrap_err();
@@ -192,7 +192,7 @@ async fn a_failing_validator_is_the_last_and_nothing_is_distributed() {
 
 // conformance: 68
 #[tokio::test]
-async fn an_image_that_failed_is_distributed_where_the_template_says_so_and_the_run_fails() {
+async fn failed_image_is_distributed_on_request_and_the_run_fails() {
     let bench = bench(changed("continueDistributeOnFailure", json!(true))).await;
     bench.fails_at("echo second");
     let error = bench.build(&bench.cx()).await.unwrap_err();
@@ -204,7 +204,7 @@ async fn an_image_that_failed_is_distributed_where_the_template_says_so_and_the_
     std::fs::remove_file(export).unwrap();
     bench.assert_clean("distributed");
 
-    // What fails after that does not hide it.
+    // A later failure does not hide it.
     let cx = Cx { faults: Faults::at(Step::Distribute, Fault::Error), ..bench.cx() };
     let error = bench.build(&cx).await.unwrap_err();
     check(&error, Step::Validate(1), ErrorCode::ValidatorFailed, "the first error wins");
@@ -212,7 +212,7 @@ async fn an_image_that_failed_is_distributed_where_the_template_says_so_and_the_
 }
 
 #[tokio::test]
-async fn cancel_is_no_failed_validation() {
+async fn cancel_is_not_a_failed_validation() {
     let bench = bench(changed("continueDistributeOnFailure", json!(true))).await;
     let cx = Cx { faults: Faults::at(Step::Validate(0), Fault::Hang), ..bench.cx() };
     let (result, ()) = tokio::join!(bench.build(&cx), async {
@@ -226,7 +226,7 @@ async fn cancel_is_no_failed_validation() {
 
 // conformance: 71
 #[tokio::test]
-async fn only_the_source_is_validated_where_the_template_says_so() {
+async fn source_validation_only_makes_no_image() {
     let bench = bench(changed("sourceValidationOnly", json!(true))).await;
     let request = || Request { exports: Vec::new(), ..bench.request() };
     let report = bench.build_as(request()).await.unwrap();
@@ -248,7 +248,7 @@ async fn only_the_source_is_validated_where_the_template_says_so() {
 }
 
 #[tokio::test]
-async fn a_source_that_only_boots_is_validated_too() {
+async fn source_without_validators_is_validated_by_its_boot() {
     let bench = bench(json!({ "sourceValidationOnly": true })).await;
     let request = Request { exports: Vec::new(), ..bench.request() };
     assert!(bench.build_as(request).await.unwrap().source_validation_only);
@@ -256,7 +256,7 @@ async fn a_source_that_only_boots_is_validated_too() {
     bench.assert_clean("source");
 }
 
-/// How the validators came to their result.
+/// Whether each validator's result came from the cache.
 async fn outcomes(bench: &Bench, freshness: Freshness) -> Vec<bool> {
     let (events, mut receiver) = Events::channel();
     let cx = Cx { events, ..bench.cx() };
@@ -275,7 +275,7 @@ async fn outcomes(bench: &Bench, freshness: Freshness) -> Vec<bool> {
 }
 
 #[tokio::test]
-async fn what_has_passed_is_not_validated_again_unless_it_is_to_be_fresh() {
+async fn passed_validation_is_reused_unless_fresh() {
     let mut bench = bench(two_validators()).await;
     let any = Freshness::default();
     assert_eq!(outcomes(&bench, any).await, [false, false]);
@@ -293,7 +293,7 @@ async fn what_has_passed_is_not_validated_again_unless_it_is_to_be_fresh() {
 }
 
 #[tokio::test]
-async fn what_failed_is_not_remembered_as_passed() {
+async fn failed_validation_is_not_recorded() {
     let bench = bench(two_validators()).await;
     bench.fails_at("echo second");
     for _ in 0..2 {
@@ -304,7 +304,7 @@ async fn what_failed_is_not_remembered_as_passed() {
 }
 
 #[tokio::test]
-async fn what_was_validated_goes_with_its_node() {
+async fn validation_record_is_removed_with_its_node() {
     let bench = bench(two_validators()).await;
     bench.build(&bench.cx()).await.unwrap();
     assert_eq!(names(&bench.layout.validated()).len(), 1);
@@ -313,7 +313,7 @@ async fn what_was_validated_goes_with_its_node() {
 }
 
 #[tokio::test]
-async fn a_plan_shows_validators_as_steps() {
+async fn plan_shows_validators_as_steps() {
     let mut bench = bench(two_validators()).await;
     let forecast = async |bench: &Bench| {
         let cx = bench.cx();
@@ -344,14 +344,14 @@ fn abort(field: &str) -> Value {
     json!({ field: "abort" })
 }
 
-/// Holds things until a moment from now on, and a way in.
+/// A machine is retained until a time in the future, with credentials. Releases it.
 async fn assert_kept_and_let_go(bench: &Bench, machine: &str) {
     let kept = build::kept(&bench.layout).unwrap();
     assert_eq!(kept.len(), 1, "{machine}");
     let running = bench.fake.running();
     assert_eq!(running.len(), 1, "{machine}: {running:?}");
     assert!(running[0].ends_with(machine.replace("RUN", &kept[0].run_id)), "{running:?}");
-    // Nobody ends it before its time.
+    // It is not removed early.
     assert_eq!(janitor::sweep(&bench.layout, &bench.fake).await.unwrap(), Vec::<String>::new());
     assert_eq!(bench.fake.running().len(), 1, "{machine}");
     janitor::let_go(&bench.layout, &kept[0].run_id).unwrap();
@@ -362,7 +362,7 @@ async fn assert_kept_and_let_go(bench: &Bench, machine: &str) {
 
 // conformance: 104, 105
 #[tokio::test]
-async fn a_template_can_ask_for_the_machine_that_failed_to_be_kept() {
+async fn failed_machine_is_retained_if_the_template_requests_it() {
     let cases = [
         ("onCustomizerError", "echo two", "RUN"),
         ("onValidationError", "echo first", "RUN/fork-validation"),
@@ -379,7 +379,7 @@ async fn a_template_can_ask_for_the_machine_that_failed_to_be_kept() {
             "{hint}"
         );
         assert_kept_and_let_go(&bench, machine).await;
-        // The other kind of failure cleans up, and so does whoever says so.
+        // The other kind of failure cleans up, and so does an explicit request.
         let request = Request { on_error: OnError::Cleanup, ..bench.request() };
         bench.build_as(request).await.unwrap_err();
         bench.assert_clean(field);
@@ -392,7 +392,7 @@ async fn a_template_can_ask_for_the_machine_that_failed_to_be_kept() {
 }
 
 #[tokio::test]
-async fn a_fork_is_kept_also_while_its_image_is_distributed() {
+async fn fork_is_retained_while_its_image_is_distributed() {
     let mut bench = bench(changed("continueDistributeOnFailure", json!(true))).await;
     bench.also["errorHandling"] = abort("onValidationError");
     bench.fails_at("echo first");
@@ -403,7 +403,7 @@ async fn a_fork_is_kept_also_while_its_image_is_distributed() {
 }
 
 #[tokio::test]
-async fn a_fork_of_a_killed_process_is_ended_by_the_next_command() {
+async fn fork_of_killed_process_is_ended_by_the_next_command() {
     let bench = bench(two_validators()).await;
     let cx = Cx { faults: Faults::at(Step::Validate(0), Fault::Hang), ..bench.cx() };
     let build = bench.build(&cx);
@@ -411,7 +411,7 @@ async fn a_fork_of_a_killed_process_is_ended_by_the_next_command() {
         _ = build => panic!("it hangs"),
         () = cx.faults.hanging() => {}
     }
-    // The future is gone in the middle, as a process is: what is in the ledger is all that is left.
+    // The future is dropped in the middle, like a killed process: only the ledger remains.
     assert!(!ledger::runs(&bench.layout).unwrap().is_empty());
     assert_eq!(janitor::sweep(&bench.layout, &bench.fake).await.unwrap(), Vec::<String>::new());
     let ends: Vec<_> = bench
@@ -425,9 +425,9 @@ async fn a_fork_of_a_killed_process_is_ended_by_the_next_command() {
 }
 
 #[tokio::test]
-async fn an_image_that_does_not_come_up_is_told_as_such() {
+async fn image_that_does_not_boot_is_reported() {
     let bench = bench(two_validators()).await;
-    // The build machine is there already.
+    // The build machine already exists.
     let cx = Cx { faults: Faults::at(Step::Fork, Fault::Error), ..bench.cx() };
     bench.build(&cx).await.unwrap_err();
     bench.fake.at(Point::Connect, Mishap::Fail("no answer".to_owned()));

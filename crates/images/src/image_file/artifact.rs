@@ -7,12 +7,12 @@
 //!                      data0-disk.qcow2 + …           the same three of each data disk
 //! ```
 //!
-//! The files are read-only and are *linked* into the image store where that is on the same file system,
-//! so they take no room of their own. They belong to the cache: what nobody holds may go at any time,
-//! under an exclusive `artifact-<key>.lock`.
+//! The files are read-only. The image store *links* them if it is on the same file system, so that
+//! they take no space of their own. They belong to the cache: an artifact that no process uses may
+//! be evicted at any time, under an exclusive `artifact-<key>.lock`.
 //!
-//! Invariant: a file is given out only when its content is what its JSON says ([`verified`]). One that is damaged is
-//! made again.
+//! Invariant: a file is returned only if its content matches its JSON ([`verified`]). A damaged
+//! file is made again.
 
 use std::{
     fs::{self, File},
@@ -43,8 +43,8 @@ use crate::{
     lock::{Lock, REMOVAL, UseLock},
 };
 
-/// A disk without a backing file that is finished, hashed and kept while this lives: what images,
-/// versions and exports are made from.
+/// A finished and hashed disk without a backing file, protected from eviction while this value
+/// lives. Images, versions and exports are made from it.
 #[derive(Debug, Clone)]
 pub struct Standalone {
     /// Names the content: the key of the generalized node, or the digest of a stored image.
@@ -53,29 +53,29 @@ pub struct Standalone {
     pub disk: PathBuf,
     /// SHA-256 of the file.
     pub sha256: String,
-    /// Bytes of the disk as the guest sees it.
+    /// Size of the disk that the guest sees, in bytes.
     pub virtual_size: u64,
     /// The disks beside it, by their LUNs.
     pub data: Vec<DataDisk>,
     _in_use: Arc<UseLock>,
 }
 
-/// A data disk that stands alone, finished and hashed; its LUN is its place among the others.
+/// A finished and hashed data disk without a backing file. Its LUN is its index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataDisk {
     /// An uncompressed, read-only qcow2.
     pub disk: PathBuf,
     /// SHA-256 of the file.
     pub sha256: String,
-    /// Bytes of the disk as the guest sees it.
+    /// Size of the disk that the guest sees, in bytes.
     pub virtual_size: u64,
 }
 
 impl Standalone {
-    /// A disk that stands alone already, with its data disks; its artifacts are kept while this lives.
+    /// A standalone disk with its data disks. Its artifacts are not evicted while the result lives.
     ///
     /// # Errors
-    /// They are being removed, and that does not end.
+    /// An eviction of the artifacts does not end in time.
     pub(crate) async fn held(
         layout: &Layout,
         key: Key,
@@ -88,8 +88,8 @@ impl Standalone {
     }
 }
 
-/// Makes the sealed disk of the node `key`, a qcow2 with its chain, into one file, or finds the one
-/// that was made before.
+/// Converts the sealed disk of the node `key`, a qcow2 with its chain, to one file, or returns the
+/// cached file.
 ///
 /// # Errors
 /// `ExportFailed`, `HostNotReady`, `DiskFull`, `Canceled`.
@@ -107,7 +107,7 @@ pub async fn standalone(cx: &Cx, host: &Host, disk: &Path, key: &Key) -> Result<
     })
 }
 
-/// Keeps the artifacts of `key` from being trimmed.
+/// Protects the artifacts of `key` from eviction.
 async fn hold(layout: &Layout, key: &Key) -> Result<Arc<UseLock>> {
     let path = layout.locks().join(format!("artifact-{key}.lock"));
     UseLock::take(path, REMOVAL)
@@ -116,7 +116,7 @@ async fn hold(layout: &Layout, key: &Key) -> Result<Arc<UseLock>> {
         .map_err(|e| io_fault(e, ErrorCode::ExportFailed, format!("hold the artifacts of {key}")))
 }
 
-/// The forms that are kept.
+/// The forms that are cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// Uncompressed qcow2 without a backing file.
@@ -128,7 +128,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form that an export in this format is a copy of, if it is kept at all.
+    /// The form that an export in this format copies, if it is a cached form.
     pub fn of_export(format: Format) -> Option<Self> {
         match format {
             Format::Qcow2 => Some(Self::Packed),
@@ -172,14 +172,14 @@ impl Form {
 pub struct Artifact {
     #[serde(skip)]
     pub path: PathBuf,
-    /// Names the content of the file.
+    /// Digest of the file's content.
     #[serde(flatten)]
     pub digest: Digest,
-    /// Bytes of the disk as the guest sees it.
+    /// Size of the disk that the guest sees, in bytes.
     pub virtual_size: u64,
 }
 
-/// The disk in another form: the kept one, or a new one.
+/// The disk in another form, from the cache or converted now.
 ///
 /// # Errors
 /// `ExportFailed`, `HostNotReady`, `DiskFull`, `Canceled`.
@@ -188,7 +188,8 @@ pub async fn get(cx: &Cx, host: &Host, from: &Standalone, form: Form) -> Result<
     get_or_make(cx, host, &image, &from.key, form, None).await
 }
 
-/// Work that several want at once is done once, also between processes. `lun` names a data disk.
+/// Concurrent requests for the same file, also from other processes, convert it once. `lun` names a
+/// data disk.
 pub(super) async fn get_or_make(
     cx: &Cx,
     host: &Host,
@@ -240,7 +241,7 @@ async fn make(
     Ok(Artifact { path: path.to_owned(), digest, virtual_size })
 }
 
-/// Hashes a written file while the system brings it to the disk.
+/// Hashes a written file while the system syncs it to the disk.
 pub(crate) async fn finish_and_hash(
     cx: &Cx,
     partial: &Partial,
@@ -256,7 +257,7 @@ pub(crate) async fn finish_and_hash(
     Ok(digest)
 }
 
-/// The kept file, if it is there and is what was made. Notes that it was used now.
+/// The cached file, if it exists and is intact. Records the use.
 async fn kept(cx: &Cx, dest: &Path, form: Form) -> Result<Option<Artifact>> {
     let Some(artifact) = may_wait(|| read_json(dest).filter(|_| dest.exists()))
         .filter(|made| made.digest.kind() == form.digest_kind())
@@ -269,7 +270,7 @@ async fn kept(cx: &Cx, dest: &Path, form: Form) -> Result<Option<Artifact>> {
         cx.events.warn(format!("{path} is damaged: it is not what was written. It is made again"));
         return Ok(None);
     }
-    // The folder's time decides what is trimmed first.
+    // The folder's modification time decides which artifacts are evicted first.
     if let Some(dir) = dest.parent() {
         let _ = may_wait(|| File::open(dir)?.set_modified(SystemTime::now()));
     }
@@ -297,11 +298,11 @@ fn json_path(dest: &Path) -> PathBuf {
     name.into()
 }
 
-/// Makes sure that the file that was delivered is what the record will say of it. A link of a file that was verified
+/// Checks that the delivered file matches its future record. A link to a file that was verified
 /// lately is not read again; a copy is.
 ///
 /// # Errors
-/// It is another: whatever it was a link or a copy of was changed on the way.
+/// The content differs: the original was changed meanwhile.
 pub async fn delivered(cx: &Cx, path: &Path, digest: &Digest) -> Result<()> {
     if verified::check(cx, path, digest, "verify what was delivered").await? {
         return Ok(());
@@ -312,7 +313,7 @@ pub async fn delivered(cx: &Cx, path: &Path, digest: &Digest) -> Result<()> {
         .hint("build again: what is damaged in the cache is made anew"))
 }
 
-/// Writes a small file by rename. Of two who write it at once, the last one counts.
+/// Writes a small file by rename. Of two concurrent writers, the last one wins.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -327,7 +328,7 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
     })
 }
 
-/// Removes what killed processes left unfinished; says how many files.
+/// Removes unfinished files of killed processes. Returns how many.
 pub fn sweep(layout: &Layout) -> io::Result<usize> {
     let mut removed = 0;
     for dir in entries(&layout.artifacts())? {

@@ -1,9 +1,9 @@
-//! qemu-img: from any image (with its chain of backing files) to one standalone file.
+//! qemu-img: converts any image (with its chain of backing files) to one standalone file.
 //!
-//! Measured with a Debian of 1.2 GB in a chain of two, on two cores: qcow2 0.3 s, VHD 0.4 s, raw 0.3 s,
-//! VMDK 2.3 s, qcow2 with zstd 6.0 s in order and 3.7 s with writes out of order (`-W`, no gain for the
-//! others), qcow2 with zlib 17 s, stream-optimised VMDK 37 s. So what stays here is kept
-//! uncompressed, and what leaves as qcow2 is packed with zstd.
+//! Measured with a Debian of 1.2 GB in a chain of two, on two cores: qcow2 0.3 s, VHD 0.4 s, raw
+//! 0.3 s, VMDK 2.3 s, qcow2 with zstd 6.0 s in order and 3.7 s with writes out of order (`-W`, no
+//! gain for the others), qcow2 with zlib 17 s, stream-optimised VMDK 37 s. So images that stay on
+//! the host are uncompressed, and an exported qcow2 is compressed with zstd.
 
 use std::path::Path;
 
@@ -21,12 +21,12 @@ use crate::{
     format::Format,
 };
 
-/// What to make of an image.
+/// The result of a conversion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     /// A qcow2 without compression, for the image store.
     Standalone,
-    /// A qcow2 with zstd, to be given away.
+    /// A qcow2 with zstd, for export.
     Compressed,
     Raw,
     /// Fixed, a whole number of MiB, with its size in the footer.
@@ -35,7 +35,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// What an export in that format is made as.
+    /// The target for an export in that format.
     pub fn of_export(format: Format) -> Self {
         match format {
             Format::Qcow2 => Self::Compressed,
@@ -55,8 +55,8 @@ impl Target {
         }
     }
 
-    /// Bytes that must be free, at the very least, for `data` bytes of data. Compression is assumed
-    /// to be as good as it ever is: who has less than this cannot succeed.
+    /// The minimum of free bytes for `data` bytes of data. It assumes the best possible
+    /// compression: with less space the conversion certainly fails.
     fn least(self, data: u64) -> u64 {
         match self {
             Self::Compressed => data / 8,
@@ -65,7 +65,7 @@ impl Target {
     }
 }
 
-/// Bytes of data in an image and its backing files, as a qcow2 would hold them.
+/// Bytes of data in an image and its backing files, in the form of a qcow2.
 async fn data_size(cx: &Cx, host: &Host, image: &Image) -> Result<u64> {
     #[derive(Deserialize)]
     struct Measure {
@@ -87,16 +87,16 @@ pub struct Job<'a> {
     /// An existing empty file.
     pub to: &'a Path,
     pub target: Target,
-    /// The name that `to` will have in the end.
+    /// The final name of `to`.
     pub name: &'a str,
-    /// What progress is told as.
+    /// The name of the activity in progress events.
     pub activity: &'a str,
 }
 
-/// Carries it out, and says how large the guest's disk is.
+/// Converts, and returns the size of the guest's disk.
 ///
-/// Fails with `DiskFull` before writing if there is certainly no room. What a failed one left in
-/// `to` is the caller's to remove.
+/// Fails with `DiskFull` before writing if there is certainly not enough space. After a failure,
+/// the caller removes the content of `to`.
 ///
 /// # Errors
 /// `ExportFailed`, `HostNotReady`, `DiskFull`, `Canceled`.
@@ -129,7 +129,7 @@ async fn run(cx: &Cx, host: &Host, job: Job<'_>, disk_size: u64) -> Result<(), p
         Target::Standalone | Target::Raw | Target::Vmdk => {}
         Target::Compressed => options.extend(["-c", "-W", "-o", "compression_type=zstd"]),
         Target::Vhd => {
-            // Made in its rounded size first: converting cannot grow a disk.
+            // Created in its rounded size first, since a conversion cannot grow a disk.
             Command::new(&host.qemu_img)
                 .args(["create", "-q", "-f", "vpc", "-o", "subformat=fixed,force_size=on"])
                 .arg(to)
@@ -167,7 +167,7 @@ fn is_full(error: &proc::Error) -> bool {
         .any(|line| line.contains("No space left on device") || line.contains("quota exceeded"))
 }
 
-/// Codes a failure of qemu-img.
+/// Classifies a failure of qemu-img.
 fn fault(error: proc::Error, path: &Path) -> Error {
     match error {
         proc::Error::NotFound { .. } => {
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn progress_lines_are_read() {
+    fn progress_line_is_parsed_as_a_percentage() {
         assert_eq!(percent("    (12.34/100%)"), Some(12.34));
         assert_eq!(percent("    (100.00/100%)"), Some(100.0));
         assert_eq!(percent("warning: (odd)"), None);

@@ -20,7 +20,7 @@ pub fn file_name(lun: usize) -> String {
     format!("data{lun}.qcow2")
 }
 
-/// The name of a data disk beside an image's file of any name: `web.vhd`, `web_dataDisk_0.vhd`.
+/// The name of a data disk beside an image file with any name: `web.vhd`, `web_dataDisk_0.vhd`.
 pub fn beside(image: &Path, lun: usize) -> PathBuf {
     let mut name = image.file_stem().unwrap_or_default().to_owned();
     name.push(format!("_dataDisk_{lun}"));
@@ -32,7 +32,7 @@ pub fn beside(image: &Path, lun: usize) -> PathBuf {
 }
 
 impl Standalone {
-    /// Makes data disks standalone too, side by side: sealed qcow2s with their chains, by their LUNs.
+    /// Makes the data disks standalone too, side by side: sealed qcow2s with their chains, by LUN.
     ///
     /// # Errors
     /// `ExportFailed`, `DiskFull`, `Canceled`.
@@ -48,7 +48,7 @@ impl Standalone {
         Ok(self)
     }
 
-    /// A data disk in another form: the kept one, or a new one.
+    /// A data disk in another form, from the cache or converted now.
     ///
     /// # Errors
     /// `ExportFailed`, `HostNotReady`, `DiskFull`, `Canceled`.
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_data_disk_is_named_after_the_image() {
+    fn data_disk_is_named_after_the_image() {
         let of = |path: &str| beside(Path::new(path), 2).display().to_string();
         assert_eq!(of("/a.b/web.vhd"), "/a.b/web_dataDisk_2.vhd");
         assert_eq!(of("/a.b/web"), "/a.b/web_dataDisk_2");

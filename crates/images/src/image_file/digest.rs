@@ -1,8 +1,9 @@
-//! Digests of large files, and a cheap way to see that a file is still the one that was hashed.
+//! Digests of large files, and a cheap check that a file is still the one that was hashed.
 //!
-//! Compact formats (qcow2, VMDK) are named by their plain SHA-256. Flat ones (raw, fixed VHD) are as long as the
-//! guest's disk, and SHA-256 must be fed every zero of it: 0.8 s a GiB, whatever the disk holds. They, and the files
-//! of nodes, have a *sparse* digest instead, which costs what the content costs. It is the SHA-256 of this text:
+//! Compact formats (qcow2, VMDK) have a plain SHA-256. Flat files (raw, fixed VHD) are as long as
+//! the guest's disk, and SHA-256 would process every zero of them: 0.8 s per GiB, whatever the disk
+//! contains. So they, and the files of nodes, have a *sparse* digest, whose cost depends on the
+//! content only. It is the SHA-256 of this text:
 //!
 //! ```text
 //! goldsmith sparse 1
@@ -10,8 +11,9 @@
 //! <number of a MiB> <SHA-256 of it>        for each MiB that is not all zeros, in order
 //! ```
 //!
-//! Numbers are decimal and begin at 0, the last MiB may be shorter, each line ends with a newline. Where the file
-//! system keeps holes makes no difference. `goldsmith image digest` computes it for any file.
+//! Numbers are decimal and begin at 0, the last MiB may be shorter, each line ends with a newline.
+//! The holes of the file system do not change the digest. `goldsmith image digest` computes it for
+//! any file.
 
 use std::{
     fs::{File, Metadata},
@@ -34,13 +36,13 @@ use crate::{
     error::{Result, io_fault, stopped},
 };
 
-/// How much is read, or hashed of a hole, at a time.
+/// Bytes that are read, or hashed for a hole, at a time.
 const CHUNK: usize = 1 << 20;
 const MIB: u64 = CHUNK as u64;
-/// How often progress is told.
+/// Bytes between two progress events.
 pub const REPORT: u64 = 32 << 20;
 
-/// Size and time of change: while they are the same, a file counts as the one that was hashed.
+/// Size and modification time. While they stay the same, a file counts as the one that was hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stamp {
@@ -50,7 +52,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of an open or looked-up file.
+    /// The stamp of an open file or of a looked-up path.
     pub fn of(metadata: &Metadata) -> Self {
         Self {
             size: metadata.len(),
@@ -65,8 +67,8 @@ impl Stamp {
     }
 }
 
-/// SHA-256, in lower-case hexadecimal, of the file as `sha256sum` would give it. Holes are hashed
-/// without being read. Progress goes out as `activity`.
+/// SHA-256 of the file in lower-case hexadecimal, equal to the output of `sha256sum`. Holes are
+/// hashed without reading them. Progress is reported as `activity`.
 ///
 /// # Errors
 /// `ExportFailed`, `Canceled`.
@@ -74,7 +76,7 @@ pub async fn sha256(cx: &Cx, path: &Path, activity: &str) -> Result<String> {
     Ok(compute(cx, path, Kind::Plain, activity).await?.hex().to_owned())
 }
 
-/// The digest of that kind. Progress goes out as `activity`.
+/// The digest of that kind. Progress is reported as `activity`.
 ///
 /// # Errors
 /// `ExportFailed`, `Canceled`.
@@ -85,8 +87,8 @@ pub async fn compute(cx: &Cx, path: &Path, kind: Kind, activity: &str) -> Result
     .await
 }
 
-/// Reads a file on a thread of its own, which ends when this future is dropped, for whatever reason. `names` are those
-/// of the activity whose progress goes out, and of the work in an error.
+/// Reads a file on a thread of its own. The thread ends when this future is dropped. `names` holds
+/// the name of the activity for progress events, and of the work for errors.
 pub(super) async fn read_off_runtime<T: Send + 'static>(
     cx: &Cx,
     path: &Path,
@@ -106,7 +108,7 @@ pub(super) async fn read_off_runtime<T: Send + 'static>(
     done.map_err(|e| io_fault(e, ErrorCode::ExportFailed, format!("{verb} {}", path.display())))
 }
 
-/// The same of an open file, on this thread. `progress` may also hold it up, to limit the rate of reading.
+/// The same for an open file, on this thread. `progress` may block, to limit the read rate.
 ///
 /// # Errors
 /// The file cannot be read, or the work was canceled.
@@ -180,7 +182,7 @@ fn hash_sparse(
     let (mut next, mut reported) = (0, 0);
     for extent in data_extents(file, size) {
         let extent = extent?;
-        // A MiB may hold several extents; all of it is read with the first.
+        // A MiB may contain several extents. All of it is read with the first one.
         next = next.max(extent.start / MIB);
         while next * MIB < extent.end {
             if cancel.is_cancelled() {
@@ -201,23 +203,23 @@ fn hash_sparse(
     Ok(sparse.finish())
 }
 
-/// A sparse digest in the making.
+/// Computes a sparse digest.
 pub struct Sparse(Sha256);
 
 impl Sparse {
-    /// Of a file of that length.
+    /// For a file of that length.
     pub fn new(size: u64) -> Self {
         Self(Sha256::new_with_prefix(format!("goldsmith sparse 1\n{size}\n")))
     }
 
-    /// Adds the MiB of that number; each number at most once, in order.
+    /// Adds the MiB with that number. Numbers must ascend.
     pub fn add(&mut self, number: u64, content: &[u8]) {
         if !is_zero(content) {
             self.0.update(format!("{number} {}\n", hex::encode(Sha256::digest(content))));
         }
     }
 
-    /// The digest, when every MiB that is not zero was added.
+    /// The digest, after every nonzero MiB was added.
     pub fn finish(self) -> String {
         hex::encode(self.0.finalize())
     }
@@ -227,9 +229,9 @@ fn as_size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(CHUNK)
 }
 
-/// Whether all of it is zero.
+/// Whether all bytes are zero.
 pub fn is_zero(content: &[u8]) -> bool {
-    // By words: this sees every byte of every disk.
+    // Word by word: this loop reads every byte of every disk.
     let (words, tail) = content.as_chunks::<16>();
     words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && tail.iter().all(|byte| *byte == 0)
 }
@@ -239,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_digest_is_that_of_all_bytes_holes_included() {
+    fn sha256_includes_the_holes() {
         let file = tempfile::tempfile().unwrap();
         let size = (5 << 20) + 77;
         file.set_len(size).unwrap();
@@ -259,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn sparse_digest_is_of_the_nonzero_mebibytes_and_not_of_the_holes() {
+    fn sparse_digest_covers_nonzero_mebibytes_and_ignores_holes() {
         let size = (5 << 20) + 77;
         let holes = tempfile::tempfile().unwrap();
         holes.set_len(size).unwrap();
@@ -284,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_are_seen_wherever_the_one_is() {
+    fn is_zero_finds_a_nonzero_byte_at_any_position() {
         let mut content = vec![0; 100];
         assert!(is_zero(&content) && is_zero(&[]));
         for at in [0, 15, 16, 63, 96, 99] {
@@ -295,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_canceled_hash_stops() {
+    fn canceled_hash_stops() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(1 << 40).unwrap();
         let cancel = CancellationToken::new();

@@ -1,4 +1,4 @@
-//! Where a sparse file has data.
+//! Finds the data in a sparse file.
 
 use std::{fs::File, io, ops::Range};
 
@@ -7,8 +7,8 @@ use rustix::{
     io::Errno,
 };
 
-/// The ranges of `file` below `size` that hold data; the holes between them read as zeros. On a
-/// file system that does not tell, everything is data.
+/// The ranges of `file` below `size` that hold data. The holes between them read as zeros. If the
+/// file system does not report holes, everything is data.
 pub fn data_extents(file: &File, size: u64) -> impl Iterator<Item = io::Result<Range<u64>>> + '_ {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn holes_are_found_and_data_is_covered() {
+    fn data_extents_cover_data_and_skip_holes() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(64 << 20).unwrap();
         file.write_all_at(&[1; 4096], 8 << 20).unwrap();
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_and_a_file_of_one_hole_have_no_data() {
+    fn empty_file_and_pure_hole_have_no_data() {
         let file = tempfile::tempfile().unwrap();
         assert_eq!(data_extents(&file, 0).count(), 0);
         file.set_len(1 << 20).unwrap();

@@ -15,22 +15,22 @@ use crate::error::{Error, Result, io_fault};
 
 /// Bytes of the footer.
 pub const LENGTH: u64 = 512;
-/// The size of the disk must be a multiple of this for Azure.
+/// Azure requires a disk size that is a multiple of this.
 pub const ALIGNMENT: u64 = 1 << 20;
 
-/// A VHD holds no larger disk: the format's sectors are counted in 32 bits, and QEMU leaves some out.
+/// The largest disk of a VHD: the format counts sectors in 32 bits, and QEMU leaves some out.
 pub const MOST: u64 = 2040 << 30;
 
 const COOKIE: &[u8; 8] = b"conectix";
 const FIXED: u32 = 2;
 
-/// What a fixed VHD says of itself.
+/// The properties in the footer of a fixed VHD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Footer {
-    /// Four letters; readers decide by them whether the size or the geometry counts.
+    /// Four letters, from which readers decide whether the size or the geometry counts.
     pub creator: [u8; 4],
     pub original_size: u64,
-    /// Bytes of the disk as the guest sees it.
+    /// Size of the disk that the guest sees, in bytes.
     pub current_size: u64,
     pub cylinders: u16,
     pub heads: u8,
@@ -39,7 +39,7 @@ pub struct Footer {
 }
 
 impl Footer {
-    /// Reads a footer; the text of the error says which field is wrong.
+    /// Parses a footer. The error names the invalid field.
     pub fn parse(bytes: &[u8; LENGTH as usize]) -> Result<Self, String> {
         if &bytes[..8] != COOKIE {
             return Err("it has no VHD footer (cookie)".into());
@@ -68,8 +68,8 @@ impl Footer {
         })
     }
 
-    /// Whether the size in the footer is the size of the disk for every reader: some compute it
-    /// from the geometry unless the creator is known to them or the geometry is the greatest.
+    /// Whether every reader takes the disk size from the footer's size field. Some compute it from
+    /// the geometry unless they know the creator or the geometry is the maximum.
     fn size_counts(&self) -> bool {
         const KNOWN: [&[u8; 4]; 5] = [b"win ", b"qem2", b"d2v ", b"tap\0", b"CTXS"];
         let geometry = u64::from(self.cylinders)
@@ -82,11 +82,11 @@ impl Footer {
     }
 }
 
-/// Checks that the file is a fixed VHD that Azure takes and that holds a disk of `disk_size` bytes,
-/// rounded up to a whole MiB.
+/// Checks that the file is a fixed VHD that Azure accepts and that it holds a disk of `disk_size`
+/// bytes, rounded up to a whole MiB.
 ///
 /// # Errors
-/// `ExportFailed`: it has none, or one of another disk.
+/// `ExportFailed`: it has no footer, or the footer of another disk.
 pub fn verify(path: &Path, disk_size: u64) -> Result<Footer> {
     may_wait(|| {
         let wrong = |what: String| {
@@ -124,7 +124,7 @@ fn read(path: &Path) -> io::Result<([u8; LENGTH as usize], u64)> {
     Ok((bytes, length))
 }
 
-/// One's complement of the sum of all bytes but the checksum's own.
+/// One's complement of the sum of all bytes except the checksum's own.
 fn checksum(bytes: &[u8; LENGTH as usize]) -> u32 {
     let sum = |part: &[u8]| part.iter().map(|b| u32::from(*b)).sum::<u32>();
     !(sum(&bytes[..64]) + sum(&bytes[68..]))
@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    /// A footer of a 3 MiB disk as QEMU writes it.
+    /// The footer of a 3 MiB disk, as QEMU writes it.
     fn sample() -> [u8; 512] {
         let mut bytes = [0; 512];
         bytes[..8].copy_from_slice(COOKIE);
@@ -178,14 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_one_passes() {
+    fn valid_footer_passes() {
         let dir = tempfile::tempdir().unwrap();
         let footer = verify(&file(dir.path(), &sample(), 3 << 20), (3 << 20) - 512).unwrap();
         assert_eq!((footer.current_size, &footer.creator), (3 << 20, b"qem2"));
     }
 
     #[test]
-    fn each_wrong_field_is_named() {
+    fn invalid_field_is_named() {
         type Breaker = fn(&mut [u8; 512]);
         let cases: [(&str, Breaker); 7] = [
             ("cookie", |b| b[0] = b'C'),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_too_short_is_no_vhd() {
+    fn short_file_is_rejected() {
         let dir = tempfile::tempdir().unwrap();
         let error = verify(&file(dir.path(), &sample(), 1 << 20), 3 << 20).unwrap_err();
         assert!(error.message.contains("the file has"), "{}", error.message);

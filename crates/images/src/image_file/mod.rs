@@ -1,9 +1,9 @@
-//! Image files on the host: convert, hash, link, copy; each appears whole or not at all.
+//! Image files on the host: convert, hash, link, copy. Each appears whole or not at all.
 //!
-//! Invariants: formats are always given, never guessed from content; holes are neither read nor
-//! written; a file that is not finished has a name of its own (see [`partial`]) and its maker's lock.
+//! Invariants: the format is always given, never guessed from content; holes are neither read nor
+//! written; an unfinished file has a name of its own (see [`partial`]) and its maker's lock.
 //!
-//! Not here: what is inside an image. Only a guest looks there.
+//! This module does not know the content of an image. Only a guest reads it.
 
 pub mod artifact;
 pub mod convert;

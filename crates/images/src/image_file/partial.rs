@@ -1,12 +1,13 @@
-//! Files that are not finished yet.
+//! Unfinished files.
 //!
 //! ```text
 //! <dir>/<name>.goldsmith-<run id>.partial   written, locked by its maker
 //! <dir>/<name>                              after one rename
 //! ```
 //!
-//! Dropping an unfinished one removes it. When its maker was killed, its lock is free: whoever holds
-//! the path in a ledger removes it, and [`sweep`] removes those in the folders of the layout.
+//! Dropping an unfinished file removes it. If its maker was killed, its lock is free: the process
+//! whose ledger records the path removes the file, and [`sweep`] removes those in the folders of
+//! the layout.
 
 use std::{
     ffi::OsString,
@@ -25,18 +26,18 @@ use crate::absent::{entries_of_any, same_file};
 
 const SUFFIX: &str = ".partial";
 
-/// The name under which `dest` is written until it is finished. Known before anything is made, so
-/// that a ledger can hold it.
+/// The name of `dest` while it is unfinished. It is known before the file exists, so that a ledger
+/// can record it.
 pub fn partial_path(dest: &Path, run_id: &str) -> PathBuf {
     let mut name = dest.file_name().map_or_else(OsString::new, ToOwned::to_owned);
     name.push(format!(".goldsmith-{run_id}{SUFFIX}"));
     dest.with_file_name(name)
 }
 
-/// What to do with a file that is there already.
+/// What happens to an existing file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
-    /// It stays, and taking its name fails with `AlreadyExists`.
+    /// It stays, and `finish` fails with `AlreadyExists`.
     Keep,
     /// It is replaced.
     Replace,
@@ -52,8 +53,8 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// Makes the unfinished file for `dest` and locks it. One that a dead process left under the
-    /// same name is taken over, emptied.
+    /// Creates the unfinished file for `dest` and locks it. Takes over a file that a dead process
+    /// left under the same name, and empties it.
     pub fn create(dest: &Path, run_id: &str) -> io::Result<Self> {
         may_wait(|| {
             let path = partial_path(dest, run_id);
@@ -78,12 +79,12 @@ impl Partial {
                     file.set_len(0)?;
                     return Ok(Self { dest: dest.to_owned(), path, file, finished: false });
                 }
-                // A sweep removed it between the open and the lock.
+                // A sweep removed the file between the open and the lock.
             }
         })
     }
 
-    /// Where to write. Writers must keep the file, not replace it.
+    /// The path to write to. Writers must not replace the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -93,12 +94,12 @@ impl Partial {
         &self.file
     }
 
-    /// Brings what was written to the disk. May take long; do it off the runtime.
+    /// Syncs the file to the disk. This may take long; call it off the runtime.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
 
-    /// The file is finished and was synced: it gets its name by one rename.
+    /// Gives the finished and synced file its name, by one rename.
     pub fn finish(mut self, existing: Existing) -> io::Result<()> {
         match existing {
             Existing::Replace => fs::rename(&self.path, &self.dest)?,
@@ -120,7 +121,8 @@ impl Drop for Partial {
 /// Renames to a name that must be free.
 pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Not every file system has this kind of rename; there the look and the rename are two steps.
+        // Not every file system has this kind of rename. There the check and the rename are two
+        // steps.
         Err(Errno::INVAL | Errno::NOSYS) if to.symlink_metadata().is_ok() => {
             Err(io::ErrorKind::AlreadyExists.into())
         }
@@ -137,7 +139,7 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
-/// Removes unfinished files in `dir` whose makers are gone; says how many.
+/// Removes the unfinished files in `dir` whose makers are gone. Returns how many.
 pub fn sweep(dir: &Path) -> io::Result<usize> {
     let mut removed = 0;
     for path in entries_of_any(dir)? {
@@ -162,7 +164,7 @@ mod tests {
     use crate::absent::entries;
 
     #[test]
-    fn a_dropped_partial_is_gone_and_a_finished_one_is_there() {
+    fn dropped_partial_is_removed_and_finished_one_stays() {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("x.vhd");
         let partial = Partial::create(&dest, "r1").unwrap();
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn sweep_takes_what_dead_makers_left_and_nothing_else() {
+    fn sweep_removes_only_files_of_dead_makers() {
         let dir = tempfile::tempdir().unwrap();
         let alive = Partial::create(&dir.path().join("a"), "live").unwrap();
         fs::write(partial_path(&dir.path().join("b"), "dead"), "torn").unwrap();
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leftover_of_the_same_run_is_taken_over_and_a_live_one_is_not() {
+    fn leftover_of_the_same_run_is_taken_over_unless_locked() {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("a");
         fs::write(partial_path(&dest, "r"), "torn").unwrap();

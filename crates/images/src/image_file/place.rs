@@ -1,4 +1,4 @@
-//! The same bytes under another name: a hard link where possible, else a sparse copy.
+//! The same bytes under another name: a hard link if possible, otherwise a sparse copy.
 
 use std::{
     fs::{self, File},
@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use super::{extents::data_extents, verified::Verified};
 use crate::error::stopped;
 
-/// How much is copied between two looks at the cancel token.
+/// Bytes to copy between two checks of the cancel token.
 const CHUNK: usize = 16 << 20;
 
-/// Gives a finished, read-only file a second name. Copies when the two places are not on one file
-/// system, or when it has no hard links. `to` must not exist.
+/// Gives a finished, read-only file a second name. Copies if the two paths are on different file
+/// systems or hard links are not supported. `to` must not exist.
 pub fn link_or_copy(
     verified: &Verified,
     from: &Path,
@@ -37,8 +37,8 @@ pub fn link_or_copy(
     fs::set_permissions(to, fs::metadata(from)?.permissions())
 }
 
-/// Copies a file into an empty one, with its holes: shared blocks where the file system can, else
-/// extent by extent.
+/// Copies a file into an empty one, with its holes. Shares blocks if the file system can, otherwise
+/// copies extent by extent.
 pub fn copy(from: &Path, to: &File, cancel: &CancellationToken) -> io::Result<()> {
     let source = File::open(from)?;
     if ioctl_ficlone(to, &source).is_ok() {
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_has_the_bytes_and_the_holes() {
+    fn copy_has_the_bytes_and_the_holes() {
         let dir = tempfile::tempdir().unwrap();
         let (a, b) = (dir.path().join("a"), dir.path().join("b"));
         let file = File::create(&a).unwrap();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fallback_copies_the_same_bytes() {
+    fn fallback_copies_the_same_bytes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         let data: Vec<u8> = (0..3_000_000_u32).map(|i| (i % 251) as u8).collect();
@@ -117,14 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn a_canceled_copy_stops() {
+    fn canceled_copy_stops() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         fs::write(&path, [1; 4096]).unwrap();
         let cancel = CancellationToken::new();
         cancel.cancel();
         let to = File::create_new(dir.path().join("b")).unwrap();
-        // A file system that shares blocks is done before it looks at the token.
+        // A file system that shares blocks finishes before the token is checked.
         if let Err(error) = copy(&path, &to, &cancel) {
             assert_eq!(error.kind(), io::ErrorKind::Interrupted);
         }

@@ -1,4 +1,4 @@
-//! Is there room? Asked before something large is written.
+//! Checks the free space before something large is written.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use api::ErrorCode;
 
 use crate::error::{Coded, Error, NO_ROOM, Result};
 
-/// Bytes an unprivileged process may still write to the file system of `path`.
+/// Bytes that an unprivileged process may still write to the file system of `path`.
 ///
 /// # Errors
-/// `InternalError`: the file system does not say.
+/// `InternalError`: the file system does not report its free space.
 pub fn free(path: &Path) -> Result<u64> {
     let stat = rustix::fs::statvfs(path)
         .code(ErrorCode::InternalError, || format!("how much is free in {}", path.display()))?;
@@ -27,14 +27,14 @@ pub fn check(need: u64, free: u64, dir: &Path) -> Result<()> {
     Err(full(need, Some(free), dir))
 }
 
-/// The error of a disk that is full, or would be.
+/// The error for a disk that is full or would be.
 pub fn full(need: u64, free: Option<u64>, dir: &Path) -> Error {
     let free = free.map_or_else(String::new, |free| format!(", {} is free", human(free)));
     let text = format!("no room in {}: about {} is needed{free}", dir.display(), human(need));
     Error::new(ErrorCode::DiskFull, text).target(dir.display().to_string()).hint(NO_ROOM)
 }
 
-/// A size for people.
+/// A size for display.
 pub fn human(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_error_says_how_much_is_needed_and_how_much_is_there() {
+    fn error_states_needed_and_free_space() {
         let error = check(3 << 30, 5 << 20, Path::new("/images")).unwrap_err();
         assert_eq!(error.code, ErrorCode::DiskFull);
         assert_eq!(error.message, "no room in /images: about 3.0 GiB is needed, 5.0 MiB is free");
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_for_people() {
+    fn human_rounds_sizes() {
         assert_eq!(human(0), "0 bytes");
         assert_eq!(human(1023), "1023 bytes");
         assert_eq!(human(1536), "1.5 KiB");

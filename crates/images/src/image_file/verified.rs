@@ -1,13 +1,14 @@
-//! Which files were read and found to be what they were made as, so that not every use reads them again.
+//! Records which files were read and found intact, so that not every use reads them again.
 //!
 //! ```text
-//! verified/<device>-<inode>.json    the digest, how the file looked when it was read, when that was
+//! verified/<device>-<inode>.json    the digest, the file's attributes and the time of the reading
 //! ```
 //!
-//! A use of a file reads its bytes unless a mark says that they were read since the host was started, at most
-//! [`TRUSTED_FOR`] ago, and the file still looks the same: size, time of change, and the time its inode changed, which
-//! no program can set. So a write that restores the time of change is seen at the next use, what the disk itself
-//! lost is seen within a day, and a build for which nothing changed opens one small file per image.
+//! A use of a file reads its bytes unless a mark shows that they were read since the host booted,
+//! at most [`TRUSTED_FOR`] ago, and that the file's attributes are unchanged: size, modification
+//! time and inode change time, which no program can set. So the next use notices a write that
+//! restores the modification time, a loss by the disk itself is noticed within a day, and a build
+//! without changes opens one small file per image.
 //!
 //! Marks are named by inode, so all hard links of a file share one. A lost mark costs one read.
 
@@ -32,10 +33,10 @@ use crate::{
     layout::Layout,
 };
 
-/// How long the bytes of a file that looks the same are trusted.
+/// How long a file with unchanged attributes is trusted.
 pub const TRUSTED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
-/// How a file looks without being read.
+/// The attributes of a file, without its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Look {
     device: u64,
@@ -60,7 +61,7 @@ impl Look {
         Ok(Self::of(&fs::metadata(path)?))
     }
 
-    /// Whether only a link, a rename or a mode can have come between the two.
+    /// Whether only a link, a rename or a change of mode can separate the two.
     fn has_content_of(&self, other: &Self) -> bool {
         Self { changed: other.changed, ..*self } == *other
     }
@@ -81,19 +82,19 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// The marks of a layout. The folder is made when first needed.
+    /// The marks of a layout. Their folder is created when first needed.
     pub fn new(layout: &Layout) -> Self {
         Self { dir: layout.verified() }
     }
 
-    /// Whether the file was found to have that digest lately and looks the same since.
+    /// Whether the file was recently found to have that digest and its attributes are unchanged.
     pub fn holds(&self, path: &Path, digest: &Digest) -> bool {
         let Ok(look) = Look::at(path) else { return false };
         self.mark(&look).is_some_and(|mark| mark.look == look && mark.digest == *digest)
     }
 
-    /// Whether the file has that digest: by its mark, or by reading it. A file that is not there has not.
-    /// May take long; do it off the runtime.
+    /// Whether the file has that digest, by its mark or by reading it. `false` if the file does not
+    /// exist. This may take long; call it off the runtime.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -110,8 +111,8 @@ impl Verified {
         Ok(self.read(path, digest.kind(), cancel, progress)?.is_some_and(|found| found == *digest))
     }
 
-    /// Reads the file, marks it with what it has, and gives that; nothing if there is no file.
-    /// May take long; do it off the runtime.
+    /// Reads the file, marks it with its digest, and returns the digest; `None` if the file does
+    /// not exist. This may take long; call it off the runtime.
     ///
     /// # Errors
     /// The file cannot be read, or was changed meanwhile.
@@ -133,15 +134,15 @@ impl Verified {
         if !after.has_content_of(&before) {
             return Err(io::Error::other("it was changed while it was read"));
         }
-        // A link that is made meanwhile makes it look different: then it is read once more.
+        // A link that is created meanwhile changes the attributes. Then the file is read once more.
         if after == before {
             self.write(&found, after);
         }
         Ok(Some(found))
     }
 
-    /// Does what changes nothing but the names or the mode of the file at `from`, and keeps its mark. `to` is its name
-    /// afterwards.
+    /// Executes a change that affects only the names or the mode of the file at `from`, and
+    /// preserves its mark. `to` is its name afterwards.
     ///
     /// # Errors
     /// Those of `change`.
@@ -162,7 +163,7 @@ impl Verified {
         Ok(done)
     }
 
-    /// Removes marks that count no longer.
+    /// Removes expired marks.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -179,11 +180,11 @@ impl Verified {
         Self::parse(&self.file(look))
     }
 
-    /// The mark in a file, if it still counts.
+    /// The mark in a file, if it is still valid.
     fn parse(path: &Path) -> Option<Mark> {
         let mark: Mark = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
         let age = Timestamp::now().duration_since(mark.at);
-        // One from the future was written by another clock.
+        // A mark from the future was written with another clock.
         let counts = (SignedDuration::ZERO..TRUSTED_FOR).contains(&age) && mark.boot == boot();
         counts.then_some(mark)
     }
@@ -193,7 +194,7 @@ impl Verified {
         self.put(&Mark { digest: digest.clone(), look, at: Timestamp::now(), boot });
     }
 
-    /// Not synced: after a power cut no mark counts anyway.
+    /// Not synced: after a power failure no mark is valid anyway.
     fn put(&self, mark: &Mark) {
         let path = self.file(&mark.look);
         let unfinished = path.with_extension(format!("{}.new", uuid::Uuid::now_v7()));
@@ -218,7 +219,8 @@ fn boot() -> &'static str {
     BOOT.get_or_init(|| vm::boot_id().unwrap_or_default())
 }
 
-/// Whether the file has that digest: by its mark, or by reading it. Progress goes out as `activity`.
+/// Whether the file has that digest, by its mark or by reading it. Progress is reported as
+/// `activity`.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -231,7 +233,7 @@ pub async fn check(cx: &Cx, path: &Path, digest: &Digest, activity: &str) -> Res
     .await
 }
 
-/// Reads a finished file, for its digest, and marks it. Progress goes out as `activity`.
+/// Reads a finished file for its digest, and marks it. Progress is reported as `activity`.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -272,7 +274,7 @@ mod tests {
             self.verified.read(&self.path(name), Kind::Sparse, &cancel, |_| {}).unwrap().unwrap()
         }
 
-        /// How often the file is read to see that it has the digest, and whether it has.
+        /// How often the file is read to check the digest, and whether it matches.
         fn check(&self, name: &str, digest: &Digest) -> (bool, bool) {
             let mut was_read = false;
             let cancel = CancellationToken::new();
@@ -288,7 +290,7 @@ mod tests {
         }
     }
 
-    /// Flips a bit and puts the time of change back.
+    /// Flips a bit and restores the modification time.
     pub(crate) fn flip(path: &Path) {
         let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
         let before = file.metadata().unwrap();
@@ -317,7 +319,7 @@ mod tests {
     fn flipped_bit_with_kept_time_is_found() {
         let s = Scene::new();
         let digest = s.read("disk");
-        // Times of inodes move in ticks: the change must not be in the tick of the reading.
+        // Inode times advance in ticks: the change must not be in the tick of the reading.
         let marked = Look::at(&s.path("disk")).unwrap();
         while {
             flip(&s.path("disk"));
@@ -333,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn mark_of_yesterday_of_the_future_or_of_an_earlier_start_counts_no_longer() {
+    fn mark_of_yesterday_the_future_or_an_earlier_boot_is_invalid() {
         let s = Scene::new();
         let digest = s.read("disk");
         let now = Timestamp::now();

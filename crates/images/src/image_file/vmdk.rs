@@ -1,5 +1,5 @@
-//! The descriptor inside a sparse VMDK names the file itself. It is written under another name than
-//! the one it gets, so the name is set afterwards.
+//! The descriptor inside a sparse VMDK contains the file's own name. The file is written under
+//! another name than its final one, so the name is corrected afterwards.
 
 use std::{
     fs::{File, OpenOptions},
@@ -17,7 +17,7 @@ const SECTOR: u64 = 512;
 /// QEMU reserves 20 sectors; anything much larger is not a descriptor.
 const LONGEST: u64 = 128;
 
-/// Makes the descriptor of the VMDK at `path` call its extent `name`.
+/// Changes the extent's name in the descriptor of the VMDK at `path` to `name`.
 pub(super) fn rename_extent(path: &Path, name: &str) -> Result<()> {
     let old = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     OpenOptions::new()
@@ -34,7 +34,7 @@ pub(super) fn rename_extent(path: &Path, name: &str) -> Result<()> {
 fn rewrite(file: &File, old: &str, new: &str) -> io::Result<()> {
     let mut header = [0; SECTOR as usize];
     file.read_exact_at(&mut header, 0)?;
-    // Little-endian 64-bit numbers of sectors: where the descriptor is, how long it is.
+    // Little-endian 64-bit numbers of sectors: the descriptor's offset and its length.
     let number = |at: usize| {
         let mut bytes = [0; 8];
         bytes.copy_from_slice(&header[at..at + 8]);

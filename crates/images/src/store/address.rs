@@ -1,4 +1,4 @@
-//! Which image a resource id means, and where it lies.
+//! Resource ids of images, and their folders in the store.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ const LONGEST: usize = 200;
 const LOCAL_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 const LOCAL_GROUP: &str = "local";
 
-/// Something in the image store. Names keep the spelling they were given and are compared without case.
+/// A resource in the image store. Names retain their spelling and are compared without case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// `…/images/<name>`
@@ -26,12 +26,12 @@ pub enum Address {
 }
 
 impl Address {
-    /// Reads a resource id; the text of the error says why it is none of ours.
+    /// Parses a resource id. The error explains why it is not a resource of the store.
     pub fn parse(id: &str) -> Result<Self, String> {
         Self::of(&id.parse::<ResourceId>().map_err(|e| e.to_string())?)
     }
 
-    /// The address that an id means.
+    /// The address of an id.
     pub fn of(id: &ResourceId) -> Result<Self, String> {
         check_names(id)?;
         match id.kind() {
@@ -53,7 +53,7 @@ impl Address {
         }
     }
 
-    /// The managed image of that name among the imported ones.
+    /// The imported managed image with that name.
     pub fn local(name: &str) -> Result<Self, String> {
         let id = ResourceId::new(ResourceKind::Image, LOCAL_SUBSCRIPTION, LOCAL_GROUP, &[name])
             .ok_or_else(|| format!("`{name}` cannot be the name of an image"))?;
@@ -69,14 +69,14 @@ impl Address {
         }
     }
 
-    /// The names that lead to it, in lower case, for places beside the store: subscription, group, gallery,
+    /// Its names in lower case, for places beside the store: subscription, group, gallery,
     /// definition and version.
     pub fn parts(&self) -> Vec<String> {
         let dir = self.dir(Path::new(""));
         dir.iter().skip(1).map(|part| part.to_string_lossy().into_owned()).collect()
     }
 
-    /// Where it lies below the store's folder. `latest` lies nowhere: its definition does.
+    /// Its folder below the store's root. For `latest`, the folder of the definition.
     pub(super) fn dir(&self, root: &Path) -> PathBuf {
         let lower = |name: &str| name.to_lowercase();
         let below = |kind: &str, id: &ResourceId| {
@@ -97,7 +97,7 @@ impl Address {
 pub(super) const MANAGED: &str = "managed";
 pub(super) const GALLERIES: &str = "galleries";
 
-/// Names become names of folders, so some that an id may have are refused.
+/// Names become names of folders, so some that an id may have are rejected.
 fn check_names(id: &ResourceId) -> Result<(), String> {
     let names = [id.subscription(), id.resource_group(), id.name()];
     for name in names.into_iter().chain(id.name_of("galleries")).chain(id.name_of("images")) {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_lie_in_readable_folders_without_case() {
+    fn id_maps_to_a_lower_case_folder() {
         let managed = "/subscriptions/S/resourceGroups/Rg/providers/Microsoft.Compute/images/Web";
         assert_eq!(dir(managed), "/i/managed/s/rg/web");
         assert_eq!(dir(&managed.to_uppercase()), "/i/managed/s/rg/web");
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_keeps_its_spelling() {
+    fn id_retains_its_spelling() {
         for id in [GALLERY.to_owned(), format!("{GALLERY}/versions/1.2.3")] {
             assert_eq!(Address::parse(&id).unwrap().id(), id);
         }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_image_or_would_leave_the_store_is_refused() {
+    fn foreign_id_and_path_escape_are_rejected() {
         let group = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute";
         let cases = [
             ("web".to_owned(), "begins with `/subscriptions/`"),

@@ -1,4 +1,4 @@
-//! A user's own disk becomes a managed image.
+//! Imports a user's own disk as a managed image.
 
 use api::ErrorCode;
 use vm::{Host, may_wait};
@@ -21,8 +21,8 @@ use crate::{
 };
 
 impl Store {
-    /// Takes a disk into the store, as a managed image of the local resource group. The caller has
-    /// made sure that it needs no other file: a backing file would be read here.
+    /// Imports a disk as a managed image of the local resource group. The caller has checked that
+    /// it needs no other file: a backing file would be read here.
     ///
     /// # Errors
     /// `InvalidArgument`, `Conflict`, `ExportFailed`, `DiskFull`, `Canceled`.

@@ -1,4 +1,4 @@
-//! The local image store: managed images and galleries, kept for good.
+//! The local image store: managed images and galleries, stored permanently.
 //!
 //! ```text
 //! images/managed/<subscription>/<group>/<name>/                        disk.qcow2  [data0.qcow2 …]  image.json
@@ -8,11 +8,13 @@
 //! images/.lock                      held while a name is taken: milliseconds
 //! ```
 //!
-//! Invariants: every disk stands alone (no backing file, independent of the cache) and is never written
-//! to; an image appears, is replaced and goes by one rename; a version number is given once.
+//! Invariants: every disk stands alone (no backing file, independent of the cache) and is never
+//! written to; an image appears, is replaced and disappears by one rename; a version number is
+//! assigned once.
 //!
-//! There is no administration here: for a local build any subscription and resource group is just a
-//! name, and a gallery or definition comes into being with its first version. The service knows better.
+//! The store has no administration: for a local build any subscription and resource group is just a
+//! name, and a gallery or definition comes into being with its first version. The service adds its
+//! own checks.
 
 pub mod address;
 mod highest;
@@ -49,19 +51,20 @@ use crate::{
     lock::Lock,
 };
 
-/// The image store of one data folder. Cheap to clone; holds nothing open.
+/// The image store of one data folder. Cheap to clone; has no open files.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
 }
 
 impl Store {
-    /// The store of a layout; its folders are made when first needed.
+    /// The store of a layout. Its folders are created when first needed.
     pub fn open(layout: &Layout) -> Self {
         Self { root: layout.images() }
     }
 
-    /// Every image, managed ones first, by id and version. One that is damaged is left out with a warning.
+    /// Every image, managed ones first, by id and version. A damaged image is left out with a
+    /// warning.
     ///
     /// # Errors
     /// `InternalError`: the store cannot be read.
@@ -89,8 +92,8 @@ impl Store {
         Ok(images)
     }
 
-    /// Keeps images from being stored, replaced and removed until it is dropped. Who does so waits: hold it for a short
-    /// time only. May itself wait.
+    /// Blocks storing, replacing and removing images until the lock is dropped. Those operations
+    /// wait: hold it only briefly. May itself wait.
     ///
     /// # Errors
     /// The lock cannot be taken.
@@ -98,7 +101,7 @@ impl Store {
         self.lock()
     }
 
-    /// Whether nothing was ever stored, or all of it was removed.
+    /// Whether no image was ever stored, or all were removed.
     ///
     /// # Errors
     /// A folder cannot be read.
@@ -106,11 +109,11 @@ impl Store {
         Ok(image_dirs(&self.root)?.is_empty())
     }
 
-    /// The image of that name: a resource id, or `web`, `gallery/definition` (its latest version),
-    /// `gallery/definition/1.0.0`, `gallery/definition/latest`.
+    /// The image with that name: a resource id, or `web`, `gallery/definition` (its latest
+    /// version), `gallery/definition/1.0.0`, `gallery/definition/latest`.
     ///
     /// # Errors
-    /// `NotFound`; `InvalidArgument` for what is no name, or one that several images have.
+    /// `NotFound`; `InvalidArgument` for an invalid name or one that several images have.
     pub fn get(&self, name: &str) -> Result<StoredImage> {
         if name.starts_with('/') {
             let address = Address::parse(name).map_err(|why| {
@@ -141,7 +144,7 @@ impl Store {
         }
     }
 
-    /// What is at an address; for a definition and for `latest` its latest version.
+    /// The image at an address; the latest version for a definition and for `latest`.
     ///
     /// # Errors
     /// `InternalError`: it cannot be read, which does not mean that it is absent.
@@ -158,7 +161,7 @@ impl Store {
         })
     }
 
-    /// All versions of a definition, in no order.
+    /// All versions of a definition, in no particular order.
     ///
     /// # Errors
     /// `InternalError`: they cannot be read.
@@ -170,7 +173,8 @@ impl Store {
         read.collect::<io::Result<_>>().map_err(unreadable)
     }
 
-    /// The one image that a name to remove means; a definition does not mean its latest version here.
+    /// The one image that a name identifies for removal. Here a definition does not stand for its
+    /// latest version.
     ///
     /// # Errors
     /// As [`get`](Self::get); `InvalidArgument` if it does not name one version.
@@ -190,7 +194,7 @@ impl Store {
         Ok(image)
     }
 
-    /// Removes one managed image or one version, for good. Gives back what it was.
+    /// Permanently removes one managed image or one version, and returns its record.
     ///
     /// # Errors
     /// As [`removable`](Self::removable); `InternalError` if it cannot be moved away.
@@ -213,7 +217,7 @@ impl Store {
         Ok(image)
     }
 
-    /// The error for an image that is not there: it says what is.
+    /// The error for a missing image. It lists the existing ones.
     fn missing(&self, code: ErrorCode, name: &str) -> Result<Error> {
         let mut known: Vec<_> = self.list()?.into_iter().map(|image| image.record.id).collect();
         known.truncate(20);
@@ -225,13 +229,13 @@ impl Store {
         })
     }
 
-    /// Held while a name is taken or given up.
+    /// Held while a name is assigned or freed.
     fn lock(&self) -> io::Result<Lock> {
         Lock::take_blocking(&self.root.join(".lock"))
     }
 }
 
-/// What cannot be read may be there all the same.
+/// An unreadable image may exist all the same.
 fn unreadable(error: io::Error) -> Error {
     let text = format!("an image of the store cannot be read: {error}");
     Error::new(ErrorCode::InternalError, text)
@@ -250,7 +254,7 @@ fn matches_short(image: &StoredImage, name: &str) -> bool {
     definition == asked && !image.record.labels.exclude_from_latest
 }
 
-/// The id of the managed image or of the definition, for comparing.
+/// The id of the managed image or of the definition, for comparison.
 fn parent_id(record: &Record) -> String {
     let id = record.id.to_lowercase();
     match (record.version, id.rsplit_once("/versions/")) {
@@ -259,14 +263,14 @@ fn parent_id(record: &Record) -> String {
     }
 }
 
-/// Every folder that may be an image's.
+/// Every folder that may contain an image.
 fn image_dirs(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut dirs = below(&root.join(MANAGED), 3)?;
     dirs.extend(below(&root.join(GALLERIES), 5)?);
     Ok(dirs)
 }
 
-/// What is exactly `depth` levels below `dir`.
+/// The paths exactly `depth` levels below `dir`.
 fn below(dir: &Path, depth: usize) -> io::Result<Vec<PathBuf>> {
     let mut paths = vec![dir.to_owned()];
     for _ in 0..depth {

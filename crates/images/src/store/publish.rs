@@ -1,4 +1,4 @@
-//! How an image gets into the store: prepared in a folder of its own, then one rename.
+//! Stores an image: prepares it in a folder of its own, then renames the folder once.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -37,24 +37,24 @@ use crate::{
     ownership,
 };
 
-/// A standalone qcow2, finished and hashed, to be stored. It is linked where possible, so it must
-/// never be written to again.
+/// A finished and hashed standalone qcow2 to store. The store links it if possible, so nothing may
+/// write to it again.
 #[derive(Debug, Clone)]
 pub struct Payload {
     pub disk: PathBuf,
     /// SHA-256 of the file.
     pub digest: String,
-    /// Bytes of the disk as the guest sees it.
+    /// Size of the disk that the guest sees, in bytes.
     pub virtual_size: u64,
-    /// The disks beside it, by their LUNs.
+    /// The data disks, by LUN.
     pub data: Vec<DataDisk>,
     pub origin: Origin,
     pub labels: Labels,
 }
 
 impl Store {
-    /// Stores a managed image; one that is there is replaced at once, and who reads it reads on.
-    /// Doing it again for the same run and run output changes nothing.
+    /// Stores a managed image. An existing one is replaced atomically; its readers continue to read
+    /// the old one. A repetition for the same run and run output changes nothing.
     ///
     /// # Errors
     /// `DistributeFailed`, `Conflict`, `DiskFull`, `Canceled`.
@@ -79,11 +79,12 @@ impl Store {
         .await
     }
 
-    /// Stores a new version of a definition, under a number that is found now. Doing it again for
-    /// the same run and run output gives the version that was made then.
+    /// Stores a new version of a definition, under a number that is chosen now. A repetition for
+    /// the same run and run output returns the version of the first call.
     ///
     /// # Errors
-    /// As [`publish_managed`](Self::publish_managed); `BadSharedImageDistribute`, `VersionConflict`.
+    /// As [`publish_managed`](Self::publish_managed); `BadSharedImageDistribute`,
+    /// `VersionConflict`.
     pub async fn publish_version(
         &self,
         cx: &Cx,
@@ -113,11 +114,12 @@ impl Store {
         .await
     }
 
-    /// The number that a version would get now; `VersionConflict` if there can be none. For the
-    /// check before a build: when it is published, it may be another one.
+    /// The number that a version would get now; `VersionConflict` if there is none. It serves the
+    /// check before a build: the number at publication may differ.
     ///
     /// # Errors
-    /// `VersionConflict` if the number is taken; `InternalError` if it is not known which ones are.
+    /// `VersionConflict` if the number is taken; `InternalError` if the taken numbers cannot be
+    /// read.
     pub fn next_version(&self, definition: &Address, numbering: Numbering) -> Result<Version> {
         let mut existing = self.numbers(definition)?;
         if let Numbering::Latest { .. } = numbering {
@@ -132,7 +134,8 @@ impl Store {
         })
     }
 
-    /// The version that a run made of a definition for one of its run outputs, also where the run failed later.
+    /// The version of a definition that a run stored for one of its run outputs, even if the run
+    /// failed later.
     ///
     /// # Errors
     /// `InternalError`: the store cannot be read.
@@ -149,7 +152,8 @@ impl Store {
         }))
     }
 
-    /// Gives the image in a work folder its name back that a killed process took from it, unless another has the name.
+    /// Restores the name of an image in a work folder if a killed process had moved it away, unless
+    /// another image has the name.
     pub(super) fn put_back(&self, work: &Path) -> io::Result<()> {
         let old = work.join(REPLACED);
         let Some(image) = StoredImage::read(&old)? else { return Ok(()) };
@@ -182,7 +186,8 @@ impl Store {
         let cancel = cx.cancel.child_token();
         let _on_drop = cancel.clone().drop_guard();
         let ownership = cx.ownership.clone();
-        // Right before the image takes its name: there is no waiting under the store's lock.
+        // Right before the image takes its name, since waiting under the store's lock is not
+        // allowed.
         let take_name = move |store: &Self, work, payload| match ownership {
             Some(ownership) if !ownership.is_certain() => Err(ownership::uncertain()),
             _ => take_name(store, work, payload),
@@ -240,7 +245,7 @@ impl Store {
     }
 }
 
-/// Whether the image was stored by this run for this run output.
+/// Whether this run stored the image for this run output.
 fn is_of(image: &StoredImage, payload: &Payload) -> bool {
     let Record { origin, labels, digest, data_disks, .. } = &image.record;
     let data = data_disks.iter().map(|disk| &disk.digest);
@@ -259,7 +264,7 @@ fn make_lasting(disk: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-/// What will be said of the payload under the name `target`.
+/// The payload's record under the id `target`.
 pub(super) fn record_of(
     work: &WorkFolder,
     payload: &Payload,
@@ -308,7 +313,7 @@ fn undescribed(e: io::Error, id: &str) -> Error {
     io_fault(e, ErrorCode::DistributeFailed, format!("describe the image {id}"))
 }
 
-/// Gives the prepared folder a name that must be free.
+/// Renames the prepared folder to a name that must be free.
 pub(super) fn move_in_new(mut work: WorkFolder, dir: &Path) -> Result<()> {
     let fail = |e: io::Error| {
         let code = if is_taken(&e) { ErrorCode::Conflict } else { ErrorCode::DistributeFailed };
@@ -321,7 +326,7 @@ pub(super) fn move_in_new(mut work: WorkFolder, dir: &Path) -> Result<()> {
     sync_parent(dir).map_err(fail)
 }
 
-/// Gives the prepared folder its name, in exchange for what has it now.
+/// Renames the prepared folder to a name, in exchange for its present owner.
 fn move_in(work: WorkFolder, dir: &Path) -> Result<()> {
     if !dir.exists() {
         return move_in_new(work, dir);
@@ -330,15 +335,16 @@ fn move_in(work: WorkFolder, dir: &Path) -> Result<()> {
         io_fault(e, ErrorCode::DistributeFailed, format!("replace {}", dir.display()))
     };
     match renameat_with(CWD, work.path(), CWD, dir, RenameFlags::EXCHANGE) {
-        // The work folder is now the old image, and goes when `work` is dropped.
+        // The work folder now contains the old image and is removed when `work` is dropped.
         Ok(()) => sync_parent(dir).map_err(fail),
         Err(Errno::INVAL | Errno::NOSYS) => move_in_by_two(work, dir),
         Err(error) => Err(fail(error.into())),
     }
 }
 
-/// Not every file system can exchange; there, for a moment, nothing has the name. What had it goes when the new image
-/// is in its place, and comes back when it is not: here, or with the next sweep.
+/// Not every file system can exchange two names. Without an exchange, the name is free for a
+/// moment. The old image is removed once the new one has the name; if that fails, the old one gets
+/// its name back, here or in the next sweep.
 pub(super) fn move_in_by_two(work: WorkFolder, dir: &Path) -> Result<()> {
     let fail = |e: io::Error| {
         io_fault(e, ErrorCode::DistributeFailed, format!("replace {}", dir.display()))
@@ -347,12 +353,12 @@ pub(super) fn move_in_by_two(work: WorkFolder, dir: &Path) -> Result<()> {
     let old = aside.path().join(REPLACED);
     fs::rename(dir, &old).map_err(fail)?;
     sync_parent(&old).map_err(fail).and_then(|()| move_in_new(work, dir)).inspect_err(|_| {
-        // Removed with its folder only if another has the name now.
+        // Removed with its folder only if another image has the name now.
         aside.moved = rename_new(&old, dir).is_err() && !dir.exists();
     })
 }
 
-/// In a work folder: the image that is being replaced.
+/// The image that is being replaced, in a work folder.
 const REPLACED: &str = "replaced";
 
 fn is_taken(e: &io::Error) -> bool {
@@ -368,7 +374,7 @@ pub struct WorkFolder {
 }
 
 impl WorkFolder {
-    /// Makes one; `name` is for people.
+    /// Creates one; `name` is for people.
     pub(super) fn make(root: &Path, name: &str) -> io::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         fs::create_dir_all(root.join(TMP))?;
@@ -380,7 +386,7 @@ impl WorkFolder {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(e) => return Err(e),
             }
-            // A sweep may be faster than the lock: then there is nothing here any more.
+            // A sweep may win the race before the lock: then the folder is gone.
             let Ok(lock) = File::open(&path) else {
                 continue;
             };
@@ -394,7 +400,7 @@ impl WorkFolder {
         }
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -1,4 +1,4 @@
-//! `image.json`: what an image in the store says of itself.
+//! `image.json`: the record of an image in the store.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +27,7 @@ pub enum Kind {
     ImageVersion,
 }
 
-/// What is known of an image's content, whoever stores it.
+/// The known facts about an image's content, in any place of storage.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Origin {
@@ -37,7 +37,7 @@ pub struct Origin {
     pub architecture: String,
     /// `V1` (BIOS) or `V2` (UEFI).
     pub generation: String,
-    /// What it was made from: a URN, a resource id, a file.
+    /// The source: a URN, a resource id, a file.
     pub source: Option<String>,
     /// The version that the source's `latest` stood for.
     pub source_version: Option<String>,
@@ -45,7 +45,7 @@ pub struct Origin {
     pub run_id: Option<String>,
 }
 
-/// What the one who stores an image says of it.
+/// Labels from the author of an image.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Labels {
@@ -53,11 +53,11 @@ pub struct Labels {
     /// `artifactTags`.
     pub tags: BTreeMap<String, String>,
     pub exclude_from_latest: bool,
-    /// As the template gives them; a local store has no regions.
+    /// As written in the template; a local store has no regions.
     pub target_regions: Option<serde_json::Value>,
 }
 
-/// The whole of `image.json`.
+/// The content of `image.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
@@ -70,16 +70,16 @@ pub struct Record {
     pub version: Option<Version>,
     /// SHA-256 of `disk.qcow2`.
     pub digest: String,
-    /// The same of the file that the version was first stored as, where it came back from a region: what the guest sees
-    /// is the same, the file is not.
+    /// The same for the first stored file of the version, if the version was restored from a
+    /// region. The guest sees the same disk, but the file differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_digest: Option<String>,
-    /// Bytes of the disk as the guest sees it.
+    /// Size of the disk that the guest sees, in bytes.
     pub virtual_size: u64,
     /// Bytes of `disk.qcow2` on the host.
     pub actual_size: u64,
     pub stamp: Stamp,
-    /// The disks beside it, by their LUNs.
+    /// The data disks, by LUN.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data_disks: Vec<StoredData>,
     pub created: Timestamp,
@@ -90,12 +90,12 @@ pub struct Record {
 }
 
 impl Record {
-    /// Whether the disks of both are the same to a guest.
+    /// Whether a guest sees the same disks in both.
     pub fn has_content_of(&self, other: &Self) -> bool {
         self.contents().eq(other.contents())
     }
 
-    /// What names the content of each disk, the OS disk's first, wherever it is stored.
+    /// The digest of each disk's content, the OS disk's first, in any place of storage.
     fn contents(&self) -> impl Iterator<Item = &str> {
         let system = self.content_digest.as_ref().unwrap_or(&self.digest);
         let data = self.data_disks.iter();
@@ -103,7 +103,7 @@ impl Record {
         std::iter::once(system).chain(data).map(String::as_str)
     }
 
-    /// Notes that this is what `original` tells of, in files of its own.
+    /// Records that this is a copy of `original` with files of its own.
     pub(super) fn came_from(&mut self, original: &Self) {
         let names: Vec<String> = original.contents().map(str::to_owned).collect();
         let mut names = names.into_iter();
@@ -114,17 +114,17 @@ impl Record {
     }
 }
 
-/// What is said of a data disk, `data<lun>.qcow2`.
+/// The record of a data disk, `data<lun>.qcow2`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredData {
     pub lun: usize,
     /// SHA-256 of the file.
     pub digest: String,
-    /// As that of the [`Record`].
+    /// As in the [`Record`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_digest: Option<String>,
-    /// Bytes of the disk as the guest sees it.
+    /// Size of the disk that the guest sees, in bytes.
     pub virtual_size: u64,
     /// Bytes of the file on the host.
     pub actual_size: u64,
@@ -135,7 +135,7 @@ pub struct StoredData {
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredImage {
     pub record: Record,
-    /// The image's folder. It may be replaced or removed at any time: to use the disk for long,
+    /// The image's folder. It may be replaced or removed at any time. To use the disk for long,
     /// [link](super::Store::link) it.
     pub dir: PathBuf,
 }
@@ -146,7 +146,7 @@ impl StoredImage {
         self.dir.join(DISK)
     }
 
-    /// Its data disks, by their LUNs.
+    /// Its data disks, by LUN.
     pub fn data(&self) -> Vec<DataDisk> {
         let disk = |(lun, data): (usize, &StoredData)| DataDisk {
             disk: self.dir.join(file_name(lun)),
@@ -156,13 +156,13 @@ impl StoredImage {
         self.record.data_disks.iter().enumerate().map(disk).collect()
     }
 
-    /// What all its disks take on the host.
+    /// Bytes of all its disks on the host.
     pub fn actual_size(&self) -> u64 {
         let data: u64 = self.record.data_disks.iter().map(|disk| disk.actual_size).sum();
         self.record.actual_size + data
     }
 
-    /// The name a user may write for it: `web`, `gallery/definition/1.0.0`.
+    /// The short name for users: `web`, `gallery/definition/1.0.0`.
     pub fn short_name(&self) -> String {
         let id = self.record.id.split('/').collect::<Vec<_>>();
         match (self.record.version, id.as_slice()) {
@@ -173,10 +173,11 @@ impl StoredImage {
         }
     }
 
-    /// The image in a folder; `None` if there is none.
+    /// Reads the image in a folder; `None` if there is none.
     ///
     /// # Errors
-    /// There may be one, and it cannot be read; `InvalidData` if it is damaged or of another release.
+    /// There may be an image, but it cannot be read; `InvalidData` if it is damaged or of another
+    /// release.
     pub(super) fn read(dir: &Path) -> io::Result<Option<Self>> {
         use io::ErrorKind::{InvalidData, NotADirectory, NotFound};
         let path = dir.join(JSON);

@@ -1,4 +1,4 @@
-//! Numbers of versions that exist elsewhere: a service knows of versions that have no disk here.
+//! Reserved version numbers: a service knows versions whose disks are elsewhere.
 //!
 //! ```text
 //! images/galleries/<subscription>/<group>/<gallery>/<definition>/<x.y.z>.reserved
@@ -17,10 +17,10 @@ use crate::{
 const SUFFIX: &str = ".reserved";
 
 impl Store {
-    /// No version gets these numbers from now on. Those of versions that are here are taken anyway.
+    /// Reserves these numbers. The numbers of stored versions are taken anyway.
     ///
     /// # Errors
-    /// `InternalError`: it cannot be written down.
+    /// `InternalError`: the reservation cannot be written.
     pub fn reserve(&self, definition: &Address, versions: &[Version]) -> Result<()> {
         let dir = definition.dir(&self.root);
         let stored = self.versions(definition)?;
@@ -42,10 +42,10 @@ impl Store {
         write().code(ErrorCode::InternalError, || format!("write below {}", dir.display()))
     }
 
-    /// The number is free again.
+    /// Frees a reserved number.
     ///
     /// # Errors
-    /// `InternalError`: it cannot be struck out.
+    /// `InternalError`: the reservation cannot be removed.
     pub fn release(&self, definition: &Address, version: Version) -> Result<()> {
         let path = self.reserved(definition, version);
         remove_file(&path)
@@ -58,8 +58,8 @@ impl Store {
         definition.dir(&self.root).join(format!("{version}{SUFFIX}"))
     }
 
-    /// Every number of a definition that is taken, by a version or by a reservation. Names of folders count, so that a
-    /// version whose record is damaged keeps its number.
+    /// Every taken number of a definition, by a version or by a reservation. The names of folders
+    /// count, so that a version with a damaged record retains its number.
     pub(super) fn numbers(&self, definition: &Address) -> Result<Vec<Version>> {
         let dir = definition.dir(&self.root);
         let found =

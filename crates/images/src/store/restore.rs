@@ -1,4 +1,4 @@
-//! A version comes back from elsewhere, under the number it had.
+//! Restores a version from elsewhere, under its old number.
 
 use std::{
     fs,
@@ -28,10 +28,10 @@ use crate::{
 };
 
 impl Store {
-    /// A folder to prepare an image in; it goes when it is dropped.
+    /// A folder to prepare an image in, removed on drop.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The folder cannot be created.
     pub fn workshop(&self, name: &str) -> Result<WorkFolder> {
         WorkFolder::make(&self.root, name).map_err(|e| {
             io_fault(
@@ -42,8 +42,8 @@ impl Store {
         })
     }
 
-    /// Stores the raw disks in the work folder, the OS disk first, as the version that `record` tells of. Another
-    /// that was faster is as good.
+    /// Stores the raw disks in the work folder, the OS disk first, as the version in `record`. A
+    /// concurrent restore of the same version counts as success.
     ///
     /// # Errors
     /// `BadImage`, `ExportFailed`, `DiskFull`, `Canceled`.
@@ -94,7 +94,7 @@ impl Store {
     }
 }
 
-/// Makes a disk of the store of a raw one beside it, which goes.
+/// Converts a raw disk to a disk of the store, and removes the raw one.
 async fn disk_of(cx: &Cx, host: &Host, raw: &Path, id: &str) -> Result<DataDisk> {
     let disk = raw.with_extension("qcow2.new");
     let from = Image { path: raw.to_owned(), format: Format::Raw };

@@ -1,4 +1,4 @@
-//! An image of the store as a disk to make other forms of.
+//! Stored images as the origin of other forms.
 
 use api::ErrorCode;
 
@@ -10,10 +10,10 @@ use crate::{
     image_file::artifact::Standalone,
 };
 
-/// An image of the store, verified, to be exported.
+/// A stored image, verified, for export.
 ///
 /// # Errors
-/// `BadImage` if it is not what was stored.
+/// `BadImage` if its content has changed.
 pub async fn stored(cx: &Cx, image: &StoredImage) -> Result<Standalone> {
     let image = &Store::open(&cx.layout).verify(cx, image.clone()).await?;
     let digest = &image.record.digest;
@@ -22,7 +22,7 @@ pub async fn stored(cx: &Cx, image: &StoredImage) -> Result<Standalone> {
         Error::new(ErrorCode::BadImage, text)
     })?;
     let key = image.record.data_disks.iter().fold(key, |key, disk| {
-        // Images with the same disk and other data disks are other images.
+        // Images with the same OS disk but different data disks are different images.
         KeyBuilder::new(key.as_str(), "image").field("data", &disk.digest).finish()
     });
     let what = (digest.clone(), image.record.virtual_size);

@@ -1,4 +1,4 @@
-//! Removes what killed processes left behind in the data folder.
+//! Removes unfinished files of killed processes from the data folder.
 
 use std::{
     fs::{self, File},
@@ -12,16 +12,16 @@ use crate::{
     layout::Layout,
 };
 
-/// Removes unfinished images, VHDs and artifacts whose makers are gone; says how many. Finished
-/// things are never touched, but for an image that was to be replaced when its process was killed: it gets its name
-/// back. What a living process is making stays.
+/// Removes unfinished images, VHDs and artifacts whose makers are gone, and returns how many. It
+/// never removes finished images: one that was being replaced when the process was killed gets its
+/// name back. The unfinished files of living processes stay.
 pub fn sweep(layout: &Layout) -> io::Result<usize> {
     let mut removed = 0;
     for dir in entries(&layout.images().join(TMP))? {
         let Ok(lock) = File::open(&dir) else { continue };
         if lock.try_lock().is_ok() && same_file(&lock, &dir)? {
             if let Err(error) = Store::open(layout).put_back(&dir) {
-                // It may hold an image.
+                // The folder may contain an image.
                 tracing::warn!(%error, dir = %dir.display(), "a work folder of the image store is kept");
                 continue;
             }

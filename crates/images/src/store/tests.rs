@@ -76,7 +76,7 @@ fn latest() -> Numbering {
 }
 
 #[tokio::test]
-async fn a_managed_image_is_found_by_its_id_and_by_its_name() {
+async fn managed_image_is_found_by_id_and_name() {
     let s = setting();
     let image = s.managed("Web", "disk", "r1").await;
     assert_eq!(image.record.id, format!("{GROUP}/images/Web"));
@@ -119,7 +119,7 @@ async fn a_managed_image_is_found_by_its_id_and_by_its_name() {
 }
 
 #[tokio::test]
-async fn replacing_a_managed_image_leaves_its_readers_alone() {
+async fn replaced_managed_image_stays_readable_for_its_readers() {
     let s = setting();
     let old = s.managed("web", "old", "r1").await;
     let reader = fs::File::open(old.disk()).unwrap();
@@ -132,7 +132,7 @@ async fn replacing_a_managed_image_leaves_its_readers_alone() {
 }
 
 #[tokio::test]
-async fn readers_never_see_a_managed_image_half_replaced() {
+async fn managed_image_is_replaced_atomically_for_readers() {
     let s = setting();
     s.managed("web", "0", "r0").await;
     let done = CancellationToken::new();
@@ -156,7 +156,7 @@ async fn readers_never_see_a_managed_image_half_replaced() {
 }
 
 #[tokio::test]
-async fn publishing_twice_for_one_run_output_is_once() {
+async fn publish_repeated_for_one_run_output_stores_once() {
     let s = setting();
     let first = s.managed("web", "disk", "r1").await;
     assert_eq!(s.managed("web", "disk", "r1").await, first);
@@ -168,7 +168,7 @@ async fn publishing_twice_for_one_run_output_is_once() {
 }
 
 #[tokio::test]
-async fn a_number_is_given_once_however_many_ask_at_once() {
+async fn concurrent_publishers_get_distinct_numbers() {
     let s = setting();
     let runs: Vec<_> = (0..24).map(|n| format!("r{n}")).collect();
     let images = join_all(runs.iter().map(|run| s.version(latest(), run))).await;
@@ -181,7 +181,7 @@ async fn a_number_is_given_once_however_many_ask_at_once() {
 }
 
 #[tokio::test]
-async fn a_version_that_exists_is_a_conflict_and_stays() {
+async fn existing_version_conflicts_and_stays() {
     let s = setting();
     let first = s.exact("1.0.0").await;
     let exact = Numbering::Exact(Version::new(1, 0, 0));
@@ -219,7 +219,7 @@ async fn latest_is_the_highest_version_that_is_not_excluded() {
 }
 
 #[tokio::test]
-async fn a_name_that_means_two_images_is_refused_with_both() {
+async fn ambiguous_name_is_rejected_with_both_images() {
     let s = setting();
     s.managed("web", "a", "r1").await;
     let other = GROUP.replace("/Rg/", "/Other/");
@@ -231,7 +231,7 @@ async fn a_name_that_means_two_images_is_refused_with_both() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_told_with_what_is_there() {
+async fn missing_image_error_lists_existing_ones() {
     let s = setting();
     let empty = s.store.get("web").unwrap_err();
     assert_eq!(empty.code, ErrorCode::NotFound);
@@ -251,14 +251,14 @@ async fn what_is_missing_is_told_with_what_is_there() {
     assert!(s.store.managed_source(&s.cx, "web").await.is_err(), "a template names whole ids");
 }
 
-/// Changes content or time of a stored disk behind the store's back.
+/// Changes the content or time of a stored disk without the store's knowledge.
 fn tamper(image: &StoredImage, content: &str) {
     fs::remove_file(image.disk()).unwrap();
     fs::write(image.disk(), content).unwrap();
 }
 
 #[tokio::test]
-async fn a_source_whose_disk_was_changed_is_refused() {
+async fn source_with_changed_disk_is_rejected() {
     let s = setting();
     let image = s.managed("web", "disk", "r1").await;
     let id = &image.record.id;
@@ -278,7 +278,7 @@ async fn a_source_whose_disk_was_changed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_linked_disk_outlives_its_image_and_a_replaced_one_is_not_linked() {
+async fn linked_disk_outlives_its_image_and_replaced_image_is_not_linked() {
     let s = setting();
     let old = s.managed("web", "old", "r1").await;
     let kept = s.dir.path().join("kept");
@@ -295,7 +295,7 @@ async fn a_linked_disk_outlives_its_image_and_a_replaced_one_is_not_linked() {
 }
 
 #[tokio::test]
-async fn removing_takes_exactly_one_image() {
+async fn remove_affects_exactly_one_image() {
     let s = setting();
     s.managed("web", "disk", "r1").await;
     s.exact("1.0.0").await;
@@ -316,7 +316,7 @@ async fn removing_takes_exactly_one_image() {
 }
 
 #[tokio::test]
-async fn what_a_killed_process_left_is_swept_and_the_rest_stays() {
+async fn sweep_removes_leftovers_of_killed_process_only() {
     let s = setting();
     let image = s.managed("web", "disk", "r1").await;
     let root = s.cx.layout.images();
@@ -341,7 +341,7 @@ async fn what_a_killed_process_left_is_swept_and_the_rest_stays() {
 
 /// As on a file system that cannot exchange two names.
 #[tokio::test]
-async fn an_image_that_could_not_be_replaced_has_its_name_again() {
+async fn image_regains_its_name_after_failed_replacement() {
     let s = setting();
     let image = s.managed("web", "disk", "r1").await;
     let root = s.cx.layout.images();
@@ -351,7 +351,7 @@ async fn an_image_that_could_not_be_replaced_has_its_name_again() {
     assert_eq!(s.store.list().unwrap(), std::slice::from_ref(&image));
     assert_eq!(s.unfinished(), 0);
 
-    // Killed between the two renames, and once more when the new image was in its place.
+    // Killed between the two renames, and once more after the new image took its name.
     let replaced = root.join("tmp/old-1-0/replaced");
     fs::create_dir_all(replaced.parent().unwrap()).unwrap();
     fs::rename(&image.dir, &replaced).unwrap();
@@ -373,7 +373,7 @@ async fn an_image_that_could_not_be_replaced_has_its_name_again() {
 }
 
 #[tokio::test]
-async fn a_folder_without_a_record_is_no_image_and_a_torn_record_is_not_replaced() {
+async fn folder_without_record_is_ignored_and_torn_record_is_not_replaced() {
     let s = setting();
     let dir = s.cx.layout.images().join("managed/s1/rg/torn");
     fs::create_dir_all(&dir).unwrap();
@@ -391,7 +391,7 @@ async fn a_folder_without_a_record_is_no_image_and_a_torn_record_is_not_replaced
 }
 
 #[tokio::test]
-async fn a_canceled_publish_leaves_nothing() {
+async fn canceled_publish_leaves_nothing() {
     let s = setting();
     s.cx.cancel.cancel();
     let target = Address::parse(&format!("{GROUP}/images/web")).unwrap();
@@ -401,7 +401,7 @@ async fn a_canceled_publish_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_disk_that_is_gone_leaves_nothing() {
+async fn publish_of_missing_disk_leaves_nothing() {
     let s = setting();
     let payload = Payload { disk: s.dir.path().join("gone"), ..s.payload("d", "r") };
     let target = Address::local("web").unwrap();
@@ -411,7 +411,7 @@ async fn a_disk_that_is_gone_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn the_number_of_a_removed_version_is_not_given_again() {
+async fn number_of_removed_version_is_not_reused() {
     let s = setting();
     for (expected, run) in [("0.0.1", "r1"), ("0.0.2", "r2")] {
         let made = s.version(latest(), run).await.unwrap();
@@ -419,10 +419,10 @@ async fn the_number_of_a_removed_version_is_not_given_again() {
     }
     s.store.remove("gal/def/0.0.2").unwrap();
     assert_eq!(s.store.next_version(&definition(), latest()).unwrap(), Version::new(0, 0, 3));
-    // The definition becomes empty, and its folder goes.
+    // The definition becomes empty, and its folder is removed.
     s.store.remove("gal/def/0.0.1").unwrap();
     assert_eq!(s.version(latest(), "r3").await.unwrap().short_name(), "Gal/Def/0.0.3");
-    // Every major number has a count of its own; a number that a template names may be named again.
+    // Every major number is counted separately. A number in a template may be used again.
     s.exact("1.0.5").await;
     s.store.remove("gal/def/1.0.5").unwrap();
     let major = |major| Numbering::Latest { major: Some(major) };
@@ -436,13 +436,13 @@ async fn the_number_of_a_removed_version_is_not_given_again() {
 }
 
 #[tokio::test]
-async fn a_version_of_an_earlier_release_keeps_its_number_after_its_removal() {
+async fn number_of_removed_version_of_earlier_release_is_not_reused() {
     let s = setting();
     s.exact("1.0.5").await;
     fs::remove_dir_all(s.cx.layout.images().join("numbers")).unwrap();
     s.store.remove("gal/def/1.0.5").unwrap();
     assert_eq!(s.store.next_version(&definition(), latest()).unwrap(), Version::new(1, 0, 6));
-    // A count that cannot be read is not a count of nothing.
+    // An unreadable count is not a count of zero.
     let file = s.cx.layout.images().join("numbers/s1/rg/gal/def.json");
     fs::write(&file, "[").unwrap();
     let error = s.store.next_version(&definition(), latest()).unwrap_err();
@@ -450,7 +450,7 @@ async fn a_version_of_an_earlier_release_keeps_its_number_after_its_removal() {
 }
 
 #[tokio::test]
-async fn an_image_that_cannot_be_read_is_not_absent() {
+async fn unreadable_image_is_not_absent() {
     let s = setting();
     let image = s.managed("web", "disk", "r1").await;
     let version = s.exact("1.0.0").await;
@@ -473,7 +473,7 @@ async fn an_image_that_cannot_be_read_is_not_absent() {
         assert!(image.disk().exists());
         fs::rename(&aside, &json).unwrap();
     }
-    // Neither is its number free.
+    // Its number is not free either.
     fs::write(version.dir.join("image.json"), "{").unwrap();
     let numbering = Numbering::Exact(Version::new(1, 0, 0));
     assert!(s.store.next_version(&definition(), numbering).is_err());

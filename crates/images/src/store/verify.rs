@@ -1,4 +1,4 @@
-//! Images as sources: looked up, verified, and linked to where they are used.
+//! Images as sources: looked up, verified, and linked to their place of use.
 
 use std::{fs, io, path::Path};
 
@@ -19,10 +19,10 @@ use crate::{
 };
 
 impl Store {
-    /// The image that a template's source `ManagedImage` means, verified.
+    /// The image of a template's source `ManagedImage`, verified.
     ///
     /// # Errors
-    /// `BadManagedImageSource`: there is none of that id, or its disk is damaged.
+    /// `BadManagedImageSource`: no image has that id, or its disk is damaged.
     pub async fn managed_source(&self, cx: &Cx, image_id: &str) -> Result<StoredImage> {
         let code = ErrorCode::BadManagedImageSource;
         match Address::parse(image_id) {
@@ -34,11 +34,11 @@ impl Store {
         }
     }
 
-    /// The image that a template's source `SharedImageVersion` means, verified. `latest` and a bare
+    /// The image of a template's source `SharedImageVersion`, verified. `latest` and a bare
     /// definition mean the highest version that is not excluded from latest.
     ///
     /// # Errors
-    /// `BadSharedImageVersionSource`: there is none of that id, or its disk is damaged.
+    /// `BadSharedImageVersionSource`: no version has that id, or its disk is damaged.
     pub async fn version_source(&self, cx: &Cx, version_id: &str) -> Result<StoredImage> {
         let code = ErrorCode::BadSharedImageVersionSource;
         match Address::parse(version_id) {
@@ -62,10 +62,10 @@ impl Store {
         })
     }
 
-    /// Makes sure that the disks are the ones that were stored ([`verified`]).
+    /// Checks that the disks are unchanged since they were stored ([`verified`]).
     ///
     /// # Errors
-    /// `BadImage`: it is not what was stored.
+    /// `BadImage`: the content has changed.
     pub async fn verify(&self, cx: &Cx, mut image: StoredImage) -> Result<StoredImage> {
         let Record { id, digest, stamp, data_disks, .. } = &image.record;
         let system = intact(cx, &image.disk(), digest)
@@ -85,17 +85,17 @@ impl Store {
             stored.stamp = now;
         }
         if changed {
-            // Only spares the next one the same work: a store that cannot be written to is fine.
+            // It only saves the next caller the same work, so a read-only store is acceptable.
             let _ = write_json(&image.dir.join(JSON), &image.record);
         }
         Ok(image)
     }
 
     /// Gives an image's disk a second name (a link or a copy) that outlives its removal from the
-    /// store. Fails with `Conflict` if the image was replaced since it was looked up.
+    /// store.
     ///
     /// # Errors
-    /// `Conflict` if it was just replaced; `DiskFull`, `InternalError`.
+    /// `Conflict` if the image was replaced since it was looked up; `DiskFull`, `InternalError`.
     pub async fn link(&self, cx: &Cx, image: &StoredImage, to: &Path) -> Result<()> {
         let (from, owned_to, stamp) = (image.disk(), to.to_owned(), image.record.stamp);
         let verified = Verified::new(&cx.layout);
@@ -120,7 +120,7 @@ impl Store {
     }
 }
 
-/// The stamp that the file has now, if it is the one that was stored.
+/// The current stamp of the file, if its content is the stored one.
 async fn intact(cx: &Cx, disk: &Path, stored: &str) -> Result<Stamp> {
     let bad = |what: &str| Error::new(ErrorCode::BadImage, what);
     let stamp = Stamp::at(disk).map_err(|e| bad("cannot be read").caused_by(e))?;

@@ -1,10 +1,10 @@
-//! Numbers of gallery image versions, and which comes next. Pure.
+//! Version numbers of gallery images, and the choice of the next one. Pure.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// The largest number a part may have, as in Azure's galleries.
+/// The largest value of a part, as in Azure's galleries.
 const LARGEST: u32 = i32::MAX.cast_unsigned();
 
 /// `x.y.z`.
@@ -23,7 +23,7 @@ impl Version {
     }
 
     /// The version that a source's own version text maps to: its first three numbers, with zeros
-    /// for those that are missing. `0.20250801.1` stays what it is, `12.11` becomes `12.11.0`.
+    /// for missing ones. `0.20250801.1` stays the same, `12.11` becomes `12.11.0`.
     pub fn of_source(text: &str) -> Option<Self> {
         let mut numbers = text
             .split(|c: char| !c.is_ascii_digit())
@@ -34,7 +34,7 @@ impl Version {
         Some(Self::new(first, rest()?, rest()?))
     }
 
-    /// The version after this one; the next minor one when the patches are used up.
+    /// The version after this one; the next minor version once the patches are used up.
     fn successor(self) -> Option<Self> {
         let Self { major, minor, patch } = self;
         if patch < LARGEST {
@@ -83,16 +83,16 @@ impl TryFrom<String> for Version {
     }
 }
 
-/// How the number of a new version is found.
+/// How a new version gets its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Numbering {
-    /// The one after the highest there is, among those with this major number if one is given.
+    /// The successor of the highest one, among those with this major number if one is given.
     Latest { major: Option<u32> },
-    /// This one, from the template or from the source.
+    /// This number, from the template or from the source.
     Exact(Version),
 }
 
-/// The number of the next version beside the `existing` ones (in any order).
+/// The number of the next version after the `existing` ones (in any order).
 ///
 /// An empty definition starts at 0.0.1, an unused major number at `<major>.0.0`.
 pub fn next(existing: &[Version], numbering: Numbering) -> Result<Version, NumberTaken> {
@@ -113,7 +113,7 @@ pub fn next(existing: &[Version], numbering: Numbering) -> Result<Version, Numbe
     }
 }
 
-/// The version exists already, or nothing can come after it.
+/// The version exists already, or it has no successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("version {0} is taken")]
 pub struct NumberTaken(pub Version);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_latest() {
+    fn latest_numbering_follows_the_highest() {
         let gallery = [
             "0.1.1", "0.1.2", "1.0.0", "1.0.1", "1.1.0", "1.1.1", "1.2.0", "2.0.0", "2.0.1",
             "2.1.0",
@@ -150,21 +150,21 @@ mod tests {
     }
 
     #[test]
-    fn used_up_numbers_carry_over_and_end() {
+    fn exhausted_numbers_carry_over_and_end() {
         assert_eq!(latest(&["1.2.2147483647"], None), "1.3.0");
         let end = [v("5.2147483647.2147483647")];
         assert_eq!(next(&end, Numbering::Latest { major: None }), Err(NumberTaken(end[0])));
     }
 
     #[test]
-    fn an_exact_number_must_be_free() {
+    fn exact_number_must_be_free() {
         let exact = Numbering::Exact(v("1.0.0"));
         assert_eq!(next(&[v("1.0.1")], exact), Ok(v("1.0.0")));
         assert_eq!(next(&[v("1.0.0")], exact), Err(NumberTaken(v("1.0.0"))));
     }
 
     #[test]
-    fn what_is_a_version() {
+    fn version_text_has_three_valid_numbers() {
         for bad in
             ["", "1", "1.0", "1.0.0.0", "1.0.x", "01.0.0", "-1.0.0", "1..0", "1.0.2147483648"]
         {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_of_sources() {
+    fn source_version_maps_to_three_numbers() {
         let cases = [
             ("0.20250801.1", Some("0.20250801.1")),
             ("22.04.202508010", Some("22.4.202508010")),
@@ -197,14 +197,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_version_survives_being_written_and_read(a in 0..=LARGEST, b in 0..=LARGEST, c in 0..=LARGEST) {
+        fn version_parses_back_from_its_text(a in 0..=LARGEST, b in 0..=LARGEST, c in 0..=LARGEST) {
             let version = Version::new(a, b, c);
             prop_assert_eq!(version.to_string().parse(), Ok(version));
             prop_assert_eq!(Version::of_source(&version.to_string()), Some(version));
         }
 
         #[test]
-        fn the_next_version_is_new_and_the_highest(
+        fn next_version_is_unused_and_highest(
             existing in proptest::collection::vec(version(), 0..20),
             major in proptest::option::of(0..5_u32),
         ) {

@@ -17,19 +17,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 
-/// What becomes of an upload.
+/// The outcome of an upload.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fate {
     Fine,
     /// The second part fails.
     BadPart,
-    /// The second part is never answered.
+    /// The second part never gets an answer.
     HangingPart,
-    /// All parts are there, and they cannot be put together.
+    /// All parts arrive, but their completion fails.
     BadEnd,
 }
 
-/// What was asked of the store.
+/// The requests to the store.
 #[derive(Debug, Default)]
 struct Seen {
     parts: Mutex<Vec<usize>>,
@@ -38,7 +38,7 @@ struct Seen {
     hanging: Notify,
 }
 
-/// A store in memory that writes down what uploads do, and lets them fail.
+/// A store in memory that records uploads and can fail them.
 #[derive(Debug)]
 struct Recording {
     inner: InMemory,
@@ -87,7 +87,7 @@ impl MultipartUpload for RecordingUpload {
     }
 
     async fn abort(&mut self) -> Stored<()> {
-        // Whoever does not wait for it sees nothing of it.
+        // A caller that does not wait for the abort does not see it.
         tokio::task::yield_now().await;
         self.seen.ends.lock().unwrap().push("aborted");
         self.inner.abort().await
@@ -133,7 +133,7 @@ impl ObjectStore for Recording {
     }
 }
 
-/// A VHD of two full parts and a bit, and a store to bring it to.
+/// A VHD of two full parts and a remainder, and a store to upload it to.
 struct Bench {
     _dir: TempDir,
     cx: Cx,
@@ -158,7 +158,7 @@ fn bench(fate: Fate) -> Bench {
 }
 
 impl Bench {
-    /// As a run does it: in a step, and at the end it waits for what goes on afterwards.
+    /// As in a run: in a step, and at the end it waits for the cleanup.
     async fn write(&self) -> Result<()> {
         let description = Some(b"{\"tags\":{}}".to_vec());
         let work = write(&self.cx, &self.store, "vhds/web.vhd", &self.vhd, description);
@@ -178,7 +178,7 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn a_vhd_goes_up_in_parts_and_its_description_after_it() {
+async fn vhd_is_uploaded_in_parts_before_its_description() {
     let bench = bench(Fate::Fine);
     bench.write().await.unwrap();
     let part = usize::try_from(PART).unwrap();
@@ -186,13 +186,13 @@ async fn a_vhd_goes_up_in_parts_and_its_description_after_it() {
     assert_eq!(bench.names().await, ["vhds/web.vhd", "vhds/web.vhd.json"]);
     let beside = bench.store.get(&Key::from("vhds/web.vhd.json")).await.unwrap();
     assert_eq!(beside.bytes().await.unwrap(), "{\"tags\":{}}");
-    // What is there is not sent again.
+    // An existing object is not sent again.
     bench.write().await.unwrap();
     assert_eq!(bench.ends(), ["completed"]);
 }
 
 #[tokio::test]
-async fn an_upload_that_fails_is_aborted() {
+async fn failed_upload_is_aborted() {
     for fate in [Fate::BadPart, Fate::BadEnd] {
         let bench = bench(fate);
         let error = bench.write().await.unwrap_err();
@@ -204,7 +204,7 @@ async fn an_upload_that_fails_is_aborted() {
 }
 
 #[tokio::test]
-async fn an_upload_that_is_canceled_is_aborted() {
+async fn canceled_upload_is_aborted() {
     let bench = bench(Fate::HangingPart);
     let cancel = async {
         bench.store.seen.hanging.notified().await;
@@ -216,7 +216,7 @@ async fn an_upload_that_is_canceled_is_aborted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upload_whose_time_is_over_is_aborted() {
+async fn timed_out_upload_is_aborted() {
     let mut bench = bench(Fate::HangingPart);
     bench.cx.deadline = Some(Instant::now() + Duration::from_secs(60));
     let error = bench.write().await.unwrap_err();
@@ -225,7 +225,7 @@ async fn an_upload_whose_time_is_over_is_aborted() {
 }
 
 #[test]
-fn no_disk_has_more_parts_than_an_object_store_takes() {
+fn part_count_stays_within_the_store_limit() {
     for gib in [1, 156, 157, 500, 2040] {
         let total = (gib << 30) + 512;
         let size = part_size(total);

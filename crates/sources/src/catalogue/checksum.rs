@@ -1,6 +1,6 @@
-//! What the content of an image must hash to, and where that is written.
+//! The expected checksum of an image's content, and where it is published.
 
-/// What an image by URL says of its content.
+/// The checksum fields of an image by URL.
 #[derive(Debug, Default)]
 pub(super) struct WireImageSums {
     pub(super) sha256: Option<String>,
@@ -10,7 +10,7 @@ pub(super) struct WireImageSums {
     pub(super) versioned_name: Option<String>,
 }
 
-/// What content must hash to, in lower-case hexadecimal.
+/// The expected checksum, in lower-case hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Checksum {
     Sha256(String),
@@ -31,7 +31,7 @@ impl Checksum {
         }
     }
 
-    /// Which of the two it is shows in its length; `None` for anything else.
+    /// The length determines the kind; `None` for any other length.
     pub(crate) fn of_hex(text: &str) -> Option<Self> {
         if !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return None;
@@ -43,7 +43,7 @@ impl Checksum {
         }
     }
 
-    /// The one that an entry gives, if it gives one.
+    /// The checksum in an entry, if it has one.
     pub(super) fn read(
         sha256: Option<String>,
         sha512: Option<String>,
@@ -62,28 +62,29 @@ impl Checksum {
     }
 }
 
-/// What is known of the content of an image that somebody publishes.
+/// The source of a published image's checksum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Pledge {
-    /// The catalogue says what it must be.
+    /// The catalogue contains it.
     Given(Checksum),
-    /// The publisher's own file of checksums says it, read when the image is fetched.
+    /// The publisher's own checksum file contains it. The file is read when the image is fetched.
     Listed(Listing),
 }
 
-/// A publisher's file of checksums.
+/// A publisher's checksum file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listing {
-    /// Where the file is.
+    /// The URL of the file.
     pub(crate) url: String,
-    /// `Some`: what the image's address serves changes from time to time, so that the version in the
-    /// catalogue is only the first part of the real one. The texts before and after the version in the
-    /// image's other name, if the file lists it under one with the version in it.
+    /// `Some`: the content at the image's address changes from time to time, so that the
+    /// catalogue's version is only the first part of the real one. The inner pair is the text
+    /// before and after the version in the image's other name, if the file lists a name with the
+    /// version in it.
     pub(crate) rolling: Option<Option<(String, String)>>,
 }
 
 impl Pledge {
-    /// The one that an entry gives.
+    /// The pledge in an entry.
     pub(super) fn read(wire: WireImageSums) -> Result<Self, String> {
         let WireImageSums { sha256, sha512, checksums, rolling, versioned_name } = wire;
         let given = Checksum::read(sha256, sha512)?;
@@ -120,7 +121,7 @@ impl Pledge {
         }
     }
 
-    /// Everything that decides what may come.
+    /// Everything that determines the content.
     pub(super) fn identity(&self) -> String {
         match self {
             Self::Given(checksum) => checksum.text().to_owned(),
@@ -138,7 +139,7 @@ fn split(pattern: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Nobody on the way can change it: https, or this very machine.
+/// Whether nobody can change it in transit: https, or this host.
 fn is_safe(url: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(url) else {
         return false;

@@ -37,7 +37,7 @@ fn with_files(versions: &[&str]) -> String {
 }
 
 #[test]
-fn debian_is_there_whatever_the_case() {
+fn debian_is_found_in_any_case() {
     let (_folder, layout) = layout(None);
     let catalogue = Catalogue::load(&layout).unwrap();
     let entry = catalogue.resolve("debian", "DEBIAN-12", "12-Gen2", "Latest").unwrap();
@@ -56,7 +56,7 @@ fn debian_is_there_whatever_the_case() {
 
 // conformance: 42
 #[test]
-fn every_shipped_image_is_resolved_by_its_name() {
+fn shipped_image_resolves_by_its_name() {
     let (_folder, layout) = layout(None);
     let catalogue = Catalogue::load(&layout).unwrap();
     let listed = catalogue.list();
@@ -86,7 +86,7 @@ fn every_shipped_image_is_resolved_by_its_name() {
 
 // conformance: 44
 #[test]
-fn what_is_sold_needs_its_plan() {
+fn sold_image_requires_its_plan() {
     let plan = "[image.plan]\nname = \"9-base\"\nproduct = \"rocky\"\npublisher = \"resf\"\n";
     let (_folder, layout) = layout(Some(&with_files(&["1"]).replacen(
         "[[image.file]]",
@@ -130,7 +130,7 @@ fn what_is_sold_needs_its_plan() {
 }
 
 #[test]
-fn versions_come_in_the_order_of_latest() {
+fn versions_are_ordered_as_for_latest() {
     for (version, than) in
         [("12.10", "12.9"), ("2.0.0", "1.10.0"), ("12.20261125", "12"), ("18.04.2", "18.04.1")]
     {
@@ -140,7 +140,7 @@ fn versions_come_in_the_order_of_latest() {
 }
 
 #[test]
-fn an_image_that_is_yet_to_be_bootstrapped_has_no_date() {
+fn image_before_bootstrap_has_no_date() {
     let (_folder, layout) = layout(Some(&with_files(&["1.0"])));
     let catalogue = Catalogue::load(&layout).unwrap();
     assert!(catalogue.resolve("Debian", "debian-12", "12-gen2", "latest").unwrap().is_undated());
@@ -148,7 +148,7 @@ fn an_image_that_is_yet_to_be_bootstrapped_has_no_date() {
 }
 
 #[test]
-fn an_unknown_image_gets_near_ones_and_the_way_out() {
+fn unknown_image_error_has_similar_names_and_hint() {
     let (_folder, layout) = layout(Some(&with_files(&["1.0"])));
     let catalogue = Catalogue::load(&layout).unwrap();
     let error = catalogue.resolve("Debian", "debian-12", "12-gen3", "latest").unwrap_err();
@@ -173,7 +173,7 @@ fn latest_is_the_highest_version() {
 }
 
 #[test]
-fn the_users_image_hides_ours() {
+fn user_image_hides_the_shipped_one() {
     let own = with_files(&["1.0"])
         .replace("Acme", "DEBIAN")
         .replace("\"base\"", "\"debian-12\"")
@@ -189,7 +189,7 @@ fn the_users_image_hides_ours() {
 }
 
 #[test]
-fn a_changed_file_or_recipe_is_another_entry() {
+fn changed_file_or_recipe_changes_the_key() {
     let (_folder, layout) = layout(Some(&with_files(&["1.0"])));
     let key = || {
         let catalogue = Catalogue::load(&layout).unwrap();
@@ -217,7 +217,7 @@ fn a_changed_file_or_recipe_is_another_entry() {
 }
 
 #[test]
-fn mistakes_name_the_file_and_the_line() {
+fn mistake_names_the_file_and_the_line() {
     let message = refused(&format!("{IMAGE}color = \"red\"\n"));
     assert!(message.contains("line 7") && message.contains("color"), "{message}");
 
@@ -265,7 +265,7 @@ fn mistakes_name_the_file_and_the_line() {
 }
 
 #[test]
-fn an_image_by_url_is_read() {
+fn image_by_url_parses() {
     let sum = "AB".repeat(64);
     let url = format!(
         "[[image.url]]\nversion = \"2\"\nurl = \"https://a/b.vhd\"\nformat = \"vhd\"\n\
@@ -281,7 +281,7 @@ fn an_image_by_url_is_read() {
 }
 
 #[test]
-fn sources_that_linux_authors_name_are_there() {
+fn common_linux_sources_resolve() {
     let (_folder, layout) = layout(None);
     let catalogue = Catalogue::load(&layout).unwrap();
     for (name, real, generation) in [
@@ -317,7 +317,7 @@ fn sources_that_linux_authors_name_are_there() {
 }
 
 #[test]
-fn an_alias_of_the_user_stands_for_one_image() {
+fn user_alias_stands_for_one_image() {
     let alias = |name: &str, image: &str| {
         format!("{}[[alias]]\nname = \"{name}\"\nimage = \"{image}\"\n", with_files(&["1"]))
     };
@@ -328,7 +328,8 @@ fn an_alias_of_the_user_stands_for_one_image() {
     assert!(entry.stands_for().unwrap().starts_with("suse:SLES-15-sp4:gen1 "));
     assert!(catalogue.resolve("suse", "leap", "gen1", "latest").is_err());
 
-    // The user's alias goes before an image and an alias of ours, the user's image before it.
+    // The user's alias takes precedence over a shipped image and a shipped alias, and the user's
+    // image over the alias.
     for name in ["Debian:debian-12:12", "RedHat:RHEL:8*", "*:*:*"] {
         let (_folder, layout) = self::layout(Some(&alias(name, "Acme:base:gen2")));
         let catalogue = Catalogue::load(&layout).unwrap();
@@ -353,7 +354,7 @@ fn an_alias_of_the_user_stands_for_one_image() {
 }
 
 #[test]
-fn an_unknown_image_says_how_to_let_another_stand_for_it() {
+fn unknown_image_hint_shows_an_alias() {
     let (_folder, layout) = layout(None);
     let catalogue = Catalogue::load(&layout).unwrap();
     let error = catalogue.resolve("Debian", "debian-12", "12-arm", "latest").unwrap_err();
@@ -364,7 +365,7 @@ fn an_unknown_image_says_how_to_let_another_stand_for_it() {
         ),
         "{hint}"
     );
-    // What it shows does what it says.
+    // The example in the hint works.
     let lines = hint.split_once("[[alias]]").unwrap().1;
     let (_folder, layout) = self::layout(Some(&format!("[[alias]]{lines}")));
     let entry =

@@ -1,4 +1,4 @@
-//! What a catalogue file may say.
+//! The format of a catalogue file.
 
 use std::{
     fs,
@@ -29,25 +29,25 @@ struct WireFile {
     alias: Vec<Spanned<Alias>>,
 }
 
-/// What one file has.
+/// The content of one file.
 #[derive(Debug, Default)]
 pub(super) struct Parsed {
     pub(super) images: Vec<WireImage>,
     pub(super) aliases: Vec<Alias>,
 }
 
-/// A name that stands for an image of another name.
+/// A name that stands for another image.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Alias {
-    /// `publisher:offer:sku`; a `*` is any text.
+    /// `publisher:offer:sku`; a `*` matches any text.
     pub(super) name: String,
     /// `publisher:offer:sku` of an image.
     pub(super) image: String,
 }
 
 impl Alias {
-    /// Whether it is the one for that name.
+    /// Whether the alias matches that name.
     pub(super) fn is(&self, name: &str) -> bool {
         fits(&self.name.to_lowercase(), &name.to_lowercase())
     }
@@ -65,7 +65,7 @@ impl Alias {
     }
 }
 
-/// Whether a text is the pattern's, in which each `*` is any text.
+/// Whether a text matches the pattern. Each `*` matches any text.
 fn fits(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
@@ -79,14 +79,14 @@ fn fits(pattern: &str, text: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// One image: `publisher:offer:sku` and where its versions come from.
+/// One image: `publisher:offer:sku` and the origin of its versions.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct WireImage {
     pub(super) publisher: String,
     pub(super) offer: String,
     pub(super) sku: String,
-    /// 1 boots by BIOS, 2 by UEFI.
+    /// 1 boots with BIOS, 2 with UEFI.
     pub(super) generation: u8,
     #[serde(default)]
     pub(super) description: String,
@@ -94,7 +94,7 @@ pub(super) struct WireImage {
     os_type: OsType,
     #[serde(default)]
     architecture: Architecture,
-    /// The purchase plan that a template must name to build upon it.
+    /// The purchase plan that a template with this source must name.
     pub(super) plan: Option<Plan>,
     bootstrap: Option<Bootstrap>,
     #[serde(default)]
@@ -116,7 +116,7 @@ enum Architecture {
     X64,
 }
 
-/// A purchase plan, as `planInfo` of a template names it.
+/// A purchase plan, as in `planInfo` of a template.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
@@ -125,7 +125,8 @@ pub struct Plan {
     pub publisher: String,
 }
 
-/// Made from the distribution's signed packages. The date of making is appended to the version.
+/// Made from the distribution's signed packages. The date of the bootstrap is appended to the
+/// version.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Bootstrap {
@@ -138,23 +139,23 @@ pub(crate) struct Bootstrap {
     pub(crate) packages: Vec<String>,
     pub(crate) mirror: String,
     pub(crate) security_mirror: String,
-    /// Keys to trust, if not those that the host trusts.
+    /// Trusted keys, if not those of the host.
     pub(crate) keyring: Option<PathBuf>,
     /// Size of the disk; builds can make it larger.
     pub(crate) disk_mib: u32,
-    /// Room that making it takes, also the end of the progress bar.
+    /// Disk space that the bootstrap takes; also the end of its progress bar.
     pub(crate) work_mib: u32,
 }
 
 impl Bootstrap {
-    /// Everything that decides what comes out, but for the date.
+    /// Everything that determines the result, except the date.
     pub(super) fn identity(&self, generation: u8) -> String {
         let script = crate::scripts::script(generation);
         digest(format!("{self:?} {script}").as_bytes())
     }
 }
 
-/// Published by somebody. The checksum is required: without it, anything could come.
+/// Published by a third party. The checksum is required: without it, the content could be anything.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "WireUrl")]
 pub(crate) struct UrlImage {
@@ -181,7 +182,7 @@ struct WireUrl {
     virtual_size: Option<u64>,
 }
 
-/// A file of this machine.
+/// A file of this host.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "WireFileImage")]
 pub(crate) struct FileImage {
@@ -205,7 +206,7 @@ struct WireFileImage {
 }
 
 impl FileImage {
-    /// Changes when the file does, so that a changed file is taken in anew.
+    /// Changes with the file, so that a changed file is imported again.
     pub(super) fn stamp(&self) -> String {
         fs::metadata(&self.path)
             .map_or_else(|_| "absent".to_owned(), |metadata| format!("{:?}", Stamp::of(&metadata)))
@@ -306,7 +307,7 @@ impl WireImage {
     }
 }
 
-/// Reads one file; relative paths in it begin where it is.
+/// Parses one file. Relative paths in it start at its folder.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Parsed> {
     let refuse = |why: String| {
         let text = format!("{}: {why}", path.display());

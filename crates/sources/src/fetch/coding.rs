@@ -1,5 +1,5 @@
-//! `Content-Encoding`: what is fetched is the representation that the author wrote, not the form in
-//! which a server keeps it. Blob stores serve a coded blob coded, whatever a client accepts.
+//! `Content-Encoding`: goldsmith stores the representation that the author wrote, not the form in
+//! which a server stores it. Blob stores send a coded blob as it is, whatever the client accepts.
 
 use std::io::{self, Write};
 
@@ -9,27 +9,28 @@ use reqwest::{
     header::{CONTENT_ENCODING, HeaderMap},
 };
 
-/// Coded bytes that are decoded at a time: deflate makes at most about a thousand times as many of
-/// them, which is what a hostile answer can take of memory before its size is looked at.
+/// Coded bytes to decode at a time. Deflate expands them by a factor of about a thousand at most,
+/// which limits the memory that a hostile response can take before its size is checked.
 pub(super) const PIECE: usize = 4 << 10;
 
-/// Undoes a coding, piece by piece.
+/// Decodes a content coding, piece by piece.
 pub(super) enum Decoder {
-    /// There is none.
+    /// No coding.
     Identity,
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
     Deflate(Box<ZlibDecoder<Vec<u8>>>),
 }
 
 impl Decoder {
-    /// The decoder for an answer, or the reason why there is none.
+    /// The decoder for a response, or why it cannot be decoded.
     pub(super) fn of(headers: &HeaderMap, url: &Url) -> Result<Self, String> {
         let all: Vec<_> = headers.get_all(CONTENT_ENCODING).iter().collect();
         let text: Vec<_> = all.iter().map(|value| value.to_str().unwrap_or("?").trim()).collect();
         let coding = text.join(", ").to_lowercase();
         match coding.as_str() {
             "" | "identity" => Ok(Self::Identity),
-            // Servers that take a file's ending for its coding; the file itself is the archive.
+            // Some servers derive the coding from the file's extension although the file itself is
+            // the archive.
             "gzip" | "x-gzip" if is_archive(url.path()) => Ok(Self::Identity),
             "gzip" | "x-gzip" => Ok(Self::Gzip(Box::new(MultiGzDecoder::new(Vec::new())))),
             "deflate" => Ok(Self::Deflate(Box::new(ZlibDecoder::new(Vec::new())))),
@@ -44,7 +45,7 @@ impl Decoder {
         matches!(self, Self::Identity)
     }
 
-    /// What can be said after one more piece, which has at most [`PIECE`] bytes.
+    /// The decoded bytes of one more piece, which has at most [`PIECE`] bytes.
     pub(super) fn decode(&mut self, piece: &[u8]) -> io::Result<Vec<u8>> {
         match self {
             Self::Identity => Ok(piece.to_vec()),
@@ -59,7 +60,7 @@ impl Decoder {
         }
     }
 
-    /// The rest; an error if the end is missing or does not fit.
+    /// The rest; an error if the end is missing or invalid.
     pub(super) fn finish(self) -> io::Result<Vec<u8>> {
         match self {
             Self::Identity => Ok(Vec::new()),

@@ -1,5 +1,5 @@
-//! Which addresses may be asked: never those by which a cloud tells a machine its secrets, and, for
-//! templates of strangers, only global unicast that is not this machine's own.
+//! Decides which addresses may be contacted: never the metadata services of clouds, and for
+//! templates of strangers only global unicast addresses that are not this host's own.
 
 mod own;
 mod ranges;
@@ -21,17 +21,17 @@ use self::{
     ranges::{Reach, classify, embedded},
 };
 
-/// A policy for addresses, applied to each address at the moment of connecting to it, so that a name
-/// cannot point elsewhere later.
+/// A policy for addresses. It is applied to each address at connection time, so that a name cannot
+/// point elsewhere later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guard {
-    /// Whether loopback and private networks may be asked.
+    /// Whether loopback and private networks are allowed.
     allow_private: bool,
-    /// Hosts that may be asked there all the same: names or addresses as a URL has them, in lower case.
+    /// Hosts that are allowed there in any case: names or addresses as in a URL, in lower case.
     hosts: Arc<[String]>,
 }
 
-/// An address that may not be asked.
+/// An address that must not be contacted.
 #[derive(Debug)]
 pub(super) struct Denied {
     what: String,
@@ -52,7 +52,7 @@ impl fmt::Display for Denied {
 
 impl StdError for Denied {}
 
-/// Why an address is refused.
+/// Why an address is rejected.
 #[derive(Debug, PartialEq, Eq)]
 struct Refusal {
     why: &'static str,
@@ -60,19 +60,19 @@ struct Refusal {
 }
 
 impl Guard {
-    /// Loopback and private networks may be asked: the templates are the user's own.
+    /// Allows loopback and private networks: the templates are the user's own.
     pub fn open() -> Self {
         Self { allow_private: true, hosts: Arc::default() }
     }
 
-    /// Public addresses may be asked, and these hosts wherever they are.
+    /// Allows public addresses, and these hosts at any address.
     pub fn only(hosts: impl IntoIterator<Item = String>) -> Self {
         let bare = |host: String| host.trim_matches(['[', ']']).to_lowercase();
         Self { allow_private: false, hosts: hosts.into_iter().map(bare).collect() }
     }
 
-    /// Refuses an address that may not be asked when it stands for that host. `own` says whether an
-    /// address is one of this machine.
+    /// Rejects an address that is not allowed for that host. `own` decides whether an address
+    /// belongs to this host.
     fn admit(
         &self,
         host: &str,
@@ -104,7 +104,7 @@ impl Guard {
         Ok(())
     }
 
-    /// Refuses a URL whose host is a denied address: no resolver will see it.
+    /// Rejects a URL whose host is a denied address, since no resolver will check it.
     pub(super) fn check(&self, url: &Url) -> Result<(), Denied> {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let Ok(address) = host.parse::<IpAddr>() else {
@@ -118,7 +118,7 @@ fn denied(what: String, refusal: &Refusal) -> Denied {
     Denied { what, why: refusal.why, may_be_allowed: refusal.may_be_allowed }
 }
 
-/// The IPv4 addresses in an IPv6 one.
+/// The IPv4 addresses embedded in an IPv6 one.
 fn inner(address: IpAddr) -> Vec<IpAddr> {
     match address {
         IpAddr::V4(_) => Vec::new(),

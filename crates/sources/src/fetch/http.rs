@@ -1,4 +1,4 @@
-//! One download over HTTP: streamed, counted, hashed, tried again where that can help.
+//! One download over HTTP: streamed, counted, hashed, and retried if that can help.
 
 use std::{error::Error as StdError, io, path::Path, sync::Once, time::Duration};
 
@@ -19,22 +19,22 @@ use super::{
 };
 
 const REDIRECTS: usize = 5;
-/// Smaller downloads are over before anybody could look.
+/// Smaller downloads end before a progress bar is visible.
 const WORTH_A_BAR: u64 = 1 << 20;
 
-/// What to download, and where to.
+/// The URL of a download and its target.
 #[derive(Debug)]
 pub(crate) struct Download<'a> {
     pub url: &'a str,
-    /// A file in a work folder; replaced at each try.
+    /// A file in a work folder; replaced in each attempt.
     pub to: &'a Path,
     pub limits: &'a Limits,
     pub activity: &'a str,
-    /// Whether SHA-512 is wanted beside SHA-256.
+    /// Whether to compute SHA-512 beside SHA-256.
     pub sha512: bool,
 }
 
-/// What came.
+/// The result of a download.
 #[derive(Debug)]
 pub(crate) struct Landed {
     pub sha256: String,
@@ -42,7 +42,7 @@ pub(crate) struct Landed {
     pub bytes: u64,
 }
 
-/// Downloads, with up to `limits.attempts` tries.
+/// Downloads, in up to `limits.attempts` attempts.
 pub(crate) async fn download(cx: &Cx, job: &Download<'_>) -> Result<Landed, Failure> {
     let url = Url::parse(job.url).map_err(|e| Failure::there(format!("no valid URL: {e}")))?;
     job.limits.guard.check(&url).map_err(|e| Failure::there(e.to_string()))?;
@@ -129,7 +129,7 @@ async fn once(cx: &Cx, client: &Client, url: &Url, job: &Download<'_>) -> Result
     landing.finish().await
 }
 
-/// A file that is written, counted and hashed on the way.
+/// A file that is counted and hashed while it is written.
 struct Landing {
     file: tokio::fs::File,
     sha256: Sha256,
@@ -189,7 +189,7 @@ fn too_large(limit: u64) -> Trouble {
 fn client(limits: &Limits) -> reqwest::Result<Client> {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
-        // An error means that there is one already.
+        // An error means that a provider is already installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
     let guard = limits.guard.clone();
@@ -218,12 +218,13 @@ fn client(limits: &Limits) -> reqwest::Result<Client> {
     builder.build()
 }
 
-/// A redirect that is not followed.
+/// A redirect that was not followed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Refused(String);
 
-/// The innermost text says what happened; the outer ones repeat the URL, which may hold a secret.
+/// The innermost text describes the failure. The outer ones repeat the URL, which may contain a
+/// secret.
 fn reason(error: &reqwest::Error) -> String {
     let mut innermost: &dyn StdError = error;
     while let Some(source) = innermost.source() {

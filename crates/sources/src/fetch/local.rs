@@ -1,4 +1,4 @@
-//! Files of this machine: copied once, so that what a build uses cannot change under it.
+//! Files of this host: copied once, so that a build's input cannot change during the build.
 
 use std::{
     fs::File,
@@ -20,7 +20,7 @@ use super::{Failure, Landed};
 
 const CHUNK: usize = 1 << 20;
 
-/// Copies a file into a work folder and hashes it on the way.
+/// Copies a file to a work folder and hashes it in the process.
 pub(super) async fn copy(
     cx: &Cx,
     from: &Path,

@@ -25,8 +25,8 @@ fn quick() -> Limits {
     }
 }
 
-/// Answers each connection with the next of the answers, the last one for ever. The connection stays
-/// open unless the answer says `Connection: close`.
+/// Answers each connection with the next response, and repeats the last one forever. The connection
+/// stays open unless the response contains `Connection: close`.
 struct Server {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
@@ -90,7 +90,7 @@ fn redirect(to: &str) -> String {
     format!("{head}Location: {to}\r\n\r\n")
 }
 
-/// Nothing but what was fetched is in the cache.
+/// The cache contains only fetched files.
 fn assert_tidy(cx: &Cx) {
     let left: Vec<_> = std::fs::read_dir(cx.layout.sources())
         .map(|entries| entries.map(|e| e.unwrap().file_name()).collect())
@@ -109,7 +109,7 @@ async fn failing(answers: Vec<String>, limits: &Limits) -> (Error, usize) {
 }
 
 #[tokio::test]
-async fn a_script_is_kept_under_its_digest() {
+async fn script_is_stored_under_its_digest() {
     let (_folder, cx) = cx();
     let server = Server::start(vec![ok("echo hello\n")]).await;
     let fetched = script(&cx, &server.url(), None, None, &quick()).await.unwrap();
@@ -119,21 +119,22 @@ async fn a_script_is_kept_under_its_digest() {
     assert_eq!(std::fs::read(&fetched.path).unwrap(), b"echo hello\n");
     assert_tidy(&cx);
 
-    // Without a checksum it is fetched again, as it may have changed; with one it is not.
+    // Without a checksum the script is fetched again, as it may have changed; with a checksum it is
+    // not.
     script(&cx, &server.url(), None, None, &quick()).await.unwrap();
     assert_eq!(server.count().await, 2);
     let upper = fetched.sha256.to_uppercase();
     let again = script(&cx, &server.url(), None, Some(&upper), &quick()).await.unwrap();
     assert_eq!((again, server.count().await), (fetched.clone(), 2));
 
-    // What was tampered with is not believed.
+    // A modified file is not trusted.
     std::fs::write(&fetched.path, "echo evil!\n").unwrap();
     script(&cx, &server.url(), None, Some(&fetched.sha256), &quick()).await.unwrap();
     assert_eq!(std::fs::read(&fetched.path).unwrap(), b"echo hello\n");
 }
 
 #[tokio::test]
-async fn a_wrong_checksum_names_both() {
+async fn checksum_mismatch_names_both() {
     let (_folder, cx) = cx();
     let server = Server::start(vec![ok("echo hello\n")]).await;
     let wrong = "ab".repeat(32);
@@ -146,7 +147,7 @@ async fn a_wrong_checksum_names_both() {
 }
 
 #[tokio::test]
-async fn failures_that_may_pass_are_tried_again() {
+async fn transient_failure_is_retried() {
     let (_folder, cx) = cx();
     let cut = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\nhalf".to_owned();
     let answers = vec![status("503 Busy"), cut, ok("whole")];
@@ -162,7 +163,7 @@ async fn failures_that_may_pass_are_tried_again() {
 }
 
 #[tokio::test]
-async fn failures_that_last_are_not() {
+async fn permanent_failure_is_not_retried() {
     for (answer, says) in [
         (status("404 Not Found"), "404"),
         (status("403 Forbidden"), "403"),
@@ -176,14 +177,14 @@ async fn failures_that_last_are_not() {
 }
 
 #[tokio::test]
-async fn redirects_end() {
+async fn endless_redirects_fail() {
     let (error, count) = failing(vec![redirect("/again")], &quick()).await;
     assert!(error.message.contains("redirects"), "{error}");
     assert_eq!(count, 6);
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_refused_announced_or_not() {
+async fn oversized_content_is_rejected_with_or_without_length() {
     let limits = Limits { max_bytes: 10, ..quick() };
     let (error, count) = failing(vec![ok("more than ten")], &limits).await;
     assert!(error.message.contains("larger than 10 bytes") && count == 1, "{error}");
@@ -193,7 +194,7 @@ async fn what_is_too_large_is_refused_announced_or_not() {
 }
 
 #[tokio::test]
-async fn silence_ends() {
+async fn silent_server_times_out() {
     let limits = Limits { attempts: 1, idle: Duration::from_millis(50), ..quick() };
     let limits = Limits { connect: Duration::from_millis(50), ..limits };
     let begun = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf".to_owned();
@@ -205,7 +206,7 @@ async fn silence_ends() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_said() {
+async fn refused_connection_is_reported() {
     let (_folder, cx) = cx();
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let uri = format!("http://{free}/x");
@@ -215,7 +216,7 @@ async fn nobody_there_is_said() {
 }
 
 #[tokio::test]
-async fn cancel_ends_a_download_at_once() {
+async fn cancel_ends_download_immediately() {
     let (_folder, cx) = cx();
     let begun = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf".to_owned();
     let server = Server::start(vec![begun]).await;
@@ -233,7 +234,7 @@ async fn cancel_ends_a_download_at_once() {
 }
 
 #[tokio::test]
-async fn strangers_do_not_reach_this_machine() {
+async fn strangers_template_cannot_reach_this_host() {
     let server = Server::start(vec![ok("secret")]).await;
     let limits = Limits { guard: Guard::only(None), ..quick() };
     let by_name = format!("http://localhost:{}/x", server.address.port());
@@ -247,7 +248,7 @@ async fn strangers_do_not_reach_this_machine() {
 }
 
 #[tokio::test]
-async fn who_is_allowed_by_name_cannot_send_us_elsewhere() {
+async fn allowed_host_cannot_redirect_to_a_private_one() {
     let inside = Server::start(vec![ok("secret")]).await;
     let port = inside.address.port();
     for to in [
@@ -273,7 +274,7 @@ async fn who_is_allowed_by_name_cannot_send_us_elsewhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn others_get_ten_tries_with_growing_pauses() {
+async fn limits_for_others_give_ten_attempts_with_growing_pauses() {
     let (_folder, cx) = cx();
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let limits = Limits::for_others(["127.0.0.1".to_owned()]);
@@ -286,7 +287,7 @@ async fn others_get_ten_tries_with_growing_pauses() {
 }
 
 #[tokio::test]
-async fn files_are_copied_in() {
+async fn local_file_is_copied_to_downloads() {
     let (folder, cx) = cx();
     let base = folder.path().join("templates");
     std::fs::create_dir_all(base.join("scripts")).unwrap();
@@ -305,7 +306,7 @@ async fn files_are_copied_in() {
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_had() {
+async fn unavailable_file_is_reported() {
     let (folder, cx) = cx();
     let base = Some(folder.path());
     std::fs::write(folder.path().join("large"), [0; 11]).unwrap();
@@ -328,7 +329,7 @@ async fn files_that_cannot_be_had() {
 }
 
 #[tokio::test]
-async fn inline_scripts_are_kept_once() {
+async fn inline_script_is_stored_once() {
     let (_folder, cx) = cx();
     let first = keep(&cx, b"true\n").await.unwrap();
     let changed = std::fs::metadata(&first.path).unwrap().modified().unwrap();
@@ -337,7 +338,7 @@ async fn inline_scripts_are_kept_once() {
     assert_tidy(&cx);
 }
 
-/// An answer whose body is coded.
+/// A response with a coded body.
 fn coded(coding: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!(
@@ -353,7 +354,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn coded_content_is_decoded_before_it_is_hashed_and_kept() {
+async fn coded_content_is_decoded_before_hashing() {
     let script_text = b"#!/bin/sh\necho hello\n".repeat(1000);
     let digest = digest(&script_text);
     let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -376,7 +377,7 @@ async fn coded_content_is_decoded_before_it_is_hashed_and_kept() {
         assert_eq!(std::fs::read(fetched.path).unwrap(), script_text, "{coding}");
     }
 
-    // An archive that a server announces by its ending is kept as it is.
+    // An archive whose coding the server derives from its extension is stored unchanged.
     let (_folder, cx) = cx();
     let archive = gzip(&script_text);
     let server = Server::of_bytes(vec![coded("x-gzip", &archive)]).await;
@@ -386,7 +387,7 @@ async fn coded_content_is_decoded_before_it_is_hashed_and_kept() {
 }
 
 #[tokio::test]
-async fn coded_content_that_cannot_be_used_is_refused_by_name() {
+async fn unusable_coding_is_rejected_by_name() {
     let limits = Limits { max_bytes: 1 << 20, attempts: 1, ..quick() };
     let zeroes = gzip(&vec![0; 64 << 20]);
     assert!(zeroes.len() < 1 << 17, "{}", zeroes.len());

@@ -1,7 +1,7 @@
-//! The first and last bytes of an image file: what it is, and whether it is all of itself.
+//! The first and last bytes of an image file: its format, and whether it is self-contained.
 //!
-//! Only fields that name other files or that hide content are read. QEMU reads the rest, once it
-//! cannot be led elsewhere.
+//! Only fields that name other files or hide content are read. QEMU reads the rest, once it cannot
+//! be led to other files.
 
 use std::{
     fs::File,
@@ -16,7 +16,7 @@ use images::format::Format;
 const HEAD: u64 = 64 << 10;
 const SECTOR: usize = 512;
 
-/// Why an image is refused, and what to do.
+/// Why an image is rejected, and how to fix it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) why: String,
@@ -30,7 +30,7 @@ fn fault(why: impl Into<String>, hint: &'static str) -> Fault {
     Fault { why: why.into(), hint }
 }
 
-/// What was read of an image file.
+/// The parts of an image file that were read.
 #[derive(Debug)]
 pub(super) struct Header {
     head: Vec<u8>,
@@ -38,7 +38,7 @@ pub(super) struct Header {
     size: u64,
 }
 
-/// Magic bytes of what goldsmith does not take, so that it is not taken for a raw disk.
+/// Magic bytes of unsupported formats, so that such a file is not mistaken for a raw disk.
 const FOREIGN: [(&[u8], &str); 9] = [
     (b"vhdxfile", "a VHDX image"),
     (b"LUKS\xba\xbe", "encrypted (LUKS)"),
@@ -63,7 +63,7 @@ impl Header {
         Ok(Self { head, last, size })
     }
 
-    /// The format by content; `None` if there is none to be seen, as with a raw disk.
+    /// The format by content; `None` if it has no magic bytes, as a raw disk.
     pub(super) fn verdict(&self) -> Result<Option<Format>, Fault> {
         if self.head.starts_with(b"QFI\xfb") {
             return self.qcow2().map(|()| Some(Format::Qcow2));
@@ -90,7 +90,7 @@ impl Header {
         Ok(None)
     }
 
-    /// Whether there is a partition table or boot sector: every bootable raw disk has one.
+    /// Whether it has a partition table or boot sector, as every bootable raw disk does.
     pub(super) fn is_bootable_raw(&self) -> bool {
         self.head.get(510..512) == Some(&[0x55, 0xaa])
     }
@@ -135,7 +135,7 @@ impl Header {
 
     fn vmdk(&self) -> Result<(), Fault> {
         const EMBEDDED: &str = "its descriptor names other files";
-        // A capacity of 0 makes readers look for extents in the descriptor.
+        // With a capacity of 0, readers look for extents in the descriptor.
         let capacity = self.le64(12).unwrap_or(0);
         let start = self.le64(28).unwrap_or(0).saturating_mul(SECTOR as u64);
         let length = self.le64(36).unwrap_or(0).saturating_mul(SECTOR as u64);

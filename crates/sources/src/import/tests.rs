@@ -17,7 +17,7 @@ impl Bench {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let host = Host::probe(None).await.unwrap();
-        // A disk with a boot sector and something at its end.
+        // A disk with a boot sector and some data at its end.
         let disk = fs::File::create(folder.path().join("disk.raw")).unwrap();
         disk.set_len(SIZE).unwrap();
         disk.write_all_at(&[0x55, 0xaa], 510).unwrap();
@@ -53,7 +53,7 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn what_can_be_imported_keeps_its_content() {
+async fn imported_image_retains_its_content() {
     let bench = Bench::new().await;
     bench.img("convert -f raw -O qcow2 @disk.raw @a.img").await;
     bench.img("convert -f raw -O qcow2 -c -o compat=0.10 @disk.raw @old.qcow2").await;
@@ -86,7 +86,7 @@ async fn what_can_be_imported_keeps_its_content() {
 }
 
 #[tokio::test]
-async fn what_reaches_for_other_files_is_refused() {
+async fn image_that_refers_to_other_files_is_rejected() {
     let bench = Bench::new().await;
     bench.img("convert -f raw -O qcow2 @disk.raw @base.qcow2").await;
     bench.img("create -q -f qcow2 -b @base.qcow2 -F qcow2 @overlay.qcow2").await;
@@ -101,7 +101,7 @@ async fn what_reaches_for_other_files_is_refused() {
     bench.img("create -q -f vmdk -b @parent.vmdk -F vmdk @child.vmdk").await;
     bench.refused("child.vmdk", "difference").await;
 
-    // A capacity of 0 sends readers to the extents that the descriptor names.
+    // With a capacity of 0, readers follow the extents in the descriptor.
     let parent = fs::read(bench.path("parent.vmdk")).unwrap();
     fs::write(bench.path("sly.vmdk"), [&parent[..12], &[0; 8], &parent[20..]].concat()).unwrap();
     bench.refused("sly.vmdk", "other files").await;
@@ -113,7 +113,7 @@ async fn what_reaches_for_other_files_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_sound_disk_is_refused() {
+async fn damaged_or_unknown_image_is_rejected() {
     let bench = Bench::new().await;
     fs::write(bench.path("text.raw"), "a".repeat(512)).unwrap();
     bench.refused("text.raw", "no disk image").await;
@@ -143,7 +143,7 @@ async fn what_is_no_sound_disk_is_refused() {
 }
 
 #[tokio::test]
-async fn a_stated_format_must_be_the_true_one() {
+async fn declared_format_must_match_the_content() {
     let bench = Bench::new().await;
     bench.img("convert -f raw -O qcow2 @disk.raw @a.qcow2").await;
     let as_format = async |name: &str, format| {
@@ -151,7 +151,7 @@ async fn a_stated_format_must_be_the_true_one() {
     };
     assert!(as_format("a.qcow2", Format::Raw).await.unwrap_err().contains("is a qcow2 image"));
     assert!(as_format("disk.raw", Format::Qcow2).await.unwrap_err().contains("no qcow2 image"));
-    // Bytes without a partition table are a raw disk only if somebody says so.
+    // Bytes without a partition table are a raw disk only if the user declared that format.
     fs::write(bench.path("data"), "b".repeat(1024)).unwrap();
     assert_eq!(as_format("data", Format::Raw).await.unwrap().virtual_size, 1024);
 }
@@ -175,7 +175,7 @@ async fn import_stores_once() {
     assert_eq!(left.len(), 1, "only the gate: {left:?}");
 }
 
-/// A qcow2 of 12 MiB whose every table entry names the same one cluster: 4 TiB when it is copied.
+/// A qcow2 of 12 MiB in which every table entry refers to the same cluster: 4 TiB when copied.
 fn cluster_bomb(path: &Path) {
     const CLUSTER: u64 = 2 << 20;
     const SIZE: u64 = 4 << 40;
@@ -208,7 +208,7 @@ fn cluster_bomb(path: &Path) {
 }
 
 #[tokio::test]
-async fn crafted_image_refused_by_the_room_that_its_copy_takes() {
+async fn crafted_image_is_rejected_by_the_size_of_its_copy() {
     let bench = Bench::new().await;
     cluster_bomb(&bench.path("bomb.qcow2"));
     let facts = bench.check("bomb.qcow2").await.unwrap();

@@ -8,7 +8,7 @@ fn found(text: &str, image: &str, file: &str) -> Result<String, String> {
 }
 
 #[test]
-fn all_forms_of_checksum_files_are_read() {
+fn checksum_file_parses_in_every_form() {
     let long = B.repeat(2);
     for text in [
         format!("{B}  other.img\n{A}  disk.img\n"),
@@ -20,7 +20,7 @@ fn all_forms_of_checksum_files_are_read() {
             "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nSHA256 (disk.img) = {A}\n\
              -----BEGIN PGP SIGNATURE-----\n\niQIzBAEBCAAdFiEE\n-----END PGP SIGNATURE-----\n"
         ),
-        // Kinds that are not relied on are passed over.
+        // Untrusted kinds of checksum are ignored.
         format!("MD5 (disk.img) = d41d8cd98f00b204e9800998ecf8427e\r\nSHA256 (disk.img) = {A}\r\n"),
         format!("{A}  disk.img\n{A}  disk-latest.img\n{A}  disk.img\n"),
     ] {
@@ -33,7 +33,7 @@ fn all_forms_of_checksum_files_are_read() {
 }
 
 #[test]
-fn a_file_about_one_image_need_not_name_it_right() {
+fn file_for_one_image_may_contain_another_name() {
     for text in [format!("{A}\n"), format!("{A}  disk-Snapshot20250810.img\n")] {
         assert_eq!(found(&text, "disk.img", "disk.img.sha256").as_deref(), Ok(A));
         let error = found(&text, "disk.img", "SHA256SUMS").unwrap_err();
@@ -44,7 +44,7 @@ fn a_file_about_one_image_need_not_name_it_right() {
 }
 
 #[test]
-fn what_is_contradictory_is_refused() {
+fn contradictory_checksums_are_rejected() {
     let text = format!("{A}  disk.img\n{B}  disk.img\n");
     let error = found(&text, "disk.img", "SHA256SUMS").unwrap_err();
     assert!(error.contains("twice"), "{error}");
@@ -52,7 +52,7 @@ fn what_is_contradictory_is_refused() {
 }
 
 #[test]
-fn the_version_is_in_the_other_name_of_the_same_content() {
+fn version_comes_from_another_name_of_the_same_content() {
     let text = format!(
         "{A}  AlmaLinux-9-GenericCloud-latest.x86_64.qcow2\n\
          {A}  AlmaLinux-9-GenericCloud-9.6-20250522.x86_64.qcow2\n\

@@ -1,7 +1,7 @@
-//! What an author's editor leaves in a script, undone before the guest sees it: carriage returns at
-//! line ends, as Packer does, and a byte order mark in front of `#!`.
+//! Removes editor artifacts from a script before the guest gets it: carriage returns at line ends,
+//! as Packer does, and a byte order mark in front of `#!`.
 //!
-//! What was fetched stays as it is, under its own digest; the step reads, and its key covers, the
+//! The fetched file stays unchanged, under its own digest. The step reads, and its key covers, the
 //! bytes that are run.
 
 use std::{
@@ -21,7 +21,7 @@ use vm::off_runtime;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
-/// The script as the guest can run it.
+/// The script in a form that the guest can run.
 ///
 /// # Errors
 /// `failure` for a script that no shell can read: in UTF-16, or with CR alone between its lines.
@@ -42,7 +42,7 @@ pub(in crate::customize) async fn text(
         let why = "the script's lines end in carriage returns alone, so it is one line to a shell";
         return refuse(why, "save it with line feeds (LF) at the line ends");
     }
-    // A program, or an archive behind a script, is not text throughout: each byte of it counts.
+    // In a program, or an archive behind a script, each byte counts: it is not text throughout.
     if seen.zeroes || !seen.crlf && !seen.byte_order_mark {
         return Ok(sent);
     }
@@ -50,7 +50,7 @@ pub(in crate::customize) async fn text(
     fetch::made(cx, move |to| rewrite(&path, to)).await
 }
 
-/// What is in a script, as far as it matters here.
+/// The properties of a script that matter here.
 #[derive(Debug, Default)]
 struct Seen {
     byte_order_mark: bool,
@@ -90,7 +90,7 @@ impl Seen {
     }
 }
 
-/// The script without a byte order mark and with line feeds alone at line ends.
+/// Writes the script without a byte order mark and with line feeds alone at line ends.
 fn rewrite(from: &Path, to: &Path) -> io::Result<()> {
     let mut from = BufReader::new(File::open(from)?);
     let mut to = BufWriter::new(File::create(to)?);
@@ -133,7 +133,7 @@ mod tests {
     use images::{event::Events, layout::Layout};
 
     #[tokio::test]
-    async fn scripts_of_any_editor_become_what_a_shell_reads() {
+    async fn script_of_any_editor_becomes_readable_for_the_shell() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::new(folder.path().join("cache"), folder.path().join("data"));
         let cx = Cx::new(layout, Events::none(), CancellationToken::new());
@@ -149,7 +149,7 @@ mod tests {
             (b"#!/bin/bash\ntrue\n", b"#!/bin/bash\ntrue\n"),
             (b"\xef\xbb\xbf#!/bin/sh\necho a\n", b"#!/bin/sh\necho a\n"),
             (b"\xef\xbb\xbf#!/bin/sh\r\necho a", b"#!/bin/sh\necho a"),
-            // A carriage return that does not end a line is the author's.
+            // A carriage return that does not end a line belongs to the script.
             (b"#!/bin/sh\r\nprintf 'a\rb\r'\r\r\n\r", b"#!/bin/sh\nprintf 'a\rb\r'\r\n\r"),
             (b"printf 'a\rb'\n", b"printf 'a\rb'\n"),
             // Not text: an archive behind a script, a program.

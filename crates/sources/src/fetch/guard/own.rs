@@ -1,5 +1,5 @@
-//! The addresses of this machine at this moment. Services that a firewall hides from outside answer
-//! there, so being public does not open them to templates.
+//! The present addresses of this host. Services that a firewall hides from outside answer on them,
+//! so a public address of the host is not open to templates.
 
 use std::{
     fs, io,
@@ -13,14 +13,14 @@ use images::absent::or_none;
 const V4: &str = "/proc/self/net/fib_trie";
 const V6: &str = "/proc/self/net/if_inet6";
 
-/// Whether the address leads back to this machine.
+/// Whether the address leads back to this host.
 ///
 /// # Errors
 /// The kernel's lists cannot be read.
 pub(super) fn is_own(address: IpAddr) -> io::Result<bool> {
     match address {
         IpAddr::V4(_) => Ok(holds(&local_v4(&fs::read_to_string(V4)?), address)),
-        // A kernel without IPv6 has no such addresses, and reaches none.
+        // A kernel without IPv6 has no such addresses, and cannot connect to one.
         IpAddr::V6(_) => {
             Ok(or_none(fs::read_to_string(V6))?
                 .is_some_and(|text| holds(&local_v6(&text), address)))
@@ -50,7 +50,7 @@ fn local_v4(trie: &str) -> Vec<(IpAddr, u8)> {
     found
 }
 
-/// One address a line, as 32 hexadecimal digits.
+/// One address per line, as 32 hexadecimal digits.
 fn local_v6(list: &str) -> Vec<(IpAddr, u8)> {
     let address = |line: &str| u128::from_str_radix(line.split_whitespace().next()?, 16).ok();
     let bits = list.lines().filter_map(address);
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kernel_lists_are_read() {
+    fn kernel_lists_parse() {
         let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n\
                     |-- 127.0.0.0\n              /8 host LOCAL\n           |-- 20.30.0.7\n\
                     \u{20}             /32 host LOCAL\n        |-- 20.30.0.255\n           /32 link BROADCAST\n";
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_knows_itself() {
+    fn is_own_finds_addresses_of_this_host() {
         assert!(is_own(IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap());
         assert!(!is_own("151.101.2.132".parse().unwrap()).unwrap());
     }

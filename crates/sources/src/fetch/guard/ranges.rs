@@ -6,18 +6,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// From where an address may be fetched.
+/// Where an address may be contacted from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reach {
     /// Global unicast.
     Public,
-    /// Somebody's own network: only where the user or the administrator allows it.
+    /// A private network: only if the user or the administrator allows it.
     Private,
-    /// Nowhere: it leads to the secrets of a cloud machine, or it is no address of one machine.
+    /// Never: it leads to the secrets of a cloud machine, or it is not the address of one machine.
     Never,
 }
 
-/// A block of addresses and what it is for.
+/// A block of addresses and its purpose.
 #[derive(Debug)]
 pub(super) struct Block {
     /// The registry's name for it.
@@ -56,7 +56,7 @@ const fn v6(network: [u16; 8], bits: u8, reach: Reach, name: &'static str) -> Bl
 
 use Reach::{Never, Private};
 
-/// Every block that is not global unicast, or that no web server for scripts is in.
+/// Every block that is not global unicast, or that contains no web server for scripts.
 #[rustfmt::skip]
 pub(super) const SPECIAL: &[Block] = &[
     v4([0, 0, 0, 0], 8, Never, "this network"),
@@ -111,15 +111,15 @@ pub(super) const SPECIAL: &[Block] = &[
     v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8, Never, "multicast"),
 ];
 
-/// Global unicast as it is assigned today, and the well-known translation prefixes in front of IPv4,
-/// whose reach is that of the address in them.
+/// Global unicast as assigned today, and the well-known translation prefixes for IPv4. An address
+/// with such a prefix has the reach of the embedded one.
 const GLOBAL_V6: &[Block] = &[
     v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3, Reach::Public, "global unicast"),
     v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96, Reach::Public, "IPv4-mapped"),
     v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96, Reach::Public, "IPv4/IPv6 translation"),
 ];
 
-/// How far an address may be fetched from, and what it is where it is not public.
+/// The reach of an address, and its purpose if it is not public.
 pub(super) fn classify(address: IpAddr) -> (Reach, &'static str) {
     let mut found = own_class(address);
     if let IpAddr::V6(v6) = address {
@@ -133,7 +133,7 @@ pub(super) fn classify(address: IpAddr) -> (Reach, &'static str) {
     found
 }
 
-/// The class of the address as it stands: the strictest block that it is in, and of these the smallest.
+/// The class of the address itself: its strictest block, and of several the smallest.
 fn own_class(address: IpAddr) -> (Reach, &'static str) {
     let special = SPECIAL.iter().filter(|block| block.contains(address));
     match special.max_by_key(|block| (block.reach, block.bits)) {
@@ -146,12 +146,12 @@ fn own_class(address: IpAddr) -> (Reach, &'static str) {
     }
 }
 
-/// Every IPv4 address that routers or translators could read out of an IPv6 one.
+/// Every IPv4 address that routers or translators could extract from an IPv6 one.
 pub(super) fn embedded(address: Ipv6Addr) -> Vec<Ipv4Addr> {
     let s = address.segments();
     let pair = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
     let mut found = match s {
-        // `::` and `::1` have names of their own.
+        // `::` and `::1` are blocks of their own.
         [0, 0, 0, 0, 0, 0, 0, _] => Vec::new(),
         // Mapped, compatible, translated, and the well-known prefix of NAT64.
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
@@ -165,7 +165,7 @@ pub(super) fn embedded(address: Ipv6Addr) -> Vec<Ipv4Addr> {
                 pair((a & 0xff) << 8 | (b & 0xff), c),
                 pair((b & 0xff) << 8 | c >> 8, (c & 0xff) << 8 | high >> 8),
             ];
-            // Only one of the forms is meant; zeroes are what the others leave free.
+            // Only one of the forms applies. The others leave zeroes there.
             forms.into_iter().filter(|form| form.octets()[0] != 0).collect()
         }
         // Teredo: its server, and the client in inverted bits.
@@ -173,7 +173,7 @@ pub(super) fn embedded(address: Ipv6Addr) -> Vec<Ipv4Addr> {
         [0x2002, high, low, ..] => vec![pair(high, low)],
         _ => Vec::new(),
     };
-    // ISATAP keeps an IPv4 address in the interface's half, below any prefix.
+    // ISATAP embeds an IPv4 address in the interface identifier, below any prefix.
     if matches!((s[4], s[5]), (0 | 0x200, 0x5efe)) {
         found.push(pair(s[6], s[7]));
     }

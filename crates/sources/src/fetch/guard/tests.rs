@@ -16,7 +16,7 @@ fn strict() -> Guard {
     Guard::only(None)
 }
 
-/// The IANA special-purpose registries, an address of each row, by name where one is meant.
+/// The IANA special-purpose registries, one address per row, with the name if one is expected.
 #[rustfmt::skip]
 const REGISTRY: &[(&str, &str)] = &[
     ("0.0.0.1", "this network"),
@@ -76,19 +76,19 @@ const REGISTRY: &[(&str, &str)] = &[
     ("fe80::1", "link local"),
     ("fec0::1", "site local"),
     ("ff02::1", "multicast"),
-    // Outside of global unicast, assigned to nobody.
+    // Outside of global unicast, unassigned.
     ("1::1", "not assigned"),
     ("4000::1", "not assigned"),
     ("f000::1", "not assigned"),
 ];
 
 #[test]
-fn every_row_of_the_registries_is_refused_by_name() {
+fn registry_address_is_rejected_by_name() {
     for (address, name) in REGISTRY {
         let refusal = verdict(&strict(), address).expect_err(address);
         assert!(refusal.why.contains(name), "{address}: {}", refusal.why);
     }
-    // Each row of the table is met by a row of the test.
+    // Each row of the table is covered by a row of the test.
     for block in SPECIAL {
         let met = REGISTRY.iter().any(|(address, _)| block.contains(address.parse().unwrap()));
         let metadata = block.name.contains("metadata") || block.name.contains("wire server");
@@ -97,7 +97,7 @@ fn every_row_of_the_registries_is_refused_by_name() {
 }
 
 #[test]
-fn neighbours_of_the_registries_are_public() {
+fn registry_neighbour_is_public() {
     for good in [
         "1.0.0.0",
         "9.255.255.255",
@@ -144,7 +144,7 @@ fn neighbours_of_the_registries_are_public() {
 }
 
 #[test]
-fn metadata_and_link_local_are_never_asked() {
+fn metadata_and_link_local_are_always_rejected() {
     for guard in [&Guard::open(), &strict()] {
         for bad in [
             "169.254.169.254",
@@ -160,7 +160,7 @@ fn metadata_and_link_local_are_never_asked() {
             "::",
             "224.0.0.1",
             "255.255.255.255",
-            // 169.254.169.254 in every form that holds an IPv4 address.
+            // 169.254.169.254 in every form that embeds an IPv4 address.
             "::ffff:169.254.169.254",
             "::169.254.169.254",
             "::ffff:0:169.254.169.254",
@@ -185,7 +185,7 @@ fn metadata_and_link_local_are_never_asked() {
 }
 
 #[test]
-fn private_networks_are_asked_only_where_allowed() {
+fn private_network_is_rejected_unless_allowed() {
     for address in [
         "127.0.0.1",
         "10.1.2.3",
@@ -210,7 +210,7 @@ fn private_networks_are_asked_only_where_allowed() {
 }
 
 #[test]
-fn own_public_addresses_are_asked_only_where_allowed() {
+fn own_public_address_is_rejected_unless_allowed() {
     let own = |address: IpAddr| {
         Ok(["20.30.0.7", "2a01:7::7"].map(|a| a.parse().unwrap()).contains(&address))
     };
@@ -229,7 +229,7 @@ fn own_public_addresses_are_asked_only_where_allowed() {
 }
 
 #[test]
-fn addresses_in_a_url_are_looked_at() {
+fn address_in_a_url_is_checked() {
     let guard = strict();
     for bad in [
         "http://127.0.0.1/x",
@@ -246,7 +246,7 @@ fn addresses_in_a_url_are_looked_at() {
 }
 
 #[test]
-fn a_host_is_allowed_by_its_name_alone() {
+fn host_is_allowed_by_its_name_only() {
     let guard = Guard::only(["Files.corp".to_owned(), "10.0.0.7".to_owned(), "[::1]".to_owned()]);
     let corp =
         |host: &str, address: &str| guard.admit(host, address.parse().unwrap(), nowhere).is_ok();
