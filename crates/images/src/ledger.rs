@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ledger/<run id>/owner.lock     locked for as long as the owning process lives
-//! ledger/<run id>/<number>.json  one held thing; gone once it is released
+//! ledger/<run id>/<number>.json  one resource; removed once it is released
 //! ```
 //!
 //! The owner releases its rows newest first, however the run ended. If the owner was killed, its
