@@ -57,29 +57,31 @@ impl Claims {
         tenant: &str,
         audience: &str,
         issuer: &str,
-        (now, seconds): (i64, i64),
+        good: (i64, i64),
     ) -> Self {
-        Self {
-            aud: audience.to_owned(),
-            iss: issuer.to_owned(),
-            iat: now,
-            nbf: now - BACKDATED_SECONDS,
-            exp: now + seconds,
-            appid: client.client_id.clone(),
-            oid: client.object_id.clone(),
-            sub: client.object_id.clone(),
-            tid: tenant.to_owned(),
-            ver: "1.0".to_owned(),
-            idtyp: "app".to_owned(),
-            generation: generation(client),
-            identity: None,
-            run: None,
-        }
+        let ids = (client.client_id.as_str(), client.object_id.as_str());
+        Self { generation: generation(client), ..Self::issued(ids, tenant, audience, issuer, good) }
     }
 
     /// Claims for a managed identity, good for some seconds from that time on.
     pub fn of_identity(
         identity: &ManagedIdentity,
+        tenant: &str,
+        audience: &str,
+        issuer: &str,
+        good: (i64, i64),
+    ) -> Self {
+        let ids = (identity.client_id.as_str(), identity.object_id.as_str());
+        Self {
+            identity: Some(identity.id.clone()),
+            run: Some(identity.run_id.clone()),
+            ..Self::issued(ids, tenant, audience, issuer, good)
+        }
+    }
+
+    /// The claims that all tokens have in common.
+    fn issued(
+        (client_id, object_id): (&str, &str),
         tenant: &str,
         audience: &str,
         issuer: &str,
@@ -91,15 +93,15 @@ impl Claims {
             iat: now,
             nbf: now - BACKDATED_SECONDS,
             exp: now + seconds,
-            appid: identity.client_id.clone(),
-            oid: identity.object_id.clone(),
-            sub: identity.object_id.clone(),
+            appid: client_id.to_owned(),
+            oid: object_id.to_owned(),
+            sub: object_id.to_owned(),
             tid: tenant.to_owned(),
             ver: "1.0".to_owned(),
             idtyp: "app".to_owned(),
             generation: String::new(),
-            identity: Some(identity.id.clone()),
-            run: Some(identity.run_id.clone()),
+            identity: None,
+            run: None,
         }
     }
 
