@@ -2,11 +2,13 @@
 
 #![warn(missing_docs)]
 
+mod chain;
 mod error_code;
 pub mod resource_id;
 pub mod tags;
 pub mod template;
 pub mod uri;
 
+pub use chain::chain;
 pub use error_code::{ErrorCode, UnknownErrorCode};
 pub use resource_id::{ResourceId, ResourceKind};

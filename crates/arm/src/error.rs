@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 
+use api::chain;
 use db::Trouble;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -131,21 +132,6 @@ impl ApiError {
         }
         body
     }
-}
-
-/// An error with all of its causes, none told twice.
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let more = cause.to_string();
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        next = cause.source();
-    }
-    text
 }
 
 impl From<db::Error> for ApiError {

@@ -3,6 +3,7 @@
 use std::{fmt, io};
 
 use api::ErrorCode;
+pub use api::chain;
 
 /// An error with a public half (code, message, target, hint) and a private half (the cause).
 #[derive(Debug)]
@@ -129,22 +130,6 @@ where
             Error::new(code, message()).caused_by(source)
         })
     }
-}
-
-/// An error with all of its causes in one line, for the log. A cause that its error repeats is left
-/// out.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let more = cause.to_string();
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        next = cause.source();
-    }
-    text
 }
 
 /// A full disk is reported as such, whatever operation met it.
