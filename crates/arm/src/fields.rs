@@ -78,7 +78,7 @@ pub fn tags(object: &Map<String, Value>) -> Result<Option<Value>, ApiError> {
     Ok(Some(Value::Object(tags)))
 }
 
-/// The `properties` of a request, empty if there are none.
+/// The `properties` of a request, or an empty object.
 ///
 /// # Errors
 /// `InvalidParameter`

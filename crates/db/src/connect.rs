@@ -1,4 +1,4 @@
-//! One connection: where it leads, and what it is told first.
+//! One connection: its address and its settings.
 
 use std::{
     io,
@@ -11,7 +11,7 @@ use sqlx::AnyConnection;
 
 use crate::{Error, Trouble, error::trouble};
 
-/// How long a request waits for a free connection before it is told that the database is busy.
+/// How long a request waits for a free connection before it fails as busy.
 pub(super) const ACQUIRE: Duration = Duration::from_secs(10);
 /// How often the switch to WAL is tried while another process holds the file.
 const WAL_ATTEMPTS: u32 = 100;
