@@ -11,6 +11,7 @@ use images::{
     config::{Account, Config},
     error::{Error, Result},
 };
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
 /// A blob in an account that has a place.
@@ -42,7 +43,9 @@ pub fn find<'a>(config: &'a Config, uri: &str) -> Result<Blob<'a>> {
         Some((account, rest)) if rest.starts_with("blob.") && url.scheme() == "https" => account,
         _ => return Err(bad("it is not the address of a blob in a storage account")),
     };
-    let path = percent_decoded(url.path().trim_start_matches('/'));
+    let path = url.path().trim_start_matches('/');
+    // Bytes that are not valid text stay encoded.
+    let path = percent_decode_str(path).decode_utf8().unwrap_or(path.into());
     let (container, name) = path.split_once('/').unwrap_or((&path, ""));
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let good_container =
@@ -74,27 +77,6 @@ pub fn find<'a>(config: &'a Config, uri: &str) -> Result<Blob<'a>> {
         ))
     })?;
     Ok(Blob { account, container: container.to_owned(), name: name.to_owned() })
-}
-
-/// Decodes a URL's path. Bytes that are not valid text stay encoded.
-fn percent_decoded(path: &str) -> String {
-    let bytes = path.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let pair = path.get(at + 1..at + 3).filter(|_| *byte == b'%');
-        match pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
-            Some(value) => {
-                decoded.push(value);
-                at += 3;
-            }
-            None => {
-                decoded.push(*byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(decoded).unwrap_or_else(|_| path.to_owned())
 }
 
 #[cfg(test)]
