@@ -2,13 +2,26 @@
 //!
 //! Every code has a page under `docs/errors`. Names are part of the interface and never reused.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::Serialize;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-/// A stable error code. The name of the variant is the name on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+/// A stable error code. The name of the variant is the name on the wire and of the page under
+/// `docs/errors`. Parsing a name respects case.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
 pub enum ErrorCode {
     /// The template is not well-formed JSON.
     InvalidRequestContent,
@@ -96,152 +109,26 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, in the order of the documentation.
-    pub const ALL: &[Self] = &[
-        Self::InvalidRequestContent,
-        Self::ValidationFailed,
-        Self::BadSourceType,
-        Self::BadPIRSource,
-        Self::BadManagedImageSource,
-        Self::BadSharedImageVersionSource,
-        Self::BadCustomizerType,
-        Self::UnsupportedCustomizerType,
-        Self::NoCustomizerScript,
-        Self::BadValidatorType,
-        Self::UnsupportedValidatorType,
-        Self::NoValidatorScript,
-        Self::BadDistributeType,
-        Self::BadSharedImageDistribute,
-        Self::UnsupportedFeature,
-        Self::ScriptUnreachable,
-        Self::ChecksumMismatch,
-        Self::VersionConflict,
-        Self::QuotaExceeded,
-        Self::NotFound,
-        Self::Conflict,
-        Self::InvalidArgument,
-        Self::BadImage,
-        Self::AccessDenied,
-        Self::HostNotReady,
-        Self::DiskFull,
-        Self::SourceUnavailable,
-        Self::BootTimeout,
-        Self::GuestStopped,
-        Self::GuestUnreachable,
-        Self::CustomizerFailed,
-        Self::ValidatorFailed,
-        Self::GeneralizeFailed,
-        Self::LeftoverFound,
-        Self::OptimizationFailed,
-        Self::StepTimedOut,
-        Self::BuildTimeout,
-        Self::DistributeFailed,
-        Self::ExportFailed,
-        Self::Canceled,
-        Self::InternalError,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
-    /// The name on the wire and of the page under `docs/errors`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::InvalidRequestContent => "InvalidRequestContent",
-            Self::ValidationFailed => "ValidationFailed",
-            Self::BadSourceType => "BadSourceType",
-            Self::BadPIRSource => "BadPIRSource",
-            Self::BadManagedImageSource => "BadManagedImageSource",
-            Self::BadSharedImageVersionSource => "BadSharedImageVersionSource",
-            Self::BadCustomizerType => "BadCustomizerType",
-            Self::UnsupportedCustomizerType => "UnsupportedCustomizerType",
-            Self::NoCustomizerScript => "NoCustomizerScript",
-            Self::BadValidatorType => "BadValidatorType",
-            Self::UnsupportedValidatorType => "UnsupportedValidatorType",
-            Self::NoValidatorScript => "NoValidatorScript",
-            Self::BadDistributeType => "BadDistributeType",
-            Self::BadSharedImageDistribute => "BadSharedImageDistribute",
-            Self::UnsupportedFeature => "UnsupportedFeature",
-            Self::ScriptUnreachable => "ScriptUnreachable",
-            Self::ChecksumMismatch => "ChecksumMismatch",
-            Self::VersionConflict => "VersionConflict",
-            Self::QuotaExceeded => "QuotaExceeded",
-            Self::NotFound => "NotFound",
-            Self::Conflict => "Conflict",
-            Self::InvalidArgument => "InvalidArgument",
-            Self::BadImage => "BadImage",
-            Self::AccessDenied => "AccessDenied",
-            Self::HostNotReady => "HostNotReady",
-            Self::DiskFull => "DiskFull",
-            Self::SourceUnavailable => "SourceUnavailable",
-            Self::BootTimeout => "BootTimeout",
-            Self::GuestStopped => "GuestStopped",
-            Self::GuestUnreachable => "GuestUnreachable",
-            Self::CustomizerFailed => "CustomizerFailed",
-            Self::ValidatorFailed => "ValidatorFailed",
-            Self::GeneralizeFailed => "GeneralizeFailed",
-            Self::LeftoverFound => "LeftoverFound",
-            Self::OptimizationFailed => "OptimizationFailed",
-            Self::StepTimedOut => "StepTimedOut",
-            Self::BuildTimeout => "BuildTimeout",
-            Self::DistributeFailed => "DistributeFailed",
-            Self::ExportFailed => "ExportFailed",
-            Self::Canceled => "Canceled",
-            Self::InternalError => "InternalError",
-        }
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The process exit code of a command that ends with this error.
     pub const fn exit_code(self) -> u8 {
-        match self {
-            Self::InternalError => 1,
-            Self::InvalidRequestContent
-            | Self::ValidationFailed
-            | Self::BadSourceType
-            | Self::BadPIRSource
-            | Self::BadManagedImageSource
-            | Self::BadSharedImageVersionSource
-            | Self::BadCustomizerType
-            | Self::UnsupportedCustomizerType
-            | Self::NoCustomizerScript
-            | Self::BadValidatorType
-            | Self::UnsupportedValidatorType
-            | Self::NoValidatorScript
-            | Self::BadDistributeType
-            | Self::BadSharedImageDistribute
-            | Self::UnsupportedFeature
-            | Self::ScriptUnreachable
-            | Self::ChecksumMismatch
-            | Self::VersionConflict
-            | Self::QuotaExceeded
-            | Self::NotFound
-            | Self::Conflict
-            | Self::InvalidArgument
-            | Self::BadImage => 3,
-            Self::HostNotReady | Self::DiskFull | Self::SourceUnavailable => 4,
-            Self::BootTimeout
-            | Self::GuestStopped
-            | Self::GuestUnreachable
-            | Self::CustomizerFailed
-            | Self::ValidatorFailed
-            | Self::GeneralizeFailed
-            | Self::LeftoverFound
-            | Self::OptimizationFailed
-            | Self::StepTimedOut
-            | Self::BuildTimeout => 5,
-            Self::DistributeFailed | Self::ExportFailed => 6,
-            Self::AccessDenied => 7,
-            Self::Canceled => 130,
-        }
+        self.outcome().0
     }
 
     /// Whether the same command may succeed if repeated.
     pub const fn retryable(self) -> bool {
+        self.outcome().1
+    }
+
+    const fn outcome(self) -> (u8, bool) {
         match self {
-            Self::ScriptUnreachable
-            | Self::SourceUnavailable
-            | Self::BootTimeout
-            | Self::GuestStopped
-            | Self::GuestUnreachable
-            | Self::StepTimedOut
-            | Self::BuildTimeout
-            | Self::Canceled => true,
+            Self::InternalError => (1, false),
             Self::InvalidRequestContent
             | Self::ValidationFailed
             | Self::BadSourceType
@@ -263,43 +150,24 @@ impl ErrorCode {
             | Self::NotFound
             | Self::Conflict
             | Self::InvalidArgument
-            | Self::BadImage
-            | Self::AccessDenied
-            | Self::HostNotReady
-            | Self::DiskFull
-            | Self::CustomizerFailed
+            | Self::BadImage => (3, false),
+            Self::ScriptUnreachable => (3, true),
+            Self::HostNotReady | Self::DiskFull => (4, false),
+            Self::SourceUnavailable => (4, true),
+            Self::CustomizerFailed
             | Self::ValidatorFailed
             | Self::GeneralizeFailed
             | Self::LeftoverFound
-            | Self::OptimizationFailed
-            | Self::DistributeFailed
-            | Self::ExportFailed
-            | Self::InternalError => false,
+            | Self::OptimizationFailed => (5, false),
+            Self::BootTimeout
+            | Self::GuestStopped
+            | Self::GuestUnreachable
+            | Self::StepTimedOut
+            | Self::BuildTimeout => (5, true),
+            Self::DistributeFailed | Self::ExportFailed => (6, false),
+            Self::AccessDenied => (7, false),
+            Self::Canceled => (130, true),
         }
-    }
-
-    /// The code with that name. Case is significant.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|code| code.name() == name)
-    }
-}
-
-impl fmt::Display for ErrorCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// The text is not the name of an error code.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an error code")]
-pub struct UnknownErrorCode(pub String);
-
-impl FromStr for ErrorCode {
-    type Err = UnknownErrorCode;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::from_name(text).ok_or_else(|| UnknownErrorCode(text.to_owned()))
     }
 }
 

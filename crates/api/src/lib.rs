@@ -10,5 +10,5 @@ pub mod template;
 pub mod uri;
 
 pub use chain::chain;
-pub use error_code::{ErrorCode, UnknownErrorCode};
+pub use error_code::ErrorCode;
 pub use resource_id::{ResourceId, ResourceKind};

@@ -81,7 +81,7 @@ async fn watch(client: &Client, template: &str, run: &Value, output: &Output) ->
         return Ok(0);
     }
     let error = ended.map(|value| value["error"].clone()).unwrap_or_default();
-    let code = error["code"].as_str().and_then(ErrorCode::from_name);
+    let code = error["code"].as_str().and_then(|code| code.parse::<ErrorCode>().ok());
     let code = match state.as_str() {
         "Canceled" => ErrorCode::Canceled,
         _ => code.unwrap_or(ErrorCode::InternalError),
