@@ -159,14 +159,25 @@ pub async fn put(
     Ok((Resource { revision: 1, ..resource }, true))
 }
 
-/// Every resource of a kind (lower case).
+/// Every resource of a kind.
 ///
 /// # Errors
 /// The database fails.
 pub async fn of_kind(context: &Context, kind: &str) -> Result<Vec<Resource>, db::Error> {
-    let subscription = context.subscription().to_lowercase();
-    let select = Select { subscription, kind: Some(kind.to_owned()), ..Select::default() };
-    context.store().list_all(select).await
+    below(context, kind, None).await
+}
+
+/// Every resource of a kind below another, at any depth.
+///
+/// # Errors
+/// The database fails.
+pub async fn below(
+    context: &Context,
+    kind: &str,
+    below: Option<ResourceKey>,
+) -> Result<Vec<Resource>, db::Error> {
+    let (subscription, kind) = (context.subscription().to_lowercase(), Some(kind.to_lowercase()));
+    context.store().list_all(Select { subscription, kind, below, ..Select::default() }).await
 }
 
 /// Writes a resource that was read before.
@@ -195,7 +206,7 @@ pub async fn fresh(
     let key = ResourceKey::of(&path.text);
     let (namespace, types) = name.split_once('/').unwrap_or((name, ""));
     let kind = types.rsplit('/').next().unwrap_or_default();
-    let own = path.names().last().copied().unwrap_or_default().to_owned();
+    let own = path.names().last().copied().unwrap_or_default();
     let (above, middle) = match parent_key(&key) {
         Some(parent) => (parent, String::new()),
         None => {
@@ -205,19 +216,7 @@ pub async fn fresh(
     };
     let above =
         context.store().resource(&above).await?.ok_or_else(|| ApiError::group_not_found(group))?;
-    let now = Timestamp::now();
-    Ok(Resource {
-        id: format!("{}{middle}/{kind}/{own}", above.id),
-        subscription: context.subscription().to_lowercase(),
-        group: group.to_lowercase(),
-        kind: name.to_lowercase(),
-        name: own,
-        revision: 0,
-        created: now,
-        changed: now,
-        body,
-        hidden,
-    })
+    Ok(Resource::new(format!("{}{middle}/{kind}/{own}", above.id), name, body, hidden))
 }
 
 /// The key of the resource that this one is in; nothing for what is directly in a group.

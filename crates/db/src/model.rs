@@ -61,6 +61,30 @@ pub struct Resource {
 pub const CLAIM: &str = "claim";
 
 impl Resource {
+    /// One that is not written yet, now. The id says its subscription, its group and its name.
+    pub fn new(id: String, kind: &str, body: Value, hidden: Value) -> Self {
+        let now = Timestamp::now();
+        let lower = id.to_lowercase();
+        let mut segments = lower.split('/').skip(2);
+        let subscription = segments.next().unwrap_or_default().to_owned();
+        let group = segments.next().filter(|segment| *segment == "resourcegroups");
+        let group = group.and_then(|_| segments.next()).unwrap_or_default().to_owned();
+        let name = id.rsplit('/').next().unwrap_or_default().to_owned();
+        let (kind, revision) = (kind.to_lowercase(), 0);
+        Self {
+            id,
+            subscription,
+            group,
+            kind,
+            name,
+            revision,
+            created: now,
+            changed: now,
+            body,
+            hidden,
+        }
+    }
+
     /// The key of its id.
     pub fn key(&self) -> ResourceKey {
         ResourceKey::of(&self.id)

@@ -8,7 +8,7 @@ use arm::{
     fields::{self, missing},
     rows,
 };
-use db::{CLAIM, Resource, ResourceKey, Select, Write};
+use db::{CLAIM, Resource, ResourceKey, Write};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -168,7 +168,7 @@ async fn put(
             "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.",
         ));
     }
-    let others = app.store().list_all(select(app)).await?;
+    let others = rows::of_kind(app.context(), ASSIGNMENT).await?;
     let scope_is = |one: &&Resource| {
         one.body["properties"]["scope"]
             .as_str()
@@ -184,7 +184,6 @@ async fn put(
         ));
     }
     let now = Timestamp::now();
-    let group = call.path.scope.group().unwrap_or_default().to_lowercase();
     let body = json!({ "properties": {
         "roleDefinitionId": role,
         "principalId": principal,
@@ -199,18 +198,11 @@ async fn put(
         "delegatedManagedIdentityResourceId": null,
         "description": object.get("properties").map(|own| own["description"].clone()),
     } });
+    // Of two that are made at the same time, the second is refused.
+    let claim = format!("{} {role} {principal}", at.scope).to_lowercase();
     let row = Resource {
-        id,
         subscription: app.settings().subscription.to_lowercase(),
-        group,
-        kind: ASSIGNMENT.to_lowercase(),
-        name: name.to_owned(),
-        revision: 0,
-        created: now,
-        changed: now,
-        body,
-        // Of two that are made at the same time, the second is refused.
-        hidden: json!({ CLAIM: format!("{} {role} {principal}", at.scope).to_lowercase() }),
+        ..Resource::new(id, ASSIGNMENT, body, json!({ CLAIM: claim }))
     };
     app.store().commit(vec![Write::Insert(row.clone())]).await?;
     Ok(Reply::json(StatusCode::CREATED, rows::view(ASSIGNMENT, &row)))
@@ -247,14 +239,6 @@ fn wanted(
     Ok((id, principal.to_lowercase(), kind.unwrap_or("ServicePrincipal").to_owned()))
 }
 
-fn select(app: &App) -> Select {
-    Select {
-        subscription: app.settings().subscription.to_lowercase(),
-        kind: Some(ASSIGNMENT.to_lowercase()),
-        ..Select::default()
-    }
-}
-
 /// Those at the scope, above it and below it; with `atScope()` not those below.
 async fn list(app: &App, call: &Call, at: &Extension) -> Result<Reply, ApiError> {
     let mut at_scope = false;
@@ -270,7 +254,7 @@ async fn list(app: &App, call: &Call, at: &Extension) -> Result<Reply, ApiError>
     }
     let filter = Filter::parse(&text, &["principalId"])?;
     let scope = format!("{}/", at.scope.to_lowercase());
-    let mut found = app.store().list_all(select(app)).await?;
+    let mut found = rows::of_kind(app.context(), ASSIGNMENT).await?;
     found.retain(|one| {
         let properties = &one.body["properties"];
         let own = format!("{}/", properties["scope"].as_str().unwrap_or_default().to_lowercase());

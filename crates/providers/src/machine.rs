@@ -169,20 +169,9 @@ impl Shown<'_> {
     }
 
     fn row(&self, kind: &str, id: String, mut body: Value) -> Resource {
-        let now = Timestamp::now();
         body["properties"]["provisioningState"] = json!("Succeeded");
-        Resource {
-            name: id.rsplit('/').next().unwrap_or_default().to_owned(),
-            id,
-            subscription: self.group.subscription.clone(),
-            group: self.group.group.clone(),
-            kind: kind.to_lowercase(),
-            revision: 0,
-            created: now,
-            changed: now,
-            body,
-            hidden: json!({ RUN: self.run.id, NUMBER: self.machine.number }),
-        }
+        let hidden = json!({ RUN: self.run.id, NUMBER: self.machine.number });
+        Resource::new(id, kind, body, hidden)
     }
 
     /// A body with place and tags.

@@ -98,19 +98,7 @@ async fn put(
         return Ok(rows::written(false, rows::view(NAME, &group), &group));
     }
     quotas::resource(app, NAME).await?;
-    let now = Timestamp::now();
-    let group = Resource {
-        id: group::id(app.context(), name),
-        subscription: app.settings().subscription.to_lowercase(),
-        group: name.to_lowercase(),
-        kind: KIND.to_owned(),
-        name: name.to_owned(),
-        revision: 0,
-        created: now,
-        changed: now,
-        body,
-        hidden: json!({}),
-    };
+    let group = Resource::new(group::id(app.context(), name), KIND, body, json!({}));
     // A write that raced with the removal of a group of that name may have left something.
     let clean = Write::RemoveBelow(group.key());
     app.store().commit(vec![clean, Write::Insert(group.clone())]).await?;
@@ -213,29 +201,12 @@ async fn remove(
     }
     let mut images = Vec::new();
     for kind in ["microsoft.compute/images", "microsoft.compute/galleries/images/versions"] {
-        let select = Select {
-            subscription: operation.subscription.clone(),
-            kind: Some(kind.to_owned()),
-            below: Some(group.clone()),
-            ..Select::default()
-        };
-        images.extend(app.store().list_all(select).await?);
+        images.extend(rows::below(app.context(), kind, Some(group.clone())).await?);
     }
     // Together, so that regions look once for what nobody needs any more.
     let ids: Vec<&str> = images.iter().map(|image| image.id.as_str()).collect();
     let held = super::remove_stored(app, &ids).await?;
     Ok(held)
-}
-
-/// The image templates of the group: what was staged for them goes with them.
-async fn templates_in(app: &App, operation: &Operation) -> Result<Vec<Resource>, ApiError> {
-    let select = Select {
-        subscription: operation.subscription.clone(),
-        kind: Some(quotas::TEMPLATES_KIND.to_owned()),
-        below: Some(operation.target.clone()),
-        ..Select::default()
-    };
-    Ok(app.store().list_all(select).await?)
 }
 
 /// Ends the operation together with the group's rows; on failure the group stays, usable again.
@@ -251,7 +222,9 @@ async fn finish(
         let mut writes = Vec::new();
         match (&result, group) {
             (Ok(()), group) => {
-                for template in templates_in(app, &operation).await? {
+                // What was staged for its image templates goes with it.
+                let (context, kind) = (app.context(), quotas::TEMPLATES_KIND);
+                for template in rows::below(context, kind, Some(key.clone())).await? {
                     writes.extend(staging::release(app, &template).await?);
                 }
                 writes.push(Write::RemoveBelow(key.clone()));

@@ -127,21 +127,10 @@ async fn holder(app: &App, at: &Extension) -> Result<Resource, ApiError> {
     match held {
         Some(held) => Ok(held),
         None if below_subscription => Err(at.scope_not_found()),
-        None => {
-            let now = Timestamp::now();
-            Ok(Resource {
-                id: key,
-                subscription: app.settings().subscription.to_lowercase(),
-                group: String::new(),
-                kind: KIND.to_owned(),
-                name: "default".to_owned(),
-                revision: 0,
-                created: now,
-                changed: now,
-                body: json!({ "tags": {} }),
-                hidden: json!({}),
-            })
-        }
+        None => Ok(Resource {
+            subscription: app.settings().subscription.to_lowercase(),
+            ..Resource::new(key, KIND, json!({ "tags": {} }), json!({}))
+        }),
     }
 }
 

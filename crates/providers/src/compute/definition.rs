@@ -6,7 +6,7 @@ use arm::{
     rows,
 };
 use async_trait::async_trait;
-use db::{CLAIM, Resource, ResourceKey, Select};
+use db::{CLAIM, Resource, ResourceKey};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use service::App;
@@ -136,14 +136,8 @@ async fn check_identifier_free(
     key: &ResourceKey,
     identifier: &Value,
 ) -> Result<(), ApiError> {
-    let select = Select {
-        subscription: app.settings().subscription.to_lowercase(),
-        kind: Some(NAME.to_lowercase()),
-        below: rows::parent_key(key),
-        ..Select::default()
-    };
     let wanted = identifier.to_string().to_lowercase();
-    for other in app.store().list_all(select).await? {
+    for other in rows::below(app.context(), NAME, rows::parent_key(key)).await? {
         let theirs = other.body["properties"]["identifier"].to_string().to_lowercase();
         if other.key() != *key && theirs == wanted {
             return Err(ApiError::conflict(

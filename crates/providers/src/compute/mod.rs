@@ -11,7 +11,7 @@ pub mod targets;
 pub(crate) mod version;
 
 use api::ErrorCode;
-use arm::ApiError;
+use arm::{ApiError, rows};
 use db::{Resource, ResourceKey, Select};
 
 use images::{
@@ -120,11 +120,5 @@ async fn check_empty(app: &App, key: &ResourceKey) -> Result<(), ApiError> {
 /// # Errors
 /// The database fails.
 pub(crate) async fn versions_of(app: &App, definition: &str) -> Result<Vec<Resource>, db::Error> {
-    let select = Select {
-        subscription: definition.split('/').nth(2).unwrap_or_default().to_lowercase(),
-        kind: Some(VERSIONS_KIND.to_owned()),
-        below: Some(ResourceKey::of(definition)),
-        ..Select::default()
-    };
-    app.store().list_all(select).await
+    rows::below(app.context(), VERSIONS_KIND, Some(ResourceKey::of(definition))).await
 }

@@ -6,7 +6,7 @@ use arm::{
     rows,
 };
 use async_trait::async_trait;
-use db::{Resource, ResourceKey, Select, Write};
+use db::{Resource, ResourceKey, Write};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use service::App;
@@ -112,13 +112,7 @@ async fn subnet_writes(
     network: &mut Resource,
     wanted: Vec<(String, Value)>,
 ) -> Result<Vec<Write>, ApiError> {
-    let select = Select {
-        subscription: network.subscription.clone(),
-        kind: Some(subnet::NAME.to_lowercase()),
-        below: Some(network.key()),
-        ..Select::default()
-    };
-    let mut held = app.store().list_all(select).await?;
+    let mut held = rows::below(app.context(), subnet::NAME, Some(network.key())).await?;
     let (mut writes, mut entries) = (Vec::new(), Vec::new());
     for (name, properties) in wanted {
         let body = json!({ "properties": properties });
@@ -129,11 +123,7 @@ async fn subnet_writes(
             }
             None => {
                 let id = format!("{}/subnets/{name}", network.id);
-                let kind = subnet::NAME.to_lowercase();
-                let now = Timestamp::now();
-                let new = network.clone();
-                let (revision, created, changed, hidden) = (0, now, now, json!({}));
-                (Resource { id, kind, name, revision, created, changed, body, hidden, ..new }, true)
+                (Resource::new(id, subnet::NAME, body, json!({})), true)
             }
         };
         entries.push(entry(&subnet.id, &subnet.name, &subnet.body["properties"]));
