@@ -66,8 +66,8 @@ pub(crate) fn serve(
     shutdown: CancellationToken,
 ) -> Result<JoinHandle<io::Result<()>>> {
     let handle = axum_server::Handle::new();
-    let budgets = site.budgets().clone();
-    let settings = budgets.settings();
+    let budgets = site.budgets.clone();
+    let settings = &budgets.settings;
     // An answer is more than one small write: the last would wait for the client's delayed
     // acknowledgement of the first, some 40 ms.
     let tls = RustlsAcceptor::new(config)
@@ -98,6 +98,6 @@ pub(crate) fn serve(
 }
 
 fn gate<A>(inner: A, budgets: &Budgets) -> Gate<A> {
-    let quiet = budgets.settings().idle().max(LONGEST_SILENCE);
-    Gate::new(inner, budgets.connections().clone(), quiet)
+    let quiet = budgets.settings.idle().max(LONGEST_SILENCE);
+    Gate::new(inner, budgets.connections.clone(), quiet)
 }

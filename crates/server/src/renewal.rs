@@ -57,7 +57,7 @@ impl Renewal {
 
     fn look_at_key(&self, keys: &mut Watched) {
         match keys.changed() {
-            Ok(key) => key.into_iter().for_each(|key| self.site.auth().renew(key)),
+            Ok(key) => key.into_iter().for_each(|key| self.site.auth.renew(key)),
             Err(error) => tracing::error!(%error, "the signing key cannot be read"),
         }
     }

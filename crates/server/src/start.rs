@@ -185,7 +185,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     stop_when_lost(lease.clone(), shutdown.clone());
     app.set_disk_reserve(options.disk_reserve);
     app.set_host(options.machines.host.clone());
-    app.set_quotas(budgets.settings().quota.clone());
+    app.set_quotas(budgets.settings.quota.clone());
     let metrics = http::install_metrics()?;
     let newest = app.store().newest_time().await.map_err(unopened)?;
     let trust = Trust::new(newest, options.log_retention, Reading::now());

@@ -65,9 +65,9 @@ async fn answer(budgets: &Budgets, mut request: Request, next: Next) -> Response
     let headers = request.headers().clone();
     request.extensions_mut().insert(trace.clone());
     if let Some(peer) = peer {
-        budgets.connections().asked(peer);
+        budgets.connections.asked(peer);
     }
-    let mut response = match budgets.requests().try_acquire() {
+    let mut response = match budgets.requests.try_acquire() {
         Ok(_until_answered) => within_deadline(request, next).await,
         Err(_) => reply::error(
             &reply::busy(

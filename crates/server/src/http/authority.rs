@@ -18,7 +18,7 @@ pub(super) fn openid_configuration(
     adfs: bool,
     tenant: Option<&str>,
 ) -> Response {
-    let own = site.auth().tenant();
+    let own = site.auth.tenant();
     if let Some(tenant) = tenant.filter(|tenant| !is_our_tenant(tenant, own)) {
         return unknown_tenant(tenant, own);
     }
@@ -58,7 +58,7 @@ fn discovery(base: &str, tenant: &str, plain_adfs: bool, adfs: bool) -> Value {
 
 /// The public keys of tokens.
 pub(super) fn keys(site: &Site) -> Response {
-    reply::json(StatusCode::OK, &site.auth().jwks())
+    reply::json(StatusCode::OK, &site.auth.jwks())
 }
 
 /// The token endpoint. Its errors have the form of OAuth2.
@@ -78,7 +78,7 @@ async fn issue(
     request: Request,
     tenant: Option<&str>,
 ) -> Result<Value, Box<Response>> {
-    let own = site.auth().tenant();
+    let own = site.auth.tenant();
     if let Some(tenant) = tenant.filter(|tenant| !is_our_tenant(tenant, own)) {
         return Err(Box::new(unknown_tenant(tenant, own)));
     }
@@ -89,7 +89,7 @@ async fn issue(
     let trace = request.extensions().get::<Trace>().cloned().unwrap_or_default();
     let base = site.base_url(&request);
     let (parts, content) = request.into_parts();
-    let bodies = site.budgets().bodies();
+    let bodies = &site.budgets.bodies;
     let form = body::read(&parts.headers, content, body::SMALL, bodies).await;
     let (form, _held) = form.map_err(|error| Box::new(reply::error(&error, false)))?;
     // After the body, so that a client that goes on using the connection can.
@@ -120,7 +120,7 @@ async fn issue(
     };
     let audience = asked.split(' ').next().unwrap_or_default();
     let audience = audience.strip_suffix("/.default").unwrap_or(audience);
-    if audience_of(audience, site.names()).is_none() {
+    if audience_of(audience, &site.names).is_none() {
         let text = format!(
             "AADSTS500011: The resource principal named '{}' was not found. Use '{base}/.default'; other names of this server are given to it with `goldsmith serve --host NAME`.",
             Cut(audience)
@@ -128,14 +128,14 @@ async fn issue(
         return Err(refusal(StatusCode::BAD_REQUEST, "invalid_resource", 500_011, &text));
     }
     let issuer = format!("{base}/{own}/");
-    match site.auth().token(id, secret, audience, &issuer).await {
+    match site.auth.token(id, secret, audience, &issuer).await {
         Ok(Some(token)) => {
-            site.budgets().trust(trace.peer);
+            site.budgets.trust(trace.peer);
             trace.name(&id.to_lowercase());
             Ok(json!({
                 "token_type": "Bearer",
-                "expires_in": site.auth().lifetime() - 1,
-                "ext_expires_in": site.auth().lifetime() - 1,
+                "expires_in": site.auth.lifetime() - 1,
+                "ext_expires_in": site.auth.lifetime() - 1,
                 "access_token": token,
             }))
         }
@@ -144,7 +144,7 @@ async fn issue(
             let id = Cut(id);
             tracing::warn!(client_id = %id, peer = ?trace.peer, "a service principal was not let in");
             if let Some(peer) = trace.peer {
-                site.budgets().logins().fail(peer.ip(), Instant::now());
+                site.budgets.logins.fail(peer.ip(), Instant::now());
             }
             let text = format!(
                 "AADSTS7000215: Invalid client secret provided, or there is no service principal '{id}', or it was revoked. `goldsmith admin sp list` shows them, `goldsmith admin sp rotate` gives one a new secret."
@@ -159,7 +159,7 @@ async fn issue(
 /// Refuses to look at a secret while too many from that address were wrong.
 fn may_try(site: &Site, trace: &Trace) -> Result<(), Box<Response>> {
     let Some(peer) = trace.peer else { return Ok(()) };
-    let Some(wait) = site.budgets().logins().wait(peer.ip(), Instant::now()) else { return Ok(()) };
+    let Some(wait) = site.budgets.logins.wait(peer.ip(), Instant::now()) else { return Ok(()) };
     let seconds = wait.as_secs() + 1;
     let text = format!(
         "AADSTS50196: Too many logins from {} failed within a minute. Correct the secret, and try again in {seconds} s.",

@@ -42,7 +42,7 @@ pub(super) async fn answer(
             Ok(reply::json(StatusCode::OK, &body))
         }
         ("POST", [_, "directoryobjects", "getbyids"]) => {
-            let bodies = site.budgets().bodies();
+            let bodies = &site.budgets.bodies;
             let (body, _held) = body::read(&parts.headers, content, body::SMALL, bodies).await?;
             let ids = ids(&body)?;
             let found = principals(site).await?.into_iter();
@@ -107,11 +107,11 @@ fn is(value: &Value, text: &str) -> bool {
 }
 
 async fn principals(site: &Site) -> Result<Vec<Value>, ApiError> {
-    let store = site.app().store();
+    let store = site.app.store();
     let clients = store.clients().await?;
     let mut all: Vec<Value> =
         clients.iter().filter(|client| client.revoked.is_none()).map(of_client).collect();
-    let identities = rows::of_kind(site.app().context(), IDENTITY_KIND).await?;
+    let identities = rows::of_kind(site.app.context(), IDENTITY_KIND).await?;
     all.extend(identities.iter().map(of_identity));
     Ok(all)
 }

@@ -31,7 +31,7 @@ pub(super) fn alive() -> Response {
 
 /// The database takes a write. A shortage of room is reported, but what needs none goes on.
 pub(super) async fn ready(site: &Site) -> Result<Response, ApiError> {
-    let app = site.app();
+    let app = &site.app;
     if let Err(trouble) = app.readiness().check(app.store()).await {
         let text = format!("Not ready: {}. The server's log says more.", trouble.text());
         let mut error = ApiError::unavailable(text);
@@ -62,8 +62,8 @@ pub(super) async fn metrics(
     count_runs(site).await?;
     metrics::counter!("goldsmith_log_lost_total").absolute(log::lines_lost());
     #[expect(clippy::cast_precision_loss, reason = "there are never so many")]
-    metrics::gauge!("goldsmith_connections").set(site.budgets().connections().count() as f64);
-    let (reads, commits) = site.app().store().asked();
+    metrics::gauge!("goldsmith_connections").set(site.budgets.connections.count() as f64);
+    let (reads, commits) = site.app.store().asked();
     metrics::counter!("goldsmith_database_reads_total").absolute(reads);
     metrics::counter!("goldsmith_database_commits_total").absolute(commits);
     handle.run_upkeep();
@@ -81,7 +81,7 @@ async fn may_read_metrics(
     base: &str,
 ) -> Result<(), Box<Response>> {
     let is_local = asker.peer().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    match site.budgets().settings().metrics {
+    match site.budgets.settings.metrics {
         MetricsFor::Everyone => return Ok(()),
         MetricsFor::Local if is_local => return Ok(()),
         MetricsFor::Local | MetricsFor::Token => {}
@@ -92,7 +92,7 @@ async fn may_read_metrics(
 /// Read from the database when asked, so that it is right also after a restart.
 async fn count_runs(site: &Site) -> Result<(), ApiError> {
     let mut states = BTreeMap::from([("queued", 0_i64), ("running", 0), ("canceling", 0)]);
-    for (state, count) in site.app().store().active_states().await? {
+    for (state, count) in site.app.store().active_states().await? {
         let name = match state {
             RunState::Queued => "queued",
             RunState::Running => "running",

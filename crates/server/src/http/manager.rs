@@ -100,7 +100,7 @@ impl Live {
         session: Session,
         after: Option<&str>,
     ) -> Result<Response, ApiError> {
-        let app = site.app();
+        let app = &site.app;
         let open = streamed::open(site, caller)?;
         let response = match &self.what {
             What::Events => {
@@ -124,7 +124,7 @@ async fn call(
     let base_url = site.base_url(&request);
     let trace = request.extensions().get::<Trace>().cloned().unwrap_or_default();
     let (parts, content) = request.into_parts();
-    let bodies = site.budgets().bodies();
+    let bodies = &site.budgets.bodies;
     let (body, held) = body::read(&parts.headers, content, body::OF_ARM, bodies).await?;
     let call = Call {
         method,
@@ -139,7 +139,7 @@ async fn call(
     };
     // In a task of its own: a client that hangs up between a commit and what must follow it would
     // otherwise drop the rest. Shutdown waits for it.
-    let (app, tasks) = (site.app().clone(), site.app().tasks());
+    let (app, tasks) = (site.app.clone(), site.app.tasks());
     match tasks
         .spawn(async move {
             let _until_answered = held;
@@ -241,15 +241,15 @@ pub(super) async fn caller(
     wanted: Audience,
 ) -> Result<Caller, Box<Response>> {
     let header = asker.authorization.as_ref().and_then(|header| header.to_str().ok());
-    let denied = match site.auth().caller(header, wanted, site.names(), base).await {
+    let denied = match site.auth.caller(header, wanted, &site.names, base).await {
         Ok(caller) => {
-            site.budgets().trust(asker.trace.peer);
+            site.budgets.trust(asker.trace.peer);
             asker.trace.name(&caller.client_id);
             return Ok(caller);
         }
         Err(denied) => denied,
     };
-    Err(Box::new(refusal(denied, base, site.auth().tenant())))
+    Err(Box::new(refusal(denied, base, site.auth.tenant())))
 }
 
 fn refusal(denied: Denied, base: &str, tenant: &str) -> Response {

@@ -10,7 +10,7 @@ use super::{Site, host, reply};
 
 /// `GET /metadata/endpoints`: one object, which `az cloud register` and Terraform begin with.
 pub(super) fn endpoints(site: &Site, request: &Request) -> Response {
-    let body = document(&site.base_url(request), site.auth().tenant());
+    let body = document(&site.base_url(request), site.auth.tenant());
     reply::json(StatusCode::OK, &body)
 }
 
@@ -45,7 +45,7 @@ fn document(base: &str, tenant: &str) -> Value {
 
 /// The short names of images that `az` takes for a URN: one for each of the catalogue.
 pub(super) fn aliases(site: &Site) -> Result<Response, ApiError> {
-    let catalogue = Catalogue::load(&site.app().settings().layout).map_err(ApiError::internal)?;
+    let catalogue = Catalogue::load(&site.app.settings().layout).map_err(ApiError::internal)?;
     let urns: Vec<String> = catalogue.list().into_iter().map(|entry| entry.urn).collect();
     Ok(reply::json(StatusCode::OK, &alias_document(&urns)))
 }

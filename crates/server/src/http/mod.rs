@@ -25,7 +25,7 @@ mod streamed;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use arm::ApiError;
 use axum::{Router, extract::Request, response::Response};
@@ -39,22 +39,29 @@ use route::Route;
 
 /// What every request needs. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Site {
-    inner: Arc<Inner>,
-}
+pub(crate) struct Site(Arc<Inner>);
 
-struct Inner {
-    app: App,
-    auth: Auth,
+pub(crate) struct Inner {
+    pub(crate) app: App,
+    pub(crate) auth: Auth,
+    /// The hosts we are known by.
     names: Vec<String>,
+    /// `host:port`, for requests that need not name one.
     listen: String,
     metrics: PrometheusHandle,
-    budgets: Budgets,
+    pub(crate) budgets: Budgets,
     conceal: Conceal,
 }
 
+impl Deref for Site {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
 impl Site {
-    /// `names` are the hosts we are known by; `listen` is `host:port`, for requests that need not name one.
     pub(crate) fn new(
         app: App,
         auth: Auth,
@@ -65,33 +72,17 @@ impl Site {
     ) -> Self {
         let names = names::all(names);
         let conceal = Conceal::of(&app.settings().layout);
-        Self { inner: Arc::new(Inner { app, auth, names, listen, metrics, budgets, conceal }) }
-    }
-
-    pub(crate) fn app(&self) -> &App {
-        &self.inner.app
-    }
-
-    pub(crate) fn auth(&self) -> &Auth {
-        &self.inner.auth
-    }
-
-    fn names(&self) -> &[String] {
-        &self.inner.names
-    }
-
-    pub(crate) fn budgets(&self) -> &Budgets {
-        &self.inner.budgets
+        Self(Arc::new(Inner { app, auth, names, listen, metrics, budgets, conceal }))
     }
 
     fn base_url(&self, request: &Request) -> String {
-        host::base_url(request, &self.inner.listen)
+        host::base_url(request, &self.listen)
     }
 }
 
 /// The whole service.
 pub(crate) fn router(site: Site) -> Router {
-    let budgets = site.budgets().clone();
+    let budgets = site.budgets.clone();
     let entry = move |request: Request| answer(site.clone(), request);
     Router::new()
         .fallback(entry)
@@ -103,7 +94,7 @@ async fn answer(site: Site, request: Request) -> Response {
     let route = Route::of(request.uri().path());
     // Those that watch over a service ask for these by whatever address they have.
     if !matches!(route, Route::Alive | Route::Ready)
-        && let Err(error) = host::check(&request, site.names())
+        && let Err(error) = host::check(&request, &site.names)
     {
         return reply::error(&error, false);
     }
@@ -124,12 +115,12 @@ async fn answer(site: Site, request: Request) -> Response {
         Route::Storage(segments) => Ok(storage::answer(&site, request, &segments).await),
         Route::Alive => Ok(health::alive()),
         Route::Ready => health::ready(&site).await,
-        Route::Metrics => health::metrics(&site, request, &site.inner.metrics).await,
+        Route::Metrics => health::metrics(&site, request, &site.metrics).await,
         Route::OpenApi => Ok(openapi::answer(&site, &request)),
         Route::Arm => Ok(manager::answer(&site, request).await),
     };
     let response = answered.unwrap_or_else(|error| reply::error(&error, false));
-    reply::concealed(response, &site.inner.conceal).await
+    reply::concealed(response, &site.conceal).await
 }
 
 /// For what can only be read.

@@ -47,7 +47,7 @@ impl Session {
     /// token's expiry, which needs none, does.
     async fn is_good(&self) -> bool {
         let header = self.authorization.as_ref().and_then(|header| header.to_str().ok());
-        let (auth, names) = (self.site.auth(), self.site.names());
+        let (auth, names) = (&self.site.auth, &self.site.names);
         match auth.caller(header, self.audience, names, &self.base_url).await {
             Ok(_) | Err(Denied::Store(_)) => true,
             Err(Denied::NoToken | Denied::BadToken { .. }) => false,

@@ -89,19 +89,19 @@ async fn route(site: &Site, asked: &Asked, path: &[String]) -> Result<Response, 
         return Err(Refusal::read_only());
     }
     let (name, path) = path.split_first().ok_or_else(Refusal::resource_not_found)?;
-    let account = Account::open(site.app(), name).await?;
+    let account = Account::open(&site.app, name).await?;
     let account = account.ok_or_else(|| Refusal::no_account(name))?;
     let comp = asked.parameter("comp").to_lowercase();
     let restype = asked.parameter("restype").to_lowercase();
     match (path, restype.as_str(), comp.as_str()) {
-        ([], "", "list") => list::containers(site.app(), asked, &account).await,
+        ([], "", "list") => list::containers(&site.app, asked, &account).await,
         ([container], "container", "list") => {
-            list::blobs(site.app(), asked, &account, container).await
+            list::blobs(&site.app, asked, &account, container).await
         }
         ([container], "container", "") => container_there(site, &account, container).await,
         ([_] | [], ..) => Err(Refusal::unknown_query(asked)),
         ([container, blob @ ..], _, "") => {
-            blob::answer(site.app(), asked, &account, container, &blob.join("/")).await
+            blob::answer(&site.app, asked, &account, container, &blob.join("/")).await
         }
         _ => Err(Refusal::unknown_query(asked)),
     }
@@ -112,7 +112,7 @@ async fn container_there(
     account: &Account,
     container: &str,
 ) -> Result<Response, Refusal> {
-    let found = account.list(site.app(), container).await?.ok_or_else(Refusal::no_container)?;
+    let found = account.list(&site.app, container).await?.ok_or_else(Refusal::no_container)?;
     let newest = found.iter().map(blobs::Entry::time).max().unwrap_or(Timestamp::UNIX_EPOCH);
     let mut response = Response::new(Body::empty());
     for (name, value) in [

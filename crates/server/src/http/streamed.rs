@@ -12,9 +12,9 @@ use crate::limits::Stream;
 
 /// One more for that caller, or the refusal.
 pub(super) fn open(site: &Site, caller: &Caller) -> Result<Stream, ApiError> {
-    let budgets = site.budgets();
-    budgets.streams().open(&caller.object_id).ok_or_else(|| {
-        let (each, all) = (budgets.settings().streams_per_principal, budgets.settings().streams);
+    let budgets = &site.budgets;
+    budgets.streams.open(&caller.object_id).ok_or_else(|| {
+        let (each, all) = (budgets.settings.streams_per_principal, budgets.settings.streams);
         reply::too_many(format!(
             "Too many answers are being streamed: {each} to one principal at most, and {all} in all. Read those that are open to their end, or close them."
         ))

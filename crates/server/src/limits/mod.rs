@@ -15,7 +15,7 @@ mod logins;
 mod settings;
 mod streams;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, ops::Deref, sync::Arc};
 
 use tokio::sync::Semaphore;
 
@@ -32,64 +32,45 @@ pub(crate) use self::{
 
 /// All budgets of a service. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Budgets {
-    inner: Arc<Inner>,
-}
+pub(crate) struct Budgets(Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
-    settings: Settings,
-    connections: Connections,
-    requests: Semaphore,
-    bodies: Bodies,
-    logins: Logins,
-    streams: Streams,
+pub(crate) struct Inner {
+    pub(crate) settings: Settings,
+    pub(crate) connections: Connections,
+    /// Requests that are being answered.
+    pub(crate) requests: Semaphore,
+    pub(crate) bodies: Bodies,
+    pub(crate) logins: Logins,
+    pub(crate) streams: Streams,
+}
+
+impl Deref for Budgets {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
 }
 
 impl Budgets {
     pub(crate) fn new(settings: Settings) -> Self {
         let connections = Connections::new(settings.connections, settings.connections_per_address);
-        let inner = Inner {
+        Self(Arc::new(Inner {
             connections,
             requests: Semaphore::new(settings.requests),
             bodies: Bodies::new(settings.body_mib),
             logins: Logins::new(settings.failed_logins),
             streams: Streams::new(settings.streams, settings.streams_per_principal),
             settings,
-        };
-        Self { inner: Arc::new(inner) }
-    }
-
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.inner.settings
-    }
-
-    pub(crate) fn connections(&self) -> &Connections {
-        &self.inner.connections
-    }
-
-    /// Requests that are being answered.
-    pub(crate) fn requests(&self) -> &Semaphore {
-        &self.inner.requests
-    }
-
-    pub(crate) fn bodies(&self) -> &Bodies {
-        &self.inner.bodies
-    }
-
-    pub(crate) fn logins(&self) -> &Logins {
-        &self.inner.logins
-    }
-
-    pub(crate) fn streams(&self) -> &Streams {
-        &self.inner.streams
+        }))
     }
 
     /// Notes that whoever is behind that connection has shown a valid token or secret: it is not closed to make
     /// room for others.
     pub(crate) fn trust(&self, peer: Option<SocketAddr>) {
         if let Some(peer) = peer {
-            self.connections().trust(peer);
+            self.connections.trust(peer);
         }
     }
 }
