@@ -1,12 +1,13 @@
 //! Errors with a code for the user, chosen by the code that knows the meaning.
 
-use std::{fmt, io};
+use std::io;
 
 use api::ErrorCode;
 pub use api::chain;
 
 /// An error with a public half (code, message, target, hint) and a private half (the cause).
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
 pub struct Error {
     /// Stable code; decides the exit code and the page under `docs/errors`.
     pub code: ErrorCode,
@@ -93,18 +94,6 @@ impl Error {
     ) -> Self {
         self.source = Some(source.into());
         self
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|s| s as _)
     }
 }
 

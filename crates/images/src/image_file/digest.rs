@@ -18,7 +18,6 @@
 use std::{
     fs::{File, Metadata},
     io,
-    ops::Range,
     os::unix::fs::{FileExt, MetadataExt},
     path::Path,
 };
@@ -133,41 +132,12 @@ pub fn hash(
     file: &File,
     size: u64,
     cancel: &CancellationToken,
-    mut progress: impl FnMut(u64),
+    progress: impl FnMut(u64),
 ) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; CHUNK];
-    let zeros = vec![0; CHUNK];
-    let mut reported = 0;
-    let mut feed = |range: Range<u64>, is_data: bool| {
-        let mut at = range.start;
-        while at < range.end {
-            if cancel.is_cancelled() {
-                return Err(stopped());
-            }
-            let take = CHUNK.min(usize::try_from(range.end - at).unwrap_or(CHUNK));
-            if is_data {
-                file.read_exact_at(&mut buffer[..take], at)?;
-                hasher.update(&buffer[..take]);
-            } else {
-                hasher.update(&zeros[..take]);
-            }
-            at += take as u64;
-            if at - reported >= REPORT {
-                reported = at;
-                progress(at);
-            }
-        }
-        Ok(())
-    };
-    let mut done = 0;
-    for extent in data_extents(file, size).chain([Ok(size..size)]) {
-        let extent = extent?;
-        feed(done..extent.start, false)?;
-        feed(extent.clone(), true)?;
-        done = extent.end;
-    }
-    progress(size);
+    let (mut hasher, zeros) = (Sha256::new(), vec![0; CHUNK]);
+    each_mib(file, size, cancel, progress, |_, length, content| {
+        hasher.update(content.unwrap_or(&zeros[..length]));
+    })?;
     Ok(hex::encode(hasher.finalize()))
 }
 
@@ -175,32 +145,47 @@ fn hash_sparse(
     file: &File,
     size: u64,
     cancel: &CancellationToken,
-    mut progress: impl FnMut(u64),
+    progress: impl FnMut(u64),
 ) -> io::Result<String> {
     let mut sparse = Sparse::new(size);
+    each_mib(file, size, cancel, progress, |number, _, content| {
+        content.into_iter().for_each(|content| sparse.add(number, content));
+    })?;
+    Ok(sparse.finish())
+}
+
+/// Passes the number, the length and the content of each MiB to `take`, in order; no content if all
+/// of it is a hole.
+fn each_mib(
+    file: &File,
+    size: u64,
+    cancel: &CancellationToken,
+    mut progress: impl FnMut(u64),
+    mut take: impl FnMut(u64, usize, Option<&[u8]>),
+) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
-    let (mut next, mut reported) = (0, 0);
-    for extent in data_extents(file, size) {
-        let extent = extent?;
-        // A MiB may contain several extents. All of it is read with the first one.
-        next = next.max(extent.start / MIB);
-        while next * MIB < extent.end {
-            if cancel.is_cancelled() {
-                return Err(stopped());
-            }
-            let start = next * MIB;
-            let part = &mut buffer[..as_size((size - start).min(MIB))];
+    let mut extents = data_extents(file, size);
+    let (mut data, mut reported) = (0..0, 0);
+    for start in (0..size).step_by(CHUNK) {
+        if cancel.is_cancelled() {
+            return Err(stopped());
+        }
+        while data.end <= start && data.start < size {
+            data = extents.next().unwrap_or(Ok(size..size))?;
+        }
+        let part = &mut buffer[..usize::try_from(size - start).unwrap_or(CHUNK).min(CHUNK)];
+        let is_data = data.start < start + MIB && start < data.end;
+        if is_data {
             file.read_exact_at(part, start)?;
-            sparse.add(next, part);
-            next += 1;
-            if start - reported >= REPORT {
-                reported = start;
-                progress(start);
-            }
+        }
+        take(start / MIB, part.len(), is_data.then_some(part));
+        if start - reported >= REPORT {
+            reported = start;
+            progress(start);
         }
     }
     progress(size);
-    Ok(sparse.finish())
+    Ok(())
 }
 
 /// Computes a sparse digest.
@@ -223,10 +208,6 @@ impl Sparse {
     pub fn finish(self) -> String {
         hex::encode(self.0.finalize())
     }
-}
-
-fn as_size(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(CHUNK)
 }
 
 /// Whether all bytes are zero.
