@@ -3,7 +3,7 @@
 mod trim;
 mod verify;
 
-use std::{collections::HashSet, fs, io, path::PathBuf, time::SystemTime};
+use std::{fs, io, path::PathBuf, time::SystemTime};
 
 pub use self::{
     trim::{Evicted, Kept, Why},
@@ -11,7 +11,6 @@ pub use self::{
 };
 use images::{
     absent::{bytes, entries, or_none, remove_tree},
-    digest::Key,
     image_file::verified::Verified,
     layout::Layout,
     lock::Lock,
@@ -103,12 +102,6 @@ fn evict_artifacts(layout: &Layout, key: &str) -> io::Result<bool> {
     let Some(_lock) = Lock::try_take(&lock)? else { return Ok(false) };
     remove_tree(&layout.artifacts().join(key))?;
     Ok(true)
-}
-
-/// The keys with artifacts.
-pub fn artifact_keys(layout: &Layout) -> io::Result<HashSet<Key>> {
-    let names = entries(&layout.artifacts())?;
-    Ok(names.iter().filter_map(|path| Key::parse(path.file_name()?.to_str()?)).collect())
 }
 
 /// Removes a source image that no process uses and no node is based on; `false` if it stays.

@@ -1,7 +1,7 @@
 //! Access to files and folders that may be absent. Absence is not an error; an unreadable path is.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -35,6 +35,14 @@ pub fn entries_of_any(path: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
+/// What is at a path, links not followed. `None` also if a file is where a folder of it would be.
+pub fn at(path: &Path) -> io::Result<Option<Metadata>> {
+    match or_none(fs::symlink_metadata(path)) {
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => Ok(None),
+        other => other,
+    }
+}
+
 /// Bytes that a file, or all files below a folder, take on disk. Holes and folders do not count,
 /// and neither do files that disappear meanwhile.
 pub fn bytes(path: &Path) -> io::Result<u64> {
@@ -48,7 +56,7 @@ pub fn bytes(path: &Path) -> io::Result<u64> {
 fn below(folder: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for path in entries(folder)? {
-        match or_none(fs::symlink_metadata(&path))? {
+        match at(&path)? {
             Some(meta) if meta.is_dir() => bytes += below(&path)?,
             Some(meta) => bytes += meta.blocks() * 512,
             None => {}
@@ -60,7 +68,7 @@ fn below(folder: &Path) -> io::Result<u64> {
 /// Whether `path` still names the open file.
 pub fn same_file(file: &File, path: &Path) -> io::Result<bool> {
     let open = file.metadata()?;
-    let named = or_none(fs::symlink_metadata(path))?;
+    let named = at(path)?;
     Ok(named.is_some_and(|named| (open.dev(), open.ino()) == (named.dev(), named.ino())))
 }
 
@@ -88,6 +96,7 @@ mod tests {
         assert_eq!(entries(dir.path()).unwrap(), std::slice::from_ref(&file));
         assert_eq!(entries(&none).unwrap(), Vec::<PathBuf>::new());
         assert_eq!(entries_of_any(&file).unwrap(), Vec::<PathBuf>::new());
+        assert!(at(&file.join("below")).unwrap().is_none() && at(&file).unwrap().is_some());
         assert!(entries(&file).is_err());
         remove_file(&none).unwrap();
         remove_tree(&none).unwrap();

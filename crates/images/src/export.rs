@@ -22,17 +22,17 @@ use serde::Serialize;
 use vm::{Host, may_wait, off_runtime};
 
 use crate::{
+    absent::or_none,
     cx::Cx,
     digest::{Digest, Kind},
     error::{Error, Result, io_fault},
+    files::partial::{Existing, Partial, partial_path},
     format::Format,
     image_file::{
         Image,
         artifact::{self, Form, Standalone, delivered, finish_and_hash},
         convert::{self, Job, Target},
-        data, footer,
-        partial::{Existing, Partial, partial_path},
-        place, space,
+        data, footer, place, space,
     },
     ledger::{Held, Ledger},
     private,
@@ -144,17 +144,15 @@ fn check_one(export: &ExportSpec) -> Result<()> {
             .target(export.to_string())
             .hint(format!("mkdir -p {}", parent.display())));
     }
-    match fs::symlink_metadata(&export.path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => {
-            Err(io_fault(error, ErrorCode::InvalidArgument, format!("--export {export}")))
-        }
-        Ok(metadata) if !metadata.is_file() => {
+    let fail = |e| io_fault(e, ErrorCode::InvalidArgument, format!("--export {export}"));
+    match or_none(fs::symlink_metadata(&export.path)).map_err(fail)? {
+        None => Ok(()),
+        Some(metadata) if !metadata.is_file() => {
             let text = format!("--export {export}: {shown} is there and is not a regular file");
             Err(Error::new(ErrorCode::InvalidArgument, text).target(export.to_string()))
         }
-        Ok(_) if export.existing == Existing::Keep => Err(taken(export)),
-        Ok(_) => Ok(()),
+        Some(_) if export.existing == Existing::Keep => Err(taken(export)),
+        Some(_) => Ok(()),
     }
 }
 

@@ -262,10 +262,10 @@ fn rows(dir: &Path) -> io::Result<Rows> {
     let mut rows = Rows::default();
     for number in numbers(dir)?.into_iter().rev() {
         let path = dir.join(format!("{number:06}.json"));
-        match fs::read(&path).and_then(|text| Row::parse(&text)) {
-            Ok(row) => rows.read.push((number, row)),
-            // Released since the folder was listed.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        let text = absent::or_none(fs::read(&path));
+        match text.and_then(|text| text.map(|text| Row::parse(&text)).transpose()) {
+            // `None` if it was released since the folder was listed.
+            Ok(row) => rows.read.extend(row.map(|row| (number, row))),
             Err(e) => rows.unread.push((path, e)),
         }
     }

@@ -20,6 +20,7 @@ pub mod digest;
 pub mod error;
 pub mod event;
 pub mod export;
+pub mod files;
 pub mod format;
 pub mod geography;
 pub mod image_file;

@@ -14,6 +14,7 @@ use images::{
     clock::Reading,
     config::Config,
     error::{Coded, Error, Result},
+    files,
     layout::Layout,
     lock::Lock,
 };
@@ -29,7 +30,7 @@ use service::{
         Auth, SigningKey,
         principal::{self, Credentials},
     },
-    files, names,
+    names,
     own_folder::{LOCK, address, dir, lock, unopened},
     tasks,
 };

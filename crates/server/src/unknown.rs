@@ -100,7 +100,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
         assert_eq!(unknown(&layout, None).await.unwrap(), [], "no service was used here");
-        service::files::make_dir(&own_folder::dir(&layout)).unwrap();
+        images::files::make_dir(&own_folder::dir(&layout)).unwrap();
         let url = own_folder::address(&layout, None);
         let (store, _) = installation::open(&layout, &url).await.unwrap();
         let bury = |kind, name: &str| db::Write::Tombstone(kind, name.to_owned());

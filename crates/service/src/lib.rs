@@ -5,7 +5,7 @@
 //! ```text
 //! resources (what holds for every type) → quotas, held → app, blobs
 //! tombstones → blobs → app, run_folder     tasks → app
-//! tombstones → own_folder, files           auth → files
+//! tombstones → own_folder
 //! ```
 //!
 //! Nothing here knows a resource type, a socket or a worker.
@@ -14,7 +14,6 @@ pub mod app;
 pub mod auth;
 pub mod blobs;
 pub mod conceal;
-pub mod files;
 pub mod held;
 pub mod names;
 pub mod own_folder;

@@ -3,7 +3,7 @@
 //! Only a tombstone leads to a removal. Files that no row and no tombstone knows are kept, since the database may not
 //! be the one they belong to; `goldsmith doctor` reports them.
 
-use std::{fs, io, os::unix::fs::OpenOptionsExt as _};
+use std::{io, path::PathBuf};
 
 use api::ErrorCode;
 use db::{Grave, Tombstone};
@@ -11,10 +11,11 @@ use engine::{may_wait, off_runtime};
 use images::{
     absent,
     layout::Layout,
+    lock::{Lock, UseLock},
     store::{Store, address::Address},
 };
 
-use crate::{App, blobs, files, own_folder, run_folder};
+use crate::{App, blobs, own_folder, run_folder};
 
 /// Tombstones of one look.
 const AT_ONCE: u32 = 500;
@@ -102,34 +103,19 @@ pub async fn act_on_account(app: &App, name: &str) {
 }
 
 /// Held by those who remove files (shared), and by a backup (alone).
-fn lock_file(layout: &Layout) -> io::Result<fs::File> {
-    let dir = own_folder::dir(layout);
-    files::make_dir(&dir)?;
-    let mut options = fs::OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(0o600).open(dir.join("removal.lock"))
+fn lock_file(layout: &Layout) -> PathBuf {
+    own_folder::dir(layout).join("removal.lock")
 }
 
 /// Keeps files from being removed until it is dropped; `None` while some are.
-pub fn forbid(layout: &Layout) -> io::Result<Option<fs::File>> {
-    let file = lock_file(layout)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(error)) => Err(error),
-    }
+pub fn forbid(layout: &Layout) -> io::Result<Option<Lock>> {
+    Lock::try_take(&lock_file(layout))
 }
 
-fn permit(layout: &Layout) -> io::Result<fs::File> {
-    may_wait(|| {
-        let file = lock_file(layout)?;
-        match file.try_lock_shared() {
-            Ok(()) => Ok(file),
-            Err(fs::TryLockError::WouldBlock) => Err(io::Error::new(
-                io::ErrorKind::ResourceBusy,
-                "a backup is being made; the next sweep removes them",
-            )),
-            Err(fs::TryLockError::Error(error)) => Err(error),
-        }
+fn permit(layout: &Layout) -> io::Result<UseLock> {
+    may_wait(|| UseLock::try_take(&lock_file(layout)))?.ok_or_else(|| {
+        let text = "a backup is being made; the next sweep removes them";
+        io::Error::new(io::ErrorKind::ResourceBusy, text)
     })
 }
 

@@ -56,7 +56,7 @@ pub(super) async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<
             all.push(image.into());
             continue;
         }
-        let work = shelf::work_folder(cx).await?;
+        let work = shelf::work_folder(cx)?;
         let (to, cancel) = (work.path().join(DISK), cx.cancel.clone());
         let verified = Verified::new(&cx.layout);
         let fail = |e| io_fault(e, ErrorCode::BadImage, format!("read {}", named.urn));

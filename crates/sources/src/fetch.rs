@@ -115,7 +115,7 @@ pub async fn script(
         return Ok(fetched);
     }
     let place = Place::of(uri, base_dir).map_err(|why| unreachable(uri, &why))?;
-    let work = WorkFolder::make(&cx.layout).await.map_err(|e| cannot_keep(cx, e))?;
+    let work = WorkFolder::make(&cx.layout).map_err(|e| cannot_keep(cx, e))?;
     let to = work.path().join("content");
     let landed = match &place {
         Place::Web(url) => {
@@ -141,7 +141,7 @@ pub async fn keep(cx: &Cx, bytes: &[u8]) -> Result<Fetched> {
     if let Some(fetched) = here(cx, &digest).await {
         return Ok(fetched);
     }
-    let work = WorkFolder::make(&cx.layout).await.map_err(|e| cannot_keep(cx, e))?;
+    let work = WorkFolder::make(&cx.layout).map_err(|e| cannot_keep(cx, e))?;
     let to = work.path().join("content");
     tokio::fs::write(&to, bytes).await.map_err(|e| cannot_keep(cx, e))?;
     put(cx, &to, digest, bytes.len() as u64).await
@@ -155,7 +155,7 @@ pub async fn made(
     cx: &Cx,
     make: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
 ) -> Result<Fetched> {
-    let work = WorkFolder::make(&cx.layout).await.map_err(|e| cannot_keep(cx, e))?;
+    let work = WorkFolder::make(&cx.layout).map_err(|e| cannot_keep(cx, e))?;
     let to = work.path().join("content");
     let path = to.clone();
     off_runtime(move || make(&path)).await.map_err(|e| cannot_keep(cx, e))?;

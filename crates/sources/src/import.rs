@@ -169,7 +169,7 @@ pub async fn import(
             .hint(format!("choose another name, or goldsmith image rm {name}")));
     }
     let facts = check_importable(host, path).await?;
-    let work = shelf::work_folder(cx).await?;
+    let work = shelf::work_folder(cx)?;
     let disk = work.path().join(DISK);
     convert_in(cx, host, path, &facts, &disk).await?;
     let digest = sha256(cx, &disk, &format!("Verify {name}")).await?;

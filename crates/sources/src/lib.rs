@@ -157,16 +157,6 @@ fn rolling(entry: &ResolvedEntry) -> Option<(&UrlImage, &Listing)> {
     }
 }
 
-/// Fetches or creates the image again even if it is in the source cache, to get newer packages.
-/// Builds in progress continue with their image.
-///
-/// # Errors
-/// As [`obtain`].
-pub async fn refresh(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
-    let _lock = lock(cx, &entry.key()).await?;
-    make(cx, host, entry).await
-}
-
 /// The image if it is in the source cache and unchanged since the last verification. Fetches
 /// nothing.
 pub fn present(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
@@ -204,7 +194,7 @@ async fn adopt_system(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<Sour
     if let Some(image) = shelf::load(cx, &record.digest, &named).await? {
         return Ok(image);
     }
-    let work = shelf::work_folder(cx).await?;
+    let work = shelf::work_folder(cx)?;
     let verified = Verified::new(&cx.layout);
     let (from, to, cancel) = (stored.disk(), work.path().join(DISK), cx.cancel.clone());
     off_runtime(move || link_or_copy(&verified, &from, &to, &cancel))
@@ -241,7 +231,7 @@ async fn lock(cx: &Cx, key: &str) -> Result<Lock> {
 }
 
 async fn make(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
-    let work = shelf::work_folder(cx).await?;
+    let work = shelf::work_folder(cx)?;
     let made = match &entry.origin {
         Origin::Bootstrap(recipe) => bootstrap::make(cx, host, entry, recipe, work.path())
             .await

@@ -61,7 +61,7 @@ pub(super) fn limits(max_bytes: u64, url: &str) -> Limits {
 }
 
 async fn fetch_text(cx: &Cx, url: &str) -> Result<String> {
-    let work = shelf::work_folder(cx).await?;
+    let work = shelf::work_folder(cx)?;
     let to = work.path().join("checksums");
     let job = Download {
         url,

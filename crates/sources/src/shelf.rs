@@ -72,8 +72,8 @@ struct Row {
     published: Option<String>,
 }
 
-pub(super) async fn work_folder(cx: &Cx) -> Result<WorkFolder> {
-    WorkFolder::make(&cx.layout).await.map_err(|e| fault(e, &cx.layout))
+pub(super) fn work_folder(cx: &Cx) -> Result<WorkFolder> {
+    WorkFolder::make(&cx.layout).map_err(|e| fault(e, &cx.layout))
 }
 
 fn fault(error: io::Error, layout: &Layout) -> Error {

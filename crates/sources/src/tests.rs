@@ -64,11 +64,11 @@ impl Bench {
         obtain(&self.cx, &self.host, entry).await
     }
 
-    /// The names in `sources/`, without the gate.
+    /// The names in `sources/`.
     fn shelf(&self) -> Vec<String> {
         let entries = fs::read_dir(self.cx.layout.sources()).unwrap();
         let names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<_> = names.filter(|name| name != ".gate").collect();
+        let mut names: Vec<_> = names.collect();
         names.sort();
         names
     }

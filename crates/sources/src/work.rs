@@ -1,12 +1,7 @@
-//! Work folders for incomplete source images and downloads.
-//!
-//! ```text
-//! sources/.work-<uuid>/   locked by its maker for as long as it lives
-//! sources/.gate           held while a work folder is made, or looked for: milliseconds
-//! ```
+//! Work folders for incomplete source images and downloads, `sources/.work-<uuid>/`.
 //!
 //! Dropping one removes it, in the background if a bootstrap has begun in it. If its maker was
-//! killed, its lock is free, and [`sweep`] removes it.
+//! killed, [`sweep`] removes it.
 
 use std::{
     fs::{self, File},
@@ -15,10 +10,13 @@ use std::{
     time::Duration,
 };
 
-use images::{absent::entries, layout::Layout, lock::Lock};
+use images::{
+    absent::{entries, remove_tree},
+    files::{sync_parent, work_folder},
+    layout::Layout,
+};
 use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 use vm::{may_wait, off_runtime, proc::Command};
 
 const PREFIX: &str = ".work-";
@@ -32,27 +30,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct WorkFolder {
     path: PathBuf,
-    /// `None` once the folder has another owner or is being removed.
-    lock: Option<File>,
+    /// `None` once the folder has another name or is being removed.
+    folder: Option<work_folder::WorkFolder>,
 }
 
 impl WorkFolder {
-    /// Creates one, off the runtime: the gate may be locked.
-    pub(crate) async fn make(layout: &Layout) -> io::Result<Self> {
-        let layout = layout.clone();
-        off_runtime(move || Self::create(&layout)).await
-    }
-
-    fn create(layout: &Layout) -> io::Result<Self> {
-        let parent = layout.sources();
-        fs::create_dir_all(&parent)?;
-        let _gate = gate(&parent)?;
-        let path = parent.join(format!("{PREFIX}{}", Uuid::now_v7()));
-        fs::create_dir(&path)?;
-        let lock = File::open(&path)?;
-        // No process looks for work folders while the gate is locked, so the lock is free.
-        lock.try_lock()?;
-        Ok(Self { path, lock: Some(lock) })
+    pub(crate) fn make(layout: &Layout) -> io::Result<Self> {
+        let folder = may_wait(|| work_folder::WorkFolder::make(&layout.sources(), PREFIX))?;
+        Ok(Self { path: folder.path().to_owned(), folder: Some(folder) })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -66,12 +51,13 @@ impl WorkFolder {
         }
         File::open(&self.path)?.sync_all()?;
         match fs::rename(&self.path, to) {
-            Ok(()) => self.lock = None,
             Err(e) if matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty) => return Ok(false),
-            Err(e) => return Err(e),
+            renamed => renamed?,
         }
-        to.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())?;
-        Ok(true)
+        if let Some(folder) = self.folder.take() {
+            folder.leave();
+        }
+        sync_parent(to).map(|()| true)
     }
 
     /// Removes it, including content of other users (see [`remove`]). A removal that takes longer
@@ -84,16 +70,10 @@ impl WorkFolder {
         }
     }
 
-    /// The lock is held until the removal is complete, so that another process's [`sweep`] takes
-    /// only the leftovers of an ended process. `None` without a runtime, or if there is nothing to
-    /// remove.
+    /// `None` without a runtime, or if there is nothing to remove.
     fn begin_to_remove(&mut self) -> Option<JoinHandle<io::Result<()>>> {
         let runtime = Handle::try_current().ok()?;
-        let (lock, path) = (self.lock.take()?, self.path.clone());
-        Some(runtime.spawn(async move {
-            let _lock = lock;
-            remove(&path).await
-        }))
+        Some(runtime.spawn(remove(self.folder.take()?)))
     }
 }
 
@@ -102,9 +82,8 @@ impl Drop for WorkFolder {
     /// thousands of files, whose removal takes most of a minute on a busy disk, so the drop does
     /// not wait for it.
     fn drop(&mut self) {
-        let is_removed = has_folders(&self.path) && self.begin_to_remove().is_some();
-        if !is_removed && self.lock.is_some() {
-            let _ = fs::remove_dir_all(&self.path);
+        if has_folders(&self.path) {
+            self.begin_to_remove();
         }
     }
 }
@@ -117,44 +96,40 @@ fn has_folders(path: &Path) -> bool {
 /// Removes the work folders of killed processes and returns how many.
 pub(crate) async fn sweep(layout: &Layout) -> io::Result<usize> {
     let parent = layout.sources();
-    if !may_wait(|| parent.is_dir()) {
-        return Ok(0);
-    }
     let orphans = off_runtime(move || orphans(&parent)).await?;
-    for (path, _lock) in &orphans {
-        remove(path).await?;
+    let count = orphans.len();
+    for folder in orphans {
+        remove(folder).await?;
     }
-    Ok(orphans.len())
+    Ok(count)
 }
 
-/// Abandoned work folders, locked.
-fn orphans(parent: &Path) -> io::Result<Vec<(PathBuf, File)>> {
+/// Abandoned work folders.
+fn orphans(parent: &Path) -> io::Result<Vec<work_folder::WorkFolder>> {
     let mut orphans = Vec::new();
-    let _gate = gate(parent)?;
     for path in entries(parent)? {
         let name = path.file_name().and_then(|name| name.to_str());
         if name.is_some_and(|name| name.starts_with(PREFIX)) {
-            let lock = File::open(&path)?;
-            if lock.try_lock().is_ok() {
-                orphans.push((path, lock));
-            }
+            orphans.extend(work_folder::WorkFolder::claim(path)?);
         }
     }
     Ok(orphans)
 }
 
-fn gate(parent: &Path) -> io::Result<Lock> {
-    Lock::take_blocking(&parent.join(".gate"))
+/// Removes a folder. Its lock is held until the removal is complete, so that another process's
+/// [`sweep`] takes only the leftovers of an ended process. Without root, a killed bootstrap leaves
+/// files of subordinate users behind, which can be removed only in a user namespace.
+async fn remove(folder: work_folder::WorkFolder) -> io::Result<()> {
+    let path = folder.path();
+    let removed = match remove_all(path).await {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => remove_as_root(path).await,
+        other => other,
+    };
+    folder.leave();
+    removed
 }
 
-/// Removes a folder. Without root, a killed bootstrap leaves files of subordinate users behind,
-/// which can be removed only in a user namespace.
-async fn remove(path: &Path) -> io::Result<()> {
-    match remove_all(path).await {
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => return other,
-    }
+async fn remove_as_root(path: &Path) -> io::Result<()> {
     let command = Command::new("unshare")
         .args(["--user", "--map-root-user", "--map-auto", "--", "rm", "-rf", "--"])
         .arg(path);
@@ -171,7 +146,7 @@ async fn remove_all(path: &Path) -> io::Result<()> {
     let mut tries = 0;
     loop {
         let folder = path.to_owned();
-        match off_runtime(move || fs::remove_dir_all(folder)).await {
+        match off_runtime(move || remove_tree(&folder)).await {
             Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty && tries < TRIES => {
                 tries += 1;
                 tokio::time::sleep(PAUSE).await;
@@ -208,7 +183,7 @@ mod tests {
     #[tokio::test]
     async fn sweep_removes_only_folders_of_dead_processes() {
         let (_folder, layout) = layout();
-        let alive = WorkFolder::create(&layout).unwrap();
+        let alive = WorkFolder::make(&layout).unwrap();
         fs::write(alive.path().join("disk.raw"), "half").unwrap();
         let dead = layout.sources().join(".work-of-a-killed-process");
         fs::create_dir_all(dead.join("root/etc")).unwrap();
@@ -225,14 +200,14 @@ mod tests {
     #[tokio::test]
     async fn drop_does_not_wait_for_the_removal() {
         let (_folder, layout) = layout();
-        let work = WorkFolder::create(&layout).unwrap();
+        let work = WorkFolder::make(&layout).unwrap();
         fs::create_dir_all(work.path().join("root/etc")).unwrap();
         drop(work);
         // The removal is a task, and the only thread of this runtime has not yielded yet.
         assert_eq!(left(&layout), 1);
         assert_eq!(sweep(&layout).await.unwrap(), 0, "it is no orphan");
         gone(&layout, 0).await;
-        let work = WorkFolder::create(&layout).unwrap();
+        let work = WorkFolder::make(&layout).unwrap();
         work.remove().await.unwrap();
         // Usually immediate; in the background on a busy host.
         gone(&layout, 0).await;
@@ -250,7 +225,7 @@ mod tests {
         let (_folder, layout) = layout();
         let to = layout.sources().join("digest");
         for (content, won) in [("first", true), ("second", false)] {
-            let work = WorkFolder::create(&layout).unwrap();
+            let work = WorkFolder::make(&layout).unwrap();
             fs::write(work.path().join("disk"), content).unwrap();
             assert_eq!(work.rename(&to).unwrap(), won);
         }

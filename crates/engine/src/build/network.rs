@@ -16,12 +16,13 @@ use images::{
     config::{Config, Subnet},
     digest::{Key, digest},
     error::{Coded, Error, Result, guest_error, machine_error},
+    files::partial::{Existing, Partial},
     layout::Layout,
     ledger::Held,
     lock::Lock,
 };
 use sources::SourceImage;
-use std::{fs, io, io::Write, time::Duration};
+use std::{fs, io, time::Duration};
 use vm::{Bridge, Discard, Guest, Machine, Stdin, tap};
 
 use super::{Chain, Run, plan::Plan, power::unless_gone};
@@ -201,22 +202,12 @@ fn identity(layout: &Layout) -> io::Result<String> {
         return Ok(identity);
     }
     fs::create_dir_all(layout.cache())?;
-    let mut new = tempfile_in(layout)?;
-    new.1.write_all(images::new_run_id().as_bytes())?;
-    new.1.sync_all()?;
+    let id = images::new_run_id();
     // The first process sets it; no process sees it half written.
-    let linked = fs::hard_link(&new.0, &path);
-    fs::remove_file(&new.0)?;
-    match linked {
+    match Partial::create(&path, &id)?.finish_with(id.as_bytes(), Existing::Keep) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
         _ => fs::read_to_string(&path),
     }
-}
-
-fn tempfile_in(layout: &Layout) -> io::Result<(std::path::PathBuf, fs::File)> {
-    let path = layout.cache().join(format!(".identity-{}", images::new_run_id()));
-    let file = fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
-    Ok((path, file))
 }
 
 #[cfg(test)]

@@ -11,10 +11,13 @@ use images::{
     cx::Cx,
     error::{Result, io_fault},
     export::copy_out,
+    files::{
+        partial::{Existing, Partial, partial_path},
+        rename,
+    },
     image_file::{
         artifact::{Artifact, delivered},
         footer,
-        partial::{Existing, Partial, partial_path, sync_parent},
         verified::{self, Verified},
     },
     ledger::Held,
@@ -44,7 +47,9 @@ pub(super) async fn write(
         put(work.cx, path, vhd, run_id).await?;
     }
     if let Some(description) = description {
-        may_wait(|| put_text(beside, &description, run_id)).map_err(fault)?;
+        Partial::create(beside, run_id)
+            .and_then(|file| may_wait(|| file.finish_with(&description, Existing::Replace)))
+            .map_err(fault)?;
     }
     // After a failure the rows stay, and the end of the run removes the files.
     for held in &held {
@@ -77,15 +82,5 @@ fn link(path: &Path, vhd: &Artifact, run_id: &str) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
         Err(_) => return Ok(false),
     }
-    fs::rename(&unfinished, path)?;
-    // A rename to another name of the same file leaves both names.
-    remove_file(&unfinished)?;
-    sync_parent(path).map(|()| true)
-}
-
-fn put_text(path: &Path, text: &[u8], run_id: &str) -> io::Result<()> {
-    let partial = Partial::create(path, run_id)?;
-    io::Write::write_all(&mut partial.file(), text)?;
-    partial.sync()?;
-    partial.finish(Existing::Replace)
+    rename(&unfinished, path).map(|()| true)
 }

@@ -23,10 +23,13 @@ use images::{
     error::{Error, Result, io_fault},
     event::{DataOutput, RunOutput},
     export::{allocated, copy_out},
+    files::{
+        partial::{Existing, Partial},
+        sync_parent,
+    },
     image_file::{
         artifact::{self, Artifact, Form, delivered, write_json},
         data, footer,
-        partial::{Existing, Partial, sync_parent},
         verified::{self, Verified},
     },
     layout::Layout,

@@ -17,12 +17,12 @@ use engine::{
 use images::{
     error::Error,
     event::RunOutput,
+    files::partial::partial_path,
     format::Format,
     image_file::{
         Image,
         artifact::{Standalone, standalone},
         footer,
-        partial::partial_path,
     },
     ledger::{self, Held, Ledger},
     store::{Origin, Store, address::Address, sweep},

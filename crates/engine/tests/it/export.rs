@@ -8,11 +8,11 @@ use images::{
     digest::Digest,
     event::{Event, Events},
     export::{self, ExportSpec},
+    files::partial::partial_path,
     format::Format,
     image_file::{
         artifact::{Standalone, standalone},
         footer,
-        partial::partial_path,
     },
     layout::Layout,
     ledger::{self, Ledger},

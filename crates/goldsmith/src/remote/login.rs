@@ -1,15 +1,13 @@
 //! `login.json`: the service that commands use, and the credentials for it.
 
-use std::{
-    fs,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use api::ErrorCode;
 use etcetera::BaseStrategy;
-use images::error::{Coded, Error};
+use images::{
+    error::{Coded, Error},
+    files,
+};
 use serde::{Deserialize, Serialize};
 
 /// The content of the file, which `goldsmith login` writes with mode 0600.
@@ -48,23 +46,12 @@ impl Login {
         let path = path()?;
         let failed = || format!("cannot write {}", path.display());
         let text = serde_json::to_vec_pretty(self).code(ErrorCode::InternalError, failed)?;
-        write_private(&path, &text).code(ErrorCode::InternalError, failed)?;
+        let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+        folder
+            .and_then(|()| files::write_secret(&path, &text))
+            .code(ErrorCode::InternalError, failed)?;
         Ok(path)
     }
-}
-
-/// Writes to a temporary file and renames it, so that a login is never incomplete.
-fn write_private(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let partial = path.with_extension(format!("{}.tmp", std::process::id()));
-    let _ = fs::remove_file(&partial);
-    let mut file =
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    fs::rename(&partial, path)
 }
 
 fn path() -> Result<PathBuf, Error> {

@@ -56,8 +56,7 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir) else {
         return Vec::new();
     };
-    // `.gate` is a lock file of the folder, which may remain.
-    entries.map(|entry| entry.unwrap().path()).filter(|path| !path.ends_with(".gate")).collect()
+    entries.map(|entry| entry.unwrap().path()).collect()
 }
 
 fn stdout(output: &Output) -> String {

@@ -16,7 +16,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -30,7 +30,6 @@ use vm::{Host, may_wait};
 use super::{
     Image,
     convert::{self, Job, Target},
-    partial::{self, Existing, Partial},
     verified,
 };
 use crate::{
@@ -38,6 +37,7 @@ use crate::{
     cx::Cx,
     digest::{Digest, Key, Kind},
     error::{Error, Result, io_fault},
+    files::partial::{self, Existing, Partial},
     format::Format,
     layout::Layout,
     lock::{Lock, REMOVAL, UseLock},
@@ -318,14 +318,8 @@ pub async fn delivered(cx: &Cx, path: &Path, digest: &Digest) -> Result<()> {
 /// # Errors
 /// The file cannot be written.
 pub fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    may_wait(|| {
-        let partial = Partial::create(path, &crate::new_run_id())?;
-        let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
-        let mut file = partial.file();
-        file.write_all(&bytes)?;
-        partial.sync()?;
-        partial.finish(Existing::Replace)
-    })
+    let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
+    may_wait(|| Partial::create(path, &crate::new_run_id())?.finish_with(&bytes, Existing::Replace))
 }
 
 /// Removes unfinished files of killed processes. Returns how many.

@@ -1,7 +1,7 @@
 //! Image files on the host: convert, hash, link, copy. Each appears whole or not at all.
 //!
 //! Invariants: the format is always given, never guessed from content; holes are neither read nor
-//! written; an unfinished file has a name of its own (see [`partial`]) and its maker's lock.
+//! written; an unfinished file has a name of its own (see [`partial`](crate::files::partial)) and its maker's lock.
 //!
 //! This module does not know the content of an image. Only a guest reads it.
 
@@ -11,7 +11,6 @@ pub mod data;
 pub mod digest;
 pub mod extents;
 pub mod footer;
-pub mod partial;
 pub mod place;
 pub mod space;
 pub mod verified;

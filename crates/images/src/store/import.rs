@@ -6,7 +6,6 @@ use vm::{Host, may_wait};
 use super::{
     Payload, Store,
     address::Address,
-    publish::WorkFolder,
     record::{DISK, Labels, Origin, StoredImage},
 };
 use crate::{
@@ -36,7 +35,7 @@ impl Store {
     ) -> Result<StoredImage> {
         let target = self.free_local(name)?;
         let fail = |e| io_fault(e, ErrorCode::InternalError, format!("import {name}"));
-        let work = may_wait(|| WorkFolder::make(&self.root, "import")).map_err(fail)?;
+        let work = may_wait(|| self.work_folder("import")).map_err(fail)?;
         let disk = work.path().join(DISK);
         let job =
             Job { from, to: &disk, target: Target::Standalone, name: DISK, activity: "import" };

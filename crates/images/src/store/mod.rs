@@ -38,7 +38,7 @@ use vm::may_wait;
 
 use self::address::{Address, GALLERIES, MANAGED};
 pub use self::{
-    publish::{Payload, WorkFolder},
+    publish::Payload,
     record::{Kind, Labels, Origin, Record, StoredData, StoredImage},
     standalone::stored,
     sweep::sweep,
@@ -208,8 +208,7 @@ impl Store {
             {
                 self.note_number(&address, version).code(ErrorCode::InternalError, fail)?;
             }
-            let trash =
-                WorkFolder::make(&self.root, "removed").code(ErrorCode::InternalError, fail)?;
+            let trash = self.work_folder("removed").code(ErrorCode::InternalError, fail)?;
             fs::rename(&image.dir, trash.path().join("image"))
                 .code(ErrorCode::InternalError, fail)?;
             drop_empty_parents(&image.dir, &self.root);

@@ -1,10 +1,9 @@
 //! Stores an image: prepares it in a folder of its own, then renames the folder once.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
 };
 
 use api::ErrorCode;
@@ -23,14 +22,13 @@ use super::{
     version::{self, Numbering, Version},
 };
 use crate::{
-    absent::same_file,
     cx::Cx,
     digest::Digest,
     error::{Coded, Error, Result, io_fault},
+    files::{rename_new, sync_parent, work_folder::WorkFolder},
     image_file::{
         artifact::{DataDisk, write_json},
         data::file_name,
-        partial::{rename_new, sync_parent},
         place::link_or_copy,
         verified::Verified,
     },
@@ -167,6 +165,11 @@ impl Store {
         }
     }
 
+    /// A work folder; `name` is for people.
+    pub(super) fn work_folder(&self, name: &str) -> io::Result<WorkFolder> {
+        WorkFolder::make(&self.root.join(TMP), &format!("{name}-"))
+    }
+
     fn version_of(&self, definition: &Address, payload: &Payload) -> Result<Option<StoredImage>> {
         Ok(self.versions(definition)?.into_iter().find(|image| is_of(image, payload)))
     }
@@ -216,7 +219,7 @@ impl Store {
             io_fault(e, ErrorCode::DistributeFailed, doing)
         };
         let run = payload.origin.run_id.clone().unwrap_or_else(|| "import".into());
-        let work = WorkFolder::make(&self.root, &run).map_err(fail)?;
+        let work = self.work_folder(&run).map_err(fail)?;
         let data = payload.data.iter().enumerate();
         let data = data.map(|(lun, data)| (file_name(lun), &data.disk, &data.sha256));
         let disks = std::iter::once((DISK.to_owned(), &payload.disk, &payload.digest)).chain(data);
@@ -314,7 +317,7 @@ fn undescribed(e: io::Error, id: &str) -> Error {
 }
 
 /// Renames the prepared folder to a name that must be free.
-pub(super) fn move_in_new(mut work: WorkFolder, dir: &Path) -> Result<()> {
+pub(super) fn move_in_new(work: WorkFolder, dir: &Path) -> Result<()> {
     let fail = |e: io::Error| {
         let code = if is_taken(&e) { ErrorCode::Conflict } else { ErrorCode::DistributeFailed };
         io_fault(e, code, format!("take the name {}", dir.display()))
@@ -322,7 +325,7 @@ pub(super) fn move_in_new(mut work: WorkFolder, dir: &Path) -> Result<()> {
     let parent = dir.parent().unwrap_or(dir);
     fs::create_dir_all(parent).map_err(fail)?;
     rename_new(work.path(), dir).map_err(fail)?;
-    work.moved = true;
+    work.leave();
     sync_parent(dir).map_err(fail)
 }
 
@@ -349,12 +352,15 @@ pub(super) fn move_in_by_two(work: WorkFolder, dir: &Path) -> Result<()> {
     let fail = |e: io::Error| {
         io_fault(e, ErrorCode::DistributeFailed, format!("replace {}", dir.display()))
     };
-    let mut aside = WorkFolder::make(work.root(), "old").map_err(fail)?;
+    let beside = work.path().parent().unwrap_or(dir);
+    let aside = WorkFolder::make(beside, "old-").map_err(fail)?;
     let old = aside.path().join(REPLACED);
     fs::rename(dir, &old).map_err(fail)?;
     sync_parent(&old).map_err(fail).and_then(|()| move_in_new(work, dir)).inspect_err(|_| {
         // Removed with its folder only if another image has the name now.
-        aside.moved = rename_new(&old, dir).is_err() && !dir.exists();
+        if rename_new(&old, dir).is_err() && !dir.exists() {
+            aside.leave();
+        }
     })
 }
 
@@ -365,57 +371,5 @@ fn is_taken(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty)
 }
 
-/// A folder below `images/tmp`, locked by its maker and removed on drop unless it was moved.
-#[derive(Debug)]
-pub struct WorkFolder {
-    path: PathBuf,
-    moved: bool,
-    _lock: File,
-}
-
-impl WorkFolder {
-    /// Creates one; `name` is for people.
-    pub(super) fn make(root: &Path, name: &str) -> io::Result<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        fs::create_dir_all(root.join(TMP))?;
-        loop {
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let path = root.join(TMP).join(format!("{name}-{}-{number}", std::process::id()));
-            match fs::create_dir(&path) {
-                Ok(()) => {}
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
-                Err(e) => return Err(e),
-            }
-            // A sweep may win the race before the lock: then the folder is gone.
-            let Ok(lock) = File::open(&path) else {
-                continue;
-            };
-            match lock.try_lock() {
-                Ok(()) if same_file(&lock, &path)? => {
-                    return Ok(Self { path, moved: false, _lock: lock });
-                }
-                Ok(()) | Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(e)) => return Err(e),
-            }
-        }
-    }
-
-    /// Its path.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn root(&self) -> &Path {
-        self.path.parent().and_then(Path::parent).unwrap_or(&self.path)
-    }
-}
-
+/// The folder of unfinished images, in the store's.
 pub(super) const TMP: &str = "tmp";
-
-impl Drop for WorkFolder {
-    fn drop(&mut self) {
-        if !self.moved {
-            let _ = fs::remove_dir_all(&self.path);
-        }
-    }
-}

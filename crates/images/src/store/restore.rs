@@ -11,13 +11,14 @@ use vm::{Host, may_wait};
 use super::{
     Payload, Store,
     address::Address,
-    publish::{WorkFolder, move_in_new, record_of, write_record},
+    publish::{move_in_new, record_of, write_record},
     record::{Record, StoredImage},
 };
 use crate::{
     cx::Cx,
     digest::Kind,
     error::{Error, Result, io_fault},
+    files::work_folder::WorkFolder,
     format::Format,
     image_file::{
         Image,
@@ -33,7 +34,7 @@ impl Store {
     /// # Errors
     /// The folder cannot be created.
     pub fn workshop(&self, name: &str) -> Result<WorkFolder> {
-        WorkFolder::make(&self.root, name).map_err(|e| {
+        self.work_folder(name).map_err(|e| {
             io_fault(
                 e,
                 ErrorCode::InternalError,

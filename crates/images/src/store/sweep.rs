@@ -1,14 +1,12 @@
 //! Removes unfinished files of killed processes from the data folder.
 
-use std::{
-    fs::{self, File},
-    io,
-};
+use std::io;
 
 use super::{Store, image_dirs, publish::TMP};
 use crate::{
-    absent::{entries, or_none, same_file},
-    image_file::{artifact, partial},
+    absent::entries,
+    files::{partial, work_folder::WorkFolder},
+    image_file::artifact,
     layout::Layout,
 };
 
@@ -18,15 +16,16 @@ use crate::{
 pub fn sweep(layout: &Layout) -> io::Result<usize> {
     let mut removed = 0;
     for dir in entries(&layout.images().join(TMP))? {
-        let Ok(lock) = File::open(&dir) else { continue };
-        if lock.try_lock().is_ok() && same_file(&lock, &dir)? {
-            if let Err(error) = Store::open(layout).put_back(&dir) {
-                // The folder may contain an image.
-                tracing::warn!(%error, dir = %dir.display(), "a work folder of the image store is kept");
-                continue;
-            }
-            removed += usize::from(or_none(fs::remove_dir_all(&dir))?.is_some());
+        let Ok(Some(work)) = WorkFolder::claim(dir) else { continue };
+        if let Err(error) = Store::open(layout).put_back(work.path()) {
+            // The folder may contain an image.
+            let dir = work.path().display();
+            tracing::warn!(%error, %dir, "a work folder of the image store is kept");
+            work.leave();
+            continue;
         }
+        work.remove()?;
+        removed += 1;
     }
     for dir in image_dirs(&layout.images())? {
         removed += partial::sweep(&dir)?;

@@ -320,7 +320,7 @@ async fn sweep_removes_leftovers_of_killed_process_only() {
     let s = setting();
     let image = s.managed("web", "disk", "r1").await;
     let root = s.cx.layout.images();
-    let alive = WorkFolder::make(&root, "alive").unwrap();
+    let alive = s.store.work_folder("alive").unwrap();
     let dead = root.join("tmp/dead-1-0");
     fs::create_dir_all(&dead).unwrap();
     fs::write(dead.join("disk.qcow2"), "half").unwrap();
@@ -345,7 +345,7 @@ async fn image_regains_its_name_after_failed_replacement() {
     let s = setting();
     let image = s.managed("web", "disk", "r1").await;
     let root = s.cx.layout.images();
-    let gone = WorkFolder::make(&root, "new").unwrap();
+    let gone = s.store.work_folder("new").unwrap();
     fs::remove_dir_all(gone.path()).unwrap();
     publish::move_in_by_two(gone, &image.dir).unwrap_err();
     assert_eq!(s.store.list().unwrap(), std::slice::from_ref(&image));
@@ -364,7 +364,7 @@ async fn image_regains_its_name_after_failed_replacement() {
     assert_eq!(sweep(&s.cx.layout).unwrap(), 1);
     assert_eq!(s.store.list().unwrap(), std::slice::from_ref(&new));
 
-    let work = WorkFolder::make(&root, "newer").unwrap();
+    let work = s.store.work_folder("newer").unwrap();
     for name in ["disk.qcow2", "image.json"] {
         fs::copy(new.dir.join(name), work.path().join(name)).unwrap();
     }

@@ -1,8 +1,7 @@
 //! Making a backup.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -12,11 +11,13 @@ use engine::may_wait;
 use images::{
     absent,
     error::{Coded as _, Error, Result},
+    files,
     layout::Layout,
+    lock::Lock,
     store::{Record, Store},
 };
 use jiff::Timestamp;
-use service::{auth::Identity, files, own_folder, tombstones};
+use service::{auth::Identity, own_folder, tombstones};
 
 use super::{
     DATA, DATABASE, Entry, FORMAT, MANIFEST, Manifest, blocking, copy_private, link_or_copy,
@@ -54,10 +55,7 @@ pub async fn backup(layout: &Layout, database: Option<&str>, to: &Path) -> Resul
     let made = match made {
         Ok(manifest) => blocking("name the backup", {
             let (work, to) = (work.clone(), to.clone());
-            move || {
-                fs::rename(&work, &to)?;
-                File::open(to.parent().unwrap_or(&to))?.sync_all()
-            }
+            move || fs::rename(&work, &to).and_then(|()| files::sync_parent(&to))
         })
         .await
         .map(|()| manifest),
@@ -115,7 +113,7 @@ async fn make(layout: &Layout, url: &str, work: &Path) -> Result<Manifest> {
 }
 
 /// Keeps the server from removing files. One that is removing some is waited for.
-async fn wait_for_removals(layout: &Layout) -> Result<File> {
+async fn wait_for_removals(layout: &Layout) -> Result<Lock> {
     let begun = Instant::now();
     loop {
         let layout = layout.clone();
@@ -150,7 +148,10 @@ fn is_left_out(relative: &str) -> bool {
         "images/tmp",
         "images/.lock",
     ];
-    OUT.contains(&relative) || relative.ends_with("/owner.lock") || relative.ends_with(".new")
+    OUT.contains(&relative)
+        || relative.ends_with("/owner.lock")
+        || relative.ends_with(".new")
+        || relative.ends_with(".partial")
 }
 
 fn gather(

@@ -12,11 +12,12 @@ use db::Dumped;
 use engine::may_wait;
 use images::{
     error::{Error, Result},
+    files,
     layout::Layout,
     store::Store,
 };
 use serde::Serialize;
-use service::{auth::Identity, files, own_folder};
+use service::{auth::Identity, own_folder};
 
 use super::{DATA, DATABASE, LEDGER, Manifest, blocking, copy_private, link_or_copy, verify};
 use crate::installation;

@@ -22,7 +22,7 @@ impl Bench {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
-        service::files::make_dir(&own_folder::dir(&layout)).unwrap();
+        images::files::make_dir(&own_folder::dir(&layout)).unwrap();
         let url = own_folder::address(&layout, None);
         let (store, identity) = installation::open(&layout, &url).await.unwrap();
         let settings = Settings {

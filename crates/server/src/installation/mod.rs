@@ -29,10 +29,11 @@ use engine::may_wait;
 use images::{
     absent,
     error::{Coded, Error, Result},
+    files,
     layout::Layout,
 };
 use serde::{Deserialize, Serialize};
-use service::{App, auth::Identity, blobs, files, own_folder, run_folder};
+use service::{App, auth::Identity, blobs, own_folder, run_folder};
 use uuid::Uuid;
 
 use self::judge::{Folder, Verdict, judge};

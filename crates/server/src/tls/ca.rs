@@ -13,6 +13,7 @@ use api::ErrorCode;
 use images::{
     absent,
     error::{Coded, Error, Result},
+    files,
 };
 use jiff::{ToSpan, civil::Date};
 use rcgen::{
@@ -20,7 +21,6 @@ use rcgen::{
     KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P256_SHA256,
 };
 use serde::{Deserialize, Serialize};
-use service::files;
 use sha2::{Digest, Sha256};
 
 use super::{RENEW_DAYS, named, set_validity};

@@ -17,6 +17,7 @@ use api::ErrorCode;
 use images::{
     absent,
     error::{Coded, Error, Result},
+    files,
 };
 use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use rcgen::{
@@ -28,7 +29,6 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use serde::{Deserialize, Serialize};
-use service::files;
 
 use self::ca::Ca;
 pub use self::given::Given;

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use api::ErrorCode;
-use images::error::{Coded, Error, Result};
+use images::{
+    error::{Coded, Error, Result},
+    files,
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-
-use crate::files;
 
 /// `identity.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

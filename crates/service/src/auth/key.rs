@@ -12,6 +12,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use images::{
     absent,
     error::{Coded, Error, Result},
+    files,
 };
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use ring::{
@@ -25,7 +26,6 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Claims;
-use crate::files;
 
 const ALGORITHM: &str = "ES256";
 const NO_TOKEN: &str = "it is not a JSON Web Token";

@@ -1,7 +1,7 @@
 //! The files that blobs are kept in.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io,
     path::{Path, PathBuf},
 };
@@ -9,6 +9,7 @@ use std::{
 use engine::{may_wait, off_runtime};
 use images::{
     absent,
+    files::rename,
     image_file::{place, verified::Verified},
     layout::Layout,
 };
@@ -50,7 +51,8 @@ pub async fn put(layout: &Layout, blob: &Blob, from: &Path) -> io::Result<()> {
                 place::copy(&from, &copy, &CancellationToken::new())?;
                 copy.sync_all()?;
             }
-            finish(&partial, &to).inspect_err(|_| drop(fs::remove_file(&partial)))
+            fs::create_dir_all(to.parent().unwrap_or(&to))?;
+            rename(&partial, &to).inspect_err(|_| drop(fs::remove_file(&partial)))
         })
     })
     .await
@@ -66,15 +68,6 @@ pub async fn take(layout: &Layout, blob: &Blob, from: &Path) -> io::Result<()> {
     put(layout, blob, from).await?;
     let from = from.to_owned();
     off_runtime(move || fs::remove_file(from)).await
-}
-
-fn finish(partial: &Path, to: &Path) -> io::Result<()> {
-    let folder = to.parent().unwrap_or(to);
-    fs::create_dir_all(folder)?;
-    // Two links to one file: renaming one onto the other does nothing and leaves both.
-    fs::rename(partial, to)?;
-    absent::remove_file(partial)?;
-    File::open(folder)?.sync_all()
 }
 
 /// Moves an account with everything in it out of reach, by one rename; there may be nothing.
@@ -110,8 +103,7 @@ pub(super) async fn containers(layout: &Layout, account: &str) -> io::Result<Vec
         let mut names = Vec::new();
         for path in absent::entries(&folder)? {
             let name = name_of(&path).unwrap_or_default();
-            let meta = absent::or_none(fs::symlink_metadata(&path))?;
-            if is_container(name) && meta.is_some_and(|meta| meta.is_dir()) {
+            if is_container(name) && absent::at(&path)?.is_some_and(|meta| meta.is_dir()) {
                 names.push(name.to_owned());
             }
         }
@@ -152,15 +144,9 @@ pub(super) async fn find(
 
 /// A file as a blob; a folder or a link is none.
 pub(super) fn entry(path: PathBuf, name: String) -> io::Result<Option<Entry>> {
-    match fs::symlink_metadata(&path) {
-        Ok(meta) if meta.is_file() => {
-            Ok(Some(Entry { name, bytes: meta.len(), modified: meta.modified()?, path }))
-        }
-        Ok(_) => Ok(None),
-        Err(error) => match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(None),
-            _ => Err(error),
-        },
+    match absent::at(&path)?.filter(Metadata::is_file) {
+        Some(meta) => Ok(Some(Entry { name, bytes: meta.len(), modified: meta.modified()?, path })),
+        None => Ok(None),
     }
 }
 
@@ -169,7 +155,7 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<Entry>) -> io::Result<()> {
         let Some(own) = name_of(&path) else { continue };
         let name = format!("{prefix}{own}");
         // Removed since it was listed.
-        let Some(meta) = absent::or_none(fs::symlink_metadata(&path))? else { continue };
+        let Some(meta) = absent::at(&path)? else { continue };
         if meta.is_dir() {
             walk(&path, &format!("{name}/"), found)?;
         } else {

@@ -12,17 +12,16 @@
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions, TryLockError},
-    io,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
-use rustix::{
-    fs::{CWD, RenameFlags, renameat_with},
-    io::Errno,
-};
+use rustix::fs::OFlags;
 use vm::may_wait;
 
-use crate::absent::{entries_of_any, same_file};
+use super::{rename, rename_new, sync_parent};
+use crate::absent::{entries_of_any, or_none, same_file};
 
 const SUFFIX: &str = ".partial";
 
@@ -53,35 +52,44 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// Creates the unfinished file for `dest` and locks it. Takes over a file that a dead process
-    /// left under the same name, and empties it.
+    /// Creates the unfinished file for `dest` and locks it. Replaces a file that a dead process left
+    /// under the same name.
     pub fn create(dest: &Path, run_id: &str) -> io::Result<Self> {
-        may_wait(|| {
-            let path = partial_path(dest, run_id);
-            loop {
-                let file = OpenOptions::new()
-                    .create(true)
-                    .truncate(false)
-                    .read(true)
-                    .write(true)
-                    .open(&path)?;
-                match file.try_lock() {
-                    Ok(()) => {}
-                    Err(TryLockError::WouldBlock) => {
-                        return Err(io::Error::new(
-                            io::ErrorKind::ResourceBusy,
-                            format!("{} is being written by another process", path.display()),
-                        ));
-                    }
-                    Err(TryLockError::Error(error)) => return Err(error),
+        may_wait(|| Self::with_mode(dest, run_id, 0o666))
+    }
+
+    pub(super) fn with_mode(dest: &Path, run_id: &str, mode: u32) -> io::Result<Self> {
+        let path = partial_path(dest, run_id);
+        let (mut new, mut left) = (OpenOptions::new(), OpenOptions::new());
+        new.create_new(true).read(true).write(true).mode(mode);
+        left.read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+        loop {
+            let (file, is_new) = match new.open(&path) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                    let Some(left) = or_none(left.open(&path))? else { continue };
+                    (left, false)
                 }
-                if same_file(&file, &path)? {
-                    file.set_len(0)?;
+                made => (made?, true),
+            };
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::ResourceBusy,
+                        format!("{} is being written by another process", path.display()),
+                    ));
+                }
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            // A sweep may have removed the file between the open and the lock.
+            match same_file(&file, &path)? {
+                true if is_new => {
                     return Ok(Self { dest: dest.to_owned(), path, file, finished: false });
                 }
-                // A sweep removed the file between the open and the lock.
+                true => fs::remove_file(&path)?,
+                false => {}
             }
-        })
+        }
     }
 
     /// The path to write to. Writers must not replace the file.
@@ -102,11 +110,21 @@ impl Partial {
     /// Gives the finished and synced file its name, by one rename.
     pub fn finish(mut self, existing: Existing) -> io::Result<()> {
         match existing {
-            Existing::Replace => fs::rename(&self.path, &self.dest)?,
-            Existing::Keep => rename_new(&self.path, &self.dest)?,
+            Existing::Replace => rename(&self.path, &self.dest)?,
+            Existing::Keep => {
+                rename_new(&self.path, &self.dest)?;
+                sync_parent(&self.dest)?;
+            }
         }
         self.finished = true;
-        sync_parent(&self.dest)
+        Ok(())
+    }
+
+    /// Writes the whole content and finishes the file. May wait; call it off the runtime.
+    pub fn finish_with(self, content: &[u8], existing: Existing) -> io::Result<()> {
+        (&self.file).write_all(content)?;
+        self.sync()?;
+        self.finish(existing)
     }
 }
 
@@ -116,27 +134,6 @@ impl Drop for Partial {
             let _ = fs::remove_file(&self.path);
         }
     }
-}
-
-/// Renames to a name that must be free.
-pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Not every file system has this kind of rename. There the check and the rename are two
-        // steps.
-        Err(Errno::INVAL | Errno::NOSYS) if to.symlink_metadata().is_ok() => {
-            Err(io::ErrorKind::AlreadyExists.into())
-        }
-        Err(Errno::INVAL | Errno::NOSYS) => fs::rename(from, to),
-        other => other.map_err(Into::into),
-    }
-}
-
-/// Makes a rename in the folder of `path` durable.
-///
-/// # Errors
-/// The folder cannot be opened or synced.
-pub fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 /// Removes the unfinished files in `dir` whose makers are gone. Returns how many.
