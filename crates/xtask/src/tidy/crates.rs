@@ -1,5 +1,5 @@
-//! The allowed dependencies between crates, the owners of external dependencies, and banned packages.
-//! `deny.toml` repeats a part for `cargo deny`; these rules work without that tool.
+//! The allowed dependencies between crates, the owners of external dependencies, and the packages
+//! that `deny.toml` bans.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -68,9 +68,6 @@ const OWNERS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Packages that must not be in the tree: another TLS stack, or one that needs a C toolchain.
-const BANNED: &[&str] = &["openssl-sys", "aws-lc-sys", "aws-lc-rs", "native-tls"];
-
 pub(super) fn arrows(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, name, text) in manifests(tree) {
@@ -130,48 +127,16 @@ pub(super) fn table(tree: &Tree) -> String {
     table
 }
 
+/// The packages that `deny.toml` bans must not be in the tree. This works without cargo-deny.
 pub(super) fn banned(tree: &Tree) -> Vec<Finding> {
     let lock = tree.text("Cargo.lock").unwrap_or_default();
     let names: BTreeSet<&str> =
         lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).collect();
-    let present = BANNED.iter().filter(|name| names.contains(*name));
-    present.map(|name| Finding::new("Cargo.lock", 0, format!("{name} is banned"))).collect()
-}
-
-/// `deny.toml` must agree with the owners and bans of this file. It also lists external packages in
-/// between.
-pub(super) fn deny_agrees(tree: &Tree) -> Vec<Finding> {
-    let text = tree.text("deny.toml").unwrap_or_default();
-    let mut banned = BTreeSet::new();
-    let mut findings = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let Some(name) = line.trim().strip_prefix("{ crate = \"") else { continue };
-        let Some((name, rest)) = name.split_once('"') else { continue };
-        let Some((_, wrappers)) = rest.split_once("wrappers = [") else {
-            banned.insert(name);
-            continue;
-        };
-        let wrappers = wrappers.split_once(']').map_or("", |(list, _)| list);
-        let is_ours = |name: &&str| ARROWS.iter().any(|(ours, _)| ours == name);
-        let theirs: BTreeSet<&str> =
-            wrappers.split(',').map(|name| name.trim().trim_matches('"')).filter(is_ours).collect();
-        let owners = OWNERS.iter().find(|(known, _)| *known == name);
-        let owners: BTreeSet<&str> =
-            owners.into_iter().flat_map(|(_, owners)| owners.iter().copied()).collect();
-        if theirs != owners {
-            let owners = owners.into_iter().collect::<Vec<_>>().join(", ");
-            let message = format!(
-                "{name}: the wrappers of this repository must be {owners}, as in xtask's OWNERS"
-            );
-            findings.push(Finding::new("deny.toml", number + 1, message));
-        }
-    }
-    if banned != BANNED.iter().copied().collect() {
-        let message =
-            format!("bans without wrappers must be {}, as in xtask's BANNED", BANNED.join(", "));
-        findings.push(Finding::new("deny.toml", 0, message));
-    }
-    findings
+    let deny = tree.text("deny.toml").unwrap_or_default().lines();
+    deny.filter_map(|line| line.trim().strip_prefix("{ crate = \"")?.split('"').next())
+        .filter(|name| names.contains(name))
+        .map(|name| Finding::new("Cargo.lock", 0, format!("{name} is banned")))
+        .collect()
 }
 
 /// Path, crate name and text of every manifest of a crate.
@@ -269,29 +234,11 @@ mod tests {
     }
 
     #[test]
-    fn deny_toml_that_disagrees_is_found() {
-        let bans: String = BANNED
-            .iter()
-            .map(|name| format!("  {{ crate = \"{name}\", reason = \"r\" }},\n"))
-            .collect();
-        let of = |line: &str| {
-            let text = format!("deny = [\n{bans}{line}\n]\n");
-            messages(deny_agrees(&tree(&[("deny.toml", &text)]))).len()
-        };
-        let reqwest =
-            |wrappers: &str| format!("  {{ crate = \"reqwest\", wrappers = [{wrappers}] }},");
-        assert_eq!(of(&reqwest(r#""regions", "sources", "goldsmith", "e2e", "object_store""#)), 0);
-        assert_eq!(of(&reqwest(r#""sources", "object_store""#)), 1);
-        assert_eq!(of("  { crate = \"openssl\", reason = \"r\" },"), 1);
-        let current = include_str!("../../../../deny.toml");
-        assert_eq!(messages(deny_agrees(&tree(&[("deny.toml", current)]))), Vec::<String>::new());
-    }
-
-    #[test]
     fn banned_package_is_found() {
+        let deny = include_str!("../../../../deny.toml");
         let lock = "[[package]]\nname = \"openssl-probe\"\n\n[[package]]\nname = \"aws-lc-sys\"\n";
         assert_eq!(
-            messages(banned(&tree(&[("Cargo.lock", lock)]))),
+            messages(banned(&tree(&[("Cargo.lock", lock), ("deny.toml", deny)]))),
             ["Cargo.lock:0: aws-lc-sys is banned"]
         );
     }

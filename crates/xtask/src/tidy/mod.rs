@@ -28,7 +28,6 @@ const RULES: &[Rule] = &[
     crates::arrows,
     crates::owners,
     crates::banned,
-    crates::deny_agrees,
     links::documents,
     links::examples,
     named_tests::check,
