@@ -35,6 +35,13 @@ impl From<std::io::Error> for Error {
     }
 }
 
+/// A document in a row that its readers cannot decode.
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        sqlx::Error::Decode(Box::new(error)).into()
+    }
+}
+
 impl Error {
     /// Whether the same may succeed later without anything else changing but the database's condition.
     pub fn is_passing(&self) -> bool {

@@ -40,6 +40,7 @@ pub(super) const ACTIVE_BELOW: &str =
 pub(super) const ACTIVE_TEMPLATES: &str = "SELECT key, hidden FROM resources WHERE key IN (SELECT template FROM runs WHERE ended IS NULL)";
 pub(super) const RECENT_RUNS: &str =
     runs!("'null'", "CAST(NULL AS TEXT)", "template = $1 ORDER BY queued DESC, id DESC LIMIT $2");
+pub(super) const RUN_WITHOUT_INPUT: &str = runs!("'null'", "CAST(NULL AS TEXT)", "id = $1");
 pub(super) const ENDED_RUNS: &str = "SELECT id, template, queued, ended FROM runs \
                                      WHERE (template, queued, id) < ($1, $2, $3) \
                                      AND ended IS NOT NULL \
@@ -185,6 +186,15 @@ impl Store {
             .fetch_optional(&self.pools.reader)
             .await?;
         Ok(row.map(|ended| ended.is_some()))
+    }
+
+    /// A run whose `input` and `optimization` are left out.
+    pub async fn run_without_input(&self, id: &str) -> Result<Option<Run>, Error> {
+        let row = sqlx::query(RUN_WITHOUT_INPUT)
+            .bind(lower(id))
+            .fetch_optional(&self.pools.reader)
+            .await?;
+        Ok(row.as_ref().map(row::run).transpose()?)
     }
 
     /// The runs of a template, newest first, at most so many; their `input` and `optimization` are left

@@ -231,7 +231,7 @@ pub struct Run {
     pub vcpus: i64,
     /// Memory its machine takes, in MiB.
     pub memory_mib: i64,
-    /// The template's body at the time of submission.
+    /// The template's body at the time of submission. Null where a query leaves it out.
     pub input: Value,
     /// Why it began.
     pub cause: Cause,
@@ -349,10 +349,12 @@ pub enum Write {
     Operation(Operation),
     /// Adds; `Stale` if the id is taken, or if the template has another run that is not over.
     InsertRun(Run),
-    /// Replaces; `Stale` unless the stored epoch is the given one's.
+    /// Replaces all but the input; `Stale` unless the stored epoch is the given one's.
     ReplaceRun(Run),
     /// Takes a run on: as `ReplaceRun`, but the stored epoch must be one less.
     ClaimRun(Run),
+    /// Replaces the input of the run with this id. It goes with a write of the run in the same commit, which checks the epoch.
+    RunInput(String, Value),
     /// Adds or replaces by client id.
     Client(Client),
     /// Says that the files of something are to go that has no row of its own. `Remove`, `RemoveBelow` write those of the

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use sqlx::{Any, any::AnyArguments, query::Query};
 use tokio::time::timeout;
 
@@ -58,6 +59,9 @@ async fn carry_out(tx: &mut Tx, writes: &[Write]) -> Result<Option<i64>, Error> 
             Write::InsertRun(run) => insert_run(tx, run).await?,
             Write::ReplaceRun(run) => replace_run(tx, run, run.epoch).await?,
             Write::ClaimRun(run) => replace_run(tx, run, run.epoch.saturating_sub(1)).await?,
+            Write::RunInput(id, input) => {
+                put_json(tx, "UPDATE runs SET input = $2 WHERE id = $1", id, input).await?;
+            }
             Write::Client(client) => put_client(tx, client).await?,
             Write::Tombstone(kind, name) => tombstone::put(tx, *kind, name).await?,
         }
@@ -80,6 +84,7 @@ fn key(write: &Write) -> &str {
         Write::Remove(key, _) | Write::RemoveBelow(key) => key.as_str(),
         Write::Operation(operation) => &operation.id,
         Write::InsertRun(run) | Write::ReplaceRun(run) | Write::ClaimRun(run) => &run.id,
+        Write::RunInput(id, _) => id,
         Write::Client(client) => &client.client_id,
         Write::Tombstone(_, name) => name,
     }
@@ -201,27 +206,32 @@ async fn insert_run(tx: &mut Tx, run: &Run) -> Result<(), Error> {
     }
     let query = sqlx::query(
         "INSERT INTO runs (id, template, subscription, operation, state, sub_state, message, \
-         queued, ended, epoch, vcpus, memory_mib, input, cause, owner, crashes) \
+         queued, ended, epoch, vcpus, memory_mib, cause, owner, crashes, input) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
          ON CONFLICT DO NOTHING",
     );
-    one(tx, bind_run(query, run), &run.id).await
+    one(tx, bind_run(query, run).bind(json(&run.input)), &run.id).await
 }
 
 async fn replace_run(tx: &mut Tx, run: &Run, stored_epoch: i64) -> Result<(), Error> {
     let query = sqlx::query(
         "UPDATE runs SET template = $2, subscription = $3, operation = $4, state = $5, \
          sub_state = $6, message = $7, queued = $8, ended = $9, epoch = $10, vcpus = $11, \
-         memory_mib = $12, input = $13, cause = $14, owner = $15, crashes = $16 \
-         WHERE id = $1 AND epoch = $17",
+         memory_mib = $12, cause = $13, owner = $14, crashes = $15 WHERE id = $1 AND epoch = $16",
     );
     one(tx, bind_run(query, run).bind(stored_epoch), &run.id).await?;
     let Some(optimization) = &run.optimization else { return Ok(()) };
-    sqlx::query("UPDATE runs SET optimization = $2 WHERE id = $1")
-        .bind(lower(&run.id))
-        .bind(json(optimization))
-        .execute(&mut **tx)
-        .await?;
+    put_json(tx, "UPDATE runs SET optimization = $2 WHERE id = $1", &run.id, optimization).await
+}
+
+async fn put_json(
+    tx: &mut Tx,
+    statement: &'static str,
+    run: &str,
+    value: &Value,
+) -> Result<(), Error> {
+    let query = sqlx::query(statement).bind(lower(run)).bind(json(value));
+    query.execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -239,7 +249,6 @@ fn bind_run<'q>(query: Query<'q, Any, AnyArguments>, run: &Run) -> Query<'q, Any
         .bind(run.epoch)
         .bind(run.vcpus)
         .bind(run.memory_mib)
-        .bind(json(&run.input))
         .bind(as_json(&run.cause))
         .bind(run.owner.as_deref().map(text))
         .bind(run.crashes)

@@ -13,7 +13,6 @@ mod network;
 mod refusal;
 pub mod resource_group;
 pub mod storage;
-pub mod stored;
 pub mod subscription;
 pub mod tags;
 

@@ -1,16 +1,19 @@
 //! The machine of a run, as Azure would show it: virtual machine, disks, network interface, security
-//! group and virtual network in the staging group. The worker writes them from what the engine tells;
+//! group and virtual network in the staging group. The worker writes them from the engine's events;
 //! clients read them.
 
 use arm::{ApiError, Call, Reply, ResourceType, rows};
 use async_trait::async_trait;
-use db::{Resource, ResourceKey, Run};
+use db::{Resource, ResourceKey};
 use engine::vm_size;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use service::{App, held::RUN};
 
-use super::image_builder::staging;
+use super::image_builder::{
+    record::{RunInput, TemplateRecord},
+    staging,
+};
 
 /// A machine that a run holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,31 +114,37 @@ fn read_only(call: &Call) -> ApiError {
     )
 }
 
+/// A run that holds machines.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder<'a> {
+    /// The run's id.
+    pub run_id: &'a str,
+    /// What it builds.
+    pub input: &'a RunInput,
+    /// Its template.
+    pub template: &'a TemplateRecord,
+    /// The staging group.
+    pub group: &'a Resource,
+}
+
 /// Everything that shows a machine of a run.
-pub fn resources(
-    template: &Resource,
-    group: &Resource,
-    run: &Run,
-    machine: &Machine,
-) -> Vec<Resource> {
-    let tail: String = run.id.chars().filter(char::is_ascii_alphanumeric).skip(22).collect();
+pub fn resources(holder: Holder<'_>, machine: &Machine) -> Vec<Resource> {
+    let tail: String = holder.run_id.chars().filter(char::is_ascii_alphanumeric).skip(22).collect();
     let tail = match machine.number {
         1 => tail,
         number => format!("{tail}-{number}"),
     };
-    let shown = Shown { template, group, run, machine, tail };
+    let shown = Shown { holder, machine, tail };
     let mut all = vec![shown.vm(), shown.nic()];
     all.extend((0..machine.disks.len()).map(|index| shown.disk(index)));
-    if shown.given_subnet().is_none() {
+    if holder.input.subnet_id.is_none() {
         all.extend([shown.nsg(), shown.vnet(), shown.subnet()]);
     }
     all
 }
 
 struct Shown<'a> {
-    template: &'a Resource,
-    group: &'a Resource,
-    run: &'a Run,
+    holder: Holder<'a>,
     machine: &'a Machine,
     /// The end of every name.
     tail: String,
@@ -143,7 +152,7 @@ struct Shown<'a> {
 
 impl Shown<'_> {
     fn id(&self, kind: &str, name: &str) -> String {
-        format!("{}/providers/{kind}/{name}", self.group.id)
+        format!("{}/providers/{kind}/{name}", self.holder.group.id)
     }
 
     fn vm_id(&self) -> String {
@@ -157,34 +166,29 @@ impl Shown<'_> {
         }
     }
 
-    /// The subnet that the template names, where it names one.
-    fn given_subnet(&self) -> Option<&str> {
-        let profile = &self.run.input["properties"]["vmProfile"];
-        profile["vnetConfig"]["subnetId"].as_str().filter(|id| !id.is_empty())
-    }
-
     fn subnet_id(&self) -> String {
         let own = || format!("{}/subnets/default", self.id(VNET, &format!("pkrvn{}", self.tail)));
-        self.given_subnet().map_or_else(own, str::to_owned)
+        self.holder.input.subnet_id.clone().unwrap_or_else(own)
     }
 
     fn row(&self, kind: &str, id: String, mut body: Value) -> Resource {
         body["properties"]["provisioningState"] = json!("Succeeded");
-        let hidden = json!({ RUN: self.run.id, NUMBER: self.machine.number });
+        let hidden = json!({ RUN: self.holder.run_id, NUMBER: self.machine.number });
         Resource::new(id, kind, body, hidden)
     }
 
     /// A body with place and tags.
     fn body(&self, properties: Value) -> Value {
         json!({
-            "location": self.template.body["location"],
-            "tags": staging::tags(self.template),
+            "location": self.holder.template.location(),
+            "tags": staging::tags(self.holder.template),
             "properties": properties,
         })
     }
 
     fn vm(&self) -> Resource {
-        let size = self.run.input["properties"]["vmProfile"]["vmSize"].as_str().unwrap_or_default();
+        let profile = self.holder.input.template.properties.vm_profile.as_ref();
+        let size = profile.and_then(|profile| profile.vm_size.as_deref()).unwrap_or_default();
         let default = match self.machine.generation {
             1 => vm_size::DEFAULT_GEN1,
             _ => vm_size::DEFAULT_GEN2,
@@ -261,7 +265,7 @@ impl Shown<'_> {
             "enableIPForwarding": false,
             "virtualMachine": { "id": self.vm_id() },
         });
-        if self.given_subnet().is_none() {
+        if self.holder.input.subnet_id.is_none() {
             address["privateIPAddress"] = json!(ADDRESS);
             let nsg = self.id(NSG, &format!("pkrsg{}", self.tail));
             properties["networkSecurityGroup"] = json!({ "id": nsg });
@@ -329,52 +333,33 @@ impl Shown<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use db::RunState;
 
     const RG: &str = "/subscriptions/s/resourceGroups";
-
-    fn resource(id: &str, body: Value) -> Resource {
-        Resource {
-            id: id.to_owned(),
-            subscription: "s".into(),
-            group: "it".into(),
-            kind: String::new(),
-            name: id.rsplit('/').next().unwrap().to_owned(),
-            revision: 1,
-            created: Timestamp::UNIX_EPOCH,
-            changed: Timestamp::UNIX_EPOCH,
-            body,
-            hidden: json!({}),
-        }
-    }
 
     fn shown(number: u32, profile: Value) -> Vec<Resource> {
         let tags = json!({ "managedResourceTags": { "cost": "1" } });
         let template = format!("{RG}/rg/providers/Microsoft.VirtualMachineImages/imageTemplates/t");
-        let template = resource(&template, json!({ "location": "westus2", "properties": tags }));
-        let run = Run {
-            id: "01890a5d-ac96-774b-bcce-b302099a8057".into(),
-            template: template.key(),
-            subscription: "s".into(),
-            operation: "o".into(),
-            state: RunState::Running,
-            sub_state: String::new(),
-            message: String::new(),
-            queued: Timestamp::UNIX_EPOCH,
-            ended: None,
-            epoch: 1,
-            vcpus: 2,
-            memory_mib: 4096,
-            input: json!({ "properties": { "vmProfile": profile } }),
-            cause: db::Cause::Manual,
-            optimization: None,
-            owner: None,
-            crashes: 0,
-            worked: std::time::Duration::ZERO,
+        let body = json!({ "location": "westus2", "properties": tags });
+        let template = TemplateRecord::of(Resource::new(template, "", body, json!({}))).unwrap();
+        let input = json!({
+            "location": "westus2",
+            "identity": { "type": "None" },
+            "properties": {
+                "source": { "type": "PlatformImage", "publisher": "p", "offer": "o", "sku": "s",
+                    "version": "latest" },
+                "distribute": [{ "type": "VHD", "runOutputName": "disk" }],
+                "vmProfile": profile,
+            },
+        });
+        let holder = Holder {
+            run_id: "01890a5d-ac96-774b-bcce-b302099a8057",
+            input: &RunInput::parse(&input).unwrap(),
+            template: &template,
+            group: &Resource::new(format!("{RG}/IT"), "", json!({}), json!({})),
         };
         let machine =
             Machine { number, vcpus: 2, memory_mib: 4096, generation: 1, disks: vec![GIB, 1] };
-        resources(&template, &resource(&format!("{RG}/IT"), json!({})), &run, &machine)
+        resources(holder, &machine)
     }
 
     fn names(rows: &[Resource]) -> Vec<&str> {
@@ -382,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_has_disks_and_a_network_of_its_own() {
+    fn machine_without_a_subnet_has_its_own_disks_and_network() {
         let rows = shown(1, json!(null));
         let tail = "b302099a8057";
         let vm = format!("pkrvm{}", &tail[2..]);
@@ -406,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_given_subnet_is_used_and_not_made() {
+    fn subnet_of_the_template_is_used_and_not_made() {
         let subnet =
             format!("{RG}/net/providers/Microsoft.Network/virtualNetworks/v/subnets/build");
         let rows =

@@ -13,7 +13,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use service::{App, quotas, tasks, tombstones};
 
-use super::image_builder::staging;
+use super::image_builder::{
+    record::{Hidden, TemplateRecord},
+    staging,
+};
 
 const NAME: &str = "Microsoft.Resources/resourceGroups";
 /// The kind of operation that [`resume`] takes up again.
@@ -170,8 +173,13 @@ async fn active_run_in(app: &App, group: &ResourceKey) -> Result<Option<Resource
         return Ok(Some(template));
     }
     let active = app.store().active_templates().await?;
-    let staged_here = |hidden: &Value| staging::group_of(hidden).as_ref() == Some(group);
-    Ok(active.into_iter().find(|(_, hidden)| staged_here(hidden)).map(|(template, _)| template))
+    for (template, hidden) in active {
+        let hidden: Hidden = serde_json::from_value(hidden).map_err(db::Error::from)?;
+        if hidden.staging_group().as_ref() == Some(group) {
+            return Ok(Some(template));
+        }
+    }
+    Ok(None)
 }
 
 /// Carries out an operation `deleteGroup`, also one that a restart cut off, in the background.
@@ -225,6 +233,7 @@ async fn finish(
                 // What was staged for its image templates goes with it.
                 let (context, kind) = (app.context(), quotas::TEMPLATES_KIND);
                 for template in rows::below(context, kind, Some(key.clone())).await? {
+                    let template = TemplateRecord::of(template)?;
                     writes.extend(staging::release(app, &template).await?);
                 }
                 writes.push(Write::RemoveBelow(key.clone()));

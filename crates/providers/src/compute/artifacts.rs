@@ -5,7 +5,7 @@ use api::{
     template::{Distributor, DistributorKind, ManagedImage, Regions, SharedImage, Template},
 };
 use arm::region;
-use db::{Error, Resource, ResourceKey, Run, Store, Write};
+use db::{Error, Resource, ResourceKey, Store, Write};
 use images::{
     digest::Digest,
     event::{DataOutput, RunOutput},
@@ -22,16 +22,17 @@ const GIB: u64 = 1024 * 1024 * 1024;
 const OUTPUT: &str = "microsoft.virtualmachineimages/imagetemplates/runoutputs";
 const IMAGE: &str = "microsoft.compute/images";
 
-/// Everything to write for what was delivered, and for what was made although its delivery failed. What is
-/// there already is replaced.
+/// Everything to write for what a run delivered, and for what it made although the delivery failed.
+/// `owner` is the run's template, unless it is gone. Existing resources are replaced.
 pub async fn writes(
     app: &App,
-    run: &Run,
+    run_id: &str,
+    owner: Option<&Resource>,
     template: &Template,
     outputs: &[RunOutput],
 ) -> Result<Vec<Write>, Error> {
-    let mut resources = unfinished(app, run, template, outputs).await?;
-    resources.extend(delivered(app, run, template, outputs).await?);
+    let mut resources = unfinished(app, run_id, template, outputs).await?;
+    resources.extend(delivered(app, owner, template, outputs).await?);
     let mut writes = Vec::new();
     for (index, resource) in resources.iter().enumerate() {
         // One commit writes each resource once. Of two targets with one id the later has replaced the other.
@@ -46,15 +47,14 @@ pub async fn writes(
 /// The run outputs, and the images and versions they name.
 async fn delivered(
     app: &App,
-    run: &Run,
+    owner: Option<&Resource>,
     template: &Template,
     outputs: &[RunOutput],
 ) -> Result<Vec<Resource>, Error> {
     let mut resources = Vec::new();
-    let owner = app.store().resource(&run.template).await?;
     for output in outputs {
         // A template that is gone has no outputs any more; its images stay.
-        if let Some(owner) = &owner {
+        if let Some(owner) = owner {
             let base = app.base_url().unwrap_or_default();
             resources.push(run_output(owner, output, base));
         }
@@ -79,7 +79,7 @@ async fn delivered(
 /// Versions that the run made although their distributor failed in the end: not every region got them.
 async fn unfinished(
     app: &App,
-    run: &Run,
+    run_id: &str,
     template: &Template,
     outputs: &[RunOutput],
 ) -> Result<Vec<Resource>, Error> {
@@ -93,7 +93,7 @@ async fn unfinished(
         let Ok(definition) = image_store::address::Address::of(&image.definition()) else {
             continue;
         };
-        let (run_id, output) = (run.id.clone(), name.clone());
+        let (run_id, output) = (run_id.to_owned(), name.clone());
         let made = in_images(app, move |images| images.of_run(&definition, &run_id, &output)).await;
         let Some(made) = made else { continue };
         let output = RunOutput {
@@ -142,30 +142,9 @@ fn run_output(template: &Resource, output: &RunOutput, base: &str) -> Resource {
     }
     let own = output.artifact_uri.as_deref().and_then(|uri| uri.strip_prefix(base));
     let own = own.filter(|path| path.starts_with("/storage/"));
-    let name = &output.run_output_name;
-    Resource {
-        hidden: own.map_or_else(|| json!({}), |path| json!({ BLOB: path })),
-        id: format!("{}/runOutputs/{name}", template.id),
-        subscription: template.subscription.clone(),
-        group: template.group.clone(),
-        ..resource(OUTPUT, name, json!({ "properties": properties }))
-    }
-}
-
-fn resource(kind: &str, name: &str, body: Value) -> Resource {
-    let now = Timestamp::now();
-    Resource {
-        id: String::new(),
-        subscription: String::new(),
-        group: String::new(),
-        kind: kind.to_owned(),
-        name: name.to_owned(),
-        revision: 0,
-        created: now,
-        changed: now,
-        body,
-        hidden: json!({}),
-    }
+    let id = format!("{}/runOutputs/{}", template.id, output.run_output_name);
+    let hidden = own.map_or_else(|| json!({}), |path| json!({ BLOB: path }));
+    Resource::new(id, OUTPUT, json!({ "properties": properties }), hidden)
 }
 
 /// What a look into the image store finds. Its files are read off the runtime.
@@ -207,12 +186,7 @@ async fn artifact(app: &App, target: &Distributor, output: &RunOutput) -> Option
         }
         DistributorKind::Vhd(_) => return None,
     };
-    Some(Resource {
-        id: id.to_string(),
-        subscription: id.subscription().to_lowercase(),
-        group: id.resource_group().to_lowercase(),
-        ..resource(kind, id.name(), body)
-    })
+    Some(Resource::new(id.to_string(), kind, body, json!({})))
 }
 
 fn gigabytes(output: &RunOutput) -> u64 {

@@ -15,11 +15,10 @@ use images::{
     geography::Geography,
     store::{Store, Version, address::Address},
 };
-use serde_json::Value;
 use service::{App, Settings};
 use tokio_util::sync::CancellationToken;
 
-use crate::{stored, versions_of};
+use crate::versions_of;
 
 /// Everything that is wrong with the targets, each with its field.
 /// A version that `run` has made already is not in its way: the run was cut off and goes on.
@@ -47,7 +46,7 @@ pub async fn faults(
     }
     let layout = app.settings().layout.clone();
     let mut cx = Cx::new(layout, Events::none(), CancellationToken::new());
-    cx.geography = geography_of(app, template).await?;
+    cx.geography = geography(app, template).await?;
     faults.extend(distribute::admit(&cx, template));
     Ok(faults)
 }
@@ -121,16 +120,8 @@ async fn managed(
     Ok(None)
 }
 
-/// Where the galleries are that a stored template names.
-pub async fn geography(app: &App, input: &Value) -> Result<Geography, db::Error> {
-    match stored::parse(input) {
-        Ok(template) => geography_of(app, &template).await,
-        // The run fails by itself, with this error.
-        Err(_) => Ok(Geography::default()),
-    }
-}
-
-async fn geography_of(app: &App, template: &Template) -> Result<Geography, db::Error> {
+/// Where the galleries are that a template names.
+pub async fn geography(app: &App, template: &Template) -> Result<Geography, db::Error> {
     let regions = app.settings().regions.clone();
     let mut geography = Geography { homes: homes(app), regions, ..Geography::default() };
     for target in &template.properties.distribute {

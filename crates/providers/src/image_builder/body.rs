@@ -1,4 +1,4 @@
-//! What is stored and answered for a template: the caller's body, told in the service's own terms.
+//! What is stored and answered for a template: the caller's body in the service's own terms.
 //!
 //! Names and values are those of the typed template (unknown, read-only and null fields are gone,
 //! names have the canonical spelling), ids keep the spelling in which they were sent, and what has a
@@ -58,8 +58,78 @@ pub(super) fn created(sent: &Value, template: &Template, location: &str) -> Valu
     body
 }
 
+/// A change of a template as a client asks for it; null is absent.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    pub(super) tags: Option<Value>,
+    pub(super) identity: Option<Map<String, Value>>,
+    pub(super) distribute: Option<Value>,
+    pub(super) vm_profile: Option<Value>,
+}
+
+impl Change {
+    /// The body with the change in it, as the client wrote it.
+    pub(super) fn requested(&self, mut body: Value) -> Value {
+        if let Some(tags) = &self.tags {
+            body["tags"] = tags.clone();
+        }
+        if let Some(identity) = &self.identity {
+            body["identity"] = merged_identity(&body["identity"], identity);
+        }
+        for (name, value) in [("distribute", &self.distribute), ("vmProfile", &self.vm_profile)] {
+            if let Some(value) = value {
+                body["properties"][name] = value.clone();
+            }
+        }
+        body
+    }
+
+    /// Stores the change. `template` was read from `requested`.
+    pub(super) fn store(&self, body: &mut Value, mut requested: Value, template: &Template) {
+        if self.tags.is_some() {
+            body["tags"] = json!(template.tags);
+        }
+        if self.identity.is_some() {
+            body["identity"] = requested["identity"].take();
+        }
+        let properties = &mut body["properties"];
+        if let Some(sent) = &self.distribute {
+            properties["distribute"] = distribute(sent, template);
+        }
+        if let Some(sent) = &self.vm_profile {
+            properties["vmProfile"] = vm_profile(sent, template);
+        }
+    }
+}
+
+/// Null takes an identity away, anything else adds it; ids are compared without case. Without any
+/// left the type is `None`.
+fn merged_identity(current: &Value, change: &Map<String, Value>) -> Value {
+    let field = |name: &str| {
+        change.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    };
+    let kind = field("type").and_then(Value::as_str);
+    if kind.is_some_and(|kind| kind.eq_ignore_ascii_case("None")) {
+        return json!({ "type": "None" });
+    }
+    let ids = current["userAssignedIdentities"].as_object().cloned().unwrap_or_default();
+    let mut ids: Vec<(String, Value)> = ids.into_iter().collect();
+    let changes = field("userAssignedIdentities").and_then(Value::as_object);
+    for (id, value) in changes.into_iter().flatten() {
+        ids.retain(|(own, _)| !own.eq_ignore_ascii_case(id));
+        if !value.is_null() {
+            ids.push((id.clone(), json!({})));
+        }
+    }
+    if ids.is_empty() && changes.is_some() {
+        return json!({ "type": "None" });
+    }
+    let ids: Map<String, Value> = ids.into_iter().collect();
+    json!({ "type": kind.unwrap_or("UserAssigned"), "userAssignedIdentities": ids })
+}
+
 /// `distribute` as it is stored; `sent` is the list as the caller wrote it.
-pub(super) fn distribute(sent: &Value, template: &Template) -> Value {
+fn distribute(sent: &Value, template: &Template) -> Value {
     let mut list = serde_json::to_value(&template.properties.distribute).unwrap_or_default();
     let sent = Sent(Some(sent));
     respell(&mut list, &sent);
@@ -68,7 +138,7 @@ pub(super) fn distribute(sent: &Value, template: &Template) -> Value {
 }
 
 /// `vmProfile` as it is stored.
-pub(super) fn vm_profile(sent: &Value, template: &Template) -> Value {
+fn vm_profile(sent: &Value, template: &Template) -> Value {
     let mut profile = serde_json::to_value(&template.properties.vm_profile).unwrap_or_default();
     respell(&mut profile, &Sent(Some(sent)));
     if let Some(profile) = profile.as_object_mut() {

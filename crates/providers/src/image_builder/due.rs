@@ -1,27 +1,23 @@
 //! Schedules at work: the runs that begin because their time has come.
 //!
 //! A run that is due begins once, in one commit with the schedule's next time. Times that passed while
-//! the service did not run are one run, at its start. One that comes due while the template has a run,
-//! or cannot have any, is left out, and told.
+//! the service did not run are one run, at its start. A schedule skips, and reports, a run that comes due
+//! while the template has another run or cannot have one.
 
-use db::{Cause, Resource, ResourceKey, Run, Select, Write};
+use db::{Cause, ResourceKey, Run, Select, Write};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future, stream};
 use jiff::Timestamp;
-use serde_json::json;
 use service::{App, quotas};
 
 use super::{
-    SCHEDULES_KIND, run,
-    schedules::{Plan, tell},
-    stays, template_key,
-};
-use crate::image_builder::{
+    SCHEDULES_KIND,
     cron::Schedule,
+    own,
+    record::{Plan, Record, ScheduleHidden, TemplateRecord},
+    run,
     state::{self, Event, State},
+    stays, template_key, while_stale,
 };
-
-/// How often a schedule is looked at again at once when a request was faster.
-const ATTEMPTS: usize = 8;
 
 /// Schedules that are read at once.
 const PAGE: u32 = 500;
@@ -37,7 +33,8 @@ pub async fn look_at_schedules(app: &App, now: Timestamp) -> Result<Option<Times
     loop {
         let page = app.store().due(now, last, PAGE).await?;
         let Some(end) = page.last() else { break };
-        last = Plan::of(end).map(|plan| (plan.next, end.key()));
+        let plan = Record::<ScheduleHidden>::of(end.clone())?.hidden.plan;
+        last = plan.map(|plan| (plan.next, end.key()));
         let acts: Vec<_> = page.iter().map(|row| act(app, row.key(), now).boxed()).collect();
         let acts = stream::iter(acts).buffer_unordered(AT_ONCE);
         acts.try_for_each(|()| future::ready(Ok(()))).await?;
@@ -62,19 +59,19 @@ pub async fn check_schedules(app: &App, now: Timestamp) -> Result<(), db::Error>
     };
     loop {
         let page = app.store().list(&select).await?;
-        for mut row in page.resources {
-            let Some(plan) = Plan::of(&row) else { continue };
-            let (changed, is_indexed) = (row.changed, !row.hidden["indexed"]["due"].is_null());
+        for row in page.resources {
+            let mut record = Record::<ScheduleHidden>::of(row)?;
+            let Some(plan) = record.hidden.plan.clone() else { continue };
             match sooner(&plan, now) {
                 Some(next) => {
-                    tracing::warn!(schedule = %row.id, too_late = %plan.next, %next, "the clock was set back: the schedule is due sooner");
-                    Plan { next, ..plan }.put_into(&mut row, now);
+                    tracing::warn!(schedule = %record.row.id, too_late = %plan.next, %next, "the clock was set back: the schedule is due sooner");
+                    record.set_plan(Plan { next, ..plan }, now);
                 }
-                None if is_indexed => continue,
-                None => plan.put_into(&mut row, changed),
+                None if record.hidden.indexed.is_some() => continue,
+                None => record.set_plan(plan, record.row.changed),
             }
-            match app.store().commit(vec![Write::Replace(row)]).await {
-                // Whoever wrote it has indexed it.
+            match app.store().commit(vec![Write::Replace(record.into_row())]).await {
+                // Another writer has indexed it.
                 Err(db::Error::Stale { .. }) => {}
                 result => result?,
             }
@@ -96,27 +93,24 @@ fn sooner(plan: &Plan, now: Timestamp) -> Option<Timestamp> {
 }
 
 async fn act(app: &App, key: ResourceKey, now: Timestamp) -> Result<(), db::Error> {
-    for _ in 0..ATTEMPTS {
-        match attempt(app, &key, now).await {
-            Err(db::Error::Stale { .. }) => {}
-            result => return result,
-        }
-    }
-    Ok(())
+    while_stale(|| attempt(app, &key, now)).await
 }
 
 /// Acts upon a schedule that is due, as it is now.
 async fn attempt(app: &App, key: &ResourceKey, now: Timestamp) -> Result<(), db::Error> {
     // In this order: a run changes its template too, so that the template's revision guards it.
-    let Some(template) = app.store().resource(&template_key(key)).await? else { return Ok(()) };
-    let Some(mut row) = app.store().resource(key).await? else { return Ok(()) };
-    let Some(plan) = Plan::of(&row).filter(|plan| plan.next <= now) else {
+    let Some(mut template) = TemplateRecord::find(app.store(), &template_key(key)).await? else {
         return Ok(());
     };
-    let latest = app.store().recent_runs(&template.key(), 1).await?.pop();
-    let latest = latest.filter(|run| run.queued >= template.created);
-    let state = State::of(&template, latest.as_ref());
-    // It is settled in a moment, which wakes us.
+    let Some(row) = app.store().resource(key).await? else { return Ok(()) };
+    let mut record = Record::<ScheduleHidden>::of(row)?;
+    let Some(plan) = record.hidden.plan.clone().filter(|plan| plan.next <= now) else {
+        return Ok(());
+    };
+    let latest = app.store().recent_runs(&template.key(), 1).await?;
+    let latest = own(&template, &latest);
+    let state = State::of(&template, latest);
+    // The end of the creation or update wakes this task.
     if matches!(state.template, state::Template::Creating | state::Template::Updating)
         || !stays(app, &template).await?
     {
@@ -129,33 +123,34 @@ async fn attempt(app: &App, key: &ResourceKey, now: Timestamp) -> Result<(), db:
     });
     let (due, next) = match parsed {
         Ok((due, Some(next))) => (due, next),
-        Ok((_, None)) => return stop(app, row, "it does not come again", now).await,
-        Err(text) => return stop(app, row, &text, now).await,
+        Ok((_, None)) => return stop(app, record, "it does not come again", now).await,
+        Err(text) => return stop(app, record, &text, now).await,
     };
     let begun = match state::next(state, Event::Run) {
         Ok(_) => match quotas::waiting_run(app).await? {
-            Ok(()) => run::by_itself(&template, Cause::Schedule { due }).map_err(|e| e.message),
+            Ok(()) => run::new(&template, Cause::Schedule { due }).map_err(|e| e.message),
             Err(error) => Err(error.message),
         },
-        Err(illegal) => Err(why_not(latest.as_ref(), &illegal)),
+        Err(illegal) => Err(why_not(latest, &illegal)),
     };
-    Plan { next, ..plan }.put_into(&mut row, now);
+    let first = plan.next;
+    record.set_plan(Plan { next, ..plan }, now);
     let mut writes = Vec::new();
     match begun {
         Ok((operation, run)) => {
-            row.body["properties"]["lastRun"] =
-                json!({ "due": due.to_string(), "time": now.to_string(), "runId": run.id });
-            tell(&mut row, "Healthy", &began(&run, plan.next, due), now);
-            writes.push(Write::Replace(run::with_run(template, &run)));
+            record.set_last_run(&run.id, due, now);
+            record.set_status("Healthy", &began(&run, first, due), now);
+            template.show_run(&run);
+            writes.push(template.replace());
             writes.extend([Write::Operation(operation), Write::InsertRun(run)]);
         }
         Err(why) => {
             let text = format!("The run that was due at {due} was left out: {why}");
-            tracing::warn!(schedule = %row.id, "{text}");
-            tell(&mut row, "Skipped", &text, now);
+            tracing::warn!(schedule = %record.row.id, "{text}");
+            record.set_status("Skipped", &text, now);
         }
     }
-    writes.push(Write::Replace(row));
+    writes.push(Write::Replace(record.into_row()));
     app.store().commit(writes).await?;
     app.wake_worker();
     Ok(())
@@ -176,13 +171,17 @@ fn why_not(latest: Option<&Run>, illegal: &state::Illegal) -> String {
     }
 }
 
-/// A schedule that cannot be followed any more, as when a time zone is gone from this machine. Its time
-/// stays, so that it goes on when it can.
-async fn stop(app: &App, mut row: Resource, why: &str, now: Timestamp) -> Result<(), db::Error> {
-    let old = &row.body["properties"]["status"];
-    if old["code"] != "BadSchedule" || old["message"] != json!(why) {
-        tell(&mut row, "BadSchedule", why, now);
-        app.store().commit(vec![Write::Replace(row)]).await?;
+/// Reports a schedule that cannot be followed any more, as when this machine no longer knows its time
+/// zone. Its time stays, so that it continues when it can.
+async fn stop(
+    app: &App,
+    mut record: Record<ScheduleHidden>,
+    why: &str,
+    now: Timestamp,
+) -> Result<(), db::Error> {
+    if record.has_status("BadSchedule", why) {
+        return Ok(());
     }
-    Ok(())
+    record.set_status("BadSchedule", why, now);
+    app.store().commit(vec![Write::Replace(record.into_row())]).await
 }

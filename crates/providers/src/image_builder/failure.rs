@@ -4,10 +4,10 @@ use images::error::Error;
 
 /// Why a template cannot be created, or changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     /// The code of the operation's error.
-    pub(super) code: &'static str,
-    pub(super) message: String,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
 }
 
 impl From<Error> for Failure {
@@ -29,7 +29,7 @@ impl From<Error> for Failure {
 
 impl Failure {
     /// One of the fifteen values that clients know.
-    pub(super) fn provisioning_code(&self) -> &'static str {
+    pub(crate) fn provisioning_code(&self) -> &'static str {
         match self.code {
             code @ ("BadSourceType"
             | "BadPIRSource"

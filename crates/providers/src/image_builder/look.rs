@@ -1,14 +1,14 @@
-//! Looks at triggers: those that a change concerns, or all of them; and the runs that come of it.
+//! Looks at triggers, those that a change concerns or all of them, and begins their runs.
 //!
-//! A look at all reads triggers by the page, and every source once however many follow it. All that
-//! belongs to a trigger is read only where something happens to it.
+//! A look at all reads triggers by the page, and every source once however many follow it. It reads what
+//! belongs to a trigger only where something happens to it.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use api::template::{Source, Template};
+use api::template::{DistributorKind, Source, Template};
 use db::{Cause, Operation, Resource, ResourceKey, Run, Select, Write};
 use futures_util::{
     FutureExt, StreamExt, TryStreamExt,
@@ -17,7 +17,7 @@ use futures_util::{
 };
 use images::error::Error;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 use service::{
     App,
     app::changes::{Change, Scope},
@@ -26,15 +26,15 @@ use service::{
 use tokio::sync::OnceCell;
 
 use super::{
-    TRIGGERS_KIND, run,
-    settle::typed,
-    source, stays, template_key,
-    watch::{Newest, Problem, Watch, short},
+    TRIGGERS_KIND, own,
+    record::{RunInput, TemplateRecord},
+    run, source,
+    state::{self, Event, State},
+    stays, template_key,
+    watch::{Index, Newest, Problem, TriggerRecord, Watch, short},
+    while_stale,
 };
-use crate::image_builder::state::{self, Event, State};
 
-/// How often a trigger is looked at again at once when a request was faster.
-const ATTEMPTS: usize = 8;
 /// So many runs are taken into account at most: each end wakes us, and a template has one at a time.
 const UNSEEN_RUNS: u32 = 5;
 /// Triggers that are read at once.
@@ -43,24 +43,24 @@ const PAGE: u32 = 500;
 /// waiting, and requests get their turn at the database.
 const AT_ONCE: usize = 8;
 
-/// A run is over: tells the triggers of its template, and those that follow what it was to make.
-pub fn run_ended(app: &App, run: &Run) {
-    app.changes().add(Change::Template(run.template.clone()));
-    let targets = run.input["properties"]["distribute"].as_array().into_iter().flatten();
-    for id in targets.filter_map(|target| target["galleryImageId"].as_str()) {
-        let id = id.to_lowercase();
-        let definition = id.split_once("/versions/").map_or(id.as_str(), |(id, _)| id);
-        app.changes().add(Change::Definition(ResourceKey::of(definition)));
+/// Reports the end of a run to the triggers of its template, and to those that follow its targets.
+pub fn run_ended(app: &App, template: &ResourceKey, input: Option<&RunInput>) {
+    app.changes().add(Change::Template(template.clone()));
+    let targets = input.into_iter().flat_map(|input| &input.template.properties.distribute);
+    for target in targets {
+        if let DistributorKind::SharedImage(image) = &target.kind {
+            let definition = ResourceKey::of(&image.definition().to_string());
+            app.changes().add(Change::Definition(definition));
+        }
     }
 }
 
-/// What a trigger of that template is found by: its source and its region.
-pub(super) fn index(template: &Resource) -> Value {
-    let typed = typed(template).ok();
-    json!({
-        "follows": typed.as_ref().and_then(followed),
-        "region": template.body["location"],
-    })
+/// A trigger of that template is found by its source and its region.
+pub(super) fn index(template: &TemplateRecord) -> Index {
+    Index {
+        follows: template.template().ok().and_then(followed),
+        region: Some(template.location().to_owned()),
+    }
 }
 
 fn followed(template: &Template) -> Option<String> {
@@ -81,14 +81,14 @@ fn followed(template: &Template) -> Option<String> {
 
 /// What the template's source stands for now; no version is known of an image that is yet to be
 /// bootstrapped.
-pub(super) async fn newest(app: &App, template: &Resource) -> Result<Newest, db::Error> {
-    let typed = match typed(template) {
+pub(super) async fn newest(app: &App, template: &TemplateRecord) -> Result<Newest, db::Error> {
+    let typed = match template.template() {
         Ok(typed) => typed,
         Err(failure) => {
             return Ok(Err(Error::new(api::ErrorCode::ValidationFailed, failure.message)));
         }
     };
-    let exact = source::resolve(app, &typed).await?;
+    let exact = source::resolve(app, typed).await?;
     Ok(exact.map(|exact| {
         let dated = exact.version.filter(|_| exact.is_dated);
         dated.map(|version| short(&version).to_owned())
@@ -107,10 +107,9 @@ type Cell = Arc<OnceCell<Arc<Newest>>>;
 
 impl Sources {
     /// That of a trigger that is indexed.
-    fn key(trigger: &Resource) -> Option<SourceKey> {
-        let indexed = &trigger.hidden["indexed"];
-        let text = |name: &str| indexed[name].as_str().map(str::to_lowercase);
-        Some((text("follows")?, text("region")?))
+    fn key(trigger: &TriggerRecord) -> Option<SourceKey> {
+        let indexed = trigger.hidden.indexed.as_ref()?;
+        Some((indexed.follows.as_ref()?.to_lowercase(), indexed.region.as_ref()?.to_lowercase()))
     }
 
     fn cell(&self, key: SourceKey) -> Cell {
@@ -121,8 +120,8 @@ impl Sources {
     async fn newest(
         &self,
         app: &App,
-        trigger: &Resource,
-        template: &Resource,
+        trigger: &TriggerRecord,
+        template: &TemplateRecord,
     ) -> Result<Arc<Newest>, db::Error> {
         let look = || async { newest(app, template).await.map(Arc::new) };
         match Self::key(trigger) {
@@ -177,7 +176,7 @@ impl Look<'_> {
         loop {
             let page = self.app.store().list(&select).await?;
             match only_changed {
-                true => self.at_changed(&page.resources).await?,
+                true => self.at_changed(page.resources).await?,
                 false => self.at_each(&page.resources).await?,
             }
             select.after = page.next;
@@ -194,14 +193,16 @@ impl Look<'_> {
             let page = store.followers(definition.as_str(), last.as_ref(), PAGE).await?;
             let Some(end) = page.last() else { return Ok(()) };
             last = Some(end.key());
-            self.at_changed(&page).await?;
+            self.at_changed(page).await?;
         }
     }
 
     /// At those to which something happens, by what their sources stand for.
-    async fn at_changed(&self, triggers: &[Resource]) -> Result<(), db::Error> {
+    async fn at_changed(&self, triggers: Vec<Resource>) -> Result<(), db::Error> {
+        let triggers = triggers.into_iter().map(TriggerRecord::of);
+        let triggers = triggers.collect::<Result<Vec<_>, _>>()?;
         let mut sources = BTreeMap::new();
-        for trigger in triggers {
+        for trigger in &triggers {
             if let Some(key) = Sources::key(trigger) {
                 sources.entry(key).or_insert(trigger);
             }
@@ -219,48 +220,43 @@ impl Look<'_> {
         side_by_side(looks.collect()).await
     }
 
-    async fn find_newest(&self, trigger: &Resource) -> Result<(), db::Error> {
+    async fn find_newest(&self, trigger: &TriggerRecord) -> Result<(), db::Error> {
         let key = Sources::key(trigger);
         if key.is_some_and(|key| self.sources.cell(key).initialized()) {
             return Ok(());
         }
-        let template = self.app.store().resource(&template_key(&trigger.key())).await?;
+        let template = template_key(&trigger.key());
+        let template = TemplateRecord::find(self.app.store(), &template).await?;
         let Some(template) = template else { return Ok(()) };
         self.sources.newest(self.app, trigger, &template).await.map(drop)
     }
 
-    /// What is not known is looked at.
-    fn would_change(&self, trigger: &Resource) -> bool {
+    /// True if it is not known.
+    fn would_change(&self, trigger: &TriggerRecord) -> bool {
         let cell = Sources::key(trigger).map(|key| self.sources.cell(key));
         let newest = cell.as_ref().and_then(|cell| cell.get());
-        newest.is_none_or(|newest| Watch::would_change(trigger, newest, self.now))
+        newest.is_none_or(|newest| Watch::would_change(trigger, newest))
     }
 
     async fn until_done(&self, key: ResourceKey) -> Result<(), db::Error> {
-        for _ in 0..ATTEMPTS {
-            match self.at(&key).await {
-                Err(db::Error::Stale { .. }) => {}
-                looked => return looked,
-            }
-        }
-        Ok(())
+        while_stale(|| self.at(&key)).await
     }
 
     async fn at(&self, key: &ResourceKey) -> Result<(), db::Error> {
         let app = self.app;
         // In this order: a run changes its template too, so that the template's revision guards it.
-        let Some(template) = app.store().resource(&template_key(key)).await? else { return Ok(()) };
-        let Some(mut trigger) = app.store().resource(key).await? else { return Ok(()) };
-        if trigger.body["properties"]["provisioningState"] != "Succeeded" {
+        let template = TemplateRecord::find(app.store(), &template_key(key)).await?;
+        let Some(template) = template else { return Ok(()) };
+        let Some(row) = app.store().resource(key).await? else { return Ok(()) };
+        let mut trigger = TriggerRecord::of(row)?;
+        if trigger.provisioning_state() != "Succeeded" {
             return Ok(());
         }
-        let is_indexed = !trigger.hidden["indexed"].is_null();
-        if !is_indexed {
-            trigger.hidden["indexed"] = index(&template);
-        }
+        let is_indexed = trigger.hidden.indexed.is_some();
+        trigger.hidden.indexed.get_or_insert_with(|| index(&template));
         let runs = app.store().recent_runs(&template.key(), UNSEEN_RUNS).await?;
-        let mut watch = Watch::of(&trigger);
-        watch.account_all(&trigger, &runs, self.failures);
+        let mut watch = trigger.hidden.watch.clone();
+        watch.account_all(&trigger.row, &runs, self.failures);
         let newest = self.sources.newest(app, &trigger, &template).await?;
         watch.begin(&newest, &template);
         let (mut begun, mut problem) = (None, Problem::unknown_source(&newest));
@@ -269,7 +265,7 @@ impl Look<'_> {
             && is_free(app, &template, &runs).await?
         {
             let begun_now = match quotas::waiting_run(app).await? {
-                Ok(()) => begin(&watch, &template, &trigger, version),
+                Ok(()) => begin(&watch, &template, &trigger.row, version),
                 Err(error) => Err(error),
             };
             match begun_now {
@@ -294,15 +290,15 @@ async fn side_by_side(looks: Vec<BoxFuture<'_, Result<(), db::Error>>>) -> Resul
 }
 
 /// Whether the template can have another run.
-async fn is_free(app: &App, template: &Resource, runs: &[Run]) -> Result<bool, db::Error> {
-    let latest = runs.first().filter(|run| run.queued >= template.created);
-    Ok(state::next(State::of(template, latest), Event::Run).is_ok() && stays(app, template).await?)
+async fn is_free(app: &App, template: &TemplateRecord, runs: &[Run]) -> Result<bool, db::Error> {
+    let state = State::of(template, own(template, runs));
+    Ok(state::next(state, Event::Run).is_ok() && stays(app, template).await?)
 }
 
 /// A run for that version, if the trigger is active.
 fn begin(
     watch: &Watch,
-    template: &Resource,
+    template: &TemplateRecord,
     trigger: &Resource,
     version: &str,
 ) -> Result<Option<(Operation, Run)>, Error> {
@@ -310,20 +306,21 @@ fn begin(
         return Ok(None);
     }
     let cause = Cause::Trigger { name: trigger.name.clone(), version: version.to_owned() };
-    run::by_itself(template, cause).map(Some)
+    run::new(template, cause).map(Some)
 }
 
 async fn write(
     app: &App,
-    template: Resource,
-    trigger: Resource,
+    mut template: TemplateRecord,
+    trigger: TriggerRecord,
     begun: Option<(Operation, Run)>,
 ) -> Result<(), db::Error> {
-    let id = trigger.id.clone();
-    let mut writes = vec![Write::Replace(trigger)];
+    let id = trigger.row.id.clone();
+    let mut writes = vec![Write::Replace(trigger.into_row())];
     let run = begun.as_ref().map(|(_, run)| run.id.clone());
     if let Some((operation, run)) = begun {
-        writes.push(Write::Replace(run::with_run(template, &run)));
+        template.show_run(&run);
+        writes.push(template.replace());
         writes.extend([Write::Operation(operation), Write::InsertRun(run)]);
     }
     app.store().commit(writes).await?;

@@ -1,17 +1,17 @@
 //! `Microsoft.VirtualMachineImages`: image templates, their runs, run outputs and triggers.
 //!
 //! ```text
-//! PUT    body ── check ── commit(template Creating, operation) ─ 201 ─→ settle: source, scripts, staging
-//! run    commit(run Queued, operation, template) ─ 202 ─→ worker (elsewhere) ─→ `run::with_run`
+//! PUT    body ── check ── commit(template Creating, operation) ─ 201 ─→ provision: source, scripts, staging
+//! run    commit(run Queued, operation, template) ─ 202 ─→ worker (elsewhere)
 //! DELETE commit(template Deleting, operation) ─ 202 ─→ delete: children, staging group, template
 //! ```
 //!
-//! Whoever changes a run writes the run and its template ([`with_run`]) in one commit, and reads the
-//! template *before* the run: the template's revision then guards both, so that a cancel and a step of
-//! the worker cannot overwrite each other. What is allowed when is said by `operation::state` alone.
+//! A change of a run is written in one commit with its template, which [`record`] makes show the run. The
+//! template is read *before* the run: its revision then guards both, so that a cancel and a step of the
+//! worker cannot overwrite each other. [`state`] alone decides what is allowed when.
 //!
-//! Runs that no request asks for are begun by [`look`] (a trigger's source has a new version) and by
-//! [`due`] (a schedule's time has come), both called by `runs::trigger`.
+//! [`look`] (a trigger's source has a new version) and [`due`] (a schedule's time has come) begin the
+//! runs that no request asks for. `runs::trigger` calls both.
 
 mod agree;
 mod body;
@@ -26,11 +26,12 @@ mod machine;
 mod outputs;
 mod patch;
 pub mod pin;
+mod provision;
+pub mod record;
 mod replicated;
 mod run;
 pub mod runs;
 mod schedules;
-mod settle;
 mod source;
 pub mod staging;
 pub mod state;
@@ -43,17 +44,14 @@ mod watch;
 use std::time::Duration;
 
 use api::template::ApiVersion;
-use arm::{ApiError, Call, rows};
-use db::{Operation, Resource, ResourceKey, Run};
+use arm::{ApiError, Call, Reply, rows};
+use db::{Operation, ResourceKey, Run, Write};
 use jiff::Timestamp;
-use serde_json::json;
 use service::App;
 
-use self::state::{Event, Illegal, State};
 pub use self::{
     due::{check_schedules, look_at_schedules},
     look::{look_at_sources, run_ended},
-    run::with_run,
     versions::with_latest,
 };
 pub(crate) use self::{
@@ -62,6 +60,10 @@ pub(crate) use self::{
     schedules::{Schedules, retagged},
     template::ImageTemplates,
     triggers::Triggers,
+};
+use self::{
+    record::TemplateRecord,
+    state::{Event, Illegal, State},
 };
 
 /// The namespace of the types below; each of its versions differs from the others in what it means.
@@ -96,14 +98,14 @@ const DELETE_TRIGGER: &str = "deleteTrigger";
 /// The operation of a run: the worker ends it.
 pub const RUN: &str = "run";
 
-/// Takes up an operation of the image builder that a restart interrupted. Whether it was one of
-/// ours to take up: those of kind [`RUN`] are the worker's.
+/// Resumes an operation of the image builder that a restart interrupted. Returns whether it was one:
+/// the worker resumes those of kind [`RUN`].
 pub async fn resume(app: App, operation: Operation) -> bool {
     match operation.kind.as_str() {
-        PUT_TEMPLATE => settle::settle(app, operation).await,
+        PUT_TEMPLATE => provision::provision(app, operation).await,
         PATCH_TEMPLATE => patch::finish(app, operation).await,
         DELETE_TEMPLATE => delete::finish(app, operation).await,
-        PUT_TRIGGER => triggers::settle(app, operation).await,
+        PUT_TRIGGER => triggers::provision(app, operation).await,
         DELETE_TRIGGER => triggers::remove(app, operation).await,
         _ => return false,
     }
@@ -121,13 +123,13 @@ impl From<Illegal> for ApiError {
     }
 }
 
-/// Lets something happen to a template: its `provisioningState` is what comes of it.
-fn advance(template: &mut Resource, run: Option<&Run>, event: Event) -> Result<(), Illegal> {
+/// Applies an event to a template: sets the `provisioningState` that follows from it.
+fn advance(template: &mut TemplateRecord, run: Option<&Run>, event: Event) -> Result<(), Illegal> {
     let after = state::next(State::of(template, run), event)?;
     if let Some(name) = after.template.provisioning_state() {
-        template.body["properties"]["provisioningState"] = json!(name);
+        template.set_provisioning_state(name);
     }
-    template.changed = Timestamp::now();
+    template.row.changed = Timestamp::now();
     Ok(())
 }
 
@@ -136,26 +138,74 @@ async fn load(
     app: &App,
     call: &Call,
     key: &ResourceKey,
-) -> Result<Option<(Resource, Option<Run>)>, ApiError> {
-    let Some(template) = rows::held(app.context(), call, key).await? else {
-        return Ok(None);
-    };
-    let run = latest_run(app, &template).await?;
+) -> Result<Option<(TemplateRecord, Option<Run>)>, ApiError> {
+    let Some(row) = rows::held(app.context(), call, key).await? else { return Ok(None) };
+    let template = TemplateRecord::of(row)?;
+    let latest = app.store().recent_runs(key, 1).await?;
+    let run = own(&template, &latest).cloned();
     Ok(Some((template, run)))
 }
 
-/// The latest run. One of an earlier template of the same name is none.
-async fn latest_run(app: &App, template: &Resource) -> Result<Option<Run>, db::Error> {
-    let latest = app.store().runs_of(&template.key(), 1).await?.pop();
-    Ok(latest.filter(|run| run.queued >= template.created))
+/// [`load`] for requests that need the template.
+async fn load_existing(
+    app: &App,
+    call: &Call,
+    key: &ResourceKey,
+) -> Result<(TemplateRecord, Option<Run>), ApiError> {
+    load(app, call, key).await?.ok_or_else(|| template_not_found(call))
 }
 
-/// Whether the template's resource group is not being deleted: else no run may begin, by request or by
-/// itself.
-async fn stays(app: &App, template: &Resource) -> Result<bool, db::Error> {
-    let group: Vec<&str> = template.id.split('/').take(5).collect();
+/// The newest of `runs`, unless it belongs to an earlier template of the same name.
+fn own<'r>(template: &TemplateRecord, runs: &'r [Run]) -> Option<&'r Run> {
+    runs.first().filter(|run| run.queued >= template.row.created)
+}
+
+/// Whether the template's resource group stays. No run may begin in one that is being deleted.
+async fn stays(app: &App, template: &TemplateRecord) -> Result<bool, db::Error> {
+    let group: Vec<&str> = template.row.id.split('/').take(5).collect();
     let group = app.store().resource(&ResourceKey::of(&group.join("/"))).await?;
-    Ok(group.is_some_and(|group| group.body["properties"]["provisioningState"] != "Deleting"))
+    Ok(group.is_some_and(|group| !staging::is_deleting(&group)))
+}
+
+/// How often a request is tried again when others are faster.
+const ATTEMPTS: usize = 8;
+
+/// Answers a request. `attempt` gives `None` where another request was faster.
+async fn answer<F>(mut attempt: impl FnMut() -> F) -> Result<Reply, ApiError>
+where
+    F: Future<Output = Result<Option<Reply>, ApiError>>,
+{
+    for _ in 0..ATTEMPTS {
+        if let Some(reply) = attempt().await? {
+            return Ok(reply);
+        }
+    }
+    Err(ApiError::conflict(
+        "Conflict",
+        "The image template is being changed by other requests at the same time. Please retry.",
+    ))
+}
+
+/// Whether the writes were committed. False if another request was faster.
+async fn committed(app: &App, writes: Vec<Write>) -> Result<bool, db::Error> {
+    match app.store().commit(writes).await {
+        Err(db::Error::Stale { .. }) => Ok(false),
+        result => result.map(|()| true),
+    }
+}
+
+/// Tries again, but not for ever, while others are faster.
+async fn while_stale<F>(mut attempt: impl FnMut() -> F) -> Result<(), db::Error>
+where
+    F: Future<Output = Result<(), db::Error>>,
+{
+    for _ in 0..ATTEMPTS {
+        match attempt().await {
+            Err(db::Error::Stale { .. }) => {}
+            result => return result,
+        }
+    }
+    Ok(())
 }
 
 /// The name as `[A-Za-z0-9-_.]{1,64}`.
@@ -184,9 +234,9 @@ fn template_not_found(call: &Call) -> ApiError {
     ApiError::not_found(TEMPLATES, name, call.path.scope.group().unwrap_or_default())
 }
 
-/// Does background work until the database takes it. Someone else's change makes it look again almost at
-/// once, a database that fails with a growing pause. Given up only when the service ends: a restart
-/// takes the operation up again.
+/// Does background work until the database takes it. After another writer's change it tries again almost
+/// at once, after a failure of the database with a growing pause. It gives up only when the service ends:
+/// a restart resumes the operation.
 async fn until_done<F>(app: &App, what: &str, mut attempt: impl FnMut() -> F)
 where
     F: Future<Output = Result<(), db::Error>>,

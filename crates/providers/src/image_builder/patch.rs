@@ -1,4 +1,4 @@
-//! PATCH of a template: tags, identity, `distribute` and `vmProfile`; everything else is for ever.
+//! PATCH of a template: tags, identity, `distribute` and `vmProfile`. Everything else is fixed.
 
 use api::{
     ErrorCode,
@@ -8,84 +8,73 @@ use arm::{
     ApiError, Call, Reply,
     operation::{self, Started},
 };
-use db::{Operation, Resource, ResourceKey, Write};
+use db::{Operation, ResourceKey, Write};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use service::{App, app::changes, tasks};
 
 use super::{
-    PATCH_TEMPLATE, advance, agree, body,
+    PATCH_TEMPLATE, advance, agree,
+    body::Change,
     check::{self, invalid},
-    load, machine,
-    run::{busy, input},
-    schedules, settle, source, template_not_found, triggers, until_done, version,
-};
-use crate::image_builder::{
-    NAMESPACE,
+    committed,
     failure::Failure,
+    load_existing, machine, provision,
+    record::TemplateRecord,
+    schedules, source,
     state::{self, Event, State},
+    triggers, until_done, version,
 };
+use crate::image_builder::NAMESPACE;
 
-/// 202: the change is on disk, `provisioningState` is `Updating` until [`finish`].
-pub(super) async fn patch(app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
+/// 202: the change is on disk, `provisioningState` is `Updating` until [`finish`]. `None` if another
+/// request was faster.
+pub(super) async fn patch(
+    app: &App,
+    call: &Call,
+    key: &ResourceKey,
+) -> Result<Option<Reply>, ApiError> {
     let change = Change::read(call)?;
-    for _ in 0..8 {
-        let Some((mut template, run)) = load(app, call, &key).await? else {
-            return Err(template_not_found(call));
-        };
-        // First, so that what is not allowed now is not looked at.
-        advance(&mut template, run.as_ref(), Event::Update)?;
-        let template = change.apply(app, call, template).await?;
-        let region = template.body["location"].as_str().unwrap_or_default().to_owned();
-        let started = Started::in_region(call, NAMESPACE, PATCH_TEMPLATE, key.clone(), &region);
-        let mut writes = vec![Write::Operation(started.row.clone())];
-        if change.tags.is_some() {
-            writes.extend(schedules::follow_tags(app, &template, Timestamp::now()).await?);
-        }
-        writes.push(Write::Replace(template));
-        match app.store().commit(writes).await {
-            Err(db::Error::Stale { .. }) => {}
-            result => {
-                result?;
-                tasks::spawn(app, "patch", finish(app.clone(), started.row.clone()));
-                return Ok(started.accepted());
-            }
-        }
+    let (mut template, run) = load_existing(app, call, key).await?;
+    // First, so that a change that is not allowed now is not checked.
+    advance(&mut template, run.as_ref(), Event::Update)?;
+    change.apply(app, call, &mut template).await?;
+    let region = template.location();
+    let started = Started::in_region(call, NAMESPACE, PATCH_TEMPLATE, key.clone(), region);
+    let mut writes = vec![Write::Operation(started.row.clone())];
+    if change.tags.is_some() {
+        writes.extend(schedules::follow_tags(app, &template, Timestamp::now()).await?);
     }
-    Err(busy())
+    writes.push(template.replace());
+    if !committed(app, writes).await? {
+        return Ok(None);
+    }
+    tasks::spawn(app, "patch", finish(app.clone(), started.row.clone()));
+    Ok(Some(started.accepted()))
 }
 
-/// Back to `Succeeded`; to be begun anew after a restart.
+/// Back to `Succeeded`; called again after a restart.
 pub(super) async fn finish(app: App, operation: Operation) {
     until_done(&app, "update an image template", || attempt(&app, &operation)).await;
 }
 
 async fn attempt(app: &App, operation: &Operation) -> Result<(), db::Error> {
     let mut writes = vec![Write::Operation(operation::ended(operation.clone(), Ok(())))];
-    let found = app.store().resource(&operation.target).await?;
+    let found = TemplateRecord::find(app.store(), &operation.target).await?;
     let updating =
-        |template: &Resource| State::of(template, None).template == state::Template::Updating;
+        |template: &TemplateRecord| State::of(template, None).template == state::Template::Updating;
     if let Some(mut template) = found.filter(updating)
-        && advance(&mut template, None, Event::Settled { ok: true }).is_ok()
+        && advance(&mut template, None, Event::Provisioned { ok: true }).is_ok()
     {
-        if let Ok(typed) = settle::typed(&template) {
-            settle::identity_ids(app, &typed, &mut template).await?;
+        if let Ok(typed) = template.template().cloned() {
+            provision::show_principal(app, &typed, &mut template).await?;
         }
-        writes.push(Write::Replace(template));
+        writes.push(template.replace());
     }
     app.store().commit(writes).await?;
     app.changes().add(changes::Change::Template(operation.target.clone()));
     app.wake_schedules();
     Ok(())
-}
-
-/// What is asked for; null is absent.
-#[derive(Debug, Default)]
-struct Change {
-    tags: Option<Value>,
-    identity: Option<Map<String, Value>>,
-    distribute: Option<Value>,
-    vm_profile: Option<Value>,
 }
 
 impl Change {
@@ -134,56 +123,30 @@ impl Change {
         Ok(())
     }
 
-    /// The template with the change in it.
+    /// Checks the change and makes it.
     async fn apply(
         &self,
         app: &App,
         call: &Call,
-        mut template: Resource,
-    ) -> Result<Resource, ApiError> {
-        let stored: ApiVersion = template.hidden["apiVersion"]
-            .as_str()
-            .and_then(|version| version.parse().ok())
-            .unwrap_or(ApiVersion::LATEST);
-        let mut wanted = input(&template);
-        if let Some(tags) = &self.tags {
-            wanted["tags"] = tags.clone();
-        }
-        if let Some(identity) = &self.identity {
-            wanted["identity"] = merged_identity(&template.body["identity"], identity);
-        }
-        for (name, value) in [("distribute", &self.distribute), ("vmProfile", &self.vm_profile)] {
-            if let Some(value) = value {
-                wanted["properties"][name] = value.clone();
-            }
-        }
+        template: &mut TemplateRecord,
+    ) -> Result<(), ApiError> {
+        let stored = template.hidden.api_version.unwrap_or(ApiVersion::LATEST);
+        let wanted = self.requested(template.run_input());
         let version = version(call).max(stored);
         let typed = read(&wanted, version, call)?;
-        self.check(app, &typed, &template).await?;
-
-        template.hidden["apiVersion"] = json!(version.name());
+        self.check(app, &typed, template).await?;
         if self.tags.is_some() {
             schedules::check(&json!(typed.tags))?;
-            template.body["tags"] = json!(typed.tags);
         }
-        if self.identity.is_some() {
-            template.body["identity"] = wanted["identity"].clone();
-        }
-        let properties = &mut template.body["properties"];
-        if let Some(sent) = &self.distribute {
-            properties["distribute"] = body::distribute(sent, &typed);
-        }
-        if let Some(sent) = &self.vm_profile {
-            properties["vmProfile"] = body::vm_profile(sent, &typed);
-        }
-        Ok(template)
+        template.change(typed, version, |body, typed| self.store(body, wanted, typed));
+        Ok(())
     }
 
     async fn check(
         &self,
         app: &App,
         typed: &Template,
-        template: &Resource,
+        template: &TemplateRecord,
     ) -> Result<(), ApiError> {
         if self.identity.is_some()
             && let Some(Identity::UserAssigned { id }) = &typed.identity
@@ -247,33 +210,7 @@ fn not_an_object(path: &str) -> ApiError {
     invalid(path, format_args!("'ImageTemplate': Field '{path}' has a bad value: it is an object"))
 }
 
-/// Null takes an identity away, anything else adds it; ids are compared without case. Without any
-/// left the type is `None`.
-fn merged_identity(current: &Value, change: &Map<String, Value>) -> Value {
-    let field = |name: &str| {
-        change.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-    };
-    let kind = field("type").and_then(Value::as_str);
-    if kind.is_some_and(|kind| kind.eq_ignore_ascii_case("None")) {
-        return json!({ "type": "None" });
-    }
-    let ids = current["userAssignedIdentities"].as_object().cloned().unwrap_or_default();
-    let mut ids: Vec<(String, Value)> = ids.into_iter().collect();
-    let changes = field("userAssignedIdentities").and_then(Value::as_object);
-    for (id, value) in changes.into_iter().flatten() {
-        ids.retain(|(own, _)| !own.eq_ignore_ascii_case(id));
-        if !value.is_null() {
-            ids.push((id.clone(), json!({})));
-        }
-    }
-    if ids.is_empty() && changes.is_some() {
-        return json!({ "type": "None" });
-    }
-    let ids: Map<String, Value> = ids.into_iter().collect();
-    json!({ "type": kind.unwrap_or("UserAssigned"), "userAssignedIdentities": ids })
-}
-
-/// Reads the whole as it would be. A template of the preview may lack an identity, and go on so.
+/// Reads the whole as it would be. A template of the preview may lack an identity, and keeps that right.
 fn read(wanted: &Value, version: ApiVersion, call: &Call) -> Result<Template, ApiError> {
     let version =
         if wanted["identity"].is_null() { ApiVersion::V2019_05_01Preview } else { version };
@@ -284,11 +221,10 @@ fn read(wanted: &Value, version: ApiVersion, call: &Call) -> Result<Template, Ap
 }
 
 /// Targets are replaced by their names; none may go.
-fn keeps_targets(typed: &Template, template: &Resource) -> Result<(), ApiError> {
-    let old = template.body["properties"]["distribute"].as_array();
-    for target in old.into_iter().flatten() {
-        let name = target["runOutputName"].as_str().unwrap_or_default();
-        let mut new = typed.properties.distribute.iter();
+fn keeps_targets(changed: &Template, template: &TemplateRecord) -> Result<(), ApiError> {
+    let old = template.template().map_err(|failure| invalid("properties", failure.message))?;
+    for name in old.properties.distribute.iter().map(|target| &target.run_output_name) {
+        let mut new = changed.properties.distribute.iter();
         if !new.any(|target| target.run_output_name.eq_ignore_ascii_case(name)) {
             return Err(ApiError::bad_request(
                 ErrorCode::ValidationFailed.name(),

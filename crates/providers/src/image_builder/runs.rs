@@ -13,6 +13,7 @@ use service::{App, blobs};
 use super::{
     API_VERSIONS, RUNS,
     outputs::BY_RUNS,
+    record::exact_version,
     template_key, template_not_found,
     view::{shown, waits},
 };
@@ -136,9 +137,8 @@ fn properties(app: &App, run: &Run) -> Value {
         "operationId": run.operation,
         "cause": run.cause,
     });
-    let exact = &run.input["properties"]["source"]["exactVersion"];
-    if !exact.is_null() {
-        properties["exactVersion"] = exact.clone();
+    if let Some(exact) = exact_version(&run.input) {
+        properties["exactVersion"] = json!(exact);
     }
     if !run.sub_state.is_empty() {
         properties["runSubState"] = json!(run.sub_state);

@@ -6,14 +6,16 @@ use arm::{ApiError, Call, ResourceType};
 use async_trait::async_trait;
 use db::{Resource, ResourceKey, Write};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use service::App;
 
-use super::{API_VERSIONS, SCHEDULES, SCHEDULES_KIND, check::invalid, view};
-use crate::image_builder::{
+use super::{
+    API_VERSIONS, SCHEDULES, SCHEDULES_KIND,
+    check::invalid,
     cron::{Schedule, TAG},
+    record::{Plan, Record, ScheduleHidden, TemplateRecord},
     state::{self, Event, State},
+    view,
 };
 
 /// The resource type `imageTemplates/schedules`.
@@ -43,35 +45,6 @@ impl ResourceType<App> for Schedules {
     }
 }
 
-/// What a schedule is due at, kept hidden with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Plan {
-    /// The tag it was made from.
-    pub(super) tag: String,
-    /// The first time that has not been acted upon.
-    pub(super) next: Timestamp,
-}
-
-impl Plan {
-    pub(super) fn of(row: &Resource) -> Option<Self> {
-        serde_json::from_value(row.hidden["plan"].clone()).ok()
-    }
-
-    /// Puts itself into the schedule's row.
-    pub(super) fn put_into(&self, row: &mut Resource, now: Timestamp) {
-        row.hidden["plan"] = json!(self);
-        row.hidden["indexed"]["due"] = json!(self.next);
-        row.body["properties"]["nextRunTime"] = json!(self.next.to_string());
-        row.changed = now;
-    }
-}
-
-/// What a schedule tells of itself.
-pub(super) fn tell(row: &mut Resource, code: &str, message: &str, now: Timestamp) {
-    row.body["properties"]["status"] =
-        json!({ "code": code, "message": message, "time": now.to_string() });
-}
-
 /// The tags of a body say when it is to be run, or nothing.
 ///
 /// # Errors
@@ -91,50 +64,47 @@ fn tag(tags: &Value) -> Option<&str> {
     value.as_str().map(str::trim).filter(|text| !text.is_empty())
 }
 
-/// What is to be written beside a template for the tags it has now. A schedule that stays as it is goes
-/// on, also with what is due.
+/// What is to be written beside a template for the tags it has now. A schedule whose tag did not change
+/// keeps what is due.
 ///
 /// # Errors
 /// The database fails.
 pub(crate) async fn follow_tags(
     app: &App,
-    template: &Resource,
+    template: &TemplateRecord,
     now: Timestamp,
 ) -> Result<Option<Write>, db::Error> {
-    let id = format!("{}/schedules/default", template.id);
+    let id = format!("{}/schedules/default", template.row.id);
     let old = app.store().resource(&ResourceKey::of(&id)).await?;
-    let Some(tag) = tag(&template.body["tags"]) else {
-        return Ok(old.map(|old| Write::Remove(old.key(), old.revision)));
+    let old = old.map(Record::<ScheduleHidden>::of).transpose()?;
+    let Some(tag) = tag(template.tags()) else {
+        return Ok(old.map(|old| Write::Remove(old.key(), old.row.revision)));
     };
-    if old.as_ref().and_then(Plan::of).is_some_and(|plan| plan.tag == tag) {
+    let plan = old.as_ref().and_then(|old| old.hidden.plan.as_ref());
+    if plan.is_some_and(|plan| plan.tag == tag) {
         return Ok(None);
     }
     // The tag was checked before it got here.
     let Ok(schedule) = Schedule::parse(tag, now) else { return Ok(None) };
     let Some(next) = schedule.after(now) else { return Ok(None) };
-    let revision = old.as_ref().map(|old| old.revision);
-    let mut row = Resource {
-        id,
-        subscription: template.subscription.clone(),
-        group: template.group.clone(),
-        kind: SCHEDULES_KIND.to_owned(),
-        name: "default".to_owned(),
-        revision: revision.unwrap_or(0),
-        created: old.map_or(now, |old| old.created),
-        changed: now,
-        body: json!({ "properties": {
-            "expression": schedule.expression(),
-            "timeZone": schedule.zone(),
-            "provisioningState": "Succeeded",
-        } }),
-        hidden: json!({}),
-    };
-    Plan { tag: tag.to_owned(), next }.put_into(&mut row, now);
-    tell(&mut row, "Healthy", "Schedule is active", now);
-    Ok(Some(if revision.is_some() { Write::Replace(row) } else { Write::Insert(row) }))
+    let body = json!({ "properties": {
+        "expression": schedule.expression(),
+        "timeZone": schedule.zone(),
+        "provisioningState": "Succeeded",
+    } });
+    let mut record = Record::new(id, SCHEDULES_KIND, body, ScheduleHidden::default());
+    record.set_plan(Plan { tag: tag.to_owned(), next }, now);
+    record.set_status("Healthy", "Schedule is active", now);
+    Ok(Some(match old {
+        Some(old) => {
+            (record.row.revision, record.row.created) = (old.row.revision, old.row.created);
+            Write::Replace(record.into_row())
+        }
+        None => Write::Insert(record.into_row()),
+    }))
 }
 
-/// The same where tags are changed by themselves.
+/// The same where a request changes nothing but tags.
 ///
 /// # Errors
 /// The tag cannot be read, the template is being created, updated or deleted, or the database fails.
@@ -142,7 +112,8 @@ pub(crate) async fn retagged(app: &App, resource: &Resource) -> Result<Option<Wr
     if resource.kind != service::quotas::TEMPLATES_KIND {
         return Ok(None);
     }
-    state::next(State::of(resource, None), Event::Retag)?;
-    check(&resource.body["tags"])?;
-    Ok(follow_tags(app, resource, Timestamp::now()).await?)
+    let template = TemplateRecord::of(resource.clone())?;
+    state::next(State::of(&template, None), Event::Retag)?;
+    check(template.tags())?;
+    Ok(follow_tags(app, &template, Timestamp::now()).await?)
 }

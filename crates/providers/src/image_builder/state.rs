@@ -13,7 +13,9 @@
 
 use std::fmt;
 
-use db::{Resource, Run, RunState};
+use db::{Run, RunState};
+
+use super::record::TemplateRecord;
 
 /// The state of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,7 +70,7 @@ pub struct State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Event {
     /// Creation or update is over, well or not.
-    Settled {
+    Provisioned {
         ok: bool,
     },
     Update,
@@ -97,9 +99,8 @@ impl State {
     pub const NEW: Self = Self { template: Template::Creating, run: LastRun::None };
 
     /// The state that the rows say.
-    pub fn of(template: &Resource, run: Option<&Run>) -> Self {
-        let provisioning = template.body["properties"]["provisioningState"].as_str();
-        let template = match provisioning.unwrap_or_default() {
+    pub fn of(template: &TemplateRecord, run: Option<&Run>) -> Self {
+        let template = match template.provisioning_state() {
             "Creating" => Template::Creating,
             "Updating" => Template::Updating,
             "Deleting" => Template::Deleting,
@@ -192,13 +193,13 @@ pub fn next(state: State, event: Event) -> Result<State, Illegal> {
     match (event, state.template, state.run) {
         (_, Template::Gone, _) => illegal,
 
-        (Event::Settled { ok: true }, Template::Creating | Template::Updating, _) => {
+        (Event::Provisioned { ok: true }, Template::Creating | Template::Updating, _) => {
             template(Template::Succeeded)
         }
-        (Event::Settled { ok: false }, Template::Creating | Template::Updating, _) => {
+        (Event::Provisioned { ok: false }, Template::Creating | Template::Updating, _) => {
             template(Template::Failed)
         }
-        (Event::Settled { .. }, _, _) => illegal,
+        (Event::Provisioned { .. }, _, _) => illegal,
 
         (Event::Update, Template::Succeeded, _) if !state.is_running() => {
             template(Template::Updating)
@@ -247,7 +248,7 @@ impl fmt::Display for Illegal {
             (Event::Delete | Event::Deleted, _) => {
                 "Microsoft.VirtualMachineImages/imageTemplates/delete"
             }
-            (Event::Settled { .. } | Event::Update | Event::Retag, _) => {
+            (Event::Provisioned { .. } | Event::Update | Event::Retag, _) => {
                 "Microsoft.VirtualMachineImages/imageTemplates/write"
             }
             (Event::Run | Event::Step(_) | Event::End(_), _) => {
@@ -296,7 +297,7 @@ mod tests {
             Just(Outcome::Canceled),
         ];
         let event = prop_oneof![
-            4 => any::<bool>().prop_map(|ok| Event::Settled { ok }),
+            4 => any::<bool>().prop_map(|ok| Event::Provisioned { ok }),
             1 => Just(Event::Update),
             1 => Just(Event::Retag),
             1 => Just(Event::Delete),

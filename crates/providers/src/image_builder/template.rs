@@ -5,15 +5,16 @@ use arm::{ApiError, Call, Reply, ResourceType, operation::Started, region, rows}
 use async_trait::async_trait;
 use db::{Resource, ResourceKey, Write};
 use http::StatusCode;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use service::{App, quotas, tasks};
 
 use super::{
-    API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATES, body, check, check_name, delete, patch,
-    pin, run, schedules, settle, staging, version, view,
+    API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATES, answer, body, check, check_name, committed,
+    delete, patch, pin, provision,
+    record::{Hidden, Record, TemplateRecord},
+    run, schedules, staging, version, view,
 };
-use crate::image_builder::NAMESPACE;
+use crate::{image_builder::NAMESPACE, storage};
 
 /// The resource type `imageTemplates`.
 #[derive(Debug)]
@@ -52,7 +53,8 @@ impl ResourceType<App> for ImageTemplates {
         }
 
         let body = body::created(&sent, &template, &location);
-        if pin::names_any(&body["properties"])
+        let record = new_record(&group, &name, body, &template, version(call))?;
+        if pin::names_any(record.properties())
             && let Some(shortage) = app.shortage().await
         {
             let text = format!(
@@ -61,24 +63,23 @@ impl ResourceType<App> for ImageTemplates {
             );
             return Err(ApiError::disk_full(text));
         }
-        let resource = new_resource(&group, &name, body, &template, version(call))?;
+        let row = record.into_row();
         let started = Started::in_region(call, NAMESPACE, PUT_TEMPLATE, key, &location);
-        let writes = vec![Write::Insert(resource.clone()), Write::Operation(started.row.clone())];
-        match app.store().commit(writes).await {
-            // Someone else was a moment faster.
-            Err(db::Error::Stale { .. }) => return Err(exists()),
-            result => result?,
+        let writes = vec![Write::Insert(row.clone()), Write::Operation(started.row.clone())];
+        if !committed(app, writes).await? {
+            return Err(exists());
         }
-        tasks::spawn(app, "settle", settle::settle(app.clone(), started.row.clone()));
-        Ok(started.put(true, view::template(call, &resource)))
+        let provisioned = provision::provision(app.clone(), started.row.clone());
+        tasks::spawn(app, "provision", provisioned);
+        Ok(started.put(true, view::template(call, &row)))
     }
 
     async fn patch(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        patch::patch(app, call, key).await
+        answer(|| patch::patch(app, call, &key)).await
     }
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        delete::delete(app, call, key).await
+        answer(|| delete::delete(app, call, &key)).await
     }
 
     async fn action(
@@ -89,8 +90,8 @@ impl ResourceType<App> for ImageTemplates {
         action: &str,
     ) -> Result<Reply, ApiError> {
         match action {
-            "run" => run::submit(app, call, key).await,
-            "cancel" => run::cancel(app, call, key).await,
+            "run" => answer(|| run::submit(app, call, &key)).await,
+            "cancel" => answer(|| run::cancel(app, call, &key)).await,
             _ => Err(ApiError::new(
                 StatusCode::NOT_FOUND,
                 "ResourceNotFound",
@@ -125,27 +126,21 @@ pub(super) async fn group(app: &App, call: &Call) -> Result<Resource, ApiError> 
     found.filter(|group| group.kind == GROUPS_KIND).ok_or_else(|| ApiError::group_not_found(name))
 }
 
-fn new_resource(
+fn new_record(
     group: &Resource,
     name: &str,
     body: Value,
     template: &Template,
     version: ApiVersion,
-) -> Result<Resource, ApiError> {
-    let now = Timestamp::now();
+) -> Result<TemplateRecord, ApiError> {
+    let id = format!("{}/providers/{TEMPLATES}/{name}", group.id);
     let given = template.properties.staging_resource_group.as_ref().map(ToString::to_string);
-    let mut hidden = staging::chosen(group, name, given)?;
-    hidden["apiVersion"] = json!(version.name());
-    Ok(Resource {
-        id: format!("{}/providers/{TEMPLATES}/{name}", group.id),
-        subscription: group.subscription.clone(),
-        group: group.group.clone(),
-        kind: quotas::TEMPLATES_KIND.to_owned(),
-        name: name.to_owned(),
-        revision: 0,
-        created: now,
-        changed: now,
-        body,
-        hidden,
-    })
+    // Chosen now, so that a provisioning that a restart interrupts makes the same group and account.
+    let hidden = Hidden {
+        api_version: Some(version),
+        staging: Some(given.unwrap_or_else(|| staging::new_id(group, name))),
+        staging_account: Some(storage::new_name()?),
+        ..Hidden::default()
+    };
+    Ok(Record::new(id, quotas::TEMPLATES_KIND, body, hidden).into())
 }

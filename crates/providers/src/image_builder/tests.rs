@@ -15,7 +15,7 @@ mod triggers;
 use std::collections::BTreeMap;
 
 use arm::{Caller, Method, Path, Reply, ResourceType};
-use db::{Cause, OperationStatus, RunState, Select, Store, Write};
+use db::{Cause, OperationStatus, Resource, RunState, Select, Store};
 use http::StatusCode;
 use images::layout::Layout;
 use jiff::Timestamp;
@@ -141,6 +141,7 @@ impl Service {
     async fn end_run(&self, name: &str, state: RunState, message: &str) {
         let key = key(&call(Method::Get, name, "2024-02-01", ""));
         let template = self.row(&key).await.unwrap();
+        let mut template = TemplateRecord::of(template).unwrap();
         let run = self.app.store().active_run(&key).await.unwrap().unwrap();
         let run = Run {
             state,
@@ -149,7 +150,8 @@ impl Service {
             ended: Some(Timestamp::now()),
             ..run
         };
-        let writes = vec![Write::Replace(with_run(template, &run)), Write::ReplaceRun(run)];
+        template.show_run(&run);
+        let writes = vec![template.replace(), Write::ReplaceRun(run)];
         self.app.store().commit(writes).await.unwrap();
     }
 

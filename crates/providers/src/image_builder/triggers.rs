@@ -1,5 +1,5 @@
-//! `imageTemplates/triggers`: start a run when the source has a new version. Here they are checked,
-//! kept and shown; what they do is in [`watch`](super::watch).
+//! `imageTemplates/triggers`: start a run when the source has a new version. This file checks, stores and
+//! shows them; [`watch`](super::watch) is what they do.
 
 use api::template::{ApiVersion, Distributor, DistributorKind, Source, Template};
 use arm::{
@@ -14,14 +14,13 @@ use serde_json::{Map, Value, json};
 use service::{App, quotas, tasks};
 
 use super::{
-    DELETE_TRIGGER, PUT_TRIGGER, TRIGGERS, TRIGGERS_KIND,
+    DELETE_TRIGGER, PUT_TRIGGER, TRIGGERS, TRIGGERS_KIND, answer,
     check::invalid,
-    check_name,
+    check_name, committed,
     look::{self, below},
-    run::busy,
-    settle::typed,
+    record::{Record, TemplateRecord},
     template_key, template_not_found, until_done, version, view,
-    watch::{Problem, Watch},
+    watch::{Problem, TriggerHidden, TriggerRecord},
 };
 use crate::image_builder::NAMESPACE;
 
@@ -50,12 +49,7 @@ impl ResourceType<App> for Triggers {
         let name = call.path.names().last().copied().unwrap_or_default().to_owned();
         check_name("trigger", &name)?;
         kind(call)?;
-        for _ in 0..8 {
-            if let Some(reply) = put_once(app, call, &key, &name).await? {
-                return Ok(reply);
-            }
-        }
-        Err(busy())
+        answer(|| put_once(app, call, &key, &name)).await
     }
 
     async fn patch(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
@@ -70,9 +64,8 @@ impl ResourceType<App> for Triggers {
         if rows::claim(app.context(), call, &key).await?.is_none() {
             return Ok(Reply::empty(http::StatusCode::NO_CONTENT));
         }
-        let template = app.store().resource(&template_key(&key)).await?;
-        let region = template.map(|template| template.body["location"].clone());
-        let region = region.as_ref().and_then(Value::as_str).unwrap_or_default();
+        let template = TemplateRecord::find(app.store(), &template_key(&key)).await?;
+        let region = template.as_ref().map_or("", |template| template.location());
         let started = Started::in_region(call, NAMESPACE, DELETE_TRIGGER, key, region);
         app.store().commit(vec![Write::Operation(started.row.clone())]).await?;
         tasks::spawn(app, "trigger", remove(app.clone(), started.row.clone()));
@@ -92,37 +85,37 @@ async fn put_once(
     name: &str,
 ) -> Result<Option<Reply>, ApiError> {
     let existing = rows::held(app.context(), call, key).await?;
-    let parent = template_key(key);
-    let template = app.store().resource(&parent).await?.ok_or_else(|| template_not_found(call))?;
+    let template = TemplateRecord::find(app.store(), &template_key(key)).await?;
+    let template = template.ok_or_else(|| template_not_found(call))?;
     allowed(&template)?;
-    only_one(app, &template, key).await?;
+    only_one(app, &template.row, key).await?;
 
     let created = existing.is_none();
+    let region = template.location();
     if created {
-        let region = template.body["location"].as_str().unwrap_or_default();
         quotas::trigger(app, TRIGGERS_KIND, region).await?;
     }
-    // One that is put again is as it was, also deactivated: there is nothing in it to change.
-    let mut trigger = existing.unwrap_or_else(|| new_resource(&template, name));
-    trigger.body["properties"]["kind"] = json!(SOURCE_IMAGE);
-    trigger.body["properties"]["provisioningState"] = json!("Creating");
-    trigger.changed = Timestamp::now();
-    let region = template.body["location"].as_str().unwrap_or_default();
+    // A trigger that is put again stays as it was, also deactivated: a PUT cannot change it.
+    let mut trigger = match existing {
+        Some(row) => TriggerRecord::of(row)?,
+        None => new_trigger(&template, name),
+    };
+    trigger.set_provisioning_state("Creating");
+    trigger.row.changed = Timestamp::now();
+    let row = trigger.into_row();
     let started = Started::in_region(call, NAMESPACE, PUT_TRIGGER, key.clone(), region);
-    let write =
-        if created { Write::Insert(trigger.clone()) } else { Write::Replace(trigger.clone()) };
+    let write = if created { Write::Insert(row.clone()) } else { Write::Replace(row.clone()) };
     // The template is written too, so that two triggers at once cannot both be the first.
-    let writes = vec![write, Write::Operation(started.row.clone()), Write::Replace(template)];
-    match app.store().commit(writes).await {
-        Err(db::Error::Stale { .. }) => return Ok(None),
-        result => result?,
+    let writes = vec![write, Write::Operation(started.row.clone()), template.replace()];
+    if !committed(app, writes).await? {
+        return Ok(None);
     }
-    tasks::spawn(app, "trigger", settle(app.clone(), started.row.clone()));
-    Ok(Some(started.put(created, view::envelope(TRIGGERS, &trigger))))
+    tasks::spawn(app, "trigger", provision(app.clone(), started.row.clone()));
+    Ok(Some(started.put(created, view::envelope(TRIGGERS, &row))))
 }
 
-/// The body's kind. What else is in it (`location`, read-only fields) is of no account before the
-/// strict versions, and refused by them unless the service writes it.
+/// Checks the body's kind. Other fields (`location`, read-only ones) have no effect before the strict
+/// versions, which refuse them unless the service writes them.
 fn kind(call: &Call) -> Result<(), ApiError> {
     let body = call.json()?;
     let empty = Map::new();
@@ -151,8 +144,8 @@ fn kind(call: &Call) -> Result<(), ApiError> {
 }
 
 /// Whether a template can have a trigger at all.
-fn allowed(template: &Resource) -> Result<(), ApiError> {
-    let state = template.body["properties"]["provisioningState"].as_str().unwrap_or_default();
+fn allowed(template: &TemplateRecord) -> Result<(), ApiError> {
+    let state = template.provisioning_state();
     if state != "Succeeded" {
         return Err(ApiError::conflict(
             "OperationNotAllowed",
@@ -162,15 +155,15 @@ fn allowed(template: &Resource) -> Result<(), ApiError> {
             ),
         ));
     }
-    let typed = typed(template).map_err(|failure| invalid("properties", failure.message))?;
-    follows(&typed)?;
-    typed.properties.distribute.iter().try_for_each(|target| not_fixed(&typed, target))
+    let typed = template.template().map_err(|failure| invalid("properties", failure.message))?;
+    follows(typed)?;
+    typed.properties.distribute.iter().try_for_each(|target| not_fixed(typed, target))
 }
 
 /// Whether a template that is changed to this can keep the trigger it has.
 pub(super) async fn keeps(
     app: &App,
-    template: &Resource,
+    template: &TemplateRecord,
     changed: &Template,
 ) -> Result<(), ApiError> {
     if below(app, &template.key()).await?.is_empty() {
@@ -242,44 +235,36 @@ async fn only_one(app: &App, template: &Resource, key: &ResourceKey) -> Result<(
     }
 }
 
-fn new_resource(template: &Resource, name: &str) -> Resource {
-    let now = Timestamp::now();
-    Resource {
-        id: format!("{}/triggers/{name}", template.id),
-        subscription: template.subscription.clone(),
-        group: template.group.clone(),
-        kind: TRIGGERS_KIND.to_owned(),
-        name: name.to_owned(),
-        revision: 0,
-        created: now,
-        changed: now,
-        body: json!({}),
-        hidden: json!({ "indexed": look::index(template) }),
-    }
+fn new_trigger(template: &TemplateRecord, name: &str) -> TriggerRecord {
+    let body = json!({ "properties": { "kind": SOURCE_IMAGE } });
+    let id = format!("{}/triggers/{name}", template.row.id);
+    let indexed = Some(look::index(template));
+    Record::new(id, TRIGGERS_KIND, body, TriggerHidden { indexed, ..TriggerHidden::default() })
 }
 
-/// Ends the creation of a trigger; to be begun anew after a restart.
-pub(super) async fn settle(app: App, operation: Operation) {
-    until_done(&app, "settle a trigger", || settle_once(&app, &operation)).await;
+/// Provisions a trigger; called again after a restart.
+pub(super) async fn provision(app: App, operation: Operation) {
+    until_done(&app, "provision a trigger", || provision_once(&app, &operation)).await;
 }
 
-async fn settle_once(app: &App, operation: &Operation) -> Result<(), db::Error> {
+async fn provision_once(app: &App, operation: &Operation) -> Result<(), db::Error> {
     let mut writes = vec![Write::Operation(operation::ended(operation.clone(), Ok(())))];
-    let template = app.store().resource(&template_key(&operation.target)).await?;
+    let template = TemplateRecord::find(app.store(), &template_key(&operation.target)).await?;
     let trigger = app.store().resource(&operation.target).await?;
-    if let (Some(template), Some(mut trigger)) = (template, trigger) {
+    if let (Some(template), Some(row)) = (template, trigger) {
         let newest = look::newest(app, &template).await?;
-        let mut watch = Watch::of(&trigger);
+        let mut trigger = TriggerRecord::of(row)?;
+        let mut watch = trigger.hidden.watch.clone();
         watch.begin(&newest, &template);
         let problem = Problem::unknown_source(&newest);
         watch.put_into(&mut trigger, problem.as_ref(), Timestamp::now());
-        trigger.body["properties"]["provisioningState"] = json!("Succeeded");
-        writes.push(Write::Replace(trigger));
+        trigger.set_provisioning_state("Succeeded");
+        writes.push(Write::Replace(trigger.into_row()));
     }
     app.store().commit(writes).await
 }
 
-/// Removes a trigger; to be begun anew after a restart.
+/// Removes a trigger; called again after a restart.
 pub(super) async fn remove(app: App, operation: Operation) {
     until_done(&app, "delete a trigger", || remove_once(&app, &operation)).await;
 }

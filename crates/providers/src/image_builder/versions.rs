@@ -1,17 +1,17 @@
 //! Versions of a gallery's image as sources: those that the service knows, and those that only the image
 //! store has, since the commands on this machine make some too.
 
-use api::ErrorCode;
+use api::{ErrorCode, template::Source};
 use db::{Resource, ResourceKey};
 use images::{
     error::Error,
     store::{Store, StoredImage, Version, address::Address},
 };
-use serde_json::Value;
 use service::App;
 
 use super::{
     exact::{bad, blocking, missing},
+    record::RunInput,
     replicated::Here,
 };
 use crate::versions_of;
@@ -161,17 +161,29 @@ async fn in_store<T: Default + Send + 'static>(
     blocking(move || ask(&images, &address)).await
 }
 
-/// What a run is given, with `latest` of a gallery as the version that it stands for now: what keeps a
-/// version out of the search may have been changed since the version was made.
-pub async fn with_latest(app: &App, mut input: Value) -> Result<Result<Value, Error>, db::Error> {
-    let location = input["location"].as_str().unwrap_or_default().to_owned();
-    if let Some(id) = input.pointer_mut("/properties/source/imageVersionId")
-        && let Some(named) = id.as_str().filter(|named| is_latest(named))
+/// A run's input, with `latest` of a gallery as the version that it stands for now: a client may have
+/// changed which versions count since the run was requested.
+pub async fn with_latest(
+    app: &App,
+    mut input: RunInput,
+) -> Result<Result<RunInput, Error>, db::Error> {
+    let location = input.template.location.as_deref().unwrap_or_default();
+    if let Source::SharedImageVersion { image_version_id } = &mut input.template.properties.source
+        && is_latest(image_version_id.name())
     {
-        match find(app, named, &location).await? {
-            Ok(found) => *id = Value::String(found.id()),
+        let id = match find(app, &image_version_id.to_string(), location).await? {
+            Ok(found) => found.id(),
             Err(error) => return Ok(Err(error)),
-        }
+        };
+        *image_version_id = match id.parse() {
+            Ok(id) => id,
+            Err(why) => {
+                return Ok(Err(Error::new(
+                    ErrorCode::BadSharedImageVersionSource,
+                    bad("imageVersionId", &id, &format!("{why}")),
+                )));
+            }
+        };
     }
     Ok(Ok(input))
 }

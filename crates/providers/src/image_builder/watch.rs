@@ -1,28 +1,52 @@
-//! What a trigger has seen of its source, how its runs ended, and what it tells. The looks that find this
-//! out are in [`look`](super::look).
+//! What a trigger has seen of its source, how its runs ended, and what it reports. [`look`](super::look)
+//! finds this out.
 //!
 //! ```text
 //! newer version ── template free ──→ commit(trigger: seen, template, run, operation)
-//!      └── a run is active: nothing; its end wakes us, and the version is the newest by then
+//!      └── a run is active: nothing; its end wakes the task, and the version is the newest by then
 //! run over ──→ accounted once, by its id: failures, activity, message
 //! ```
 //!
-//! A trigger that is off begins nothing, but goes on looking: what appears until a run succeeds is
-//! covered by that run, what appears during it is not.
+//! A trigger that is off begins nothing, but still looks: a run that succeeds covers the versions that
+//! appeared before it began, and none that appears during it.
 
 use api::ErrorCode;
 use db::{Cause, Resource, Run, RunState};
 use images::error::Error;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use sources::is_newer;
+
+use super::record::{Record, TemplateRecord};
 
 /// What follows in the message of a failed run is for its log's readers.
 const LOG_POINTER: &str = "During the image build";
 const ACTIVE: &str = "Trigger is active";
 
-/// What a trigger knows, kept hidden with it.
+/// A trigger.
+pub(super) type TriggerRecord = Record<TriggerHidden>;
+
+/// The hidden document of a trigger.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct TriggerHidden {
+    pub(super) watch: Watch,
+    /// Missing in rows of earlier releases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) indexed: Option<Index>,
+}
+
+/// The database finds a trigger by this.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Index {
+    /// The source of its template.
+    pub(super) follows: Option<String>,
+    /// The region of its template.
+    pub(super) region: Option<String>,
+}
+
+/// What a trigger knows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Watch {
@@ -50,12 +74,12 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// What comes of a look that found no source.
+    /// The problem of a look that found no source.
     pub(super) fn unknown_source(newest: &Newest) -> Option<Self> {
         newest.as_ref().err().map(|error| Self::new("The source cannot be looked up", error))
     }
 
-    /// Why no run begins although there is a newer version.
+    /// The problem that no run begins although there is a newer version.
     pub(super) fn no_run(error: &Error) -> Self {
         Self::new("No run can be begun", error)
     }
@@ -77,19 +101,13 @@ struct Begun {
 }
 
 impl Watch {
-    pub(super) fn of(trigger: &Resource) -> Self {
-        // Of triggers that were made before they fired there is nothing.
-        serde_json::from_value(trigger.hidden["watch"].clone()).unwrap_or_default()
-    }
-
     /// Before the first look at a source: what is there is not new. Where the source cannot be looked
     /// up, what the template was created from is.
-    pub(super) fn begin(&mut self, newest: &Newest, template: &Resource) {
+    pub(super) fn begin(&mut self, newest: &Newest, template: &TemplateRecord) {
         if self.seen.is_none() {
-            let exact = &template.body["properties"]["source"]["exactVersion"];
             self.seen = match newest {
                 Ok(version) => version.clone(),
-                Err(_) => exact.as_str().map(|version| short(version).to_owned()),
+                Err(_) => template.exact_version().map(|version| short(version).to_owned()),
             };
         }
     }
@@ -111,12 +129,11 @@ impl Watch {
 
     /// Whether a look would change anything in a trigger whose runs have been taken into account: then all
     /// that belongs to it is read.
-    pub(super) fn would_change(trigger: &Resource, newest: &Newest, now: Timestamp) -> bool {
-        let watch = Self::of(trigger);
+    pub(super) fn would_change(trigger: &TriggerRecord, newest: &Newest) -> bool {
+        let watch = &trigger.hidden.watch;
         let is_first = watch.seen.is_none() && !matches!(newest, Ok(None));
-        is_first
-            || watch.is_news(newest)
-            || watch.put_into(&mut trigger.clone(), Problem::unknown_source(newest).as_ref(), now)
+        let (code, message) = watch.status(Problem::unknown_source(newest).as_ref());
+        is_first || watch.is_news(newest) || !trigger.has_status(&code, &message)
     }
 
     /// The version has been acted upon: by a run, or by none if the trigger is off.
@@ -191,36 +208,33 @@ impl Watch {
             let text = format!("{}: {why}. The trigger goes on looking.", problem.what);
             return (problem.code.name().to_owned(), text);
         }
-        let told = self.last.as_ref().map_or_else(String::new, |last| {
+        let last = self.last.as_ref().map_or_else(String::new, |last| {
             let how = match last.ended {
                 None => "has begun".to_owned(),
                 Some(state) => format!("ended as {state:?}"),
             };
             format!(". Run {} for source version {} {how}.", last.run, last.version)
         });
-        ("Healthy".to_owned(), format!("{ACTIVE}{told}"))
+        ("Healthy".to_owned(), format!("{ACTIVE}{last}"))
     }
 
-    /// Puts itself and the status into the trigger's row. Whether that changed anything.
+    /// Puts itself and the status into the trigger. Returns whether that changed anything.
     pub(super) fn put_into(
-        &self,
-        trigger: &mut Resource,
+        self,
+        trigger: &mut TriggerRecord,
         problem: Option<&Problem>,
         now: Timestamp,
     ) -> bool {
         let (code, message) = self.status(problem);
-        let old = &trigger.body["properties"]["status"];
-        let is_new = old["code"] != json!(code) || old["message"] != json!(message);
-        let hidden = json!(self);
-        if !is_new && trigger.hidden["watch"] == hidden {
+        let is_new = !trigger.has_status(&code, &message);
+        if !is_new && trigger.hidden.watch == self {
             return false;
         }
-        trigger.hidden["watch"] = hidden;
+        trigger.hidden.watch = self;
         if is_new {
-            trigger.body["properties"]["status"] =
-                json!({ "code": code, "message": message, "time": now.to_string() });
+            trigger.set_status(&code, &message, now);
         }
-        trigger.changed = now;
+        trigger.row.changed = now;
         true
     }
 }

@@ -1,4 +1,5 @@
-//! Who carries runs out. The worker decides when; an executor does it and tells how it goes.
+//! The interface of executors. The worker decides when a run begins; an executor builds it and reports
+//! its progress.
 
 use std::time::Duration;
 
@@ -9,20 +10,19 @@ use images::{
     geography::Geography,
     step::Phase,
 };
-use providers::machine::Machine;
-use serde_json::Value;
+use providers::{image_builder::record::RunInput, machine::Machine};
 
 use super::Capacity;
 
-/// One run to carry out.
-#[derive(Debug, Clone, PartialEq)]
+/// One run to execute.
+#[derive(Debug, Clone)]
 pub struct Job {
-    /// The run's id, which is the engine's as well: a run that was cut off goes on under the same.
+    /// The run's id, which is the engine's as well: an interrupted run continues under the same.
     pub run_id: String,
     /// The template's name.
-    pub template: String,
-    /// The template's body.
-    pub input: Value,
+    pub name: String,
+    /// What it builds.
+    pub input: RunInput,
     /// The storage account that has the template's scripts.
     pub account: String,
     /// How long earlier attempts at it have taken.
@@ -57,7 +57,14 @@ pub struct Ended {
     pub error: Option<Error>,
 }
 
-/// Carries out runs. In this process by default; one per host behind a queue is as well possible.
+impl Ended {
+    /// A run that failed and delivered nothing.
+    pub(crate) fn failed(error: Error) -> Self {
+        Self { outputs: Vec::new(), optimization: None, error: Some(error) }
+    }
+}
+
+/// Executes runs. In this process by default; one per host behind a queue is as well possible.
 #[async_trait]
 pub trait Executor: Send + Sync {
     /// Releases what runs of a process that is gone still hold. Returns what could not be released.
@@ -66,7 +73,7 @@ pub trait Executor: Send + Sync {
     /// Ends kept machines whose time is over. Returns what could not be released.
     async fn end_due(&self) -> Vec<String>;
 
-    /// What it can carry out at once.
+    /// What it can execute at once.
     fn capacity(&self) -> Capacity;
 
     /// Begins; returns at once.

@@ -1,7 +1,7 @@
 //! The executor in this process: the engine, on this host's machines.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -20,8 +20,7 @@ use images::{
     layout::Layout,
     step::Phase,
 };
-use providers::{machine::Machine, stored};
-use serde_json::Value;
+use providers::machine::Machine;
 use service::{App, app::feeds::Feeds, conceal::Conceal, run_folder};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -215,19 +214,18 @@ impl Inner {
         cx.ownership = self.app.ownership();
         let request = Request {
             exports: Vec::new(),
-            freshness: freshness(&job.input)?,
+            freshness: freshness(&job.input.template.tags)?,
             on_error: OnError::AsTemplate,
             keep_for: self.limits.keep_for,
             boot_timeout: self.limits.boot_timeout,
             cache_bytes: self.limits.cache_bytes,
             run_id: Some(job.run_id),
         };
-        let template = stored::parse(&job.input)?;
-        staged::fetch_scripts(&cx, &job.account, &job.input).await;
+        staged::fetch_scripts(&cx, &job.account, &job.input.scripts).await;
         let input = Input {
             fetch: self.fetch.clone(),
-            name: job.template,
-            template,
+            name: job.name,
+            template: job.input.template,
             base_dir: PathBuf::from("/"),
             metadata: Some(metadata),
         };
@@ -331,28 +329,23 @@ impl Kept {
     }
 }
 
-fn freshness(input: &Value) -> Result<Freshness, Error> {
-    let tags = input.get("tags").and_then(Value::as_object);
-    let tag = tags.and_then(|tags| {
-        tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(CACHE_TAG)).map(|(_, tag)| tag)
-    });
-    Freshness::of_tag(tag.and_then(Value::as_str))
+fn freshness(tags: &BTreeMap<String, String>) -> Result<Freshness, Error> {
+    let tag = tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(CACHE_TAG));
+    Freshness::of_tag(tag.map(|(_, tag)| tag.as_str()))
         .map_err(|text| Error::new(ErrorCode::ValidationFailed, text).target("tags"))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use serde_json::json;
-
     use super::*;
 
     #[test]
-    fn tags_say_what_may_be_reused() {
-        assert_eq!(freshness(&json!({})).unwrap(), Freshness::FRESH);
-        let tagged = json!({ "tags": { "Goldsmith.Cache": "steps" } });
-        assert_eq!(freshness(&tagged).unwrap(), Freshness::default());
-        let error = freshness(&json!({ "tags": { "goldsmith.cache": "maybe" } })).unwrap_err();
+    fn cache_tag_decides_what_a_run_may_reuse() {
+        let tagged = |name: &str, tag: &str| freshness(&[(name.into(), tag.into())].into());
+        assert_eq!(freshness(&BTreeMap::new()).unwrap(), Freshness::FRESH);
+        assert_eq!(tagged("Goldsmith.Cache", "steps").unwrap(), Freshness::default());
+        let error = tagged("goldsmith.cache", "maybe").unwrap_err();
         assert_eq!(error.target.as_deref(), Some("tags"));
     }
 }

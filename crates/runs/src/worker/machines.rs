@@ -1,34 +1,39 @@
 //! The machines that runs hold, as resources of their staging groups.
 //!
 //! ```text
-//! the engine tells that a machine started ─→ rows: VM, disks, NIC, network ─→ it ended, or the run did: gone
+//! the engine starts a machine ─→ rows: VM, disks, NIC, network ─→ it ended, or the run did: gone
 //! ```
 //!
 //! A row is there because a machine is. After `kill -9` the rows of runs that hold nothing any more go
-//! before any run is taken up; what is kept for its user (`errorHandling`) stays until it is released.
+//! before any run is recovered; a machine that `errorHandling` retains stays until it is released.
 
-use db::{Error, Resource, ResourceKey, Run, Select, Write};
+use db::{Error, Resource, Run, Select, Write};
 use engine::may_wait;
 use images::ledger::{self, Held};
-use providers::machine::{self, KINDS, Machine};
+use providers::{
+    image_builder::record::{RunInput, TemplateRecord},
+    machine::{self, Holder, KINDS, Machine},
+};
 use service::{App, held::RUN};
 
 /// How often to try again when another write was faster.
 const TRIES: usize = 10;
 
-/// Shows a machine. It is for people; a run goes on without it.
-pub(super) async fn show(app: &App, run: &Run, machine: &Machine) {
-    if let Err(error) = written(app, run, machine).await {
+/// Shows a machine. The rows are for people; a run continues without them.
+pub(super) async fn show(app: &App, run: &Run, input: &RunInput, machine: &Machine) {
+    if let Err(error) = written(app, run, input, machine).await {
         tracing::warn!(run = %run.id, error = %images::error::chain(&error), "a machine of the run cannot be shown");
     }
 }
 
-async fn written(app: &App, run: &Run, machine: &Machine) -> Result<(), Error> {
-    let Some(template) = app.store().resource(&run.template).await? else { return Ok(()) };
-    let group = template.hidden["staging"].as_str().unwrap_or_default();
-    let Some(group) = app.store().resource(&ResourceKey::of(group)).await? else { return Ok(()) };
+async fn written(app: &App, run: &Run, input: &RunInput, machine: &Machine) -> Result<(), Error> {
+    let store = app.store();
+    let Some(template) = TemplateRecord::find(store, &run.template).await? else { return Ok(()) };
+    let Some(group) = template.hidden.staging_group() else { return Ok(()) };
+    let Some(group) = store.resource(&group).await? else { return Ok(()) };
+    let holder = Holder { run_id: &run.id, input, template: &template, group: &group };
     let mut writes = Vec::new();
-    for mut resource in machine::resources(&template, &group, run, machine) {
+    for mut resource in machine::resources(holder, machine) {
         writes.push(match app.store().resource(&resource.key()).await? {
             None => Write::Insert(resource),
             Some(before) => {
@@ -43,25 +48,29 @@ async fn written(app: &App, run: &Run, machine: &Machine) -> Result<(), Error> {
 /// The machine is gone.
 pub(super) async fn hide(app: &App, run: &Run, number: u32) {
     let of_machine = |row: &Resource| row.hidden[machine::NUMBER] == number;
-    let group = match staging_group(app, run).await {
-        Ok(Some(group)) => remove(app, &run.id, Some(group), of_machine).await,
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
+    let removed = async {
+        let template = TemplateRecord::find(app.store(), &run.template).await?;
+        match template.as_ref().and_then(staging_group) {
+            Some(group) => remove(app, &run.id, Some(group), of_machine).await,
+            None => Ok(()),
+        }
     };
-    if let Err(error) = group {
+    if let Err(error) = removed.await {
         // The run's end removes what is left.
         tracing::warn!(run = %run.id, error = %images::error::chain(&error), "a machine of the run is still shown");
     }
 }
 
 /// What is to be written when a run ends, so that nothing is shown that it does not hold.
-pub(super) async fn removal(app: &App, run: &Run) -> Result<Vec<Write>, Error> {
-    if holds(app, &run.id) {
-        return Ok(Vec::new());
-    }
-    let Some(group) = staging_group(app, run).await? else { return Ok(Vec::new()) };
+pub(super) async fn removal(
+    app: &App,
+    run_id: &str,
+    template: Option<&TemplateRecord>,
+) -> Result<Vec<Write>, Error> {
+    let group = template.and_then(staging_group);
+    let Some(group) = group.filter(|_| !holds(app, run_id)) else { return Ok(Vec::new()) };
     let rows = rows(app, Some(group)).await?;
-    let own = rows.iter().filter(|row| row.hidden[RUN] == run.id);
+    let own = rows.iter().filter(|row| row.hidden[RUN] == run_id);
     Ok(own.map(|row| Write::Remove(row.key(), row.revision)).collect())
 }
 
@@ -83,15 +92,14 @@ async fn remove(
     Ok(())
 }
 
-/// The name of the staging group of the run's template.
-async fn staging_group(app: &App, run: &Run) -> Result<Option<String>, Error> {
-    let template = app.store().resource(&run.template).await?;
-    let id = template.as_ref().and_then(|template| template.hidden["staging"].as_str());
-    Ok(id.and_then(|id| id.rsplit('/').next()).map(str::to_lowercase))
+/// The name of the template's staging group.
+fn staging_group(template: &TemplateRecord) -> Option<String> {
+    let id = template.hidden.staging.as_deref()?;
+    id.rsplit('/').next().map(str::to_lowercase)
 }
 
-/// Removes every row whose run holds no machine any more: after a restart, and when the time of a kept
-/// machine is over.
+/// Removes every row whose run holds no machine any more: after a restart, and when the time of a
+/// retained machine is over.
 pub(crate) async fn forget_ended(app: &App) -> Result<(), Error> {
     let rows = rows(app, None).await?;
     let runs = rows.iter().filter_map(|row| row.hidden[RUN].as_str().map(str::to_owned));

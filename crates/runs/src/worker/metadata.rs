@@ -27,7 +27,7 @@ const VERSIONS: [&str; 6] =
 pub(super) struct OfRun {
     app: App,
     run_id: String,
-    /// Resource ids, as the template has them.
+    /// Resource ids.
     identities: Vec<String>,
     compute: Value,
 }
@@ -42,12 +42,12 @@ type Refused = (u16, &'static str, String);
 
 impl OfRun {
     pub(super) fn new(app: &App, job: &Job) -> Self {
-        let ids = &job.input["properties"]["vmProfile"]["userAssignedIdentities"];
-        let ids = ids.as_array().into_iter().flatten().filter_map(Value::as_str);
+        let profile = job.input.template.properties.vm_profile.iter();
+        let ids = profile.flat_map(|profile| &profile.user_assigned_identities);
         Self {
             app: app.clone(),
             run_id: job.run_id.clone(),
-            identities: ids.map(str::to_owned).collect(),
+            identities: ids.map(ToString::to_string).collect(),
             compute: compute(app, job),
         }
     }
@@ -84,7 +84,7 @@ impl OfRun {
         }))
     }
 
-    /// The identity that is asked for; where nothing is said, the only one.
+    /// The requested identity; without a choice, the only one.
     async fn chosen(&self, query: &Query) -> Result<ManagedIdentity, Refused> {
         let mut all = Vec::new();
         for id in &self.identities {
@@ -113,7 +113,7 @@ impl OfRun {
             .ok_or_else(|| (400, "invalid_request", "Identity not found".to_owned()))
     }
 
-    /// Read anew for each token: it can be changed while the run goes on.
+    /// Read anew for each token: it may change during the run.
     async fn key(&self) -> Result<SigningKey, Refused> {
         let dir = self.app.settings().dir.clone();
         let read = tokio::task::spawn_blocking(move || SigningKey::obtain(&dir)).await;
@@ -191,34 +191,28 @@ fn leaf(whole: &Value, path: &str) -> Option<Answer> {
     })
 }
 
-/// What the machine is told about itself.
+/// The machine's description of itself.
 fn compute(app: &App, job: &Job) -> Value {
-    let (input, properties) = (&job.input, &job.input["properties"]);
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let staging = text(&properties["exactStagingResourceGroup"]);
-    let mut tags: Vec<(String, Value)> = Vec::new();
-    for (name, value) in properties["managedResourceTags"].as_object().into_iter().flatten() {
-        tags.push((name.clone(), value.clone()));
-    }
-    let line: Vec<_> = tags.iter().map(|(name, value)| format!("{name}:{}", text(value))).collect();
+    let template = &job.input.template;
+    let tags = &template.properties.managed_resource_tags;
+    let line: Vec<_> = tags.iter().map(|(name, value)| format!("{name}:{value}")).collect();
     let list: Vec<_> =
         tags.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
-    let disks = properties["additionalDataDisks"].as_array().map_or(&[][..], Vec::as_slice);
+    let disks = template.properties.additional_data_disks.iter().enumerate();
     let disks: Vec<_> = disks
-        .iter()
-        .enumerate()
-        .map(|(lun, disk)| {
-            json!({ "lun": lun.to_string(), "diskSizeGB": disk["sizeGB"].to_string() })
-        })
+        .map(
+            |(lun, disk)| json!({ "lun": lun.to_string(), "diskSizeGB": disk.size_gb.to_string() }),
+        )
         .collect();
+    let size = template.properties.vm_profile.as_ref().and_then(|profile| profile.vm_size.as_ref());
     json!({
         "azEnvironment": "Goldsmith",
-        "location": text(&input["location"]),
+        "location": template.location.as_deref().unwrap_or_default(),
         "name": format!("vm-{}", job.run_id),
         "vmId": job.run_id,
-        "vmSize": text(&properties["vmProfile"]["vmSize"]),
+        "vmSize": size.map_or("", String::as_str),
         "osType": "Linux",
-        "resourceGroupName": staging.rsplit('/').next().unwrap_or_default(),
+        "resourceGroupName": job.input.staging_group.rsplit('/').next().unwrap_or_default(),
         "subscriptionId": app.settings().subscription,
         "tags": line.join(";"),
         "tagsList": list,

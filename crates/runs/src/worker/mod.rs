@@ -1,4 +1,4 @@
-//! The runs: who is next, carried out by an [`Executor`], and how they end.
+//! The worker: chooses the next runs, has an [`Executor`] build them, and writes how they end.
 //!
 //! ```text
 //! Queued ── choose ── claim (epoch + 1) ── executor: build ── outputs, images, operation, state: one commit
@@ -8,9 +8,8 @@
 //!
 //! A terminal state is written when the engine has returned, and it returns when everything is released.
 
-mod adopt;
-mod carry;
 mod choose;
+mod execute;
 mod executor;
 mod janitor;
 mod journal;
@@ -18,6 +17,7 @@ mod local;
 mod machines;
 mod metadata;
 mod outcome;
+mod recover;
 mod row;
 mod staged;
 
@@ -33,6 +33,7 @@ use db::{ActiveRun, RunState};
 use engine::may_wait;
 use futures_util::FutureExt;
 use images::error::Error;
+use providers::image_builder::record::RunInput;
 use service::App;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -42,30 +43,30 @@ pub use local::{Limits, Local};
 pub(crate) use machines::forget_ended;
 
 use choose::{Weight, choose};
-use row::As;
+use row::Owned;
 
 /// Looks without being woken, too: another process may have written.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// How long the runs may take to let go of everything when the service ends.
+/// How long the runs may take to release everything when the service ends.
 const LAST_WAIT: Duration = Duration::from_secs(30);
 
-/// Begins to carry out runs, and to end kept machines whose time is over, until [`App::shutdown`]. The
-/// task ends when everything is released.
+/// Executes runs, and ends retained machines whose time is over, until [`App::shutdown`]. The task ends
+/// when everything is released.
 pub fn start(app: App, executor: Arc<dyn Executor>) -> JoinHandle<()> {
     metrics::describe_gauge!("goldsmith_runs", "Runs that are not over, by state.");
     metrics::describe_counter!("goldsmith_runs_ended_total", "Runs that are over, by state.");
     tokio::spawn(janitor::work(app.clone(), executor.clone()));
     let worker =
-        Worker { app, executor, held: HashMap::new(), resumed: None, tasks: JoinSet::new() };
+        Worker { app, executor, active: HashMap::new(), resumed: None, tasks: JoinSet::new() };
     tokio::spawn(worker.work())
 }
 
 struct Worker {
     app: App,
     executor: Arc<dyn Executor>,
-    /// The runs that are at work here.
-    held: HashMap<String, ActiveRun>,
-    /// Runs of an earlier process that go on and were not begun yet; `None` until they have been looked for.
+    /// The runs that are active here.
+    active: HashMap<String, ActiveRun>,
+    /// Runs of an earlier process that continue and did not begin yet; `None` before the recovery.
     resumed: Option<HashSet<String>>,
     /// Each ends with the run's id and whether it was begun.
     tasks: JoinSet<(String, bool)>,
@@ -86,7 +87,7 @@ impl Worker {
                 Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => Some(done),
             };
             if let Some(Ok((id, was_begun))) = done {
-                self.let_go(&id, was_begun);
+                self.release(&id, was_begun);
             }
         }
         // Every task has seen the shutdown and cancels its run.
@@ -99,11 +100,11 @@ impl Worker {
     /// Reads the rows and does what they ask for.
     async fn look(&mut self) -> Result<(), db::Error> {
         if self.resumed.is_none() {
-            self.resumed = Some(adopt::adopt(&self.app, self.executor.as_ref()).await?);
+            self.resumed = Some(recover::recover(&self.app, self.executor.as_ref()).await?);
         }
         let runs = self.app.store().active_runs().await?;
         for run in runs.iter().filter(|run| run.state == RunState::Canceling) {
-            if self.held.contains_key(&run.id) {
+            if self.active.contains_key(&run.id) {
                 self.executor.cancel(&run.id);
             } else {
                 // It never had its turn, so it needs none to end.
@@ -116,7 +117,7 @@ impl Worker {
             return Ok(());
         }
         let weights: Vec<Weight<'_>> = waiting.iter().map(weight).collect();
-        let active: Vec<Weight<'_>> = self.held.values().map(weight).collect();
+        let active: Vec<Weight<'_>> = self.active.values().map(weight).collect();
         let chosen = choose(&weights, &active, may_wait(|| self.executor.capacity()));
         let shortage = match chosen.is_empty() {
             true => None,
@@ -137,16 +138,16 @@ impl Worker {
             RunState::Running => resumed(),
             _ => false,
         };
-        is_due && !self.held.contains_key(&run.id)
+        is_due && !self.active.contains_key(&run.id)
     }
 
     fn begin(&mut self, run: ActiveRun) {
-        self.held.insert(run.id.clone(), run.clone());
+        self.active.insert(run.id.clone(), run.clone());
         let (app, executor) = (self.app.clone(), self.executor.clone());
         self.tasks.spawn(async move {
             let id = run.id.clone();
-            let carried = carry::carry(&app, executor.as_ref(), run);
-            let was_begun = AssertUnwindSafe(carried).catch_unwind().await;
+            let executed = execute::execute(&app, executor.as_ref(), run);
+            let was_begun = AssertUnwindSafe(executed).catch_unwind().await;
             if was_begun.is_err() {
                 executor.cancel(&id);
                 after_panic(&app, &id).await;
@@ -155,24 +156,24 @@ impl Worker {
         });
     }
 
-    /// The run is not at work here any more. One that goes on after a restart has its turn once.
-    fn let_go(&mut self, id: &str, was_begun: bool) {
-        self.held.remove(id);
+    /// The run is not active here any more. One that continues after a restart has its turn once.
+    fn release(&mut self, id: &str, was_begun: bool) {
+        self.active.remove(id);
         if let Some(resumed) = self.resumed.as_mut().filter(|_| was_begun) {
             resumed.remove(id);
         }
     }
 }
 
-/// A run must end whatever we did wrong.
+/// A run must end whatever the fault.
 async fn after_panic(app: &App, id: &str) {
     let error =
         Error::new(ErrorCode::InternalError, "the service panicked while the run was active");
-    let ended = Ended { outputs: Vec::new(), optimization: None, error: Some(error) };
     if let Ok(Some(run)) = app.store().run(id).await
         && !run.state.is_over()
     {
-        carry::end(app, id, As::Holder(run.epoch), &ended).await;
+        let input = RunInput::of(&run).ok();
+        execute::end(app, &Owned::of(&run), input.as_ref(), &Ended::failed(error)).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! From how a build ended to what is written: state, message, operation, outputs.
 
-use api::{ErrorCode, template::Template};
+use api::ErrorCode;
 use arm::operation;
 use db::{OperationStatus, Run, RunState, Write};
 use images::{
@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use providers::{
     compute::artifacts,
     image_builder::{
+        record::{RunInput, TemplateRecord},
         staging,
         state::{Event, LastRun, Outcome, next_of_run},
     },
-    stored,
 };
 use serde_json::{Value, json};
 use service::{App, blobs};
@@ -22,13 +22,20 @@ use service::{App, blobs};
 use super::{executor::Ended, machines};
 
 /// Ends a run. Returns what is to be written beside its row.
-pub(crate) async fn end(app: &App, run: &mut Run, ended: &Ended) -> Result<Vec<Write>, db::Error> {
-    let mut writes = close(app, run, ended).await?;
-    let template: Option<Template> = stored::parse(&run.input).ok();
-    if let Some(template) = template {
-        writes.extend(artifacts::writes(app, run, &template, &ended.outputs).await?);
+pub(crate) async fn end(
+    app: &App,
+    run: &mut Run,
+    template: Option<&TemplateRecord>,
+    input: Option<&RunInput>,
+    ended: &Ended,
+) -> Result<Vec<Write>, db::Error> {
+    let mut writes = close(app, run, template, ended).await?;
+    if let Some(input) = input {
+        let owner = template.map(|template| &template.row);
+        let made = artifacts::writes(app, &run.id, owner, &input.template, &ended.outputs).await?;
+        writes.extend(made);
     }
-    writes.extend(machines::removal(app, run).await?);
+    writes.extend(machines::removal(app, &run.id, template).await?);
     Ok(writes)
 }
 
@@ -36,17 +43,22 @@ pub(crate) async fn end(app: &App, run: &mut Run, ended: &Ended) -> Result<Vec<W
 pub(crate) async fn close(
     app: &App,
     run: &mut Run,
+    template: Option<&TemplateRecord>,
     ended: &Ended,
 ) -> Result<Vec<Write>, db::Error> {
     let base = app.base_url().unwrap_or_default();
-    let log = match staging::present_account(app, &run.template).await? {
+    let account = match template {
+        Some(template) => staging::account(app, template).await?,
+        None => None,
+    };
+    let log = match account {
         Some(account) => {
             let (name, id) = (account.name, &run.id);
             format!("{base}/storage/{name}/{}/{id}/{CUSTOMIZATION_LOG}", blobs::LOGS)
         }
         None => format!("{base}{}/runs/{}/log", run.template, run.id),
     };
-    let (state, error) = judge(&log, run, ended);
+    let (state, error) = classify(&log, run, ended);
     run.state = state;
     run.sub_state = String::new();
     run.ended = Some(Timestamp::now());
@@ -68,7 +80,7 @@ fn operation_row(row: db::Operation, state: RunState, error: Option<Value>) -> d
 }
 
 /// The state, and `{code, message}` unless all is done.
-fn judge(log: &str, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
+fn classify(log: &str, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
     let end = match &ended.error {
         None => Outcome::Succeeded,
         Some(error) if error.code == ErrorCode::Canceled => Outcome::Canceled,
@@ -77,7 +89,7 @@ fn judge(log: &str, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
         }
         Some(_) => Outcome::Failed,
     };
-    // Who was told that the run ends does not find it succeeded, though all may have been delivered.
+    // A run that was to be canceled never reports success, though all may have been delivered.
     let state = match next_of_run(run, Event::End(end)) {
         Ok(LastRun::Over(outcome)) => outcome.run_state(),
         Ok(_) | Err(_) => end.run_state(),
@@ -96,10 +108,10 @@ fn is_distributing(error: &Error) -> bool {
     error.step.as_deref().and_then(Phase::of) == Some(Phase::Distributing)
 }
 
-/// What the reader of `lastRunStatus` is told: what happened, and where to read on.
+/// The message of `lastRunStatus`: what happened, and where to read on.
 fn message(log: &str, run: &Run, error: &Error) -> String {
     let step = error.step.as_deref().map_or_else(String::new, |step| format!(" (step {step})"));
-    // A command for a local build is no way out for the reader here.
+    // A command for a local build does not help the reader here.
     let hint = error.hint.as_deref().filter(|hint| !hint.starts_with("goldsmith "));
     let hint = hint.map_or_else(String::new, |hint| format!(" {hint}."));
     let what = match error.code {
@@ -172,14 +184,14 @@ mod tests {
     }
 
     fn failed(code: ErrorCode) -> Ended {
-        let error = Error::new(code, "it happened").hint("do this");
-        Ended { outputs: Vec::new(), optimization: None, error: Some(error) }
+        Ended::failed(Error::new(code, "it happened").hint("do this"))
     }
 
     // conformance: 99
     #[test]
-    fn a_timeout_is_told_in_the_words_that_are_looked_for() {
-        let (state, error) = judge("", &run(RunState::Running), &failed(ErrorCode::BuildTimeout));
+    fn build_timeout_is_reported_in_azures_words() {
+        let (state, error) =
+            classify("", &run(RunState::Running), &failed(ErrorCode::BuildTimeout));
         assert_eq!(state, RunState::Failed);
         let message = error.unwrap()["message"].as_str().unwrap().to_owned();
         assert!(message.starts_with("Failed while waiting for packerizer: Timeout waiting for microservice to complete: 'context deadline exceeded'"), "{message}");
@@ -187,11 +199,11 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_told_that_it_ends_finds_it_canceled() {
+    fn canceling_run_ends_as_canceled_whatever_the_build_returns() {
         let done = Ended { outputs: Vec::new(), optimization: None, error: None };
-        assert_eq!(judge("", &run(RunState::Running), &done).0, RunState::Succeeded);
+        assert_eq!(classify("", &run(RunState::Running), &done).0, RunState::Succeeded);
         for ended in [done, failed(ErrorCode::GuestStopped), failed(ErrorCode::Canceled)] {
-            assert_eq!(judge("", &run(RunState::Canceling), &ended).0, RunState::Canceled);
+            assert_eq!(classify("", &run(RunState::Canceling), &ended).0, RunState::Canceled);
         }
     }
 }

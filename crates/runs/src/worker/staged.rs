@@ -5,8 +5,7 @@ use std::path::Path;
 use api::ErrorCode;
 use db::Run;
 use images::{cx::Cx, error::Error, event::RunOutput, step::Step};
-use providers::image_builder::{pin, staging};
-use serde_json::Value;
+use providers::image_builder::{pin::Script, record::TemplateRecord, staging};
 use service::{
     App,
     blobs::{self, Blob, VHDS},
@@ -29,9 +28,14 @@ pub(super) struct Place {
 /// The place of the run.
 ///
 /// # Errors
-/// The account is gone. That the database does not answer is told as it is.
+/// The account is gone. A failure of the database is not one of the run.
 pub(super) async fn place(app: &App, run: &Run) -> Result<Result<Place, Error>, db::Error> {
-    let Some(account) = staging::present_account(app, &run.template).await? else {
+    let template = TemplateRecord::find(app.store(), &run.template).await?;
+    let account = match &template {
+        Some(template) => staging::account(app, template).await?,
+        None => None,
+    };
+    let Some(account) = account else {
         let text = "the staging storage account of the image template is gone: its resource group was deleted";
         return Ok(Err(Error::new(ErrorCode::NotFound, text)
             .hint("delete the image template and create it again")));
@@ -47,11 +51,11 @@ async fn stamp(app: &App, run: &Run) -> Result<String, db::Error> {
     Ok(if is_taken { format!("{second}_{}", run.id) } else { second })
 }
 
-/// Puts the pinned scripts where the engine looks first. One that is not there is fetched by the
-/// engine, which takes nothing but what was pinned.
-pub(super) async fn fetch_scripts(cx: &Cx, account: &str, input: &Value) {
+/// Puts the pinned scripts where the engine looks first. The engine fetches a script that is missing
+/// here, and takes only what was pinned.
+pub(super) async fn fetch_scripts(cx: &Cx, account: &str, scripts: &[Script]) {
     let folder = blobs::root(&cx.layout).join(account);
-    for script in pin::pinned(&input["properties"]) {
+    for script in scripts {
         let path = folder.join(script.container).join(&script.blob);
         let Some(path) = path.to_str() else { continue };
         let (base, limits) = (Some(Path::new("/")), Limits::default());
@@ -61,8 +65,8 @@ pub(super) async fn fetch_scripts(cx: &Cx, account: &str, input: &Value) {
     }
 }
 
-/// Moves VHDs that have no place of their own into the account. One that cannot be moved is no output,
-/// and the run has failed there.
+/// Moves VHDs that have no place of their own into the account. A VHD that cannot be moved is not an
+/// output, and fails the run.
 pub(super) async fn deliver(app: &App, place: &Place, mut ended: Ended) -> Ended {
     let mut outputs = Vec::new();
     if let Err(error) = app.confirm_ownership().await {
@@ -120,10 +124,10 @@ async fn stage(app: &App, place: &Place, mut output: RunOutput) -> Result<RunOut
 pub(super) async fn log_refusal(app: &App, run_id: &str, error: &Error) {
     let folder = run_folder::of(&app.settings().layout, run_id);
     let id = run_id.to_owned();
-    let told = Conceal::of(&app.settings().layout).error(error);
+    let concealed = Conceal::of(&app.settings().layout).error(error);
     let written = tokio::task::spawn_blocking(move || {
         Journal::open(&folder, &id, images::log::DEFAULT_BYTES)
-            .and_then(|mut journal| journal.end(Some(&told)))
+            .and_then(|mut journal| journal.end(Some(&concealed)))
     });
     if !matches!(written.await, Ok(Ok(()))) {
         tracing::warn!(run = run_id, "the run has no journal");

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use api::template::Distributor;
 use db::{OperationStatus, Run, RunState, Select, Write};
-use providers::{compute::artifacts, stored};
+use providers::{compute::artifacts, image_builder::record::RunInput};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use vm::fake::{Call, Reaction};
@@ -414,7 +414,7 @@ fn a_run_that_was_cut_off_is_begun_again_until_the_database_takes_it() {
         let mut worker = super::Worker {
             app: process.app.clone(),
             executor: process.executor(None),
-            held: std::collections::HashMap::new(),
+            active: std::collections::HashMap::new(),
             resumed: None,
             tasks: tokio::task::JoinSet::new(),
         };
@@ -424,7 +424,7 @@ fn a_run_that_was_cut_off_is_begun_again_until_the_database_takes_it() {
         worker.look().await.unwrap();
         let (begun, was_begun) = worker.tasks.join_next().await.unwrap().unwrap();
         assert_eq!((&begun, was_begun), (&id, false));
-        worker.let_go(&begun, was_begun);
+        worker.release(&begun, was_begun);
         bench.sql("DROP TRIGGER fails").await;
         worker.look().await.unwrap();
         let run = process.ended(&id).await;
@@ -439,7 +439,7 @@ async fn of_two_targets_with_one_id_the_later_is_written() {
     let process = bench.process().await;
     let id = process.submit("t", managed("made")).await;
     let run = process.run(&id).await;
-    let mut template = stored::parse(&run.input).unwrap();
+    let mut template = RunInput::of(&run).unwrap().template;
     let first = template.properties.distribute[0].clone();
     let tags = [("k".to_owned(), "later".to_owned())].into();
     let again = Distributor { run_output_name: "again".into(), artifact_tags: tags, ..first };
@@ -457,7 +457,9 @@ async fn of_two_targets_with_one_id_the_later_is_written() {
         data_disks: Vec::new(),
     };
     let outputs = [made("made", "images/made"), made("again", "images/MADE")];
-    let writes = artifacts::writes(&process.app, &run, &template, &outputs).await.unwrap();
+    let owner = process.resource(run.template.as_str()).await;
+    let writes = artifacts::writes(&process.app, &run.id, owner.as_ref(), &template, &outputs);
+    let writes = writes.await.unwrap();
     process.app.store().commit(writes).await.unwrap();
     let image = process.resource(&compute("images/made")).await.unwrap();
     assert_eq!(image.body["tags"]["k"], "later");
@@ -571,8 +573,8 @@ async fn a_run_that_a_request_has_ended_is_not_begun() {
     let ended = db::Run { state: RunState::Canceled, ..seen.clone() };
     process.app.store().commit(vec![db::Write::ReplaceRun(ended)]).await.unwrap();
     let working = super::row::Change::Working("Building");
-    let claim = super::row::As::Claim(seen.epoch);
-    let refused = super::row::write(&process.app, &id, claim, working).await.unwrap_err();
+    let owned = super::row::Owned::taking(&id, &seen.template, seen.epoch);
+    let refused = super::row::write(&process.app, &owned, working).await.unwrap_err();
     assert!(matches!(refused, super::row::Refused::Lost), "{refused}");
     assert_eq!(process.run(&id).await.state, RunState::Canceled);
 }

@@ -35,7 +35,7 @@ impl ManagedIdentity {
 
     /// Whether its run is at work.
     pub(crate) async fn is_at_work(&self, store: &Store) -> Result<bool, db::Error> {
-        let run = store.run(&self.run_id).await?;
+        let run = store.run_without_input(&self.run_id).await?;
         Ok(run.is_some_and(|run| matches!(run.state, RunState::Running | RunState::Canceling)))
     }
 }

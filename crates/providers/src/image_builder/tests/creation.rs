@@ -301,8 +301,9 @@ async fn a_run_at_work_is_told_to_end_once() {
     run.state = RunState::Running;
     run.sub_state = "Building".into();
     run.epoch += 1;
-    let template = service.row(&key(&read)).await.unwrap();
-    let writes = vec![Write::Replace(with_run(template, &run)), Write::ClaimRun(run.clone())];
+    let mut template = TemplateRecord::find(store, &key(&read)).await.unwrap().unwrap();
+    template.show_run(&run);
+    let writes = vec![template.replace(), Write::ClaimRun(run.clone())];
     store.commit(writes).await.unwrap();
     let status = service.get("2024-02-01", "t1").await["properties"]["lastRunStatus"].clone();
     assert_eq!(

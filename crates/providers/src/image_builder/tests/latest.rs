@@ -1,7 +1,7 @@
 //! What `latest` of a gallery's definition stands for.
 
 use super::*;
-use crate::image_builder::versions::with_latest;
+use crate::image_builder::{record::RunInput, versions::with_latest};
 
 impl Service {
     async fn published(&self, number: &str, regions: &[&str], excluded: bool) -> String {
@@ -23,7 +23,8 @@ impl Service {
         let template = self.get("2024-02-01", "t").await;
         let told = &template["properties"]["provisioningError"]["provisioningErrorCode"];
         assert_eq!(told, "BadSharedImageVersionSource");
-        let run = with_latest(&self.app, following()).await.unwrap().unwrap_err();
+        let input = RunInput::parse(&following()).unwrap();
+        let run = with_latest(&self.app, input).await.unwrap().unwrap_err();
         assert_eq!(run.code, api::ErrorCode::BadSharedImageVersionSource);
         let text = |field: &str| error[field].as_str().unwrap().to_owned();
         (text("code"), text("message"))
@@ -32,7 +33,7 @@ impl Service {
 
 // conformance: 84
 #[tokio::test]
-async fn where_all_versions_are_excluded_nothing_is_latest() {
+async fn latest_with_all_versions_excluded_is_refused() {
     let service = Service::new().await;
     for number in ["1.0.0", "1.10.0", "1.9.0"] {
         service.published(number, &["West US"], true).await;
@@ -44,7 +45,7 @@ async fn where_all_versions_are_excluded_nothing_is_latest() {
 
 // conformance: 46
 #[tokio::test]
-async fn where_no_version_is_in_the_region_nothing_is_latest() {
+async fn latest_without_a_version_in_the_region_is_refused() {
     let service = Service::new().await;
     service.published("1.0.0", &["West US 2"], false).await;
     service.published("2.0.0", &["West US"], true).await;
@@ -56,7 +57,7 @@ async fn where_no_version_is_in_the_region_nothing_is_latest() {
 }
 
 #[tokio::test]
-async fn a_definition_without_versions_has_no_latest() {
+async fn latest_of_a_definition_without_versions_is_refused() {
     let (code, message) = Service::new().await.refused().await;
     assert_eq!(code, "BadSharedImageVersionSource");
     assert!(message.contains("There is no such image"), "{message}");
@@ -64,17 +65,20 @@ async fn a_definition_without_versions_has_no_latest() {
 
 // conformance: 45, 84
 #[tokio::test]
-async fn a_run_is_given_the_highest_version_that_counts() {
+async fn latest_of_a_run_is_the_highest_version_that_counts() {
     let service = Service::new().await;
     service.published("1.9.0", &["westus"], false).await;
     let wanted = service.published("1.10.0", &["West US"], false).await;
     service.published("1.11.0", &["West US"], true).await;
     service.published("2.0.0", &["West US 2"], false).await;
-    let input = with_latest(&service.app, following()).await.unwrap().unwrap();
-    assert_eq!(input["properties"]["source"]["imageVersionId"], wanted);
+    let built_upon = async |input: Value| {
+        let input = RunInput::parse(&input).unwrap();
+        let input = with_latest(&service.app, input).await.unwrap().unwrap();
+        json!(input.template.properties.source)["imageVersionId"].clone()
+    };
+    assert_eq!(built_upon(following()).await, wanted);
     let exact = json!(format!("{}/versions/1.9.0", definition("d")));
     let mut named = following();
     named["properties"]["source"]["imageVersionId"] = exact.clone();
-    let input = with_latest(&service.app, named).await.unwrap().unwrap();
-    assert_eq!(input["properties"]["source"]["imageVersionId"], exact);
+    assert_eq!(built_upon(named).await, exact);
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::image_builder::record::RunInput;
 use service::app::changes::{Change, Scope};
 
 /// Beside the one that a test is about.
@@ -71,7 +72,7 @@ async fn the_end_of_a_run_concerns_the_trigger_of_its_template_alone() {
     service.act("2024-02-01", "t1", "run").await.unwrap();
     service.end_run("t1", RunState::Succeeded, "").await;
     let run = service.runs("t1").await.pop().unwrap();
-    run_ended(&service.app, &run);
+    run_ended(&service.app, &run.template, RunInput::of(&run).ok().as_ref());
     let scope = service.app.changes().next().await;
     assert_eq!(scope, only(Change::Template(run.template)));
     let (reads, commits) = service.cost(&scope).await;
@@ -103,13 +104,17 @@ async fn a_run_tells_the_followers_of_what_it_makes() {
     service.created("2024-02-01", "t1", &small()).await;
     service.act("2024-02-01", "t1", "run").await.unwrap();
     let mut run = service.runs("t1").await.pop().unwrap();
-    let target = |id: String| json!({ "type": "SharedImage", "galleryImageId": id });
+    let target = |name: &str, id: String| {
+        let replicas = ["westus"];
+        json!({ "type": "SharedImage", "runOutputName": name, "galleryImageId": id,
+            "replicationRegions": replicas })
+    };
     run.input["properties"]["distribute"] = json!([
-        target(definition("D")),
-        target(format!("{}/versions/1.0.0", definition("e"))),
-        { "type": "VHD" },
+        target("d", definition("D")),
+        target("e", format!("{}/versions/1.0.0", definition("e"))),
+        { "type": "VHD", "runOutputName": "v" },
     ]);
-    run_ended(&service.app, &run);
+    run_ended(&service.app, &run.template, Some(&RunInput::of(&run).unwrap()));
     let expected = [
         Change::Definition(ResourceKey::of(&definition("d"))),
         Change::Definition(ResourceKey::of(&definition("e"))),

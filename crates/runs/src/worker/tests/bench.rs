@@ -11,7 +11,7 @@ use images::{
     store::{Labels, Origin, Payload, address::Address},
 };
 use jiff::Timestamp;
-use providers::image_builder::with_run;
+use providers::image_builder::record::TemplateRecord;
 use serde_json::{Value, json};
 use service::{App, Settings};
 use tokio_util::sync::CancellationToken;
@@ -198,9 +198,11 @@ impl Process {
     pub(super) async fn cancel(&self, id: &str) {
         loop {
             let run = self.run(id).await;
-            let template = self.resource(run.template.as_str()).await.unwrap();
+            let template = TemplateRecord::find(self.app.store(), &run.template).await;
+            let mut template = template.unwrap().unwrap();
             let run = Run { state: RunState::Canceling, sub_state: String::new(), ..run };
-            let writes = vec![Write::Replace(with_run(template, &run)), Write::ReplaceRun(run)];
+            template.show_run(&run);
+            let writes = vec![template.replace(), Write::ReplaceRun(run)];
             match self.app.store().commit(writes).await {
                 Err(Error::Stale { .. }) => {}
                 done => break done.unwrap(),

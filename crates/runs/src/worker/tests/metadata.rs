@@ -4,6 +4,7 @@ use db::{Resource, Run, Write};
 use engine::metadata::{Asked, Metadata};
 use images::geography::Geography;
 use jiff::Timestamp;
+use providers::image_builder::record::RunInput;
 use service::auth::{Audience, Auth, Denied, SigningKey};
 
 use super::*;
@@ -67,8 +68,8 @@ impl Place {
         let job = Job {
             worked: std::time::Duration::ZERO,
             run_id: self.run.id.clone(),
-            template: "t".into(),
-            input,
+            name: "t".into(),
+            input: RunInput::parse(&input).unwrap(),
             account: String::new(),
             geography: Geography::default(),
         };

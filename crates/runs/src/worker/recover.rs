@@ -1,25 +1,26 @@
-//! What an earlier process left: its runs are ended, or go on from their last node.
+//! Recovery of the runs of an earlier process: they end, or continue from their last node.
 
 use std::collections::HashSet;
 
 use api::ErrorCode;
 use db::RunState;
 use images::error::Error;
+use providers::image_builder::record::RunInput;
 use service::App;
 
 use super::{
-    carry,
+    execute,
     executor::{Ended, Executor},
     machines,
-    row::As,
+    row::Owned,
 };
 
-/// How often a run may end without being handed over. One that takes the service down with it must not do
-/// so for ever; an orderly restart does not count.
+/// How often a run may end without being handed over. A run that crashes the service must not do so for
+/// ever; an orderly restart does not count.
 const CRASHES: i64 = 2;
 
-/// Ends what is to end, and returns the ids of the runs that are to go on.
-pub(super) async fn adopt(
+/// Ends what is to end. Returns the ids of the runs that continue.
+pub(super) async fn recover(
     app: &App,
     executor: &dyn Executor,
 ) -> Result<HashSet<String>, db::Error> {
@@ -36,9 +37,9 @@ pub(super) async fn adopt(
         }
         let error = match run.state {
             RunState::Canceling => Error::new(ErrorCode::Canceled, "canceled"),
-            // Its claim counts this crash.
+            // Taking it on counts this crash.
             RunState::Running if run.crashes + 1 < CRASHES => {
-                tracing::info!(run = %run.id, "the run goes on where the service was ended");
+                tracing::info!(run = %run.id, "the run continues where the service ended");
                 resumed.insert(run.id);
                 continue;
             }
@@ -52,8 +53,10 @@ pub(super) async fn adopt(
             .hint("Run the template again"),
             _ => continue,
         };
-        let ended = Ended { outputs: Vec::new(), optimization: None, error: Some(error) };
-        carry::end(app, &run.id, As::Claim(run.epoch), &ended).await;
+        let input = RunInput::of(&run).ok();
+        let ended = Ended::failed(error);
+        let owned = Owned::taking(&run.id, &run.template, run.epoch);
+        execute::end(app, &owned, input.as_ref(), &ended).await;
     }
     Ok(resumed)
 }
