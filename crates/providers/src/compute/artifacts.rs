@@ -2,19 +2,21 @@
 
 use api::{
     ResourceId,
-    template::{Distributor, DistributorKind, ManagedImage, Regions, SharedImage, Template},
+    template::{
+        Distributor, DistributorKind, ManagedImage, Regions, SharedImage, StorageAccountType,
+        Template,
+    },
 };
 use arm::region;
-use db::{Error, Resource, ResourceKey, Store, Write};
+use db::{Error, Resource, ResourceKey, Write};
 use images::{
-    digest::Digest,
-    event::{DataOutput, RunOutput},
-    store as image_store,
-    store::StoredImage,
+    event::RunOutput,
+    store::{Origin, Record, Store, StoredImage, address::Address},
 };
-use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use service::App;
+
+use super::version;
 
 /// Hidden in an output that is a blob of the staging account: its path in URLs of this server.
 pub(crate) const BLOB: &str = "blob";
@@ -52,25 +54,20 @@ async fn delivered(
     outputs: &[RunOutput],
 ) -> Result<Vec<Resource>, Error> {
     let mut resources = Vec::new();
+    let base = app.base_url().unwrap_or_default();
     for output in outputs {
         // A template that is gone has no outputs any more; its images stay.
-        if let Some(owner) = owner {
-            let base = app.base_url().unwrap_or_default();
-            resources.push(run_output(owner, output, base));
-        }
-        let targets = &template.properties.distribute;
-        let target = targets.iter().find(|d| d.run_output_name == output.run_output_name);
-        let made = match target {
-            Some(target) => artifact(app, target, output).await,
-            None => None,
-        };
-        if let Some(resource) = made {
-            resources.push(match &target.map(|target| &target.kind) {
-                Some(DistributorKind::SharedImage(image)) => {
-                    in_gallery(app.store(), resource, image).await?
-                }
-                _ => resource,
-            });
+        resources.extend(owner.map(|owner| run_output(owner, output, base)));
+        let mut targets = template.properties.distribute.iter();
+        let target = targets.find(|target| target.run_output_name == output.run_output_name);
+        let id = output.artifact_id.as_ref().and_then(|id| id.parse::<ResourceId>().ok());
+        if let (Some(target), Some(id)) = (target, id) {
+            let stored = match Address::of(&id) {
+                Ok(address) => in_images(app, move |store| store.at(&address)).await,
+                Err(_) => None,
+            };
+            let disks = stored.map_or_else(|| Disks::of_output(output), |s| Disks::of(&s.record));
+            resources.extend(artifact(app, target, &id.to_string(), &disks).await?);
         }
     }
     Ok(resources)
@@ -90,33 +87,23 @@ async fn unfinished(
         if outputs.iter().any(|output| output.run_output_name == *name) {
             continue;
         }
-        let Ok(definition) = image_store::address::Address::of(&image.definition()) else {
+        let Ok(definition) = Address::of(&image.definition()) else {
             continue;
         };
         let (run_id, output) = (run_id.to_owned(), name.clone());
         let made = in_images(app, move |images| images.of_run(&definition, &run_id, &output)).await;
-        let Some(made) = made else { continue };
-        let output = RunOutput {
-            run_output_name: name.clone(),
-            kind: target.kind.name().to_owned(),
-            artifact_id: Some(made.record.id.clone()),
-            artifact_uri: None,
-            path: made.disk(),
-            bytes: made.record.actual_size,
-            allocated_bytes: made.record.actual_size,
-            digest: Digest::Plain(made.record.digest.clone()),
-            virtual_size: made.record.virtual_size,
-            data_disks: engine::distribute::data_outputs(&made),
-        };
-        let Some(mut version) = artifact(app, target, &output).await else { continue };
-        version.body["properties"]["provisioningState"] = json!("Failed");
-        resources.push(in_gallery(app.store(), version, image).await?);
+        let Some(record) = made.map(|made| made.record) else { continue };
+        let version = artifact(app, target, &record.id, &Disks::of(&record)).await?;
+        resources.extend(version.map(|mut version| {
+            version.body["properties"]["provisioningState"] = json!("Failed");
+            version
+        }));
     }
     Ok(resources)
 }
 
 /// Adds it, or replaces what is there under its id.
-async fn put(store: &Store, mut resource: Resource) -> Result<Write, Error> {
+async fn put(store: &db::Store, mut resource: Resource) -> Result<Write, Error> {
     let Some(before) = store.resource(&resource.key()).await? else {
         return Ok(Write::Insert(resource));
     };
@@ -150,158 +137,136 @@ fn run_output(template: &Resource, output: &RunOutput, base: &str) -> Resource {
 /// What a look into the image store finds. Its files are read off the runtime.
 async fn in_images(
     app: &App,
-    look: impl FnOnce(&image_store::Store) -> images::error::Result<Option<StoredImage>>
-    + Send
-    + 'static,
+    look: impl FnOnce(&Store) -> images::error::Result<Option<StoredImage>> + Send + 'static,
 ) -> Option<StoredImage> {
-    let store = image_store::Store::open(&app.settings().layout);
-    let found = tokio::task::spawn_blocking(move || look(&store)).await;
-    match found {
-        Ok(Ok(found)) => found,
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "the image store cannot be read");
-            None
-        }
-        Err(error) => {
-            tracing::warn!(%error, "the image store cannot be read");
-            None
+    let store = Store::open(&app.settings().layout);
+    let found = tokio::task::spawn_blocking(move || look(&store).map_err(|e| e.to_string()));
+    found.await.unwrap_or_else(|panic| Err(panic.to_string())).unwrap_or_else(|error| {
+        tracing::warn!(error, "the image store cannot be read");
+        None
+    })
+}
+
+/// The disks of an image or version.
+struct Disks {
+    generation: String,
+    os_type: String,
+    /// Size of the OS disk in GiB.
+    os: u64,
+    /// LUNs and sizes in GiB.
+    data: Vec<(usize, u64)>,
+}
+
+impl Disks {
+    /// The image store is the truth about disks.
+    fn of(record: &Record) -> Self {
+        let data = record.data_disks.iter().map(|disk| (disk.lun, disk.virtual_size));
+        Self::new(&record.origin, record.virtual_size, data)
+    }
+
+    /// What the run reported, where the store cannot be read.
+    fn of_output(output: &RunOutput) -> Self {
+        let data = output.data_disks.iter().map(|disk| (disk.lun, disk.virtual_size));
+        Self::new(&Origin::default(), output.virtual_size, data)
+    }
+
+    fn new(origin: &Origin, os: u64, data: impl Iterator<Item = (usize, u64)>) -> Self {
+        let or =
+            |text: &str, default: &str| if text.is_empty() { default } else { text }.to_owned();
+        Self {
+            generation: or(&origin.generation, "V2"),
+            os_type: or(&origin.os_type, "Linux"),
+            os: os.div_ceil(GIB),
+            data: data.map(|(lun, bytes)| (lun, bytes.div_ceil(GIB))).collect(),
         }
     }
 }
 
-/// The image or version that was made; a VHD is no resource.
-async fn artifact(app: &App, target: &Distributor, output: &RunOutput) -> Option<Resource> {
-    let id: ResourceId = output.artifact_id.as_ref()?.parse().ok()?;
-    let record = match image_store::address::Address::of(&id) {
-        Ok(address) => in_images(app, move |store| store.at(&address)).await,
-        Err(_) => None,
-    };
-    let record = record.map(|image| image.record);
-    let (kind, body) = match &target.kind {
-        DistributorKind::ManagedImage(image) => {
-            (IMAGE, image_body(image, target, output, record.as_ref()))
-        }
-        DistributorKind::SharedImage(image) => {
-            (super::VERSIONS_KIND, version_body(app, image, target, output))
-        }
-        DistributorKind::Vhd(_) => return None,
-    };
-    Some(Resource::new(id.to_string(), kind, body, json!({})))
-}
-
-fn gigabytes(output: &RunOutput) -> u64 {
-    output.virtual_size.div_ceil(GIB)
-}
-
-/// The image's data disks, each as `one` writes it with its size in GiB.
-fn data_disks(output: &RunOutput, one: impl Fn(&DataOutput, u64) -> Value) -> Vec<Value> {
-    output.data_disks.iter().map(|disk| one(disk, disk.virtual_size.div_ceil(GIB))).collect()
-}
-
-fn image_body(
-    image: &ManagedImage,
+/// The image or version that was made; a VHD is not a resource.
+async fn artifact(
+    app: &App,
     target: &Distributor,
-    output: &RunOutput,
-    record: Option<&image_store::Record>,
-) -> Value {
-    let origin = |of: fn(&image_store::Origin) -> &String, default: &str| {
-        let text = record.map(|record| of(&record.origin)).filter(|text| !text.is_empty());
-        text.map_or_else(|| default.to_owned(), Clone::clone)
+    id: &str,
+    disks: &Disks,
+) -> Result<Option<Resource>, Error> {
+    let (kind, body) = match &target.kind {
+        DistributorKind::ManagedImage(image) => (IMAGE, image_body(image, target, disks)),
+        DistributorKind::SharedImage(image) => {
+            (super::VERSIONS_KIND, version_body(app, image, target, disks).await?)
+        }
+        DistributorKind::Vhd(_) => return Ok(None),
     };
-    json!({
-        "location": image.location.replace(' ', "").to_lowercase(),
-        "tags": target.artifact_tags,
-        "properties": {
-            "hyperVGeneration": origin(|origin| &origin.generation, "V2"),
-            "storageProfile": {
-                "osDisk": {
-                    "osType": origin(|origin| &origin.os_type, "Linux"),
-                    "osState": "Generalized",
-                    "diskSizeGB": gigabytes(output),
-                    "caching": "ReadWrite",
-                    "storageAccountType": "Standard_LRS",
-                },
-                "dataDisks": data_disks(output, |disk, gb| json!({
-                    "lun": disk.lun, "diskSizeGB": gb, "caching": "None",
-                    "storageAccountType": "Standard_LRS",
-                })),
-                "zoneResilient": false,
-            },
-            "provisioningState": "Succeeded",
-        },
-    })
+    Ok(Some(Resource::new(id.to_owned(), kind, body, json!({}))))
 }
 
-fn version_body(app: &App, image: &SharedImage, target: &Distributor, output: &RunOutput) -> Value {
-    let region = |name: &str, replicas: u32, storage: &Value| {
-        json!({
-            "name": region::display(name),
-            "regionalReplicaCount": replicas,
-            "storageAccountType": storage,
-        })
-    };
-    let (regions, storage): (Vec<Value>, Value) = match &image.regions {
-        Regions::Target(regions) => {
-            let one = |r: &api::template::TargetRegion| {
-                region(&r.name, r.replica_count, &json!(r.storage_account_type))
-            };
-            (regions.iter().map(one).collect(), json!("Standard_LRS"))
-        }
-        Regions::Replication { regions, storage_account_type } => {
-            let storage = json!(storage_account_type);
-            (regions.iter().map(|name| region(name, 1, &storage)).collect(), storage)
-        }
-        Regions::Default => (Vec::new(), json!("Standard_LRS")),
-    };
-    let location = app.settings().regions.first().cloned().unwrap_or_default();
-    json!({
-        "location": location,
-        "tags": target.artifact_tags,
-        "properties": {
-            "publishingProfile": {
-                "targetRegions": regions,
-                "replicaCount": 1,
-                "excludeFromLatest": image.exclude_from_latest,
-                "publishedDate": Timestamp::now().to_string(),
-                "storageAccountType": storage,
-                "replicationMode": image.replication_mode,
+fn image_body(image: &ManagedImage, target: &Distributor, disks: &Disks) -> Value {
+    let data = disks.data.iter().map(|(lun, gb)| {
+        json!({ "lun": lun, "diskSizeGB": gb, "caching": "None",
+            "storageAccountType": "Standard_LRS" })
+    });
+    let properties = json!({
+        "hyperVGeneration": disks.generation,
+        "storageProfile": {
+            "osDisk": {
+                "osType": disks.os_type,
+                "osState": "Generalized",
+                "diskSizeGB": disks.os,
+                "caching": "ReadWrite",
+                "storageAccountType": "Standard_LRS",
             },
-            "storageProfile": {
-                "osDiskImage": {
-                    "sizeInGB": gigabytes(output), "hostCaching": "ReadWrite", "source": {},
-                },
-                "dataDiskImages": data_disks(output, |disk, gb| json!({
-                    "lun": disk.lun, "sizeInGB": gb, "hostCaching": "None", "source": {},
-                })),
-            },
-            "provisioningState": "Succeeded",
+            "dataDisks": data.collect::<Value>(),
+            "zoneResilient": false,
         },
-    })
+    });
+    let location = region::normalise(&image.location);
+    super::image::document(&location, &json!(target.artifact_tags), properties)
 }
 
 /// A version lies in its gallery's region, wherever the definition says it is. That region also is its target
 /// where the template names none.
-async fn in_gallery(
-    store: &Store,
-    mut version: Resource,
+async fn version_body(
+    app: &App,
     image: &SharedImage,
-) -> Result<Resource, Error> {
+    target: &Distributor,
+    disks: &Disks,
+) -> Result<Value, Error> {
     let gallery = match image.definition().parent() {
-        Some(gallery) => store.resource(&ResourceKey::of(&gallery.to_string())).await?,
+        Some(gallery) => app.store().resource(&ResourceKey::of(&gallery.to_string())).await?,
         None => None,
     };
     let location = gallery.as_ref().and_then(|found| found.body["location"].as_str());
-    if let Some(location) = location {
-        version.body["location"] = json!(location);
+    let location = location.or_else(|| app.settings().regions.first().map(String::as_str));
+    let location = location.unwrap_or_default();
+    let one = |region: &str, replicas: u32, storage: StorageAccountType| {
+        version::target(region, replicas.into(), storage, Map::new())
+    };
+    let mut storage = StorageAccountType::default();
+    let mut targets: Vec<Value> = match &image.regions {
+        Regions::Target(regions) => regions
+            .iter()
+            .map(|region| one(&region.name, region.replica_count, region.storage_account_type))
+            .collect(),
+        Regions::Replication { regions, storage_account_type } => {
+            storage = *storage_account_type;
+            regions.iter().map(|name| one(name, 1, storage)).collect()
+        }
+        Regions::Default => Vec::new(),
+    };
+    if targets.is_empty() {
+        targets.push(one(location, 1, StorageAccountType::default()));
     }
-    let location = version.body["location"].as_str().unwrap_or_default().to_owned();
-    let regions = &mut version.body["properties"]["publishingProfile"]["targetRegions"];
-    if regions.as_array().is_some_and(Vec::is_empty) {
-        *regions = json!([{
-            "name": region::display(&location),
-            "regionalReplicaCount": 1,
-            "storageAccountType": "Standard_LRS",
-        }]);
-    }
-    Ok(version)
+    let also = Map::from_iter([("replicationMode".to_owned(), json!(image.replication_mode))]);
+    let profile = version::publishing(also, targets, 1, storage, image.exclude_from_latest, None);
+    let disk =
+        |gb: &u64, caching: &str| json!({ "sizeInGB": gb, "hostCaching": caching, "source": {} });
+    let data = disks.data.iter().map(|(lun, gb)| {
+        let mut data = disk(gb, "None");
+        data["lun"] = json!(lun);
+        data
+    });
+    let storage = json!({
+        "osDiskImage": disk(&disks.os, "ReadWrite"),
+        "dataDiskImages": data.collect::<Value>(),
+    });
+    Ok(version::document(location, &json!(target.artifact_tags), Map::new(), profile, storage))
 }

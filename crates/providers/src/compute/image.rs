@@ -41,7 +41,7 @@ impl ResourceType<App> for Image {
             None => properties(&object)?,
         };
         let tags = fields::tags(&object)?.unwrap_or_else(|| json!({}));
-        let body = json!({ "location": location, "tags": tags, "properties": properties });
+        let body = document(&location, &tags, properties);
         let hidden = existing.as_ref().map_or_else(|| json!({}), |old| old.hidden.clone());
         let (image, created) = rows::put(NAME, app.context(), call, existing, body, hidden).await?;
         Ok(rows::written(created, rows::view(NAME, &image), &image))
@@ -55,8 +55,14 @@ impl ResourceType<App> for Image {
     }
 }
 
-/// The properties of an image that is there: what made it is not told again (one that a run made was made from
-/// no disk at all), and nothing of it can be another.
+/// The document of an image.
+pub(super) fn document(location: &str, tags: &Value, mut properties: Value) -> Value {
+    properties["provisioningState"] = json!("Succeeded");
+    json!({ "location": location, "tags": tags, "properties": properties })
+}
+
+/// The properties of an image that exists. A request need not repeat what made it (a run makes one from
+/// no disk at all), and cannot change it.
 fn kept(object: &Map<String, Value>, held: &Value) -> Result<Value, ApiError> {
     let given = fields::properties(object)?;
     let generation =
@@ -82,9 +88,7 @@ fn kept(object: &Map<String, Value>, held: &Value) -> Result<Value, ApiError> {
             .target(format!("properties.{field}")));
         }
     }
-    let mut properties = held.clone();
-    properties["provisioningState"] = json!("Succeeded");
-    Ok(properties)
+    Ok(held.clone())
 }
 
 /// What names a disk: a text, or an object with an `id`.
@@ -126,7 +130,6 @@ fn properties(object: &Map<String, Value>) -> Result<Value, ApiError> {
     if properties["storageProfile"]["dataDisks"].is_null() {
         properties["storageProfile"]["dataDisks"] = json!([]);
     }
-    properties.insert("provisioningState".to_owned(), json!("Succeeded"));
     Ok(Value::Object(properties))
 }
 
@@ -135,7 +138,8 @@ mod tests {
     use super::*;
 
     fn check(properties_: Value) -> Result<Value, ApiError> {
-        properties(json!({ "properties": properties_ }).as_object().unwrap())
+        let properties = properties(json!({ "properties": properties_ }).as_object().unwrap());
+        properties.map(|made| document("westus2", &json!({}), made)["properties"].take())
     }
 
     #[test]

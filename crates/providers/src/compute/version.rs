@@ -13,6 +13,7 @@ use db::ResourceKey;
 use images::{config::Config, geography::Geography};
 use jiff::Timestamp;
 use regions::Known;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use service::{App, app::changes::Change};
 
@@ -78,16 +79,11 @@ impl ResourceType<App> for Version {
         if existing.is_none() {
             check_source(app, &storage).await?;
         }
-        let mut properties = given;
-        properties.insert("publishingProfile".to_owned(), profile);
-        properties.insert("storageProfile".to_owned(), storage);
-        properties.insert("provisioningState".to_owned(), json!("Succeeded"));
-        properties.remove("replicationStatus");
         if existing.is_none() {
             super::reserve(app, &key).await?;
         }
         let tags = fields::tags(&object)?.unwrap_or_else(|| json!({}));
-        let body = json!({ "location": location, "tags": tags, "properties": properties });
+        let body = document(&location, &json!(tags), given, profile, storage);
         let mut hidden = existing.as_ref().map_or_else(|| json!({}), |old| old.hidden.clone());
         let after = &body["properties"]["publishingProfile"]["targetRegions"];
         super::replication::promise(app, &mut hidden, &before, after);
@@ -115,6 +111,52 @@ fn changed(app: &App, version: &ResourceKey) {
     }
 }
 
+/// The document of a version. `properties` has what else is known of it.
+pub(super) fn document(
+    location: &str,
+    tags: &Value,
+    mut properties: Map<String, Value>,
+    profile: Value,
+    storage: Value,
+) -> Value {
+    properties.insert("publishingProfile".to_owned(), profile);
+    properties.insert("storageProfile".to_owned(), storage);
+    properties.insert("provisioningState".to_owned(), json!("Succeeded"));
+    properties.remove("replicationStatus");
+    json!({ "location": location, "tags": tags, "properties": properties })
+}
+
+/// `publishingProfile`. `also` has what else is known of it. Without a date, a version is published now.
+pub(super) fn publishing(
+    mut also: Map<String, Value>,
+    targets: Vec<Value>,
+    replicas: u64,
+    storage: impl Serialize,
+    is_excluded: bool,
+    date: Option<&str>,
+) -> Value {
+    let date = date.map_or_else(|| Timestamp::now().to_string(), str::to_owned);
+    also.insert("targetRegions".to_owned(), Value::Array(targets));
+    also.insert("replicaCount".to_owned(), json!(replicas));
+    also.insert("excludeFromLatest".to_owned(), json!(is_excluded));
+    also.insert("publishedDate".to_owned(), json!(date));
+    also.insert("storageAccountType".to_owned(), json!(storage));
+    Value::Object(also)
+}
+
+/// A target region of a version. `also` has what else is known of it.
+pub(super) fn target(
+    region: &str,
+    replicas: u64,
+    storage: impl Serialize,
+    mut also: Map<String, Value>,
+) -> Value {
+    also.insert("name".to_owned(), json!(region::display(region)));
+    also.insert("regionalReplicaCount".to_owned(), json!(replicas));
+    also.insert("storageAccountType".to_owned(), json!(storage));
+    Value::Object(also)
+}
+
 fn object_at(value: Option<&Value>, path: &str) -> Result<Map<String, Value>, ApiError> {
     match value {
         None | Some(Value::Null) => Ok(Map::new()),
@@ -123,47 +165,40 @@ fn object_at(value: Option<&Value>, path: &str) -> Result<Map<String, Value>, Ap
     }
 }
 
+/// How a version is published that has been published as `before`.
 fn profile(
     app: &App,
     location: &str,
     given: Option<&Value>,
-    held: &Value,
+    before: &Value,
 ) -> Result<Value, ApiError> {
-    let mut profile = object_at(given, PROFILE)?;
-    let replicas = count(&profile, "replicaCount", PROFILE)?
-        .or_else(|| held["replicaCount"].as_u64())
+    let also = object_at(given, PROFILE)?;
+    let replicas = count(&also, "replicaCount", PROFILE)?
+        .or_else(|| before["replicaCount"].as_u64())
         .unwrap_or(1);
-    let account =
-        choice(&profile, "storageAccountType", &format!("{PROFILE}.storageAccountType"), ACCOUNTS)?
-            .or_else(|| held["storageAccountType"].as_str().map(str::to_owned))
+    let storage =
+        choice(&also, "storageAccountType", &format!("{PROFILE}.storageAccountType"), ACCOUNTS)?
+            .or_else(|| before["storageAccountType"].as_str().map(str::to_owned))
             .unwrap_or_else(|| ACCOUNTS[0].to_owned());
-    let exclude = match profile.get("excludeFromLatest") {
-        None | Some(Value::Null) => held["excludeFromLatest"].as_bool().unwrap_or(false),
+    let is_excluded = match also.get("excludeFromLatest") {
+        None | Some(Value::Null) => before["excludeFromLatest"].as_bool().unwrap_or(false),
         Some(Value::Bool(exclude)) => *exclude,
         Some(other) => {
             let path = format!("{PROFILE}.excludeFromLatest");
             return Err(invalid(&path, other, "it must be true or false"));
         }
     };
-    let regions = match profile.get("targetRegions") {
-        None | Some(Value::Null) if held["targetRegions"].is_array() => {
-            held["targetRegions"].clone()
+    let regions = match also.get("targetRegions") {
+        None | Some(Value::Null) if before["targetRegions"].is_array() => {
+            before["targetRegions"].clone()
         }
         None | Some(Value::Null) => json!([{ "name": location }]),
         Some(regions) => regions.clone(),
     };
-    let kept = Kept { known: known(app), before: &held["targetRegions"] };
-    let targets = targets(app, &regions, &kept, replicas, &account)?;
-    let published = match &held["publishedDate"] {
-        Value::Null => json!(Timestamp::now().to_string()),
-        date => date.clone(),
-    };
-    profile.insert("targetRegions".to_owned(), targets);
-    profile.insert("replicaCount".to_owned(), json!(replicas));
-    profile.insert("excludeFromLatest".to_owned(), json!(exclude));
-    profile.insert("publishedDate".to_owned(), published);
-    profile.insert("storageAccountType".to_owned(), json!(account));
-    Ok(Value::Object(profile))
+    let kept = Kept { known: known(app), before: &before["targetRegions"] };
+    let targets = targets(app, &regions, &kept, replicas, &storage)?;
+    let date = before["publishedDate"].as_str();
+    Ok(publishing(also, targets, replicas, storage, is_excluded, date))
 }
 
 /// The regions that versions can be kept in, for those who name them.
@@ -200,31 +235,28 @@ fn targets(
     kept: &Kept<'_>,
     replicas: u64,
     account: &str,
-) -> Result<Value, ApiError> {
+) -> Result<Vec<Value>, ApiError> {
     let path = format!("{PROFILE}.targetRegions");
     let list = regions.as_array().ok_or_else(|| invalid(&path, regions, "it must be a list"))?;
     let mut targets: Vec<Value> = Vec::new();
     for (index, region) in list.iter().enumerate() {
         let path = format!("{path}[{index}]");
-        let mut target = object_at(Some(region), &path)?;
-        let name = target.get("name").and_then(Value::as_str);
+        let also = object_at(Some(region), &path)?;
+        let name = also.get("name").and_then(Value::as_str);
         let name = name.ok_or_else(|| missing(&format!("{path}.name")))?;
         let name = region::check(app.context(), NAME, name)
             .map_err(|error| error.target(format!("{path}.name")))?;
         kept.check(&format!("{path}.name"), &name)?;
-        let name = json!(region::display(&name));
-        if targets.iter().any(|other| other["name"] == name) {
-            return Err(invalid(&format!("{path}.name"), &name, "it is there twice"));
+        let shown = json!(region::display(&name));
+        if targets.iter().any(|other| other["name"] == shown) {
+            return Err(invalid(&format!("{path}.name"), &shown, "it is there twice"));
         }
-        let replicas = count(&target, "regionalReplicaCount", &path)?.unwrap_or(replicas);
+        let replicas = count(&also, "regionalReplicaCount", &path)?.unwrap_or(replicas);
         let own =
-            choice(&target, "storageAccountType", &format!("{path}.storageAccountType"), ACCOUNTS)?;
-        target.insert("name".to_owned(), name);
-        target.insert("regionalReplicaCount".to_owned(), json!(replicas));
-        target.insert("storageAccountType".to_owned(), json!(own.as_deref().unwrap_or(account)));
-        targets.push(Value::Object(target));
+            choice(&also, "storageAccountType", &format!("{path}.storageAccountType"), ACCOUNTS)?;
+        targets.push(target(&name, replicas, own.as_deref().unwrap_or(account), also));
     }
-    Ok(Value::Array(targets))
+    Ok(targets)
 }
 
 fn count(object: &Map<String, Value>, field: &str, path: &str) -> Result<Option<u64>, ApiError> {
