@@ -10,7 +10,7 @@
 pub mod build;
 pub mod cache;
 mod command;
-mod customize;
+pub mod customize;
 pub mod distribute;
 pub mod generalize;
 pub mod janitor;
@@ -20,9 +20,9 @@ pub mod optimize;
 mod output;
 mod passed;
 mod tap_name;
+pub mod template;
 pub mod trial;
 pub mod vm_size;
-mod windows;
 
 /// The machine backend, for callers that only pass it on.
 pub use vm::{Backend, Host, boot_id};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api::template::{Regions, SharedImage};
+use api::{ResourceId, template::Regions};
 
 /// Knowledge about regions beyond `goldsmith.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,18 +27,20 @@ impl Geography {
         self
     }
 
-    /// The region of the gallery that a version is created in.
-    pub fn of_gallery(&self, image: &SharedImage) -> Option<&str> {
-        let definition = image.definition().to_string().to_lowercase();
+    /// The region of the gallery in which a version of `definition` is created.
+    pub fn of_gallery(&self, definition: &ResourceId) -> Option<&str> {
+        let definition = definition.to_string().to_lowercase();
         self.galleries.get(&definition).or_else(|| self.homes.first()).map(String::as_str)
     }
 
     /// The regions that a version is replicated to: the ones it names, otherwise the gallery's own.
-    pub fn targets(&self, image: &SharedImage) -> Vec<String> {
-        match &image.regions {
+    pub fn targets(&self, definition: &ResourceId, regions: &Regions) -> Vec<String> {
+        match regions {
             Regions::Target(targets) => targets.iter().map(|target| target.name.clone()).collect(),
             Regions::Replication { regions, .. } => regions.clone(),
-            Regions::Default => self.of_gallery(image).map(str::to_owned).into_iter().collect(),
+            Regions::Default => {
+                self.of_gallery(definition).map(str::to_owned).into_iter().collect()
+            }
         }
     }
 }

@@ -1,9 +1,6 @@
 //! The valid regions of an installation, to check the names in templates and requests.
 
-use api::{
-    ErrorCode,
-    template::{Regions, SharedImage},
-};
+use api::{ErrorCode, template::Regions};
 use images::{
     config::{Config, region_key},
     error::Error,
@@ -49,11 +46,11 @@ impl Known {
     }
 
     /// The errors of the regions that a distributor names, by field. `own` is the gallery's region.
-    pub fn faults(&self, image: &SharedImage, own: Option<&str>) -> Vec<Error> {
-        let mut faults: Vec<Error> = names(&image.regions)
+    pub fn faults(&self, regions: &Regions, own: Option<&str>) -> Vec<Error> {
+        let mut faults: Vec<Error> = names(regions)
             .filter_map(|(field, name)| Some(self.fault(name)?.target(field)))
             .collect();
-        if let (Regions::Replication { regions, .. }, Some(own)) = (&image.regions, own)
+        if let (Regions::Replication { regions, .. }, Some(own)) = (regions, own)
             && !regions.iter().any(|name| region_key(name) == region_key(own))
         {
             let text = format!(
@@ -110,38 +107,25 @@ fn names(regions: &Regions) -> Box<dyn Iterator<Item = (String, &str)> + '_> {
 
 #[cfg(test)]
 mod tests {
-    use api::template::{ReplicationMode, StorageAccountType, TargetRegion, Versioning};
+    use api::template::{StorageAccountType, TargetRegion};
 
     use super::*;
     use images::config::{Place, Region};
 
-    fn image(regions: Regions) -> SharedImage {
-        SharedImage {
-            gallery_image_id:
-                "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/galleries/g/images/d"
-                    .parse()
-                    .unwrap(),
-            regions,
-            exclude_from_latest: false,
-            versioning: Versioning::default(),
-            replication_mode: ReplicationMode::Full,
-        }
-    }
-
-    fn targets(names: &[&str]) -> SharedImage {
+    fn targets(names: &[&str]) -> Regions {
         let target = |name: &&str| TargetRegion {
             name: (*name).to_owned(),
             replica_count: 1,
             storage_account_type: StorageAccountType::default(),
         };
-        image(Regions::Target(names.iter().map(target).collect()))
+        Regions::Target(names.iter().map(target).collect())
     }
 
-    fn replication(names: &[&str]) -> SharedImage {
-        image(Regions::Replication {
+    fn replication(names: &[&str]) -> Regions {
+        Regions::Replication {
             regions: names.iter().map(|name| (*name).to_owned()).collect(),
             storage_account_type: StorageAccountType::default(),
-        })
+        }
     }
 
     fn at(home: &str) -> Geography {
@@ -162,7 +146,7 @@ mod tests {
         assert_eq!(faults[0].target.as_deref(), Some("targetRegions[1].name"));
         assert_eq!(faults[0].code, ErrorCode::BadSharedImageDistribute);
         assert!(faults[0].message.ends_with("the regions are westus2, eastus"), "{}", faults[0]);
-        assert!(known.faults(&image(Regions::Default), Some("westus2")).is_empty());
+        assert!(known.faults(&Regions::Default, Some("westus2")).is_empty());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use images::{
     store::{Record, Store, address::Address},
 };
 
-use super::{Catalogue, catalogue::Origin, shelf};
+use super::{Catalogue, ResolvedEntry, catalogue::Origin, shelf};
 
 /// The facts that the machine must match.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,37 +34,44 @@ impl Facts {
     }
 }
 
+/// The entry of an image of the catalogue; `None` for another kind of source.
+///
+/// # Errors
+/// As [`Catalogue::source`].
+pub fn entry(layout: &Layout, source: &Source) -> Result<Option<ResolvedEntry>> {
+    match source {
+        Source::PlatformImage(image) => Catalogue::load(layout)?.source(image).map(Some),
+        Source::ManagedImage { .. } | Source::SharedImageVersion { .. } => Ok(None),
+    }
+}
+
 /// Looks the facts up without fetching or verifying anything. `None` if the image is not in the
 /// store.
 ///
 /// # Errors
 /// As [`Catalogue::resolve`], and if the store cannot be read.
 pub fn facts(layout: &Layout, source: &Source) -> Result<Option<Facts>> {
-    let id = match source {
-        Source::PlatformImage(image) => {
-            let entry = Catalogue::load(layout)?.resolve(
-                &image.publisher,
-                &image.offer,
-                &image.sku,
-                &image.version,
-            )?;
-            let stated = match &entry.origin {
-                Origin::Bootstrap(_) => None,
-                Origin::Url(image) => image.virtual_size,
-                Origin::File(image) => image.virtual_size,
-            };
-            let here =
-                shelf::glance(layout, &entry.key(), entry.named()).map(|image| image.virtual_size);
-            return Ok(Some(Facts {
-                generation: entry.generation,
-                architecture: entry.architecture,
-                disk_bytes: here.or(stated),
-                data_disks: Vec::new(),
-            }));
-        }
-        Source::ManagedImage { image_id } => image_id,
-        Source::SharedImageVersion { image_version_id } => image_version_id,
-    };
-    let Ok(address) = Address::of(id) else { return Ok(None) };
+    if let Source::PlatformImage(image) = source {
+        let entry = Catalogue::load(layout)?.resolve(
+            &image.publisher,
+            &image.offer,
+            &image.sku,
+            &image.version,
+        )?;
+        let stated = match &entry.origin {
+            Origin::Bootstrap(_) => None,
+            Origin::Url(image) => image.virtual_size,
+            Origin::File(image) => image.virtual_size,
+        };
+        let here =
+            shelf::glance(layout, &entry.key(), entry.named()).map(|image| image.virtual_size);
+        return Ok(Some(Facts {
+            generation: entry.generation,
+            architecture: entry.architecture,
+            disk_bytes: here.or(stated),
+            data_disks: Vec::new(),
+        }));
+    }
+    let Some(address) = source.id().and_then(|id| Address::of(id).ok()) else { return Ok(None) };
     Ok(Store::open(layout).at(&address)?.map(|image| Facts::of(&image.record)))
 }

@@ -10,7 +10,7 @@ use super::identity;
 use super::properties::{self, Beside};
 use super::read::fields::{Field, Fields};
 use super::read::{Node, Note, Reader, failed, json, opening, unresolved};
-use super::{ApiVersion, Face, ParseOptions, Parsed, Template};
+use super::{ApiVersion, Face, Kinds, ParseOptions, Parsed, Template, Writes};
 use crate::{ErrorCode, tags};
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -36,12 +36,16 @@ const FIELDS: &[Field] = &[
     Field::ignored("systemData"),
 ];
 
-/// Parses an image template and reports all its mistakes.
-pub fn parse(text: &str, options: &ParseOptions) -> Parsed {
+/// Parses an image template with these kinds and reports all its mistakes.
+pub fn parse<S, D: Writes>(
+    text: &str,
+    options: &ParseOptions,
+    kinds: &Kinds<S, D>,
+) -> Parsed<S, D> {
     let body = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let lines = Lines::new(body);
     let mut parsed = match json::parse(body) {
-        Ok(value) => read_document(body, &value, &lines, options),
+        Ok(value) => read_document(body, &value, &lines, options, kinds),
         Err(malformed) => {
             let mut reader = Reader::new(body, ApiVersion::LATEST, options.face);
             let reason = malformed.reason;
@@ -68,12 +72,13 @@ pub fn parse(text: &str, options: &ParseOptions) -> Parsed {
     parsed
 }
 
-fn read_document(
+fn read_document<S, D: Writes>(
     text: &str,
     value: &Value<'_>,
     lines: &Lines<'_>,
     options: &ParseOptions,
-) -> Parsed {
+    kinds: &Kinds<S, D>,
+) -> Parsed<S, D> {
     let (version, version_note) = api_version(value, options);
     let mut reader = Reader::new(text, version, options.face);
     if let Some(note) = version_note {
@@ -86,7 +91,7 @@ fn read_document(
         }
         Value::Object(_) => {
             duplicates(&mut reader, value, "");
-            read_template(&mut reader, &Node::root(value))
+            read_template(&mut reader, &Node::root(value), kinds)
         }
         _ => {
             reader.note(Note {
@@ -104,7 +109,11 @@ fn read_document(
     Parsed { template, api_version: version, diagnostics: reader.finish(lines) }
 }
 
-fn read_template(reader: &mut Reader<'_>, root: &Node<'_>) -> Option<Template> {
+fn read_template<S, D: Writes>(
+    reader: &mut Reader<'_>,
+    root: &Node<'_>,
+    kinds: &Kinds<S, D>,
+) -> Option<Template<S, D>> {
     let table = match reader.face {
         Face::File => FIELDS,
         Face::Service => &FIELDS[FIELDS_OF_AZ..],
@@ -123,7 +132,7 @@ fn read_template(reader: &mut Reader<'_>, root: &Node<'_>) -> Option<Template> {
     };
     let properties = reader
         .required(&fields, "properties")
-        .and_then(|node| properties::read(reader, &node, beside));
+        .and_then(|node| properties::read(reader, &node, beside, kinds));
     Some(Template { location, tags, identity, properties: properties? })
 }
 

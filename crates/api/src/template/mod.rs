@@ -5,9 +5,12 @@
 //!
 //! Each file contains the model of one area, its table of fields and its rules. `read` contains the
 //! shared parts: strict JSON with positions, tables, typed getters, suggestions.
+//!
+//! The kinds of customizers, validators and distributors belong to the crate that executes them. It
+//! passes a table of each to [`parse`]. A [`Kind`] has a name, a table of [`Field`]s and a function
+//! that reads them with the getters of [`Reader`].
 
 mod api_version;
-mod customize;
 mod diagnostic;
 mod distribute;
 mod document;
@@ -19,6 +22,7 @@ mod properties;
 mod read;
 mod script;
 mod source;
+mod step;
 mod validate;
 mod vm_profile;
 
@@ -27,21 +31,20 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 pub use api_version::{ApiVersion, UnknownApiVersion};
-pub use customize::{
-    Customizer, CustomizerKind, FileCopy, PowerShell, Shell, WindowsRestart, WindowsUpdate,
-};
 pub use diagnostic::{Diagnostic, Severity};
-pub use distribute::{Distributor, DistributorKind, ManagedImage, Vhd};
+pub use distribute::{Target, Writes, Written};
 pub use document::parse;
-pub use gallery::{
-    Regions, ReplicationMode, SharedImage, StorageAccountType, TargetRegion, Versioning,
-};
+pub use gallery::{Regions, StorageAccountType, TargetRegion};
 pub use identity::Identity;
+pub use kind::{Kind, Named, Tagged};
 pub use optimize::{Optimize, Workload};
 pub use properties::{DataDisk, ErrorHandling, OnError, Properties};
+pub use read::fields::{Field, Fields};
+pub use read::{Node, Reader};
 pub use script::{Location, Script};
 pub use source::{PlanInfo, PlatformImage, Source, gallery_version};
-pub use validate::{Validate, Validator, ValidatorKind};
+pub use step::Step;
+pub use validate::Validate;
 pub use vm_profile::{VmProfile, VnetConfig};
 
 /// Options of [`parse`].
@@ -62,11 +65,22 @@ pub enum Face {
     Service,
 }
 
+/// The kinds that a template may name: `S` of steps, `D` of targets.
+#[derive(Debug)]
+pub struct Kinds<S: 'static, D: 'static> {
+    /// The kinds of `customize`.
+    pub customizers: &'static [Kind<S>],
+    /// The kinds of `validate.inVMValidations`.
+    pub validators: &'static [Kind<S>],
+    /// The kinds of `distribute`.
+    pub distributors: &'static [Kind<D>],
+}
+
 /// The result of [`parse`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parsed {
+pub struct Parsed<S, D> {
     /// The template; `None` if a diagnostic is an error.
-    pub template: Option<Template>,
+    pub template: Option<Template<S, D>>,
     /// The api-version that applied.
     pub api_version: ApiVersion,
     /// Errors and warnings, in the order of the text.
@@ -75,8 +89,8 @@ pub struct Parsed {
 
 /// An image template. Its serialized form is a resource body that includes the defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Template {
+#[serde(rename_all = "camelCase", bound = "S: Tagged, D: Tagged")]
+pub struct Template<S, D> {
     /// The region; `None` only for a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
@@ -86,5 +100,5 @@ pub struct Template {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
     /// The field `properties`.
-    pub properties: Properties,
+    pub properties: Properties<S, D>,
 }

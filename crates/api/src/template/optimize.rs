@@ -6,7 +6,6 @@ use serde::{Serialize, Serializer};
 use super::ApiVersion;
 use super::read::fields::Field;
 use super::read::{Node, Reader};
-use super::script;
 use crate::ErrorCode;
 
 /// Optimizations of the finished image for a faster start.
@@ -83,7 +82,7 @@ fn workload(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Workload> {
     let enabled = reader.optional_choice(&fields, "state", STATES).unwrap_or(false);
     let script = reader.present(&fields, "scriptUri");
     match &script {
-        Some((node, uri)) => script::location(reader, node, uri),
+        Some((node, uri)) => reader.location(node, uri),
         None if enabled => {
             let hint = "give the address of the script that warms the workload, or set `state` to \
                         `Disabled`";
@@ -95,6 +94,6 @@ fn workload(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Workload> {
     Some(Workload {
         enabled,
         script_uri: script.map(|(_, uri)| uri),
-        sha256_checksum: script::checksum(reader, &fields),
+        sha256_checksum: reader.checksum(&fields),
     })
 }

@@ -5,33 +5,35 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::ApiVersion;
-use super::customize::{self, Customizer};
-use super::distribute::{self, Distributor};
+use super::distribute::{self, Target, Writes};
+use super::kind::Tagged;
 use super::optimize::{self, Optimize};
 use super::read::fields::Field;
 use super::read::{Node, Reader, failed};
+use super::script::Owner;
 use super::source::{self, Source};
+use super::step::{self, Step};
 use super::validate::{self, Validate};
 use super::vm_profile::{self, VmProfile};
+use super::{ApiVersion, Kinds};
 use crate::{ResourceId, ResourceKind, tags};
 
 /// The settings of a template apart from its envelope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Properties {
+#[serde(rename_all = "camelCase", bound = "S: Tagged, D: Tagged")]
+pub struct Properties<S, D> {
     /// The image to start from.
     pub source: Source,
     /// The steps that change the machine, in order.
-    pub customize: Vec<Customizer>,
+    pub customize: Vec<Step<S>>,
     /// Optimizations of the finished image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimize: Option<Optimize>,
     /// The validation of the finished image.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub validate: Option<Validate>,
+    pub validate: Option<Validate<S>>,
     /// The targets of the finished image; never empty.
-    pub distribute: Vec<Distributor>,
+    pub distribute: Vec<Target<D>>,
     /// What happens to the machine after a failure.
     pub error_handling: ErrorHandling,
     /// The limit as written, in minutes; 0 means the default. See [`Properties::build_timeout`].
@@ -51,7 +53,7 @@ pub struct Properties {
     pub managed_resource_tags: BTreeMap<String, String>,
 }
 
-impl Properties {
+impl<S, D> Properties<S, D> {
     /// The time limit of a build.
     pub fn build_timeout(&self) -> Duration {
         let minutes = match self.build_timeout_in_minutes {
@@ -153,19 +155,20 @@ impl<'v> Beside<'v> {
     }
 }
 
-pub(super) fn read(
+pub(super) fn read<S, D: Writes>(
     reader: &mut Reader<'_>,
     node: &Node<'_>,
     beside: Beside<'_>,
-) -> Option<Properties> {
+    kinds: &Kinds<S, D>,
+) -> Option<Properties<S, D>> {
     let fields = reader.fields(node, FIELDS)?;
     let source = reader.required(&fields, "source").and_then(|node| source::read(reader, &node));
     let steps = reader.list(&fields, "customize");
-    let customize = steps.iter().filter_map(|node| customize::read(reader, node)).collect();
+    let customize = step::read_all(reader, &steps, kinds.customizers, Owner::Customizer);
     let optimize = fields.get("optimize").and_then(|node| optimize::read(reader, &node));
     let validate = Beside::first(reader, beside.validate, fields.get("validate"))
-        .and_then(|node| validate::read(reader, &node));
-    let distribute = distribute::read_all(reader, &fields);
+        .and_then(|node| validate::read(reader, &node, kinds.validators));
+    let distribute = distribute::read_all(reader, &fields, kinds.distributors);
     let error_handling = fields.get("errorHandling").and_then(|node| error_handling(reader, &node));
     let timeout = reader.optional_integer(&fields, "buildTimeoutInMinutes", 0..=960);
     let vm_profile = fields.get("vmProfile").and_then(|node| vm_profile::read(reader, &node));

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::Face;
 use super::diagnostic::Severity;
 use super::read::fields::Fields;
-use super::read::{Node, Note, Reader, failed};
+use super::read::{Node, Note, Reader};
 use crate::ErrorCode;
 
 /// The script of a customizer or validator.
@@ -83,111 +83,104 @@ pub(super) enum Owner {
     Validator,
 }
 
-impl Owner {
-    pub(super) fn no_script(self) -> ErrorCode {
-        match self {
-            Self::Customizer => ErrorCode::NoCustomizerScript,
-            Self::Validator => ErrorCode::NoValidatorScript,
+impl Reader<'_> {
+    /// The error code for a step without a script or file.
+    pub const fn no_script(&self) -> ErrorCode {
+        match self.owner {
+            Owner::Customizer => ErrorCode::NoCustomizerScript,
+            Owner::Validator => ErrorCode::NoValidatorScript,
         }
     }
-}
 
-/// Reads either `scriptUri` or `inline`, and `sha256Checksum`.
-pub(super) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, owner: Owner) -> Option<Script> {
-    let uri = reader.present(fields, "scriptUri");
-    let checksum = checksum(reader, fields);
-    let inline = fields.get("inline");
-    let lines = reader.strings(fields, "inline");
-    match (uri, inline) {
-        (Some((node, uri)), _) => {
-            if let Some(inline) = fields.get("inline").filter(|_| !lines.is_empty()) {
-                both(reader, fields, &inline);
+    /// Reads either `scriptUri` or `inline`, and `sha256Checksum`.
+    pub fn script(&mut self, fields: &Fields<'_>) -> Option<Script> {
+        let uri = self.present(fields, "scriptUri");
+        let checksum = self.checksum(fields);
+        let inline = fields.get("inline");
+        let lines = self.strings(fields, "inline");
+        match (uri, inline) {
+            (Some((node, uri)), _) => {
+                if let Some(inline) = fields.get("inline").filter(|_| !lines.is_empty()) {
+                    both(self, fields, &inline);
+                }
+                self.location(&node, &uri);
+                Some(Script::Uri { uri, sha256_checksum: checksum })
             }
-            location(reader, &node, &uri);
-            Some(Script::Uri { uri, sha256_checksum: checksum })
+            (None, Some(inline)) => {
+                if inline.is_empty_list() {
+                    empty(self, fields, &inline);
+                }
+                if let Some(node) = fields.get("sha256Checksum").filter(|_| checksum.is_some()) {
+                    let message = format!(
+                        "{}Field 'sha256Checksum' goes with 'scriptUri' and has no effect on 'inline'",
+                        fields.failed()
+                    );
+                    self.warn(&node, message, None);
+                }
+                Some(Script::Inline(lines))
+            }
+            (None, None) => {
+                self.note(Note {
+                    severity: Severity::Error,
+                    code: self.no_script(),
+                    path: fields.path().to_owned(),
+                    span: fields.open(),
+                    message: format!(
+                        "{}Missing field 'scriptUri' or 'inline': there is no script to run",
+                        fields.failed()
+                    ),
+                    hint: Some("give either `scriptUri` or `inline`".to_owned()),
+                });
+                None
+            }
         }
-        (None, Some(inline)) => {
-            if inline.is_empty_list() {
-                empty(reader, fields, &inline, owner);
-            }
-            if let Some(node) = fields.get("sha256Checksum").filter(|_| checksum.is_some()) {
-                let message = format!(
-                    "{}Field 'sha256Checksum' goes with 'scriptUri' and has no effect on 'inline'",
-                    failed(fields.path())
-                );
-                reader.warn(&node, message, None);
-            }
-            Some(Script::Inline(lines))
-        }
-        (None, None) => {
-            reader.note(Note {
-                severity: Severity::Error,
-                code: owner.no_script(),
-                path: fields.path().to_owned(),
-                span: fields.open(),
-                message: format!(
-                    "{}Missing field 'scriptUri' or 'inline': there is no script to run",
-                    failed(fields.path())
+    }
+
+    /// Reports an address that cannot be fetched for this face.
+    pub fn location(&mut self, node: &Node<'_>, uri: &str) {
+        match Location::of(uri) {
+            Ok(Location::Web(_)) => {}
+            Ok(Location::Path(_)) => match self.face {
+                Face::File => {}
+                Face::Service => self.bad_value_hint(
+                    node,
+                    "Expected an http or https address.",
+                    Some("local paths work with `goldsmith build` only".to_owned()),
                 ),
-                hint: Some("give either `scriptUri` or `inline`".to_owned()),
-            });
-            None
+            },
+            Err(reason) => {
+                let hint = Some("give an http or https address".to_owned());
+                self.bad_value_hint(node, &reason, hint);
+            }
         }
+    }
+
+    /// `sha256Checksum` in lower case; empty means absent.
+    pub fn checksum(&mut self, fields: &Fields<'_>) -> Option<String> {
+        let (node, text) = self.present(fields, "sha256Checksum")?;
+        if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Some(text.to_ascii_lowercase());
+        }
+        let reason =
+            format!("Expected 64 hexadecimal digits, found {} characters.", text.chars().count());
+        self.bad_value_hint(&node, &reason, Some("`sha256sum FILE` prints it".to_owned()));
+        None
     }
 }
 
 fn both(reader: &mut Reader<'_>, fields: &Fields<'_>, inline: &Node<'_>) {
-    reader.note(Note {
-        severity: Severity::Error,
-        code: ErrorCode::ValidationFailed,
-        path: inline.path(),
-        span: inline.span(),
-        message: format!(
-            "{}Fields 'scriptUri' and 'inline' exclude each other",
-            failed(fields.path())
-        ),
-        hint: Some("keep one of them, or split the step in two".to_owned()),
-    });
+    let message = format!("{}Fields 'scriptUri' and 'inline' exclude each other", fields.failed());
+    let hint = "keep one of them, or split the step in two".to_owned();
+    reader.error(inline, message, Some(hint));
 }
 
-fn empty(reader: &mut Reader<'_>, fields: &Fields<'_>, inline: &Node<'_>, owner: Owner) {
+fn empty(reader: &mut Reader<'_>, fields: &Fields<'_>, inline: &Node<'_>) {
     reader.note(Note {
         severity: Severity::Error,
-        code: owner.no_script(),
+        code: reader.no_script(),
         path: inline.path(),
         span: inline.span(),
-        message: format!("{}Field 'inline' has no lines", failed(fields.path())),
+        message: format!("{}Field 'inline' has no lines", fields.failed()),
         hint: Some("add at least one command, or remove the step".to_owned()),
     });
-}
-
-/// Reports an address that cannot be fetched for this face.
-pub(super) fn location(reader: &mut Reader<'_>, node: &Node<'_>, uri: &str) {
-    match Location::of(uri) {
-        Ok(Location::Web(_)) => {}
-        Ok(Location::Path(_)) => match reader.face {
-            Face::File => {}
-            Face::Service => reader.bad_value_hint(
-                node,
-                "Expected an http or https address.",
-                Some("local paths work with `goldsmith build` only".to_owned()),
-            ),
-        },
-        Err(reason) => {
-            let hint = Some("give an http or https address".to_owned());
-            reader.bad_value_hint(node, &reason, hint);
-        }
-    }
-}
-
-/// `sha256Checksum` in lower case; empty means absent.
-pub(super) fn checksum(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<String> {
-    let (node, text) = reader.present(fields, "sha256Checksum")?;
-    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Some(text.to_ascii_lowercase());
-    }
-    let reason =
-        format!("Expected 64 hexadecimal digits, found {} characters.", text.chars().count());
-    reader.bad_value_hint(&node, &reason, Some("`sha256sum FILE` prints it".to_owned()));
-    None
 }

@@ -67,10 +67,76 @@ impl Source {
             Self::SharedImageVersion { .. } => "SharedImageVersion",
         }
     }
+
+    /// The image or the version; `None` for an image of the catalogue.
+    pub const fn id(&self) -> Option<&ResourceId> {
+        match self {
+            Self::PlatformImage(_) => None,
+            Self::ManagedImage { image_id: id }
+            | Self::SharedImageVersion { image_version_id: id } => Some(id),
+        }
+    }
+
+    /// The gallery image whose version it is, if it is one.
+    pub fn definition(&self) -> Option<ResourceId> {
+        self.id().filter(|id| id.is(ResourceKind::GalleryImageVersion))?.parent()
+    }
+
+    /// The version of a gallery image, if it is one.
+    pub fn version_mut(&mut self) -> Option<&mut ResourceId> {
+        match self {
+            Self::SharedImageVersion { image_version_id } => Some(image_version_id),
+            Self::PlatformImage(_) | Self::ManagedImage { .. } => None,
+        }
+    }
+
+    /// A comparable key of that which it is a version of; `None` for an image without versions.
+    pub fn versions_of(&self) -> Option<String> {
+        match self {
+            Self::PlatformImage(image) => {
+                let PlatformImage { publisher, offer, sku, plan_info, .. } = image;
+                let plan = serde_json::to_value(plan_info).unwrap_or_default();
+                Some(format!("{publisher}:{offer}:{sku}:{plan}"))
+            }
+            Self::ManagedImage { .. } => None,
+            Self::SharedImageVersion { .. } => self.definition().map(|id| id.to_string()),
+        }
+    }
+
+    /// How the image that it was resolved to is shown; `None` for an image without versions.
+    pub fn exact_version<'r>(&self, resolved: &'r str) -> Option<&'r str> {
+        match self {
+            Self::PlatformImage(_) => resolved.rsplit(':').next(),
+            Self::SharedImageVersion { .. } => Some(resolved),
+            Self::ManagedImage { .. } => None,
+        }
+    }
+
+    /// The exact version, if it is known without a look at the catalogue or the gallery.
+    pub fn stated_version(&self) -> Option<&str> {
+        match self {
+            Self::PlatformImage(image) => {
+                Some(image.version.as_str()).filter(|_| !self.is_latest())
+            }
+            Self::ManagedImage { .. } | Self::SharedImageVersion { .. } => None,
+        }
+    }
+
+    /// Whether it is the newest version at the time of a run.
+    pub fn is_latest(&self) -> bool {
+        let version = match self {
+            Self::PlatformImage(image) => image.version.as_str(),
+            Self::SharedImageVersion { image_version_id } => image_version_id.name(),
+            Self::ManagedImage { .. } => return false,
+        };
+        version.eq_ignore_ascii_case("latest")
+    }
 }
 
+/// The field of every source.
+const TYPE: &[Field] = &[Field::new("type")];
+
 const PLATFORM_IMAGE: &[Field] = &[
-    Field::new("type"),
     Field::new("publisher"),
     Field::new("offer"),
     Field::new("sku"),
@@ -82,10 +148,10 @@ const PLATFORM_IMAGE: &[Field] = &[
 const PLAN_INFO: &[Field] =
     &[Field::new("planName"), Field::new("planProduct"), Field::new("planPublisher")];
 
-const MANAGED_IMAGE: &[Field] = &[Field::new("type"), Field::new("imageId")];
+const MANAGED_IMAGE: &[Field] = &[Field::new("imageId")];
 
 const SHARED_IMAGE_VERSION: &[Field] =
-    &[Field::new("type"), Field::new("imageVersionId"), Field::ignored("exactVersion")];
+    &[Field::new("imageVersionId"), Field::ignored("exactVersion")];
 
 const KINDS: &[Kind<Source>] = &[
     Kind::new("PlatformImage", PLATFORM_IMAGE, platform_image),
@@ -94,8 +160,8 @@ const KINDS: &[Kind<Source>] = &[
 ];
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Source> {
-    let union = Union { what: "source", code: ErrorCode::BadSourceType };
-    read_kind(reader, node, KINDS, union).map(|(source, _)| source)
+    let union = Union { what: "source", code: ErrorCode::BadSourceType, fields: TYPE };
+    read_kind(reader, node, KINDS, union)?.0
 }
 
 fn platform_image(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Source> {

@@ -192,7 +192,7 @@ async fn customize(
     let work = async {
         Box::pin(live.serve_metadata(run, plan)).await?;
         let started = Instant::now();
-        let apply = plan.steps[number].customizer.apply(live.guest.as_ref(), &mut out);
+        let apply = plan.steps[number].action.apply(live.guest.as_ref(), &mut out);
         live.unless_gone(apply).await?;
         let seconds = started.elapsed().as_secs_f64();
         live.seal(run, chain, SealAs { link, seconds, ram }, making).await

@@ -8,7 +8,6 @@ use vm::Host;
 
 use super::{Freshness, first_boot, plan::Plan};
 use crate::{
-    customize::Customizer,
     generalize,
     node::{Node, NodeStore, Shape},
     optimize,
@@ -91,8 +90,8 @@ impl Chain {
         for step in &plan.steps {
             let parent = chain.last_key();
             let role = Role::Customize(step.index);
-            let kind = step.customizer.kind();
-            let inputs = plan.with_identities(step.customizer.inputs());
+            let kind = step.action.kind();
+            let inputs = plan.with_identities(step.action.inputs());
             let fresh = Some((freshness, run_id));
             chain.push(store, &parent, role, kind, &step.title, inputs, fresh);
         }
@@ -177,11 +176,5 @@ impl Chain {
             }
         }
         Ok(None)
-    }
-}
-
-impl std::fmt::Debug for dyn Customizer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {:?}", self.kind(), self.inputs())
     }
 }

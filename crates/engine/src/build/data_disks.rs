@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use api::{ErrorCode, template::Template};
+use api::ErrorCode;
 use images::{
     digest::digest,
     error::{Error, Result, machine_error},
@@ -22,6 +22,7 @@ use super::Run;
 use crate::{
     command::run_within,
     node::{DataShape, Shape},
+    template::Template,
 };
 
 const GIB: u64 = 1024 * 1024 * 1024;

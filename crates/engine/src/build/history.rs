@@ -64,9 +64,9 @@ impl Known {
 
     fn validator(step: &PlannedStep, plan: &Plan) -> Self {
         Self {
-            kind: step.customizer.kind().to_owned(),
+            kind: step.action.kind().to_owned(),
             title: step.title.clone(),
-            inputs: plan.with_identities(step.customizer.inputs()),
+            inputs: plan.with_identities(step.action.inputs()),
             key: String::new(),
         }
     }
@@ -144,7 +144,7 @@ fn validations(
         };
         Forecast {
             title: step.title.clone(),
-            kind: format!("{} validator", step.customizer.kind()),
+            kind: format!("{} validator", step.action.kind()),
             expected_seconds: passed.as_ref().and_then(|p| p.seconds.get(index).copied()),
             hit,
         }

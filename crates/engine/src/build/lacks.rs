@@ -1,16 +1,17 @@
 //! The requirements of a valid template that this host or this installation does not meet.
 
-use api::template::{Source, Template};
 use images::{
     cx::Cx,
     error::{Error, Result},
     store::Store,
 };
-use sources::Catalogue;
 use vm::Host;
 
 use super::network;
-use crate::{distribute, windows};
+use crate::{
+    distribute,
+    template::{self, Template},
+};
 
 /// Finds them without fetching or creating anything. Each names its field. Without a host the
 /// machine's size is not checked.
@@ -21,29 +22,32 @@ pub fn lacks(cx: &Cx, template: &Template, host: Option<&Host>) -> Vec<Error> {
     found.extend(source(&cx, template).err());
     found.extend(stand_in(&cx, template));
     found.extend(host.and_then(|host| size(template, host)));
-    found.extend(windows::steps(template));
+    found.extend(template::windows_only(template));
     found.extend(network::subnet(&cx.layout, template).err());
-    found.extend(distribute::admit(&cx, template));
+    found.extend(distribute::admit(
+        &cx,
+        &template.properties.distribute,
+        &template.properties.source,
+    ));
     found
 }
 
 fn source(cx: &Cx, template: &Template) -> Result<()> {
-    match &template.properties.source {
-        Source::PlatformImage(image) => Catalogue::load(&cx.layout)?.source(image).map(drop),
-        Source::ManagedImage { image_id } => {
-            let id = image_id.to_string();
-            let got = Store::open(&cx.layout).get(&id).map(drop);
+    let source = &template.properties.source;
+    sources::entry(&cx.layout, source)?;
+    match source.id() {
+        // The build looks up the region of a version when it begins.
+        Some(id) if source.definition().is_none() => {
+            let got = Store::open(&cx.layout).get(&id.to_string()).map(drop);
             got.map_err(|e| e.target("properties.source.imageId"))
         }
-        // The build looks up the region of the version when it begins.
-        Source::SharedImageVersion { .. } => Ok(()),
+        _ => Ok(()),
     }
 }
 
 /// A warning about an alias in place of the named source.
 fn stand_in(cx: &Cx, template: &Template) -> Option<Error> {
-    let Source::PlatformImage(image) = &template.properties.source else { return None };
-    let entry = Catalogue::load(&cx.layout).ok()?.source(image).ok()?;
+    let entry = sources::entry(&cx.layout, &template.properties.source).ok()??;
     let text = entry.stands_for()?;
     Some(Error::new(api::ErrorCode::BadPIRSource, text).target("properties.source"))
 }

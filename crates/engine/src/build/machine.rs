@@ -1,14 +1,17 @@
 //! Checks that the requested machine matches its source, as far as the source is known.
 
-use api::{ErrorCode, template::Template};
+use api::ErrorCode;
 use images::{
     error::{Error, Result},
     export::ExportSpec,
 };
 use sources::{Facts, SourceImage};
 
-use super::{Plan, data_disks, vhd_limit};
-use crate::vm_size::{self, VmSize};
+use super::{Plan, data_disks, disk_limit};
+use crate::{
+    template::Template,
+    vm_size::{self, VmSize},
+};
 
 const GIB: u64 = 1024 * 1024 * 1024;
 /// The largest OS disk in Azure.
@@ -27,7 +30,7 @@ pub fn check_machine(template: &Template, source: &Facts) -> Result<VmSize> {
     errors.extend(check_os_disk(gb, source.disk_bytes.unwrap_or(0)).err());
     errors.extend(data_disks::check(template, source.data_disks.len()).err());
     let bytes = source.disk_bytes.unwrap_or(0);
-    errors.extend(vhd_limit::check(template, bytes, &source.data_disks, &[]).err());
+    errors.extend(disk_limit::check(template, bytes, &source.data_disks, &[]).err());
     errors.extend(check_proxy(template).err());
     match size {
         Ok(size) => Error::all(errors).map(|()| size),
@@ -87,13 +90,13 @@ impl Plan {
     pub fn check_disks(&self, source: &SourceImage, exports: &[ExportSpec]) -> Result<()> {
         check_os_disk(self.os_disk_gb(), source.virtual_size)?;
         let brought: Vec<_> = source.data.iter().map(|disk| disk.virtual_size).collect();
-        vhd_limit::check(&self.template, source.virtual_size, &brought, exports)
+        disk_limit::check(&self.template, source.virtual_size, &brought, exports)
     }
 
     /// Rejects an export if the run makes no image or if the image does not fit the format.
     pub(super) fn check_exports(&self, exports: &[ExportSpec]) -> Result<()> {
         if exports.is_empty() || !self.validates_source_only() {
-            return vhd_limit::check(&self.template, 0, &[], exports);
+            return disk_limit::check(&self.template, 0, &[], exports);
         }
         Err(Error::new(
             ErrorCode::InvalidArgument,

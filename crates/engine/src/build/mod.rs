@@ -8,6 +8,7 @@ mod access;
 mod advance;
 mod chain;
 mod data_disks;
+mod disk_limit;
 mod first_boot;
 mod fork;
 mod freshness;
@@ -25,7 +26,6 @@ mod report;
 mod resolve;
 mod sound;
 mod validate;
-mod vhd_limit;
 mod wanted;
 
 use std::{
@@ -63,13 +63,12 @@ pub use kept::{Kept, OnError, kept};
 pub use lacks::lacks;
 pub use machine::{check_machine, check_sizes};
 pub use network::{SUBNET_FIELD, unbound as unbound_subnet, wanted as wanted_subnet};
-pub(crate) use plan::title as planned_title;
 pub use plan::{Plan, PlannedStep};
 pub use report::Report;
 pub use resolve::{Input, resolve};
 pub use wanted::Wanted;
 
-pub use crate::windows::check_runs_on_linux;
+pub use crate::template::check_runs_on_linux;
 use crate::{distribute, janitor, node::NodeStore};
 use advance::advance;
 use live::Live;

@@ -10,7 +10,7 @@
 //! A port is in use while a run holds its lock, or while its tap exists: a machine that is retained
 //! for its user no longer has a run.
 
-use api::{ErrorCode, ResourceId, template::Template};
+use api::{ErrorCode, ResourceId};
 use images::{
     absent::or_none,
     config::{Config, Subnet},
@@ -26,7 +26,7 @@ use std::{fs, io, time::Duration};
 use vm::{Bridge, Discard, Guest, Machine, Stdin, tap};
 
 use super::{Chain, Run, plan::Plan, power::unless_gone};
-use crate::tap_name;
+use crate::{tap_name, template::Template};
 
 /// The template's field for a subnet.
 pub const SUBNET_FIELD: &str = "properties.vmProfile.vnetConfig.subnetId";

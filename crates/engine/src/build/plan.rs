@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use api::template::Template;
 use images::config::Subnet;
 use sources::SourceImage;
 use vm::Host;
 
 use super::{Wanted, data_disks};
 use crate::{
-    customize::Customizer, metadata::Metadata, node::Shape, optimize::Optimize, vm_size::VmSize,
+    customize::Action, metadata::Metadata, node::Shape, optimize::Optimize, template::Template,
+    vm_size::VmSize,
 };
 
 const GIB: u64 = 1024 * 1024 * 1024;
@@ -20,7 +20,7 @@ pub struct PlannedStep {
     pub index: usize,
     /// Its name, or its type and position.
     pub title: String,
-    pub customizer: Box<dyn Customizer>,
+    pub action: Box<dyn Action>,
 }
 
 /// A template with everything resolved.

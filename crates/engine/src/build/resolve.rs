@@ -2,7 +2,6 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use api::template::Template;
 use images::{cx::Cx, error::Error};
 use sources::{Facts, fetch};
 use vm::may_wait;
@@ -10,13 +9,13 @@ use vm::may_wait;
 use super::{
     Wanted, check_machine, network,
     plan::{Plan, PlannedStep, title, validates_source_only},
-    validate,
 };
 use crate::{
-    customize::{self, Inputs},
+    customize::{self, Inputs, Role, Step},
     distribute,
     metadata::Metadata,
     optimize::{self, Optimize},
+    template::Template,
 };
 
 /// The input of `resolve`.
@@ -40,7 +39,7 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     cx.geography = cx.geography.or_at(input.template.location.as_deref());
     let cx = &cx;
     let inputs = Inputs { base_dir: &input.base_dir, limits: &input.fetch };
-    errors.extend(distribute::admit(cx, &input.template));
+    errors.extend(distribute::admit(cx, &properties.distribute, &properties.source));
     let source = Wanted::resolve(cx, &input.template).await.map_err(|e| errors.push(e)).ok();
     // Nothing is known of a missing source, which has its own error.
     let unknown = Facts {
@@ -54,30 +53,16 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
     let size = check_machine(&input.template, &facts).map_err(|e| errors.push(e)).ok();
     let subnet =
         network::subnet(&cx.layout, &input.template).map_err(|e| errors.push(e)).ok().flatten();
-    let mut steps = Vec::new();
     let customize: &[_] =
         if validates_source_only(&input.template) { &[] } else { &properties.customize };
-    for (index, block) in customize.iter().enumerate() {
-        match customize::resolve(cx, block, inputs).await {
-            Ok(customizer) => {
-                let title = title(block.name.as_deref(), block.kind.name(), index);
-                steps.push(PlannedStep { index, title, customizer });
-            }
-            Err(error) => errors.push(error),
-        }
-    }
+    let steps = planned(cx, customize, Role::CUSTOMIZER, inputs, &mut errors).await;
     let optimize =
         optimize::resolve(cx, properties.optimize.as_ref(), inputs).await.unwrap_or_else(|error| {
             errors.push(error);
             Optimize::default()
         });
-    let mut validators = Vec::new();
-    for resolved in validate::resolve(cx, properties.validate.as_ref(), inputs).await {
-        match resolved {
-            Ok(validator) => validators.push(validator),
-            Err(error) => errors.push(error),
-        }
-    }
+    let validators = properties.validate.as_ref().map_or(&[][..], |v| &v.in_vm_validations);
+    let validators = planned(cx, validators, Role::VALIDATOR, inputs, &mut errors).await;
     match (source, size) {
         (Some(source), Some(size)) if errors.is_empty() => Ok(Plan {
             timeout: properties.build_timeout(),
@@ -93,4 +78,23 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
         }),
         _ => Err(errors),
     }
+}
+
+/// The steps that can be resolved. Adds the errors of the others.
+async fn planned(
+    cx: &Cx,
+    steps: &[Step],
+    role: Role,
+    inputs: Inputs<'_>,
+    errors: &mut Vec<Error>,
+) -> Vec<PlannedStep> {
+    let mut planned = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        let title = title(step.name.as_deref(), step.kind.kind(), index);
+        match customize::resolve(cx, step, role, inputs).await {
+            Ok(action) => planned.push(PlannedStep { index, title, action }),
+            Err(error) => errors.push(error),
+        }
+    }
+    planned
 }

@@ -8,59 +8,19 @@
 //! is validated, the fork continues from its first boot. Validators are resolved like customizers,
 //! and may change their machine freely.
 
-use api::{
-    ErrorCode,
-    template::{Validate, Validator, ValidatorKind},
-};
+use api::ErrorCode;
 use images::{
-    cx::Cx,
     digest::{Key, KeyBuilder},
     error::{Coded, Result},
     step::Step,
 };
 use vm::may_wait;
 
-use super::{Entry, Fork, ForkOf, Plan, PlannedStep, Run, cached, planned_title};
-use crate::{
-    customize::{self, Customizer, Inputs, Place},
-    node::Node,
-    output::StepOutput,
-    passed::Passed,
-    windows,
-};
+use super::{Entry, Fork, ForkOf, Plan, PlannedStep, Run, cached};
+use crate::{node::Node, output::StepOutput, passed::Passed};
 
 /// Version of how validators are executed. Raise it when a result could now differ.
 const EXECUTOR: &str = "1";
-
-/// Resolves every validator, or returns the errors.
-pub(super) async fn resolve(
-    cx: &Cx,
-    validate: Option<&Validate>,
-    inputs: Inputs<'_>,
-) -> Vec<Result<PlannedStep>> {
-    let blocks = validate.map_or(&[][..], |validate| &validate.in_vm_validations);
-    let mut resolved = Vec::new();
-    for (index, block) in blocks.iter().enumerate() {
-        let title = planned_title(block.name.as_deref(), block.kind.name(), index);
-        let ready = one(cx, block, inputs).await;
-        resolved.push(ready.map(|customizer| PlannedStep { index, title, customizer }));
-    }
-    resolved
-}
-
-async fn one(cx: &Cx, block: &Validator, inputs: Inputs<'_>) -> Result<Box<dyn Customizer>> {
-    let place = Place { path: &block.path, inputs, failure: ErrorCode::ValidatorFailed };
-    match &block.kind {
-        ValidatorKind::Shell(shell) => customize::shell(cx, shell, place).await,
-        ValidatorKind::File(file) => customize::file(cx, file, place).await,
-        ValidatorKind::PowerShell(_) => Err(windows::only(
-            ErrorCode::UnsupportedValidatorType,
-            "validator",
-            block.kind.name(),
-            &block.path,
-        )),
-    }
-}
 
 /// The key of this very node's validation by the plan's validators, in order, with the identities
 /// that they may use. A node that was made again is a different node. `None` if there is nothing to
@@ -75,8 +35,8 @@ pub(super) fn key(node: &Node, plan: &Plan) -> Option<Key> {
         builder = builder.field("identities", &identities);
     }
     for validator in &plan.validators {
-        builder = builder.field("validator", validator.customizer.kind());
-        for (name, value) in validator.customizer.inputs() {
+        builder = builder.field("validator", validator.action.kind());
+        for (name, value) in validator.action.inputs() {
             builder = builder.field(&name, &value);
         }
     }
@@ -162,7 +122,7 @@ async fn apply(run: &Run<'_>, validator: &PlannedStep, fork: &Fork) -> Result<f6
         })?;
     let work = async {
         let started = tokio::time::Instant::now();
-        let apply = validator.customizer.apply(fork.guest.as_ref(), &mut out);
+        let apply = validator.action.apply(fork.guest.as_ref(), &mut out);
         fork.unless_gone(apply).await?;
         Ok(started.elapsed().as_secs_f64())
     };

@@ -1,9 +1,6 @@
 //! The template's source, resolved but not necessarily fetched yet.
 
-use api::{
-    ErrorCode,
-    template::{Source, Template},
-};
+use api::{ErrorCode, template::Source};
 use images::{
     config::Config,
     cx::Cx,
@@ -11,8 +8,10 @@ use images::{
     store::{Record, Store, StoredImage, address::Address},
 };
 use regions::{Known, Replica};
-use sources::{Catalogue, Facts, ResolvedEntry, SourceImage};
+use sources::{Facts, ResolvedEntry, SourceImage};
 use vm::{Host, may_wait};
+
+use crate::template::Template;
 
 /// The start of a build.
 #[derive(Debug, Clone)]
@@ -28,20 +27,16 @@ pub enum Wanted {
 impl Wanted {
     /// Looks the source up without fetching it.
     pub(super) async fn resolve(cx: &Cx, template: &Template) -> Result<Self> {
-        match &template.properties.source {
-            Source::PlatformImage(image) => {
-                let entry = may_wait(|| Catalogue::load(&cx.layout))?.source(image)?;
-                Ok(Self::Catalogue(Box::new(entry)))
-            }
-            Source::ManagedImage { image_id } => {
-                let id = image_id.to_string();
-                let stored = Store::open(&cx.layout).managed_source(cx, &id).await?;
-                Ok(Self::Stored(Box::new(stored)))
-            }
-            Source::SharedImageVersion { image_version_id } => {
-                version(cx, &image_version_id.to_string(), template.location.as_deref()).await
-            }
+        let source = &template.properties.source;
+        if let Some(entry) = may_wait(|| sources::entry(&cx.layout, source))? {
+            return Ok(Self::Catalogue(Box::new(entry)));
         }
+        let id = source.id().map(ToString::to_string).unwrap_or_default();
+        if source.definition().is_some() {
+            return version(cx, &id, template.location.as_deref()).await;
+        }
+        let stored = Store::open(&cx.layout).managed_source(cx, &id).await?;
+        Ok(Self::Stored(Box::new(stored)))
     }
 
     /// For display: the URN or the image's id.

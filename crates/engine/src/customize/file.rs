@@ -1,14 +1,21 @@
 //! `File`: one file of any size, streamed into the guest and verified there.
 
-use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, time::Duration};
 
-use api::ErrorCode;
+use api::{
+    ErrorCode,
+    template::{Field, Fields, Kind, Location, Named, Reader},
+};
 use async_trait::async_trait;
-use images::error::{Coded, Error, Result};
+use images::{
+    cx::Cx,
+    error::{Coded, Error, Result},
+};
+use serde::Serialize;
 use sources::fetch::Fetched;
 use vm::{Bounded, Guest, Sink, Stdin, StreamKind};
 
-use super::{Customizer, quote};
+use super::{Action, Customizer, NamedFile, fetched, quote};
 use crate::{command::within, output::StepOutput};
 
 /// Longer than a digest and the longest path.
@@ -17,18 +24,97 @@ const DIGEST_LINE: usize = 16 * 1024;
 const SETTING_OUT: Duration = Duration::from_secs(15 * 60);
 const SLOWEST: u64 = 128 * 1024;
 
+pub(super) const KIND: Kind<Arc<dyn Customizer>> = Kind::new(File::NAME, FIELDS, read);
+
+const FIELDS: &[Field] =
+    &[Field::new("sourceUri"), Field::new("sha256Checksum"), Field::new("destination")];
+
+/// A file to copy into the machine.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    /// The address as written; see [`Location`].
+    source_uri: String,
+    /// The path in the machine.
+    destination: String,
+    /// SHA-256 as 64 lower-case hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256_checksum: Option<String>,
+}
+
+fn read(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Arc<dyn Customizer>> {
+    let source = reader.present(fields, "sourceUri");
+    match &source {
+        Some((node, uri)) => reader.location(node, uri),
+        None => reader.missing(fields, "sourceUri", reader.no_script(), None),
+    }
+    let destination = reader.required_text(fields, "destination");
+    let sha256_checksum = reader.checksum(fields);
+    let file = File { source_uri: source?.1, destination: destination?, sha256_checksum };
+    if let (None, Some(node)) = (file.target(), fields.get("destination")) {
+        let hint = "append the file's name to the folder, such as `/tmp/settings.ini`".to_owned();
+        let reason = "It is a folder, and 'sourceUri' contains no file name.";
+        reader.bad_value_hint(&node, reason, Some(hint));
+    }
+    Some(Arc::new(file))
+}
+
+impl File {
+    /// The path of the file in the machine. A destination that ends in a slash is a folder, and the
+    /// file name comes from the address. `None` if the address has no file name, or if the
+    /// destination ends in `.` or `..`.
+    fn target(&self) -> Option<String> {
+        let last = self.destination.rsplit('/').next().unwrap_or_default();
+        if matches!(last, "." | "..") {
+            return None;
+        }
+        if !last.is_empty() {
+            return Some(self.destination.clone());
+        }
+        let path = match Location::of(&self.source_uri) {
+            Ok(Location::Web(uri)) => {
+                let path = uri.split(['?', '#']).next().unwrap_or_default();
+                path.split_once("://").and_then(|(_, rest)| rest.split_once('/'))?.1
+            }
+            Ok(Location::Path(path)) => path,
+            Err(_) => return None,
+        };
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let is_name = !matches!(name, "" | "." | "..");
+        is_name.then(|| format!("{}{name}", self.destination))
+    }
+}
+
+impl Named for File {
+    const NAME: &'static str = "File";
+}
+
+#[async_trait]
+impl Customizer for File {
+    fn file(&self) -> Option<NamedFile<'_>> {
+        let sha256 = self.sha256_checksum.as_deref();
+        Some(NamedFile { field: "sourceUri", uri: &self.source_uri, sha256, container: "file" })
+    }
+
+    async fn action(
+        &self,
+        _cx: &Cx,
+        file: Option<Fetched>,
+        failure: ErrorCode,
+    ) -> Result<Box<dyn Action>> {
+        let destination = self.target().unwrap_or_else(|| self.destination.clone());
+        Ok(Box::new(CopyFile { source: fetched(file)?, destination, failure }))
+    }
+}
+
 /// A file with its digest and its destination. A relative destination is in the build user's home.
-pub(super) struct File {
+struct CopyFile {
     source: Fetched,
     destination: String,
     failure: ErrorCode,
 }
 
-impl File {
-    pub(super) fn new(source: Fetched, destination: &str, failure: ErrorCode) -> Self {
-        Self { source, destination: destination.to_owned(), failure }
-    }
-
+impl CopyFile {
     fn failed(&self, what: &str) -> Error {
         Error::new(
             self.failure,
@@ -42,9 +128,9 @@ impl File {
 }
 
 #[async_trait]
-impl Customizer for File {
+impl Action for CopyFile {
     fn kind(&self) -> &'static str {
-        "File"
+        File::NAME
     }
 
     fn inputs(&self) -> BTreeMap<String, String> {
@@ -129,7 +215,33 @@ mod tests {
     use vm::Exit;
 
     use super::*;
-    use images::{cx::Cx, event::Events, layout::Layout};
+    use images::{event::Events, layout::Layout};
+
+    #[test]
+    fn file_name_is_appended_to_a_destination_folder() {
+        let copy = |source: &str, destination: &str| File {
+            source_uri: source.to_owned(),
+            destination: destination.to_owned(),
+            sha256_checksum: None,
+        };
+        for (source, destination, target) in [
+            ("https://example.org/a/notes.txt?sig=x/y", "/tmp/", Some("/tmp/notes.txt")),
+            ("https://example.org/a/notes.txt#top", "/tmp/x", Some("/tmp/x")),
+            ("files/notes.txt", "etc/", Some("etc/notes.txt")),
+            ("file:///srv/notes.txt", "/", Some("/notes.txt")),
+            ("https://example.org/", "/tmp/", None),
+            ("https://example.org", "/tmp/", None),
+            ("https://example.org/a/..", "/tmp/", None),
+            ("https://example.org/a/notes.txt", "/tmp/.", None),
+            ("https://example.org/a/notes.txt", "..", None),
+        ] {
+            assert_eq!(
+                copy(source, destination).target().as_deref(),
+                target,
+                "{source} {destination}"
+            );
+        }
+    }
 
     /// A guest in which no command ends.
     struct Stuck;
@@ -154,7 +266,8 @@ mod tests {
             bytes: 5,
             hold: images::in_use::Hold::default(),
         };
-        let file = File::new(source, "/tmp/notes", ErrorCode::CustomizerFailed);
+        let (destination, failure) = ("/tmp/notes".to_owned(), ErrorCode::CustomizerFailed);
+        let file = CopyFile { source, destination, failure };
         let mut out = StepOutput::open("customize[0]", &cx, dir.path()).unwrap();
         let error = file.apply(&Stuck, &mut out).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::StepTimedOut);

@@ -1,31 +1,109 @@
-//! Customizers: a template's changes to the machine, one file per kind.
+//! Customizers: a template's changes to the machine, one file per kind. Validators are customizers on
+//! another machine.
 //!
 //! A customizer is resolved before anything is created: its scripts are fetched and its inputs
-//! named, so that the key of its node covers everything it can read. Validators are customizers on
-//! another machine.
+//! named, so that the key of its node covers everything it can read.
+//!
+//! To add a kind: its file, its `mod` line, and its entry in [`CUSTOMIZERS`] or [`VALIDATORS`].
 
 mod file;
+mod power_shell;
 mod shell;
+mod windows_restart;
+mod windows_update;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fmt::Debug, path::Path, sync::Arc};
 
 use api::{
     ErrorCode,
-    template::{Customizer as Block, CustomizerKind, FileCopy, Script},
+    template::{ApiVersion, Kind, Script, Tagged},
 };
 use async_trait::async_trait;
 use images::{
     cx::Cx,
     error::{Error, Result},
 };
-use sources::fetch;
+use serde_json::{Map, Value};
+use sources::fetch::{self, Fetched};
 use vm::Guest;
 
-use crate::{output::StepOutput, windows};
+pub(crate) use self::shell::Shell;
+use crate::output::StepOutput;
 
-/// One customizer, ready to be applied.
+/// The kinds of customizers.
+pub const CUSTOMIZERS: &[Kind<Arc<dyn Customizer>>] =
+    &[shell::KIND, power_shell::KIND, file::KIND, windows_restart::KIND, windows_update::KIND];
+
+/// The kinds of validators.
+pub const VALIDATORS: &[Kind<Arc<dyn Customizer>>] =
+    &[shell::KIND, power_shell::KIND, file::KIND.since(ApiVersion::V2022_07_01)];
+
+/// A customizer or validator of a template.
+pub type Step = api::template::Step<Arc<dyn Customizer>>;
+
+/// The settings of one customizer or validator.
 #[async_trait]
-pub trait Customizer: Send + Sync {
+pub trait Customizer: Tagged + Debug + Send + Sync {
+    /// The script or file that it reads. A customizer cannot fetch anything else: this one is pinned
+    /// in the field `sha256Checksum` when a template is created, and handed to
+    /// [`Customizer::action`].
+    fn file(&self) -> Option<NamedFile<'_>> {
+        None
+    }
+
+    /// Changes its fields in a stored template to what Azure returns.
+    fn respond(&self, _fields: &mut Map<String, Value>) {}
+
+    /// Whether it needs Windows, which does not run here yet. Then it has no action.
+    fn needs_windows(&self) -> bool {
+        false
+    }
+
+    /// What it does in the guest. `file` is the fetched [`Customizer::file`]; `failure` is the error
+    /// code for a script that fails, or a file that cannot be copied.
+    ///
+    /// # Errors
+    /// With the field, if any, as target.
+    async fn action(
+        &self,
+        _cx: &Cx,
+        _file: Option<Fetched>,
+        _failure: ErrorCode,
+    ) -> Result<Box<dyn Action>> {
+        Err(Error::new(ErrorCode::InternalError, format!("{} has no action", self.kind())))
+    }
+}
+
+/// A script or file that a step names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NamedFile<'a> {
+    /// The field of the address.
+    pub field: &'static str,
+    /// The address as written.
+    pub uri: &'a str,
+    pub sha256: Option<&'a str>,
+    /// The container of a staging account that stores it.
+    pub container: &'static str,
+}
+
+impl<'a> NamedFile<'a> {
+    /// The file of a script that is not inline.
+    pub(crate) fn of(script: &'a Script, container: &'static str) -> Option<Self> {
+        match script {
+            Script::Uri { uri, sha256_checksum } => Some(Self {
+                field: "scriptUri",
+                uri,
+                sha256: sha256_checksum.as_deref(),
+                container,
+            }),
+            Script::Inline(_) => None,
+        }
+    }
+}
+
+/// A customizer that is ready to be applied.
+#[async_trait]
+pub trait Action: Send + Sync {
     /// `Shell`, `File`: the type in the template.
     fn kind(&self) -> &'static str;
 
@@ -34,6 +112,37 @@ pub trait Customizer: Send + Sync {
 
     /// Applies it in the guest.
     async fn apply(&self, guest: &dyn Guest, out: &mut StepOutput) -> Result<()>;
+}
+
+impl Debug for dyn Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}", self.kind(), self.inputs())
+    }
+}
+
+/// The difference between customizers and validators.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Role {
+    name: &'static str,
+    /// The folder of its files in a staging account.
+    pub(crate) folder: &'static str,
+    failure: ErrorCode,
+    unsupported: ErrorCode,
+}
+
+impl Role {
+    pub(crate) const CUSTOMIZER: Self = Self {
+        name: "customizer",
+        folder: "customize",
+        failure: ErrorCode::CustomizerFailed,
+        unsupported: ErrorCode::UnsupportedCustomizerType,
+    };
+    pub(crate) const VALIDATOR: Self = Self {
+        name: "validator",
+        folder: "validate",
+        failure: ErrorCode::ValidatorFailed,
+        unsupported: ErrorCode::UnsupportedValidatorType,
+    };
 }
 
 /// The origin of scripts and files.
@@ -45,79 +154,58 @@ pub(crate) struct Inputs<'a> {
     pub limits: &'a fetch::Limits,
 }
 
-/// The position of a block in its template, and the error code of its failure.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
-    /// Its JSON path.
-    pub path: &'a str,
-    pub inputs: Inputs<'a>,
-    /// The code for a script that fails, or a file that cannot be copied.
-    pub failure: ErrorCode,
-}
-
-/// Resolves a customizer of the template: fetches its files and checks what can be checked.
+/// Resolves a step of the template: fetches its file and checks what can be checked.
 ///
 /// # Errors
-/// `ScriptUnreachable`, `ChecksumMismatch`, or `UnsupportedCustomizerType` for a type that only
-/// Windows has; each names the customizer's JSON path.
+/// `ScriptUnreachable`, `ChecksumMismatch`, `UnsupportedCustomizerType`, `UnsupportedValidatorType`;
+/// each names the step's JSON path.
 pub(crate) async fn resolve(
     cx: &Cx,
-    block: &Block,
+    step: &Step,
+    role: Role,
     inputs: Inputs<'_>,
-) -> Result<Box<dyn Customizer>> {
-    let place = Place { path: &block.path, inputs, failure: ErrorCode::CustomizerFailed };
-    match &block.kind {
-        CustomizerKind::Shell(shell) => self::shell(cx, shell, place).await,
-        CustomizerKind::File(file) => self::file(cx, file, place).await,
-        CustomizerKind::PowerShell(_)
-        | CustomizerKind::WindowsRestart(_)
-        | CustomizerKind::WindowsUpdate(_) => Err(windows::only(
-            ErrorCode::UnsupportedCustomizerType,
-            "customizer",
-            block.kind.name(),
-            &block.path,
-        )),
-    }
+) -> Result<Box<dyn Action>> {
+    windows_only(step, role)?;
+    ready(cx, step.kind.as_ref(), &step.path, inputs, role.failure).await
 }
 
-/// Resolves a script.
-pub(crate) async fn shell(
+/// Fetches the file of a customizer at a path of the template.
+pub(crate) async fn ready(
     cx: &Cx,
-    given: &api::template::Shell,
-    place: Place<'_>,
-) -> Result<Box<dyn Customizer>> {
-    let script = match &given.script {
-        Script::Inline(lines) => shell::inline(cx, lines).await?,
-        Script::Uri { uri, sha256_checksum } => {
-            let at = |e: Error| e.target(format!("{}.scriptUri", place.path));
-            let sent =
-                fetch_input(cx, uri, sha256_checksum.as_deref(), place.inputs).await.map_err(at)?;
-            shell::text(cx, sent, place.failure).await.map_err(at)?
-        }
+    customizer: &dyn Customizer,
+    path: &str,
+    Inputs { base_dir, limits }: Inputs<'_>,
+    failure: ErrorCode,
+) -> Result<Box<dyn Action>> {
+    let at = |mut error: Error| match error.target.take() {
+        Some(field) => error.target(format!("{path}.{field}")),
+        None => error,
     };
-    Ok(Box::new(shell::Shell::new(script, place.failure)))
+    let file = match customizer.file() {
+        Some(NamedFile { field, uri, sha256, .. }) => {
+            let fetched = fetch::script(cx, uri, Some(base_dir), sha256, limits).await;
+            Some(fetched.map_err(|error| at(error.target(field)))?)
+        }
+        None => None,
+    };
+    customizer.action(cx, file, failure).await.map_err(at)
 }
 
-/// Resolves a file.
-pub(crate) async fn file(
-    cx: &Cx,
-    given: &FileCopy,
-    place: Place<'_>,
-) -> Result<Box<dyn Customizer>> {
-    let source = fetch_input(cx, &given.source_uri, given.sha256_checksum.as_deref(), place.inputs)
-        .await
-        .map_err(|e| e.target(format!("{}.sourceUri", place.path)))?;
-    let target = given.target().unwrap_or_else(|| given.destination.clone());
-    Ok(Box::new(file::File::new(source, &target, place.failure)))
+/// The file of a customizer that has one.
+fn fetched(file: Option<Fetched>) -> Result<Fetched> {
+    file.ok_or_else(|| Error::new(ErrorCode::InternalError, "the file of a step was not fetched"))
 }
 
-async fn fetch_input(
-    cx: &Cx,
-    uri: &str,
-    sha256: Option<&str>,
-    inputs: Inputs<'_>,
-) -> Result<fetch::Fetched> {
-    fetch::script(cx, uri, Some(inputs.base_dir), sha256, inputs.limits).await
+/// The error of a step that only Windows has.
+pub(crate) fn windows_only(step: &Step, role: Role) -> Result<()> {
+    if !step.kind.needs_windows() {
+        return Ok(());
+    }
+    let (name, kind) = (role.name, step.kind.kind());
+    let text = format!("{name} type {kind} is for Windows, which does not run here yet");
+    Err(Error::new(role.unsupported, text)
+        .target(step.path.clone())
+        .hint("goldsmith builds Linux images; with a Linux source use type Shell or File"))
 }
 
 /// Quotes a word for the guest's shell, with single quotes and any content.

@@ -2,23 +2,69 @@
 
 mod text;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use api::ErrorCode;
+use api::{
+    ErrorCode,
+    template::{Field, Kind, Named, Script},
+};
 use async_trait::async_trait;
 use images::{
     cx::Cx,
     error::{Coded, Error, Result},
 };
+use serde::Serialize;
 use sources::fetch::{self, Fetched};
 use vm::{Guest, Stdin};
 
-pub(super) use self::text::text;
-use super::Customizer;
+use self::text::text;
+use super::{Action, Customizer, NamedFile, fetched};
 use crate::output::StepOutput;
 
+pub(super) const KIND: Kind<Arc<dyn Customizer>> =
+    Kind::new(Shell::NAME, FIELDS, |reader, fields| {
+        Some(Arc::new(Shell { script: reader.script(fields)? }))
+    });
+
+const FIELDS: &[Field] =
+    &[Field::new("scriptUri"), Field::new("sha256Checksum"), Field::new("inline")];
+
+/// A shell script.
+#[derive(Debug, Serialize)]
+pub(crate) struct Shell {
+    #[serde(flatten)]
+    pub(crate) script: Script,
+}
+
+impl Named for Shell {
+    const NAME: &'static str = "Shell";
+}
+
+#[async_trait]
+impl Customizer for Shell {
+    fn file(&self) -> Option<NamedFile<'_>> {
+        NamedFile::of(&self.script, "shell")
+    }
+
+    async fn action(
+        &self,
+        cx: &Cx,
+        file: Option<Fetched>,
+        failure: ErrorCode,
+    ) -> Result<Box<dyn Action>> {
+        let script = match &self.script {
+            Script::Inline(lines) => inline(cx, lines).await?,
+            Script::Uri { .. } => {
+                let script = text(cx, fetched(file)?, failure).await;
+                script.map_err(|error| error.target("scriptUri"))?
+            }
+        };
+        Ok(Box::new(RunScript { script, failure }))
+    }
+}
+
 /// A shell script with its digest.
-pub(super) struct Shell {
+struct RunScript {
     script: Fetched,
     failure: ErrorCode,
 }
@@ -49,23 +95,17 @@ exit 126"#;
 
 /// The template's `inline` lines make one script, so that `cd` and variables carry over from line
 /// to line. It ends at the first command that fails, as with AIB.
-pub(super) async fn inline(cx: &Cx, lines: &[String]) -> Result<Fetched> {
+async fn inline(cx: &Cx, lines: &[String]) -> Result<Fetched> {
     let text = format!("#!/bin/sh -e\n{}\n", lines.join("\n")).replace("\r\n", "\n");
     fetch::keep(cx, text.as_bytes())
         .await
         .code(ErrorCode::InternalError, || "cannot write the inline script down".to_owned())
 }
 
-impl Shell {
-    pub(super) fn new(script: Fetched, failure: ErrorCode) -> Self {
-        Self { script, failure }
-    }
-}
-
 #[async_trait]
-impl Customizer for Shell {
+impl Action for RunScript {
     fn kind(&self) -> &'static str {
-        "Shell"
+        Shell::NAME
     }
 
     fn inputs(&self) -> BTreeMap<String, String> {

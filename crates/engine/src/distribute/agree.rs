@@ -1,10 +1,7 @@
 //! Checks that an image from this source can become a version of an image definition. The store
 //! knows a definition by its versions, which are all of one kind.
 
-use api::{
-    ErrorCode,
-    template::{Distributor, DistributorKind},
-};
+use api::ErrorCode;
 use images::{
     cx::Cx,
     error::{Error, Result},
@@ -12,16 +9,18 @@ use images::{
 };
 use sources::SourceImage;
 
+use super::{Target, at};
+
 /// Rejects a gallery target whose versions have another generation, system or architecture.
 ///
 /// # Errors
 /// `BadSharedImageDistribute`: the first one; the others are in its details.
-pub(crate) fn agree(cx: &Cx, distributors: &[Distributor], source: &SourceImage) -> Result<()> {
+pub(crate) fn agree(cx: &Cx, targets: &[Target], source: &SourceImage) -> Result<()> {
     let store = Store::open(&cx.layout);
     let mut errors = Vec::new();
-    for distributor in distributors {
-        let DistributorKind::SharedImage(target) = &distributor.kind else { continue };
-        let definition = target.definition();
+    for target in targets {
+        let Some(version) = target.kind.version() else { continue };
+        let definition = version.definition;
         // Invalid addresses were rejected earlier.
         let Ok(address) = Address::of(&definition) else { continue };
         let newest = store.versions(&address)?.into_iter().max_by_key(|image| image.record.version);
@@ -37,11 +36,10 @@ pub(crate) fn agree(cx: &Cx, distributors: &[Distributor], source: &SourceImage)
                 let text = format!(
                     "the versions of {definition} have {what} {theirs}, and the source has {ours}"
                 );
-                errors.push(
-                    Error::new(ErrorCode::BadSharedImageDistribute, text)
-                        .target(format!("{}.galleryImageId", distributor.path))
-                        .hint("name another image definition, or build upon a source of that kind"),
-                );
+                let error = Error::new(ErrorCode::BadSharedImageDistribute, text)
+                    .target(version.field)
+                    .hint("name another image definition, or build upon a source of that kind");
+                errors.push(at(target, error));
             }
         }
     }

@@ -1,11 +1,12 @@
 //! `ManagedImage`: a named image, which the next run replaces.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use api::{
-    ErrorCode,
-    template::{Distributor, ManagedImage},
+    ErrorCode, ResourceId, ResourceKind,
+    template::{Field, Kind, Named, Writes, Written},
 };
+use async_trait::async_trait;
 use images::{
     config::Config,
     cx::Cx,
@@ -17,34 +18,84 @@ use images::{
     store::{Payload, Store, StoredImage, address::Address},
 };
 use regions::Known;
+use serde::Serialize;
 use vm::may_wait;
 
-use super::{Work, labels};
+use super::{Check, Distributor, Need, Output, Target, Work, labels};
 
-pub(super) fn check(target: &ManagedImage) -> Result<()> {
-    address(target).map(|_| ())
+pub(super) const KIND: Kind<Arc<dyn Distributor>> =
+    Kind::new(ManagedImage::NAME, FIELDS, |reader, fields| {
+        let image_id = reader
+            .required(fields, "imageId")
+            .and_then(|node| reader.resource_id(&node, &[ResourceKind::Image]));
+        let location = reader.required_text(fields, "location");
+        Some(Arc::new(ManagedImage { image_id: image_id?, location: location? }))
+    });
+
+const FIELDS: &[Field] = &[Field::new("imageId"), Field::new("location")];
+
+/// A managed image to create or replace.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ManagedImage {
+    image_id: ResourceId,
+    /// The region of the image.
+    location: String,
 }
 
-/// The error of its region.
-pub(super) fn region(cx: &Cx, config: &Config, target: &ManagedImage) -> Option<Error> {
-    Known::new(config, &cx.geography).fault_of_managed(&target.location)
+impl Named for ManagedImage {
+    const NAME: &'static str = "ManagedImage";
 }
 
-fn address(target: &ManagedImage) -> Result<Address> {
-    let wrong = |why: String| {
-        let text = format!("`{}` is not the id of a managed image: {why}", target.image_id);
-        Error::new(ErrorCode::ValidationFailed, text).target("imageId")
-    };
-    match Address::of(&target.image_id).map_err(wrong)? {
-        address @ Address::Managed(_) => Ok(address),
-        _ => Err(wrong("it names something in a gallery".into())),
+impl Writes for ManagedImage {
+    fn writes(&self) -> Option<Written> {
+        let key = self.image_id.to_string().to_lowercase();
+        Some(Written { what: "image", field: "imageId", key })
     }
 }
 
-pub(super) async fn publish(work: Work<'_>, target: &ManagedImage) -> Result<RunOutput> {
-    let store = Store::open(&work.cx.layout);
-    let image = store.publish_managed(work.cx, &address(target)?, payload(work)).await?;
-    output(work.distributor, &image)
+#[async_trait]
+impl Distributor for ManagedImage {
+    fn faults(&self, cx: &Cx, config: &Config) -> Vec<Error> {
+        Vec::from_iter(Known::new(config, &cx.geography).fault_of_managed(&self.location))
+    }
+
+    fn check(&self, _cx: &Cx, _run: &Check<'_>) -> Result<()> {
+        self.address().map(|_| ())
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        let (subscription, group) = (self.image_id.subscription(), self.image_id.resource_group());
+        let text = format!("the resource group '{group}' of the image does not exist");
+        let missing = Error::new(ErrorCode::ValidationFailed, text)
+            .target("imageId")
+            .hint("create the resource group, or name one that exists");
+        let id = format!("/subscriptions/{subscription}/resourceGroups/{group}");
+        vec![Need { id, missing }]
+    }
+
+    fn resource(&self) -> Option<Output<'_>> {
+        Some(Output::Image { location: &self.location })
+    }
+
+    async fn publish(&self, work: Work<'_>) -> Result<RunOutput> {
+        let store = Store::open(&work.cx.layout);
+        let image = store.publish_managed(work.cx, &self.address()?, payload(work)).await?;
+        output(work.target, &image)
+    }
+}
+
+impl ManagedImage {
+    fn address(&self) -> Result<Address> {
+        let wrong = |why: String| {
+            let text = format!("`{}` is not the id of a managed image: {why}", self.image_id);
+            Error::new(ErrorCode::ValidationFailed, text).target("imageId")
+        };
+        match Address::of(&self.image_id).map_err(wrong)? {
+            address @ Address::Managed(_) => Ok(address),
+            _ => Err(wrong("it names something in a gallery".into())),
+        }
+    }
 }
 
 /// The standalone disk, with the labels of this distributor.
@@ -55,20 +106,20 @@ pub(super) fn payload(work: Work<'_>) -> Payload {
         virtual_size: work.image.virtual_size,
         data: work.image.data.clone(),
         origin: work.facts.origin.clone(),
-        labels: labels(work.distributor),
+        labels: labels(work.target),
     }
 }
 
 /// The run output of an image in the store.
-pub(super) fn output(distributor: &Distributor, image: &StoredImage) -> Result<RunOutput> {
+pub(super) fn output(target: &Target, image: &StoredImage) -> Result<RunOutput> {
     may_wait(|| {
         let path = image.disk();
         let metadata = fs::metadata(&path).map_err(|e| {
             io_fault(e, ErrorCode::DistributeFailed, format!("look at {}", path.display()))
         })?;
         Ok(RunOutput {
-            run_output_name: distributor.run_output_name.clone(),
-            kind: distributor.kind.name().to_owned(),
+            run_output_name: target.run_output_name.clone(),
+            kind: target.kind.kind().to_owned(),
             artifact_id: Some(image.record.id.clone()),
             artifact_uri: None,
             path,

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! The last step of each is a link, if the folders are on one file system. Each is idempotent for a
-//! run and a run output, so a recovered run may simply publish again. To add one: its file, and a
-//! line in each of the matches below, where the compiler asks for it.
+//! run and a run output, so a recovered run may simply publish again.
+//!
+//! To add a kind: its file, its `mod` line, and its entry in [`DISTRIBUTORS`].
 
 mod agree;
 mod blob;
@@ -19,10 +20,13 @@ mod managed_image;
 mod shared_image;
 mod vhd;
 
+use std::{fmt::Debug, sync::Arc};
+
 use api::{
-    ErrorCode,
-    template::{Distributor, DistributorKind, Properties, Template},
+    ErrorCode, ResourceId,
+    template::{Kind, Regions, Source, Writes},
 };
+use async_trait::async_trait;
 use futures_util::future::join_all;
 use images::{
     config::Config,
@@ -34,10 +38,121 @@ use images::{
     store::{Labels, Origin},
 };
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 use vm::Host;
 
-pub use self::managed_image::data_outputs;
 pub(crate) use self::{agree::agree, vhd::all as vhds};
+pub use self::{managed_image::data_outputs, shared_image::ReplicationMode};
+
+/// The kinds of distributors.
+pub const DISTRIBUTORS: &[Kind<Arc<dyn Distributor>>] =
+    &[managed_image::KIND, shared_image::KIND, vhd::KIND];
+
+/// A distributor of a template.
+pub type Target = api::template::Target<Arc<dyn Distributor>>;
+
+/// The settings of one distributor.
+#[async_trait]
+pub trait Distributor: Writes + Debug + Send + Sync {
+    /// The errors of its regions and storage accounts.
+    fn faults(&self, _cx: &Cx, _config: &Config) -> Vec<Error> {
+        Vec::new()
+    }
+
+    /// Checks whether it can distribute an image from a source that was not looked up yet.
+    ///
+    /// # Errors
+    /// With the field as target, as in all methods.
+    fn suits(&self, _source: &Source) -> Result<()> {
+        Ok(())
+    }
+
+    /// Checks what can be known before the build, and creates nothing.
+    fn check(&self, _cx: &Cx, _run: &Check<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// The limit of each disk of the image.
+    fn disk_limit(&self) -> Option<DiskLimit> {
+        None
+    }
+
+    /// The resources that must exist before the build. Only the first missing one is an error.
+    fn needs(&self) -> Vec<Need> {
+        Vec::new()
+    }
+
+    /// The resource that represents its output; `None` if there is none, as for a blob.
+    fn resource(&self) -> Option<Output<'_>> {
+        None
+    }
+
+    /// Changes its fields in a stored template to what Azure returns. `is_sent` tells whether the
+    /// client sent a field.
+    fn respond(&self, _fields: &mut Map<String, Value>, _is_sent: &dyn Fn(&str) -> bool) {}
+
+    /// Delivers the image. Does nothing if the same run has delivered it already.
+    async fn publish(&self, work: Work<'_>) -> Result<RunOutput>;
+}
+
+impl dyn Distributor {
+    /// The gallery version that it creates, if it creates one.
+    pub fn version(&self) -> Option<GalleryVersion<'_>> {
+        match self.resource()? {
+            Output::GalleryVersion(version) => Some(version),
+            Output::Image { .. } => None,
+        }
+    }
+}
+
+/// The input of [`Distributor::check`].
+#[derive(Debug, Clone, Copy)]
+pub struct Check<'a> {
+    /// The exact version of the source, if it has one.
+    pub source_version: Option<&'a str>,
+    /// The run whose own publications do not count as conflicts, and its output.
+    pub run_id: &'a str,
+    pub run_output_name: &'a str,
+}
+
+/// The limit of a disk's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskLimit {
+    pub bytes: u64,
+    /// The owner of the limit, such as `a VHD`.
+    pub of: &'static str,
+}
+
+/// A resource that must exist before a build.
+#[derive(Debug)]
+pub struct Need {
+    pub id: String,
+    /// The error if it does not exist, with the field as target.
+    pub missing: Error,
+}
+
+/// A resource that represents the output of a distributor.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// A managed image.
+    Image { location: &'a str },
+    /// A version of a gallery image.
+    GalleryVersion(GalleryVersion<'a>),
+}
+
+/// A gallery version that a distributor creates.
+#[derive(Debug)]
+pub struct GalleryVersion<'a> {
+    /// The field that names it.
+    pub field: &'static str,
+    /// The gallery image.
+    pub definition: ResourceId,
+    /// Its number, if the template specifies it.
+    pub number: Option<&'a str>,
+    pub regions: &'a Regions,
+    pub exclude_from_latest: bool,
+    pub replication_mode: ReplicationMode,
+}
 
 /// The known facts about the image.
 #[derive(Debug, Clone)]
@@ -51,14 +166,15 @@ pub struct Facts {
 /// Distributors that passed the check.
 #[derive(Debug, Clone)]
 pub struct Targets {
-    distributors: Vec<Distributor>,
+    distributors: Vec<Target>,
     /// The exact version of the source, for the versioning scheme `Source`.
     source_version: Option<String>,
 }
 
-/// The input of a publishing distributor.
+/// The input of [`Distributor::publish`].
 #[derive(Clone, Copy)]
-struct Work<'a> {
+#[allow(missing_debug_implementations, reason = "a host has none")]
+pub struct Work<'a> {
     cx: &'a Cx,
     host: &'a Host,
     image: &'a Standalone,
@@ -66,7 +182,7 @@ struct Work<'a> {
     /// Records unfinished files in folders outside of the layout.
     ledger: &'a Ledger,
     source_version: Option<&'a str>,
-    distributor: &'a Distributor,
+    target: &'a Target,
 }
 
 /// Checks all that can be known about the targets before the build, and creates nothing.
@@ -74,11 +190,7 @@ struct Work<'a> {
 ///
 /// # Errors
 /// The first mistake; the others are in its details.
-pub fn check(
-    cx: &Cx,
-    distributors: &[Distributor],
-    source_version: Option<&str>,
-) -> Result<Targets> {
+pub fn check(cx: &Cx, distributors: &[Target], source_version: Option<&str>) -> Result<Targets> {
     check_again(cx, distributors, source_version, "")
 }
 
@@ -89,22 +201,15 @@ pub fn check(
 /// As [`check`].
 pub fn check_again(
     cx: &Cx,
-    distributors: &[Distributor],
+    distributors: &[Target],
     source_version: Option<&str>,
     run_id: &str,
 ) -> Result<Targets> {
     let mut errors = Vec::new();
-    for distributor in distributors {
-        let checked = match &distributor.kind {
-            DistributorKind::ManagedImage(target) => managed_image::check(target),
-            DistributorKind::SharedImage(target) => {
-                let output = &distributor.run_output_name;
-                shared_image::check(cx, target, source_version, (run_id, output))
-            }
-            // Its check does not need the source.
-            DistributorKind::Vhd(_) => Ok(()),
-        };
-        errors.extend(checked.err().map(|error| at(distributor, error)));
+    for target in distributors {
+        let run_output_name = &target.run_output_name;
+        let checked = target.kind.check(cx, &Check { source_version, run_id, run_output_name });
+        errors.extend(checked.err().map(|error| at(target, error)));
     }
     errors.extend(places(cx, distributors));
     Error::all(errors)?;
@@ -114,41 +219,30 @@ pub fn check_again(
 
 /// The errors of a template's targets that are known before its source is looked up: unknown
 /// regions and storage accounts, and the version of a source that has none.
-pub fn admit(cx: &Cx, template: &Template) -> Vec<Error> {
-    let Properties { source, distribute, .. } = &template.properties;
-    let mut errors = places(cx, distribute);
-    for distributor in distribute {
-        if let DistributorKind::SharedImage(target) = &distributor.kind {
-            let checked = shared_image::versioned(target, source);
-            errors.extend(checked.err().map(|error| at(distributor, error)));
-        }
+pub fn admit(cx: &Cx, targets: &[Target], source: &Source) -> Vec<Error> {
+    let mut errors = places(cx, targets);
+    for target in targets {
+        errors.extend(target.kind.suits(source).err().map(|error| at(target, error)));
     }
     errors
 }
 
 /// The errors of the targets' regions and storage accounts.
-fn places(cx: &Cx, distributors: &[Distributor]) -> Vec<Error> {
+fn places(cx: &Cx, targets: &[Target]) -> Vec<Error> {
     let config = match Config::load(&cx.layout) {
         Ok(config) => config,
         Err(error) => return vec![error],
     };
-    let faults = distributors.iter().flat_map(|distributor| {
-        let faults = match &distributor.kind {
-            DistributorKind::ManagedImage(target) => {
-                managed_image::region(cx, &config, target).into_iter().collect()
-            }
-            DistributorKind::SharedImage(target) => shared_image::regions(cx, &config, target),
-            DistributorKind::Vhd(target) => vhd::check(&config, target).err().into_iter().collect(),
-        };
-        faults.into_iter().map(|error| at(distributor, error))
+    let faults = targets.iter().flat_map(|target| {
+        target.kind.faults(cx, &config).into_iter().map(|error| at(target, error))
     });
     faults.collect()
 }
 
-/// Adds the path of the distributor's field to an error.
-fn at(distributor: &Distributor, mut error: Error) -> Error {
+/// Adds the path of the target to the field of an error.
+pub fn at(target: &Target, mut error: Error) -> Error {
     let field = error.target.take().map_or_else(String::new, |field| format!(".{field}"));
-    error.target(format!("{}{field}", distributor.path))
+    error.target(format!("{}{field}", target.path))
 }
 
 /// Publishes to every target, side by side. A target that fails does not stop the others. The
@@ -164,10 +258,10 @@ pub async fn publish(
     targets: &Targets,
     ledger: &Ledger,
 ) -> Result<Vec<RunOutput>> {
-    let results = join_all(targets.distributors.iter().map(async |distributor| {
+    let results = join_all(targets.distributors.iter().map(async |target| {
         let source_version = targets.source_version.as_deref();
-        let work = Work { cx, host, image, facts, ledger, source_version, distributor };
-        let output = publish_one(work).await.map_err(|error| coded(error, distributor))?;
+        let work = Work { cx, host, image, facts, ledger, source_version, target };
+        let output = target.kind.publish(work).await.map_err(|error| coded(error, target))?;
         cx.events.send(Event::Distributed { output: output.clone() });
         Ok(output)
     }))
@@ -199,24 +293,16 @@ pub(crate) fn published(output: &RunOutput) -> String {
     format!("published: {} {}", output.run_output_name, place.map_or("", String::as_str))
 }
 
-async fn publish_one(work: Work<'_>) -> Result<RunOutput> {
-    match &work.distributor.kind {
-        DistributorKind::ManagedImage(target) => managed_image::publish(work, target).await,
-        DistributorKind::SharedImage(target) => shared_image::publish(work, target).await,
-        DistributorKind::Vhd(target) => vhd::publish(work, target).await,
-    }
-}
-
 /// Adds the distributor to an error, and classifies it as a distribution error.
-fn coded(mut error: Error, distributor: &Distributor) -> Error {
+fn coded(mut error: Error, target: &Target) -> Error {
     if error.code == ErrorCode::ExportFailed {
         error.code = ErrorCode::DistributeFailed;
     }
-    error.message = format!("run output {}: {}", distributor.run_output_name, error.message);
-    error.target(distributor.path.clone())
+    error.message = format!("run output {}: {}", target.run_output_name, error.message);
+    error.target(target.path.clone())
 }
 
-fn labels(distributor: &Distributor) -> Labels {
-    let tags = distributor.artifact_tags.clone();
-    Labels { run_output_name: Some(distributor.run_output_name.clone()), tags, ..Labels::default() }
+fn labels(target: &Target) -> Labels {
+    let tags = target.artifact_tags.clone();
+    Labels { run_output_name: Some(target.run_output_name.clone()), tags, ..Labels::default() }
 }

@@ -12,9 +12,14 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use api::{ErrorCode, template::Vhd};
+use api::{
+    ErrorCode,
+    template::{ApiVersion, Field, Fields, Kind, Location, Named, Reader, Writes, Written},
+};
+use async_trait::async_trait;
 use images::{
     absent::entries,
     config::Config,
@@ -38,30 +43,101 @@ use images::{
 use serde::Serialize;
 use vm::may_wait;
 
-use super::{Facts, Work, blob, labels};
+use super::{DiskLimit, Distributor, Facts, Work, blob, labels};
 
-/// An address must be that of a blob in an account with a place.
-pub(super) fn check(config: &Config, target: &Vhd) -> Result<()> {
-    target.uri.as_ref().map_or(Ok(()), |uri| regions::find_blob(config, uri).map(|_| ()))
+pub(super) const KIND: Kind<Arc<dyn Distributor>> = Kind::new(Vhd::NAME, FIELDS, read);
+
+const FIELDS: &[Field] = &[Field::since("uri", ApiVersion::V2022_07_01)];
+
+/// A VHD file to create.
+#[derive(Debug, Serialize)]
+struct Vhd {
+    /// The blob to write; by default one in the staging storage account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri: Option<String>,
 }
 
-pub(super) async fn publish(work: Work<'_>, target: &Vhd) -> Result<RunOutput> {
-    let cx = work.cx;
-    let vhd = artifact::get(cx, work.host, work.image, Form::Vhd).await?;
-    if let Some(uri) = &target.uri {
-        return to_account(work, vhd, uri).await;
+fn read(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Arc<dyn Distributor>> {
+    let uri = reader.present(fields, "uri").map(|(node, uri)| {
+        match Location::of(&uri) {
+            Ok(Location::Web(_)) if uri.contains('?') => {
+                let hint = Some("give the identity write access instead of a token".to_owned());
+                reader.bad_value_hint(
+                    &node,
+                    "A blob's address must not have a query or token.",
+                    hint,
+                );
+            }
+            Ok(Location::Web(_)) => {}
+            Ok(Location::Path(_)) => {
+                let hint = Some("to write a local file, use `--export vhd=PATH`".to_owned());
+                reader.bad_value_hint(&node, "Expected the http or https address of a blob.", hint);
+            }
+            Err(reason) => reader.bad_value(&node, &reason),
+        }
+        uri
+    });
+    Some(Arc::new(Vhd { uri }))
+}
+
+impl Named for Vhd {
+    const NAME: &'static str = "VHD";
+}
+
+impl Writes for Vhd {
+    fn writes(&self) -> Option<Written> {
+        Some(Written { what: "blob", field: "uri", key: blob_key(self.uri.as_ref()?) })
     }
-    let path = vhd_path(&cx.layout, work.facts, &work.distributor.run_output_name);
-    store_at(cx, &vhd, &path, &work.facts.run_id).await?;
-    let data_disks = store_data(work, &path).await?;
-    describe(work, &vhd, &path)?;
-    footer::verify(&path, vhd.virtual_size)?;
+}
+
+/// A blob's address as a comparable key: case matters in the names of blobs, but not in host names.
+fn blob_key(uri: &str) -> String {
+    let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    format!("{}/{path}", host.to_lowercase())
+}
+
+#[async_trait]
+impl Distributor for Vhd {
+    /// An address must be that of a blob in an account with a place.
+    fn faults(&self, _cx: &Cx, config: &Config) -> Vec<Error> {
+        let found = self.uri.as_ref().map(|uri| regions::find_blob(config, uri));
+        found.and_then(Result::err).into_iter().collect()
+    }
+
+    fn disk_limit(&self) -> Option<DiskLimit> {
+        Some(DiskLimit { bytes: footer::MOST, of: "a VHD" })
+    }
+
+    async fn publish(&self, work: Work<'_>) -> Result<RunOutput> {
+        let cx = work.cx;
+        let vhd = artifact::get(cx, work.host, work.image, Form::Vhd).await?;
+        if let Some(uri) = &self.uri {
+            return to_account(work, vhd, uri).await;
+        }
+        let path = vhd_path(&cx.layout, work.facts, &work.target.run_output_name);
+        store_at(cx, &vhd, &path, &work.facts.run_id).await?;
+        let data_disks = store_data(work, &path).await?;
+        describe(work, &vhd, &path)?;
+        footer::verify(&path, vhd.virtual_size)?;
+        output(work, vhd, file_uri(&path), path, data_disks)
+    }
+}
+
+/// The run output of a VHD at that address; `path` is its file.
+fn output(
+    work: Work<'_>,
+    vhd: Artifact,
+    uri: String,
+    path: PathBuf,
+    data_disks: Vec<DataOutput>,
+) -> Result<RunOutput> {
     let metadata = may_wait(|| fs::metadata(&path)).map_err(|e| fault(e, &path))?;
     Ok(RunOutput {
-        run_output_name: work.distributor.run_output_name.clone(),
-        kind: work.distributor.kind.name().to_owned(),
+        run_output_name: work.target.run_output_name.clone(),
+        kind: Vhd::NAME.to_owned(),
         artifact_id: None,
-        artifact_uri: Some(file_uri(&path)),
+        artifact_uri: Some(uri),
         bytes: metadata.len(),
         allocated_bytes: allocated(&metadata),
         path,
@@ -94,19 +170,7 @@ async fn to_account(work: Work<'_>, vhd: Artifact, uri: &str) -> Result<RunOutpu
     let written = blob::write(work, &blob, &vhd, Some(description)).await?;
     let data_disks = data_to_account(work, &config, uri).await?;
     let path = written.unwrap_or_else(|| vhd.path.clone());
-    let metadata = may_wait(|| fs::metadata(&path)).map_err(|e| fault(e, &path))?;
-    Ok(RunOutput {
-        run_output_name: work.distributor.run_output_name.clone(),
-        kind: work.distributor.kind.name().to_owned(),
-        artifact_id: None,
-        artifact_uri: Some(uri.to_owned()),
-        bytes: metadata.len(),
-        allocated_bytes: allocated(&metadata),
-        path,
-        digest: vhd.digest,
-        virtual_size: vhd.virtual_size,
-        data_disks,
-    })
+    output(work, vhd, uri.to_owned(), path, data_disks)
 }
 
 /// Writes each data disk to a blob of its own beside the OS disk's.
@@ -186,7 +250,7 @@ impl<'a> Description<'a> {
             digest: &vhd.digest,
             virtual_size: vhd.virtual_size,
             origin: &work.facts.origin,
-            labels: labels(work.distributor),
+            labels: labels(work.target),
         }
     }
 }

@@ -23,13 +23,14 @@ use images::{
 use vm::{Guest, Stdin};
 
 use crate::{
-    customize::{self, Customizer, Inputs, Place},
+    customize::{self, Action, Inputs, NamedFile, Shell},
     output::StepOutput,
 };
 
 const VM_BOOT: &str = include_str!("optimize.sh");
 const WARM: &str = include_str!("warm.sh");
-const FIELD: &str = "properties.optimize.workload";
+/// The path of the workload in a template.
+pub(crate) const WORKLOAD: &str = "properties.optimize.workload";
 
 /// The optimizations of a plan.
 #[derive(Debug, Default)]
@@ -43,7 +44,14 @@ pub struct Optimize {
 /// The script that warms a workload.
 #[derive(Debug)]
 pub struct Workload {
-    script: Box<dyn Customizer>,
+    script: Box<dyn Action>,
+}
+
+/// The script of a workload, also of one that is disabled.
+pub(crate) fn file(wanted: &template::Optimize) -> Option<NamedFile<'_>> {
+    let workload = wanted.workload.as_ref()?;
+    let (uri, sha256) = (workload.script_uri.as_deref()?, workload.sha256_checksum.as_deref());
+    Some(NamedFile { field: "scriptUri", uri, sha256, container: "shell" })
 }
 
 /// Resolves the template's optimizations: fetches the workload's script.
@@ -61,14 +69,13 @@ pub(crate) async fn resolve(
         Some(workload) => {
             let uri = workload.script_uri.clone().ok_or_else(|| {
                 Error::new(ErrorCode::ValidationFailed, "the workload has no script")
-                    .target(format!("{FIELD}.scriptUri"))
+                    .target(format!("{WORKLOAD}.scriptUri"))
                     .hint("give the address of the script that warms it")
             })?;
             let sha256_checksum = workload.sha256_checksum.clone();
-            let script = Script::Uri { uri, sha256_checksum };
+            let shell = Shell { script: Script::Uri { uri, sha256_checksum } };
             let failure = ErrorCode::OptimizationFailed;
-            let place = Place { path: FIELD, inputs, failure };
-            let script = customize::shell(cx, &template::Shell { script }, place).await?;
+            let script = customize::ready(cx, &shell, WORKLOAD, inputs, failure).await?;
             Some(Workload { script })
         }
     };
@@ -99,7 +106,7 @@ impl Workload {
         self.script.apply(guest, out).await.map_err(|mut error| {
             if error.code == ErrorCode::OptimizationFailed {
                 error.message = format!("the workload failed: {}", error.message);
-                error = error.target(FIELD);
+                error = error.target(WORKLOAD);
             }
             error
         })?;

@@ -94,7 +94,7 @@ impl Forge {
             },
         });
         let options = ParseOptions { api_version: None, face: Face::File };
-        let parsed = api::template::parse(&text.to_string(), &options);
+        let parsed = engine::template::parse(&text.to_string(), &options);
         let template = parsed.template.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
         let base_dir = self.s.path("");
         let input = Input {

@@ -1,18 +1,16 @@
 //! Distributors with the real qemu-img and the real image store.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt};
+use std::{fs, os::unix::fs::MetadataExt};
 
 use api::{
-    ErrorCode, ResourceId,
-    template::{
-        Distributor, DistributorKind, Face, ManagedImage, ParseOptions, Regions, ReplicationMode,
-        SharedImage, Versioning, Vhd,
-    },
+    ErrorCode,
+    template::{Face, ParseOptions},
 };
 use engine::{
     build::{self, Input},
     distribute::{self, Facts, Targets},
     janitor,
+    template::{self, Target},
 };
 use images::{
     error::Error,
@@ -28,7 +26,7 @@ use images::{
     store::{Origin, Store, address::Address, sweep},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use vm::fake::Fake;
 
 use crate::{
@@ -38,34 +36,35 @@ use crate::{
 
 const GROUP: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute";
 
-fn distributor(index: usize, name: &str, kind: DistributorKind) -> Distributor {
-    Distributor {
-        path: format!("properties.distribute[{index}]"),
-        run_output_name: name.into(),
-        artifact_tags: BTreeMap::from([("team".into(), "web".into())]),
-        kind,
-    }
+/// A distributor of that type with more settings.
+fn distributor(index: usize, name: &str, mut settings: Value) -> Target {
+    settings["runOutputName"] = json!(name);
+    settings["artifactTags"] = json!({ "team": "web" });
+    let text = json!({ "properties": {
+        "source": { "type": "ManagedImage", "imageId": id("base") }, "distribute": [settings],
+    } });
+    let options = ParseOptions { api_version: None, face: Face::File };
+    let parsed = template::parse(&text.to_string(), &options);
+    let mut template = parsed.template.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
+    let target = template.properties.distribute.remove(0);
+    Target { path: format!("properties.distribute[{index}]"), ..target }
 }
 
-fn managed(id: &str) -> DistributorKind {
-    let image_id = format!("{GROUP}/{id}").parse::<ResourceId>().unwrap();
-    DistributorKind::ManagedImage(ManagedImage { image_id, location: "westeurope".into() })
+fn managed(id: &str) -> Value {
+    json!({ "type": "ManagedImage", "imageId": format!("{GROUP}/{id}"), "location": "westeurope" })
 }
 
-fn shared(id: &str, versioning: Versioning) -> DistributorKind {
-    DistributorKind::SharedImage(SharedImage {
-        gallery_image_id: format!("{GROUP}/galleries/{id}").parse().unwrap(),
-        regions: Regions::Default,
-        exclude_from_latest: false,
-        versioning,
-        replication_mode: ReplicationMode::Full,
+fn shared(id: &str, scheme: &str) -> Value {
+    json!({
+        "type": "SharedImage", "galleryImageId": format!("{GROUP}/galleries/{id}"),
+        "versioning": { "scheme": scheme },
     })
 }
 
-const LATEST: Versioning = Versioning::Latest { major: None };
+const LATEST: &str = "Latest";
 
-fn vhd() -> DistributorKind {
-    DistributorKind::Vhd(Vhd { uri: None })
+fn vhd() -> Value {
+    json!({ "type": "VHD" })
 }
 
 fn facts(run_id: &str) -> Facts {
@@ -91,7 +90,7 @@ async fn publish(
     s: &Setting,
     image: &Standalone,
     run_id: &str,
-    distributors: &[Distributor],
+    distributors: &[Target],
 ) -> Result<Vec<RunOutput>, Error> {
     let targets = distribute::check(&s.cx, distributors, Some("12.11"))?;
     publish_to(s, image, run_id, &targets).await
@@ -112,11 +111,11 @@ async fn publish_to(
     outputs
 }
 
-fn all() -> [Distributor; 4] {
+fn all() -> [Target; 4] {
     [
         distributor(0, "image", managed("images/web")),
         distributor(1, "auto", shared("gal/images/def", LATEST)),
-        distributor(2, "source", shared("gal/images/other", Versioning::Source)),
+        distributor(2, "source", shared("gal/images/other", "Source")),
         distributor(3, "disk", vhd()),
     ]
 }
@@ -194,7 +193,7 @@ async fn invalid_targets_are_reported_before_the_build() {
     let uri = Some("https://acc.blob.core.windows.net/vhds/x.vhd".to_owned());
     let bad = [
         exact,
-        distributor(1, "two", DistributorKind::Vhd(Vhd { uri })),
+        distributor(1, "two", json!({ "type": "VHD", "uri": uri })),
         distributor(2, "three", managed("images/web")),
         distributor(3, "four", managed("images/..")),
     ];
@@ -207,7 +206,7 @@ async fn invalid_targets_are_reported_before_the_build() {
     assert!(also.iter().any(|line| line.contains("storage account 'acc'")), "{also:?}");
 
     for version in [None, Some("rolling")] {
-        let targets = [distributor(0, "x", shared("gal/images/def", Versioning::Source))];
+        let targets = [distributor(0, "x", shared("gal/images/def", "Source"))];
         let error = distribute::check(&s.cx, &targets, version).unwrap_err();
         assert_eq!(error.code, ErrorCode::BadSharedImageDistribute);
         assert_eq!(error.target.as_deref(), Some("properties.distribute[0].versioning.scheme"));
@@ -231,7 +230,7 @@ async fn version_of_managed_image_source_is_rejected_at_resolve() {
             },
         });
         let options = ParseOptions { api_version: None, face: Face::File };
-        let template = api::template::parse(&text.to_string(), &options).template.unwrap();
+        let template = template::parse(&text.to_string(), &options).template.unwrap();
         let base_dir = forge.s.path("");
         let input = Input {
             name: "v".into(),
@@ -251,12 +250,12 @@ async fn version_of_managed_image_source_is_rejected_at_resolve() {
 }
 
 /// A VHD for the folder of the storage account `images`.
-fn to_folder(s: &Setting) -> Distributor {
+fn to_folder(s: &Setting) -> Target {
     fs::create_dir_all(s.cx.layout.data()).unwrap();
     let account = "[[account]]\nname = \"images\"\nplace = \"account\"\n";
     fs::write(s.cx.layout.config(), account).unwrap();
     let uri = Some("https://images.blob.core.windows.net/vhds/web.vhd".to_owned());
-    distributor(0, "disk", DistributorKind::Vhd(Vhd { uri }))
+    distributor(0, "disk", json!({ "type": "VHD", "uri": uri }))
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ async fn plan(forge: &Forge, identities: &[&str], metadata: bool, more: &Value) 
         text["properties"][name] = value.clone();
     }
     let options = ParseOptions { api_version: None, face: Face::File };
-    let template = api::template::parse(&text.to_string(), &options).template.unwrap();
+    let template = engine::template::parse(&text.to_string(), &options).template.unwrap();
     let metadata = metadata.then(|| Arc::new(Nothing) as Arc<dyn Metadata>);
     let input = Input {
         name: "who".into(),
@@ -152,7 +152,7 @@ fn identity_must_be_a_resource_id() {
         },
     });
     let options = ParseOptions { api_version: None, face: Face::File };
-    let parsed = api::template::parse(&Value::to_string(&text), &options);
+    let parsed = engine::template::parse(&Value::to_string(&text), &options);
     let path = "properties.vmProfile.userAssignedIdentities[0]";
     let told = parsed.diagnostics.iter().any(|diagnostic| diagnostic.path == path);
     assert!(told && parsed.template.is_none(), "{:?}", parsed.diagnostics);

@@ -13,4 +13,5 @@ mod matrix;
 mod network;
 mod optimize;
 mod replicate;
+mod template;
 mod validate;

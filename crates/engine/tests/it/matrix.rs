@@ -107,7 +107,7 @@ impl Bench {
         }
         let text = body.to_string();
         let options = ParseOptions { api_version: None, face: Face::File };
-        let parsed = api::template::parse(&text, &options);
+        let parsed = engine::template::parse(&text, &options);
         let template = parsed.template.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
         let base_dir = self.dir.path().to_owned();
         Input {

@@ -39,7 +39,7 @@ async fn plan(bench: &Bench, cx: &Cx, script: &str) -> Result<Plan, Vec<Error>> 
     })
     .to_string();
     let options = ParseOptions { api_version: None, face: Face::File };
-    let template = api::template::parse(&text, &options).template.unwrap();
+    let template = engine::template::parse(&text, &options).template.unwrap();
     let input = Input {
         name: "network".into(),
         template,

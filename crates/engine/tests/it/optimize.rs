@@ -259,7 +259,7 @@ async fn resolve(bench: &Bench, workload: Value) -> Vec<Error> {
         }
     });
     let options = ParseOptions { api_version: None, face: Face::File };
-    let parsed = api::template::parse(&text.to_string(), &options);
+    let parsed = engine::template::parse(&text.to_string(), &options);
     let template = parsed.template.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
     let base_dir = bench.dir.path().to_owned();
     let input = Input {

@@ -7,9 +7,9 @@ use std::{
 
 use api::{
     ErrorCode,
-    template::{ApiVersion, Diagnostic, Face, ParseOptions, Parsed, Severity},
+    template::{ApiVersion, Diagnostic, Face, ParseOptions, Severity},
 };
-use engine::build::Input;
+use engine::{build::Input, template::Parsed};
 use images::error::Error;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
 use serde_json::json;
@@ -61,7 +61,7 @@ fn parse(args: &cli::Template) -> Result<(String, Parsed)> {
             Error::new(ErrorCode::InvalidArgument, e.to_string()).target("--api-version")
         })?),
     };
-    let parsed = api::template::parse(&text, &ParseOptions { api_version, face: Face::File });
+    let parsed = engine::template::parse(&text, &ParseOptions { api_version, face: Face::File });
     Ok((text, parsed))
 }
 

@@ -2,13 +2,14 @@
 
 use api::{
     ResourceId,
-    template::{
-        Distributor, DistributorKind, ManagedImage, Regions, SharedImage, StorageAccountType,
-        Template,
-    },
+    template::{Regions, StorageAccountType},
 };
 use arm::region;
 use db::{Error, Resource, ResourceKey, Write};
+use engine::{
+    distribute::{GalleryVersion, Output},
+    template::{Target, Template},
+};
 use images::{
     event::RunOutput,
     store::{Origin, Record, Store, StoredImage, address::Address},
@@ -16,7 +17,7 @@ use images::{
 use serde_json::{Map, Value, json};
 use service::App;
 
-use super::version;
+use super::version as versions;
 
 /// Hidden in an output that is a blob of the staging account: its path in URLs of this server.
 pub(crate) const BLOB: &str = "blob";
@@ -82,12 +83,12 @@ async fn unfinished(
 ) -> Result<Vec<Resource>, Error> {
     let mut resources = Vec::new();
     for target in &template.properties.distribute {
-        let DistributorKind::SharedImage(image) = &target.kind else { continue };
+        let Some(version) = target.kind.version() else { continue };
         let name = &target.run_output_name;
         if outputs.iter().any(|output| output.run_output_name == *name) {
             continue;
         }
-        let Ok(definition) = Address::of(&image.definition()) else {
+        let Ok(definition) = Address::of(&version.definition) else {
             continue;
         };
         let (run_id, output) = (run_id.to_owned(), name.clone());
@@ -182,24 +183,24 @@ impl Disks {
     }
 }
 
-/// The image or version that was made; a VHD is not a resource.
+/// The resource that represents what was made, if there is one.
 async fn artifact(
     app: &App,
-    target: &Distributor,
+    target: &Target,
     id: &str,
     disks: &Disks,
 ) -> Result<Option<Resource>, Error> {
-    let (kind, body) = match &target.kind {
-        DistributorKind::ManagedImage(image) => (IMAGE, image_body(image, target, disks)),
-        DistributorKind::SharedImage(image) => {
-            (super::VERSIONS_KIND, version_body(app, image, target, disks).await?)
+    let (kind, body) = match target.kind.resource() {
+        Some(Output::Image { location }) => (IMAGE, image_body(location, target, disks)),
+        Some(Output::GalleryVersion(version)) => {
+            (super::VERSIONS_KIND, version_body(app, &version, target, disks).await?)
         }
-        DistributorKind::Vhd(_) => return Ok(None),
+        None => return Ok(None),
     };
     Ok(Some(Resource::new(id.to_owned(), kind, body, json!({}))))
 }
 
-fn image_body(image: &ManagedImage, target: &Distributor, disks: &Disks) -> Value {
+fn image_body(location: &str, target: &Target, disks: &Disks) -> Value {
     let data = disks.data.iter().map(|(lun, gb)| {
         json!({ "lun": lun, "diskSizeGB": gb, "caching": "None",
             "storageAccountType": "Standard_LRS" })
@@ -218,7 +219,7 @@ fn image_body(image: &ManagedImage, target: &Distributor, disks: &Disks) -> Valu
             "zoneResilient": false,
         },
     });
-    let location = region::normalise(&image.location);
+    let location = region::normalise(location);
     super::image::document(&location, &json!(target.artifact_tags), properties)
 }
 
@@ -226,11 +227,11 @@ fn image_body(image: &ManagedImage, target: &Distributor, disks: &Disks) -> Valu
 /// where the template names none.
 async fn version_body(
     app: &App,
-    image: &SharedImage,
-    target: &Distributor,
+    version: &GalleryVersion<'_>,
+    target: &Target,
     disks: &Disks,
 ) -> Result<Value, Error> {
-    let gallery = match image.definition().parent() {
+    let gallery = match version.definition.parent() {
         Some(gallery) => app.store().resource(&ResourceKey::of(&gallery.to_string())).await?,
         None => None,
     };
@@ -238,10 +239,10 @@ async fn version_body(
     let location = location.or_else(|| app.settings().regions.first().map(String::as_str));
     let location = location.unwrap_or_default();
     let one = |region: &str, replicas: u32, storage: StorageAccountType| {
-        version::target(region, replicas.into(), storage, Map::new())
+        versions::target(region, replicas.into(), storage, Map::new())
     };
     let mut storage = StorageAccountType::default();
-    let mut targets: Vec<Value> = match &image.regions {
+    let mut targets: Vec<Value> = match version.regions {
         Regions::Target(regions) => regions
             .iter()
             .map(|region| one(&region.name, region.replica_count, region.storage_account_type))
@@ -255,8 +256,9 @@ async fn version_body(
     if targets.is_empty() {
         targets.push(one(location, 1, StorageAccountType::default()));
     }
-    let also = Map::from_iter([("replicationMode".to_owned(), json!(image.replication_mode))]);
-    let profile = version::publishing(also, targets, 1, storage, image.exclude_from_latest, None);
+    let also = Map::from_iter([("replicationMode".to_owned(), json!(version.replication_mode))]);
+    let profile =
+        versions::publishing(also, targets, 1, storage, version.exclude_from_latest, None);
     let disk =
         |gb: &u64, caching: &str| json!({ "sizeInGB": gb, "hostCaching": caching, "source": {} });
     let data = disks.data.iter().map(|(lun, gb)| {
@@ -268,5 +270,5 @@ async fn version_body(
         "osDiskImage": disk(&disks.os, "ReadWrite"),
         "dataDiskImages": data.collect::<Value>(),
     });
-    Ok(version::document(location, &json!(target.artifact_tags), Map::new(), profile, storage))
+    Ok(versions::document(location, &json!(target.artifact_tags), Map::new(), profile, storage))
 }

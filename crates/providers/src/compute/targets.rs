@@ -1,12 +1,12 @@
 //! Whether what a run is to write into exists and is free, looked at when a template is created and again before
 //! anything is built.
 
-use api::{
-    ErrorCode, ResourceId,
-    template::{Distributor, DistributorKind, ManagedImage, SharedImage, Template},
-};
+use api::{ErrorCode, ResourceId};
 use db::ResourceKey;
-use engine::distribute;
+use engine::{
+    distribute::{self, GalleryVersion},
+    template::{Target, Template},
+};
 use images::{
     config::Config,
     cx::Cx,
@@ -33,40 +33,29 @@ pub async fn faults(
         return Ok(faults);
     }
     for target in &template.properties.distribute {
-        match &target.kind {
-            DistributorKind::SharedImage(image) => {
-                faults.extend(gallery(app, target, image).await?);
-                faults.extend(taken(app, target, image, run).await?);
-            }
-            DistributorKind::ManagedImage(image) => {
-                faults.extend(managed(app, target, image).await?);
-            }
-            DistributorKind::Vhd(_) => {}
+        faults.extend(missing(app, target).await?);
+        if let Some(version) = target.kind.version() {
+            faults.extend(
+                taken(app, &version, run).await?.map(|error| distribute::at(target, error)),
+            );
         }
     }
     let layout = app.settings().layout.clone();
     let mut cx = Cx::new(layout, Events::none(), CancellationToken::new());
     cx.geography = geography(app, template).await?;
-    faults.extend(distribute::admit(&cx, template));
+    faults.extend(distribute::admit(
+        &cx,
+        &template.properties.distribute,
+        &template.properties.source,
+    ));
     Ok(faults)
 }
 
-/// A gallery or a definition that is missing.
-async fn gallery(
-    app: &App,
-    target: &Distributor,
-    image: &SharedImage,
-) -> Result<Option<Error>, db::Error> {
-    let definition = image.definition();
-    for (what, id) in [("gallery", definition.parent()), ("image definition", Some(definition))] {
-        let Some(id) = id.map(|id| id.to_string()) else { continue };
-        if app.store().resource(&ResourceKey::of(&id)).await?.is_none() {
-            let text = format!("the {what} '{id}' does not exist");
-            return Ok(Some(
-                Error::new(ErrorCode::BadSharedImageDistribute, text)
-                    .target(format!("{}.galleryImageId", target.path))
-                    .hint("create the gallery and the image definition, then run again"),
-            ));
+/// The first resource that the target needs and that does not exist.
+async fn missing(app: &App, target: &Target) -> Result<Option<Error>, db::Error> {
+    for need in target.kind.needs() {
+        if app.store().resource(&ResourceKey::of(&need.id)).await?.is_none() {
+            return Ok(Some(distribute::at(target, need.missing)));
         }
     }
     Ok(None)
@@ -75,49 +64,29 @@ async fn gallery(
 /// A version that the template names and that is there already.
 async fn taken(
     app: &App,
-    target: &Distributor,
-    image: &SharedImage,
+    version: &GalleryVersion<'_>,
     run: Option<&str>,
 ) -> Result<Option<Error>, db::Error> {
-    let Some(version) = image.explicit_version() else { return Ok(None) };
-    let address = Address::of(&image.gallery_image_id).ok();
+    let GalleryVersion { field, definition, number: Some(number), .. } = version else {
+        return Ok(None);
+    };
+    let id = format!("{definition}/versions/{number}");
+    let address = Address::parse(&id).ok();
     let images = Store::open(&app.settings().layout);
     let stored = address.and_then(|address| images.at(&address).ok().flatten());
     let is_taken = match stored {
         Some(stored) => run.is_none() || stored.record.origin.run_id.as_deref() != run,
-        None => {
-            let id = image.gallery_image_id.to_string();
-            app.store().resource(&ResourceKey::of(&id)).await?.is_some()
-        }
+        None => app.store().resource(&ResourceKey::of(&id)).await?.is_some(),
     };
     if !is_taken {
         return Ok(None);
     }
-    let text = format!("version {version} of '{}' exists already", image.definition());
+    let text = format!("version {number} of '{definition}' exists already");
     Ok(Some(
         Error::new(ErrorCode::VersionConflict, text)
-            .target(format!("{}.galleryImageId", target.path))
+            .target(*field)
             .hint("give another version, or leave it to the versioning scheme `Latest`"),
     ))
-}
-
-/// A managed image whose resource group is missing.
-async fn managed(
-    app: &App,
-    target: &Distributor,
-    image: &ManagedImage,
-) -> Result<Option<Error>, db::Error> {
-    let (subscription, group) = (image.image_id.subscription(), image.image_id.resource_group());
-    let id = format!("/subscriptions/{subscription}/resourceGroups/{group}");
-    if app.store().resource(&ResourceKey::of(&id)).await?.is_none() {
-        let text = format!("the resource group '{group}' of the image does not exist");
-        return Ok(Some(
-            Error::new(ErrorCode::ValidationFailed, text)
-                .target(format!("{}.imageId", target.path))
-                .hint("create the resource group, or name one that exists"),
-        ));
-    }
-    Ok(None)
 }
 
 /// Where the galleries are that a template names.
@@ -125,8 +94,7 @@ pub async fn geography(app: &App, template: &Template) -> Result<Geography, db::
     let regions = app.settings().regions.clone();
     let mut geography = Geography { homes: homes(app), regions, ..Geography::default() };
     for target in &template.properties.distribute {
-        let DistributorKind::SharedImage(image) = &target.kind else { continue };
-        let definition = image.definition();
+        let Some(GalleryVersion { definition, .. }) = target.kind.version() else { continue };
         let Some(gallery) = definition.parent() else { continue };
         let found = app.store().resource(&ResourceKey::of(&gallery.to_string())).await?;
         if let Some(location) = found.as_ref().and_then(|found| found.body["location"].as_str()) {
@@ -148,8 +116,7 @@ pub(crate) fn homes(app: &App) -> Vec<String> {
 /// Numbers of versions that were made by hand: the image store has no disk for them, and must not give them away.
 pub async fn reserve(app: &App, template: &Template) -> Result<(), db::Error> {
     for target in &template.properties.distribute {
-        let DistributorKind::SharedImage(image) = &target.kind else { continue };
-        let definition = image.definition();
+        let Some(GalleryVersion { definition, .. }) = target.kind.version() else { continue };
         let versions = versions(app, &definition).await?;
         let (store, address) = (Store::open(&app.settings().layout), Address::of(&definition));
         let reserved = tokio::task::spawn_blocking(move || match address {

@@ -3,11 +3,9 @@
 //!
 //! A definition that is not there is not looked at here: whether targets exist is another question.
 
-use api::{
-    ErrorCode,
-    template::{DistributorKind, Template},
-};
+use api::ErrorCode;
 use db::{Resource, ResourceKey};
+use engine::{distribute, template::Template};
 use images::error::Error;
 use serde_json::Value;
 use service::App;
@@ -27,15 +25,15 @@ pub(super) async fn disagreement(
     exact: &Exact,
 ) -> Result<Option<Error>, db::Error> {
     for target in &template.properties.distribute {
-        let DistributorKind::SharedImage(image) = &target.kind else { continue };
-        let key = ResourceKey::of(&image.definition().to_string());
+        let Some(version) = target.kind.version() else { continue };
+        let key = ResourceKey::of(&version.definition.to_string());
         let Some(definition) = app.store().resource(&key).await? else { continue };
         if let Some(why) = with(exact, &definition) {
             let Why { message, hint } = why;
             let error = Error::new(ErrorCode::BadSharedImageDistribute, message)
-                .target(format!("{}.galleryImageId", target.path))
+                .target(version.field)
                 .hint(hint);
-            return Ok(Some(error));
+            return Ok(Some(distribute::at(target, error)));
         }
     }
     Ok(None)

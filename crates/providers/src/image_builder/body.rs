@@ -4,7 +4,7 @@
 //! names have the canonical spelling), ids keep the spelling in which they were sent, and what has a
 //! default but was not sent is left out or filled in as Azure does it.
 
-use api::template::Template;
+use engine::template::{Step, Template};
 use serde_json::{Map, Value, json};
 
 /// Fields that hold ids of resources.
@@ -53,7 +53,7 @@ pub(super) fn created(sent: &Value, template: &Template, location: &str) -> Valu
     body["location"] = json!(location);
     let sent = sent.get("properties");
     if let Some(properties) = body["properties"].as_object_mut() {
-        defaults(properties, &sent);
+        defaults(properties, &sent, template);
     }
     body
 }
@@ -133,7 +133,7 @@ fn distribute(sent: &Value, template: &Template) -> Value {
     let mut list = serde_json::to_value(&template.properties.distribute).unwrap_or_default();
     let sent = Sent(Some(sent));
     respell(&mut list, &sent);
-    distributors(&mut list, &sent);
+    distributors(&mut list, &sent, template);
     list
 }
 
@@ -147,7 +147,7 @@ fn vm_profile(sent: &Value, template: &Template) -> Value {
     profile
 }
 
-fn defaults(properties: &mut Map<String, Value>, sent: &Sent<'_>) {
+fn defaults(properties: &mut Map<String, Value>, sent: &Sent<'_>, template: &Template) {
     for name in ["customize", "additionalDataDisks"] {
         if properties.get(name).and_then(Value::as_array).is_some_and(Vec::is_empty) {
             properties.remove(name);
@@ -159,71 +159,40 @@ fn defaults(properties: &mut Map<String, Value>, sent: &Sent<'_>) {
         }
     }
     if let Some(distribute) = properties.get_mut("distribute") {
-        distributors(distribute, &sent.get("distribute"));
+        distributors(distribute, &sent.get("distribute"), template);
     }
-    for step in list(properties.get_mut("customize")) {
-        script_defaults(step);
-    }
-    let validators = properties.get_mut("validate").and_then(|v| v.get_mut("inVMValidations"));
-    for step in list(validators) {
-        script_defaults(step);
+    steps(properties.get_mut("customize"), &template.properties.customize);
+    if let Some(validate) = &template.properties.validate {
+        let validators = properties.get_mut("validate").and_then(|v| v.get_mut("inVMValidations"));
+        steps(validators, &validate.in_vm_validations);
     }
     if let Some(profile) = properties.get_mut("vmProfile").and_then(Value::as_object_mut) {
         vm_profile_defaults(profile);
     }
-    concrete_version(properties);
+    // `latest` waits for the catalogue.
+    if let Some(version) = template.properties.source.stated_version() {
+        properties["source"]["exactVersion"] = json!(version);
+    }
     properties.entry("stagingResourceGroup").or_insert_with(|| json!(""));
     properties.insert("exactStagingResourceGroup".to_owned(), json!(""));
     properties.insert("provisioningState".to_owned(), json!("Creating"));
 }
 
-/// A version that was given is known at once; `latest` waits for the catalogue.
-fn concrete_version(properties: &mut Map<String, Value>) {
-    let Some(source) = properties.get_mut("source") else {
-        return;
-    };
-    let version = match source["type"].as_str() {
-        Some("PlatformImage") => source["version"].clone(),
-        _ => Value::Null,
-    };
-    if version.as_str().is_some_and(|version| !version.eq_ignore_ascii_case("latest")) {
-        source["exactVersion"] = version;
+fn steps(bodies: Option<&mut Value>, steps: &[Step]) {
+    for (body, step) in list(bodies).zip(steps) {
+        if let Some(fields) = body.as_object_mut() {
+            step.kind.respond(fields);
+        }
     }
 }
 
-fn script_defaults(step: &mut Value) {
-    let Some(step) = step.as_object_mut() else {
-        return;
-    };
-    if step.get("validExitCodes").and_then(Value::as_array).is_some_and(Vec::is_empty) {
-        step.remove("validExitCodes");
-    }
-    if step.get("type").and_then(Value::as_str) == Some("WindowsRestart") {
-        step.entry("restartCommand").or_insert_with(|| json!(""));
-        step.entry("restartTimeout").or_insert_with(|| json!("5m"));
-    }
-}
-
-fn distributors(all: &mut Value, sent: &Sent<'_>) {
-    for (index, distributor) in list(Some(all)).enumerate() {
+fn distributors(all: &mut Value, sent: &Sent<'_>, template: &Template) {
+    for (index, (body, target)) in list(Some(all)).zip(&template.properties.distribute).enumerate()
+    {
         let sent = sent.at(index);
-        let Some(distributor) = distributor.as_object_mut() else {
-            continue;
-        };
-        if distributor.get("type").and_then(Value::as_str) != Some("SharedImage") {
-            continue;
+        if let Some(fields) = body.as_object_mut() {
+            target.kind.respond(fields, &|name| sent.get(name).is_here());
         }
-        for name in ["storageAccountType", "replicationMode"] {
-            if !sent.get(name).is_here() {
-                distributor.remove(name);
-            }
-        }
-        // `Latest` without a major version is the default, and still said when it was sent.
-        let default = match sent.get("versioning").own() {
-            Some(_) => json!({ "scheme": "Latest" }),
-            None => Value::Null,
-        };
-        distributor.entry("versioning").or_insert(default);
     }
 }
 

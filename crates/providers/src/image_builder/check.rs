@@ -2,10 +2,11 @@
 
 use api::{
     ErrorCode,
-    template::{Diagnostic, Face, Identity, ParseOptions, Severity, Template, parse},
+    template::{Diagnostic, Face, Identity, ParseOptions, Severity},
 };
 use arm::{ApiError, Call};
 use db::ResourceKey;
+use engine::template::{Template, parse};
 use serde_json::{Map, Value};
 use service::App;
 

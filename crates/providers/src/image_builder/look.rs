@@ -8,7 +8,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use api::template::{DistributorKind, Source, Template};
 use db::{Cause, Operation, Resource, ResourceKey, Run, Select, Write};
 use futures_util::{
     FutureExt, StreamExt, TryStreamExt,
@@ -17,7 +16,6 @@ use futures_util::{
 };
 use images::error::Error;
 use jiff::Timestamp;
-use serde_json::json;
 use service::{
     App,
     app::changes::{Change, Scope},
@@ -48,8 +46,8 @@ pub fn run_ended(app: &App, template: &ResourceKey, input: Option<&RunInput>) {
     app.changes().add(Change::Template(template.clone()));
     let targets = input.into_iter().flat_map(|input| &input.template.properties.distribute);
     for target in targets {
-        if let DistributorKind::SharedImage(image) = &target.kind {
-            let definition = ResourceKey::of(&image.definition().to_string());
+        if let Some(version) = target.kind.version() {
+            let definition = ResourceKey::of(&version.definition.to_string());
             app.changes().add(Change::Definition(definition));
         }
     }
@@ -58,24 +56,8 @@ pub fn run_ended(app: &App, template: &ResourceKey, input: Option<&RunInput>) {
 /// A trigger of that template is found by its source and its region.
 pub(super) fn index(template: &TemplateRecord) -> Index {
     Index {
-        follows: template.template().ok().and_then(followed),
+        follows: template.template().ok().and_then(|typed| typed.properties.source.versions_of()),
         region: Some(template.location().to_owned()),
-    }
-}
-
-fn followed(template: &Template) -> Option<String> {
-    match &template.properties.source {
-        Source::PlatformImage(image) => Some(format!(
-            "{}:{}:{}:{}",
-            image.publisher,
-            image.offer,
-            image.sku,
-            json!(image.plan_info)
-        )),
-        Source::SharedImageVersion { image_version_id } => {
-            image_version_id.parent().map(|definition| definition.to_string())
-        }
-        Source::ManagedImage { .. } => None,
     }
 }
 

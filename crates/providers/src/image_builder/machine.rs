@@ -1,7 +1,7 @@
 //! Whether the machine of a template goes with its source, before anything runs.
 
-use api::template::Template;
 use engine::build;
+use engine::template::Template;
 use images::error::Error;
 use service::App;
 

@@ -2,13 +2,14 @@
 
 use api::{
     ErrorCode,
-    template::{ApiVersion, Face, Identity, ParseOptions, Template},
+    template::{ApiVersion, Face, Identity, ParseOptions},
 };
 use arm::{
     ApiError, Call, Reply,
     operation::{self, Started},
 };
 use db::{Operation, ResourceKey, Write};
+use engine::template::Template;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use service::{App, app::changes, tasks};

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use api::ErrorCode;
+use engine::template::{Download, NamedFile, Template, downloads};
 use images::{cx::Cx, error::Error, event::Events};
 use serde_json::{Value, json};
 use service::App;
@@ -16,64 +17,10 @@ use sources::fetch::{self, Fetched};
 /// All scripts of a template must be here by then: while it is created it cannot be deleted.
 const TIME: Duration = Duration::from_secs(600);
 
-/// As [`all`], with a limit for the whole.
-pub(super) async fn scripts(app: &App, properties: &mut Value) -> Result<Vec<Fetched>, Error> {
-    match tokio::time::timeout(TIME, all(app, properties)).await {
-        Ok(result) => result,
-        Err(_) => Err(Error::new(
-            ErrorCode::ScriptUnreachable,
-            format!("the scripts and files took longer than {} s to fetch", TIME.as_secs()),
-        )
-        .target("properties.customize")),
-    }
-}
-
-/// Fetches every script and file that a template's `properties` name and writes its checksum beside
-/// it. The same address is fetched once. What was fetched stays in the cache while the answer lives.
-///
-/// # Errors
-/// `ScriptUnreachable`, `ChecksumMismatch`, with the field as target.
-async fn all(app: &App, properties: &mut Value) -> Result<Vec<Fetched>, Error> {
-    let layout = app.settings().layout.clone();
-    let cx = Cx::new(layout, Events::none(), app.shutdown().child_token());
-    let limits = app.fetch_limits();
-    let mut done: Vec<(String, String)> = Vec::new();
-    let mut held = Vec::new();
-    for Place { path, pointer, .. } in places(properties) {
-        let Some(step) = properties.pointer_mut(&pointer) else {
-            continue;
-        };
-        for field in FIELDS {
-            let Some(uri) = step[field].as_str().map(str::to_owned) else {
-                continue;
-            };
-            let expected = step["sha256Checksum"].as_str().map(str::to_owned);
-            let known = done.iter().find(|(other, _)| *other == uri).map(|(_, sum)| sum.clone());
-            let sum = match known {
-                Some(sum) if expected.as_ref().is_none_or(|e| e.eq_ignore_ascii_case(&sum)) => sum,
-                _ => {
-                    let fetched =
-                        fetch::script(&cx, &uri, None, expected.as_deref(), &limits).await;
-                    let fetched =
-                        fetched.map_err(|error| error.target(format!("{path}.{field}")))?;
-                    let sum = fetched.sha256.clone();
-                    held.push(fetched);
-                    sum
-                }
-            };
-            step["sha256Checksum"] = json!(sum);
-            done.push((uri, sum));
-        }
-    }
-    Ok(held)
-}
-
-/// Whether a template's `properties` name a script or a file to fetch.
-pub(super) fn names_any(properties: &Value) -> bool {
-    places(properties).iter().any(|place| {
-        let step = properties.pointer(&place.pointer);
-        step.is_some_and(|step| FIELDS.iter().any(|field| step[*field].is_string()))
-    })
+/// The scripts and files of a template. They stay in the cache while this exists.
+pub(super) struct Pinned {
+    pub(super) scripts: Vec<Script>,
+    _fetched: Vec<Fetched>,
 }
 
 /// A pinned script or file of a template.
@@ -85,31 +32,71 @@ pub struct Script {
     pub blob: String,
 }
 
-/// The pinned scripts and files of a template's `properties`.
-pub fn pinned(properties: &Value) -> Vec<Script> {
-    let mut all = Vec::new();
-    for place in places(properties) {
-        let Some(step) = properties.pointer(&place.pointer) else { continue };
-        for field in FIELDS {
-            let (uri, sum) = (step[field].as_str(), step["sha256Checksum"].as_str());
-            let (Some(uri), Some(sha256)) = (uri, sum) else { continue };
-            all.push(Script {
-                sha256: sha256.to_lowercase(),
-                container: container(step, field),
-                blob: format!("{}/{}", place.folder, file_name(uri)),
-            });
-        }
+/// As [`all`], with a limit for the whole.
+pub(super) async fn scripts(
+    app: &App,
+    template: &Template,
+    properties: &mut Value,
+) -> Result<Pinned, Error> {
+    match tokio::time::timeout(TIME, all(app, template, properties)).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::new(
+            ErrorCode::ScriptUnreachable,
+            format!("the scripts and files took longer than {} s to fetch", TIME.as_secs()),
+        )
+        .target("properties.customize")),
     }
-    all
 }
 
-/// The container is called after what the step is.
-fn container(step: &Value, field: &str) -> &'static str {
-    match (field, step["type"].as_str()) {
-        ("sourceUri", _) => "file",
-        (_, Some("PowerShell")) => "powershell",
-        _ => "shell",
+/// Fetches every script and file that a template names and writes its checksum beside it, in the
+/// `properties` of its body. The same address is fetched once.
+///
+/// # Errors
+/// `ScriptUnreachable`, `ChecksumMismatch`, with the field as target.
+async fn all(app: &App, template: &Template, properties: &mut Value) -> Result<Pinned, Error> {
+    let layout = app.settings().layout.clone();
+    let cx = Cx::new(layout, Events::none(), app.shutdown().child_token());
+    let limits = app.fetch_limits();
+    let mut done: Vec<(&str, String)> = Vec::new();
+    let mut pinned = Pinned { scripts: Vec::new(), _fetched: Vec::new() };
+    for download in downloads(template) {
+        let NamedFile { field, uri, sha256: expected, .. } = download.file;
+        let known = done.iter().find(|(other, _)| *other == uri).map(|(_, sum)| sum.clone());
+        let sum = match known {
+            Some(sum) if expected.is_none_or(|e| e.eq_ignore_ascii_case(&sum)) => sum,
+            _ => {
+                let fetched = fetch::script(&cx, uri, None, expected, &limits).await;
+                let fetched =
+                    fetched.map_err(|error| error.target(format!("{}.{field}", download.path)))?;
+                let sum = fetched.sha256.clone();
+                pinned._fetched.push(fetched);
+                sum
+            }
+        };
+        if let Some(step) = properties.pointer_mut(&pointer(&download.path)) {
+            step["sha256Checksum"] = json!(sum);
+        }
+        pinned.scripts.push(script(&download, sum.clone()));
+        done.push((uri, sum));
     }
+    Ok(pinned)
+}
+
+/// The pinned scripts and files of a template.
+pub fn pinned(template: &Template) -> Vec<Script> {
+    let pinned =
+        |download: Download<'_>| download.file.sha256.map(|sum| script(&download, sum.to_owned()));
+    downloads(template).into_iter().filter_map(pinned).collect()
+}
+
+fn script(download: &Download<'_>, sha256: String) -> Script {
+    let Download { folder, file: NamedFile { container, uri, .. }, .. } = download;
+    Script { sha256, container, blob: format!("{folder}/{}", file_name(uri)) }
+}
+
+/// The pointer below `properties` to the step with that path.
+fn pointer(path: &str) -> String {
+    path.trim_start_matches("properties").replace(['.', '['], "/").replace(']', "")
 }
 
 /// The last part of an address as the name of a file, without what may be secret.
@@ -122,62 +109,34 @@ fn file_name(uri: &str) -> String {
     if name.trim_matches('.').is_empty() { "script".to_owned() } else { name }
 }
 
-/// The fields that name a script or a file.
-const FIELDS: [&str; 2] = ["scriptUri", "sourceUri"];
-
-/// An object that may name a script.
-struct Place {
-    /// For people.
-    path: String,
-    /// For `Value::pointer`.
-    pointer: String,
-    /// For the account.
-    folder: String,
-}
-
-fn places(properties: &Value) -> Vec<Place> {
-    let count =
-        |pointer: &str| properties.pointer(pointer).and_then(Value::as_array).map_or(0, Vec::len);
-    let place = |path: &str, pointer: &str, folder: &str| Place {
-        path: format!("properties.{path}"),
-        pointer: pointer.to_owned(),
-        folder: folder.to_owned(),
-    };
-    let mut all = Vec::new();
-    for index in 0..count("/customize") {
-        let (path, pointer) = (format!("customize[{index}]"), format!("/customize/{index}"));
-        all.push(place(&path, &pointer, &format!("customize/{index}")));
-    }
-    for index in 0..count("/validate/inVMValidations") {
-        let path = format!("validate.inVMValidations[{index}]");
-        let pointer = format!("/validate/inVMValidations/{index}");
-        all.push(place(&path, &pointer, &format!("validate/{index}")));
-    }
-    all.push(place("optimize.workload", "/optimize/workload", "optimize/0"));
-    all
-}
-
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::image_builder::record::RunInput;
 
     #[test]
     fn scripts_have_a_blob_each() {
-        let properties = json!({
+        let [first, second, third] = ["AB", "cd", "ef"].map(|digits| digits.repeat(32));
+        let template = RunInput::parse(&json!({ "location": "westus2", "identity": { "type": "None" }, "properties": {
+            "source": { "type": "PlatformImage", "publisher": "p", "offer": "o", "sku": "s",
+                "version": "latest" },
             "customize": [
-                { "type": "Shell", "scriptUri": "https://a/b/install.sh?sig=secret", "sha256Checksum": "AB" },
+                { "type": "Shell", "scriptUri": "https://a/b/install.sh?sig=secret", "sha256Checksum": first },
                 { "type": "Shell", "inline": ["true"] },
-                { "type": "File", "sourceUri": "https://a/b/%2e%2e", "sha256Checksum": "cd" },
+                { "type": "File", "sourceUri": "https://a/b/%2e%2e", "sha256Checksum": second, "destination": "/x" },
             ],
             "validate": { "inVMValidations": [
-                { "type": "PowerShell", "scriptUri": "https://a/x y.ps1", "sha256Checksum": "ef" },
+                { "type": "PowerShell", "scriptUri": "https://a/x%20y.ps1", "sha256Checksum": third },
             ] },
-        });
-        let found = pinned(&properties);
-        let all: Vec<_> = found
-            .iter()
-            .map(|one| (one.container, one.blob.as_str(), one.sha256.as_str()))
-            .collect();
+            "optimize": { "workload": { "state": "Enabled", "scriptUri": "https://a/warm.sh" } },
+            "distribute": [{ "type": "VHD", "runOutputName": "disk" }],
+        } }))
+        .unwrap()
+        .template;
+        let found = pinned(&template);
+        let all: Vec<_> =
+            found.iter().map(|one| (one.container, one.blob.as_str(), &one.sha256[..2])).collect();
         assert_eq!(
             all,
             [
@@ -187,5 +146,10 @@ mod tests {
             ]
         );
         assert!(found.iter().all(|one| service::blobs::is_blob(&one.blob)));
+        let places = downloads(&template).into_iter().map(|download| pointer(&download.path));
+        assert_eq!(
+            Vec::from_iter(places),
+            ["/customize/0", "/customize/2", "/validate/inVMValidations/0", "/optimize/workload"]
+        );
     }
 }

@@ -1,9 +1,10 @@
 //! Provisioning of a template, between its PUT and `Succeeded` or `Failed`: the source is looked up,
 //! scripts are fetched and pinned, the staging group is made.
 
-use api::template::{Identity, Template};
+use api::template::Identity;
 use arm::operation;
 use db::{Cause, Operation, Write};
+use engine::template::Template;
 use images::error::Error;
 use jiff::Timestamp;
 use serde_json::json;
@@ -98,16 +99,15 @@ async fn prepare(
         Ok(writes) => writes,
         Err(failure) => return Ok(Err(failure)),
     };
-    // The cache keeps fetched files until they have been copied.
-    let _leases = match pin::scripts(app, template.properties_mut()).await {
-        Ok(fetched) => fetched,
+    let pinned = match pin::scripts(app, &typed, template.properties_mut()).await {
+        Ok(pinned) => pinned,
         Err(error) => return Ok(Err(error.into())),
     };
-    let script_bytes = match staging::scripts_fit(app, template).await? {
+    let script_bytes = match staging::scripts_fit(app, &pinned).await? {
         Ok(bytes) => bytes,
         Err(error) => return Ok(Err(error.into())),
     };
-    if let Err(failure) = staging::keep_scripts(app, template).await {
+    if let Err(failure) = staging::keep_scripts(app, template, &pinned).await {
         return Ok(Err(failure));
     }
     if let Some(version) = &exact.version {

@@ -8,8 +8,9 @@ mod input;
 mod schedule;
 mod template;
 
-use api::template::{ApiVersion, Face, ParseOptions, Severity, Template};
+use api::template::{ApiVersion, Face, ParseOptions, Severity};
 use db::{Resource, ResourceKey};
+use engine::template::Template;
 use images::error::Error;
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
@@ -85,7 +86,7 @@ fn parse(body: &Value, version: Option<ApiVersion>) -> Result<Template, Error> {
         false => version.unwrap_or(ApiVersion::LATEST),
     };
     let options = ParseOptions { api_version: Some(api_version), face: Face::Service };
-    let parsed = api::template::parse(&body.to_string(), &options);
+    let parsed = engine::template::parse(&body.to_string(), &options);
     parsed.template.ok_or_else(|| {
         let errors = parsed.diagnostics.into_iter().filter(|d| d.severity == Severity::Error);
         let errors = errors.map(|d| Error::new(d.code, d.message).target(d.path)).collect();

@@ -1,10 +1,8 @@
 //! What a template's source is, exactly: looked up, not fetched.
 
-use api::{
-    ErrorCode,
-    template::{Source, Template},
-};
+use api::ErrorCode;
 use db::{Resource, ResourceKey};
+use engine::template::Template;
 use images::{
     error::Error,
     layout::Layout,
@@ -12,7 +10,7 @@ use images::{
 };
 use serde_json::Value;
 use service::App;
-use sources::Catalogue;
+use sources::ResolvedEntry;
 
 use super::{
     agree,
@@ -28,43 +26,38 @@ pub(super) async fn resolve(
     app: &App,
     template: &Template,
 ) -> Result<Result<Exact, Error>, db::Error> {
-    let location = template.location.as_deref().unwrap_or_default();
-    match &template.properties.source {
-        Source::PlatformImage(image) => {
-            let (layout, image) = (app.settings().layout.clone(), image.clone());
-            Ok(blocking(move || {
-                let entry = Catalogue::load(&layout)?.source(&image)?;
-                Ok(Exact {
-                    version: entry.urn.rsplit(':').next().map(str::to_owned),
-                    is_dated: !entry.is_undated(),
-                    generation: entry.generation,
-                    os_type: Some(entry.os_type),
-                    architecture: Some(entry.architecture),
-                    security: None,
-                })
-            })
-            .await)
-        }
-        Source::ManagedImage { image_id } => {
-            let id = image_id.to_string();
-            let found = app.store().resource(&ResourceKey::of(&id)).await?;
-            if let Some(image) = found {
-                return Ok(of_image(&image));
-            }
-            let missing = missing(ErrorCode::BadManagedImageSource, "imageId", &id);
-            Ok(in_images(app, id, missing).await)
-        }
-        Source::SharedImageVersion { image_version_id } => {
-            let id = image_version_id.to_string();
-            let found = match versions::find(app, &id, location).await? {
-                Ok(found) => found,
-                Err(error) => return Ok(Err(error)),
-            };
-            let definition = image_version_id.parent().map(|id| id.to_string());
-            let definition = ResourceKey::of(&definition.unwrap_or_default());
-            let definition = app.store().resource(&definition).await?;
-            Ok(of_version(&found, definition.as_ref()))
-        }
+    let source = &template.properties.source;
+    let Some(id) = source.id().map(ToString::to_string) else {
+        let (layout, source) = (app.settings().layout.clone(), source.clone());
+        let entry = blocking(move || sources::entry(&layout, &source)).await;
+        let none = || Error::new(ErrorCode::InternalError, "the source is in no catalogue");
+        return Ok(entry.and_then(|entry| entry.map(of_catalogue).ok_or_else(none)));
+    };
+    if let Some(definition) = source.definition() {
+        let location = template.location.as_deref().unwrap_or_default();
+        let found = match versions::find(app, &id, location).await? {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(error)),
+        };
+        let definition = ResourceKey::of(&definition.to_string());
+        let definition = app.store().resource(&definition).await?;
+        return Ok(of_version(&found, definition.as_ref()));
+    }
+    if let Some(image) = app.store().resource(&ResourceKey::of(&id)).await? {
+        return Ok(of_image(&image));
+    }
+    let missing = missing(ErrorCode::BadManagedImageSource, "imageId", &id);
+    Ok(in_images(app, id, missing).await)
+}
+
+fn of_catalogue(entry: ResolvedEntry) -> Exact {
+    Exact {
+        version: entry.urn.rsplit(':').next().map(str::to_owned),
+        is_dated: !entry.is_undated(),
+        generation: entry.generation,
+        os_type: Some(entry.os_type),
+        architecture: Some(entry.architecture),
+        security: None,
     }
 }
 

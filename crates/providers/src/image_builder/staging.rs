@@ -12,7 +12,12 @@ use service::{
     quotas, tombstones,
 };
 
-use super::{GROUPS_KIND, failure::Failure, pin, record::TemplateRecord};
+use super::{
+    GROUPS_KIND,
+    failure::Failure,
+    pin::{Pinned, Script},
+    record::TemplateRecord,
+};
 use crate::storage;
 
 /// Longest name of a resource group.
@@ -72,11 +77,11 @@ pub(super) async fn prepare(
 /// How much the pinned scripts and files take, if the subscription has room for them.
 pub(super) async fn scripts_fit(
     app: &App,
-    template: &TemplateRecord,
+    pinned: &Pinned,
 ) -> Result<Result<i64, Error>, db::Error> {
     let mut bytes = 0_i64;
-    for script in pin::pinned(template.properties()) {
-        let file = app.settings().layout.downloads().join(script.sha256);
+    for script in &pinned.scripts {
+        let file = app.settings().layout.downloads().join(&script.sha256);
         // A missing file is reported when it is copied.
         let length = tokio::fs::metadata(file).await.map_or(0, |file| file.len());
         bytes = bytes.saturating_add(i64::try_from(length).unwrap_or(i64::MAX));
@@ -85,15 +90,18 @@ pub(super) async fn scripts_fit(
 }
 
 /// Makes blobs of the scripts and files that were pinned.
-pub(super) async fn keep_scripts(app: &App, template: &TemplateRecord) -> Result<(), Failure> {
+pub(super) async fn keep_scripts(
+    app: &App,
+    template: &TemplateRecord,
+    pinned: &Pinned,
+) -> Result<(), Failure> {
     let layout = &app.settings().layout;
     let account = template.hidden.staging_account.as_deref().unwrap_or_default();
     // A failed creation may have left a tombstone, whose sweep must not find what is written now.
     tombstones::act_on_account(app, account).await;
-    for script in pin::pinned(template.properties()) {
-        let pin::Script { sha256, container, blob } = script;
-        let container = container.to_owned();
-        let blob = Blob { account: account.to_owned(), container, name: blob };
+    for Script { sha256, container, blob } in &pinned.scripts {
+        let (container, name) = ((*container).to_owned(), blob.clone());
+        let blob = Blob { account: account.to_owned(), container, name };
         let put = blobs::put(layout, &blob, &layout.downloads().join(sha256)).await;
         put.map_err(|error| Failure {
             code: "InternalError",

@@ -1,16 +1,17 @@
 //! `imageTemplates`: the resource type.
 
-use api::template::{ApiVersion, Template};
+use api::template::ApiVersion;
 use arm::{ApiError, Call, Reply, ResourceType, operation::Started, region, rows};
 use async_trait::async_trait;
 use db::{Resource, ResourceKey, Write};
+use engine::template::{Template, downloads};
 use http::StatusCode;
 use serde_json::{Value, json};
 use service::{App, quotas, tasks};
 
 use super::{
     API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATES, answer, body, check, check_name, committed,
-    delete, patch, pin, provision,
+    delete, patch, provision,
     record::{Hidden, Record, TemplateRecord},
     run, schedules, staging, version, view,
 };
@@ -54,7 +55,7 @@ impl ResourceType<App> for ImageTemplates {
 
         let body = body::created(&sent, &template, &location);
         let record = new_record(&group, &name, body, &template, version(call))?;
-        if pin::names_any(record.properties())
+        if !downloads(&template).is_empty()
             && let Some(shortage) = app.shortage().await
         {
             let text = format!(

@@ -1,7 +1,7 @@
 //! `imageTemplates/triggers`: start a run when the source has a new version. This file checks, stores and
 //! shows them; [`watch`](super::watch) is what they do.
 
-use api::template::{ApiVersion, Distributor, DistributorKind, Source, Template};
+use api::template::ApiVersion;
 use arm::{
     ApiError, Call, Reply, ResourceType,
     operation::{self, Started},
@@ -9,6 +9,7 @@ use arm::{
 };
 use async_trait::async_trait;
 use db::{Operation, Resource, ResourceKey, Write};
+use engine::template::{Target, Template};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use service::{App, quotas, tasks};
@@ -177,14 +178,7 @@ pub(super) async fn keeps(
 }
 
 fn follows(template: &Template) -> Result<(), ApiError> {
-    let latest = match &template.properties.source {
-        Source::PlatformImage(image) => image.version.eq_ignore_ascii_case("latest"),
-        Source::SharedImageVersion { image_version_id } => {
-            image_version_id.name().eq_ignore_ascii_case("latest")
-        }
-        Source::ManagedImage { .. } => false,
-    };
-    if latest {
+    if template.properties.source.is_latest() {
         return Ok(());
     }
     Err(invalid(
@@ -193,33 +187,29 @@ fn follows(template: &Template) -> Result<(), ApiError> {
     ))
 }
 
-fn not_fixed(template: &Template, target: &Distributor) -> Result<(), ApiError> {
-    let DistributorKind::SharedImage(image) = &target.kind else {
+fn not_fixed(template: &Template, target: &Target) -> Result<(), ApiError> {
+    let Some(version) = target.kind.version() else {
         return Ok(());
     };
-    if let Some(version) = image.explicit_version() {
+    if let Some(number) = version.number {
         return Err(invalid(
             &target.path,
             format_args!(
-                "a trigger cannot be used with '{}', which always makes version {version}; name the image definition alone",
+                "a trigger cannot be used with '{}', which always makes version {number}; name the image definition alone",
                 target.path
             ),
         ));
     }
-    match &template.properties.source {
-        Source::SharedImageVersion { image_version_id }
-            if image_version_id.parent().is_some_and(|source| source == image.definition()) =>
-        {
-            Err(invalid(
-                &target.path,
-                format_args!(
-                    "'{}' makes versions of the image definition that is the source: every run would start the next",
-                    target.path
-                ),
-            ))
-        }
-        _ => Ok(()),
+    if template.properties.source.definition() == Some(version.definition) {
+        return Err(invalid(
+            &target.path,
+            format_args!(
+                "'{}' makes versions of the image definition that is the source: every run would start the next",
+                target.path
+            ),
+        ));
     }
+    Ok(())
 }
 
 async fn only_one(app: &App, template: &Resource, key: &ResourceKey) -> Result<(), ApiError> {

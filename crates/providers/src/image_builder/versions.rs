@@ -1,7 +1,7 @@
 //! Versions of a gallery's image as sources: those that the service knows, and those that only the image
 //! store has, since the commands on this machine make some too.
 
-use api::{ErrorCode, template::Source};
+use api::ErrorCode;
 use db::{Resource, ResourceKey};
 use images::{
     error::Error,
@@ -168,7 +168,7 @@ pub async fn with_latest(
     mut input: RunInput,
 ) -> Result<Result<RunInput, Error>, db::Error> {
     let location = input.template.location.as_deref().unwrap_or_default();
-    if let Source::SharedImageVersion { image_version_id } = &mut input.template.properties.source
+    if let Some(image_version_id) = input.template.properties.source.version_mut()
         && is_latest(image_version_id.name())
     {
         let id = match find(app, &image_version_id.to_string(), location).await? {

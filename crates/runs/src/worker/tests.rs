@@ -8,8 +8,8 @@ mod vhds;
 
 use std::time::Duration;
 
-use api::template::Distributor;
 use db::{OperationStatus, Run, RunState, Select, Write};
+use engine::template::Target;
 use providers::{compute::artifacts, image_builder::record::RunInput};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
@@ -442,7 +442,7 @@ async fn of_two_targets_with_one_id_the_later_is_written() {
     let mut template = RunInput::of(&run).unwrap().template;
     let first = template.properties.distribute[0].clone();
     let tags = [("k".to_owned(), "later".to_owned())].into();
-    let again = Distributor { run_output_name: "again".into(), artifact_tags: tags, ..first };
+    let again = Target { run_output_name: "again".into(), artifact_tags: tags, ..first };
     template.properties.distribute.push(again);
     let made = |name: &str, image: &str| RunOutput {
         run_output_name: name.into(),

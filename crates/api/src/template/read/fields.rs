@@ -14,7 +14,7 @@ use crate::template::diagnostic::Severity;
 
 /// An allowed field of an object.
 #[derive(Debug)]
-pub(in crate::template) struct Field {
+pub struct Field {
     pub(in crate::template) name: &'static str,
     since: ApiVersion,
     read_only: bool,
@@ -23,32 +23,35 @@ pub(in crate::template) struct Field {
 
 impl Field {
     /// A field that exists in every api-version.
-    pub(in crate::template) const fn new(name: &'static str) -> Self {
+    pub const fn new(name: &'static str) -> Self {
         Self::since(name, ApiVersion::V2019_05_01Preview)
     }
 
     /// A field that a later api-version added.
-    pub(in crate::template) const fn since(name: &'static str, since: ApiVersion) -> Self {
+    pub const fn since(name: &'static str, since: ApiVersion) -> Self {
         Self { name, since, read_only: false, narrowing: false }
     }
 
     /// A field that the service sets. Values from clients are ignored.
-    pub(in crate::template) const fn ignored(name: &'static str) -> Self {
+    pub const fn ignored(name: &'static str) -> Self {
         Self { read_only: true, ..Self::new(name) }
     }
 
     /// Marks a field that restricts where or under which identity a build runs, or which checks an
     /// image must pass. No api-version ignores it.
-    pub(in crate::template) const fn narrowing(self) -> Self {
+    pub const fn narrowing(self) -> Self {
         Self { narrowing: true, ..self }
     }
 }
 
+/// The allowed fields of an object, in two parts.
+type Table = [&'static [Field]; 2];
+
 /// The fields that an object of the template contains.
-pub(in crate::template) struct Fields<'v> {
+pub struct Fields<'v> {
     path: String,
     open: Range<usize>,
-    table: &'static [Field],
+    table: Table,
     present: Vec<(&'static str, &'v ObjectProp<'v>)>,
     /// Rejected names with the most similar field, whose rules are applied to their values.
     guessed: Vec<(&'static str, &'v ObjectProp<'v>)>,
@@ -56,8 +59,8 @@ pub(in crate::template) struct Fields<'v> {
 
 impl<'v> Fields<'v> {
     /// The value of a field. Null counts as absent.
-    pub(in crate::template) fn get(&self, name: &'static str) -> Option<Node<'v>> {
-        debug_assert!(self.table.iter().any(|f| f.name == name), "{name} is not in the table");
+    pub fn get(&self, name: &'static str) -> Option<Node<'v>> {
+        debug_assert!(self.allowed().any(|f| f.name == name), "{name} is not in the table");
         let (name, prop) = self.present.iter().find(|(present, _)| *present == name)?;
         if matches!(prop.value, Value::NullKeyword(_)) {
             return None;
@@ -65,27 +68,42 @@ impl<'v> Fields<'v> {
         Some(Node { value: &prop.value, parent: self.path.clone(), field: (*name).to_owned() })
     }
 
-    pub(in crate::template) fn path(&self) -> &str {
+    fn allowed(&self) -> impl Iterator<Item = &'static Field> + use<> {
+        self.table.into_iter().flatten()
+    }
+
+    /// The path of the object.
+    pub fn path(&self) -> &str {
         &self.path
     }
 
+    /// The beginning of a message about the object.
+    pub fn failed(&self) -> String {
+        failed(&self.path)
+    }
+
     /// The path of a field, present or not.
-    pub(in crate::template) fn path_of(&self, name: &str) -> String {
+    pub fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
     /// The span of the object's opening brace.
-    pub(in crate::template) fn open(&self) -> Range<usize> {
+    pub fn open(&self) -> Range<usize> {
         self.open.clone()
     }
 }
 
 impl Reader<'_> {
     /// Checks an object against its table. Reports a value that is not an object, and unknown fields.
-    pub(in crate::template) fn fields<'v>(
+    pub fn fields<'v>(&mut self, node: &Node<'v>, table: &'static [Field]) -> Option<Fields<'v>> {
+        self.fields_of(node, [table, &[]])
+    }
+
+    /// The same for an object of a union, whose table has two parts.
+    pub(in crate::template) fn fields_of<'v>(
         &mut self,
         node: &Node<'v>,
-        table: &'static [Field],
+        table: Table,
     ) -> Option<Fields<'v>> {
         let Value::Object(object) = node.value else {
             self.wrong_type(node, "an object");
@@ -111,9 +129,9 @@ impl Reader<'_> {
 
     fn field<'v>(&mut self, fields: &mut Fields<'v>, prop: &'v ObjectProp<'v>) {
         let name = prop.name.as_str();
-        let exact = fields.table.iter().find(|field| field.name == name);
-        let field = exact
-            .or_else(|| fields.table.iter().find(|field| field.name.eq_ignore_ascii_case(name)));
+        let exact = fields.allowed().find(|field| field.name == name);
+        let field =
+            exact.or_else(|| fields.allowed().find(|field| field.name.eq_ignore_ascii_case(name)));
         match field {
             None => self.unknown(fields, prop),
             Some(field) if field.since > self.version => self.too_new(fields, prop, field),
@@ -147,11 +165,12 @@ impl Reader<'_> {
 
     fn unknown<'v>(&mut self, fields: &mut Fields<'v>, prop: &'v ObjectProp<'v>) {
         let name = prop.name.as_str();
-        let table = fields.table;
         let version = self.version;
+        let allowed = fields.table;
         let names = || {
-            table
-                .iter()
+            allowed
+                .into_iter()
+                .flatten()
                 .filter(|field| !field.read_only && field.since <= version)
                 .map(|field| field.name)
         };
@@ -167,7 +186,7 @@ impl Reader<'_> {
             self.refuse(fields, prop, "", Some(hint));
             fields.guessed.extend(meant.map(|meant| (meant, prop)));
         } else if !narrow::is_void(&prop.value)
-            && let Some(hint) = narrow::hint(fields.path(), table, name, meant)
+            && let Some(hint) = narrow::hint(fields.path(), fields.allowed(), name, meant)
         {
             self.refuse(fields, prop, narrow::WHY, Some(hint));
         } else if !matches!(prop.value, Value::NullKeyword(_)) {

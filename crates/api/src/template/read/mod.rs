@@ -15,12 +15,13 @@ use jsonc_parser::ast::{Object, Value};
 use jsonc_parser::common::Ranged;
 
 use super::diagnostic::{Diagnostic, Lines, Severity};
+use super::script::Owner;
 use super::{ApiVersion, Face};
 use crate::{ErrorCode, uri::concealed};
 
 /// A JSON value and its path in the template.
-#[derive(Clone)]
-pub(super) struct Node<'v> {
+#[derive(Debug, Clone)]
+pub struct Node<'v> {
     pub(super) value: &'v Value<'v>,
     /// The path of the containing object.
     parent: String,
@@ -39,12 +40,12 @@ impl<'v> Node<'v> {
     }
 
     /// Whether the value is an empty list, which usually counts as absent.
-    pub(super) fn is_empty_list(&self) -> bool {
+    pub fn is_empty_list(&self) -> bool {
         self.value.as_array().is_some_and(|list| list.elements.is_empty())
     }
 
     /// Such as `properties.customize[2].inline`; empty for the template itself.
-    pub(super) fn path(&self) -> String {
+    pub fn path(&self) -> String {
         if self.parent.is_empty() {
             self.field.clone()
         } else {
@@ -57,16 +58,29 @@ impl<'v> Node<'v> {
         &self.field
     }
 
+    /// The text of a string.
+    pub fn as_text(&self) -> Option<&str> {
+        self.value.as_string_lit().map(|text| text.value.as_ref())
+    }
+
+    /// Whether the value is true or false.
+    pub fn is_switch(&self) -> bool {
+        self.value.as_boolean_lit().is_some()
+    }
+
     pub(super) fn span(&self) -> Range<usize> {
         self.value.range().start..self.value.range().end
     }
 }
 
 /// The state while one template is read.
-pub(super) struct Reader<'t> {
+#[derive(Debug)]
+pub struct Reader<'t> {
     text: &'t str,
     pub(super) version: ApiVersion,
     pub(super) face: Face,
+    /// The kind of steps that is being read.
+    pub(super) owner: Owner,
     notes: Vec<Diagnostic>,
 }
 
@@ -82,7 +96,7 @@ pub(super) struct Note {
 
 impl<'t> Reader<'t> {
     pub(super) fn new(text: &'t str, version: ApiVersion, face: Face) -> Self {
-        Self { text, version, face, notes: Vec::new() }
+        Self { text, version, face, owner: Owner::Customizer, notes: Vec::new() }
     }
 
     pub(super) fn note(&mut self, note: Note) {
@@ -99,13 +113,13 @@ impl<'t> Reader<'t> {
     }
 
     /// Reports an invalid value of a field.
-    pub(super) fn bad_value(&mut self, node: &Node<'_>, reason: &str) {
+    pub fn bad_value(&mut self, node: &Node<'_>, reason: &str) {
         let hint = node.value.as_string_lit().and_then(|text| unresolved(&text.value));
         self.bad_value_hint(node, reason, hint);
     }
 
     /// Reports an invalid value of a field, with advice.
-    pub(super) fn bad_value_hint(&mut self, node: &Node<'_>, reason: &str, hint: Option<String>) {
+    pub fn bad_value_hint(&mut self, node: &Node<'_>, reason: &str, hint: Option<String>) {
         let message = format!(
             "{}Field '{}' has a bad value: '{}'. {reason}",
             failed(&node.parent),
@@ -122,8 +136,26 @@ impl<'t> Reader<'t> {
         });
     }
 
-    /// Reports a warning about a value that is accepted.
-    pub(super) fn warn(&mut self, node: &Node<'_>, message: String, hint: Option<String>) {
+    /// The api-version that applies.
+    pub const fn version(&self) -> ApiVersion {
+        self.version
+    }
+
+    /// Reports an error about a field. The message must begin with [`Fields::failed`].
+    pub fn error(&mut self, node: &Node<'_>, message: String, hint: Option<String>) {
+        self.note(Note {
+            severity: Severity::Error,
+            code: ErrorCode::ValidationFailed,
+            path: node.path(),
+            span: node.span(),
+            message,
+            hint,
+        });
+    }
+
+    /// Reports a warning about a value that is accepted. The message must begin with
+    /// [`Fields::failed`].
+    pub fn warn(&mut self, node: &Node<'_>, message: String, hint: Option<String>) {
         self.note(Note {
             severity: Severity::Warning,
             code: ErrorCode::ValidationFailed,

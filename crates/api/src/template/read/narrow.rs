@@ -27,7 +27,7 @@ const LOCATIONS: &[(&str, &str)] = &[
 /// Advice for an unknown field that must not be ignored; `None` if it may be ignored.
 pub(super) fn hint(
     object: &str,
-    table: &[Field],
+    mut table: impl Iterator<Item = &'static Field>,
     name: &str,
     meant: Option<&str>,
 ) -> Option<String> {
@@ -37,7 +37,7 @@ pub(super) fn hint(
                 .to_owned(),
         );
     }
-    let meant_field = table.iter().find(|field| Some(field.name) == meant);
+    let meant_field = table.find(|field| Some(field.name) == meant);
     if meant_field.is_some_and(|field| field.narrowing) {
         return meant.map(|meant| format!("did you mean `{meant}`?"));
     }

@@ -22,7 +22,7 @@ fn in_quotes(value: &Value<'_>) -> Option<String> {
 
 impl Reader<'_> {
     /// Reports a value of the wrong JSON type.
-    pub(in crate::template) fn wrong_type(&mut self, node: &Node<'_>, expected: &str) {
+    pub fn wrong_type(&mut self, node: &Node<'_>, expected: &str) {
         let found = match node.value {
             Value::StringLit(_) => "a string",
             Value::NumberLit(_) => "a number",
@@ -45,11 +45,7 @@ impl Reader<'_> {
     }
 
     /// A required field.
-    pub(in crate::template) fn required<'v>(
-        &mut self,
-        fields: &Fields<'v>,
-        name: &'static str,
-    ) -> Option<Node<'v>> {
+    pub fn required<'v>(&mut self, fields: &Fields<'v>, name: &'static str) -> Option<Node<'v>> {
         let node = fields.get(name);
         if node.is_none() {
             self.missing(fields, name, ErrorCode::ValidationFailed, None);
@@ -58,7 +54,7 @@ impl Reader<'_> {
     }
 
     /// Reports a missing field with an error code.
-    pub(in crate::template) fn missing(
+    pub fn missing(
         &mut self,
         fields: &Fields<'_>,
         name: &str,
@@ -76,7 +72,7 @@ impl Reader<'_> {
     }
 
     /// Any string.
-    pub(in crate::template) fn string(&mut self, node: &Node<'_>) -> Option<String> {
+    pub fn string(&mut self, node: &Node<'_>) -> Option<String> {
         match node.value {
             Value::StringLit(text) => Some(text.value.to_string()),
             _ => {
@@ -87,7 +83,7 @@ impl Reader<'_> {
     }
 
     /// A non-empty string.
-    pub(in crate::template) fn text(&mut self, node: &Node<'_>) -> Option<String> {
+    pub fn text(&mut self, node: &Node<'_>) -> Option<String> {
         let text = self.string(node)?;
         if text.trim().is_empty() {
             self.bad_value(node, "It must not be empty.");
@@ -97,17 +93,13 @@ impl Reader<'_> {
     }
 
     /// A required field with a non-empty string.
-    pub(in crate::template) fn required_text(
-        &mut self,
-        fields: &Fields<'_>,
-        name: &'static str,
-    ) -> Option<String> {
+    pub fn required_text(&mut self, fields: &Fields<'_>, name: &'static str) -> Option<String> {
         let node = self.required(fields, name)?;
         self.text(&node)
     }
 
     /// An optional string field and its node. An empty string counts as absent.
-    pub(in crate::template) fn present<'v>(
+    pub fn present<'v>(
         &mut self,
         fields: &Fields<'v>,
         name: &'static str,
@@ -118,16 +110,12 @@ impl Reader<'_> {
     }
 
     /// An optional string field. An empty string counts as absent.
-    pub(in crate::template) fn optional(
-        &mut self,
-        fields: &Fields<'_>,
-        name: &'static str,
-    ) -> Option<String> {
+    pub fn optional(&mut self, fields: &Fields<'_>, name: &'static str) -> Option<String> {
         self.present(fields, name).map(|(_, text)| text)
     }
 
     /// A boolean field, false if absent.
-    pub(in crate::template) fn switch(&mut self, fields: &Fields<'_>, name: &'static str) -> bool {
+    pub fn switch(&mut self, fields: &Fields<'_>, name: &'static str) -> bool {
         let Some(node) = fields.get(name) else {
             return false;
         };
@@ -139,7 +127,7 @@ impl Reader<'_> {
     }
 
     /// A whole number within limits.
-    pub(in crate::template) fn integer<T: TryFrom<i64>>(
+    pub fn integer<T: TryFrom<i64>>(
         &mut self,
         node: &Node<'_>,
         limits: RangeInclusive<i64>,
@@ -170,7 +158,7 @@ impl Reader<'_> {
     }
 
     /// An optional field with a whole number within limits.
-    pub(in crate::template) fn optional_integer<T: TryFrom<i64>>(
+    pub fn optional_integer<T: TryFrom<i64>>(
         &mut self,
         fields: &Fields<'_>,
         name: &'static str,
@@ -181,11 +169,7 @@ impl Reader<'_> {
     }
 
     /// A string that must be one of the listed values.
-    pub(in crate::template) fn choice<T: Copy>(
-        &mut self,
-        node: &Node<'_>,
-        choices: &[(&'static str, T)],
-    ) -> Option<T> {
+    pub fn choice<T: Copy>(&mut self, node: &Node<'_>, choices: &[(&'static str, T)]) -> Option<T> {
         let text = self.string(node)?;
         if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
             return Some(*value);
@@ -200,7 +184,7 @@ impl Reader<'_> {
 
     /// An optional field with one of the listed values. An empty string counts as absent, because
     /// clients send it for a value that the user did not choose.
-    pub(in crate::template) fn optional_choice<T: Copy>(
+    pub fn optional_choice<T: Copy>(
         &mut self,
         fields: &Fields<'_>,
         name: &'static str,
@@ -214,7 +198,7 @@ impl Reader<'_> {
     }
 
     /// The elements of a list; empty for a value that is not a list.
-    pub(in crate::template) fn elements<'v>(&mut self, node: &Node<'v>) -> Vec<Node<'v>> {
+    pub fn elements<'v>(&mut self, node: &Node<'v>) -> Vec<Node<'v>> {
         let Value::Array(array) = node.value else {
             self.wrong_type(node, "a list");
             return Vec::new();
@@ -230,26 +214,18 @@ impl Reader<'_> {
     }
 
     /// The elements of a list field; empty if it is absent.
-    pub(in crate::template) fn list<'v>(
-        &mut self,
-        fields: &Fields<'v>,
-        name: &'static str,
-    ) -> Vec<Node<'v>> {
+    pub fn list<'v>(&mut self, fields: &Fields<'v>, name: &'static str) -> Vec<Node<'v>> {
         fields.get(name).map(|node| self.elements(&node)).unwrap_or_default()
     }
 
     /// The strings of a list field; empty if it is absent.
-    pub(in crate::template) fn strings(
-        &mut self,
-        fields: &Fields<'_>,
-        name: &'static str,
-    ) -> Vec<String> {
+    pub fn strings(&mut self, fields: &Fields<'_>, name: &'static str) -> Vec<String> {
         let nodes = self.list(fields, name);
         nodes.iter().filter_map(|node| self.string(node)).collect()
     }
 
     /// A field with at most `most` tags. A tag with the value null is absent.
-    pub(in crate::template) fn tags(
+    pub fn tags(
         &mut self,
         fields: &Fields<'_>,
         name: &'static str,
@@ -284,11 +260,7 @@ impl Reader<'_> {
     }
 
     /// A resource id of one of the kinds.
-    pub(in crate::template) fn resource_id(
-        &mut self,
-        node: &Node<'_>,
-        kinds: &[ResourceKind],
-    ) -> Option<ResourceId> {
+    pub fn resource_id(&mut self, node: &Node<'_>, kinds: &[ResourceKind]) -> Option<ResourceId> {
         let text = self.text(node)?;
         match self.parse_id(&text, kinds) {
             Ok(id) => Some(id),
@@ -303,7 +275,7 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// The reason, and advice such as the pattern of an id.
-    pub(in crate::template) fn parse_id(
+    pub fn parse_id(
         &self,
         text: &str,
         kinds: &[ResourceKind],
@@ -323,11 +295,7 @@ impl Reader<'_> {
     }
 
     /// A resource id. An empty string counts as absent.
-    pub(in crate::template) fn id_or_empty(
-        &mut self,
-        node: &Node<'_>,
-        kind: ResourceKind,
-    ) -> Option<ResourceId> {
+    pub fn id_or_empty(&mut self, node: &Node<'_>, kind: ResourceKind) -> Option<ResourceId> {
         let text = self.string(node)?;
         if text.is_empty() { None } else { self.resource_id(node, &[kind]) }
     }

@@ -1,7 +1,7 @@
 //! What a run builds: the template as it was when the run was requested.
 
-use api::template::{Source, Template};
 use db::Run;
+use engine::template::Template;
 use images::error::Error;
 use serde_json::{Value, json};
 
@@ -36,12 +36,13 @@ impl RunInput {
         let mut body = input.clone();
         let version = body.as_object_mut().and_then(|body| body.remove("apiVersion"));
         let version = version.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok());
+        let template = parse(&body, version)?;
         let properties = &body["properties"];
         let text =
             |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         Ok(Self {
-            template: parse(&body, version)?,
-            scripts: pin::pinned(properties),
+            scripts: pin::pinned(&template),
+            template,
             staging_group: text(&properties["exactStagingResourceGroup"]).unwrap_or_default(),
             subnet_id: text(&properties["vmProfile"]["vnetConfig"]["subnetId"]),
         })
@@ -50,11 +51,7 @@ impl RunInput {
     /// How the source that the build resolved is shown; `None` for a managed image, which has no
     /// versions.
     pub fn exact_version<'s>(&self, resolved: &'s str) -> Option<&'s str> {
-        match &self.template.properties.source {
-            Source::PlatformImage(_) => resolved.rsplit(':').next(),
-            Source::SharedImageVersion { .. } => Some(resolved),
-            Source::ManagedImage { .. } => None,
-        }
+        self.template.properties.source.exact_version(resolved)
     }
 
     /// Writes the exact version of the source into a stored input.

@@ -5,8 +5,9 @@ use std::{
     sync::OnceLock,
 };
 
-use api::template::{ApiVersion, Template};
+use api::template::ApiVersion;
 use db::{Resource, ResourceKey, Run, RunState, Store, Write};
+use engine::template::Template;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
@@ -149,10 +150,6 @@ impl TemplateRecord {
     }
 
     /// The properties, in which scripts are pinned.
-    pub(crate) fn properties(&self) -> &Value {
-        &self.body["properties"]
-    }
-
     pub(crate) fn properties_mut(&mut self) -> &mut Value {
         self.parsed = OnceLock::new();
         &mut self.record.body["properties"]

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
-use api::template::{ApiVersion, Face, ParseOptions, parse};
+use api::template::{ApiVersion, Face, ParseOptions};
+use engine::template::parse;
 
 use super::{EVERYTHING, GALLERY_2020, LOCAL, errors};
 

@@ -1,9 +1,6 @@
-//! Checks before the build that the disks of an image fit into a requested VHD.
+//! Checks before the build that the disks of an image fit into its targets and exports.
 
-use api::{
-    ErrorCode,
-    template::{DistributorKind, Template},
-};
+use api::ErrorCode;
 use images::{
     error::{Error, Result},
     export::ExportSpec,
@@ -12,6 +9,7 @@ use images::{
 };
 
 use super::plan::validates_source_only;
+use crate::{distribute::DiskLimit, template::Template};
 
 const GIB: u64 = 1024 * 1024 * 1024;
 
@@ -30,11 +28,13 @@ pub(super) fn check(
     brought: &[u64],
     exports: &[ExportSpec],
 ) -> Result<()> {
-    let Some(wanted_by) = wanted_by(template, exports) else { return Ok(()) };
-    let too_large = disks(template, source_bytes, brought).into_iter().filter(|d| d.bytes > MOST);
+    let Some((DiskLimit { bytes, of }, wanted_by)) = limit(template, exports) else {
+        return Ok(());
+    };
+    let too_large = disks(template, source_bytes, brought).into_iter().filter(|d| d.bytes > bytes);
     let refuse = |disk: Disk| {
         let gb = disk.bytes.div_ceil(GIB);
-        let text = format!("{} has {gb} GB, and a VHD holds at most {}", disk.what, MOST / GIB);
+        let text = format!("{} has {gb} GB, and {of} holds at most {}", disk.what, bytes / GIB);
         Error::new(ErrorCode::ValidationFailed, text)
             .target(disk.field)
             .hint(format!("make it smaller, or leave {wanted_by} out"))
@@ -42,14 +42,16 @@ pub(super) fn check(
     Error::all(too_large.map(refuse).collect())
 }
 
-fn wanted_by(template: &Template, exports: &[ExportSpec]) -> Option<String> {
-    let export = exports.iter().find(|export| export.format == Format::Vhd);
-    let distribute = &template.properties.distribute;
-    let is_target = distribute.iter().any(|d| matches!(d.kind, DistributorKind::Vhd(_)));
-    if is_target && !validates_source_only(template) {
-        return Some("the VHD distributor".to_owned());
-    }
-    export.map(|export| format!("`--export {export}`"))
+/// The lowest limit, and the part of the request that has it.
+fn limit(template: &Template, exports: &[ExportSpec]) -> Option<(DiskLimit, String)> {
+    let targets = template.properties.distribute.iter();
+    let targets = targets.filter(|_| !validates_source_only(template)).filter_map(|target| {
+        Some((target.kind.disk_limit()?, format!("the {} distributor", target.kind.kind())))
+    });
+    let exports = exports.iter().filter(|export| export.format == Format::Vhd);
+    let vhd = DiskLimit { bytes: MOST, of: "a VHD" };
+    let exports = exports.map(|export| (vhd, format!("`--export {export}`")));
+    targets.chain(exports).min_by_key(|(limit, _)| limit.bytes)
 }
 
 fn disks(template: &Template, source_bytes: u64, brought: &[u64]) -> Vec<Disk> {
@@ -75,10 +77,11 @@ fn disks(template: &Template, source_bytes: u64, brought: &[u64]) -> Vec<Disk> {
 
 #[cfg(test)]
 mod tests {
-    use api::template::{Face, ParseOptions, parse};
+    use api::template::{Face, ParseOptions};
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::template::parse;
 
     fn template(os_gb: u32, data_gb: &[u32], target: &Value) -> Template {
         let data: Vec<_> = data_gb.iter().map(|gb| json!({ "sizeGB": gb })).collect();
