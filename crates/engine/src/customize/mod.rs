@@ -31,12 +31,22 @@ pub(crate) use self::shell::Shell;
 use crate::output::StepOutput;
 
 /// The kinds of customizers.
-pub const CUSTOMIZERS: &[Kind<Arc<dyn Customizer>>] =
-    &[shell::KIND, power_shell::KIND, file::KIND, windows_restart::KIND, windows_update::KIND];
+pub const CUSTOMIZERS: &[Kind<Arc<dyn Customizer>>] = &[
+    // Messages list them in this order.
+    shell::KIND,
+    power_shell::KIND,
+    file::KIND,
+    windows_restart::KIND,
+    windows_update::KIND,
+];
 
 /// The kinds of validators.
-pub const VALIDATORS: &[Kind<Arc<dyn Customizer>>] =
-    &[shell::KIND, power_shell::KIND, file::KIND.since(ApiVersion::V2022_07_01)];
+pub const VALIDATORS: &[Kind<Arc<dyn Customizer>>] = &[
+    // Messages list them in this order.
+    shell::KIND,
+    power_shell::KIND,
+    file::KIND.since(ApiVersion::V2022_07_01),
+];
 
 /// A customizer or validator of a template.
 pub type Step = api::template::Step<Arc<dyn Customizer>>;

@@ -45,8 +45,12 @@ pub(crate) use self::{agree::agree, vhd::all as vhds};
 pub use self::{managed_image::data_outputs, shared_image::ReplicationMode};
 
 /// The kinds of distributors.
-pub const DISTRIBUTORS: &[Kind<Arc<dyn Distributor>>] =
-    &[managed_image::KIND, shared_image::KIND, vhd::KIND];
+pub const DISTRIBUTORS: &[Kind<Arc<dyn Distributor>>] = &[
+    // Messages list them in this order.
+    managed_image::KIND,
+    shared_image::KIND,
+    vhd::KIND,
+];
 
 /// A distributor of a template.
 pub type Target = api::template::Target<Arc<dyn Distributor>>;
