@@ -16,7 +16,7 @@ pub(super) const ACQUIRE: Duration = Duration::from_secs(10);
 /// How often the switch to WAL is tried while another process holds the file.
 const WAL_ATTEMPTS: u32 = 100;
 
-/// Secrets' hashes are in the file: made for its owner alone. SQLite gives its log the same mode.
+/// Only the owner can read the file, because it holds hashes of secrets. SQLite gives its log the same mode.
 pub(super) async fn create(path: &Path) -> io::Result<()> {
     let mut options = tokio::fs::OpenOptions::new();
     options.create(true).write(true).truncate(false).mode(0o600);
@@ -53,8 +53,8 @@ async fn pragmas(
 }
 
 pub(super) async fn prepare_postgres(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-    // What was acknowledged must be on disk, whatever the server's default is; and nobody waits
-    // for ever.
+    // Whatever the server's defaults are, an acknowledged commit must be on disk and every wait
+    // must end.
     sqlx::query(
         "SELECT set_config('synchronous_commit', 'on', false) \
          WHERE current_setting('synchronous_commit') = 'off'",
@@ -69,10 +69,10 @@ pub(super) async fn prepare_postgres(connection: &mut AnyConnection) -> Result<(
     Ok(())
 }
 
-/// The file that an address of SQLite names; `None` for another database.
+/// The file of an SQLite address; `None` for another database.
 ///
 /// # Errors
-/// Its path is not UTF-8.
+/// The path is not UTF-8.
 pub fn sqlite_file(url: &str) -> Result<Option<PathBuf>, Error> {
     let Some(path) = url.strip_prefix("sqlite://") else { return Ok(None) };
     let path = percent_decode_str(path)

@@ -1,4 +1,4 @@
-//! A database as text, and a database from it: for backups, and before a schema is changed.
+//! Writes a database to a text file and loads it again: for backups, and before a schema migration.
 //!
 //! ```text
 //! {"goldsmith":"database","format":1,"schema":4}
@@ -6,9 +6,9 @@
 //! {"rows":17}
 //! ```
 //!
-//! All rows are of one moment: they are read in one transaction, which sees no commit of others and keeps nobody from
-//! writing. The text is the same for both databases, so a dump of SQLite can be loaded into PostgreSQL, and no program of
-//! theirs of a fitting version is needed. A dump has the schema that its database had, and so has what is loaded from it.
+//! One read-only transaction reads all rows, so they are consistent, and writers need not wait. SQLite and PostgreSQL
+//! share the format: a dump of one can be loaded into the other without their own tools. Loading creates the schema
+//! version of the dump.
 
 use std::{
     collections::BTreeMap,
@@ -28,21 +28,21 @@ use sqlx::{
 use super::{
     Error,
     connect::{create, sqlite_file},
-    installation::Looker,
+    installation::Inspector,
     migrate,
 };
 
 const FORMAT: u32 = 1;
 
-/// What a dump has.
+/// A summary of a dump.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Dumped {
-    /// Version of the schema.
+    /// The schema version.
     pub schema: usize,
     /// The number of rows of each table.
     pub tables: BTreeMap<String, u64>,
-    /// The mark of its installation, if it has one.
+    /// The number of commits of its installation, if it has one.
     pub mark: Option<i64>,
 }
 
@@ -54,14 +54,14 @@ enum Line {
     End { rows: u64 },
 }
 
-/// Writes everything of a database to a new file that only its owner can read.
+/// Writes all rows of a database to a new file that only its owner can read.
 ///
 /// # Errors
 /// The database cannot be read, or the file cannot be written.
 pub async fn dump(url: &str, to: &Path) -> Result<Dumped, Error> {
     sqlx::any::install_default_drivers();
     let mut connection = AnyConnection::connect(url).await?;
-    let schema = Looker::new(url, &mut connection).schema().await?;
+    let schema = Inspector::new(url, &mut connection).schema().await?;
     let begin = match url.starts_with("sqlite:") {
         true => "BEGIN",
         false => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
@@ -135,11 +135,11 @@ fn put(file: &mut BufWriter<File>, line: &Line) -> Result<(), Error> {
     Ok(())
 }
 
-/// Fills an empty database with a dump, in one transaction. Its schema is the dump's afterwards: the release that wrote
-/// the dump can use it, and this one brings it up to date when it opens it.
+/// Loads a dump into an empty database, in one transaction. The database then has the schema version of the dump;
+/// opening it applies the missing migrations.
 ///
 /// # Errors
-/// The database is not empty, the dump is not whole or of a later release, or one of the two cannot be used.
+/// The database is not empty, the dump is incomplete or from a later release, or either cannot be read or written.
 pub async fn load(url: &str, from: &Path) -> Result<Dumped, Error> {
     sqlx::any::install_default_drivers();
     let file = tokio::fs::File::open(from).await.map_err(sqlx::Error::Io)?;
@@ -152,14 +152,19 @@ pub async fn load(url: &str, from: &Path) -> Result<Dumped, Error> {
     };
     let schema = match next()? {
         Some(Line::Head { goldsmith, format: FORMAT, schema }) if goldsmith == "database" => schema,
-        _ => return Err(damaged("it does not begin as one of this release".to_owned()).into()),
+        _ => {
+            return Err(damaged(
+                "its first line is not that of a dump this release can read".to_owned(),
+            )
+            .into());
+        }
     };
     if let Some(path) = sqlite_file(url)? {
         create(&path).await.map_err(sqlx::Error::Io)?;
     }
     let mut connection = AnyConnection::connect(url).await?;
-    if Looker::new(url, &mut connection).schema().await? != 0 {
-        let text = "the database is not empty, and nothing in it is overwritten";
+    if Inspector::new(url, &mut connection).schema().await? != 0 {
+        let text = "the database is not empty, and its rows are not overwritten";
         return Err(sqlx::Error::Configuration(text.into()).into());
     }
     let mut tx = connection.begin().await?;
@@ -177,7 +182,7 @@ pub async fn load(url: &str, from: &Path) -> Result<Dumped, Error> {
                 *loaded.tables.entry(table).or_default() += 1;
             }
             Some(Line::End { rows }) if rows == loaded.tables.values().sum::<u64>() => break,
-            Some(_) => return Err(damaged("a line does not belong there".to_owned()).into()),
+            Some(_) => return Err(damaged("it has an unexpected line".to_owned()).into()),
             None => return Err(damaged("its end is missing".to_owned()).into()),
         }
     }
@@ -195,25 +200,30 @@ async fn insert(
     if let Some(name) = row.keys().find(|name| !is_name(name)) {
         return Err(damaged(format!("{name:?} does not name a column")).into());
     }
-    // NULL is written out: as a parameter it would need its column's type.
-    let (mut names, mut places, mut parameters) = (Vec::new(), Vec::new(), Vec::new());
+    // NULL is a literal because a parameter would need the type of its column.
+    let (mut names, mut placeholders, mut parameters) = (Vec::new(), Vec::new(), Vec::new());
     for (name, value) in row {
         if value.is_null() {
-            places.push("NULL".to_owned());
+            placeholders.push("NULL".to_owned());
         } else {
             parameters.push(value);
-            places.push(format!("${}", parameters.len()));
+            placeholders.push(format!("${}", parameters.len()));
         }
         names.push(name);
     }
-    let text = format!("INSERT INTO {table} ({}) VALUES ({})", names.join(", "), places.join(", "));
+    let text =
+        format!("INSERT INTO {table} ({}) VALUES ({})", names.join(", "), placeholders.join(", "));
     let mut query = sqlx::query(AssertSqlSafe(text));
     for value in parameters {
         query = match value {
             Value::String(text) => query.bind(text),
             Value::Bool(value) => query.bind(value),
             Value::Number(number) if number.is_i64() => query.bind(number.as_i64()),
-            other => return Err(damaged(format!("a row of {table} has {other}")).into()),
+            other => {
+                return Err(
+                    damaged(format!("a row of {table} has the unexpected value {other}")).into()
+                );
+            }
         };
     }
     query.execute(&mut **tx).await?;

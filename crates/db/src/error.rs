@@ -1,17 +1,17 @@
-//! What can go wrong with the database.
+//! Failures of the database.
 
 use std::io::ErrorKind;
 
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A row was not as the write said it must be: it exists, is gone, or has another revision.
+    /// A row does not match the condition of a write: it exists, is missing, or has another revision.
     #[error("{key} is not as expected")]
     Stale {
-        /// Key of the resource or run.
+        /// The key of the resource or run.
         key: String,
     },
-    /// Another service has taken the database over.
+    /// Another service has taken the lease on the database.
     #[error("another service has taken the database over")]
     NotOwner,
     /// The database failed.
@@ -20,7 +20,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the database suffers from; `None` if it does not.
+    /// The kind of the database's failure; `None` for another error.
     pub fn trouble(&self) -> Option<Trouble> {
         match self {
             Self::Stale { .. } | Self::NotOwner => None,
@@ -43,29 +43,29 @@ impl From<serde_json::Error> for Error {
 }
 
 impl Error {
-    /// Whether the same may succeed later without anything else changing but the database's condition.
+    /// Whether a retry may succeed once the database has recovered.
     pub fn is_passing(&self) -> bool {
         !matches!(self.trouble(), None | Some(Trouble::Internal))
     }
 }
 
-/// What a database suffers from, as far as its users must know.
+/// The kinds of failure that callers distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// No room on its disk.
+    /// The disk is full.
     DiskFull,
-    /// Others are at it; later is better.
+    /// Too many other users; a later retry may succeed.
     Busy,
-    /// It cannot be reached, or its disk fails.
+    /// The server cannot be reached, or its disk fails.
     Unavailable,
-    /// It, or this process, has no memory left.
+    /// The database, or this process, is out of memory.
     OutOfMemory,
-    /// Anything else: a fault of ours, or a damaged database.
+    /// Anything else: a bug, or a damaged database.
     Internal,
 }
 
 impl Trouble {
-    /// For people, without a word about the inside.
+    /// A message for users, without internal details.
     pub fn text(self) -> &'static str {
         match self {
             Self::DiskFull => "the disk of the database is full",
@@ -90,40 +90,42 @@ pub(super) fn trouble(error: &sqlx::Error) -> Trouble {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::BeginFailed => Trouble::Unavailable,
-        sqlx::Error::Database(error) => error.code().map_or(Trouble::Internal, |code| of(&code)),
+        sqlx::Error::Database(error) => {
+            error.code().map_or(Trouble::Internal, |code| classify(&code))
+        }
         _ => Trouble::Internal,
     }
 }
 
-/// SQLite's codes are decimal numbers, of which the low byte is the kind; PostgreSQL's have five
-/// characters, of which the first two are the class.
-fn of(code: &str) -> Trouble {
+/// SQLite codes are decimal numbers whose low byte is the kind. PostgreSQL codes have five
+/// characters; the first two are the class.
+fn classify(code: &str) -> Trouble {
     match code.get(..2).filter(|_| code.len() == 5) {
-        // A number of five digits would be one of SQLite's above 38.99: there are none.
-        Some(class) => of_postgres(class, code),
-        None => of_sqlite(code),
+        // SQLite has no codes of five digits.
+        Some(class) => classify_postgres(class, code),
+        None => classify_sqlite(code),
     }
 }
 
-fn of_sqlite(code: &str) -> Trouble {
+fn classify_sqlite(code: &str) -> Trouble {
     match code.parse::<u32>().map(|code| code & 0xff) {
         // BUSY, LOCKED
         Ok(5 | 6) => Trouble::Busy,
         Ok(7) => Trouble::OutOfMemory,
-        // READONLY (remounted so after an error), IOERR, CANTOPEN, PROTOCOL (locks of the log)
+        // READONLY (remounted after an error), IOERR, CANTOPEN, PROTOCOL (locks of the log)
         Ok(8 | 10 | 14 | 15) => Trouble::Unavailable,
         Ok(13) => Trouble::DiskFull,
         _ => Trouble::Internal,
     }
 }
 
-fn of_postgres(class: &str, code: &str) -> Trouble {
+fn classify_postgres(class: &str, code: &str) -> Trouble {
     match (class, code) {
         (_, "53100") => Trouble::DiskFull,
         (_, "53200") => Trouble::OutOfMemory,
-        // Too many connections; a lock or a statement that took too long.
+        // Too many connections; a lock or a statement timed out.
         ("53", _) | (_, "55P03" | "57014") => Trouble::Busy,
-        // Connection lost; restart or failover; errors of its files; a standby.
+        // Connection lost; restart or failover; file errors; a standby.
         ("08" | "57" | "58", _) | (_, "25006") => Trouble::Unavailable,
         _ => Trouble::Internal,
     }
@@ -131,10 +133,10 @@ fn of_postgres(class: &str, code: &str) -> Trouble {
 
 #[cfg(test)]
 mod tests {
-    use super::{Trouble::*, of};
+    use super::{Trouble::*, classify};
 
     #[test]
-    fn codes_of_both_databases_have_their_trouble() {
+    fn error_codes_of_both_databases_are_classified() {
         for (code, expected) in [
             ("13", DiskFull),
             ("5", Busy),
@@ -157,7 +159,7 @@ mod tests {
             ("58030", Unavailable),
             ("42601", Internal),
         ] {
-            assert_eq!(of(code), expected, "{code}");
+            assert_eq!(classify(code), expected, "{code}");
         }
     }
 }

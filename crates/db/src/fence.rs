@@ -1,23 +1,23 @@
-//! What every commit of the holder of the lease checks.
+//! Each commit checks that this process still holds the lease.
 
 use tokio_util::sync::CancellationToken;
 
 use crate::{Error, reader::complete, writer::Tx};
 
-/// The lease on the whole database. Several services on one database would have one lease each.
+/// The lease on the whole database.
 pub(super) const SERVICE: &str = "service";
 
-/// What every commit of a holder checks.
+/// The lease that this process holds.
 #[derive(Debug)]
 pub(super) struct Fence {
     pub(super) holder: String,
     pub(super) epoch: i64,
-    /// Fires when the lease is found in other hands.
+    /// Cancelled when another process has the lease.
     pub(super) lost: CancellationToken,
 }
 
 impl Fence {
-    /// Refuses a transaction of a service that is no longer the holder. Takers wait for the transaction,
+    /// Fails once another process has the lease. A process that takes the lease waits for this transaction,
     /// which holds the lock of all writers.
     pub(super) async fn check(&self, tx: &mut Tx) -> Result<(), Error> {
         let query =
@@ -25,7 +25,7 @@ impl Fence {
                 .bind(SERVICE)
                 .bind(self.holder.as_str())
                 .bind(self.epoch);
-        // No row must not be a connection that died: the service would end for it.
+        // `complete` tells an empty result from a dead connection: an empty one stops the service.
         if !complete(tx, query).await?.is_empty() {
             return Ok(());
         }

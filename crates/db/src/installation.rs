@@ -1,18 +1,18 @@
-//! Which installation a database belongs to, and how many commits it has seen.
+//! The installation that a database belongs to, and the number of its commits.
 //!
-//! The count (`mark`) grows with every commit, in the same transaction, so a copy of the database that is put back has
-//! a lower mark than the one it replaces.
+//! Each commit increments the count (`mark`) in its own transaction, so a restored copy has a lower mark than the
+//! database it replaces.
 
 use sqlx::{AnyConnection, Connection as _, Row as _};
 
 use super::{Error, Store, connect::sqlite_file, reader::complete, row::text, writer::Tx};
 
-/// The row of the database.
+/// The installation, as the database records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installation {
-    /// Made with the row; the data folder has the same.
+    /// Generated with the row; the data folder records the same id.
     pub id: String,
-    /// The tenant's id, in case the folder's own note of it is lost.
+    /// The tenant's id, in case the data folder's record is lost.
     pub tenant: String,
     /// The subscription's id.
     pub subscription: String,
@@ -20,49 +20,49 @@ pub struct Installation {
     pub mark: i64,
 }
 
-/// What is known of a database before anything in it is changed, its schema included.
+/// The state of a database before the service changes it or its schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Its installation. Databases that releases before schema version 4 wrote have none.
+pub struct Inspection {
+    /// Its installation. Schema versions before 4 have none.
     pub installation: Option<Installation>,
     /// Whether it has a resource, a run, or a service principal.
     pub has_content: bool,
     /// The subscriptions of its resources, at most two.
     pub subscriptions: Vec<String>,
-    /// Version of its schema; 0 if it has none.
+    /// The schema version; 0 without a schema.
     pub schema: usize,
 }
 
-/// Looks at a database without changing it. One that does not exist has nothing.
+/// Inspects a database without changing it. A missing database counts as empty.
 ///
 /// # Errors
-/// It exists and cannot be read.
-pub async fn look(url: &str) -> Result<Found, Error> {
+/// The database exists and cannot be read.
+pub async fn inspect(url: &str) -> Result<Inspection, Error> {
     sqlx::any::install_default_drivers();
     if let Some(path) = sqlite_file(url)?
         && path.is_absolute()
         && matches!(tokio::fs::try_exists(&path).await, Ok(false))
     {
-        return Ok(Found::default());
+        return Ok(Inspection::default());
     }
     let mut connection = AnyConnection::connect(url).await?;
-    let found = Looker::new(url, &mut connection).look().await;
+    let inspection = Inspector::new(url, &mut connection).inspect().await;
     connection.close().await?;
-    found
+    inspection
 }
 
-/// Reads a database whose tables may be of any release, or missing.
-pub(super) struct Looker<'a> {
+/// Reads a database whose tables may be missing or from any release.
+pub(super) struct Inspector<'a> {
     sqlite: bool,
     connection: &'a mut AnyConnection,
 }
 
-impl<'a> Looker<'a> {
+impl<'a> Inspector<'a> {
     pub(super) fn new(url: &str, connection: &'a mut AnyConnection) -> Self {
         Self { sqlite: url.starts_with("sqlite:"), connection }
     }
 
-    /// The one column of a query on a table; nothing if there is no such table.
+    /// The first column of a query on a table; empty if the table is missing.
     pub(super) async fn names(
         &mut self,
         table: &'static str,
@@ -75,12 +75,12 @@ impl<'a> Looker<'a> {
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
     }
 
-    async fn look(mut self) -> Result<Found, Error> {
-        let mut found = Found { schema: self.schema().await?, ..Found::default() };
+    async fn inspect(mut self) -> Result<Inspection, Error> {
+        let mut inspection = Inspection { schema: self.schema().await?, ..Inspection::default() };
         if self.has("installation").await? {
             let query = "SELECT id, tenant, subscription, mark FROM installation";
             let rows = complete(self.connection, sqlx::query(query)).await?;
-            found.installation = rows.first().map(installation).transpose()?;
+            inspection.installation = rows.first().map(installation).transpose()?;
         }
         for (table, query) in [
             ("resources", "SELECT 1 FROM resources LIMIT 1"),
@@ -89,19 +89,19 @@ impl<'a> Looker<'a> {
         ] {
             if self.has(table).await? {
                 let rows = complete(self.connection, sqlx::query(query)).await?;
-                found.has_content |= !rows.is_empty();
+                inspection.has_content |= !rows.is_empty();
             }
         }
         if self.has("resources").await? {
             let query = "SELECT DISTINCT subscription FROM resources LIMIT 2";
             let rows = complete(self.connection, sqlx::query(query)).await?;
-            found.subscriptions =
+            inspection.subscriptions =
                 rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         }
-        Ok(found)
+        Ok(inspection)
     }
 
-    /// Version of the schema; 0 if there is none.
+    /// The schema version; 0 without a schema.
     pub(super) async fn schema(&mut self) -> Result<usize, Error> {
         if !self.has("schema_version").await? {
             return Ok(0);
@@ -138,7 +138,7 @@ impl Store {
         Ok(row.as_ref().map(installation).transpose()?)
     }
 
-    /// Makes the database one of an installation. Its mark stays: it never decreases.
+    /// Assigns the database to an installation. Its mark never decreases.
     pub async fn set_installation(
         &self,
         id: &str,
@@ -163,13 +163,13 @@ impl Store {
         Ok(())
     }
 
-    /// Marks of the commits that this process makes.
+    /// Reports the mark of each commit of this process.
     pub fn marks(&self) -> tokio::sync::watch::Receiver<i64> {
         self.marks.subscribe()
     }
 }
 
-/// Counts a commit within its transaction. A database without an installation counts none.
+/// Counts a commit within its transaction. A database without an installation has no count.
 pub(super) async fn count(tx: &mut Tx) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar("UPDATE installation SET mark = mark + 1 RETURNING mark")
         .fetch_optional(&mut **tx)

@@ -1,6 +1,6 @@
-//! The lease of the one service that acts on a database: a row that its holder renews by the database's
-//! clock. Every commit of the holder checks the row in its own transaction, so that a service that has
-//! lost its lease without knowing it (it was paused, or cut off) writes nothing any more.
+//! The lease of the one service that may write to a database: a row that its holder renews by the
+//! database's clock. Every commit of the holder checks the row in its own transaction, so a service that
+//! lost its lease unnoticed (it was paused, or the network failed) can no longer write.
 
 use std::time::Duration;
 
@@ -19,53 +19,53 @@ use crate::{
 const POSTGRES_NOW: &str = "((EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT * 1000)";
 const SQLITE_NOW: &str = "(CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) * 1000000)";
 
-/// Who holds a lease, for people and for the next who wants it.
+/// The process that holds a lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Holder {
-    /// Another one for each process.
+    /// Unique to the process.
     pub id: String,
-    /// The name of its host.
+    /// The name of the host.
     pub host: String,
-    /// Its process there.
+    /// The process id.
     pub pid: u32,
-    /// Its data folder.
+    /// The data folder.
     pub folder: String,
-    /// The lock of the data folder, which one living process has at a time: a boot of a host, and a file
-    /// on it. Whoever has the lock knows that an earlier holder of the same place is dead.
+    /// Names the lock of the data folder: a boot of a host, and a file on it. One live process has that lock
+    /// at a time, so its owner knows that an earlier holder of the same place is dead.
     pub place: String,
 }
 
-/// A lease that another holds.
+/// The lease of another process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// The other.
+pub struct Lease {
+    /// The other process.
     pub holder: Holder,
-    /// Counts renewals.
+    /// The number of renewals.
     pub beat: i64,
-    /// How long it lasts from one renewal on.
+    /// How long a renewal is valid.
     pub ttl: Duration,
-    /// When it expires unless it is renewed, in nanoseconds since 1970.
+    /// When it expires unless renewed, in nanoseconds since 1970.
     pub expires: i64,
 }
 
 impl Store {
-    /// Takes the lease if it is free: nobody has it, it has expired, its holder was a process of this very
-    /// place, or the caller has watched for a whole `ttl` how it was not renewed (`unrenewed`). Commits
-    /// through this store and its clones are then those of the holder.
+    /// Takes the lease if it is free: it has no holder, it has expired, its holder was a process of the same
+    /// place, or the caller saw no renewal for a whole `ttl` (`unrenewed`). From then on, commits through
+    /// this store and its clones check the lease.
     pub async fn take_lease(
         &self,
         holder: &Holder,
         ttl: Duration,
-        unrenewed: Option<&Held>,
+        unrenewed: Option<&Lease>,
         lost: CancellationToken,
-    ) -> Result<Option<Held>, Error> {
+    ) -> Result<Option<Lease>, Error> {
         let mut tx = self.pools.begin().await?;
-        let (held, now, epoch) = found(&self.pools, &mut tx).await?;
-        let in_use = held.filter(|held| {
+        let (lease, now, epoch) = current(&self.pools, &mut tx).await?;
+        let in_use = lease.filter(|lease| {
             let is_unrenewed = unrenewed
-                .is_some_and(|seen| seen.holder.id == held.holder.id && seen.beat == held.beat);
-            held.expires > now && held.holder.place != holder.place && !is_unrenewed
+                .is_some_and(|seen| seen.holder.id == lease.holder.id && seen.beat == lease.beat);
+            lease.expires > now && lease.holder.place != holder.place && !is_unrenewed
         });
         if in_use.is_some() {
             return Ok(in_use);
@@ -91,8 +91,8 @@ impl Store {
         Ok(None)
     }
 
-    /// Renews the lease, and adds the time since the last renewal to the runs at work. False if it is in
-    /// other hands.
+    /// Renews the lease, and adds the time since the last renewal to active runs. False if another process
+    /// has the lease.
     pub async fn renew_lease(&self, ttl: Duration, worked: Duration) -> Result<bool, Error> {
         let Some(fence) = self.pools.fence.get() else { return Ok(false) };
         let now = now(&self.pools);
@@ -105,7 +105,7 @@ impl Store {
             .bind(SERVICE)
             .bind(fence.holder.as_str())
             .bind(fence.epoch);
-        if self.changed(renew).await? == 0 {
+        if self.execute(renew).await? == 0 {
             fence.lost.cancel();
             return Ok(false);
         }
@@ -115,13 +115,13 @@ impl Store {
         )
         .bind(nanos(worked))
         .bind(fence.holder.as_str());
-        self.changed(add).await?;
+        self.execute(add).await?;
         Ok(true)
     }
 
-    /// Carries out one statement beside the commits: of PostgreSQL without a transaction, so that it waits
-    /// for no writer but for one who takes the lease. How many rows it changed.
-    async fn changed(&self, query: Query<'_, Any, AnyArguments>) -> Result<u64, Error> {
+    /// Executes one statement outside the commits. On PostgreSQL it needs no transaction, so it waits only
+    /// for a writer that takes the lease. Returns the number of changed rows.
+    async fn execute(&self, query: Query<'_, Any, AnyArguments>) -> Result<u64, Error> {
         if self.pools.postgres {
             return Ok(query.execute(&self.pools.reader.0).await?.rows_affected());
         }
@@ -131,7 +131,7 @@ impl Store {
         Ok(done.rows_affected())
     }
 
-    /// Gives the lease up, so that the next service need not wait.
+    /// Releases the lease, so that the next service need not wait.
     pub async fn release_lease(&self) -> Result<(), Error> {
         let Some(fence) = self.pools.fence.get() else { return Ok(()) };
         let mut tx = self.pools.begin().await?;
@@ -144,7 +144,7 @@ impl Store {
         Ok(())
     }
 
-    /// Who has the lease now, expired or not.
+    /// The holder of the lease, expired or not.
     pub async fn lease_holder(&self) -> Result<Option<Holder>, Error> {
         let about: Option<String> = sqlx::query_scalar("SELECT about FROM leases WHERE name = $1")
             .bind(SERVICE)
@@ -153,14 +153,14 @@ impl Store {
         Ok(about.map(|about| serde_json::from_str(&about)).transpose().map_err(decode)?)
     }
 
-    /// The id of the holder that this process is.
+    /// The holder id of this process.
     pub fn own_lease(&self) -> Option<&str> {
         self.pools.fence.get().map(|fence| fence.holder.as_str())
     }
 }
 
-/// The lease, the time, and the epoch of the last holder.
-async fn found(pools: &Pools, tx: &mut Tx) -> Result<(Option<Held>, i64, i64), Error> {
+/// The lease, the database's time, and the epoch of the last holder.
+async fn current(pools: &Pools, tx: &mut Tx) -> Result<(Option<Lease>, i64, i64), Error> {
     let now: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {}", now(pools))))
         .fetch_one(&mut **tx)
         .await?;
@@ -169,13 +169,13 @@ async fn found(pools: &Pools, tx: &mut Tx) -> Result<(Option<Held>, i64, i64), E
         .fetch_optional(&mut **tx)
         .await?;
     let Some(row) = row else { return Ok((None, now, 0)) };
-    let held = Held {
+    let lease = Lease {
         holder: serde_json::from_str(row.try_get("about")?).map_err(decode)?,
         beat: row.try_get("beat")?,
         ttl: Duration::from_nanos(u64::try_from(row.try_get::<i64, _>("ttl")?).unwrap_or_default()),
         expires: row.try_get("expires")?,
     };
-    Ok((Some(held), now, row.try_get("epoch")?))
+    Ok((Some(lease), now, row.try_get("epoch")?))
 }
 
 fn now(pools: &Pools) -> &'static str {

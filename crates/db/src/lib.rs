@@ -1,32 +1,31 @@
-//! What the service knows, in SQL: SQLite by default, PostgreSQL by address, one set of queries.
+//! The service's state in SQL: SQLite by default, PostgreSQL by address, one set of queries.
 //!
-//! Everything is written by [`Store::commit`]: a list of writes, all or none, on disk when it returns.
+//! [`Store::commit`] applies a list of writes, all or none, and returns once they are on disk.
 //!
 //! ```text
-//! model  the rows as values          open     connections, pragmas
-//! connect  what a connection is told first  fence  what each commit checks
-//! row    values ↔ columns            migrate  the tables (`migrations/`)
-//! write  one commit                  writer, reader  connections, replaced when they fail
-//! installation  which data folder the database belongs to
-//! look   questions that are asked again and again
-//! lease  the one service that may write
+//! model    rows as values               open            pools of connections
+//! connect  settings of a connection     writer, reader  connections, replaced when they fail
+//! row      values ↔ columns             migrate         the tables (`migrations/`)
+//! write    one commit                   queries         frequent queries, each with an index
+//! lease    the one service that writes  fence           the lease check of each commit
+//! installation  the data folder that the database belongs to
 //! ```
 //!
-//! A method that only reads fails when the database does, and with nothing else.
+//! A method that only reads fails only when the database fails.
 
 #![warn(missing_docs)]
 
-mod by_hand;
 mod connect;
 mod dump;
 mod error;
 mod fence;
+mod file_owners;
 mod installation;
-mod known;
 mod lease;
 mod migrate;
 mod model;
 mod open;
+mod raw_sql;
 mod reader;
 mod row;
 #[cfg(test)]
@@ -38,18 +37,18 @@ mod writer;
 
 use std::sync::Arc;
 
-pub use by_hand::by_hand;
 pub use connect::sqlite_file;
 pub use dump::{Dumped, dump, load};
 pub use error::{Error, Trouble};
-pub use installation::{Found, Installation, look};
-pub use known::{Known, known};
-pub use lease::{Held, Holder};
+pub use file_owners::{FileOwners, file_owners};
+pub use installation::{Inspection, Installation, inspect};
+pub use lease::{Holder, Lease};
 pub use migrate::SCHEMA;
 pub use model::{
     ActiveRun, CLAIM, Cause, Client, EndedRun, Grave, Operation, OperationStatus, Page, Resource,
     ResourceKey, Run, RunState, Select, Tombstone, Write,
 };
+pub use raw_sql::execute_raw;
 
 use tokio::sync::watch;
 pub use transport::{Unprotected, check_transport};
@@ -59,13 +58,13 @@ use self::{
     row::{lower, text},
 };
 
-/// Rows of one query, where all of them are wanted.
-const AT_ONCE: u32 = 500;
-/// After every key.
+/// Rows per query when reading a complete list.
+const PAGE: u32 = 500;
+/// Sorts after every key.
 const LAST: &str = "\u{10ffff}";
 
-// Columns are named, not `*`: PostgreSQL refuses prepared queries whose result would change, as when
-// a later release adds a column while this one runs.
+// Columns are named, not `*`: PostgreSQL rejects prepared queries whose columns change, for example
+// when a later release adds one while this release runs.
 
 macro_rules! resources {
     ($($rest:literal),*) => {
@@ -102,7 +101,7 @@ macro_rules! runs {
     ($rest:literal) => {
         runs!("input", "optimization", $rest)
     };
-    // What can be large may be left out.
+    // Allows leaving out the large columns.
     ($input:literal, $optimization:literal, $rest:literal) => {
         concat!(
             "SELECT id, template, subscription, operation, state, sub_state, message, queued, \
@@ -126,8 +125,8 @@ macro_rules! clients {
     };
 }
 
-// After the macros, which it uses.
-mod look;
+// After the macros that it uses.
+mod queries;
 
 /// The database. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -137,28 +136,28 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens `sqlite:///absolute/path` (made if it is not there) or `postgres://…`, and brings its
-    /// tables up to date.
+    /// Opens `sqlite:///absolute/path` (created if missing) or `postgres://…`, and applies missing
+    /// migrations.
     ///
     /// # Errors
-    /// The address is of neither kind, the database cannot be reached, or a later release wrote it.
+    /// The address has another form, the database cannot be reached, or a later release wrote it.
     pub async fn open(url: &str) -> Result<Self, Error> {
         Ok(Self { pools: Pools::open(url).await?, marks: Arc::new(watch::Sender::new(0)) })
     }
 
-    /// Ends all connections. Not needed for durability; SQLite tidies up its log.
+    /// Closes all connections. Commits are durable without it, but SQLite then merges its log.
     pub async fn close(&self) {
         self.pools.close().await;
     }
 
-    /// All of the writes or none; durable when it returns.
+    /// Applies all of the writes or none, durably.
     ///
     /// # Errors
-    /// [`Error::Stale`] if a row is not as a write expects it, [`Error::NotOwner`] if the lease is in other hands, or the
-    /// database fails.
+    /// [`Error::Stale`] if a row does not match a write's condition, [`Error::NotOwner`] if another process has the lease,
+    /// or the database fails.
     pub async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
         let pools = self.pools.clone();
-        // A request whose client hangs up is dropped at any await; a commit that has begun is not.
+        // When a client hangs up, its request is dropped at any await; a started commit must continue.
         let task = tokio::spawn(async move { write::commit(&pools, &writes).await });
         let mark = task.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))??;
         self.marks.send_if_modified(|highest| {
@@ -178,7 +177,7 @@ impl Store {
         Ok(row.as_ref().map(row::resource).transpose()?)
     }
 
-    /// A page of resources. A limit of 0 counts as 1, so that whoever follows `next` gets on.
+    /// A page of resources. A limit of 0 counts as 1, so that following `next` always ends.
     pub async fn list(&self, select: &Select) -> Result<Page, Error> {
         let (mut after, before) = match &select.below {
             Some(key) => row::below(key),
@@ -215,9 +214,9 @@ impl Store {
         Ok(Page { resources, next })
     }
 
-    /// Every resource that the selection finds, page by page; of its `limit` nothing depends.
+    /// Every resource that the selection matches, ignoring its `limit`.
     pub async fn list_all(&self, mut select: Select) -> Result<Vec<Resource>, Error> {
-        select.limit = AT_ONCE;
+        select.limit = PAGE;
         let mut found = Vec::new();
         loop {
             let page = self.list(&select).await?;
@@ -238,7 +237,7 @@ impl Store {
         Ok(row.as_ref().map(row::operation).transpose()?)
     }
 
-    /// Every operation that is not over, oldest first.
+    /// Every unfinished operation, oldest first.
     pub async fn unfinished_operations(&self) -> Result<Vec<Operation>, Error> {
         let rows = sqlx::query(operations!("ended IS NULL ORDER BY started, id"))
             .fetch_all(&self.pools.reader)
@@ -255,7 +254,7 @@ impl Store {
         Ok(row.as_ref().map(row::run).transpose()?)
     }
 
-    /// The runs of a template, newest first, at most so many.
+    /// The runs of a template, newest first.
     pub async fn runs_of(&self, template: &ResourceKey, limit: u32) -> Result<Vec<Run>, Error> {
         let rows = sqlx::query(runs!("template = $1 ORDER BY queued DESC, id DESC LIMIT $2"))
             .bind(text(template.as_str()))
@@ -270,7 +269,7 @@ impl Store {
         Ok(self.runs_of(template, 1).await?.pop())
     }
 
-    /// Whether another run of its template was queued in the second that this one was.
+    /// Whether another run of the same template was queued in the same second.
     pub async fn has_other_run_of_that_second(&self, run: &Run) -> Result<bool, Error> {
         let second = run.queued.as_second();
         let nanoseconds = |second: i64| second.saturating_mul(1_000_000_000);
@@ -287,7 +286,7 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// The run of a template that is not over.
+    /// The unfinished run of a template.
     pub async fn active_run(&self, template: &ResourceKey) -> Result<Option<Run>, Error> {
         let row = sqlx::query(runs!("template = $1 AND ended IS NULL"))
             .bind(text(template.as_str()))
@@ -296,7 +295,7 @@ impl Store {
         Ok(row.as_ref().map(row::run).transpose()?)
     }
 
-    /// Every run that is not over, oldest first.
+    /// Every unfinished run, oldest first.
     pub async fn unfinished_runs(&self) -> Result<Vec<Run>, Error> {
         let rows = sqlx::query(runs!("ended IS NULL ORDER BY queued, id"))
             .fetch_all(&self.pools.reader)
@@ -304,7 +303,7 @@ impl Store {
         Ok(rows.iter().map(row::run).collect::<Result<_, _>>()?)
     }
 
-    /// All service principals, oldest first, the revoked ones too.
+    /// All service principals, including revoked ones, oldest first.
     pub async fn clients(&self) -> Result<Vec<Client>, Error> {
         let rows = sqlx::query(clients!("ORDER BY created, client_id"))
             .fetch_all(&self.pools.reader)
@@ -321,7 +320,7 @@ impl Store {
         Ok(row.as_ref().map(row::client).transpose()?)
     }
 
-    /// Whether the database takes a write, in a row that nothing else has.
+    /// Checks that the database accepts a write, in a row that has no other use.
     pub async fn probe(&self) -> Result<(), Error> {
         let mut tx = self.pools.begin().await?;
         sqlx::query(
@@ -334,7 +333,7 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Whether the database answers.
+    /// Checks that the database answers.
     pub async fn ping(&self) -> Result<(), Error> {
         sqlx::query("SELECT 1").execute(&self.pools.reader).await?;
         Ok(())

@@ -1,11 +1,11 @@
-//! Brings the tables up to date. Several services may start at once on one database.
+//! Applies missing migrations. Several services may start at once on one database.
 
 use jiff::Timestamp;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
 use crate::{Error, row::nanoseconds};
 
-/// In the order in which they are applied; never changed once released, only added to.
+/// In the order of application. A released migration never changes.
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_tables.sql"),
     include_str!("../migrations/0002_cause_of_runs.sql"),
@@ -16,10 +16,10 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0007_health_and_claims.sql"),
 ];
 
-/// The schema of this release.
+/// The schema version of this release.
 pub const SCHEMA: usize = MIGRATIONS.len();
 
-/// The tables of a schema that a copy of the database has. A lease is of the service that lives, so it is left out.
+/// The tables that a dump contains. It leaves out the lease, which belongs to the running service.
 pub(super) fn tables(schema: usize) -> Vec<String> {
     let lines = MIGRATIONS.iter().take(schema).flat_map(|text| text.lines());
     let made = lines.filter_map(|line| line.strip_prefix("CREATE TABLE "));
@@ -27,7 +27,7 @@ pub(super) fn tables(schema: usize) -> Vec<String> {
     names.filter(|name| *name != "leases").map(str::to_owned).collect()
 }
 
-/// Brings the tables to a schema.
+/// Applies the migrations up to a schema version.
 pub(super) async fn apply(
     connection: &mut AnyConnection,
     postgres: bool,
@@ -42,12 +42,11 @@ pub(super) async fn apply(
     let applied: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM schema_version")
         .fetch_one(&mut *connection)
         .await?;
-    let known = SCHEMA;
     let applied = usize::try_from(applied).unwrap_or_default();
     let highest = applied.max(schema);
-    if highest > known {
+    if highest > SCHEMA {
         let message = format!(
-            "the database has schema version {highest}, this release knows {known} and earlier; \
+            "the database has schema version {highest}, this release supports {SCHEMA} and earlier; \
              start the release that wrote it, or a later one"
         );
         return Err(sqlx::Error::Configuration(message.into()).into());
@@ -63,7 +62,7 @@ pub(super) async fn apply(
             .bind(nanoseconds(Timestamp::now()))
             .execute(&mut *connection)
             .await?;
-        tracing::info!(version, "database schema brought up to date");
+        tracing::info!(version, "database schema migrated");
     }
     Ok(())
 }

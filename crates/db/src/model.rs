@@ -1,4 +1,4 @@
-//! The rows.
+//! The rows as values.
 
 use std::{fmt, time::Duration};
 
@@ -6,17 +6,17 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A resource's id in lower case: what it is found by.
+/// The id of a resource in lower case, its primary key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ResourceKey(String);
 
 impl ResourceKey {
-    /// The key of an id, however it is spelled.
+    /// The key of an id in any spelling.
     pub fn of(id: &str) -> Self {
         Self(id.to_lowercase())
     }
 
-    /// The text.
+    /// The key as a string.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -31,33 +31,33 @@ impl fmt::Display for ResourceKey {
 /// A resource group or a resource.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resource {
-    /// The id in its canonical spelling, names as they were first given.
+    /// The canonical id, with names in the spelling of the first request.
     pub id: String,
     /// In lower case.
     pub subscription: String,
-    /// In lower case; of the resource group itself, its own name.
+    /// In lower case; for a resource group, its own name.
     pub group: String,
     /// Namespace and types in lower case: `microsoft.compute/galleries/images`.
     /// `microsoft.resources/resourcegroups` for a group.
     pub kind: String,
-    /// The name as given.
+    /// The name, in the spelling of the request.
     pub name: String,
-    /// 0 before it is first written; raised by every write. The ETag is made from it.
+    /// 0 before the first write; each write increments it. Part of the ETag.
     pub revision: i64,
-    /// When it was first written.
+    /// The time of the first write.
     pub created: Timestamp,
-    /// When it was last written.
+    /// The time of the last write.
     pub changed: Timestamp,
-    /// `location`, `tags`, `identity`, `properties`, `sku`…: the body as it is answered, without `id`,
-    /// `name` and `type`.
+    /// The body of responses without `id`, `name` and `type`: `location`, `tags`, `identity`,
+    /// `properties`, `sku`…
     pub body: Value,
-    /// What the service knows beside it and never answers. The store keeps an index of what is in its
-    /// `indexed`: `due` (a time), `follows` and `region` (texts), `scriptBytes` (a number). Its [`CLAIM`] is unique among its kind.
+    /// Internal data that is never part of a response. The store indexes its `indexed`: `due` (a time),
+    /// `follows` and `region` (strings), `scriptBytes` (a number). Its [`CLAIM`] is unique within the kind.
     pub hidden: Value,
 }
 
-/// In [`Resource::hidden`]: a text that no other resource of the kind has. A write that would give it to
-/// a second one is [`Stale`](super::Error::Stale).
+/// In [`Resource::hidden`]: a string that is unique within the kind. A write that would duplicate it is
+/// [`Stale`](super::Error::Stale).
 pub const CLAIM: &str = "claim";
 
 impl Resource {
@@ -100,11 +100,11 @@ pub struct Select {
     pub group: Option<String>,
     /// Only of this kind (lower case). Without it, everything but resource groups.
     pub kind: Option<String>,
-    /// Only what is below this resource, at any depth.
+    /// Only descendants of this resource.
     pub below: Option<ResourceKey>,
-    /// Only what comes after this key.
+    /// Only keys after this one.
     pub after: Option<String>,
-    /// At most so many.
+    /// The size of a page.
     pub limit: u32,
 }
 
@@ -113,20 +113,20 @@ pub struct Select {
 pub struct Page {
     /// The resources.
     pub resources: Vec<Resource>,
-    /// Where to go on (`Select::after`), if there is more.
+    /// `Select::after` of the next page, if there is one.
     pub next: Option<String>,
 }
 
-/// How far a long-running operation is.
+/// The status of a long-running operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OperationStatus {
-    /// Not over.
+    /// Still in progress.
     InProgress,
-    /// Over, and done.
+    /// Ended successfully.
     Succeeded,
-    /// Over, and not done.
+    /// Ended with an error.
     Failed,
-    /// Over because it was canceled.
+    /// Ended by a cancellation.
     Canceled,
 }
 
@@ -137,42 +137,41 @@ pub struct Operation {
     pub id: String,
     /// In lower case.
     pub subscription: String,
-    /// What is going on: `putTemplate`, `deleteGroup`, … Decides how it is taken up again after a
-    /// restart.
+    /// `putTemplate`, `deleteGroup`, …: selects the code that resumes it after a restart.
     pub kind: String,
-    /// What it is about.
+    /// The resource that it changes.
     pub target: ResourceKey,
-    /// How far it is.
+    /// Its status.
     pub status: OperationStatus,
-    /// `{code, message}` if it failed.
+    /// `{code, message}` of a failure.
     pub error: Option<Value>,
     /// When it was accepted.
     pub started: Timestamp,
-    /// When it was over.
+    /// When it ended.
     pub ended: Option<Timestamp>,
 }
 
 /// The states of a run; see `operation::state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RunState {
-    /// Waits for its turn.
+    /// Waits for capacity.
     Queued,
-    /// At work.
+    /// Builds.
     Running,
-    /// Told to end.
+    /// Stops after a cancellation.
     Canceling,
-    /// Over: everything done.
+    /// Ended: produced all outputs.
     Succeeded,
-    /// Over: some outputs are there, some are not.
+    /// Ended: produced some outputs.
     PartiallySucceeded,
-    /// Over: not done.
+    /// Ended with an error.
     Failed,
-    /// Over: told to end.
+    /// Ended by a cancellation.
     Canceled,
 }
 
 impl RunState {
-    /// Whether nothing more becomes of a run in this state.
+    /// Whether this state is final.
     pub fn is_over(self) -> bool {
         match self {
             Self::Queued | Self::Running | Self::Canceling => false,
@@ -185,21 +184,21 @@ impl RunState {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Cause {
-    /// A client asked for it.
+    /// A client requested it.
     #[default]
     Manual,
     /// The template was created with `autoRun`.
     AutoRun,
-    /// A trigger saw a new version of the source.
+    /// A trigger found a new version of the source.
     Trigger {
         /// The trigger's name.
         name: String,
-        /// The version it saw.
+        /// The new version.
         version: String,
     },
-    /// The template's schedule says so.
+    /// The schedule of the template.
     Schedule {
-        /// The time that it was due.
+        /// The scheduled time.
         due: Timestamp,
     },
 }
@@ -207,45 +206,45 @@ pub enum Cause {
 /// One run of an image template.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    /// Lower-case GUID (v7: sorts by time). The engine's run has the same name.
+    /// Lower-case GUID (v7: sorts by time). The engine uses the same id.
     pub id: String,
     /// The template.
     pub template: ResourceKey,
     /// In lower case.
     pub subscription: String,
-    /// The operation whose URL was given out.
+    /// The operation whose URL the client received.
     pub operation: String,
-    /// How far it is.
+    /// Its status.
     pub state: RunState,
     /// `Queued`, `Building`, `Customizing`, `Distributing`; empty once over.
     pub sub_state: String,
-    /// For the reader; empty on success.
+    /// For users; empty on success.
     pub message: String,
     /// When it was accepted.
     pub queued: Timestamp,
-    /// When it was over.
+    /// When it ended.
     pub ended: Option<Timestamp>,
-    /// Raised by everyone who takes the run on. Writes of an earlier holder are refused.
+    /// Each claim increments it; writes with an earlier epoch fail.
     pub epoch: i64,
-    /// vCPUs its machine takes.
+    /// vCPUs of its machine.
     pub vcpus: i64,
-    /// Memory its machine takes, in MiB.
+    /// Memory of its machine, in MiB.
     pub memory_mib: i64,
-    /// The template's body at the time of submission. Null where a query leaves it out.
+    /// The template's body at the time of submission. Null if a query leaves it out.
     pub input: Value,
     /// Why it began.
     pub cause: Cause,
-    /// What the optimization of boot and disk brought, once it is known.
+    /// The measured effect of VM boot optimization, once known.
     pub optimization: Option<Value>,
-    /// The holder of the lease under which it was taken on last.
+    /// The holder of the lease that claimed it last.
     pub owner: Option<String>,
-    /// Attempts that ended without handing it over.
+    /// Attempts that a crash ended.
     pub crashes: i64,
-    /// How long it has been at work, in all attempts. Written by the heartbeat of its owner alone.
+    /// The total time of all attempts. Only its owner's heartbeat writes it.
     pub worked: Duration,
 }
 
-/// A run that is not over, as far as its turn is concerned.
+/// The part of an unfinished run that scheduling needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActiveRun {
     /// The run's id.
@@ -254,19 +253,19 @@ pub struct ActiveRun {
     pub template: ResourceKey,
     /// In lower case.
     pub subscription: String,
-    /// How far it is.
+    /// Its status.
     pub state: RunState,
     /// When it was accepted.
     pub queued: Timestamp,
     /// See [`Run::epoch`].
     pub epoch: i64,
-    /// vCPUs its machine takes.
+    /// vCPUs of its machine.
     pub vcpus: i64,
-    /// Memory its machine takes, in MiB.
+    /// Memory of its machine, in MiB.
     pub memory_mib: i64,
 }
 
-/// A run that is over, as far as keeping its logs is concerned.
+/// The part of an ended run that log retention needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndedRun {
     /// The run's id.
@@ -275,7 +274,7 @@ pub struct EndedRun {
     pub template: ResourceKey,
     /// When it was accepted.
     pub queued: Timestamp,
-    /// When it was over.
+    /// When it ended.
     pub ended: Timestamp,
 }
 
@@ -286,19 +285,19 @@ pub struct Client {
     pub client_id: String,
     /// The object id.
     pub object_id: String,
-    /// For people.
+    /// The display name.
     pub name: String,
     /// Salted hash of the secret.
     pub secret_hash: String,
-    /// When it was made.
+    /// When it was created.
     pub created: Timestamp,
     /// When the secret was last set.
     pub rotated: Timestamp,
-    /// Since when it is refused.
+    /// When it was revoked.
     pub revoked: Option<Timestamp>,
 }
 
-/// What a tombstone is for.
+/// The kind of a deleted thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grave {
     /// A storage account, by its name: its blobs.
@@ -323,10 +322,10 @@ impl Grave {
     }
 }
 
-/// What was deleted, and whose files are still to go.
+/// The record of a deleted thing whose files must still be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tombstone {
-    /// What it is for.
+    /// The kind of the deleted thing.
     pub kind: Grave,
     /// Its name, in lower case.
     pub name: String,
@@ -339,25 +338,25 @@ pub struct Tombstone {
 pub enum Write {
     /// Adds; [`Stale`](super::Error::Stale) if the key is taken.
     Insert(Resource),
-    /// Replaces; `Stale` unless the stored revision is the given one's.
+    /// Replaces; `Stale` unless the stored revision matches.
     Replace(Resource),
-    /// Removes one; `Stale` unless it has that revision.
+    /// Removes; `Stale` unless it has that revision.
     Remove(ResourceKey, i64),
-    /// Removes everything below a resource or group, at any depth, and not the thing itself.
+    /// Removes all descendants of a resource or group, but not the resource itself.
     RemoveBelow(ResourceKey),
     /// Adds or replaces by id.
     Operation(Operation),
-    /// Adds; `Stale` if the id is taken, or if the template has another run that is not over.
+    /// Adds; `Stale` if the id is taken, or if the template has another unfinished run.
     InsertRun(Run),
-    /// Replaces all but the input; `Stale` unless the stored epoch is the given one's.
+    /// Replaces all but the input; `Stale` unless the stored epoch matches.
     ReplaceRun(Run),
-    /// Takes a run on: as `ReplaceRun`, but the stored epoch must be one less.
+    /// Claims a run: as `ReplaceRun`, but the stored epoch must be one less.
     ClaimRun(Run),
-    /// Replaces the input of the run with this id. It goes with a write of the run in the same commit, which checks the epoch.
+    /// Replaces the input of a run. A write of the run in the same commit must check the epoch.
     RunInput(String, Value),
     /// Adds or replaces by client id.
     Client(Client),
-    /// Says that the files of something are to go that has no row of its own. `Remove`, `RemoveBelow` write those of the
-    /// rows that they remove.
+    /// Requests the removal of files that have no row. `Remove` and `RemoveBelow` write the tombstones of the rows that
+    /// they remove.
     Tombstone(Grave, String),
 }

@@ -21,7 +21,7 @@ use crate::{
     writer::{Tx, Writer},
 };
 
-/// Where to read and where to write.
+/// The readers and the writer.
 #[derive(Debug, Clone)]
 pub(super) struct Pools {
     pub(super) reader: Reader,
@@ -29,18 +29,18 @@ pub(super) struct Pools {
     pub(super) postgres: bool,
     /// Set once this process holds the lease on the database.
     pub(super) fence: Arc<OnceLock<Fence>>,
-    pub(super) asked: Asked,
+    pub(super) counts: QueryCounts,
 }
 
-/// How often the database was asked, and written to: what a look costs, whatever machine it is on.
+/// Counts reads and commits: a measure of cost that does not depend on the machine.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Asked {
+pub(super) struct QueryCounts {
     pub(super) reads: Arc<AtomicU64>,
     pub(super) commits: Arc<AtomicU64>,
 }
 
-impl Asked {
-    /// Counts what the pool's connections are taken for: each read takes one.
+impl QueryCounts {
+    /// Counts acquired connections: each read acquires one.
     fn count_reads(&self, pool: AnyPoolOptions) -> AnyPoolOptions {
         let reads = self.reads.clone();
         pool.before_acquire(move |_, _| {
@@ -51,7 +51,7 @@ impl Asked {
 }
 
 impl Pools {
-    /// Connects, and brings the tables up to date.
+    /// Connects, and applies missing migrations.
     pub(super) async fn open(url: &str) -> Result<Self, Error> {
         sqlx::any::install_default_drivers();
         if let Some(path) = sqlite_file(url)? {
@@ -60,13 +60,13 @@ impl Pools {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             return postgres(url).await;
         }
-        // The address may hold a password: it is not repeated.
+        // The message leaves out the address, which may contain a password.
         Err(configuration("the database's address must be sqlite:///absolute/path or postgres://…"))
     }
 
-    /// Applies what is missing of the tables, all or nothing.
-    async fn bring_up_to_date(&self) -> Result<(), Error> {
-        // Keeps out everyone else who writes, in other processes too.
+    /// Applies all missing migrations or none.
+    async fn migrate(&self) -> Result<(), Error> {
+        // Excludes all other writers, also in other processes.
         let mut tx = self.begin().await?;
         migrate::apply(&mut tx, self.postgres, SCHEMA).await?;
         Ok(tx.commit().await?)
@@ -75,7 +75,7 @@ impl Pools {
     /// A transaction for writing; see [`Writer::begin`].
     ///
     /// # Errors
-    /// The database fails, or the lease of this process is in other hands.
+    /// The database fails, or another process has the lease.
     pub(super) async fn begin(&self) -> Result<Tx, Error> {
         let mut tx = self.begin_unfenced().await?;
         if let Some(fence) = self.fence.get() {
@@ -84,15 +84,15 @@ impl Pools {
         Ok(tx)
     }
 
-    /// As [`begin`](Self::begin), without a look at the lease.
+    /// As [`begin`](Self::begin), without checking the lease.
     pub(super) async fn begin_unfenced(&self) -> Result<Tx, sqlx::Error> {
-        self.asked.commits.fetch_add(1, Ordering::Relaxed);
+        self.counts.commits.fetch_add(1, Ordering::Relaxed);
         self.writer.begin().await
     }
 
-    /// Ends all connections.
+    /// Closes all connections.
     pub(super) async fn close(&self) {
-        // The writer last: SQLite's last connection merges its log, which readers cannot.
+        // The writer last: SQLite's last connection merges the log, and readers cannot.
         self.reader.0.close().await;
         self.writer.close().await;
     }
@@ -100,20 +100,19 @@ impl Pools {
 
 async fn postgres(url: &str) -> Result<Pools, Error> {
     let options = AnyConnectOptions::from_str(url)?;
-    let asked = Asked::default();
+    let counts = QueryCounts::default();
     let readers = AnyPoolOptions::new()
         .max_connections(8)
         .acquire_timeout(ACQUIRE)
         .after_connect(|connection, _| Box::pin(prepare_postgres(connection)));
-    let reader = Reader(asked.count_reads(readers).connect_lazy_with(options.clone()));
+    let reader = Reader(counts.count_reads(readers).connect_lazy_with(options.clone()));
     let writer = Writer::new(options, true);
-    let pools = Pools { reader, writer, postgres: true, fence: Arc::default(), asked };
-    pools.bring_up_to_date().await?;
+    let pools = Pools { reader, writer, postgres: true, fence: Arc::default(), counts };
+    pools.migrate().await?;
     Ok(pools)
 }
 
-/// SQLite has one writer at a time: the others wait in [`Writer`], in order, and not in SQLite, where
-/// they would poll.
+/// SQLite has one writer at a time. The others queue in [`Writer`], because SQLite would poll.
 async fn sqlite(url: &str, path: &Path) -> Result<Pools, Error> {
     if !path.is_absolute() || url.contains(['?', '#']) {
         return Err(configuration(
@@ -125,7 +124,7 @@ async fn sqlite(url: &str, path: &Path) -> Result<Pools, Error> {
         sqlx::Error::Io(io::Error::new(error.kind(), message))
     })?;
     let options = AnyConnectOptions::from_str(url)?;
-    let asked = Asked::default();
+    let counts = QueryCounts::default();
     let readers = AnyPoolOptions::new()
         .max_connections(4)
         .acquire_timeout(ACQUIRE)
@@ -133,12 +132,12 @@ async fn sqlite(url: &str, path: &Path) -> Result<Pools, Error> {
         .max_lifetime(None)
         .test_before_acquire(false)
         .after_connect(|connection, _| Box::pin(prepare_reader(connection)));
-    let reader = Reader(asked.count_reads(readers).connect_lazy_with(options.clone()));
+    let reader = Reader(counts.count_reads(readers).connect_lazy_with(options.clone()));
     let writer = Writer::new(options, false);
-    let pools = Pools { reader, writer, postgres: false, fence: Arc::default(), asked };
-    pools.bring_up_to_date().await?;
-    // One that reads stays from now on. Without it, closing the writer would remove the log and its
-    // index, and a full disk has no room to make them again: nothing could be read either.
+    let pools = Pools { reader, writer, postgres: false, fence: Arc::default(), counts };
+    pools.migrate().await?;
+    // This opens a reader that stays open. Without one, closing the writer would remove the log and its
+    // index, and on a full disk SQLite could not recreate them, so reads would fail too.
     sqlx::query("SELECT MAX(version) FROM schema_version").fetch_one(&pools.reader).await?;
     Ok(pools)
 }

@@ -1,7 +1,7 @@
-//! The connections that read.
+//! Connections for reading.
 //!
-//! One that failed is closed, and what was asked is asked once more on another: reading twice harms
-//! nothing, and a restarted server or a single I/O error is then not the client's trouble.
+//! A failed connection is closed, and its query is repeated once on another. Repeating a read is safe, and
+//! clients then do not see a restarted server or a single I/O error.
 
 use futures_util::{
     StreamExt as _, TryStreamExt as _,
@@ -16,36 +16,36 @@ use sqlx::{
 
 use super::error::{Trouble, trouble};
 
-/// Where to read. Results are small or paged: they are gathered before the first row is seen.
+/// A pool for reading. Results are small or paged, so all rows are collected before the first is used.
 #[derive(Debug, Clone)]
 pub(super) struct Reader(pub(super) AnyPool);
 
 impl Reader {
-    async fn all(&self, asked: Asked) -> Result<Vec<AnyRow>, sqlx::Error> {
-        let again = asked.again();
-        match self.once(asked).await {
-            Err(error) if is_worth_another(&error) => {
-                tracing::debug!(%error, "a connection that reads is replaced");
+    async fn all(&self, request: Request) -> Result<Vec<AnyRow>, sqlx::Error> {
+        let again = request.again();
+        match self.once(request).await {
+            Err(error) if is_worth_repeating(&error) => {
+                tracing::debug!(%error, "replacing a failed connection for reading");
                 self.once(again).await
             }
             result => result,
         }
     }
 
-    async fn once(&self, asked: Asked) -> Result<Vec<AnyRow>, sqlx::Error> {
+    async fn once(&self, request: Request) -> Result<Vec<AnyRow>, sqlx::Error> {
         let mut connection: PoolConnection<Any> = self.0.acquire().await?;
-        let query = sqlx::query_with(asked.sql, asked.arguments).persistent(asked.persistent);
+        let query = sqlx::query_with(request.sql, request.arguments).persistent(request.persistent);
         let result = complete(&mut connection, query).await;
         if result.is_err() {
-            // Also an error that is the query's own: it is rare, and a connection costs little.
+            // Also after an error of the query itself: it is rare, and connections are cheap.
             connection.close_on_drop();
         }
         result
     }
 }
 
-/// Every row of a query. Rows that end without word of their end are an error: sqlx ends them so when
-/// the thread of an SQLite connection dies, and half of the rows would be taken for all.
+/// Every row of a query. A stream without an end marker is an error: sqlx produces one when the thread of
+/// an SQLite connection dies, and the rows would be incomplete.
 pub(super) async fn complete<'q>(
     connection: &mut AnyConnection,
     query: impl Execute<'q, Any> + 'q,
@@ -67,14 +67,14 @@ pub(super) async fn complete<'q>(
     }
 }
 
-/// A query that can be asked twice.
-struct Asked {
+/// A query that can be request twice.
+struct Request {
     sql: SqlStr,
     arguments: AnyArguments,
     persistent: bool,
 }
 
-impl Asked {
+impl Request {
     fn of<'q>(mut query: impl Execute<'q, Any>) -> Result<Self, sqlx::Error> {
         let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?.unwrap_or_default();
         let persistent = query.persistent();
@@ -88,9 +88,8 @@ impl Asked {
     }
 }
 
-/// Whether another connection may do better. One more wait for a lock or for a free connection would
-/// only be longer.
-fn is_worth_another(error: &sqlx::Error) -> bool {
+/// Whether to repeat on another connection. After a timeout, that would only double the wait.
+fn is_worth_repeating(error: &sqlx::Error) -> bool {
     matches!(trouble(error), Trouble::Unavailable | Trouble::OutOfMemory)
         && !matches!(error, sqlx::Error::PoolClosed)
 }
@@ -106,9 +105,9 @@ impl<'p> Executor<'p> for &'p Reader {
         'p: 'e,
         E: 'q + Execute<'q, Any>,
     {
-        let asked = Asked::of(query);
+        let request = Request::of(query);
         let rows = async move {
-            let rows = self.all(asked?).await?;
+            let rows = self.all(request?).await?;
             Ok::<_, sqlx::Error>(stream::iter(rows.into_iter().map(|row| Ok(Either::Right(row)))))
         };
         stream::once(rows).try_flatten().boxed()
@@ -122,9 +121,9 @@ impl<'p> Executor<'p> for &'p Reader {
         'p: 'e,
         E: 'q + Execute<'q, Any>,
     {
-        let asked = Asked::of(query);
+        let request = Request::of(query);
         Box::pin(async move {
-            let rows = self.all(asked?).await?;
+            let rows = self.all(request?).await?;
             Ok(rows.into_iter().next())
         })
     }

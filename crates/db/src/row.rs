@@ -1,4 +1,4 @@
-//! Values to columns and rows to values.
+//! Converts values to columns and rows to values.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use sqlx::{Row as _, any::AnyRow};
 
 use super::model::{ActiveRun, Client, EndedRun, Operation, Resource, ResourceKey, Run, RunState};
 
-/// Text as both databases take it: PostgreSQL has no NUL.
+/// Replaces NUL, which PostgreSQL does not support in text.
 pub(super) fn text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// Identifiers compare without case.
+/// Identifiers are not case-sensitive.
 pub(super) fn lower(id: &str) -> String {
     text(&id.to_lowercase())
 }
 
-/// The bounds, both excluded, of the keys of what is below: `0` is the character after `/`.
+/// The exclusive bounds of the keys of descendants: `0` is the character after `/`.
 pub(super) fn below(key: &ResourceKey) -> (String, String) {
     let key = text(key.as_str());
     (format!("{key}/"), format!("{key}0"))
@@ -30,13 +30,11 @@ pub(super) fn json(value: &Value) -> String {
     value.to_string()
 }
 
-/// Any value as JSON.
 pub(super) fn as_json(value: &impl Serialize) -> String {
     serde_json::to_string(value)
         .unwrap_or_else(|error| unreachable!("plain data is always JSON: {error}"))
 }
 
-/// The name of a state.
 pub(super) fn name(state: impl Serialize) -> String {
     match serde_json::to_value(state) {
         Ok(Value::String(name)) => name,

@@ -1,7 +1,7 @@
-//! What was deleted, and whose files are still to be removed.
+//! Records of deleted things whose files must still be removed.
 //!
-//! The commit that removes a row also writes its tombstone (`write`), so there is no deletion without one, and files
-//! are removed only by a tombstone. Whoever adds a thing of that name again removes the tombstone in the same commit.
+//! The commit that removes a row also writes its tombstone (`write`), and only a tombstone causes the removal of
+//! files. A commit that adds a thing of the same name again removes the tombstone.
 
 use std::io;
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Store {
-    /// The tombstones, oldest first, at most so many. Kinds of a later release are left to it.
+    /// The tombstones, oldest first, without kinds of later releases.
     pub async fn tombstones(&self, limit: u32) -> Result<Vec<Tombstone>, Error> {
         let query = "SELECT kind, name, made FROM tombstones ORDER BY made, kind, name LIMIT $1";
         let rows = sqlx::query(query).bind(i64::from(limit)).fetch_all(&self.pools.reader).await?;
@@ -40,12 +40,12 @@ impl Store {
         Ok(Some(Tombstone { kind, name: name.to_lowercase(), made }))
     }
 
-    /// Takes a tombstone away and puts aside what it stands for, unless it is gone by now (`false`). No row is written
-    /// meanwhile, so nothing of that name can come into being; `put_aside` must therefore be quick.
+    /// Removes a tombstone and moves its files away, unless it no longer exists (`false`). Meanwhile no commit can add a
+    /// thing of that name; all commits wait, so `move_files` must be quick.
     pub async fn take_tombstone(
         &self,
         tombstone: &Tombstone,
-        put_aside: impl FnOnce() -> io::Result<()> + Send + 'static,
+        move_files: impl FnOnce() -> io::Result<()> + Send + 'static,
     ) -> Result<bool, Error> {
         let mut tx = self.pools.begin().await?;
         let done = sqlx::query("DELETE FROM tombstones WHERE kind = $1 AND name = $2")
@@ -53,13 +53,13 @@ impl Store {
             .bind(lower(&tombstone.name))
             .execute(&mut *tx)
             .await?;
-        let is_there = done.rows_affected() > 0;
-        if is_there {
-            let done = tokio::task::spawn_blocking(put_aside).await;
+        let exists = done.rows_affected() > 0;
+        if exists {
+            let done = tokio::task::spawn_blocking(move_files).await;
             done.map_err(io::Error::other).flatten().map_err(sqlx::Error::Io)?;
         }
         tx.commit().await?;
-        Ok(is_there)
+        Ok(exists)
     }
 }
 
@@ -76,13 +76,13 @@ pub(super) async fn put(tx: &mut Tx, kind: Grave, name: &str) -> Result<(), sqlx
     Ok(())
 }
 
-/// For the account, image or version of that key, if it is one.
+/// Adds a tombstone if the key is that of an account, image or version.
 pub(super) async fn put_of(tx: &mut Tx, key: &ResourceKey) -> Result<(), sqlx::Error> {
     let key = text(key.as_str());
     put_where(tx, [ACCOUNT_OF, IMAGE_OF], &key, &key).await
 }
 
-/// For everything of that kind below a key.
+/// Adds tombstones for all accounts, images and versions below a key.
 pub(super) async fn put_below(tx: &mut Tx, key: &ResourceKey) -> Result<(), sqlx::Error> {
     let (after, before) = below(key);
     put_where(tx, [ACCOUNTS_BELOW, IMAGES_BELOW], &after, &before).await
@@ -143,7 +143,7 @@ async fn put_where(
     Ok(())
 }
 
-/// A resource is there again: what has its name now is not what was deleted.
+/// Removes the tombstone when a resource is created again under the same name.
 pub(super) async fn drop_of(
     tx: &mut Tx,
     key: &ResourceKey,

@@ -1,8 +1,8 @@
-//! How a database is reached: over a network that others may listen to, only with TLS that is checked.
+//! Checks that a database on another machine is reached through TLS.
 
 use std::net::IpAddr;
 
-/// The URL of a database on another machine that does not say how the connection is protected.
+/// The URL of a database on another machine has no `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the database is on another machine, and its URL does not say how the connection is protected"
@@ -10,15 +10,15 @@ use std::net::IpAddr;
 pub struct Unprotected;
 
 impl Unprotected {
-    /// What to do about it.
+    /// How to fix it.
     pub const HINT: &str = "add ?sslmode=verify-full (and sslrootcert=FILE for a CA of your own); where the network is trusted, sslmode=require or sslmode=disable says so";
 }
 
-/// Refuses a PostgreSQL server on another machine whose URL does not say how TLS is to be used: the default is to
-/// take what the other side offers, and nothing at all if it offers nothing.
+/// Rejects the URL of a PostgreSQL server on another machine without `sslmode`: the default falls back to an
+/// unencrypted connection if the server offers no TLS.
 ///
 /// # Errors
-/// It is such a URL.
+/// The URL has no `sslmode`.
 pub fn check_transport(url: &str) -> Result<(), Unprotected> {
     let Some(rest) = url.strip_prefix("postgres://").or(url.strip_prefix("postgresql://")) else {
         return Ok(());
@@ -31,7 +31,7 @@ pub fn check_transport(url: &str) -> Result<(), Unprotected> {
     let authority = before.split('/').next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = parameter("host").unwrap_or(host);
-    if is_here(host) {
+    if is_local(host) {
         return Ok(());
     }
     match parameter("sslmode") {
@@ -39,7 +39,7 @@ pub fn check_transport(url: &str) -> Result<(), Unprotected> {
         Some(mode) => {
             tracing::warn!(
                 sslmode = mode,
-                "the connection to the database is not protected by a certificate that is checked; sslmode=verify-full is"
+                "the connection to the database does not check the server's certificate; sslmode=verify-full does"
             );
             Ok(())
         }
@@ -47,8 +47,8 @@ pub fn check_transport(url: &str) -> Result<(), Unprotected> {
     }
 }
 
-/// Whether that host, with or without a port, is this machine.
-fn is_here(host: &str) -> bool {
+/// Whether a host, with or without a port, is this machine.
+fn is_local(host: &str) -> bool {
     let is_socket = |host: &str| {
         host.is_empty() || host.starts_with('/') || host.to_lowercase().starts_with("%2f")
     };
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_database_elsewhere_must_say_how_it_is_protected() {
+    fn remote_database_without_sslmode_is_rejected() {
         for fine in [
             "sqlite:///a/b",
             "postgres://u:p@localhost:5432/d",

@@ -1,4 +1,4 @@
-//! One commit: all of its writes or none.
+//! One commit: applies all of its writes or none.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use super::{
     writer::Tx,
 };
 
-/// No commit takes longer: a server that has vanished would keep all others waiting. Longer than any
-/// wait in it, and shorter than a request's.
-const PATIENCE: Duration = Duration::from_secs(55);
+/// Limits a commit, so that a vanished server does not block all others. Longer than any wait within a
+/// commit, and shorter than the timeout of a request.
+const TIMEOUT: Duration = Duration::from_secs(55);
 
-/// Carries them out; durable when it returns. Gives the database's mark after it, if it has one.
+/// Applies the writes durably. Returns the database's new mark, if it has one.
 pub(super) async fn commit(pools: &Pools, writes: &[Write]) -> Result<Option<i64>, Error> {
     let Some(first) = writes.first() else { return Ok(None) };
-    match timeout(PATIENCE, attempt(pools, writes)).await {
+    match timeout(TIMEOUT, attempt(pools, writes)).await {
         Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
         Ok(Err(Error::Database(error))) if lost_to_another(&error) => Err(stale(key(first))),
         Ok(result) => result,
@@ -32,13 +32,12 @@ pub(super) async fn commit(pools: &Pools, writes: &[Write]) -> Result<Option<i64
 
 async fn attempt(pools: &Pools, writes: &[Write]) -> Result<Option<i64>, Error> {
     let mut tx = pools.begin().await?;
-    match carry_out(&mut tx, writes).await {
+    match apply(&mut tx, writes).await {
         Ok(mark) => {
             tx.commit().await?;
             Ok(mark)
         }
-        // A refusal of ours: the connection is as good as before. If it is not, nothing was refused: a
-        // dead connection changes no rows either.
+        // The connection is still usable. If it is not, a dead connection changed no rows either.
         Err(error @ Error::Stale { .. }) => {
             tx.rollback().await?;
             Err(error)
@@ -47,8 +46,7 @@ async fn attempt(pools: &Pools, writes: &[Write]) -> Result<Option<i64>, Error> 
     }
 }
 
-/// Gives the database's mark.
-async fn carry_out(tx: &mut Tx, writes: &[Write]) -> Result<Option<i64>, Error> {
+async fn apply(tx: &mut Tx, writes: &[Write]) -> Result<Option<i64>, Error> {
     for write in writes {
         match write {
             Write::Insert(resource) => insert(tx, resource).await?,
@@ -69,8 +67,8 @@ async fn carry_out(tx: &mut Tx, writes: &[Write]) -> Result<Option<i64>, Error> 
     installation::count(tx).await.map_err(Error::from)
 }
 
-/// Whether PostgreSQL ended the transaction in favour of another one. Our own wait for each other;
-/// an administrator's session may still hold rows.
+/// Whether PostgreSQL ended the transaction in favour of another one, for example an administrator's: those
+/// of this service wait for each other.
 fn lost_to_another(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
@@ -94,7 +92,7 @@ fn stale(key: &str) -> Error {
     Error::Stale { key: key.to_owned() }
 }
 
-/// Carries out a statement that must find exactly one row as it expects it.
+/// Executes a statement that must change exactly one row.
 async fn one(tx: &mut Tx, query: Query<'_, Any, AnyArguments>, key: &str) -> Result<(), Error> {
     match query.execute(&mut **tx).await {
         Ok(done) if done.rows_affected() == 1 => Ok(()),
@@ -195,8 +193,8 @@ async fn put_operation(tx: &mut Tx, operation: &Operation) -> Result<(), Error> 
 }
 
 async fn insert_run(tx: &mut Tx, run: &Run) -> Result<(), Error> {
-    // The unique index keeps out a second run that is not over; a run that is over when it is
-    // added is not in that index.
+    // The unique index rejects a second unfinished run, but does not cover the insertion of an ended
+    // run.
     let active = sqlx::query("SELECT id FROM runs WHERE template = $1 AND ended IS NULL")
         .bind(text(run.template.as_str()))
         .fetch_optional(&mut **tx)

@@ -1,8 +1,8 @@
-//! The one connection that writes, and the transactions on it.
+//! The one connection for writing, and its transactions.
 //!
-//! A connection returns to its slot only after a transaction whose end the database confirmed. After any
-//! other outcome it is closed: SQLite rolls back by itself when the disk is full, a server restarts, a
-//! cancelled future leaves a statement half sent. What state such a connection is in cannot be known.
+//! A connection is reused only after the database confirmed the end of its transaction. Otherwise its state
+//! is unknown, and it is closed: SQLite rolls back on a full disk, a server restarts, a cancelled future
+//! leaves a statement half sent.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -22,14 +22,12 @@ use super::{
     reader::complete,
 };
 
-/// Any number, the same in every release: whoever holds this lock of PostgreSQL writes.
+/// The PostgreSQL advisory lock of writers. An arbitrary number that must not change between releases.
 const LOCK: i64 = 0x0060_1d53_1117;
-/// How long a connection may take to open, to begin a transaction or to close. A server that is gone
-/// without a word answers none of them.
-const ANSWER: Duration = Duration::from_secs(15);
+/// Limits opening a connection, beginning a transaction and closing, in case the server vanished.
+const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The slot of the one connection that writes: callers wait here, in order, and not in SQLite, where
-/// they would poll.
+/// The slot of the one connection for writing. Callers queue here, because SQLite would poll.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     options: AnyConnectOptions,
@@ -48,9 +46,9 @@ impl Writer {
         Self { options, postgres, slot: Arc::default() }
     }
 
-    /// A transaction for writing, one at a time: without that, PostgreSQL would resolve commits
-    /// that touch the same rows in another order by failing one of them after a second, and let a
-    /// resource be added below one that is being emptied.
+    /// Begins a transaction for writing, one at a time. Concurrent ones could deadlock in PostgreSQL
+    /// when they touch the same rows in another order, or add a resource below one whose descendants
+    /// are being removed.
     pub(super) async fn begin(&self) -> Result<Tx, sqlx::Error> {
         let waited = timeout(ACQUIRE, self.slot.clone().lock_owned()).await;
         let mut slot = waited.map_err(|_| sqlx::Error::PoolTimedOut)?;
@@ -60,10 +58,10 @@ impl Writer {
         if let Some(mut connection) = slot.connection.take() {
             match self.enter(&mut connection).await {
                 Ok(()) => return Ok(Tx { slot, connection: Some(connection) }),
-                // Another connection would wait for the same lock.
+                // A new connection would wait for the same lock.
                 Err(error) if trouble(&error) == Trouble::Busy => return Err(error),
                 Err(error) => {
-                    tracing::warn!(%error, "the connection that writes is replaced");
+                    tracing::warn!(%error, "replacing the failed connection for writing");
                     close(connection).await;
                 }
             }
@@ -89,14 +87,14 @@ impl Writer {
             raw_sql("BEGIN IMMEDIATE").execute(connection).await?;
             return Ok(());
         }
-        // Every statement sees what was committed before it, and so before the lock was had.
+        // Every statement sees all earlier commits, including those made before it got the lock.
         answer(raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED").execute(&mut *connection)).await?;
-        // The server limits this wait: `statement_timeout`.
+        // `statement_timeout` limits this wait.
         sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(connection).await?;
         Ok(())
     }
 
-    /// Ends the connection; nothing is written any more.
+    /// Closes the connection and rejects later transactions.
     pub(super) async fn close(&self) {
         let mut slot = self.slot.lock().await;
         slot.closed = true;
@@ -114,12 +112,12 @@ pub(super) struct Tx {
 }
 
 impl Tx {
-    /// Durable when it returns.
+    /// Commits durably.
     pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
         self.end("COMMIT").await
     }
 
-    /// Undoes everything; for refusals that are ours and not the database's.
+    /// Rolls back after a rejected write; the connection stays usable.
     pub(super) async fn rollback(self) -> Result<(), sqlx::Error> {
         self.end("ROLLBACK").await
     }
@@ -155,12 +153,12 @@ impl DerefMut for Tx {
 }
 
 async fn close(connection: AnyConnection) {
-    // The cause was reported already; one that cannot say good-bye is dropped.
-    let _ = timeout(ANSWER, connection.close()).await;
+    // The cause was reported already.
+    let _ = timeout(TIMEOUT, connection.close()).await;
 }
 
-async fn answer<T>(asked: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    timeout(ANSWER, asked)
+async fn answer<T>(call: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    timeout(TIMEOUT, call)
         .await
         .map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))?
 }

@@ -21,7 +21,7 @@ use std::{
 
 use api::ErrorCode;
 use async_trait::async_trait;
-use db::{Held, Holder, Store};
+use db::{Holder, Store};
 use engine::{boot_id, may_wait};
 use images::{
     clock::since_boot,
@@ -72,7 +72,7 @@ impl Lease {
         let me = may_wait(|| holder(folder, lock))
             .code(ErrorCode::HostNotReady, || format!("cannot read {}", lock.display()))?;
         let lost = CancellationToken::new();
-        let mut watched: Option<(Held, Instant)> = None;
+        let mut watched: Option<(db::Lease, Instant)> = None;
         loop {
             let unrenewed = watched.as_ref().filter(|(held, since)| since.elapsed() >= held.ttl);
             let before = since_boot();
@@ -87,7 +87,7 @@ impl Lease {
                 Some((seen, _)) if seen.holder == held.holder && seen.beat == held.beat => {}
                 Some((seen, _)) if seen.holder == held.holder => return Err(in_use(&held)),
                 _ => {
-                    tracing::info!(holder = %told(&held.holder), "waiting whether the database is still in use");
+                    tracing::info!(holder = %describe(&held.holder), "waiting whether the database is still in use");
                     watched = Some((held.clone(), Instant::now()));
                 }
             }
@@ -130,7 +130,7 @@ impl Lease {
     /// Why the service stopped itself.
     pub(crate) async fn taken_over(&self) -> Error {
         let by = match self.inner.store.lease_holder().await {
-            Ok(Some(holder)) => told(&holder),
+            Ok(Some(holder)) => describe(&holder),
             _ => "another service".to_owned(),
         };
         Error::new(ErrorCode::Conflict, format!("the database was taken over by {by}"))
@@ -177,16 +177,16 @@ fn holder(folder: &Path, lock: &Path) -> io::Result<Holder> {
     })
 }
 
-fn told(holder: &Holder) -> String {
+fn describe(holder: &Holder) -> String {
     let Holder { host, pid, folder, .. } = holder;
     format!("goldsmith on {host} (process {pid}, data folder {folder})")
 }
 
-fn in_use(held: &Held) -> Error {
+fn in_use(held: &db::Lease) -> Error {
     let until = Timestamp::from_nanosecond(held.expires.into()).unwrap_or(Timestamp::MAX);
     let text = format!(
         "the database is in use by {} until {until:.0}, and that lease is being renewed",
-        told(&held.holder)
+        describe(&held.holder)
     );
     Error::new(ErrorCode::Conflict, text)
         .target("--database")

@@ -39,13 +39,13 @@ pub async fn unknown(layout: &Layout, database: Option<&str>) -> Result<Vec<Unkn
     let Some(identity) = Identity::read(&own_folder::dir(layout))? else { return Ok(Vec::new()) };
     let url = own_folder::address(layout, database);
     installation::check(layout, &url).await?;
-    let known = db::known(&url).await.map_err(own_folder::unopened)?;
+    let known = db::file_owners(&url).await.map_err(own_folder::unopened)?;
     let layout = layout.clone();
     let looked = off_runtime(move || look(&layout, &identity, &known)).await;
     looked.code(ErrorCode::InternalError, || "the data folder cannot be read".to_owned())
 }
 
-fn look(layout: &Layout, identity: &Identity, known: &db::Known) -> io::Result<Vec<Unknown>> {
+fn look(layout: &Layout, identity: &Identity, known: &db::FileOwners) -> io::Result<Vec<Unknown>> {
     let mut found = Vec::new();
     for (name, path) in folders(&blobs::root(layout))? {
         // A template in creation has noted its account's name in quotes.

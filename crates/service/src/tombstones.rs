@@ -83,7 +83,7 @@ async fn remove_runs(
         }
     }
     if !gone.is_empty() {
-        app.store().take_tombstones_of_runs(&gone).await?;
+        app.store().remove_run_tombstones(&gone).await?;
     }
     Ok(gone.len())
 }

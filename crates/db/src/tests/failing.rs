@@ -1,4 +1,4 @@
-//! The store above a disk that fails: at any of its calls, once or until there is room again.
+//! The store on a failing disk: any of its calls fails once, or all fail until there is room again.
 
 use std::panic::AssertUnwindSafe;
 
@@ -15,17 +15,16 @@ use crate::{Resource, ResourceKey, Store, Trouble, Write};
 
 const FAULTS: [Fault; 5] = [Fault::Full, Fault::Write, Fault::Sync, Fault::Read, Fault::Allocation];
 
-/// These have no one who would try again (a commit whose caller is gone, plans of queries), or count the
-/// tries.
+/// Excluded: no caller retries in these (abandoned commits, query plans), or they count the attempts.
 const ALONE: [&str; 3] = [
-    "an_abandoned_commit_is_carried_out",
-    "every_question_has_its_index",
-    "ended_runs_come_by_the_page_and_go_together",
+    "abandoned_commit_is_completed",
+    "every_query_uses_its_index",
+    "ended_runs_are_paged_and_removed_in_one_commit",
 ];
-/// A second each: the calls that fail are few.
-const LARGE: &[&str] = &["ten_thousand_templates"];
+/// Takes a second each, so only a few calls fail.
+const LARGE: &[&str] = &["list_of_ten_thousand_templates_is_paged"];
 
-/// Memory if there is any: a sync of a real disk takes longer than all the rest.
+/// In memory if possible, because a sync of a real disk takes longer than everything else.
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
@@ -34,10 +33,10 @@ fn address(folder: &tempfile::TempDir, name: &str) -> String {
     format!("sqlite://{}/{name}.db", folder.path().display())
 }
 
-/// Every case of the suite passes although one call of its database failed, whichever it was: what is
-/// refused then succeeds when it is done again at once, and what was acknowledged is there.
+/// Every case passes when any one call of its database fails: an immediate retry succeeds, and
+/// acknowledged writes are there.
 #[tokio::test(flavor = "multi_thread")]
-async fn suite_on_a_disk_that_fails_once() {
+async fn suite_passes_on_disk_that_fails_once() {
     if !fault::fails_allocations() {
         eprintln!(
             "SKIPPED: failing allocations. SQLite was in use already: run with cargo nextest"
@@ -73,7 +72,7 @@ async fn case_with_every_fault(name: &'static str, case: Case) -> u32 {
     struck
 }
 
-/// Each of the first calls, then some.
+/// Each of the first calls, then some of the later ones.
 fn calls(few: bool) -> impl Iterator<Item = u32> {
     let mut next = 1;
     std::iter::from_fn(move || {
@@ -87,10 +86,10 @@ fn calls(few: bool) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Until there is room no write is acknowledged and none is half there; then the very next one succeeds,
-/// without a new start.
+/// Until there is room, no write is acknowledged or partly applied. The next one succeeds without a
+/// restart.
 #[tokio::test(flavor = "multi_thread")]
-async fn full_disk_refuses_writes_until_there_is_room() {
+async fn full_disk_rejects_writes_until_it_has_room() {
     for fault in [Fault::Full, Fault::Write, Fault::Sync] {
         let mut failed = 0;
         for nth in calls(false).take_while(|nth| *nth < 200) {
@@ -100,7 +99,7 @@ async fn full_disk_refuses_writes_until_there_is_room() {
     }
 }
 
-/// What a commit of that number writes: of everything something.
+/// The writes of the commit with this number, of several kinds.
 fn commit(number: usize) -> (Vec<Write>, [ResourceKey; 2]) {
     let time = "2026-01-01T00:00:00Z";
     let template = template("g", &format!("t{number}"));
@@ -143,7 +142,7 @@ async fn fills_up(fault: Fault, nth: u32) -> u32 {
     acknowledged.push((99, keys));
     check(&store, &acknowledged, &refused).await;
     store.close().await;
-    // What the log holds is the same after its recovery.
+    // Recovery of the log gives the same result.
     check(&Store::open(&address).await.unwrap(), &acknowledged, &refused).await;
     u32::try_from(refused.len()).unwrap()
 }
@@ -172,9 +171,9 @@ async fn present(store: &Store, number: usize, keys: &[ResourceKey; 2]) -> [bool
     ]
 }
 
-/// While nothing can be written, what is there can be read.
+/// Reads succeed while writes fail.
 #[tokio::test(flavor = "multi_thread")]
-async fn full_disk_is_read_from() {
+async fn full_disk_allows_reads() {
     let folder = folder();
     let disk = Disk::below(folder.path());
     let store = Store::open(&address(&folder, "a")).await.unwrap();
@@ -190,9 +189,9 @@ async fn full_disk_is_read_from() {
     store.commit(commit(2).0).await.unwrap();
 }
 
-/// A thread that dies while rows are read does not make the rows that were seen be all there are.
+/// When the connection's thread dies during a read, the result is an error, not a part of the rows.
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_cut_off_are_an_error_or_complete() {
+async fn interrupted_read_returns_all_rows_or_an_error() {
     if !fault::fails_allocations() {
         eprintln!("SKIPPED: SQLite was in use already: run with cargo nextest");
         return;
@@ -216,20 +215,20 @@ async fn rows_cut_off_are_an_error_or_complete() {
     }
 }
 
-/// A server that restarts ends all connections: the next write and the next read succeed.
+/// A restarting server closes all connections.
 #[tokio::test(flavor = "multi_thread")]
-async fn postgresql_ends_all_connections_and_the_next_calls_succeed() {
+async fn closed_postgresql_connections_are_replaced() {
     let address = super::postgres::new_database().await;
     let store = Store::open(&address).await.unwrap();
     let (writes, keys) = commit(0);
     store.commit(writes).await.unwrap();
-    let mut other = sqlx::PgConnection::connect(&address).await.unwrap();
+    let mut administrator = sqlx::PgConnection::connect(&address).await.unwrap();
     for number in 1..4 {
-        // Also a reader that is idle.
+        // Leaves an idle reader.
         assert_eq!(present(&store, 0, &keys).await, [true; 4]);
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                    WHERE datname = current_database() AND pid <> pg_backend_pid()";
-        let ended = sqlx::query(end).fetch_all(&mut other).await.unwrap();
+        let ended = sqlx::query(end).fetch_all(&mut administrator).await.unwrap();
         assert!(ended.len() >= 2, "a reader and the writer");
         let (writes, keys) = commit(number);
         store.commit(writes).await.unwrap();

@@ -1,8 +1,8 @@
-//! A layer under SQLite that fails when it is told to: the n-th write, sync, read or allocation for the
-//! databases of one folder.
+//! A layer under SQLite that fails on request: the n-th write, sync, read or allocation for the databases
+//! of one folder.
 //!
-//! SQLite reaches files through a table of functions (a VFS) and memory through another one. Both are put
-//! before the usual ones here, once a process, and pass everything on unless a [`Disk`] says otherwise.
+//! SQLite accesses files through a table of functions (a VFS) and memory through another one. This module
+//! wraps both, once per process. The wrappers call the original functions unless a [`Disk`] injects a fault.
 
 #![allow(unsafe_code, reason = "both tables are C functions; nothing of this is in the product")]
 
@@ -16,14 +16,14 @@ use std::{
 
 use libsqlite3_sys as sys;
 
-/// What fails.
+/// The call that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     /// A write, as on a full disk.
     Full,
     /// A write, as on a broken disk.
     Write,
-    /// A sync: what was written may not be there.
+    /// A sync: earlier writes may be missing.
     Sync,
     /// A read.
     Read,
@@ -40,7 +40,7 @@ pub(super) struct Disk {
 #[derive(Debug, Default)]
 struct Armed {
     fault: Option<Fault>,
-    /// Calls until it strikes.
+    /// Calls until the fault.
     left: u32,
     /// Whether every later call fails as well.
     lasts: bool,
@@ -52,16 +52,16 @@ static MEMORY: OnceLock<Memory> = OnceLock::new();
 static VFS: OnceLock<Vfs> = OnceLock::new();
 
 thread_local! {
-    /// Of the databases that this thread works for: every connection has a thread of its own.
+    /// The disk of this thread's databases: every connection has its own thread.
     static MINE: RefCell<Option<Arc<Disk>>> = const { RefCell::new(None) };
 }
 
-/// The usual functions for memory.
+/// The original memory functions.
 struct Memory(sys::sqlite3_mem_methods);
 
-/// The usual VFS.
+/// The original VFS.
 struct Vfs {
-    usual: *mut sys::sqlite3_vfs,
+    original: *mut sys::sqlite3_vfs,
     fails_allocations: bool,
 }
 
@@ -75,7 +75,7 @@ unsafe impl Send for Vfs {}
 unsafe impl Sync for Vfs {}
 
 impl Disk {
-    /// Of all databases that are opened in that folder from now on.
+    /// The disk of all databases that are opened in the folder from now on.
     pub(super) fn below(folder: &Path) -> Arc<Self> {
         install();
         let disk = Arc::new(Self::default());
@@ -83,22 +83,22 @@ impl Disk {
         disk
     }
 
-    /// The n-th call from now fails, once.
+    /// Makes the n-th call from now fail, once.
     pub(super) fn fail_once(&self, fault: Fault, nth: u32) {
         *lock(&self.armed) = Armed { fault: Some(fault), left: nth, lasts: false, struck: 0 };
     }
 
-    /// From the n-th call on all fail.
+    /// Makes the n-th call and all later ones fail.
     pub(super) fn fail_from(&self, fault: Fault, nth: u32) {
         *lock(&self.armed) = Armed { fault: Some(fault), left: nth, lasts: true, struck: 0 };
     }
 
-    /// Nothing fails any more. Returns how often something did.
+    /// Stops the faults. Returns the number of failed calls.
     pub(super) fn mend(&self) -> u32 {
         std::mem::take(&mut *lock(&self.armed)).struck
     }
 
-    /// How often something failed so far.
+    /// The number of failed calls so far.
     pub(super) fn struck(&self) -> u32 {
         lock(&self.armed).struck
     }
@@ -115,7 +115,7 @@ impl Disk {
     }
 }
 
-/// Whether allocations can fail: not if a database was opened in this process before.
+/// Whether allocations can fail: only if this process had opened no database before.
 pub(super) fn fails_allocations() -> bool {
     install();
     VFS.get().is_some_and(|vfs| vfs.fails_allocations)
@@ -130,9 +130,9 @@ fn memory() -> &'static sys::sqlite3_mem_methods {
 }
 
 fn install() {
-    // Memory first: what follows initializes SQLite, after which memory is settled.
+    // Memory first: its functions cannot change after the next step, which initializes SQLite.
     MEMORY.get_or_init(|| {
-        // SAFETY: a C structure for which zeros are a valid, empty value, and which SQLite fills.
+        // SAFETY: zeros are a valid, empty value of this C structure, and SQLite fills it.
         unsafe {
             let mut functions: sys::sqlite3_mem_methods = std::mem::zeroed();
             sys::sqlite3_config(sys::SQLITE_CONFIG_GETMALLOC, &raw mut functions);
@@ -140,21 +140,20 @@ fn install() {
         }
     });
     VFS.get_or_init(|| {
-        // SAFETY: SQLite copies the first table; the usual VFS lives for ever, and so does its leaked
-        // copy.
+        // SAFETY: SQLite copies the first table; the original VFS and its leaked copy are never freed.
         unsafe {
             let mut failing = *memory();
             failing.xMalloc = Some(allocate);
             failing.xRealloc = Some(reallocate);
             let taken = sys::sqlite3_config(sys::SQLITE_CONFIG_MALLOC, &raw mut failing);
-            let usual = sys::sqlite3_vfs_find(ptr::null());
-            let mut vfs = *usual;
+            let original = sys::sqlite3_vfs_find(ptr::null());
+            let mut vfs = *original;
             vfs.zName = c"failing".as_ptr();
             vfs.szOsFile += c_int::try_from(size_of::<File>()).expect("a few bytes");
             vfs.xOpen = Some(open);
             let vfs = Box::leak(Box::new(vfs));
             assert_eq!(sys::sqlite3_vfs_register(vfs, 1), sys::SQLITE_OK);
-            Vfs { usual, fails_allocations: taken == sys::SQLITE_OK }
+            Vfs { original, fails_allocations: taken == sys::SQLITE_OK }
         }
     });
 }
@@ -163,7 +162,7 @@ unsafe extern "C" fn allocate(size: c_int) -> *mut c_void {
     if no_memory() {
         return ptr::null_mut();
     }
-    // SAFETY: passed on as it came.
+    // SAFETY: the arguments are passed on unchanged.
     unsafe { memory().xMalloc.expect("set")(size) }
 }
 
@@ -171,7 +170,7 @@ unsafe extern "C" fn reallocate(old: *mut c_void, size: c_int) -> *mut c_void {
     if no_memory() {
         return ptr::null_mut();
     }
-    // SAFETY: passed on as it came.
+    // SAFETY: the arguments are passed on unchanged.
     unsafe { memory().xRealloc.expect("set")(old, size) }
 }
 
@@ -180,20 +179,20 @@ fn no_memory() -> bool {
     disk.ok().flatten().is_some_and(|disk| disk.strikes(&[Fault::Allocation]).is_some())
 }
 
-/// What SQLite allocates for each file; the usual VFS's own file follows.
+/// The part of SQLite's allocation for each file before the original VFS's own file.
 #[repr(C)]
 struct File {
     base: sys::sqlite3_file,
-    /// From `Arc::into_raw`; null for files of no interest.
+    /// From `Arc::into_raw`; null for files without faults.
     disk: *const Disk,
 }
 
 /// # Safety
-/// `file` is one of ours, as [`open`] left it.
+/// [`open`] opened `file`.
 unsafe fn inner(
     file: *mut sys::sqlite3_file,
 ) -> (*mut sys::sqlite3_file, &'static sys::sqlite3_io_methods) {
-    // SAFETY: SQLite allocated `szOsFile` bytes, of which the second part is the usual VFS's.
+    // SAFETY: SQLite allocated `szOsFile` bytes; the second part belongs to the original VFS.
     unsafe {
         let inner = file.cast::<File>().add(1).cast::<sys::sqlite3_file>();
         (inner, &*(*inner).pMethods)
@@ -232,7 +231,7 @@ unsafe extern "C" fn open(
     unsafe {
         (*file).pMethods = ptr::null();
         let inner = file.cast::<File>().add(1).cast::<sys::sqlite3_file>();
-        let vfs = VFS.get().expect("set before a file is opened through it").usual;
+        let vfs = VFS.get().expect("set before a file is opened through it").original;
         let code = (*vfs).xOpen.expect("set")(vfs, name, inner, flags, out_flags);
         if code == sys::SQLITE_OK {
             (*file.cast::<File>()).disk = disk.map_or(ptr::null(), Arc::into_raw);
@@ -243,7 +242,7 @@ unsafe extern "C" fn open(
 }
 
 unsafe extern "C" fn close(file: *mut sys::sqlite3_file) -> c_int {
-    // SAFETY: the last use of the file; what `open` kept alive is let go.
+    // SAFETY: the last use of the file; this drops the reference that `open` created.
     unsafe {
         let (inner, methods) = inner(file);
         let code = methods.xClose.expect("set")(inner);
@@ -255,11 +254,11 @@ unsafe extern "C" fn close(file: *mut sys::sqlite3_file) -> c_int {
     }
 }
 
-/// A function of the table: may fail with `$code`, else passes on.
-macro_rules! passed_on {
+/// A function of the table: fails with `$code` on a fault, and otherwise calls the original.
+macro_rules! forward {
     ($name:ident, $method:ident, [$($fault:ident => $code:ident),*], $($argument:ident: $kind:ty),*) => {
         unsafe extern "C" fn $name(file: *mut sys::sqlite3_file $(, $argument: $kind)*) -> c_int {
-            // SAFETY: passed on as it came.
+            // SAFETY: the arguments are passed on unchanged.
             unsafe {
                 match strikes(file, &[$(Fault::$fault),*]) {
                     $(Some(Fault::$fault) => return sys::$code,)*
@@ -272,21 +271,21 @@ macro_rules! passed_on {
     };
 }
 
-passed_on!(read, xRead, [Read => SQLITE_IOERR_READ], to: *mut c_void, size: c_int, at: i64);
-passed_on!(write, xWrite, [Full => SQLITE_FULL, Write => SQLITE_IOERR_WRITE], from: *const c_void, size: c_int, at: i64);
-passed_on!(truncate, xTruncate, [Write => SQLITE_IOERR_TRUNCATE], size: i64);
-passed_on!(sync, xSync, [Sync => SQLITE_IOERR_FSYNC], flags: c_int);
-passed_on!(file_size, xFileSize, [], size: *mut i64);
-passed_on!(lock_file, xLock, [], level: c_int);
-passed_on!(unlock_file, xUnlock, [], level: c_int);
-passed_on!(check_reserved, xCheckReservedLock, [], result: *mut c_int);
-passed_on!(control, xFileControl, [], what: c_int, argument: *mut c_void);
-passed_on!(sector_size, xSectorSize, [],);
-passed_on!(characteristics, xDeviceCharacteristics, [],);
-passed_on!(lock_map, xShmLock, [], offset: c_int, count: c_int, flags: c_int);
-passed_on!(unmap, xShmUnmap, [], delete: c_int);
+forward!(read, xRead, [Read => SQLITE_IOERR_READ], to: *mut c_void, size: c_int, at: i64);
+forward!(write, xWrite, [Full => SQLITE_FULL, Write => SQLITE_IOERR_WRITE], from: *const c_void, size: c_int, at: i64);
+forward!(truncate, xTruncate, [Write => SQLITE_IOERR_TRUNCATE], size: i64);
+forward!(sync, xSync, [Sync => SQLITE_IOERR_FSYNC], flags: c_int);
+forward!(file_size, xFileSize, [], size: *mut i64);
+forward!(lock_file, xLock, [], level: c_int);
+forward!(unlock_file, xUnlock, [], level: c_int);
+forward!(check_reserved, xCheckReservedLock, [], result: *mut c_int);
+forward!(control, xFileControl, [], what: c_int, argument: *mut c_void);
+forward!(sector_size, xSectorSize, [],);
+forward!(characteristics, xDeviceCharacteristics, [],);
+forward!(lock_map, xShmLock, [], offset: c_int, count: c_int, flags: c_int);
+forward!(unmap, xShmUnmap, [], delete: c_int);
 
-/// Only a part of the index that is not there yet takes room.
+/// Only a new part of the index takes room.
 unsafe extern "C" fn map(
     file: *mut sys::sqlite3_file,
     page: c_int,
@@ -294,7 +293,7 @@ unsafe extern "C" fn map(
     extend: c_int,
     to: *mut *mut c_void,
 ) -> c_int {
-    // SAFETY: passed on as it came, at first without leave to extend.
+    // SAFETY: the arguments are passed on, in the first call with `extend` off.
     unsafe {
         let (inner, methods) = inner(file);
         let map = methods.xShmMap.expect("set");
@@ -310,7 +309,7 @@ unsafe extern "C" fn map(
 }
 
 unsafe extern "C" fn barrier(file: *mut sys::sqlite3_file) {
-    // SAFETY: passed on as it came.
+    // SAFETY: the arguments are passed on unchanged.
     unsafe {
         let (inner, methods) = inner(file);
         methods.xShmBarrier.expect("set")(inner);
@@ -339,7 +338,7 @@ static METHODS: sys::sqlite3_io_methods = sys::sqlite3_io_methods {
     xUnfetch: None,
 };
 
-/// The disk of the database at that address, if there is one that may fail.
+/// The disk of the database at an address, if its folder has one.
 pub(super) fn disk_at(address: &str) -> Option<Arc<Disk>> {
     let folder = Path::new(address.strip_prefix("sqlite://")?).parent()?;
     lock(&DISKS).iter().find(|(known, _)| known == folder).map(|(_, disk)| disk.clone())

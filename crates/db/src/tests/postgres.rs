@@ -1,4 +1,4 @@
-//! A PostgreSQL server of this process's own, which ends with the process however that ends.
+//! A PostgreSQL server of this process, stopped however the process ends.
 
 use std::{
     fs,
@@ -14,8 +14,8 @@ use std::{
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-/// Runs until its standard input ends, which it does with the test's process. An order of words by
-/// language shows whether the store's own order is by bytes.
+/// Runs until its standard input ends, at the end of the test's process. The locale's collation shows
+/// whether the store sorts by bytes.
 const GUARD: &str = r#"
 exec 2>log
 if ./initdb -D data -U tester -A trust -E UTF8 --no-sync --locale=C.UTF-8 \
@@ -33,7 +33,7 @@ rm -rf "$PWD"
 struct Server {
     folder: PathBuf,
     databases: AtomicU32,
-    /// Its input is closed by the system at the end of this process: the sign to tidy up.
+    /// The system closes its input at the end of this process; it then removes the server.
     _guard: Child,
 }
 
@@ -55,7 +55,7 @@ pub(super) async fn new_database() -> String {
 fn start() -> Server {
     let folder =
         tempfile::Builder::new().prefix("goldsmith-pg-").tempdir_in("/tmp").unwrap().keep();
-    // Beside the data, so that the script needs no path of the system's.
+    // Wrappers beside the data, so that the script needs no absolute paths.
     let programs = programs();
     for program in ["initdb", "pg_ctl"] {
         let script = format!("#!/bin/sh\nexec '{}' \"$@\"\n", programs.join(program).display());
@@ -66,9 +66,9 @@ fn start() -> Server {
     let mut guard = Command::new("sh");
     guard.args(["-c", GUARD]).current_dir(&folder);
     guard.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    // Its own group: an interrupt of the tests reaches it through its input, when all is over.
+    // Its own group, so that an interrupt of the tests does not kill it before it cleans up.
     guard.process_group(0);
-    // PostgreSQL refuses to run as root.
+    // PostgreSQL does not run as root.
     if rustix::process::geteuid().is_root() {
         let (uid, gid) = unprivileged();
         chown(&folder, Some(uid), Some(gid)).unwrap();
@@ -84,7 +84,7 @@ fn start() -> Server {
     Server { folder, databases: AtomicU32::new(0), _guard: guard }
 }
 
-/// Where the newest PostgreSQL's programs are.
+/// The folder with the programs of the newest PostgreSQL.
 fn programs() -> PathBuf {
     let releases = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     releases

@@ -1,4 +1,4 @@
-//! Rows to work with.
+//! Sample rows.
 
 use serde_json::json;
 

@@ -63,7 +63,7 @@ pub(super) async fn metrics(
     metrics::counter!("goldsmith_log_lost_total").absolute(log::lines_lost());
     #[expect(clippy::cast_precision_loss, reason = "there are never so many")]
     metrics::gauge!("goldsmith_connections").set(site.budgets.connections.count() as f64);
-    let (reads, commits) = site.app.store().asked();
+    let (reads, commits) = site.app.store().query_counts();
     metrics::counter!("goldsmith_database_reads_total").absolute(reads);
     metrics::counter!("goldsmith_database_commits_total").absolute(commits);
     handle.run_upkeep();

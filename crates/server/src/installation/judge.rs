@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use api::ErrorCode;
-use db::Found;
+use db::Inspection;
 use images::error::Error;
 use service::auth::Identity;
 
@@ -43,7 +43,7 @@ pub(super) enum Mismatch {
 }
 
 /// Whether a folder and a database belong together.
-pub(super) fn judge(folder: &Folder, database: &Found) -> Result<Verdict, Mismatch> {
+pub(super) fn judge(folder: &Folder, database: &Inspection) -> Result<Verdict, Mismatch> {
     let is_ours = |subscription: &str| {
         folder
             .identity

@@ -24,7 +24,7 @@ use std::{
 };
 
 use api::ErrorCode;
-use db::{Found, Store};
+use db::{Inspection, Store};
 use engine::may_wait;
 use images::{
     absent,
@@ -86,7 +86,7 @@ pub(crate) async fn check(layout: &Layout, url: &str) -> Result<()> {
 }
 
 async fn judged(layout: &Layout, url: &str) -> Result<Verdict> {
-    let found = db::look(url).await.map_err(own_folder::unopened)?;
+    let found = db::inspect(url).await.map_err(own_folder::unopened)?;
     judge(&may_wait(|| folder(layout))?, &found)
         .map_err(|reason| reason.error(&own_folder::dir(layout)))
 }
@@ -113,7 +113,7 @@ pub(crate) async fn open(layout: &Layout, url: &str) -> Result<(Store, Identity)
 pub(crate) async fn open_for_command(layout: &Layout, url: &str) -> Result<Store> {
     let dir = own_folder::dir(layout);
     if Note::read(&dir)?.is_none() && Identity::read(&dir)?.is_none() {
-        let found = db::look(url).await.map_err(own_folder::unopened)?;
+        let found = db::inspect(url).await.map_err(own_folder::unopened)?;
         if found.installation.is_some() || found.has_content {
             return open_with_copy(&dir, url).await;
         }
@@ -143,7 +143,7 @@ pub async fn adopt(layout: &Layout, database: Option<&str>) -> Result<Adopted> {
         .code(ErrorCode::HostNotReady, || format!("cannot make {}", dir.display()))?;
     let _lock = own_folder::lock(&dir)?;
     let url = own_folder::address(layout, database);
-    let found = db::look(&url).await.map_err(own_folder::unopened)?;
+    let found = db::inspect(&url).await.map_err(own_folder::unopened)?;
     // Rows of another subscription would be invisible, so the database's ids win.
     let identity = match ids_of(&found) {
         Some((tenant, subscription)) => {
@@ -166,7 +166,7 @@ pub async fn adopt(layout: &Layout, database: Option<&str>) -> Result<Adopted> {
 
 /// Opens a database. One of an earlier schema is first copied: an upgrade cannot be taken back otherwise.
 async fn open_with_copy(dir: &Path, url: &str) -> Result<Store> {
-    let schema = db::look(url).await.map_err(own_folder::unopened)?.schema;
+    let schema = db::inspect(url).await.map_err(own_folder::unopened)?.schema;
     if (1..db::SCHEMA).contains(&schema) {
         let copies = dir.join(COPIES);
         let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%6f").to_string();
@@ -191,7 +191,7 @@ pub(crate) async fn found(layout: &Layout, url: &str) -> Result<()> {
     Ok(())
 }
 
-fn ids_of(found: &Found) -> Option<(Option<uuid::Uuid>, uuid::Uuid)> {
+fn ids_of(found: &Inspection) -> Option<(Option<uuid::Uuid>, uuid::Uuid)> {
     match (&found.installation, found.subscriptions.as_slice()) {
         (Some(row), _) => Some((row.tenant.parse().ok(), row.subscription.parse().ok()?)),
         (None, [only]) => Some((None, only.parse().ok()?)),

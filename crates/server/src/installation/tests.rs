@@ -11,8 +11,8 @@ fn identity(last: u8) -> Identity {
     Identity { tenant: uuid(1), subscription: uuid(2) }
 }
 
-fn row(id: &str, of: &Identity, mark: i64) -> Found {
-    Found {
+fn row(id: &str, of: &Identity, mark: i64) -> Inspection {
+    Inspection {
         installation: Some(Installation {
             id: id.to_owned(),
             tenant: of.tenant.to_string(),
@@ -34,10 +34,10 @@ fn folder(note: Option<(&str, i64)>, identity: Option<Identity>, has_content: bo
 fn a_pair_is_judged_by_what_both_sides_know() {
     let (own, other) = (identity(1), identity(2));
     let with = |note, has_content| folder(note, Some(own.clone()), has_content);
-    let unmarked = |of: &Identity| Found { installation: None, ..row("", of, 0) };
+    let unmarked = |of: &Identity| Inspection { installation: None, ..row("", of, 0) };
     let bare = || folder(None, None, false);
     let cases = [
-        ("new", bare(), Found::default(), Ok(Verdict::FirstMeeting)),
+        ("new", bare(), Inspection::default(), Ok(Verdict::FirstMeeting)),
         ("same", with(Some(("a", 7)), true), row("a", &own, 7), Ok(Verdict::Together)),
         ("the folder lags", with(Some(("a", 5)), true), row("a", &own, 7), Ok(Verdict::Together)),
         (
@@ -53,7 +53,7 @@ fn a_pair_is_judged_by_what_both_sides_know() {
             row("a", &own, 9),
             Err(Mismatch::Other),
         ),
-        ("empty", with(Some(("a", 7)), false), Found::default(), Err(Mismatch::EmptyDatabase)),
+        ("empty", with(Some(("a", 7)), false), Inspection::default(), Err(Mismatch::EmptyDatabase)),
         (
             "from before the upgrade",
             with(Some(("a", 7)), true),
@@ -70,13 +70,13 @@ fn a_pair_is_judged_by_what_both_sides_know() {
         (
             "an upgrade with an empty one",
             with(None, true),
-            Found::default(),
+            Inspection::default(),
             Err(Mismatch::EmptyDatabase),
         ),
         (
             "a first start that failed",
             with(None, false),
-            Found::default(),
+            Inspection::default(),
             Ok(Verdict::FirstMeeting),
         ),
         (
@@ -88,7 +88,7 @@ fn a_pair_is_judged_by_what_both_sides_know() {
         (
             "images of goldsmith build",
             folder(None, None, true),
-            Found::default(),
+            Inspection::default(),
             Ok(Verdict::FirstMeeting),
         ),
         ("an empty folder", bare(), row("a", &own, 7), Err(Mismatch::EmptyFolder)),

@@ -35,9 +35,9 @@ impl Service {
 
     /// Reads and commits of a look.
     async fn cost(&self, scope: &Scope) -> (u64, u64) {
-        let before = self.app.store().asked();
+        let before = self.app.store().query_counts();
         look_at_sources(&self.app, scope, LIMIT, Timestamp::now()).await.unwrap();
-        let after = self.app.store().asked();
+        let after = self.app.store().query_counts();
         (after.0 - before.0, after.1 - before.1)
     }
 
@@ -152,9 +152,9 @@ async fn schedules_that_are_not_due_are_not_read() {
             }
         })
         .await;
-    let before = service.app.store().asked();
+    let before = service.app.store().query_counts();
     look_at_schedules(&service.app, due).await.unwrap();
-    let after = service.app.store().asked();
+    let after = service.app.store().query_counts();
     let (reads, commits) = (after.0 - before.0, after.1 - before.1);
     assert!(reads <= 10, "{reads} reads");
     assert_eq!((commits, service.queued().await), (1, 1));

@@ -78,7 +78,7 @@ impl Bench {
 
     /// Does something to the database behind the service's back. A process has made it.
     pub(super) async fn sql(&self, statement: &'static str) {
-        db::by_hand(&self.database(), statement).await.unwrap();
+        db::execute_raw(&self.database(), statement).await.unwrap();
     }
 
     /// A process: everything is opened anew.

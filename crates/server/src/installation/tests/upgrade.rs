@@ -15,7 +15,7 @@ async fn earlier(bench: &Bench) {
     fs::write(dir.join("identity.json"), include_str!("../earlier/identity.json")).unwrap();
     let url = service::own_folder::address(&bench.layout, None);
     fs::write(dir.join("goldsmith.db"), "").unwrap();
-    db::by_hand(&url, include_str!("../earlier/database.sql")).await.unwrap();
+    db::execute_raw(&url, include_str!("../earlier/database.sql")).await.unwrap();
     let ledger = bench.layout.ledger().join(RUN);
     fs::create_dir_all(&ledger).unwrap();
     let cache = bench.layout.cache().display().to_string();
@@ -32,9 +32,9 @@ async fn a_database_and_a_ledger_of_an_earlier_release_are_taken_over() {
     let bench = Bench::new();
     earlier(&bench).await;
     let url = service::own_folder::address(&bench.layout, None);
-    assert_eq!(db::look(&url).await.unwrap().schema, 3);
+    assert_eq!(db::inspect(&url).await.unwrap().schema, 3);
     let (store, identity) = open(&bench.layout, &url).await.unwrap();
-    assert_eq!(db::look(&url).await.unwrap().schema, db::SCHEMA);
+    assert_eq!(db::inspect(&url).await.unwrap().schema, db::SCHEMA);
     let subscription = identity.subscription.to_string();
     let row = store.installation().await.unwrap().unwrap();
     assert_eq!((row.subscription, row.mark), (subscription.clone(), 0));
@@ -77,6 +77,6 @@ async fn a_database_is_copied_before_its_upgrade_and_the_copy_has_the_earlier_sc
     assert_eq!(fs::metadata(copy).unwrap().permissions().mode() & 0o777, 0o600);
     let back = bench.url("back");
     crate::backup::restore(&bench.layout, Some(&back), copy).await.unwrap();
-    let found = db::look(&back).await.unwrap();
+    let found = db::inspect(&back).await.unwrap();
     assert_eq!((found.schema, found.has_content), (3, true), "the earlier release can use it");
 }

@@ -1,5 +1,5 @@
-//! The questions that the service asks again and again: each is answered from an index, reads only the
-//! columns that it needs, and has a limit or gives a number. Bodies of runs are never read here.
+//! Frequent queries. Each uses an index, reads only the columns that it needs, and has a limit or returns
+//! a count. None reads the body of a run.
 
 use std::sync::atomic::Ordering;
 
@@ -13,7 +13,7 @@ use crate::{
     row::{self, lower, nanoseconds, text},
 };
 
-/// The kind is in the text, not bound: only then does the partial index count.
+/// The kind is a literal because the partial index does not match a parameter.
 pub(super) const ACCOUNT: &str =
     resources!("subscription = $1 AND name = $2 AND kind = 'microsoft.storage/storageaccounts'");
 pub(super) const DUE: &str =
@@ -25,7 +25,7 @@ pub(super) const COUNT: &str =
     "SELECT COUNT(*) FROM resources WHERE subscription = $1 AND kind = $2";
 pub(super) const COUNT_IN_REGION: &str =
     "SELECT COUNT(*) FROM resources WHERE subscription = $1 AND kind = $2 AND region = $3";
-// PostgreSQL's sum of integers is a decimal number.
+// On PostgreSQL, a sum of integers has type NUMERIC.
 pub(super) const SCRIPT_BYTES: &str = "SELECT CAST(COALESCE(SUM(script_bytes), 0) AS BIGINT) \
                                        FROM resources WHERE subscription = $1 \
                                        AND script_bytes IS NOT NULL";
@@ -45,21 +45,21 @@ pub(super) const ENDED_RUNS: &str = "SELECT id, template, queued, ended FROM run
                                      WHERE (template, queued, id) < ($1, $2, $3) \
                                      AND ended IS NOT NULL \
                                      ORDER BY template DESC, queued DESC, id DESC LIMIT $4";
-/// Reads whole tables, which is quick enough for once at start.
+/// Reads whole tables: only for use at start.
 const NEWEST: &str = "SELECT MAX(newest) FROM (SELECT MAX(changed) AS newest FROM resources \
      UNION ALL SELECT MAX(queued) FROM runs UNION ALL SELECT MAX(ended) FROM runs \
      UNION ALL SELECT MAX(started) FROM operations \
      UNION ALL SELECT MAX(ended) FROM operations) AS times";
 
 impl Store {
-    /// How often the database was read and written to since it was opened. The first read of each of the
-    /// few connections is not counted.
-    pub fn asked(&self) -> (u64, u64) {
-        let asked = &self.pools.asked;
-        (asked.reads.load(Ordering::Relaxed), asked.commits.load(Ordering::Relaxed))
+    /// The numbers of reads and of commits since the database was opened, without the first read of each
+    /// connection.
+    pub fn query_counts(&self) -> (u64, u64) {
+        let counts = &self.pools.counts;
+        (counts.reads.load(Ordering::Relaxed), counts.commits.load(Ordering::Relaxed))
     }
 
-    /// The storage account of that name: there is one at most, also when two requests race.
+    /// The storage account of that name. A unique index allows only one.
     pub async fn storage_account(
         &self,
         subscription: &str,
@@ -73,8 +73,7 @@ impl Store {
         Ok(row.as_ref().map(row::resource).transpose()?)
     }
 
-    /// Resources that are due at that time, the longest due first, at most so many. `after` is the last
-    /// one of the page before.
+    /// Resources that are due, longest due first. `after` is the last one of the previous page.
     pub async fn due(
         &self,
         now: Timestamp,
@@ -93,7 +92,7 @@ impl Store {
         Ok(rows.iter().map(row::resource).collect::<Result<_, _>>()?)
     }
 
-    /// When the first resource is due after that time.
+    /// The next due time after `now`.
     pub async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, Error> {
         let due: Option<i64> = sqlx::query_scalar(NEXT_DUE)
             .bind(nanoseconds(now))
@@ -102,7 +101,7 @@ impl Store {
         Ok(due.map(row::time).transpose()?)
     }
 
-    /// Resources that follow a source, in the order of their keys, at most so many.
+    /// Resources that follow a source, in the order of their keys.
     pub async fn followers(
         &self,
         source: &str,
@@ -118,13 +117,13 @@ impl Store {
         Ok(rows.iter().map(row::resource).collect::<Result<_, _>>()?)
     }
 
-    /// How many resources of a kind a subscription has.
+    /// The number of resources of a kind in a subscription.
     pub async fn count(&self, subscription: &str, kind: &str) -> Result<i64, Error> {
         let query = sqlx::query_scalar(COUNT).bind(lower(subscription)).bind(lower(kind));
         Ok(query.fetch_one(&self.pools.reader).await?)
     }
 
-    /// How many of them are in a region, of those that say so.
+    /// The number of resources of a kind whose recorded region matches.
     pub async fn count_in_region(
         &self,
         subscription: &str,
@@ -138,31 +137,31 @@ impl Store {
         Ok(query.fetch_one(&self.pools.reader).await?)
     }
 
-    /// What the staged scripts of a subscription take.
+    /// The total size of a subscription's staged scripts.
     pub async fn script_bytes(&self, subscription: &str) -> Result<i64, Error> {
         let query = sqlx::query_scalar(SCRIPT_BYTES).bind(lower(subscription));
         Ok(query.fetch_one(&self.pools.reader).await?)
     }
 
-    /// Every run that is not over, oldest first, as far as its turn is concerned.
+    /// Every unfinished run, oldest first, with the columns that scheduling needs.
     pub async fn active_runs(&self) -> Result<Vec<ActiveRun>, Error> {
         let rows = sqlx::query(ACTIVE_RUNS).fetch_all(&self.pools.reader).await?;
         Ok(rows.iter().map(row::active_run).collect::<Result<_, _>>()?)
     }
 
-    /// How many runs are in each state, of those that are not over.
+    /// The number of unfinished runs in each state.
     pub async fn active_states(&self) -> Result<Vec<(RunState, i64)>, Error> {
         let rows = sqlx::query(ACTIVE_STATES).fetch_all(&self.pools.reader).await?;
         Ok(rows.iter().map(row::state_count).collect::<Result<_, _>>()?)
     }
 
-    /// How many runs of a subscription wait for their turn.
+    /// The number of a subscription's queued runs.
     pub async fn waiting_runs(&self, subscription: &str) -> Result<i64, Error> {
         let query = sqlx::query_scalar(WAITING).bind(lower(subscription));
         Ok(query.fetch_one(&self.pools.reader).await?)
     }
 
-    /// A template below that group that has a run which is not over.
+    /// A template of the group that has an unfinished run.
     pub async fn active_below(&self, group: &ResourceKey) -> Result<Option<ResourceKey>, Error> {
         let (after, before) = row::below(group);
         let template: Option<String> = sqlx::query_scalar(ACTIVE_BELOW)
@@ -173,13 +172,13 @@ impl Store {
         Ok(template.map(|template| ResourceKey::of(&template)))
     }
 
-    /// The templates that have a run which is not over, each with its hidden part.
+    /// The templates with an unfinished run, each with its hidden part.
     pub async fn active_templates(&self) -> Result<Vec<(ResourceKey, Value)>, Error> {
         let rows = sqlx::query(ACTIVE_TEMPLATES).fetch_all(&self.pools.reader).await?;
         Ok(rows.iter().map(row::hidden).collect::<Result<_, _>>()?)
     }
 
-    /// Whether a run is over; `None` if there is no such run.
+    /// Whether a run is over; `None` if it does not exist.
     pub async fn is_over(&self, id: &str) -> Result<Option<bool>, Error> {
         let row = sqlx::query_scalar::<_, Option<i64>>("SELECT ended FROM runs WHERE id = $1")
             .bind(lower(id))
@@ -188,7 +187,7 @@ impl Store {
         Ok(row.map(|ended| ended.is_some()))
     }
 
-    /// A run whose `input` and `optimization` are left out.
+    /// One run, without `input` and `optimization`.
     pub async fn run_without_input(&self, id: &str) -> Result<Option<Run>, Error> {
         let row = sqlx::query(RUN_WITHOUT_INPUT)
             .bind(lower(id))
@@ -197,8 +196,7 @@ impl Store {
         Ok(row.as_ref().map(row::run).transpose()?)
     }
 
-    /// The runs of a template, newest first, at most so many; their `input` and `optimization` are left
-    /// out.
+    /// The runs of a template, newest first, without `input` and `optimization`.
     pub async fn recent_runs(&self, template: &ResourceKey, limit: u32) -> Result<Vec<Run>, Error> {
         let rows = sqlx::query(RECENT_RUNS)
             .bind(text(template.as_str()))
@@ -208,8 +206,7 @@ impl Store {
         Ok(rows.iter().map(row::run).collect::<Result<_, _>>()?)
     }
 
-    /// A page of the runs that are over: those of a template together, newest first. `after` is the last
-    /// one of the page before.
+    /// A page of ended runs, by template, newest first. `after` is the last one of the previous page.
     pub async fn ended_runs(
         &self,
         after: Option<&EndedRun>,
@@ -228,22 +225,23 @@ impl Store {
         Ok(rows.iter().map(row::ended_run).collect::<Result<_, _>>()?)
     }
 
-    /// Removes runs that are over, in one commit. Their tombstones say that their files are to go.
+    /// Removes ended runs, in one commit. Their tombstones request the removal of their files.
     pub async fn forget_runs(&self, ids: &[String]) -> Result<(), Error> {
         if ids.is_empty() {
             return Ok(());
         }
-        let places: Vec<String> = (1..=ids.len()).map(|number| format!("${number}")).collect();
-        let meant = format!("ended IS NOT NULL AND id IN ({})", places.join(", "));
+        let placeholders: Vec<String> =
+            (1..=ids.len()).map(|number| format!("${number}")).collect();
+        let condition = format!("ended IS NOT NULL AND id IN ({})", placeholders.join(", "));
         let made = nanoseconds(Timestamp::now());
         let tombstones = format!(
             "INSERT INTO tombstones (kind, name, made) \
-             SELECT '{}', id, {made} FROM runs WHERE {meant} \
+             SELECT '{}', id, {made} FROM runs WHERE {condition} \
              ON CONFLICT (kind, name) DO UPDATE SET made = excluded.made",
             Grave::Run.name()
         );
         let mut tx = self.pools.begin().await?;
-        for statement in [tombstones, format!("DELETE FROM runs WHERE {meant}")] {
+        for statement in [tombstones, format!("DELETE FROM runs WHERE {condition}")] {
             let query = sqlx::query(AssertSqlSafe(statement));
             let query = ids.iter().fold(query, |query, id| query.bind(lower(id)));
             query.execute(&mut *tx).await?;
@@ -252,13 +250,14 @@ impl Store {
         Ok(())
     }
 
-    /// Takes the tombstones of runs away whose files are gone, in one commit.
-    pub async fn take_tombstones_of_runs(&self, ids: &[String]) -> Result<(), Error> {
-        let places: Vec<String> = (1..=ids.len()).map(|number| format!("${number}")).collect();
+    /// Removes the tombstones of runs whose files were removed, in one commit.
+    pub async fn remove_run_tombstones(&self, ids: &[String]) -> Result<(), Error> {
+        let placeholders: Vec<String> =
+            (1..=ids.len()).map(|number| format!("${number}")).collect();
         let statement = format!(
             "DELETE FROM tombstones WHERE kind = '{}' AND name IN ({})",
             Grave::Run.name(),
-            places.join(", ")
+            placeholders.join(", ")
         );
         let mut tx = self.pools.begin().await?;
         let query = sqlx::query(AssertSqlSafe(statement));
@@ -268,14 +267,13 @@ impl Store {
         Ok(())
     }
 
-    /// The newest time at which something was written, as far as rows say.
+    /// The newest time in any row.
     pub async fn newest_time(&self) -> Result<Option<Timestamp>, Error> {
         let newest: Option<i64> = sqlx::query_scalar(NEWEST).fetch_one(&self.pools.reader).await?;
         Ok(newest.and_then(|newest| Timestamp::from_nanosecond(newest.into()).ok()))
     }
 
-    /// Removes operations that were over before then, the oldest first, at most so many. Gives back how many
-    /// there were.
+    /// Removes operations that ended before `time`, oldest first. Returns their number.
     pub async fn forget_operations_before(
         &self,
         time: Timestamp,

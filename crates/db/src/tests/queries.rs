@@ -1,16 +1,16 @@
-//! What is asked again and again: the index that answers it, and how much it reads.
+//! Frequent queries: the index that each uses, and how much it reads.
 
 use jiff::Timestamp;
 
 use super::{samples::resource, *};
-use crate::look::{
+use crate::queries::{
     ACCOUNT, ACTIVE_BELOW, ACTIVE_RUNS, ACTIVE_STATES, COUNT, COUNT_IN_REGION, DUE, ENDED_RUNS,
     FOLLOWERS, NEXT_DUE, RECENT_RUNS, SCRIPT_BYTES, WAITING,
 };
 
 const ACCOUNTS: &str = "microsoft.storage/storageaccounts";
 
-/// Takes the database back to before the migration that brought the indexes.
+/// Reverts the migrations that added the indexes.
 pub(super) const UNDO: &[&str] = &[
     "DROP INDEX resources_due",
     "DROP INDEX resources_by_source",
@@ -54,7 +54,7 @@ async fn plan(store: &Store, query: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-pub(super) async fn every_question_has_its_index(address: String) {
+pub(super) async fn every_query_uses_its_index(address: String) {
     let store = Store::open(&address).await.unwrap();
     for (query, index) in [
         (ACCOUNT, "storage_accounts"),
@@ -72,7 +72,7 @@ pub(super) async fn every_question_has_its_index(address: String) {
         (ENDED_RUNS, "runs_by_template"),
     ] {
         let plan = plan(&store, query).await;
-        // Between indexes that begin alike, PostgreSQL takes any while the tables are empty.
+        // While the tables are empty, PostgreSQL picks any of the indexes with a common prefix.
         let is_shared = index.ends_with("by_kind") || index.starts_with("runs_");
         let found = match store.pools.postgres && is_shared {
             true => plan.contains("Index") && !plan.contains("Seq Scan"),
@@ -85,7 +85,7 @@ pub(super) async fn every_question_has_its_index(address: String) {
     }
 }
 
-pub(super) async fn an_account_name_is_given_once(address: String) {
+pub(super) async fn duplicate_account_name_is_rejected(address: String) {
     let store = Store::open(&address).await.unwrap();
     let puts = (0..8).map(|n| {
         let account = account(&format!("g{n}"), "scripts");
@@ -97,13 +97,13 @@ pub(super) async fn an_account_name_is_given_once(address: String) {
     refused.for_each(|put| drop(stale(put)));
     let found = store.storage_account(SUBSCRIPTION, "scripts").await.unwrap().unwrap();
     assert_eq!((found.kind.as_str(), found.name.as_str()), (ACCOUNTS, "scripts"));
-    // Names of other kinds are their own affair, and so are those of other subscriptions.
+    // The name is unique only within the kind and the subscription.
     fill(&store, [template("g", "scripts"), template("h", "scripts")]).await;
     assert_eq!(store.storage_account("another", "scripts").await.unwrap(), None);
     assert_eq!(store.storage_account(SUBSCRIPTION, "Scripts").await.unwrap(), None);
 }
 
-pub(super) async fn accounts_of_one_name_are_one_after_the_update(address: String) {
+pub(super) async fn migration_removes_duplicate_account_names(address: String) {
     let store = Store::open(&address).await.unwrap();
     let version = ["DELETE FROM schema_version WHERE version > 4"];
     for statement in UNDO.iter().chain(super::leases::UNDO).chain(&version) {
@@ -133,7 +133,7 @@ fn indexed(name: &str, indexed: serde_json::Value) -> Resource {
     Resource { hidden: json!({ "indexed": indexed }), ..template("g", name) }
 }
 
-pub(super) async fn what_is_due_is_found_by_its_time(address: String) {
+pub(super) async fn due_resources_are_sorted_by_time(address: String) {
     let store = Store::open(&address).await.unwrap();
     let due = |minute: u32| json!({ "due": format!("2026-01-01T00:{minute:02}:00.000000001Z") });
     fill(&store, [indexed("b", due(2)), indexed("a", due(2)), indexed("c", due(1))]).await;
@@ -147,14 +147,14 @@ pub(super) async fn what_is_due_is_found_by_its_time(address: String) {
     assert_eq!(second.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["b"]);
     let next = store.next_due(now).await.unwrap().unwrap();
     assert_eq!(next.to_string(), "2026-01-01T00:30:00.000000001Z");
-    // A write moves it.
+    // A write changes when it is due.
     let moved = Resource { hidden: json!({}), ..first[0].clone() };
     store.commit(vec![Write::Replace(moved)]).await.unwrap();
     assert_eq!(store.due(now, None, 9).await.unwrap().len(), 2);
     assert_eq!(store.next_due("2027-01-01T00:00:00Z".parse().unwrap()).await.unwrap(), None);
 }
 
-pub(super) async fn followers_are_found_by_their_source(address: String) {
+pub(super) async fn followers_are_listed_by_source(address: String) {
     let store = Store::open(&address).await.unwrap();
     let of = |source: &str| json!({ "follows": source, "region": "WestUS" });
     fill(&store, (0..3).map(|n| indexed(&format!("t{n}"), of("/Images/D")))).await;
@@ -172,7 +172,7 @@ pub(super) async fn followers_are_found_by_their_source(address: String) {
     assert_eq!(store.script_bytes(SUBSCRIPTION).await.unwrap(), 5_000_000_007);
 }
 
-pub(super) async fn runs_are_counted_without_their_input(address: String) {
+pub(super) async fn active_runs_are_listed_without_input(address: String) {
     let store = Store::open(&address).await.unwrap();
     let queued = run("r1", &template("g", "a"), "2026-01-01T00:00:00Z");
     let mut running = run("r2", &template("g", "b"), "2026-01-01T00:00:01Z");
@@ -180,7 +180,7 @@ pub(super) async fn runs_are_counted_without_their_input(address: String) {
     let ended = over(run("r3", &template("h", "c"), "2026-01-01T00:00:02Z"));
     let runs = [queued.clone(), running, ended.clone()];
     store.commit(runs.into_iter().map(Write::InsertRun).collect()).await.unwrap();
-    // What is no JSON cannot be read: nobody does.
+    // Invalid JSON would make reading fail.
     tamper(&store, "UPDATE runs SET input = '{'").await;
     let mut states = store.active_states().await.unwrap();
     states.sort_by_key(|(state, _)| format!("{state:?}"));
@@ -199,7 +199,7 @@ pub(super) async fn runs_are_counted_without_their_input(address: String) {
     assert_eq!(store.active_below(&group("h")).await.unwrap(), None);
 }
 
-pub(super) async fn ended_runs_come_by_the_page_and_go_together(address: String) {
+pub(super) async fn ended_runs_are_paged_and_removed_in_one_commit(address: String) {
     let store = Store::open(&address).await.unwrap();
     let mut all = Vec::new();
     for name in ["a", "b", "c"] {
@@ -227,15 +227,15 @@ pub(super) async fn ended_runs_come_by_the_page_and_go_together(address: String)
     assert!(found.windows(2).all(is_ordered), "by template, newest first");
 
     let ids: Vec<String> = found.into_iter().map(|run| run.id).collect();
-    let (_, before) = store.asked();
+    let (_, before) = store.query_counts();
     store.forget_runs(&[&ids[..], &["active".to_owned()]].concat()).await.unwrap();
     store.forget_runs(&[]).await.unwrap();
-    assert_eq!(store.asked().1 - before, 1, "one commit for all of them");
+    assert_eq!(store.query_counts().1 - before, 1, "one commit for all of them");
     assert_eq!(store.ended_runs(None, 9).await.unwrap(), []);
     assert_eq!(store.is_over("active").await.unwrap(), Some(false), "it is not over");
 }
 
-pub(super) async fn operations_are_forgotten_a_few_at_a_time(address: String) {
+pub(super) async fn ended_operations_are_removed_up_to_the_limit(address: String) {
     let store = Store::open(&address).await.unwrap();
     let ended = |n: usize| Operation {
         ended: Some("2026-01-01T00:00:00Z".parse().unwrap()),
