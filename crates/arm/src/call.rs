@@ -1,4 +1,4 @@
-//! One request, parsed as far as all routes agree on it.
+//! A request, parsed as far as all routes need it.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::{ApiError, Path};
 pub enum Method {
     /// Read.
     Get,
-    /// Whether it exists.
+    /// Check whether it exists.
     Head,
     /// Create or replace.
     Put,
@@ -25,35 +25,35 @@ pub enum Method {
     Delete,
 }
 
-/// Who calls, as the token says.
+/// The client that the token names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The application (client) id.
     pub client_id: String,
-    /// Its object id.
+    /// The object id.
     pub object_id: String,
 }
 
-/// One request.
+/// A request.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// The verb.
     pub method: Method,
-    /// The path, in the spelling it came in.
+    /// The path, in the client's spelling.
     pub path: Path,
-    /// Query parameters, names in lower case. `$filter` keeps its dollar sign.
+    /// Query parameters, with names in lower case, such as `$filter`.
     pub query: BTreeMap<String, String>,
     /// The `api-version`, in lower case.
     pub api_version: String,
-    /// The body as text; empty if there was none.
+    /// The body as text; empty without one.
     pub body: String,
-    /// `https://host:port`, as the client named us: absolute URLs are built from it.
+    /// `https://host:port` in the client's spelling, for absolute URLs.
     pub base_url: String,
     /// For logs and `x-ms-request-id`.
     pub request_id: String,
-    /// Value of `If-Match`, or `*` of `If-None-Match` as `!*`.
+    /// The value of `If-Match`; `!*` for `If-None-Match: *`.
     pub if_match: Option<String>,
-    /// Who calls.
+    /// The client.
     pub caller: Caller,
 }
 
@@ -77,7 +77,7 @@ impl Call {
         }
     }
 
-    /// An absolute URL of this server: `path` begins with a slash.
+    /// An absolute URL of this server. `path` begins with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base_url)
     }
@@ -94,7 +94,7 @@ impl ApiError {
         )
     }
 
-    /// 405 for what clients only read; `why` ends the sentence.
+    /// 405 for a read-only resource; `why` completes the sentence.
     pub fn read_only(call: &Call, why: &str) -> Self {
         let message = format!("'{}' can only be read: {why}.", call.path.text);
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)

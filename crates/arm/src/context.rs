@@ -1,10 +1,10 @@
-//! What every route needs, whatever type it is about.
+//! What every route needs, whatever its resource type.
 
 use std::sync::{Arc, OnceLock};
 
 use db::Store;
 
-/// The database, the one subscription, its regions, and what clients call the service. Cheap to clone.
+/// The database, the one subscription, its regions, and the service's URL. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Context {
     store: Store,
@@ -14,7 +14,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// Of a subscription, whose resources may be in these regions; the first is the default.
+    /// A context for a subscription. Its resources may be in these regions; the first is the default.
     pub fn new(store: Store, subscription: &str, regions: &[String]) -> Self {
         Self {
             store,
@@ -34,19 +34,18 @@ impl Context {
         &self.subscription
     }
 
-    /// Regions that a resource may be in, such as `westus2`.
+    /// The regions for resources, such as `westus2`.
     pub fn regions(&self) -> &[String] {
         &self.regions
     }
 
-    /// Sets, once, what clients call this server, such as `https://host:8443`. For the URLs in texts that
-    /// no request asked for.
+    /// Sets the service's URL once, such as `https://host:8443`, for URLs outside of responses.
     pub fn set_base_url(&self, url: String) {
-        // The first one stays.
+        // The first URL stays.
         let _ = self.base_url.set(url);
     }
 
-    /// What clients call this server, once it listens.
+    /// The service's URL, once it listens.
     pub fn base_url(&self) -> Option<&str> {
         self.base_url.get().map(String::as_str)
     }

@@ -1,4 +1,4 @@
-//! The one error that leaves the service, in the shape of ARM's `{error: {code, message, target, details}}`.
+//! The error of all responses, in ARM's shape `{error: {code, message, target, details}}`.
 
 use std::error::Error as StdError;
 
@@ -7,25 +7,25 @@ use db::Trouble;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-/// What a client is told. What only the log is told is in `internal`.
+/// An error for clients. `internal` is for the log only.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApiError {
     /// HTTP status.
     pub status: StatusCode,
-    /// Code of the wire, such as `ResourceNotFound`.
+    /// The public code, such as `ResourceNotFound`.
     pub code: String,
-    /// For the reader; names the field, the value and the way out.
+    /// Names the field, the value and the remedy.
     pub message: String,
-    /// Path of the field, or id of the resource.
+    /// The path of the field, or the id of the resource.
     pub target: Option<String>,
-    /// Several errors found at once.
+    /// Several errors of one request.
     pub details: Vec<ApiError>,
     /// For the log only.
     pub internal: Option<String>,
 }
 
 impl ApiError {
-    /// An error of that status.
+    /// An error with that status.
     pub fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -37,17 +37,17 @@ impl ApiError {
         }
     }
 
-    /// 507 `DiskFull`: what is asked for takes room that the service does not have.
+    /// 507 `DiskFull`.
     pub fn disk_full(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INSUFFICIENT_STORAGE, "DiskFull", message)
     }
 
-    /// 503: the service cannot do its work now; `why` is a whole sentence.
+    /// 503; `why` is a whole sentence.
     pub fn unavailable(why: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", why)
     }
 
-    /// What the database's trouble means to a client.
+    /// The response to a failure of the database.
     pub fn of_trouble(trouble: Trouble) -> Self {
         let text = trouble.text();
         match trouble {
@@ -61,7 +61,7 @@ impl ApiError {
         }
     }
 
-    /// Keeps an error with all of its causes for the log.
+    /// Adds an error with all of its causes for the log.
     #[must_use]
     pub fn because(mut self, error: &dyn StdError) -> Self {
         self.internal = Some(chain(error));
@@ -73,7 +73,7 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
-    /// 404 `ResourceNotFound` in ARM's words. `kind` is `Namespace/type`, `name` the resource's.
+    /// 404 `ResourceNotFound` in ARM's wording. `kind` is `Namespace/type`.
     pub fn not_found(kind: &str, name: &str, group: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -84,7 +84,7 @@ impl ApiError {
         )
     }
 
-    /// 404 `ResourceGroupNotFound` in ARM's words.
+    /// 404 `ResourceGroupNotFound` in ARM's wording.
     pub fn group_not_found(group: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -98,23 +98,23 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, code, message)
     }
 
-    /// 500 for an error that is no client's; with its causes it goes to the log alone.
+    /// 500; the error and its causes appear only in the log.
     pub fn failed(error: &dyn StdError) -> Self {
         Self::internal(chain(error))
     }
 
-    /// 500; the reason goes to the log alone.
+    /// 500; the reason appears only in the log.
     pub fn internal(why: impl std::fmt::Display) -> Self {
         let mut error = Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "InternalServerError",
-            "Internal error occurred. The server's log says more under this request id.",
+            "Internal error occurred. The server's log has details under this request id.",
         );
         error.internal = Some(why.to_string());
         error
     }
 
-    /// Names the field or resource that is meant.
+    /// Sets the field or resource that caused the error.
     #[must_use]
     pub fn target(mut self, target: impl Into<String>) -> Self {
         self.target = Some(target.into());
@@ -137,7 +137,7 @@ impl ApiError {
 impl From<db::Error> for ApiError {
     fn from(error: db::Error) -> Self {
         if matches!(error, db::Error::NotOwner) {
-            return Self::unavailable(format!("This server is about to end: {error}."));
+            return Self::unavailable(format!("This server is shutting down: {error}."));
         }
         match error.trouble() {
             None => Self::conflict(
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn store_errors_have_a_status_and_all_causes_in_the_log() {
+    async fn store_error_has_status_and_logs_all_causes() {
         let of = |kind: io::ErrorKind| {
             let cause = io::Error::new(kind, "/srv/goldsmith.db");
             ApiError::from(db::Error::from(cause))

@@ -1,23 +1,23 @@
-//! What can be asked of any scope: roles, locks, tags. The scope is what stands before the last
-//! `providers` of the path.
+//! Extension resources of any scope: roles, locks, tags. The scope is the part of the path before its
+//! last `providers`.
 
 use db::ResourceKey;
 
 use crate::{ApiError, Context, Path, is};
 
-/// A path taken apart at its last `providers`.
+/// A path, split at its last `providers`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extension {
     /// `/subscriptions/S`, a group or a resource; empty for the tenant.
     pub scope: String,
     /// Namespace and type in lower case: `microsoft.authorization/roleassignments`.
     pub kind: String,
-    /// Type, name and what follows.
+    /// Type, name and the remaining parts.
     pub rest: Vec<String>,
 }
 
 impl Extension {
-    /// Of a path that has a namespace and a type.
+    /// Splits a path; `None` without a namespace and a type.
     pub fn of(path: &Path) -> Option<Self> {
         let segments: Vec<&str> = path.text.split('/').skip(1).collect();
         let at = segments.iter().rposition(|part| is(part, "providers"))?;
@@ -28,7 +28,7 @@ impl Extension {
         Some(Self { scope, kind, rest })
     }
 
-    /// The scope is there. (That the subscription is, was seen before.)
+    /// Checks that the scope exists. The caller has checked the subscription.
     ///
     /// # Errors
     /// `ResourceGroupNotFound`, `ResourceNotFound`.

@@ -1,4 +1,4 @@
-//! The fields of a request body that all types have, and how a wrong one is refused.
+//! The fields of a request body that all types have, and the errors of invalid ones.
 
 use api::tags::MOST;
 use db::Resource;
@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{ApiError, Context, region};
 
-/// The `location` of a request, normalised and one of ours; that of an existing resource stays: ARM moves none by PUT.
+/// The normalised `location` of a request, which must be a region of this service. An existing resource keeps its own,
+/// because ARM's PUT moves no resources.
 ///
 /// # Errors
 /// `LocationRequired`, `LocationNotAvailableForResourceType`, `InvalidResourceLocation`, `InvalidParameter`.
@@ -16,25 +17,27 @@ pub fn location(
     object: &Map<String, Value>,
     existing: Option<&Resource>,
 ) -> Result<String, ApiError> {
-    let held = existing.and_then(|resource| resource.body["location"].as_str());
-    let given = match object.get("location") {
+    let current = existing.and_then(|resource| resource.body["location"].as_str());
+    let requested = match object.get("location") {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) if text.trim().is_empty() => None,
         Some(Value::String(text)) => Some(text),
-        Some(other) => return Err(invalid("location", other, "it must be a text")),
+        Some(other) => return Err(invalid("location", other, "it must be a string")),
     };
-    match (given, held) {
-        (Some(given), Some(held)) if region::normalise(given) != region::normalise(held) => {
+    match (requested, current) {
+        (Some(requested), Some(current))
+            if region::normalise(requested) != region::normalise(current) =>
+        {
             Err(ApiError::conflict(
                 "InvalidResourceLocation",
                 format!(
-                    "The resource already exists in location '{held}'. A resource with the same name cannot be created in location '{given}'. Please select a new resource name."
+                    "The resource already exists in location '{current}'. A resource with the same name cannot be created in location '{requested}'. Please select a new resource name."
                 ),
             )
             .target("location"))
         }
-        (_, Some(held)) => Ok(held.to_owned()),
-        (Some(given), None) => region::check(context, name, given),
+        (_, Some(current)) => Ok(current.to_owned()),
+        (Some(requested), None) => region::check(context, name, requested),
         (None, None) => Err(ApiError::bad_request(
             "LocationRequired",
             format!("The location property is required for this definition of {name}."),
@@ -43,7 +46,7 @@ pub fn location(
     }
 }
 
-/// The `tags` of a request; `None` if it has none or null. ARM limits their number and the lengths of names and values.
+/// The `tags` of a request; `None` if missing or null. ARM limits their number and the lengths of names and values.
 ///
 /// # Errors
 /// `TooManyTags`, `InvalidParameter`.
@@ -68,7 +71,7 @@ pub fn tags(object: &Map<String, Value>) -> Result<Option<Value>, ApiError> {
             Value::Null => String::new(),
             Value::Bool(_) | Value::Number(_) => value.to_string(),
             Value::Array(_) | Value::Object(_) => {
-                return Err(invalid(&path, value, "the value of a tag must be a text"));
+                return Err(invalid(&path, value, "the value of a tag must be a string"));
             }
         };
         api::tags::check_name(name).map_err(|why| invalid(&path, &json!(name), why))?;
@@ -90,7 +93,7 @@ pub fn properties(object: &Map<String, Value>) -> Result<Map<String, Value>, Api
     }
 }
 
-/// One of a few words, in the spelling of the list; `None` if it is not given.
+/// One of a list of words, in the list's spelling; `None` if missing.
 ///
 /// # Errors
 /// `InvalidParameter`
@@ -112,7 +115,7 @@ pub fn choice(
     }
 }
 
-/// 400 `InvalidParameter`: field, value and way out.
+/// 400 `InvalidParameter` with the field, the value and the reason.
 pub fn invalid(path: &str, value: &Value, why: &str) -> ApiError {
     ApiError::bad_request(
         "InvalidParameter",
@@ -121,7 +124,7 @@ pub fn invalid(path: &str, value: &Value, why: &str) -> ApiError {
     .target(path)
 }
 
-/// 400 `InvalidParameter` for what is missing.
+/// 400 `InvalidParameter` for a missing field.
 pub fn missing(path: &str) -> ApiError {
     ApiError::bad_request(
         "InvalidParameter",
@@ -130,7 +133,7 @@ pub fn missing(path: &str) -> ApiError {
     .target(path)
 }
 
-/// The name has so many characters: letters of ASCII, digits and some others.
+/// Checks the length of a name and its characters: ASCII letters, digits and `others`.
 ///
 /// # Errors
 /// `InvalidResourceName`
@@ -155,10 +158,10 @@ pub fn check_name(
     .target("name"))
 }
 
-/// Random bytes for keys and ids that nobody may guess.
+/// Random bytes for keys and for ids that must not be guessable.
 ///
 /// # Errors
-/// The system gives none.
+/// The system's random number generator failed.
 pub fn random<const N: usize>() -> Result<[u8; N], ApiError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(ApiError::internal)?;
@@ -174,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_texts() {
+    fn tag_values_become_strings() {
         assert_eq!(tags(&object(json!({}))).unwrap(), None);
         assert_eq!(tags(&object(json!({ "tags": null }))).unwrap(), None);
         let given = object(json!({ "tags": { "a": "b", "n": 1, "e": null } }));
@@ -187,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_checked() {
+    fn invalid_name_is_rejected() {
         assert!(check_name("gallery", "a_b.c", 1..=80, "_.").is_ok());
         for bad in ["", "a b", "a.", "ä", &"x".repeat(81)] {
             let error = check_name("gallery", bad, 1..=80, "_.").unwrap_err();

@@ -1,16 +1,16 @@
-//! `$filter`, as ARM's lists of resources and groups have it: comparisons with `eq`, joined by `and`. What else OData has is refused, not ignored:
-//! a client that asks for less must not be given more.
+//! `$filter` of ARM's lists of resources and groups: comparisons with `eq`, joined by `and`. Other parts of OData are
+//! rejected rather than ignored, because ignoring a filter would return too many resources.
 
 use crate::{ApiError, is};
 
-/// What is asked for, by field.
+/// A parsed filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     terms: Vec<(&'static str, String)>,
 }
 
 impl Filter {
-    /// Reads a filter that may compare these fields. An empty text filters nothing.
+    /// Parses a filter that may compare these fields. An empty filter matches everything.
     ///
     /// # Errors
     /// `InvalidFilterInQueryString`
@@ -19,7 +19,7 @@ impl Filter {
             ApiError::bad_request(
                 "InvalidFilterInQueryString",
                 format!(
-                    "Invalid $filter '{text}' specified in the query string: {why}. It may hold comparisons such as {} eq 'value', joined by 'and', of the fields {}.",
+                    "Invalid $filter '{text}' specified in the query string: {why}. It may contain comparisons such as {} eq 'value', joined by 'and', of the fields {}.",
                     fields.first().copied().unwrap_or("name"),
                     fields.join(", ")
                 ),
@@ -31,8 +31,7 @@ impl Filter {
         while !rest.is_empty() {
             let (field, after) = word(rest).ok_or_else(|| wrong("a field is missing"))?;
             let field = fields.iter().find(|known| is(known, field));
-            let field =
-                field.ok_or_else(|| wrong("it names something that cannot be filtered by"))?;
+            let field = field.ok_or_else(|| wrong("it compares an unsupported field"))?;
             let (operator, after) = word(after).ok_or_else(|| wrong("an operator is missing"))?;
             if !is(operator, "eq") {
                 return Err(wrong("only the operator 'eq' is supported"));
@@ -49,12 +48,12 @@ impl Filter {
         Ok(Self { terms })
     }
 
-    /// What a field must be, if that is said.
+    /// The required value of a field, if any.
     pub fn get(&self, field: &str) -> Option<&str> {
         self.terms.iter().find(|(own, _)| is(own, field)).map(|(_, value)| value.as_str())
     }
 
-    /// Whether every comparison of that field holds, whatever the case.
+    /// Whether a value meets every comparison of that field, ignoring case.
     pub fn allows(&self, field: &str, value: &str) -> bool {
         let mut terms = self.terms.iter().filter(|(own, _)| is(own, field));
         terms.all(|(_, wanted)| wanted.to_lowercase() == value.to_lowercase())
@@ -67,7 +66,7 @@ fn word(text: &str) -> Option<(&str, &str)> {
     (end > 0).then(|| text.split_at(end))
 }
 
-/// A text in quotes; a quote in it is doubled.
+/// A quoted string; `''` stands for a quote.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut rest = text.trim_start().strip_prefix('\'')?;
@@ -87,7 +86,7 @@ mod tests {
     const FIELDS: &[&str] = &["tagName", "tagValue", "name"];
 
     #[test]
-    fn comparisons_are_joined_by_and() {
+    fn comparisons_joined_by_and_are_parsed() {
         let filter = Filter::parse("tagname eq 'a' and TagValue eq 'it''s b'", FIELDS).unwrap();
         assert_eq!(filter.get("tagName"), Some("a"));
         assert_eq!(filter.get("tagValue"), Some("it's b"));
@@ -98,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_refused() {
+    fn unsupported_filter_is_rejected() {
         for text in [
             "location eq 'x'",
             "name ne 'x'",

@@ -1,13 +1,13 @@
-//! Resource groups, as far as every resource depends on its own.
+//! Resource groups, as far as their resources depend on them.
 
 use db::{Resource, ResourceKey};
 
 use crate::{ApiError, Context};
 
-/// `kind` of a resource group's row.
+/// The `kind` of a resource group's row.
 pub const KIND: &str = "microsoft.resources/resourcegroups";
 
-/// The group, if it is there.
+/// The group of that name.
 ///
 /// # Errors
 /// `ResourceGroupNotFound`
@@ -16,7 +16,7 @@ pub async fn existing(context: &Context, name: &str) -> Result<Resource, ApiErro
     context.store().resource(&key).await?.ok_or_else(|| ApiError::group_not_found(name))
 }
 
-/// Refuses what would put something into a group that is being removed.
+/// Rejects writes to a group that is being deleted.
 ///
 /// # Errors
 /// `ResourceGroupBeingDeleted`

@@ -1,20 +1,20 @@
-//! What every route of Azure Resource Manager has in common, whatever resource provider answers it: [paths](Path),
-//! [api-versions](version), [errors](ApiError), [pages](list), [filters](Filter), [preconditions](check_precondition),
-//! long-running [operations](operation), and what a [type of resource](ResourceType) is.
+//! The parts of Azure Resource Manager that all resource providers share: [paths](Path), [api-versions](version),
+//! [errors](ApiError), [pages](list), [filters](Filter), [preconditions](check_precondition), long-running
+//! [operations](operation) and [resource types](ResourceType).
 //!
-//! The rules are those of ARM's REST contract: the [resource API reference][contract] says what GET, PUT, PATCH, DELETE and
-//! POST mean, [asynchronous operations][async] what `202`, `Azure-AsyncOperation` and `Location` do, and the
-//! [guidelines][guidelines] the envelope of errors and pages. Where their words leave something open, the answers of Azure
-//! itself decide.
+//! The rules are those of ARM's REST contract: the [resource API reference][contract] defines GET, PUT, PATCH, DELETE and
+//! POST, [asynchronous operations][async] define `202`, `Azure-AsyncOperation` and `Location`, and the
+//! [guidelines][guidelines] define the envelope of errors and pages. Where they leave a question open, this crate answers
+//! as Azure does.
 //!
-//! A provider is a [`ResourceType`] for each type, a [`Service`] that they share, and a [`Registry`] that lists them;
-//! [`handle`] does the rest, over the rows of [`db`]. This is a whole one, and it is a test of this crate:
+//! A provider consists of a [`ResourceType`] for each type, a [`Service`] that they share, and a [`Registry`] that lists
+//! them. [`handle`] does the rest, over the rows of [`db`]. A complete provider, which is also a test of this crate:
 //!
 //! ```ignore
 #![doc = include_str!("../tests/widgets.rs")]
 //! ```
 //!
-//! The modules know one another one way:
+//! The modules depend on one another in one direction:
 //!
 //! ```text
 //! path  reply  context  error ← call ← precondition, paging, group, region ← fields ← rows ← registry ← resource

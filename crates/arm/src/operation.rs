@@ -1,15 +1,15 @@
-//! Long-running operations: one way to start, answer, poll and end them.
+//! Long-running operations: starting, polling and ending them.
 //!
 //! ```text
 //! handler: Started::in_region ─ commit(resource change, operation InProgress) ─ 201/202 with poll URLs
 //! task:    the work ─ commit(resource change, operation Succeeded | Failed)
-//! restart: every operation InProgress is taken up again by its kind (`resume`)
+//! restart: every operation InProgress is resumed by its kind (`resume`)
 //! ```
 //!
 //! The rules are those of ARM's asynchronous operations: PUT answers with the resource and `Azure-AsyncOperation`, what has
 //! no resource to show answers 202 with `Location`, and the status names one of the terminal states at the end.
 //!
-//! The URL answers for as long as the row is there, also when the resource is gone.
+//! The URL answers as long as the row exists, even after the resource was deleted.
 
 use db::{Operation, OperationStatus, ResourceKey};
 use http::StatusCode;
@@ -18,21 +18,21 @@ use serde_json::{Value, json};
 
 use crate::{ApiError, Call, Reply};
 
-/// Seconds a client waits between two polls. Never 0: clients take that for 30.
+/// Seconds between two polls. Never 0, which clients read as 30.
 const RETRY_AFTER: &str = "1";
 
-/// An operation that begins with this request.
+/// An operation that a request starts.
 #[derive(Debug, Clone)]
 pub struct Started {
-    /// The row to commit together with what the request changes.
+    /// The row to commit together with the request's changes.
     pub row: Operation,
-    /// Where to poll.
+    /// The URL to poll.
     url: String,
 }
 
 impl Started {
-    /// A new operation of a provider in a region, polled where ARM's providers have their operations
-    /// (`…/providers/{namespace}/locations/{region}/operations/{id}`). `kind` decides how it is resumed.
+    /// A new operation of a provider in a region, polled at ARM's usual
+    /// `…/providers/{namespace}/locations/{region}/operations/{id}`. `kind` selects the code that resumes it.
     pub fn in_region(
         call: &Call,
         namespace: &str,
@@ -49,7 +49,7 @@ impl Started {
         Self { row, url }
     }
 
-    /// A new operation whose result is polled by `Location` alone, as with resource groups.
+    /// A new operation that clients poll by `Location` alone, as with resource groups.
     pub fn location_only(call: &Call, kind: &str, target: ResourceKey) -> Self {
         let subscription = call.path.scope.subscription().unwrap_or_default();
         let row = new(kind, target, subscription);
@@ -60,7 +60,7 @@ impl Started {
         Self { row, url }
     }
 
-    /// 200 or 201 with the resource and `Azure-AsyncOperation` alone: PUT.
+    /// Answer to PUT: 200 or 201 with the resource and `Azure-AsyncOperation`.
     pub fn put(&self, created: bool, body: Value) -> Reply {
         let status = if created { StatusCode::CREATED } else { StatusCode::OK };
         Reply::json(status, body)
@@ -68,7 +68,7 @@ impl Started {
             .header("retry-after", RETRY_AFTER)
     }
 
-    /// 202, no body, `Azure-AsyncOperation` and `Location` of the same URL: PATCH, DELETE, run.
+    /// Answer to PATCH, DELETE and run: 202 without a body, `Azure-AsyncOperation` and `Location`.
     pub fn accepted(&self) -> Reply {
         Reply::empty(StatusCode::ACCEPTED)
             .header("azure-asyncoperation", &self.url)
@@ -76,7 +76,7 @@ impl Started {
             .header("retry-after", RETRY_AFTER)
     }
 
-    /// 202 and `Location` alone: DELETE of a resource group.
+    /// Answer to DELETE of a resource group: 202 and `Location`.
     pub fn located(&self) -> Reply {
         Reply::empty(StatusCode::ACCEPTED)
             .header("location", &self.url)
@@ -84,7 +84,7 @@ impl Started {
     }
 }
 
-/// A row of an operation that no client polls yet.
+/// The row of a new operation.
 pub fn new(kind: &str, target: ResourceKey, subscription: &str) -> Operation {
     Operation {
         id: uuid::Uuid::now_v7().to_string(),
@@ -98,7 +98,7 @@ pub fn new(kind: &str, target: ResourceKey, subscription: &str) -> Operation {
     }
 }
 
-/// The row as it is when the work is over.
+/// The row of the operation after its end.
 pub fn ended(mut row: Operation, result: Result<(), Value>) -> Operation {
     row.ended = Some(Timestamp::now());
     row.status = OperationStatus::Succeeded;
@@ -109,7 +109,7 @@ pub fn ended(mut row: Operation, result: Result<(), Value>) -> Operation {
     row
 }
 
-/// The status object, always with 200; while it runs with `Retry-After`.
+/// The status object, always with 200; with `Retry-After` while the operation runs.
 pub fn status(row: &Operation) -> Reply {
     let mut body = json!({
         "name": row.id.to_uppercase(),
@@ -129,7 +129,7 @@ pub fn status(row: &Operation) -> Reply {
     reply
 }
 
-/// 404 for an operation of which nothing is known.
+/// 404 for an unknown operation.
 pub fn not_found(id: &str) -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,

@@ -1,4 +1,4 @@
-//! Lists in pages: `value`, and `nextLink` only when there is more.
+//! Lists in pages: `value`, and `nextLink` if there is another page.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use db::{Resource, Select};
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::{ApiError, Call, Context, Reply};
 
-/// So many on a page unless `$top` asks for fewer.
+/// The size of a page unless `$top` is smaller.
 const PAGE: usize = 100;
 
 const PATH: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// How far a list has come and how much of it is wanted.
+/// The start and the size of the requested page.
 struct Position {
     after: Option<String>,
     size: usize,
@@ -41,7 +41,7 @@ impl Position {
             bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| {
                 ApiError::bad_request(
                     "InvalidSkipToken",
-                    format!("The value '{token}' of $skiptoken is not one that a nextLink had."),
+                    format!("The value '{token}' of $skiptoken is not from a nextLink."),
                 )
                 .target("$skiptoken")
             })
@@ -50,8 +50,8 @@ impl Position {
     }
 }
 
-/// A page of what `select` finds and `keep` lets pass, each as `view` shows it. By ARM's contract `nextLink` is an absolute
-/// URL, and a page without it is the last one; `$top` may ask for less than a whole page.
+/// A page of the resources that match `select` and `filter`, each converted by `view`. By ARM's contract `nextLink` is an
+/// absolute URL, a page without it is the last one, and `$top` may reduce the size of a page.
 ///
 /// # Errors
 /// `InvalidTopQueryParameter`, `InvalidSkipToken`; the database fails.
@@ -59,7 +59,7 @@ pub async fn list(
     context: &Context,
     call: &Call,
     select: Select,
-    keep: impl Fn(&Resource) -> bool + Send,
+    filter: impl Fn(&Resource) -> bool + Send,
     view: impl Fn(&Resource) -> Value + Send,
 ) -> Result<Reply, ApiError> {
     let Position { mut after, size } = Position::of(call)?;
@@ -68,7 +68,7 @@ pub async fn list(
         let select = Select { after: after.clone(), limit: PAGE as u32, ..select.clone() };
         let page = context.store().list(&select).await?;
         for resource in page.resources {
-            if !keep(&resource) {
+            if !filter(&resource) {
                 continue;
             }
             if found.len() == size {

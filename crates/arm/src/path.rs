@@ -1,22 +1,22 @@
-//! ARM paths, taken apart: `/subscriptions/{id}/resourceGroups/{name}/providers/{namespace}/{type}/{name}/…`.
+//! Parsed ARM paths: `/subscriptions/{id}/resourceGroups/{name}/providers/{namespace}/{type}/{name}/…`.
 //!
-//! Keywords, namespaces, types and names are compared without case; the caller's spelling is kept.
-//! Doubled slashes and one at the end are no difference.
+//! Comparisons of keywords, namespaces, types and names ignore case, but the client's spelling remains.
+//! Repeated and trailing slashes are ignored.
 
-/// What a path is about.
+/// A parsed path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
-    /// As it came, percent-decoded, slashes collapsed.
+    /// The whole path, percent-decoded, without repeated and trailing slashes.
     pub text: String,
     /// The part before `providers`.
     pub scope: Scope,
-    /// Provider namespace, if there is a `providers` segment with one after it.
+    /// The provider namespace: the segment after `providers`.
     pub namespace: Option<String>,
-    /// What follows the namespace (or the scope, where there is none): `imageTemplates`, `t`, `run`.
+    /// The parts after the namespace, or after the scope if there is no namespace: `imageTemplates`, `t`, `run`.
     pub rest: Vec<String>,
 }
 
-/// Where in the hierarchy.
+/// A level of the hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     /// No subscription.
@@ -46,34 +46,33 @@ impl Scope {
 }
 
 impl Path {
-    /// Takes a request's path apart. Every text is a path; whether it leads anywhere is for the
-    /// routes to say.
+    /// Parses any path. The routes decide whether it leads anywhere.
     pub fn parse(raw: &str) -> Self {
         Self::of_decoded(&percent_encoding::percent_decode_str(raw).decode_utf8_lossy())
     }
 
-    /// The path without its last part, which is an action's name.
+    /// The path without its last part, such as the name of an action.
     pub(crate) fn without_last(&self) -> Self {
-        // Decoding what is decoded would turn `%41` in a name into another name.
+        // Decoding again would change `%41` in a name.
         Self::of_decoded(self.text.rsplit_once('/').map_or("", |(text, _)| text))
     }
 
     fn of_decoded(decoded: &str) -> Self {
         let segments: Vec<&str> = decoded.split('/').filter(|part| !part.is_empty()).collect();
         let text = format!("/{}", segments.join("/"));
-        let own = |part: &str| part.to_owned();
+        let owned = |part: &str| part.to_owned();
         let (scope, rest) = match segments.as_slice() {
             [s, id, g, group, rest @ ..] if is(s, "subscriptions") && is(g, "resourceGroups") => {
-                (Scope::Group(own(id), own(group)), rest)
+                (Scope::Group(owned(id), owned(group)), rest)
             }
-            [s, id, rest @ ..] if is(s, "subscriptions") => (Scope::Subscription(own(id)), rest),
+            [s, id, rest @ ..] if is(s, "subscriptions") => (Scope::Subscription(owned(id)), rest),
             rest => (Scope::Tenant, rest),
         };
         let (namespace, rest) = match rest {
-            [p, namespace, rest @ ..] if is(p, "providers") => (Some(own(namespace)), rest),
+            [p, namespace, rest @ ..] if is(p, "providers") => (Some(owned(namespace)), rest),
             rest => (None, rest),
         };
-        Self { text, scope, namespace, rest: rest.iter().map(|part| own(part)).collect() }
+        Self { text, scope, namespace, rest: rest.iter().map(|part| owned(part)).collect() }
     }
 
     /// Whether the namespace is this one.
@@ -81,24 +80,24 @@ impl Path {
         self.namespace.as_deref().is_some_and(|own| is(own, namespace))
     }
 
-    /// Types from the outside in, in lower case: `galleries/images` for `galleries/g/images[/d]`.
+    /// The types in lower case, outermost first: `galleries/images` for `galleries/g/images[/d]`.
     pub fn types(&self) -> String {
         let types: Vec<_> = self.rest.iter().step_by(2).map(|part| part.to_lowercase()).collect();
         types.join("/")
     }
 
-    /// Names from the outside in.
+    /// The names, outermost first.
     pub fn names(&self) -> Vec<&str> {
         self.rest.iter().skip(1).step_by(2).map(String::as_str).collect()
     }
 
-    /// Whether it ends in a type and not in a name.
+    /// Whether it ends in a type, not in a name.
     pub fn is_collection(&self) -> bool {
         self.rest.len() % 2 == 1
     }
 }
 
-/// Equal but for case.
+/// Whether two identifiers are equal, ignoring case.
 pub fn is(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
@@ -108,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_decoded_once() {
+    fn name_is_decoded_once() {
         let path = Path::parse("/subscriptions/s/resourceGroups/g/providers/N/types/x%2541/run");
         assert_eq!(path.rest, ["types", "x%41", "run"]);
         assert_eq!(path.without_last().names(), ["x%41"]);
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn case_and_doubled_slashes_make_no_difference() {
+    fn case_and_repeated_slashes_are_ignored() {
         let path = Path::parse(
             "/Subscriptions/S/resourcegroups/Rg/providers/microsoft.compute//Galleries/g/images/d/",
         );
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_collection_ends_in_a_type() {
+    fn path_ending_in_type_is_collection() {
         let path = Path::parse("/subscriptions/S/providers/Microsoft.Compute/galleries");
         assert_eq!(path.scope, Scope::Subscription("S".into()));
         assert!(path.is_collection());

@@ -1,13 +1,13 @@
-//! Regions: what they are called, where they lie, and which of them this service has.
+//! Regions: their names, their locations, and the check that this service has them.
 //!
-//! A region that Azure does not have is as good as one it has: it is called by its name everywhere.
+//! A region that Azure does not have works the same way; its display name is its name.
 
 use serde_json::{Value, json};
 
 use crate::{ApiError, Context};
 
 /// A region of Azure.
-struct Known {
+struct AzureRegion {
     name: &'static str,
     display: &'static str,
     geography: &'static str,
@@ -19,7 +19,7 @@ struct Known {
 
 macro_rules! region {
     ($name:literal, $display:literal, $geography:literal, $place:literal, $lat:literal, $lon:literal, $paired:literal) => {
-        Known {
+        AzureRegion {
             name: $name,
             display: $display,
             geography: $geography,
@@ -32,7 +32,7 @@ macro_rules! region {
 }
 
 #[rustfmt::skip]
-const KNOWN: &[Known] = &[
+const AZURE_REGIONS: &[AzureRegion] = &[
     region!("eastus", "East US", "US", "Virginia", "37.3719", "-79.8164", "westus"),
     region!("eastus2", "East US 2", "US", "Virginia", "36.6681", "-78.3889", "centralus"),
     region!("centralus", "Central US", "US", "Iowa", "41.5908", "-93.6208", "eastus2"),
@@ -83,23 +83,23 @@ const KNOWN: &[Known] = &[
     region!("southafricawest", "South Africa West", "Africa", "Cape Town", "-34.075691", "18.843266", "southafricanorth"),
 ];
 
-/// The name of a region however it is spelled: `West US 2` is `westus2`.
+/// The name of a region in any spelling: `West US 2` is `westus2`.
 pub fn normalise(text: &str) -> String {
     text.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase()
 }
 
-/// What people call a region: `westus2` is `West US 2`.
+/// The display name of a region: `westus2` is `West US 2`.
 pub fn display(name: &str) -> String {
     let name = normalise(name);
-    known(&name).map_or(name, |region| region.display.to_owned())
+    azure_region(&name).map_or(name, |region| region.display.to_owned())
 }
 
-/// Every region of this service, as people call it.
+/// The display names of the service's regions.
 pub fn all_displayed(context: &Context) -> Vec<String> {
     context.regions().iter().map(|name| display(name)).collect()
 }
 
-/// The name of the region, if this service has it. `kind` is the resource type that asks.
+/// The name of the region, if this service has it. `kind` is the resource type in the error.
 ///
 /// # Errors
 /// `LocationNotAvailableForResourceType`
@@ -126,7 +126,7 @@ pub fn body(subscription: &str, name: &str) -> Value {
     let mut metadata = json!({ "regionType": "Physical", "regionCategory": "Recommended" });
     let display = display(&name);
     let mut regional = display.clone();
-    if let Some(region) = known(&name) {
+    if let Some(region) = azure_region(&name) {
         metadata["geographyGroup"] = json!(region.geography);
         metadata["longitude"] = json!(region.longitude);
         metadata["latitude"] = json!(region.latitude);
@@ -153,8 +153,8 @@ pub fn body(subscription: &str, name: &str) -> Value {
     })
 }
 
-fn known(name: &str) -> Option<&'static Known> {
-    KNOWN.iter().find(|region| region.name == name)
+fn azure_region(name: &str) -> Option<&'static AzureRegion> {
+    AZURE_REGIONS.iter().find(|region| region.name == name)
 }
 
 #[cfg(test)]
@@ -162,14 +162,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_display_name_is_its_name_without_case_and_blanks() {
-        for region in KNOWN {
+    fn normalised_display_name_is_the_name() {
+        for region in AZURE_REGIONS {
             assert_eq!(normalise(region.display), region.name);
         }
     }
 
     #[test]
-    fn a_region_of_ones_own_is_called_by_its_name() {
+    fn custom_region_is_displayed_by_its_name() {
         assert_eq!(display("lab1"), "lab1");
         let body = body("S", "lab1");
         assert_eq!(body["id"], "/subscriptions/S/locations/lab1");
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_region_says_where_it_lies() {
+    fn azure_region_has_its_metadata() {
         let body = body("S", "westus2");
         assert_eq!(body["displayName"], "West US 2");
         assert_eq!(body["regionalDisplayName"], "(US) West US 2");

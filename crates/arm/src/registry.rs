@@ -1,4 +1,4 @@
-//! What a type of resource is, what a service says of all of them, and the list of the types that it serves.
+//! Resource types, the service that they share, and the registry of types.
 
 use async_trait::async_trait;
 use db::{Resource, ResourceKey};
@@ -8,52 +8,51 @@ use serde_json::Value;
 
 use crate::{ApiError, Call, Context, Reply, is, rows};
 
-/// A service over ARM: what its resource types share, and what it says of all of them.
+/// What the resource types of a service share.
 #[async_trait]
 pub trait Service: Send + Sync + 'static {
     /// The database, the subscription, its regions.
     fn context(&self) -> &Context;
 
-    /// Whether clients may change or remove that resource, and put others below it.
+    /// Checks that clients may change or remove a resource, and add others below it.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why not.
     fn may_change(&self, _resource: &Resource) -> Result<(), ApiError> {
         Ok(())
     }
 
-    /// Whether there is room for one more resource of that type.
+    /// Checks the quota for one more resource of a type.
     ///
     /// # Errors
-    /// `QuotaExceeded`, in ARM's words.
+    /// `QuotaExceeded` in ARM's wording.
     async fn may_add(&self, _kind: &str) -> Result<(), ApiError> {
         Ok(())
     }
 }
 
-/// A type of resource. The defaults do what most types need: read, list, PATCH of tags, deletion with
-/// all children.
+/// A type of resource. The defaults suit most types: reading, listing, PATCH of tags, and deletion of a
+/// resource with its descendants.
 #[async_trait]
 pub trait ResourceType<S: Service>: Send + Sync {
     /// Namespace and types, such as `Microsoft.Compute/galleries/images`.
     fn name(&self) -> &'static str;
 
-    /// The api-versions that are honoured, newest first; each must be read by a client as it stands.
+    /// The supported api-versions, newest first.
     fn api_versions(&self) -> &'static [&'static str];
 
-    /// Whether the versions differ in what they mean, so that no other than the listed ones are taken. ARM itself refuses
-    /// any version that a type does not list; clients of most types do not depend on it, and new ones ask for newer
-    /// versions than a service lists.
+    /// Whether to reject versions that are not listed, because versions of this type differ in meaning. ARM rejects them
+    /// for every type, but clients do not depend on that, and newer clients send newer versions.
     fn is_strict(&self) -> bool {
         false
     }
 
-    /// Why clients only read them, as the end of a sentence. `None`: they may write.
+    /// Why the type is read-only, as the end of a sentence. `None`: clients may write.
     fn read_only(&self) -> Option<&'static str> {
         None
     }
 
-    /// Creates or replaces.
+    /// Creates or replaces a resource.
     async fn put(&self, _service: &S, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
         Err(self.read_only().map_or_else(
             || ApiError::method_not_allowed(call),
@@ -61,7 +60,7 @@ pub trait ResourceType<S: Service>: Send + Sync {
         ))
     }
 
-    /// Reads one that is not a stored resource. `None`: it is in the store, if anywhere.
+    /// Reads a resource that the store does not have. `None`: look in the store.
     async fn get(
         &self,
         _service: &S,
@@ -71,7 +70,7 @@ pub trait ResourceType<S: Service>: Send + Sync {
         Ok(None)
     }
 
-    /// Lists what are no stored resources, below `parent`. `None`: they are in the store, if anywhere.
+    /// Lists the resources below `parent` that the store does not have. `None`: look in the store.
     async fn list(
         &self,
         _service: &S,
@@ -89,7 +88,7 @@ pub trait ResourceType<S: Service>: Send + Sync {
         rows::patch_tags(self.name(), service.context(), call, key).await
     }
 
-    /// Removes it with everything in it.
+    /// Removes a resource and its descendants.
     async fn delete(&self, service: &S, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
         if let Some(why) = self.read_only() {
             return Err(ApiError::read_only(call, why));
@@ -97,7 +96,7 @@ pub trait ResourceType<S: Service>: Send + Sync {
         rows::delete(service.context(), call, key).await
     }
 
-    /// An action such as `run`, in lower case.
+    /// Performs an action such as `run`, in lower case.
     async fn action(
         &self,
         _service: &S,
@@ -112,25 +111,25 @@ pub trait ResourceType<S: Service>: Send + Sync {
         ))
     }
 
-    /// The resource as the caller's api-version sees it.
+    /// The resource in the form of the request's api-version.
     fn view(&self, _service: &S, _call: &Call, resource: &Resource) -> Value {
         rows::view(self.name(), resource)
     }
 }
 
-/// The types that a service has; made once, and handed in where requests are answered.
+/// The types of a service.
 pub struct Registry<S: Service> {
     types: &'static [&'static dyn ResourceType<S>],
-    beside: &'static [&'static str],
+    other_namespaces: &'static [&'static str],
 }
 
 impl<S: Service> Registry<S> {
-    /// Of these types. `beside` are namespaces that are known though none of the types is in them.
+    /// A registry of these types. `other_namespaces` are known but have no types.
     pub const fn new(
         types: &'static [&'static dyn ResourceType<S>],
-        beside: &'static [&'static str],
+        other_namespaces: &'static [&'static str],
     ) -> Self {
-        Self { types, beside }
+        Self { types, other_namespaces }
     }
 
     /// Every type.
@@ -138,29 +137,29 @@ impl<S: Service> Registry<S> {
         self.types
     }
 
-    /// The type of that namespace and those types (`galleries/images`), whatever the case.
+    /// The type of a namespace and types (`galleries/images`), ignoring case.
     pub fn find(&self, namespace: &str, types: &str) -> Option<&'static dyn ResourceType<S>> {
         let wanted = format!("{namespace}/{types}");
         self.types.iter().copied().find(|kind| is(kind.name(), &wanted))
     }
 
-    /// Every namespace, each once, in the order of their names.
+    /// Every namespace once, sorted.
     pub fn namespaces(&self) -> impl Iterator<Item = &'static str> + use<S> {
         let own = self.types.iter().filter_map(|kind| kind.name().split_once('/'));
         let mut all: Vec<&str> =
-            own.map(|(name, _)| name).chain(self.beside.iter().copied()).collect();
+            own.map(|(name, _)| name).chain(self.other_namespaces.iter().copied()).collect();
         all.sort_unstable();
         all.dedup();
         all.into_iter()
     }
 
-    /// 404 `InvalidResourceNamespace`, as ARM answers for a provider that it does not know.
+    /// 404 `InvalidResourceNamespace`, ARM's answer for an unknown provider.
     pub fn unknown_namespace(&self, namespace: &str) -> ApiError {
         ApiError::new(
             StatusCode::NOT_FOUND,
             "InvalidResourceNamespace",
             format!(
-                "The resource namespace '{namespace}' is invalid. There are {}.",
+                "The resource namespace '{namespace}' is invalid. The namespaces are {}.",
                 self.namespaces().collect::<Vec<_>>().join(", ")
             ),
         )

@@ -1,14 +1,14 @@
-//! One answer.
+//! A response.
 
 use http::StatusCode;
 use serde_json::Value;
 
-/// What a handler answers with; headers common to all answers are added later.
+/// The response of a handler, before the headers that all responses have.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
     /// HTTP status.
     pub status: StatusCode,
-    /// JSON body, if any.
+    /// The JSON body, if any.
     pub body: Option<Value>,
     /// Names in lower case.
     pub headers: Vec<(&'static str, String)>,

@@ -8,13 +8,13 @@ use crate::{
     check_precondition, group, is, list, rows, version,
 };
 
-/// Answers what is asked of a resource type: its collections, its items, their actions. What ARM promises of all of them is
-/// seen to here, in ARM's order: the type, its api-version, the group, the precondition, the parent, the room.
+/// Handles requests for a resource type: its collections, its items and their actions. Makes the checks that ARM makes for
+/// all types, in ARM's order: the type, its api-version, the group, the precondition, the parent, the quota.
 ///
 /// # Errors
 /// `InvalidResourceNamespace`, `InvalidResourceType`, `NoRegisteredProviderFound`, `ResourceGroupNotFound`,
 /// `ResourceGroupBeingDeleted`, `PreconditionFailed`, `ParentResourceNotFound`, `ResourceNotFound`, `MethodNotAllowed`, and
-/// what the type or the service refuses.
+/// errors of the type or the service.
 pub async fn handle<S: Service>(
     registry: &Registry<S>,
     service: &S,
@@ -48,7 +48,7 @@ pub async fn handle<S: Service>(
             StatusCode::NOT_FOUND,
             "InvalidResourceType",
             format!(
-                "A resource of type '{}' is in a resource group: '{}' names none.",
+                "A resource of type '{}' must be in a resource group, and '{}' has none.",
                 kind.name(),
                 path.text
             ),
@@ -77,7 +77,7 @@ fn registered<S: Service>(
         StatusCode::NOT_FOUND,
         "InvalidResourceType",
         format!(
-            "The resource type '{}' could not be found in the namespace '{namespace}'. GET /subscriptions/{{id}}/providers/{namespace} lists those there are.",
+            "The resource type '{}' could not be found in the namespace '{namespace}'. GET /subscriptions/{{id}}/providers/{namespace} lists its types.",
             path.types()
         ),
     ))
@@ -98,22 +98,22 @@ async fn item<S: Service>(
             Reply::empty(StatusCode::NO_CONTENT)
         });
     }
-    let held = service.context().store().resource(&key).await?;
-    check_precondition(call, held.as_ref())?;
+    let existing = service.context().store().resource(&key).await?;
+    check_precondition(call, existing.as_ref())?;
     if matches!(call.method, Method::Put | Method::Patch | Method::Delete)
-        && let Some(held) = &held
+        && let Some(existing) = &existing
     {
-        service.may_change(held)?;
+        service.may_change(existing)?;
     }
-    match (call.method, held) {
-        (Method::Get, Some(held)) => {
-            Ok(rows::with_etag(Reply::ok(kind.view(service, call, &held)), &held))
+    match (call.method, existing) {
+        (Method::Get, Some(existing)) => {
+            Ok(rows::with_etag(Reply::ok(kind.view(service, call, &existing)), &existing))
         }
         (Method::Head, Some(_)) => Ok(Reply::empty(StatusCode::NO_CONTENT)),
         (Method::Head, None) => Ok(Reply::empty(StatusCode::NOT_FOUND)),
         (Method::Get | Method::Patch, None) => Err(rows::not_found(kind.name(), &call.path)),
-        (Method::Put, held) => {
-            if held.is_none() {
+        (Method::Put, existing) => {
+            if existing.is_none() {
                 service.may_add(kind.name()).await?;
             }
             check_parent(service, call, kind, &key).await?;

@@ -1,4 +1,4 @@
-//! What most resource types do alike with the row of a resource: read, write, show and remove it.
+//! What most resource types do with the row of a resource: read, write, show and remove it.
 
 use db::{Resource, ResourceKey, Select, Write};
 use http::StatusCode;
@@ -9,11 +9,11 @@ use crate::{
     ApiError, Call, Context, Path, Reply, check_precondition, fields::tags, precondition::etag,
 };
 
-/// How often a row is removed again at once when another write was faster.
+/// Attempts to remove a row that others write at the same time.
 const ATTEMPTS: usize = 8;
 
-/// PATCH of `tags` alone: replaces them, answers 200 with the resource. It is what ARM's contract asks of every tracked
-/// resource at least.
+/// PATCH of `tags` alone: replaces them and answers 200 with the resource. ARM's contract requires it of every tracked
+/// resource.
 ///
 /// # Errors
 /// `InvalidRequestContent`, `ResourceNotFound`, `PreconditionFailed`; `Conflict` if another request was faster.
@@ -42,7 +42,7 @@ pub async fn patch_tags(
     Ok(with_etag(Reply::ok(view(name, &resource)), &resource))
 }
 
-/// Removes the resource and everything below it: 200, or 204 if there was none, as ARM's contract has it.
+/// Removes the resource and its descendants. By ARM's contract: 200, or 204 if it does not exist.
 ///
 /// # Errors
 /// `PreconditionFailed`; `Conflict` if another request was faster.
@@ -51,7 +51,7 @@ pub async fn delete(context: &Context, call: &Call, key: ResourceKey) -> Result<
     Ok(remove(context, &key, found).await?)
 }
 
-/// Ends the deletion of a resource that was [claimed](claim), whatever was written to it meanwhile.
+/// Completes the deletion of a [claimed](claim) resource, even if it was written meanwhile.
 ///
 /// # Errors
 /// The database fails.
@@ -77,9 +77,8 @@ async fn remove(
     Ok(Reply::empty(StatusCode::OK))
 }
 
-/// The resource that a request is about, or that there is none, if that meets the request's
-/// precondition. Who writes checks it on the very row that the write replaces: another request may have
-/// been faster since the row was looked at first.
+/// The resource of a request, if any, after checking the request's precondition. A writer must replace this
+/// very row, because another request may have changed the row since an earlier read.
 ///
 /// # Errors
 /// `PreconditionFailed`
@@ -93,8 +92,8 @@ pub async fn held(
     Ok(found)
 }
 
-/// [`held`], for a deletion that does more than to remove the row. Under a precondition the row is given
-/// another ETag first, so that nobody else gets by with the same one meanwhile.
+/// [`held`] for a deletion that does more than to remove the row. With a precondition, it first changes the
+/// ETag of the row, so that no other request can pass with the same one.
 ///
 /// # Errors
 /// `PreconditionFailed`; `Conflict` if another request was faster.
@@ -109,7 +108,7 @@ pub async fn claim(
     }
 }
 
-/// The body with `id`, `name` and `type` (`name` is the type's, such as `Microsoft.Compute/images`).
+/// The body with `id`, `name` and `type`. `name` is the type, such as `Microsoft.Compute/images`.
 pub fn view(name: &str, resource: &Resource) -> Value {
     let mut body = resource.body.clone();
     body["id"] = Value::from(resource.id.clone());
@@ -118,7 +117,7 @@ pub fn view(name: &str, resource: &Resource) -> Value {
     body
 }
 
-/// The resource as the request's precondition wants it.
+/// The resource of a request, after checking the request's precondition.
 ///
 /// # Errors
 /// `ResourceNotFound`, `PreconditionFailed`.
@@ -132,14 +131,14 @@ pub async fn existing(
     found.ok_or_else(|| not_found(name, &call.path))
 }
 
-/// 404 for what the path names.
+/// 404 for the path of a request.
 pub fn not_found(name: &str, path: &Path) -> ApiError {
     let names = path.names().join("/");
     ApiError::not_found(name, &names, path.scope.group().unwrap_or_default())
 }
 
-/// Creates or replaces the resource of a simple type: `body` is what is answered and `hidden` what is
-/// kept beside it. Also gives whether it was created.
+/// Creates or replaces the resource of a simple type, with a public `body` and an internal `hidden` part.
+/// Also returns whether it was created.
 ///
 /// # Errors
 /// `ResourceGroupNotFound`; `Conflict` if another request was faster.
@@ -180,7 +179,7 @@ pub async fn below(
     context.store().list_all(Select { subscription, kind, below, ..Select::default() }).await
 }
 
-/// Writes a resource that was read before.
+/// Writes a changed resource.
 ///
 /// # Errors
 /// `Conflict` if another request was faster.
@@ -190,11 +189,10 @@ pub async fn replace(context: &Context, old: Resource) -> Result<Resource, ApiEr
     Ok(Resource { revision: new.revision + 1, ..new })
 }
 
-/// A resource that is not yet written, with its id in canonical spelling: that of the group and the
-/// parents is the one they were created with.
+/// A resource that is not yet stored. Its id has the canonical spelling of its group and parents.
 ///
 /// # Errors
-/// `ResourceGroupNotFound` if the group, or the parent, is gone.
+/// `ResourceGroupNotFound` if the group or the parent no longer exists.
 pub async fn fresh(
     name: &str,
     context: &Context,
@@ -206,7 +204,7 @@ pub async fn fresh(
     let key = ResourceKey::of(&path.text);
     let (namespace, types) = name.split_once('/').unwrap_or((name, ""));
     let kind = types.rsplit('/').next().unwrap_or_default();
-    let own = path.names().last().copied().unwrap_or_default();
+    let last = path.names().last().copied().unwrap_or_default();
     let (above, middle) = match parent_key(&key) {
         Some(parent) => (parent, String::new()),
         None => {
@@ -216,10 +214,10 @@ pub async fn fresh(
     };
     let above =
         context.store().resource(&above).await?.ok_or_else(|| ApiError::group_not_found(group))?;
-    Ok(Resource::new(format!("{}{middle}/{kind}/{own}", above.id), name, body, hidden))
+    Ok(Resource::new(format!("{}{middle}/{kind}/{last}", above.id), name, body, hidden))
 }
 
-/// The key of the resource that this one is in; nothing for what is directly in a group.
+/// The key of the parent resource; `None` directly in a group.
 pub fn parent_key(key: &ResourceKey) -> Option<ResourceKey> {
     let segments: Vec<&str> = key.as_str().split('/').skip(1).collect();
     // subscriptions S resourcegroups G providers N type name [type name]…
@@ -227,7 +225,7 @@ pub fn parent_key(key: &ResourceKey) -> Option<ResourceKey> {
         .then(|| ResourceKey::of(&format!("/{}", segments[..segments.len() - 2].join("/"))))
 }
 
-/// 201 or 200 with the resource: by ARM's contract PUT tells whether it made one.
+/// The answer to PUT with the resource: by ARM's contract 201 if created, else 200.
 pub fn written(created: bool, view: Value, resource: &Resource) -> Reply {
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     with_etag(Reply::json(status, view), resource)
@@ -243,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parent_of_a_key() {
+    fn parent_of_nested_resource_is_found() {
         let group = "/subscriptions/s/resourcegroups/g";
         let image = format!("{group}/providers/microsoft.compute/images/i");
         assert_eq!(parent_key(&ResourceKey::of(&image)), None);

@@ -2,7 +2,7 @@
 
 use crate::{ApiError, Call, ResourceType, Service};
 
-/// There is one, and it reads `2024-02-01` or `2024-02-01-preview`.
+/// Checks that there is one, in the form `2024-02-01` or `2024-02-01-preview`.
 ///
 /// # Errors
 /// `MissingApiVersionParameter`, `InvalidApiVersionParameter`.
@@ -20,16 +20,16 @@ pub fn check_form(call: &Call) -> Result<(), ApiError> {
     Err(ApiError::bad_request(
         "InvalidApiVersionParameter",
         format!(
-            "The api-version '{text}' is invalid. It must be a date such as 2024-02-01, with '-preview' behind it if it is one."
+            "The api-version '{text}' is invalid. It must be a date such as 2024-02-01, optionally followed by '-preview'."
         ),
     )
     .target("api-version"))
 }
 
-/// The type answers in that version.
+/// Checks that the type supports the version.
 ///
 /// # Errors
-/// `NoRegisteredProviderFound`, with the versions there are.
+/// `NoRegisteredProviderFound`, with the supported versions.
 pub(crate) fn check_supported<S: Service>(
     kind: &dyn ResourceType<S>,
     call: &Call,
@@ -61,7 +61,7 @@ mod tests {
     use super::well_formed;
 
     #[test]
-    fn a_version_is_a_date() {
+    fn version_must_be_a_date() {
         for good in ["2024-02-01", "2015-08-31-preview"] {
             assert!(well_formed(good), "{good}");
         }

@@ -1,4 +1,4 @@
-//! A resource provider with one type: `Example.Lab/widgets`, which have a `size`.
+//! A resource provider with one type: `Example.Lab/widgets`, with a `size`.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use db::{Resource, ResourceKey, Store, Write};
 use serde_json::{Value, json};
 
-/// What all types of the provider share.
+/// The state that all types of the provider share.
 struct Lab {
     context: Context,
 }
@@ -53,7 +53,7 @@ impl ResourceType<Lab> for Widgets {
     async fn put(&self, lab: &Lab, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
         let context = lab.context();
         let object = call.json()?;
-        // The row that is replaced meets the precondition, also if another request was faster.
+        // This checks the precondition on the row that `put` replaces.
         let existing = rows::held(context, call, &key).await?;
         let location = fields::location(NAME, context, &object, existing.as_ref())?;
         let size = match fields::properties(&object)?.get("size") {
@@ -73,7 +73,7 @@ impl ResourceType<Lab> for Widgets {
     }
 }
 
-/// The list of types, made once.
+/// The list of types.
 static REGISTRY: Registry<Lab> = Registry::new(&[&Widgets], &["Example.Parts"]);
 
 const SUBSCRIPTION: &str = "11111111-2222-3333-4444-555555555555";
@@ -120,7 +120,7 @@ async fn answer(lab: &Lab, call: Call) -> Result<Reply, ApiError> {
 }
 
 #[tokio::test]
-async fn widget_is_made_read_changed_and_removed() {
+async fn widget_is_created_read_changed_and_removed() {
     let dir = tempfile::tempdir().unwrap();
     let lab = lab(&dir).await;
     let widget = "Example.Lab/widgets/w";
@@ -150,7 +150,7 @@ async fn widget_is_made_read_changed_and_removed() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_refused_in_the_words_of_arm() {
+async fn invalid_request_is_rejected_in_arms_wording() {
     let dir = tempfile::tempdir().unwrap();
     let lab = lab(&dir).await;
     let code = async |call: Call| answer(&lab, call).await.unwrap_err().code;
