@@ -45,8 +45,8 @@ pub use installation::{Inspection, Installation, inspect};
 pub use lease::{Holder, Lease};
 pub use migrate::SCHEMA;
 pub use model::{
-    ActiveRun, CLAIM, Cause, Client, EndedRun, Grave, Operation, OperationStatus, Page, Resource,
-    ResourceKey, Run, RunState, Select, Tombstone, Write,
+    ActiveRun, CLAIM, Cause, Client, EndedRun, Operation, OperationStatus, Page, Resource,
+    ResourceKey, Run, RunState, Select, Tombstone, TombstoneKind, Write,
 };
 pub use raw_sql::execute_raw;
 

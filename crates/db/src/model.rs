@@ -299,7 +299,7 @@ pub struct Client {
 
 /// The kind of a deleted thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Grave {
+pub enum TombstoneKind {
     /// A storage account, by its name: its blobs.
     Account,
     /// A run, by its id: its logs.
@@ -308,7 +308,7 @@ pub enum Grave {
     Image,
 }
 
-impl Grave {
+impl TombstoneKind {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Account => "account",
@@ -326,7 +326,7 @@ impl Grave {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tombstone {
     /// The kind of the deleted thing.
-    pub kind: Grave,
+    pub kind: TombstoneKind,
     /// Its name, in lower case.
     pub name: String,
     /// When it was deleted.
@@ -358,5 +358,5 @@ pub enum Write {
     Client(Client),
     /// Requests the removal of files that have no row. `Remove` and `RemoveBelow` write the tombstones of the rows that
     /// they remove.
-    Tombstone(Grave, String),
+    Tombstone(TombstoneKind, String),
 }

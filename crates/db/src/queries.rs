@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::AssertSqlSafe;
 
 use crate::{
-    Error, Grave, LAST, Store,
+    Error, LAST, Store, TombstoneKind,
     model::{ActiveRun, EndedRun, Resource, ResourceKey, Run, RunState},
     row::{self, lower, nanoseconds, text},
 };
@@ -238,7 +238,7 @@ impl Store {
             "INSERT INTO tombstones (kind, name, made) \
              SELECT '{}', id, {made} FROM runs WHERE {condition} \
              ON CONFLICT (kind, name) DO UPDATE SET made = excluded.made",
-            Grave::Run.name()
+            TombstoneKind::Run.name()
         );
         let mut tx = self.pools.begin().await?;
         for statement in [tombstones, format!("DELETE FROM runs WHERE {condition}")] {
@@ -256,7 +256,7 @@ impl Store {
             (1..=ids.len()).map(|number| format!("${number}")).collect();
         let statement = format!(
             "DELETE FROM tombstones WHERE kind = '{}' AND name IN ({})",
-            Grave::Run.name(),
+            TombstoneKind::Run.name(),
             placeholders.join(", ")
         );
         let mut tx = self.pools.begin().await?;

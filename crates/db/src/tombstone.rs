@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use sqlx::Row as _;
 
 use crate::{
-    Error, Grave, ResourceKey, Store, Tombstone,
+    Error, ResourceKey, Store, Tombstone, TombstoneKind,
     row::{below, lower, nanoseconds, text, time},
     writer::Tx,
 };
@@ -21,7 +21,7 @@ impl Store {
         let rows = sqlx::query(query).bind(i64::from(limit)).fetch_all(&self.pools.reader).await?;
         let mut found = Vec::new();
         for row in rows {
-            let Some(kind) = Grave::parse(row.try_get("kind")?) else { continue };
+            let Some(kind) = TombstoneKind::parse(row.try_get("kind")?) else { continue };
             let (name, made) = (row.try_get("name")?, time(row.try_get("made")?)?);
             found.push(Tombstone { kind, name, made });
         }
@@ -29,7 +29,11 @@ impl Store {
     }
 
     /// One tombstone.
-    pub async fn tombstone(&self, kind: Grave, name: &str) -> Result<Option<Tombstone>, Error> {
+    pub async fn tombstone(
+        &self,
+        kind: TombstoneKind,
+        name: &str,
+    ) -> Result<Option<Tombstone>, Error> {
         let row = sqlx::query("SELECT made FROM tombstones WHERE kind = $1 AND name = $2")
             .bind(kind.name())
             .bind(lower(name))
@@ -63,7 +67,7 @@ impl Store {
     }
 }
 
-pub(super) async fn put(tx: &mut Tx, kind: Grave, name: &str) -> Result<(), sqlx::Error> {
+pub(super) async fn put(tx: &mut Tx, kind: TombstoneKind, name: &str) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO tombstones (kind, name, made) VALUES ($1, $2, $3) \
          ON CONFLICT (kind, name) DO UPDATE SET made = excluded.made",
@@ -151,9 +155,9 @@ pub(super) async fn drop_of(
     name: &str,
 ) -> Result<(), sqlx::Error> {
     let (grave, name) = match kind.to_lowercase().as_str() {
-        "microsoft.storage/storageaccounts" => (Grave::Account, name.to_lowercase()),
+        "microsoft.storage/storageaccounts" => (TombstoneKind::Account, name.to_lowercase()),
         "microsoft.compute/images" | "microsoft.compute/galleries/images/versions" => {
-            (Grave::Image, key.as_str().to_owned())
+            (TombstoneKind::Image, key.as_str().to_owned())
         }
         _ => return Ok(()),
     };

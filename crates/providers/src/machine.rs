@@ -8,7 +8,7 @@ use db::{Resource, ResourceKey};
 use engine::vm_size;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use service::{App, held::RUN};
+use service::{App, read_only::RUN};
 
 use super::image_builder::{
     record::{RunInput, TemplateRecord},
@@ -381,7 +381,7 @@ mod tests {
         for row in &rows {
             assert_eq!(row.hidden[NUMBER], 1);
             assert!(KINDS.iter().any(|kind| kind.eq_ignore_ascii_case(&row.kind)), "{}", row.kind);
-            assert!(service::held::check_is_clients(row).is_err());
+            assert!(service::read_only::check_writable(row).is_err());
         }
         assert!(
             names(&shown(2, json!(null)))

@@ -202,7 +202,7 @@ pub async fn resume(app: App, operation: Operation) {
 async fn remove(
     app: &App,
     operation: &Operation,
-) -> Result<Vec<service::app::keepers::AtWork>, ApiError> {
+) -> Result<Vec<service::app::replications::Guard>, ApiError> {
     let group = &operation.target;
     if let Some(template) = active_run_in(app, group).await? {
         return Err(blocked(group.as_str(), &template));
@@ -255,7 +255,7 @@ async fn finish(
         match app.store().commit(writes).await {
             Err(Error::Stale { .. }) => tokio::task::yield_now().await,
             other => {
-                if let Err(error) = tombstones::act_on_all(app).await {
+                if let Err(error) = tombstones::remove_all_files(app).await {
                     tracing::warn!(%error, "files of a removed group stay for the next sweep");
                 }
                 app.wake_sweeper();

@@ -97,7 +97,7 @@ impl ResourceType<App> for StorageAccount {
         let account = rows::claim(app.context(), call, &key).await?;
         let reply = rows::delete_claimed(app.context(), key).await?;
         if let Some(account) = account {
-            tombstones::act_on_account(app, &account.name).await;
+            tombstones::remove_account_files(app, &account.name).await;
         }
         Ok(reply)
     }

@@ -14,7 +14,7 @@ use db::{Resource, ResourceKey, Select, Write};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use service::{App, held};
+use service::{App, read_only};
 
 use super::image_builder;
 
@@ -36,7 +36,7 @@ pub async fn handle(app: &App, call: &Call, at: &Extension) -> Result<Reply, Api
         Method::Head => return Ok(Reply::empty(StatusCode::NO_CONTENT)),
         Method::Post => return Err(ApiError::method_not_allowed(call)),
         Method::Put | Method::Patch | Method::Delete => {
-            held::check_is_clients(&holder)?;
+            read_only::check_writable(&holder)?;
             let tags = changed(call, held)?;
             let checked = json!({ "tags": tags });
             let checked = fields::tags(checked.as_object().unwrap_or(&Map::new()))?;

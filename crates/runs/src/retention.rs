@@ -84,7 +84,7 @@ async fn look(
             "the clock is ahead of what is expected: nothing is removed for its age until it is set right, or has kept its course for hours"
         ),
     }
-    tombstones::act_on_all(app).await?;
+    tombstones::remove_all_files(app).await?;
     Ok(worker::forget_ended(app).await?)
 }
 

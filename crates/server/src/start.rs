@@ -31,7 +31,7 @@ use service::{
         principal::{self, Credentials},
     },
     names,
-    own_folder::{LOCK, address, dir, lock, unopened},
+    server_folder::{LOCK, cannot_open, database_url, dir, lock},
     tasks,
 };
 use sources::fetch;
@@ -159,7 +159,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     files::make_dir(&dir)
         .code(ErrorCode::HostNotReady, || format!("cannot make {}", dir.display()))?;
     let lock = lock(&dir)?;
-    let database = address(&options.layout, options.database.as_deref());
+    let database = database_url(&options.layout, options.database.as_deref());
     let (store, identity) = installation::open(&options.layout, &database).await?;
     let names = names(&options);
     let tls = may_wait(|| Tls::obtain(&dir, &names, options.tls.as_ref()))?;
@@ -188,7 +188,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     app.set_host(options.machines.host.clone());
     app.set_quotas(budgets.settings.quota.clone());
     let metrics = http::install_metrics()?;
-    let newest = app.store().newest_time().await.map_err(unopened)?;
+    let newest = app.store().newest_time().await.map_err(cannot_open)?;
     let trust = Trust::new(newest, options.log_retention, Reading::now());
     // Last: the secret of a server that then fails to start would be lost.
     let administrator = administrator(app.store()).await?;
@@ -229,7 +229,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
 /// It cannot be opened, or belongs to another data folder.
 pub async fn open_store(layout: &Layout, url: Option<&str>) -> Result<Store> {
     check_database(url.unwrap_or_default())?;
-    installation::open_for_command(layout, &address(layout, url)).await
+    installation::open_for_command(layout, &database_url(layout, url)).await
 }
 
 /// Refuses a database on another machine whose address leaves open how the connection is protected.

@@ -15,7 +15,7 @@ use images::{
     store::Store,
 };
 use serde::Serialize;
-use service::{auth::Identity, blobs, own_folder, run_folder};
+use service::{auth::Identity, blobs, run_folder, server_folder};
 
 use crate::installation;
 
@@ -36,10 +36,12 @@ pub struct Unknown {
 /// # Errors
 /// The database cannot be read or belongs to another folder, or the folder cannot be read.
 pub async fn unknown(layout: &Layout, database: Option<&str>) -> Result<Vec<Unknown>> {
-    let Some(identity) = Identity::read(&own_folder::dir(layout))? else { return Ok(Vec::new()) };
-    let url = own_folder::address(layout, database);
+    let Some(identity) = Identity::read(&server_folder::dir(layout))? else {
+        return Ok(Vec::new());
+    };
+    let url = server_folder::database_url(layout, database);
     installation::check(layout, &url).await?;
-    let known = db::file_owners(&url).await.map_err(own_folder::unopened)?;
+    let known = db::file_owners(&url).await.map_err(server_folder::cannot_open)?;
     let layout = layout.clone();
     let looked = off_runtime(move || look(&layout, &identity, &known)).await;
     looked.code(ErrorCode::InternalError, || "the data folder cannot be read".to_owned())
@@ -100,16 +102,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
         assert_eq!(unknown(&layout, None).await.unwrap(), [], "no service was used here");
-        images::files::make_dir(&own_folder::dir(&layout)).unwrap();
-        let url = own_folder::address(&layout, None);
+        images::files::make_dir(&server_folder::dir(&layout)).unwrap();
+        let url = server_folder::database_url(&layout, None);
         let (store, _) = installation::open(&layout, &url).await.unwrap();
         let bury = |kind, name: &str| db::Write::Tombstone(kind, name.to_owned());
-        let buried = vec![bury(db::Grave::Account, "old"), bury(db::Grave::Run, "r1")];
+        let buried =
+            vec![bury(db::TombstoneKind::Account, "old"), bury(db::TombstoneKind::Run, "r1")];
         store.commit(buried).await.unwrap();
         for folder in
             ["storage/old/c", "storage/stray/c", "storage/.partial/x", "runs/r1", "runs/r2"]
         {
-            let folder = own_folder::dir(&layout).join(folder);
+            let folder = server_folder::dir(&layout).join(folder);
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("file"), [1; 100_000]).unwrap();
         }

@@ -1,7 +1,7 @@
-//! Where the service keeps its files is nobody's business but the administrator's: in what a client
-//! reads, the folders are words. The log of the service itself has the paths.
+//! Conceals the service's folders from clients: placeholders replace their paths. The service's own log
+//! has the paths.
 //!
-//! Every answer passes [`Conceal::answer`], every event and log line of a run passes the journal.
+//! Every response passes through [`Conceal::answer`], every event and log line of a run through the journal.
 
 use std::borrow::Cow;
 
@@ -9,14 +9,14 @@ use engine::may_wait;
 use images::{error::Error, event::Event, layout::Layout};
 use serde_json::Value;
 
-/// The folders, and the words for them.
+/// The paths of folders and their placeholders.
 #[derive(Debug, Clone, Default)]
 pub struct Conceal {
     folders: Vec<(String, &'static str)>,
 }
 
-/// Fields in which the service speaks; all others give back what a client sent.
-const SPOKEN: [&str; 6] =
+/// Fields with the service's own messages; all other fields repeat a client's data.
+const MESSAGES: [&str; 6] =
     ["error", "message", "hint", "details", "error_description", "provisioningError"];
 
 impl Conceal {
@@ -34,7 +34,7 @@ impl Conceal {
                     }
                 }
             }
-            // One folder may be inside the other.
+            // Longest first, as one folder may be inside another.
             folders.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
             Self { folders }
         })
@@ -52,21 +52,21 @@ impl Conceal {
         }
     }
 
-    /// Changes the strings of a value: all of them, or those in which the service speaks.
-    fn value(&self, value: &mut Value, is_spoken: bool) {
+    /// Changes all strings of a message, or those of all messages within a value.
+    fn value(&self, value: &mut Value, is_message: bool) {
         match value {
-            Value::String(text) if is_spoken => self.text(text),
-            Value::Array(list) => list.iter_mut().for_each(|one| self.value(one, is_spoken)),
+            Value::String(text) if is_message => self.text(text),
+            Value::Array(list) => list.iter_mut().for_each(|one| self.value(one, is_message)),
             Value::Object(object) => {
                 for (name, one) in object {
-                    self.value(one, is_spoken || SPOKEN.contains(&name.as_str()));
+                    self.value(one, is_message || MESSAGES.contains(&name.as_str()));
                 }
             }
             Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 
-    /// The body of a JSON answer, if it is to be another.
+    /// The changed body of a JSON response; `None` if nothing changes.
     pub fn answer(&self, body: &[u8]) -> Option<Vec<u8>> {
         let text = std::str::from_utf8(body).ok().filter(|text| self.is_needed(text))?;
         let mut value: Value = serde_json::from_str(text).ok()?;
@@ -74,7 +74,7 @@ impl Conceal {
         Some(value.to_string().into_bytes())
     }
 
-    /// An event of a run. What the guest printed stays as it is.
+    /// A run's event with concealed folders. Output of the guest does not change.
     pub fn event<'e>(&self, event: &'e Event) -> Cow<'e, Event> {
         if self.folders.is_empty() || matches!(event, Event::StepOutput { .. }) {
             return Cow::Borrowed(event);
@@ -84,19 +84,19 @@ impl Conceal {
         serde_json::from_value(value).map_or(Cow::Borrowed(event), Cow::Owned)
     }
 
-    /// An error as a run's log and events have it.
+    /// An error with concealed folders, for a run's log and events.
     pub fn error(&self, error: &Error) -> Error {
-        let mut told = Error::new(error.code, error.message.clone());
-        told.hint.clone_from(&error.hint);
-        told.details.clone_from(&error.details);
-        told.step.clone_from(&error.step);
-        told.target.clone_from(&error.target);
-        let texts = std::iter::once(&mut told.message)
-            .chain(&mut told.hint)
-            .chain(&mut told.target)
-            .chain(&mut told.details);
+        let mut concealed = Error::new(error.code, error.message.clone());
+        concealed.hint.clone_from(&error.hint);
+        concealed.details.clone_from(&error.details);
+        concealed.step.clone_from(&error.step);
+        concealed.target.clone_from(&error.target);
+        let texts = std::iter::once(&mut concealed.message)
+            .chain(&mut concealed.hint)
+            .chain(&mut concealed.target)
+            .chain(&mut concealed.details);
         texts.for_each(|text| self.text(text));
-        told
+        concealed
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_service_says_is_changed() {
+    fn only_messages_of_the_service_are_concealed() {
         let sent = json!({
             "properties": { "customize": [{ "inline": ["ls /srv/goldsmith"] }] },
             "error": { "message": "no /srv/goldsmith/catalogue.toml", "details": [
@@ -131,16 +131,16 @@ mod tests {
     }
 
     #[test]
-    fn events_and_errors_of_a_run_name_no_folder() {
+    fn folders_in_events_and_errors_are_concealed() {
         let warning = Event::Warning { text: "look at /srv/goldsmith/x".to_owned() };
         let Event::Warning { text } = conceal().event(&warning).into_owned() else { panic!() };
         assert_eq!(text, "look at <data folder>/x");
         let error = Error::new(ErrorCode::Conflict, "in /srv/goldsmith/cache/a")
             .hint("see /srv/goldsmith/b")
             .details(["/srv/goldsmith/c".to_owned()]);
-        let told = conceal().error(&error);
-        assert_eq!(told.message, "in <cache folder>/a");
-        assert_eq!(told.hint.as_deref(), Some("see <data folder>/b"));
-        assert_eq!(told.details, ["<data folder>/c"]);
+        let concealed = conceal().error(&error);
+        assert_eq!(concealed.message, "in <cache folder>/a");
+        assert_eq!(concealed.hint.as_deref(), Some("see <data folder>/b"));
+        assert_eq!(concealed.details, ["<data folder>/c"]);
     }
 }

@@ -1,15 +1,15 @@
-//! The names that the service has, whatever it is told: of this machine, and of its guests.
+//! Host names that the service always has: those of this machine, and the one that guests use.
 
-/// What guests call the host that they run on.
-const OF_GUESTS: &str = "10.0.2.2";
+/// The address of the host in the network of a guest.
+const HOST_FOR_GUESTS: &str = "10.0.2.2";
 
-/// Names that every server is known by.
+/// The names of the loopback interface.
 pub fn loopback() -> Vec<String> {
     ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec()
 }
 
-/// All names that a request may call us by: in lower case, as they are in a `Host` header.
+/// All names that a `Host` header may have, in lower case.
 pub fn all(mut names: Vec<String>) -> Vec<String> {
-    names.push(OF_GUESTS.to_owned());
+    names.push(HOST_FOR_GUESTS.to_owned());
     names
 }

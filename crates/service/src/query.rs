@@ -1,8 +1,8 @@
-//! Queries and forms: `name=value&…`.
+//! Parses queries and forms: `name=value&…`.
 
 use std::collections::BTreeMap;
 
-/// Names in lower case; of several values the first counts.
+/// Names become lower case; of several values the first counts.
 pub fn parse(text: &str) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_have_no_case_and_values_are_decoded() {
+    fn names_ignore_case_and_values_are_decoded() {
         let all = parse("API-Version=1&$filter=a%20eq+'b'&flag&api-version=2&&x=a%3Db=c");
         assert_eq!(all["api-version"], "1");
         assert_eq!(all["$filter"], "a eq 'b'");

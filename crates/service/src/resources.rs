@@ -1,10 +1,10 @@
-//! What the service says of every resource, whatever its type.
+//! The service's rules for resources of every type.
 
 use arm::{ApiError, Context, Service};
 use async_trait::async_trait;
 use db::Resource;
 
-use crate::{App, held, quotas};
+use crate::{App, quotas, read_only};
 
 #[async_trait]
 impl Service for App {
@@ -13,7 +13,7 @@ impl Service for App {
     }
 
     fn may_change(&self, resource: &Resource) -> Result<(), ApiError> {
-        held::check_is_clients(resource)
+        read_only::check_writable(resource)
     }
 
     async fn may_add(&self, kind: &str) -> Result<(), ApiError> {

@@ -1,4 +1,4 @@
-//! Work that goes on behind an answered request: the one place that starts background tasks.
+//! Background tasks of the service.
 
 use std::{any::Any, future::Future, panic::AssertUnwindSafe, time::Duration};
 
@@ -7,8 +7,8 @@ use futures_util::FutureExt;
 
 use crate::App;
 
-/// Starts a task. It is waited for when the service ends, and a panic in it is logged under its name;
-/// whoever starts it sees to it that a restart takes its work up again.
+/// Starts a task. Shutdown waits for it, and a panic is logged under its name. The caller must ensure that
+/// a restart resumes its work.
 pub fn spawn(app: &App, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
     app.tasks().spawn(async move {
         if let Err(panic) = AssertUnwindSafe(work).catch_unwind().await {
@@ -21,8 +21,8 @@ pub fn spawn(app: &App, name: &'static str, work: impl Future<Output = ()> + Sen
     });
 }
 
-/// Carries work to its end even if nobody waits any more: a request whose client hangs up is dropped
-/// at any `await`, which must not come between a commit and the start of what was promised.
+/// Completes work even if the caller is dropped: when a client hangs up, its request ends at any `await`,
+/// but not between a commit and the start of the promised work.
 pub async fn to_the_end<T: Send + 'static>(
     app: &App,
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
@@ -30,7 +30,7 @@ pub async fn to_the_end<T: Send + 'static>(
     app.tasks().spawn(work).await.map_err(ApiError::internal).flatten()
 }
 
-/// Waits until every task is over, at most so long. Whether they all are.
+/// Waits for the end of all tasks, up to a limit. Returns whether all have ended.
 pub async fn finish(app: &App, limit: Duration) -> bool {
     app.tasks().close();
     tokio::time::timeout(limit, app.tasks().wait()).await.is_ok()
@@ -68,26 +68,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_ends_its_own_task_alone() {
+    async fn panic_ends_only_its_task() {
         let dir = tempfile::tempdir().unwrap();
         let app = app(dir.path()).await;
-        spawn(&app, "bad", async { panic!("as the test wants it") });
+        spawn(&app, "bad", async { panic!("for the test") });
         assert!(finish(&app, Duration::from_secs(30)).await);
-        let error = to_the_end(&app, async { panic!("as the test wants it") }).await;
+        let error = to_the_end(&app, async { panic!("for the test") }).await;
         let error: ApiError = error.map(|(): ()| ()).unwrap_err();
         assert_eq!(error.code, "InternalServerError");
     }
 
     #[tokio::test]
-    async fn work_goes_on_when_nobody_waits() {
+    async fn work_is_completed_after_the_caller_is_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let app = app(dir.path()).await;
         let (go, gate) = tokio::sync::oneshot::channel::<()>();
         let done = Arc::new(AtomicBool::new(false));
-        let own = done.clone();
+        let flag = done.clone();
         let mut work = Box::pin(to_the_end(&app, async move {
             gate.await.map_err(ApiError::internal)?;
-            own.store(true, Ordering::SeqCst);
+            flag.store(true, Ordering::SeqCst);
             Ok(())
         }));
         assert!(futures_util::poll!(work.as_mut()).is_pending());

@@ -1,12 +1,12 @@
-//! Removes the files of what was deleted: blobs of accounts, logs of runs, disks of images.
+//! Removes files of deleted things: blobs of accounts, logs of runs, disks of images.
 //!
-//! Only a tombstone leads to a removal. Files that no row and no tombstone knows are kept, since the database may not
-//! be the one they belong to; `goldsmith doctor` reports them.
+//! Only tombstones cause removals. Files without a row or a tombstone stay, because they may belong to another
+//! database; `goldsmith doctor` reports them.
 
 use std::{io, path::PathBuf};
 
 use api::ErrorCode;
-use db::{Grave, Tombstone};
+use db::{Tombstone, TombstoneKind};
 use engine::{may_wait, off_runtime};
 use images::{
     absent,
@@ -15,42 +15,42 @@ use images::{
     store::{Store, address::Address},
 };
 
-use crate::{App, blobs, own_folder, run_folder};
+use crate::{App, blobs, run_folder, server_folder};
 
-/// Tombstones of one look.
-const AT_ONCE: u32 = 500;
+/// Tombstones per page.
+const PAGE: u32 = 500;
 
-/// Acts on every tombstone, a page after the other. What cannot be removed keeps its tombstone, and the others are acted
-/// on all the same.
+/// Removes the files of all tombstones, page by page. After a failure, the tombstone stays and the others are still
+/// processed.
 ///
 /// # Errors
-/// The database fails, or the first failure of the files.
-pub async fn act_on_all(app: &App) -> Result<(), blobs::Error> {
+/// The database failed, or the first failed removal.
+pub async fn remove_all_files(app: &App) -> Result<(), blobs::Error> {
     let mut failed = None;
     loop {
-        let page = app.store().tombstones(AT_ONCE).await?;
+        let page = app.store().tombstones(PAGE).await?;
         if page.is_empty() {
             break;
         }
-        let is_last = page.len() < AT_ONCE as usize;
+        let is_last = page.len() < PAGE as usize;
         let _permit = permit(&app.settings().layout)?;
-        let (mut runs, mut acted) = (Vec::new(), 0);
+        let (mut runs, mut removed) = (Vec::new(), 0);
         for tombstone in page {
             let done = match tombstone.kind {
-                Grave::Run => {
+                TombstoneKind::Run => {
                     runs.push(tombstone.name);
                     continue;
                 }
-                Grave::Account => remove_account(app, &tombstone).await,
-                Grave::Image => remove_image(app, &tombstone).await,
+                TombstoneKind::Account => remove_account(app, &tombstone).await,
+                TombstoneKind::Image => remove_image(app, &tombstone).await,
             };
             match done {
-                Ok(()) => acted += 1,
+                Ok(()) => removed += 1,
                 Err(error) => note(&tombstone.name, error, &mut failed),
             }
         }
-        acted += remove_runs(app, runs, &mut failed).await?;
-        if is_last || acted == 0 {
+        removed += remove_runs(app, runs, &mut failed).await?;
+        if is_last || removed == 0 {
             break;
         }
     }
@@ -58,12 +58,12 @@ pub async fn act_on_all(app: &App) -> Result<(), blobs::Error> {
 }
 
 fn note(name: &str, error: blobs::Error, failed: &mut Option<blobs::Error>) {
-    tracing::warn!(name, %error, "files of something deleted stay for now");
+    tracing::warn!(name, %error, "cannot remove files of a deleted resource now");
     failed.get_or_insert(error);
 }
 
-/// The folders of a page of runs go together, and so do their tombstones: a run's id is never given again. Returns
-/// how many are gone.
+/// Removes the folders of a page of runs, then their tombstones: ids of runs are never reused. Returns the number of
+/// removed runs.
 async fn remove_runs(
     app: &App,
     ids: Vec<String>,
@@ -88,33 +88,33 @@ async fn remove_runs(
     Ok(gone.len())
 }
 
-/// Removes the blobs of an account that was deleted; there may be nothing to do. A failure is left to the sweeper.
-pub async fn act_on_account(app: &App, name: &str) {
-    let acted = async {
-        let Some(tombstone) = app.store().tombstone(Grave::Account, name).await? else {
+/// Removes the blobs of a deleted account, if it has a tombstone. After a failure, the sweeper tries again.
+pub async fn remove_account_files(app: &App, name: &str) {
+    let removal = async {
+        let Some(tombstone) = app.store().tombstone(TombstoneKind::Account, name).await? else {
             return Ok(());
         };
         let _permit = permit(&app.settings().layout)?;
         remove_account(app, &tombstone).await
     };
-    if let Err(error) = acted.await {
-        tracing::warn!(account = name, %error, "blobs of a deleted account stay for the next sweep");
+    if let Err(error) = removal.await {
+        tracing::warn!(account = name, %error, "cannot remove blobs of a deleted account; the next sweep tries again");
     }
 }
 
-/// Held by those who remove files (shared), and by a backup (alone).
+/// The lock that removals share and that a backup takes exclusively.
 fn lock_file(layout: &Layout) -> PathBuf {
-    own_folder::dir(layout).join("removal.lock")
+    server_folder::dir(layout).join("removal.lock")
 }
 
-/// Keeps files from being removed until it is dropped; `None` while some are.
+/// Prevents the removal of files until it is dropped; `None` during a removal.
 pub fn forbid(layout: &Layout) -> io::Result<Option<Lock>> {
     Lock::try_take(&lock_file(layout))
 }
 
 fn permit(layout: &Layout) -> io::Result<UseLock> {
     may_wait(|| UseLock::try_take(&lock_file(layout)))?.ok_or_else(|| {
-        let text = "a backup is being made; the next sweep removes them";
+        let text = "a backup is in progress; the next sweep removes them";
         io::Error::new(io::ErrorKind::ResourceBusy, text)
     })
 }
@@ -122,9 +122,9 @@ fn permit(layout: &Layout) -> io::Result<UseLock> {
 async fn remove_account(app: &App, tombstone: &Tombstone) -> Result<(), blobs::Error> {
     let layout = app.settings().layout.clone();
     let (moving, name) = (layout.clone(), tombstone.name.clone());
-    // One rename while no row is written, so that a new account of that name loses nothing.
-    let put_aside = move || blobs::put_account_aside(&moving, &name);
-    app.store().take_tombstone(tombstone, put_aside).await?;
+    // One rename without concurrent commits, so that a new account of that name keeps its files.
+    let move_away = move || blobs::put_account_aside(&moving, &name);
+    app.store().take_tombstone(tombstone, move_away).await?;
     blobs::remove_put_aside(&layout).await?;
     Ok(())
 }
@@ -137,17 +137,17 @@ async fn remove_image(app: &App, tombstone: &Tombstone) -> Result<(), blobs::Err
 }
 
 fn remove_run(layout: &Layout, id: &str) -> io::Result<()> {
-    // It becomes a path: only what can be a run's id.
+    // The id becomes a path.
     if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
         return Err(io::Error::other(format!("{id:?} is not a run's id")));
     }
     absent::remove_tree(&run_folder::of(layout, id))?;
-    // What the engine keeps beside: the serial console, a screenshot.
+    // The engine's logs: the serial console and a screenshot.
     absent::remove_tree(&layout.logs().join(id))
 }
 
-/// The deletion itself removes the disks before the row; this is for one that was stored again meanwhile by a run that
-/// had not ended. One that is younger than the deletion stays.
+/// A deletion removes the disks before the row. This removes disks that a run stored in between, unless they are newer
+/// than the deletion.
 fn remove_disks(layout: &Layout, deleted: &Tombstone) -> io::Result<()> {
     let Ok(address) = Address::parse(&deleted.name) else { return Ok(()) };
     let store = Store::open(layout);

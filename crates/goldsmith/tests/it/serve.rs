@@ -47,7 +47,7 @@ fn secret_is_shown_once_and_second_server_is_rejected() {
     assert!(line.contains(r#""clientSecret":"gs_"#), "{line}");
     let second = sandbox.run(&["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(second.status.code(), Some(3), "{}", stderr(&second));
-    assert!(stderr(&second).contains("another goldsmith serves"), "{}", stderr(&second));
+    assert!(stderr(&second).contains("another goldsmith already serves"), "{}", stderr(&second));
     // Administration works while the server runs.
     let listed = stdout(&sandbox.run(&["admin", "sp", "list"]));
     assert!(listed.contains("administrator"), "{listed}");

@@ -20,7 +20,7 @@ use images::{
     layout::Layout,
     store::{Store, address::Address},
 };
-use service::{App, app::keepers::AtWork};
+use service::{App, app::replications::Guard};
 
 use crate::refusal;
 
@@ -32,10 +32,10 @@ const GALLERY_VERSIONS: &[&str] =
 
 /// Removes what builds or imports stored under those ids, and its copies in regions; there may be nothing. Whoever copies one of
 /// them is stopped first, and nobody else begins before what this gives is dropped, which is to be when the rows are gone.
-pub(crate) async fn remove_stored(app: &App, ids: &[&str]) -> Result<Vec<AtWork>, ApiError> {
+pub(crate) async fn remove_stored(app: &App, ids: &[&str]) -> Result<Vec<Guard>, ApiError> {
     let mut held = Vec::new();
     for id in ids {
-        held.push(app.keepers().take_over(&ResourceKey::of(id), app.shutdown()).await);
+        held.push(app.replications().take_over(&ResourceKey::of(id), app.shutdown()).await);
     }
     let layout = app.settings().layout.clone();
     let removed = match app.confirm_ownership().await {

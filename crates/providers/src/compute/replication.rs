@@ -118,7 +118,7 @@ fn promised(hidden: &Value, before: &Value, after: &Value) -> Promise {
 pub(super) fn keep_promise(app: &App, version: &Resource) {
     let Some(promise) = Promise::of(&version.hidden) else { return };
     let (own, key) = (app.clone(), version.key());
-    let (keeper, older) = app.keepers().begin(&key, app.shutdown());
+    let (keeper, older) = app.replications().begin(&key, app.shutdown());
     tasks::spawn(app, "copy a gallery version", async move {
         if let Some(older) = older {
             older.stop().await;
@@ -146,7 +146,9 @@ async fn keep(
     promise: &Promise,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
-    let Some(turn) = stop.run_until_cancelled(app.keepers().turn()).await else { return Ok(()) };
+    let Some(turn) = stop.run_until_cancelled(app.replications().permit()).await else {
+        return Ok(());
+    };
     // What is to be done is what the version says now.
     let Some(version) = promised_still(app, key, promise).await? else { return Ok(()) };
     let outcome = carry_out(app, &version, promise, stop).await;

@@ -56,7 +56,7 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), db::Error> {
     writes.push(Write::Operation(operation::ended(operation.clone(), Ok(()))));
     app.store().commit(writes).await?;
     if let Some(account) = account {
-        tombstones::act_on_account(app, &account).await;
+        tombstones::remove_account_files(app, &account).await;
     }
     app.wake_sweeper();
     // Machines that its failed runs left for inspection go with it.

@@ -73,7 +73,7 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), db::Error> {
     writes.extend([template.replace(), end(result)]);
     app.store().commit(writes).await?;
     if let Some(account) = failed_account {
-        tombstones::act_on_account(app, &account).await;
+        tombstones::remove_account_files(app, &account).await;
     }
     app.wake_schedules();
     if is_auto {

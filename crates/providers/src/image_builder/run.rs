@@ -27,7 +27,7 @@ pub(super) async fn submit(
 ) -> Result<Option<Reply>, ApiError> {
     let (mut template, last) = load_existing(app, call, key).await?;
     state::next(State::of(&template, last.as_ref()), Event::Run)?;
-    quotas::waiting_run(app).await?.map_err(quotas::refused)?;
+    quotas::waiting_run(app).await?.map_err(quotas::to_api_error)?;
     let started = Started::in_region(call, NAMESPACE, RUN, key.clone(), template.location());
     let run = with_operation(&template, &started.row, Cause::Manual).map_err(|error| {
         ApiError::bad_request(error.code.name(), error.message)

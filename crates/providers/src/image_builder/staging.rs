@@ -3,7 +3,7 @@
 
 use api::tags::MOST;
 use arm::{ApiError, region::normalise};
-use db::{Grave, Resource, ResourceKey, Select, Write};
+use db::{Resource, ResourceKey, Select, TombstoneKind, Write};
 use images::error::Error;
 use serde_json::{Value, json};
 use service::{
@@ -98,7 +98,7 @@ pub(super) async fn keep_scripts(
     let layout = &app.settings().layout;
     let account = template.hidden.staging_account.as_deref().unwrap_or_default();
     // A failed creation may have left a tombstone, whose sweep must not find what is written now.
-    tombstones::act_on_account(app, account).await;
+    tombstones::remove_account_files(app, account).await;
     for Script { sha256, container, blob } in &pinned.scripts {
         let (container, name) = ((*container).to_owned(), blob.clone());
         let blob = Blob { account: account.to_owned(), container, name };
@@ -213,7 +213,7 @@ pub(super) fn undo(template: &mut TemplateRecord) -> Option<Write> {
 /// The blobs of a template in creation have no account yet that could leave a tombstone.
 fn tombstone(template: &TemplateRecord) -> Option<Write> {
     let account = template.hidden.staging_account.clone();
-    account.map(|name| Write::Tombstone(Grave::Account, name))
+    account.map(|name| Write::Tombstone(TombstoneKind::Account, name))
 }
 
 /// What has to be written when the template is deleted. A group of the service's own goes with

@@ -50,7 +50,7 @@ impl ResourceType<App> for ImageTemplates {
         check::subnet(app, &template).await?;
 
         if template.properties.auto_run {
-            quotas::waiting_run(app).await?.map_err(quotas::refused)?;
+            quotas::waiting_run(app).await?.map_err(quotas::to_api_error)?;
         }
 
         let body = body::created(&sent, &template, &location);

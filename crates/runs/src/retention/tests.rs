@@ -253,7 +253,7 @@ async fn a_tombstone_stays_until_its_files_are_gone() {
     fs::create_dir_all(root.join("acc")).unwrap();
     // Something in the way of the folder that deleted accounts are put into.
     fs::write(root.join(".removed"), "").unwrap();
-    let bury = Write::Tombstone(db::Grave::Account, "acc".into());
+    let bury = Write::Tombstone(db::TombstoneKind::Account, "acc".into());
     bench.app.store().commit(vec![bury]).await.unwrap();
     sweep(&bench.app, DAY, Timestamp::now()).await.unwrap_err();
     assert!(root.join("acc").exists());
@@ -267,7 +267,7 @@ async fn a_tombstone_stays_until_its_files_are_gone() {
 async fn machines_stay_listed_when_the_ledger_cannot_be_read() {
     let bench = Bench::new().await;
     let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm";
-    let hidden = json!({ service::held::RUN: "r1" });
+    let hidden = json!({ service::read_only::RUN: "r1" });
     let vm = bench.insert(id, "microsoft.compute/virtualmachines", hidden, at(0)).await;
     let ledger = bench.app.settings().layout.ledger();
     fs::create_dir_all(&ledger).unwrap();

@@ -14,7 +14,7 @@ use providers::{
     image_builder::record::{RunInput, TemplateRecord},
     machine::{self, Holder, KINDS, Machine},
 };
-use service::{App, held::RUN};
+use service::{App, read_only::RUN};
 
 /// How often to try again when another write was faster.
 const TRIES: usize = 10;

@@ -17,7 +17,7 @@ use images::{
     store::{Record, Store},
 };
 use jiff::Timestamp;
-use service::{auth::Identity, own_folder, tombstones};
+use service::{auth::Identity, server_folder, tombstones};
 
 use super::{
     DATA, DATABASE, Entry, FORMAT, MANIFEST, Manifest, blocking, copy_private, link_or_copy,
@@ -35,12 +35,12 @@ const LINKED: [&str; 3] = ["images/", "server/storage/", "blobs/"];
 /// # Errors
 /// No service was used in the data folder, the database is not the folder's, or something cannot be read or written.
 pub async fn backup(layout: &Layout, database: Option<&str>, to: &Path) -> Result<Manifest> {
-    let dir = own_folder::dir(layout);
+    let dir = server_folder::dir(layout);
     if Identity::read(&dir)?.is_none() {
         let text = format!("no service was used with {}", layout.data().display());
         return Err(Error::new(ErrorCode::NotFound, text).hint("check --data-dir"));
     }
-    let url = own_folder::address(layout, database);
+    let url = server_folder::database_url(layout, database);
     installation::check(layout, &url).await?;
     let to = std::path::absolute(to)
         .code(ErrorCode::InvalidArgument, || format!("bad folder {}", to.display()))?;
@@ -75,7 +75,7 @@ async fn make(layout: &Layout, url: &str, work: &Path) -> Result<Manifest> {
     let images = Store::open(layout);
     let frozen = blocking("lock the image store", move || images.freeze()).await?;
     let dump = work.join(DATABASE);
-    let dumped = db::dump(url, &dump).await.map_err(own_folder::unopened)?;
+    let dumped = db::dump(url, &dump).await.map_err(server_folder::cannot_open)?;
     let (from, skipped) = (layout.data().to_owned(), database_files(url));
     let mut entries = blocking("copy the data folder", move || {
         let mut entries = Vec::new();

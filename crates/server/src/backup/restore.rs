@@ -17,7 +17,7 @@ use images::{
     store::Store,
 };
 use serde::Serialize;
-use service::{auth::Identity, own_folder};
+use service::{auth::Identity, server_folder};
 
 use super::{DATA, DATABASE, LEDGER, Manifest, blocking, copy_private, link_or_copy, verify};
 use crate::installation;
@@ -40,9 +40,9 @@ pub struct Restored {
 /// # Errors
 /// The backup is not whole, or folder or database are not empty; then neither is changed.
 pub async fn restore(layout: &Layout, database: Option<&str>, from: &Path) -> Result<Restored> {
-    let url = own_folder::address(layout, database);
+    let url = server_folder::database_url(layout, database);
     if may_wait(|| from.is_file()) {
-        files::make_dir(&own_folder::dir(layout)).map_err(unwritable)?;
+        files::make_dir(&server_folder::dir(layout)).map_err(unwritable)?;
         let database = db::load(&url, from).await.map_err(unloaded)?;
         return Ok(Restored { database, files: 0, is_elsewhere: false });
     }
@@ -51,9 +51,9 @@ pub async fn restore(layout: &Layout, database: Option<&str>, from: &Path) -> Re
         let text = format!("{} is damaged, and nothing was put back", from.display());
         return Err(Error::new(ErrorCode::BadImage, text).details(faults));
     }
-    let dir = own_folder::dir(layout);
+    let dir = server_folder::dir(layout);
     files::make_dir(&dir).map_err(unwritable)?;
-    let _lock = own_folder::lock(&dir)?;
+    let _lock = server_folder::lock(&dir)?;
     let has_images = !may_wait(|| Store::open(layout).is_empty()).map_err(unwritable)?;
     if Identity::read(&dir)?.is_some() || has_images {
         let text =

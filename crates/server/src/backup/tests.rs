@@ -1,11 +1,11 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use std::os::unix::fs::MetadataExt as _;
 
-use db::{Grave, Resource, ResourceKey, Store, Write};
+use db::{Resource, ResourceKey, Store, TombstoneKind, Write};
 use images::layout::Layout;
 use jiff::Timestamp;
 use serde_json::json;
-use service::{App, Settings, blobs, own_folder, tombstones};
+use service::{App, Settings, blobs, server_folder, tombstones};
 
 use super::*;
 use crate::installation;
@@ -22,12 +22,12 @@ impl Bench {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
-        images::files::make_dir(&own_folder::dir(&layout)).unwrap();
-        let url = own_folder::address(&layout, None);
+        images::files::make_dir(&server_folder::dir(&layout)).unwrap();
+        let url = server_folder::database_url(&layout, None);
         let (store, identity) = installation::open(&layout, &url).await.unwrap();
         let settings = Settings {
             layout: layout.clone(),
-            dir: own_folder::dir(&layout),
+            dir: server_folder::dir(&layout),
             regions: vec!["lab1".to_owned()],
             tenant: identity.tenant.to_string(),
             subscription: identity.subscription.to_string(),
@@ -54,7 +54,7 @@ impl Bench {
     async fn remove_account(&self, number: usize) {
         let key = self.row(number).key();
         self.app.store().commit(vec![Write::Remove(key, 1)]).await.unwrap();
-        tombstones::act_on_account(&self.app, &format!("acc{number}")).await;
+        tombstones::remove_account_files(&self.app, &format!("acc{number}")).await;
     }
 
     fn row(&self, number: usize) -> Resource {
@@ -118,7 +118,7 @@ async fn a_backup_beside_a_working_service_has_the_files_of_every_row() {
     let other = bench.elsewhere("other");
     let restored = restore(&other, None, &to).await.unwrap();
     assert_eq!(restored.database, made.database);
-    let url = own_folder::address(&other, None);
+    let url = server_folder::database_url(&other, None);
     let (store, identity) = installation::open(&other, &url).await.unwrap();
     let rows = accounts(&store, &identity.subscription.to_string()).await;
     assert!(rows.len() >= 14, "{}", rows.len());
@@ -134,7 +134,7 @@ async fn a_backup_beside_a_working_service_has_the_files_of_every_row() {
 async fn a_backup_is_for_its_owner_alone_and_links_what_never_changes() {
     let bench = Bench::new().await;
     bench.account(1).await;
-    fs::write(own_folder::dir(&bench.layout).join("signing-key.pem"), "key").unwrap();
+    fs::write(server_folder::dir(&bench.layout).join("signing-key.pem"), "key").unwrap();
     let ledger = bench.layout.ledger().join("r1");
     fs::create_dir_all(&ledger).unwrap();
     fs::write(ledger.join("000000.json"), "{}").unwrap();
@@ -177,7 +177,10 @@ async fn what_was_put_back_does_not_go_with_what_it_came_from() {
     backup(&bench.layout, None, &to).await.unwrap();
     let other = bench.elsewhere("other");
     restore(&other, None, &to).await.unwrap();
-    let (own, copy) = (own_folder::address(&bench.layout, None), own_folder::address(&other, None));
+    let (own, copy) = (
+        server_folder::database_url(&bench.layout, None),
+        server_folder::database_url(&other, None),
+    );
     assert!(installation::check(&other, &copy).await.is_ok());
     for (layout, url) in [(&bench.layout, &copy), (&other, &own)] {
         let error = installation::check(layout, url).await.unwrap_err();
@@ -204,7 +207,7 @@ async fn a_flipped_bit_and_a_missing_file_are_found() {
     let other = bench.elsewhere("other");
     let error = restore(&other, None, &to).await.unwrap_err();
     assert_eq!(error.details, faults);
-    assert!(!own_folder::dir(&other).exists());
+    assert!(!server_folder::dir(&other).exists());
     fs::remove_file(to.join("backup.json")).unwrap();
     assert_eq!(verify(&to).await.unwrap_err().code, ErrorCode::NotFound);
 }
@@ -217,10 +220,10 @@ async fn tombstones_wait_while_a_backup_is_made() {
     bench.app.store().commit(vec![Write::Remove(key, 1)]).await.unwrap();
     let file = blobs::root(&bench.layout).join("acc1/vhds/a.vhd");
     let lock = tombstones::forbid(&bench.layout).unwrap().unwrap();
-    assert!(tombstones::act_on_all(&bench.app).await.is_err());
+    assert!(tombstones::remove_all_files(&bench.app).await.is_err());
     assert!(file.exists());
-    assert!(bench.app.store().tombstone(Grave::Account, "acc1").await.unwrap().is_some());
+    assert!(bench.app.store().tombstone(TombstoneKind::Account, "acc1").await.unwrap().is_some());
     drop(lock);
-    tombstones::act_on_all(&bench.app).await.unwrap();
+    tombstones::remove_all_files(&bench.app).await.unwrap();
     assert!(!file.exists());
 }

@@ -33,7 +33,7 @@ use images::{
     layout::Layout,
 };
 use serde::{Deserialize, Serialize};
-use service::{App, auth::Identity, blobs, own_folder, run_folder};
+use service::{App, auth::Identity, blobs, run_folder, server_folder};
 use uuid::Uuid;
 
 use self::judge::{Folder, Verdict, judge};
@@ -86,14 +86,14 @@ pub(crate) async fn check(layout: &Layout, url: &str) -> Result<()> {
 }
 
 async fn judged(layout: &Layout, url: &str) -> Result<Verdict> {
-    let found = db::inspect(url).await.map_err(own_folder::unopened)?;
+    let found = db::inspect(url).await.map_err(server_folder::cannot_open)?;
     judge(&may_wait(|| folder(layout))?, &found)
-        .map_err(|reason| reason.error(&own_folder::dir(layout)))
+        .map_err(|reason| reason.error(&server_folder::dir(layout)))
 }
 
 /// Opens the database beside the folder, if the two belong together; notes that they do at their first meeting.
 pub(crate) async fn open(layout: &Layout, url: &str) -> Result<(Store, Identity)> {
-    let dir = own_folder::dir(layout);
+    let dir = server_folder::dir(layout);
     let verdict = judged(layout, url).await?;
     let identity = Identity::obtain(&dir)?;
     let store = open_with_copy(&dir, url).await?;
@@ -111,9 +111,9 @@ pub(crate) async fn open(layout: &Layout, url: &str) -> Result<(Store, Identity)
 /// Opens the database for a command beside the service, perhaps on another machine: without a folder that is known to
 /// belong to another database.
 pub(crate) async fn open_for_command(layout: &Layout, url: &str) -> Result<Store> {
-    let dir = own_folder::dir(layout);
+    let dir = server_folder::dir(layout);
     if Note::read(&dir)?.is_none() && Identity::read(&dir)?.is_none() {
-        let found = db::inspect(url).await.map_err(own_folder::unopened)?;
+        let found = db::inspect(url).await.map_err(server_folder::cannot_open)?;
         if found.installation.is_some() || found.has_content {
             return open_with_copy(&dir, url).await;
         }
@@ -138,12 +138,12 @@ pub struct Adopted {
 /// # Errors
 /// A server has the folder, or one of the two cannot be read or written.
 pub async fn adopt(layout: &Layout, database: Option<&str>) -> Result<Adopted> {
-    let dir = own_folder::dir(layout);
+    let dir = server_folder::dir(layout);
     files::make_dir(&dir)
         .code(ErrorCode::HostNotReady, || format!("cannot make {}", dir.display()))?;
-    let _lock = own_folder::lock(&dir)?;
-    let url = own_folder::address(layout, database);
-    let found = db::inspect(&url).await.map_err(own_folder::unopened)?;
+    let _lock = server_folder::lock(&dir)?;
+    let url = server_folder::database_url(layout, database);
+    let found = db::inspect(&url).await.map_err(server_folder::cannot_open)?;
     // Rows of another subscription would be invisible, so the database's ids win.
     let identity = match ids_of(&found) {
         Some((tenant, subscription)) => {
@@ -166,7 +166,7 @@ pub async fn adopt(layout: &Layout, database: Option<&str>) -> Result<Adopted> {
 
 /// Opens a database. One of an earlier schema is first copied: an upgrade cannot be taken back otherwise.
 async fn open_with_copy(dir: &Path, url: &str) -> Result<Store> {
-    let schema = db::inspect(url).await.map_err(own_folder::unopened)?.schema;
+    let schema = db::inspect(url).await.map_err(server_folder::cannot_open)?.schema;
     if (1..db::SCHEMA).contains(&schema) {
         let copies = dir.join(COPIES);
         let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%6f").to_string();
@@ -177,13 +177,13 @@ async fn open_with_copy(dir: &Path, url: &str) -> Result<Store> {
         db::dump(url, &copy).await.code(ErrorCode::HostNotReady, cannot)?;
         tracing::info!(copy = %copy.display(), "the database was copied before its upgrade");
     }
-    Store::open(url).await.map_err(own_folder::unopened)
+    Store::open(url).await.map_err(server_folder::cannot_open)
 }
 
 /// Makes a folder and a database that were put back from a backup an installation of their own: the one that the backup
 /// was made of may live on.
 pub(crate) async fn found(layout: &Layout, url: &str) -> Result<()> {
-    let dir = own_folder::dir(layout);
+    let dir = server_folder::dir(layout);
     let identity = Identity::obtain(&dir)?;
     let store = open_with_copy(&dir, url).await?;
     join(&store, &dir, &Uuid::new_v4().to_string(), &identity).await?;
@@ -202,12 +202,12 @@ fn ids_of(found: &Inspection) -> Option<(Option<uuid::Uuid>, uuid::Uuid)> {
 /// The database first: a crash in between leaves a database with the folder's subscription, and that is accepted.
 async fn join(store: &Store, dir: &Path, id: &str, identity: &Identity) -> Result<()> {
     let (tenant, subscription) = (identity.tenant.to_string(), identity.subscription.to_string());
-    store.set_installation(id, &tenant, &subscription).await.map_err(own_folder::unopened)?;
+    store.set_installation(id, &tenant, &subscription).await.map_err(server_folder::cannot_open)?;
     write_note(store, dir, id).await
 }
 
 async fn write_note(store: &Store, dir: &Path, id: &str) -> Result<()> {
-    let row = store.installation().await.map_err(own_folder::unopened)?;
+    let row = store.installation().await.map_err(server_folder::cannot_open)?;
     let mark = row.map_or(0, |row| row.mark);
     Note { id: id.to_owned(), mark }
         .write(dir)
@@ -216,7 +216,7 @@ async fn write_note(store: &Store, dir: &Path, id: &str) -> Result<()> {
 
 /// What the data folder has.
 fn folder(layout: &Layout) -> Result<Folder> {
-    let dir = own_folder::dir(layout);
+    let dir = server_folder::dir(layout);
     let has_content = || -> io::Result<bool> {
         Ok(has_entries(&blobs::root(layout))?
             || has_entries(&run_folder::root(layout))?

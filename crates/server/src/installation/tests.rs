@@ -3,7 +3,7 @@ mod upgrade;
 
 use super::{judge::Mismatch, *};
 use db::Installation;
-use service::own_folder;
+use service::server_folder;
 
 fn identity(last: u8) -> Identity {
     let uuid =
@@ -109,7 +109,7 @@ impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
-        files::make_dir(&own_folder::dir(&layout)).unwrap();
+        files::make_dir(&server_folder::dir(&layout)).unwrap();
         Self { dir, layout }
     }
 
@@ -140,7 +140,7 @@ async fn an_empty_an_older_and_another_database_are_refused() {
     let (store, again) = open(&bench.layout, &bench.url("own")).await.unwrap();
     assert_eq!(again, identity);
     commit(&store, "two").await;
-    let dir = own_folder::dir(&bench.layout);
+    let dir = server_folder::dir(&bench.layout);
     let mark = *store.marks().borrow();
     let id = Note::read(&dir).unwrap().unwrap().id;
     Note { id, mark }.write(&dir).unwrap();
@@ -179,7 +179,7 @@ async fn an_adopted_database_is_accepted_and_the_former_one_is_not() {
 async fn the_mark_of_the_folder_follows_the_database() {
     let bench = Bench::new();
     let (store, identity) = open(&bench.layout, &bench.url("own")).await.unwrap();
-    let dir = own_folder::dir(&bench.layout);
+    let dir = server_folder::dir(&bench.layout);
     let settings = service::Settings {
         layout: bench.layout.clone(),
         dir: dir.clone(),

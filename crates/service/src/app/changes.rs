@@ -1,5 +1,4 @@
-//! What was written that a trigger may be waiting for, by key: a look then reads the triggers that it
-//! concerns and no others.
+//! Changes that may fire a trigger, by key, so that the trigger check reads only the affected triggers.
 
 use std::{
     collections::BTreeSet,
@@ -9,30 +8,30 @@ use std::{
 use db::ResourceKey;
 use tokio::sync::Notify;
 
-/// More keys than this are not kept apart: then every trigger is looked at.
-const MOST: usize = 1000;
+/// Beyond this number of keys, the next check covers every trigger.
+const LIMIT: usize = 1000;
 
-/// Something that was written.
+/// A change that may fire a trigger.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// An image definition has a version more or less, or a version counts for `latest` or no longer does.
+    /// A version of the image definition was added or removed, or its exclusion from `latest` changed.
     Definition(ResourceKey),
-    /// A run of the template ended, or the template itself was changed.
+    /// A run of the template ended, or the template changed.
     Template(ResourceKey),
 }
 
-/// Which triggers to look at.
+/// The triggers to check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// Every one, also for runs that ended while the service did not run.
+    /// All, including those of runs that ended while the service was down.
     Start,
-    /// Every one whose source has moved on.
+    /// All whose source has a new version.
     All,
-    /// Those that these changes concern.
+    /// Those that the changes affect.
     Only(BTreeSet<Change>),
 }
 
-/// The changes since the last look.
+/// The changes since the last check.
 #[derive(Debug)]
 pub struct Changes {
     pending: Mutex<Scope>,
@@ -46,17 +45,17 @@ impl Default for Changes {
 }
 
 impl Changes {
-    /// Notes a change. It cannot come too early: the next look takes it.
+    /// Adds a change for the next check.
     pub fn add(&self, change: Change) {
         match &mut *self.pending() {
-            Scope::Only(changes) if changes.len() < MOST => drop(changes.insert(change)),
-            // Which templates had runs that ended is not known any more.
+            Scope::Only(changes) if changes.len() < LIMIT => drop(changes.insert(change)),
+            // The keys of templates with ended runs are lost.
             all => *all = Scope::Start,
         }
         self.woken.notify_one();
     }
 
-    /// Waits for changes, and takes them.
+    /// Waits for changes, and returns them.
     pub async fn next(&self) -> Scope {
         loop {
             let taken = std::mem::replace(&mut *self.pending(), Scope::Only(BTreeSet::new()));
@@ -81,7 +80,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn changes_are_taken_once_and_each_once() {
+    async fn change_is_returned_once() {
         let changes = Changes::default();
         for number in [1, 2, 1] {
             changes.add(template(number));
@@ -95,9 +94,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn too_many_changes_take_no_more_room() {
+    async fn too_many_changes_become_one_full_check() {
         let changes = Changes::default();
-        for number in 0..=MOST {
+        for number in 0..=LIMIT {
             changes.add(template(number));
         }
         assert_eq!(changes.next().await, Scope::Start);

@@ -1,4 +1,4 @@
-//! Who waits for news of a run, and is woken by it.
+//! Notifies the followers of a run of new events.
 
 use std::{
     collections::HashMap,
@@ -7,16 +7,16 @@ use std::{
 
 use tokio::sync::watch;
 
-/// By run: how many tell of it, and how its readers are woken.
+/// By run: the number of feeds, and the sender that wakes followers.
 type Open = HashMap<String, (usize, watch::Sender<u64>)>;
 
-/// The runs that are at work in this process. Cheap to clone.
+/// The active runs of this process. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Feeds {
     open: Arc<Mutex<Open>>,
 }
 
-/// An end that tells. Once the last one is dropped, its readers look whether the run is over.
+/// The sending end for a run. When the last one is dropped, followers check whether the run is over.
 #[derive(Debug)]
 pub struct Feed {
     feeds: Feeds,
@@ -24,13 +24,13 @@ pub struct Feed {
 }
 
 impl Feeds {
-    /// Begins to tell of a run.
+    /// Opens a feed for a run.
     pub fn open(&self, run_id: &str) -> Feed {
         self.lock().entry(run_id.to_owned()).or_insert_with(|| (0, watch::Sender::new(0))).0 += 1;
         Feed { feeds: self.clone(), run_id: run_id.to_owned() }
     }
 
-    /// News of a run, while it is at work here.
+    /// Follows a run that is active in this process.
     pub fn watch(&self, run_id: &str) -> Option<watch::Receiver<u64>> {
         self.lock().get(run_id).map(|(_, feed)| feed.subscribe())
     }
@@ -41,7 +41,7 @@ impl Feeds {
 }
 
 impl Feed {
-    /// There is more to read.
+    /// Notifies the followers.
     pub fn changed(&self) {
         if let Some((_, feed)) = self.feeds.lock().get(&self.run_id) {
             feed.send_modify(|number| *number += 1);

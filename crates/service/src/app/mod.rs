@@ -1,10 +1,10 @@
-//! What the whole service shares, built once at start.
+//! The shared state of the service, built once at start.
 
 pub mod changes;
 pub mod feeds;
-pub mod keepers;
 pub mod quotas;
 mod readiness;
+pub mod replications;
 
 use std::{
     path::PathBuf,
@@ -20,17 +20,18 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::app::{
-    changes::Changes, feeds::Feeds, keepers::Keepers, quotas::Quotas, readiness::Readiness,
+    changes::Changes, feeds::Feeds, quotas::Quotas, readiness::Readiness,
+    replications::Replications,
 };
 
-/// How the service is to run; every value has been checked.
+/// The validated settings of the service.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Cache and data of builds.
+    /// The folders for cache and data.
     pub layout: Layout,
-    /// Keys, certificates, the SQLite file.
+    /// The folder for keys, certificates and the SQLite file.
     pub dir: PathBuf,
-    /// Regions that a resource may be in, such as `westus2`; the first is the default.
+    /// The regions for resources, such as `westus2`; the first is the default.
     pub regions: Vec<String>,
     /// The tenant's id.
     pub tenant: String,
@@ -38,7 +39,7 @@ pub struct Settings {
     pub subscription: String,
 }
 
-/// The shared parts. Cheap to clone.
+/// The shared state. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct App {
     inner: Arc<Inner>,
@@ -56,7 +57,7 @@ struct Inner {
     schedules: Notify,
     janitor: Notify,
     feeds: Feeds,
-    keepers: Keepers,
+    replications: Replications,
     readiness: Readiness,
     fetch: OnceLock<fetch::Limits>,
     ownership: OnceLock<Arc<dyn Ownership>>,
@@ -65,7 +66,7 @@ struct Inner {
 }
 
 impl App {
-    /// Puts the parts together.
+    /// Creates the shared state.
     pub fn new(settings: Settings, store: Store, shutdown: CancellationToken) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -79,7 +80,7 @@ impl App {
                 schedules: Notify::new(),
                 janitor: Notify::new(),
                 feeds: Feeds::default(),
-                keepers: Keepers::default(),
+                replications: Replications::default(),
                 readiness: Readiness::default(),
                 fetch: OnceLock::new(),
                 ownership: OnceLock::new(),
@@ -89,12 +90,12 @@ impl App {
         }
     }
 
-    /// How the service is to run.
+    /// The settings of the service.
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
     }
 
-    /// What every route needs.
+    /// The part that every route needs.
     pub fn context(&self) -> &Context {
         &self.inner.context
     }
@@ -104,138 +105,135 @@ impl App {
         self.inner.context.store()
     }
 
-    /// Fires when the service is to end.
+    /// Cancelled when the service shuts down.
     pub fn shutdown(&self) -> &CancellationToken {
         &self.inner.shutdown
     }
 
-    /// What goes on in the background; see [`crate::tasks`].
+    /// The background tasks; see [`crate::tasks`].
     pub fn tasks(&self) -> &TaskTracker {
         &self.inner.tasks
     }
 
-    /// Tells the worker that a run was submitted or is to be canceled. One call is remembered until
-    /// the worker looks, so it cannot come too early.
+    /// Wakes the worker after a run was submitted or canceled. The call is remembered until the worker
+    /// waits.
     pub fn wake_worker(&self) {
         self.inner.worker.notify_one();
     }
 
-    /// Waits for [`wake_worker`](Self::wake_worker); a call before counts.
+    /// Waits for [`wake_worker`](Self::wake_worker), including an earlier call.
     pub async fn worker_woken(&self) {
         self.inner.worker.notified().await;
     }
 
-    /// Tells the sweeper (`runs::retention`) that a template is gone.
+    /// Wakes the sweeper (`runs::retention`) after the deletion of a template.
     pub fn wake_sweeper(&self) {
         self.inner.sweeper.notify_one();
     }
 
-    /// Waits for [`wake_sweeper`](Self::wake_sweeper); a call before counts.
+    /// Waits for [`wake_sweeper`](Self::wake_sweeper), including an earlier call.
     pub async fn sweeper_woken(&self) {
         self.inner.sweeper.notified().await;
     }
 
-    /// What was written that triggers may be waiting for.
+    /// Changes that may fire triggers.
     pub fn changes(&self) -> &Changes {
         &self.inner.changes
     }
 
-    /// Tells the schedules that one was set, or that a template is free. One call is remembered until
-    /// they look.
+    /// Wakes the scheduler after a schedule changed or a template's run ended. The call is remembered.
     pub fn wake_schedules(&self) {
         self.inner.schedules.notify_one();
     }
 
-    /// Waits for [`wake_schedules`](Self::wake_schedules); a call before counts.
+    /// Waits for [`wake_schedules`](Self::wake_schedules), including an earlier call.
     pub async fn schedules_woken(&self) {
         self.inner.schedules.notified().await;
     }
 
-    /// Tells the janitor that something is to be released now. One call is remembered.
+    /// Wakes the janitor to release something now. The call is remembered.
     pub fn wake_janitor(&self) {
         self.inner.janitor.notify_one();
     }
 
-    /// Waits for [`wake_janitor`](Self::wake_janitor); a call before counts.
+    /// Waits for [`wake_janitor`](Self::wake_janitor), including an earlier call.
     pub async fn janitor_woken(&self) {
         self.inner.janitor.notified().await;
     }
 
-    /// News of the runs that are at work here.
+    /// Notifications of active runs.
     pub fn feeds(&self) -> &Feeds {
         &self.inner.feeds
     }
 
-    /// Who is at the copies of versions.
-    pub fn keepers(&self) -> &Keepers {
-        &self.inner.keepers
+    /// The active replication tasks.
+    pub fn replications(&self) -> &Replications {
+        &self.inner.replications
     }
 
-    /// Whether the service can do its work.
+    /// Whether the service is ready.
     pub fn readiness(&self) -> &Readiness {
         &self.inner.readiness
     }
 
-    /// Sets, once, what the subscription may have.
+    /// Sets the subscription's quotas once.
     pub fn set_quotas(&self, quotas: Quotas) {
-        // The first ones stay.
+        // The first quotas stay.
         let _ = self.inner.quotas.set(quotas);
     }
 
-    /// What the subscription may have.
+    /// The subscription's quotas.
     pub fn quotas(&self) -> &Quotas {
         self.inner.quotas.get_or_init(Quotas::default)
     }
 
-    /// Sets, once, the machine that everything is done on.
+    /// Sets the host once.
     pub fn set_host(&self, host: Host) {
-        // The first one stays.
+        // The first host stays.
         let _ = self.inner.host.set(host);
     }
 
-    /// The machine that everything is done on.
+    /// The host that the service runs on.
     pub fn host(&self) -> Option<&Host> {
         self.inner.host.get()
     }
 
-    /// Sets, once, how scripts and files that templates name are fetched.
+    /// Sets the limits for fetching scripts and files of templates once.
     pub fn set_fetch_limits(&self, limits: fetch::Limits) {
-        // The first ones stay.
+        // The first limits stay.
         let _ = self.inner.fetch.set(limits);
     }
 
-    /// How scripts and files that templates name are fetched: from public addresses alone, unless
-    /// something else was set.
+    /// The limits for fetching scripts and files of templates. By default, only from public addresses.
     pub fn fetch_limits(&self) -> fetch::Limits {
         self.inner.fetch.get().cloned().unwrap_or_else(|| fetch::Limits::for_others([]))
     }
 
-    /// Sets, once, what clients call this server, such as `https://host:8443`. For the URLs in texts that
-    /// no request asked for.
+    /// Sets the service's URL once, such as `https://host:8443`, for URLs outside of responses.
     pub fn set_base_url(&self, url: String) {
         self.inner.context.set_base_url(url);
     }
 
-    /// What clients call this server, once it listens.
+    /// The service's URL, once it listens.
     pub fn base_url(&self) -> Option<&str> {
         self.inner.context.base_url()
     }
 
-    /// Sets, once, what says whether the service still owns its runs: the lease on its database.
+    /// Sets the lease on the database once: it shows that the service still owns its runs.
     pub fn set_ownership(&self, ownership: Arc<dyn Ownership>) {
-        // The first one stays.
+        // The first lease stays.
         let _ = self.inner.ownership.set(ownership);
     }
 
-    /// What says whether the service still owns its runs; nothing in tests without a lease.
+    /// The lease on the database; `None` in tests without a lease.
     pub fn ownership(&self) -> Option<Arc<dyn Ownership>> {
         self.inner.ownership.get().cloned()
     }
 
-    /// To be asked before something is written or removed outside the database.
+    /// Call this before writing or removing anything outside the database.
     ///
     /// # Errors
-    /// Another service has taken the database over.
+    /// Another service has taken the lease on the database.
     pub async fn confirm_ownership(&self) -> Result<(), Error> {
         match self.inner.ownership.get() {
             Some(ownership) => ownership.confirm().await,

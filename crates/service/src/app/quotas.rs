@@ -1,20 +1,20 @@
-//! What the subscription may have at most, `[limits.quota]` of `goldsmith.toml`; `crate::quotas` counts.
+//! The quotas of the subscription: `[limits.quota]` of `goldsmith.toml`. `crate::quotas` enforces them.
 
 use serde::Deserialize;
 
-/// How much of everything. docs/configuration.md lists them with their defaults.
+/// The quotas. docs/configuration.md lists the defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Quotas {
-    /// Resources of any one type but image templates, and resource groups.
+    /// Resources of each type other than image templates, and resource groups.
     pub resources_of_a_type: u32,
     /// Image templates.
     pub templates: u32,
-    /// Runs that wait for their turn.
+    /// Queued runs.
     pub waiting_runs: u32,
     /// Triggers of templates in one region.
     pub triggers_in_a_region: u32,
-    /// MiB of the scripts and files that are staged for templates.
+    /// MiB of scripts and files staged for templates.
     pub script_storage_mib: u32,
 }
 

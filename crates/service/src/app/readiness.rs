@@ -1,5 +1,5 @@
-//! Whether the service can do its work: its database takes a write, and its file systems have the
-//! reserve that keeps the database from ever meeting a full disk.
+//! Readiness: the database accepts writes, and the file systems have the reserve that protects the
+//! database from a full disk.
 
 use std::{
     path::Path,
@@ -13,23 +13,22 @@ use tokio::{sync::Mutex, time::timeout};
 
 use crate::App;
 
-/// Whoever asks within this time of another gets the same answer: a write costs a sync of the disk, and
-/// strangers may ask.
+/// How long a result is reused: a check costs a sync of the disk, and needs no authentication.
 const FRESH: Duration = Duration::from_secs(1);
-/// How long a write may take.
+/// The time limit of a write.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// What is known of it.
+/// The state of the readiness checks.
 #[derive(Debug, Default)]
 pub struct Readiness {
     last: Mutex<Option<(Instant, Result<(), Trouble>)>>,
     reserve: Slot<u64>,
-    /// Why waiting runs wait.
+    /// Why queued runs cannot start.
     waiting: Slot<Option<String>>,
 }
 
 impl Readiness {
-    /// Whether the database takes a write.
+    /// Checks that the database accepts a write.
     pub async fn check(&self, store: &Store) -> Result<(), Trouble> {
         let Ok(mut last) = timeout(DEADLINE, self.last.lock()).await else {
             return Err(Trouble::Busy);
@@ -44,19 +43,19 @@ impl Readiness {
             Err(_) => Err(Trouble::Busy),
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
-                tracing::error!(error = %chain(&error), "the database takes no writes");
+                tracing::error!(error = %chain(&error), "the database does not accept writes");
                 Err(error.trouble().unwrap_or(Trouble::Busy))
             }
         };
         if matches!(before, Some(Err(_))) && result.is_ok() {
-            tracing::info!("the database takes writes again");
+            tracing::info!("the database accepts writes again");
         }
         *last = Some((Instant::now(), result));
         result
     }
 }
 
-/// A file system that has less than the reserve.
+/// A file system with less free space than the reserve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shortage {
     what: &'static str,
@@ -65,10 +64,10 @@ pub struct Shortage {
 }
 
 impl Shortage {
-    /// For clients and people: no path of the server's.
+    /// A message without paths, for clients.
     pub fn text(&self) -> String {
         format!(
-            "the service's disk for {} has {} free, and {} are kept in reserve (serve --disk-reserve-mib)",
+            "the service's disk for {} has {} free, and the reserve is {} (serve --disk-reserve-mib)",
             self.what,
             space::human(self.free),
             space::human(self.reserve),
@@ -77,38 +76,38 @@ impl Shortage {
 }
 
 impl App {
-    /// Sets how many bytes stay free on the file systems of data and cache.
+    /// Sets the reserve in bytes for the file systems of data and cache.
     pub fn set_disk_reserve(&self, bytes: u64) {
         *slot(&self.readiness().reserve) = bytes;
     }
 
-    /// The file system that has less than the reserve, if one has. One that cannot be asked is taken to
-    /// have room: whoever writes there finds out.
+    /// The file system with less free space than the reserve, if any. If the free space is unknown, a later
+    /// write will report the problem.
     pub async fn shortage(&self) -> Option<Shortage> {
         let reserve = *slot(&self.readiness().reserve);
         if reserve == 0 {
             return None;
         }
         let layout = self.settings().layout.clone();
-        let look = move || {
+        let find = move || {
             shortage(layout.data(), "its data", reserve)
                 .or_else(|| shortage(layout.cache(), "its cache", reserve))
         };
-        tokio::task::spawn_blocking(look).await.ok().flatten()
+        tokio::task::spawn_blocking(find).await.ok().flatten()
     }
 
-    /// Says, or no longer says, why the runs wait that could begin.
+    /// Sets or clears the reason why queued runs cannot start.
     pub fn set_waiting_for(&self, why: Option<String>) {
         let mut waiting = slot(&self.readiness().waiting);
         match (&*waiting, &why) {
-            (None, Some(why)) => tracing::warn!(why, "runs wait for room"),
-            (Some(_), None) => tracing::info!("there is room: runs begin again"),
+            (None, Some(why)) => tracing::warn!(why, "queued runs wait for disk space"),
+            (Some(_), None) => tracing::info!("disk space is available again; queued runs start"),
             _ => {}
         }
         *waiting = why;
     }
 
-    /// Why the runs wait that could begin.
+    /// The reason why queued runs cannot start.
     pub fn waiting_for(&self) -> Option<String> {
         slot(&self.readiness().waiting).clone()
     }

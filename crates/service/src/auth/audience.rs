@@ -1,18 +1,18 @@
-//! What a token is for. Clients name us in several ways, with and without a slash at the end.
+//! The audience of a token. Clients name the service in several ways, with or without a trailing slash.
 
-/// The things that tokens are given out for.
+/// The APIs that tokens are issued for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     /// The resource manager.
     Arm,
     /// The directory: `/graph`.
     Graph,
-    /// Blobs. Clients of storage ask for one name, whoever keeps their blobs.
+    /// Blobs. Storage clients use one name for every storage service.
     Storage,
 }
 
 impl Audience {
-    /// What its name has behind the host.
+    /// The path of its URL.
     pub(super) fn path(self) -> &'static str {
         match self {
             Self::Arm | Self::Storage => "/",
@@ -20,15 +20,15 @@ impl Audience {
         }
     }
 
-    /// Whether a token for `found` opens this. Who may manage everything may read blobs as well.
+    /// Whether it accepts a token for `found`. A token for the resource manager also allows reading blobs.
     pub(super) fn admits(self, found: Self) -> bool {
         self == found || self == Self::Storage && found == Self::Arm
     }
 }
 
-/// What that `aud` stands for, if it is one of ours: `names` are our host names without port.
+/// The audience of an `aud` claim, if it is one of this service. `names` are its host names without a port.
 ///
-/// SDKs without `credential_scopes` ask for `https://management.azure.com` even when they talk to us.
+/// SDKs without `credential_scopes` request `https://management.azure.com` even for this service.
 pub fn audience_of(aud: &str, names: &[String]) -> Option<Audience> {
     let aud = aud.trim_end_matches('/').to_ascii_lowercase();
     match aud.as_str() {
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_way_that_clients_name_us_is_known() {
+    fn every_spelling_of_the_service_is_recognized() {
         let names = ["localhost".to_owned(), "::1".to_owned()];
         let of = |aud| audience_of(aud, &names);
         for aud in [

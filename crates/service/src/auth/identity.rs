@@ -1,4 +1,4 @@
-//! Ids of the tenant and the subscription, made once: every resource id and every token holds them.
+//! Ids of the tenant and the subscription, generated once. Resource ids and tokens contain them.
 
 use std::path::Path;
 
@@ -20,17 +20,17 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The ids of the server whose folder it is; made if it has none yet.
+    /// The ids in the server's folder, generated if missing.
     pub fn obtain(dir: &Path) -> Result<Self> {
         if let Some(identity) = Self::read(dir)? {
             return Ok(identity);
         }
-        let made = Self { tenant: Uuid::new_v4(), subscription: Uuid::new_v4() };
-        made.write(dir)?;
-        Ok(made)
+        let identity = Self { tenant: Uuid::new_v4(), subscription: Uuid::new_v4() };
+        identity.write(dir)?;
+        Ok(identity)
     }
 
-    /// The ids of the server whose folder it is; `None` before its first start.
+    /// The ids in the server's folder; `None` before the first start.
     pub fn read(dir: &Path) -> Result<Option<Self>> {
         let path = dir.join(FILE);
         let read = files::read(&path)
@@ -38,7 +38,7 @@ impl Identity {
         let Some(text) = read else { return Ok(None) };
         let identity = serde_json::from_str(&text).map_err(|error| {
             Error::new(ErrorCode::HostNotReady, format!("{} is damaged: {error}", path.display()))
-                .hint("put it back from a backup: it holds the ids of tenant and subscription")
+                .hint("restore it from a backup: it contains the ids of the tenant and the subscription")
         })?;
         Ok(Some(identity))
     }
@@ -52,7 +52,7 @@ impl Identity {
     }
 }
 
-/// Its name in the server's folder.
+/// The file name.
 const FILE: &str = "identity.json";
 
 #[cfg(test)]
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_made_once_and_damage_is_told() {
+    fn ids_are_stable_and_damage_is_reported() {
         let dir = tempfile::tempdir().unwrap();
         let first = Identity::obtain(dir.path()).unwrap();
         assert_ne!(first.tenant, first.subscription);

@@ -1,4 +1,4 @@
-//! The key that tokens are signed with: ES256, made once, so that tokens outlive a restart.
+//! The ES256 key that signs tokens. It is stored, so that tokens stay valid after a restart.
 
 use std::{
     fmt, fs,
@@ -32,9 +32,9 @@ const NO_TOKEN: &str = "it is not a JSON Web Token";
 const CURRENT: &str = "signing-key.pem";
 const PREVIOUS: &str = "signing-key-previous.pem";
 
-/// Signs with the current key, and verifies what that or the previous one signed.
+/// Signs with the current key, and verifies signatures of the current and the previous key.
 pub struct SigningKey {
-    own: Pair,
+    current: Pair,
     previous: Option<Pair>,
 }
 
@@ -45,7 +45,7 @@ struct Pair {
     public: Vec<u8>,
 }
 
-/// The part of a token that says how it is signed (RFC 7515, section 4).
+/// The header of a token (RFC 7515, section 4).
 #[derive(Deserialize)]
 struct Header {
     alg: String,
@@ -59,34 +59,36 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// The keys of the server whose folder it is; one is made if it has none yet.
+    /// The keys in the server's folder; generates one if there is none.
     pub fn obtain(dir: &Path) -> Result<Self> {
-        let own = match read(&dir.join(CURRENT))? {
+        let current = match read(&dir.join(CURRENT))? {
             Some(pair) => pair,
             None => make(&dir.join(CURRENT))?,
         };
         let previous = read(&dir.join(PREVIOUS))?.map(|pair| Pair::of(&pair)).transpose()?;
-        Ok(Self { own: Pair::of(&own)?, previous })
+        Ok(Self { current: Pair::of(&current)?, previous })
     }
 
-    /// Names the keys, to see whether they are others.
+    /// Identifies the keys, to detect a change.
     pub(super) fn ids(&self) -> (&str, Option<&str>) {
-        (&self.own.id, self.previous.as_ref().map(|pair| pair.id.as_str()))
+        (&self.current.id, self.previous.as_ref().map(|pair| pair.id.as_str()))
     }
 
-    /// The public halves.
+    /// The public keys.
     pub(super) fn jwks(&self) -> Value {
-        let all = [Some(&self.own), self.previous.as_ref()];
+        let all = [Some(&self.current), self.previous.as_ref()];
         json!({ "keys": all.into_iter().flatten().map(Pair::jwk).collect::<Vec<_>>() })
     }
 
     /// A JSON Web Token in its compact form (RFC 7519).
     pub fn sign(&self, claims: &Claims) -> String {
-        self.own
-            .sign(&json!({ "typ": "JWT", "alg": ALGORITHM, "kid": self.own.id }), &json!(claims))
+        self.current.sign(
+            &json!({ "typ": "JWT", "alg": ALGORITHM, "kid": self.current.id }),
+            &json!(claims),
+        )
     }
 
-    /// The claims of a token with our signature and of that tenant; time is not looked at.
+    /// Verifies the signature and the tenant of a token, but not its times, and returns its claims.
     pub(super) fn verify(&self, token: &str, tenant: &str) -> Result<Claims, String> {
         let (signed, signature) = token.rsplit_once('.').ok_or(NO_TOKEN)?;
         let (header, claims) = signed.split_once('.').ok_or(NO_TOKEN)?;
@@ -94,29 +96,29 @@ impl SigningKey {
         if header.alg != ALGORITHM {
             return Err(format!("it is signed by '{}' and not by {ALGORITHM}", header.alg));
         }
-        let is_meant = |pair: &&Pair| header.kid.as_ref() == Some(&pair.id);
-        let pair = self.previous.as_ref().filter(is_meant).unwrap_or(&self.own);
+        let has_id = |pair: &&Pair| header.kid.as_ref() == Some(&pair.id);
+        let pair = self.previous.as_ref().filter(has_id).unwrap_or(&self.current);
         let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).map_err(|_| NO_TOKEN)?;
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &pair.public)
             .verify(signed.as_bytes(), &signature)
-            .map_err(|_| "its signature is not ours")?;
+            .map_err(|_| "its signature is invalid")?;
         let claims: Claims = parse(claims)?;
         if claims.tid != tenant {
-            return Err(format!("it is of the tenant '{}' and not of '{tenant}'", claims.tid));
+            return Err(format!("it is for the tenant '{}' and not for '{tenant}'", claims.tid));
         }
         Ok(claims)
     }
 }
 
-/// The keys of a folder, which are read again when their files are others.
+/// Reads the keys of a folder again when their files change.
 #[derive(Debug)]
 pub struct Watched {
     dir: PathBuf,
-    /// Of what was read last; `None` before that, and while it cannot be read.
+    /// The stamp of the last successful read.
     stamp: Option<Stamp>,
 }
 
-/// When the files were written, and which ones they are: each is put in place by a rename. `None` of one that is not there.
+/// Time and inode of each file, which a rename replaces; `None` for a missing file.
 type Stamp = [Option<(SystemTime, u64)>; 2];
 
 impl Watched {
@@ -124,13 +126,13 @@ impl Watched {
         Self { dir, stamp: None }
     }
 
-    /// The keys, unless they are those of the last time.
+    /// The keys, if they changed since the last call.
     ///
     /// # Errors
-    /// They cannot be read. The next call tries again.
+    /// The keys cannot be read. The next call tries again.
     pub fn changed(&mut self) -> Result<Option<SigningKey>> {
-        // From before the reading, so that what is written meanwhile is read the next time.
-        let now = self.look()?;
+        // Taken before reading, so that a change during the read is found next time.
+        let now = self.stamp()?;
         if self.stamp == Some(now) {
             return Ok(None);
         }
@@ -140,20 +142,20 @@ impl Watched {
         Ok(Some(key))
     }
 
-    fn look(&self) -> Result<Stamp> {
-        let [own, previous] = [CURRENT, PREVIOUS].map(|name| {
+    fn stamp(&self) -> Result<Stamp> {
+        let [current, previous] = [CURRENT, PREVIOUS].map(|name| {
             let path = self.dir.join(name);
             let found = absent::or_none(fs::metadata(&path));
             let stamp = found
                 .and_then(|file| file.map(|file| Ok((file.modified()?, file.ino()))).transpose());
-            stamp.code(ErrorCode::HostNotReady, || format!("cannot look at {}", path.display()))
+            stamp.code(ErrorCode::HostNotReady, || format!("cannot read {}", path.display()))
         });
-        Ok([own?, previous?])
+        Ok([current?, previous?])
     }
 }
 
-/// Makes a new key, which a running service takes up within seconds. Tokens of the one before stay good for their
-/// time, unless `revoke` is given; older ones end.
+/// Generates a new key, which a running service loads within seconds. Tokens of the previous key stay valid until they
+/// expire, unless `revoke` is set; tokens of older keys become invalid.
 ///
 /// # Errors
 /// The folder cannot be read or written to.
@@ -176,13 +178,13 @@ fn read(path: &Path) -> Result<Option<KeyPair>> {
     text.map(|pem| KeyPair::from_pem(&pem)).transpose().map_err(|error| {
         let text = format!("{} is not a private key: {error}", path.display());
         Error::new(ErrorCode::HostNotReady, text)
-            .hint("remove it: a new one is made, and clients fetch new tokens by themselves")
+            .hint("remove it: the service generates a new one, and clients fetch new tokens automatically")
     })
 }
 
 fn make(path: &Path) -> Result<KeyPair> {
     let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
-        .code(ErrorCode::InternalError, || "no key could be made".to_owned())?;
+        .code(ErrorCode::InternalError, || "cannot generate a key".to_owned())?;
     files::write_secret(path, &pair.serialize_pem())
         .code(ErrorCode::HostNotReady, || format!("cannot write {}", path.display()))?;
     Ok(pair)
@@ -198,9 +200,9 @@ impl Pair {
         let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
         let private = EcdsaKeyPair::from_pkcs8(algorithm, pair.serialized_der(), &random);
         let private = private.map_err(|error| {
-            let text = format!("the signing key is not one of the curve P-256: {error}");
+            let text = format!("the signing key is not a P-256 key: {error}");
             Error::new(ErrorCode::HostNotReady, text)
-                .hint("remove signing-key.pem: a new one is made")
+                .hint("remove signing-key.pem: the service generates a new one")
         })?;
         let public = pair.public_key_raw().to_vec();
         let id = BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(&public)[..15]);
@@ -214,7 +216,7 @@ impl Pair {
         let signature = self
             .private
             .sign(&SystemRandom::new(), signed.as_bytes())
-            .expect("the kernel gives random bytes");
+            .expect("the kernel provides random bytes");
         format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
     }
 
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_kept_and_its_tokens_stay_good() {
+    fn stored_key_verifies_earlier_tokens() {
         let dir = tempfile::tempdir().unwrap();
         let token = SigningKey::obtain(dir.path()).unwrap().sign(&claims());
         let again = SigningKey::obtain(dir.path()).unwrap();
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_outlive_one_change_of_the_key_and_no_token_outlives_a_revocation() {
+    fn token_survives_one_rotation_but_no_revocation() {
         let dir = tempfile::tempdir().unwrap();
         let of = || SigningKey::obtain(dir.path()).unwrap();
         let is_good = |token: &str| of().verify(token, "t").is_ok();
@@ -266,19 +268,19 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_read_again_when_their_files_are_others_or_could_not_be_read() {
+    fn keys_are_read_again_after_a_change_or_failure() {
         let dir = tempfile::tempdir().unwrap();
         let mut watched = Watched::new(dir.path().to_owned());
-        let mut changed = || watched.changed().map(|key| key.map(|key| key.own.id));
+        let mut changed = || watched.changed().map(|key| key.map(|key| key.current.id));
         let first = changed().unwrap().unwrap();
-        // That it was made is a change of its own.
+        // Generating the key is a change too.
         assert_eq!(changed().unwrap().unwrap(), first);
         assert_eq!(changed().unwrap(), None);
         rotate(dir.path(), false).unwrap();
         let second = changed().unwrap().unwrap();
         assert_ne!(second, first);
         assert_eq!(changed().unwrap(), None);
-        // Only the previous one goes.
+        // Removes only the previous key.
         fs::remove_file(dir.path().join(PREVIOUS)).unwrap();
         assert_eq!(changed().unwrap().unwrap(), second);
         let path = dir.path().join(CURRENT);
@@ -293,15 +295,15 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_another_key_tenant_or_algorithm_are_refused() {
+    fn token_of_other_key_tenant_or_algorithm_is_rejected() {
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let key = SigningKey::obtain(one.path()).unwrap();
         let foreign = SigningKey::obtain(other.path()).unwrap().sign(&claims());
         assert!(key.verify(&foreign, "t").is_err());
         assert!(key.verify(&key.sign(&claims()), "u").unwrap_err().contains("tenant"));
-        // Well signed, by a header that says otherwise.
+        // A valid signature, but another algorithm in the header.
         for algorithm in ["HS256", "none", "es256", ""] {
-            let token = key.own.sign(&json!({ "alg": algorithm }), &json!(claims()));
+            let token = key.current.sign(&json!({ "alg": algorithm }), &json!(claims()));
             assert!(key.verify(&token, "t").unwrap_err().contains("ES256"), "{algorithm}");
         }
         let token = key.sign(&claims());
@@ -323,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_key_is_told_with_the_way_out() {
+    fn damaged_key_is_reported_with_a_hint() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("signing-key.pem"), "no key").unwrap();
         let error = SigningKey::obtain(dir.path()).unwrap_err();

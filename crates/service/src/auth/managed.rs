@@ -1,5 +1,5 @@
-//! Managed identities: they have no secret. Their tokens are given to build machines, each bound to
-//! its run: when that is over, so is the token.
+//! Managed identities. They have no secret: the build machines of runs receive their tokens, and a token
+//! is valid until its run ends.
 
 use db::{ResourceKey, RunState, Store};
 
@@ -17,7 +17,7 @@ pub struct ManagedIdentity {
 }
 
 impl ManagedIdentity {
-    /// The identity of that resource id, if it is there.
+    /// The identity with that resource id, if it exists.
     pub async fn find(store: &Store, id: &str, run_id: &str) -> Result<Option<Self>, db::Error> {
         let found = store.resource(&ResourceKey::of(id)).await?;
         Ok(found.filter(|resource| resource.kind == KIND).map(|resource| {
@@ -33,8 +33,8 @@ impl ManagedIdentity {
         }))
     }
 
-    /// Whether its run is at work.
-    pub(crate) async fn is_at_work(&self, store: &Store) -> Result<bool, db::Error> {
+    /// Whether its run is active.
+    pub(crate) async fn is_active(&self, store: &Store) -> Result<bool, db::Error> {
         let run = store.run_without_input(&self.run_id).await?;
         Ok(run.is_some_and(|run| matches!(run.state, RunState::Running | RunState::Canceling)))
     }

@@ -1,7 +1,7 @@
-//! Who calls: OAuth2 client credentials against our own service principals, and signed tokens.
+//! Authentication: OAuth2 client credentials of service principals, and signed tokens.
 //!
-//! A token is bound to the secret it was bought with (`gen`), so that rotating or revoking a service
-//! principal ends its tokens too, whenever they were issued.
+//! A token is bound to its secret (`gen`), so rotating the secret or revoking the service principal also
+//! invalidates its tokens.
 
 mod audience;
 mod identity;
@@ -29,11 +29,11 @@ pub use key::SigningKey;
 pub use managed::ManagedIdentity;
 pub use token::{Claims, LIFETIME_SECONDS};
 
-/// How long a look-up of a service principal is trusted. It bounds how long a principal that another
-/// process revoked (`goldsmith admin`) can go on.
-const CLIENT_TRUSTED: Duration = Duration::from_secs(1);
+/// How long a service principal is cached, and thus how long it stays valid after another process
+/// (`goldsmith admin`) revokes it.
+const CLIENT_CACHED: Duration = Duration::from_secs(1);
 
-/// Entries of each cache; beyond it the cache starts afresh.
+/// The maximum number of entries of each cache. A full cache is cleared.
 const CACHE_ENTRIES: usize = 4096;
 
 /// Issues tokens and checks them.
@@ -41,12 +41,12 @@ pub struct Auth {
     key: RwLock<Arc<SigningKey>>,
     tenant: String,
     store: Store,
-    /// How long the tokens of service principals live, in seconds.
+    /// The lifetime of tokens of service principals, in seconds.
     lifetime: i64,
-    /// Service principals by id, and when they were read.
+    /// Service principals by id, with the time of the read.
     clients: Mutex<HashMap<String, (Instant, Option<Client>)>>,
-    /// Claims of tokens whose signature was found good, by the token's digest.
-    checked: Mutex<HashMap<[u8; 32], Claims>>,
+    /// Claims of verified tokens, by the token's digest.
+    verified: Mutex<HashMap<[u8; 32], Claims>>,
 }
 
 impl fmt::Debug for Auth {
@@ -55,16 +55,16 @@ impl fmt::Debug for Auth {
     }
 }
 
-/// Why a caller is not let in.
+/// Why a request is denied.
 #[derive(Debug)]
 pub enum Denied {
-    /// There is no bearer token.
+    /// The request has no bearer token.
     NoToken,
-    /// The token cannot be used; a new one may.
+    /// The token is invalid; a new one may work.
     BadToken {
-        /// Code for the error body.
+        /// The code of the error.
         code: &'static str,
-        /// For the reader.
+        /// The message of the error.
         why: String,
     },
     /// The database failed.
@@ -78,20 +78,20 @@ impl From<db::Error> for Denied {
 }
 
 impl Auth {
-    /// With the key and the tenant of this server.
+    /// Uses the key and the tenant of this server.
     pub fn new(key: SigningKey, tenant: String, store: Store) -> Self {
-        let (clients, checked) = (Mutex::default(), Mutex::default());
+        let (clients, verified) = (Mutex::default(), Mutex::default());
         let key = RwLock::new(Arc::new(key));
-        Self { key, tenant, store, lifetime: LIFETIME_SECONDS, clients, checked }
+        Self { key, tenant, store, lifetime: LIFETIME_SECONDS, clients, verified }
     }
 
-    /// The same with tokens that live so long.
+    /// Sets the lifetime of tokens.
     #[must_use]
     pub fn with_lifetime(self, lifetime: Duration) -> Self {
         Self { lifetime: i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX), ..self }
     }
 
-    /// How long the tokens of service principals live, in seconds.
+    /// The lifetime of tokens of service principals, in seconds.
     pub fn lifetime(&self) -> i64 {
         self.lifetime
     }
@@ -110,17 +110,17 @@ impl Auth {
         self.key.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes up the keys as they are now. What the others signed is checked again.
+    /// Replaces the keys. Cached tokens are verified again.
     pub fn renew(&self, key: SigningKey) {
         if self.key().ids() == key.ids() {
             return;
         }
         *self.key.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
-        self.checked().clear();
-        tracing::info!("tokens are signed with a new key");
+        self.verified().clear();
+        tracing::info!("signing tokens with a new key");
     }
 
-    /// A token for whoever knows the secret; nothing if the pair is wrong.
+    /// A token for a client id and its secret; `None` if they do not match.
     pub async fn token(
         &self,
         client_id: &str,
@@ -128,9 +128,9 @@ impl Auth {
         audience: &str,
         issuer: &str,
     ) -> Result<Option<String>, db::Error> {
-        // Not from the cache: a secret that was just rotated works at once.
+        // Not from the cache, so that a rotated secret works immediately.
         let client = self.store.client(&client_id.to_lowercase()).await?;
-        let Some(client) = client.filter(|client| secret::fits(client, secret)) else {
+        let Some(client) = client.filter(|client| secret::matches(client, secret)) else {
             return Ok(None);
         };
         let good = (Timestamp::now().as_second(), self.lifetime);
@@ -138,7 +138,7 @@ impl Auth {
         Ok(Some(self.key().sign(&claims)))
     }
 
-    /// Who sends that `Authorization` header. `base_url` is how this request named us.
+    /// The caller that an `Authorization` header identifies. `base_url` is the service's URL in this request.
     pub async fn caller(
         &self,
         authorization: Option<&str>,
@@ -175,14 +175,14 @@ impl Auth {
         Ok(Caller { client_id: claims.appid, object_id: claims.oid })
     }
 
-    /// The caller behind the token of a managed identity: it is as good as its run and its identity.
+    /// The caller with the token of a managed identity, which is valid while its run and its identity exist.
     async fn managed(&self, claims: Claims) -> Result<Caller, Denied> {
         let (id, run) = (claims.identity.as_deref(), claims.run.as_deref());
         let (id, run) = (id.unwrap_or_default(), run.unwrap_or_default());
         let found = ManagedIdentity::find(&self.store, id, run).await?;
         let is_good = match &found {
             Some(identity) => {
-                claims.is_of_identity(identity) && identity.is_at_work(&self.store).await?
+                claims.is_of_identity(identity) && identity.is_active(&self.store).await?
             }
             None => false,
         };
@@ -192,15 +192,15 @@ impl Auth {
         Err(Denied::BadToken {
             code: "InvalidAuthenticationToken",
             why: format!(
-                "The access token is no longer valid: the run it was given out for is over, or the managed identity '{id}' is gone."
+                "The access token is no longer valid: its run has ended, or the managed identity '{id}' was deleted."
             ),
         })
     }
 
-    /// The claims of a token that we signed and that has not run out.
+    /// The claims of a valid token that has not expired.
     fn check(&self, token: &str) -> Result<Claims, Denied> {
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let known = self.checked().get(&digest).cloned();
+        let known = self.verified().get(&digest).cloned();
         let claims = match known {
             Some(claims) => claims,
             None => self.key().verify(token, &self.tenant).map_err(|why| Denied::BadToken {
@@ -215,19 +215,19 @@ impl Auth {
                 why: "The access token expiry UTC time is in the past, or its beginning is in the future.".to_owned(),
             });
         }
-        let mut checked = self.checked();
-        if checked.len() >= CACHE_ENTRIES {
-            checked.clear();
+        let mut verified = self.verified();
+        if verified.len() >= CACHE_ENTRIES {
+            verified.clear();
         }
-        checked.insert(digest, claims.clone());
+        verified.insert(digest, claims.clone());
         Ok(claims)
     }
 
-    /// A service principal, read at most [`CLIENT_TRUSTED`] ago.
+    /// A service principal, cached for [`CLIENT_CACHED`].
     async fn client(&self, id: &str) -> Result<Option<Client>, db::Error> {
         let known = self.clients().get(id).cloned();
         if let Some((at, client)) = known
-            && at.elapsed() < CLIENT_TRUSTED
+            && at.elapsed() < CLIENT_CACHED
         {
             return Ok(client);
         }
@@ -244,12 +244,12 @@ impl Auth {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn checked(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Claims>> {
-        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn verified(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Claims>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The token of `Bearer …`, however the word is spelled.
+/// The token of `Bearer …`, ignoring case.
 fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.trim().split_once(' ')?;
     let token = token.trim();
@@ -261,7 +261,7 @@ mod tests {
     use super::bearer;
 
     #[test]
-    fn only_a_bearer_token_is_a_token() {
+    fn only_bearer_token_is_accepted() {
         assert_eq!(bearer("Bearer abc"), Some("abc"));
         assert_eq!(bearer("bearer  abc "), Some("abc"));
         assert_eq!(bearer("Basic abc"), None);

@@ -1,5 +1,5 @@
-//! Service principals: who may call. Made, given new secrets and revoked by `goldsmith admin sp`,
-//! through the database, so that it works with the server running or not.
+//! Service principals. `goldsmith admin sp` creates, rotates and revokes them in the database, whether or
+//! not the server runs.
 
 use api::ErrorCode;
 use db::{Client, Store, Write};
@@ -9,22 +9,22 @@ use uuid::Uuid;
 
 use super::secret;
 
-/// A service principal with a secret that is shown once and not kept.
+/// A service principal with its secret, which is shown once and not stored.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// What is stored.
+    /// The stored part.
     pub client: Client,
-    /// The secret itself.
+    /// The secret.
     pub secret: String,
 }
 
-/// Names are for people; this keeps lists readable.
+/// The maximum length of a name, for readable lists.
 const NAME_LIMIT: usize = 120;
 
-/// Makes a service principal.
+/// Creates a service principal.
 ///
 /// # Errors
-/// The name cannot be used, or the database failed.
+/// The name is invalid, or the database failed.
 pub async fn create(store: &Store, name: &str) -> Result<Credentials> {
     let fits = !name.trim().is_empty()
         && name.chars().count() <= NAME_LIMIT
@@ -32,7 +32,7 @@ pub async fn create(store: &Store, name: &str) -> Result<Credentials> {
     if !fits {
         return Err(Error::new(
             ErrorCode::InvalidArgument,
-            format!("{name:?} is no name for a service principal"),
+            format!("{name:?} is not a valid name for a service principal"),
         )
         .hint(format!("give it 1 to {NAME_LIMIT} printable characters, for example ci")));
     }
@@ -51,7 +51,7 @@ pub async fn create(store: &Store, name: &str) -> Result<Credentials> {
     Ok(Credentials { client, secret })
 }
 
-/// All of them, oldest first, the revoked ones too.
+/// All service principals, including revoked ones, oldest first.
 ///
 /// # Errors
 /// The database failed.
@@ -59,10 +59,10 @@ pub async fn list(store: &Store) -> Result<Vec<Client>> {
     store.clients().await.code(ErrorCode::InternalError, database)
 }
 
-/// Gives it a new secret; the old one and its tokens end at once.
+/// Creates a new secret. The old one and its tokens become invalid immediately.
 ///
 /// # Errors
-/// There is none with that id, it is revoked, or the database failed.
+/// The id is unknown, it is revoked, or the database failed.
 pub async fn rotate(store: &Store, id: &str) -> Result<Credentials> {
     let mut client = find(store, id).await?;
     if client.revoked.is_some() {
@@ -70,7 +70,7 @@ pub async fn rotate(store: &Store, id: &str) -> Result<Credentials> {
             ErrorCode::Conflict,
             format!("the service principal {} ({}) is revoked", client.client_id, client.name),
         )
-        .hint("make a new one: goldsmith admin sp create NAME"));
+        .hint("create a new one: goldsmith admin sp create NAME"));
     }
     let (secret, secret_hash) = new_secret()?;
     client.secret_hash = secret_hash;
@@ -79,10 +79,10 @@ pub async fn rotate(store: &Store, id: &str) -> Result<Credentials> {
     Ok(Credentials { client, secret })
 }
 
-/// Refuses it from now on, with all its tokens. Once revoked it stays so.
+/// Revokes it with all its tokens, permanently.
 ///
 /// # Errors
-/// There is none with that id, or the database failed.
+/// The id is unknown, or the database failed.
 pub async fn revoke(store: &Store, id: &str) -> Result<Client> {
     let mut client = find(store, id).await?;
     if client.revoked.is_none() {
@@ -106,7 +106,8 @@ async fn write(store: &Store, client: &Client) -> Result<()> {
 }
 
 fn new_secret() -> Result<(String, String)> {
-    secret::make().code(ErrorCode::HostNotReady, || "the system gives no random bytes".to_owned())
+    secret::make()
+        .code(ErrorCode::HostNotReady, || "the system's random number generator failed".to_owned())
 }
 
 fn database() -> String {

@@ -1,15 +1,15 @@
-//! Secrets of service principals: made here, never chosen by people, kept as a salted hash.
+//! Secrets of service principals: always generated, and stored as a salted hash.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use db::Client;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// Never begins with a dash, which command lines would take for an option, and is recognized by
-/// scanners that look for leaked secrets.
+/// Prevents a leading dash, which command lines would take for an option, and lets scanners recognize
+/// leaked secrets.
 const PREFIX: &str = "gs_";
 
-/// A new secret and what is stored of it.
+/// A new secret and its hash.
 pub(super) fn make() -> std::io::Result<(String, String)> {
     let (mut random, mut salt) = ([0; 32], [0; 16]);
     getrandom::fill(&mut random)?;
@@ -19,15 +19,15 @@ pub(super) fn make() -> std::io::Result<(String, String)> {
     Ok((secret, stored))
 }
 
-/// Whether it is the secret of that service principal, and the principal is not revoked.
-pub(super) fn fits(client: &Client, secret: &str) -> bool {
+/// Whether the secret is that of a service principal that is not revoked.
+pub(super) fn matches(client: &Client, secret: &str) -> bool {
     client.revoked.is_none() && verify(&client.secret_hash, secret)
 }
 
 /// `sha256:<salt>:<digest>`.
 ///
-/// One round of SHA-256 is enough: slow hashes make up for secrets that can be guessed, and nobody
-/// guesses 256 random bits. The salt keeps equal secrets from being seen as equal.
+/// One round of SHA-256 is enough: slow hashes protect secrets that can be guessed, and 256 random bits
+/// cannot. The salt hides equal secrets.
 fn hash(salt: &[u8], secret: &str) -> String {
     let digest = digest(salt, secret);
     format!(
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_secret_fits_its_hash_and_nothing_else_does() {
+    fn only_the_secret_matches_its_hash() {
         let (secret, stored) = make().unwrap();
         assert!(secret.len() > 40 && secret.starts_with(PREFIX));
         assert!(verify(&stored, &secret));

@@ -1,4 +1,4 @@
-//! What a token says.
+//! The claims of a token.
 
 use db::Client;
 use serde::{Deserialize, Serialize};
@@ -6,52 +6,51 @@ use sha2::{Digest, Sha256};
 
 use super::ManagedIdentity;
 
-/// How long a token lives, unless `--token-lifetime` says otherwise.
+/// The default lifetime of a token; `--token-lifetime` changes it.
 pub const LIFETIME_SECONDS: i64 = 3600;
 
-/// A token begins to be good so long before it is issued: a clock that is set back a little must not
-/// make fresh tokens bad.
+/// How long before its issue a token becomes valid, so that a small correction of the clock does not
+/// invalidate new tokens.
 const BACKDATED_SECONDS: i64 = 300;
 
-/// Claims, under the names that Entra uses; times in seconds since 1970.
+/// Claims with Entra's names. Times are seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    /// What it is for.
+    /// The audience.
     pub(crate) aud: String,
-    /// Who issued it.
+    /// The issuer.
     pub(crate) iss: String,
-    /// When.
+    /// The time of issue.
     pub(crate) iat: i64,
-    /// From when it is good.
+    /// The start of its validity.
     pub nbf: i64,
-    /// Until when.
+    /// Its expiry.
     pub(crate) exp: i64,
     /// The client id.
     pub appid: String,
     /// The object id.
     pub(crate) oid: String,
-    /// The object id again, as Entra has it for applications.
+    /// The object id again, as in Entra's tokens for applications.
     pub sub: String,
     /// The tenant.
     pub(crate) tid: String,
-    /// Version of this format.
+    /// The version of the format.
     pub(crate) ver: String,
-    /// `app`: there is no user.
+    /// `app`, as there are no users.
     pub(crate) idtyp: String,
-    /// The secret it was bought with, by a digest of its hash. Compared instead of times, which
-    /// would be as coarse as a second.
+    /// A digest of the secret's hash. Comparing times instead would have a resolution of one second.
     #[serde(rename = "gen")]
     generation: String,
-    /// Resource id of the managed identity that it stands for.
+    /// The resource id of the managed identity.
     #[serde(rename = "xms_mirid", default, skip_serializing_if = "Option::is_none")]
     pub(super) identity: Option<String>,
-    /// The run whose machine got it.
+    /// The run whose machine received the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) run: Option<String>,
 }
 
 impl Claims {
-    /// Claims for that service principal, good for some seconds from that time on.
+    /// Claims for a service principal. `good` is the time of issue and the lifetime in seconds.
     pub(super) fn new(
         client: &Client,
         tenant: &str,
@@ -63,7 +62,7 @@ impl Claims {
         Self { generation: generation(client), ..Self::issued(ids, tenant, audience, issuer, good) }
     }
 
-    /// Claims for a managed identity, good for some seconds from that time on.
+    /// Claims for a managed identity. `good` is the time of issue and the lifetime in seconds.
     pub fn of_identity(
         identity: &ManagedIdentity,
         tenant: &str,
@@ -79,7 +78,7 @@ impl Claims {
         }
     }
 
-    /// The claims that all tokens have in common.
+    /// The claims of all tokens.
     fn issued(
         (client_id, object_id): (&str, &str),
         tenant: &str,
@@ -105,17 +104,17 @@ impl Claims {
         }
     }
 
-    /// Whether the managed identity, as it is now, is the one it was issued to.
+    /// Whether it was issued to the managed identity in its current state.
     pub(super) fn is_of_identity(&self, identity: &ManagedIdentity) -> bool {
         identity.client_id == self.appid && identity.object_id == self.oid
     }
 
-    /// Whether it is good at that time.
+    /// Whether it is valid at that time.
     pub(super) fn is_in_time(&self, now: i64) -> bool {
         (self.nbf..self.exp).contains(&now)
     }
 
-    /// Whether the service principal, as it is now, is the one it was issued to.
+    /// Whether it was issued to the service principal in its current state.
     pub(super) fn is_of(&self, client: &Client) -> bool {
         client.revoked.is_none()
             && client.client_id == self.appid
@@ -135,7 +134,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A service principal with that hash.
+    /// A service principal with that secret hash.
     pub(in crate::auth) fn client(secret_hash: &str) -> Client {
         Client {
             client_id: "c".to_owned(),
@@ -149,7 +148,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_token_ends_with_its_hour_its_secret_and_its_principal() {
+    fn token_is_valid_until_expiry_rotation_or_revocation() {
         let claims = Claims::new(&client("one"), "t", "a", "i", (10_000, 3600));
         assert!(claims.is_in_time(10_000) && claims.is_in_time(13_599));
         assert!(!claims.is_in_time(13_600) && !claims.is_in_time(9_000));

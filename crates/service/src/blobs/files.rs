@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn blobs_are_put_replaced_listed_and_removed() {
+    async fn blob_is_put_replaced_listed_and_removed() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
         let from = dir.path().join("from");
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_leads_elsewhere_is_refused() {
+    async fn name_with_path_traversal_is_rejected() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
         let from = dir.path().join("from");

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_leads_out_of_its_container() {
+    fn name_cannot_leave_its_container() {
         for good in ["a", "a/b.sh", "run/customization.log", "…", ".hidden", "a..b"] {
             assert!(is_blob(good), "{good}");
         }
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_and_containers_keep_azures_rules() {
+    fn account_and_container_names_follow_azures_rules() {
         assert!(is_account("abc") && is_account("st0123456789abcdef012345"));
         for bad in ["ab", "Abc", "a-c", "a.c", "..", &"a".repeat(25)] {
             assert!(!is_account(bad), "{bad}");

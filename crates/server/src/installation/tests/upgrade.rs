@@ -11,9 +11,9 @@ use super::*;
 const RUN: &str = "01a22aba-907e-7571-a1c3-3dc404b42370";
 
 async fn earlier(bench: &Bench) {
-    let dir = service::own_folder::dir(&bench.layout);
+    let dir = service::server_folder::dir(&bench.layout);
     fs::write(dir.join("identity.json"), include_str!("../earlier/identity.json")).unwrap();
-    let url = service::own_folder::address(&bench.layout, None);
+    let url = service::server_folder::database_url(&bench.layout, None);
     fs::write(dir.join("goldsmith.db"), "").unwrap();
     db::execute_raw(&url, include_str!("../earlier/database.sql")).await.unwrap();
     let ledger = bench.layout.ledger().join(RUN);
@@ -31,7 +31,7 @@ async fn earlier(bench: &Bench) {
 async fn a_database_and_a_ledger_of_an_earlier_release_are_taken_over() {
     let bench = Bench::new();
     earlier(&bench).await;
-    let url = service::own_folder::address(&bench.layout, None);
+    let url = service::server_folder::database_url(&bench.layout, None);
     assert_eq!(db::inspect(&url).await.unwrap().schema, 3);
     let (store, identity) = open(&bench.layout, &url).await.unwrap();
     assert_eq!(db::inspect(&url).await.unwrap().schema, db::SCHEMA);
@@ -67,10 +67,10 @@ async fn a_database_and_a_ledger_of_an_earlier_release_are_taken_over() {
 async fn a_database_is_copied_before_its_upgrade_and_the_copy_has_the_earlier_schema() {
     let bench = Bench::new();
     earlier(&bench).await;
-    let url = service::own_folder::address(&bench.layout, None);
+    let url = service::server_folder::database_url(&bench.layout, None);
     open(&bench.layout, &url).await.unwrap().0.close().await;
     open(&bench.layout, &url).await.unwrap().0.close().await;
-    let copies = service::own_folder::dir(&bench.layout).join("before-upgrade");
+    let copies = service::server_folder::dir(&bench.layout).join("before-upgrade");
     let copies: Vec<_> = fs::read_dir(copies).unwrap().map(|entry| entry.unwrap().path()).collect();
     let [copy] = copies.as_slice() else { panic!("{copies:?}") };
     assert!(copy.file_name().unwrap().to_str().unwrap().starts_with("schema-3-"), "{copy:?}");

@@ -1,4 +1,4 @@
-//! The service's own folder, and the database in it.
+//! The server's folder, and the database in it.
 
 use std::path::{Path, PathBuf};
 
@@ -10,26 +10,26 @@ use images::{
 };
 use percent_encoding::AsciiSet;
 
-/// In the server's folder: locked by the process that serves it.
+/// The lock file in the server's folder.
 pub const LOCK: &str = "lock";
 
-/// What is written as it is in the URL of the SQLite file.
+/// Characters that the URL of the SQLite file does not encode.
 const IN_URL: &AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 
-/// The server's own folder.
+/// The server's folder.
 pub fn dir(layout: &Layout) -> PathBuf {
     layout.data().join("server")
 }
 
-/// The address of the database: the given one, or that of the SQLite file in the server's folder.
-pub fn address(layout: &Layout, given: Option<&str>) -> String {
+/// The URL of the database: `url`, or by default that of the SQLite file in the server's folder.
+pub fn database_url(layout: &Layout, url: Option<&str>) -> String {
     let file = dir(layout).join("goldsmith.db");
     let file = percent_encoding::percent_encode(file.as_os_str().as_encoded_bytes(), IN_URL);
-    given.map_or_else(|| format!("sqlite://{file}"), str::to_owned)
+    url.map_or_else(|| format!("sqlite://{file}"), str::to_owned)
 }
 
-/// One server a folder: two would take the same runs.
+/// Locks the folder for one server: two would execute the same runs.
 pub fn lock(dir: &Path) -> Result<Lock> {
     let path = dir.join(LOCK);
     let taken = Lock::try_take(&path)
@@ -37,14 +37,14 @@ pub fn lock(dir: &Path) -> Result<Lock> {
     taken.ok_or_else(|| {
         Error::new(
             ErrorCode::Conflict,
-            format!("another goldsmith serves {} already", dir.display()),
+            format!("another goldsmith already serves {}", dir.display()),
         )
-        .hint("end that one, or give this one a folder of its own with --data-dir")
+        .hint("stop that one, or use another folder with --data-dir")
     })
 }
 
-/// The database cannot be used. Its address may hold a password and is not repeated.
-pub fn unopened(error: db::Error) -> Error {
+/// The error leaves out the database's URL, which may contain a password.
+pub fn cannot_open(error: db::Error) -> Error {
     Error::new(ErrorCode::HostNotReady, "the database cannot be opened")
         .hint("check --database: sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME")
         .caused_by(error)
