@@ -1,15 +1,15 @@
-//! The service's lease on its database: taken at start, renewed by heartbeat, given up at the end.
+//! The service's lease on its database: taken at start, renewed by a heartbeat, released at shutdown.
 //!
 //! ```text
-//! take ── free ─────────────────────────────────→ held ── renewed every third of its time
-//!   └── held by another: watch it for its time        ├── given up at the end
-//!         ├── renewed: refuse to start                └── found in other hands: the service stops itself
+//! take ── free ────────────────────────────────→ owned ── renewed every third of its duration
+//!   └── another process has it: watch its duration    ├── released at shutdown
+//!         ├── renewed: fail to start                  └── another process took it: the service stops
 //!         └── not renewed: take it
 //! ```
 //!
-//! What is written to the database is fenced there (`db::lease`). What is written elsewhere (files,
-//! regions, object stores) asks [`Lease::confirm`] first: it holds as long as the last renewal does, by a
-//! clock that runs while the process is stopped and the host asleep, less a margin.
+//! The database checks the lease at each commit (`db::lease`). Before other writes (files, regions, object
+//! stores), code calls [`Lease::confirm`]: the lease is valid until the last renewal expires, less a margin,
+//! by a clock that also runs while the process is stopped or the host sleeps.
 
 use std::{
     fs, io,
@@ -32,15 +32,15 @@ use jiff::Timestamp;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-/// Renewals in the time of a lease.
+/// Renewals per duration of the lease.
 const BEATS: u32 = 3;
-/// Part of the lease's time, as its last one, in which nothing outside the database is written any more.
+/// The last part of the lease's duration, without writes outside the database: one of this many parts.
 const MARGIN: u32 = 5;
-/// How often the lease of another is looked at, in its time.
+/// Reads of another process's lease per duration.
 const LOOKS: u32 = 10;
-/// How long a write waits for a lease that cannot be renewed at the moment.
+/// How long a write waits while the lease cannot be renewed.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(120);
-/// Between two tries to renew it in a database that fails.
+/// The pause before renewing again after a failure of the database.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The lease of this process. Cheap to clone.
@@ -53,7 +53,7 @@ pub(crate) struct Lease {
 struct Inner {
     store: Store,
     ttl: Duration,
-    /// Until when nobody else can have it, by [`since_boot`].
+    /// Until when no other process can take it, by [`since_boot`].
     valid_until: watch::Sender<Duration>,
     lost: CancellationToken,
 }
@@ -62,21 +62,21 @@ impl Lease {
     /// Takes the lease on the database. `lock` is the locked file of the data folder.
     ///
     /// # Errors
-    /// Another service has it and renews it, or the database fails.
+    /// Another service has it and renews it, or the database failed.
     pub(crate) async fn take(
         store: &Store,
         folder: &Path,
         lock: &Path,
         ttl: Duration,
     ) -> Result<Self> {
-        let me = may_wait(|| holder(folder, lock))
+        let own = may_wait(|| holder(folder, lock))
             .code(ErrorCode::HostNotReady, || format!("cannot read {}", lock.display()))?;
         let lost = CancellationToken::new();
         let mut watched: Option<(db::Lease, Instant)> = None;
         loop {
             let unrenewed = watched.as_ref().filter(|(held, since)| since.elapsed() >= held.ttl);
             let before = since_boot();
-            let taken = store.take_lease(&me, ttl, unrenewed.map(|(held, _)| held), lost.clone());
+            let taken = store.take_lease(&own, ttl, unrenewed.map(|(held, _)| held), lost.clone());
             let Some(held) = taken.await.map_err(unreadable)? else {
                 let (valid_until, _) = watch::channel(before + valid(ttl));
                 return Ok(Self {
@@ -87,7 +87,7 @@ impl Lease {
                 Some((seen, _)) if seen.holder == held.holder && seen.beat == held.beat => {}
                 Some((seen, _)) if seen.holder == held.holder => return Err(in_use(&held)),
                 _ => {
-                    tracing::info!(holder = %describe(&held.holder), "waiting whether the database is still in use");
+                    tracing::info!(holder = %describe(&held.holder), "waiting to see whether the database is still in use");
                     watched = Some((held.clone(), Instant::now()));
                 }
             }
@@ -95,7 +95,7 @@ impl Lease {
         }
     }
 
-    /// Renews it until `done`, then gives it up.
+    /// Renews it until `done`, then releases it.
     pub(crate) fn keep(&self, done: CancellationToken) -> JoinHandle<()> {
         let lease = self.clone();
         tokio::spawn(async move {
@@ -111,18 +111,18 @@ impl Lease {
                     }
                     Ok(false) => return,
                     Err(error) => {
-                        tracing::warn!(%error, "the lease on the database cannot be renewed");
+                        tracing::warn!(%error, "cannot renew the lease on the database");
                         RETRY.min(lease.inner.ttl / BEATS)
                     }
                 };
             }
             if let Err(error) = lease.inner.store.release_lease().await {
-                tracing::warn!(%error, "the lease on the database is left to expire");
+                tracing::warn!(%error, "cannot release the lease on the database; it will expire");
             }
         })
     }
 
-    /// Fires when another service has it.
+    /// Cancelled when another service has taken it.
     pub(crate) fn lost(&self) -> &CancellationToken {
         &self.inner.lost
     }
@@ -134,7 +134,7 @@ impl Lease {
             _ => "another service".to_owned(),
         };
         Error::new(ErrorCode::Conflict, format!("the database was taken over by {by}"))
-            .hint("this service was paused or cut off for longer than its lease (--lease); it has stopped what it did")
+            .hint("this service was paused or disconnected for longer than its lease (--lease), and has stopped its work")
     }
 }
 
@@ -160,7 +160,7 @@ impl Ownership for Lease {
     }
 }
 
-/// How long a renewal is relied upon.
+/// How long a renewal counts as valid.
 fn valid(ttl: Duration) -> Duration {
     ttl - ttl / MARGIN
 }
@@ -190,7 +190,7 @@ fn in_use(held: &db::Lease) -> Error {
     );
     Error::new(ErrorCode::Conflict, text)
         .target("--database")
-        .hint("end that service, or give this one a database of its own")
+        .hint("stop that service, or use another database")
 }
 
 fn unreadable(error: db::Error) -> Error {

@@ -1,16 +1,16 @@
-//! The control plane: an ARM-compatible service that unmodified Azure clients drive.
+//! The control plane: an ARM-compatible service for unmodified Azure clients.
 //!
 //! ```text
-//! http (TLS, tokens, limits) → routes (the address space) → providers (one file a type) → arm, db
+//! http (TLS, tokens, limits) → routes (the address space) → providers (one file per type) → arm, db
 //! start, http → runs (trigger, worker, following, retention) → providers, engine
-//!                        all of them → service (what the whole service shares)
+//!                        all of them → service (shared state)
 //! ```
 //!
-//! `runs`, `providers`, `service`, `arm`, `db` and `engine` are crates. Each arrow leads one way: `cargo xtask tidy` refuses a
-//! circle of modules.
+//! `runs`, `providers`, `service`, `arm`, `db` and `engine` are crates. `cargo xtask tidy` rejects circular dependencies of
+//! modules.
 //!
-//! Invariants: what was acknowledged is in the database before the answer is sent; a terminal state is
-//! written only after everything a run held is released; every error leaves through [`arm::ApiError`].
+//! Invariants: a response is sent after its changes are in the database; a terminal state is written after
+//! the run's resources are released; every error in a response is an [`arm::ApiError`].
 
 pub mod backup;
 mod http;

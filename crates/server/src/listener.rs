@@ -1,4 +1,4 @@
-//! The socket: where it is, what is served on it, and within which limits.
+//! The listening socket and its limits.
 
 use std::{
     io,
@@ -20,22 +20,22 @@ use crate::{
     limits::{Budgets, Gate},
 };
 
-/// How long open requests have at the end.
+/// How long shutdown waits for open requests.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// Streams of one HTTP/2 connection.
 const STREAMS: u32 = 32;
-/// The head of a request, and what hyper reads ahead of a body.
+/// The maximum size of a request's head, and of hyper's read-ahead of a body.
 const HEAD_BYTES: usize = 64 * 1024;
 const HEAD_BYTES_HTTP2: u32 = 32 * 1024;
-/// What a client of HTTP/2 may send ahead: that of one stream, and that of a connection.
+/// The receive windows of HTTP/2, of a stream and of a connection.
 const WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 128 * 1024;
 const SEND_BUFFER_BYTES: usize = 128 * 1024;
-/// Longer than an answer takes to begin, and than streams are silent.
+/// Longer than the start of a response takes, and than streams are silent.
 const LONGEST_SILENCE: Duration = Duration::from_secs(75);
 
-/// Listens, so that nothing else does.
+/// Binds the socket.
 pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener> {
     let listener = TcpListener::bind(address).map_err(|error| {
         let hint = match error.kind() {
@@ -58,7 +58,7 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener> {
     Ok(listener)
 }
 
-/// Answers until `shutdown` fires.
+/// Serves requests until `shutdown` is cancelled.
 pub(crate) fn serve(
     site: http::Site,
     listener: TcpListener,
@@ -68,18 +68,18 @@ pub(crate) fn serve(
     let handle = axum_server::Handle::new();
     let budgets = site.budgets.clone();
     let settings = &budgets.settings;
-    // An answer is more than one small write: the last would wait for the client's delayed
-    // acknowledgement of the first, some 40 ms.
+    // A response needs several small writes: the last would wait some 40 ms for the client's
+    // delayed acknowledgement of the first.
     let tls = RustlsAcceptor::new(config)
         .handshake_timeout(settings.header())
         .acceptor(NoDelayAcceptor::new());
     let gate = gate(tls, &budgets);
     let mut server = axum_server::from_tcp(listener)
-        .code(ErrorCode::HostNotReady, || "the listener cannot be used".to_owned())?
+        .code(ErrorCode::HostNotReady, || "cannot use the listener".to_owned())?
         .acceptor(gate)
         .first_request_timeout(settings.header())
         .handle(handle.clone());
-    // Of a connection that has asked before: from the end of an answer to the end of the next head.
+    // The time from the end of a response to the end of the next request's head.
     server.http_builder().http1().header_read_timeout(settings.idle()).max_buf_size(HEAD_BYTES);
     server
         .http_builder()

@@ -1,5 +1,5 @@
-//! Where the log goes: to standard error, by a thread of its own. Whatever becomes of standard error, who writes
-//! a line of log neither fails nor waits; what cannot be written is counted.
+//! Writes the log to standard error in a separate thread. Logging never fails or waits, whatever the state of standard
+//! error; lost lines are counted.
 
 use std::{
     io,
@@ -12,49 +12,49 @@ use std::{
     time::Duration,
 };
 
-/// Lines that wait to be written.
+/// The maximum number of queued lines.
 const LINES: usize = 4096;
-/// Their bytes.
+/// The maximum size of queued lines in bytes.
 const BYTES: usize = 4 * 1024 * 1024;
 
-/// Lines of this process that were not written.
+/// The lost lines of this process.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
-/// How many lines were not written.
+/// The number of lost lines.
 pub fn lines_lost() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
 
-/// Takes lines. Cheap to clone; never fails and never waits.
+/// Queues lines. Cheap to clone; never fails or waits.
 #[derive(Debug, Clone)]
 pub struct Writer {
     lines: SyncSender<Line>,
-    waiting: Arc<AtomicUsize>,
+    queued: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
 enum Line {
     Text(Vec<u8>),
-    /// Everything before it is written when its channel is dropped.
+    /// Its channel is dropped after all earlier lines are written.
     Flush(SyncSender<()>),
 }
 
 impl Writer {
-    /// A writer to that file or stream. Without a thread to write, every line is lost.
+    /// A writer to a file or stream. If its thread cannot start, every line is lost.
     pub fn to(target: impl io::Write + Send + 'static) -> Self {
         let (lines, receiver) = sync_channel(LINES);
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let counted = waiting.clone();
-        // Dropping the receiver makes every line a lost one.
+        let queued = Arc::new(AtomicUsize::new(0));
+        let counted = queued.clone();
+        // If this fails, it drops the receiver, and every line counts as lost.
         drop(
             thread::Builder::new()
                 .name("log".to_owned())
                 .spawn(move || write(target, &receiver, &counted)),
         );
-        Self { lines, waiting }
+        Self { lines, queued }
     }
 
-    /// Waits until what was taken before is written, but not longer than that.
+    /// Waits for a limited time until the queued lines are written.
     pub fn flush_within(&self, time: Duration) {
         let (done, wait) = sync_channel(0);
         if self.lines.try_send(Line::Flush(done)).is_ok() {
@@ -63,12 +63,12 @@ impl Writer {
     }
 }
 
-fn write(mut target: impl io::Write, lines: &Receiver<Line>, waiting: &AtomicUsize) {
+fn write(mut target: impl io::Write, lines: &Receiver<Line>, queued: &AtomicUsize) {
     while let Ok(line) = lines.recv() {
         match line {
             Line::Flush(done) => drop(done),
             Line::Text(text) => {
-                waiting.fetch_sub(text.len(), Ordering::Relaxed);
+                queued.fetch_sub(text.len(), Ordering::Relaxed);
                 if target.write_all(&text).and_then(|()| target.flush()).is_err() {
                     LOST.fetch_add(1, Ordering::Relaxed);
                 }
@@ -79,10 +79,10 @@ fn write(mut target: impl io::Write, lines: &Receiver<Line>, waiting: &AtomicUsi
 
 impl io::Write for Writer {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let before = self.waiting.fetch_add(line.len(), Ordering::Relaxed);
+        let before = self.queued.fetch_add(line.len(), Ordering::Relaxed);
         let is_room = before.saturating_add(line.len()) <= BYTES;
         if !is_room || self.lines.try_send(Line::Text(line.to_vec())).is_err() {
-            self.waiting.fetch_sub(line.len(), Ordering::Relaxed);
+            self.queued.fetch_sub(line.len(), Ordering::Relaxed);
             LOST.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
@@ -99,7 +99,7 @@ mod tests {
 
     use super::*;
 
-    /// Holds its writer up until the test lets it go, and then fails.
+    /// Blocks until the test releases it, and then fails.
     struct Stuck(Receiver<()>);
 
     impl io::Write for Stuck {
@@ -114,9 +114,9 @@ mod tests {
     }
 
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Kept {
+    impl io::Write for Buffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_nobody_takes_are_counted_and_hold_nobody_up() {
+    fn lost_lines_are_counted_and_logging_never_waits() {
         let before = lines_lost();
         let (go_on, stuck) = sync_channel(0);
         let mut writer = Writer::to(Stuck(stuck));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_long_lines_are_too_much_as_well() {
+    fn size_of_queued_lines_is_limited() {
         let before = lines_lost();
         let (go_on, stuck) = sync_channel(0);
         let mut writer = Writer::to(Stuck(stuck));
@@ -154,12 +154,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_there_after_a_flush() {
-        let kept = Kept::default();
-        let mut writer = Writer::to(kept.clone());
+    fn flush_waits_for_queued_lines() {
+        let buffer = Buffer::default();
+        let mut writer = Writer::to(buffer.clone());
         writer.write_all(b"one\n").unwrap();
         writer.write_all(b"two\n").unwrap();
         writer.flush_within(Duration::from_secs(60));
-        assert_eq!(*kept.0.lock().unwrap(), b"one\ntwo\n");
+        assert_eq!(*buffer.0.lock().unwrap(), b"one\ntwo\n");
     }
 }

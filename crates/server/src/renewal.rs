@@ -1,4 +1,4 @@
-//! Certificates and keys while the service runs: they are looked at every day, and soon after someone changed them.
+//! Reloads certificates and keys while the service runs: every day, and soon after a change of their files.
 
 use std::{
     path::PathBuf,
@@ -16,12 +16,11 @@ use crate::{
     tls::{self, Given, Names, Tls},
 };
 
-/// How often to look whether something was changed.
-const LOOK: Duration = Duration::from_secs(5);
-/// Looks without a change that make a day.
-const LOOKS_A_DAY: u32 = 12 * 60 * 24;
+/// The interval between checks for changes.
+const INTERVAL: Duration = Duration::from_secs(5);
+const CHECKS_PER_DAY: u32 = 12 * 60 * 24;
 
-/// What is needed to look.
+/// Reloads the signing keys and the certificate.
 pub(crate) struct Renewal {
     pub(crate) dir: PathBuf,
     pub(crate) names: Names,
@@ -30,42 +29,42 @@ pub(crate) struct Renewal {
 }
 
 impl Renewal {
-    /// Until the service ends.
-    pub(crate) async fn keep_on(self, config: RustlsConfig, shutdown: CancellationToken) {
+    /// Checks for changes until shutdown.
+    pub(crate) async fn run(self, config: RustlsConfig, shutdown: CancellationToken) {
         let mut stamp = may_wait(|| tls::stamp(&self.dir, self.given.as_ref()));
-        let mut looks = 0;
+        let mut checks = 0;
         let keys = Arc::new(Mutex::new(Watched::new(self.dir.clone())));
         let this = Arc::new(self);
-        while shutdown.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+        while shutdown.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
             let (again, own, keys) = (config.clone(), this.clone(), keys.clone());
-            looks += 1;
-            let is_due = looks % LOOKS_A_DAY == 0;
+            checks += 1;
+            let is_due = checks % CHECKS_PER_DAY == 0;
             let before = stamp.clone();
-            let looked = tokio::task::spawn_blocking(move || {
-                own.look_at_key(&mut keys.lock().unwrap_or_else(PoisonError::into_inner));
+            let check = tokio::task::spawn_blocking(move || {
+                own.reload_key(&mut keys.lock().unwrap_or_else(PoisonError::into_inner));
                 let now = tls::stamp(&own.dir, own.given.as_ref());
                 if is_due || now != before {
-                    own.look_at_certificate(&again);
+                    own.reload_certificate(&again);
                 }
                 tls::stamp(&own.dir, own.given.as_ref())
             });
-            if let Ok(now) = looked.await {
+            if let Ok(now) = check.await {
                 stamp = now;
             }
         }
     }
 
-    fn look_at_key(&self, keys: &mut Watched) {
+    fn reload_key(&self, keys: &mut Watched) {
         match keys.changed() {
             Ok(key) => key.into_iter().for_each(|key| self.site.auth.renew(key)),
-            Err(error) => tracing::error!(%error, "the signing key cannot be read"),
+            Err(error) => tracing::error!(%error, "cannot read the signing key"),
         }
     }
 
-    fn look_at_certificate(&self, config: &RustlsConfig) {
+    fn reload_certificate(&self, config: &RustlsConfig) {
         match Tls::obtain(&self.dir, &self.names, self.given.as_ref()) {
             Ok(tls) => config.reload_from_config(tls.config),
-            Err(error) => tracing::error!(%error, "the certificate cannot be renewed"),
+            Err(error) => tracing::error!(%error, "cannot renew the certificate"),
         }
     }
 }

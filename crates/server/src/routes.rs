@@ -1,4 +1,4 @@
-//! From a call to the handler: the whole of ARM's address space on one screen.
+//! From a call to its handler: ARM's whole address space.
 
 use arm::{ApiError, Call, Extension, Method, Path, Reply, Scope, group, operation, version};
 use http::StatusCode;
@@ -9,7 +9,7 @@ use providers::{
 use serde_json::json;
 use service::App;
 
-/// Answers one call. Every error leaves as [`ApiError`]; the envelope is the HTTP layer's.
+/// Handles a call. The HTTP layer wraps each [`ApiError`] in an envelope.
 pub(crate) async fn handle(app: &App, call: Call) -> Result<Reply, ApiError> {
     version::check_form(&call)?;
     if let Some(id) = call.path.scope.subscription() {
@@ -26,7 +26,7 @@ pub(crate) async fn handle(app: &App, call: Call) -> Result<Reply, ApiError> {
     }
 }
 
-/// What can be asked of any scope; nothing if it is something else.
+/// Extension resources of any scope; `None` for other paths.
 async fn any_scope(app: &App, call: &Call, at: &Extension) -> Option<Result<Reply, ApiError>> {
     Some(match at.kind.as_str() {
         "microsoft.authorization/roledefinitions" => authorization::definitions(app, call, at),
@@ -48,7 +48,7 @@ async fn any_scope(app: &App, call: &Call, at: &Extension) -> Option<Result<Repl
             Method::Head => Ok(Reply::empty(StatusCode::NOT_FOUND)),
             _ => Err(ApiError::bad_request(
                 "DeploymentsNotSupported",
-                "Deployments of ARM templates are not supported yet. Create the resources one by one, such as with az image builder create --image-template.",
+                "Deployments of ARM templates are not supported yet. Create resources one by one, for example with az image builder create --image-template.",
             )),
         },
         _ => return None,
@@ -91,7 +91,7 @@ async fn plain(app: &App, call: &Call) -> Result<Reply, ApiError> {
     }
 }
 
-/// Paths with a namespace: what is not a registered type comes first.
+/// Paths with a namespace. The cases that are not registered types come first.
 async fn provider(app: &App, call: &Call, namespace: &str) -> Result<Reply, ApiError> {
     use Method::{Get, Post};
     let rest = lower(&call.path);
@@ -145,7 +145,7 @@ async fn provider(app: &App, call: &Call, namespace: &str) -> Result<Reply, ApiE
     }
 }
 
-/// A preview feature: every one counts as registered.
+/// A preview feature. Every feature counts as registered.
 fn feature(call: &Call, namespace: &str, name: &str) -> Result<Reply, ApiError> {
     only(call, &[Method::Get, Method::Post], || {
         Ok(Reply::ok(json!({
@@ -157,7 +157,7 @@ fn feature(call: &Call, namespace: &str, name: &str) -> Result<Reply, ApiError> 
     })
 }
 
-/// The answer, if the method is one of these.
+/// The reply, if the method is one of these.
 fn only(
     call: &Call,
     methods: &[Method],

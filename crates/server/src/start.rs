@@ -1,7 +1,7 @@
-//! From options to a running service, in order; and its end.
+//! Starts the service from its options, and stops it.
 //!
 //! ```text
-//! folder, lock → database and ids, lease → certificate → key → address → App → workers → administrator → answers
+//! folder, lock → database and ids, certificate, lease → key → address → App → administrator → workers → listener
 //! ```
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -47,50 +47,50 @@ use crate::{
     tls::{Given, Names, Tls},
 };
 
-/// Name of the service principal that is made at first start.
+/// The service principal that the first start creates.
 const ADMINISTRATOR: &str = "administrator";
 
-/// What the command line says.
+/// The options of the command line.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Cache and data.
+    /// The folders for cache and data.
     pub layout: Layout,
-    /// Where to listen; port 0 takes any free one.
+    /// The address to listen on. Port 0 selects a free port.
     pub listen: SocketAddr,
-    /// Whether `listen` may be reachable from other machines.
+    /// Whether other machines may reach `listen`.
     pub allow_remote: bool,
-    /// Database URL; SQLite in the server's folder without it.
+    /// The URL of the database. Default: SQLite in the server's folder.
     pub database: Option<String>,
-    /// Names of this server beside those of loopback.
+    /// Further names of this server, beside those of the loopback interface.
     pub hosts: Vec<String>,
-    /// A certificate of one's own PKI, instead of one by the service's own CA.
+    /// A certificate to use instead of one from the service's own CA.
     pub tls: Option<Given>,
-    /// Regions; the first is the default.
+    /// The regions; the first is the default.
     pub regions: Vec<String>,
-    /// How scripts and files that templates name are fetched.
+    /// The limits for fetching scripts and files of templates.
     pub fetch: fetch::Limits,
-    /// What runs are carried out on.
+    /// The machines for runs.
     pub machines: Machines,
-    /// How long the logs of runs are kept once their template is gone.
+    /// How long to keep logs of runs after the deletion of their template.
     pub log_retention: Duration,
-    /// How triggers and schedules are looked at.
+    /// The options of triggers and schedules.
     pub triggers: trigger::Options,
-    /// Bytes that stay free on the file systems of data and cache: runs and fetches wait for them.
+    /// The reserve of free bytes on the file systems of data and cache. Below it, runs and fetches wait.
     pub disk_reserve: u64,
-    /// How long the tokens of service principals live.
+    /// The lifetime of tokens of service principals.
     pub token_lifetime: Duration,
-    /// How long the lease on the database lasts without being renewed.
+    /// The duration of the lease on the database.
     pub lease: Duration,
 }
 
-/// What runs are carried out on.
+/// The machines for runs.
 #[derive(Clone)]
 pub struct Machines {
-    /// This machine.
+    /// The host.
     pub host: Host,
-    /// What starts the build machines.
+    /// Starts the build machines.
     pub backend: Arc<dyn Backend>,
-    /// What every run is given alike.
+    /// The limits of each run.
     pub limits: Limits,
 }
 
@@ -100,10 +100,10 @@ impl fmt::Debug for Machines {
     }
 }
 
-/// A service that answers.
+/// A running service.
 #[derive(Debug)]
 pub struct Running {
-    /// Where it listens.
+    /// The address of the listener.
     pub listen: SocketAddr,
     /// `https://host:port` for clients on this machine.
     pub url: String,
@@ -113,32 +113,32 @@ pub struct Running {
     pub subscription: String,
     /// The CA's certificate.
     pub ca: PathBuf,
-    /// For `REQUESTS_CA_BUNDLE`.
+    /// The file for `REQUESTS_CA_BUNDLE`.
     pub ca_bundle: PathBuf,
-    /// The administrator, at first start only: the secret is not kept.
+    /// The administrator, only at the first start, because the secret is not stored.
     pub administrator: Option<Credentials>,
     serving: JoinHandle<io::Result<()>>,
     worker: JoinHandle<()>,
     app: App,
     lease: Lease,
-    /// Ends the renewal of the lease, which then is given up.
+    /// Stops renewing the lease, which is then released.
     done: CancellationToken,
-    keeping: JoinHandle<()>,
+    renewing: JoinHandle<()>,
     _lock: Lock,
 }
 
 impl Running {
-    /// Waits until the service has ended.
+    /// Waits for the end of the service.
     ///
     /// # Errors
-    /// The listener failed, or another service has taken the database over.
+    /// The listener failed, or another service has taken over the database.
     pub async fn ended(self) -> Result<()> {
         let ended = self.serving.await.map_err(io::Error::other).and_then(|result| result);
-        // The runs let go of their machines; what they were doing is taken up by the next start.
+        // The runs release their machines, and the next start resumes them.
         let _ = self.worker.await;
         tasks::finish(&self.app, GRACE).await;
         self.done.cancel();
-        let _ = self.keeping.await;
+        let _ = self.renewing.await;
         if self.lease.lost().is_cancelled() {
             return Err(self.lease.taken_over().await);
         }
@@ -146,10 +146,10 @@ impl Running {
     }
 }
 
-/// Starts the service; it runs until `shutdown` fires.
+/// Starts the service. It runs until `shutdown` is cancelled.
 ///
 /// # Errors
-/// An option cannot be used, another server has the folder, or something the service needs is missing.
+/// An option is invalid, another server uses the folder, or a prerequisite is missing.
 pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Running> {
     check(&options)?;
     let config = Config::load(&options.layout)?;
@@ -165,7 +165,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let tls = may_wait(|| Tls::obtain(&dir, &names, options.tls.as_ref()))?;
     let lease = Lease::take(&store, options.layout.data(), &dir.join(LOCK), options.lease).await?;
     let done = CancellationToken::new();
-    let keeping = lease.keep(done.clone());
+    let renewing = lease.keep(done.clone());
     let key = SigningKey::obtain(&dir)?;
     let listener = listener::bind(options.listen)?;
     let listen = listener
@@ -190,20 +190,20 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let metrics = http::install_metrics()?;
     let newest = app.store().newest_time().await.map_err(cannot_open)?;
     let trust = Trust::new(newest, options.log_retention, Reading::now());
-    // Last: the secret of a server that then fails to start would be lost.
+    // Late, because the secret would be lost if a later step failed.
     let administrator = administrator(app.store()).await?;
     let url = url(listen, &options.hosts);
     app.set_base_url(url.clone());
     let worker = workers(&app, options.machines).await?;
     let sweeping = retention::keep_sweeping(app.clone(), options.log_retention, trust);
     tasks::spawn(&app, "retention", sweeping);
-    tasks::spawn(&app, "installation", installation::keep_marking(app.clone()));
+    tasks::spawn(&app, "installation", installation::copy_marks(app.clone()));
     trigger::start(&app, options.triggers);
     let own = url.trim_start_matches("https://").to_owned();
     let site = http::Site::new(app.clone(), auth, names.all.clone(), own, metrics, budgets);
     let rustls = RustlsConfig::from_config(tls.config.clone());
     let renewal = Renewal { dir: settings.dir, names, given: options.tls, site: site.clone() };
-    tokio::spawn(renewal.keep_on(rustls.clone(), shutdown.clone()));
+    tokio::spawn(renewal.run(rustls.clone(), shutdown.clone()));
     let serving = listener::serve(site, listener, rustls, shutdown)?;
     Ok(Running {
         listen,
@@ -218,21 +218,21 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
         app,
         lease,
         done,
-        keeping,
+        renewing,
         _lock: lock,
     })
 }
 
-/// The database that the options name, for commands beside a running server.
+/// The database, for commands beside a running server.
 ///
 /// # Errors
-/// It cannot be opened, or belongs to another data folder.
+/// The database cannot be opened, or belongs to another data folder.
 pub async fn open_store(layout: &Layout, url: Option<&str>) -> Result<Store> {
     check_database(url.unwrap_or_default())?;
     installation::open_for_command(layout, &database_url(layout, url)).await
 }
 
-/// Refuses a database on another machine whose address leaves open how the connection is protected.
+/// Rejects the URL of a database on another machine without a TLS mode.
 fn check_database(url: &str) -> Result<()> {
     db::check_transport(url).map_err(|error| {
         Error::new(ErrorCode::InvalidArgument, error.to_string())
@@ -241,8 +241,8 @@ fn check_database(url: &str) -> Result<()> {
     })
 }
 
-/// What must be taken up or running before the first request: operations of an earlier process, and
-/// the worker, which looks for its runs. Each ends when [`App::shutdown`] fires.
+/// Before the first request, resumes the operations of an earlier process and starts the worker, which
+/// recovers its runs. All stop when [`App::shutdown`] is cancelled.
 async fn workers(app: &App, machines: Machines) -> Result<JoinHandle<()>> {
     let unreadable = || Error::new(ErrorCode::HostNotReady, "the database cannot be read");
     resume_all(app).await.map_err(|error| unreadable().caused_by(error))?;
@@ -251,8 +251,8 @@ async fn workers(app: &App, machines: Machines) -> Result<JoinHandle<()>> {
     Ok(worker::start(app.clone(), Arc::new(executor)))
 }
 
-/// Takes up every operation that an earlier process left, in the background. Those of runs are the
-/// worker's.
+/// Resumes every unfinished operation of an earlier process in the background, except runs, which the
+/// worker recovers.
 async fn resume_all(app: &App) -> Result<(), db::Error> {
     for row in app.store().unfinished_operations().await? {
         let own = app.clone();
@@ -263,7 +263,7 @@ async fn resume_all(app: &App) -> Result<(), db::Error> {
                 _ => {
                     let kind = row.kind.clone();
                     if !image_builder::resume(own, row).await {
-                        tracing::error!(kind, "nobody knows how to go on with this operation");
+                        tracing::error!(kind, "cannot resume an operation of an unknown kind");
                     }
                 }
             }
@@ -279,10 +279,10 @@ fn check(options: &Options) -> Result<()> {
     if !address.ip().is_loopback() && !options.allow_remote {
         return Err(Error::new(
             ErrorCode::InvalidArgument,
-            format!("{address} can be reached from other machines"),
+            format!("other machines can reach {address}"),
         )
         .target("--listen")
-        .hint("listen on 127.0.0.1, or add --allow-remote if that is what you want"));
+        .hint("listen on 127.0.0.1, or allow it with --allow-remote"));
     }
     for host in &options.hosts {
         let fine = !host.is_empty()
@@ -292,63 +292,65 @@ fn check(options: &Options) -> Result<()> {
         if !fine {
             return Err(Error::new(
                 ErrorCode::InvalidArgument,
-                format!("{host:?} is no host name"),
+                format!("{host:?} is not a valid host name"),
             )
             .target("--host")
-            .hint("give a name or an address without scheme and port, for example forge.example"));
+            .hint("use a name or an address without scheme and port, for example forge.example"));
         }
     }
     for region in &options.regions {
         let fine = (1..=60).contains(&region.len())
             && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
         if !fine {
-            return Err(Error::new(ErrorCode::InvalidArgument, format!("{region:?} is no region"))
-                .target("--region")
-                .hint("lower-case letters and digits, for example westus2"));
+            return Err(Error::new(
+                ErrorCode::InvalidArgument,
+                format!("{region:?} is not a valid region"),
+            )
+            .target("--region")
+            .hint("use lower-case letters and digits, for example westus2"));
         }
     }
     if options.regions.is_empty() {
-        return Err(Error::new(ErrorCode::InvalidArgument, "there is no region")
+        return Err(Error::new(ErrorCode::InvalidArgument, "at least one region is required")
             .target("--region")
-            .hint("give at least one, for example westus2"));
+            .hint("for example westus2"));
     }
     Ok(())
 }
 
-/// Those of the command line, and those that have a place.
+/// The regions of the command line and of the configuration.
 fn regions(options: &Options, config: Config) -> Vec<String> {
     let mut regions = options.regions.clone();
-    for place in config.regions {
-        if !regions.contains(&place.name) {
-            regions.push(place.name);
+    for region in config.regions {
+        if !regions.contains(&region.name) {
+            regions.push(region.name);
         }
     }
     regions
 }
 
-/// What may be used up from outside, within the descriptors that this process has.
+/// The limits for clients, within the file descriptors of this process.
 fn budgets(config: &Config) -> Result<limits::Budgets> {
     let settings: limits::Settings = config.limits()?;
     if let Some(name) = settings.zero() {
-        let text =
-            format!("goldsmith.toml: `limits.{name}` is 0, so that nothing would be answered");
+        let text = format!("goldsmith.toml: `limits.{name}` must not be 0");
         return Err(Error::new(ErrorCode::InvalidArgument, text)
-            .hint("give a number above 0, or leave it out for the default"));
+            .hint("use a number above 0, or omit it for the default"));
     }
     Ok(limits::Budgets::new(settings.within(limits::raise_descriptors())))
 }
 
-/// A service that another has taken over from ends its builds, and itself.
+/// Shuts the service down when another service takes the lease.
 fn stop_when_lost(lease: Lease, shutdown: CancellationToken) {
     tokio::spawn(async move {
         if shutdown.run_until_cancelled(lease.lost().cancelled()).await.is_some() {
-            tracing::error!("another service has taken the database over: this one ends");
+            tracing::error!("another service has taken over the database; shutting down");
             shutdown.cancel();
         }
     });
 }
 
-/// All hosts that we are known by, in a fixed order: the certificate is made for them.
+/// All names of this server for its certificate, in a fixed order.
 fn names(options: &Options) -> Names {
     let mut names = names::loopback();
     let ip = options.listen.ip();
@@ -362,7 +364,7 @@ fn names(options: &Options) -> Names {
     Names { all: names, hosts }
 }
 
-/// The first `--host`, else what leads to the listener from this machine.
+/// The URL with the first `--host`, or else an address that reaches the listener from this machine.
 fn url(listen: SocketAddr, hosts: &[String]) -> String {
     let host = match hosts.first() {
         Some(host) if host.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{host}]"),
@@ -374,7 +376,7 @@ fn url(listen: SocketAddr, hosts: &[String]) -> String {
     format!("https://{host}:{}", listen.port())
 }
 
-/// The first service principal; there is one as soon as the database knows any.
+/// Creates the first service principal, unless the database has one.
 async fn administrator(store: &Store) -> Result<Option<Credentials>> {
     if !principal::list(store).await?.is_empty() {
         return Ok(None);
@@ -388,7 +390,7 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// A machine of which nothing is asked here.
+    /// A fake machine that these tests do not use.
     async fn machines() -> Machines {
         let host = Host::probe(None).await.expect("QEMU is installed (make setup)");
         let limits = Limits {
@@ -421,7 +423,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_used_is_told_by_its_flag() {
+    async fn invalid_option_is_reported_with_its_flag() {
         let usual = options("127.0.0.1:8443").await;
         let target = |change: fn(&mut Options)| {
             let mut options = usual.clone();
@@ -448,14 +450,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_certificate_names_loopback_hosts_and_the_address() {
+    async fn certificate_has_loopback_hosts_and_the_address() {
         let names = names(&options("10.0.0.1:8443").await);
         assert_eq!(names.all, ["localhost", "127.0.0.1", "::1", "forge.example", "10.0.0.1"]);
         assert_eq!(super::names(&options("0.0.0.0:1").await).all.len(), 4);
     }
 
     #[tokio::test]
-    async fn clients_are_told_an_address_that_leads_here() {
+    async fn url_reaches_the_listener() {
         let of = |listen: &str, hosts: &[&str]| {
             let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
             url(listen.parse().unwrap(), &hosts)

@@ -1,5 +1,5 @@
-//! Files in the data folder that the database does not know. They are reported and never removed: the database may be
-//! the one that is wrong.
+//! Reports files in the data folder that the database does not know. They are never removed, because it may be the wrong
+//! database.
 
 use std::{
     io,
@@ -19,19 +19,19 @@ use service::{auth::Identity, blobs, run_folder, server_folder};
 
 use crate::installation;
 
-/// One folder that nothing in the database is known for.
+/// A folder that the database does not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unknown {
     /// `storage account`, `run`, `image`.
     pub what: &'static str,
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What it takes on disk.
+    /// Its size on disk.
     pub bytes: u64,
 }
 
-/// Everything of the service in the data folder that its database does not know. Nothing, where no service was used.
+/// Finds folders in the data folder that its database does not know. Without a service, there are none.
 ///
 /// # Errors
 /// The database cannot be read or belongs to another folder, or the folder cannot be read.
@@ -41,32 +41,32 @@ pub async fn unknown(layout: &Layout, database: Option<&str>) -> Result<Vec<Unkn
     };
     let url = server_folder::database_url(layout, database);
     installation::check(layout, &url).await?;
-    let known = db::file_owners(&url).await.map_err(server_folder::cannot_open)?;
+    let owners = db::file_owners(&url).await.map_err(server_folder::cannot_open)?;
     let layout = layout.clone();
-    let looked = off_runtime(move || look(&layout, &identity, &known)).await;
-    looked.code(ErrorCode::InternalError, || "the data folder cannot be read".to_owned())
+    let found = off_runtime(move || find(&layout, &identity, &owners)).await;
+    found.code(ErrorCode::InternalError, || "the data folder cannot be read".to_owned())
 }
 
-fn look(layout: &Layout, identity: &Identity, known: &db::FileOwners) -> io::Result<Vec<Unknown>> {
+fn find(layout: &Layout, identity: &Identity, owners: &db::FileOwners) -> io::Result<Vec<Unknown>> {
     let mut found = Vec::new();
     for (name, path) in folders(&blobs::root(layout))? {
-        // A template in creation has noted its account's name in quotes.
+        // A template in creation has its account's name in quotes.
         let is_known =
-            known.accounts.contains(&name) || known.templates.contains(&format!("\"{name}\""));
+            owners.accounts.contains(&name) || owners.templates.contains(&format!("\"{name}\""));
         if !is_known {
             found.push(Unknown { what: "storage account", bytes: absent::bytes(&path)?, path });
         }
     }
     for (name, path) in folders(&run_folder::root(layout))? {
-        if !known.runs.contains(&name) {
+        if !owners.runs.contains(&name) {
             found.push(Unknown { what: "run", bytes: absent::bytes(&path)?, path });
         }
     }
-    // Images of other subscriptions are of `goldsmith build` and `goldsmith image import`.
+    // Images of other subscriptions belong to `goldsmith build` and `goldsmith image import`.
     let own = format!("/subscriptions/{}/", identity.subscription);
     for image in Store::open(layout).list().map_err(io::Error::other)? {
         let id = image.record.id.to_lowercase();
-        if id.starts_with(&own) && !known.images.contains(&id) {
+        if id.starts_with(&own) && !owners.images.contains(&id) {
             found.push(Unknown {
                 what: "image",
                 bytes: absent::bytes(&image.dir)?,
@@ -77,7 +77,7 @@ fn look(layout: &Layout, identity: &Identity, known: &db::FileOwners) -> io::Res
     Ok(found)
 }
 
-/// Names in lower case and paths of what is in a folder, without what begins with a dot.
+/// Names in lower case and paths of a folder's entries that are not hidden.
 fn folders(root: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
     for path in absent::entries(root)? {
@@ -98,17 +98,19 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn files_without_a_row_are_listed_with_their_sizes() {
+    async fn folders_without_a_row_are_listed_with_sizes() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
         assert_eq!(unknown(&layout, None).await.unwrap(), [], "no service was used here");
         images::files::make_dir(&server_folder::dir(&layout)).unwrap();
         let url = server_folder::database_url(&layout, None);
         let (store, _) = installation::open(&layout, &url).await.unwrap();
-        let bury = |kind, name: &str| db::Write::Tombstone(kind, name.to_owned());
-        let buried =
-            vec![bury(db::TombstoneKind::Account, "old"), bury(db::TombstoneKind::Run, "r1")];
-        store.commit(buried).await.unwrap();
+        let tombstone = |kind, name: &str| db::Write::Tombstone(kind, name.to_owned());
+        let tombstones = vec![
+            tombstone(db::TombstoneKind::Account, "old"),
+            tombstone(db::TombstoneKind::Run, "r1"),
+        ];
+        store.commit(tombstones).await.unwrap();
         for folder in
             ["storage/old/c", "storage/stray/c", "storage/.partial/x", "runs/r1", "runs/r2"]
         {

@@ -1,4 +1,4 @@
-//! Making a backup.
+//! Creates a backup.
 
 use std::{
     fs, io,
@@ -25,19 +25,19 @@ use super::{
 };
 use crate::installation;
 
-/// How long a removal that is going on may take.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Folders of files that never change once they have their name.
+/// How long to wait for a removal in progress.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Folders of files that never change after they are published.
 const LINKED: [&str; 3] = ["images/", "server/storage/", "blobs/"];
 
-/// Makes a backup of the data folder and its database in a new folder, whether a server runs or not.
+/// Backs up the data folder and its database to a new folder, whether or not a server runs.
 ///
 /// # Errors
-/// No service was used in the data folder, the database is not the folder's, or something cannot be read or written.
+/// The data folder has no service, the database belongs to another folder, or something cannot be read or written.
 pub async fn backup(layout: &Layout, database: Option<&str>, to: &Path) -> Result<Manifest> {
     let dir = server_folder::dir(layout);
     if Identity::read(&dir)?.is_none() {
-        let text = format!("no service was used with {}", layout.data().display());
+        let text = format!("{} has no data of a service", layout.data().display());
         return Err(Error::new(ErrorCode::NotFound, text).hint("check --data-dir"));
     }
     let url = server_folder::database_url(layout, database);
@@ -45,9 +45,10 @@ pub async fn backup(layout: &Layout, database: Option<&str>, to: &Path) -> Resul
     let to = std::path::absolute(to)
         .code(ErrorCode::InvalidArgument, || format!("bad folder {}", to.display()))?;
     if to.starts_with(layout.data()) || may_wait(|| to.symlink_metadata()).is_ok() {
-        let text = format!("{} exists or lies in the data folder", to.display());
-        return Err(Error::new(ErrorCode::InvalidArgument, text)
-            .hint("name a new folder, on the same file system if disks are to be linked"));
+        let text = format!("{} exists or is in the data folder", to.display());
+        return Err(Error::new(ErrorCode::InvalidArgument, text).hint(
+            "choose a new folder, on the same file system to link disks instead of copying them",
+        ));
     }
     let mut work = to.clone();
     work.add_extension(format!("partial-{}", std::process::id()));
@@ -62,7 +63,7 @@ pub async fn backup(layout: &Layout, database: Option<&str>, to: &Path) -> Resul
         Err(error) => Err(error),
     };
     if made.is_err() {
-        let _ = blocking("remove what was not finished", move || fs::remove_dir_all(work)).await;
+        let _ = blocking("remove the unfinished backup", move || fs::remove_dir_all(work)).await;
     }
     made
 }
@@ -112,7 +113,7 @@ async fn make(layout: &Layout, url: &str, work: &Path) -> Result<Manifest> {
     Ok(manifest)
 }
 
-/// Keeps the server from removing files. One that is removing some is waited for.
+/// Prevents the server from removing files, after waiting for a removal in progress.
 async fn wait_for_removals(layout: &Layout) -> Result<Lock> {
     let begun = Instant::now();
     loop {
@@ -120,8 +121,8 @@ async fn wait_for_removals(layout: &Layout) -> Result<Lock> {
         let lock = blocking("lock the data folder", move || tombstones::forbid(&layout)).await?;
         match lock {
             Some(lock) => return Ok(lock),
-            None if begun.elapsed() > PATIENCE => {
-                let text = "another backup is being made, or files are being removed";
+            None if begun.elapsed() > TIMEOUT => {
+                let text = "another backup or a removal of files is in progress";
                 return Err(Error::new(ErrorCode::Conflict, text).hint("try again later"));
             }
             None => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -131,15 +132,15 @@ async fn wait_for_removals(layout: &Layout) -> Result<Lock> {
 
 /// The SQLite file and its logs, which must not be copied while they are written.
 fn database_files(url: &str) -> Vec<PathBuf> {
-    // An address that names no path was refused when the database was looked at.
+    // An invalid address was rejected earlier.
     let Ok(Some(path)) = db::sqlite_file(url) else { return Vec::new() };
     let path = path.display();
     ["", "-wal", "-shm", "-journal"].iter().map(|end| format!("{path}{end}").into()).collect()
 }
 
-/// What is of one process only, not finished, or on its way out.
-fn is_left_out(relative: &str) -> bool {
-    const OUT: [&str; 7] = [
+/// Files of one process, unfinished files, and files to be removed.
+fn is_excluded(relative: &str) -> bool {
+    const EXCLUDED: [&str; 7] = [
         "server/lock",
         "server/removal.lock",
         "server/installation.json",
@@ -148,7 +149,7 @@ fn is_left_out(relative: &str) -> bool {
         "images/tmp",
         "images/.lock",
     ];
-    OUT.contains(&relative)
+    EXCLUDED.contains(&relative)
         || relative.ends_with("/owner.lock")
         || relative.ends_with(".new")
         || relative.ends_with(".partial")
@@ -169,21 +170,21 @@ fn gather(
             io::Error::other(format!("{} has a name that is not UTF-8: {name:?}", from.display()))
         })?;
         let (path, relative) = (item.path(), format!("{prefix}{name}"));
-        if is_left_out(&relative) || skipped.contains(&path) {
+        if is_excluded(&relative) || skipped.contains(&path) {
             continue;
         }
-        let taken = match item.file_type()? {
+        let entry = match item.file_type()? {
             kind if kind.is_dir() => {
                 let prefix = format!("{relative}/");
                 gather(&path, &to.join(&name), &prefix, skipped, entries)?;
                 continue;
             }
             kind if kind.is_file() => take(&path, &to.join(&name), &relative),
-            // A link or a socket is not of the service.
+            // The service has no links or sockets.
             _ => continue,
         };
-        // A row of the ledger may have been released meanwhile.
-        entries.extend(absent::or_none(taken)?);
+        // A row of the ledger may have been removed meanwhile.
+        entries.extend(absent::or_none(entry)?);
     }
     Ok(())
 }
@@ -198,7 +199,7 @@ fn take(from: &Path, to: &Path, relative: &str) -> io::Result<Entry> {
     Ok(Entry { path: relative.to_owned(), bytes: 0, mode, sha256: String::new() })
 }
 
-/// The digest that an image's record has of a disk beside it.
+/// The digest of a disk from the image's record beside it.
 fn recorded(path: &Path) -> io::Result<Option<String>> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let record = path.with_file_name("image.json");

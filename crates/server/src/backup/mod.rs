@@ -1,15 +1,14 @@
-//! Backups of the service: its database and its data folder as of one moment, taken beside a running server.
+//! Backups of the service: a consistent copy of its database and its data folder, made beside a running server.
 //!
 //! ```text
-//! DIR/backup.json      what there is, with digests; written last
+//! DIR/backup.json      the manifest with digests; written last
 //! DIR/database.jsonl   all rows (store/dump.rs)
 //! DIR/data/…           the data folder: identity, keys, images, blobs, logs, ledger, configuration
 //! ```
 //!
-//! Disks and blobs never change once they have their name, so they are linked where the file system allows it and take no
-//! room. While rows are read and files are linked, nobody removes or publishes an image, and nobody acts on a tombstone:
-//! every row has its files. Files that got their name after the rows were read are of no row, like those of a service
-//! that was killed at that moment.
+//! Published disks and blobs never change, so where the file system allows, a backup links them without using space. While
+//! rows are read and files are linked, images are not published or removed, and tombstones wait, so that every row has its
+//! files. Files that appear after reading the rows have no row, as after a crash.
 
 mod make;
 mod restore;
@@ -48,21 +47,21 @@ const FORMAT: u32 = 1;
 #[serde(rename_all = "camelCase")]
 pub struct Manifest {
     format: u32,
-    /// When it was made.
+    /// When it was created.
     pub created: Timestamp,
-    /// The release of goldsmith that made it.
+    /// The release of goldsmith that created it.
     pub release: String,
-    /// The data folder it is of.
+    /// The original data folder.
     pub data: PathBuf,
-    /// What the database had.
+    /// A summary of the database.
     pub database: Dumped,
     /// SHA-256 of `database.jsonl`.
     database_sha256: String,
-    /// What is below `data/`.
+    /// The files below `data/`.
     pub files: Vec<Entry>,
 }
 
-/// One file below `data/`.
+/// A file below `data/`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
@@ -70,9 +69,9 @@ pub struct Entry {
     pub path: String,
     /// Its size.
     pub bytes: u64,
-    /// Permissions in the data folder.
+    /// Its permissions in the data folder.
     mode: u32,
-    /// Of an image's disk the one that its record has, so that a disk that was damaged before is noticed too.
+    /// For an image's disk, the digest of its record, which also detects earlier damage.
     sha256: String,
 }
 
@@ -88,7 +87,7 @@ impl Manifest {
                 let text =
                     format!("{} is not a finished backup: it has no {MANIFEST}", backup.display());
                 return Err(Error::new(ErrorCode::NotFound, text)
-                    .hint("make one with: goldsmith admin backup DIR"));
+                    .hint("create one with: goldsmith admin backup DIR"));
             }
             other => other
                 .code(ErrorCode::InternalError, || format!("cannot read {}", path.display()))?,
@@ -98,14 +97,14 @@ impl Manifest {
         if manifest.format != FORMAT {
             let text = format!("{} has format {}, not {FORMAT}", path.display(), manifest.format);
             return Err(Error::new(ErrorCode::UnsupportedFeature, text)
-                .hint("use the release of goldsmith that made it"));
+                .hint("use the release of goldsmith that created it"));
         }
         for entry in &manifest.files {
             let is_inside = Path::new(&entry.path)
                 .components()
                 .all(|part| matches!(part, std::path::Component::Normal(_)));
             if !is_inside {
-                let text = format!("{}: {:?} leads elsewhere", path.display(), entry.path);
+                let text = format!("{}: {:?} is outside of the backup", path.display(), entry.path);
                 return Err(Error::new(ErrorCode::BadImage, text));
             }
         }
@@ -121,7 +120,7 @@ fn copy_private(from: &Path, to: &Path) -> io::Result<()> {
     copy.sync_all()
 }
 
-/// A second name for a file that never changes, or a copy with its holes where there can be none.
+/// Links a file that never changes, or copies it with its holes if a link is not possible.
 fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     use io::ErrorKind::{AlreadyExists, NotFound};
     match fs::hard_link(from, to) {
@@ -139,7 +138,7 @@ fn mode_of(meta: &fs::Metadata) -> u32 {
     meta.permissions().mode() & 0o777
 }
 
-/// Bytes and SHA-256 of a file.
+/// The size and SHA-256 of a file.
 fn measure(path: &Path) -> io::Result<(u64, String)> {
     let (mut file, mut hash, mut bytes) = (File::open(path)?, Sha256::new(), 0);
     let mut buffer = vec![0; 1 << 20];

@@ -1,4 +1,4 @@
-//! Putting a backup back, here or elsewhere.
+//! Restores a backup, here or on another machine.
 
 use std::{
     fs::{self, Permissions},
@@ -22,23 +22,23 @@ use service::{auth::Identity, server_folder};
 use super::{DATA, DATABASE, LEDGER, Manifest, blocking, copy_private, link_or_copy, verify};
 use crate::installation;
 
-/// What was put back.
+/// The result of [`restore`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Restored {
-    /// The rows of the database.
+    /// The number of rows of each table.
     pub database: Dumped,
     /// The number of files.
     pub files: usize,
-    /// Whether rows of the ledger were left out, since they name processes and files of another place.
+    /// Whether rows of the ledger were left out, because they name processes and files of another data folder.
     pub is_elsewhere: bool,
 }
 
-/// Puts a backup into an empty data folder and an empty database. Of the dump of a database alone, as is made before a
-/// migration, only the database is filled, with the schema that it had.
+/// Restores a backup into an empty data folder and an empty database. A dump of a database alone, from before a
+/// migration, fills only the database, with the dump's schema version.
 ///
 /// # Errors
-/// The backup is not whole, or folder or database are not empty; then neither is changed.
+/// The backup is damaged, or the folder or the database is not empty. Neither is changed then.
 pub async fn restore(layout: &Layout, database: Option<&str>, from: &Path) -> Result<Restored> {
     let url = server_folder::database_url(layout, database);
     if may_wait(|| from.is_file()) {
@@ -48,7 +48,7 @@ pub async fn restore(layout: &Layout, database: Option<&str>, from: &Path) -> Re
     }
     let (manifest, faults) = verify(from).await?;
     if !faults.is_empty() {
-        let text = format!("{} is damaged, and nothing was put back", from.display());
+        let text = format!("{} is damaged; nothing was restored", from.display());
         return Err(Error::new(ErrorCode::BadImage, text).details(faults));
     }
     let dir = server_folder::dir(layout);
@@ -57,23 +57,23 @@ pub async fn restore(layout: &Layout, database: Option<&str>, from: &Path) -> Re
     let has_images = !may_wait(|| Store::open(layout).is_empty()).map_err(unwritable)?;
     if Identity::read(&dir)?.is_some() || has_images {
         let text =
-            format!("{} is not empty, and nothing in it is replaced", layout.data().display());
+            format!("{} is not empty, and its files are not replaced", layout.data().display());
         return Err(Error::new(ErrorCode::Conflict, text)
             .target("--data-dir")
-            .hint("move it aside, or name another folder"));
+            .hint("move it away, or choose another folder"));
     }
     let database = db::load(&url, &from.join(DATABASE)).await.map_err(unloaded)?;
     let is_elsewhere = manifest.data != layout.data();
     let (data, target) = (from.join(DATA), layout.data().to_owned());
-    let files = blocking("put the data folder back", move || {
-        put_back(&data, &target, &manifest, is_elsewhere)
+    let files = blocking("restore the data folder", move || {
+        restore_files(&data, &target, &manifest, is_elsewhere)
     })
     .await?;
-    installation::found(layout, &url).await?;
+    installation::create(layout, &url).await?;
     Ok(Restored { database, files, is_elsewhere })
 }
 
-fn put_back(
+fn restore_files(
     data: &Path,
     target: &Path,
     manifest: &Manifest,
@@ -81,7 +81,7 @@ fn put_back(
 ) -> io::Result<usize> {
     let mut count = 0;
     for entry in &manifest.files {
-        // A row of the ledger names what is to be ended and removed, by its place: elsewhere that may be alive.
+        // A row of the ledger names a process to stop or a file to remove, which may be in use by the original service.
         if is_elsewhere && entry.path.starts_with(LEDGER) {
             continue;
         }
@@ -103,14 +103,14 @@ fn put_back(
 }
 
 fn unwritable(error: io::Error) -> Error {
-    Error::new(ErrorCode::HostNotReady, format!("the data folder cannot be used: {error}"))
+    Error::new(ErrorCode::HostNotReady, format!("cannot use the data folder: {error}"))
         .caused_by(error)
 }
 
 fn unloaded(error: db::Error) -> Error {
     let why = std::error::Error::source(&error).map_or_else(String::new, |why| format!(": {why}"));
-    Error::new(ErrorCode::Conflict, format!("the database was not filled{why}"))
+    Error::new(ErrorCode::Conflict, format!("the database was not restored{why}"))
         .target("--database")
-        .hint("name a database that is empty or, with SQLite, does not exist")
+        .hint("choose a database that is empty or, with SQLite, does not exist")
         .caused_by(error)
 }

@@ -35,12 +35,12 @@ impl Bench {
         Self { dir, layout, app: App::new(settings, store, CancellationToken::new()) }
     }
 
-    /// A place of the same file system that nothing was put into.
+    /// An empty folder on the same file system.
     fn elsewhere(&self, name: &str) -> Layout {
         Layout::new(self.dir.path().join("cache"), self.dir.path().join(name))
     }
 
-    /// As the service makes an account: the blobs, then the row.
+    /// Creates an account in the order of the service: the blobs, then the row.
     async fn account(&self, number: usize) {
         let account = format!("acc{number}");
         let from = self.dir.path().join(format!("from{number}"));
@@ -87,7 +87,7 @@ async fn accounts(store: &Store, subscription: &str) -> Vec<Resource> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_backup_beside_a_working_service_has_the_files_of_every_row() {
+async fn backup_of_running_service_has_files_of_every_row() {
     let bench = Bench::new().await;
     for number in 0..20 {
         bench.account(number).await;
@@ -131,7 +131,7 @@ async fn a_backup_beside_a_working_service_has_the_files_of_every_row() {
 }
 
 #[tokio::test]
-async fn a_backup_is_for_its_owner_alone_and_links_what_never_changes() {
+async fn backup_is_private_and_links_published_files() {
     let bench = Bench::new().await;
     bench.account(1).await;
     fs::write(server_folder::dir(&bench.layout).join("signing-key.pem"), "key").unwrap();
@@ -158,20 +158,20 @@ async fn a_backup_is_for_its_owner_alone_and_links_what_never_changes() {
     let error = backup(&bench.layout, None, &to).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidArgument, "it exists");
 
-    // Elsewhere the ledger's rows would end what lives here.
+    // In another folder, the ledger's rows would stop processes of this one.
     let other = bench.elsewhere("other");
     assert!(restore(&other, None, &to).await.unwrap().is_elsewhere);
     assert!(!other.ledger().join("r1").exists());
     let error = restore(&other, None, &to).await.unwrap_err();
     assert!(error.message.contains("is not empty"), "{}", error.message);
-    // In its own place they say what is still to be released.
+    // In the original folder, they list what to release.
     fs::rename(bench.layout.data(), bench.dir.path().join("lost")).unwrap();
     assert!(!restore(&bench.layout, None, &to).await.unwrap().is_elsewhere);
     assert!(ledger.join("000000.json").exists());
 }
 
 #[tokio::test]
-async fn what_was_put_back_does_not_go_with_what_it_came_from() {
+async fn restored_service_is_a_new_installation() {
     let bench = Bench::new().await;
     let to = bench.dir.path().join("backup");
     backup(&bench.layout, None, &to).await.unwrap();
@@ -189,7 +189,7 @@ async fn what_was_put_back_does_not_go_with_what_it_came_from() {
 }
 
 #[tokio::test]
-async fn a_flipped_bit_and_a_missing_file_are_found() {
+async fn damaged_and_missing_files_are_found() {
     let bench = Bench::new().await;
     bench.account(1).await;
     let to = bench.dir.path().join("backup");
@@ -213,7 +213,7 @@ async fn a_flipped_bit_and_a_missing_file_are_found() {
 }
 
 #[tokio::test]
-async fn tombstones_wait_while_a_backup_is_made() {
+async fn tombstones_wait_during_a_backup() {
     let bench = Bench::new().await;
     bench.account(1).await;
     let key = ResourceKey::of(&bench.row(1).id);

@@ -1,4 +1,4 @@
-//! Checking a backup: everything is read and compared with what was written down.
+//! Verifies a backup: reads all files and compares them with the manifest.
 
 use std::{io, path::Path};
 
@@ -7,10 +7,10 @@ use images::error::Result;
 
 use super::{DATA, DATABASE, Manifest, blocking, measure};
 
-/// What is wrong with a backup, one line each; nothing if it is whole.
+/// The faults of a backup, one line each.
 ///
 /// # Errors
-/// It is not a finished backup.
+/// The folder is not a finished backup.
 pub async fn verify(backup: &Path) -> Result<(Manifest, Vec<String>)> {
     let manifest = may_wait(|| Manifest::read(backup))?;
     let (backup, own) = (backup.to_owned(), manifest.clone());

@@ -1,5 +1,5 @@
-//! The login endpoint, in the forms of Entra and of AD FS: discovery, keys, tokens for service
-//! principals. There are no users, so no other grant.
+//! The login endpoint, in the forms of Entra and of AD FS: discovery, keys, and tokens for service
+//! principals. As there are no users, it supports no other grants.
 
 use std::time::Instant;
 
@@ -26,8 +26,8 @@ pub(super) fn openid_configuration(
     reply::json(StatusCode::OK, &body)
 }
 
-/// `plain_adfs`: no tenant in the address. Otherwise az reads the tenant's id out of `issuer`, so that
-/// one names it directly after the host, under `/adfs` as well.
+/// The discovery document. `plain_adfs`: the URL has no tenant. Otherwise `issuer` has the tenant's id directly
+/// after the host, even below `/adfs`, because az reads it there.
 fn discovery(base: &str, tenant: &str, plain_adfs: bool, adfs: bool) -> Value {
     let (issuer, oauth2, keys) = if plain_adfs {
         (
@@ -56,7 +56,7 @@ fn discovery(base: &str, tenant: &str, plain_adfs: bool, adfs: bool) -> Value {
     })
 }
 
-/// The public keys of tokens.
+/// The public keys for verifying tokens.
 pub(super) fn keys(site: &Site) -> Response {
     reply::json(StatusCode::OK, &site.auth.jwks())
 }
@@ -92,7 +92,7 @@ async fn issue(
     let bodies = &site.budgets.bodies;
     let form = body::read(&parts.headers, content, body::SMALL, bodies).await;
     let (form, _held) = form.map_err(|error| Box::new(reply::error(&error, false)))?;
-    // After the body, so that a client that goes on using the connection can.
+    // After reading the body, so that the client can reuse the connection.
     may_try(site, &trace)?;
     let form = query::parse(&form);
     let field = |name: &str| form.get(name).map(String::as_str).filter(|text| !text.is_empty());
@@ -122,7 +122,7 @@ async fn issue(
     let audience = audience.strip_suffix("/.default").unwrap_or(audience);
     if audience_of(audience, &site.names).is_none() {
         let text = format!(
-            "AADSTS500011: The resource principal named '{}' was not found. Use '{base}/.default'; other names of this server are given to it with `goldsmith serve --host NAME`.",
+            "AADSTS500011: The resource principal named '{}' was not found. Use '{base}/.default'; add other names of this server with `goldsmith serve --host NAME`.",
             Cut(audience)
         );
         return Err(refusal(StatusCode::BAD_REQUEST, "invalid_resource", 500_011, &text));
@@ -139,24 +139,24 @@ async fn issue(
                 "access_token": token,
             }))
         }
-        // The same answer for all three, so that nobody learns which ids exist.
+        // The same answer in all three cases, so that it does not reveal which ids exist.
         Ok(None) => {
             let id = Cut(id);
-            tracing::warn!(client_id = %id, peer = ?trace.peer, "a service principal was not let in");
+            tracing::warn!(client_id = %id, peer = ?trace.peer, "rejected the login of a service principal");
             if let Some(peer) = trace.peer {
                 site.budgets.logins.fail(peer.ip(), Instant::now());
             }
             let text = format!(
-                "AADSTS7000215: Invalid client secret provided, or there is no service principal '{id}', or it was revoked. `goldsmith admin sp list` shows them, `goldsmith admin sp rotate` gives one a new secret."
+                "AADSTS7000215: Invalid client secret provided, or there is no service principal '{id}', or it was revoked. `goldsmith admin sp list` shows them, `goldsmith admin sp rotate` creates a new secret."
             );
-            // 401 and not 400, which MSAL keeps for a minute.
+            // Not 400, which MSAL caches for a minute.
             Err(refusal(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_215, &text))
         }
         Err(error) => Err(Box::new(reply::error(&error.into(), false))),
     }
 }
 
-/// Refuses to look at a secret while too many from that address were wrong.
+/// Rejects logins from an address after too many failures.
 fn may_try(site: &Site, trace: &Trace) -> Result<(), Box<Response>> {
     let Some(peer) = trace.peer else { return Ok(()) };
     let Some(wait) = site.budgets.logins.wait(peer.ip(), Instant::now()) else { return Ok(()) };
@@ -171,7 +171,7 @@ fn may_try(site: &Site, trace: &Trace) -> Result<(), Box<Response>> {
     Err(response)
 }
 
-/// Our own id, or any word that stands for a tenant; only another id is another tenant.
+/// Whether it is this server's tenant: its id, or any name. Only another id is another tenant.
 fn is_our_tenant(tenant: &str, own: &str) -> bool {
     tenant.eq_ignore_ascii_case(own) || uuid::Uuid::try_parse(tenant).is_err()
 }
@@ -179,7 +179,7 @@ fn is_our_tenant(tenant: &str, own: &str) -> bool {
 fn unknown_tenant(tenant: &str, own: &str) -> Response {
     let text =
         format!("AADSTS90002: Tenant '{tenant}' not found. This server's tenant is '{own}'.");
-    // 401 and not 400, which MSAL keeps for a minute.
+    // Not 400, which MSAL caches for a minute.
     *refusal(StatusCode::UNAUTHORIZED, "invalid_tenant", 90_002, &text)
 }
 
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_tree_leads_to_its_own_token_endpoint() {
+    fn each_tree_has_its_own_token_endpoint() {
         let at = |plain, adfs| discovery("https://h:1", "T", plain, adfs);
         assert_eq!(at(true, true)["token_endpoint"], "https://h:1/adfs/oauth2/token");
         assert_eq!(at(true, true)["issuer"], "https://h:1/adfs");
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_is_ours_by_id_or_by_any_name() {
+    fn tenant_matches_by_id_or_any_name() {
         let own = "0b0e1c4a-7b3c-4b57-9f65-1d8f2a6b3c4d";
         assert!(is_our_tenant(&own.to_uppercase(), own));
         assert!(is_our_tenant("common", own) && is_our_tenant("forge.example", own));

@@ -1,5 +1,5 @@
-//! As much of Microsoft Graph as role assignments need: from a client id or an object id to the
-//! service principal or managed identity that has it.
+//! The part of Microsoft Graph that role assignments need: finds a service principal or managed identity
+//! by its client id or object id.
 
 use arm::{ApiError, rows};
 use axum::{extract::Request, response::Response};
@@ -12,7 +12,7 @@ use super::{Site, body, manager, reply};
 
 const IDENTITY_KIND: &str = "microsoft.managedidentity/userassignedidentities";
 
-/// Answers below `/graph`.
+/// Handles requests below `/graph`.
 pub(super) async fn answer(
     site: &Site,
     request: Request,
@@ -62,7 +62,7 @@ pub(super) async fn answer(
     }
 }
 
-/// A condition of `$filter`, in the forms that az sends.
+/// A condition of `$filter`, in the forms of az.
 #[derive(Debug, PartialEq)]
 struct Filter {
     field: &'static str,
@@ -158,7 +158,7 @@ fn ids(body: &str) -> Result<Vec<String>, ApiError> {
     serde_json::from_str(body).map(|body: Body| body.ids).map_err(|error| {
         ApiError::bad_request(
             "Request_BadRequest",
-            format!("The body must be an object with 'ids', a list of texts: {error}"),
+            format!("The body must be an object with 'ids', a list of strings: {error}"),
         )
         .target("ids")
     })
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_filters_of_az_are_read_and_others_are_told() {
+    fn filters_of_az_are_parsed_and_others_rejected() {
         let field = |text: &str| Filter::parse(text).map(|filter| (filter.field, filter.value));
         assert_eq!(
             field("servicePrincipalNames/any(c:c eq 'ID')").unwrap(),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_without_ids_is_told() {
+    fn body_without_ids_is_rejected() {
         assert_eq!(ids(r#"{"ids":["a"],"types":["x"]}"#).unwrap(), ["a"]);
         for bad in ["", "[]", "{}", r#"{"ids":1}"#] {
             assert_eq!(ids(bad).unwrap_err().code, "Request_BadRequest", "{bad}");

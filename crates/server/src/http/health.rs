@@ -1,4 +1,4 @@
-//! For those who watch over the service: does it live, can it work, what has it done.
+//! Monitoring: liveness, readiness and metrics.
 
 use std::collections::BTreeMap;
 
@@ -14,26 +14,26 @@ use service::auth::Audience;
 use super::{Site, manager, reply};
 use crate::{limits::MetricsFor, log};
 
-/// Makes the recorder that everything in this process is measured by. Once a process.
+/// Installs the recorder for the metrics of this process. Call it once.
 pub(crate) fn install_metrics() -> EngineResult<PrometheusHandle> {
     const SECONDS: &[f64] =
         &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
         .and_then(PrometheusBuilder::install_recorder)
-        .code(api::ErrorCode::InternalError, || "metrics cannot be recorded".to_owned())
+        .code(api::ErrorCode::InternalError, || "cannot record metrics".to_owned())
 }
 
-/// The process answers.
+/// Liveness.
 pub(super) fn alive() -> Response {
     reply::json(StatusCode::OK, &json!({ "status": "ok" }))
 }
 
-/// The database takes a write. A shortage of room is reported, but what needs none goes on.
+/// Readiness: the database accepts a write. A shortage of disk space is reported, but other work continues.
 pub(super) async fn ready(site: &Site) -> Result<Response, ApiError> {
     let app = &site.app;
     if let Err(trouble) = app.readiness().check(app.store()).await {
-        let text = format!("Not ready: {}. The server's log says more.", trouble.text());
+        let text = format!("Not ready: {}. The server's log has details.", trouble.text());
         let mut error = ApiError::unavailable(text);
         if trouble == Trouble::DiskFull {
             error.code = "DiskFull".to_owned();
@@ -47,21 +47,21 @@ pub(super) async fn ready(site: &Site) -> Result<Response, ApiError> {
     Ok(reply::json(StatusCode::OK, &body))
 }
 
-/// Prometheus's text form.
+/// Metrics in the text format of Prometheus.
 pub(super) async fn metrics(
     site: &Site,
     request: Request,
     handle: &PrometheusHandle,
 ) -> Result<Response, ApiError> {
-    let asker = manager::Asker::of(&request);
+    let client = manager::Asker::of(&request);
     let base = site.base_url(&request);
     drop(request);
-    if let Err(response) = may_read_metrics(site, &asker, &base).await {
+    if let Err(response) = may_read_metrics(site, &client, &base).await {
         return Ok(*response);
     }
     count_runs(site).await?;
     metrics::counter!("goldsmith_log_lost_total").absolute(log::lines_lost());
-    #[expect(clippy::cast_precision_loss, reason = "there are never so many")]
+    #[expect(clippy::cast_precision_loss, reason = "a count of connections")]
     metrics::gauge!("goldsmith_connections").set(site.budgets.connections.count() as f64);
     let (reads, commits) = site.app.store().query_counts();
     metrics::counter!("goldsmith_database_reads_total").absolute(reads);
@@ -74,22 +74,22 @@ pub(super) async fn metrics(
     Ok(response)
 }
 
-/// Those whom `limits.metrics` of goldsmith.toml lets.
+/// Checks `limits.metrics` of goldsmith.toml.
 async fn may_read_metrics(
     site: &Site,
-    asker: &manager::Asker,
+    client: &manager::Asker,
     base: &str,
 ) -> Result<(), Box<Response>> {
-    let is_local = asker.peer().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+    let is_local = client.peer().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
     match site.budgets.settings.metrics {
         MetricsFor::Everyone => return Ok(()),
         MetricsFor::Local if is_local => return Ok(()),
         MetricsFor::Local | MetricsFor::Token => {}
     }
-    manager::caller(site, asker, base, Audience::Arm).await.map(drop)
+    manager::caller(site, client, base, Audience::Arm).await.map(drop)
 }
 
-/// Read from the database when asked, so that it is right also after a restart.
+/// Counts in the database, so that the metric is right after a restart.
 async fn count_runs(site: &Site) -> Result<(), ApiError> {
     let mut states = BTreeMap::from([("queued", 0_i64), ("running", 0), ("canceling", 0)]);
     for (state, count) in site.app.store().active_states().await? {

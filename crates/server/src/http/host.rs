@@ -1,4 +1,4 @@
-//! How a client names us: URLs that we give out are built from it, so it must be one of our names.
+//! Checks the host name of a request: URLs in responses contain it, so it must be a name of this server.
 
 use arm::ApiError;
 use axum::extract::Request;
@@ -6,8 +6,8 @@ use http::{StatusCode, header::HOST};
 
 use crate::limits::Cut;
 
-/// Refuses a request that names no host, several, or another than us. The port is not looked at: it may be
-/// that of a tunnel.
+/// Rejects a request without a host, with several, or with that of another server. It ignores the port, which may
+/// be that of a tunnel.
 pub(super) fn check(request: &Request, names: &[String]) -> Result<(), ApiError> {
     let bad = |text: &str| ApiError::bad_request("InvalidHostHeader", text);
     let mut given = request.headers().get_all(HOST).iter();
@@ -22,23 +22,23 @@ pub(super) fn check(request: &Request, names: &[String]) -> Result<(), ApiError>
     };
     let host = host_of(named).trim_start_matches('[').trim_end_matches(']');
     let host = host.strip_suffix('.').unwrap_or(host);
-    if is_sane(named) && names.iter().any(|name| name.eq_ignore_ascii_case(host)) {
+    if is_valid(named) && names.iter().any(|name| name.eq_ignore_ascii_case(host)) {
         return Ok(());
     }
     let text = format!(
-        "This server is not '{}'. Its names are {}; further ones are given to it with `goldsmith serve --host NAME`.",
+        "This server is not '{}'. Its names are {}; add further ones with `goldsmith serve --host NAME`.",
         Cut(named),
         names.join(", ")
     );
     Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "MisdirectedRequest", text))
 }
 
-/// `https://host[:port]` from the request, or from where we listen if the request names no sane host.
+/// `https://host[:port]` of the request, or of the listener if the request has no valid host.
 pub(super) fn base_url(request: &Request, listen: &str) -> String {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    // HTTP/2 has no Host header: the authority is part of the address.
+    // HTTP/2 has an authority instead of a Host header.
     let named = request.uri().authority().map(http::uri::Authority::as_str).or(host);
-    let authority = named.filter(|text| is_sane(text)).unwrap_or(listen);
+    let authority = named.filter(|text| is_valid(text)).unwrap_or(listen);
     format!("https://{authority}")
 }
 
@@ -51,9 +51,8 @@ pub(super) fn host_of(base_url: &str) -> &str {
     }
 }
 
-/// A host name or address with or without a port, and nothing that could end up elsewhere in a URL or
-/// a header.
-fn is_sane(authority: &str) -> bool {
+/// Whether it is a host name or address, with or without a port, that is safe in URLs and headers.
+fn is_valid(authority: &str) -> bool {
     if authority.len() > 260 || authority.contains('@') {
         return false;
     }
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_taken_as_given_unless_it_is_none() {
+    fn valid_host_of_request_is_used() {
         let base = |host: &str| {
             let request =
                 Request::builder().uri("/x").header("host", host).body(axum::body::Body::empty());
@@ -102,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_names_are_answered_and_one_of_them() {
+    fn request_needs_exactly_one_name_of_this_server() {
         for host in ["localhost:9", "LOCALHOST", "localhost.", "[::1]:9", "[::1]", "10.0.2.2:8443"]
         {
             assert_eq!(refused("/x", &[host]), None, "{host}");
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_port_is_no_part_of_the_host() {
+    fn port_is_not_part_of_the_host() {
         assert_eq!(host_of("https://localhost:8443"), "localhost");
         assert_eq!(host_of("https://localhost"), "localhost");
         assert_eq!(host_of("https://[::1]:8443"), "[::1]");

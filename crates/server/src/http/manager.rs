@@ -1,4 +1,4 @@
-//! The resource manager: who calls, which api-version, what body; then [`routes::handle`].
+//! The resource manager: authentication, api-version and body; then [`routes::handle`].
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,14 @@ use service::{
 use super::{Site, around::Trace, body, following as sent, reply, session::Session, streamed};
 use crate::routes;
 
-/// Asks a client for a token that is newer than the one it has: az fetches one and repeats the call.
+/// Makes clients fetch a newer token: az then repeats the call.
 const CHALLENGE: &str = r#"{"access_token":{"nbf":{"essential":true,"value":"1"}}}"#;
 
-/// Answers a call to the resource manager.
+/// Handles a call to the resource manager.
 pub(super) async fn answer(site: &Site, request: Request) -> Response {
     let base_url = site.base_url(&request);
-    let asker = Asker::of(&request);
-    let caller = match caller(site, &asker, &base_url, Audience::Arm).await {
+    let client = Asker::of(&request);
+    let caller = match caller(site, &client, &base_url, Audience::Arm).await {
         Ok(caller) => caller,
         Err(response) => return *response,
     };
@@ -38,7 +38,7 @@ pub(super) async fn answer(site: &Site, request: Request) -> Response {
             after.and_then(|id| id.to_str().ok()).or(query.get("after").map(String::as_str));
         let session = Session {
             site: site.clone(),
-            authorization: asker.authorization,
+            authorization: client.authorization,
             base_url,
             audience: Audience::Arm,
         };
@@ -51,7 +51,7 @@ pub(super) async fn answer(site: &Site, request: Request) -> Response {
     }
 }
 
-/// What is read as it grows: a run's events and its logs, beside the resources of the image builder.
+/// A stream of a run: its events or a log.
 struct Live {
     whose: Whose,
     run: String,
@@ -63,8 +63,8 @@ enum What {
     Log(String),
 }
 
-/// `…/imageTemplates/{t}/runs/{id}/…`, or below the subscription `runs/{id}/…`; then `events`, `log`,
-/// `validationLog`, or `logs/{name}`.
+/// Parses `…/imageTemplates/{t}/runs/{id}/…`, or below the subscription `runs/{id}/…`, followed by `events`,
+/// `log`, `validationLog` or `logs/{name}`.
 fn live(path: &Path, method: &http::Method) -> Option<Live> {
     let is = |text: &str, word: &str| text.eq_ignore_ascii_case(word);
     if !path.in_namespace("Microsoft.VirtualMachineImages") || method != http::Method::GET {
@@ -137,8 +137,7 @@ async fn call(
         if_match: if_match(&parts.headers),
         caller,
     };
-    // In a task of its own: a client that hangs up between a commit and what must follow it would
-    // otherwise drop the rest. Shutdown waits for it.
+    // In a separate task, so that it continues when the client hangs up. Shutdown waits for it.
     let (app, tasks) = (site.app.clone(), site.app.tasks());
     match tasks
         .spawn(async move {
@@ -188,7 +187,7 @@ fn api_version(query: &BTreeMap<String, String>) -> Result<String, ApiError> {
     Ok(given.to_lowercase())
 }
 
-/// A date that exists, with or without a word behind it.
+/// Whether it is a valid date, with or without a suffix.
 fn is_version(text: &str) -> bool {
     let (Some(date), Some(rest)) = (text.get(..10), text.get(10..)) else {
         return false;
@@ -213,7 +212,7 @@ fn if_match(headers: &HeaderMap) -> Option<String> {
     }
 }
 
-/// What of a request says who sends it.
+/// The parts of a request that identify the client.
 pub(super) struct Asker {
     pub(super) authorization: Option<http::HeaderValue>,
     trace: Trace,
@@ -227,24 +226,24 @@ impl Asker {
         }
     }
 
-    /// Who is at the other end of the connection.
+    /// The client's address.
     pub(super) fn peer(&self) -> Option<std::net::SocketAddr> {
         self.trace.peer
     }
 }
 
-/// Who calls, by the `Authorization` header, or the answer that sends them away.
+/// The caller according to the `Authorization` header, or the error response.
 pub(super) async fn caller(
     site: &Site,
-    asker: &Asker,
+    client: &Asker,
     base: &str,
     wanted: Audience,
 ) -> Result<Caller, Box<Response>> {
-    let header = asker.authorization.as_ref().and_then(|header| header.to_str().ok());
+    let header = client.authorization.as_ref().and_then(|header| header.to_str().ok());
     let denied = match site.auth.caller(header, wanted, &site.names, base).await {
         Ok(caller) => {
-            site.budgets.trust(asker.trace.peer);
-            asker.trace.name(&caller.client_id);
+            site.budgets.trust(client.trace.peer);
+            client.trace.name(&caller.client_id);
             return Ok(caller);
         }
         Err(denied) => denied,
@@ -259,7 +258,7 @@ fn refusal(denied: Denied, base: &str, tenant: &str) -> Response {
             ApiError::new(
                 StatusCode::UNAUTHORIZED,
                 "AuthenticationFailed",
-                "Authentication failed. The 'Authorization' header is missing or holds no bearer token. Sign in with `az login --service-principal`.",
+                "Authentication failed. The 'Authorization' header is missing or has no bearer token. Sign in with `az login --service-principal`.",
             ),
             format!(
                 r#"Bearer authorization_uri="{base}/{tenant}", error="invalid_token", error_description="The authentication failed because of missing 'Authorization' header.""#
@@ -283,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_api_version_is_a_date() {
+    fn api_version_must_be_a_date() {
         let of = |version: &str| {
             api_version(&query::parse(&format!("api-version={version}"))).map_err(|e| e.code)
         };
@@ -306,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_token_is_answered_with_a_claims_challenge() {
+    fn invalid_token_gets_a_claims_challenge() {
         let denied =
             Denied::BadToken { code: "ExpiredAuthenticationToken", why: "late".to_owned() };
         let response = refusal(denied, "https://h:1", "T");
@@ -320,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_of_both_kinds_are_read() {
+    fn both_kinds_of_preconditions_are_parsed() {
         let of = |name: &'static str, value: &str| {
             if_match(&HeaderMap::from_iter([(
                 http::HeaderName::from_static(name),

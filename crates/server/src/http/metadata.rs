@@ -1,4 +1,4 @@
-//! What a cloud tells about itself before anyone has logged in.
+//! The metadata of the cloud, which needs no login.
 
 use arm::ApiError;
 use axum::{extract::Request, response::Response};
@@ -8,7 +8,7 @@ use sources::Catalogue;
 
 use super::{Site, host, reply};
 
-/// `GET /metadata/endpoints`: one object, which `az cloud register` and Terraform begin with.
+/// `GET /metadata/endpoints`: the object that `az cloud register` and Terraform read first.
 pub(super) fn endpoints(site: &Site, request: &Request) -> Response {
     let body = document(&site.base_url(request), site.auth.tenant());
     reply::json(StatusCode::OK, &body)
@@ -19,9 +19,9 @@ fn document(base: &str, tenant: &str) -> Value {
     json!({
         "name": "Goldsmith",
         "authentication": {
-            // az needs no instance discovery where the login endpoint ends in /adfs.
+            // az skips instance discovery if the login endpoint ends in /adfs.
             "loginEndpoint": format!("{base}/adfs"),
-            // The first one is what az asks tokens for.
+            // az requests tokens for the first one.
             "audiences": [format!("{base}/"), base, "https://management.azure.com/"],
             "tenant": tenant,
             "identityProvider": "AAD",
@@ -43,14 +43,14 @@ fn document(base: &str, tenant: &str) -> Value {
     })
 }
 
-/// The short names of images that `az` takes for a URN: one for each of the catalogue.
+/// Short names that `az` accepts instead of a URN: one for each image of the catalogue.
 pub(super) fn aliases(site: &Site) -> Result<Response, ApiError> {
     let catalogue = Catalogue::load(&site.app.settings().layout).map_err(ApiError::internal)?;
     let urns: Vec<String> = catalogue.list().into_iter().map(|entry| entry.urn).collect();
     Ok(reply::json(StatusCode::OK, &alias_document(&urns)))
 }
 
-/// `debian-12` becomes `Debian12`; of images that would share a name the first has it.
+/// `debian-12` becomes `Debian12`. If two images would share a name, the first gets it.
 fn alias_document(urns: &[String]) -> Value {
     let mut linux = Map::new();
     for urn in urns {
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_field_that_clients_read_is_there() {
+    fn document_has_every_field_that_clients_read() {
         let body = document("https://localhost:8443", "T");
         assert_eq!(body["authentication"]["loginEndpoint"], "https://localhost:8443/adfs");
         assert_eq!(body["authentication"]["audiences"][0], "https://localhost:8443/");
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn images_have_short_names() {
+    fn catalogue_images_have_short_names() {
         let urns = ["Debian:debian-12:12-gen2:latest", "Debian:debian-12:other:latest", "odd"];
         let body = alias_document(&urns.map(str::to_owned));
         let linux = &body["outputs"]["aliases"]["value"]["Linux"];

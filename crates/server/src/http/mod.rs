@@ -1,11 +1,11 @@
-//! From the socket to [`routes::handle`](crate::routes::handle): routes, tokens, limits, envelopes.
+//! The HTTP layer between the socket and [`routes::handle`](crate::routes::handle): routes, tokens, limits, errors.
 //!
 //! ```text
 //! around (request id, panic, deadline, log, metrics) → host → route → metadata | authority | graph | storage | health
 //!                                                            → token → api-version → body → arm
 //! ```
 //!
-//! Every ARM call runs as a task of its own: a client that goes away does not stop it halfway.
+//! Every ARM call runs in a separate task, so that it continues when the client hangs up.
 
 mod around;
 mod authority;
@@ -37,16 +37,16 @@ use crate::limits::Budgets;
 pub(crate) use health::install_metrics;
 use route::Route;
 
-/// What every request needs. Cheap to clone.
+/// The state that every request needs. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Site(Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) app: App,
     pub(crate) auth: Auth,
-    /// The hosts we are known by.
+    /// The host names of the server.
     names: Vec<String>,
-    /// `host:port`, for requests that need not name one.
+    /// `host:port`, for requests without a host.
     listen: String,
     metrics: PrometheusHandle,
     pub(crate) budgets: Budgets,
@@ -80,7 +80,7 @@ impl Site {
     }
 }
 
-/// The whole service.
+/// The router of the whole service.
 pub(crate) fn router(site: Site) -> Router {
     let budgets = site.budgets.clone();
     let entry = move |request: Request| answer(site.clone(), request);
@@ -89,10 +89,10 @@ pub(crate) fn router(site: Site) -> Router {
         .layer(axum::middleware::from_fn_with_state(budgets, around::around))
 }
 
-/// One answer. Paths are taken apart by [`Route::of`], since ARM's have neither case nor one form.
+/// Handles a request. [`Route::of`] parses the path, because ARM's paths ignore case and have several forms.
 async fn answer(site: Site, request: Request) -> Response {
     let route = Route::of(request.uri().path());
-    // Those that watch over a service ask for these by whatever address they have.
+    // Monitoring may use any address of the server.
     if !matches!(route, Route::Alive | Route::Ready)
         && let Err(error) = host::check(&request, &site.names)
     {
@@ -123,7 +123,7 @@ async fn answer(site: Site, request: Request) -> Response {
     reply::concealed(response, &site.conceal).await
 }
 
-/// For what can only be read.
+/// Rejects methods other than GET and HEAD.
 fn only_get(request: &Request) -> Result<(), ApiError> {
     match *request.method() {
         http::Method::GET | http::Method::HEAD => Ok(()),

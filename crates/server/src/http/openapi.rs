@@ -1,4 +1,4 @@
-//! `/openapi.json`: what the resource manager serves, made from the registry of types.
+//! `/openapi.json`: the API of the resource manager, generated from the registry of types.
 
 use arm::ResourceType;
 use axum::{extract::Request, response::Response};
@@ -12,7 +12,7 @@ pub(super) fn answer(site: &Site, request: &Request) -> Response {
     reply::json(StatusCode::OK, &document(&site.base_url(request)))
 }
 
-/// The description, for a server at that address.
+/// The description for a server at a URL.
 pub(crate) fn document(base: &str) -> Value {
     let mut paths = Map::new();
     for (path, verbs) in FIXED {
@@ -40,7 +40,7 @@ pub(crate) fn document(base: &str) -> Value {
             } },
             "schemas": { "Resource": resource_schema(), "List": list_schema(), "Error": error_schema() },
             "responses": { "Error": {
-                "description": "What is wrong, and the way out.",
+                "description": "The error and its remedy.",
                 "content": { "application/json": {
                     "schema": { "$ref": "#/components/schemas/Error" },
                 } },
@@ -51,7 +51,7 @@ pub(crate) fn document(base: &str) -> Value {
 
 const GROUP: &str = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}";
 
-/// What is served beside the types.
+/// Paths other than those of the types.
 const FIXED: &[(&str, &[&str])] = &[
     ("/subscriptions", &["list"]),
     ("/subscriptions/{subscriptionId}", &["get"]),
@@ -64,7 +64,7 @@ const FIXED: &[(&str, &[&str])] = &[
     ("/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/resources", &["list"]),
 ];
 
-/// Collections and the item of one type; children hang below the names of their parents.
+/// The collections and the item of a type. Paths of children contain the names of their parents.
 fn of_type(kind: &dyn ResourceType<App>, paths: &mut Map<String, Value>) {
     let Some((namespace, types)) = kind.name().split_once('/') else { return };
     let types: Vec<&str> = types.split('/').collect();
@@ -110,7 +110,7 @@ fn item(path: &str, operations: impl Iterator<Item = (String, Value)>) -> Value 
     Value::Object(item)
 }
 
-/// An operation, under its method. `list` is a GET that answers with many.
+/// An operation, under its method. `list` is a GET of a collection.
 fn operation(verb: &str, path: &str, tag: &str, versions: &[&str]) -> (String, Value) {
     let method = if verb == "list" { "get" } else { verb };
     let body = |schema: &str| {
@@ -149,7 +149,7 @@ fn operation(verb: &str, path: &str, tag: &str, versions: &[&str]) -> (String, V
     (method.to_owned(), operation)
 }
 
-/// Unique: made from the whole path.
+/// A unique id from the whole path.
 fn operation_id(verb: &str, path: &str) -> String {
     let words = path.split('/').filter(|part| !part.is_empty());
     let words = words.map(|part| part.replace(['{', '}'], "").replace('.', "_"));
@@ -207,7 +207,7 @@ mod tests {
     use arm::ApiError;
 
     #[test]
-    fn children_hang_below_their_parents() {
+    fn paths_of_children_contain_their_parents() {
         struct Images;
         #[async_trait::async_trait]
         impl ResourceType<App> for Images {
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn operation_ids_are_unique() {
+    fn operation_id_is_unique() {
         let document = document("https://localhost:8443");
         let mut seen = BTreeSet::new();
         for item in document["paths"].as_object().unwrap().values() {

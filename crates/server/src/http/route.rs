@@ -1,29 +1,29 @@
-//! Which part of the service a path belongs to. Keywords have no case, doubled slashes count once.
+//! The part of the service that a path belongs to. Keywords ignore case, and repeated slashes count once.
 
 /// The parts of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
-    /// What clouds tell about themselves.
+    /// The metadata of the cloud.
     Metadata,
     /// Short names of images, for `az`.
     Aliases,
-    /// Discovery of a login endpoint.
+    /// Discovery of the login endpoint.
     OpenId { adfs: bool, tenant: Option<String> },
     /// Public keys of tokens.
     Keys,
-    /// Tokens.
+    /// The token endpoint.
     Token { tenant: Option<String> },
-    /// The directory; what follows `/graph`.
+    /// The directory, with the path after `/graph`.
     Graph(Vec<String>),
-    /// Blobs; what follows `/storage`, in its own case.
+    /// Blobs, with the path after `/storage` in its original case.
     Storage(Vec<String>),
-    /// The process lives.
+    /// Liveness.
     Alive,
-    /// The database answers.
+    /// Readiness.
     Ready,
-    /// Measurements.
+    /// Metrics.
     Metrics,
-    /// The description of the interface.
+    /// The description of the API.
     OpenApi,
     /// Everything else.
     Arm,
@@ -54,7 +54,7 @@ impl Route {
         }
     }
 
-    /// Whether there is nothing to do there but to read.
+    /// Whether it allows only reading.
     pub(super) fn is_read_only(&self) -> bool {
         match self {
             Self::Token { .. } | Self::Graph(_) | Self::Storage(_) | Self::Arm => false,
@@ -69,7 +69,7 @@ impl Route {
         }
     }
 
-    /// For metrics: few values, whatever the path.
+    /// A label for metrics, of a few values.
     pub(super) fn class(&self) -> &'static str {
         match self {
             Self::Metadata | Self::Aliases => "metadata",
@@ -84,7 +84,7 @@ impl Route {
     }
 }
 
-/// Both trees that login endpoints have: Entra's begins with a tenant, that of AD FS need not.
+/// Parses both trees of login endpoints: Entra's begins with a tenant; the tenant is optional in that of AD FS.
 fn authority(adfs: bool, segments: &[&str]) -> Option<Route> {
     let some = |tenant: &str| Some(tenant.to_owned());
     Some(match segments {
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_trees_lead_to_the_same_places() {
+    fn both_trees_have_the_same_endpoints() {
         let tenant = || Some("t".to_owned());
         for (path, wanted) in [
             ("/metadata/endpoints", Route::Metadata),

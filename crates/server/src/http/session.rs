@@ -1,5 +1,5 @@
-//! A streamed answer ends when the token that asked for it does: it expires, its principal is revoked, or
-//! its secret is rotated.
+//! Ends a streamed response when its token becomes invalid: it expires, its principal is revoked, or its
+//! secret is rotated.
 
 use std::{io, time::Duration};
 
@@ -14,10 +14,10 @@ use tokio::time::Instant;
 
 use super::Site;
 
-/// How often the token of a stream is checked.
+/// The interval between checks of a stream's token.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// What a request was admitted with.
+/// The credentials of a request.
 pub(super) struct Session {
     pub(super) site: Site,
     pub(super) authorization: Option<HeaderValue>,
@@ -26,7 +26,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// The response, whose body ends with the session if it is a stream.
+    /// Wraps a response so that a streamed body ends with the session.
     pub(super) fn guard(self, response: Response) -> Response {
         if response.body().size_hint().exact().is_some() {
             return response;
@@ -43,9 +43,9 @@ impl Session {
         })
     }
 
-    /// Whether the request would still be admitted. A database that fails does not end a stream; the
-    /// token's expiry, which needs none, does.
-    async fn is_good(&self) -> bool {
+    /// Whether the token is still valid. A failure of the database does not end a stream, but the expiry of
+    /// the token still does.
+    async fn is_valid(&self) -> bool {
         let header = self.authorization.as_ref().and_then(|header| header.to_str().ok());
         let (auth, names) = (&self.site.auth, &self.site.names);
         match auth.caller(header, self.audience, names, &self.base_url).await {
@@ -70,7 +70,7 @@ impl Guarded {
                 return None;
             }
             let due = self.checked + CHECK_EVERY;
-            // First, so that content that is always ready cannot keep the check from its turn.
+            // First, so that content that is always ready cannot prevent the check.
             let chunk = tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(due) => None,
@@ -80,10 +80,10 @@ impl Guarded {
                 return chunk.map(|chunk| chunk.map_err(io::Error::other));
             }
             self.checked = Instant::now();
-            if !self.session.is_good().await {
+            if !self.session.is_valid().await {
                 self.is_over = true;
-                // Readers of events come back for the rest. Content is cut off by an error, so that
-                // nobody takes it for whole.
+                // Readers of events reconnect for the rest. Other content ends with an error, which
+                // marks it as incomplete.
                 let cut = io::Error::other("the access token of this request is no longer valid");
                 return (!self.is_events).then_some(Err(cut));
             }

@@ -1,4 +1,4 @@
-//! Answers that go on for a while and hold a file: counted as long as they last.
+//! Limits streamed responses, each of which keeps a file open.
 
 use arm::{ApiError, Caller};
 use axum::{
@@ -10,20 +10,20 @@ use futures_util::StreamExt;
 use super::{Site, reply};
 use crate::limits::Stream;
 
-/// One more for that caller, or the refusal.
+/// A place for another stream of the caller, or the error.
 pub(super) fn open(site: &Site, caller: &Caller) -> Result<Stream, ApiError> {
     let budgets = &site.budgets;
     budgets.streams.open(&caller.object_id).ok_or_else(|| {
         let (each, all) = (budgets.settings.streams_per_principal, budgets.settings.streams);
         reply::too_many(format!(
-            "Too many answers are being streamed: {each} to one principal at most, and {all} in all. Read those that are open to their end, or close them."
+            "Too many streams are open: the limit is {each} for each principal, and {all} in total. Finish reading or close open streams."
         ))
     })
 }
 
-/// The answer, with its body counted until it has ended or is dropped.
+/// The response, counted until its body ends or is dropped.
 pub(super) fn until_end(response: Response, open: Stream) -> Response {
-    // What is in memory holds nothing.
+    // A body in memory keeps no file open.
     if response.body().size_hint().exact().is_some() {
         return response;
     }

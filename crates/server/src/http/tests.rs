@@ -1,4 +1,4 @@
-//! The service from outside, without the socket: a real database, real tokens.
+//! Requests to the service without a socket, with a real database and real tokens.
 
 mod machine;
 
@@ -23,7 +23,7 @@ use super::*;
 const SUBSCRIPTION: &str = "5d4e1c4a-7b3c-4b57-9f65-1d8f2a6b3c4d";
 const TENANT: &str = "0b0e1c4a-7b3c-4b57-9f65-1d8f2a6b3c4d";
 
-struct Place {
+struct Bench {
     app: App,
     router: Router,
     store: Store,
@@ -31,7 +31,7 @@ struct Place {
     _dir: tempfile::TempDir,
 }
 
-impl Place {
+impl Bench {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", dir.path().join("db").display());
@@ -96,8 +96,8 @@ const ARM: &str = "https://localhost:1//.default";
 const NOWHERE: &str = "/nowhere?api-version=2022-12-01";
 
 #[tokio::test]
-async fn a_token_opens_the_resource_manager_and_a_bad_one_does_not() {
-    let place = Place::new().await;
+async fn resource_manager_requires_a_valid_token() {
+    let place = Bench::new().await;
     for scope in [ARM, "https://management.azure.com/.default", "https://localhost:1/.default"] {
         let token = place.token(scope).await;
         let response = place.send("GET", NOWHERE, &token, "").await;
@@ -118,8 +118,8 @@ async fn a_token_opens_the_resource_manager_and_a_bad_one_does_not() {
 }
 
 #[tokio::test]
-async fn a_wrong_secret_and_a_revoked_principal_get_no_token() {
-    let place = Place::new().await;
+async fn wrong_secret_or_revoked_principal_gets_no_token() {
+    let place = Bench::new().await;
     let (status, body) = place.ask("wrong", ARM).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     assert_eq!(body["error"], "invalid_client");
@@ -129,7 +129,7 @@ async fn a_wrong_secret_and_a_revoked_principal_get_no_token() {
     let token = place.token(ARM).await;
     principal::revoke(&place.store, &place.ci.client.client_id).await.unwrap();
     assert_eq!(place.ask(&place.ci.secret, ARM).await.0, StatusCode::UNAUTHORIZED);
-    // No request has put the principal into the cache yet, so that the token ends at once.
+    // The principal is not cached yet, so the token becomes invalid immediately.
     let response = place.send("GET", NOWHERE, &token, "").await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     let rotated = principal::rotate(&place.store, &place.ci.client.client_id).await;
@@ -137,8 +137,8 @@ async fn a_wrong_secret_and_a_revoked_principal_get_no_token() {
 }
 
 #[tokio::test]
-async fn a_rotated_secret_ends_the_old_one_with_its_tokens() {
-    let mut place = Place::new().await;
+async fn rotation_invalidates_old_secret_and_its_tokens() {
+    let mut place = Bench::new().await;
     let old = place.token(ARM).await;
     let before = place.ci.secret.clone();
     place.ci = principal::rotate(&place.store, &place.ci.client.client_id).await.unwrap();
@@ -154,8 +154,8 @@ async fn a_rotated_secret_ends_the_old_one_with_its_tokens() {
 }
 
 #[tokio::test]
-async fn other_grants_and_missing_fields_are_told() {
-    let place = Place::new().await;
+async fn unsupported_grant_or_missing_field_is_rejected() {
+    let place = Bench::new().await;
     for (body, wanted) in [
         ("", "invalid_request"),
         ("grant_type=password", "unsupported_grant_type"),
@@ -172,8 +172,8 @@ async fn other_grants_and_missing_fields_are_told() {
 }
 
 #[tokio::test]
-async fn what_is_no_arm_call_is_told_before_any_handler() {
-    let place = Place::new().await;
+async fn invalid_arm_call_is_rejected_before_any_handler() {
+    let place = Bench::new().await;
     let token = place.token(ARM).await;
     let large = "x".repeat((4 << 20) + 1);
     for (method, path, body, status, wanted) in [
@@ -196,8 +196,8 @@ async fn what_is_no_arm_call_is_told_before_any_handler() {
 }
 
 #[tokio::test]
-async fn the_directory_knows_service_principals_and_managed_identities() {
-    let place = Place::new().await;
+async fn directory_has_service_principals_and_managed_identities() {
+    let place = Bench::new().await;
     let now = jiff::Timestamp::now();
     let identity = db::Resource {
         id: format!(
@@ -230,7 +230,7 @@ async fn the_directory_knows_service_principals_and_managed_identities() {
     assert_eq!(body["value"].as_array().unwrap().len(), 1);
 }
 
-/// Templates that are refused, each for another reason.
+/// Templates that are rejected, each for another reason.
 fn refused_templates(group: &str) -> Vec<Value> {
     let compute = format!("{group}/providers/Microsoft.Compute");
     let net = format!("{group}/providers/Microsoft.Network/virtualNetworks/net1");
@@ -282,10 +282,10 @@ fn refused_templates(group: &str) -> Vec<Value> {
     ]
 }
 
-/// A run of requests that are refused at once or later, in every namespace.
+/// Requests in every namespace that are rejected immediately or fail later.
 #[tokio::test]
-async fn no_answer_names_the_service_s_folders() {
-    let place = Place::new().await;
+async fn no_response_contains_a_folder_of_the_service() {
+    let place = Bench::new().await;
     let (token, folder) = (place.token(ARM).await, place._dir.path().display().to_string());
     let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/g");
     let compute = format!("{group}/providers/Microsoft.Compute");
@@ -337,7 +337,7 @@ async fn no_answer_names_the_service_s_folders() {
         send("GET", &path, "2024-03-03", &Value::Null).await;
         send("PUT", &path, "2024-03-03", &here).await;
     }
-    // The errors are there: what they say is what is looked at.
+    // The errors exist, so the check above was not empty.
     let all: String = said.iter().map(|(_, body)| body.as_str()).collect();
     assert!(all.contains("catalogue.toml") && all.contains("goldsmith.toml"), "{all}");
     for (request, body) in &said {
@@ -346,7 +346,7 @@ async fn no_answer_names_the_service_s_folders() {
 }
 
 #[tokio::test]
-async fn a_panic_is_an_error_with_an_id() {
+async fn panic_becomes_an_error_with_an_id() {
     let budgets = Budgets::new(crate::limits::Settings::default());
     let router = Router::new()
         .fallback(|| async {

@@ -1,19 +1,19 @@
-//! Whether database and data folder belong together.
+//! Checks that the database and the data folder belong together.
 //!
 //! ```text
 //! server/identity.json       tenant, subscription
-//! server/installation.json   id of the installation, mark: a number of commits that the database has seen
+//! server/installation.json   id of the installation, mark: an earlier number of commits of the database
 //! database, `installation`   the same id, tenant and subscription; mark: the number of commits
 //! ```
 //!
-//! Both sides have the installation's id, so a mistyped address, an empty database and another folder are noticed. The
-//! database counts its commits, and the folder's mark follows a second behind and never leads. A database with a lower
-//! mark than the folder's is therefore an older copy: it lacks commits that this folder has seen. A number for each
-//! start would be simpler, but would miss a backup that was made after the last start.
+//! Both sides record the installation's id, which detects a mistyped address, an empty database and another folder. The
+//! database counts its commits, and the folder's mark follows within a second and is never ahead. A database with a lower
+//! mark than the folder is therefore an older copy, without some commits. Counting starts would be simpler, but would not
+//! detect a backup that was made after the last start.
 //!
-//! A pair that does not fit is refused before anything is written to either side.
+//! A mismatch is rejected before anything is written to either side.
 
-mod judge;
+mod compare;
 #[cfg(test)]
 mod tests;
 
@@ -36,20 +36,20 @@ use serde::{Deserialize, Serialize};
 use service::{App, auth::Identity, blobs, run_folder, server_folder};
 use uuid::Uuid;
 
-use self::judge::{Folder, Verdict, judge};
+use self::compare::{Folder, Match, compare};
 
 const FILE: &str = "installation.json";
-/// Copies of databases that were made before their schema was changed.
+/// Copies of databases from before a migration of their schema.
 const COPIES: &str = "before-upgrade";
-/// How far the folder's mark may lag behind.
+/// The maximum delay of the folder's mark.
 const LAG: Duration = Duration::from_secs(1);
 
-/// What the folder knows of its database.
+/// The folder's record of its database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Note {
     /// The installation's id.
     id: String,
-    /// A mark that the database had.
+    /// An earlier mark of the database.
     mark: i64,
 }
 
@@ -58,7 +58,7 @@ impl Note {
         dir.join(FILE)
     }
 
-    /// The folder's note; `None` before the first start of a release that writes it.
+    /// The folder's record; `None` before the first start.
     fn read(dir: &Path) -> Result<Option<Self>> {
         let path = Self::path(dir);
         let text = files::read(&path)
@@ -66,7 +66,7 @@ impl Note {
         let Some(text) = text else { return Ok(None) };
         let note = serde_json::from_str(&text).map_err(|error| {
             Error::new(ErrorCode::HostNotReady, format!("{} is damaged: {error}", path.display()))
-                .hint("put it back from a backup, or run: goldsmith admin adopt")
+                .hint("restore it from a backup, or run: goldsmith admin adopt")
         })?;
         Ok(Some(note))
     }
@@ -77,39 +77,38 @@ impl Note {
     }
 }
 
-/// Whether the database may be used beside the folder; changes nothing.
+/// Checks that the database belongs to the folder, without changing either.
 ///
 /// # Errors
-/// `Conflict` if they do not belong together, with the way out.
+/// `Conflict` with the remedy if they do not belong together.
 pub(crate) async fn check(layout: &Layout, url: &str) -> Result<()> {
-    judged(layout, url).await.map(|_| ())
+    checked(layout, url).await.map(|_| ())
 }
 
-async fn judged(layout: &Layout, url: &str) -> Result<Verdict> {
+async fn checked(layout: &Layout, url: &str) -> Result<Match> {
     let found = db::inspect(url).await.map_err(server_folder::cannot_open)?;
-    judge(&may_wait(|| folder(layout))?, &found)
+    compare(&may_wait(|| folder(layout))?, &found)
         .map_err(|reason| reason.error(&server_folder::dir(layout)))
 }
 
-/// Opens the database beside the folder, if the two belong together; notes that they do at their first meeting.
+/// Opens the database if it belongs to the folder. A new pair becomes an installation.
 pub(crate) async fn open(layout: &Layout, url: &str) -> Result<(Store, Identity)> {
     let dir = server_folder::dir(layout);
-    let verdict = judged(layout, url).await?;
+    let verdict = checked(layout, url).await?;
     let identity = Identity::obtain(&dir)?;
     let store = open_with_copy(&dir, url).await?;
     match verdict {
-        Verdict::Together => {}
-        Verdict::FirstMeeting => {
+        Match::Same => {}
+        Match::New => {
             let id = Uuid::new_v4().to_string();
             join(&store, &dir, &id, &identity).await?;
         }
-        Verdict::FolderIsLate(id) => write_note(&store, &dir, &id).await?,
+        Match::FolderIsBehind(id) => write_note(&store, &dir, &id).await?,
     }
     Ok((store, identity))
 }
 
-/// Opens the database for a command beside the service, perhaps on another machine: without a folder that is known to
-/// belong to another database.
+/// Opens the database for a command beside the service, perhaps on another machine where the folder is empty.
 pub(crate) async fn open_for_command(layout: &Layout, url: &str) -> Result<Store> {
     let dir = server_folder::dir(layout);
     if Note::read(&dir)?.is_none() && Identity::read(&dir)?.is_none() {
@@ -123,20 +122,20 @@ pub(crate) async fn open_for_command(layout: &Layout, url: &str) -> Result<Store
     Ok(open(layout, url).await?.0)
 }
 
-/// What an [`adopt`] did.
+/// The result of [`adopt`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Adopted {
     /// The new id of the installation.
     pub installation: String,
-    /// The subscription that the service has from now on.
+    /// The subscription of the service from now on.
     pub subscription: String,
 }
 
-/// Makes a database and a folder one installation, whatever each belonged to. No server may use the folder.
+/// Makes a database and a folder one new installation, whatever each belonged to. No server may use the folder.
 ///
 /// # Errors
-/// A server has the folder, or one of the two cannot be read or written.
+/// A server uses the folder, or one of the two cannot be read or written.
 pub async fn adopt(layout: &Layout, database: Option<&str>) -> Result<Adopted> {
     let dir = server_folder::dir(layout);
     files::make_dir(&dir)
@@ -144,7 +143,7 @@ pub async fn adopt(layout: &Layout, database: Option<&str>) -> Result<Adopted> {
     let _lock = server_folder::lock(&dir)?;
     let url = server_folder::database_url(layout, database);
     let found = db::inspect(&url).await.map_err(server_folder::cannot_open)?;
-    // Rows of another subscription would be invisible, so the database's ids win.
+    // The service cannot see rows of another subscription, so the database's ids take precedence.
     let identity = match ids_of(&found) {
         Some((tenant, subscription)) => {
             let tenant = match tenant {
@@ -164,7 +163,7 @@ pub async fn adopt(layout: &Layout, database: Option<&str>) -> Result<Adopted> {
     Ok(Adopted { installation: id, subscription: identity.subscription.to_string() })
 }
 
-/// Opens a database. One of an earlier schema is first copied: an upgrade cannot be taken back otherwise.
+/// Opens a database. If it has an earlier schema, it is first copied, because migrations cannot be undone.
 async fn open_with_copy(dir: &Path, url: &str) -> Result<Store> {
     let schema = db::inspect(url).await.map_err(server_folder::cannot_open)?.schema;
     if (1..db::SCHEMA).contains(&schema) {
@@ -175,14 +174,13 @@ async fn open_with_copy(dir: &Path, url: &str) -> Result<Store> {
             || format!("cannot copy the database to {} before its upgrade", copy.display());
         files::make_dir(&copies).code(ErrorCode::HostNotReady, cannot)?;
         db::dump(url, &copy).await.code(ErrorCode::HostNotReady, cannot)?;
-        tracing::info!(copy = %copy.display(), "the database was copied before its upgrade");
+        tracing::info!(copy = %copy.display(), "copied the database before its upgrade");
     }
     Store::open(url).await.map_err(server_folder::cannot_open)
 }
 
-/// Makes a folder and a database that were put back from a backup an installation of their own: the one that the backup
-/// was made of may live on.
-pub(crate) async fn found(layout: &Layout, url: &str) -> Result<()> {
+/// Makes a restored folder and database a new installation, because the original one may still be in use.
+pub(crate) async fn create(layout: &Layout, url: &str) -> Result<()> {
     let dir = server_folder::dir(layout);
     let identity = Identity::obtain(&dir)?;
     let store = open_with_copy(&dir, url).await?;
@@ -199,7 +197,8 @@ fn ids_of(found: &Inspection) -> Option<(Option<uuid::Uuid>, uuid::Uuid)> {
     }
 }
 
-/// The database first: a crash in between leaves a database with the folder's subscription, and that is accepted.
+/// Writes to the database first: after a crash in between, the database has the folder's subscription, which is
+/// accepted.
 async fn join(store: &Store, dir: &Path, id: &str, identity: &Identity) -> Result<()> {
     let (tenant, subscription) = (identity.tenant.to_string(), identity.subscription.to_string());
     store.set_installation(id, &tenant, &subscription).await.map_err(server_folder::cannot_open)?;
@@ -214,7 +213,7 @@ async fn write_note(store: &Store, dir: &Path, id: &str) -> Result<()> {
         .code(ErrorCode::HostNotReady, || format!("cannot write {}", Note::path(dir).display()))
 }
 
-/// What the data folder has.
+/// The state of the data folder.
 fn folder(layout: &Layout) -> Result<Folder> {
     let dir = server_folder::dir(layout);
     let has_content = || -> io::Result<bool> {
@@ -230,7 +229,7 @@ fn folder(layout: &Layout) -> Result<Folder> {
     })
 }
 
-/// Whether a folder has anything in it but what begins with a dot.
+/// Whether a folder has any entry that is not hidden.
 fn has_entries(folder: &Path) -> io::Result<bool> {
     let is_shown = |path: &PathBuf| {
         path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."))
@@ -238,8 +237,8 @@ fn has_entries(folder: &Path) -> io::Result<bool> {
     Ok(absent::entries(folder)?.iter().any(is_shown))
 }
 
-/// Carries the database's mark to the folder until the service ends, and once more then.
-pub(crate) async fn keep_marking(app: App) {
+/// Copies the database's mark to the folder until shutdown, and once more then.
+pub(crate) async fn copy_marks(app: App) {
     let mut marks = app.store().marks();
     loop {
         tokio::select! {
@@ -270,7 +269,7 @@ async fn write_mark(app: &App, mark: i64) {
     });
     let written = written.await.map_err(|e| Error::new(ErrorCode::InternalError, e.to_string()));
     if let Err(error) = written.flatten() {
-        // The mark is a lower bound: an older copy is noticed a little less surely, and nothing else is lost.
-        tracing::warn!(%error, "the folder's mark of the database stays behind");
+        // The mark is a lower bound. Only the detection of an older copy gets weaker.
+        tracing::warn!(%error, "cannot update the folder's mark of the database");
     }
 }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 mod upgrade;
 
-use super::{judge::Mismatch, *};
+use super::{compare::Mismatch, *};
 use db::Installation;
 use service::server_folder;
 
@@ -31,15 +31,15 @@ fn folder(note: Option<(&str, i64)>, identity: Option<Identity>, has_content: bo
 }
 
 #[test]
-fn a_pair_is_judged_by_what_both_sides_know() {
+fn folder_and_database_are_compared() {
     let (own, other) = (identity(1), identity(2));
     let with = |note, has_content| folder(note, Some(own.clone()), has_content);
     let unmarked = |of: &Identity| Inspection { installation: None, ..row("", of, 0) };
     let bare = || folder(None, None, false);
     let cases = [
-        ("new", bare(), Inspection::default(), Ok(Verdict::FirstMeeting)),
-        ("same", with(Some(("a", 7)), true), row("a", &own, 7), Ok(Verdict::Together)),
-        ("the folder lags", with(Some(("a", 5)), true), row("a", &own, 7), Ok(Verdict::Together)),
+        ("new", bare(), Inspection::default(), Ok(Match::New)),
+        ("same", with(Some(("a", 7)), true), row("a", &own, 7), Ok(Match::Same)),
+        ("the folder lags", with(Some(("a", 5)), true), row("a", &own, 7), Ok(Match::Same)),
         (
             "older",
             with(Some(("a", 8)), true),
@@ -60,7 +60,7 @@ fn a_pair_is_judged_by_what_both_sides_know() {
             unmarked(&own),
             Err(Mismatch::Other),
         ),
-        ("an upgrade", with(None, true), unmarked(&own), Ok(Verdict::FirstMeeting)),
+        ("an upgrade", with(None, true), unmarked(&own), Ok(Match::New)),
         (
             "an upgrade with the wrong database",
             with(None, true),
@@ -73,30 +73,25 @@ fn a_pair_is_judged_by_what_both_sides_know() {
             Inspection::default(),
             Err(Mismatch::EmptyDatabase),
         ),
-        (
-            "a first start that failed",
-            with(None, false),
-            Inspection::default(),
-            Ok(Verdict::FirstMeeting),
-        ),
+        ("a first start that failed", with(None, false), Inspection::default(), Ok(Match::New)),
         (
             "a first start that was killed",
             with(None, false),
             row("a", &own, 0),
-            Ok(Verdict::FolderIsLate("a".into())),
+            Ok(Match::FolderIsBehind("a".into())),
         ),
         (
             "images of goldsmith build",
             folder(None, None, true),
             Inspection::default(),
-            Ok(Verdict::FirstMeeting),
+            Ok(Match::New),
         ),
         ("an empty folder", bare(), row("a", &own, 7), Err(Mismatch::EmptyFolder)),
         ("an empty folder, an old database", bare(), unmarked(&own), Err(Mismatch::EmptyFolder)),
         ("a young folder", with(None, false), row("a", &other, 7), Err(Mismatch::Other)),
     ];
     for (name, folder, found, expected) in cases {
-        assert_eq!(judge(&folder, &found), expected, "{name}");
+        assert_eq!(compare(&folder, &found), expected, "{name}");
     }
 }
 
@@ -128,7 +123,7 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn an_empty_an_older_and_another_database_are_refused() {
+async fn empty_older_and_foreign_databases_are_rejected() {
     let bench = Bench::new();
     let (store, identity) = open(&bench.layout, &bench.url("own")).await.unwrap();
     let commit = async |store: &Store, name: &str| {
@@ -148,7 +143,7 @@ async fn an_empty_an_older_and_another_database_are_refused() {
 
     assert!(bench.refusal("empty").await.contains("the database is empty"));
     let older = bench.refusal("older").await;
-    assert!(older.contains("it has seen 1 commits, and the folder 2"), "{older}");
+    assert!(older.contains("it has 1 commits, and the folder has seen 2"), "{older}");
     let stranger = Bench::new();
     open(&stranger.layout, &bench.url("other")).await.unwrap().0.close().await;
     assert!(bench.refusal("other").await.contains("different installations"));
@@ -159,7 +154,7 @@ async fn an_empty_an_older_and_another_database_are_refused() {
 }
 
 #[tokio::test]
-async fn an_adopted_database_is_accepted_and_the_former_one_is_not() {
+async fn adopted_database_replaces_the_former_one() {
     let bench = Bench::new();
     open(&bench.layout, &bench.url("own")).await.unwrap().0.close().await;
     assert!(bench.refusal("new").await.contains("empty"));
@@ -168,7 +163,7 @@ async fn an_adopted_database_is_accepted_and_the_former_one_is_not() {
     assert_eq!(identity.subscription.to_string(), adopted.subscription);
     store.close().await;
     assert!(bench.refusal("own").await.contains("different installations"));
-    // An empty folder that adopts a database gets the ids that its rows have.
+    // An empty folder that adopts a database gets the ids of its rows.
     let bare = Bench::new();
     let adopted = adopt(&bare.layout, Some(&bench.url("own"))).await.unwrap();
     assert_eq!(adopted.subscription, identity.subscription.to_string());
@@ -176,7 +171,7 @@ async fn an_adopted_database_is_accepted_and_the_former_one_is_not() {
 }
 
 #[tokio::test]
-async fn the_mark_of_the_folder_follows_the_database() {
+async fn mark_of_folder_follows_the_database() {
     let bench = Bench::new();
     let (store, identity) = open(&bench.layout, &bench.url("own")).await.unwrap();
     let dir = server_folder::dir(&bench.layout);
@@ -189,7 +184,7 @@ async fn the_mark_of_the_folder_follows_the_database() {
     };
     let shutdown = tokio_util::sync::CancellationToken::new();
     let app = App::new(settings, store, shutdown.clone());
-    let keeping = tokio::spawn(keep_marking(app.clone()));
+    let keeping = tokio::spawn(copy_marks(app.clone()));
     for name in ["one", "two", "three"] {
         crate::principal::create(app.store(), name).await.unwrap();
     }

@@ -1,10 +1,10 @@
-//! Bytes of request bodies that are in memory at the same time, in the whole process.
+//! Limits the bytes of request bodies in memory, for the whole process.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What is taken from the budget at once.
+/// The unit of the budget in bytes.
 const BLOCK: usize = 16 * 1024;
 
 /// The budget.
@@ -13,7 +13,7 @@ pub(crate) struct Bodies {
     blocks: Arc<Semaphore>,
 }
 
-/// A share of the budget, which goes back when it is dropped.
+/// A share of the budget, released when dropped.
 #[derive(Debug)]
 pub(crate) struct Held {
     blocks: Arc<Semaphore>,
@@ -27,14 +27,14 @@ impl Bodies {
         Self { blocks: Arc::new(Semaphore::new(blocks)) }
     }
 
-    /// A share for a body of which nothing has come yet.
+    /// An empty share for a new body.
     pub(crate) fn share(&self) -> Held {
         Held { blocks: self.blocks.clone(), permit: None, count: 0 }
     }
 }
 
 impl Held {
-    /// Makes the share large enough for so many bytes; `false` if there are not so many left.
+    /// Grows the share to a number of bytes; `false` if the budget is used up.
     #[must_use]
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         let wanted = bytes.div_ceil(BLOCK);
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_one_body_holds_another_cannot_have_until_it_is_gone() {
+    fn memory_of_a_body_is_available_again_after_its_end() {
         let bodies = Bodies::new(1);
         let (mut one, mut other) = (bodies.share(), bodies.share());
         assert!(one.grow(1) && one.grow(700_000) && one.grow(700_000));

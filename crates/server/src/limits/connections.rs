@@ -1,5 +1,5 @@
-//! Who is connected. Where there is no room for one more, the connection goes that has asked nothing for the
-//! longest time and never showed a valid token: half requests give way to whole ones.
+//! Limits connections. At the limit, a new connection replaces the unauthenticated one that sent no complete request for
+//! the longest time.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// All connections, and how many there may be. Cheap to clone.
+/// The open connections and their limits. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
     all: usize,
@@ -19,7 +19,7 @@ pub(crate) struct Connections {
 
 #[derive(Debug, Default)]
 struct Open {
-    /// Counts what happens, to know what was before what.
+    /// Counts events, to order them.
     now: u64,
     of: HashMap<IpAddr, usize>,
     by_peer: HashMap<SocketAddr, Connection>,
@@ -28,14 +28,14 @@ struct Open {
 #[derive(Debug)]
 struct Connection {
     came: u64,
-    /// When it last asked something, or else when it came.
+    /// The time of its last complete request, or of its arrival.
     asked: u64,
     is_trusted: bool,
-    /// Closes it when it is dropped.
+    /// Closes the connection when dropped.
     _close: oneshot::Sender<()>,
 }
 
-/// A connection that was let in; it is no longer counted when this is dropped.
+/// An accepted connection, counted until it is dropped.
 #[derive(Debug)]
 pub(super) struct Admitted {
     connections: Connections,
@@ -48,8 +48,8 @@ impl Connections {
         Self { all, each, open: Arc::default() }
     }
 
-    /// Lets a connection in, or nobody if all who are there have shown a token. The receiver ends when it has to
-    /// make room for another.
+    /// Accepts a connection, unless all others are authenticated. The receiver ends when the connection must make
+    /// room for another.
     pub(super) fn admit(&self, peer: SocketAddr) -> Option<(Admitted, oneshot::Receiver<()>)> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let address = block(peer.ip());
@@ -68,7 +68,7 @@ impl Connections {
         Some((Admitted { connections: self.clone(), peer, came }, closed))
     }
 
-    /// A whole request has come.
+    /// Records a complete request.
     pub(crate) fn asked(&self, peer: SocketAddr) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.now += 1;
@@ -78,7 +78,7 @@ impl Connections {
         }
     }
 
-    /// It has shown a valid token or secret.
+    /// Marks it as authenticated.
     pub(super) fn trust(&self, peer: SocketAddr) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(connection) = open.by_peer.get_mut(&peer) {
@@ -86,14 +86,14 @@ impl Connections {
         }
     }
 
-    /// How many there are.
+    /// The number of open connections.
     pub(crate) fn count(&self) -> usize {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).by_peer.len()
     }
 }
 
 impl Open {
-    /// Closes one, of that address if it is given.
+    /// Closes an unauthenticated connection, of one address if given.
     fn make_room(&mut self, address: Option<IpAddr>) -> Option<()> {
         let of_address =
             |peer: &SocketAddr| address.is_none_or(|address| block(peer.ip()) == address);
@@ -120,7 +120,7 @@ impl Open {
 impl Drop for Admitted {
     fn drop(&mut self) {
         let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
-        // A later connection may have the same port already.
+        // A later connection may already use the same port.
         let is_own = |connection: &Connection| connection.came == self.came;
         if open.by_peer.get(&self.peer).is_some_and(is_own) {
             open.remove(self.peer);
@@ -128,7 +128,7 @@ impl Drop for Admitted {
     }
 }
 
-/// What counts as one address: in IPv6 everyone has a /64.
+/// The unit of limits for each address: in IPv6, a /64 network.
 pub(super) fn block(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_asked_nothing_for_longest_makes_room_and_who_has_a_token_never_does() {
+    fn longest_idle_unauthenticated_connection_makes_room() {
         let connections = Connections::new(3, 9);
         let [mut one, mut two, mut three, _four] = [1, 2, 3, 4].map(|port| {
             if port == 4 {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_has_its_share_makes_room_among_its_own() {
+    fn address_at_its_limit_replaces_its_own_connections() {
         let connections = Connections::new(9, 2);
         let other = connections.admit(peer("192.0.2.2", 1)).unwrap();
         let mut own: Vec<_> =
@@ -177,13 +177,13 @@ mod tests {
         assert!(other.try_recv() == Err(oneshot::error::TryRecvError::Empty));
         assert!(own[0].1.try_recv() == Err(oneshot::error::TryRecvError::Closed));
         assert_eq!(connections.count(), 3);
-        // What was closed is not taken away a second time.
+        // Dropping a closed connection does not change the count again.
         own.remove(0);
         assert_eq!(connections.count(), 3);
     }
 
     #[test]
-    fn an_ipv6_network_is_one_address() {
+    fn ipv6_network_counts_as_one_address() {
         let of = |text: &str| block(text.parse().unwrap()).to_string();
         assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
         assert_eq!(of("::ffff:192.0.2.1"), "192.0.2.1");

@@ -1,11 +1,11 @@
-//! What others wrote, in our log and in our answers: not more than a line of it.
+//! Shortens clients' text for the log and for responses.
 
 use std::fmt::{self, Write};
 
-/// So many characters are shown.
+/// The maximum number of characters.
 const SHOWN: usize = 256;
 
-/// Shows the beginning of a text that comes from outside, without control characters.
+/// Displays the beginning of a client's text, without control characters.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut<'a>(pub(crate) &'a str);
 
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_texts_are_cut_and_control_characters_are_replaced() {
+    fn long_text_is_cut_and_control_characters_are_replaced() {
         assert_eq!(Cut("a b").to_string(), "a b");
         assert_eq!(Cut("a\nb\u{1b}[1m").to_string(), "a\u{fffd}b\u{fffd}[1m");
         assert_eq!(Cut(&"é".repeat(SHOWN)).to_string(), "é".repeat(SHOWN));

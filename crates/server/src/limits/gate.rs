@@ -1,5 +1,5 @@
-//! Before and below TLS: a connection is counted, and ends when it makes room for another or when nothing has
-//! moved on it for too long.
+//! Below TLS: counts connections, and closes one that must make room for another or on which no data moved for too
+//! long.
 
 use std::{
     io::{self, IoSlice},
@@ -19,7 +19,7 @@ use tokio::{
 
 use super::connections::{Admitted, Connections};
 
-/// Lets connections in, before another acceptor shakes hands with them.
+/// Accepts connections before the TLS handshake of the inner acceptor.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate<A> {
     inner: A,
@@ -28,7 +28,7 @@ pub(crate) struct Gate<A> {
 }
 
 impl<A> Gate<A> {
-    /// `quiet` is how long nothing may move in either direction.
+    /// `quiet` is the maximum time without data in either direction.
     pub(crate) fn new(inner: A, connections: Connections, quiet: Duration) -> Self {
         Self { inner, connections, quiet }
     }
@@ -77,11 +77,11 @@ fn made_room() -> io::Error {
     io::ErrorKind::ConnectionAborted.into()
 }
 
-/// A connection that was let in.
+/// An accepted connection.
 pub(crate) struct Watched<S> {
     stream: S,
     _admitted: Admitted,
-    /// Nothing once it has ended.
+    /// `None` after its end.
     closed: Option<oneshot::Receiver<()>>,
     moved: Instant,
     quiet: Duration,
@@ -95,8 +95,8 @@ impl<S> Watched<S> {
         Self { stream, _admitted: admitted, closed, moved, quiet, alarm }
     }
 
-    /// Notes whether something moved; an error once that was too long ago.
-    fn look<T>(
+    /// Records that data moved; an error if that was too long ago.
+    fn check<T>(
         &mut self,
         context: &mut Context<'_>,
         polled: Poll<io::Result<T>>,
@@ -129,7 +129,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.look(context, polled)
+        self.check(context, polled)
     }
 }
 
@@ -140,7 +140,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.look(context, polled)
+        self.check(context, polled)
     }
 
     fn poll_write_vectored(
@@ -149,7 +149,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.look(context, polled)
+        self.check(context, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -157,16 +157,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // To have nothing to flush is no movement.
+        // A flush without data counts as no movement.
         match Pin::new(&mut self.stream).poll_flush(context) {
-            Poll::Pending => self.look(context, Poll::Pending),
+            Poll::Pending => self.check(context, Poll::Pending),
             ready @ Poll::Ready(_) => ready,
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_shutdown(context) {
-            Poll::Pending => self.look(context, Poll::Pending),
+            Poll::Pending => self.check(context, Poll::Pending),
             ready @ Poll::Ready(_) => ready,
         }
     }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_on_which_nothing_moves_ends_and_one_that_moves_does_not() {
+    async fn idle_connection_is_closed_and_active_one_is_not() {
         let quiet = Duration::from_secs(75);
         let (mut near, mut far) = watched(quiet);
         for _ in 0..5 {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_that_takes_nothing_ends_its_connection() {
+    async fn connection_of_stalled_reader_is_closed() {
         let (mut near, _far) = watched(Duration::from_secs(75));
         let error = near.write_all(&[0; 1000]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

@@ -1,5 +1,5 @@
-//! Logins that failed, by address. Secrets have 256 bits and are not guessed; this is about the work and the
-//! log that wrong ones cost.
+//! Limits failed logins of each address. Secrets of 256 bits cannot be guessed; this limits the cost of failures in work
+//! and log lines.
 
 use std::{
     collections::HashMap,
@@ -10,9 +10,9 @@ use std::{
 
 use super::connections::block;
 
-/// How long failures count.
+/// How long a failure counts.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Addresses that are remembered; beyond it those whose time is over are forgotten, and then all.
+/// The maximum number of addresses. Beyond it, expired ones are removed, and then all.
 const REMEMBERED: usize = 4096;
 
 /// The budget.
@@ -33,7 +33,7 @@ impl Logins {
         Self { allowed, failed: Mutex::default() }
     }
 
-    /// How long that address has to wait before it may try again, if it has to.
+    /// How long an address must wait before the next login, if at all.
     pub(crate) fn wait(&self, address: IpAddr, now: Instant) -> Option<Duration> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = failed.get(&block(address))?;
@@ -41,7 +41,7 @@ impl Logins {
         (failed.count >= self.allowed).then_some(left)
     }
 
-    /// Counts one.
+    /// Counts a failed login.
     pub(crate) fn fail(&self, address: IpAddr, now: Instant) {
         let mut all = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over = |failed: &Failed| now.duration_since(failed.since) >= WINDOW;
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_waits_after_its_failures_until_the_minute_is_over() {
+    fn address_waits_a_minute_after_its_failures() {
         let logins = Logins::new(2);
         let (one, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let now = Instant::now();
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn no_number_of_addresses_makes_it_grow() {
+    fn number_of_addresses_is_limited() {
         let logins = Logins::new(1);
         let now = Instant::now();
         for number in 0..u32::try_from(2 * REMEMBERED).unwrap() {

@@ -1,6 +1,5 @@
-//! What can be used up from outside, and how much of it at most. Everything that is taken before anyone knows
-//! who asks has its budget here: connections, requests, bytes of bodies, logins that fail, open streams, and
-//! characters of the log.
+//! Limits for clients, most of which apply before authentication: connections, requests, bytes of bodies, failed
+//! logins, open streams, and the length of strings in the log.
 //!
 //! ```text
 //! gate (connections, time-outs) → requests → bodies, logins → the token → bodies, streams
@@ -30,7 +29,7 @@ pub(crate) use self::{
     streams::{Stream, Streams},
 };
 
-/// All budgets of a service. Cheap to clone.
+/// All limits of a service. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Budgets(Arc<Inner>);
 
@@ -38,7 +37,7 @@ pub(crate) struct Budgets(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) settings: Settings,
     pub(crate) connections: Connections,
-    /// Requests that are being answered.
+    /// Permits for concurrent requests.
     pub(crate) requests: Semaphore,
     pub(crate) bodies: Bodies,
     pub(crate) logins: Logins,
@@ -66,8 +65,7 @@ impl Budgets {
         }))
     }
 
-    /// Notes that whoever is behind that connection has shown a valid token or secret: it is not closed to make
-    /// room for others.
+    /// Marks a connection as authenticated, so that it is not closed to make room for others.
     pub(crate) fn trust(&self, peer: Option<SocketAddr>) {
         if let Some(peer) = peer {
             self.connections.trust(peer);

@@ -5,31 +5,31 @@ use std::time::Duration;
 use serde::Deserialize;
 use service::Quotas;
 
-/// How much of everything there is. docs/service.md lists them with their defaults.
+/// The limits. docs/service.md lists them with their defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Settings {
-    /// Open connections, however few descriptors there are: at most a quarter of them.
+    /// Open connections. Never more than a quarter of the file descriptors.
     pub(crate) connections: usize,
-    /// Of them, those of one address (of one /64 in IPv6).
+    /// Open connections of one address (one /64 in IPv6).
     pub(crate) connections_per_address: usize,
-    /// Requests that are being answered at the same time.
+    /// Concurrent requests.
     pub(crate) requests: usize,
     /// MiB of request bodies in memory.
     pub(crate) body_mib: usize,
-    /// Answers that are being streamed: events, logs, blobs.
+    /// Streamed responses: events, logs, blobs.
     pub(crate) streams: usize,
-    /// Of them, those of one principal.
+    /// Streamed responses of one principal.
     pub(crate) streams_per_principal: usize,
-    /// Logins that may fail within a minute, for each address.
+    /// Failed logins of each address within a minute.
     pub(crate) failed_logins: u32,
-    /// For a TLS handshake, and again for the head of a connection's first request.
+    /// The timeout of a TLS handshake, and of the head of a connection's first request.
     pub(crate) header_seconds: u64,
-    /// For a connection that asks nothing.
+    /// The timeout of a connection between requests.
     pub(crate) idle_seconds: u64,
     /// Who may read `/metrics`.
     pub(crate) metrics: MetricsFor,
-    /// What the subscription may have.
+    /// The subscription's quotas.
     pub(crate) quota: Quotas,
 }
 
@@ -37,9 +37,9 @@ pub(crate) struct Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum MetricsFor {
-    /// Connections from this machine, and whoever has a token.
+    /// Connections from this machine, and requests with a token.
     Local,
-    /// Whoever has a token.
+    /// Requests with a token.
     Token,
     /// Everyone.
     Everyone,
@@ -64,7 +64,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The name of the first one that is zero: nothing would be answered.
+    /// The name of the first limit that is zero, which would block all requests.
     pub(crate) fn zero(&self) -> Option<&'static str> {
         let all = [
             ("connections", self.connections),
@@ -80,7 +80,7 @@ impl Settings {
         all.into_iter().find(|(_, value)| *value == 0).map(|(name, _)| name)
     }
 
-    /// Leaves the builds their share of the descriptors.
+    /// Leaves half of the file descriptors to the builds.
     pub(crate) fn within(mut self, descriptors: u64) -> Self {
         let quarter = usize::try_from(descriptors / 4).unwrap_or(usize::MAX).max(1);
         self.connections = self.connections.min(quarter);
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_and_streams_leave_half_of_the_descriptors_to_the_builds() {
+    fn connections_and_streams_use_at_most_half_of_the_descriptors() {
         let few = Settings::default().within(256);
         assert_eq!((few.connections, few.streams), (64, 64));
         assert_eq!(Settings::default().within(65_536), Settings::default());

@@ -1,4 +1,4 @@
-//! Answers that stay open: events, logs and blobs. Each holds a file.
+//! Limits streamed responses: events, logs and blobs. Each keeps a file open.
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,7 @@ struct Open {
     of: HashMap<String, usize>,
 }
 
-/// One of them; it is closed when this is dropped.
+/// A counted stream; dropping it ends the count.
 #[derive(Debug)]
 pub(crate) struct Stream {
     open: Arc<Mutex<Open>>,
@@ -31,7 +31,7 @@ impl Streams {
         Self { all, each, open: Arc::default() }
     }
 
-    /// One more for that principal, if there may be one.
+    /// Counts another stream of a principal, unless a limit is reached.
     pub(crate) fn open(&self, principal: &str) -> Option<Stream> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let own = open.of.get(principal).copied().unwrap_or_default();
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_principal_leaves_room_for_the_others() {
+    fn principal_at_its_limit_leaves_room_for_others() {
         let streams = Streams::new(3, 2);
         let (one, two) = (streams.open("a").unwrap(), streams.open("a").unwrap());
         assert!(streams.open("a").is_none());

@@ -1,10 +1,10 @@
-//! Our own certificate authority. It may sign nothing but the names of this server, so that whoever gets its key
-//! can pose as nobody else to those who trust it.
+//! The service's own certificate authority. It may sign only the names of this server, so a stolen key cannot
+//! impersonate other servers to clients that trust the CA.
 //!
 //! ```text
-//! ca-key.pem, ca.json            the one that signs; ca.json has its certificate and what it may sign
-//! ca-next-key.pem, ca-next.json  the one that follows, in the last year of the first
-//! ca.pem                         what clients trust: the certificates of both
+//! ca-key.pem, ca.json            the current CA; ca.json has its certificate and the names that it may sign
+//! ca-next-key.pem, ca-next.json  the next CA, in the last year of the current one
+//! ca.pem                         the certificates of both, for clients
 //! ```
 
 use std::{io, net::IpAddr, path::Path};
@@ -23,22 +23,22 @@ use rcgen::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{RENEW_DAYS, named, set_validity};
+use super::{RENEW_DAYS, distinguished_name, set_validity};
 
 const YEARS: i16 = 5;
-/// So long before its end clients are given the next one as well.
+/// How long before the end of a CA clients receive the next one.
 const OVERLAP_DAYS: i32 = 400;
-/// The name of those that may sign anything, which were made before there were limits.
+/// The subject of CAs of earlier releases, which may sign any name.
 const UNLIMITED: &str = "Goldsmith local CA";
-/// Asks for a new one; see [`ask_for_new`].
-const ASKED: &str = "ca-renew";
+/// Requests a new CA; see [`request_new`].
+const REQUEST: &str = "ca-renew";
 
 /// A key, and its certificate.
 pub(super) struct Ca {
     key: KeyPair,
     subject: String,
     pub(super) pem: String,
-    /// Nothing where it may sign any name.
+    /// `None` if it may sign any name.
     limits: Option<Limits>,
 }
 
@@ -64,8 +64,8 @@ struct Files<'a> {
 }
 
 impl Ca {
-    /// The one for the server of that folder and for those names; what is missing, at its end, or does not fit is
-    /// made.
+    /// The CA in the server's folder for these names. Creates a new one if it is missing, expiring, or not allowed to
+    /// sign a name.
     pub(super) fn obtain(dir: &Path, names: &[String], today: Date) -> Result<Self> {
         let (own, following) = (Files { dir, name: "ca" }, Files { dir, name: "ca-next" });
         let current = match own.load()? {
@@ -77,40 +77,44 @@ impl Ca {
             following.remove()?;
             next = None;
         }
-        let is_asked = dir.join(ASKED).exists();
+        let is_requested = dir.join(REQUEST).exists();
         let current = match current {
-            Some(ca) if !is_asked && ca.may_sign(names) && !ca.ends_within(RENEW_DAYS, today) => ca,
+            Some(ca)
+                if !is_requested && ca.may_sign(names) && !ca.ends_within(RENEW_DAYS, today) =>
+            {
+                ca
+            }
             before => {
                 if before.is_some() {
                     tracing::warn!(
-                        "there is a new certificate authority; clients with a copy of ca.pem or ca-bundle.pem need the new file"
+                        "created a new certificate authority; clients with a copy of ca.pem or ca-bundle.pem need the new file"
                     );
                 }
-                let made = match next.take().filter(|_| !is_asked) {
+                let new = match next.take().filter(|_| !is_requested) {
                     Some(next) => next,
                     None => Self::make(names, today)?,
                 };
-                own.store(&made)?;
+                own.store(&new)?;
                 following.remove()?;
-                remove(&dir.join(ASKED))?;
-                made
+                remove(&dir.join(REQUEST))?;
+                new
             }
         };
         if next.is_none() && current.ends_within(OVERLAP_DAYS, today) {
-            let made = Self::make(names, today)?;
-            following.store(&made)?;
-            next = Some(made);
+            let new = Self::make(names, today)?;
+            following.store(&new)?;
+            next = Some(new);
         }
         let next = next.map(|next| next.pem).unwrap_or_default();
         let trusted = format!("{}{next}", current.pem);
         let path = dir.join("ca.pem");
-        write_if_other(&path, &trusted)
+        write_if_changed(&path, &trusted)
             .code(ErrorCode::HostNotReady, || format!("cannot write {}", path.display()))?;
         Ok(current)
     }
 
     fn make(names: &[String], today: Date) -> Result<Self> {
-        let failed = || "no CA could be made".to_owned();
+        let failed = || "cannot create a CA".to_owned();
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
             .code(ErrorCode::InternalError, failed)?;
         let subject = format!("{UNLIMITED} {today}");
@@ -133,40 +137,39 @@ impl Ca {
         self.limits.as_ref().is_some_and(|own| own.until <= today.saturating_add(days.days()))
     }
 
-    /// Whether it may sign any name there is.
+    /// Whether it may sign any name.
     pub(super) fn is_unlimited(&self) -> bool {
         self.limits.is_none()
     }
 
-    /// The day on which it ends, if it is known.
+    /// Its last day, if known.
     pub(super) fn until(&self) -> Option<Date> {
         self.limits.as_ref().map(|own| own.until)
     }
 
-    /// Names it among others.
+    /// Identifies the CA.
     pub(super) fn id(&self) -> String {
         let digest = Sha256::digest(self.pem.as_bytes());
         hex::encode(&digest[..8])
     }
 
-    /// What signs a server's certificate.
+    /// The issuer for signing a server's certificate.
     pub(super) fn issuer(&self) -> Issuer<'_, &KeyPair> {
         Issuer::new(params(&self.subject), &self.key)
     }
 }
 
 /// Asks for a new CA: the service makes it when it next looks, within seconds or at its start.
-pub(super) fn ask_for_new(dir: &Path) -> io::Result<()> {
-    files::write_public(&dir.join(ASKED), "")
+pub(super) fn request_new(dir: &Path) -> io::Result<()> {
+    files::write_public(&dir.join(REQUEST), "")
 }
 
-/// Whether [`ask_for_new`] was called since the last look.
-pub(super) fn is_asked_for(dir: &Path) -> bool {
-    dir.join(ASKED).exists()
+/// Whether [`request_new`] was called since the last renewal.
+pub(super) fn is_requested(dir: &Path) -> bool {
+    dir.join(REQUEST).exists()
 }
 
-/// The one of an installation that is older than the limits: clients trust it, so it stays until a new one is
-/// asked for.
+/// The CA of an earlier release, without limits. It stays until a new one is requested, because clients trust it.
 fn unlimited(dir: &Path) -> Result<Option<Ca>> {
     let (key_path, pem_path) = (dir.join("ca-key.pem"), dir.join("ca.pem"));
     let (key, pem) = (read(&key_path)?, read(&pem_path)?);
@@ -192,13 +195,13 @@ impl Files<'_> {
         let note: Note = serde_json::from_str(&note).map_err(|error| {
             let path = self.note();
             Error::new(ErrorCode::HostNotReady, format!("{} is damaged: {error}", path.display()))
-                .hint("put it back from a backup, or remove it with its key and ca.pem: a new CA is made, and clients must be given its ca-bundle.pem")
+                .hint("restore it from a backup, or remove it with its key and ca.pem: the service creates a new CA, and clients need the new ca-bundle.pem")
         })?;
         let Note { subject, limits, certificate } = note;
         Ok(Some(Ca { key, subject, pem: certificate, limits: Some(limits) }))
     }
 
-    /// The note comes last and goes first: with it, key and certificate belong together.
+    /// The note is removed first and written last, so that it only exists with a matching key.
     fn store(&self, ca: &Ca) -> Result<()> {
         let cannot = || format!("cannot write {} and its key", self.note().display());
         let Some(limits) = ca.limits.clone() else { return Ok(()) };
@@ -217,7 +220,7 @@ impl Files<'_> {
     }
 }
 
-/// What it may sign: a name with those below it, or one address.
+/// A permitted subtree: a name with its subdomains, or one address.
 fn subtree(name: &str) -> GeneralSubtree {
     match name.parse::<IpAddr>() {
         Ok(IpAddr::V4(v4)) => GeneralSubtree::IpAddress(CidrSubnet::V4(v4.octets(), [255; 4])),
@@ -226,10 +229,10 @@ fn subtree(name: &str) -> GeneralSubtree {
     }
 }
 
-/// What issuer and CA certificate have in common.
+/// The common parameters of the issuer and the CA certificate.
 fn params(subject: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.distinguished_name = named(subject);
+    params.distinguished_name = distinguished_name(subject);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params
@@ -241,7 +244,7 @@ fn parse(pem: &str, path: &Path) -> Result<KeyPair> {
             ErrorCode::HostNotReady,
             format!("{} is not a private key: {error}", path.display()),
         )
-        .hint("remove it and ca.pem: a new CA is made, and clients must be given its ca-bundle.pem")
+        .hint("remove it and ca.pem: the service creates a new CA, and clients need the new ca-bundle.pem")
     })
 }
 
@@ -254,8 +257,8 @@ fn remove(path: &Path) -> Result<()> {
         .code(ErrorCode::HostNotReady, || format!("cannot remove {}", path.display()))
 }
 
-/// Clients keep what they have read of it.
-pub(super) fn write_if_other(path: &Path, text: &str) -> io::Result<()> {
+/// Leaves an unchanged file alone, for clients that watch it.
+pub(super) fn write_if_changed(path: &Path, text: &str) -> io::Result<()> {
     if files::read(path)?.as_deref() == Some(text) {
         return Ok(());
     }

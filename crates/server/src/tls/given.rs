@@ -1,4 +1,4 @@
-//! A certificate of one's own PKI: `--tls-cert` and `--tls-key`.
+//! A certificate from the administrator: `--tls-cert` and `--tls-key`.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -13,75 +13,70 @@ use rustls::{
 
 use super::config;
 
-/// An administrator is warned so long before a certificate ends.
+/// How long before the end of a certificate a warning is logged.
 const WARNED_BEFORE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Where certificate and key are.
+/// The files of the certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given {
-    /// PEM: the server's certificate, and those between it and the root.
+    /// PEM: the server's certificate, and the intermediate certificates.
     pub certificate: PathBuf,
     /// PEM: its private key.
     pub key: PathBuf,
 }
 
 impl Given {
-    /// What the listener needs; `hosts` are the names that clients use.
+    /// The configuration of the listener. `hosts` are the names that clients use.
     pub(super) fn config(&self, hosts: &[String]) -> Result<Arc<ServerConfig>> {
         let (config, chain) = config(
             &self.certificate,
             &self.key,
-            "give a chain in PEM whose first certificate belongs to that key",
+            "use a chain in PEM whose first certificate matches the key",
         )
         .map_err(|error| error.target("--tls-cert"))?;
         let refuse =
             |text: String| Error::new(ErrorCode::InvalidArgument, text).target("--tls-cert");
         let file = self.certificate.display();
         let leaf = chain.first().ok_or_else(|| refuse(format!("{file} has no certificate")))?;
-        let parsed = ParsedCertificate::try_from(leaf).map_err(|error| {
-            refuse(format!("{file} has no certificate that can be used: {error}"))
-        })?;
+        let parsed = ParsedCertificate::try_from(leaf)
+            .map_err(|error| refuse(format!("{file} has no valid certificate: {error}")))?;
         if hosts.is_empty() {
             return Err(refuse(format!(
-                "nobody knows by which name of {file} clients call this server"
+                "--tls-cert needs a name for clients, and {file} may have several"
             ))
-            .hint("say it with --host NAME"));
+            .hint("add it with --host NAME"));
         }
         for host in hosts {
-            let is_its = ServerName::try_from(host.as_str())
+            let is_valid = ServerName::try_from(host.as_str())
                 .is_ok_and(|name| verify_server_name(&parsed, &name).is_ok());
-            if !is_its {
+            if !is_valid {
                 return Err(refuse(format!("the certificate of {file} is not for {host}")).hint(
-                    "give a certificate for each --host, or leave out those that it is not for",
+                    "use a certificate for each --host, or omit the hosts that it does not name",
                 ));
             }
         }
-        self.look_at_time(leaf, &parsed)?;
+        self.check_time(leaf, &parsed)?;
         Ok(Arc::new(config))
     }
 
-    fn look_at_time(
-        &self,
-        leaf: &CertificateDer<'_>,
-        parsed: &ParsedCertificate<'_>,
-    ) -> Result<()> {
+    fn check_time(&self, leaf: &CertificateDer<'_>, parsed: &ParsedCertificate<'_>) -> Result<()> {
         let file = self.certificate.display();
         let now = UnixTime::now();
         if let Some(error) = out_of_time(leaf, parsed, now) {
             let text = format!("the certificate of {file} is not valid now: {error}");
             return Err(Error::new(ErrorCode::InvalidArgument, text)
                 .target("--tls-cert")
-                .hint("renew it; or look at this machine's clock"));
+                .hint("renew it, or check this machine's clock"));
         }
         let soon = Duration::from_secs(now.as_secs()) + WARNED_BEFORE;
         if out_of_time(leaf, parsed, UnixTime::since_unix_epoch(soon)).is_some() {
-            tracing::warn!(certificate = %file, "the certificate ends within 30 days");
+            tracing::warn!(certificate = %file, "the certificate expires within 30 days");
         }
         Ok(())
     }
 }
 
-/// Why it is not valid at that time. Who signed it is not looked at: that is for clients to judge.
+/// Why it is not valid at that time. Clients check its issuer.
 fn out_of_time(
     leaf: &CertificateDer<'_>,
     parsed: &ParsedCertificate<'_>,
@@ -91,7 +86,7 @@ fn out_of_time(
     let algorithms = provider.signature_verification_algorithms.all;
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates([leaf.clone()]);
-    // Its time is looked at first of all.
+    // The verification checks the time first.
     match verify_server_cert_signed_by_trust_anchor(parsed, &roots, &[], time, algorithms) {
         Err(rustls::Error::InvalidCertificate(
             error @ (CertificateError::Expired

@@ -1,7 +1,7 @@
-//! TLS without preparation: our own CA, made at first start, and a certificate of the server by it.
+//! TLS without preparation: the first start creates a CA, which signs the server's certificate.
 //!
-//! Azure clients insist on TLS, also towards localhost. They are pointed at `ca-bundle.pem`, so the CA
-//! is kept; the server's certificate is renewed by need. Or all of it is given: [`Given`].
+//! Azure clients require TLS even for localhost. They trust `ca-bundle.pem`, so the CA is stored, and the
+//! server's certificate is renewed when needed. Alternatively, the administrator provides both: [`Given`].
 
 mod ca;
 mod given;
@@ -33,38 +33,38 @@ use serde::{Deserialize, Serialize};
 use self::ca::Ca;
 pub use self::given::Given;
 
-/// Where Debian keeps the public roots.
+/// The public roots on Debian.
 const PUBLIC_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// Some clients refuse certificates that are good for longer than 398 days, whoever issued them.
+/// Some clients reject certificates that are valid for longer than 398 days, whatever the issuer.
 const LEAF_DAYS: i32 = 397;
-/// A certificate with less than this left is renewed at start.
+/// A certificate that expires sooner is renewed.
 const RENEW_DAYS: i32 = 60;
 
-/// The certificate, and where clients find what to trust.
+/// The certificate, and the files that clients trust.
 #[derive(Debug, Clone)]
 pub(crate) struct Tls {
-    /// For the listener.
+    /// The configuration of the listener.
     pub(crate) config: Arc<ServerConfig>,
-    /// Our CA alone.
+    /// The certificate of the CA.
     pub(crate) ca: PathBuf,
-    /// Public roots and our CA: for `REQUESTS_CA_BUNDLE`.
+    /// The public roots and the CA, for `REQUESTS_CA_BUNDLE`.
     pub(crate) bundle: PathBuf,
 }
 
-/// What the certificate was made with: `tls.json`.
+/// The inputs of the certificate: `tls.json`.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Made {
     names: Vec<String>,
     until: Date,
-    /// By which CA.
+    /// The id of the CA.
     #[serde(default)]
     ca: String,
 }
 
 impl Tls {
-    /// What the service of that folder shows its clients: the given certificate, or one by a CA of its own, of
-    /// which is made what is missing or no longer fits.
+    /// The given certificate, or one from the CA in the server's folder. Creates or renews the CA and its certificate as
+    /// needed.
     pub(crate) fn obtain(dir: &Path, names: &Names, given: Option<&Given>) -> Result<Self> {
         if let Some(given) = given {
             let config = given.config(&names.hosts)?;
@@ -74,11 +74,11 @@ impl Tls {
         let ca = Ca::obtain(dir, &names.all, today)?;
         if ca.is_unlimited() {
             tracing::warn!(
-                "the certificate authority of this server may sign any name, as those did that older releases made; `goldsmith admin ca renew` makes one for this server's names alone"
+                "the certificate authority of this server is from an earlier release and may sign any name; `goldsmith admin ca renew` creates one for this server's names only"
             );
         }
         leaf(dir, &ca, &names.all, today)?;
-        let again = "remove tls.json: certificate and key are made anew";
+        let again = "remove tls.json: the service creates a new certificate and key";
         let (config, _) = config(&dir.join("server.pem"), &dir.join("server-key.pem"), again)?;
         let bundle = dir.join("ca-bundle.pem");
         let trusted = dir.join("ca.pem");
@@ -90,55 +90,55 @@ impl Tls {
     }
 }
 
-/// What a server is called.
+/// The names of a server.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
-    /// All of its names, those of loopback among them, in a fixed order.
+    /// All names, including those of the loopback interface, in a fixed order.
     pub(crate) all: Vec<String>,
-    /// Those that an administrator gave it.
+    /// The names of `--host`.
     pub(crate) hosts: Vec<String>,
 }
 
-/// Asks for a new CA, which a running service makes within seconds, another one when it starts.
+/// Requests a new CA, which the service creates within seconds or at its next start.
 ///
 /// # Errors
 /// The folder cannot be written to.
 pub fn renew_ca(dir: &Path) -> Result<()> {
     files::make_dir(dir)
-        .and_then(|()| ca::ask_for_new(dir))
+        .and_then(|()| ca::request_new(dir))
         .code(ErrorCode::HostNotReady, || format!("cannot write to {}", dir.display()))
 }
 
-/// When what [`Tls::obtain`] reads was changed from outside; another value asks for another look.
+/// Changes when the files that [`Tls::obtain`] reads change.
 pub(crate) fn stamp(dir: &Path, given: Option<&Given>) -> Vec<Option<SystemTime>> {
     let changed = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
-    let asked = ca::is_asked_for(dir).then_some(SystemTime::UNIX_EPOCH);
+    let requested = ca::is_requested(dir).then_some(SystemTime::UNIX_EPOCH);
     let files = given.map(|given| [changed(&given.certificate), changed(&given.key)]);
-    files.into_iter().flatten().chain([asked]).collect()
+    files.into_iter().flatten().chain([requested]).collect()
 }
 
-/// Makes the server's certificate, unless there is one with these names and enough time left.
+/// Creates the server's certificate, unless it exists with these names and enough time left.
 fn leaf(dir: &Path, ca: &Ca, names: &[String], today: Date) -> Result<()> {
     let made_path = dir.join("tls.json");
     let cannot = || format!("cannot read or write {}", made_path.display());
     let made = files::read(&made_path).code(ErrorCode::HostNotReady, cannot)?;
-    // A damaged note costs a new certificate, nothing else.
+    // A damaged note only causes a new certificate.
     let made: Option<Made> = made.and_then(|text| serde_json::from_str(&text).ok());
     let fresh_until = today.saturating_add(RENEW_DAYS.days());
-    let kept = made
+    let is_current = made
         .is_some_and(|made| made.names == names && made.until > fresh_until && made.ca == ca.id())
         && ["server.pem", "server-key.pem"].iter().all(|name| dir.join(name).exists());
-    if kept {
+    if is_current {
         return Ok(());
     }
-    let failed = || format!("no certificate could be made for {}", names.join(", "));
+    let failed = || format!("cannot create a certificate for {}", names.join(", "));
     let key =
         KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).code(ErrorCode::InternalError, failed)?;
     let mut params =
         CertificateParams::new(names.to_vec()).code(ErrorCode::InvalidArgument, failed)?;
     let until = today.saturating_add(LEAF_DAYS.days());
     let until = ca.until().map_or(until, |end| until.min(end));
-    params.distinguished_name = named("Goldsmith");
+    params.distinguished_name = distinguished_name("Goldsmith");
     set_validity(&mut params, today.saturating_sub(1.day()), until);
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -146,7 +146,7 @@ fn leaf(dir: &Path, ca: &Ca, names: &[String], today: Date) -> Result<()> {
     let pem = params.signed_by(&key, &ca.issuer()).code(ErrorCode::InternalError, failed)?.pem();
     let note = serde_json::to_string_pretty(&Made { names: names.to_vec(), until, ca: ca.id() })
         .code(ErrorCode::InternalError, failed)?;
-    // The note goes first and comes last: with it, key and certificate belong together.
+    // The note is removed first and written last, so that it only exists with a matching key and certificate.
     absent::remove_file(&made_path)
         .and_then(|()| files::write_secret(&dir.join("server-key.pem"), &key.serialize_pem()))
         .and_then(|()| files::write_public(&dir.join("server.pem"), &pem))
@@ -154,13 +154,13 @@ fn leaf(dir: &Path, ca: &Ca, names: &[String], today: Date) -> Result<()> {
         .code(ErrorCode::HostNotReady, cannot)
 }
 
-/// What the listener needs of two files, and the certificates in them; `way_out` is for files that do not fit.
+/// The configuration of the listener from two files, and their certificates; `remedy` is for files that do not match.
 fn config(
     certificate: &Path,
     key: &Path,
-    way_out: &'static str,
+    remedy: &'static str,
 ) -> Result<(ServerConfig, Vec<CertificateDer<'static>>)> {
-    let bad = || format!("{} and {} cannot be used", certificate.display(), key.display());
+    let bad = || format!("cannot use {} and {}", certificate.display(), key.display());
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .code(ErrorCode::HostNotReady, bad)?;
@@ -172,30 +172,30 @@ fn config(
         .with_no_client_auth()
         .with_single_cert(chain.clone(), private)
         .map_err(|error| {
-            Error::new(ErrorCode::HostNotReady, format!("{}: {error}", bad())).hint(way_out)
+            Error::new(ErrorCode::HostNotReady, format!("{}: {error}", bad())).hint(remedy)
         })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok((config, chain))
 }
 
-/// The public roots, where this machine has them, and our CA. Written at every start: roots change.
+/// Writes the public roots, if this machine has them, and the CA. At every start, because roots change.
 fn write_bundle(bundle: &Path, roots: &Path, ca: &str) -> io::Result<()> {
     let mut text = files::read(roots)?.unwrap_or_default();
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
     text.push_str(ca);
-    ca::write_if_other(bundle, &text)
+    ca::write_if_changed(bundle, &text)
 }
 
-fn named(name: &str) -> DistinguishedName {
+fn distinguished_name(name: &str) -> DistinguishedName {
     let mut own = DistinguishedName::new();
     own.push(DnType::OrganizationName, "Goldsmith");
     own.push(DnType::CommonName, name);
     own
 }
 
-/// From midnight of one day to midnight of another.
+/// Sets the validity from midnight of one day to midnight of another.
 fn set_validity(params: &mut CertificateParams, from: Date, until: Date) {
     let part = |value: i8| u8::try_from(value).unwrap_or(1);
     let moment = |date: Date| {
@@ -225,7 +225,7 @@ mod tests {
         fs::read_to_string(dir.join(name)).unwrap()
     }
 
-    /// Whether a client that trusts that file takes the server's certificate for that name.
+    /// Whether a client that trusts the file accepts the server's certificate for a name.
     fn is_trusted(trusted: &str, dir: &Path, name: &str) -> bool {
         let mut roots = rustls::RootCertStore::empty();
         for root in CertificateDer::pem_slice_iter(trusted.as_bytes()) {
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn ca_and_certificate_are_kept_until_the_names_change() {
+    fn ca_and_certificate_stay_until_the_names_change() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
         obtain(dir, &["forge.example"]).unwrap();
@@ -257,7 +257,7 @@ mod tests {
         obtain(dir, &["forge.example"]).unwrap();
         assert_eq!((read(dir, "ca.pem"), read(dir, "server.pem")), (ca.clone(), leaf.clone()));
         obtain(dir, &[]).unwrap();
-        assert_eq!(read(dir, "ca.pem"), ca, "what it may sign is enough");
+        assert_eq!(read(dir, "ca.pem"), ca, "it may sign all names");
         assert_ne!(read(dir, "server.pem"), leaf);
         assert!(is_trusted(&ca, dir, "localhost") && is_trusted(&ca, dir, "127.0.0.1"));
         obtain(dir, &["other.example"]).unwrap();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_the_server_s_own_is_not_trusted_whatever_the_key_signs() {
+    fn foreign_name_signed_by_the_ca_is_not_trusted() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
         obtain(dir, &[]).unwrap();
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_are_given_the_next_ca_a_year_before_it_signs() {
+    fn clients_trust_the_next_ca_a_year_before_it_signs() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
         obtain(dir, &[]).unwrap();
@@ -298,15 +298,15 @@ mod tests {
         assert!(both.starts_with(&first) && both.len() > first.len());
         assert_eq!(before.pem, first);
         let after = Ca::obtain(dir, &all, end.saturating_sub(59.days())).unwrap();
-        assert_eq!(format!("{first}{}", after.pem), both, "it is the one that they were given");
+        assert_eq!(format!("{first}{}", after.pem), both, "clients received it before");
         assert_eq!(read(dir, "ca.pem"), after.pem);
     }
 
-    /// As the releases before made it.
+    /// Creates the CA of an earlier release.
     fn make_unlimited_ca(dir: &Path) -> String {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
         let mut params = CertificateParams::default();
-        params.distinguished_name = named("Goldsmith local CA");
+        params.distinguished_name = distinguished_name("Goldsmith local CA");
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let pem = params.self_signed(&key).unwrap().pem();
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_ca_stays_until_a_new_one_is_asked_for() {
+    fn ca_of_earlier_release_stays_until_renewal_is_requested() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
         let old = make_unlimited_ca(dir);
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_given_certificate_must_have_its_key_and_every_name() {
+    fn given_certificate_must_match_its_key_and_every_name() {
         let (dir, pki) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (dir, pki) = (dir.path(), pki.path());
         Tls::obtain(pki, &names(&["forge.example"]), None).unwrap();
@@ -344,9 +344,9 @@ mod tests {
         assert!(!dir.join("ca-key.pem").exists());
         for (extra, key, wanted) in [
             (&["other.example"][..], "server-key.pem", "is not for other.example"),
-            (&[], "server-key.pem", "by which name"),
-            (&["forge.example"], "ca-key.pem", "cannot be used"),
-            (&["forge.example"], "none.pem", "cannot be used"),
+            (&[], "server-key.pem", "needs a name"),
+            (&["forge.example"], "ca-key.pem", "cannot use"),
+            (&["forge.example"], "none.pem", "cannot use"),
         ] {
             let given = Given { key: pki.join(key), ..given.clone() };
             let error = Tls::obtain(dir, &names(extra), Some(&given)).unwrap_err();
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_given_certificate_that_has_ended_is_refused() {
+    fn expired_given_certificate_is_rejected() {
         let (dir, pki) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
         let past = today.saturating_sub((LEAF_DAYS + 2).days());
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_near_its_end_or_half_written_is_renewed() {
+    fn expiring_or_incomplete_certificate_is_renewed() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
         obtain(dir, &[]).unwrap();
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bundle_has_the_public_roots_first() {
+    fn bundle_has_the_public_roots_first() {
         let dir = tempfile::tempdir().unwrap();
         let (roots, bundle) = (dir.path().join("roots"), dir.path().join("bundle"));
         write_bundle(&bundle, &roots, "OURS\n").unwrap();

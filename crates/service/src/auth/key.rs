@@ -185,7 +185,7 @@ fn read(path: &Path) -> Result<Option<KeyPair>> {
 fn make(path: &Path) -> Result<KeyPair> {
     let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
         .code(ErrorCode::InternalError, || "cannot generate a key".to_owned())?;
-    files::write_secret(path, &pair.serialize_pem())
+    files::write_secret(path, pair.serialize_pem())
         .code(ErrorCode::HostNotReady, || format!("cannot write {}", path.display()))?;
     Ok(pair)
 }

@@ -1,5 +1,5 @@
-//! `vmProfile`, `additionalDataDisks` and `buildTimeoutInMinutes`, from the request to the run's end, on
-//! a scripted machine.
+//! `vmProfile`, `additionalDataDisks` and `buildTimeoutInMinutes`, from the request to the end of the run,
+//! on a fake machine.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,14 +27,14 @@ const IDENTITY: &str = "providers/Microsoft.ManagedIdentity/userAssignedIdentiti
 const GIB: u64 = 1 << 30;
 
 struct Forge {
-    place: Place,
+    place: Bench,
     token: String,
 }
 
 impl Forge {
-    /// A group, an identity, and a managed image of 3 GiB to build on.
+    /// A group, an identity, and a managed image of 3 GiB as source.
     async fn new() -> Self {
-        let place = Place::new().await;
+        let place = Bench::new().await;
         let token = place.token(ARM).await;
         let forge = Self { place, token };
         let here = json!({ "location": "westus2" });
@@ -93,7 +93,7 @@ impl Forge {
         value(self.place.send("GET", &path, &self.token, "").await).await
     }
 
-    /// A template with these properties beside the usual ones, as the PUT answers.
+    /// Creates a template with these properties beside the usual ones, and returns the answer to PUT.
     async fn template(&self, name: &str, more: Value) -> (StatusCode, Value) {
         let mut body = json!({
             "location": "westus2",
@@ -116,7 +116,7 @@ impl Forge {
         self.put(&template(name), "2025-10-01", &body).await
     }
 
-    /// The same when it has settled.
+    /// The same after the end of provisioning.
     async fn settled(&self, name: &str, more: Value) -> Value {
         let (status, answer) = self.template(name, more).await;
         assert_eq!(status, StatusCode::CREATED, "{answer}");
@@ -125,7 +125,7 @@ impl Forge {
         self.get(&template(name)).await["properties"].clone()
     }
 
-    /// Runs are carried out from now on.
+    /// Starts the worker.
     async fn work(&self, fake: Fake) {
         let host = Host::probe(None).await.unwrap();
         let (boot_timeout, cache_bytes) = (Duration::from_secs(5), u64::MAX);
@@ -150,7 +150,7 @@ impl Forge {
         self.get(&template(name)).await["properties"]["lastRunStatus"].clone()
     }
 
-    /// Fails unless it is refused at once, at that field.
+    /// Asserts that PUT rejects the properties, with that field as the target.
     async fn refused(&self, more: Value, target: &str, text: &str) {
         let (status, answer) = self.template("bad", more.clone()).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{more}: {answer}");
@@ -163,7 +163,7 @@ impl Forge {
         assert!(error["message"].as_str().unwrap().contains(text), "{answer}");
     }
 
-    /// Fails unless it cannot be created, for that reason.
+    /// Asserts that provisioning fails with these messages.
     async fn failed(&self, name: &str, more: Value, texts: &[&str]) {
         let properties = self.settled(name, more).await;
         assert_eq!(properties["provisioningState"], "Failed", "{properties}");
@@ -184,7 +184,7 @@ fn template(name: &str) -> String {
 
 // conformance: 32
 #[tokio::test]
-async fn a_build_has_between_no_said_time_and_16_hours() {
+async fn build_timeout_is_at_most_16_hours() {
     let forge = Forge::new().await;
     for minutes in [961, -1] {
         let more = json!({ "buildTimeoutInMinutes": minutes });
@@ -200,7 +200,7 @@ async fn a_build_has_between_no_said_time_and_16_hours() {
 
 // conformance: 33
 #[tokio::test]
-async fn an_os_disk_is_as_large_as_its_source_or_larger() {
+async fn os_disk_is_at_least_as_large_as_its_source() {
     let forge = Forge::new().await;
     let disk = |gb: i64| json!({ "vmProfile": { "osDiskSizeGB": gb } });
     forge.refused(disk(-1), "properties.vmProfile.osDiskSizeGB", "at least 0").await;
@@ -216,7 +216,7 @@ async fn an_os_disk_is_as_large_as_its_source_or_larger() {
         assert_eq!(kept["vmProfile"]["osDiskSizeGB"], gb, "{kept}");
     }
     forge.failed("huge", disk(4096), &["at most 4095"]).await;
-    // A change is held to the same.
+    // An update has the same limits.
     let change = json!({ "properties": disk(2) });
     let (status, answer) = forge.send("PATCH", &template("t30"), "2025-10-01", &change).await;
     assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
@@ -225,7 +225,7 @@ async fn an_os_disk_is_as_large_as_its_source_or_larger() {
 
 // conformance: 34
 #[tokio::test]
-async fn a_profile_shows_as_it_was_sent() {
+async fn vm_profile_is_returned_as_sent() {
     let forge = Forge::new().await;
     let without = forge.settled("without", json!({})).await;
     assert!(without.get("vmProfile").is_none(), "{without}");
@@ -235,7 +235,7 @@ async fn a_profile_shows_as_it_was_sent() {
 
 // conformance: 35
 #[tokio::test]
-async fn a_proxy_and_a_builder_s_subnet_exclude_each_other() {
+async fn proxy_and_build_subnet_exclude_each_other() {
     let forge = Forge::new().await;
     let subnet = |name: &str| {
         format!("{GROUP}/providers/Microsoft.Network/virtualNetworks/net/subnets/{name}")
@@ -253,7 +253,7 @@ async fn a_proxy_and_a_builder_s_subnet_exclude_each_other() {
 }
 
 #[tokio::test]
-async fn a_size_is_known_and_of_the_source_s_architecture() {
+async fn vm_size_must_exist_and_match_the_architecture() {
     let forge = Forge::new().await;
     let size = |name: &str| json!({ "vmProfile": { "vmSize": name } });
     let texts = ["Standard_D2s_v33", "properties.vmProfile.vmSize", "Standard_D2s_v3,"];
@@ -265,7 +265,7 @@ async fn a_size_is_known_and_of_the_source_s_architecture() {
 }
 
 #[tokio::test]
-async fn data_disks_have_a_size_and_a_limit() {
+async fn data_disks_have_a_size_and_a_count_limit() {
     let forge = Forge::new().await;
     let disks = |gb: &[i64]| {
         let disks: Vec<_> = gb.iter().map(|gb| json!({ "sizeGB": gb })).collect();
@@ -289,14 +289,14 @@ async fn data_disks_have_a_size_and_a_limit() {
     assert_eq!(kept["additionalDataDisks"], json!([{ "sizeGB": 1 }, { "sizeGB": 32_767 }]));
 }
 
-/// A guest that plays along.
+/// A guest on which every script succeeds.
 fn willing() -> Fake {
     let fake = Fake::new();
     fake.on_call("generalize", |command, _| engine::generalize::played(command));
     fake
 }
 
-/// A guest whose first script hangs, and what tells that it does.
+/// A guest whose first script hangs, with a signal when it does.
 fn hanging() -> (Fake, Arc<Notify>) {
     let (fake, reached) = (willing(), Arc::new(Notify::new()));
     let tell = reached.clone();
@@ -308,7 +308,7 @@ fn hanging() -> (Fake, Arc<Notify>) {
 }
 
 #[tokio::test]
-async fn events_are_sent_one_by_one_and_the_log_as_text() {
+async fn events_are_streamed_and_log_is_text() {
     let forge = Forge::new().await;
     forge.work(willing()).await;
     forge.settled("t", json!({})).await;
@@ -336,7 +336,7 @@ async fn events_are_sent_one_by_one_and_the_log_as_text() {
 }
 
 #[tokio::test]
-async fn the_image_and_the_version_of_a_run_have_its_data_disks() {
+async fn image_and_version_of_a_run_have_its_data_disks() {
     let forge = Forge::new().await;
     forge.work(willing()).await;
     let gallery = format!("{GROUP}/providers/Microsoft.Compute/galleries/g");
@@ -379,7 +379,7 @@ async fn the_image_and_the_version_of_a_run_have_its_data_disks() {
     let storage = get(&format!("{definition}/versions/0.0.1"), "2024-03-03").await;
     assert_eq!(disks(&storage["dataDiskImages"], "sizeInGB"), expected, "{storage}");
 
-    // What is built on it has them, too.
+    // Images that are built from it have them too.
     let source = json!({ "type": "ManagedImage", "imageId": image("made") });
     let more = vec![json!({ "sizeGB": 1 }); 63];
     let many = json!({ "source": source, "additionalDataDisks": more });
@@ -388,7 +388,7 @@ async fn the_image_and_the_version_of_a_run_have_its_data_disks() {
 
 // conformance: 99
 #[tokio::test]
-async fn a_run_that_takes_too_long_fails_with_the_words_that_tools_look_for() {
+async fn timed_out_run_fails_with_azures_message() {
     let forge = Forge::new().await;
     let (fake, reached) = hanging();
     forge.work(fake).await;
@@ -397,7 +397,7 @@ async fn a_run_that_takes_too_long_fails_with_the_words_that_tools_look_for() {
     reached.notified().await;
     let status = async || forge.status("slow").await;
     until(async || status().await["runSubState"] == "Customizing").await;
-    // The template's seven minutes pass while everything stands still.
+    // The template's timeout of seven minutes passes.
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(7 * 60 + 1)).await;
     tokio::time::resume();
@@ -414,12 +414,14 @@ async fn a_run_that_takes_too_long_fails_with_the_words_that_tools_look_for() {
     assert!(message.contains("buildTimeoutInMinutes"), "{message}");
 }
 
-/// Asks until it is so.
+/// Polls until the condition is true.
 async fn until(is_it: impl AsyncFn() -> bool) {
     let asking = async {
         while !is_it().await {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), asking).await.expect("it comes about");
+    tokio::time::timeout(Duration::from_secs(60), asking)
+        .await
+        .expect("the condition becomes true");
 }

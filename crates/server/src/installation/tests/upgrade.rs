@@ -1,5 +1,5 @@
-//! Upgrades of what an earlier release wrote: `earlier/` is a database and a ledger of commit 8447f4c, of a service that
-//! was killed while one run was at work and another was waiting.
+//! Upgrades from an earlier release: `earlier/` has a database and a ledger of commit 8447f4c, from a service that was
+//! killed with one active and one queued run.
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
@@ -28,7 +28,7 @@ async fn earlier(bench: &Bench) {
 }
 
 #[tokio::test]
-async fn a_database_and_a_ledger_of_an_earlier_release_are_taken_over() {
+async fn database_and_ledger_of_earlier_release_are_upgraded() {
     let bench = Bench::new();
     earlier(&bench).await;
     let url = service::server_folder::database_url(&bench.layout, None);
@@ -50,7 +50,7 @@ async fn a_database_and_a_ledger_of_an_earlier_release_are_taken_over() {
     let states: Vec<_> =
         store.unfinished_runs().await.unwrap().into_iter().map(|run| run.state).collect();
     assert_eq!(states, [db::RunState::Running, db::RunState::Queued]);
-    // Its account and its run are known.
+    // The database knows its account and its run.
     assert_eq!(crate::unknown(&bench.layout, None).await.unwrap(), []);
     store.close().await;
     open(&bench.layout, &url).await.unwrap();
@@ -64,7 +64,7 @@ async fn a_database_and_a_ledger_of_an_earlier_release_are_taken_over() {
 }
 
 #[tokio::test]
-async fn a_database_is_copied_before_its_upgrade_and_the_copy_has_the_earlier_schema() {
+async fn database_is_copied_with_its_schema_before_upgrade() {
     let bench = Bench::new();
     earlier(&bench).await;
     let url = service::server_folder::database_url(&bench.layout, None);

@@ -1,4 +1,4 @@
-//! `If-Match` and `If-None-Match: *` where several requests write at once.
+//! `If-Match` and `If-None-Match: *` with concurrent requests.
 
 use arm::ResourceType;
 use db::Resource;
@@ -7,7 +7,7 @@ use providers::REGISTRY;
 
 use super::*;
 
-/// How many write at once.
+/// The number of concurrent writers.
 const WRITERS: usize = 16;
 
 fn call(method: Method, path: &str, if_match: &str) -> Call {
@@ -52,7 +52,7 @@ async fn insert(server: &Server, kind: &str) {
     server.app.store().commit(vec![Write::Insert(row)]).await.unwrap();
 }
 
-/// What a type answers to whoever got by the first look at the row, which was written to since.
+/// The answer of a type to a request whose first check passed, but whose row changed since.
 async fn answer(
     server: &Server,
     kind: &dyn ResourceType<App>,
@@ -73,7 +73,7 @@ async fn answer(
 }
 
 #[tokio::test]
-async fn every_type_holds_what_it_writes_against_the_precondition() {
+async fn every_type_checks_precondition_of_the_written_row() {
     let mut writable = 0;
     for kind in REGISTRY.types().iter().filter(|kind| kind.read_only().is_none()) {
         let server = Server::with_group().await;
@@ -85,7 +85,7 @@ async fn every_type_holds_what_it_writes_against_the_precondition() {
             (Method::Delete, "\"7\""),
         ] {
             let status = answer(&server, *kind, method, if_match).await;
-            // 405: there is nothing that could be written.
+            // 405: the type is read-only.
             assert!(matches!(status, 405 | 412), "{method:?} {}: {status}", kind.name());
             writable += usize::from(status == 412);
         }
@@ -93,7 +93,7 @@ async fn every_type_holds_what_it_writes_against_the_precondition() {
     assert!(writable >= 9 * 3, "{writable}");
 }
 
-/// How many of the answers are successes; the others must say that another one was faster.
+/// The number of successes; the other answers must report the conflict.
 fn winners(answers: &[Result<Reply, ApiError>]) -> usize {
     for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
         let told = (error.status.as_u16(), error.code.as_str());
@@ -103,7 +103,7 @@ fn winners(answers: &[Result<Reply, ApiError>]) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_who_write_under_one_etag_one_wins() {
+async fn only_one_of_concurrent_writes_with_one_etag_succeeds() {
     let server = Server::with_group().await;
     let path = Server::in_subscription(&format!("resourceGroups/rg/{COMPUTE}/galleries/g"));
     let body = json!({ "location": "westus2" }).to_string();
@@ -120,7 +120,7 @@ async fn of_many_who_write_under_one_etag_one_wins() {
     let first = etag().await;
     assert_eq!(at_once(Method::Put, &first).await, 1);
     assert_eq!(at_once(Method::Delete, &etag().await).await, 1);
-    // A successor of the same name never has an ETag that its predecessor had.
+    // A recreated resource never has an ETag of its predecessor.
     assert_eq!(at_once(Method::Put, "!*").await, 1, "made again");
     assert_ne!(etag().await, first);
     assert_eq!(at_once(Method::Put, &first).await, 0);

@@ -1,4 +1,4 @@
-//! The decision: a pure function of what both sides say.
+//! Compares the records of both sides: a pure function.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use service::auth::Identity;
 
 use super::Note;
 
-/// What the data folder says.
+/// The state of the data folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Folder {
     pub(super) note: Option<Note>,
@@ -18,32 +18,32 @@ pub(super) struct Folder {
     pub(super) has_content: bool,
 }
 
-/// The two may be used with each other.
+/// The two belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Match {
     /// Both have the same installation.
-    Together,
-    /// Neither has one: both are new, or of a release that did not write it.
-    FirstMeeting,
-    /// The database's, which the folder lacks: a crash came between the two writes.
-    FolderIsLate(String),
+    Same,
+    /// Neither has one: both are new, or from a release that did not record it.
+    New,
+    /// Only the database has this one: a crash came between the two writes.
+    FolderIsBehind(String),
 }
 
-/// The two must not be used with each other.
+/// The two do not belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Mismatch {
     /// The database is empty, or missing, and the folder is not.
     EmptyDatabase,
-    /// The database has content and the folder was never used with one.
+    /// The database has content and the folder is new.
     EmptyFolder,
-    /// Each belongs to another.
+    /// They belong to different installations.
     Other,
     /// The database is an older copy.
     Older { database: i64, folder: i64 },
 }
 
 /// Whether a folder and a database belong together.
-pub(super) fn judge(folder: &Folder, database: &Inspection) -> Result<Verdict, Mismatch> {
+pub(super) fn compare(folder: &Folder, database: &Inspection) -> Result<Match, Mismatch> {
     let is_ours = |subscription: &str| {
         folder
             .identity
@@ -57,24 +57,22 @@ pub(super) fn judge(folder: &Folder, database: &Inspection) -> Result<Verdict, M
             } else if row.mark < note.mark {
                 Err(Mismatch::Older { database: row.mark, folder: note.mark })
             } else {
-                Ok(Verdict::Together)
+                Ok(Match::Same)
             }
         }
         (Some(_), None) if database.has_content => Err(Mismatch::Other),
         (Some(_), None) => Err(Mismatch::EmptyDatabase),
         (None, Some(row)) if is_ours(&row.subscription) => {
-            Ok(Verdict::FolderIsLate(row.id.clone()))
+            Ok(Match::FolderIsBehind(row.id.clone()))
         }
         (None, Some(_)) if folder.identity.is_none() => Err(Mismatch::EmptyFolder),
         (None, Some(_)) => Err(Mismatch::Other),
         (None, None) => match (folder.identity.is_some(), database.has_content) {
             (false, true) => Err(Mismatch::EmptyFolder),
-            (true, true) if database.subscriptions.iter().all(|id| is_ours(id)) => {
-                Ok(Verdict::FirstMeeting)
-            }
+            (true, true) if database.subscriptions.iter().all(|id| is_ours(id)) => Ok(Match::New),
             (true, true) => Err(Mismatch::Other),
             (true, false) if folder.has_content => Err(Mismatch::EmptyDatabase),
-            (_, false) => Ok(Verdict::FirstMeeting),
+            (_, false) => Ok(Match::New),
         },
     }
 }
@@ -82,14 +80,14 @@ pub(super) fn judge(folder: &Folder, database: &Inspection) -> Result<Verdict, M
 impl Mismatch {
     pub(super) fn error(&self, dir: &Path) -> Error {
         let dir = dir.display();
-        let (message, way_out) = match self {
+        let (message, remedy) = match self {
             Self::EmptyDatabase => (
                 format!("the database is empty, and {dir} was used with another one"),
-                "check --database and GOLDSMITH_DATABASE, or put the database back (goldsmith admin restore)",
+                "check --database and GOLDSMITH_DATABASE, or restore the database (goldsmith admin restore)",
             ),
             Self::EmptyFolder => (
                 format!("the database was used with another data folder, and {dir} is empty"),
-                "check --data-dir, or put the folder back (goldsmith admin restore)",
+                "check --data-dir, or restore the folder (goldsmith admin restore)",
             ),
             Self::Other => (
                 format!("the database and {dir} belong to different installations"),
@@ -97,14 +95,14 @@ impl Mismatch {
             ),
             Self::Older { database, folder } => (
                 format!(
-                    "the database is older than {dir}: it has seen {database} commits, and the folder {folder}"
+                    "the database is older than {dir}: it has {database} commits, and the folder has seen {folder}"
                 ),
-                "put back the newest database, or database and folder from one backup (goldsmith admin restore)",
+                "restore the newest database, or database and folder from one backup (goldsmith admin restore)",
             ),
         };
         Error::new(ErrorCode::Conflict, message).target("--database").hint(format!(
-            "{way_out}; to go on with these two for good, run `goldsmith admin adopt` with the same flags: \
-             nothing is removed, and goldsmith doctor lists what the database does not know"
+            "{remedy}; to combine these two permanently, run `goldsmith admin adopt` with the same flags: \
+             it removes nothing, and goldsmith doctor lists files that the database does not know"
         ))
     }
 }
