@@ -209,7 +209,7 @@ impl Files<'_> {
         let note = serde_json::to_string_pretty(&note).code(ErrorCode::InternalError, cannot)?;
         remove(&self.dir.join("ca.pem"))?;
         remove(&self.note())?;
-        files::write_secret(&self.key(), &ca.key.serialize_pem())
+        files::write_secret(&self.key(), ca.key.serialize_pem())
             .and_then(|()| files::write_public(&self.note(), &note))
             .code(ErrorCode::HostNotReady, cannot)
     }

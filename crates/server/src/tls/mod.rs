@@ -148,7 +148,7 @@ fn leaf(dir: &Path, ca: &Ca, names: &[String], today: Date) -> Result<()> {
         .code(ErrorCode::InternalError, failed)?;
     // The note is removed first and written last, so that it only exists with a matching key and certificate.
     absent::remove_file(&made_path)
-        .and_then(|()| files::write_secret(&dir.join("server-key.pem"), &key.serialize_pem()))
+        .and_then(|()| files::write_secret(&dir.join("server-key.pem"), key.serialize_pem()))
         .and_then(|()| files::write_public(&dir.join("server.pem"), &pem))
         .and_then(|()| files::write_public(&made_path, &note))
         .code(ErrorCode::HostNotReady, cannot)
