@@ -6,7 +6,7 @@ mod verify;
 use std::{fs, io, path::PathBuf, time::SystemTime};
 
 pub use self::{
-    trim::{Evicted, Kept, Why},
+    trim::{Evicted, Remaining, Why},
     verify::{Damaged, Fate, Verification, verify},
 };
 use images::{
@@ -61,7 +61,7 @@ fn shrink(layout: &Layout, max_bytes: u64, sources: bool) -> io::Result<Evicted>
     let store = NodeStore::new(layout);
     let before = bytes(&layout.artifacts())?;
     let (artifacts, kept) = trim_artifacts(layout, max_bytes / 4)?;
-    let mut done = Trim::look(layout, sources)?.down_to(max_bytes.saturating_sub(artifacts))?;
+    let mut done = Trim::list(layout, sources)?.down_to(max_bytes.saturating_sub(artifacts))?;
     passed::forget_gone(layout, &store)?;
     Verified::new(layout).sweep()?;
     node::sweep(&store)?;
@@ -71,7 +71,7 @@ fn shrink(layout: &Layout, max_bytes: u64, sources: bool) -> io::Result<Evicted>
     Ok(done)
 }
 
-fn trim_artifacts(layout: &Layout, max_bytes: u64) -> io::Result<(u64, Vec<Kept>)> {
+fn trim_artifacts(layout: &Layout, max_bytes: u64) -> io::Result<(u64, Vec<Remaining>)> {
     let mut all: Vec<(PathBuf, SystemTime, u64)> = Vec::new();
     for entry in entries(&layout.artifacts())? {
         // Another process trims at the same time.
@@ -90,7 +90,12 @@ fn trim_artifacts(layout: &Layout, max_bytes: u64) -> io::Result<(u64, Vec<Kept>
         if evict_artifacts(layout, name)? {
             left -= bytes;
         } else {
-            kept.push(Kept { kind: "artifact", name: name.to_owned(), bytes, why: Why::InUse });
+            kept.push(Remaining {
+                kind: "artifact",
+                name: name.to_owned(),
+                bytes,
+                why: Why::InUse,
+            });
         }
     }
     Ok((left, kept))

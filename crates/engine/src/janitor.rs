@@ -30,7 +30,7 @@ pub async fn sweep(layout: &Layout, backend: &dyn Backend) -> io::Result<Vec<Str
 pub async fn release_due(layout: &Layout, backend: &dyn Backend) -> io::Result<Vec<String>> {
     let mut problems = Vec::new();
     for run_id in may_wait(|| ledger::runs(layout))? {
-        let Some(ledger) = Ledger::adopt(layout, &run_id)? else {
+        let Some(ledger) = Ledger::recover(layout, &run_id)? else {
             continue;
         };
         problems.extend(release(&ledger, backend).await);
@@ -42,8 +42,8 @@ pub async fn release_due(layout: &Layout, backend: &dyn Backend) -> io::Result<V
 }
 
 /// Ends the retention of a machine: the next sweep removes it. Success if nothing is retained.
-pub fn let_go(layout: &Layout, run_id: &str) -> io::Result<()> {
-    match Ledger::adopt(layout, run_id)? {
+pub fn end_retention(layout: &Layout, run_id: &str) -> io::Result<()> {
+    match Ledger::recover(layout, run_id)? {
         Some(ledger) => ledger.end_keeping(),
         None => Ok(()),
     }
@@ -55,7 +55,7 @@ pub async fn release_kept(
     run_id: &str,
     backend: &dyn Backend,
 ) -> io::Result<Option<Vec<String>>> {
-    let Some(ledger) = Ledger::adopt(layout, run_id)? else {
+    let Some(ledger) = Ledger::recover(layout, run_id)? else {
         return Ok(None);
     };
     ledger.end_keeping()?;

@@ -145,7 +145,7 @@ impl Ledger {
     }
 
     /// Takes over the ledger of a run whose owner is gone. `None` if the owner lives.
-    pub fn adopt(layout: &Layout, run_id: &str) -> io::Result<Option<Self>> {
+    pub fn recover(layout: &Layout, run_id: &str) -> io::Result<Option<Self>> {
         may_wait(|| {
             let dir = layout.ledger().join(run_id);
             if !dir.exists() {
@@ -303,15 +303,15 @@ mod tests {
         let ledger = Ledger::open(&layout, "r").unwrap();
         ledger.hold(file("a")).unwrap();
         ledger.hold(file("b")).unwrap();
-        assert!(Ledger::adopt(&layout, "r").unwrap().is_none(), "the owner lives");
+        assert!(Ledger::recover(&layout, "r").unwrap().is_none(), "the owner lives");
         drop(ledger);
 
-        let adopted = Ledger::adopt(&layout, "r").unwrap().unwrap();
+        let recovered = Ledger::recover(&layout, "r").unwrap().unwrap();
         let held: Vec<_> =
-            adopted.rows().unwrap().read.into_iter().map(|(_, row)| row.held).collect();
+            recovered.rows().unwrap().read.into_iter().map(|(_, row)| row.held).collect();
         assert_eq!(held, [file("b"), file("a")]);
-        adopted.hold(file("c")).unwrap();
-        assert_eq!(adopted.rows().unwrap().read[0].1.held, file("c"));
+        recovered.hold(file("c")).unwrap();
+        assert_eq!(recovered.rows().unwrap().read[0].1.held, file("c"));
     }
 
     #[test]
@@ -375,7 +375,7 @@ mod tests {
         ledger.close().unwrap();
         assert_eq!(rows_of(&layout, "r").unwrap().len(), 1);
 
-        let ledger = Ledger::adopt(&layout, "r").unwrap().unwrap();
+        let ledger = Ledger::recover(&layout, "r").unwrap().unwrap();
         ledger.settle(&file("a")).unwrap();
         ledger.close().unwrap();
         assert!(runs(&layout).unwrap().is_empty());

@@ -123,7 +123,7 @@ async fn forget_there(
             Err(error) => {
                 answers = false;
                 result = match found {
-                    true => Err(kept(version, error)),
+                    true => Err(cannot_remove(version, error)),
                     false => unreachable(layout, place, &versions[index..], error),
                 };
                 break;
@@ -162,7 +162,7 @@ async fn remove(
     gone.map_err(|e| region.fault(&reason(&e)))
 }
 
-fn kept(version: &Address, mut error: Error) -> Error {
+fn cannot_remove(version: &Address, mut error: Error) -> Error {
     error.message = format!("a copy of {} cannot be removed: {}", version.id(), error.message);
     error
 }
@@ -176,7 +176,7 @@ fn unreachable(
 ) -> Result<()> {
     may_wait(|| {
         match versions.iter().find(|version| status::may_be_in(layout, version, &place.name)) {
-            Some(version) => Err(kept(version, error)),
+            Some(version) => Err(cannot_remove(version, error)),
             None => {
                 tracing::warn!(region = %place.name, %error, "not asked for a copy");
                 Ok(())

@@ -45,7 +45,8 @@ impl Region {
     /// `HostNotReady`, with the region's name.
     pub fn open(layout: &Layout, region: &config::Region) -> Result<Self> {
         may_wait(|| {
-            let store = place::open(&region.place).map_err(|error| told(error, &region.name))?;
+            let store =
+                place::open(&region.place).map_err(|error| in_region(error, &region.name))?;
             let folder = match &region.place {
                 Place::Folder(path) => Some(path.clone()),
                 Place::Url(_) => None,
@@ -168,7 +169,7 @@ impl Region {
     }
 
     pub(super) fn fault(&self, why: &str) -> Error {
-        told(Error::new(ErrorCode::DistributeFailed, why), &self.name)
+        in_region(Error::new(ErrorCode::DistributeFailed, why), &self.name)
     }
 }
 
@@ -176,7 +177,7 @@ pub(super) fn canceled() -> Error {
     Error::new(ErrorCode::Canceled, "copying to the regions was canceled")
 }
 
-fn told(mut error: Error, region: &str) -> Error {
+fn in_region(mut error: Error, region: &str) -> Error {
     error.message = format!("region {region}: {}", error.message);
     error
 }

@@ -114,16 +114,16 @@ pub async fn script(
     {
         return Ok(fetched);
     }
-    let place = Place::of(uri, base_dir).map_err(|why| unreachable(uri, &why))?;
+    let target = Target::of(uri, base_dir).map_err(|why| unreachable(uri, &why))?;
     let work = WorkFolder::make(&cx.layout).map_err(|e| cannot_keep(cx, e))?;
     let to = work.path().join("content");
-    let landed = match &place {
-        Place::Web(url) => {
+    let landed = match &target {
+        Target::Web(url) => {
             let activity = format!("Download {}", shown(uri));
             let sha512 = false;
             download(cx, &Download { url, to: &to, limits, activity: &activity, sha512 }).await
         }
-        Place::Local(path) => local::copy(cx, path, &to, limits.max_bytes).await,
+        Target::Local(path) => local::copy(cx, path, &to, limits.max_bytes).await,
     };
     let landed = landed.map_err(|f| f.coded(ErrorCode::ScriptUnreachable, &shown(uri)))?;
     if let Some(expected) = expected.filter(|expected| *expected != landed.sha256) {
@@ -200,12 +200,12 @@ pub fn digests(layout: &Layout) -> io::Result<Vec<(PathBuf, Digest)>> {
 
 /// The target of a URI.
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+enum Target {
     Web(String),
     Local(PathBuf),
 }
 
-impl Place {
+impl Target {
     fn of(uri: &str, base_dir: Option<&Path>) -> Result<Self, String> {
         let scheme = uri.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
         match (scheme.as_deref(), base_dir) {

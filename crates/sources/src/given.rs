@@ -58,7 +58,7 @@ pub(super) async fn download(
         Checksum::Sha512(_) => landed.sha512.unwrap_or_default(),
     };
     compare(&shown, &checksum, &got)?;
-    let kept = settle(cx, host, &to, image.format, image.virtual_size, work).await;
+    let kept = check_and_convert(cx, host, &to, image.format, image.virtual_size, work).await;
     let _ = tokio::fs::remove_file(&to).await;
     kept.map(|()| (version, listed))
 }
@@ -81,7 +81,7 @@ pub(super) async fn take(cx: &Cx, host: &Host, image: &FileImage, work: &Path) -
             compare(&path.display().to_string(), checksum, &got)?;
         }
     }
-    settle(cx, host, path, image.format, image.virtual_size, work).await
+    check_and_convert(cx, host, path, image.format, image.virtual_size, work).await
 }
 
 fn compare(what: &str, expected: &Checksum, got: &str) -> Result<()> {
@@ -94,7 +94,7 @@ fn compare(what: &str, expected: &Checksum, got: &str) -> Result<()> {
     ))
 }
 
-async fn settle(
+async fn check_and_convert(
     cx: &Cx,
     host: &Host,
     from: &Path,

@@ -126,11 +126,11 @@ impl Fork {
     /// Ends it immediately and removes its disk, which has no further use.
     pub(crate) async fn stop(self, run: &Run<'_>) -> Result<()> {
         self.machine.stop(Duration::ZERO).await.map_err(machine_error)?;
-        let let_go = || -> std::io::Result<()> {
+        let remove = || -> std::io::Result<()> {
             fs::remove_dir_all(&self.dir)?;
             run.ledger.settle(&Held::Machine { run_dir: self.dir.clone() })
         };
-        may_wait(let_go).code(ErrorCode::InternalError, || {
+        may_wait(remove).code(ErrorCode::InternalError, || {
             format!("cannot remove the throw-away machine in {}", self.dir.display())
         })
     }

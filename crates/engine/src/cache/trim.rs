@@ -34,13 +34,13 @@ pub struct Evicted {
     /// Bytes that the cache still takes.
     pub left: u64,
     /// Entries that stay although they should be removed.
-    pub kept: Vec<Kept>,
+    pub kept: Vec<Remaining>,
 }
 
 /// An entry that stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Kept {
+pub struct Remaining {
     /// `node`, `source`, `download`, `log`, `artifact`.
     pub kind: &'static str,
     pub name: String,
@@ -106,12 +106,12 @@ pub(super) struct Trim<'a> {
 
 impl<'a> Trim<'a> {
     /// Lists all entries. Without `sources`, source images neither count nor are removed.
-    pub(super) fn look(layout: &'a Layout, sources: bool) -> io::Result<Self> {
+    pub(super) fn list(layout: &'a Layout, sources: bool) -> io::Result<Self> {
         let unfinished = ledger::runs(layout)?.into_iter().collect();
         let store = NodeStore::new(layout);
         let mut trim = Self { layout, store, sources, entries: Vec::new(), unfinished };
-        let sources = trim.look_at_sources()?;
-        trim.look_at_nodes(&sources)?;
+        let sources = trim.list_sources()?;
+        trim.list_nodes(&sources)?;
         for path in entries(&layout.downloads())? {
             let name = name_of(&path);
             trim.add(
@@ -178,7 +178,7 @@ impl<'a> Trim<'a> {
                 .map(|(index, entry)| {
                     let why = stays.get(&index).copied().unwrap_or(Why::NodeUponIt);
                     let (kind, name) = entry.thing.named();
-                    Kept { kind, name, bytes: entry.bytes, why }
+                    Remaining { kind, name, bytes: entry.bytes, why }
                 })
                 .collect();
         }
@@ -226,7 +226,7 @@ impl<'a> Trim<'a> {
         Ok(Some(self.entries.len() - 1))
     }
 
-    fn look_at_sources(&mut self) -> io::Result<HashMap<String, usize>> {
+    fn list_sources(&mut self) -> io::Result<HashMap<String, usize>> {
         let mut found = HashMap::new();
         for path in entries(&self.layout.sources())? {
             let name = name_of(&path);
@@ -242,7 +242,7 @@ impl<'a> Trim<'a> {
         Ok(found)
     }
 
-    fn look_at_nodes(&mut self, sources: &HashMap<String, usize>) -> io::Result<()> {
+    fn list_nodes(&mut self, sources: &HashMap<String, usize>) -> io::Result<()> {
         let mut found = HashMap::new();
         for node in self.store.all()? {
             let path = self.store.dir(&node.meta.key);

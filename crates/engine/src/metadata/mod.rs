@@ -85,7 +85,7 @@ struct Reply {
 
 /// The service's address in the guest.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct Endpoint {
     address: &'static str,
     port: u16,
     /// Whether the guest must first get the address.
@@ -93,7 +93,8 @@ pub(crate) struct Place {
 }
 
 /// The address that clients of Azure use.
-pub(crate) const WELL_KNOWN: Place = Place { address: "169.254.169.254", port: 80, bring: true };
+pub(crate) const WELL_KNOWN: Endpoint =
+    Endpoint { address: "169.254.169.254", port: 80, bring: true };
 
 /// A running relay. Dropping it ends the connection, and with it the relay.
 #[derive(Debug)]
@@ -108,11 +109,11 @@ impl Relay {
         cx: &Cx,
         guest: Box<dyn Guest>,
         metadata: Arc<dyn Metadata>,
-        place: Place,
+        endpoint: Endpoint,
     ) -> Result<Self> {
         let stop = CancellationToken::new();
         let (ready, listens) = oneshot::channel();
-        let task = tokio::spawn(carry(cx.clone(), guest, metadata, place, stop.clone(), ready));
+        let task = tokio::spawn(serve(cx.clone(), guest, metadata, endpoint, stop.clone(), ready));
         let relay = Self { stop, task };
         match tokio::time::timeout(START, listens).await {
             Ok(Ok(())) => Ok(relay),
@@ -148,18 +149,18 @@ fn failed(what: &str) -> Error {
 
 /// Runs the relay in the guest and answers its requests. Disconnects a guest that sends lines that
 /// relay.py would not, or that does not read its answers.
-async fn carry(
+async fn serve(
     cx: Cx,
     guest: Box<dyn Guest>,
     metadata: Arc<dyn Metadata>,
-    place: Place,
+    endpoint: Endpoint,
     stop: CancellationToken,
     ready: oneshot::Sender<()>,
 ) -> Result<()> {
     let (answers, mut input) = tokio::io::duplex(LONGEST_LINE);
     let (lines, asked) = mpsc::channel(WAITING);
     let mut requests = Requests { pending: Vec::new(), said: Bounded::new(2000), lines };
-    let command = command(place);
+    let command = command(endpoint);
     let ran = {
         let running = guest.run(&command, Stdin::Reader(&mut input), &mut requests);
         let answering = answer_all(&cx, metadata.as_ref(), asked, answers, stop, ready);
@@ -265,8 +266,8 @@ async fn answer_all(
 /// Root's Python runs the relay from memory, and writes no bytecode, so that none of its files end
 /// up in the image. Isolated mode ignores files that the build user may have planted, and starts
 /// faster.
-fn command(place: Place) -> String {
-    let Place { address, port, bring } = place;
+fn command(endpoint: Endpoint) -> String {
+    let Endpoint { address, port, bring } = endpoint;
     let quoted = RELAY.replace('\'', r"'\''");
     let sudo = if bring { "sudo " } else { "" };
     format!(

@@ -15,7 +15,7 @@ use vm::{Exit, Sink};
 
 use super::*;
 
-const HERE: Place = Place { address: "127.0.0.1", port: 0, bring: false };
+const HERE: Endpoint = Endpoint { address: "127.0.0.1", port: 0, bring: false };
 
 /// This host as a guest. Stores the port that the relay reports.
 #[derive(Default)]
@@ -42,15 +42,15 @@ impl Guest for Here {
         let (mut input, mut out, mut err) =
             (child.stdin.take(), child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let Stdin::Reader(reader) = stdin else { panic!("the relay reads its answers") };
-        let (mut answers, mut said, mut told) = ([0; 4096], [0; 4096], [0; 4096]);
+        let (mut answers, mut said, mut errors) = ([0; 4096], [0; 4096], [0; 4096]);
         loop {
             tokio::select! {
                 read = reader.read(&mut answers), if input.is_some() => match read.unwrap() {
                     0 => input = None,
                     n => input.as_mut().unwrap().write_all(&answers[..n]).await.unwrap(),
                 },
-                read = err.read(&mut told) => {
-                    let text = String::from_utf8_lossy(&told[..read.unwrap()]).into_owned();
+                read = err.read(&mut errors) => {
+                    let text = String::from_utf8_lossy(&errors[..read.unwrap()]).into_owned();
                     if let Some(port) = text.trim().strip_prefix("port ") {
                         *self.port.lock().unwrap() = port.parse().ok();
                     }

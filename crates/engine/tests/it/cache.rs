@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, time::SystemTime};
 
 use engine::{
     build::{self, Freshness, Request},
-    cache::{self, Fate, Kept, Why},
+    cache::{self, Fate, Remaining, Why},
     node::{Node, NodeStore, Parent},
 };
 use images::{ledger::Ledger, store::Store};
@@ -117,7 +117,7 @@ async fn download(bench: &Bench, content: u8, hours: u64) -> Fetched {
     fetched
 }
 
-fn why(kept: &[Kept], name: &str) -> Option<Why> {
+fn why(kept: &[Remaining], name: &str) -> Option<Why> {
     kept.iter().find(|kept| kept.name == name).map(|kept| kept.why)
 }
 

@@ -354,7 +354,7 @@ async fn assert_kept_and_let_go(bench: &Bench, machine: &str) {
     // It is not removed early.
     assert_eq!(janitor::sweep(&bench.layout, &bench.fake).await.unwrap(), Vec::<String>::new());
     assert_eq!(bench.fake.running().len(), 1, "{machine}");
-    janitor::let_go(&bench.layout, &kept[0].run_id).unwrap();
+    janitor::end_retention(&bench.layout, &kept[0].run_id).unwrap();
     let problems = janitor::release_due(&bench.layout, &bench.fake).await.unwrap();
     assert_eq!(problems, Vec::<String>::new());
     bench.assert_clean(machine);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::ErrorCode;
 use engine::{
     build::age,
-    cache::{self, Fate, Kept, Verification},
+    cache::{self, Fate, Remaining, Verification},
     node::NodeStore,
 };
 use images::{absent, event::Events, layout::Layout};
@@ -125,7 +125,7 @@ fn prune(layout: &Layout, max_gib: u64, all: bool, output: &Output) -> Result<()
 }
 
 /// One line for each kind of remaining item and each reason.
-fn reasons(remaining: &[Kept]) -> Vec<String> {
+fn reasons(remaining: &[Remaining]) -> Vec<String> {
     let mut groups: BTreeMap<(&str, String), (usize, u64)> = BTreeMap::new();
     for item in remaining {
         let group = groups.entry((item.kind, item.why.to_string())).or_default();

@@ -204,14 +204,14 @@ pub(super) async fn get_or_make(
         Some(lun) => format!("data{lun}-{}", form.file_name()),
     };
     let dest = dir.join(&name);
-    if let Some(kept) = kept(cx, &dest, form).await? {
-        return Ok(kept);
+    if let Some(existing) = existing(cx, &dest, form).await? {
+        return Ok(existing);
     }
     let fail = |e| io_fault(e, ErrorCode::ExportFailed, format!("keep {}", dest.display()));
     let making = cx.layout.locks().join(format!("make-artifact-{key}-{name}.lock"));
     let _making = Lock::take(making, cx.time_left()).await.map_err(fail)?;
-    if let Some(kept) = kept(cx, &dest, form).await? {
-        return Ok(kept);
+    if let Some(existing) = existing(cx, &dest, form).await? {
+        return Ok(existing);
     }
     may_wait(|| fs::create_dir_all(&dir)).map_err(fail)?;
     let partial = Partial::create(&dest, &std::process::id().to_string()).map_err(fail)?;
@@ -258,15 +258,15 @@ pub(crate) async fn finish_and_hash(
 }
 
 /// The cached file, if it exists and is intact. Records the use.
-async fn kept(cx: &Cx, dest: &Path, form: Form) -> Result<Option<Artifact>> {
+async fn existing(cx: &Cx, dest: &Path, form: Form) -> Result<Option<Artifact>> {
     let Some(artifact) = may_wait(|| read_json(dest).filter(|_| dest.exists()))
         .filter(|made| made.digest.kind() == form.digest_kind())
     else {
         return Ok(None);
     };
-    if !verified::check(cx, dest, &artifact.digest, "verify the kept image").await? {
+    if !verified::check(cx, dest, &artifact.digest, "verify the cached image").await? {
         let path = dest.display();
-        tracing::error!(%path, "a kept image is damaged");
+        tracing::error!(%path, "a cached image is damaged");
         cx.events.warn(format!("{path} is damaged: it is not what was written. It is made again"));
         return Ok(None);
     }

@@ -38,7 +38,7 @@ pub const TRUSTED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 /// The attributes of a file, without its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Look {
+struct Attributes {
     device: u64,
     inode: u64,
     size: u64,
@@ -46,7 +46,7 @@ struct Look {
     changed: (i64, i64),
 }
 
-impl Look {
+impl Attributes {
     fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
@@ -70,7 +70,7 @@ impl Look {
 #[derive(Debug, Serialize, Deserialize)]
 struct Mark {
     digest: Digest,
-    look: Look,
+    look: Attributes,
     at: Timestamp,
     boot: String,
 }
@@ -89,7 +89,7 @@ impl Verified {
 
     /// Whether the file was recently found to have that digest and its attributes are unchanged.
     pub fn holds(&self, path: &Path, digest: &Digest) -> bool {
-        let Ok(look) = Look::at(path) else { return false };
+        let Ok(look) = Attributes::at(path) else { return false };
         self.mark(&look).is_some_and(|mark| mark.look == look && mark.digest == *digest)
     }
 
@@ -128,9 +128,9 @@ impl Verified {
         if !metadata.is_file() {
             return Ok(None);
         }
-        let before = Look::of(&metadata);
+        let before = Attributes::of(&metadata);
         let found = digest::of_file(&file, kind, cancel, progress)?;
-        let after = Look::of(&file.metadata()?);
+        let after = Attributes::of(&file.metadata()?);
         if !after.has_content_of(&before) {
             return Err(io::Error::other("it was changed while it was read"));
         }
@@ -152,10 +152,10 @@ impl Verified {
         to: &Path,
         change: impl FnOnce() -> io::Result<T>,
     ) -> io::Result<T> {
-        let before = Look::at(from).ok();
+        let before = Attributes::at(from).ok();
         let mark = before.and_then(|look| self.mark(&look).filter(|mark| mark.look == look));
         let done = change()?;
-        if let (Some(mark), Ok(after)) = (mark, Look::at(to))
+        if let (Some(mark), Ok(after)) = (mark, Attributes::at(to))
             && after.has_content_of(&mark.look)
         {
             self.put(&Mark { look: after, ..mark });
@@ -176,7 +176,7 @@ impl Verified {
         Ok(())
     }
 
-    fn mark(&self, look: &Look) -> Option<Mark> {
+    fn mark(&self, look: &Attributes) -> Option<Mark> {
         Self::parse(&self.file(look))
     }
 
@@ -189,7 +189,7 @@ impl Verified {
         counts.then_some(mark)
     }
 
-    fn write(&self, digest: &Digest, look: Look) {
+    fn write(&self, digest: &Digest, look: Attributes) {
         let boot = boot().to_owned();
         self.put(&Mark { digest: digest.clone(), look, at: Timestamp::now(), boot });
     }
@@ -209,7 +209,7 @@ impl Verified {
         }
     }
 
-    fn file(&self, look: &Look) -> PathBuf {
+    fn file(&self, look: &Attributes) -> PathBuf {
         self.dir.join(format!("{:x}-{}.json", look.device, look.inode))
     }
 }
@@ -283,7 +283,7 @@ mod tests {
         }
 
         fn edit_mark(&self, edit: impl Fn(&mut Mark)) {
-            let path = self.verified.file(&Look::at(&self.path("disk")).unwrap());
+            let path = self.verified.file(&Attributes::at(&self.path("disk")).unwrap());
             let mut mark = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
             edit(&mut mark);
             fs::write(path, serde_json::to_vec(&mark).unwrap()).unwrap();
@@ -320,10 +320,10 @@ mod tests {
         let s = Scene::new();
         let digest = s.read("disk");
         // Inode times advance in ticks: the change must not be in the tick of the reading.
-        let marked = Look::at(&s.path("disk")).unwrap();
+        let marked = Attributes::at(&s.path("disk")).unwrap();
         while {
             flip(&s.path("disk"));
-            Look::at(&s.path("disk")).unwrap().changed == marked.changed
+            Attributes::at(&s.path("disk")).unwrap().changed == marked.changed
         } {}
         flip(&s.path("disk"));
         flip(&s.path("disk"));

@@ -31,7 +31,7 @@ enum Fate {
 
 /// The requests to the store.
 #[derive(Debug, Default)]
-struct Seen {
+struct Requests {
     parts: Mutex<Vec<usize>>,
     /// How each upload ended.
     ends: Mutex<Vec<&'static str>>,
@@ -43,7 +43,7 @@ struct Seen {
 struct Recording {
     inner: InMemory,
     fate: Fate,
-    seen: Arc<Seen>,
+    requests: Arc<Requests>,
 }
 
 impl fmt::Display for Recording {
@@ -56,7 +56,7 @@ impl fmt::Display for Recording {
 struct RecordingUpload {
     inner: Box<dyn MultipartUpload>,
     fate: Fate,
-    seen: Arc<Seen>,
+    requests: Arc<Requests>,
 }
 
 fn broken() -> object_store::Error {
@@ -66,12 +66,12 @@ fn broken() -> object_store::Error {
 #[async_trait]
 impl MultipartUpload for RecordingUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let mut parts = self.seen.parts.lock().unwrap();
+        let mut parts = self.requests.parts.lock().unwrap();
         parts.push(data.content_length());
         match self.fate {
             Fate::BadPart if parts.len() == 2 => Box::pin(async { Err(broken()) }),
             Fate::HangingPart if parts.len() == 2 => {
-                self.seen.hanging.notify_one();
+                self.requests.hanging.notify_one();
                 Box::pin(std::future::pending())
             }
             _ => self.inner.put_part(data),
@@ -82,14 +82,14 @@ impl MultipartUpload for RecordingUpload {
         if self.fate == Fate::BadEnd {
             return Err(broken());
         }
-        self.seen.ends.lock().unwrap().push("completed");
+        self.requests.ends.lock().unwrap().push("completed");
         self.inner.complete().await
     }
 
     async fn abort(&mut self) -> Stored<()> {
         // A caller that does not wait for the abort does not see it.
         tokio::task::yield_now().await;
-        self.seen.ends.lock().unwrap().push("aborted");
+        self.requests.ends.lock().unwrap().push("aborted");
         self.inner.abort().await
     }
 }
@@ -106,7 +106,7 @@ impl ObjectStore for Recording {
         opts: PutMultipartOptions,
     ) -> Stored<Box<dyn MultipartUpload>> {
         let inner = self.inner.put_multipart_opts(at, opts).await?;
-        Ok(Box::new(RecordingUpload { inner, fate: self.fate, seen: self.seen.clone() }))
+        Ok(Box::new(RecordingUpload { inner, fate: self.fate, requests: self.requests.clone() }))
     }
 
     async fn get_opts(&self, at: &Key, opts: GetOptions) -> Stored<GetResult> {
@@ -153,7 +153,7 @@ fn bench(fate: Fate) -> Bench {
         _dir: dir,
         cx: Cx::new(layout, Events::none(), CancellationToken::new()),
         vhd,
-        store: Recording { inner: InMemory::new(), fate, seen: Arc::default() },
+        store: Recording { inner: InMemory::new(), fate, requests: Arc::default() },
     }
 }
 
@@ -168,7 +168,7 @@ impl Bench {
     }
 
     fn ends(&self) -> Vec<&'static str> {
-        self.store.seen.ends.lock().unwrap().clone()
+        self.store.requests.ends.lock().unwrap().clone()
     }
 
     async fn names(&self) -> Vec<String> {
@@ -182,7 +182,7 @@ async fn vhd_is_uploaded_in_parts_before_its_description() {
     let bench = bench(Fate::Fine);
     bench.write().await.unwrap();
     let part = usize::try_from(PART).unwrap();
-    assert_eq!(*bench.store.seen.parts.lock().unwrap(), [part, part, 512]);
+    assert_eq!(*bench.store.requests.parts.lock().unwrap(), [part, part, 512]);
     assert_eq!(bench.names().await, ["vhds/web.vhd", "vhds/web.vhd.json"]);
     let beside = bench.store.get(&Key::from("vhds/web.vhd.json")).await.unwrap();
     assert_eq!(beside.bytes().await.unwrap(), "{\"tags\":{}}");
@@ -207,7 +207,7 @@ async fn failed_upload_is_aborted() {
 async fn canceled_upload_is_aborted() {
     let bench = bench(Fate::HangingPart);
     let cancel = async {
-        bench.store.seen.hanging.notified().await;
+        bench.store.requests.hanging.notified().await;
         bench.cx.cancel.cancel();
     };
     let (written, ()) = tokio::join!(bench.write(), cancel);

@@ -43,7 +43,7 @@ async fn let_go(app: &App) -> Result<(), db::Error> {
         let Some(run) = app.store().run(&kept.run_id).await? else { continue };
         let template = app.store().resource(&run.template).await?;
         if template.is_none_or(|template| template.created > run.queued)
-            && let Err(e) = may_wait(|| engine::janitor::let_go(layout, &kept.run_id))
+            && let Err(e) = may_wait(|| engine::janitor::end_retention(layout, &kept.run_id))
         {
             tracing::warn!(run = %kept.run_id, error = %images::error::chain(&e), "a kept machine cannot be let go");
         }

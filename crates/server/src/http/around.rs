@@ -84,7 +84,7 @@ async fn answer(budgets: &Budgets, mut request: Request, next: Next) -> Response
         }
     }
     echo(&mut response, &headers, &trace.id);
-    tell(&method, &path, &response, &trace, began.elapsed());
+    log_request(&method, &path, &response, &trace, began.elapsed());
     response
 }
 
@@ -126,7 +126,7 @@ fn echo(response: &mut Response, request: &HeaderMap, id: &str) {
 }
 
 /// Who asked what, from where, and what came of it.
-fn tell(method: &Method, path: &str, response: &Response, trace: &Trace, took: Duration) {
+fn log_request(method: &Method, path: &str, response: &Response, trace: &Trace, took: Duration) {
     let status = response.status().as_u16();
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let caller = trace.caller.get().map_or("-", String::as_str);

@@ -107,7 +107,7 @@ async fn once(cx: &Cx, client: &Client, url: &Url, job: &Download<'_>) -> Result
     let total = total.filter(|_| decoder.is_identity());
     let mut landing = Landing::create(job).await?;
     let damaged = |e: io::Error| Trouble::again(format!("its content cannot be decoded: {e}"));
-    let mut told = 0;
+    let mut reported = 0;
     while let Some(chunk) = tokio::time::timeout(limits.idle, response.chunk())
         .await
         .map_err(|_| silent())?
@@ -120,9 +120,9 @@ async fn once(cx: &Cx, client: &Client, url: &Url, job: &Download<'_>) -> Result
                 landing.write(&decoder.decode(piece).map_err(damaged)?).await?;
             }
         }
-        if landing.bytes - told >= WORTH_A_BAR {
-            told = landing.bytes;
-            cx.events.progress(job.activity, told, total);
+        if landing.bytes - reported >= WORTH_A_BAR {
+            reported = landing.bytes;
+            cx.events.progress(job.activity, reported, total);
         }
     }
     landing.write(&decoder.finish().map_err(damaged)?).await?;

@@ -26,8 +26,8 @@ const DEADLINE: Duration = Duration::from_secs(600);
 /// Polls in case an event was missed.
 const POLL: Duration = Duration::from_secs(1);
 /// The end of a migration's cleanup has no event, so it is polled.
-const SETTLE_POLL: Duration = Duration::from_millis(2);
-const SETTLE: Duration = Duration::from_secs(30);
+const RESUME_POLL: Duration = Duration::from_millis(2);
+const CLEANUP_LIMIT: Duration = Duration::from_secs(30);
 
 /// Saves the RAM of a paused machine. Returns the bytes that the file takes on the disk.
 pub(super) async fn save(qmp: &qmp::Client, path: &Path, mapped: bool) -> Result<u64, Error> {
@@ -36,7 +36,7 @@ pub(super) async fn save(qmp: &qmp::Client, path: &Path, mapped: bool) -> Result
     prepare(qmp, mapped).await?;
     let address = address(qmp, path, &file, mapped).await?;
     let saved = finish(qmp, "migrate", address).await;
-    settle(qmp).await?;
+    wait_until_runnable(qmp).await?;
     saved?;
     let meta = may_wait(|| file.metadata()).map_err(Error::at(path))?;
     Ok(meta.blocks() * 512)
@@ -48,7 +48,7 @@ pub(super) async fn load(qmp: &qmp::Client, path: &Path, mapped: bool) -> Result
     prepare(qmp, mapped).await?;
     let address = address(qmp, path, &file, mapped).await?;
     finish(qmp, "migrate-incoming", address).await?;
-    settle(qmp).await
+    wait_until_runnable(qmp).await
 }
 
 /// Mapped-ram needs a path, because several threads open the file. The plain stream uses our open
@@ -118,22 +118,22 @@ async fn finish(qmp: &qmp::Client, command: &str, arguments: Value) -> Result<()
 
 /// Waits until the machine may run again. QEMU reports the end of a migration shortly before it has
 /// cleaned up, and rejects `cont` until then.
-async fn settle(qmp: &qmp::Client) -> Result<(), Error> {
+async fn wait_until_runnable(qmp: &qmp::Client) -> Result<(), Error> {
     let work = async {
         loop {
             let state = qmp.execute("query-status", json!({})).await;
             let state = state.map_err(|e| qmp_error("query-status", &e))?;
             match state["status"].as_str() {
-                Some("finish-migrate" | "inmigrate") => tokio::time::sleep(SETTLE_POLL).await,
+                Some("finish-migrate" | "inmigrate") => tokio::time::sleep(RESUME_POLL).await,
                 _ => return Ok(()),
             }
         }
     };
-    match tokio::time::timeout(SETTLE, work).await {
+    match tokio::time::timeout(CLEANUP_LIMIT, work).await {
         Ok(done) => done,
         Err(_) => Err(Error::Qmp {
             command: "query-status".to_owned(),
-            desc: format!("the migration is not finalized after {} s", SETTLE.as_secs()),
+            desc: format!("the migration is not finalized after {} s", CLEANUP_LIMIT.as_secs()),
         }),
     }
 }

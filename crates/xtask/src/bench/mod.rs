@@ -161,8 +161,8 @@ fn output(program: &str, arguments: &[&str]) -> Result<String> {
 
 /// Fails unless the file is a standalone qcow2.
 fn check_standalone(image: &Path) -> Result<()> {
-    let told = output("qemu-img", &["info", "--output=json", &image.to_string_lossy()])?;
-    let info: serde_json::Value = serde_json::from_str(&told)
+    let json = output("qemu-img", &["info", "--output=json", &image.to_string_lossy()])?;
+    let info: serde_json::Value = serde_json::from_str(&json)
         .map_err(|error| format!("qemu-img info {}: {error}", image.display()))?;
     if info["format"] != "qcow2" || info.get("backing-filename").is_some() {
         return Err(format!("{} is not a standalone qcow2", image.display()));

@@ -96,8 +96,8 @@ async fn every_type_checks_precondition_of_the_written_row() {
 /// The number of successes; the other answers must report the conflict.
 fn winners(answers: &[Result<Reply, ApiError>]) -> usize {
     for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
-        let told = (error.status.as_u16(), error.code.as_str());
-        assert!(matches!(told, (412, "PreconditionFailed") | (409, "Conflict")), "{error:?}");
+        let answer = (error.status.as_u16(), error.code.as_str());
+        assert!(matches!(answer, (412, "PreconditionFailed") | (409, "Conflict")), "{error:?}");
     }
     answers.iter().filter(|answer| answer.is_ok()).count()
 }
