@@ -1,5 +1,4 @@
-//! What happens around every request, whatever it asks: its ids, its deadline, the net under a panic,
-//! one line of log, and what is measured.
+//! The frame of every request: its ids, its deadline, catching of panics, a log line and metrics.
 
 use std::{
     net::SocketAddr,
@@ -21,31 +20,31 @@ use uuid::Uuid;
 use super::{reply, route::Route};
 use crate::limits::{Budgets, Cut};
 
-/// No answer takes longer to begin. Long work is polled.
+/// The time limit for the start of a response. Clients poll long work.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A client's own ids are given back up to this length.
+/// The maximum length of a client's own ids in a response.
 const ECHOED_BYTES: usize = 256;
 
-/// What is known of a request beside what it asks.
+/// The data about a request for logs.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Trace {
-    /// Its id.
+    /// The request's id.
     pub(super) id: String,
-    /// Who is at the other end of its connection.
+    /// The client's address.
     pub(super) peer: Option<SocketAddr>,
     caller: Arc<OnceLock<String>>,
 }
 
 impl Trace {
-    /// Notes who sent it, once that is proven.
+    /// Records the authenticated sender.
     pub(super) fn name(&self, client_id: &str) {
-        // The first one stays.
+        // The first name stays.
         let _ = self.caller.set(client_id.to_owned());
     }
 }
 
-/// Answers, whatever happens within.
+/// Handles a request, even if the handler panics.
 pub(super) async fn around(
     State(budgets): State<Budgets>,
     request: Request,
@@ -78,7 +77,7 @@ async fn answer(budgets: &Budgets, mut request: Request, next: Next) -> Response
     };
     if method == Method::HEAD {
         *response.body_mut() = axum::body::Body::empty();
-        // Of a blob it is one of the things that are asked for.
+        // The type of a blob is one of its requested properties.
         if !matches!(Route::of(&path), Route::Storage(_)) {
             response.headers_mut().remove(http::header::CONTENT_TYPE);
         }
@@ -89,7 +88,7 @@ async fn answer(budgets: &Budgets, mut request: Request, next: Next) -> Response
 }
 
 async fn within_deadline(request: Request, next: Next) -> Response {
-    // Dropping the future at the deadline loses nothing: calls to ARM go on in their own task.
+    // Dropping the future at the deadline loses nothing: ARM calls continue in a separate task.
     let answered =
         tokio::time::timeout(DEADLINE, AssertUnwindSafe(next.run(request)).catch_unwind()).await;
     match answered {
@@ -110,7 +109,7 @@ fn too_late() -> ApiError {
     )
 }
 
-/// The ids that clients and people find a request by.
+/// Adds the ids that identify a request in logs.
 fn echo(response: &mut Response, request: &HeaderMap, id: &str) {
     let given = |name: &str| request.get(name).and_then(|value| value.to_str().ok());
     reply::set(response, "x-ms-request-id", id);
@@ -125,7 +124,7 @@ fn echo(response: &mut Response, request: &HeaderMap, id: &str) {
     }
 }
 
-/// Who asked what, from where, and what came of it.
+/// Logs the caller, its address, the request and the result.
 fn log_request(method: &Method, path: &str, response: &Response, trace: &Trace, took: Duration) {
     let status = response.status().as_u16();
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -147,7 +146,7 @@ fn log_request(method: &Method, path: &str, response: &Response, trace: &Trace, 
         .record(took.as_secs_f64());
 }
 
-/// Methods can be any word; labels are few.
+/// A label for the method, of a few values.
 fn label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",

@@ -1,4 +1,4 @@
-//! Request bodies: text, and not too much of it.
+//! Reads request bodies as text, within limits.
 
 use std::time::Duration;
 
@@ -16,17 +16,17 @@ use crate::limits::{Bodies, Held};
 /// ARM's own limit for a request.
 pub(super) const OF_ARM: usize = 4 << 20;
 
-/// For what is sent before anyone knows who sends it, and for the directory.
+/// The limit for unauthenticated requests and for the directory.
 pub(super) const SMALL: usize = 16 << 10;
 
-/// How much of a body that is too large is read and thrown away, so that its sender gets to see the
-/// answer: most clients look for one only when they have sent everything.
+/// How much of a too large body is read and discarded, in multiples of the limit: most clients read the
+/// response only after they have sent everything.
 const DRAINED_TIMES: usize = 8;
 
-/// How long a body may take.
+/// The time limit for a body.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The whole body as text, with its share of the memory for bodies: keep it as long as the text.
+/// The whole body as text, with its share of the memory budget. Keep the share as long as the text.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
@@ -34,7 +34,7 @@ pub(super) async fn read(
     bodies: &Bodies,
 ) -> Result<(String, Held), ApiError> {
     let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    // Who asks first has not sent anything yet, and need not.
+    // A client that expects `100 Continue` has not sent the body yet.
     if headers.contains_key(EXPECT) && told.is_some_and(|length: u64| length > limit as u64) {
         return Err(too_large(limit));
     }
@@ -47,7 +47,7 @@ pub(super) async fn read(
             format!("The request content did not arrive within {seconds} s."),
         )
     })??;
-    // Editors of some systems put a mark at the beginning, which JSON does not know.
+    // Some editors add a byte order mark, which JSON does not allow.
     if bytes.starts_with(b"\xef\xbb\xbf") {
         bytes.drain(..3);
     }
@@ -108,14 +108,14 @@ mod tests {
             headers.insert(CONTENT_LENGTH, length.into());
             headers.insert(EXPECT, http::HeaderValue::from_static("100-continue"));
         }
-        // A stream has no length that could be known beforehand.
+        // A stream has no known length.
         let chunks = vec![Ok::<_, std::io::Error>(vec![b' '; length])];
         let body = Body::from_stream(futures_util::stream::iter(chunks));
         read(&headers, body, OF_ARM, &Bodies::new(8)).await.err().map(|error| error.code)
     }
 
     #[tokio::test]
-    async fn the_limit_holds_told_or_not() {
+    async fn limit_holds_with_and_without_content_length() {
         assert_eq!(code(OF_ARM, true).await, None);
         for told in [true, false] {
             let code = code(OF_ARM + 1, told).await;
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn text_is_utf8_and_a_mark_at_its_beginning_is_nothing() {
+    async fn text_is_utf8_without_byte_order_mark() {
         let read = |bytes: &'static [u8]| async move {
             super::read(&HeaderMap::new(), Body::from(bytes), SMALL, &Bodies::new(1))
                 .await

@@ -1,4 +1,4 @@
-//! Answers as HTTP: the only place where an error becomes a body.
+//! Converts replies and errors to HTTP responses.
 
 use arm::{ApiError, Path, Reply};
 use axum::{
@@ -12,18 +12,18 @@ use service::conceal::Conceal;
 
 use crate::limits::Cut;
 
-/// Last api-version of the image builder whose errors have no envelope.
+/// The last api-version of the image builder whose errors have no envelope.
 const LAST_BARE: &str = "2020-02-14";
 
-/// What a message may have; it often holds what was sent.
+/// The maximum length of a message, which may repeat input.
 const MESSAGE_BYTES: usize = 16 * 1024;
 
-/// When to come back, where nobody knows better.
+/// The default of `Retry-After`.
 pub(super) const RETRY_AFTER_SECONDS: &str = "5";
 
-/// A JSON answer.
+/// A JSON response.
 pub(super) fn json(status: StatusCode, body: &Value) -> Response {
-    // `Value` always can be written: its keys are strings.
+    // Serializing a `Value` cannot fail, as its keys are strings.
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = status;
     response
@@ -32,7 +32,7 @@ pub(super) fn json(status: StatusCode, body: &Value) -> Response {
     response
 }
 
-/// What a handler answered.
+/// The response for a handler's reply.
 pub(super) fn of(reply: &Reply) -> Response {
     let mut response = match &reply.body {
         Some(body) => json(reply.status, body),
@@ -49,7 +49,7 @@ pub(super) fn of(reply: &Reply) -> Response {
     response
 }
 
-/// An error: in its envelope, or `bare`.
+/// An error, in its envelope or `bare`.
 pub(super) fn error(error: &ApiError, bare: bool) -> Response {
     if let Some(internal) = &error.internal {
         tracing::error!(code = %error.code, reason = %internal, "a request failed inside");
@@ -70,7 +70,7 @@ pub(super) fn error(error: &ApiError, bare: bool) -> Response {
     response
 }
 
-/// Cuts every text that is longer than an answer needs: who sends much does not get it all back.
+/// Shortens long strings, so that responses do not repeat large input.
 fn shorten(value: &mut Value) {
     match value {
         Value::String(text) if text.len() > MESSAGE_BYTES => {
@@ -83,24 +83,24 @@ fn shorten(value: &mut Value) {
     }
 }
 
-/// 429 for one who has all that one may have.
+/// 429 for a client at its limit.
 pub(super) fn too_many(message: impl Into<String>) -> ApiError {
     ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
 }
 
-/// 503 while others have it all.
+/// 503 at a limit for all clients together.
 pub(super) fn busy(message: impl Into<String>) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ServerBusy", message)
 }
 
-/// Whether errors at that path have no envelope under that api-version.
+/// Whether errors of a path have no envelope in an api-version.
 pub(super) fn is_bare(path: &Path, api_version: &str) -> bool {
-    // Dates in that form sort as text; previews of a date are not later than the next one.
+    // Dates of this form sort as strings, and previews sort before the next date.
     path.in_namespace("Microsoft.VirtualMachineImages")
         && api_version.get(..10).is_some_and(|date| date <= LAST_BARE)
 }
 
-/// 405, which names what is allowed.
+/// 405, with the allowed methods.
 pub(super) fn method_not_allowed(request: &Request, allowed: &str) -> ApiError {
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -113,8 +113,8 @@ pub(super) fn method_not_allowed(request: &Request, allowed: &str) -> ApiError {
     )
 }
 
-/// The answer without the names of the service's folders. Only a body that is in memory as a whole is
-/// looked at: no other is an answer in JSON.
+/// Conceals the service's folders in a response. This checks only bodies that are completely in memory,
+/// as all JSON responses are.
 pub(super) async fn concealed(response: Response, conceal: &Conceal) -> Response {
     let kind = response.headers().get(header::CONTENT_TYPE);
     let is_json = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
@@ -133,7 +133,7 @@ pub(super) async fn concealed(response: Response, conceal: &Conceal) -> Response
     }
 }
 
-/// Sets a header; a value that cannot be one is left out and told to the log.
+/// Sets a header. An invalid value is omitted and logged.
 pub(super) fn set(response: &mut Response, name: &str, value: &str) {
     match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
         (Ok(name), Ok(value)) => {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_has_an_envelope_a_header_and_keeps_its_inside() {
+    async fn error_has_envelope_and_header_without_internal_details() {
         let given = ApiError::internal("password of the database").target("t");
         let response = error(&given, false);
         assert_eq!(response.headers()["x-ms-error-code"], "InternalServerError");
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn old_versions_of_the_image_builder_have_bare_errors() {
+    async fn old_api_versions_of_image_builder_have_bare_errors() {
         let builder = Path::parse("/subscriptions/s/providers/microsoft.virtualmachineimages/x");
         let compute = Path::parse("/subscriptions/s/providers/Microsoft.Compute/images");
         for (path, version, bare) in [

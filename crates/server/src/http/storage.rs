@@ -1,14 +1,14 @@
-//! Blobs, in the dialect that storage clients speak: path-style addresses, XML lists, ranges.
+//! Blobs in the protocol of storage clients: path-style URLs, XML lists, ranges.
 //!
 //! ```text
 //! GET  /storage/{account}?comp=list                              containers
 //! GET  /storage/{account}/{container}?restype=container&comp=list    blobs
-//! GET  /storage/{account}/{container}?restype=container              whether it is there
+//! GET  /storage/{account}/{container}?restype=container              whether it exists
 //! GET  /storage/{account}/{container}/{blob}                     the content, all of it or a range
 //! ```
 //!
-//! HEAD too. Blobs are only read here. The bearer tokens are those of the resource manager, or ones
-//! for `https://storage.azure.com`; keys and shared access signatures are not taken.
+//! HEAD works too. Blobs are read-only. Bearer tokens are those of the resource manager, or ones for
+//! `https://storage.azure.com`. Keys and shared access signatures are not supported.
 
 mod blob;
 mod error;
@@ -32,10 +32,10 @@ use super::{
 };
 use error::Refusal;
 
-/// The version of the protocol that answers are written in, unless the client names its own.
+/// The default version of the protocol in responses.
 const VERSION: &str = "2021-12-02";
 
-/// What of a request matters.
+/// The relevant parts of a request.
 struct Asked {
     method: Method,
     headers: HeaderMap,
@@ -53,7 +53,7 @@ impl Asked {
     }
 }
 
-/// Answers what is asked of `/storage/…`; `path` is what follows.
+/// Handles requests below `/storage`. `path` is the rest.
 pub(super) async fn answer(site: &Site, request: Request, path: &[String]) -> Response {
     let asked = Asked {
         method: request.method().clone(),
@@ -130,7 +130,7 @@ fn container_etag(newest: Timestamp) -> String {
     format!("\"0x{:X}\"", newest.as_nanosecond())
 }
 
-/// RFC 9110's form of a time.
+/// A time in the format of RFC 9110.
 fn http_date(time: Timestamp) -> String {
     time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
@@ -142,7 +142,7 @@ fn xml(text: String) -> Response {
     response
 }
 
-/// A text inside XML.
+/// Escapes text for XML.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -151,7 +151,7 @@ fn escaped(text: &str) -> String {
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
-            // Not allowed in XML, however it is written.
+            // XML does not allow these, even escaped.
             c if c.is_control() => safe.push('\u{fffd}'),
             c => safe.push(c),
         }
@@ -165,7 +165,7 @@ fn put(response: &mut Response, name: &'static str, value: &str) {
     }
 }
 
-/// The status of an answer without content.
+/// A response without content.
 fn bare(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;

@@ -1,4 +1,4 @@
-//! The files that blobs are kept in.
+//! The files of blobs.
 
 use std::{
     fs::{self, File, Metadata},
@@ -17,15 +17,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Blob, Entry, is_account, is_blob, is_container, root};
 
-/// What is not finished yet. No container can be called so.
+/// The folder of unfinished files. Not a valid name of a container.
 const PARTIAL: &str = ".partial";
-/// What was put aside to be removed. Nothing gets here without a tombstone.
+/// The folder of accounts to remove. Only a tombstone moves an account here.
 const REMOVED: &str = ".removed";
 
 /// The file of a blob.
 ///
 /// # Errors
-/// A name that cannot be part of a path.
+/// The name cannot be part of a path.
 fn path(layout: &Layout, blob: &Blob) -> io::Result<PathBuf> {
     let is_good = is_account(&blob.account) && is_container(&blob.container) && is_blob(&blob.name);
     if !is_good {
@@ -35,19 +35,19 @@ fn path(layout: &Layout, blob: &Blob) -> io::Result<PathBuf> {
     Ok(root(layout).join(&blob.account).join(&blob.container).join(&blob.name))
 }
 
-/// Makes a blob of a file, which stays: by a link where the file system allows it, else by a copy. One
-/// of that name is replaced.
+/// Creates or replaces a blob from a file, which stays: by a link where the file system allows, else by a
+/// copy.
 pub async fn put(layout: &Layout, blob: &Blob, from: &Path) -> io::Result<()> {
     let (to, from, root) = (path(layout, blob)?, from.to_owned(), root(layout));
     let verified = Verified::new(layout);
     off_runtime(move || {
         let partial = root.join(PARTIAL).join(uuid::Uuid::now_v7().to_string());
         fs::create_dir_all(root.join(PARTIAL))?;
-        // A link of an image that was read is not read again for it.
+        // A link keeps the verification of its image.
         verified.keep(&from, &to, || {
             if fs::hard_link(&from, &partial).is_err() {
                 let copy = File::create_new(&partial)?;
-                // With its holes: a fixed VHD is mostly that.
+                // Preserves holes, of which a fixed VHD mostly consists.
                 place::copy(&from, &copy, &CancellationToken::new())?;
                 copy.sync_all()?;
             }
@@ -58,8 +58,7 @@ pub async fn put(layout: &Layout, blob: &Blob, from: &Path) -> io::Result<()> {
     .await
 }
 
-/// Makes a blob of a file, which is no more afterwards. One that is gone already, while the blob is
-/// there, was taken before.
+/// Moves a file to a blob. Success if the file is missing and the blob exists, as after an earlier move.
 pub async fn take(layout: &Layout, blob: &Blob, from: &Path) -> io::Result<()> {
     let to = path(layout, blob)?;
     if may_wait(|| Ok::<_, io::Error>(!from.try_exists()? && to.try_exists()?))? {
@@ -70,7 +69,7 @@ pub async fn take(layout: &Layout, blob: &Blob, from: &Path) -> io::Result<()> {
     off_runtime(move || fs::remove_file(from)).await
 }
 
-/// Moves an account with everything in it out of reach, by one rename; there may be nothing.
+/// Moves an account with its blobs away by one rename, if it has any.
 pub(crate) fn put_account_aside(layout: &Layout, account: &str) -> io::Result<()> {
     if !is_account(account) {
         return Ok(());
@@ -81,7 +80,7 @@ pub(crate) fn put_account_aside(layout: &Layout, account: &str) -> io::Result<()
     absent::or_none(fs::rename(from, aside.join(uuid::Uuid::now_v7().to_string()))).map(drop)
 }
 
-/// Removes what was put aside.
+/// Removes the accounts that were moved away.
 pub(crate) async fn remove_put_aside(layout: &Layout) -> io::Result<()> {
     let folder = root(layout).join(REMOVED);
     off_runtime(move || {
@@ -90,13 +89,13 @@ pub(crate) async fn remove_put_aside(layout: &Layout) -> io::Result<()> {
     .await
 }
 
-/// Removes what an earlier process did not finish.
+/// Removes unfinished files of an earlier process.
 pub async fn remove_unfinished(layout: &Layout) -> io::Result<()> {
     let folder = root(layout).join(PARTIAL);
     off_runtime(move || absent::remove_tree(&folder)).await
 }
 
-/// The containers that have files.
+/// The containers with files.
 pub(super) async fn containers(layout: &Layout, account: &str) -> io::Result<Vec<String>> {
     let folder = root(layout).join(account);
     off_runtime(move || {
@@ -112,7 +111,7 @@ pub(super) async fn containers(layout: &Layout, account: &str) -> io::Result<Vec
     .await
 }
 
-/// The blobs of a container, in the order of names; `None` if there is no such container.
+/// The blobs of a container, sorted by name; `None` if the container does not exist.
 pub(super) async fn list(
     layout: &Layout,
     account: &str,
@@ -131,7 +130,7 @@ pub(super) async fn list(
     .await
 }
 
-/// One blob. The names have been checked.
+/// One blob. The caller has checked the names.
 pub(super) async fn find(
     layout: &Layout,
     account: &str,
@@ -142,7 +141,7 @@ pub(super) async fn find(
     off_runtime(move || entry(path, name)).await
 }
 
-/// A file as a blob; a folder or a link is none.
+/// A file as a blob; `None` for folders and links.
 pub(super) fn entry(path: PathBuf, name: String) -> io::Result<Option<Entry>> {
     match absent::at(&path)?.filter(Metadata::is_file) {
         Some(meta) => Ok(Some(Entry { name, bytes: meta.len(), modified: meta.modified()?, path })),
@@ -154,7 +153,7 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<Entry>) -> io::Result<()> {
     for path in absent::entries(folder)? {
         let Some(own) = name_of(&path) else { continue };
         let name = format!("{prefix}{own}");
-        // Removed since it was listed.
+        // Removed meanwhile.
         let Some(meta) = absent::at(&path)? else { continue };
         if meta.is_dir() {
             walk(&path, &format!("{name}/"), found)?;

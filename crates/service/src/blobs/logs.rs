@@ -1,4 +1,4 @@
-//! The container `packerlogs`: `<run id>/customization.log` and what other logs a run has.
+//! The container `packerlogs`: `<run id>/customization.log` and other logs of a run.
 
 use std::{io, path::PathBuf};
 
@@ -9,12 +9,12 @@ use images::absent;
 use super::{Entry, Error, files};
 use crate::{App, run_folder};
 
-/// The container, as Azure calls it.
+/// Azure's name of the container.
 pub const LOGS: &str = "packerlogs";
-/// So many runs of a template are looked at; older ones are found by name.
+/// The maximum number of runs in a list. Older ones are found by name.
 const MOST: u32 = 1000;
 
-/// The logs of a run, by the names of their files.
+/// The logs of a run, by file name.
 pub async fn logs_of_run(app: &App, run_id: &str) -> io::Result<Vec<Entry>> {
     let folder = run_folder::of(&app.settings().layout, run_id);
     off_runtime(move || logs_in(folder)).await
@@ -45,7 +45,7 @@ pub(super) async fn of_template(app: &App, template: &Resource) -> Result<Vec<En
     Ok(all)
 }
 
-/// One of them.
+/// One log.
 pub(super) async fn find(
     app: &App,
     template: &Resource,
@@ -57,13 +57,13 @@ pub(super) async fn find(
     };
     let found = app.store().run(run).await?.filter(|found| is_of(template, found));
     let Some(found) = found else { return Ok(None) };
-    // Named by the row, never by the caller.
+    // The path comes from the row, never from the caller.
     let path = run_folder::of(&app.settings().layout, &found.id).join(file);
     let name = blob.to_owned();
     Ok(off_runtime(move || files::entry(path, name)).await?)
 }
 
-/// A run of an earlier template of the same name is none of this one's.
+/// Excludes runs of an earlier template with the same name.
 fn is_of(template: &Resource, run: &Run) -> bool {
     run.template == template.key() && run.queued >= template.created
 }

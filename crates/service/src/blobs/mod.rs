@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! server/storage/<account>/<container>/<blob>      scripts, VHDs
-//! server/storage/.partial/<guid>                   not finished; gone at the next start
-//! server/storage/.removed/<guid>                   an account that was deleted, on its way out
-//! server/runs/<run id>/*.log                       shown as container `packerlogs` of the template's account
+//! server/storage/.partial/<guid>                   unfinished; the next start removes it
+//! server/storage/.removed/<guid>                   a deleted account before its removal
+//! server/runs/<run id>/*.log                       container `packerlogs` of the template's account
 //! ```
 //!
-//! A blob appears by one rename. Names are checked before they become paths, so that none leads out of
-//! its container. The logs of runs are at home with the runs, since they outlive their template; its
-//! account shows them while it is there. Who may read is for the callers to say.
+//! A blob appears by one rename. Names are checked before they become paths, so that no path leaves its
+//! container. Logs are stored with the runs, because they outlive their template; its account shows them
+//! while it exists. Callers check permissions.
 
 mod files;
 mod logs;
@@ -29,36 +29,36 @@ pub(crate) use name::{is_account, is_container};
 
 use crate::App;
 
-/// Container of VHDs without a place of their own.
+/// The container of VHDs without a destination.
 pub const VHDS: &str = "vhds";
 
-/// Hidden in an account that the service made: the id of the template it is for.
+/// In the hidden part of a staging account: the id of its template.
 pub const TEMPLATE: &str = "stagingOf";
 
-/// Where the accounts' blobs are.
+/// The folder of all accounts.
 pub fn root(layout: &Layout) -> PathBuf {
     layout.data().join("server").join("storage")
 }
 
-/// Which blob.
+/// The address of a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
     /// The storage account.
     pub account: String,
     /// A name without slashes.
     pub container: String,
-    /// May have slashes in it.
+    /// A name that may contain slashes.
     pub name: String,
 }
 
 impl Blob {
-    /// The path in URLs of this server, below `https://host:port`.
+    /// The path of its URL.
     pub fn url_path(&self) -> String {
         format!("/storage/{}/{}/{}", self.account, self.container, self.name)
     }
 }
 
-/// A blob that is there.
+/// An existing blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub name: String,
@@ -68,7 +68,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// When it was last written.
+    /// The time of the last write.
     pub fn time(&self) -> Timestamp {
         Timestamp::try_from(self.modified).unwrap_or(Timestamp::UNIX_EPOCH)
     }
@@ -79,18 +79,18 @@ impl Entry {
     }
 }
 
-/// Why blobs cannot be read.
+/// A failure to read blobs.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The files.
+    /// The files failed.
     #[error("the files of a storage account: {0}")]
     Files(#[from] io::Error),
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] db::Error),
 }
 
-/// A storage account, as far as its blobs are concerned.
+/// A storage account with its blobs.
 #[derive(Debug, Clone)]
 pub struct Account {
     name: String,
@@ -99,7 +99,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// The account of that name; there may be none.
+    /// The account of that name, if it exists.
     pub async fn open(app: &App, name: &str) -> Result<Option<Self>, Error> {
         let name = name.to_lowercase();
         if !is_account(&name) {
@@ -116,12 +116,12 @@ impl Account {
         Ok(Some(Self { name, template }))
     }
 
-    /// Its name.
+    /// The account's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its containers, in the order of their names.
+    /// Its containers, sorted by name.
     pub async fn containers(&self, app: &App) -> Result<Vec<String>, Error> {
         let mut all = files::containers(&app.settings().layout, &self.name).await?;
         if self.template.is_some() {
@@ -132,7 +132,7 @@ impl Account {
         Ok(all)
     }
 
-    /// What is in a container, in the order of names; `None` if there is no such container.
+    /// The blobs of a container, sorted by name; `None` if the container does not exist.
     pub async fn list(&self, app: &App, container: &str) -> Result<Option<Vec<Entry>>, Error> {
         match (&self.template, container) {
             (Some(template), LOGS) => Ok(Some(logs::of_template(app, template).await?)),

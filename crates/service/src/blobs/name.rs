@@ -1,9 +1,9 @@
-//! Names of accounts, containers and blobs. What passes here can be part of a path: it has no `..`, no
-//! empty part, and does not begin with a dot where that has a meaning.
+//! Checks names of accounts, containers and blobs. A valid name can be part of a path: it has no `..`, no
+//! empty part, and no leading dot where that has a meaning.
 
-/// Longest name of a blob, as in Azure.
+/// The maximum length of a blob's name, as in Azure.
 const LONGEST: usize = 1024;
-/// Longest part of a file's path on the file systems we know.
+/// The maximum length of a part of a path on common file systems.
 const LONGEST_PART: usize = 255;
 
 /// 3 to 24 digits and lower-case letters.
@@ -22,7 +22,7 @@ pub(crate) fn is_container(name: &str) -> bool {
         && !name.contains("--")
 }
 
-/// Parts between slashes, each of which can be the name of a file.
+/// Parts between slashes, each a valid file name.
 pub fn is_blob(name: &str) -> bool {
     let is_part = |part: &str| {
         !part.is_empty()

@@ -1,4 +1,4 @@
-//! One blob: what is known of it, and its content or a range of it.
+//! One blob: its properties, and its content or a range of it.
 
 use std::{io::SeekFrom, ops::Range};
 
@@ -16,7 +16,7 @@ use tokio_util::io::ReaderStream;
 
 use super::{Asked, Refusal, bare, http_date, put};
 
-/// Bytes read at once.
+/// The size of a read in bytes.
 const CHUNK: usize = 256 << 10;
 
 /// GET and HEAD of a blob.
@@ -31,7 +31,7 @@ pub(super) async fn answer(
     if let Some(response) = conditions(asked, &entry)? {
         return Ok(response);
     }
-    // Of a HEAD the whole is told.
+    // HEAD ignores ranges.
     let is_get = asked.method == Method::GET;
     let given = asked.header("x-ms-range").or_else(|| asked.header("range"));
     let range = given.filter(|_| is_get).and_then(Wanted::parse);
@@ -73,7 +73,7 @@ fn facts(response: &mut Response, container: &str, entry: &Entry) {
     }
 }
 
-/// What the content is, by the name.
+/// The type of the content, from the name.
 pub(super) fn content_type(name: &str) -> &'static str {
     match name.rsplit_once('.').map(|(_, ending)| ending) {
         Some("log" | "txt" | "sh" | "ps1") => "text/plain; charset=utf-8",
@@ -82,7 +82,7 @@ pub(super) fn content_type(name: &str) -> &'static str {
     }
 }
 
-/// The kind of blob that it would be in Azure.
+/// The type of the blob in Azure.
 pub(super) fn kind(container: &str, name: &str) -> &'static str {
     match container {
         LOGS => "AppendBlob",
@@ -91,7 +91,7 @@ pub(super) fn kind(container: &str, name: &str) -> &'static str {
     }
 }
 
-/// The answer, where the client's own copy decides it.
+/// The response to a failed conditional request, if any.
 fn conditions(asked: &Asked, entry: &Entry) -> Result<Option<Response>, Refusal> {
     let etag = entry.etag();
     let names =
@@ -106,7 +106,7 @@ fn conditions(asked: &Asked, entry: &Entry) -> Result<Option<Response>, Refusal>
     }))
 }
 
-/// Exactly those bytes: a log may grow meanwhile.
+/// Exactly these bytes, because a log may grow meanwhile.
 async fn content(entry: &Entry, part: Range<u64>) -> Result<Response, Refusal> {
     let open = async {
         let mut file = File::open(&entry.path).await?;
@@ -115,13 +115,13 @@ async fn content(entry: &Entry, part: Range<u64>) -> Result<Response, Refusal> {
     };
     match open.await {
         Ok(file) => Ok(Response::new(Body::from_stream(ReaderStream::with_capacity(file, CHUNK)))),
-        // Removed since it was found.
+        // Removed meanwhile.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Refusal::no_blob()),
         Err(error) => Err(service::blobs::Error::from(error).into()),
     }
 }
 
-/// `bytes=…` with one range in it.
+/// `bytes=…` with one range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     From(u64),
@@ -130,7 +130,7 @@ enum Wanted {
 }
 
 impl Wanted {
-    /// A form that is none of these is ignored, as HTTP has it.
+    /// Other forms are ignored, as in HTTP.
     fn parse(text: &str) -> Option<Self> {
         let (first, last) = text.trim().strip_prefix("bytes=")?.split_once('-')?;
         Some(match (first.trim(), last.trim()) {
@@ -146,7 +146,7 @@ impl Wanted {
         })
     }
 
-    /// The bytes of something that long; `None` if there are none.
+    /// The range within a length; `None` if it is empty.
     fn within(self, length: u64) -> Option<Range<u64>> {
         let range = match self {
             Self::From(first) => first..length,
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_cut_to_what_is_there() {
+    fn range_is_limited_to_the_content() {
         let of = |text: &str| Wanted::parse(text).and_then(|wanted| wanted.within(10));
         assert_eq!(of("bytes=0-3"), Some(0..4));
         assert_eq!(of("bytes=4-"), Some(4..10));

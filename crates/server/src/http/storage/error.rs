@@ -8,7 +8,7 @@ use service::blobs;
 use super::{Asked, escaped, put, xml};
 use crate::http::reply::RETRY_AFTER_SECONDS;
 
-/// Why there is no blob for the asker.
+/// An error of the blob service.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
@@ -36,7 +36,7 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, "ResourceNotFound", text)
     }
 
-    /// What clients of storage try again after.
+    /// An error that storage clients retry.
     pub(super) fn busy(why: String) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServerBusy", why)
     }
@@ -65,7 +65,7 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, "InvalidQueryParameterValue", text)
     }
 
-    /// What other services answer there, and this one does not.
+    /// A query that other services support and this one does not.
     pub(super) fn unknown_query(asked: &Asked) -> Self {
         let (restype, comp) = (asked.parameter("restype"), asked.parameter("comp"));
         let text = format!(
@@ -93,7 +93,7 @@ impl From<blobs::Error> for Refusal {
     fn from(error: blobs::Error) -> Self {
         tracing::error!(error = %chain(&error), "blobs cannot be read");
         if matches!(&error, blobs::Error::Store(error) if error.is_passing()) {
-            // Of the codes of the blob service, the one that its clients try again.
+            // The code of the blob service that clients retry.
             let text = "The server is busy. Please retry your request.";
             return Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServerBusy", text);
         }

@@ -11,7 +11,7 @@ use service::{
 
 use super::{Asked, Refusal, blob, escaped, http_date, xml};
 
-/// So many on a page at most, as in Azure.
+/// The maximum size of a page, as in Azure.
 const PAGE: usize = 5000;
 
 /// `GET /storage/{account}?comp=list`
@@ -80,7 +80,7 @@ impl Item {
     }
 }
 
-/// The blobs below a prefix; those that share what comes before the next delimiter count as one.
+/// The blobs below a prefix. Those with a common name up to the next delimiter become one entry.
 fn folded(found: Vec<Entry>, prefix: &str, delimiter: &str) -> Vec<Item> {
     let mut items: Vec<Item> = Vec::new();
     for entry in found {
@@ -111,7 +111,7 @@ fn blob_item(text: &mut String, container: &str, entry: &Entry) {
     );
 }
 
-/// Which part of a list is wanted.
+/// The requested part of a list.
 struct Page {
     prefix: String,
     marker: String,
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shares_a_folder_is_one_entry() {
+    fn blobs_of_a_folder_become_one_entry() {
         let found = || entries(&["a/1", "a/2", "b", "c/d/3"]);
         assert_eq!(names(&folded(found(), "", "/")), ["a/", "b", "c/"]);
         assert_eq!(names(&folded(found(), "c/", "/")), ["c/d/"]);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_go_on_after_the_last_name() {
+    fn next_page_starts_after_the_last_name() {
         let page = |after: Option<&str>| Page {
             prefix: String::new(),
             marker: String::new(),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn names_cannot_break_out_of_the_xml() {
+    fn names_are_escaped_in_xml() {
         assert_eq!(escaped("<a b=\"c\">&\u{1}"), "&lt;a b=&quot;c&quot;&gt;&amp;\u{fffd}");
     }
 }
