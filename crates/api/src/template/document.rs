@@ -3,14 +3,13 @@
 use std::collections::HashSet;
 
 use jsonc_parser::ast::{Object, Value};
-use jsonc_parser::common::Ranged;
 
 use super::diagnostic::{Lines, Severity};
 use super::identity;
 use super::properties::{self, Beside};
 use super::read::fields::{Field, Fields};
-use super::read::{Node, Note, Reader, failed, json, opening, unresolved};
-use super::{ApiVersion, Face, Kinds, ParseOptions, Parsed, Template, Writes};
+use super::read::{At, Node, Reader, failed, json, opening, span, unresolved};
+use super::{ApiVersion, Delivery, Face, Kinds, ParseOptions, Parsed, Template};
 use crate::{ErrorCode, tags};
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -37,7 +36,7 @@ const FIELDS: &[Field] = &[
 ];
 
 /// Parses an image template with these kinds and reports all its mistakes.
-pub fn parse<S, D: Writes>(
+pub fn parse<S, D: Delivery>(
     text: &str,
     options: &ParseOptions,
     kinds: &Kinds<S, D>,
@@ -48,15 +47,10 @@ pub fn parse<S, D: Writes>(
         Ok(value) => read_document(body, &value, &lines, options, kinds),
         Err(malformed) => {
             let mut reader = Reader::new(body, ApiVersion::LATEST, options.face);
-            let reason = malformed.reason;
-            reader.note(Note {
-                severity: Severity::Error,
-                code: ErrorCode::InvalidRequestContent,
-                path: String::new(),
-                span: malformed.span,
-                message: format!("The template is not well-formed JSON: {reason}"),
-                hint: malformed.hint.map(str::to_owned),
-            });
+            let at = (String::new(), malformed.span);
+            let message = format!("The template is not well-formed JSON: {}", malformed.reason);
+            let hint = malformed.hint.map(str::to_owned);
+            reader.fail(ErrorCode::InvalidRequestContent, at, message, hint);
             Parsed {
                 template: None,
                 api_version: options.api_version.unwrap_or(ApiVersion::LATEST),
@@ -72,17 +66,17 @@ pub fn parse<S, D: Writes>(
     parsed
 }
 
-fn read_document<S, D: Writes>(
+fn read_document<S, D: Delivery>(
     text: &str,
     value: &Value<'_>,
     lines: &Lines<'_>,
     options: &ParseOptions,
     kinds: &Kinds<S, D>,
 ) -> Parsed<S, D> {
-    let (version, version_note) = api_version(value, options);
+    let (version, fault) = api_version(value, options);
     let mut reader = Reader::new(text, version, options.face);
-    if let Some(note) = version_note {
-        reader.note(note);
+    if let Some((at, message, hint)) = fault {
+        reader.fail(ErrorCode::ValidationFailed, at, message, Some(hint));
     }
     let template = match value {
         Value::Object(object) if is_deployment(object) => {
@@ -94,14 +88,9 @@ fn read_document<S, D: Writes>(
             read_template(&mut reader, &Node::root(value), kinds)
         }
         _ => {
-            reader.note(Note {
-                severity: Severity::Error,
-                code: ErrorCode::InvalidRequestContent,
-                path: String::new(),
-                span: value.range().start..value.range().end,
-                message: "A template is a JSON object".to_owned(),
-                hint: None,
-            });
+            let message = "A template is a JSON object".to_owned();
+            let at = (String::new(), span(value));
+            reader.fail(ErrorCode::InvalidRequestContent, at, message, None);
             None
         }
     };
@@ -109,7 +98,7 @@ fn read_document<S, D: Writes>(
     Parsed { template, api_version: version, diagnostics: reader.finish(lines) }
 }
 
-fn read_template<S, D: Writes>(
+fn read_template<S, D: Delivery>(
     reader: &mut Reader<'_>,
     root: &Node<'_>,
     kinds: &Kinds<S, D>,
@@ -136,8 +125,11 @@ fn read_template<S, D: Writes>(
     Some(Template { location, tags, identity, properties: properties? })
 }
 
-/// The version that applies, and a note if the version in the text is wrong.
-fn api_version(value: &Value<'_>, options: &ParseOptions) -> (ApiVersion, Option<Note>) {
+/// The version that applies, and place, message and hint if the version in the text is wrong.
+fn api_version(
+    value: &Value<'_>,
+    options: &ParseOptions,
+) -> (ApiVersion, Option<(At, String, String)>) {
     if let Some(version) = options.api_version {
         return (version, None);
     }
@@ -164,16 +156,9 @@ fn api_version(value: &Value<'_>, options: &ParseOptions) -> (ApiVersion, Option
         ),
         _ => format!("use {}, or omit the field", ApiVersion::LATEST),
     };
-    let range = prop.value.range();
-    let note = Note {
-        severity: Severity::Error,
-        code: ErrorCode::ValidationFailed,
-        path: "apiVersion".to_owned(),
-        span: range.start..range.end,
-        message: format!("{}{message}. Known: {}", failed(""), ApiVersion::list()),
-        hint: Some(hint),
-    };
-    (version, Some(note))
+    let at = ("apiVersion".to_owned(), span(&prop.value));
+    let message = format!("{}{message}. Known: {}", failed(""), ApiVersion::list());
+    (version, Some((at, message, hint)))
 }
 
 fn is_deployment(object: &Object<'_>) -> bool {
@@ -191,16 +176,10 @@ fn refuse_deployment(reader: &mut Reader<'_>, object: &Object<'_>) {
         Some(index) => format!("move the object at `resources[{index}]` into a file of its own"),
         None => "use the body of a Microsoft.VirtualMachineImages/imageTemplates resource".into(),
     };
-    reader.note(Note {
-        severity: Severity::Error,
-        code: ErrorCode::ValidationFailed,
-        path: String::new(),
-        span: opening(object),
-        message: "This is a deployment template, not an image template: expected the resource \
-                  itself, with `location`, `identity` and `properties`"
-            .to_owned(),
-        hint: Some(hint),
-    });
+    let at = (String::new(), opening(object));
+    let message = "This is a deployment template, not an image template: expected the resource \
+                   itself, with `location`, `identity` and `properties`";
+    reader.fail(ErrorCode::ValidationFailed, at, message.to_owned(), Some(hint));
 }
 
 fn is_template_type(text: &str) -> bool {
@@ -238,14 +217,9 @@ fn location(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<String> {
         }
         Face::Service => (Severity::Error, "add the region, such as `\"location\": \"westus2\"`"),
     };
-    reader.note(Note {
-        severity,
-        code: ErrorCode::ValidationFailed,
-        path: "location".to_owned(),
-        span: fields.open(),
-        message: format!("{}Missing field 'location'", failed("")),
-        hint: Some(hint.to_owned()),
-    });
+    let (code, at) = (ErrorCode::ValidationFailed, fields.at_field("location"));
+    let message = format!("{}Missing field 'location'", failed(""));
+    reader.note(severity, code, at, message, Some(hint.to_owned()));
     None
 }
 
@@ -259,15 +233,10 @@ fn duplicates(reader: &mut Reader<'_>, value: &Value<'_>, path: &str) {
                 let dot = if path.is_empty() { "" } else { "." };
                 let inner = format!("{path}{dot}{name}");
                 if !names.insert(name) {
-                    let range = prop.name.range();
-                    reader.note(Note {
-                        severity: Severity::Error,
-                        code: ErrorCode::InvalidRequestContent,
-                        path: inner.clone(),
-                        span: range.start..range.end,
-                        message: format!("The name \"{name}\" is in this object twice"),
-                        hint: Some("keep one of the two".to_owned()),
-                    });
+                    let at = (inner.clone(), span(&prop.name));
+                    let message = format!("The name \"{name}\" is in this object twice");
+                    let hint = "keep one of the two".to_owned();
+                    reader.fail(ErrorCode::InvalidRequestContent, at, message, Some(hint));
                 }
                 duplicates(reader, &prop.value, &inner);
             }

@@ -1,7 +1,6 @@
 //! `identity`: the identity with which the service reads sources and writes images.
 
 use jsonc_parser::ast::{ObjectProp, Value};
-use jsonc_parser::common::Ranged;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -9,7 +8,7 @@ use super::ApiVersion;
 use super::Face;
 use super::diagnostic::Severity;
 use super::read::fields::{Field, Fields};
-use super::read::{Node, Note, Reader, failed};
+use super::read::{Node, Reader, failed, span};
 use crate::{ErrorCode, ResourceId, ResourceKind};
 
 /// The identity that the service uses.
@@ -101,14 +100,9 @@ fn missing(reader: &mut Reader<'_>, root: &Fields<'_>) {
         ),
         Face::Service => (Severity::Error, "add a user-assigned identity"),
     };
-    reader.note(Note {
-        severity,
-        code: ErrorCode::ValidationFailed,
-        path: "identity".to_owned(),
-        span: root.open(),
-        message: format!("{}Missing field 'identity'", failed("")),
-        hint: Some(hint.to_owned()),
-    });
+    let (code, at) = (ErrorCode::ValidationFailed, root.at_field("identity"));
+    let message = format!("{}Missing field 'identity'", failed(""));
+    reader.note(severity, code, at, message, Some(hint.to_owned()));
 }
 
 fn identity_type(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Type> {
@@ -154,15 +148,9 @@ fn identity_id(
     match reader.parse_id(name, &[ResourceKind::UserAssignedIdentity]) {
         Ok(id) => Some(id),
         Err((reason, hint)) => {
-            let range = prop.name.range();
-            reader.note(Note {
-                severity: Severity::Error,
-                code: ErrorCode::ValidationFailed,
-                path: map.path(),
-                span: range.start..range.end,
-                message: format!("{}Key '{name}' is wrong. {reason}", failed(&map.path())),
-                hint: Some(hint),
-            });
+            let at = (map.path(), span(&prop.name));
+            let message = format!("{}Key '{name}' is wrong. {reason}", failed(&map.path()));
+            reader.fail(ErrorCode::ValidationFailed, at, message, Some(hint));
             None
         }
     }

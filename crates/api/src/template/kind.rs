@@ -7,10 +7,9 @@ use jsonc_parser::ast::Value;
 use serde::{Serialize, Serializer};
 
 use super::ApiVersion;
-use super::diagnostic::Severity;
 use super::read::fields::{Field, Fields};
 use super::read::suggest::{list, nearest};
-use super::read::{Node, Note, Reader, failed, opening, unresolved};
+use super::read::{Node, Reader, failed, opening, unresolved};
 use crate::ErrorCode;
 
 /// A value of `type` with its fields and its reader.
@@ -132,14 +131,7 @@ fn find_kind<T>(
         union.what,
         list(names())
     );
-    reader.note(Note {
-        severity: Severity::Error,
-        code: union.code,
-        path: tag.path(),
-        span: tag.span(),
-        message,
-        hint,
-    });
+    reader.fail(union.code, tag.at(), message, hint);
     exact.or_else(|| kinds.iter().find(|kind| Some(kind.name) == meant))
 }
 
@@ -168,14 +160,10 @@ fn type_of<'v, T>(
             Some(Node::child(node, &prop.value, "type"))
         }
         _ => {
-            reader.note(Note {
-                severity: Severity::Error,
-                code: ErrorCode::ValidationFailed,
-                path: format!("{}.type", node.path()),
-                span: opening(object),
-                message: format!("{}Missing field 'type'", failed(&node.path())),
-                hint: Some(format!("one of {}", list(kinds.iter().map(|kind| kind.name)))),
-            });
+            let at = (format!("{}.type", node.path()), opening(object));
+            let message = format!("{}Missing field 'type'", failed(&node.path()));
+            let hint = format!("one of {}", list(kinds.iter().map(|kind| kind.name)));
+            reader.fail(ErrorCode::ValidationFailed, at, message, Some(hint));
             None
         }
     }

@@ -5,9 +5,8 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::Face;
-use super::diagnostic::Severity;
 use super::read::fields::Fields;
-use super::read::{Node, Note, Reader};
+use super::read::{Node, Reader};
 use crate::ErrorCode;
 
 /// The script of a customizer or validator.
@@ -120,17 +119,12 @@ impl Reader<'_> {
                 Some(Script::Inline(lines))
             }
             (None, None) => {
-                self.note(Note {
-                    severity: Severity::Error,
-                    code: self.no_script(),
-                    path: fields.path().to_owned(),
-                    span: fields.open(),
-                    message: format!(
-                        "{}Missing field 'scriptUri' or 'inline': there is no script to run",
-                        fields.failed()
-                    ),
-                    hint: Some("give either `scriptUri` or `inline`".to_owned()),
-                });
+                let message = format!(
+                    "{}Missing field 'scriptUri' or 'inline': there is no script to run",
+                    fields.failed()
+                );
+                let hint = "give either `scriptUri` or `inline`".to_owned();
+                self.fail(self.no_script(), fields.at(), message, Some(hint));
                 None
             }
         }
@@ -175,12 +169,7 @@ fn both(reader: &mut Reader<'_>, fields: &Fields<'_>, inline: &Node<'_>) {
 }
 
 fn empty(reader: &mut Reader<'_>, fields: &Fields<'_>, inline: &Node<'_>) {
-    reader.note(Note {
-        severity: Severity::Error,
-        code: reader.no_script(),
-        path: inline.path(),
-        span: inline.span(),
-        message: format!("{}Field 'inline' has no lines", fields.failed()),
-        hint: Some("add at least one command, or remove the step".to_owned()),
-    });
+    let message = format!("{}Field 'inline' has no lines", fields.failed());
+    let hint = "add at least one command, or remove the step".to_owned();
+    reader.fail(reader.no_script(), inline.at(), message, Some(hint));
 }

@@ -3,10 +3,9 @@
 use serde::Serialize;
 
 use super::ApiVersion;
-use super::diagnostic::Severity;
 use super::kind::{Kind, Union, read_kind};
 use super::read::fields::{Field, Fields};
-use super::read::{Node, Note, Reader, failed};
+use super::read::{Node, Reader};
 use crate::{ErrorCode, ResourceId, ResourceKind};
 
 /// The image to start from.
@@ -200,18 +199,12 @@ fn managed_image(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Source>
 fn shared_image_version(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Source> {
     let node = reader.required(fields, "imageVersionId")?;
     if is_shared_outside(&node) {
-        reader.note(Note {
-            severity: Severity::Error,
-            code: ErrorCode::UnsupportedFeature,
-            path: node.path(),
-            span: node.span(),
-            message: format!(
-                "{}images shared directly by another tenant or by a community are not available \
-                 here",
-                failed(fields.path())
-            ),
-            hint: Some("import the image and name it by its own id".to_owned()),
-        });
+        let message = format!(
+            "{}images shared directly by another tenant or by a community are not available here",
+            fields.failed()
+        );
+        let hint = "import the image and name it by its own id".to_owned();
+        reader.fail(ErrorCode::UnsupportedFeature, node.at(), message, Some(hint));
         return None;
     }
     let image_version_id = reader.resource_id(&node, &[ResourceKind::GalleryImageVersion])?;

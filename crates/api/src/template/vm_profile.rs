@@ -3,10 +3,9 @@
 use serde::Serialize;
 
 use super::ApiVersion;
-use super::diagnostic::Severity;
 use super::read::fields::{Field, Fields};
-use super::read::{Node, Note, Reader, failed};
-use crate::{ErrorCode, ResourceId, ResourceKind};
+use super::read::{Node, Reader};
+use crate::{ResourceId, ResourceKind};
 
 /// The build machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -105,10 +104,8 @@ fn vnet_config(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<VnetConfig> {
             let what = "and 'containerInstanceSubnetId' exclude each other: remove one of them";
             conflict(reader, &fields, node, what);
         } else if subnet.is_none() {
-            let message = format!(
-                "{}Field 'proxyVmSize' has no effect without 'subnetId'",
-                failed(fields.path())
-            );
+            let message =
+                format!("{}Field 'proxyVmSize' has no effect without 'subnetId'", fields.failed());
             reader.warn(node, message, None);
         }
     }
@@ -116,12 +113,5 @@ fn vnet_config(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<VnetConfig> {
 }
 
 fn conflict(reader: &mut Reader<'_>, fields: &Fields<'_>, node: &Node<'_>, what: &str) {
-    reader.note(Note {
-        severity: Severity::Error,
-        code: ErrorCode::ValidationFailed,
-        path: node.path(),
-        span: node.span(),
-        message: format!("{}Field '{}' {what}", failed(fields.path()), node.field()),
-        hint: None,
-    });
+    reader.error(node, format!("{}Field '{}' {what}", fields.failed(), node.field()), None);
 }

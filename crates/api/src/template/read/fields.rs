@@ -3,11 +3,10 @@
 use std::ops::Range;
 
 use jsonc_parser::ast::{ObjectProp, Value};
-use jsonc_parser::common::Ranged;
 
 use super::narrow;
 use super::suggest::{list, nearest};
-use super::{Node, Note, Reader, failed, opening};
+use super::{At, Node, Reader, failed, opening, span};
 use crate::ErrorCode;
 use crate::template::ApiVersion;
 use crate::template::diagnostic::Severity;
@@ -82,14 +81,18 @@ impl<'v> Fields<'v> {
         failed(&self.path)
     }
 
-    /// The path of a field, present or not.
-    pub fn path_of(&self, name: &str) -> String {
+    fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
-    /// The span of the object's opening brace.
-    pub fn open(&self) -> Range<usize> {
-        self.open.clone()
+    /// The object's opening brace.
+    pub(in crate::template) fn at(&self) -> At {
+        (self.path.clone(), self.open.clone())
+    }
+
+    /// The field of that name, at the object's opening brace.
+    pub(in crate::template) fn at_field(&self, name: &str) -> At {
+        (self.path_of(name), self.open.clone())
     }
 }
 
@@ -245,15 +248,8 @@ impl Reader<'_> {
         message: String,
         hint: Option<String>,
     ) {
-        let range = prop.name.range();
-        self.note(Note {
-            severity,
-            code: ErrorCode::ValidationFailed,
-            path: fields.path_of(prop.name.as_str()),
-            span: range.start..range.end,
-            message,
-            hint,
-        });
+        let at = (fields.path_of(prop.name.as_str()), span(&prop.name));
+        self.note(severity, ErrorCode::ValidationFailed, at, message, hint);
     }
 }
 

@@ -68,8 +68,8 @@ impl<'v> Node<'v> {
         self.value.as_boolean_lit().is_some()
     }
 
-    pub(super) fn span(&self) -> Range<usize> {
-        self.value.range().start..self.value.range().end
+    pub(super) fn at(&self) -> At {
+        (self.path(), span(self.value))
     }
 }
 
@@ -84,32 +84,29 @@ pub struct Reader<'t> {
     notes: Vec<Diagnostic>,
 }
 
-/// A [`Diagnostic`] without line and column, which follow from the span.
-pub(super) struct Note {
-    pub(super) severity: Severity,
-    pub(super) code: ErrorCode,
-    pub(super) path: String,
-    pub(super) span: Range<usize>,
-    pub(super) message: String,
-    pub(super) hint: Option<String>,
-}
+/// The path and the span of a diagnostic, from which its line and column follow.
+pub(super) type At = (String, Range<usize>);
 
 impl<'t> Reader<'t> {
     pub(super) fn new(text: &'t str, version: ApiVersion, face: Face) -> Self {
         Self { text, version, face, owner: Owner::Customizer, notes: Vec::new() }
     }
 
-    pub(super) fn note(&mut self, note: Note) {
-        self.notes.push(Diagnostic {
-            severity: note.severity,
-            code: note.code,
-            path: note.path,
-            message: note.message,
-            hint: note.hint,
-            span: note.span,
-            line: 0,
-            column: 0,
-        });
+    pub(super) fn note(
+        &mut self,
+        severity: Severity,
+        code: ErrorCode,
+        (path, span): At,
+        message: String,
+        hint: Option<String>,
+    ) {
+        let (line, column) = (0, 0);
+        self.notes.push(Diagnostic { severity, code, path, message, hint, span, line, column });
+    }
+
+    /// Reports an error with its code.
+    pub(super) fn fail(&mut self, code: ErrorCode, at: At, message: String, hint: Option<String>) {
+        self.note(Severity::Error, code, at, message, hint);
     }
 
     /// Reports an invalid value of a field.
@@ -126,14 +123,7 @@ impl<'t> Reader<'t> {
             node.field,
             self.shown(node.value),
         );
-        self.note(Note {
-            severity: Severity::Error,
-            code: ErrorCode::ValidationFailed,
-            path: node.path(),
-            span: node.span(),
-            message,
-            hint,
-        });
+        self.error(node, message, hint);
     }
 
     /// The api-version that applies.
@@ -143,27 +133,13 @@ impl<'t> Reader<'t> {
 
     /// Reports an error about a field. The message must begin with [`Fields::failed`].
     pub fn error(&mut self, node: &Node<'_>, message: String, hint: Option<String>) {
-        self.note(Note {
-            severity: Severity::Error,
-            code: ErrorCode::ValidationFailed,
-            path: node.path(),
-            span: node.span(),
-            message,
-            hint,
-        });
+        self.fail(ErrorCode::ValidationFailed, node.at(), message, hint);
     }
 
     /// Reports a warning about a value that is accepted. The message must begin with
     /// [`Fields::failed`].
     pub fn warn(&mut self, node: &Node<'_>, message: String, hint: Option<String>) {
-        self.note(Note {
-            severity: Severity::Warning,
-            code: ErrorCode::ValidationFailed,
-            path: node.path(),
-            span: node.span(),
-            message,
-            hint,
-        });
+        self.note(Severity::Warning, ErrorCode::ValidationFailed, node.at(), message, hint);
     }
 
     /// All diagnostics in the order of the text.
@@ -194,6 +170,11 @@ impl<'t> Reader<'t> {
         }
         line.chars().take(LIMIT).chain(['…']).collect()
     }
+}
+
+/// The span of a value or a name.
+pub(super) fn span(of: &impl Ranged) -> Range<usize> {
+    of.range().start..of.range().end
 }
 
 /// The beginning of a message about the object at `path`.

@@ -7,8 +7,7 @@ use jsonc_parser::ast::Value;
 
 use super::fields::Fields;
 use super::suggest::{list, nearest};
-use super::{Node, Note, Reader, failed, unresolved};
-use crate::template::diagnostic::Severity;
+use super::{Node, Reader, unresolved};
 use crate::{ErrorCode, ResourceId, ResourceKind, tags};
 
 /// Advice for a number or a boolean in place of a string.
@@ -61,14 +60,8 @@ impl Reader<'_> {
         code: ErrorCode,
         hint: Option<String>,
     ) {
-        self.note(Note {
-            severity: Severity::Error,
-            code,
-            path: fields.path_of(name),
-            span: fields.open(),
-            message: format!("{}Missing field '{name}'", failed(fields.path())),
-            hint,
-        });
+        let message = format!("{}Missing field '{name}'", fields.failed());
+        self.fail(code, fields.at_field(name), message, hint);
     }
 
     /// Any string.
