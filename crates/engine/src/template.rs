@@ -6,7 +6,7 @@ use api::template::{Kinds, ParseOptions};
 use images::error::{Error, Result};
 
 use crate::{
-    customize::{self, CUSTOMIZERS, Customizer, Role, VALIDATORS},
+    customize::{self, CUSTOMIZERS, Customizer, Purpose, VALIDATORS},
     distribute::{DISTRIBUTORS, Distributor},
     optimize,
 };
@@ -40,10 +40,10 @@ pub struct Download<'a> {
 
 /// Every script and file that a build of the template fetches.
 pub fn downloads(template: &Template) -> Vec<Download<'_>> {
-    let of_steps = steps(template).filter_map(|(role, index, step)| {
+    let of_steps = steps(template).filter_map(|(purpose, index, step)| {
         step.kind.file().map(|file| Download {
             path: step.path.clone(),
-            folder: format!("{}/{index}", role.folder),
+            folder: format!("{}/{index}", purpose.folder),
             file,
         })
     });
@@ -67,14 +67,15 @@ pub fn check_runs_on_linux(template: &Template) -> Result<()> {
 /// The errors of all steps that only Windows has.
 pub(crate) fn windows_only(template: &Template) -> Vec<Error> {
     steps(template)
-        .filter_map(|(role, _, step)| customize::windows_only(step, role).err())
+        .filter_map(|(purpose, _, step)| customize::windows_only(step, purpose).err())
         .collect()
 }
 
-/// All customizers and validators, each with its role and index.
-fn steps(template: &Template) -> impl Iterator<Item = (Role, usize, &Step)> {
+/// All customizers and validators, each with its purpose and index.
+fn steps(template: &Template) -> impl Iterator<Item = (Purpose, usize, &Step)> {
     let properties = &template.properties;
     let validators = properties.validate.as_ref().map_or(&[][..], |v| &v.in_vm_validations);
-    let of = |role, steps| <[Step]>::iter(steps).enumerate().map(move |(n, step)| (role, n, step));
-    of(Role::CUSTOMIZER, &properties.customize[..]).chain(of(Role::VALIDATOR, validators))
+    let of =
+        |purpose, steps| <[Step]>::iter(steps).enumerate().map(move |(n, step)| (purpose, n, step));
+    of(Purpose::CUSTOMIZE, &properties.customize[..]).chain(of(Purpose::VALIDATE, validators))
 }

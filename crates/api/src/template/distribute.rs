@@ -26,15 +26,15 @@ pub struct Target<D> {
     pub kind: D,
 }
 
-/// The settings of a kind of target, as far as targets must not collide.
-pub trait Writes: Tagged {
-    /// What each run writes anew. `None` if each run creates a new artifact.
-    fn writes(&self) -> Option<Written>;
+/// The settings of a kind of target, and what a run writes there.
+pub trait Delivery: Tagged {
+    /// What every run replaces. `None` if each run creates a new artifact.
+    fn destination(&self) -> Option<Destination>;
 }
 
-/// What a target writes. No two targets of a template may have the same `what` and `key`.
+/// What a target writes. No two targets of a template may have the same `key`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
+pub struct Destination {
     /// A word for it, such as `image`.
     pub what: &'static str,
     /// The field that names it.
@@ -43,9 +43,9 @@ pub struct Written {
     pub key: String,
 }
 
-impl<T: Writes + ?Sized> Writes for Arc<T> {
-    fn writes(&self) -> Option<Written> {
-        (**self).writes()
+impl<T: Delivery + ?Sized> Delivery for Arc<T> {
+    fn destination(&self) -> Option<Destination> {
+        (**self).destination()
     }
 }
 
@@ -53,7 +53,7 @@ impl<T: Writes + ?Sized> Writes for Arc<T> {
 const FIELDS: &[Field] =
     &[Field::new("type"), Field::new("runOutputName"), Field::new("artifactTags")];
 
-pub(super) fn read_all<D: Writes>(
+pub(super) fn read_all<D: Delivery>(
     reader: &mut Reader<'_>,
     properties: &Fields<'_>,
     kinds: &'static [Kind<D>],
@@ -77,7 +77,7 @@ pub(super) fn read_all<D: Writes>(
 struct InUse {
     /// The names of run outputs, in lower case.
     names: Vec<(String, String)>,
-    /// The keys of [`Written`].
+    /// The keys of [`Destination`].
     targets: Vec<(String, String)>,
 }
 
@@ -88,7 +88,7 @@ fn take(in_use: &mut Vec<(String, String)>, what: String, path: &str) -> Option<
     other
 }
 
-fn read<D: Writes>(
+fn read<D: Delivery>(
     reader: &mut Reader<'_>,
     node: &Node<'_>,
     kinds: &'static [Kind<D>],
@@ -108,7 +108,7 @@ fn read<D: Writes>(
         let hint = Some("give every target a different name".to_owned());
         reader.bad_value_hint(&name, &reason, hint);
     }
-    if let Some(Written { what, field, key }) = kind.writes()
+    if let Some(Destination { what, field, key }) = kind.destination()
         && let Some(other) = take(&mut in_use.targets, key, &path)
         && let Some(target) = fields.get(field)
     {

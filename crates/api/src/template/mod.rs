@@ -32,7 +32,7 @@ use serde::Serialize;
 
 pub use api_version::{ApiVersion, UnknownApiVersion};
 pub use diagnostic::{Diagnostic, Severity};
-pub use distribute::{Target, Writes, Written};
+pub use distribute::{Delivery, Destination, Target};
 pub use document::parse;
 pub use gallery::{Regions, StorageAccountType, TargetRegion};
 pub use identity::Identity;

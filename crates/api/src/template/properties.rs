@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::distribute::{self, Target, Writes};
+use super::distribute::{self, Delivery, Target};
 use super::kind::Tagged;
 use super::optimize::{self, Optimize};
 use super::read::fields::Field;
@@ -155,7 +155,7 @@ impl<'v> Beside<'v> {
     }
 }
 
-pub(super) fn read<S, D: Writes>(
+pub(super) fn read<S, D: Delivery>(
     reader: &mut Reader<'_>,
     node: &Node<'_>,
     beside: Beside<'_>,

@@ -1,6 +1,6 @@
 use api::{
     ErrorCode,
-    template::{ApiVersion, Field, Kind, Named, Script, Severity, Writes, Written},
+    template::{ApiVersion, Delivery, Destination, Field, Kind, Named, Script, Severity},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -38,9 +38,9 @@ impl Named for Shelf {
     const NAME: &'static str = "Shelf";
 }
 
-impl Writes for Shelf {
-    fn writes(&self) -> Option<Written> {
-        Some(Written { what: "shelf", field: "place", key: self.place.to_lowercase() })
+impl Delivery for Shelf {
+    fn destination(&self) -> Option<Destination> {
+        Some(Destination { what: "shelf", field: "place", key: self.place.to_lowercase() })
     }
 }
 

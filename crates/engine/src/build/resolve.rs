@@ -11,7 +11,7 @@ use super::{
     plan::{Plan, PlannedStep, title, validates_source_only},
 };
 use crate::{
-    customize::{self, Inputs, Role, Step},
+    customize::{self, Inputs, Purpose, Step},
     distribute,
     metadata::Metadata,
     optimize::{self, Optimize},
@@ -55,14 +55,14 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
         network::subnet(&cx.layout, &input.template).map_err(|e| errors.push(e)).ok().flatten();
     let customize: &[_] =
         if validates_source_only(&input.template) { &[] } else { &properties.customize };
-    let steps = planned(cx, customize, Role::CUSTOMIZER, inputs, &mut errors).await;
+    let steps = plan_steps(cx, customize, Purpose::CUSTOMIZE, inputs, &mut errors).await;
     let optimize =
         optimize::resolve(cx, properties.optimize.as_ref(), inputs).await.unwrap_or_else(|error| {
             errors.push(error);
             Optimize::default()
         });
     let validators = properties.validate.as_ref().map_or(&[][..], |v| &v.in_vm_validations);
-    let validators = planned(cx, validators, Role::VALIDATOR, inputs, &mut errors).await;
+    let validators = plan_steps(cx, validators, Purpose::VALIDATE, inputs, &mut errors).await;
     match (source, size) {
         (Some(source), Some(size)) if errors.is_empty() => Ok(Plan {
             timeout: properties.build_timeout(),
@@ -81,17 +81,17 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
 }
 
 /// The steps that can be resolved. Adds the errors of the others.
-async fn planned(
+async fn plan_steps(
     cx: &Cx,
     steps: &[Step],
-    role: Role,
+    purpose: Purpose,
     inputs: Inputs<'_>,
     errors: &mut Vec<Error>,
 ) -> Vec<PlannedStep> {
     let mut planned = Vec::new();
     for (index, step) in steps.iter().enumerate() {
         let title = title(step.name.as_deref(), step.kind.kind(), index);
-        match customize::resolve(cx, step, role, inputs).await {
+        match customize::resolve(cx, step, purpose, inputs).await {
             Ok(action) => planned.push(PlannedStep { index, title, action }),
             Err(error) => errors.push(error),
         }

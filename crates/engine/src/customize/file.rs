@@ -15,7 +15,7 @@ use serde::Serialize;
 use sources::fetch::Fetched;
 use vm::{Bounded, Guest, Sink, Stdin, StreamKind};
 
-use super::{Action, Customizer, NamedFile, fetched, quote};
+use super::{Action, Customizer, NamedFile, quote, required};
 use crate::{command::within, output::StepOutput};
 
 /// Longer than a digest and the longest path.
@@ -103,7 +103,7 @@ impl Customizer for File {
         failure: ErrorCode,
     ) -> Result<Box<dyn Action>> {
         let destination = self.target().unwrap_or_else(|| self.destination.clone());
-        Ok(Box::new(CopyFile { source: fetched(file)?, destination, failure }))
+        Ok(Box::new(CopyFile { source: required(file)?, destination, failure }))
     }
 }
 

@@ -132,7 +132,7 @@ impl Debug for dyn Action {
 
 /// The difference between customizers and validators.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Role {
+pub(crate) struct Purpose {
     name: &'static str,
     /// The folder of its files in a staging account.
     pub(crate) folder: &'static str,
@@ -140,14 +140,14 @@ pub(crate) struct Role {
     unsupported: ErrorCode,
 }
 
-impl Role {
-    pub(crate) const CUSTOMIZER: Self = Self {
+impl Purpose {
+    pub(crate) const CUSTOMIZE: Self = Self {
         name: "customizer",
         folder: "customize",
         failure: ErrorCode::CustomizerFailed,
         unsupported: ErrorCode::UnsupportedCustomizerType,
     };
-    pub(crate) const VALIDATOR: Self = Self {
+    pub(crate) const VALIDATE: Self = Self {
         name: "validator",
         folder: "validate",
         failure: ErrorCode::ValidatorFailed,
@@ -172,11 +172,11 @@ pub(crate) struct Inputs<'a> {
 pub(crate) async fn resolve(
     cx: &Cx,
     step: &Step,
-    role: Role,
+    purpose: Purpose,
     inputs: Inputs<'_>,
 ) -> Result<Box<dyn Action>> {
-    windows_only(step, role)?;
-    ready(cx, step.kind.as_ref(), &step.path, inputs, role.failure).await
+    windows_only(step, purpose)?;
+    ready(cx, step.kind.as_ref(), &step.path, inputs, purpose.failure).await
 }
 
 /// Fetches the file of a customizer at a path of the template.
@@ -202,18 +202,18 @@ pub(crate) async fn ready(
 }
 
 /// The file of a customizer that has one.
-fn fetched(file: Option<Fetched>) -> Result<Fetched> {
+fn required(file: Option<Fetched>) -> Result<Fetched> {
     file.ok_or_else(|| Error::new(ErrorCode::InternalError, "the file of a step was not fetched"))
 }
 
 /// The error of a step that only Windows has.
-pub(crate) fn windows_only(step: &Step, role: Role) -> Result<()> {
+pub(crate) fn windows_only(step: &Step, purpose: Purpose) -> Result<()> {
     if !step.kind.needs_windows() {
         return Ok(());
     }
-    let (name, kind) = (role.name, step.kind.kind());
+    let (name, kind) = (purpose.name, step.kind.kind());
     let text = format!("{name} type {kind} is for Windows, which does not run here yet");
-    Err(Error::new(role.unsupported, text)
+    Err(Error::new(purpose.unsupported, text)
         .target(step.path.clone())
         .hint("goldsmith builds Linux images; with a Linux source use type Shell or File"))
 }

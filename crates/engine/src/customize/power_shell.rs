@@ -20,7 +20,7 @@ const FIELDS: &[Field] = &[
 ];
 
 /// A PowerShell script.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PowerShell {
     /// The script to run.

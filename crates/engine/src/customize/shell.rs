@@ -18,7 +18,7 @@ use sources::fetch::{self, Fetched};
 use vm::{Guest, Stdin};
 
 use self::text::text;
-use super::{Action, Customizer, NamedFile, fetched};
+use super::{Action, Customizer, NamedFile, required};
 use crate::output::StepOutput;
 
 pub(super) const KIND: Kind<Arc<dyn Customizer>> =
@@ -55,7 +55,7 @@ impl Customizer for Shell {
         let script = match &self.script {
             Script::Inline(lines) => inline(cx, lines).await?,
             Script::Uri { .. } => {
-                let script = text(cx, fetched(file)?, failure).await;
+                let script = text(cx, required(file)?, failure).await;
                 script.map_err(|error| error.target("scriptUri"))?
             }
         };

@@ -17,7 +17,7 @@ const FIELDS: &[Field] = &[
 ];
 
 /// A restart of Windows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct WindowsRestart {
     /// The command; by default `shutdown /r /f /t 0 /c "packer restart"`.

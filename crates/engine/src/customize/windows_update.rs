@@ -13,7 +13,7 @@ const FIELDS: &[Field] =
     &[Field::new("searchCriteria"), Field::new("filters"), Field::new("updateLimit")];
 
 /// An installation of Windows updates.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct WindowsUpdate {
     /// The search criteria for updates.

@@ -4,7 +4,7 @@ use std::{fs, sync::Arc};
 
 use api::{
     ErrorCode, ResourceId, ResourceKind,
-    template::{Field, Kind, Named, Writes, Written},
+    template::{Delivery, Destination, Field, Kind, Named},
 };
 use async_trait::async_trait;
 use images::{
@@ -21,7 +21,7 @@ use regions::Known;
 use serde::Serialize;
 use vm::may_wait;
 
-use super::{Check, Distributor, Need, Output, Target, Work, labels};
+use super::{Check, Distributor, Need, OutputResource, Target, Work, labels};
 
 pub(super) const KIND: Kind<Arc<dyn Distributor>> =
     Kind::new(ManagedImage::NAME, FIELDS, |reader, fields| {
@@ -47,10 +47,10 @@ impl Named for ManagedImage {
     const NAME: &'static str = "ManagedImage";
 }
 
-impl Writes for ManagedImage {
-    fn writes(&self) -> Option<Written> {
+impl Delivery for ManagedImage {
+    fn destination(&self) -> Option<Destination> {
         let key = self.image_id.to_string().to_lowercase();
-        Some(Written { what: "image", field: "imageId", key })
+        Some(Destination { what: "image", field: "imageId", key })
     }
 }
 
@@ -74,8 +74,8 @@ impl Distributor for ManagedImage {
         vec![Need { id, missing }]
     }
 
-    fn resource(&self) -> Option<Output<'_>> {
-        Some(Output::Image { location: &self.location })
+    fn resource(&self) -> Option<OutputResource<'_>> {
+        Some(OutputResource::Image { location: &self.location })
     }
 
     async fn publish(&self, work: Work<'_>) -> Result<RunOutput> {
@@ -133,7 +133,7 @@ pub(super) fn output(target: &Target, image: &StoredImage) -> Result<RunOutput> 
 }
 
 /// The outputs of an image's data disks in the store.
-pub fn data_outputs(image: &StoredImage) -> Vec<DataOutput> {
+fn data_outputs(image: &StoredImage) -> Vec<DataOutput> {
     let output = |(lun, DataDisk { disk, sha256, virtual_size })| DataOutput {
         lun,
         path: disk,

@@ -24,7 +24,7 @@ use std::{fmt::Debug, sync::Arc};
 
 use api::{
     ErrorCode, ResourceId,
-    template::{Kind, Regions, Source, Writes},
+    template::{Delivery, Kind, Regions, Source},
 };
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -41,8 +41,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use vm::Host;
 
+pub use self::shared_image::ReplicationMode;
 pub(crate) use self::{agree::agree, vhd::all as vhds};
-pub use self::{managed_image::data_outputs, shared_image::ReplicationMode};
 
 /// The kinds of distributors.
 pub const DISTRIBUTORS: &[Kind<Arc<dyn Distributor>>] = &[
@@ -57,7 +57,7 @@ pub type Target = api::template::Target<Arc<dyn Distributor>>;
 
 /// The settings of one distributor.
 #[async_trait]
-pub trait Distributor: Writes + Debug + Send + Sync {
+pub trait Distributor: Delivery + Debug + Send + Sync {
     /// The errors of its regions and storage accounts.
     fn faults(&self, _cx: &Cx, _config: &Config) -> Vec<Error> {
         Vec::new()
@@ -87,7 +87,7 @@ pub trait Distributor: Writes + Debug + Send + Sync {
     }
 
     /// The resource that represents its output; `None` if there is none, as for a blob.
-    fn resource(&self) -> Option<Output<'_>> {
+    fn resource(&self) -> Option<OutputResource<'_>> {
         None
     }
 
@@ -103,8 +103,8 @@ impl dyn Distributor {
     /// The gallery version that it creates, if it creates one.
     pub fn version(&self) -> Option<GalleryVersion<'_>> {
         match self.resource()? {
-            Output::GalleryVersion(version) => Some(version),
-            Output::Image { .. } => None,
+            OutputResource::GalleryVersion(version) => Some(version),
+            OutputResource::Image { .. } => None,
         }
     }
 }
@@ -137,7 +137,7 @@ pub struct Need {
 
 /// A resource that represents the output of a distributor.
 #[derive(Debug)]
-pub enum Output<'a> {
+pub enum OutputResource<'a> {
     /// A managed image.
     Image { location: &'a str },
     /// A version of a gallery image.
@@ -189,21 +189,13 @@ pub struct Work<'a> {
     target: &'a Target,
 }
 
-/// Checks all that can be known about the targets before the build, and creates nothing.
-/// `source_version` is for the versioning scheme `Source`.
+/// Checks all that can be known about the targets before the build, and creates nothing. Earlier
+/// publications of the run itself do not count as conflicts. `source_version` is for the versioning
+/// scheme `Source`.
 ///
 /// # Errors
 /// The first mistake; the others are in its details.
-pub fn check(cx: &Cx, distributors: &[Target], source_version: Option<&str>) -> Result<Targets> {
-    check_again(cx, distributors, source_version, "")
-}
-
-/// The same for a run that may have been interrupted: its own publications do not count as
-/// conflicts.
-///
-/// # Errors
-/// As [`check`].
-pub fn check_again(
+pub fn check(
     cx: &Cx,
     distributors: &[Target],
     source_version: Option<&str>,

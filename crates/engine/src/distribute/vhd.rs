@@ -17,7 +17,7 @@ use std::{
 
 use api::{
     ErrorCode,
-    template::{ApiVersion, Field, Fields, Kind, Location, Named, Reader, Writes, Written},
+    template::{ApiVersion, Delivery, Destination, Field, Fields, Kind, Location, Named, Reader},
 };
 use async_trait::async_trait;
 use images::{
@@ -84,9 +84,9 @@ impl Named for Vhd {
     const NAME: &'static str = "VHD";
 }
 
-impl Writes for Vhd {
-    fn writes(&self) -> Option<Written> {
-        Some(Written { what: "blob", field: "uri", key: blob_key(self.uri.as_ref()?) })
+impl Delivery for Vhd {
+    fn destination(&self) -> Option<Destination> {
+        Some(Destination { what: "blob", field: "uri", key: blob_key(self.uri.as_ref()?) })
     }
 }
 

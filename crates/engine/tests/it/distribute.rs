@@ -92,7 +92,7 @@ async fn publish(
     run_id: &str,
     distributors: &[Target],
 ) -> Result<Vec<RunOutput>, Error> {
-    let targets = distribute::check(&s.cx, distributors, Some("12.11"))?;
+    let targets = distribute::check(&s.cx, distributors, Some("12.11"), "")?;
     publish_to(s, image, run_id, &targets).await
 }
 
@@ -197,7 +197,7 @@ async fn invalid_targets_are_reported_before_the_build() {
         distributor(2, "three", managed("images/web")),
         distributor(3, "four", managed("images/..")),
     ];
-    let error = distribute::check(&s.cx, &bad, None).unwrap_err();
+    let error = distribute::check(&s.cx, &bad, None, "").unwrap_err();
     assert_eq!(error.code, ErrorCode::VersionConflict);
     assert_eq!(error.target.as_deref(), Some("properties.distribute[0].galleryImageId"));
     let also: Vec<_> = error.details.iter().filter(|line| line.starts_with("also:")).collect();
@@ -207,7 +207,7 @@ async fn invalid_targets_are_reported_before_the_build() {
 
     for version in [None, Some("rolling")] {
         let targets = [distributor(0, "x", shared("gal/images/def", "Source"))];
-        let error = distribute::check(&s.cx, &targets, version).unwrap_err();
+        let error = distribute::check(&s.cx, &targets, version, "").unwrap_err();
         assert_eq!(error.code, ErrorCode::BadSharedImageDistribute);
         assert_eq!(error.target.as_deref(), Some("properties.distribute[0].versioning.scheme"));
     }
@@ -296,10 +296,10 @@ async fn own_version_does_not_conflict_with_the_run() {
     let (s, _chain, image) = prepared(16 * MIB).await;
     let exact = [distributor(0, "one", shared("gal/images/def/versions/1.0.0", LATEST))];
     let first = publish(&s, &image, "run-1", &exact).await.unwrap();
-    let again = distribute::check_again(&s.cx, &exact, None, "run-1").unwrap();
+    let again = distribute::check(&s.cx, &exact, None, "run-1").unwrap();
     let outputs = publish_to(&s, &image, "run-1", &again).await;
     assert_eq!(outputs.unwrap(), first);
-    let error = distribute::check_again(&s.cx, &exact, None, "run-2").unwrap_err();
+    let error = distribute::check(&s.cx, &exact, None, "run-2").unwrap_err();
     assert_eq!(error.code, ErrorCode::VersionConflict);
 }
 
@@ -362,7 +362,7 @@ async fn concurrent_runs_get_different_numbers_and_share_the_conversion() {
 #[tokio::test]
 async fn canceled_run_leaves_no_unfinished_files() {
     let (s, _chain, image) = prepared(64 * MIB).await;
-    let targets = distribute::check(&s.cx, &all(), Some("12.11")).unwrap();
+    let targets = distribute::check(&s.cx, &all(), Some("12.11"), "").unwrap();
     s.cx.cancel.cancel();
     let error = publish_to(&s, &image, "r", &targets).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Canceled);

@@ -7,7 +7,7 @@ use api::{
 use arm::region;
 use db::{Error, Resource, ResourceKey, Write};
 use engine::{
-    distribute::{GalleryVersion, Output},
+    distribute::{GalleryVersion, OutputResource},
     template::{Target, Template},
 };
 use images::{
@@ -191,8 +191,8 @@ async fn artifact(
     disks: &Disks,
 ) -> Result<Option<Resource>, Error> {
     let (kind, body) = match target.kind.resource() {
-        Some(Output::Image { location }) => (IMAGE, image_body(location, target, disks)),
-        Some(Output::GalleryVersion(version)) => {
+        Some(OutputResource::Image { location }) => (IMAGE, image_body(location, target, disks)),
+        Some(OutputResource::GalleryVersion(version)) => {
             (super::VERSIONS_KIND, version_body(app, &version, target, disks).await?)
         }
         None => return Ok(None),

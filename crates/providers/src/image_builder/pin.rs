@@ -18,9 +18,9 @@ use sources::fetch::{self, Fetched};
 const TIME: Duration = Duration::from_secs(600);
 
 /// The scripts and files of a template. They stay in the cache while this exists.
-pub(super) struct Pinned {
+pub(super) struct Pins {
     pub(super) scripts: Vec<Script>,
-    _fetched: Vec<Fetched>,
+    _leases: Vec<Fetched>,
 }
 
 /// A pinned script or file of a template.
@@ -37,7 +37,7 @@ pub(super) async fn scripts(
     app: &App,
     template: &Template,
     properties: &mut Value,
-) -> Result<Pinned, Error> {
+) -> Result<Pins, Error> {
     match tokio::time::timeout(TIME, all(app, template, properties)).await {
         Ok(result) => result,
         Err(_) => Err(Error::new(
@@ -53,12 +53,12 @@ pub(super) async fn scripts(
 ///
 /// # Errors
 /// `ScriptUnreachable`, `ChecksumMismatch`, with the field as target.
-async fn all(app: &App, template: &Template, properties: &mut Value) -> Result<Pinned, Error> {
+async fn all(app: &App, template: &Template, properties: &mut Value) -> Result<Pins, Error> {
     let layout = app.settings().layout.clone();
     let cx = Cx::new(layout, Events::none(), app.shutdown().child_token());
     let limits = app.fetch_limits();
     let mut done: Vec<(&str, String)> = Vec::new();
-    let mut pinned = Pinned { scripts: Vec::new(), _fetched: Vec::new() };
+    let mut pins = Pins { scripts: Vec::new(), _leases: Vec::new() };
     for download in downloads(template) {
         let NamedFile { field, uri, sha256: expected, .. } = download.file;
         let known = done.iter().find(|(other, _)| *other == uri).map(|(_, sum)| sum.clone());
@@ -69,17 +69,17 @@ async fn all(app: &App, template: &Template, properties: &mut Value) -> Result<P
                 let fetched =
                     fetched.map_err(|error| error.target(format!("{}.{field}", download.path)))?;
                 let sum = fetched.sha256.clone();
-                pinned._fetched.push(fetched);
+                pins._leases.push(fetched);
                 sum
             }
         };
         if let Some(step) = properties.pointer_mut(&pointer(&download.path)) {
             step["sha256Checksum"] = json!(sum);
         }
-        pinned.scripts.push(script(&download, sum.clone()));
+        pins.scripts.push(script(&download, sum.clone()));
         done.push((uri, sum));
     }
-    Ok(pinned)
+    Ok(pins)
 }
 
 /// The pinned scripts and files of a template.

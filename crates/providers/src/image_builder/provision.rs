@@ -99,15 +99,15 @@ async fn prepare(
         Ok(writes) => writes,
         Err(failure) => return Ok(Err(failure)),
     };
-    let pinned = match pin::scripts(app, &typed, template.properties_mut()).await {
-        Ok(pinned) => pinned,
+    let pins = match pin::scripts(app, &typed, template.properties_mut()).await {
+        Ok(pins) => pins,
         Err(error) => return Ok(Err(error.into())),
     };
-    let script_bytes = match staging::scripts_fit(app, &pinned).await? {
+    let script_bytes = match staging::scripts_fit(app, &pins).await? {
         Ok(bytes) => bytes,
         Err(error) => return Ok(Err(error.into())),
     };
-    if let Err(failure) = staging::keep_scripts(app, template, &pinned).await {
+    if let Err(failure) = staging::keep_scripts(app, template, &pins).await {
         return Ok(Err(failure));
     }
     if let Some(version) = &exact.version {

@@ -15,7 +15,7 @@ use service::{
 use super::{
     GROUPS_KIND,
     failure::Failure,
-    pin::{Pinned, Script},
+    pin::{Pins, Script},
     record::TemplateRecord,
 };
 use crate::storage;
@@ -75,12 +75,9 @@ pub(super) async fn prepare(
 }
 
 /// How much the pinned scripts and files take, if the subscription has room for them.
-pub(super) async fn scripts_fit(
-    app: &App,
-    pinned: &Pinned,
-) -> Result<Result<i64, Error>, db::Error> {
+pub(super) async fn scripts_fit(app: &App, pins: &Pins) -> Result<Result<i64, Error>, db::Error> {
     let mut bytes = 0_i64;
-    for script in &pinned.scripts {
+    for script in &pins.scripts {
         let file = app.settings().layout.downloads().join(&script.sha256);
         // A missing file is reported when it is copied.
         let length = tokio::fs::metadata(file).await.map_or(0, |file| file.len());
@@ -93,13 +90,13 @@ pub(super) async fn scripts_fit(
 pub(super) async fn keep_scripts(
     app: &App,
     template: &TemplateRecord,
-    pinned: &Pinned,
+    pins: &Pins,
 ) -> Result<(), Failure> {
     let layout = &app.settings().layout;
     let account = template.hidden.staging_account.as_deref().unwrap_or_default();
     // A failed creation may have left a tombstone, whose sweep must not find what is written now.
     tombstones::remove_account_files(app, account).await;
-    for Script { sha256, container, blob } in &pinned.scripts {
+    for Script { sha256, container, blob } in &pins.scripts {
         let (container, name) = ((*container).to_owned(), blob.clone());
         let blob = Blob { account: account.to_owned(), container, name };
         let put = blobs::put(layout, &blob, &layout.downloads().join(sha256)).await;

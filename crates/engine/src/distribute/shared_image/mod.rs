@@ -12,7 +12,7 @@ mod grammar;
 
 use api::{
     ErrorCode, ResourceId, ResourceKind,
-    template::{Named, Regions, Source, Writes, Written},
+    template::{Delivery, Destination, Named, Regions, Source},
 };
 use async_trait::async_trait;
 use images::{
@@ -29,7 +29,7 @@ use serde_json::{Map, Value, json};
 
 pub(super) use self::grammar::KIND;
 use super::{
-    Check, Distributor, GalleryVersion, Need, Output, Work,
+    Check, Distributor, GalleryVersion, Need, OutputResource, Work,
     managed_image::{output, payload},
 };
 
@@ -111,8 +111,8 @@ impl Named for SharedImage {
     const NAME: &'static str = "SharedImage";
 }
 
-impl Writes for SharedImage {
-    fn writes(&self) -> Option<Written> {
+impl Delivery for SharedImage {
+    fn destination(&self) -> Option<Destination> {
         let id = self.gallery_image_id.to_string().to_lowercase();
         let key = match self.versioning {
             _ if self.explicit_version().is_some() => id,
@@ -120,7 +120,7 @@ impl Writes for SharedImage {
             Versioning::Source => format!("{id}/versions/source"),
             Versioning::Latest { .. } => return None,
         };
-        Some(Written { what: "version", field: FIELD, key })
+        Some(Destination { what: "version", field: FIELD, key })
     }
 }
 
@@ -166,8 +166,8 @@ impl Distributor for SharedImage {
         )
     }
 
-    fn resource(&self) -> Option<Output<'_>> {
-        Some(Output::GalleryVersion(GalleryVersion {
+    fn resource(&self) -> Option<OutputResource<'_>> {
+        Some(OutputResource::GalleryVersion(GalleryVersion {
             field: FIELD,
             definition: self.definition(),
             number: self.explicit_version(),
@@ -258,7 +258,7 @@ async fn copy(work: Work<'_>, target: &SharedImage, image: &StoredImage) -> Resu
     let mut failures = Vec::new();
     for (name, result) in outcome.regions {
         match result {
-            Ok(copied) => work.cx.events.note(told(image, &name, copied)),
+            Ok(copied) => work.cx.events.note(summary(image, &name, copied)),
             Err(error) => failures.push(error),
         }
     }
@@ -277,7 +277,7 @@ async fn copy(work: Work<'_>, target: &SharedImage, image: &StoredImage) -> Resu
     })
 }
 
-fn told(image: &StoredImage, region: &str, copied: Copied) -> String {
+fn summary(image: &StoredImage, region: &str, copied: Copied) -> String {
     let Copied { chunks, moved_chunks, moved_bytes } = copied;
     format!(
         "{} is in {region}: {moved_chunks} of {chunks} pieces were new there, {}",
