@@ -114,9 +114,9 @@ fn read_only(call: &Call) -> ApiError {
     )
 }
 
-/// A run that holds machines.
+/// A machine, and the run that holds it.
 #[derive(Debug, Clone, Copy)]
-pub struct Holder<'a> {
+pub struct Shown<'a> {
     /// The run's id.
     pub run_id: &'a str,
     /// What it builds.
@@ -125,69 +125,69 @@ pub struct Holder<'a> {
     pub template: &'a TemplateRecord,
     /// The staging group.
     pub group: &'a Resource,
-}
-
-/// Everything that shows a machine of a run.
-pub fn resources(holder: Holder<'_>, machine: &Machine) -> Vec<Resource> {
-    let tail: String = holder.run_id.chars().filter(char::is_ascii_alphanumeric).skip(22).collect();
-    let tail = match machine.number {
-        1 => tail,
-        number => format!("{tail}-{number}"),
-    };
-    let shown = Shown { holder, machine, tail };
-    let mut all = vec![shown.vm(), shown.nic()];
-    all.extend((0..machine.disks.len()).map(|index| shown.disk(index)));
-    if holder.input.subnet_id.is_none() {
-        all.extend([shown.nsg(), shown.vnet(), shown.subnet()]);
-    }
-    all
-}
-
-struct Shown<'a> {
-    holder: Holder<'a>,
-    machine: &'a Machine,
-    /// The end of every name.
-    tail: String,
+    /// One of its machines.
+    pub machine: &'a Machine,
 }
 
 impl Shown<'_> {
-    fn id(&self, kind: &str, name: &str) -> String {
-        format!("{}/providers/{kind}/{name}", self.holder.group.id)
+    /// Everything that shows the machine.
+    pub fn resources(&self) -> Vec<Resource> {
+        let mut all = vec![self.vm(), self.nic()];
+        all.extend((0..self.machine.disks.len()).map(|index| self.disk(index)));
+        if self.input.subnet_id.is_none() {
+            all.extend([self.nsg(), self.vnet(), self.subnet()]);
+        }
+        all
     }
 
-    fn vm_id(&self) -> String {
-        self.id(VM, &format!("pkrvm{}", self.tail))
+    /// The id of a resource whose name has a prefix of its kind.
+    fn named(&self, kind: &str, prefix: &str) -> String {
+        self.id(kind, &format!("{prefix}{}", self.tail()))
+    }
+
+    /// The end of every name.
+    fn tail(&self) -> String {
+        let tail: String =
+            self.run_id.chars().filter(char::is_ascii_alphanumeric).skip(22).collect();
+        match self.machine.number {
+            1 => tail,
+            number => format!("{tail}-{number}"),
+        }
+    }
+
+    fn id(&self, kind: &str, name: &str) -> String {
+        format!("{}/providers/{kind}/{name}", self.group.id)
     }
 
     fn disk_name(&self, index: usize) -> String {
         match index {
-            0 => format!("pkros{}", self.tail),
-            index => format!("pkrdd{}-{}", self.tail, index - 1),
+            0 => format!("pkros{}", self.tail()),
+            index => format!("pkrdd{}-{}", self.tail(), index - 1),
         }
     }
 
     fn subnet_id(&self) -> String {
-        let own = || format!("{}/subnets/default", self.id(VNET, &format!("pkrvn{}", self.tail)));
-        self.holder.input.subnet_id.clone().unwrap_or_else(own)
+        let own = || format!("{}/subnets/default", self.named(VNET, "pkrvn"));
+        self.input.subnet_id.clone().unwrap_or_else(own)
     }
 
     fn row(&self, kind: &str, id: String, mut body: Value) -> Resource {
         body["properties"]["provisioningState"] = json!("Succeeded");
-        let hidden = json!({ RUN: self.holder.run_id, NUMBER: self.machine.number });
+        let hidden = json!({ RUN: self.run_id, NUMBER: self.machine.number });
         Resource::new(id, kind, body, hidden)
     }
 
     /// A body with place and tags.
     fn body(&self, properties: Value) -> Value {
         json!({
-            "location": self.holder.template.location(),
-            "tags": staging::tags(self.holder.template),
+            "location": self.template.location(),
+            "tags": staging::tags(self.template),
             "properties": properties,
         })
     }
 
     fn vm(&self) -> Resource {
-        let profile = self.holder.input.template.properties.vm_profile.as_ref();
+        let profile = self.input.template.properties.vm_profile.as_ref();
         let size = profile.and_then(|profile| profile.vm_size.as_deref()).unwrap_or_default();
         let default = match self.machine.generation {
             1 => vm_size::DEFAULT_GEN1,
@@ -224,12 +224,12 @@ impl Shown<'_> {
                 "dataDisks": data.collect::<Vec<_>>(),
             },
             "networkProfile": { "networkInterfaces": [{
-                "id": self.id(NIC, &format!("pkrni{}", self.tail)),
+                "id": self.named(NIC, "pkrni"),
                 "properties": { "primary": true, "deleteOption": "Delete" },
             }] },
             "timeCreated": Timestamp::now().to_string(),
         });
-        self.row(VM, self.vm_id(), self.body(properties))
+        self.row(VM, self.named(VM, "pkrvm"), self.body(properties))
     }
 
     fn disk(&self, index: usize) -> Resource {
@@ -246,13 +246,13 @@ impl Shown<'_> {
             properties["hyperVGeneration"] = json!(format!("V{}", self.machine.generation));
         }
         let mut body = self.body(properties);
-        body["managedBy"] = json!(self.vm_id());
+        body["managedBy"] = json!(self.named(VM, "pkrvm"));
         body["sku"] = json!({ "name": "Standard_LRS", "tier": "Standard" });
         self.row(DISK, self.id(DISK, &self.disk_name(index)), body)
     }
 
     fn nic(&self) -> Resource {
-        let id = self.id(NIC, &format!("pkrni{}", self.tail));
+        let id = self.named(NIC, "pkrni");
         let mut address = json!({
             "primary": true,
             "privateIPAllocationMethod": "Dynamic",
@@ -263,11 +263,11 @@ impl Shown<'_> {
         let mut properties = json!({
             "primary": true,
             "enableIPForwarding": false,
-            "virtualMachine": { "id": self.vm_id() },
+            "virtualMachine": { "id": self.named(VM, "pkrvm") },
         });
-        if self.holder.input.subnet_id.is_none() {
+        if self.input.subnet_id.is_none() {
             address["privateIPAddress"] = json!(ADDRESS);
-            let nsg = self.id(NSG, &format!("pkrsg{}", self.tail));
+            let nsg = self.named(NSG, "pkrsg");
             properties["networkSecurityGroup"] = json!({ "id": nsg });
         }
         properties["ipConfigurations"] = json!([{
@@ -278,7 +278,7 @@ impl Shown<'_> {
     }
 
     fn nsg(&self) -> Resource {
-        let id = self.id(NSG, &format!("pkrsg{}", self.tail));
+        let id = self.named(NSG, "pkrsg");
         let rule = json!({
             "name": "SshFromHost",
             "id": format!("{id}/securityRules/SshFromHost"),
@@ -295,7 +295,7 @@ impl Shown<'_> {
                 "provisioningState": "Succeeded",
             },
         });
-        let nic = self.id(NIC, &format!("pkrni{}", self.tail));
+        let nic = self.named(NIC, "pkrni");
         let properties = json!({
             "securityRules": [rule],
             "defaultSecurityRules": [],
@@ -315,7 +315,7 @@ impl Shown<'_> {
             "subnets": [entry],
             "enableDdosProtection": false,
         });
-        let id = self.id(VNET, &format!("pkrvn{}", self.tail));
+        let id = self.named(VNET, "pkrvn");
         self.row(VNET, id, self.body(properties))
     }
 
@@ -351,15 +351,16 @@ mod tests {
                 "vmProfile": profile,
             },
         });
-        let holder = Holder {
+        let machine =
+            Machine { number, vcpus: 2, memory_mib: 4096, generation: 1, disks: vec![GIB, 1] };
+        let shown = Shown {
             run_id: "01890a5d-ac96-774b-bcce-b302099a8057",
             input: &RunInput::parse(&input).unwrap(),
             template: &template,
             group: &Resource::new(format!("{RG}/IT"), "", json!({}), json!({})),
+            machine: &machine,
         };
-        let machine =
-            Machine { number, vcpus: 2, memory_mib: 4096, generation: 1, disks: vec![GIB, 1] };
-        resources(holder, &machine)
+        shown.resources()
     }
 
     fn names(rows: &[Resource]) -> Vec<&str> {

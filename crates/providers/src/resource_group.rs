@@ -175,7 +175,7 @@ async fn active_run_in(app: &App, group: &ResourceKey) -> Result<Option<Resource
     let active = app.store().active_templates().await?;
     for (template, hidden) in active {
         let hidden: Hidden = serde_json::from_value(hidden).map_err(db::Error::from)?;
-        if hidden.staging_group().as_ref() == Some(group) {
+        if hidden.staging.is_some_and(|id| ResourceKey::of(&id) == *group) {
             return Ok(Some(template));
         }
     }

@@ -13,7 +13,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use db::{Resource, ResourceKey};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
-use service::{App, tombstones};
+use service::{App, blobs, tombstones};
 
 pub const NAME: &str = "Microsoft.Storage/storageAccounts";
 const KINDS: &[&str] = &["StorageV2", "Storage", "BlobStorage", "BlockBlobStorage", "FileStorage"];
@@ -165,8 +165,13 @@ pub(crate) fn new_name() -> Result<String, ApiError> {
     Ok(format!("st{}", hex::encode(fields::random::<11>()?)))
 }
 
-/// The body and the hidden part of an account that the service makes for itself.
-pub fn made(location: &Value, tags: Value) -> Result<(Value, Value), ApiError> {
+/// The staging account of a template. Clients can only read it.
+pub(crate) fn staging(
+    id: String,
+    location: &str,
+    tags: &Value,
+    template: &str,
+) -> Result<Resource, ApiError> {
     let body = json!({
         "location": location,
         "tags": tags,
@@ -181,7 +186,8 @@ pub fn made(location: &Value, tags: Value) -> Result<(Value, Value), ApiError> {
             "provisioningState": "Succeeded",
         },
     });
-    Ok((body, json!({ "keys": [new_key()?, new_key()?] })))
+    let hidden = json!({ "keys": [new_key()?, new_key()?], blobs::TEMPLATE: template });
+    Ok(Resource::new(id, NAME, body, hidden))
 }
 
 /// Why an account other than `own` cannot be called so: reason and message.

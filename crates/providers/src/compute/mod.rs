@@ -116,9 +116,6 @@ async fn check_empty(app: &App, key: &ResourceKey) -> Result<(), ApiError> {
 }
 
 /// The versions of an image definition that the service knows.
-///
-/// # Errors
-/// The database fails.
 pub(crate) async fn versions_of(app: &App, definition: &str) -> Result<Vec<Resource>, db::Error> {
     rows::below(app.context(), VERSIONS_KIND, Some(ResourceKey::of(definition))).await
 }

@@ -130,9 +130,6 @@ pub(super) fn keep_promise(app: &App, version: &Resource) {
 }
 
 /// Takes up what an earlier process did not come to the end of.
-///
-/// # Errors
-/// The database fails.
 pub async fn resume(app: &App) -> Result<(), db::Error> {
     for version in rows::of_kind(app.context(), super::VERSIONS_KIND).await? {
         keep_promise(app, &version);

@@ -78,8 +78,6 @@ impl ResourceType<App> for Version {
         let storage = storage(given.get("storageProfile"), &held["storageProfile"])?;
         if existing.is_none() {
             check_source(app, &storage).await?;
-        }
-        if existing.is_none() {
             super::reserve(app, &key).await?;
         }
         let tags = fields::tags(&object)?.unwrap_or_else(|| json!({}));
@@ -104,7 +102,7 @@ impl ResourceType<App> for Version {
     }
 }
 
-/// Tells the triggers that follow the version's image definition.
+/// Wakes the triggers that follow the version's image definition.
 fn changed(app: &App, version: &ResourceKey) {
     if let Some(definition) = rows::parent_key(version) {
         app.changes().add(Change::Definition(definition));
@@ -195,27 +193,27 @@ fn profile(
         None | Some(Value::Null) => json!([{ "name": location }]),
         Some(regions) => regions.clone(),
     };
-    let kept = Kept { known: known(app), before: &before["targetRegions"] };
-    let targets = targets(app, &regions, &kept, replicas, &storage)?;
+    let possible = Possible { known: known(app), before: &before["targetRegions"] };
+    let targets = targets(app, &regions, &possible, replicas, &storage)?;
     let date = before["publishedDate"].as_str();
     Ok(publishing(also, targets, replicas, storage, is_excluded, date))
 }
 
-/// The regions that versions can be kept in, for those who name them.
+/// The regions that can store versions.
 fn known(app: &App) -> Known {
-    // A faulty configuration is told when something is copied.
+    // A copy reports a faulty configuration.
     let config = Config::load(&app.settings().layout).unwrap_or_default();
     Known::new(&config, &Geography { homes: homes(app), ..Geography::default() })
 }
 
 /// Where a version can be.
-struct Kept<'a> {
+struct Possible<'a> {
     known: Known,
-    /// The targets that it has had; what is among them stays as it is.
+    /// Its targets until now, which stay possible.
     before: &'a Value,
 }
 
-impl Kept<'_> {
+impl Possible<'_> {
     fn check(&self, path: &str, name: &str) -> Result<(), ApiError> {
         let before = self.before.as_array().into_iter().flatten();
         let mut names = before.filter_map(|target| target["name"].as_str());
@@ -232,7 +230,7 @@ impl Kept<'_> {
 fn targets(
     app: &App,
     regions: &Value,
-    kept: &Kept<'_>,
+    possible: &Possible<'_>,
     replicas: u64,
     account: &str,
 ) -> Result<Vec<Value>, ApiError> {
@@ -246,7 +244,7 @@ fn targets(
         let name = name.ok_or_else(|| missing(&format!("{path}.name")))?;
         let name = region::check(app.context(), NAME, name)
             .map_err(|error| error.target(format!("{path}.name")))?;
-        kept.check(&format!("{path}.name"), &name)?;
+        possible.check(&format!("{path}.name"), &name)?;
         let shown = json!(region::display(&name));
         if targets.iter().any(|other| other["name"] == shown) {
             return Err(invalid(&format!("{path}.name"), &shown, "it is there twice"));

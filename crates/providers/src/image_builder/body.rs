@@ -85,19 +85,18 @@ impl Change {
     }
 
     /// Stores the change. `template` was read from `requested`.
-    pub(super) fn store(&self, body: &mut Value, mut requested: Value, template: &Template) {
+    pub(super) fn store(&self, body: &mut Value, requested: &Value, template: &Template) {
         if self.tags.is_some() {
             body["tags"] = json!(template.tags);
         }
         if self.identity.is_some() {
-            body["identity"] = requested["identity"].take();
+            body["identity"] = requested["identity"].clone();
         }
-        let properties = &mut body["properties"];
-        if let Some(sent) = &self.distribute {
-            properties["distribute"] = distribute(sent, template);
-        }
-        if let Some(sent) = &self.vm_profile {
-            properties["vmProfile"] = vm_profile(sent, template);
+        let mut new = created(requested, template, "");
+        for (name, value) in [("distribute", &self.distribute), ("vmProfile", &self.vm_profile)] {
+            if value.is_some() {
+                body["properties"][name] = new["properties"][name].take();
+            }
         }
     }
 }
@@ -126,25 +125,6 @@ fn merged_identity(current: &Value, change: &Map<String, Value>) -> Value {
     }
     let ids: Map<String, Value> = ids.into_iter().collect();
     json!({ "type": kind.unwrap_or("UserAssigned"), "userAssignedIdentities": ids })
-}
-
-/// `distribute` as it is stored; `sent` is the list as the caller wrote it.
-fn distribute(sent: &Value, template: &Template) -> Value {
-    let mut list = serde_json::to_value(&template.properties.distribute).unwrap_or_default();
-    let sent = Sent(Some(sent));
-    respell(&mut list, &sent);
-    distributors(&mut list, &sent, template);
-    list
-}
-
-/// `vmProfile` as it is stored.
-fn vm_profile(sent: &Value, template: &Template) -> Value {
-    let mut profile = serde_json::to_value(&template.properties.vm_profile).unwrap_or_default();
-    respell(&mut profile, &Sent(Some(sent)));
-    if let Some(profile) = profile.as_object_mut() {
-        vm_profile_defaults(profile);
-    }
-    profile
 }
 
 fn defaults(properties: &mut Map<String, Value>, sent: &Sent<'_>, template: &Template) {

@@ -19,17 +19,12 @@ use crate::network::{binding, subnet};
 /// Every mistake of the template: one as itself, several as the first with all of them in `details`.
 pub(super) fn template(call: &Call) -> Result<(Value, Template), ApiError> {
     let sent = Value::Object(call.json()?);
-    let template = read(&call.body, call)?;
-    Ok((sent, template))
+    let options = ParseOptions { api_version: Some(version(call)), face: Face::Service };
+    Ok((sent, read(&call.body, &options)?))
 }
 
-/// Reads a template under the call's api-version.
-fn read(text: &str, call: &Call) -> Result<Template, ApiError> {
-    read_as(text, &ParseOptions { api_version: Some(version(call)), face: Face::Service })
-}
-
-/// Reads a template under any version.
-pub(super) fn read_as(text: &str, options: &ParseOptions) -> Result<Template, ApiError> {
+/// Reads a template.
+pub(super) fn read(text: &str, options: &ParseOptions) -> Result<Template, ApiError> {
     let parsed = parse(text, options);
     match parsed.template {
         Some(template) => Ok(template),
@@ -84,6 +79,11 @@ pub(super) async fn identities(app: &App, template: &Template) -> Result<(), Api
     if let Some(Identity::UserAssigned { id }) = &template.identity {
         identity(app, "identity.userAssignedIdentities", &id.to_string()).await?;
     }
+    machine_identities(app, template).await
+}
+
+/// The same of those that the build machine has.
+pub(super) async fn machine_identities(app: &App, template: &Template) -> Result<(), ApiError> {
     let profile = template.properties.vm_profile.as_ref();
     for id in profile.map(|profile| profile.user_assigned_identities.as_slice()).unwrap_or_default()
     {

@@ -1,21 +1,16 @@
 //! Deletion of a template: its children, the staging group that was made for it, then itself. Images
 //! that it made stay.
 
-use arm::{
-    ApiError, Call, Reply,
-    operation::{self, Started},
-};
+use arm::{ApiError, Call, Reply};
 use db::{Operation, ResourceKey, Write};
-use service::{App, tasks, tombstones};
+use service::{App, tombstones};
 
 use super::{
-    DELETE_TEMPLATE, advance, committed, load,
+    DELETE_TEMPLATE, advance, ended, load,
     record::TemplateRecord,
-    staging,
+    staging, start,
     state::{self, Event, State},
-    until_done,
 };
-use crate::image_builder::NAMESPACE;
 
 /// `None` if another request was faster.
 pub(super) async fn delete(
@@ -27,21 +22,14 @@ pub(super) async fn delete(
         return Ok(Some(Reply::empty(http::StatusCode::NO_CONTENT)));
     };
     advance(&mut template, run.as_ref(), Event::Delete)?;
-    let region = template.location();
-    let started = Started::in_region(call, NAMESPACE, DELETE_TEMPLATE, key.clone(), region);
-    if !committed(app, vec![template.replace(), Write::Operation(started.row.clone())]).await? {
-        return Ok(None);
-    }
-    tasks::spawn(app, "delete", finish(app.clone(), started.row.clone()));
-    Ok(Some(started.accepted()))
+    let region = template.location().to_owned();
+    let writes = vec![template.replace()];
+    let started = start(app, call, (DELETE_TEMPLATE, &region), key, writes).await?;
+    Ok(started.map(|started| started.accepted()))
 }
 
-/// Removes everything in one commit; called again after a restart.
-pub(super) async fn finish(app: App, operation: Operation) {
-    until_done(&app, "delete an image template", || attempt(&app, &operation)).await;
-}
-
-async fn attempt(app: &App, operation: &Operation) -> Result<(), db::Error> {
+/// Removes everything in one commit.
+pub(super) async fn finish(app: &App, operation: &Operation) -> Result<(), db::Error> {
     let (mut writes, mut account) = (Vec::new(), None);
     let found = TemplateRecord::find(app.store(), &operation.target).await?;
     // One that is not being deleted is a new one of that name.
@@ -53,7 +41,7 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), db::Error> {
         writes.push(Write::RemoveBelow(operation.target.clone()));
         writes.push(Write::Remove(operation.target.clone(), template.row.revision));
     }
-    writes.push(Write::Operation(operation::ended(operation.clone(), Ok(()))));
+    writes.push(ended(operation, Ok(())));
     app.store().commit(writes).await?;
     if let Some(account) = account {
         tombstones::remove_account_files(app, &account).await;

@@ -4,17 +4,18 @@
 //! the service did not run are one run, at its start. A schedule skips, and reports, a run that comes due
 //! while the template has another run or cannot have one.
 
-use db::{Cause, ResourceKey, Run, Select, Write};
-use futures_util::{FutureExt, StreamExt, TryStreamExt, future, stream};
+use arm::rows;
+use db::{Cause, ResourceKey, Run};
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use service::{App, quotas};
 
 use super::{
-    SCHEDULES_KIND,
+    SCHEDULES_KIND, committed,
     cron::Schedule,
     own,
-    record::{Plan, Record, ScheduleHidden, TemplateRecord},
-    run,
+    record::{Plan, ScheduleRecord, TemplateRecord},
+    run, side_by_side,
     state::{self, Event, State},
     stays, template_key, while_stale,
 };
@@ -25,19 +26,15 @@ const PAGE: u32 = 500;
 const AT_ONCE: usize = 4;
 
 /// Begins the runs that are due. Returns when the next one is.
-///
-/// # Errors
-/// The database fails.
 pub async fn look_at_schedules(app: &App, now: Timestamp) -> Result<Option<Timestamp>, db::Error> {
     let mut last = None;
     loop {
         let page = app.store().due(now, last, PAGE).await?;
         let Some(end) = page.last() else { break };
-        let plan = Record::<ScheduleHidden>::of(end.clone())?.hidden.plan;
+        let plan = ScheduleRecord::of(end.clone())?.hidden.plan;
         last = plan.map(|plan| (plan.next, end.key()));
         let acts: Vec<_> = page.iter().map(|row| act(app, row.key(), now).boxed()).collect();
-        let acts = stream::iter(acts).buffer_unordered(AT_ONCE);
-        acts.try_for_each(|()| future::ready(Ok(()))).await?;
+        side_by_side(AT_ONCE, acts).await?;
         if last.is_none() {
             break;
         }
@@ -47,40 +44,22 @@ pub async fn look_at_schedules(app: &App, now: Timestamp) -> Result<Option<Times
 
 /// Makes schedules of earlier releases found by the time that they are due, and those found in time whose
 /// next run was computed by a clock that was ahead. At start, and when the clock was set back.
-///
-/// # Errors
-/// The database fails.
 pub async fn check_schedules(app: &App, now: Timestamp) -> Result<(), db::Error> {
-    let mut select = Select {
-        subscription: app.settings().subscription.to_lowercase(),
-        kind: Some(SCHEDULES_KIND.to_owned()),
-        limit: PAGE,
-        ..Select::default()
-    };
-    loop {
-        let page = app.store().list(&select).await?;
-        for row in page.resources {
-            let mut record = Record::<ScheduleHidden>::of(row)?;
-            let Some(plan) = record.hidden.plan.clone() else { continue };
-            match sooner(&plan, now) {
-                Some(next) => {
-                    tracing::warn!(schedule = %record.row.id, too_late = %plan.next, %next, "the clock was set back: the schedule is due sooner");
-                    record.set_plan(Plan { next, ..plan }, now);
-                }
-                None if record.hidden.indexed.is_some() => continue,
-                None => record.set_plan(plan, record.row.changed),
+    for row in rows::of_kind(app.context(), SCHEDULES_KIND).await? {
+        let mut record = ScheduleRecord::of(row)?;
+        let Some(plan) = record.hidden.plan.clone() else { continue };
+        match sooner(&plan, now) {
+            Some(next) => {
+                tracing::warn!(schedule = %record.row.id, too_late = %plan.next, %next, "the clock was set back: the schedule is due sooner");
+                record.set_plan(Plan { next, ..plan }, now);
             }
-            match app.store().commit(vec![Write::Replace(record.into_row())]).await {
-                // Another writer has indexed it.
-                Err(db::Error::Stale { .. }) => {}
-                result => result?,
-            }
+            None if record.hidden.indexed.is_some() => continue,
+            None => record.set_plan(plan, record.row.changed),
         }
-        select.after = page.next;
-        if select.after.is_none() {
-            return Ok(());
-        }
+        // If another writer was faster, it has indexed it.
+        committed(app, vec![record.replace()]).await?;
     }
+    Ok(())
 }
 
 /// When a schedule is due that lies further ahead than it can. The next time but one is still possible: the
@@ -99,11 +78,10 @@ async fn act(app: &App, key: ResourceKey, now: Timestamp) -> Result<(), db::Erro
 /// Acts upon a schedule that is due, as it is now.
 async fn attempt(app: &App, key: &ResourceKey, now: Timestamp) -> Result<(), db::Error> {
     // In this order: a run changes its template too, so that the template's revision guards it.
-    let Some(mut template) = TemplateRecord::find(app.store(), &template_key(key)).await? else {
+    let Some(template) = TemplateRecord::find(app.store(), &template_key(key)).await? else {
         return Ok(());
     };
-    let Some(row) = app.store().resource(key).await? else { return Ok(()) };
-    let mut record = Record::<ScheduleHidden>::of(row)?;
+    let Some(mut record) = ScheduleRecord::find(app.store(), key).await? else { return Ok(()) };
     let Some(plan) = record.hidden.plan.clone().filter(|plan| plan.next <= now) else {
         return Ok(());
     };
@@ -140,9 +118,7 @@ async fn attempt(app: &App, key: &ResourceKey, now: Timestamp) -> Result<(), db:
         Ok((operation, run)) => {
             record.set_last_run(&run.id, due, now);
             record.set_status("Healthy", &began(&run, first, due), now);
-            template.show_run(&run);
-            writes.push(template.replace());
-            writes.extend([Write::Operation(operation), Write::InsertRun(run)]);
+            writes.extend(run::begin(template, operation, run));
         }
         Err(why) => {
             let text = format!("The run that was due at {due} was left out: {why}");
@@ -150,7 +126,7 @@ async fn attempt(app: &App, key: &ResourceKey, now: Timestamp) -> Result<(), db:
             record.set_status("Skipped", &text, now);
         }
     }
-    writes.push(Write::Replace(record.into_row()));
+    writes.push(record.replace());
     app.store().commit(writes).await?;
     app.wake_worker();
     Ok(())
@@ -175,7 +151,7 @@ fn why_not(latest: Option<&Run>, illegal: &state::Illegal) -> String {
 /// zone. Its time stays, so that it continues when it can.
 async fn stop(
     app: &App,
-    mut record: Record<ScheduleHidden>,
+    mut record: ScheduleRecord,
     why: &str,
     now: Timestamp,
 ) -> Result<(), db::Error> {
@@ -183,5 +159,5 @@ async fn stop(
         return Ok(());
     }
     record.set_status("BadSchedule", why, now);
-    app.store().commit(vec![Write::Replace(record.into_row())]).await
+    app.store().commit(vec![record.replace()]).await
 }

@@ -10,6 +10,44 @@ pub(crate) struct Failure {
     pub(crate) message: String,
 }
 
+/// Why a step was not done: the database failed, or the step was refused.
+#[derive(Debug)]
+pub enum Fault<E> {
+    /// The same may succeed later.
+    Database(db::Error),
+    /// It stays refused.
+    Refused(E),
+}
+
+impl<E> Fault<E> {
+    /// The result with the failures of the database apart.
+    pub fn split<T>(result: Result<T, Self>) -> Result<Result<T, E>, db::Error> {
+        match result {
+            Ok(done) => Ok(Ok(done)),
+            Err(Self::Refused(error)) => Ok(Err(error)),
+            Err(Self::Database(error)) => Err(error),
+        }
+    }
+}
+
+impl<E> From<db::Error> for Fault<E> {
+    fn from(error: db::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl<E: From<Error>> From<Error> for Fault<E> {
+    fn from(error: Error) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl From<Failure> for Fault<Failure> {
+    fn from(failure: Failure) -> Self {
+        Self::Refused(failure)
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let mut message = error.message;

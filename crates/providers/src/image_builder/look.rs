@@ -8,12 +8,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use db::{Cause, Operation, Resource, ResourceKey, Run, Select, Write};
-use futures_util::{
-    FutureExt, StreamExt, TryStreamExt,
-    future::{self, BoxFuture},
-    stream,
-};
+use arm::rows;
+use db::{Cause, Operation, Resource, ResourceKey, Run, Select};
+use futures_util::FutureExt;
 use images::error::Error;
 use jiff::Timestamp;
 use service::{
@@ -21,12 +18,11 @@ use service::{
     app::changes::{Change, Scope},
     quotas,
 };
-use tokio::sync::OnceCell;
 
 use super::{
     TRIGGERS_KIND, own,
     record::{RunInput, TemplateRecord},
-    run, source,
+    run, side_by_side, source,
     state::{self, Event, State},
     stays, template_key,
     watch::{Index, Newest, Problem, TriggerRecord, Watch, short},
@@ -77,62 +73,33 @@ pub(super) async fn newest(app: &App, template: &TemplateRecord) -> Result<Newes
     }))
 }
 
-/// What sources stand for, each looked up once a look.
-#[derive(Default)]
-struct Sources {
-    known: Mutex<HashMap<SourceKey, Cell>>,
-}
-
-/// What is followed, and the region it is wanted in.
+/// A source that is followed, and the region it is wanted in.
 type SourceKey = (String, String);
-type Cell = Arc<OnceCell<Arc<Newest>>>;
 
-impl Sources {
-    /// That of a trigger that is indexed.
-    fn key(trigger: &TriggerRecord) -> Option<SourceKey> {
-        let indexed = trigger.hidden.indexed.as_ref()?;
-        Some((indexed.follows.as_ref()?.to_lowercase(), indexed.region.as_ref()?.to_lowercase()))
-    }
-
-    fn cell(&self, key: SourceKey) -> Cell {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.entry(key).or_default().clone()
-    }
-
-    async fn newest(
-        &self,
-        app: &App,
-        trigger: &TriggerRecord,
-        template: &TemplateRecord,
-    ) -> Result<Arc<Newest>, db::Error> {
-        let look = || async { newest(app, template).await.map(Arc::new) };
-        match Self::key(trigger) {
-            Some(key) => self.cell(key).get_or_try_init(look).await.cloned(),
-            None => look().await,
-        }
-    }
+/// The source of a trigger that is indexed.
+fn source_of(trigger: &TriggerRecord) -> Option<SourceKey> {
+    let indexed = trigger.hidden.indexed.as_ref()?;
+    Some((indexed.follows.as_ref()?.to_lowercase(), indexed.region.as_ref()?.to_lowercase()))
 }
 
 /// One look.
 struct Look<'a> {
     app: &'a App,
-    sources: Sources,
+    /// What sources stand for, each looked up once a look.
+    known: Mutex<HashMap<SourceKey, Arc<Newest>>>,
     /// After so many failed runs in a row a trigger is deactivated.
     failures: u32,
     now: Timestamp,
 }
 
 /// Looks at triggers, and begins the runs that are due.
-///
-/// # Errors
-/// The database fails.
 pub async fn look_at_sources(
     app: &App,
     scope: &Scope,
     failures: u32,
     now: Timestamp,
 ) -> Result<(), db::Error> {
-    let look = Look { app, sources: Sources::default(), failures, now };
+    let look = Look { app, known: Mutex::default(), failures, now };
     let changes = match scope {
         Scope::Start => return look.at_all(false).await,
         Scope::All => return look.at_all(true).await,
@@ -140,7 +107,7 @@ pub async fn look_at_sources(
     };
     for change in changes {
         match change {
-            Change::Template(template) => look.at_each(&below(app, template).await?).await?,
+            Change::Template(template) => look.at(below(app, template).await?, false).await?,
             Change::Definition(definition) => look.at_followers(definition).await?,
         }
     }
@@ -157,10 +124,7 @@ impl Look<'_> {
         };
         loop {
             let page = self.app.store().list(&select).await?;
-            match only_changed {
-                true => self.at_changed(page.resources).await?,
-                false => self.at_each(&page.resources).await?,
-            }
+            self.at(page.resources, only_changed).await?;
             select.after = page.next;
             if select.after.is_none() {
                 return Ok(());
@@ -175,62 +139,58 @@ impl Look<'_> {
             let page = store.followers(definition.as_str(), last.as_ref(), PAGE).await?;
             let Some(end) = page.last() else { return Ok(()) };
             last = Some(end.key());
-            self.at_changed(page).await?;
+            self.at(page, true).await?;
         }
     }
 
-    /// At those to which something happens, by what their sources stand for.
-    async fn at_changed(&self, triggers: Vec<Resource>) -> Result<(), db::Error> {
+    /// Looks at triggers: at all of them, or at those that a look would change.
+    async fn at(&self, triggers: Vec<Resource>, only_changed: bool) -> Result<(), db::Error> {
         let triggers = triggers.into_iter().map(TriggerRecord::of);
         let triggers = triggers.collect::<Result<Vec<_>, _>>()?;
-        let mut sources = BTreeMap::new();
-        for trigger in &triggers {
-            if let Some(key) = Sources::key(trigger) {
-                sources.entry(key).or_insert(trigger);
-            }
-        }
         // One trigger of each source finds out what it stands for.
-        let looks = sources.into_values().map(|trigger| self.find_newest(trigger).boxed());
-        side_by_side(looks.collect()).await?;
-        let changed = triggers.iter().filter(|trigger| self.would_change(trigger));
-        let looks = changed.map(|trigger| self.until_done(trigger.key()).boxed());
-        side_by_side(looks.collect()).await
+        let unknown = triggers.iter().filter(|trigger| self.known(trigger).is_none());
+        let unknown = unknown.filter_map(|trigger| Some((source_of(trigger)?, trigger)));
+        let looks = unknown.collect::<BTreeMap<_, _>>().into_iter();
+        let looks = looks.map(|(source, trigger)| self.find_newest(source, trigger).boxed());
+        side_by_side(AT_ONCE, looks.collect()).await?;
+        let chosen = triggers.iter().filter(|trigger| !only_changed || self.would_change(trigger));
+        let looks = chosen.map(|trigger| self.until_done(trigger.key()).boxed());
+        side_by_side(AT_ONCE, looks.collect()).await
     }
 
-    async fn at_each(&self, triggers: &[Resource]) -> Result<(), db::Error> {
-        let looks = triggers.iter().map(|trigger| self.until_done(trigger.key()).boxed());
-        side_by_side(looks.collect()).await
+    fn known(&self, trigger: &TriggerRecord) -> Option<Arc<Newest>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&source_of(trigger)?).cloned()
     }
 
-    async fn find_newest(&self, trigger: &TriggerRecord) -> Result<(), db::Error> {
-        let key = Sources::key(trigger);
-        if key.is_some_and(|key| self.sources.cell(key).initialized()) {
-            return Ok(());
-        }
+    async fn find_newest(
+        &self,
+        source: SourceKey,
+        trigger: &TriggerRecord,
+    ) -> Result<(), db::Error> {
         let template = template_key(&trigger.key());
-        let template = TemplateRecord::find(self.app.store(), &template).await?;
-        let Some(template) = template else { return Ok(()) };
-        self.sources.newest(self.app, trigger, &template).await.map(drop)
+        if let Some(template) = TemplateRecord::find(self.app.store(), &template).await? {
+            let found = Arc::new(newest(self.app, &template).await?);
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(source, found);
+        }
+        Ok(())
     }
 
-    /// True if it is not known.
+    /// True if its source is not known.
     fn would_change(&self, trigger: &TriggerRecord) -> bool {
-        let cell = Sources::key(trigger).map(|key| self.sources.cell(key));
-        let newest = cell.as_ref().and_then(|cell| cell.get());
-        newest.is_none_or(|newest| Watch::would_change(trigger, newest))
+        self.known(trigger).is_none_or(|newest| Watch::would_change(trigger, &newest))
     }
 
     async fn until_done(&self, key: ResourceKey) -> Result<(), db::Error> {
-        while_stale(|| self.at(&key)).await
+        while_stale(|| self.at_one(&key)).await
     }
 
-    async fn at(&self, key: &ResourceKey) -> Result<(), db::Error> {
+    async fn at_one(&self, key: &ResourceKey) -> Result<(), db::Error> {
         let app = self.app;
         // In this order: a run changes its template too, so that the template's revision guards it.
         let template = TemplateRecord::find(app.store(), &template_key(key)).await?;
         let Some(template) = template else { return Ok(()) };
-        let Some(row) = app.store().resource(key).await? else { return Ok(()) };
-        let mut trigger = TriggerRecord::of(row)?;
+        let Some(mut trigger) = TriggerRecord::find(app.store(), key).await? else { return Ok(()) };
         if trigger.provisioning_state() != "Succeeded" {
             return Ok(());
         }
@@ -239,15 +199,23 @@ impl Look<'_> {
         let runs = app.store().recent_runs(&template.key(), UNSEEN_RUNS).await?;
         let mut watch = trigger.hidden.watch.clone();
         watch.account_all(&trigger.row, &runs, self.failures);
-        let newest = self.sources.newest(app, &trigger, &template).await?;
+        let newest = match self.known(&trigger) {
+            Some(known) => known,
+            None => Arc::new(newest(app, &template).await?),
+        };
         watch.begin(&newest, &template);
         let (mut begun, mut problem) = (None, Problem::unknown_source(&newest));
         if let Ok(Some(version)) = newest.as_ref()
             && watch.is_news(&newest)
             && is_free(app, &template, &runs).await?
         {
+            let name = trigger.row.name.clone();
             let begun_now = match quotas::waiting_run(app).await? {
-                Ok(()) => begin(&watch, &template, &trigger.row, version),
+                Ok(()) if watch.is_off() => Ok(None),
+                Ok(()) => {
+                    let cause = Cause::Trigger { name, version: version.clone() };
+                    run::new(&template, cause).map(Some)
+                }
                 Err(error) => Err(error),
             };
             match begun_now {
@@ -265,45 +233,23 @@ impl Look<'_> {
     }
 }
 
-/// A page of looks; a few at once.
-async fn side_by_side(looks: Vec<BoxFuture<'_, Result<(), db::Error>>>) -> Result<(), db::Error> {
-    let looks = stream::iter(looks).buffer_unordered(AT_ONCE);
-    looks.try_for_each(|()| future::ready(Ok(()))).await
-}
-
 /// Whether the template can have another run.
 async fn is_free(app: &App, template: &TemplateRecord, runs: &[Run]) -> Result<bool, db::Error> {
     let state = State::of(template, own(template, runs));
     Ok(state::next(state, Event::Run).is_ok() && stays(app, template).await?)
 }
 
-/// A run for that version, if the trigger is active.
-fn begin(
-    watch: &Watch,
-    template: &TemplateRecord,
-    trigger: &Resource,
-    version: &str,
-) -> Result<Option<(Operation, Run)>, Error> {
-    if watch.is_off() {
-        return Ok(None);
-    }
-    let cause = Cause::Trigger { name: trigger.name.clone(), version: version.to_owned() };
-    run::new(template, cause).map(Some)
-}
-
 async fn write(
     app: &App,
-    mut template: TemplateRecord,
+    template: TemplateRecord,
     trigger: TriggerRecord,
     begun: Option<(Operation, Run)>,
 ) -> Result<(), db::Error> {
     let id = trigger.row.id.clone();
-    let mut writes = vec![Write::Replace(trigger.into_row())];
+    let mut writes = vec![trigger.replace()];
     let run = begun.as_ref().map(|(_, run)| run.id.clone());
     if let Some((operation, run)) = begun {
-        template.show_run(&run);
-        writes.push(template.replace());
-        writes.extend([Write::Operation(operation), Write::InsertRun(run)]);
+        writes.extend(run::begin(template, operation, run));
     }
     app.store().commit(writes).await?;
     if let Some(run) = run {
@@ -315,12 +261,5 @@ async fn write(
 
 /// The triggers of a template: one at most.
 pub(super) async fn below(app: &App, template: &ResourceKey) -> Result<Vec<Resource>, db::Error> {
-    let select = Select {
-        subscription: app.settings().subscription.to_lowercase(),
-        kind: Some(TRIGGERS_KIND.to_owned()),
-        below: Some(template.clone()),
-        limit: 2,
-        ..Select::default()
-    };
-    Ok(app.store().list(&select).await?.resources)
+    rows::below(app.context(), TRIGGERS_KIND, Some(template.clone())).await
 }

@@ -44,13 +44,24 @@ mod watch;
 use std::time::Duration;
 
 use api::template::ApiVersion;
-use arm::{ApiError, Call, Reply, rows};
+use arm::{
+    ApiError, Call, Reply,
+    operation::{self, Started},
+    rows,
+};
 use db::{Operation, ResourceKey, Run, Write};
+use futures_util::{
+    FutureExt, StreamExt, TryStreamExt,
+    future::{self, BoxFuture},
+    stream,
+};
 use jiff::Timestamp;
-use service::App;
+use serde_json::Value;
+use service::{App, tasks};
 
 pub use self::{
     due::{check_schedules, look_at_schedules},
+    failure::Fault,
     look::{look_at_sources, run_ended},
     versions::with_latest,
 };
@@ -89,7 +100,7 @@ const API_VERSIONS: &[&str] = &[
     "2019-05-01-preview",
 ];
 
-/// Kinds of operation; [`resume`] knows how each goes on.
+/// Kinds of operation; [`resume`] knows them all.
 const PUT_TEMPLATE: &str = "putTemplate";
 const PATCH_TEMPLATE: &str = "patchTemplate";
 const DELETE_TEMPLATE: &str = "deleteTemplate";
@@ -98,18 +109,42 @@ const DELETE_TRIGGER: &str = "deleteTrigger";
 /// The operation of a run: the worker ends it.
 pub const RUN: &str = "run";
 
-/// Resumes an operation of the image builder that a restart interrupted. Returns whether it was one:
-/// the worker resumes those of kind [`RUN`].
+/// Does the work of an operation of the image builder, also of one that a restart interrupted. Returns
+/// whether it was one: the worker ends those of kind [`RUN`].
 pub async fn resume(app: App, operation: Operation) -> bool {
-    match operation.kind.as_str() {
-        PUT_TEMPLATE => provision::provision(app, operation).await,
-        PATCH_TEMPLATE => patch::finish(app, operation).await,
-        DELETE_TEMPLATE => delete::finish(app, operation).await,
-        PUT_TRIGGER => triggers::provision(app, operation).await,
-        DELETE_TRIGGER => triggers::remove(app, operation).await,
+    let (app, own, kind) = (&app, &operation, operation.kind.as_str());
+    match kind {
+        PUT_TEMPLATE => until_done(app, kind, || provision::attempt(app, own)).await,
+        PATCH_TEMPLATE => until_done(app, kind, || patch::finish(app, own)).await,
+        DELETE_TEMPLATE => until_done(app, kind, || delete::finish(app, own)).await,
+        PUT_TRIGGER => until_done(app, kind, || triggers::provision(app, own)).await,
+        DELETE_TRIGGER => until_done(app, kind, || triggers::remove(app, own)).await,
         _ => return false,
     }
     true
+}
+
+/// Commits the beginning of an operation with `writes`, and does its work in the background. `None` if
+/// another request was faster.
+async fn start(
+    app: &App,
+    call: &Call,
+    (kind, region): (&'static str, &str),
+    key: &ResourceKey,
+    mut writes: Vec<Write>,
+) -> Result<Option<Started>, ApiError> {
+    let started = Started::in_region(call, NAMESPACE, kind, key.clone(), region);
+    writes.push(Write::Operation(started.row.clone()));
+    if !committed(app, writes).await? {
+        return Ok(None);
+    }
+    tasks::spawn(app, kind, resume(app.clone(), started.row.clone()).map(drop));
+    Ok(Some(started))
+}
+
+/// The write that ends an operation.
+fn ended(operation: &Operation, result: Result<(), Value>) -> Write {
+    Write::Operation(operation::ended(operation.clone(), result))
 }
 
 /// The api-version of a call. The router has checked it.
@@ -180,10 +215,14 @@ where
             return Ok(reply);
         }
     }
-    Err(ApiError::conflict(
+    Err(busy())
+}
+
+fn busy() -> ApiError {
+    ApiError::conflict(
         "Conflict",
         "The image template is being changed by other requests at the same time. Please retry.",
-    ))
+    )
 }
 
 /// Whether the writes were committed. False if another request was faster.
@@ -206,6 +245,15 @@ where
         }
     }
     Ok(())
+}
+
+/// Does all of it, so many at once: requests get their turn at the database.
+async fn side_by_side(
+    count: usize,
+    work: Vec<BoxFuture<'_, Result<(), db::Error>>>,
+) -> Result<(), db::Error> {
+    let work = stream::iter(work).buffer_unordered(count);
+    work.try_for_each(|()| future::ready(Ok(()))).await
 }
 
 /// The name as `[A-Za-z0-9-_.]{1,64}`.

@@ -4,30 +4,25 @@ use api::{
     ErrorCode,
     template::{ApiVersion, Face, Identity, ParseOptions},
 };
-use arm::{
-    ApiError, Call, Reply,
-    operation::{self, Started},
-};
-use db::{Operation, ResourceKey, Write};
+use arm::{ApiError, Call, Reply};
+use db::{Operation, ResourceKey};
 use engine::template::Template;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use service::{App, app::changes, tasks};
+use service::{App, app::changes};
 
 use super::{
     PATCH_TEMPLATE, advance, agree,
     body::Change,
     check::{self, invalid},
-    committed,
+    ended,
     failure::Failure,
     load_existing, machine, provision,
     record::TemplateRecord,
-    schedules, source,
+    schedules, source, start,
     state::{self, Event, State},
-    triggers, until_done, version,
+    triggers, version,
 };
-use crate::image_builder::NAMESPACE;
-
 /// 202: the change is on disk, `provisioningState` is `Updating` until [`finish`]. `None` if another
 /// request was faster.
 pub(super) async fn patch(
@@ -40,27 +35,19 @@ pub(super) async fn patch(
     // First, so that a change that is not allowed now is not checked.
     advance(&mut template, run.as_ref(), Event::Update)?;
     change.apply(app, call, &mut template).await?;
-    let region = template.location();
-    let started = Started::in_region(call, NAMESPACE, PATCH_TEMPLATE, key.clone(), region);
-    let mut writes = vec![Write::Operation(started.row.clone())];
+    let region = template.location().to_owned();
+    let mut writes = Vec::new();
     if change.tags.is_some() {
         writes.extend(schedules::follow_tags(app, &template, Timestamp::now()).await?);
     }
     writes.push(template.replace());
-    if !committed(app, writes).await? {
-        return Ok(None);
-    }
-    tasks::spawn(app, "patch", finish(app.clone(), started.row.clone()));
-    Ok(Some(started.accepted()))
+    let started = start(app, call, (PATCH_TEMPLATE, &region), key, writes).await?;
+    Ok(started.map(|started| started.accepted()))
 }
 
-/// Back to `Succeeded`; called again after a restart.
-pub(super) async fn finish(app: App, operation: Operation) {
-    until_done(&app, "update an image template", || attempt(&app, &operation)).await;
-}
-
-async fn attempt(app: &App, operation: &Operation) -> Result<(), db::Error> {
-    let mut writes = vec![Write::Operation(operation::ended(operation.clone(), Ok(())))];
+/// Back to `Succeeded`.
+pub(super) async fn finish(app: &App, operation: &Operation) -> Result<(), db::Error> {
+    let mut writes = vec![ended(operation, Ok(()))];
     let found = TemplateRecord::find(app.store(), &operation.target).await?;
     let updating =
         |template: &TemplateRecord| State::of(template, None).template == state::Template::Updating;
@@ -139,7 +126,7 @@ impl Change {
         if self.tags.is_some() {
             schedules::check(&json!(typed.tags))?;
         }
-        template.change(typed, version, |body, typed| self.store(body, wanted, typed));
+        template.change(typed, version, |body, typed| self.store(body, &wanted, typed));
         Ok(())
     }
 
@@ -156,12 +143,7 @@ impl Change {
         }
         if self.vm_profile.is_some() {
             check::subnet(app, typed).await?;
-            let profile = typed.properties.vm_profile.as_ref();
-            let ids = profile.map(|profile| profile.user_assigned_identities.as_slice());
-            for id in ids.unwrap_or_default() {
-                let target = "properties.vmProfile.userAssignedIdentities";
-                check::identity(app, target, &id.to_string()).await?;
-            }
+            check::machine_identities(app, typed).await?;
             let refuse = |error: images::error::Error| {
                 let target = error.target.clone().unwrap_or_default();
                 let hint = error.hint.clone().unwrap_or_default();
@@ -216,7 +198,7 @@ fn read(wanted: &Value, version: ApiVersion, call: &Call) -> Result<Template, Ap
     let version =
         if wanted["identity"].is_null() { ApiVersion::V2019_05_01Preview } else { version };
     let options = ParseOptions { api_version: Some(version), face: Face::Service };
-    check::read_as(&wanted.to_string(), &options).inspect_err(|error| {
+    check::read(&wanted.to_string(), &options).inspect_err(|error| {
         tracing::debug!(request.id = call.request_id, error = error.message, "PATCH refused");
     })
 }

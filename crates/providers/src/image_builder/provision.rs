@@ -2,7 +2,6 @@
 //! scripts are fetched and pinned, the staging group is made.
 
 use api::template::Identity;
-use arm::operation;
 use db::{Cause, Operation, Write};
 use engine::template::Template;
 use images::error::Error;
@@ -11,25 +10,19 @@ use serde_json::json;
 use service::{App, tombstones};
 
 use super::{
-    advance, agree, check,
-    exact::Exact,
-    failure::Failure,
+    advance, agree, check, ended,
+    failure::{Failure, Fault},
     machine, pin,
     record::{Indexed, TemplateRecord},
-    run, schedules, source, staging, until_done,
+    run, schedules, source, staging,
 };
 use crate::{
     compute::targets,
     image_builder::state::{self, Event, State},
 };
 
-/// Provisions a template; called again after a restart.
-pub(super) async fn provision(app: App, operation: Operation) {
-    until_done(&app, "provision an image template", || attempt(&app, &operation)).await;
-}
-
-async fn attempt(app: &App, operation: &Operation) -> Result<(), db::Error> {
-    let end = |result| Write::Operation(operation::ended(operation.clone(), result));
+pub(super) async fn attempt(app: &App, operation: &Operation) -> Result<(), db::Error> {
+    let end = |result| ended(operation, result);
     let Some(mut template) = TemplateRecord::find(app.store(), &operation.target).await? else {
         let gone = json!({ "code": "ResourceNotFound", "message": "The image template is gone." });
         return app.store().commit(vec![end(Err(gone))]).await;
@@ -38,7 +31,7 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), db::Error> {
     if State::of(&template, None).template != state::Template::Creating {
         return app.store().commit(vec![end(Ok(()))]).await;
     }
-    let prepared = prepare(app, &mut template).await?;
+    let prepared = Fault::split(prepare(app, &mut template).await)?;
     if app.shutdown().is_cancelled() {
         // An interruption is not a failure of the template: the next start resumes the operation.
         return Ok(());
@@ -66,11 +59,11 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), db::Error> {
         }
     }
     let is_auto = auto.is_some();
-    if let Some((row, run)) = auto {
-        template.show_run(&run);
-        writes.extend([Write::Operation(row), Write::InsertRun(run)]);
+    match auto {
+        Some((row, run)) => writes.extend(run::begin(template, row, run)),
+        None => writes.push(template.replace()),
     }
-    writes.extend([template.replace(), end(result)]);
+    writes.push(end(result));
     app.store().commit(writes).await?;
     if let Some(account) = failed_account {
         tombstones::remove_account_files(app, &account).await;
@@ -83,33 +76,22 @@ async fn attempt(app: &App, operation: &Operation) -> Result<(), db::Error> {
 }
 
 /// Fills in what is known only now. Returns what else has to be written.
-async fn prepare(
-    app: &App,
-    template: &mut TemplateRecord,
-) -> Result<Result<Vec<Write>, Failure>, db::Error> {
-    let typed = match template.template() {
-        Ok(typed) => typed.clone(),
-        Err(failure) => return Ok(Err(failure)),
-    };
-    let exact = match check_targets(app, &typed).await? {
-        Ok(exact) => exact,
-        Err(error) => return Ok(Err(error.into())),
-    };
-    let staging = match staging::prepare(app, template).await? {
-        Ok(writes) => writes,
-        Err(failure) => return Ok(Err(failure)),
-    };
-    let pins = match pin::scripts(app, &typed, template.properties_mut()).await {
-        Ok(pins) => pins,
-        Err(error) => return Ok(Err(error.into())),
-    };
-    let script_bytes = match staging::scripts_fit(app, &pins).await? {
-        Ok(bytes) => bytes,
-        Err(error) => return Ok(Err(error.into())),
-    };
-    if let Err(failure) = staging::keep_scripts(app, template, &pins).await {
-        return Ok(Err(failure));
+async fn prepare(app: &App, template: &mut TemplateRecord) -> Result<Vec<Write>, Fault<Failure>> {
+    let typed = template.template()?.clone();
+    engine::build::check_sizes(&typed)?;
+    Error::all(targets::faults(app, &typed, None).await?)?;
+    let exact = source::resolve(app, &typed).await??;
+    machine::check(app, &typed).await?;
+    if exact.os_type.as_deref() == Some("Linux") {
+        engine::template::check_runs_on_linux(&typed)?;
     }
+    if let Some(error) = agree::disagreement(app, &typed, &exact).await? {
+        return Err(error.into());
+    }
+    let writes = staging::prepare(app, template).await??;
+    let pinned = pin::scripts(app, &typed, template.properties_mut()).await?;
+    let script_bytes = staging::scripts_fit(app, &pinned).await??;
+    staging::keep_scripts(app, template, &pinned).await?;
     if let Some(version) = &exact.version {
         template.set_exact_version(version);
     }
@@ -117,30 +99,7 @@ async fn prepare(
     template.hidden.generation = Some(exact.generation);
     template.show_staging_group();
     show_principal(app, &typed, template).await?;
-    Ok(Ok(staging))
-}
-
-/// The source, if targets, source and machine agree.
-async fn check_targets(app: &App, template: &Template) -> Result<Result<Exact, Error>, db::Error> {
-    if let Err(error) = engine::build::check_sizes(template) {
-        return Ok(Err(error));
-    }
-    if let Err(error) = Error::all(targets::faults(app, template, None).await?) {
-        return Ok(Err(error));
-    }
-    let exact = match source::resolve(app, template).await? {
-        Ok(exact) => exact,
-        Err(error) => return Ok(Err(error)),
-    };
-    if let Err(error) = machine::check(app, template).await {
-        return Ok(Err(error));
-    }
-    if exact.os_type.as_deref() == Some("Linux")
-        && let Err(error) = engine::build::check_runs_on_linux(template)
-    {
-        return Ok(Err(error));
-    }
-    Ok(agree::disagreement(app, template, &exact).await?.map_or(Ok(exact), Err))
+    Ok(writes)
 }
 
 /// Shows which principal the template's identity stands for.

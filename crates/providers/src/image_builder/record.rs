@@ -8,15 +8,19 @@ mod input;
 mod schedule;
 mod template;
 
+use std::sync::OnceLock;
+
 use api::template::{ApiVersion, Face, ParseOptions, Severity};
-use db::{Resource, ResourceKey};
+use db::{Resource, ResourceKey, Store, Write};
 use engine::template::Template;
 use images::error::Error;
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-pub(super) use self::schedule::{Plan, ScheduleHidden};
+use super::failure::Failure;
+
+pub(super) use self::schedule::{Plan, ScheduleHidden, ScheduleRecord};
 pub use self::{
     input::{RunInput, exact_version},
     template::{Hidden, Indexed, TemplateRecord},
@@ -30,6 +34,8 @@ pub struct Record<H> {
     /// What clients never see.
     pub hidden: H,
     body: Value,
+    /// The template of a row that is one.
+    parsed: OnceLock<Result<Template, Failure>>,
 }
 
 impl<H: Serialize + DeserializeOwned> Record<H> {
@@ -38,19 +44,30 @@ impl<H: Serialize + DeserializeOwned> Record<H> {
     pub fn of(mut row: Resource) -> Result<Self, db::Error> {
         let hidden = serde_json::from_value(row.hidden.take())?;
         let body = row.body.take();
-        Ok(Self { row, hidden, body })
+        Ok(Self { row, hidden, body, parsed: OnceLock::new() })
+    }
+
+    /// The record of the row with this key.
+    pub async fn find(store: &Store, key: &ResourceKey) -> Result<Option<Self>, db::Error> {
+        store.resource(key).await?.map(Self::of).transpose()
     }
 
     /// The row to write.
     pub fn into_row(self) -> Resource {
         Resource { body: self.body, hidden: json!(self.hidden), ..self.row }
     }
+
+    /// The write that replaces the row.
+    pub fn replace(self) -> Write {
+        Write::Replace(self.into_row())
+    }
 }
 
 impl<H> Record<H> {
     /// A row that was not written yet.
     pub(super) fn new(id: String, kind: &str, body: Value, hidden: H) -> Self {
-        Self { row: Resource::new(id, kind, Value::Null, Value::Null), hidden, body }
+        let row = Resource::new(id, kind, Value::Null, Value::Null);
+        Self { row, hidden, body, parsed: OnceLock::new() }
     }
 
     /// The key of the row.

@@ -25,7 +25,7 @@ pub(super) async fn submit(
     call: &Call,
     key: &ResourceKey,
 ) -> Result<Option<Reply>, ApiError> {
-    let (mut template, last) = load_existing(app, call, key).await?;
+    let (template, last) = load_existing(app, call, key).await?;
     state::next(State::of(&template, last.as_ref()), Event::Run)?;
     quotas::waiting_run(app).await?.map_err(quotas::to_api_error)?;
     let started = Started::in_region(call, NAMESPACE, RUN, key.clone(), template.location());
@@ -33,10 +33,7 @@ pub(super) async fn submit(
         ApiError::bad_request(error.code.name(), error.message)
             .target("properties.vmProfile.vmSize")
     })?;
-    template.show_run(&run);
-    let writes =
-        vec![Write::InsertRun(run), Write::Operation(started.row.clone()), template.replace()];
-    if !committed(app, writes).await? {
+    if !committed(app, begin(template, started.row.clone(), run).into()).await? {
         return Ok(None);
     }
     app.wake_worker();
@@ -84,12 +81,17 @@ fn canceled(row: Operation, message: &str) -> Operation {
     Operation { status: OperationStatus::Canceled, ..operation::ended(row, Err(error)) }
 }
 
-/// A run that no request asked for, with its operation. Both are written in one commit with the
-/// template as it was read, which [shows](TemplateRecord::show_run) the run.
+/// A run that no request asked for, with its operation.
 pub(super) fn new(template: &TemplateRecord, cause: Cause) -> Result<(Operation, Run), Error> {
     let row = operation::new(RUN, template.key(), &template.row.subscription);
     let run = with_operation(template, &row, cause)?;
     Ok((row, run))
+}
+
+/// The writes by which the run begins.
+pub(super) fn begin(mut template: TemplateRecord, row: Operation, run: Run) -> [Write; 3] {
+    template.show_run(&run);
+    [Write::InsertRun(run), Write::Operation(row), template.replace()]
 }
 
 fn with_operation(template: &TemplateRecord, row: &Operation, cause: Cause) -> Result<Run, Error> {

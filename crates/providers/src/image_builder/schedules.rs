@@ -13,7 +13,7 @@ use super::{
     API_VERSIONS, SCHEDULES, SCHEDULES_KIND,
     check::invalid,
     cron::{Schedule, TAG},
-    record::{Plan, Record, ScheduleHidden, TemplateRecord},
+    record::{Plan, ScheduleHidden, ScheduleRecord, TemplateRecord},
     state::{self, Event, State},
     view,
 };
@@ -66,17 +66,13 @@ fn tag(tags: &Value) -> Option<&str> {
 
 /// What is to be written beside a template for the tags it has now. A schedule whose tag did not change
 /// keeps what is due.
-///
-/// # Errors
-/// The database fails.
 pub(crate) async fn follow_tags(
     app: &App,
     template: &TemplateRecord,
     now: Timestamp,
 ) -> Result<Option<Write>, db::Error> {
     let id = format!("{}/schedules/default", template.row.id);
-    let old = app.store().resource(&ResourceKey::of(&id)).await?;
-    let old = old.map(Record::<ScheduleHidden>::of).transpose()?;
+    let old = ScheduleRecord::find(app.store(), &ResourceKey::of(&id)).await?;
     let Some(tag) = tag(template.tags()) else {
         return Ok(old.map(|old| Write::Remove(old.key(), old.row.revision)));
     };
@@ -92,13 +88,13 @@ pub(crate) async fn follow_tags(
         "timeZone": schedule.zone(),
         "provisioningState": "Succeeded",
     } });
-    let mut record = Record::new(id, SCHEDULES_KIND, body, ScheduleHidden::default());
+    let mut record = ScheduleRecord::new(id, SCHEDULES_KIND, body, ScheduleHidden::default());
     record.set_plan(Plan { tag: tag.to_owned(), next }, now);
     record.set_status("Healthy", "Schedule is active", now);
     Ok(Some(match old {
         Some(old) => {
             (record.row.revision, record.row.created) = (old.row.revision, old.row.created);
-            Write::Replace(record.into_row())
+            record.replace()
         }
         None => Write::Insert(record.into_row()),
     }))

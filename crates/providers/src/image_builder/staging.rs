@@ -2,7 +2,7 @@
 //! in it for scripts, logs and VHDs.
 
 use api::tags::MOST;
-use arm::{ApiError, region::normalise};
+use arm::region::normalise;
 use db::{Resource, ResourceKey, Select, TombstoneKind, Write};
 use images::error::Error;
 use serde_json::{Value, json};
@@ -41,8 +41,11 @@ fn subscription(id: &str) -> &str {
 }
 
 /// A template's storage account as it is now. It is missing where a client has deleted its group.
-pub async fn account(app: &App, template: &TemplateRecord) -> Result<Option<Resource>, db::Error> {
-    match &template.hidden.staging_account {
+pub async fn account(
+    app: &App,
+    template: Option<&TemplateRecord>,
+) -> Result<Option<Resource>, db::Error> {
+    match template.and_then(|template| template.hidden.staging_account.as_deref()) {
         Some(name) => storage::named(app, name).await,
         None => Ok(None),
     }
@@ -177,16 +180,13 @@ pub fn tags(template: &TemplateRecord) -> Value {
 
 /// The account in that group.
 fn new_account(template: &TemplateRecord, group: &str) -> Result<Resource, Failure> {
-    let failed = |error: ApiError| Failure {
+    let name = template.hidden.staging_account.as_deref().unwrap_or_default();
+    let id = format!("{group}/providers/{}/{name}", storage::NAME);
+    let account = storage::staging(id, template.location(), &tags(template), &template.row.id);
+    account.map_err(|error| Failure {
         code: "InternalError",
         message: format!("The storage account could not be made: {}", error.message),
-    };
-    let name = template.hidden.staging_account.as_deref().unwrap_or_default();
-    let location = json!(template.location());
-    let (body, mut hidden) = storage::made(&location, tags(template)).map_err(failed)?;
-    hidden[blobs::TEMPLATE] = json!(template.row.id);
-    let id = format!("{group}/providers/{}/{name}", storage::NAME);
-    Ok(Resource::new(id, storage::NAME, body, hidden))
+    })
 }
 
 fn new_group(id: &str, template: &TemplateRecord) -> Resource {

@@ -1,21 +1,21 @@
 //! `imageTemplates`: the resource type.
 
 use api::template::ApiVersion;
-use arm::{ApiError, Call, Reply, ResourceType, operation::Started, region, rows};
+use arm::{ApiError, Call, Reply, ResourceType, region, rows};
 use async_trait::async_trait;
 use db::{Resource, ResourceKey, Write};
 use engine::template::{Template, downloads};
 use http::StatusCode;
 use serde_json::{Value, json};
-use service::{App, quotas, tasks};
+use service::{App, quotas};
 
 use super::{
-    API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATES, answer, body, check, check_name, committed,
-    delete, patch, provision,
-    record::{Hidden, Record, TemplateRecord},
-    run, schedules, staging, version, view,
+    API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATES, answer, body, check, check_name, delete,
+    patch,
+    record::{Hidden, TemplateRecord},
+    run, schedules, staging, start, version, view,
 };
-use crate::{image_builder::NAMESPACE, storage};
+use crate::storage;
 
 /// The resource type `imageTemplates`.
 #[derive(Debug)]
@@ -65,14 +65,9 @@ impl ResourceType<App> for ImageTemplates {
             return Err(ApiError::disk_full(text));
         }
         let row = record.into_row();
-        let started = Started::in_region(call, NAMESPACE, PUT_TEMPLATE, key, &location);
-        let writes = vec![Write::Insert(row.clone()), Write::Operation(started.row.clone())];
-        if !committed(app, writes).await? {
-            return Err(exists());
-        }
-        let provisioned = provision::provision(app.clone(), started.row.clone());
-        tasks::spawn(app, "provision", provisioned);
-        Ok(started.put(true, view::template(call, &row)))
+        let writes = vec![Write::Insert(row.clone())];
+        let started = start(app, call, (PUT_TEMPLATE, &location), &key, writes).await?;
+        Ok(started.ok_or_else(exists)?.put(true, view::template(call, &row)))
     }
 
     async fn patch(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
@@ -143,5 +138,5 @@ fn new_record(
         staging_account: Some(storage::new_name()?),
         ..Hidden::default()
     };
-    Ok(Record::new(id, quotas::TEMPLATES_KIND, body, hidden).into())
+    Ok(TemplateRecord::new(id, quotas::TEMPLATES_KIND, body, hidden))
 }

@@ -2,28 +2,23 @@
 //! shows them; [`watch`](super::watch) is what they do.
 
 use api::template::ApiVersion;
-use arm::{
-    ApiError, Call, Reply, ResourceType,
-    operation::{self, Started},
-    rows,
-};
+use arm::{ApiError, Call, Reply, ResourceType, rows};
 use async_trait::async_trait;
 use db::{Operation, Resource, ResourceKey, Write};
 use engine::template::{Target, Template};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use service::{App, quotas, tasks};
+use service::{App, quotas};
 
 use super::{
-    DELETE_TRIGGER, PUT_TRIGGER, TRIGGERS, TRIGGERS_KIND, answer,
+    DELETE_TRIGGER, PUT_TRIGGER, TRIGGERS, TRIGGERS_KIND, answer, busy,
     check::invalid,
-    check_name, committed,
+    check_name, ended,
     look::{self, below},
-    record::{Record, TemplateRecord},
-    template_key, template_not_found, until_done, version, view,
+    record::TemplateRecord,
+    start, template_key, template_not_found, version, view,
     watch::{Problem, TriggerHidden, TriggerRecord},
 };
-use crate::image_builder::NAMESPACE;
 
 const SOURCE_IMAGE: &str = "SourceImage";
 const API_VERSIONS: &[&str] = &["2025-10-01", "2024-02-01", "2023-07-01", "2022-07-01"];
@@ -67,10 +62,8 @@ impl ResourceType<App> for Triggers {
         }
         let template = TemplateRecord::find(app.store(), &template_key(&key)).await?;
         let region = template.as_ref().map_or("", |template| template.location());
-        let started = Started::in_region(call, NAMESPACE, DELETE_TRIGGER, key, region);
-        app.store().commit(vec![Write::Operation(started.row.clone())]).await?;
-        tasks::spawn(app, "trigger", remove(app.clone(), started.row.clone()));
-        Ok(started.accepted())
+        let started = start(app, call, (DELETE_TRIGGER, region), &key, Vec::new()).await?;
+        Ok(started.ok_or_else(busy)?.accepted())
     }
 
     fn view(&self, _app: &App, _call: &Call, resource: &Resource) -> Value {
@@ -104,15 +97,12 @@ async fn put_once(
     trigger.set_provisioning_state("Creating");
     trigger.row.changed = Timestamp::now();
     let row = trigger.into_row();
-    let started = Started::in_region(call, NAMESPACE, PUT_TRIGGER, key.clone(), region);
     let write = if created { Write::Insert(row.clone()) } else { Write::Replace(row.clone()) };
+    let region = region.to_owned();
     // The template is written too, so that two triggers at once cannot both be the first.
-    let writes = vec![write, Write::Operation(started.row.clone()), template.replace()];
-    if !committed(app, writes).await? {
-        return Ok(None);
-    }
-    tasks::spawn(app, "trigger", provision(app.clone(), started.row.clone()));
-    Ok(Some(started.put(created, view::envelope(TRIGGERS, &row))))
+    let writes = vec![write, template.replace()];
+    let started = start(app, call, (PUT_TRIGGER, &region), key, writes).await?;
+    Ok(started.map(|started| started.put(created, view::envelope(TRIGGERS, &row))))
 }
 
 /// Checks the body's kind. Other fields (`location`, read-only ones) have no effect before the strict
@@ -229,38 +219,32 @@ fn new_trigger(template: &TemplateRecord, name: &str) -> TriggerRecord {
     let body = json!({ "properties": { "kind": SOURCE_IMAGE } });
     let id = format!("{}/triggers/{name}", template.row.id);
     let indexed = Some(look::index(template));
-    Record::new(id, TRIGGERS_KIND, body, TriggerHidden { indexed, ..TriggerHidden::default() })
+    TriggerRecord::new(
+        id,
+        TRIGGERS_KIND,
+        body,
+        TriggerHidden { indexed, ..TriggerHidden::default() },
+    )
 }
 
-/// Provisions a trigger; called again after a restart.
-pub(super) async fn provision(app: App, operation: Operation) {
-    until_done(&app, "provision a trigger", || provision_once(&app, &operation)).await;
-}
-
-async fn provision_once(app: &App, operation: &Operation) -> Result<(), db::Error> {
-    let mut writes = vec![Write::Operation(operation::ended(operation.clone(), Ok(())))];
+pub(super) async fn provision(app: &App, operation: &Operation) -> Result<(), db::Error> {
+    let mut writes = vec![ended(operation, Ok(()))];
     let template = TemplateRecord::find(app.store(), &template_key(&operation.target)).await?;
-    let trigger = app.store().resource(&operation.target).await?;
-    if let (Some(template), Some(row)) = (template, trigger) {
+    let trigger = TriggerRecord::find(app.store(), &operation.target).await?;
+    if let (Some(template), Some(mut trigger)) = (template, trigger) {
         let newest = look::newest(app, &template).await?;
-        let mut trigger = TriggerRecord::of(row)?;
         let mut watch = trigger.hidden.watch.clone();
         watch.begin(&newest, &template);
         let problem = Problem::unknown_source(&newest);
         watch.put_into(&mut trigger, problem.as_ref(), Timestamp::now());
         trigger.set_provisioning_state("Succeeded");
-        writes.push(Write::Replace(trigger.into_row()));
+        writes.push(trigger.replace());
     }
     app.store().commit(writes).await
 }
 
-/// Removes a trigger; called again after a restart.
-pub(super) async fn remove(app: App, operation: Operation) {
-    until_done(&app, "delete a trigger", || remove_once(&app, &operation)).await;
-}
-
-async fn remove_once(app: &App, operation: &Operation) -> Result<(), db::Error> {
-    let mut writes = vec![Write::Operation(operation::ended(operation.clone(), Ok(())))];
+pub(super) async fn remove(app: &App, operation: &Operation) -> Result<(), db::Error> {
+    let mut writes = vec![ended(operation, Ok(()))];
     if let Some(trigger) = app.store().resource(&operation.target).await? {
         writes.push(Write::Remove(trigger.key(), trigger.revision));
     }

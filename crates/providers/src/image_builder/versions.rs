@@ -11,6 +11,7 @@ use service::App;
 
 use super::{
     exact::{bad, blocking, missing},
+    failure::Fault,
     record::RunInput,
     replicated::Here,
 };
@@ -61,63 +62,44 @@ pub(super) async fn find(
     id: &str,
     location: &str,
 ) -> Result<Result<Found, Error>, db::Error> {
-    let here = match Here::of(app, location) {
-        Ok(here) => here,
-        Err(error) => return Ok(Err(error)),
-    };
-    match is_latest(id) {
-        true => {
-            let all = all(app, id).await?;
-            Ok(match all {
-                Ok(all) => highest(id, all, &here).await,
-                Err(error) => Err(error),
-            })
+    let found = async {
+        let here = Here::of(app, location)?;
+        match is_latest(id) {
+            true => Ok(highest(id, all(app, id).await?, &here).await?),
+            false => exact(app, id, &here).await,
         }
-        false => exact(app, id, &here).await,
-    }
+    };
+    Fault::split(found.await)
 }
 
 fn is_latest(id: &str) -> bool {
     id.rsplit('/').next().is_some_and(|name| name.eq_ignore_ascii_case("latest"))
 }
 
-async fn exact(app: &App, id: &str, here: &Here) -> Result<Result<Found, Error>, db::Error> {
+async fn exact(app: &App, id: &str, here: &Here) -> Result<Found, Fault<Error>> {
     let found = match app.store().resource(&ResourceKey::of(id)).await? {
         Some(version) => Found::Row(Box::new(version)),
-        None => match in_store(app, id, Store::at).await {
-            Ok(Some(image)) => Found::Stored(Box::new(image)),
-            Ok(None) => return Ok(Err(none(id))),
-            Err(error) => return Ok(Err(error)),
-        },
+        None => {
+            let stored = in_store(app, id, Store::at).await?;
+            Found::Stored(Box::new(stored.ok_or_else(|| none(id))?))
+        }
     };
-    Ok(match found.refusal(here).await {
-        Ok(None) => Ok(found),
-        Ok(Some(error)) | Err(error) => Err(error),
-    })
+    found.refusal(here).await?.map_or(Ok(found), |error| Err(error.into()))
 }
 
-/// Every version of the definition, the highest first. What the service says of one goes before what the
-/// image store says.
-async fn all(app: &App, id: &str) -> Result<Result<Vec<(Version, Found)>, Error>, db::Error> {
+/// Every version of the definition, the highest first. A row goes before the image store's record of the
+/// same version.
+async fn all(app: &App, id: &str) -> Result<Vec<(Version, Found)>, Fault<Error>> {
     let definition = id.rsplitn(3, '/').nth(2).unwrap_or_default();
     let numbered = |row: Resource| Some((row.name.parse().ok()?, Found::Row(Box::new(row))));
-    let mut all: Vec<(Version, Found)> =
-        versions_of(app, definition).await?.into_iter().filter_map(numbered).collect();
-    match in_store(app, id, Store::versions).await {
-        Ok(stored) => {
-            let stored = stored.into_iter();
-            all.extend(
-                stored.filter_map(|image| {
-                    Some((image.record.version?, Found::Stored(Box::new(image))))
-                }),
-            );
-        }
-        Err(error) => return Ok(Err(error)),
-    }
+    let stored = |image: StoredImage| Some((image.record.version?, Found::Stored(Box::new(image))));
+    let rows = versions_of(app, definition).await?.into_iter().filter_map(numbered);
+    let images = in_store(app, id, Store::versions).await?.into_iter().filter_map(stored);
+    let mut all: Vec<(Version, Found)> = rows.chain(images).collect();
     // Stable, so that rows stay before what is stored for them.
     all.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
     all.dedup_by_key(|(number, _)| *number);
-    Ok(Ok(all))
+    Ok(all)
 }
 
 /// The first that counts and is in the region. A region that cannot be asked is no region without it.
@@ -163,27 +145,19 @@ async fn in_store<T: Default + Send + 'static>(
 
 /// A run's input, with `latest` of a gallery as the version that it stands for now: a client may have
 /// changed which versions count since the run was requested.
-pub async fn with_latest(
-    app: &App,
-    mut input: RunInput,
-) -> Result<Result<RunInput, Error>, db::Error> {
+///
+/// # Errors
+/// There is none, or the database fails.
+pub async fn with_latest(app: &App, mut input: RunInput) -> Result<RunInput, Fault<Error>> {
     let location = input.template.location.as_deref().unwrap_or_default();
     if let Some(image_version_id) = input.template.properties.source.version_mut()
         && is_latest(image_version_id.name())
     {
-        let id = match find(app, &image_version_id.to_string(), location).await? {
-            Ok(found) => found.id(),
-            Err(error) => return Ok(Err(error)),
-        };
-        *image_version_id = match id.parse() {
-            Ok(id) => id,
-            Err(why) => {
-                return Ok(Err(Error::new(
-                    ErrorCode::BadSharedImageVersionSource,
-                    bad("imageVersionId", &id, &format!("{why}")),
-                )));
-            }
-        };
+        let id = find(app, &image_version_id.to_string(), location).await??.id();
+        *image_version_id = id.parse().map_err(|why| {
+            let text = bad("imageVersionId", &id, &format!("{why}"));
+            Error::new(ErrorCode::BadSharedImageVersionSource, text)
+        })?;
     }
-    Ok(Ok(input))
+    Ok(input)
 }

@@ -10,14 +10,14 @@ use images::{
 };
 use providers::{
     compute::targets,
-    image_builder::{record::RunInput, run_ended, with_latest},
+    image_builder::{Fault, record::RunInput, run_ended, with_latest},
 };
 use service::App;
 
 use super::{
     executor::{Ended, Executor, Job, Seen},
     machines,
-    row::{self, Change, Owned, Refused},
+    row::{self, Change, Owned},
     staged::{self, Place},
 };
 
@@ -33,11 +33,12 @@ pub(super) async fn execute(app: &App, executor: &dyn Executor, run: ActiveRun) 
     // Until the end is written, so that readers learn of it at once.
     let _feed = app.feeds().open(&run.id);
     let working = Change::Working(Phase::Building.name());
-    let owned = Owned::taking(&run.id, &run.template, run.epoch);
-    let run = match row::write(app, &owned, working).await {
+    let ActiveRun { id, template, epoch, .. } = &run;
+    let owned = Owned { id, template, epoch: *epoch, is_taken: false };
+    let run = match row::write(app, owned, working).await {
         Ok(run) => run,
-        Err(Refused::Lost) => return true,
-        Err(Refused::Store(e)) => {
+        Err(db::Error::NotOwner) => return true,
+        Err(e) => {
             tracing::error!(run = %run.id, error = %chain(&e), "the run cannot begin");
             tokio::time::sleep(RETRY).await;
             return false;
@@ -51,7 +52,7 @@ pub(super) async fn execute(app: &App, executor: &dyn Executor, run: ActiveRun) 
         Err(error) => (None, Some(refuse(app, &run, error).await)),
     };
     if let Some(ended) = ended {
-        end(app, &Owned::of(&run), input.as_ref(), &ended).await;
+        end(app, Owned::of(&run), input.as_ref(), &ended).await;
     }
     true
 }
@@ -59,12 +60,12 @@ pub(super) async fn execute(app: &App, executor: &dyn Executor, run: ActiveRun) 
 /// How the run ended. `None` if it has another owner by now.
 async fn attempt(app: &App, executor: &dyn Executor, run: &Run, input: &RunInput) -> Option<Ended> {
     match patiently(app, run, || prepare(app, run, input)).await {
-        Ok(Ok((place, job))) => {
+        Ok((place, job)) => {
             let ended = build(app, executor, run, job).await?;
             Some(staged::deliver(app, &place, ended).await)
         }
-        Ok(Err(error)) => Some(refuse(app, run, error).await),
-        Err(e) => {
+        Err(Fault::Refused(error)) => Some(refuse(app, run, error).await),
+        Err(Fault::Database(e)) => {
             let text = format!("the service could not look up what the run needs: {e}");
             Some(Ended::failed(Error::new(ErrorCode::InternalError, text)))
         }
@@ -79,51 +80,34 @@ async fn refuse(app: &App, run: &Run, error: Error) -> Ended {
 
 /// Asks the database until it answers: a run does not fail because the database cannot work for a while.
 /// The end of the service ends the wait; the run then waits for the next start.
-async fn patiently<T, F>(
-    app: &App,
-    run: &Run,
-    attempt: impl Fn() -> F,
-) -> Result<Result<T, Error>, db::Error>
+async fn patiently<T, F>(app: &App, run: &Run, attempt: impl Fn() -> F) -> Result<T, Fault<Error>>
 where
-    F: Future<Output = Result<Result<T, Error>, db::Error>>,
+    F: Future<Output = Result<T, Fault<Error>>>,
 {
     loop {
         let error = match attempt().await {
-            Err(error) if error.is_passing() => error,
+            Err(Fault::Database(error)) if error.is_passing() => error,
             result => return result,
         };
         tracing::warn!(run = %run.id, error = %chain(&error), "the run waits for the database");
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}
             () = app.shutdown().cancelled() => {
-                return Ok(Err(Error::new(ErrorCode::Canceled, "the service ends")));
+                return Err(Error::new(ErrorCode::Canceled, "the service ends").into());
             }
         }
     }
 }
 
 /// Where the run works and what the executor needs, or why the run does not begin to build.
-async fn prepare(
-    app: &App,
-    run: &Run,
-    input: &RunInput,
-) -> Result<Result<(Place, Job), Error>, db::Error> {
+async fn prepare(app: &App, run: &Run, input: &RunInput) -> Result<(Place, Job), Fault<Error>> {
     if run.state == RunState::Canceling {
-        return Ok(Err(Error::new(ErrorCode::Canceled, "canceled before the build")));
+        return Err(Error::new(ErrorCode::Canceled, "canceled before the build").into());
     }
-    let template = &input.template;
-    targets::reserve(app, template).await?;
-    if let Err(error) = Error::all(targets::faults(app, template, Some(&run.id)).await?) {
-        return Ok(Err(error));
-    }
-    let place = match staged::place(app, run).await? {
-        Ok(place) => place,
-        Err(error) => return Ok(Err(error)),
-    };
-    let input = match with_latest(app, input.clone()).await? {
-        Ok(input) => input,
-        Err(error) => return Ok(Err(error)),
-    };
+    targets::reserve(app, &input.template).await?;
+    Error::all(targets::faults(app, &input.template, Some(&run.id)).await?)?;
+    let place = staged::place(app, run).await?;
+    let input = with_latest(app, input.clone()).await?;
     let job = Job {
         run_id: run.id.clone(),
         name: run.template.as_str().rsplit('/').next().unwrap_or_default().to_owned(),
@@ -132,7 +116,7 @@ async fn prepare(
         account: place.account.clone(),
         worked: run.worked,
     };
-    Ok(Ok((place, job)))
+    Ok((place, job))
 }
 
 /// Builds. `None` if the run has another owner by now.
@@ -163,9 +147,9 @@ async fn build(app: &App, executor: &dyn Executor, run: &Run, job: Job) -> Optio
             Some(Seen::MachineStarted(machine)) if is_ours => {
                 machines::show(app, run, &input, &machine).await;
             }
-            Some(Seen::MachineEnded(number)) => machines::hide(app, run, number).await,
+            Some(Seen::MachineEnded(number)) => machines::hide(app, run, &input, number).await,
             Some(Seen::Source(source)) if is_ours => {
-                if let Some(version) = input.exact_version(&source) {
+                if let Some(version) = input.template.properties.source.exact_version(&source) {
                     is_ours = report(app, executor, run, Change::Source(version)).await;
                 }
             }
@@ -181,19 +165,19 @@ async fn build(app: &App, executor: &dyn Executor, run: &Run, job: Job) -> Optio
 
 /// Writes where the run is. False if it has another owner by now, which this build must not disturb.
 async fn report(app: &App, executor: &dyn Executor, run: &Run, change: Change<'_>) -> bool {
-    match row::write(app, &Owned::of(run), change).await {
+    match row::write(app, Owned::of(run), change).await {
         Ok(now) if now.state != RunState::Canceling => true,
         Ok(_) => {
             executor.cancel(&run.id);
             true
         }
-        Err(Refused::Lost) => {
+        Err(db::Error::NotOwner) => {
             tracing::warn!(run = %run.id, "another owner has taken the run on");
             executor.cancel(&run.id);
             false
         }
         // The row is for people; the build continues without it.
-        Err(Refused::Store(e)) => {
+        Err(e) => {
             tracing::warn!(run = %run.id, error = %chain(&e), "the progress of the run cannot be written");
             true
         }
@@ -203,13 +187,13 @@ async fn report(app: &App, executor: &dyn Executor, run: &Run, change: Change<'_
 /// Writes that the run is over, when it has released everything. It waits for a database that fails, but
 /// not beyond the service's end: the next start then recovers the run.
 /// If the database refuses the outputs for good, the run fails without them.
-pub(super) async fn end(app: &App, owned: &Owned, input: Option<&RunInput>, ended: &Ended) {
-    let id = owned.id();
+pub(super) async fn end(app: &App, owned: Owned<'_>, input: Option<&RunInput>, ended: &Ended) {
+    let id = owned.id;
     let mut refusals = 0;
     let mut unwritten = None;
     loop {
         let change = match &unwritten {
-            Some(failed) => Change::Closed(failed),
+            Some(failed) => Change::Over(failed, None),
             None if is_cut_off(app, id, ended).await => Change::Waiting,
             None => Change::Over(ended, input),
         };
@@ -221,8 +205,8 @@ pub(super) async fn end(app: &App, owned: &Owned, input: Option<&RunInput>, ende
                 run_ended(app, &run.template, input);
                 return;
             }
-            Err(Refused::Lost) => return,
-            Err(Refused::Store(e)) => {
+            Err(db::Error::NotOwner) => return,
+            Err(e) => {
                 tracing::error!(run = %id, error = %chain(&e), "the run's end cannot be written");
                 refusals = if matches!(e, db::Error::Stale { .. }) { refusals + 1 } else { 0 };
                 if refusals == REFUSALS {

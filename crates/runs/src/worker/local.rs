@@ -221,7 +221,7 @@ impl Inner {
             cache_bytes: self.limits.cache_bytes,
             run_id: Some(job.run_id),
         };
-        staged::fetch_scripts(&cx, &job.account, &job.input.scripts).await;
+        staged::fetch_scripts(&cx, &job.account, &job.input.template).await;
         let input = Input {
             fetch: self.fetch.clone(),
             name: job.name,

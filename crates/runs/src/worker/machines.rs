@@ -7,12 +7,12 @@
 //! A row is there because a machine is. After `kill -9` the rows of runs that hold nothing any more go
 //! before any run is recovered; a machine that `errorHandling` retains stays until it is released.
 
-use db::{Error, Resource, Run, Select, Write};
+use db::{Error, Resource, ResourceKey, Run, Select, Write};
 use engine::may_wait;
 use images::ledger::{self, Held};
 use providers::{
     image_builder::record::{RunInput, TemplateRecord},
-    machine::{self, Holder, KINDS, Machine},
+    machine::{self, KINDS, Machine, Shown},
 };
 use service::{App, read_only::RUN};
 
@@ -29,11 +29,11 @@ pub(super) async fn show(app: &App, run: &Run, input: &RunInput, machine: &Machi
 async fn written(app: &App, run: &Run, input: &RunInput, machine: &Machine) -> Result<(), Error> {
     let store = app.store();
     let Some(template) = TemplateRecord::find(store, &run.template).await? else { return Ok(()) };
-    let Some(group) = template.hidden.staging_group() else { return Ok(()) };
+    let group = ResourceKey::of(&input.staging_group);
     let Some(group) = store.resource(&group).await? else { return Ok(()) };
-    let holder = Holder { run_id: &run.id, input, template: &template, group: &group };
+    let shown = Shown { run_id: &run.id, input, template: &template, group: &group, machine };
     let mut writes = Vec::new();
-    for mut resource in machine::resources(holder, machine) {
+    for mut resource in shown.resources() {
         writes.push(match app.store().resource(&resource.key()).await? {
             None => Write::Insert(resource),
             Some(before) => {
@@ -46,16 +46,9 @@ async fn written(app: &App, run: &Run, input: &RunInput, machine: &Machine) -> R
 }
 
 /// The machine is gone.
-pub(super) async fn hide(app: &App, run: &Run, number: u32) {
+pub(super) async fn hide(app: &App, run: &Run, input: &RunInput, number: u32) {
     let of_machine = |row: &Resource| row.hidden[machine::NUMBER] == number;
-    let removed = async {
-        let template = TemplateRecord::find(app.store(), &run.template).await?;
-        match template.as_ref().and_then(staging_group) {
-            Some(group) => remove(app, &run.id, Some(group), of_machine).await,
-            None => Ok(()),
-        }
-    };
-    if let Err(error) = removed.await {
+    if let Err(error) = remove(app, &run.id, Some(group_name(input)), of_machine).await {
         // The run's end removes what is left.
         tracing::warn!(run = %run.id, error = %images::error::chain(&error), "a machine of the run is still shown");
     }
@@ -65,12 +58,26 @@ pub(super) async fn hide(app: &App, run: &Run, number: u32) {
 pub(super) async fn removal(
     app: &App,
     run_id: &str,
-    template: Option<&TemplateRecord>,
+    input: &RunInput,
 ) -> Result<Vec<Write>, Error> {
-    let group = template.and_then(staging_group);
-    let Some(group) = group.filter(|_| !holds(app, run_id)) else { return Ok(Vec::new()) };
-    let rows = rows(app, Some(group)).await?;
-    let own = rows.iter().filter(|row| row.hidden[RUN] == run_id);
+    match holds(app, run_id) {
+        true => Ok(Vec::new()),
+        false => removals(app, run_id, Some(group_name(input)), |_| true).await,
+    }
+}
+
+fn group_name(input: &RunInput) -> String {
+    input.staging_group.rsplit('/').next().unwrap_or_default().to_lowercase()
+}
+
+async fn removals(
+    app: &App,
+    run_id: &str,
+    group: Option<String>,
+    is_meant: impl Fn(&Resource) -> bool,
+) -> Result<Vec<Write>, Error> {
+    let rows = rows(app, group).await?;
+    let own = rows.iter().filter(|row| row.hidden[RUN] == run_id && is_meant(row));
     Ok(own.map(|row| Write::Remove(row.key(), row.revision)).collect())
 }
 
@@ -81,21 +88,13 @@ async fn remove(
     is_meant: impl Fn(&Resource) -> bool,
 ) -> Result<(), Error> {
     for _ in 0..TRIES {
-        let rows = rows(app, group.clone()).await?;
-        let own = rows.iter().filter(|row| row.hidden[RUN] == run_id && is_meant(row));
-        let writes = own.map(|row| Write::Remove(row.key(), row.revision)).collect();
+        let writes = removals(app, run_id, group.clone(), &is_meant).await?;
         match app.store().commit(writes).await {
             Err(Error::Stale { .. }) => {}
             result => return result,
         }
     }
     Ok(())
-}
-
-/// The name of the template's staging group.
-fn staging_group(template: &TemplateRecord) -> Option<String> {
-    let id = template.hidden.staging.as_deref()?;
-    id.rsplit('/').next().map(str::to_lowercase)
 }
 
 /// Removes every row whose run holds no machine any more: after a restart, and when the time of a

@@ -173,7 +173,7 @@ async fn after_panic(app: &App, id: &str) {
         && !run.state.is_over()
     {
         let input = RunInput::of(&run).ok();
-        execute::end(app, &Owned::of(&run), input.as_ref(), &Ended::failed(error)).await;
+        execute::end(app, Owned::of(&run), input.as_ref(), &Ended::failed(error)).await;
     }
 }
 

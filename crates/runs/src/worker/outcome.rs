@@ -21,7 +21,7 @@ use service::{App, blobs};
 
 use super::{executor::Ended, machines};
 
-/// Ends a run. Returns what is to be written beside its row.
+/// Ends a run and its operation. Returns what is to be written beside its row.
 pub(crate) async fn end(
     app: &App,
     run: &mut Run,
@@ -29,29 +29,8 @@ pub(crate) async fn end(
     input: Option<&RunInput>,
     ended: &Ended,
 ) -> Result<Vec<Write>, db::Error> {
-    let mut writes = close(app, run, template, ended).await?;
-    if let Some(input) = input {
-        let owner = template.map(|template| &template.row);
-        let made = artifacts::writes(app, &run.id, owner, &input.template, &ended.outputs).await?;
-        writes.extend(made);
-    }
-    writes.extend(machines::removal(app, &run.id, template).await?);
-    Ok(writes)
-}
-
-/// Ends a run and its operation, and nothing beside them.
-pub(crate) async fn close(
-    app: &App,
-    run: &mut Run,
-    template: Option<&TemplateRecord>,
-    ended: &Ended,
-) -> Result<Vec<Write>, db::Error> {
     let base = app.base_url().unwrap_or_default();
-    let account = match template {
-        Some(template) => staging::account(app, template).await?,
-        None => None,
-    };
-    let log = match account {
+    let log = match staging::account(app, template).await? {
         Some(account) => {
             let (name, id) = (account.name, &run.id);
             format!("{base}/storage/{name}/{}/{id}/{CUSTOMIZATION_LOG}", blobs::LOGS)
@@ -66,17 +45,21 @@ pub(crate) async fn close(
     run.message = error
         .as_ref()
         .map_or_else(String::new, |error| error["message"].as_str().unwrap_or_default().to_owned());
-    let operation = app.store().operation(&run.operation).await?;
-    let write = |row| Write::Operation(operation_row(row, state, error));
-    Ok(operation.map(write).into_iter().collect())
-}
-
-fn operation_row(row: db::Operation, state: RunState, error: Option<Value>) -> db::Operation {
-    let mut row = operation::ended(row, error.map_or(Ok(()), Err));
-    if state == RunState::Canceled {
-        row.status = OperationStatus::Canceled;
+    let mut writes = Vec::new();
+    if let Some(row) = app.store().operation(&run.operation).await? {
+        let mut row = operation::ended(row, error.map_or(Ok(()), Err));
+        if state == RunState::Canceled {
+            row.status = OperationStatus::Canceled;
+        }
+        writes.push(Write::Operation(row));
     }
-    row
+    if let Some(input) = input {
+        let owner = template.map(|template| &template.row);
+        let made = artifacts::writes(app, &run.id, owner, &input.template, &ended.outputs).await?;
+        writes.extend(made);
+        writes.extend(machines::removal(app, &run.id, input).await?);
+    }
+    Ok(writes)
 }
 
 /// The state, and `{code, message}` unless all is done.

@@ -55,8 +55,8 @@ pub(super) async fn recover(
         };
         let input = RunInput::of(&run).ok();
         let ended = Ended::failed(error);
-        let owned = Owned::taking(&run.id, &run.template, run.epoch);
-        execute::end(app, &owned, input.as_ref(), &ended).await;
+        let owned = Owned { is_taken: false, ..Owned::of(&run) };
+        execute::end(app, owned, input.as_ref(), &ended).await;
     }
     Ok(resumed)
 }

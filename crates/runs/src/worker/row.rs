@@ -15,48 +15,20 @@ use super::{executor::Ended, outcome};
 /// How often to try again when a request was faster. Each time another writer got something done.
 const TRIES: usize = 50;
 
-/// Why a run's row was not written.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
-    /// Another owner has taken the run on or ended it, or it was removed.
-    #[error("another owner has taken the run on")]
-    Lost,
-    /// The database failed.
-    #[error(transparent)]
-    Store(Error),
-}
-
-impl From<Error> for Refused {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::NotOwner => Self::Lost,
-            error => Self::Store(error),
-        }
-    }
-}
-
 /// A run that this service owns, or is about to take on.
-#[derive(Debug, Clone)]
-pub(crate) struct Owned {
-    id: String,
-    template: ResourceKey,
-    epoch: i64,
-    is_taken: bool,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Owned<'a> {
+    pub(super) id: &'a str,
+    pub(super) template: &'a ResourceKey,
+    /// Its owner's.
+    pub(super) epoch: i64,
+    pub(super) is_taken: bool,
 }
 
-impl Owned {
-    /// A run to take on from its owner at this epoch.
-    pub(super) fn taking(id: &str, template: &ResourceKey, epoch: i64) -> Self {
-        Self { id: id.to_owned(), template: template.clone(), epoch, is_taken: false }
-    }
-
-    /// A run that was taken on at this epoch.
-    pub(super) fn of(run: &Run) -> Self {
-        Self { is_taken: true, ..Self::taking(&run.id, &run.template, run.epoch) }
-    }
-
-    pub(super) fn id(&self) -> &str {
-        &self.id
+impl<'a> Owned<'a> {
+    /// A run that was taken on.
+    pub(super) fn of(run: &'a Run) -> Self {
+        Self { id: &run.id, template: &run.template, epoch: run.epoch, is_taken: true }
     }
 }
 
@@ -69,29 +41,30 @@ pub(crate) enum Change<'a> {
     Source(&'a str),
     /// It waits again, for the next start of the service.
     Waiting,
-    /// It is over. What it made is written if its input is known.
+    /// It is over. What it made is written only with its input.
     Over(&'a Ended, Option<&'a RunInput>),
-    /// It is over, and what it made is not written.
-    Closed(&'a Ended),
 }
 
 /// Changes a run and its template in one commit. Returns the run as it is now; a run that was taken on
-/// comes with its input.
-pub(crate) async fn write(app: &App, owned: &Owned, change: Change<'_>) -> Result<Run, Refused> {
+/// comes with its input. `NotOwner` means that another owner has taken the run on or ended it.
+pub(crate) async fn write(app: &App, owned: Owned<'_>, change: Change<'_>) -> Result<Run, Error> {
     let store = app.store();
-    let mut last = Refused::Lost;
+    let mut last = Error::NotOwner;
     for _ in 0..TRIES {
         // The template before the run: the commit then refuses a change of both between the two.
-        let mut template = TemplateRecord::find(store, &owned.template).await?;
+        let mut template = TemplateRecord::find(store, owned.template).await?;
         let run = match owned.is_taken {
-            true => store.run_without_input(&owned.id).await?,
-            false => store.run(&owned.id).await?,
+            true => store.run_without_input(owned.id).await?,
+            false => store.run(owned.id).await?,
         };
         // A request may end a run that waits, at the epoch it has.
         let is_ours = |run: &Run| run.epoch == owned.epoch && !run.state.is_over();
-        let Some(mut run) = run.filter(is_ours) else { return Err(Refused::Lost) };
+        let Some(mut run) = run.filter(is_ours) else { return Err(Error::NotOwner) };
         let was_running = run.state == RunState::Running;
-        let mut writes = apply(app, &mut run, template.as_mut(), change).await?;
+        let mut writes = apply(app, &mut run, template.as_ref(), change).await?;
+        if let (Change::Source(version), Some(template)) = (change, &mut template) {
+            template.set_exact_version(version);
+        }
         if owned.is_taken {
             writes.push(Write::ReplaceRun(run.clone()));
         } else {
@@ -107,8 +80,8 @@ pub(crate) async fn write(app: &App, owned: &Owned, change: Change<'_>) -> Resul
         }
         match store.commit(writes).await {
             Ok(()) => return Ok(run),
-            Err(error @ Error::Stale { .. }) => last = Refused::Store(error),
-            Err(error) => return Err(error.into()),
+            Err(error @ Error::Stale { .. }) => last = error,
+            Err(error) => return Err(error),
         }
     }
     Err(last)
@@ -118,19 +91,11 @@ pub(crate) async fn write(app: &App, owned: &Owned, change: Change<'_>) -> Resul
 async fn apply(
     app: &App,
     run: &mut Run,
-    template: Option<&mut TemplateRecord>,
+    template: Option<&TemplateRecord>,
     change: Change<'_>,
 ) -> Result<Vec<Write>, Error> {
-    let template = match (change, template) {
-        (Change::Source(version), Some(template)) => {
-            template.set_exact_version(version);
-            Some(&*template)
-        }
-        (_, template) => template.map(|template| &*template),
-    };
     match change {
         Change::Over(ended, input) => return outcome::end(app, run, template, input, ended).await,
-        Change::Closed(ended) => return outcome::close(app, run, template, ended).await,
         Change::Working(phase) => {
             if next_of_run(run, Event::Step(SubState::named(phase))).is_ok() {
                 run.state = RunState::Running;

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use api::ErrorCode;
 use db::Run;
+use engine::template::Template;
 use images::{cx::Cx, error::Error, event::RunOutput, step::Step};
-use providers::image_builder::{pin::Script, record::TemplateRecord, staging};
+use providers::image_builder::{Fault, pin, record::TemplateRecord, staging};
 use service::{
     App,
     blobs::{self, Blob, VHDS},
@@ -29,18 +30,15 @@ pub(super) struct Place {
 ///
 /// # Errors
 /// The account is gone. A failure of the database is not one of the run.
-pub(super) async fn place(app: &App, run: &Run) -> Result<Result<Place, Error>, db::Error> {
+pub(super) async fn place(app: &App, run: &Run) -> Result<Place, Fault<Error>> {
     let template = TemplateRecord::find(app.store(), &run.template).await?;
-    let account = match &template {
-        Some(template) => staging::account(app, template).await?,
-        None => None,
-    };
-    let Some(account) = account else {
+    let Some(account) = staging::account(app, template.as_ref()).await? else {
         let text = "the staging storage account of the image template is gone: its resource group was deleted";
-        return Ok(Err(Error::new(ErrorCode::NotFound, text)
-            .hint("delete the image template and create it again")));
+        return Err(Error::new(ErrorCode::NotFound, text)
+            .hint("delete the image template and create it again")
+            .into());
     };
-    Ok(Ok(Place { account: account.name, stamp: stamp(app, run).await? }))
+    Ok(Place { account: account.name, stamp: stamp(app, run).await? })
 }
 
 /// Azure has the second in the name. An earlier run of the template may have had that second: then the run's id
@@ -53,9 +51,9 @@ async fn stamp(app: &App, run: &Run) -> Result<String, db::Error> {
 
 /// Puts the pinned scripts where the engine looks first. The engine fetches a script that is missing
 /// here, and takes only what was pinned.
-pub(super) async fn fetch_scripts(cx: &Cx, account: &str, scripts: &[Script]) {
+pub(super) async fn fetch_scripts(cx: &Cx, account: &str, template: &Template) {
     let folder = blobs::root(&cx.layout).join(account);
-    for script in scripts {
+    for script in pin::pinned(template) {
         let path = folder.join(script.container).join(&script.blob);
         let Some(path) = path.to_str() else { continue };
         let (base, limits) = (Some(Path::new("/")), Limits::default());

@@ -573,8 +573,8 @@ async fn a_run_that_a_request_has_ended_is_not_begun() {
     let ended = db::Run { state: RunState::Canceled, ..seen.clone() };
     process.app.store().commit(vec![db::Write::ReplaceRun(ended)]).await.unwrap();
     let working = super::row::Change::Working("Building");
-    let owned = super::row::Owned::taking(&id, &seen.template, seen.epoch);
-    let refused = super::row::write(&process.app, &owned, working).await.unwrap_err();
-    assert!(matches!(refused, super::row::Refused::Lost), "{refused}");
+    let owned = super::row::Owned { is_taken: false, ..super::row::Owned::of(&seen) };
+    let refused = super::row::write(&process.app, owned, working).await.unwrap_err();
+    assert!(matches!(refused, db::Error::NotOwner), "{refused}");
     assert_eq!(process.run(&id).await.state, RunState::Canceled);
 }

@@ -6,15 +6,12 @@ use images::error::Error;
 use serde_json::{Value, json};
 
 use super::parse;
-use crate::image_builder::pin::{self, Script};
 
 /// The input of a run, parsed once.
 #[derive(Debug, Clone)]
 pub struct RunInput {
     /// The template.
     pub template: Template,
-    /// Scripts and files that the template's storage account keeps.
-    pub scripts: Vec<Script>,
     /// The id of the staging group.
     pub staging_group: String,
     /// The subnet of the build machine, spelled as the client spelled it.
@@ -36,22 +33,14 @@ impl RunInput {
         let mut body = input.clone();
         let version = body.as_object_mut().and_then(|body| body.remove("apiVersion"));
         let version = version.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok());
-        let template = parse(&body, version)?;
         let properties = &body["properties"];
         let text =
             |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         Ok(Self {
-            scripts: pin::pinned(&template),
-            template,
+            template: parse(&body, version)?,
             staging_group: text(&properties["exactStagingResourceGroup"]).unwrap_or_default(),
             subnet_id: text(&properties["vmProfile"]["vnetConfig"]["subnetId"]),
         })
-    }
-
-    /// How the source that the build resolved is shown; `None` for a managed image, which has no
-    /// versions.
-    pub fn exact_version<'s>(&self, resolved: &'s str) -> Option<&'s str> {
-        self.template.properties.source.exact_version(resolved)
     }
 
     /// Writes the exact version of the source into a stored input.

@@ -30,7 +30,10 @@ pub(crate) struct Plan {
     pub(crate) next: Timestamp,
 }
 
-impl Record<ScheduleHidden> {
+/// A schedule.
+pub(crate) type ScheduleRecord = Record<ScheduleHidden>;
+
+impl ScheduleRecord {
     pub(crate) fn set_plan(&mut self, plan: Plan, now: Timestamp) {
         self.body["properties"]["nextRunTime"] = json!(plan.next.to_string());
         self.hidden.indexed = Some(Due { due: plan.next });

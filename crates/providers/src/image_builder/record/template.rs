@@ -1,12 +1,9 @@
 //! The row of an image template.
 
-use std::{
-    ops::{Deref, DerefMut},
-    sync::OnceLock,
-};
+use std::sync::OnceLock;
 
 use api::template::ApiVersion;
-use db::{Resource, ResourceKey, Run, RunState, Store, Write};
+use db::{Run, RunState};
 use engine::template::Template;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -56,65 +53,10 @@ fn supported<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ApiVersion>, D
     Ok(Option::<String>::deserialize(from)?.and_then(|name| name.parse().ok()))
 }
 
-impl Hidden {
-    /// The key of the staging group.
-    pub fn staging_group(&self) -> Option<ResourceKey> {
-        self.staging.as_deref().map(ResourceKey::of)
-    }
-}
-
 /// An image template.
-#[derive(Debug, Clone)]
-pub struct TemplateRecord {
-    record: Record<Hidden>,
-    parsed: OnceLock<Result<Template, Failure>>,
-}
-
-impl Deref for TemplateRecord {
-    type Target = Record<Hidden>;
-
-    fn deref(&self) -> &Record<Hidden> {
-        &self.record
-    }
-}
-
-impl DerefMut for TemplateRecord {
-    fn deref_mut(&mut self) -> &mut Record<Hidden> {
-        &mut self.record
-    }
-}
-
-impl From<Record<Hidden>> for TemplateRecord {
-    fn from(record: Record<Hidden>) -> Self {
-        Self { record, parsed: OnceLock::new() }
-    }
-}
+pub type TemplateRecord = Record<Hidden>;
 
 impl TemplateRecord {
-    /// # Errors
-    /// The hidden document cannot be decoded.
-    pub fn of(row: Resource) -> Result<Self, db::Error> {
-        Record::of(row).map(Self::from)
-    }
-
-    /// The image template with this key.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn find(store: &Store, key: &ResourceKey) -> Result<Option<Self>, db::Error> {
-        store.resource(key).await?.map(Self::of).transpose()
-    }
-
-    /// The row to write.
-    pub fn into_row(self) -> Resource {
-        self.record.into_row()
-    }
-
-    /// The write that replaces the row.
-    pub fn replace(self) -> Write {
-        Write::Replace(self.into_row())
-    }
-
     /// The stored template, parsed once.
     pub(crate) fn template(&self) -> Result<&Template, Failure> {
         let parsed = self
@@ -130,7 +72,7 @@ impl TemplateRecord {
         version: ApiVersion,
         change: impl FnOnce(&mut Value, &Template),
     ) {
-        change(&mut self.record.body, &template);
+        change(&mut self.body, &template);
         self.hidden.api_version = Some(version);
         self.parsed = OnceLock::from(Ok(template));
     }
@@ -152,7 +94,7 @@ impl TemplateRecord {
     /// The properties, in which scripts are pinned.
     pub(crate) fn properties_mut(&mut self) -> &mut Value {
         self.parsed = OnceLock::new();
-        &mut self.record.body["properties"]
+        &mut self.body["properties"]
     }
 
     pub(crate) fn exact_version(&self) -> Option<&str> {
@@ -161,16 +103,15 @@ impl TemplateRecord {
 
     /// Shows which version of the source stands for `latest`.
     pub fn set_exact_version(&mut self, version: &str) {
-        self.record.body["properties"]["source"]["exactVersion"] = json!(version);
+        self.body["properties"]["source"]["exactVersion"] = json!(version);
     }
 
     pub(crate) fn show_staging_group(&mut self) {
-        let id = json!(self.hidden.staging);
-        self.record.body["properties"]["exactStagingResourceGroup"] = id;
+        self.body["properties"]["exactStagingResourceGroup"] = json!(self.hidden.staging);
     }
 
     pub(crate) fn show_failure(&mut self, failure: &Failure) {
-        self.record.body["properties"]["provisioningError"] = json!({
+        self.body["properties"]["provisioningError"] = json!({
             "provisioningErrorCode": failure.provisioning_code(),
             "message": failure.message,
         });
@@ -178,7 +119,7 @@ impl TemplateRecord {
 
     /// Writes beside the template's identity which principal it stands for.
     pub(crate) fn show_principal(&mut self, principal: &Value) {
-        let ids = self.record.body["identity"]["userAssignedIdentities"].as_object_mut();
+        let ids = self.body["identity"]["userAssignedIdentities"].as_object_mut();
         for value in ids.into_iter().flat_map(Map::values_mut) {
             value.clone_from(principal);
         }
@@ -201,7 +142,7 @@ impl TemplateRecord {
         if !sub_state.is_empty() {
             status["runSubState"] = json!(sub_state);
         }
-        self.record.body["properties"]["lastRunStatus"] = status;
+        self.body["properties"]["lastRunStatus"] = status;
         self.row.changed = Timestamp::now();
     }
 

@@ -24,7 +24,7 @@ impl Service {
         let told = &template["properties"]["provisioningError"]["provisioningErrorCode"];
         assert_eq!(told, "BadSharedImageVersionSource");
         let input = RunInput::parse(&following()).unwrap();
-        let run = with_latest(&self.app, input).await.unwrap().unwrap_err();
+        let run = Fault::split(with_latest(&self.app, input).await).unwrap().unwrap_err();
         assert_eq!(run.code, api::ErrorCode::BadSharedImageVersionSource);
         let text = |field: &str| error[field].as_str().unwrap().to_owned();
         (text("code"), text("message"))
@@ -73,7 +73,7 @@ async fn latest_of_a_run_is_the_highest_version_that_counts() {
     service.published("2.0.0", &["West US 2"], false).await;
     let built_upon = async |input: Value| {
         let input = RunInput::parse(&input).unwrap();
-        let input = with_latest(&service.app, input).await.unwrap().unwrap();
+        let input = with_latest(&service.app, input).await.unwrap();
         json!(input.template.properties.source)["imageVersionId"].clone()
     };
     assert_eq!(built_upon(following()).await, wanted);

@@ -154,6 +154,7 @@ impl Process {
             body["properties"][name] = value.clone();
         }
         let staging = format!("/subscriptions/s/resourceGroups/IT_{name}");
+        body["properties"]["exactStagingResourceGroup"] = json!(staging);
         let template = Resource {
             id: format!("{GROUP}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}"),
             hidden: json!({ "staging": staging, "stagingAccount": format!("st{name}") }),
