@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn invalid_image_is_refused_with_its_field() {
         for (field, value) in [
             ("osType", json!("BeOS")),
             ("osType", Value::Null),

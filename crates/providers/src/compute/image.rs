@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_makes_an_image() {
+    fn image_is_made_from_a_disk() {
         let made = check(json!({ "storageProfile": { "osDisk": {
             "osType": "linux", "osState": "Generalized", "blobUri": "https://x/y.vhd",
         } } }))
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn invalid_image_is_refused_with_its_field() {
         for (bad, target) in [
             (json!({}), "properties.storageProfile.osDisk"),
             (json!({ "storageProfile": "x" }), "properties.storageProfile.osDisk"),

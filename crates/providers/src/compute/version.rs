@@ -321,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_is_needed_once() {
+    fn version_source_is_required_once() {
         let error = storage(None, &Value::Null).unwrap_err();
         assert_eq!(
             (error.code.as_str(), error.target.as_deref()),

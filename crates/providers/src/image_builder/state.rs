@@ -312,7 +312,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_invariants_hold_whatever_happens(events in events()) {
+        fn invariants_hold_for_random_events(events in events()) {
             let mut state = State::NEW;
             let mut canceled = false;
             for event in events {

@@ -266,7 +266,7 @@ async fn web(text: &'static str) -> String {
 }
 
 #[tokio::test]
-async fn conflicts_are_tried_again_at_once_however_many_there_are() {
+async fn stale_commits_are_retried_at_once() {
     let service = Service::new().await;
     tokio::time::pause();
     let (begun, tries) = (tokio::time::Instant::now(), std::cell::Cell::new(0));

@@ -43,7 +43,7 @@ async fn output(process: &Process, template: &str, name: &str) -> Option<Value> 
 
 // conformance: 94, 103
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_succeeds_leaves_outputs_and_images() {
+async fn successful_run_leaves_outputs_and_images() {
     let bench = Bench::new().await;
     let process = bench.process().await;
     process.work(None);
@@ -102,7 +102,7 @@ async fn a_run_that_succeeds_leaves_outputs_and_images() {
 
 // conformance: 93
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_optimization_brought_is_in_the_runs_result_and_outlives_the_service() {
+async fn optimization_figures_are_in_the_result_and_survive_a_restart() {
     let bench = Bench::new().await;
     // So that the phase can be looked at while it lasts.
     bench.fake.on("optimize", Reaction::then(vm::fake::Then::Hang));
@@ -136,7 +136,7 @@ async fn what_an_optimization_brought_is_in_the_runs_result_and_outlives_the_ser
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_run_customizes_afresh_on_the_same_booted_node() {
+async fn runs_customize_afresh_on_the_same_booted_node() {
     let bench = Bench::new().await;
     let process = bench.process().await;
     process.work(None);
@@ -150,7 +150,7 @@ async fn every_run_customizes_afresh_on_the_same_booted_node() {
 
 // conformance: 51
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failing_customizer_is_told_with_its_log() {
+async fn failing_customizer_is_reported_with_its_log() {
     let bench = Bench::new().await;
     bench.fake.on("mktemp", Reaction::exit(3).err("no such package\n"));
     let process = bench.process().await;
@@ -197,7 +197,7 @@ async fn staged(process: &Process) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_is_shown_for_as_long_as_the_run_holds_it() {
+async fn machine_is_listed_while_its_run_holds_it() {
     let bench = Bench::new().await;
     bench.hang_at("echo two");
     let process = bench.process().await;
@@ -245,7 +245,7 @@ async fn a_machine_is_shown_for_as_long_as_the_run_holds_it() {
 
 // conformance: 96, 138
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_at_work_is_canceled() {
+async fn active_run_is_canceled() {
     let bench = Bench::new().await;
     bench.hang_at("echo two");
     let process = bench.process().await;
@@ -271,7 +271,7 @@ async fn a_run_at_work_is_canceled() {
 
 // conformance: 96
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_fit_waits_and_can_be_canceled_there() {
+async fn run_beyond_capacity_waits_and_can_be_canceled() {
     let bench = Bench::new().await;
     bench.hang_at("echo one");
     let process = bench.process().await;
@@ -289,7 +289,7 @@ async fn what_does_not_fit_waits_and_can_be_canceled_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_gallery_is_told_before_anything_is_built() {
+async fn missing_gallery_is_reported_before_the_build() {
     let bench = Bench::new().await;
     let process = bench.process().await;
     process.work(None);
@@ -305,7 +305,7 @@ async fn a_missing_gallery_is_told_before_anything_is_built() {
 
 // conformance: 88
 #[tokio::test(flavor = "multi_thread")]
-async fn one_distributor_of_two_that_fails_makes_it_partial() {
+async fn one_failing_distributor_of_two_is_a_partial_success() {
     let bench = Bench::new().await;
     std::fs::write(bench.layout.blobs(), "in the way").unwrap();
     let process = bench.process().await;
@@ -322,7 +322,7 @@ async fn one_distributor_of_two_that_fails_makes_it_partial() {
 
 // conformance: 88
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_whose_place_is_gone_makes_it_partial_too() {
+async fn target_without_its_place_is_a_partial_success() {
     let bench = Bench::new().await;
     // A folder whose parent is not there is on a disk that is not mounted.
     let config = "[[account]]\nname = \"disks\"\nplace = \"unmounted/disks\"\n";
@@ -344,7 +344,7 @@ async fn a_target_whose_place_is_gone_makes_it_partial_too() {
 
 // conformance: 137
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_ends_leaves_the_run_to_the_next() {
+async fn orderly_end_leaves_the_run_to_the_next_start() {
     let bench = Bench::new().await;
     bench.hang_at("echo two");
     let process = bench.process().await;
@@ -384,7 +384,7 @@ fn cut_off(bench: &Bench) -> String {
 
 // conformance: 137
 #[test]
-fn a_run_that_was_cut_off_goes_on() {
+fn interrupted_run_continues() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let bench = runtime.block_on(Bench::new());
     let id = cut_off(&bench);
@@ -404,7 +404,7 @@ fn a_run_that_was_cut_off_goes_on() {
 }
 
 #[test]
-fn a_run_that_was_cut_off_is_begun_again_until_the_database_takes_it() {
+fn interrupted_run_is_retried_until_the_database_accepts_it() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let bench = runtime.block_on(Bench::new());
     let id = cut_off(&bench);
@@ -434,7 +434,7 @@ fn a_run_that_was_cut_off_is_begun_again_until_the_database_takes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_targets_with_one_id_the_later_is_written() {
+async fn two_targets_with_one_id_write_the_later() {
     let bench = Bench::new().await;
     let process = bench.process().await;
     let id = process.submit("t", managed("made")).await;
@@ -469,7 +469,7 @@ async fn of_two_targets_with_one_id_the_later_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_whose_outputs_cannot_be_written_ends_as_failed() {
+async fn run_with_unwritable_outputs_fails() {
     let bench = Bench::new().await;
     let process = bench.process().await;
     // Every write of it is in conflict with what is there.
@@ -493,7 +493,7 @@ async fn a_run_whose_outputs_cannot_be_written_ends_as_failed() {
 
 // conformance: 137
 #[test]
-fn a_run_that_was_cut_off_twice_fails() {
+fn run_interrupted_twice_fails() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let bench = runtime.block_on(Bench::new());
     let id = cut_off(&bench);
@@ -544,7 +544,7 @@ fn resumed_run_keeps_what_is_left_of_its_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_can_be_followed_from_where_a_reader_left() {
+async fn events_resume_where_a_reader_left() {
     use futures_util::StreamExt;
     let bench = Bench::new().await;
     let process = bench.process().await;
@@ -565,7 +565,7 @@ async fn events_can_be_followed_from_where_a_reader_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_a_request_has_ended_is_not_begun() {
+async fn run_ended_by_a_request_does_not_begin() {
     let bench = Bench::new().await;
     let process = bench.process().await;
     let id = process.submit("t", managed("made")).await;

@@ -60,7 +60,7 @@ fn to_gallery(name: &str) -> Value {
 
 // conformance: 49
 #[tokio::test]
-async fn source_and_definition_are_of_one_kind() {
+async fn source_of_another_kind_than_its_definition_is_refused() {
     for (field, value, says) in [
         ("hyperVGeneration", json!("V2"), "hyperVGeneration V1"),
         ("osType", json!("Windows"), "osType Linux"),
@@ -93,7 +93,7 @@ async fn source_and_definition_are_of_one_kind() {
 
 // conformance: 45, 46, 48, 49
 #[tokio::test]
-async fn a_version_is_what_its_definition_says() {
+async fn source_version_takes_kind_from_its_definition() {
     let service = Service::new().await;
     let mut supported = fitting();
     supported["hyperVGeneration"] = json!("V2");
@@ -143,7 +143,7 @@ async fn a_version_is_what_its_definition_says() {
 
 // conformance: 48
 #[tokio::test]
-async fn a_specialized_image_is_no_source() {
+async fn specialized_image_as_source_is_refused() {
     let service = Service::new().await;
     let disk = json!({ "osType": "Linux", "osState": "Specialized" });
     let properties = json!({ "hyperVGeneration": "V1", "storageProfile": { "osDisk": disk } });
@@ -158,7 +158,7 @@ async fn a_specialized_image_is_no_source() {
 }
 
 #[tokio::test]
-async fn a_managed_image_has_no_version_to_take() {
+async fn managed_image_with_versioning_source_is_refused() {
     let service = Service::new().await;
     service.definition("d", fitting()).await;
     let disk = json!({ "osType": "Linux", "osState": "Generalized" });

@@ -41,7 +41,7 @@ fn ubuntu() -> Value {
 }
 
 #[test]
-fn an_old_version_shows_what_it_knows() {
+fn old_api_version_shows_only_fields_it_knows() {
     let target = json!({
         "runOutputName": "img1", "type": "ManagedImage", "imageId": image("img1"),
         "location": "westus",
@@ -70,7 +70,7 @@ fn an_old_version_shows_what_it_knows() {
 }
 
 #[test]
-fn defaults_of_windows_customizers_are_filled_in() {
+fn windows_customizers_are_shown_with_defaults() {
     let uri = "https://example.com/p.ps1";
     let sent = json!({
         "location": "westus", "identity": identities("ide1"),
@@ -118,7 +118,7 @@ fn defaults_of_windows_customizers_are_filled_in() {
 }
 
 #[test]
-fn a_gallery_target_shows_what_was_sent_and_no_more() {
+fn gallery_target_shows_only_sent_fields() {
     let definition = group_id("/providers/Microsoft.Compute/galleries/g/images/d");
     let sent = |extra: Value| {
         let mut target = json!({
@@ -149,7 +149,7 @@ fn a_gallery_target_shows_what_was_sent_and_no_more() {
 }
 
 #[test]
-fn ids_keep_their_spelling_and_names_of_old_versions_are_put_right() {
+fn ids_keep_spelling_and_names_of_old_versions_are_corrected() {
     let lower = identity("ide1").to_lowercase();
     let subnet = group_id("/providers/microsoft.network/virtualnetworks/n/subnets/s");
     let mut sent = small();
@@ -170,7 +170,7 @@ fn ids_keep_their_spelling_and_names_of_old_versions_are_put_right() {
 }
 
 #[test]
-fn scripts_paths_and_tags_are_not_taken_for_ids() {
+fn scripts_paths_and_tags_that_look_like_ids_stay_unchanged() {
     let mut sent = small();
     let steps = json!([
         { "type": "Shell", "inline": ["/opt/App/run.sh", "/opt/app/run.sh"] },
@@ -198,7 +198,7 @@ fn scripts_paths_and_tags_are_not_taken_for_ids() {
 }
 
 #[test]
-fn one_mistake_is_itself_and_several_are_all_told() {
+fn several_mistakes_are_reported_as_details_of_the_first() {
     let refuse = |sent: &Value| {
         check::template(&call(Method::Put, "t1", "2024-02-01", &sent.to_string())).unwrap_err()
     };

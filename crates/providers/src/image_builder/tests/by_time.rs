@@ -37,7 +37,7 @@ fn later(time: Timestamp, seconds: i64) -> Timestamp {
 }
 
 #[tokio::test]
-async fn a_run_begins_when_its_time_has_come_and_once() {
+async fn due_schedule_begins_one_run() {
     let service = Service::scheduled("0 3 * * *").await;
     let shown = service.schedule().await.unwrap();
     assert_eq!((&shown["expression"], &shown["timeZone"]), (&json!("0 3 * * *"), &json!("UTC")));
@@ -60,7 +60,7 @@ async fn a_run_begins_when_its_time_has_come_and_once() {
 }
 
 #[tokio::test]
-async fn times_that_were_missed_are_one_run() {
+async fn missed_times_begin_one_run() {
     let service = Service::scheduled("0 * * * *").await;
     let due = service.next().await;
     // The service did not run for two and a half hours.
@@ -95,7 +95,7 @@ async fn schedule_computed_by_a_clock_ahead_is_due_in_time_once_the_clock_is_rig
 }
 
 #[tokio::test]
-async fn a_run_that_is_due_during_another_is_left_out() {
+async fn schedule_due_during_a_run_is_skipped() {
     let service = Service::scheduled("0 * * * *").await;
     service.act("2024-02-01", "t1", "run").await.unwrap();
     let due = service.next().await;
@@ -115,7 +115,7 @@ async fn a_run_that_is_due_during_another_is_left_out() {
 }
 
 #[tokio::test]
-async fn two_who_look_at_once_begin_one_run() {
+async fn concurrent_looks_begin_one_run() {
     let service = Service::scheduled("0 * * * *").await;
     let due = service.next().await;
     let other = app(service.folder.path()).await;
@@ -127,7 +127,7 @@ async fn two_who_look_at_once_begin_one_run() {
 }
 
 #[tokio::test]
-async fn tags_set_change_and_take_away_the_schedule() {
+async fn schedule_follows_the_template_tag() {
     let service = Service::new().await;
     service.created("2024-02-01", "t1", &small()).await;
     assert_eq!(service.schedule().await, None);
@@ -155,7 +155,7 @@ async fn tags_set_change_and_take_away_the_schedule() {
 }
 
 #[tokio::test]
-async fn a_tag_that_is_no_schedule_is_refused_at_creation() {
+async fn invalid_schedule_tag_is_refused_at_creation() {
     let service = Service::new().await;
     for wrong in ["0 3 * *", "0 3 31 2 *", "Nowhere/Land 0 3 * * *"] {
         let put = call(Method::Put, "t1", "2024-02-01", &tagged(wrong).to_string());
@@ -170,7 +170,7 @@ async fn a_tag_that_is_no_schedule_is_refused_at_creation() {
 }
 
 #[tokio::test]
-async fn a_deleted_template_takes_its_schedule_along() {
+async fn schedule_of_a_deleted_template_is_removed() {
     let service = Service::scheduled("* * * * *").await;
     let due = service.next().await;
     service.delete("t1").await.unwrap();
@@ -180,7 +180,7 @@ async fn a_deleted_template_takes_its_schedule_along() {
 }
 
 #[tokio::test]
-async fn a_failed_template_has_no_schedule() {
+async fn failed_template_has_no_schedule() {
     let service = Service::new().await;
     let mut broken = tagged("* * * * *");
     broken["properties"]["source"]["offer"] = json!("missing");
@@ -190,7 +190,7 @@ async fn a_failed_template_has_no_schedule() {
 }
 
 #[tokio::test]
-async fn a_schedule_can_only_be_read() {
+async fn schedule_is_read_only() {
     let service = Service::scheduled("* * * * *").await;
     let get = call(Method::Get, "t1", "2024-02-01", "");
     for refused in [

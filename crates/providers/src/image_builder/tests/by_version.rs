@@ -54,7 +54,7 @@ impl Service {
 
 // conformance: 125
 #[tokio::test]
-async fn a_newer_version_begins_one_run() {
+async fn newer_version_begins_one_run() {
     let service = Service::watched().await;
     service.look().await;
     assert_eq!(service.runs("t1").await, [], "what was there at creation is not new");
@@ -89,7 +89,7 @@ async fn a_newer_version_begins_one_run() {
 
 // conformance: 84, 125
 #[tokio::test]
-async fn what_is_kept_out_of_latest_is_no_news() {
+async fn version_excluded_from_latest_begins_no_run() {
     let service = Service::watched().await;
     let excluded = json!({ "properties": { "publishingProfile": {
         "excludeFromLatest": true, "targetRegions": [{ "name": "West US" }],
@@ -107,7 +107,7 @@ async fn what_is_kept_out_of_latest_is_no_news() {
 
 // conformance: 95, 125
 #[tokio::test]
-async fn versions_that_come_during_a_run_are_one_run_after_it() {
+async fn versions_published_during_a_run_begin_one_run_after_it() {
     let service = Service::watched().await;
     service.act("2024-02-01", "t1", "run").await.unwrap();
     for version in ["2.0.0", "2.1.0"] {
@@ -125,7 +125,7 @@ async fn versions_that_come_during_a_run_are_one_run_after_it() {
 }
 
 #[tokio::test]
-async fn what_was_seen_is_known_after_a_restart() {
+async fn seen_version_is_known_after_a_restart() {
     let service = Service::watched().await;
     service.version("2.0.0").await;
     // The service ends before it has looked; the next one begins the run, and the one after it none.
@@ -137,7 +137,7 @@ async fn what_was_seen_is_known_after_a_restart() {
 }
 
 #[tokio::test]
-async fn two_who_look_at_once_begin_one_run() {
+async fn concurrent_looks_begin_one_run() {
     let service = Service::watched().await;
     service.version("2.0.0").await;
     let other = app(service.folder.path()).await;
@@ -153,7 +153,7 @@ async fn two_who_look_at_once_begin_one_run() {
 
 // conformance: 126
 #[tokio::test]
-async fn failures_in_a_row_deactivate_and_a_success_activates() {
+async fn consecutive_failures_deactivate_until_a_success() {
     let service = Service::watched().await;
     for patch in 1..=LIMIT {
         service.version(&format!("2.0.{patch}")).await;
@@ -196,7 +196,7 @@ async fn failures_in_a_row_deactivate_and_a_success_activates() {
 }
 
 #[tokio::test]
-async fn a_success_in_between_begins_the_count_anew() {
+async fn success_resets_the_count_of_failures() {
     let service = Service::watched().await;
     for patch in 1..=LIMIT {
         service.version(&format!("2.0.{patch}")).await;
@@ -211,7 +211,7 @@ async fn a_success_in_between_begins_the_count_anew() {
 }
 
 #[tokio::test]
-async fn a_source_that_is_gone_is_told_and_looked_for() {
+async fn missing_source_is_reported_and_looked_for() {
     let service = Service::watched().await;
     service.no_version("1.9.0").await;
     service.look().await;
@@ -228,7 +228,7 @@ async fn a_source_that_is_gone_is_told_and_looked_for() {
 }
 
 #[tokio::test]
-async fn without_a_source_at_its_creation_a_trigger_begins_from_the_templates() {
+async fn trigger_without_a_source_starts_at_the_templates_version() {
     let service = Service::new().await;
     service.version("1.9.0").await;
     service.created("2024-02-01", "t1", &following()).await;
@@ -242,7 +242,7 @@ async fn without_a_source_at_its_creation_a_trigger_begins_from_the_templates() 
 
 // conformance: 125
 #[tokio::test]
-async fn the_catalogue_is_looked_at_again() {
+async fn changed_catalogue_begins_a_run() {
     let service = Service::new().await;
     service.created("2024-02-01", "t1", &small()).await;
     service.trigger().await;
@@ -260,7 +260,7 @@ async fn the_catalogue_is_looked_at_again() {
 }
 
 #[tokio::test]
-async fn the_date_that_a_bootstrapped_image_gets_is_no_news() {
+async fn date_of_a_bootstrapped_image_begins_no_run() {
     let service = Service::new().await;
     let mut debian = small();
     debian["properties"]["source"] = json!({
@@ -284,7 +284,7 @@ async fn the_date_that_a_bootstrapped_image_gets_is_no_news() {
 }
 
 #[tokio::test]
-async fn in_a_group_that_is_being_deleted_no_run_begins() {
+async fn group_in_deletion_begins_no_run() {
     let service = Service::watched().await;
     let group = ResourceKey::of(&group_id(""));
     for (state, runs) in [("Deleting", 0), ("Succeeded", 1)] {
@@ -300,7 +300,7 @@ async fn in_a_group_that_is_being_deleted_no_run_begins() {
 }
 
 #[tokio::test]
-async fn a_change_of_the_template_is_no_news() {
+async fn changed_template_begins_no_run() {
     let service = Service::watched().await;
     let profile = json!({ "properties": { "vmProfile": { "vmSize": "Standard_B2s" } } });
     service.patch("2024-02-01", "t1", profile).await.unwrap();
@@ -310,7 +310,7 @@ async fn a_change_of_the_template_is_no_news() {
 
 // conformance: 123, 124
 #[tokio::test]
-async fn a_patch_does_not_break_what_a_trigger_needs() {
+async fn patch_against_a_trigger_is_refused() {
     let service = Service::watched().await;
     let target = |id: String| {
         let mut targets = small()["properties"]["distribute"].clone();
@@ -333,7 +333,7 @@ async fn a_patch_does_not_break_what_a_trigger_needs() {
 }
 
 #[tokio::test]
-async fn a_deleted_template_takes_its_trigger_along() {
+async fn trigger_of_a_deleted_template_is_removed() {
     let service = Service::watched().await;
     service.delete("t1").await.unwrap();
     service.idle().await;
@@ -345,7 +345,7 @@ async fn a_deleted_template_takes_its_trigger_along() {
 }
 
 #[tokio::test]
-async fn a_region_has_room_for_a_hundred() {
+async fn triggers_of_a_region_are_limited_to_a_hundred() {
     let service = Service::watched().await;
     // They need not be one a template for this.
     for number in 1..100 {

@@ -4,7 +4,7 @@ use super::*;
 
 // conformance: 107, 113
 #[tokio::test]
-async fn tags_are_replaced_and_what_is_fixed_is_refused() {
+async fn patch_replaces_tags_and_refuses_fixed_fields() {
     let service = Service::new().await;
     let mut sent = small();
     sent["tags"] = json!({ "a": "1" });
@@ -35,7 +35,7 @@ async fn tags_are_replaced_and_what_is_fixed_is_refused() {
 
 // conformance: 108, 109
 #[tokio::test]
-async fn identities_are_swapped_removed_and_given_again() {
+async fn patch_swaps_removes_and_restores_identities() {
     let service = Service::new().await;
     service.created("2022-02-14", "t1", &small()).await;
     let change = |ids: Value| json!({ "identity": { "type": "UserAssigned", "userAssignedIdentities": ids } });
@@ -60,7 +60,7 @@ async fn identities_are_swapped_removed_and_given_again() {
 
 // conformance: 110, 111, 112
 #[tokio::test]
-async fn targets_change_but_do_not_go() {
+async fn patch_changes_targets_and_refuses_to_remove_one() {
     let service = Service::new().await;
     service.created("2024-02-01", "t1", &small()).await;
     let target = |name: &str, image_id: String| json!({ "type": "ManagedImage", "runOutputName": name, "imageId": image_id, "location": "westus" });
@@ -95,7 +95,7 @@ async fn targets_change_but_do_not_go() {
 
 // conformance: 36, 117
 #[tokio::test]
-async fn a_given_staging_group_is_marked_and_freed() {
+async fn client_staging_group_is_marked_and_released() {
     let service = Service::new().await;
     let id = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/mine");
     let key = ResourceKey::of(&id);

@@ -4,7 +4,7 @@ use super::*;
 
 // conformance: 12, 13, 14, 26, 30, 39
 #[tokio::test]
-async fn a_template_settles_with_everything_filled_in() {
+async fn new_template_is_provisioned_with_all_fields() {
     let service = Service::new().await;
     let uri = web("echo hello\n").await;
     let mut sent = small();
@@ -57,7 +57,7 @@ async fn a_template_settles_with_everything_filled_in() {
 
 // conformance: 35
 #[tokio::test]
-async fn a_subnet_must_be_there_and_be_bound_to_a_bridge() {
+async fn subnet_that_is_missing_or_unbound_is_refused() {
     let service = Service::new().await;
     let network = group_id("/providers/Microsoft.Network/virtualNetworks/net");
     let subnet = format!("{network}/subnets/build");
@@ -113,7 +113,7 @@ async fn a_subnet_must_be_there_and_be_bound_to_a_bridge() {
 
 // conformance: 27, 29, 36, 119
 #[tokio::test]
-async fn what_cannot_be_made_stays_as_failed_and_can_be_deleted() {
+async fn failed_template_is_kept_and_can_be_deleted() {
     let service = Service::new().await;
     let uri = web("echo hello\n").await;
     let mut unknown = small();
@@ -157,7 +157,7 @@ async fn what_cannot_be_made_stays_as_failed_and_can_be_deleted() {
 
 // conformance: 7, 11
 #[tokio::test]
-async fn what_is_wrong_from_the_start_is_refused() {
+async fn invalid_template_is_refused_at_once() {
     let service = Service::new().await;
     let code = async |name: &str, sent: &Value| {
         let put = call(Method::Put, name, "2024-02-01", &sent.to_string());
@@ -182,7 +182,7 @@ async fn what_is_wrong_from_the_start_is_refused() {
 
 // conformance: 38, 137
 #[tokio::test]
-async fn creation_goes_on_after_a_restart_and_only_once() {
+async fn creation_resumes_once_after_a_restart() {
     let mut service = Service::new().await;
     let mut sent = small();
     sent["properties"]["autoRun"] = json!({ "state": "Enabled" });
@@ -218,7 +218,7 @@ async fn creation_goes_on_after_a_restart_and_only_once() {
 
 // conformance: 91, 95, 97, 100, 114, 116, 117
 #[tokio::test]
-async fn a_run_shows_in_its_template_and_bars_deletion_until_it_is_canceled() {
+async fn active_run_is_shown_and_bars_deletion_until_canceled() {
     let service = Service::new().await;
     service.created("2024-02-01", "t1", &small()).await;
     let reply = service.act("2024-02-01", "t1", "run").await.unwrap();
@@ -273,7 +273,7 @@ async fn a_run_shows_in_its_template_and_bars_deletion_until_it_is_canceled() {
 
 // conformance: 96, 98
 #[tokio::test]
-async fn the_script_of_a_workload_is_pinned_and_cannot_be_missing() {
+async fn workload_script_is_pinned_and_required() {
     let service = Service::new().await;
     let mut sent = small();
     let workload =
@@ -291,7 +291,7 @@ async fn the_script_of_a_workload_is_pinned_and_cannot_be_missing() {
 }
 
 #[tokio::test]
-async fn a_run_at_work_is_told_to_end_once() {
+async fn second_cancel_of_an_active_run_is_refused() {
     let service = Service::new().await;
     service.created("2024-02-01", "t1", &small()).await;
     service.act("2024-02-01", "t1", "run").await.unwrap();
@@ -341,7 +341,7 @@ async fn a_run_at_work_is_told_to_end_once() {
 
 // conformance: 26, 95
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_requests_at_once_one_wins() {
+async fn concurrent_requests_have_one_winner() {
     let service = Service::new().await;
     let put = call(Method::Put, "t1", "2024-02-01", &small().to_string());
     let puts = futures_util::future::join_all((0..8).map(|_| service.put(&put))).await;

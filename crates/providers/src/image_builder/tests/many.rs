@@ -51,7 +51,7 @@ fn only(change: Change) -> Scope {
 }
 
 #[tokio::test]
-async fn a_look_at_all_triggers_reads_pages_and_each_source_once() {
+async fn look_at_all_triggers_reads_pages_and_each_source_once() {
     let service = Service::watched().await;
     service.copies(OTHERS, |_| ()).await;
     assert_eq!(service.app.store().count(SUBSCRIPTION, TRIGGERS_KIND).await.unwrap(), 301);
@@ -66,7 +66,7 @@ async fn a_look_at_all_triggers_reads_pages_and_each_source_once() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_run_concerns_the_trigger_of_its_template_alone() {
+async fn ended_run_concerns_only_the_trigger_of_its_template() {
     let service = Service::watched().await;
     service.copies(OTHERS, |_| ()).await;
     service.act("2024-02-01", "t1", "run").await.unwrap();
@@ -81,7 +81,7 @@ async fn the_end_of_a_run_concerns_the_trigger_of_its_template_alone() {
 }
 
 #[tokio::test]
-async fn a_new_version_concerns_its_followers_alone() {
+async fn new_version_concerns_only_its_followers() {
     let service = Service::watched().await;
     // They follow another definition.
     service
@@ -99,7 +99,7 @@ async fn a_new_version_concerns_its_followers_alone() {
 }
 
 #[tokio::test]
-async fn a_run_tells_the_followers_of_what_it_makes() {
+async fn ended_run_wakes_followers_of_its_targets() {
     let service = Service::new().await;
     service.created("2024-02-01", "t1", &small()).await;
     service.act("2024-02-01", "t1", "run").await.unwrap();
@@ -124,7 +124,7 @@ async fn a_run_tells_the_followers_of_what_it_makes() {
 }
 
 #[tokio::test]
-async fn triggers_of_an_earlier_release_are_indexed_when_they_are_looked_at() {
+async fn triggers_of_an_earlier_release_are_indexed_by_the_first_look() {
     let service = Service::watched().await;
     let trigger = key(&triggers::trigger("new", &json!({})));
     let mut row = service.row(&trigger).await.unwrap();
@@ -141,7 +141,7 @@ async fn triggers_of_an_earlier_release_are_indexed_when_they_are_looked_at() {
 }
 
 #[tokio::test]
-async fn schedules_that_are_not_due_are_not_read() {
+async fn schedules_not_yet_due_are_not_read() {
     let service = Service::scheduled("0 3 * * *").await;
     let due = service.next().await;
     service

@@ -26,7 +26,7 @@ fn exceeded(error: &ApiError, name: &str, limit: u32, usage: u32) {
 }
 
 #[tokio::test]
-async fn waiting_runs_have_a_quota_by_request_trigger_and_schedule() {
+async fn waiting_runs_beyond_the_quota_are_refused_from_every_origin() {
     let service = Service::with_quotas(Quotas { waiting_runs: 1, ..Quotas::default() }).await;
     service.version("1.0.0").await;
     service.created("2024-02-01", "t1", &following()).await;
@@ -68,7 +68,7 @@ async fn waiting_runs_have_a_quota_by_request_trigger_and_schedule() {
 }
 
 #[tokio::test]
-async fn scripts_have_a_quota_until_their_template_goes() {
+async fn scripts_count_against_the_quota_until_their_template_is_deleted() {
     let service = Service::with_quotas(Quotas { script_storage_mib: 1, ..Quotas::default() }).await;
     let script = |name: &'static str, address: String| {
         let mut template = small();
@@ -95,7 +95,7 @@ async fn scripts_have_a_quota_until_their_template_goes() {
 }
 
 #[tokio::test]
-async fn resources_and_templates_have_a_quota() {
+async fn resources_and_templates_beyond_the_quota_are_refused() {
     let quotas = Quotas { templates: 1, resources_of_a_type: 2, ..Quotas::default() };
     let service = Service::with_quotas(quotas).await;
     let room = async |name: &str| service::quotas::resource(&service.app, name).await;

@@ -10,7 +10,7 @@ pub(super) fn trigger(name: &str, body: &Value) -> Call {
 
 // conformance: 121, 122, 127
 #[tokio::test]
-async fn a_trigger_becomes_active_and_goes() {
+async fn trigger_becomes_active_and_is_deleted() {
     let service = Service::new().await;
     let app = &service.app;
     service.created("2022-07-01", "t1", &small()).await;
@@ -50,7 +50,7 @@ async fn a_trigger_becomes_active_and_goes() {
 
 // conformance: 45, 46, 123, 124
 #[tokio::test]
-async fn a_trigger_needs_something_to_follow() {
+async fn trigger_without_a_latest_source_is_refused() {
     let service = Service::new().await;
     let body = json!({ "properties": { "kind": "SourceImage" } });
     let put = trigger("one", &body);
@@ -97,7 +97,7 @@ async fn a_trigger_needs_something_to_follow() {
 }
 
 #[tokio::test]
-async fn run_outputs_are_for_reading() {
+async fn run_outputs_are_read_only() {
     let service = Service::new().await;
     service.created("2022-07-01", "t1", &small()).await;
     let read = call(Method::Get, "t1", "2022-07-01", "");

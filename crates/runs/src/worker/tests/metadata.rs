@@ -105,7 +105,7 @@ async fn token(service: &OfRun, more: &str) -> (u16, Value) {
 
 // conformance: 106
 #[tokio::test]
-async fn a_token_stands_for_its_identity_while_the_run_is_at_work() {
+async fn token_stands_for_its_identity_while_the_run_is_active() {
     let place = Place::new().await;
     let (status, body) = token(&place.service(&["one"]), "").await;
     assert_eq!(status, 200, "{body}");
@@ -118,7 +118,7 @@ async fn a_token_stands_for_its_identity_while_the_run_is_at_work() {
 }
 
 #[tokio::test]
-async fn a_token_does_not_outlive_the_build_s_time() {
+async fn token_expires_with_the_build_timeout() {
     let place = Place::new().await;
     let service = place.service(&["one"]);
     let target = format!("/metadata/identity/oauth2/token?api-version=1&resource={ARM}");
@@ -129,7 +129,7 @@ async fn a_token_does_not_outlive_the_build_s_time() {
 
 // conformance: 106
 #[tokio::test]
-async fn only_the_listed_identities_answer_and_several_must_be_told_apart() {
+async fn only_listed_identities_answer_and_several_need_a_choice() {
     let place = Place::new().await;
     let both = place.service(&["one", "two"]);
     let (status, body) = token(&both, "").await;
@@ -147,7 +147,7 @@ async fn only_the_listed_identities_answer_and_several_must_be_told_apart() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_as_azure_does() {
+async fn wrong_metadata_requests_get_azures_errors() {
     let place = Place::new().await;
     let service = place.service(&["one"]);
     let path = "/metadata/identity/oauth2/token";
@@ -172,7 +172,7 @@ async fn what_is_wrong_is_told_as_azure_does() {
 }
 
 #[tokio::test]
-async fn a_machine_is_told_about_itself() {
+async fn machine_gets_its_own_description() {
     let place = Place::new().await;
     let service = place.service(&["one"]);
     let (status, body) = get(&service, asked("/metadata/instance?api-version=2021-02-01")).await;

@@ -29,8 +29,7 @@ fn state(version: &Value) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_that_failed_and_is_everywhere_by_now_is_shown_so_and_reading_it_writes_nothing()
-{
+async fn failed_version_replicated_since_is_shown_so_without_a_write() {
     let bench = Bench::new().await;
     let process = bench.process().await;
     process.work(None);
