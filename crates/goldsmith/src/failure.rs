@@ -38,6 +38,12 @@ impl From<Vec<Error>> for Failure {
     }
 }
 
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        internal(&error).into()
+    }
+}
+
 /// An unexpected error.
 pub(crate) fn internal(error: &dyn std::fmt::Display) -> Error {
     Error::new(ErrorCode::InternalError, error.to_string())

@@ -2,8 +2,7 @@
 
 use api::ErrorCode;
 use etcetera::BaseStrategy;
-use images::{cx::Cx, error::Error, event::Events, layout::Layout};
-use tokio_util::sync::CancellationToken;
+use images::{error::Error, layout::Layout};
 use vm::{CpuChoice, Host};
 
 use crate::cli::{Accel, Cpu, Global};
@@ -44,9 +43,4 @@ pub(crate) async fn host(global: &Global) -> Result<Host, Error> {
         Error::new(ErrorCode::HostNotReady, e.to_string())
             .hint("goldsmith doctor lists all problems and how to fix them")
     })
-}
-
-/// The engine's run context.
-pub(crate) fn cx(layout: &Layout, events: Events, cancel: CancellationToken) -> Cx {
-    Cx::new(layout.clone(), events, cancel)
 }

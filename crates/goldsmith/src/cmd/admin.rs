@@ -168,11 +168,7 @@ fn list(clients: &[Client], output: &Output) {
     }
     let values: Vec<Value> = clients.iter().map(value).collect();
     output.result("servicePrincipals", &json!({ "servicePrincipals": values }), || {
-        if table.is_empty() {
-            "no service principals; goldsmith serve creates the first".to_owned()
-        } else {
-            table.render()
-        }
+        table.or("no service principals; goldsmith serve creates the first")
     });
 }
 

@@ -4,26 +4,16 @@ use std::path::Path;
 
 use api::ErrorCode;
 use engine::trial::{self, Trial};
-use images::{error::Error, event::Events, format::Format, layout::Layout, store::Store};
+use images::{error::Error, format::Format, layout::Layout, store::Store};
 use serde_json::json;
 
-use super::{Result, qemu};
-use crate::{
-    cli::{self, Global},
-    output::Output,
-    setting, signals,
-};
+use super::{Result, Session};
+use crate::cli;
 
-pub(super) async fn run(
-    args: cli::Boot,
-    global: &Global,
-    layout: &Layout,
-    output: &Output,
-) -> Result {
-    let cancel = signals::cancel_on_signals();
-    let (host, backend) = qemu(global).await?;
-    let trial = trial(&args, layout, &host).await?;
-    let cx = setting::cx(layout, Events::none(), cancel);
+pub(super) async fn run(args: cli::Boot, session: Session<'_>) -> Result {
+    let (cx, output) = (session.cx(), session.output);
+    let (host, backend) = session.qemu().await?;
+    let trial = trial(&args, session.layout, &host).await?;
     trial::run(&cx, &host, &backend, &trial, |ports, serial| {
         let published: Vec<_> =
             ports.iter().map(|(host, guest)| json!({ "host": host, "guest": guest })).collect();

@@ -1,30 +1,26 @@
 //! `goldsmith build`: builds the image of a template.
 
 use engine::build::{self, Freshness, Report, Request};
-use images::event::{Event, Optimization, Outcome};
-
-use super::{Result, qemu, template};
-use crate::{
-    cli::{self, Global, OnError},
-    duration::{bytes, human},
-    output::{Output, Table},
-    setting, signals,
+use images::{
+    cx::Cx,
+    event::{Event, Events, Optimization, Outcome},
 };
 
-const MIB: u64 = 1024 * 1024;
-const GIB: u64 = 1024 * MIB;
+use super::{GIB, MIB, Result, Session, template};
+use crate::{
+    cli::{self, OnError},
+    duration::{bytes, human},
+    output::{Output, Table},
+    signals,
+};
 
-pub(super) async fn run(
-    args: cli::Build,
-    global: &Global,
-    layout: &images::layout::Layout,
-    output: &Output,
-) -> Result {
+pub(super) async fn run(args: cli::Build, session: Session<'_>) -> Result {
+    let output = session.output;
     let input = template::read(&args.template, output)?;
     let cancel = signals::cancel_on_signals();
-    let (host, backend) = qemu(global).await?;
+    let (host, backend) = session.qemu().await?;
     let (events, shown) = follow(output);
-    let mut cx = setting::cx(layout, events, cancel);
+    let mut cx = Cx::new(session.layout.clone(), events, cancel);
     cx.log_bytes = Some(args.log_mib.saturating_mul(MIB));
     let request = Request {
         exports: args.export.into_iter().map(|spec| spec.replacing(args.force)).collect(),
@@ -54,9 +50,9 @@ pub(super) async fn run(
 }
 
 /// Displays events, and returns the finished steps for the final table.
-fn follow(output: &Output) -> (images::event::Events, tokio::task::JoinHandle<Vec<Event>>) {
+fn follow(output: &Output) -> (Events, tokio::task::JoinHandle<Vec<Event>>) {
     let (shown, screen) = output.follow();
-    let (events, mut receiver) = images::event::Events::channel();
+    let (events, mut receiver) = Events::channel();
     let task = tokio::spawn(async move {
         let mut finished = Vec::new();
         while let Some(event) = receiver.recv().await {

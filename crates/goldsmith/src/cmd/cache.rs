@@ -8,34 +8,32 @@ use engine::{
     cache::{self, Fate, Remaining, Verification},
     node::NodeStore,
 };
-use images::{absent, event::Events, layout::Layout};
+use images::{absent, layout::Layout};
 use serde_json::json;
 
-use super::{Result, internal};
+use super::{GIB, Result, Session};
 use crate::{
     cli,
     duration::{bytes, human},
     output::{Output, Table},
-    setting, signals,
 };
 
-const GIB: u64 = 1024 * 1024 * 1024;
-
-pub(super) async fn run(command: &cli::Cache, layout: &Layout, output: &Output) -> Result {
+pub(super) async fn run(command: &cli::Cache, session: Session<'_>) -> Result {
+    let Session { layout, output, .. } = session;
     match command {
         cli::Cache::Ls => list(layout, output)?,
         cli::Cache::Prune { max_gib, all } => prune(layout, *max_gib, *all, output)?,
-        cli::Cache::Verify { rate } => return verify(*rate, layout, output).await,
+        cli::Cache::Verify { rate } => return verify(*rate, session).await,
     }
     Ok(0)
 }
 
 /// Returns the exit code of a bad image if anything is damaged, evicted or not.
-async fn verify(rate: Option<u64>, layout: &Layout, output: &Output) -> Result {
-    let cx = setting::cx(layout, Events::none(), signals::cancel_on_signals());
-    let verification = cache::verify(&cx, rate.map(|mib| mib.saturating_mul(1 << 20))).await?;
+async fn verify(rate: Option<u64>, session: Session<'_>) -> Result {
+    let verification =
+        cache::verify(&session.cx(), rate.map(|mib| mib.saturating_mul(1 << 20))).await?;
     let is_sound = verification.damaged.is_empty();
-    output.result("verified", &json!(verification), || {
+    session.output.result("verified", &json!(verification), || {
         let mut text = String::new();
         for damaged in &verification.damaged {
             let fate = match (damaged.fate, &damaged.error) {
@@ -61,12 +59,12 @@ async fn verify(rate: Option<u64>, layout: &Layout, output: &Output) -> Result {
 
 fn list(layout: &Layout, output: &Output) -> Result<()> {
     let store = NodeStore::new(layout);
-    let mut nodes = store.all().map_err(|e| internal(&e))?;
+    let mut nodes = store.all()?;
     nodes.sort_by_key(|node| node.meta.created);
     let mut table = Table::new(&["node", "kind", "what", "age", "ram", "size"]);
     let mut values = Vec::new();
     for node in &nodes {
-        let size = absent::bytes(&store.dir(&node.meta.key)).map_err(|e| internal(&e))?;
+        let size = absent::bytes(&store.dir(&node.meta.key))?;
         let meta = &node.meta;
         table.row([
             meta.key.short().to_owned(),
@@ -81,7 +79,7 @@ fn list(layout: &Layout, output: &Output) -> Result<()> {
             "ramBytes": meta.ram.as_ref().map(|ram| ram.bytes), "bytes": size,
         }));
     }
-    let usage = cache::usage(layout).map_err(|e| internal(&e))?;
+    let usage = cache::usage(layout)?;
     let value = json!({
         "nodes": values, "folder": layout.cache(),
         "bytes": {
@@ -92,7 +90,7 @@ fn list(layout: &Layout, output: &Output) -> Result<()> {
     output.result("cache", &value, || {
         format!(
             "{}\nsources {}, nodes {}, artifacts {}, downloads {}, logs {} in {}",
-            if table.is_empty() { "no nodes".to_owned() } else { table.render() },
+            table.or("no nodes"),
             bytes(usage.sources),
             bytes(usage.nodes),
             bytes(usage.artifacts),
@@ -106,11 +104,10 @@ fn list(layout: &Layout, output: &Output) -> Result<()> {
 
 fn prune(layout: &Layout, max_gib: u64, all: bool, output: &Output) -> Result<()> {
     let done = if max_gib > 0 && !all {
-        cache::trim(layout, max_gib.saturating_mul(GIB))
+        cache::trim(layout, max_gib.saturating_mul(GIB))?
     } else {
-        cache::clear(layout, all)
+        cache::clear(layout, all)?
     };
-    let done = done.map_err(|e| internal(&e))?;
     let value = json!({
         "nodes": done.nodes, "bytes": done.bytes, "left": done.left, "kept": done.kept,
     });

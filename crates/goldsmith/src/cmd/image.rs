@@ -1,28 +1,21 @@
 //! `goldsmith image`: the image store.
 
 use images::{
-    event::Events,
     export::{self, ExportSpec},
     image_file::digest,
-    layout::Layout,
     store::{Store, StoredImage},
 };
 use serde_json::json;
 
-use super::{Result, boot, internal, qemu, replica};
+use super::{Result, Session, boot, replica};
 use crate::{
-    cli::{self, Global},
+    cli,
     duration::bytes,
     output::{Output, Table},
-    setting, signals,
 };
 
-pub(super) async fn run(
-    command: cli::Image,
-    global: &Global,
-    layout: &Layout,
-    output: &Output,
-) -> Result {
+pub(super) async fn run(command: cli::Image, session: Session<'_>) -> Result {
+    let Session { layout, output, .. } = session;
     let store = Store::open(layout);
     match command {
         cli::Image::Ls => list(&store, output)?,
@@ -41,34 +34,32 @@ pub(super) async fn run(
             output.result("removed", &value, || format!("removed {id}"));
         }
         cli::Image::Import { name, file, generation } => {
-            let (host, _) = qemu(global).await?;
-            let (events, shown) = output.follow();
-            let cx = setting::cx(layout, events, signals::cancel_on_signals());
-            let imported = sources::import(&cx, &host, &file, &name, generation).await;
-            drop(cx);
-            shown.await.map_err(|e| internal(&e))?;
-            let image = imported?;
+            let (host, _) = session.qemu().await?;
+            let image = session
+                .with_progress(async |cx| {
+                    sources::import(cx, &host, &file, &name, generation).await
+                })
+                .await?;
             output.result("imported", &json!({ "image": image.record }), || {
                 format!("imported {}", image.record.id)
             });
         }
         cli::Image::Digest { file } => {
-            let cx = setting::cx(layout, Events::none(), signals::cancel_on_signals());
-            let digest = digest::compute(&cx, &file, digest::Kind::Sparse, "hash").await?;
+            let digest =
+                digest::compute(&session.cx(), &file, digest::Kind::Sparse, "hash").await?;
             output.result("digest", &json!(digest), || digest.hex().to_owned());
         }
         cli::Image::Export { id, export, force } => {
-            let image = store.get(&id)?;
-            let exports = export.into_iter().map(|spec| spec.replacing(force)).collect();
-            write(&image, exports, global, layout, output).await?;
+            let exports: Vec<_> = export.into_iter().map(|spec| spec.replacing(force)).collect();
+            write(&store.get(&id)?, &exports, session).await?;
         }
         cli::Image::Replicate { id, regions } => {
-            replica::replicate(&store.get(&id)?, &regions, global, layout, output).await?;
+            replica::replicate(&store.get(&id)?, &regions, session).await?;
         }
         cli::Image::Pull { id, region } => {
-            replica::pull(&id, region.as_deref(), global, layout, output).await?;
+            replica::pull(&id, region.as_deref(), session).await?;
         }
-        cli::Image::Boot(args) => return boot::run(args, global, layout, output).await,
+        cli::Image::Boot(args) => return boot::run(args, session).await,
     }
     Ok(0)
 }
@@ -88,31 +79,18 @@ fn list(store: &Store, output: &Output) -> Result<()> {
     }
     let records: Vec<_> = images.iter().map(|image| &image.record).collect();
     output.result("images", &json!({ "images": records }), || {
-        if table.is_empty() {
-            "no images yet: goldsmith build FILE, or goldsmith image import NAME FILE".to_owned()
-        } else {
-            table.render()
-        }
+        table.or("no images yet: goldsmith build FILE, or goldsmith image import NAME FILE")
     });
     Ok(())
 }
 
-async fn write(
-    image: &StoredImage,
-    exports: Vec<ExportSpec>,
-    global: &Global,
-    layout: &Layout,
-    output: &Output,
-) -> Result<()> {
-    export::check(&exports)?;
-    let (host, _) = qemu(global).await?;
-    let (events, shown) = output.follow();
-    let cx = setting::cx(layout, events, signals::cancel_on_signals());
-    let written = export::of_stored(&cx, &host, image, &exports).await;
-    drop(cx);
-    shown.await.map_err(|e| internal(&e))?;
-    let written = written?;
-    output.result("exported", &json!({ "exports": written }), || {
+async fn write(image: &StoredImage, exports: &[ExportSpec], session: Session<'_>) -> Result<()> {
+    export::check(exports)?;
+    let (host, _) = session.qemu().await?;
+    let written = session
+        .with_progress(async |cx| export::of_stored(cx, &host, image, exports).await)
+        .await?;
+    session.output.result("exported", &json!({ "exports": written }), || {
         let mut table = Table::new(&["format", "path", "size", "sha-256"]);
         for export in &written {
             let path = export.path.display().to_string();

@@ -5,18 +5,14 @@ use engine::janitor;
 use images::{error::Error, layout::Layout, ledger};
 use serde_json::json;
 
-use super::{Reaper, Result, internal};
+use super::{Reaper, Result, Session, internal};
 use crate::{
-    cli::{self, Global},
+    cli,
     output::{Output, Table},
 };
 
-pub(super) async fn run(
-    command: &cli::Ledger,
-    _global: &Global,
-    layout: &Layout,
-    output: &Output,
-) -> Result {
+pub(super) async fn run(command: &cli::Ledger, session: Session<'_>) -> Result {
+    let Session { layout, output, .. } = session;
     match command {
         cli::Ledger::Ls => list(layout, output)?,
         cli::Ledger::Release { run } => release(run, layout, output).await?,
@@ -27,8 +23,8 @@ pub(super) async fn run(
 fn list(layout: &Layout, output: &Output) -> Result<()> {
     let mut table = Table::new(&["run", "resource", "retained until"]);
     let mut values = Vec::new();
-    for run_id in ledger::runs(layout).map_err(|e| internal(&e))? {
-        let rows = ledger::all_of(layout, &run_id).map_err(|e| internal(&e))?;
+    for run_id in ledger::runs(layout)? {
+        let rows = ledger::all_of(layout, &run_id)?;
         for problem in rows.problems() {
             output.note(&format!("warning: {problem}"));
         }
@@ -38,22 +34,19 @@ fn list(layout: &Layout, output: &Output) -> Result<()> {
             values.push(json!({ "run": run_id, "held": row.held, "keepUntil": row.keep_until }));
         }
     }
-    output.result("ledger", &json!({ "rows": values }), || {
-        if table.is_empty() { "no resources are held".to_owned() } else { table.render() }
-    });
+    output.result("ledger", &json!({ "rows": values }), || table.or("no resources are held"));
     Ok(())
 }
 
 async fn release(run: &str, layout: &Layout, output: &Output) -> Result<()> {
-    let runs = ledger::runs(layout).map_err(|e| internal(&e))?;
+    let runs = ledger::runs(layout)?;
     let matching: Vec<&String> = runs.iter().filter(|id| id.starts_with(run)).collect();
     let [run_id] = matching.as_slice() else {
         let message =
             format!("{} runs with resources have an id that begins with {run:?}", matching.len());
         return Err(Error::new(ErrorCode::NotFound, message).hint("goldsmith ledger ls").into());
     };
-    let released =
-        janitor::release_kept(layout, run_id, &Reaper).await.map_err(|e| internal(&e))?;
+    let released = janitor::release_kept(layout, run_id, &Reaper).await?;
     let Some(problems) = released else {
         let message = format!("run {run_id} is active in another process");
         return Err(Error::new(ErrorCode::Conflict, message).hint("end that process").into());

@@ -19,17 +19,53 @@ mod template;
 mod validate;
 
 use engine::janitor;
-use images::layout::Layout;
+use images::{cx::Cx, event::Events, layout::Layout};
 use vm::{Host, Qemu};
 
 use crate::{
     cli::{Cli, Command, Global},
     failure::{Failure, internal},
     output::Output,
-    setting,
+    setting, signals,
 };
 
 type Result<T = u8, E = Failure> = std::result::Result<T, E>;
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// The surroundings of a command.
+#[derive(Clone, Copy)]
+struct Session<'a> {
+    global: &'a Global,
+    layout: &'a Layout,
+    output: &'a Output,
+}
+
+impl Session<'_> {
+    async fn qemu(self) -> Result<(Host, Qemu)> {
+        let host = setting::host(self.global).await?;
+        Ok((host.clone(), Qemu::new(host)))
+    }
+
+    /// A context that shows no events. Signals cancel it.
+    fn cx(self) -> Cx {
+        Cx::new(self.layout.clone(), Events::none(), signals::cancel_on_signals())
+    }
+
+    /// Runs the work and displays its progress, until it is done or the user cancels it.
+    async fn with_progress<T>(
+        self,
+        work: impl AsyncFnOnce(&Cx) -> images::error::Result<T>,
+    ) -> Result<T> {
+        let (events, shown) = self.output.follow();
+        let cx = Cx { events, ..self.cx() };
+        let done = work(&cx).await;
+        drop(cx);
+        shown.await.map_err(|e| internal(&e))?;
+        Ok(done?)
+    }
+}
 
 /// Executes the command and returns the exit code.
 pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
@@ -39,20 +75,21 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
         output.note(&format!("warning: {problem}"));
     }
     clean(&layout, output).await;
+    let session = Session { global, layout: &layout, output };
     match cli.command {
-        Command::Validate(args) => validate::run(&args, &layout, output).await,
+        Command::Validate(args) => validate::run(&args, session).await,
         // On the heap, because the future contains the state of a whole build.
-        Command::Build(args) => Box::pin(build::run(args, global, &layout, output)).await,
-        Command::Plan(args) => plan::run(args, global, &layout, output).await,
+        Command::Build(args) => Box::pin(build::run(args, session)).await,
+        Command::Plan(args) => plan::run(args, session).await,
         Command::Shell(args) => shell::run(&args, &layout).await,
         Command::Login(args) => login::run(args, output).await,
         Command::Run(command) => run::run(command, output).await,
-        Command::Image(command) => image::run(command, global, &layout, output).await,
+        Command::Image(command) => image::run(command, session).await,
         Command::Catalogue(command) => catalogue::run(&command, &layout, output),
-        Command::Cache(command) => cache::run(&command, &layout, output).await,
-        Command::Ledger(command) => ledger::run(&command, global, &layout, output).await,
+        Command::Cache(command) => cache::run(&command, session).await,
+        Command::Ledger(command) => ledger::run(&command, session).await,
         Command::Doctor(database) => doctor::run(&database, &layout, output).await,
-        Command::Serve(args) => Box::pin(serve::run(args, global, &layout, output)).await,
+        Command::Serve(args) => Box::pin(serve::run(args, session)).await,
         Command::Admin(command) => admin::run(&command, &layout, output).await,
     }
 }
@@ -85,9 +122,4 @@ impl vm::Backend for Reaper {
     async fn end(&self, run_dir: &std::path::Path) -> std::result::Result<(), vm::Error> {
         vm::end(run_dir).await
     }
-}
-
-async fn qemu(global: &Global) -> Result<(Host, Qemu)> {
-    let host = setting::host(global).await?;
-    Ok((host.clone(), Qemu::new(host)))
 }

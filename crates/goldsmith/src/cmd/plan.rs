@@ -4,26 +4,16 @@ use engine::{
     build::{self, Chain, Forecast, Hit},
     node::NodeStore,
 };
-use images::event::Events;
 use serde_json::json;
 
-use super::{Result, build::freshness, qemu, template};
-use crate::{
-    cli::{self, Global},
-    duration::human,
-    output::{Output, Table},
-    setting, signals,
-};
+use super::{Result, Session, build::freshness, template};
+use crate::{cli, duration::human, output::Table};
 
-pub(super) async fn run(
-    args: cli::Plan,
-    global: &Global,
-    layout: &images::layout::Layout,
-    output: &Output,
-) -> Result {
+pub(super) async fn run(args: cli::Plan, session: Session<'_>) -> Result {
+    let Session { layout, output, .. } = session;
     let input = template::read(&args.template, output)?;
-    let (host, _) = qemu(global).await?;
-    let cx = setting::cx(layout, Events::none(), signals::cancel_on_signals());
+    let (host, _) = session.qemu().await?;
+    let cx = session.cx();
     let plan = build::resolve(&cx, input).await?;
     let Some(source) = plan.source.present(&cx, &host).await? else {
         let value = json!({ "source": plan.source.title(), "sourcePresent": false, "steps": [] });
@@ -41,11 +31,7 @@ pub(super) async fn run(
     let store = NodeStore::new(layout);
     let chain = Chain::compute(&plan, &source, &host, &store, freshness(&args.freshness), "plan");
     let steps = build::forecast(layout, &plan, &chain);
-    let value = json!({
-        "source": source.exact_version,
-        "sourcePresent": true,
-        "steps": steps,
-    });
+    let value = json!({ "source": source.exact_version, "sourcePresent": true, "steps": steps });
     output.result("plan", &value, || text(&source.exact_version, &steps));
     Ok(0)
 }

@@ -3,7 +3,6 @@
 use api::ErrorCode;
 use images::{
     config::Config,
-    cx::Cx,
     error::Error,
     layout::Layout,
     store::{Store, StoredImage},
@@ -12,13 +11,8 @@ use regions::{Replica, Request, status};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Result, internal, qemu};
-use crate::{
-    cli::Global,
-    duration::bytes,
-    output::{Output, Table},
-    setting, signals,
-};
+use super::{Result, Session};
+use crate::{duration::bytes, output::Table};
 
 /// The state of a copy.
 #[derive(Debug, Serialize)]
@@ -55,13 +49,11 @@ pub(super) fn text(states: &[RegionState]) -> String {
 pub(super) async fn replicate(
     image: &StoredImage,
     regions: &[String],
-    global: &Global,
-    layout: &Layout,
-    output: &Output,
+    session: Session<'_>,
 ) -> Result<()> {
-    let config = Config::load(layout)?;
-    let (host, _) = qemu(global).await?;
-    let replication = with_progress(layout, output, async |cx| {
+    let config = Config::load(session.layout)?;
+    let (host, _) = session.qemu().await?;
+    let replication = session.with_progress(async |cx| {
         regions::replicate(cx, &host, &config, Request { image, regions }).await
     });
     let replicated = replication.await?;
@@ -75,7 +67,7 @@ pub(super) async fn replicate(
     let value: Vec<_> =
         rows.iter().map(|(region, copied)| json!({ "region": region, "copied": copied })).collect();
     let value = json!({ "readBytes": replicated.read_bytes, "regions": value });
-    output.result("replicated", &value, || {
+    session.output.result("replicated", &value, || {
         let mut table = Table::new(&["region", "pieces", "uploaded", "bytes uploaded"]);
         for (region, copied) in &rows {
             table.row([
@@ -90,18 +82,12 @@ pub(super) async fn replicate(
     if errors.is_empty() { Ok(()) } else { Err(errors.into()) }
 }
 
-pub(super) async fn pull(
-    id: &str,
-    region: Option<&str>,
-    global: &Global,
-    layout: &Layout,
-    output: &Output,
-) -> Result<()> {
+pub(super) async fn pull(id: &str, region: Option<&str>, session: Session<'_>) -> Result<()> {
+    let Session { layout, output, .. } = session;
     let config = Config::load(layout)?;
     let replica = find(layout, &config, id, region).await?;
-    let (host, _) = qemu(global).await?;
-    let image =
-        with_progress(layout, output, async |cx| regions::pull(cx, &host, &replica).await).await?;
+    let (host, _) = session.qemu().await?;
+    let image = session.with_progress(async |cx| regions::pull(cx, &host, &replica).await).await?;
     let from = &replica.region.name;
     output.result("pulled", &json!({ "image": image.record, "region": from }), || {
         format!("copied {} from {from}", image.record.id)
@@ -139,18 +125,4 @@ pub(super) async fn remove(
     let config = Config::load(layout)?;
     let regions = regions::forget(layout, &config, &image.record.id).await?;
     Ok((store.remove(&image.record.id)?.record.id, regions))
-}
-
-/// Runs the work and displays its progress, until it is done or the user cancels it.
-async fn with_progress<T>(
-    layout: &Layout,
-    output: &Output,
-    work: impl AsyncFnOnce(&Cx) -> images::error::Result<T>,
-) -> Result<T> {
-    let (events, shown) = output.follow();
-    let cx = setting::cx(layout, events, signals::cancel_on_signals());
-    let done = work(&cx).await;
-    drop(cx);
-    shown.await.map_err(|e| internal(&e))?;
-    Ok(done?)
 }

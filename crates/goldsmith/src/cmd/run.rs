@@ -107,9 +107,7 @@ async fn list(client: &Client, template: &str, output: &Output) -> Result {
             why(&properties["cause"]),
         ]);
     }
-    output.result("runs", &runs, || {
-        if table.is_empty() { "the template has no runs".to_owned() } else { table.render() }
-    });
+    output.result("runs", &runs, || table.or("the template has no runs"));
     Ok(0)
 }
 

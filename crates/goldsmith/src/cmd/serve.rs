@@ -2,30 +2,17 @@
 
 use std::sync::Arc;
 
-use images::layout::Layout;
 use serde_json::json;
 use server::{Limits, Machines, Options, Running, trigger};
 use sources::fetch;
 use vm::Backend;
 
-use super::{Result, qemu, scripted};
-use crate::{
-    cli::{self, Global},
-    output::Output,
-    signals,
-};
+use super::{GIB, MIB, Result, Session, scripted};
+use crate::{cli, output::Output, signals};
 
-const MIB: u64 = 1024 * 1024;
-const GIB: u64 = 1024 * MIB;
-
-pub(super) async fn run(
-    args: cli::Serve,
-    global: &Global,
-    layout: &Layout,
-    output: &Output,
-) -> Result {
+pub(super) async fn run(args: cli::Serve, session: Session<'_>) -> Result {
     let options = Options {
-        layout: layout.clone(),
+        layout: session.layout.clone(),
         listen: args.listen,
         allow_remote: args.allow_remote,
         database: args.database.url,
@@ -36,7 +23,7 @@ pub(super) async fn run(
             attempts: args.run.fetch_attempts,
             ..fetch::Limits::for_others(args.run.allow_fetch_from.iter().cloned())
         },
-        machines: machines(&args.run, args.backend, global).await?,
+        machines: machines(&args.run, args.backend, session).await?,
         log_retention: args.log_retention,
         disk_reserve: args.disk_reserve_mib.saturating_mul(MIB),
         token_lifetime: args.token_lifetime,
@@ -48,7 +35,7 @@ pub(super) async fn run(
     };
     let shutdown = signals::cancel_on_signals();
     let running = server::start(options, shutdown.clone()).await?;
-    ready(&running, output);
+    ready(&running, session.output);
     running.ended().await?;
     tracing::info!("the service has ended");
     Ok(0)
@@ -58,9 +45,9 @@ pub(super) async fn run(
 async fn machines(
     args: &cli::ServedRuns,
     backend: cli::BackendKind,
-    global: &Global,
+    session: Session<'_>,
 ) -> Result<Machines> {
-    let (host, qemu) = qemu(global).await?;
+    let (host, qemu) = session.qemu().await?;
     let backend: Arc<dyn Backend> = match backend {
         cli::BackendKind::Qemu => Arc::new(qemu),
         cli::BackendKind::Scripted => Arc::new(scripted::backend()),

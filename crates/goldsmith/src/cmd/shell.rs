@@ -6,12 +6,12 @@ use api::ErrorCode;
 use engine::build::{Kept, kept};
 use images::{error::Error, layout::Layout};
 
-use super::{Result, internal};
+use super::Result;
 use crate::cli;
 
 #[expect(clippy::unused_async, reason = "every command has the same shape")]
 pub(super) async fn run(args: &cli::Shell, layout: &Layout) -> Result {
-    let all = kept(layout).map_err(|e| internal(&e))?;
+    let all = kept(layout)?;
     let machine = choose(all, args.run.as_deref())?;
     #[expect(clippy::disallowed_methods, reason = "ssh replaces this process")]
     let mut ssh = std::process::Command::new("ssh");

@@ -1,22 +1,21 @@
 //! `goldsmith validate`: all mistakes of a template, and what this installation lacks to build it.
 
 use engine::{Host, build};
-use images::{error::Error, event::Events, layout::Layout};
+use images::error::Error;
 use serde_json::json;
 
-use super::{Result, template};
-use crate::{cli, output::Output, setting, signals};
+use super::{Result, Session, template};
+use crate::cli;
 
-pub(super) async fn run(args: &cli::Validate, layout: &Layout, output: &Output) -> Result {
-    let input = template::read(&args.template, output)?;
+pub(super) async fn run(args: &cli::Validate, session: Session<'_>) -> Result {
+    let input = template::read(&args.template, session.output)?;
     let template = &input.template;
     // An unknown VM size is also an error in Azure.
     build::check_sizes(template)?;
-    let cx = setting::cx(layout, Events::none(), signals::cancel_on_signals());
     let has_size = template.properties.vm_profile.as_ref().is_some_and(|p| p.vm_size.is_some());
     // Missing QEMU is not a note about the template: `goldsmith doctor` reports it.
     let host = if has_size { Host::probe(None).await.ok() } else { None };
-    let notes = build::lacks(&cx, template, host.as_ref());
+    let notes = build::lacks(&session.cx(), template, host.as_ref());
 
     let customizers = template.properties.customize.len();
     let distributors = template.properties.distribute.len();
@@ -26,7 +25,7 @@ pub(super) async fn run(args: &cli::Validate, layout: &Layout, output: &Output) 
         "distributors": distributors,
         "notes": notes.iter().map(note).collect::<Vec<_>>(),
     });
-    output.result("result", &value, || {
+    session.output.result("result", &value, || {
         let file = args.template.file.display();
         let valid =
             format!("{file} is valid: {customizers} customizers, {distributors} distributors");

@@ -14,9 +14,9 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// Whether it has nothing below its head.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.len() == 1
+    /// The table, or that text if it has nothing below its head.
+    pub(crate) fn or(&self, nothing: &str) -> String {
+        if self.rows.len() == 1 { nothing.to_owned() } else { self.render() }
     }
 
     pub(crate) fn render(&self) -> String {
