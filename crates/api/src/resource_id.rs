@@ -10,6 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
+use strum::VariantArray;
 
 /// The id of a resource group or of a resource in a resource group.
 #[derive(Debug, Clone)]
@@ -23,7 +24,7 @@ pub struct ResourceId {
 }
 
 /// The kinds of resources that a template can refer to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, VariantArray)]
 pub enum ResourceKind {
     /// A resource group, `/subscriptions/{s}/resourceGroups/{g}`.
     ResourceGroup,
@@ -65,16 +66,6 @@ pub enum ResourceIdError {
 }
 
 impl ResourceKind {
-    const ALL: &[Self] = &[
-        Self::ResourceGroup,
-        Self::Image,
-        Self::GalleryImage,
-        Self::GalleryImageVersion,
-        Self::Subnet,
-        Self::UserAssignedIdentity,
-        Self::ImageTemplate,
-    ];
-
     /// The namespace, and the types with the outermost first.
     const fn shape(self) -> (&'static str, &'static [&'static str]) {
         match self {
@@ -188,7 +179,7 @@ impl ResourceId {
 
     /// The kind, or `None` if a template cannot refer to this kind of resource.
     pub fn kind(&self) -> Option<ResourceKind> {
-        ResourceKind::ALL.iter().copied().find(|kind| self.is(*kind))
+        ResourceKind::VARIANTS.iter().copied().find(|kind| self.is(*kind))
     }
 
     /// Whether the namespace and the types are those of the kind.

@@ -298,7 +298,8 @@ pub struct Client {
 }
 
 /// The kind of a deleted thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum TombstoneKind {
     /// A storage account, by its name: its blobs.
     Account,
@@ -309,16 +310,8 @@ pub enum TombstoneKind {
 }
 
 impl TombstoneKind {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Account => "account",
-            Self::Run => "run",
-            Self::Image => "image",
-        }
-    }
-
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        [Self::Account, Self::Run, Self::Image].into_iter().find(|kind| kind.name() == name)
+    pub(super) fn name(self) -> &'static str {
+        self.into()
     }
 }
 

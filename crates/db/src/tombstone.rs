@@ -21,7 +21,7 @@ impl Store {
         let rows = sqlx::query(query).bind(i64::from(limit)).fetch_all(&self.pools.reader).await?;
         let mut found = Vec::new();
         for row in rows {
-            let Some(kind) = TombstoneKind::parse(row.try_get("kind")?) else { continue };
+            let Ok(kind) = row.try_get::<&str, _>("kind")?.parse() else { continue };
             let (name, made) = (row.try_get("name")?, time(row.try_get("made")?)?);
             found.push(Tombstone { kind, name, made });
         }

@@ -1,9 +1,12 @@
 //! The formats of image files.
 
-use std::fmt;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-/// The formats that Goldsmith reads and writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The formats that Goldsmith reads and writes, by the names that users write.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "lowercase")]
 pub enum Format {
     Qcow2,
     Raw,
@@ -13,16 +16,11 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order of the documentation.
-    pub const ALL: [Self; 4] = [Self::Qcow2, Self::Raw, Self::Vhd, Self::Vmdk];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The name that users write.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Qcow2 => "qcow2",
-            Self::Raw => "raw",
-            Self::Vhd => "vhd",
-            Self::Vmdk => "vmdk",
-        }
+        self.into()
     }
 
     /// The name of QEMU's block driver.
@@ -35,12 +33,6 @@ impl Format {
 
     /// The format with that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.name() == name)
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        name.parse().ok()
     }
 }

@@ -1,14 +1,16 @@
 //! The steps of a run, their logs, and the faults that tests inject into them.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use api::ErrorCode;
+use strum::{Display, IntoStaticStr};
 use tokio::sync::Notify;
 
 use crate::error::{Error, Result};
 
 /// The steps of a run, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum Step {
     /// Reads the template and makes the plan: reports every mistake at once, creates nothing.
     Resolve,
@@ -19,6 +21,7 @@ pub enum Step {
     /// A machine resumes from a node.
     Start,
     /// One customizer, by its index in the template.
+    #[strum(to_string = "customize[{0}]")]
     Customize(usize),
     /// The user's workload runs once, and its reads are recorded (`optimize.workload`).
     Workload,
@@ -27,12 +30,14 @@ pub enum Step {
     /// Removes everything that belongs to this one machine.
     Generalize,
     /// The guest powers off; its disk is final.
+    #[strum(to_string = "power off")]
     PowerOff,
     /// Machines boot with the disks from before and after the optimization, to compare them.
     Measure,
     /// A machine boots from the finished image, or from the source, for the validators.
     Fork,
     /// One validator, by its index in the template.
+    #[strum(to_string = "validate[{0}]")]
     Validate(usize),
     /// The sealed disk becomes one standalone image.
     Convert,
@@ -42,30 +47,8 @@ pub enum Step {
     Export,
 }
 
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Resolve => f.write_str("resolve"),
-            Self::Source => f.write_str("source"),
-            Self::Boot => f.write_str("boot"),
-            Self::Start => f.write_str("start"),
-            Self::Customize(index) => write!(f, "customize[{index}]"),
-            Self::Workload => f.write_str("workload"),
-            Self::Optimize => f.write_str("optimize"),
-            Self::Generalize => f.write_str("generalize"),
-            Self::PowerOff => f.write_str("power off"),
-            Self::Measure => f.write_str("measure"),
-            Self::Fork => f.write_str("fork"),
-            Self::Validate(index) => write!(f, "validate[{index}]"),
-            Self::Convert => f.write_str("convert"),
-            Self::Distribute => f.write_str("distribute"),
-            Self::Export => f.write_str("export"),
-        }
-    }
-}
-
 /// The phases of a run that clients of the service see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
 pub enum Phase {
     /// The source is fetched and a machine boots.
     Building,
@@ -96,14 +79,8 @@ impl Phase {
     }
 
     /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Building => "Building",
-            Self::Customizing => "Customizing",
-            Self::Optimizing => "Optimizing",
-            Self::Validating => "Validating",
-            Self::Distributing => "Distributing",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

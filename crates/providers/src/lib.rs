@@ -25,8 +25,8 @@ use service::App;
 /// Every type that is served. A new one is a file and a line here.
 const TYPES: &[&dyn ResourceType<App>] = &[
     &image_builder::ImageTemplates,
-    &image_builder::RunOutputs,
-    &image_builder::Runs,
+    &image_builder::RUN_OUTPUTS,
+    &image_builder::TEMPLATE_RUNS,
     &image_builder::Schedules,
     &image_builder::Triggers,
     &compute::image::Image,

@@ -28,7 +28,7 @@ use super::{manifest::key_of, place::reason, region::Region};
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The status of one region.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(tag = "state", rename_all_fields = "camelCase")]
 pub enum State {
     /// No copy was attempted.
@@ -43,13 +43,8 @@ pub enum State {
 
 impl State {
     /// Azure's name for the state.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Unknown { .. } => "Unknown",
-            Self::Replicating { .. } => "Replicating",
-            Self::Completed => "Completed",
-            Self::Failed { .. } => "Failed",
-        }
+    pub fn name(&self) -> &'static str {
+        self.into()
     }
 
     /// The progress in percent.

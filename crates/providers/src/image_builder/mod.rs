@@ -23,7 +23,6 @@ mod exact;
 mod failure;
 mod look;
 mod machine;
-mod outputs;
 mod patch;
 pub mod pin;
 mod provision;
@@ -66,8 +65,7 @@ pub use self::{
     versions::with_latest,
 };
 pub(crate) use self::{
-    outputs::RunOutputs,
-    runs::Runs,
+    runs::{RUN_OUTPUTS, TEMPLATE_RUNS},
     schedules::{Schedules, retagged},
     template::ImageTemplates,
     triggers::Triggers,

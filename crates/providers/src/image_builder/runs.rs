@@ -1,5 +1,10 @@
+//! What runs leave; clients only read it.
+//!
+//! `imageTemplates/runOutputs`: what a run made, one per distributor. The worker writes them as
+//! resources.
+//!
 //! `imageTemplates/runs`: an extension, not in Azure. The runs of a template, newest first, so that
-//! clients can look at more than the last one. Read-only; kept in the store's runs, not as resources.
+//! clients can look at more than the last one. Kept in the store's runs, not as resources.
 //!
 //! A run can also be asked for by its id alone, which works for as long as its logs are kept, also when
 //! the template is gone.
@@ -11,24 +16,27 @@ use serde_json::{Value, json};
 use service::{App, blobs};
 
 use super::{
-    API_VERSIONS, RUNS,
-    outputs::BY_RUNS,
+    API_VERSIONS, OUTPUTS, RUNS,
     record::exact_version,
     template_key, template_not_found,
-    view::{shown, waits},
+    view::{self, shown, waits},
 };
+use crate::compute::artifacts::BLOB;
 
 /// How many runs a list has at most.
 const MOST: u32 = 1000;
 
-/// The resource type `imageTemplates/runs`.
+/// One of the two types, by its name.
 #[derive(Debug)]
-pub struct Runs;
+pub(crate) struct OfRuns(&'static str);
+
+pub(crate) const RUN_OUTPUTS: OfRuns = OfRuns(OUTPUTS);
+pub(crate) const TEMPLATE_RUNS: OfRuns = OfRuns(RUNS);
 
 #[async_trait]
-impl ResourceType<App> for Runs {
+impl ResourceType<App> for OfRuns {
     fn name(&self) -> &'static str {
-        RUNS
+        self.0
     }
 
     fn is_strict(&self) -> bool {
@@ -40,7 +48,7 @@ impl ResourceType<App> for Runs {
     }
 
     fn read_only(&self) -> Option<&'static str> {
-        Some(BY_RUNS)
+        Some("runs of the image template write it")
     }
 
     async fn get(
@@ -49,13 +57,16 @@ impl ResourceType<App> for Runs {
         call: &Call,
         key: &ResourceKey,
     ) -> Result<Option<Reply>, ApiError> {
+        if self.0 == OUTPUTS {
+            return Ok(None);
+        }
         let template = template(app, call, &template_key(key)).await?;
         let id = key.as_str().rsplit('/').next().unwrap_or_default();
         let run = app.store().run(id).await?;
         let own =
             run.filter(|run| run.template == template.key() && run.queued >= template.created);
         match own {
-            Some(run) => Ok(Some(Reply::ok(view(app, &template, &run)))),
+            Some(run) => Ok(Some(Reply::ok(shown_run(app, &template, &run)))),
             None => Err(ApiError::not_found(
                 RUNS,
                 &format!("{}/{id}", template.name),
@@ -70,12 +81,24 @@ impl ResourceType<App> for Runs {
         call: &Call,
         parent: &ResourceKey,
     ) -> Result<Option<Reply>, ApiError> {
+        if self.0 == OUTPUTS {
+            return Ok(None);
+        }
         let template = template(app, call, parent).await?;
         let most = call.query.get("$top").and_then(|top| top.parse().ok()).unwrap_or(MOST);
         let runs = app.store().runs_of(parent, most.clamp(1, MOST)).await?;
         let own = runs.iter().filter(|run| run.queued >= template.created);
-        let value: Vec<Value> = own.map(|run| view(app, &template, run)).collect();
+        let value: Vec<Value> = own.map(|run| shown_run(app, &template, run)).collect();
         Ok(Some(Reply::ok(json!({ "value": value }))))
+    }
+
+    /// A blob of ours is at the address that the caller knows us by.
+    fn view(&self, _app: &App, call: &Call, resource: &Resource) -> Value {
+        let mut body = view::envelope(self.0, resource);
+        if let Some(path) = resource.hidden[BLOB].as_str() {
+            body["properties"]["artifactUri"] = Value::from(call.url(path));
+        }
+        body
     }
 }
 
@@ -116,7 +139,7 @@ async fn template(app: &App, call: &Call, key: &ResourceKey) -> Result<Resource,
     app.store().resource(key).await?.ok_or_else(|| template_not_found(call))
 }
 
-fn view(app: &App, template: &Resource, run: &Run) -> Value {
+fn shown_run(app: &App, template: &Resource, run: &Run) -> Value {
     json!({
         "id": format!("{}/runs/{}", shown(&template.id), run.id),
         "name": run.id,

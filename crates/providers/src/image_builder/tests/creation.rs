@@ -329,14 +329,15 @@ async fn second_cancel_of_an_active_run_is_refused() {
     let run = service.app.store().runs_of(&parent, 1).await.unwrap().pop().unwrap();
     let run = db::Run { optimization: Some(figures.clone()), ..run };
     service.app.store().commit(vec![Write::ReplaceRun(run)]).await.unwrap();
-    let list = Runs.list(&service.app, &read, &parent).await.unwrap().unwrap().body.unwrap();
+    let list =
+        TEMPLATE_RUNS.list(&service.app, &read, &parent).await.unwrap().unwrap().body.unwrap();
     assert_eq!(list["value"][0]["properties"]["runState"], "Canceling");
     assert_eq!(list["value"][0]["properties"]["optimization"], figures);
     let one = ResourceKey::of(list["value"][0]["id"].as_str().unwrap());
-    let reply = Runs.get(&service.app, &read, &one).await.unwrap().unwrap();
+    let reply = TEMPLATE_RUNS.get(&service.app, &read, &one).await.unwrap().unwrap();
     assert_eq!(reply.body.unwrap(), list["value"][0]);
     let none = ResourceKey::of(&format!("{parent}/runs/none"));
-    assert_eq!(Runs.get(&service.app, &read, &none).await.unwrap_err().status, 404);
+    assert_eq!(TEMPLATE_RUNS.get(&service.app, &read, &none).await.unwrap_err().status, 404);
 }
 
 // conformance: 26, 95

@@ -115,7 +115,7 @@ async fn run_outputs_are_read_only() {
     };
     let id = output.key();
     service.app.store().commit(vec![Write::Insert(output)]).await.unwrap();
-    let shown = RunOutputs.view(&service.app, &read, &service.row(&id).await.unwrap());
+    let shown = RUN_OUTPUTS.view(&service.app, &read, &service.row(&id).await.unwrap());
     assert_eq!(
         shown,
         json!({
@@ -125,8 +125,8 @@ async fn run_outputs_are_read_only() {
         })
     );
     for refused in [
-        RunOutputs.put(&service.app, &read, id.clone()).await,
-        RunOutputs.delete(&service.app, &read, id.clone()).await,
+        RUN_OUTPUTS.put(&service.app, &read, id.clone()).await,
+        RUN_OUTPUTS.delete(&service.app, &read, id.clone()).await,
     ] {
         assert_eq!(refused.unwrap_err().status, StatusCode::METHOD_NOT_ALLOWED);
     }
