@@ -332,10 +332,4 @@ impl Store {
         .await?;
         Ok(tx.commit().await?)
     }
-
-    /// Checks that the database answers.
-    pub async fn ping(&self) -> Result<(), Error> {
-        sqlx::query("SELECT 1").execute(&self.pools.reader).await?;
-        Ok(())
-    }
 }

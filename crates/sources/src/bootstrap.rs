@@ -64,14 +64,7 @@ pub(super) async fn make(
     done?;
 
     let (raw, qcow2) = (work.join("disk.raw"), work.join(DISK));
-    let job = disk::Convert {
-        src: &raw,
-        src_format: "raw",
-        dst: &qcow2,
-        dst_format: "qcow2",
-        options: &[],
-        compress: false,
-    };
+    let job = disk::Convert { src: &raw, src_format: "raw", dst: &qcow2, dst_format: "qcow2" };
     disk::convert(host, job, |_| (), &cx.cancel)
         .await
         .map_err(|e| program_fault(e, ErrorCode::SourceUnavailable, "convert the new image"))?;

@@ -134,14 +134,7 @@ pub async fn convert_in(
         let done = (facts.virtual_size as f64 * part) as u64;
         cx.events.progress(&activity, done, Some(facts.virtual_size));
     };
-    let job = disk::Convert {
-        src: from,
-        src_format: facts.driver(),
-        dst: to,
-        dst_format: "qcow2",
-        options: &[],
-        compress: false,
-    };
+    let job = disk::Convert { src: from, src_format: facts.driver(), dst: to, dst_format: "qcow2" };
     let copied = disk::convert(host, job, report, &cx.cancel).await;
     cx.events.progress_ended(&activity);
     copied.map_err(|e| program_fault(e, ErrorCode::BadImage, &format!("copy {name}")))

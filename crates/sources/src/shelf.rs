@@ -264,14 +264,8 @@ pub(super) async fn admit(
 }
 
 async fn make_vars(cx: &Cx, host: &Host, firmware: &UefiFirmware, to: &Path) -> Result<PathBuf> {
-    let job = disk::Convert {
-        src: &firmware.vars,
-        src_format: "raw",
-        dst: to,
-        dst_format: "qcow2",
-        options: &[],
-        compress: false,
-    };
+    let job =
+        disk::Convert { src: &firmware.vars, src_format: "raw", dst: to, dst_format: "qcow2" };
     disk::convert(host, job, |_| (), &cx.cancel)
         .await
         .map_err(|e| program_fault(e, ErrorCode::HostNotReady, "copy the firmware's variables"))?;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Host,
-    proc::{Command, Error, Output},
+    proc::{Command, Error},
 };
 
 /// The deadline for commands that do not copy data.
@@ -159,10 +159,6 @@ pub struct Convert<'a> {
     pub dst: &'a Path,
     /// The format of `dst`.
     pub dst_format: &'a str,
-    /// `-o` options of the new image, as `name=value`.
-    pub options: &'a [&'a str],
-    /// Whether to compress the new image's clusters.
-    pub compress: bool,
 }
 
 /// Copies an image into another format. `on_progress` receives fractions between 0 and 1. The
@@ -173,15 +169,17 @@ pub async fn convert(
     mut on_progress: impl FnMut(f64) + Send,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    let mut command = img(host, "convert").args(["-p", "-f", job.src_format, "-O", job.dst_format]);
-    for option in job.options {
-        command = command.args(["-o", option]);
-    }
     // Parallel, out-of-order writes, as far as the format supports them.
-    command = command.args(["-W", "-m", "8"]);
-    if job.compress {
-        command = command.arg("-c");
-    }
+    let command = img(host, "convert").args([
+        "-p",
+        "-f",
+        job.src_format,
+        "-O",
+        job.dst_format,
+        "-W",
+        "-m",
+        "8",
+    ]);
     let command = command.arg("--").arg(plain(job.src)).arg(plain(job.dst));
     let report = |line: &str| {
         if let Some(fraction) = progress(line) {
@@ -208,32 +206,11 @@ pub async fn measure(
     struct Measured {
         required: u64,
     }
-    let command = img(host, "measure").args(["--output=json", "-O", "qcow2", "-f", format]);
-    let output = command.arg(plain(path)).run(cancel, Some(MAPPING)).await?;
+    let command = img(host, "measure").args(["--output=json", "--force-share", "-O", "qcow2"]);
+    let output = command.args(["-f", format]).arg(plain(path)).run(cancel, Some(MAPPING)).await?;
     let measured: Measured = serde_json::from_str(&output.stdout)
         .map_err(|e| Error::Io { program: "qemu-img measure".to_owned(), source: e.into() })?;
     Ok(measured.required)
-}
-
-/// Checks the image; corruption is an error.
-pub async fn check(
-    host: &Host,
-    path: &Path,
-    format: &str,
-    cancel: &CancellationToken,
-) -> Result<Output, Error> {
-    img(host, "check").args(["-q", "-f", format, "--"]).arg(plain(path)).run(cancel, None).await
-}
-
-/// Enlarges an image; the new space is a hole.
-pub async fn resize(
-    host: &Host,
-    path: &Path,
-    format: &str,
-    virtual_size: u64,
-) -> Result<(), Error> {
-    let command = img(host, "resize").args(["-q", "-f", format, "--"]).arg(plain(path));
-    command.arg(virtual_size.to_string()).run(&quick(), Some(QUICK)).await.map(drop)
 }
 
 #[cfg(test)]

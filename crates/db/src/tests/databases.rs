@@ -31,7 +31,7 @@ async fn sqlite_file_and_log_are_private() {
     tx.commit().await.unwrap();
     assert_eq!(synchronous, 2, "FULL");
     store.close().await;
-    assert!(store.ping().await.is_err());
+    assert!(store.clients().await.is_err());
 }
 
 pub(super) async fn reopened_database_has_all_rows(address: String) {

@@ -4,7 +4,7 @@ use super::*;
 
 pub(super) async fn resource_is_inserted_replaced_and_removed(address: String) {
     let store = Store::open(&address).await.unwrap();
-    store.ping().await.unwrap();
+    store.clients().await.unwrap();
     let first = template("g", "t");
     let key = first.key();
     assert_eq!(store.resource(&key).await.unwrap(), None);

@@ -1,6 +1,9 @@
 //! Distributors with the real qemu-img and the real image store.
 
-use std::{fs, os::unix::fs::MetadataExt};
+use std::{
+    fs,
+    os::unix::fs::{FileExt, MetadataExt},
+};
 
 use api::{
     ErrorCode,
@@ -16,9 +19,7 @@ use images::{
     error::Error,
     event::RunOutput,
     files::partial::partial_path,
-    format::Format,
     image_file::{
-        Image,
         artifact::{Standalone, standalone},
         footer,
     },
@@ -399,8 +400,11 @@ async fn imported_disk_is_an_independent_managed_image() {
     let s = setting().await;
     let chain = s.chain(32 * MIB, 3 * MIB).await;
     let store = Store::open(&s.cx.layout);
-    let from = Image { path: chain.raw.clone(), format: Format::Raw };
-    let image = store.import(&s.cx, &s.host, &from, "Mine", Origin::default()).await.unwrap();
+    // The signature of a boot sector, by which a raw disk is known.
+    let raw = fs::OpenOptions::new().write(true).open(&chain.raw).unwrap();
+    raw.write_all_at(&[0x55, 0xaa], 510).unwrap();
+    let import = async |name: &str| sources::import(&s.cx, &s.host, &chain.raw, name, 2).await;
+    let image = import("Mine").await.unwrap();
     s.assert_same(&chain, &image.disk(), "qcow2").await;
     assert_eq!(image.record.virtual_size, 32 * MIB);
     assert!(
@@ -409,9 +413,9 @@ async fn imported_disk_is_an_independent_managed_image() {
     let source = store.managed_source(&s.cx, &image.record.id).await.unwrap();
     assert_eq!(source, store.get("mine").unwrap());
 
-    let error = store.import(&s.cx, &s.host, &from, "mine", Origin::default()).await.unwrap_err();
+    let error = import("mine").await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Conflict);
-    let error = store.import(&s.cx, &s.host, &from, "a/b", Origin::default()).await.unwrap_err();
+    let error = import("a/b").await.unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidArgument);
     assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());
 }

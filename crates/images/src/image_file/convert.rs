@@ -8,7 +8,6 @@
 use std::path::Path;
 
 use api::ErrorCode;
-use serde::Deserialize;
 use vm::{
     Host, disk, may_wait,
     proc::{self, Command},
@@ -17,7 +16,7 @@ use vm::{
 use super::{Image, footer, space, vmdk};
 use crate::{
     cx::Cx,
-    error::{Coded, Error, Result},
+    error::{Error, Result},
     format::Format,
 };
 
@@ -65,21 +64,6 @@ impl Target {
     }
 }
 
-/// Bytes of data in an image and its backing files, in the form of a qcow2.
-async fn data_size(cx: &Cx, host: &Host, image: &Image) -> Result<u64> {
-    #[derive(Deserialize)]
-    struct Measure {
-        required: u64,
-    }
-    let command = Command::new(&host.qemu_img)
-        .args(["measure", "-U", "--output=json", "-f", image.format.driver(), "-O", "qcow2"])
-        .arg(&image.path);
-    let output = command.run(&cx.cancel, None).await.map_err(|e| fault(e, &image.path))?;
-    let measure: Measure = serde_json::from_str(&output.stdout)
-        .code(ErrorCode::ExportFailed, || "qemu-img measure said something unexpected".into())?;
-    Ok(measure.required)
-}
-
 /// One conversion.
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
@@ -104,7 +88,9 @@ pub async fn convert(cx: &Cx, host: &Host, job: Job<'_>) -> Result<u64> {
     let Job { from, to, target, name, activity } = job;
     let info = disk::info(host, &from.path, Some(from.format.driver())).await;
     let disk_size = info.map_err(|e| fault(e, &from.path))?.virtual_size;
-    let data = data_size(cx, host, from).await?;
+    let data = disk::measure(host, &from.path, from.format.driver(), &cx.cancel)
+        .await
+        .map_err(|e| fault(e, &from.path))?;
     let dir = to.parent().unwrap_or(Path::new("/"));
     space::check(target.least(data), space::free(dir)?, dir)?;
 

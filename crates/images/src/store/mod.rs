@@ -18,7 +18,6 @@
 
 pub mod address;
 mod highest;
-mod import;
 mod publish;
 pub mod record;
 mod reserve;
