@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, panic_text},
     event::{Event, Events, Outcome},
     geography::Geography,
     layout::Layout,
@@ -165,11 +165,7 @@ fn timed_out(cx: &Cx, step: &str) -> Error {
 }
 
 fn panicked(step: &str, panic: &(dyn std::any::Any + Send)) -> Error {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".to_owned());
+    let text = panic_text(panic);
     Error::new(ErrorCode::InternalError, format!("goldsmith panicked in step {step}: {text}"))
         .hint("this is a fault of goldsmith: please report it with the template and this message")
 }

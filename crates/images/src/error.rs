@@ -146,6 +146,12 @@ pub fn io_fault(error: io::Error, otherwise: ErrorCode, doing: String) -> Error 
     }
 }
 
+/// The message of a panic.
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
 /// The error of blocking work that was canceled.
 pub fn stopped() -> io::Error {
     io::Error::from(io::ErrorKind::Interrupted)

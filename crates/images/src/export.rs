@@ -57,7 +57,6 @@ pub struct Exported {
     /// The LUN of the data disk; `None` for the OS disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lun: Option<usize>,
-    #[serde(serialize_with = "format_name")]
     pub format: Format,
     pub path: PathBuf,
     /// Length of the file.
@@ -69,11 +68,6 @@ pub struct Exported {
     pub digest: Digest,
     /// Size of the disk that the guest sees, in bytes.
     pub virtual_size: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
-fn format_name<S: serde::Serializer>(format: &Format, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(format)
 }
 
 impl FromStr for ExportSpec {

@@ -2,6 +2,7 @@
 //! that it lacks.
 
 use std::{
+    collections::HashSet,
     path::PathBuf,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
@@ -100,10 +101,9 @@ async fn unless_canceled<T>(
 
 /// A region to write to.
 struct Lane {
-    /// Its index in the request.
-    number: usize,
     region: Region,
-    has: std::collections::HashSet<ChunkId>,
+    /// The pieces that it has.
+    has: HashSet<ChunkId>,
     note: Unfinished,
     _share: UseLock,
 }
@@ -117,14 +117,15 @@ async fn copy(
 ) -> Result<Outcome> {
     let Request { image, regions } = request;
     let mut results: Vec<Option<Result<Copied>>> = regions.iter().map(|_| None).collect();
-    let mut lanes = Vec::new();
+    let (mut numbers, mut lanes) = (Vec::new(), Vec::new());
     for (number, opened) in opened.into_iter().enumerate() {
         match opened {
             Ok(Opened::There(chunks)) => {
                 results[number] = Some(Ok(Copied { chunks, ..Copied::default() }));
             }
-            Ok(Opened::Lacks { region, has, note, share }) => {
-                lanes.push(Lane { number, region, has, note, _share: share });
+            Ok(Opened::Lacks(lane)) => {
+                numbers.push(number);
+                lanes.push(lane);
             }
             Err(error) => results[number] = Some(Err(error)),
         }
@@ -137,7 +138,6 @@ async fn copy(
     }
     let mut read_bytes = 0;
     if !lanes.is_empty() {
-        let numbers: Vec<_> = lanes.iter().map(|lane| lane.number).collect();
         let (bytes, copied) = fan_out(cx, host, image, lanes, &mut status).await?;
         read_bytes = bytes;
         for (number, result) in numbers.into_iter().zip(copied) {
@@ -182,12 +182,7 @@ fn state_of(result: &Result<Copied>) -> State {
 enum Opened {
     /// The region already has the version, with that many pieces.
     There(u64),
-    Lacks {
-        region: Region,
-        has: std::collections::HashSet<ChunkId>,
-        note: Unfinished,
-        share: UseLock,
-    },
+    Lacks(Lane),
 }
 
 async fn open(cx: &Cx, config: &Config, name: &str, image: &StoredImage) -> Result<Opened> {
@@ -219,7 +214,7 @@ async fn look(region: Region, name: &str, image: &StoredImage) -> Result<Opened>
     }
     let note = region.begin()?;
     let has = region.pieces().await?;
-    Ok(Opened::Lacks { region, has, note, share })
+    Ok(Opened::Lacks(Lane { region, has, note, _share: share }))
 }
 
 fn address_of(image: &StoredImage) -> Result<Address> {

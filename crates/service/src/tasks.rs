@@ -1,9 +1,10 @@
 //! Background tasks of the service.
 
-use std::{any::Any, future::Future, panic::AssertUnwindSafe, time::Duration};
+use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
 
 use arm::ApiError;
 use futures_util::FutureExt;
+use images::error::panic_text;
 
 use crate::App;
 
@@ -12,11 +13,8 @@ use crate::App;
 pub fn spawn(app: &App, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
     app.tasks().spawn(async move {
         if let Err(panic) = AssertUnwindSafe(work).catch_unwind().await {
-            tracing::error!(
-                task = name,
-                panic = text(panic.as_ref()),
-                "a background task panicked"
-            );
+            let panic = panic_text(panic.as_ref());
+            tracing::error!(task = name, panic, "a background task panicked");
         }
     });
 }
@@ -34,11 +32,6 @@ pub async fn to_the_end<T: Send + 'static>(
 pub async fn finish(app: &App, limit: Duration) -> bool {
     app.tasks().close();
     tokio::time::timeout(limit, app.tasks().wait()).await.is_ok()
-}
-
-fn text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 #[cfg(test)]

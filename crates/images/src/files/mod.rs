@@ -12,13 +12,18 @@ use std::{
     path::Path,
 };
 
+use api::ErrorCode;
 use rustix::{
     fs::{CWD, RenameFlags, renameat_with},
     io::Errno,
 };
+use serde::de::DeserializeOwned;
 use vm::may_wait;
 
-use crate::absent;
+use crate::{
+    absent,
+    error::{Coded, Error, Result},
+};
 use partial::{Existing, Partial};
 
 /// The maker's name of small files. The next writer takes over what a dead one left.
@@ -32,6 +37,19 @@ pub fn make_dir(dir: &Path) -> io::Result<()> {
 /// The text of a file, if it exists.
 pub fn read(path: &Path) -> io::Result<Option<String>> {
     absent::or_none(may_wait(|| fs::read_to_string(path)))
+}
+
+/// The value in a JSON file, if the file exists. `remedy` helps if it is damaged.
+///
+/// # Errors
+/// `HostNotReady`: it cannot be read, or is damaged.
+pub fn read_json<T: DeserializeOwned>(path: &Path, remedy: &str) -> Result<Option<T>> {
+    let path_text = path.display();
+    let text = read(path).code(ErrorCode::HostNotReady, || format!("cannot read {path_text}"))?;
+    let parsed = text.map(|text| serde_json::from_str(&text)).transpose();
+    parsed.map_err(|error| {
+        Error::new(ErrorCode::HostNotReady, format!("{path_text} is damaged: {error}")).hint(remedy)
+    })
 }
 
 /// Replaces a file with one that only its owner can read.

@@ -18,7 +18,7 @@ mod verify;
 
 use std::{
     fs::{self, File},
-    io::{self, Read as _},
+    io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -26,10 +26,12 @@ use std::{
 use api::ErrorCode;
 use db::Dumped;
 use engine::off_runtime;
-use images::error::{Coded as _, Error, Result};
+use images::{
+    error::{Coded as _, Error, Result},
+    image_file::{digest::hash, place},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 pub use make::backup;
@@ -126,7 +128,7 @@ fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Err(error) if !matches!(error.kind(), NotFound | AlreadyExists) => {
             let copy = File::create_new(to)?;
-            images::image_file::place::copy(from, &copy, &CancellationToken::new())?;
+            place::copy(from, &copy, &CancellationToken::new())?;
             copy.sync_all()?;
             fs::set_permissions(to, fs::metadata(from)?.permissions())
         }
@@ -140,18 +142,9 @@ fn mode_of(meta: &fs::Metadata) -> u32 {
 
 /// The size and SHA-256 of a file.
 fn measure(path: &Path) -> io::Result<(u64, String)> {
-    let (mut file, mut hash, mut bytes) = (File::open(path)?, Sha256::new(), 0);
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            count => {
-                hash.update(&buffer[..count]);
-                bytes += count as u64;
-            }
-        }
-    }
-    Ok((bytes, hex::encode(hash.finalize())))
+    let file = File::open(path)?;
+    let bytes = file.metadata()?.len();
+    Ok((bytes, hash(&file, bytes, &CancellationToken::new(), |_| ())?))
 }
 
 /// Runs blocking work off the runtime.

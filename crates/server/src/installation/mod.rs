@@ -60,15 +60,8 @@ impl Note {
 
     /// The folder's record; `None` before the first start.
     fn read(dir: &Path) -> Result<Option<Self>> {
-        let path = Self::path(dir);
-        let text = files::read(&path)
-            .code(ErrorCode::HostNotReady, || format!("cannot read {}", path.display()))?;
-        let Some(text) = text else { return Ok(None) };
-        let note = serde_json::from_str(&text).map_err(|error| {
-            Error::new(ErrorCode::HostNotReady, format!("{} is damaged: {error}", path.display()))
-                .hint("restore it from a backup, or run: goldsmith admin adopt")
-        })?;
-        Ok(Some(note))
+        let remedy = "restore it from a backup, or run: goldsmith admin adopt";
+        files::read_json(&Self::path(dir), remedy)
     }
 
     fn write(&self, dir: &Path) -> io::Result<()> {

@@ -188,15 +188,10 @@ impl Files<'_> {
     }
 
     fn load(&self) -> Result<Option<Ca>> {
-        let (Some(key), Some(note)) = (read(&self.key())?, read(&self.note())?) else {
-            return Ok(None);
-        };
+        let Some(key) = read(&self.key())? else { return Ok(None) };
+        let remedy = "restore it from a backup, or remove it with its key and ca.pem: the service creates a new CA, and clients need the new ca-bundle.pem";
+        let Some(note) = files::read_json(&self.note(), remedy)? else { return Ok(None) };
         let key = parse(&key, &self.key())?;
-        let note: Note = serde_json::from_str(&note).map_err(|error| {
-            let path = self.note();
-            Error::new(ErrorCode::HostNotReady, format!("{} is damaged: {error}", path.display()))
-                .hint("restore it from a backup, or remove it with its key and ca.pem: the service creates a new CA, and clients need the new ca-bundle.pem")
-        })?;
         let Note { subject, limits, certificate } = note;
         Ok(Some(Ca { key, subject, pem: certificate, limits: Some(limits) }))
     }

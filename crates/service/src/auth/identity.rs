@@ -4,7 +4,7 @@ use std::path::Path;
 
 use api::ErrorCode;
 use images::{
-    error::{Coded, Error, Result},
+    error::{Coded, Result},
     files,
 };
 use serde::{Deserialize, Serialize};
@@ -32,15 +32,8 @@ impl Identity {
 
     /// The ids in the server's folder; `None` before the first start.
     pub fn read(dir: &Path) -> Result<Option<Self>> {
-        let path = dir.join(FILE);
-        let read = files::read(&path)
-            .code(ErrorCode::HostNotReady, || format!("cannot read {}", path.display()))?;
-        let Some(text) = read else { return Ok(None) };
-        let identity = serde_json::from_str(&text).map_err(|error| {
-            Error::new(ErrorCode::HostNotReady, format!("{} is damaged: {error}", path.display()))
-                .hint("restore it from a backup: it contains the ids of the tenant and the subscription")
-        })?;
-        Ok(Some(identity))
+        let remedy = "restore it from a backup: it contains the ids of the tenant and the subscription";
+        files::read_json(&dir.join(FILE), remedy)
     }
 
     /// Replaces the folder's ids.
