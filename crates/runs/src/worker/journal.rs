@@ -3,7 +3,7 @@
 //! know.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -13,7 +13,7 @@ use std::{
 use images::{
     event::{Event, Stream},
     log::Log,
-    step::{CUSTOMIZATION_LOG, VALIDATION_LOG, log_of},
+    step::{CUSTOMIZATION_LOG, log_of},
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -29,9 +29,8 @@ pub(crate) struct Journal {
     /// How much of a guest's output each of the files keeps.
     limit: u64,
     events: Log,
-    log: Log,
-    /// There is none before the first validation.
-    validation: Option<Log>,
+    /// By name; that of the validation comes with the first one.
+    logs: BTreeMap<&'static str, Log>,
     progress: HashMap<String, Instant>,
     conceal: Conceal,
 }
@@ -45,11 +44,11 @@ impl Journal {
             dir: dir.to_owned(),
             limit,
             events: Log::open(&dir.join(EVENTS), limit)?,
-            log: Log::open(&dir.join(CUSTOMIZATION_LOG), limit)?,
-            validation: None,
+            logs: BTreeMap::new(),
             progress: HashMap::new(),
             conceal: Conceal::default(),
         };
+        journal.file(CUSTOMIZATION_LOG)?;
         journal.end_torn_line(dir)?;
         Ok(journal)
     }
@@ -112,13 +111,9 @@ impl Journal {
         if let Some(text) = self.events.take_cut() {
             self.events.write(&line_of(serde_json::to_value(Event::Note { text })?))?;
         }
-        if let Some(text) = self.log.take_cut() {
-            self.line(CUSTOMIZATION_LOG, "OUT", &text)?;
-        }
-        if let Some(text) = self.validation.as_mut().and_then(Log::take_cut) {
-            self.line(VALIDATION_LOG, "OUT", &text)?;
-        }
-        Ok(())
+        let cut = self.logs.iter_mut().filter_map(|(log, file)| Some((*log, file.take_cut()?)));
+        let cut: Vec<_> = cut.collect();
+        cut.into_iter().try_for_each(|(log, text)| self.line(log, "OUT", &text))
     }
 
     /// The end of one attempt: an event of our own, and the log's last line.
@@ -138,19 +133,13 @@ impl Journal {
                 std::iter::once(format!("{step}: {} ({})", error.message, error.code.name()))
                     .chain(error.hint.iter().map(|hint| format!("hint: {hint}")));
             // The log that the run's message names has how it ended, whichever step it was.
-            let mut logs = vec![CUSTOMIZATION_LOG];
-            logs.extend(Some(log_of(step)).filter(|log| *log != CUSTOMIZATION_LOG));
+            let logs = BTreeSet::from([CUSTOMIZATION_LOG, log_of(step)]);
             for line in lines {
-                for log in &logs {
-                    self.line(log, "ERR", &line)?;
-                }
+                logs.iter().try_for_each(|log| self.line(log, "ERR", &line))?;
             }
         }
-        let logs = [(CUSTOMIZATION_LOG, true), (VALIDATION_LOG, self.validation.is_some())];
-        for (log, _) in logs.iter().filter(|(_, is_there)| *is_there) {
-            self.line(log, "OUT", "(telemetry) Finalizing.")?;
-        }
-        Ok(())
+        let logs: Vec<_> = self.logs.keys().copied().collect();
+        logs.into_iter().try_for_each(|log| self.line(log, "OUT", "(telemetry) Finalizing."))
     }
 
     fn is_too_soon(&mut self, event: &Event) -> bool {
@@ -167,11 +156,10 @@ impl Journal {
 
     fn log(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::StepStarted { step, title } if is_provisioner(step) => {
-                self.line(log_of(step), "OUT", &format!("(telemetry) Starting provisioner {title}"))
-            }
             Event::StepStarted { step, title } => {
-                self.line(log_of(step), "OUT", &format!("==> {title}"))
+                let begins =
+                    if is_provisioner(step) { "(telemetry) Starting provisioner" } else { "==>" };
+                self.line(log_of(step), "OUT", &format!("{begins} {title}"))
             }
             Event::StepFinished { step, title, .. } if is_provisioner(step) => {
                 self.line(log_of(step), "OUT", &format!("(telemetry) ending {title}"))
@@ -184,7 +172,7 @@ impl Journal {
         }
     }
 
-    fn line(&mut self, log: &str, stream: &str, text: &str) -> io::Result<()> {
+    fn line(&mut self, log: &'static str, stream: &str, text: &str) -> io::Result<()> {
         let line = self.line_of(stream, text);
         self.file(log)?.write(&line)
     }
@@ -193,13 +181,10 @@ impl Journal {
         format!("[{}] PACKER {stream} {text}\n", self.run_id).into_bytes()
     }
 
-    fn file(&mut self, log: &str) -> io::Result<&mut Log> {
-        if log != VALIDATION_LOG {
-            return Ok(&mut self.log);
-        }
-        Ok(match &mut self.validation {
-            Some(file) => file,
-            none => none.insert(Log::open(&self.dir.join(VALIDATION_LOG), self.limit)?),
+    fn file(&mut self, log: &'static str) -> io::Result<&mut Log> {
+        Ok(match self.logs.entry(log) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(new) => new.insert(Log::open(&self.dir.join(log), self.limit)?),
         })
     }
 }
@@ -220,6 +205,8 @@ fn is_provisioner(step: &str) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use images::step::VALIDATION_LOG;
+
     use super::*;
 
     fn progress(done: u64) -> Event {
