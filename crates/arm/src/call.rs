@@ -58,6 +58,15 @@ pub struct Call {
 }
 
 impl Call {
+    /// Refuses every method but these.
+    ///
+    /// # Errors
+    /// `MethodNotAllowed`
+    pub fn only(&self, methods: &[Method]) -> Result<(), ApiError> {
+        let is_allowed = methods.contains(&self.method);
+        is_allowed.then_some(()).ok_or_else(|| ApiError::method_not_allowed(self))
+    }
+
     /// The body as a JSON object.
     ///
     /// # Errors

@@ -73,10 +73,14 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
+    /// 404.
+    pub fn absent(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, message)
+    }
+
     /// 404 `ResourceNotFound` in ARM's wording. `kind` is `Namespace/type`.
     pub fn not_found(kind: &str, name: &str, group: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
+        Self::absent(
             "ResourceNotFound",
             format!(
                 "The Resource '{kind}/{name}' under resource group '{group}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
@@ -86,8 +90,7 @@ impl ApiError {
 
     /// 404 `ResourceGroupNotFound` in ARM's wording.
     pub fn group_not_found(group: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
+        Self::absent(
             "ResourceGroupNotFound",
             format!("Resource group '{group}' could not be found."),
         )

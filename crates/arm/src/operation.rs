@@ -131,9 +131,5 @@ pub fn status(row: &Operation) -> Reply {
 
 /// 404 for an unknown operation.
 pub fn not_found(id: &str) -> ApiError {
-    ApiError::new(
-        StatusCode::NOT_FOUND,
-        "OperationNotFound",
-        format!("The operation '{id}' could not be found."),
-    )
+    ApiError::absent("OperationNotFound", format!("The operation '{id}' could not be found."))
 }

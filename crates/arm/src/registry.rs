@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use db::{Resource, ResourceKey};
 
-use http::StatusCode;
 use serde_json::Value;
 
 use crate::{ApiError, Call, Context, Reply, is, rows};
@@ -104,8 +103,7 @@ pub trait ResourceType<S: Service>: Send + Sync {
         _key: ResourceKey,
         action: &str,
     ) -> Result<Reply, ApiError> {
-        Err(ApiError::new(
-            StatusCode::NOT_FOUND,
+        Err(ApiError::absent(
             "ResourceNotFound",
             format!("There is no action '{action}' at '{}'.", call.path.text),
         ))
@@ -155,8 +153,7 @@ impl<S: Service> Registry<S> {
 
     /// 404 `InvalidResourceNamespace`, ARM's answer for an unknown provider.
     pub fn unknown_namespace(&self, namespace: &str) -> ApiError {
-        ApiError::new(
-            StatusCode::NOT_FOUND,
+        ApiError::absent(
             "InvalidResourceNamespace",
             format!(
                 "The resource namespace '{namespace}' is invalid. The namespaces are {}.",

@@ -44,8 +44,7 @@ pub async fn handle<S: Service>(
         };
     }
     if !matches!(path.scope, Scope::Group(..)) {
-        return Err(ApiError::new(
-            StatusCode::NOT_FOUND,
+        return Err(ApiError::absent(
             "InvalidResourceType",
             format!(
                 "A resource of type '{}' must be in a resource group, and '{}' has none.",
@@ -73,8 +72,7 @@ fn registered<S: Service>(
     if !registry.namespaces().any(|known| is(known, namespace)) {
         return Err(registry.unknown_namespace(namespace));
     }
-    Err(ApiError::new(
-        StatusCode::NOT_FOUND,
+    Err(ApiError::absent(
         "InvalidResourceType",
         format!(
             "The resource type '{}' could not be found in the namespace '{namespace}'. GET /subscriptions/{{id}}/providers/{namespace} lists its types.",
@@ -137,8 +135,7 @@ async fn check_parent<S: Service>(
     }
     let names = call.path.names();
     let above = names[..names.len().saturating_sub(1)].join("/");
-    Err(ApiError::new(
-        StatusCode::NOT_FOUND,
+    Err(ApiError::absent(
         "ParentResourceNotFound",
         format!(
             "Failed to perform 'write' on resource(s) of type '{}', because the parent resource '{parent}' could not be found. Create '{above}' first.",

@@ -56,9 +56,7 @@ const ROLES: &[Role] = &[
 
 /// `{scope}/providers/Microsoft.Authorization/roleDefinitions[/{guid}]`
 pub fn definitions(app: &App, call: &Call, at: &Extension) -> Result<Reply, ApiError> {
-    if call.method != Method::Get {
-        return Err(ApiError::method_not_allowed(call));
-    }
+    call.only(&[Method::Get])?;
     let view = |role: &Role| definition(app, role);
     if let Some(id) = at.rest.get(1) {
         let role = ROLES.iter().find(|role| role.id.eq_ignore_ascii_case(id));
@@ -96,8 +94,7 @@ fn definition(app: &App, role: &Role) -> Value {
 
 fn unknown_role(id: &str) -> ApiError {
     let known: Vec<_> = ROLES.iter().map(|role| format!("{} ({})", role.id, role.name)).collect();
-    ApiError::new(
-        StatusCode::NOT_FOUND,
+    ApiError::absent(
         "RoleDefinitionDoesNotExist",
         format!(
             "The specified role definition with ID '{id}' does not exist. There are {}.",
@@ -129,8 +126,7 @@ pub async fn assignments(app: &App, call: &Call, at: &Extension) -> Result<Reply
         (Method::Get, Some(held)) => Ok(Reply::ok(view(&held))),
         (Method::Head, Some(_)) => Ok(Reply::empty(StatusCode::NO_CONTENT)),
         (Method::Head, None) => Ok(Reply::empty(StatusCode::NOT_FOUND)),
-        (Method::Get, None) => Err(ApiError::new(
-            StatusCode::NOT_FOUND,
+        (Method::Get, None) => Err(ApiError::absent(
             "RoleAssignmentNotFound",
             format!("The role assignment '{name}' is not found."),
         )),

@@ -36,9 +36,7 @@ pub(super) const OTHERS: &[&str] = &[
 
 /// `GET …/providers`
 pub fn list(app: &App, call: &Call) -> Result<Reply, ApiError> {
-    if call.method != Method::Get {
-        return Err(ApiError::method_not_allowed(call));
-    }
+    call.only(&[Method::Get])?;
     let value: Vec<Value> = REGISTRY.namespaces().map(|name| body(app, call, name)).collect();
     Ok(Reply::ok(json!({ "value": value })))
 }
@@ -137,9 +135,7 @@ pub fn operations(namespace: &str) -> Result<Reply, ApiError> {
 
 /// `GET …/resources`: what has a location, in the whole subscription or in a group.
 pub async fn resources(app: &App, call: &Call) -> Result<Reply, ApiError> {
-    if call.method != Method::Get {
-        return Err(ApiError::method_not_allowed(call));
-    }
+    call.only(&[Method::Get])?;
     let text = call.query.get("$filter").map(String::as_str).unwrap_or_default();
     let fields = ["resourceType", "resourceGroup", "name", "tagName", "tagValue", "location"];
     let filter = Filter::parse(text, &fields)?;

@@ -11,7 +11,6 @@ use arm::{
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use db::{Resource, ResourceKey};
-use http::StatusCode;
 use serde_json::{Map, Value, json};
 use service::{App, blobs, tombstones};
 
@@ -119,8 +118,7 @@ impl ResourceType<App> for StorageAccount {
                 account.hidden["keys"][usize::from(name == "key2")] = json!(new_key()?);
                 Ok(keys(&rows::replace(app.context(), account).await?))
             }
-            _ => Err(ApiError::new(
-                StatusCode::NOT_FOUND,
+            _ => Err(ApiError::absent(
                 "ResourceNotFound",
                 format!(
                     "There is no action '{action}' of a storage account; there are listKeys and regenerateKey."

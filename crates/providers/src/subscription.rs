@@ -1,7 +1,6 @@
 //! The one subscription and the one tenant.
 
 use arm::{ApiError, Reply, region};
-use http::StatusCode;
 use serde_json::{Value, json};
 use service::App;
 
@@ -22,8 +21,7 @@ pub fn check(app: &App, id: &str) -> Result<(), ApiError> {
     if app.settings().subscription.eq_ignore_ascii_case(id) {
         return Ok(());
     }
-    Err(ApiError::new(
-        StatusCode::NOT_FOUND,
+    Err(ApiError::absent(
         "SubscriptionNotFound",
         format!("The subscription '{id}' could not be found."),
     ))

@@ -66,9 +66,7 @@ pub async fn handle(app: &App, call: &Call, at: &Extension) -> Result<Reply, Api
 /// `GET /subscriptions/{id}/tagNames`: each name of a tag in the subscription with its values, and how
 /// many groups and resources have them.
 pub async fn names(app: &App, call: &Call) -> Result<Reply, ApiError> {
-    if call.method != Method::Get {
-        return Err(ApiError::method_not_allowed(call));
-    }
+    call.only(&[Method::Get])?;
     let mut used: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
     // Without a kind the store leaves out the groups.
     for kind in [None, Some(group::KIND.to_owned())] {

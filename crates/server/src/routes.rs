@@ -40,8 +40,7 @@ async fn any_scope(app: &App, call: &Call, at: &Extension) -> Option<Result<Repl
         "microsoft.resources/tags" => tags::handle(app, call, at).await,
         "microsoft.resources/deployments" => match call.method {
             Method::Get if at.rest.len() == 1 => Ok(Reply::ok(json!({ "value": [] }))),
-            Method::Get => Err(ApiError::new(
-                StatusCode::NOT_FOUND,
+            Method::Get => Err(ApiError::absent(
                 "DeploymentNotFound",
                 format!("Deployment '{}' could not be found.", at.rest[1]),
             )),
@@ -61,29 +60,29 @@ async fn plain(app: &App, call: &Call) -> Result<Reply, ApiError> {
     let rest = lower(&call.path);
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     match (&call.path.scope, rest.as_slice()) {
-        (Scope::Tenant, ["subscriptions"]) => only(call, &[Get], || Ok(subscription::list(app))),
-        (Scope::Tenant, ["tenants"]) => only(call, &[Get], || Ok(subscription::tenants(app))),
+        (Scope::Tenant, ["subscriptions"]) => call.only(&[Get]).map(|()| subscription::list(app)),
+        (Scope::Tenant, ["tenants"]) => call.only(&[Get]).map(|()| subscription::tenants(app)),
         (Scope::Tenant | Scope::Subscription(_), ["providers"]) => namespaces::list(app, call),
         (Scope::Subscription(_), []) => {
-            only(call, &[Get], || Ok(Reply::ok(subscription::body(app))))
+            call.only(&[Get]).map(|()| Reply::ok(subscription::body(app)))
         }
         (Scope::Subscription(_), ["locations"]) => {
-            only(call, &[Get], || Ok(subscription::locations(app)))
+            call.only(&[Get]).map(|()| subscription::locations(app))
         }
         (Scope::Subscription(_), ["resourcegroups"]) => {
-            only(call, &[Get], || Ok(Reply::empty(StatusCode::OK)))?;
+            call.only(&[Get])?;
             resource_group::list_all(app, call).await
         }
         (Scope::Subscription(_), ["tagnames"]) => tags::names(app, call).await,
         (Scope::Subscription(_), ["operationresults", id]) => {
-            only(call, &[Get], || Ok(Reply::empty(StatusCode::OK)))?;
+            call.only(&[Get])?;
             resource_group::result(app, call, id).await
         }
         (Scope::Subscription(_) | Scope::Group(..), ["resources"]) => {
             namespaces::resources(app, call).await
         }
         (Scope::Group(_, name), []) => {
-            only(call, &[Get, Head, Put, Patch, Delete], || Ok(Reply::empty(StatusCode::OK)))?;
+            call.only(&[Get, Head, Put, Patch, Delete])?;
             resource_group::handle(app, call, name).await
         }
         (Scope::Group(..), ["deployments", _, "operations"]) => Err(nothing(call)),
@@ -99,7 +98,7 @@ async fn provider(app: &App, call: &Call, namespace: &str) -> Result<Reply, ApiE
     let own = namespace.to_lowercase();
     match (&call.path.scope, own.as_str(), rest.as_slice()) {
         (Scope::Tenant, _, ["operations"]) => {
-            only(call, &[Get], || namespaces::operations(namespace))
+            call.only(&[Get]).and_then(|()| namespaces::operations(namespace))
         }
         (Scope::Tenant | Scope::Subscription(_), _, [])
         | (Scope::Subscription(_), _, ["register" | "unregister"]) => {
@@ -110,23 +109,23 @@ async fn provider(app: &App, call: &Call, namespace: &str) -> Result<Reply, ApiE
             "microsoft.virtualmachineimages",
             ["locations", _, "operations", operation],
         ) => {
-            only(call, &[Get], || Ok(Reply::empty(StatusCode::OK)))?;
+            call.only(&[Get])?;
             let row = app.store().operation(operation).await?;
             let row = row.filter(|row| row.subscription.eq_ignore_ascii_case(id));
             row.map(|row| operation::status(&row)).ok_or_else(|| operation::not_found(operation))
         }
         (Scope::Subscription(id), "microsoft.virtualmachineimages", ["runs", run]) => {
-            only(call, &[Get], || Ok(Reply::empty(StatusCode::OK)))?;
+            call.only(&[Get])?;
             runs::by_id(app, id, run).await
         }
         (Scope::Subscription(_), "microsoft.compute", ["locations", place, "publishers", ..]) => {
             platform_image::handle(app, call, place, &call.path.rest[3..]).await
         }
         (Scope::Subscription(_), "microsoft.compute", ["locations", place, "vmsizes"]) => {
-            only(call, &[Get], || sku::sizes(app, place))
+            call.only(&[Get]).and_then(|()| sku::sizes(app, place))
         }
         (Scope::Subscription(_), "microsoft.compute", ["skus"]) => {
-            only(call, &[Get], || sku::list(app, call))
+            call.only(&[Get]).and_then(|()| sku::list(app, call))
         }
         (Scope::Group(_, group), "microsoft.compute", ["virtualmachines", name, _, ..])
             if call.method == Get =>
@@ -135,7 +134,7 @@ async fn provider(app: &App, call: &Call, namespace: &str) -> Result<Reply, ApiE
             Err(ApiError::not_found("Microsoft.Compute/virtualMachines", name, group))
         }
         (Scope::Subscription(_), "microsoft.storage", ["checknameavailability"]) => {
-            only(call, &[Post], || Ok(Reply::empty(StatusCode::OK)))?;
+            call.only(&[Post])?;
             storage::check_name_availability(app, call).await
         }
         (Scope::Subscription(_), "microsoft.features", ["providers", of, "features", name, ..]) => {
@@ -147,23 +146,13 @@ async fn provider(app: &App, call: &Call, namespace: &str) -> Result<Reply, ApiE
 
 /// A preview feature. Every feature counts as registered.
 fn feature(call: &Call, namespace: &str, name: &str) -> Result<Reply, ApiError> {
-    only(call, &[Method::Get, Method::Post], || {
-        Ok(Reply::ok(json!({
-            "id": call.path.text.trim_end_matches("/register"),
-            "name": format!("{namespace}/{name}"),
-            "type": "Microsoft.Features/providers/features",
-            "properties": { "state": "Registered" },
-        })))
-    })
-}
-
-/// The reply, if the method is one of these.
-fn only(
-    call: &Call,
-    methods: &[Method],
-    answer: impl FnOnce() -> Result<Reply, ApiError>,
-) -> Result<Reply, ApiError> {
-    if methods.contains(&call.method) { answer() } else { Err(ApiError::method_not_allowed(call)) }
+    call.only(&[Method::Get, Method::Post])?;
+    Ok(Reply::ok(json!({
+        "id": call.path.text.trim_end_matches("/register"),
+        "name": format!("{namespace}/{name}"),
+        "type": "Microsoft.Features/providers/features",
+        "properties": { "state": "Registered" },
+    })))
 }
 
 fn lower(path: &Path) -> Vec<String> {
@@ -171,11 +160,7 @@ fn lower(path: &Path) -> Vec<String> {
 }
 
 fn nothing(call: &Call) -> ApiError {
-    ApiError::new(
-        StatusCode::NOT_FOUND,
-        "InvalidResourceType",
-        format!("There is nothing at '{}'.", call.path.text),
-    )
+    ApiError::absent("InvalidResourceType", format!("There is nothing at '{}'.", call.path.text))
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 //! bare JSON array.
 
 use arm::{ApiError, Call, Method, Reply, region};
-use http::StatusCode;
 use serde_json::{Value, json};
 use service::App;
 use sources::{Catalogue, ResolvedEntry};
@@ -14,9 +13,7 @@ pub async fn handle(
     location: &str,
     rest: &[String],
 ) -> Result<Reply, ApiError> {
-    if call.method != Method::Get {
-        return Err(ApiError::method_not_allowed(call));
-    }
+    call.only(&[Method::Get])?;
     let location =
         region::check(app.context(), "Microsoft.Compute/locations/publishers", location)?;
     let layout = app.settings().layout.clone();
@@ -60,8 +57,7 @@ pub async fn handle(
 }
 
 fn not_found(call: &Call) -> ApiError {
-    ApiError::new(
-        StatusCode::NOT_FOUND,
+    ApiError::absent(
         "NotFound",
         format!(
             "Artifact: VMImage was not found at '{}'. The catalogue lists what there is; catalogue.toml in the data folder adds to it.",

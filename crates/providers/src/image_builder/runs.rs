@@ -126,8 +126,7 @@ pub async fn by_id(app: &App, subscription: &str, id: &str) -> Result<Reply, Api
 
 /// 404 for a run by its id.
 pub fn not_found(id: &str) -> ApiError {
-    ApiError::new(
-        http::StatusCode::NOT_FOUND,
+    ApiError::absent(
         "ResourceNotFound",
         format!(
             "The run '{id}' was not found. Runs are kept for a while after their image template is deleted (serve --log-retention)."

@@ -9,7 +9,6 @@ use std::time::Duration;
 use arm::ApiError;
 use db::{ResourceKey, Run};
 use futures_util::{Stream, stream};
-use http::StatusCode;
 use providers::image_builder::runs;
 use service::{App, run_folder};
 use tokio::fs::File;
@@ -128,8 +127,7 @@ pub async fn events_of(
 pub async fn log(app: &App, whose: &Whose, run_id: &str, name: &str) -> Result<File, ApiError> {
     let run = run_of(app, whose, run_id).await?;
     let none = || {
-        ApiError::new(
-            StatusCode::NOT_FOUND,
+        ApiError::absent(
             "BlobNotFound",
             format!("The run '{run_id}' has no {name}: nothing was written there so far."),
         )
@@ -150,8 +148,7 @@ async fn run_of(app: &App, whose: &Whose, run_id: &str) -> Result<Run, ApiError>
     let run = app.store().run(&run_id.to_lowercase()).await?;
     match whose {
         Whose::Template(template) => run.filter(|run| run.template == *template).ok_or_else(|| {
-            ApiError::new(
-                StatusCode::NOT_FOUND,
+            ApiError::absent(
                 "ResourceNotFound",
                 format!("The run '{run_id}' of the image template '{template}' was not found."),
             )

@@ -50,8 +50,7 @@ pub(super) async fn answer(
                 found.filter(|one| ids.iter().any(|id| is(&one["id"], id))).collect();
             Ok(list(&base, "directoryObjects", &found))
         }
-        _ => Err(ApiError::new(
-            StatusCode::NOT_FOUND,
+        _ => Err(ApiError::absent(
             "Request_ResourceNotFound",
             format!(
                 "There is nothing for {} at '{}'. This directory has service principals and managed identities only.",
@@ -165,8 +164,7 @@ fn ids(body: &str) -> Result<Vec<String>, ApiError> {
 }
 
 fn not_found(id: &str) -> ApiError {
-    ApiError::new(
-        StatusCode::NOT_FOUND,
+    ApiError::absent(
         "Request_ResourceNotFound",
         format!(
             "Resource '{id}' does not exist or one of its queried reference-property objects are not present."

@@ -240,15 +240,11 @@ pub(super) async fn caller(
     wanted: Audience,
 ) -> Result<Caller, Box<Response>> {
     let header = client.authorization.as_ref().and_then(|header| header.to_str().ok());
-    let denied = match site.auth.caller(header, wanted, &site.names, base).await {
-        Ok(caller) => {
-            site.budgets.trust(client.trace.peer);
-            client.trace.name(&caller.client_id);
-            return Ok(caller);
-        }
-        Err(denied) => denied,
-    };
-    Err(Box::new(refusal(denied, base, site.auth.tenant())))
+    let caller = site.auth.caller(header, wanted, &site.names, base).await;
+    let caller = caller.map_err(|denied| Box::new(refusal(denied, base, site.auth.tenant())))?;
+    site.budgets.trust(client.trace.peer);
+    client.trace.name(&caller.client_id);
+    Ok(caller)
 }
 
 fn refusal(denied: Denied, base: &str, tenant: &str) -> Response {

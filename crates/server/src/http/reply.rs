@@ -32,15 +32,18 @@ pub(super) fn json(status: StatusCode, body: &Value) -> Response {
     response
 }
 
+/// A response without content.
+pub(super) fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
 /// The response for a handler's reply.
 pub(super) fn of(reply: &Reply) -> Response {
     let mut response = match &reply.body {
         Some(body) => json(reply.status, body),
-        None => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = reply.status;
-            response
-        }
+        None => empty(reply.status),
     };
     for (name, value) in &reply.headers {
         set(&mut response, name, value);

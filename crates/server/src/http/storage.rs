@@ -15,7 +15,7 @@ mod error;
 mod list;
 
 use axum::{body::Body, extract::Request, response::Response};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use jiff::Timestamp;
 use service::{
     auth::Audience,
@@ -121,7 +121,7 @@ async fn container_there(
         ("x-ms-lease-status", "unlocked".to_owned()),
         ("x-ms-lease-state", "available".to_owned()),
     ] {
-        put(&mut response, name, &value);
+        reply::set(&mut response, name, &value);
     }
     Ok(response)
 }
@@ -157,17 +157,4 @@ fn escaped(text: &str) -> String {
         }
     }
     safe
-}
-
-fn put(response: &mut Response, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::try_from(value) {
-        response.headers_mut().insert(HeaderName::from_static(name), value);
-    }
-}
-
-/// A response without content.
-fn bare(status: StatusCode) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
 }

@@ -14,7 +14,8 @@ use tokio::{
 };
 use tokio_util::io::ReaderStream;
 
-use super::{Asked, Refusal, bare, http_date, put};
+use super::{Asked, Refusal, http_date};
+use crate::http::reply;
 
 /// The size of a read in bytes.
 const CHUNK: usize = 256 << 10;
@@ -41,17 +42,17 @@ pub(super) async fn answer(
     };
     let length = part.end - part.start;
     let mut response =
-        if is_get { content(&entry, part.clone()).await? } else { bare(StatusCode::OK) };
+        if is_get { content(&entry, part.clone()).await? } else { reply::empty(StatusCode::OK) };
     if range.is_some() {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let last = part.end.saturating_sub(1);
-        put(
+        reply::set(
             &mut response,
             "content-range",
             &format!("bytes {}-{last}/{}", part.start, entry.bytes),
         );
     }
-    put(&mut response, "content-length", &length.to_string());
+    reply::set(&mut response, "content-length", &length.to_string());
     facts(&mut response, container, &entry);
     Ok(response)
 }
@@ -69,7 +70,7 @@ fn facts(response: &mut Response, container: &str, entry: &Entry) {
         ("x-ms-lease-state", "available"),
         ("x-content-type-options", "nosniff"),
     ] {
-        put(response, name, value);
+        reply::set(response, name, value);
     }
 }
 
@@ -100,8 +101,8 @@ fn conditions(asked: &Asked, entry: &Entry) -> Result<Option<Response>, Refusal>
         return Err(Refusal::condition());
     }
     Ok(asked.header("if-none-match").is_some_and(names).then(|| {
-        let mut response = bare(StatusCode::NOT_MODIFIED);
-        put(&mut response, "etag", &etag);
+        let mut response = reply::empty(StatusCode::NOT_MODIFIED);
+        reply::set(&mut response, "etag", &etag);
         response
     }))
 }

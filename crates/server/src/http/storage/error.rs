@@ -5,8 +5,8 @@ use http::StatusCode;
 use images::error::chain;
 use service::blobs;
 
-use super::{Asked, escaped, put, xml};
-use crate::http::reply::RETRY_AFTER_SECONDS;
+use super::{Asked, escaped, xml};
+use crate::http::reply::{self, RETRY_AFTER_SECONDS};
 
 /// An error of the blob service.
 #[derive(Debug)]
@@ -81,9 +81,9 @@ impl Refusal {
             "<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>{text}</Message></Error>"
         ));
         *response.status_mut() = status;
-        put(&mut response, "x-ms-error-code", code);
+        reply::set(&mut response, "x-ms-error-code", code);
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            put(&mut response, "retry-after", RETRY_AFTER_SECONDS);
+            reply::set(&mut response, "retry-after", RETRY_AFTER_SECONDS);
         }
         response
     }
