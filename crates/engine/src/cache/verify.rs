@@ -79,11 +79,11 @@ pub async fn verify(cx: &Cx, rate: Option<u64>) -> Result<Verification> {
         let verified = Verified::new(&layout);
         let mut scrub =
             Scrub { layout: &layout, verified, pace, cancel, seen: Verification::default() };
-        scrub.sources()?;
-        scrub.nodes()?;
-        scrub.artifacts()?;
-        scrub.downloads()?;
-        scrub.data()?;
+        scrub.read_sources()?;
+        scrub.read_nodes()?;
+        scrub.read_artifacts()?;
+        scrub.read_downloads()?;
+        scrub.read_data()?;
         Ok(scrub.seen)
     };
     off_runtime(work)
@@ -163,7 +163,7 @@ impl Scrub<'_> {
         Ok(())
     }
 
-    fn sources(&mut self) -> io::Result<()> {
+    fn read_sources(&mut self) -> io::Result<()> {
         let layout = self.layout;
         for (image, path, digest) in sources::digests(layout)? {
             self.file(&path, &digest, || {
@@ -179,7 +179,7 @@ impl Scrub<'_> {
         Ok(())
     }
 
-    fn nodes(&mut self) -> io::Result<()> {
+    fn read_nodes(&mut self) -> io::Result<()> {
         let store = NodeStore::new(self.layout);
         for node in store.all()? {
             self.seen.without_digest += u64::from(node.meta.files.is_empty());
@@ -192,7 +192,7 @@ impl Scrub<'_> {
         Ok(())
     }
 
-    fn artifacts(&mut self) -> io::Result<()> {
+    fn read_artifacts(&mut self) -> io::Result<()> {
         let layout = self.layout;
         for dir in entries(&layout.artifacts())? {
             let key = dir.file_name().unwrap_or_default().to_string_lossy();
@@ -204,7 +204,7 @@ impl Scrub<'_> {
         Ok(())
     }
 
-    fn downloads(&mut self) -> io::Result<()> {
+    fn read_downloads(&mut self) -> io::Result<()> {
         for (path, digest) in fetch::digests(self.layout)? {
             self.file(&path, &digest, || {
                 // A user of the download checks its digest first, so removing it is safe.
@@ -215,7 +215,7 @@ impl Scrub<'_> {
         Ok(())
     }
 
-    fn data(&mut self) -> io::Result<()> {
+    fn read_data(&mut self) -> io::Result<()> {
         let images = Store::open(self.layout).list().map_err(io::Error::other)?;
         for image in images {
             let system = Digest::Plain(image.record.digest.clone());

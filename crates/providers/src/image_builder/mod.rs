@@ -64,15 +64,15 @@ pub use self::{
     look::{look_at_sources, run_ended},
     versions::with_latest,
 };
+use self::{
+    record::TemplateRecord,
+    state::{Event, Illegal, State},
+};
 pub(crate) use self::{
     runs::{RUN_OUTPUTS, TEMPLATE_RUNS},
     schedules::{Schedules, retagged},
     template::ImageTemplates,
     triggers::Triggers,
-};
-use self::{
-    record::TemplateRecord,
-    state::{Event, Illegal, State},
 };
 
 /// The namespace of the types below; each of its versions differs from the others in what it means.
