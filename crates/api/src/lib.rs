@@ -4,6 +4,7 @@
 
 mod chain;
 mod error_code;
+mod region;
 pub mod resource_id;
 pub mod tags;
 pub mod template;
@@ -11,4 +12,5 @@ pub mod uri;
 
 pub use chain::chain;
 pub use error_code::ErrorCode;
+pub use region::region_key;
 pub use resource_id::{ResourceId, ResourceKind};

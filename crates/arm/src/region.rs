@@ -2,6 +2,7 @@
 //!
 //! A region that Azure does not have works the same way; its display name is its name.
 
+pub use api::region_key as normalise;
 use serde_json::{Value, json};
 
 use crate::{ApiError, Context};
@@ -82,11 +83,6 @@ const AZURE_REGIONS: &[AzureRegion] = &[
     region!("southafricanorth", "South Africa North", "Africa", "Johannesburg", "-25.73134", "28.21837", "southafricawest"),
     region!("southafricawest", "South Africa West", "Africa", "Cape Town", "-34.075691", "18.843266", "southafricanorth"),
 ];
-
-/// The name of a region in any spelling: `West US 2` is `westus2`.
-pub fn normalise(text: &str) -> String {
-    text.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase()
-}
 
 /// The display name of a region: `westus2` is `West US 2`.
 pub fn display(name: &str) -> String {

@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use api::region_key;
 use api::{ErrorCode, ResourceId, ResourceKind};
 use serde::{Deserialize, de::DeserializeOwned};
 use vm::may_wait;
@@ -193,11 +194,6 @@ impl Config {
         let found = self.subnets.iter().find(|own| own.id.eq_ignore_ascii_case(&id));
         found.map(|own| own.bridge.as_str())
     }
-}
-
-/// A region's name in the form for comparison: `West US 2` becomes `westus2`.
-pub fn region_key(name: &str) -> String {
-    name.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase()
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@ use axum::{extract::Request, response::Response};
 use db::{Client, Resource};
 use http::StatusCode;
 use serde_json::{Value, json};
-use service::{auth::Audience, query};
+use service::{
+    auth::{Audience, ManagedIdentity},
+    query,
+};
 
 use super::{Site, body, manager, reply};
-
-const IDENTITY_KIND: &str = "microsoft.managedidentity/userassignedidentities";
 
 /// Handles requests below `/graph`.
 pub(super) async fn answer(
@@ -110,7 +111,7 @@ async fn principals(site: &Site) -> Result<Vec<Value>, ApiError> {
     let clients = store.clients().await?;
     let mut all: Vec<Value> =
         clients.iter().filter(|client| client.revoked.is_none()).map(of_client).collect();
-    let identities = rows::of_kind(site.app.context(), IDENTITY_KIND).await?;
+    let identities = rows::of_kind(site.app.context(), ManagedIdentity::KIND).await?;
     all.extend(identities.iter().map(of_identity));
     Ok(all)
 }

@@ -3,8 +3,6 @@
 
 use db::{ResourceKey, RunState, Store};
 
-const KIND: &str = "microsoft.managedidentity/userassignedidentities";
-
 /// A user-assigned identity that a run's machine may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManagedIdentity {
@@ -17,10 +15,13 @@ pub struct ManagedIdentity {
 }
 
 impl ManagedIdentity {
+    /// The kind of their rows.
+    pub const KIND: &str = "microsoft.managedidentity/userassignedidentities";
+
     /// The identity with that resource id, if it exists.
     pub async fn find(store: &Store, id: &str, run_id: &str) -> Result<Option<Self>, db::Error> {
         let found = store.resource(&ResourceKey::of(id)).await?;
-        Ok(found.filter(|resource| resource.kind == KIND).map(|resource| {
+        Ok(found.filter(|resource| resource.kind == Self::KIND).map(|resource| {
             let text = |name: &str| {
                 resource.body["properties"][name].as_str().unwrap_or_default().to_owned()
             };
