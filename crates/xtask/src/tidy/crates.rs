@@ -36,7 +36,6 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["goldsmith"]),
     ("indicatif", &["goldsmith"]),
     ("miette", &["goldsmith"]),
-    ("anyhow", &["goldsmith"]),
     ("russh", &["vm"]),
     ("object_store", &["regions"]),
     ("flate2", &["sources"]),
