@@ -74,8 +74,8 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
-/// Durably renames a synced file, in place of another. Two names of the same file stay after a
-/// rename, so the old one is removed.
+/// Durably renames a synced file that no other maker can name, in place of another. Two names of
+/// the same file stay after a rename, so the old one is removed.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     absent::remove_file(from)?;

@@ -20,7 +20,7 @@ use std::{
 use rustix::fs::OFlags;
 use vm::may_wait;
 
-use super::{rename, rename_new, sync_parent};
+use super::{rename_new, sync_parent};
 use crate::absent::{entries_of_any, or_none, same_file};
 
 const SUFFIX: &str = ".partial";
@@ -110,14 +110,11 @@ impl Partial {
     /// Gives the finished and synced file its name, by one rename.
     pub fn finish(mut self, existing: Existing) -> io::Result<()> {
         match existing {
-            Existing::Replace => rename(&self.path, &self.dest)?,
-            Existing::Keep => {
-                rename_new(&self.path, &self.dest)?;
-                sync_parent(&self.dest)?;
-            }
+            Existing::Replace => fs::rename(&self.path, &self.dest)?,
+            Existing::Keep => rename_new(&self.path, &self.dest)?,
         }
         self.finished = true;
-        Ok(())
+        sync_parent(&self.dest)
     }
 
     /// Writes the whole content and finishes the file. May wait; call it off the runtime.
