@@ -53,12 +53,12 @@ pub fn read_json<T: DeserializeOwned>(path: &Path, remedy: &str) -> Result<Optio
 }
 
 /// Replaces a file with one that only its owner can read.
-pub fn write_secret(path: &Path, content: &(impl AsRef<[u8]> + ?Sized)) -> io::Result<()> {
+pub fn write_secret(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     write(path, content.as_ref(), 0o600)
 }
 
 /// Replaces a file with one that everyone can read, if the umask allows it.
-pub fn write_public(path: &Path, content: &(impl AsRef<[u8]> + ?Sized)) -> io::Result<()> {
+pub fn write_public(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     write(path, content.as_ref(), 0o644)
 }
 

@@ -32,7 +32,8 @@ impl Identity {
 
     /// The ids in the server's folder; `None` before the first start.
     pub fn read(dir: &Path) -> Result<Option<Self>> {
-        let remedy = "restore it from a backup: it contains the ids of the tenant and the subscription";
+        let remedy =
+            "restore it from a backup: it contains the ids of the tenant and the subscription";
         files::read_json(&dir.join(FILE), remedy)
     }
 
