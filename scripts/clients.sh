@@ -50,7 +50,7 @@ part() {
   (cd tests/clients && "$venv/bin/python" -m pytest -q -p no:cacheprovider "test_$name.py" "$@")
 }
 
-# A file that is no part would never run.
+# A file that belongs to no part would never run.
 check_parts() {
   local file name
   for file in tests/clients/test_*.py; do

@@ -232,7 +232,7 @@ pub fn find(name: &str) -> Result<VmSize> {
         return Ok(size);
     }
     let near = nearest(name, |_| true).join(", ");
-    Err(Error::new(ErrorCode::ValidationFailed, format!("{name:?} is no VM size of Azure"))
+    Err(Error::new(ErrorCode::ValidationFailed, format!("{name:?} is not a VM size of Azure"))
         .target(FIELD)
         .hint(format!("a size has a name such as Standard_D2s_v5; near are {near}")))
 }

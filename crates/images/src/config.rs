@@ -144,7 +144,10 @@ impl Config {
                 && path.to_string_lossy().contains("://")
             {
                 let known = SCHEMES.join(", ");
-                return Some(format!("`{}` is no place: a folder, or {known}", path.display()));
+                return Some(format!(
+                    "`{}` is not a place: use a folder, or {known}",
+                    path.display()
+                ));
             }
         }
         let mut seen = Vec::new();
@@ -172,7 +175,7 @@ impl Config {
                     subnet.id,
                     ResourceKind::Subnet.pattern()
                 )),
-                (_, false) => Some(format!("`{}` is no name of a bridge", subnet.bridge)),
+                (_, false) => Some(format!("`{}` is not a valid name of a bridge", subnet.bridge)),
             }
         })
     }
@@ -238,7 +241,7 @@ mod tests {
                 "[[region]]\nname = \"a b\"\nplace = \"b\"\n[[region]]\nname = \"AB\"\nplace = \"c\"",
                 "`ab` is there twice",
             ),
-            ("[[region]]\nname = \"a\"\nplace = \"gs://b\"", "`gs://b` is no place"),
+            ("[[region]]\nname = \"a\"\nplace = \"gs://b\"", "`gs://b` is not a place"),
             ("[[subnet]]\nid = \"br0\"\nbridge = \"br0\"", "`br0` is not /subscriptions/"),
         ];
         for (text, expected) in cases {
@@ -247,7 +250,7 @@ mod tests {
             assert!(error.message.contains("goldsmith.toml"), "{}", error.message);
         }
         let bridge = format!("[[subnet]]\nid = \"{SUBNET}\"\nbridge = \"a,script=/bin/sh\"");
-        assert!(parse(&bridge).unwrap_err().message.contains("is no name of a bridge"));
+        assert!(parse(&bridge).unwrap_err().message.contains("is not a valid name of a bridge"));
     }
 
     #[test]

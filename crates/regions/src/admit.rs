@@ -72,7 +72,7 @@ impl Known {
         }
         let others = self.others.iter().filter(|name| !self.has(name)).cloned();
         let known = std::iter::once(self.list()).chain(others).collect::<Vec<_>>().join(", ");
-        let text = format!("the region '{location}' is none of those here: they are {known}");
+        let text = format!("the region '{location}' does not exist here; the regions are {known}");
         let error = Error::new(ErrorCode::ValidationFailed, text).target("location");
         Some(error.hint("name one of those"))
     }
@@ -159,7 +159,7 @@ mod tests {
         }
         let error = known.fault_of_managed("Mars").unwrap();
         assert_eq!(error.target.as_deref(), Some("location"));
-        assert!(error.message.ends_with("they are westus2, eastus, japaneast"), "{error}");
+        assert!(error.message.ends_with("the regions are westus2, eastus, japaneast"), "{error}");
     }
 
     #[test]

@@ -200,7 +200,7 @@ impl Catalogue {
             None => Ok(catalogue),
             Some(alias) => {
                 let text = format!(
-                    "{}: the alias {} names {}, which is no image of the catalogue",
+                    "{}: the alias {} names {}, which is not in the catalogue",
                     own.display(),
                     alias.name,
                     alias.image

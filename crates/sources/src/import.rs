@@ -75,11 +75,11 @@ pub(super) async fn check(
             Format::Raw
         }
         (Ok(None), Some(format)) => {
-            return Err(refuse(format!("it is no {format} image"), "give its true format"));
+            return Err(refuse(format!("it is not a {format} image"), "give its true format"));
         }
         (Ok(None), None) => {
             return Err(refuse(
-                "it is no disk image that goldsmith knows".to_owned(),
+                "it is not a disk image of a known format".to_owned(),
                 "known are qcow2, raw (with a partition table), vhd and vmdk; qemu-img convert makes one of others",
             ));
         }

@@ -205,7 +205,7 @@ mod tests {
         drop(work);
         // The removal is a task, and the only thread of this runtime has not yielded yet.
         assert_eq!(left(&layout), 1);
-        assert_eq!(sweep(&layout).await.unwrap(), 0, "it is no orphan");
+        assert_eq!(sweep(&layout).await.unwrap(), 0, "it is not an orphan");
         gone(&layout, 0).await;
         let work = WorkFolder::make(&layout).unwrap();
         work.remove().await.unwrap();

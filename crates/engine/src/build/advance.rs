@@ -104,7 +104,7 @@ async fn turn(run: &Run<'_>, link: &Link) -> Result<Lock> {
             let text = "another build, which this one waited for, took its whole time";
             Err(Error::new(ErrorCode::BuildTimeout, text)
                 .target("properties.buildTimeoutInMinutes")
-                .hint("build again: it goes on from what the other build has made"))
+                .hint("build again: it continues from the result of the other build"))
         }
     }
 }

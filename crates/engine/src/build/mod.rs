@@ -426,7 +426,7 @@ async fn open<'a>(
 /// The janitor removes only run folders whose name is a GUID.
 fn run_id(request: &Request) -> Result<String> {
     let Some(given) = &request.run_id else { return Ok(images::new_run_id()) };
-    let wrong = || format!("`{given}` cannot name a run: it is no GUID");
+    let wrong = || format!("`{given}` cannot name a run: it is not a GUID");
     let id = uuid::Uuid::parse_str(given).code(ErrorCode::InternalError, wrong)?;
     Ok(id.to_string())
 }

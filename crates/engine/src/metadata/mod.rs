@@ -244,7 +244,7 @@ async fn answer_all(
                 continue;
             }
             let Ok(Line { id, asked }) = serde_json::from_str::<Line>(&line) else {
-                return Err("it sent what is no request");
+                return Err("it sent an invalid request");
             };
             let answer = metadata.answer(&asked, cx.time_left()).await;
             let mut text = serde_json::to_string(&Reply { id, answer }).unwrap_or_default();

@@ -13,7 +13,7 @@ from socketserver import TCPServer, ThreadingMixIn
 ADDRESS, PORT, BRING = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "true"
 PIDFILE = "/run/goldsmith-metadata.pid"
 PATIENCE = 60
-# As many as the other side holds; it cuts off who sends more.
+# As many as the host accepts before it disconnects the guest.
 WAITING = 64
 
 lock = threading.Lock()

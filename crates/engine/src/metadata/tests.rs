@@ -203,7 +203,7 @@ async fn flooding_guest_is_disconnected_with_a_warning() {
 #[tokio::test]
 async fn guest_with_invalid_requests_is_disconnected_with_a_warning() {
     let (text, sent) = cut_off("y\n").await;
-    assert!(text.contains("what is no request"), "{text}");
+    assert!(text.contains("an invalid request"), "{text}");
     assert!(sent <= 2 * WAITING as u64, "{sent} lines were taken");
 }
 

@@ -90,7 +90,10 @@ async fn metadata_service_runs_for_templates_with_identities_only() {
 
     let (served, warnings) = built(&mut forge, &[IDENTITY], true).await;
     assert_eq!(relays(&forge), 1);
-    assert!(warnings[0].contains("there is no Python"), "a guest without it is told: {warnings:?}");
+    assert!(
+        warnings[0].contains("there is no Python"),
+        "a guest without it gets a warning: {warnings:?}"
+    );
     // The identities that scripts can use are part of their node's key; the first boot is shared.
     let keys = [&without, &absent, &served].map(|report| &report.nodes);
     assert!(keys.iter().all(|nodes| nodes[0] == keys[0][0]));
@@ -154,6 +157,6 @@ fn identity_must_be_a_resource_id() {
     let options = ParseOptions { api_version: None, face: Face::File };
     let parsed = engine::template::parse(&Value::to_string(&text), &options);
     let path = "properties.vmProfile.userAssignedIdentities[0]";
-    let told = parsed.diagnostics.iter().any(|diagnostic| diagnostic.path == path);
-    assert!(told && parsed.template.is_none(), "{:?}", parsed.diagnostics);
+    let reported = parsed.diagnostics.iter().any(|diagnostic| diagnostic.path == path);
+    assert!(reported && parsed.template.is_none(), "{:?}", parsed.diagnostics);
 }

@@ -58,7 +58,7 @@ fn work(bench: &Bench) -> Vec<String> {
 }
 
 /// Builds, and collects the events.
-async fn told(bench: &Bench) -> (Result<Report>, Vec<Event>) {
+async fn build_with_events(bench: &Bench) -> (Result<Report>, Vec<Event>) {
     let (events, mut receiver) = Events::channel();
     let cx = Cx::new(bench.layout.clone(), events, CancellationToken::new());
     let result = bench.build(&cx).await;
@@ -148,7 +148,7 @@ async fn optimization_changes_only_the_end_of_the_chain() {
 #[tokio::test]
 async fn boots_are_measured_once_per_node() {
     let bench = bench().await;
-    let (report, events) = told(&bench).await;
+    let (report, events) = build_with_events(&bench).await;
     let report = report.unwrap();
     let figures = report.optimization.clone().unwrap();
     assert!(figures.boot_seconds_before.is_some() && figures.boot_seconds_after.is_some());
@@ -171,10 +171,10 @@ async fn boots_are_measured_once_per_node() {
     }
     again(&bench);
     bench.assert_clean("measured");
-    let (second, events) = told(&bench).await;
+    let (second, events) = build_with_events(&bench).await;
     assert_eq!(second.unwrap().optimization, Some(figures), "remembered");
     assert_eq!(self::starts(&bench).len(), 3, "no machine was started");
-    assert!(events.iter().any(|e| matches!(e, Event::Optimized { .. })), "told all the same");
+    assert!(events.iter().any(|e| matches!(e, Event::Optimized { .. })), "reported again");
 
     // Only if the figures are lost are they measured again.
     std::fs::remove_dir_all(bench.layout.measured()).unwrap();
@@ -195,7 +195,7 @@ async fn unreachable_guest_is_built_without_times() {
     let cx = Cx { faults: Faults::at(Step::Measure, Fault::Error), ..bench.cx() };
     bench.build(&cx).await.unwrap_err();
     bench.fake.at(Point::Connect, Mishap::Gone(vm::Ended::GuestPanic));
-    let (report, events) = told(&bench).await;
+    let (report, events) = build_with_events(&bench).await;
     let figures = report.unwrap().optimization.unwrap();
     assert_eq!((figures.boot_seconds_before, figures.boot_seconds_after), (None, None));
     assert!(figures.bytes_after > 0);

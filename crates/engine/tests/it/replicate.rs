@@ -224,11 +224,11 @@ async fn cut_off_when(
     region: &str,
     is_time: impl Fn(u64, u64) -> bool,
 ) {
-    let (events, mut told) = Events::channel();
+    let (events, mut received) = Events::channel();
     let cx = Cx::new(s.cx.layout.clone(), events, CancellationToken::new());
     let cancel = cx.cancel.clone();
     let canceling = async {
-        while let Some(event) = told.recv().await {
+        while let Some(event) = received.recv().await {
             if let Event::Progress { done, total: Some(total), .. } = event
                 && is_time(done, total)
             {
@@ -259,7 +259,7 @@ async fn interrupted_copy_is_not_a_version_and_resumes() {
     cut_off(&s, &s.version(&other, "2.0.0").await, "eastus").await;
 
     let outcome = copied(&s.copy(&image, &["eastus"]).await)[0];
-    assert!(outcome.moved_chunks < outcome.chunks, "it goes on from there: {outcome:?}");
+    assert!(outcome.moved_chunks < outcome.chunks, "it continues from there: {outcome:?}");
     assert_eq!((s.manifests("eastus"), s.notes("eastus")), (1, 0));
     assert_eq!(s.pieces("eastus").len() as u64, outcome.chunks, "what belongs to none is gone");
 }
@@ -324,15 +324,15 @@ async fn sweep_is_skipped_while_a_copy_is_in_progress() {
     let raw = s.path("raw");
     disk(&raw, 64 * MIB);
     let image = s.version(&raw, "1.0.0").await;
-    let (events, mut told) = Events::channel();
+    let (events, mut received) = Events::channel();
     let cx = Cx::new(s.cx.layout.clone(), events, CancellationToken::new());
     let sweeping = async {
-        while let Some(event) = told.recv().await {
+        while let Some(event) = received.recv().await {
             if matches!(event, Event::Progress { .. }) {
                 return regions::sweep(&s.region("eastus")).await.unwrap();
             }
         }
-        panic!("the copy told nothing");
+        panic!("the copy sent no event");
     };
     let names = ["eastus"];
     let (outcome, swept) = tokio::join!(s.copy_with(&cx, &image, &names), sweeping);

@@ -233,7 +233,7 @@ async fn source_validation_only_makes_no_image() {
     assert!(report.source_validation_only && report.outputs.is_empty(), "{report:?}");
     assert_eq!(bench.scripts(), ["echo first", "echo second"], "no customizer");
     let fork = bench.starts().pop().unwrap();
-    assert!(fork.resume_from.is_some(), "it goes on from the source's first boot");
+    assert!(fork.resume_from.is_some(), "it continues from the source's first boot");
     assert!(!bench.is_distributed());
     assert_eq!(names(&bench.layout.artifacts()), Vec::<String>::new(), "nothing is converted");
     bench.assert_clean("source");

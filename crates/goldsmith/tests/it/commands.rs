@@ -158,7 +158,7 @@ fn validate_rejects_a_size_unknown_to_azure() {
     sandbox.write("t.json", &text);
     let output = sandbox.run(&["validate", "t.json"]);
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
-    assert!(stderr(&output).contains("no VM size of Azure"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("not a VM size of Azure"), "{}", stderr(&output));
 }
 
 #[test]

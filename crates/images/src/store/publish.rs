@@ -97,7 +97,7 @@ impl Store {
             let definition = definition.clone();
             move |store, work, payload| {
                 let Address::Definition(id) = &definition else {
-                    let text = format!("{} is no image definition", definition.id());
+                    let text = format!("{} is not an image definition", definition.id());
                     return Err(Error::new(ErrorCode::BadSharedImageDistribute, text));
                 };
                 let version = store.next_version(&definition, numbering)?;

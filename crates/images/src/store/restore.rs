@@ -76,7 +76,7 @@ impl Store {
         let (target, original) = (address.clone(), record.clone());
         let stored = self.publish(cx, payload, move |store, folder, payload| {
             let Address::Version(_, version) = &target else {
-                let text = format!("{} is no version", target.id());
+                let text = format!("{} is not a version", target.id());
                 return Err(Error::new(ErrorCode::InternalError, text));
             };
             let dir = target.dir(&store.root);

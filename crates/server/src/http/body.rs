@@ -33,9 +33,9 @@ pub(super) async fn read(
     limit: usize,
     bodies: &Bodies,
 ) -> Result<(String, Held), ApiError> {
-    let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let stated = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     // A client that expects `100 Continue` has not sent the body yet.
-    if headers.contains_key(EXPECT) && told.is_some_and(|length: u64| length > limit as u64) {
+    if headers.contains_key(EXPECT) && stated.is_some_and(|length: u64| length > limit as u64) {
         return Err(too_large(limit));
     }
     let collected = tokio::time::timeout(DEADLINE, collect(body, limit, bodies.share())).await;
@@ -102,9 +102,9 @@ fn too_large(limit: usize) -> ApiError {
 mod tests {
     use super::*;
 
-    async fn code(length: usize, told: bool) -> Option<String> {
+    async fn code(length: usize, stated: bool) -> Option<String> {
         let mut headers = HeaderMap::new();
-        if told {
+        if stated {
             headers.insert(CONTENT_LENGTH, length.into());
             headers.insert(EXPECT, http::HeaderValue::from_static("100-continue"));
         }
@@ -117,8 +117,8 @@ mod tests {
     #[tokio::test]
     async fn limit_holds_with_and_without_content_length() {
         assert_eq!(code(OF_ARM, true).await, None);
-        for told in [true, false] {
-            let code = code(OF_ARM + 1, told).await;
+        for stated in [true, false] {
+            let code = code(OF_ARM + 1, stated).await;
             assert_eq!(code.as_deref(), Some("RequestContentTooLarge"));
         }
     }

@@ -27,13 +27,13 @@ pub(crate) struct Settings {
     pub(crate) header_seconds: u64,
     /// The timeout of a connection between requests.
     pub(crate) idle_seconds: u64,
-    /// Who may read `/metrics`.
+    /// Access to `/metrics`.
     pub(crate) metrics: MetricsFor,
     /// The subscription's quotas.
     pub(crate) quota: Quotas,
 }
 
-/// Who may read `/metrics`.
+/// Access to `/metrics`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum MetricsFor {

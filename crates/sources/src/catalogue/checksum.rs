@@ -97,8 +97,8 @@ impl Pledge {
             (None, Some(url)) => {
                 if !is_safe(&url) {
                     return Err(
-                        "checksums must begin with https://: who changes the image on its \
-                                way could change them as well"
+                        "checksums must begin with https://, because an attacker that changes the image could \
+                                change them too"
                             .to_owned(),
                     );
                 }

@@ -346,8 +346,8 @@ fn user_alias_stands_for_one_image() {
     for (name, image, says) in [
         ("Suse:sles", "Acme:base:gen2", "publisher:offer:sku"),
         ("Suse:sles:15", "Acme:*:gen2", "without *"),
-        ("Suse:sles:15", "Acme:base:gen3", "no image of the catalogue"),
-        ("Suse:sles:15", "RedHat:RHEL:8-lvm", "no image of the catalogue"),
+        ("Suse:sles:15", "Acme:base:gen3", "is not in the catalogue"),
+        ("Suse:sles:15", "RedHat:RHEL:8-lvm", "is not in the catalogue"),
     ] {
         assert!(refused(&alias(name, image)).contains(says), "{name} {image}");
     }

@@ -85,7 +85,7 @@ impl Header {
             }
         }
         if self.size == 0 || !self.size.is_multiple_of(SECTOR as u64) {
-            return Err(fault("its size is no whole number of sectors", DAMAGED));
+            return Err(fault("its size is not a whole number of sectors", DAMAGED));
         }
         Ok(None)
     }

@@ -116,7 +116,7 @@ async fn image_that_refers_to_other_files_is_rejected() {
 async fn damaged_or_unknown_image_is_rejected() {
     let bench = Bench::new().await;
     fs::write(bench.path("text.raw"), "a".repeat(512)).unwrap();
-    bench.refused("text.raw", "no disk image").await;
+    bench.refused("text.raw", "not a disk image").await;
     fs::write(bench.path("odd.raw"), [0; 513]).unwrap();
     bench.refused("odd.raw", "sectors").await;
     fs::write(bench.path("empty.raw"), []).unwrap();
@@ -150,7 +150,7 @@ async fn declared_format_must_match_the_content() {
         check(&bench.host, &bench.path(name), Some(format)).await.map_err(|e| e.message)
     };
     assert!(as_format("a.qcow2", Format::Raw).await.unwrap_err().contains("is a qcow2 image"));
-    assert!(as_format("disk.raw", Format::Qcow2).await.unwrap_err().contains("no qcow2 image"));
+    assert!(as_format("disk.raw", Format::Qcow2).await.unwrap_err().contains("not a qcow2 image"));
     // Bytes without a partition table are a raw disk only if the user declared that format.
     fs::write(bench.path("data"), "b".repeat(1024)).unwrap();
     assert_eq!(as_format("data", Format::Raw).await.unwrap().virtual_size, 1024);
