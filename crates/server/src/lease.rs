@@ -74,24 +74,25 @@ impl Lease {
         let lost = CancellationToken::new();
         let mut watched: Option<(db::Lease, Instant)> = None;
         loop {
-            let unrenewed = watched.as_ref().filter(|(held, since)| since.elapsed() >= held.ttl);
+            let unrenewed = watched.as_ref().filter(|(other, since)| since.elapsed() >= other.ttl);
             let before = since_boot();
-            let taken = store.take_lease(&own, ttl, unrenewed.map(|(held, _)| held), lost.clone());
-            let Some(held) = taken.await.map_err(unreadable)? else {
+            let taken =
+                store.take_lease(&own, ttl, unrenewed.map(|(other, _)| other), lost.clone());
+            let Some(other) = taken.await.map_err(unreadable)? else {
                 let (valid_until, _) = watch::channel(before + valid(ttl));
                 return Ok(Self {
                     inner: Arc::new(Inner { store: store.clone(), ttl, valid_until, lost }),
                 });
             };
             match &watched {
-                Some((seen, _)) if seen.holder == held.holder && seen.beat == held.beat => {}
-                Some((seen, _)) if seen.holder == held.holder => return Err(in_use(&held)),
+                Some((seen, _)) if seen.holder == other.holder && seen.beat == other.beat => {}
+                Some((seen, _)) if seen.holder == other.holder => return Err(in_use(&other)),
                 _ => {
-                    tracing::info!(holder = %describe(&held.holder), "waiting to see whether the database is still in use");
-                    watched = Some((held.clone(), Instant::now()));
+                    tracing::info!(holder = %describe(&other.holder), "waiting to see whether the database is still in use");
+                    watched = Some((other.clone(), Instant::now()));
                 }
             }
-            tokio::time::sleep(held.ttl / LOOKS).await;
+            tokio::time::sleep(other.ttl / LOOKS).await;
         }
     }
 
@@ -182,11 +183,11 @@ fn describe(holder: &Holder) -> String {
     format!("goldsmith on {host} (process {pid}, data folder {folder})")
 }
 
-fn in_use(held: &db::Lease) -> Error {
-    let until = Timestamp::from_nanosecond(held.expires.into()).unwrap_or(Timestamp::MAX);
+fn in_use(other: &db::Lease) -> Error {
+    let until = Timestamp::from_nanosecond(other.expires.into()).unwrap_or(Timestamp::MAX);
     let text = format!(
         "the database is in use by {} until {until:.0}, and that lease is being renewed",
-        describe(&held.holder)
+        describe(&other.holder)
     );
     Error::new(ErrorCode::Conflict, text)
         .target("--database")

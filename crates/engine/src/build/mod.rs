@@ -364,7 +364,7 @@ async fn finish(
     Err(match kept::keep(run, plan, machine.as_ref(), access) {
         Ok(until) => error.hint(format!(
             "the machine is kept until {until:.0}: enter it with `goldsmith shell {id}` on its host, \
-             let it go with `goldsmith ledger release {id}`",
+             release it with `goldsmith ledger release {id}`",
             id = run.id
         )),
         Err(e) => {

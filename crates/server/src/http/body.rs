@@ -11,7 +11,7 @@ use http::{
 };
 
 use super::reply;
-use crate::limits::{Bodies, Held};
+use crate::limits::{Bodies, Share};
 
 /// ARM's own limit for a request.
 pub(super) const OF_ARM: usize = 4 << 20;
@@ -32,14 +32,14 @@ pub(super) async fn read(
     body: Body,
     limit: usize,
     bodies: &Bodies,
-) -> Result<(String, Held), ApiError> {
+) -> Result<(String, Share), ApiError> {
     let stated = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     // A client that expects `100 Continue` has not sent the body yet.
     if headers.contains_key(EXPECT) && stated.is_some_and(|length: u64| length > limit as u64) {
         return Err(too_large(limit));
     }
     let collected = tokio::time::timeout(DEADLINE, collect(body, limit, bodies.share())).await;
-    let (mut bytes, held) = collected.map_err(|_elapsed| {
+    let (mut bytes, share) = collected.map_err(|_elapsed| {
         let seconds = DEADLINE.as_secs();
         ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -60,10 +60,10 @@ pub(super) async fn read(
             ),
         )
     })?;
-    Ok((text, held))
+    Ok((text, share))
 }
 
-async fn collect(body: Body, limit: usize, mut held: Held) -> Result<(Vec<u8>, Held), ApiError> {
+async fn collect(body: Body, limit: usize, mut share: Share) -> Result<(Vec<u8>, Share), ApiError> {
     let mut chunks = body.into_data_stream();
     let (mut bytes, mut length) = (Vec::new(), 0_usize);
     while let Some(chunk) = chunks.next().await {
@@ -79,7 +79,7 @@ async fn collect(body: Body, limit: usize, mut held: Held) -> Result<(Vec<u8>, H
             if length > limit.saturating_mul(DRAINED_TIMES) {
                 break;
             }
-        } else if held.grow(length) {
+        } else if share.grow(length) {
             bytes.extend_from_slice(&chunk);
         } else {
             return Err(reply::busy(
@@ -87,7 +87,7 @@ async fn collect(body: Body, limit: usize, mut held: Held) -> Result<(Vec<u8>, H
             ));
         }
     }
-    if length > limit { Err(too_large(limit)) } else { Ok((bytes, held)) }
+    if length > limit { Err(too_large(limit)) } else { Ok((bytes, share)) }
 }
 
 fn too_large(limit: usize) -> ApiError {

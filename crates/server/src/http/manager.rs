@@ -125,7 +125,7 @@ async fn call(
     let trace = request.extensions().get::<Trace>().cloned().unwrap_or_default();
     let (parts, content) = request.into_parts();
     let bodies = &site.budgets.bodies;
-    let (body, held) = body::read(&parts.headers, content, body::OF_ARM, bodies).await?;
+    let (body, share) = body::read(&parts.headers, content, body::OF_ARM, bodies).await?;
     let call = Call {
         method,
         path,
@@ -141,7 +141,7 @@ async fn call(
     let (app, tasks) = (site.app.clone(), site.app.tasks());
     match tasks
         .spawn(async move {
-            let _until_answered = held;
+            let _until_answered = share;
             routes::handle(&app, call).await
         })
         .await

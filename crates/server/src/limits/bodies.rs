@@ -15,7 +15,7 @@ pub(crate) struct Bodies {
 
 /// A share of the budget, released when dropped.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct Share {
     blocks: Arc<Semaphore>,
     permit: Option<OwnedSemaphorePermit>,
     count: usize,
@@ -28,12 +28,12 @@ impl Bodies {
     }
 
     /// An empty share for a new body.
-    pub(crate) fn share(&self) -> Held {
-        Held { blocks: self.blocks.clone(), permit: None, count: 0 }
+    pub(crate) fn share(&self) -> Share {
+        Share { blocks: self.blocks.clone(), permit: None, count: 0 }
     }
 }
 
-impl Held {
+impl Share {
     /// Grows the share to a number of bytes; `false` if the budget is used up.
     #[must_use]
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {

@@ -19,7 +19,7 @@ use std::{net::SocketAddr, ops::Deref, sync::Arc};
 use tokio::sync::Semaphore;
 
 pub(crate) use self::{
-    bodies::{Bodies, Held},
+    bodies::{Bodies, Share},
     connections::Connections,
     cut::Cut,
     descriptors::raise as raise_descriptors,

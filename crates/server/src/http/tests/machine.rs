@@ -192,9 +192,9 @@ async fn build_timeout_is_at_most_16_hours() {
     }
     for minutes in [0, 960] {
         let more = json!({ "buildTimeoutInMinutes": minutes });
-        let kept = forge.settled(&format!("t{minutes}"), more).await;
-        assert_eq!(kept["buildTimeoutInMinutes"], minutes, "{kept}");
-        assert_eq!(kept["provisioningState"], "Succeeded", "{kept}");
+        let shown = forge.settled(&format!("t{minutes}"), more).await;
+        assert_eq!(shown["buildTimeoutInMinutes"], minutes, "{shown}");
+        assert_eq!(shown["provisioningState"], "Succeeded", "{shown}");
     }
 }
 
@@ -211,9 +211,9 @@ async fn os_disk_is_at_least_as_large_as_its_source() {
     ];
     forge.failed("small", disk(2), &texts).await;
     for gb in [0, 3, 30] {
-        let kept = forge.settled(&format!("t{gb}"), disk(gb)).await;
-        assert_eq!(kept["provisioningState"], "Succeeded", "{kept}");
-        assert_eq!(kept["vmProfile"]["osDiskSizeGB"], gb, "{kept}");
+        let shown = forge.settled(&format!("t{gb}"), disk(gb)).await;
+        assert_eq!(shown["provisioningState"], "Succeeded", "{shown}");
+        assert_eq!(shown["vmProfile"]["osDiskSizeGB"], gb, "{shown}");
     }
     forge.failed("huge", disk(4096), &["at most 4095"]).await;
     // An update has the same limits.
@@ -260,8 +260,8 @@ async fn vm_size_must_exist_and_match_the_architecture() {
     forge.failed("unknown", size("Standard_D2s_v33"), &texts).await;
     let texts = ["has an Arm64 processor and the source image is for x64", "Standard_D2s_v5"];
     forge.failed("arm", size("Standard_D2ps_v5"), &texts).await;
-    let kept = forge.settled("fine", size("standard_d2s_v5")).await;
-    assert_eq!(kept["provisioningState"], "Succeeded", "{kept}");
+    let shown = forge.settled("fine", size("standard_d2s_v5")).await;
+    assert_eq!(shown["provisioningState"], "Succeeded", "{shown}");
 }
 
 #[tokio::test]
@@ -284,9 +284,9 @@ async fn data_disks_have_a_size_and_a_count_limit() {
     large["distribute"] = json!([{ "type": "VHD", "runOutputName": "disk" }]);
     let texts = ["2041 GB, and a VHD holds at most 2040", "properties.vmProfile.osDiskSizeGB"];
     forge.failed("large-os", large, &texts).await;
-    let kept = forge.settled("fine", disks(&[1, 32_767])).await;
-    assert_eq!(kept["provisioningState"], "Succeeded", "{kept}");
-    assert_eq!(kept["additionalDataDisks"], json!([{ "sizeGB": 1 }, { "sizeGB": 32_767 }]));
+    let shown = forge.settled("fine", disks(&[1, 32_767])).await;
+    assert_eq!(shown["provisioningState"], "Succeeded", "{shown}");
+    assert_eq!(shown["additionalDataDisks"], json!([{ "sizeGB": 1 }, { "sizeGB": 32_767 }]));
 }
 
 /// A guest on which every script succeeds.

@@ -55,8 +55,8 @@ async fn database_and_ledger_of_earlier_release_are_upgraded() {
     store.close().await;
     open(&bench.layout, &url).await.unwrap();
 
-    let held = ledger::rows_of(&bench.layout, RUN).unwrap();
-    assert_eq!(held.len(), 3);
+    let rows = ledger::rows_of(&bench.layout, RUN).unwrap();
+    assert_eq!(rows.len(), 3);
     let problems = janitor::sweep(&bench.layout, &vm::fake::Fake::new()).await.unwrap();
     assert!(problems.is_empty(), "{}", problems.len());
     assert!(ledger::rows_of(&bench.layout, RUN).unwrap_or_default().is_empty());

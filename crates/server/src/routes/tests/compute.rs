@@ -79,8 +79,8 @@ async fn gallery_definition_and_version_are_created_and_changed() {
     let versions = format!("resourceGroups/rg/{COMPUTE}/galleries/gal/images/def/versions");
     assert_eq!(names(&server.get(&versions).await.unwrap()), ["1.1.2"]);
     let gallery = format!("resourceGroups/rg/{COMPUTE}/galleries/gal");
-    let kept = server.on(Method::Delete, &gallery).await;
-    assert_eq!(code(kept), (409, "CannotDeleteResource".into()));
+    let refused = server.on(Method::Delete, &gallery).await;
+    assert_eq!(code(refused), (409, "CannotDeleteResource".into()));
     for path in [full, format!("{gallery}/images/def"), gallery] {
         assert_eq!(server.on(Method::Delete, &path).await.unwrap().status, StatusCode::OK);
         assert_eq!(server.on(Method::Delete, &path).await.unwrap().status, StatusCode::NO_CONTENT);
