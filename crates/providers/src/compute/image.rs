@@ -37,7 +37,7 @@ impl ResourceType<App> for Image {
         let object = call.json()?;
         let location = fields::location(NAME, app.context(), &object, existing.as_ref())?;
         let properties = match &existing {
-            Some(image) => kept(&object, &image.body["properties"])?,
+            Some(image) => unchanged(&object, &image.body["properties"])?,
             None => properties(&object)?,
         };
         let tags = fields::tags(&object)?.unwrap_or_else(|| json!({}));
@@ -63,13 +63,13 @@ pub(super) fn document(location: &str, tags: &Value, mut properties: Value) -> V
 
 /// The properties of an image that exists. A request need not repeat what made it (a run makes one from
 /// no disk at all), and cannot change it.
-fn kept(object: &Map<String, Value>, held: &Value) -> Result<Value, ApiError> {
+fn unchanged(object: &Map<String, Value>, before: &Value) -> Result<Value, ApiError> {
     let given = fields::properties(object)?;
     let generation =
         choice(&given, "hyperVGeneration", "properties.hyperVGeneration", &["V1", "V2"])?;
-    let mut asked = vec![("hyperVGeneration".to_owned(), generation, &held["hyperVGeneration"])];
+    let mut asked = vec![("hyperVGeneration".to_owned(), generation, &before["hyperVGeneration"])];
     let disk = given.get("storageProfile").map_or(&Value::Null, |storage| &storage["osDisk"]);
-    let own = &held["storageProfile"]["osDisk"];
+    let own = &before["storageProfile"]["osDisk"];
     for field in ["osType", "osState"] {
         let text = disk[field].as_str().map(str::to_owned);
         asked.push((format!("storageProfile.osDisk.{field}"), text, &own[field]));
@@ -78,8 +78,8 @@ fn kept(object: &Map<String, Value>, held: &Value) -> Result<Value, ApiError> {
         let text = disk_of(&disk[field]).map(str::to_owned);
         asked.push((format!("storageProfile.osDisk.{field}"), text, &own[field]));
     }
-    for (field, text, held) in asked {
-        let now = disk_of(held).unwrap_or_default();
+    for (field, text, before) in asked {
+        let now = disk_of(before).unwrap_or_default();
         if let Some(text) = text.filter(|text| !text.eq_ignore_ascii_case(now)) {
             return Err(ApiError::conflict(
                 "PropertyChangeNotAllowed",
@@ -88,7 +88,7 @@ fn kept(object: &Map<String, Value>, held: &Value) -> Result<Value, ApiError> {
             .target(format!("properties.{field}")));
         }
     }
-    Ok(held.clone())
+    Ok(before.clone())
 }
 
 /// What names a disk: a text, or an object with an `id`.

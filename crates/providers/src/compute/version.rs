@@ -71,11 +71,11 @@ impl ResourceType<App> for Version {
         let object = call.json()?;
         let location = fields::location(NAME, app.context(), &object, existing.as_ref())?;
         let given = fields::properties(&object)?;
-        let held = existing.as_ref().map_or(&Value::Null, |version| &version.body["properties"]);
+        let before = existing.as_ref().map_or(&Value::Null, |version| &version.body["properties"]);
         let profile =
-            profile(app, &location, given.get("publishingProfile"), &held["publishingProfile"])?;
-        let before = held["publishingProfile"]["targetRegions"].clone();
-        let storage = storage(given.get("storageProfile"), &held["storageProfile"])?;
+            profile(app, &location, given.get("publishingProfile"), &before["publishingProfile"])?;
+        let targets = before["publishingProfile"]["targetRegions"].clone();
+        let storage = storage(given.get("storageProfile"), &before["storageProfile"])?;
         if existing.is_none() {
             check_source(app, &storage).await?;
             super::reserve(app, &key).await?;
@@ -84,7 +84,7 @@ impl ResourceType<App> for Version {
         let body = document(&location, &json!(tags), given, profile, storage);
         let mut hidden = existing.as_ref().map_or_else(|| json!({}), |old| old.hidden.clone());
         let after = &body["properties"]["publishingProfile"]["targetRegions"];
-        super::replication::promise(app, &mut hidden, &before, after);
+        super::replication::promise(app, &mut hidden, &targets, after);
         let (version, created) =
             rows::put(NAME, app.context(), call, existing, body, hidden).await?;
         changed(app, &version.key());
@@ -268,7 +268,7 @@ fn count(object: &Map<String, Value>, field: &str, path: &str) -> Result<Option<
 }
 
 /// A version is made from another image, or from a VHD; an update may leave that out.
-fn storage(given: Option<&Value>, held: &Value) -> Result<Value, ApiError> {
+fn storage(given: Option<&Value>, before: &Value) -> Result<Value, ApiError> {
     let given = object_at(given, STORAGE)?;
     let source = &given.get("source").unwrap_or(&Value::Null)["id"];
     let disk = &given.get("osDiskImage").unwrap_or(&Value::Null)["source"];
@@ -276,8 +276,8 @@ fn storage(given: Option<&Value>, held: &Value) -> Result<Value, ApiError> {
     if let Some(wrong) = named.iter().find(|value| !value.is_null() && !value.is_string()) {
         return Err(invalid(STORAGE, wrong, "a source is named by a text"));
     }
-    if held.is_object() {
-        let old = &held["source"]["id"];
+    if before.is_object() {
+        let old = &before["source"]["id"];
         let same = |one: &Value, other: &Value| {
             one.as_str().map(str::to_lowercase) == other.as_str().map(str::to_lowercase)
         };
@@ -288,7 +288,7 @@ fn storage(given: Option<&Value>, held: &Value) -> Result<Value, ApiError> {
             )
             .target(format!("{STORAGE}.source.id")));
         }
-        return Ok(held.clone());
+        return Ok(before.clone());
     }
     if named.iter().all(|value| value.as_str().is_none_or(str::is_empty)) {
         return Err(ApiError::bad_request(

@@ -57,7 +57,7 @@ pub(super) fn check(tags: &Value) -> Result<(), ApiError> {
     }
 }
 
-/// The tag's text. Names of tags are compared without case; an empty one is none.
+/// The tag's text. Names of tags are compared without case; an empty one does not count.
 fn tag(tags: &Value) -> Option<&str> {
     let mut tags = tags.as_object()?.iter();
     let (_, value) = tags.find(|(name, _)| name.eq_ignore_ascii_case(TAG))?;

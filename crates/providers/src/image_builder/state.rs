@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Invariants, tested with random events: what is gone stays gone and a run that is over never goes
-//! on; a run that was told to end ends as `Canceled`; there is at most one run that is not over; a
+//! on; a run that is to end ends as `Canceled`; there is at most one run that is not over; a
 //! template is not deleted or changed while it has one.
 
 use std::fmt;
@@ -82,11 +82,11 @@ pub enum Event {
     Cancel,
     /// The worker takes the run, or goes on to another part of it.
     Step(SubState),
-    /// The worker is done and everything the run held is released.
+    /// The worker is done, and the run has released everything.
     End(Outcome),
 }
 
-/// The event cannot happen in that state. Its text is what the client is told.
+/// The event cannot happen in that state. Its text is the client's error message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Illegal {
     event: Event,

@@ -34,7 +34,7 @@ impl Found {
         }
     }
 
-    /// Whether it is kept out of the search for `latest`. What else keeps a version out belongs here.
+    /// Whether the search for `latest` skips it.
     fn is_excluded(&self) -> bool {
         match self {
             Self::Row(version) => {
@@ -102,7 +102,7 @@ async fn all(app: &App, id: &str) -> Result<Vec<(Version, Found)>, Fault<Error>>
     Ok(all)
 }
 
-/// The first that counts and is in the region. A region that cannot be asked is no region without it.
+/// The first that counts and is in the region. The search fails if the region cannot be asked.
 async fn highest(id: &str, all: Vec<(Version, Found)>, here: &Here) -> Result<Found, Error> {
     let (mut why, mut excluded) = (None, Vec::new());
     for (number, found) in all {

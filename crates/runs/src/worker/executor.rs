@@ -70,7 +70,7 @@ pub trait Executor: Send + Sync {
     /// Releases what runs of a process that is gone still hold. Returns what could not be released.
     async fn clean(&self) -> Vec<String>;
 
-    /// Ends kept machines whose time is over. Returns what could not be released.
+    /// Ends retained machines whose time is over. Returns what could not be released.
     async fn end_due(&self) -> Vec<String>;
 
     /// What it can execute at once.
@@ -79,7 +79,7 @@ pub trait Executor: Send + Sync {
     /// Begins; returns at once.
     fn submit(&self, job: Job);
 
-    /// Tells a run to end. It ends as canceled, soon; a run that is not here is no error.
+    /// Cancels a run, which ends soon. A run that is not here is ignored.
     fn cancel(&self, run_id: &str);
 
     /// Waits for the next thing that becomes of a run. `None` if it is not here or was over before.

@@ -156,3 +156,29 @@ impl TemplateRecord {
         body
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use db::Resource;
+
+    use super::*;
+
+    #[test]
+    fn row_of_an_earlier_release_is_written_back_unchanged() {
+        let hidden = json!({
+            "staging": "/subscriptions/s/resourceGroups/Given",
+            "stagingAccount": "st1",
+            "apiVersion": "2022-02-14",
+            "stagingTags": { "cost": "1" },
+            "indexed": { "scriptBytes": 7 },
+            "generation": 1,
+        });
+        let body = json!({ "location": "westus", "properties": { "unknown": [1, null] } });
+        let row = Resource::new("/subscriptions/s/t".to_owned(), "k", body, hidden);
+        assert_eq!(TemplateRecord::of(row.clone()).unwrap().into_row(), row);
+        let bare = Resource { hidden: json!({}), ..row };
+        let hidden = TemplateRecord::of(bare).unwrap().hidden;
+        assert_eq!((hidden.staging, hidden.staging_owned), (None, false));
+    }
+}
