@@ -5,9 +5,9 @@ use std::{collections::VecDeque, io, ops::ControlFlow, path::Path};
 
 use async_trait::async_trait;
 use images::{
-    cx::Cx,
     event::{Event, Events, Stream},
     log::Log,
+    run_context::RunContext,
     step,
 };
 use vm::{Sink, StreamKind};
@@ -32,7 +32,7 @@ pub struct StepOutput {
 
 impl StepOutput {
     /// Output of `step`, appended to its log in `log_dir` if a log is enabled.
-    pub fn open(step: &str, cx: &Cx, log_dir: &Path) -> io::Result<Self> {
+    pub fn open(step: &str, cx: &RunContext, log_dir: &Path) -> io::Result<Self> {
         let log = match cx.log_bytes {
             None => None,
             Some(limit) => {
@@ -165,7 +165,7 @@ mod tests {
     fn output(dir: &Path, step: &str) -> (StepOutput, Receiver) {
         let (events, receiver) = Events::channel();
         let layout = Layout::new(dir.to_owned(), dir.to_owned());
-        let mut cx = Cx::new(layout, events, CancellationToken::new());
+        let mut cx = RunContext::new(layout, events, CancellationToken::new());
         cx.log_bytes = Some(1000);
         (StepOutput::open(step, &cx, dir).unwrap(), receiver)
     }

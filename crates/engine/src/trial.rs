@@ -10,10 +10,10 @@ use std::{
 
 use api::ErrorCode;
 use images::{
-    cx::Cx,
     error::{Coded, Error, Result, machine_error},
     image_file::data::file_name,
     ledger::{Held, Ledger},
+    run_context::RunContext,
 };
 use vm::{Backend, Ended, Firmware, Host, MachineSpec, disk, may_wait};
 
@@ -41,7 +41,7 @@ pub type Published = (u16, u16);
 /// Boots the image and waits until the guest powers off or `cx.cancel` fires; both count as
 /// success. `running` gets the ports and the serial log once the machine runs.
 pub async fn run(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     backend: &dyn Backend,
     trial: &Trial,
@@ -72,7 +72,7 @@ pub async fn run(
 }
 
 async fn boot(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     backend: &dyn Backend,
     trial: &Trial,

@@ -23,7 +23,6 @@ use vm::{Host, may_wait, off_runtime};
 
 use crate::{
     absent::or_none,
-    cx::Cx,
     digest::{Digest, Kind},
     error::{Error, Result, io_fault},
     files::partial::{Existing, Partial, partial_path},
@@ -36,6 +35,7 @@ use crate::{
     },
     ledger::{Held, Ledger},
     private,
+    run_context::RunContext,
     step::Step,
     store::{StoredImage, stored},
 };
@@ -209,7 +209,7 @@ fn files(exports: &[ExportSpec], disks: usize) -> Vec<(ExportSpec, Option<usize>
 /// The first error. The other exports run to their end; their files stay and are listed in the
 /// details.
 pub async fn write_all(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     image: &Standalone,
     exports: &[ExportSpec],
@@ -247,7 +247,7 @@ pub async fn write_all(
 /// # Errors
 /// As [`write_all`]; no unfinished file remains.
 pub async fn of_stored(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     image: &StoredImage,
     exports: &[ExportSpec],
@@ -279,7 +279,7 @@ pub async fn of_stored(
 /// # Errors
 /// `ExportFailed`, `Conflict`, `DiskFull`, `Canceled`.
 pub async fn write(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     image: &Standalone,
     export: &ExportSpec,
@@ -290,7 +290,7 @@ pub async fn write(
 
 /// The same for one of the image's disks.
 async fn write_disk(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     (image, lun): (&Standalone, Option<usize>),
     export: &ExportSpec,
@@ -337,7 +337,7 @@ pub fn allocated(metadata: &fs::Metadata) -> u64 {
 }
 
 async fn convert_out(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     disk: &Path,
     export: &ExportSpec,
@@ -361,7 +361,7 @@ async fn convert_out(
 ///
 /// # Errors
 /// `ExportFailed`, `DiskFull`, `Canceled`.
-pub async fn copy_out(cx: &Cx, from: &Path, partial: &Partial) -> Result<()> {
+pub async fn copy_out(cx: &RunContext, from: &Path, partial: &Partial) -> Result<()> {
     let fail =
         |e| io_fault(e, ErrorCode::ExportFailed, format!("write {}", partial.path().display()));
     let dir = partial.path().parent().unwrap_or(Path::new("/"));

@@ -15,14 +15,12 @@
 pub mod absent;
 pub mod clock;
 pub mod config;
-pub mod cx;
 pub mod digest;
 pub mod error;
 pub mod event;
 pub mod export;
 pub mod files;
 pub mod format;
-pub mod geography;
 pub mod image_file;
 pub mod in_use;
 pub mod layout;
@@ -31,6 +29,8 @@ pub mod lock;
 pub mod log;
 pub mod ownership;
 pub mod private;
+pub mod region_set;
+pub mod run_context;
 pub mod step;
 pub mod store;
 

@@ -4,7 +4,7 @@ use api::{ErrorCode, template::Regions};
 use images::{
     config::{Config, region_key},
     error::Error,
-    geography::Geography,
+    region_set::RegionSet,
 };
 
 /// The regions that can store a version: those with a place, and those that the local store stands
@@ -20,10 +20,10 @@ pub struct Known {
 
 impl Known {
     /// The regions of an installation.
-    pub fn new(config: &Config, geography: &Geography) -> Self {
+    pub fn new(config: &Config, region_set: &RegionSet) -> Self {
         let places: Vec<_> = config.regions.iter().map(|region| region.name.clone()).collect();
         let keys = |names: &[String]| names.iter().map(|name| region_key(name)).collect();
-        Self { homes: keys(&geography.homes), places, others: keys(&geography.regions) }
+        Self { homes: keys(&region_set.homes), places, others: keys(&region_set.regions) }
     }
 
     /// Whether the local store stands for it and it has no place of its own.
@@ -128,8 +128,8 @@ mod tests {
         }
     }
 
-    fn at(home: &str) -> Geography {
-        Geography { homes: vec![home.to_owned()], ..Geography::default() }
+    fn at(home: &str) -> RegionSet {
+        RegionSet { homes: vec![home.to_owned()], ..RegionSet::default() }
     }
 
     fn config() -> Config {
@@ -151,9 +151,9 @@ mod tests {
 
     #[test]
     fn managed_image_needs_a_known_region() {
-        let geography =
-            Geography { regions: vec!["West US 2".into(), "Japan East".into()], ..at("westus2") };
-        let known = Known::new(&config(), &geography);
+        let region_set =
+            RegionSet { regions: vec!["West US 2".into(), "Japan East".into()], ..at("westus2") };
+        let known = Known::new(&config(), &region_set);
         for location in ["West US 2", "eastus", "japaneast"] {
             assert!(known.fault_of_managed(location).is_none(), "{location}");
         }
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn regions_without_a_place_are_home_by_default() {
-        let known = Known::new(&config(), &Geography::default());
+        let known = Known::new(&config(), &RegionSet::default());
         assert!(known.is_home("anywhere") && !known.is_home("eastus"));
         assert!(known.faults(&targets(&["anywhere", "eastus"]), None).is_empty());
     }

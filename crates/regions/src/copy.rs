@@ -12,9 +12,9 @@ use api::ErrorCode;
 use futures_util::{FutureExt, StreamExt, future, stream};
 use images::{
     config::Config,
-    cx::Cx,
     error::{Coded, Error, Result},
     lock::UseLock,
+    run_context::RunContext,
     store::{Store, StoredImage, address::Address},
 };
 use object_store::PutPayload;
@@ -75,7 +75,7 @@ pub struct Copied {
 /// # Errors
 /// An error that concerns all regions: the version's disk cannot be read, or the work was canceled.
 pub async fn replicate(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     config: &Config,
     request: Request<'_>,
@@ -109,7 +109,7 @@ struct Lane {
 }
 
 async fn copy(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     config: &Config,
     request: Request<'_>,
@@ -158,7 +158,7 @@ async fn copy(
 
 /// Sweeps a region with leftovers of an earlier, incomplete copy, once this copy is complete. Until
 /// then the pieces could be reused.
-async fn tidy_up(cx: &Cx, config: &Config, name: &str) {
+async fn tidy_up(cx: &RunContext, config: &Config, name: &str) {
     let Some(Ok(region)) = config.region(name).map(|known| Region::open(&cx.layout, known)) else {
         return;
     };
@@ -185,7 +185,7 @@ enum Opened {
     Lacks(Lane),
 }
 
-async fn open(cx: &Cx, config: &Config, name: &str, image: &StoredImage) -> Result<Opened> {
+async fn open(cx: &RunContext, config: &Config, name: &str, image: &StoredImage) -> Result<Opened> {
     let known = config.region(name).ok_or_else(|| {
         Error::new(ErrorCode::DistributeFailed, format!("region {name} has no place"))
             .hint("name its place in goldsmith.toml, as docs/configuration.md says")
@@ -233,7 +233,7 @@ struct Tally {
 /// Reads the disk and feeds every lane. Returns the bytes read, and the result of each lane in
 /// order.
 async fn fan_out(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     image: &StoredImage,
     mut lanes: Vec<Lane>,
@@ -285,7 +285,7 @@ struct Disk {
 }
 
 /// The OS disk, then the data disks.
-async fn disks_of(cx: &Cx, host: &Host, image: &StoredImage) -> Result<Vec<Disk>> {
+async fn disks_of(cx: &RunContext, host: &Host, image: &StoredImage) -> Result<Vec<Disk>> {
     let data = image.data().into_iter().map(|disk| (disk.disk, disk.virtual_size));
     let mut disks = Vec::new();
     for (path, size) in std::iter::once((image.disk(), image.record.virtual_size)).chain(data) {
@@ -298,7 +298,7 @@ async fn disks_of(cx: &Cx, host: &Host, image: &StoredImage) -> Result<Vec<Disk>
 /// Feeds every lane from one disk after the other. Returns the bytes read, and the pieces of each
 /// disk.
 async fn feed_all(
-    cx: &Cx,
+    cx: &RunContext,
     disks: Vec<Disk>,
     present: Present,
     queues: Vec<Queue>,
@@ -396,7 +396,7 @@ async fn upload(
 
 /// Writes the manifest after all pieces: the copy now exists.
 async fn finish(
-    cx: &Cx,
+    cx: &RunContext,
     lane: Lane,
     upload: Result<()>,
     image: &StoredImage,

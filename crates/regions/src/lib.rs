@@ -45,7 +45,7 @@ pub use region::Region;
 pub use resolve::{Replica, find, has, latest, of_id};
 pub use sweep::{Swept, sweep};
 
-pub use images::geography::Geography;
+pub use images::region_set::RegionSet;
 
 /// Bytes of the guest's disk that one piece covers.
 ///

@@ -10,8 +10,8 @@ use std::{
 use api::ErrorCode;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use images::{
-    cx::Cx,
     error::{Coded, Error, Result},
+    run_context::RunContext,
     store::{Store, StoredImage, address::Address},
 };
 use object_store::ObjectStoreExt;
@@ -33,7 +33,7 @@ const AT_ONCE: usize = 8;
 ///
 /// # Errors
 /// `SourceUnavailable`: a piece is missing or does not match its name.
-pub async fn pull(cx: &Cx, host: &Host, replica: &Replica) -> Result<StoredImage> {
+pub async fn pull(cx: &RunContext, host: &Host, replica: &Replica) -> Result<StoredImage> {
     let record = &replica.manifest.record;
     let store = Store::open(&cx.layout);
     let address = Address::parse(&record.id)
@@ -59,7 +59,7 @@ pub async fn pull(cx: &Cx, host: &Host, replica: &Replica) -> Result<StoredImage
 }
 
 async fn fetch_all(
-    cx: &Cx,
+    cx: &RunContext,
     replica: &Replica,
     disks: Vec<(u64, Pieces)>,
     raws: &[PathBuf],
@@ -73,7 +73,7 @@ async fn fetch_all(
 
 /// Fetches one disk of the version.
 async fn fetch(
-    cx: &Cx,
+    cx: &RunContext,
     replica: &Replica,
     (size, chunks): (u64, Pieces),
     raw: &Path,

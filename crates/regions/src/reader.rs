@@ -4,8 +4,8 @@ use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, path::Path};
 
 use api::ErrorCode;
 use images::{
-    cx::Cx,
     error::{Coded, Error, Result},
+    run_context::RunContext,
 };
 use serde::Deserialize;
 use vm::{Host, proc::Command};
@@ -30,7 +30,7 @@ struct Mapped {
 }
 
 /// The extents of the guest's data in a standalone qcow2, in the guest's order.
-pub(super) async fn extents(cx: &Cx, host: &Host, disk: &Path) -> Result<Vec<Extent>> {
+pub(super) async fn extents(cx: &RunContext, host: &Host, disk: &Path) -> Result<Vec<Extent>> {
     let fail = || format!("the layout of {} cannot be read", disk.display());
     let said = Command::new(&host.qemu_img)
         .args(["map", "-U", "--output=json", "-f", "qcow2"])

@@ -2,14 +2,14 @@
 //!
 //! Object stores retain the parts of an incomplete upload, and S3 bills them. So an [`Upload`] that
 //! is dropped before its completion is aborted, whether by an error, a cancel or a deadline. The
-//! run waits for the abort before it ends (`Cx::afterwards`).
+//! run waits for the abort before it ends (`RunContext::afterwards`).
 
 use super::place::reason;
 use api::ErrorCode;
 use images::{
-    cx::Cx,
     error::{Error, Result},
     image_file::{artifact::Artifact, digest::Sparse},
+    run_context::RunContext,
 };
 use object_store::{
     Attribute, Attributes, GetOptions, MultipartUpload, ObjectStore, ObjectStoreExt,
@@ -31,7 +31,7 @@ const DIGEST: &str = "sparsesha256";
 /// # Errors
 /// `DistributeFailed`, with the store's error.
 pub async fn write(
-    cx: &Cx,
+    cx: &RunContext,
     store: &dyn ObjectStore,
     path: impl Into<Key>,
     vhd: &Artifact,
@@ -62,7 +62,12 @@ async fn is_there(store: &dyn ObjectStore, key: &Key, vhd: &Artifact) -> bool {
     })
 }
 
-async fn upload(cx: &Cx, store: &dyn ObjectStore, key: &Key, vhd: &Artifact) -> Result<(), String> {
+async fn upload(
+    cx: &RunContext,
+    store: &dyn ObjectStore,
+    key: &Key,
+    vhd: &Artifact,
+) -> Result<(), String> {
     let digest = (Attribute::Metadata(DIGEST.into()), vhd.digest.hex().to_owned());
     let attributes = Attributes::from_iter([digest]);
     let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
@@ -86,7 +91,7 @@ struct Upload {
     /// `None` once it is completed.
     parts: Option<Box<dyn MultipartUpload>>,
     key: Key,
-    cx: Cx,
+    cx: RunContext,
 }
 
 impl Upload {

@@ -15,9 +15,9 @@ use std::{
 
 use api::ErrorCode;
 use images::{
-    cx::Cx,
     error::{Error, Result},
     image_file::space,
+    run_context::RunContext,
 };
 use jiff::Timestamp;
 use vm::{
@@ -46,7 +46,7 @@ const ESP_TOOLS: [(&str, &str); 2] = [("mkfs.vfat", "dosfstools"), ("mcopy", "mt
 
 /// Creates `disk.qcow2` in the work folder and returns the concrete version.
 pub(super) async fn make(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     entry: &ResolvedEntry,
     recipe: &Bootstrap,
@@ -132,7 +132,7 @@ fn command(recipe: &Bootstrap, generation: u8, work: &Path, is_root: bool) -> Co
 }
 
 async fn run(
-    cx: &Cx,
+    cx: &RunContext,
     entry: &ResolvedEntry,
     recipe: &Bootstrap,
     work: &Path,
@@ -166,7 +166,7 @@ async fn run(
 }
 
 /// Reports the progress until it is canceled.
-async fn watch(cx: &Cx, work: &Path, activity: &str, total: u64) -> Infallible {
+async fn watch(cx: &RunContext, work: &Path, activity: &str, total: u64) -> Infallible {
     let mut ticks = tokio::time::interval(TICK);
     let mut most = 0;
     loop {

@@ -6,10 +6,10 @@ use vm::{Host, off_runtime};
 
 use api::ErrorCode;
 use images::{
-    cx::Cx,
     error::{Error, Result, io_fault},
     image_file::{place::link_or_copy, verified::Verified},
     in_use::Hold,
+    run_context::RunContext,
     store::StoredImage,
 };
 
@@ -39,7 +39,11 @@ impl From<SourceImage> for DataSource {
 }
 
 /// Adds all data disks of the image to the source cache, by LUN.
-pub(super) async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<Vec<DataSource>> {
+pub(super) async fn adopt(
+    cx: &RunContext,
+    host: &Host,
+    stored: &StoredImage,
+) -> Result<Vec<DataSource>> {
     let mut all = Vec::new();
     for (lun, disk) in stored.data().into_iter().enumerate() {
         let named = Named {

@@ -17,11 +17,11 @@ use std::{
 use api::{ErrorCode, uri::shown};
 use images::{
     absent::entries,
-    cx::Cx,
     digest::{Digest, digest},
     error::{Error, Result, io_fault},
     in_use::{Hold, Kind, hold},
     layout::Layout,
+    run_context::RunContext,
 };
 use vm::{may_wait, off_runtime};
 
@@ -102,7 +102,7 @@ pub struct Fetched {
 /// # Errors
 /// `ScriptUnreachable`, `ChecksumMismatch`, `DiskFull`, `Canceled`.
 pub async fn script(
-    cx: &Cx,
+    cx: &RunContext,
     uri: &str,
     base_dir: Option<&Path>,
     expected_sha256: Option<&str>,
@@ -136,7 +136,7 @@ pub async fn script(
 ///
 /// # Errors
 /// `DiskFull`, `InternalError`, `Canceled`.
-pub async fn keep(cx: &Cx, bytes: &[u8]) -> Result<Fetched> {
+pub async fn keep(cx: &RunContext, bytes: &[u8]) -> Result<Fetched> {
     let digest = digest(bytes);
     if let Some(fetched) = here(cx, &digest).await {
         return Ok(fetched);
@@ -152,7 +152,7 @@ pub async fn keep(cx: &Cx, bytes: &[u8]) -> Result<Fetched> {
 /// # Errors
 /// `DiskFull`, `InternalError`, `Canceled`.
 pub async fn made(
-    cx: &Cx,
+    cx: &RunContext,
     make: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
 ) -> Result<Fetched> {
     let work = WorkFolder::make(&cx.layout).map_err(|e| cannot_keep(cx, e))?;
@@ -164,7 +164,7 @@ pub async fn made(
 }
 
 /// The file with that digest in the downloads, if it is intact.
-async fn here(cx: &Cx, digest: &str) -> Option<Fetched> {
+async fn here(cx: &RunContext, digest: &str) -> Option<Fetched> {
     let is_digest = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
     let path = is_digest.then(|| cx.layout.downloads().join(digest))?;
     let hold = hold(&cx.layout, Kind::Download, digest).await.ok()?;
@@ -172,7 +172,7 @@ async fn here(cx: &Cx, digest: &str) -> Option<Fetched> {
     (sha256 == digest).then_some(Fetched { path, sha256, bytes, hold })
 }
 
-async fn put(cx: &Cx, from: &Path, sha256: String, bytes: u64) -> Result<Fetched> {
+async fn put(cx: &RunContext, from: &Path, sha256: String, bytes: u64) -> Result<Fetched> {
     // Locked before the file appears, so that no process evicts it in between.
     let hold = hold(&cx.layout, Kind::Download, &sha256).await.map_err(|e| cannot_keep(cx, e))?;
     let folder = cx.layout.downloads();
@@ -232,7 +232,7 @@ fn unreachable(uri: &str, why: &str) -> Error {
     Error::new(ErrorCode::ScriptUnreachable, format!("cannot fetch {}: {why}", shown(uri)))
 }
 
-fn cannot_keep(cx: &Cx, error: io::Error) -> Error {
+fn cannot_keep(cx: &RunContext, error: io::Error) -> Error {
     let doing = format!("write to {}", cx.layout.cache().display());
     io_fault(error, ErrorCode::InternalError, doing)
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use api::{ErrorCode, uri};
 use images::{
-    cx::Cx,
     error::{Error, Result, io_fault},
     format::Format,
     image_file::{digest::sha256, space::human},
+    run_context::RunContext,
 };
 use sha2::{Digest, Sha512};
 use tokio::io::AsyncReadExt;
@@ -27,7 +27,7 @@ const MAX_BYTES: u64 = 256 << 30;
 /// Downloads an image to the work folder, checks it, and converts it to `disk.qcow2`. Returns the
 /// concrete version, and the checksum if it came from the publisher's file.
 pub(super) async fn download(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     image: &UrlImage,
     work: &Path,
@@ -64,7 +64,12 @@ pub(super) async fn download(
 }
 
 /// Checks the file and converts a copy of it to `disk.qcow2`.
-pub(super) async fn take(cx: &Cx, host: &Host, image: &FileImage, work: &Path) -> Result<()> {
+pub(super) async fn take(
+    cx: &RunContext,
+    host: &Host,
+    image: &FileImage,
+    work: &Path,
+) -> Result<()> {
     let path = &image.path;
     if !may_wait(|| path.is_file()) {
         let text = format!("the catalogue names {}, which is not there", path.display());
@@ -95,7 +100,7 @@ fn compare(what: &str, expected: &Checksum, got: &str) -> Result<()> {
 }
 
 async fn check_and_convert(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     from: &Path,
     format: Format,
@@ -124,7 +129,7 @@ fn check_size(path: &Path, facts: &ImageFacts, stated: u64) -> Result<()> {
     .hint("correct virtual-size in the catalogue, or get the right image"))
 }
 
-async fn sha512(cx: &Cx, path: &Path) -> Result<String> {
+async fn sha512(cx: &RunContext, path: &Path) -> Result<String> {
     let fault = |e| io_fault(e, ErrorCode::SourceUnavailable, format!("read {}", path.display()));
     let mut file = tokio::fs::File::open(path).await.map_err(fault)?;
     let mut hasher = Sha512::new();

@@ -12,10 +12,10 @@ use std::path::Path;
 
 use api::ErrorCode;
 use images::{
-    cx::Cx,
     error::{Error, Result},
     format::Format,
     image_file::{digest::sha256, space},
+    run_context::RunContext,
     store::{Labels, Numbering, Origin, Payload, Store, StoredImage, address::Address},
 };
 use vm::{Host, disk, may_wait};
@@ -117,7 +117,7 @@ pub(super) async fn check(
 /// `DiskFull` before anything is written, by the size of the copy: a small file can refer to the
 /// same clusters many times. `BadImage`.
 pub async fn convert_in(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     from: &Path,
     facts: &ImageFacts,
@@ -145,7 +145,7 @@ pub async fn convert_in(
 /// # Errors
 /// `InvalidArgument`, `Conflict`, `NotFound`, `BadImage`, `HostNotReady`, `DiskFull`, `Canceled`.
 pub async fn import(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     path: &Path,
     name: &str,

@@ -29,12 +29,12 @@ use std::{io, path::PathBuf};
 
 use api::ErrorCode;
 use images::{
-    cx::Cx,
     error::{Coded, Error, Result, io_fault},
     image_file::{place::link_or_copy, verified::Verified},
     in_use::Hold,
     layout::Layout,
     lock::Lock,
+    run_context::RunContext,
     store::StoredImage,
 };
 use serde::{Deserialize, Serialize};
@@ -105,7 +105,7 @@ impl SourceImage {
 ///
 /// # Errors
 /// `SourceUnavailable`, `ChecksumMismatch`, `BadImage`, `HostNotReady`, `DiskFull`, `Canceled`.
-pub async fn obtain(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
+pub async fn obtain(cx: &RunContext, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
     if let Some(image) = current(cx, entry).await? {
         return Ok(image);
     }
@@ -118,7 +118,7 @@ pub async fn obtain(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<Sourc
 
 /// The image in the source cache, unless its publisher has a newer one. An unreachable publisher
 /// does not stop a build that can use the cached image.
-async fn current(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
+async fn current(cx: &RunContext, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
     let found = shelf::find(cx, &entry.key(), entry.named()).await?;
     let (Some(image), Some((url, listing))) = (&found, rolling(entry)) else {
         return Ok(found);
@@ -159,7 +159,7 @@ fn rolling(entry: &ResolvedEntry) -> Option<(&UrlImage, &Listing)> {
 
 /// The image if it is in the source cache and unchanged since the last verification. Fetches
 /// nothing.
-pub fn present(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
+pub fn present(cx: &RunContext, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
     Ok(shelf::glance(&cx.layout, &entry.key(), entry.named()))
 }
 
@@ -167,12 +167,12 @@ pub fn present(cx: &Cx, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
 ///
 /// # Errors
 /// `BadImage`, `HostNotReady`, `DiskFull`, `Canceled`.
-pub async fn adopt(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<SourceImage> {
+pub async fn adopt(cx: &RunContext, host: &Host, stored: &StoredImage) -> Result<SourceImage> {
     let image = adopt_system(cx, host, stored).await?;
     Ok(SourceImage { data: data::adopt(cx, host, stored).await?, ..image })
 }
 
-async fn adopt_system(cx: &Cx, host: &Host, stored: &StoredImage) -> Result<SourceImage> {
+async fn adopt_system(cx: &RunContext, host: &Host, stored: &StoredImage) -> Result<SourceImage> {
     let record = &stored.record;
     let version = record.version.map(|version| version.to_string());
     let exact_version = match &version {
@@ -217,7 +217,7 @@ pub async fn sweep(layout: &Layout) -> io::Result<usize> {
     work::sweep(layout).await
 }
 
-async fn lock(cx: &Cx, key: &str) -> Result<Lock> {
+async fn lock(cx: &RunContext, key: &str) -> Result<Lock> {
     let path = cx.layout.locks().join(format!("source-{key}.lock"));
     let waiting = || "cannot lock the source image".to_owned();
     if let Some(lock) = Lock::try_take(&path).code(ErrorCode::InternalError, waiting)? {
@@ -230,7 +230,7 @@ async fn lock(cx: &Cx, key: &str) -> Result<Lock> {
     }
 }
 
-async fn make(cx: &Cx, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
+async fn make(cx: &RunContext, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
     let work = shelf::work_folder(cx)?;
     let made = match &entry.origin {
         Origin::Bootstrap(recipe) => bootstrap::make(cx, host, entry, recipe, work.path())

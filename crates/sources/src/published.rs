@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 
 use api::{ErrorCode, uri};
 use images::{
-    cx::Cx,
     error::{Error, Result, io_fault},
+    run_context::RunContext,
 };
 use jiff::Timestamp;
 
@@ -38,7 +38,11 @@ pub(super) struct Published {
 ///
 /// # Errors
 /// `SourceUnavailable`: the file cannot be fetched, or does not name the image. `Canceled`.
-pub(super) async fn look_up(cx: &Cx, image: &UrlImage, listing: &Listing) -> Result<Published> {
+pub(super) async fn look_up(
+    cx: &RunContext,
+    image: &UrlImage,
+    listing: &Listing,
+) -> Result<Published> {
     let text = fetch_text(cx, &listing.url).await?;
     let lines = lines(&text);
     let checksum = find(&lines, file_name(&image.url), file_name(&listing.url))
@@ -60,7 +64,7 @@ pub(super) fn limits(max_bytes: u64, url: &str) -> Limits {
     Limits { max_bytes, guard: Guard::only(host), ..Limits::default() }
 }
 
-async fn fetch_text(cx: &Cx, url: &str) -> Result<String> {
+async fn fetch_text(cx: &RunContext, url: &str) -> Result<String> {
     let work = shelf::work_folder(cx)?;
     let to = work.path().join("checksums");
     let job = Download {

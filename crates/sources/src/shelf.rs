@@ -9,7 +9,6 @@ use std::{
 use api::ErrorCode;
 use images::{
     absent::entries,
-    cx::Cx,
     digest::Digest,
     error::{Error, Result, io_fault},
     image_file::{
@@ -19,6 +18,7 @@ use images::{
     },
     in_use::{self, Hold, Kind, hold},
     layout::Layout,
+    run_context::RunContext,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ struct Row {
     published: Option<String>,
 }
 
-pub(super) fn work_folder(cx: &Cx) -> Result<WorkFolder> {
+pub(super) fn work_folder(cx: &RunContext) -> Result<WorkFolder> {
     WorkFolder::make(&cx.layout).map_err(|e| fault(e, &cx.layout))
 }
 
@@ -147,7 +147,11 @@ pub(super) fn glance(layout: &Layout, entry: &str, names: Named) -> Option<Sourc
 }
 
 /// The image of an entry, verified. `None` if it is missing or has changed.
-pub(super) async fn find(cx: &Cx, entry: &str, names: Named) -> Result<Option<SourceImage>> {
+pub(super) async fn find(
+    cx: &RunContext,
+    entry: &str,
+    names: Named,
+) -> Result<Option<SourceImage>> {
     let Some(row) = may_wait(|| row(&cx.layout, entry)) else {
         return Ok(None);
     };
@@ -155,7 +159,11 @@ pub(super) async fn find(cx: &Cx, entry: &str, names: Named) -> Result<Option<So
 }
 
 /// The image with that digest, under the given names, verified. A damaged image is removed.
-pub(super) async fn load(cx: &Cx, digest: &str, names: &Named) -> Result<Option<SourceImage>> {
+pub(super) async fn load(
+    cx: &RunContext,
+    digest: &str,
+    names: &Named,
+) -> Result<Option<SourceImage>> {
     let layout = &cx.layout;
     // Locked before the check, so that no process evicts it afterwards.
     let hold = hold(layout, Kind::Source, digest).await.map_err(|e| fault(e, layout))?;
@@ -177,7 +185,7 @@ pub(super) async fn load(cx: &Cx, digest: &str, names: &Named) -> Result<Option<
     Ok(Some(SourceImage { hold, ..named(layout, &content, names) }))
 }
 
-async fn is_intact(cx: &Cx, disk: &Path, content: &Content) -> Result<bool> {
+async fn is_intact(cx: &RunContext, disk: &Path, content: &Content) -> Result<bool> {
     let digest = Digest::Plain(content.image.digest.clone());
     if !verified::check(cx, disk, &digest, VERIFY).await? {
         return Ok(false);
@@ -216,7 +224,7 @@ fn source_image(digest: String, virtual_size: u64, names: &Named) -> SourceImage
 
 /// Adds the finished `disk.qcow2` of a work folder to the cache.
 pub(super) async fn admit(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     work: WorkFolder,
     names: &Named,
@@ -263,7 +271,12 @@ pub(super) async fn admit(
     }
 }
 
-async fn make_vars(cx: &Cx, host: &Host, firmware: &UefiFirmware, to: &Path) -> Result<PathBuf> {
+async fn make_vars(
+    cx: &RunContext,
+    host: &Host,
+    firmware: &UefiFirmware,
+    to: &Path,
+) -> Result<PathBuf> {
     let job =
         disk::Convert { src: &firmware.vars, src_format: "raw", dst: to, dst_format: "qcow2" };
     disk::convert(host, job, |_| (), &cx.cancel)

@@ -21,7 +21,7 @@ const SIZE: usize = 4 << 20;
 
 struct Bench {
     folder: tempfile::TempDir,
-    cx: Cx,
+    cx: RunContext,
     host: Host,
 }
 
@@ -30,7 +30,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::new(folder.path().join("cache"), folder.path().join("data"));
         fs::create_dir_all(layout.data()).unwrap();
-        let cx = Cx::new(layout, Events::none(), CancellationToken::new());
+        let cx = RunContext::new(layout, Events::none(), CancellationToken::new());
         Self { folder, cx, host: Host::probe(None).await.unwrap() }
     }
 

@@ -1,8 +1,8 @@
 //! The requirements of a valid template that this host or this installation does not meet.
 
 use images::{
-    cx::Cx,
     error::{Error, Result},
+    run_context::RunContext,
     store::Store,
 };
 use vm::Host;
@@ -15,10 +15,10 @@ use crate::{
 
 /// Finds them without fetching or creating anything. Each names its field. Without a host the
 /// machine's size is not checked.
-pub fn lacks(cx: &Cx, template: &Template, host: Option<&Host>) -> Vec<Error> {
+pub fn lacks(cx: &RunContext, template: &Template, host: Option<&Host>) -> Vec<Error> {
     let mut found = Vec::new();
     let mut cx = cx.clone();
-    cx.geography = cx.geography.or_at(template.location.as_deref());
+    cx.region_set = cx.region_set.or_at(template.location.as_deref());
     found.extend(source(&cx, template).err());
     found.extend(stand_in(&cx, template));
     found.extend(host.and_then(|host| size(template, host)));
@@ -32,7 +32,7 @@ pub fn lacks(cx: &Cx, template: &Template, host: Option<&Host>) -> Vec<Error> {
     found
 }
 
-fn source(cx: &Cx, template: &Template) -> Result<()> {
+fn source(cx: &RunContext, template: &Template) -> Result<()> {
     let source = &template.properties.source;
     sources::entry(&cx.layout, source)?;
     match source.id() {
@@ -46,7 +46,7 @@ fn source(cx: &Cx, template: &Template) -> Result<()> {
 }
 
 /// A warning about an alias in place of the named source.
-fn stand_in(cx: &Cx, template: &Template) -> Option<Error> {
+fn stand_in(cx: &RunContext, template: &Template) -> Option<Error> {
     let entry = sources::entry(&cx.layout, &template.properties.source).ok()??;
     let text = entry.stands_for()?;
     Some(Error::new(api::ErrorCode::BadPIRSource, text).target("properties.source"))

@@ -37,12 +37,12 @@ use std::{
 use api::ErrorCode;
 use futures_util::FutureExt;
 use images::{
-    cx::Cx,
     error::{Coded, Error, Result},
     event::{Event, Outcome, RunOutput},
     export::{self, ExportSpec, Exported},
     image_file::artifact::{Standalone, standalone},
     ledger::{Held, Ledger},
+    run_context::RunContext,
     step::{Phase, Step},
     store::Origin,
 };
@@ -98,7 +98,7 @@ const ABORT_LIMIT: Duration = Duration::from_secs(5);
 /// One run and its context.
 pub(crate) struct Run<'a> {
     pub id: String,
-    pub cx: Cx,
+    pub cx: RunContext,
     pub host: &'a Host,
     pub backend: &'a dyn Backend,
     pub request: &'a Request,
@@ -140,7 +140,7 @@ impl Run<'_> {
 /// The first error, with its step. A resource that could not be released is reported as a warning
 /// and stays in the ledger for the janitor.
 pub async fn build(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     backend: &dyn Backend,
     plan: &Plan,
@@ -375,7 +375,7 @@ async fn finish(
 }
 
 async fn open<'a>(
-    cx: &Cx,
+    cx: &RunContext,
     host: &'a Host,
     backend: &'a dyn Backend,
     plan: &Plan,
@@ -405,7 +405,7 @@ async fn open<'a>(
     })?;
     let mut cx = cx.clone();
     cx.deadline = Some(Instant::now() + plan.timeout.saturating_sub(cx.worked));
-    cx.geography = cx.geography.or_at(plan.template.location.as_deref());
+    cx.region_set = cx.region_set.or_at(plan.template.location.as_deref());
     Ok(Run {
         store: NodeStore::new(&cx.layout),
         vars_bytes: may_wait(|| vars_bytes(host)),
@@ -450,7 +450,7 @@ async fn release(run: &Run<'_>) {
 }
 
 /// Reports a step that was skipped because its node exists.
-pub(crate) fn cached(cx: &Cx, step: Step, title: &str, age_seconds: u64) {
+pub(crate) fn cached(cx: &RunContext, step: Step, title: &str, age_seconds: u64) {
     cx.events.send(Event::StepFinished {
         step: step.to_string(),
         title: title.to_owned(),

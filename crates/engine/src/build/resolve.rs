@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use images::{cx::Cx, error::Error};
+use images::{error::Error, run_context::RunContext};
 use sources::{Facts, fetch};
 use vm::may_wait;
 
@@ -32,11 +32,11 @@ pub struct Input {
 }
 
 /// Resolves the source, the size and every script. Returns all mistakes together.
-pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
+pub async fn resolve(cx: &RunContext, input: Input) -> Result<Plan, Vec<Error>> {
     let properties = &input.template.properties;
     let mut errors = Vec::new();
     let mut cx = cx.clone();
-    cx.geography = cx.geography.or_at(input.template.location.as_deref());
+    cx.region_set = cx.region_set.or_at(input.template.location.as_deref());
     let cx = &cx;
     let inputs = Inputs { base_dir: &input.base_dir, limits: &input.fetch };
     errors.extend(distribute::admit(cx, &properties.distribute, &properties.source));
@@ -82,7 +82,7 @@ pub async fn resolve(cx: &Cx, input: Input) -> Result<Plan, Vec<Error>> {
 
 /// The steps that can be resolved. Adds the errors of the others.
 async fn plan_steps(
-    cx: &Cx,
+    cx: &RunContext,
     steps: &[Step],
     purpose: Purpose,
     inputs: Inputs<'_>,

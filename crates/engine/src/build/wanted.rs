@@ -3,8 +3,8 @@
 use api::{ErrorCode, template::Source};
 use images::{
     config::Config,
-    cx::Cx,
     error::{Error, Result},
+    run_context::RunContext,
     store::{Record, Store, StoredImage, address::Address},
 };
 use regions::{Known, Replica};
@@ -26,7 +26,7 @@ pub enum Wanted {
 
 impl Wanted {
     /// Looks the source up without fetching it.
-    pub(super) async fn resolve(cx: &Cx, template: &Template) -> Result<Self> {
+    pub(super) async fn resolve(cx: &RunContext, template: &Template) -> Result<Self> {
         let source = &template.properties.source;
         if let Some(entry) = may_wait(|| sources::entry(&cx.layout, source))? {
             return Ok(Self::Catalogue(Box::new(entry)));
@@ -49,7 +49,7 @@ impl Wanted {
     }
 
     /// The known facts that the machine must match; `source` is the template's field.
-    pub(super) fn facts(&self, cx: &Cx, source: &Source) -> Option<Facts> {
+    pub(super) fn facts(&self, cx: &RunContext, source: &Source) -> Option<Facts> {
         match self {
             Self::Catalogue(_) => sources::facts(&cx.layout, source).ok().flatten(),
             Self::Stored(image) => Some(Facts::of(&image.record)),
@@ -67,7 +67,7 @@ impl Wanted {
     }
 
     /// Verifies the image if it is in the source cache; fetches or creates it otherwise.
-    pub(super) async fn obtain(&self, cx: &Cx, host: &Host) -> Result<SourceImage> {
+    pub(super) async fn obtain(&self, cx: &RunContext, host: &Host) -> Result<SourceImage> {
         match self {
             Self::Catalogue(entry) => sources::obtain(cx, host, entry).await,
             Self::Stored(image) => sources::adopt(cx, host, image).await,
@@ -79,7 +79,7 @@ impl Wanted {
     }
 
     /// The image if it is in the source cache. Fetches nothing.
-    pub async fn present(&self, cx: &Cx, host: &Host) -> Result<Option<SourceImage>> {
+    pub async fn present(&self, cx: &RunContext, host: &Host) -> Result<Option<SourceImage>> {
         match self {
             Self::Catalogue(entry) => may_wait(|| sources::present(cx, entry)),
             Self::Stored(image) => sources::adopt(cx, host, image).await.map(Some),
@@ -93,11 +93,11 @@ fn generation(record: &Record) -> u8 {
 }
 
 /// The version in the template's region: the local store, or the place of another region.
-async fn version(cx: &Cx, id: &str, location: Option<&str>) -> Result<Wanted> {
+async fn version(cx: &RunContext, id: &str, location: Option<&str>) -> Result<Wanted> {
     let store = Store::open(&cx.layout);
     let config = Config::load(&cx.layout)?;
     let region = location.unwrap_or_default();
-    let is_home = Known::new(&config, &cx.geography).is_home(region);
+    let is_home = Known::new(&config, &cx.region_set).is_home(region);
     let here = match is_home {
         true => match store.version_source(cx, id).await {
             Ok(image) => return Ok(Wanted::Stored(Box::new(image))),
@@ -124,7 +124,13 @@ async fn version(cx: &Cx, id: &str, location: Option<&str>) -> Result<Wanted> {
 }
 
 /// The error for a version that the region does not have. It lists the regions that have it.
-async fn missing(cx: &Cx, config: &Config, id: &str, region: &str, here: Option<Error>) -> Error {
+async fn missing(
+    cx: &RunContext,
+    config: &Config,
+    id: &str,
+    region: &str,
+    here: Option<Error>,
+) -> Error {
     let mut has = Vec::new();
     for place in &config.regions {
         if let Ok(Some(_)) = regions::of_id(&cx.layout, place, id).await {

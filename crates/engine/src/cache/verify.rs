@@ -13,11 +13,11 @@ use std::{
 use api::ErrorCode;
 use images::{
     absent::entries,
-    cx::Cx,
     digest::Digest,
     error::{Result, io_fault},
     image_file::{artifact, digest::REPORT, verified::Verified},
     layout::Layout,
+    run_context::RunContext,
     store::Store,
 };
 use serde::Serialize;
@@ -70,7 +70,7 @@ pub struct Verification {
 ///
 /// # Errors
 /// A folder cannot be read, or the work was canceled.
-pub async fn verify(cx: &Cx, rate: Option<u64>) -> Result<Verification> {
+pub async fn verify(cx: &RunContext, rate: Option<u64>) -> Result<Verification> {
     let cancel = cx.cancel.child_token();
     let _on_drop = cancel.clone().drop_guard();
     let (layout, handle) = (cx.layout.clone(), Handle::current());

@@ -8,8 +8,8 @@ use api::{
 };
 use async_trait::async_trait;
 use images::{
-    cx::Cx,
     error::{Coded, Error, Result},
+    run_context::RunContext,
 };
 use serde::Serialize;
 use sources::fetch::Fetched;
@@ -98,7 +98,7 @@ impl Customizer for File {
 
     async fn action(
         &self,
-        _cx: &Cx,
+        _cx: &RunContext,
         file: Option<Fetched>,
         failure: ErrorCode,
     ) -> Result<Box<dyn Action>> {
@@ -259,7 +259,7 @@ mod tests {
         let path = dir.path().join("notes");
         std::fs::write(&path, "notes").unwrap();
         let layout = Layout::new(dir.path().to_owned(), dir.path().to_owned());
-        let cx = Cx::new(layout, Events::none(), CancellationToken::new());
+        let cx = RunContext::new(layout, Events::none(), CancellationToken::new());
         let source = Fetched {
             path,
             sha256: String::new(),

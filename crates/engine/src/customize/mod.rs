@@ -20,8 +20,8 @@ use api::{
 };
 use async_trait::async_trait;
 use images::{
-    cx::Cx,
     error::{Error, Result},
+    run_context::RunContext,
 };
 use serde_json::{Map, Value};
 use sources::fetch::{self, Fetched};
@@ -76,7 +76,7 @@ pub trait Customizer: Tagged + Debug + Send + Sync {
     /// With the field, if any, as target.
     async fn action(
         &self,
-        _cx: &Cx,
+        _cx: &RunContext,
         _file: Option<Fetched>,
         _failure: ErrorCode,
     ) -> Result<Box<dyn Action>> {
@@ -170,7 +170,7 @@ pub(crate) struct Inputs<'a> {
 /// `ScriptUnreachable`, `ChecksumMismatch`, `UnsupportedCustomizerType`, `UnsupportedValidatorType`;
 /// each names the step's JSON path.
 pub(crate) async fn resolve(
-    cx: &Cx,
+    cx: &RunContext,
     step: &Step,
     purpose: Purpose,
     inputs: Inputs<'_>,
@@ -181,7 +181,7 @@ pub(crate) async fn resolve(
 
 /// Fetches the file of a customizer at a path of the template.
 pub(crate) async fn ready(
-    cx: &Cx,
+    cx: &RunContext,
     customizer: &dyn Customizer,
     path: &str,
     Inputs { base_dir, limits }: Inputs<'_>,

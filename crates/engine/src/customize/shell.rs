@@ -10,8 +10,8 @@ use api::{
 };
 use async_trait::async_trait;
 use images::{
-    cx::Cx,
     error::{Coded, Error, Result},
+    run_context::RunContext,
 };
 use serde::Serialize;
 use sources::fetch::{self, Fetched};
@@ -48,7 +48,7 @@ impl Customizer for Shell {
 
     async fn action(
         &self,
-        cx: &Cx,
+        cx: &RunContext,
         file: Option<Fetched>,
         failure: ErrorCode,
     ) -> Result<Box<dyn Action>> {
@@ -95,7 +95,7 @@ exit 126"#;
 
 /// The template's `inline` lines make one script, so that `cd` and variables carry over from line
 /// to line. It ends at the first command that fails, as with AIB.
-async fn inline(cx: &Cx, lines: &[String]) -> Result<Fetched> {
+async fn inline(cx: &RunContext, lines: &[String]) -> Result<Fetched> {
     let text = format!("#!/bin/sh -e\n{}\n", lines.join("\n")).replace("\r\n", "\n");
     fetch::keep(cx, text.as_bytes())
         .await

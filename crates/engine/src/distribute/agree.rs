@@ -3,8 +3,8 @@
 
 use api::ErrorCode;
 use images::{
-    cx::Cx,
     error::{Error, Result},
+    run_context::RunContext,
     store::{Store, address::Address},
 };
 use sources::SourceImage;
@@ -15,7 +15,7 @@ use super::{Target, at};
 ///
 /// # Errors
 /// `BadSharedImageDistribute`: the first one; the others are in its details.
-pub(crate) fn agree(cx: &Cx, targets: &[Target], source: &SourceImage) -> Result<()> {
+pub(crate) fn agree(cx: &RunContext, targets: &[Target], source: &SourceImage) -> Result<()> {
     let store = Store::open(&cx.layout);
     let mut errors = Vec::new();
     for target in targets {

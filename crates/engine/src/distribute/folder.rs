@@ -8,7 +8,6 @@ use std::{fs, io, path::Path};
 use api::ErrorCode;
 use images::{
     absent::remove_file,
-    cx::Cx,
     error::{Result, io_fault},
     export::copy_out,
     files::{
@@ -21,6 +20,7 @@ use images::{
         verified::{self, Verified},
     },
     ledger::Held,
+    run_context::RunContext,
 };
 use vm::may_wait;
 
@@ -59,7 +59,7 @@ pub(super) async fn write(
 }
 
 /// A link if possible, since it takes no space; otherwise a copy.
-async fn put(cx: &Cx, path: &Path, vhd: &Artifact, run_id: &str) -> Result<()> {
+async fn put(cx: &RunContext, path: &Path, vhd: &Artifact, run_id: &str) -> Result<()> {
     let fault = |e| io_fault(e, ErrorCode::DistributeFailed, format!("write {}", path.display()));
     cx.confirm_ownership().await?;
     let verified = Verified::new(&cx.layout);

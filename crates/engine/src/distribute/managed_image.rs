@@ -9,12 +9,12 @@ use api::{
 use async_trait::async_trait;
 use images::{
     config::Config,
-    cx::Cx,
     digest::Digest,
     error::{Error, Result, io_fault},
     event::{DataOutput, RunOutput},
     export::allocated,
     image_file::artifact::DataDisk,
+    run_context::RunContext,
     store::{Payload, Store, StoredImage, address::Address},
 };
 use regions::Known;
@@ -56,11 +56,11 @@ impl Delivery for ManagedImage {
 
 #[async_trait]
 impl Distributor for ManagedImage {
-    fn faults(&self, cx: &Cx, config: &Config) -> Vec<Error> {
-        Vec::from_iter(Known::new(config, &cx.geography).fault_of_managed(&self.location))
+    fn faults(&self, cx: &RunContext, config: &Config) -> Vec<Error> {
+        Vec::from_iter(Known::new(config, &cx.region_set).fault_of_managed(&self.location))
     }
 
-    fn check(&self, _cx: &Cx, _run: &Check<'_>) -> Result<()> {
+    fn check(&self, _cx: &RunContext, _run: &Check<'_>) -> Result<()> {
         self.address().map(|_| ())
     }
 

@@ -30,11 +30,11 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use images::{
     config::Config,
-    cx::Cx,
     error::{Error, Result},
     event::{Event, RunOutput},
     image_file::artifact::Standalone,
     ledger::Ledger,
+    run_context::RunContext,
     store::{Labels, Origin},
 };
 use jiff::Timestamp;
@@ -59,7 +59,7 @@ pub type Target = api::template::Target<Arc<dyn Distributor>>;
 #[async_trait]
 pub trait Distributor: Delivery + Debug + Send + Sync {
     /// The errors of its regions and storage accounts.
-    fn faults(&self, _cx: &Cx, _config: &Config) -> Vec<Error> {
+    fn faults(&self, _cx: &RunContext, _config: &Config) -> Vec<Error> {
         Vec::new()
     }
 
@@ -72,7 +72,7 @@ pub trait Distributor: Delivery + Debug + Send + Sync {
     }
 
     /// Checks what can be known before the build, and creates nothing.
-    fn check(&self, _cx: &Cx, _run: &Check<'_>) -> Result<()> {
+    fn check(&self, _cx: &RunContext, _run: &Check<'_>) -> Result<()> {
         Ok(())
     }
 
@@ -179,7 +179,7 @@ pub struct Targets {
 #[derive(Clone, Copy)]
 #[allow(missing_debug_implementations, reason = "a host has none")]
 pub struct Work<'a> {
-    cx: &'a Cx,
+    cx: &'a RunContext,
     host: &'a Host,
     image: &'a Standalone,
     facts: &'a Facts,
@@ -196,7 +196,7 @@ pub struct Work<'a> {
 /// # Errors
 /// The first mistake; the others are in its details.
 pub fn check(
-    cx: &Cx,
+    cx: &RunContext,
     distributors: &[Target],
     source_version: Option<&str>,
     run_id: &str,
@@ -215,7 +215,7 @@ pub fn check(
 
 /// The errors of a template's targets that are known before its source is looked up: unknown
 /// regions and storage accounts, and the version of a source that has none.
-pub fn admit(cx: &Cx, targets: &[Target], source: &Source) -> Vec<Error> {
+pub fn admit(cx: &RunContext, targets: &[Target], source: &Source) -> Vec<Error> {
     let mut errors = places(cx, targets);
     for target in targets {
         errors.extend(target.kind.suits(source).err().map(|error| at(target, error)));
@@ -224,7 +224,7 @@ pub fn admit(cx: &Cx, targets: &[Target], source: &Source) -> Vec<Error> {
 }
 
 /// The errors of the targets' regions and storage accounts.
-fn places(cx: &Cx, targets: &[Target]) -> Vec<Error> {
+fn places(cx: &RunContext, targets: &[Target]) -> Vec<Error> {
     let config = match Config::load(&cx.layout) {
         Ok(config) => config,
         Err(error) => return vec![error],
@@ -247,7 +247,7 @@ pub fn at(target: &Target, mut error: Error) -> Error {
 /// # Errors
 /// The first error. Its details contain the other errors and the targets that succeeded.
 pub async fn publish(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     image: &Standalone,
     facts: &Facts,

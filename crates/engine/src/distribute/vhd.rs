@@ -23,7 +23,6 @@ use async_trait::async_trait;
 use images::{
     absent::entries,
     config::Config,
-    cx::Cx,
     digest::Digest,
     error::{Error, Result, io_fault},
     event::{DataOutput, RunOutput},
@@ -38,6 +37,7 @@ use images::{
         verified::{self, Verified},
     },
     layout::Layout,
+    run_context::RunContext,
     store::{Labels, Origin},
 };
 use serde::Serialize;
@@ -100,7 +100,7 @@ fn blob_key(uri: &str) -> String {
 #[async_trait]
 impl Distributor for Vhd {
     /// An address must be that of a blob in an account with a place.
-    fn faults(&self, _cx: &Cx, config: &Config) -> Vec<Error> {
+    fn faults(&self, _cx: &RunContext, config: &Config) -> Vec<Error> {
         let found = self.uri.as_ref().map(|uri| regions::find_blob(config, uri));
         found.and_then(Result::err).into_iter().collect()
     }
@@ -210,7 +210,7 @@ fn file_name(run_output_name: &str) -> String {
 
 /// Links (or copies) the artifact to its name in the blob folder. An existing file comes from the
 /// same run. If it was modified since, the new one replaces it.
-async fn store_at(cx: &Cx, vhd: &Artifact, path: &Path, run_id: &str) -> Result<()> {
+async fn store_at(cx: &RunContext, vhd: &Artifact, path: &Path, run_id: &str) -> Result<()> {
     cx.confirm_ownership().await?;
     may_wait(|| fs::create_dir_all(path.parent().unwrap_or(path))).map_err(|e| fault(e, path))?;
     if verified::check(cx, path, &vhd.digest, "verify the VHD").await? {

@@ -14,8 +14,8 @@ use std::{fmt, ops::ControlFlow, sync::Arc, time::Duration};
 use api::ErrorCode;
 use async_trait::async_trait;
 use images::{
-    cx::Cx,
     error::{Error, Result},
+    run_context::RunContext,
 };
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -106,7 +106,7 @@ pub(crate) struct Relay {
 impl Relay {
     /// Starts it over a connection of its own and returns once it listens.
     pub(crate) async fn start(
-        cx: &Cx,
+        cx: &RunContext,
         guest: Box<dyn Guest>,
         metadata: Arc<dyn Metadata>,
         endpoint: Endpoint,
@@ -150,7 +150,7 @@ fn failed(what: &str) -> Error {
 /// Runs the relay in the guest and answers its requests. Disconnects a guest that sends lines that
 /// relay.py would not, or that does not read its answers.
 async fn serve(
-    cx: Cx,
+    cx: RunContext,
     guest: Box<dyn Guest>,
     metadata: Arc<dyn Metadata>,
     endpoint: Endpoint,
@@ -227,7 +227,7 @@ impl Sink for Requests {
 /// Answers until the relay should end, then closes its input. An error is the reason to disconnect
 /// the guest.
 async fn answer_all(
-    cx: &Cx,
+    cx: &RunContext,
     metadata: &dyn Metadata,
     mut asked: mpsc::Receiver<String>,
     mut answers: DuplexStream,

@@ -81,9 +81,9 @@ impl Metadata for Echo {
     }
 }
 
-fn cx() -> Cx {
+fn cx() -> RunContext {
     let layout = Layout::new("/nowhere".into(), "/nowhere".into());
-    Cx::new(layout, Events::none(), CancellationToken::new())
+    RunContext::new(layout, Events::none(), CancellationToken::new())
 }
 
 async fn get(port: u16, headers: &str) -> String {
@@ -183,7 +183,7 @@ async fn cut_off(line: &'static str) -> (String, u64) {
     let sent = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let (events, mut receiver) = Events::channel();
     let layout = Layout::new("/nowhere".into(), "/nowhere".into());
-    let cx = Cx::new(layout, events, CancellationToken::new());
+    let cx = RunContext::new(layout, events, CancellationToken::new());
     let guest = Box::new(Rogue { line, sent: sent.clone() });
     let relay = Relay::start(&cx, guest, Arc::new(Echo), HERE).await.unwrap();
     let Some(images::event::Event::Warning { text }) = receiver.recv().await else {
@@ -239,7 +239,7 @@ impl Metadata for Long {
 async fn guest_that_reads_no_answers_is_disconnected_or_stopped() {
     let (events, mut receiver) = Events::channel();
     let layout = Layout::new("/nowhere".into(), "/nowhere".into());
-    let cx = Cx::new(layout, events, CancellationToken::new());
+    let cx = RunContext::new(layout, events, CancellationToken::new());
     let relay = Relay::start(&cx, Box::new(Deaf), Arc::new(Long), HERE).await.unwrap();
     let Some(images::event::Event::Warning { text }) = receiver.recv().await else {
         panic!("no warning");

@@ -16,9 +16,9 @@ use api::{
     template::{self, Script},
 };
 use images::{
-    cx::Cx,
     digest::digest,
     error::{Error, Result},
+    run_context::RunContext,
 };
 use vm::{Guest, Stdin};
 
@@ -59,7 +59,7 @@ pub(crate) fn file(wanted: &template::Optimize) -> Option<NamedFile<'_>> {
 /// # Errors
 /// `ScriptUnreachable`, `ChecksumMismatch`, `ValidationFailed`, with the field as target.
 pub(crate) async fn resolve(
-    cx: &Cx,
+    cx: &RunContext,
     wanted: Option<&template::Optimize>,
     inputs: Inputs<'_>,
 ) -> Result<Optimize> {

@@ -10,10 +10,10 @@ use std::{
 use api::ErrorCode;
 use engine::build::{self, Report, Request};
 use images::{
-    cx::Cx,
     error::Result,
     event::{Event, Events},
     export::{self, Exported},
+    run_context::RunContext,
     store::Store,
 };
 use vm::fake::Call;
@@ -44,7 +44,7 @@ pub(crate) fn flip(path: &Path) {
 /// Builds, with an export to `name`. Also returns the warnings.
 async fn build(bench: &Bench, name: &str) -> (Result<Report>, Vec<String>) {
     let (events, mut seen) = Events::channel();
-    let cx = Cx { events, ..bench.cx() };
+    let cx = RunContext { events, ..bench.cx() };
     let plan = bench.plan(&cx).await;
     let export = format!("vhd={}", bench.dir.path().join(name).display());
     let request = Request { exports: vec![export.parse().unwrap()], ..bench.request() };

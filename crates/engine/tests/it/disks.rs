@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use images::{cx::Cx, digest::Key, event::Events, layout::Layout};
+use images::{digest::Key, event::Events, layout::Layout, run_context::RunContext};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use vm::{Host, proc::Command};
@@ -16,14 +16,14 @@ pub(crate) const MIB: u64 = 1 << 20;
 /// A layout in a folder of its own, with the context of the work.
 pub(crate) struct Setting {
     pub(crate) dir: TempDir,
-    pub(crate) cx: Cx,
+    pub(crate) cx: RunContext,
     pub(crate) host: Host,
 }
 
 pub(crate) async fn setting() -> Setting {
     let dir = tempfile::tempdir().unwrap();
     let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
-    let cx = Cx::new(layout, Events::none(), CancellationToken::new());
+    let cx = RunContext::new(layout, Events::none(), CancellationToken::new());
     let host = Host::probe(None).await.expect("QEMU is installed");
     Setting { dir, cx, host }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use api::ErrorCode;
-use images::{cx::Cx, event::Events, step::CUSTOMIZATION_LOG};
+use images::{event::Events, run_context::RunContext, step::CUSTOMIZATION_LOG};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use vm::{
@@ -33,7 +33,7 @@ async fn flooding_script_blocks_while_its_events_are_unread() {
     bench.fake.on("mktemp", Reaction::then(Then::Flood(StreamKind::Out)));
     let (events, mut receiver) = Events::channel();
     let cancel = CancellationToken::new();
-    let cx = Cx::new(bench.layout.clone(), events, cancel.clone());
+    let cx = RunContext::new(bench.layout.clone(), events, cancel.clone());
     let fake = bench.fake.clone();
     let building = tokio::spawn(async move { bench.build(&cx).await });
     until("the flood", || fake.flooded() > 0).await;
@@ -54,7 +54,7 @@ async fn flooding_script_log_stays_within_its_limit_and_cancel_ends_it() {
     let bench = Bench::new().await;
     bench.fake.on("mktemp", Reaction::then(Then::Flood(StreamKind::Err)));
     let cancel = CancellationToken::new();
-    let mut cx = Cx::new(bench.layout.clone(), Events::none(), cancel.clone());
+    let mut cx = RunContext::new(bench.layout.clone(), Events::none(), cancel.clone());
     cx.log_bytes = Some(100_000);
     let (fake, layout) = (bench.fake.clone(), bench.layout.clone());
     let building = tokio::spawn(async move { (bench.build(&cx).await, bench) });

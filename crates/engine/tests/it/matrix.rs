@@ -12,11 +12,11 @@ use engine::{
     janitor,
 };
 use images::{
-    cx::Cx,
     error::{Error, Result},
     event::Events,
     layout::Layout,
     ledger::{self, Held, Ledger},
+    run_context::RunContext,
     step::{Fault, Faults, Step},
     store::{Labels, Origin, Payload, Store, address::Address},
 };
@@ -75,15 +75,15 @@ impl Bench {
         Store::open(&self.layout).publish_managed(&self.cx(), &target, payload).await.unwrap();
     }
 
-    pub(crate) fn cx(&self) -> Cx {
-        Cx::new(self.layout.clone(), Events::none(), CancellationToken::new())
+    pub(crate) fn cx(&self) -> RunContext {
+        RunContext::new(self.layout.clone(), Events::none(), CancellationToken::new())
     }
 
-    pub(crate) async fn plan(&self, cx: &Cx) -> Plan {
+    pub(crate) async fn plan(&self, cx: &RunContext) -> Plan {
         self.resolve(cx).await.unwrap_or_else(|errors| panic!("{errors:?}"))
     }
 
-    async fn resolve(&self, cx: &Cx) -> Result<Plan, Vec<Error>> {
+    async fn resolve(&self, cx: &RunContext) -> Result<Plan, Vec<Error>> {
         build::resolve(cx, self.input()).await
     }
 
@@ -132,7 +132,7 @@ impl Bench {
         }
     }
 
-    pub(crate) async fn build(&self, cx: &Cx) -> Result<Report> {
+    pub(crate) async fn build(&self, cx: &RunContext) -> Result<Report> {
         let plan = self.plan(cx).await;
         build::build(cx, &self.host, &self.fake, &plan, &self.request()).await
     }
@@ -182,7 +182,7 @@ async fn every_step_releases_everything_after_an_error_and_a_panic() {
     for step in STEPS {
         for fault in [Fault::Error, Fault::Panic] {
             let bench = Bench::new().await;
-            let cx = Cx { faults: Faults::at(step, fault), ..bench.cx() };
+            let cx = RunContext { faults: Faults::at(step, fault), ..bench.cx() };
             let error = bench.build(&cx).await.unwrap_err();
             let what = format!("{step} {fault:?}");
             check(&error, step, ErrorCode::InternalError, &what);
@@ -197,7 +197,7 @@ async fn every_step_releases_everything_after_an_error_and_a_panic() {
 async fn every_step_releases_everything_after_cancel() {
     for step in STEPS {
         let bench = Bench::new().await;
-        let cx = Cx { faults: Faults::at(step, Fault::Hang), ..bench.cx() };
+        let cx = RunContext { faults: Faults::at(step, Fault::Hang), ..bench.cx() };
         let (result, ()) = tokio::join!(bench.build(&cx), async {
             cx.faults.hanging().await;
             cx.cancel.cancel();
@@ -212,7 +212,7 @@ async fn every_step_releases_everything_after_cancel() {
 async fn hanging_step_ends_at_the_build_deadline() {
     for step in STEPS {
         let bench = Bench::new().await;
-        let cx = Cx { faults: Faults::at(step, Fault::Hang), ..bench.cx() };
+        let cx = RunContext { faults: Faults::at(step, Fault::Hang), ..bench.cx() };
         let (result, ()) = tokio::join!(bench.build(&cx), async {
             cx.faults.hanging().await;
             // Only the clock can end the build now. qemu-img, which must not run under a paused
@@ -236,7 +236,7 @@ async fn step_may_use_all_time_of_the_build() {
     for step in STEPS {
         let mut bench = Bench::new().await;
         bench.also = json!({ "buildTimeoutInMinutes": 960 });
-        let cx = Cx { faults: Faults::at(step, Fault::Hang), ..bench.cx() };
+        let cx = RunContext { faults: Faults::at(step, Fault::Hang), ..bench.cx() };
         let (result, ()) = tokio::join!(bench.build(&cx), async {
             cx.faults.hanging().await;
             tokio::time::pause();
@@ -257,7 +257,7 @@ async fn step_may_use_all_time_of_the_build() {
 async fn step_outside_of_a_build_times_out() {
     let dir = tempfile::tempdir().unwrap();
     let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
-    let mut cx = Cx::new(layout, Events::none(), CancellationToken::new());
+    let mut cx = RunContext::new(layout, Events::none(), CancellationToken::new());
     cx.faults = Faults::at(Step::Export, Fault::Hang);
     let error = cx.step(Step::Export, "export", async { Ok(()) }).await.unwrap_err();
     check(&error, Step::Export, ErrorCode::StepTimedOut, "no deadline");
@@ -460,11 +460,11 @@ async fn interrupted_run_resumes_under_its_name_despite_no_cache() {
         exports: Vec::new(),
         ..bench.request()
     };
-    let build = async |cx: &Cx| {
+    let build = async |cx: &RunContext| {
         let plan = bench.plan(cx).await;
         build::build(cx, &bench.host, &bench.fake, &plan, &request).await
     };
-    let cx = Cx { faults: Faults::at(Step::Customize(1), Fault::Error), ..bench.cx() };
+    let cx = RunContext { faults: Faults::at(Step::Customize(1), Fault::Error), ..bench.cx() };
     build(&cx).await.unwrap_err();
     let report = build(&bench.cx()).await.unwrap();
     assert_eq!(report.run_id, RUN);
@@ -486,7 +486,7 @@ async fn run_id_must_be_a_guid() {
 #[tokio::test]
 async fn failed_export_reports_published_images() {
     let bench = Bench::new().await;
-    let cx = Cx { faults: Faults::at(Step::Export, Fault::Error), ..bench.cx() };
+    let cx = RunContext { faults: Faults::at(Step::Export, Fault::Error), ..bench.cx() };
     let error = bench.build(&cx).await.unwrap_err();
     check(&error, Step::Export, ErrorCode::InternalError, "export");
     let published = format!("published: made {TARGET}");

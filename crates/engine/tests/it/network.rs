@@ -10,9 +10,9 @@ use engine::{
     janitor,
 };
 use images::{
-    cx::Cx,
     error::Error,
     ledger::{self, Held, Ledger},
+    run_context::RunContext,
     step::{Fault, Faults, Step},
 };
 use serde_json::json;
@@ -24,7 +24,7 @@ const SUBNET: &str =
     "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/build";
 const FIELD: &str = "properties.vmProfile.vnetConfig.subnetId";
 
-async fn plan(bench: &Bench, cx: &Cx, script: &str) -> Result<Plan, Vec<Error>> {
+async fn plan(bench: &Bench, cx: &RunContext, script: &str) -> Result<Plan, Vec<Error>> {
     let text = json!({
         "location": "here", "identity": { "type": "None" },
         "properties": {
@@ -58,7 +58,7 @@ fn bind(bench: &Bench, bridge: &str) {
     std::fs::write(bench.layout.config(), lines).unwrap();
 }
 
-async fn build(bench: &Bench, cx: &Cx, script: &str) -> images::error::Result<()> {
+async fn build(bench: &Bench, cx: &RunContext, script: &str) -> images::error::Result<()> {
     let plan = plan(bench, cx, script).await.unwrap();
     let request = build::Request { exports: Vec::new(), ..bench.request() };
     build::build(cx, &bench.host, &bench.fake, &plan, &request).await.map(drop)
@@ -117,7 +117,7 @@ async fn missing_bridge_is_reported_before_the_build() {
 async fn concurrent_machines_on_one_bridge_have_different_ports() {
     let bench = Bench::new().await;
     bind(&bench, "br0");
-    let first = Cx { faults: Faults::at(Step::Customize(0), Fault::Hang), ..bench.cx() };
+    let first = RunContext { faults: Faults::at(Step::Customize(0), Fault::Hang), ..bench.cx() };
     let (result, ()) = tokio::join!(build(&bench, &first, "echo one"), async {
         first.faults.hanging().await;
         let run = ledger::runs(&bench.layout).unwrap().remove(0);

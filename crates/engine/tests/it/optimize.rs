@@ -9,9 +9,9 @@ use api::{
 };
 use engine::build::{self, Input, Report};
 use images::{
-    cx::Cx,
     error::{Error, Result},
     event::{Event, Events},
+    run_context::RunContext,
     step::{Fault, Faults, Step},
 };
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ fn work(bench: &Bench) -> Vec<String> {
 /// Builds, and collects the events.
 async fn build_with_events(bench: &Bench) -> (Result<Report>, Vec<Event>) {
     let (events, mut receiver) = Events::channel();
-    let cx = Cx::new(bench.layout.clone(), events, CancellationToken::new());
+    let cx = RunContext::new(bench.layout.clone(), events, CancellationToken::new());
     let result = bench.build(&cx).await;
     drop(cx);
     let mut all = Vec::new();
@@ -81,7 +81,7 @@ async fn every_step_of_the_optimization_releases_everything_after_an_error_and_a
     for step in STEPS {
         for fault in [Fault::Error, Fault::Panic] {
             let bench = bench().await;
-            let cx = Cx { faults: Faults::at(step, fault), ..bench.cx() };
+            let cx = RunContext { faults: Faults::at(step, fault), ..bench.cx() };
             let error = bench.build(&cx).await.unwrap_err();
             let what = format!("{step} {fault:?}");
             check(&error, step, ErrorCode::InternalError, &what);
@@ -96,7 +96,7 @@ async fn every_step_of_the_optimization_releases_everything_after_cancel_and_at_
     for step in STEPS {
         for by_deadline in [false, true] {
             let bench = bench().await;
-            let cx = Cx { faults: Faults::at(step, Fault::Hang), ..bench.cx() };
+            let cx = RunContext { faults: Faults::at(step, Fault::Hang), ..bench.cx() };
             let (result, ()) = tokio::join!(bench.build(&cx), async {
                 cx.faults.hanging().await;
                 if by_deadline {
@@ -192,7 +192,7 @@ async fn unreachable_guest_is_built_without_times() {
     again(&bench);
     bench.also = both();
     // Built once without its measurement; then no machine answers.
-    let cx = Cx { faults: Faults::at(Step::Measure, Fault::Error), ..bench.cx() };
+    let cx = RunContext { faults: Faults::at(Step::Measure, Fault::Error), ..bench.cx() };
     bench.build(&cx).await.unwrap_err();
     bench.fake.at(Point::Connect, Mishap::Gone(vm::Ended::GuestPanic));
     let (report, events) = build_with_events(&bench).await;

@@ -11,10 +11,10 @@ use std::{
 use api::ErrorCode;
 use images::{
     config::Config,
-    cx::Cx,
     digest::Key,
     event::{Event, Events},
     image_file::artifact::DataDisk,
+    run_context::RunContext,
     store::{Labels, Numbering, Origin, Payload, Store, StoredImage, address::Address},
 };
 use regions::{CHUNK_BYTES, Copied, Outcome, Region, Request, status};
@@ -85,7 +85,7 @@ impl Setting {
 
     async fn copy_with(
         &self,
-        cx: &Cx,
+        cx: &RunContext,
         image: &StoredImage,
         regions: &[&str],
     ) -> Result<Outcome, images::error::Error> {
@@ -225,7 +225,7 @@ async fn cut_off_when(
     is_time: impl Fn(u64, u64) -> bool,
 ) {
     let (events, mut received) = Events::channel();
-    let cx = Cx::new(s.cx.layout.clone(), events, CancellationToken::new());
+    let cx = RunContext::new(s.cx.layout.clone(), events, CancellationToken::new());
     let cancel = cx.cancel.clone();
     let canceling = async {
         while let Some(event) = received.recv().await {
@@ -325,7 +325,7 @@ async fn sweep_is_skipped_while_a_copy_is_in_progress() {
     disk(&raw, 64 * MIB);
     let image = s.version(&raw, "1.0.0").await;
     let (events, mut received) = Events::channel();
-    let cx = Cx::new(s.cx.layout.clone(), events, CancellationToken::new());
+    let cx = RunContext::new(s.cx.layout.clone(), events, CancellationToken::new());
     let sweeping = async {
         while let Some(event) = received.recv().await {
             if matches!(event, Event::Progress { .. }) {

@@ -9,10 +9,10 @@ use engine::{
     janitor,
 };
 use images::{
-    cx::Cx,
     error::Result,
     event::{Event, Events, Outcome},
     ledger,
+    run_context::RunContext,
     step::{Fault, Faults, Step},
 };
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ async fn every_step_of_validation_releases_everything_after_an_error_and_a_panic
     for step in STEPS {
         for fault in [Fault::Error, Fault::Panic] {
             let bench = bench(two_validators()).await;
-            let cx = Cx { faults: Faults::at(step, fault), ..bench.cx() };
+            let cx = RunContext { faults: Faults::at(step, fault), ..bench.cx() };
             let error = bench.build(&cx).await.unwrap_err();
             let what = format!("{step} {fault:?}");
             check(&error, step, ErrorCode::InternalError, &what);
@@ -103,7 +103,7 @@ async fn every_step_of_validation_releases_everything_after_cancel_and_at_the_de
     for step in STEPS {
         for by_deadline in [false, true] {
             let bench = bench(two_validators()).await;
-            let cx = Cx { faults: Faults::at(step, Fault::Hang), ..bench.cx() };
+            let cx = RunContext { faults: Faults::at(step, Fault::Hang), ..bench.cx() };
             let (result, ()) = tokio::join!(bench.build(&cx), async {
                 cx.faults.hanging().await;
                 if by_deadline {
@@ -205,7 +205,7 @@ async fn failed_image_is_distributed_on_request_and_the_run_fails() {
     bench.assert_clean("distributed");
 
     // A later failure does not hide it.
-    let cx = Cx { faults: Faults::at(Step::Distribute, Fault::Error), ..bench.cx() };
+    let cx = RunContext { faults: Faults::at(Step::Distribute, Fault::Error), ..bench.cx() };
     let error = bench.build(&cx).await.unwrap_err();
     check(&error, Step::Validate(1), ErrorCode::ValidatorFailed, "the first error wins");
     assert!(error.details.iter().any(|line| line.starts_with("also: ")), "{error:?}");
@@ -214,7 +214,7 @@ async fn failed_image_is_distributed_on_request_and_the_run_fails() {
 #[tokio::test]
 async fn cancel_is_not_a_failed_validation() {
     let bench = bench(changed("continueDistributeOnFailure", json!(true))).await;
-    let cx = Cx { faults: Faults::at(Step::Validate(0), Fault::Hang), ..bench.cx() };
+    let cx = RunContext { faults: Faults::at(Step::Validate(0), Fault::Hang), ..bench.cx() };
     let (result, ()) = tokio::join!(bench.build(&cx), async {
         cx.faults.hanging().await;
         cx.cancel.cancel();
@@ -259,7 +259,7 @@ async fn source_without_validators_is_validated_by_its_boot() {
 /// Whether each validator's result came from the cache.
 async fn outcomes(bench: &Bench, freshness: Freshness) -> Vec<bool> {
     let (events, mut receiver) = Events::channel();
-    let cx = Cx { events, ..bench.cx() };
+    let cx = RunContext { events, ..bench.cx() };
     let plan = bench.plan(&cx).await;
     let request = Request { exports: Vec::new(), freshness, ..bench.request() };
     build::build(&cx, &bench.host, &bench.fake, &plan, &request).await.unwrap();
@@ -405,7 +405,7 @@ async fn fork_is_retained_while_its_image_is_distributed() {
 #[tokio::test]
 async fn fork_of_killed_process_is_ended_by_the_next_command() {
     let bench = bench(two_validators()).await;
-    let cx = Cx { faults: Faults::at(Step::Validate(0), Fault::Hang), ..bench.cx() };
+    let cx = RunContext { faults: Faults::at(Step::Validate(0), Fault::Hang), ..bench.cx() };
     let build = bench.build(&cx);
     tokio::select! {
         _ = build => panic!("it hangs"),
@@ -428,7 +428,7 @@ async fn fork_of_killed_process_is_ended_by_the_next_command() {
 async fn image_that_does_not_boot_is_reported() {
     let bench = bench(two_validators()).await;
     // The build machine already exists.
-    let cx = Cx { faults: Faults::at(Step::Fork, Fault::Error), ..bench.cx() };
+    let cx = RunContext { faults: Faults::at(Step::Fork, Fault::Error), ..bench.cx() };
     bench.build(&cx).await.unwrap_err();
     bench.fake.at(Point::Connect, Mishap::Fail("no answer".to_owned()));
     let error = bench.build(&bench.cx()).await.unwrap_err();

@@ -2,8 +2,8 @@
 
 use engine::build::{self, Freshness, Report, Request};
 use images::{
-    cx::Cx,
     event::{Event, Events, Optimization, Outcome},
+    run_context::RunContext,
 };
 
 use super::{GIB, MIB, Result, Session, template};
@@ -20,7 +20,7 @@ pub(super) async fn run(args: cli::Build, session: Session<'_>) -> Result {
     let cancel = signals::cancel_on_signals();
     let (host, backend) = session.qemu().await?;
     let (events, shown) = follow(output);
-    let mut cx = Cx::new(session.layout.clone(), events, cancel);
+    let mut cx = RunContext::new(session.layout.clone(), events, cancel);
     cx.log_bytes = Some(args.log_mib.saturating_mul(MIB));
     let request = Request {
         exports: args.export.into_iter().map(|spec| spec.replacing(args.force)).collect(),

@@ -19,7 +19,7 @@ mod template;
 mod validate;
 
 use engine::janitor;
-use images::{cx::Cx, event::Events, layout::Layout};
+use images::{event::Events, layout::Layout, run_context::RunContext};
 use vm::{Host, Qemu};
 
 use crate::{
@@ -49,17 +49,17 @@ impl Session<'_> {
     }
 
     /// A context that shows no events. Signals cancel it.
-    fn cx(self) -> Cx {
-        Cx::new(self.layout.clone(), Events::none(), signals::cancel_on_signals())
+    fn cx(self) -> RunContext {
+        RunContext::new(self.layout.clone(), Events::none(), signals::cancel_on_signals())
     }
 
     /// Runs the work and displays its progress, until it is done or the user cancels it.
     async fn with_progress<T>(
         self,
-        work: impl AsyncFnOnce(&Cx) -> images::error::Result<T>,
+        work: impl AsyncFnOnce(&RunContext) -> images::error::Result<T>,
     ) -> Result<T> {
         let (events, shown) = self.output.follow();
-        let cx = Cx { events, ..self.cx() };
+        let cx = RunContext { events, ..self.cx() };
         let done = work(&cx).await;
         drop(cx);
         shown.await.map_err(|e| internal(&e))?;

@@ -34,13 +34,13 @@ use super::{
 };
 use crate::{
     absent::{entries, entries_of_any},
-    cx::Cx,
     digest::{Digest, Key, Kind},
     error::{Error, Result, io_fault},
     files::partial::{self, Existing, Partial},
     format::Format,
     layout::Layout,
     lock::{Lock, REMOVAL, UseLock},
+    run_context::RunContext,
 };
 
 /// A finished and hashed disk without a backing file, protected from eviction while this value
@@ -93,7 +93,12 @@ impl Standalone {
 ///
 /// # Errors
 /// `ExportFailed`, `HostNotReady`, `DiskFull`, `Canceled`.
-pub async fn standalone(cx: &Cx, host: &Host, disk: &Path, key: &Key) -> Result<Standalone> {
+pub async fn standalone(
+    cx: &RunContext,
+    host: &Host,
+    disk: &Path,
+    key: &Key,
+) -> Result<Standalone> {
     let in_use = hold(&cx.layout, key).await?;
     let image = Image { path: disk.to_owned(), format: Format::Qcow2 };
     let made = get_or_make(cx, host, &image, key, Form::Standalone, None).await?;
@@ -183,7 +188,7 @@ pub struct Artifact {
 ///
 /// # Errors
 /// `ExportFailed`, `HostNotReady`, `DiskFull`, `Canceled`.
-pub async fn get(cx: &Cx, host: &Host, from: &Standalone, form: Form) -> Result<Artifact> {
+pub async fn get(cx: &RunContext, host: &Host, from: &Standalone, form: Form) -> Result<Artifact> {
     let image = Image { path: from.disk.clone(), format: Format::Qcow2 };
     get_or_make(cx, host, &image, &from.key, form, None).await
 }
@@ -191,7 +196,7 @@ pub async fn get(cx: &Cx, host: &Host, from: &Standalone, form: Form) -> Result<
 /// Concurrent requests for the same file, also from other processes, convert it once. `lun` names a
 /// data disk.
 pub(super) async fn get_or_make(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     from: &Image,
     key: &Key,
@@ -224,7 +229,7 @@ pub(super) async fn get_or_make(
 }
 
 async fn make(
-    cx: &Cx,
+    cx: &RunContext,
     host: &Host,
     from: &Image,
     form: Form,
@@ -243,7 +248,7 @@ async fn make(
 
 /// Hashes a written file while the system syncs it to the disk.
 pub(crate) async fn finish_and_hash(
-    cx: &Cx,
+    cx: &RunContext,
     partial: &Partial,
     kind: Kind,
     activity: &str,
@@ -258,7 +263,7 @@ pub(crate) async fn finish_and_hash(
 }
 
 /// The cached file, if it exists and is intact. Records the use.
-async fn existing(cx: &Cx, dest: &Path, form: Form) -> Result<Option<Artifact>> {
+async fn existing(cx: &RunContext, dest: &Path, form: Form) -> Result<Option<Artifact>> {
     let Some(artifact) = may_wait(|| read_json(dest).filter(|_| dest.exists()))
         .filter(|made| made.digest.kind() == form.digest_kind())
     else {
@@ -303,7 +308,7 @@ fn json_path(dest: &Path) -> PathBuf {
 ///
 /// # Errors
 /// The content differs: the original was changed meanwhile.
-pub async fn delivered(cx: &Cx, path: &Path, digest: &Digest) -> Result<()> {
+pub async fn delivered(cx: &RunContext, path: &Path, digest: &Digest) -> Result<()> {
     if verified::check(cx, path, digest, "verify what was delivered").await? {
         return Ok(());
     }

@@ -15,9 +15,9 @@ use vm::{
 
 use super::{Image, footer, space, vmdk};
 use crate::{
-    cx::Cx,
     error::{Error, Result},
     format::Format,
+    run_context::RunContext,
 };
 
 /// The result of a conversion.
@@ -84,7 +84,7 @@ pub struct Job<'a> {
 ///
 /// # Errors
 /// `ExportFailed`, `HostNotReady`, `DiskFull`, `Canceled`.
-pub async fn convert(cx: &Cx, host: &Host, job: Job<'_>) -> Result<u64> {
+pub async fn convert(cx: &RunContext, host: &Host, job: Job<'_>) -> Result<u64> {
     let Job { from, to, target, name, activity } = job;
     let info = disk::info(host, &from.path, Some(from.format.driver())).await;
     let disk_size = info.map_err(|e| fault(e, &from.path))?.virtual_size;
@@ -108,7 +108,12 @@ pub async fn convert(cx: &Cx, host: &Host, job: Job<'_>) -> Result<u64> {
     Ok(disk_size)
 }
 
-async fn run(cx: &Cx, host: &Host, job: Job<'_>, disk_size: u64) -> Result<(), proc::Error> {
+async fn run(
+    cx: &RunContext,
+    host: &Host,
+    job: Job<'_>,
+    disk_size: u64,
+) -> Result<(), proc::Error> {
     let Job { from, to, target, activity, .. } = job;
     let mut options: Vec<&str> = Vec::new();
     match target {

@@ -13,7 +13,7 @@ use super::{
     Image,
     artifact::{self, Artifact, DataDisk, Form, Standalone},
 };
-use crate::{cx::Cx, error::Result, format::Format};
+use crate::{error::Result, format::Format, run_context::RunContext};
 
 /// The name of a data disk beside `disk.qcow2`.
 pub fn file_name(lun: usize) -> String {
@@ -36,7 +36,12 @@ impl Standalone {
     ///
     /// # Errors
     /// `ExportFailed`, `DiskFull`, `Canceled`.
-    pub async fn with_data(mut self, cx: &Cx, host: &Host, disks: &[PathBuf]) -> Result<Self> {
+    pub async fn with_data(
+        mut self,
+        cx: &RunContext,
+        host: &Host,
+        disks: &[PathBuf],
+    ) -> Result<Self> {
         for (lun, disk) in disks.iter().enumerate() {
             let from = Image { path: disk.clone(), format: Format::Qcow2 };
             let made =
@@ -52,7 +57,13 @@ impl Standalone {
     ///
     /// # Errors
     /// `ExportFailed`, `HostNotReady`, `DiskFull`, `Canceled`.
-    pub async fn data_as(&self, cx: &Cx, host: &Host, lun: usize, form: Form) -> Result<Artifact> {
+    pub async fn data_as(
+        &self,
+        cx: &RunContext,
+        host: &Host,
+        lun: usize,
+        form: Form,
+    ) -> Result<Artifact> {
         let from = Image { path: self.data[lun].disk.clone(), format: Format::Qcow2 };
         artifact::get_or_make(cx, host, &from, &self.key, form, Some(lun)).await
     }

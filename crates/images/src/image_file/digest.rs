@@ -31,8 +31,8 @@ use vm::{may_wait, off_runtime};
 use super::extents::data_extents;
 pub use crate::digest::{Digest, Kind};
 use crate::{
-    cx::Cx,
     error::{Result, io_fault, stopped},
+    run_context::RunContext,
 };
 
 /// Bytes that are read, or hashed for a hole, at a time.
@@ -71,7 +71,7 @@ impl Stamp {
 ///
 /// # Errors
 /// `ExportFailed`, `Canceled`.
-pub async fn sha256(cx: &Cx, path: &Path, activity: &str) -> Result<String> {
+pub async fn sha256(cx: &RunContext, path: &Path, activity: &str) -> Result<String> {
     Ok(compute(cx, path, Kind::Plain, activity).await?.hex().to_owned())
 }
 
@@ -79,7 +79,7 @@ pub async fn sha256(cx: &Cx, path: &Path, activity: &str) -> Result<String> {
 ///
 /// # Errors
 /// `ExportFailed`, `Canceled`.
-pub async fn compute(cx: &Cx, path: &Path, kind: Kind, activity: &str) -> Result<Digest> {
+pub async fn compute(cx: &RunContext, path: &Path, kind: Kind, activity: &str) -> Result<Digest> {
     read_off_runtime(cx, path, (activity, "hash"), move |path, cancel, progress| {
         of_file(&File::open(path)?, kind, cancel, progress)
     })
@@ -89,7 +89,7 @@ pub async fn compute(cx: &Cx, path: &Path, kind: Kind, activity: &str) -> Result
 /// Reads a file on a thread of its own. The thread ends when this future is dropped. `names` holds
 /// the name of the activity for progress events, and of the work for errors.
 pub(super) async fn read_off_runtime<T: Send + 'static>(
-    cx: &Cx,
+    cx: &RunContext,
     path: &Path,
     names: (&str, &str),
     work: impl FnOnce(&Path, &CancellationToken, &mut dyn FnMut(u64)) -> io::Result<T> + Send + 'static,

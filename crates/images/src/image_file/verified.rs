@@ -27,10 +27,10 @@ use tokio_util::sync::CancellationToken;
 use super::digest::{self, read_off_runtime};
 use crate::{
     absent::{entries, or_none},
-    cx::Cx,
     digest::{Digest, Kind},
     error::Result,
     layout::Layout,
+    run_context::RunContext,
 };
 
 /// How long a file with unchanged attributes is trusted.
@@ -224,7 +224,7 @@ fn boot() -> &'static str {
 ///
 /// # Errors
 /// The file cannot be read.
-pub async fn check(cx: &Cx, path: &Path, digest: &Digest, activity: &str) -> Result<bool> {
+pub async fn check(cx: &RunContext, path: &Path, digest: &Digest, activity: &str) -> Result<bool> {
     let verified = Verified::new(&cx.layout);
     let wanted = digest.clone();
     read_off_runtime(cx, path, (activity, "read"), move |path, cancel, progress| {
@@ -237,7 +237,7 @@ pub async fn check(cx: &Cx, path: &Path, digest: &Digest, activity: &str) -> Res
 ///
 /// # Errors
 /// The file cannot be read.
-pub async fn measure(cx: &Cx, path: &Path, kind: Kind, activity: &str) -> Result<Digest> {
+pub async fn measure(cx: &RunContext, path: &Path, kind: Kind, activity: &str) -> Result<Digest> {
     let verified = Verified::new(&cx.layout);
     read_off_runtime(cx, path, (activity, "read"), move |path, cancel, progress| {
         let found = verified.read(path, kind, cancel, progress)?;

@@ -22,7 +22,6 @@ use super::{
     version::{self, Numbering, Version},
 };
 use crate::{
-    cx::Cx,
     digest::Digest,
     error::{Coded, Error, Result, io_fault},
     files::{rename_new, sync_parent, work_folder::WorkFolder},
@@ -33,6 +32,7 @@ use crate::{
         verified::Verified,
     },
     ownership,
+    run_context::RunContext,
 };
 
 /// A finished and hashed standalone qcow2 to store. The store links it if possible, so nothing may
@@ -58,7 +58,7 @@ impl Store {
     /// `DistributeFailed`, `Conflict`, `DiskFull`, `Canceled`.
     pub async fn publish_managed(
         &self,
-        cx: &Cx,
+        cx: &RunContext,
         target: &Address,
         payload: Payload,
     ) -> Result<StoredImage> {
@@ -85,7 +85,7 @@ impl Store {
     /// `VersionConflict`.
     pub async fn publish_version(
         &self,
-        cx: &Cx,
+        cx: &RunContext,
         definition: &Address,
         numbering: Numbering,
         payload: Payload,
@@ -178,7 +178,7 @@ impl Store {
     /// under the store's lock.
     pub(super) async fn publish<F>(
         &self,
-        cx: &Cx,
+        cx: &RunContext,
         payload: Payload,
         take_name: F,
     ) -> Result<StoredImage>

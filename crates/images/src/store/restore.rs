@@ -15,7 +15,6 @@ use super::{
     record::{Record, StoredImage},
 };
 use crate::{
-    cx::Cx,
     digest::Kind,
     error::{Error, Result, io_fault},
     files::work_folder::WorkFolder,
@@ -26,6 +25,7 @@ use crate::{
         convert::{self, Job, Target},
         verified,
     },
+    run_context::RunContext,
 };
 
 impl Store {
@@ -50,7 +50,7 @@ impl Store {
     /// `BadImage`, `ExportFailed`, `DiskFull`, `Canceled`.
     pub async fn restore(
         &self,
-        cx: &Cx,
+        cx: &RunContext,
         host: &Host,
         work: WorkFolder,
         raws: &[PathBuf],
@@ -96,7 +96,7 @@ impl Store {
 }
 
 /// Converts a raw disk to a disk of the store, and removes the raw one.
-async fn disk_of(cx: &Cx, host: &Host, raw: &Path, id: &str) -> Result<DataDisk> {
+async fn disk_of(cx: &RunContext, host: &Host, raw: &Path, id: &str) -> Result<DataDisk> {
     let disk = raw.with_extension("qcow2.new");
     let from = Image { path: raw.to_owned(), format: Format::Raw };
     let name = raw.file_stem().unwrap_or_default().to_string_lossy();

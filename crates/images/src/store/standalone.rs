@@ -4,17 +4,17 @@ use api::ErrorCode;
 
 use super::{Store, StoredImage};
 use crate::{
-    cx::Cx,
     digest::{Key, KeyBuilder},
     error::{Error, Result},
     image_file::artifact::Standalone,
+    run_context::RunContext,
 };
 
 /// A stored image, verified, for export.
 ///
 /// # Errors
 /// `BadImage` if its content has changed.
-pub async fn stored(cx: &Cx, image: &StoredImage) -> Result<Standalone> {
+pub async fn stored(cx: &RunContext, image: &StoredImage) -> Result<Standalone> {
     let image = &Store::open(&cx.layout).verify(cx, image.clone()).await?;
     let digest = &image.record.digest;
     let key = Key::parse(digest).ok_or_else(|| {

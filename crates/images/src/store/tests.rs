@@ -7,20 +7,20 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{cx::Cx, event::Events};
+use crate::{event::Events, run_context::RunContext};
 
 const GROUP: &str = "/subscriptions/S1/resourceGroups/Rg/providers/Microsoft.Compute";
 
 struct Setting {
     dir: TempDir,
-    cx: Cx,
+    cx: RunContext,
     store: Store,
 }
 
 fn setting() -> Setting {
     let dir = tempfile::tempdir().unwrap();
     let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
-    let cx = Cx::new(layout, Events::none(), CancellationToken::new());
+    let cx = RunContext::new(layout, Events::none(), CancellationToken::new());
     Setting { store: Store::open(&cx.layout), dir, cx }
 }
 

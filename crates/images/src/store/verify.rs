@@ -7,7 +7,6 @@ use vm::may_wait;
 
 use super::{Record, Store, StoredImage, address::Address, record::JSON};
 use crate::{
-    cx::Cx,
     digest::Digest,
     error::{Coded, Error, Result, io_fault},
     image_file::{
@@ -16,6 +15,7 @@ use crate::{
         place::link_or_copy,
         verified::{self, Verified},
     },
+    run_context::RunContext,
 };
 
 impl Store {
@@ -23,7 +23,7 @@ impl Store {
     ///
     /// # Errors
     /// `BadManagedImageSource`: no image has that id, or its disk is damaged.
-    pub async fn managed_source(&self, cx: &Cx, image_id: &str) -> Result<StoredImage> {
+    pub async fn managed_source(&self, cx: &RunContext, image_id: &str) -> Result<StoredImage> {
         let code = ErrorCode::BadManagedImageSource;
         match Address::parse(image_id) {
             Ok(address @ Address::Managed(_)) => self.source(cx, &address, code).await,
@@ -39,7 +39,7 @@ impl Store {
     ///
     /// # Errors
     /// `BadSharedImageVersionSource`: no version has that id, or its disk is damaged.
-    pub async fn version_source(&self, cx: &Cx, version_id: &str) -> Result<StoredImage> {
+    pub async fn version_source(&self, cx: &RunContext, version_id: &str) -> Result<StoredImage> {
         let code = ErrorCode::BadSharedImageVersionSource;
         match Address::parse(version_id) {
             Ok(Address::Managed(_)) => {
@@ -50,7 +50,12 @@ impl Store {
         }
     }
 
-    async fn source(&self, cx: &Cx, address: &Address, code: ErrorCode) -> Result<StoredImage> {
+    async fn source(
+        &self,
+        cx: &RunContext,
+        address: &Address,
+        code: ErrorCode,
+    ) -> Result<StoredImage> {
         let Some(image) = self.at(address)? else {
             return Err(may_wait(|| self.missing(code, &address.id()))?);
         };
@@ -66,7 +71,7 @@ impl Store {
     ///
     /// # Errors
     /// `BadImage`: the content has changed.
-    pub async fn verify(&self, cx: &Cx, mut image: StoredImage) -> Result<StoredImage> {
+    pub async fn verify(&self, cx: &RunContext, mut image: StoredImage) -> Result<StoredImage> {
         let Record { id, digest, stamp, data_disks, .. } = &image.record;
         let system = intact(cx, &image.disk(), digest)
             .await
@@ -96,7 +101,7 @@ impl Store {
     ///
     /// # Errors
     /// `Conflict` if the image was replaced since it was looked up; `DiskFull`, `InternalError`.
-    pub async fn link(&self, cx: &Cx, image: &StoredImage, to: &Path) -> Result<()> {
+    pub async fn link(&self, cx: &RunContext, image: &StoredImage, to: &Path) -> Result<()> {
         let (from, owned_to, stamp) = (image.disk(), to.to_owned(), image.record.stamp);
         let verified = Verified::new(&cx.layout);
         let cancel = cx.cancel.child_token();
@@ -121,7 +126,7 @@ impl Store {
 }
 
 /// The current stamp of the file, if its content is the stored one.
-async fn intact(cx: &Cx, disk: &Path, stored: &str) -> Result<Stamp> {
+async fn intact(cx: &RunContext, disk: &Path, stored: &str) -> Result<Stamp> {
     let bad = |what: &str| Error::new(ErrorCode::BadImage, what);
     let stamp = Stamp::at(disk).map_err(|e| bad("cannot be read").caused_by(e))?;
     let digest = Digest::Plain(stored.to_owned());

@@ -6,9 +6,9 @@ use db::{Resource, ResourceKey, Write};
 use engine::Host;
 use images::{
     config::Config,
-    cx::Cx,
     error::{Coded, Error},
     event::Events,
+    run_context::RunContext,
     store::{Store, StoredImage, address::Address},
 };
 use regions::{
@@ -216,7 +216,7 @@ async fn copy(app: &App, version: &Resource, stop: &CancellationToken) -> Result
             .await
             .code(ErrorCode::HostNotReady, || "qemu-img cannot be used".to_owned())?,
     };
-    let mut cx = Cx::new(layout.clone(), Events::none(), stop.clone());
+    let mut cx = RunContext::new(layout.clone(), Events::none(), stop.clone());
     cx.ownership = app.ownership();
     let request = Request { image: &image, regions: &regions };
     let outcome = regions::replicate(&cx, &host, &config, request).await?;

@@ -9,10 +9,10 @@ use engine::{
 };
 use images::{
     config::Config,
-    cx::Cx,
     error::Error,
     event::Events,
-    geography::Geography,
+    region_set::RegionSet,
+    run_context::RunContext,
     store::{Store, Version, address::Address},
 };
 use service::{App, Settings};
@@ -41,8 +41,8 @@ pub async fn faults(
         }
     }
     let layout = app.settings().layout.clone();
-    let mut cx = Cx::new(layout, Events::none(), CancellationToken::new());
-    cx.geography = geography(app, template).await?;
+    let mut cx = RunContext::new(layout, Events::none(), CancellationToken::new());
+    cx.region_set = region_set(app, template).await?;
     faults.extend(distribute::admit(
         &cx,
         &template.properties.distribute,
@@ -90,19 +90,19 @@ async fn taken(
 }
 
 /// Where the galleries are that a template names.
-pub async fn geography(app: &App, template: &Template) -> Result<Geography, db::Error> {
+pub async fn region_set(app: &App, template: &Template) -> Result<RegionSet, db::Error> {
     let regions = app.settings().regions.clone();
-    let mut geography = Geography { homes: homes(app), regions, ..Geography::default() };
+    let mut region_set = RegionSet { homes: homes(app), regions, ..RegionSet::default() };
     for target in &template.properties.distribute {
         let Some(GalleryVersion { definition, .. }) = target.kind.version() else { continue };
         let Some(gallery) = definition.parent() else { continue };
         let found = app.store().resource(&ResourceKey::of(&gallery.to_string())).await?;
         if let Some(location) = found.as_ref().and_then(|found| found.body["location"].as_str()) {
             let id = definition.to_string().to_lowercase();
-            geography.galleries.insert(id, location.to_owned());
+            region_set.galleries.insert(id, location.to_owned());
         }
     }
-    Ok(geography)
+    Ok(region_set)
 }
 
 /// The regions that the local store stands for: the first one, and where no region has a place, every one.

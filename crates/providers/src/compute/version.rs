@@ -10,7 +10,7 @@ use arm::{
 };
 use async_trait::async_trait;
 use db::ResourceKey;
-use images::{config::Config, geography::Geography};
+use images::{config::Config, region_set::RegionSet};
 use jiff::Timestamp;
 use regions::Known;
 use serde::Serialize;
@@ -203,7 +203,7 @@ fn profile(
 fn known(app: &App) -> Known {
     // A copy reports a faulty configuration.
     let config = Config::load(&app.settings().layout).unwrap_or_default();
-    Known::new(&config, &Geography { homes: homes(app), ..Geography::default() })
+    Known::new(&config, &RegionSet { homes: homes(app), ..RegionSet::default() })
 }
 
 /// Where a version can be.

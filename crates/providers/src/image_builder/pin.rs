@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use api::ErrorCode;
 use engine::template::{Download, NamedFile, Template, downloads};
-use images::{cx::Cx, error::Error, event::Events};
+use images::{error::Error, event::Events, run_context::RunContext};
 use serde_json::{Value, json};
 use service::App;
 use sources::fetch::{self, Fetched};
@@ -55,7 +55,7 @@ pub(super) async fn scripts(
 /// `ScriptUnreachable`, `ChecksumMismatch`, with the field as target.
 async fn all(app: &App, template: &Template, properties: &mut Value) -> Result<Pins, Error> {
     let layout = app.settings().layout.clone();
-    let cx = Cx::new(layout, Events::none(), app.shutdown().child_token());
+    let cx = RunContext::new(layout, Events::none(), app.shutdown().child_token());
     let limits = app.fetch_limits();
     let mut done: Vec<(&str, String)> = Vec::new();
     let mut pins = Pins { scripts: Vec::new(), _leases: Vec::new() };

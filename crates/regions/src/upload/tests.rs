@@ -136,7 +136,7 @@ impl ObjectStore for Recording {
 /// A VHD of two full parts and a remainder, and a store to upload it to.
 struct Bench {
     _dir: TempDir,
-    cx: Cx,
+    cx: RunContext,
     vhd: Artifact,
     store: Recording,
 }
@@ -151,7 +151,7 @@ fn bench(fate: Fate) -> Bench {
     let vhd = Artifact { path, digest, virtual_size: 2 * PART };
     Bench {
         _dir: dir,
-        cx: Cx::new(layout, Events::none(), CancellationToken::new()),
+        cx: RunContext::new(layout, Events::none(), CancellationToken::new()),
         vhd,
         store: Recording { inner: InMemory::new(), fate, requests: Arc::default() },
     }

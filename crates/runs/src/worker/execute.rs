@@ -111,7 +111,7 @@ async fn prepare(app: &App, run: &Run, input: &RunInput) -> Result<(Place, Job),
     let job = Job {
         run_id: run.id.clone(),
         name: run.template.as_str().rsplit('/').next().unwrap_or_default().to_owned(),
-        geography: targets::geography(app, &input.template).await?,
+        region_set: targets::region_set(app, &input.template).await?,
         input,
         account: place.account.clone(),
         worked: run.worked,

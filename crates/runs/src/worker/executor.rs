@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use images::{
     error::Error,
     event::{Optimization, RunOutput},
-    geography::Geography,
+    region_set::RegionSet,
     step::Phase,
 };
 use providers::{image_builder::record::RunInput, machine::Machine};
@@ -28,7 +28,7 @@ pub struct Job {
     /// How long earlier attempts at it have taken.
     pub worked: Duration,
     /// The service's regions, and where the galleries are that the template names.
-    pub geography: Geography,
+    pub region_set: RegionSet,
 }
 
 /// Something that became of a run.

@@ -14,10 +14,10 @@ use engine::{
     build::{self, CACHE_TAG, Freshness, Input, OnError, Request},
 };
 use images::{
-    cx::Cx,
     error::{Coded, Error},
     event::{self, Event, Events, Optimization, RunOutput},
     layout::Layout,
+    run_context::RunContext,
     step::Phase,
 };
 use providers::machine::Machine;
@@ -206,10 +206,10 @@ impl Inner {
         cancel: CancellationToken,
     ) -> Result<(), Error> {
         let metadata = Arc::new(OfRun::new(&self.app, &job));
-        let mut cx = Cx::new(self.layout.clone(), events, cancel);
+        let mut cx = RunContext::new(self.layout.clone(), events, cancel);
         // The journal has it all.
         cx.log_bytes = None;
-        cx.geography = job.geography;
+        cx.region_set = job.region_set;
         cx.worked = job.worked;
         cx.ownership = self.app.ownership();
         let request = Request {

@@ -5,7 +5,7 @@ use std::path::Path;
 use api::ErrorCode;
 use db::Run;
 use engine::template::Template;
-use images::{cx::Cx, error::Error, event::RunOutput, step::Step};
+use images::{error::Error, event::RunOutput, run_context::RunContext, step::Step};
 use providers::image_builder::{Fault, pin, record::TemplateRecord, staging};
 use service::{
     App,
@@ -51,7 +51,7 @@ async fn stamp(app: &App, run: &Run) -> Result<String, db::Error> {
 
 /// Puts the pinned scripts where the engine looks first. The engine fetches a script that is missing
 /// here, and takes only what was pinned.
-pub(super) async fn fetch_scripts(cx: &Cx, account: &str, template: &Template) {
+pub(super) async fn fetch_scripts(cx: &RunContext, account: &str, template: &Template) {
     let folder = blobs::root(&cx.layout).join(account);
     for script in pin::pinned(template) {
         let path = folder.join(script.container).join(&script.blob);

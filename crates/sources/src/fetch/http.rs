@@ -4,9 +4,9 @@ use std::{error::Error as StdError, io, path::Path, sync::Once, time::Duration};
 
 use api::ErrorCode;
 use images::{
-    cx::Cx,
     error::{Error, io_fault},
     image_file::space::human,
+    run_context::RunContext,
 };
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use sha2::{Digest, Sha256, Sha512};
@@ -43,7 +43,7 @@ pub(crate) struct Landed {
 }
 
 /// Downloads, in up to `limits.attempts` attempts.
-pub(crate) async fn download(cx: &Cx, job: &Download<'_>) -> Result<Landed, Failure> {
+pub(crate) async fn download(cx: &RunContext, job: &Download<'_>) -> Result<Landed, Failure> {
     let url = Url::parse(job.url).map_err(|e| Failure::there(format!("no valid URL: {e}")))?;
     job.limits.guard.check(&url).map_err(|e| Failure::there(e.to_string()))?;
     let client = client(job.limits).map_err(|e| Failure::there(reason(&e)))?;
@@ -90,7 +90,12 @@ impl Trouble {
     }
 }
 
-async fn once(cx: &Cx, client: &Client, url: &Url, job: &Download<'_>) -> Result<Landed, Trouble> {
+async fn once(
+    cx: &RunContext,
+    client: &Client,
+    url: &Url,
+    job: &Download<'_>,
+) -> Result<Landed, Trouble> {
     let limits = job.limits;
     let silent = || Trouble::again(format!("no answer for {} s", limits.idle.as_secs_f32()));
     let request = client.get(url.clone()).send();

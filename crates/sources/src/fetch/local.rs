@@ -8,9 +8,9 @@ use std::{
 
 use api::ErrorCode;
 use images::{
-    cx::Cx,
     error::{io_fault, stopped},
     image_file::space::human,
+    run_context::RunContext,
 };
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,7 @@ const CHUNK: usize = 1 << 20;
 
 /// Copies a file to a work folder and hashes it in the process.
 pub(super) async fn copy(
-    cx: &Cx,
+    cx: &RunContext,
     from: &Path,
     to: &Path,
     max_bytes: u64,

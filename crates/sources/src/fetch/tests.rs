@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 
-fn cx() -> (tempfile::TempDir, Cx) {
+fn cx() -> (tempfile::TempDir, RunContext) {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::new(folder.path().join("cache"), folder.path().join("data"));
-    (folder, Cx::new(layout, Events::none(), CancellationToken::new()))
+    (folder, RunContext::new(layout, Events::none(), CancellationToken::new()))
 }
 
 fn quick() -> Limits {
@@ -91,7 +91,7 @@ fn redirect(to: &str) -> String {
 }
 
 /// The cache contains only fetched files.
-fn assert_tidy(cx: &Cx) {
+fn assert_tidy(cx: &RunContext) {
     let left: Vec<_> = std::fs::read_dir(cx.layout.sources())
         .map(|entries| entries.map(|e| e.unwrap().file_name()).collect())
         .unwrap_or_default();

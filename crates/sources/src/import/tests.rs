@@ -46,9 +46,9 @@ impl Bench {
         assert!(error.message.contains(name) && error.hint.is_some(), "{name}: {error}");
     }
 
-    fn cx(&self) -> Cx {
+    fn cx(&self) -> RunContext {
         let layout = Layout::new(self.path("cache"), self.path("data"));
-        Cx::new(layout, Events::none(), CancellationToken::new())
+        RunContext::new(layout, Events::none(), CancellationToken::new())
     }
 }
 

@@ -12,8 +12,8 @@ use std::{
 
 use api::ErrorCode;
 use images::{
-    cx::Cx,
     error::{Coded, Error, Result},
+    run_context::RunContext,
 };
 use sources::fetch::{self, Fetched};
 use vm::off_runtime;
@@ -26,7 +26,7 @@ const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 /// # Errors
 /// `failure` for a script that no shell can read: in UTF-16, or with CR alone between its lines.
 pub(in crate::customize) async fn text(
-    cx: &Cx,
+    cx: &RunContext,
     sent: Fetched,
     failure: ErrorCode,
 ) -> Result<Fetched> {
@@ -136,7 +136,7 @@ mod tests {
     async fn script_of_any_editor_becomes_readable_for_the_shell() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::new(folder.path().join("cache"), folder.path().join("data"));
-        let cx = Cx::new(layout, Events::none(), CancellationToken::new());
+        let cx = RunContext::new(layout, Events::none(), CancellationToken::new());
         let run = async |bytes: &[u8]| {
             let sent = fetch::keep(&cx, bytes).await.unwrap();
             let text = text(&cx, sent.clone(), ErrorCode::CustomizerFailed).await?;

@@ -17,10 +17,10 @@ use api::{
 use async_trait::async_trait;
 use images::{
     config::Config,
-    cx::Cx,
     error::{Error, Result},
     event::RunOutput,
     image_file::space::human,
+    run_context::RunContext,
     store::{Labels, Numbering, Payload, Store, StoredImage, Version, address::Address},
 };
 use regions::{Copied, Known, Request};
@@ -126,9 +126,9 @@ impl Delivery for SharedImage {
 
 #[async_trait]
 impl Distributor for SharedImage {
-    fn faults(&self, cx: &Cx, config: &Config) -> Vec<Error> {
-        let own = cx.geography.of_gallery(&self.definition());
-        Known::new(config, &cx.geography).faults(&self.regions, own)
+    fn faults(&self, cx: &RunContext, config: &Config) -> Vec<Error> {
+        let own = cx.region_set.of_gallery(&self.definition());
+        Known::new(config, &cx.region_set).faults(&self.regions, own)
     }
 
     /// Rejects the source's version for a kind of source that has none.
@@ -142,7 +142,7 @@ impl Distributor for SharedImage {
 
     /// Finds the number that the version would get now, so that a conflict shows before the build.
     /// A version that the run has already stored retains its number.
-    fn check(&self, cx: &Cx, run: &Check<'_>) -> Result<()> {
+    fn check(&self, cx: &RunContext, run: &Check<'_>) -> Result<()> {
         let (definition, numbering) = plan(self, run.source_version)?;
         let store = Store::open(&cx.layout);
         if store.of_run(&definition, run.run_id, run.run_output_name)?.is_some() {
@@ -245,7 +245,7 @@ async fn copy(work: Work<'_>, target: &SharedImage, image: &StoredImage) -> Resu
     let config = Config::load(&work.cx.layout)?;
     let regions: Vec<String> = match target.replication_mode {
         ReplicationMode::Full => {
-            let targets = work.cx.geography.targets(&target.definition(), &target.regions);
+            let targets = work.cx.region_set.targets(&target.definition(), &target.regions);
             targets.into_iter().filter(|name| config.region(name).is_some()).collect()
         }
         ReplicationMode::Shallow => Vec::new(),

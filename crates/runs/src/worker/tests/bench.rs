@@ -5,9 +5,9 @@ use std::{path::PathBuf, pin::pin, sync::Arc, time::Duration};
 use db::{Error, Operation, OperationStatus, Resource, ResourceKey, Run, RunState, Store, Write};
 use futures_util::StreamExt;
 use images::{
-    cx::Cx,
     event::Events,
     layout::Layout,
+    run_context::RunContext,
     store::{Labels, Origin, Payload, address::Address},
 };
 use jiff::Timestamp;
@@ -66,7 +66,7 @@ impl Bench {
             },
             labels: Labels::default(),
         };
-        let cx = Cx::new(self.layout.clone(), Events::none(), CancellationToken::new());
+        let cx = RunContext::new(self.layout.clone(), Events::none(), CancellationToken::new());
         let target = Address::parse(&compute("images/base")).unwrap();
         let store = images::store::Store::open(&self.layout);
         store.publish_managed(&cx, &target, payload).await.unwrap();

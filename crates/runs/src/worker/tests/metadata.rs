@@ -2,7 +2,7 @@
 
 use db::{Resource, Run, Write};
 use engine::metadata::{Asked, Metadata};
-use images::geography::Geography;
+use images::region_set::RegionSet;
 use jiff::Timestamp;
 use providers::image_builder::record::RunInput;
 use service::auth::{Audience, Auth, Denied, SigningKey};
@@ -71,7 +71,7 @@ impl Place {
             name: "t".into(),
             input: RunInput::parse(&input).unwrap(),
             account: String::new(),
-            geography: Geography::default(),
+            region_set: RegionSet::default(),
         };
         OfRun::new(&self.process.app, &job)
     }

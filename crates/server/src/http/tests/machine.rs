@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use images::{
-    cx::Cx,
     event::Events,
+    run_context::RunContext,
     store::{Labels, Origin, Payload, Store, address::Address},
 };
 use runs::{
@@ -62,7 +62,7 @@ impl Forge {
             },
             labels: Labels::default(),
         };
-        let cx = Cx::new(layout.clone(), Events::none(), CancellationToken::new());
+        let cx = RunContext::new(layout.clone(), Events::none(), CancellationToken::new());
         let target = Address::parse(&image("base")).unwrap();
         Store::open(&layout).publish_managed(&cx, &target, payload).await.unwrap();
     }

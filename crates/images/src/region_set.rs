@@ -6,7 +6,7 @@ use api::{ResourceId, template::Regions};
 
 /// Knowledge about regions beyond `goldsmith.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Geography {
+pub struct RegionSet {
     /// The regions that the local store stands for, unless they have a place. If empty, a build
     /// uses its template's region.
     pub homes: Vec<String>,
@@ -17,7 +17,7 @@ pub struct Geography {
     pub galleries: BTreeMap<String, String>,
 }
 
-impl Geography {
+impl RegionSet {
     /// The same, with `location` as the home region if none is set.
     #[must_use]
     pub fn or_at(mut self, location: Option<&str>) -> Self {

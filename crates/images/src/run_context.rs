@@ -10,10 +10,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     error::{Error, Result, panic_text},
     event::{Event, Events, Outcome},
-    geography::Geography,
     layout::Layout,
     log,
     ownership::Ownership,
+    region_set::RegionSet,
     step::{Faults, Step},
 };
 
@@ -22,7 +22,7 @@ const WITHOUT_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The context of a piece of work: where its files are, where its events go and when it must stop.
 #[derive(Debug, Clone)]
-pub struct Cx {
+pub struct RunContext {
     pub layout: Layout,
     pub events: Events,
     /// Fires when the user or a deadline cancels the work.
@@ -32,7 +32,7 @@ pub struct Cx {
     /// Time that earlier, interrupted attempts of the run took. It counts against the timeout.
     pub worked: Duration,
     /// The regions that the local store stands for, and the regions of galleries.
-    pub geography: Geography,
+    pub region_set: RegionSet,
     /// Faults to inject; only tests set them.
     pub faults: Faults,
     /// How much guest output each log file of a run stores; `None` if the reader of the events
@@ -44,10 +44,10 @@ pub struct Cx {
     pub ownership: Option<Arc<dyn Ownership>>,
 }
 
-impl Cx {
+impl RunContext {
     /// A context without a deadline and without faults.
     pub fn new(layout: Layout, events: Events, cancel: CancellationToken) -> Self {
-        let (geography, faults) = (Geography::default(), Faults::default());
+        let (region_set, faults) = (RegionSet::default(), Faults::default());
         let afterwards = TaskTracker::new();
         let log_bytes = Some(log::DEFAULT_BYTES);
         Self {
@@ -56,7 +56,7 @@ impl Cx {
             cancel,
             deadline: None,
             worked: Duration::ZERO,
-            geography,
+            region_set,
             faults,
             log_bytes,
             afterwards,
@@ -89,7 +89,7 @@ impl Cx {
     }
 }
 
-impl Cx {
+impl RunContext {
     /// Executes one step, which may use all the time that is left. Cancel, the deadline and a panic
     /// end it with an error that names the step. The run, not this function, releases the step's
     /// resources.
@@ -146,7 +146,7 @@ fn canceled(step: &str) -> Error {
     Error::new(ErrorCode::Canceled, format!("canceled in step {step}"))
 }
 
-fn timed_out(cx: &Cx, step: &str) -> Error {
+fn timed_out(cx: &RunContext, step: &str) -> Error {
     if cx.deadline.is_some() {
         return Error::new(
             ErrorCode::BuildTimeout,
