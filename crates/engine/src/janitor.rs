@@ -6,7 +6,7 @@ use images::{
     absent,
     clock::Reading,
     layout::Layout,
-    ledger::{self, Held, Ledger},
+    ledger::{self, Ledger, Releasable},
     store,
 };
 use vm::{Backend, may_wait};
@@ -92,15 +92,17 @@ pub(crate) async fn release(ledger: &Ledger, backend: &dyn Backend) -> Vec<Strin
 
 /// Releases one resource. "Not found" is success.
 async fn release_one(
-    held: &Held,
+    held: &Releasable,
     backend: &dyn Backend,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     match held {
-        Held::Machine { run_dir } => backend.end(run_dir).await?,
-        Held::WorkNodes { nodes, run_id } => may_wait(|| NodeStore::remove_work(nodes, run_id))?,
-        Held::RunFolder { path } => may_wait(|| remove_folder(path))?,
-        Held::PartialFile { path } => may_wait(|| absent::remove_file(path))?,
-        Held::Tap { name } => remove_tap(name).await?,
+        Releasable::Machine { run_dir } => backend.end(run_dir).await?,
+        Releasable::WorkNodes { nodes, run_id } => {
+            may_wait(|| NodeStore::remove_work(nodes, run_id))?
+        }
+        Releasable::RunFolder { path } => may_wait(|| remove_folder(path))?,
+        Releasable::PartialFile { path } => may_wait(|| absent::remove_file(path))?,
+        Releasable::Tap { name } => remove_tap(name).await?,
     }
     Ok(())
 }

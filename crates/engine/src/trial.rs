@@ -12,7 +12,7 @@ use api::ErrorCode;
 use images::{
     error::{Coded, Error, Result, machine_error},
     image_file::data::file_name,
-    ledger::{Held, Ledger},
+    ledger::{Ledger, Releasable},
     run_context::RunContext,
 };
 use vm::{Backend, Ended, Firmware, Host, MachineSpec, disk, may_wait};
@@ -51,8 +51,8 @@ pub async fn run(
     let (dir, logs) = (cx.layout.runs().join(&id), cx.layout.logs().join(&id));
     let prepare = || -> std::io::Result<Ledger> {
         let ledger = Ledger::open(&cx.layout, &id)?;
-        ledger.hold(Held::RunFolder { path: dir.clone() })?;
-        ledger.hold(Held::Machine { run_dir: dir.clone() })?;
+        ledger.hold(Releasable::RunFolder { path: dir.clone() })?;
+        ledger.hold(Releasable::Machine { run_dir: dir.clone() })?;
         std::fs::create_dir_all(&dir)?;
         std::fs::create_dir_all(&logs)?;
         Ok(ledger)

@@ -46,7 +46,7 @@ pub struct Config {
 pub struct Region {
     /// Lower case, without blanks.
     pub name: String,
-    pub place: Place,
+    pub place: StorageLocation,
 }
 
 /// A storage account and the place of its blobs.
@@ -55,7 +55,7 @@ pub struct Region {
 pub struct Account {
     /// The first part of `<name>.blob.core.windows.net`.
     pub name: String,
-    pub place: Place,
+    pub place: StorageLocation,
 }
 
 /// A subnet and the bridge of this host that it stands for.
@@ -70,7 +70,7 @@ pub struct Subnet {
 /// A storage place.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
-pub enum Place {
+pub enum StorageLocation {
     /// A folder of this host. A relative path starts at the configuration file's folder.
     Folder(PathBuf),
     /// An object store's URL, such as `s3://bucket/prefix`. Its credentials come from the
@@ -78,7 +78,7 @@ pub enum Place {
     Url(String),
 }
 
-impl From<String> for Place {
+impl From<String> for StorageLocation {
     fn from(text: String) -> Self {
         if SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
             return Self::Url(text);
@@ -124,7 +124,7 @@ impl Config {
         let folder = path.parent().unwrap_or(Path::new("."));
         let places = config.regions.iter_mut().map(|region| &mut region.place);
         for place in places.chain(config.accounts.iter_mut().map(|account| &mut account.place)) {
-            if let Place::Folder(path) = place {
+            if let StorageLocation::Folder(path) = place {
                 *path = folder.join(&path);
             }
         }
@@ -140,7 +140,7 @@ impl Config {
         let subnets = self.subnets.iter().map(|s| ("subnet", s.id.to_lowercase()));
         let places = self.regions.iter().map(|region| &region.place);
         for place in places.chain(self.accounts.iter().map(|account| &account.place)) {
-            if let Place::Folder(path) = place
+            if let StorageLocation::Folder(path) = place
                 && path.to_string_lossy().contains("://")
             {
                 let known = SCHEMES.join(", ");
@@ -221,12 +221,15 @@ mod tests {
         ))
         .unwrap();
         let west = config.region("westus2").unwrap();
-        assert_eq!(west.place, Place::Folder("/etc/goldsmith/copies".into()));
+        assert_eq!(west.place, StorageLocation::Folder("/etc/goldsmith/copies".into()));
         assert_eq!(
             config.region("East US").unwrap().place,
-            Place::Url("s3://bucket/golden".into())
+            StorageLocation::Url("s3://bucket/golden".into())
         );
-        assert_eq!(config.account("Images").unwrap().place, Place::Folder("/srv/blobs".into()));
+        assert_eq!(
+            config.account("Images").unwrap().place,
+            StorageLocation::Folder("/srv/blobs".into())
+        );
         let subnet = SUBNET.to_uppercase().replace("/SUBSCRIPTIONS", "/subscriptions");
         assert_eq!(config.bridge(&subnet.parse().unwrap()), Some("br0"));
         assert_eq!(config.region("northeurope"), None);

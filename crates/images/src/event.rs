@@ -22,7 +22,7 @@ pub enum Event {
     /// A line (or part of one) that the running step wrote.
     StepOutput { step: String, stream: Stream, text: String },
     /// A step succeeded.
-    StepFinished { step: String, title: String, seconds: f64, outcome: Outcome },
+    StepFinished { step: String, title: String, seconds: f64, outcome: StepOutcome },
     /// A machine was sealed into a node; `seconds` is how long it was paused.
     Sealed { title: String, key: String, ram_bytes: Option<u64>, seconds: f64 },
     /// A machine of the run started, with these actual properties. `disks` are sizes in bytes, the
@@ -150,7 +150,7 @@ pub enum Stream {
 /// How a step got its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Outcome {
+pub enum StepOutcome {
     /// The step was executed in this run.
     Done,
     /// Its node was in the cache.

@@ -33,7 +33,7 @@ use crate::{
         convert::{self, Job, Target},
         data, footer, place, space,
     },
-    ledger::{Held, Ledger},
+    ledger::{Ledger, Releasable},
     private,
     run_context::RunContext,
     step::Step,
@@ -218,11 +218,11 @@ pub async fn write_all(
 ) -> Result<Vec<Exported>> {
     let files = files(exports, image.data.len());
     let written = files.iter().map(async |(export, lun)| {
-        let held = Held::PartialFile { path: partial_path(&export.path, run_id) };
+        let held = Releasable::PartialFile { path: partial_path(&export.path, run_id) };
         let fail = |e| io_fault(e, ErrorCode::ExportFailed, format!("hold {export} in the ledger"));
         ledger.hold(held.clone()).map_err(fail)?;
         let exported = write_disk(cx, host, (image, *lun), export, run_id).await;
-        ledger.settle(&held).map_err(fail)?;
+        ledger.forget_released(&held).map_err(fail)?;
         exported
     });
     let mut done = Vec::new();
@@ -265,7 +265,7 @@ pub async fn of_stored(
     // An export that ended early has removed its own file. The janitor releases the rows that
     // remain.
     for (number, row) in ledger.rows().map_err(fail)?.read {
-        if matches!(&row.held, Held::PartialFile { path } if !path.exists()) {
+        if matches!(&row.held, Releasable::PartialFile { path } if !path.exists()) {
             ledger.forget(number).map_err(fail)?;
         }
     }

@@ -30,7 +30,7 @@ use crate::{
 /// can be repeated and "not found" counts as success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Held {
+pub enum Releasable {
     /// A QEMU process, identified by its run folder.
     Machine { run_dir: PathBuf },
     /// Unfinished nodes of a run.
@@ -57,7 +57,7 @@ pub struct Row {
     /// Missing in rows from before the format had a version.
     #[serde(default = "first_format")]
     format: u32,
-    pub held: Held,
+    pub held: Releasable,
     /// Retained for the user until then (`--on-error keep`).
     pub keep_until: Option<Timestamp>,
     /// The same by a clock that cannot be set. Missing in rows of earlier releases.
@@ -66,7 +66,7 @@ pub struct Row {
 }
 
 impl Row {
-    fn new(held: Held) -> Self {
+    fn new(held: Releasable) -> Self {
         Self { format: FORMAT, held, keep_until: None, deadline: None }
     }
 
@@ -165,7 +165,7 @@ impl Ledger {
     }
 
     /// Durably records that `held` must be released. Call it before creating the resource.
-    pub fn hold(&self, held: Held) -> io::Result<()> {
+    pub fn hold(&self, held: Releasable) -> io::Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.write(number, &Row::new(held))
     }
@@ -181,7 +181,7 @@ impl Ledger {
     }
 
     /// Removes the row of a resource that needs no release: it was renamed to its final name.
-    pub fn settle(&self, held: &Held) -> io::Result<()> {
+    pub fn forget_released(&self, held: &Releasable) -> io::Result<()> {
         for (number, row) in self.rows()?.read {
             if row.held == *held {
                 self.forget(number)?;
@@ -292,8 +292,8 @@ mod tests {
         Layout::new(dir.join("cache"), dir.join("data"))
     }
 
-    fn file(name: &str) -> Held {
-        Held::PartialFile { path: name.into() }
+    fn file(name: &str) -> Releasable {
+        Releasable::PartialFile { path: name.into() }
     }
 
     #[test]
@@ -376,7 +376,7 @@ mod tests {
         assert_eq!(rows_of(&layout, "r").unwrap().len(), 1);
 
         let ledger = Ledger::recover(&layout, "r").unwrap().unwrap();
-        ledger.settle(&file("a")).unwrap();
+        ledger.forget_released(&file("a")).unwrap();
         ledger.close().unwrap();
         assert!(runs(&layout).unwrap().is_empty());
     }
@@ -443,8 +443,8 @@ mod tests {
         let problems: Vec<_> = rows.problems().collect();
         assert_eq!(problems.len(), 3);
         assert!(problems[0].contains("newer goldsmith, in format 99"), "{problems:?}");
-        ledger.settle(&file("a")).unwrap();
-        ledger.settle(&file("b")).unwrap();
+        ledger.forget_released(&file("a")).unwrap();
+        ledger.forget_released(&file("b")).unwrap();
         ledger.close().unwrap();
         assert_eq!(all_of(&layout, "r").unwrap().unread.len(), 3, "they stay");
     }

@@ -9,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     error::{Error, Result, panic_text},
-    event::{Event, Events, Outcome},
+    event::{Event, Events, StepOutcome},
     layout::Layout,
     log,
     ownership::Ownership,
@@ -130,7 +130,7 @@ impl RunContext {
                     step: name,
                     title,
                     seconds,
-                    outcome: Outcome::Done,
+                    outcome: StepOutcome::Done,
                 });
                 Ok(value)
             }

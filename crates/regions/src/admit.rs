@@ -10,7 +10,7 @@ use images::{
 /// The regions that can store a version: those with a place, and those that the local store stands
 /// for.
 #[derive(Debug, Clone)]
-pub struct Known {
+pub struct StorageRegions {
     /// Empty: every region without a place.
     homes: Vec<String>,
     places: Vec<String>,
@@ -18,7 +18,7 @@ pub struct Known {
     others: Vec<String>,
 }
 
-impl Known {
+impl StorageRegions {
     /// The regions of an installation.
     pub fn new(config: &Config, region_set: &RegionSet) -> Self {
         let places: Vec<_> = config.regions.iter().map(|region| region.name.clone()).collect();
@@ -110,7 +110,7 @@ mod tests {
     use api::template::{StorageAccountType, TargetRegion};
 
     use super::*;
-    use images::config::{Place, Region};
+    use images::config::{Region, StorageLocation};
 
     fn targets(names: &[&str]) -> Regions {
         let target = |name: &&str| TargetRegion {
@@ -133,13 +133,14 @@ mod tests {
     }
 
     fn config() -> Config {
-        let region = Region { name: "eastus".into(), place: Place::Folder("/srv/eastus".into()) };
+        let region =
+            Region { name: "eastus".into(), place: StorageLocation::Folder("/srv/eastus".into()) };
         Config { regions: vec![region], ..Config::default() }
     }
 
     #[test]
     fn unknown_region_error_lists_the_known_ones() {
-        let known = Known::new(&config(), &at("West US 2"));
+        let known = StorageRegions::new(&config(), &at("West US 2"));
         assert!(known.faults(&targets(&["westus2", "East US"]), None).is_empty());
         let faults = known.faults(&targets(&["eastus", "Mars"]), None);
         assert_eq!(faults.len(), 1);
@@ -153,7 +154,7 @@ mod tests {
     fn managed_image_needs_a_known_region() {
         let region_set =
             RegionSet { regions: vec!["West US 2".into(), "Japan East".into()], ..at("westus2") };
-        let known = Known::new(&config(), &region_set);
+        let known = StorageRegions::new(&config(), &region_set);
         for location in ["West US 2", "eastus", "japaneast"] {
             assert!(known.fault_of_managed(location).is_none(), "{location}");
         }
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn old_form_must_include_the_gallerys_region() {
-        let known = Known::new(&config(), &at("westus2"));
+        let known = StorageRegions::new(&config(), &at("westus2"));
         assert!(known.faults(&replication(&["eastus", "West US 2"]), Some("westus2")).is_empty());
         let faults = known.faults(&replication(&["eastus"]), Some("westus2"));
         assert_eq!(faults[0].target.as_deref(), Some("replicationRegions"));
@@ -173,7 +174,7 @@ mod tests {
 
     #[test]
     fn regions_without_a_place_are_home_by_default() {
-        let known = Known::new(&config(), &RegionSet::default());
+        let known = StorageRegions::new(&config(), &RegionSet::default());
         assert!(known.is_home("anywhere") && !known.is_home("eastus"));
         assert!(known.faults(&targets(&["anywhere", "eastus"]), None).is_empty());
     }

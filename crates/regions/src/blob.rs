@@ -81,12 +81,12 @@ pub fn find<'a>(config: &'a Config, uri: &str) -> Result<Blob<'a>> {
 
 #[cfg(test)]
 mod tests {
-    use images::config::Place;
+    use images::config::StorageLocation;
 
     use super::*;
 
     fn config() -> Config {
-        let place = Place::Folder("/srv/blobs".into());
+        let place = StorageLocation::Folder("/srv/blobs".into());
         Config { accounts: vec![Account { name: "images".into(), place }], ..Config::default() }
     }
 

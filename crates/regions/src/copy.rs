@@ -50,7 +50,7 @@ pub struct Request<'a> {
 
 /// The result of a request.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct Replication {
     /// Bytes read from the version's disk, for all regions together.
     pub read_bytes: u64,
     /// By region, in the order of the request.
@@ -79,7 +79,7 @@ pub async fn replicate(
     host: &Host,
     config: &Config,
     request: Request<'_>,
-) -> Result<Outcome> {
+) -> Result<Replication> {
     // Only a disk that is unchanged since it was stored is copied.
     let image = &Store::open(&cx.layout).verify(cx, request.image.clone()).await?;
     let request = Request { image, ..request };
@@ -114,7 +114,7 @@ async fn copy(
     config: &Config,
     request: Request<'_>,
     opened: Vec<Result<Opened>>,
-) -> Result<Outcome> {
+) -> Result<Replication> {
     let Request { image, regions } = request;
     let mut results: Vec<Option<Result<Copied>>> = regions.iter().map(|_| None).collect();
     let (mut numbers, mut lanes) = (Vec::new(), Vec::new());
@@ -153,7 +153,7 @@ async fn copy(
     }
     let lost = || Err(Error::new(ErrorCode::InternalError, "a region was forgotten"));
     let results = results.into_iter().map(|result| result.unwrap_or_else(lost));
-    Ok(Outcome { read_bytes, regions: regions.iter().cloned().zip(results).collect() })
+    Ok(Replication { read_bytes, regions: regions.iter().cloned().zip(results).collect() })
 }
 
 /// Sweeps a region with leftovers of an earlier, incomplete copy, once this copy is complete. Until

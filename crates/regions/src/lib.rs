@@ -34,9 +34,9 @@ pub mod status;
 mod sweep;
 pub mod upload;
 
-pub use admit::Known;
+pub use admit::StorageRegions;
 pub use blob::{Blob, find as find_blob};
-pub use copy::{Copied, Outcome, Request, replicate};
+pub use copy::{Copied, Replication, Request, replicate};
 pub use forget::{forget, forget_all, forget_in};
 pub use manifest::Manifest;
 pub use place::open;

@@ -4,7 +4,7 @@ use std::{fs, io, sync::Arc, time::Duration};
 
 use api::ErrorCode;
 use images::{
-    config::Place,
+    config::StorageLocation,
     error::{Coded, Error, Result},
 };
 use object_store::{
@@ -22,9 +22,9 @@ const RETRIES: usize = 5;
 ///
 /// # Errors
 /// `HostNotReady`: the folder cannot be created, or the URL cannot be used.
-pub fn open(place: &Place) -> Result<Arc<dyn ObjectStore>> {
+pub fn open(place: &StorageLocation) -> Result<Arc<dyn ObjectStore>> {
     match place {
-        Place::Folder(path) => {
+        StorageLocation::Folder(path) => {
             let fail = || format!("the folder {} cannot be used", path.display());
             match fs::create_dir(path) {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
@@ -35,7 +35,7 @@ pub fn open(place: &Place) -> Result<Arc<dyn ObjectStore>> {
                 LocalFileSystem::new_with_prefix(path).code(ErrorCode::HostNotReady, fail)?;
             Ok(Arc::new(store))
         }
-        Place::Url(url) => remote(url),
+        StorageLocation::Url(url) => remote(url),
     }
 }
 
@@ -82,10 +82,10 @@ mod tests {
     fn folder_is_created_without_its_parent() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("eastus");
-        open(&Place::Folder(place.clone())).unwrap();
-        open(&Place::Folder(place.clone())).unwrap();
+        open(&StorageLocation::Folder(place.clone())).unwrap();
+        open(&StorageLocation::Folder(place.clone())).unwrap();
         assert!(place.is_dir());
-        let error = open(&Place::Folder(dir.path().join("mnt/eastus"))).unwrap_err();
+        let error = open(&StorageLocation::Folder(dir.path().join("mnt/eastus"))).unwrap_err();
         assert_eq!(error.code, ErrorCode::HostNotReady);
         assert!(error.message.contains("mnt/eastus"), "{}", error.message);
     }
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn unsupported_store_is_rejected_with_supported_ones() {
         for url in ["gs://bucket/x", "http://127.0.0.1/x", "s4://x"] {
-            let error = open(&Place::Url(url.into())).unwrap_err();
+            let error = open(&StorageLocation::Url(url.into())).unwrap_err();
             assert!(error.message.contains(url), "{}", error.message);
         }
     }

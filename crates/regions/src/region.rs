@@ -11,7 +11,7 @@ use api::ErrorCode;
 use futures_util::{TryStreamExt, future};
 use images::{
     absent,
-    config::{self, Place},
+    config::{self, StorageLocation},
     error::{Coded, Error, Result},
     layout::Layout,
     lock::{Lock, REMOVAL, UseLock},
@@ -48,8 +48,8 @@ impl Region {
             let store =
                 place::open(&region.place).map_err(|error| in_region(error, &region.name))?;
             let folder = match &region.place {
-                Place::Folder(path) => Some(path.clone()),
-                Place::Url(_) => None,
+                StorageLocation::Folder(path) => Some(path.clone()),
+                StorageLocation::Url(_) => None,
             };
             let notes = layout.regions().join(&region.name);
             Ok(Self { name: region.name.clone(), store, folder, notes })

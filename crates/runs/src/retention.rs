@@ -92,7 +92,7 @@ async fn look(
 /// and other writes to the database come between.
 async fn remove_old(app: &App, keep: Duration, now: Timestamp) -> Result<(), blobs::Error> {
     let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
-    let mut place = Place::default();
+    let mut place = Cursor::default();
     let (mut last, mut forgotten) = (None, 0);
     loop {
         let page = app.store().ended_runs(last.as_ref(), PAGE).await?;
@@ -144,14 +144,14 @@ fn kept_long_enough(
 
 /// Counts the runs of one template after the other.
 #[derive(Default)]
-struct Place {
+struct Cursor {
     /// The template at hand, and when it was made if it is there.
     template: Option<(ResourceKey, Option<Timestamp>)>,
     /// How many runs of it have been counted.
     counted: usize,
 }
 
-impl Place {
+impl Cursor {
     /// The how-many-th run of its template it is, newest first; `None` if the template is gone. A run of
     /// an earlier template of that name is none of the one that is there. Runs come by template, newest
     /// first.

@@ -11,7 +11,7 @@ use super::{Catalogue, ResolvedEntry, catalogue::Origin, shelf};
 
 /// The facts that the machine must match.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct SourceProperties {
     /// 1 boots with BIOS, 2 with UEFI.
     pub generation: u8,
     /// `x64` or `Arm64`; empty if unknown.
@@ -22,7 +22,7 @@ pub struct Facts {
     pub data_disks: Vec<u64>,
 }
 
-impl Facts {
+impl SourceProperties {
     /// The facts about an image in the store, or about a version in a region.
     pub fn of(record: &Record) -> Self {
         Self {
@@ -50,7 +50,7 @@ pub fn entry(layout: &Layout, source: &Source) -> Result<Option<ResolvedEntry>> 
 ///
 /// # Errors
 /// As [`Catalogue::resolve`], and if the store cannot be read.
-pub fn facts(layout: &Layout, source: &Source) -> Result<Option<Facts>> {
+pub fn facts(layout: &Layout, source: &Source) -> Result<Option<SourceProperties>> {
     if let Source::PlatformImage(image) = source {
         let entry = Catalogue::load(layout)?.resolve(
             &image.publisher,
@@ -65,7 +65,7 @@ pub fn facts(layout: &Layout, source: &Source) -> Result<Option<Facts>> {
         };
         let here =
             shelf::glance(layout, &entry.key(), entry.named()).map(|image| image.virtual_size);
-        return Ok(Some(Facts {
+        return Ok(Some(SourceProperties {
             generation: entry.generation,
             architecture: entry.architecture,
             disk_bytes: here.or(stated),
@@ -73,5 +73,5 @@ pub fn facts(layout: &Layout, source: &Source) -> Result<Option<Facts>> {
         }));
     }
     let Some(address) = source.id().and_then(|id| Address::of(id).ok()) else { return Ok(None) };
-    Ok(Store::open(layout).at(&address)?.map(|image| Facts::of(&image.record)))
+    Ok(Store::open(layout).at(&address)?.map(|image| SourceProperties::of(&image.record)))
 }

@@ -44,7 +44,7 @@ pub use self::shelf::{digests, evict};
 pub use self::{
     catalogue::{Catalogue, Listed, Plan, ResolvedEntry, is_newer},
     data::DataSource,
-    facts::{Facts, entry, facts},
+    facts::{SourceProperties, entry, facts},
     import::{ImageFacts, check_importable, convert_in, import},
 };
 use self::{

@@ -17,7 +17,7 @@ use std::{
 use api::ErrorCode;
 use images::{
     error::{Coded, Error, Result, machine_error},
-    ledger::Held,
+    ledger::Releasable,
 };
 use tokio::time::Instant;
 use vm::{
@@ -128,7 +128,7 @@ impl Fork {
         self.machine.stop(Duration::ZERO).await.map_err(machine_error)?;
         let remove = || -> std::io::Result<()> {
             fs::remove_dir_all(&self.dir)?;
-            run.ledger.settle(&Held::Machine { run_dir: self.dir.clone() })
+            run.ledger.forget_released(&Releasable::Machine { run_dir: self.dir.clone() })
         };
         may_wait(remove).code(ErrorCode::InternalError, || {
             format!("cannot remove the throw-away machine in {}", self.dir.display())
@@ -138,7 +138,7 @@ impl Fork {
 
 /// The folder itself is part of the run's folder, which the ledger already records.
 fn make_folder(run: &Run<'_>, dir: &Path, serial_log: &Path) -> std::io::Result<()> {
-    run.ledger.hold(Held::Machine { run_dir: dir.to_owned() })?;
+    run.ledger.hold(Releasable::Machine { run_dir: dir.to_owned() })?;
     fs::create_dir_all(dir)?;
     fs::File::create(serial_log)?;
     std::os::unix::fs::symlink(serial_log, dir.join("serial.log"))

@@ -37,14 +37,14 @@ pub enum Hit {
 /// The steps of a template's last run.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Remembered {
-    links: Vec<Known>,
+    links: Vec<RecordedStep>,
     #[serde(default)]
-    validators: Vec<Known>,
+    validators: Vec<RecordedStep>,
 }
 
 /// The recorded or present inputs of a step.
 #[derive(Debug, Serialize, Deserialize)]
-struct Known {
+struct RecordedStep {
     kind: String,
     title: String,
     inputs: BTreeMap<String, String>,
@@ -52,7 +52,7 @@ struct Known {
     key: String,
 }
 
-impl Known {
+impl RecordedStep {
     fn link(link: &Link) -> Self {
         Self {
             kind: link.kind.clone(),
@@ -75,8 +75,9 @@ impl Known {
 /// Records the steps of this run, so that the next plan can explain what changed since. The record
 /// only serves explanations and estimates, so a failure to write it does not fail the run.
 pub(super) fn remember(layout: &Layout, plan: &Plan, chain: &Chain) {
-    let links = chain.links.iter().map(Known::link).collect();
-    let validators = plan.validators.iter().map(|step| Known::validator(step, plan)).collect();
+    let links = chain.links.iter().map(RecordedStep::link).collect();
+    let validators =
+        plan.validators.iter().map(|step| RecordedStep::validator(step, plan)).collect();
     let write = || -> std::io::Result<()> {
         fs::create_dir_all(layout.history())?;
         let text = serde_json::to_vec_pretty(&Remembered { links, validators })?;
@@ -101,7 +102,7 @@ pub fn forecast(layout: &Layout, plan: &Plan, chain: &Chain) -> Vec<Forecast> {
                 Hit::Hit { age_seconds: age(&node).as_secs(), ram: node.meta.ram.is_some() }
             }
             None => Hit::Miss {
-                why: why(&Known::link(link), before, is_first, parent_missed.as_deref()),
+                why: why(&RecordedStep::link(link), before, is_first, parent_missed.as_deref()),
             },
         };
         if matches!(hit, Hit::Miss { .. }) && parent_missed.is_none() {
@@ -138,7 +139,7 @@ fn validations(
             Some(passed) if counts => Hit::Hit { age_seconds: passed.age().as_secs(), ram: false },
             Some(_) => Hit::Miss { why: "is to be done afresh".to_owned() },
             None => {
-                let now = Known::validator(step, plan);
+                let now = RecordedStep::validator(step, plan);
                 Hit::Miss { why: why(&now, before, last.links.is_empty(), parent_missed) }
             }
         };
@@ -152,7 +153,12 @@ fn validations(
     plan.validators.iter().enumerate().map(forecast).collect()
 }
 
-fn why(now: &Known, before: Option<&Known>, is_first: bool, parent_missed: Option<&str>) -> String {
+fn why(
+    now: &RecordedStep,
+    before: Option<&RecordedStep>,
+    is_first: bool,
+    parent_missed: Option<&str>,
+) -> String {
     let Some(before) = before else {
         return if is_first { "never built here".to_owned() } else { "a new step".to_owned() };
     };
@@ -188,7 +194,7 @@ fn short(value: &str) -> &str {
     if is_digest { &value[..12] } else { value }
 }
 
-fn expected(store: &NodeStore, link: &Link, before: Option<&Known>) -> Option<f64> {
+fn expected(store: &NodeStore, link: &Link, before: Option<&RecordedStep>) -> Option<f64> {
     let of = |key: &str| Some(store.get(&images::digest::Key::parse(key)?).ok()??.meta.seconds);
     of(link.key.as_str()).or_else(|| of(&before?.key))
 }

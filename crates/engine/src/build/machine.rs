@@ -5,7 +5,7 @@ use images::{
     error::{Error, Result},
     export::ExportSpec,
 };
-use sources::{Facts, SourceImage};
+use sources::{SourceImage, SourceProperties};
 
 use super::{Plan, data_disks, disk_limit};
 use crate::{
@@ -21,7 +21,7 @@ const MOST_GB: u32 = 4095;
 ///
 /// # Errors
 /// `ValidationFailed` at the field; several are combined.
-pub fn check_machine(template: &Template, source: &Facts) -> Result<VmSize> {
+pub fn check_machine(template: &Template, source: &SourceProperties) -> Result<VmSize> {
     let profile = template.properties.vm_profile.as_ref();
     let given = profile.and_then(|profile| profile.vm_size.as_deref());
     let size = vm_size::for_source(given, source.generation, &source.architecture);

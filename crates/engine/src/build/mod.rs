@@ -38,10 +38,10 @@ use api::ErrorCode;
 use futures_util::FutureExt;
 use images::{
     error::{Coded, Error, Result},
-    event::{Event, Outcome, RunOutput},
+    event::{Event, RunOutput, StepOutcome},
     export::{self, ExportSpec, Exported},
     image_file::artifact::{Standalone, standalone},
-    ledger::{Held, Ledger},
+    ledger::{Ledger, Releasable},
     run_context::RunContext,
     step::{Phase, Step},
     store::Origin,
@@ -285,7 +285,8 @@ async fn deliver(
     targets: &distribute::Targets,
 ) -> Result<Delivered> {
     let cx = &run.cx;
-    let facts = distribute::Facts { run_id: run.id.clone(), started: run.started, origin };
+    let facts =
+        distribute::DeliveryContext { run_id: run.id.clone(), started: run.started, origin };
     let outputs = cx
         .step(Step::Distribute, "distribute", async {
             distribute::publish(cx, run.host, image, &facts, targets, &run.ledger).await
@@ -385,9 +386,9 @@ async fn open<'a>(
     let (run_dir, log_dir) = (cx.layout.runs().join(&id), cx.layout.logs().join(&id));
     let prepare = || -> std::io::Result<Ledger> {
         let ledger = Ledger::open(&cx.layout, &id)?;
-        ledger.hold(Held::RunFolder { path: run_dir.clone() })?;
-        ledger.hold(Held::WorkNodes { nodes: cx.layout.nodes(), run_id: id.clone() })?;
-        ledger.hold(Held::Machine { run_dir: run_dir.clone() })?;
+        ledger.hold(Releasable::RunFolder { path: run_dir.clone() })?;
+        ledger.hold(Releasable::WorkNodes { nodes: cx.layout.nodes(), run_id: id.clone() })?;
+        ledger.hold(Releasable::Machine { run_dir: run_dir.clone() })?;
         for dir in [&run_dir, &log_dir, &cx.layout.nodes()] {
             std::fs::create_dir_all(dir)?;
         }
@@ -455,6 +456,6 @@ pub(crate) fn cached(cx: &RunContext, step: Step, title: &str, age_seconds: u64)
         step: step.to_string(),
         title: title.to_owned(),
         seconds: 0.0,
-        outcome: Outcome::Cached { age_seconds },
+        outcome: StepOutcome::Cached { age_seconds },
     });
 }

@@ -18,7 +18,7 @@ use images::{
     error::{Coded, Error, Result, guest_error, machine_error},
     files::partial::{Existing, Partial},
     layout::Layout,
-    ledger::Held,
+    ledger::Releasable,
     lock::Lock,
 };
 use sources::SourceImage;
@@ -107,7 +107,7 @@ pub(super) fn chain(run: &Run<'_>, plan: &Plan, source: &SourceImage) -> Result<
             ));
         }
         run.ledger
-            .hold(Held::Tap { name: bridge.tap.clone() })
+            .hold(Releasable::Tap { name: bridge.tap.clone() })
             .code(ErrorCode::HostNotReady, cannot)?;
         if run.port.set(Port { bridge, _in_use: lock }).is_err() {
             return Err(Error::new(

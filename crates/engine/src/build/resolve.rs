@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use images::{error::Error, run_context::RunContext};
-use sources::{Facts, fetch};
+use sources::{SourceProperties, fetch};
 use vm::may_wait;
 
 use super::{
@@ -42,7 +42,7 @@ pub async fn resolve(cx: &RunContext, input: Input) -> Result<Plan, Vec<Error>> 
     errors.extend(distribute::admit(cx, &properties.distribute, &properties.source));
     let source = Wanted::resolve(cx, &input.template).await.map_err(|e| errors.push(e)).ok();
     // Nothing is known of a missing source, which has its own error.
-    let unknown = Facts {
+    let unknown = SourceProperties {
         generation: 2,
         architecture: String::new(),
         disk_bytes: None,

@@ -7,8 +7,8 @@ use images::{
     run_context::RunContext,
     store::{Record, Store, StoredImage, address::Address},
 };
-use regions::{Known, Replica};
-use sources::{Facts, ResolvedEntry, SourceImage};
+use regions::{Replica, StorageRegions};
+use sources::{ResolvedEntry, SourceImage, SourceProperties};
 use vm::{Host, may_wait};
 
 use crate::template::Template;
@@ -49,11 +49,11 @@ impl Wanted {
     }
 
     /// The known facts that the machine must match; `source` is the template's field.
-    pub(super) fn facts(&self, cx: &RunContext, source: &Source) -> Option<Facts> {
+    pub(super) fn facts(&self, cx: &RunContext, source: &Source) -> Option<SourceProperties> {
         match self {
             Self::Catalogue(_) => sources::facts(&cx.layout, source).ok().flatten(),
-            Self::Stored(image) => Some(Facts::of(&image.record)),
-            Self::Replica(replica) => Some(Facts::of(&replica.manifest.record)),
+            Self::Stored(image) => Some(SourceProperties::of(&image.record)),
+            Self::Replica(replica) => Some(SourceProperties::of(&replica.manifest.record)),
         }
     }
 
@@ -97,7 +97,7 @@ async fn version(cx: &RunContext, id: &str, location: Option<&str>) -> Result<Wa
     let store = Store::open(&cx.layout);
     let config = Config::load(&cx.layout)?;
     let region = location.unwrap_or_default();
-    let is_home = Known::new(&config, &cx.region_set).is_home(region);
+    let is_home = StorageRegions::new(&config, &cx.region_set).is_home(region);
     let here = match is_home {
         true => match store.version_source(cx, id).await {
             Ok(image) => return Ok(Wanted::Stored(Box::new(image))),

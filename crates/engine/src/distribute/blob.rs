@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use images::{config::Place, error::Result, image_file::artifact::Artifact};
+use images::{config::StorageLocation, error::Result, image_file::artifact::Artifact};
 use regions::{Blob, upload};
 
 use super::{Work, folder};
@@ -23,12 +23,12 @@ pub(super) async fn write(
     // A folder that is not mounted is not created.
     let store = regions::open(&account.place)?;
     match &account.place {
-        Place::Folder(folder) => {
+        StorageLocation::Folder(folder) => {
             let path = folder.join(container).join(name);
             folder::write(work, &path, vhd, description).await?;
             Ok(Some(path))
         }
-        Place::Url(_) => {
+        StorageLocation::Url(_) => {
             let path = format!("{container}/{name}");
             upload::write(work.cx, store.as_ref(), path, vhd, description).await?;
             Ok(None)

@@ -19,7 +19,7 @@ use images::{
         footer,
         verified::{self, Verified},
     },
-    ledger::Held,
+    ledger::Releasable,
     run_context::RunContext,
 };
 use vm::may_wait;
@@ -39,7 +39,8 @@ pub(super) async fn write(
     let mut beside = path.as_os_str().to_owned();
     beside.push(".json");
     let beside = Path::new(&beside);
-    let held = [path, beside].map(|path| Held::PartialFile { path: partial_path(path, run_id) });
+    let held =
+        [path, beside].map(|path| Releasable::PartialFile { path: partial_path(path, run_id) });
     for held in &held {
         work.ledger.hold(held.clone()).map_err(fault)?;
     }
@@ -53,7 +54,7 @@ pub(super) async fn write(
     }
     // After a failure the rows stay, and the end of the run removes the files.
     for held in &held {
-        work.ledger.settle(held).map_err(fault)?;
+        work.ledger.forget_released(held).map_err(fault)?;
     }
     footer::verify(path, vhd.virtual_size).map(|_| ())
 }

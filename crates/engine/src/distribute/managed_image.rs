@@ -17,7 +17,7 @@ use images::{
     run_context::RunContext,
     store::{Payload, Store, StoredImage, address::Address},
 };
-use regions::Known;
+use regions::StorageRegions;
 use serde::Serialize;
 use vm::may_wait;
 
@@ -57,7 +57,7 @@ impl Delivery for ManagedImage {
 #[async_trait]
 impl Distributor for ManagedImage {
     fn faults(&self, cx: &RunContext, config: &Config) -> Vec<Error> {
-        Vec::from_iter(Known::new(config, &cx.region_set).fault_of_managed(&self.location))
+        Vec::from_iter(StorageRegions::new(config, &cx.region_set).fault_of_managed(&self.location))
     }
 
     fn check(&self, _cx: &RunContext, _run: &Check<'_>) -> Result<()> {

@@ -160,7 +160,7 @@ pub struct GalleryVersion<'a> {
 
 /// The known facts about the image.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub struct DeliveryContext {
     pub run_id: String,
     /// The start of the run; part of the names of VHDs.
     pub started: Timestamp,
@@ -182,7 +182,7 @@ pub struct Work<'a> {
     cx: &'a RunContext,
     host: &'a Host,
     image: &'a Standalone,
-    facts: &'a Facts,
+    facts: &'a DeliveryContext,
     /// Records unfinished files in folders outside of the layout.
     ledger: &'a Ledger,
     source_version: Option<&'a str>,
@@ -250,7 +250,7 @@ pub async fn publish(
     cx: &RunContext,
     host: &Host,
     image: &Standalone,
-    facts: &Facts,
+    facts: &DeliveryContext,
     targets: &Targets,
     ledger: &Ledger,
 ) -> Result<Vec<RunOutput>> {

@@ -43,7 +43,7 @@ use images::{
 use serde::Serialize;
 use vm::may_wait;
 
-use super::{DiskLimit, Distributor, Facts, Work, blob, labels};
+use super::{DeliveryContext, DiskLimit, Distributor, Work, blob, labels};
 
 pub(super) const KIND: Kind<Arc<dyn Distributor>> = Kind::new(Vhd::NAME, FIELDS, read);
 
@@ -193,7 +193,7 @@ fn fault(error: io::Error, path: &Path) -> Error {
 }
 
 /// The name of the run's VHD in the blob folder.
-fn vhd_path(layout: &Layout, facts: &Facts, run_output_name: &str) -> PathBuf {
+fn vhd_path(layout: &Layout, facts: &DeliveryContext, run_output_name: &str) -> PathBuf {
     let time = facts.started.strftime("%Y%m%d%H%M%S");
     let run: Vec<char> = facts.run_id.chars().filter(char::is_ascii_alphanumeric).collect();
     let run: String = run[run.len().saturating_sub(8)..].iter().collect();

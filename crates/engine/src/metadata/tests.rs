@@ -163,7 +163,7 @@ struct Rogue {
 #[async_trait]
 impl Guest for Rogue {
     async fn run(&self, _: &str, stdin: Stdin<'_>, sink: &mut dyn Sink) -> Result<Exit, vm::Error> {
-        // Held open, and never read.
+        // Releasable open, and never read.
         let _stdin = stdin;
         let _ = sink.take(StreamKind::Out, b"ready\n").await;
         loop {

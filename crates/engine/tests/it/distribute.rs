@@ -11,7 +11,7 @@ use api::{
 };
 use engine::{
     build::{self, Input},
-    distribute::{self, Facts, Targets},
+    distribute::{self, DeliveryContext, Targets},
     janitor,
     template::{self, Target},
 };
@@ -23,7 +23,7 @@ use images::{
         artifact::{Standalone, standalone},
         footer,
     },
-    ledger::{self, Held, Ledger},
+    ledger::{self, Ledger, Releasable},
     store::{Origin, Store, address::Address, sweep},
 };
 
@@ -68,8 +68,8 @@ fn vhd() -> Value {
     json!({ "type": "VHD" })
 }
 
-fn facts(run_id: &str) -> Facts {
-    Facts {
+fn facts(run_id: &str) -> DeliveryContext {
+    DeliveryContext {
         run_id: run_id.into(),
         started: "2025-03-01T10:20:30Z".parse().unwrap(),
         origin: Origin {
@@ -284,7 +284,7 @@ async fn unfinished_file_in_an_account_folder_is_in_the_ledger() {
     let left = partial_path(&path, "run-1");
     assert!(left.exists());
     let rows = ledger::rows_of(&s.cx.layout, "run-1").unwrap();
-    assert!(rows.iter().any(|row| row.held == Held::PartialFile { path: left.clone() }));
+    assert!(rows.iter().any(|row| row.held == Releasable::PartialFile { path: left.clone() }));
     let problems = janitor::release_due(&s.cx.layout, &Fake::new()).await.unwrap();
     assert!(problems.is_empty(), "{problems:?}");
     assert!(s.unfinished().is_empty(), "{:?}", s.unfinished());

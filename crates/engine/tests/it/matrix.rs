@@ -15,7 +15,7 @@ use images::{
     error::{Error, Result},
     event::Events,
     layout::Layout,
-    ledger::{self, Held, Ledger},
+    ledger::{self, Ledger, Releasable},
     run_context::RunContext,
     step::{Fault, Faults, Step},
     store::{Labels, Origin, Payload, Store, address::Address},
@@ -336,7 +336,7 @@ async fn failed_release_stays_in_the_ledger_and_is_retried() {
     let runs = ledger::runs(&bench.layout).unwrap();
     let rows = ledger::rows_of(&bench.layout, &runs[0]).unwrap();
     assert!(
-        matches!(rows.as_slice(), [row] if matches!(row.held, Held::Machine { .. })),
+        matches!(rows.as_slice(), [row] if matches!(row.held, Releasable::Machine { .. })),
         "{rows:?}"
     );
 
@@ -350,11 +350,11 @@ async fn repeated_release_succeeds() {
     let bench = Bench::new().await;
     let run_dir = bench.layout.runs().join(RUN);
     let every_kind = [
-        Held::RunFolder { path: run_dir.clone() },
-        Held::WorkNodes { nodes: bench.layout.nodes(), run_id: RUN.into() },
-        Held::PartialFile { path: bench.dir.path().join("out.raw.partial") },
-        Held::Machine { run_dir: run_dir.clone() },
-        Held::Tap { name: "gs0123456789ab".into() },
+        Releasable::RunFolder { path: run_dir.clone() },
+        Releasable::WorkNodes { nodes: bench.layout.nodes(), run_id: RUN.into() },
+        Releasable::PartialFile { path: bench.dir.path().join("out.raw.partial") },
+        Releasable::Machine { run_dir: run_dir.clone() },
+        Releasable::Tap { name: "gs0123456789ab".into() },
     ];
     for _ in 0..2 {
         std::fs::create_dir_all(&run_dir).unwrap();
@@ -429,8 +429,10 @@ async fn machine_of_another_cache_is_released() {
     std::fs::create_dir_all(&run_dir).unwrap();
     std::fs::create_dir_all(elsewhere.join("nodes").join(format!(".new-{RUN}-0"))).unwrap();
     let ledger = Ledger::open(&bench.layout, RUN).unwrap();
-    ledger.hold(Held::RunFolder { path: run_dir.clone() }).unwrap();
-    ledger.hold(Held::WorkNodes { nodes: elsewhere.join("nodes"), run_id: RUN.into() }).unwrap();
+    ledger.hold(Releasable::RunFolder { path: run_dir.clone() }).unwrap();
+    ledger
+        .hold(Releasable::WorkNodes { nodes: elsewhere.join("nodes"), run_id: RUN.into() })
+        .unwrap();
     drop(ledger);
     let problems = janitor::sweep(&bench.layout, &bench.fake).await.unwrap();
     assert_eq!(problems, Vec::<String>::new());
@@ -444,7 +446,7 @@ async fn foreign_folder_in_the_ledger_is_not_removed() {
     let precious = bench.dir.path().join("precious");
     std::fs::create_dir_all(&precious).unwrap();
     let ledger = Ledger::open(&bench.layout, RUN).unwrap();
-    ledger.hold(Held::RunFolder { path: precious.clone() }).unwrap();
+    ledger.hold(Releasable::RunFolder { path: precious.clone() }).unwrap();
     drop(ledger);
     let problems = janitor::sweep(&bench.layout, &bench.fake).await.unwrap();
     assert_eq!(problems.len(), 1, "{problems:?}");

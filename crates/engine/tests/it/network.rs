@@ -11,7 +11,7 @@ use engine::{
 };
 use images::{
     error::Error,
-    ledger::{self, Held, Ledger},
+    ledger::{self, Ledger, Releasable},
     run_context::RunContext,
     step::{Fault, Faults, Step},
 };
@@ -123,7 +123,10 @@ async fn concurrent_machines_on_one_bridge_have_different_ports() {
         let run = ledger::runs(&bench.layout).unwrap().remove(0);
         let rows = ledger::rows_of(&bench.layout, &run).unwrap();
         let tap = machines(&bench)[0].bridge.clone().unwrap().tap;
-        assert!(rows.iter().any(|row| row.held == Held::Tap { name: tap.clone() }), "{rows:?}");
+        assert!(
+            rows.iter().any(|row| row.held == Releasable::Tap { name: tap.clone() }),
+            "{rows:?}"
+        );
         build(&bench, &bench.cx(), "echo two").await.unwrap();
         first.cancel.cancel();
     });
@@ -159,7 +162,7 @@ async fn foreign_device_in_the_ledger_is_not_removed() {
     let bench = Bench::new().await;
     let ledger = Ledger::open(&bench.layout, "01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
     for name in ["lo", "gs0123456789ab"] {
-        ledger.hold(Held::Tap { name: name.to_owned() }).unwrap();
+        ledger.hold(Releasable::Tap { name: name.to_owned() }).unwrap();
     }
     drop(ledger);
     let problems = janitor::sweep(&bench.layout, &bench.fake).await.unwrap();

@@ -17,7 +17,7 @@ use images::{
     run_context::RunContext,
     store::{Labels, Numbering, Origin, Payload, Store, StoredImage, address::Address},
 };
-use regions::{CHUNK_BYTES, Copied, Outcome, Region, Request, status};
+use regions::{CHUNK_BYTES, Copied, Region, Replication, Request, status};
 use tokio_util::sync::CancellationToken;
 
 use crate::disks::{MIB, Setting, files, noise, setting};
@@ -79,7 +79,7 @@ impl Setting {
         store.publish_version(&self.cx, &definition, numbering, payload).await.unwrap()
     }
 
-    async fn copy(&self, image: &StoredImage, regions: &[&str]) -> Outcome {
+    async fn copy(&self, image: &StoredImage, regions: &[&str]) -> Replication {
         self.copy_with(&self.cx, image, regions).await.unwrap()
     }
 
@@ -88,7 +88,7 @@ impl Setting {
         cx: &RunContext,
         image: &StoredImage,
         regions: &[&str],
-    ) -> Result<Outcome, images::error::Error> {
+    ) -> Result<Replication, images::error::Error> {
         let regions: Vec<String> = regions.iter().map(|name| (*name).to_owned()).collect();
         let request = Request { image, regions: &regions };
         regions::replicate(cx, &self.host, &self.config(), request).await
@@ -132,7 +132,7 @@ fn disk(path: &Path, size: u64) -> File {
     file
 }
 
-fn copied(outcome: &Outcome) -> Vec<Copied> {
+fn copied(outcome: &Replication) -> Vec<Copied> {
     outcome.regions.iter().map(|(_, copied)| *copied.as_ref().unwrap()).collect()
 }
 

@@ -10,7 +10,7 @@ use engine::{
 };
 use images::{
     error::Result,
-    event::{Event, Events, Outcome},
+    event::{Event, Events, StepOutcome},
     ledger,
     run_context::RunContext,
     step::{Fault, Faults, Step},
@@ -268,7 +268,7 @@ async fn outcomes(bench: &Bench, freshness: Freshness) -> Vec<bool> {
         if let Event::StepFinished { step, outcome, .. } = event
             && step.starts_with("validate[")
         {
-            cached.push(matches!(outcome, Outcome::Cached { .. }));
+            cached.push(matches!(outcome, StepOutcome::Cached { .. }));
         }
     }
     cached

@@ -2,7 +2,7 @@
 
 use engine::build::{self, Freshness, Report, Request};
 use images::{
-    event::{Event, Events, Optimization, Outcome},
+    event::{Event, Events, Optimization, StepOutcome},
     run_context::RunContext,
 };
 
@@ -79,9 +79,9 @@ fn text(report: &Report, finished: &[Event]) -> String {
     for event in finished {
         if let Event::StepFinished { step, title, seconds, outcome } = event {
             let time = match outcome {
-                Outcome::Done => human(*seconds),
+                StepOutcome::Done => human(*seconds),
                 #[expect(clippy::cast_precision_loss, reason = "an age for people")]
-                Outcome::Cached { age_seconds } => {
+                StepOutcome::Cached { age_seconds } => {
                     format!("cached, {} old", human(*age_seconds as f64))
                 }
             };

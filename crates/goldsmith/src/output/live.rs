@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use images::event::{Event, Outcome, Stream};
+use images::event::{Event, StepOutcome, Stream};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::duration::{bytes, human};
@@ -138,11 +138,11 @@ fn label(step: &str, title: &str) -> String {
     if step == title { title.to_owned() } else { format!("{step} {title}") }
 }
 
-fn finished(step: &str, title: &str, seconds: f64, outcome: &Outcome) -> String {
+fn finished(step: &str, title: &str, seconds: f64, outcome: &StepOutcome) -> String {
     let text = label(step, title);
     match outcome {
-        Outcome::Done => format!("  ✓ {text} ({})", human(seconds)),
-        Outcome::Cached { age_seconds } => {
+        StepOutcome::Done => format!("  ✓ {text} ({})", human(seconds)),
+        StepOutcome::Cached { age_seconds } => {
             #[expect(clippy::cast_precision_loss, reason = "an age for people")]
             let age = human(*age_seconds as f64);
             format!("  ✓ {text} (cached, {age} old)")

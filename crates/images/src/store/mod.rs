@@ -227,7 +227,7 @@ impl Store {
         })
     }
 
-    /// Held while a name is assigned or freed.
+    /// Releasable while a name is assigned or freed.
     fn lock(&self) -> io::Result<Lock> {
         Lock::take_blocking(&self.root.join(".lock"))
     }

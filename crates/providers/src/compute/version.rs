@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use db::ResourceKey;
 use images::{config::Config, region_set::RegionSet};
 use jiff::Timestamp;
-use regions::Known;
+use regions::StorageRegions;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use service::{App, app::changes::Change};
@@ -200,15 +200,15 @@ fn profile(
 }
 
 /// The regions that can store versions.
-fn known(app: &App) -> Known {
+fn known(app: &App) -> StorageRegions {
     // A copy reports a faulty configuration.
     let config = Config::load(&app.settings().layout).unwrap_or_default();
-    Known::new(&config, &RegionSet { homes: homes(app), ..RegionSet::default() })
+    StorageRegions::new(&config, &RegionSet { homes: homes(app), ..RegionSet::default() })
 }
 
 /// Where a version can be.
 struct Possible<'a> {
-    known: Known,
+    known: StorageRegions,
     /// Its targets until now, which stay possible.
     before: &'a Value,
 }

@@ -37,7 +37,7 @@ pub enum LastRun {
     Queued,
     Running(SubState),
     Canceling,
-    Over(Outcome),
+    Over(RunOutcome),
 }
 
 /// What a run is at.
@@ -52,7 +52,7 @@ pub enum SubState {
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub enum RunOutcome {
     Succeeded,
     PartiallySucceeded,
     Failed,
@@ -83,7 +83,7 @@ pub enum Event {
     /// The worker takes the run, or goes on to another part of it.
     Step(SubState),
     /// The worker is done, and the run has released everything.
-    End(Outcome),
+    End(RunOutcome),
 }
 
 /// The event cannot happen in that state. Its text is the client's error message.
@@ -133,7 +133,7 @@ impl Template {
     }
 }
 
-impl Outcome {
+impl RunOutcome {
     /// As it is in a run's row.
     pub fn run_state(self) -> RunState {
         match self {
@@ -165,10 +165,10 @@ impl LastRun {
             RunState::Queued => Self::Queued,
             RunState::Running => Self::Running(SubState::named(&run.sub_state)),
             RunState::Canceling => Self::Canceling,
-            RunState::Succeeded => Self::Over(Outcome::Succeeded),
-            RunState::PartiallySucceeded => Self::Over(Outcome::PartiallySucceeded),
-            RunState::Failed => Self::Over(Outcome::Failed),
-            RunState::Canceled => Self::Over(Outcome::Canceled),
+            RunState::Succeeded => Self::Over(RunOutcome::Succeeded),
+            RunState::PartiallySucceeded => Self::Over(RunOutcome::PartiallySucceeded),
+            RunState::Failed => Self::Over(RunOutcome::Failed),
+            RunState::Canceled => Self::Over(RunOutcome::Canceled),
         }
     }
 }
@@ -223,7 +223,7 @@ pub fn next(state: State, event: Event) -> Result<State, Illegal> {
         (Event::Run, Template::Succeeded, LastRun::None | LastRun::Over(_)) => run(LastRun::Queued),
         (Event::Run, _, _) => illegal,
 
-        (Event::Cancel, _, LastRun::Queued) => run(LastRun::Over(Outcome::Canceled)),
+        (Event::Cancel, _, LastRun::Queued) => run(LastRun::Over(RunOutcome::Canceled)),
         (Event::Cancel, _, LastRun::Running(_)) => run(LastRun::Canceling),
         // What is wanted is so already.
         (Event::Cancel, _, LastRun::None | LastRun::Over(_)) => Ok(state),
@@ -232,7 +232,7 @@ pub fn next(state: State, event: Event) -> Result<State, Illegal> {
         (Event::Step(sub), _, LastRun::Queued | LastRun::Running(_)) => run(LastRun::Running(sub)),
         (Event::Step(_), _, _) => illegal,
 
-        (Event::End(_), _, LastRun::Canceling) => run(LastRun::Over(Outcome::Canceled)),
+        (Event::End(_), _, LastRun::Canceling) => run(LastRun::Over(RunOutcome::Canceled)),
         (Event::End(outcome), _, LastRun::Queued | LastRun::Running(_)) => {
             run(LastRun::Over(outcome))
         }
@@ -291,10 +291,10 @@ mod tests {
             Just(SubState::Distributing),
         ];
         let outcome = prop_oneof![
-            Just(Outcome::Succeeded),
-            Just(Outcome::PartiallySucceeded),
-            Just(Outcome::Failed),
-            Just(Outcome::Canceled),
+            Just(RunOutcome::Succeeded),
+            Just(RunOutcome::PartiallySucceeded),
+            Just(RunOutcome::Failed),
+            Just(RunOutcome::Canceled),
         ];
         let event = prop_oneof![
             4 => any::<bool>().prop_map(|ok| Event::Provisioned { ok }),
@@ -335,7 +335,7 @@ mod tests {
                 if canceled {
                     prop_assert!(matches!(
                         after.run,
-                        LastRun::Canceling | LastRun::Over(Outcome::Canceled)
+                        LastRun::Canceling | LastRun::Over(RunOutcome::Canceled)
                     ));
                 }
                 // Nothing is deleted or changed below a run.

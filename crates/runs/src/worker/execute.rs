@@ -15,10 +15,10 @@ use providers::{
 use service::App;
 
 use super::{
-    executor::{Ended, Executor, Job, Seen},
+    executor::{Ended, Executor, Job, Progress},
     machines,
     row::{self, Change, Owned},
-    staged::{self, Place},
+    staged::{self, Destination},
 };
 
 /// Between two tries to write to a database that fails.
@@ -100,7 +100,11 @@ where
 }
 
 /// Where the run works and what the executor needs, or why the run does not begin to build.
-async fn prepare(app: &App, run: &Run, input: &RunInput) -> Result<(Place, Job), Fault<Error>> {
+async fn prepare(
+    app: &App,
+    run: &Run,
+    input: &RunInput,
+) -> Result<(Destination, Job), Fault<Error>> {
     if run.state == RunState::Canceling {
         return Err(Error::new(ErrorCode::Canceled, "canceled before the build").into());
     }
@@ -141,20 +145,20 @@ async fn build(app: &App, executor: &dyn Executor, run: &Run, job: Job) -> Optio
             }
         };
         match seen {
-            Some(Seen::Phase(phase)) if is_ours => {
+            Some(Progress::Phase(phase)) if is_ours => {
                 is_ours = report(app, executor, run, Change::Working(phase.name())).await;
             }
-            Some(Seen::MachineStarted(machine)) if is_ours => {
+            Some(Progress::MachineStarted(machine)) if is_ours => {
                 machines::show(app, run, &input, &machine).await;
             }
-            Some(Seen::MachineEnded(number)) => machines::hide(app, run, &input, number).await,
-            Some(Seen::Source(source)) if is_ours => {
+            Some(Progress::MachineEnded(number)) => machines::hide(app, run, &input, number).await,
+            Some(Progress::Source(source)) if is_ours => {
                 if let Some(version) = input.template.properties.source.exact_version(&source) {
                     is_ours = report(app, executor, run, Change::Source(version)).await;
                 }
             }
-            Some(Seen::Phase(_) | Seen::Source(_) | Seen::MachineStarted(_)) => {}
-            Some(Seen::Ended(ended)) => return is_ours.then_some(ended),
+            Some(Progress::Phase(_) | Progress::Source(_) | Progress::MachineStarted(_)) => {}
+            Some(Progress::Ended(ended)) => return is_ours.then_some(ended),
             None => {
                 let error = Error::new(ErrorCode::InternalError, "the executor lost the run");
                 return is_ours.then(|| Ended::failed(error));

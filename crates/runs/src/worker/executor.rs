@@ -33,7 +33,7 @@ pub struct Job {
 
 /// Something that became of a run.
 #[derive(Debug)]
-pub enum Seen {
+pub enum Progress {
     /// It is in this phase now.
     Phase(Phase),
     /// It holds this machine now.
@@ -83,5 +83,5 @@ pub trait Executor: Send + Sync {
     fn cancel(&self, run_id: &str);
 
     /// Waits for the next thing that becomes of a run. `None` if it is not here or was over before.
-    async fn observe(&self, run_id: &str) -> Option<Seen>;
+    async fn observe(&self, run_id: &str) -> Option<Progress>;
 }

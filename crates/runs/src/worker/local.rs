@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Capacity,
-    executor::{Ended, Executor, Job, Seen},
+    executor::{Ended, Executor, Job, Progress},
     journal::Journal,
     metadata::OfRun,
     staged,
@@ -68,7 +68,7 @@ struct Inner {
 #[derive(Clone)]
 struct Active {
     cancel: CancellationToken,
-    seen: Arc<tokio::sync::Mutex<mpsc::Receiver<Seen>>>,
+    seen: Arc<tokio::sync::Mutex<mpsc::Receiver<Progress>>>,
 }
 
 impl Local {
@@ -127,10 +127,10 @@ impl Executor for Local {
         }
     }
 
-    async fn observe(&self, run_id: &str) -> Option<Seen> {
+    async fn observe(&self, run_id: &str) -> Option<Progress> {
         let active = self.inner.active().get(run_id).cloned()?;
         let seen = active.seen.lock().await.recv().await;
-        if matches!(seen, None | Some(Seen::Ended(_))) {
+        if matches!(seen, None | Some(Progress::Ended(_))) {
             self.inner.active().remove(run_id);
         }
         seen
@@ -147,7 +147,7 @@ impl Inner {
         self: Arc<Self>,
         job: Job,
         cancel: CancellationToken,
-        send: mpsc::Sender<Seen>,
+        send: mpsc::Sender<Progress>,
     ) {
         let (events, receiver) = Events::channel();
         let folder = run_folder::of(&self.layout, &job.run_id);
@@ -195,7 +195,7 @@ impl Inner {
         let unless_of_its_own =
             error.filter(|error| broken.is_none() || error.code != ErrorCode::Canceled);
         let error = unless_of_its_own.map(|error| *error).or(broken);
-        let _ = send.send(Seen::Ended(Ended { outputs, optimization, error })).await;
+        let _ = send.send(Progress::Ended(Ended { outputs, optimization, error })).await;
     }
 
     /// The same as `goldsmith build` does.
@@ -270,7 +270,7 @@ impl Kept {
         &mut self,
         mut journal: Option<&mut Journal>,
         mut receiver: event::Receiver,
-        seen: &mpsc::Sender<Seen>,
+        seen: &mpsc::Sender<Progress>,
         feed: &service::app::feeds::Feed,
         stop: &CancellationToken,
     ) {
@@ -295,21 +295,21 @@ impl Kept {
     }
 
     /// What of an event concerns the run's row.
-    fn news(&mut self, event: Event, phase: &mut Option<Phase>) -> Option<Seen> {
+    fn news(&mut self, event: Event, phase: &mut Option<Phase>) -> Option<Progress> {
         match event {
             Event::Distributed { output } => self.outputs.push(output),
             Event::Optimized { optimization } => self.optimization = Some(Box::new(optimization)),
-            Event::SourceResolved { source, .. } => return Some(Seen::Source(source)),
+            Event::SourceResolved { source, .. } => return Some(Progress::Source(source)),
             Event::StepStarted { step, .. } => {
                 let now = Phase::of(&step).filter(|now| *phase < Some(*now))?;
                 *phase = Some(now);
-                return Some(Seen::Phase(now));
+                return Some(Progress::Phase(now));
             }
             Event::MachineStarted { machine, vcpus, memory_mib, generation, disks } => {
                 let machine = Machine { number: machine, vcpus, memory_mib, generation, disks };
-                return Some(Seen::MachineStarted(machine));
+                return Some(Progress::MachineStarted(machine));
             }
-            Event::MachineEnded { machine } => return Some(Seen::MachineEnded(machine)),
+            Event::MachineEnded { machine } => return Some(Progress::MachineEnded(machine)),
             _ => {}
         }
         None

@@ -9,7 +9,7 @@
 
 use db::{Error, Resource, ResourceKey, Run, Select, Write};
 use engine::may_wait;
-use images::ledger::{self, Held};
+use images::ledger::{self, Releasable};
 use providers::{
     image_builder::record::{RunInput, TemplateRecord},
     machine::{self, KINDS, Machine, Shown},
@@ -117,7 +117,7 @@ pub(crate) async fn forget_ended(app: &App) -> Result<(), Error> {
 /// holds none.
 fn holds(app: &App, run_id: &str) -> bool {
     may_wait(|| match ledger::rows_of(&app.settings().layout, run_id) {
-        Ok(rows) => rows.iter().any(|row| matches!(row.held, Held::Machine { .. })),
+        Ok(rows) => rows.iter().any(|row| matches!(row.held, Releasable::Machine { .. })),
         Err(error) => {
             tracing::warn!(run = run_id, %error, "the ledger cannot be read: machines stay listed");
             true

@@ -38,7 +38,7 @@ use service::App;
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use choose::Capacity;
-pub use executor::{Ended, Executor, Job, Seen};
+pub use executor::{Ended, Executor, Job, Progress};
 pub use local::{Limits, Local};
 pub(crate) use machines::forget_ended;
 

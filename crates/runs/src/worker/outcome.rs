@@ -13,7 +13,7 @@ use providers::{
     image_builder::{
         record::{RunInput, TemplateRecord},
         staging,
-        state::{Event, LastRun, Outcome, next_of_run},
+        state::{Event, LastRun, RunOutcome, next_of_run},
     },
 };
 use serde_json::{Value, json};
@@ -65,12 +65,12 @@ pub(crate) async fn end(
 /// The state, and `{code, message}` unless all is done.
 fn classify(log: &str, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
     let end = match &ended.error {
-        None => Outcome::Succeeded,
-        Some(error) if error.code == ErrorCode::Canceled => Outcome::Canceled,
+        None => RunOutcome::Succeeded,
+        Some(error) if error.code == ErrorCode::Canceled => RunOutcome::Canceled,
         Some(error) if is_distributing(error) && !ended.outputs.is_empty() => {
-            Outcome::PartiallySucceeded
+            RunOutcome::PartiallySucceeded
         }
-        Some(_) => Outcome::Failed,
+        Some(_) => RunOutcome::Failed,
     };
     // A run that was to be canceled never reports success, though all may have been delivered.
     let state = match next_of_run(run, Event::End(end)) {

@@ -19,7 +19,7 @@ use super::{executor::Ended, journal::Journal};
 
 /// Where a run finds its scripts and leaves its VHDs.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Destination {
     /// The storage account of its template.
     pub(super) account: String,
     /// What its VHDs have in their names behind the run output's.
@@ -30,7 +30,7 @@ pub(super) struct Place {
 ///
 /// # Errors
 /// The account is gone. A failure of the database is not one of the run.
-pub(super) async fn place(app: &App, run: &Run) -> Result<Place, Fault<Error>> {
+pub(super) async fn place(app: &App, run: &Run) -> Result<Destination, Fault<Error>> {
     let template = TemplateRecord::find(app.store(), &run.template).await?;
     let Some(account) = staging::account(app, template.as_ref()).await? else {
         let text = "the staging storage account of the image template is gone: its resource group was deleted";
@@ -38,7 +38,7 @@ pub(super) async fn place(app: &App, run: &Run) -> Result<Place, Fault<Error>> {
             .hint("delete the image template and create it again")
             .into());
     };
-    Ok(Place { account: account.name, stamp: stamp(app, run).await? })
+    Ok(Destination { account: account.name, stamp: stamp(app, run).await? })
 }
 
 /// Azure has the second in the name. An earlier run of the template may have had that second: then the run's id
@@ -65,7 +65,7 @@ pub(super) async fn fetch_scripts(cx: &RunContext, account: &str, template: &Tem
 
 /// Moves VHDs that have no place of their own into the account. A VHD that cannot be moved is not an
 /// output, and fails the run.
-pub(super) async fn deliver(app: &App, place: &Place, mut ended: Ended) -> Ended {
+pub(super) async fn deliver(app: &App, place: &Destination, mut ended: Ended) -> Ended {
     let mut outputs = Vec::new();
     if let Err(error) = app.confirm_ownership().await {
         return Ended { outputs, error: Some(error), ..ended };
@@ -79,8 +79,8 @@ pub(super) async fn deliver(app: &App, place: &Place, mut ended: Ended) -> Ended
     Ended { outputs, ..ended }
 }
 
-async fn stage(app: &App, place: &Place, mut output: RunOutput) -> Result<RunOutput, Error> {
-    let Place { account, stamp } = place;
+async fn stage(app: &App, place: &Destination, mut output: RunOutput) -> Result<RunOutput, Error> {
+    let Destination { account, stamp } = place;
     let layout = &app.settings().layout;
     let is_local = output.artifact_uri.as_deref().is_some_and(|uri| uri.starts_with("file:"));
     if !is_local || !output.path.starts_with(layout.blobs()) {

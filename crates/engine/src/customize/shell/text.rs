@@ -31,7 +31,7 @@ pub(in crate::customize) async fn text(
     failure: ErrorCode,
 ) -> Result<Fetched> {
     let path = sent.path.clone();
-    let seen = off_runtime(move || Seen::of(File::open(path)?))
+    let seen = off_runtime(move || EncodingNotes::of(File::open(path)?))
         .await
         .code(ErrorCode::InternalError, || "a fetched script cannot be read".to_owned())?;
     let refuse = |why: &str, hint: &str| Err(Error::new(failure, why.to_owned()).hint(hint));
@@ -52,7 +52,7 @@ pub(in crate::customize) async fn text(
 
 /// The properties of a script that matter here.
 #[derive(Debug, Default)]
-struct Seen {
+struct EncodingNotes {
     byte_order_mark: bool,
     is_utf_16: bool,
     carriage_returns: bool,
@@ -61,7 +61,7 @@ struct Seen {
     zeroes: bool,
 }
 
-impl Seen {
+impl EncodingNotes {
     fn of(mut from: impl Read) -> io::Result<Self> {
         let mut seen = Self::default();
         let mut buffer = vec![0; 64 << 10];

@@ -23,7 +23,7 @@ use images::{
     run_context::RunContext,
     store::{Labels, Numbering, Payload, Store, StoredImage, Version, address::Address},
 };
-use regions::{Copied, Known, Request};
+use regions::{Copied, Request, StorageRegions};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -128,7 +128,7 @@ impl Delivery for SharedImage {
 impl Distributor for SharedImage {
     fn faults(&self, cx: &RunContext, config: &Config) -> Vec<Error> {
         let own = cx.region_set.of_gallery(&self.definition());
-        Known::new(config, &cx.region_set).faults(&self.regions, own)
+        StorageRegions::new(config, &cx.region_set).faults(&self.regions, own)
     }
 
     /// Rejects the source's version for a kind of source that has none.

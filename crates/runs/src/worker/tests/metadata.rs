@@ -18,13 +18,13 @@ fn identity(name: &str) -> String {
     format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}")
 }
 
-struct Place {
+struct MetadataBench {
     _bench: Bench,
     process: Process,
     run: Run,
 }
 
-impl Place {
+impl MetadataBench {
     /// A run that is at work, and three identities.
     async fn new() -> Self {
         let bench = Bench::new().await;
@@ -106,7 +106,7 @@ async fn token(service: &OfRun, more: &str) -> (u16, Value) {
 // conformance: 106
 #[tokio::test]
 async fn token_stands_for_its_identity_while_the_run_is_active() {
-    let place = Place::new().await;
+    let place = MetadataBench::new().await;
     let (status, body) = token(&place.service(&["one"]), "").await;
     assert_eq!(status, 200, "{body}");
     assert_eq!((&body["client_id"], &body["token_type"]), (&json!("c-one"), &json!("Bearer")));
@@ -119,7 +119,7 @@ async fn token_stands_for_its_identity_while_the_run_is_active() {
 
 #[tokio::test]
 async fn token_expires_with_the_build_timeout() {
-    let place = Place::new().await;
+    let place = MetadataBench::new().await;
     let service = place.service(&["one"]);
     let target = format!("/metadata/identity/oauth2/token?api-version=1&resource={ARM}");
     let answer = service.answer(&asked(&target), Duration::from_secs(90)).await;
@@ -130,7 +130,7 @@ async fn token_expires_with_the_build_timeout() {
 // conformance: 106
 #[tokio::test]
 async fn only_listed_identities_answer_and_several_need_a_choice() {
-    let place = Place::new().await;
+    let place = MetadataBench::new().await;
     let both = place.service(&["one", "two"]);
     let (status, body) = token(&both, "").await;
     assert_eq!((status, &body["error"]), (400, &json!("invalid_request")));
@@ -148,7 +148,7 @@ async fn only_listed_identities_answer_and_several_need_a_choice() {
 
 #[tokio::test]
 async fn wrong_metadata_requests_get_azures_errors() {
-    let place = Place::new().await;
+    let place = MetadataBench::new().await;
     let service = place.service(&["one"]);
     let path = "/metadata/identity/oauth2/token";
     let good = format!("{path}?api-version=2018-02-01&resource={ARM}");
@@ -173,7 +173,7 @@ async fn wrong_metadata_requests_get_azures_errors() {
 
 #[tokio::test]
 async fn machine_gets_its_own_description() {
-    let place = Place::new().await;
+    let place = MetadataBench::new().await;
     let service = place.service(&["one"]);
     let (status, body) = get(&service, asked("/metadata/instance?api-version=2021-02-01")).await;
     assert_eq!(status, 200, "{body}");
