@@ -21,7 +21,7 @@ mod output;
 mod passed;
 mod tap_name;
 pub mod template;
-pub mod trial;
+pub mod test_boot;
 pub mod vm_size;
 
 /// The machine backend, for callers that only pass it on.

@@ -64,7 +64,7 @@ impl Error {
 
     /// Whether the error concerns the whole build or its host rather than the running step. Such an
     /// error does not blame the step and keeps its own wording.
-    pub fn is_of_the_whole(&self) -> bool {
+    pub fn concerns_whole_build(&self) -> bool {
         use ErrorCode::{BuildTimeout, Canceled, DiskFull, StepTimedOut};
         matches!(self.code, BuildTimeout | Canceled | DiskFull | StepTimedOut)
     }

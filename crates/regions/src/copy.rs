@@ -100,7 +100,7 @@ async fn unless_canceled<T>(
 }
 
 /// A region to write to.
-struct Lane {
+struct RegionCopy {
     region: Region,
     /// The pieces that it has.
     has: HashSet<ChunkId>,
@@ -117,15 +117,15 @@ async fn copy(
 ) -> Result<Replication> {
     let Request { image, regions } = request;
     let mut results: Vec<Option<Result<Copied>>> = regions.iter().map(|_| None).collect();
-    let (mut numbers, mut lanes) = (Vec::new(), Vec::new());
+    let (mut numbers, mut copies) = (Vec::new(), Vec::new());
     for (number, opened) in opened.into_iter().enumerate() {
         match opened {
             Ok(Opened::There(chunks)) => {
                 results[number] = Some(Ok(Copied { chunks, ..Copied::default() }));
             }
-            Ok(Opened::Lacks(lane)) => {
+            Ok(Opened::Lacks(copy)) => {
                 numbers.push(number);
-                lanes.push(lane);
+                copies.push(copy);
             }
             Err(error) => results[number] = Some(Err(error)),
         }
@@ -137,8 +137,8 @@ async fn copy(
         }
     }
     let mut read_bytes = 0;
-    if !lanes.is_empty() {
-        let (bytes, copied) = fan_out(cx, host, image, lanes, &mut status).await?;
+    if !copies.is_empty() {
+        let (bytes, copied) = fan_out(cx, host, image, copies, &mut status).await?;
         read_bytes = bytes;
         for (number, result) in numbers.into_iter().zip(copied) {
             status.set(&regions[number], state_of(&result))?;
@@ -182,7 +182,7 @@ fn state_of(result: &Result<Copied>) -> State {
 enum Opened {
     /// The region already has the version, with that many pieces.
     There(u64),
-    Lacks(Lane),
+    Lacks(RegionCopy),
 }
 
 async fn open(cx: &RunContext, config: &Config, name: &str, image: &StoredImage) -> Result<Opened> {
@@ -214,7 +214,7 @@ async fn look(region: Region, name: &str, image: &StoredImage) -> Result<Opened>
     }
     let note = region.begin()?;
     let has = region.pieces().await?;
-    Ok(Opened::Lacks(Lane { region, has, note, _share: share }))
+    Ok(Opened::Lacks(RegionCopy { region, has, note, _share: share }))
 }
 
 fn address_of(image: &StoredImage) -> Result<Address> {
@@ -225,26 +225,26 @@ type Queue = mpsc::Sender<(ChunkId, PutPayload)>;
 
 /// Counts the pieces and bytes that were sent to a region.
 #[derive(Default)]
-struct Tally {
+struct Sent {
     chunks: AtomicU64,
     bytes: AtomicU64,
 }
 
-/// Reads the disk and feeds every lane. Returns the bytes read, and the result of each lane in
+/// Reads the disk and feeds every copy. Returns the bytes read, and the result of each copy in
 /// order.
 async fn fan_out(
     cx: &RunContext,
     host: &Host,
     image: &StoredImage,
-    mut lanes: Vec<Lane>,
+    mut copies: Vec<RegionCopy>,
     status: &mut status::Writer,
 ) -> Result<(u64, Vec<Result<Copied>>)> {
     let disks = disks_of(cx, host, image).await?;
     let present =
-        Present::new(lanes.iter_mut().map(|lane| std::mem::take(&mut lane.has)).collect());
-    let tallies: Vec<Tally> = lanes.iter().map(|_| Tally::default()).collect();
-    let (queues, ends): (Vec<Queue>, Vec<_>) = lanes.iter().map(|_| mpsc::channel(QUEUE)).unzip();
-    let names: Vec<_> = lanes.iter().map(|lane| lane.region.name.clone()).collect();
+        Present::new(copies.iter_mut().map(|copy| std::mem::take(&mut copy.has)).collect());
+    let sent: Vec<Sent> = copies.iter().map(|_| Sent::default()).collect();
+    let (queues, ends): (Vec<Queue>, Vec<_>) = copies.iter().map(|_| mpsc::channel(QUEUE)).unzip();
+    let names: Vec<_> = copies.iter().map(|copy| copy.region.name.clone()).collect();
     let tell = |done: u64, total: u64| {
         for name in &names {
             let percent = u8::try_from(done * 100 / total.max(1)).unwrap_or(100).min(99);
@@ -253,12 +253,12 @@ async fn fan_out(
         Ok(())
     };
     let reading = unless_canceled(&cx.cancel, feed_all(cx, disks, present, queues, tell));
-    let regions: Vec<_> = lanes.iter().map(|lane| lane.region.clone()).collect();
+    let regions: Vec<_> = copies.iter().map(|copy| copy.region.clone()).collect();
     let uploads = regions
         .iter()
         .zip(ends)
-        .zip(&tallies)
-        .map(|((region, queue), tally)| upload(region, queue, tally, &cx.cancel).boxed());
+        .zip(&sent)
+        .map(|((region, queue), sent)| upload(region, queue, sent, &cx.cancel).boxed());
     let (read, uploaded) = future::join(reading, future::join_all(uploads)).await;
     cx.events.progress_ended(ACTIVITY);
     let (read_bytes, chunks) = read??;
@@ -267,10 +267,11 @@ async fn fan_out(
         return Err(region::canceled());
     }
     let manifest = Manifest::new(image.record.clone(), CHUNK_BYTES, chunks);
-    let finished =
-        lanes.into_iter().zip(uploaded).zip(&tallies).map(|((lane, upload), tally)| {
-            finish(cx, lane, upload, image, &manifest, tally).boxed()
-        });
+    let finished = copies
+        .into_iter()
+        .zip(uploaded)
+        .zip(&sent)
+        .map(|((copy, upload), sent)| finish(cx, copy, upload, image, &manifest, sent).boxed());
     Ok((read_bytes, future::join_all(finished).await))
 }
 
@@ -295,7 +296,7 @@ async fn disks_of(cx: &RunContext, host: &Host, image: &StoredImage) -> Result<V
     Ok(disks)
 }
 
-/// Feeds every lane from one disk after the other. Returns the bytes read, and the pieces of each
+/// Feeds every copy from one disk after the other. Returns the bytes read, and the pieces of each
 /// disk.
 async fn feed_all(
     cx: &RunContext,
@@ -309,7 +310,7 @@ async fn feed_all(
     let mut written: Option<Instant> = None;
     for disk in disks {
         let bytes = reader::data_bytes(&disk.extents);
-        let told = |done: u64| {
+        let report = |done: u64| {
             let done = before + done.min(bytes);
             cx.events.progress(ACTIVITY, done, Some(total));
             if written.is_some_and(|at| at.elapsed() <= TELL_EVERY) {
@@ -318,7 +319,7 @@ async fn feed_all(
             written = Some(Instant::now());
             tell(done, total)
         };
-        let (from_disk, of_disk) = feed(disk, present.clone(), &queues, told).await?;
+        let (from_disk, of_disk) = feed(disk, present.clone(), &queues, report).await?;
         read += from_disk;
         before += bytes;
         pieces.push(of_disk);
@@ -346,7 +347,7 @@ async fn feed(
             chunks.push((piece.index, piece.id));
             let Some((lacking, packed)) = piece.wanted else { continue };
             let sent = lacking.iter().filter_map(|n| queues.get(*n));
-            // A lane that takes no pieces has failed and reports its own error.
+            // A copy that takes no pieces has failed and reports its own error.
             future::join_all(sent.map(|queue| queue.send((piece.id, packed.clone())).boxed()))
                 .await;
             if queues.iter().all(mpsc::Sender::is_closed) {
@@ -365,7 +366,7 @@ async fn feed(
 async fn upload(
     region: &Region,
     queue: mpsc::Receiver<(ChunkId, PutPayload)>,
-    tally: &Tally,
+    sent: &Sent,
     cancel: &CancellationToken,
 ) -> Result<()> {
     let failed = cancel.child_token();
@@ -382,8 +383,8 @@ async fn upload(
     while let Some(put) = puts.next().await {
         match put {
             Ok(bytes) => {
-                tally.chunks.fetch_add(1, Ordering::Relaxed);
-                tally.bytes.fetch_add(bytes, Ordering::Relaxed);
+                sent.chunks.fetch_add(1, Ordering::Relaxed);
+                sent.bytes.fetch_add(bytes, Ordering::Relaxed);
             }
             Err(error) => {
                 failed.cancel();
@@ -397,14 +398,14 @@ async fn upload(
 /// Writes the manifest after all pieces: the copy now exists.
 async fn finish(
     cx: &RunContext,
-    lane: Lane,
+    copy: RegionCopy,
     upload: Result<()>,
     image: &StoredImage,
     manifest: &Manifest,
-    tally: &Tally,
+    sent: &Sent,
 ) -> Result<Copied> {
     upload?;
-    let Lane { region, note, .. } = lane;
+    let RegionCopy { region, note, .. } = copy;
     region.settle().await?;
     let key = manifest::key_of(&address_of(image)?)?;
     cx.confirm_ownership().await?;
@@ -418,7 +419,7 @@ async fn finish(
     may_wait(|| note.done());
     Ok(Copied {
         chunks: manifest.ids().count() as u64,
-        moved_chunks: tally.chunks.load(Ordering::Relaxed),
-        moved_bytes: tally.bytes.load(Ordering::Relaxed) + bytes,
+        moved_chunks: sent.chunks.load(Ordering::Relaxed),
+        moved_bytes: sent.bytes.load(Ordering::Relaxed) + bytes,
     })
 }

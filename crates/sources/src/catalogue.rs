@@ -26,7 +26,7 @@ pub(super) use self::{
     checksum::{Checksum, Listing, Pledge},
     wire::{Bootstrap, FileImage, UrlImage},
 };
-use super::shelf::{self, Named};
+use super::source_cache::{self, Named};
 
 const SHIPPED: &str = include_str!("../catalogue.toml");
 const LATEST: &str = "latest";
@@ -317,9 +317,9 @@ impl Catalogue {
             alias: None,
         };
         let known = match &entry.origin {
-            Origin::Bootstrap(_) => shelf::recorded_version(&self.layout, &entry.key()),
+            Origin::Bootstrap(_) => source_cache::recorded_version(&self.layout, &entry.key()),
             Origin::Url(url) if url.pledge.is_rolling() => {
-                shelf::recorded_version(&self.layout, &entry.key())
+                source_cache::recorded_version(&self.layout, &entry.key())
             }
             Origin::Url(_) | Origin::File(_) => None,
         };

@@ -15,7 +15,7 @@ use images::{
 
 use super::{
     DISK, SourceImage, lock,
-    shelf::{self, Named},
+    source_cache::{self, Named},
 };
 
 /// A data disk in the source cache.
@@ -39,7 +39,7 @@ impl From<SourceImage> for DataSource {
 }
 
 /// Adds all data disks of the image to the source cache, by LUN.
-pub(super) async fn adopt(
+pub(super) async fn add_stored(
     cx: &RunContext,
     host: &Host,
     stored: &StoredImage,
@@ -56,20 +56,20 @@ pub(super) async fn adopt(
             brings_network: false,
         };
         let _lock = lock(cx, &disk.sha256).await?;
-        if let Some(image) = shelf::load(cx, &disk.sha256, &named).await? {
+        if let Some(image) = source_cache::load(cx, &disk.sha256, &named).await? {
             all.push(image.into());
             continue;
         }
-        let work = shelf::work_folder(cx)?;
+        let work = source_cache::work_folder(cx)?;
         let (to, cancel) = (work.path().join(DISK), cx.cancel.clone());
         let verified = Verified::new(&cx.layout);
         let fail = |e| io_fault(e, ErrorCode::BadImage, format!("read {}", named.urn));
         off_runtime(move || link_or_copy(&verified, &disk.disk, &to, &cancel))
             .await
             .map_err(fail)?;
-        let image = shelf::admit(cx, host, work, &named).await?;
+        let image = source_cache::admit(cx, host, work, &named).await?;
         if image.digest != disk.sha256 {
-            shelf::remove(&cx.layout, &image.digest);
+            source_cache::remove(&cx.layout, &image.digest);
             let text = format!("{} has changed since it was stored", named.urn);
             return Err(
                 Error::new(ErrorCode::BadImage, text).hint("remove the image and build it again")

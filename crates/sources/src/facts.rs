@@ -7,7 +7,7 @@ use images::{
     store::{Record, Store, address::Address},
 };
 
-use super::{Catalogue, ResolvedEntry, catalogue::Origin, shelf};
+use super::{Catalogue, ResolvedEntry, catalogue::Origin, source_cache};
 
 /// The facts that the machine must match.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,8 +63,8 @@ pub fn facts(layout: &Layout, source: &Source) -> Result<Option<SourceProperties
             Origin::Url(image) => image.virtual_size,
             Origin::File(image) => image.virtual_size,
         };
-        let here =
-            shelf::glance(layout, &entry.key(), entry.named()).map(|image| image.virtual_size);
+        let here = source_cache::glance(layout, &entry.key(), entry.named())
+            .map(|image| image.virtual_size);
         return Ok(Some(SourceProperties {
             generation: entry.generation,
             architecture: entry.architecture,

@@ -21,7 +21,7 @@ use images::{
 use vm::{Host, disk, may_wait};
 
 use self::header::Header;
-use super::{DISK, program_fault, shelf};
+use super::{DISK, program_fault, source_cache};
 
 /// Larger disks exist only in damaged or hostile headers.
 const MAX_DISK: u64 = 64 << 40;
@@ -162,7 +162,7 @@ pub async fn import(
             .hint(format!("choose another name, or goldsmith image rm {name}")));
     }
     let facts = check_importable(host, path).await?;
-    let work = shelf::work_folder(cx)?;
+    let work = source_cache::work_folder(cx)?;
     let disk = work.path().join(DISK);
     convert_in(cx, host, path, &facts, &disk).await?;
     let digest = sha256(cx, &disk, &format!("Verify {name}")).await?;

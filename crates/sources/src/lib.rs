@@ -22,7 +22,7 @@ mod given;
 mod import;
 mod published;
 mod scripts;
-mod shelf;
+mod source_cache;
 mod work;
 
 use std::{io, path::PathBuf};
@@ -40,7 +40,7 @@ use images::{
 use serde::{Deserialize, Serialize};
 use vm::{Host, may_wait, off_runtime};
 
-pub use self::shelf::{digests, evict};
+pub use self::source_cache::{digests, evict};
 pub use self::{
     catalogue::{Catalogue, Listed, Plan, ResolvedEntry, is_newer},
     data::DataSource,
@@ -49,7 +49,7 @@ pub use self::{
 };
 use self::{
     catalogue::{Listing, Origin, Pledge, UrlImage},
-    shelf::Named,
+    source_cache::Named,
 };
 
 /// The name of a disk in its folder.
@@ -119,13 +119,13 @@ pub async fn obtain(cx: &RunContext, host: &Host, entry: &ResolvedEntry) -> Resu
 /// The image in the source cache, unless its publisher has a newer one. An unreachable publisher
 /// does not stop a build that can use the cached image.
 async fn current(cx: &RunContext, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
-    let found = shelf::find(cx, &entry.key(), entry.named()).await?;
+    let found = source_cache::find(cx, &entry.key(), entry.named()).await?;
     let (Some(image), Some((url, listing))) = (&found, rolling(entry)) else {
         return Ok(found);
     };
     match published::look_up(cx, url, listing).await {
         Ok(now)
-            if may_wait(|| shelf::published(&cx.layout, &entry.key())).as_deref()
+            if may_wait(|| source_cache::published(&cx.layout, &entry.key())).as_deref()
                 == Some(now.checksum.text()) =>
         {
             Ok(found)
@@ -160,19 +160,23 @@ fn rolling(entry: &ResolvedEntry) -> Option<(&UrlImage, &Listing)> {
 /// The image if it is in the source cache and unchanged since the last verification. Fetches
 /// nothing.
 pub fn present(cx: &RunContext, entry: &ResolvedEntry) -> Result<Option<SourceImage>> {
-    Ok(shelf::glance(&cx.layout, &entry.key(), entry.named()))
+    Ok(source_cache::glance(&cx.layout, &entry.key(), entry.named()))
 }
 
 /// Adds an image of the store to the source cache, with its data disks.
 ///
 /// # Errors
 /// `BadImage`, `HostNotReady`, `DiskFull`, `Canceled`.
-pub async fn adopt(cx: &RunContext, host: &Host, stored: &StoredImage) -> Result<SourceImage> {
-    let image = adopt_system(cx, host, stored).await?;
-    Ok(SourceImage { data: data::adopt(cx, host, stored).await?, ..image })
+pub async fn add_stored(cx: &RunContext, host: &Host, stored: &StoredImage) -> Result<SourceImage> {
+    let image = add_system_disk(cx, host, stored).await?;
+    Ok(SourceImage { data: data::add_stored(cx, host, stored).await?, ..image })
 }
 
-async fn adopt_system(cx: &RunContext, host: &Host, stored: &StoredImage) -> Result<SourceImage> {
+async fn add_system_disk(
+    cx: &RunContext,
+    host: &Host,
+    stored: &StoredImage,
+) -> Result<SourceImage> {
     let record = &stored.record;
     let version = record.version.map(|version| version.to_string());
     let exact_version = match &version {
@@ -191,20 +195,20 @@ async fn adopt_system(cx: &RunContext, host: &Host, stored: &StoredImage) -> Res
         brings_network: false,
     };
     let _lock = lock(cx, &record.digest).await?;
-    if let Some(image) = shelf::load(cx, &record.digest, &named).await? {
+    if let Some(image) = source_cache::load(cx, &record.digest, &named).await? {
         return Ok(image);
     }
-    let work = shelf::work_folder(cx)?;
+    let work = source_cache::work_folder(cx)?;
     let verified = Verified::new(&cx.layout);
     let (from, to, cancel) = (stored.disk(), work.path().join(DISK), cx.cancel.clone());
     off_runtime(move || link_or_copy(&verified, &from, &to, &cancel))
         .await
         .map_err(|e| io_fault(e, ErrorCode::BadImage, format!("read {}", record.id)))?;
-    let image = shelf::admit(cx, host, work, &named).await?;
+    let image = source_cache::admit(cx, host, work, &named).await?;
     if image.digest == record.digest {
         return Ok(image);
     }
-    shelf::remove(&cx.layout, &image.digest);
+    source_cache::remove(&cx.layout, &image.digest);
     Err(Error::new(ErrorCode::BadImage, format!("{} has changed since it was stored", record.id))
         .hint("remove it and build or import it again"))
 }
@@ -231,7 +235,7 @@ async fn lock(cx: &RunContext, key: &str) -> Result<Lock> {
 }
 
 async fn make(cx: &RunContext, host: &Host, entry: &ResolvedEntry) -> Result<SourceImage> {
-    let work = shelf::work_folder(cx)?;
+    let work = source_cache::work_folder(cx)?;
     let made = match &entry.origin {
         Origin::Bootstrap(recipe) => bootstrap::make(cx, host, entry, recipe, work.path())
             .await
@@ -251,8 +255,8 @@ async fn make(cx: &RunContext, host: &Host, entry: &ResolvedEntry) -> Result<Sou
         }
     };
     let named = Named { exact_version: entry.urn_of(&version), ..entry.named() };
-    let image = shelf::admit(cx, host, work, &named).await?;
-    may_wait(|| shelf::record(&cx.layout, &entry.key(), &image, checksum))?;
+    let image = source_cache::admit(cx, host, work, &named).await?;
+    may_wait(|| source_cache::record(&cx.layout, &entry.key(), &image, checksum))?;
     Ok(image)
 }
 

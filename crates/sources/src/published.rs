@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use super::{
     bootstrap,
     catalogue::{Checksum, Listing, UrlImage},
-    shelf,
+    source_cache,
 };
 use crate::fetch::{self, Download, Guard, Limits};
 
@@ -65,7 +65,7 @@ pub(super) fn limits(max_bytes: u64, url: &str) -> Limits {
 }
 
 async fn fetch_text(cx: &RunContext, url: &str) -> Result<String> {
-    let work = shelf::work_folder(cx)?;
+    let work = source_cache::work_folder(cx)?;
     let to = work.path().join("checksums");
     let job = Download {
         url,

@@ -65,7 +65,7 @@ impl Bench {
     }
 
     /// The names in `sources/`.
-    fn shelf(&self) -> Vec<String> {
+    fn source_cache(&self) -> Vec<String> {
         let entries = fs::read_dir(self.cx.layout.sources()).unwrap();
         let names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<_> = names.collect();
@@ -149,7 +149,7 @@ async fn file_is_added_as_a_source_once() {
     assert_eq!(fs::metadata(&image.disk).unwrap().permissions().mode() & 0o222, 0);
     let mut expected = [image.digest.as_str(), "entries"];
     expected.sort_unstable();
-    assert_eq!(bench.shelf(), expected);
+    assert_eq!(bench.source_cache(), expected);
 
     // The file is no longer needed, as long as it is unchanged.
     assert_eq!(present(&bench.cx, &entry).unwrap().as_ref(), Some(&image));
@@ -208,7 +208,7 @@ async fn touched_source_is_reread_and_changed_source_is_rebuilt() {
     drop(disk);
     let again = bench.obtain(&entry).await.unwrap();
     assert_eq!(again.digest, digest(&fs::read(&again.disk).unwrap()));
-    assert_eq!(bench.shelf().len(), 2);
+    assert_eq!(bench.source_cache().len(), 2);
 }
 
 #[tokio::test]
@@ -235,7 +235,7 @@ async fn mismatch_with_the_catalogue_is_rejected() {
     fs::remove_file(path).unwrap();
     let error = bench.obtain(&entry).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::SourceUnavailable);
-    assert!(bench.shelf().is_empty(), "{:?}", bench.shelf());
+    assert!(bench.source_cache().is_empty(), "{:?}", bench.source_cache());
 }
 
 #[tokio::test]
@@ -250,7 +250,7 @@ async fn download_is_verified_before_use() {
     };
     let error = bench.obtain(&bench.entry(1, &version(&"0".repeat(64)))).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::ChecksumMismatch);
-    assert!(bench.shelf().is_empty());
+    assert!(bench.source_cache().is_empty());
 
     let image = bench.obtain(&bench.entry(1, &version(&sha256))).await.unwrap();
     assert_eq!((&image.vars, image.version()), (&None, Some("2.0")));
@@ -288,7 +288,7 @@ async fn published_image_is_checked_against_the_publishers_file() {
     let error = bench.obtain(&entry).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::ChecksumMismatch);
     assert!(error.details[1].contains(&sha256), "{error:?}");
-    assert!(bench.shelf().is_empty(), "{:?}", bench.shelf());
+    assert!(bench.source_cache().is_empty(), "{:?}", bench.source_cache());
 
     folder.put("SHA256SUMS", format!("SHA256 (disk.raw) = {sha256}\n"));
     let image = bench.obtain(&entry).await.unwrap();
@@ -364,7 +364,7 @@ async fn concurrent_calls_create_the_source_once() {
     let entry = bench.file_entry("");
     let (one, two) = tokio::join!(bench.obtain(&entry), bench.obtain(&entry));
     assert_eq!(one.unwrap(), two.unwrap());
-    assert_eq!(bench.shelf().len(), 2);
+    assert_eq!(bench.source_cache().len(), 2);
 }
 
 #[tokio::test]
@@ -392,7 +392,7 @@ async fn bootstrap_without_mirror_reports_it_and_leaves_nothing() {
     let codes = [ErrorCode::SourceUnavailable, ErrorCode::HostNotReady];
     assert!(codes.contains(&error.code), "{error:?}");
     assert!(!error.details.is_empty() || error.hint.is_some());
-    assert!(bench.shelf().is_empty(), "{:?}", bench.shelf());
+    assert!(bench.source_cache().is_empty(), "{:?}", bench.source_cache());
 }
 
 #[tokio::test]
@@ -423,7 +423,7 @@ async fn canceled_bootstrap_ends_all_its_processes() {
         apt = &mut connected => apt,
     };
     assert_eq!(obtained.await.unwrap_err().code, ErrorCode::Canceled);
-    assert!(bench.shelf().is_empty(), "{:?}", bench.shelf());
+    assert!(bench.source_cache().is_empty(), "{:?}", bench.source_cache());
     // The connection ends when its last holder exits.
     let mut rest = Vec::new();
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), apt.read_to_end(&mut rest))
@@ -449,16 +449,16 @@ async fn stored_image_is_added_as_a_source() {
     let stored = store.publish_managed(&bench.cx, &address, payload).await.unwrap();
     fs::remove_dir_all(bench.cx.layout.sources()).unwrap();
 
-    let adopted = adopt(&bench.cx, &bench.host, &stored).await.unwrap();
+    let adopted = add_stored(&bench.cx, &bench.host, &stored).await.unwrap();
     assert_eq!((&adopted.digest, adopted.generation), (&source.digest, 2));
     assert_eq!(adopted.urn, stored.record.id);
-    assert_eq!(adopt(&bench.cx, &bench.host, &stored).await.unwrap(), adopted);
+    assert_eq!(add_stored(&bench.cx, &bench.host, &stored).await.unwrap(), adopted);
 
     fs::remove_dir_all(bench.cx.layout.sources()).unwrap();
     fs::set_permissions(stored.disk(), fs::Permissions::from_mode(0o644)).unwrap();
     let disk = fs::OpenOptions::new().write(true).open(stored.disk()).unwrap();
     disk.write_all_at(b"evil", (4 << 20) / 16).unwrap();
-    let error = adopt(&bench.cx, &bench.host, &stored).await.unwrap_err();
+    let error = add_stored(&bench.cx, &bench.host, &stored).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::BadImage);
-    assert!(bench.shelf().is_empty(), "{:?}", bench.shelf());
+    assert!(bench.source_cache().is_empty(), "{:?}", bench.source_cache());
 }

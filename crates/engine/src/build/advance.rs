@@ -236,7 +236,7 @@ fn is_last_customizer(plan: &Plan) -> impl Fn(&Link) -> bool {
 }
 
 fn name_customizer(error: Error, title: &str, target: &str) -> Error {
-    if error.is_of_the_whole() {
+    if error.concerns_whole_build() {
         return error;
     }
     let mut error = error.target(target);

@@ -14,7 +14,6 @@ mod fork;
 mod freshness;
 mod history;
 mod identities;
-mod kept;
 mod lacks;
 mod live;
 mod machine;
@@ -24,6 +23,7 @@ mod plan;
 mod power;
 mod report;
 mod resolve;
+mod retained;
 mod sound;
 mod validate;
 mod wanted;
@@ -59,13 +59,13 @@ pub use chain::{Chain, Link, Role};
 pub(crate) use fork::{Entry, Fork, ForkOf};
 pub use freshness::{CACHE_TAG, Freshness, age};
 pub use history::{Forecast, Hit, forecast};
-pub use kept::{Kept, OnError, kept};
 pub use lacks::lacks;
 pub use machine::{check_machine, check_sizes};
 pub use network::{SUBNET_FIELD, unbound as unbound_subnet, wanted as wanted_subnet};
 pub use plan::{Plan, PlannedStep};
 pub use report::Report;
 pub use resolve::{Input, resolve};
+pub use retained::{OnError, RetainedMachine, retained_machines};
 pub use wanted::Wanted;
 
 pub use crate::template::check_runs_on_linux;
@@ -362,7 +362,7 @@ async fn finish(
     if !run.request.on_error.keeps(on_error) {
         return Err(error);
     }
-    Err(match kept::keep(run, plan, machine.as_ref(), access) {
+    Err(match retained::keep(run, plan, machine.as_ref(), access) {
         Ok(until) => error.hint(format!(
             "the machine is kept until {until:.0}: enter it with `goldsmith shell {id}` on its host, \
              release it with `goldsmith ledger release {id}`",

@@ -105,7 +105,7 @@ async fn start(run: &Run<'_>, subject: Subject<'_>) -> Result<Fork> {
     };
     let of = ForkOf { name: "validation", node, entry };
     run.cx.step(Step::Fork, title, Fork::start(run, of)).await.map_err(|mut error| {
-        if !error.is_of_the_whole() {
+        if !error.concerns_whole_build() {
             error.message = format!("{what} did not come up to be validated: {}", error.message);
             error.target.get_or_insert_with(|| "properties.validate".to_owned());
         }
@@ -127,7 +127,7 @@ async fn apply(run: &Run<'_>, validator: &PlannedStep, fork: &Fork) -> Result<f6
         Ok(started.elapsed().as_secs_f64())
     };
     run.cx.step(step, &validator.title, work).await.map_err(|error| {
-        if error.is_of_the_whole() {
+        if error.concerns_whole_build() {
             return error;
         }
         let path = format!("properties.validate.inVMValidations[{}]", validator.index);

@@ -70,10 +70,10 @@ impl Wanted {
     pub(super) async fn obtain(&self, cx: &RunContext, host: &Host) -> Result<SourceImage> {
         match self {
             Self::Catalogue(entry) => sources::obtain(cx, host, entry).await,
-            Self::Stored(image) => sources::adopt(cx, host, image).await,
+            Self::Stored(image) => sources::add_stored(cx, host, image).await,
             Self::Replica(replica) => {
                 let image = regions::pull(cx, host, replica).await?;
-                sources::adopt(cx, host, &image).await
+                sources::add_stored(cx, host, &image).await
             }
         }
     }
@@ -82,7 +82,7 @@ impl Wanted {
     pub async fn present(&self, cx: &RunContext, host: &Host) -> Result<Option<SourceImage>> {
         match self {
             Self::Catalogue(entry) => may_wait(|| sources::present(cx, entry)),
-            Self::Stored(image) => sources::adopt(cx, host, image).await.map(Some),
+            Self::Stored(image) => sources::add_stored(cx, host, image).await.map(Some),
             Self::Replica(_) => Ok(None),
         }
     }

@@ -162,7 +162,7 @@ async fn sources_and_logs_are_evicted_unless_a_run_needs_them() {
     };
     let source = sources().remove(0);
     let stored = Store::open(&bench.layout).get(SOURCE).unwrap();
-    let held = sources::adopt(&bench.cx(), &bench.host, &stored).await.unwrap();
+    let held = sources::add_stored(&bench.cx(), &bench.host, &stored).await.unwrap();
 
     let done = cache::clear(&bench.layout, true).unwrap();
     assert_eq!(names(&bench.layout.nodes()), Vec::<String>::new());

@@ -9,7 +9,7 @@ use api::{
 };
 use engine::{
     build::{self, Freshness, Input, OnError, Plan, Report, Request},
-    trial::{self, Trial},
+    test_boot::{self, TestBoot},
 };
 use images::{
     error::{Error, Result},
@@ -232,7 +232,7 @@ async fn trial_uses_overlays_on_the_image_disks() {
     let forge = Forge::new().await;
     forge.made("base", "made", &[1]).await;
     let image = forge.stored("made");
-    let trial = Trial {
+    let test_boot = TestBoot {
         disk: image.disk(),
         format: "qcow2".into(),
         virtual_size: image.record.virtual_size,
@@ -244,7 +244,7 @@ async fn trial_uses_overlays_on_the_image_disks() {
     };
     let cx = &forge.s.cx;
     let running = |_: &[(u16, u16)], _: &Path| cx.cancel.cancel();
-    trial::run(cx, &forge.s.host, &forge.fake, &trial, running).await.unwrap();
+    test_boot::run(cx, &forge.s.host, &forge.fake, &test_boot, running).await.unwrap();
     let started = forge.starts().pop().unwrap();
     assert_eq!(started.data, [started.run_dir.join("data0.qcow2")]);
     assert!(!started.data[0].exists(), "it went with the machine");

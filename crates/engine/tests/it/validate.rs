@@ -346,7 +346,7 @@ fn abort(field: &str) -> Value {
 
 /// A machine is retained until a time in the future, with credentials. Releases it.
 async fn assert_kept_and_let_go(bench: &Bench, machine: &str) {
-    let kept = build::kept(&bench.layout).unwrap();
+    let kept = build::retained_machines(&bench.layout).unwrap();
     assert_eq!(kept.len(), 1, "{machine}");
     let running = bench.fake.running();
     assert_eq!(running.len(), 1, "{machine}: {running:?}");
@@ -373,7 +373,7 @@ async fn failed_machine_is_retained_if_the_template_requests_it() {
         bench.fails_at(fails_at);
         let error = bench.build(&bench.cx()).await.unwrap_err();
         let hint = error.hint.unwrap();
-        let run_id = build::kept(&bench.layout).unwrap()[0].run_id.clone();
+        let run_id = build::retained_machines(&bench.layout).unwrap()[0].run_id.clone();
         assert!(
             hint.contains("kept until ") && hint.contains(&format!("goldsmith shell {run_id}")),
             "{hint}"

@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt;
 
 use api::ErrorCode;
-use engine::build::{Kept, kept};
+use engine::build::{RetainedMachine, retained_machines};
 use images::{error::Error, layout::Layout};
 
 use super::Result;
@@ -11,7 +11,7 @@ use crate::cli;
 
 #[expect(clippy::unused_async, reason = "every command has the same shape")]
 pub(super) async fn run(args: &cli::Shell, layout: &Layout) -> Result {
-    let all = kept(layout)?;
+    let all = retained_machines(layout)?;
     let machine = choose(all, args.run.as_deref())?;
     #[expect(clippy::disallowed_methods, reason = "ssh replaces this process")]
     let mut ssh = std::process::Command::new("ssh");
@@ -28,10 +28,11 @@ pub(super) async fn run(args: &cli::Shell, layout: &Layout) -> Result {
         .into())
 }
 
-fn choose(all: Vec<Kept>, wanted: Option<&str>) -> Result<Kept> {
+fn choose(all: Vec<RetainedMachine>, wanted: Option<&str>) -> Result<RetainedMachine> {
     let names: Vec<String> =
         all.iter().map(|machine| format!("{} ({})", machine.run_id, machine.template)).collect();
-    let is_wanted = |machine: &Kept| wanted.is_none_or(|run| machine.run_id.starts_with(run));
+    let is_wanted =
+        |machine: &RetainedMachine| wanted.is_none_or(|run| machine.run_id.starts_with(run));
     all.into_iter().find(is_wanted).ok_or_else(|| {
         let message = match wanted {
             Some(run) => format!("run {run:?} has no retained machine"),

@@ -25,16 +25,16 @@ pub async fn handle(
     );
     let lower: Vec<String> = rest.iter().map(|part| part.to_lowercase()).collect();
     let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
-    let shelf = Shelf { entries, base, location };
+    let listing = Listing { entries, base, location };
     let items = match lower.as_slice() {
-        [] => shelf.names(&[]),
-        [_, "artifacttypes"] => Some(vec![shelf.types(&rest[0])]),
-        [publisher, "artifacttypes", "vmimage", "offers"] => shelf.names(&[publisher]),
+        [] => listing.names(&[]),
+        [_, "artifacttypes"] => Some(vec![listing.types(&rest[0])]),
+        [publisher, "artifacttypes", "vmimage", "offers"] => listing.names(&[publisher]),
         [publisher, "artifacttypes", "vmimage", "offers", offer, "skus"] => {
-            shelf.names(&[publisher, offer])
+            listing.names(&[publisher, offer])
         }
         [publisher, "artifacttypes", "vmimage", "offers", offer, "skus", sku, "versions"] => {
-            shelf.names(&[publisher, offer, sku]).map(|found| narrowed(call, found))
+            listing.names(&[publisher, offer, sku]).map(|found| narrowed(call, found))
         }
         [
             publisher,
@@ -47,7 +47,7 @@ pub async fn handle(
             "versions",
             version,
         ] => {
-            let found = shelf.version([publisher, offer, sku, version]);
+            let found = listing.version([publisher, offer, sku, version]);
             return found.map(Reply::ok).ok_or_else(|| not_found(call));
         }
         [_, "artifacttypes", "vmextension", "types", ..] => Some(Vec::new()),
@@ -78,7 +78,7 @@ fn entries(layout: &images::layout::Layout) -> images::error::Result<Vec<Resolve
     Ok(entries)
 }
 
-struct Shelf {
+struct Listing {
     entries: Vec<ResolvedEntry>,
     base: String,
     location: String,
@@ -87,7 +87,7 @@ struct Shelf {
 /// What stands between the names of an id.
 const STEPS: [&str; 4] = ["", "/ArtifactTypes/VMImage/Offers", "/Skus", "/Versions"];
 
-impl Shelf {
+impl Listing {
     /// What comes below these names, each once; `None` if nothing has these names.
     fn names(&self, above: &[&str]) -> Option<Vec<Value>> {
         let mut found: Vec<Vec<&str>> = Vec::new();

@@ -34,7 +34,7 @@ pub(super) async fn work(app: App, executor: Arc<dyn Executor>) {
 /// The time of machines that nobody can ask for any more is over.
 async fn let_go(app: &App) -> Result<(), db::Error> {
     let layout = &app.settings().layout;
-    let kept = may_wait(|| engine::build::kept(layout)).unwrap_or_else(|e| {
+    let kept = may_wait(|| engine::build::retained_machines(layout)).unwrap_or_else(|e| {
         tracing::warn!(error = %images::error::chain(&e), "the kept machines cannot be listed");
         Vec::new()
     });

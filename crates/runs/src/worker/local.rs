@@ -103,7 +103,7 @@ impl Executor for Local {
         let Inner { layout, host, limits, .. } = &*self.inner;
         let mut left = limits.capacity.unwrap_or_else(|| Capacity::of(host));
         // What failed runs left for a look inside takes its room, too.
-        for kept in build::kept(layout).unwrap_or_default() {
+        for kept in build::retained_machines(layout).unwrap_or_default() {
             left.vcpus -= i64::from(kept.vcpus);
             left.memory_mib -= i64::try_from(kept.memory_mib).unwrap_or(i64::MAX);
         }

@@ -23,7 +23,7 @@ use super::{Run, access::write_secret, plan::Plan};
 /// A retained machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Kept {
+pub struct RetainedMachine {
     pub run_id: String,
     pub template: String,
     pub until: Timestamp,
@@ -79,7 +79,7 @@ pub(super) fn keep(
     let deadline = Deadline::after(run.request.keep_for, &Reading::now(), &boot);
     let until = deadline.wall;
     let size = plan.size.on(run.host);
-    let kept = Kept {
+    let kept = RetainedMachine {
         run_id: run.id.clone(),
         template: plan.name.clone(),
         until,
@@ -104,13 +104,13 @@ pub(super) fn keep(
 const FILE: &str = "kept.json";
 
 /// All retained machines, newest first.
-pub fn kept(layout: &Layout) -> std::io::Result<Vec<Kept>> {
+pub fn retained_machines(layout: &Layout) -> std::io::Result<Vec<RetainedMachine>> {
     let mut all = Vec::new();
     for run_id in ledger::runs(layout)? {
         let path = layout.runs().join(run_id).join(FILE);
         let Some(text) = or_none(fs::read(&path))? else { continue };
         let damaged = |e| std::io::Error::other(format!("{} is damaged: {e}", path.display()));
-        all.push(serde_json::from_slice::<Kept>(&text).map_err(damaged)?);
+        all.push(serde_json::from_slice::<RetainedMachine>(&text).map_err(damaged)?);
     }
     all.reverse();
     Ok(all)

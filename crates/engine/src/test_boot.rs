@@ -19,9 +19,9 @@ use vm::{Backend, Ended, Firmware, Host, MachineSpec, disk, may_wait};
 
 use crate::janitor;
 
-/// The parameters of a trial.
+/// The parameters of a test_boot.
 #[derive(Debug, Clone)]
-pub struct Trial {
+pub struct TestBoot {
     pub disk: PathBuf,
     /// `qcow2`, `raw`, `vpc` or `vmdk`: QEMU's names.
     pub format: String,
@@ -44,7 +44,7 @@ pub async fn run(
     cx: &RunContext,
     host: &Host,
     backend: &dyn Backend,
-    trial: &Trial,
+    test_boot: &TestBoot,
     running: impl FnOnce(&[Published], &Path),
 ) -> Result<()> {
     let id = images::new_run_id();
@@ -60,7 +60,7 @@ pub async fn run(
     let ledger = may_wait(prepare).code(ErrorCode::HostNotReady, || {
         format!("cannot write below {}", cx.layout.cache().display())
     })?;
-    let result = boot(cx, host, backend, trial, &dir, running).await;
+    let result = boot(cx, host, backend, test_boot, &dir, running).await;
     if result.is_err() {
         let _ = may_wait(|| std::fs::copy(dir.join("serial.log"), logs.join("serial.log")));
     }
@@ -75,16 +75,22 @@ async fn boot(
     cx: &RunContext,
     host: &Host,
     backend: &dyn Backend,
-    trial: &Trial,
+    test_boot: &TestBoot,
     dir: &Path,
     running: impl FnOnce(&[Published], &Path),
 ) -> Result<()> {
     let overlay = dir.join("disk.qcow2");
-    disk::create_overlay_on(host, &overlay, &trial.disk, &trial.format, trial.virtual_size)
-        .await
-        .map_err(|e| machine_error(e.into()))?;
+    disk::create_overlay_on(
+        host,
+        &overlay,
+        &test_boot.disk,
+        &test_boot.format,
+        test_boot.virtual_size,
+    )
+    .await
+    .map_err(|e| machine_error(e.into()))?;
     let mut data = Vec::new();
-    for (lun, (disk, bytes)) in trial.data.iter().enumerate() {
+    for (lun, (disk, bytes)) in test_boot.data.iter().enumerate() {
         let overlay = dir.join(file_name(lun));
         disk::create_overlay(host, &overlay, disk, *bytes)
             .await
@@ -92,15 +98,15 @@ async fn boot(
         data.push(overlay);
     }
     let spec = MachineSpec {
-        name: format!("trial-{}", dir.file_name().unwrap_or_default().to_string_lossy()),
+        name: format!("test_boot-{}", dir.file_name().unwrap_or_default().to_string_lossy()),
         run_dir: dir.to_owned(),
-        vcpus: trial.vcpus,
-        memory_mib: trial.memory_mib,
-        firmware: firmware(host, trial, dir).await?,
+        vcpus: test_boot.vcpus,
+        memory_mib: test_boot.memory_mib,
+        firmware: firmware(host, test_boot, dir).await?,
         disk: overlay,
         data,
         seed: None,
-        forwards: trial.publish.clone(),
+        forwards: test_boot.publish.clone(),
         bridge: None,
         resume_from: None,
         migratable: false,
@@ -108,7 +114,7 @@ async fn boot(
         cpu_model: None,
     };
     let machine = backend.start(&spec, &cx.cancel).await.map_err(machine_error)?;
-    let ports: Vec<Published> = trial
+    let ports: Vec<Published> = test_boot
         .publish
         .iter()
         .filter_map(|(_, guest)| Some((machine.forwarded(*guest)?, *guest)))
@@ -126,8 +132,8 @@ async fn boot(
     }
 }
 
-async fn firmware(host: &Host, trial: &Trial, dir: &Path) -> Result<Firmware> {
-    if !trial.uefi {
+async fn firmware(host: &Host, test_boot: &TestBoot, dir: &Path) -> Result<Firmware> {
+    if !test_boot.uefi {
         return Ok(Firmware::Bios);
     }
     let uefi = host.uefi.as_ref().ok_or_else(|| {
