@@ -47,7 +47,7 @@ pub async fn patch_tags(
 /// # Errors
 /// `PreconditionFailed`; `Conflict` if another request was faster.
 pub async fn delete(context: &Context, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-    let found = held(context, call, &key).await?;
+    let found = find(context, call, &key).await?;
     Ok(remove(context, &key, found).await?)
 }
 
@@ -82,7 +82,7 @@ async fn remove(
 ///
 /// # Errors
 /// `PreconditionFailed`
-pub async fn held(
+pub async fn find(
     context: &Context,
     call: &Call,
     key: &ResourceKey,
@@ -92,7 +92,7 @@ pub async fn held(
     Ok(found)
 }
 
-/// [`held`] for a deletion that does more than to remove the row. With a precondition, it first changes the
+/// [`find`] for a deletion that does more than to remove the row. With a precondition, it first changes the
 /// ETag of the row, so that no other request can pass with the same one.
 ///
 /// # Errors
@@ -102,8 +102,8 @@ pub async fn claim(
     call: &Call,
     key: &ResourceKey,
 ) -> Result<Option<Resource>, ApiError> {
-    match held(context, call, key).await? {
-        Some(held) if call.if_match.is_some() => replace(context, held).await.map(Some),
+    match find(context, call, key).await? {
+        Some(row) if call.if_match.is_some() => replace(context, row).await.map(Some),
         found => Ok(found),
     }
 }
@@ -127,7 +127,7 @@ pub async fn existing(
     call: &Call,
     key: &ResourceKey,
 ) -> Result<Resource, ApiError> {
-    let found = held(context, call, key).await?;
+    let found = find(context, call, key).await?;
     found.ok_or_else(|| not_found(name, &call.path))
 }
 

@@ -54,7 +54,7 @@ impl ResourceType<Lab> for Widgets {
         let context = lab.context();
         let object = call.json()?;
         // This checks the precondition on the row that `put` replaces.
-        let existing = rows::held(context, call, &key).await?;
+        let existing = rows::find(context, call, &key).await?;
         let location = fields::location(NAME, context, &object, existing.as_ref())?;
         let size = match fields::properties(&object)?.get("size") {
             Some(Value::Number(size)) => json!(size),

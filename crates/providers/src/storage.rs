@@ -42,7 +42,7 @@ impl ResourceType<App> for StorageAccount {
 
     /// Answers 200 also for a new account: clients take 201 for an error.
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = rows::held(app.context(), call, &key).await?;
+        let existing = rows::find(app.context(), call, &key).await?;
         let created = existing.is_none();
         let name = call.path.names().last().copied().unwrap_or_default();
         if let Some((reason, message)) = unavailable(app, name, Some(&key)).await? {

@@ -75,7 +75,7 @@ async fn follow_schedules(app: App, options: Options) {
             if !is_checked {
                 image_builder::check_schedules(&app, now).await?;
             }
-            image_builder::look_at_schedules(&app, now).await
+            image_builder::reconcile_schedules(&app, now).await
         };
         let looked = looked("schedules", look).await;
         if is_checked || looked.is_some() {
@@ -99,7 +99,7 @@ async fn follow_sources(app: App, options: Options) {
             at_all = Instant::now() + options.interval;
         }
         let now = Timestamp::now();
-        let look = image_builder::look_at_sources(&app, &scope, options.failures, now);
+        let look = image_builder::reconcile_sources(&app, &scope, options.failures, now);
         // The sources may be far away: who ends the service does not wait for them.
         let looked = tokio::select! {
             () = shutdown.cancelled() => return,

@@ -42,7 +42,7 @@ pub(super) async fn advance(
     live: &mut Option<Live>,
 ) -> Result<(Node, UseLock)> {
     let work = Work { run, plan, source, chain };
-    let mut told = 0;
+    let mut reported_until = 0;
     loop {
         let newest = chain.newest(&run.store).map_err(unreadable)?;
         if let Some((_, node)) = &newest
@@ -51,7 +51,7 @@ pub(super) async fn advance(
             continue;
         }
         let done = newest.map_or(0, |(index, _)| index + 1);
-        tell_cached(run, chain, &mut told, done);
+        report_cached(run, chain, &mut reported_until, done);
         let Some(link) = chain.links.get(done) else {
             match last(run, chain)? {
                 Some(last) => return Ok(last),
@@ -63,7 +63,7 @@ pub(super) async fn advance(
             continue;
         }
         // The steps that were executed here have been reported.
-        told = told.max(go_live(work, done, making, live).await?);
+        reported_until = reported_until.max(go_live(work, done, making, live).await?);
         // The machine remains if another process got ahead, or if its first boot was all: its last
         // node counts.
         if let Some(mut overtaken) = live.take() {
@@ -291,9 +291,9 @@ fn evicted() -> Error {
         .hint("build again")
 }
 
-/// Reports each step between `told` and `done` as cached.
-fn tell_cached(run: &Run<'_>, chain: &Chain, told: &mut usize, done: usize) {
-    for link in chain.links.iter().take(done).skip(*told) {
+/// Reports each step between `reported_until` and `done` as cached.
+fn report_cached(run: &Run<'_>, chain: &Chain, reported_until: &mut usize, done: usize) {
+    for link in chain.links.iter().take(done).skip(*reported_until) {
         let step = match link.role {
             Role::Boot => Step::Boot,
             Role::Customize(number) => Step::Customize(number),
@@ -306,5 +306,5 @@ fn tell_cached(run: &Run<'_>, chain: &Chain, told: &mut usize, done: usize) {
             cached(&run.cx, step, &link.title, age(&node).as_secs());
         }
     }
-    *told = done.max(*told);
+    *reported_until = done.max(*reported_until);
 }

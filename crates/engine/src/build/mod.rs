@@ -200,7 +200,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
     let distributors = if source_only { &[][..] } else { distributors };
     let (targets, chain) = may_wait(|| -> Result<_> {
         let targets = distribute::check(cx, distributors, source.version(), &run.id)?;
-        distribute::agree(cx, distributors, &source)?;
+        distribute::check_compatibility(cx, distributors, &source)?;
         let chain = network::chain(run, plan, &source)?;
         history::remember(&cx.layout, plan, &chain);
         Ok((targets, chain))

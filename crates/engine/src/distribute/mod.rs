@@ -13,8 +13,8 @@
 //!
 //! To add a kind: its file, its `mod` line, and its entry in [`DISTRIBUTORS`].
 
-mod agree;
 mod blob;
+mod compatibility;
 mod folder;
 mod managed_image;
 mod shared_image;
@@ -42,7 +42,7 @@ use serde_json::{Map, Value};
 use vm::Host;
 
 pub use self::shared_image::ReplicationMode;
-pub(crate) use self::{agree::agree, vhd::all as vhds};
+pub(crate) use self::{compatibility::check_compatibility, vhd::all as vhds};
 
 /// The kinds of distributors.
 pub const DISTRIBUTORS: &[Kind<Arc<dyn Distributor>>] = &[

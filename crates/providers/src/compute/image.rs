@@ -31,7 +31,7 @@ impl ResourceType<App> for Image {
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = rows::held(app.context(), call, &key).await?;
+        let existing = rows::find(app.context(), call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
         fields::check_name("image", name, 1..=80, "_.-")?;
         let object = call.json()?;

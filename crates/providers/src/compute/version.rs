@@ -59,7 +59,7 @@ impl ResourceType<App> for Version {
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = rows::held(app.context(), call, &key).await?;
+        let existing = rows::find(app.context(), call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
         if let Err(error) = name.parse::<images::store::Version>() {
             return Err(ApiError::bad_request(

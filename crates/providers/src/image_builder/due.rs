@@ -26,7 +26,10 @@ const PAGE: u32 = 500;
 const AT_ONCE: usize = 4;
 
 /// Begins the runs that are due. Returns when the next one is.
-pub async fn look_at_schedules(app: &App, now: Timestamp) -> Result<Option<Timestamp>, db::Error> {
+pub async fn reconcile_schedules(
+    app: &App,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, db::Error> {
     let mut last = None;
     loop {
         let page = app.store().due(now, last, PAGE).await?;

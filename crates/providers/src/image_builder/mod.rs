@@ -10,22 +10,22 @@
 //! template is read *before* the run: its revision then guards both, so that a cancel and a step of the
 //! worker cannot overwrite each other. [`state`] alone decides what is allowed when.
 //!
-//! [`look`] (a trigger's source has a new version) and [`due`] (a schedule's time has come) begin the
+//! [`reconcile`] (a trigger's source has a new version) and [`due`] (a schedule's time has come) begin the
 //! runs that no request asks for. `runs::trigger` calls both.
 
-mod agree;
 mod body;
 mod check;
+mod compatibility;
 mod cron;
 mod delete;
 mod due;
 mod exact;
 mod failure;
-mod look;
 mod machine;
 mod patch;
 pub mod pin;
 mod provision;
+mod reconcile;
 pub mod record;
 mod replicated;
 mod run;
@@ -59,9 +59,9 @@ use serde_json::Value;
 use service::{App, tasks};
 
 pub use self::{
-    due::{check_schedules, look_at_schedules},
+    due::{check_schedules, reconcile_schedules},
     failure::Fault,
-    look::{look_at_sources, run_ended},
+    reconcile::{reconcile_sources, run_ended},
     versions::with_latest,
 };
 use self::{
@@ -172,7 +172,7 @@ async fn load(
     call: &Call,
     key: &ResourceKey,
 ) -> Result<Option<(TemplateRecord, Option<Run>)>, ApiError> {
-    let Some(row) = rows::held(app.context(), call, key).await? else { return Ok(None) };
+    let Some(row) = rows::find(app.context(), call, key).await? else { return Ok(None) };
     let template = TemplateRecord::of(row)?;
     let latest = app.store().recent_runs(key, 1).await?;
     let run = own(&template, &latest).cloned();

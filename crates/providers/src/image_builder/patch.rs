@@ -12,10 +12,10 @@ use serde_json::{Map, Value, json};
 use service::{App, app::changes};
 
 use super::{
-    PATCH_TEMPLATE, advance, agree,
+    PATCH_TEMPLATE, advance,
     body::Change,
     check::{self, invalid},
-    ended,
+    compatibility, ended,
     failure::Failure,
     load_existing, machine, provision,
     record::TemplateRecord,
@@ -156,7 +156,7 @@ impl Change {
             keeps_targets(typed, template)?;
             triggers::keeps(app, template, typed).await?;
             if let Ok(exact) = source::resolve(app, typed).await?
-                && let Some(error) = agree::disagreement(app, typed, &exact).await?
+                && let Some(error) = compatibility::disagreement(app, typed, &exact).await?
             {
                 let target = error.target.clone().unwrap_or_default();
                 let failure = Failure::from(error);

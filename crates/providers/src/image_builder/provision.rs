@@ -10,7 +10,7 @@ use serde_json::json;
 use service::{App, tombstones};
 
 use super::{
-    advance, agree, check, ended,
+    advance, check, compatibility, ended,
     failure::{Failure, Fault},
     machine, pin,
     record::{Indexed, TemplateRecord},
@@ -85,7 +85,7 @@ async fn prepare(app: &App, template: &mut TemplateRecord) -> Result<Vec<Write>,
     if exact.os_type.as_deref() == Some("Linux") {
         engine::template::check_runs_on_linux(&typed)?;
     }
-    if let Some(error) = agree::disagreement(app, &typed, &exact).await? {
+    if let Some(error) = compatibility::disagreement(app, &typed, &exact).await? {
         return Err(error.into());
     }
     let writes = staging::prepare(app, template).await??;

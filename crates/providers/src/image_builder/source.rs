@@ -13,7 +13,7 @@ use service::App;
 use sources::ResolvedEntry;
 
 use super::{
-    agree,
+    compatibility,
     exact::{Exact, bad, blocking, missing},
     versions::{self, Found},
 };
@@ -94,8 +94,8 @@ fn security_of(kind: &Value, id: &str) -> Result<String, Error> {
     if kind["osState"].as_str() == Some("Specialized") {
         return Err(specialized(code, "imageVersionId", id));
     }
-    let security = agree::security_type(kind);
-    if agree::has_state(&security) {
+    let security = compatibility::security_type(kind);
+    if compatibility::has_state(&security) {
         let text = bad("imageVersionId", id, &format!("It has the security type {security}"));
         return Err(Error::new(code, text).target("properties.source.imageVersionId").hint(
             format!(

@@ -39,7 +39,7 @@ impl ResourceType<App> for ImageTemplates {
         let name = call.path.names().first().copied().unwrap_or_default().to_owned();
         check_name("image template", &name)?;
         let group = group(app, call).await?;
-        if rows::held(app.context(), call, &key).await?.is_some() {
+        if rows::find(app.context(), call, &key).await?.is_some() {
             return Err(exists());
         }
         let (sent, template) = check::template(call)?;

@@ -14,7 +14,7 @@ use super::{
     DELETE_TRIGGER, PUT_TRIGGER, TRIGGERS, TRIGGERS_KIND, answer, busy,
     check::invalid,
     check_name, ended,
-    look::{self, below},
+    reconcile::{self, below},
     record::TemplateRecord,
     start, template_key, template_not_found, version, view,
     watch::{Problem, TriggerHidden, TriggerRecord},
@@ -78,7 +78,7 @@ async fn put_once(
     key: &ResourceKey,
     name: &str,
 ) -> Result<Option<Reply>, ApiError> {
-    let existing = rows::held(app.context(), call, key).await?;
+    let existing = rows::find(app.context(), call, key).await?;
     let template = TemplateRecord::find(app.store(), &template_key(key)).await?;
     let template = template.ok_or_else(|| template_not_found(call))?;
     allowed(&template)?;
@@ -218,7 +218,7 @@ async fn only_one(app: &App, template: &Resource, key: &ResourceKey) -> Result<(
 fn new_trigger(template: &TemplateRecord, name: &str) -> TriggerRecord {
     let body = json!({ "properties": { "kind": SOURCE_IMAGE } });
     let id = format!("{}/triggers/{name}", template.row.id);
-    let indexed = Some(look::index(template));
+    let indexed = Some(reconcile::index(template));
     TriggerRecord::new(
         id,
         TRIGGERS_KIND,
@@ -232,7 +232,7 @@ pub(super) async fn provision(app: &App, operation: &Operation) -> Result<(), db
     let template = TemplateRecord::find(app.store(), &template_key(&operation.target)).await?;
     let trigger = TriggerRecord::find(app.store(), &operation.target).await?;
     if let (Some(template), Some(mut trigger)) = (template, trigger) {
-        let newest = look::newest(app, &template).await?;
+        let newest = reconcile::newest(app, &template).await?;
         let mut watch = trigger.hidden.watch.clone();
         watch.begin(&newest, &template);
         let problem = Problem::unknown_source(&newest);

@@ -1,4 +1,4 @@
-//! What a trigger has seen of its source, how its runs ended, and what it reports. [`look`](super::look)
+//! What a trigger has seen of its source, how its runs ended, and what it reports. [`reconcile`](super::reconcile)
 //! finds this out.
 //!
 //! ```text

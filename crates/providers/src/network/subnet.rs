@@ -27,7 +27,7 @@ impl ResourceType<App> for Subnet {
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = rows::held(app.context(), call, &key).await?;
+        let existing = rows::find(app.context(), call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
         check_subnet_name(name)?;
         let object = call.json()?;
@@ -52,7 +52,7 @@ impl ResourceType<App> for Subnet {
     }
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let Some(subnet) = rows::held(app.context(), call, &key).await? else {
+        let Some(subnet) = rows::find(app.context(), call, &key).await? else {
             return Ok(Reply::empty(StatusCode::NO_CONTENT));
         };
         let network = with_entry(network_of(app, call, &key).await?, &subnet.name, None);

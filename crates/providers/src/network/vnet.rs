@@ -29,7 +29,7 @@ impl ResourceType<App> for VirtualNetwork {
     }
 
     async fn put(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        let existing = rows::held(app.context(), call, &key).await?;
+        let existing = rows::find(app.context(), call, &key).await?;
         let name = call.path.names().last().copied().unwrap_or_default();
         fields::check_name("virtual network", name, 2..=64, "_.-")?;
         let object = call.json()?;

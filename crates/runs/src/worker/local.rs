@@ -154,7 +154,7 @@ impl Inner {
         let conceal = Conceal::of(&self.layout);
         let (feed, id, phases) = (self.feeds.open(&job.run_id), job.run_id.clone(), send.clone());
         let (limit, stop) = (self.limits.log_bytes, cancel.clone());
-        let (told, error) = tokio::sync::oneshot::channel::<Option<Told>>();
+        let (told, error) = tokio::sync::oneshot::channel::<Option<RunError>>();
         // On a thread of its own: it writes files.
         let journal = tokio::task::spawn_blocking(move || {
             let mut kept = Kept::default();
@@ -248,7 +248,7 @@ impl Inner {
     }
 }
 
-type Told = Box<Error>;
+type RunError = Box<Error>;
 
 /// More than a run has phases and machines.
 const SEEN: usize = 256;

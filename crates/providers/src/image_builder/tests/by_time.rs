@@ -22,7 +22,7 @@ impl Service {
 
     /// A look at that time. Returns when to look again, and the cause of the newest run.
     async fn look_at(&self, now: Timestamp) -> Option<Timestamp> {
-        look_at_schedules(&self.app, now).await.unwrap()
+        reconcile_schedules(&self.app, now).await.unwrap()
     }
 }
 
@@ -67,7 +67,7 @@ async fn missed_times_begin_one_run() {
     let now = later(due, 9000);
     let next = app(service.folder.path()).await;
     for _ in 0..2 {
-        let again = look_at_schedules(&next, now).await.unwrap();
+        let again = reconcile_schedules(&next, now).await.unwrap();
         assert_eq!(again, Some(later(due, 3 * 3600)));
     }
     let runs = service.runs("t1").await;
@@ -120,7 +120,7 @@ async fn concurrent_looks_begin_one_run() {
     let due = service.next().await;
     let other = app(service.folder.path()).await;
     let (one, two) =
-        tokio::join!(look_at_schedules(&service.app, due), look_at_schedules(&other, due));
+        tokio::join!(reconcile_schedules(&service.app, due), reconcile_schedules(&other, due));
     assert_eq!((one.unwrap(), two.unwrap()), (Some(later(due, 3600)), Some(later(due, 3600))));
     assert_eq!(service.runs("t1").await.len(), 1);
     assert_eq!(service.schedule().await.unwrap()["status"]["code"], "Healthy");

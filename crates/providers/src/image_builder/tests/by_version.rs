@@ -39,7 +39,7 @@ impl Service {
     }
 
     async fn look(&self) {
-        look_at_sources(&self.app, &Scope::Start, LIMIT, Timestamp::now()).await.unwrap();
+        reconcile_sources(&self.app, &Scope::Start, LIMIT, Timestamp::now()).await.unwrap();
     }
 
     async fn status(&self) -> (String, String) {
@@ -131,7 +131,7 @@ async fn seen_version_is_known_after_a_restart() {
     // The service ends before it has looked; the next one begins the run, and the one after it none.
     for _ in 0..2 {
         let next = app(service.folder.path()).await;
-        look_at_sources(&next, &Scope::Start, LIMIT, Timestamp::now()).await.unwrap();
+        reconcile_sources(&next, &Scope::Start, LIMIT, Timestamp::now()).await.unwrap();
         assert_eq!(service.runs("t1").await.len(), 1);
     }
 }
@@ -143,8 +143,8 @@ async fn concurrent_looks_begin_one_run() {
     let other = app(service.folder.path()).await;
     let now = Timestamp::now();
     let (one, two) = tokio::join!(
-        look_at_sources(&service.app, &Scope::Start, LIMIT, now),
-        look_at_sources(&other, &Scope::Start, LIMIT, now)
+        reconcile_sources(&service.app, &Scope::Start, LIMIT, now),
+        reconcile_sources(&other, &Scope::Start, LIMIT, now)
     );
     one.unwrap();
     two.unwrap();

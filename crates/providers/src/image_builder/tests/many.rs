@@ -36,7 +36,7 @@ impl Service {
     /// Reads and commits of a look.
     async fn cost(&self, scope: &Scope) -> (u64, u64) {
         let before = self.app.store().query_counts();
-        look_at_sources(&self.app, scope, LIMIT, Timestamp::now()).await.unwrap();
+        reconcile_sources(&self.app, scope, LIMIT, Timestamp::now()).await.unwrap();
         let after = self.app.store().query_counts();
         (after.0 - before.0, after.1 - before.1)
     }
@@ -153,7 +153,7 @@ async fn schedules_not_yet_due_are_not_read() {
         })
         .await;
     let before = service.app.store().query_counts();
-    look_at_schedules(&service.app, due).await.unwrap();
+    reconcile_schedules(&service.app, due).await.unwrap();
     let after = service.app.store().query_counts();
     let (reads, commits) = (after.0 - before.0, after.1 - before.1);
     assert!(reads <= 10, "{reads} reads");
@@ -168,9 +168,9 @@ async fn schedules_of_an_earlier_release_are_indexed_at_start() {
     let mut row = service.row(&ResourceKey::of(&id)).await.unwrap();
     row.hidden.as_object_mut().unwrap().remove("indexed");
     service.app.store().commit(vec![Write::Replace(row)]).await.unwrap();
-    look_at_schedules(&service.app, due).await.unwrap();
+    reconcile_schedules(&service.app, due).await.unwrap();
     assert_eq!(service.queued().await, 0, "it is not found by its time");
     check_schedules(&service.app, due).await.unwrap();
-    look_at_schedules(&service.app, due).await.unwrap();
+    reconcile_schedules(&service.app, due).await.unwrap();
     assert_eq!(service.queued().await, 1);
 }

@@ -48,7 +48,7 @@ async fn waiting_runs_beyond_the_quota_are_refused_from_every_origin() {
 
     service.version("2.0.0").await;
     let look = async || {
-        look_at_sources(&service.app, &Scope::All, 3, Timestamp::now()).await.unwrap();
+        reconcile_sources(&service.app, &Scope::All, 3, Timestamp::now()).await.unwrap();
         service.row(&key(&put)).await.unwrap().body["properties"]["status"].clone()
     };
     assert_eq!(look().await["code"], "QuotaExceeded");
@@ -56,7 +56,7 @@ async fn waiting_runs_beyond_the_quota_are_refused_from_every_origin() {
     let id = format!("{}/schedules/default", call(Method::Get, "t2", "2024-02-01", "").path.text);
     let schedule = async || service.row(&ResourceKey::of(&id)).await.unwrap().body;
     let due = schedule().await["properties"]["nextRunTime"].as_str().unwrap().parse().unwrap();
-    look_at_schedules(&service.app, due).await.unwrap();
+    reconcile_schedules(&service.app, due).await.unwrap();
     let status = schedule().await["properties"]["status"].clone();
     assert_eq!(status["code"], "Skipped");
     assert!(status["message"].as_str().unwrap().contains("waiting-runs"), "{status}");

@@ -93,7 +93,7 @@ struct Look<'a> {
 }
 
 /// Looks at triggers, and begins the runs that are due.
-pub async fn look_at_sources(
+pub async fn reconcile_sources(
     app: &App,
     scope: &Scope,
     failures: u32,

@@ -15,7 +15,11 @@ use super::{Target, at};
 ///
 /// # Errors
 /// `BadSharedImageDistribute`: the first one; the others are in its details.
-pub(crate) fn agree(cx: &RunContext, targets: &[Target], source: &SourceImage) -> Result<()> {
+pub(crate) fn check_compatibility(
+    cx: &RunContext,
+    targets: &[Target],
+    source: &SourceImage,
+) -> Result<()> {
     let store = Store::open(&cx.layout);
     let mut errors = Vec::new();
     for target in targets {
