@@ -362,7 +362,7 @@ async fn finish(
     if !run.request.on_error.keeps(on_error) {
         return Err(error);
     }
-    Err(match retained::keep(run, plan, machine.as_ref(), access) {
+    Err(match may_wait(|| retained::keep(run, plan, machine.as_ref(), access)) {
         Ok(until) => error.hint(format!(
             "the machine is kept until {until:.0}: enter it with `goldsmith shell {id}` on its host, \
              release it with `goldsmith ledger release {id}`",
