@@ -1,7 +1,7 @@
 //! Microsoft.Authorization: role definitions and role assignments, at any scope.
 //!
-//! Assignments are kept and answered as Azure does. They are not enforced yet: every service principal
-//! of this service may do everything.
+//! The service stores assignments and answers as Azure does, but does not enforce them yet: every
+//! service principal may do everything.
 
 use arm::{
     ApiError, Call, Extension, Filter, Method, Reply,
@@ -17,7 +17,7 @@ use service::App;
 const ASSIGNMENT: &str = "Microsoft.Authorization/roleAssignments";
 const DEFINITION: &str = "Microsoft.Authorization/roleDefinitions";
 
-/// A role of Azure's.
+/// A built-in role of Azure.
 struct Role {
     name: &'static str,
     id: &'static str,
@@ -114,16 +114,16 @@ pub async fn assignments(app: &App, call: &Call, at: &Extension) -> Result<Reply
     };
     let id = format!("{}/providers/{ASSIGNMENT}/{name}", at.scope);
     let key = ResourceKey::of(&id);
-    let held = app.store().resource(&key).await?;
+    let stored = app.store().resource(&key).await?;
     let view = |one: &Resource| rows::view(ASSIGNMENT, one);
-    match (call.method, held) {
-        (Method::Put, held) => put(app, call, at, id, held).await,
+    match (call.method, stored) {
+        (Method::Put, stored) => put(app, call, at, id, stored).await,
         (Method::Delete, None) => Ok(Reply::empty(StatusCode::NO_CONTENT)),
-        (Method::Delete, Some(held)) => {
-            app.store().commit(vec![Write::Remove(key, held.revision)]).await?;
-            Ok(Reply::ok(view(&held)))
+        (Method::Delete, Some(stored)) => {
+            app.store().commit(vec![Write::Remove(key, stored.revision)]).await?;
+            Ok(Reply::ok(view(&stored)))
         }
-        (Method::Get, Some(held)) => Ok(Reply::ok(view(&held))),
+        (Method::Get, Some(stored)) => Ok(Reply::ok(view(&stored))),
         (Method::Head, Some(_)) => Ok(Reply::empty(StatusCode::NO_CONTENT)),
         (Method::Head, None) => Ok(Reply::empty(StatusCode::NOT_FOUND)),
         (Method::Get, None) => Err(ApiError::absent(
@@ -139,7 +139,7 @@ async fn put(
     call: &Call,
     at: &Extension,
     id: String,
-    held: Option<Resource>,
+    stored: Option<Resource>,
 ) -> Result<Reply, ApiError> {
     let name = at.rest.get(1).map(String::as_str).unwrap_or_default();
     if uuid::Uuid::try_parse(name).is_err() {
@@ -155,9 +155,9 @@ async fn put(
         let own = &one.body["properties"];
         own["roleDefinitionId"] == json!(role) && own["principalId"] == json!(principal)
     };
-    if let Some(held) = held {
-        if same(&held) {
-            return Ok(Reply::ok(rows::view(ASSIGNMENT, &held)));
+    if let Some(stored) = stored {
+        if same(&stored) {
+            return Ok(Reply::ok(rows::view(ASSIGNMENT, &stored)));
         }
         return Err(ApiError::conflict(
             "RoleAssignmentUpdateNotPermitted",

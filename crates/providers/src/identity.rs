@@ -28,12 +28,12 @@ impl ResourceType<App> for Identity {
         let object = call.json()?;
         let location = fields::location(NAME, app.context(), &object, existing.as_ref())?;
         let given = fields::tags(&object)?;
-        let (properties, held) = match &existing {
+        let (properties, stored) = match &existing {
             Some(old) => (old.body["properties"].clone(), Some(old.body["tags"].clone())),
             None => (made(&app.settings().tenant)?, None),
         };
         // As in Azure, tags that are not mentioned stay.
-        let tags = given.or(held).unwrap_or_else(|| json!({}));
+        let tags = given.or(stored).unwrap_or_else(|| json!({}));
         let body = json!({ "location": location, "tags": tags, "properties": properties });
         let (identity, created) =
             rows::put(NAME, app.context(), call, existing, body, json!({})).await?;

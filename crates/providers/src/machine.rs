@@ -18,7 +18,7 @@ use super::image_builder::{
 /// A machine that a run holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
-    /// Tells the machines of a run apart.
+    /// Distinguishes the machines of a run.
     pub number: u32,
     /// Virtual processors.
     pub vcpus: u32,
@@ -130,7 +130,7 @@ pub struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    /// Everything that shows the machine.
+    /// All rows that show the machine.
     pub fn resources(&self) -> Vec<Resource> {
         let mut all = vec![self.vm(), self.nic()];
         all.extend((0..self.machine.disks.len()).map(|index| self.disk(index)));
@@ -145,7 +145,7 @@ impl Shown<'_> {
         self.id(kind, &format!("{prefix}{}", self.tail()))
     }
 
-    /// The end of every name.
+    /// The suffix of every name.
     fn tail(&self) -> String {
         let tail: String =
             self.run_id.chars().filter(char::is_ascii_alphanumeric).skip(22).collect();

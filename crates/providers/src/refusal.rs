@@ -8,12 +8,12 @@ use images::error::{Error, chain};
 /// An error of the engine that is not the client's: 507 for a full disk, else 500.
 pub(crate) fn of_engine(error: &Error) -> ApiError {
     let why = format!("{}; {:?}", chain(error), error.details);
-    let mut told = match error.code {
+    let mut answer = match error.code {
         ErrorCode::DiskFull => ApiError::of_trouble(Trouble::DiskFull),
         _ => ApiError::internal(""),
     };
-    told.internal = Some(why);
-    told
+    answer.internal = Some(why);
+    answer
 }
 
 #[cfg(test)]

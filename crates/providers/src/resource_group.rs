@@ -19,7 +19,7 @@ use super::image_builder::{
 };
 
 const NAME: &str = "Microsoft.Resources/resourceGroups";
-/// The kind of operation that [`resume`] takes up again.
+/// The kind of operation that [`resume`] continues.
 pub const DELETE: &str = "deleteGroup";
 
 /// `GET …/resourcegroups`
@@ -167,7 +167,7 @@ fn blocked(group: &str, template: &ResourceKey) -> ApiError {
     .target(template.as_str())
 }
 
-/// A template in the group, or with its staging in it, that has a run which is not over.
+/// A template with an active run, which is in the group or has its staging there.
 async fn active_run_in(app: &App, group: &ResourceKey) -> Result<Option<ResourceKey>, ApiError> {
     if let Some(template) = app.store().active_below(group).await? {
         return Ok(Some(template));
@@ -182,14 +182,14 @@ async fn active_run_in(app: &App, group: &ResourceKey) -> Result<Option<Resource
     Ok(None)
 }
 
-/// Carries out an operation `deleteGroup`, also one that a restart cut off, in the background.
+/// Executes an operation `deleteGroup` in the background, also one that a restart interrupted.
 pub async fn resume(app: App, operation: Operation) {
     let own = app.clone();
     tasks::spawn(&app, DELETE, async move {
         let removed = remove(&own, &operation).await;
         // Until the rows are gone.
-        let (_held, result) = match removed {
-            Ok(held) => (held, Ok(())),
+        let (_guards, result) = match removed {
+            Ok(guards) => (guards, Ok(())),
             Err(error) => (Vec::new(), Err(error)),
         };
         if let Err(error) = finish(&own, operation, result).await {
@@ -211,10 +211,10 @@ async fn remove(
     for kind in ["microsoft.compute/images", "microsoft.compute/galleries/images/versions"] {
         images.extend(rows::below(app.context(), kind, Some(group.clone())).await?);
     }
-    // Together, so that regions look once for what nobody needs any more.
+    // Together, so that each region is searched once for unused copies.
     let ids: Vec<&str> = images.iter().map(|image| image.id.as_str()).collect();
-    let held = super::remove_stored(app, &ids).await?;
-    Ok(held)
+    let guards = super::remove_stored(app, &ids).await?;
+    Ok(guards)
 }
 
 /// Ends the operation together with the group's rows; on failure the group stays, usable again.
@@ -223,7 +223,7 @@ async fn finish(
     operation: Operation,
     result: Result<(), ApiError>,
 ) -> Result<(), ApiError> {
-    // A write to the group may come between; after a few it is our turn.
+    // A concurrent write to the group causes a conflict, which is retried.
     for _ in 0..10 {
         let key = operation.target.clone();
         let group = app.store().resource(&key).await?;

@@ -158,7 +158,7 @@ pub async fn named(app: &App, name: &str) -> Result<Option<Resource>, db::Error>
     app.store().storage_account(&app.settings().subscription, name).await
 }
 
-/// A name for an account that no other has.
+/// A name that no other account has.
 pub(crate) fn new_name() -> Result<String, ApiError> {
     Ok(format!("st{}", hex::encode(fields::random::<11>()?)))
 }
@@ -188,7 +188,7 @@ pub(crate) fn staging(
     Ok(Resource::new(id, NAME, body, hidden))
 }
 
-/// Why an account other than `own` cannot be called so: reason and message.
+/// Why an account other than `own` cannot have this name: reason and message.
 async fn unavailable(
     app: &App,
     name: &str,
@@ -212,13 +212,13 @@ fn body(
     location: &str,
     existing: Option<&Resource>,
 ) -> Result<Value, ApiError> {
-    let held = existing.map_or(&Value::Null, |old| &old.body);
+    let stored = existing.map_or(&Value::Null, |old| &old.body);
     let kind = choice(object, "kind", "kind", KINDS)?;
-    let kind = kind.or_else(|| held["kind"].as_str().map(str::to_owned));
+    let kind = kind.or_else(|| stored["kind"].as_str().map(str::to_owned));
     let kind = kind.ok_or_else(|| fields::missing("kind"))?;
     let given = object.get("sku").and_then(Value::as_object).cloned().unwrap_or_default();
     let sku = choice(&given, "name", "sku.name", SKUS)?;
-    let sku = sku.or_else(|| held["sku"]["name"].as_str().map(str::to_owned));
+    let sku = sku.or_else(|| stored["sku"]["name"].as_str().map(str::to_owned));
     let sku = sku.ok_or_else(|| fields::missing("sku.name"))?;
     let tier = sku.split('_').next().unwrap_or_default();
     let mut properties = fields::properties(object)?;
@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kind_and_sku_are_needed() {
+    fn kind_and_sku_are_required() {
         let check = |value: Value| body(value.as_object().unwrap(), "westus2", None);
         let made =
             check(json!({ "kind": "storagev2", "sku": { "name": "standard_lrs" } })).unwrap();

@@ -30,14 +30,14 @@ pub async fn handle(app: &App, call: &Call, at: &Extension) -> Result<Reply, Api
         ));
     }
     let mut holder = holder(app, at).await?;
-    let held = holder.body["tags"].as_object().cloned().unwrap_or_default();
+    let stored = holder.body["tags"].as_object().cloned().unwrap_or_default();
     let tags = match call.method {
-        Method::Get => held,
+        Method::Get => stored,
         Method::Head => return Ok(Reply::empty(StatusCode::NO_CONTENT)),
         Method::Post => return Err(ApiError::method_not_allowed(call)),
         Method::Put | Method::Patch | Method::Delete => {
             read_only::check_writable(&holder)?;
-            let tags = changed(call, held)?;
+            let tags = changed(call, stored)?;
             let checked = json!({ "tags": tags });
             let checked = fields::tags(checked.as_object().unwrap_or(&Map::new()))?;
             let checked = checked.unwrap_or_else(|| json!({}));
@@ -121,9 +121,9 @@ async fn holder(app: &App, at: &Extension) -> Result<Resource, ApiError> {
         true => at.scope.clone(),
         false => format!("{}/providers/{KIND}/default", at.scope),
     };
-    let held = app.store().resource(&ResourceKey::of(&key)).await?;
-    match held {
-        Some(held) => Ok(held),
+    let stored = app.store().resource(&ResourceKey::of(&key)).await?;
+    match stored {
+        Some(stored) => Ok(stored),
         None if below_subscription => Err(at.scope_not_found()),
         None => Ok(Resource {
             subscription: app.settings().subscription.to_lowercase(),
@@ -132,7 +132,7 @@ async fn holder(app: &App, at: &Extension) -> Result<Resource, ApiError> {
     }
 }
 
-fn changed(call: &Call, mut held: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
+fn changed(call: &Call, mut stored: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
     if call.method == Method::Delete {
         return Ok(Map::new());
     }
@@ -151,9 +151,9 @@ fn changed(call: &Call, mut held: Map<String, Value>) -> Result<Map<String, Valu
     let operation = choice(&object, "operation", "operation", &["Merge", "Replace", "Delete"])?;
     match operation.as_deref() {
         Some("Replace") => return Ok(given),
-        Some("Delete") => held.retain(|name, value| given.get(name) != Some(value)),
-        Some(_) => held.extend(given),
+        Some("Delete") => stored.retain(|name, value| given.get(name) != Some(value)),
+        Some(_) => stored.extend(given),
         None => return Err(missing("operation")),
     }
-    Ok(held)
+    Ok(stored)
 }

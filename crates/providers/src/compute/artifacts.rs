@@ -1,4 +1,4 @@
-//! What a run leaves behind, as resources: its run outputs, the images and the gallery versions.
+//! The resources that a run leaves: its run outputs, images and gallery versions.
 
 use api::{
     ResourceId,
@@ -25,7 +25,7 @@ const GIB: u64 = 1024 * 1024 * 1024;
 const OUTPUT: &str = "microsoft.virtualmachineimages/imagetemplates/runoutputs";
 const IMAGE: &str = "microsoft.compute/images";
 
-/// Everything to write for what a run delivered, and for what it made although the delivery failed.
+/// The writes for what a run delivered, and for what it made although the delivery failed.
 /// `owner` is the run's template, unless it is gone. Existing resources are replaced.
 pub async fn writes(
     app: &App,
@@ -103,7 +103,7 @@ async fn unfinished(
     Ok(resources)
 }
 
-/// Adds it, or replaces what is there under its id.
+/// Adds the resource, or replaces the one with its id.
 async fn put(store: &db::Store, mut resource: Resource) -> Result<Write, Error> {
     let Some(before) = store.resource(&resource.key()).await? else {
         return Ok(Write::Insert(resource));

@@ -13,10 +13,10 @@ use service::App;
 
 const NAME: &str = "Microsoft.Compute/galleries/images";
 
-/// What may not change once versions can have been made: they would be of another kind.
+/// Fields that cannot change, since versions may exist that would differ from them.
 const FIXED: &[&str] = &["osType", "osState", "hyperVGeneration", "architecture", "identifier"];
 
-/// What a gallery's image is: its versions hold the disks.
+/// An image definition of a gallery. Its versions hold the disks.
 pub(crate) struct Definition;
 
 #[async_trait]
@@ -44,7 +44,7 @@ impl ResourceType<App> for Definition {
         let (definition, created) =
             match rows::put(NAME, app.context(), call, existing, body, hidden).await {
                 Err(refused) if refused.status == StatusCode::CONFLICT => {
-                    // Another definition may have taken them in between: then that is the reason.
+                    // If a concurrent definition has taken the identifier, that is the reason to report.
                     check_identifier_free(app, &key, &identifier).await?;
                     return Err(refused);
                 }
@@ -61,7 +61,7 @@ impl ResourceType<App> for Definition {
 
 fn properties(object: &Map<String, Value>, existing: Option<&Resource>) -> Result<Value, ApiError> {
     let mut properties = fields::properties(object)?;
-    let held = existing.map_or(&Value::Null, |definition| &definition.body["properties"]);
+    let stored = existing.map_or(&Value::Null, |definition| &definition.body["properties"]);
     let words: [(&str, &[&str], Option<&str>); 4] = [
         ("osType", &["Linux", "Windows"], None),
         ("osState", &["Generalized", "Specialized"], None),
@@ -71,7 +71,7 @@ fn properties(object: &Map<String, Value>, existing: Option<&Resource>) -> Resul
     for (field, words, default) in words {
         let path = format!("galleryImage.properties.{field}");
         let given = choice(&properties, field, &path, words)?;
-        let value = given.or_else(|| held[field].as_str().map(str::to_owned));
+        let value = given.or_else(|| stored[field].as_str().map(str::to_owned));
         let value = value.or_else(|| default.map(str::to_owned)).ok_or_else(|| missing(&path))?;
         properties.insert(field.to_owned(), json!(value));
     }
@@ -79,15 +79,15 @@ fn properties(object: &Map<String, Value>, existing: Option<&Resource>) -> Resul
         let identifier = identifier(properties.get("identifier"))?;
         properties.insert("identifier".to_owned(), identifier);
     } else {
-        properties.insert("identifier".to_owned(), held["identifier"].clone());
+        properties.insert("identifier".to_owned(), stored["identifier"].clone());
     }
     for field in FIXED {
-        if existing.is_some() && properties[*field] != held[*field] {
+        if existing.is_some() && properties[*field] != stored[*field] {
             return Err(ApiError::conflict(
                 "PropertyChangeNotAllowed",
                 format!(
                     "Changing property 'galleryImage.properties.{field}' from {} to {} is not allowed. Make another image definition.",
-                    held[*field], properties[*field]
+                    stored[*field], properties[*field]
                 ),
             )
             .target(format!("galleryImage.properties.{field}")));
@@ -130,7 +130,7 @@ fn claim(key: &ResourceKey, identifier: &Value) -> String {
     format!("{gallery} {}", identifier.to_string().to_lowercase())
 }
 
-/// Publisher, offer and sku name one definition of a gallery.
+/// Publisher, offer and sku identify one definition of a gallery.
 async fn check_identifier_free(
     app: &App,
     key: &ResourceKey,
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_filled_in() {
+    fn missing_fields_get_defaults() {
         assert_eq!(
             check(good()).unwrap(),
             json!({

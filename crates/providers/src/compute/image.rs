@@ -1,7 +1,7 @@
 //! Microsoft.Compute/images: managed images.
 //!
 //! A run of an image template writes them too; their disk is in the engine's image store under the
-//! image's id and goes with the image. An image's disks are for ever: a PUT over it changes its tags.
+//! image's id and goes with the image. A PUT over an image changes its tags, never its disks.
 
 use arm::{
     ApiError, Call, Reply, ResourceType,
@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use service::App;
 
 const NAME: &str = "Microsoft.Compute/images";
-/// What an image is made from, one of them.
+/// Possible sources of an image, of which it has one.
 const DISKS: [&str; 3] = ["blobUri", "managedDisk", "snapshot"];
 
 /// A managed image.
@@ -61,8 +61,8 @@ pub(super) fn document(location: &str, tags: &Value, mut properties: Value) -> V
     json!({ "location": location, "tags": tags, "properties": properties })
 }
 
-/// The properties of an image that exists. A request need not repeat what made it (a run makes one from
-/// no disk at all), and cannot change it.
+/// The properties of an existing image. A request cannot change its source and need not repeat it: an
+/// image that a run made has none.
 fn unchanged(object: &Map<String, Value>, before: &Value) -> Result<Value, ApiError> {
     let given = fields::properties(object)?;
     let generation =
@@ -91,7 +91,7 @@ fn unchanged(object: &Map<String, Value>, before: &Value) -> Result<Value, ApiEr
     Ok(before.clone())
 }
 
-/// What names a disk: a text, or an object with an `id`.
+/// A reference to a disk: a string, or an object with an `id`.
 fn disk_of(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value["id"].as_str())
 }

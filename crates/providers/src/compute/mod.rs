@@ -30,24 +30,24 @@ const VERSIONS_KIND: &str = "microsoft.compute/galleries/images/versions";
 const GALLERY_VERSIONS: &[&str] =
     &["2026-03-03", "2024-03-03", "2021-10-01", "2020-09-30", "2019-12-01", "2019-03-01"];
 
-/// Removes what builds or imports stored under those ids, and its copies in regions; there may be nothing. Whoever copies one of
-/// them is stopped first, and nobody else begins before what this gives is dropped, which is to be when the rows are gone.
+/// Removes the disks that builds or imports stored under those ids, if any, and their copies in regions. It first stops
+/// their replication. The returned locks keep another from beginning: drop them once the rows are gone.
 pub(crate) async fn remove_stored(app: &App, ids: &[&str]) -> Result<Vec<Guard>, ApiError> {
-    let mut held = Vec::new();
+    let mut guards = Vec::new();
     for id in ids {
-        held.push(app.replications().take_over(&ResourceKey::of(id), app.shutdown()).await);
+        guards.push(app.replications().take_over(&ResourceKey::of(id), app.shutdown()).await);
     }
     let layout = app.settings().layout.clone();
     let removed = match app.confirm_ownership().await {
         Ok(()) => forget_copies(&layout, ids).await,
         Err(error) => Err(error),
     };
-    removed.map_err(|error| ApiError::conflict(error.code.name(), told(&error)))?;
+    removed.map_err(|error| ApiError::conflict(error.code.name(), message_of(&error)))?;
     let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
     let removed =
         tokio::task::spawn_blocking(move || ids.iter().try_for_each(|id| remove_here(&layout, id)));
     match removed.await.map_err(ApiError::internal)? {
-        Ok(()) => Ok(held),
+        Ok(()) => Ok(guards),
         Err(error) => Err(refusal::of_engine(&error)),
     }
 }
@@ -56,7 +56,7 @@ async fn forget_copies(layout: &Layout, ids: &[&str]) -> Result<(), Error> {
     regions::forget_all(layout, &Config::load(layout)?, ids).await.map(|_| ())
 }
 
-fn told(error: &Error) -> String {
+fn message_of(error: &Error) -> String {
     let hint = error.hint.as_ref().map_or_else(String::new, |hint| format!(". To fix it: {hint}"));
     format!("{}{hint}.", error.message)
 }
@@ -65,7 +65,7 @@ fn remove_here(layout: &Layout, id: &str) -> Result<(), Error> {
     let store = Store::open(layout);
     // An id that the image store cannot hold is not in it either.
     let Ok(address) = Address::parse(id) else { return Ok(()) };
-    // Asked first: the error for an image that is not there lists those that are, which reads them all.
+    // Checked first: the error for a missing image lists the existing ones, which reads them all.
     if store.at(&address)?.is_some() {
         match store.remove(id) {
             Err(error) if error.code != ErrorCode::NotFound => return Err(error),
@@ -80,7 +80,7 @@ fn remove_here(layout: &Layout, id: &str) -> Result<(), Error> {
     }
 }
 
-/// Keeps the number of a version that is made by hand from being given to another.
+/// Reserves the number of a version that a client makes, so that a run cannot reuse it.
 async fn reserve(app: &App, key: &ResourceKey) -> Result<(), ApiError> {
     let (layout, id) = (app.settings().layout.clone(), key.to_string());
     let reserved = tokio::task::spawn_blocking(move || match Address::parse(&id) {
@@ -92,7 +92,7 @@ async fn reserve(app: &App, key: &ResourceKey) -> Result<(), ApiError> {
     reserved.await.map_err(ApiError::internal)?.map_err(ApiError::internal)
 }
 
-/// Whether something is still in a gallery or a definition: then it may not be removed.
+/// Whether a gallery or a definition has children, which bar its removal.
 async fn check_empty(app: &App, key: &ResourceKey) -> Result<(), ApiError> {
     let select = Select {
         subscription: app.settings().subscription.to_lowercase(),

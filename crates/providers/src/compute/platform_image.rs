@@ -88,7 +88,7 @@ struct Listing {
 const STEPS: [&str; 4] = ["", "/ArtifactTypes/VMImage/Offers", "/Skus", "/Versions"];
 
 impl Listing {
-    /// What comes below these names, each once; `None` if nothing has these names.
+    /// The distinct names below these; `None` if nothing has these names.
     fn names(&self, above: &[&str]) -> Option<Vec<Value>> {
         let mut found: Vec<Vec<&str>> = Vec::new();
         for entry in &self.entries {

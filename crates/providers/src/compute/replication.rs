@@ -1,4 +1,4 @@
-//! `replicationStatus` of a version: what really is in the places of its regions.
+//! `replicationStatus` of a version: which of its regions really have a copy.
 
 use api::ErrorCode;
 use arm::{region, rows};
@@ -21,8 +21,8 @@ use service::{App, tasks};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// The `replicationStatus` of a version, and the version: one that was not copied to some region is `Failed` until it is,
-/// whoever copied it then. This is for readers and writes nothing; see [`catch_up`].
+/// The `replicationStatus` of a version, and the version, which is `Failed` until all of its regions have a copy, made
+/// by any process. This is for readers and writes nothing; see [`catch_up`].
 pub(super) async fn look(app: &App, mut version: Resource) -> Result<(Resource, Value), Error> {
     let properties = &version.body["properties"];
     let names = names(&properties["publishingProfile"]["targetRegions"]);
@@ -42,8 +42,8 @@ pub(super) async fn look(app: &App, mut version: Resource) -> Result<(Resource, 
     Ok((version, status))
 }
 
-/// Writes down which of the versions that failed are in all of their regions by now, for lists. If another write is
-/// faster, the next time does it.
+/// Records which of the failed versions are in all of their regions by now, for lists. If another write is faster, the
+/// next sweep records it.
 ///
 /// # Errors
 /// The database fails, or the configuration cannot be read.
@@ -70,21 +70,21 @@ pub async fn catch_up(app: &App) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether some region did not get it, as far as was written down.
+/// Whether the stored version says that a region did not get it.
 pub(super) fn is_failed(version: &Resource) -> bool {
     version.body["properties"]["provisioningState"] == "Failed"
 }
 
-/// In the hidden part of a version: what a PUT promised, until it is done. It is in the commit of the PUT, so that
-/// the next start takes it up.
+/// In the hidden part of a version: the replication that a PUT promised, until it is done. The PUT commits it, so that
+/// the next start resumes it.
 const PROMISE: &str = "regions";
 
-/// What the regions of a version are to become.
+/// A pending change of a version's regions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Promise {
-    /// Another one with each PUT: who is done with an older one leaves the newer one alone.
+    /// Differs for each PUT: the end of an older replication leaves a newer promise alone.
     id: Uuid,
-    /// Regions that are no targets any more, and may have a copy.
+    /// Former target regions, which may have a copy.
     leaving: Vec<String>,
 }
 
@@ -94,9 +94,9 @@ impl Promise {
     }
 }
 
-/// Notes in `hidden` that the version's regions, which were `before`, are to become `after`. Each is a list of targets.
+/// Records in `hidden` that the version's targets change from `before` to `after`.
 pub(super) fn promise(app: &App, hidden: &mut Value, before: &Value, after: &Value) {
-    // Without a place there is nothing to do, and a faulty configuration is told when it is done.
+    // Without a storage place there is nothing to do. The copy reports a faulty configuration.
     if Config::load(&app.settings().layout).is_ok_and(|config| config.regions.is_empty()) {
         return;
     }
@@ -113,8 +113,8 @@ fn promised(hidden: &Value, before: &Value, after: &Value) -> Promise {
     Promise { id: Uuid::now_v7(), leaving }
 }
 
-/// Keeps, in the background, what [`promise`] said: copies the version to the regions that it is to be in and is not,
-/// and removes it from those that it has left. Whoever is at an older promise of the version is stopped first.
+/// Fulfils, in the background, what [`promise`] recorded: copies the version to the target regions that lack it, and
+/// removes it from former ones. It first stops the replication of an older promise.
 pub(super) fn keep_promise(app: &App, version: &Resource) {
     let Some(promise) = Promise::of(&version.hidden) else { return };
     let (own, key) = (app.clone(), version.key());
@@ -124,12 +124,12 @@ pub(super) fn keep_promise(app: &App, version: &Resource) {
             older.stop().await;
         }
         if let Err(error) = keep(&own, &key, &promise, keeper.stop()).await {
-            tracing::error!(version = %key, error = %images::error::chain(&error), "what its regions are to become is left undone");
+            tracing::error!(version = %key, error = %images::error::chain(&error), "the replication to its regions is not finished");
         }
     });
 }
 
-/// Takes up what an earlier process did not come to the end of.
+/// Resumes the replications that an earlier process did not finish.
 pub async fn resume(app: &App) -> Result<(), db::Error> {
     for version in rows::of_kind(app.context(), super::VERSIONS_KIND).await? {
         keep_promise(app, &version);
@@ -146,7 +146,7 @@ async fn keep(
     let Some(turn) = stop.run_until_cancelled(app.replications().permit()).await else {
         return Ok(());
     };
-    // What is to be done is what the version says now.
+    // The version may have changed since: its present state decides.
     let Some(version) = promised_still(app, key, promise).await? else { return Ok(()) };
     let outcome = carry_out(app, &version, promise, stop).await;
     drop(turn);
@@ -159,7 +159,7 @@ async fn keep(
     settle(app, &version, promise, outcome.is_ok()).await
 }
 
-/// The version, unless it is gone or a newer promise holds.
+/// The version, unless it is gone or has a newer promise.
 async fn promised_still(
     app: &App,
     key: &ResourceKey,
@@ -223,8 +223,8 @@ async fn copy(app: &App, version: &Resource, stop: &CancellationToken) -> Result
     Error::all(outcome.regions.into_iter().filter_map(|(_, result)| result.err()).collect())
 }
 
-/// Writes down what came of it. What failed stays promised: the next PUT and the next start try it again. Another
-/// write to the version may come between; after a few it is our turn.
+/// Records the result. A failed copy stays promised: the next PUT and the next start retry it. Conflicts with other
+/// writes to the version are retried a few times.
 async fn settle(
     app: &App,
     version: &Resource,
@@ -286,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn regions_that_are_left_are_remembered_until_they_are_targets_again() {
+    fn former_region_is_recorded_until_it_is_a_target_again() {
         let targets = |names: &[&str]| -> Value {
             names.iter().map(|name| json!({ "name": name })).collect()
         };
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn every_region_is_told_with_its_reason() {
+    fn every_region_is_reported_with_its_reason() {
         let names = ["West US 2".to_owned(), "eastus".to_owned()];
         let states = [State::Completed, State::Failed { details: "no room".into() }];
         let status = body_of(&names, &states);

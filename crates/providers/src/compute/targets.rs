@@ -1,5 +1,4 @@
-//! Whether what a run is to write into exists and is free, looked at when a template is created and again before
-//! anything is built.
+//! Whether a run's targets exist and are free: checked when a template is created and again before the build.
 
 use api::{ErrorCode, ResourceId};
 use db::ResourceKey;
@@ -21,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::versions_of;
 
 /// Everything that is wrong with the targets, each with its field.
-/// A version that `run` has made already is not in its way: the run was cut off and goes on.
+/// A version that `run` itself made before an interruption does not count as taken.
 pub async fn faults(
     app: &App,
     template: &Template,
@@ -61,7 +60,7 @@ async fn missing(app: &App, target: &Target) -> Result<Option<Error>, db::Error>
     Ok(None)
 }
 
-/// A version that the template names and that is there already.
+/// A version that the template names and that already exists.
 async fn taken(
     app: &App,
     version: &GalleryVersion<'_>,
@@ -89,7 +88,7 @@ async fn taken(
     ))
 }
 
-/// Where the galleries are that a template names.
+/// The locations of the galleries that a template names.
 pub async fn region_set(app: &App, template: &Template) -> Result<RegionSet, db::Error> {
     let regions = app.settings().regions.clone();
     let mut region_set = RegionSet { homes: homes(app), regions, ..RegionSet::default() };
@@ -113,7 +112,7 @@ pub(crate) fn homes(app: &App) -> Vec<String> {
     regions.iter().take(count).cloned().collect()
 }
 
-/// Numbers of versions that were made by hand: the image store has no disk for them, and must not give them away.
+/// Reserves the numbers of versions that clients made: the image store has no disk for them and would reuse them.
 pub async fn reserve(app: &App, template: &Template) -> Result<(), db::Error> {
     for target in &template.properties.distribute {
         let Some(GalleryVersion { definition, .. }) = target.kind.version() else { continue };
@@ -125,7 +124,7 @@ pub async fn reserve(app: &App, template: &Template) -> Result<(), db::Error> {
         });
         match reserved.await {
             Ok(Ok(())) => {}
-            // What cannot be reserved is refused by the build.
+            // The build refuses a number that could not be reserved.
             Ok(Err(error)) => tracing::warn!(%error, "numbers of versions cannot be reserved"),
             Err(error) => tracing::warn!(%error, "numbers of versions cannot be reserved"),
         }

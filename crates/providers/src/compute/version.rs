@@ -109,7 +109,7 @@ fn changed(app: &App, version: &ResourceKey) {
     }
 }
 
-/// The document of a version. `properties` has what else is known of it.
+/// The document of a version, with further `properties`.
 pub(super) fn document(
     location: &str,
     tags: &Value,
@@ -124,7 +124,7 @@ pub(super) fn document(
     json!({ "location": location, "tags": tags, "properties": properties })
 }
 
-/// `publishingProfile`. `also` has what else is known of it. Without a date, a version is published now.
+/// `publishingProfile`, with the further fields of `also`. Without a date, a version is published now.
 pub(super) fn publishing(
     mut also: Map<String, Value>,
     targets: Vec<Value>,
@@ -142,7 +142,7 @@ pub(super) fn publishing(
     Value::Object(also)
 }
 
-/// A target region of a version. `also` has what else is known of it.
+/// A target region of a version, with the further fields of `also`.
 pub(super) fn target(
     region: &str,
     replicas: u64,
@@ -206,10 +206,10 @@ fn known(app: &App) -> StorageRegions {
     StorageRegions::new(&config, &RegionSet { homes: homes(app), ..RegionSet::default() })
 }
 
-/// Where a version can be.
+/// The regions in which a version can be.
 struct Possible<'a> {
     known: StorageRegions,
-    /// Its targets until now, which stay possible.
+    /// Its present targets, which stay valid.
     before: &'a Value,
 }
 

@@ -1,4 +1,4 @@
-//! What is stored and answered for a template: the caller's body in the service's own terms.
+//! The body of a template as it is stored and answered: the caller's, in the service's own terms.
 //!
 //! Names and values are those of the typed template (unknown, read-only and null fields are gone,
 //! names have the canonical spelling), ids keep the spelling in which they were sent, and what has a
@@ -18,7 +18,7 @@ const IDS: &[&str] = &[
     "stagingResourceGroup",
 ];
 
-/// What the caller sent, for the question whether a field was among it.
+/// The caller's body, which says whether a field was sent.
 struct Sent<'v>(Option<&'v Value>);
 
 impl<'v> Sent<'v> {
@@ -188,8 +188,8 @@ fn list(value: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
     value.and_then(Value::as_array_mut).into_iter().flatten()
 }
 
-/// Gives ids the spelling in which they were sent, and touches nothing else: a script, a path in the guest
-/// and a tag are what they are, however much they look like an id.
+/// Gives ids the spelling in which they were sent. Scripts, paths in the guest and tags stay unchanged, even
+/// if they look like an id.
 fn respell(value: &mut Value, sent: &Sent<'_>) {
     match value {
         Value::Object(object) => {
@@ -219,7 +219,7 @@ fn respell_ids(value: &mut Value, sent: &Sent<'_>) {
                 sent.clone_into(id);
             }
         }
-        // By its text and not by its place: who is there twice is kept once.
+        // By its text and not by its place: a repeated identity counts once.
         Value::Array(list) => {
             let sent = sent.own().and_then(Value::as_array);
             let sent = || sent.into_iter().flatten().filter_map(Value::as_str);

@@ -1,7 +1,7 @@
 //! Whether an image from this source can become a version of that image definition: generation, system,
 //! architecture and security type must be the same, before anything is built.
 //!
-//! A definition that is not there is not looked at here: whether targets exist is another question.
+//! Missing definitions are ignored here; `compute::targets` reports them.
 
 use api::ErrorCode;
 use db::{Resource, ResourceKey};
@@ -18,7 +18,7 @@ const WITH_STATE: [&str; 2] = ["TrustedLaunch", "ConfidentialVM"];
 /// Of a definition that names no security type.
 const STANDARD: &str = "Standard";
 
-/// The first disagreement of the source with a gallery target.
+/// The first incompatibility of the source with a gallery target.
 pub(super) async fn disagreement(
     app: &App,
     template: &Template,
@@ -54,7 +54,7 @@ fn with(exact: &Exact, definition: &Resource) -> Option<Why> {
         ("architecture", exact.architecture.as_deref()),
     ];
     for (field, ours) in pairs {
-        // What either does not say is no disagreement.
+        // An unknown value is compatible with any.
         let (Some(ours), Some(theirs)) = (ours, properties[field].as_str()) else { continue };
         if !ours.eq_ignore_ascii_case(theirs) {
             return Some(Why {

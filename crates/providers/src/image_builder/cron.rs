@@ -1,5 +1,5 @@
-//! Times that come again and again: a cron expression of five fields, in UTC or in a zone named before
-//! it. Text in, times out; no clock, no store.
+//! Recurring times: a cron expression of five fields, in UTC or in a zone named before it. Text in,
+//! times out; no clock, no store.
 
 use croner::{
     Cron,
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn times_come_in_utc() {
+    fn times_are_in_utc_by_default() {
         check(
             "0 3 * * 1",
             "2026-01-01T00:00:00Z",
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_keeps_its_own_clock() {
+    fn zone_follows_its_summer_time() {
         // Summer time begins on 29 March and ends on 25 October 2026.
         check(
             "Europe/Berlin 0 3 * * *",
@@ -145,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_time_is_found_from_in_between() {
+    fn last_time_is_found_between_two_times() {
         let schedule = parse("0 3 * * *").unwrap();
         let last = schedule.until(time("2026-05-05T12:00:00Z"));
         assert_eq!(last, Some(time("2026-05-05T03:00:00Z")));
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_an_example() {
+    fn invalid_expression_is_reported_with_an_example() {
         for (text, why) in [
             ("", "five fields"),
             ("* * * *", "five fields"),

@@ -167,7 +167,7 @@ impl Change {
     }
 }
 
-/// Fields that are there; null is absent.
+/// The fields of the object; null is absent.
 fn given(object: Map<String, Value>) -> impl Iterator<Item = (String, Value)> {
     object.into_iter().filter(|(_, value)| !value.is_null())
 }
@@ -193,7 +193,7 @@ fn not_an_object(path: &str) -> ApiError {
     invalid(path, format_args!("'ImageTemplate': Field '{path}' has a bad value: it is an object"))
 }
 
-/// Reads the whole as it would be. A template of the preview may lack an identity, and keeps that right.
+/// Reads the changed template. A template of the preview may lack an identity, and keeps that right.
 fn read(wanted: &Value, version: ApiVersion, call: &Call) -> Result<Template, ApiError> {
     let version =
         if wanted["identity"].is_null() { ApiVersion::V2019_05_01Preview } else { version };
@@ -203,7 +203,7 @@ fn read(wanted: &Value, version: ApiVersion, call: &Call) -> Result<Template, Ap
     })
 }
 
-/// Targets are replaced by their names; none may go.
+/// A target replaces the one of its name; none can be removed.
 fn keeps_targets(changed: &Template, template: &TemplateRecord) -> Result<(), ApiError> {
     let old = template.template().map_err(|failure| invalid("properties", failure.message))?;
     for name in old.properties.distribute.iter().map(|target| &target.run_output_name) {

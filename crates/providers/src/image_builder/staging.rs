@@ -56,7 +56,7 @@ pub(super) fn is_deleting(group: &Resource) -> bool {
     group.body["properties"]["provisioningState"] == "Deleting"
 }
 
-/// What has to be written, with the template, so that it has its staging group.
+/// The writes that give a template its staging group, for the template's commit.
 ///
 /// # Errors
 /// `BadStagingResourceGroup`, if a given group is in another region, not empty or in use.
@@ -77,7 +77,7 @@ pub(super) async fn prepare(
     Ok(new_account(template, &id).map(|account| vec![group, Write::Insert(account)]))
 }
 
-/// How much the pinned scripts and files take, if the subscription has room for them.
+/// The size of the pinned scripts and files, if the subscription has room for them.
 pub(super) async fn scripts_fit(app: &App, pins: &Pins) -> Result<Result<i64, Error>, db::Error> {
     let mut bytes = 0_i64;
     for script in &pins.scripts {
@@ -89,7 +89,7 @@ pub(super) async fn scripts_fit(app: &App, pins: &Pins) -> Result<Result<i64, Er
     Ok(quotas::scripts(app, bytes).await?.map(|()| bytes))
 }
 
-/// Makes blobs of the scripts and files that were pinned.
+/// Stores the pinned scripts and files as blobs.
 pub(super) async fn keep_scripts(
     app: &App,
     template: &TemplateRecord,
@@ -111,7 +111,7 @@ pub(super) async fn keep_scripts(
     Ok(())
 }
 
-/// The group as it is to be written, or why it cannot be.
+/// The group to write, or why it cannot be used.
 async fn usable_group(
     app: &App,
     template: &mut TemplateRecord,
@@ -198,8 +198,8 @@ fn new_group(id: &str, template: &TemplateRecord) -> Resource {
     Resource::new(id.to_owned(), GROUPS_KIND, body, json!({}))
 }
 
-/// Reverts what [`prepare`] noted of a creation that then failed: no group was made. Returns what has
-/// to be written so that the blobs are removed.
+/// Reverts what [`prepare`] recorded, for a creation that failed before a group was made. Returns the
+/// writes that remove the blobs.
 pub(super) fn undo(template: &mut TemplateRecord) -> Option<Write> {
     template.hidden.staging_owned = false;
     template.hidden.staging_tags.clear();
@@ -213,8 +213,8 @@ fn tombstone(template: &TemplateRecord) -> Option<Write> {
     account.map(|name| Write::Tombstone(TombstoneKind::Account, name))
 }
 
-/// What has to be written when the template is deleted. A group of the service's own goes with
-/// everything in it. A client's group loses the account, and is free for other templates again.
+/// The writes of a template's deletion. A group of the service's own goes with everything in it. A
+/// client's group loses the account, and is free for other templates again.
 pub async fn release(app: &App, template: &TemplateRecord) -> Result<Vec<Write>, db::Error> {
     let hidden = &template.hidden;
     let id = hidden.staging.as_deref().unwrap_or_default();

@@ -7,9 +7,9 @@
 //!                     └───────┴→ Canceling → Over(Canceled)
 //! ```
 //!
-//! Invariants, tested with random events: what is gone stays gone and a run that is over never goes
-//! on; a run that is to end ends as `Canceled`; there is at most one run that is not over; a
-//! template is not deleted or changed while it has one.
+//! Invariants, tested with random events: a deleted template stays deleted and an ended run never
+//! continues; a canceling run ends as `Canceled`; there is at most one active run; a template is not
+//! deleted or changed while it has one.
 
 use std::fmt;
 
@@ -80,7 +80,7 @@ pub enum Event {
     Deleted,
     Run,
     Cancel,
-    /// The worker takes the run, or goes on to another part of it.
+    /// The worker claims the run, or begins another part of it.
     Step(SubState),
     /// The worker is done, and the run has released everything.
     End(RunOutcome),
@@ -176,7 +176,7 @@ impl LastRun {
 /// The state of a run after an event of the worker, whatever its template is at.
 ///
 /// # Errors
-/// [`Illegal`]: a run that is to end does not go on, one that is over stays so.
+/// [`Illegal`]: a canceling run does not continue, an ended one does not change.
 pub fn next_of_run(run: &Run, event: Event) -> Result<LastRun, Illegal> {
     let state = State { template: Template::Succeeded, run: LastRun::of(run) };
     next(state, event).map(|state| state.run)
@@ -225,7 +225,7 @@ pub fn next(state: State, event: Event) -> Result<State, Illegal> {
 
         (Event::Cancel, _, LastRun::Queued) => run(LastRun::Over(RunOutcome::Canceled)),
         (Event::Cancel, _, LastRun::Running(_)) => run(LastRun::Canceling),
-        // What is wanted is so already.
+        // The state is as requested already.
         (Event::Cancel, _, LastRun::None | LastRun::Over(_)) => Ok(state),
         (Event::Cancel, _, LastRun::Canceling) => illegal,
 
@@ -266,7 +266,7 @@ impl fmt::Display for Illegal {
         };
         write!(f, "Operation '{operation}' is not allowed in provisioningState: '{provisioning}'")?;
         match run {
-            // A run that waits is one that runs, to clients.
+            // Clients see a queued run as running.
             LastRun::Queued | LastRun::Running(_) => write!(f, ", runState: 'running'"),
             LastRun::Canceling => write!(f, ", runState: 'canceling'"),
             LastRun::None | LastRun::Over(_) => Ok(()),
@@ -338,7 +338,7 @@ mod tests {
                         LastRun::Canceling | LastRun::Over(RunOutcome::Canceled)
                     ));
                 }
-                // Nothing is deleted or changed below a run.
+                // An active run bars deletion and change.
                 if after.is_running() {
                     prop_assert!(!matches!(
                         after.template,
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_told_in_the_words_of_the_service() {
+    fn rejection_uses_azures_words() {
         let running =
             State { template: Template::Succeeded, run: LastRun::Running(SubState::Building) };
         assert_eq!(
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancel_without_a_run_changes_nothing() {
+    fn cancel_without_a_run_changes_nothing() {
         let idle = State { template: Template::Succeeded, run: LastRun::None };
         assert_eq!(next(idle, Event::Cancel), Ok(idle));
     }

@@ -86,7 +86,7 @@ impl Service {
         self.app.store().commit(vec![Write::Insert(resource)]).await.unwrap();
     }
 
-    /// Waits until nothing goes on in the background.
+    /// Waits until all background work has ended.
     async fn idle(&self) {
         self.app.tasks().close();
         self.app.tasks().wait().await;
@@ -113,7 +113,7 @@ impl Service {
         ImageTemplates.delete(&self.app, &call, key(&call)).await
     }
 
-    /// A template that has settled.
+    /// A template whose provisioning has ended.
     async fn created(&self, version: &str, name: &str, body: &Value) -> Value {
         let reply = self.put(&call(Method::Put, name, version, &body.to_string())).await.unwrap();
         assert_eq!(reply.status, StatusCode::CREATED);
@@ -249,7 +249,7 @@ fn small() -> Value {
     })
 }
 
-/// Serves the same text to everyone, and says where.
+/// Serves the same text to every client; returns its address.
 async fn web(text: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

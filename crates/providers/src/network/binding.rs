@@ -6,8 +6,7 @@ use images::config::Config;
 use serde_json::{Value, json};
 use service::App;
 
-/// What a subnet shows beyond Azure's own properties. It is read-only: what a client sends back is
-/// dropped.
+/// A property that Azure's subnets lack. It is read-only: the service drops the value of a client.
 pub(super) const FIELD: &str = "goldsmith";
 
 /// Whether builds can be in the subnet of that id, for its [`FIELD`].
@@ -16,8 +15,7 @@ pub(super) fn shown(app: &App, id: &str) -> Value {
     json!({ "bound": bridge.is_some(), "bridge": bridge })
 }
 
-/// The bridge that the subnet is bound to. A file that cannot be read binds none: whoever starts a build
-/// is told of its mistake.
+/// The bridge that the subnet is bound to. An unreadable file binds none; the next build reports it.
 pub(crate) fn bridge(app: &App, id: &ResourceId) -> Option<String> {
     match Config::load(&app.settings().layout) {
         Ok(config) => config.bridge(id).map(str::to_owned),

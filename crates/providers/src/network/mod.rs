@@ -1,7 +1,7 @@
 //! Microsoft.Network: virtual networks and their subnets.
 //!
-//! A subnet is a row of its own and an entry of its network's `properties.subnets`; whoever writes one
-//! writes both in the same commit.
+//! A subnet is a row of its own and an entry of its network's `properties.subnets`. One commit writes
+//! both.
 
 pub(crate) mod binding;
 pub(crate) mod subnet;
@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 const VERSIONS: &[&str] = &["2025-07-01", "2024-07-01", "2022-01-01", "2020-07-01"];
 
-/// The properties of a subnet, checked and filled up. `path` is where they were given.
+/// The properties of a subnet, checked and with defaults. `path` is their place in the request.
 fn subnet_properties(given: Option<&Value>, path: &str) -> Result<Value, ApiError> {
     let mut properties = match given {
         Some(Value::Object(properties)) => properties.clone(),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subnet_is_filled_up() {
+    fn subnet_gets_defaults() {
         let made =
             subnet_properties(Some(&json!({ "addressPrefix": "10.0.0.0/24" })), "p").unwrap();
         assert_eq!(made["provisioningState"], "Succeeded");

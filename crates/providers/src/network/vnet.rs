@@ -35,8 +35,8 @@ impl ResourceType<App> for VirtualNetwork {
         let object = call.json()?;
         let location = fields::location(NAME, app.context(), &object, existing.as_ref())?;
         let wanted = subnets(&object)?;
-        let held = existing.as_ref().map(|old| &old.body["properties"]["resourceGuid"]);
-        let guid = match held {
+        let stored = existing.as_ref().map(|old| &old.body["properties"]["resourceGuid"]);
+        let guid = match stored {
             Some(guid) => guid.clone(),
             None => json!(uuid::Uuid::new_v4().to_string()),
         };
@@ -106,20 +106,20 @@ fn subnets(object: &Map<String, Value>) -> Result<Vec<(String, Value)>, ApiError
     Ok(subnets)
 }
 
-/// What makes the rows of the subnets what is wanted, and puts their entries into the network.
+/// The writes that bring the subnets' rows to the requested state. Puts their entries into the network.
 async fn subnet_writes(
     app: &App,
     network: &mut Resource,
     wanted: Vec<(String, Value)>,
 ) -> Result<Vec<Write>, ApiError> {
-    let mut held = rows::below(app.context(), subnet::NAME, Some(network.key())).await?;
+    let mut existing = rows::below(app.context(), subnet::NAME, Some(network.key())).await?;
     let (mut writes, mut entries) = (Vec::new(), Vec::new());
     for (name, properties) in wanted {
         let body = json!({ "properties": properties });
-        let at = held.iter().position(|old| old.name.eq_ignore_ascii_case(&name));
+        let at = existing.iter().position(|old| old.name.eq_ignore_ascii_case(&name));
         let (subnet, is_new) = match at {
             Some(at) => {
-                (Resource { body, changed: Timestamp::now(), ..held.swap_remove(at) }, false)
+                (Resource { body, changed: Timestamp::now(), ..existing.swap_remove(at) }, false)
             }
             None => {
                 let id = format!("{}/subnets/{name}", network.id);
@@ -129,7 +129,7 @@ async fn subnet_writes(
         entries.push(entry(&subnet.id, &subnet.name, &subnet.body["properties"]));
         writes.push(if is_new { Write::Insert(subnet) } else { Write::Replace(subnet) });
     }
-    for gone in held {
+    for gone in existing {
         writes.push(Write::RemoveBelow(gone.key()));
         writes.push(Write::Remove(gone.key(), gone.revision));
     }

@@ -71,14 +71,14 @@ impl Following {
     }
 
     async fn wait(&self, news: Option<tokio::sync::watch::Receiver<u64>>) {
-        let told = async {
+        let changed = async {
             match news {
                 Some(mut news) => drop(news.changed().await),
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            () = told => {}
+            () = changed => {}
             () = tokio::time::sleep(LOOK_AGAIN) => {}
             () = self.app.shutdown().cancelled() => {}
         }

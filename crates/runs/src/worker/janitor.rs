@@ -19,8 +19,8 @@ pub(super) async fn work(app: App, executor: Arc<dyn Executor>) {
             () = app.janitor_woken() => {}
             () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
-        if let Err(e) = let_go(&app).await {
-            tracing::warn!(error = %images::error::chain(&e), "the runs of kept machines cannot be read");
+        if let Err(e) = release_orphaned(&app).await {
+            tracing::warn!(error = %images::error::chain(&e), "the runs of retained machines cannot be read");
         }
         for problem in executor.end_due().await {
             tracing::warn!("not released yet: {problem}");
@@ -32,20 +32,20 @@ pub(super) async fn work(app: App, executor: Arc<dyn Executor>) {
 }
 
 /// The time of machines that nobody can ask for any more is over.
-async fn let_go(app: &App) -> Result<(), db::Error> {
+async fn release_orphaned(app: &App) -> Result<(), db::Error> {
     let layout = &app.settings().layout;
-    let kept = may_wait(|| engine::build::retained_machines(layout)).unwrap_or_else(|e| {
-        tracing::warn!(error = %images::error::chain(&e), "the kept machines cannot be listed");
+    let retained = may_wait(|| engine::build::retained_machines(layout)).unwrap_or_else(|e| {
+        tracing::warn!(error = %images::error::chain(&e), "the retained machines cannot be listed");
         Vec::new()
     });
-    for kept in kept {
+    for machine in retained {
         // One of a build at the command line is not ours to judge.
-        let Some(run) = app.store().run(&kept.run_id).await? else { continue };
+        let Some(run) = app.store().run(&machine.run_id).await? else { continue };
         let template = app.store().resource(&run.template).await?;
         if template.is_none_or(|template| template.created > run.queued)
-            && let Err(e) = may_wait(|| engine::janitor::end_retention(layout, &kept.run_id))
+            && let Err(e) = may_wait(|| engine::janitor::end_retention(layout, &machine.run_id))
         {
-            tracing::warn!(run = %kept.run_id, error = %images::error::chain(&e), "a kept machine cannot be let go");
+            tracing::warn!(run = %machine.run_id, error = %images::error::chain(&e), "a retained machine cannot be released");
         }
     }
     Ok(())

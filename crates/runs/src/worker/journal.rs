@@ -260,8 +260,8 @@ mod tests {
     fn progress_is_thinned_out_but_for_its_end() {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(dir.path(), "id", 1000).unwrap();
-        let told = [1, 2, 3, 10].map(|done| journal.add(&progress(done)).unwrap());
-        assert_eq!(told, [true, false, false, true]);
+        let written = [1, 2, 3, 10].map(|done| journal.add(&progress(done)).unwrap());
+        assert_eq!(written, [true, false, false, true]);
     }
 
     #[test]

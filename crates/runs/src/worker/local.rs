@@ -103,9 +103,9 @@ impl Executor for Local {
         let Inner { layout, host, limits, .. } = &*self.inner;
         let mut left = limits.capacity.unwrap_or_else(|| Capacity::of(host));
         // What failed runs left for a look inside takes its room, too.
-        for kept in build::retained_machines(layout).unwrap_or_default() {
-            left.vcpus -= i64::from(kept.vcpus);
-            left.memory_mib -= i64::try_from(kept.memory_mib).unwrap_or(i64::MAX);
+        for machine in build::retained_machines(layout).unwrap_or_default() {
+            left.vcpus -= i64::from(machine.vcpus);
+            left.memory_mib -= i64::try_from(machine.memory_mib).unwrap_or(i64::MAX);
         }
         left
     }
@@ -118,7 +118,7 @@ impl Executor for Local {
         };
         self.inner.active().insert(job.run_id.clone(), active.clone());
         let inner = self.inner.clone();
-        tokio::spawn(async move { inner.carry_out(job, active.cancel, send).await });
+        tokio::spawn(async move { inner.execute(job, active.cancel, send).await });
     }
 
     fn cancel(&self, run_id: &str) {
@@ -143,7 +143,7 @@ impl Inner {
     }
 
     /// One run, whatever comes: the last that is sent is how it ended.
-    async fn carry_out(
+    async fn execute(
         self: Arc<Self>,
         job: Job,
         cancel: CancellationToken,
@@ -154,24 +154,24 @@ impl Inner {
         let conceal = Conceal::of(&self.layout);
         let (feed, id, phases) = (self.feeds.open(&job.run_id), job.run_id.clone(), send.clone());
         let (limit, stop) = (self.limits.log_bytes, cancel.clone());
-        let (told, error) = tokio::sync::oneshot::channel::<Option<RunError>>();
+        let (sender, error) = tokio::sync::oneshot::channel::<Option<RunError>>();
         // On a thread of its own: it writes files.
         let journal = tokio::task::spawn_blocking(move || {
-            let mut kept = Kept::default();
-            let mut journal = kept
+            let mut record = RunRecord::default();
+            let mut journal = record
                 .noted(Journal::open(&folder, &id, limit))
                 .map(|journal| journal.concealing(conceal));
             if journal.is_none() {
                 stop.cancel();
             }
-            kept.keep(journal.as_mut(), receiver, &phases, &feed, &stop);
+            record.collect(journal.as_mut(), receiver, &phases, &feed, &stop);
             // Nobody tells when the service is cut off: then the run is not over.
-            let told = error.blocking_recv();
-            if let (Some(journal), Ok(error)) = (&mut journal, &told) {
-                kept.noted(journal.end(error.as_deref()));
+            let result = error.blocking_recv();
+            if let (Some(journal), Ok(error)) = (&mut journal, &result) {
+                record.noted(journal.end(error.as_deref()));
             }
             feed.changed();
-            (kept, told.ok().flatten())
+            (record, result.ok().flatten())
         });
         let inner = self.clone();
         // A task of its own, so that a panic in the engine is this run's alone.
@@ -185,12 +185,12 @@ impl Inner {
             ))),
         };
         // The receiver lives until its task has this.
-        let _ = told.send(error);
-        let (kept, error) = journal.await.unwrap_or_else(|e| {
+        let _ = sender.send(error);
+        let (record, error) = journal.await.unwrap_or_else(|e| {
             let text = format!("the run's events were lost: {e}");
-            (Kept::default(), Some(Box::new(Error::new(ErrorCode::InternalError, text))))
+            (RunRecord::default(), Some(Box::new(Error::new(ErrorCode::InternalError, text))))
         });
-        let Kept { outputs, optimization, broken } = kept;
+        let RunRecord { outputs, optimization, broken } = record;
         // A run without its log has not succeeded, and was canceled for that reason only.
         let unless_of_its_own =
             error.filter(|error| broken.is_none() || error.code != ErrorCode::Canceled);
@@ -255,7 +255,7 @@ const SEEN: usize = 256;
 
 /// What a run's events leave behind.
 #[derive(Default)]
-struct Kept {
+struct RunRecord {
     outputs: Vec<RunOutput>,
     /// What an optimization brought.
     optimization: Option<Box<Optimization>>,
@@ -263,10 +263,10 @@ struct Kept {
     broken: Option<Error>,
 }
 
-impl Kept {
+impl RunRecord {
     /// Writes down every event until the last sender is gone. A run whose journal cannot be written
     /// is canceled.
-    fn keep(
+    fn collect(
         &mut self,
         mut journal: Option<&mut Journal>,
         mut receiver: event::Receiver,

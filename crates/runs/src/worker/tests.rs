@@ -97,7 +97,7 @@ async fn successful_run_leaves_outputs_and_images() {
         (&region["name"], &region["regionalReplicaCount"]),
         (&json!("West US 2"), &json!(2))
     );
-    bench.assert_nothing_is_held();
+    bench.assert_everything_is_released();
 }
 
 // conformance: 93
@@ -132,7 +132,7 @@ async fn optimization_figures_are_in_the_result_and_survive_a_restart() {
     }
     let later = bench.process().await;
     assert_eq!(later.run(&id).await.optimization, Some(figures));
-    bench.assert_nothing_is_held();
+    bench.assert_everything_is_released();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +175,7 @@ async fn failing_customizer_is_reported_with_its_log() {
     let log = read(log).await;
     let line = format!("[{id}] PACKER ERR no such package\n");
     assert!(log.contains(&line), "{log:?}");
-    bench.assert_nothing_is_held();
+    bench.assert_everything_is_released();
 }
 
 async fn read(mut log: tokio::fs::File) -> String {
@@ -240,7 +240,7 @@ async fn machine_is_listed_while_its_run_holds_it() {
     next.work(None);
     assert_eq!(next.ended(&id).await.state, RunState::Succeeded);
     assert_eq!(staged(&next).await, Vec::<String>::new());
-    bench.assert_nothing_is_held();
+    bench.assert_everything_is_released();
 }
 
 // conformance: 96, 138
@@ -266,7 +266,7 @@ async fn active_run_is_canceled() {
     assert_eq!(run.state, RunState::Canceled);
     assert_eq!(status(&process, "t").await["runState"], "Canceled");
     assert_eq!(process.operation(&run).await.status, OperationStatus::Canceled);
-    bench.assert_nothing_is_held();
+    bench.assert_everything_is_released();
 }
 
 // conformance: 96
@@ -354,7 +354,7 @@ async fn orderly_end_leaves_the_run_to_the_next_start() {
     process.app.shutdown().cancel();
     tokio::time::timeout(Duration::from_secs(30), worker).await.unwrap().unwrap();
     assert_eq!(process.run(&id).await.state, RunState::Queued);
-    bench.assert_nothing_is_held();
+    bench.assert_everything_is_released();
     bench.hang_at("nothing");
     let next = bench.process().await;
     next.work(None);
@@ -399,7 +399,7 @@ fn interrupted_run_continues() {
         assert_eq!(bench.fake.calls().iter().filter(ran).count(), 1, "its node was there");
         let dir = bench.layout.runs().join(&id);
         assert!(bench.fake.calls().contains(&Call::End(dir)), "its machine was ended");
-        bench.assert_nothing_is_held();
+        bench.assert_everything_is_released();
     });
 }
 
@@ -429,7 +429,7 @@ fn interrupted_run_is_retried_until_the_database_accepts_it() {
         worker.look().await.unwrap();
         let run = process.ended(&id).await;
         assert_eq!(run.state, RunState::Succeeded, "{}", run.message);
-        bench.assert_nothing_is_held();
+        bench.assert_everything_is_released();
     });
 }
 
@@ -508,7 +508,7 @@ fn run_interrupted_twice_fails() {
         assert_eq!(run.state, RunState::Failed);
         let text = "The service crashed or was killed while the run was active";
         assert!(run.message.starts_with(text), "{}", run.message);
-        bench.assert_nothing_is_held();
+        bench.assert_everything_is_released();
     });
 }
 

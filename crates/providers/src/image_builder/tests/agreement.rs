@@ -35,7 +35,7 @@ impl Service {
         self.insert(&gallery(path), kind, json!({ "properties": properties })).await;
     }
 
-    /// How a template settles: `provisioningState`, code and message of the error.
+    /// How the provisioning of a template ends: `provisioningState`, code and message of the error.
     async fn settled(&self, name: &str, sent: &Value) -> (String, String, String) {
         let body = self.created("2024-02-01", name, sent).await;
         let properties = &body["properties"];

@@ -21,8 +21,8 @@ impl Service {
         self.idle().await;
         let error = self.operation(&reply).await.error.unwrap();
         let template = self.get("2024-02-01", "t").await;
-        let told = &template["properties"]["provisioningError"]["provisioningErrorCode"];
-        assert_eq!(told, "BadSharedImageVersionSource");
+        let code = &template["properties"]["provisioningError"]["provisioningErrorCode"];
+        assert_eq!(code, "BadSharedImageVersionSource");
         let input = RunInput::parse(&following()).unwrap();
         let run = Fault::split(with_latest(&self.app, input).await).unwrap().unwrap_err();
         assert_eq!(run.code, api::ErrorCode::BadSharedImageVersionSource);

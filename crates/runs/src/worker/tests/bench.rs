@@ -112,7 +112,7 @@ impl Bench {
         });
     }
 
-    pub(super) fn assert_nothing_is_held(&self) {
+    pub(super) fn assert_everything_is_released(&self) {
         assert_eq!(images::ledger::runs(&self.layout).unwrap(), Vec::<String>::new());
         assert_eq!(self.fake.running(), Vec::<PathBuf>::new());
     }

@@ -50,5 +50,5 @@ async fn two_runs_of_one_second_leave_a_vhd_each() {
     next.ended(&later).await;
     let time = next.run(&later).await.queued.strftime("%Y%m%d%H%M%S");
     assert_eq!(name(&uri(&next).await), format!("disk_{time}.vhd"));
-    bench.assert_nothing_is_held();
+    bench.assert_everything_is_released();
 }
