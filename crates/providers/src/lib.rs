@@ -1,7 +1,7 @@
-//! The resource types, one file each, and what is served beside them: groups, tags, roles, the
-//! catalogue of platform images.
+//! The resource types, one file each, and the other services: groups, tags, roles, the catalogue of
+//! platform images.
 //!
-//! Nothing here knows a socket or a worker: a call comes as an [`arm::Call`], and a run that was asked for is a row.
+//! Nothing here knows a socket or a worker: a call comes as an [`arm::Call`], and a requested run is a row.
 
 pub mod authorization;
 pub mod compute;
@@ -43,5 +43,5 @@ const TYPES: &[&dyn ResourceType<App>] = &[
     &machine::SECURITY_GROUP,
 ];
 
-/// What is served, as a value: the routes hand it to [`arm::handle`].
+/// The registry of all types, which the routes pass to [`arm::handle`].
 pub static REGISTRY: Registry<App> = Registry::new(TYPES, namespaces::OTHERS);

@@ -84,7 +84,7 @@ fn body(app: &App, call: &Call, namespace: &str) -> Value {
     })
 }
 
-/// What the image builder's role actions are called.
+/// The names of the image builder's role actions.
 const IMAGE_BUILDER: [(&str, &str, &str); 13] = [
     ("register/action", "Image Builder", "Register the image builder resource provider"),
     ("unregister/action", "Image Builder", "Unregister the image builder resource provider"),

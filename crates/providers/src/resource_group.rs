@@ -187,7 +187,7 @@ pub async fn resume(app: App, operation: Operation) {
     let own = app.clone();
     tasks::spawn(&app, DELETE, async move {
         let removed = remove(&own, &operation).await;
-        // Until the rows are gone.
+        // The guards live until the rows are gone.
         let (_guards, result) = match removed {
             Ok(guards) => (guards, Ok(())),
             Err(error) => (Vec::new(), Err(error)),
@@ -198,7 +198,7 @@ pub async fn resume(app: App, operation: Operation) {
     });
 }
 
-/// Removes what lies outside the database, and takes care that no run is at work on it.
+/// Removes what lies outside the database, unless a run of the group is active.
 async fn remove(
     app: &App,
     operation: &Operation,

@@ -1,7 +1,7 @@
-//! `{scope}/providers/Microsoft.Resources/tags/default`: the tags of a group or resource by themselves;
-//! and the names of all tags there are.
+//! `{scope}/providers/Microsoft.Resources/tags/default`: the tags of a group or resource alone; and the
+//! names of all tags.
 //!
-//! Tags of the subscription are a row of their own, as there is no row of the subscription.
+//! Tags of the subscription have a row, since the subscription itself has none.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,10 @@
-//! All that happens to a run: what begins it, who carries it out, who follows it, and when its traces go.
+//! The life of a run: its causes, its execution, its events for followers, and the removal of its traces.
 //!
 //! ```text
 //! trigger    versions of sources and schedules that begin runs
-//! worker     who is next, carried out by an Executor, ended in one commit
+//! worker     the choice of the next run, its execution by an Executor, its end in one commit
 //! following  its events and its log, as they come
-//! retention  its row, its logs and its operations, until their time is over
+//! retention  the removal of its row, logs and operations once their time is over
 //! ```
 //!
 //! The rows of a run and of its template are the resource types' (`providers::image_builder`), below this.

@@ -1,17 +1,16 @@
-//! How long runs and their logs are kept.
+//! Retention of runs and their logs.
 //!
 //! ```text
 //! the template lives   its latest runs for as long as it does, older ones for the time after their end
-//! the template is gone its runs for the time after it was found gone (`server/runs/<id>/template-gone`)
+//! the template is gone its runs for the time after this was detected (`server/runs/<id>/template-gone`)
 //! ```
 //!
-//! Nothing goes for its age while the clock is not to be believed ([`trust`]).
+//! The sweep removes nothing for its age while it does not trust the clock ([`trust`]).
 //!
-//! A run that is not over is never touched. What goes is its row, which leaves a tombstone, then its folder. An operation goes the time
-//! after its end, but not before clients had a day to ask for it, and one that goes on never. Looks at start, once
-//! an hour (more often if the time is short), and when a template is deleted. The same sweep acts
-//! on the tombstones of what was deleted, shows no machine that was kept and is gone by now, and notes which gallery
-//! versions are in all of their regions by now.
+//! Active runs stay. The sweep removes a run's row, which leaves a tombstone, then its folder. It removes an ended
+//! operation after the same time, but not before clients had a day to poll it. It sweeps at start, once an hour (more
+//! often if the time is short), and when a template is deleted. It also acts on tombstones, removes the rows of retained
+//! machines that have ended, and records which gallery versions are in all of their regions by now.
 
 mod trust;
 
@@ -27,17 +26,17 @@ use service::{App, blobs, run_folder, tombstones};
 pub use self::trust::Trust;
 use crate::worker;
 
-/// So many runs of a template that lives stay, however old they are.
+/// So many runs of an existing template stay at any age.
 const LATEST: usize = 50;
-/// Runs and operations that are looked at, and removed, at once.
+/// The page size of runs and operations that are read and removed at once.
 const PAGE: u32 = 500;
-/// The longest time between two looks.
+/// The longest time between two sweeps.
 const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
-/// Deletions that come together are looked at together.
+/// The pause in which further deletions join the same sweep.
 const GATHER: Duration = Duration::from_secs(60);
-/// How long operations are kept after their end at least: a client that polls one may ask hours later.
+/// How long ended operations stay at least: a client may poll one hours later.
 const POLLED: SignedDuration = SignedDuration::from_hours(24);
-/// In a run's folder: when the template was found gone.
+/// In a run's folder: when the sweep first missed its template.
 const GONE: &str = "template-gone";
 
 /// Sweeps until the service ends.
@@ -49,12 +48,12 @@ pub async fn keep_sweeping(app: App, keep: Duration, mut trust: Trust) {
     let gathered = GATHER.min(keep / 100);
     loop {
         if let Err(error) = look(&app, keep, &mut trust, Reading::now()).await {
-            tracing::warn!(error = %images::error::chain(&error), "logs that are no longer kept stay for the next time");
+            tracing::warn!(error = %images::error::chain(&error), "expired logs stay for the next sweep");
         }
-        // A place that does not answer is waited for, but not beyond the service's end.
+        // The sweep waits for a storage place that does not answer, but not beyond the service's end.
         let caught_up = app.shutdown().run_until_cancelled(replication::catch_up(&app)).await;
         if let Some(Err(error)) = caught_up {
-            tracing::warn!(error = %images::error::chain(&error), "which versions are in all of their regions is left for the next time");
+            tracing::warn!(error = %images::error::chain(&error), "the state of versions in their regions stays for the next sweep");
         }
         tokio::select! {
             () = app.shutdown().cancelled() => return,
@@ -69,7 +68,7 @@ pub async fn keep_sweeping(app: App, keep: Duration, mut trust: Trust) {
     }
 }
 
-/// Removes what is to go: for its age if the clock is believed, and what was deleted in any case.
+/// Removes what has expired, if the clock is trusted, and what was deleted in any case.
 async fn look(
     app: &App,
     keep: Duration,
@@ -81,15 +80,15 @@ async fn look(
         Err(ahead) => tracing::warn!(
             clock = %now.wall,
             ahead = %format_args!("{} hours", ahead.as_hours()),
-            "the clock is ahead of what is expected: nothing is removed for its age until it is set right, or has kept its course for hours"
+            "the clock is ahead: the sweep removes nothing for its age until the clock is corrected or has run steadily for hours"
         ),
     }
     tombstones::remove_all_files(app).await?;
     Ok(worker::forget_ended(app).await?)
 }
 
-/// Removes what has been kept long enough at that time, page by page: nothing of it is in memory at once,
-/// and other writes to the database come between.
+/// Removes what has expired at that time, page by page, so that memory stays small and other writes to the
+/// database get their turn.
 async fn remove_old(app: &App, keep: Duration, now: Timestamp) -> Result<(), blobs::Error> {
     let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
     let mut place = Cursor::default();
@@ -113,7 +112,7 @@ async fn remove_old(app: &App, keep: Duration, now: Timestamp) -> Result<(), blo
         last = Some(end);
     }
     if forgotten > 0 {
-        tracing::info!(runs = forgotten, "runs that were kept long enough are forgotten");
+        tracing::info!(runs = forgotten, "expired runs were removed");
     }
     if let Ok(before) = now.checked_sub(keep.max(POLLED)) {
         while app.store().forget_operations_before(before, PAGE).await? == u64::from(PAGE) {}
@@ -121,8 +120,8 @@ async fn remove_old(app: &App, keep: Duration, now: Timestamp) -> Result<(), blo
     Ok(())
 }
 
-/// Those of the runs that were kept long enough: since the time beside them, or since their template
-/// was found gone.
+/// The expired ones of the runs: by the time beside them, or by when the sweep first missed their
+/// template.
 fn kept_long_enough(
     layout: &Layout,
     runs: Vec<(String, Option<Timestamp>)>,
@@ -145,16 +144,16 @@ fn kept_long_enough(
 /// Counts the runs of one template after the other.
 #[derive(Default)]
 struct Cursor {
-    /// The template at hand, and when it was made if it is there.
+    /// The present template, and when it was created if it exists.
     template: Option<(ResourceKey, Option<Timestamp>)>,
     /// How many runs of it have been counted.
     counted: usize,
 }
 
 impl Cursor {
-    /// The how-many-th run of its template it is, newest first; `None` if the template is gone. A run of
-    /// an earlier template of that name is none of the one that is there. Runs come by template, newest
-    /// first.
+    /// The position of the run among those of its template, newest first; `None` if the template is gone.
+    /// Runs of an earlier template of that name do not belong to the existing one. Callers pass runs by
+    /// template, newest first.
     async fn of(&mut self, app: &App, run: &EndedRun) -> Result<Option<usize>, db::Error> {
         let born = match &self.template {
             Some((template, born)) if *template == run.template => *born,
@@ -174,12 +173,12 @@ impl Cursor {
     }
 }
 
-/// When the run's template was found gone, which is noted now if it was not before.
+/// When the sweep first missed the run's template, which it records now if it had not.
 fn gone_since(layout: &Layout, run_id: &str, now: Timestamp) -> io::Result<Timestamp> {
     let folder = run_folder::of(layout, run_id);
     let path = folder.join(GONE);
     let noted = absent::or_none(fs::read_to_string(&path))?;
-    // A time to come was noted by a clock that was ahead.
+    // A clock that was ahead recorded a future time.
     let noted = noted.and_then(|text| text.trim().parse().ok()).filter(|time| *time <= now);
     if let Some(time) = noted {
         return Ok(time);

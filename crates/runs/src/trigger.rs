@@ -1,13 +1,11 @@
-//! What begins runs by itself: triggers that follow a source, and schedules.
+//! Runs that no request begins: triggers that follow a source, and schedules.
 //!
-//! Two tasks look at what is wanted and what there is, and act; they are given nothing but the time. One is
-//! for the schedules, so that what is due waits for no source, the other for the triggers. They
-//! are woken where a change is known, by its key (a gallery version was written, a run ended, a schedule
-//! was set),
-//! look again at every interval (the catalogue is a file), and when the next run is due. So a restart
-//! needs no path of its own, and a look too many does no harm.
+//! Two tasks reconcile the wanted state with the present one: one for schedules, so that a due run waits
+//! for no source, the other for triggers. A change wakes them with its key (a gallery version was written,
+//! a run ended, a schedule was set). They also reconcile at every interval (the catalogue is a file), and
+//! when the next run is due. So a restart needs no further code, and an extra reconciliation is harmless.
 //!
-//! What has been acted upon is written in the same commit as the run: it begins once, whatever happens.
+//! One commit writes the run and the version or time that began it, so that it begins exactly once.
 
 use std::{collections::BTreeSet, panic::AssertUnwindSafe, time::Duration};
 
@@ -22,13 +20,13 @@ use providers::image_builder;
 use service::{App, app::changes::Scope, tasks};
 use tokio::time::Instant;
 
-/// Until the next look when one failed.
+/// The pause after a failed reconciliation.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// By how much the clock is set back at least before every schedule is checked.
 const SET_BACK: SignedDuration = SignedDuration::from_secs(60);
 
-/// How triggers and schedules are looked at.
+/// Options of triggers and schedules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// How often at least to look for new versions of sources.
@@ -38,7 +36,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whether they can be used.
+    /// Checks the options.
     ///
     /// # Errors
     /// `InvalidArgument`, which names the flag.
@@ -57,7 +55,7 @@ impl Options {
     }
 }
 
-/// Begins to look, until [`App::shutdown`].
+/// Starts both tasks, which run until [`App::shutdown`].
 pub fn start(app: &App, options: Options) {
     tasks::spawn(app, "schedules", follow_schedules(app.clone(), options));
     tasks::spawn(app, "triggers", follow_sources(app.clone(), options));
@@ -100,12 +98,12 @@ async fn follow_sources(app: App, options: Options) {
         }
         let now = Timestamp::now();
         let look = image_builder::reconcile_sources(&app, &scope, options.failures, now);
-        // The sources may be far away: who ends the service does not wait for them.
+        // Shutdown does not wait for remote sources.
         let looked = tokio::select! {
             () = shutdown.cancelled() => return,
             looked = looked("triggers", look) => looked,
         };
-        // What could not be looked at is looked at again, with what has come meanwhile.
+        // Failed keys are reconciled again, together with new ones.
         let left = match looked {
             Some(()) => Scope::Only(BTreeSet::new()),
             None => scope,
@@ -120,7 +118,7 @@ async fn follow_sources(app: App, options: Options) {
     }
 }
 
-/// What a look gives. None if it failed: it is to be tried again soon.
+/// The result of a reconciliation. `None` if it failed: the task retries soon.
 async fn looked<T>(
     what: &str,
     look: impl Future<Output = std::result::Result<T, db::Error>>,
@@ -141,7 +139,7 @@ async fn looked<T>(
 
 /// Until the next run is due, and never longer than the interval: the clock may be set meanwhile.
 fn pause(interval: Duration, due: Option<Timestamp>, now: Timestamp) -> Duration {
-    // What is due already could not be begun, and is tried again when something changes.
+    // A run that is overdue could not begin; the next change retries it.
     let due = due.map(|due| due.duration_since(now)).filter(|wait| wait.is_positive());
     due.map_or(interval, |wait| interval.min(wait.unsigned_abs()))
 }
@@ -151,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_looks_when_a_run_is_due_and_at_every_interval() {
+    fn next_reconciliation_is_due_with_a_run_or_after_the_interval() {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let minute = Duration::from_secs(60);
         let pause = |due: Option<&str>| pause(minute, due.map(|due| due.parse().unwrap()), now);
@@ -162,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn options_that_make_no_sense_are_told_by_their_flag() {
+    fn invalid_options_are_reported_by_their_flag() {
         let usual = Options { interval: Duration::from_secs(60), failures: 3 };
         assert!(usual.check().is_ok());
         let error = Options { interval: Duration::ZERO, ..usual }.check().unwrap_err();

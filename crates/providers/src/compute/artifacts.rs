@@ -113,7 +113,7 @@ async fn put(store: &db::Store, mut resource: Resource) -> Result<Write, Error> 
     resource.revision = before.revision;
     resource.created = before.created;
     if let (Some(hidden), Some(new)) = (before.hidden.as_object(), resource.hidden.as_object()) {
-        // What else is known of it, such as what its regions are to become, is not the run's.
+        // A run leaves other hidden fields unchanged, such as a pending change of regions.
         let both = hidden.clone().into_iter().chain(new.clone());
         resource.hidden = both.collect();
     }
@@ -135,7 +135,7 @@ fn run_output(template: &Resource, output: &RunOutput, base: &str) -> Resource {
     Resource::new(id, OUTPUT, json!({ "properties": properties }), hidden)
 }
 
-/// What a look into the image store finds. Its files are read off the runtime.
+/// Reads the image store on a blocking thread. An unreadable store finds nothing.
 async fn in_images(
     app: &App,
     look: impl FnOnce(&Store) -> images::error::Result<Option<StoredImage>> + Send + 'static,

@@ -1,4 +1,4 @@
-//! What can be said about a template before anything is stored.
+//! Checks of a template that need no background work.
 
 use api::{
     ErrorCode,
@@ -65,7 +65,7 @@ fn one(diagnostic: &Diagnostic) -> ApiError {
     if diagnostic.path.is_empty() { error } else { error.target(diagnostic.path.clone()) }
 }
 
-/// A mistake at a field, in the words of the service.
+/// A mistake at a field, in Azure's words.
 pub(super) fn invalid(target: &str, message: impl std::fmt::Display) -> ApiError {
     ApiError::bad_request(
         ErrorCode::ValidationFailed.name(),
@@ -82,7 +82,7 @@ pub(super) async fn identities(app: &App, template: &Template) -> Result<(), Api
     machine_identities(app, template).await
 }
 
-/// The same of those that the build machine has.
+/// The same for the identities of the build machine.
 pub(super) async fn machine_identities(app: &App, template: &Template) -> Result<(), ApiError> {
     let profile = template.properties.vm_profile.as_ref();
     for id in profile.map(|profile| profile.user_assigned_identities.as_slice()).unwrap_or_default()

@@ -12,10 +12,10 @@ use service::App;
 
 use super::exact::Exact;
 
-/// What a virtual machine of a security type leaves in its image: the state of a guest that an image
-/// made from a template has none of.
+/// Security types whose virtual machines leave guest state in their image. An image that is made from
+/// a template has no such state.
 const WITH_STATE: [&str; 2] = ["TrustedLaunch", "ConfidentialVM"];
-/// Of a definition that names no security type.
+/// The security type of a definition that names none.
 const STANDARD: &str = "Standard";
 
 /// The first incompatibility of the source with a gallery target.

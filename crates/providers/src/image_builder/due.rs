@@ -1,4 +1,4 @@
-//! Schedules at work: the runs that begin because their time has come.
+//! Due schedules, and the runs that they begin.
 //!
 //! A run that is due begins once, in one commit with the schedule's next time. Times that passed while
 //! the service did not run are one run, at its start. A schedule skips, and reports, a run that comes due
@@ -45,8 +45,8 @@ pub async fn reconcile_schedules(
     app.store().next_due(now).await
 }
 
-/// Makes schedules of earlier releases found by the time that they are due, and those found in time whose
-/// next run was computed by a clock that was ahead. At start, and when the clock was set back.
+/// Indexes schedules of earlier releases by the time that they are due, and corrects those whose next run
+/// was computed by a clock that was ahead. At start, and when the clock was set back.
 pub async fn check_schedules(app: &App, now: Timestamp) -> Result<(), db::Error> {
     for row in rows::of_kind(app.context(), SCHEDULES_KIND).await? {
         let mut record = ScheduleRecord::of(row)?;
@@ -65,8 +65,8 @@ pub async fn check_schedules(app: &App, now: Timestamp) -> Result<(), db::Error>
     Ok(())
 }
 
-/// When a schedule is due that lies further ahead than it can. The next time but one is still possible: the
-/// clock was set back by little after a run had begun, which must not begin again.
+/// When a schedule is really due whose next time lies too far ahead. The next time but one is valid: if the
+/// clock was set back by little after a run had begun, that run must not begin again.
 fn sooner(plan: &Plan, now: Timestamp) -> Option<Timestamp> {
     let schedule = Schedule::parse(&plan.tag, now).ok()?;
     let next = schedule.after(now)?;
@@ -78,9 +78,9 @@ async fn act(app: &App, key: ResourceKey, now: Timestamp) -> Result<(), db::Erro
     while_stale(|| attempt(app, &key, now)).await
 }
 
-/// Acts upon a schedule that is due, as it is now.
+/// Reads a due schedule again and begins or skips its run.
 async fn attempt(app: &App, key: &ResourceKey, now: Timestamp) -> Result<(), db::Error> {
-    // In this order: a run changes its template too, so that the template's revision guards it.
+    // The template before the run: a run changes its template too, whose revision guards both.
     let Some(template) = TemplateRecord::find(app.store(), &template_key(key)).await? else {
         return Ok(());
     };

@@ -1,4 +1,4 @@
-//! A source that was looked up, and what is said of one that is not there.
+//! A source that was looked up, and the error for a missing one.
 
 use api::ErrorCode;
 use images::error::Error;

@@ -98,7 +98,7 @@ const API_VERSIONS: &[&str] = &[
     "2019-05-01-preview",
 ];
 
-/// Kinds of operation; [`resume`] knows them all.
+/// Kinds of operation, all of which [`resume`] can continue.
 const PUT_TEMPLATE: &str = "putTemplate";
 const PATCH_TEMPLATE: &str = "patchTemplate";
 const DELETE_TEMPLATE: &str = "deleteTemplate";
@@ -107,8 +107,8 @@ const DELETE_TRIGGER: &str = "deleteTrigger";
 /// The operation of a run: the worker ends it.
 pub const RUN: &str = "run";
 
-/// Does the work of an operation of the image builder, also of one that a restart interrupted. Returns
-/// whether it was one: the worker ends those of kind [`RUN`].
+/// Executes an operation of the image builder, also one that a restart interrupted. Returns whether it
+/// was one: the worker ends those of kind [`RUN`].
 pub async fn resume(app: App, operation: Operation) -> bool {
     let (app, own, kind) = (&app, &operation, operation.kind.as_str());
     match kind {
@@ -122,7 +122,7 @@ pub async fn resume(app: App, operation: Operation) -> bool {
     true
 }
 
-/// Commits the beginning of an operation with `writes`, and does its work in the background. `None` if
+/// Commits the beginning of an operation with `writes`, and executes it in the background. `None` if
 /// another request was faster.
 async fn start(
     app: &App,
@@ -231,7 +231,7 @@ async fn committed(app: &App, writes: Vec<Write>) -> Result<bool, db::Error> {
     }
 }
 
-/// Tries again, but not for ever, while others are faster.
+/// Retries a bounded number of times while other requests are faster.
 async fn while_stale<F>(mut attempt: impl FnMut() -> F) -> Result<(), db::Error>
 where
     F: Future<Output = Result<(), db::Error>>,
@@ -245,7 +245,7 @@ where
     Ok(())
 }
 
-/// Does all of it, so many at once: requests get their turn at the database.
+/// Awaits all futures, a bounded number at once, so that requests get their turn at the database.
 async fn side_by_side(
     count: usize,
     work: Vec<BoxFuture<'_, Result<(), db::Error>>>,
@@ -280,8 +280,8 @@ fn template_not_found(call: &Call) -> ApiError {
     ApiError::not_found(TEMPLATES, name, call.path.scope.group().unwrap_or_default())
 }
 
-/// Does background work until the database takes it. After another writer's change it tries again almost
-/// at once, after a failure of the database with a growing pause. It gives up only when the service ends:
+/// Retries background work until the database accepts it: almost at once after another writer's change,
+/// with a growing pause after a failure of the database. It gives up only when the service ends:
 /// a restart resumes the operation.
 async fn until_done<F>(app: &App, what: &str, mut attempt: impl FnMut() -> F)
 where

@@ -1,5 +1,5 @@
 //! Remote scripts and files are fetched once, when the template is created, pinned by their SHA-256 and
-//! kept as blobs of the staging account: what is run later is what was there then.
+//! stored as blobs of the staging account: every later run uses the content of that time.
 //!
 //! ```text
 //! shell/customize/0/install.sh   file/customize/1/motd   shell/validate/0/check.sh   shell/optimize/0/warm.sh
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use service::App;
 use sources::fetch::{self, Fetched};
 
-/// All scripts of a template must be here by then: while it is created it cannot be deleted.
+/// The limit for fetching all scripts of a template, which cannot be deleted while it is created.
 const TIME: Duration = Duration::from_secs(600);
 
 /// The scripts and files of a template. They stay in the cache while this exists.
@@ -27,7 +27,7 @@ pub(super) struct Pins {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
     pub sha256: String,
-    /// Where the account keeps it.
+    /// The name of its blob in the account.
     pub container: &'static str,
     pub blob: String,
 }

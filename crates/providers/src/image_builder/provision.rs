@@ -27,7 +27,7 @@ pub(super) async fn attempt(app: &App, operation: &Operation) -> Result<(), db::
         let gone = json!({ "code": "ResourceNotFound", "message": "The image template is gone." });
         return app.store().commit(vec![end(Err(gone))]).await;
     };
-    // Resumed although it was done.
+    // The resumed operation was already done.
     if State::of(&template, None).template != state::Template::Creating {
         return app.store().commit(vec![end(Ok(()))]).await;
     }
@@ -75,7 +75,7 @@ pub(super) async fn attempt(app: &App, operation: &Operation) -> Result<(), db::
     Ok(())
 }
 
-/// Fills in what is known only now. Returns what else has to be written.
+/// Fills in what only the lookups could tell. Returns the further writes.
 async fn prepare(app: &App, template: &mut TemplateRecord) -> Result<Vec<Write>, Fault<Failure>> {
     let typed = template.template()?.clone();
     engine::build::check_sizes(&typed)?;

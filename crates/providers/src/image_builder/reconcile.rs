@@ -1,7 +1,7 @@
-//! Looks at triggers, those that a change concerns or all of them, and begins their runs.
+//! Reconciles triggers, those that a change concerns or all of them, with their sources, and begins runs.
 //!
-//! A look at all reads triggers by the page, and every source once however many follow it. It reads what
-//! belongs to a trigger only where something happens to it.
+//! A full reconciliation reads triggers by the page, and every source once for all of its followers. It reads
+//! a trigger's template and runs only if the trigger would change.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,12 +29,12 @@ use super::{
     while_stale,
 };
 
-/// So many runs are taken into account at most: each end wakes us, and a template has one at a time.
+/// The newest runs to account for. They are enough: each run's end reconciles, and a template has one at a time.
 const UNSEEN_RUNS: u32 = 5;
 /// Triggers that are read at once.
 const PAGE: u32 = 500;
-/// Sources and triggers that are looked at side by side: a region that does not answer keeps few others
-/// waiting, and requests get their turn at the database.
+/// Sources and triggers that are reconciled side by side: a region that does not answer delays few others,
+/// and requests get their turn at the database.
 const AT_ONCE: usize = 8;
 
 /// Reports the end of a run to the triggers of its template, and to those that follow its targets.
@@ -73,7 +73,7 @@ pub(super) async fn newest(app: &App, template: &TemplateRecord) -> Result<Newes
     }))
 }
 
-/// A source that is followed, and the region it is wanted in.
+/// A source that triggers follow, and the region of their templates.
 type SourceKey = (String, String);
 
 /// The source of a trigger that is indexed.
@@ -82,17 +82,17 @@ fn source_of(trigger: &TriggerRecord) -> Option<SourceKey> {
     Some((indexed.follows.as_ref()?.to_lowercase(), indexed.region.as_ref()?.to_lowercase()))
 }
 
-/// One look.
+/// One reconciliation.
 struct Look<'a> {
     app: &'a App,
-    /// What sources stand for, each looked up once a look.
+    /// What sources stand for, each looked up once.
     known: Mutex<HashMap<SourceKey, Arc<Newest>>>,
     /// After so many failed runs in a row a trigger is deactivated.
     failures: u32,
     now: Timestamp,
 }
 
-/// Looks at triggers, and begins the runs that are due.
+/// Reconciles triggers, and begins the runs that are due.
 pub async fn reconcile_sources(
     app: &App,
     scope: &Scope,
@@ -143,11 +143,11 @@ impl Look<'_> {
         }
     }
 
-    /// Looks at triggers: at all of them, or at those that a look would change.
+    /// Reconciles triggers: all of them, or those that would change.
     async fn at(&self, triggers: Vec<Resource>, only_changed: bool) -> Result<(), db::Error> {
         let triggers = triggers.into_iter().map(TriggerRecord::of);
         let triggers = triggers.collect::<Result<Vec<_>, _>>()?;
-        // One trigger of each source finds out what it stands for.
+        // The first trigger of each source looks it up.
         let unknown = triggers.iter().filter(|trigger| self.known(trigger).is_none());
         let unknown = unknown.filter_map(|trigger| Some((source_of(trigger)?, trigger)));
         let looks = unknown.collect::<BTreeMap<_, _>>().into_iter();
@@ -187,7 +187,7 @@ impl Look<'_> {
 
     async fn at_one(&self, key: &ResourceKey) -> Result<(), db::Error> {
         let app = self.app;
-        // In this order: a run changes its template too, so that the template's revision guards it.
+        // The template before the run: a run changes its template too, whose revision guards both.
         let template = TemplateRecord::find(app.store(), &template_key(key)).await?;
         let Some(template) = template else { return Ok(()) };
         let Some(mut trigger) = TriggerRecord::find(app.store(), key).await? else { return Ok(()) };

@@ -10,12 +10,12 @@ use images::{
 };
 use service::App;
 
-/// A template's region, for one look at what is in it.
+/// A template's region, to find out which versions are in it.
 #[derive(Debug)]
 pub(super) struct Here {
     layout: Layout,
     name: String,
-    /// None: the local store is where its versions are.
+    /// None: its versions are in the local store.
     place: Option<config::Region>,
 }
 
@@ -27,8 +27,8 @@ impl Here {
         Ok(Self { layout, name, place })
     }
 
-    /// Why a version that the service knows is not to be had here: it must be among its target regions, and really
-    /// there where the region has a place.
+    /// Why a version that the service knows is not available here: the region must be one of its targets, and must
+    /// really have a copy if it has a storage place.
     ///
     /// # Errors
     /// The region cannot be asked.
@@ -47,7 +47,7 @@ impl Here {
         ))))
     }
 
-    /// The same of a version of this machine's commands, which has no target regions.
+    /// The same for a version that a command on this machine made, which has no target regions.
     ///
     /// # Errors
     /// The region cannot be asked.

@@ -40,9 +40,9 @@ pub(super) async fn submit(
     Ok(Some(started.accepted()))
 }
 
-/// POST `cancel`: 204. A run that waits is over at once. One that is active ends when everything it
-/// holds is released. Without an active run there is nothing to do, which is not an error; a second
-/// cancel is refused, as by Azure. `None` if another request was faster.
+/// POST `cancel`: 204. A queued run ends at once, an active one when all of its resources are released.
+/// A cancel without an active run succeeds and does nothing; a second cancel is refused, as by Azure.
+/// `None` if another request was faster.
 pub(super) async fn cancel(
     app: &App,
     call: &Call,

@@ -1,4 +1,4 @@
-//! What runs leave; clients only read it.
+//! Runs and their outputs, which clients can only read.
 //!
 //! `imageTemplates/runOutputs`: what a run made, one per distributor. The worker writes them as
 //! resources.
@@ -6,8 +6,8 @@
 //! `imageTemplates/runs`: an extension, not in Azure. The runs of a template, newest first, so that
 //! clients can look at more than the last one. Kept in the store's runs, not as resources.
 //!
-//! A run can also be asked for by its id alone, which works for as long as its logs are kept, also when
-//! the template is gone.
+//! Clients can also read a run by its id alone. This works until its logs are removed, even after the
+//! template is deleted.
 
 use arm::{ApiError, Call, Reply, ResourceType};
 use async_trait::async_trait;
@@ -92,7 +92,7 @@ impl ResourceType<App> for OfRuns {
         Ok(Some(Reply::ok(json!({ "value": value }))))
     }
 
-    /// A blob of ours is at the address that the caller knows us by.
+    /// The address of a blob has the host by which the caller knows the service.
     fn view(&self, _app: &App, call: &Call, resource: &Resource) -> Value {
         let mut body = view::envelope(self.0, resource);
         if let Some(path) = resource.hidden[BLOB].as_str() {

@@ -1,5 +1,5 @@
 //! `imageTemplates/schedules`: an extension, not in Azure. A template with the tag `goldsmith.schedule`
-//! has one, named `default`, which tells when the next run is due. It is written with the template's
+//! has one, named `default`, which shows when the next run is due. It is written with the template's
 //! tags, and by the runs that it begins; it can only be read.
 
 use arm::{ApiError, Call, ResourceType};
@@ -45,7 +45,7 @@ impl ResourceType<App> for Schedules {
     }
 }
 
-/// The tags of a body say when it is to be run, or nothing.
+/// Checks the tags of a body, which may have a schedule.
 ///
 /// # Errors
 /// `ValidationFailed` at `tags`.
@@ -64,8 +64,8 @@ fn tag(tags: &Value) -> Option<&str> {
     value.as_str().map(str::trim).filter(|text| !text.is_empty())
 }
 
-/// What is to be written beside a template for the tags it has now. A schedule whose tag did not change
-/// keeps what is due.
+/// The writes that bring a template's schedule in line with its tags. A schedule whose tag did not change
+/// keeps its next time.
 pub(crate) async fn follow_tags(
     app: &App,
     template: &TemplateRecord,

@@ -131,7 +131,7 @@ fn new_record(
 ) -> Result<TemplateRecord, ApiError> {
     let id = format!("{}/providers/{TEMPLATES}/{name}", group.id);
     let given = template.properties.staging_resource_group.as_ref().map(ToString::to_string);
-    // Chosen now, so that a provisioning that a restart interrupts makes the same group and account.
+    // Chosen before provisioning, so that a provisioning resumed after a restart makes the same group and account.
     let hidden = Hidden {
         api_version: Some(version),
         staging: Some(given.unwrap_or_else(|| staging::new_id(group, name))),

@@ -1,5 +1,5 @@
 //! `imageTemplates/triggers`: start a run when the source has a new version. This file checks, stores and
-//! shows them; [`watch`](super::watch) is what they do.
+//! shows them; [`watch`](super::watch) has their state.
 
 use api::template::ApiVersion;
 use arm::{ApiError, Call, Reply, ResourceType, rows};

@@ -1,5 +1,5 @@
 //! Versions of a gallery's image as sources: those that the service knows, and those that only the image
-//! store has, since the commands on this machine make some too.
+//! store has, which commands on this machine made.
 
 use api::ErrorCode;
 use db::{Resource, ResourceKey};
@@ -53,7 +53,7 @@ impl Found {
     }
 }
 
-/// What an id means in a region: a version, or the highest one where it ends in `latest`.
+/// The version that an id stands for in a region: the highest one if the id ends in `latest`.
 ///
 /// # Errors
 /// `BadSharedImageVersionSource`, or what keeps the region from being asked.
@@ -147,7 +147,7 @@ async fn in_store<T: Default + Send + 'static>(
 /// changed which versions count since the run was requested.
 ///
 /// # Errors
-/// There is none, or the database fails.
+/// The gallery has no such version, or the database fails.
 pub async fn with_latest(app: &App, mut input: RunInput) -> Result<RunInput, Fault<Error>> {
     let location = input.template.location.as_deref().unwrap_or_default();
     if let Some(image_version_id) = input.template.properties.source.version_mut()

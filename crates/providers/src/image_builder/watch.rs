@@ -1,5 +1,5 @@
-//! What a trigger has seen of its source, how its runs ended, and what it reports. [`reconcile`](super::reconcile)
-//! finds this out.
+//! The state of a trigger: the versions it has seen, how its runs ended, and its status.
+//! [`reconcile`](super::reconcile) updates it.
 //!
 //! ```text
 //! newer version ── template free ──→ commit(trigger: seen, template, run, operation)
@@ -7,8 +7,8 @@
 //! run over ──→ accounted once, by its id: failures, activity, message
 //! ```
 //!
-//! A trigger that is off begins nothing, but still looks: a run that succeeds covers the versions that
-//! appeared before it began, and none that appears during it.
+//! A deactivated trigger begins no run, but still follows its source: a run that succeeds covers the
+//! versions that appeared before it began, and none that appears during it.
 
 use api::ErrorCode;
 use db::{Cause, Resource, Run, RunState};
@@ -19,7 +19,7 @@ use sources::is_newer;
 
 use super::record::{Record, TemplateRecord};
 
-/// What follows in the message of a failed run is for its log's readers.
+/// Marks the part of a failed run's message that leads to its log.
 const LOG_POINTER: &str = "During the image build";
 const ACTIVE: &str = "Trigger is active";
 
@@ -46,7 +46,7 @@ pub(super) struct Index {
     pub(super) region: Option<String>,
 }
 
-/// What a trigger knows.
+/// The state of a trigger.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Watch {
@@ -95,7 +95,7 @@ impl Problem {
 struct Begun {
     run: String,
     version: String,
-    /// None while it goes on.
+    /// None while it is active.
     ended: Option<RunState>,
     message: String,
 }
@@ -112,7 +112,7 @@ impl Watch {
         }
     }
 
-    /// Takes the runs that are over into account, each once; they come newest first.
+    /// Accounts for ended runs, each once; `runs` has the newest first.
     pub(super) fn account_all(&mut self, trigger: &Resource, runs: &[Run], limit: u32) {
         for run in runs.iter().rev() {
             let is_new = run.queued >= trigger.created && run.id > self.accounted;
@@ -172,8 +172,8 @@ impl Watch {
                 self.failures = self.failures.saturating_add(1);
                 self.is_off = self.is_off || self.failures >= limit;
             }
-            // A run that somebody asked for and that failed says nothing about the trigger, nor does
-            // one that somebody ended.
+            // A failed run that a client requested says nothing about the trigger, nor does a canceled
+            // one.
             RunState::Failed
             | RunState::PartiallySucceeded
             | RunState::Canceled
@@ -218,7 +218,7 @@ impl Watch {
         ("Healthy".to_owned(), format!("{ACTIVE}{last}"))
     }
 
-    /// Puts itself and the status into the trigger. Returns whether that changed anything.
+    /// Writes the state and the status into the trigger. Returns whether that changed anything.
     pub(super) fn put_into(
         self,
         trigger: &mut TriggerRecord,

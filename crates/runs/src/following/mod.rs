@@ -1,6 +1,6 @@
-//! Following a run while it is at work: its events as they come, and its log.
+//! Follows an active run: its events as they come, and its log.
 //!
-//! Both are read from the run's folder, so that a reader who comes late, or again, gets all of it.
+//! Both are read from the run's folder, so that late and returning readers get everything.
 
 mod tail;
 
@@ -16,11 +16,11 @@ use tokio::fs::File;
 use self::tail::Tail;
 pub use service::app::feeds::Feeds;
 
-/// How long to wait at most before looking whether there is more, when nobody tells.
+/// The longest wait before the file is read again without a notification.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The events of a run as JSON texts, each with the id to go on after; ends with the run. `after` is
-/// the id of the last event that was received, 0 for all.
+/// The events of a run as JSON texts, each with the id to continue after; ends with the run. `after` is
+/// the id of the last event that the reader has, 0 for all.
 pub fn events(app: &App, run_id: &str, after: u64) -> impl Stream<Item = (u64, String)> + use<> {
     let path = run_folder::of(&app.settings().layout, run_id).join(run_folder::EVENTS);
     let state = Following {
@@ -85,12 +85,12 @@ impl Following {
     }
 }
 
-/// Whose runs are looked among.
+/// The scope in which a run is searched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whose {
-    /// Those of a template.
+    /// The runs of a template.
     Template(ResourceKey),
-    /// All of a subscription, also those of templates that are gone.
+    /// All runs of a subscription, also of deleted templates.
     Subscription(String),
 }
 

@@ -34,7 +34,7 @@ impl Tail {
             self.offset += u64::try_from(self.partial.len()).unwrap_or_default();
             let line = String::from_utf8_lossy(&self.partial).trim_end().to_owned();
             self.partial.clear();
-            // What a killed process left of a line is no event.
+            // A killed process may have left part of a line, which is not an event.
             if serde_json::from_str::<serde::de::IgnoredAny>(&line).is_ok() {
                 return Ok(Some((self.offset, line)));
             }
@@ -55,7 +55,7 @@ impl Tail {
     }
 }
 
-/// The offset itself if a line begins there, else where the next one does: a client may send anything.
+/// The offset itself if a line begins there, else where the next one does: a client may send any number.
 async fn line_start(file: &mut File, offset: u64) -> io::Result<u64> {
     let Some(before) = offset.checked_sub(1) else { return Ok(0) };
     file.seek(SeekFrom::Start(before)).await?;

@@ -84,7 +84,7 @@ impl Bench {
     }
 }
 
-/// A look with a clock that is believed.
+/// A sweep with a trusted clock.
 async fn sweep(app: &App, keep: Duration, wall: Timestamp) -> Result<(), blobs::Error> {
     let now = Reading { wall, since_boot: Duration::ZERO };
     look(app, keep, &mut Trust::new(None, keep, now), now).await
@@ -95,7 +95,7 @@ fn at(days: i64) -> Timestamp {
 }
 
 #[tokio::test]
-async fn logs_outlive_their_template_for_the_time_that_was_asked_for() {
+async fn logs_outlive_their_template_for_the_retention_time() {
     let bench = Bench::new().await;
     let template = bench
         .insert(TEMPLATE, "microsoft.virtualmachineimages/imagetemplates", json!({}), at(0))
@@ -137,7 +137,7 @@ async fn folders_of_runs_wait_while_a_backup_is_made() {
 }
 
 #[tokio::test]
-async fn operations_go_the_time_after_their_end() {
+async fn ended_operation_is_removed_after_the_retention_time() {
     let bench = Bench::new().await;
     let operation = async |started: i64, ended: Option<i64>| {
         let target = ResourceKey::of(TEMPLATE);
@@ -166,7 +166,7 @@ async fn operations_go_the_time_after_their_end() {
 }
 
 #[tokio::test]
-async fn a_template_that_lives_keeps_its_latest_runs() {
+async fn existing_template_keeps_its_latest_runs() {
     let bench = Bench::new().await;
     bench.insert(TEMPLATE, "microsoft.virtualmachineimages/imagetemplates", json!({}), at(0)).await;
     let mut runs = Vec::new();

@@ -1,28 +1,28 @@
-//! Whether the wall clock is to be believed when something is removed for its age.
+//! Whether the sweep trusts the wall clock when it removes something for its age.
 //!
-//! A clock that is a month ahead would end the time of everything at once. So the clock is compared with
-//! the newest time in the database at start, and with the time since boot from then on. If it is more
-//! than a day ahead, nothing is removed for its age until the clock is set right, or until it has kept its
-//! course for long enough that somebody could have set it right.
+//! By a clock that is a month ahead everything would expire at once. So the clock is compared with the
+//! newest time in the database at start, and with the time since boot from then on. If it is more than a
+//! day ahead, the sweep removes nothing for its age until the clock is corrected, or has run steadily for
+//! so long that an administrator had time to correct it.
 
 use std::time::Duration;
 
 use images::clock::Reading;
 use jiff::{SignedDuration, Timestamp};
 
-/// A clock that is further ahead is not believed.
+/// A clock that is further ahead is not trusted.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
-/// A clock that was ahead is believed after it has kept its course for so long.
+/// A clock that was ahead is trusted after it has run steadily for so long.
 const SETTLED: Duration = Duration::from_secs(6 * 60 * 60);
-/// Time servers move a clock by less while it keeps its course.
+/// Time servers move a steady clock by less.
 const DRIFT: SignedDuration = SignedDuration::from_mins(10);
 
-/// What the clock is compared with.
+/// The reference for the clock.
 #[derive(Debug)]
 pub struct Trust {
-    /// The last reading that was believed.
+    /// The last trusted reading.
     good: Reading,
-    /// The first reading of the clock as it goes now, if it is not believed.
+    /// The first reading since the clock jumped, while it is not trusted.
     doubted: Option<Reading>,
     settled: Duration,
 }
@@ -35,7 +35,7 @@ impl Trust {
         Self { good: Reading { wall, ..now }, doubted: None, settled: SETTLED.min(keep) }
     }
 
-    /// Believes the clock, or says how far it is ahead.
+    /// Trusts the clock, or returns how far it is ahead.
     pub(super) fn check(&mut self, now: Reading) -> Result<(), SignedDuration> {
         let ahead = now.set_since(&self.good);
         if ahead > AHEAD {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn clock_is_doubted_no_longer_than_things_are_kept() {
+    fn clock_is_doubted_for_the_retention_time_at_most() {
         let mut trust = Trust::new(Some(at(0, -48).wall), HOUR, at(0, 0));
         assert!(trust.check(at(0, 0)).is_err());
         assert_eq!(trust.check(at(1, 0)), Ok(()));

@@ -1,11 +1,11 @@
-//! Which of the waiting runs begin now. A pure function: what it is given is all it knows.
+//! Which of the queued runs begin now. A pure function.
 
 use std::collections::HashMap;
 
 use engine::vm_size;
 use jiff::Timestamp;
 
-/// What machines may take together.
+/// The total capacity for machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
     /// Processors.
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_begin_first_until_the_host_is_full() {
+    fn oldest_runs_begin_first_until_the_host_is_full() {
         let waiting = [run("a", 3, 2), run("a", 1, 2), run("a", 2, 2)];
         assert_eq!(choose(&waiting, &[], HOST), [1, 2]);
         assert_eq!(choose(&waiting, &[run("a", 0, 3)], HOST), Vec::<usize>::new());
@@ -104,14 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn a_run_larger_than_the_host_begins_alone() {
+    fn run_larger_than_the_host_begins_alone() {
         let waiting = [run("a", 1, 16), run("a", 2, 1)];
         assert_eq!(choose(&waiting, &[], HOST), [0]);
         assert_eq!(choose(&waiting, &[run("b", 0, 1)], HOST), Vec::<usize>::new());
     }
 
     #[test]
-    fn a_large_run_is_not_passed_over() {
+    fn large_run_is_not_passed_over() {
         let waiting = [run("a", 1, 4), run("b", 2, 1)];
         assert_eq!(choose(&waiting, &[run("c", 0, 1)], HOST), Vec::<usize>::new());
     }

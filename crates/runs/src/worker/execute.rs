@@ -21,10 +21,10 @@ use super::{
     staged::{self, Destination},
 };
 
-/// Between two tries to write to a database that fails.
+/// The pause between two attempts to write to a failing database.
 const RETRY: Duration = Duration::from_secs(1);
-/// So often in a row the database refuses a run's end, each time after many tries, before the run ends
-/// without its outputs: they are in conflict with what is there, and stay so.
+/// After so many refusals of a run's end in a row, each after many attempts, the run ends without its
+/// outputs, which conflict permanently with existing rows.
 const REFUSALS: usize = 3;
 
 /// Executes a run. When this returns true the run is over, waits again, or has another owner; else it
@@ -78,8 +78,8 @@ async fn refuse(app: &App, run: &Run, error: Error) -> Ended {
     Ended::failed(error)
 }
 
-/// Asks the database until it answers: a run does not fail because the database cannot work for a while.
-/// The end of the service ends the wait; the run then waits for the next start.
+/// Retries until the database answers: a short failure of the database must not fail a run. Shutdown
+/// ends the retries; the run then waits for the next start.
 async fn patiently<T, F>(app: &App, run: &Run, attempt: impl Fn() -> F) -> Result<T, Fault<Error>>
 where
     F: Future<Output = Result<T, Fault<Error>>>,
@@ -127,7 +127,7 @@ async fn prepare(
 async fn build(app: &App, executor: &dyn Executor, run: &Run, job: Job) -> Option<Ended> {
     let input = job.input.clone();
     executor.submit(job);
-    // A request that came while there was nothing to cancel yet.
+    // A cancel may have arrived before the executor had the run.
     if let Ok(Some(now)) = app.store().run_without_input(&run.id).await
         && now.state == RunState::Canceling
     {
@@ -176,11 +176,11 @@ async fn report(app: &App, executor: &dyn Executor, run: &Run, change: Change<'_
             true
         }
         Err(db::Error::NotOwner) => {
-            tracing::warn!(run = %run.id, "another owner has taken the run on");
+            tracing::warn!(run = %run.id, "another owner has claimed the run");
             executor.cancel(&run.id);
             false
         }
-        // The row is for people; the build continues without it.
+        // The row only informs clients; the build continues without it.
         Err(e) => {
             tracing::warn!(run = %run.id, error = %chain(&e), "the progress of the run cannot be written");
             true
@@ -188,8 +188,8 @@ async fn report(app: &App, executor: &dyn Executor, run: &Run, change: Change<'_
     }
 }
 
-/// Writes that the run is over, when it has released everything. It waits for a database that fails, but
-/// not beyond the service's end: the next start then recovers the run.
+/// Writes that the run is over, when it has released everything. It waits for a failing database, but not
+/// beyond the service's end: the next start then recovers the run.
 /// If the database refuses the outputs for good, the run fails without them.
 pub(super) async fn end(app: &App, owned: Owned<'_>, input: Option<&RunInput>, ended: &Ended) {
     let id = owned.id;

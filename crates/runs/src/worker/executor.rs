@@ -27,11 +27,11 @@ pub struct Job {
     pub account: String,
     /// How long earlier attempts at it have taken.
     pub worked: Duration,
-    /// The service's regions, and where the galleries are that the template names.
+    /// The service's regions, and the locations of the galleries that the template names.
     pub region_set: RegionSet,
 }
 
-/// Something that became of a run.
+/// A progress report of a run.
 #[derive(Debug)]
 pub enum Progress {
     /// It is in this phase now.
@@ -40,7 +40,7 @@ pub enum Progress {
     MachineStarted(Machine),
     /// The machine of this number is gone.
     MachineEnded(u32),
-    /// What it builds upon: the URN with its concrete version, or the id of an image.
+    /// Its source: the URN with its concrete version, or the id of an image.
     Source(String),
     /// It is over and holds nothing any more; nothing is seen after this.
     Ended(Ended),
@@ -49,7 +49,7 @@ pub enum Progress {
 /// How a run ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// What was delivered, also where the run failed.
+    /// The delivered outputs, also of a failed run.
     pub outputs: Vec<RunOutput>,
     /// What the optimization of boot and disk brought, if it was measured.
     pub optimization: Option<Box<Optimization>>,
@@ -64,10 +64,10 @@ impl Ended {
     }
 }
 
-/// Executes runs. In this process by default; one per host behind a queue is as well possible.
+/// Executes runs: in this process by default, possibly one per host behind a queue.
 #[async_trait]
 pub trait Executor: Send + Sync {
-    /// Releases what runs of a process that is gone still hold. Returns what could not be released.
+    /// Releases what runs of an earlier process still hold. Returns what could not be released.
     async fn clean(&self) -> Vec<String>;
 
     /// Ends retained machines whose time is over. Returns what could not be released.
@@ -82,6 +82,6 @@ pub trait Executor: Send + Sync {
     /// Cancels a run, which ends soon. A run that is not here is ignored.
     fn cancel(&self, run_id: &str);
 
-    /// Waits for the next thing that becomes of a run. `None` if it is not here or was over before.
+    /// Waits for the next progress of a run. `None` if it is not here or was over before.
     async fn observe(&self, run_id: &str) -> Option<Progress>;
 }

@@ -1,5 +1,5 @@
-//! Kept machines whose time is over are ended, and those of templates that are gone; what could not be
-//! released before is tried again.
+//! Ends retained machines whose time is over or whose template is gone, and retries releases that
+//! failed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,10 +8,10 @@ use service::App;
 
 use super::{Executor, machines};
 
-/// A kept machine lives at most so much longer than was said.
+/// A retained machine outlives its time by at most this.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
-/// Looks now and then, and when woken, until the service ends.
+/// Sweeps at intervals, and when woken, until the service ends.
 pub(super) async fn work(app: App, executor: Arc<dyn Executor>) {
     loop {
         tokio::select! {
@@ -31,7 +31,7 @@ pub(super) async fn work(app: App, executor: Arc<dyn Executor>) {
     }
 }
 
-/// The time of machines that nobody can ask for any more is over.
+/// Ends the retention of machines whose template is gone, since clients cannot reach them any more.
 async fn release_orphaned(app: &App) -> Result<(), db::Error> {
     let layout = &app.settings().layout;
     let retained = may_wait(|| engine::build::retained_machines(layout)).unwrap_or_else(|e| {
@@ -39,7 +39,7 @@ async fn release_orphaned(app: &App) -> Result<(), db::Error> {
         Vec::new()
     });
     for machine in retained {
-        // One of a build at the command line is not ours to judge.
+        // The service does not end machines of builds at the command line.
         let Some(run) = app.store().run(&machine.run_id).await? else { continue };
         let template = app.store().resource(&run.template).await?;
         if template.is_none_or(|template| template.created > run.queued)

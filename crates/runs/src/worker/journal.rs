@@ -1,6 +1,5 @@
-//! What a run tells, kept on disk: every event in `events.jsonl`, and the guest's output in
-//! `customization.log`, that of validators in `validation.log`, in the form that the image builder's users
-//! know.
+//! The files of a run: every event in `events.jsonl`, the guest's output in `customization.log`, that of
+//! validators in `validation.log`, in the form that the image builder's users know.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
@@ -19,24 +18,24 @@ use jiff::Timestamp;
 use serde_json::json;
 use service::{conceal::Conceal, run_folder::EVENTS};
 
-/// Progress is told many times a second; so often is enough for a reader who comes later.
+/// The engine reports progress many times a second; fewer reports are enough for later readers.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// The files of a run, open for appending.
 pub(crate) struct Journal {
     run_id: String,
     dir: PathBuf,
-    /// How much of a guest's output each of the files keeps.
+    /// How much of a guest's output each of the files can have.
     limit: u64,
     events: Log,
-    /// By name; that of the validation comes with the first one.
+    /// By name; that of the validation is opened for its first line.
     logs: BTreeMap<&'static str, Log>,
     progress: HashMap<String, Instant>,
     conceal: Conceal,
 }
 
 impl Journal {
-    /// Opens or makes them; a run that goes on after a restart goes on in the same files.
+    /// Opens or creates them; a run that continues after a restart appends to the same files.
     pub(crate) fn open(dir: &Path, run_id: &str, limit: u64) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         let mut journal = Self {
@@ -53,7 +52,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// From now on without the names of the service's folders.
+    /// Conceals the names of the service's folders in all further events.
     pub(crate) fn concealing(self, conceal: Conceal) -> Self {
         Self { conceal, ..self }
     }
@@ -106,7 +105,7 @@ impl Journal {
         Ok(fitted)
     }
 
-    /// How much of the guest's output was left out of each file, once that is known.
+    /// Notes in each file how much of the guest's output was left out.
     fn tell_cut(&mut self) -> io::Result<()> {
         if let Some(text) = self.events.take_cut() {
             self.events.write(&line_of(serde_json::to_value(Event::Note { text })?))?;
@@ -132,7 +131,7 @@ impl Journal {
             let lines =
                 std::iter::once(format!("{step}: {} ({})", error.message, error.code.name()))
                     .chain(error.hint.iter().map(|hint| format!("hint: {hint}")));
-            // The log that the run's message names has how it ended, whichever step it was.
+            // The log that the run's message names says how it ended, whichever step failed.
             let logs = BTreeSet::from([CUSTOMIZATION_LOG, log_of(step)]);
             for line in lines {
                 logs.iter().try_for_each(|log| self.line(log, "ERR", &line))?;
@@ -238,7 +237,7 @@ mod tests {
 
     // conformance: 102
     #[test]
-    fn validators_are_told_of_in_their_own_log_and_a_failure_in_both() {
+    fn validators_are_in_their_own_log_and_a_failure_in_both() {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(dir.path(), "id", 1000).unwrap();
         let step = "validate[0]".to_owned();
@@ -257,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_is_thinned_out_but_for_its_end() {
+    fn progress_is_thinned_except_its_end() {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(dir.path(), "id", 1000).unwrap();
         let written = [1, 2, 3, 10].map(|done| journal.add(&progress(done)).unwrap());
@@ -265,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn logs_of_a_flood_keep_their_limit_and_say_what_is_missing() {
+    fn logs_of_a_flood_stay_within_their_limit_and_say_what_is_missing() {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(dir.path(), "id", 1000).unwrap();
         for _ in 0..1000 {
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_line_does_not_spoil_the_next() {
+    fn torn_line_does_not_spoil_the_next() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(EVENTS), "{\"kind\":").unwrap();
         Journal::open(dir.path(), "id", 1000)

@@ -33,22 +33,22 @@ use super::{
     staged,
 };
 
-/// What every run is given alike.
+/// Settings that all runs share.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// How long a guest may take from power-on to its first answer.
     pub boot_timeout: Duration,
     /// Least recently used nodes go when the cache takes more than this.
     pub cache_bytes: u64,
-    /// How long a machine lives that a template's `errorHandling` keeps.
+    /// How long a machine lives that a template's `errorHandling` retains.
     pub keep_for: Duration,
     /// How much of what a guest writes each log file of a run keeps.
     pub log_bytes: u64,
-    /// What machines may take together; the host's by default.
+    /// The total capacity for machines; the host's by default.
     pub capacity: Option<Capacity>,
 }
 
-/// Carries out runs in this process. Cheap to clone.
+/// Executes runs in this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Local {
     inner: Arc<Inner>,
@@ -102,7 +102,7 @@ impl Executor for Local {
     fn capacity(&self) -> Capacity {
         let Inner { layout, host, limits, .. } = &*self.inner;
         let mut left = limits.capacity.unwrap_or_else(|| Capacity::of(host));
-        // What failed runs left for a look inside takes its room, too.
+        // Machines retained for inspection take capacity, too.
         for machine in build::retained_machines(layout).unwrap_or_default() {
             left.vcpus -= i64::from(machine.vcpus);
             left.memory_mib -= i64::try_from(machine.memory_mib).unwrap_or(i64::MAX);
@@ -142,7 +142,7 @@ impl Inner {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One run, whatever comes: the last that is sent is how it ended.
+    /// Executes one run. The last progress is always how it ended.
     async fn execute(
         self: Arc<Self>,
         job: Job,
@@ -165,7 +165,7 @@ impl Inner {
                 stop.cancel();
             }
             record.collect(journal.as_mut(), receiver, &phases, &feed, &stop);
-            // Nobody tells when the service is cut off: then the run is not over.
+            // A killed service sends no result: then the run is not over.
             let result = error.blocking_recv();
             if let (Some(journal), Ok(error)) = (&mut journal, &result) {
                 record.noted(journal.end(error.as_deref()));
@@ -184,14 +184,14 @@ impl Inner {
                 format!("the build ended in a panic: {e}"),
             ))),
         };
-        // The receiver lives until its task has this.
+        // The receiver lives until its task has the result.
         let _ = sender.send(error);
         let (record, error) = journal.await.unwrap_or_else(|e| {
             let text = format!("the run's events were lost: {e}");
             (RunRecord::default(), Some(Box::new(Error::new(ErrorCode::InternalError, text))))
         });
         let RunRecord { outputs, optimization, broken } = record;
-        // A run without its log has not succeeded, and was canceled for that reason only.
+        // A run without its log has failed: its cancellation is only a consequence of that.
         let unless_of_its_own =
             error.filter(|error| broken.is_none() || error.code != ErrorCode::Canceled);
         let error = unless_of_its_own.map(|error| *error).or(broken);
@@ -207,7 +207,7 @@ impl Inner {
     ) -> Result<(), Error> {
         let metadata = Arc::new(OfRun::new(&self.app, &job));
         let mut cx = RunContext::new(self.layout.clone(), events, cancel);
-        // The journal has it all.
+        // The journal has all events.
         cx.log_bytes = None;
         cx.region_set = job.region_set;
         cx.worked = job.worked;
@@ -253,19 +253,19 @@ type RunError = Box<Error>;
 /// More than a run has phases and machines.
 const SEEN: usize = 256;
 
-/// What a run's events leave behind.
+/// What a run's end reports of its events.
 #[derive(Default)]
 struct RunRecord {
     outputs: Vec<RunOutput>,
-    /// What an optimization brought.
+    /// The result of an optimization.
     optimization: Option<Box<Optimization>>,
     /// Why the journal could not be written.
     broken: Option<Error>,
 }
 
 impl RunRecord {
-    /// Writes down every event until the last sender is gone. A run whose journal cannot be written
-    /// is canceled.
+    /// Records every event until the last sender is gone. A run whose journal cannot be written is
+    /// canceled.
     fn collect(
         &mut self,
         mut journal: Option<&mut Journal>,
@@ -289,12 +289,12 @@ impl RunRecord {
             if let Some(news) = self.news(event, &mut phase)
                 && seen.blocking_send(news).is_err()
             {
-                tracing::debug!("nobody follows the run any more");
+                tracing::debug!("the worker no longer follows the run");
             }
         }
     }
 
-    /// What of an event concerns the run's row.
+    /// The part of an event that concerns the run's row.
     fn news(&mut self, event: Event, phase: &mut Option<Phase>) -> Option<Progress> {
         match event {
             Event::Distributed { output } => self.outputs.push(output),

@@ -4,8 +4,8 @@
 //! the engine starts a machine ─→ rows: VM, disks, NIC, network ─→ it ended, or the run did: gone
 //! ```
 //!
-//! A row is there because a machine is. After `kill -9` the rows of runs that hold nothing any more go
-//! before any run is recovered; a machine that `errorHandling` retains stays until it is released.
+//! A row exists while its machine does. After `kill -9` the rows of runs that hold nothing any more are
+//! removed before any run is recovered; a machine that `errorHandling` retains stays until it is released.
 
 use db::{Error, Resource, ResourceKey, Run, Select, Write};
 use engine::may_wait;
@@ -45,7 +45,7 @@ async fn written(app: &App, run: &Run, input: &RunInput, machine: &Machine) -> R
     app.store().commit(writes).await
 }
 
-/// The machine is gone.
+/// Removes the rows of a machine that has ended.
 pub(super) async fn hide(app: &App, run: &Run, input: &RunInput, number: u32) {
     let of_machine = |row: &Resource| row.hidden[machine::NUMBER] == number;
     if let Err(error) = remove(app, &run.id, Some(group_name(input)), of_machine).await {
@@ -54,7 +54,7 @@ pub(super) async fn hide(app: &App, run: &Run, input: &RunInput, number: u32) {
     }
 }
 
-/// What is to be written when a run ends, so that nothing is shown that it does not hold.
+/// The writes of a run's end, which remove the rows of machines that it no longer holds.
 pub(super) async fn removal(
     app: &App,
     run_id: &str,
@@ -113,8 +113,7 @@ pub(crate) async fn forget_ended(app: &App) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether the run still holds a machine, which the ledger knows. A ledger that cannot be read does not say that it
-/// holds none.
+/// Whether the run still holds a machine by its ledger. An unreadable ledger counts as yes, since it may hold one.
 fn holds(app: &App, run_id: &str) -> bool {
     may_wait(|| match ledger::rows_of(&app.settings().layout, run_id) {
         Ok(rows) => rows.iter().any(|row| matches!(row.held, Releasable::Machine { .. })),
@@ -125,7 +124,7 @@ fn holds(app: &App, run_id: &str) -> bool {
     })
 }
 
-/// The rows of machines, of whatever run: in one group or everywhere.
+/// The rows of the machines of all runs, in one group or everywhere.
 async fn rows(app: &App, group: Option<String>) -> Result<Vec<Resource>, Error> {
     let kinds: Vec<Option<String>> = match group {
         Some(_) => vec![None],

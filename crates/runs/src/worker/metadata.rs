@@ -1,4 +1,4 @@
-//! What scripts in a build machine get from `http://169.254.169.254`: tokens of the identities in
+//! The answers to scripts in a build machine at `http://169.254.169.254`: tokens of the identities in
 //! `vmProfile.userAssignedIdentities`, and the machine's description of itself.
 //!
 //! Errors have the form that clients of Azure read: `error` and `error_description`.

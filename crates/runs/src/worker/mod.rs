@@ -45,7 +45,7 @@ pub(crate) use machines::forget_ended;
 use choose::{Weight, choose};
 use row::Owned;
 
-/// Looks without being woken, too: another process may have written.
+/// Reads the rows without being woken, too: another process may have written.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How long the runs may take to release everything when the service ends.
 const LAST_WAIT: Duration = Duration::from_secs(30);
@@ -97,7 +97,7 @@ impl Worker {
         }
     }
 
-    /// Reads the rows and does what they ask for.
+    /// Reads the rows, ends canceled runs and begins the next ones.
     async fn look(&mut self) -> Result<(), db::Error> {
         if self.resumed.is_none() {
             self.resumed = Some(recover::recover(&self.app, self.executor.as_ref()).await?);
@@ -107,7 +107,7 @@ impl Worker {
             if self.active.contains_key(&run.id) {
                 self.executor.cancel(&run.id);
             } else {
-                // It never had its turn, so it needs none to end.
+                // It never began, so it ends without a turn.
                 self.begin(run.clone());
             }
         }
@@ -156,7 +156,7 @@ impl Worker {
         });
     }
 
-    /// The run is not active here any more. One that continues after a restart has its turn once.
+    /// The run is no longer active here. One that continues after a restart has its turn once.
     fn release(&mut self, id: &str, was_begun: bool) {
         self.active.remove(id);
         if let Some(resumed) = self.resumed.as_mut().filter(|_| was_begun) {
@@ -165,7 +165,7 @@ impl Worker {
     }
 }
 
-/// A run must end whatever the fault.
+/// A run must end after any fault.
 async fn after_panic(app: &App, id: &str) {
     let error =
         Error::new(ErrorCode::InternalError, "the service panicked while the run was active");

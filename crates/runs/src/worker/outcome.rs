@@ -1,4 +1,4 @@
-//! From how a build ended to what is written: state, message, operation, outputs.
+//! The writes that follow from a build's end: state, message, operation, outputs.
 
 use api::ErrorCode;
 use arm::operation;
@@ -21,7 +21,7 @@ use service::{App, blobs};
 
 use super::{executor::Ended, machines};
 
-/// Ends a run and its operation. Returns what is to be written beside its row.
+/// Ends a run and its operation. Returns the writes beside its row.
 pub(crate) async fn end(
     app: &App,
     run: &mut Run,
@@ -86,7 +86,7 @@ fn classify(log: &str, run: &Run, ended: &Ended) -> (RunState, Option<Value>) {
     (state, Some(json!({ "code": error.code.name(), "message": message })))
 }
 
-/// Whether it failed at a target, whatever the reason was.
+/// Whether it failed at a target, for any reason.
 fn is_distributing(error: &Error) -> bool {
     error.step.as_deref().and_then(Phase::of) == Some(Phase::Distributing)
 }
@@ -120,7 +120,7 @@ fn message(log: &str, run: &Run, error: &Error) -> String {
     format!("{what}{also}{validation} {}", pointer(log, run))
 }
 
-/// Where the log is, in the words that tools look for.
+/// Where the log is, in the words that tools search for.
 fn pointer(log: &str, run: &Run) -> String {
     format!(
         "During the image build, a failure has occurred, please review the build log to identify which build/customization \

@@ -1,4 +1,4 @@
-//! Recovery of the runs of an earlier process: they end, or continue from their last node.
+//! Recovers the runs of an earlier process: they end, or continue from their last node.
 
 use std::collections::HashSet;
 
@@ -15,11 +15,11 @@ use super::{
     row::Owned,
 };
 
-/// How often a run may end without being handed over. A run that crashes the service must not do so for
-/// ever; an orderly restart does not count.
+/// How often a run may be interrupted without an orderly shutdown, so that a run that crashes the service
+/// cannot do so without end.
 const CRASHES: i64 = 2;
 
-/// Ends what is to end. Returns the ids of the runs that continue.
+/// Ends runs that cannot continue. Returns the ids of those that do.
 pub(super) async fn recover(
     app: &App,
     executor: &dyn Executor,
@@ -31,13 +31,13 @@ pub(super) async fn recover(
     machines::forget_ended(app).await?;
     let mut resumed = HashSet::new();
     for run in app.store().unfinished_runs().await? {
-        // Only the holder of the lease is here, so that any other owner has lost its own.
+        // Only the holder of the lease recovers runs, so any other owner has lost its lease.
         if run.owner.is_some() && run.owner.as_deref() == app.store().own_lease() {
             continue;
         }
         let error = match run.state {
             RunState::Canceling => Error::new(ErrorCode::Canceled, "canceled"),
-            // Taking it on counts this crash.
+            // The claim counts this crash.
             RunState::Running if run.crashes + 1 < CRASHES => {
                 tracing::info!(run = %run.id, "the run continues where the service ended");
                 resumed.insert(run.id);

@@ -1,7 +1,7 @@
 //! Writing a run's row, with its template, as the owner of the run.
 //!
 //! A request may set a run to `Canceling` at any moment. It writes the template in the same commit, so
-//! that the template's revision detects it: the slower writer reads again and writes what then is right.
+//! that the template's revision detects it: the slower writer reads again and then decides anew.
 
 use db::{Error, ResourceKey, Run, RunState, Write};
 use providers::image_builder::{
@@ -15,7 +15,7 @@ use super::{executor::Ended, outcome};
 /// How often to try again when a request was faster. Each time another writer got something done.
 const TRIES: usize = 50;
 
-/// A run that this service owns, or is about to take on.
+/// A run that this service owns, or is about to claim.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Owned<'a> {
     pub(super) id: &'a str,
@@ -26,7 +26,7 @@ pub(crate) struct Owned<'a> {
 }
 
 impl<'a> Owned<'a> {
-    /// A run that was taken on.
+    /// A claimed run.
     pub(super) fn of(run: &'a Run) -> Self {
         Self { id: &run.id, template: &run.template, epoch: run.epoch, is_taken: true }
     }
@@ -35,7 +35,7 @@ impl<'a> Owned<'a> {
 /// How a run changes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Change<'a> {
-    /// It is active, in this phase, unless it is to end.
+    /// It is active, in this phase, unless it is canceling.
     Working(&'static str),
     /// Its source has this exact version.
     Source(&'a str),
@@ -45,8 +45,8 @@ pub(crate) enum Change<'a> {
     Over(&'a Ended, Option<&'a RunInput>),
 }
 
-/// Changes a run and its template in one commit. Returns the run as it is now; a run that was taken on
-/// comes with its input. `NotOwner` means that another owner has taken the run on or ended it.
+/// Changes a run and its template in one commit. Returns the run as it is now; a claimed run comes with
+/// its input. `NotOwner` means that another owner has claimed the run or ended it.
 pub(crate) async fn write(app: &App, owned: Owned<'_>, change: Change<'_>) -> Result<Run, Error> {
     let store = app.store();
     let mut last = Error::NotOwner;
@@ -87,7 +87,7 @@ pub(crate) async fn write(app: &App, owned: Owned<'_>, change: Change<'_>) -> Re
     Err(last)
 }
 
-/// Changes the run; returns what else is to be written.
+/// Changes the run; returns the further writes.
 async fn apply(
     app: &App,
     run: &mut Run,

@@ -1,4 +1,4 @@
-//! A run and its template's storage account: scripts come from there, VHDs go there.
+//! The storage account of a run's template, with its scripts and VHDs.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ use super::{executor::Ended, journal::Journal};
 pub(super) struct Destination {
     /// The storage account of its template.
     pub(super) account: String,
-    /// What its VHDs have in their names behind the run output's.
+    /// The suffix of its VHDs' names, after that of the run output.
     stamp: String,
 }
 
@@ -50,7 +50,7 @@ async fn stamp(app: &App, run: &Run) -> Result<String, db::Error> {
 }
 
 /// Puts the pinned scripts where the engine looks first. The engine fetches a script that is missing
-/// here, and takes only what was pinned.
+/// here, and accepts only the pinned content.
 pub(super) async fn fetch_scripts(cx: &RunContext, account: &str, template: &Template) {
     let folder = blobs::root(&cx.layout).join(account);
     for script in pin::pinned(template) {
@@ -58,7 +58,7 @@ pub(super) async fn fetch_scripts(cx: &RunContext, account: &str, template: &Tem
         let Some(path) = path.to_str() else { continue };
         let (base, limits) = (Some(Path::new("/")), Limits::default());
         if let Err(error) = fetch::script(cx, path, base, Some(&script.sha256), &limits).await {
-            cx.events.warn(format!("the kept copy of {} cannot be used: {error}", script.blob));
+            cx.events.warn(format!("the stored copy of {} cannot be used: {error}", script.blob));
         }
     }
 }
@@ -118,7 +118,7 @@ async fn stage(app: &App, place: &Destination, mut output: RunOutput) -> Result<
     Ok(output)
 }
 
-/// Writes into the log why a run did not even begin: the message of a failed run leads there.
+/// Writes into the log why a run did not begin: the message of a failed run leads there.
 pub(super) async fn log_refusal(app: &App, run_id: &str, error: &Error) {
     let folder = run_folder::of(&app.settings().layout, run_id);
     let id = run_id.to_owned();

@@ -48,7 +48,7 @@ async fn successful_run_leaves_outputs_and_images() {
     let process = bench.process().await;
     process.work(None);
     process.insert("microsoft.compute/galleries", &compute("galleries/g")).await;
-    // A version lies where its gallery does.
+    // A version is in its gallery's region.
     let definition = ("microsoft.compute/galleries/images", compute("galleries/g/images/d"));
     process.insert_in("eastus", definition.0, &definition.1).await;
     let mut targets = managed("made");
@@ -104,7 +104,7 @@ async fn successful_run_leaves_outputs_and_images() {
 #[tokio::test(flavor = "multi_thread")]
 async fn optimization_figures_are_in_the_result_and_survive_a_restart() {
     let bench = Bench::new().await;
-    // So that the phase can be looked at while it lasts.
+    // So that the test sees the phase while it lasts.
     bench.fake.on("optimize", Reaction::then(vm::fake::Then::Hang));
     let process = bench.process().await;
     let worker = process.work(None);
@@ -472,7 +472,7 @@ async fn two_targets_with_one_id_write_the_later() {
 async fn run_with_unwritable_outputs_fails() {
     let bench = Bench::new().await;
     let process = bench.process().await;
-    // Every write of it is in conflict with what is there.
+    // Every write of it conflicts with an existing row.
     bench
         .sql(
             "CREATE TRIGGER taken BEFORE INSERT ON resources \

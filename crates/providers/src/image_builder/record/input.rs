@@ -1,4 +1,4 @@
-//! What a run builds: the template as it was when the run was requested.
+//! The input of a run: the template as it was when the run was requested.
 
 use db::Run;
 use engine::template::Template;

@@ -26,7 +26,7 @@ pub(crate) struct Due {
 pub(crate) struct Plan {
     /// The tag it was made from.
     pub(crate) tag: String,
-    /// The first time that has not been acted upon.
+    /// The first time for which no run began.
     pub(crate) next: Timestamp,
 }
 

@@ -125,8 +125,8 @@ impl TemplateRecord {
         }
     }
 
-    /// Shows a run that is written in the same commit. A run that waits is one that runs, and only
-    /// such a run shows what it is at.
+    /// Shows a run that is written in the same commit. A queued run counts as running, and only a
+    /// running one shows its phase.
     pub fn show_run(&mut self, run: &Run) {
         let (state, sub_state) = match run.state {
             RunState::Queued => (RunState::Running, "Queued"),

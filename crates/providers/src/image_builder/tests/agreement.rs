@@ -1,4 +1,4 @@
-//! What a source and a gallery target must have in common, and what may be a source at all.
+//! Compatibility of a source with a gallery target, and which images can be a source.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What is answered at once, compared whole with what the public service answers to the same request.
+//! Immediate answers, compared whole with those of the public service to the same request.
 
 use super::*;
 use service::quotas::TEMPLATES_KIND;

@@ -1,4 +1,4 @@
-//! Schedules: a look at a given time, on a real database.
+//! Schedules: a sweep at a chosen time, on a real database.
 
 use super::*;
 
@@ -20,7 +20,7 @@ impl Service {
         self.schedule().await.unwrap()["nextRunTime"].as_str().unwrap().parse().unwrap()
     }
 
-    /// A look at that time. Returns when to look again, and the cause of the newest run.
+    /// A sweep at that time. Returns the time of the next one, and the cause of the newest run.
     async fn look_at(&self, now: Timestamp) -> Option<Timestamp> {
         reconcile_schedules(&self.app, now).await.unwrap()
     }

@@ -1,4 +1,4 @@
-//! Triggers that fire: a look at a time, on a real database.
+//! Triggers that fire: a reconciliation at a chosen time, on a real database.
 
 use super::{triggers::trigger, *};
 use service::app::changes::Scope;
@@ -78,7 +78,7 @@ async fn newer_version_begins_one_run() {
     service.end_run("t1", RunState::Succeeded, "").await;
     service.look().await;
     assert!(service.status().await.1.ends_with("ended as Succeeded."));
-    // Neither the newest one's going nor an older one's coming is news.
+    // The removal of the newest version or the arrival of an older one begins no run.
     service.no_version("1.10.0").await;
     service.version("1.9.5").await;
     service.look().await;
@@ -128,7 +128,7 @@ async fn versions_published_during_a_run_begin_one_run_after_it() {
 async fn seen_version_is_known_after_a_restart() {
     let service = Service::watched().await;
     service.version("2.0.0").await;
-    // The service ends before it has looked; the next one begins the run, and the one after it none.
+    // The service ends before it reconciles; the next one begins the run, and the one after it none.
     for _ in 0..2 {
         let next = app(service.folder.path()).await;
         reconcile_sources(&next, &Scope::Start, LIMIT, Timestamp::now()).await.unwrap();
@@ -160,7 +160,7 @@ async fn consecutive_failures_deactivate_until_a_success() {
         service.look().await;
         let log = "the package is gone. During the image build, a failure has occurred";
         service.end_run("t1", RunState::Failed, log).await;
-        // A run that is canceled, or that somebody else began, does not count.
+        // A run that was canceled, or that a client began, does not count.
         service.act("2024-02-01", "t1", "run").await.unwrap();
         let state = if patch == 1 { RunState::Canceled } else { RunState::Failed };
         service.end_run("t1", state, "").await;

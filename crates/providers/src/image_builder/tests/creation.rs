@@ -210,7 +210,7 @@ async fn creation_resumes_once_after_a_restart() {
     let runs = service.app.store().runs_of(&key(&put), 9).await.unwrap();
     assert_eq!(runs.len(), 1);
 
-    // The operation of the run is for the worker to take up.
+    // The worker resumes the operation of the run.
     let run = service.app.store().unfinished_operations().await.unwrap().pop().unwrap();
     assert_eq!(run.id, runs[0].operation);
     assert!(!resume(service.app.clone(), run).await);

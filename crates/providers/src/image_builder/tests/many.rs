@@ -1,4 +1,4 @@
-//! What a look costs when there are many triggers and schedules: it is counted, not timed.
+//! The cost of a reconciliation with many triggers and schedules: database calls are counted, not timed.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ impl Service {
         self.app.store().commit(writes).await.unwrap();
     }
 
-    /// Reads and commits of a look.
+    /// Reads and commits of a reconciliation.
     async fn cost(&self, scope: &Scope) -> (u64, u64) {
         let before = self.app.store().query_counts();
         reconcile_sources(&self.app, scope, LIMIT, Timestamp::now()).await.unwrap();

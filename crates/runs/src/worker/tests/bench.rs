@@ -30,7 +30,7 @@ pub(super) fn compute(rest: &str) -> String {
     format!("{COMPUTE}/{rest}")
 }
 
-/// What outlives a process: folders, database, host.
+/// The state that outlives a process: folders, database, host.
 pub(super) struct Bench {
     pub dir: tempfile::TempDir,
     pub layout: Layout,
@@ -76,7 +76,7 @@ impl Bench {
         format!("sqlite://{}", self.dir.path().join("server.db").display())
     }
 
-    /// Does something to the database behind the service's back. A process has made it.
+    /// Changes the database behind the service's back. A process has created it.
     pub(super) async fn sql(&self, statement: &'static str) {
         db::execute_raw(&self.database(), statement).await.unwrap();
     }
@@ -167,7 +167,7 @@ impl Process {
         self.wait_with(run, vec![Write::Insert(template), operation]).await
     }
 
-    /// One more run of a template that is there, as if it was asked for at that time.
+    /// One more run of an existing template, as if requested at that time.
     pub(super) async fn submit_again(&self, name: &str, at: Timestamp) -> String {
         let id = format!("{GROUP}/providers/Microsoft.VirtualMachineImages/imageTemplates/{name}");
         let template = self.resource(&id).await.unwrap();
@@ -237,7 +237,7 @@ impl Process {
         self.seen(id, step, begins).await;
     }
 
-    /// Waits until the run tells this.
+    /// Waits until the run reports this.
     pub(super) async fn seen(&self, id: &str, what: &str, is_it: impl Fn(&Value) -> bool) {
         let mut events = pin!(following::events(&self.app, id, 0));
         let seen = async {

@@ -1,4 +1,4 @@
-//! The metadata service of a run's machine: what it answers, and how long its tokens are good.
+//! The metadata service of a run's machine: its answers, and how long its tokens are valid.
 
 use db::{Resource, Run, Write};
 use engine::metadata::{Asked, Metadata};
@@ -25,7 +25,7 @@ struct MetadataBench {
 }
 
 impl MetadataBench {
-    /// A run that is at work, and three identities.
+    /// An active run, and three identities.
     async fn new() -> Self {
         let bench = Bench::new().await;
         let process = bench.process().await;
@@ -76,7 +76,7 @@ impl MetadataBench {
         OfRun::new(&self.process.app, &job)
     }
 
-    /// Who the token stands for, if it is good.
+    /// The principal of the token, if it is valid.
     async fn caller(&self, token: &Value) -> Result<String, Denied> {
         let settings = self.process.app.settings();
         let key = SigningKey::obtain(&settings.dir).unwrap();

@@ -40,7 +40,7 @@ async fn failed_version_replicated_since_is_shown_so_without_a_write() {
     let run = process.submit("t", targets).await;
     process.ended(&run).await;
     let id = compute("galleries/g/images/d/versions/0.0.1");
-    // As if the copy to a region had failed, and somebody had done it since.
+    // As if the copy to a region had failed, and another process had made it since.
     let mut version: Resource = process.resource(&id).await.unwrap();
     version.body["properties"]["provisioningState"] = json!("Failed");
     process.app.store().commit(vec![Write::Replace(version)]).await.unwrap();
