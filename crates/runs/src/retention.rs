@@ -31,7 +31,7 @@ const LATEST: usize = 50;
 /// The page size of runs and operations that are read and removed at once.
 const PAGE: u32 = 500;
 /// The longest time between two sweeps.
-const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
+const INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// The pause in which further deletions join the same sweep.
 const GATHER: Duration = Duration::from_secs(60);
 /// How long ended operations stay at least: a client may poll one hours later.
@@ -44,10 +44,10 @@ pub async fn keep_sweeping(app: App, keep: Duration, mut trust: Trust) {
     if let Err(error) = blobs::remove_unfinished(&app.settings().layout).await {
         tracing::warn!(error = %images::error::chain(&error), "unfinished blobs stay");
     }
-    let pause = LOOK_AGAIN.min(keep / 10).max(Duration::from_secs(1));
+    let pause = INTERVAL.min(keep / 10).max(Duration::from_secs(1));
     let gathered = GATHER.min(keep / 100);
     loop {
-        if let Err(error) = look(&app, keep, &mut trust, Reading::now()).await {
+        if let Err(error) = sweep_once(&app, keep, &mut trust, Reading::now()).await {
             tracing::warn!(error = %images::error::chain(&error), "expired logs stay for the next sweep");
         }
         // The sweep waits for a storage place that does not answer, but not beyond the service's end.
@@ -69,7 +69,7 @@ pub async fn keep_sweeping(app: App, keep: Duration, mut trust: Trust) {
 }
 
 /// Removes what has expired, if the clock is trusted, and what was deleted in any case.
-async fn look(
+async fn sweep_once(
     app: &App,
     keep: Duration,
     trust: &mut Trust,

@@ -29,7 +29,7 @@ const SET_BACK: SignedDuration = SignedDuration::from_secs(60);
 /// Options of triggers and schedules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// How often at least to look for new versions of sources.
+    /// How often at least to search for new versions of sources.
     pub interval: Duration,
     /// After so many failed runs in a row a trigger is deactivated.
     pub failures: u32,
@@ -42,14 +42,20 @@ impl Options {
     /// `InvalidArgument`, which names the flag.
     pub fn check(self) -> Result<()> {
         if self.interval.is_zero() {
-            return Err(Error::new(ErrorCode::InvalidArgument, "the interval is no time at all")
-                .target("--trigger-interval")
-                .hint("one second or more, for example 60s"));
+            return Err(Error::new(
+                ErrorCode::InvalidArgument,
+                "the interval must be longer than zero",
+            )
+            .target("--trigger-interval")
+            .hint("one second or more, for example 60s"));
         }
         if self.failures == 0 {
-            return Err(Error::new(ErrorCode::InvalidArgument, "no trigger would ever be active")
-                .target("--trigger-failures")
-                .hint("one or more, for example 3"));
+            return Err(Error::new(
+                ErrorCode::InvalidArgument,
+                "the number of failures must be at least one",
+            )
+            .target("--trigger-failures")
+            .hint("one or more, for example 3"));
         }
         Ok(())
     }
@@ -69,17 +75,17 @@ async fn follow_schedules(app: App, options: Options) {
         let reading = Reading::now();
         let now = reading.wall;
         let is_checked = checked.is_some_and(|checked| reading.set_since(&checked) >= -SET_BACK);
-        let look = async {
+        let work = async {
             if !is_checked {
                 image_builder::check_schedules(&app, now).await?;
             }
             image_builder::reconcile_schedules(&app, now).await
         };
-        let looked = looked("schedules", look).await;
-        if is_checked || looked.is_some() {
+        let outcome = attempted("schedules", work).await;
+        if is_checked || outcome.is_some() {
             checked = Some(reading);
         }
-        let due = looked.unwrap_or_else(|| now.checked_add(RETRY).ok());
+        let due = outcome.unwrap_or_else(|| now.checked_add(RETRY).ok());
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = app.schedules_woken() => {}
@@ -97,41 +103,41 @@ async fn follow_sources(app: App, options: Options) {
             at_all = Instant::now() + options.interval;
         }
         let now = Timestamp::now();
-        let look = image_builder::reconcile_sources(&app, &scope, options.failures, now);
+        let work = image_builder::reconcile_sources(&app, &scope, options.failures, now);
         // Shutdown does not wait for remote sources.
-        let looked = tokio::select! {
+        let outcome = tokio::select! {
             () = shutdown.cancelled() => return,
-            looked = looked("triggers", look) => looked,
+            outcome = attempted("triggers", work) => outcome,
         };
         // Failed keys are reconciled again, together with new ones.
-        let left = match looked {
+        let left = match outcome {
             Some(()) => Scope::Only(BTreeSet::new()),
             None => scope,
         };
-        let retry = tokio::time::sleep(if looked.is_some() { options.interval } else { RETRY });
+        let retry = tokio::time::sleep(if outcome.is_some() { options.interval } else { RETRY });
         scope = tokio::select! {
             () = shutdown.cancelled() => return,
-            more = app.changes().next(), if looked.is_some() => more,
-            () = retry, if looked.is_none() => left,
-            () = tokio::time::sleep_until(at_all), if looked.is_some() => Scope::All,
+            more = app.changes().next(), if outcome.is_some() => more,
+            () = retry, if outcome.is_none() => left,
+            () = tokio::time::sleep_until(at_all), if outcome.is_some() => Scope::All,
         };
     }
 }
 
 /// The result of a reconciliation. `None` if it failed: the task retries soon.
-async fn looked<T>(
+async fn attempted<T>(
     what: &str,
-    look: impl Future<Output = std::result::Result<T, db::Error>>,
+    work: impl Future<Output = std::result::Result<T, db::Error>>,
 ) -> Option<T> {
-    match AssertUnwindSafe(look).catch_unwind().await {
+    match AssertUnwindSafe(work).catch_unwind().await {
         Ok(Ok(found)) => Some(found),
         Ok(Err(error)) => {
             let error = images::error::chain(&error);
-            tracing::error!(%error, "the {what} cannot be looked at; trying again");
+            tracing::error!(%error, "the {what} cannot be reconciled; trying again");
             None
         }
         Err(_) => {
-            tracing::error!("looking at the {what} panicked; trying again");
+            tracing::error!("reconciling the {what} panicked; trying again");
             None
         }
     }

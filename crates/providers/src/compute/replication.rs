@@ -23,7 +23,10 @@ use uuid::Uuid;
 
 /// The `replicationStatus` of a version, and the version, which is `Failed` until all of its regions have a copy, made
 /// by any process. This is for readers and writes nothing; see [`catch_up`].
-pub(super) async fn look(app: &App, mut version: Resource) -> Result<(Resource, Value), Error> {
+pub(super) async fn current_status(
+    app: &App,
+    mut version: Resource,
+) -> Result<(Resource, Value), Error> {
     let properties = &version.body["properties"];
     let names = names(&properties["publishingProfile"]["targetRegions"]);
     let layout = &app.settings().layout;
@@ -54,7 +57,7 @@ pub async fn catch_up(app: &App) -> Result<(), Error> {
         if !is_failed(&version) {
             continue;
         }
-        let (now, _) = look(app, version).await?;
+        let (now, _) = current_status(app, version).await?;
         if is_failed(&now) {
             continue;
         }
@@ -156,7 +159,7 @@ async fn keep(
     if let Err(error) = &outcome {
         tracing::warn!(version = %version.id, error = %images::error::chain(&error), "the version is not in all of its regions");
     }
-    settle(app, &version, promise, outcome.is_ok()).await
+    record_result(app, &version, promise, outcome.is_ok()).await
 }
 
 /// The version, unless it is gone or has a newer promise.
@@ -225,19 +228,19 @@ async fn copy(app: &App, version: &Resource, stop: &CancellationToken) -> Result
 
 /// Records the result. A failed copy stays promised: the next PUT and the next start retry it. Conflicts with other
 /// writes to the version are retried a few times.
-async fn settle(
+async fn record_result(
     app: &App,
     version: &Resource,
     promise: &Promise,
-    is_kept: bool,
+    is_done: bool,
 ) -> Result<(), Error> {
     for _ in 0..5 {
         let Some(mut now) = promised_still(app, &version.key(), promise).await? else {
             return Ok(());
         };
-        if is_kept {
+        if is_done {
             if is_failed(&now) {
-                now = look(app, now).await?.0;
+                now = current_status(app, now).await?.0;
             }
             if let Some(hidden) = now.hidden.as_object_mut() {
                 hidden.remove(PROMISE);

@@ -11,7 +11,7 @@
 //! worker cannot overwrite each other. [`state`] alone decides what is allowed when.
 //!
 //! [`reconcile`] (a trigger's source has a new version) and [`due`] (a schedule's time has come) begin the
-//! runs that no request asks for. `runs::trigger` calls both.
+//! runs that no request begins. `runs::trigger` calls both.
 
 mod body;
 mod check;

@@ -27,7 +27,7 @@ pub(super) struct Pins {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
     pub sha256: String,
-    /// The name of its blob in the account.
+    /// The container of its blob in the account.
     pub container: &'static str,
     pub blob: String,
 }

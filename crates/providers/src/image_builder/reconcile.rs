@@ -83,7 +83,7 @@ fn source_of(trigger: &TriggerRecord) -> Option<SourceKey> {
 }
 
 /// One reconciliation.
-struct Look<'a> {
+struct Reconciliation<'a> {
     app: &'a App,
     /// What sources stand for, each looked up once.
     known: Mutex<HashMap<SourceKey, Arc<Newest>>>,
@@ -99,22 +99,22 @@ pub async fn reconcile_sources(
     failures: u32,
     now: Timestamp,
 ) -> Result<(), db::Error> {
-    let look = Look { app, known: Mutex::default(), failures, now };
+    let pass = Reconciliation { app, known: Mutex::default(), failures, now };
     let changes = match scope {
-        Scope::Start => return look.at_all(false).await,
-        Scope::All => return look.at_all(true).await,
+        Scope::Start => return pass.at_all(false).await,
+        Scope::All => return pass.at_all(true).await,
         Scope::Only(changes) => changes,
     };
     for change in changes {
         match change {
-            Change::Template(template) => look.at(below(app, template).await?, false).await?,
-            Change::Definition(definition) => look.at_followers(definition).await?,
+            Change::Template(template) => pass.at(below(app, template).await?, false).await?,
+            Change::Definition(definition) => pass.at_followers(definition).await?,
         }
     }
     Ok(())
 }
 
-impl Look<'_> {
+impl Reconciliation<'_> {
     async fn at_all(&self, only_changed: bool) -> Result<(), db::Error> {
         let mut select = Select {
             subscription: self.app.settings().subscription.to_lowercase(),
@@ -147,7 +147,7 @@ impl Look<'_> {
     async fn at(&self, triggers: Vec<Resource>, only_changed: bool) -> Result<(), db::Error> {
         let triggers = triggers.into_iter().map(TriggerRecord::of);
         let triggers = triggers.collect::<Result<Vec<_>, _>>()?;
-        // The first trigger of each source looks it up.
+        // One trigger of each source looks it up.
         let unknown = triggers.iter().filter(|trigger| self.known(trigger).is_none());
         let unknown = unknown.filter_map(|trigger| Some((source_of(trigger)?, trigger)));
         let looks = unknown.collect::<BTreeMap<_, _>>().into_iter();

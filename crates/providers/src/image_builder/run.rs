@@ -81,7 +81,7 @@ fn canceled(row: Operation, message: &str) -> Operation {
     Operation { status: OperationStatus::Canceled, ..operation::ended(row, Err(error)) }
 }
 
-/// A run that no request asked for, with its operation.
+/// A run that no request began, with its operation.
 pub(super) fn new(template: &TemplateRecord, cause: Cause) -> Result<(Operation, Run), Error> {
     let row = operation::new(RUN, template.key(), &template.row.subscription);
     let run = with_operation(template, &row, cause)?;

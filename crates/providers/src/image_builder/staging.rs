@@ -105,7 +105,7 @@ pub(super) async fn keep_scripts(
         let put = blobs::put(layout, &blob, &layout.downloads().join(sha256)).await;
         put.map_err(|error| Failure {
             code: "InternalError",
-            message: format!("The script '{}' could not be kept: {error}.", blob.name),
+            message: format!("The script '{}' could not be stored: {error}.", blob.name),
         })?;
     }
     Ok(())

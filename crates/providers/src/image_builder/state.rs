@@ -66,7 +66,7 @@ pub struct State {
     pub run: LastRun,
 }
 
-/// What happens or is asked for.
+/// An event of a run or a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Event {
     /// Creation or update is over, well or not.
@@ -209,7 +209,7 @@ pub fn next(state: State, event: Event) -> Result<State, Illegal> {
         (Event::Retag, Template::Succeeded | Template::Failed, _) => Ok(state),
         (Event::Retag, _, _) => illegal,
 
-        // A deletion asked for twice is one deletion.
+        // A repeated deletion is one deletion.
         (Event::Delete, Template::Succeeded | Template::Failed | Template::Deleting, _)
             if !state.is_running() =>
         {

@@ -50,7 +50,7 @@ pub(super) struct Index {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Watch {
-    /// The highest version so far. None before the first look.
+    /// The highest version so far. None before the first reconciliation.
     seen: Option<String>,
     /// Its runs that failed since one of the template succeeded.
     failures: u32,
@@ -74,7 +74,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// The problem of a look that found no source.
+    /// The problem of a reconciliation that found no source.
     pub(super) fn unknown_source(newest: &Newest) -> Option<Self> {
         newest.as_ref().err().map(|error| Self::new("The source cannot be looked up", error))
     }
@@ -101,8 +101,8 @@ struct Begun {
 }
 
 impl Watch {
-    /// Before the first look at a source: what is there is not new. Where the source cannot be looked
-    /// up, what the template was created from is.
+    /// Before the first reconciliation: the present version is not new. If the source cannot be looked
+    /// up, the version from which the template was created is not.
     pub(super) fn begin(&mut self, newest: &Newest, template: &TemplateRecord) {
         if self.seen.is_none() {
             self.seen = match newest {
@@ -127,8 +127,8 @@ impl Watch {
         matches!((newest, &self.seen), (Ok(Some(version)), Some(seen)) if is_newer(version, seen))
     }
 
-    /// Whether a look would change anything in a trigger whose runs have been taken into account: then all
-    /// that belongs to it is read.
+    /// Whether a reconciliation would change a trigger whose ended runs were accounted for: only then the
+    /// service reads its template and runs.
     pub(super) fn would_change(trigger: &TriggerRecord, newest: &Newest) -> bool {
         let watch = &trigger.hidden.watch;
         let is_first = watch.seen.is_none() && !matches!(newest, Ok(None));

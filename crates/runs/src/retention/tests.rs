@@ -87,7 +87,7 @@ impl Bench {
 /// A sweep with a trusted clock.
 async fn sweep(app: &App, keep: Duration, wall: Timestamp) -> Result<(), blobs::Error> {
     let now = Reading { wall, since_boot: Duration::ZERO };
-    look(app, keep, &mut Trust::new(None, keep, now), now).await
+    sweep_once(app, keep, &mut Trust::new(None, keep, now), now).await
 }
 
 fn at(days: i64) -> Timestamp {
@@ -191,16 +191,16 @@ async fn clock_far_ahead_removes_nothing_for_its_age() {
     let newest = bench.app.store().newest_time().await.unwrap();
     assert_eq!(newest, Some(at(1)));
     let mut trust = Trust::new(newest, DAY * 30, boot(1, Duration::ZERO));
-    look(&bench.app, DAY * 30, &mut trust, boot(1, Duration::ZERO)).await.unwrap();
+    sweep_once(&bench.app, DAY * 30, &mut trust, boot(1, Duration::ZERO)).await.unwrap();
     for days in [40, 80, 4000] {
         let hour = Duration::from_secs(60 * 60);
-        look(&bench.app, DAY * 30, &mut trust, boot(days, hour)).await.unwrap();
+        sweep_once(&bench.app, DAY * 30, &mut trust, boot(days, hour)).await.unwrap();
         assert!(bench.is_there(&run).await, "{days} days ahead within an hour");
     }
-    look(&bench.app, DAY * 30, &mut trust, boot(2, DAY)).await.unwrap();
-    look(&bench.app, DAY * 30, &mut trust, boot(30, DAY * 29)).await.unwrap();
+    sweep_once(&bench.app, DAY * 30, &mut trust, boot(2, DAY)).await.unwrap();
+    sweep_once(&bench.app, DAY * 30, &mut trust, boot(30, DAY * 29)).await.unwrap();
     assert!(bench.is_there(&run).await, "its template was found gone 29 days ago");
-    look(&bench.app, DAY * 30, &mut trust, boot(31, DAY * 30)).await.unwrap();
+    sweep_once(&bench.app, DAY * 30, &mut trust, boot(31, DAY * 30)).await.unwrap();
     assert!(!bench.is_there(&run).await);
 }
 

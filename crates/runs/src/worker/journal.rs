@@ -78,7 +78,7 @@ impl Journal {
             return self.add_output(event, step, *stream, text);
         }
         let event = &*self.conceal.event(event);
-        self.tell_cut()?;
+        self.note_cut()?;
         self.events.write(&line_of(serde_json::to_value(event)?))?;
         self.log(event)?;
         Ok(true)
@@ -106,7 +106,7 @@ impl Journal {
     }
 
     /// Notes in each file how much of the guest's output was left out.
-    fn tell_cut(&mut self) -> io::Result<()> {
+    fn note_cut(&mut self) -> io::Result<()> {
         if let Some(text) = self.events.take_cut() {
             self.events.write(&line_of(serde_json::to_value(Event::Note { text })?))?;
         }
@@ -117,7 +117,7 @@ impl Journal {
 
     /// The end of one attempt: an event of our own, and the log's last line.
     pub(crate) fn end(&mut self, error: Option<&images::error::Error>) -> io::Result<()> {
-        self.tell_cut()?;
+        self.note_cut()?;
         let error = error.map(|error| self.conceal.error(error));
         let error = error.as_ref();
         let value = json!({

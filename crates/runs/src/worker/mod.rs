@@ -76,8 +76,8 @@ impl Worker {
     async fn work(mut self) {
         let shutdown = self.app.shutdown().clone();
         while !shutdown.is_cancelled() {
-            let looked = self.look().await;
-            if let Err(e) = &looked {
+            let advanced = self.advance().await;
+            if let Err(e) = &advanced {
                 tracing::error!(error = %images::error::chain(&e), "the runs cannot be read");
             }
             let done = tokio::select! {
@@ -98,7 +98,7 @@ impl Worker {
     }
 
     /// Reads the rows, ends canceled runs and begins the next ones.
-    async fn look(&mut self) -> Result<(), db::Error> {
+    async fn advance(&mut self) -> Result<(), db::Error> {
         if self.resumed.is_none() {
             self.resumed = Some(recover::recover(&self.app, self.executor.as_ref()).await?);
         }

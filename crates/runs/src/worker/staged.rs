@@ -42,7 +42,7 @@ pub(super) async fn place(app: &App, run: &Run) -> Result<Destination, Fault<Err
 }
 
 /// Azure has the second in the name. An earlier run of the template may have had that second: then the run's id
-/// follows. It is the same whenever it is asked for, since no other run of the template is queued before this one is over.
+/// follows. It is the same on each call, since no other run of the template is queued before this one is over.
 async fn stamp(app: &App, run: &Run) -> Result<String, db::Error> {
     let second = run.queued.strftime("%Y%m%d%H%M%S").to_string();
     let is_taken = app.store().has_other_run_of_that_second(run).await?;

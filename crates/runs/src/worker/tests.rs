@@ -421,12 +421,12 @@ fn interrupted_run_is_retried_until_the_database_accepts_it() {
         bench
             .sql("CREATE TRIGGER fails BEFORE UPDATE ON runs BEGIN SELECT RAISE(ABORT, 'no'); END")
             .await;
-        worker.look().await.unwrap();
+        worker.advance().await.unwrap();
         let (begun, was_begun) = worker.tasks.join_next().await.unwrap().unwrap();
         assert_eq!((&begun, was_begun), (&id, false));
         worker.release(&begun, was_begun);
         bench.sql("DROP TRIGGER fails").await;
-        worker.look().await.unwrap();
+        worker.advance().await.unwrap();
         let run = process.ended(&id).await;
         assert_eq!(run.state, RunState::Succeeded, "{}", run.message);
         bench.assert_everything_is_released();

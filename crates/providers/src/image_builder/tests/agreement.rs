@@ -36,7 +36,7 @@ impl Service {
     }
 
     /// How the provisioning of a template ends: `provisioningState`, code and message of the error.
-    async fn settled(&self, name: &str, sent: &Value) -> (String, String, String) {
+    async fn provisioned(&self, name: &str, sent: &Value) -> (String, String, String) {
         let body = self.created("2024-02-01", name, sent).await;
         let properties = &body["properties"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -73,7 +73,7 @@ async fn source_of_another_kind_than_its_definition_is_refused() {
         let mut properties = fitting();
         properties[field] = value.clone();
         service.definition("d", properties).await;
-        let (state, code, message) = service.settled("t", &to_gallery("d")).await;
+        let (state, code, message) = service.provisioned("t", &to_gallery("d")).await;
         assert_eq!((state.as_str(), code.as_str()), ("Failed", "BadSharedImageDistribute"));
         assert!(message.contains("properties.distribute[0].galleryImageId"), "{message}");
         assert!(message.contains(says), "{field}: {message}");
@@ -83,7 +83,7 @@ async fn source_of_another_kind_than_its_definition_is_refused() {
     let mut other = fitting();
     other["hyperVGeneration"] = json!("V2");
     service.definition("e", other).await;
-    assert_eq!(service.settled("t", &to_gallery("d")).await.0, "Succeeded");
+    assert_eq!(service.provisioned("t", &to_gallery("d")).await.0, "Succeeded");
     let distribute = to_gallery("e")["properties"]["distribute"].clone();
     let change = json!({ "properties": { "distribute": distribute } });
     let error = service.patch("2024-02-01", "t", change).await.unwrap_err();
@@ -120,7 +120,7 @@ async fn source_version_takes_kind_from_its_definition() {
     let mut plain = fitting();
     plain["hyperVGeneration"] = json!("V2");
     service.definition("plain", plain).await;
-    let (_, code, message) = service.settled("u", &from("good/versions/1.9.0", "plain")).await;
+    let (_, code, message) = service.provisioned("u", &from("good/versions/1.9.0", "plain")).await;
     assert_eq!(code, "BadSharedImageDistribute");
     assert!(message.contains("the security type TrustedLaunchSupported"), "{message}");
 
@@ -134,7 +134,7 @@ async fn source_version_takes_kind_from_its_definition() {
         service.definition(name, properties).await;
         let version = format!("{name}/versions/1.0.0");
         service.put_version(&version, json!({})).await;
-        let (_, code, message) = service.settled(name, &from(&version, "plain")).await;
+        let (_, code, message) = service.provisioned(name, &from(&version, "plain")).await;
         assert_eq!(code, "BadSharedImageVersionSource", "{message}");
         assert!(message.contains("properties.source.imageVersionId"), "{message}");
         assert!(message.contains(says), "{message}");
@@ -151,7 +151,7 @@ async fn specialized_image_as_source_is_refused() {
     service.insert(&image("machine"), "microsoft.compute/images", body).await;
     let mut sent = small();
     sent["properties"]["source"] = json!({ "type": "ManagedImage", "imageId": image("machine") });
-    let (_, code, message) = service.settled("t", &sent).await;
+    let (_, code, message) = service.provisioned("t", &sent).await;
     assert_eq!(code, "BadManagedImageSource");
     assert!(message.contains("properties.source.imageId"), "{message}");
     assert!(message.contains("specialized"), "{message}");
@@ -167,9 +167,9 @@ async fn managed_image_with_versioning_source_is_refused() {
     service.insert(&image("web22"), "microsoft.compute/images", body).await;
     let mut sent = to_gallery("d");
     sent["properties"]["source"] = json!({ "type": "ManagedImage", "imageId": image("web22") });
-    assert_eq!(service.settled("latest", &sent).await.0, "Succeeded");
+    assert_eq!(service.provisioned("latest", &sent).await.0, "Succeeded");
     sent["properties"]["distribute"][0]["versioning"] = json!({ "scheme": "Source" });
-    let (state, code, message) = service.settled("source", &sent).await;
+    let (state, code, message) = service.provisioned("source", &sent).await;
     assert_eq!((state.as_str(), code.as_str()), ("Failed", "BadSharedImageDistribute"));
     assert!(message.contains("properties.distribute[0].versioning.scheme"), "{message}");
 }

@@ -21,7 +21,7 @@ impl Service {
     }
 
     /// A sweep at that time. Returns the time of the next one, and the cause of the newest run.
-    async fn look_at(&self, now: Timestamp) -> Option<Timestamp> {
+    async fn sweep(&self, now: Timestamp) -> Option<Timestamp> {
         reconcile_schedules(&self.app, now).await.unwrap()
     }
 }
@@ -43,11 +43,11 @@ async fn due_schedule_begins_one_run() {
     assert_eq!((&shown["expression"], &shown["timeZone"]), (&json!("0 3 * * *"), &json!("UTC")));
     let due = service.next().await;
     assert!(due.to_string().ends_with("T03:00:00Z"), "{due}");
-    assert_eq!(service.look_at(later(due, -1)).await, Some(due));
+    assert_eq!(service.sweep(later(due, -1)).await, Some(due));
     assert_eq!(service.runs("t1").await, []);
     let day = 24 * 60 * 60;
-    assert_eq!(service.look_at(later(due, 1)).await, Some(later(due, day)));
-    assert_eq!(service.look_at(later(due, 2)).await, Some(later(due, day)));
+    assert_eq!(service.sweep(later(due, 1)).await, Some(later(due, day)));
+    assert_eq!(service.sweep(later(due, 2)).await, Some(later(due, day)));
     let runs = service.runs("t1").await;
     assert_eq!(runs.len(), 1);
     assert_eq!((runs[0].state, &runs[0].cause), (RunState::Queued, &Cause::Schedule { due }));
@@ -83,13 +83,13 @@ async fn schedule_computed_by_a_clock_ahead_is_due_in_time_once_the_clock_is_rig
     let due = service.next().await;
     let day = 24 * 60 * 60;
     // A clock ten years ahead began a run, and set the next one.
-    service.look_at(later(due, 3650 * day)).await;
+    service.sweep(later(due, 3650 * day)).await;
     assert_eq!(service.next().await, later(due, 3651 * day));
     check_schedules(&service.app, later(due, -60)).await.unwrap();
     assert_eq!(service.next().await, due);
     // A clock set back by little, just after the run: it does not begin again.
     let service = Service::scheduled("0 3 * * *").await;
-    service.look_at(later(due, 1)).await;
+    service.sweep(later(due, 1)).await;
     check_schedules(&service.app, later(due, -300)).await.unwrap();
     assert_eq!(service.next().await, later(due, day));
 }
@@ -99,7 +99,7 @@ async fn schedule_due_during_a_run_is_skipped() {
     let service = Service::scheduled("0 * * * *").await;
     service.act("2024-02-01", "t1", "run").await.unwrap();
     let due = service.next().await;
-    assert_eq!(service.look_at(due).await, Some(later(due, 3600)));
+    assert_eq!(service.sweep(due).await, Some(later(due, 3600)));
     let runs = service.runs("t1").await;
     assert_eq!(runs.len(), 1);
     let status = service.schedule().await.unwrap()["status"].clone();
@@ -107,15 +107,15 @@ async fn schedule_due_during_a_run_is_skipped() {
     let message = format!("The run that was due at {due} was left out: run {} was", runs[0].id);
     assert!(status["message"].as_str().unwrap().starts_with(&message), "{status}");
     service.end_run("t1", RunState::Succeeded, "").await;
-    assert_eq!(service.look_at(later(due, 60)).await, Some(later(due, 3600)));
+    assert_eq!(service.sweep(later(due, 60)).await, Some(later(due, 3600)));
     assert_eq!(service.runs("t1").await.len(), 1, "it is not made up for");
-    service.look_at(later(due, 3600)).await;
+    service.sweep(later(due, 3600)).await;
     assert_eq!(service.runs("t1").await.len(), 2);
     assert_eq!(service.schedule().await.unwrap()["status"]["code"], "Healthy");
 }
 
 #[tokio::test]
-async fn concurrent_looks_begin_one_run() {
+async fn concurrent_sweeps_begin_one_run() {
     let service = Service::scheduled("0 * * * *").await;
     let due = service.next().await;
     let other = app(service.folder.path()).await;
@@ -150,7 +150,7 @@ async fn schedule_follows_the_template_tag() {
     tag(json!({ "a": "b" })).await.unwrap();
     assert_eq!(service.schedule().await, None);
     let now = later(Timestamp::now(), 3600);
-    assert_eq!(service.look_at(now).await, None);
+    assert_eq!(service.sweep(now).await, None);
     assert_eq!(service.runs("t1").await, []);
 }
 
@@ -175,7 +175,7 @@ async fn schedule_of_a_deleted_template_is_removed() {
     let due = service.next().await;
     service.delete("t1").await.unwrap();
     service.idle().await;
-    assert_eq!(service.look_at(later(due, 600)).await, None);
+    assert_eq!(service.sweep(later(due, 600)).await, None);
     assert_eq!(service.runs("t1").await, []);
 }
 

@@ -38,7 +38,7 @@ impl Service {
         self.idle().await;
     }
 
-    async fn look(&self) {
+    async fn reconcile(&self) {
         reconcile_sources(&self.app, &Scope::Start, LIMIT, Timestamp::now()).await.unwrap();
     }
 
@@ -56,11 +56,11 @@ impl Service {
 #[tokio::test]
 async fn newer_version_begins_one_run() {
     let service = Service::watched().await;
-    service.look().await;
+    service.reconcile().await;
     assert_eq!(service.runs("t1").await, [], "what was there at creation is not new");
     service.version("1.10.0").await;
-    service.look().await;
-    service.look().await;
+    service.reconcile().await;
+    service.reconcile().await;
     let runs = service.runs("t1").await;
     assert_eq!(runs.len(), 1);
     let cause = Cause::Trigger { name: "new".into(), version: "1.10.0".into() };
@@ -76,14 +76,14 @@ async fn newer_version_begins_one_run() {
     assert_eq!(message, begun);
 
     service.end_run("t1", RunState::Succeeded, "").await;
-    service.look().await;
+    service.reconcile().await;
     assert!(service.status().await.1.ends_with("ended as Succeeded."));
     // The removal of the newest version or the arrival of an older one begins no run.
     service.no_version("1.10.0").await;
     service.version("1.9.5").await;
-    service.look().await;
+    service.reconcile().await;
     service.version("1.10.0").await;
-    service.look().await;
+    service.reconcile().await;
     assert_eq!(service.runs("t1").await.len(), 1);
 }
 
@@ -96,12 +96,12 @@ async fn version_excluded_from_latest_begins_no_run() {
     } } });
     let id = format!("{}/versions/2.0.0", definition("d"));
     service.insert(&id, VERSIONS_KIND, excluded).await;
-    service.look().await;
+    service.reconcile().await;
     assert_eq!(service.runs("t1").await, []);
     let mut row = service.row(&ResourceKey::of(&id)).await.unwrap();
     row.body["properties"]["publishingProfile"]["excludeFromLatest"] = json!(false);
     service.app.store().commit(vec![Write::Replace(row)]).await.unwrap();
-    service.look().await;
+    service.reconcile().await;
     assert_eq!(service.runs("t1").await.len(), 1);
 }
 
@@ -112,12 +112,12 @@ async fn versions_published_during_a_run_begin_one_run_after_it() {
     service.act("2024-02-01", "t1", "run").await.unwrap();
     for version in ["2.0.0", "2.1.0"] {
         service.version(version).await;
-        service.look().await;
+        service.reconcile().await;
     }
     assert_eq!(service.runs("t1").await.len(), 1, "the template has a run");
     service.end_run("t1", RunState::Failed, "by hand").await;
-    service.look().await;
-    service.look().await;
+    service.reconcile().await;
+    service.reconcile().await;
     let runs = service.runs("t1").await;
     assert_eq!(runs.len(), 2);
     let cause = Cause::Trigger { name: "new".into(), version: "2.1.0".into() };
@@ -137,7 +137,7 @@ async fn seen_version_is_known_after_a_restart() {
 }
 
 #[tokio::test]
-async fn concurrent_looks_begin_one_run() {
+async fn concurrent_reconciliations_begin_one_run() {
     let service = Service::watched().await;
     service.version("2.0.0").await;
     let other = app(service.folder.path()).await;
@@ -157,7 +157,7 @@ async fn consecutive_failures_deactivate_until_a_success() {
     let service = Service::watched().await;
     for patch in 1..=LIMIT {
         service.version(&format!("2.0.{patch}")).await;
-        service.look().await;
+        service.reconcile().await;
         let log = "the package is gone. During the image build, a failure has occurred";
         service.end_run("t1", RunState::Failed, log).await;
         // A run that was canceled, or that a client began, does not count.
@@ -165,7 +165,7 @@ async fn consecutive_failures_deactivate_until_a_success() {
         let state = if patch == 1 { RunState::Canceled } else { RunState::Failed };
         service.end_run("t1", state, "").await;
     }
-    service.look().await;
+    service.reconcile().await;
     let (code, message) = service.status().await;
     assert_eq!(code, "Deactivated");
     let last = service.runs("t1").await.remove(1);
@@ -178,19 +178,19 @@ async fn consecutive_failures_deactivate_until_a_success() {
 
     // What comes while it is off is covered by the run that activates it; what comes during that is not.
     service.version("2.1.0").await;
-    service.look().await;
+    service.reconcile().await;
     assert_eq!(service.runs("t1").await.len(), count);
     // Putting it again changes nothing.
     service.trigger().await;
     assert_eq!(service.status().await.0, "Deactivated");
     service.act("2024-02-01", "t1", "run").await.unwrap();
-    service.look().await;
+    service.reconcile().await;
     service.end_run("t1", RunState::Succeeded, "").await;
-    service.look().await;
+    service.reconcile().await;
     assert_eq!(service.status().await.0, "Healthy");
     assert_eq!(service.runs("t1").await.len(), count + 1);
     service.version("2.2.0").await;
-    service.look().await;
+    service.reconcile().await;
     let runs = service.runs("t1").await;
     assert_eq!(runs[0].cause, Cause::Trigger { name: "new".into(), version: "2.2.0".into() });
 }
@@ -200,11 +200,11 @@ async fn success_resets_the_count_of_failures() {
     let service = Service::watched().await;
     for patch in 1..=LIMIT {
         service.version(&format!("2.0.{patch}")).await;
-        service.look().await;
+        service.reconcile().await;
         let state = if patch == 2 { RunState::Succeeded } else { RunState::Failed };
         service.end_run("t1", state, "").await;
     }
-    service.look().await;
+    service.reconcile().await;
     let (code, message) = service.status().await;
     assert_eq!(code, "Healthy", "{message}");
     assert!(message.ends_with("for source version 2.0.3 ended as Failed."), "{message}");
@@ -214,16 +214,16 @@ async fn success_resets_the_count_of_failures() {
 async fn missing_source_is_reported_and_looked_for() {
     let service = Service::watched().await;
     service.no_version("1.9.0").await;
-    service.look().await;
+    service.reconcile().await;
     let (code, message) = service.status().await;
     assert_eq!(code, "BadSharedImageVersionSource");
     assert!(message.contains("goes on looking"), "{message}");
     service.version("1.9.0").await;
-    service.look().await;
+    service.reconcile().await;
     assert_eq!(service.status().await, ("Healthy".into(), "Trigger is active".into()));
     assert_eq!(service.runs("t1").await, []);
     service.version("1.9.1").await;
-    service.look().await;
+    service.reconcile().await;
     assert_eq!(service.runs("t1").await.len(), 1);
 }
 
@@ -236,7 +236,7 @@ async fn trigger_without_a_source_starts_at_the_templates_version() {
     service.trigger().await;
     assert_eq!(service.status().await.0, "BadSharedImageVersionSource");
     service.version("1.9.1").await;
-    service.look().await;
+    service.reconcile().await;
     assert_eq!(service.runs("t1").await.len(), 1);
 }
 
@@ -246,13 +246,13 @@ async fn changed_catalogue_begins_a_run() {
     let service = Service::new().await;
     service.created("2024-02-01", "t1", &small()).await;
     service.trigger().await;
-    service.look().await;
+    service.reconcile().await;
     assert_eq!(service.runs("t1").await, []);
     let newer = format!(
         "{CATALOGUE}\n[[image.file]]\nversion = \"18.04.201908140\"\npath = \"u.raw\"\nformat = \"raw\"\n"
     );
     std::fs::write(service.app.settings().layout.user_catalogue(), newer).unwrap();
-    service.look().await;
+    service.reconcile().await;
     let runs = service.runs("t1").await;
     assert_eq!(runs.len(), 1);
     let version = "18.04.201908140".to_owned();
@@ -278,7 +278,7 @@ async fn date_of_a_bootstrapped_image_begins_no_run() {
         let file = format!("version = \"{version}\"\npath = \"d.raw\"\nformat = \"raw\"");
         catalogue = format!("{catalogue}[[image.file]]\n{file}\n");
         std::fs::write(service.app.settings().layout.user_catalogue(), &catalogue).unwrap();
-        service.look().await;
+        service.reconcile().await;
         assert_eq!(service.runs("t1").await.len(), runs, "{version}");
     }
 }
@@ -294,7 +294,7 @@ async fn group_in_deletion_begins_no_run() {
         if runs == 0 {
             service.version("2.0.0").await;
         }
-        service.look().await;
+        service.reconcile().await;
         assert_eq!(service.runs("t1").await.len(), runs, "{state}");
     }
 }
@@ -304,7 +304,7 @@ async fn changed_template_begins_no_run() {
     let service = Service::watched().await;
     let profile = json!({ "properties": { "vmProfile": { "vmSize": "Standard_B2s" } } });
     service.patch("2024-02-01", "t1", profile).await.unwrap();
-    service.look().await;
+    service.reconcile().await;
     assert_eq!(service.runs("t1").await, []);
 }
 
@@ -338,7 +338,7 @@ async fn trigger_of_a_deleted_template_is_removed() {
     service.delete("t1").await.unwrap();
     service.idle().await;
     service.version("2.0.0").await;
-    service.look().await;
+    service.reconcile().await;
     assert_eq!(service.runs("t1").await, []);
     let put = trigger("new", &json!({}));
     assert_eq!(service.row(&key(&put)).await, None);

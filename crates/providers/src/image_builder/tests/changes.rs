@@ -1,4 +1,4 @@
-//! PATCH, and what a given staging group may be.
+//! PATCH, and which staging groups a client may name.
 
 use super::*;
 

@@ -204,9 +204,9 @@ async fn creation_resumes_once_after_a_restart() {
         assert!(resume(service.app.clone(), unfinished[0].clone()).await);
     }
     assert_eq!(service.operation(&reply).await.status, OperationStatus::Succeeded);
-    let settled = service.get("2024-02-01", "t1").await;
-    assert_eq!(settled["properties"]["provisioningState"], "Succeeded");
-    assert_eq!(settled["properties"]["lastRunStatus"]["runSubState"], "Queued");
+    let provisioned = service.get("2024-02-01", "t1").await;
+    assert_eq!(provisioned["properties"]["provisioningState"], "Succeeded");
+    assert_eq!(provisioned["properties"]["lastRunStatus"]["runSubState"], "Queued");
     let runs = service.app.store().runs_of(&key(&put), 9).await.unwrap();
     assert_eq!(runs.len(), 1);
 
