@@ -9,7 +9,7 @@ use super::{REGISTRY, image_builder::NAMESPACE};
 const RESOURCES: &[&str] = &["2025-04-01", "2024-11-01", "2022-12-01", "2021-04-01", "2020-10-01"];
 const ROLES: &[&str] = &["2022-04-01", "2022-05-01-preview", "2020-04-01-preview"];
 
-/// What is served beside the registered types: namespace, type, versions.
+/// Types that are served but not registered: namespace, type, versions.
 const BESIDE: &[(&str, &str, &[&str])] = &[
     ("Microsoft.Resources", "subscriptions", RESOURCES),
     ("Microsoft.Resources", "resourceGroups", RESOURCES),
@@ -24,7 +24,7 @@ const BESIDE: &[(&str, &str, &[&str])] = &[
     ("Microsoft.Storage", "checkNameAvailability", &["2025-08-01", "2023-01-01"]),
 ];
 
-/// Namespaces beside those of the registered types: of what is served otherwise, and those that scripts register because
+/// Namespaces beside those of the registered types: of types served otherwise, and those that scripts register because
 /// Azure's image builder uses them; nothing of these is needed here.
 pub(super) const OTHERS: &[&str] = &[
     "Microsoft.Resources",
@@ -133,7 +133,7 @@ pub fn operations(namespace: &str) -> Result<Reply, ApiError> {
     Ok(Reply::ok(json!({ "value": value })))
 }
 
-/// `GET …/resources`: what has a location, in the whole subscription or in a group.
+/// `GET …/resources`: resources with a location, in the whole subscription or in a group.
 pub async fn resources(app: &App, call: &Call) -> Result<Reply, ApiError> {
     call.only(&[Method::Get])?;
     let text = call.query.get("$filter").map(String::as_str).unwrap_or_default();

@@ -230,7 +230,7 @@ async fn finish(
         let mut writes = Vec::new();
         match (&result, group) {
             (Ok(()), group) => {
-                // What was staged for its image templates goes with it.
+                // The staging of its image templates goes with it.
                 let (context, kind) = (app.context(), quotas::TEMPLATES_KIND);
                 for template in rows::below(context, kind, Some(key.clone())).await? {
                     let template = TemplateRecord::of(template)?;

@@ -42,20 +42,14 @@ impl Options {
     /// `InvalidArgument`, which names the flag.
     pub fn check(self) -> Result<()> {
         if self.interval.is_zero() {
-            return Err(Error::new(
-                ErrorCode::InvalidArgument,
-                "the interval must be longer than zero",
-            )
-            .target("--trigger-interval")
-            .hint("one second or more, for example 60s"));
+            return Err(Error::new(ErrorCode::InvalidArgument, "the interval must not be zero")
+                .target("--trigger-interval")
+                .hint("one second or more, for example 60s"));
         }
         if self.failures == 0 {
-            return Err(Error::new(
-                ErrorCode::InvalidArgument,
-                "the number of failures must be at least one",
-            )
-            .target("--trigger-failures")
-            .hint("one or more, for example 3"));
+            return Err(Error::new(ErrorCode::InvalidArgument, "failures must be at least one")
+                .target("--trigger-failures")
+                .hint("one or more, for example 3"));
         }
         Ok(())
     }

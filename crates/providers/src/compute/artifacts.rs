@@ -57,7 +57,7 @@ async fn delivered(
     let mut resources = Vec::new();
     let base = app.base_url().unwrap_or_default();
     for output in outputs {
-        // A template that is gone has no outputs any more; its images stay.
+        // A deleted template has no outputs any more; its images stay.
         resources.extend(owner.map(|owner| run_output(owner, output, base)));
         let mut targets = template.properties.distribute.iter();
         let target = targets.find(|target| target.run_output_name == output.run_output_name);
@@ -183,7 +183,7 @@ impl Disks {
     }
 }
 
-/// The resource that represents what was made, if there is one.
+/// The resource that represents the artifact, if there is one.
 async fn artifact(
     app: &App,
     target: &Target,

@@ -1,4 +1,4 @@
-//! Checks of a template that need no background work.
+//! Checks of a template before it is stored.
 
 use api::{
     ErrorCode,

@@ -26,7 +26,7 @@ impl Schedule {
     /// It is due at some time after `now`.
     ///
     /// # Errors
-    /// The text says what is wrong and how it is to be.
+    /// The text says what is wrong and how to correct it.
     pub(crate) fn parse(text: &str, now: Timestamp) -> Result<Self, String> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let (zone_name, fields) = match words.as_slice() {

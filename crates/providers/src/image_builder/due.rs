@@ -150,8 +150,8 @@ fn why_not(latest: Option<&Run>, illegal: &state::Illegal) -> String {
     }
 }
 
-/// Reports a schedule that cannot be followed any more, as when this machine no longer knows its time
-/// zone. Its time stays, so that it continues when it can.
+/// Reports a schedule that has become invalid, as when this machine no longer knows its time zone. Its
+/// time stays, so that it continues once it is valid.
 async fn stop(
     app: &App,
     mut record: ScheduleRecord,

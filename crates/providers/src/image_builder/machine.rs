@@ -7,8 +7,8 @@ use service::App;
 
 use super::exact::blocking;
 
-/// Looks at `vmProfile` and `additionalDataDisks`. What is not known of the source yet is checked by
-/// the run.
+/// Checks `vmProfile` and `additionalDataDisks`. The run checks what needs properties of the source that
+/// are unknown yet.
 pub(super) async fn check(app: &App, template: &Template) -> Result<(), Error> {
     let (layout, template) = (app.settings().layout.clone(), template.clone());
     let look = move || match sources::facts(&layout, &template.properties.source)? {

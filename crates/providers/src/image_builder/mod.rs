@@ -75,7 +75,7 @@ pub(crate) use self::{
     triggers::Triggers,
 };
 
-/// The namespace of the types below; each of its versions differs from the others in what it means.
+/// The namespace of the types below. Its versions differ in meaning.
 pub(crate) const NAMESPACE: &str = "Microsoft.VirtualMachineImages";
 const TEMPLATES: &str = "Microsoft.VirtualMachineImages/imageTemplates";
 const TRIGGERS: &str = "Microsoft.VirtualMachineImages/imageTemplates/triggers";

@@ -77,7 +77,7 @@ fn of_image(image: &Resource) -> Result<Exact, Error> {
     })
 }
 
-/// A version is what its definition says. Where only the image store has it, the definition need not be there.
+/// The definition decides the properties of a version. It may be missing if only the image store has the version.
 fn of_version(version: &Found, definition: Option<&Resource>) -> Result<Exact, Error> {
     let kind = &definition.map_or(&Value::Null, |definition| &definition.body)["properties"];
     let security = security_of(kind, &version.id())?;

@@ -97,7 +97,7 @@ pub(super) async fn keep_scripts(
 ) -> Result<(), Failure> {
     let layout = &app.settings().layout;
     let account = template.hidden.staging_account.as_deref().unwrap_or_default();
-    // A failed creation may have left a tombstone, whose sweep must not find what is written now.
+    // A failed creation may have left a tombstone, whose sweep must not find the new blobs.
     tombstones::remove_account_files(app, account).await;
     for Script { sha256, container, blob } in &pins.scripts {
         let (container, name) = ((*container).to_owned(), blob.clone());

@@ -110,7 +110,7 @@ impl State {
         Self { template, run: run.map_or(LastRun::None, LastRun::of) }
     }
 
-    /// Whether a run is not over.
+    /// Whether a run is active.
     pub(crate) fn is_running(self) -> bool {
         match self.run {
             LastRun::None | LastRun::Over(_) => false,
@@ -120,7 +120,7 @@ impl State {
 }
 
 impl Template {
-    /// `provisioningState` as clients read it; none of what is gone.
+    /// `provisioningState` as clients read it; `None` if the template is gone.
     pub(crate) fn provisioning_state(self) -> Option<&'static str> {
         match self {
             Self::Creating => Some("Creating"),
@@ -146,7 +146,7 @@ impl RunOutcome {
 }
 
 impl SubState {
-    /// By the word that clients read; what is not known is the beginning.
+    /// By the word that clients read; an unknown word is the beginning.
     pub fn named(word: &str) -> Self {
         match word {
             "Customizing" => Self::Customizing,
@@ -317,7 +317,7 @@ mod tests {
             let mut canceled = false;
             for event in events {
                 let Ok(after) = next(state, event) else { continue };
-                // What is terminal stays so: only a new run follows a run that is over.
+                // Terminal states stay: only a new run follows a run that is over.
                 prop_assert!(state.template != Template::Gone);
                 if let LastRun::Over(_) = state.run {
                     prop_assert!(after.run == state.run || event == Event::Run);

@@ -137,7 +137,7 @@ impl Service {
         self.app.store().runs_of(&key, 100).await.unwrap()
     }
 
-    /// Ends the run that is not over, as the worker does it.
+    /// Ends the active run, as the worker does it.
     async fn end_run(&self, name: &str, state: RunState, message: &str) {
         let key = key(&call(Method::Get, name, "2024-02-01", ""));
         let template = self.row(&key).await.unwrap();

@@ -96,7 +96,7 @@ async fn all(app: &App, id: &str) -> Result<Vec<(Version, Found)>, Fault<Error>>
     let rows = versions_of(app, definition).await?.into_iter().filter_map(numbered);
     let images = in_store(app, id, Store::versions).await?.into_iter().filter_map(stored);
     let mut all: Vec<(Version, Found)> = rows.chain(images).collect();
-    // Stable, so that rows stay before what is stored for them.
+    // Stable, so that rows stay before the image store's records of them.
     all.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
     all.dedup_by_key(|(number, _)| *number);
     Ok(all)
@@ -132,7 +132,7 @@ fn all_excluded(id: &str, versions: &str) -> Error {
         .hint("name a version, or set excludeFromLatest of one to false")
 }
 
-/// Asks the image store; what it cannot hold is not in it.
+/// Asks the image store, which never has an id that it cannot hold.
 async fn in_store<T: Default + Send + 'static>(
     app: &App,
     id: &str,

@@ -122,7 +122,7 @@ impl Watch {
         }
     }
 
-    /// Whether that is newer than what has been seen. What is not known is not newer.
+    /// Whether that is newer than the seen version. An unknown version is not newer.
     pub(super) fn is_news(&self, newest: &Newest) -> bool {
         matches!((newest, &self.seen), (Ok(Some(version)), Some(seen)) if is_newer(version, seen))
     }

@@ -39,7 +39,7 @@ struct Following {
     app: App,
     run_id: String,
     tail: Tail,
-    /// The run is over: what is there now is all.
+    /// The run is over: no further events come.
     is_last: bool,
 }
 

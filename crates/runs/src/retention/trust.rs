@@ -22,7 +22,7 @@ const DRIFT: SignedDuration = SignedDuration::from_mins(10);
 pub struct Trust {
     /// The last trusted reading.
     good: Reading,
-    /// The first reading since the clock jumped, while it is not trusted.
+    /// The first reading of the clock's present course, while it is not trusted.
     doubted: Option<Reading>,
     settled: Duration,
 }

@@ -99,7 +99,7 @@ where
     }
 }
 
-/// Where the run works and what the executor needs, or why the run does not begin to build.
+/// The run's destination and the executor's job, or why the run does not begin to build.
 async fn prepare(
     app: &App,
     run: &Run,

@@ -42,7 +42,7 @@ pub enum Progress {
     MachineEnded(u32),
     /// Its source: the URN with its concrete version, or the id of an image.
     Source(String),
-    /// It is over and holds nothing any more; nothing is seen after this.
+    /// It is over and holds nothing any more. This is the last report.
     Ended(Ended),
 }
 
@@ -73,7 +73,7 @@ pub trait Executor: Send + Sync {
     /// Ends retained machines whose time is over. Returns what could not be released.
     async fn end_due(&self) -> Vec<String>;
 
-    /// What it can execute at once.
+    /// How much it can execute at once.
     fn capacity(&self) -> Capacity;
 
     /// Begins; returns at once.

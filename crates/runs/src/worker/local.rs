@@ -42,7 +42,7 @@ pub struct Limits {
     pub cache_bytes: u64,
     /// How long a machine lives that a template's `errorHandling` retains.
     pub keep_for: Duration,
-    /// How much of what a guest writes each log file of a run keeps.
+    /// How much of a guest's output each log file of a run can have.
     pub log_bytes: u64,
     /// The total capacity for machines; the host's by default.
     pub capacity: Option<Capacity>,

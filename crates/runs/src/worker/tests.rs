@@ -184,7 +184,7 @@ async fn read(mut log: tokio::fs::File) -> String {
     text
 }
 
-/// Kinds and names of what is in the staging group of template `t`.
+/// Kinds and names of the resources in the staging group of template `t`.
 async fn staged(process: &Process) -> Vec<String> {
     let select = Select {
         subscription: "s".into(),

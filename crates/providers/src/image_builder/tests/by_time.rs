@@ -139,7 +139,7 @@ async fn schedule_follows_the_template_tag() {
         (&json!("30 2 * * MON"), &json!("Europe/Berlin"))
     );
     let monday = service.next().await;
-    // Other tags leave it alone, also what is due and not yet begun.
+    // Other tags do not change it, not even a due run that has not begun.
     tag(json!({ "goldsmith.schedule": "Europe/Berlin 30 2 * * MON", "a": "b" })).await.unwrap();
     assert_eq!(service.schedule().await.unwrap(), shown);
     tag(json!({ "goldsmith.schedule": "*/5 * * * *" })).await.unwrap();

@@ -99,7 +99,7 @@ async fn subnet_that_is_missing_or_unbound_is_refused() {
     let change = json!({ "properties": { "vmProfile": sent["properties"]["vmProfile"] } });
     let error = service.patch("2024-02-01", "t1", change).await.unwrap_err();
     assert_eq!(error.target.as_deref(), Some(target));
-    // What is only for Azure's own machinery is taken as it is.
+    // Fields that only Azure's own machinery needs are accepted unchecked.
     std::fs::write(
         service.app.settings().layout.config(),
         format!("[[subnet]]\nid = \"{subnet}\"\nbridge = \"br7\"\n"),

@@ -13,8 +13,8 @@ impl Service {
         id
     }
 
-    /// What the creation of a template upon `latest` fails with: once for the operation, once for the
-    /// template; and what a run of it would.
+    /// The error of creating a template upon `latest`, which the operation, the template and a run all
+    /// report.
     async fn refused(&self) -> (String, String) {
         let put = call(Method::Put, "t", "2024-02-01", &following().to_string());
         let reply = self.put(&put).await.unwrap();

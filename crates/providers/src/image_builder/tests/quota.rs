@@ -11,7 +11,7 @@ impl Service {
     }
 }
 
-/// The error names the quota, its limit, what there is and the way out.
+/// The error names the quota, its limit, the present count and the way out.
 #[track_caller]
 fn exceeded(error: &ApiError, name: &str, limit: u32, usage: u32) {
     assert_eq!((error.status, error.code.as_str()), (StatusCode::CONFLICT, "QuotaExceeded"));
