@@ -23,10 +23,7 @@ use uuid::Uuid;
 
 /// The `replicationStatus` of a version, and the version, which is `Failed` until all of its regions have a copy, made
 /// by any process. This is for readers and writes nothing; see [`catch_up`].
-pub(super) async fn current_status(
-    app: &App,
-    mut version: Resource,
-) -> Result<(Resource, Value), Error> {
+pub(super) async fn observe(app: &App, mut version: Resource) -> Result<(Resource, Value), Error> {
     let properties = &version.body["properties"];
     let names = names(&properties["publishingProfile"]["targetRegions"]);
     let layout = &app.settings().layout;
@@ -57,7 +54,7 @@ pub async fn catch_up(app: &App) -> Result<(), Error> {
         if !is_failed(&version) {
             continue;
         }
-        let (now, _) = current_status(app, version).await?;
+        let (now, _) = observe(app, version).await?;
         if is_failed(&now) {
             continue;
         }
@@ -240,7 +237,7 @@ async fn record_result(
         };
         if is_done {
             if is_failed(&now) {
-                now = current_status(app, now).await?.0;
+                now = observe(app, now).await?.0;
             }
             if let Some(hidden) = now.hidden.as_object_mut() {
                 hidden.remove(PROMISE);

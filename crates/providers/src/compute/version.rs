@@ -50,7 +50,7 @@ impl ResourceType<App> for Version {
             return Ok(None);
         }
         let (version, status) =
-            super::replication::current_status(app, version).await.map_err(ApiError::internal)?;
+            super::replication::observe(app, version).await.map_err(ApiError::internal)?;
         let mut body = rows::view(NAME, &version);
         if is_wanted {
             body["properties"]["replicationStatus"] = status;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{Record, parse};
 use crate::image_builder::failure::Failure;
 
-/// What Azure shows of an active run.
+/// The end time that Azure shows for an active run.
 const NOT_ENDED: &str = "0001-01-01T00:00:00Z";
 
 /// The hidden document of an image template.
