@@ -67,18 +67,19 @@ fn unchanged(object: &Map<String, Value>, before: &Value) -> Result<Value, ApiEr
     let given = fields::properties(object)?;
     let generation =
         choice(&given, "hyperVGeneration", "properties.hyperVGeneration", &["V1", "V2"])?;
-    let mut asked = vec![("hyperVGeneration".to_owned(), generation, &before["hyperVGeneration"])];
+    let mut requested =
+        vec![("hyperVGeneration".to_owned(), generation, &before["hyperVGeneration"])];
     let disk = given.get("storageProfile").map_or(&Value::Null, |storage| &storage["osDisk"]);
     let own = &before["storageProfile"]["osDisk"];
     for field in ["osType", "osState"] {
         let text = disk[field].as_str().map(str::to_owned);
-        asked.push((format!("storageProfile.osDisk.{field}"), text, &own[field]));
+        requested.push((format!("storageProfile.osDisk.{field}"), text, &own[field]));
     }
     for field in DISKS {
         let text = disk_of(&disk[field]).map(str::to_owned);
-        asked.push((format!("storageProfile.osDisk.{field}"), text, &own[field]));
+        requested.push((format!("storageProfile.osDisk.{field}"), text, &own[field]));
     }
-    for (field, text, before) in asked {
+    for (field, text, before) in requested {
         let now = disk_of(before).unwrap_or_default();
         if let Some(text) = text.filter(|text| !text.eq_ignore_ascii_case(now)) {
             return Err(ApiError::conflict(

@@ -148,7 +148,7 @@ async fn keep(
     };
     // The version may have changed since: its present state decides.
     let Some(version) = promised_still(app, key, promise).await? else { return Ok(()) };
-    let outcome = carry_out(app, &version, promise, stop).await;
+    let outcome = fulfil(app, &version, promise, stop).await;
     drop(turn);
     if stop.is_cancelled() {
         return Ok(());
@@ -178,7 +178,7 @@ fn names(targets: &Value) -> Vec<String> {
     targets.filter_map(|target| target["name"].as_str().map(str::to_owned)).collect()
 }
 
-async fn carry_out(
+async fn fulfil(
     app: &App,
     version: &Resource,
     promise: &Promise,

@@ -164,9 +164,9 @@ mod tests {
             ("0 3 * * someday", "illegal"),
             ("0 3 30 2 *", "never comes"),
         ] {
-            let said = parse(text).unwrap_err();
-            let expected = said.to_lowercase().contains(&why.to_lowercase());
-            assert!(expected && said.contains("'0 3 * * MON'"), "{text}: {said}");
+            let message = parse(text).unwrap_err();
+            let expected = message.to_lowercase().contains(&why.to_lowercase());
+            assert!(expected && message.contains("'0 3 * * MON'"), "{text}: {message}");
         }
     }
 }

@@ -56,7 +56,7 @@ impl Found {
 /// The version that an id stands for in a region: the highest one if the id ends in `latest`.
 ///
 /// # Errors
-/// `BadSharedImageVersionSource`, or what keeps the region from being asked.
+/// `BadSharedImageVersionSource`, or the reason why the region cannot be asked.
 pub(super) async fn find(
     app: &App,
     id: &str,

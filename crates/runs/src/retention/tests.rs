@@ -158,7 +158,7 @@ async fn ended_operation_is_removed_after_the_retention_time() {
     assert!(!is_there(&old).await, "31 days after its end");
     assert!(is_there(&young).await, "30 days after its end");
     sweep(&bench.app, Duration::MAX, at(999)).await.unwrap();
-    assert!(is_there(&young).await, "kept for ever");
+    assert!(is_there(&young).await, "it was removed for its age");
     sweep(&bench.app, Duration::ZERO, at(2)).await.unwrap();
     assert!(is_there(&young).await, "its client may still ask");
     sweep(&bench.app, Duration::ZERO, at(4)).await.unwrap();

@@ -218,13 +218,13 @@ mod tests {
         let mut journal = Journal::open(dir.path(), "id", 1000).unwrap();
         let step = "customize[0]".to_owned();
         journal.add(&Event::StepStarted { step: step.clone(), title: "one".into() }).unwrap();
-        let said = |text: &str| Event::StepOutput {
+        let output = |text: &str| Event::StepOutput {
             step: step.clone(),
             stream: Stream::Stderr,
             text: text.into(),
         };
-        journal.add(&said("oh")).unwrap();
-        journal.add(&said("(telemetry) Finalizing.")).unwrap();
+        journal.add(&output("oh")).unwrap();
+        journal.add(&output("(telemetry) Finalizing.")).unwrap();
         journal.end(None).unwrap();
         let log = fs::read_to_string(dir.path().join(CUSTOMIZATION_LOG)).unwrap();
         assert_eq!(
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn logs_of_a_flood_stay_within_their_limit_and_say_what_is_missing() {
+    fn logs_of_a_flood_keep_their_limit_and_say_what_is_missing() {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(dir.path(), "id", 1000).unwrap();
         for _ in 0..1000 {

@@ -103,7 +103,7 @@ impl OfRun {
             return Err((400, "invalid_request", text.to_owned()));
         }
         let same =
-            |asked: Option<&str>, own: &str| asked.is_none_or(|a| a.eq_ignore_ascii_case(own));
+            |wanted: Option<&str>, own: &str| wanted.is_none_or(|a| a.eq_ignore_ascii_case(own));
         all.into_iter()
             .find(|own| {
                 same(client, &own.client_id)
@@ -127,20 +127,20 @@ impl OfRun {
         }
     }
 
-    async fn respond(&self, asked: &Asked, time_left: Duration) -> Result<Answer, Refused> {
-        if asked.method != "GET" {
-            let text = format!("The method {} is not allowed", asked.method);
+    async fn respond(&self, request: &Asked, time_left: Duration) -> Result<Answer, Refused> {
+        if request.method != "GET" {
+            let text = format!("The method {} is not allowed", request.method);
             return Err((405, "invalid_request", text));
         }
-        if !asked.metadata {
+        if !request.metadata {
             let text = "Required metadata header not specified".to_owned();
             return Err((400, "invalid_request", text));
         }
-        if asked.forwarded {
+        if request.forwarded {
             let text = "Request contains a header that is not allowed: X-Forwarded-For".to_owned();
             return Err((400, "invalid_request", text));
         }
-        let (path, query) = asked.target.split_once('?').unwrap_or((&asked.target, ""));
+        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
         let path = path.trim_end_matches('/');
         let query = Query::parse(query);
         if path.eq_ignore_ascii_case("/metadata/versions") {
@@ -161,8 +161,8 @@ impl OfRun {
 
 #[async_trait]
 impl Metadata for OfRun {
-    async fn answer(&self, asked: &Asked, time_left: Duration) -> Answer {
-        self.respond(asked, time_left).await.unwrap_or_else(|(status, error, description)| {
+    async fn answer(&self, request: &Asked, time_left: Duration) -> Answer {
+        self.respond(request, time_left).await.unwrap_or_else(|(status, error, description)| {
             let body = json!({ "error": error, "error_description": description });
             Answer { status, ..json_answer(&body) }
         })

@@ -62,9 +62,9 @@ async fn successful_run_leaves_outputs_and_images() {
     let id = process.submit("t", targets).await;
     let run = process.ended(&id).await;
     assert_eq!((run.state, run.message.as_str()), (RunState::Succeeded, ""));
-    let said = status(&process, "t").await;
-    assert_eq!((&said["runState"], &said["message"]), (&json!("Succeeded"), &json!("")));
-    assert!(said.get("runSubState").is_none(), "{said}");
+    let shown = status(&process, "t").await;
+    assert_eq!((&shown["runState"], &shown["message"]), (&json!("Succeeded"), &json!("")));
+    assert!(shown.get("runSubState").is_none(), "{shown}");
     let operation = process.operation(&run).await;
     assert_eq!((operation.status, operation.error), (OperationStatus::Succeeded, None));
 
@@ -555,9 +555,9 @@ async fn events_resume_where_a_reader_left() {
     assert!(all.last().unwrap().1.contains("runEnded"), "{all:?}");
     let rest: Vec<_> = following::events(&process.app, &id, all[2].0).collect().await;
     assert_eq!(rest, all[3..]);
-    let asked = async |last| following::events_of(&process.app, &of(&run), &id, last).await;
-    assert_eq!(asked(None).await.unwrap().collect::<Vec<_>>().await, all);
-    let refused = asked(Some("x")).await.map(drop).unwrap_err();
+    let events_after = async |last| following::events_of(&process.app, &of(&run), &id, last).await;
+    assert_eq!(events_after(None).await.unwrap().collect::<Vec<_>>().await, all);
+    let refused = events_after(Some("x")).await.map(drop).unwrap_err();
     assert_eq!(refused.status, http::StatusCode::BAD_REQUEST);
     let other = Whose::Template(db::ResourceKey::of("/other"));
     let refused = following::log(&process.app, &other, &id, CUSTOMIZATION_LOG).await.unwrap_err();
