@@ -214,10 +214,10 @@ fn wanted(
         let value = properties.get(field).and_then(Value::as_str);
         value.ok_or_else(|| missing(&format!("properties.{field}")))
     };
-    let given = text("roleDefinitionId")?;
-    let role = given.rsplit('/').next().unwrap_or_default();
+    let role_id = text("roleDefinitionId")?;
+    let role = role_id.rsplit('/').next().unwrap_or_default();
     let role = ROLES.iter().find(|known| known.id.eq_ignore_ascii_case(role));
-    let role = role.ok_or_else(|| unknown_role(given).target("properties.roleDefinitionId"))?;
+    let role = role.ok_or_else(|| unknown_role(role_id).target("properties.roleDefinitionId"))?;
     let principal = text("principalId")?;
     if uuid::Uuid::try_parse(principal).is_err() {
         return Err(ApiError::bad_request(

@@ -27,13 +27,13 @@ impl ResourceType<App> for Identity {
         fields::check_name("identity", name, 3..=128, "-_")?;
         let object = call.json()?;
         let location = fields::location(NAME, app.context(), &object, existing.as_ref())?;
-        let given = fields::tags(&object)?;
+        let tags = fields::tags(&object)?;
         let (properties, stored) = match &existing {
             Some(old) => (old.body["properties"].clone(), Some(old.body["tags"].clone())),
             None => (made(&app.settings().tenant)?, None),
         };
         // As in Azure, tags that are not mentioned stay.
-        let tags = given.or(stored).unwrap_or_else(|| json!({}));
+        let tags = tags.or(stored).unwrap_or_else(|| json!({}));
         let body = json!({ "location": location, "tags": tags, "properties": properties });
         let (identity, created) =
             rows::put(NAME, app.context(), call, existing, body, json!({})).await?;

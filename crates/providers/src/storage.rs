@@ -216,8 +216,8 @@ fn body(
     let kind = choice(object, "kind", "kind", KINDS)?;
     let kind = kind.or_else(|| stored["kind"].as_str().map(str::to_owned));
     let kind = kind.ok_or_else(|| fields::missing("kind"))?;
-    let given = object.get("sku").and_then(Value::as_object).cloned().unwrap_or_default();
-    let sku = choice(&given, "name", "sku.name", SKUS)?;
+    let wanted = object.get("sku").and_then(Value::as_object).cloned().unwrap_or_default();
+    let sku = choice(&wanted, "name", "sku.name", SKUS)?;
     let sku = sku.or_else(|| stored["sku"]["name"].as_str().map(str::to_owned));
     let sku = sku.ok_or_else(|| fields::missing("sku.name"))?;
     let tier = sku.split('_').next().unwrap_or_default();

@@ -138,7 +138,7 @@ fn changed(call: &Call, mut stored: Map<String, Value>) -> Result<Map<String, Va
     }
     let object = call.json()?;
     let properties = fields::properties(&object)?;
-    let given = match properties.get("tags") {
+    let new = match properties.get("tags") {
         Some(Value::Object(tags)) => tags.clone(),
         None | Some(Value::Null) => return Err(missing("properties.tags")),
         Some(other) => {
@@ -146,13 +146,13 @@ fn changed(call: &Call, mut stored: Map<String, Value>) -> Result<Map<String, Va
         }
     };
     if call.method == Method::Put {
-        return Ok(given);
+        return Ok(new);
     }
     let operation = choice(&object, "operation", "operation", &["Merge", "Replace", "Delete"])?;
     match operation.as_deref() {
-        Some("Replace") => return Ok(given),
-        Some("Delete") => stored.retain(|name, value| given.get(name) != Some(value)),
-        Some(_) => stored.extend(given),
+        Some("Replace") => return Ok(new),
+        Some("Delete") => stored.retain(|name, value| new.get(name) != Some(value)),
+        Some(_) => stored.extend(new),
         None => return Err(missing("operation")),
     }
     Ok(stored)

@@ -70,8 +70,8 @@ fn properties(object: &Map<String, Value>, existing: Option<&Resource>) -> Resul
     ];
     for (field, words, default) in words {
         let path = format!("galleryImage.properties.{field}");
-        let given = choice(&properties, field, &path, words)?;
-        let value = given.or_else(|| stored[field].as_str().map(str::to_owned));
+        let new = choice(&properties, field, &path, words)?;
+        let value = new.or_else(|| stored[field].as_str().map(str::to_owned));
         let value = value.or_else(|| default.map(str::to_owned)).ok_or_else(|| missing(&path))?;
         properties.insert(field.to_owned(), json!(value));
     }
@@ -99,11 +99,11 @@ fn properties(object: &Map<String, Value>, existing: Option<&Resource>) -> Resul
     Ok(Value::Object(properties))
 }
 
-fn identifier(given: Option<&Value>) -> Result<Value, ApiError> {
+fn identifier(new: Option<&Value>) -> Result<Value, ApiError> {
     let mut identifier = json!({});
     for (part, longest) in [("publisher", 128), ("offer", 64), ("sku", 64)] {
         let path = format!("galleryImage.properties.identifier.{part}");
-        let value = given.map_or(&Value::Null, |given| &given[part]);
+        let value = new.map_or(&Value::Null, |new| &new[part]);
         let text = match value {
             Value::Null => return Err(missing(&path)),
             Value::String(text) => text,

@@ -64,12 +64,12 @@ pub(super) fn document(location: &str, tags: &Value, mut properties: Value) -> V
 /// The properties of an existing image. A request cannot change its source and need not repeat it: an
 /// image that a run made has none.
 fn unchanged(object: &Map<String, Value>, before: &Value) -> Result<Value, ApiError> {
-    let given = fields::properties(object)?;
+    let new = fields::properties(object)?;
     let generation =
-        choice(&given, "hyperVGeneration", "properties.hyperVGeneration", &["V1", "V2"])?;
+        choice(&new, "hyperVGeneration", "properties.hyperVGeneration", &["V1", "V2"])?;
     let mut requested =
         vec![("hyperVGeneration".to_owned(), generation, &before["hyperVGeneration"])];
-    let disk = given.get("storageProfile").map_or(&Value::Null, |storage| &storage["osDisk"]);
+    let disk = new.get("storageProfile").map_or(&Value::Null, |storage| &storage["osDisk"]);
     let own = &before["storageProfile"]["osDisk"];
     for field in ["osType", "osState"] {
         let text = disk[field].as_str().map(str::to_owned);

@@ -70,18 +70,18 @@ impl ResourceType<App> for Version {
         }
         let object = call.json()?;
         let location = fields::location(NAME, app.context(), &object, existing.as_ref())?;
-        let given = fields::properties(&object)?;
+        let new = fields::properties(&object)?;
         let before = existing.as_ref().map_or(&Value::Null, |version| &version.body["properties"]);
         let profile =
-            profile(app, &location, given.get("publishingProfile"), &before["publishingProfile"])?;
+            profile(app, &location, new.get("publishingProfile"), &before["publishingProfile"])?;
         let targets = before["publishingProfile"]["targetRegions"].clone();
-        let storage = storage(given.get("storageProfile"), &before["storageProfile"])?;
+        let storage = storage(new.get("storageProfile"), &before["storageProfile"])?;
         if existing.is_none() {
             check_source(app, &storage).await?;
             super::reserve(app, &key).await?;
         }
         let tags = fields::tags(&object)?.unwrap_or_else(|| json!({}));
-        let body = document(&location, &json!(tags), given, profile, storage);
+        let body = document(&location, &json!(tags), new, profile, storage);
         let mut hidden = existing.as_ref().map_or_else(|| json!({}), |old| old.hidden.clone());
         let after = &body["properties"]["publishingProfile"]["targetRegions"];
         super::replication::promise(app, &mut hidden, &targets, after);
@@ -167,10 +167,10 @@ fn object_at(value: Option<&Value>, path: &str) -> Result<Map<String, Value>, Ap
 fn profile(
     app: &App,
     location: &str,
-    given: Option<&Value>,
+    new: Option<&Value>,
     before: &Value,
 ) -> Result<Value, ApiError> {
-    let also = object_at(given, PROFILE)?;
+    let also = object_at(new, PROFILE)?;
     let replicas = count(&also, "replicaCount", PROFILE)?
         .or_else(|| before["replicaCount"].as_u64())
         .unwrap_or(1);
@@ -268,10 +268,10 @@ fn count(object: &Map<String, Value>, field: &str, path: &str) -> Result<Option<
 }
 
 /// A version is made from another image, or from a VHD; an update may leave that out.
-fn storage(given: Option<&Value>, before: &Value) -> Result<Value, ApiError> {
-    let given = object_at(given, STORAGE)?;
-    let source = &given.get("source").unwrap_or(&Value::Null)["id"];
-    let disk = &given.get("osDiskImage").unwrap_or(&Value::Null)["source"];
+fn storage(new: Option<&Value>, before: &Value) -> Result<Value, ApiError> {
+    let new = object_at(new, STORAGE)?;
+    let source = &new.get("source").unwrap_or(&Value::Null)["id"];
+    let disk = &new.get("osDiskImage").unwrap_or(&Value::Null)["source"];
     let named = [source, &disk["id"], &disk["uri"]];
     if let Some(wrong) = named.iter().find(|value| !value.is_null() && !value.is_string()) {
         return Err(invalid(STORAGE, wrong, "a source is named by a text"));
@@ -297,7 +297,7 @@ fn storage(given: Option<&Value>, before: &Value) -> Result<Value, ApiError> {
         )
         .target(STORAGE));
     }
-    Ok(Value::Object(given))
+    Ok(Value::Object(new))
 }
 
 /// An image of this service that a version is made from must be there.

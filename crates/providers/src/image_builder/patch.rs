@@ -69,7 +69,7 @@ impl Change {
     fn read(call: &Call) -> Result<Self, ApiError> {
         let version = version(call);
         let mut change = Self::default();
-        for (name, value) in given(call.json()?) {
+        for (name, value) in present(call.json()?) {
             match canonical(version, &name, &["tags", "identity", "properties"]) {
                 Some("tags") => change.tags = Some(value),
                 Some("identity") => match value {
@@ -91,7 +91,7 @@ impl Change {
         version: ApiVersion,
         properties: Map<String, Value>,
     ) -> Result<(), ApiError> {
-        for (name, value) in given(properties) {
+        for (name, value) in present(properties) {
             let path = format!("properties.{name}");
             let (since, place) = match canonical(version, &name, &["distribute", "vmProfile"]) {
                 Some("distribute") => (ApiVersion::V2023_07_01, &mut self.distribute),
@@ -168,7 +168,7 @@ impl Change {
 }
 
 /// The fields of the object; null is absent.
-fn given(object: Map<String, Value>) -> impl Iterator<Item = (String, Value)> {
+fn present(object: Map<String, Value>) -> impl Iterator<Item = (String, Value)> {
     object.into_iter().filter(|(_, value)| !value.is_null())
 }
 

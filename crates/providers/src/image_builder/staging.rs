@@ -59,7 +59,7 @@ pub(super) fn is_deleting(group: &Resource) -> bool {
 /// The writes that give a template its staging group, for the template's commit.
 ///
 /// # Errors
-/// `BadStagingResourceGroup`, if a given group is in another region, not empty or in use.
+/// `BadStagingResourceGroup`, if the group of a client is in another region, not empty or in use.
 pub(super) async fn prepare(
     app: &App,
     template: &mut TemplateRecord,

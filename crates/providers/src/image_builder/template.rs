@@ -43,8 +43,8 @@ impl ResourceType<App> for ImageTemplates {
             return Err(exists());
         }
         let (sent, template) = check::template(call)?;
-        let given = template.location.as_deref().unwrap_or_default();
-        let location = region::check(app.context(), TEMPLATES, given)?;
+        let location = template.location.as_deref().unwrap_or_default();
+        let location = region::check(app.context(), TEMPLATES, location)?;
         check::identities(app, &template).await?;
         schedules::check(&json!(template.tags))?;
         check::subnet(app, &template).await?;
@@ -130,11 +130,11 @@ fn new_record(
     version: ApiVersion,
 ) -> Result<TemplateRecord, ApiError> {
     let id = format!("{}/providers/{TEMPLATES}/{name}", group.id);
-    let given = template.properties.staging_resource_group.as_ref().map(ToString::to_string);
+    let named = template.properties.staging_resource_group.as_ref().map(ToString::to_string);
     // Chosen before provisioning, so that a provisioning resumed after a restart makes the same group and account.
     let hidden = Hidden {
         api_version: Some(version),
-        staging: Some(given.unwrap_or_else(|| staging::new_id(group, name))),
+        staging: Some(named.unwrap_or_else(|| staging::new_id(group, name))),
         staging_account: Some(storage::new_name()?),
         ..Hidden::default()
     };

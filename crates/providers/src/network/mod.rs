@@ -17,8 +17,8 @@ use serde_json::{Map, Value, json};
 const VERSIONS: &[&str] = &["2025-07-01", "2024-07-01", "2022-01-01", "2020-07-01"];
 
 /// The properties of a subnet, checked and with defaults. `path` is their place in the request.
-fn subnet_properties(given: Option<&Value>, path: &str) -> Result<Value, ApiError> {
-    let mut properties = match given {
+fn subnet_properties(new: Option<&Value>, path: &str) -> Result<Value, ApiError> {
+    let mut properties = match new {
         Some(Value::Object(properties)) => properties.clone(),
         None | Some(Value::Null) => return Err(missing(path)),
         Some(other) => return Err(invalid(path, other, "it must be an object")),

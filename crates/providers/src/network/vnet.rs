@@ -85,13 +85,13 @@ fn properties(object: &Map<String, Value>, guid: Value) -> Result<Value, ApiErro
 /// Names and properties of the subnets of a request.
 fn subnets(object: &Map<String, Value>) -> Result<Vec<(String, Value)>, ApiError> {
     let path = "properties.subnets";
-    let given = match object.get("properties").map_or(&Value::Null, |own| &own["subnets"]) {
+    let list = match object.get("properties").map_or(&Value::Null, |own| &own["subnets"]) {
         Value::Null => return Ok(Vec::new()),
-        Value::Array(given) => given,
+        Value::Array(list) => list,
         other => return Err(invalid(path, other, "it must be a list")),
     };
     let mut subnets: Vec<(String, Value)> = Vec::new();
-    for (index, subnet) in given.iter().enumerate() {
+    for (index, subnet) in list.iter().enumerate() {
         let path = format!("{path}[{index}]");
         let name = subnet["name"].as_str().ok_or_else(|| missing(&format!("{path}.name")))?;
         check_subnet_name(name)?;
