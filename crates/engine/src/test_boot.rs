@@ -98,7 +98,7 @@ async fn boot(
         data.push(overlay);
     }
     let spec = MachineSpec {
-        name: format!("test_boot-{}", dir.file_name().unwrap_or_default().to_string_lossy()),
+        name: format!("trial-{}", dir.file_name().unwrap_or_default().to_string_lossy()),
         run_dir: dir.to_owned(),
         vcpus: test_boot.vcpus,
         memory_mib: test_boot.memory_mib,

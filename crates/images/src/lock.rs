@@ -87,8 +87,9 @@ impl UseLock {
     }
 }
 
+/// Waits until the next attempt.
 #[expect(clippy::disallowed_methods, reason = "called off the runtime, within a limit")]
-fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(PAUSE);
 }
 

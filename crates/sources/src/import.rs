@@ -124,7 +124,7 @@ pub async fn convert_in(
     to: &Path,
 ) -> Result<()> {
     let name = from.file_name().unwrap_or_default().to_string_lossy();
-    let need = disk::measure(host, from, facts.driver(), &cx.cancel)
+    let need = disk::measure(host, from, facts.driver(), &cx.cancel, Some(disk::MAPPING))
         .await
         .map_err(|e| program_fault(e, ErrorCode::BadImage, &format!("measure {name}")))?;
     let dir = to.parent().unwrap_or(Path::new("."));

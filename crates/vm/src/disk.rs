@@ -21,7 +21,7 @@ use crate::{
 const QUICK: Duration = Duration::from_secs(60);
 
 /// The deadline for finding the used parts of an image.
-const MAPPING: Duration = Duration::from_secs(600);
+pub const MAPPING: Duration = Duration::from_secs(600);
 
 /// The metadata of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,13 +201,14 @@ pub async fn measure(
     path: &Path,
     format: &str,
     cancel: &CancellationToken,
+    limit: Option<Duration>,
 ) -> Result<u64, Error> {
     #[derive(Deserialize)]
     struct Measured {
         required: u64,
     }
     let command = img(host, "measure").args(["--output=json", "--force-share", "-O", "qcow2"]);
-    let output = command.args(["-f", format]).arg(plain(path)).run(cancel, Some(MAPPING)).await?;
+    let output = command.args(["-f", format]).arg(plain(path)).run(cancel, limit).await?;
     let measured: Measured = serde_json::from_str(&output.stdout)
         .map_err(|e| Error::Io { program: "qemu-img measure".to_owned(), source: e.into() })?;
     Ok(measured.required)

@@ -96,7 +96,7 @@ async fn boot(run: &Run<'_>, name: &str, node: &Node) -> Result<(Duration, Durat
 }
 
 async fn bytes(run: &Run<'_>, node: &Node) -> Result<u64> {
-    let measured = vm::disk::measure(run.host, &node.disk(), "qcow2", &run.cx.cancel).await;
+    let measured = vm::disk::measure(run.host, &node.disk(), "qcow2", &run.cx.cancel, None).await;
     measured.map_err(|e| machine_error(e.into()))
 }
 

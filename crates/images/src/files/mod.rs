@@ -23,11 +23,14 @@ use vm::may_wait;
 use crate::{
     absent,
     error::{Coded, Error, Result},
+    lock::pause,
 };
 use partial::{Existing, Partial};
 
 /// The maker's name of small files. The next writer takes over what a dead one left.
 const WRITER: &str = "write";
+/// How often a writer tries again while another one writes the same file.
+const WRITE_TRIES: u32 = 100;
 
 /// Creates a folder for its owner only, unless it exists.
 pub fn make_dir(dir: &Path) -> io::Result<()> {
@@ -63,7 +66,15 @@ pub fn write_public(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
 }
 
 fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    may_wait(|| Partial::with_mode(path, WRITER, mode)?.finish_with(content, Existing::Replace))
+    may_wait(|| {
+        for _ in 0..WRITE_TRIES {
+            match Partial::with_mode(path, WRITER, mode) {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => pause(),
+                partial => return partial?.finish_with(content, Existing::Replace),
+            }
+        }
+        Partial::with_mode(path, WRITER, mode)?.finish_with(content, Existing::Replace)
+    })
 }
 
 /// Makes a rename in the folder of `path` durable.
@@ -117,6 +128,22 @@ mod tests {
         write_public(&path, "open").unwrap();
         assert!(mode() & 0o600 == 0o600 && !torn.exists());
         assert_eq!(read(&torn).unwrap(), None);
+    }
+
+    #[test]
+    fn concurrent_writers_of_one_file_all_succeed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("login.json");
+        let write = |text: &'static str| {
+            let path = path.clone();
+            std::thread::spawn(move || write_secret(&path, text))
+        };
+        let writers: Vec<_> = ["a", "b", "c", "d"].into_iter().map(write).collect();
+        for writer in writers {
+            writer.join().unwrap().unwrap();
+        }
+        assert_eq!(read(&path).unwrap().unwrap().len(), 1);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -33,6 +33,11 @@ pub fn partial_path(dest: &Path, run_id: &str) -> PathBuf {
     dest.with_file_name(name)
 }
 
+/// Whether a file of that name is unfinished.
+pub fn is_unfinished(name: &str) -> bool {
+    name.contains(".goldsmith-") && name.ends_with(SUFFIX)
+}
+
 /// What happens to an existing file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
@@ -79,7 +84,12 @@ impl Partial {
                         format!("{} is being written by another process", path.display()),
                     ));
                 }
-                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::Error(error)) => {
+                    if is_new {
+                        fs::remove_file(&path)?;
+                    }
+                    return Err(error);
+                }
             }
             // A sweep may have removed the file between the open and the lock.
             match same_file(&file, &path)? {
@@ -138,7 +148,7 @@ pub fn sweep(dir: &Path) -> io::Result<usize> {
     let mut removed = 0;
     for path in entries_of_any(dir)? {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if !(name.contains(".goldsmith-") && name.ends_with(SUFFIX)) {
+        if !is_unfinished(name) {
             continue;
         }
         let Ok(file) = File::open(&path) else {

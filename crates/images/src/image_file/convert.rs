@@ -88,7 +88,7 @@ pub async fn convert(cx: &RunContext, host: &Host, job: Job<'_>) -> Result<u64> 
     let Job { from, to, target, name, activity } = job;
     let info = disk::info(host, &from.path, Some(from.format.driver())).await;
     let disk_size = info.map_err(|e| fault(e, &from.path))?.virtual_size;
-    let data = disk::measure(host, &from.path, from.format.driver(), &cx.cancel)
+    let data = disk::measure(host, &from.path, from.format.driver(), &cx.cancel, None)
         .await
         .map_err(|e| fault(e, &from.path))?;
     let dir = to.parent().unwrap_or(Path::new("/"));

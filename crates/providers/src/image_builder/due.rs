@@ -34,9 +34,10 @@ pub async fn reconcile_schedules(
     loop {
         let page = app.store().due(now, last, PAGE).await?;
         let Some(end) = page.last() else { break };
-        let plan = ScheduleRecord::of(end.clone())?.hidden.plan;
+        let plan = ScheduleRecord::of(end.clone()).ok().and_then(|record| record.hidden.plan);
         last = plan.map(|plan| (plan.next, end.key()));
-        let acts: Vec<_> = page.iter().map(|row| act(app, row.key(), now).boxed()).collect();
+        let records = ScheduleRecord::of_all(page);
+        let acts = records.iter().map(|record| act(app, record.key(), now).boxed()).collect();
         side_by_side(AT_ONCE, acts).await?;
         if last.is_none() {
             break;
@@ -48,8 +49,8 @@ pub async fn reconcile_schedules(
 /// Indexes schedules of earlier releases by the time that they are due, and corrects those whose next run
 /// was computed by a clock that was ahead. At start, and when the clock was set back.
 pub async fn check_schedules(app: &App, now: Timestamp) -> Result<(), db::Error> {
-    for row in rows::of_kind(app.context(), SCHEDULES_KIND).await? {
-        let mut record = ScheduleRecord::of(row)?;
+    let rows = rows::of_kind(app.context(), SCHEDULES_KIND).await?;
+    for mut record in ScheduleRecord::of_all(rows) {
         let Some(plan) = record.hidden.plan.clone() else { continue };
         match sooner(&plan, now) {
             Some(next) => {

@@ -118,7 +118,7 @@ impl Change {
         call: &Call,
         template: &mut TemplateRecord,
     ) -> Result<(), ApiError> {
-        let stored = template.hidden.api_version.unwrap_or(ApiVersion::LATEST);
+        let stored = template.hidden.version().unwrap_or(ApiVersion::LATEST);
         let wanted = self.requested(template.run_input());
         let version = version(call).max(stored);
         let typed = read(&wanted, version, call)?;

@@ -145,8 +145,7 @@ impl Reconciliation<'_> {
 
     /// Reconciles triggers: all of them, or those that would change.
     async fn at(&self, triggers: Vec<Resource>, only_changed: bool) -> Result<(), db::Error> {
-        let triggers = triggers.into_iter().map(TriggerRecord::of);
-        let triggers = triggers.collect::<Result<Vec<_>, _>>()?;
+        let triggers = TriggerRecord::of_all(triggers);
         // One trigger of each source looks it up.
         let unknown = triggers.iter().filter(|trigger| self.known(trigger).is_none());
         let unknown = unknown.filter_map(|trigger| Some((source_of(trigger)?, trigger)));

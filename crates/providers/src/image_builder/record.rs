@@ -52,6 +52,16 @@ impl<H: Serialize + DeserializeOwned> Record<H> {
         store.resource(key).await?.map(Self::of).transpose()
     }
 
+    /// The rows that can be decoded. One that cannot does not delay the others.
+    pub(super) fn of_all(rows: Vec<Resource>) -> Vec<Self> {
+        let decode = |row: Resource| {
+            let id = row.id.clone();
+            let report = |error: &db::Error| tracing::error!(%id, %error, "cannot decode the row");
+            Self::of(row).inspect_err(report).ok()
+        };
+        rows.into_iter().filter_map(decode).collect()
+    }
+
     /// The row to write.
     pub fn into_row(self) -> Resource {
         Resource { body: self.body, hidden: json!(self.hidden), ..self.row }

@@ -133,7 +133,7 @@ fn new_record(
     let named = template.properties.staging_resource_group.as_ref().map(ToString::to_string);
     // Chosen before provisioning, so that a provisioning resumed after a restart makes the same group and account.
     let hidden = Hidden {
-        api_version: Some(version),
+        api_version: Some(version.name().to_owned()),
         staging: Some(named.unwrap_or_else(|| staging::new_id(group, name))),
         staging_account: Some(storage::new_name()?),
         ..Hidden::default()

@@ -15,6 +15,7 @@ use db::{Cause, Resource, Run, RunState};
 use images::error::Error;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sources::is_newer;
 
 use super::record::{Record, TemplateRecord};
@@ -34,6 +35,9 @@ pub(super) struct TriggerHidden {
     /// Missing in rows of earlier releases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) indexed: Option<Index>,
+    /// What a later release has added.
+    #[serde(flatten)]
+    pub(super) other: Map<String, Value>,
 }
 
 /// The database finds a trigger by this.

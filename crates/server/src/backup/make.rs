@@ -138,7 +138,7 @@ fn database_files(url: &str) -> Vec<PathBuf> {
     ["", "-wal", "-shm", "-journal"].iter().map(|end| format!("{path}{end}").into()).collect()
 }
 
-/// Files of one process, unfinished files, and files to be removed.
+/// Files of one process, and files to be removed.
 fn is_excluded(relative: &str) -> bool {
     const EXCLUDED: [&str; 7] = [
         "server/lock",
@@ -149,10 +149,13 @@ fn is_excluded(relative: &str) -> bool {
         "images/tmp",
         "images/.lock",
     ];
-    EXCLUDED.contains(&relative)
-        || relative.ends_with("/owner.lock")
-        || relative.ends_with(".new")
-        || relative.ends_with(".partial")
+    EXCLUDED.contains(&relative) || relative.ends_with("/owner.lock")
+}
+
+/// Whether a file is unfinished. Clients choose the names of images and blobs, which may end alike.
+fn is_unfinished(folder: &str, name: &str) -> bool {
+    let is_own = folder == "server/" || folder.starts_with("ledger/");
+    files::partial::is_unfinished(name) || is_own && name.ends_with(".new")
 }
 
 fn gather(
@@ -179,6 +182,7 @@ fn gather(
                 gather(&path, &to.join(&name), &prefix, skipped, entries)?;
                 continue;
             }
+            kind if kind.is_file() && is_unfinished(prefix, &name) => continue,
             kind if kind.is_file() => take(&path, &to.join(&name), &relative),
             // The service has no links or sockets.
             _ => continue,

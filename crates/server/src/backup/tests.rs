@@ -86,6 +86,26 @@ async fn accounts(store: &Store, subscription: &str) -> Vec<Resource> {
     store.list_all(select).await.unwrap()
 }
 
+/// Clients choose the names of images and blobs, which may look like those of unfinished files.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn backup_skips_unfinished_files_only() {
+    let bench = Bench::new().await;
+    let data = bench.dir.path().join("data");
+    let expected = ["images/managed/golden.partial/disk.raw", "server/storage/acc1/c/motd.new"];
+    let unfinished = ["server/storage/acc1/c/a.goldsmith-r1.partial", "server/key.pem.new"];
+    for file in expected.iter().chain(&unfinished) {
+        fs::create_dir_all(data.join(file).parent().unwrap()).unwrap();
+        fs::write(data.join(file), "x").unwrap();
+    }
+    let to = bench.dir.path().join("backup");
+    backup(&bench.layout, None, &to).await.unwrap();
+    let other = bench.elsewhere("other");
+    restore(&other, None, &to).await.unwrap();
+    let restored = |file: &str| bench.dir.path().join("other").join(file).exists();
+    assert!(expected.iter().all(|file| restored(file)), "{expected:?}");
+    assert!(!unfinished.iter().any(|file| restored(file)), "{unfinished:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn backup_of_running_service_has_files_of_every_row() {
     let bench = Bench::new().await;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::Record;
 
@@ -13,6 +13,9 @@ pub(crate) struct ScheduleHidden {
     /// Missing in rows of earlier releases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) indexed: Option<Due>,
+    /// What a later release has added.
+    #[serde(flatten)]
+    pub(crate) other: Map<String, Value>,
 }
 
 /// The database finds a schedule by this.

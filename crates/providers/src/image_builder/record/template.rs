@@ -6,7 +6,7 @@ use api::template::ApiVersion;
 use db::{Run, RunState};
 use engine::template::Template;
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{Record, parse};
@@ -19,9 +19,8 @@ const NOT_ENDED: &str = "0001-01-01T00:00:00Z";
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Hidden {
-    /// The version under which the body is read.
-    #[serde(deserialize_with = "supported")]
-    pub api_version: Option<ApiVersion>,
+    /// The name of the version under which the body is read.
+    pub api_version: Option<String>,
     /// The source's: 1 boots by BIOS, 2 by UEFI. Known once the template is provisioned.
     pub generation: Option<u8>,
     /// The id of the staging group.
@@ -38,6 +37,9 @@ pub struct Hidden {
     /// Columns of the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub indexed: Option<Indexed>,
+    /// What a later release has added.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
 }
 
 /// What the database sums up over all templates.
@@ -48,9 +50,11 @@ pub struct Indexed {
     pub script_bytes: i64,
 }
 
-/// An unknown version is that of a later release.
-fn supported<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ApiVersion>, D::Error> {
-    Ok(Option::<String>::deserialize(from)?.and_then(|name| name.parse().ok()))
+impl Hidden {
+    /// The version under which the body is read; `None` for one that only a later release knows.
+    pub fn version(&self) -> Option<ApiVersion> {
+        self.api_version.as_deref()?.parse().ok()
+    }
 }
 
 /// An image template.
@@ -61,7 +65,7 @@ impl TemplateRecord {
     pub(crate) fn template(&self) -> Result<&Template, Failure> {
         let parsed = self
             .parsed
-            .get_or_init(|| parse(&self.body, self.hidden.api_version).map_err(Failure::from));
+            .get_or_init(|| parse(&self.body, self.hidden.version()).map_err(Failure::from));
         parsed.as_ref().map_err(Clone::clone)
     }
 
@@ -73,7 +77,7 @@ impl TemplateRecord {
         change: impl FnOnce(&mut Value, &Template),
     ) {
         change(&mut self.body, &template);
-        self.hidden.api_version = Some(version);
+        self.hidden.api_version = Some(version.name().to_owned());
         self.parsed = OnceLock::from(Ok(template));
     }
 
@@ -165,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_of_an_earlier_release_is_written_back_unchanged() {
+    fn row_of_an_earlier_or_later_release_is_written_back_unchanged() {
         let hidden = json!({
             "staging": "/subscriptions/s/resourceGroups/Given",
             "stagingAccount": "st1",
@@ -177,6 +181,15 @@ mod tests {
         let body = json!({ "location": "westus", "properties": { "unknown": [1, null] } });
         let row = Resource::new("/subscriptions/s/t".to_owned(), "k", body, hidden);
         assert_eq!(TemplateRecord::of(row.clone()).unwrap().into_row(), row);
+        let mut later = row.clone();
+        later.hidden["apiVersion"] = json!("2031-01-01");
+        later.hidden["feature"] = json!({ "is": "new" });
+        let record = TemplateRecord::of(later.clone()).unwrap();
+        assert_eq!(record.hidden.version(), None);
+        assert_eq!(record.into_row(), later);
+        let damaged = Resource { hidden: json!({ "generation": "two" }), ..row.clone() };
+        assert!(TemplateRecord::of(damaged.clone()).is_err());
+        assert_eq!(TemplateRecord::of_all(vec![damaged, row.clone()]).len(), 1);
         let bare = Resource { hidden: json!({}), ..row };
         let hidden = TemplateRecord::of(bare).unwrap().hidden;
         assert_eq!((hidden.staging, hidden.staging_owned), (None, false));
