@@ -67,13 +67,14 @@ pub fn write_public(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
 
 fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     may_wait(|| {
-        for _ in 0..WRITE_TRIES {
+        let mut tries = WRITE_TRIES;
+        loop {
             match Partial::with_mode(path, WRITER, mode) {
-                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => pause(),
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy && tries > 0 => pause(),
                 partial => return partial?.finish_with(content, Existing::Replace),
             }
+            tries -= 1;
         }
-        Partial::with_mode(path, WRITER, mode)?.finish_with(content, Existing::Replace)
     })
 }
 
