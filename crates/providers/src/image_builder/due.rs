@@ -33,10 +33,9 @@ pub async fn reconcile_schedules(
     let mut last = None;
     loop {
         let page = app.store().due(now, last, PAGE).await?;
-        let Some(end) = page.last() else { break };
-        let plan = ScheduleRecord::of(end.clone()).ok().and_then(|record| record.hidden.plan);
-        last = plan.map(|plan| (plan.next, end.key()));
         let records = ScheduleRecord::of_all(page);
+        let Some(end) = records.last() else { break };
+        last = end.hidden.plan.as_ref().map(|plan| (plan.next, end.key()));
         let acts = records.iter().map(|record| act(app, record.key(), now).boxed()).collect();
         side_by_side(AT_ONCE, acts).await?;
         if last.is_none() {
