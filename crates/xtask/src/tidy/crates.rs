@@ -98,14 +98,18 @@ pub(super) fn owners(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, name, text) in manifests(tree) {
         for (line, dependency, _) in dependencies(text) {
-            let owners = OWNERS.iter().find(|(listed, _)| *listed == dependency);
-            if let Some((_, owners)) = owners.filter(|(_, owners)| !owners.contains(&name)) {
+            if let Some(owners) = owners_of(dependency).filter(|owners| !owners.contains(&name)) {
                 let message = format!("only {} may depend on {dependency}", owners.join(", "));
                 findings.push(Finding::new(path, line, message));
             }
         }
     }
     findings
+}
+
+/// The crates that may depend on an external crate; `None` if all may.
+pub(super) fn owners_of(dependency: &str) -> Option<&'static [&'static str]> {
+    OWNERS.iter().find(|(listed, _)| *listed == dependency).map(|(_, owners)| *owners)
 }
 
 /// The crates with their lines and the crates of ours that each depends on, tests aside.

@@ -11,25 +11,15 @@ mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::crates::owners_of;
 use crate::{finding::Finding, tree::Tree};
 use paths::Paths;
 use walk::{Function, Walk, What};
 
-/// The crates that have a runtime.
-const CRATES: &[&str] = &[
-    "vm",
-    "db",
-    "arm",
-    "images",
-    "regions",
-    "sources",
-    "engine",
-    "service",
-    "providers",
-    "runs",
-    "server",
-    "goldsmith",
-];
+/// The runtime. The crates that may depend on it are checked, without the tests that drive the
+/// executable.
+const RUNTIME: &str = "tokio";
+const TESTS: &str = "e2e";
 
 const ALONE: &str = "a command is alone in its process, so blocking delays nothing else";
 
@@ -81,12 +71,13 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 
 /// The functions of the crates that have a runtime, without tests.
 fn functions(tree: &Tree) -> (Vec<Function>, Vec<Finding>) {
+    let crates = owners_of(RUNTIME).unwrap_or_default();
     let mut findings = Vec::new();
     let mut files = Vec::new();
     for (path, text) in tree.texts(".rs") {
         let is_test = path.ends_with("/tests.rs") || path.contains("/tests/");
         let name = path.strip_prefix("crates/").and_then(|rest| rest.split('/').next());
-        if is_test || !name.is_some_and(|name| CRATES.contains(&name)) {
+        if is_test || !name.is_some_and(|name| name != TESTS && crates.contains(&name)) {
             continue;
         }
         match syn::parse_file(text) {
