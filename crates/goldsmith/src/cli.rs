@@ -341,6 +341,11 @@ pub(crate) struct Build {
     /// Let --export overwrite existing files
     #[arg(long)]
     pub(crate) force: bool,
+    /// Print a waterfall of the run to standard error: steps, waits and transfers. With a file, also write
+    /// them as a trace for chrome://tracing or ui.perfetto.dev
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    #[expect(clippy::option_option, reason = "clap's type for an option with an optional value")]
+    pub(crate) timings: Option<Option<PathBuf>>,
     /// What to do with the machine when a step fails [default: the template's errorHandling]
     #[arg(long, value_enum)]
     pub(crate) on_error: Option<OnError>,

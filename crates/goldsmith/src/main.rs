@@ -8,6 +8,7 @@ mod output;
 mod remote;
 mod setting;
 mod signals;
+mod timings;
 
 use std::{process::ExitCode, time::Duration};
 

@@ -1,7 +1,11 @@
 //! The events of a run. The engine prints nothing: it sends events, and the program that started
 //! the run decides how to show them.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -23,6 +27,8 @@ pub enum Event {
     StepOutput { step: String, stream: Stream, text: String },
     /// A step succeeded.
     StepFinished { step: String, title: String, seconds: f64, outcome: StepOutcome },
+    /// A step failed, or ended early because another one failed or the run was canceled.
+    StepFailed { step: String, title: String, seconds: f64 },
     /// A machine was sealed into a node; `seconds` is how long it was paused.
     Sealed { title: String, key: String, ram_bytes: Option<u64>, seconds: f64 },
     /// A machine of the run started, with these actual properties. `disks` are sizes in bytes, the
@@ -35,10 +41,13 @@ pub enum Event {
     Optimized { optimization: Optimization },
     /// An image was delivered to a distributor. The run may still fail at another one.
     Distributed { output: RunOutput },
-    /// Progress in bytes of a long activity: a download, a bootstrap, a seal, an export.
+    /// A part of a step, or work beside the steps, began. Activities may overlap. `activity` is its
+    /// name.
+    ActivityStarted { activity: String, does: ActivityKind },
+    /// Progress of a transfer, in bytes.
     Progress { activity: String, done: u64, total: Option<u64> },
-    /// The activity ended; its progress bar can be removed.
-    ProgressEnded { activity: String },
+    /// The activity ended, whatever its result.
+    ActivityEnded { activity: String },
     /// Information for the user.
     Note { text: String },
     /// A problem that the user should check, although the run continues.
@@ -147,6 +156,18 @@ pub enum Stream {
     Stderr,
 }
 
+/// What an activity spends its time on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ActivityKind {
+    /// Waits for others: the guest, another build, a lock.
+    Wait,
+    /// Moves or reads bytes: a download, a conversion, a hash.
+    Transfer,
+    /// Any other work.
+    Work,
+}
+
 /// How a step got its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -180,9 +201,16 @@ struct Queue {
     progress: Arc<Semaphore>,
 }
 
+impl Queue {
+    fn push(&self, event: Event, room: Option<OwnedSemaphorePermit>) {
+        let _ = self.send.send(Queued { event, sent: Instant::now(), _room: room });
+    }
+}
+
 #[derive(Debug)]
 struct Queued {
     event: Event,
+    sent: Instant,
     /// Released once the event has been received.
     _room: Option<OwnedSemaphorePermit>,
 }
@@ -200,6 +228,11 @@ impl Receiver {
     /// The same, on a thread that may block.
     pub fn blocking_recv(&mut self) -> Option<Event> {
         self.0.blocking_recv().map(|queued| queued.event)
+    }
+
+    /// The next event with the time at which it was sent, which a slow reader does not move.
+    pub async fn recv_timed(&mut self) -> Option<(Instant, Event)> {
+        self.0.recv().await.map(|queued| (queued.sent, queued.event))
     }
 
     /// The next event, if one is waiting.
@@ -235,7 +268,7 @@ impl Events {
         } else {
             None
         };
-        let _ = queue.send.send(Queued { event, _room: room });
+        queue.push(event, room);
     }
 
     /// Sends any event. Guest output waits until there is room for it.
@@ -244,7 +277,7 @@ impl Events {
         let Event::StepOutput { text, .. } = &event else { return self.send(event) };
         let bytes = u32::try_from(text.len()).unwrap_or(OUTPUT_ROOM).saturating_add(OVERHEAD);
         let room = queue.output.clone().acquire_many_owned(bytes.min(OUTPUT_ROOM)).await.ok();
-        let _ = queue.send.send(Queued { event, _room: room });
+        queue.push(event, room);
     }
 
     /// Sends information for the user.
@@ -257,14 +290,46 @@ impl Events {
         self.send(Event::Warning { text: text.into() });
     }
 
-    /// Reports that `activity` has moved `done` bytes, of `total` if known.
-    pub fn progress(&self, activity: &str, done: u64, total: Option<u64>) {
-        self.send(Event::Progress { activity: activity.into(), done, total });
+    /// Reports a wait for others, until the result is dropped.
+    pub fn wait(&self, name: impl Into<String>) -> Activity {
+        self.activity(name.into(), ActivityKind::Wait)
     }
 
-    /// Reports the end of the activity.
-    pub fn progress_ended(&self, activity: &str) {
-        self.send(Event::ProgressEnded { activity: activity.into() });
+    /// Reports a transfer, until the result is dropped.
+    pub fn transfer(&self, name: impl Into<String>) -> Activity {
+        self.activity(name.into(), ActivityKind::Transfer)
+    }
+
+    /// Reports other work, until the result is dropped.
+    pub fn work(&self, name: impl Into<String>) -> Activity {
+        self.activity(name.into(), ActivityKind::Work)
+    }
+
+    fn activity(&self, name: String, does: ActivityKind) -> Activity {
+        self.send(Event::ActivityStarted { activity: name.clone(), does });
+        Activity { events: self.clone(), name }
+    }
+}
+
+/// An activity, which ends when this value is dropped: also by an error or a cancel.
+#[derive(Debug)]
+#[must_use = "the activity ends when this value is dropped"]
+pub struct Activity {
+    events: Events,
+    name: String,
+}
+
+impl Activity {
+    /// Reports that `done` bytes were moved, of `total` if known.
+    pub fn progress(&self, done: u64, total: Option<u64>) {
+        self.events.send(Event::Progress { activity: self.name.clone(), done, total });
+    }
+}
+
+impl Drop for Activity {
+    fn drop(&mut self) {
+        let activity = std::mem::take(&mut self.name);
+        self.events.send(Event::ActivityEnded { activity });
     }
 }
 
@@ -296,15 +361,15 @@ mod tests {
     #[tokio::test]
     async fn unread_progress_is_dropped() {
         let (events, mut receiver) = Events::channel();
+        let download = events.transfer("download");
         for done in 0..10_000 {
-            events.progress("download", done, None);
+            download.progress(done, None);
         }
-        events.progress_ended("download");
-        drop(events);
+        drop((download, events));
         let mut received = 0;
         while receiver.recv().await.is_some() {
             received += 1;
         }
-        assert_eq!(received, PROGRESS_ROOM + 1);
+        assert_eq!(received, PROGRESS_ROOM + 2, "its start and its end are not dropped");
     }
 }

@@ -104,8 +104,7 @@ impl RunContext {
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let name = step.to_string();
-        let started = Instant::now();
-        self.events.send(Event::StepStarted { step: name.clone(), title: title.to_owned() });
+        let open = OpenStep::new(&self.events, &name, title);
         let limit = self.deadline.map_or(WITHOUT_DEADLINE, |_| self.time_left());
         let guarded = AssertUnwindSafe(async {
             self.faults.hit(step).await?;
@@ -122,22 +121,49 @@ impl RunContext {
                 Err(_) => Err(timed_out(self, &name)),
             },
         };
-        let seconds = started.elapsed().as_secs_f64();
         match result {
             Ok(value) => {
-                let title = title.to_owned();
-                self.events.send(Event::StepFinished {
-                    step: name,
-                    title,
-                    seconds,
-                    outcome: StepOutcome::Done,
-                });
+                open.finish();
                 Ok(value)
             }
             Err(mut error) => {
+                drop(open);
                 error.step.get_or_insert(name);
                 Err(error)
             }
+        }
+    }
+}
+
+/// A step between its start and its end. Dropping it reports that the step failed, which includes a
+/// step whose future was dropped because another one failed.
+struct OpenStep<'a> {
+    events: &'a Events,
+    names: Option<(String, String)>,
+    started: Instant,
+}
+
+impl<'a> OpenStep<'a> {
+    fn new(events: &'a Events, step: &str, title: &str) -> Self {
+        let (step, title) = (step.to_owned(), title.to_owned());
+        events.send(Event::StepStarted { step: step.clone(), title: title.clone() });
+        Self { events, names: Some((step, title)), started: Instant::now() }
+    }
+
+    fn finish(mut self) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        if let Some((step, title)) = self.names.take() {
+            let outcome = StepOutcome::Done;
+            self.events.send(Event::StepFinished { step, title, seconds, outcome });
+        }
+    }
+}
+
+impl Drop for OpenStep<'_> {
+    fn drop(&mut self) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        if let Some((step, title)) = self.names.take() {
+            self.events.send(Event::StepFailed { step, title, seconds });
         }
     }
 }

@@ -13,6 +13,7 @@ use futures_util::{FutureExt, StreamExt, future, stream};
 use images::{
     config::Config,
     error::{Coded, Error, Result},
+    event::Activity,
     lock::UseLock,
     run_context::RunContext,
     store::{Store, StoredImage, address::Address},
@@ -252,7 +253,8 @@ async fn fan_out(
         }
         Ok(())
     };
-    let reading = unless_canceled(&cx.cancel, feed_all(cx, disks, present, queues, tell));
+    let activity = cx.events.transfer("copy to the regions");
+    let reading = unless_canceled(&cx.cancel, feed_all(&activity, disks, present, queues, tell));
     let regions: Vec<_> = copies.iter().map(|copy| copy.region.clone()).collect();
     let uploads = regions
         .iter()
@@ -260,7 +262,7 @@ async fn fan_out(
         .zip(&sent)
         .map(|((region, queue), sent)| upload(region, queue, sent, &cx.cancel).boxed());
     let (read, uploaded) = future::join(reading, future::join_all(uploads)).await;
-    cx.events.progress_ended(ACTIVITY);
+    drop(activity);
     let (read_bytes, chunks) = read??;
     if cx.cancel.is_cancelled() {
         // The pieces in the queues were not sent, even if all uploads that began succeeded.
@@ -274,8 +276,6 @@ async fn fan_out(
         .map(|((copy, upload), sent)| finish(cx, copy, upload, image, &manifest, sent).boxed());
     Ok((read_bytes, future::join_all(finished).await))
 }
-
-const ACTIVITY: &str = "copy to the regions";
 
 /// A disk of the version, for reading.
 struct Disk {
@@ -299,7 +299,7 @@ async fn disks_of(cx: &RunContext, host: &Host, image: &StoredImage) -> Result<V
 /// Feeds every copy from one disk after the other. Returns the bytes read, and the pieces of each
 /// disk.
 async fn feed_all(
-    cx: &RunContext,
+    activity: &Activity,
     disks: Vec<Disk>,
     present: Present,
     queues: Vec<Queue>,
@@ -312,7 +312,7 @@ async fn feed_all(
         let bytes = reader::data_bytes(&disk.extents);
         let report = |done: u64| {
             let done = before + done.min(bytes);
-            cx.events.progress(ACTIVITY, done, Some(total));
+            activity.progress(done, Some(total));
             if written.is_some_and(|at| at.elapsed() <= TELL_EVERY) {
                 return Ok(());
             }

@@ -11,6 +11,7 @@ use api::ErrorCode;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use images::{
     error::{Coded, Error, Result},
+    event::Activity,
     run_context::RunContext,
     store::{Store, StoredImage, address::Address},
 };
@@ -46,38 +47,36 @@ pub async fn pull(cx: &RunContext, host: &Host, replica: &Replica) -> Result<Sto
         replica.manifest.disks().map(|(size, pieces)| (size, pieces.clone())).collect();
     let raws: Vec<_> = (0..disks.len()).map(|n| work.path().join(format!("disk{n}.raw"))).collect();
     let share = replica.region.share().await?;
-    let activity = format!("fetch from {}", replica.region.name);
+    let activity = cx.events.transfer(format!("fetch from {}", replica.region.name));
     let fetched = tokio::select! {
         biased;
         () = cx.cancel.cancelled() => Err(Error::new(ErrorCode::Canceled, "fetching was canceled")),
-        fetched = fetch_all(cx, replica, disks, &raws, &activity) => fetched,
+        fetched = fetch_all(replica, disks, &raws, &activity) => fetched,
     };
-    cx.events.progress_ended(&activity);
+    drop(activity);
     fetched?;
     drop(share);
     store.restore(cx, host, work, &raws, record).await
 }
 
 async fn fetch_all(
-    cx: &RunContext,
     replica: &Replica,
     disks: Vec<(u64, Pieces)>,
     raws: &[PathBuf],
-    activity: &str,
+    activity: &Activity,
 ) -> Result<()> {
     for (disk, raw) in disks.into_iter().zip(raws) {
-        fetch(cx, replica, disk, raw, activity).await?;
+        fetch(replica, disk, raw, activity).await?;
     }
     Ok(())
 }
 
 /// Fetches one disk of the version.
 async fn fetch(
-    cx: &RunContext,
     replica: &Replica,
     (size, chunks): (u64, Pieces),
     raw: &Path,
-    activity: &str,
+    activity: &Activity,
 ) -> Result<()> {
     let Replica { region, manifest } = replica;
     let fail = || format!("cannot write {}", raw.display());
@@ -98,7 +97,7 @@ async fn fetch(
     let mut pieces = pieces.buffer_unordered(AT_ONCE);
     while pieces.try_next().await?.is_some() {
         done += manifest.chunk_bytes;
-        cx.events.progress(activity, done, Some(total));
+        activity.progress(done, Some(total));
     }
     Ok(())
 }

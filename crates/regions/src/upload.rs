@@ -8,6 +8,7 @@ use super::place::reason;
 use api::ErrorCode;
 use images::{
     error::{Error, Result},
+    event::Activity,
     image_file::{artifact::Artifact, digest::Sparse},
     run_context::RunContext,
 };
@@ -73,10 +74,9 @@ async fn upload(
     let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
     let parts = store.put_multipart_opts(key, options).await.map_err(|e| reason(&e))?;
     let mut upload = Upload { parts: Some(parts), key: key.clone(), cx: cx.clone() };
-    let activity = format!("upload {key}");
-    let sent = upload.send(vhd, &activity).await;
-    cx.events.progress_ended(&activity);
-    sent?;
+    let activity = cx.events.transfer(format!("upload {key}"));
+    upload.send(vhd, &activity).await?;
+    drop(activity);
     cx.confirm_ownership().await.map_err(|error| error.message)?;
     upload.complete().await
 }
@@ -95,7 +95,7 @@ struct Upload {
 }
 
 impl Upload {
-    async fn send(&mut self, vhd: &Artifact, activity: &str) -> Result<(), String> {
+    async fn send(&mut self, vhd: &Artifact, activity: &Activity) -> Result<(), String> {
         let text = |e: std::io::Error| e.to_string();
         let Some(parts) = &mut self.parts else { return Ok(()) };
         let mut file = File::open(&vhd.path).await.map_err(text)?;
@@ -118,7 +118,7 @@ impl Upload {
             (part, sent) = spawn_blocking(hash).await.map_err(|e| e.to_string())?;
             parts.put_part(PutPayload::from(part)).await.map_err(|e| reason(&e))?;
             done += length;
-            self.cx.events.progress(activity, done, Some(total));
+            activity.progress(done, Some(total));
         }
         // An incomplete upload is never visible.
         if sent.finish() != vhd.digest.hex() {

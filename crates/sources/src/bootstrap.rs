@@ -16,6 +16,7 @@ use std::{
 use api::ErrorCode;
 use images::{
     error::{Error, Result},
+    event::Activity,
     image_file::space,
     run_context::RunContext,
 };
@@ -57,13 +58,12 @@ pub(super) async fn make(
     let room = u64::from(recipe.work_mib) << 20;
     space::check(room, space::free(work)?, work)?;
     let started = Timestamp::now();
-    let activity = format!("Bootstrap {}", entry.name);
-
-    let done = run(cx, entry, recipe, work, &activity).await;
-    cx.events.progress_ended(&activity);
-    done?;
+    let activity = cx.events.transfer(format!("Bootstrap {}", entry.name));
+    run(cx, entry, recipe, work, &activity).await?;
+    drop(activity);
 
     let (raw, qcow2) = (work.join("disk.raw"), work.join(DISK));
+    let _converting = cx.events.transfer("convert the new image");
     let job = disk::Convert { src: &raw, src_format: "raw", dst: &qcow2, dst_format: "qcow2" };
     disk::convert(host, job, |_| (), &cx.cancel)
         .await
@@ -136,7 +136,7 @@ async fn run(
     entry: &ResolvedEntry,
     recipe: &Bootstrap,
     work: &Path,
-    activity: &str,
+    activity: &Activity,
 ) -> Result<()> {
     let total = u64::from(recipe.work_mib) << 20;
     let mut said: Vec<String> = Vec::new();
@@ -154,7 +154,7 @@ async fn run(
     );
     let ended = tokio::select! {
         ended = script => ended,
-        never = watch(cx, work, activity, total) => match never {},
+        never = watch(work, activity, total) => match never {},
     };
     ended.map(|_| ()).map_err(|error| match error {
         proc::Error::Failed { .. } if !said.iter().any(|line| is_full(line)) => {
@@ -166,7 +166,7 @@ async fn run(
 }
 
 /// Reports the progress until it is canceled.
-async fn watch(cx: &RunContext, work: &Path, activity: &str, total: u64) -> Infallible {
+async fn watch(work: &Path, activity: &Activity, total: u64) -> Infallible {
     let mut ticks = tokio::time::interval(TICK);
     let mut most = 0;
     loop {
@@ -175,7 +175,7 @@ async fn watch(cx: &RunContext, work: &Path, activity: &str, total: u64) -> Infa
         let taken = tokio::task::spawn_blocking(move || taken(&folder)).await.unwrap_or(0);
         // Packages are removed after they are unpacked.
         most = most.max(taken).min(total);
-        cx.events.progress(activity, most, Some(total));
+        activity.progress(most, Some(total));
     }
 }
 

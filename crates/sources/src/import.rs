@@ -129,14 +129,13 @@ pub async fn convert_in(
         .map_err(|e| program_fault(e, ErrorCode::BadImage, &format!("measure {name}")))?;
     let dir = to.parent().unwrap_or(Path::new("."));
     space::check(need, space::free(dir)?, dir)?;
-    let activity = format!("Import {name}");
+    let activity = cx.events.transfer(format!("Import {name}"));
     let report = |part: f64| {
         let done = (facts.virtual_size as f64 * part) as u64;
-        cx.events.progress(&activity, done, Some(facts.virtual_size));
+        activity.progress(done, Some(facts.virtual_size));
     };
     let job = disk::Convert { src: from, src_format: facts.driver(), dst: to, dst_format: "qcow2" };
     let copied = disk::convert(host, job, report, &cx.cancel).await;
-    cx.events.progress_ended(&activity);
     copied.map_err(|e| program_fault(e, ErrorCode::BadImage, &format!("copy {name}")))
 }
 

@@ -228,6 +228,7 @@ async fn lock(cx: &RunContext, key: &str) -> Result<Lock> {
         return Ok(lock);
     }
     cx.events.note("waiting for another goldsmith that prepares the same source image");
+    let _waiting = cx.events.wait("another goldsmith's source image");
     tokio::select! {
         lock = Lock::take(path, cx.time_left()) => lock.code(ErrorCode::InternalError, waiting),
         () = cx.cancel.cancelled() => Err(canceled()),

@@ -67,7 +67,7 @@ pub(super) async fn advance(
         // The machine remains if another process got ahead, or if its first boot was all: its last
         // node counts.
         if let Some(mut overtaken) = live.take() {
-            overtaken.settled().await?;
+            overtaken.settled(run).await?;
             overtaken.machine.stop(Duration::ZERO).await.map_err(machine_error)?;
         }
     }
@@ -95,6 +95,7 @@ async fn turn(run: &Run<'_>, link: &Link) -> Result<Lock> {
         Err(e) => return locked(e),
     }
     run.cx.events.note(format!("{}: another build is doing this step, waiting for it", link.title));
+    let _waiting = run.cx.events.wait("another build's step");
     tokio::select! {
         lock = Lock::take(path.clone(), Duration::MAX) => lock.or_else(locked),
         () = run.cx.cancel.cancelled() => {

@@ -29,7 +29,7 @@ use super::{
     Plan, Run, access, data_disks,
     first_boot::BUILD_USER,
     identities,
-    live::{Came, overlay, ready},
+    live::{Came, FIRST_ANSWER, overlay, ready},
     power::{power_on, unless_gone},
 };
 use crate::{metadata::Relay, node::Node};
@@ -82,7 +82,9 @@ impl Fork {
         let came = if is_resumed { Came::Resumed } else { Came::BootedToBeLookedAt };
         let entered = async {
             let limit = run.request.boot_timeout;
+            let waiting = run.cx.events.wait(FIRST_ANSWER);
             let guest = machine.connect(&access, limit, &run.cx.cancel).await;
+            drop(waiting);
             let guest = guest.map_err(machine_error)?;
             let answered = started.elapsed();
             ready(run, machine.as_ref(), guest.as_ref(), came).await?;

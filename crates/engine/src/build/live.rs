@@ -168,11 +168,13 @@ impl Live {
         seal: SealAs<'_>,
         making: Lock,
     ) -> Result<()> {
+        let syncing = run.cx.events.wait("sync in the guest");
         let exit = self
             .unless_gone(async {
                 run_within(self.guest.as_ref(), "sync", SYNC, Stdin::Empty, SYNC_LIMIT).await
             })
             .await?;
+        drop(syncing);
         if exit.code == Some(STOPPING) {
             let ended = vm::Ended::GuestShutdown;
             let serial = self.machine.serial_tail(20);
@@ -239,12 +241,13 @@ impl Live {
         let meta = self.meta(chain, link, seconds, None, self.since_ram + seconds);
         let work = self.work.clone();
         self.publish(run, work, link, meta, making).await?;
-        self.settled().await
+        self.settled(run).await
     }
 
     /// Waits until every sealed node is published. The publication runs in parallel with the next
     /// step.
-    pub(super) async fn settled(&mut self) -> Result<()> {
+    pub(super) async fn settled(&mut self, run: &Run<'_>) -> Result<()> {
+        let _waiting = run.cx.events.wait("the publication of nodes");
         settled(self.publishing.take()).await
     }
 
@@ -260,6 +263,7 @@ impl Live {
         let (base, key) = (link.base.clone(), link.key.clone());
         // Locked before the node is published, so that no process can evict it while we use it.
         self.holds.push(store.hold_new(&key).await.code(ErrorCode::InternalError, || at(&work))?);
+        let activity = format!("publish {}", link.title);
         let publish = move || {
             let done = store
                 .publish(&work, meta)
@@ -273,6 +277,7 @@ impl Live {
         let (before, cx) = (self.publishing.take(), run.cx.clone());
         self.publishing = Some(tokio::spawn(async move {
             settled(before).await?;
+            let _publishing = cx.events.work(activity);
             cx.confirm_ownership().await?;
             settled(Some(tokio::task::spawn_blocking(publish))).await
         }));
@@ -392,7 +397,9 @@ async fn connect(
     p: &Prepared,
 ) -> Result<Box<dyn Guest>> {
     let limit = run.request.boot_timeout;
+    let waiting = run.cx.events.wait(FIRST_ANSWER);
     let guest = machine.connect(&p.access, limit, &run.cx.cancel).await.map_err(machine_error)?;
+    drop(waiting);
     let came = if p.resume_from.is_some() { Came::Resumed } else { Came::Booted };
     ready(run, machine, guest.as_ref(), came).await?;
     if came == Came::Booted {
@@ -400,6 +407,9 @@ async fn connect(
     }
     Ok(guest)
 }
+
+/// The name of the wait for a guest's first answer, in events.
+pub(super) const FIRST_ANSWER: &str = "the guest's first answer";
 
 /// How a machine became reachable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -427,6 +437,10 @@ pub(super) async fn ready(
             let now = jiff::Timestamp::now().as_second();
             (RESUMED.replace("'$now'", &now.to_string()), Stdin::Bytes(&entropy))
         }
+    };
+    let _waiting = match came {
+        Came::Booted | Came::BootedToBeLookedAt => run.cx.events.wait("the end of the boot"),
+        Came::Resumed => run.cx.events.work("set clock and random numbers"),
     };
     let limit = run.request.boot_timeout;
     let settle = async { guest.run(&command, stdin, &mut Discard).await.map_err(guest_error) };

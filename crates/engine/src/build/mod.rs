@@ -162,6 +162,7 @@ pub async fn build(
         Err(Error::new(ErrorCode::InternalError, "goldsmith panicked between two steps"))
     });
     let result = finish(&run, plan, machines, result).await;
+    let releasing = cx.events.work("release");
     release(&run).await;
     if let Err(e) = sources::sweep(&run.cx.layout).await {
         run.cx.events.warn(format!("a work folder could not be removed: {e}"));
@@ -170,6 +171,7 @@ pub async fn build(
     if let Err(e) = off_runtime(move || crate::cache::trim(&layout, most)).await {
         run.cx.events.warn(format!("the cache could not be trimmed: {e}"));
     }
+    drop(releasing);
     let (id, log_dir) = (run.id.clone(), run.log_dir.clone());
     let closed = run.ledger.close();
     if let Err(e) = closed {
@@ -334,7 +336,7 @@ async fn finish(
     result: Result<Report>,
 ) -> Result<Report> {
     if let Some(live) = &mut machines.live
-        && let Err(e) = live.settled().await
+        && let Err(e) = live.settled(run).await
     {
         run.cx.events.warn(format!("the last node could not be published: {e}"));
     }

@@ -19,6 +19,8 @@ pub(super) async fn power_on(
     spec: MachineSpec,
     anew: impl Future<Output = Result<()>>,
 ) -> Result<(Box<dyn Machine>, bool)> {
+    let doing = if spec.resume_from.is_some() { "resume the machine" } else { "start the machine" };
+    let _starting = run.cx.events.work(doing);
     let error = match run.backend.start(&spec, &run.cx.cancel).await {
         Ok(machine) => return Ok((machine, spec.resume_from.is_some())),
         Err(error) => machine_error(error),

@@ -255,6 +255,7 @@ pub async fn publish(
     ledger: &Ledger,
 ) -> Result<Vec<RunOutput>> {
     let results = join_all(targets.distributors.iter().map(async |target| {
+        let _distributing = cx.events.work(format!("distribute {}", target.run_output_name));
         let source_version = targets.source_version.as_deref();
         let work = Work { cx, host, image, facts, ledger, source_version, target };
         let output = target.kind.publish(work).await.map_err(|error| coded(error, target))?;

@@ -1,10 +1,21 @@
 //! `goldsmith build`: builds the image of a template.
 
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::PathBuf,
+    time::Instant,
+};
+
+use api::ErrorCode;
 use engine::build::{self, Freshness, Report, Request};
 use images::{
+    error::{Coded, Error},
     event::{Event, Events, Optimization, StepOutcome},
     run_context::RunContext,
 };
+
+use vm::may_wait;
 
 use super::{GIB, MIB, Result, Session, template};
 use crate::{
@@ -12,11 +23,13 @@ use crate::{
     duration::{bytes, human},
     output::{Output, Table},
     signals,
+    timings::{Recorder, Timings},
 };
 
 pub(super) async fn run(args: cli::Build, session: Session<'_>) -> Result {
     let output = session.output;
     let input = template::read(&args.template, output)?;
+    let mut trace = args.timings.clone().flatten().map(Trace::create).transpose()?;
     let cancel = signals::cancel_on_signals();
     let (host, backend) = session.qemu().await?;
     let (events, shown) = follow(output);
@@ -40,32 +53,71 @@ pub(super) async fn run(args: cli::Build, session: Session<'_>) -> Result {
         Err(errors) => Err(errors.into()),
     };
     drop(cx);
-    let finished = shown.await.unwrap_or_else(|e| {
+    let (finished, timings) = shown.await.unwrap_or_else(|e| {
         tracing::error!(error = %e, "the output task failed");
-        Vec::new()
+        (Vec::new(), Timings::default())
     });
+    if args.timings.is_some() {
+        output.aside(timings.text().trim_end());
+    }
+    if let Some(trace) = &mut trace
+        && let Err(e) = trace.write(&timings)
+    {
+        output.note(&format!("warning: cannot write {}: {e}", trace.path.display()));
+    }
     let report = result?;
     output.result("result", &report, || text(&report, &finished));
     Ok(0)
 }
 
-/// Displays events, and returns the finished steps for the final table.
-fn follow(output: &Output) -> (Events, tokio::task::JoinHandle<Vec<Event>>) {
+/// The file of `--timings`.
+struct Trace {
+    path: PathBuf,
+    file: File,
+}
+
+impl Trace {
+    /// Created before the build, which may take hours.
+    fn create(path: PathBuf) -> Result<Self, Error> {
+        let file = may_wait(|| File::create(&path)).code(ErrorCode::InvalidArgument, || {
+            format!("--timings: cannot create {}", path.display())
+        })?;
+        Ok(Self { path, file })
+    }
+
+    fn write(&mut self, timings: &Timings) -> io::Result<()> {
+        may_wait(|| {
+            let mut file = BufWriter::new(&self.file);
+            serde_json::to_writer(&mut file, &timings.trace())?;
+            file.flush()
+        })
+    }
+}
+
+/// The finished steps for the final table, and the times of the run.
+type Followed = (Vec<Event>, Timings);
+
+/// Displays events and records them.
+fn follow(output: &Output) -> (Events, tokio::task::JoinHandle<Followed>) {
     let (shown, screen) = output.follow();
     let (events, mut receiver) = Events::channel();
+    let began = Instant::now();
     let task = tokio::spawn(async move {
-        let mut finished = Vec::new();
-        while let Some(event) = receiver.recv().await {
+        let (mut finished, mut recorder) = (Vec::new(), Recorder::default());
+        while let Some((sent, event)) = receiver.recv_timed().await {
+            recorder.add(sent - began, &event);
             if matches!(event, Event::StepFinished { .. }) {
                 finished.push(event.clone());
             }
             shown.pass(event).await;
         }
+        // Not after the display, which may be slow.
+        let timings = recorder.finish(began.elapsed());
         drop(shown);
         if let Err(e) = screen.await {
             tracing::error!(error = %e, "the output task failed");
         }
-        finished
+        (finished, timings)
     });
     (events, task)
 }

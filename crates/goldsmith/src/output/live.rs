@@ -26,6 +26,8 @@ pub(super) struct Screen {
 
 struct Activity {
     bar: ProgressBar,
+    /// Whether it has reported bytes.
+    has_progress: bool,
     since: Instant,
     /// The progress in tenths that plain output has printed.
     printed: u64,
@@ -63,8 +65,13 @@ impl Screen {
             | Event::SourceResolved { .. }
             | Event::MachineStarted { .. }
             | Event::MachineEnded { .. } => {}
+            Event::StepFailed { step, title, seconds } => {
+                self.clear_step(step);
+                self.line(&format!("  ✗ {} ({})", label(step, title), human(*seconds)));
+            }
+            Event::ActivityStarted { activity, .. } => self.activity_started(activity),
             Event::Progress { activity, done, total } => self.progress(activity, *done, *total),
-            Event::ProgressEnded { activity } => {
+            Event::ActivityEnded { activity } => {
                 if let Some(activity) = self.activities.remove(activity) {
                     activity.bar.finish_and_clear();
                 }
@@ -103,18 +110,30 @@ impl Screen {
         }
     }
 
+    fn activity_started(&mut self, name: &str) {
+        let bar = self.bars.add(ProgressBar::new_spinner());
+        bar.set_style(style("  {msg} {elapsed}"));
+        bar.set_message(name.to_owned());
+        if self.terminal {
+            bar.enable_steady_tick(TICK);
+        }
+        let activity = Activity { bar, has_progress: false, since: Instant::now(), printed: 0 };
+        if let Some(same) = self.activities.insert(name.to_owned(), activity) {
+            same.bar.finish_and_clear();
+        }
+    }
+
     fn progress(&mut self, name: &str, done: u64, total: Option<u64>) {
-        let bars = &self.bars;
-        let activity = self.activities.entry(name.to_owned()).or_insert_with(|| {
-            let bar = bars.add(ProgressBar::new(total.unwrap_or(0)));
-            let template = match total {
+        let Some(activity) = self.activities.get_mut(name) else { return };
+        if !std::mem::replace(&mut activity.has_progress, true) {
+            activity.bar.set_style(style(match total {
                 Some(_) => "  {msg} [{bar:30}] {bytes}/{total_bytes} {eta}",
                 None => "  {msg} {bytes}",
-            };
-            bar.set_style(style(template));
-            bar.set_message(name.to_owned());
-            Activity { bar, since: Instant::now(), printed: 0 }
-        });
+            }));
+        }
+        if let Some(total) = total {
+            activity.bar.set_length(total);
+        }
         activity.bar.set_position(done);
         let tenth = total.filter(|total| *total > 0).map_or(0, |total| done * 10 / total);
         let long = activity.since.elapsed() > LONG;

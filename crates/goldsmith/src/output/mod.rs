@@ -87,6 +87,11 @@ impl Output {
         }
     }
 
+    /// Prints text to standard error in either format.
+    pub(crate) fn aside(&self, text: &str) {
+        remark(text);
+    }
+
     /// Prints an error.
     pub(crate) fn error(&self, error: &Error) {
         match self.format {

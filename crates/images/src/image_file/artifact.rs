@@ -214,7 +214,9 @@ pub(super) async fn get_or_make(
     }
     let fail = |e| io_fault(e, ErrorCode::ExportFailed, format!("keep {}", dest.display()));
     let making = cx.layout.locks().join(format!("make-artifact-{key}-{name}.lock"));
+    let waiting = cx.events.wait(format!("the turn to make {name}"));
     let _making = Lock::take(making, cx.time_left()).await.map_err(fail)?;
+    drop(waiting);
     if let Some(existing) = existing(cx, &dest, form).await? {
         return Ok(existing);
     }

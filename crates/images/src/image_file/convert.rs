@@ -85,7 +85,7 @@ pub struct Job<'a> {
 /// # Errors
 /// `ExportFailed`, `HostNotReady`, `DiskFull`, `Canceled`.
 pub async fn convert(cx: &RunContext, host: &Host, job: Job<'_>) -> Result<u64> {
-    let Job { from, to, target, name, activity } = job;
+    let Job { from, to, target, name, .. } = job;
     let info = disk::info(host, &from.path, Some(from.format.driver())).await;
     let disk_size = info.map_err(|e| fault(e, &from.path))?.virtual_size;
     let data = disk::measure(host, &from.path, from.format.driver(), &cx.cancel, None)
@@ -95,7 +95,6 @@ pub async fn convert(cx: &RunContext, host: &Host, job: Job<'_>) -> Result<u64> 
     space::check(target.least(data), space::free(dir)?, dir)?;
 
     let converted = run(cx, host, job, disk_size).await;
-    cx.events.progress_ended(activity);
     converted.map_err(|error| match is_full(&error) {
         true => space::full(target.least(data), space::free(dir).ok(), dir),
         false => fault(error, to),
@@ -115,6 +114,7 @@ async fn run(
     disk_size: u64,
 ) -> Result<(), proc::Error> {
     let Job { from, to, target, activity, .. } = job;
+    let activity = cx.events.transfer(activity);
     let mut options: Vec<&str> = Vec::new();
     match target {
         Target::Standalone | Target::Raw | Target::Vmdk => {}
@@ -138,7 +138,7 @@ async fn run(
     let report = |line: &str| {
         if let Some(percent) = percent(line) {
             let done = (disk_size as f64 * percent / 100.0) as u64;
-            cx.events.progress(activity, done, Some(disk_size));
+            activity.progress(done, Some(disk_size));
         }
     };
     command.run_streaming(&cx.cancel, None, report).await.map(|_| ())

@@ -97,13 +97,12 @@ pub(super) async fn read_off_runtime<T: Send + 'static>(
     let (activity, verb) = names;
     let cancel = cx.cancel.child_token();
     let _on_drop = cancel.clone().drop_guard();
-    let (owned, events, name) = (path.to_owned(), cx.events.clone(), activity.to_owned());
+    let (owned, activity) = (path.to_owned(), cx.events.transfer(activity));
     let done = off_runtime(move || {
         let size = owned.metadata().ok().map(|metadata| metadata.len());
-        work(&owned, &cancel, &mut |done| events.progress(&name, done, size))
+        work(&owned, &cancel, &mut |done| activity.progress(done, size))
     })
     .await;
-    cx.events.progress_ended(activity);
     done.map_err(|e| io_fault(e, ErrorCode::ExportFailed, format!("{verb} {}", path.display())))
 }
 

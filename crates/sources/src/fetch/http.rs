@@ -5,6 +5,7 @@ use std::{error::Error as StdError, io, path::Path, sync::Once, time::Duration};
 use api::ErrorCode;
 use images::{
     error::{Error, io_fault},
+    event::Activity,
     image_file::space::human,
     run_context::RunContext,
 };
@@ -47,10 +48,11 @@ pub(crate) async fn download(cx: &RunContext, job: &Download<'_>) -> Result<Land
     let url = Url::parse(job.url).map_err(|e| Failure::there(format!("no valid URL: {e}")))?;
     job.limits.guard.check(&url).map_err(|e| Failure::there(e.to_string()))?;
     let client = client(job.limits).map_err(|e| Failure::there(reason(&e)))?;
+    let activity = cx.events.transfer(job.activity);
     let work = async {
         let mut attempt = 1;
         loop {
-            match once(cx, &client, &url, job).await {
+            match once(&activity, &client, &url, job).await {
                 Ok(landed) => return Ok(landed),
                 Err(Trouble::Local(error)) => return Err(Failure::Here(error)),
                 Err(Trouble::Remote { reason, again }) => {
@@ -65,14 +67,12 @@ pub(crate) async fn download(cx: &RunContext, job: &Download<'_>) -> Result<Land
             attempt += 1;
         }
     };
-    let landed = tokio::select! {
+    tokio::select! {
         landed = work => landed,
         () = cx.cancel.cancelled() => {
             Err(Failure::Here(Error::new(ErrorCode::Canceled, "the download was canceled")))
         }
-    };
-    cx.events.progress_ended(job.activity);
-    landed
+    }
 }
 
 enum Trouble {
@@ -91,7 +91,7 @@ impl Trouble {
 }
 
 async fn once(
-    cx: &RunContext,
+    activity: &Activity,
     client: &Client,
     url: &Url,
     job: &Download<'_>,
@@ -127,7 +127,7 @@ async fn once(
         }
         if landing.bytes - reported >= WORTH_A_BAR {
             reported = landing.bytes;
-            cx.events.progress(job.activity, reported, total);
+            activity.progress(reported, total);
         }
     }
     landing.write(&decoder.finish().map_err(damaged)?).await?;
