@@ -29,6 +29,14 @@ pub(crate) fn layout(global: &Global) -> Result<Layout, Error> {
 
 /// Probes this host with the requested acceleration and CPU.
 pub(crate) async fn host(global: &Global) -> Result<Host, Error> {
+    probe(global).await.map_err(|e| {
+        Error::new(ErrorCode::HostNotReady, e.to_string())
+            .hint("goldsmith doctor lists all problems and how to fix them")
+    })
+}
+
+/// The same, with QEMU's part of the error.
+pub(crate) async fn probe(global: &Global) -> Result<Host, vm::host::Error> {
     let wanted = match global.accel {
         Accel::Auto => None,
         Accel::Kvm => Some(vm::Accel::Kvm),
@@ -38,9 +46,5 @@ pub(crate) async fn host(global: &Global) -> Result<Host, Error> {
         Cpu::Named => CpuChoice::Named,
         Cpu::Host => CpuChoice::Host,
     };
-    let probed = Host::probe(wanted).await.map(|host| vm::may_wait(|| host.with_cpu(cpu)));
-    probed.map_err(|e| {
-        Error::new(ErrorCode::HostNotReady, e.to_string())
-            .hint("goldsmith doctor lists all problems and how to fix them")
-    })
+    Host::probe(wanted).await.map(|host| vm::may_wait(|| host.with_cpu(cpu)))
 }

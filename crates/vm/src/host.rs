@@ -111,6 +111,16 @@ pub enum Accel {
     },
 }
 
+impl Accel {
+    /// QEMU's name for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg { .. } => "tcg",
+        }
+    }
+}
+
 /// The causes of missing KVM that need different remedies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NoKvm {
@@ -235,10 +245,7 @@ impl Host {
     /// The properties of the host that a saved RAM depends on, beside the machine's description.
     /// RAM may only be resumed where this text is equal.
     pub fn ram_identity(&self) -> String {
-        let accel = match self.accel {
-            Accel::Kvm => "kvm",
-            Accel::Tcg { .. } => "tcg",
-        };
+        let accel = self.accel.name();
         let Self { version, cpu_identity, .. } = self;
         let layout = crate::spec::LAYOUT;
         format!("qemu-{version} {accel} layout-{layout} {cpu_identity}").trim_end().to_owned()

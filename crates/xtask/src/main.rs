@@ -21,7 +21,7 @@ type Result<T> = std::result::Result<T, String>;
 
 const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask conformance
-       cargo xtask bench [--accel tcg|kvm] [--packer-runs N] [--only packer|floor|goldsmith] [--image QCOW2]
+       cargo xtask bench [--accel tcg|kvm] [--runs N] [--packer-qemu own|goldsmith] [--only packer|floor|goldsmith] [--image QCOW2]
        cargo xtask bench-template [--accel tcg|kvm] [--only SCENARIO] [--goldsmith FILE]
        cargo xtask bench-replication [--gib N] [--goldsmith PROGRAM] [--dir FOLDER]
        cargo xtask bench-vhd [--content-gib N] [--goldsmith PROGRAM] [--dir FOLDER]";

@@ -4,18 +4,21 @@ use images::{config::Config, layout::Layout};
 use serde_json::json;
 use vm::host::Finding;
 
-use super::Result;
-use crate::{cli, output::Output};
+use super::{Result, Session};
+use crate::{cli, setting};
 
 /// How many unknown files are listed individually.
 const LISTED: usize = 20;
 
-pub(super) async fn run(database: &cli::Database, layout: &Layout, output: &Output) -> Result {
-    let mut findings = vm::host::doctor(None).await;
+pub(super) async fn run(database: &cli::Database, session: Session<'_>) -> Result {
+    let Session { global, layout, output } = session;
+    let probed = setting::probe(global).await;
+    let mut findings = vm::host::doctor(&probed).await;
     findings.extend(configured(layout).await);
     findings.extend(unknown(database, layout).await);
     let ready = findings.iter().all(|finding| finding.ok);
-    let value = json!({ "ready": ready, "findings": findings });
+    let guests = probed.as_ref().ok().map(guests);
+    let value = json!({ "ready": ready, "findings": findings, "guests": guests });
     output.result("doctor", &value, || {
         let mut text = String::new();
         for finding in &findings {
@@ -37,6 +40,11 @@ pub(super) async fn run(database: &cli::Database, layout: &Layout, output: &Outp
         text
     });
     Ok(if ready { 0 } else { api::ErrorCode::HostNotReady.exit_code() })
+}
+
+/// The machine that guests see, in QEMU's words.
+fn guests(host: &vm::Host) -> serde_json::Value {
+    json!({ "accel": host.accel.name(), "cpu": host.cpu_model, "machine": host.machine_type })
 }
 
 /// The files of the service that its database does not know.

@@ -88,7 +88,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result {
         Command::Catalogue(command) => catalogue::run(&command, &layout, output),
         Command::Cache(command) => cache::run(&command, session).await,
         Command::Ledger(command) => ledger::run(&command, session).await,
-        Command::Doctor(database) => doctor::run(&database, &layout, output).await,
+        Command::Doctor(database) => doctor::run(&database, session).await,
         Command::Serve(args) => Box::pin(serve::run(args, session)).await,
         Command::Admin(command) => admin::run(&command, &layout, output).await,
     }

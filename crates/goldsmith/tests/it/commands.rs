@@ -73,6 +73,10 @@ fn doctor_reports_every_check() {
     }
     let code = if findings["ready"] == true { 0 } else { 4 };
     assert_eq!(output.status.code(), Some(code));
+    let output = Sandbox::new().run(&["--output", "json", "--accel", "tcg", "doctor"]);
+    let findings: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(findings["guests"]["accel"], "tcg", "it follows the options of builds");
+    assert!(findings["guests"]["cpu"].as_str().unwrap().starts_with("max"));
 }
 
 /// A valid Azure template with a source of that publisher and offer.

@@ -5,8 +5,8 @@ use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Accel, DEADLINE, Host, INSTALL_QEMU_IMG, KVM, Version, cpus, firmware, is_installed, kvm,
-    usable_memory_mib,
+    Accel, DEADLINE, Error, Host, INSTALL_QEMU_IMG, KVM, Version, cpus, firmware, is_installed,
+    kvm, usable_memory_mib,
 };
 use crate::{
     may_wait,
@@ -49,11 +49,10 @@ const TOOLS: &[(&str, &str)] = &[
 const BOOT_LOADER: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 const ENOUGH_MIB: u64 = 3 * 1024;
 
-/// Runs all checks, also after one has failed.
-pub async fn doctor(accel: Option<Accel>) -> Vec<Finding> {
-    let probed = Host::probe(accel).await;
+/// Runs all checks, also after one has failed. `probed` is what [`Host::probe`] found.
+pub async fn doctor(probed: &Result<Host, Error>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    match &probed {
+    match probed {
         Ok(host) => of_host(host, &mut findings).await,
         Err(error) => {
             findings.push(Finding::new("qemu", false, error.to_string()).remedy(error.remedy()));
@@ -86,6 +85,7 @@ async fn of_host(host: &Host, findings: &mut Vec<Finding>) {
         Accel::Tcg { why } => Finding::new("KVM", true, format!("software emulation: {why}"))
             .remedy(format!("builds work, but several times slower; {}", may_wait(kvm_remedy))),
     });
+    findings.push(Finding::new("guests' processor", true, host.cpu_model.clone()));
     findings.push(if host.has_mapped_ram {
         Finding::new("RAM snapshots", true, "mapped-ram")
     } else {

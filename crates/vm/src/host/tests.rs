@@ -116,7 +116,7 @@ fn firmware_description_in_etc_hides_the_distribution() {
 
 #[tokio::test]
 async fn doctor_gives_a_remedy_for_every_shortcoming() {
-    let findings = doctor(None).await;
+    let findings = doctor(&Host::probe(None).await).await;
     for finding in &findings {
         assert!(finding.ok || finding.remedy.is_some(), "{finding:?}");
     }

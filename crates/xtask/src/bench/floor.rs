@@ -66,7 +66,7 @@ impl Machine {
         let mut command = Command::new("qemu-system-x86_64");
         command
             .args(["-nodefaults", "-display", "none", "-machine", guest::MACHINE])
-            .args(["-accel", bench.options.qemu_accel(true), "-cpu", bench.options.qemu_cpu()])
+            .args(["-accel", bench.guests.qemu_accel(true), "-cpu", &bench.guests.cpu])
             .args(["-smp", &VCPUS.to_string(), "-m", &MEMORY_MIB.to_string()])
             .args(["-netdev", &format!("user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{port}-:22")])
             .args(["-serial", &format!("file:{}", dir.join("serial.log").display())]);

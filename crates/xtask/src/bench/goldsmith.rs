@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    Bench, check_standalone, fresh,
+    Bench, SMALL_VM_SIZE, VM_SIZE, check_standalone, fresh,
     workload::{self, Workload},
     write,
 };
@@ -22,12 +22,18 @@ pub(super) struct Goldsmith {
     pub(super) warm: Run,
     pub(super) edit_last: Run,
     pub(super) unchanged: Run,
+    /// Pauses of the seals with RAM of all these builds, in seconds.
+    pub(super) pauses: Vec<f64>,
+    /// The same of a build on a machine with 2 GiB.
+    pub(super) small_pauses: Vec<f64>,
 }
 
 /// One build.
 pub(super) struct Run {
     pub(super) seconds: f64,
     steps: Vec<StepTime>,
+    /// How long each seal with RAM paused the guest, in seconds.
+    pauses: Vec<f64>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -37,6 +43,14 @@ struct StepTime {
     cached: bool,
     /// RAM was saved with the node, which does not count as overhead of the step.
     ram: bool,
+}
+
+#[cfg(test)]
+impl Run {
+    /// A build without any step.
+    pub(super) fn of(seconds: f64) -> Self {
+        Self { seconds, steps: Vec::new(), pauses: Vec::new() }
+    }
 }
 
 impl Run {
@@ -75,7 +89,7 @@ pub(super) fn source_image(bench: &Bench<'_>) -> Result<PathBuf> {
     println!("goldsmith: creating the source image (not measured)");
     let dir = fresh(&bench.dir.join("source"))?;
     let template = dir.join("template.json");
-    write(&template, &format!("{:#}\n", workload::template(&json!([]))))?;
+    write(&template, &format!("{:#}\n", workload::template(&json!([]), VM_SIZE)))?;
     build(bench, "source", &template)?;
     find_source(&cache(bench))
         .ok_or_else(|| format!("no source image in {}", cache(bench).display()))
@@ -107,7 +121,17 @@ pub(super) fn measure(bench: &Bench<'_>, workload: &Workload) -> Result<Goldsmit
     expect("warm", &warm, 5)?;
     expect("edit_last", &edit_last, 1)?;
     expect("unchanged", &unchanged, 0)?;
-    Ok(Goldsmith { cold, warm, edit_last, unchanged })
+    let pauses = [&cold, &warm, &edit_last].iter().flat_map(|run| run.pauses.clone()).collect();
+    let small_pauses = small(bench, &template)?.pauses;
+    Ok(Goldsmith { cold, warm, edit_last, unchanged, pauses, small_pauses })
+}
+
+/// A build on the machine with 2 GiB: RAM is saved after the first boot and before the last step.
+fn small(bench: &Bench<'_>, template: &Path) -> Result<Run> {
+    let step = json!({ "type": "Shell", "inline": ["date | sudo tee -a /etc/motd"] });
+    let small = workload::template(&json!([step, step]), SMALL_VM_SIZE);
+    write(template, &format!("{small:#}\n"))?;
+    build(bench, "small", template)
 }
 
 /// Fails if a build did not execute the expected steps, because its time would be meaningless.
@@ -123,7 +147,7 @@ fn build(bench: &Bench<'_>, case: &str, template: &Path) -> Result<Run> {
     let log = bench.dir.join(format!("goldsmith-{case}.jsonl"));
     let errors = bench.dir.join(format!("goldsmith-{case}.log"));
     let create = |path: &Path| File::create(path).map_err(|e| format!("{}: {e}", path.display()));
-    let mut command = Command::new(bench.repository.join("target/release/goldsmith"));
+    let mut command = Command::new(bench.goldsmith());
     command
         .args(["--output", "json", "--cache-dir"])
         .arg(cache(bench))
@@ -131,7 +155,7 @@ fn build(bench: &Bench<'_>, case: &str, template: &Path) -> Result<Run> {
         .arg(bench.dir.join("data"))
         .arg("build")
         .arg(template)
-        .args(["--accel", &bench.options.accel])
+        .args(["--accel", &bench.guests.accel])
         .stdin(Stdio::null())
         .stdout(create(&log)?)
         .stderr(create(&errors)?);
@@ -145,7 +169,7 @@ fn build(bench: &Bench<'_>, case: &str, template: &Path) -> Result<Run> {
     }
     check_standalone(&image(&events)?)?;
     println!("goldsmith: {case} {seconds:.1} s");
-    Ok(Run { seconds, steps: read_steps(&events) })
+    Ok(Run { seconds, steps: read_steps(&events), pauses: read_pauses(&events) })
 }
 
 /// The managed image in the store: like Packer's, a standalone, uncompressed qcow2.
@@ -160,6 +184,12 @@ fn image(events: &str) -> Result<PathBuf> {
 
 fn cache(bench: &Bench<'_>) -> PathBuf {
     bench.dir.join("cache")
+}
+
+fn read_pauses(events: &str) -> Vec<f64> {
+    let events = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let sealed = events.filter(|event| event["kind"] == "sealed" && event["ramBytes"].is_u64());
+    sealed.filter_map(|event| event["seconds"].as_f64()).collect()
 }
 
 /// The event of the seal precedes that of the step's end.
@@ -189,12 +219,16 @@ mod tests {
 {"kind":"stepFinished","step":"start","title":"Start","seconds":3.5,"outcome":{"how":"done"}}
 {"kind":"stepOutput","step":"customize[0]","stream":"stdout","text":"x"}
 {"kind":"stepFinished","step":"customize[0]","title":"a","seconds":0.0,"outcome":{"how":"cached","ageSeconds":4}}
+{"kind":"sealed","title":"b","key":"k","ramBytes":1024,"seconds":0.25}
+{"kind":"sealed","title":"b","key":"k","ramBytes":null,"seconds":0.5}
 {"kind":"stepFinished","step":"customize[1]","title":"b","seconds":2.25,"outcome":{"how":"done"}}
 {"kind":"result"}"#;
 
     #[test]
     fn steps_are_read_from_events() {
-        let run = Run { seconds: 9.0, steps: read_steps(EVENTS) };
+        let (steps, pauses) = (read_steps(EVENTS), read_pauses(EVENTS));
+        let run = Run { seconds: 9.0, steps, pauses };
+        assert_eq!(run.pauses, [0.25], "only those with RAM");
         assert_eq!(run.steps.len(), 3);
         assert_eq!(run.customizers(), [None, Some(2.25)]);
         assert!(run.started_a_machine());
@@ -206,6 +240,7 @@ mod tests {
     fn a_run_of_cached_steps_started_nothing() {
         let cached =
             EVENTS.lines().filter(|line| !line.contains("done")).collect::<Vec<_>>().join("\n");
-        assert!(!Run { seconds: 1.0, steps: read_steps(&cached) }.started_a_machine());
+        let run = Run { seconds: 1.0, steps: read_steps(&cached), pauses: Vec::new() };
+        assert!(!run.started_a_machine());
     }
 }

@@ -5,6 +5,7 @@
 mod floor;
 mod goldsmith;
 mod guest;
+mod host;
 mod packer;
 pub(crate) mod replication;
 mod report;
@@ -21,17 +22,23 @@ use std::{
 
 use crate::Result;
 use guest::Access;
+use host::Guests;
 use workload::Workload;
 
 /// The size of the build machine: `Standard_B2s`.
 const VM_SIZE: &str = "Standard_B2s";
 const VCPUS: u32 = 2;
 const MEMORY_MIB: u32 = 4096;
+/// A size with one vCPU and 2 GiB, to measure the pause of a seal with less RAM.
+const SMALL_VM_SIZE: &str = "Standard_B1ms";
+const SMALL_MEMORY_MIB: u32 = 2048;
 
 /// What to measure.
 pub(crate) struct Options {
-    accel: String,
-    packer_runs: usize,
+    /// As goldsmith chooses by default.
+    accel: Option<String>,
+    /// How often everything is measured. The result is the median of each figure.
+    runs: usize,
     only: Option<String>,
     image: Option<PathBuf>,
     /// Whether Packer's machine gets goldsmith's tuning of QEMU as well (`--packer-qemu goldsmith`).
@@ -40,23 +47,18 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn parse(words: &[&str]) -> Result<Self> {
-        let mut options = Self {
-            accel: "tcg".to_owned(),
-            packer_runs: 1,
-            only: None,
-            image: None,
-            packer_tuned: false,
-        };
+        let mut options =
+            Self { accel: None, runs: 1, only: None, image: None, packer_tuned: false };
         for pair in words.chunks(2) {
             match pair {
-                ["--accel", accel @ ("tcg" | "kvm")] => options.accel = (*accel).to_owned(),
+                ["--accel", accel @ ("tcg" | "kvm")] => options.accel = Some((*accel).to_owned()),
                 ["--packer-qemu", whose @ ("own" | "goldsmith")] => {
                     options.packer_tuned = *whose == "goldsmith";
                 }
-                ["--packer-runs", runs] => {
-                    options.packer_runs = match runs.parse() {
+                ["--runs", runs] => {
+                    options.runs = match runs.parse() {
                         Ok(runs @ 1..) => runs,
-                        _ => return Err(format!("--packer-runs {runs}: not a number from 1")),
+                        _ => return Err(format!("--runs {runs}: not a number from 1")),
                     };
                 }
                 ["--only", side @ ("packer" | "floor" | "goldsmith")] => {
@@ -72,20 +74,6 @@ impl Options {
     fn wants(&self, side: &str) -> bool {
         self.only.as_deref().is_none_or(|only| only == side)
     }
-
-    /// QEMU's value for `-accel`, the one goldsmith uses.
-    /// As goldsmith has it, or as QEMU has it by default.
-    fn qemu_accel(&self, tuned: bool) -> &str {
-        match (self.accel.as_str(), tuned) {
-            ("kvm", _) => "kvm",
-            (_, true) => "tcg,thread=multi,tb-size=512",
-            (_, false) => "tcg,thread=multi",
-        }
-    }
-
-    fn qemu_cpu(&self) -> &str {
-        if self.accel == "kvm" { "host" } else { "max,la57=off,erms=off,fsrm=off" }
-    }
 }
 
 /// The parameters of all sides.
@@ -94,33 +82,37 @@ struct Bench<'a> {
     /// `target/bench`: caches, logs, results.
     dir: PathBuf,
     options: &'a Options,
+    guests: Guests,
     access: Access,
+}
+
+impl Bench<'_> {
+    fn goldsmith(&self) -> PathBuf {
+        executable(self.repository)
+    }
+}
+
+/// The executable, which `make` builds.
+fn executable(repository: &Path) -> PathBuf {
+    repository.join("target/release/goldsmith")
 }
 
 pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
     let dir = repository.join("target/bench");
     fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let access = Access::generate(&dir.join("access"))?;
-    let bench = Bench { repository, dir, options, access };
-    // A unique first line, so that no node of an earlier run matches.
-    let run = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let workload = Workload::new(run);
-
+    let guests = Guests::of(&executable(repository), options.accel.as_deref())?;
+    let bench = Bench { repository, dir, options, guests, access };
     let image = match &options.image {
         Some(image) => fs::canonicalize(image).map_err(|e| format!("{}: {e}", image.display()))?,
         None => goldsmith::source_image(&bench)?,
     };
-    let mut measured = report::Measured::new(&bench, &image)?;
-    if options.wants("goldsmith") {
-        measured.goldsmith = Some(goldsmith::measure(&bench, &workload)?);
-    }
-    if options.wants("packer") {
-        for _ in 0..options.packer_runs {
-            measured.packer_s.push(packer::measure(&bench, &workload, &image)?);
+    let mut measured = report::Measured::new(&bench, &image);
+    for run in 1..=options.runs {
+        if options.runs > 1 {
+            println!("run {run} of {}", options.runs);
         }
-    }
-    if options.wants("floor") {
-        measured.floor_s = floor::measure(&bench, &workload, &image)?;
+        measured.runs.push(measure(&bench, &image)?);
     }
     println!("\n{}", measured.table());
     // A partial measurement does not replace a complete one.
@@ -130,6 +122,24 @@ pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
         println!("written: {}", path.display());
     }
     Ok(())
+}
+
+/// One whole measurement.
+fn measure(bench: &Bench<'_>, image: &Path) -> Result<report::Measurement> {
+    // A unique first line, so that no node of an earlier run matches.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let workload = Workload::new(now);
+    let mut measured = report::Measurement::default();
+    if bench.options.wants("goldsmith") {
+        measured.goldsmith = Some(goldsmith::measure(bench, &workload)?);
+    }
+    if bench.options.wants("packer") {
+        measured.packer_s = Some(packer::measure(bench, &workload, image)?);
+    }
+    if bench.options.wants("floor") {
+        measured.floor_s = floor::measure(bench, &workload, image)?;
+    }
+    Ok(measured)
 }
 
 fn write(path: &Path, content: &str) -> Result<()> {
@@ -176,18 +186,17 @@ mod tests {
 
     #[test]
     fn options_are_read() {
-        let options = Options::parse(&["--accel", "kvm", "--packer-runs", "2"]).unwrap();
-        assert_eq!((options.qemu_accel(true), options.packer_runs), ("kvm", 2));
+        let options = Options::parse(&["--accel", "kvm", "--runs", "3"]).unwrap();
+        assert_eq!((options.accel.as_deref(), options.runs), (Some("kvm"), 3));
         assert!(options.wants("floor"));
         let options = Options::parse(&["--only", "packer", "--image", "x.qcow2"]).unwrap();
         assert!(options.wants("packer") && !options.wants("goldsmith"));
-        assert_eq!(options.qemu_accel(true), "tcg,thread=multi,tb-size=512");
-        assert_eq!(options.qemu_accel(false), "tcg,thread=multi");
+        assert_eq!((options.accel, options.runs), (None, 1));
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for words in [&["--accel", "fast"][..], &["--accel"], &["--packer-runs", "0"], &["x"]] {
+        for words in [&["--accel", "fast"][..], &["--accel"], &["--runs", "0"], &["x"]] {
             assert!(Options::parse(words).is_err(), "{words:?}");
         }
     }

@@ -66,8 +66,8 @@ fn document(bench: &Bench<'_>, workload: &Workload, image: &Path, dir: &Path) ->
     let tuned = bench.options.packer_tuned;
     let (machine, network) = if tuned { (guest::MACHINE, ",ipv6=off") } else { ("q35", "") };
     let mut arguments = vec![
-        json!(["-accel", bench.options.qemu_accel(tuned)]),
-        json!(["-cpu", bench.options.qemu_cpu()]),
+        json!(["-accel", bench.guests.qemu_accel(tuned)]),
+        json!(["-cpu", bench.guests.cpu]),
         json!(["-display", "none"]),
         json!(["-serial", format!("file:{}", dir.join("serial.log").display())]),
         json!(["-machine", machine]),

@@ -1,175 +1,274 @@
-//! The table and the result file.
+//! The table and the result file. Each figure is the median of the runs.
 
 use std::{fmt::Write, path::Path};
 
 use serde_json::{Value, json};
 
 use super::{
-    Bench, MEMORY_MIB, VCPUS,
+    Bench, MEMORY_MIB, SMALL_MEMORY_MIB, VCPUS,
     goldsmith::{Goldsmith, Run},
-    output,
+    host,
 };
-use crate::Result;
 
-/// The results of the measured parts.
+/// All results.
 pub(super) struct Measured {
-    pub(super) goldsmith: Option<Goldsmith>,
-    pub(super) packer_s: Vec<f64>,
-    /// Seconds of each step on the bare floor.
-    pub(super) floor_s: Vec<f64>,
+    pub(super) runs: Vec<Measurement>,
     host: Value,
 }
 
-/// A case, its run and the limit of the ratio.
-type Case<'a> = (&'static str, &'a Run, f64);
+/// The results of the parts that one run measured.
+#[derive(Default)]
+pub(super) struct Measurement {
+    pub(super) goldsmith: Option<Goldsmith>,
+    pub(super) packer_s: Option<f64>,
+    /// Seconds of each step on the bare floor.
+    pub(super) floor_s: Vec<f64>,
+}
 
-/// The limit for the overhead of a step beyond the floor, in seconds.
+impl Measurement {
+    /// Seconds of all steps on the floor; `None` if it was not measured.
+    fn floor(&self) -> Option<f64> {
+        (!self.floor_s.is_empty()).then(|| self.floor_s.iter().sum())
+    }
+
+    /// How much longer the warm build takes than its commands on the floor, in seconds.
+    fn above_floor(&self) -> Option<f64> {
+        Some(self.goldsmith.as_ref()?.warm.seconds - self.floor()?)
+    }
+
+    /// The same for one step. A step that saved RAM has no limit.
+    fn step_overhead(&self, step: usize) -> Option<f64> {
+        let ours = *self.goldsmith.as_ref()?.warm.customizers().get(step)?;
+        Some(ours? - self.floor_s.get(step)?)
+    }
+}
+
+/// A build of ours, and the limit of its time in Packer's.
+struct Case {
+    name: &'static str,
+    of: fn(&Goldsmith) -> &Run,
+    limit: f64,
+}
+
+const CASES: [Case; 4] = [
+    Case { name: "cold", of: |goldsmith| &goldsmith.cold, limit: 0.80 },
+    Case { name: "warm", of: |goldsmith| &goldsmith.warm, limit: 0.50 },
+    Case { name: "edit_last", of: |goldsmith| &goldsmith.edit_last, limit: 0.07 },
+    Case { name: "unchanged", of: |goldsmith| &goldsmith.unchanged, limit: 0.001 },
+];
+
+/// The pauses of seals with RAM on a machine of that size.
+struct Pauses {
+    name: &'static str,
+    memory_mib: u32,
+    of: fn(&Goldsmith) -> &[f64],
+}
+
+const PAUSES: [Pauses; 2] = [
+    Pauses { name: "pause", memory_mib: MEMORY_MIB, of: |goldsmith| &goldsmith.pauses },
+    Pauses {
+        name: "pause_small",
+        memory_mib: SMALL_MEMORY_MIB,
+        of: |goldsmith| &goldsmith.small_pauses,
+    },
+];
+
+const PAUSE_LIMIT_S: f64 = 0.2;
+/// The limit for the warm build beyond the floor.
+const ABOVE_FLOOR_LIMIT_S: f64 = 4.0;
+/// The limit for the overhead of a step beyond the floor.
 const OVERHEAD_LIMIT_S: f64 = 1.0;
 /// A higher load before the start comes from other work on the host.
 const BUSY: f64 = 0.7;
 const BAR_WIDTH: f64 = 30.0;
 
 impl Measured {
-    pub(super) fn new(bench: &Bench<'_>, image: &Path) -> Result<Self> {
-        let first_line = |text: String| text.lines().next().unwrap_or_default().to_owned();
+    pub(super) fn new(bench: &Bench<'_>, image: &Path) -> Self {
         let load = load_average();
         if load > BUSY {
             println!("this host is busy (load {load}): the times are less reliable");
         }
-        let host = json!({
-            "load_before": load,
-            "accel": bench.options.accel,
-            "vcpus": VCPUS,
-            "memory_mib": MEMORY_MIB,
-            "host_cpus": std::thread::available_parallelism().map_or(0, usize::from),
-            "image": image,
-            "qemu": first_line(output("qemu-system-x86_64", &["--version"])?),
-            "packer": first_line(output("packer", &["version"])?),
-        });
-        Ok(Self { goldsmith: None, packer_s: Vec::new(), floor_s: Vec::new(), host })
+        let mut host = host::facts(&bench.goldsmith(), bench.repository, &bench.dir, &bench.guests);
+        host["load_before"] = load.into();
+        host["guest_vcpus"] = VCPUS.into();
+        host["guest_memory_mib"] = MEMORY_MIB.into();
+        host["image"] = json!(image);
+        Self { runs: Vec::new(), host }
     }
 
-    fn cases(&self) -> Vec<Case<'_>> {
-        let Some(goldsmith) = &self.goldsmith else {
-            return Vec::new();
-        };
-        vec![
-            ("cold", &goldsmith.cold, 1.0),
-            ("warm", &goldsmith.warm, 0.7),
-            ("edit_last", &goldsmith.edit_last, 0.15),
-            ("unchanged", &goldsmith.unchanged, 0.02),
-        ]
+    fn goldsmiths(&self) -> impl Iterator<Item = &Goldsmith> {
+        self.runs.iter().filter_map(|run| run.goldsmith.as_ref())
+    }
+
+    fn seconds(&self, case: &Case) -> Option<f64> {
+        median(self.goldsmiths().map(|goldsmith| (case.of)(goldsmith).seconds))
     }
 
     fn packer(&self) -> Option<f64> {
-        let runs = self.packer_s.len();
-        (runs > 0).then(|| self.packer_s.iter().sum::<f64>() / runs as f64)
+        median(self.runs.iter().filter_map(|run| run.packer_s))
     }
 
-    /// Seconds per step beyond the floor, of the warm build.
-    fn overhead(&self) -> Vec<f64> {
-        let Some(goldsmith) = &self.goldsmith else {
-            return Vec::new();
-        };
-        let ours = goldsmith.warm.customizers();
-        ours.iter().zip(&self.floor_s).filter_map(|(ours, floor)| Some((*ours)? - floor)).collect()
+    fn ratio(&self, case: &Case) -> Option<f64> {
+        Some(self.seconds(case)? / self.packer()?)
+    }
+
+    fn floor(&self) -> Option<f64> {
+        median(self.runs.iter().filter_map(Measurement::floor))
+    }
+
+    fn above_floor(&self) -> Option<f64> {
+        median(self.runs.iter().filter_map(Measurement::above_floor))
+    }
+
+    fn pauses(&self, pauses: &Pauses) -> Vec<f64> {
+        self.goldsmiths().flat_map(pauses.of).copied().collect()
     }
 
     pub(super) fn table(&self) -> String {
         let mut text = String::new();
-        let packer = self.packer();
-        if let Some(packer) = packer {
-            let runs = self.packer_s.len();
-            let _ = writeln!(
-                text,
-                "Packer keeps nothing between builds: its full build, measured {runs} time(s) in this run, stands in every row. Image, steps, CPU model, vCPUs, memory and firmware are the same;"
-            );
-            let _ = writeln!(
-                text,
-                "how QEMU is tuned beyond that is each one's own (--packer-qemu goldsmith gives Packer ours)."
-            );
-            if self.goldsmith.is_none() {
-                let _ = writeln!(text, "packer {packer:.1} s");
-            }
-        }
-        if self.goldsmith.is_some() {
-            let _ = writeln!(
-                text,
-                "{:<10} {:>11} {:>9} {:>7}  limit",
-                "", "goldsmith", "packer", "ratio"
+        if self.packer().is_some() {
+            text.push_str(
+                "Packer keeps nothing between builds: its full build stands in every row. Image, steps, CPU model, vCPUs, memory and firmware are the same;\nhow QEMU is tuned beyond that is each one's own (--packer-qemu goldsmith gives Packer ours).\n",
             );
         }
-        for (name, run, limit) in self.cases() {
-            let ours = run.seconds;
-            let _ = write!(text, "{name:<10} {ours:>9.1} s");
-            if let Some(packer) = packer {
-                let ratio = ours / packer;
-                let verdict = if ratio <= limit { "ok" } else { "over" };
-                let _ = write!(
-                    text,
-                    " {packer:>7.1} s {ratio:>7.3}  {limit:<4} {verdict:<4} {}",
-                    bar(ratio)
-                );
-            }
-            text.push('\n');
+        if self.runs.len() > 1 {
+            let _ = writeln!(text, "Each figure is the median of {} runs.", self.runs.len());
         }
-        if let Some(goldsmith) = self.goldsmith.as_ref().filter(|g| g.unchanged.started_a_machine())
-        {
-            let _ = writeln!(
-                text,
-                "unchanged started a machine in {:.1} s: it must not",
-                goldsmith.unchanged.seconds
-            );
-        }
+        self.cases_table(&mut text);
         self.floor_table(&mut text);
+        self.pauses_table(&mut text);
         text
     }
 
-    fn floor_table(&self, text: &mut String) {
-        if self.floor_s.is_empty() {
+    fn cases_table(&self, text: &mut String) {
+        let packer = self.packer();
+        if self.goldsmiths().next().is_none() {
+            if let Some(packer) = packer {
+                let _ = writeln!(text, "packer {packer:.1} s");
+            }
             return;
         }
-        let sum: f64 = self.floor_s.iter().sum();
+        let head = ["goldsmith", "packer", "ratio"];
+        let _ = writeln!(text, "{:<10} {:>11} {:>9} {:>7}  limit", "", head[0], head[1], head[2]);
+        for case in &CASES {
+            let Some(ours) = self.seconds(case) else { continue };
+            let _ = write!(text, "{:<10} {ours:>9.1} s", case.name);
+            if let (Some(packer), Some(ratio)) = (packer, self.ratio(case)) {
+                let (limit, verdict, bar) = (case.limit, verdict(ratio, case.limit), bar(ratio));
+                let _ =
+                    write!(text, " {packer:>7.1} s {ratio:>7.4}  {limit:<5} {verdict:<4} {bar}");
+            }
+            text.push('\n');
+        }
+        for run in self.goldsmiths().map(|goldsmith| &goldsmith.unchanged) {
+            if run.started_a_machine() {
+                let seconds = run.seconds;
+                let _ =
+                    writeln!(text, "unchanged started a machine in {seconds:.1} s: it must not");
+            }
+        }
+    }
+
+    fn floor_table(&self, text: &mut String) {
+        let Some(floor) = self.floor() else { return };
         let _ = writeln!(
             text,
-            "bare floor {sum:>9.1} s  the same commands typed into a machine that has booted"
+            "bare floor {floor:>9.1} s  the same commands typed into a machine that has booted"
         );
-        let overhead = self.overhead();
-        let saved_ram = self.goldsmith.as_ref().map_or_else(Vec::new, |g| g.warm.saved_ram());
-        for (index, floor) in self.floor_s.iter().enumerate() {
-            let _ = write!(text, "  step {} {floor:>9.1} s", index + 1);
-            if let Some(over) = overhead.get(index) {
-                let verdict = match saved_ram.get(index) {
-                    Some(true) => "RAM saved, no limit".to_owned(),
-                    _ if *over <= OVERHEAD_LIMIT_S => format!("limit {OVERHEAD_LIMIT_S:+} ok"),
-                    _ => format!("limit {OVERHEAD_LIMIT_S:+} over"),
+        let steps = self.runs.iter().map(|run| run.floor_s.len()).max().unwrap_or(0);
+        for step in 0..steps {
+            let floor = self.runs.iter().filter_map(|run| run.floor_s.get(step).copied());
+            let _ = write!(text, "  step {} {:>9.1} s", step + 1, median(floor).unwrap_or(0.0));
+            if let Some(over) = self.step_overhead(step) {
+                let verdict = match self.saved_ram(step) {
+                    true => "RAM saved, no limit".to_owned(),
+                    false => {
+                        format!("limit {OVERHEAD_LIMIT_S:+} {}", verdict(over, OVERHEAD_LIMIT_S))
+                    }
                 };
                 let _ = write!(text, "   goldsmith {over:>+6.1} s  {verdict}");
             }
             text.push('\n');
         }
+        if let Some(above) = self.above_floor() {
+            let verdict = verdict(above, ABOVE_FLOOR_LIMIT_S);
+            let _ = writeln!(
+                text,
+                "warm above the floor {above:>+6.1} s  limit {ABOVE_FLOOR_LIMIT_S:+} {verdict}"
+            );
+        }
+    }
+
+    fn pauses_table(&self, text: &mut String) {
+        for pauses in &PAUSES {
+            let all = self.pauses(pauses);
+            let Some(middle) = median(all.iter().copied()) else { continue };
+            let (memory, count) = (pauses.memory_mib, all.len());
+            let verdict = verdict(middle, PAUSE_LIMIT_S);
+            let _ = writeln!(
+                text,
+                "pause of a seal with RAM, {memory} MiB {middle:>7.3} s  limit {PAUSE_LIMIT_S} {verdict} (median of {count})"
+            );
+        }
+    }
+
+    fn step_overhead(&self, step: usize) -> Option<f64> {
+        median(self.runs.iter().filter_map(|run| run.step_overhead(step)))
+    }
+
+    /// Whether any warm build saved RAM with that step.
+    fn saved_ram(&self, step: usize) -> bool {
+        self.goldsmiths().any(|goldsmith| goldsmith.warm.saved_ram().get(step) == Some(&true))
     }
 
     pub(super) fn json(&self) -> String {
+        let floors: Vec<_> = self.runs.iter().map(|run| &run.floor_s).collect();
+        let steps = floors.first().map_or(0, |steps| steps.len());
+        let overhead: Vec<_> = (0..steps).map(|step| self.step_overhead(step)).collect();
+        let packer: Vec<_> = self.runs.iter().map(|run| run.packer_s).collect();
         let mut result = json!({
-            "floor_s": self.floor_s.iter().sum::<f64>(),
-            "floor_steps_s": self.floor_s,
-            "step_overhead_s": self.overhead(),
-            "packer_runs_s": self.packer_s,
+            "runs": self.runs.len(),
             "host": self.host,
+            "packer": { "s": self.packer(), "runs_s": packer },
+            "floor": { "s": self.floor(), "runs_s": floors },
+            "warm_above_floor": { "s": self.above_floor(), "limit_s": ABOVE_FLOOR_LIMIT_S },
+            "step_overhead_s": overhead,
         });
-        for (name, run, limit) in self.cases() {
-            result[name] = json!({
-                "goldsmith_s": run.seconds,
+        for case in &CASES {
+            let runs: Vec<_> = self.goldsmiths().map(case.of).collect();
+            result[case.name] = json!({
+                "goldsmith_s": self.seconds(case),
                 "packer_s": self.packer(),
-                "ratio": self.packer().map(|packer| run.seconds / packer),
-                "limit": limit,
-                "started_a_machine": run.started_a_machine(),
-                "steps": run.json(),
+                "ratio": self.ratio(case),
+                "limit": case.limit,
+                "runs_s": runs.iter().map(|run| run.seconds).collect::<Vec<_>>(),
+                "started_a_machine": runs.iter().any(|run| run.started_a_machine()),
+                "steps": runs.iter().map(|run| run.json()).collect::<Vec<_>>(),
+            });
+        }
+        for pauses in &PAUSES {
+            let all = self.pauses(pauses);
+            result[pauses.name] = json!({
+                "memory_mib": pauses.memory_mib,
+                "s": median(all.iter().copied()),
+                "limit_s": PAUSE_LIMIT_S,
+                "seals_s": all,
             });
         }
         format!("{result:#}\n")
     }
+}
+
+fn verdict(value: f64, limit: f64) -> &'static str {
+    if value <= limit { "ok" } else { "over" }
+}
+
+/// The middle one, or the mean of the two in the middle; `None` without values.
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let (upper, lower) = (values.get(values.len() / 2)?, values.get((values.len() - 1) / 2)?);
+    Some(f64::midpoint(*upper, *lower))
 }
 
 /// The load average of the last minute; 0 if unknown.
@@ -189,17 +288,61 @@ fn bar(ratio: f64) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn packer_alone_is_its_mean() {
-        let measured = Measured {
-            goldsmith: None,
-            packer_s: vec![10.0, 14.0],
-            floor_s: vec![1.0, 2.5],
-            host: Value::Null,
+    fn measured(runs: Vec<Measurement>) -> Measured {
+        Measured { runs, host: Value::Null }
+    }
+
+    /// A run whose builds take these seconds.
+    fn run(cold: f64, warm: f64, packer: f64, floor: f64, pauses: &[f64]) -> Measurement {
+        let goldsmith = Goldsmith {
+            cold: Run::of(cold),
+            warm: Run::of(warm),
+            edit_last: Run::of(5.0),
+            unchanged: Run::of(0.05),
+            pauses: pauses.to_vec(),
+            small_pauses: Vec::new(),
         };
+        let goldsmith = Some(goldsmith);
+        Measurement { goldsmith, packer_s: Some(packer), floor_s: vec![floor] }
+    }
+
+    #[test]
+    fn packer_alone_is_its_median() {
+        let packer = |seconds| Measurement { packer_s: Some(seconds), ..Measurement::default() };
+        let table = measured(vec![packer(10.0), packer(90.0), packer(14.0)]).table();
+        assert!(table.contains("packer 14.0 s"), "{table}");
+        assert!(table.contains("median of 3 runs"), "{table}");
+    }
+
+    #[test]
+    fn figures_are_medians_and_each_has_its_limit() {
+        let measured = measured(vec![
+            run(60.0, 30.0, 100.0, 20.0, &[0.1, 0.9]),
+            run(85.0, 28.0, 100.0, 25.0, &[0.3]),
+            run(70.0, 90.0, 100.0, 20.0, &[0.15]),
+        ]);
         let table = measured.table();
-        assert!(table.contains("packer 12.0 s"), "{table}");
-        assert!(table.contains("bare floor       3.5 s"), "{table}");
+        let row = |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap();
+        assert!(row("cold").contains("70.0 s   100.0 s  0.7000  0.8   ok"), "{table}");
+        assert!(row("warm ").contains("0.3000  0.5   ok"), "{table}");
+        assert!(row("unchanged").contains("0.0005  0.001 ok"), "{table}");
+        assert!(row("bare floor").contains("20.0 s"), "{table}");
+        assert!(row("warm above the floor").contains("+10.0 s  limit +4 over"), "{table}");
+        assert!(
+            row("pause").contains("4096 MiB   0.225 s  limit 0.2 over (median of 4)"),
+            "{table}"
+        );
+        assert!(!table.contains("2048 MiB"), "it was not measured: {table}");
+        let json: Value = serde_json::from_str(&measured.json()).unwrap();
+        assert_eq!((&json["cold"]["ratio"], &json["pause"]["limit_s"]), (&json!(0.7), &json!(0.2)));
+        assert_eq!(json["cold"]["runs_s"], json!([60.0, 85.0, 70.0]));
+    }
+
+    #[test]
+    fn median_of_an_even_number_is_between_the_middle_two() {
+        assert_eq!(median([4.0, 1.0, 3.0, 2.0].into_iter()), Some(2.5));
+        assert_eq!(median([2.0].into_iter()), Some(2.0));
+        assert_eq!(median(std::iter::empty()), None);
     }
 
     #[test]

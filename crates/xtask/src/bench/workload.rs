@@ -90,7 +90,7 @@ impl Workload {
                 }
             });
         }
-        write(path, &format!("{:#}\n", template(&Value::Array(customize))))
+        write(path, &format!("{:#}\n", template(&Value::Array(customize), VM_SIZE)))
     }
 
     /// Packer's provisioners. Their files are written to `folder`.
@@ -110,8 +110,8 @@ impl Workload {
     }
 }
 
-/// A template with these customizers; `[]` builds the plain source image.
-pub(super) fn template(customize: &Value) -> Value {
+/// A template with these customizers, for a machine of that size; `[]` builds the plain source image.
+pub(super) fn template(customize: &Value, vm_size: &str) -> Value {
     let scope =
         "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/bench/providers";
     json!({
@@ -125,7 +125,7 @@ pub(super) fn template(customize: &Value) -> Value {
             }
         },
         "properties": {
-            "vmProfile": { "vmSize": VM_SIZE },
+            "vmProfile": { "vmSize": vm_size },
             "source": {
                 "type": "PlatformImage",
                 "publisher": "Debian",

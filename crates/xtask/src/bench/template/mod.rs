@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::write;
+use super::{host::Guests, write};
 use crate::Result;
 use lab::Lab;
 
@@ -58,17 +58,18 @@ impl Row {
 
 /// The scenarios to measure, and the path of the executable.
 pub(crate) struct Options {
-    accel: String,
+    /// As goldsmith chooses by default.
+    accel: Option<String>,
     only: Option<String>,
     goldsmith: Option<PathBuf>,
 }
 
 impl Options {
     pub(crate) fn parse(words: &[&str]) -> Result<Self> {
-        let mut options = Self { accel: "tcg".to_owned(), only: None, goldsmith: None };
+        let mut options = Self { accel: None, only: None, goldsmith: None };
         for pair in words.chunks(2) {
             match pair {
-                ["--accel", accel @ ("tcg" | "kvm")] => options.accel = (*accel).to_owned(),
+                ["--accel", accel @ ("tcg" | "kvm")] => options.accel = Some((*accel).to_owned()),
                 ["--only", name] if SCENARIOS.iter().any(|s| s.name == *name) => {
                     options.only = Some((*name).to_owned());
                 }
@@ -89,7 +90,8 @@ pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
     let goldsmith = options.goldsmith.clone();
     let goldsmith = goldsmith.unwrap_or_else(|| repository.join("target/release/goldsmith"));
     let dir = repository.join("target/bench/template");
-    let lab = Lab::new(goldsmith, &dir, &options.accel)?;
+    let accel = Guests::of(&goldsmith, options.accel.as_deref())?.accel;
+    let lab = Lab::new(goldsmith, &dir, &accel)?;
     let mut results = serde_json::Map::new();
     for scenario in SCENARIOS {
         if options.only.as_deref().is_some_and(|only| only != scenario.name) {
