@@ -105,6 +105,7 @@ async fn boot(
         firmware: firmware(host, test_boot, dir).await?,
         disk: overlay,
         data,
+        access: None,
         seed: None,
         forwards: test_boot.publish.clone(),
         bridge: None,

@@ -316,6 +316,10 @@ pub(crate) struct Template {
     /// API version of the template [default: its apiVersion field, or the newest]
     #[arg(long, value_name = "VERSION")]
     pub(crate) api_version: Option<String>,
+    /// Let cloud-init run in the build machine first, for scripts that rely on it; the same as the
+    /// tag goldsmith.cloudInit
+    #[arg(long)]
+    pub(crate) cloud_init: bool,
 }
 
 /// Limits on the reuse of cached steps.

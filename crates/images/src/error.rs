@@ -157,11 +157,13 @@ pub fn stopped() -> io::Error {
     io::Error::from(io::ErrorKind::Interrupted)
 }
 
-/// The seed sets the host key first. So another key means that the guest did not apply the seed.
-const NO_SEED: &str = "this is the build's own machine and no attack: its cloud-init did not take \
-    goldsmith's seed (a NoCloud medium labelled CIDATA). In the image, let cloud-init be installed and \
-    enabled, let datasource_list name NoCloud or be absent, and remove /etc/cloud/cloud-init.disabled and \
-    ds-identify's policy=disabled; cloud-init clean makes it run again";
+/// The host key is set before the SSH server starts. So another key means that the guest took
+/// nothing of what it was given.
+const NOT_TAKEN: &str = "this is the build's own machine and no attack: the image took neither of the two \
+    ways in. For systemd credentials it needs systemd 252 or newer and an sshd_config that includes \
+    /etc/ssh/sshd_config.d/*.conf. For cloud-init's NoCloud seed (a medium labelled CIDATA), let cloud-init \
+    be installed and enabled, let datasource_list name NoCloud or be absent, and remove \
+    /etc/cloud/cloud-init.disabled and ds-identify's policy=disabled; cloud-init clean makes it run again";
 const HARDENED_SSH: &str = "a customizer or the source has narrowed sshd's Ciphers, MACs, KexAlgorithms or \
     HostKeyAlgorithms: leave one of goldsmith's in the list (the host key is ssh-ed25519) until the last step";
 const LOGIN_SHELL: &str = "leave the build user (goldsmith) a login shell that runs commands, such as \
@@ -193,7 +195,7 @@ pub fn machine_error(error: vm::Error) -> Error {
         {
             (ErrorCode::DiskFull, Vec::new(), Some("goldsmith cache prune frees space"))
         }
-        vm::Error::HostKey { .. } => (ErrorCode::GuestUnreachable, Vec::new(), Some(NO_SEED)),
+        vm::Error::HostKey { .. } => (ErrorCode::GuestUnreachable, Vec::new(), Some(NOT_TAKEN)),
         vm::Error::NoCommonAlgorithm { .. } => {
             (ErrorCode::GuestUnreachable, Vec::new(), Some(HARDENED_SSH))
         }

@@ -20,6 +20,7 @@ pub mod error;
 pub mod event;
 pub mod export;
 pub mod files;
+pub mod first_contact;
 pub mod format;
 pub mod image_file;
 pub mod in_use;

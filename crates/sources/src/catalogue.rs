@@ -16,6 +16,7 @@ use images::{
     absent::or_none,
     digest::digest,
     error::{Coded, Error, Result},
+    first_contact::FirstContact,
     layout::Layout,
 };
 use serde_json::json;
@@ -107,6 +108,8 @@ pub struct ResolvedEntry {
     /// The purchase plan that a template must name.
     pub plan: Option<Plan>,
     pub(super) origin: Origin,
+    /// As the catalogue states it.
+    first_contact: FirstContact,
     /// `publisher:offer:sku`.
     pub(super) name: String,
     /// The requested name, if it is an alias.
@@ -146,11 +149,6 @@ impl ResolvedEntry {
         ))
     }
 
-    /// A bootstrapped image requests an address on any network card without configuration.
-    pub(super) fn brings_network(&self) -> bool {
-        matches!(self.origin, Origin::Bootstrap(_))
-    }
-
     /// Whether its version is not known yet: the version of a bootstrapped image gets the date of
     /// the bootstrap.
     pub fn is_undated(&self) -> bool {
@@ -165,7 +163,7 @@ impl ResolvedEntry {
             generation: self.generation,
             os_type: self.os_type.clone(),
             architecture: self.architecture.clone(),
-            brings_network: self.brings_network(),
+            first_contact: self.first_contact,
         }
     }
 
@@ -312,6 +310,7 @@ impl Catalogue {
             architecture: image.architecture().to_owned(),
             description: image.description.clone(),
             plan: image.plan.clone(),
+            first_contact: image.first_contact(&origin),
             origin,
             name: image.name(),
             alias: None,

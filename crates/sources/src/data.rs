@@ -7,6 +7,7 @@ use vm::{Host, off_runtime};
 use api::ErrorCode;
 use images::{
     error::{Error, Result, io_fault},
+    first_contact::FirstContact,
     image_file::{place::link_or_copy, verified::Verified},
     in_use::Hold,
     run_context::RunContext,
@@ -53,7 +54,7 @@ pub(super) async fn add_stored(
             generation: 1,
             os_type: String::new(),
             architecture: String::new(),
-            brings_network: false,
+            first_contact: FirstContact::default(),
         };
         let _lock = lock(cx, &disk.sha256).await?;
         if let Some(image) = source_cache::load(cx, &disk.sha256, &named).await? {

@@ -30,6 +30,7 @@ use std::{io, path::PathBuf};
 use api::ErrorCode;
 use images::{
     error::{Coded, Error, Result, io_fault},
+    first_contact::FirstContact,
     image_file::{place::link_or_copy, verified::Verified},
     in_use::Hold,
     layout::Layout,
@@ -77,10 +78,9 @@ pub struct SourceImage {
     pub exact_version: String,
     /// The URN as it was resolved, or an image's id.
     pub urn: String,
-    /// The image configures any network card on its own. Then cloud-init need not, which saves
-    /// seconds.
+    /// How the build user gets into a machine of the image.
     #[serde(default)]
-    pub brings_network: bool,
+    pub first_contact: FirstContact,
     /// Its data disks, by LUN.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data: Vec<DataSource>,
@@ -192,7 +192,7 @@ async fn add_system_disk(
         generation: if record.origin.generation == "V1" { 1 } else { 2 },
         os_type: record.origin.os_type.clone(),
         architecture: record.origin.architecture.clone(),
-        brings_network: false,
+        first_contact: record.origin.first_contact,
     };
     let _lock = lock(cx, &record.digest).await?;
     if let Some(image) = source_cache::load(cx, &record.digest, &named).await? {

@@ -11,6 +11,7 @@ use images::{
     absent::entries,
     digest::Digest,
     error::{Error, Result, io_fault},
+    first_contact::FirstContact,
     image_file::{
         artifact::write_json,
         digest::{self, Stamp},
@@ -40,7 +41,7 @@ pub(super) struct Named {
     pub(super) generation: u8,
     pub(super) os_type: String,
     pub(super) architecture: String,
-    pub(super) brings_network: bool,
+    pub(super) first_contact: FirstContact,
 }
 
 /// `source.json`: the description of the content.
@@ -216,7 +217,7 @@ fn source_image(digest: String, virtual_size: u64, names: &Named) -> SourceImage
         architecture: names.architecture.clone(),
         exact_version: names.exact_version.clone(),
         urn: names.urn.clone(),
-        brings_network: names.brings_network,
+        first_contact: names.first_contact,
         data: Vec::new(),
         hold: Hold::default(),
     }

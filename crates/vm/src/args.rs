@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{Accel, Bridge, Firmware, Host, MachineSpec};
+use crate::{Accel, Bridge, Firmware, Host, MachineSpec, credentials};
 
 /// The QMP socket in the run folder. The folder is QEMU's working directory, because a socket's
 /// path is limited to 107 bytes.
@@ -77,6 +77,11 @@ pub fn arguments(host: &Host, spec: &MachineSpec) -> Vec<String> {
     args.put("-pidfile", spec.run_dir.join(PID_FILE).to_string_lossy());
     args.put("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     processor(&mut args, host, spec);
+    if spec.access.is_some() {
+        for file in credentials::FILES {
+            args.put("-smbios", format!("type=11,path={file}"));
+        }
+    }
     drives(&mut args, host, spec);
     network(&mut args, spec);
     args.device("virtio-rng-pci", "rng0,bus=pcie.0,addr=0x5");

@@ -32,7 +32,7 @@ pub enum Error {
         output: String,
     },
     /// Another server answered instead of the guest, or the guest does not use its generated key.
-    #[error("the guest shows SSH host key {actual}, but cloud-init should have set {expected}")]
+    #[error("the guest shows SSH host key {actual}, but it was given {expected}")]
     HostKey {
         /// Fingerprint of the key that was generated for the guest.
         expected: String,

@@ -87,6 +87,8 @@ pub enum Mishap {
     Hang,
     /// The machine ends.
     Gone(Ended),
+    /// The guest shows another host key.
+    WrongHostKey,
 }
 
 /// How the guest reacts to a command.
@@ -159,6 +161,7 @@ struct State {
     rules: Vec<(String, Answer)>,
     deaf: Vec<(String, Reaction)>,
     mishaps: HashMap<Point, Mishap>,
+    next: HashMap<Point, Mishap>,
     running: HashMap<PathBuf, Life>,
 }
 
@@ -226,6 +229,11 @@ impl Fake {
         self.state().mishaps.insert(point, mishap);
     }
 
+    /// Makes only the next such call fail.
+    pub fn once_at(&self, point: Point, mishap: Mishap) {
+        self.state().next.insert(point, mishap);
+    }
+
     /// Makes a call succeed again.
     pub fn behave(&self, point: Point) {
         self.state().mishaps.remove(&point);
@@ -288,7 +296,10 @@ impl Fake {
     }
 
     async fn apply_mishap(&self, point: Point, life: Option<&Life>) -> Result<(), Error> {
-        let mishap = self.state().mishaps.get(&point).cloned();
+        let mishap = {
+            let mut state = self.state();
+            state.next.remove(&point).or_else(|| state.mishaps.get(&point).cloned())
+        };
         match mishap {
             None => Ok(()),
             Some(Mishap::Fail(text)) => {
@@ -297,6 +308,10 @@ impl Fake {
             #[allow(clippy::panic, reason = "a test requests it")]
             Some(Mishap::Panic) => panic!("the test requested a panic in {point:?}"),
             Some(Mishap::Hang) => std::future::pending().await,
+            Some(Mishap::WrongHostKey) => Err(Error::HostKey {
+                expected: "SHA256:expected".to_owned(),
+                actual: "SHA256:actual".to_owned(),
+            }),
             Some(Mishap::Gone(ended)) => {
                 let life = life.cloned().unwrap_or_default();
                 life.end(ended);

@@ -12,6 +12,7 @@ mod access;
 pub mod args;
 mod bounded;
 mod console;
+pub mod credentials;
 pub mod disk;
 mod error;
 pub mod fake;

@@ -1,4 +1,5 @@
-//! The NoCloud seed: a small FAT medium with the build user and the keys for cloud-init.
+//! The NoCloud seed: a small FAT medium that lets cloud-init run, with the build user and the keys
+//! for images that cannot be entered otherwise.
 
 use std::{
     fs,
@@ -25,7 +26,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Seed<'a> {
     /// Cloud-init runs its first-boot work once per instance id.
     pub instance_id: &'a str,
-    pub access: &'a Access,
+    /// The build user and its keys. Without them, cloud-init does what it does on a machine of the
+    /// image's users.
+    pub access: Option<&'a Access>,
     /// Whether cloud-init sets up the network card. False for images that set it up themselves.
     pub network: bool,
     /// The bridge, if the machine is on one. If cloud-init sets up the network, it then configures
@@ -121,7 +124,7 @@ fn both_cards(bridge: &Bridge) -> String {
 
 /// Written as JSON, which is valid YAML and escapes every value.
 fn user_data(seed: &Seed<'_>) -> String {
-    let access = seed.access;
+    let Some(access) = seed.access else { return "#cloud-config\n{}\n".to_owned() };
     let config = json!({
         "users": [{
             "name": access.user,
@@ -162,7 +165,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("seed.img");
         let access = Access::generate("builder").unwrap();
-        let seed = Seed { instance_id: "gs-1", access: &access, network: true, bridge: None };
+        let seed = Seed { instance_id: "gs-1", access: Some(&access), network: true, bridge: None };
         let cancel = CancellationToken::new();
         write(&image, &seed, &cancel).await.unwrap();
         write(&image, &seed, &cancel).await.unwrap();
@@ -187,11 +190,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn seed_without_keys_asks_cloud_init_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("seed.img");
+        let seed = Seed { instance_id: "gs-1", access: None, network: true, bridge: None };
+        write(&image, &seed, &CancellationToken::new()).await.unwrap();
+        assert_eq!(read_back(&image, "user-data").await, "#cloud-config\n{}\n");
+        assert_eq!(read_back(&image, "meta-data").await, r#"{"instance-id":"gs-1"}"#);
+    }
+
+    #[tokio::test]
     async fn seed_without_network_disables_network_config() {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("seed.img");
         let access = Access::generate("builder").unwrap();
-        let seed = Seed { instance_id: "gs-1", access: &access, network: false, bridge: None };
+        let seed =
+            Seed { instance_id: "gs-1", access: Some(&access), network: false, bridge: None };
         write(&image, &seed, &CancellationToken::new()).await.unwrap();
         assert_eq!(read_back(&image, "network-config").await, NO_NETWORK);
     }
@@ -203,8 +217,12 @@ mod tests {
         let access = Access::generate("builder").unwrap();
         let mac = "02:67:0a:0b:0c:0d".to_owned();
         let bridge = Bridge { name: "br0".into(), tap: "gs0".into(), mac };
-        let seed =
-            Seed { instance_id: "gs-1", access: &access, network: true, bridge: Some(&bridge) };
+        let seed = Seed {
+            instance_id: "gs-1",
+            access: Some(&access),
+            network: true,
+            bridge: Some(&bridge),
+        };
         write(&image, &seed, &CancellationToken::new()).await.unwrap();
         let text = read_back(&image, "network-config").await;
         let cards = &serde_json::from_str::<Value>(&text).unwrap()["ethernets"];
@@ -226,7 +244,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("seed.img");
         let access = Access::generate("builder").unwrap();
-        let seed = Seed { instance_id: "gs-1", access: &access, network: true, bridge: None };
+        let seed = Seed { instance_id: "gs-1", access: Some(&access), network: true, bridge: None };
         write(&image, &seed, &CancellationToken::new()).await.unwrap();
         assert_eq!(fs::metadata(&image).unwrap().permissions().mode() & 0o777, 0o600);
     }

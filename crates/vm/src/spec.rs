@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::Access;
+
 /// The version of the virtual hardware that QEMU's arguments describe ([`crate::args`]). RAM saved
 /// under another version cannot be resumed.
 pub(crate) const LAYOUT: u32 = 1;
@@ -23,6 +25,9 @@ pub struct MachineSpec {
     pub disk: PathBuf,
     /// Data disks in the order of their LUNs: qcow2 files that no other machine uses.
     pub data: Vec<PathBuf>,
+    /// The keys that the machine offers to its guest as systemd credentials (see
+    /// [`crate::credentials`]); a guest that does not know them ignores them.
+    pub access: Option<Access>,
     /// The NoCloud seed; see [`crate::seed`]. A resumed machine needs the same one.
     pub seed: Option<PathBuf>,
     /// Forwarded ports: a loopback port of the host (0: any free port) and the guest's TCP port.

@@ -227,6 +227,7 @@ mod tests {
             firmware: Firmware::Bios,
             disk: dir.join("disk.qcow2"),
             data: Vec::new(),
+            access: None,
             seed: None,
             forwards: Vec::new(),
             bridge: None,

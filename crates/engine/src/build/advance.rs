@@ -118,13 +118,14 @@ async fn go_live(
     making: Lock,
     slot: &mut Option<Live>,
 ) -> Result<usize> {
-    let Work { run, source, chain, .. } = work;
+    let Work { run, plan, source, chain } = work;
     let mut making = Some(making);
     let mut next = first;
     if first == 0 {
         let started = Instant::now();
         let boot = async {
-            let mut live = Live::start(run, chain, From::Source(source)).await?;
+            let mut live =
+                Live::start(run, chain, From::Source(source, plan.seeding(source))).await?;
             let seconds = started.elapsed().as_secs_f64();
             let seal = SealAs { link: &chain.links[0], seconds, ram: Ram::Always };
             if let Some(making) = making.take() {

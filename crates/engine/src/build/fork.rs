@@ -15,22 +15,22 @@ use std::{
 };
 
 use api::ErrorCode;
+use futures_util::FutureExt;
 use images::{
     error::{Coded, Error, Result, machine_error},
+    first_contact::FirstContact,
     ledger::Releasable,
 };
-use tokio::time::Instant;
-use vm::{
-    Access, Guest, Machine, disk, may_wait,
-    seed::{self, Seed},
-};
+use vm::{Access, Guest, Machine, disk, may_wait};
 
 use super::{
-    Plan, Run, access, data_disks,
+    Plan, Run, access,
+    contact::{Came, Contact, Entered, Seeding},
+    data_disks,
     first_boot::BUILD_USER,
     identities,
-    live::{Came, FIRST_ANSWER, overlay, ready},
-    power::{power_on, unless_gone},
+    live::overlay,
+    power::unless_gone,
 };
 use crate::{metadata::Relay, node::Node};
 
@@ -46,8 +46,8 @@ pub(crate) struct ForkOf<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entry {
     /// With new keys, on a new machine: new seed, new firmware variables. For a generalized node,
-    /// which accepts no other login. `network`: cloud-init configures the card.
-    New { network: bool },
+    /// which accepts no other login.
+    New(FirstContact),
     /// With the keys of the node's machine, as the same machine again. With `resume` it resumes
     /// from the node's RAM if that exists. Otherwise it boots.
     Own { resume: bool },
@@ -74,33 +74,23 @@ impl Fork {
         let serial_log = run.log_dir.join(format!("serial-{}.log", of.name));
         may_wait(|| make_folder(run, &dir, &serial_log))
             .code(ErrorCode::HostNotReady, || format!("cannot write below {}", dir.display()))?;
-        let Prepared { access, seed, resume_from } = prepare(run, &of, &dir).await?;
-        let started = Instant::now();
-        let spec =
-            run.spec(&of.node.meta.shape, (dir.as_path(), dir.as_path()), &seed, resume_from);
-        let (machine, is_resumed) = power_on(run, spec, Box::pin(overlays(run, &of, &dir))).await?;
-        let came = if is_resumed { Came::Resumed } else { Came::BootedToBeLookedAt };
-        let entered = async {
-            let limit = run.request.boot_timeout;
-            let waiting = run.cx.events.wait(FIRST_ANSWER);
-            let guest = machine.connect(&access, limit, &run.cx.cancel).await;
-            drop(waiting);
-            let guest = guest.map_err(machine_error)?;
-            let answered = started.elapsed();
-            ready(run, machine.as_ref(), guest.as_ref(), came).await?;
-            Ok((guest, answered))
+        let Prepared { access, seeding, resume_from } = prepare(run, &of).await?;
+        let disks = || overlays(run, &of, &dir).boxed();
+        disks().await?;
+        let shape = &of.node.meta.shape;
+        let contact = Contact {
+            access: &access,
+            seeding,
+            seed: dir.join("seed.img"),
+            instance_id: &images::new_run_id(),
+            is_new: matches!(of.entry, Entry::New(_)),
+            boot: Came::BootedToBeLookedAt,
+            serial_log: &serial_log,
         };
-        match entered.await {
-            Ok((guest, answered)) => {
-                let settled = started.elapsed();
-                if came != Came::Resumed {
-                    data_disks::name(run, &of.node.meta.shape, guest.as_ref()).await?;
-                }
-                let relay = None;
-                Ok(Self { machine, guest, access, answered, settled, dir, serial_log, relay })
-            }
-            Err(error) => Err(run.with_evidence(error, machine.as_ref(), &serial_log).await),
-        }
+        let spec = run.spec(shape, &dir, &dir, resume_from);
+        let Entered { machine, guest, answered, settled, .. } =
+            contact.establish(run, shape, spec, &disks).await?;
+        Ok(Self { machine, guest, access, answered, settled, dir, serial_log, relay: None })
     }
 
     /// Makes the metadata service available to scripts in its guest until the fork ends.
@@ -149,27 +139,22 @@ fn make_folder(run: &Run<'_>, dir: &Path, serial_log: &Path) -> std::io::Result<
 /// A fork before its start.
 struct Prepared {
     access: Access,
-    seed: PathBuf,
+    seeding: Seeding,
     resume_from: Option<PathBuf>,
 }
 
-async fn prepare(run: &Run<'_>, of: &ForkOf<'_>, dir: &Path) -> Result<Prepared> {
-    overlays(run, of, dir).await?;
+async fn prepare(run: &Run<'_>, of: &ForkOf<'_>) -> Result<Prepared> {
     match of.entry {
-        Entry::New { network } => {
-            let access = Access::generate(BUILD_USER).map_err(machine_error)?;
-            let seed = dir.join("seed.img");
-            let instance_id = images::new_run_id();
-            let (instance_id, bridge) = (instance_id.as_str(), run.bridge());
-            let contents = Seed { instance_id, access: &access, network, bridge: bridge.as_ref() };
-            seed::write(&seed, &contents, &run.cx.cancel).await.map_err(machine_error)?;
-            Ok(Prepared { access, seed, resume_from: None })
-        }
+        Entry::New(image) => Ok(Prepared {
+            access: Access::generate(BUILD_USER).map_err(machine_error)?,
+            seeding: Seeding::of_image(image),
+            resume_from: None,
+        }),
         Entry::Own { resume } => {
             let booted = run.booted(&of.node.meta)?;
             Ok(Prepared {
                 access: access::read(&booted.file("access.json"))?,
-                seed: booted.file("seed.img"),
+                seeding: Seeding::of_node(booted.file("seed.img")),
                 resume_from: match resume {
                     true => run.ram_of(of.node).await?,
                     false => None,
@@ -186,7 +171,7 @@ async fn overlays(run: &Run<'_>, of: &ForkOf<'_>, dir: &Path) -> Result<()> {
     overlay(run.host, dir, &below, "disk.qcow2", shape.disk_bytes).await?;
     data_disks::upon(run, shape, dir, &below).await?;
     match (of.entry, &run.host.uefi) {
-        (Entry::New { .. }, Some(uefi)) if shape.uefi => {
+        (Entry::New(_), Some(uefi)) if shape.uefi => {
             let vars = dir.join("vars.qcow2");
             disk::create_overlay_on(run.host, &vars, &uefi.vars, "raw", run.vars_bytes)
                 .await

@@ -8,46 +8,32 @@ use std::{
 };
 
 use api::ErrorCode;
+use futures_util::FutureExt;
 use images::{
     digest::Key,
-    error::{Coded, Error, Result, guest_error, io_fault, machine_error},
+    error::{Coded, Error, Result, io_fault, machine_error},
     event::Event,
     lock::{Lock, UseLock},
 };
 use sources::SourceImage;
 use tokio::task::JoinHandle;
-use vm::{
-    Access, Discard, Guest, Host, Machine, Seal, Stdin, disk, may_wait,
-    seed::{self, Seed},
-};
+use vm::{Access, Guest, Host, Machine, Seal, Stdin, disk, may_wait};
 
 use super::{
     Run,
     chain::{Chain, Link},
+    contact::{Came, Contact, Entered, Seeding},
     data_disks,
-    first_boot::{BOOTED, BUILD_USER},
-    identities, network,
+    first_boot::{self, BUILD_USER},
+    identities,
     plan::Plan,
-    power::{power_on, unless_gone},
+    power::unless_gone,
 };
 use crate::{
     command::run_within,
     metadata::Relay,
-    node::{Node, NodeMeta, Parent, RamMeta, Shape},
+    node::{Node, NodeMeta, Parent, RamMeta},
 };
-
-/// As [`BOOTED`], for a machine that is only examined: writes nothing to its disk.
-const SETTLED: &str = r##"sudo sh -c '
-if command -v systemctl > /dev/null; then
-    systemctl is-system-running --wait > /dev/null
-    systemctl stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer 2> /dev/null || true
-elif command -v cloud-init > /dev/null; then
-    cloud-init status --wait > /dev/null
-fi'"##;
-
-/// After a resume the clock shows the time of the seal, and two resumes of the same node would have
-/// the same random numbers. Both are corrected before any other command runs.
-const RESUMED: &str = "sudo sh -c 'date -s @'$now' > /dev/null; cat > /dev/urandom'";
 
 /// A running machine and its known state.
 pub(super) struct Live {
@@ -71,7 +57,7 @@ pub(super) struct Live {
 
 /// The start of a machine.
 pub(super) enum From<'a> {
-    Source(&'a SourceImage),
+    Source(&'a SourceImage, Seeding),
     /// A node, with its protection from eviction.
     Node(Box<Node>, UseLock),
 }
@@ -111,33 +97,38 @@ impl Live {
         let number = run.next_work_number();
         let work = run.store.work_dir(&run.id, number);
         may_wait(|| fs::create_dir_all(&work)).code(ErrorCode::InternalError, || at(&work))?;
-        let mut live_from = prepare(run, chain, from, &work).await?;
-        let resume_from = live_from.resume_from.take();
-        let at = (run.run_dir.as_path(), work.as_path());
-        let spec = run.spec(&chain.shape, at, &live_from.seed, resume_from.clone());
-        // On the heap, since it is rarely needed.
-        let anew = Box::pin(overlays(run, chain, &work, &live_from.below));
-        let (machine, is_resumed) = power_on(run, spec, anew).await?;
-        live_from.resume_from = resume_from.filter(|_| is_resumed);
-        let guest = match connect(run, &chain.shape, machine.as_ref(), &live_from).await {
-            Ok(guest) => guest,
-            Err(error) => {
-                let serial_log = run.log_dir.join("serial.log");
-                return Err(run.with_evidence(error, machine.as_ref(), &serial_log).await);
-            }
+        let may_grow =
+            matches!(from, From::Source(source, _) if source.virtual_size < chain.shape.disk_bytes);
+        let prepared = prepare(run, chain, from, &work).await?;
+        let Prepared { access, seeding, below, booted, .. } = prepared;
+        let spec = run.spec(&chain.shape, &run.run_dir, &work, prepared.resume_from);
+        let contact = Contact {
+            access: &access,
+            seeding,
+            seed: work.join("seed.img"),
+            instance_id: &run.id,
+            is_new: booted.is_none(),
+            boot: Came::Booted,
+            serial_log: &run.log_dir.join("serial.log"),
         };
+        let disks = || disks(run, chain, &work, &below, booted.is_none()).boxed();
+        let Entered { machine, guest, seeding, .. } =
+            contact.establish(run, &chain.shape, spec, &disks).await?;
+        if may_grow && seeding == Seeding::Nothing {
+            first_boot::grow(run, guest.as_ref()).await?;
+        }
         Ok(Self {
             machine,
             guest,
-            access: live_from.access,
+            access,
             work,
-            parent: live_from.parent,
-            booted: live_from.booted,
-            since_ram: live_from.since_ram,
-            ram_cost: live_from.ram_cost,
+            parent: prepared.parent,
+            booted,
+            since_ram: prepared.since_ram,
+            ram_cost: prepared.ram_cost,
             publishing: None,
             relay: None,
-            holds: live_from.hold.take().into_iter().collect(),
+            holds: prepared.hold.into_iter().collect(),
         })
     }
 
@@ -318,147 +309,62 @@ async fn settled(publishing: Option<JoinHandle<Result<()>>>) -> Result<()> {
 }
 
 /// A machine before its start.
-pub(super) struct Prepared {
+struct Prepared {
     access: Access,
-    pub(super) seed: PathBuf,
-    pub(super) resume_from: Option<PathBuf>,
+    seeding: Seeding,
+    /// The folder below the overlays, relative to theirs.
+    below: String,
+    resume_from: Option<PathBuf>,
     parent: Parent,
     booted: Option<Key>,
     since_ram: f64,
     ram_cost: f64,
     hold: Option<UseLock>,
-    /// The folder below the overlays, relative to theirs.
-    below: String,
 }
 
 async fn prepare(run: &Run<'_>, chain: &Chain, from: From<'_>, work: &Path) -> Result<Prepared> {
-    match from {
-        From::Source(source) => first_boot(run, chain, source, work).await,
-        From::Node(node, hold) => go_on(run, chain, *node, hold, work).await,
-    }
-}
-
-async fn first_boot(
-    run: &Run<'_>,
-    chain: &Chain,
-    source: &SourceImage,
-    work: &Path,
-) -> Result<Prepared> {
-    let below = format!("../../sources/{}", source.digest);
-    system_overlays(run, chain, work, &below).await?;
-    data_disks::first(run, &chain.shape, work).await?;
-    let access = Access::generate(BUILD_USER).map_err(machine_error)?;
-    let seed = work.join("seed.img");
-    let bridge = run.bridge();
-    let (instance_id, network) = (run.id.as_str(), !source.brings_network);
-    let contents = Seed { instance_id, access: &access, network, bridge: bridge.as_ref() };
-    seed::write(&seed, &contents, &run.cx.cancel).await.map_err(machine_error)?;
-    may_wait(|| super::access::write(&work.join("access.json"), &access))?;
-    Ok(Prepared {
-        access,
-        seed,
-        resume_from: None,
-        parent: Parent::Source(source.digest.clone()),
-        booted: None,
-        since_ram: 0.0,
-        ram_cost: 0.0,
-        hold: None,
-        below,
-    })
-}
-
-async fn go_on(
-    run: &Run<'_>,
-    chain: &Chain,
-    node: Node,
-    hold: UseLock,
-    work: &Path,
-) -> Result<Prepared> {
-    let booted = run.booted(&node.meta)?;
-    let below = format!("../{}", node.meta.key);
-    overlays(run, chain, work, &below).await?;
-    Ok(Prepared {
-        access: super::access::read(&booted.file("access.json"))?,
-        seed: booted.file("seed.img"),
-        resume_from: run.ram_of(&node).await?,
-        ram_cost: booted.meta.ram.as_ref().map_or(0.0, |ram| ram.seconds),
-        since_ram: node.meta.since_ram_seconds,
-        booted: Some(node.meta.booted.clone()),
-        parent: Parent::Node(node.meta.key),
-        hold: Some(hold),
-        below,
-    })
-}
-
-async fn connect(
-    run: &Run<'_>,
-    shape: &Shape,
-    machine: &dyn Machine,
-    p: &Prepared,
-) -> Result<Box<dyn Guest>> {
-    let limit = run.request.boot_timeout;
-    let waiting = run.cx.events.wait(FIRST_ANSWER);
-    let guest = machine.connect(&p.access, limit, &run.cx.cancel).await.map_err(machine_error)?;
-    drop(waiting);
-    let came = if p.resume_from.is_some() { Came::Resumed } else { Came::Booted };
-    ready(run, machine, guest.as_ref(), came).await?;
-    if came == Came::Booted {
-        unless_gone(machine, data_disks::name(run, shape, guest.as_ref())).await?;
-    }
-    Ok(guest)
-}
-
-/// The name of the wait for a guest's first answer, in events.
-pub(super) const FIRST_ANSWER: &str = "the guest's first answer";
-
-/// How a machine became reachable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Came {
-    Booted,
-    /// By a boot, and nothing may change on its disk.
-    BootedToBeLookedAt,
-    Resumed,
-}
-
-/// Waits until the guest is ready for work.
-pub(super) async fn ready(
-    run: &Run<'_>,
-    machine: &dyn Machine,
-    guest: &dyn Guest,
-    came: Came,
-) -> Result<()> {
-    let mut entropy = [0; 64];
-    getrandom::fill(&mut entropy)
-        .code(ErrorCode::InternalError, || "the host gives no random numbers".to_owned())?;
-    let (command, stdin) = match came {
-        Came::Booted => (BOOTED.to_owned(), Stdin::Empty),
-        Came::BootedToBeLookedAt => (SETTLED.to_owned(), Stdin::Empty),
-        Came::Resumed => {
-            let now = jiff::Timestamp::now().as_second();
-            (RESUMED.replace("'$now'", &now.to_string()), Stdin::Bytes(&entropy))
+    let prepared = match from {
+        From::Source(source, seeding) => {
+            let access = Access::generate(BUILD_USER).map_err(machine_error)?;
+            may_wait(|| super::access::write(&work.join("access.json"), &access))?;
+            Prepared {
+                access,
+                seeding,
+                below: format!("../../sources/{}", source.digest),
+                resume_from: None,
+                parent: Parent::Source(source.digest.clone()),
+                booted: None,
+                since_ram: 0.0,
+                ram_cost: 0.0,
+                hold: None,
+            }
+        }
+        From::Node(node, hold) => {
+            let booted = run.booted(&node.meta)?;
+            Prepared {
+                access: super::access::read(&booted.file("access.json"))?,
+                seeding: Seeding::of_node(booted.file("seed.img")),
+                below: format!("../{}", node.meta.key),
+                resume_from: run.ram_of(&node).await?,
+                ram_cost: booted.meta.ram.as_ref().map_or(0.0, |ram| ram.seconds),
+                since_ram: node.meta.since_ram_seconds,
+                booted: Some(node.meta.booted.clone()),
+                parent: Parent::Node(node.meta.key),
+                hold: Some(hold),
+            }
         }
     };
-    let _waiting = match came {
-        Came::Booted | Came::BootedToBeLookedAt => run.cx.events.wait("the end of the boot"),
-        Came::Resumed => run.cx.events.work("set clock and random numbers"),
-    };
-    let limit = run.request.boot_timeout;
-    let settle = async { guest.run(&command, stdin, &mut Discard).await.map_err(guest_error) };
-    let exit = tokio::time::timeout(limit, unless_gone(machine, settle))
-        .await
-        .map_err(|_| not_booted(limit))??;
-    if !exit.success() {
-        run.cx.events.warn(format!("the guest's own start-up checks {exit}; going on"));
-    }
-    network::join(run, machine, guest, came == Came::Resumed).await
+    disks(run, chain, work, &prepared.below, prepared.booted.is_none()).await?;
+    Ok(prepared)
 }
 
-fn not_booted(limit: Duration) -> Error {
-    Error::new(
-        ErrorCode::BootTimeout,
-        format!("the guest answers but did not finish its first boot within {} s", limit.as_secs()),
-    )
-    .hint("look at the serial log; goldsmith build --boot-timeout gives it longer")
+/// Creates the disks of a machine that starts from a node, or from a source if `is_new`.
+async fn disks(run: &Run<'_>, chain: &Chain, work: &Path, below: &str, is_new: bool) -> Result<()> {
+    if !is_new {
+        return overlays(run, chain, work, below).await;
+    }
+    system_overlays(run, chain, work, below).await?;
+    data_disks::first(run, &chain.shape, work).await
 }
 
 /// Creates overlays in `work` on the files with the same names in the node `below` (relative to

@@ -7,6 +7,7 @@
 mod access;
 mod advance;
 mod chain;
+mod contact;
 mod data_disks;
 mod disk_limit;
 mod first_boot;
@@ -56,6 +57,7 @@ use tokio::time::Instant;
 use vm::{Backend, Host, Machine, Watched, may_wait, off_runtime};
 
 pub use chain::{Chain, Link, Role};
+pub use contact::CLOUD_INIT_TAG;
 pub(crate) use fork::{Entry, Fork, ForkOf};
 pub use freshness::{CACHE_TAG, Freshness, age};
 pub use history::{Forecast, Hit, forecast};
@@ -237,7 +239,7 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
         let image = standalone(cx, run.host, &sealed.disk(), &key).await?;
         image.with_data(cx, run.host, &sealed.data_disks()).await
     });
-    let entry = Entry::New { network: !source.brings_network };
+    let entry = Entry::New(source.first_contact);
     let validate = check(run, plan, Subject { node: &sealed, entry }, &mut machines.fork);
     let (invalid, image) = tokio::try_join!(validate, convert)?;
     let delivered = deliver(run, &image, origin(run, plan, &source), &targets).await;
@@ -324,6 +326,7 @@ fn origin(run: &Run<'_>, plan: &Plan, source: &SourceImage) -> Origin {
         source_version: Some(source.exact_version.clone()),
         template: Some(plan.name.clone()),
         run_id: Some(run.id.clone()),
+        first_contact: source.first_contact,
     }
 }
 

@@ -6,7 +6,7 @@ use images::config::Subnet;
 use sources::SourceImage;
 use vm::Host;
 
-use super::{Wanted, data_disks};
+use super::{Wanted, contact::Seeding, data_disks};
 use crate::{
     customize::Action, metadata::Metadata, node::Shape, optimize::Optimize, template::Template,
     vm_size::VmSize,
@@ -37,6 +37,8 @@ pub struct Plan {
     pub optimize: Optimize,
     pub validators: Vec<PlannedStep>,
     pub timeout: Duration,
+    /// Whether cloud-init runs in the build machine even if goldsmith does not need it.
+    pub runs_cloud_init: bool,
     /// The subnet of its machine, if it is not on a network of its own.
     pub subnet: Option<Subnet>,
     /// The metadata service for the identities that scripts in the machine may use, if available.
@@ -82,6 +84,11 @@ impl Plan {
     ) -> BTreeMap<String, String> {
         inputs.extend(self.identities().map(|ids| ("identities".to_owned(), ids)));
         inputs
+    }
+
+    /// The seed of its first boot.
+    pub(super) fn seeding(&self, source: &SourceImage) -> Seeding {
+        Seeding::of_build(source.first_contact, self.runs_cloud_init)
     }
 
     /// Whether the run only validates the source, without making an image.

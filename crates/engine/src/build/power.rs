@@ -38,12 +38,13 @@ pub(super) async fn power_on(
 }
 
 impl Run<'_> {
-    /// A machine of this run: its sockets are in `run_dir`, its disks in `work`.
+    /// A machine of this run: its sockets are in `run_dir`, its disks in `work`. How it is entered
+    /// is added by [`super::contact`].
     pub(super) fn spec(
         &self,
         shape: &Shape,
-        (run_dir, work): (&Path, &Path),
-        seed: &Path,
+        run_dir: &Path,
+        work: &Path,
         resume_from: Option<PathBuf>,
     ) -> MachineSpec {
         MachineSpec {
@@ -58,7 +59,8 @@ impl Run<'_> {
             },
             disk: work.join("disk.qcow2"),
             data: data_disks::files(shape, work),
-            seed: Some(seed.to_owned()),
+            access: None,
+            seed: None,
             forwards: vec![(0, 22)],
             bridge: self.bridge(),
             resume_from,

@@ -7,7 +7,7 @@ use sources::{SourceProperties, fetch};
 use vm::may_wait;
 
 use super::{
-    Wanted, check_machine, network,
+    Wanted, check_machine, contact, network,
     plan::{Plan, PlannedStep, title, validates_source_only},
 };
 use crate::{
@@ -51,6 +51,8 @@ pub async fn resolve(cx: &RunContext, input: Input) -> Result<Plan, Vec<Error>> 
     let facts = source.as_ref().and_then(|found| may_wait(|| found.facts(cx, &properties.source)));
     let facts = facts.unwrap_or(unknown);
     let size = check_machine(&input.template, &facts).map_err(|e| errors.push(e)).ok();
+    let runs_cloud_init =
+        contact::runs_cloud_init(&input.template).map_err(|e| errors.push(e)).unwrap_or_default();
     let subnet =
         network::subnet(&cx.layout, &input.template).map_err(|e| errors.push(e)).ok().flatten();
     let customize: &[_] =
@@ -66,6 +68,7 @@ pub async fn resolve(cx: &RunContext, input: Input) -> Result<Plan, Vec<Error>> 
     match (source, size) {
         (Some(source), Some(size)) if errors.is_empty() => Ok(Plan {
             timeout: properties.build_timeout(),
+            runs_cloud_init,
             metadata: input.metadata,
             name: input.name,
             source,

@@ -100,7 +100,7 @@ pub(super) async fn run(
 async fn start(run: &Run<'_>, subject: Subject<'_>) -> Result<Fork> {
     let Subject { node, entry } = subject;
     let (title, what) = match entry {
-        Entry::New { .. } => ("a machine from the finished image", "the finished image"),
+        Entry::New(_) => ("a machine from the finished image", "the finished image"),
         Entry::Own { .. } => ("a machine from the source", "the source image"),
     };
     let of = ForkOf { name: "validation", node, entry };

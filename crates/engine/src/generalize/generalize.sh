@@ -79,6 +79,8 @@ for folder in /tmp /var/tmp "${home:-/home/$user}" /usr/local/lib; do
 done
 rm -rf /var/lib/cloud/* /var/log/cloud-init.log /var/log/cloud-init-output.log
 rm -f /etc/sudoers.d/90-cloud-init-users
+# What the credentials wrote, beside the keys in /run.
+rm -f /etc/sudoers.d/90-goldsmith /etc/ssh/sshd_config.d/00-goldsmith.conf
 # Network settings that cloud-init wrote for this machine's card.
 rm -f /etc/systemd/network/10-cloud-init-*.network /etc/systemd/network/10-cloud-init-*.link
 rm -f /etc/netplan/50-cloud-init.yaml
@@ -113,6 +115,7 @@ for file in $(grep -lsF -e "$blob" /root/.ssh/* /home/*/.ssh/* /etc/ssh/* /etc/s
     leftover "the build's key in $file"
 done
 for file in /etc/ssh/ssh_host_*; do [ ! -e "$file" ] || leftover "host key $file"; done
+[ ! -e /etc/ssh/sshd_config.d/00-goldsmith.conf ] || leftover "SSH settings of the build in /etc/ssh/sshd_config.d/00-goldsmith.conf"
 for file in $(bound_to_cards); do leftover "the build machine's hardware address in $file"; done
 [ ! -s /etc/machine-id ] || leftover "machine id in /etc/machine-id"
 [ -z "$(ls -A /var/lib/cloud 2> /dev/null)" ] || leftover "seed data in /var/lib/cloud"

@@ -75,3 +75,18 @@ pub(crate) async fn run(
             .hint("look at /tmp/DeprovisioningScript.sh if the template writes one")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn script_removes_what_the_credentials_write() {
+        for path in [vm::credentials::SUDO_RULE, vm::credentials::SSH_SETTINGS] {
+            let removed = SCRIPT
+                .lines()
+                .any(|line| line.starts_with("rm -f ") && line.split(' ').any(|word| word == path));
+            assert!(removed, "{path}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod cache;
+mod contact;
 mod damage;
 mod data_disks;
 mod disks;

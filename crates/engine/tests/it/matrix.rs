@@ -14,6 +14,7 @@ use engine::{
 use images::{
     error::{Error, Result},
     event::Events,
+    first_contact::FirstContact,
     layout::Layout,
     ledger::{self, Ledger, Releasable},
     run_context::RunContext,
@@ -45,17 +46,22 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn new() -> Self {
+        Self::upon(FirstContact::CloudInit).await
+    }
+
+    /// With a source image that can be entered in that way.
+    pub(crate) async fn upon(first_contact: FirstContact) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
         let host = Host::probe(None).await.expect("QEMU is installed (make setup)");
         let fake = Fake::new();
         fake.on_call("generalize", |command, _| engine::generalize::played(command));
         let bench = Self { dir, layout, host, fake, also: json!({}) };
-        bench.store_source().await;
+        bench.store_source(first_contact).await;
         bench
     }
 
-    async fn store_source(&self) {
+    async fn store_source(&self, first_contact: FirstContact) {
         let disk = self.dir.path().join("base.qcow2");
         vm::disk::create(&self.host, &disk, "qcow2", 4 << 20).await.unwrap();
         let payload = Payload {
@@ -67,6 +73,7 @@ impl Bench {
                 os_type: "Linux".into(),
                 architecture: "x64".into(),
                 generation: "V2".into(),
+                first_contact,
                 ..Origin::default()
             },
             labels: Labels::default(),

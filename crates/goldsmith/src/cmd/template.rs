@@ -9,7 +9,10 @@ use api::{
     ErrorCode,
     template::{ApiVersion, Diagnostic, Face, ParseOptions, Severity},
 };
-use engine::{build::Input, template::Parsed};
+use engine::{
+    build::{CLOUD_INIT_TAG, Input},
+    template::Parsed,
+};
 use images::error::Error;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
 use serde_json::json;
@@ -25,10 +28,14 @@ const LARGEST: u64 = 16 << 20;
 pub(crate) fn read(args: &cli::Template, output: &Output) -> Result<Input> {
     let (text, parsed) = parse(args)?;
     print(&args.file, &text, &parsed.diagnostics, output);
-    let Some(template) = parsed.template else {
+    let Some(mut template) = parsed.template else {
         let first = parsed.diagnostics.iter().find(|d| d.severity == Severity::Error);
         return Err(Failure::printed(first.map_or(ErrorCode::ValidationFailed, |d| d.code)));
     };
+    if args.cloud_init {
+        template.tags.retain(|name, _| !name.eq_ignore_ascii_case(CLOUD_INIT_TAG));
+        template.tags.insert(CLOUD_INIT_TAG.to_owned(), "true".to_owned());
+    }
     // For a template from standard input, paths of scripts are relative to the current folder.
     let file = match args.file == Path::new(STANDARD_INPUT) {
         true => Path::new("template.json"),

@@ -12,7 +12,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::version::Version;
-use crate::image_file::{artifact::DataDisk, data::file_name, digest::Stamp};
+use crate::{
+    first_contact::FirstContact,
+    image_file::{artifact::DataDisk, data::file_name, digest::Stamp},
+};
 
 /// Version of the layout on disk.
 pub(super) const FORMAT: u32 = 1;
@@ -43,6 +46,9 @@ pub struct Origin {
     pub source_version: Option<String>,
     pub template: Option<String>,
     pub run_id: Option<String>,
+    /// As for its source: a build does not know what its customizers changed.
+    #[serde(skip_serializing_if = "FirstContact::is_default")]
+    pub first_contact: FirstContact,
 }
 
 /// Labels from the author of an image.

@@ -9,6 +9,7 @@ use api::ErrorCode;
 use images::{
     digest::digest,
     error::{Error, Result},
+    first_contact::FirstContact,
     format::Format,
     image_file::digest::Stamp,
 };
@@ -96,6 +97,7 @@ pub(super) struct WireImage {
     architecture: Architecture,
     /// The purchase plan that a template with this source must name.
     pub(super) plan: Option<Plan>,
+    first_contact: Option<FirstContact>,
     bootstrap: Option<Bootstrap>,
     #[serde(default)]
     url: Vec<UrlImage>,
@@ -275,6 +277,14 @@ impl WireImage {
         match self.architecture {
             Architecture::X64 => "x64",
         }
+    }
+
+    /// As stated, or what the scripts of a bootstrap provide.
+    pub(super) fn first_contact(&self, origin: &Origin) -> FirstContact {
+        self.first_contact.unwrap_or(match origin {
+            Origin::Bootstrap(_) => FirstContact::Credentials,
+            Origin::Url(_) | Origin::File(_) => FirstContact::CloudInit,
+        })
     }
 
     pub(super) fn origins(&self) -> Vec<Origin> {

@@ -1,7 +1,10 @@
 use insta::assert_snapshot;
 
 use super::*;
-use crate::host::{UefiFirmware, Version};
+use crate::{
+    Access,
+    host::{UefiFirmware, Version},
+};
 
 fn host(accel: Accel) -> Host {
     Host {
@@ -49,6 +52,7 @@ fn spec() -> MachineSpec {
         firmware: Firmware::Uefi { vars: "/data/runs/1/vars.qcow2".into() },
         disk: "/data/runs/1/disk.qcow2".into(),
         data: Vec::new(),
+        access: None,
         seed: Some("/data/runs/1/seed.img".into()),
         forwards: vec![(0, 22)],
         bridge: None,
@@ -86,6 +90,17 @@ fn bios_machine_under_kvm_resumed() {
         ..spec()
     };
     assert_snapshot!(lines(&host(Accel::Kvm), &spec));
+}
+
+#[test]
+fn credentials_are_named_but_not_shown_in_the_arguments() {
+    let host = host(Accel::Tcg { why: "test".into() });
+    let plain = lines(&host, &spec());
+    let access = Access::generate("builder").unwrap();
+    let offered = lines(&host, &MachineSpec { access: Some(access), ..spec() });
+    let more: Vec<&str> = offered.lines().filter(|line| !plain.contains(line)).collect();
+    let files = ["-smbios type=11,path=sysusers.smbios", "-smbios type=11,path=tmpfiles.smbios"];
+    assert_eq!(more, files);
 }
 
 #[test]

@@ -14,6 +14,7 @@ fn spec(folder: &Path) -> MachineSpec {
         firmware: Firmware::Bios,
         disk,
         data: Vec::new(),
+        access: None,
         seed: None,
         forwards: vec![(0, 22)],
         bridge: None,

@@ -16,7 +16,7 @@ use crate::{
     Error, Firmware, Host, MachineSpec,
     args::{self, QMP_SOCKET},
     console::Console,
-    may_wait,
+    credentials, may_wait,
     proc::{Command, Daemon},
     qmp, tap,
 };
@@ -42,6 +42,9 @@ pub(super) async fn launch(
     if let Some(bridge) = &spec.bridge {
         tap::create(bridge).await?;
     }
+    if let Some(access) = &spec.access {
+        credentials::write(&spec.run_dir, access)?;
+    }
     let log_path = spec.run_dir.join(QEMU_LOG);
     let log = may_wait(|| File::create(&log_path));
     let log = log.map_err(Error::at(&log_path))?;
@@ -53,6 +56,8 @@ pub(super) async fn launch(
         () = cancel.cancelled() => Err(Error::Canceled),
         ready = make_ready(host, &spec, daemon, &log_path) => ready,
     };
+    // QEMU has read them.
+    credentials::remove(&spec.run_dir);
     let (qmp, forwards) = match ready {
         Ok(ready) => ready,
         Err(error) => {
