@@ -4,12 +4,14 @@
 const BIOS: &str = concat!(
     "set -eu\numask 022\n",
     include_str!("bootstrap/bios.sh"),
+    include_str!("bootstrap/apparmor.sh"),
     include_str!("bootstrap/debian.sh")
 );
 /// The whole script for an image that boots with UEFI.
 const UEFI: &str = concat!(
     "set -eu\numask 022\n",
     include_str!("bootstrap/uefi.sh"),
+    include_str!("bootstrap/apparmor.sh"),
     include_str!("bootstrap/debian.sh")
 );
 /// The script for a generation: 1 boots with BIOS, 2 with UEFI.

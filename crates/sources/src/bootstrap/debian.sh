@@ -5,7 +5,7 @@
 #
 # From the environment: SUITE, COMPONENTS, MIRROR, SECURITY_MIRROR, PACKAGES (with commas),
 # DISK_MIB, KEYRING (empty: as the host trusts). How the image boots is in uefi.sh or bios.sh, whose
-# functions come before this.
+# functions come before this, as do those of apparmor.sh.
 # Users who are not root do not find sfdisk and its kind.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 # Nothing outside of this folder is written to.
@@ -76,7 +76,8 @@ system_info:
   network:
     renderers: [networkd]
 END
-  # Cloud-init makes the host keys; a machine without a data source needs some as well.
+  # Cloud-init makes the host keys; a machine without a data source needs some as well. One whose
+  # sshd already has a key, which its configuration names, needs none.
   cat > late/etc/systemd/system/ssh-host-keys.service <<END
 [Unit]
 Description=Make SSH host keys if there are none
@@ -86,6 +87,10 @@ Before=ssh.service
 
 [Service]
 Type=oneshot
+# sshd looks for it, and ssh.service has not made it yet.
+RuntimeDirectory=sshd
+RuntimeDirectoryPreserve=yes
+ExecCondition=/bin/sh -c '! /usr/sbin/sshd -t -q'
 ExecStart=/usr/bin/ssh-keygen -A
 
 [Install]
@@ -105,6 +110,7 @@ in_root systemctl enable --quiet systemd-networkd systemd-resolved systemd-times
 in_root systemctl disable --quiet e2scrub_reap.service e2scrub_all.timer
 
 . ./boot.sh
+. ./apparmor.sh
 
 # What makes a machine itself.
 rm -f "$root"/etc/ssh/ssh_host_* "$root"/var/lib/systemd/random-seed \
@@ -118,6 +124,7 @@ early
 boot_early
 late
 boot_late
+apparmor_late
 tar --owner=0 --group=0 -C early -cf early.tar .
 tar --owner=0 --group=0 -C late -cf late.tar .
 
