@@ -2,11 +2,15 @@
 //! never parses a guest's file system.
 
 use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// The root file system of an image, read with debugfs.
 pub struct InImage {
@@ -41,6 +45,33 @@ impl InImage {
         let listing = self.debugfs(&format!("ls -p {path}"));
         let names = listing.lines().filter_map(|line| line.split('/').nth(5));
         names.filter(|name| !matches!(*name, "" | "." | "..")).map(str::to_owned).collect()
+    }
+
+    /// Every path with its type, mode, owner and content. Needs root, who can create files for any
+    /// owner.
+    pub fn files(&self) -> BTreeMap<String, String> {
+        let copy = tempfile::tempdir().unwrap();
+        self.debugfs(&format!("rdump / {}", copy.path().display()));
+        let mut files = BTreeMap::new();
+        let mut folders = vec![copy.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let meta = fs::symlink_metadata(&path).unwrap();
+                let content = if meta.is_dir() {
+                    folders.push(path.clone());
+                    String::new()
+                } else if meta.is_symlink() {
+                    fs::read_link(&path).unwrap().display().to_string()
+                } else {
+                    hex::encode(Sha256::digest(fs::read(&path).unwrap()))
+                };
+                let name = format!("/{}", path.strip_prefix(copy.path()).unwrap().display());
+                let facts = format!("{:o} {}:{} {content}", meta.mode(), meta.uid(), meta.gid());
+                files.insert(name, facts);
+            }
+        }
+        files
     }
 
     fn debugfs(&self, request: &str) -> String {

@@ -4,6 +4,7 @@
 
 mod bios;
 mod cancel;
+mod contact;
 mod customizers;
 mod data_disks;
 mod failure;

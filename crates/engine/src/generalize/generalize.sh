@@ -22,6 +22,8 @@ fail() { echo "goldsmith: $1" >&2; exit "$2"; }
 
 deprovision() {
     echo "removing logs, leases and histories"
+    # From here on in memory, so that the shutdown leaves no journal under this machine's id.
+    journalctl --relinquish-var 2> /dev/null
     rm -rf /var/log/journal/* /run/log/journal/*
     # A random seed that is in the image is the same on every machine; stopped, it is not saved anew.
     systemctl stop systemd-random-seed.service 2> /dev/null
@@ -77,7 +79,7 @@ home=$(getent passwd "$user" | cut -d: -f6)
 for folder in /tmp /var/tmp "${home:-/home/$user}" /usr/local/lib; do
     rm -f "$folder"/goldsmith-script.????????????
 done
-rm -rf /var/lib/cloud/* /var/log/cloud-init.log /var/log/cloud-init-output.log
+rm -rf /var/lib/cloud/* /var/tmp/cloud-init /var/log/cloud-init.log /var/log/cloud-init-output.log
 rm -f /etc/sudoers.d/90-cloud-init-users
 # What the credentials wrote, beside the keys in /run.
 rm -f /etc/sudoers.d/90-goldsmith /etc/ssh/sshd_config.d/00-goldsmith.conf

@@ -22,12 +22,22 @@ pub(super) struct Lab {
 pub(super) struct Built {
     pub(super) seconds: f64,
     events: Vec<Value>,
+    /// What `--timings` wrote.
+    trace: Value,
 }
 
 impl Built {
     /// The report at the end.
     pub(super) fn result(&self) -> Option<&Value> {
         self.events.iter().find(|event| event["kind"] == "result")
+    }
+
+    /// Seconds of a step or activity in the trace, the first of its name.
+    pub(super) fn span(&self, name: &str) -> Result<f64> {
+        let spans = self.trace["traceEvents"].as_array();
+        let span = spans.into_iter().flatten().find(|event| event["name"] == name);
+        let microseconds = span.and_then(|event| event["dur"].as_f64());
+        microseconds.map(|us| us / 1e6).ok_or_else(|| format!("the trace has no `{name}`"))
     }
 
     /// Seconds of an executed step.
@@ -95,6 +105,7 @@ impl Lab {
     pub(super) fn build(&self, case: &str, template: &Value) -> Result<Built> {
         let file = self.dir.join(format!("{case}.json"));
         write(&file, &format!("{template:#}\n"))?;
+        let trace = self.dir.join(format!("{case}-trace.json"));
         let mut command = Command::new(&self.goldsmith);
         command
             .args(["--output", "json", "--accel", &self.accel, "--cache-dir"])
@@ -103,6 +114,7 @@ impl Lab {
             .arg(self.dir.join("data"))
             .arg("build")
             .arg(&file)
+            .arg(format!("--timings={}", trace.display()))
             .stdin(Stdio::null());
         let started = Instant::now();
         let done = command.output().map_err(|error| format!("cannot run goldsmith: {error}"))?;
@@ -114,6 +126,9 @@ impl Lab {
         }
         println!("goldsmith: {case} {seconds:.1} s");
         let events = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        Ok(Built { seconds, events })
+        let trace = std::fs::read_to_string(&trace)
+            .map_err(|error| format!("{}: {error}", trace.display()))?;
+        let trace = serde_json::from_str(&trace).map_err(|error| format!("the trace: {error}"))?;
+        Ok(Built { seconds, events, trace })
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! A scenario is a file with a measuring function, and a line in [`SCENARIOS`].
 
+mod first_contact;
 mod lab;
 mod optimization;
 mod validators;
@@ -20,6 +21,7 @@ use lab::Lab;
 
 /// All scenarios, in the order of the report.
 const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "first-contact", measure: first_contact::measure },
     Scenario { name: "validators", measure: validators::measure },
     Scenario { name: "optimization", measure: optimization::measure },
 ];
@@ -54,6 +56,13 @@ impl Row {
     fn json(&self) -> Value {
         json!({ "what": self.what, "value": self.value, "unit": self.unit, "limit": self.limit })
     }
+}
+
+/// The middle of several measurements.
+fn middle(all: Vec<Result<f64>>) -> Result<f64> {
+    let mut all = all.into_iter().collect::<Result<Vec<f64>>>()?;
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().ok_or_else(|| "nothing was measured".to_owned())
 }
 
 /// The scenarios to measure, and the path of the executable.

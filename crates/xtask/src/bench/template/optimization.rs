@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Row, lab::Built, lab::Lab};
+use super::{Row, lab::Built, lab::Lab, middle};
 use crate::Result;
 
 const ROUNDS: usize = 3;
@@ -39,10 +39,4 @@ pub(super) fn measure(lab: &Lab) -> Result<Vec<Row>> {
 fn one(built: &Built, name: &str) -> Result<f64> {
     let figure = built.result().map(|result: &Value| result["optimization"][name].as_f64());
     figure.flatten().ok_or_else(|| format!("the result has no {name}"))
-}
-
-fn middle(all: Vec<Result<f64>>) -> Result<f64> {
-    let mut all = all.into_iter().collect::<Result<Vec<f64>>>()?;
-    all.sort_by(f64::total_cmp);
-    all.get(all.len() / 2).copied().ok_or_else(|| "nothing was measured".to_owned())
 }
