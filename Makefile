@@ -31,6 +31,10 @@ test-quickstarts: setup ## templates in the form of Azure's quick starts, on rea
 test-floods: setup ## ten minutes of a guest that writes without end, in the service; prints its memory
 	@scripts/test.sh --floods
 
+.PHONY: test-ram
+test-ram: setup ## 200 times: seal a busy guest, kill it, load its RAM and compare (about half an hour)
+	@scripts/test.sh --ram
+
 .PHONY: bench
 bench: ## measure against Packer; writes target/bench/build.json
 	@scripts/setup.sh --bench

@@ -29,8 +29,17 @@ pub enum Event {
     StepFinished { step: String, title: String, seconds: f64, outcome: StepOutcome },
     /// A step failed, or ended early because another one failed or the run was canceled.
     StepFailed { step: String, title: String, seconds: f64 },
-    /// A machine was sealed into a node; `seconds` is how long it was paused.
-    Sealed { title: String, key: String, ram_bytes: Option<u64>, seconds: f64 },
+    /// A machine was sealed into a node; `seconds` is how long it was paused. `ram`: its RAM is
+    /// saved too, perhaps while the next step runs.
+    Sealed {
+        title: String,
+        key: String,
+        #[serde(default)]
+        ram: bool,
+        seconds: f64,
+    },
+    /// The RAM of a node is saved; `seconds` is the time from the pause to the complete file.
+    RamSaved { title: String, key: String, ram_bytes: u64, seconds: f64 },
     /// A machine of the run started, with these actual properties. `disks` are sizes in bytes, the
     /// OS disk first; `machine` tells the machines of a run apart.
     MachineStarted { machine: u32, vcpus: u32, memory_mib: u64, generation: u8, disks: Vec<u64> },

@@ -37,6 +37,7 @@ impl Layout {
             self.history(),
             self.measured(),
             self.validated(),
+            self.ram_tests(),
             self.runs(),
             self.downloads(),
             self.locks(),
@@ -71,6 +72,8 @@ paths! {
     measured: cache / "measured",
     /// `validated/<key>/`: the validators that have passed on a node.
     validated: cache / "validated",
+    /// `ram-tests/<digest>.json`: whether RAM that was saved while its guest ran can be loaded.
+    ram_tests: cache / "ram-tests",
     /// `verified/<file>.json`: the files that were recently read and found intact.
     verified: cache / "verified",
     /// `runs/<run id>/`: work folders of runs, removed with the run.

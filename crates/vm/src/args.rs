@@ -227,7 +227,8 @@ pub(crate) fn absolute(spec: &MachineSpec) -> io::Result<MachineSpec> {
     if let Firmware::Uefi { vars } = &mut spec.firmware {
         fix(vars)?;
     }
-    let others = [&mut spec.seed, &mut spec.resume_from].into_iter().flatten();
+    let ram = spec.resume_from.as_mut().map(|ram| &mut ram.path);
+    let others = spec.seed.iter_mut().chain(ram);
     for path in others.chain(&mut spec.data) {
         fix(path)?;
     }
@@ -235,4 +236,4 @@ pub(crate) fn absolute(spec: &MachineSpec) -> io::Result<MachineSpec> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -24,6 +24,8 @@ use crate::{
     Stdin, StreamKind,
 };
 
+mod ram;
+
 /// A recorded call.
 #[allow(clippy::large_enum_variant, reason = "few exist, and tests match on them")]
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +67,10 @@ pub enum Point {
     Connect,
     /// In [`Machine::seal`].
     Seal,
+    /// At the end of a save of RAM.
+    SaveRam,
+    /// When saved RAM is loaded as a test.
+    LoadRam,
     /// In [`Machine::wait_off`].
     WaitOff,
     /// In [`Machine::screenshot`].
@@ -162,6 +168,7 @@ struct State {
     deaf: Vec<(String, Reaction)>,
     mishaps: HashMap<Point, Mishap>,
     next: HashMap<Point, Mishap>,
+    ram_written: Option<CancellationToken>,
     running: HashMap<PathBuf, Life>,
 }
 
@@ -333,7 +340,8 @@ impl Backend for Fake {
             () = cancel.cancelled() => return Err(Error::Canceled),
             result = self.apply_mishap(Point::Start, None) => result?,
         }
-        let missing = [Some(&spec.disk), spec.resume_from.as_ref(), spec.seed.as_ref()];
+        let ram = spec.resume_from.as_ref().map(|ram| &ram.path);
+        let missing = [Some(&spec.disk), ram, spec.seed.as_ref()];
         let mut missing = missing.into_iter().flatten().chain(&spec.data);
         if let Some(path) = missing.find(|path| !path.exists()) {
             return Err(Error::Start { output: format!("Could not open '{}'", path.display()) });
@@ -418,11 +426,8 @@ impl Machine for FakeMachine {
                 fs::write(path, "overlay").map_err(Error::at(path))?;
             }
         }
-        let Some(ram) = &request.ram else {
-            return Ok(Sealed { ram_bytes: None, seconds: 0.0 });
-        };
-        fs::write(ram, "RAM").map_err(Error::at(ram))?;
-        Ok(Sealed { ram_bytes: Some(3), seconds: 0.0 })
+        let ram = request.ram.as_ref().map(|ram| self.save_ram(ram)).transpose()?;
+        Ok(Sealed { seconds: 0.0, ram })
     }
 
     async fn wait_off(&self, deadline: Duration) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    may_wait,
+    RamFormat, may_wait,
     proc::{self, Command, find_program},
 };
 
@@ -240,6 +240,12 @@ impl Host {
             cpu::HOST => format!("{} {}", self.cpu_model, self.cpu_identity).trim_end().to_owned(),
             named => named.to_owned(),
         }
+    }
+
+    /// The format in which a paused machine's RAM is saved. RAM of an earlier goldsmith, which knew
+    /// no other saves, has it too.
+    pub fn paused_ram_format(&self) -> RamFormat {
+        if self.has_mapped_ram { RamFormat::Mapped } else { RamFormat::Stream }
     }
 
     /// The properties of the host that a saved RAM depends on, beside the machine's description.

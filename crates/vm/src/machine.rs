@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::{Access, Ended, Error, Guest, MachineSpec};
+use crate::{Access, Ended, Error, Guest, MachineSpec, RamSave, SaveRam};
 
 /// Starts machines.
 #[async_trait]
@@ -46,7 +46,8 @@ pub trait Machine: Send + Sync {
     ) -> Result<Box<dyn Guest>, Error>;
 
     /// Switches all drives to new overlays, and saves the RAM if requested. The guest is paused
-    /// meanwhile and does not notice.
+    /// meanwhile and does not notice. Returns as soon as it runs again, perhaps before its RAM is
+    /// written ([`Sealed::ram`]). A second seal with RAM waits for the end of that.
     ///
     /// Afterwards the previous files are no longer written to and may be moved. The caller syncs
     /// them to disk while the guest continues, since after a package installation that takes
@@ -94,16 +95,17 @@ pub struct Seal {
     pub next_vars: Option<PathBuf>,
     /// The same for the data disks: one overlay for each.
     pub next_data: Vec<PathBuf>,
-    /// The file to save the RAM to; it must not exist.
-    pub ram: Option<PathBuf>,
+    /// Whether and how to save the RAM.
+    pub ram: Option<SaveRam>,
 }
 
 /// The result of a seal.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug)]
 pub struct Sealed {
-    /// Bytes that the RAM file takes on the disk. `None` despite a request means that saving
-    /// failed: the reason is logged, the file is removed, and only the disks are sealed.
-    pub ram_bytes: Option<u64>,
     /// How long the guest was paused.
     pub seconds: f64,
+    /// The save of the RAM, if requested. It may still be in progress. If the guest powers off
+    /// meanwhile, QEMU completes the save before it exits; any other end of the machine ends the
+    /// save.
+    pub ram: Option<RamSave>,
 }

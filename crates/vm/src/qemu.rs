@@ -33,6 +33,8 @@ mod last_words;
 mod launch;
 mod orphan;
 mod ram;
+mod rehearsal;
+mod saving;
 mod seal;
 mod usernet;
 mod watch;
@@ -93,13 +95,15 @@ pub async fn end(run_dir: &Path) -> Result<(), Error> {
 /// A running QEMU.
 struct QemuMachine {
     spec: MachineSpec,
-    mapped_ram: bool,
-    qmp: qmp::Client,
+    host: Host,
+    qmp: Arc<qmp::Client>,
     daemon: Daemon,
     watch: Arc<Watch>,
     /// Host port and guest port.
     forwards: Vec<(u16, u16)>,
     drives: tokio::sync::Mutex<Drives>,
+    /// Held while QEMU saves the RAM.
+    saves: Arc<tokio::sync::Mutex<()>>,
     left_running: AtomicBool,
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::Access;
+use crate::{Access, RamFile};
 
 /// The version of the virtual hardware that QEMU's arguments describe ([`crate::args`]). RAM saved
 /// under another version cannot be resumed.
@@ -36,7 +36,7 @@ pub struct MachineSpec {
     /// ports; the guest reaches nothing through it.
     pub bridge: Option<Bridge>,
     /// A RAM file that [`crate::Machine::seal`] wrote; without it the machine boots.
-    pub resume_from: Option<PathBuf>,
+    pub resume_from: Option<RamFile>,
     /// Whether the machine's RAM may be saved when it is sealed. A device or disk format that
     /// cannot be saved (such as an overlay on a VHD or VMDK) is then an error at start.
     pub migratable: bool,

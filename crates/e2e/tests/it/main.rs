@@ -17,6 +17,8 @@ mod keep;
 mod network;
 mod optimize;
 mod quickstarts;
+mod ram;
+mod ram_cycles;
 mod service;
 mod together;
 mod trigger;

@@ -16,8 +16,9 @@ use super::{
     Run, cached,
     chain::{Chain, Link, Role},
     freshness::age,
-    live::{From, Live, Ram, SealAs, unreadable},
+    live::{From, Live, SealAs, unreadable},
     plan::Plan,
+    ram::Ram,
 };
 use crate::{generalize, node::Node, optimize, output::StepOutput};
 

@@ -21,7 +21,7 @@ use images::{
     first_contact::FirstContact,
     ledger::Releasable,
 };
-use vm::{Access, Guest, Machine, disk, may_wait};
+use vm::{Access, Guest, Machine, RamFile, disk, may_wait};
 
 use super::{
     Plan, Run, access,
@@ -140,7 +140,7 @@ fn make_folder(run: &Run<'_>, dir: &Path, serial_log: &Path) -> std::io::Result<
 struct Prepared {
     access: Access,
     seeding: Seeding,
-    resume_from: Option<PathBuf>,
+    resume_from: Option<RamFile>,
 }
 
 async fn prepare(run: &Run<'_>, of: &ForkOf<'_>) -> Result<Prepared> {

@@ -17,7 +17,7 @@ use images::{
 };
 use sources::SourceImage;
 use tokio::task::JoinHandle;
-use vm::{Access, Guest, Host, Machine, Seal, Stdin, disk, may_wait};
+use vm::{Access, Guest, Host, Machine, RamFile, Seal, Stdin, disk, may_wait};
 
 use super::{
     Run,
@@ -28,11 +28,12 @@ use super::{
     identities,
     plan::Plan,
     power::unless_gone,
+    ram::{Ram, Tally, Unfinished},
 };
 use crate::{
     command::run_within,
     metadata::Relay,
-    node::{Node, NodeMeta, Parent, RamMeta},
+    node::{Node, NodeMeta, Parent},
 };
 
 /// A running machine and its known state.
@@ -44,9 +45,7 @@ pub(super) struct Live {
     work: PathBuf,
     parent: Parent,
     booted: Option<Key>,
-    since_ram: f64,
-    /// The last cost of saving RAM on this host, in seconds.
-    ram_cost: f64,
+    tally: Tally,
     /// Publishes the sealed nodes, in order.
     publishing: Option<JoinHandle<Result<()>>>,
     /// The metadata service in the guest, while the user's scripts run.
@@ -70,16 +69,6 @@ pub(super) struct SealAs<'a> {
     pub ram: Ram,
 }
 
-/// Whether to save RAM with a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ram {
-    Always,
-    /// If the steps since the last RAM took several times longer than saving costs.
-    IfWorthwhile,
-    /// Later steps are hardly ever edited, so no build would resume this node.
-    Never,
-}
-
 /// Writes everything to the disk, and fails in a guest that is shutting down, since its state
 /// cannot be resumed.
 const SYNC: &str =
@@ -87,9 +76,6 @@ const SYNC: &str =
 const STOPPING: i32 = 75;
 /// Covers everything that a step wrote; a slow disk of the host may take long.
 const SYNC_LIMIT: Duration = Duration::from_secs(30 * 60);
-
-/// RAM is saved if repeating the steps since the last one costs this many times more than saving.
-const WORTHWHILE: f64 = 2.0;
 
 impl Live {
     /// Starts a machine and returns once its guest is ready for work.
@@ -124,8 +110,7 @@ impl Live {
             work,
             parent: prepared.parent,
             booted,
-            since_ram: prepared.since_ram,
-            ram_cost: prepared.ram_cost,
+            tally: Tally::new(prepared.since_ram, prepared.ram_cost),
             publishing: None,
             relay: None,
             holds: prepared.hold.into_iter().collect(),
@@ -150,8 +135,8 @@ impl Live {
         }
     }
 
-    /// Seals the state of the machine as a node, on which the machine continues. `making` is
-    /// released once the node is published.
+    /// Seals the state of the machine as a node, on which the machine continues, usually before the
+    /// RAM is written. `making` is released once the node is published.
     pub(super) async fn seal(
         &mut self,
         run: &Run<'_>,
@@ -159,13 +144,46 @@ impl Live {
         seal: SealAs<'_>,
         making: Lock,
     ) -> Result<()> {
-        let syncing = run.cx.events.wait("sync in the guest");
-        let exit = self
-            .unless_gone(async {
-                run_within(self.guest.as_ref(), "sync", SYNC, Stdin::Empty, SYNC_LIMIT).await
-            })
-            .await?;
-        drop(syncing);
+        let number = run.next_work_number();
+        let next = run.store.work_dir(&run.id, number);
+        may_wait(|| fs::create_dir_all(&next)).code(ErrorCode::InternalError, || at(&next))?;
+        let key = &seal.link.key;
+        let below = format!("../{key}");
+        tokio::try_join!(self.sync(run), overlays(run, chain, &next, &below))?;
+        let at_node = self.tally.add(seal.seconds);
+        let ram = match self.tally.wants(seal.ram) {
+            true => Some(may_wait(|| run.save_ram(&self.work))),
+            false => None,
+        };
+        let request = Seal {
+            next_disk: next.join("disk.qcow2"),
+            next_vars: chain.shape.uefi.then(|| next.join("vars.qcow2")),
+            next_data: data_disks::files(&chain.shape, &next),
+            ram: ram.transpose().code(ErrorCode::InternalError, || at(&run.run_dir))?,
+        };
+        let sealed = self.machine.seal(&request).await.map_err(machine_error)?;
+        run.cx.events.send(Event::Sealed {
+            title: seal.link.title.clone(),
+            key: key.to_string(),
+            ram: sealed.ram.is_some(),
+            seconds: sealed.seconds,
+        });
+        if sealed.ram.is_some() {
+            self.tally.begin(at_node);
+        }
+        let meta = self.meta(chain, seal.link, seal.seconds);
+        self.booted = Some(meta.booted.clone());
+        self.parent = Parent::Node(key.clone());
+        let work = std::mem::replace(&mut self.work, next);
+        let tally = self.tally.clone();
+        let node = Unfinished { save: sealed.ram, at: at_node, tally, meta };
+        self.publish(run, work, seal.link, node, making).await
+    }
+
+    async fn sync(&self, run: &Run<'_>) -> Result<()> {
+        let _syncing = run.cx.events.wait("sync in the guest");
+        let work = run_within(self.guest.as_ref(), "sync", SYNC, Stdin::Empty, SYNC_LIMIT);
+        let exit = self.unless_gone(work).await?;
         if exit.code == Some(STOPPING) {
             let ended = vm::Ended::GuestShutdown;
             let serial = self.machine.serial_tail(20);
@@ -177,40 +195,7 @@ impl Live {
                 format!("sync in the guest {exit}"),
             ));
         }
-        let number = run.next_work_number();
-        let next = run.store.work_dir(&run.id, number);
-        may_wait(|| fs::create_dir_all(&next)).code(ErrorCode::InternalError, || at(&next))?;
-        let key = &seal.link.key;
-        overlays(run, chain, &next, &format!("../{key}")).await?;
-        let since_ram = self.since_ram + seal.seconds;
-        let wanted = match seal.ram {
-            Ram::Always => true,
-            Ram::IfWorthwhile => since_ram > WORTHWHILE * self.ram_cost,
-            Ram::Never => false,
-        };
-        let request = Seal {
-            next_disk: next.join("disk.qcow2"),
-            next_vars: chain.shape.uefi.then(|| next.join("vars.qcow2")),
-            next_data: data_disks::files(&chain.shape, &next),
-            ram: wanted.then(|| self.work.join("ram")),
-        };
-        let sealed = self.machine.seal(&request).await.map_err(machine_error)?;
-        run.cx.events.send(Event::Sealed {
-            title: seal.link.title.clone(),
-            key: key.to_string(),
-            ram_bytes: sealed.ram_bytes,
-            seconds: sealed.seconds,
-        });
-        let ram = sealed.ram_bytes.map(|bytes| run.ram_meta(bytes, sealed.seconds));
-        if let Some(ram) = &ram {
-            self.ram_cost = ram.seconds;
-        }
-        let meta = self.meta(chain, seal.link, seal.seconds, ram, since_ram);
-        self.since_ram = if meta.ram.is_some() { 0.0 } else { since_ram };
-        self.booted = Some(meta.booted.clone());
-        self.parent = Parent::Node(key.clone());
-        let work = std::mem::replace(&mut self.work, next);
-        self.publish(run, work, seal.link, meta, making).await
+        Ok(())
     }
 
     /// Awaits work in the guest, unless the machine ends first. A guest that shuts down closes its
@@ -229,9 +214,10 @@ impl Live {
         seconds: f64,
         making: Lock,
     ) -> Result<()> {
-        let meta = self.meta(chain, link, seconds, None, self.since_ram + seconds);
+        let (at, tally) = (self.tally.add(seconds), self.tally.clone());
+        let node = Unfinished { save: None, at, tally, meta: self.meta(chain, link, seconds) };
         let work = self.work.clone();
-        self.publish(run, work, link, meta, making).await?;
+        self.publish(run, work, link, node, making).await?;
         self.settled(run).await
     }
 
@@ -247,7 +233,7 @@ impl Live {
         run: &Run<'_>,
         work: PathBuf,
         link: &Link,
-        meta: NodeMeta,
+        node: Unfinished,
         making: Lock,
     ) -> Result<()> {
         let store = run.store.clone();
@@ -255,7 +241,7 @@ impl Live {
         // Locked before the node is published, so that no process can evict it while we use it.
         self.holds.push(store.hold_new(&key).await.code(ErrorCode::InternalError, || at(&work))?);
         let activity = format!("publish {}", link.title);
-        let publish = move || {
+        let publish = move |meta| {
             let done = store
                 .publish(&work, meta)
                 .and_then(|_| if base == key { Ok(()) } else { store.supersede(&base, &key) });
@@ -265,24 +251,19 @@ impl Live {
         };
         // In order, since a node must not be published before its parent. The machine does not wait
         // for the publication.
-        let (before, cx) = (self.publishing.take(), run.cx.clone());
+        let (before, cx, host) = (self.publishing.take(), run.cx.clone(), run.host.clone());
         self.publishing = Some(tokio::spawn(async move {
             settled(before).await?;
+            let meta = node.finish(&cx, &host).await;
             let _publishing = cx.events.work(activity);
             cx.confirm_ownership().await?;
-            settled(Some(tokio::task::spawn_blocking(publish))).await
+            settled(Some(tokio::task::spawn_blocking(move || publish(meta)))).await
         }));
         Ok(())
     }
 
-    fn meta(
-        &self,
-        chain: &Chain,
-        link: &Link,
-        seconds: f64,
-        ram: Option<RamMeta>,
-        since_ram: f64,
-    ) -> NodeMeta {
+    /// The description of the node, without its RAM.
+    fn meta(&self, chain: &Chain, link: &Link, seconds: f64) -> NodeMeta {
         NodeMeta {
             format: images::digest::FORMAT,
             key: link.key.clone(),
@@ -293,9 +274,9 @@ impl Live {
             shape: chain.shape.clone(),
             created: jiff::Timestamp::now(),
             seconds,
-            since_ram_seconds: if ram.is_some() { 0.0 } else { since_ram },
-            ram,
-            // Filled in when the node is published.
+            // Filled in when the node is published, like the files.
+            since_ram_seconds: 0.0,
+            ram: None,
             files: BTreeMap::new(),
             booted: self.booted.clone().unwrap_or_else(|| link.key.clone()),
         }
@@ -314,7 +295,7 @@ struct Prepared {
     seeding: Seeding,
     /// The folder below the overlays, relative to theirs.
     below: String,
-    resume_from: Option<PathBuf>,
+    resume_from: Option<RamFile>,
     parent: Parent,
     booted: Option<Key>,
     since_ram: f64,
@@ -417,16 +398,6 @@ impl Run<'_> {
             Error::new(ErrorCode::InternalError, format!("node {} lost its first boot", meta.key))
                 .hint("goldsmith cache prune --all, then build again")
         })
-    }
-
-    fn ram_meta(&self, bytes: u64, seconds: f64) -> RamMeta {
-        RamMeta {
-            identity: self.host.ram_identity(),
-            machine_type: self.host.machine_type.clone(),
-            cpu_model: self.host.cpu_model.clone(),
-            bytes,
-            seconds,
-        }
     }
 }
 

@@ -22,6 +22,7 @@ mod measure;
 mod network;
 mod plan;
 mod power;
+mod ram;
 mod report;
 mod resolve;
 mod retained;

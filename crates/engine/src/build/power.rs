@@ -1,13 +1,10 @@
 //! Describes and starts the machines of a run: the build machine and temporary ones.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use api::ErrorCode;
 use images::error::{Error, Result, machine_error};
-use vm::{Firmware, Machine, MachineSpec};
+use vm::{Firmware, Machine, MachineSpec, RamFile};
 
 use super::{Run, data_disks};
 use crate::node::Shape;
@@ -45,7 +42,7 @@ impl Run<'_> {
         shape: &Shape,
         run_dir: &Path,
         work: &Path,
-        resume_from: Option<PathBuf>,
+        resume_from: Option<RamFile>,
     ) -> MachineSpec {
         MachineSpec {
             name: self.id.clone(),

@@ -1,13 +1,13 @@
 //! Checks that a run continues from undamaged nodes.
 
-use std::{io, path::PathBuf};
+use std::io;
 
 use api::ErrorCode;
 use images::{
     error::{Error, Result, io_fault},
     image_file::verified::Verified,
 };
-use vm::{may_wait, off_runtime};
+use vm::{RamFile, may_wait, off_runtime};
 
 use super::Run;
 use crate::node::{Damage, Node};
@@ -31,8 +31,8 @@ impl Run<'_> {
     }
 
     /// The saved RAM of a node, if it can be resumed here and is undamaged.
-    pub(super) async fn ram_of(&self, node: &Node) -> Result<Option<PathBuf>> {
-        let Some(path) = may_wait(|| node.ram_for(self.host)) else { return Ok(None) };
+    pub(super) async fn ram_of(&self, node: &Node) -> Result<Option<RamFile>> {
+        let Some(ram) = may_wait(|| node.ram_for(self.host)) else { return Ok(None) };
         let (node, verified) = (node.clone(), Verified::new(&self.cx.layout));
         let (key, cancel) = (node.meta.key.clone(), self.cx.cancel.clone());
         let is_sound =
@@ -42,7 +42,7 @@ impl Run<'_> {
             tracing::error!(%key, "the RAM of a node is damaged");
             self.cx.events.warn(text);
         }
-        Ok(is_sound.then_some(path))
+        Ok(is_sound.then_some(ram))
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use images::digest::Key;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use vm::RamFormat;
 
 /// The machine a node was made on; part of the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,9 +51,13 @@ pub struct RamMeta {
     pub identity: String,
     pub machine_type: String,
     pub cpu_model: String,
+    /// Missing in nodes of an earlier goldsmith: [`vm::Host::paused_ram_format`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<RamFormat>,
     /// Bytes of the RAM file on disk.
     pub bytes: u64,
-    /// The duration of the seal in seconds: the cost of saving RAM on this host.
+    /// From the pause to the complete file, in seconds: the cost of saving RAM on this host. Most
+    /// of it the guest runs, but QEMU then takes a processor from it.
     pub seconds: f64,
 }
 

@@ -15,7 +15,7 @@ use images::{
     lock::{Lock, REMOVAL, UseLock},
 };
 use tokio_util::sync::CancellationToken;
-use vm::{Host, may_wait};
+use vm::{Host, RamFile, may_wait};
 
 use super::NodeMeta;
 
@@ -43,13 +43,14 @@ impl Node {
     }
 
     /// The saved RAM, if it exists and can be resumed on `host`.
-    pub fn ram_for(&self, host: &Host) -> Option<PathBuf> {
+    pub fn ram_for(&self, host: &Host) -> Option<RamFile> {
         let ram = self.meta.ram.as_ref()?;
         let same = ram.identity == host.ram_identity()
             && ram.machine_type == host.machine_type
             && ram.cpu_model == host.cpu_model;
         let path = self.dir.join("ram");
-        (same && path.exists()).then_some(path)
+        let format = ram.format.unwrap_or_else(|| host.paused_ram_format());
+        (same && path.exists()).then_some(RamFile { path, format })
     }
 
     /// The key of the images converted from this very node. A node that was made again under its

@@ -13,6 +13,7 @@ mod identities;
 mod matrix;
 mod network;
 mod optimize;
+mod ram;
 mod replicate;
 mod template;
 mod validate;

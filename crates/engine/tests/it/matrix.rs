@@ -342,10 +342,9 @@ async fn failed_release_stays_in_the_ledger_and_is_retried() {
     check(&error, Step::Customize(0), ErrorCode::CustomizerFailed, "the first error wins");
     let runs = ledger::runs(&bench.layout).unwrap();
     let rows = ledger::rows_of(&bench.layout, &runs[0]).unwrap();
-    assert!(
-        matches!(rows.as_slice(), [row] if matches!(row.held, Releasable::Machine { .. })),
-        "{rows:?}"
-    );
+    // The build's machine and the one that tests saved RAM.
+    let of_machines = rows.iter().filter(|row| matches!(row.held, Releasable::Machine { .. }));
+    assert_eq!((of_machines.count(), rows.len()), (2, 2), "{rows:?}");
 
     bench.fake.behave(Point::End);
     assert_eq!(janitor::sweep(&bench.layout, &bench.fake).await.unwrap(), Vec::<String>::new());

@@ -60,6 +60,7 @@ impl Screen {
             }
             // The events of the steps and machines are displayed through their steps.
             Event::Sealed { .. }
+            | Event::RamSaved { .. }
             | Event::Distributed { .. }
             | Event::Optimized { .. }
             | Event::SourceResolved { .. }

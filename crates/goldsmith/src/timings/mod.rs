@@ -125,12 +125,13 @@ impl Recorder {
             Event::ActivityEnded { activity } => {
                 self.end(at, End::Done, |recorder| &mut recorder.activities, activity);
             }
-            Event::Sealed { title, ram_bytes, seconds, .. } => {
-                let paused = Duration::try_from_secs_f64(*seconds).unwrap_or_default();
-                let index =
-                    self.begin(What::Pause, format!("seal {title}"), at.saturating_sub(paused));
-                let span = &mut self.spans[index];
-                (span.end, span.how, span.bytes) = (at, End::Done, *ram_bytes);
+            Event::Sealed { title, seconds, .. } => {
+                self.past(What::Pause, format!("seal {title}"), *seconds, at);
+            }
+            Event::RamSaved { title, ram_bytes, seconds, .. } => {
+                let what = What::Activity(ActivityKind::Transfer);
+                let index = self.past(what, format!("save RAM of {title}"), *seconds, at);
+                self.spans[index].bytes = Some(*ram_bytes);
             }
             Event::MachineStarted { machine, .. } => {
                 let index = self.begin(What::Machine, format!("machine {machine}"), at);
@@ -164,6 +165,14 @@ impl Recorder {
         let (start, end, how, bytes) = (at, at, End::Unknown, None);
         self.spans.push(Span { what, name, start, end, how, bytes });
         self.spans.len() - 1
+    }
+
+    /// Adds a span that ends now.
+    fn past(&mut self, what: What, name: String, seconds: f64, at: Duration) -> usize {
+        let length = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let index = self.begin(what, name, at.saturating_sub(length));
+        (self.spans[index].end, self.spans[index].how) = (at, End::Done);
+        index
     }
 
     /// Ends the first open span with that name: of two equal ones it is not known which one ended.

@@ -39,8 +39,14 @@ fn run() -> Timings {
     let sealed = Event::Sealed {
         title: "first boot".to_owned(),
         key: "k".to_owned(),
-        ram_bytes: Some(300 << 20),
+        ram: true,
         seconds: 0.5,
+    };
+    let saved = Event::RamSaved {
+        title: "first boot".to_owned(),
+        key: "k".to_owned(),
+        ram_bytes: 300 << 20,
+        seconds: 1.5,
     };
     let progress = |done| Event::Progress { activity: "convert".to_owned(), done, total: None };
     let failed = |step: &str| Event::StepFailed {
@@ -58,6 +64,7 @@ fn run() -> Timings {
             (5_990, begun("sync in the guest", ActivityKind::Wait)),
             (6_000, ended("sync in the guest")),
             (6_500, sealed),
+            (7_500, saved),
             (6_500, finished("boot", StepOutcome::Done)),
             (6_600, begun("publish first boot", ActivityKind::Work)),
             (6_700, started("convert")),

@@ -2,11 +2,11 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::{
-    Access,
+    Access, RamFile, RamFormat,
     host::{UefiFirmware, Version},
 };
 
-fn host(accel: Accel) -> Host {
+pub(crate) fn host(accel: Accel) -> Host {
     Host {
         qemu: "/usr/bin/qemu-system-x86_64".into(),
         qemu_img: "/usr/bin/qemu-img".into(),
@@ -84,7 +84,7 @@ fn bios_machine_under_kvm_resumed() {
         firmware: Firmware::Bios,
         seed: None,
         forwards: vec![(8080, 80), (0, 22)],
-        resume_from: Some("/data/nodes/a/ram".into()),
+        resume_from: Some(RamFile { path: "/data/nodes/a/ram".into(), format: RamFormat::Stream }),
         machine_type: Some("pc-q35-9.2".into()),
         cpu_model: Some("host".into()),
         ..spec()

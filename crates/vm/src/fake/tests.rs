@@ -84,9 +84,10 @@ async fn seal_creates_files_and_end_is_idempotent() {
     let folder = tempfile::tempdir().unwrap();
     let (machine, _guest) = started(&fake, folder.path()).await;
     let at = |name: &str| folder.path().join(name);
-    let seal =
-        Seal { next_disk: at("next"), next_vars: None, next_data: vec![], ram: Some(at("ram")) };
-    assert_eq!(machine.seal(&seal).await.unwrap().ram_bytes, Some(3));
+    let ram = crate::SaveRam { path: at("ram"), background: true, load_test: None };
+    let seal = Seal { next_disk: at("next"), next_vars: None, next_data: vec![], ram: Some(ram) };
+    let save = machine.seal(&seal).await.unwrap().ram.unwrap();
+    assert_eq!(save.finish(&CancellationToken::new()).await.unwrap().bytes, 3);
     assert!(at("next").exists() && at("ram").exists());
     machine.leave_running();
     drop(machine);

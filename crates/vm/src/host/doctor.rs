@@ -1,6 +1,6 @@
 //! Checks what this host provides and lacks, with a remedy for each shortcoming.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,7 +9,7 @@ use super::{
     kvm, usable_memory_mib,
 };
 use crate::{
-    may_wait,
+    RamFormat, may_wait,
     proc::{Command, find_program},
 };
 
@@ -86,12 +86,50 @@ async fn of_host(host: &Host, findings: &mut Vec<Finding>) {
             .remedy(format!("builds work, but several times slower; {}", may_wait(kvm_remedy))),
     });
     findings.push(Finding::new("guests' processor", true, host.cpu_model.clone()));
-    findings.push(if host.has_mapped_ram {
-        Finding::new("RAM snapshots", true, "mapped-ram")
-    } else {
-        Finding::new("RAM snapshots", true, "as a plain stream")
-            .remedy("QEMU 9 or newer resumes machines faster")
-    });
+    findings.push(may_wait(|| snapshots(host, Path::new("/"))));
+}
+
+/// How RAM is saved. QEMU's answer at the seal decides; this names what it depends on.
+fn snapshots(host: &Host, root: &Path) -> Finding {
+    let subject = "RAM snapshots";
+    let format = match host.paused_ram_format() {
+        RamFormat::Mapped => "mapped-ram",
+        RamFormat::Stream => "a plain stream",
+    };
+    match userfaultfd(host.version, root) {
+        Ok(()) => Finding::new(subject, true, "written while the guest runs (userfaultfd)"),
+        Err(why) => {
+            let detail = format!("the guest is paused while its RAM is written ({format}): {why}");
+            Finding::new(subject, true, detail).remedy(
+                "to write it while the guest runs: setfacl -m u:\"$USER\":rw /dev/userfaultfd \
+                 (QEMU 8 or newer), or sysctl vm.unprivileged_userfaultfd=1",
+            )
+        }
+    }
+}
+
+/// `CAP_SYS_PTRACE` in the capabilities of a process.
+const SYS_PTRACE: u64 = 1 << 19;
+/// Since then, QEMU opens the device, whose permissions can be granted to a user.
+const OPENS_DEVICE: Version = Version { major: 8, minor: 0, micro: 0 };
+
+/// Whether this user's QEMU may catch writes to a guest's RAM.
+fn userfaultfd(version: Version, root: &Path) -> Result<(), String> {
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
+    let device = root.join("dev/userfaultfd");
+    let opened = fs::OpenOptions::new().read(true).write(true).open(&device);
+    let is_privileged = read("proc/self/status")
+        .lines()
+        .filter_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok())
+        .any(|capabilities| capabilities & SYS_PTRACE != 0);
+    if is_privileged || read("proc/sys/vm/unprivileged_userfaultfd").trim() == "1" {
+        return Ok(());
+    }
+    match opened {
+        Ok(_) if version >= OPENS_DEVICE => Ok(()),
+        Ok(_) => Err(format!("QEMU {version} does not open {}", device.display())),
+        Err(error) => Err(format!("cannot open {}: {error}", device.display())),
+    }
 }
 
 fn kvm_remedy() -> &'static str {

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -42,19 +42,11 @@ pub(super) async fn launch(
     if let Some(bridge) = &spec.bridge {
         tap::create(bridge).await?;
     }
-    if let Some(access) = &spec.access {
-        credentials::write(&spec.run_dir, access)?;
-    }
-    let log_path = spec.run_dir.join(QEMU_LOG);
-    let log = may_wait(|| File::create(&log_path));
-    let log = log.map_err(Error::at(&log_path))?;
-    let console = may_wait(|| Console::open(&spec.run_dir)).map_err(Error::at(&spec.run_dir))?;
-    let command = Command::new(&host.qemu).args(args::arguments(host, &spec)).cwd(&spec.run_dir);
-    let starting = Starting(Some(command.start(log)?));
+    let (starting, console, log_path) = spawn(host, &spec)?;
     let daemon = starting.0.as_ref().ok_or(Error::Canceled)?;
     let ready = tokio::select! {
         () = cancel.cancelled() => Err(Error::Canceled),
-        ready = make_ready(host, &spec, daemon, &log_path) => ready,
+        ready = alive(daemon, &log_path, make_ready(host, &spec)) => ready,
     };
     // QEMU has read them.
     credentials::remove(&spec.run_dir);
@@ -72,14 +64,47 @@ pub(super) async fn launch(
     let watch = Watch::over(&daemon, &qmp, console, log_path);
     Ok(QemuMachine {
         drives: tokio::sync::Mutex::new(Drives::of(&spec)),
-        mapped_ram: host.has_mapped_ram,
+        saves: Arc::default(),
+        host: host.clone(),
         left_running: AtomicBool::new(false),
         spec,
-        qmp,
+        qmp: Arc::new(qmp),
         daemon,
         watch,
         forwards,
     })
+}
+
+/// Starts QEMU, loads the RAM of the machine, and ends QEMU. The guest never runs.
+pub(super) async fn load(
+    host: &Host,
+    spec: &MachineSpec,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    super::remove_leftovers(&spec.run_dir);
+    let (starting, _console, log_path) = spawn(host, spec)?;
+    let daemon = starting.0.as_ref().ok_or(Error::Canceled)?;
+    let work = async { load_ram(host, spec, &open_socket(&spec.run_dir).await?).await };
+    let loaded = tokio::select! {
+        () = cancel.cancelled() => Err(Error::Canceled),
+        loaded = alive(daemon, &log_path, work) => loaded,
+    };
+    starting.end().await;
+    credentials::remove(&spec.run_dir);
+    super::remove_leftovers(&spec.run_dir);
+    loaded
+}
+
+/// Starts the program. Also returns the path of its log.
+fn spawn(host: &Host, spec: &MachineSpec) -> Result<(Starting, Console, PathBuf), Error> {
+    if let Some(access) = &spec.access {
+        credentials::write(&spec.run_dir, access)?;
+    }
+    let log_path = spec.run_dir.join(QEMU_LOG);
+    let log = may_wait(|| File::create(&log_path)).map_err(Error::at(&log_path))?;
+    let console = may_wait(|| Console::open(&spec.run_dir)).map_err(Error::at(&spec.run_dir))?;
+    let command = Command::new(&host.qemu).args(args::arguments(host, spec)).cwd(&spec.run_dir);
+    Ok((Starting(Some(command.start(log)?)), console, log_path))
 }
 
 /// A QEMU without an owner yet; killed on drop.
@@ -109,25 +134,36 @@ impl Drop for Starting {
 async fn make_ready(
     host: &Host,
     spec: &MachineSpec,
+) -> Result<(qmp::Client, Vec<(u16, u16)>), Error> {
+    let qmp = open_socket(&spec.run_dir).await?;
+    if spec.resume_from.is_some() {
+        load_ram(host, spec, &qmp).await?;
+        // The guest's network settings are outdated: see `Machine::plug_in`.
+        if spec.bridge.is_some() {
+            super::set_link(&qmp, false).await?;
+        }
+        qmp.execute("cont", json!({})).await.map_err(|e| qmp_error("cont", &e))?;
+    }
+    let forwards = usernet::query(&qmp).await.map_err(|e| qmp_error("info usernet", &e))?;
+    Ok((qmp, usernet::forwards(&forwards)))
+}
+
+async fn load_ram(host: &Host, spec: &MachineSpec, qmp: &qmp::Client) -> Result<(), Error> {
+    match &spec.resume_from {
+        Some(file) => ram::load(qmp, host, file).await,
+        None => Ok(()),
+    }
+}
+
+/// Awaits work with QEMU, unless QEMU exits first.
+async fn alive<T>(
     daemon: &Daemon,
     log: &Path,
-) -> Result<(qmp::Client, Vec<(u16, u16)>), Error> {
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     let died = async {
         daemon.ended().await;
         Error::Start { output: last_words(log) }
-    };
-    let work = async {
-        let qmp = open_socket(&spec.run_dir).await?;
-        if let Some(file) = &spec.resume_from {
-            ram::load(&qmp, file, host.has_mapped_ram).await?;
-            // The guest's network settings are outdated: see `Machine::plug_in`.
-            if spec.bridge.is_some() {
-                super::set_link(&qmp, false).await?;
-            }
-            qmp.execute("cont", json!({})).await.map_err(|e| qmp_error("cont", &e))?;
-        }
-        let forwards = usernet::query(&qmp).await.map_err(|e| qmp_error("info usernet", &e))?;
-        Ok((qmp, usernet::forwards(&forwards)))
     };
     tokio::select! {
         biased;

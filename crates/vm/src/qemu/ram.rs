@@ -1,7 +1,9 @@
 //! Saves a machine's RAM to a file and loads it: QEMU's migration through a file.
 //!
-//! With *mapped-ram* every page has a fixed offset in the file, so the file is sparse and several
-//! threads write at once. Before QEMU 9 only the plain stream exists.
+//! A *background* save ([`background`]) hardly pauses the guest and writes a plain stream. While the
+//! guest is paused, *mapped-ram* is faster: every page has a fixed offset in the file, so the file
+//! is sparse and several threads access it. Before QEMU 9 only the plain stream exists. QEMU accepts
+//! both together, and then writes a file that it cannot load.
 
 use std::{
     fs::{File, OpenOptions},
@@ -11,10 +13,12 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::qmp_error;
-use crate::{Error, may_wait, qmp};
+use crate::{Error, Host, RamFile, RamFormat, may_wait, qmp};
+
+pub(super) mod background;
 
 /// Faster than any disk. The default limit is meant for networks and would dominate the time.
 const BANDWIDTH: u64 = 1 << 40;
@@ -25,41 +29,44 @@ const PASSED: &str = "ram";
 const DEADLINE: Duration = Duration::from_secs(600);
 /// Polls in case an event was missed.
 const POLL: Duration = Duration::from_secs(1);
-/// The end of a migration's cleanup has no event, so it is polled.
-const RESUME_POLL: Duration = Duration::from_millis(2);
+/// Some states of a migration have no event, so they are polled.
+const STATE_POLL: Duration = Duration::from_millis(1);
 const CLEANUP_LIMIT: Duration = Duration::from_secs(30);
 
 /// Saves the RAM of a paused machine. Returns the bytes that the file takes on the disk.
-pub(super) async fn save(qmp: &qmp::Client, path: &Path, mapped: bool) -> Result<u64, Error> {
-    let file = may_wait(|| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path));
-    let file = file.map_err(Error::at(path))?;
-    prepare(qmp, mapped).await?;
-    let address = address(qmp, path, &file, mapped).await?;
+pub(super) async fn save(qmp: &qmp::Client, host: &Host, path: &Path) -> Result<u64, Error> {
+    let file = create(path)?;
+    set_up(qmp, host, host.paused_ram_format(), false).await?;
+    let address = address(qmp, host, path, &file).await?;
     let saved = finish(qmp, "migrate", address).await;
     wait_until_runnable(qmp).await?;
     saved?;
-    let meta = may_wait(|| file.metadata()).map_err(Error::at(path))?;
-    Ok(meta.blocks() * 512)
+    size(path, &file)
 }
 
 /// Loads RAM into a machine that was started with `-incoming`. The machine stays paused.
-pub(super) async fn load(qmp: &qmp::Client, path: &Path, mapped: bool) -> Result<(), Error> {
-    let file = may_wait(|| File::open(path)).map_err(Error::at(path))?;
-    prepare(qmp, mapped).await?;
-    let address = address(qmp, path, &file, mapped).await?;
+pub(super) async fn load(qmp: &qmp::Client, host: &Host, ram: &RamFile) -> Result<(), Error> {
+    let file = may_wait(|| File::open(&ram.path)).map_err(Error::at(&ram.path))?;
+    set_up(qmp, host, ram.format, false).await?;
+    let address = address(qmp, host, &ram.path, &file).await?;
     finish(qmp, "migrate-incoming", address).await?;
     wait_until_runnable(qmp).await
 }
 
-/// Mapped-ram needs a path, because several threads open the file. The plain stream uses our open
-/// file, which every release of QEMU supports.
-async fn address(
-    qmp: &qmp::Client,
-    path: &Path,
-    file: &File,
-    mapped: bool,
-) -> Result<Value, Error> {
-    if !mapped {
+fn create(path: &Path) -> Result<File, Error> {
+    let file = may_wait(|| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path));
+    file.map_err(Error::at(path))
+}
+
+fn size(path: &Path, file: &File) -> Result<u64, Error> {
+    let meta = may_wait(|| file.metadata()).map_err(Error::at(path))?;
+    Ok(meta.blocks() * 512)
+}
+
+/// Mapped-ram needs a path, because several threads open the file. Releases before QEMU 9 get our
+/// open file, since they know no migration to a path.
+async fn address(qmp: &qmp::Client, host: &Host, path: &Path, file: &File) -> Result<Value, Error> {
+    if !host.has_mapped_ram {
         qmp.pass_file(PASSED, file).await.map_err(|e| qmp_error("getfd", &e))?;
         return Ok(json!({ "uri": format!("fd:{PASSED}") }));
     }
@@ -67,14 +74,24 @@ async fn address(
     Ok(json!({ "channels": [{ "channel-type": "main", "addr": address }] }))
 }
 
-async fn prepare(qmp: &qmp::Client, mapped: bool) -> Result<(), Error> {
-    let on = |name: &str| json!({ "capability": name, "state": true });
-    let mut capabilities = vec![on("events")];
+/// Sets every capability, since those of an earlier save remain.
+async fn set_up(
+    qmp: &qmp::Client,
+    host: &Host,
+    format: RamFormat,
+    in_background: bool,
+) -> Result<(), Error> {
+    let set = |name: &str, state: bool| json!({ "capability": name, "state": state });
+    let is_mapped = format == RamFormat::Mapped;
+    let mut capabilities = vec![set("events", true)];
     let mut parameters = json!({ "max-bandwidth": BANDWIDTH });
-    if mapped {
-        capabilities.extend([on("mapped-ram"), on("multifd")]);
+    if host.has_mapped_ram {
+        capabilities.extend([set("mapped-ram", is_mapped), set("multifd", is_mapped)]);
+    }
+    if is_mapped {
         parameters["multifd-channels"] = CHANNELS.into();
     }
+    capabilities.push(set("background-snapshot", in_background));
     for (command, arguments) in [
         ("migrate-set-capabilities", json!({ "capabilities": capabilities })),
         ("migrate-set-parameters", parameters),
@@ -86,33 +103,49 @@ async fn prepare(qmp: &qmp::Client, mapped: bool) -> Result<(), Error> {
 
 /// Starts a migration in either direction and waits for its end.
 async fn finish(qmp: &qmp::Client, command: &str, arguments: Value) -> Result<(), Error> {
-    let mut events = qmp.events();
+    let events = qmp.events();
     qmp.execute(command, arguments).await.map_err(|e| qmp_error(command, &e))?;
+    end(qmp, command, events).await
+}
+
+/// Waits for the end of a migration.
+async fn end(
+    qmp: &qmp::Client,
+    command: &str,
+    mut events: broadcast::Receiver<qmp::Event>,
+) -> Result<(), Error> {
     let work = async {
-        loop {
-            match tokio::time::timeout(POLL, events.recv()).await {
-                Ok(Ok(event)) if event.name != "MIGRATION" => continue,
-                Ok(Err(RecvError::Closed)) => return Err(gone(command)),
-                Ok(Ok(_) | Err(RecvError::Lagged(_))) | Err(_) => {}
-            }
-            let state = qmp.execute("query-migrate", json!({})).await;
-            let state = state.map_err(|e| qmp_error("query-migrate", &e))?;
-            match state["status"].as_str() {
-                Some("completed") => return Ok(()),
-                Some("failed" | "cancelled") => {
-                    let desc = state["error-desc"].as_str().unwrap_or("no reason given").to_owned();
-                    return Err(Error::Qmp { command: command.to_owned(), desc });
+        while !is_complete(command, &state(qmp).await?)? {
+            loop {
+                match tokio::time::timeout(POLL, events.recv()).await {
+                    Ok(Ok(event)) if event.name != "MIGRATION" => continue,
+                    Ok(Err(RecvError::Closed)) => return Err(gone(command)),
+                    Ok(Ok(_) | Err(RecvError::Lagged(_))) | Err(_) => break,
                 }
-                _ => {}
             }
         }
+        Ok(())
     };
     match tokio::time::timeout(DEADLINE, work).await {
         Ok(done) => done,
-        Err(_) => Err(Error::Qmp {
-            command: command.to_owned(),
-            desc: format!("not complete after {} s", DEADLINE.as_secs()),
-        }),
+        Err(_) => Err(too_slow(command, "the migration is not complete", DEADLINE)),
+    }
+}
+
+async fn state(qmp: &qmp::Client) -> Result<Value, Error> {
+    let state = qmp.execute("query-migrate", json!({})).await;
+    state.map_err(|e| qmp_error("query-migrate", &e))
+}
+
+/// Whether a migration in that state has succeeded; an error if it has failed.
+fn is_complete(command: &str, state: &Value) -> Result<bool, Error> {
+    match state["status"].as_str() {
+        Some("completed") => Ok(true),
+        Some("failed" | "cancelled") => {
+            let desc = state["error-desc"].as_str().unwrap_or("no reason given").to_owned();
+            Err(Error::Qmp { command: command.to_owned(), desc })
+        }
+        _ => Ok(false),
     }
 }
 
@@ -124,18 +157,19 @@ async fn wait_until_runnable(qmp: &qmp::Client) -> Result<(), Error> {
             let state = qmp.execute("query-status", json!({})).await;
             let state = state.map_err(|e| qmp_error("query-status", &e))?;
             match state["status"].as_str() {
-                Some("finish-migrate" | "inmigrate") => tokio::time::sleep(RESUME_POLL).await,
+                Some("finish-migrate" | "inmigrate") => tokio::time::sleep(STATE_POLL).await,
                 _ => return Ok(()),
             }
         }
     };
     match tokio::time::timeout(CLEANUP_LIMIT, work).await {
         Ok(done) => done,
-        Err(_) => Err(Error::Qmp {
-            command: "query-status".to_owned(),
-            desc: format!("the migration is not finalized after {} s", CLEANUP_LIMIT.as_secs()),
-        }),
+        Err(_) => Err(too_slow("query-status", "the migration is not finalized", CLEANUP_LIMIT)),
     }
+}
+
+fn too_slow(command: &str, what: &str, limit: Duration) -> Error {
+    Error::Qmp { command: command.to_owned(), desc: format!("{what} after {} s", limit.as_secs()) }
 }
 
 fn gone(command: &str) -> Error {

@@ -4,35 +4,67 @@ use std::{fs::File, path::PathBuf, time::Instant};
 
 use serde_json::{Value, json};
 
-use super::{Drives, QemuMachine, ram};
-use crate::{Error, Seal, Sealed, args, may_wait};
+use super::{Drives, QemuMachine, rehearsal::Rehearsal, saving::Turn};
+use crate::{Error, RamSave, Seal, Sealed, args};
 
 /// Pauses the guest, puts new overlays on all drives, saves the RAM, resumes the guest, and then
 /// syncs the sealed files to disk.
 ///
-/// The overlays come first, so that a failure to save the RAM does not lose the disks.
+/// Where the RAM can be saved in the background, the guest is paused only until QEMU has captured
+/// its state. Otherwise the overlays come first, so that a failure to save the RAM does not lose the
+/// disks.
 pub(super) async fn seal(machine: &QemuMachine, request: &Seal) -> Result<Sealed, Error> {
+    // QEMU saves one state at a time, so a second save waits for the end of the first.
+    let turn = match &request.ram {
+        Some(ram) => Some(Turn::take(machine, ram).await),
+        None => None,
+    };
     let mut drives = machine.drives.lock().await;
-    if request.next_vars.is_some() != drives.vars.is_some() {
-        let desc = "next_vars must be set if and only if the machine has UEFI variables".to_owned();
-        return Err(Error::Qmp { command: "blockdev-snapshot".to_owned(), desc });
-    }
-    if request.next_data.len() != drives.data.len() {
-        let desc = "next_data must have one entry for each data disk".to_owned();
-        return Err(Error::Qmp { command: "blockdev-snapshot".to_owned(), desc });
-    }
+    check(request, &drives)?;
+    let load_test = request.ram.as_ref().and_then(|ram| ram.load_test.as_ref());
+    let rehearsal = load_test.and_then(|dir| Rehearsal::of(machine, &drives, dir));
     let started = Instant::now();
     machine.command("stop", json!({})).await?;
+    let captured = match &turn {
+        Some(turn) => turn.capture(machine).await,
+        None => None,
+    };
     let turned = switch(machine, &mut drives, request).await;
-    let ram_bytes = match &turned {
-        Ok(()) => save_ram(machine, request).await,
-        Err(_) => None,
+    let stopped = match &turn {
+        Some(turn) if captured.is_none() && turned.is_ok() => {
+            Some(turn.save_now(machine, started).await)
+        }
+        _ => None,
     };
     let resumed = machine.command("cont", json!({})).await;
-    turned?;
-    resumed?;
     let seconds = started.elapsed().as_secs_f64();
-    Ok(Sealed { ram_bytes, seconds })
+    if let Err(error) = turned.and(resumed.map(drop)) {
+        if let Some(captured) = captured {
+            captured.abandon(&machine.qmp).await;
+        }
+        return Err(error);
+    }
+    let ram = match (turn, captured) {
+        (Some(turn), Some(captured)) => {
+            Some(turn.save_in_background(machine, captured, started, rehearsal))
+        }
+        _ => stopped.map(RamSave::over),
+    };
+    Ok(Sealed { seconds, ram })
+}
+
+fn check(request: &Seal, drives: &Drives) -> Result<(), Error> {
+    let wrong = |desc: &str| {
+        let command = "blockdev-snapshot".to_owned();
+        Err(Error::Qmp { command, desc: desc.to_owned() })
+    };
+    if request.next_vars.is_some() != drives.vars.is_some() {
+        return wrong("next_vars must be set if and only if the machine has UEFI variables");
+    }
+    if request.next_data.len() != drives.data.len() {
+        return wrong("next_data must have one entry for each data disk");
+    }
+    Ok(())
 }
 
 /// Switches all drives to their next file, or none.
@@ -69,19 +101,6 @@ async fn remove(machine: &QemuMachine, nodes: &[String]) {
     for node in nodes {
         let _: Result<Value, _> =
             machine.command("blockdev-del", json!({ "node-name": node })).await;
-    }
-}
-
-async fn save_ram(machine: &QemuMachine, request: &Seal) -> Option<u64> {
-    let path = request.ram.as_ref()?;
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-    match ram::save(&machine.qmp, &path, machine.mapped_ram).await {
-        Ok(bytes) => Some(bytes),
-        Err(error) => {
-            tracing::warn!(%error, "cannot save the machine's RAM; its disks are sealed");
-            let _ = may_wait(|| std::fs::remove_file(&path));
-            None
-        }
     }
 }
 

@@ -188,7 +188,7 @@ fn cache(bench: &Bench<'_>) -> PathBuf {
 
 fn read_pauses(events: &str) -> Vec<f64> {
     let events = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let sealed = events.filter(|event| event["kind"] == "sealed" && event["ramBytes"].is_u64());
+    let sealed = events.filter(|event| event["kind"] == "sealed" && event["ram"] == true);
     sealed.filter_map(|event| event["seconds"].as_f64()).collect()
 }
 
@@ -198,7 +198,7 @@ fn read_steps(events: &str) -> Vec<StepTime> {
     let mut steps = Vec::new();
     for event in events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
         match event["kind"].as_str() {
-            Some("sealed") => ram = event["ramBytes"].is_u64(),
+            Some("sealed") => ram = event["ram"] == true,
             Some("stepFinished") => steps.push(StepTime {
                 step: event["step"].as_str().unwrap_or_default().to_owned(),
                 seconds: event["seconds"].as_f64().unwrap_or_default(),
@@ -219,8 +219,8 @@ mod tests {
 {"kind":"stepFinished","step":"start","title":"Start","seconds":3.5,"outcome":{"how":"done"}}
 {"kind":"stepOutput","step":"customize[0]","stream":"stdout","text":"x"}
 {"kind":"stepFinished","step":"customize[0]","title":"a","seconds":0.0,"outcome":{"how":"cached","ageSeconds":4}}
-{"kind":"sealed","title":"b","key":"k","ramBytes":1024,"seconds":0.25}
-{"kind":"sealed","title":"b","key":"k","ramBytes":null,"seconds":0.5}
+{"kind":"sealed","title":"b","key":"k","ram":true,"seconds":0.25}
+{"kind":"sealed","title":"b","key":"k","ram":false,"seconds":0.5}
 {"kind":"stepFinished","step":"customize[1]","title":"b","seconds":2.25,"outcome":{"how":"done"}}
 {"kind":"result"}"#;
 

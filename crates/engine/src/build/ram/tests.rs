@@ -1,0 +1,77 @@
+use std::collections::BTreeMap;
+
+use images::digest::{FORMAT, KeyBuilder};
+use vm::RamFormat;
+
+use super::*;
+use crate::node::{Parent, Shape};
+
+fn meta() -> NodeMeta {
+    let key = KeyBuilder::new("source", "Boot").finish();
+    NodeMeta {
+        format: FORMAT,
+        parent: Parent::Source("source".into()),
+        kind: "Boot".into(),
+        title: "first boot".into(),
+        inputs: BTreeMap::new(),
+        shape: Shape {
+            vcpus: 1,
+            memory_mib: 1,
+            disk_bytes: 1,
+            uefi: false,
+            data: Vec::new(),
+            cpu: "max".into(),
+        },
+        created: jiff::Timestamp::now(),
+        seconds: 0.0,
+        since_ram_seconds: 0.0,
+        ram: None,
+        files: BTreeMap::new(),
+        booted: key.clone(),
+        key,
+    }
+}
+
+fn saved(seconds: f64) -> Option<RamMeta> {
+    Some(RamMeta {
+        identity: "qemu".into(),
+        machine_type: "q35".into(),
+        cpu_model: "max".into(),
+        format: Some(RamFormat::Stream),
+        bytes: 1,
+        seconds,
+    })
+}
+
+fn since(tally: &Tally, at: Mark, ram: Option<RamMeta>) -> f64 {
+    tally.complete(at, ram, meta()).since_ram_seconds
+}
+
+#[test]
+fn save_in_progress_counts_as_successful_until_it_fails() {
+    let tally = Tally::new(0.0, 2.0);
+    let boot = tally.add(30.0);
+    assert!(tally.wants(Ram::IfWorthwhile));
+    tally.begin(boot);
+    let one = tally.add(3.0);
+    assert!(!tally.wants(Ram::IfWorthwhile), "3 s are not worth 2 s");
+    assert!(tally.wants(Ram::Always) && !tally.wants(Ram::Never));
+    assert_eq!(since(&tally, boot, None), 30.0);
+    assert!(tally.wants(Ram::IfWorthwhile), "33 s are");
+    assert_eq!(since(&tally, one, None), 33.0);
+}
+
+#[test]
+fn saved_ram_resets_the_time_since_and_sets_the_cost() {
+    let tally = Tally::new(5.0, 1.0);
+    let one = tally.add(3.0);
+    tally.begin(one);
+    let two = tally.add(4.0);
+    assert!(tally.wants(Ram::IfWorthwhile), "4 s are worth 1 s");
+    assert_eq!(since(&tally, one, saved(2.0)), 0.0);
+    assert!(!tally.wants(Ram::IfWorthwhile), "4 s are not worth 2 s");
+    assert_eq!(since(&tally, two, None), 4.0);
+    let three = tally.add(1.0);
+    assert!(tally.wants(Ram::IfWorthwhile), "5 s are");
+    assert_eq!(since(&tally, three, None), 5.0);
+}

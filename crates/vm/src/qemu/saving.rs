@@ -1,0 +1,130 @@
+//! Chooses how a seal saves RAM, and ends the save after the seal.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use tokio::sync::OwnedMutexGuard;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    QemuMachine,
+    ram::{
+        self,
+        background::{self, Background},
+    },
+    rehearsal::Rehearsal,
+};
+use crate::{Error, RamFile, RamFormat, RamLost, RamSave, SaveRam, SavedRam, may_wait};
+
+/// The right to save the machine's RAM. No other save begins before it is dropped.
+pub(super) struct Turn {
+    path: PathBuf,
+    in_background: bool,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Turn {
+    /// Waits for the end of an earlier save. Asks QEMU before the guest is paused whether it can save
+    /// in the background: that depends on its version, the kernel, permissions and devices.
+    pub(super) async fn take(machine: &QemuMachine, request: &SaveRam) -> Self {
+        let turn = machine.saves.clone().lock_owned().await;
+        let mut in_background = request.background;
+        if in_background && let Err(error) = background::allow(&machine.qmp, &machine.host).await {
+            tracing::debug!(%error, "the guest is paused while its RAM is saved");
+            in_background = false;
+        }
+        let path = std::path::absolute(&request.path).unwrap_or_else(|_| request.path.clone());
+        Self { path, in_background, _turn: turn }
+    }
+
+    /// Captures the state of the paused machine, if it can be saved in the background.
+    pub(super) async fn capture(&self, machine: &QemuMachine) -> Option<Background> {
+        if !self.in_background {
+            return None;
+        }
+        match Background::begin(&machine.qmp, &machine.host, self.path.clone()).await {
+            Ok(captured) => Some(captured),
+            Err(error) => {
+                tracing::debug!(%error, "the guest is paused while its RAM is saved");
+                None
+            }
+        }
+    }
+
+    /// Saves the RAM while the machine is paused.
+    pub(super) async fn save_now(
+        &self,
+        machine: &QemuMachine,
+        started: Instant,
+    ) -> Result<SavedRam, RamLost> {
+        match ram::save(&machine.qmp, &machine.host, &self.path).await {
+            Ok(bytes) => Ok(SavedRam {
+                bytes,
+                seconds: started.elapsed().as_secs_f64(),
+                format: machine.host.paused_ram_format(),
+                is_tested: false,
+            }),
+            Err(error) => {
+                let _ = may_wait(|| std::fs::remove_file(&self.path));
+                Err(not_saved(&error))
+            }
+        }
+    }
+
+    /// Lets the save of a captured state continue after the seal.
+    pub(super) fn save_in_background(
+        self,
+        machine: &QemuMachine,
+        captured: Background,
+        started: Instant,
+        rehearsal: Option<Rehearsal>,
+    ) -> RamSave {
+        let (save, saving) = RamSave::begin();
+        // The machine may be dropped first. That kills QEMU, which ends the save.
+        let (qmp, give_up) = (machine.qmp.clone(), saving.give_up.clone());
+        tokio::spawn(async move {
+            let written = captured.finish(&qmp, &give_up).await;
+            let seconds = started.elapsed().as_secs_f64();
+            let ram = RamFile { path: self.path.clone(), format: RamFormat::Stream };
+            // The next save need not wait for the test of this one.
+            drop((qmp, self));
+            saving.end(match written {
+                Ok(bytes) => tested(rehearsal, ram, &give_up).await.map(|is_tested| SavedRam {
+                    bytes,
+                    seconds,
+                    format: RamFormat::Stream,
+                    is_tested,
+                }),
+                Err(error) => Err(not_saved(&error)),
+            });
+        });
+        save
+    }
+}
+
+/// Whether the RAM was tested; an error if it does not load.
+async fn tested(
+    rehearsal: Option<Rehearsal>,
+    ram: RamFile,
+    give_up: &CancellationToken,
+) -> Result<bool, RamLost> {
+    let Some(rehearsal) = rehearsal else { return Ok(false) };
+    let path = ram.path.clone();
+    let lost = match rehearsal.load(ram, give_up).await {
+        Ok(()) => return Ok(true),
+        Err(Error::Canceled) => not_saved(&Error::Canceled),
+        Err(error) => RamLost::DoesNotLoad(error.to_string()),
+    };
+    remove(&path);
+    Err(lost)
+}
+
+fn remove(path: &Path) {
+    let _ = may_wait(|| std::fs::remove_file(path));
+}
+
+fn not_saved(error: &Error) -> RamLost {
+    RamLost::NotSaved(error.to_string())
+}
