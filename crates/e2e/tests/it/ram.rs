@@ -146,6 +146,7 @@ impl Rig {
             seed: Some(self.dir.join("seed.img")),
             forwards: vec![(0, 22)],
             bridge: None,
+            access: None,
             resume_from,
             migratable: true,
             machine_type: None,
@@ -169,7 +170,7 @@ impl Rig {
     async fn boot(&mut self, source: &Path) -> (Box<dyn Machine>, Box<dyn Guest>, PathBuf) {
         let seed = self.dir.join("seed.img");
         let content =
-            Seed { instance_id: "ram", access: &self.access, network: true, bridge: None };
+            Seed { instance_id: "ram", access: Some(&self.access), network: true, bridge: None };
         seed::write(&seed, &content, &self.never).await.unwrap();
         let dir = self.folder(source).await;
         let (machine, guest) = self.start(&dir, None).await;

@@ -64,7 +64,9 @@ pub(super) async fn advance(
             continue;
         }
         // The steps that were executed here have been reported.
-        reported_until = reported_until.max(go_live(work, done, making, live).await?);
+        // On the heap, since it contains every step.
+        let reached = Box::pin(go_live(work, done, making, live)).await?;
+        reported_until = reported_until.max(reached);
         // The machine remains if another process got ahead, or if its first boot was all: its last
         // node counts.
         if let Some(mut overtaken) = live.take() {
