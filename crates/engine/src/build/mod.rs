@@ -225,7 +225,9 @@ async fn forge(run: &Run<'_>, plan: &Plan, machines: &mut Machines) -> Result<Re
         );
     }
 
-    let (sealed, _held) = advance(run, plan, &source, &chain, &mut machines.live).await?;
+    // On the heap, since it contains the start of a machine and every step.
+    let advance = Box::pin(advance(run, plan, &source, &chain, &mut machines.live));
+    let (sealed, _held) = advance.await?;
     if source_only {
         let subject = Subject { node: &sealed, entry: Entry::Own { resume: true } };
         validate::run(run, plan, subject, &mut machines.fork).await?;

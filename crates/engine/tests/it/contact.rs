@@ -89,7 +89,7 @@ async fn image_that_does_not_take_credentials_is_entered_by_cloud_init_and_the_l
         let seed = second.seed.as_ref().unwrap();
         assert_eq!((&first.access, &first.disk), (&second.access, &second.disk));
         // Later machines of this first boot have the seed too.
-        let kept = bench.layout.nodes().join(report.nodes[0].to_string());
+        let kept = bench.layout.nodes().join(&report.nodes[0]);
         assert!(kept.join(seed.file_name().unwrap()).exists(), "{mishap:?}");
         std::fs::remove_file(bench.dir.path().join("out.raw")).unwrap();
         bench.assert_clean("entered by cloud-init");

@@ -14,7 +14,7 @@ use crate::Result;
 pub(super) const USER: &str = "packer";
 
 /// Goldsmith's machine type, without the options that only a saved machine needs.
-pub(super) const MACHINE: &str = "q35,vmport=off,sata=off,dump-guest-core=off";
+pub(super) const MACHINE: &str = "q35,vmport=off,sata=off,dump-guest-core=off,mem-merge=off";
 
 const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";

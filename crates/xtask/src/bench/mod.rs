@@ -120,6 +120,7 @@ pub(crate) fn run(repository: &Path, options: &Options) -> Result<()> {
         let path = bench.dir.join("build.json");
         write(&path, &measured.json())?;
         println!("written: {}", path.display());
+        println!("for docs/performance.md:\n{}", measured.row());
     }
     Ok(())
 }

@@ -212,6 +212,28 @@ impl Measured {
         }
     }
 
+    /// The line of this host for the table in docs/performance.md.
+    pub(super) fn row(&self) -> String {
+        let text = |name: &str| self.host[name].as_str().unwrap_or("?").to_owned();
+        // "QEMU emulator version 10.0.2 (Debian …)"
+        let qemu = text("qemu").split(' ').nth(3).unwrap_or("?").to_owned();
+        let figure = |value: Option<f64>, digits: usize| match value {
+            Some(value) => format!("{value:.digits$}"),
+            None => "-".to_owned(),
+        };
+        let mut cells = vec![
+            format!("{}, {} cores", text("processor"), self.host["cores"]),
+            text("accel"),
+            qemu,
+            self.runs.len().to_string(),
+        ];
+        cells.extend(CASES.iter().map(|case| figure(self.ratio(case), 3)));
+        cells.push(figure(self.above_floor(), 1));
+        cells
+            .extend(PAUSES.iter().map(|pauses| figure(median(self.pauses(pauses).into_iter()), 3)));
+        format!("| {} |", cells.join(" | "))
+    }
+
     fn step_overhead(&self, step: usize) -> Option<f64> {
         median(self.runs.iter().filter_map(|run| run.step_overhead(step)))
     }
@@ -336,6 +358,12 @@ mod tests {
         let json: Value = serde_json::from_str(&measured.json()).unwrap();
         assert_eq!((&json["cold"]["ratio"], &json["pause"]["limit_s"]), (&json!(0.7), &json!(0.2)));
         assert_eq!(json["cold"]["runs_s"], json!([60.0, 85.0, 70.0]));
+        let host = json!({ "processor": "P", "cores": 2, "accel": "tcg",
+            "qemu": "QEMU emulator version 10.0.2 (Debian 1)" });
+        assert_eq!(
+            Measured { host, ..measured }.row(),
+            "| P, 2 cores | tcg | 10.0.2 | 3 | 0.700 | 0.300 | 0.050 | 0.001 | 10.0 | 0.225 | - |"
+        );
     }
 
     #[test]
