@@ -7,6 +7,7 @@ mod damage;
 mod data_disks;
 mod disks;
 mod distribute;
+mod events;
 mod export;
 mod flood;
 mod identities;

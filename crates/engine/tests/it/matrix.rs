@@ -167,7 +167,7 @@ fn sha256(path: &Path) -> String {
     images::digest::digest(&std::fs::read(path).unwrap())
 }
 
-const STEPS: [Step; 9] = [
+pub(crate) const STEPS: [Step; 9] = [
     Step::Source,
     Step::Boot,
     Step::Customize(0),
