@@ -9,7 +9,12 @@ use serde_json::{Value, json};
 fn customizers(marker: &str, last: &str) -> Value {
     json!([
         { "type": "Shell", "name": "who", "inline": [
-            marker, "whoami", "test \"$(id -u)\" != 0", "sudo id -u", "cd /tmp", "x=carried", "echo $x in $PWD"
+            marker, "whoami", "test \"$(id -u)\" != 0", "sudo id -u", "cd /tmp", "x=carried", "echo $x in $PWD",
+            // The compiled AppArmor policy of the image has served at its first boot.
+            "sudo find /var/cache/apparmor -name lsb_release | grep .",
+            "test -z \"$(sudo find /var/cache/apparmor -cnewer /etc/machine-id)\"",
+            // The key of the build was enough.
+            "test -z \"$(ls /etc/ssh | grep ^ssh_host_.*_key$)\""
         ]},
         { "type": "File", "name": "page", "sourceUri": "page.html", "destination": "page.html" },
         { "type": "Shell", "name": "serve", "scriptUri": "serve.sh" },

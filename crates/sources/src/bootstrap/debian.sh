@@ -109,6 +109,13 @@ in_root systemctl enable --quiet systemd-networkd systemd-resolved systemd-times
 # They look after LVM snapshots, which there are none of.
 in_root systemctl disable --quiet e2scrub_reap.service e2scrub_all.timer
 
+# What systemd does at the first boot after a change of /usr, where Debian has it do so (13 and newer).
+if [ -e "$root/usr/lib/systemd/system/systemd-update-done.service" ]; then
+  in_root ldconfig -X
+  in_root journalctl --update-catalog
+  in_root /usr/lib/systemd/systemd-update-done
+fi
+
 . ./boot.sh
 . ./apparmor.sh
 

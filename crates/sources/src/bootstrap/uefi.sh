@@ -26,8 +26,9 @@ grub_dpkg:
 END
   # In the tree, with mmdebstrap's mounts around it: boot loader, entries of the kernels.
   cat > boot.sh <<'END'
-# A random seed on the ESP would be the same on every machine made from the image.
-in_root systemctl mask --quiet systemd-boot-system-token.service
+# A random seed on the ESP would be the same on every machine made from the image, and to write one
+# mounts the ESP at each boot (the second name is that of systemd 254 and newer).
+in_root systemctl mask --quiet systemd-boot-system-token.service systemd-boot-random-seed.service
 # A mount of its own, as on the real machine: paths in the entries begin at the ESP.
 esp=$root/boot/efi
 mount -t tmpfs -o mode=0700 esp "$esp"
