@@ -54,6 +54,28 @@ fn debian_is_found_in_any_case() {
     assert!(!listed.description.is_empty());
 }
 
+#[test]
+fn image_states_how_it_is_entered() {
+    let contact = |own: &str| {
+        let (_folder, layout) = layout(Some(own));
+        let catalogue = Catalogue::load(&layout).unwrap();
+        let of = |parts: [&str; 3]| {
+            catalogue.resolve(parts[0], parts[1], parts[2], "latest").unwrap().first_contact
+        };
+        (of(["Acme", "base", "gen2"]), of(["Debian", "debian-12", "12"]))
+    };
+    let files = with_files(&["1.0.0"]);
+    let by_default = (FirstContact::CloudInit, FirstContact::Credentials);
+    assert_eq!(contact(&files), by_default);
+    let stated = |value: &str| {
+        let field = format!("generation = 2\nfirst-contact = \"{value}\"\n");
+        files.replace("generation = 2\n", &field)
+    };
+    assert_eq!(contact(&stated("credentials")).0, FirstContact::Credentials);
+    let message = refused(&stated("telepathy"));
+    assert!(message.contains("telepathy") && message.contains("`credentials`"), "{message}");
+}
+
 // conformance: 42
 #[test]
 fn shipped_image_resolves_by_its_name() {
