@@ -8,8 +8,9 @@
 #![allow(clippy::print_stdout, reason = "the times are the result of the longer run")]
 
 use std::{
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use e2e::{Lab, template, text};
@@ -87,6 +88,18 @@ struct State {
     ram: RamFile,
     /// The last report before the pause.
     before: Report,
+    /// Seconds.
+    pause: f64,
+}
+
+/// When a sealed machine is killed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kill {
+    /// Probably in the middle of its save.
+    AtOnce,
+    AfterSave,
+    /// After a save during which it was paused.
+    AfterPausedSave,
 }
 
 struct Rig {
@@ -178,19 +191,19 @@ impl Rig {
         (machine, guest, dir)
     }
 
-    /// Seals the machine, which continues, and kills it: at once, or after the end of the save. `None`
-    /// if that ended the save.
+    /// Seals the machine, which continues, and kills it. `None` if that ended the save.
     async fn seal_and_kill(
         &mut self,
         machine: Box<dyn Machine>,
         guest: &dyn Guest,
         dir: PathBuf,
-        at_once: bool,
+        kill: Kill,
     ) -> Option<State> {
         let before = report(guest).await;
         let next = self.folder(&dir).await;
         let path = dir.join("ram");
-        let ram = SaveRam { path: path.clone(), background: true, load_test: None };
+        let background = kill != Kill::AfterPausedSave;
+        let ram = SaveRam { path: path.clone(), background, load_test: None };
         let request = Seal {
             next_disk: next.join("disk.qcow2"),
             next_vars: Some(next.join("vars.qcow2")),
@@ -198,9 +211,11 @@ impl Rig {
             ram: Some(ram),
         };
         let sealed = machine.seal(&request).await.unwrap();
-        self.pauses.push(sealed.seconds);
+        if background {
+            self.pauses.push(sealed.seconds);
+        }
         let save = sealed.ram.unwrap();
-        let saved = if at_once {
+        let saved = if kill == Kill::AtOnce {
             machine.stop(Duration::ZERO).await.unwrap();
             save.finish(&self.never).await
         } else {
@@ -213,9 +228,25 @@ impl Rig {
         std::fs::remove_dir_all(&next).unwrap();
         assert_eq!(path.exists(), saved.is_ok(), "{saved:?}");
         let saved = saved.ok()?;
-        self.saves.push(saved.seconds);
+        if background {
+            self.saves.push(saved.seconds);
+        }
         let ram = RamFile { path, format: saved.format };
-        Some(State { dir, ram, before })
+        Some(State { dir, ram, before, pause: sealed.seconds })
+    }
+
+    /// The middle of the times from QEMU's start until the loaded guest runs.
+    async fn load_seconds(&mut self, state: &State) -> f64 {
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            let dir = self.folder(&state.dir).await;
+            let spec = self.spec(&dir, Some(state.ram.clone()));
+            let started = Instant::now();
+            let machine = self.backend.start(&spec, &self.never).await.unwrap();
+            times.push(started.elapsed().as_secs_f64());
+            machine.stop(Duration::ZERO).await.unwrap();
+        }
+        median(&times)
     }
 
     /// Loads the state on overlays, and compares it with what the program knew.
@@ -275,7 +306,7 @@ pub(crate) async fn cycle(cycles: u64) {
     std::fs::create_dir(&folder).unwrap();
     let mut rig = Rig::new(&folder, setting("RAM_MIB", 1024)).await;
     let (machine, guest, dir) = rig.boot(&source).await;
-    let base = rig.seal_and_kill(machine, guest.as_ref(), dir, false).await.unwrap();
+    let base = rig.seal_and_kill(machine, guest.as_ref(), dir, Kill::AfterSave).await.unwrap();
     let (mut state, mut cut_off) = (base.clone(), 0);
     // A linear congruential generator: the same cycles for the same seed. With this one, the second
     // save is cut off.
@@ -288,7 +319,8 @@ pub(crate) async fn cycle(cycles: u64) {
             report(guest.as_ref()).await;
         }
         let at_once = (random >> 32).is_multiple_of(4);
-        let sealed = rig.seal_and_kill(machine, guest.as_ref(), dir, at_once).await;
+        let kill = if at_once { Kill::AtOnce } else { Kill::AfterSave };
+        let sealed = rig.seal_and_kill(machine, guest.as_ref(), dir, kill).await;
         cut_off += u64::from(sealed.is_none());
         let next = sealed.filter(|_| !cycle.is_multiple_of(CHAIN)).unwrap_or_else(|| base.clone());
         if next.dir == base.dir {
@@ -296,18 +328,30 @@ pub(crate) async fn cycle(cycles: u64) {
         }
         state = next;
         if cycle.is_multiple_of(10) {
-            println!("{cycle} cycles, {cut_off} saves cut off");
+            let pause = median(&rig.pauses);
+            println!("{cycle} cycles, {cut_off} saves cut off, pause {pause:.3} s median");
         }
     }
-    rig.load(&state).await.0.stop(Duration::ZERO).await.unwrap();
+    let (machine, guest, dir) = rig.load(&state).await;
     println!(
-        "{cycles} cycles with {} MiB came back equal, {cut_off} saves were cut off; pause {:.3} s \
-         median, {:.3} s longest; save {:.2} s median",
-        rig.memory_mib,
+        "{cycles} cycles with {} MiB came back equal, {cut_off} saves were cut off",
+        rig.memory_mib
+    );
+    println!(
+        "saved in the background: pause {:.3} s median, {:.3} s longest; complete after {:.2} s median",
         median(&rig.pauses),
         rig.pauses.iter().copied().fold(0.0, f64::max),
         median(&rig.saves),
     );
+    let kill = Kill::AfterPausedSave;
+    let paused = rig.seal_and_kill(machine, guest.as_ref(), dir, kill).await.unwrap();
+    println!("saved while paused: pause {:.3} s", paused.pause);
+    for (name, state) in [("in the background", &base), ("while paused", &paused)] {
+        let size = std::fs::metadata(&state.ram.path).unwrap().blocks() / 2048;
+        let seconds = rig.load_seconds(state).await;
+        println!("saved {name}: {size} MiB, runs {seconds:.2} s after QEMU's start");
+    }
+    rig.load(&paused).await.0.stop(Duration::ZERO).await.unwrap();
     lab.assert_clean();
 }
 
