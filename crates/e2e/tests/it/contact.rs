@@ -74,7 +74,8 @@ fn image_whose_cloud_init_is_bound_elsewhere_is_validated_and_built_upon() {
         "echo 'datasource_list: [Azure]' | sudo tee /etc/cloud/cloud.cfg.d/90-elsewhere.cfg"
     ]}]);
     let mut value: Value = serde_json::from_str(&template(&customizers)).unwrap();
-    let validator = json!({ "type": "Shell", "inline": ["test -e /etc/cloud/cloud.cfg.d/90-elsewhere.cfg"] });
+    let validator =
+        json!({ "type": "Shell", "inline": ["test -e /etc/cloud/cloud.cfg.d/90-elsewhere.cfg"] });
     value["properties"]["validate"] = json!({ "inVMValidations": [validator] });
     let file = lab.write("bound.json", value.to_string());
     let built = lab.run(&["build", file.to_str().unwrap()]).ok();

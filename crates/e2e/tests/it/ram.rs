@@ -17,8 +17,8 @@ use e2e::{Lab, template, text};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use vm::{
-    Access, Answer, Backend, Firmware, Guest, Host, Machine, MachineSpec, Qemu, RamFile, SaveRam,
-    Seal, Stdin, disk,
+    Access, Answer, Backend, Discard, Firmware, Guest, Host, Machine, MachineSpec, Qemu, RamFile,
+    SaveRam, Seal, Stdin, disk,
     seed::{self, Seed},
 };
 
@@ -100,6 +100,8 @@ enum Kill {
     AfterSave,
     /// After a save during which it was paused.
     AfterPausedSave,
+    /// Its guest powers off during the save, which QEMU completes before it exits.
+    PowerOff,
 }
 
 struct Rig {
@@ -215,15 +217,23 @@ impl Rig {
             self.pauses.push(sealed.seconds);
         }
         let save = sealed.ram.unwrap();
-        let saved = if kill == Kill::AtOnce {
-            machine.stop(Duration::ZERO).await.unwrap();
-            save.finish(&self.never).await
-        } else {
-            let after = report(guest).await;
-            assert!(after.n > before.n, "the guest continues: {before:?} {after:?}");
-            let saved = save.finish(&self.never).await;
-            machine.stop(Duration::ZERO).await.unwrap();
-            Ok(saved.unwrap())
+        let saved = match kill {
+            Kill::AtOnce => {
+                machine.stop(Duration::ZERO).await.unwrap();
+                save.finish(&self.never).await
+            }
+            Kill::PowerOff => {
+                let _ = guest.run("sudo systemctl poweroff -ff", Stdin::Empty, &mut Discard).await;
+                machine.wait_off(Duration::from_secs(300)).await.unwrap();
+                Ok(save.finish(&self.never).await.unwrap())
+            }
+            Kill::AfterSave | Kill::AfterPausedSave => {
+                let after = report(guest).await;
+                assert!(after.n > before.n, "the guest continues: {before:?} {after:?}");
+                let saved = save.finish(&self.never).await;
+                machine.stop(Duration::ZERO).await.unwrap();
+                Ok(saved.unwrap())
+            }
         };
         std::fs::remove_dir_all(&next).unwrap();
         assert_eq!(path.exists(), saved.is_ok(), "{saved:?}");
@@ -351,7 +361,9 @@ pub(crate) async fn cycle(cycles: u64) {
         let seconds = rig.load_seconds(state).await;
         println!("saved {name}: {size} MiB, runs {seconds:.2} s after QEMU's start");
     }
-    rig.load(&paused).await.0.stop(Duration::ZERO).await.unwrap();
+    let (machine, guest, dir) = rig.load(&paused).await;
+    let off = rig.seal_and_kill(machine, guest.as_ref(), dir, Kill::PowerOff).await.unwrap();
+    rig.load(&off).await.0.stop(Duration::ZERO).await.unwrap();
     lab.assert_clean();
 }
 

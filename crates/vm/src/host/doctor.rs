@@ -191,3 +191,42 @@ fn size() -> [Finding; 2] {
     };
     [memory, Finding::new("processors", true, cpus().to_string())]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QEMU_7: Version = Version { major: 7, minor: 2, micro: 0 };
+
+    fn root(capabilities: &str, setting: &str, has_device: bool) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("proc/self/status", &format!("Name:\tgoldsmith\nCapEff:\t{capabilities}\n"));
+        write("proc/sys/vm/unprivileged_userfaultfd", &format!("{setting}\n"));
+        if has_device {
+            write("dev/userfaultfd", "");
+        }
+        root
+    }
+
+    #[test]
+    fn userfaultfd_needs_a_capability_the_setting_or_the_device() {
+        let (all, none) = ("000001ffffffffff", "0000000000000000");
+        for (capabilities, setting, has_device, version, works) in [
+            (all, "0", false, OPENS_DEVICE, true),
+            (all, "0", false, QEMU_7, true),
+            (none, "1", false, QEMU_7, true),
+            (none, "0", true, OPENS_DEVICE, true),
+            (none, "0", true, QEMU_7, false),
+            (none, "0", false, OPENS_DEVICE, false),
+        ] {
+            let root = root(capabilities, setting, has_device);
+            let what = format!("{capabilities} {setting} {has_device} {version}");
+            assert_eq!(userfaultfd(version, root.path()).is_ok(), works, "{what}");
+        }
+    }
+}
