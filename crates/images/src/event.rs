@@ -3,7 +3,10 @@
 
 use std::{
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -55,8 +58,8 @@ pub enum Event {
     ActivityStarted { activity: String, does: ActivityKind },
     /// Progress of a transfer, in bytes.
     Progress { activity: String, done: u64, total: Option<u64> },
-    /// The activity ended, whatever its result.
-    ActivityEnded { activity: String },
+    /// The activity ended, whatever its result. `bytes`: its last progress, which was perhaps dropped.
+    ActivityEnded { activity: String, bytes: Option<u64> },
     /// Information for the user.
     Note { text: String },
     /// A problem that the user should check, although the run continues.
@@ -316,7 +319,7 @@ impl Events {
 
     fn activity(&self, name: String, does: ActivityKind) -> Activity {
         self.send(Event::ActivityStarted { activity: name.clone(), does });
-        Activity { events: self.clone(), name }
+        Activity { events: self.clone(), name, bytes: AtomicU64::new(NONE) }
     }
 }
 
@@ -326,11 +329,16 @@ impl Events {
 pub struct Activity {
     events: Events,
     name: String,
+    /// The last progress, or [`NONE`].
+    bytes: AtomicU64,
 }
+
+const NONE: u64 = u64::MAX;
 
 impl Activity {
     /// Reports that `done` bytes were moved, of `total` if known.
     pub fn progress(&self, done: u64, total: Option<u64>) {
+        self.bytes.store(done, Ordering::Relaxed);
         self.events.send(Event::Progress { activity: self.name.clone(), done, total });
     }
 }
@@ -338,7 +346,8 @@ impl Activity {
 impl Drop for Activity {
     fn drop(&mut self) {
         let activity = std::mem::take(&mut self.name);
-        self.events.send(Event::ActivityEnded { activity });
+        let bytes = Some(*self.bytes.get_mut()).filter(|bytes| *bytes != NONE);
+        self.events.send(Event::ActivityEnded { activity, bytes });
     }
 }
 
@@ -375,10 +384,16 @@ mod tests {
             download.progress(done, None);
         }
         drop((download, events));
-        let mut received = 0;
-        while receiver.recv().await.is_some() {
+        let (mut received, mut last) = (0, None);
+        while let Some(event) = receiver.recv().await {
             received += 1;
+            last = Some(event);
         }
         assert_eq!(received, PROGRESS_ROOM + 2, "its start and its end are not dropped");
+        let is_all = |bytes: &Option<u64>| *bytes == Some(9_999);
+        assert!(
+            matches!(&last, Some(Event::ActivityEnded { bytes, .. }) if is_all(bytes)),
+            "{last:?}"
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! The results of a build, and the steps that the next build skips.
 
-use std::{io::Write, process::Command};
+use std::{io::Write, path::Path, process::Command};
 
-use e2e::{InImage, Lab, executable, fresh, template, text, wait_for};
+use e2e::{Done, InImage, Lab, executable, fresh, template, text, wait_for};
 use serde_json::{Value, json};
 
 /// Installs a page with a unit that serves it, and prints properties of the guest.
@@ -38,6 +38,18 @@ fn outcome(steps: &[(String, String)], step: &str) -> String {
     steps.iter().find(|(name, _)| name == step).map(|(_, how)| how.clone()).unwrap_or_default()
 }
 
+/// The waterfall does not disturb the events, and the trace has the steps and their waits.
+fn assert_is_timed(built: &Done, trace: &Path) {
+    assert!(built.stderr.contains("TIMINGS"), "{}", built.stderr);
+    assert_eq!(built.events().len(), built.stdout.lines().count(), "{}", built.stdout);
+    let trace: Value = serde_json::from_slice(&std::fs::read(trace).unwrap()).unwrap();
+    let spans = trace["traceEvents"].as_array().unwrap().iter().filter(|event| event["ph"] == "X");
+    let names: Vec<_> = spans.map(|span| text(&span["name"])).collect();
+    for name in ["customize[0] who", "sync in the guest", "power off", "convert to one disk"] {
+        assert!(names.iter().any(|found| found == name), "{name} in {names:?}");
+    }
+}
+
 // conformance: 50, 53, 60, 67
 #[test]
 fn built_images_boot_without_traces_of_the_build() {
@@ -50,8 +62,9 @@ fn built_images_boot_without_traces_of_the_build() {
     let file = lab.write("web.json", template(&customizers(&marker, "echo one")));
     let file = file.to_str().unwrap();
 
-    let built =
-        lab.run(&["build", file, "--export", "vhd=web.vhd", "--export", "qcow2=web.qcow2"]).ok();
+    let exports = ["--export", "vhd=web.vhd", "--export", "qcow2=web.qcow2"];
+    let built = lab.run(&[&["build", file, "--timings=trace.json"][..], &exports].concat()).ok();
+    assert_is_timed(&built, &lab.path().join("trace.json"));
     lab.assert_clean();
     let printed: Vec<String> = built
         .events()

@@ -45,7 +45,7 @@ fn open_and_failed(events: &[Event]) -> (Vec<String>, Vec<String>) {
                 (step, -1)
             }
             Event::ActivityStarted { activity, .. } => (activity, 1),
-            Event::ActivityEnded { activity } => (activity, -1),
+            Event::ActivityEnded { activity, .. } => (activity, -1),
             _ => continue,
         };
         *open.entry(name.clone()).or_default() += change;

@@ -57,8 +57,9 @@ pub(super) async fn run(args: cli::Build, session: Session<'_>) -> Result {
         tracing::error!(error = %e, "the output task failed");
         (Vec::new(), Timings::default())
     });
-    if args.timings.is_some() {
-        output.aside(timings.text().trim_end());
+    let waterfall = timings.text();
+    if args.timings.is_some() && !waterfall.is_empty() {
+        output.aside(waterfall.trim_end());
     }
     if let Some(trace) = &mut trace
         && let Err(e) = trace.write(&timings)

@@ -72,7 +72,7 @@ impl Screen {
             }
             Event::ActivityStarted { activity, .. } => self.activity_started(activity),
             Event::Progress { activity, done, total } => self.progress(activity, *done, *total),
-            Event::ActivityEnded { activity } => {
+            Event::ActivityEnded { activity, .. } => {
                 if let Some(activity) = self.activities.remove(activity) {
                     activity.bar.finish_and_clear();
                 }

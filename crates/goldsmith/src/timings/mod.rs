@@ -6,7 +6,7 @@
 mod text;
 mod trace;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use images::event::{ActivityKind, Event, StepOutcome};
 
@@ -92,6 +92,8 @@ pub(crate) struct Recorder {
     steps: Vec<Open>,
     activities: Vec<Open>,
     machines: Vec<Open>,
+    /// When the guest was paused for each node, by its key.
+    seals: HashMap<String, Duration>,
 }
 
 impl Recorder {
@@ -116,22 +118,24 @@ impl Recorder {
                 let index = self.begin(What::Activity(*does), activity.clone(), at);
                 self.activities.push((index, activity.clone()));
             }
-            Event::Progress { activity, done, .. } => {
-                let open = self.activities.iter().find(|(_, name)| name == activity);
-                if let Some((index, _)) = open {
-                    self.spans[*index].bytes = Some(*done);
+            Event::ActivityEnded { activity, bytes } => {
+                if let Some(span) = self.end(at, End::Done, |all| &mut all.activities, activity) {
+                    span.bytes = *bytes;
                 }
             }
-            Event::ActivityEnded { activity } => {
-                self.end(at, End::Done, |recorder| &mut recorder.activities, activity);
+            Event::Sealed { title, key, seconds, .. } => {
+                let start = at.saturating_sub(duration(*seconds));
+                self.past(What::Pause, format!("seal {title}"), start, at);
+                self.seals.insert(key.clone(), start);
             }
-            Event::Sealed { title, seconds, .. } => {
-                self.past(What::Pause, format!("seal {title}"), *seconds, at);
-            }
-            Event::RamSaved { title, ram_bytes, seconds, .. } => {
-                let what = What::Activity(ActivityKind::Transfer);
-                let index = self.past(what, format!("save RAM of {title}"), *seconds, at);
-                self.spans[index].bytes = Some(*ram_bytes);
+            Event::RamSaved { title, key, ram_bytes, seconds } => {
+                // It is sent when the node is published, which may be later than the end of the save.
+                let took = duration(*seconds);
+                let start = self.seals.get(key).copied();
+                let start = start.unwrap_or_else(|| at.saturating_sub(took));
+                let (what, name) = (ActivityKind::Transfer, format!("save RAM of {title}"));
+                let span = self.past(What::Activity(what), name, start, start + took);
+                span.bytes = Some(*ram_bytes);
             }
             Event::MachineStarted { machine, .. } => {
                 let index = self.begin(What::Machine, format!("machine {machine}"), at);
@@ -144,6 +148,7 @@ impl Recorder {
             Event::RunStarted { .. }
             | Event::SourceResolved { .. }
             | Event::StepOutput { .. }
+            | Event::Progress { .. }
             | Event::Optimized { .. }
             | Event::Distributed { .. }
             | Event::Note { .. }
@@ -167,21 +172,33 @@ impl Recorder {
         self.spans.len() - 1
     }
 
-    /// Adds a span that ends now.
-    fn past(&mut self, what: What, name: String, seconds: f64, at: Duration) -> usize {
-        let length = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        let index = self.begin(what, name, at.saturating_sub(length));
-        (self.spans[index].end, self.spans[index].how) = (at, End::Done);
-        index
+    /// Adds a span that has ended.
+    fn past(&mut self, what: What, name: String, start: Duration, end: Duration) -> &mut Span {
+        let index = self.begin(what, name, start);
+        let span = &mut self.spans[index];
+        (span.end, span.how) = (end, End::Done);
+        span
     }
 
     /// Ends the first open span with that name: of two equal ones it is not known which one ended.
-    fn end(&mut self, at: Duration, how: End, of: fn(&mut Self) -> &mut Vec<Open>, name: &str) {
+    fn end(
+        &mut self,
+        at: Duration,
+        how: End,
+        of: fn(&mut Self) -> &mut Vec<Open>,
+        name: &str,
+    ) -> Option<&mut Span> {
         let open = of(self);
-        let Some(position) = open.iter().position(|(_, open)| open == name) else { return };
+        let position = open.iter().position(|(_, open)| open == name)?;
         let (index, _) = open.remove(position);
-        (self.spans[index].end, self.spans[index].how) = (at, how);
+        let span = &mut self.spans[index];
+        (span.end, span.how) = (at, how);
+        Some(span)
     }
+}
+
+fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 fn label(step: &str, title: &str) -> String {

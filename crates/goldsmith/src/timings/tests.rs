@@ -15,7 +15,11 @@ fn begun(activity: &str, does: ActivityKind) -> Event {
 }
 
 fn ended(activity: &str) -> Event {
-    Event::ActivityEnded { activity: activity.to_owned() }
+    ended_after(activity, None)
+}
+
+fn ended_after(activity: &str, bytes: Option<u64>) -> Event {
+    Event::ActivityEnded { activity: activity.to_owned(), bytes }
 }
 
 /// The timings of events, each with its time in milliseconds.
@@ -48,7 +52,6 @@ fn run() -> Timings {
         ram_bytes: 300 << 20,
         seconds: 1.5,
     };
-    let progress = |done| Event::Progress { activity: "convert".to_owned(), done, total: None };
     let failed = |step: &str| Event::StepFailed {
         step: step.to_owned(),
         title: step.to_owned(),
@@ -64,17 +67,15 @@ fn run() -> Timings {
             (5_990, begun("sync in the guest", ActivityKind::Wait)),
             (6_000, ended("sync in the guest")),
             (6_500, sealed),
-            (7_500, saved),
             (6_500, finished("boot", StepOutcome::Done)),
             (6_600, begun("publish first boot", ActivityKind::Work)),
             (6_700, started("convert")),
             (6_700, started("fork")),
             (6_800, begun("convert", ActivityKind::Transfer)),
-            (7_000, progress(1 << 20)),
             (7_000, ended("publish first boot")),
-            (8_000, progress(3 << 20)),
+            (8_500, saved),
             (9_000, failed("fork")),
-            (9_000, ended("convert")),
+            (9_000, ended_after("convert", Some(3 << 20))),
             (9_000, failed("convert")),
         ],
         10_000,
@@ -103,8 +104,8 @@ fn recording_without_events_prints_nothing() {
 #[test]
 fn long_name_is_cut_and_keeps_its_size() {
     let name = "x".repeat(80);
-    let progress = Event::Progress { activity: name.clone(), done: 2048, total: None };
-    let text = record(&[(0, begun(&name, ActivityKind::Transfer)), (900, progress)], 1_000).text();
+    let done = ended_after(&name, Some(2048));
+    let text = record(&[(0, begun(&name, ActivityKind::Transfer)), (900, done)], 1_000).text();
     assert!(text.contains("x… (2.0 KiB)  transfer"), "{text}");
 }
 

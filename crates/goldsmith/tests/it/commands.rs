@@ -79,6 +79,19 @@ fn doctor_reports_every_check() {
     assert!(findings["guests"]["cpu"].as_str().unwrap().starts_with("max"));
 }
 
+#[test]
+fn doctor_does_not_believe_a_request_for_kvm() {
+    let doctor = |arguments: &[&str]| -> Value {
+        let arguments = [&["--output", "json"][..], arguments, &["doctor"]].concat();
+        serde_json::from_str(&stdout(&Sandbox::new().run(&arguments))).unwrap()
+    };
+    let works = doctor(&[])["guests"]["accel"] == "kvm";
+    let requested = doctor(&["--accel", "kvm"]);
+    let findings = requested["findings"].as_array().unwrap();
+    let kvm = findings.iter().find(|finding| finding["what"] == "KVM").unwrap();
+    assert_eq!((&kvm["ok"], kvm["remedy"].is_null()), (&json!(works), works), "{kvm}");
+}
+
 /// A valid Azure template with a source of that publisher and offer.
 fn template(publisher: &str, offer: &str, size: &str, customize: &Value) -> String {
     json!({
@@ -163,6 +176,25 @@ fn validate_rejects_a_size_unknown_to_azure() {
     let output = sandbox.run(&["validate", "t.json"]);
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
     assert!(stderr(&output).contains("not a VM size of Azure"), "{}", stderr(&output));
+}
+
+#[test]
+fn timings_file_is_created_before_the_build() {
+    let sandbox = Sandbox::new();
+    sandbox.write("t.json", &template("Nobody", "nothing", "", &json!([])));
+    let output = sandbox.run(&["build", "t.json", "--timings=missing/trace.json"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("cannot create missing/trace.json"), "{}", stderr(&output));
+    // A build that fails at once leaves an empty trace, and no waterfall.
+    let output = sandbox.run(&["--output", "json", "build", "t.json", "--timings=trace.json"]);
+    assert_ne!(output.status.code(), Some(0));
+    for line in stdout(&output).lines() {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    }
+    let trace = std::fs::read_to_string(sandbox.dir.path().join("trace.json")).unwrap();
+    let trace: Value = serde_json::from_str(&trace).unwrap();
+    assert_eq!(trace["displayTimeUnit"], "ms");
+    assert!(!stderr(&output).contains("TIMINGS"), "{}", stderr(&output));
 }
 
 #[test]

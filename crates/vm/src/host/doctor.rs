@@ -5,8 +5,8 @@ use std::{fs, path::Path};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Accel, DEADLINE, Error, Host, INSTALL_QEMU_IMG, KVM, Version, cpus, firmware, is_installed,
-    kvm, usable_memory_mib,
+    Accel, DEADLINE, Error, Host, INSTALL_QEMU_IMG, KVM, NoKvm, Version, cpus, firmware,
+    is_installed, kvm, usable_memory_mib,
 };
 use crate::{
     RamFormat, may_wait,
@@ -81,7 +81,7 @@ async fn of_host(host: &Host, findings: &mut Vec<Finding>) {
     findings.push(Finding::new("qemu", true, detail));
     findings.push(images(host).await);
     findings.push(match &host.accel {
-        Accel::Kvm => Finding::new("KVM", true, "works"),
+        Accel::Kvm => may_wait(kvm_works),
         Accel::Tcg { why } => Finding::new("KVM", true, format!("software emulation: {why}"))
             .remedy(format!("builds work, but several times slower; {}", may_wait(kvm_remedy))),
     });
@@ -132,12 +132,24 @@ fn userfaultfd(version: Version, root: &Path) -> Result<(), String> {
     }
 }
 
+/// A request for KVM does not make it work.
+fn kvm_works() -> Finding {
+    match try_kvm() {
+        Ok(()) => Finding::new("KVM", true, "works"),
+        Err((cause, why)) => Finding::new("KVM", false, why).remedy(cause.remedy()),
+    }
+}
+
 fn kvm_remedy() -> &'static str {
-    let cpu_info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    match kvm(Path::new(KVM), &cpu_info) {
+    match try_kvm() {
         Ok(()) => "KVM works here: omit --accel",
         Err((cause, _)) => cause.remedy(),
     }
+}
+
+fn try_kvm() -> Result<(), (NoKvm, String)> {
+    let cpu_info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    kvm(Path::new(KVM), &cpu_info)
 }
 
 async fn images(host: &Host) -> Finding {
