@@ -58,7 +58,8 @@ pub enum Event {
     ActivityStarted { activity: String, does: ActivityKind },
     /// Progress of a transfer, in bytes.
     Progress { activity: String, done: u64, total: Option<u64> },
-    /// The activity ended, whatever its result. `bytes`: its last progress, which was perhaps dropped.
+    /// The activity ended, whatever its result. `bytes`: its last progress, whose event was perhaps
+    /// dropped.
     ActivityEnded { activity: String, bytes: Option<u64> },
     /// Information for the user.
     Note { text: String },
@@ -202,7 +203,7 @@ const PROGRESS_ROOM: usize = 64;
 /// error.
 ///
 /// The queue for a slow reader is bounded: guest output waits for room, progress events are
-/// dropped, and the number of all other events is limited by the number of steps.
+/// dropped, and the number of all other events is limited by the steps and their activities.
 #[derive(Debug, Clone)]
 pub struct Events(Option<Queue>);
 

@@ -1,23 +1,24 @@
 //! Translates a machine's description into QEMU's arguments, without I/O.
 //!
 //! A change here changes the hardware that a saved RAM expects, so that nodes of an earlier
-//! goldsmith cannot be resumed. Raise [`LAYOUT`](crate::spec::LAYOUT) with it.
+//! goldsmith cannot be resumed. Raise [`LAYOUT`](crate::spec::LAYOUT) with it, unless it concerns
+//! only the host.
 //!
 //! # KVM
 //!
-//! The choices for KVM come from the documentation of QEMU 10.0. They have not been measured, because
-//! the hosts of our tests have no KVM. Left at QEMU's defaults, for these reasons:
+//! The choices for KVM come from the documentation of QEMU 10.0. They have not been measured,
+//! because the hosts of our tests have no KVM. Left at QEMU's defaults, for these reasons:
 //!
-//! - Paravirtual clock, steal time, end of interrupt and asynchronous page faults, the interrupt
-//!   controllers in the kernel: on, for every processor model. Linux takes kvm-clock, so that it needs
-//!   no `invtsc`, which `-only-migratable` would reject.
-//! - RAM is anonymous memory, for which QEMU requests huge pages from the kernel. A memfd or hugetlbfs
-//!   would need an administrator, and to write-protect shared memory a newer kernel. `prealloc` would
-//!   touch all of it before the guest boots, and a build never uses most of it.
+//! - Paravirtual clock, steal time, end of interrupt and asynchronous page faults, and the interrupt
+//!   controllers in the kernel: on, for every processor model. Linux takes kvm-clock, so that it
+//!   needs no `invtsc`, which `-only-migratable` would reject.
+//! - RAM is anonymous memory, for which QEMU requests huge pages from the kernel. A memfd or
+//!   hugetlbfs would need an administrator, and write-protecting shared memory a newer kernel.
+//!   `prealloc` would touch all of it before the guest boots, and a build never uses most of it.
 //! - Each virtio disk has a queue per vCPU. Network queues would need multi-queue taps; the user
 //!   network has only one.
-//! - HPET and SMM: present. Under emulation, Linux reads its clock from the HPET. Firmware without Secure
-//!   Boot does not use SMM.
+//! - HPET and SMM: present. Under emulation, Linux reads its clock from the HPET. Firmware without
+//!   Secure Boot does not use SMM.
 //! - `cpu-pm` would let an idle guest occupy a processor of the host. `driftfix` is for guests that
 //!   count the ticks of the RTC, which Linux does not.
 
@@ -68,11 +69,11 @@ pub(crate) fn data_drive(lun: usize) -> String {
 /// Zeroes that the guest writes take no space. Guest flushes are ignored: the seal syncs what is
 /// worth keeping, and an unsealed drive is discarded after a power failure anyway.
 ///
-/// Data passes through the host's page cache, since most of what a step writes is read again by the
-/// next ones and by the conversion. So `aio` stays at `threads`: `native` requires `direct`. Whether
-/// `io_uring`, which many containers and a sysctl of the kernel switch off, is faster with the page
-/// cache has not been measured. An I/O thread would relieve QEMU's main thread, which has little else
-/// to do.
+/// Data passes through the host's page cache, since most of what a step writes is read again by
+/// the next ones and by the conversion. So `aio` stays at `threads`: `native` requires `direct`.
+/// Whether `io_uring`, which many containers and a sysctl of the kernel switch off, is faster with
+/// the page cache has not been measured. An I/O thread would relieve QEMU's main thread, which has
+/// little else to do.
 pub(crate) fn drive(node_name: &str, path: &Path, takes_over: bool) -> Value {
     let cache = json!({ "direct": false, "no-flush": true });
     let mut drive = json!({
@@ -128,8 +129,8 @@ fn processor(args: &mut Args, host: &Host, spec: &MachineSpec) {
         Firmware::Uefi { .. } => format!(",pflash0=code,pflash1={}", node("vars", 0)),
         Firmware::Bios => String::new(),
     };
-    // Merging equal pages of guests would split huge pages, and let one guest find out what is in the
-    // memory of another one.
+    // Merging equal pages of guests would split huge pages, and let one guest find out what is in
+    // the memory of another one.
     let options = "vmport=off,sata=off,dump-guest-core=off,mem-merge=off";
     args.put("-machine", format!("{machine},{options}{flash}"));
     args.put(

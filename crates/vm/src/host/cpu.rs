@@ -6,17 +6,18 @@
 //! exact processor ([`super::Host::ram_identity`]); where that has changed, the node's disk is booted
 //! instead.
 //!
-//! Which models: `Haswell-noTSX` (2013) and `EPYC` (2017) have all of x86-64-v3, and nearly every newer
-//! processor of their vendors has all of theirs. Later models add features that microcode takes away
-//! (TSX) or brings (`spec-ctrl`, in each Intel model since Skylake that lacks TSX), or that only some
-//! processors have (AVX-512). Then an update of microcode could change the model, which a named model
-//! is to avoid. What microcode brings tells the guest's kernel how to protect its processes from each
-//! other; a build machine runs the scripts of one template. It does not protect the host from guests.
+//! Which models: `Haswell-noTSX` (2013) and `EPYC` (2017) have all of x86-64-v3, and nearly every
+//! newer processor of their vendors has all of theirs. Later models add features that microcode
+//! takes away (TSX) or brings (`spec-ctrl`, in each Intel model since Skylake that lacks TSX), or
+//! that only some processors have (AVX-512). Then an update of microcode could change the model,
+//! which a named model is to avoid. What microcode brings tells the guest's kernel how to protect its
+//! processes from each other; a build machine runs the scripts of one template. It does not protect
+//! the host from guests.
 //!
-//! The names mean the same version of the model for every machine type (`-v1`, of Haswell `-v2`; asked
-//! from QEMU 10.0.2 for pc-q35-7.1 and 10.0). Without `enforce`, a feature that KVM hides although the
-//! processor has it (as nested KVM may) is missing in the guest and QEMU still starts; with it, QEMU
-//! would refuse. Not tested on KVM.
+//! The names mean the same version of the model for every machine type (`-v1`, of Haswell `-v2`;
+//! asked from QEMU 10.0.2 for pc-q35-7.1 and 10.0). Without `enforce`, a feature that KVM hides
+//! although the processor has it (as nested KVM may) is missing in the guest and QEMU still starts;
+//! with it, QEMU would refuse. Not tested on KVM.
 
 use super::{Accel, cpu_field};
 
