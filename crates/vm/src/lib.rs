@@ -38,6 +38,7 @@ pub use host::{Accel, CpuChoice, Host, boot_id};
 pub use machine::{Backend, Machine, Seal, Sealed};
 pub use qemu::{Qemu, end};
 pub use ram::{RamFile, RamFormat, RamLost, RamSave, SaveRam, SavedRam};
-pub use spec::{Bridge, Firmware, MachineSpec};
+pub use spec::{Firmware, MachineSpec};
+pub use tap::Bridge;
 pub use wait::{may_wait, off_runtime};
 pub use watched::{MachineChange, Watched};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{Access, RamFile};
+use crate::{Access, Bridge, RamFile};
 
 /// The version of the virtual hardware that QEMU's arguments describe ([`crate::args`]). RAM saved
 /// under another version cannot be resumed.
@@ -44,17 +44,6 @@ pub struct MachineSpec {
     pub machine_type: Option<String>,
     /// Overrides the host's CPU model.
     pub cpu_model: Option<String>,
-}
-
-/// A machine's port on a bridge of the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bridge {
-    /// The bridge device, which must exist.
-    pub name: String,
-    /// The tap device to create for the machine (see [`crate::tap`]). The caller removes it.
-    pub tap: String,
-    /// The MAC address of the guest on that network, as `02:00:00:00:00:00`.
-    pub mac: String,
 }
 
 /// The firmware of a machine.

@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Bridge, may_wait,
+    may_wait,
     proc::{self, Command, find_program},
 };
 
@@ -20,6 +20,17 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const TUN: &str = "/dev/net/tun";
 /// The kernel's bit for the capability to create network devices.
 const CAP_NET_ADMIN: u64 = 1 << 12;
+
+/// A machine's port on a bridge of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bridge {
+    /// The bridge device, which must exist.
+    pub name: String,
+    /// The tap device to create for the machine (see [`create`]). The caller removes it.
+    pub tap: String,
+    /// The MAC address of the guest on that network, as `02:00:00:00:00:00`.
+    pub mac: String,
+}
 
 /// The reason why a machine cannot be attached to a bridge of this host.
 #[derive(Debug, thiserror::Error)]

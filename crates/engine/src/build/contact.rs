@@ -7,9 +7,8 @@
 //! cloud-init's seed and credentials ──▶ answers ──▶ ready
 //! ```
 //!
-//! Every machine is offered credentials (see [`vm::credentials`]). What differs is the NoCloud seed.
-//! Without one, cloud-init finds no data source and switches itself off, which saves a large part of
-//! a first boot; it then runs for the first time on a machine of the image's users.
+//! Every machine is offered credentials (see [`vm::credentials`]). What differs is the NoCloud seed
+//! ([`Seeding`]).
 
 use std::{
     path::{Path, PathBuf},
@@ -18,10 +17,7 @@ use std::{
 
 use api::ErrorCode;
 use futures_util::future::BoxFuture;
-use images::{
-    error::{Coded, Error, Result, guest_error, machine_error},
-    first_contact::FirstContact,
-};
+use images::error::{Coded, Error, Result, guest_error, machine_error};
 use tokio::time::Instant;
 use vm::{
     Access, Discard, Guest, Machine, MachineSpec, Stdin,
@@ -33,73 +29,9 @@ use super::{
     first_boot::{BOOTED, SETTLED},
     network,
     power::{power_on, unless_gone},
+    seeding::Seeding,
 };
-use crate::{node::Shape, template::Template};
-
-/// The tag of a template whose scripts rely on what cloud-init does at a first boot: with `true`,
-/// cloud-init runs in the build machine before them.
-pub const CLOUD_INIT_TAG: &str = "goldsmith.cloudInit";
-
-/// Reads [`CLOUD_INIT_TAG`].
-///
-/// # Errors
-/// `ValidationFailed`: the tag has another value than `true` or `false`.
-pub(super) fn runs_cloud_init(template: &Template) -> Result<bool> {
-    let tags = &template.tags;
-    let tag = tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(CLOUD_INIT_TAG));
-    match tag.map(|(_, value)| value.trim().to_ascii_lowercase()).as_deref() {
-        None | Some("" | "false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(value) => Err(Error::new(
-            ErrorCode::ValidationFailed,
-            format!("the tag `{CLOUD_INIT_TAG}` is {value:?}; it can be `true` or `false`"),
-        )
-        .target("tags")),
-    }
-}
-
-/// The seed of a machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Seeding {
-    /// None.
-    Nothing,
-    /// One that the machine had before.
-    Known(PathBuf),
-    /// Lets cloud-init do what it does on a machine of the image's users.
-    Plain,
-    /// Has cloud-init make the build user. `network`: and set up the network cards.
-    User { network: bool },
-}
-
-impl Seeding {
-    /// For the first boot of a build. `runs_cloud_init`: the template's scripts rely on what
-    /// cloud-init does.
-    pub(super) fn of_build(image: FirstContact, runs_cloud_init: bool) -> Self {
-        match image {
-            FirstContact::CloudInit => Self::User { network: true },
-            FirstContact::Credentials if runs_cloud_init => Self::User { network: false },
-            FirstContact::Credentials => Self::Nothing,
-        }
-    }
-
-    /// For a new machine of a finished image, which boots as its users' machines do.
-    pub(super) fn of_image(image: FirstContact) -> Self {
-        match image {
-            FirstContact::CloudInit => Self::User { network: true },
-            FirstContact::Credentials => Self::Plain,
-        }
-    }
-
-    /// As the first boot of a node did it.
-    pub(super) fn of_node(seed: PathBuf) -> Self {
-        if vm::may_wait(|| seed.exists()) { Self::Known(seed) } else { Self::Nothing }
-    }
-
-    /// The way that is left if this one fails, for a machine that has not booted before.
-    fn second(&self) -> Option<Self> {
-        matches!(self, Self::Nothing | Self::Plain).then_some(Self::User { network: true })
-    }
-}
+use crate::node::Shape;
 
 /// How a machine became reachable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

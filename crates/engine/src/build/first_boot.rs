@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use images::{config::Subnet, digest::digest, error::Result};
 use vm::{Guest, Stdin, credentials, seed};
 
-use super::{Run, contact::Seeding, data_disks};
+use super::{Run, data_disks, seeding::Seeding};
 use crate::{command::run_within, node::Shape};
 
 /// The unprivileged user that customizers run as.
@@ -51,7 +51,7 @@ pub(super) fn inputs(seeding: &Seeding, shape: &Shape) -> BTreeMap<String, Strin
         Seeding::User { network: true } => format!("{} network", seed::VERSION),
         Seeding::User { network: false } => seed::VERSION.to_string(),
         Seeding::Nothing | Seeding::Plain | Seeding::Known(_) => {
-            format!("none {}", digest(GROW.as_bytes()))
+            format!("none {}", digest(STAND_IN.as_bytes()))
         }
     };
     let mut inputs = BTreeMap::from([
@@ -64,19 +64,29 @@ pub(super) fn inputs(seeding: &Seeding, shape: &Shape) -> BTreeMap<String, Strin
     inputs
 }
 
-const GROW: &str = include_str!("grow.sh");
-const GROW_LIMIT: Duration = Duration::from_secs(5 * 60);
+const STAND_IN: &str = include_str!("stand_in.sh");
+const STAND_IN_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// Grows the root file system to the size of its disk, in a guest where cloud-init does not run.
-pub(super) async fn grow(run: &Run<'_>, guest: &dyn Guest) -> Result<()> {
-    let command = "sudo sh -c \"$(cat)\" grow";
-    let stdin = Stdin::Bytes(GROW.as_bytes());
-    let exit =
-        run_within(guest, "growing the root file system", command, stdin, GROW_LIMIT).await?;
+/// Does in the guest what a build needs of cloud-init, where cloud-init does not run: grows the root
+/// file system if its disk is larger than the source's, and names the disk that updates of a boot
+/// loader for BIOS are for.
+pub(super) async fn stand_in(
+    run: &Run<'_>,
+    guest: &dyn Guest,
+    shape: &Shape,
+    is_larger: bool,
+) -> Result<()> {
+    if shape.uefi && !is_larger {
+        return Ok(());
+    }
+    let command = format!("sudo sh -c \"$(cat)\" stand-in {is_larger}");
+    let stdin = Stdin::Bytes(STAND_IN.as_bytes());
+    let what = "cloud-init's work";
+    let exit = run_within(guest, what, &command, stdin, STAND_IN_LIMIT).await?;
     if !exit.success() {
-        run.cx
-            .events
-            .warn(format!("growing the root file system {exit}; it has the source's size"));
+        run.cx.events.warn(format!(
+            "what cloud-init would have done {exit}: the root file system may have the source's size"
+        ));
     }
     Ok(())
 }

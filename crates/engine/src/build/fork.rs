@@ -25,12 +25,13 @@ use vm::{Access, Guest, Machine, RamFile, disk, may_wait};
 
 use super::{
     Plan, Run, access,
-    contact::{Came, Contact, Entered, Seeding},
+    contact::{Came, Contact, Entered},
     data_disks,
     first_boot::BUILD_USER,
     identities,
     live::overlay,
     power::unless_gone,
+    seeding::Seeding,
 };
 use crate::{metadata::Relay, node::Node};
 

@@ -22,13 +22,14 @@ use vm::{Access, Guest, Host, Machine, RamFile, Seal, Stdin, disk, may_wait};
 use super::{
     Run,
     chain::{Chain, Link},
-    contact::{Came, Contact, Entered, Seeding},
+    contact::{Came, Contact, Entered},
     data_disks,
     first_boot::{self, BUILD_USER},
     identities,
     plan::Plan,
     power::unless_gone,
     ram::{Ram, Tally, Unfinished},
+    seeding::Seeding,
 };
 use crate::{
     command::run_within,
@@ -83,7 +84,7 @@ impl Live {
         let number = run.next_work_number();
         let work = run.store.work_dir(&run.id, number);
         may_wait(|| fs::create_dir_all(&work)).code(ErrorCode::InternalError, || at(&work))?;
-        let may_grow =
+        let is_larger =
             matches!(from, From::Source(source, _) if source.virtual_size < chain.shape.disk_bytes);
         let prepared = prepare(run, chain, from, &work).await?;
         let Prepared { access, seeding, below, booted, .. } = prepared;
@@ -100,8 +101,8 @@ impl Live {
         let disks = || disks(run, chain, &work, &below, booted.is_none()).boxed();
         let Entered { machine, guest, seeding, .. } =
             contact.establish(run, &chain.shape, spec, &disks).await?;
-        if may_grow && seeding == Seeding::Nothing {
-            first_boot::grow(run, guest.as_ref()).await?;
+        if booted.is_none() && seeding == Seeding::Nothing {
+            first_boot::stand_in(run, guest.as_ref(), &chain.shape, is_larger).await?;
         }
         Ok(Self {
             machine,

@@ -26,6 +26,7 @@ mod ram;
 mod report;
 mod resolve;
 mod retained;
+mod seeding;
 mod sound;
 mod validate;
 mod wanted;
@@ -58,7 +59,6 @@ use tokio::time::Instant;
 use vm::{Backend, Host, Machine, Watched, may_wait, off_runtime};
 
 pub use chain::{Chain, Link, Role};
-pub use contact::CLOUD_INIT_TAG;
 pub(crate) use fork::{Entry, Fork, ForkOf};
 pub use freshness::{CACHE_TAG, Freshness, age};
 pub use history::{Forecast, Hit, forecast};
@@ -69,6 +69,7 @@ pub use plan::{Plan, PlannedStep};
 pub use report::Report;
 pub use resolve::{Input, resolve};
 pub use retained::{OnError, RetainedMachine, retained_machines};
+pub use seeding::CLOUD_INIT_TAG;
 pub use wanted::Wanted;
 
 pub use crate::template::check_runs_on_linux;

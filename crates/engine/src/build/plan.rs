@@ -6,7 +6,7 @@ use images::config::Subnet;
 use sources::SourceImage;
 use vm::Host;
 
-use super::{Wanted, contact::Seeding, data_disks};
+use super::{Wanted, data_disks, seeding::Seeding};
 use crate::{
     customize::Action, metadata::Metadata, node::Shape, optimize::Optimize, template::Template,
     vm_size::VmSize,

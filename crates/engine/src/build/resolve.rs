@@ -7,8 +7,9 @@ use sources::{SourceProperties, fetch};
 use vm::may_wait;
 
 use super::{
-    Wanted, check_machine, contact, network,
+    Wanted, check_machine, network,
     plan::{Plan, PlannedStep, title, validates_source_only},
+    seeding,
 };
 use crate::{
     customize::{self, Inputs, Purpose, Step},
@@ -52,7 +53,7 @@ pub async fn resolve(cx: &RunContext, input: Input) -> Result<Plan, Vec<Error>> 
     let facts = facts.unwrap_or(unknown);
     let size = check_machine(&input.template, &facts).map_err(|e| errors.push(e)).ok();
     let runs_cloud_init =
-        contact::runs_cloud_init(&input.template).map_err(|e| errors.push(e)).unwrap_or_default();
+        seeding::runs_cloud_init(&input.template).map_err(|e| errors.push(e)).unwrap_or_default();
     let subnet =
         network::subnet(&cx.layout, &input.template).map_err(|e| errors.push(e)).ok().flatten();
     let customize: &[_] =

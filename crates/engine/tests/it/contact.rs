@@ -139,12 +139,12 @@ async fn tag_lets_cloud_init_run_before_the_scripts() {
 }
 
 #[tokio::test]
-async fn larger_disk_is_grown_in_the_guest_where_cloud_init_does_not() {
+async fn larger_disk_is_grown_in_the_guest_where_cloud_init_does_not_run() {
     for (contact, grows) in [(FirstContact::Credentials, true), (FirstContact::CloudInit, false)] {
         let mut bench = Bench::upon(contact).await;
         bench.also = json!({ "vmProfile": { "osDiskSizeGB": 1 } });
         bench.build(&bench.cx()).await.unwrap();
-        let grown = bench.fake.commands().iter().any(|command| command.ends_with(" grow"));
+        let grown = bench.fake.commands().iter().any(|command| command.ends_with(" stand-in true"));
         assert_eq!(grown, grows, "{contact:?}");
     }
 }

@@ -1,6 +1,16 @@
-# Grows the partition and the file system of / to the end of the disk, as cloud-init does on a machine
-# that it runs on. Runs as root, where the template makes the disk larger and cloud-init does not run.
+# Does what a build needs of cloud-init, in a guest where cloud-init does not run. Runs as root.
+#
+# $1: true if the disk is larger than the source's
 set -eu
+# Updates of GRUB for BIOS reach the boot sectors of the disk that debconf names (as grub_dpkg of
+# cloud-init does it).
+if dpkg-query --show grub-pc > /dev/null 2>&1; then
+    disk=$(grub-probe --target=disk /boot)
+    printf 'grub-pc grub-pc/install_devices%s\n' " multiselect $disk" "_empty boolean false" |
+        debconf-set-selections
+fi
+[ "$1" = true ] || exit 0
+# The partition and the file system of / reach the end of the disk.
 device=$(findmnt -nvo SOURCE /)
 sys=/sys/class/block/$(basename "$(readlink -f "$device")")
 if [ -e "$sys/partition" ]; then
