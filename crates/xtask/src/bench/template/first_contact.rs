@@ -18,13 +18,10 @@ pub(super) fn measure(lab: &Lab) -> Result<Vec<Row>> {
     lab.make_source()?;
     let (mut credentials, mut cloud_init) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let template = lab.template(&json!({}));
         lab.forget_steps()?;
-        credentials.push(lab.build("credentials", &template)?);
-        let mut template = lab.template(&json!({}));
-        template["tags"] = json!({ "goldsmith.cloudInit": "true" });
+        credentials.push(lab.build("credentials", &lab.template(&json!({})))?);
         lab.forget_steps()?;
-        cloud_init.push(lab.build("cloud-init", &template)?);
+        cloud_init.push(lab.build("cloud-init", &lab.with_cloud_init())?);
     }
     let answer = |all: &[Built]| middle(all.iter().map(answered).collect());
     let boot = |all: &[Built]| middle(all.iter().map(|built| built.step("boot")).collect());

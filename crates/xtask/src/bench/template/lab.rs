@@ -101,6 +101,13 @@ impl Lab {
         template
     }
 
+    /// The same, with cloud-init in the build machine.
+    pub(super) fn with_cloud_init(&self) -> Value {
+        let mut template = self.template(&json!({}));
+        template["tags"] = json!({ "goldsmith.cloudInit": "true" });
+        template
+    }
+
     /// Runs a build. Messages and files use the name `case`.
     pub(super) fn build(&self, case: &str, template: &Value) -> Result<Built> {
         let file = self.dir.join(format!("{case}.json"));
