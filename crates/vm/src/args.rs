@@ -98,7 +98,8 @@ pub fn arguments(host: &Host, spec: &MachineSpec) -> Vec<String> {
     if spec.migratable {
         args.flag("-only-migratable");
     }
-    args.put("-name", format!("goldsmith-{}", safe_name(&spec.name)));
+    // Threads with names: a save of the RAM lets the guest go first.
+    args.put("-name", format!("goldsmith-{},debug-threads=on", safe_name(&spec.name)));
     args.put("-pidfile", spec.run_dir.join(PID_FILE).to_string_lossy());
     args.put("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     processor(&mut args, host, spec);

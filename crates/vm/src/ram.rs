@@ -92,6 +92,11 @@ impl RamSave {
         save
     }
 
+    /// Abandons the save when it is canceled.
+    pub fn give_up(&self) -> CancellationToken {
+        self.give_up.clone()
+    }
+
     /// Waits for the end of the save, and abandons it if the token is canceled first. Nothing
     /// writes to the file afterwards.
     ///

@@ -169,8 +169,8 @@ impl Live {
             ram: sealed.ram.is_some(),
             seconds: sealed.seconds,
         });
-        if sealed.ram.is_some() {
-            self.tally.begin(at_node);
+        if let Some(save) = &sealed.ram {
+            self.tally.begin(at_node, seal.ram, save.give_up());
         }
         let meta = self.meta(chain, seal.link, seal.seconds);
         self.booted = Some(meta.booted.clone());

@@ -38,8 +38,8 @@ const WORTHWHILE: f64 = 2.0;
 /// its RAM the node has to boot.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The time that a machine's steps took, and how much of it saved RAM covers. A save is still in
-/// progress when the next node is sealed. Until it fails, it counts as successful.
+/// The time that a machine's steps took, and how much of it saved RAM covers. A save is often still
+/// in progress when the next node is sealed.
 #[derive(Debug, Clone)]
 pub(super) struct Tally(Arc<Mutex<Times>>);
 
@@ -50,10 +50,18 @@ struct Times {
     total: f64,
     /// The steps up to the last node with RAM.
     saved: f64,
-    /// The steps up to the node whose RAM is being written.
-    saving: Option<f64>,
+    /// The save in progress.
+    saving: Option<InProgress>,
     /// The last cost of saving RAM on this host.
     cost: f64,
+}
+
+#[derive(Debug)]
+struct InProgress {
+    /// The steps up to its node.
+    at: f64,
+    /// Abandons it, if a later node may take precedence.
+    dispensable: Option<CancellationToken>,
 }
 
 /// The place of a node in its machine's steps: the seconds of all steps up to it.
@@ -78,26 +86,32 @@ impl Tally {
         Mark(times.total)
     }
 
-    /// Whether to save RAM after the last step.
+    /// Whether to save RAM after the last step. QEMU saves one state at a time, and the guest would
+    /// have to wait for the end of an earlier save. So a node that is only worthwhile does without,
+    /// and one that is not abandons an earlier save that was.
     pub(super) fn wants(&self, ram: Ram) -> bool {
         let times = self.times();
-        let since = times.total - times.saving.unwrap_or(times.saved);
-        match ram {
-            Ram::Always => true,
-            Ram::IfWorthwhile => since > WORTHWHILE * times.cost,
-            Ram::Never => false,
+        match (ram, &times.saving) {
+            (Ram::Never, _) | (Ram::IfWorthwhile, Some(_)) => false,
+            (Ram::IfWorthwhile, None) => times.total - times.saved > WORTHWHILE * times.cost,
+            (Ram::Always, saving) => {
+                let dispensable = saving.as_ref().and_then(|save| save.dispensable.as_ref());
+                dispensable.inspect(|save| save.cancel());
+                true
+            }
         }
     }
 
-    /// A save begins.
-    pub(super) fn begin(&self, at: Mark) {
-        self.times().saving = Some(at.0);
+    /// A save begins. `give_up` abandons it.
+    pub(super) fn begin(&self, at: Mark, ram: Ram, give_up: CancellationToken) {
+        let dispensable = (ram == Ram::IfWorthwhile).then_some(give_up);
+        self.times().saving = Some(InProgress { at: at.0, dispensable });
     }
 
     /// Completes the description of a node, once all nodes below it are complete.
     fn complete(&self, at: Mark, ram: Option<RamMeta>, meta: NodeMeta) -> NodeMeta {
         let mut times = self.times();
-        if times.saving == Some(at.0) {
+        if times.saving.as_ref().is_some_and(|save| save.at == at.0) {
             times.saving = None;
         }
         if let Some(ram) = &ram {

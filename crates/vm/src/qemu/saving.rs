@@ -1,10 +1,12 @@
 //! Chooses how a seal saves RAM, and ends the save after the seal.
 
 use std::{
+    fs, io,
     path::{Path, PathBuf},
     time::Instant,
 };
 
+use rustix::process::{Pid, setpriority_process};
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +18,9 @@ use super::{
     },
     rehearsal::Rehearsal,
 };
-use crate::{Error, RamFile, RamFormat, RamLost, RamSave, SaveRam, SavedRam, may_wait};
+use crate::{
+    Error, RamFile, RamFormat, RamLost, RamSave, SaveRam, SavedRam, args::PID_FILE, may_wait,
+};
 
 /// The right to save the machine's RAM. No other save begins before it is dropped.
 pub(super) struct Turn {
@@ -45,7 +49,10 @@ impl Turn {
             return None;
         }
         match Background::begin(&machine.qmp, &machine.host, self.path.clone()).await {
-            Ok(captured) => Some(captured),
+            Ok(captured) => {
+                may_wait(|| let_the_guest_go_first(&machine.spec.run_dir));
+                Some(captured)
+            }
             Err(error) => {
                 tracing::debug!(%error, "the guest is paused while its RAM is saved");
                 None
@@ -119,6 +126,29 @@ async fn tested(
     };
     remove(&path);
     Err(lost)
+}
+
+/// The niceness of the thread that writes RAM. The processors of the guest take precedence on a busy
+/// host, but the thread still gets its share: a processor that changes a page waits for it.
+const NICENESS: i32 = 10;
+
+/// Lowers the priority of the thread that writes the RAM. Without that, only the guest is slower.
+fn let_the_guest_go_first(run_dir: &Path) {
+    let lower = || -> io::Result<()> {
+        let process = fs::read_to_string(run_dir.join(PID_FILE))?;
+        for thread in fs::read_dir(format!("/proc/{}/task", process.trim()))? {
+            let thread = thread?;
+            let is_writer = fs::read_to_string(thread.path().join("comm"))?.contains("snapshot");
+            let id = thread.file_name().to_str().and_then(|id| id.parse().ok());
+            if let Some(id) = id.and_then(Pid::from_raw).filter(|_| is_writer) {
+                setpriority_process(Some(id), NICENESS)?;
+            }
+        }
+        Ok(())
+    };
+    if let Err(error) = lower() {
+        tracing::debug!(%error, "the thread that writes the RAM has the guest's priority");
+    }
 }
 
 fn remove(path: &Path) {

@@ -48,26 +48,30 @@ fn since(tally: &Tally, at: Mark, ram: Option<RamMeta>) -> f64 {
 }
 
 #[test]
-fn save_in_progress_counts_as_successful_until_it_fails() {
+fn one_save_at_a_time_and_the_necessary_one_takes_precedence() {
     let tally = Tally::new(0.0, 2.0);
     let boot = tally.add(30.0);
     assert!(tally.wants(Ram::IfWorthwhile));
-    tally.begin(boot);
-    let one = tally.add(3.0);
-    assert!(!tally.wants(Ram::IfWorthwhile), "3 s are not worth 2 s");
-    assert!(tally.wants(Ram::Always) && !tally.wants(Ram::Never));
+    let first = CancellationToken::new();
+    tally.begin(boot, Ram::Always, first.clone());
+    let one = tally.add(30.0);
+    assert!(!tally.wants(Ram::IfWorthwhile), "another one is being written");
+    assert!(!tally.wants(Ram::Never));
+    assert!(tally.wants(Ram::Always) && !first.is_cancelled(), "it waits");
     assert_eq!(since(&tally, boot, None), 30.0);
-    assert!(tally.wants(Ram::IfWorthwhile), "33 s are");
-    assert_eq!(since(&tally, one, None), 33.0);
+    assert!(tally.wants(Ram::IfWorthwhile), "the first one has failed");
+    let second = CancellationToken::new();
+    tally.begin(one, Ram::IfWorthwhile, second.clone());
+    assert!(tally.wants(Ram::Always) && second.is_cancelled(), "it does not");
+    assert_eq!(since(&tally, one, None), 60.0);
 }
 
 #[test]
 fn saved_ram_resets_the_time_since_and_sets_the_cost() {
     let tally = Tally::new(5.0, 1.0);
     let one = tally.add(3.0);
-    tally.begin(one);
+    tally.begin(one, Ram::Always, CancellationToken::new());
     let two = tally.add(4.0);
-    assert!(tally.wants(Ram::IfWorthwhile), "4 s are worth 1 s");
     assert_eq!(since(&tally, one, saved(2.0)), 0.0);
     assert!(!tally.wants(Ram::IfWorthwhile), "4 s are not worth 2 s");
     assert_eq!(since(&tally, two, None), 4.0);
