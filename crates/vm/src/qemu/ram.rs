@@ -1,9 +1,10 @@
 //! Saves a machine's RAM to a file and loads it: QEMU's migration through a file.
 //!
-//! A *background* save ([`background`]) hardly pauses the guest and writes a plain stream. While the
-//! guest is paused, *mapped-ram* is faster: every page has a fixed offset in the file, so the file
-//! is sparse and several threads access it. Before QEMU 9 only the plain stream exists. QEMU accepts
-//! both together, and then writes a file that it cannot load.
+//! A *background* save ([`background`]) writes the state at its beginning, as a plain stream, while
+//! the next step runs. A *live* save ([`live`]) writes the state at its end and pauses the guest for
+//! the rest, in the format *mapped-ram*: every page has a fixed offset in the file, so the file is
+//! sparse and several threads access it. Before QEMU 9 only the plain stream exists. QEMU accepts
+//! mapped-ram for a background save as well, and then writes a file that it cannot load.
 
 use std::{
     fs::{File, OpenOptions},
@@ -19,6 +20,9 @@ use super::qmp_error;
 use crate::{Error, Host, RamFile, RamFormat, may_wait, qmp};
 
 pub(super) mod background;
+pub(super) mod live;
+#[cfg(test)]
+mod peer;
 
 /// Faster than any disk. The default limit is meant for networks and would dominate the time.
 const BANDWIDTH: u64 = 1 << 40;
@@ -33,10 +37,20 @@ const POLL: Duration = Duration::from_secs(1);
 const STATE_POLL: Duration = Duration::from_millis(1);
 const CLEANUP_LIMIT: Duration = Duration::from_secs(30);
 
+/// What the guest does while its RAM is saved or loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Paused,
+    /// It runs until little is left.
+    Live,
+    /// It runs from the beginning on.
+    Background,
+}
+
 /// Saves the RAM of a paused machine. Returns the bytes that the file takes on the disk.
 pub(super) async fn save(qmp: &qmp::Client, host: &Host, path: &Path) -> Result<u64, Error> {
     let file = create(path)?;
-    set_up(qmp, host, host.paused_ram_format(), false).await?;
+    set_up(qmp, host, host.paused_ram_format(), Way::Paused).await?;
     let address = address(qmp, host, path, &file).await?;
     let saved = finish(qmp, "migrate", address).await;
     wait_until_runnable(qmp).await?;
@@ -47,7 +61,7 @@ pub(super) async fn save(qmp: &qmp::Client, host: &Host, path: &Path) -> Result<
 /// Loads RAM into a machine that was started with `-incoming`. The machine stays paused.
 pub(super) async fn load(qmp: &qmp::Client, host: &Host, ram: &RamFile) -> Result<(), Error> {
     let file = may_wait(|| File::open(&ram.path)).map_err(Error::at(&ram.path))?;
-    set_up(qmp, host, ram.format, false).await?;
+    set_up(qmp, host, ram.format, Way::Paused).await?;
     let address = address(qmp, host, &ram.path, &file).await?;
     finish(qmp, "migrate-incoming", address).await?;
     wait_until_runnable(qmp).await
@@ -75,12 +89,7 @@ async fn address(qmp: &qmp::Client, host: &Host, path: &Path, file: &File) -> Re
 }
 
 /// Sets every capability, since those of an earlier save remain.
-async fn set_up(
-    qmp: &qmp::Client,
-    host: &Host,
-    format: RamFormat,
-    in_background: bool,
-) -> Result<(), Error> {
+async fn set_up(qmp: &qmp::Client, host: &Host, format: RamFormat, way: Way) -> Result<(), Error> {
     let set = |name: &str, state: bool| json!({ "capability": name, "state": state });
     let is_mapped = format == RamFormat::Mapped;
     let mut capabilities = vec![set("events", true)];
@@ -91,7 +100,8 @@ async fn set_up(
     if is_mapped {
         parameters["multifd-channels"] = CHANNELS.into();
     }
-    capabilities.push(set("background-snapshot", in_background));
+    capabilities.push(set("background-snapshot", way == Way::Background));
+    capabilities.push(set("pause-before-switchover", way == Way::Live));
     for (command, arguments) in [
         ("migrate-set-capabilities", json!({ "capabilities": capabilities })),
         ("migrate-set-parameters", parameters),

@@ -15,6 +15,7 @@ use super::{
     ram::{
         self,
         background::{self, Background},
+        live::Live,
     },
     rehearsal::Rehearsal,
 };
@@ -57,6 +58,31 @@ impl Turn {
                 tracing::debug!(%error, "the guest is paused while its RAM is saved");
                 None
             }
+        }
+    }
+
+    /// Writes most of the RAM while the guest runs, unless it is saved in the background. Afterwards
+    /// the guest is paused. `None`: it runs, and has to be paused.
+    pub(super) async fn approach(&self, machine: &QemuMachine) -> Option<Live> {
+        if self.in_background || !machine.host.has_mapped_ram {
+            return None;
+        }
+        match Live::approach(&machine.qmp, &machine.host, self.path.clone()).await {
+            Ok(save) => Some(save),
+            Err(error) => {
+                tracing::debug!(%error, "the guest is paused while its RAM is saved");
+                None
+            }
+        }
+    }
+
+    /// Writes the rest of the RAM while the guest is paused.
+    pub(super) async fn conclude(machine: &QemuMachine, save: Live) -> Result<SavedRam, RamLost> {
+        match save.conclude(&machine.qmp).await {
+            Ok((bytes, seconds)) => {
+                Ok(SavedRam { bytes, seconds, format: RamFormat::Mapped, is_tested: false })
+            }
+            Err(error) => Err(not_saved(&error)),
         }
     }
 

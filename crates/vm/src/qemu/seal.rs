@@ -10,9 +10,9 @@ use crate::{Error, RamSave, Seal, Sealed, args};
 /// Pauses the guest, puts new overlays on all drives, saves the RAM, resumes the guest, and then
 /// syncs the sealed files to disk.
 ///
-/// Where the RAM can be saved in the background, the guest is paused only until QEMU has captured
-/// its state. Otherwise the overlays come first, so that a failure to save the RAM does not lose the
-/// disks.
+/// In the background, the guest is paused only until QEMU has captured its state. Otherwise most of
+/// the RAM is written before the pause, where QEMU can do that, and the rest after the overlays, so
+/// that a failure to save the RAM does not lose the disks.
 pub(super) async fn seal(machine: &QemuMachine, request: &Seal) -> Result<Sealed, Error> {
     // QEMU saves one state at a time, so a second save waits for the end of the first.
     let turn = match &request.ram {
@@ -23,15 +23,26 @@ pub(super) async fn seal(machine: &QemuMachine, request: &Seal) -> Result<Sealed
     check(request, &drives)?;
     let load_test = request.ram.as_ref().and_then(|ram| ram.load_test.as_ref());
     let rehearsal = load_test.and_then(|dir| Rehearsal::of(machine, &drives, dir));
+    let nearly = match &turn {
+        Some(turn) => turn.approach(machine).await,
+        None => None,
+    };
     let started = Instant::now();
-    machine.command("stop", json!({})).await?;
+    if nearly.is_none() {
+        machine.command("stop", json!({})).await?;
+    }
     let captured = match &turn {
         Some(turn) => turn.capture(machine).await,
         None => None,
     };
     let turned = switch(machine, &mut drives, request).await;
-    let stopped = match &turn {
-        Some(turn) if captured.is_none() && turned.is_ok() => {
+    let stopped = match (&turn, nearly) {
+        (_, Some(save)) if turned.is_ok() => Some(Turn::conclude(machine, save).await),
+        (_, Some(save)) => {
+            save.abandon(&machine.qmp).await;
+            None
+        }
+        (Some(turn), None) if captured.is_none() && turned.is_ok() => {
             Some(turn.save_now(machine, started).await)
         }
         _ => None,

@@ -11,7 +11,8 @@ use tokio::{sync::broadcast, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CLEANUP_LIMIT, STATE_POLL, address, create, end, is_complete, set_up, size, state, too_slow,
+    CLEANUP_LIMIT, STATE_POLL, Way, address, create, end, is_complete, set_up, size, state,
+    too_slow,
 };
 use crate::{
     Error, Host, RamFormat, may_wait,
@@ -25,7 +26,7 @@ const CAPTURE_LIMIT: Duration = Duration::from_secs(20);
 
 /// Whether QEMU can save this machine's RAM in the background. `Err` has its reason why not.
 pub(in crate::qemu) async fn allow(qmp: &qmp::Client, host: &Host) -> Result<(), Error> {
-    set_up(qmp, host, RamFormat::Stream, true).await
+    set_up(qmp, host, RamFormat::Stream, Way::Background).await
 }
 
 /// A save in progress. Its file is removed unless the save succeeds.
