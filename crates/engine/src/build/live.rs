@@ -153,7 +153,7 @@ impl Live {
         tokio::try_join!(self.sync(run), overlays(run, chain, &next, &below))?;
         let at_node = self.tally.add(seal.seconds);
         let ram = match self.tally.wants(seal.ram) {
-            true => Some(may_wait(|| run.save_ram(&self.work))),
+            true => Some(may_wait(|| run.save_ram(&self.work, &chain.shape))),
             false => None,
         };
         let request = Seal {

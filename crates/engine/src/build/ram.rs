@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use vm::{Host, RamLost, RamSave, SaveRam, SavedRam, may_wait};
 
 use super::Run;
-use crate::node::{NodeMeta, RamMeta};
+use crate::node::{NodeMeta, RamMeta, Shape};
 
 /// Whether to save RAM with a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,12 +206,19 @@ impl Run<'_> {
     /// How to save the RAM of the node in `work`. RAM that was written in the background is loaded
     /// once for each kind of machine (see [`kind`]), because a QEMU may write a file that it cannot
     /// load. A machine on a bridge cannot be tested, so it is paused until another one has been.
-    pub(super) fn save_ram(&self, work: &Path) -> io::Result<SaveRam> {
+    ///
+    /// A save in the background takes a processor of the host for seconds. A guest that has them all
+    /// would lose more time by it than by a pause.
+    pub(super) fn save_ram(&self, work: &Path, shape: &Shape) -> io::Result<SaveRam> {
+        let path = work.join("ram");
+        if self.host.cpus <= shape.vcpus {
+            return Ok(SaveRam { path, background: false, load_test: None });
+        }
         let tested = recall(&self.cx.layout, self.host);
         let needs_test = tested.is_none() && self.bridge().is_none();
         let load_test = needs_test.then(|| self.load_test_folder()).transpose()?;
         let background = tested == Some(true) || needs_test;
-        Ok(SaveRam { path: work.join("ram"), background, load_test })
+        Ok(SaveRam { path, background, load_test })
     }
 
     /// The ledger records the test's machine before it exists. The folder belongs to the run's.
