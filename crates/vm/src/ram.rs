@@ -29,8 +29,9 @@ pub struct RamFile {
 pub struct SaveRam {
     /// The file to create; it must not exist.
     pub path: PathBuf,
-    /// Lets the guest run while its RAM is written, if QEMU and the host support it. Otherwise the
-    /// guest is paused until the RAM is written.
+    /// Lets the next step run while the RAM is written, if QEMU and the host support it. Otherwise
+    /// the next step waits until the RAM is written; the guest runs meanwhile as far as QEMU can do
+    /// that.
     pub background: bool,
     /// Loads a file that was written in the background into a second machine, which never runs. The
     /// folder must exist, and its machine is ended like any other ([`crate::Backend::end`]).

@@ -69,7 +69,7 @@ fn file_into_missing_folder_or_root_owned_path_fails() {
 #[test]
 fn leftover_of_the_build_in_the_image_fails_the_build() {
     let lab = Lab::new();
-    let copy = "sudo sh -c 'mkdir -p /root/.ssh; cat /home/goldsmith/.ssh/authorized_keys >> /root/.ssh/authorized_keys2'";
+    let copy = "sudo sh -c 'mkdir -p /root/.ssh; cat /run/goldsmith/authorized_keys >> /root/.ssh/authorized_keys2'";
     let done = build(&lab, &json!([{ "type": "Shell", "inline": [fresh(), copy] }]));
     assert_eq!(done.code, 5, "{}", done.stderr);
     let error = done.event("error");

@@ -88,8 +88,6 @@ struct State {
     ram: RamFile,
     /// The last report before the pause.
     before: Report,
-    /// Seconds.
-    pause: f64,
 }
 
 /// When a sealed machine is killed.
@@ -98,10 +96,28 @@ enum Kill {
     /// Probably in the middle of its save.
     AtOnce,
     AfterSave,
-    /// After a save during which it was paused.
-    AfterPausedSave,
+    /// After a save that the next step waits for.
+    AfterLiveSave,
     /// Its guest powers off during the save, which QEMU completes before it exits.
     PowerOff,
+}
+
+/// Of all saves of one kind, in seconds.
+#[derive(Default)]
+struct Times {
+    pauses: Vec<f64>,
+    saves: Vec<f64>,
+}
+
+impl Times {
+    fn text(&self) -> String {
+        format!(
+            "pause {:.3} s median, {:.3} s longest; complete after {:.2} s median",
+            median(&self.pauses),
+            self.pauses.iter().copied().fold(0.0, f64::max),
+            median(&self.saves),
+        )
+    }
 }
 
 struct Rig {
@@ -110,9 +126,8 @@ struct Rig {
     dir: PathBuf,
     memory_mib: u64,
     never: CancellationToken,
-    /// The seconds of each pause and of each save in the background.
-    pauses: Vec<f64>,
-    saves: Vec<f64>,
+    background: Times,
+    live: Times,
     made: u32,
 }
 
@@ -125,8 +140,8 @@ impl Rig {
             dir: dir.to_owned(),
             memory_mib,
             never: CancellationToken::new(),
-            pauses: Vec::new(),
-            saves: Vec::new(),
+            background: Times::default(),
+            live: Times::default(),
             made: 0,
         }
     }
@@ -204,7 +219,7 @@ impl Rig {
         let before = report(guest).await;
         let next = self.folder(&dir).await;
         let path = dir.join("ram");
-        let background = kill != Kill::AfterPausedSave;
+        let background = kill != Kill::AfterLiveSave;
         let ram = SaveRam { path: path.clone(), background, load_test: None };
         let request = Seal {
             next_disk: next.join("disk.qcow2"),
@@ -213,9 +228,8 @@ impl Rig {
             ram: Some(ram),
         };
         let sealed = machine.seal(&request).await.unwrap();
-        if background {
-            self.pauses.push(sealed.seconds);
-        }
+        let times = if background { &mut self.background } else { &mut self.live };
+        times.pauses.push(sealed.seconds);
         let save = sealed.ram.unwrap();
         let saved = match kill {
             Kill::AtOnce => {
@@ -227,7 +241,7 @@ impl Rig {
                 machine.wait_off(Duration::from_secs(300)).await.unwrap();
                 Ok(save.finish(&self.never).await.unwrap())
             }
-            Kill::AfterSave | Kill::AfterPausedSave => {
+            Kill::AfterSave | Kill::AfterLiveSave => {
                 let after = report(guest).await;
                 assert!(after.n > before.n, "the guest continues: {before:?} {after:?}");
                 let saved = save.finish(&self.never).await;
@@ -238,11 +252,10 @@ impl Rig {
         std::fs::remove_dir_all(&next).unwrap();
         assert_eq!(path.exists(), saved.is_ok(), "{saved:?}");
         let saved = saved.ok()?;
-        if background {
-            self.saves.push(saved.seconds);
-        }
+        let times = if background { &mut self.background } else { &mut self.live };
+        times.saves.push(saved.seconds);
         let ram = RamFile { path, format: saved.format };
-        Some(State { dir, ram, before, pause: sealed.seconds })
+        Some(State { dir, ram, before })
     }
 
     /// The middle of the times from QEMU's start until the loaded guest runs.
@@ -329,7 +342,11 @@ pub(crate) async fn cycle(cycles: u64) {
             report(guest.as_ref()).await;
         }
         let at_once = (random >> 32).is_multiple_of(4);
-        let kill = if at_once { Kill::AtOnce } else { Kill::AfterSave };
+        let kill = match (random >> 40).is_multiple_of(2) {
+            _ if at_once => Kill::AtOnce,
+            true => Kill::AfterLiveSave,
+            false => Kill::AfterSave,
+        };
         let sealed = rig.seal_and_kill(machine, guest.as_ref(), dir, kill).await;
         cut_off += u64::from(sealed.is_none());
         let next = sealed.filter(|_| !cycle.is_multiple_of(CHAIN)).unwrap_or_else(|| base.clone());
@@ -338,8 +355,7 @@ pub(crate) async fn cycle(cycles: u64) {
         }
         state = next;
         if cycle.is_multiple_of(10) {
-            let pause = median(&rig.pauses);
-            println!("{cycle} cycles, {cut_off} saves cut off, pause {pause:.3} s median");
+            println!("{cycle} cycles, {cut_off} saves cut off");
         }
     }
     let (machine, guest, dir) = rig.load(&state).await;
@@ -347,21 +363,15 @@ pub(crate) async fn cycle(cycles: u64) {
         "{cycles} cycles with {} MiB came back equal, {cut_off} saves were cut off",
         rig.memory_mib
     );
-    println!(
-        "saved in the background: pause {:.3} s median, {:.3} s longest; complete after {:.2} s median",
-        median(&rig.pauses),
-        rig.pauses.iter().copied().fold(0.0, f64::max),
-        median(&rig.saves),
-    );
-    let kill = Kill::AfterPausedSave;
-    let paused = rig.seal_and_kill(machine, guest.as_ref(), dir, kill).await.unwrap();
-    println!("saved while paused: pause {:.3} s", paused.pause);
-    for (name, state) in [("in the background", &base), ("while paused", &paused)] {
+    println!("saved in the background: {}", rig.background.text());
+    let live = rig.seal_and_kill(machine, guest.as_ref(), dir, Kill::AfterLiveSave).await.unwrap();
+    println!("saved live: {}", rig.live.text());
+    for (name, state) in [("in the background", &base), ("live", &live)] {
         let size = std::fs::metadata(&state.ram.path).unwrap().blocks() / 2048;
         let seconds = rig.load_seconds(state).await;
         println!("saved {name}: {size} MiB, runs {seconds:.2} s after QEMU's start");
     }
-    let (machine, guest, dir) = rig.load(&paused).await;
+    let (machine, guest, dir) = rig.load(&live).await;
     let off = rig.seal_and_kill(machine, guest.as_ref(), dir, Kill::PowerOff).await.unwrap();
     rig.load(&off).await.0.stop(Duration::ZERO).await.unwrap();
     lab.assert_clean();

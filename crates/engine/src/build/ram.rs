@@ -205,10 +205,11 @@ fn described(host: &Host, saved: &SavedRam) -> RamMeta {
 impl Run<'_> {
     /// How to save the RAM of the node in `work`. RAM that was written in the background is loaded
     /// once for each kind of machine (see [`kind`]), because a QEMU may write a file that it cannot
-    /// load. A machine on a bridge cannot be tested, so it is paused until another one has been.
+    /// load. A machine on a bridge cannot be tested, so its RAM is not saved in the background until
+    /// another one has been.
     ///
     /// A save in the background takes a processor of the host for seconds. A guest that has them all
-    /// would lose more time by it than by a pause.
+    /// would lose more time by it than by waiting for another kind of save.
     pub(super) fn save_ram(&self, work: &Path, shape: &Shape) -> io::Result<SaveRam> {
         let path = work.join("ram");
         if self.host.cpus <= shape.vcpus {

@@ -4,7 +4,7 @@
 set -eu
 # Updates of GRUB for BIOS reach the boot sectors of the disk that debconf names (as grub_dpkg of
 # cloud-init does it).
-if dpkg-query --show grub-pc > /dev/null 2>&1; then
+if dpkg-query --show --showformat='${Status}' grub-pc 2> /dev/null | grep -q 'ok installed'; then
     disk=$(grub-probe --target=disk /boot)
     printf 'grub-pc grub-pc/install_devices%s\n' " multiselect $disk" "_empty boolean false" |
         debconf-set-selections

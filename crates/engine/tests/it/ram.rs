@@ -200,7 +200,7 @@ async fn ram_that_does_not_load_ends_background_saves() {
 }
 
 #[tokio::test]
-async fn guest_with_all_processors_of_the_host_is_paused() {
+async fn guest_with_all_processors_of_the_host_is_not_slowed_by_a_save_in_the_background() {
     let mut bench = with_spare_processor().await;
     bench.host.cpus = 1;
     build(&bench, &bench.cx()).await.unwrap();
