@@ -12,7 +12,7 @@ fn customize() -> Value {
         fresh(),
         "echo forged | sudo tee /etc/made > /dev/null",
         "sudo cp /etc/machine-id /etc/made-by",
-        "sudo cp /etc/ssh/ssh_host_ed25519_key.pub /etc/made-with",
+        "sudo ssh-keygen -y -f /run/goldsmith/host_key | sudo tee /etc/made-with",
         "echo mine > ~/leftover"
     ]}])
 }
@@ -52,7 +52,11 @@ fn validators_run_on_another_machine_with_the_same_image() {
             "test -s /etc/made-by",
             "if cmp -s /etc/machine-id /etc/made-by; then echo the same machine; exit 8; fi",
             "test -s /etc/made-with",
-            "if cmp -s /etc/ssh/ssh_host_ed25519_key.pub /etc/made-with; then echo the same key; exit 9; fi",
+            "sudo ssh-keygen -y -f /run/goldsmith/host_key > ~/key",
+            "test -s ~/key",
+            "if cmp -s ~/key /etc/made-with; then echo the same key; exit 9; fi",
+            // Cloud-init has run, as on any machine of the image.
+            "test -s /etc/ssh/ssh_host_ed25519_key.pub",
             "test ! -e ~/leftover",
             "systemctl is-system-running > ~/state || true", "cat ~/state",
             "sudo touch /validated"

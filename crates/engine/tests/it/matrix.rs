@@ -53,7 +53,9 @@ impl Bench {
     pub(crate) async fn upon(first_contact: FirstContact) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("cache"), dir.path().join("data"));
-        let host = Host::probe(None).await.expect("QEMU is installed (make setup)");
+        let mut host = Host::probe(None).await.expect("QEMU is installed (make setup)");
+        // Saves of RAM in the background need more processors than the guest has.
+        host.cpus = 8;
         let fake = Fake::new();
         fake.on_call("generalize", |command, _| engine::generalize::played(command));
         let bench = Self { dir, layout, host, fake, also: json!({}) };

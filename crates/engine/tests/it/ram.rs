@@ -25,13 +25,6 @@ use crate::matrix::{Bench, names};
 /// Part of every customizer's script.
 const SCRIPT: &str = "mktemp";
 
-/// Saves in the background need more processors than the guest has.
-async fn with_spare_processor() -> Bench {
-    let mut bench = Bench::new().await;
-    bench.host.cpus = 8;
-    bench
-}
-
 async fn build(bench: &Bench, cx: &RunContext) -> Result<Report> {
     let plan = bench.plan(cx).await;
     let request = Request { exports: Vec::new(), ..bench.request() };
@@ -62,7 +55,7 @@ fn resumes(bench: &Bench) -> Vec<bool> {
 
 #[tokio::test]
 async fn node_is_published_once_its_ram_is_written_while_the_next_step_runs() {
-    let bench = with_spare_processor().await;
+    let bench = Bench::new().await;
     let written = bench.fake.delay_ram();
     let during_step = Arc::new(AtomicUsize::new(usize::MAX));
     let (store, seen) = (NodeStore::new(&bench.layout), during_step.clone());
@@ -95,7 +88,7 @@ async fn node_is_published_once_its_ram_is_written_while_the_next_step_runs() {
 
 #[tokio::test]
 async fn failed_saves_cost_only_the_ram() {
-    let bench = with_spare_processor().await;
+    let bench = Bench::new().await;
     bench.fake.at(Point::SaveRam, Mishap::Fail("no space".into()));
     build(&bench, &bench.cx()).await.unwrap();
     for node in nodes(&bench) {
@@ -109,7 +102,7 @@ async fn failed_saves_cost_only_the_ram() {
 
 #[tokio::test]
 async fn machine_that_ends_during_a_save_leaves_a_node_without_ram() {
-    let bench = with_spare_processor().await;
+    let bench = Bench::new().await;
     bench.fake.delay_ram();
     bench
         .fake
@@ -128,7 +121,7 @@ async fn machine_that_ends_during_a_save_leaves_a_node_without_ram() {
 
 #[tokio::test]
 async fn cancel_does_not_wait_for_a_save_that_hangs() {
-    let bench = with_spare_processor().await;
+    let bench = Bench::new().await;
     bench.fake.delay_ram();
     let cx = bench.cx();
     let cancel = cx.cancel.clone();
@@ -144,7 +137,7 @@ async fn cancel_does_not_wait_for_a_save_that_hangs() {
 
 #[tokio::test]
 async fn save_that_ends_soon_after_a_cancel_is_kept() {
-    let bench = with_spare_processor().await;
+    let bench = Bench::new().await;
     let (written, cx) = (bench.fake.delay_ram(), bench.cx());
     let cancel = cx.cancel.clone();
     bench.fake.on_call(SCRIPT, move |_, _| {
@@ -159,7 +152,7 @@ async fn save_that_ends_soon_after_a_cancel_is_kept() {
 
 #[tokio::test]
 async fn ram_is_tested_once() {
-    let bench = with_spare_processor().await;
+    let bench = Bench::new().await;
     build(&bench, &bench.cx()).await.unwrap();
     let before = saves(&bench);
     let first = &before[0];
@@ -175,7 +168,7 @@ async fn ram_is_tested_once() {
 
 #[tokio::test]
 async fn ram_that_does_not_load_ends_background_saves() {
-    let bench = with_spare_processor().await;
+    let bench = Bench::new().await;
     bench.fake.at(Point::LoadRam, Mishap::Fail("bad section".into()));
     let (events, mut received) = Events::channel();
     build(&bench, &RunContext { events, ..bench.cx() }).await.unwrap();
@@ -201,7 +194,7 @@ async fn ram_that_does_not_load_ends_background_saves() {
 
 #[tokio::test]
 async fn guest_with_all_processors_of_the_host_is_not_slowed_by_a_save_in_the_background() {
-    let mut bench = with_spare_processor().await;
+    let mut bench = Bench::new().await;
     bench.host.cpus = 1;
     build(&bench, &bench.cx()).await.unwrap();
     let saves = saves(&bench);
