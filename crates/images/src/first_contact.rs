@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 pub enum FirstContact {
     /// Credentials are enough: systemd is 252 or newer, the SSH server includes `sshd_config.d`,
-    /// and the image sets up any network card by itself. Cloud-init need not run for a build.
+    /// and the image sets up any network card by itself. A build does not need cloud-init.
     Credentials,
     /// Cloud-init lets the user in and sets up the network, from a NoCloud seed.
     #[default]

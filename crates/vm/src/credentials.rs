@@ -6,11 +6,11 @@
 //! service starts. The keys are in `/run`, in memory. On the disk are only the user, its home, its
 //! sudo rule and the settings for the SSH server, all of which generalization removes.
 
-use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{fs, path::Path};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use crate::{Access, Error, may_wait};
+use crate::{Access, Error, may_wait, private_file::private_file};
 
 /// Raised when the credentials' content changes, since machines that were entered by older ones
 /// differ.
@@ -25,24 +25,12 @@ pub(crate) const FILES: [&str; 2] = ["sysusers.smbios", "tmpfiles.smbios"];
 /// Writes the files with the credentials, readable by their owner only. A process list does not
 /// show them, since QEMU's arguments only name the files.
 pub(crate) fn write(folder: &Path, access: &Access) -> Result<(), Error> {
-    remove(folder);
-    let [users, files] = [("sysusers.extra", users(access)), ("tmpfiles.extra", files(access))]
-        .map(|(name, text)| {
-            format!("io.systemd.credential.binary:{name}={}", STANDARD.encode(text))
-        });
-    may_wait(|| {
-        for (name, content) in FILES.iter().zip([users, files]) {
-            let path = folder.join(name);
-            fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)
-                .and_then(|mut file| file.write_all(content.as_bytes()))
-                .map_err(Error::at(&path))?;
-        }
-        Ok(())
-    })
+    let contents = [("sysusers.extra", users(access)), ("tmpfiles.extra", files(access))];
+    for (file, (name, text)) in FILES.iter().zip(contents) {
+        let text = format!("io.systemd.credential.binary:{name}={}", STANDARD.encode(text));
+        private_file(folder.join(file), &text)?;
+    }
+    Ok(())
 }
 
 /// Removes the files, if they exist.

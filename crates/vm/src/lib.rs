@@ -19,6 +19,7 @@ pub mod fake;
 pub mod guest;
 pub mod host;
 mod machine;
+mod private_file;
 pub mod proc;
 mod qemu;
 pub mod qmp;

@@ -1,18 +1,12 @@
 //! The NoCloud seed: a small FAT medium that lets cloud-init run, with the build user and the keys
 //! for images that cannot be entered otherwise.
 
-use std::{
-    fs,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Access, Bridge, Error, args, may_wait, proc::Command};
+use crate::{Access, Bridge, Error, args, may_wait, private_file::private_file, proc::Command};
 
 /// Raised when the seed's content changes, since machines booted with an older seed differ.
 pub const VERSION: u32 = 2;
@@ -79,20 +73,6 @@ async fn write_in(
         .run(cancel, Some(DEADLINE))
         .await?;
     Ok(())
-}
-
-fn private_file(path: PathBuf, content: &str) -> Result<PathBuf, Error> {
-    may_wait(|| {
-        let _ = fs::remove_file(&path);
-        fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|mut file| file.write_all(content.as_bytes()))
-            .map_err(Error::at(&path))?;
-        Ok(path)
-    })
 }
 
 fn meta_data(seed: &Seed<'_>) -> String {

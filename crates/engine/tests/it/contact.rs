@@ -14,19 +14,11 @@ use images::{
     store::{Store, address::Address},
 };
 use serde_json::json;
-use vm::{
-    MachineSpec,
-    fake::{Call, Mishap, Point},
-};
+use vm::fake::{Mishap, Point};
 
 use crate::matrix::{Bench, TARGET, check};
 
 impl Bench {
-    fn started(&self) -> Vec<MachineSpec> {
-        let start = |call| if let Call::Start(spec) = call { Some(spec) } else { None };
-        self.fake.calls().into_iter().filter_map(start).collect()
-    }
-
     /// Builds with a short boot timeout and returns the warnings.
     async fn build_watched(&self) -> (Result<Report>, Vec<String>) {
         let (events, mut receiver) = Events::channel();
@@ -53,7 +45,7 @@ async fn image_that_takes_credentials_boots_without_a_seed_and_is_validated_with
     let (result, warnings) = bench.build_watched().await;
     let report = result.unwrap();
     assert_eq!(warnings, Vec::<String>::new());
-    let starts = bench.started();
+    let starts = bench.starts();
     let [first, fork] = starts.as_slice() else { panic!("{starts:?}") };
     assert_eq!(first.seed, None);
     assert!(fork.seed.is_some(), "cloud-init runs on a machine of the image");
@@ -69,7 +61,7 @@ async fn image_that_takes_credentials_boots_without_a_seed_and_is_validated_with
     let plan = bench.plan(&bench.cx()).await;
     let again = build::build(&bench.cx(), &bench.host, &bench.fake, &plan, &request).await;
     assert_eq!(again.unwrap().nodes[0], report.nodes[0]);
-    let resumed = &bench.started()[2];
+    let resumed = &bench.starts()[2];
     assert_eq!((&resumed.seed, &resumed.access), (&None, &first.access));
     assert!(resumed.resume_from.is_some());
 }
@@ -83,7 +75,7 @@ async fn image_that_does_not_take_credentials_is_entered_by_cloud_init_and_the_l
         let report = result.unwrap_or_else(|e| panic!("{mishap:?}: {e}"));
         let said = warnings.iter().find(|text| text.contains("cloud-init")).unwrap();
         assert!(said.contains("cannot be entered by systemd credentials"), "{said}");
-        let starts = bench.started();
+        let starts = bench.starts();
         let [first, second] = starts.as_slice() else { panic!("{starts:?}") };
         assert_eq!(first.seed, None, "{mishap:?}");
         let seed = second.seed.as_ref().unwrap();
@@ -105,7 +97,7 @@ async fn image_that_takes_neither_is_an_error_that_says_what_it_lacks() {
         check(&error, Step::Boot, ErrorCode::GuestUnreachable, "another key");
         let hint = error.hint.unwrap();
         assert!(hint.contains("systemd 252") && hint.contains("NoCloud"), "{hint}");
-        assert_eq!(bench.started().len(), starts);
+        assert_eq!(bench.starts().len(), starts);
         bench.fake.at(Point::Connect, Mishap::Hang);
         let error = bench.build_watched().await.0.unwrap_err();
         check(&error, Step::Boot, ErrorCode::BootTimeout, "no answer");
@@ -125,13 +117,13 @@ async fn tag_lets_cloud_init_run_before_the_scripts() {
     };
     let plan = build::resolve(&cx, tagged("True")).await.unwrap();
     build::build(&cx, &bench.host, &bench.fake, &plan, &bench.request()).await.unwrap();
-    assert!(bench.started()[0].seed.is_some());
+    assert!(bench.starts()[0].seed.is_some());
 
     // Without it, the first boot is another one.
     std::fs::remove_file(bench.dir.path().join("out.raw")).unwrap();
     let plan = build::resolve(&cx, tagged("false")).await.unwrap();
     build::build(&cx, &bench.host, &bench.fake, &plan, &bench.request()).await.unwrap();
-    assert_eq!(bench.started()[1].seed, None);
+    assert_eq!(bench.starts()[1].seed, None);
 
     let errors = build::resolve(&cx, tagged("maybe")).await.unwrap_err();
     assert_eq!(errors[0].target.as_deref(), Some("tags"));

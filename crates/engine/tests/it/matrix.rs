@@ -24,7 +24,7 @@ use images::{
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use vm::{
-    Ended, Host,
+    Ended, Host, MachineSpec,
     fake::{Call, Fake, Mishap, Point, Reaction, Then},
 };
 
@@ -144,6 +144,12 @@ impl Bench {
     pub(crate) async fn build(&self, cx: &RunContext) -> Result<Report> {
         let plan = self.plan(cx).await;
         build::build(cx, &self.host, &self.fake, &plan, &self.request()).await
+    }
+
+    /// The machines that were started, in order.
+    pub(crate) fn starts(&self) -> Vec<MachineSpec> {
+        let start = |call| if let Call::Start(spec) = call { Some(spec) } else { None };
+        self.fake.calls().into_iter().filter_map(start).collect()
     }
 
     /// The ledger is empty, no work folder and no unfinished file exists, nothing was distributed.
@@ -328,11 +334,10 @@ async fn guest_lost_in_a_customizer_is_not_a_script_failure() {
 async fn unchanged_template_starts_no_machine() {
     let bench = Bench::new().await;
     bench.build(&bench.cx()).await.unwrap();
-    let starts = || bench.fake.calls().iter().filter(|c| matches!(c, Call::Start(_))).count();
-    assert_eq!(starts(), 1);
+    assert_eq!(bench.starts().len(), 1);
     std::fs::remove_file(bench.dir.path().join("out.raw")).unwrap();
     bench.build(&bench.cx()).await.unwrap();
-    assert_eq!(starts(), 1);
+    assert_eq!(bench.starts().len(), 1);
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use images::{
 };
 use serde_json::{Value, json};
 use vm::{
-    Ended, Firmware, MachineSpec,
+    Ended, Firmware,
     fake::{Call, Mishap, Point, Reaction, Then},
 };
 
@@ -44,11 +44,6 @@ fn changed(field: &str, value: Value) -> Value {
 }
 
 impl Bench {
-    fn starts(&self) -> Vec<MachineSpec> {
-        let start = |call| if let Call::Start(spec) = call { Some(spec) } else { None };
-        self.fake.calls().into_iter().filter_map(start).collect()
-    }
-
     /// The guest's scripts, in order.
     fn scripts(&self) -> Vec<String> {
         let script = |call| match call {

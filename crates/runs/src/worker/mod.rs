@@ -156,7 +156,7 @@ impl Worker {
         });
     }
 
-    /// The run is no longer active here. One that continues after a restart has its turn once.
+    /// The run is no longer active here. A run that continues after a restart is started once.
     fn release(&mut self, id: &str, was_begun: bool) {
         self.active.remove(id);
         if let Some(resumed) = self.resumed.as_mut().filter(|_| was_begun) {
