@@ -54,7 +54,7 @@ pub trait Machine: Send + Sync {
     /// seconds. The new overlays must not move until they are sealed themselves.
     async fn seal(&self, request: &Seal) -> Result<Sealed, Error>;
 
-    /// Waits until the guest has powered off and QEMU has ended.
+    /// Waits until the guest has powered off and QEMU has ended. The caller syncs the disks.
     async fn wait_off(&self, deadline: Duration) -> Result<(), Error>;
 
     /// Writes a PNG of the screen.

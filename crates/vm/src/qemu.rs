@@ -123,10 +123,6 @@ impl Drives {
         };
         Self { generation: 0, disk: spec.disk.clone(), vars, data: spec.data.clone() }
     }
-
-    fn files(&self) -> Vec<PathBuf> {
-        std::iter::once(&self.disk).chain(&self.vars).chain(&self.data).cloned().collect()
-    }
 }
 
 #[async_trait]
@@ -155,9 +151,7 @@ impl Machine for QemuMachine {
             return Err(self.timeout("the guest's shutdown", deadline));
         }
         match self.ended() {
-            Some(Ended::GuestShutdown | Ended::Stopped) => {
-                seal::sync(self.drives.lock().await.files()).await
-            }
+            Some(Ended::GuestShutdown | Ended::Stopped) => Ok(()),
             _ => Err(self.gone_error()),
         }
     }

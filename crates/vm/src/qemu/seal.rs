@@ -1,14 +1,13 @@
 //! Seals the current state of a machine while it runs.
 
-use std::{fs::File, path::PathBuf, time::Instant};
+use std::{path::PathBuf, time::Instant};
 
 use serde_json::{Value, json};
 
 use super::{Drives, QemuMachine, rehearsal::Rehearsal, saving::Turn};
 use crate::{Error, RamSave, Seal, Sealed, args};
 
-/// Pauses the guest, puts new overlays on all drives, saves the RAM, resumes the guest, and then
-/// syncs the sealed files to disk.
+/// Pauses the guest, puts new overlays on all drives, saves the RAM, and resumes the guest.
 ///
 /// In the background, the guest is paused only until QEMU has captured its state. Otherwise most of
 /// the RAM is written before the pause, where QEMU can do that, and the rest after the overlays, so
@@ -113,15 +112,4 @@ async fn remove(machine: &QemuMachine, nodes: &[String]) {
         let _: Result<Value, _> =
             machine.command("blockdev-del", json!({ "node-name": node })).await;
     }
-}
-
-/// Syncs files to disk.
-pub(super) async fn sync(files: Vec<PathBuf>) -> Result<(), Error> {
-    let work = tokio::task::spawn_blocking(move || {
-        for path in files {
-            File::open(&path).and_then(|file| file.sync_all()).map_err(Error::at(&path))?;
-        }
-        Ok(())
-    });
-    work.await.unwrap_or_else(|e| Err(Error::at("")(std::io::Error::other(e))))
 }
