@@ -174,19 +174,21 @@ fn is_no_contact(error: &Error) -> bool {
 
 /// After a resume the clock shows the time of the seal, and two resumes of the same node would have
 /// the same random numbers. Both are corrected before any other command runs.
-const RESUMED: &str = "sudo sh -c 'date -s @'$now' > /dev/null; cat > /dev/urandom'";
+const RESUMED: &str =
+    "sudo sh -c 'read -r seed; echo $seed > /dev/urandom; exec date -s @'$now' > /dev/null'";
 
 /// Waits until the guest is ready for work.
 async fn ready(run: &Run<'_>, machine: &dyn Machine, guest: &dyn Guest, came: Came) -> Result<()> {
     let mut entropy = [0; 64];
     getrandom::fill(&mut entropy)
         .code(ErrorCode::InternalError, || "the host gives no random numbers".to_owned())?;
+    let line: String = entropy.iter().map(|byte| format!("{byte:02x}")).chain(["\n".into()]).collect();
     let (command, stdin) = match came {
         Came::Booted => (BOOTED.to_owned(), Stdin::Empty),
         Came::BootedToBeLookedAt => (SETTLED.to_owned(), Stdin::Empty),
         Came::Resumed => {
             let now = jiff::Timestamp::now().as_second();
-            (RESUMED.replace("'$now'", &now.to_string()), Stdin::Bytes(&entropy))
+            (RESUMED.replace("'$now'", &now.to_string()), Stdin::Bytes(line.as_bytes()))
         }
     };
     let _waiting = match came {

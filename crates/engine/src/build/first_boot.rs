@@ -25,7 +25,7 @@ pub(super) const BUILD_USER: &str = "goldsmith";
 pub(super) const BOOTED: &str = r##"sudo sh -c '
 if command -v systemctl > /dev/null; then
     systemctl is-system-running --wait > /dev/null
-    systemctl stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer 2> /dev/null
+    systemctl --no-block stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer 2> /dev/null
 elif command -v cloud-init > /dev/null; then
     cloud-init status --wait > /dev/null
 fi
@@ -37,7 +37,7 @@ test -e /etc/tmpfiles.d/tmp.conf ||
 pub(super) const SETTLED: &str = r##"sudo sh -c '
 if command -v systemctl > /dev/null; then
     systemctl is-system-running --wait > /dev/null
-    systemctl stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer 2> /dev/null || true
+    systemctl --no-block stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer 2> /dev/null || true
 elif command -v cloud-init > /dev/null; then
     cloud-init status --wait > /dev/null
 fi'"##;

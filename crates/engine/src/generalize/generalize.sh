@@ -1,7 +1,7 @@
 #!/bin/sh
 # Takes everything out of the machine that belongs to this one machine or to its build, then looks
 # whether anything was left, then powers off. Runs as root over the build user's connection, so the
-# build user goes while it is still logged in.
+# build user goes while it is still logged in. Few processes, since each costs time under emulation.
 #
 # $1: the build user   $2: the blob of its public key   $3: hardware addresses of the build machine,
 # joined by |   $4: what a line for goldsmith begins with
@@ -23,13 +23,14 @@ fail() { echo "goldsmith: $1" >&2; exit "$2"; }
 deprovision() {
     echo "removing logs, leases and histories"
     # From here on in memory, so that the shutdown leaves no journal under this machine's id.
-    journalctl --relinquish-var 2> /dev/null
-    rm -rf /var/log/journal/* /run/log/journal/*
+    journalctl --relinquish-var 2> /dev/null &
     # A random seed that is in the image is the same on every machine; stopped, it is not saved anew.
-    systemctl stop systemd-random-seed.service 2> /dev/null
-    rm -f /var/lib/dhcp/*.leases /var/lib/NetworkManager/*.lease /var/lib/systemd/random-seed
-    rm -f /boot/efi/loader/random-seed /efi/loader/random-seed
-    rm -f /root/.bash_history /root/.wget-hsts /root/.lesshst
+    systemctl stop systemd-random-seed.service 2> /dev/null &
+    wait
+    rm -rf /var/log/journal/* /run/log/journal/* \
+        /var/lib/dhcp/*.leases /var/lib/NetworkManager/*.lease /var/lib/systemd/random-seed \
+        /boot/efi/loader/random-seed /efi/loader/random-seed \
+        /root/.bash_history /root/.wget-hsts /root/.lesshst
     for log in /var/log/wtmp /var/log/btmp /var/log/lastlog /var/log/auth.log /var/log/secure; do
         [ ! -e "$log" ] || : > "$log"
     done
@@ -73,33 +74,35 @@ else
 fi
 
 # 2. What the build itself brought in goes in any case.
-rm -f /tmp/DeprovisioningScript.sh
+entry=$(getent passwd "$user")
+home=${entry%:*}
+home=${home##*:}
+[ -z "$entry" ] || userdel -f -r "$user" > /dev/null 2>&1 &
 # Scripts of steps that were cut off; the name is that of goldsmith's own.
-home=$(getent passwd "$user" | cut -d: -f6)
-for folder in /tmp /var/tmp "${home:-/home/$user}" /usr/local/lib; do
-    rm -f "$folder"/goldsmith-script.????????????
-done
-rm -rf /var/lib/cloud/* /var/tmp/cloud-init /var/log/cloud-init.log /var/log/cloud-init-output.log
-rm -f /etc/sudoers.d/90-cloud-init-users
+script=goldsmith-script.????????????
+rm -rf /tmp/DeprovisioningScript.sh /tmp/$script /var/tmp/$script /usr/local/lib/$script \
+    "${home:-/home/$user}"/$script /var/lib/cloud/* /var/tmp/cloud-init \
+    /var/log/cloud-init.log /var/log/cloud-init-output.log /etc/sudoers.d/90-cloud-init-users
 # What the credentials wrote, beside the keys in /run.
-rm -f /etc/sudoers.d/90-goldsmith /etc/ssh/sshd_config.d/00-goldsmith.conf
-# Network settings that cloud-init wrote for this machine's card.
-rm -f /etc/systemd/network/10-cloud-init-*.network /etc/systemd/network/10-cloud-init-*.link
-rm -f /etc/netplan/50-cloud-init.yaml
-rm -f /etc/network/interfaces.d/50-cloud-init* /etc/NetworkManager/system-connections/cloud-init-*
-for file in $(bound_to_cards); do
+rm -f /etc/sudoers.d/90-goldsmith /etc/ssh/sshd_config.d/00-goldsmith.conf /etc/ssh/ssh_host_* \
+    /etc/systemd/network/10-cloud-init-*.network /etc/systemd/network/10-cloud-init-*.link \
+    /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init* \
+    /etc/NetworkManager/system-connections/cloud-init-*
+# Network settings that cloud-init wrote for this machine's card, under other names.
+bound=$(bound_to_cards)
+for file in $bound; do
     if grep -qs cloud-init "$file"; then rm -f "$file"; fi
 done
 if [ -e /etc/udev/rules.d/70-persistent-net.rules ]; then
     sed -i -E "/$cards/Id" /etc/udev/rules.d/70-persistent-net.rules
     [ -s /etc/udev/rules.d/70-persistent-net.rules ] || rm -f /etc/udev/rules.d/70-persistent-net.rules
 fi
-[ -s /root/.ssh/authorized_keys ] || rm -f /root/.ssh/authorized_keys
-if grep -qs "by goldsmith" /etc/tmpfiles.d/tmp.conf; then rm -f /etc/tmpfiles.d/tmp.conf; fi
-rm -f /etc/ssh/ssh_host_*
-if getent passwd "$user" > /dev/null; then
-    userdel -f -r "$user" > /dev/null 2>&1
-fi
+keys=/root/.ssh/authorized_keys
+[ ! -e $keys ] || [ -s $keys ] || rm -f $keys
+line=
+[ ! -e /etc/tmpfiles.d/tmp.conf ] || read -r line < /etc/tmpfiles.d/tmp.conf
+case $line in *"by goldsmith"*) rm -f /etc/tmpfiles.d/tmp.conf ;; esac
+wait
 # Backups that user management keeps of the files before the build user went.
 rm -f /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow- /etc/subuid- /etc/subgid-
 for id in /etc/machine-id /var/lib/dbus/machine-id; do
@@ -118,14 +121,13 @@ for file in $(grep -lsF -e "$blob" /root/.ssh/* /home/*/.ssh/* /etc/ssh/* /etc/s
 done
 for file in /etc/ssh/ssh_host_*; do [ ! -e "$file" ] || leftover "host key $file"; done
 [ ! -e /etc/ssh/sshd_config.d/00-goldsmith.conf ] || leftover "SSH settings of the build in /etc/ssh/sshd_config.d/00-goldsmith.conf"
-for file in $(bound_to_cards); do leftover "the build machine's hardware address in $file"; done
+for file in ${bound:+$(bound_to_cards)}; do leftover "the build machine's hardware address in $file"; done
 [ ! -s /etc/machine-id ] || leftover "machine id in /etc/machine-id"
 [ -z "$(ls -A /var/lib/cloud 2> /dev/null)" ] || leftover "seed data in /var/lib/cloud"
 [ "$left" = 0 ] || exit 11
 
 # 4. Off. The connection may break before this script's status arrives: the last line says that all
 # went well, and the machine's end is what the other side waits for.
-sync
 printf '\n%s GENERALIZED\n' "$mark"
 if command -v systemctl > /dev/null; then systemctl --no-block poweroff; else (sleep 1; poweroff) & fi
 exit 0
