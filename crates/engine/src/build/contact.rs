@@ -182,7 +182,8 @@ async fn ready(run: &Run<'_>, machine: &dyn Machine, guest: &dyn Guest, came: Ca
     let mut entropy = [0; 64];
     getrandom::fill(&mut entropy)
         .code(ErrorCode::InternalError, || "the host gives no random numbers".to_owned())?;
-    let line: String = entropy.iter().map(|byte| format!("{byte:02x}")).chain(["\n".into()]).collect();
+    let line: String =
+        entropy.iter().map(|byte| format!("{byte:02x}")).chain(["\n".into()]).collect();
     let (command, stdin) = match came {
         Came::Booted => (BOOTED.to_owned(), Stdin::Empty),
         Came::BootedToBeLookedAt => (SETTLED.to_owned(), Stdin::Empty),

@@ -24,8 +24,9 @@ pub(super) const BUILD_USER: &str = "goldsmith";
 /// is masked until the image is generalized.
 pub(super) const BOOTED: &str = r##"sudo sh -c '
 if command -v systemctl > /dev/null; then
+    systemctl --no-block stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer 2> /dev/null &
     systemctl is-system-running --wait > /dev/null
-    systemctl --no-block stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer 2> /dev/null
+    wait
 elif command -v cloud-init > /dev/null; then
     cloud-init status --wait > /dev/null
 fi
@@ -36,8 +37,9 @@ test -e /etc/tmpfiles.d/tmp.conf ||
 /// As [`BOOTED`], for a machine that is only examined: writes nothing to its disk.
 pub(super) const SETTLED: &str = r##"sudo sh -c '
 if command -v systemctl > /dev/null; then
+    systemctl --no-block stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer 2> /dev/null &
     systemctl is-system-running --wait > /dev/null
-    systemctl --no-block stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer 2> /dev/null || true
+    wait
 elif command -v cloud-init > /dev/null; then
     cloud-init status --wait > /dev/null
 fi'"##;

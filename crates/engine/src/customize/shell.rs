@@ -73,11 +73,12 @@ struct RunScript {
 ///
 /// The script's own standard input is empty. The script is removed afterwards, whatever it did. It
 /// is stored in the first place where the build user can write and run a file: the template may
-/// have hardened /tmp or the home before. The last place belongs to root.
+/// have hardened /tmp or the home before. The last place belongs to root. `test -x` is false where
+/// the file system is mounted `noexec`.
 const RUN: &str = r#"
 place() {
     f=$(mktemp "$1/goldsmith-script.XXXXXXXXXXXX" 2> /dev/null) || return 1
-    printf '#!/bin/sh\n' > "$f" && chmod 700 "$f" && "$f" < /dev/null 2> /dev/null && return 0
+    chmod 700 "$f" && test -x "$f" && return 0
     rm -f "$f"
     return 1
 }

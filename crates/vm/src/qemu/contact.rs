@@ -20,7 +20,7 @@ use crate::{
 
 const SSH_PORT: u16 = 22;
 /// The pause after an attempt that the guest refused.
-const RETRY: Duration = Duration::from_millis(200);
+const RETRY: Duration = Duration::from_millis(50);
 /// How long a SYN may stay unanswered; a guest that is up answers within milliseconds.
 const UNANSWERED: Duration = Duration::from_millis(300);
 /// How long to wait for a guest whose network driver does not report its state.
