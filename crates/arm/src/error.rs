@@ -22,6 +22,9 @@ pub struct ApiError {
     pub details: Vec<ApiError>,
     /// For the log only.
     pub internal: Option<String>,
+    /// Another writer changed a row between the request's read and its commit, which wrote nothing. See
+    /// [`retry_overtaken`](crate::retry_overtaken).
+    pub is_overtaken: bool,
 }
 
 impl ApiError {
@@ -34,6 +37,7 @@ impl ApiError {
             target: None,
             details: Vec::new(),
             internal: None,
+            is_overtaken: false,
         }
     }
 
@@ -143,10 +147,13 @@ impl From<db::Error> for ApiError {
             return Self::unavailable(format!("This server is shutting down: {error}."));
         }
         match error.trouble() {
-            None => Self::conflict(
-                "Conflict",
-                "The resource was changed by another request at the same time. Please retry.",
-            ),
+            None => Self {
+                is_overtaken: true,
+                ..Self::conflict(
+                    "Conflict",
+                    "The resource was changed by another request at the same time. Please retry.",
+                )
+            },
             Some(trouble) => Self::of_trouble(trouble).because(&error),
         }
     }

@@ -17,7 +17,7 @@
 //! The modules depend on one another in one direction:
 //!
 //! ```text
-//! path  reply  context  error ← call ← precondition, paging, group, region ← fields ← rows ← registry ← resource
+//! path  reply  context  error ← call, overtaken ← precondition, paging, group, region ← fields ← rows ← registry ← resource
 //! ```
 //!
 //! [contract]: https://github.com/Azure/azure-resource-manager-rpc/blob/master/v1.0/resource-api-reference.md
@@ -34,6 +34,7 @@ pub mod fields;
 mod filter;
 pub mod group;
 pub mod operation;
+mod overtaken;
 mod paging;
 mod path;
 mod precondition;
@@ -49,6 +50,7 @@ pub use context::Context;
 pub use error::ApiError;
 pub use extension::Extension;
 pub use filter::Filter;
+pub use overtaken::retry_overtaken;
 pub use paging::list;
 pub use path::{Path, Scope, is};
 pub use precondition::{check_precondition, etag};

@@ -1,6 +1,9 @@
 //! From a call to its handler: ARM's whole address space.
 
-use arm::{ApiError, Call, Extension, Method, Path, Reply, Scope, group, operation, version};
+use arm::{
+    ApiError, Call, Extension, Method, Path, Reply, Scope, group, operation, retry_overtaken,
+    version,
+};
 use http::StatusCode;
 use providers::{
     REGISTRY, authorization, image_builder::runs, namespaces, platform_image, resource_group, sku,
@@ -15,14 +18,18 @@ pub(crate) async fn handle(app: &App, call: Call) -> Result<Reply, ApiError> {
     if let Some(id) = call.path.scope.subscription() {
         subscription::check(app, id)?;
     }
+    retry_overtaken(|| attempt(app, &call)).await
+}
+
+async fn attempt(app: &App, call: &Call) -> Result<Reply, ApiError> {
     if let Some(at) = Extension::of(&call.path)
-        && let Some(answer) = any_scope(app, &call, &at).await
+        && let Some(answer) = any_scope(app, call, &at).await
     {
         return answer;
     }
     match &call.path.namespace {
-        None => plain(app, &call).await,
-        Some(namespace) => provider(app, &call, namespace).await,
+        None => plain(app, call).await,
+        Some(namespace) => provider(app, call, namespace).await,
     }
 }
 

@@ -12,20 +12,15 @@ use super::{
     state::{self, Event, State},
 };
 
-/// `None` if another request was faster.
-pub(super) async fn delete(
-    app: &App,
-    call: &Call,
-    key: &ResourceKey,
-) -> Result<Option<Reply>, ApiError> {
+pub(super) async fn delete(app: &App, call: &Call, key: &ResourceKey) -> Result<Reply, ApiError> {
     let Some((mut template, run)) = load(app, call, key).await? else {
-        return Ok(Some(Reply::empty(http::StatusCode::NO_CONTENT)));
+        return Ok(Reply::empty(http::StatusCode::NO_CONTENT));
     };
     advance(&mut template, run.as_ref(), Event::Delete)?;
     let region = template.location().to_owned();
     let writes = vec![template.replace()];
     let started = start(app, call, (DELETE_TEMPLATE, &region), key, writes).await?;
-    Ok(started.map(|started| started.accepted()))
+    Ok(started.accepted())
 }
 
 /// Removes everything in one commit.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use service::{App, quotas};
 
 use super::{
-    SCHEDULES_KIND, committed,
+    SCHEDULES_KIND,
     cron::Schedule,
     own,
     record::{Plan, ScheduleRecord, TemplateRecord},
@@ -60,7 +60,10 @@ pub async fn check_schedules(app: &App, now: Timestamp) -> Result<(), db::Error>
             None => record.set_plan(plan, record.row.changed),
         }
         // If another writer was faster, it has indexed it.
-        committed(app, vec![record.replace()]).await?;
+        match app.store().commit(vec![record.replace()]).await {
+            Ok(()) | Err(db::Error::Stale { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ use std::time::Duration;
 
 use api::template::ApiVersion;
 use arm::{
-    ApiError, Call, Reply,
+    ApiError, Call,
     operation::{self, Started},
     rows,
 };
@@ -122,22 +122,19 @@ pub async fn resume(app: App, operation: Operation) -> bool {
     true
 }
 
-/// Commits the beginning of an operation with `writes`, and executes it in the background. `None` if
-/// another request was faster.
+/// Commits the beginning of an operation with `writes`, and executes it in the background.
 async fn start(
     app: &App,
     call: &Call,
     (kind, region): (&'static str, &str),
     key: &ResourceKey,
     mut writes: Vec<Write>,
-) -> Result<Option<Started>, ApiError> {
+) -> Result<Started, ApiError> {
     let started = Started::in_region(call, NAMESPACE, kind, key.clone(), region);
     writes.push(Write::Operation(started.row.clone()));
-    if !committed(app, writes).await? {
-        return Ok(None);
-    }
+    app.store().commit(writes).await?;
     tasks::spawn(app, kind, resume(app.clone(), started.row.clone()).map(drop));
-    Ok(Some(started))
+    Ok(started)
 }
 
 /// The write that ends an operation.
@@ -200,36 +197,8 @@ async fn stays(app: &App, template: &TemplateRecord) -> Result<bool, db::Error> 
     Ok(group.is_some_and(|group| !staging::is_deleting(&group)))
 }
 
-/// How often a request is tried again when others are faster.
+/// How often background work is tried again when others are faster.
 const ATTEMPTS: usize = 8;
-
-/// Answers a request. `attempt` gives `None` where another request was faster.
-async fn answer<F>(mut attempt: impl FnMut() -> F) -> Result<Reply, ApiError>
-where
-    F: Future<Output = Result<Option<Reply>, ApiError>>,
-{
-    for _ in 0..ATTEMPTS {
-        if let Some(reply) = attempt().await? {
-            return Ok(reply);
-        }
-    }
-    Err(busy())
-}
-
-fn busy() -> ApiError {
-    ApiError::conflict(
-        "Conflict",
-        "The image template is being changed by other requests at the same time. Please retry.",
-    )
-}
-
-/// Whether the writes were committed. False if another request was faster.
-async fn committed(app: &App, writes: Vec<Write>) -> Result<bool, db::Error> {
-    match app.store().commit(writes).await {
-        Err(db::Error::Stale { .. }) => Ok(false),
-        result => result.map(|()| true),
-    }
-}
 
 /// Retries a bounded number of times while other requests are faster.
 async fn while_stale<F>(mut attempt: impl FnMut() -> F) -> Result<(), db::Error>

@@ -23,13 +23,9 @@ use super::{
     state::{self, Event, State},
     triggers, version,
 };
-/// 202: the change is on disk, `provisioningState` is `Updating` until [`finish`]. `None` if another
-/// request was faster.
-pub(super) async fn patch(
-    app: &App,
-    call: &Call,
-    key: &ResourceKey,
-) -> Result<Option<Reply>, ApiError> {
+
+/// 202: the change is on disk, `provisioningState` is `Updating` until [`finish`].
+pub(super) async fn patch(app: &App, call: &Call, key: &ResourceKey) -> Result<Reply, ApiError> {
     let change = Change::read(call)?;
     let (mut template, run) = load_existing(app, call, key).await?;
     // First, so that a change that is not allowed now is not checked.
@@ -42,7 +38,7 @@ pub(super) async fn patch(
     }
     writes.push(template.replace());
     let started = start(app, call, (PATCH_TEMPLATE, &region), key, writes).await?;
-    Ok(started.map(|started| started.accepted()))
+    Ok(started.accepted())
 }
 
 /// Back to `Succeeded`.

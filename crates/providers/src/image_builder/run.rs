@@ -13,18 +13,14 @@ use serde_json::json;
 use service::{App, app::changes, quotas};
 
 use super::{
-    RUN, committed, load_existing,
+    RUN, load_existing,
     record::TemplateRecord,
     state::{self, Event, State},
 };
 use crate::image_builder::NAMESPACE;
 
-/// POST `run`: 202 once the run is on disk. `None` if another request was faster.
-pub(super) async fn submit(
-    app: &App,
-    call: &Call,
-    key: &ResourceKey,
-) -> Result<Option<Reply>, ApiError> {
+/// POST `run`: 202 once the run is on disk.
+pub(super) async fn submit(app: &App, call: &Call, key: &ResourceKey) -> Result<Reply, ApiError> {
     let (template, last) = load_existing(app, call, key).await?;
     state::next(State::of(&template, last.as_ref()), Event::Run)?;
     quotas::waiting_run(app).await?.map_err(quotas::to_api_error)?;
@@ -33,24 +29,17 @@ pub(super) async fn submit(
         ApiError::bad_request(error.code.name(), error.message)
             .target("properties.vmProfile.vmSize")
     })?;
-    if !committed(app, begin(template, started.row.clone(), run).into()).await? {
-        return Ok(None);
-    }
+    app.store().commit(begin(template, started.row.clone(), run).into()).await?;
     app.wake_worker();
-    Ok(Some(started.accepted()))
+    Ok(started.accepted())
 }
 
 /// POST `cancel`: 204. A queued run ends at once, an active one when all of its resources are released.
 /// A cancel without an active run succeeds and does nothing; a second cancel is refused, as by Azure.
-/// `None` if another request was faster.
-pub(super) async fn cancel(
-    app: &App,
-    call: &Call,
-    key: &ResourceKey,
-) -> Result<Option<Reply>, ApiError> {
+pub(super) async fn cancel(app: &App, call: &Call, key: &ResourceKey) -> Result<Reply, ApiError> {
     let (mut template, last) = load_existing(app, call, key).await?;
     state::next(State::of(&template, last.as_ref()), Event::Cancel)?;
-    let done = Some(Reply::empty(http::StatusCode::NO_CONTENT));
+    let done = Reply::empty(http::StatusCode::NO_CONTENT);
     let Some(mut run) = last.filter(|run| run.ended.is_none()) else { return Ok(done) };
     let mut writes = Vec::new();
     run.sub_state = String::new();
@@ -67,9 +56,7 @@ pub(super) async fn cancel(
     }
     template.show_run(&run);
     writes.extend([template.replace(), Write::ReplaceRun(run)]);
-    if !committed(app, writes).await? {
-        return Ok(None);
-    }
+    app.store().commit(writes).await?;
     app.wake_worker();
     app.changes().add(changes::Change::Template(key.clone()));
     Ok(done)

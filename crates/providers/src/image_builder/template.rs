@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use service::{App, quotas};
 
 use super::{
-    API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATES, answer, body, check, check_name, delete,
-    patch,
+    API_VERSIONS, GROUPS_KIND, PUT_TEMPLATE, TEMPLATES, body, check, check_name, delete, patch,
     record::{Hidden, TemplateRecord},
     run, schedules, staging, start, version, view,
 };
@@ -67,15 +66,15 @@ impl ResourceType<App> for ImageTemplates {
         let row = record.into_row();
         let writes = vec![Write::Insert(row.clone())];
         let started = start(app, call, (PUT_TEMPLATE, &location), &key, writes).await?;
-        Ok(started.ok_or_else(exists)?.put(true, view::template(call, &row)))
+        Ok(started.put(true, view::template(call, &row)))
     }
 
     async fn patch(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        answer(|| patch::patch(app, call, &key)).await
+        patch::patch(app, call, &key).await
     }
 
     async fn delete(&self, app: &App, call: &Call, key: ResourceKey) -> Result<Reply, ApiError> {
-        answer(|| delete::delete(app, call, &key)).await
+        delete::delete(app, call, &key).await
     }
 
     async fn action(
@@ -86,8 +85,8 @@ impl ResourceType<App> for ImageTemplates {
         action: &str,
     ) -> Result<Reply, ApiError> {
         match action {
-            "run" => answer(|| run::submit(app, call, &key)).await,
-            "cancel" => answer(|| run::cancel(app, call, &key)).await,
+            "run" => run::submit(app, call, &key).await,
+            "cancel" => run::cancel(app, call, &key).await,
             _ => Err(ApiError::new(
                 StatusCode::NOT_FOUND,
                 "ResourceNotFound",

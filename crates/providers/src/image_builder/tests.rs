@@ -98,7 +98,7 @@ impl Service {
 
     async fn act(&self, version: &str, name: &str, action: &str) -> Result<Reply, ApiError> {
         let call = call(Method::Post, name, version, "");
-        ImageTemplates.action(&self.app, &call, key(&call), action).await
+        arm::retry_overtaken(|| ImageTemplates.action(&self.app, &call, key(&call), action)).await
     }
 
     async fn patch(&self, version: &str, name: &str, body: Value) -> Result<Reply, ApiError> {

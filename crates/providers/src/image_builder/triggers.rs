@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use service::{App, quotas};
 
 use super::{
-    DELETE_TRIGGER, PUT_TRIGGER, TRIGGERS, TRIGGERS_KIND, answer, busy,
+    DELETE_TRIGGER, PUT_TRIGGER, TRIGGERS, TRIGGERS_KIND,
     check::invalid,
     check_name, ended,
     reconcile::{self, below},
@@ -45,7 +45,7 @@ impl ResourceType<App> for Triggers {
         let name = call.path.names().last().copied().unwrap_or_default().to_owned();
         check_name("trigger", &name)?;
         kind(call)?;
-        answer(|| put_once(app, call, &key, &name)).await
+        put(app, call, &key, &name).await
     }
 
     async fn patch(&self, _app: &App, call: &Call, _key: ResourceKey) -> Result<Reply, ApiError> {
@@ -63,7 +63,7 @@ impl ResourceType<App> for Triggers {
         let template = TemplateRecord::find(app.store(), &template_key(&key)).await?;
         let region = template.as_ref().map_or("", |template| template.location());
         let started = start(app, call, (DELETE_TRIGGER, region), &key, Vec::new()).await?;
-        Ok(started.ok_or_else(busy)?.accepted())
+        Ok(started.accepted())
     }
 
     fn view(&self, _app: &App, _call: &Call, resource: &Resource) -> Value {
@@ -71,13 +71,7 @@ impl ResourceType<App> for Triggers {
     }
 }
 
-/// None if another request was faster.
-async fn put_once(
-    app: &App,
-    call: &Call,
-    key: &ResourceKey,
-    name: &str,
-) -> Result<Option<Reply>, ApiError> {
+async fn put(app: &App, call: &Call, key: &ResourceKey, name: &str) -> Result<Reply, ApiError> {
     let existing = rows::find(app.context(), call, key).await?;
     let template = TemplateRecord::find(app.store(), &template_key(key)).await?;
     let template = template.ok_or_else(|| template_not_found(call))?;
@@ -102,7 +96,7 @@ async fn put_once(
     // The template is written too, so that two triggers at once cannot both be the first.
     let writes = vec![write, template.replace()];
     let started = start(app, call, (PUT_TRIGGER, &region), key, writes).await?;
-    Ok(started.map(|started| started.put(created, view::envelope(TRIGGERS, &row))))
+    Ok(started.put(created, view::envelope(TRIGGERS, &row)))
 }
 
 /// Checks the body's kind. Other fields (`location`, read-only ones) have no effect before the strict

@@ -3,6 +3,7 @@
 mod compute;
 mod groups;
 mod other_types;
+mod overtaken;
 mod preconditions;
 mod requests;
 
@@ -74,8 +75,19 @@ impl Server {
         body: &str,
         if_match: Option<&str>,
     ) -> Result<Reply, ApiError> {
+        let call = Self::request(method, path, query, body, if_match);
+        handle(&self.app, call).await
+    }
+
+    fn request(
+        method: Method,
+        path: &str,
+        query: BTreeMap<String, String>,
+        body: &str,
+        if_match: Option<&str>,
+    ) -> Call {
         let api_version = query.get("api-version").cloned();
-        let call = Call {
+        Call {
             method,
             path: Path::parse(path),
             query,
@@ -85,8 +97,7 @@ impl Server {
             request_id: "r".to_owned(),
             if_match: if_match.map(str::to_owned),
             caller: Caller { client_id: "c".to_owned(), object_id: "o".to_owned() },
-        };
-        handle(&self.app, call).await
+        }
     }
 
     fn in_subscription(path: &str) -> String {
