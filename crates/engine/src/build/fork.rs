@@ -21,7 +21,7 @@ use images::{
     first_contact::FirstContact,
     ledger::Releasable,
 };
-use vm::{Access, Guest, Machine, RamFile, disk, may_wait};
+use vm::{Access, Machine, RamFile, disk, may_wait};
 
 use super::{
     Plan, Run, access,
@@ -56,13 +56,8 @@ pub(crate) enum Entry {
 
 /// A fork that is ready for work.
 pub(crate) struct Fork {
-    pub machine: Box<dyn Machine>,
-    pub guest: Box<dyn Guest>,
+    pub(super) entered: Entered,
     pub access: Access,
-    /// From its start to the guest's first answer.
-    pub answered: Duration,
-    /// From its start to the end of its boot.
-    pub settled: Duration,
     dir: PathBuf,
     serial_log: PathBuf,
     relay: Option<Relay>,
@@ -89,26 +84,29 @@ impl Fork {
             serial_log: &serial_log,
         };
         let spec = run.spec(shape, &dir, &dir, resume_from);
-        let Entered { machine, guest, answered, settled, .. } =
-            contact.establish(run, shape, spec, &disks).await?;
-        Ok(Self { machine, guest, access, answered, settled, dir, serial_log, relay: None })
+        let entered = contact.establish(run, shape, spec, &disks).await?;
+        Ok(Self { entered, access, dir, serial_log, relay: None })
+    }
+
+    /// The machine, which may have ended.
+    pub(crate) fn machine(&self) -> &dyn Machine {
+        self.entered.machine.as_ref()
     }
 
     /// Makes the metadata service available to scripts in its guest until the fork ends.
     pub(crate) async fn serve_metadata(&mut self, run: &Run<'_>, plan: &Plan) -> Result<()> {
-        self.relay =
-            identities::serve_metadata(run, plan, self.machine.as_ref(), &self.access).await?;
+        self.relay = identities::serve_metadata(run, plan, self.machine(), &self.access).await?;
         Ok(())
     }
 
     /// Awaits work in its guest, unless the machine ends first.
     pub(crate) async fn unless_gone<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        unless_gone(self.machine.as_ref(), work).await
+        unless_gone(self.machine(), work).await
     }
 
     /// Adds the machine's last output to an error.
     pub(crate) async fn with_evidence(&self, run: &Run<'_>, error: Error) -> Error {
-        run.with_evidence(error, self.machine.as_ref(), &self.serial_log).await
+        run.with_evidence(error, self.machine(), &self.serial_log).await
     }
 
     /// The log file of its serial console.
@@ -118,7 +116,7 @@ impl Fork {
 
     /// Ends it immediately and removes its disk, which has no further use.
     pub(crate) async fn stop(self, run: &Run<'_>) -> Result<()> {
-        self.machine.stop(Duration::ZERO).await.map_err(machine_error)?;
+        self.machine().stop(Duration::ZERO).await.map_err(machine_error)?;
         let remove = || -> std::io::Result<()> {
             fs::remove_dir_all(&self.dir)?;
             run.ledger.forget_released(&Releasable::Machine { run_dir: self.dir.clone() })

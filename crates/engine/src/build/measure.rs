@@ -85,7 +85,7 @@ async fn compare(run: &Run<'_>, before: &Node, after: &Node) -> Result<Optimizat
 async fn boot(run: &Run<'_>, name: &str, node: &Node) -> Result<(Duration, Duration)> {
     let entry = Entry::Own { resume: false };
     let fork = Fork::start(run, ForkOf { name, node, entry }).await?;
-    let times = (fork.answered, fork.settled);
+    let times = (fork.entered.answered, fork.entered.settled);
     fork.stop(run).await?;
     run.cx.events.note(format!(
         "{name}: answers after {:.1} s, start-up is over after {:.1} s",

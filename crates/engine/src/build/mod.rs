@@ -357,21 +357,21 @@ async fn finish(
         .filter(|_| error.step.as_deref().and_then(Phase::of) == Some(Phase::Validating));
     let (machine, access, serial_log, on_error) = match (fork, &machines.live) {
         (Some(fork), _) => {
-            (&fork.machine, &fork.access, fork.serial_log(), handling.on_validation_error)
+            (fork.machine(), &fork.access, fork.serial_log(), handling.on_validation_error)
         }
         (None, Some(live)) => {
-            (&live.machine, &live.access, &*serial_log, handling.on_customizer_error)
+            (live.machine.as_ref(), &live.access, &*serial_log, handling.on_customizer_error)
         }
         (None, None) => return Err(error),
     };
     if error.code == ErrorCode::Canceled || machine.ended().is_some() {
         return Err(error);
     }
-    let error = run.with_evidence(error, machine.as_ref(), serial_log).await;
+    let error = run.with_evidence(error, machine, serial_log).await;
     if !run.request.on_error.keeps(on_error) {
         return Err(error);
     }
-    Err(match may_wait(|| retained::keep(run, plan, machine.as_ref(), access)) {
+    Err(match may_wait(|| retained::keep(run, plan, machine, access)) {
         Ok(until) => error.hint(format!(
             "the machine is kept until {until:.0}: enter it with `goldsmith shell {id}` on its host, \
              release it with `goldsmith ledger release {id}`",

@@ -77,8 +77,8 @@ pub(super) async fn run(
     let fork = slot.insert(start(run, subject).await?);
     run.cx.events.note(format!(
         "it answered after {:.1} s and was up after {:.1} s",
-        fork.answered.as_secs_f64(),
-        fork.settled.as_secs_f64()
+        fork.entered.answered.as_secs_f64(),
+        fork.entered.settled.as_secs_f64()
     ));
     fork.serve_metadata(run, plan).await?;
     let mut seconds = Vec::new();
@@ -122,7 +122,7 @@ async fn apply(run: &Run<'_>, validator: &PlannedStep, fork: &Fork) -> Result<f6
         })?;
     let work = async {
         let started = tokio::time::Instant::now();
-        let apply = validator.action.apply(fork.guest.as_ref(), &mut out);
+        let apply = validator.action.apply(fork.entered.guest.as_ref(), &mut out);
         fork.unless_gone(apply).await?;
         Ok(started.elapsed().as_secs_f64())
     };
