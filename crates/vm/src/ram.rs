@@ -44,7 +44,7 @@ pub struct SaveRam {
 pub struct SavedRam {
     /// Bytes that the file takes on the disk.
     pub bytes: u64,
-    /// From the pause to the complete file.
+    /// From the beginning of the save to the complete file.
     pub seconds: f64,
     /// The format of the file.
     pub format: RamFormat,

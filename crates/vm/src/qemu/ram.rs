@@ -9,7 +9,7 @@
 use std::{
     fs::{File, OpenOptions},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -23,6 +23,9 @@ pub(super) mod background;
 pub(super) mod live;
 #[cfg(test)]
 mod peer;
+mod save;
+
+pub(super) use save::Save;
 
 /// Faster than any disk. The default limit is meant for networks and would dominate the time.
 const BANDWIDTH: u64 = 1 << 40;
@@ -47,15 +50,10 @@ enum Way {
     Background,
 }
 
-/// Saves the RAM of a paused machine. Returns the bytes that the file takes on the disk.
-pub(super) async fn save(qmp: &qmp::Client, host: &Host, path: &Path) -> Result<u64, Error> {
-    let file = create(path)?;
+/// Begins to save the RAM of a paused machine.
+pub(super) async fn begin(qmp: &qmp::Client, host: &Host, path: PathBuf) -> Result<Save, Error> {
     set_up(qmp, host, host.paused_ram_format(), Way::Paused).await?;
-    let address = address(qmp, host, path, &file).await?;
-    let saved = finish(qmp, "migrate", address).await;
-    wait_until_runnable(qmp).await?;
-    saved?;
-    size(path, &file)
+    Save::begin(qmp, host, path, Way::Paused).await
 }
 
 /// Loads RAM into a machine that was started with `-incoming`. The machine stays paused.
@@ -63,7 +61,9 @@ pub(super) async fn load(qmp: &qmp::Client, host: &Host, ram: &RamFile) -> Resul
     let file = may_wait(|| File::open(&ram.path)).map_err(Error::at(&ram.path))?;
     set_up(qmp, host, ram.format, Way::Paused).await?;
     let address = address(qmp, host, &ram.path, &file).await?;
-    finish(qmp, "migrate-incoming", address).await?;
+    let (command, mut events) = ("migrate-incoming", qmp.events());
+    qmp.execute(command, address).await.map_err(|e| qmp_error(command, &e))?;
+    end(qmp, command, &mut events).await?;
     wait_until_runnable(qmp).await
 }
 
@@ -111,18 +111,11 @@ async fn set_up(qmp: &qmp::Client, host: &Host, format: RamFormat, way: Way) -> 
     Ok(())
 }
 
-/// Starts a migration in either direction and waits for its end.
-async fn finish(qmp: &qmp::Client, command: &str, arguments: Value) -> Result<(), Error> {
-    let events = qmp.events();
-    qmp.execute(command, arguments).await.map_err(|e| qmp_error(command, &e))?;
-    end(qmp, command, events).await
-}
-
 /// Waits for the end of a migration.
 async fn end(
     qmp: &qmp::Client,
     command: &str,
-    mut events: broadcast::Receiver<qmp::Event>,
+    events: &mut broadcast::Receiver<qmp::Event>,
 ) -> Result<(), Error> {
     let work = async {
         while !is_complete(command, &state(qmp).await?)? {

@@ -3,7 +3,6 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::Instant,
 };
 
 use rustix::process::{Pid, setpriority_process};
@@ -12,11 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     QemuMachine,
-    ram::{
-        self,
-        background::{self, Background},
-        live::Live,
-    },
+    ram::{self, Save, background, live},
     rehearsal::Rehearsal,
 };
 use crate::{
@@ -37,7 +32,7 @@ impl Turn {
         let turn = machine.saves.clone().lock_owned().await;
         let mut in_background = request.background;
         if in_background && let Err(error) = background::allow(&machine.qmp, &machine.host).await {
-            tracing::debug!(%error, "the guest is paused while its RAM is saved");
+            tracing::debug!(%error, "the RAM is not saved in the background");
             in_background = false;
         }
         let path = std::path::absolute(&request.path).unwrap_or_else(|_| request.path.clone());
@@ -45,11 +40,11 @@ impl Turn {
     }
 
     /// Captures the state of the paused machine, if it can be saved in the background.
-    pub(super) async fn capture(&self, machine: &QemuMachine) -> Option<Background> {
+    pub(super) async fn capture(&self, machine: &QemuMachine) -> Option<Save> {
         if !self.in_background {
             return None;
         }
-        match Background::begin(&machine.qmp, &machine.host, self.path.clone()).await {
+        match background::begin(&machine.qmp, &machine.host, self.path.clone()).await {
             Ok(captured) => {
                 may_wait(|| let_the_guest_go_first(&machine.spec.run_dir));
                 Some(captured)
@@ -63,11 +58,11 @@ impl Turn {
 
     /// Writes most of the RAM while the guest runs, unless it is saved in the background. Afterwards
     /// the guest is paused. `None`: it runs, and has to be paused.
-    pub(super) async fn approach(&self, machine: &QemuMachine) -> Option<Live> {
+    pub(super) async fn approach(&self, machine: &QemuMachine) -> Option<Save> {
         if self.in_background || !machine.host.has_mapped_ram {
             return None;
         }
-        match Live::approach(&machine.qmp, &machine.host, self.path.clone()).await {
+        match live::begin(&machine.qmp, &machine.host, self.path.clone()).await {
             Ok(save) => Some(save),
             Err(error) => {
                 tracing::debug!(%error, "the guest is paused while its RAM is saved");
@@ -77,49 +72,37 @@ impl Turn {
     }
 
     /// Writes the rest of the RAM while the guest is paused.
-    pub(super) async fn conclude(machine: &QemuMachine, save: Live) -> Result<SavedRam, RamLost> {
-        match save.conclude(&machine.qmp).await {
-            Ok((bytes, seconds)) => {
-                Ok(SavedRam { bytes, seconds, format: RamFormat::Mapped, is_tested: false })
-            }
-            Err(error) => Err(not_saved(&error)),
-        }
+    pub(super) async fn conclude(machine: &QemuMachine, save: Save) -> Result<SavedRam, RamLost> {
+        let began = save.began;
+        let bytes = save.finish(&machine.qmp, &CancellationToken::new()).await;
+        Ok(SavedRam {
+            bytes: bytes.map_err(|error| not_saved(&error))?,
+            seconds: began.elapsed().as_secs_f64(),
+            format: machine.host.paused_ram_format(),
+            is_tested: false,
+        })
     }
 
     /// Saves the RAM while the machine is paused.
-    pub(super) async fn save_now(
-        &self,
-        machine: &QemuMachine,
-        started: Instant,
-    ) -> Result<SavedRam, RamLost> {
-        match ram::save(&machine.qmp, &machine.host, &self.path).await {
-            Ok(bytes) => Ok(SavedRam {
-                bytes,
-                seconds: started.elapsed().as_secs_f64(),
-                format: machine.host.paused_ram_format(),
-                is_tested: false,
-            }),
-            Err(error) => {
-                let _ = may_wait(|| std::fs::remove_file(&self.path));
-                Err(not_saved(&error))
-            }
-        }
+    pub(super) async fn save_now(&self, machine: &QemuMachine) -> Result<SavedRam, RamLost> {
+        let save = ram::begin(&machine.qmp, &machine.host, self.path.clone()).await;
+        Self::conclude(machine, save.map_err(|error| not_saved(&error))?).await
     }
 
     /// Lets the save of a captured state continue after the seal.
     pub(super) fn save_in_background(
         self,
         machine: &QemuMachine,
-        captured: Background,
-        started: Instant,
+        captured: Save,
         rehearsal: Option<Rehearsal>,
     ) -> RamSave {
         let (save, saving) = RamSave::begin();
         // The machine may be dropped first. That kills QEMU, which ends the save.
         let (qmp, give_up) = (machine.qmp.clone(), saving.give_up.clone());
         tokio::spawn(async move {
+            let began = captured.began;
             let written = captured.finish(&qmp, &give_up).await;
-            let seconds = started.elapsed().as_secs_f64();
+            let seconds = began.elapsed().as_secs_f64();
             let ram = RamFile { path: self.path.clone(), format: RamFormat::Stream };
             // The next save need not wait for the test of this one.
             drop((qmp, self));

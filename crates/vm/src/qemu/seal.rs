@@ -42,7 +42,7 @@ pub(super) async fn seal(machine: &QemuMachine, request: &Seal) -> Result<Sealed
             None
         }
         (Some(turn), None) if captured.is_none() && turned.is_ok() => {
-            Some(turn.save_now(machine, started).await)
+            Some(turn.save_now(machine).await)
         }
         _ => None,
     };
@@ -55,9 +55,7 @@ pub(super) async fn seal(machine: &QemuMachine, request: &Seal) -> Result<Sealed
         return Err(error);
     }
     let ram = match (turn, captured) {
-        (Some(turn), Some(captured)) => {
-            Some(turn.save_in_background(machine, captured, started, rehearsal))
-        }
+        (Some(turn), Some(captured)) => Some(turn.save_in_background(machine, captured, rehearsal)),
         _ => stopped.map(RamSave::over),
     };
     Ok(Sealed { seconds, ram })

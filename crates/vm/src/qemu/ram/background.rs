@@ -4,21 +4,13 @@
 //! after the other, first those that the guest is about to change. The kernel reports these
 //! (`userfaultfd`); without that, QEMU rejects the capability.
 
-use std::{fs::File, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
-use tokio::{sync::broadcast, time::Instant};
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
-use super::{
-    CLEANUP_LIMIT, STATE_POLL, Way, address, create, end, is_complete, set_up, size, state,
-    too_slow,
-};
-use crate::{
-    Error, Host, RamFormat, may_wait,
-    qemu::qmp_error,
-    qmp::{self, Event},
-};
+use super::{CLEANUP_LIMIT, STATE_POLL, Save, Way, is_complete, set_up, state, too_slow};
+use crate::{Error, Host, RamFormat, qemu::qmp_error, qmp};
 
 /// How long the guest may be paused until QEMU has captured its state. Mapping all of a large RAM
 /// takes longest.
@@ -29,78 +21,21 @@ pub(in crate::qemu) async fn allow(qmp: &qmp::Client, host: &Host) -> Result<(),
     set_up(qmp, host, RamFormat::Stream, Way::Background).await
 }
 
-/// A save in progress. Its file is removed unless the save succeeds.
-pub(in crate::qemu) struct Background {
+/// Captures the state of a paused machine, after [`allow`]. The machine may run as soon as this
+/// returns.
+pub(in crate::qemu) async fn begin(
+    qmp: &qmp::Client,
+    host: &Host,
     path: PathBuf,
-    file: File,
-    events: broadcast::Receiver<Event>,
-}
-
-impl Background {
-    /// Captures the state of a paused machine, after [`allow`]. The machine may run as soon as this
-    /// returns.
-    pub(in crate::qemu) async fn begin(
-        qmp: &qmp::Client,
-        host: &Host,
-        path: PathBuf,
-    ) -> Result<Self, Error> {
-        let file = create(&path)?;
-        let address = address(qmp, host, &path, &file).await?;
-        let save = Self { path, file, events: qmp.events() };
-        let begun = async {
-            outlast_power_off(qmp, true).await?;
-            qmp.execute("migrate", address).await.map_err(|e| qmp_error("migrate", &e))?;
-            captured(qmp).await
-        };
-        match begun.await {
-            Ok(()) => Ok(save),
-            Err(error) => {
-                save.abandon(qmp).await;
-                Err(error)
-            }
-        }
-    }
-
-    /// Waits until the file is complete. Returns the bytes that it takes on the disk.
-    pub(in crate::qemu) async fn finish(
-        mut self,
-        qmp: &qmp::Client,
-        give_up: &CancellationToken,
-    ) -> Result<u64, Error> {
-        let events = self.events.resubscribe();
-        let ended = tokio::select! {
-            ended = end(qmp, "migrate", std::mem::replace(&mut self.events, events)) => ended,
-            () = give_up.cancelled() => Err(Error::Canceled),
-        };
-        match ended {
-            Ok(()) => {
-                let bytes = size(&self.path, &self.file);
-                clean_up(qmp).await?;
-                bytes
-            }
-            Err(error) => {
-                self.abandon(qmp).await;
-                Err(error)
-            }
-        }
-    }
-
-    /// Ends the save and removes its file.
-    pub(in crate::qemu) async fn abandon(self, qmp: &qmp::Client) {
-        // Fails if the save has ended, and if QEMU has.
-        let _ = qmp.execute("migrate_cancel", json!({})).await;
-        if let Err(error) = clean_up(qmp).await {
-            tracing::debug!(%error, "QEMU has not ended the save of the RAM");
-        }
-        let _ = may_wait(|| std::fs::remove_file(&self.path));
-    }
+) -> Result<Save, Error> {
+    Save::begin(qmp, host, path, Way::Background).await
 }
 
 /// Waits until QEMU has captured the whole state of a paused machine.
 ///
 /// The status `active` is not enough: QEMU reports it before it captures the devices and protects
 /// the pages. It writes the first page only after that.
-async fn captured(qmp: &qmp::Client) -> Result<(), Error> {
+pub(super) async fn captured(qmp: &qmp::Client) -> Result<(), Error> {
     let started = Instant::now();
     loop {
         let state = state(qmp).await?;
@@ -120,7 +55,7 @@ async fn captured(qmp: &qmp::Client) -> Result<(), Error> {
 /// QEMU reports the end of a migration before it has lifted the protection of the pages, and then
 /// rejects or confuses the next one. Meanwhile its list of connections to break ("yank") has an
 /// entry for the migration.
-async fn clean_up(qmp: &qmp::Client) -> Result<(), Error> {
+pub(super) async fn cleaned_up(qmp: &qmp::Client) -> Result<(), Error> {
     let started = Instant::now();
     loop {
         let entries = qmp.execute("query-yank", json!({})).await;
@@ -147,7 +82,7 @@ async fn clean_up(qmp: &qmp::Client) -> Result<(), Error> {
 /// Whether QEMU remains after its guest has powered off. Its exit would end the save, which is
 /// probably nearly complete, since a guest takes seconds to shut down. The machine counts as ended
 /// at once; only the wait for QEMU's exit takes as long as the save.
-async fn outlast_power_off(qmp: &qmp::Client, outlast: bool) -> Result<(), Error> {
+pub(super) async fn outlast_power_off(qmp: &qmp::Client, outlast: bool) -> Result<(), Error> {
     let action = if outlast { "pause" } else { "poweroff" };
     let done = qmp.execute("set-action", json!({ "shutdown": action })).await;
     done.map_err(|e| qmp_error("set-action", &e)).map(drop)

@@ -1,10 +1,12 @@
+use tokio_util::sync::CancellationToken;
+
 use super::{
     super::peer::{EXIT, Peer, entry, exists, host, migration, refusal},
     *,
 };
 
-async fn begin(peer: &Peer) -> Result<Background, Error> {
-    Background::begin(&peer.qmp, &host(), peer.ram()).await
+async fn begin(peer: &Peer) -> Result<Save, Error> {
+    super::begin(&peer.qmp, &host(), peer.ram()).await
 }
 
 #[tokio::test]
