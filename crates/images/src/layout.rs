@@ -72,7 +72,7 @@ paths! {
     measured: cache / "measured",
     /// `validated/<key>/`: the validators that have passed on a node.
     validated: cache / "validated",
-    /// `ram-tests/<digest>.json`: whether RAM that was saved while its guest ran can be loaded.
+    /// `ram-tests/<digest>.json`: whether RAM that was saved in the background can be loaded.
     ram_tests: cache / "ram-tests",
     /// `verified/<file>.json`: the files that were recently read and found intact.
     verified: cache / "verified",

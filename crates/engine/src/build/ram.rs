@@ -164,9 +164,8 @@ async fn outcome(save: RamSave, meta: &NodeMeta, cx: &RunContext, host: &Host) -
         Err(lost @ RamLost::DoesNotLoad(_)) => {
             let file = remember(&cx.layout, host, Some(&lost));
             cx.events.warn(format!(
-                "QEMU {} cannot load RAM that was saved while its guest ran ({lost}). {title:?} has no \
-                 RAM, and from now on guests are paused while their RAM is saved. Remove {} to test \
-                 it again",
+                "QEMU {} cannot load RAM that was saved in the background ({lost}). {title:?} has no RAM, \
+                 and from now on the next step waits until the RAM is saved. Remove {} to test it again",
                 host.version,
                 file.display()
             ));

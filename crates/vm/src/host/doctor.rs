@@ -9,7 +9,7 @@ use super::{
     is_installed, kvm, usable_memory_mib,
 };
 use crate::{
-    RamFormat, may_wait,
+    may_wait,
     proc::{Command, find_program},
 };
 
@@ -92,18 +92,29 @@ async fn of_host(host: &Host, findings: &mut Vec<Finding>) {
 /// How RAM is saved. QEMU's answer at the seal decides; this names what it depends on.
 fn snapshots(host: &Host, root: &Path) -> Finding {
     let subject = "RAM snapshots";
-    let format = match host.paused_ram_format() {
-        RamFormat::Mapped => "mapped-ram",
-        RamFormat::Stream => "a plain stream",
+    let otherwise = match host.has_mapped_ram {
+        true => {
+            "live: the next step waits until the RAM is written, and the guest is paused for the rest alone"
+        }
+        false => {
+            "the guest is paused until its RAM is written; QEMU 9 writes most of it before the pause"
+        }
     };
     match userfaultfd(host.version, root) {
-        Ok(()) => Finding::new(subject, true, "written while the guest runs (userfaultfd)"),
+        Ok(()) => {
+            let detail = format!(
+                "in the background, while the next step runs (userfaultfd); for a guest with {} or more processors, {otherwise}",
+                host.cpus
+            );
+            Finding::new(subject, true, detail)
+        }
         Err(why) => {
-            let detail = format!("the guest is paused while its RAM is written ({format}): {why}");
-            Finding::new(subject, true, detail).remedy(
-                "to write it while the guest runs: setfacl -m u:\"$USER\":rw /dev/userfaultfd \
-                 (QEMU 8 or newer), or sysctl vm.unprivileged_userfaultfd=1",
-            )
+            Finding::new(subject, true, format!("{otherwise}. Not in the background: {why}"))
+                .remedy(
+                    "to write RAM in the background, while the next step runs: \
+                 setfacl -m u:\"$USER\":rw /dev/userfaultfd (QEMU 8 or newer), or \
+                 sysctl vm.unprivileged_userfaultfd=1",
+                )
         }
     }
 }
@@ -239,6 +250,22 @@ mod tests {
             let root = root(capabilities, setting, has_device);
             let what = format!("{capabilities} {setting} {has_device} {version}");
             assert_eq!(userfaultfd(version, root.path()).is_ok(), works, "{what}");
+        }
+    }
+
+    #[test]
+    fn way_to_save_ram_depends_on_userfaultfd_and_qemu() {
+        for (setting, has_mapped_ram, begin) in [
+            ("1", true, "in the background, while the next step runs"),
+            ("1", false, "in the background, while the next step runs"),
+            ("0", true, "live: the next step waits"),
+            ("0", false, "the guest is paused until its RAM is written"),
+        ] {
+            let root = root("0000000000000000", setting, false);
+            let host = Host { has_mapped_ram, ..crate::args::tests::host(Accel::Kvm) };
+            let found = snapshots(&host, root.path());
+            assert!(found.detail.starts_with(begin), "{}", found.detail);
+            assert_eq!(found.remedy.is_some(), setting == "0", "{}", found.detail);
         }
     }
 }
