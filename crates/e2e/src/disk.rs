@@ -2,15 +2,11 @@
 //! never parses a guest's file system.
 
 use std::{
-    collections::BTreeMap,
-    fs,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// The root file system of an image, read with debugfs.
 pub struct InImage {
@@ -22,16 +18,7 @@ impl InImage {
     /// Opens the last partition of the image.
     pub fn open(image: &Path, format: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let raw = dir.path().join("disk.raw");
-        let mut convert = Command::new("qemu-img");
-        convert.args(["convert", "-f", format, "-O", "raw"]).arg(image).arg(&raw);
-        output(&mut convert);
-        let table = output(Command::new("sfdisk").arg("--json").arg(&raw));
-        let table: Value = serde_json::from_str(&table).unwrap();
-        let partitions = table["partitiontable"]["partitions"].as_array().unwrap().clone();
-        let last = partitions.iter().max_by_key(|p| p["start"].as_u64()).unwrap();
-        let offset = last["start"].as_u64().unwrap() * 512;
-        let root = PathBuf::from(format!("{}?offset={offset}", raw.display()));
+        let root = copy(image, format, &dir.path().join("disk.raw")).root;
         Self { _dir: dir, root }
     }
 
@@ -47,36 +34,41 @@ impl InImage {
         names.filter(|name| !matches!(*name, "" | "." | "..")).map(str::to_owned).collect()
     }
 
-    /// Every path with its type, mode, owner and content. Needs root, who can create files for any
-    /// owner.
-    pub fn files(&self) -> BTreeMap<String, String> {
-        let copy = tempfile::tempdir().unwrap();
-        self.debugfs(&format!("rdump / {}", copy.path().display()));
-        let mut files = BTreeMap::new();
-        let mut folders = vec![copy.path().to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                let meta = fs::symlink_metadata(&path).unwrap();
-                let content = if meta.is_dir() {
-                    folders.push(path.clone());
-                    String::new()
-                } else if meta.is_symlink() {
-                    fs::read_link(&path).unwrap().display().to_string()
-                } else {
-                    hex::encode(Sha256::digest(fs::read(&path).unwrap()))
-                };
-                let name = format!("/{}", path.strip_prefix(copy.path()).unwrap().display());
-                let facts = format!("{:o} {}:{} {content}", meta.mode(), meta.uid(), meta.gid());
-                files.insert(name, facts);
-            }
-        }
-        files
-    }
-
     fn debugfs(&self, request: &str) -> String {
         output(Command::new("debugfs").arg("-R").arg(request).arg(&self.root))
     }
+}
+
+/// The root file system in a raw copy of an image: its last partition.
+pub struct Copied {
+    /// The number of the partition.
+    pub number: String,
+    /// The file system as the tools of e2fsprogs name it.
+    pub root: PathBuf,
+}
+
+/// Copies an image to a raw file.
+pub fn copy(image: &Path, format: &str, raw: &Path) -> Copied {
+    let mut convert = Command::new("qemu-img");
+    output(convert.args(["convert", "-f", format, "-O", "raw"]).arg(image).arg(raw));
+    let table = output(Command::new("sfdisk").arg("--json").arg(raw));
+    let table: Value = serde_json::from_str(&table).unwrap();
+    let partitions = table["partitiontable"]["partitions"].as_array().unwrap();
+    let last = partitions.iter().max_by_key(|p| p["start"].as_u64()).unwrap();
+    let node = last["node"].as_str().unwrap();
+    let number = &node[node.trim_end_matches(|c: char| c.is_ascii_digit()).len()..];
+    let offset = last["start"].as_u64().unwrap() * 512;
+    let root = PathBuf::from(format!("{}?offset={offset}", raw.display()));
+    Copied { number: number.to_owned(), root }
+}
+
+/// Gives a root file system another id, so that a guest with the original can have it too. The files
+/// stay as they are.
+pub fn rename(root: &Path) {
+    // tune2fs requires a check. 1: it improved something.
+    let checked = Command::new("e2fsck").arg("-fp").arg(root).output().unwrap();
+    assert!(matches!(checked.status.code(), Some(0 | 1)), "{checked:?}");
+    output(Command::new("tune2fs").args(["-U", "random"]).arg(root));
 }
 
 fn output(command: &mut Command) -> String {

@@ -13,7 +13,7 @@
     reason = "a test harness panics, starts the executable, reads the environment and prints skips"
 )]
 
-mod disk;
+pub mod disk;
 mod process;
 mod service;
 pub mod subnet;

@@ -14,6 +14,8 @@ mod forge;
 mod identity;
 mod input;
 mod keep;
+mod listing;
+mod machine;
 mod network;
 mod optimize;
 mod quickstarts;

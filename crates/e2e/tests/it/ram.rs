@@ -17,10 +17,12 @@ use e2e::{Lab, template, text};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use vm::{
-    Access, Answer, Backend, Discard, Firmware, Guest, Host, Machine, MachineSpec, Qemu, RamFile,
-    SaveRam, Seal, Stdin, disk,
+    Access, Backend, Discard, Guest, Host, Machine, MachineSpec, Qemu, RamFile, SaveRam, Seal,
+    Stdin,
     seed::{self, Seed},
 };
+
+use super::machine;
 
 /// Writes numbered blocks to memory and numbered records to a file. On `SIGUSR1` it compares all of
 /// them with their last number. It reads the file from the disk, not from the page cache.
@@ -151,36 +153,15 @@ impl Rig {
         self.made += 1;
         let dir = self.dir.join(self.made.to_string());
         std::fs::create_dir(&dir).unwrap();
-        self.overlays(&dir, below).await;
+        machine::overlays(self.backend.host(), &dir, below).await;
         dir
-    }
-
-    async fn overlays(&self, dir: &Path, below: &Path) {
-        for name in ["disk.qcow2", "vars.qcow2"] {
-            let host = self.backend.host();
-            let size = disk::info(host, &below.join(name), Some("qcow2")).await.unwrap();
-            let (path, below) = (dir.join(name), below.join(name));
-            disk::create_overlay(host, &path, &below, size.virtual_size).await.unwrap();
-        }
     }
 
     fn spec(&self, dir: &Path, resume_from: Option<RamFile>) -> MachineSpec {
         MachineSpec {
-            name: "ram".into(),
-            run_dir: dir.to_owned(),
-            vcpus: 2,
-            memory_mib: self.memory_mib,
-            firmware: Firmware::Uefi { vars: dir.join("vars.qcow2") },
-            disk: dir.join("disk.qcow2"),
-            data: Vec::new(),
             seed: Some(self.dir.join("seed.img")),
-            forwards: vec![(0, 22)],
-            bridge: None,
-            access: None,
             resume_from,
-            migratable: true,
-            machine_type: None,
-            cpu_model: None,
+            ..machine::spec(dir, self.memory_mib)
         }
     }
 
@@ -204,7 +185,7 @@ impl Rig {
         seed::write(&seed, &content, &self.never).await.unwrap();
         let dir = self.folder(source).await;
         let (machine, guest) = self.start(&dir, None).await;
-        run(guest.as_ref(), LOAD).await;
+        machine::run(guest.as_ref(), LOAD, Stdin::Empty).await;
         (machine, guest, dir)
     }
 
@@ -287,18 +268,11 @@ impl Rig {
 
 /// The program's counters. Fails if it found a difference.
 async fn report(guest: &dyn Guest) -> Report {
-    let answer = run(guest, REPORT).await;
+    let answer = machine::run(guest, REPORT, Stdin::Empty).await;
     let report: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(report["bad"], json!([]), "{report}");
     let number = |name: &str| report[name].as_u64().unwrap();
     Report { number: number("number"), n: number("n"), records: number("records") }
-}
-
-async fn run(guest: &dyn Guest, command: &str) -> String {
-    let mut answer = Answer::default();
-    let exit = guest.run(command, Stdin::Empty, &mut answer).await.unwrap();
-    assert!(exit.success(), "{exit}: {}", answer.err.text());
-    answer.out.text()
 }
 
 fn setting(name: &str, default: u64) -> u64 {
