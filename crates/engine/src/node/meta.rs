@@ -7,6 +7,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use vm::RamFormat;
 
+/// The RAM file. If it is damaged, the node's disk still boots.
+pub(super) const RAM: &str = "ram";
+
 /// The machine a node was made on; part of the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

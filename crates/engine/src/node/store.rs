@@ -20,7 +20,7 @@ use rustix::{process::setpriority_process, thread::gettid};
 use tokio_util::sync::CancellationToken;
 use vm::{Host, RamFile, may_wait};
 
-use super::{NodeMeta, verify::RAM};
+use super::{NodeMeta, meta::RAM};
 
 /// An existing node.
 #[derive(Debug, Clone)]

@@ -13,10 +13,7 @@ use images::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Node, NodeStore, Parent};
-
-/// The RAM file. If it is damaged, the node's disk still boots.
-pub(super) const RAM: &str = "ram";
+use super::{Node, NodeStore, Parent, meta::RAM};
 
 impl Node {
     /// The files of this node, and their expected digests.

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     QemuMachine,
-    ram::{self, Save, background, live},
+    ram::{self, Save, background},
     rehearsal::Rehearsal,
 };
 use crate::{
@@ -44,7 +44,7 @@ impl Turn {
         if !self.in_background {
             return None;
         }
-        match background::begin(&machine.qmp, &machine.host, self.path.clone()).await {
+        match Save::in_background(&machine.qmp, &machine.host, self.path.clone()).await {
             Ok(captured) => {
                 may_wait(|| let_the_guest_go_first(&machine.spec.run_dir));
                 Some(captured)
@@ -62,7 +62,7 @@ impl Turn {
         if self.in_background || !machine.host.has_mapped_ram {
             return None;
         }
-        match live::begin(&machine.qmp, &machine.host, self.path.clone()).await {
+        match Save::live(&machine.qmp, &machine.host, self.path.clone()).await {
             Ok(save) => Some(save),
             Err(error) => {
                 tracing::debug!(%error, "the guest is paused while its RAM is saved");

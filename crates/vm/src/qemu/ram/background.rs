@@ -4,12 +4,12 @@
 //! after the other, first those that the guest is about to change. The kernel reports these
 //! (`userfaultfd`); without that, QEMU rejects the capability.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{CLEANUP_LIMIT, STATE_POLL, Save, Way, is_complete, set_up, state, too_slow};
+use super::{CLEANUP_LIMIT, STATE_POLL, Way, is_complete, set_up, state, too_slow};
 use crate::{Error, Host, RamFormat, qemu::qmp_error, qmp};
 
 /// How long the guest may be paused until QEMU has captured its state. Mapping all of a large RAM
@@ -19,16 +19,6 @@ const CAPTURE_LIMIT: Duration = Duration::from_secs(20);
 /// Whether QEMU can save this machine's RAM in the background. `Err` has its reason why not.
 pub(in crate::qemu) async fn allow(qmp: &qmp::Client, host: &Host) -> Result<(), Error> {
     set_up(qmp, host, RamFormat::Stream, Way::Background).await
-}
-
-/// Captures the state of a paused machine, after [`allow`]. The machine may run as soon as this
-/// returns.
-pub(in crate::qemu) async fn begin(
-    qmp: &qmp::Client,
-    host: &Host,
-    path: PathBuf,
-) -> Result<Save, Error> {
-    Save::begin(qmp, host, path, Way::Background).await
 }
 
 /// Waits until QEMU has captured the whole state of a paused machine.

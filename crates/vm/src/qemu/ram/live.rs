@@ -5,13 +5,13 @@
 //! it. It costs a tenth of the processor time, since several threads write whole ranges of pages, and
 //! its format loads fastest.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    CLEANUP_LIMIT, STATE_POLL, Save, Way, is_complete, set_up, state, too_slow, wait_until_runnable,
+    CLEANUP_LIMIT, STATE_POLL, Way, is_complete, set_up, state, too_slow, wait_until_runnable,
 };
 use crate::{Error, Host, RamFormat, qemu::qmp_error, qmp};
 
@@ -22,17 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// From then on only the rest has to be written.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Writes the RAM while the guest runs. When this returns, the guest is paused and its disks can be
-/// switched.
-pub(in crate::qemu) async fn begin(
-    qmp: &qmp::Client,
-    host: &Host,
-    path: PathBuf,
-) -> Result<Save, Error> {
+/// Sets QEMU up for a save whose guest runs.
+pub(super) async fn prepare(qmp: &qmp::Client, host: &Host) -> Result<(), Error> {
     set_up(qmp, host, RamFormat::Mapped, Way::Live).await?;
     let (command, limit) = ("migrate-set-parameters", json!({ "downtime-limit": DOWNTIME_MS }));
-    qmp.execute(command, limit).await.map_err(|e| qmp_error(command, &e))?;
-    Save::begin(qmp, host, path, Way::Live).await
+    qmp.execute(command, limit).await.map_err(|e| qmp_error(command, &e)).map(drop)
 }
 
 /// Waits until QEMU has paused the guest.
@@ -87,12 +81,15 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::{
-        super::peer::{Peer, exists, host, migration, refusal},
+        super::{
+            Save,
+            peer::{Peer, exists, host, migration, refusal},
+        },
         *,
     };
 
     async fn approach(peer: &Peer) -> Result<Save, Error> {
-        begin(&peer.qmp, &host(), peer.ram()).await
+        Save::live(&peer.qmp, &host(), peer.ram()).await
     }
 
     async fn conclude(peer: &Peer, save: Save) -> Result<u64, Error> {

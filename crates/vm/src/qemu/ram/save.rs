@@ -23,6 +23,27 @@ pub(in crate::qemu) struct Save {
 }
 
 impl Save {
+    /// Captures the state of a paused machine, after [`background::allow`]. The machine may run as
+    /// soon as this returns.
+    pub(in crate::qemu) async fn in_background(
+        qmp: &qmp::Client,
+        host: &Host,
+        path: PathBuf,
+    ) -> Result<Self, Error> {
+        Self::begin(qmp, host, path, Way::Background).await
+    }
+
+    /// Writes the RAM while the guest runs. When this returns, the guest is paused and its disks can
+    /// be switched.
+    pub(in crate::qemu) async fn live(
+        qmp: &qmp::Client,
+        host: &Host,
+        path: PathBuf,
+    ) -> Result<Self, Error> {
+        live::prepare(qmp, host).await?;
+        Self::begin(qmp, host, path, Way::Live).await
+    }
+
     /// Begins a save, for which QEMU was set up. When this returns, a live save has paused the guest,
     /// and the guest of a save in the background may run.
     pub(super) async fn begin(

@@ -1,12 +1,15 @@
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::peer::{EXIT, Peer, entry, exists, host, migration, refusal},
+    super::{
+        Save,
+        peer::{EXIT, Peer, entry, exists, host, migration, refusal},
+    },
     *,
 };
 
 async fn begin(peer: &Peer) -> Result<Save, Error> {
-    super::begin(&peer.qmp, &host(), peer.ram()).await
+    Save::in_background(&peer.qmp, &host(), peer.ram()).await
 }
 
 #[tokio::test]
