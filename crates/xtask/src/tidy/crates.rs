@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vm", &[]),
     ("db", &[]),
     ("arm", &["api", "db"]),
+    ("arm-template", &[]),
     ("images", &["api", "vm"]),
     ("regions", &["api", "vm", "images"]),
     ("sources", &["api", "vm", "images"]),

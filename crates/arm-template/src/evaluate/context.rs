@@ -1,0 +1,73 @@
+//! What an expression sees of the template and the deployment around it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::{error::Fault, value::Value};
+
+/// A value, and whether it comes from a secure one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluated {
+    /// The value.
+    pub value: Value,
+    /// Whether a secure parameter or a secret of a resource contributed to it.
+    pub secure: bool,
+}
+
+impl From<Value> for Evaluated {
+    fn from(value: Value) -> Self {
+        Self { value, secure: false }
+    }
+}
+
+/// Where an expression stands, as far as functions differ by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The default of a parameter: the only place of `utcNow` and `newGuid`.
+    ParameterDefault,
+    /// A variable.
+    Variable,
+    /// The body of a user function.
+    UserFunction,
+    /// A resource.
+    Resource,
+    /// An output.
+    Output,
+}
+
+/// The facts that pure functions need.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// Where the expression stands.
+    pub place: Place,
+    /// The instant that `utcNow` gives, the same for the whole deployment.
+    pub now: Timestamp,
+    /// The tenant's id.
+    pub tenant: Arc<str>,
+    /// The management group's name; only in its scope.
+    pub management_group: Option<Arc<str>>,
+    /// The subscription's id; only in its scope or a resource group's.
+    pub subscription: Option<Arc<str>>,
+    /// The resource group's name, spelled as it is stored; only in its scope.
+    pub resource_group: Option<Arc<str>>,
+}
+
+/// The names that an expression can use.
+pub trait Context {
+    /// The value of a parameter, by a name without regard to case.
+    fn parameter(&self, name: &str) -> Result<Evaluated, Fault>;
+
+    /// The value of a variable, by a name without regard to case.
+    fn variable(&self, name: &str) -> Result<Evaluated, Fault>;
+
+    /// The index of the open copy loop of this name, or of the only one or the resource's, from 0.
+    fn copy_index(&self, name: Option<&str>) -> Result<i64, Fault>;
+
+    /// Calls a function that the deployment provides, such as `reference`, `listKeys`, `resourceGroup`, `deployment`,
+    /// `newGuid`; `None` if there is none of this name.
+    fn call(&self, name: &str, arguments: &[Value]) -> Option<Result<Evaluated, Fault>>;
+
+    /// The facts that pure functions need.
+    fn environment(&self) -> &Environment;
+}

@@ -1,0 +1,5 @@
+//! Evaluation of expressions.
+
+mod context;
+
+pub use context::{Context, Environment, Evaluated, Place};
