@@ -1,6 +1,6 @@
 //! The arguments of a call.
 
-use std::{ops::RangeInclusive, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     error::Fault,
@@ -21,26 +21,20 @@ pub(crate) struct Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
-    /// Checks the number of arguments.
-    pub(crate) fn count(&self, allowed: RangeInclusive<usize>) -> Result<(), Fault> {
-        let count = self.values.len();
-        if allowed.contains(&count) {
-            return Ok(());
-        }
-        let wanted = match (*allowed.start(), *allowed.end()) {
-            (least, usize::MAX) => format!("at least {least}"),
-            (least, most) if least == most => least.to_string(),
-            (least, most) => format!("{least} to {most}"),
-        };
-        Err(Fault::new(format!("the function takes {wanted} argument(s), {count} given")))
-    }
-
     /// The text at `index`.
     pub(crate) fn string(&self, index: usize) -> Result<&'a Arc<str>, Fault> {
         match self.value(index)? {
             Value::String(text) => Ok(text),
             other => Err(wrong_type(index, "String", other)),
         }
+    }
+
+    /// The texts of the array at `index`, all of whose elements must be strings.
+    pub(crate) fn strings(&self, index: usize) -> Result<Vec<&'a str>, Fault> {
+        let texts = self.array(index)?.iter().map(Value::as_str);
+        texts.collect::<Option<_>>().ok_or_else(|| {
+            Fault::new(format!("argument {} must be an array of strings only", index + 1))
+        })
     }
 
     /// The whole number at `index`.
