@@ -30,6 +30,9 @@ pub enum Kind {
 pub struct Fault {
     kind: Kind,
     message: String,
+    function: Option<String>,
+    /// Whether the message is complete, so that callers further out do not add their names.
+    complete: bool,
     /// The error of an expression that was evaluated on the way, such as a variable's. It has a place already.
     inner: Option<Box<Error>>,
 }
@@ -42,7 +45,8 @@ impl Fault {
 
     /// A fault of the given kind.
     pub fn of(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), inner: None }
+        let message = message.into();
+        Self { kind, message, function: None, complete: false, inner: None }
     }
 
     /// What sort of fault it is.
@@ -55,25 +59,47 @@ impl Fault {
         &self.message
     }
 
-    /// The error at the place where it happened. An inner error keeps its own, more exact place.
-    pub fn at(self, function: Option<&str>, position: Option<Position>) -> Error {
-        if let Some(inner) = self.inner {
-            return *inner;
+    /// The same fault with a message to which no function's name is added.
+    pub(crate) fn complete(mut self) -> Self {
+        self.complete = true;
+        self
+    }
+
+    /// The fault of the function `name`, unless it is that of an inner call. The message gets the name, unless it has
+    /// it in single quotes already.
+    pub(crate) fn in_function(mut self, name: &str) -> Self {
+        if self.complete {
+            return self;
         }
-        let message = match function {
-            Some(name) if !self.message.contains(&format!("'{name}'")) => {
-                format!("Unable to evaluate template language function '{name}': {}", self.message)
-            }
-            _ => self.message,
-        };
-        let function = function.map(str::to_owned);
-        Error { kind: self.kind, message, function, position, path: String::new() }
+        if !self.message.contains(&format!("'{name}'")) {
+            self.message =
+                format!("Unable to evaluate template language function '{name}': {}", self.message);
+        }
+        self.function = Some(name.to_owned());
+        self.complete()
+    }
+
+    /// The error at the place where it happened. An inner error keeps its own, more exact place.
+    pub fn at(self, position: Option<Position>) -> Error {
+        let Self { kind, message, function, inner, .. } = self;
+        match inner {
+            Some(inner) => *inner,
+            None => Error { function, ..Error::new(kind, message, position) },
+        }
     }
 }
 
+/// A fault that has a place already: the path is final.
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        Self { kind: error.kind, message: error.message.clone(), inner: Some(Box::new(error)) }
+        let error = Error { rooted: true, ..error };
+        Self {
+            kind: error.kind,
+            message: error.message.clone(),
+            function: error.function.clone(),
+            complete: true,
+            inner: Some(Box::new(error)),
+        }
     }
 }
 
@@ -90,13 +116,35 @@ pub struct Error {
     pub position: Option<Position>,
     /// The JSON path of that value, such as `resources[0].name`; empty if unknown.
     pub path: String,
+    /// Whether the path begins at the root of the template.
+    rooted: bool,
 }
 
 impl Error {
     /// An error at a place.
     pub fn new(kind: Kind, message: impl Into<String>, position: Option<Position>) -> Self {
-        let path = String::new();
-        Self { kind, message: message.into(), function: None, position, path }
+        let (message, path) = (message.into(), String::new());
+        Self { kind, message, function: None, position, path, rooted: false }
+    }
+
+    /// The same error seen from the object that has it below `key`.
+    pub(crate) fn within_key(self, key: &str) -> Self {
+        let plain =
+            !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_$-".contains(c));
+        self.within(&if plain { key.to_owned() } else { format!("['{key}']") })
+    }
+
+    /// The same error seen from the array that has it at `index`.
+    pub(crate) fn within_index(self, index: usize) -> Self {
+        self.within(&format!("[{index}]"))
+    }
+
+    fn within(mut self, segment: &str) -> Self {
+        if !self.rooted {
+            let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
+            self.path = format!("{segment}{dot}{}", self.path);
+        }
+        self
     }
 }
 

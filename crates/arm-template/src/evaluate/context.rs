@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::UserFunction;
 use crate::{error::Fault, value::Value};
 
 /// A value, and whether it comes from a secure one.
@@ -54,6 +55,10 @@ pub struct Environment {
 }
 
 /// The names that an expression can use.
+///
+/// An implementation evaluates variables and defaults when they are asked for, with an [`Evaluator`](super::Evaluator)
+/// of their own on the same [`Budget`](crate::Budget), and remembers them. It detects circles. An [`Error`](crate::Error)
+/// of such an evaluation becomes a fault by `into()`, which keeps its place.
 pub trait Context {
     /// The value of a parameter, by a name without regard to case.
     fn parameter(&self, name: &str) -> Result<Evaluated, Fault>;
@@ -61,8 +66,8 @@ pub trait Context {
     /// The value of a variable, by a name without regard to case.
     fn variable(&self, name: &str) -> Result<Evaluated, Fault>;
 
-    /// The index of the open copy loop of this name, or of the only one or the resource's, from 0.
-    fn copy_index(&self, name: Option<&str>) -> Result<i64, Fault>;
+    /// The user function with this name, which includes its namespace, without regard to case.
+    fn function(&self, name: &str) -> Option<Arc<UserFunction>>;
 
     /// Calls a function that the deployment provides, such as `reference`, `listKeys`, `resourceGroup`, `deployment`,
     /// `newGuid`; `None` if there is none of this name.

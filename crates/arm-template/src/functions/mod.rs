@@ -50,6 +50,12 @@ pub(crate) enum By {
 }
 
 impl Entry {
+    /// Whether the function reads the state of a resource, so that the value exists only when the
+    /// resource does.
+    pub(crate) fn is_runtime(&self) -> bool {
+        matches!(self.name, LIST | "reference" | "references" | "target")
+    }
+
     /// Checks the number of arguments of a call.
     pub(crate) fn check_count(&self, count: usize) -> Result<(), Fault> {
         if self.arguments.contains(&count) {

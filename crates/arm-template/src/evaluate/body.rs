@@ -1,0 +1,109 @@
+//! Trees with expressions: strings, keys, and property loops.
+
+use std::sync::Arc;
+
+use super::{Evaluator, Iteration};
+use crate::{
+    error::{Error, Kind},
+    json::{Content, Member, Node},
+    value::{Array, Object, Value, same_name},
+};
+
+impl Evaluator<'_> {
+    pub(super) fn node_value(&self, node: &Node) -> Result<Value, Error> {
+        match &node.content {
+            Content::Null => Ok(Value::Null),
+            Content::Bool(bool) => Ok(Value::Bool(*bool)),
+            Content::Int(number) => Ok(Value::Int(*number)),
+            Content::Float(number) => Ok(Value::Float(*number)),
+            Content::Text(text) => self.text_value(text, node.position),
+            Content::Array(items) => {
+                let items = items.iter().enumerate().map(|(index, item)| {
+                    self.node_value(item).map_err(|error| error.within_index(index))
+                });
+                Ok(Value::Array(items.collect::<Result<Array, Error>>()?))
+            }
+            Content::Object(members) => {
+                let mut object = Object::new();
+                for member in members {
+                    self.insert_member(&mut object, member)
+                        .map_err(|error| error.within_key(member.key.raw()))?;
+                }
+                Ok(Value::Object(object))
+            }
+        }
+    }
+
+    fn insert_member(&self, object: &mut Object, member: &Member) -> Result<(), Error> {
+        // A key that an expression makes is never a loop, even if it is `copy`.
+        if let (Content::Array(loops), true) =
+            (&member.value.content, same_name(member.key.raw(), "copy"))
+        {
+            for (index, copy) in loops.iter().enumerate() {
+                self.insert_copies(object, copy).map_err(|error| error.within_index(index))?;
+            }
+            return Ok(());
+        }
+        let key = match self.text_value(&member.key, member.position)? {
+            Value::String(key) => key,
+            other => {
+                let kind = other.type_name();
+                let message = format!(
+                    "The key of an object must be of type 'String', it is of type '{kind}'"
+                );
+                return Err(Error::new(Kind::Evaluation, message, Some(member.position)));
+            }
+        };
+        object.insert(key, self.node_value(&member.value)?);
+        Ok(())
+    }
+
+    /// Adds the property that an entry of `copy` makes.
+    fn insert_copies(&self, object: &mut Object, copy: &Node) -> Result<(), Error> {
+        let part = |key: &str| {
+            copy.get(key).ok_or_else(|| wrong(copy, format!("The copy loop has no '{key}'")))
+        };
+        let (name, count, input) = (part("name")?, part("count")?, part("input")?);
+        let Value::String(name) = self.node_value(name)? else {
+            return Err(wrong(name, "The name of a copy loop must be a string"));
+        };
+        let count = self.copy_count(count)?;
+        let items = (0..count).map(|index| self.copy(&name, index, input));
+        let items: Array = items.collect::<Result<_, _>>()?;
+        object.insert(name, items.into());
+        Ok(())
+    }
+
+    fn copy(&self, name: &Arc<str>, index: usize, input: &Node) -> Result<Value, Error> {
+        self.budget.charge_steps(1).map_err(|fault| fault.at(Some(input.position)))?;
+        let iteration = Iteration { name: Some(name.clone()), index, of_property: true };
+        let value = self.within(iteration, || self.node_value(input));
+        value.map_err(|error| error.within_key("input"))
+    }
+
+    /// The number of iterations that a `count` of a copy loop gives.
+    ///
+    /// # Errors
+    ///
+    /// Everything but an integer from 0 to the [limit](crate::Limits::copies).
+    pub fn copy_count(&self, count: &Node) -> Result<usize, Error> {
+        let limit = self.budget.limits().copies;
+        let value = self.node_value(count)?;
+        let number = value.as_int().and_then(|number| usize::try_from(number).ok());
+        match number {
+            Some(number) if number <= limit => Ok(number),
+            Some(_) => {
+                let message = format!("The copy count must not exceed '{limit}'");
+                Err(Error::new(Kind::Limit, message, Some(count.position)))
+            }
+            None => {
+                let message = "The copy count must be a non-negative integer value";
+                Err(wrong(count, message))
+            }
+        }
+    }
+}
+
+fn wrong(node: &Node, message: impl Into<String>) -> Error {
+    Error::new(Kind::Template, message, Some(node.position))
+}
