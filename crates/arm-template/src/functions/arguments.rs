@@ -25,7 +25,7 @@ impl<'a> Arguments<'a> {
     pub(crate) fn string(&self, index: usize) -> Result<&'a Arc<str>, Fault> {
         match self.value(index)? {
             Value::String(text) => Ok(text),
-            other => Err(wrong_type(index, "String", other)),
+            other => Err(wrong_type(index, &["String"], other)),
         }
     }
 
@@ -40,25 +40,25 @@ impl<'a> Arguments<'a> {
     /// The whole number at `index`.
     pub(crate) fn int(&self, index: usize) -> Result<i64, Fault> {
         let value = self.value(index)?;
-        value.as_int().ok_or_else(|| wrong_type(index, "Integer", value))
+        value.as_int().ok_or_else(|| wrong_type(index, &["Integer"], value))
     }
 
     /// The bool at `index`.
     pub(crate) fn bool(&self, index: usize) -> Result<bool, Fault> {
         let value = self.value(index)?;
-        value.as_bool().ok_or_else(|| wrong_type(index, "Boolean", value))
+        value.as_bool().ok_or_else(|| wrong_type(index, &["Boolean"], value))
     }
 
     /// The array at `index`.
     pub(crate) fn array(&self, index: usize) -> Result<&'a Array, Fault> {
         let value = self.value(index)?;
-        value.as_array().ok_or_else(|| wrong_type(index, "Array", value))
+        value.as_array().ok_or_else(|| wrong_type(index, &["Array"], value))
     }
 
     /// The object at `index`.
     pub(crate) fn object(&self, index: usize) -> Result<&'a Object, Fault> {
         let value = self.value(index)?;
-        value.as_object().ok_or_else(|| wrong_type(index, "Object", value))
+        value.as_object().ok_or_else(|| wrong_type(index, &["Object"], value))
     }
 
     /// The value at `index`.
@@ -69,7 +69,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// The fault of an argument with a type that the function does not take.
-    pub(crate) fn wrong_type(&self, index: usize, expected: &str) -> Fault {
+    pub(crate) fn wrong_type(&self, index: usize, expected: &[&str]) -> Fault {
         match self.values.get(index) {
             Some(value) => wrong_type(index, expected, value),
             None => Fault::new(format!("argument {} is missing", index + 1)),
@@ -77,7 +77,8 @@ impl<'a> Arguments<'a> {
     }
 }
 
-fn wrong_type(index: usize, expected: &str, found: &Value) -> Fault {
+fn wrong_type(index: usize, expected: &[&str], found: &Value) -> Fault {
     let (number, found) = (index + 1, found.type_name());
+    let expected = expected.join("' or '");
     Fault::new(format!("argument {number} must be of type '{expected}', it is of type '{found}'"))
 }

@@ -7,8 +7,26 @@
 //! their arguments.
 
 mod arguments;
+mod arrays;
+mod casing;
+mod cidr;
+mod dates;
 mod elsewhere;
+mod encodings;
+mod format;
+mod hash;
+mod json;
 mod logic;
+mod number_format;
+mod number_pattern;
+mod numbers;
+mod objects;
+mod resource_ids;
+mod search;
+mod sets;
+mod strings;
+mod text;
+mod uris;
 
 use std::{collections::HashMap, ops::RangeInclusive, sync::LazyLock};
 
@@ -81,7 +99,25 @@ const fn entry(name: &'static str, arguments: RangeInclusive<usize>, function: F
 }
 
 /// All functions, one list for each file.
-const GROUPS: &[&[Entry]] = &[elsewhere::FUNCTIONS, logic::FUNCTIONS];
+const GROUPS: &[&[Entry]] = &[
+    arrays::FUNCTIONS,
+    cidr::FUNCTIONS,
+    dates::FUNCTIONS,
+    elsewhere::FUNCTIONS,
+    encodings::FUNCTIONS,
+    format::FUNCTIONS,
+    hash::FUNCTIONS,
+    json::FUNCTIONS,
+    logic::FUNCTIONS,
+    numbers::FUNCTIONS,
+    objects::FUNCTIONS,
+    resource_ids::FUNCTIONS,
+    search::FUNCTIONS,
+    sets::FUNCTIONS,
+    strings::FUNCTIONS,
+    text::FUNCTIONS,
+    uris::FUNCTIONS,
+];
 
 /// The functions whose name begins with `list` and has no entry of its own.
 const LIST: &str = "list*";
