@@ -1,0 +1,4 @@
+//! The library through its public interface.
+
+mod vectors;
+mod world;
