@@ -13,8 +13,9 @@ pub struct Limits {
     pub value_depth: u32,
     /// Characters of one expression. Azure's limit is 24,576.
     pub expression_chars: usize,
-    /// Calls and look-ups inside one another, across variables and user functions.
-    pub call_depth: u32,
+    /// Calls, look-ups, arrays and objects inside one another in evaluation, across variables and user functions. It
+    /// bounds the stack: each takes up to 6 KiB of it in a debug build, and 2 KiB in a release build.
+    pub evaluation_depth: u32,
     /// [Weight](crate::Value::weight) of one value, about the bytes of its JSON.
     pub value_weight: u64,
     /// Bytes that all functions together may produce.
@@ -31,7 +32,7 @@ impl Default for Limits {
             template_bytes: 4 << 20,
             value_depth: 200,
             expression_chars: 24_576,
-            call_depth: 200,
+            evaluation_depth: 250,
             value_weight: 16 << 20,
             total_bytes: 256 << 20,
             steps: 20_000_000,
@@ -95,10 +96,10 @@ impl Budget {
         Ok(())
     }
 
-    /// Enters a call. The guard leaves it.
+    /// Enters a call, array or object. The guard leaves it.
     pub fn enter(&self) -> Result<Depth<'_>, Fault> {
-        if self.depth.get() >= self.limits.call_depth {
-            return Err(exceeded("depth of calls", self.limits.call_depth));
+        if self.depth.get() >= self.limits.evaluation_depth {
+            return Err(exceeded("depth of evaluation", self.limits.evaluation_depth));
         }
         self.depth.set(self.depth.get() + 1);
         Ok(Depth(self))
@@ -116,7 +117,7 @@ impl fmt::Debug for Budget {
     }
 }
 
-/// A call that is under way; see [`Budget::enter`].
+/// A call, array or object that is being evaluated; see [`Budget::enter`].
 #[derive(Debug)]
 pub struct Depth<'a>(&'a Budget);
 

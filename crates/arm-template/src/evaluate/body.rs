@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::{Evaluator, Iteration};
 use crate::{
-    error::{Error, Kind},
+    error::{Error, Fault, Kind},
     json::{Content, Member, Node},
     value::{Array, Object, Value, same_name},
 };
 
 impl Evaluator<'_> {
     pub(super) fn node_value(&self, node: &Node) -> Result<Value, Error> {
+        let _depth = self.budget.enter().map_err(|fault| fault.at(Some(node.position)))?;
         match &node.content {
             Content::Null => Ok(Value::Null),
             Content::Bool(bool) => Ok(Value::Bool(*bool)),
@@ -21,7 +22,8 @@ impl Evaluator<'_> {
                 let items = items.iter().enumerate().map(|(index, item)| {
                     self.node_value(item).map_err(|error| error.within_index(index))
                 });
-                Ok(Value::Array(items.collect::<Result<Array, Error>>()?))
+                let items = items.collect::<Result<Array, Error>>()?;
+                self.checked(items.into()).map_err(|fault| fault.at(Some(node.position)))
             }
             Content::Object(members) => {
                 let mut object = Object::new();
@@ -29,7 +31,7 @@ impl Evaluator<'_> {
                     self.insert_member(&mut object, member)
                         .map_err(|error| error.within_key(member.key.raw()))?;
                 }
-                Ok(Value::Object(object))
+                self.checked(object.into()).map_err(|fault| fault.at(Some(node.position)))
             }
         }
     }
@@ -75,7 +77,9 @@ impl Evaluator<'_> {
     }
 
     fn copy(&self, name: &Arc<str>, index: usize, input: &Node) -> Result<Value, Error> {
-        self.budget.charge_steps(1).map_err(|fault| fault.at(Some(input.position)))?;
+        let placed = |fault: Fault| fault.at(Some(input.position));
+        let _depth = self.budget.enter().map_err(placed)?;
+        self.budget.charge_steps(1).map_err(placed)?;
         let iteration = Iteration { name: Some(name.clone()), index, of_property: true };
         let value = self.within(iteration, || self.node_value(input));
         value.map_err(|error| error.within_key("input"))

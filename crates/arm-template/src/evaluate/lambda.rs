@@ -171,6 +171,7 @@ impl Evaluator<'_> {
 
     /// Calls a lambda with as many of the values as it has variables.
     fn apply(&self, lambda: &Lambda<'_>, values: &[Value]) -> Result<Value, Fault> {
+        let _depth = self.budget.enter()?;
         self.budget.charge_steps(1)?;
         let outer = self.lambda_variables.borrow().0.len();
         let named =

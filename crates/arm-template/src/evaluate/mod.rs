@@ -104,6 +104,7 @@ impl<'a> Evaluator<'a> {
             Term::Literal(value) => Ok(value.clone()),
             Term::Call(call) => self.call(call),
             Term::Access(access) => {
+                let _depth = self.budget.enter()?;
                 let base = self.term(&access.base)?;
                 access.steps.iter().try_fold(base, |value, step| self.step(&value, step))
             }

@@ -39,7 +39,7 @@ impl Expression {
             lexer: Lexer::new(inner),
             ahead: Token::EndOfData,
             text: inner,
-            depth: limits.call_depth,
+            depth: limits.evaluation_depth,
         };
         parser.advance()?;
         let root = parser.term()?;

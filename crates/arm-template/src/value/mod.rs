@@ -4,6 +4,8 @@ mod array;
 mod convert;
 mod name;
 mod object;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
