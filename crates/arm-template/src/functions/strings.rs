@@ -121,9 +121,9 @@ fn substring(arguments: &Arguments<'_>) -> Result<Value, Fault> {
     match inside.filter(|(start, count)| start.saturating_add(*count) <= length) {
         Some((start, count)) => Ok(casing::slice(text, start, count).into()),
         None => Err(Fault::new(format!(
-            "The index and length parameters must refer to a location within the string. The \
-             function's parameters were: index '{start}', length '{count}', the length of the \
-             string parameter: '{length}'"
+            "The index and length parameters must refer to a location within the string. The index \
+             parameter: '{start}', the length parameter: '{count}', the length of the string \
+             parameter: '{length}'"
         ))),
     }
 }

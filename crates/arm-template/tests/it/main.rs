@@ -1,4 +1,5 @@
 //! The library through its public interface.
 
+mod functions;
 mod vectors;
 mod world;

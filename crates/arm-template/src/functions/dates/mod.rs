@@ -6,7 +6,11 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use jiff::{Timestamp, civil::DateTime, tz::Offset};
+use jiff::{
+    SignedDuration,
+    civil::{DateTime, date},
+    tz::Offset,
+};
 
 use super::{Arguments, Entry, entry};
 use crate::{error::Fault, evaluate::Place, value::Value};
@@ -18,13 +22,15 @@ pub(super) const FUNCTIONS: &[Entry] = &[
     entry("utcNow", 0..=1, utc_now),
 ];
 
+const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
+
 const ISO: &str = "yyyy-MM-ddTHH:mm:ssZ";
 const COMPACT: &str = "yyyyMMddTHHmmssZ";
 
 /// A time after another, or before it if the duration is negative. Years and months go by the
 /// calendar: a month after January 31st is the end of February.
 fn add(arguments: &Arguments<'_>) -> Result<Value, Fault> {
-    let base = date(arguments, "dateTimeAdd")?;
+    let base = date_of(arguments, "dateTimeAdd")?;
     let text = arguments.string(1)?;
     let duration = duration::parse(text).ok_or_else(|| {
         invalid("dateTimeAdd", "second", text, "is not a valid ISO8601 Duration string")
@@ -37,7 +43,7 @@ fn add(arguments: &Arguments<'_>) -> Result<Value, Fault> {
 
 fn from_epoch(arguments: &Arguments<'_>) -> Result<Value, Fault> {
     let seconds = arguments.int(0)?;
-    let instant = Timestamp::from_second(seconds).ok().map(|now| Offset::UTC.to_datetime(now));
+    let instant = EPOCH.checked_add(SignedDuration::from_secs(seconds)).ok();
     let instant = instant.filter(in_range).ok_or_else(|| {
         Fault::new(format!("{seconds} seconds from 1970 are outside of the years 1 to 9999"))
     })?;
@@ -45,12 +51,10 @@ fn from_epoch(arguments: &Arguments<'_>) -> Result<Value, Fault> {
 }
 
 fn to_epoch(arguments: &Arguments<'_>) -> Result<Value, Fault> {
-    let date = date(arguments, "dateTimeToEpoch")?;
-    let instant = Offset::UTC.to_timestamp(date).map_err(|_| {
-        invalid("dateTimeToEpoch", "first", arguments.values[0].as_str().unwrap_or_default(), RANGE)
-    })?;
+    let date = date_of(arguments, "dateTimeToEpoch")?;
+    let since = date.duration_since(EPOCH);
     // A part of a second before 1970 belongs to the second before it.
-    Ok(instant.as_second().saturating_sub(i64::from(instant.subsec_nanosecond() < 0)).into())
+    Ok((since.as_secs() - i64::from(since.subsec_nanos() < 0)).into())
 }
 
 /// The instant of the deployment. Elsewhere than in a parameter's default, a second deployment of
@@ -66,13 +70,11 @@ fn utc_now(arguments: &Arguments<'_>) -> Result<Value, Fault> {
     formatted(arguments, "utcNow", 0, now, COMPACT)
 }
 
-const RANGE: &str = "is outside of the years 1 to 9999";
-
 fn in_range(date: &DateTime) -> bool {
     date.year() >= 1
 }
 
-fn date(arguments: &Arguments<'_>, function: &str) -> Result<DateTime, Fault> {
+fn date_of(arguments: &Arguments<'_>, function: &str) -> Result<DateTime, Fault> {
     let text = arguments.string(0)?;
     read::date(text)
         .filter(in_range)

@@ -1,13 +1,11 @@
 //! Dates and times as people and programs write them.
 
 use jiff::{
-    Timestamp,
+    SignedDuration,
     civil::{Date, DateTime, Time},
-    fmt::{rfc2822, temporal::DateTimeParser},
+    fmt::{rfc2822, temporal::Pieces},
     tz::Offset,
 };
-
-static ISO: DateTimeParser = DateTimeParser::new();
 
 /// ISO 8601 with or without separators, RFC 1123, or the American form that .NET writes without a
 /// culture. A time without an offset is in UTC.
@@ -21,18 +19,14 @@ fn iso(text: &str) -> Option<DateTime> {
     if text.contains('[') {
         return None;
     }
-    match ISO.parse_timestamp(text) {
-        Ok(instant) => Some(utc(instant)),
-        Err(_) => ISO.parse_datetime(text).ok(),
-    }
+    let pieces = Pieces::parse(text).ok()?;
+    let local = pieces.date().to_datetime(pieces.time().unwrap_or_else(Time::midnight));
+    let offset = pieces.to_numeric_offset().unwrap_or(Offset::UTC);
+    local.checked_sub(SignedDuration::from_secs(offset.seconds().into())).ok()
 }
 
 fn rfc_1123(text: &str) -> Option<DateTime> {
-    rfc2822::parse(text).ok().map(|zoned| utc(zoned.timestamp()))
-}
-
-fn utc(instant: Timestamp) -> DateTime {
-    Offset::UTC.to_datetime(instant)
+    rfc2822::parse(text).ok().map(|zoned| Offset::UTC.to_datetime(zoned.timestamp()))
 }
 
 /// `4/7/2020`, `4/7/2020 2:53 PM`, `04/07/2020 14:53:14`.
