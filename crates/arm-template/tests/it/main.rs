@@ -1,5 +1,6 @@
 //! The library through its public interface.
 
 mod functions;
+mod properties;
 mod vectors;
 mod world;
