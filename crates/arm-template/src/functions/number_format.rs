@@ -1,7 +1,7 @@
 //! Formats of integers in .NET's notation: a letter with a precision, or a pattern.
 
 use super::{Arguments, number_pattern};
-use crate::error::{Fault, Kind};
+use crate::error::Fault;
 
 /// The number in a format that is not empty, with the marks of the invariant culture.
 pub(super) fn format(
@@ -98,9 +98,4 @@ fn scientific(digits: &str, decimals: usize, e: char, exponent_digits: usize) ->
     let (first, rest) = mantissa.split_at(1);
     let point = if decimals == 0 { "" } else { "." };
     format!("{first}{point}{rest:0<decimals$}{e}+{exponent:0>exponent_digits$}")
-}
-
-/// The fault of a pattern that .NET knows and this library does not.
-pub(super) fn unsupported(what: &str) -> Fault {
-    Fault::of(Kind::Unsupported, format!("{what} in a pattern for numbers is not supported"))
 }

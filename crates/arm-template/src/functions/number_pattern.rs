@@ -1,7 +1,6 @@
 //! Patterns for integers in .NET's notation, such as `00000`, `#,##0.00` or `0 'GiB';-0;none`.
 
-use super::number_format::unsupported;
-use crate::error::Fault;
+use crate::error::{Fault, Kind};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
@@ -34,6 +33,11 @@ pub(super) fn format(number: i64, pattern: &str) -> Result<String, Fault> {
     }
     let minus = if number < 0 { "-" } else { "" };
     Ok(format!("{minus}{}", first.text(&digits)))
+}
+
+/// The fault of a pattern that .NET knows and this library does not.
+fn unsupported(what: &str) -> Fault {
+    Fault::of(Kind::Unsupported, format!("{what} in a pattern for numbers is not supported"))
 }
 
 fn zero(section: Option<&Vec<Token>>, first: &Layout<'_>) -> Result<String, Fault> {
